@@ -1,0 +1,1 @@
+"""Everything TCP, and the program itself: configuration, relay, checks, supervisor, control."""

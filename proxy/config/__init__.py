@@ -1,0 +1,1 @@
+"""haproxy.cfg to checked, immutable settings; every error carries file and line."""

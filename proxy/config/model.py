@@ -1,0 +1,256 @@
+"""The settings that a configuration becomes: immutable, complete, inherited by every process.
+
+Owns the shape of the settings and the indices that the segment is addressed with. Knows nothing
+of files, words or sockets. Times are milliseconds (`_ms`); None means that the word was not given
+and the manual's default is "no limit".
+
+Indices: `Proxy.frontend_index` and `Proxy.backend_index` count frontends and backends (a `listen`
+section is both), `Bind.index` counts bind addresses over all frontends, `Server.slot` counts
+servers over all backends; one backend's slots are neighbours, in the order of the file.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from resolverd.config import ResolverdSettings
+
+SERVER_WEIGHT_DEFAULT = 1
+SERVER_WEIGHT_MAX = 256
+CHECK_INTER_MS = 2_000
+CHECK_RISE = 2
+CHECK_FALL = 3
+RETRIES_DEFAULT = 3
+MAXCONN_NONE = 0  # no limit of its own
+
+
+class SocketFamily(enum.Enum):
+    """What kind of address a socket has."""
+
+    IPV4 = "ipv4"
+    IPV6 = "ipv6"
+    UNIX = "unix"
+    ABSTRACT = "abns"
+    DESCRIPTOR = "fd"
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where a setting was written, for messages: file as given on the command line, line from 1."""
+
+    file: str = "-"
+    line: int = 0
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """One numeric address: host and port, or a path, an abstract name or a descriptor in `host`."""
+
+    family: SocketFamily
+    host: str
+    port: int = 0
+
+
+class Bind(msgspec.Struct, frozen=True):
+    """One address of a `bind` line (a port range or a list of addresses makes several)."""
+
+    index: int
+    frontend_index: int
+    endpoint: Endpoint
+    origin: Origin
+    name: str | None = None
+    id: int = 0
+    backlog: int | None = None
+    maxconn: int = MAXCONN_NONE
+    v6only: bool = False
+    v4v6: bool = False
+    unix_mode: int | None = None
+    unix_user: int | None = None  # uid
+    unix_group: int | None = None  # gid
+
+
+class Check(msgspec.Struct, frozen=True):
+    """The TCP connect check of one server (manual section 5.2, `check`)."""
+
+    inter_ms: int = CHECK_INTER_MS
+    fastinter_ms: int | None = None  # None: inter
+    downinter_ms: int | None = None  # None: inter
+    rise: int = CHECK_RISE
+    fall: int = CHECK_FALL
+    port: int | None = None  # None: the server's own
+    address: str | None = None  # numeric; None: the server's own
+    timeout_check_ms: int | None = None  # timeout check; None: inter bounds the whole check
+
+
+class InitAddr(enum.Enum):
+    """One method of `init-addr`; an address stands for itself in `Server.init_addr`."""
+
+    LAST = "last"
+    LIBC = "libc"
+    NONE = "none"
+
+
+class Server(msgspec.Struct, frozen=True):
+    """One server of a backend; a server-template makes several.
+
+    `host` is what the file says: a numeric address (then `address` repeats it) or a name.
+    `resolution_index` is the row of its resolution in `Settings.resolverd`, None without
+    `resolvers`. `port_relative` is the sign of a port written as +N or -N (then the client's
+    destination port counts too).
+    """
+
+    slot: int
+    backend_index: int
+    id: int
+    name: str
+    host: str
+    port: int
+    origin: Origin
+    address: str | None = None
+    port_relative: bool = False
+    fqdn: str | None = None
+    weight: int = SERVER_WEIGHT_DEFAULT
+    check: Check | None = None
+    backup: bool = False
+    disabled: bool = False
+    maxconn: int = MAXCONN_NONE
+    resolvers: str | None = None
+    resolution_index: int | None = None
+    init_addr: tuple[InitAddr | str, ...] = (InitAddr.LAST, InitAddr.LIBC)
+
+
+class Balance(enum.Enum):
+    """How a backend picks a server."""
+
+    ROUNDROBIN = "roundrobin"
+    LEASTCONN = "leastconn"
+    SOURCE = "source"
+
+
+class Timeouts(msgspec.Struct, frozen=True):
+    """The `timeout` words of one proxy, milliseconds; None: not set, no limit."""
+
+    client_ms: int | None = None
+    server_ms: int | None = None
+    connect_ms: int | None = None
+    tunnel_ms: int | None = None
+    client_fin_ms: int | None = None
+    server_fin_ms: int | None = None
+    check_ms: int | None = None
+    queue_ms: int | None = None
+
+
+class Service(enum.Enum):
+    """What a `mode http` section serves; None of them forwards anything."""
+
+    METRICS = "prometheus-exporter"
+    STATS = "stats"
+
+
+class Proxy(msgspec.Struct, frozen=True):
+    """One frontend, backend or listen section.
+
+    `default_backend` is a backend index (its own for a `listen` with servers), None where clients
+    have nowhere to go. `service` is set for the statistics sections, which have no backend.
+    """
+
+    name: str
+    id: int
+    kind: str  # 'frontend', 'backend' or 'listen'
+    origin: Origin
+    frontend_index: int | None = None
+    backend_index: int | None = None
+    binds: tuple[Bind, ...] = ()
+    servers: tuple[Server, ...] = ()
+    default_backend: int | None = None
+    service: Service | None = None
+    stats_uri: str | None = None
+    balance: Balance = Balance.ROUNDROBIN
+    timeouts: Timeouts = Timeouts()
+    maxconn: int = MAXCONN_NONE  # of the frontend; 0: the process's
+    backlog: int | None = None
+    retries: int = RETRIES_DEFAULT
+    redispatch: int = 0  # 0 off; N > 0 every N retries; N < 0 the last N-th: -1 only the last
+    splice: bool = True
+    allbackups: bool = False
+    client_keepalive: bool = False
+    server_keepalive: bool = False
+    disabled: bool = False
+    description: str | None = None
+
+
+class StatsSocket(msgspec.Struct, frozen=True):
+    """One `stats socket` line."""
+
+    endpoint: Endpoint
+    origin: Origin
+    level: str = "operator"  # user, operator, admin
+    mode: int | None = None
+    user: int | None = None  # uid
+    group: int | None = None  # gid
+
+
+class LogTarget(msgspec.Struct, frozen=True):
+    """One `log` line of the global section (operational messages)."""
+
+    endpoint: Endpoint | None  # None: `stdout`/`stderr` are descriptors 1 and 2
+    facility: int
+    max_level: int = 7
+    min_level: int = 0
+    format: str = "rfc3164"  # rfc3164, rfc5424, raw, short, timed, iso, local
+    descriptor: int | None = None
+
+
+class Global(msgspec.Struct, frozen=True):
+    """The `global` section."""
+
+    nbthread: int = 0  # 0: one worker for each usable core
+    maxconn: int = 0  # 0: what the descriptor limit allows
+    ulimit_n: int | None = None
+    fd_hard_limit: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+    chroot: str | None = None
+    pidfile: str | None = None
+    daemon: bool = False
+    master_worker: bool = False
+    hard_stop_after_ms: int | None = None
+    grace_ms: int | None = None
+    stats_sockets: tuple[StatsSocket, ...] = ()
+    stats_timeout_ms: int = 10_000
+    logs: tuple[LogTarget, ...] = ()
+    log_tag: str = "haproxy"
+    node: str = ""
+    description: str | None = None
+    spread_checks_percent: int = 0
+    max_spread_checks_ms: int | None = None
+    quiet: bool = False
+    zero_warning: bool = False
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """A whole configuration, checked."""
+
+    globals: Global
+    proxies: tuple[Proxy, ...]  # in the order of the file
+    resolverd: ResolverdSettings
+
+    @property
+    def frontends(self) -> tuple[Proxy, ...]:
+        """The proxies that accept clients or serve statistics, by frontend index."""
+        return tuple(p for p in self.proxies if p.frontend_index is not None)
+
+    @property
+    def backends(self) -> tuple[Proxy, ...]:
+        """The proxies that hold servers, by backend index."""
+        return tuple(p for p in self.proxies if p.backend_index is not None)
+
+    @property
+    def servers(self) -> tuple[Server, ...]:
+        """All servers, by slot."""
+        return tuple(server for proxy in self.backends for server in proxy.servers)
+
+    @property
+    def binds(self) -> tuple[Bind, ...]:
+        """All bind addresses, by index."""
+        return tuple(bind for proxy in self.frontends for bind in proxy.binds)

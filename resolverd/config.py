@@ -1,0 +1,101 @@
+"""Settings of resolverd: immutable structs that the configuration fills and a fork hands over.
+
+Owns the words of the `resolvers` section and what resolverd must know of each server that it
+feeds. Knows neither files nor sockets. All times are milliseconds, named `_ms`.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+PAYLOAD_MIN = 12  # bytes: a DNS header, HAProxy's lower limit
+PAYLOAD_MAX = 65535  # bytes: what a 16-bit length can say
+PAYLOAD_DEFAULT = 512  # bytes: RFC 1035 section 4.2.1
+NAMESERVER_PORT = 53
+
+
+class Family(enum.IntEnum):
+    """Address family of a server; the value is what a slot record stores."""
+
+    NONE = 0
+    IPV4 = 4
+    IPV6 = 6
+
+
+class Transport(enum.Enum):
+    """How a nameserver is asked."""
+
+    UDP = "udp"
+    TCP = "tcp"
+
+
+class Holds(msgspec.Struct, frozen=True):
+    """The six `hold` periods: how far back a valid answer still protects a server (S36, S40)."""
+
+    valid_ms: int = 10_000
+    obsolete_ms: int = 0
+    nx_ms: int = 30_000
+    refused_ms: int = 30_000
+    timeout_ms: int = 30_000
+    other_ms: int = 30_000
+
+
+class Nameserver(msgspec.Struct, frozen=True):
+    """One `nameserver` line, its address already numeric."""
+
+    name: str
+    address: str
+    port: int = NAMESERVER_PORT
+    transport: Transport = Transport.UDP
+    index: int = 0  # row in the segment's nameserver counters, counted over all sections
+
+
+class ResolversSection(msgspec.Struct, frozen=True):
+    """One `resolvers` section (manual section 5.3.2)."""
+
+    name: str
+    nameservers: tuple[Nameserver, ...] = ()
+    accepted_payload_size: int = PAYLOAD_DEFAULT
+    resolve_retries: int = 3
+    timeout_resolve_ms: int = 1_000
+    timeout_retry_ms: int = 1_000
+    holds: Holds = Holds()
+
+
+class ResolvedServer(msgspec.Struct, frozen=True):
+    """One server whose address comes from a resolution.
+
+    `slot` is its position in the segment, `port` the configured one (kept for A/AAAA).
+    """
+
+    slot: int
+    backend_index: int  # servers of one backend never share an address, unless allowed (S43)
+    backend_name: str
+    server_name: str
+    port: int
+    weight: int
+    checked: bool = False
+
+
+class ResolutionSettings(msgspec.Struct, frozen=True):
+    """One resolution: all servers that share (section, name, preferred family) (S8).
+
+    `index` is its row in the segment's resolution records. `name` is lower case, without the
+    trailing dot. `servers` are in the order of the file.
+    """
+
+    index: int
+    section: str
+    name: str
+    preferred: Family
+    servers: tuple[ResolvedServer, ...]
+
+
+class ResolverdSettings(msgspec.Struct, frozen=True):
+    """All that resolverd is told: sections, resolutions and which families may be asked."""
+
+    sections: tuple[ResolversSection, ...] = ()
+    resolutions: tuple[ResolutionSettings, ...] = ()
+    families: tuple[Family, ...] = (Family.IPV4, Family.IPV6)  # dns-accept-family, resolved

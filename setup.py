@@ -1,0 +1,52 @@
+"""Builds the compiled parts: each .pyx below shm/ and proxy/ is one extension module.
+
+MILLRACE_SANITIZE=1 builds them with the address and undefined-behaviour sanitizers instead.
+"""
+
+import os
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+ROOT = Path(__file__).parent
+SANITIZE = os.environ.get("MILLRACE_SANITIZE") == "1"
+FLAGS = ["-std=gnu11", "-Wall", "-Wno-unused-function", "-fno-strict-aliasing"]
+FLAGS += (
+    ["-O1", "-g", "-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
+    if SANITIZE
+    else ["-O2", "-g0"]
+)
+LINK = ["-fsanitize=address,undefined"] if SANITIZE else []
+
+
+def extensions() -> list[Extension]:
+    sources = [*ROOT.glob("shm/*.pyx"), *ROOT.glob("proxy/**/*.pyx")]
+    return [
+        Extension(
+            ".".join(source.relative_to(ROOT).with_suffix("").parts),
+            [str(source.relative_to(ROOT))],
+            depends=[str(path.relative_to(ROOT)) for path in ROOT.glob("**/*.pxd") if ".venv" not in path.parts]
+            + [str(path.relative_to(ROOT)) for path in source.parent.glob("*.h")],
+            extra_compile_args=FLAGS,
+            extra_link_args=LINK,
+            include_dirs=["."],
+        )
+        for source in sorted(sources)
+    ]
+
+
+setup(
+    ext_modules=cythonize(
+        extensions(),
+        build_dir="build/cython",
+        compiler_directives={
+            "language_level": "3",
+            "boundscheck": False,
+            "wraparound": False,
+            "cdivision": True,
+            "initializedcheck": False,
+            "embedsignature": True,
+        },
+    )
+)
