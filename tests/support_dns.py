@@ -1,0 +1,256 @@
+"""A real UDP nameserver whose answers a test scripts while it runs.
+
+Owns one socket and one thread. Each name and type has an `Answer` that may be changed at any time;
+what has no answer of its own is NXDOMAIN, or NODATA where the name exists with another type. Every
+query is logged with its time. Knows nothing of who asks: Millrace, HAProxy and dig are the same.
+
+    with ScriptedNameserver() as nameserver:
+        nameserver.set("app.test", "A", records("127.0.1.1", "127.0.1.2"))
+        ... f"nameserver ns1 {nameserver.address}" ...
+        nameserver.set("app.test", "*", NX)
+        nameserver.wait_queries(2, "app.test", "A")
+"""
+
+from __future__ import annotations
+
+import heapq
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+
+import dns.flags
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdatatype
+import dns.rrset
+
+from tests.support import wait_for
+
+Forge = Callable[[dns.message.Message], list[bytes]]  # a query -> the datagrams that answer it
+
+ANY_TYPE = "*"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one name and type gets; `delay_s` holds the reply back, `forge` replaces it whole."""
+
+    records: tuple[str, ...] = ()  # record data in zone file form; the type is the question's
+    rcode: dns.rcode.Rcode = dns.rcode.NOERROR
+    aliases: tuple[str, ...] = ()  # CNAME chain from the asked name to the owner of the records
+    additional: tuple[str, ...] = ()  # whole records: "host1.test. 0 IN A 127.0.0.1"
+    truncated: bool = False
+    silent: bool = False
+    delay_s: float = 0.0
+    ttl: int = 0
+    forge: Forge | None = field(default=None, compare=False)
+
+
+def records(*data: str, delay_s: float = 0.0, aliases: tuple[str, ...] = ()) -> Answer:
+    """A valid answer with these records, e.g. `records("127.0.1.1")`."""
+    return Answer(records=data, delay_s=delay_s, aliases=aliases)
+
+
+def delayed(answer: Answer, delay_s: float) -> Answer:
+    """The same answer, later."""
+    return replace(answer, delay_s=delay_s)
+
+
+def forged(forge: Forge) -> Answer:
+    """Whatever datagrams `forge` makes of the query, none included."""
+    return Answer(forge=forge)
+
+
+NX = Answer(rcode=dns.rcode.NXDOMAIN)
+REFUSED = Answer(rcode=dns.rcode.REFUSED)
+SERVFAIL = Answer(rcode=dns.rcode.SERVFAIL)
+NODATA = Answer()
+SILENT = Answer(silent=True)
+TRUNCATED = Answer(truncated=True)
+
+
+@dataclass(frozen=True)
+class Query:
+    """One query as it arrived; `at` is time.monotonic()."""
+
+    at: float
+    name: str  # lower case, without the trailing dot
+    rtype: str  # "A", "AAAA", "SRV"
+    id: int
+    source: tuple[str, int]
+    payload: int | None  # EDNS UDP size, None without an OPT record
+    recursion_desired: bool
+
+
+def _plain(name: str | dns.name.Name) -> str:
+    return str(name).rstrip(".").lower()
+
+
+class ScriptedNameserver:
+    """A nameserver on `address` (any 127.x.y.z or ::1); port 0 takes a free one."""
+
+    def __init__(self, address: str = "127.0.0.1", port: int = 0) -> None:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self._socket = socket.socket(family, socket.SOCK_DGRAM)
+        self._socket.bind((address, port))
+        self._socket.setblocking(False)
+        self.host = address
+        self.port: int = self._socket.getsockname()[1]
+        self._lock = threading.Lock()
+        self._zone: dict[tuple[str, str], Answer] = {}
+        self._queries: list[Query] = []
+        self._held: list[
+            tuple[float, int, bytes, tuple[str, int]]
+        ] = []  # heap: due, order, reply, to
+        self._order = 0
+        self._wake, self._waker = socket.socketpair()
+        self._thread = threading.Thread(target=self._serve, name="nameserver", daemon=True)
+
+    def __enter__(self) -> ScriptedNameserver:
+        """Start to answer."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop; from now on the port is closed (a query gets ECONNREFUSED)."""
+        self._waker.send(b"x")
+        self._thread.join()
+        for each in (self._socket, self._wake, self._waker):
+            each.close()
+
+    @property
+    def address(self) -> str:
+        """`host:port` as a `nameserver` line takes it."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def queries(self) -> list[Query]:
+        """All queries so far, oldest first (a copy)."""
+        with self._lock:
+            return list(self._queries)
+
+    def asked(self, name: str | None = None, rtype: str | None = None) -> list[Query]:
+        """The queries for this name and type; None means any."""
+        return [
+            query
+            for query in self.queries
+            if (name is None or query.name == _plain(name))
+            and (rtype is None or query.rtype == rtype)
+        ]
+
+    def wait_queries(
+        self, count: int, name: str | None = None, rtype: str | None = None, seconds: float = 10.0
+    ) -> list[Query]:
+        """Wait until at least `count` such queries have come; fails the test otherwise."""
+        return wait_for(
+            lambda: asked if len(asked := self.asked(name, rtype)) >= count else [],
+            seconds,
+            f"{count} queries for {name or 'any name'} {rtype or ''} at {self.address}",
+        )
+
+    def set(self, name: str, rtype: str, answer: Answer | list[str] | str) -> None:
+        """Script one name and type ("*": every type); plain strings are record data."""
+        if isinstance(answer, str):
+            answer = records(answer)
+        elif isinstance(answer, list):
+            answer = records(*answer)
+        with self._lock:
+            if rtype == ANY_TYPE:
+                for key in [key for key in self._zone if key[0] == _plain(name)]:
+                    del self._zone[key]
+            self._zone[_plain(name), rtype] = answer
+
+    def forget(self) -> None:
+        """Empty the log of queries."""
+        with self._lock:
+            self._queries.clear()
+
+    def _serve(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._socket, selectors.EVENT_READ)
+            selector.register(self._wake, selectors.EVENT_READ)
+            while True:
+                timeout = self._held[0][0] - time.monotonic() if self._held else None
+                for key, _ in selector.select(timeout if timeout is None else max(0.0, timeout)):
+                    if key.fileobj is self._wake:
+                        return
+                    self._receive()
+                while self._held and self._held[0][0] <= time.monotonic():
+                    _, _, reply, source = heapq.heappop(self._held)
+                    self._send(reply, source)
+
+    def _receive(self) -> None:
+        try:
+            wire, source = self._socket.recvfrom(65535)
+            message = dns.message.from_wire(wire)
+            name, rtype = message.question[0].name, message.question[0].rdtype
+        except (OSError, dns.exception.DNSException, IndexError):
+            return  # an ICMP error of an earlier reply, or no DNS query: nobody to answer
+        now = time.monotonic()
+        type_text = dns.rdatatype.to_text(rtype)
+        with self._lock:
+            self._queries.append(
+                Query(
+                    at=now,
+                    name=_plain(name),
+                    rtype=type_text,
+                    id=message.id,
+                    source=source[:2],
+                    payload=message.payload if message.edns >= 0 else None,
+                    recursion_desired=bool(message.flags & dns.flags.RD),
+                )
+            )
+            answer = self._find(_plain(name), type_text)
+        if answer.silent:
+            return
+        replies = answer.forge(message) if answer.forge else [build_reply(message, answer)]
+        for reply in replies:
+            self._order += 1
+            heapq.heappush(self._held, (now + answer.delay_s, self._order, reply, source))
+
+    def _find(self, name: str, rtype: str) -> Answer:
+        for key in ((name, rtype), (name, ANY_TYPE)):
+            if key in self._zone:
+                return self._zone[key]
+        return NODATA if any(known == name for known, _ in self._zone) else NX
+
+    def _send(self, reply: bytes, source: tuple[str, int]) -> None:
+        try:
+            self._socket.sendto(reply, source)
+        except OSError:
+            return  # who asked is gone
+
+
+def build_reply(query: dns.message.Message, answer: Answer) -> bytes:
+    """The wire form of `answer` to `query`, whole whatever its size."""
+    response = dns.message.make_response(query, recursion_available=True)
+    response.set_rcode(answer.rcode)
+    response.flags |= dns.flags.AA
+    if answer.truncated:
+        response.flags |= dns.flags.TC
+    owner, rtype = query.question[0].name, query.question[0].rdtype
+    for alias in answer.aliases:
+        target = dns.name.from_text(alias)
+        response.answer.append(
+            dns.rrset.from_text(owner, answer.ttl, "IN", "CNAME", target.to_text())
+        )
+        owner = target
+    if answer.records:
+        type_text = dns.rdatatype.to_text(rtype)
+        response.answer.append(
+            dns.rrset.from_text(owner, answer.ttl, "IN", type_text, *answer.records)
+        )
+    for line in answer.additional:
+        name, ttl, rclass, kind, data = line.split(None, 4)
+        response.additional.append(dns.rrset.from_text(name, int(ttl), rclass, kind, data))
+    return response.to_wire(max_size=65535)
