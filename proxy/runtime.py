@@ -1,0 +1,91 @@
+"""What every child inherits by fork: settings, segment, bells, listening sockets, log.
+
+Made once per generation by the supervisor, before the first child; immutable afterwards. A bell
+is an eventfd with one reader: whoever publishes something writes to the bells of those who should
+look. Losing a ring is harmless, because every reader also looks on its own tick.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Protocol
+
+import msgspec
+
+from proxy.config.model import Bind, Settings
+from shm.segment import Segment
+
+
+class Log(Protocol):
+    """Operational messages; `level` is the syslog severity (0 emerg .. 7 debug)."""
+
+    def __call__(self, level: int, text: str) -> None:
+        """Send one line to every configured target; never raises, never blocks."""
+
+
+class Bells(msgspec.Struct, frozen=True):
+    """The eventfds of one generation, by reader."""
+
+    relays: tuple[int, ...]  # by worker: registered edge-triggered in its epoll, never read
+    workers: tuple[int, ...]  # by worker: its main thread
+    resolverd: int
+    control: int
+
+    @classmethod
+    def create(cls, workers: int) -> Bells:
+        """Make them all; raises OSError when descriptors run out."""
+        flags = os.EFD_NONBLOCK | os.EFD_CLOEXEC
+        return cls(
+            relays=tuple(os.eventfd(0, flags) for _ in range(workers)),
+            workers=tuple(os.eventfd(0, flags) for _ in range(workers)),
+            resolverd=os.eventfd(0, flags),
+            control=os.eventfd(0, flags),
+        )
+
+    def all(self) -> tuple[int, ...]:
+        """Every descriptor, for closing."""
+        return (*self.relays, *self.workers, self.resolverd, self.control)
+
+    def ring_table(self) -> None:
+        """A slot record changed: relays and main threads of all workers look."""
+        ring((*self.relays, *self.workers))
+
+
+def ring(bells: Iterable[int]) -> None:
+    """Wake the readers; a bell that is full already wakes its reader anyway."""
+    for bell in bells:
+        with suppress(BlockingIOError):
+            os.eventfd_write(bell, 1)
+
+
+class ListeningSocket(msgspec.Struct, frozen=True):
+    """One listening socket: bind line times worker. `index` is its row in the owners' area."""
+
+    index: int
+    bind: Bind
+    worker: int  # whose socket it is while that worker lives; siblings adopt it otherwise
+    socket: socket.socket
+    shared: bool = False  # one socket for all workers (fd@, unix): each registers EPOLLEXCLUSIVE
+
+
+class Runtime(msgspec.Struct, frozen=True):
+    """One generation's inheritance."""
+
+    settings: Settings
+    segment: Segment
+    bells: Bells
+    listeners: tuple[ListeningSocket, ...]
+    stats_sockets: tuple[socket.socket, ...]  # in the order of Global.stats_sockets
+    service_sockets: tuple[tuple[int, socket.socket], ...]  # (frontend index, listening socket)
+    workers: int
+    main_pid: int  # what log lines and `show info` carry
+    log: Log
+
+
+def now_ms() -> int:
+    """CLOCK_MONOTONIC in milliseconds: the clock of every record in the segment."""
+    return time.monotonic_ns() // 1_000_000

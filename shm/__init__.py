@@ -1,0 +1,1 @@
+"""Ground floor: bytes and atomics shared by every process; knows neither DNS nor TCP."""

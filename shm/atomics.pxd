@@ -1,0 +1,63 @@
+# The only atomics of the project: every word of the segment is touched through these functions.
+#
+# They are the compiler's own `__atomic` built-ins, so they mean the same on x86-64 and arm64. A
+# word that one thread alone writes is bumped with `count`: a relaxed load and store, no locked
+# instruction. A word that several processes write (layout.pxd names them) needs `fetch_add`.
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+cdef extern from * nogil:
+    """
+    #ifndef MILLRACE_ATOMICS
+    #define MILLRACE_ATOMICS
+    #include <stdint.h>
+    static inline uint64_t load_relaxed(const uint64_t *word) {
+        return __atomic_load_n(word, __ATOMIC_RELAXED);
+    }
+    static inline uint64_t load_acquire(const uint64_t *word) {
+        return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+    }
+    static inline uint32_t load32_acquire(const uint32_t *word) {
+        return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+    }
+    static inline void store_relaxed(uint64_t *word, uint64_t value) {
+        __atomic_store_n(word, value, __ATOMIC_RELAXED);
+    }
+    static inline void store_release(uint64_t *word, uint64_t value) {
+        __atomic_store_n(word, value, __ATOMIC_RELEASE);
+    }
+    static inline void store32_release(uint32_t *word, uint32_t value) {
+        __atomic_store_n(word, value, __ATOMIC_RELEASE);
+    }
+    static inline void fence_acquire(void) { __atomic_thread_fence(__ATOMIC_ACQUIRE); }
+    static inline void fence_release(void) { __atomic_thread_fence(__ATOMIC_RELEASE); }
+    static inline uint64_t fetch_add(uint64_t *word, uint64_t amount) {
+        return __atomic_fetch_add(word, amount, __ATOMIC_ACQ_REL);
+    }
+    static inline int64_t fetch_add_signed(int64_t *word, int64_t amount) {
+        return __atomic_fetch_add(word, amount, __ATOMIC_ACQ_REL);
+    }
+    static inline void *exchange_pointer(void **word, void *value) {
+        return __atomic_exchange_n(word, value, __ATOMIC_ACQ_REL);
+    }
+    static inline void *load_pointer(void **word) {
+        return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+    }
+    static inline void count(uint64_t *word, uint64_t amount) {
+        __atomic_store_n(word, __atomic_load_n(word, __ATOMIC_RELAXED) + amount, __ATOMIC_RELAXED);
+    }
+    #endif
+    """
+    uint64_t load_relaxed(const uint64_t *word) noexcept
+    uint64_t load_acquire(const uint64_t *word) noexcept
+    uint32_t load32_acquire(const uint32_t *word) noexcept
+    void store_relaxed(uint64_t *word, uint64_t value) noexcept
+    void store_release(uint64_t *word, uint64_t value) noexcept
+    void store32_release(uint32_t *word, uint32_t value) noexcept
+    void fence_acquire() noexcept
+    void fence_release() noexcept
+    uint64_t fetch_add(uint64_t *word, uint64_t amount) noexcept
+    int64_t fetch_add_signed(int64_t *word, int64_t amount) noexcept
+    void *exchange_pointer(void **word, void *value) noexcept
+    void *load_pointer(void **word) noexcept
+    void count(uint64_t *word, uint64_t amount) noexcept

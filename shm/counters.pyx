@@ -1,0 +1,240 @@
+"""Counter rows read: summed over processes at the moment somebody asks.
+
+The relay writes its row through inline functions (segment.pxd); resolverd bumps its nameserver
+counters through `NameserverTable`. Field names are those of the structs in layout.pxd. Gauges
+named `sessions`, `pipes_*` and `buffer_bytes` are sums like counters; `*_max` and `last_*` are the
+largest of the rows, which for a maximum of concurrent sessions is a lower bound.
+"""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from shm.atomics cimport count, fetch_add_signed, load_relaxed, store_relaxed
+from shm.layout cimport (
+    BackendCounters, FrontendCounters, NameserverCounters, ResolutionRecord,
+    ServerCounters, WorkerCounters)
+from shm.segment cimport (
+    Segment, backend_counters, frontend_counters, server_counters, worker_counters)
+
+
+cdef dict named(dict fields):
+    """A struct as a dict, without its padding."""
+    fields.pop("spare", None)
+    return fields
+
+
+cdef dict merge(dict total, dict row):
+    for name, value in row.items():
+        if isinstance(value, list):
+            total[name] = [a + b for a, b in zip(total[name], value)]
+        elif name.endswith("_max") or "_max_" in name or name.startswith("last_"):
+            total[name] = max(total[name], value)
+        else:
+            total[name] = total[name] + value
+    return total
+
+
+cdef class CounterReader:
+    """Sums counter rows; any process. Each method returns a dict by field name (layout.pxd).
+
+    Raises IndexError for something that does not exist. `row` None sums all rows, the carried one
+    included.
+    """
+
+    cdef Segment segment
+
+    def __init__(self, Segment segment):
+        self.segment = segment
+
+    def rows(self) -> int:
+        """Number of rows: one for each worker and the one carried over from before a reload."""
+        return self.segment.view.header.workers + 1
+
+    cdef list chosen(self, object row):
+        if row is None:
+            return list(range(self.rows()))
+        if not 0 <= row < self.rows():
+            raise IndexError(f"row {row} of {self.rows()}")
+        return [row]
+
+    def worker(self, row=None) -> dict:
+        """Process-wide counters."""
+        total = None
+        for number in self.chosen(row):
+            fields = named(worker_counters(&self.segment.view, number)[0])
+            total = fields if total is None else merge(total, fields)
+        return total
+
+    def frontend(self, uint32_t frontend, row=None) -> dict:
+        """Counters of a frontend."""
+        if frontend >= self.segment.view.header.frontends:
+            raise IndexError(f"frontend {frontend}")
+        total = None
+        for number in self.chosen(row):
+            fields = named(frontend_counters(&self.segment.view, number, frontend)[0])
+            total = fields if total is None else merge(total, fields)
+        return total
+
+    def backend(self, uint32_t backend, row=None) -> dict:
+        """Counters of a backend."""
+        if backend >= self.segment.view.header.backends:
+            raise IndexError(f"backend {backend}")
+        total = None
+        for number in self.chosen(row):
+            fields = named(backend_counters(&self.segment.view, number, backend)[0])
+            total = fields if total is None else merge(total, fields)
+        return total
+
+    def server(self, uint32_t slot, row=None) -> dict:
+        """Counters of a server."""
+        if slot >= self.segment.view.header.slots:
+            raise IndexError(f"slot {slot}")
+        total = None
+        for number in self.chosen(row):
+            fields = named(server_counters(&self.segment.view, number, slot)[0])
+            total = fields if total is None else merge(total, fields)
+        return total
+
+    def nameserver(self, uint32_t nameserver) -> dict:
+        """Counters of a nameserver (S62's names)."""
+        if nameserver >= self.segment.view.header.nameservers:
+            raise IndexError(f"nameserver {nameserver}")
+        return named(self.segment.view.nameservers[nameserver])
+
+    def resolution(self, uint32_t resolution) -> dict:
+        """The record of a resolution."""
+        if resolution >= self.segment.view.header.resolutions:
+            raise IndexError(f"resolution {resolution}")
+        return named(self.segment.view.resolutions[resolution])
+
+
+GAUGES = ("sessions", "pipes_used", "pipes_free", "buffer_bytes")
+
+
+cdef int fill(uint64_t *words, list names, dict fields) except -1:
+    """Store values into a struct of 64-bit words, given its field names in order."""
+    cdef uint32_t word = 0
+    for name in names:
+        value = fields[name]
+        if isinstance(value, list):
+            for item in value:
+                store_relaxed(&words[word], item)
+                word += 1
+        else:
+            store_relaxed(&words[word], value)
+            word += 1
+    return 0
+
+
+cdef class CarriedRow:
+    """Writes the last row: what was counted before a reload, or by a worker that died.
+
+    The supervisor only. Gauges are left out: what they counted is open in another generation, or
+    is gone.
+    """
+
+    cdef Segment segment
+    cdef uint32_t row
+
+    def __init__(self, Segment segment):
+        self.segment = segment
+        self.row = segment.view.header.workers
+
+    cdef dict settled(self, dict fields):
+        return {name: 0 if name in GAUGES else value for name, value in fields.items()}
+
+    def worker(self, dict fields) -> None:
+        """Carry the process-wide counters."""
+        cdef WorkerCounters *target = worker_counters(&self.segment.view, self.row)
+        cdef WorkerCounters empty = target[0]
+        fields = {**empty, **self.settled(fields)}
+        names = [name for name in empty if name != "spare" and name != "terminations"]
+        fill(<uint64_t *>target, names, fields)
+        fill(target.terminations, ["terminations"], fields)
+
+    def frontend(self, uint32_t frontend, dict fields) -> None:
+        """Carry the counters of a frontend (this generation's index)."""
+        cdef FrontendCounters *target = frontend_counters(&self.segment.view, self.row, frontend)
+        cdef FrontendCounters empty = target[0]
+        fill(<uint64_t *>target, list(empty), {**empty, **self.settled(fields)})
+
+    def backend(self, uint32_t backend, dict fields) -> None:
+        """Carry the counters of a backend."""
+        cdef BackendCounters *target = backend_counters(&self.segment.view, self.row, backend)
+        cdef BackendCounters empty = target[0]
+        fill(<uint64_t *>target, list(empty), {**empty, **self.settled(fields)})
+
+    def server(self, uint32_t slot, dict fields) -> None:
+        """Carry the counters of a server."""
+        cdef ServerCounters *target = server_counters(&self.segment.view, self.row, slot)
+        cdef ServerCounters empty = target[0]
+        fill(<uint64_t *>target, list(empty), {**empty, **self.settled(fields)})
+
+    def nameserver(self, uint32_t nameserver, dict fields) -> None:
+        """Carry the counters of a nameserver."""
+        cdef NameserverCounters *target = &self.segment.view.nameservers[nameserver]
+        cdef NameserverCounters empty = target[0]
+        fill(<uint64_t *>target, list(empty), {**empty, **fields})
+
+    def resolution(self, uint32_t resolution, dict fields) -> None:
+        """Carry the record of a resolution."""
+        cdef ResolutionRecord *target = &self.segment.view.resolutions[resolution]
+        cdef ResolutionRecord empty = target[0]
+        fill(<uint64_t *>target, list(empty), {**empty, **fields})
+
+
+def settle_dead_worker(Segment segment, uint32_t worker) -> None:
+    """Zero the gauges of a worker that is dead, and take its sessions out of the hints.
+
+    The supervisor only, after the process was reaped and before its successor starts.
+    """
+    cdef uint32_t index
+    cdef uint64_t held
+    if worker >= segment.view.header.workers:
+        raise IndexError(f"worker {worker}")
+    cdef WorkerCounters *process = worker_counters(&segment.view, worker)
+    store_relaxed(&process.sessions, 0)
+    store_relaxed(&process.pipes_used, 0)
+    store_relaxed(&process.pipes_free, 0)
+    store_relaxed(&process.buffer_bytes, 0)
+    for index in range(segment.view.header.frontends):
+        store_relaxed(&frontend_counters(&segment.view, worker, index).sessions, 0)
+    for index in range(segment.view.header.backends):
+        store_relaxed(&backend_counters(&segment.view, worker, index).sessions, 0)
+    for index in range(segment.view.header.slots):
+        held = load_relaxed(&server_counters(&segment.view, worker, index).sessions)
+        if held != 0:
+            store_relaxed(&server_counters(&segment.view, worker, index).sessions, 0)
+            fetch_add_signed(&segment.view.hints[index], -<int64_t>held)
+
+
+cdef class NameserverTable:
+    """Nameserver counters and resolution records, written. resolverd only."""
+
+    cdef Segment segment
+    cdef dict positions
+    cdef dict resolution_positions
+
+    def __init__(self, Segment segment):
+        cdef NameserverCounters empty
+        cdef ResolutionRecord record
+        self.segment = segment
+        self.positions = {name: at for at, name in enumerate(<dict>empty)}
+        self.resolution_positions = {name: at for at, name in enumerate(<dict>record)}
+
+    def count(self, uint32_t nameserver, str counter, uint64_t amount=1) -> None:
+        """Add to a counter named as in layout.pxd; KeyError for a name that is none."""
+        if nameserver >= self.segment.view.header.nameservers:
+            raise IndexError(f"nameserver {nameserver}")
+        cdef uint32_t position = self.positions[counter]
+        count(<uint64_t *>&self.segment.view.nameservers[nameserver] + position, amount)
+
+    def record(self, uint32_t resolution, **fields: int) -> None:
+        """Store fields of a resolution record, each a word of its own."""
+        cdef uint64_t *words
+        cdef uint32_t position
+        if resolution >= self.segment.view.header.resolutions:
+            raise IndexError(f"resolution {resolution}")
+        words = <uint64_t *>&self.segment.view.resolutions[resolution]
+        for name, value in fields.items():
+            position = self.resolution_positions[name]
+            store_relaxed(&words[position], value)

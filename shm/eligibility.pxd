@@ -1,0 +1,83 @@
+# What the three records of a slot add up to: the one answer every process gives alike.
+#
+# Pure functions over copies; they never look at the segment twice for one answer.
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.string cimport memcpy
+
+from shm.latch cimport latch_read
+from shm.layout cimport (
+    ADMIN_MASK_DRAIN, ADMIN_MASK_MAINT, SERVER_RUNNING, SERVER_STOPPED, SLOT_RMAINT, STATIC_BACKUP,
+    STATIC_CHECKED, STATIC_INIT_DOWN, STATIC_PORT_RELATIVE, AdminRecord, HealthRecord, SlotRecord, SlotStatic)
+from shm.segment cimport View
+
+cdef struct ServerView:
+    uint32_t generation
+    uint32_t incarnation
+    uint32_t weight  # effective, 0..256
+    uint16_t port  # host order
+    uint8_t family  # 0: no address
+    uint8_t operational  # Operational, before administrative states
+    uint8_t eligible  # takes new sessions
+    uint8_t backup
+    uint8_t maint  # forced, configured or for lack of an address
+    uint8_t drain
+    uint8_t address[16]
+
+
+cdef inline uint8_t operational_state(
+        const SlotStatic *settings, const SlotRecord *slot,
+        const HealthRecord *health) noexcept nogil:
+    """A health record speaks for one incarnation only; without one the init state holds."""
+    if not settings.flags & STATIC_CHECKED:
+        return SERVER_RUNNING
+    if health.incarnation == slot.incarnation and health.incarnation != 0:
+        return health.operational
+    return SERVER_STOPPED if settings.flags & STATIC_INIT_DOWN else SERVER_RUNNING
+
+
+cdef inline void server_compose(
+        const SlotStatic *settings, const SlotRecord *slot, const AdminRecord *admin,
+        const HealthRecord *health, ServerView *server) noexcept nogil:
+    """Fill `server` from the four records of one slot."""
+    cdef bint overridden = admin.family != 0 and admin.override_generation == slot.generation
+    cdef uint32_t weight = settings.weight
+    if admin.weight_plus_one != 0:
+        weight = admin.weight_plus_one - 1
+    elif slot.weight_plus_one != 0:
+        weight = slot.weight_plus_one - 1
+    server.generation = slot.generation
+    server.incarnation = slot.incarnation
+    server.weight = weight
+    server.family = admin.family if overridden else slot.family
+    if overridden:
+        memcpy(server.address, admin.address, 16)
+    else:
+        memcpy(server.address, slot.address, 16)
+    server.port = admin.port if overridden and admin.port != 0 else slot.port
+    server.backup = (settings.flags & STATIC_BACKUP) != 0
+    server.maint = (
+        (admin.flags & ADMIN_MASK_MAINT) != 0
+        or (slot.flags & SLOT_RMAINT) != 0
+        or server.family == 0)
+    server.drain = (admin.flags & ADMIN_MASK_DRAIN) != 0
+    server.operational = operational_state(settings, slot, health)
+    server.eligible = (
+        not server.maint and not server.drain and server.weight > 0
+        and (server.port != 0 or (settings.flags & STATIC_PORT_RELATIVE) != 0)
+        and server.operational != SERVER_STOPPED)
+
+
+cdef inline bint server_view(const View *view, uint32_t slot, ServerView *server) noexcept nogil:
+    """Read a slot's records and compose them; False when a record could not be read whole."""
+    cdef SlotRecord slot_record
+    cdef AdminRecord admin
+    cdef HealthRecord health
+    if not latch_read(&view.slots[slot], &slot_record):
+        return False
+    if not latch_read(&view.admins[slot], &admin):
+        return False
+    if not latch_read(&view.health[slot], &health):
+        return False
+    server_compose(&view.statics[slot], &slot_record, &admin, &health, server)
+    return True

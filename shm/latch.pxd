@@ -1,0 +1,48 @@
+# The two-copy latch: a record wider than a word, published whole by one writer to any readers.
+#
+# The low bit of `sequence` names the copy that readers take. The writer fills the other copy
+# wholly and then bumps the sequence, so a writer stopped or killed at any instruction leaves the
+# readers' copy untouched: it blocks nobody and fools nobody, and the next writer needs no repair,
+# because it fills the hidden copy from the first word to the last before anybody looks there.
+#
+# Order (the same on arm64): the writer's counter store is followed by a release fence before it
+# touches the copy that slow readers may still be on; the counter is stored with release after the
+# data. The reader loads the counter with acquire, copies relaxed, fences, and looks again.
+
+from libc.stdint cimport uint64_t
+
+from shm.atomics cimport (
+    fence_acquire, fence_release, load_acquire, load_relaxed, store_relaxed, store_release)
+from shm.layout cimport RECORD_WORDS, Latch
+
+cdef enum:
+    LATCH_TRIES = 64  # a writer would have to publish 64 times while 7 words are copied
+
+
+cdef inline bint latch_read(const Latch *latch, void *record) noexcept nogil:
+    """Copy the record out; False after LATCH_TRIES collisions: keep what you had and count it."""
+    cdef uint64_t *target = <uint64_t *>record
+    cdef const uint64_t *source
+    cdef uint64_t sequence
+    cdef int attempt, word
+    for attempt in range(LATCH_TRIES):
+        sequence = load_acquire(&latch.sequence)
+        source = &latch.copies[(sequence & 1) * RECORD_WORDS]
+        for word in range(RECORD_WORDS):
+            target[word] = load_relaxed(&source[word])
+        fence_acquire()
+        if load_relaxed(&latch.sequence) == sequence:
+            return True
+    return False
+
+
+cdef inline void latch_write(Latch *latch, const void *record) noexcept nogil:
+    """Publish a record. Precondition: the caller is the one writing process (see locks.py)."""
+    cdef const uint64_t *source = <const uint64_t *>record
+    cdef uint64_t sequence = load_relaxed(&latch.sequence)
+    cdef int hidden = 1 - <int>(sequence & 1)
+    cdef int word
+    fence_release()
+    for word in range(RECORD_WORDS):
+        store_relaxed(&latch.copies[hidden * RECORD_WORDS + word], source[word])
+    store_release(&latch.sequence, sequence + 1)

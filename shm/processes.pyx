@@ -1,0 +1,110 @@
+"""Process records: command and pid from the supervisor, state and heartbeats from the process.
+
+Also the owners of listening sockets, which the supervisor assigns. `ProcessBoard` is the
+supervisor's side and everybody's reading side; `ProcessSelf` is what one child may write.
+"""
+
+from libc.stdint cimport uint32_t, uint64_t
+
+from shm.atomics cimport (
+    fetch_add, load32_acquire, load_acquire, store32_release, store_release)
+from shm.layout cimport Process
+from shm.segment cimport Segment
+
+from typing import NamedTuple
+
+
+class ProcessStatus(NamedTuple):
+    """One process record; beats are CLOCK_MONOTONIC in milliseconds, 0 before the first."""
+
+    pid: int
+    command: int
+    started_ms: int
+    restarts: int
+    state: int
+    main_beat_ms: int
+    relay_beat_ms: int
+    generation_seen: int
+
+
+cdef Process *process_at(Segment segment, uint32_t process) except NULL:
+    if process >= segment.view.header.workers + 2:
+        raise IndexError(f"process {process} of {segment.view.header.workers + 2}")
+    return &segment.view.processes[process]
+
+
+cdef class ProcessBoard:
+    """All process records. Reading: anybody. Writing: the supervisor only."""
+
+    cdef Segment segment
+
+    def __init__(self, Segment segment):
+        self.segment = segment
+
+    def status(self, uint32_t process):
+        """What is written about a process, as a `ProcessStatus`."""
+        cdef Process *record = process_at(self.segment, process)
+        return ProcessStatus(
+            load_acquire(&record.pid), load_acquire(&record.command),
+            load_acquire(&record.started_ms), load_acquire(&record.restarts),
+            load_acquire(&record.state), load_acquire(&record.main_beat_ms),
+            load_acquire(&record.relay_beat_ms), load_acquire(&record.generation_seen))
+
+    def started(self, uint32_t process, uint64_t pid, uint64_t now_ms, uint64_t restarts) -> None:
+        """Note a fork: its pid, and state and beats as of a process that has said nothing yet.
+
+        Call it between the fork's two sides becoming able to run: the child still waits.
+        """
+        cdef Process *record = process_at(self.segment, process)
+        store_release(&record.started_ms, now_ms)
+        store_release(&record.restarts, restarts)
+        store_release(&record.pid, pid)
+
+    def ended(self, uint32_t process) -> None:
+        """Note that a process is gone; its lines are empty until the next start."""
+        cdef Process *record = process_at(self.segment, process)
+        store_release(&record.state, 0)
+        store_release(&record.main_beat_ms, 0)
+        store_release(&record.relay_beat_ms, 0)
+        store_release(&record.pid, 0)
+
+    def command(self, uint32_t process, uint64_t command) -> None:
+        """Tell a process what is wanted of it (a `Command`); ring its bells afterwards."""
+        store_release(&process_at(self.segment, process).command, command)
+
+    def owner(self, uint32_t socket) -> int:
+        """The worker that serves a listening socket."""
+        if socket >= self.segment.view.header.sockets:
+            raise IndexError(f"socket {socket} of {self.segment.view.header.sockets}")
+        return load32_acquire(&self.segment.view.owners[socket])
+
+    def assign(self, uint32_t socket, uint32_t worker) -> None:
+        """Let a worker serve a socket; ring both relays afterwards."""
+        if socket >= self.segment.view.header.sockets:
+            raise IndexError(f"socket {socket} of {self.segment.view.header.sockets}")
+        store32_release(&self.segment.view.owners[socket], worker)
+        fetch_add(&self.segment.view.header.table_generation, 1)
+
+
+cdef class ProcessSelf:
+    """What a child says of itself; made in the child for its own position only."""
+
+    cdef Segment segment
+    cdef Process *record
+
+    def __init__(self, Segment segment, uint32_t process):
+        self.segment = segment
+        self.record = process_at(segment, process)
+
+    def state(self, uint64_t state) -> None:
+        """Say how far it is (a `ProcessState`)."""
+        store_release(&self.record.state, state)
+
+    def beat(self, uint64_t now_ms) -> None:
+        """The event loop is alive at `now_ms`."""
+        store_release(&self.record.main_beat_ms, now_ms)
+
+    @property
+    def command(self) -> int:
+        """What the supervisor wants (a `Command`)."""
+        return load_acquire(&self.record.command)

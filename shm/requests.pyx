@@ -1,0 +1,105 @@
+"""Request counters: "connecting to this slot failed", from relays and checks to resolverd.
+
+A counter per worker and slot, compared by resolverd with the value it saw last: a request cannot
+be lost, not even when its writer dies before it rings.
+"""
+
+from typing import NamedTuple
+
+from libc.stdint cimport uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+
+from shm.atomics cimport count, load_acquire, store_relaxed
+from shm.layout cimport Request
+from shm.segment cimport Segment, request_of
+
+
+class ConnectFailure(NamedTuple):
+    """What changed since resolverd last looked, for one slot over all workers.
+
+    `began_ms` is when the latest attempt that timed out had begun (CLOCK_MONOTONIC), 0 when only
+    refusals came.
+    """
+
+    slot: int
+    timeouts: int
+    refusals: int
+    began_ms: int
+
+
+cdef class CheckRequests:
+    """A worker's health checks ask for resolutions. The worker's main thread only."""
+
+    cdef Segment segment
+    cdef uint32_t worker
+
+    def __init__(self, Segment segment, uint32_t worker):
+        if worker >= segment.view.header.workers:
+            raise IndexError(f"worker {worker}")
+        self.segment = segment
+        self.worker = worker
+
+    cdef Request *at(self, uint32_t slot) except NULL:
+        if slot >= self.segment.view.header.slots:
+            raise IndexError(f"slot {slot}")
+        return request_of(&self.segment.view, self.worker, slot)
+
+    def timed_out(self, uint32_t slot, uint64_t began_ms) -> None:
+        """A check's connect timed out; it had begun at `began_ms`."""
+        cdef Request *request = self.at(slot)
+        store_relaxed(&request.check_began_ms, began_ms)
+        count(&request.check_timeouts, 1)
+
+    def refused(self, uint32_t slot) -> None:
+        """A check's connect was refused or had no route."""
+        count(&self.at(slot).check_refusals, 1)
+
+
+cdef class RequestReader:
+    """What was asked for since the last look. resolverd only.
+
+    A new reader starts from the present values when `from_now` is set, else from zero.
+    """
+
+    cdef Segment segment
+    cdef uint64_t *seen
+    cdef uint64_t cells
+
+    def __cinit__(self, Segment segment, bint from_now=True):
+        self.segment = segment
+        self.cells = <uint64_t>segment.view.header.workers * segment.view.header.slots
+        self.seen = <uint64_t *>calloc(self.cells * 2 + 1, sizeof(uint64_t))
+        if self.seen == NULL:
+            raise MemoryError("request counters")
+        if from_now:
+            self.changes()
+
+    def __dealloc__(self):
+        free(self.seen)
+
+    def changes(self) -> list:
+        """One `ConnectFailure` for each slot with new requests, in slot order."""
+        cdef uint32_t worker, slot, slots = self.segment.view.header.slots
+        cdef uint64_t cell, timeouts, refusals, began
+        cdef Request *request
+        found = {}
+        for worker in range(self.segment.view.header.workers):
+            for slot in range(slots):
+                request = request_of(&self.segment.view, worker, slot)
+                cell = (<uint64_t>worker * slots + slot) * 2
+                timeouts = load_acquire(&request.client_timeouts) + load_acquire(
+                    &request.check_timeouts)
+                refusals = load_acquire(&request.client_refusals) + load_acquire(
+                    &request.check_refusals)
+                if timeouts == self.seen[cell] and refusals == self.seen[cell + 1]:
+                    continue
+                began = max(
+                    load_acquire(&request.client_began_ms), load_acquire(&request.check_began_ms))
+                former = found.get(slot, (0, 0, 0))
+                found[slot] = (
+                    former[0] + timeouts - self.seen[cell],
+                    former[1] + refusals - self.seen[cell + 1],
+                    max(former[2], began) if timeouts != self.seen[cell] else former[2])
+                self.seen[cell] = timeouts
+                self.seen[cell + 1] = refusals
+        return [ConnectFailure(slot, *found[slot]) for slot in sorted(found)]

@@ -1,0 +1,53 @@
+# The mapped segment as compiled code sees it: typed pointers to each area, fixed for its life.
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from shm.layout cimport (
+    BackendCounters, BackendShared, FrontendCounters, Header, Latch, NameserverCounters, Process,
+    Request, ResolutionRecord, ServerCounters, SlotStatic, WorkerCounters)
+
+cdef struct View:
+    Header *header
+    Process *processes
+    uint32_t *owners  # by socket
+    SlotStatic *statics  # by slot
+    BackendShared *backends
+    int64_t *hints  # by slot
+    Latch *slots
+    Latch *admins
+    Latch *health
+    Request *requests  # by worker * slots + slot
+    char *rows
+    NameserverCounters *nameservers
+    ResolutionRecord *resolutions
+
+
+cdef inline WorkerCounters *worker_counters(const View *view, uint32_t row) noexcept nogil:
+    return <WorkerCounters *>(view.rows + row * view.header.row_bytes)
+
+
+cdef inline FrontendCounters *frontend_counters(
+        const View *view, uint32_t row, uint32_t frontend) noexcept nogil:
+    return <FrontendCounters *>(<char *>worker_counters(view, row) + sizeof(WorkerCounters)) + frontend
+
+
+cdef inline BackendCounters *backend_counters(
+        const View *view, uint32_t row, uint32_t backend) noexcept nogil:
+    return <BackendCounters *>frontend_counters(view, row, view.header.frontends) + backend
+
+
+cdef inline ServerCounters *server_counters(
+        const View *view, uint32_t row, uint32_t slot) noexcept nogil:
+    return <ServerCounters *>backend_counters(view, row, view.header.backends) + slot
+
+
+cdef inline Request *request_of(const View *view, uint32_t worker, uint32_t slot) noexcept nogil:
+    return &view.requests[<uint64_t>worker * view.header.slots + slot]
+
+
+cdef class Segment:
+    cdef View view
+    cdef readonly int fd  # the sealed memfd; role locks live on it
+    cdef readonly object shape
+    cdef void *address
+    cdef uint64_t bytes

@@ -1,0 +1,200 @@
+"""The segment itself: one sealed memfd, laid out, mapped, and inherited by every child's fork.
+
+Owns creation, the sums of the layout and the header. Knows nothing of what the records mean.
+The segment is created by the supervisor before any child exists; it cannot shrink or grow after
+that (F_SEAL_SHRINK, F_SEAL_GROW), so a pointer into it stays good for the life of the process.
+"""
+
+import fcntl
+import os
+import time
+
+from libc.errno cimport errno
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.string cimport memset
+
+from shm.atomics cimport load_acquire, store_release
+from shm.layout cimport (
+    AREA_ADMINS, AREA_BACKENDS, AREA_HEADER, AREA_HEALTH, AREA_HINTS, AREA_NAMESERVERS,
+    AREA_OWNERS, AREA_PROCESSES, AREA_REQUESTS, AREA_RESOLUTIONS, AREA_ROWS, AREA_SLOTS,
+    AREA_STATICS, AREAS, LAYOUT_VERSION, PAGE, AdminRecord, BackendCounters, BackendShared,
+    FrontendCounters, Header, HealthRecord, Latch, NameserverCounters, Process, Request,
+    ResolutionRecord, ServerCounters, SlotRecord, SlotStatic, WorkerCounters)
+
+cdef extern from "<sys/mman.h>" nogil:
+    void *mmap(void *address, size_t length, int prot, int flags, int fd, long offset)
+    int munmap(void *address, size_t length)
+    int PROT_READ, PROT_WRITE, MAP_SHARED
+    void *MAP_FAILED
+
+MAGIC = 0x4543_4152_4C4C_494D  # "MILLRACE" in memory on a little-endian machine
+FACTS = "slots, backends, frontends, workers, sockets, nameservers, resolutions"
+
+
+def check_sizes() -> None:
+    """Hold the structs to their byte map; raises AssertionError when the compiler laid out another."""
+    expected = {
+        "Header": (sizeof(Header), 256 + 64),
+        "Process": (sizeof(Process), 128),
+        "SlotStatic": (sizeof(SlotStatic), 32),
+        "BackendShared": (sizeof(BackendShared), 64),
+        "Latch": (sizeof(Latch), 128),
+        "SlotRecord": (sizeof(SlotRecord), 56),
+        "AdminRecord": (sizeof(AdminRecord), 56),
+        "HealthRecord": (sizeof(HealthRecord), 56),
+        "Request": (sizeof(Request), 64),
+        "WorkerCounters": (sizeof(WorkerCounters), 640),
+        "FrontendCounters": (sizeof(FrontendCounters), 64),
+        "BackendCounters": (sizeof(BackendCounters), 192),
+        "ServerCounters": (sizeof(ServerCounters), 192),
+        "NameserverCounters": (sizeof(NameserverCounters), 128),
+        "ResolutionRecord": (sizeof(ResolutionRecord), 64),
+    }
+    for name, (found, wanted) in expected.items():
+        assert found == wanted, f"struct {name} has {found} bytes, its byte map says {wanted}"
+
+
+def area_sizes(shape) -> list[int]:
+    """Bytes of each area, in the order of layout.pxd, before rounding to pages."""
+    sizes = [0] * AREAS
+    sizes[AREA_HEADER] = sizeof(Header)
+    sizes[AREA_PROCESSES] = (shape.workers + 2) * sizeof(Process)
+    sizes[AREA_OWNERS] = shape.sockets * sizeof(uint32_t)
+    sizes[AREA_STATICS] = shape.slots * sizeof(SlotStatic)
+    sizes[AREA_BACKENDS] = shape.backends * sizeof(BackendShared)
+    sizes[AREA_HINTS] = shape.slots * sizeof(uint64_t)
+    sizes[AREA_SLOTS] = shape.slots * sizeof(Latch)
+    sizes[AREA_ADMINS] = shape.slots * sizeof(Latch)
+    sizes[AREA_HEALTH] = shape.slots * sizeof(Latch)
+    sizes[AREA_REQUESTS] = shape.workers * shape.slots * sizeof(Request)
+    sizes[AREA_ROWS] = (shape.workers + 1) * row_bytes(shape)
+    sizes[AREA_NAMESERVERS] = shape.nameservers * sizeof(NameserverCounters)
+    sizes[AREA_RESOLUTIONS] = shape.resolutions * sizeof(ResolutionRecord)
+    return sizes
+
+
+def row_bytes(shape) -> int:
+    """Stride of one process's counter row, a whole number of pages."""
+    used = (
+        sizeof(WorkerCounters)
+        + shape.frontends * sizeof(FrontendCounters)
+        + shape.backends * sizeof(BackendCounters)
+        + shape.slots * sizeof(ServerCounters)
+    )
+    return pages(used)
+
+
+def pages(size: int) -> int:
+    """Round up to whole pages, at least one."""
+    return max(PAGE, (size + PAGE - 1) // PAGE * PAGE)
+
+
+cdef class Segment:
+    """One mapped segment; made with `Segment.create`, inherited by fork.
+
+    `fd` is the memfd, `shape` the counts it was made for. Raises OSError when the kernel refuses
+    the memory, ValueError for an impossible shape.
+    """
+
+    def __cinit__(self):
+        self.address = NULL
+        self.fd = -1
+
+    @staticmethod
+    def create(shape, uint32_t reload_generation=1) -> Segment:
+        """Make, map and lay out a zeroed segment; the layout's version is stored last."""
+        shape.check()
+        check_sizes()
+        cdef Segment segment = Segment.__new__(Segment)
+        segment.shape = shape
+        offsets = []
+        end = 0
+        for size in area_sizes(shape):
+            offsets.append(end)
+            end += pages(size)
+        segment.fd = os.memfd_create("millrace", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(segment.fd, end)
+        seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+        fcntl.fcntl(segment.fd, fcntl.F_ADD_SEALS, seals)
+        segment.bytes = end
+        segment.map(offsets)
+        segment.fill_header(reload_generation, offsets)
+        return segment
+
+    def map(self, list offsets) -> None:
+        """Map the memfd and point the view at each area."""
+        cdef void *address = mmap(
+            NULL, self.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, self.fd, 0)
+        if address == MAP_FAILED:
+            raise OSError(errno, f"cannot map a segment of {self.bytes} bytes")
+        self.address = address
+        cdef char *base = <char *>address
+        cdef uint64_t at[AREAS]
+        cdef int area
+        for area in range(AREAS):
+            at[area] = offsets[area]
+        self.view.header = <Header *>base
+        self.view.processes = <Process *>(base + at[AREA_PROCESSES])
+        self.view.owners = <uint32_t *>(base + at[AREA_OWNERS])
+        self.view.statics = <SlotStatic *>(base + at[AREA_STATICS])
+        self.view.backends = <BackendShared *>(base + at[AREA_BACKENDS])
+        self.view.hints = <int64_t *>(base + at[AREA_HINTS])
+        self.view.slots = <Latch *>(base + at[AREA_SLOTS])
+        self.view.admins = <Latch *>(base + at[AREA_ADMINS])
+        self.view.health = <Latch *>(base + at[AREA_HEALTH])
+        self.view.requests = <Request *>(base + at[AREA_REQUESTS])
+        self.view.rows = base + at[AREA_ROWS]
+        self.view.nameservers = <NameserverCounters *>(base + at[AREA_NAMESERVERS])
+        self.view.resolutions = <ResolutionRecord *>(base + at[AREA_RESOLUTIONS])
+
+    def fill_header(self, uint32_t reload_generation, list offsets) -> None:
+        """Write the header, its version last."""
+        cdef Header *header = self.view.header
+        header.magic = MAGIC
+        header.size = self.bytes
+        header.slots = self.shape.slots
+        header.backends = self.shape.backends
+        header.frontends = self.shape.frontends
+        header.workers = self.shape.workers
+        header.sockets = self.shape.sockets
+        header.nameservers = self.shape.nameservers
+        header.resolutions = self.shape.resolutions
+        header.reload_generation = reload_generation
+        header.created_ms = time.monotonic_ns() // 1_000_000
+        header.row_bytes = row_bytes(self.shape)
+        for area, offset in enumerate(offsets):
+            header.offsets[area] = offset
+        store_release(&header.version, LAYOUT_VERSION)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole segment."""
+        return self.bytes
+
+    @property
+    def table_generation(self) -> int:
+        """The shared word that each change of a slot record bumps."""
+        return load_acquire(&self.view.header.table_generation)
+
+    @property
+    def reload_generation(self) -> int:
+        """1 for the first configuration, one more after each reload."""
+        return self.view.header.reload_generation
+
+    @property
+    def created_ms(self) -> int:
+        """When the segment was made, CLOCK_MONOTONIC in milliseconds."""
+        return self.view.header.created_ms
+
+    def offsets(self) -> tuple[int, ...]:
+        """Where each area starts, bytes from the beginning, in the order of layout.pxd."""
+        return tuple(self.view.header.offsets[area] for area in range(AREAS))
+
+    def close(self) -> None:
+        """Unmap and close; only for a process whose threads no longer use the view."""
+        if self.address != NULL:
+            munmap(self.address, self.bytes)
+            self.address = NULL
+            memset(&self.view, 0, sizeof(self.view))
+            os.close(self.fd)
+            self.fd = -1

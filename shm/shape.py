@@ -1,0 +1,42 @@
+"""How large a segment is: the counts that fix its layout for life."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+SLOTS_MAX = 100_000  # servers of one configuration: 150 MB of segment at two workers
+WORKERS_MAX = 256  # nbthread; HAProxy's own limit is 256 in 3.x
+SOCKETS_MAX = 8_192  # bind addresses x workers: half of a usual descriptor limit
+
+
+class Shape(NamedTuple):
+    """Counts of everything that has a record in the segment."""
+
+    slots: int
+    backends: int
+    frontends: int
+    workers: int
+    sockets: int
+    nameservers: int
+    resolutions: int
+
+    @property
+    def resolverd_process(self) -> int:
+        """Position of resolverd in the process records."""
+        return self.workers
+
+    @property
+    def control_process(self) -> int:
+        """Position of control in the process records."""
+        return self.workers + 1
+
+    def check(self) -> None:
+        """Raise ValueError for a count that the layout does not hold."""
+        if self.workers < 1 or self.workers > WORKERS_MAX:
+            raise ValueError(f"workers must be 1..{WORKERS_MAX}, not {self.workers}")
+        if self.slots > SLOTS_MAX:
+            raise ValueError(f"at most {SLOTS_MAX} servers, not {self.slots}")
+        if self.sockets > SOCKETS_MAX:
+            raise ValueError(f"at most {SOCKETS_MAX} listening sockets, not {self.sockets}")
+        if min(self) < 0:
+            raise ValueError(f"negative count in {self}")

@@ -1,0 +1,273 @@
+"""The slot table: one reader class for everybody, one writer class for each owner of records.
+
+`SlotTableReader` may be used by any process. `SlotTableWriter` belongs to resolverd (and to the
+supervisor before the first fork), `AdminTableWriter` to control, `HealthTableWriter` to the worker
+that checks the slot. Each change bumps the backend's generation and then the table's, after the
+record is whole; who rings whom is not decided here.
+"""
+
+import ipaddress
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from shm.atomics cimport fetch_add, load_acquire
+from shm.eligibility cimport ServerView, server_view
+from shm.latch cimport latch_read, latch_write
+from shm.layout cimport AdminRecord, HealthRecord, SlotRecord, SlotStatic
+from shm.segment cimport Segment
+
+from shm.states import AdminState, HealthState, ServerState, SlotState, StaticState
+
+
+cdef object address_text(uint8_t family, const uint8_t *address):
+    if family == 4:
+        return str(ipaddress.IPv4Address(address[:4]))
+    if family == 6:
+        return str(ipaddress.IPv6Address(address[:16]))
+    return None
+
+
+cdef uint8_t address_bytes(object text, uint8_t *address) except 255:
+    """Fill 16 bytes and return the family; ValueError for a text that is no address."""
+    memset(address, 0, 16)
+    if text is None:
+        return 0
+    parsed = ipaddress.ip_address(text)
+    cdef bytes packed = parsed.packed
+    memcpy(address, <const char *>packed, len(packed))
+    return parsed.version
+
+
+cdef class SlotTableReader:
+    """Reads any record of any slot. Any process, any number of readers.
+
+    Raises IndexError for a slot that does not exist, BlockingIOError when a record changed on each
+    of many tries (the caller keeps what it had).
+    """
+
+    cdef Segment segment
+
+    def __init__(self, Segment segment):
+        self.segment = segment
+
+    def __len__(self) -> int:
+        return self.segment.view.header.slots
+
+    cdef int check(self, uint32_t slot) except -1:
+        if slot >= self.segment.view.header.slots:
+            raise IndexError(f"slot {slot} of {self.segment.view.header.slots}")
+        return 0
+
+    def slot(self, uint32_t slot):
+        """The slot record, as a `SlotState`."""
+        cdef SlotRecord record
+        self.check(slot)
+        if not latch_read(&self.segment.view.slots[slot], &record):
+            raise BlockingIOError(f"slot record {slot} does not hold still")
+        return SlotState(
+            record.generation, record.incarnation, record.family,
+            address_text(record.family, record.address), record.port,
+            <int>record.weight_plus_one - 1, record.flags, record.cause, record.changed_ms)
+
+    def admin(self, uint32_t slot):
+        """The admin record, as an `AdminState`."""
+        cdef AdminRecord record
+        self.check(slot)
+        if not latch_read(&self.segment.view.admins[slot], &record):
+            raise BlockingIOError(f"admin record {slot} does not hold still")
+        return AdminState(
+            record.flags, <int>record.weight_plus_one - 1, address_text(record.family, record.address),
+            record.port, record.override_generation, record.changed_ms)
+
+    def health(self, uint32_t slot):
+        """The health record, as a `HealthState`; compare `incarnation` before believing it."""
+        cdef HealthRecord record
+        self.check(slot)
+        if not latch_read(&self.segment.view.health[slot], &record):
+            raise BlockingIOError(f"health record {slot} does not hold still")
+        return HealthState(
+            record.incarnation, record.generation, record.operational, record.status,
+            record.result, record.check_state, record.health, record.code, record.changed_ms,
+            record.duration_us, record.failures, record.downs, record.downtime_ms,
+            record.checked_ms)
+
+    def static(self, uint32_t slot):
+        """What the configuration fixed, as a `StaticState`."""
+        self.check(slot)
+        cdef SlotStatic *settings = &self.segment.view.statics[slot]
+        return StaticState(
+            settings.backend, settings.flags, settings.weight, settings.maxconn, settings.rise,
+            settings.fall, settings.id)
+
+    def server(self, uint32_t slot):
+        """What the records add up to, as a `ServerState`; the relay's own decision."""
+        cdef ServerView server
+        self.check(slot)
+        if not server_view(&self.segment.view, slot, &server):
+            raise BlockingIOError(f"the records of slot {slot} do not hold still")
+        return ServerState(
+            server.generation, server.incarnation, server.weight,
+            address_text(server.family, server.address), server.port, server.operational,
+            bool(server.eligible), bool(server.backup), bool(server.maint), bool(server.drain))
+
+    def hint(self, uint32_t slot) -> int:
+        """Sessions open to the slot over all workers (a hint; the rows are the truth)."""
+        self.check(slot)
+        return <int64_t>load_acquire(<uint64_t *>&self.segment.view.hints[slot])
+
+    def backend_generation(self, uint32_t backend) -> int:
+        """The shared word that each change of a slot of this backend bumps."""
+        if backend >= self.segment.view.header.backends:
+            raise IndexError(f"backend {backend} of {self.segment.view.header.backends}")
+        return load_acquire(&self.segment.view.backends[backend].generation)
+
+
+cdef int announce(Segment segment, uint32_t slot) except -1:
+    """A record of this slot changed: backend first, then the table, so that nobody looks too early."""
+    cdef uint32_t backend = segment.view.statics[slot].backend
+    fetch_add(&segment.view.backends[backend].generation, 1)
+    fetch_add(&segment.view.header.table_generation, 1)
+    return 0
+
+
+cdef class SlotTableWriter:
+    """Writes slot records: resolverd, and the supervisor before the first fork; nobody else."""
+
+    cdef Segment segment
+    cdef SlotTableReader reader
+
+    def __init__(self, Segment segment):
+        self.segment = segment
+        self.reader = SlotTableReader(segment)
+
+    def place(self, uint32_t slot, settings) -> None:
+        """Fix what the configuration says of a slot (a `StaticState`); before the first fork."""
+        self.reader.check(slot)
+        cdef SlotStatic *target = &self.segment.view.statics[slot]
+        target.backend = settings.backend
+        target.flags = settings.flags
+        target.weight = settings.weight
+        target.maxconn = settings.maxconn
+        target.rise = settings.rise
+        target.fall = settings.fall
+        target.id = settings.id
+
+    def lay_backend(self, uint32_t backend, uint32_t first_slot, uint32_t slots) -> None:
+        """Fix which slots a backend has; before the first fork."""
+        if backend >= self.segment.view.header.backends:
+            raise IndexError(f"backend {backend} of {self.segment.view.header.backends}")
+        self.segment.view.backends[backend].first_slot = first_slot
+        self.segment.view.backends[backend].slots = slots
+
+    def publish(
+            self, uint32_t slot, object address, uint16_t port, *, int32_t weight=-1, int cause=0,
+            uint8_t flags=0, int64_t now_ms) -> bool:
+        """Publish where a server is, as one record; False when that is what readers see already.
+
+        `address` is numeric text or None (then the slot is never eligible). The generation grows
+        when address or port become another, the incarnation when an address comes after none.
+        """
+        cdef SlotRecord record, former
+        self.reader.check(slot)
+        if not latch_read(&self.segment.view.slots[slot], &former):
+            raise BlockingIOError(f"slot record {slot} has a second writer")
+        memset(&record, 0, sizeof(record))
+        record.family = address_bytes(address, record.address)
+        record.port = port
+        record.weight_plus_one = weight + 1
+        record.flags = flags
+        record.cause = cause
+        record.changed_ms = now_ms
+        record.generation = former.generation
+        record.incarnation = former.incarnation
+        moved = (
+            record.family != former.family or record.port != former.port
+            or record.address[:16] != former.address[:16])
+        if moved:
+            record.generation += 1
+            if record.family != 0 and former.family == 0:
+                record.incarnation += 1
+        elif record.weight_plus_one == former.weight_plus_one and record.flags == former.flags and (
+                record.cause == former.cause):
+            return False
+        else:
+            record.changed_ms = former.changed_ms
+        latch_write(&self.segment.view.slots[slot], &record)
+        announce(self.segment, slot)
+        return True
+
+    def carry(self, uint32_t slot, state) -> None:
+        """Write a record as it stood in a former segment (a `SlotState`); before the first fork."""
+        cdef SlotRecord record
+        self.reader.check(slot)
+        memset(&record, 0, sizeof(record))
+        record.generation = state.generation
+        record.incarnation = state.incarnation
+        record.family = address_bytes(state.address, record.address)
+        record.port = state.port
+        record.weight_plus_one = state.weight + 1
+        record.flags = state.flags
+        record.cause = state.cause
+        record.changed_ms = state.changed_ms
+        latch_write(&self.segment.view.slots[slot], &record)
+        announce(self.segment, slot)
+
+
+cdef class AdminTableWriter:
+    """Writes admin records: control, and the supervisor before the first fork; nobody else."""
+
+    cdef Segment segment
+    cdef SlotTableReader reader
+
+    def __init__(self, Segment segment):
+        self.segment = segment
+        self.reader = SlotTableReader(segment)
+
+    def publish(self, uint32_t slot, state) -> None:
+        """Publish an `AdminState` whole; read the former one first and replace what changes."""
+        cdef AdminRecord record
+        self.reader.check(slot)
+        memset(&record, 0, sizeof(record))
+        record.flags = state.flags
+        record.weight_plus_one = state.weight + 1
+        record.family = address_bytes(state.address, record.address)
+        record.port = state.port
+        record.override_generation = state.override_generation
+        record.changed_ms = state.changed_ms
+        latch_write(&self.segment.view.admins[slot], &record)
+        announce(self.segment, slot)
+
+
+cdef class HealthTableWriter:
+    """Writes health records of the slots that one worker checks (and the supervisor before forks)."""
+
+    cdef Segment segment
+    cdef SlotTableReader reader
+
+    def __init__(self, Segment segment):
+        self.segment = segment
+        self.reader = SlotTableReader(segment)
+
+    def publish(self, uint32_t slot, state, *, bint changed) -> None:
+        """Publish a `HealthState` whole; `changed` says that eligibility may differ now."""
+        cdef HealthRecord record
+        self.reader.check(slot)
+        memset(&record, 0, sizeof(record))
+        record.incarnation = state.incarnation
+        record.generation = state.generation
+        record.operational = state.operational
+        record.status = state.status
+        record.result = state.result
+        record.check_state = state.check_state
+        record.health = state.health
+        record.code = state.code
+        record.changed_ms = state.changed_ms
+        record.duration_us = state.duration_us
+        record.failures = state.failures
+        record.downs = state.downs
+        record.downtime_ms = state.downtime_ms
+        record.checked_ms = state.checked_ms
+        latch_write(&self.segment.view.health[slot], &record)
+        if changed:
+            announce(self.segment, slot)

@@ -1,0 +1,146 @@
+"""Names of the numbers that records carry, and the records as Python sees them."""
+
+from __future__ import annotations
+
+import enum
+from typing import NamedTuple
+
+
+class Operational(enum.IntEnum):
+    """HAProxy's srv_op_state."""
+
+    STOPPED = 0
+    STARTING = 1
+    RUNNING = 2
+    STOPPING = 3
+
+
+class AdminFlag(enum.IntFlag):
+    """Administrative bits of a server, HAProxy's srv_admin_state."""
+
+    FMAINT = 0x01
+    CMAINT = 0x04
+    FDRAIN = 0x08
+
+
+class SlotFlag(enum.IntFlag):
+    """Bits of a slot record; RMAINT is HAProxy's bit."""
+
+    RMAINT = 0x20
+
+
+class StaticFlag(enum.IntFlag):
+    """What the configuration fixes about a server."""
+
+    CHECKED = 1
+    BACKUP = 2
+    INIT_DOWN = 4
+    RESOLVED = 8
+    PORT_RELATIVE = 16
+
+
+class ProcessState(enum.IntEnum):
+    """Life of a child process, as it says itself."""
+
+    EMPTY = 0
+    STARTING = 1
+    READY = 2
+    STOPPING = 3
+
+
+class Command(enum.IntEnum):
+    """What the supervisor wants of a child."""
+
+    RUN = 0
+    SOFT_STOP = 1
+    STOP = 2
+
+
+class Cause(enum.IntEnum):
+    """Why a slot has the address it has, or none."""
+
+    NOTHING = 0  # never had one
+    CONFIGURED = 1  # numeric in the configuration
+    LIBC = 2  # init-addr libc, or a name without resolvers
+    INIT_ADDRESS = 3  # init-addr <ip>
+    DNS = 4  # a valid answer
+    CARRIED = 5  # kept over a reload
+    NO_RECORD = 6  # "No IP for server"
+    NX = 7
+    TIMEOUT = 8
+    REFUSED = 9
+    OTHER = 10
+
+
+class SlotState(NamedTuple):
+    """One slot record. `address` is None or the numeric text; `weight` -1: the configured one."""
+
+    generation: int
+    incarnation: int
+    family: int
+    address: str | None
+    port: int
+    weight: int
+    flags: int
+    cause: int
+    changed_ms: int
+
+
+class AdminState(NamedTuple):
+    """One admin record; see layout.pxd for the fields."""
+
+    flags: int
+    weight: int
+    address: str | None
+    port: int
+    override_generation: int
+    changed_ms: int
+
+
+class HealthState(NamedTuple):
+    """One health record; see layout.pxd for the fields."""
+
+    incarnation: int
+    generation: int
+    operational: int
+    status: int
+    result: int
+    check_state: int
+    health: int
+    code: int
+    changed_ms: int
+    duration_us: int
+    failures: int
+    downs: int
+    downtime_ms: int
+    checked_ms: int
+
+
+HEALTH_NONE = HealthState(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+
+
+class StaticState(NamedTuple):
+    """What the configuration fixes about a server, as the segment stores it."""
+
+    backend: int
+    flags: int
+    weight: int
+    maxconn: int
+    rise: int
+    fall: int
+    id: int
+
+
+class ServerState(NamedTuple):
+    """What the records of a slot add up to: where it is and whether it takes sessions."""
+
+    generation: int
+    incarnation: int
+    weight: int
+    address: str | None
+    port: int
+    operational: int
+    eligible: bool
+    backup: bool
+    maint: bool
+    drain: bool
