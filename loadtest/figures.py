@@ -1,0 +1,50 @@
+"""The figures that are printed: name, unit, and what Millrace wants of each.
+
+A goal is a ratio (Millrace / peer) that may not be exceeded, or an absolute value; rates have none,
+they are printed beside the quoted CPU figures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One row of the table: `key` of the samples of `load`, in `unit`."""
+
+    load: str
+    key: str
+    title: str
+    unit: str
+    ratio_goals: dict[str, float] = field(default_factory=dict)
+    absolute_goal: float | None = None
+
+    def goal(self) -> str:
+        """What the table prints as the goal; '' when there is none."""
+        goals = [f"<={ratio:g}x {peer}" for peer, ratio in self.ratio_goals.items()]
+        if self.absolute_goal is not None:
+            goals.append(f"<={self.absolute_goal:g} {self.unit}")
+        return ", ".join(goals)
+
+
+FIGURES = (
+    Figure(
+        "keepalive", "cpu_us", "CPU per keep-alive request", "us", {"haproxy": 0.92, "nginx": 0.95}
+    ),
+    Figure("keepalive", "rate", "  requests", "1/s"),
+    Figure("keepalive", "latency_p99_ms", "  latency p99 (closed loop)", "ms"),
+    Figure("close", "cpu_us", "CPU per short connection", "us", {"haproxy": 0.82, "nginx": 0.90}),
+    Figure("close", "rate", "  connections", "1/s"),
+    Figure("close", "latency_p99_ms", "  latency p99 (closed loop)", "ms"),
+    Figure("bulk1", "cpu_s_per_gb", "CPU per GB, one stream up", "s", {"haproxy": 0.38}),
+    Figure("bulk1", "gbit_per_s", "  throughput", "Gbit/s"),
+    Figure("bulk1r", "cpu_s_per_gb", "CPU per GB, one stream down", "s", {"haproxy": 0.38}),
+    Figure("bulk1r", "gbit_per_s", "  throughput", "Gbit/s"),
+    Figure("bulk8", "cpu_s_per_gb", "CPU per GB, eight streams", "s", {"haproxy": 0.30}),
+    Figure("bulk8", "gbit_per_s", "  throughput", "Gbit/s"),
+    Figure("idle", "bytes_per_connection", "memory per idle connection", "B", absolute_goal=400),
+    Figure("resident", "pss_mb", "memory at rest, 2 workers", "MB", absolute_goal=50),
+    Figure("resident", "idle_cpu_ms_per_s", "CPU at rest, 10 checks per 2 s", "ms/s"),
+    Figure("resident", "start_ms", "start to first forwarded byte", "ms", absolute_goal=500),
+)

@@ -1,0 +1,184 @@
+"""The proxies under test: how each is found, configured at its best, and started.
+
+Owns command lines and configuration texts; knows nothing of loads. Millrace gets HAProxy's file
+word for word. Each program is described once, so a further peer is one more entry.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from loadtest.site import Service, Site
+
+ROOT = Path(__file__).resolve().parent.parent
+SYSTEM_FOLDERS = "/usr/sbin:/sbin:/usr/local/sbin"
+VERSION_SECONDS = 10.0
+NGINX_STREAM_MODULES = (
+    Path("/usr/lib/nginx/modules/ngx_stream_module.so"),
+    Path("/usr/lib64/nginx/modules/ngx_stream_module.so"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a load asks of a program: number of workers, and of servers in its first backend."""
+
+    workers: int = 1
+    web_servers: int | None = None  # None: those of the site, once each
+    health_checks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A proxy that was found on this machine."""
+
+    name: str
+    version: str
+    command: tuple[str, ...]
+    configuration: Callable[[Site, Setup, Path], str]
+    arguments: Callable[[Path, Path], tuple[str, ...]]  # of configuration file and scratch folder
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A proxy that is not here, and why."""
+
+    name: str
+    reason: str
+
+
+def find_program(name: str) -> Program | Missing:
+    """The program of that name (`PROGRAM_NAMES`) as installed here."""
+    return _FINDERS[name]()
+
+
+def executable(name: str) -> str | None:
+    """The path of an installed program, also where root's folders are not in PATH."""
+    return shutil.which(name) or shutil.which(name, path=SYSTEM_FOLDERS)
+
+
+def first_line(*command: str) -> str:
+    """The first line that a program prints about itself, from either output; '' for none."""
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=VERSION_SECONDS,
+            cwd=ROOT,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    lines = (done.stdout or done.stderr).strip().splitlines()
+    return lines[0] if lines else ""
+
+
+def haproxy_configuration(site: Site, setup: Setup, folder: Path) -> str:
+    """HAProxy at its best for TCP: as many threads as workers, splice, no logging."""
+    lines = [
+        "global",
+        f"    nbthread {setup.workers}",
+        f"    maxconn {site.sessions_max}",
+        f"    stats socket {folder / 'stats.sock'} level admin",
+        "defaults",
+        "    mode tcp",
+        "    balance roundrobin",
+        "    option splice-auto",
+        "    timeout connect 5s",
+        "    timeout client 1h",
+        "    timeout server 1h",
+    ]
+    check = " check inter 2s" if setup.health_checks else ""
+    for service in site.services:
+        lines += [f"listen {service.name}", f"    bind {service.front}"]
+        for number, server in enumerate(_servers(service, site, setup), 1):
+            lines.append(f"    server {service.name}{number} {server}{check}")
+    return "\n".join(lines) + "\n"
+
+
+def nginx_configuration(site: Site, setup: Setup, folder: Path) -> str:
+    """nginx's stream module at its best: batched accept, a socket per worker, no delay, no log."""
+    lines = [f"load_module {path};" for path in NGINX_STREAM_MODULES if path.exists()][:1]
+    lines += [
+        f"worker_processes {setup.workers};",
+        f"worker_rlimit_nofile {2 * site.sessions_max + 200};",
+        f"pid {folder / 'nginx.pid'};",
+        f"error_log {folder / 'error.log'} crit;",
+        f"events {{ worker_connections {2 * site.sessions_max}; multi_accept on; use epoll; }}",
+        "stream {",
+        "    access_log off;",
+        "    tcp_nodelay on;",
+        "    proxy_timeout 1h;",
+        "    proxy_connect_timeout 5s;",
+    ]
+    for service in site.services:
+        members = " ".join(f"server {server};" for server in _servers(service, site, setup))
+        lines += [
+            f"    upstream {service.name} {{ {members} }}",
+            f"    server {{ listen {service.front} reuseport backlog=4096;"
+            f" proxy_pass {service.name}; }}",
+        ]
+    return "\n".join([*lines, "}"]) + "\n"
+
+
+def _servers(service: Service, site: Site, setup: Setup) -> list[str]:
+    members = [str(server) for server in service.servers]
+    if service is not site.web or setup.web_servers is None:
+        return members
+    return [members[index % len(members)] for index in range(setup.web_servers)]
+
+
+def _haproxy_arguments(configuration: Path, _folder: Path) -> tuple[str, ...]:
+    return ("-f", str(configuration), "-db")
+
+
+def _nginx_arguments(configuration: Path, folder: Path) -> tuple[str, ...]:
+    log = str(folder / "start.log")
+    return ("-p", str(folder), "-c", str(configuration), "-e", log, "-g", "daemon off;")
+
+
+def _find_haproxy() -> Program | Missing:
+    path = executable("haproxy")
+    if path is None:
+        return Missing("haproxy", "not installed")
+    version = first_line(path, "-v").removeprefix("HAProxy version ").split(" ")[0]
+    return Program("haproxy", version, (path,), haproxy_configuration, _haproxy_arguments)
+
+
+def _find_nginx() -> Program | Missing:
+    path = executable("nginx")
+    if path is None:
+        return Missing("nginx", "not installed")
+    build = subprocess.run([path, "-V"], capture_output=True, text=True, check=False).stderr
+    built_in = "--with-stream" in build.split()
+    if not built_in and not any(module.exists() for module in NGINX_STREAM_MODULES):
+        return Missing("nginx", "installed without the stream module")
+    version = first_line(path, "-v").rpartition("/")[2]
+    return Program("nginx", version, (path,), nginx_configuration, _nginx_arguments)
+
+
+def _find_millrace() -> Program | Missing:
+    installed = Path(sys.executable).parent / "millrace"
+    if installed.exists():
+        command: tuple[str, ...] = (str(installed),)
+    elif importlib.util.find_spec("proxy.cli") is not None:
+        command = (sys.executable, "-m", "proxy.cli")
+    else:
+        return Missing("millrace", "neither installed beside this Python nor in this checkout")
+    version = first_line(*command, "-v").split(" - ")[0].rpartition(" ")[2] or "unknown"
+    return Program("millrace", version, command, haproxy_configuration, _haproxy_arguments)
+
+
+_FINDERS: dict[str, Callable[[], Program | Missing]] = {
+    "millrace": _find_millrace,
+    "haproxy": _find_haproxy,
+    "nginx": _find_nginx,
+}
+PROGRAM_NAMES = tuple(_FINDERS)

@@ -1,0 +1,96 @@
+"""Where everything of one run listens, and which cores it runs on.
+
+Owns addresses, ports, cores and descriptor limits. All addresses are loopback ones that derive from
+the harness's pid, so that two runs on one machine do not meet.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+from dataclasses import dataclass
+
+DESCRIPTORS_MAX = 20_000
+RESERVED_DESCRIPTORS = 400  # listeners, pipes, logs and the like, of a proxy or of the harness
+WEB_SERVERS = 4
+IDLE_CONNECTIONS_MAX = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One listening address."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """As configuration files write it."""
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One kind of traffic: where the proxy accepts it, and the servers behind."""
+
+    name: str
+    front: Endpoint
+    servers: tuple[Endpoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The three services (small answers, bulk, idle connections) and the cores of both parties."""
+
+    web: Service
+    bulk: Service
+    idle: Service
+    proxy_cores: frozenset[int]
+    load_cores: frozenset[int]
+    sessions_max: int  # at 2.5 descriptors each: HAProxy counts its pipes in
+
+    @property
+    def services(self) -> tuple[Service, Service, Service]:
+        """All services, in the order in which configurations list them."""
+        return (self.web, self.bulk, self.idle)
+
+
+def make_site() -> Site:
+    """Choose addresses, free ports and cores for this process; raises its own descriptor limit."""
+    octets = f"{os.getpid() >> 8 & 0xFF}.{os.getpid() & 0xFF}"
+    back = [f"127.{101 + index}.{octets}" for index in range(WEB_SERVERS)]
+    proxy_cores, load_cores = split_cores(os.sched_getaffinity(0))
+    return Site(
+        web=Service("web", _free(f"127.100.{octets}"), tuple(_free(host) for host in back)),
+        bulk=Service("bulk", _free(f"127.100.{octets}"), (_free(back[0]),)),
+        idle=Service("idle", _free(f"127.100.{octets}"), (_free(back[0]),)),
+        proxy_cores=proxy_cores,
+        load_cores=load_cores,
+        sessions_max=(_raise_descriptor_limit() - RESERVED_DESCRIPTORS) * 2 // 5,
+    )
+
+
+def split_cores(usable: set[int]) -> tuple[frozenset[int], frozenset[int]]:
+    """The proxy's core (the last one) and those of load and backend; one core is shared by all."""
+    proxy_core = max(usable)
+    others = usable - {proxy_core}
+    return frozenset({proxy_core}), frozenset(others or usable)
+
+
+def idle_connections(site: Site) -> int:
+    """How many connections the idle load holds: the harness holds both ends of each."""
+    return min(IDLE_CONNECTIONS_MAX, site.sessions_max - RESERVED_DESCRIPTORS)
+
+
+def _free(host: str) -> Endpoint:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return Endpoint(host, port)
+
+
+def _raise_descriptor_limit() -> int:
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    limit = DESCRIPTORS_MAX if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS_MAX)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    return limit

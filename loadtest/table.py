@@ -1,0 +1,128 @@
+"""The printed table: median, min-max and ratios of the figures of one run.
+
+Pure text from numbers; knows the figures, not how they were measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+
+from loadtest.figures import FIGURES, Figure
+from loadtest.loads import Sample
+
+SUBJECT = "millrace"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One piece of work that a program did not do; an empty load means it never ran at all."""
+
+    program: str
+    load: str
+    round: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """All samples of one run, `samples[load][program]` in order of rounds, and what failed."""
+
+    samples: dict[str, dict[str, list[Sample]]] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+
+    def add(self, load: str, program: str, sample: Sample) -> None:
+        """Keep one round's sample."""
+        self.samples.setdefault(load, {}).setdefault(program, []).append(sample)
+
+    def values(self, figure: Figure, program: str) -> list[float]:
+        """The figure's value of each round that succeeded."""
+        return [sample[figure.key] for sample in self.samples.get(figure.load, {}).get(program, [])]
+
+    def failed(self, load: str, program: str) -> bool:
+        """Whether the program failed at this load at least once, or at starting altogether."""
+        return any(
+            failure.program == program and failure.load in {load, ""} for failure in self.failures
+        )
+
+
+def ratio(results: Results, figure: Figure, peer: str) -> float | None:
+    """Millrace's median / the peer's median; None where one of the two has no positive value."""
+    ours, theirs = results.values(figure, SUBJECT), results.values(figure, peer)
+    if not ours or not theirs or median(theirs) <= 0:
+        return None
+    return median(ours) / median(theirs)
+
+
+def render(results: Results, programs: Sequence[str]) -> str:
+    """The whole table with the failures below it; `programs` gives the columns."""
+    figures = [figure for figure in FIGURES if figure.load in _loads(results)]
+    peers = [name for name in programs if name != SUBJECT] if SUBJECT in programs else []
+    rows = [
+        ["", "unit", *programs, *(f"{SUBJECT}/{peer}" for peer in peers), "goal"],
+        *(_row(results, figure, programs, peers) for figure in figures),
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [_line(row, widths) for row in rows]
+    lines.insert(1, "-" * len(lines[0]))
+    lines += [""] if results.failures else []
+    lines += [_failure_line(failure) for failure in results.failures]
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _loads(results: Results) -> set[str]:
+    return {*results.samples, *(failure.load for failure in results.failures)}
+
+
+def _row(
+    results: Results, figure: Figure, programs: Sequence[str], peers: Sequence[str]
+) -> list[str]:
+    cells = [figure.title, figure.unit]
+    for program in programs:
+        values = results.values(figure, program)
+        cells.append(_cell(values) if values else _absence(results, figure.load, program))
+    for peer in peers:
+        value = ratio(results, figure, peer)
+        cells.append("-" if value is None else f"{value:.2f}")
+    return [*cells, figure.goal()]
+
+
+def _absence(results: Results, load: str, program: str) -> str:
+    return "failed" if results.failed(load, program) else "-"
+
+
+def _cell(values: Sequence[float]) -> str:
+    middle = number(median(values))
+    if len(values) == 1:
+        return middle
+    return f"{middle} ({number(min(values))}-{number(max(values))})"
+
+
+def number(value: float) -> str:
+    """A figure in three significant digits, thousands separated."""
+    magnitude = abs(value)
+    digits = 0 if magnitude >= 100 else 1 if magnitude >= 10 else 2 if magnitude >= 1 else 3
+    return f"{value:,.{digits}f}"
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    first = row[0].ljust(widths[0])
+    numbers = [cell.rjust(width) for cell, width in zip(row[1:-1], widths[1:-1], strict=True)]
+    return "  ".join([first, *numbers, row[-1].ljust(widths[-1])])
+
+
+def _failure_line(failure: Failure) -> str:
+    what = f"{failure.load}, round {failure.round}: " if failure.load else ""
+    return f"{failure.program}: {what}{failure.reason}"
+
+
+def medians(samples: Mapping[str, Mapping[str, Sequence[Sample]]]) -> dict[str, dict[str, Sample]]:
+    """The median of every raw number, by load and program."""
+    return {
+        load: {
+            program: {key: median(sample[key] for sample in rounds) for key in rounds[0]}
+            for program, rounds in by_program.items()
+        }
+        for load, by_program in samples.items()
+    }

@@ -1,0 +1,127 @@
+"""The load test's handling of real processes: CPU accounting, ending of trees, a short real run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from loadtest.cpu import process_tree, read_stat, tree_cpu_seconds, tree_pss_bytes
+from loadtest.process import ProgramFailedError, output_of, running
+from tests.support import require_program, wait_for
+
+EVERY_CORE = frozenset(os.sched_getaffinity(0))
+BURN = "import time\nwhile time.process_time() < 0.3: pass\n"
+
+# A parent whose first child burns 0.3 s and is waited for, whose second one lives on and burns too.
+FAMILY = f"""
+import subprocess, sys
+subprocess.run([sys.executable, "-c", {BURN!r}])
+living = subprocess.Popen([sys.executable, "-c", {BURN!r} + "import signal; signal.pause()"])
+living.wait()
+"""
+
+
+@pytest.mark.slow
+def test_cpu_time_of_living_and_of_ended_children_counts_once() -> None:
+    with running([sys.executable, "-c", FAMILY], EVERY_CORE, subprocess.DEVNULL) as child:
+        # Both burners use 0.3 s, which shows as up to a tick of utime and of stime less.
+        used = wait_for(lambda: (now := tree_cpu_seconds(child.pid)) >= 0.55 and now, 30, "0.55 s")
+        # With three interpreter starts beside; time counted twice would come to 0.9 s.
+        assert used < 0.85
+
+
+def test_memory_of_a_tree_is_counted_and_of_no_process_is_zero() -> None:
+    assert tree_pss_bytes(os.getpid()) > 1_000_000
+    assert tree_pss_bytes(2**22 + 1) == 0
+
+
+@pytest.mark.slow
+def test_a_child_that_ignores_sigterm_is_ended_with_its_children() -> None:
+    stubborn = (
+        "import os, signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); os.fork();"
+        "os.fork(); signal.pause()"
+    )
+    with running([sys.executable, "-c", stubborn], EVERY_CORE, subprocess.DEVNULL) as child:
+        tree = wait_for(lambda: len(t := process_tree(child.pid)) == 4 and t, 10, "four processes")
+    for member in tree:
+        wait_for(lambda pid=member.pid: _gone(pid), 5, f"end of process {member.pid}")
+
+
+def _gone(pid: int) -> bool:
+    stat = read_stat(pid)
+    if stat is None:
+        return True
+    state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
+    return state == "Z"
+
+
+def test_a_child_runs_on_its_core_only() -> None:
+    core = min(EVERY_CORE)
+    show = "import os; print(sorted(os.sched_getaffinity(0)))"
+    assert output_of([sys.executable, "-c", show], frozenset({core}), 20.0) == f"[{core}]\n"
+
+
+def test_a_load_generator_that_fails_or_hangs_is_reported() -> None:
+    with pytest.raises(ProgramFailedError, match="status 3: no luck"):
+        output_of([sys.executable, "-c", "import sys; print('no luck'); sys.exit(3)"],
+                  EVERY_CORE, 20.0)  # fmt: skip
+    with pytest.raises(ProgramFailedError, match="not done within"):
+        output_of([sys.executable, "-c", "import signal; signal.pause()"], EVERY_CORE, 0.2)
+
+
+def loadtest(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "loadtest", "--rounds", "1", "--seconds", "1", *arguments]
+
+
+@pytest.mark.slow
+def test_one_second_of_haproxy_gives_a_plausible_figure(tmp_path: Path) -> None:
+    for program in ("haproxy", "nginx", "wrk"):
+        require_program(program)
+    raw = tmp_path / "raw.json"
+    done = subprocess.run(
+        loadtest("--only", "keepalive,resident", "--programs", "haproxy", "--json", str(raw)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "CPU per keep-alive request" in done.stdout
+    content = json.loads(raw.read_text())
+    sample = content["samples"]["keepalive"]["haproxy"][0]
+    assert 2 < sample["cpu_us"] < 500
+    assert sample["cpu_us"] == pytest.approx(sample["cpu_seconds"] / sample["units"] * 1e6)
+    assert content["samples"]["resident"]["haproxy"][0]["pss_mb"] > 1
+    assert {"date", "commit", "cpu", "kernel", "haproxy"} <= content["surroundings"].keys()
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_prints_what_it_has_and_leaves_no_process(tmp_path: Path) -> None:
+    for program in ("haproxy", "nginx", "wrk"):
+        require_program(program)
+    command = loadtest("--only", "keepalive", "--programs", "haproxy", "--rounds", "50",
+                       "--json", str(tmp_path / "raw.json"))  # fmt: skip
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as harness:
+        tree = wait_for(lambda: _with(harness.pid, b"wrk"), 30, "wrk at work")
+        harness.send_signal(signal.SIGINT)
+        output, _ = harness.communicate(timeout=30)
+    assert harness.returncode == 130
+    assert "haproxy: 2." in output
+    for member in tree[1:]:
+        wait_for(lambda pid=member.pid: _gone(pid), 5, f"end of process {member.pid}")
+
+
+def _with(root: int, program: bytes) -> list[object]:
+    tree = process_tree(root)
+    for member in tree:
+        if Path(f"/proc/{member.pid}/cmdline").read_bytes().split(b"\0")[0].endswith(program):
+            return list(tree)
+    return []
