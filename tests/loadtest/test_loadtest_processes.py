@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.cpu import process_tree, read_stat, tree_cpu_seconds, tree_pss_bytes
+from loadtest.cpu import ProcessStat, process_tree, read_stat, tree_cpu_seconds, tree_pss_bytes
 from loadtest.process import ProgramFailedError, output_of, running
 from tests.support import require_program, wait_for
 
@@ -48,9 +48,9 @@ def test_a_child_that_ignores_sigterm_is_ended_with_its_children() -> None:
         "os.fork(); signal.pause()"
     )
     with running([sys.executable, "-c", stubborn], EVERY_CORE, subprocess.DEVNULL) as child:
-        tree = wait_for(lambda: len(t := process_tree(child.pid)) == 4 and t, 10, "four processes")
-    for member in tree:
-        wait_for(lambda pid=member.pid: _gone(pid), 5, f"end of process {member.pid}")
+        wait_for(lambda: len(process_tree(child.pid)) == 4, 10, "four processes")
+        tree = process_tree(child.pid)
+    wait_for(lambda: all(_gone(member.pid) for member in tree), 5, "the end of all four")
 
 
 def _gone(pid: int) -> bool:
@@ -115,13 +115,12 @@ def test_an_interrupted_run_prints_what_it_has_and_leaves_no_process(tmp_path: P
         output, _ = harness.communicate(timeout=30)
     assert harness.returncode == 130
     assert "haproxy: 2." in output
-    for member in tree[1:]:
-        wait_for(lambda pid=member.pid: _gone(pid), 5, f"end of process {member.pid}")
+    wait_for(lambda: all(_gone(member.pid) for member in tree[1:]), 5, "the end of all children")
 
 
-def _with(root: int, program: bytes) -> list[object]:
+def _with(root: int, program: bytes) -> list[ProcessStat]:
     tree = process_tree(root)
     for member in tree:
         if Path(f"/proc/{member.pid}/cmdline").read_bytes().split(b"\0")[0].endswith(program):
-            return list(tree)
+            return tree
     return []
