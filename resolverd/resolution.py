@@ -1,0 +1,255 @@
+"""The run-time resolution of one name: which question goes out when, and how a run ends. Pure.
+
+Owns the state machine of one resolution: events go in with `now_ms`, actions come out. Knows no
+socket, no clock, no segment and no server; what an outcome means for servers is assignment.py.
+
+A run asks all nameservers at once and ends with the first valid reply, or with the last error once
+it has run out of retries. Between two runs lies `timeout resolve`, counted from the end of a run.
+
+             DUE                      ALL_FAILED
+    IDLE ----------> PREFERRED ------------------------> FALLBACK      (one family: -> PAUSED)
+     ^                ^  |  ^    EXPIRED_WITH_ERROR (*)   |   |  |
+     |    EXPIRED_... |  |  |                             |   |  |
+     |        (again) +--+  +-----------------------------+   |  |
+     |                   |    EXPIRED_SILENT / _WITH_ERROR    |  |
+     |                   |                                    |  | ALL_FAILED
+     |                   |       PAUSED <------------------------+
+     |                   |          |  EXPIRED_...: -> PREFERRED
+     +-------------------+----------+-- VALID, or EXPIRED_LAST, or ALL_FAILED_LAST in FALLBACK
+
+    IDLE       no run; the next one is due at `deadline_ms`
+    PREFERRED  the preferred type is asked; entered again it costs one retry
+    FALLBACK   the other family is asked, because a nameserver answered with an error (*)
+    PAUSED     every nameserver answered with an error; the next try waits for `timeout retry`
+
+All attempts of a run stay open until the run ends: a valid reply to any of them ends it, an error
+counts if it speaks of the type that is asked now.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from resolverd.answer import Address, Answer, QueryType, Question, Status
+from resolverd.config import Family, ResolutionSettings, ResolversSection
+
+
+class State(enum.Enum):
+    """Where a resolution stands."""
+
+    IDLE = "idle"
+    PREFERRED = "preferred"
+    FALLBACK = "fallback"
+    PAUSED = "paused"
+
+
+class Event(enum.Enum):
+    """What can happen; _LAST: no retry is left."""
+
+    DUE = "due"
+    VALID = "valid"
+    ALL_FAILED = "all failed"
+    ALL_FAILED_LAST = "all failed, last try"
+    EXPIRED_SILENT = "expired in silence"
+    EXPIRED_WITH_ERROR = "expired after an error"
+    EXPIRED_LAST = "expired, last try"
+
+
+TRANSITIONS: dict[tuple[State, Event], State] = {
+    (State.IDLE, Event.DUE): State.PREFERRED,
+    (State.PREFERRED, Event.VALID): State.IDLE,
+    (State.PREFERRED, Event.ALL_FAILED): State.FALLBACK,
+    (State.PREFERRED, Event.ALL_FAILED_LAST): State.FALLBACK,
+    (State.PREFERRED, Event.EXPIRED_SILENT): State.PREFERRED,
+    (State.PREFERRED, Event.EXPIRED_WITH_ERROR): State.FALLBACK,
+    (State.PREFERRED, Event.EXPIRED_LAST): State.IDLE,
+    (State.FALLBACK, Event.VALID): State.IDLE,
+    (State.FALLBACK, Event.ALL_FAILED): State.PAUSED,
+    (State.FALLBACK, Event.ALL_FAILED_LAST): State.IDLE,
+    (State.FALLBACK, Event.EXPIRED_SILENT): State.PREFERRED,
+    (State.FALLBACK, Event.EXPIRED_WITH_ERROR): State.PREFERRED,
+    (State.FALLBACK, Event.EXPIRED_LAST): State.IDLE,
+    (State.PAUSED, Event.VALID): State.IDLE,
+    (State.PAUSED, Event.EXPIRED_WITH_ERROR): State.PREFERRED,
+    (State.PAUSED, Event.EXPIRED_LAST): State.IDLE,
+}
+
+# Where only one type may be asked there is no fall-back: wait for `timeout retry` instead.
+ONE_TYPE_TRANSITIONS: dict[tuple[State, Event], State] = TRANSITIONS | {
+    (State.PREFERRED, Event.ALL_FAILED): State.PAUSED,
+    (State.PREFERRED, Event.ALL_FAILED_LAST): State.PAUSED,
+    (State.PREFERRED, Event.EXPIRED_WITH_ERROR): State.PREFERRED,
+}
+
+
+class Trigger(enum.Enum):
+    """Why somebody wants a name resolved before its time."""
+
+    CONNECT_TIMEOUT = "timeout"
+    CONNECT_REFUSED = "refused"
+
+
+class Send(msgspec.Struct, frozen=True):
+    """Ask all nameservers of the section."""
+
+    question: Question
+
+
+class Unanswered(msgspec.Struct, frozen=True):
+    """The time-out of an attempt has passed and these nameservers have not answered it."""
+
+    nameservers: tuple[str, ...]
+
+
+class Finished(msgspec.Struct, frozen=True):
+    """A run has ended; with VALID come its addresses and the nameserver that gave them."""
+
+    status: Status
+    addresses: tuple[Address, ...] = ()
+    nameserver: str = ""
+
+
+Action = Send | Unanswered | Finished
+
+_FAMILY_TYPE = {Family.IPV4: QueryType.A, Family.IPV6: QueryType.AAAA}
+
+
+def query_types(preferred: Family, families: tuple[Family, ...]) -> tuple[QueryType, ...]:
+    """The types to ask, in order: a single accepted family wins over `resolve-prefer`."""
+    if len(families) == 1:
+        return (_FAMILY_TYPE[families[0]],)
+    if preferred == Family.IPV4:
+        return (QueryType.A, QueryType.AAAA)
+    return (QueryType.AAAA, QueryType.A)
+
+
+class Resolution:
+    """The resolution of one name; `deadline_ms` says when `tick` has something to do.
+
+    `last_valid_ms` is the end of the last valid run, at first the time of creation, so that a name
+    that was never resolved has its grace as well.
+    """
+
+    def __init__(
+        self,
+        settings: ResolutionSettings,
+        section: ResolversSection,
+        families: tuple[Family, ...],
+        now_ms: int,
+    ) -> None:
+        """Idle, its first run due at once."""
+        self.state = State.IDLE
+        self.deadline_ms = now_ms
+        self.last_valid_ms = now_ms
+        self.last_run_ms = 0
+        self.last_status: Status | None = None
+        self._types = query_types(settings.preferred, families)
+        self._transitions = TRANSITIONS if len(self._types) > 1 else ONE_TYPE_TRANSITIONS
+        self._name = settings.name
+        self._section = section
+        self._retries_left = 0
+        self._asking = self._types[0]
+        self._asked: set[str] = set()  # nameservers that the current attempt went to
+        self._failed: set[str] = set()  # those of them that answered it with an error
+        self._last_error: Status | None = None
+
+    def __repr__(self) -> str:
+        """Name, state and what the next deadline is about."""
+        return (
+            f"<Resolution {self._name} {self.state.value} {self._asking.name} "
+            f"retries={self._retries_left} deadline={self.deadline_ms}>"
+        )
+
+    def restore(self, last_valid_ms: int, last_run_ms: int, last_status: Status | None) -> None:
+        """Carry on from what a predecessor recorded; graces keep running."""
+        self.last_valid_ms = last_valid_ms
+        self.last_run_ms = last_run_ms
+        self.last_status = last_status
+
+    def tick(self, now_ms: int) -> list[Action]:
+        """Time has passed: start a run or end an attempt, if its deadline has come."""
+        if now_ms < self.deadline_ms:
+            return []
+        if self.state is State.IDLE:
+            return self._step(Event.DUE, now_ms)
+        silent = tuple(sorted(self._asked - self._failed))
+        actions: list[Action] = [Unanswered(silent)] if silent else []
+        if self._retries_left == 0:
+            return actions + self._step(Event.EXPIRED_LAST, now_ms)
+        error = self._last_error is not None
+        return actions + self._step(
+            Event.EXPIRED_WITH_ERROR if error else Event.EXPIRED_SILENT, now_ms
+        )
+
+    def reply(
+        self, nameserver: str, query_type: QueryType, answer: Answer, now_ms: int
+    ) -> list[Action]:
+        """A nameserver has answered an open attempt of this run."""
+        if self.state is State.IDLE:
+            raise ValueError(f"reply of {nameserver} while {self!r}: no attempt is open")
+        if answer.status is Status.VALID:
+            return self._step(Event.VALID, now_ms, answer, nameserver)
+        if query_type is not self._asking:
+            return []  # late, about the other family: the question has moved on
+        self._failed.add(nameserver)
+        self._last_error = answer.status
+        if self.state is State.PAUSED or not self._failed >= self._asked:
+            return []
+        return self._step(Event.ALL_FAILED if self._retries_left else Event.ALL_FAILED_LAST, now_ms)
+
+    def unsent(self, nameserver: str) -> None:
+        """The question could not be sent there: nobody waits for its answer."""
+        self._asked.discard(nameserver)
+
+    def trigger(self, kind: Trigger, began_ms: int, now_ms: int) -> list[Action]:
+        """Start a run before its time, unless one is going on or what is known is fresh enough.
+
+        A refused connect is ignored within `hold valid` of a valid run. A connect that timed out
+        counts if it began (`began_ms`) after that answer: its address may be gone since.
+        """
+        if self.state is not State.IDLE:
+            return []
+        if self.last_status is Status.VALID:
+            fresh = now_ms < self.last_run_ms + self._section.holds.valid_ms
+            outlived = kind is Trigger.CONNECT_TIMEOUT and began_ms > self.last_valid_ms
+            if fresh and not outlived:
+                return []
+        return self._step(Event.DUE, now_ms)
+
+    def _step(
+        self, event: Event, now_ms: int, answer: Answer | None = None, nameserver: str = ""
+    ) -> list[Action]:
+        before = self.state
+        try:
+            self.state = self._transitions[before, event]
+        except KeyError:
+            raise ValueError(f"event {event.name} in state {before.name} of {self!r}") from None
+        if self.state is State.PREFERRED:
+            retries = self._section.resolve_retries if before is State.IDLE else self._retries_left
+            self._retries_left = max(0, retries - 1)
+            return self._send(self._types[0], now_ms)
+        if self.state is State.FALLBACK:
+            return self._send(self._types[1], now_ms)
+        if self.state is State.IDLE:
+            return self._finish(answer, nameserver, now_ms)
+        return []  # PAUSED: the deadline of the attempt stands
+
+    def _send(self, query_type: QueryType, now_ms: int) -> list[Action]:
+        self._asking = query_type
+        self._asked = {nameserver.name for nameserver in self._section.nameservers}
+        self._failed = set()
+        self._last_error = None
+        self.deadline_ms = now_ms + self._section.timeout_retry_ms
+        return [Send(Question(self._name, query_type))]
+
+    def _finish(self, answer: Answer | None, nameserver: str, now_ms: int) -> list[Action]:
+        self.deadline_ms = now_ms + self._section.timeout_resolve_ms
+        self.last_run_ms = now_ms
+        if answer is None:
+            self.last_status = self._last_error or Status.TIMEOUT
+            return [Finished(self.last_status)]
+        self.last_status = Status.VALID
+        self.last_valid_ms = now_ms
+        return [Finished(Status.VALID, answer.addresses, nameserver)]

@@ -1,0 +1,40 @@
+"""When the next resolution is due: a heap of deadlines, one for each key. Pure.
+
+Owns order in time only; knows nothing of what is due. A deadline that has been replaced stays in
+the heap until it comes up and is then passed over, which keeps a change at O(log n).
+"""
+
+from __future__ import annotations
+
+import heapq
+
+
+class Schedule:
+    """Deadlines in milliseconds by key (the index of a resolution)."""
+
+    def __init__(self) -> None:
+        """No deadline is set."""
+        self._heap: list[tuple[int, int]] = []
+        self._deadlines: dict[int, int] = {}
+
+    def set(self, key: int, deadline_ms: int) -> None:
+        """The key is due then, and no longer when it was before."""
+        if self._deadlines.get(key) == deadline_ms:
+            return
+        self._deadlines[key] = deadline_ms
+        heapq.heappush(self._heap, (deadline_ms, key))
+
+    def next_deadline_ms(self) -> int | None:
+        """The earliest deadline, None without any."""
+        while self._heap and self._deadlines.get(self._heap[0][1]) != self._heap[0][0]:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def pop_due(self, now_ms: int) -> list[int]:
+        """The keys whose deadline has come, earliest first; each must be set anew."""
+        due = []
+        while (deadline_ms := self.next_deadline_ms()) is not None and deadline_ms <= now_ms:
+            _, key = heapq.heappop(self._heap)
+            del self._deadlines[key]
+            due.append(key)
+        return due

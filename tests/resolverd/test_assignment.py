@@ -1,0 +1,152 @@
+"""Answers become slots: sticky, without repeats, with graces; a fake clock throughout."""
+
+from __future__ import annotations
+
+import pytest
+
+from resolverd.answer import Address, Status
+from resolverd.assignment import Assignment, accept, assign, hold_ms
+from resolverd.config import Family, Holds
+from shm.states import Cause
+from tests.support_resolution import addresses, servers
+
+A, B, C, D = addresses("127.0.1.1", "127.0.1.2", "127.0.1.3", "127.0.1.4")
+(SIX,) = addresses("::1")
+HOLDS = Holds(
+    valid_ms=1_000,
+    obsolete_ms=2_000,
+    nx_ms=10_000,
+    refused_ms=20_000,
+    timeout_ms=30_000,
+    other_ms=40_000,
+)
+
+
+def assignment(
+    count: int, *held: Address | None, holds: Holds = HOLDS, preferred: Family = Family.IPV4
+) -> Assignment:
+    return Assignment(servers(count), preferred, holds, dict(enumerate(held)))
+
+
+def test_answers_fill_free_slots_in_order_and_surplus_is_ignored() -> None:
+    pool = assignment(2)
+    changes = pool.valid([A, B, C], 0)
+    assert pool.slots == {0: A, 1: B}
+    assert [(c.server.slot, c.before, c.after, c.cause) for c in changes] == [
+        (0, None, A, Cause.DNS),
+        (1, None, B, Cause.DNS),
+    ]
+
+
+def test_a_server_keeps_its_record_whatever_the_order() -> None:
+    pool = assignment(3)
+    pool.valid([A, B, C], 0)
+    assert pool.valid([C, B, A], 1_000) == []
+    assert pool.slots == {0: A, 1: B, 2: C}
+
+
+def test_a_record_replaced_goes_only_to_the_slot_that_lost_its_own() -> None:
+    pool = assignment(3, holds=Holds())
+    pool.valid([A, B, C], 0)
+    (change,) = pool.valid([D, A, C], 1_000)
+    assert (change.server.slot, change.before, change.after) == (1, B, D)
+
+
+def test_no_record_left_is_no_address_at_once() -> None:
+    pool = assignment(3, holds=Holds())
+    pool.valid([A, B, C], 0)
+    (change,) = pool.valid([A, C], 1_000)
+    assert (change.server.slot, change.after, change.cause) == (1, None, Cause.NO_RECORD)
+
+
+def test_hold_obsolete_keeps_an_unseen_record_until_it_has_passed() -> None:
+    pool = assignment(2)
+    pool.valid([A, B], 0)
+    assert pool.valid([A], 2_000) == []
+    (change,) = pool.valid([A], 2_001)
+    assert (change.server.slot, change.after) == (1, None)
+
+
+def test_a_record_seen_again_starts_its_hold_anew() -> None:
+    records = accept({A: 0, B: 0}, [A], 2_000, 1_500)
+    assert records == {A: 1_500, B: 0}
+    assert accept(records, [B], 2_000, 3_500) == {A: 1_500, B: 3_500}
+
+
+def test_init_addresses_are_no_records_and_give_way_to_the_first_answer() -> None:
+    pool = assignment(3, A, A, D)
+    changes = pool.valid([A, B, C], 0)
+    assert pool.slots == {0: A, 1: B, 2: C}
+    assert [change.server.slot for change in changes] == [1, 2]
+
+
+def test_adopted_addresses_are_records_last_seen_then() -> None:
+    pool = assignment(2, A, B)
+    pool.adopt(500)
+    assert pool.valid([A], 2_500) == []
+    (change,) = pool.valid([A], 2_501)
+    assert (change.server.slot, change.after) == (1, None)
+
+
+def test_each_backend_of_a_resolution_may_hold_the_same_address() -> None:
+    both = servers(2, backend=0) + servers(2, backend=1, first_slot=2)
+    slots = assign(both, {}, [A, B], Family.IPV4)
+    assert slots == {0: A, 1: B, 2: A, 3: B}
+
+
+def test_the_preferred_family_fills_slots_first_but_moves_nobody() -> None:
+    pool = assignment(2, holds=HOLDS, preferred=Family.IPV6)
+    pool.valid([A], 0)
+    pool.valid([SIX], 500)
+    assert pool.slots == {0: A, 1: SIX}
+    assert assign(servers(1), {}, [A, SIX], Family.IPV6) == {0: SIX}
+
+
+@pytest.mark.parametrize(
+    ("status", "hold", "cause"),
+    [
+        (Status.NX, HOLDS.nx_ms, Cause.NX),
+        (Status.REFUSED, HOLDS.refused_ms, Cause.REFUSED),
+        (Status.TIMEOUT, HOLDS.timeout_ms, Cause.TIMEOUT),
+        (Status.NODATA, HOLDS.other_ms, Cause.OTHER),
+        (Status.OTHER, HOLDS.other_ms, Cause.OTHER),
+        (Status.TRUNCATED, HOLDS.other_ms, Cause.OTHER),
+        (Status.CNAME_ERROR, HOLDS.other_ms, Cause.OTHER),
+        (Status.INVALID, HOLDS.other_ms, Cause.OTHER),
+    ],
+)
+def test_a_failure_takes_the_address_when_its_own_hold_has_passed(
+    status: Status, hold: int, cause: Cause
+) -> None:
+    assert hold_ms(HOLDS, status) == hold
+    pool = assignment(2)
+    pool.valid([A, B], 1_000)
+    assert pool.failed(status, 1_000, 1_000 + hold - 1) == []
+    changes = pool.failed(status, 1_000, 1_000 + hold)
+    assert [(c.server.slot, c.before, c.after, c.cause) for c in changes] == [
+        (0, A, None, cause),
+        (1, B, None, cause),
+    ]
+    assert pool.records == {}
+    assert pool.used == 0
+
+
+def test_hold_obsolete_is_not_looked_at_on_failures() -> None:
+    pool = assignment(1)
+    pool.valid([A], 0)
+    assert pool.failed(Status.NX, 0, 9_999) == []
+    assert pool.slots == {0: A}
+
+
+def test_hold_valid_plays_no_part_for_servers() -> None:
+    pool = assignment(1, holds=Holds(valid_ms=0, obsolete_ms=5_000))
+    pool.valid([A], 0)
+    assert pool.valid([B], 5_000) == []
+
+
+def test_a_thousand_records_go_to_a_thousand_slots() -> None:
+    many = [Address(Family.IPV4, bytes((127, 1, n // 256, n % 256))) for n in range(1_000)]
+    pool = assignment(1_000)
+    pool.valid(many, 0)
+    assert set(pool.slots.values()) == set(many)
+    assert pool.valid(list(reversed(many)), 1_000) == []

@@ -1,0 +1,43 @@
+"""Deadlines come up in order and a replaced one never does."""
+
+from __future__ import annotations
+
+import random
+
+from resolverd.schedule import Schedule
+
+
+def test_keys_come_up_in_order_of_time() -> None:
+    schedule = Schedule()
+    for key, deadline in ((1, 30), (2, 10), (3, 20)):
+        schedule.set(key, deadline)
+    assert schedule.next_deadline_ms() == 10
+    assert schedule.pop_due(20) == [2, 3]
+    assert schedule.pop_due(29) == []
+    assert schedule.pop_due(30) == [1]
+    assert schedule.next_deadline_ms() is None
+
+
+def test_a_replaced_deadline_is_passed_over() -> None:
+    schedule = Schedule()
+    schedule.set(1, 10)
+    schedule.set(1, 50)
+    assert schedule.pop_due(49) == []
+    schedule.set(1, 5)
+    assert schedule.pop_due(50) == [1]
+    assert schedule.pop_due(100) == []
+
+
+def test_random_histories_agree_with_a_dictionary() -> None:
+    seed = random.randrange(1 << 30)
+    generator = random.Random(seed)
+    schedule, model, now = Schedule(), dict[int, int](), 0
+    for _ in range(5_000):
+        key, now = generator.randrange(20), now + generator.randrange(3)
+        model[key] = now + generator.randrange(40)
+        schedule.set(key, model[key])
+        due = schedule.pop_due(now)
+        expected = sorted((deadline, key) for key, deadline in model.items() if deadline <= now)
+        assert due == [key for _, key in expected], f"seed {seed}"
+        for key in due:
+            del model[key]
