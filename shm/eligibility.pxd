@@ -7,8 +7,9 @@ from libc.string cimport memcpy
 
 from shm.latch cimport latch_read
 from shm.layout cimport (
-    ADMIN_MASK_DRAIN, ADMIN_MASK_MAINT, SERVER_RUNNING, SERVER_STOPPED, SLOT_RMAINT, STATIC_BACKUP,
-    STATIC_CHECKED, STATIC_INIT_DOWN, STATIC_PORT_RELATIVE, AdminRecord, HealthRecord, SlotRecord, SlotStatic)
+    ADMIN_MASK_DRAIN, ADMIN_MASK_MAINT, SERVER_RUNNING, SERVER_STOPPED, SLOT_RMAINT,
+    STATIC_BACKUP, STATIC_CHECKED, STATIC_INIT_DOWN, STATIC_PORT_RELATIVE, AdminRecord,
+    HealthRecord, SlotRecord, SlotStatic)
 from shm.segment cimport View
 
 cdef struct ServerView:

@@ -28,7 +28,8 @@ cdef inline WorkerCounters *worker_counters(const View *view, uint32_t row) noex
 
 cdef inline FrontendCounters *frontend_counters(
         const View *view, uint32_t row, uint32_t frontend) noexcept nogil:
-    return <FrontendCounters *>(<char *>worker_counters(view, row) + sizeof(WorkerCounters)) + frontend
+    cdef char *after = <char *>worker_counters(view, row) + sizeof(WorkerCounters)
+    return <FrontendCounters *>after + frontend
 
 
 cdef inline BackendCounters *backend_counters(

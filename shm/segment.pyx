@@ -32,7 +32,7 @@ FACTS = "slots, backends, frontends, workers, sockets, nameservers, resolutions"
 
 
 def check_sizes() -> None:
-    """Hold the structs to their byte map; raises AssertionError when the compiler laid out another."""
+    """Hold the structs to their byte map: AssertionError when the compiler laid out another."""
     expected = {
         "Header": (sizeof(Header), 256 + 64),
         "Process": (sizeof(Process), 128),

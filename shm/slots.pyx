@@ -77,7 +77,8 @@ cdef class SlotTableReader:
         if not latch_read(&self.segment.view.admins[slot], &record):
             raise BlockingIOError(f"admin record {slot} does not hold still")
         return AdminState(
-            record.flags, <int>record.weight_plus_one - 1, address_text(record.family, record.address),
+            record.flags, <int>record.weight_plus_one - 1,
+            address_text(record.family, record.address),
             record.port, record.override_generation, record.changed_ms)
 
     def health(self, uint32_t slot):
@@ -124,7 +125,7 @@ cdef class SlotTableReader:
 
 
 cdef int announce(Segment segment, uint32_t slot) except -1:
-    """A record of this slot changed: backend first, then the table, so that nobody looks too early."""
+    """A record of this slot changed: backend first, then the table: nobody looks too early."""
     cdef uint32_t backend = segment.view.statics[slot].backend
     fetch_add(&segment.view.backends[backend].generation, 1)
     fetch_add(&segment.view.header.table_generation, 1)
@@ -161,8 +162,8 @@ cdef class SlotTableWriter:
         self.segment.view.backends[backend].slots = slots
 
     def publish(
-            self, uint32_t slot, object address, uint16_t port, *, int32_t weight=-1, int cause=0,
-            uint8_t flags=0, int64_t now_ms) -> bool:
+            self, uint32_t slot, object address, uint16_t port, *, int32_t weight=-1,
+            int cause=0, uint8_t flags=0, int64_t now_ms) -> bool:
         """Publish where a server is, as one record; False when that is what readers see already.
 
         `address` is numeric text or None (then the slot is never eligible). The generation grows
@@ -240,7 +241,7 @@ cdef class AdminTableWriter:
 
 
 cdef class HealthTableWriter:
-    """Writes health records of the slots that one worker checks (and the supervisor before forks)."""
+    """Writes health records of the slots that one worker checks; the supervisor before forks."""
 
     cdef Segment segment
     cdef SlotTableReader reader

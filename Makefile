@@ -1,0 +1,69 @@
+# Millrace: everything a newcomer, a developer and CI need. Wants python3 (venv, headers), gcc, make.
+#
+#   make run       build, install into .venv, start the demo
+#   make test      install what the tests need and run them all
+#   make bench     measure against the peers found on this machine (make bench-quick: short)
+#   make lint      ruff and mypy
+#   make sanitize  the compiled parts under the address and undefined-behaviour sanitizers
+#   make clean     remove everything that was built
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+TEST_JOBS ?= 6
+COMPILED := $(shell find shm proxy -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.h' 2>/dev/null)
+
+.PHONY: run test test-parallel test-alone bench bench-quick lint sanitize programs build clean
+
+run: $(VENV)/.built
+	$(PY) -m proxy.demo
+
+build: $(VENV)/.built
+
+# The tools that build, in the versions that pyproject.toml allows.
+$(VENV)/.tools: pyproject.toml
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check 'setuptools>=77' 'Cython>=3.1,<4'
+	touch $@
+
+$(VENV)/.built: $(VENV)/.tools setup.py $(COMPILED)
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/.testing: $(VENV)/.built
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[test,lint]'
+	touch $@
+
+$(VENV)/.loading: $(VENV)/.built
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[load]'
+	touch $@
+
+# haproxy, nginx, nsd and the like from Debian, when this is root on a Debian machine.
+programs:
+	sh tests/install_programs.sh
+
+test: $(VENV)/.testing programs test-parallel test-alone
+
+test-parallel: $(VENV)/.testing
+	$(PY) -m pytest -q -n $(TEST_JOBS) --dist worksteal -m 'not alone'
+
+test-alone: $(VENV)/.testing
+	$(PY) -m pytest -q -m alone
+
+bench: $(VENV)/.loading programs
+	$(PY) -m loadtest
+
+bench-quick: $(VENV)/.loading programs
+	$(PY) -m loadtest --quick
+
+lint: $(VENV)/.testing
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+sanitize: $(VENV)/.testing programs
+	bash tests/run_sanitized.sh
+
+clean:
+	rm -rf $(VENV) build results *.egg-info
+	find shm proxy \( -name '*.so' -o -name __pycache__ \) -prune -exec rm -rf {} +

@@ -1,0 +1,36 @@
+#!/bin/sh
+# Installs the programs that tests and load tests run beside Millrace, from Debian's packages.
+# Does nothing where they are all there, where this is not root, or where there is no apt-get.
+set -eu
+
+PATH="$PATH:/usr/sbin:/sbin"
+missing=""
+want() { # program package...
+    program="$1"; shift
+    command -v "$program" >/dev/null 2>&1 || missing="$missing $*"
+}
+want haproxy haproxy
+want nginx nginx-light libnginx-mod-stream
+want wrk wrk
+want iperf3 iperf3
+want nsd nsd
+want strace strace
+want ip iproute2
+
+[ -n "$missing" ] || exit 0
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+    echo "not installed here:$missing (the tests that need them will be skipped)" >&2
+    exit 0
+fi
+echo "installing:$missing" >&2
+
+# The packages would start their services: keep them from it, unless the machine has a say already.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod +x "$policy"
+    trap 'rm -f "$policy"' EXIT
+fi
+apt-get update -qq
+# shellcheck disable=SC2086
+DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null

@@ -1,0 +1,252 @@
+"""The house rules, as tests: layering, sizes, banned calls, words about the machine.
+
+Each ban names what to use instead. A rule may be broken only beside a comment `# tidy: why`.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("shm", "resolverd", "proxy")
+FILE_LINES_MAX = 400
+FUNCTION_LINES_MAX = 70
+LINE_COLUMNS_MAX = 100
+
+# who may import whom inside proxy: a package may use those to its right
+PROXY_LAYERS = ("demo", "cli", "supervisor", "control", "worker", "health", "relay")
+
+BANNED = {
+    r"\bpack_into\(": "struct.pack_into zeroes its target first: use the atomics of shm",
+    r"\btime\.sleep\(": "wait for an event with a deadline instead",
+    r"\bshell=True": "pass a list of arguments",
+    r"\bsignal\.alarm\(": "use the loop's timers",
+    r"\bpickle\b": "use msgspec",
+    r"#\s*(TODO|FIXME|XXX)\b": "finish it, or say plainly in the head comment what is missing",
+}
+PRINT_ALLOWED = ("proxy/cli.py", "proxy/demo/", "loadtest/")
+
+
+def tracked(*endings: str) -> list[Path]:
+    """Files under version control (or about to be) with one of these endings."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listed.returncode != 0:
+        pytest.skip("not a git checkout")
+    paths = [ROOT / line for line in listed.stdout.splitlines()]
+    return [path for path in paths if path.suffix in endings and path.is_file()]
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def product_sources() -> list[Path]:
+    return [p for p in tracked(".py") if name(p).split("/")[0] in (*PACKAGES, "loadtest")]
+
+
+def imports(tree: ast.AST) -> list[str]:
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            found.append(node.module)
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+    return found
+
+
+def cython_imports(text: str) -> list[str]:
+    return re.findall(r"^\s*(?:from|cimport|import)\s+([a-z_][\w.]*)", text, re.MULTILINE)
+
+
+def module_imports(path: Path) -> list[str]:
+    text = path.read_text()
+    if path.suffix == ".py":
+        return imports(ast.parse(text))
+    return cython_imports(text)
+
+
+def all_modules() -> list[Path]:
+    return [p for p in tracked(".py", ".pyx", ".pxd") if name(p).split("/")[0] in PACKAGES]
+
+
+def test_imports_go_down_only() -> None:
+    forbidden = {"shm": ("resolverd", "proxy"), "resolverd": ("proxy",), "proxy": ()}
+    wrong = [
+        f"{name(path)} imports {module}"
+        for path in all_modules()
+        for module in module_imports(path)
+        if module.split(".")[0] in forbidden[name(path).split("/")[0]]
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_imports_inside_proxy_go_down_only() -> None:
+    wrong = []
+    for path in all_modules():
+        parts = name(path).removesuffix(path.suffix).split("/")
+        if parts[0] != "proxy" or parts[1] not in PROXY_LAYERS:
+            continue
+        above = PROXY_LAYERS[: PROXY_LAYERS.index(parts[1])]
+        for module in module_imports(path):
+            words = module.split(".")
+            if words[0] == "proxy" and len(words) > 1 and words[1] in above:
+                wrong.append(f"{name(path)} imports {module}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_configuration_knows_no_process() -> None:
+    below = ("proxy.config", "proxy.arguments")
+    wrong = [
+        f"{name(path)} imports {module}"
+        for path in all_modules()
+        if name(path).startswith("proxy/config/")
+        for module in module_imports(path)
+        if module.startswith("proxy") and not module.startswith(below) and module != "proxy"
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_files_stay_readable() -> None:
+    endings = (".py", ".pyx", ".pxd", ".pxi", ".pyi", ".c", ".h", ".sh")
+    wrong = [
+        f"{name(path)}: {lines} lines, at most {FILE_LINES_MAX}"
+        for path in tracked(*endings)
+        if (lines := path.read_text().count("\n")) > FILE_LINES_MAX
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_functions_stay_readable() -> None:
+    wrong = []
+    for path in tracked(".py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or node.lineno) - node.lineno + 1
+                if lines > FUNCTION_LINES_MAX:
+                    wrong.append(f"{name(path)}:{node.lineno} {node.name}: {lines} lines")
+    for path in tracked(".pyx", ".pxd"):
+        wrong += long_cython_functions(path)
+    assert not wrong, "\n".join(wrong)
+
+
+def long_cython_functions(path: Path) -> list[str]:
+    """Functions of a Cython file that are too long: from a def line to the next dedent."""
+    wrong = []
+    lines = path.read_text().splitlines()
+    start = re.compile(r"^(\s*)(?:cdef|cpdef|def)\s.*\(")
+    for number, line in enumerate(lines):
+        match = start.match(line)
+        if not match or "cdef extern" in line:
+            continue
+        indent = len(match.group(1))
+        length = 1
+        for following in lines[number + 1 :]:
+            text = following.strip()
+            if text and len(following) - len(following.lstrip()) <= indent and text[0] != ")":
+                break
+            length += 1
+        if length > FUNCTION_LINES_MAX:
+            wrong.append(f"{name(path)}:{number + 1}: {length} lines")
+    return wrong
+
+
+def test_lines_of_compiled_files_fit_the_screen() -> None:
+    wrong = [
+        f"{name(path)}:{number}"
+        for path in tracked(".pyx", ".pxd", ".pxi")
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if len(line) > LINE_COLUMNS_MAX
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_each_file_says_what_it_is_for() -> None:
+    wrong = []
+    for path in tracked(".py", ".pyx", ".pxd"):
+        text = path.read_text().strip()
+        if not text or name(path).endswith("__init__.py"):
+            continue
+        if not text.startswith(('"""', "#", 'r"""')):
+            wrong.append(name(path))
+    assert not wrong, "\n".join(wrong)
+
+
+def test_banned_calls_are_not_made() -> None:
+    wrong = []
+    for path in [*product_sources(), *tracked(".pyx", ".pxd")]:
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            if "# tidy:" in line:
+                continue
+            for pattern, instead in BANNED.items():
+                if re.search(pattern, line):
+                    wrong.append(f"{name(path)}:{number}: {instead}")
+            if re.search(r"(?<![\w.])print\(", line) and not name(path).startswith(PRINT_ALLOWED):
+                wrong.append(f"{name(path)}:{number}: write to the log or to a stream given")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_atomics_live_in_one_file() -> None:
+    wrong = [
+        name(path)
+        for path in tracked(".py", ".pyx", ".pxd", ".h")
+        if name(path).split("/")[0] in PACKAGES
+        and name(path) != "shm/atomics.pxd"
+        and re.search(r"__atomic_|__sync_", path.read_text())
+    ]
+    assert not wrong, f"use shm/atomics.pxd: {wrong}"
+
+
+def test_workers_know_no_dns() -> None:
+    """Worker code never resolves, parses configuration, or imports what does (invariant 8)."""
+    wrong = []
+    for path in all_modules():
+        if not name(path).startswith(("proxy/worker/", "proxy/relay/", "proxy/health/")):
+            continue
+        for module in module_imports(path):
+            top = module.split(".")[0]
+            if top in ("dns", "prometheus_client", "resolverd"):
+                wrong.append(f"{name(path)} imports {module}")
+            if module.startswith("proxy.config.") and not module.startswith("proxy.config.model"):
+                wrong.append(f"{name(path)} imports {module}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_module_is_dead() -> None:
+    """Each module of the product is imported by another one, or is a way in."""
+    ways_in = {"proxy.cli", "proxy.demo.__main__", "proxy.__main__", "loadtest.__main__"}
+    every = [p for p in tracked(".py", ".pyx", ".pxd", ".pyi") if "tests/" not in name(p)]
+    text_of = {path: path.read_text() for path in every}
+    dead = []
+    for path in every:
+        module = name(path).removesuffix(path.suffix).replace("/", ".")
+        if path.suffix in (".pyi", ".pxd") or module.endswith("__init__") or module in ways_in:
+            continue
+        if module.split(".")[0] not in (*PACKAGES, "loadtest"):
+            continue
+        package, _, last = module.rpartition(".")
+        wanted = re.compile(
+            rf"{re.escape(module)}\b|from {re.escape(package)} c?import [^#]*\b{last}\b"
+            rf"|from \. import [^#]*\b{last}\b|from \.{last} import"
+        )
+        others = (text for other, text in text_of.items() if other != path)
+        if not any(wanted.search(text) for text in others):
+            dead.append(module)
+    assert not dead, f"nobody imports {dead}"
+
+
+def test_every_test_folder_file_name_is_unique() -> None:
+    names = [p.name for p in tracked(".py") if name(p).startswith("tests/")]
+    twice = {n for n in names if names.count(n) > 1 and n not in ("__init__.py", "conftest.py")}
+    assert not twice, f"test files with the same name: {twice}"
