@@ -26,7 +26,11 @@ def extensions() -> list[Extension]:
         Extension(
             ".".join(source.relative_to(ROOT).with_suffix("").parts),
             [str(source.relative_to(ROOT))],
-            depends=[str(path.relative_to(ROOT)) for path in ROOT.glob("**/*.pxd") if ".venv" not in path.parts]
+            depends=[
+                str(path.relative_to(ROOT))
+                for path in ROOT.glob("**/*.pxd")
+                if ".venv" not in path.parts
+            ]
             + [str(path.relative_to(ROOT)) for path in source.parent.glob("*.h")],
             extra_compile_args=FLAGS,
             extra_link_args=LINK,
