@@ -57,7 +57,7 @@ class Demo:
 
     def __init__(self, directory: str) -> None:
         self.started = time.monotonic()
-        self.socket_path = os.path.join(directory, "stats.sock")
+        self.socket_path = str(Path(directory) / "stats.sock")
         self.nameserver = Nameserver()
         self.backends = {address: Backend(address) for address in BACKENDS}
         self.nameserver.addresses = STORY[0].addresses
