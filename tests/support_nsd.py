@@ -1,4 +1,4 @@
-"""A real NSD, authoritative for one zone in a folder of its own; its records change while it runs."""
+"""A real NSD, authoritative for one zone in its own folder; its records change while it runs."""
 
 from __future__ import annotations
 
