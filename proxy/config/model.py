@@ -82,8 +82,11 @@ class Check(msgspec.Struct, frozen=True):
     timeout_check_ms: int | None = None  # timeout check; None: inter bounds the whole check
 
 
-class InitAddr(enum.Enum):
-    """One method of `init-addr`; an address stands for itself in `Server.init_addr`."""
+class InitAddr(enum.StrEnum):
+    """One method of `init-addr`; an address stands for itself in `Server.init_addr`.
+
+    Plain strings, so that settings survive being sent as bytes: compare with ==, not with `is`.
+    """
 
     LAST = "last"
     LIBC = "libc"
@@ -116,7 +119,7 @@ class Server(msgspec.Struct, frozen=True):
     maxconn: int = MAXCONN_NONE
     resolvers: str | None = None
     resolution_index: int | None = None
-    init_addr: tuple[InitAddr | str, ...] = (InitAddr.LAST, InitAddr.LIBC)
+    init_addr: tuple[str, ...] = (InitAddr.LAST, InitAddr.LIBC)
 
 
 class Balance(enum.Enum):
