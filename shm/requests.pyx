@@ -9,7 +9,7 @@ from typing import NamedTuple
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
-from shm.atomics cimport count, load_acquire, store_relaxed
+from shm.atomics cimport count, fence_release, load_acquire, store_relaxed
 from shm.layout cimport Request
 from shm.segment cimport Segment, request_of
 
@@ -48,6 +48,7 @@ cdef class CheckRequests:
         """A check's connect timed out; it had begun at `began_ms`."""
         cdef Request *request = self.at(slot)
         store_relaxed(&request.check_began_ms, began_ms)
+        fence_release()  # whoever sees the count sees the time
         count(&request.check_timeouts, 1)
 
     def refused(self, uint32_t slot) -> None:

@@ -113,11 +113,15 @@ cdef class Segment:
             offsets.append(end)
             end += pages(size)
         segment.fd = os.memfd_create("millrace", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.ftruncate(segment.fd, end)
-        seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
-        fcntl.fcntl(segment.fd, fcntl.F_ADD_SEALS, seals)
-        segment.bytes = end
-        segment.map(offsets)
+        try:
+            os.ftruncate(segment.fd, end)
+            seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+            fcntl.fcntl(segment.fd, fcntl.F_ADD_SEALS, seals)
+            segment.bytes = end
+            segment.map(offsets)
+        except OSError:
+            os.close(segment.fd)
+            raise
         segment.fill_header(reload_generation, offsets)
         return segment
 

@@ -3,7 +3,8 @@
 `SlotTableReader` may be used by any process. `SlotTableWriter` belongs to resolverd (and to the
 supervisor before the first fork), `AdminTableWriter` to control, `HealthTableWriter` to the worker
 that checks the slot. Each change bumps the backend's generation and then the table's, after the
-record is whole; who rings whom is not decided here.
+record is whole, and making a writer bumps them all once, so that nothing stays unseen when the
+former writer was killed in between; who rings whom is not decided here.
 """
 
 import ipaddress
@@ -132,6 +133,15 @@ cdef int announce(Segment segment, uint32_t slot) except -1:
     return 0
 
 
+cdef int announce_all(Segment segment) except -1:
+    """A new writer begins: its predecessor may have died between a record and its announcement."""
+    cdef uint32_t backend
+    for backend in range(segment.view.header.backends):
+        fetch_add(&segment.view.backends[backend].generation, 1)
+    fetch_add(&segment.view.header.table_generation, 1)
+    return 0
+
+
 cdef class SlotTableWriter:
     """Writes slot records: resolverd, and the supervisor before the first fork; nobody else."""
 
@@ -141,6 +151,7 @@ cdef class SlotTableWriter:
     def __init__(self, Segment segment):
         self.segment = segment
         self.reader = SlotTableReader(segment)
+        announce_all(segment)
 
     def place(self, uint32_t slot, settings) -> None:
         """Fix what the configuration says of a slot (a `StaticState`); before the first fork."""
@@ -224,6 +235,7 @@ cdef class AdminTableWriter:
     def __init__(self, Segment segment):
         self.segment = segment
         self.reader = SlotTableReader(segment)
+        announce_all(segment)
 
     def publish(self, uint32_t slot, state) -> None:
         """Publish an `AdminState` whole; read the former one first and replace what changes."""
@@ -249,6 +261,7 @@ cdef class HealthTableWriter:
     def __init__(self, Segment segment):
         self.segment = segment
         self.reader = SlotTableReader(segment)
+        announce_all(segment)
 
     def publish(self, uint32_t slot, state, *, bint changed) -> None:
         """Publish a `HealthState` whole; `changed` says that eligibility may differ now."""

@@ -1,0 +1,210 @@
+"""Counter rows, process records and request counters: sums, deaths, and what a reload carries."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from shm.counters import CarriedRow, CounterReader, NameserverTable, settle_dead_worker
+from shm.processes import ProcessBoard, ProcessSelf
+from shm.requests import CheckRequests, RequestReader
+from shm.segment import Segment, row_bytes
+from shm.shape import Shape
+from shm.slots import SlotTableReader
+from shm.states import Command, ProcessState
+
+SHAPE = Shape(slots=3, backends=2, frontends=2, workers=2, sockets=2, nameservers=2, resolutions=1)
+AREA_HINTS, AREA_ROWS = 5, 10
+WORKER_BYTES, FRONTEND_BYTES, BACKEND_BYTES, SERVER_BYTES = 640, 64, 192, 192
+
+
+@pytest.fixture
+def segment() -> Iterator[Segment]:
+    made = Segment.create(SHAPE)
+    yield made
+    made.close()
+
+
+class Row:
+    """A worker's row as the relay fills it: words at the byte map's own offsets."""
+
+    def __init__(self, segment: Segment, worker: int) -> None:
+        self._memory = mmap.mmap(segment.fd, segment.size)
+        self._start = segment.offsets()[AREA_ROWS] + worker * row_bytes(SHAPE)
+        self._hints = segment.offsets()[AREA_HINTS]
+
+    def _add(self, offset: int, amount: int) -> None:
+        ctypes.c_uint64.from_buffer(self._memory, offset).value += amount
+
+    def worker(self, word: int, amount: int) -> None:
+        self._add(self._start + 8 * word, amount)
+
+    def frontend(self, index: int, word: int, amount: int) -> None:
+        self._add(self._start + WORKER_BYTES + index * FRONTEND_BYTES + 8 * word, amount)
+
+    def backend(self, index: int, word: int, amount: int) -> None:
+        start = self._start + WORKER_BYTES + SHAPE.frontends * FRONTEND_BYTES
+        self._add(start + index * BACKEND_BYTES + 8 * word, amount)
+
+    def server(self, slot: int, word: int, amount: int) -> None:
+        start = self._start + WORKER_BYTES + SHAPE.frontends * FRONTEND_BYTES
+        start += SHAPE.backends * BACKEND_BYTES
+        self._add(start + slot * SERVER_BYTES + 8 * word, amount)
+
+    def hint(self, slot: int, amount: int) -> None:
+        self._add(self._hints + 8 * slot, amount)
+
+
+def fill(segment: Segment) -> None:
+    """Each worker w has w + 1 sessions of each kind open, (w + 1) * 10 in all, at most w + 5."""
+    for worker in range(SHAPE.workers):
+        row = Row(segment, worker)
+        row.worker(0, (worker + 1) * 10)
+        row.worker(1, worker + 1)
+        row.worker(2, worker + 5)
+        row.worker(16 + 63, 1)  # the last termination state
+        for index in range(2):
+            row.frontend(index, 0, (worker + 1) * 10)
+            row.frontend(index, 1, worker + 1)
+            row.backend(index, 0, (worker + 1) * 10)
+            row.backend(index, 1, worker + 1)
+        for slot in range(3):
+            row.server(slot, 0, (worker + 1) * 10)
+            row.server(slot, 1, worker + 1)
+            row.server(slot, 2, worker + 5)
+            row.hint(slot, worker + 1)
+
+
+def test_rows_are_summed_and_maxima_are_not(segment: Segment) -> None:
+    fill(segment)
+    reader = CounterReader(segment)
+    assert reader.rows() == 3
+    total = reader.worker()
+    assert (total["accepts"], total["sessions"], total["sessions_max"]) == (30, 3, 6)
+    assert total["terminations"] == [0] * 63 + [2]
+    assert reader.worker(1)["accepts"] == 20
+    for fields in (reader.frontend(1), reader.backend(1), reader.server(2)):
+        assert (fields["sessions_total"], fields["sessions"]) == (30, 3)
+    assert reader.server(2)["sessions_max"] == 6
+    assert reader.server(2, 0)["sessions_max"] == 5
+    for ask in (
+        lambda: reader.worker(3),
+        lambda: reader.frontend(2),
+        lambda: reader.backend(2),
+        lambda: reader.server(3),
+        lambda: reader.nameserver(2),
+        lambda: reader.resolution(1),
+    ):
+        with pytest.raises(IndexError):
+            ask()
+
+
+def test_a_dead_worker_leaves_its_counters_and_no_open_session(segment: Segment) -> None:
+    fill(segment)
+    reader, table = CounterReader(segment), SlotTableReader(segment)
+    for _ in range(2):  # settling twice takes nothing twice
+        settle_dead_worker(segment, 1)
+        assert reader.worker()["sessions"] == 1
+        assert reader.worker()["accepts"] == 30
+        assert reader.frontend(0)["sessions"] == reader.backend(0)["sessions"] == 1
+        assert [table.hint(slot) for slot in range(3)] == [1, 1, 1]
+        assert reader.server(0)["sessions_total"] == 30
+    settle_dead_worker(segment, 0)
+    assert [table.hint(slot) for slot in range(3)] == [0, 0, 0]
+    with pytest.raises(IndexError):
+        settle_dead_worker(segment, 2)
+
+
+def test_a_reload_carries_counters_and_leaves_gauges(segment: Segment) -> None:
+    fill(segment)
+    table = NameserverTable(segment)
+    table.count(1, "nx", 3)
+    table.record(0, runs=4, last_valid_ms=123)
+    old = CounterReader(segment)
+    successor = Segment.create(SHAPE, 2)
+    carried, new = CarriedRow(successor), CounterReader(successor)
+    carried.worker(old.worker())
+    carried.frontend(1, old.frontend(0))
+    carried.backend(1, old.backend(0))
+    carried.server(2, old.server(1))
+    carried.nameserver(0, old.nameserver(1))
+    carried.resolution(0, old.resolution(0))
+    assert new.worker() == {**old.worker(), "sessions": 0}
+    assert new.frontend(1) == {**old.frontend(0), "sessions": 0}
+    assert new.backend(1) == {**old.backend(0), "sessions": 0}
+    assert new.server(2) == {**old.server(1), "sessions": 0}
+    assert new.server(1)["sessions_total"] == 0
+    assert new.nameserver(0) == old.nameserver(1)
+    assert new.resolution(0) == old.resolution(0)
+    successor.close()
+
+
+def test_a_nameserver_counter_is_known_by_its_name(segment: Segment) -> None:
+    table, reader = NameserverTable(segment), CounterReader(segment)
+    for amount, name in enumerate(reader.nameserver(0), start=1):
+        table.count(0, name, amount)
+    assert list(reader.nameserver(0).values()) == list(range(1, 16))
+    with pytest.raises(KeyError):
+        table.count(0, "sentinel")
+    with pytest.raises(KeyError):
+        table.record(0, sentinel=1)
+    with pytest.raises(IndexError):
+        table.count(2, "sent")
+
+
+def test_requests_are_summed_over_workers_and_told_once(segment: Segment) -> None:
+    before = RequestReader(segment)
+    CheckRequests(segment, 0).timed_out(2, 100)
+    CheckRequests(segment, 1).timed_out(2, 90)
+    CheckRequests(segment, 1).refused(2)
+    CheckRequests(segment, 1).refused(0)
+    assert [tuple(change) for change in before.changes()] == [(0, 0, 1, 0), (2, 2, 1, 100)]
+    assert before.changes() == []
+    assert RequestReader(segment).changes() == [], "a reader that starts from now"
+    assert len(RequestReader(segment, from_now=False).changes()) == 2
+    with pytest.raises(IndexError):
+        CheckRequests(segment, 2)
+    with pytest.raises(IndexError):
+        CheckRequests(segment, 0).refused(3)
+
+
+def test_a_process_says_where_it_stands_and_its_successor_starts_blank(segment: Segment) -> None:
+    board = ProcessBoard(segment)
+    board.started(SHAPE.control_process, os.getpid(), 10, 2)
+    child = ProcessSelf(segment, SHAPE.control_process)
+    child.state(ProcessState.READY)
+    child.beat(11)
+    board.command(SHAPE.control_process, Command.SOFT_STOP)
+    assert child.command == Command.SOFT_STOP
+    assert tuple(board.status(SHAPE.control_process)) == (
+        os.getpid(),
+        Command.SOFT_STOP,
+        10,
+        2,
+        ProcessState.READY,
+        11,
+        0,
+        0,
+    )
+    board.ended(SHAPE.control_process)
+    status = board.status(SHAPE.control_process)
+    assert (status.pid, status.state, status.main_beat_ms) == (0, ProcessState.EMPTY, 0)
+    for make in (board.status, lambda process: ProcessSelf(segment, process)):
+        with pytest.raises(IndexError):
+            make(SHAPE.workers + 2)
+
+
+def test_assigning_a_socket_wakes_those_who_watch_the_table(segment: Segment) -> None:
+    board = ProcessBoard(segment)
+    generation = segment.table_generation
+    board.assign(1, 1)
+    assert [board.owner(socket) for socket in range(2)] == [0, 1]
+    assert segment.table_generation == generation + 1
+    with pytest.raises(IndexError):
+        board.assign(2, 0)
+    with pytest.raises(IndexError):
+        board.owner(2)

@@ -1,0 +1,176 @@
+"""The product's writers run one instruction at a time, and are killed after each store they make.
+
+After every single instruction a reader in another process must get the old record or the new one,
+at once; after a death at any of them a successor must leave the table as if nothing had happened,
+and whoever watches only the generations must find a reason to look.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import mmap
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from shm.processes import ProcessBoard
+from shm.requests import CheckRequests, RequestReader
+from shm.segment import Segment
+from shm.shape import Shape
+from shm.slots import AdminTableWriter, HealthTableWriter, SlotTableReader, SlotTableWriter
+from shm.states import HEALTH_NONE, AdminState, HealthState, SlotState, StaticState
+from tests.support_trace import SteppedChild, pause
+
+SHAPE = Shape(slots=2, backends=1, frontends=1, workers=2, sockets=1, nameservers=1, resolutions=1)
+MOVED = SlotState(2, 1, 6, "2001:db8::7", 443, -1, 0, 0, 9)
+RECORD_STORES = 6  # stores of a record and its sequence that change a byte, at the least
+
+
+@pytest.fixture
+def segment() -> Iterator[Segment]:
+    """Slot 1 of two has an address; both belong to backend 0."""
+    made = Segment.create(SHAPE)
+    writer = SlotTableWriter(made)
+    writer.lay_backend(0, 0, 2)
+    for slot in range(2):
+        writer.place(slot, StaticState(0, 0, 1, 0, 2, 3, slot + 1))
+    writer.publish(1, "127.0.0.1", 80, now_ms=1)
+    yield made
+    made.close()
+
+
+def publish_moved(writer: SlotTableWriter) -> None:
+    """In a child: move slot 1, pausing once the address is parsed."""
+    packed = ipaddress.ip_address("2001:db8::7").packed
+
+    def parsed(_: object) -> bytes:
+        pause()
+        return packed
+
+    ipaddress.IPv6Address.packed = property(parsed)  # type: ignore[assignment]
+    writer.publish(1, "2001:db8::7", 443, now_ms=9)
+
+
+class PausingAdminState(AdminState):
+    """Pauses when its last field is read."""
+
+    @property
+    def changed_ms(self) -> int:
+        pause()
+        return 5
+
+
+class PausingHealthState(HealthState):
+    """Pauses when its last field is read."""
+
+    @property
+    def checked_ms(self) -> int:
+        pause()
+        return 77
+
+
+def die_at_each_store(segment: Segment, work: Callable[[], object]) -> Iterator[int]:
+    """Kill a process that does `work` after its 1st store into the segment, its 2nd, ... its last.
+
+    The segment is put back before each; yields the number of the store after each death.
+    """
+    with mmap.mmap(segment.fd, segment.size) as memory:
+        before = memory[:]
+        for deadly in range(1, 100):
+            memory[:] = before
+            stores, seen = 0, before
+            with SteppedChild(work) as child:
+                while stores < deadly and child.step():
+                    if memory[:] != seen:
+                        stores, seen = stores + 1, memory[:]
+                if not child.running:
+                    return
+                child.kill()
+            yield deadly
+
+
+@pytest.mark.slow
+def test_a_reader_sees_old_or_new_after_every_instruction_of_a_writer(segment: Segment) -> None:
+    reader, writer = SlotTableReader(segment), SlotTableWriter(segment)
+    old = reader.slot(1)
+    looks, seen, generation = 0, [old], segment.table_generation
+    with SteppedChild(lambda: publish_moved(writer)) as child:
+        while child.step():
+            looks += 1
+            announced = segment.table_generation
+            now = reader.slot(1)  # raises when it would have to wait
+            if now != seen[-1]:
+                seen.append(now)
+            if announced != generation:
+                assert now == MOVED, "announced before it could be read"
+    assert seen == [old, MOVED]
+    assert looks > 100
+    assert segment.table_generation == generation + 1
+
+
+@pytest.mark.slow
+def test_a_successor_carries_on_after_a_death_at_each_store(segment: Segment) -> None:
+    reader, writer = SlotTableReader(segment), SlotTableWriter(segment)
+    old = reader.slot(1)
+    looked_at, backend_looked_at = segment.table_generation, reader.backend_generation(0)
+    deaths = 0
+    for deaths in die_at_each_store(segment, lambda: publish_moved(writer)):
+        left = reader.slot(1)
+        assert left in (old, MOVED)
+        successor = SlotTableWriter(segment)
+        if left == MOVED:
+            assert segment.table_generation > looked_at, f"nobody looks after a death at {deaths}"
+            assert reader.backend_generation(0) > backend_looked_at
+        successor.publish(1, "2001:db8::7", 443, now_ms=9)
+        assert reader.slot(1) == MOVED
+        assert segment.table_generation > looked_at
+    assert deaths >= RECORD_STORES + 2, "a record, its sequence and two generations were expected"
+
+
+@pytest.mark.slow
+def test_deaths_of_control_and_of_a_checking_worker_leave_whole_records(segment: Segment) -> None:
+    reader = SlotTableReader(segment)
+    admin, health = AdminTableWriter(segment), HealthTableWriter(segment)
+    drained = PausingAdminState(8, 7, "10.0.0.9", 99, 1, 5)
+    failed = PausingHealthState(*HEALTH_NONE)._replace(
+        incarnation=1, generation=1, checked_ms=77, downtime_ms=1 << 40
+    )
+    old, new = reader.admin(1), AdminState(8, 7, "10.0.0.9", 99, 1, 5)
+    deaths = 0
+    for _ in die_at_each_store(segment, lambda: admin.publish(1, drained)):
+        assert reader.admin(1) in (old, new)
+        deaths += 1
+    for _ in die_at_each_store(segment, lambda: health.publish(1, failed, changed=True)):
+        assert reader.health(1) in (HEALTH_NONE, HealthState(*failed))
+        deaths += 1
+    assert deaths >= 2 * RECORD_STORES
+
+
+@pytest.mark.slow
+def test_a_request_is_there_although_its_writer_died_before_the_ring(segment: Segment) -> None:
+    requests, reader = CheckRequests(segment, 1), RequestReader(segment)
+
+    def work() -> None:
+        pause()
+        requests.timed_out(0, 4_711)
+
+    found = []
+    for _ in die_at_each_store(segment, work):
+        found.append([tuple(change) for change in reader.changes()])
+    assert found == [[], [(0, 1, 0, 4_711)]], "first the time, then the count"
+
+
+@pytest.mark.slow
+def test_the_supervisor_assigns_a_socket_before_it_tells_anybody(segment: Segment) -> None:
+    board = ProcessBoard(segment)
+    generation = segment.table_generation
+
+    def work() -> None:
+        pause()
+        board.assign(0, 1)
+
+    with SteppedChild(work) as child:
+        while child.step():
+            if segment.table_generation != generation:
+                assert board.owner(0) == 1
+    assert segment.table_generation == generation + 1

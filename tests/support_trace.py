@@ -1,0 +1,84 @@
+"""A child process run one machine instruction at a time, to be looked at or killed after any.
+
+Owns ptrace and nothing else: what the child does and what the parent checks is the test's. Works
+alike on x86-64 and on arm64 with LSE atomics (an older arm64's exclusive loads never succeed under
+single steps).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from collections.abc import Callable
+from types import TracebackType
+
+PTRACE_TRACEME = 0
+PTRACE_SINGLESTEP = 9
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+_libc.ptrace.restype = ctypes.c_long
+
+
+def _ptrace(request: int, pid: int, data: int = 0) -> None:
+    if _libc.ptrace(request, pid, None, data) < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def pause() -> None:
+    """Called by the work itself: here the child stops and the steps begin."""
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+class SteppedChild:
+    """A fork that runs `work` up to its `pause()`, then step by step; gone when the block ends."""
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        self.running = True
+        self.pid = os.fork()
+        if self.pid == 0:
+            self._be_the_child(work)
+        self._wait()
+
+    def _be_the_child(self, work: Callable[[], object]) -> None:
+        try:
+            _ptrace(PTRACE_TRACEME, 0)
+            work()
+            os._exit(0)
+        finally:
+            os._exit(1)
+
+    def __enter__(self) -> SteppedChild:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.kill()
+
+    def _wait(self) -> None:
+        _, status = os.waitpid(self.pid, 0)
+        if not os.WIFSTOPPED(status):
+            self.running = False
+            if os.WIFEXITED(status) and os.WEXITSTATUS(status) != 0:
+                raise AssertionError("the work of the stepped child failed")
+
+    def step(self, count: int = 1) -> bool:
+        """Run `count` instructions; False once the work is done and the child is gone."""
+        while count > 0 and self.running:
+            _ptrace(PTRACE_SINGLESTEP, self.pid)
+            self._wait()
+            count -= 1
+        return self.running
+
+    def kill(self) -> None:
+        """SIGKILL, between two instructions."""
+        if self.running:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            self.running = False
