@@ -202,6 +202,7 @@ class LogTarget(msgspec.Struct, frozen=True):
     min_level: int = 0
     format: str = "rfc3164"  # rfc3164, rfc5424, raw, short, timed, iso, local
     descriptor: int | None = None
+    length_max: int = 1_024  # bytes of one message
 
 
 class Global(msgspec.Struct, frozen=True):

@@ -1,0 +1,191 @@
+"""Drafts to settings: indices, numbers, references resolved to positions.
+
+Owns the order of indices (frontends, backends, slots, bind addresses, nameservers, resolutions).
+Expects drafts that `checks` had nothing against. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from proxy.config.build_server import ServerBuilder
+from proxy.config.checks import find_backend, serves_statistics
+from proxy.config.drafts import BindDraft, GlobalDraft, ProxyDraft, ProxyKind, ResolversDraft
+from proxy.config.identifiers import FIRST_BIND, FIRST_PROXY, number_items
+from proxy.config.model import Bind, Global, Proxy, Server, Service, Settings, Timeouts
+from proxy.config.resolution_table import ResolutionTable
+from resolverd.config import Family, Holds, Nameserver, ResolverdSettings, ResolversSection
+
+
+def build(
+    globals_draft: GlobalDraft,
+    resolvers: Sequence[ResolversDraft],
+    proxies: Sequence[ProxyDraft],
+    families: tuple[Family, ...],
+) -> Settings:
+    """The settings; `families` are those that DNS may be asked for."""
+    table = ResolutionTable()
+    built = _Builder(globals_draft, proxies, table, families).proxies()
+    return Settings(
+        globals=_build_globals(globals_draft),
+        proxies=built,
+        resolverd=ResolverdSettings(
+            sections=_build_sections(resolvers),
+            resolutions=table.settings(),
+            families=families,
+        ),
+    )
+
+
+def _build_globals(draft: GlobalDraft) -> Global:
+    values = {
+        name: getattr(draft, name) for name in Global.__struct_fields__ if hasattr(draft, name)
+    }
+    values["stats_sockets"] = tuple(draft.stats_sockets)
+    values["logs"] = tuple(draft.logs)
+    return Global(**values)
+
+
+def _build_sections(drafts: Sequence[ResolversDraft]) -> tuple[ResolversSection, ...]:
+    sections: list[ResolversSection] = []
+    index = 0
+    for draft in drafts:
+        nameservers: list[Nameserver] = []
+        for nameserver, _ in draft.nameservers:
+            nameservers.append(msgspec.structs.replace(nameserver, index=index))
+            index += 1
+        sections.append(
+            ResolversSection(
+                name=draft.name,
+                nameservers=tuple(nameservers),
+                accepted_payload_size=draft.accepted_payload_size,
+                resolve_retries=draft.resolve_retries,
+                timeout_resolve_ms=draft.timeout_resolve_ms,
+                timeout_retry_ms=draft.timeout_retry_ms,
+                holds=Holds(**draft.holds),
+            )
+        )
+    return tuple(sections)
+
+
+class _Builder:
+    """The counters of one build."""
+
+    def __init__(
+        self,
+        globals_draft: GlobalDraft,
+        drafts: Sequence[ProxyDraft],
+        table: ResolutionTable,
+        families: tuple[Family, ...],
+    ) -> None:
+        self._splice = globals_draft.splice
+        self._drafts = drafts
+        self._servers = ServerBuilder(table, families)
+        self._binds = 0
+        self._frontends = 0
+        self._backend_indices = _number_backends(drafts)
+
+    def proxies(self) -> tuple[Proxy, ...]:
+        numbers = number_items([draft.id for draft in self._drafts], FIRST_PROXY)
+        return tuple(
+            self._proxy(position, draft, number)
+            for position, (draft, number) in enumerate(zip(self._drafts, numbers, strict=True))
+        )
+
+    def _proxy(self, position: int, draft: ProxyDraft, number: int) -> Proxy:
+        frontend_index: int | None = None
+        if draft.kind.accepts and not draft.disabled:
+            frontend_index = self._frontends
+            self._frontends += 1
+        backend_index = self._backend_indices.get(position)
+        servers: tuple[Server, ...] = ()
+        if backend_index is not None:
+            servers = self._servers.build(draft, backend_index)
+        return Proxy(
+            name=draft.name,
+            id=number,
+            kind=draft.kind.value,
+            origin=draft.origin,
+            frontend_index=frontend_index,
+            backend_index=backend_index,
+            binds=self._build_binds(draft, frontend_index),
+            servers=servers,
+            default_backend=self._default_backend(draft, backend_index),
+            service=_service(draft),
+            stats_uri=draft.stats_uri if serves_statistics(draft) else None,
+            balance=draft.balance,
+            timeouts=Timeouts(**{name: value or None for name, value in draft.timeouts.items()}),
+            maxconn=draft.maxconn,
+            backlog=draft.backlog or None,
+            retries=draft.retries,
+            redispatch=draft.redispatch,
+            splice=draft.splice and self._splice,
+            allbackups=draft.allbackups,
+            client_keepalive=draft.client_keepalive,
+            server_keepalive=draft.server_keepalive,
+            disabled=draft.disabled,
+            description=draft.description,
+        )
+
+    def _build_binds(self, draft: ProxyDraft, frontend_index: int | None) -> tuple[Bind, ...]:
+        if frontend_index is None:
+            return ()
+        numbers = number_items([bind.options.id for bind in _first_keeps_id(draft)], FIRST_BIND)
+        built = tuple(
+            Bind(
+                index=self._binds + offset,
+                frontend_index=frontend_index,
+                endpoint=bind.endpoint,
+                origin=bind.origin,
+                name=bind.options.name,
+                id=number,
+                backlog=bind.options.backlog or None,
+                maxconn=bind.options.maxconn,
+                v6only=bind.options.v6only,
+                v4v6=bind.options.v4v6,
+                unix_mode=bind.options.unix_mode,
+                unix_user=bind.options.unix_user,
+                unix_group=bind.options.unix_group,
+            )
+            for offset, (bind, number) in enumerate(zip(draft.binds, numbers, strict=True))
+        )
+        self._binds += len(built)
+        return built
+
+    def _default_backend(self, draft: ProxyDraft, own: int | None) -> int | None:
+        """A disabled backend is like none: clients have nowhere to go."""
+        if not draft.kind.accepts or draft.disabled or serves_statistics(draft):
+            return None
+        if draft.servers or draft.default_backend is None:
+            return own
+        found = find_backend(draft.default_backend, self._drafts)
+        position = next((i for i, other in enumerate(self._drafts) if other is found), -1)
+        return self._backend_indices.get(position)
+
+
+def _number_backends(drafts: Sequence[ProxyDraft]) -> dict[int, int]:
+    """Position in the file -> backend index, for sections that serve and are enabled."""
+    serving = [
+        position
+        for position, draft in enumerate(drafts)
+        if draft.kind.serves and not draft.disabled and not serves_statistics(draft)
+    ]
+    return {position: index for index, position in enumerate(serving)}
+
+
+def _first_keeps_id(draft: ProxyDraft) -> list[BindDraft]:
+    """A `bind` line with several addresses has one id: the first address takes it."""
+    result: list[BindDraft] = []
+    for bind in draft.binds:
+        again = any(bind.options is other.options for other in result)
+        options = msgspec.structs.replace(bind.options, id=None) if again else bind.options
+        result.append(msgspec.structs.replace(bind, options=options))
+    return result
+
+
+def _service(draft: ProxyDraft) -> Service | None:
+    if not serves_statistics(draft) or draft.kind is ProxyKind.BACKEND:
+        return None
+    return Service.METRICS if draft.metrics else Service.STATS

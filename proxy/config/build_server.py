@@ -1,0 +1,103 @@
+"""Server drafts to settings: slots, numbers, and the row of the name that feeds each of them.
+
+Owns the slot counter. Pure.
+"""
+
+from __future__ import annotations
+
+from proxy.config.drafts import ProxyDraft, ServerDraft, ServerOptions
+from proxy.config.identifiers import FIRST_SERVER, number_items
+from proxy.config.model import Check, InitAddr, Server
+from proxy.config.names import normalize_host_name
+from proxy.config.resolution_table import ResolutionTable, preferred_family
+from resolverd.config import Family, ResolvedServer
+
+_INIT_ADDR = (InitAddr.LAST, InitAddr.LIBC)  # S5
+
+
+class ServerBuilder:
+    """Gives slots to servers, backend after backend."""
+
+    def __init__(self, table: ResolutionTable, families: tuple[Family, ...]) -> None:
+        """Names that need resolving become rows of `table`."""
+        self._table = table
+        self._families = families
+        self._slots = 0
+
+    def build(self, draft: ProxyDraft, backend_index: int) -> tuple[Server, ...]:
+        """The servers of one backend; their slots are neighbours."""
+        numbers = number_items([server.options.id for server in draft.servers], FIRST_SERVER)
+        built: list[Server] = []
+        for server, number in zip(draft.servers, numbers, strict=True):
+            built.append(self._build_one(draft, server, backend_index, number))
+            self._slots += 1
+        return tuple(built)
+
+    def _build_one(
+        self, draft: ProxyDraft, server: ServerDraft, backend_index: int, number: int
+    ) -> Server:
+        options = server.options
+        address = server.address
+        named = address.number is None
+        return Server(
+            slot=self._slots,
+            backend_index=backend_index,
+            id=number,
+            name=server.name,
+            host=address.host if address.number is None else address.number,
+            port=server.port,
+            origin=server.origin,
+            address=address.number,
+            port_relative=server.port_relative,
+            fqdn=normalize_host_name(address.host) if named else None,
+            weight=options.weight,
+            check=_build_check(options, draft.timeouts.get("check_ms")),
+            backup=options.backup,
+            disabled=options.disabled,
+            resolvers=options.resolvers if named else None,
+            resolution_index=self._resolution(draft, server, backend_index) if named else None,
+            init_addr=_init_addr(options, named),
+        )
+
+    def _resolution(self, draft: ProxyDraft, server: ServerDraft, backend_index: int) -> int | None:
+        """The row that feeds the server (S8), None if its name is resolved once, by libc."""
+        options = server.options
+        section = options.resolvers
+        if section is None:
+            return None
+        preferred = preferred_family(options.resolve_prefer, self._families)
+        index = self._table.index_of(section, server.address.host, preferred)
+        resolved = ResolvedServer(
+            slot=self._slots,
+            backend_index=backend_index,
+            backend_name=draft.name,
+            server_name=server.name,
+            port=server.port,
+            weight=options.weight,
+            checked=options.check,
+        )
+        self._table.add(section, server.address.host, preferred, resolved)
+        return index
+
+
+def _init_addr(options: ServerOptions, named: bool) -> tuple[str, ...]:
+    if options.init_addr is not None:
+        return options.init_addr
+    if named and options.resolvers is not None:
+        return (*_INIT_ADDR, InitAddr.NONE)
+    return _INIT_ADDR
+
+
+def _build_check(options: ServerOptions, timeout_check_ms: int | None) -> Check | None:
+    if not options.check:
+        return None
+    return Check(
+        inter_ms=options.inter_ms,
+        fastinter_ms=options.fastinter_ms,
+        downinter_ms=options.downinter_ms,
+        rise=options.rise,
+        fall=options.fall,
+        port=options.check_port,
+        address=options.check_address,
+        timeout_check_ms=timeout_check_ms or None,
+    )

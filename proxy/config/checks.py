@@ -1,0 +1,180 @@
+"""What can only be said once every section is known: references, doubles, missing words.
+
+Owns the judgement; it adds messages and changes no draft. `build` runs only if it found no error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from proxy.config.drafts import ProxyDraft, ProxyKind, ResolversDraft, ServerDraft
+from proxy.config.http_words import warning_text
+from proxy.config.messages import Messages
+from proxy.config.suggest import hint
+from shm.shape import SLOTS_MAX, SOCKETS_MAX
+
+DEFAULT_RESOLVERS = "default"  # made from resolv.conf when a server wants it and no section has it
+
+
+def check(
+    proxies: Sequence[ProxyDraft], resolvers: Sequence[ResolversDraft], messages: Messages
+) -> None:
+    """Note everything that is wrong or doubtful between sections."""
+    _check_names(proxies, messages)
+    names = [draft.name for draft in resolvers]
+    for section in resolvers:
+        if not section.nameservers:
+            messages.warning(f"resolvers '{section.name}' has no nameserver", section.origin)
+    for draft in proxies:
+        if draft.disabled:
+            continue
+        if draft.mode == "http":
+            _check_http(draft, messages)
+            continue
+        _check_tcp(draft, proxies, messages)
+        for server in draft.servers:
+            _check_server(draft, server, names, messages)
+    _check_limits(proxies, messages)
+
+
+def serves_statistics(draft: ProxyDraft) -> bool:
+    """Whether a section is there to show metrics or statistics only."""
+    return draft.mode == "http" and (draft.metrics or draft.stats_enabled)
+
+
+def _check_names(proxies: Sequence[ProxyDraft], messages: Messages) -> None:
+    """Two frontends, or two backends, of one name; numbers given twice."""
+    seen: dict[tuple[str, str], ProxyDraft] = {}
+    numbers: dict[int, ProxyDraft] = {}
+    for draft in proxies:
+        sides = [side for side, has in zip("fb", _sides(draft), strict=True) if has]
+        for known in dict.fromkeys(
+            seen[side, draft.name].title for side in sides if (side, draft.name) in seen
+        ):
+            messages.alert(f"{draft.title} has the same name as {known}", draft.origin)
+        seen.update({(side, draft.name): draft for side in sides})
+        if draft.id is not None:
+            known_number = numbers.setdefault(draft.id, draft)
+            if known_number is not draft:
+                text = f"id {draft.id} of {draft.title} is taken by {known_number.title}"
+                messages.alert(text, draft.origin)
+        _check_server_names(draft, messages)
+
+
+def _sides(draft: ProxyDraft) -> tuple[bool, bool]:
+    return draft.kind.accepts, draft.kind.serves
+
+
+def _check_server_names(draft: ProxyDraft, messages: Messages) -> None:
+    names: dict[str, ServerDraft] = {}
+    numbers: dict[int, ServerDraft] = {}
+    for server in draft.servers:
+        known = names.setdefault(server.name, server)
+        if known is not server:
+            where = f"line {known.origin.line}"
+            text = f"{draft.title}, another server named '{server.name}' is defined at {where}"
+            messages.alert(text, server.origin)
+        number = server.options.id
+        if number is not None and numbers.setdefault(number, server) is not server:
+            text = f"id {number} of server '{server.name}' is taken in {draft.title}"
+            messages.alert(text, server.origin)
+
+
+def _check_http(draft: ProxyDraft, messages: Messages) -> None:
+    """Only statistics may be in mode http."""
+    foreign = [word.label for word in draft.http_words if word.rule]
+    if draft.servers or draft.default_backend is not None:
+        foreign.append("servers")
+    if serves_statistics(draft) and draft.kind.accepts and not foreign:
+        _check_binds(draft, messages)
+        return
+    messages.alert(
+        f"mode http of {draft.title} is not supported: Millrace forwards TCP, write 'mode tcp' "
+        "(mode http serves 'stats' and 'http-request use-service prometheus-exporter' only)",
+        draft.mode_origin or draft.origin,
+    )
+
+
+def _check_binds(draft: ProxyDraft, messages: Messages) -> None:
+    if draft.kind is ProxyKind.FRONTEND and not draft.binds:
+        messages.warning(
+            f"{draft.title} has no 'bind' directive. Please declare it as a backend if this was "
+            "intended."
+        )
+    numbers: set[int] = set()
+    for draft_bind in draft.binds:
+        number = draft_bind.options.id
+        if number is not None and number in numbers:
+            messages.alert(f"id {number} of 'bind' is taken in {draft.title}", draft_bind.origin)
+        numbers.update([] if number is None else [number])
+
+
+def _check_tcp(draft: ProxyDraft, proxies: Sequence[ProxyDraft], messages: Messages) -> None:
+    for word in draft.http_words:
+        text = warning_text(word, draft.title)
+        if text:
+            messages.warning(text, word.origin)
+    _check_binds(draft, messages)
+    _check_default_backend(draft, proxies, messages)
+    wanted = ["client"] if draft.kind.accepts and (draft.binds or not draft.kind.serves) else []
+    if draft.kind.serves and draft.servers:
+        wanted += ["connect", "server"]
+    if any(not draft.timeouts.get(f"{name}_ms") for name in wanted):
+        messages.warning(
+            f"missing timeouts for {draft.title}.\n"
+            "   | While not properly invalid, you will certainly encounter various problems\n"
+            "   | with such a configuration. To fix this, please ensure that all following\n"
+            "   | timeouts are set to a non-zero value: 'client', 'connect', 'server'."
+        )
+
+
+def _check_default_backend(
+    draft: ProxyDraft, proxies: Sequence[ProxyDraft], messages: Messages
+) -> None:
+    name = draft.default_backend
+    if name is None or not draft.kind.accepts:
+        return
+    found = find_backend(name, proxies)
+    if found is None:
+        known = [other.name for other in proxies if other.kind.serves]
+        messages.alert(
+            f"unable to find the default_backend '{name}' of {draft.title}{hint(name, known)}",
+            draft.default_backend_origin,
+        )
+    elif found.mode != draft.mode and not found.disabled:
+        messages.alert(
+            f"default_backend '{name}' of {draft.title} is not in mode tcp",
+            draft.default_backend_origin,
+        )
+
+
+def find_backend(name: str, proxies: Iterable[ProxyDraft]) -> ProxyDraft | None:
+    """The backend or listen section of a name."""
+    return next((draft for draft in proxies if draft.kind.serves and draft.name == name), None)
+
+
+def _check_server(
+    draft: ProxyDraft, server: ServerDraft, resolvers: Sequence[str], messages: Messages
+) -> None:
+    options = server.options
+    described = f"{draft.title} : server '{server.name}'"
+    if options.resolvers is not None and options.resolvers not in resolvers:
+        messages.alert(
+            f"{described} : unable to find resolvers '{options.resolvers}'"
+            f"{hint(options.resolvers, resolvers)}",
+            server.origin,
+        )
+    no_port = server.port_relative and options.check_port is None
+    if options.check and no_port:
+        messages.alert(f"{described} has neither service port nor check port", server.origin)
+    if options.cookie:
+        messages.warning(f"{described} : ignoring cookie as HTTP mode is disabled", server.origin)
+
+
+def _check_limits(proxies: Sequence[ProxyDraft], messages: Messages) -> None:
+    servers = sum(len(draft.servers) for draft in proxies)
+    binds = sum(len(draft.binds) for draft in proxies)
+    if servers > SLOTS_MAX:
+        messages.alert(f"{servers} servers are too many (at most {SLOTS_MAX})")
+    if binds > SOCKETS_MAX:
+        messages.alert(f"{binds} bind addresses are too many (at most {SOCKETS_MAX})")

@@ -1,0 +1,215 @@
+"""Sections while they are being read: mutable, with references still by name.
+
+Owns what a line may set and what a section inherits from its `defaults`. `build` turns drafts into
+the immutable settings once every section is known.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from proxy.config.addresses import Address
+from proxy.config.model import (
+    CHECK_FALL,
+    CHECK_INTER_MS,
+    CHECK_RISE,
+    RETRIES_DEFAULT,
+    SERVER_WEIGHT_DEFAULT,
+    Balance,
+    Endpoint,
+    LogTarget,
+    Origin,
+    StatsSocket,
+)
+from resolverd.config import PAYLOAD_DEFAULT, Family, Nameserver
+
+
+class ProxyKind(enum.Enum):
+    """The four sections that share the proxy words."""
+
+    DEFAULTS = "defaults"
+    FRONTEND = "frontend"
+    BACKEND = "backend"
+    LISTEN = "listen"
+
+    @property
+    def accepts(self) -> bool:
+        """Whether frontend words mean something here."""
+        return self is not ProxyKind.BACKEND
+
+    @property
+    def serves(self) -> bool:
+        """Whether backend words mean something here."""
+        return self is not ProxyKind.FRONTEND
+
+
+class GlobalDraft(msgspec.Struct):
+    """The `global` sections, all of them together; the fields are those of model.Global."""
+
+    nbthread: int = 0
+    maxconn: int = 0
+    ulimit_n: int | None = None
+    fd_hard_limit: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+    chroot: str | None = None
+    pidfile: str | None = None
+    daemon: bool = False
+    master_worker: bool = False
+    hard_stop_after_ms: int | None = None
+    grace_ms: int | None = None
+    stats_sockets: list[StatsSocket] = []
+    stats_timeout_ms: int = 10_000
+    logs: list[LogTarget] = []
+    log_tag: str = "haproxy"
+    node: str = ""
+    description: str | None = None
+    spread_checks_percent: int = 0
+    max_spread_checks_ms: int | None = None
+    quiet: bool = False
+    zero_warning: bool = False
+    splice: bool = True  # `nosplice` of the whole process
+    accept_families: tuple[Family, ...] | None = None  # None: ask the host (auto)
+
+
+class ResolversDraft(msgspec.Struct):
+    """One `resolvers` section."""
+
+    name: str
+    origin: Origin
+    nameservers: list[tuple[Nameserver, Origin]] = []
+    accepted_payload_size: int = PAYLOAD_DEFAULT
+    resolve_retries: int = 3
+    timeout_resolve_ms: int = 1_000
+    timeout_retry_ms: int = 1_000
+    holds: dict[str, int] = {}  # field of resolverd.config.Holds -> milliseconds
+
+
+class ServerOptions(msgspec.Struct):
+    """What a `server` line, or `default-server` before it, can set."""
+
+    check: bool = False
+    inter_ms: int = CHECK_INTER_MS
+    fastinter_ms: int | None = None
+    downinter_ms: int | None = None
+    rise: int = CHECK_RISE
+    fall: int = CHECK_FALL
+    check_port: int | None = None
+    check_address: str | None = None
+    weight: int = SERVER_WEIGHT_DEFAULT
+    backup: bool = False
+    disabled: bool = False
+    resolvers: str | None = None
+    resolve_prefer: Family = Family.IPV6
+    init_addr: tuple[str, ...] | None = None
+    cookie: bool = False  # warned of once the mode is known
+    id: int | None = None
+
+    def copy(self) -> ServerOptions:
+        """Options that can change without changing these."""
+        return msgspec.structs.replace(self)
+
+
+class ServerDraft(msgspec.Struct):
+    """One server; a server-template has made one for each of its numbers."""
+
+    name: str
+    origin: Origin
+    address: Address
+    port: int
+    port_relative: bool
+    options: ServerOptions
+
+
+class BindOptions(msgspec.Struct):
+    """What stands behind the addresses of a `bind` line."""
+
+    name: str | None = None
+    id: int | None = None
+    backlog: int | None = None
+    maxconn: int = 0
+    v6only: bool = False
+    v4v6: bool = False
+    unix_mode: int | None = None
+    unix_user: int | None = None
+    unix_group: int | None = None
+    level: str = "operator"  # stats sockets only
+
+
+class BindDraft(msgspec.Struct):
+    """One address of a `bind` line."""
+
+    endpoint: Endpoint
+    origin: Origin
+    options: BindOptions
+
+
+class HttpWord(msgspec.Struct, frozen=True):
+    """A word that needs mode http; `warning` is what HAProxy says in a TCP section, or nothing.
+
+    `rule` marks a word that changes requests, which no statistics section can have.
+    """
+
+    label: str
+    origin: Origin
+    warning: str
+    rule: bool = False
+
+
+class ProxyDraft(msgspec.Struct):
+    """One proxy section, or a `defaults` section that others start from."""
+
+    name: str
+    kind: ProxyKind
+    origin: Origin
+    id: int | None = None
+    mode: str = "tcp"
+    mode_origin: Origin | None = None
+    binds: list[BindDraft] = []
+    servers: list[ServerDraft] = []
+    server_defaults: ServerOptions = msgspec.field(default_factory=ServerOptions)
+    default_backend: str | None = None
+    default_backend_origin: Origin | None = None
+    balance: Balance = Balance.ROUNDROBIN
+    timeouts: dict[str, int] = {}  # field of model.Timeouts -> milliseconds
+    own_timeouts: set[str] = set()  # given in this very section
+    maxconn: int = 0
+    backlog: int | None = None
+    retries: int = RETRIES_DEFAULT
+    redispatch: int = 0
+    splice: bool = True
+    allbackups: bool = False
+    client_keepalive: bool = False
+    server_keepalive: bool = False
+    disabled: bool = False
+    description: str | None = None
+    http_words: list[HttpWord] = []
+    stats_enabled: bool = False
+    stats_uri: str | None = None
+    metrics: bool = False
+
+    @property
+    def title(self) -> str:
+        """The section in messages: `listen 'edge'`."""
+        return f"{self.kind.value} '{self.name}'"
+
+
+def inherit(defaults: ProxyDraft, name: str, kind: ProxyKind, origin: Origin) -> ProxyDraft:
+    """A new section that starts with everything its `defaults` section says."""
+    return msgspec.structs.replace(
+        defaults,
+        name=name,
+        kind=kind,
+        origin=origin,
+        server_defaults=defaults.server_defaults.copy(),
+        timeouts=dict(defaults.timeouts),
+        own_timeouts=set(),
+        mode_origin=None,
+        http_words=list(defaults.http_words),
+        binds=[],
+        servers=[],
+        id=None,
+        description=None,
+    )

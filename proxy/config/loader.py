@@ -1,0 +1,92 @@
+"""Configuration files to settings: the one entry to this package.
+
+Owns the order of the steps: files, lines, sections, checks, build. Reading files and asking the
+host for names, users and routes are its only contact with the world; it prints and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from proxy.config.build import build
+from proxy.config.checks import DEFAULT_RESOLVERS, check
+from proxy.config.context import (
+    RESOLV_CONF,
+    Context,
+    ResolveHost,
+    has_ipv6_route,
+    resolve_with_libc,
+)
+from proxy.config.drafts import ProxyDraft, ResolversDraft
+from proxy.config.messages import ConfigError, Message, Messages
+from proxy.config.model import Settings
+from proxy.config.resolv_conf import read_nameservers
+from proxy.config.sections import Sections
+from proxy.config.sources import expand_sources, read_lines
+from resolverd.config import Family, Nameserver
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What a load came to: settings unless there was an ALERT, and everything there is to say."""
+
+    settings: Settings | None
+    messages: tuple[Message, ...]
+
+
+def load(
+    sources: Sequence[str],
+    *,
+    environ: Mapping[str, str],
+    resolve_host: ResolveHost = resolve_with_libc,
+    ipv6_route: Callable[[], bool] = has_ipv6_route,
+    resolv_conf: str = RESOLV_CONF,
+) -> Outcome:
+    """Read files and folders in order; `environ` is what `"$NAME"` means and is not changed.
+
+    `resolve_host` finds the address of a host name in `bind`, `log`, `stats socket` and
+    `nameserver` lines (never of a server) and may block; None means that there is none.
+    """
+    messages = Messages()
+    context = Context(messages, dict(environ), resolve_host, ipv6_route, resolv_conf)
+    sections = Sections(context)
+    for file in expand_sources(sources, messages):
+        sections.leave()
+        for line in read_lines(file, context.environment, messages):
+            sections.read(line)
+    _add_default_resolvers(sections, context)
+    check(sections.proxies, sections.resolvers, messages)
+    settings: Settings | None = None
+    if not messages.failed:
+        families = _families(sections, context)
+        settings = build(sections.globals, sections.resolvers, sections.proxies, families)
+    return Outcome(settings, messages.all())
+
+
+def _families(sections: Sections, context: Context) -> tuple[Family, ...]:
+    """`dns-accept-family`; without one, IPv4 and, where there is a route, IPv6 (S6)."""
+    if sections.globals.accept_families is not None:
+        return sections.globals.accept_families
+    return (Family.IPV4, Family.IPV6) if context.has_ipv6_route() else (Family.IPV4,)
+
+
+def _add_default_resolvers(sections: Sections, context: Context) -> None:
+    """Section `default` exists without being written, with resolv.conf's nameservers (S4)."""
+    user = _first_user(sections.proxies)
+    if user is None or any(known.name == DEFAULT_RESOLVERS for known in sections.resolvers):
+        return
+    draft = ResolversDraft(DEFAULT_RESOLVERS, user.origin)
+    try:
+        for address in read_nameservers(context.resolv_conf):
+            draft.nameservers = [*draft.nameservers, (Nameserver(address, address), user.origin)]
+    except ConfigError as error:
+        context.messages.alert(str(error), user.origin)
+    sections.resolvers.append(draft)
+
+
+def _first_user(proxies: Sequence[ProxyDraft]) -> ProxyDraft | None:
+    for draft in proxies:
+        if any(server.options.resolvers == DEFAULT_RESOLVERS for server in draft.servers):
+            return draft
+    return None

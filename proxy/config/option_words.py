@@ -1,0 +1,113 @@
+"""`option ...` of proxies, and what `no` and `default` before it mean (manual section 4.2).
+
+Owns the table of options. An option that is on or off sets one field of the draft.
+"""
+
+from __future__ import annotations
+
+from proxy.config.drafts import ProxyDraft, ProxyKind
+from proxy.config.http_words import HTTP_OPTIONS
+from proxy.config.messages import ConfigError
+from proxy.config.model import Origin
+from proxy.config.suggest import hint
+from proxy.config.units import parse_number
+from proxy.config.words import (
+    Handler,
+    Prefix,
+    Statement,
+    Table,
+    Word,
+    act,
+    later,
+    removed,
+    unsupported,
+    without_effect,
+    works,
+)
+
+REDISPATCH_MAX = 1_000_000
+REDISPATCH_LAST = -1  # `option redispatch` without a number: the last retry only
+
+_BUILT_IN = ProxyDraft("", ProxyKind.DEFAULTS, Origin())
+
+
+def _switch(*fields: str) -> Handler[ProxyDraft]:
+    """A handler for an option that is on or off."""
+
+    def handle(statement: Statement, draft: ProxyDraft) -> None:
+        statement.at_most(0)
+        for field in fields:
+            value = statement.prefix is Prefix.NONE
+            if statement.prefix is Prefix.DEFAULT:
+                value = bool(getattr(_BUILT_IN, field))
+            setattr(draft, field, value)
+
+    return handle
+
+
+def _redispatch(statement: Statement, draft: ProxyDraft) -> None:
+    statement.at_most(1)
+    interval = REDISPATCH_LAST
+    if statement.arguments:
+        try:
+            interval = parse_number(statement.arguments[0], -REDISPATCH_MAX, REDISPATCH_MAX)
+        except ConfigError as error:
+            raise ConfigError(f"'option redispatch' {error}") from error
+    draft.redispatch = interval if statement.prefix is Prefix.NONE else 0
+
+
+def _nothing(_statement: Statement, _draft: ProxyDraft) -> None:
+    """What the option asks for is what Millrace does anyway."""
+
+
+_NOT_LOGGED: Word[ProxyDraft] = without_effect("connections are not logged yet")
+
+OPTIONS: Table[ProxyDraft] = {
+    **HTTP_OPTIONS,
+    "redispatch": works(_redispatch, negatable=True),
+    "splice-auto": works(_switch("splice"), negatable=True),
+    "splice-request": works(_switch("splice"), negatable=True),
+    "splice-response": works(_switch("splice"), negatable=True),
+    "tcpka": works(_switch("client_keepalive", "server_keepalive"), negatable=True),
+    "clitcpka": works(_switch("client_keepalive"), negatable=True),
+    "srvtcpka": works(_switch("server_keepalive"), negatable=True),
+    "allbackups": works(_switch("allbackups"), negatable=True),
+    "contstats": works(_nothing, negatable=True),  # counters are never behind
+    "socket-stats": without_effect("counters are kept for each frontend"),
+    "tcp-smart-accept": without_effect("acknowledgements are saved where it is safe"),
+    "tcp-smart-connect": without_effect("acknowledgements are saved where it is safe"),
+    "tcplog": _NOT_LOGGED,
+    "dontlognull": _NOT_LOGGED,
+    "dontlog-normal": _NOT_LOGGED,
+    "log-separate-errors": _NOT_LOGGED,
+    "logasap": _NOT_LOGGED,
+    "log-health-checks": without_effect("every change of a server's state is logged"),
+    "independent-streams": without_effect("each side has its own time-outs"),
+    "prefer-last-server": without_effect("it needs mode http"),
+    **dict.fromkeys(
+        (
+            *("abortonclose", "tcp-check", "httpchk", "nolinger", "mysql-check", "pgsql-check"),
+            *("redis-check", "smtpchk", "ldap-check", "ssl-hello-chk"),
+        ),
+        later(),
+    ),
+    "spop-check": unsupported("SPOE needs mode http"),
+    "external-check": unsupported("use a TCP check ('check' on the server line)"),
+    "transparent": unsupported("write the addresses of the servers"),
+    "persist": unsupported("it needs cookies"),
+    "rdp-cookie": unsupported("use 'balance source'"),
+    "http-tunnel": removed("remove it"),
+    "http_proxy": removed("remove it"),
+    "forceclose": removed("remove it"),
+    "http-use-htx": removed("remove it"),
+}
+
+
+def option(statement: Statement, draft: ProxyDraft) -> None:
+    """`[no|default] option <name> ...`."""
+    if not statement.arguments:
+        raise ConfigError("'option' expects the name of an option")
+    name = statement.words[1]
+    if name not in OPTIONS:
+        raise ConfigError(f"unknown option '{name}'{hint(name, OPTIONS)}")
+    act(statement.skip(1), draft, OPTIONS, f"'option {name}'", name)

@@ -1,0 +1,57 @@
+"""`stats ...` in proxy sections: how a mode http section shows statistics (manual section 4.2).
+
+Owns which of these lines may be skipped without showing anybody more than the file allows.
+"""
+
+from __future__ import annotations
+
+from proxy.config.drafts import ProxyDraft
+from proxy.config.http_words import note
+from proxy.config.words import Statement, Table, act_on_second, later, without_effect, works
+
+STATS_URI_DEFAULT = "/haproxy?stats"
+
+_WARNING = "{} ignored for {} as it requires HTTP mode."
+
+
+def _enable(statement: Statement, draft: ProxyDraft) -> None:
+    statement.at_most(0)
+    _turn_on(statement, draft)
+
+
+def _uri(statement: Statement, draft: ProxyDraft) -> None:
+    draft.stats_uri = statement.one("a path")
+    _turn_on(statement, draft)
+
+
+def _turn_on(statement: Statement, draft: ProxyDraft) -> None:
+    draft.stats_enabled = True
+    if draft.stats_uri is None:
+        draft.stats_uri = STATS_URI_DEFAULT
+    note(statement, draft, "'stats' statement", _WARNING)
+
+
+_LOOKS = "the page has one look"
+
+_STATS: Table[ProxyDraft] = {
+    "enable": works(_enable),
+    "uri": works(_uri),
+    "refresh": without_effect(_LOOKS),
+    "realm": without_effect("nobody is asked for a password"),
+    "hide-version": without_effect(_LOOKS),
+    "show-legends": without_effect(_LOOKS),
+    "show-node": without_effect(_LOOKS),
+    "show-desc": without_effect(_LOOKS),
+    "show-modules": without_effect(_LOOKS),
+    "admin": without_effect("the page changes nothing; use the stats socket"),
+    "bind-process": without_effect("one process serves all pages"),
+    # These keep people out: skipping them would show more than the file allows.
+    "auth": later("keep the address out of reach of others, and remove the line"),
+    "scope": later("remove it if everything may be seen"),
+    "http-request": later("keep the address out of reach of others, and remove the line"),
+}
+
+
+def proxy_stats(statement: Statement, draft: ProxyDraft) -> None:
+    """`stats enable|uri|...` of a proxy section."""
+    act_on_second(statement, draft, _STATS, "'enable' or 'uri <path>'")

@@ -1,0 +1,210 @@
+"""The words of defaults, frontend, backend and listen sections (manual section 4).
+
+Owns the table with the side each word belongs to. Lines of servers, bind addresses, options and
+HTTP words are read in files of their own; `proxy_others` lists the words that do nothing.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from proxy.config.bind_words import bind
+from proxy.config.drafts import HttpWord, ProxyDraft, ProxyKind
+from proxy.config.http_words import HTTP_BALANCE, HTTP_BALANCES, HTTP_TIMEOUTS, HTTP_WORDS
+from proxy.config.log_words import proxy_log
+from proxy.config.messages import ConfigError
+from proxy.config.model import Balance
+from proxy.config.option_words import option
+from proxy.config.proxy_others import PROXY_OTHERS
+from proxy.config.proxy_stats import proxy_stats
+from proxy.config.server_words import default_server, server, server_template
+from proxy.config.suggest import hint
+from proxy.config.units import parse_time_ms
+from proxy.config.words import Handler, Statement, Table, act, act_on_second, flag, removed, works
+
+MAXCONN_MAX = 2_147_483_647
+BACKLOG_MAX = 2_147_483_647
+RETRIES_MAX = 1_000_000
+ID_MAX = 2_147_483_647
+
+
+class Side(enum.Enum):
+    """Which half of a proxy a word is about."""
+
+    FRONT = "frontend"
+    BACK = "backend"
+
+
+# Words that are about one side only; all others fit every proxy section.
+SIDES = {
+    "bind": Side.FRONT,
+    "backlog": Side.FRONT,
+    "default_backend": Side.FRONT,
+    "maxconn": Side.FRONT,
+    "balance": Side.BACK,
+    "hash-type": Side.BACK,
+    "server": Side.BACK,
+    "default-server": Side.BACK,
+    "server-template": Side.BACK,
+    "retries": Side.BACK,
+}
+TIMEOUT_SIDES = {
+    "client": Side.FRONT,
+    "client-fin": Side.FRONT,
+    "server": Side.BACK,
+    "server-fin": Side.BACK,
+    "connect": Side.BACK,
+    "tunnel": Side.BACK,
+    "check": Side.BACK,
+    "queue": Side.BACK,
+}
+NOT_IN_DEFAULTS = frozenset({"bind", "server", "server-template", "id", "description"})
+# HAProxy refuses these where it only ignores the others.
+REFUSED_ON_WRONG_SIDE = frozenset({"server", "default-server", "server-template"})
+
+
+def _mode(statement: Statement, draft: ProxyDraft) -> None:
+    mode = statement.one("tcp (or http for a statistics section)")
+    if mode not in ("tcp", "http"):
+        advice = " ('mode health' is gone)" if mode == "health" else ""
+        raise ConfigError(f"unknown proxy mode '{mode}'{advice}: Millrace knows tcp")
+    draft.mode = mode
+    draft.mode_origin = statement.origin
+
+
+_BALANCES: dict[str, Balance] = {balance.value: balance for balance in Balance}
+_LATER_BALANCES = frozenset({"static-rr", "first", "random"})
+
+
+def _balance(statement: Statement, draft: ProxyDraft) -> None:
+    if not statement.arguments:  # HAProxy's default algorithm
+        draft.balance = Balance.ROUNDROBIN
+        return
+    text = statement.words[1]
+    name = text.partition("(")[0]
+    if name in HTTP_BALANCES:
+        draft.balance = Balance.ROUNDROBIN
+        draft.http_words.append(HttpWord(f"'balance {name}'", statement.origin, HTTP_BALANCE))
+        return
+    if name in _LATER_BALANCES:
+        raise ConfigError(f"'balance {name}' is not supported yet: use roundrobin or leastconn")
+    if name == "rdp-cookie":
+        raise ConfigError("'balance rdp-cookie' is not supported: use 'balance source'")
+    if text not in _BALANCES:
+        known = (*_BALANCES, *_LATER_BALANCES)
+        raise ConfigError(f"unknown balance algorithm '{text}'{hint(text, known)}")
+    statement.at_most(1)
+    draft.balance = _BALANCES[text]
+
+
+def _hash_type(statement: Statement, _draft: ProxyDraft) -> None:
+    """map-based without a function is what `balance source` does."""
+    method = statement.words[1] if statement.arguments else ""
+    if method == "consistent":
+        raise ConfigError("'hash-type consistent' is not supported yet: use map-based")
+    if method != "map-based":
+        raise ConfigError("'hash-type' expects map-based or consistent")
+    if statement.arguments[1:] not in ((), ("sdbm",)):
+        raise ConfigError(f"'hash-type map-based {statement.words[2]}' is not supported yet")
+
+
+def _default_backend(statement: Statement, draft: ProxyDraft) -> None:
+    draft.default_backend = statement.one("the name of a backend")
+    draft.default_backend_origin = statement.origin
+
+
+def _number(field: str, low: int, high: int) -> Handler[ProxyDraft]:
+    def handle(statement: Statement, draft: ProxyDraft) -> None:
+        setattr(draft, field, statement.number(low, high))
+
+    return handle
+
+
+def _description(statement: Statement, draft: ProxyDraft) -> None:
+    if not statement.arguments:
+        raise ConfigError("'description' expects a text")
+    draft.description = " ".join(statement.arguments)
+
+
+def _timeout(name: str) -> Handler[ProxyDraft]:
+    field = f"{name.replace('-', '_')}_ms"
+
+    def handle(statement: Statement, draft: ProxyDraft) -> None:
+        if not statement.arguments:
+            raise ConfigError(f"'timeout {name}' expects a time")
+        if len(statement.arguments) > 1:
+            raise ConfigError(f"'timeout {name}' : unexpected argument '{statement.words[2]}'")
+        try:
+            value = parse_time_ms(statement.words[1])
+        except ConfigError as error:
+            raise ConfigError(f"'timeout {name}' : {error}") from error
+        side = TIMEOUT_SIDES[name]
+        if not _fits(side, draft.kind):
+            statement.warn(
+                f"'timeout {name}' will be ignored because {draft.title} has no {side.value} "
+                "capability"
+            )
+            return
+        if field in draft.own_timeouts:
+            statement.warn(f"overwriting 'timeout {name}' which was already specified")
+        draft.own_timeouts.add(field)
+        draft.timeouts[field] = value
+
+    return handle
+
+
+_TIMEOUTS: Table[ProxyDraft] = {
+    **{name: works(_timeout(name)) for name in TIMEOUT_SIDES},
+    **HTTP_TIMEOUTS,
+    "clitimeout": removed("use 'timeout client'"),
+    "contimeout": removed("use 'timeout connect'"),
+    "srvtimeout": removed("use 'timeout server'"),
+}
+
+
+def _timeout_line(statement: Statement, draft: ProxyDraft) -> None:
+    act_on_second(statement, draft, _TIMEOUTS, "a name (client, server, connect ...) and a time")
+
+
+PROXY_WORDS: Table[ProxyDraft] = {
+    **HTTP_WORDS,
+    **PROXY_OTHERS,
+    "mode": works(_mode),
+    "bind": works(bind),
+    "server": works(server),
+    "default-server": works(default_server),
+    "server-template": works(server_template),
+    "balance": works(_balance),
+    "hash-type": works(_hash_type),
+    "default_backend": works(_default_backend),
+    "maxconn": works(_number("maxconn", 0, MAXCONN_MAX)),
+    "backlog": works(_number("backlog", 0, BACKLOG_MAX)),
+    "retries": works(_number("retries", 0, RETRIES_MAX)),
+    "id": works(_number("id", 1, ID_MAX)),
+    "option": works(option, negatable=True),
+    "timeout": works(_timeout_line),
+    "disabled": works(flag("disabled")),
+    "enabled": works(flag("disabled", False)),
+    "description": works(_description),
+    "log": works(proxy_log, negatable=True),
+    "stats": works(proxy_stats),
+}
+
+
+def act_on_proxy_line(statement: Statement, draft: ProxyDraft) -> None:
+    """Act on one line of a proxy section; ConfigError if the line is not acceptable."""
+    keyword = statement.keyword
+    if draft.kind is ProxyKind.DEFAULTS and keyword in NOT_IN_DEFAULTS:
+        raise ConfigError(f"'{keyword}' not allowed in 'defaults' section")
+    side = SIDES.get(keyword)
+    if side is not None and not _fits(side, draft.kind):
+        because = f"because {draft.title} has no {side.value} capability"
+        if keyword in REFUSED_ON_WRONG_SIDE:
+            raise ConfigError(f"'{keyword}' not allowed {because}")
+        statement.warn(f"'{keyword}' ignored {because}")
+        return
+    act(statement, draft, PROXY_WORDS, f"'{keyword}'", keyword)
+
+
+def _fits(side: Side, kind: ProxyKind) -> bool:
+    return kind.accepts if side is Side.FRONT else kind.serves

@@ -1,0 +1,75 @@
+"""Messages as HAProxy prints them, and what `-c` says and returns.
+
+Owns the text form only: scripts and editors parse these lines. Prints nothing itself.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import msgspec
+
+from proxy.config.messages import Message, Severity
+
+TAG_WIDTH = 10  # characters: the process id starts in the same column for every severity
+VALID = "Configuration file is valid"
+WARNED = "Warnings were found."
+FATAL = "config : Fatal errors found in configuration."
+WARNINGS_FATAL = "config : Some warnings were found and 'zero-warning' is set. Aborting."
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What to print, line by line, and the exit status that goes with it."""
+
+    lines: tuple[str, ...]
+    exit_status: int
+
+
+def render_tagged(severity: Severity, pid: int, text: str) -> str:
+    """One line of log: `[ALERT]    (1234) : text`."""
+    tag = f"[{severity.value}]"
+    return f"{tag:<{TAG_WIDTH}} ({pid}) : {text}"
+
+
+def render(message: Message, pid: int) -> str:
+    """One message as a line: `[ALERT]    (1234) : config : parsing [edge.cfg:17] : text`.
+
+    Bytes of the file that are not UTF-8 are shown escaped, so that any terminal can take them.
+    """
+    place = ""
+    if message.origin is not None:
+        place = f"parsing [{message.origin.file}:{message.origin.line}] : "
+    text = f"config : {place}{message.text}".encode(errors="backslashreplace").decode()
+    return render_tagged(message.severity, pid, text)
+
+
+def summarize(
+    messages: Sequence[Message],
+    *,
+    check: bool = False,
+    verbose: bool = False,
+    quiet: bool = False,
+    diagnose: bool = False,
+    warnings_fatal: bool = False,
+    pid: int | None = None,
+) -> Report:
+    """What `-c` (or a start) prints for these messages, and its exit status: 0 fine, 1 not.
+
+    `verbose` is -V, `quiet` -q (errors only), `diagnose` -dD, `warnings_fatal` -dW or
+    `zero-warning`.
+    """
+    shown_pid = os.getpid() if pid is None else pid
+    failed = any(message.severity is Severity.ALERT for message in messages)
+    warned = any(message.severity is Severity.WARNING for message in messages)
+    hidden = set() if diagnose else {Severity.DIAG}
+    if quiet:
+        hidden |= {Severity.DIAG, Severity.NOTICE, Severity.WARNING}
+    lines = [render(message, shown_pid) for message in messages if message.severity not in hidden]
+    if failed:
+        lines.append(render_tagged(Severity.ALERT, shown_pid, FATAL))
+    elif warned and warnings_fatal:
+        lines.append(render_tagged(Severity.ALERT, shown_pid, WARNINGS_FATAL))
+    elif check and not quiet:
+        lines += [WARNED] * warned + [VALID] * verbose
+    return Report(tuple(lines), 1 if failed or (warned and warnings_fatal) else 0)

@@ -1,0 +1,140 @@
+"""The words of a `resolvers` section (manual section 5.3.2).
+
+Owns their limits. Where Millrace is more generous than HAProxy the handler says so: port 53 is
+taken when none is given, and a nameserver may be a host name.
+"""
+
+from __future__ import annotations
+
+from proxy.config.addresses import parse_address, single_endpoint
+from proxy.config.drafts import ResolversDraft
+from proxy.config.messages import ConfigError
+from proxy.config.names import check_label
+from proxy.config.resolv_conf import read_nameservers
+from proxy.config.units import parse_number, parse_time_ms
+from proxy.config.words import (
+    Handler,
+    Statement,
+    Table,
+    act_on_second,
+    later,
+    works,
+)
+from resolverd.config import NAMESERVER_PORT, PAYLOAD_MAX, PAYLOAD_MIN, Nameserver, Transport
+
+RETRIES_MAX = 1_000
+NAMESERVERS_MAX = 64  # of one section; every question goes to each of them
+
+
+def _nameserver(statement: Statement, draft: ResolversDraft) -> None:
+    words = statement.arguments
+    if not words:
+        raise ConfigError("'nameserver' expects a name and an address (<ip>[:<port>])")
+    name = words[0]
+    check_label(name, "nameserver")
+    if len(words) < 2 or not words[1]:
+        raise ConfigError(
+            f"'nameserver {name}' has no address: write 'nameserver {name} <ip>:<port>', "
+            f"or 'parse-resolv-conf' for the nameservers of {statement.context.resolv_conf}"
+        )
+    if len(words) > 2:
+        raise ConfigError(f"'nameserver {name}' cannot handle unexpected argument '{words[2]}'")
+    address = parse_address(words[1])
+    if address.local is not None or address.wildcard:
+        raise ConfigError(
+            f"'nameserver {name}' expects an IP address or a host name, not '{words[1]}'"
+        )
+    if address.transport == "tcp":
+        raise ConfigError(f"'nameserver {name}' over TCP is not supported yet: use UDP")
+    endpoint = single_endpoint(address, statement.context.resolve_host, NAMESERVER_PORT)
+    _add(statement, draft, Nameserver(name, endpoint.host, endpoint.port, Transport.UDP))
+
+
+def _add(statement: Statement, draft: ResolversDraft, nameserver: Nameserver) -> None:
+    for known, origin in draft.nameservers:
+        if known.name == nameserver.name:
+            where = f"{origin.file}:{origin.line}"
+            raise ConfigError(f"nameserver '{nameserver.name}' was already declared at {where}")
+    if len(draft.nameservers) >= NAMESERVERS_MAX:
+        raise ConfigError(f"more than {NAMESERVERS_MAX} nameservers in resolvers '{draft.name}'")
+    draft.nameservers = [*draft.nameservers, (nameserver, statement.origin)]
+
+
+def _parse_resolv_conf(statement: Statement, draft: ResolversDraft) -> None:
+    statement.at_most(0)
+    path = statement.context.resolv_conf
+    addresses = read_nameservers(path)
+    known = {nameserver.name for nameserver, _ in draft.nameservers}
+    for address in addresses:
+        if address not in known:
+            _add(statement, draft, Nameserver(address, address))
+            known.add(address)
+    if not addresses:
+        statement.warn(f"'parse-resolv-conf' found no nameserver in {path}")
+
+
+def _number(field: str, low: int, high: int) -> Handler[ResolversDraft]:
+    def handle(statement: Statement, draft: ResolversDraft) -> None:
+        setattr(draft, field, statement.number(low, high))
+
+    return handle
+
+
+def _time(field: str) -> Handler[ResolversDraft]:
+    def handle(statement: Statement, draft: ResolversDraft) -> None:
+        if statement.arguments[:1] == ("ttl",):
+            raise ConfigError(
+                f"'timeout {statement.keyword} ttl' is not supported yet: give a time"
+            )
+        value = parse_time_ms(statement.one("a time"))
+        if value == 0:
+            raise ConfigError(f"'timeout {statement.keyword}' must be greater than 0")
+        setattr(draft, field, value)
+
+    return handle
+
+
+_TIMEOUTS: Table[ResolversDraft] = {
+    "resolve": works(_time("timeout_resolve_ms")),
+    "retry": works(_time("timeout_retry_ms")),
+}
+
+
+def _timeout(statement: Statement, draft: ResolversDraft) -> None:
+    act_on_second(statement, draft, _TIMEOUTS, "'resolve' or 'retry', and a time")
+
+
+def _hold(status: str) -> Handler[ResolversDraft]:
+    def handle(statement: Statement, draft: ResolversDraft) -> None:
+        period = parse_time_ms(statement.one("a time"))
+        draft.holds = {**draft.holds, f"{status}_ms": period}
+
+    return handle
+
+
+_HOLDS: Table[ResolversDraft] = {
+    status: works(_hold(status))
+    for status in ("nx", "other", "refused", "timeout", "valid", "obsolete")
+}
+
+
+def _hold_line(statement: Statement, draft: ResolversDraft) -> None:
+    act_on_second(statement, draft, _HOLDS, "a status and a time")
+
+
+def _pool_size(statement: Statement, _draft: ResolversDraft) -> None:
+    parse_number(statement.one("a number"), 0, 2_147_483_647)
+    statement.notice("'resolution_pool_size' has no effect here: there is no limit on resolutions")
+
+
+RESOLVERS_WORDS: Table[ResolversDraft] = {
+    "nameserver": works(_nameserver),
+    "parse-resolv-conf": works(_parse_resolv_conf),
+    "accepted_payload_size": works(_number("accepted_payload_size", PAYLOAD_MIN, PAYLOAD_MAX)),
+    "resolve_retries": works(_number("resolve_retries", 1, RETRIES_MAX)),
+    "timeout": works(_timeout),
+    "hold": works(_hold_line),
+    "resolution_pool_size": works(_pool_size),
+    "search": later("write names in full"),
+    "ndots": later("write names in full"),
+}

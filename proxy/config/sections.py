@@ -1,0 +1,191 @@
+"""Section headers, and which table reads the lines under them.
+
+Owns the sections seen so far. A section that Millrace cannot honour is reported once, at its
+header, and its lines are skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from proxy.config.context import Context
+from proxy.config.drafts import GlobalDraft, ProxyDraft, ProxyKind, ResolversDraft, inherit
+from proxy.config.global_others import PREFIXES
+from proxy.config.global_words import GLOBAL_WORDS
+from proxy.config.messages import ConfigError
+from proxy.config.model import Origin
+from proxy.config.names import check_label
+from proxy.config.proxy_words import PROXY_WORDS, act_on_proxy_line
+from proxy.config.resolvers_words import RESOLVERS_WORDS
+from proxy.config.sources import Line
+from proxy.config.suggest import hint
+from proxy.config.words import Prefix, Statement, Table, act
+
+LineHandler = Callable[[Statement], None]
+
+PROXY_KINDS = {kind.value: kind for kind in ProxyKind}
+_UNSUPPORTED_SECTIONS = {
+    "peers": "there are no stick tables to exchange",
+    "cache": "it needs mode http",
+    "program": "start it as a service of its own",
+    "mailers": "watch the metrics and alert from there",
+    "ring": "send logs to a syslog address",
+    "log-forward": "use a syslog daemon",
+    "log-profile": "the log format is fixed",
+    "fcgi-app": "it needs mode http",
+    "acme": "Millrace forwards TLS without opening it",
+}
+_IGNORED_SECTIONS = {
+    "userlist": "nobody is asked for a password",
+    "http-errors": "errors of HTTP are made by the servers",
+    "crt-store": "Millrace forwards TLS without opening it",
+    "traces": "there is nothing to trace so",
+}
+SECTIONS = ("global", "resolvers", *PROXY_KINDS, *_UNSUPPORTED_SECTIONS, *_IGNORED_SECTIONS)
+
+
+class Sections:
+    """Everything read so far, and the section that the next line belongs to."""
+
+    def __init__(self, context: Context) -> None:
+        """Start with no section open."""
+        self.globals = GlobalDraft()
+        self.resolvers: list[ResolversDraft] = []
+        self.proxies: list[ProxyDraft] = []
+        self._context = context
+        self._defaults: dict[str, ProxyDraft] = {}
+        self._last_defaults = ProxyDraft("", ProxyKind.DEFAULTS, Origin())
+        self._handle: LineHandler | None = None
+
+    def leave(self) -> None:
+        """A new file begins: its first line must open a section."""
+        self._handle = None
+
+    def read(self, line: Line) -> None:
+        """Act on one line; what is wrong with it goes to the messages."""
+        statement = Statement(line.origin, line.words, self._context)
+        try:
+            _check_text(line.words)
+            if line.words[0] in SECTIONS:
+                self._context.environment[".SECTION"] = line.words[0]
+                self._handle = _skip  # a header that fails is followed by lines of its own
+                self._handle = self._open(statement)
+            elif self._handle is None:
+                raise ConfigError(f"unknown keyword '{line.words[0]}' out of section")
+            else:
+                self._handle(_unprefixed(statement))
+        except ConfigError as error:
+            self._context.messages.alert(str(error), line.origin)
+
+    def _open(self, statement: Statement) -> LineHandler:
+        keyword = statement.keyword
+        if keyword == "global":
+            statement.at_most(0)
+            return self._global_line
+        if keyword == "resolvers":
+            return self._open_resolvers(statement)
+        if keyword in PROXY_KINDS:
+            return self._open_proxy(statement, PROXY_KINDS[keyword])
+        if keyword in _IGNORED_SECTIONS:
+            statement.notice(
+                f"section '{keyword}' has no effect here: {_IGNORED_SECTIONS[keyword]}"
+            )
+            return _skip
+        raise ConfigError(f"section '{keyword}' is not supported: {_UNSUPPORTED_SECTIONS[keyword]}")
+
+    def _global_line(self, statement: Statement) -> None:
+        keyword = statement.keyword
+        for prefix in PREFIXES:
+            if keyword.startswith(prefix) and keyword not in GLOBAL_WORDS:
+                act(statement, self.globals, PREFIXES, f"'{keyword}'", prefix)
+                return
+        _check_known(keyword, "global", GLOBAL_WORDS)
+        act(statement, self.globals, GLOBAL_WORDS, f"'{keyword}'", keyword)
+
+    def _open_resolvers(self, statement: Statement) -> LineHandler:
+        name = check_label(statement.one("a name"), "resolvers")
+        for known in self.resolvers:
+            if known.name == name:
+                where = f"{known.origin.file}:{known.origin.line}"
+                raise ConfigError(f"resolvers '{name}' was already declared at {where}")
+        draft = ResolversDraft(name, statement.origin)
+        self.resolvers.append(draft)
+
+        def handle(inner: Statement) -> None:
+            _check_known(inner.keyword, "resolvers", RESOLVERS_WORDS)
+            act(inner, draft, RESOLVERS_WORDS, f"'{inner.keyword}'", inner.keyword)
+
+        return handle
+
+    def _open_proxy(self, statement: Statement, kind: ProxyKind) -> LineHandler:
+        words = list(statement.arguments)
+        parent = self._last_defaults
+        if "from" in words[:2]:
+            position = words.index("from")
+            parent = self._find_defaults(words[position + 1 : position + 2])
+            del words[position : position + 2]
+        elif kind is ProxyKind.DEFAULTS:
+            parent = ProxyDraft("", ProxyKind.DEFAULTS, Origin())
+        if len(words) > 1:
+            raise ConfigError(
+                f"'{kind.value}' cannot handle unexpected argument '{words[1]}'"
+                + (": write addresses on 'bind' lines" if kind.accepts else "")
+            )
+        name = words[0] if words else ""
+        if name or kind is not ProxyKind.DEFAULTS:
+            check_label(name, kind.value)
+        draft = inherit(parent, name, kind, statement.origin)
+        self._keep(draft)
+
+        def handle(inner: Statement) -> None:
+            _check_known(inner.keyword, kind.value, PROXY_WORDS)
+            act_on_proxy_line(inner, draft)
+
+        return handle
+
+    def _keep(self, draft: ProxyDraft) -> None:
+        if draft.kind is not ProxyKind.DEFAULTS:
+            self.proxies.append(draft)
+            return
+        self._last_defaults = draft
+        if draft.name:
+            self._defaults[draft.name] = draft
+
+    def _find_defaults(self, names: list[str]) -> ProxyDraft:
+        if not names:
+            raise ConfigError("'from' expects the name of a defaults section")
+        if names[0] not in self._defaults:
+            suggestion = hint(names[0], self._defaults)
+            raise ConfigError(f"unknown defaults section '{names[0]}'{suggestion}")
+        return self._defaults[names[0]]
+
+
+def _check_text(words: tuple[str, ...]) -> None:
+    """Settings travel between processes as UTF-8, so every word must be that."""
+    for word in words:
+        if not word.isascii() and any("\ud800" <= character <= "\udfff" for character in word):
+            raise ConfigError(f"word '{word}' is not UTF-8")
+
+
+def _skip(_statement: Statement) -> None:
+    """Lines of a section that is not read."""
+
+
+def _check_known(
+    keyword: str,
+    section: str,
+    table: Table[GlobalDraft] | Table[ResolversDraft] | Table[ProxyDraft],
+) -> None:
+    if keyword not in table:
+        suggestion = hint(keyword, (*table, *SECTIONS))
+        raise ConfigError(f"unknown keyword '{keyword}' in '{section}' section{suggestion}")
+
+
+def _unprefixed(statement: Statement) -> Statement:
+    """`no option x` and `default option x` as `option x` with a prefix."""
+    if statement.keyword not in (Prefix.NO.value, Prefix.DEFAULT.value):
+        return statement
+    if not statement.arguments:
+        raise ConfigError(f"'{statement.keyword}' expects the word that it is about")
+    prefix = Prefix(statement.keyword)
+    return Statement(statement.origin, statement.arguments, statement.context, prefix)

@@ -1,0 +1,181 @@
+"""The options of a server line: the table, and what each of them sets (manual section 5.2).
+
+Owns values and limits. Knows neither the server's name nor its address.
+"""
+
+from __future__ import annotations
+
+from proxy.config.addresses import PORT_MAX, parse_address
+from proxy.config.drafts import ServerOptions
+from proxy.config.messages import ConfigError
+from proxy.config.model import SERVER_WEIGHT_MAX, InitAddr
+from proxy.config.units import parse_time_ms
+from proxy.config.words import (
+    Handler,
+    Statement,
+    Table,
+    Word,
+    later,
+    unsupported,
+    without_effect,
+    works,
+)
+from resolverd.config import Family
+
+ID_MAX = 2_147_483_647
+RISE_FALL_MAX = 1_000_000
+
+Options = Table[ServerOptions]
+
+
+def _number(field: str, low: int, high: int) -> Handler[ServerOptions]:
+    def handle(statement: Statement, options: ServerOptions) -> None:
+        setattr(options, field, statement.number(low, high))
+
+    return handle
+
+
+def _interval(field: str) -> Handler[ServerOptions]:
+    def handle(statement: Statement, options: ServerOptions) -> None:
+        value = parse_time_ms(statement.one("a time"))
+        if value == 0:
+            raise ConfigError(f"'{statement.keyword}' must be greater than 0")
+        setattr(options, field, value)
+
+    return handle
+
+
+def _set(field: str, value: bool) -> Handler[ServerOptions]:
+    def handle(_statement: Statement, options: ServerOptions) -> None:
+        setattr(options, field, value)
+
+    return handle
+
+
+def _address(statement: Statement, options: ServerOptions) -> None:
+    address = parse_address(statement.one("an IP address"))
+    if address.local is not None or address.number is None or address.wildcard:
+        raise ConfigError(f"'addr' expects an IP address, not '{address.text}'")
+    options.check_address = address.number
+
+
+def _resolvers(statement: Statement, options: ServerOptions) -> None:
+    options.resolvers = statement.one("the name of a resolvers section")
+
+
+def _prefer(statement: Statement, options: ServerOptions) -> None:
+    family = {"ipv4": Family.IPV4, "ipv6": Family.IPV6}.get(statement.one("ipv4 or ipv6"))
+    if family is None:
+        raise ConfigError(f"'resolve-prefer' knows ipv4 and ipv6, not '{statement.words[1]}'")
+    options.resolve_prefer = family
+
+
+def _init_addr(statement: Statement, options: ServerOptions) -> None:
+    """Methods in their order, each once, at most one address (S5)."""
+    methods: list[str] = []
+    for text in statement.one("last, libc, none or an IP address, with commas").split(","):
+        methods.append(_init_method(text, methods))
+    options.init_addr = tuple(methods)
+
+
+def _init_method(text: str, before: list[str]) -> str:
+    known = [method.value for method in InitAddr]
+    if text in known:
+        if text in before:
+            raise ConfigError(f"'init-addr' : method '{text}' is given twice")
+        return text
+    address = parse_address(f"[{text}]" if ":" in text and "[" not in text else text)
+    if address.local is not None or address.number is None or not text:
+        raise ConfigError(f"'init-addr' knows last, libc, none and an IP address, not '{text}'")
+    if any(method not in known for method in before):
+        raise ConfigError(f"'init-addr' takes one address only, cannot add '{text}'")
+    return address.number
+
+
+def _cookie(statement: Statement, options: ServerOptions) -> None:
+    statement.one("a value")
+    options.cookie = True
+
+
+_TLS: Word[ServerOptions] = unsupported(
+    "Millrace forwards TCP without opening it; let the client's TLS pass, or use a TLS relay"
+)
+_TLS_FLAGS = (
+    *("ssl", "check-ssl", "force-sslv3", "force-tlsv10", "force-tlsv11", "force-tlsv12"),
+    *("force-tlsv13", "no-sslv3", "no-tlsv10", "no-tlsv11", "no-tlsv12", "no-tlsv13"),
+    *("no-tls-tickets", "no-ssl-reuse", "ssl-reuse", "tls-tickets", "send-proxy-v2-ssl"),
+    *("send-proxy-v2-ssl-cn", "allow-0rtt"),
+)
+_TLS_VALUES = (
+    *("ca-file", "crt", "verify", "verifyhost", "sni", "check-sni", "alpn", "check-alpn", "npn"),
+    *("ciphers", "ciphersuites", "curves", "crl-file", "ssl-min-ver", "ssl-max-ver"),
+    *("sigalgs", "client-sigalgs"),
+)
+_NO_TLS: Word[ServerOptions] = without_effect("servers are reached without TLS anyway")
+
+SERVER_OPTIONS: Options = {
+    **dict.fromkeys(_TLS_FLAGS + _TLS_VALUES, _TLS),
+    **dict.fromkeys(("no-ssl", "no-check-ssl", "no-verifyhost"), _NO_TLS),
+    "check": works(_set("check", True)),
+    "no-check": works(_set("check", False)),
+    "inter": works(_interval("inter_ms")),
+    "fastinter": works(_interval("fastinter_ms")),
+    "downinter": works(_interval("downinter_ms")),
+    "rise": works(_number("rise", 1, RISE_FALL_MAX)),
+    "fall": works(_number("fall", 1, RISE_FALL_MAX)),
+    "port": works(_number("check_port", 1, PORT_MAX)),
+    "addr": works(_address),
+    "weight": works(_number("weight", 0, SERVER_WEIGHT_MAX)),
+    "backup": works(_set("backup", True)),
+    "no-backup": works(_set("backup", False)),
+    "disabled": works(_set("disabled", True)),
+    "enabled": works(_set("disabled", False)),
+    "resolvers": works(_resolvers),
+    "resolve-prefer": works(_prefer),
+    "init-addr": works(_init_addr),
+    "id": works(_number("id", 1, ID_MAX)),
+    "cookie": works(_cookie),
+    "non-stick": without_effect("there are no stick tables"),
+    "ws": without_effect("Millrace forwards TCP as it is"),
+    "log-proto": without_effect("servers take no logs"),
+    "pool-max-conn": without_effect("idle connections to servers are not kept"),
+    "pool-low-conn": without_effect("idle connections to servers are not kept"),
+    "pool-purge-delay": without_effect("idle connections to servers are not kept"),
+    "max-reuse": without_effect("connections to servers are not reused"),
+    **dict.fromkeys(
+        (
+            *("maxconn", "minconn", "maxqueue", "slowstart", "track", "observe", "on-error"),
+            *("error-limit", "on-marked-down", "on-marked-up", "on-removed", "init-state"),
+            *("resolve-net", "resolve-opts", "check-send-proxy", "no-check-send-proxy"),
+            *("agent-check", "no-agent-check", "agent-port", "agent-addr", "agent-inter"),
+            *("agent-send", "send-proxy", "no-send-proxy", "send-proxy-v2", "no-send-proxy-v2"),
+            *("proxy-v2-options", "source", "tcp-ut", "tfo", "no-tfo", "from", "usesrc", "guid"),
+            "interface",
+        ),
+        later(),
+    ),
+    "redir": unsupported("it needs mode http, which Millrace does not forward"),
+    "check-proto": unsupported("health checks connect over TCP"),
+    "check-via-socks4": unsupported("remove it"),
+    "socks4": unsupported("remove it"),
+    "proto": unsupported("Millrace forwards TCP as it is"),
+    "namespace": unsupported("start one Millrace in each network namespace"),
+    "set-proxy-v2-tlv-fmt": unsupported("remove it"),
+    "shard": unsupported("it needs peers"),
+    "tcp-md5sig": unsupported("remove it"),
+}
+
+_ALONE = frozenset(
+    {
+        *_TLS_FLAGS,
+        *("no-ssl", "no-check-ssl", "no-verifyhost", "check", "no-check", "backup", "no-backup"),
+        *("disabled", "enabled", "non-stick", "agent-check", "no-agent-check", "send-proxy"),
+        *("no-send-proxy", "send-proxy-v2", "no-send-proxy-v2", "check-send-proxy"),
+        *("no-check-send-proxy", "tfo", "no-tfo", "check-via-socks4"),
+    }
+)
+
+
+def argument_count(keyword: str) -> int:
+    """How many words an option takes behind it."""
+    return 0 if keyword in _ALONE else 1
