@@ -60,7 +60,7 @@ def test_a_program_that_differs_in_one_word_is_found_out(
 ) -> None:
     accounts = disagreements([ONE_SERVER], changed_haproxy(before, after), tmp_path)
     assert len(accounts) == 1
-    assert "the subject disagrees with the oracle" in accounts[0]
+    assert "the subject disagrees" in accounts[0]
 
 
 @pytest.mark.slow

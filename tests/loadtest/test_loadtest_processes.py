@@ -12,7 +12,12 @@ from pathlib import Path
 import pytest
 
 from loadtest.cpu import ProcessStat, process_tree, read_stat, tree_cpu_seconds, tree_pss_bytes
+from loadtest.loads import LOADS
 from loadtest.process import ProgramFailedError, output_of, running
+from loadtest.programs import Program, haproxy_configuration
+from loadtest.rounds import run_rounds
+from loadtest.site import make_site
+from loadtest.table import Results
 from tests.support import require_program, wait_for
 
 EVERY_CORE = frozenset(os.sched_getaffinity(0))
@@ -99,6 +104,44 @@ def test_one_second_of_haproxy_gives_a_plausible_figure(tmp_path: Path) -> None:
     assert sample["cpu_us"] == pytest.approx(sample["cpu_seconds"] / sample["units"] * 1e6)
     assert content["samples"]["resident"]["haproxy"][0]["pss_mb"] > 1
     assert {"date", "commit", "cpu", "kernel", "haproxy"} <= content["surroundings"].keys()
+
+
+@pytest.mark.slow
+def test_every_other_load_works_through_nginx(tmp_path: Path) -> None:
+    for program in ("nginx", "wrk", "iperf3"):
+        require_program(program)
+    raw = tmp_path / "raw.json"
+    done = subprocess.run(
+        loadtest("--only", "close,bulk1,bulk1r,bulk8,idle", "--programs", "nginx",
+                 "--json", str(raw)),
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )  # fmt: skip
+    content = json.loads(raw.read_text())
+    assert content["failures"] == [], done.stderr
+    samples = {load: rounds["nginx"][0] for load, rounds in content["samples"].items()}
+    assert 10 < samples["close"]["cpu_us"] < 1000
+    assert all(0.05 < samples[load]["cpu_s_per_gb"] < 10 for load in ("bulk1", "bulk1r", "bulk8"))
+    assert 100 < samples["idle"]["bytes_per_connection"] < 50_000
+
+
+@pytest.mark.slow
+def test_a_program_that_does_not_start_is_left_out_after_two_attempts(tmp_path: Path) -> None:
+    require_program("nginx")
+    broken = Program(
+        name="broken",
+        version="0",
+        command=(sys.executable, "-c", "import sys; sys.exit('no such word')"),
+        configuration=haproxy_configuration,
+        arguments=lambda configuration, folder: (),
+    )
+    results = Results()
+    run_rounds([broken], LOADS[:1], make_site(), 5, 1, lambda line: None, results)
+    assert [failure.reason for failure in results.failures] == [
+        "did not start: status 1: no such word"
+    ] * 2
 
 
 @pytest.mark.slow
