@@ -37,6 +37,8 @@ import msgspec
 
 from resolverd.config import Family
 
+HEADER_BYTES = 12  # RFC 1035 section 4.1.1
+
 
 class QueryType(enum.IntEnum):
     """What is asked; the value is the RR type number (RFC 1035 section 3.2.2, RFC 3596)."""

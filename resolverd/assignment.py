@@ -17,6 +17,7 @@ status; then every server loses its address (the configured port stays) and all 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
@@ -107,11 +108,9 @@ class Assignment:
         }
         self.records: dict[Address, int] = {}
 
-    def adopt(self, last_seen_ms: int) -> None:
-        """Take the addresses in the slots for records that were last seen then."""
-        for address in self.slots.values():
-            if address is not None:
-                self.records[address] = last_seen_ms
+    def adopt(self, records: Mapping[Address, int]) -> None:
+        """Take over what a predecessor had accepted, each record with when it was last seen."""
+        self.records = dict(records)
 
     def valid(self, answer: Iterable[Address], now_ms: int) -> list[Change]:
         """A valid answer has come."""
@@ -131,6 +130,14 @@ class Assignment:
     def used(self) -> int:
         """How many servers have an address."""
         return sum(address is not None for address in self.slots.values())
+
+    @property
+    def missing(self) -> int:
+        """How many servers more the backend with the fewest would need to use every record."""
+        if not self._servers:
+            return 0
+        per_backend = Counter(server.backend_index for server in self._servers)
+        return max(0, len(self.records) - min(per_backend.values()))
 
     def _replace(self, slots: dict[int, Address | None], cause_of_none: Cause) -> list[Change]:
         before, self.slots = self.slots, slots

@@ -30,10 +30,13 @@ class Schedule:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
-    def pop_due(self, now_ms: int) -> list[int]:
+    def pop_due(self, now_ms: int, at_most: int) -> list[int]:
         """The keys whose deadline has come, earliest first; each must be set anew."""
-        due = []
-        while (deadline_ms := self.next_deadline_ms()) is not None and deadline_ms <= now_ms:
+        due: list[int] = []
+        while len(due) < at_most:
+            deadline_ms = self.next_deadline_ms()
+            if deadline_ms is None or deadline_ms > now_ms:
+                break
             _, key = heapq.heappop(self._heap)
             del self._deadlines[key]
             due.append(key)

@@ -82,7 +82,7 @@ def test_init_addresses_are_no_records_and_give_way_to_the_first_answer() -> Non
 
 def test_adopted_addresses_are_records_last_seen_then() -> None:
     pool = assignment(2, A, B)
-    pool.adopt(500)
+    pool.adopt({A: 500, B: 500})
     assert pool.valid([A], 2_500) == []
     (change,) = pool.valid([A], 2_501)
     assert (change.server.slot, change.after) == (1, None)
