@@ -41,6 +41,10 @@ CONFIGURATION = """\
 global
     nbthread 1
     stats socket {socket} level admin
+    # Older programs always use both families, newer ones look for a route unless they are told.
+    .if version_atleast(3.2)
+    dns-accept-family ipv4,ipv6
+    .endif
 defaults
     mode tcp
     balance roundrobin
