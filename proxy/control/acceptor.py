@@ -1,0 +1,63 @@
+"""Accepting on inherited listening sockets, with a limit on connections. Knows no protocol.
+
+At the limit a socket is not accepted from: clients wait in the kernel's queue, unharmed. Running
+out of descriptors or memory is a pause, not an error. Sockets are shared with the supervisor and
+with a former generation, so somebody else may take a connection first; nothing is ever closed here
+but what was accepted here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TypeAlias
+
+from proxy.control.limits import ACCEPT_PAUSE_SECONDS
+
+Serve: TypeAlias = Callable[[socket.socket], Awaitable[None]]
+OVERLOAD = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
+
+
+class Acceptor:
+    """Accepts for several listening sockets under one limit."""
+
+    def __init__(self, connections_max: int) -> None:
+        self.places = asyncio.Semaphore(connections_max)
+        self.connections: set[asyncio.Task[None]] = set()
+        self.pauses = 0
+
+    async def accept(self, listening: socket.socket, serve: Serve) -> None:
+        """Accept for ever; each connection is served by a task of its own.
+
+        Raises OSError when the socket cannot be accepted from at all.
+        """
+        loop = asyncio.get_running_loop()
+        listening.setblocking(False)
+        while True:
+            await self.places.acquire()
+            try:
+                connection, _ = await loop.sock_accept(listening)
+            except OSError as error:
+                self.places.release()
+                if error.errno in OVERLOAD:
+                    self.pauses += 1
+                    await asyncio.sleep(ACCEPT_PAUSE_SECONDS)
+                elif error.errno != errno.ECONNABORTED:
+                    raise
+                continue
+            connection.setblocking(False)
+            task = asyncio.create_task(self.serve(connection, serve))
+            self.connections.add(task)
+            task.add_done_callback(self.connections.discard)
+
+    async def serve(self, connection: socket.socket, serve: Serve) -> None:
+        """Serve one connection; it is closed whatever happens."""
+        try:
+            with suppress(OSError):  # the client left, or was too slow (also an OSError)
+                await serve(connection)
+        finally:
+            connection.close()
+            self.places.release()

@@ -1,0 +1,143 @@
+"""What an operator's order does to an admin record. Pure: record and words in, record out.
+
+    ready   takes sessions        <- clears maint and drain
+    drain   keeps its sessions    <- sets drain, clears maint
+    maint   no sessions, no check <- sets maint, clears drain
+
+An address override names the generation of the slot that it replaces: as soon as DNS says
+something else, the slot gets another generation and the override is void (S41).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import NamedTuple
+
+from proxy.config.model import SERVER_WEIGHT_MAX, Balance
+from proxy.control.command import CommandError
+from proxy.control.observation import MAINT_MASK, Observed
+from shm.states import AdminFlag, AdminState
+
+STATIC_BALANCES = (Balance.SOURCE,)
+BY = "by 'stats socket command'"
+PORT_MAX = 65_535
+
+
+class Change(NamedTuple):
+    """The record to publish (None: nothing to do) and what to answer."""
+
+    record: AdminState | None
+    answer: str = ""
+
+
+def change_state(admin: AdminState, word: str, now_ms: int) -> Change:
+    """`set server b/s state ready|drain|maint`; raises CommandError."""
+    bits = MAINT_MASK | AdminFlag.FDRAIN
+    wanted = {
+        "ready": 0,
+        "drain": int(AdminFlag.FDRAIN),
+        "maint": int(AdminFlag.FMAINT),
+    }.get(word)
+    if wanted is None:
+        raise CommandError("'set server <srv> state' expects 'ready', 'drain' and 'maint'.")
+    if word == "maint" and admin.flags & MAINT_MASK:
+        wanted = admin.flags & int(MAINT_MASK)
+    flags = admin.flags & ~int(bits) | wanted
+    if flags == admin.flags:
+        return Change(None)
+    return Change(admin._replace(flags=flags, changed_ms=now_ms))
+
+
+def weight_of(text: str, initial: int, balance: Balance) -> int:
+    """The weight that `<w>` or `<w>%` means, -1 for back to the beginning; raises CommandError."""
+    digits = text.removeprefix("-").removeprefix("+")
+    length = next((at for at, digit in enumerate(digits) if digit not in "0123456789"), len(digits))
+    if length == 0 or length > len(str(10**9)):
+        raise CommandError("Empty weight string empty or preceded by garbage")
+    value = int(digits[:length]) * (-1 if text.startswith("-") else 1)
+    rest = digits[length:]
+    if rest not in ("", "%"):
+        raise CommandError("Trailing garbage in weight string")
+    if rest == "%":
+        if value < 0:
+            raise CommandError("Relative weight must be positive.")
+        weight = min(initial * value // 100, SERVER_WEIGHT_MAX)
+    elif 0 <= value <= SERVER_WEIGHT_MAX:
+        weight = value
+    else:
+        raise CommandError("Absolute weight can only be between 0 and 256 inclusive.")
+    if balance in STATIC_BALANCES and weight not in (0, initial):
+        raise CommandError(
+            "Backend is using a static LB algorithm and only accepts weights '0%' and '100%'."
+        )
+    return -1 if text == "100%" else weight
+
+
+def change_weight(observed: Observed, text: str) -> Change:
+    """`set server b/s weight <w>[%]`; raises CommandError.
+
+    The time of change stays: a server with another weight is in the same state.
+    """
+    if not text:
+        raise CommandError("Require <weight> or <weight%>.")
+    weight = weight_of(text, observed.server.weight, observed.proxy.balance)
+    admin = observed.admin
+    if weight == admin.weight:
+        return Change(None)
+    return Change(admin._replace(weight=weight))
+
+
+def numeric(text: str) -> str:
+    """An address in its shortest form; raises CommandError for a text that is none."""
+    try:
+        if "%" in text:  # a scope belongs to a link, not to a server
+            raise ValueError(text)
+        return str(ipaddress.ip_address(text))
+    except ValueError as error:
+        raise CommandError(f"Invalid addr '{text}' {BY}") from error
+
+
+def port_number(text: str) -> int:
+    """A port of 1..65535; raises CommandError."""
+    if not (text.isascii() and text.isdecimal()) or not 0 < int(text) <= PORT_MAX:
+        raise CommandError(f"problem converting port '{text}' to an int {BY}")
+    return int(text)
+
+
+def change_address(observed: Observed, words: list[str]) -> Change:
+    """`set server b/s addr <ip> [port <p>]`; raises CommandError.
+
+    A server without an address cannot get one: there is no generation that the order could name.
+    """
+    if not words:
+        raise CommandError("set server <b>/<s> addr requires an address and optionally a port.")
+    former, former_port = observed.state.address, observed.state.port
+    if former is None or observed.resolution_maint:
+        raise CommandError(
+            f"Update for the current server address family is only supported through configuration "
+            f"file {BY}"
+        )
+    address = numeric(words[0])
+    port = (
+        port_number(words[2] if len(words) > 2 else "") if words[1:2] == ["port"] else former_port
+    )
+    said = []
+    if address != former:
+        said.append(f"IP changed from '{former}' to '{address}'")
+    if port != former_port:
+        said.append(f"port changed from '{former_port}' to '{port}'")
+    if not said:
+        return Change(None, "nothing changed")
+    return Change(override(observed, address, port), f"{', '.join(said)} {BY}")
+
+
+def override(observed: Observed, address: str, port: int) -> AdminState:
+    """The record that puts a server elsewhere; going back to the slot's own address ends it."""
+    slot, admin = observed.slot, observed.admin
+    if (address, port) == (slot.address, slot.port):
+        return admin._replace(address=None, port=0, override_generation=0)
+    return admin._replace(
+        address=address,
+        port=0 if port == slot.port else port,
+        override_generation=slot.generation,
+    )

@@ -1,0 +1,22 @@
+"""Every limit of the control process, with its reason. Holds nothing else."""
+
+from __future__ import annotations
+
+COMMAND_LINE_BYTES_MAX = 16_384  # HAProxy's buffer: what its tools never exceed
+COMMANDS_MAX = 1_024  # of one connection without prompt: 16 KiB of `;` would be more
+STATS_CONNECTIONS_MAX = 64  # of all stats sockets; more wait in the kernel's queue, unharmed
+SERVICE_CONNECTIONS_MAX = 64  # of all metrics and dashboard sockets, likewise
+ANSWER_CHUNK_BYTES = 16_384  # rendered at a time: all that a slow reader can hold back
+REQUEST_HEAD_BYTES_MAX = 8_192  # request line and headers of HTTP; a scraper sends under 1 KiB
+REQUEST_HEAD_SECONDS_MAX = 5.0  # for a request to be complete, whatever the configuration says
+RESPONSE_SECONDS_MAX = 60.0  # for a response to be taken: Prometheus gives up after 10
+KEEP_ALIVE_REQUESTS_MAX = 1_000  # of one HTTP connection
+SCRAPES_MAX = 4  # rendered at the same time: each holds a snapshot of all rows
+SNAPSHOT_TRIES_MAX = 16  # of reading a record that changes while it is read
+SERVERS_SAMPLED_MAX = 500  # per second, for their rates: bounds the tick to about 20 ms
+BEAT_SECONDS = 0.2  # the supervisor is promised one each 500 ms
+TICK_SECONDS = 1.0  # rates are per second
+ACCEPT_PAUSE_SECONDS = 0.1  # when descriptors or memory have run out
+
+assert BEAT_SECONDS * 2 < 0.5
+assert ANSWER_CHUNK_BYTES <= COMMAND_LINE_BYTES_MAX

@@ -1,0 +1,154 @@
+"""What control remembers between two looks at the segment: rates, averages, availability.
+
+Ticks once a second. Frontends and backends are looked at on each tick, servers in turns of
+SERVERS_SAMPLED_MAX, so that a table of 100,000 servers costs no more per tick than a small one;
+a server's rate is then over the longer time between its looks. Knows no socket and no format.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+
+from proxy.config.model import Proxy, Server, Settings
+from proxy.control.limits import SERVERS_SAMPLED_MAX
+from proxy.control.observation import Observer
+from proxy.control.rates import Availability, Rate, SessionMeter
+from proxy.control.service_counters import ServiceCounters
+from proxy.control.summary import BackendSummary, summarize
+from shm.counters import CounterReader
+from shm.processes import ProcessBoard
+from shm.segment import Segment
+from shm.states import Command
+
+CLOCK_OF_PROCESS = 2  # linux/posix-timers.h: (~pid << 3) | CPUCLOCK_SCHED
+
+
+class ProcessMeter:
+    """Rates of all workers together, and how idle they were over the last tick."""
+
+    def __init__(self, accepts: int, bytes_out: int, now_ms: int) -> None:
+        self.accepts = Rate(accepts, now_ms)
+        self.bytes_out = Rate(bytes_out, now_ms)
+        self.busy_ns: dict[int, int] = {}  # processor time by pid, at the last look
+        self.looked_ms = now_ms
+        self.idle_percent = 100
+
+    def look(self, accepts: int, bytes_out: int, pids: list[int], now_ms: int) -> None:
+        """Take totals and the processor time of the workers."""
+        elapsed_ms = now_ms - self.looked_ms
+        self.accepts.look(accepts, now_ms)
+        self.bytes_out.look(bytes_out, now_ms)
+        if elapsed_ms <= 0:
+            return
+        former, self.busy_ns = self.busy_ns, {}
+        used_ns = 0
+        for pid in pids:
+            with suppress(OSError):  # it ended a moment ago
+                self.busy_ns[pid] = time.clock_gettime_ns((~pid << 3) | CLOCK_OF_PROCESS)
+                used_ns += self.busy_ns[pid] - former.get(pid, self.busy_ns[pid])
+        self.looked_ms = now_ms
+        whole_ns = elapsed_ms * 1_000_000 * max(1, len(pids))
+        self.idle_percent = max(0, min(100, round(100 - 100 * used_ns / whole_ns)))
+
+
+class Monitor:
+    """Looks at the counters once a second; rows are built from it and from the counters of now."""
+
+    def __init__(self, settings: Settings, segment: Segment, now_ms: int) -> None:
+        self.settings = settings
+        self.segment = segment
+        self.observer = Observer(settings, segment)
+        self.counters = CounterReader(segment)
+        self.board = ProcessBoard(segment)
+        self.services = {
+            proxy.frontend_index: ServiceCounters()
+            for proxy in settings.frontends
+            if proxy.service is not None
+        }
+        worker = self.counters.worker()
+        self.process = ProcessMeter(worker["accepts"], worker["bytes_out"], now_ms)
+        self.frontend_meters = {
+            proxy.name: SessionMeter(self.frontend_counters(proxy), now_ms)
+            for proxy in settings.frontends
+        }
+        self.backend_meters = {
+            proxy.name: SessionMeter(self.backend_counters(proxy), now_ms)
+            for proxy in settings.backends
+        }
+        self.server_meters: dict[int, SessionMeter] = {}
+        self.availability = {
+            proxy.name: Availability(self.summary(proxy).up, segment.created_ms)
+            for proxy in settings.backends
+        }
+        self.generations: dict[str, int] = {}
+        self.servers = settings.servers
+        self.next_slot = 0
+
+    def frontend_counters(self, proxy: Proxy) -> dict[str, int]:
+        """Counters of a frontend: the workers', or control's own for what control serves."""
+        assert proxy.frontend_index is not None
+        service = self.services.get(proxy.frontend_index)
+        if service is not None:
+            return service.fields()
+        return self.counters.frontend(proxy.frontend_index)
+
+    def backend_counters(self, proxy: Proxy) -> dict[str, int]:
+        """Counters of a backend over all workers."""
+        assert proxy.backend_index is not None
+        return self.counters.backend(proxy.backend_index)
+
+    def server_counters(self, server: Server) -> dict[str, int]:
+        """Counters of a server over all workers."""
+        return self.counters.server(server.slot)
+
+    def server_meter(self, server: Server, counters: dict[str, int], now_ms: int) -> SessionMeter:
+        """Rates of a server; one that was never looked at starts with these counters."""
+        meter = self.server_meters.get(server.slot)
+        return meter if meter is not None else SessionMeter(counters, now_ms)
+
+    def summary(self, proxy: Proxy) -> BackendSummary:
+        """How many servers of a backend take sessions now."""
+        return summarize(proxy, self.observer.backend(proxy))
+
+    def worker_pids(self) -> list[int]:
+        """Process ids of the workers that run."""
+        statuses = (self.board.status(worker) for worker in range(self.segment.shape.workers))
+        return [status.pid for status in statuses if status.pid]
+
+    def stopping(self) -> bool:
+        """A worker was told to finish."""
+        workers = range(self.segment.shape.workers)
+        return any(self.board.status(worker).command != Command.RUN for worker in workers)
+
+    def tick(self, now_ms: int) -> None:
+        """Look at everything that is looked at once a second."""
+        worker = self.counters.worker()
+        self.process.look(worker["accepts"], worker["bytes_out"], self.worker_pids(), now_ms)
+        for proxy in self.settings.frontends:
+            self.frontend_meters[proxy.name].look(self.frontend_counters(proxy), now_ms)
+        for proxy in self.settings.backends:
+            self.backend_meters[proxy.name].look(self.backend_counters(proxy), now_ms)
+            self.look_at_availability(proxy, now_ms)
+        self.look_at_servers(now_ms)
+
+    def look_at_availability(self, proxy: Proxy, now_ms: int) -> None:
+        """Judge a backend again, if any record of its servers changed."""
+        assert proxy.backend_index is not None
+        generation = self.observer.table.backend_generation(proxy.backend_index)
+        if self.generations.get(proxy.name) == generation:
+            return
+        self.generations[proxy.name] = generation
+        self.availability[proxy.name].look(self.summary(proxy).up, now_ms)
+
+    def look_at_servers(self, now_ms: int) -> None:
+        """Look at the next servers in turn."""
+        for _ in range(min(SERVERS_SAMPLED_MAX, len(self.servers))):
+            slot = self.servers[self.next_slot].slot
+            self.next_slot = (self.next_slot + 1) % len(self.servers)
+            counters = self.counters.server(slot)
+            meter = self.server_meters.get(slot)
+            if meter is None:
+                self.server_meters[slot] = SessionMeter(counters, now_ms)
+            else:
+                meter.look(counters, now_ms)

@@ -1,0 +1,119 @@
+"""The control process: what it serves, its heartbeat, and its place as writer of admin records.
+
+Runs after the fork, with the supervisor's inheritance; ends by the default action of SIGTERM, or
+when something that cannot happen does (then the supervisor starts another). No client's connection
+depends on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import traceback
+from typing import NoReturn
+
+import uvloop
+
+from proxy.control.acceptor import Acceptor
+from proxy.control.command import Command, Level
+from proxy.control.command_line import LEVEL_NAMES
+from proxy.control.limits import (
+    BEAT_SECONDS,
+    SERVICE_CONNECTIONS_MAX,
+    STATS_CONNECTIONS_MAX,
+    TICK_SECONDS,
+)
+from proxy.control.monitor import Monitor
+from proxy.control.report import Report
+from proxy.control.set_server import SetServer
+from proxy.control.show_info import ShowInfo
+from proxy.control.show_resolvers import ShowResolvers
+from proxy.control.show_servers import ShowServers
+from proxy.control.show_stat import ShowStat
+from proxy.control.stats_socket import StatsConversation
+from proxy.runtime import Runtime, now_ms
+from shm.locks import ADMIN_WRITER, take_role
+from shm.processes import ProcessSelf
+from shm.slots import AdminTableWriter
+from shm.states import ProcessState
+
+ERROR = 3  # syslog
+
+
+def all_commands(report: Report, writer: AdminTableWriter) -> list[Command]:
+    """The commands of all families."""
+    resolvers = ShowResolvers(report)
+    return [
+        *ShowServers(report).commands(),
+        *ShowStat(report, resolvers.stat).commands(),
+        *ShowInfo(report).commands(),
+        *resolvers.commands(),
+        *SetServer(report, writer).commands(),
+    ]
+
+
+class Control:
+    """Everything that the process serves."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self.me = ProcessSelf(runtime.segment, runtime.segment.shape.control_process)
+        self.me.beat(now_ms())
+        self.monitor = Monitor(runtime.settings, runtime.segment, now_ms())
+        self.report = Report(runtime, self.monitor)
+        self.commands = all_commands(self.report, AdminTableWriter(runtime.segment))
+        self.stats = Acceptor(STATS_CONNECTIONS_MAX)
+        self.services = Acceptor(SERVICE_CONNECTIONS_MAX)
+
+    async def serve_stats(self, listening: socket.socket, level: Level) -> None:
+        """Serve one stats socket for ever."""
+
+        async def converse(connection: socket.socket) -> None:
+            timeout_ms = self.runtime.settings.globals.stats_timeout_ms
+            await StatsConversation(connection, self.commands, level, timeout_ms).serve()
+
+        await self.stats.accept(listening, converse)
+
+    async def beat(self) -> None:
+        """Say for ever that the loop turns."""
+        while True:
+            self.me.beat(now_ms())
+            await asyncio.sleep(BEAT_SECONDS)
+
+    async def tick(self) -> None:
+        """Look at the counters once a second, for ever."""
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            self.monitor.tick(now_ms())
+
+    def report_exception(
+        self, _loop: asyncio.AbstractEventLoop, context: dict[str, object]
+    ) -> None:
+        """Log what a connection's task died of; the others go on."""
+        error = context.get("exception")
+        text = "".join(traceback.format_exception(error)) if isinstance(error, Exception) else ""
+        self.runtime.log(ERROR, f"control: {context.get('message')} {text}".replace("\n", " | "))
+
+    async def main(self) -> None:
+        """Serve everything; returns only by an exception."""
+        asyncio.get_running_loop().set_exception_handler(self.report_exception)
+        stats = self.runtime.settings.globals.stats_sockets
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.beat())
+            group.create_task(self.tick())
+            for listening, line in zip(self.runtime.stats_sockets, stats, strict=True):
+                group.create_task(self.serve_stats(listening, LEVEL_NAMES[line.level]))
+            self.me.state(ProcessState.READY)
+
+
+def run(runtime: Runtime) -> NoReturn:
+    """Be the control process of this generation until SIGTERM; ends with status 1 otherwise."""
+    try:
+        take_role(runtime.segment.fd, ADMIN_WRITER)
+        loop = uvloop.new_event_loop()
+        asyncio.set_event_loop(loop)
+        loop.run_until_complete(Control(runtime).main())
+    except Exception:
+        runtime.log(ERROR, f"control: {traceback.format_exc()}".replace("\n", " | "))
+    os._exit(1)

@@ -1,0 +1,245 @@
+"""`show info`: what there is to say of the whole process. Field names and numbers are HAProxy's.
+
+Several worker processes appear as one: counters are sums over all of them, limits are of all of
+them together. Fields of things that Millrace does not have (TLS, compression) are left out.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from importlib import metadata
+from typing import NamedTuple, TypeAlias
+
+import msgspec
+
+from proxy.control.command import Answer, Command, Level
+from proxy.control.report import Report
+from proxy.control.stat_format import tags_object
+from proxy.control.stat_rows import PROCESS_NUMBER
+
+PRODUCT = "Millrace"
+MEGABYTE = 1 << 20
+Values: TypeAlias = dict[str, int | str]
+
+
+class Field(NamedTuple):
+    """One line: its number in the typed forms, name, tag, type and explanation."""
+
+    number: int
+    name: str
+    tag: str
+    type: str
+    text: str
+
+
+FIELDS = (
+    Field(0, "Name", "POS", "str", "name of the product"),
+    Field(1, "Version", "POS", "str", "version of the product"),
+    Field(2, "Release_date", "POS", "str", "when this version was made"),
+    Field(3, "Nbthread", "CGS", "u32", "number of workers (nbthread)"),
+    Field(4, "Nbproc", "CGS", "u32", "always 1: the workers appear as one process"),
+    Field(5, "Process_num", "KGP", "u32", "always 1"),
+    Field(6, "Pid", "SGP", "u32", "process id of the supervisor"),
+    Field(7, "Uptime", "MDP", "str", "time since this generation began (days+hours+minutes+s)"),
+    Field(8, "Uptime_sec", "MDP", "u32", "time since this generation began (seconds)"),
+    Field(9, "Memmax_MB", "CLP", "u32", "limit on memory (0: none)"),
+    Field(10, "PoolAlloc_MB", "MGP", "u32", "memory that stalled sessions hold, in MB"),
+    Field(11, "PoolUsed_MB", "MGP", "u32", "memory that stalled sessions hold, in MB"),
+    Field(12, "PoolFailed", "MCP", "u32", "pauses of accepting for lack of descriptors or memory"),
+    Field(13, "Ulimit-n", "CLP", "u32", "limit on descriptors of each worker"),
+    Field(14, "Maxsock", "CLP", "u32", "limit on sockets of each worker"),
+    Field(15, "Maxconn", "CLP", "u32", "limit on sessions, configured or from Ulimit-n"),
+    Field(16, "Hard_maxconn", "CLP", "u32", "limit on sessions, configured or from Ulimit-n"),
+    Field(17, "CurrConns", "MGP", "u32", "sessions open now"),
+    Field(18, "CumConns", "MCP", "u32", "connections accepted"),
+    Field(19, "CumReq", "MCP", "u32", "sessions begun"),
+    Field(23, "Maxpipes", "CLP", "u32", "limit on pipes (0: none of its own)"),
+    Field(24, "PipesUsed", "MGP", "u32", "pipes in use for splicing"),
+    Field(25, "PipesFree", "MGP", "u32", "pipes kept for splicing"),
+    Field(26, "ConnRate", "MRP", "u32", "connections accepted in the last second"),
+    Field(27, "ConnRateLimit", "CLP", "u32", "limit on ConnRate (0: none)"),
+    Field(28, "MaxConnRate", "MMP", "u32", "highest ConnRate"),
+    Field(29, "SessRate", "MRP", "u32", "sessions begun in the last second"),
+    Field(30, "SessRateLimit", "CLP", "u32", "limit on SessRate (0: none)"),
+    Field(31, "MaxSessRate", "MRP", "u32", "highest SessRate"),
+    Field(47, "Tasks", "MGP", "u32", "sessions and listeners"),
+    Field(48, "Run_queue", "MGP", "u32", "always 0: a relay has no queue of tasks"),
+    Field(49, "Idle_pct", "MaP", "u32", "percentage of the last second that workers waited"),
+    Field(50, "node", "COS", "str", "name of this node (node)"),
+    Field(51, "description", "COS", "str", "description of this node (description)"),
+    Field(52, "Stopping", "MGP", "u32", "1 while the workers finish, else 0"),
+    Field(53, "Jobs", "MGP", "u32", "sessions and listeners"),
+    Field(54, "Unstoppable Jobs", "MGP", "u32", "always 0"),
+    Field(55, "Listeners", "MGP", "u32", "listening addresses"),
+    Field(56, "ActivePeers", "MGP", "u32", "always 0: there are no peers"),
+    Field(57, "ConnectedPeers", "MGP", "u32", "always 0: there are no peers"),
+    Field(58, "DroppedLogs", "MGP", "u32", "log lines of sessions lost to overload"),
+    Field(59, "BusyPolling", "MGP", "u32", "always 0"),
+    Field(60, "FailedResolutions", "MGP", "u32", "always 0: resolvers show theirs"),
+    Field(61, "TotalBytesOut", "MGP", "u64", "bytes sent to clients"),
+    Field(62, "TotalSplicedBytesOut", "MGP", "u64", "bytes relayed through pipes"),
+    Field(63, "BytesOutRate", "MRP", "u64", "bytes sent to clients in the last second"),
+    Field(65, "CumRecvLogs", "MCP", "u32", "always 0: no logs are received"),
+    Field(66, "Build info", "POS", "str", "version of the product"),
+    Field(67, "Memmax_bytes", "CLP", "u32", "limit on memory (0: none)"),
+    Field(68, "PoolAlloc_bytes", "MGP", "u64", "memory that stalled sessions hold"),
+    Field(69, "PoolUsed_bytes", "MGP", "u64", "memory that stalled sessions hold"),
+    Field(70, "Start_time_sec", "MDP", "u32", "when this generation began (Unix time)"),
+)
+
+
+def version() -> str:
+    """The version of the installed distribution; `0` when run from a tree that never was."""
+    try:
+        return metadata.version("millrace")
+    except metadata.PackageNotFoundError:
+        return "0"
+
+
+VERSION = version()  # read before any chroot
+RELEASE_DATE = "2026/11/20"
+NODE = socket.gethostname()
+
+
+def uptime_text(seconds: int) -> str:
+    """`0d 0h01m14s`."""
+    minutes, second = divmod(seconds, 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    return f"{days}d {hour}h{minute:02}m{second:02}s"
+
+
+class Info:
+    """Builds the values of now; also what the process metrics are made from."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+
+    def fixed(self) -> Values:
+        """What does not change while this generation lives, and what is always 0."""
+        runtime, report = self.report.runtime, self.report
+        settings = runtime.settings.globals
+        values: Values = {field.name: 0 for field in FIELDS}
+        values |= {
+            "Name": PRODUCT,
+            "Version": VERSION,
+            "Release_date": RELEASE_DATE,
+            "Build info": VERSION,
+            "Nbthread": runtime.workers,
+            "Nbproc": 1,
+            "Process_num": PROCESS_NUMBER,
+            "Pid": runtime.main_pid,
+            "Ulimit-n": report.descriptors,
+            "Maxsock": report.descriptors,
+            "Maxconn": report.maxconn,
+            "Hard_maxconn": report.maxconn,
+            "node": settings.node or NODE,
+            "Listeners": len(runtime.settings.binds) + len(runtime.stats_sockets),
+        }
+        if settings.description:
+            values["description"] = settings.description
+        else:
+            del values["description"]
+        return values
+
+    def values(self) -> Values:
+        """Every value by field name."""
+        monitor, clock = self.report.monitor, self.report.clock()
+        worker = monitor.counters.worker()
+        uptime = clock.age_s(clock.created_ms)
+        values = self.fixed()
+        listeners = int(values["Listeners"])
+        return values | {
+            "Uptime": uptime_text(uptime),
+            "Uptime_sec": uptime,
+            "Start_time_sec": int(time.time() - (clock.now_ms - clock.created_ms) / 1000),
+            "PoolAlloc_MB": worker["buffer_bytes"] // MEGABYTE,
+            "PoolUsed_MB": worker["buffer_bytes"] // MEGABYTE,
+            "PoolAlloc_bytes": worker["buffer_bytes"],
+            "PoolUsed_bytes": worker["buffer_bytes"],
+            "PoolFailed": worker["accept_pauses"],
+            "CurrConns": worker["sessions"],
+            "CumConns": worker["accepts"],
+            "CumReq": worker["accepts"],
+            "PipesUsed": worker["pipes_used"],
+            "PipesFree": worker["pipes_free"],
+            "ConnRate": monitor.process.accepts.current,
+            "MaxConnRate": monitor.process.accepts.highest,
+            "SessRate": monitor.process.accepts.current,
+            "MaxSessRate": monitor.process.accepts.highest,
+            "Tasks": worker["sessions"] + listeners,
+            "Jobs": worker["sessions"] + listeners,
+            "Idle_pct": monitor.process.idle_percent,
+            "Stopping": int(monitor.stopping()),
+            "DroppedLogs": worker["log_overflows"],
+            "TotalBytesOut": worker["bytes_out"],
+            "TotalSplicedBytesOut": worker["bytes_spliced"],
+            "BytesOutRate": monitor.process.bytes_out.current,
+        }
+
+
+def text_lines(values: Values, *, explain: bool) -> Iterator[str]:
+    """`Name: value`, with the explanation in quotes where it is asked for."""
+    for field in FIELDS:
+        if field.name in values:
+            text = f':"{field.text}"' if explain else ""
+            yield f"{field.name}: {values[field.name]}{text}\n"
+
+
+def typed_lines(values: Values, *, explain: bool) -> Iterator[str]:
+    """`number.name.process:tag:type:value`."""
+    for field in FIELDS:
+        if field.name in values:
+            text = f':"{field.text}"' if explain else ""
+            yield (
+                f"{field.number}.{field.name}.{PROCESS_NUMBER}:{field.tag}:{field.type}:"
+                f"{values[field.name]}{text}\n"
+            )
+
+
+def json_text(values: Values) -> str:
+    """One JSON array of fields."""
+    fields = [
+        {
+            "field": {"pos": field.number, "name": field.name},
+            "processNum": PROCESS_NUMBER,
+            "tags": tags_object(field.tag),
+            "value": {"type": field.type, "value": values[field.name]},
+        }
+        for field in FIELDS
+        if field.name in values
+    ]
+    return msgspec.json.encode(fields).decode() + "\n"
+
+
+class ShowInfo:
+    """The commands about the whole process."""
+
+    def __init__(self, report: Report) -> None:
+        self.info = Info(report)
+
+    def commands(self) -> list[Command]:
+        """What this family answers to."""
+        text = "what there is to say of the running process"
+        return [
+            Command(("show", "info"), "[desc|json|typed]*", text, Level.USER, self.show_info),
+            Command(
+                ("show", "version"),
+                "",
+                "version of the running process",
+                Level.USER,
+                lambda _words, _level: [f"{VERSION}\n"],
+            ),
+        ]
+
+    def show_info(self, words: list[str], _level: Level) -> Answer:
+        """`show info [desc|json|typed]*`."""
+        values = self.info.values()
+        if "json" in words:
+            return [json_text(values)]
+        explain = "desc" in words
+        if "typed" in words:
+            return typed_lines(values, explain=explain)
+        return text_lines(values, explain=explain)

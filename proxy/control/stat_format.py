@@ -1,0 +1,105 @@
+"""Rows as text: the CSV, typed and JSON forms of `show stat`. Pure.
+
+CSV quotes a cell that holds a comma, a quote or a line end (RFC 4180, as HAProxy does).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from enum import Enum
+
+import msgspec
+
+from proxy.control.stat_columns import COLUMNS, NATURES, ORIGINS, SCOPES, STAT_HEADER, Column
+from proxy.control.stat_rows import PROCESS_NUMBER, TYPE_BACKEND, TYPE_FRONTEND, TYPE_SERVER, Row
+
+KINDS = {TYPE_FRONTEND: "F", TYPE_BACKEND: "B", TYPE_SERVER: "S"}
+OBJECTS = {TYPE_FRONTEND: "Frontend", TYPE_BACKEND: "Backend", TYPE_SERVER: "Server"}
+# columns whose meaning, and so whose tag, depends on the kind of row
+TAGS = {
+    (TYPE_BACKEND, "rate"): "MGP",
+    (TYPE_BACKEND, "rate_max"): "MGP",
+    (TYPE_SERVER, "act"): "SGP",
+    (TYPE_SERVER, "bck"): "SGP",
+}
+
+
+class Format(Enum):
+    """How rows are written."""
+
+    CSV = "csv"
+    TYPED = "typed"
+    JSON = "json"
+
+
+def cell(value: int | str) -> str:
+    """One CSV cell."""
+    text = str(value)
+    if any(character in text for character in ',"\r\n'):
+        return '"' + text.replace('"', '""') + '"'
+    return text
+
+
+def csv_lines(rows: Iterable[Row]) -> Iterator[str]:
+    """Header and one line for each row."""
+    yield STAT_HEADER
+    for row in rows:
+        yield "".join(cell(row.get(column.name, "")) + "," for column in COLUMNS) + "-,\n"
+
+
+def tag_of(column: Column, kind: int) -> str:
+    """Origin, nature and scope of a column in a kind of row."""
+    return TAGS.get((kind, column.name), column.tag)
+
+
+def typed_lines(rows: Iterable[Row]) -> Iterator[str]:
+    """One line for each value, an empty line after each row."""
+    for row in rows:
+        kind = int(row["type"])
+        where = f"{KINDS[kind]}.{row['iid']}.{row['sid']}"
+        for column in COLUMNS:
+            if column.name in row:
+                yield (
+                    f"{where}.{column.position}.{column.name}.{PROCESS_NUMBER}:"
+                    f"{tag_of(column, kind)}:{column.type}:{row[column.name]}\n"
+                )
+        yield "\n"
+
+
+def tags_object(tag: str) -> dict[str, str]:
+    """The three letters of a tag, spelled out."""
+    return {"origin": ORIGINS[tag[0]], "nature": NATURES[tag[1]], "scope": SCOPES[tag[2]]}
+
+
+def json_row(row: Row) -> bytes:
+    """One row as a JSON array of fields."""
+    kind = int(row["type"])
+    fields = [
+        {
+            "objType": OBJECTS[kind],
+            "proxyId": row["iid"],
+            "id": row["sid"],
+            "field": {"pos": column.position, "name": column.name},
+            "processNum": PROCESS_NUMBER,
+            "tags": tags_object(tag_of(column, kind)),
+            "value": {"type": column.type, "value": row[column.name]},
+        }
+        for column in COLUMNS
+        if column.name in row
+    ]
+    return msgspec.json.encode(fields)
+
+
+def json_lines(rows: Iterable[Row]) -> Iterator[str]:
+    """One JSON array of rows."""
+    separator = "["
+    for row in rows:
+        yield separator + json_row(row).decode()
+        separator = ","
+    yield "[]\n" if separator == "[" else "]\n"
+
+
+def render(rows: Iterable[Row], form: Format) -> Iterator[str]:
+    """Rows in one of the three forms."""
+    writers = {Format.CSV: csv_lines, Format.TYPED: typed_lines, Format.JSON: json_lines}
+    return writers[form](rows)

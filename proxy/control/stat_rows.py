@@ -1,0 +1,239 @@
+"""The rows of `show stat`: FRONTEND, server, BACKEND. Pure: settings and numbers in, cells out.
+
+A cell that HAProxy leaves empty for this kind of row is not in the dict (management manual 9.1).
+Values that a TCP proxy cannot have, but HAProxy prints as 0 in TCP mode, are 0 here too, because
+tools tell "no errors" from "not measured". The formats and the metrics are made from these rows.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+from proxy.config.model import Proxy
+from proxy.control.check_names import IN_PROGRESS, cause, status_description, status_name
+from proxy.control.observation import Observed
+from proxy.control.rates import Availability, SessionMeter
+from proxy.control.summary import BackendSummary
+from shm.states import AdminFlag, Operational
+
+Row: TypeAlias = dict[str, int | str]
+
+TYPE_FRONTEND, TYPE_BACKEND, TYPE_SERVER = 0, 1, 2
+PROCESS_NUMBER = 1  # one aggregated socket: HAProxy's numbering of a single process
+
+
+class Clock(NamedTuple):
+    """The moment of a row (CLOCK_MONOTONIC, ms) and when this generation began."""
+
+    now_ms: int
+    created_ms: int
+
+    def age_s(self, moment_ms: int) -> int:
+        """Whole seconds since a moment."""
+        return max(0, self.now_ms - moment_ms) // 1000
+
+
+def zeros(names: str) -> Row:
+    """Cells that are 0 in this kind of row."""
+    return dict.fromkeys(names.split(), 0)
+
+
+def traffic(counters: dict[str, int]) -> Row:
+    """Bytes by direction and side: a TCP relay hands on what it receives."""
+    received, sent = counters["bytes_in"], counters["bytes_out"]
+    return {
+        "bin": received,
+        "bout": sent,
+        "reqbin": received,
+        "reqbout": received,
+        "resbin": sent,
+        "resbout": sent,
+    }
+
+
+def frontend_row(
+    proxy: Proxy, counters: dict[str, int], meter: SessionMeter, maxconn: int, stopping: bool
+) -> Row:
+    """One FRONTEND row; `maxconn` is the limit that holds for it."""
+    row: Row = zeros("dreq dresp ereq rate_lim req_rate req_rate_max req_tot comp_in comp_out")
+    row |= zeros("comp_byp comp_rsp dses wrew")
+    if proxy.service is not None:
+        row |= zeros("intercepted cache_lookups cache_hits")
+        row["req_tot"] = row["intercepted"] = counters["requests"]
+        for kind in ("1xx", "2xx", "3xx", "4xx", "5xx", "other"):
+            row[f"hrsp_{kind}"] = counters[f"responses_{kind}"]
+    return row | {
+        "pxname": proxy.name,
+        "svname": "FRONTEND",
+        "scur": counters["sessions"],
+        "smax": counters["sessions_max"],
+        "slim": maxconn,
+        "stot": counters["sessions_total"],
+        **traffic(counters),
+        "status": "STOP" if stopping else "OPEN",
+        "pid": PROCESS_NUMBER,
+        "iid": proxy.id,
+        "sid": 0,
+        "type": TYPE_FRONTEND,
+        "rate": meter.sessions.current,
+        "rate_max": meter.sessions.highest,
+        "mode": "tcp" if proxy.service is None else "http",
+        "conn_rate": meter.connections.current,
+        "conn_rate_max": meter.connections.highest,
+        "conn_tot": counters["connections_total"],
+        "dcon": counters["denied_connections"],
+        "eint": counters["internal_errors"],
+    }
+
+
+def connection_cells(counters: dict[str, int], meter: SessionMeter, clock: Clock) -> Row:
+    """The cells that server and BACKEND rows have in common."""
+    last_ms = counters["last_session_ms"]
+    row: Row = zeros("qcur qmax dresp wrew reuse qtime rtime qtime_max rtime_max")
+    return row | {
+        "scur": counters["sessions"],
+        "smax": counters["sessions_max"],
+        "stot": counters["sessions_total"],
+        **traffic(counters),
+        "econ": counters["connection_errors"],
+        "eresp": counters["response_errors"],
+        "wretr": counters["retries"],
+        "wredis": counters["redispatches"],
+        "pid": PROCESS_NUMBER,
+        "lbtot": counters["loadbalanced"],
+        "rate": meter.sessions.current,
+        "rate_max": meter.sessions.highest,
+        "cli_abrt": counters["client_aborts"],
+        "srv_abrt": counters["server_aborts"],
+        "lastsess": clock.age_s(last_ms) if last_ms else -1,
+        "ctime": round(meter.connect_time.mean),
+        "ttime": round(meter.total_time.mean),
+        "mode": "tcp",
+        "connect": counters["connect_attempts"],
+        "ctime_max": counters["connect_time_max_ms"],
+        "ttime_max": counters["total_time_max_ms"],
+        "eint": counters.get("internal_errors", 0),
+    }
+
+
+def server_status(observed: Observed) -> str:
+    """The `status` cell of a server."""
+    if observed.resolution_maint:
+        return "MAINT (resolution)"
+    if observed.maint:
+        return "MAINT"
+    health, rise, fall = observed.check_health, observed.rise, observed.fall
+    if observed.operational == Operational.STOPPED:
+        return f"DOWN {health}/{rise}" if health else "DOWN"
+    falling = observed.checking and health < rise + fall - 1
+    step = f" {health - rise + 1}/{fall}" if falling else ""
+    if observed.admin.flags & AdminFlag.FDRAIN:
+        return "DRAIN" + step
+    if observed.operational == Operational.STOPPING:
+        return "NOLB" + step
+    return "UP" + step if observed.checking else "no check"
+
+
+def address_cell(observed: Observed) -> Row:
+    """Address and port as one cell; none where there is no address."""
+    address, port = observed.state.address, observed.state.port
+    if address is None:
+        return {}
+    return {"addr": f"[{address}]:{port}" if ":" in address else f"{address}:{port}"}
+
+
+def check_cells(observed: Observed, clock: Clock) -> Row:
+    """What is known from health checks; nothing for a server that has none."""
+    if observed.server.check is None:
+        return {}
+    health = observed.health
+    down_since = 0 if observed.up else clock.age_s(observed.changed_ms(clock.created_ms))
+    row: Row = {
+        "chkfail": health.failures,
+        "chkdown": health.downs,
+        "downtime": health.downtime_ms // 1000 + down_since,
+    }
+    if not observed.checking:
+        return row
+    status = observed.check_status
+    running = "* " if health.check_state & IN_PROGRESS else ""
+    return row | {
+        "check_status": running + status_name(status),
+        "check_duration": health.duration_us // 1000,
+        "last_chk": cause(health.code),
+        "check_desc": status_description(status),
+        "check_rise": observed.rise,
+        "check_fall": observed.fall,
+        "check_health": observed.check_health,
+    }
+
+
+def server_row(
+    observed: Observed,
+    counters: dict[str, int],
+    meter: SessionMeter,
+    clock: Clock,
+    *,
+    reveal: bool = True,
+) -> Row:
+    """One server row; `reveal` shows its address (level operator and above)."""
+    proxy, server = observed.proxy, observed.server
+    row = connection_cells(counters, meter, clock)
+    row |= zeros("srv_icur idle_conn_cur safe_conn_cur priv_idle_cur")
+    if server.maxconn:
+        row["slim"] = server.maxconn
+    if reveal:
+        row |= address_cell(observed)
+    row |= check_cells(observed, clock)
+    return row | {
+        "pxname": proxy.name,
+        "svname": server.name,
+        "status": server_status(observed),
+        "weight": observed.weight,
+        "uweight": observed.weight,
+        "act": 0 if server.backup else 1,
+        "bck": 1 if server.backup else 0,
+        "lastchg": clock.age_s(observed.changed_ms(clock.created_ms)),
+        "iid": proxy.id,
+        "sid": server.id,
+        "srid": observed.slot.generation,
+        "type": TYPE_SERVER,
+        "used_conn_cur": counters["sessions"],
+        "need_conn_est": counters["sessions"],
+    }
+
+
+def backend_row(
+    proxy: Proxy,
+    summary: BackendSummary,
+    counters: dict[str, int],
+    meter: SessionMeter,
+    availability: Availability,
+    *,
+    clock: Clock,
+    full_connections: int,
+    reveal: bool = True,
+) -> Row:
+    """One BACKEND row."""
+    row = connection_cells(counters, meter, clock)
+    row |= zeros("dreq comp_in comp_out comp_byp comp_rsp agg_server_status")
+    row |= zeros("agg_server_check_status agg_check_status")
+    if reveal:
+        row["algo"] = proxy.balance.value
+    if proxy.servers:
+        row["downtime"] = availability.downtime_ms(clock.now_ms) // 1000
+    return row | {
+        "pxname": proxy.name,
+        "svname": "BACKEND",
+        "slim": full_connections,
+        "status": "UP" if summary.up else "DOWN",
+        "weight": summary.weight,
+        "uweight": summary.weight,
+        "act": summary.active,
+        "bck": summary.backup,
+        "chkdown": availability.downs,
+        "lastchg": clock.age_s(availability.changed_ms),
+        "iid": proxy.id,
+        "sid": 0,
+        "type": TYPE_BACKEND,
+    }

@@ -1,0 +1,83 @@
+"""The stats socket: lines in, answers out, then the connection closes (management manual 9.3).
+
+One line of commands per connection, or several when they came together, or any number after
+`prompt`. Reading and writing each wait `stats timeout` at most. What a connection can hold is
+bounded: a line of COMMAND_LINE_BYTES_MAX and one piece of an answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator
+
+from proxy.control.command import Command, Level
+from proxy.control.command_line import CommandLine
+from proxy.control.limits import ANSWER_CHUNK_BYTES, COMMAND_LINE_BYTES_MAX
+
+READ_BYTES = 4_096
+
+
+def chunks(pieces: Iterator[str]) -> Iterator[bytes]:
+    """Join small pieces of text into chunks of about ANSWER_CHUNK_BYTES."""
+    waiting: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        waiting.append(piece.encode())
+        size += len(waiting[-1])
+        if size >= ANSWER_CHUNK_BYTES:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield b"".join(waiting)
+
+
+async def send(connection: socket.socket, data: bytes, seconds: float) -> None:
+    """Send everything, or raise TimeoutError when the reader takes nothing for so long."""
+    loop = asyncio.get_running_loop()
+    for start in range(0, len(data), ANSWER_CHUNK_BYTES):
+        async with asyncio.timeout(seconds):
+            await loop.sock_sendall(connection, data[start : start + ANSWER_CHUNK_BYTES])
+        await asyncio.sleep(0)  # a fast reader must not keep the heartbeat waiting
+
+
+class StatsConversation:
+    """One connection to a stats socket."""
+
+    def __init__(
+        self, connection: socket.socket, commands: list[Command], level: Level, timeout_ms: int
+    ) -> None:
+        self.connection = connection
+        self.line = CommandLine(commands, level)
+        self.timeout_seconds = timeout_ms / 1000
+        self.received = b""
+
+    async def serve(self) -> None:
+        """Answer lines until the conversation ends; raises TimeoutError or OSError."""
+        while True:
+            text = await self.next_line()
+            if text is None:
+                return
+            for chunk in chunks(self.line.answers(text)):
+                await send(self.connection, chunk, self.timeout_seconds)
+            if self.line.ended or not (self.line.interactive or b"\n" in self.received):
+                return
+
+    async def next_line(self) -> str | None:
+        """The next whole line without its end; None when there is none.
+
+        A line that the client did not finish is not a command: half of `weight 100` would be
+        another one.
+        """
+        loop = asyncio.get_running_loop()
+        while b"\n" not in self.received:
+            if len(self.received) > COMMAND_LINE_BYTES_MAX:
+                await send(self.connection, b"Command line too long.\n\n", self.timeout_seconds)
+                return None
+            async with asyncio.timeout(self.timeout_seconds):
+                data = await loop.sock_recv(self.connection, READ_BYTES)
+            if not data:
+                return None
+            self.received += data
+        line, _, self.received = self.received.partition(b"\n")
+        return line.decode("utf-8", "replace").removesuffix("\r")
