@@ -1,0 +1,260 @@
+"""One worker's health checks on its event loop: what is due, what ended, whom to tell.
+
+Owns the health records of the worker's share of the slots. Decides nothing itself: rise_fall says
+what an outcome means, timetable when a check is due, check.py makes the connect, news tells others.
+Must not know the relay.
+
+A check speaks of the address it connected to: when the slot's records name another one at its end,
+the outcome is dropped. Records left by a former worker are carried on where they speak of the
+slot's present incarnation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from random import Random
+
+from proxy.health import rise_fall
+from proxy.health.check import Attempt, Connects, Target
+from proxy.health.news import News
+from proxy.health.rise_fall import Change, CheckStatus, Outcome, Sight
+from proxy.health.share import CheckedServer, share
+from proxy.health.timetable import Timetable, first_due_ms, spread_ms
+from proxy.runtime import Runtime, now_ms
+from shm.requests import CheckRequests
+from shm.slots import HealthTableWriter, SlotTableReader
+from shm.states import HealthState, ServerState, StaticFlag
+
+# Of the 64 descriptors that the session limit leaves free, half are for checks; servers that are
+# down may hold half of those, so that a dead rack does not delay the checks of the living.
+CHECKS_IN_FLIGHT_MAX = 32
+DOWN_CHECKS_IN_FLIGHT_MAX = CHECKS_IN_FLIGHT_MAX // 2
+
+
+class Watched:
+    """One server of the share, as the checker knows it now."""
+
+    __slots__ = ("attempt", "held_as_down", "server", "state", "target", "thresholds")
+
+    def __init__(self, server: CheckedServer, starts_down: bool, record: HealthState) -> None:
+        self.server = server
+        self.thresholds = server.thresholds._replace(starts_down=starts_down)
+        self.state = rise_fall.adopted(record, self.thresholds)
+        self.target: Target | None = None  # None: nowhere to connect to
+        self.attempt: Attempt | None = None
+        self.held_as_down = False  # the attempt counts among those of servers that are down
+
+    @property
+    def interval_ms(self) -> int:
+        """Until the next check, as the health is now."""
+        return rise_fall.interval_ms(self.state, self.thresholds, self.server.check)
+
+
+def target_of(server: CheckedServer, view: ServerState) -> Target | None:
+    """Where the check of a server connects to; None while it must not be checked."""
+    host = server.check.address or view.address
+    port = server.check.port or view.port
+    return None if view.maint or host is None or port == 0 else Target(host, port)
+
+
+class Checker:
+    """Checks one worker's share of the servers; everything happens on the thread of `loop`.
+
+    Raises BlockingIOError from the constructor when the segment's records do not hold still.
+    """
+
+    def __init__(self, runtime: Runtime, worker: int, loop: asyncio.AbstractEventLoop) -> None:
+        self._globals = runtime.settings.globals
+        self._reader = SlotTableReader(runtime.segment)
+        self._writer = HealthTableWriter(runtime.segment)
+        self._requests = CheckRequests(runtime.segment, worker)
+        self._news = News(runtime, self._reader, loop)
+        self._loop = loop
+        self._random = Random(worker)
+        self._connects = Connects()
+        self._timetable = Timetable()
+        self._waiting_down: deque[int] = deque()  # due; begun when another down server's ends
+        self._down_in_flight = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._armed_ms = 0
+        self._watched: dict[int, Watched] = {}
+        self._by_backend: dict[int, list[Watched]] = {}
+        self._looked: dict[int, int] = {}  # generation of a backend at the last look
+        for server in share(runtime.settings, runtime.workers, worker):
+            watched = self._first_look(server)
+            self._watched[server.slot] = watched
+            self._by_backend.setdefault(server.backend_index, []).append(watched)
+
+    def start(self) -> None:
+        """Begin to check."""
+        self._loop.add_reader(self._connects.fileno(), self._ready)
+        self._arm()
+
+    def stop(self) -> None:
+        """Check no more; a worker that only finishes its sessions has no use for health."""
+        self._loop.remove_reader(self._connects.fileno())
+        if self._timer is not None:
+            self._timer.cancel()
+        self._connects.close()
+        self._news.flush()
+
+    def look(self, backend: int) -> None:
+        """Records of this backend changed: pause, resume, start anew, or aim elsewhere."""
+        self._looked[backend] = self._reader.backend_generation(backend)
+        for watched in self._by_backend.get(backend, ()):
+            self._observe(watched)
+        self._arm()
+
+    def _first_look(self, server: CheckedServer) -> Watched:
+        """Carry on from the record in the segment where it speaks of this server, or start anew."""
+        slot, at_ms = server.slot, now_ms()
+        starts_down = self._reader.static(slot).flags & StaticFlag.INIT_DOWN != 0
+        record = self._reader.health(slot)
+        watched = Watched(server, starts_down, record)
+        self._see(watched, self._reader.server(slot), at_ms)
+        carried = watched.state.incarnation == record.incarnation
+        changed = carried and watched.state.operational != record.operational
+        self._writer.publish(slot, watched.state, changed=changed)
+        self._timetable.place(slot, self._first_due_ms(watched, carried, at_ms))
+        if watched.target is None:
+            self._timetable.pause(slot)
+        return watched
+
+    def _first_due_ms(self, watched: Watched, carried: bool, at_ms: int) -> int:
+        """Where a former worker's timetable had it, else spread over the interval."""
+        checked_ms, span_ms = watched.state.checked_ms, watched.interval_ms
+        if carried and checked_ms != 0 and at_ms < checked_ms + 2 * span_ms:
+            return max(at_ms, checked_ms + span_ms)
+        if self._globals.max_spread_checks_ms is not None:
+            span_ms = min(span_ms, self._globals.max_spread_checks_ms)
+        return first_due_ms(at_ms, span_ms, watched.server.position, watched.server.count)
+
+    def _see(self, watched: Watched, view: ServerState, at_ms: int) -> None:
+        """Take in what the slot's records say."""
+        watched.target = target_of(watched.server, view)
+        sight = Sight(view.incarnation, view.generation, watched.target is not None)
+        watched.state = rise_fall.seen(watched.state, watched.thresholds, sight, at_ms)
+
+    def _observe(self, watched: Watched) -> bool:
+        """Bring one server in line with its slot; True when it is another, elsewhere, or paused."""
+        slot, at_ms = watched.server.slot, now_ms()
+        former, former_target = watched.state, watched.target
+        try:
+            self._see(watched, self._reader.server(slot), at_ms)
+        except BlockingIOError:
+            return False  # what was known still holds; the next look finds the rest
+        state = watched.state
+        if state is former and watched.target == former_target:
+            return False
+        same = state.incarnation == former.incarnation
+        changed = same and state.operational != former.operational
+        self._writer.publish(slot, state, changed=changed)
+        self._replan(watched, at_ms)
+        return True
+
+    def _replan(self, watched: Watched, at_ms: int) -> None:
+        """Drop what is under way to the former address; check the present one in its phase."""
+        slot = watched.server.slot
+        if watched.attempt is not None:
+            self._connects.abandon(watched.attempt)
+            self._release(watched)
+        if watched.target is None:
+            self._timetable.pause(slot)
+        elif not self._timetable.plans(slot):
+            self._timetable.resume(slot, at_ms, watched.server.check.inter_ms)
+
+    def _wake(self) -> None:
+        """The timer: a check is due, or one ran out of time."""
+        self._timer = None
+        self._end(self._connects.expired(now_ms()))
+
+    def _ready(self) -> None:
+        """Connects ended."""
+        self._end(self._connects.ended())
+
+    def _end(self, ended: list[tuple[Attempt, Outcome]]) -> None:
+        """Judge what ended, start what is due, tell others."""
+        for attempt, outcome in ended:
+            watched = self._watched[attempt.slot]
+            assert watched.attempt is attempt, f"slot {attempt.slot} has another check under way"
+            self._release(watched)
+            if not (self._is_stale(watched) and self._observe(watched)):
+                self._judge(watched, outcome, attempt.began_ms)
+        self._begin_due()
+        self._arm()
+        self._news.tell()
+
+    def _is_stale(self, watched: Watched) -> bool:
+        """Whether records of this backend changed since the last look."""
+        backend = watched.server.backend_index
+        return self._looked.get(backend) != self._reader.backend_generation(backend)
+
+    def _begin_due(self) -> None:
+        """Start what is due, within the limits; the rest starts when others end."""
+        at_ms = now_ms()
+        while len(self._connects) < CHECKS_IN_FLIGHT_MAX:
+            if self._waiting_down and self._down_in_flight < DOWN_CHECKS_IN_FLIGHT_MAX:
+                self._begin(self._watched[self._waiting_down.popleft()])
+                continue
+            slot = self._timetable.take(at_ms)
+            if slot is None:
+                break
+            down = rise_fall.is_down(self._watched[slot].state)
+            if down and self._down_in_flight >= DOWN_CHECKS_IN_FLIGHT_MAX:
+                self._waiting_down.append(slot)
+            else:
+                self._begin(self._watched[slot])
+
+    def _begin(self, watched: Watched) -> None:
+        """Start one check, aimed by what the records say at this moment."""
+        if self._is_stale(watched):
+            self._observe(watched)
+        if watched.target is None or watched.attempt is not None:
+            return  # paused meanwhile, or begun after it had waited
+        server = watched.server
+        watched.state = rise_fall.started(watched.state)
+        begun = self._connects.begin(server.slot, watched.target, server.connect_limit_ms)
+        if isinstance(begun, Outcome):
+            self._judge(watched, begun, now_ms())
+            return
+        watched.attempt = begun
+        watched.held_as_down = rise_fall.is_down(watched.state)
+        self._down_in_flight += watched.held_as_down
+        self._writer.publish(server.slot, watched.state, changed=False)
+
+    def _release(self, watched: Watched) -> None:
+        """The attempt is over, whatever comes of it."""
+        watched.attempt = None
+        self._down_in_flight -= watched.held_as_down
+        watched.held_as_down = False
+
+    def _judge(self, watched: Watched, outcome: Outcome, began_ms: int) -> None:
+        """Publish what a check's outcome means, ask for a resolution, plan the next check."""
+        slot, at_ms = watched.server.slot, now_ms()
+        watched.state, change = rise_fall.judged(watched.state, watched.thresholds, outcome, at_ms)
+        self._writer.publish(slot, watched.state, changed=change is not Change.NONE)
+        percent = self._globals.spread_checks_percent
+        self._timetable.place(slot, at_ms + spread_ms(watched.interval_ms, percent, self._random))
+        if outcome.status is CheckStatus.LAYER4_TIMEOUT:
+            self._requests.timed_out(slot, began_ms)
+            self._news.asked()
+        elif outcome.status is CheckStatus.LAYER4_CONNECTION:
+            self._requests.refused(slot)
+            self._news.asked()
+        if change is not Change.NONE:
+            self._news.changed(watched.server, watched.state, change)
+
+    def _arm(self) -> None:
+        """Let the timer wake us for the next due check or deadline, whichever comes first."""
+        wake_ms = self._connects.next_deadline_ms()
+        if len(self._connects) < CHECKS_IN_FLIGHT_MAX:
+            due_ms = self._timetable.next_ms()
+            if due_ms is not None and (wake_ms is None or due_ms < wake_ms):
+                wake_ms = due_ms
+        if wake_ms is None or (self._timer is not None and self._armed_ms <= wake_ms):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._armed_ms = wake_ms
+        self._timer = self._loop.call_later(max(0, wake_ms - now_ms()) / 1000, self._wake)

@@ -1,0 +1,97 @@
+"""The log lines that a health change makes, worded as operators' tools expect. Pure.
+
+Must not know where a line goes nor when. Counts of usable servers are taken once for a group of
+changes, after all of them; the line of an earlier change is computed back from that.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from proxy.health.rise_fall import Change, CheckStatus
+from proxy.health.share import CheckedServer
+from shm.states import HealthState
+
+LEVEL_EMERG = 0
+LEVEL_ALERT = 1
+LEVEL_NOTICE = 5
+
+DESCRIPTIONS = {
+    CheckStatus.SOCKET_ERROR: "Socket error",
+    CheckStatus.LAYER4_OK: "Layer4 check passed",
+    CheckStatus.LAYER4_TIMEOUT: "Layer4 timeout",
+    CheckStatus.LAYER4_CONNECTION: "Layer4 connection problem",
+}
+
+
+class Usable(NamedTuple):
+    """Servers of a backend that take sessions."""
+
+    active: int
+    backup: int
+
+    def moved(self, backup: bool, by: int) -> Usable:
+        """The counts with one kind of server `by` more."""
+        if backup:
+            return self._replace(backup=max(0, self.backup + by))
+        return self._replace(active=max(0, self.active + by))
+
+
+class Transition(NamedTuple):
+    """One server went down or up; `counted` when that changed who takes sessions."""
+
+    server: CheckedServer
+    state: HealthState
+    change: Change
+    counted: bool
+    sessions: int  # open to the server at that moment
+
+
+class Line(NamedTuple):
+    """One line for the log."""
+
+    level: int
+    text: str
+
+
+def reason(state: HealthState) -> str:
+    """Why a check ended as it did, with its duration."""
+    text = f"reason: {DESCRIPTIONS[CheckStatus(state.status)]}"
+    if state.code != 0:
+        text += f', info: "{os.strerror(state.code)}"'
+    return f"{text}, check duration: {state.duration_us // 1000}ms"
+
+
+def server_line(transition: Transition, left: Usable) -> Line:
+    """The line of one transition; `left` are the usable servers after it."""
+    server = transition.server
+    kind = "Backup Server" if server.backup else "Server"
+    subject = f"{kind} {server.backend_name}/{server.name}"
+    on_backup = " Running on backup." if left.active == 0 and left.backup > 0 else ""
+    counts = f"{left.active} active and {left.backup} backup servers"
+    why = reason(transition.state)
+    if transition.change is Change.DOWN:
+        sessions = f"{transition.sessions} sessions active, 0 requeued, 0 remaining in queue."
+        text = f"{subject} is DOWN, {why}. {counts} left.{on_backup} {sessions}"
+        return Line(LEVEL_ALERT, text)
+    sessions = "0 sessions requeued, 0 total in queue."
+    return Line(LEVEL_NOTICE, f"{subject} is UP, {why}. {counts} online.{on_backup} {sessions}")
+
+
+def lines(transitions: list[Transition], left: Usable) -> list[Line]:
+    """The lines of one backend's transitions, in order; `left` was counted after the last one."""
+    afterwards = []
+    for transition in reversed(transitions):
+        afterwards.append(left)
+        if transition.counted:
+            by = 1 if transition.change is Change.DOWN else -1
+            left = left.moved(transition.server.backup, by)
+    found = []
+    for transition, after in zip(transitions, reversed(afterwards), strict=True):
+        found.append(server_line(transition, after))
+        if transition.change is Change.DOWN and transition.counted and after == (0, 0):
+            server = transition.server
+            text = f"{server.backend_kind} {server.backend_name} has no server available!"
+            found.append(Line(LEVEL_EMERG, text))
+    return found

@@ -1,0 +1,212 @@
+"""Rise and fall: what one ended check makes of a server's health. Pure; every function takes `now`.
+
+Owns the health counter and the numbers that HAProxy's users know from `show servers state`. Must
+not know sockets, timers or the segment; it maps one `HealthState` to the next.
+
+The counter runs from 0 to rise + fall - 1; the server is up from `rise` on. It snaps to an end as
+soon as it crosses the middle, so only failures in a row or passes in a row count:
+
+                          DOWN             |                UP
+     health   0    1   ..   rise - 1       |   rise   ..   rise + fall - 1
+     passed   +1 ->    ..   -------------- | ---------------> to the top
+     failed   <---------- to 0             |  <- -1   (below rise: to 0)
+     next in  downinter, else fastinter    |  fastinter ..    inter
+
+A server starts at `rise`, up, so its first failed check takes it down; the first passed one moves
+it to the top. It starts anew like this whenever an address comes after none and whenever it leaves
+maintenance. A socket error of our own (no descriptor, no local port) changes nothing.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import NamedTuple
+
+from proxy.config.model import Check
+from shm.states import HealthState, Operational
+
+
+class CheckStatus(enum.IntEnum):
+    """HAProxy's srv_check_status, as far as a TCP connect check has them."""
+
+    UNKNOWN = 0
+    INITIAL = 1
+    SOCKET_ERROR = 5
+    LAYER4_OK = 6
+    LAYER4_TIMEOUT = 7
+    LAYER4_CONNECTION = 8
+
+
+class CheckResult(enum.IntEnum):
+    """HAProxy's srv_check_result."""
+
+    UNKNOWN = 0
+    FAILED = 2
+    PASSED = 3
+
+
+class CheckState(enum.IntFlag):
+    """HAProxy's srv_check_state."""
+
+    IN_PROGRESS = 1
+    CONFIGURED = 2
+    ENABLED = 4
+    PAUSED = 8
+
+
+class Change(enum.Enum):
+    """What a check changed for those who pick servers."""
+
+    NONE = 0
+    DOWN = 1
+    UP = 2
+
+
+class Thresholds(NamedTuple):
+    """How many checks in a row it takes, and how a server without a check counts."""
+
+    rise: int
+    fall: int
+    starts_down: bool = False  # init-state down: one passed check brings it up
+
+    @property
+    def top(self) -> int:
+        """The counter of a server that passed its last checks."""
+        return self.rise + self.fall - 1
+
+    @property
+    def start(self) -> int:
+        """The counter of a server that was not checked yet."""
+        return self.rise - 1 if self.starts_down else self.rise
+
+
+class Outcome(NamedTuple):
+    """How one check ended; `code` is the errno of a failed connect, or 0."""
+
+    status: CheckStatus
+    code: int
+    duration_us: int
+
+
+RESULTS = {
+    CheckStatus.SOCKET_ERROR: CheckResult.UNKNOWN,
+    CheckStatus.LAYER4_OK: CheckResult.PASSED,
+    CheckStatus.LAYER4_TIMEOUT: CheckResult.FAILED,
+    CheckStatus.LAYER4_CONNECTION: CheckResult.FAILED,
+}
+IDLE = int(CheckState.CONFIGURED | CheckState.ENABLED)
+BUSY = IDLE | int(CheckState.IN_PROGRESS)
+PAUSED = IDLE | int(CheckState.PAUSED)
+
+
+def is_paused(state: HealthState) -> bool:
+    """Whether the server is in maintenance or has no address, so that no check is made."""
+    return state.check_state & CheckState.PAUSED != 0
+
+
+def is_down(state: HealthState) -> bool:
+    """Whether checks took the server down, or none has brought it up yet."""
+    return state.operational == Operational.STOPPED
+
+
+class Sight(NamedTuple):
+    """What a look at the slot's records says that matters for health."""
+
+    incarnation: int
+    generation: int
+    checkable: bool  # not in maintenance, and there is somewhere to connect to
+
+
+def seen(former: HealthState, thresholds: Thresholds, sight: Sight, now_ms: int) -> HealthState:
+    """The health after a look at the slot: the same, anew, paused or resumed."""
+    if former.incarnation != sight.incarnation or former.status == CheckStatus.UNKNOWN:
+        return fresh(former, thresholds, sight, now_ms)
+    if is_paused(former) == sight.checkable:
+        state = fresh(former, thresholds, sight, now_ms)
+        went_down = not sight.checkable and not is_down(former)
+        return state._replace(downs=former.downs + went_down)
+    if former.generation != sight.generation:
+        state = former._replace(generation=sight.generation)
+        return state if is_paused(state) else state._replace(check_state=IDLE)
+    return former
+
+
+def fresh(former: HealthState, thresholds: Thresholds, sight: Sight, now_ms: int) -> HealthState:
+    """The health of a server that nobody has checked since it came; its counters live on.
+
+    A paused server's record already reads as on the way out of maintenance, so that leaving takes
+    no time; whoever shows it prints state 0 and health 0 from the maintenance itself.
+    """
+    known = former.status != CheckStatus.UNKNOWN
+    return former._replace(
+        incarnation=sight.incarnation,
+        generation=sight.generation,
+        operational=Operational.STOPPED if thresholds.starts_down else Operational.RUNNING,
+        status=former.status if known else CheckStatus.INITIAL,
+        check_state=IDLE if sight.checkable else PAUSED,
+        health=thresholds.start,
+        changed_ms=now_ms,
+        downtime_ms=former.downtime_ms + ended_downtime_ms(former, now_ms),
+    )
+
+
+def ended_downtime_ms(former: HealthState, now_ms: int) -> int:
+    """Downtime that ends now: time down by checks, and time paused, counts."""
+    if former.changed_ms == 0 or not (is_down(former) or is_paused(former)):
+        return 0
+    return max(0, now_ms - former.changed_ms)
+
+
+def adopted(record: HealthState, thresholds: Thresholds) -> HealthState:
+    """Carry on from a record that a former worker left; rise and fall may have changed since."""
+    if is_down(record):
+        health = min(record.health, thresholds.rise - 1)
+    else:
+        health = min(max(record.health, thresholds.rise), thresholds.top)
+    return record._replace(health=health, check_state=record.check_state & ~CheckState.IN_PROGRESS)
+
+
+def started(state: HealthState) -> HealthState:
+    """A check is under way; the last result no longer counts as one (as HAProxy shows it)."""
+    return state._replace(check_state=BUSY, result=CheckResult.UNKNOWN)
+
+
+def judged(
+    state: HealthState, thresholds: Thresholds, outcome: Outcome, now_ms: int
+) -> tuple[HealthState, Change]:
+    """The health after a check that ended at `now_ms`, and whether the server went down or up."""
+    result = RESULTS[outcome.status]
+    health, failures = state.health, state.failures
+    if result is CheckResult.PASSED and health < thresholds.top:
+        health = thresholds.top if health + 1 >= thresholds.rise else health + 1
+    elif result is CheckResult.FAILED and health > 0:
+        failures += 1
+        health = health - 1 if health > thresholds.rise else 0
+    ended = state._replace(
+        status=outcome.status,
+        result=result,
+        check_state=IDLE,
+        health=health,
+        code=outcome.code,
+        duration_us=outcome.duration_us,
+        failures=failures,
+        checked_ms=now_ms,
+    )
+    if health >= thresholds.rise and is_down(state):
+        downtime_ms = state.downtime_ms + ended_downtime_ms(state, now_ms)
+        return ended._replace(
+            operational=Operational.RUNNING, changed_ms=now_ms, downtime_ms=downtime_ms
+        ), Change.UP
+    if health < thresholds.rise and not is_down(state):
+        return ended._replace(
+            operational=Operational.STOPPED, changed_ms=now_ms, downs=state.downs + 1
+        ), Change.DOWN
+    return ended, Change.NONE
+
+
+def interval_ms(state: HealthState, thresholds: Thresholds, check: Check) -> int:
+    """Milliseconds from the end of a check to the next (manual: inter, fastinter, downinter)."""
+    if state.health == thresholds.top:
+        return check.inter_ms
+    chosen = check.downinter_ms if is_down(state) and state.health == 0 else check.fastinter_ms
+    return check.inter_ms if chosen is None else chosen

@@ -1,0 +1,76 @@
+"""Which servers a worker checks, and what the configuration says about each. Pure.
+
+The worker of a slot is `slot % workers`: everybody computes it alike, nothing is negotiated. Must
+not know the segment.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from proxy.config.model import Check, Proxy, Server, Settings
+from proxy.health.rise_fall import Thresholds
+
+
+class CheckedServer(msgspec.Struct, frozen=True):
+    """One server that is checked."""
+
+    slot: int
+    name: str
+    backend_index: int
+    backend_name: str
+    backend_kind: str  # 'backend' or 'proxy', as log lines say it
+    backup: bool
+    check: Check
+    connect_limit_ms: int
+    position: int  # among all checked servers of all workers: spreads the first checks
+    count: int  # of checked servers
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """Rise and fall of this server."""
+        return Thresholds(self.check.rise, self.check.fall)
+
+
+def connect_limit_ms(proxy: Proxy, check: Check) -> int:
+    """How long a check's connect may take (manual: timeout check).
+
+    With `timeout check` the connect has min(timeout connect, inter), without it the whole check
+    has inter; a TCP connect check is nothing but its connect.
+    """
+    timeout_check_ms = check.timeout_check_ms or proxy.timeouts.check_ms
+    if timeout_check_ms is None or proxy.timeouts.connect_ms is None:
+        return check.inter_ms
+    return min(proxy.timeouts.connect_ms, check.inter_ms)
+
+
+def checked_servers(settings: Settings) -> list[tuple[Proxy, Server, Check]]:
+    """Every server with a check, in slot order; those of a disabled section have none."""
+    return [
+        (proxy, server, server.check)
+        for proxy in settings.backends
+        if not proxy.disabled
+        for server in proxy.servers
+        if server.check is not None
+    ]
+
+
+def share(settings: Settings, workers: int, worker: int) -> list[CheckedServer]:
+    """The servers that this worker checks."""
+    everybody = checked_servers(settings)
+    return [
+        CheckedServer(
+            slot=server.slot,
+            name=server.name,
+            backend_index=server.backend_index,
+            backend_name=proxy.name,
+            backend_kind="proxy" if proxy.kind == "listen" else "backend",
+            backup=server.backup,
+            check=check,
+            connect_limit_ms=connect_limit_ms(proxy, check),
+            position=position,
+            count=len(everybody),
+        )
+        for position, (proxy, server, check) in enumerate(everybody)
+        if server.slot % workers == worker
+    ]

@@ -1,0 +1,1 @@
+"""One worker process: its relay thread, its share of the health checks, its heartbeat."""

@@ -1,0 +1,180 @@
+"""The worker process: a relay thread that forwards, and an event loop that watches over it.
+
+Owns the life of one worker from fork to exit. Must not resolve, parse configuration, nor touch
+a client's bytes: the relay thread does the forwarding and never takes the GIL, the checker keeps
+health records, and this file only turns changes in the segment into calls to both.
+
+    fork -> STARTING -> schedules built, relay thread runs -> READY -> command word -> STOPPING
+         -> relay joined -> os._exit(0)
+
+Whatever is not foreseen here (an exception in a callback, a relay that ends unasked) ends the
+process with status 1: the supervisor has a fresh one in milliseconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+import time
+import traceback
+from contextlib import suppress
+from typing import NoReturn, Protocol
+
+import uvloop
+
+from proxy.health.checker import Checker
+from proxy.health.pace import Pace
+from proxy.relay.engine import Relay
+from proxy.runtime import Runtime, now_ms
+from shm.locks import HEALTH_WRITER, take_role
+from shm.processes import ProcessSelf
+from shm.slots import SlotTableReader
+from shm.states import Command, ProcessState
+
+TICK_SECONDS = 0.1  # heartbeat and look around; the supervisor calls 10 missed ones stale
+READY_POLL_SECONDS = 0.001  # while the relay thread starts: a killed worker is missed meanwhile
+LOG_CRITICAL = 2
+
+
+class RelayThread(Protocol):
+    """What the worker needs of a relay."""
+
+    @property
+    def running(self) -> bool:
+        """Whether it accepts clients."""
+
+    def run(self) -> None:
+        """Forward until the command word ends it."""
+
+    def rebuild(self, backend: int) -> None:
+        """Build a backend's schedule again and swap it in."""
+
+
+def run(runtime: Runtime, worker: int) -> NoReturn:
+    """Be worker number `worker` until told to stop; never returns.
+
+    Raises SecondWriterError while a former worker of this number still lives.
+    """
+    take_role(runtime.segment.fd, HEALTH_WRITER + worker)
+    status = 1
+    try:
+        status = Worker(runtime, worker, Relay(runtime, worker)).serve()
+    except Exception:
+        runtime.log(LOG_CRITICAL, f"worker {worker} failed: {traceback.format_exc()}")
+    os._exit(status)
+
+
+class Worker:
+    """One worker's main thread; `relay` runs in a thread of its own."""
+
+    def __init__(self, runtime: Runtime, worker: int, relay: RelayThread) -> None:
+        self._runtime = runtime
+        self._number = worker
+        self._relay = relay
+        self._bell = runtime.bells.workers[worker]
+        self._self = ProcessSelf(runtime.segment, worker)
+        self._self.state(ProcessState.STARTING)
+        self._reader = SlotTableReader(runtime.segment)
+        self._backends = range(runtime.segment.shape.backends)
+        self._built = dict.fromkeys(self._backends, -1)  # generation of each backend's schedule
+        self._paces = [Pace() for _ in self._backends]
+        self._loop = uvloop.new_event_loop()
+        self._loop.set_exception_handler(self._fail)
+        self._checker = Checker(runtime, worker, self._loop)
+        self._thread = threading.Thread(target=self._forward, name="relay", daemon=True)
+        self._ended = False  # the relay thread left its loop
+        self._stopping = False
+        self._status = 1
+
+    def serve(self) -> int:
+        """Run until the relay ended; the exit status of the process."""
+        self._look()
+        self._start_relay()
+        self._loop.add_reader(self._bell, self._rung)
+        self._checker.start()
+        self._await_relay()
+        self._tick()
+        self._loop.run_forever()
+        if self._ended:
+            self._thread.join()
+        return self._status
+
+    def _start_relay(self) -> None:
+        """Start the thread with every signal blocked, so that the main thread gets them all."""
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            self._thread.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+    def _forward(self) -> None:
+        """The relay thread."""
+        try:
+            self._relay.run()
+        finally:
+            self._ended = True
+            os.eventfd_write(self._bell, 1)
+
+    def _await_relay(self) -> None:
+        """Say READY once clients are accepted."""
+        if self._relay.running and not self._stopping:
+            self._self.state(ProcessState.READY)
+        elif not (self._ended or self._stopping):
+            self._loop.call_later(READY_POLL_SECONDS, self._await_relay)
+
+    def _tick(self) -> None:
+        """Beat, and look for what a lost ring would have told."""
+        self._self.beat(now_ms())
+        self._loop.call_later(TICK_SECONDS, self._tick)
+        self._act()
+
+    def _rung(self) -> None:
+        """Somebody published something."""
+        with suppress(BlockingIOError):
+            os.eventfd_read(self._bell)
+        self._act()
+
+    def _act(self) -> None:
+        """Do what the command word and the table say."""
+        if self._self.command != Command.RUN and not self._stopping:
+            self._stopping = True
+            self._self.state(ProcessState.STOPPING)
+            self._checker.stop()
+        if self._ended:
+            self._end()
+        else:
+            self._look()
+
+    def _end(self) -> None:
+        """The relay is done: as told, or for a reason that is a fault."""
+        if self._stopping:
+            self._status = 0
+        else:
+            self._runtime.log(LOG_CRITICAL, f"the relay of worker {self._number} ended unasked")
+        self._loop.stop()
+
+    def _look(self) -> None:
+        """Bring schedules and checks in line with every backend that changed."""
+        for backend in self._backends:
+            generation = self._reader.backend_generation(backend)
+            began_ns = time.monotonic_ns()
+            if generation == self._built[backend] or not self._paces[backend].allows(began_ns):
+                continue
+            self._built[backend] = generation
+            self._relay.rebuild(backend)
+            if not self._stopping:
+                self._checker.look(backend)
+            self._paces[backend].ran(began_ns, time.monotonic_ns())
+
+    def _fail(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        """A callback raised: nothing that follows can be trusted."""
+        error = context.get("exception")
+        told = (
+            "".join(traceback.format_exception(error)) if isinstance(error, BaseException) else ""
+        )
+        text = f"worker {self._number} failed: {context.get('message')}\n{told}"
+        self._runtime.log(LOG_CRITICAL, text)
+        self._status = 1
+        loop.stop()

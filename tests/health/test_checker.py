@@ -1,0 +1,366 @@
+"""Real checks of real listeners, by a forked process that publishes into a real segment."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import select
+import signal
+import socket
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from proxy.config.model import Check, Timeouts
+from proxy.health.check import Connects, Target
+from proxy.health.checker import CHECKS_IN_FLIGHT_MAX
+from proxy.health.rise_fall import PAUSED, CheckStatus, Outcome
+from shm.requests import RequestReader
+from shm.states import AdminFlag, Operational
+from tests.support import free_port, wait_for
+from tests.support_worker import QUICK, Backend, Site, Spec, run_checker, settings_of, site
+
+
+def checking(made: Site) -> Site:
+    for worker in range(made.runtime.workers):
+        made.fork(worker, run_checker)
+    return made
+
+
+def wait_operational(made: Site, slot: int, wanted: Operational, seconds: float = 10) -> None:
+    wait_for(
+        lambda: made.health(slot).operational == wanted and made.health(slot).checked_ms,
+        seconds,
+        f"slot {slot} {wanted!r}; {made.log.read()}",
+    )
+
+
+def test_connects_tell_passed_refused_and_timed_out_apart() -> None:
+    good, full = Backend().open(), Backend().fill()
+    connects = Connects()
+    try:
+        targets = {
+            1: Target(good.host, good.port),
+            2: Target("127.0.0.1", free_port()),
+            3: Target(full.host, full.port),
+        }
+        for slot, target in targets.items():
+            assert not isinstance(connects.begin(slot, target, 80), Outcome)
+        found = {}
+        for _ in range(2):
+            assert select.select([connects], [], [], 5)[0]
+            found |= {attempt.slot: outcome for attempt, outcome in connects.ended()}
+            if len(found) == 2:
+                break
+        assert found[1].status is CheckStatus.LAYER4_OK
+        assert found[2][:2] == (CheckStatus.LAYER4_CONNECTION, errno.ECONNREFUSED)
+        deadline_ms = connects.next_deadline_ms()
+        assert deadline_ms is not None
+        assert connects.expired(deadline_ms - 1) == []
+        [(attempt, outcome)] = connects.expired(deadline_ms)
+        assert (attempt.slot, outcome.status) == (3, CheckStatus.LAYER4_TIMEOUT)
+        assert len(connects) == 0
+    finally:
+        connects.close()
+        good.close()
+        full.close()
+
+
+def test_a_check_over_ipv6_passes() -> None:
+    listening = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    connects = Connects()
+    begun = connects.begin(1, Target("::1", listening.getsockname()[1]), 1_000)
+    assert not isinstance(begun, Outcome)
+    assert select.select([connects], [], [], 5)[0]
+    [(_, outcome)] = connects.ended()
+    assert outcome.status is CheckStatus.LAYER4_OK
+    connects.close()
+    listening.close()
+
+
+def test_a_lack_of_descriptors_is_no_verdict_on_the_server() -> None:
+    connects = Connects()
+    spare = [os.open("/dev/null", os.O_RDONLY)]
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (spare[0] + 1, hard))
+        with suppress(OSError):  # fill the gaps below the limit
+            while True:
+                spare.append(os.open("/dev/null", os.O_RDONLY))
+        begun = connects.begin(1, Target("127.0.0.1", 9), 100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for descriptor in spare:
+            os.close(descriptor)
+        connects.close()
+    assert isinstance(begun, Outcome)
+    assert begun[:2] == (CheckStatus.SOCKET_ERROR, errno.EMFILE)
+
+
+def test_a_server_goes_down_and_comes_up_with_the_lines_that_tools_know() -> None:
+    backend = Backend("127.77.0.1").open()
+    with site(settings_of([Spec(backend.host, backend.port)])) as made:
+        checking(made)
+        wait_for(lambda: made.health(0).health == 4, 5, "fully up")
+        backend.close()
+        wait_operational(made, 0, Operational.STOPPED)
+        assert (made.health(0).status, made.health(0).code) == (8, errno.ECONNREFUSED)
+        assert made.health(0).failures == QUICK.fall
+        assert not made.reader.server(0).eligible
+        backend.open()
+        wait_operational(made, 0, Operational.RUNNING)
+        assert made.reader.server(0).eligible
+        wait_for(lambda: len(made.log.read()) == 3, 5, "log lines")
+        down, empty, up = made.log.read()
+        assert down.startswith(
+            '1 Server be/s1 is DOWN, reason: Layer4 connection problem, info: "Connection refused"'
+            ", check duration: "
+        )
+        assert down.endswith(
+            "ms. 0 active and 0 backup servers left."
+            " 0 sessions active, 0 requeued, 0 remaining in queue."
+        )
+        assert empty == "0 proxy be has no server available!"
+        assert up.startswith("5 Server be/s1 is UP, reason: Layer4 check passed, check duration: ")
+        assert up.endswith(
+            "ms. 1 active and 0 backup servers online. 0 sessions requeued, 0 total in queue."
+        )
+    backend.close()
+
+
+def test_a_check_that_times_out_asks_for_a_resolution_and_says_when_it_began() -> None:
+    backend = Backend("127.77.0.2").fill()
+    check = Check(inter_ms=150, rise=2, fall=2)
+    with site(settings_of([Spec(backend.host, backend.port, check)])) as made:
+        requests = RequestReader(made.segment)
+        before_ms = time.monotonic_ns() // 1_000_000
+        checking(made)
+        assert select.select([made.runtime.bells.resolverd], [], [], 10)[0]
+        [failure] = requests.changes()
+        assert (failure.slot, failure.timeouts, failure.refusals) == (0, 1, 0)
+        assert before_ms <= failure.began_ms <= time.monotonic_ns() // 1_000_000 - 140
+        assert made.health(0)[3:5] == (CheckStatus.LAYER4_TIMEOUT, 2)
+        assert 140_000 <= made.health(0).duration_us < 400_000
+    backend.close()
+
+
+def test_a_refused_check_asks_for_a_resolution() -> None:
+    with site(settings_of([Spec("127.77.0.3", free_port("127.77.0.3"))])) as made:
+        requests = RequestReader(made.segment)
+        checking(made)
+        assert select.select([made.runtime.bells.resolverd], [], [], 10)[0]
+        [failure] = requests.changes()
+        assert (failure.slot, failure.timeouts, failure.began_ms) == (0, 0, 0)
+        assert failure.refusals >= 1
+
+
+def test_timeout_check_bounds_the_connect_by_timeout_connect() -> None:
+    backend = Backend("127.77.0.4").fill()
+    check = Check(inter_ms=5_000, fastinter_ms=1, timeout_check_ms=10)
+    timeouts = Timeouts(connect_ms=60)
+    with site(settings_of([Spec(backend.host, backend.port, check)], timeouts=timeouts)) as made:
+        checking(made)
+        wait_operational(made, 0, Operational.STOPPED)
+        assert 55_000 <= made.health(0).duration_us < 1_000_000
+    backend.close()
+
+
+def test_port_and_address_of_the_check_are_used_instead_of_the_servers() -> None:
+    backend = Backend("127.77.0.5").open()
+    elsewhere = Check(inter_ms=100, address="127.77.0.5", port=backend.port)
+    with site(settings_of([Spec("127.77.0.6", 1, elsewhere)])) as made:
+        checking(made)
+        wait_for(lambda: made.health(0).status == CheckStatus.LAYER4_OK, 5, "passed")
+    backend.close()
+
+
+def test_maintenance_pauses_checks_and_leaving_it_starts_anew() -> None:
+    with site(settings_of([Spec("127.77.0.7", free_port("127.77.0.7"))])) as made:
+        checking(made)
+        wait_operational(made, 0, Operational.STOPPED)
+        made.administer(0, AdminFlag.FMAINT)
+        wait_for(lambda: made.health(0).check_state == PAUSED, 5, "paused")
+        checked_ms = made.health(0).checked_ms
+        time.sleep(3 * QUICK.inter_ms / 1000)  # no event says that nothing happened
+        assert made.health(0).checked_ms == checked_ms
+        assert made.health(0).operational == Operational.RUNNING
+        made.administer(0, AdminFlag(0))
+        wait_operational(made, 0, Operational.STOPPED)
+        assert made.health(0).failures == 2
+        assert made.health(0).downs == 2
+
+
+def test_a_drained_server_is_still_checked() -> None:
+    backend = Backend("127.77.0.8").open()
+    with site(settings_of([Spec(backend.host, backend.port)])) as made:
+        made.administer(0, AdminFlag.FDRAIN)
+        checking(made)
+        wait_for(lambda: made.health(0).health == 4, 5, "fully up")
+        backend.close()
+        wait_operational(made, 0, Operational.STOPPED)
+        wait_for(made.log.read, 5, "log line")
+        assert len(made.log.read()) == 1  # it took no sessions: no "no server available"
+
+
+def test_a_server_that_resolves_again_is_up_at_once_and_checked_at_its_new_address() -> None:
+    backend = Backend("127.77.0.9").open()
+    with site(settings_of([Spec("127.77.0.10", backend.port)])) as made:
+        checking(made)
+        wait_operational(made, 0, Operational.STOPPED)
+        made.move(0, None, backend.port)
+        wait_for(lambda: made.health(0).check_state == PAUSED, 5, "paused")
+        assert not made.reader.server(0).eligible
+        made.move(0, "127.77.0.9", backend.port)
+        assert made.reader.server(0).eligible
+        wait_for(lambda: made.health(0).health == 4, 5, "fully up")
+        assert made.health(0).incarnation == 2
+    backend.close()
+
+
+def test_another_address_keeps_the_health_and_drops_the_check_under_way() -> None:
+    full, good = Backend("127.77.0.11").fill(), Backend("127.77.0.12")
+    good.port = full.port
+    good.open()
+    check = Check(inter_ms=10_000, fastinter_ms=50, rise=1, fall=1)
+    with site(settings_of([Spec(full.host, full.port, check)])) as made:
+        checking(made)
+        wait_for(lambda: made.health(0).check_state & 1, 5, "a check under way")
+        made.move(0, good.host, good.port)
+        wait_for(lambda: made.health(0).generation == 2, 5, "the new address seen")
+        assert made.health(0).operational == Operational.RUNNING
+        assert made.health(0).failures == 0
+    full.close()
+    good.close()
+
+
+def test_a_restarted_worker_carries_on_from_the_records() -> None:
+    backend = Backend("127.77.0.13").open()
+    refused = Spec("127.77.0.14", free_port("127.77.0.14"))
+    with site(settings_of([Spec(backend.host, backend.port), refused])) as made:
+        checking(made)
+        wait_for(lambda: made.health(0).health == 4, 5, "fully up")
+        wait_operational(made, 1, Operational.STOPPED)
+        made.kill(0)
+        before = [made.health(slot) for slot in (0, 1)]
+        made.fork(0, run_checker)
+        wait_for(lambda: made.health(1).checked_ms > before[1].checked_ms, 5, "checked again")
+        after = [made.health(slot) for slot in (0, 1)]
+        assert after[0].health == 4
+        assert after[1][:3] == before[1][:3]
+        assert (after[1].downs, after[1].changed_ms) == (before[1].downs, before[1].changed_ms)
+        assert os.waitpid(made.pids[0], os.WNOHANG) == (0, 0)
+    backend.close()
+
+
+def test_backup_servers_and_counts_are_told() -> None:
+    backup = Backend("127.77.0.15").open()
+    specs = [
+        Spec("127.77.0.16", free_port("127.77.0.16")),
+        Spec(backup.host, backup.port, backup=True),
+    ]
+    with site(settings_of(specs, kind="backend")) as made:
+        checking(made)
+        wait_for(made.log.read, 5, "log line")
+        backup.close()
+        wait_for(lambda: len(made.log.read()) == 3, 5, "log lines")
+        first, second, third = made.log.read()
+        assert "0 active and 1 backup servers left. Running on backup. 0 sessions" in first
+        assert second.startswith("1 Backup Server be/s2 is DOWN, reason: Layer4 connection problem")
+        assert third == "0 backend be has no server available!"
+
+
+@pytest.mark.slow
+def test_no_more_checks_are_under_way_than_the_limit_and_the_living_do_not_wait() -> None:
+    full, good = Backend("127.77.0.17").fill(), Backend("127.77.0.18").open()
+    slow = Check(inter_ms=300, rise=1, fall=1)
+    specs = [Spec(full.host, full.port, slow) for _ in range(80)]
+    specs.append(Spec(good.host, good.port, Check(inter_ms=50)))
+    with site(settings_of(specs)) as made:
+        pid = checking(made).pids[0]
+        wait_for(lambda: all(made.health(s).downs for s in range(80)), 15, "all down")
+        descriptors, checks, last_ms = [], 0, 0
+        deadline = time.monotonic() + 1.0
+        while time.monotonic() < deadline:
+            descriptors.append(len(list(Path(f"/proc/{pid}/fd").iterdir())))
+            if made.health(80).checked_ms != last_ms:
+                last_ms, checks = made.health(80).checked_ms, checks + 1
+            time.sleep(0.002)
+        assert max(descriptors) - min(descriptors) <= CHECKS_IN_FLIGHT_MAX
+        assert checks >= 10
+    full.close()
+    good.close()
+
+
+def test_the_worker_of_a_slot_checks_it_and_no_other_does() -> None:
+    sniffer = raw_socket("127.77.0.19")
+    backends = [Backend("127.77.0.19").open() for _ in range(6)]
+    ports = [backend.port for backend in backends]
+    specs = [Spec("127.77.0.19", port, Check(inter_ms=100)) for port in ports]
+    with site(settings_of(specs), workers=2) as made, sniffer:
+        checking(made)
+        wait_for(lambda: all(made.health(s).checked_ms for s in range(6)), 5, "all checked")
+        syns(sniffer)
+        began = time.monotonic()
+        counts = dict.fromkeys(ports, 0)
+        while time.monotonic() < began + 1.0:
+            for port in syns(sniffer):
+                counts[port] += 1
+            time.sleep(0.02)
+        assert all(8 <= count <= 11 for count in counts.values()), counts
+    for backend in backends:
+        backend.close()
+
+
+def raw_socket(host: str) -> socket.socket:
+    """Sees a copy of every TCP packet to `host`: the checks are resets before any accept."""
+    try:
+        sniffer = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP)
+    except PermissionError:
+        pytest.skip("raw sockets need CAP_NET_RAW")
+    sniffer.bind((host, 0))
+    sniffer.setblocking(False)
+    return sniffer
+
+
+def syns(sniffer: socket.socket) -> list[int]:
+    """Destination ports of the SYN packets since the last call."""
+    ports = []
+    while True:
+        try:
+            packet = sniffer.recv(2048)
+        except BlockingIOError:
+            return ports
+        header = packet[(packet[0] & 15) * 4 :]
+        if header[13] & 0x12 == 0x02:
+            ports.append(int.from_bytes(header[2:4], "big"))
+
+
+def test_first_checks_are_spread_over_the_interval_over_all_workers() -> None:
+    backend = Backend("127.77.0.20").open()
+    check = Check(inter_ms=400)
+    specs = [Spec(backend.host, backend.port, check) for _ in range(8)]
+    with site(settings_of(specs), workers=2) as made:
+        checking(made)
+        wait_for(lambda: all(made.health(s).checked_ms for s in range(8)), 5, "all checked")
+        firsts = sorted(made.health(slot).checked_ms for slot in range(8))
+        assert firsts[-1] - firsts[0] >= 250
+    backend.close()
+
+
+def test_a_stopped_signal_does_not_make_checks_pile_up() -> None:
+    backend = Backend("127.77.0.21").open()
+    check = Check(inter_ms=20)
+    settings = settings_of([Spec(backend.host, backend.port, check)])
+    with site(settings) as made:
+        pid = checking(made).pids[0]
+        wait_for(lambda: made.health(0).health == 4, 5, "fully up")
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(0.2)
+        before_ms = made.health(0).checked_ms
+        os.kill(pid, signal.SIGCONT)
+        wait_for(lambda: made.health(0).checked_ms > before_ms, 5, "checked again")
+        assert made.health(0).operational == Operational.RUNNING
+    backend.close()

@@ -1,0 +1,42 @@
+"""Which worker checks which server, and how long a connect may take."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.config.model import Check, Origin, Proxy, Timeouts
+from proxy.health.pace import REST, Pace
+from proxy.health.share import connect_limit_ms, share
+from tests.support_worker import Spec, settings_of
+
+
+def test_every_checked_server_belongs_to_exactly_one_worker() -> None:
+    specs = [Spec("127.0.0.1", 80, Check() if slot % 3 else None) for slot in range(20)]
+    settings = settings_of(specs)
+    shares = [share(settings, 3, worker) for worker in range(3)]
+    slots = sorted(server.slot for one in shares for server in one)
+    assert slots == [slot for slot in range(20) if slot % 3]
+    assert all(server.slot % 3 == worker for worker in range(3) for server in shares[worker])
+    positions = sorted(server.position for one in shares for server in one)
+    assert positions == list(range(13))
+
+
+@pytest.mark.parametrize(
+    ("timeout_check_ms", "connect_ms", "limit_ms"),
+    [(None, 500, 2_000), (100, 500, 500), (100, 9_000, 2_000), (100, None, 2_000)],
+)
+def test_the_connect_limit_is_the_manuals(
+    timeout_check_ms: int | None, connect_ms: int | None, limit_ms: int
+) -> None:
+    timeouts = Timeouts(connect_ms=connect_ms, check_ms=timeout_check_ms)
+    proxy = Proxy(name="be", id=1, kind="backend", origin=Origin(), timeouts=timeouts)
+    assert connect_limit_ms(proxy, Check(inter_ms=2_000)) == limit_ms
+
+
+def test_dear_work_rests_in_proportion_to_its_cost() -> None:
+    pace = Pace()
+    assert pace.allows(0)
+    pace.ran(1_000, 3_000)
+    assert not pace.allows(3_000 + REST * 2_000 - 1)
+    assert pace.allows(3_000 + REST * 2_000)
+    assert pace.wait_seconds(3_000) == pytest.approx(REST * 2_000 / 1e9)
