@@ -5,7 +5,8 @@ stays a name until somebody calls `resolve`.
 
     [udp@|tcp@][ipv4@|ipv6@]<host>[:<port>[-<end>]|:+<n>|:-<n>]   /path  unix@path  abns@name  fd@3
 
-The last colon separates the port, so an IPv6 address without port needs brackets.
+The last colon separates the port. An IPv6 address without port needs brackets, unless what stands
+before its last colon is no address: `::1:53` is port 53 of `::1`, but `fd00::53` is an address.
 """
 
 from __future__ import annotations
@@ -98,6 +99,10 @@ def parse_number_of_host(host: str, family: Family = Family.NONE) -> str | None:
         return None
 
 
+def _is_number(host: str) -> bool:
+    return bool(host) and parse_number_of_host(host) is not None
+
+
 def _local(text: str, kind: SocketFamily, name: str) -> Address:
     if kind is SocketFamily.DESCRIPTOR:
         try:
@@ -119,7 +124,9 @@ def _split_port(rest: str, text: str) -> tuple[str, str]:
             raise ConfigError(f"invalid address '{text}': brackets do not match")
         return host, behind[1:]
     host, colon, port_text = rest.rpartition(":")
-    return (host, port_text) if colon else (rest, "")
+    if not colon or (":" in host and _is_number(rest) and not _is_number(host)):
+        return rest, ""
+    return host, port_text
 
 
 def parse_port(text: str, address: str) -> int:

@@ -158,7 +158,7 @@ class _Builder:
         """A disabled backend is like none: clients have nowhere to go."""
         if not draft.kind.accepts or draft.disabled or serves_statistics(draft):
             return None
-        if draft.servers or draft.default_backend is None:
+        if draft.default_backend is None:
             return own
         found = find_backend(draft.default_backend, self._drafts)
         position = next((i for i, other in enumerate(self._drafts) if other is found), -1)

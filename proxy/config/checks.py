@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from proxy.config.drafts import ProxyDraft, ProxyKind, ResolversDraft, ServerDraft
+from proxy.config.drafts import BindOptions, ProxyDraft, ProxyKind, ResolversDraft, ServerDraft
 from proxy.config.http_words import warning_text
 from proxy.config.messages import Messages
 from proxy.config.suggest import hint
@@ -87,6 +87,7 @@ def _check_http(draft: ProxyDraft, messages: Messages) -> None:
         foreign.append("servers")
     if serves_statistics(draft) and draft.kind.accepts and not foreign:
         _check_binds(draft, messages)
+        _check_timeouts(draft, messages)
         return
     messages.alert(
         f"mode http of {draft.title} is not supported: Millrace forwards TCP, write 'mode tcp' "
@@ -101,12 +102,13 @@ def _check_binds(draft: ProxyDraft, messages: Messages) -> None:
             f"{draft.title} has no 'bind' directive. Please declare it as a backend if this was "
             "intended."
         )
-    numbers: set[int] = set()
+    numbers: dict[int, BindOptions] = {}
     for draft_bind in draft.binds:
-        number = draft_bind.options.id
-        if number is not None and number in numbers:
-            messages.alert(f"id {number} of 'bind' is taken in {draft.title}", draft_bind.origin)
-        numbers.update([] if number is None else [number])
+        options = draft_bind.options  # one object for all addresses of a line
+        if options.id is not None and numbers.setdefault(options.id, options) is not options:
+            messages.alert(
+                f"id {options.id} of 'bind' is taken in {draft.title}", draft_bind.origin
+            )
 
 
 def _check_tcp(draft: ProxyDraft, proxies: Sequence[ProxyDraft], messages: Messages) -> None:
@@ -116,7 +118,11 @@ def _check_tcp(draft: ProxyDraft, proxies: Sequence[ProxyDraft], messages: Messa
             messages.warning(text, word.origin)
     _check_binds(draft, messages)
     _check_default_backend(draft, proxies, messages)
-    wanted = ["client"] if draft.kind.accepts and (draft.binds or not draft.kind.serves) else []
+    _check_timeouts(draft, messages)
+
+
+def _check_timeouts(draft: ProxyDraft, messages: Messages) -> None:
+    wanted = ["client"] if draft.kind.accepts else []
     if draft.kind.serves and draft.servers:
         wanted += ["connect", "server"]
     if any(not draft.timeouts.get(f"{name}_ms") for name in wanted):
@@ -141,6 +147,8 @@ def _check_default_backend(
             f"unable to find the default_backend '{name}' of {draft.title}{hint(name, known)}",
             draft.default_backend_origin,
         )
+    elif found is draft:
+        messages.alert(f"default_backend of {draft.title} is itself", draft.default_backend_origin)
     elif found.mode != draft.mode and not found.disabled:
         messages.alert(
             f"default_backend '{name}' of {draft.title} is not in mode tcp",

@@ -4,7 +4,7 @@ Owns the grammar and the predicates. Knows no files: what is defined comes in as
 
     condition = term { "&&" term } { "||" ... }      && binds stronger than ||
     term      = "!" term | "(" condition ")" | predicate "(" [ argument { "," argument } ] ")"
-              | integer | nothing                    nothing and 0 are false
+              | integer                              0 is false, and so is an empty text
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ _Predicate = tuple[int, Callable[[_Arguments, Mapping[str, str]], bool]]
 
 def evaluate(text: str, environment: Mapping[str, str]) -> bool:
     """Whether the condition holds; ConfigError says what is wrong with it."""
+    if not text.strip():
+        return False
     parser = _Parser(text, environment)
     value = parser.disjunction(0)
     if parser.rest:
@@ -107,7 +109,7 @@ class _Parser:
             return number[0].strip("0") != ""
         name = _NAME.match(self._text, self._at)
         if name is None:
-            return False
+            raise ConfigError(f"cannot read '{self.rest}' in condition '{self._text}'")
         self._at = name.end()
         return self._predicate(name[0])
 

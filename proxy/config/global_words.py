@@ -88,9 +88,10 @@ def _node(statement: Statement, draft: GlobalDraft) -> None:
 
 
 def _description(statement: Statement, draft: GlobalDraft) -> None:
-    if not statement.arguments:
+    text = " ".join(statement.arguments)
+    if not text:
         raise ConfigError("'description' expects a text")
-    draft.description = " ".join(statement.arguments)
+    draft.description = text
 
 
 def _master_worker(statement: Statement, draft: GlobalDraft) -> None:

@@ -161,7 +161,10 @@ class _Splitter:
         while end < len(text) and text[end] in _REST_OF_NAME:
             end += 1
         self._at = end
-        return text[start:end]
+        name = text[start:end]
+        if dot and name not in self._environment:
+            raise LexerError(f"unknown pseudo variable '{name}' at position {start + 1}")
+        return name
 
     def _close_brace(self, start: int, value: str | None) -> str | None:
         """Step over `}` or `-default}`; the value, or the default if there is none."""

@@ -24,6 +24,11 @@ def _uri(statement: Statement, draft: ProxyDraft) -> None:
     _turn_on(statement, draft)
 
 
+def _realm(statement: Statement, _draft: ProxyDraft) -> None:
+    statement.one("a name")
+    statement.notice("'stats realm' has no effect here: nobody is asked for a password")
+
+
 def _turn_on(statement: Statement, draft: ProxyDraft) -> None:
     draft.stats_enabled = True
     if draft.stats_uri is None:
@@ -37,7 +42,7 @@ _STATS: Table[ProxyDraft] = {
     "enable": works(_enable),
     "uri": works(_uri),
     "refresh": without_effect(_LOOKS),
-    "realm": without_effect("nobody is asked for a password"),
+    "realm": works(_realm),
     "hide-version": without_effect(_LOOKS),
     "show-legends": without_effect(_LOOKS),
     "show-node": without_effect(_LOOKS),

@@ -121,9 +121,10 @@ def _number(field: str, low: int, high: int) -> Handler[ProxyDraft]:
 
 
 def _description(statement: Statement, draft: ProxyDraft) -> None:
-    if not statement.arguments:
+    text = " ".join(statement.arguments)
+    if not text:
         raise ConfigError("'description' expects a text")
-    draft.description = " ".join(statement.arguments)
+    draft.description = text
 
 
 def _timeout(name: str) -> Handler[ProxyDraft]:
@@ -145,7 +146,7 @@ def _timeout(name: str) -> Handler[ProxyDraft]:
                 "capability"
             )
             return
-        if field in draft.own_timeouts:
+        if field in draft.own_timeouts and draft.kind is not ProxyKind.DEFAULTS:
             statement.warn(f"overwriting 'timeout {name}' which was already specified")
         draft.own_timeouts.add(field)
         draft.timeouts[field] = value

@@ -16,6 +16,7 @@ TAG_WIDTH = 10  # characters: the process id starts in the same column for every
 VALID = "Configuration file is valid"
 WARNED = "Warnings were found."
 FATAL = "config : Fatal errors found in configuration."
+NO_LISTENER = "config : no error, but nothing would listen: there is no enabled 'bind' line."
 WARNINGS_FATAL = "config : Some warnings were found and 'zero-warning' is set. Aborting."
 
 
@@ -52,12 +53,14 @@ def summarize(
     quiet: bool = False,
     diagnose: bool = False,
     warnings_fatal: bool = False,
+    has_listener: bool = True,
     pid: int | None = None,
 ) -> Report:
-    """What `-c` (or a start) prints for these messages, and its exit status: 0 fine, 1 not.
+    """What `-c` (or a start) prints for these messages, and its exit status.
 
+    0: it can start; 1: there are errors; 2: there are none, but nothing would listen.
     `verbose` is -V, `quiet` -q (errors only), `diagnose` -dD, `warnings_fatal` -dW or
-    `zero-warning`.
+    `zero-warning`, `has_listener` whether the settings have a bind address.
     """
     shown_pid = os.getpid() if pid is None else pid
     failed = any(message.severity is Severity.ALERT for message in messages)
@@ -68,8 +71,15 @@ def summarize(
     lines = [render(message, shown_pid) for message in messages if message.severity not in hidden]
     if failed:
         lines.append(render_tagged(Severity.ALERT, shown_pid, FATAL))
-    elif warned and warnings_fatal:
+        return Report(tuple(lines), 1)
+    if warned and warnings_fatal:
         lines.append(render_tagged(Severity.ALERT, shown_pid, WARNINGS_FATAL))
-    elif check and not quiet:
-        lines += [WARNED] * warned + [VALID] * verbose
-    return Report(tuple(lines), 1 if failed or (warned and warnings_fatal) else 0)
+        return Report(tuple(lines), 1)
+    if check and warned and not quiet:
+        lines.append(WARNED)
+    if not has_listener:
+        lines.append(render_tagged(Severity.ALERT, shown_pid, NO_LISTENER))
+        return Report(tuple(lines), 2)
+    if check and verbose and not quiet:
+        lines.append(VALID)
+    return Report(tuple(lines), 0)

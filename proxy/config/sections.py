@@ -54,6 +54,7 @@ class Sections:
         self.proxies: list[ProxyDraft] = []
         self._context = context
         self._defaults: dict[str, ProxyDraft] = {}
+        self._ambiguous: set[str] = set()  # names that several defaults sections have
         self._last_defaults = ProxyDraft("", ProxyKind.DEFAULTS, Origin())
         self._handle: LineHandler | None = None
 
@@ -63,9 +64,9 @@ class Sections:
 
     def read(self, line: Line) -> None:
         """Act on one line; what is wrong with it goes to the messages."""
-        statement = Statement(line.origin, line.words, self._context)
         try:
-            _check_text(line.words)
+            words = tuple(map(_as_text, line.words))
+            statement = Statement(line.origin, words, self._context)
             if line.words[0] in SECTIONS:
                 self._context.environment[".SECTION"] = line.words[0]
                 self._handle = _skip  # a header that fails is followed by lines of its own
@@ -149,6 +150,7 @@ class Sections:
             return
         self._last_defaults = draft
         if draft.name:
+            self._ambiguous |= {draft.name} & self._defaults.keys()
             self._defaults[draft.name] = draft
 
     def _find_defaults(self, names: list[str]) -> ProxyDraft:
@@ -157,14 +159,19 @@ class Sections:
         if names[0] not in self._defaults:
             suggestion = hint(names[0], self._defaults)
             raise ConfigError(f"unknown defaults section '{names[0]}'{suggestion}")
+        if names[0] in self._ambiguous:
+            raise ConfigError(f"several defaults sections are named '{names[0]}'")
         return self._defaults[names[0]]
 
 
-def _check_text(words: tuple[str, ...]) -> None:
+def _as_text(word: str) -> str:
     """Settings travel between processes as UTF-8, so every word must be that."""
-    for word in words:
-        if not word.isascii() and any("\ud800" <= character <= "\udfff" for character in word):
-            raise ConfigError(f"word '{word}' is not UTF-8")
+    if word.isascii():
+        return word
+    try:
+        return word.encode(errors="surrogateescape").decode()
+    except UnicodeDecodeError:
+        raise ConfigError(f"word '{word}' is not UTF-8") from None
 
 
 def _skip(_statement: Statement) -> None:

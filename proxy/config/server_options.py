@@ -52,6 +52,11 @@ def _set(field: str, value: bool) -> Handler[ServerOptions]:
     return handle
 
 
+def _check_port(statement: Statement, options: ServerOptions) -> None:
+    """0 is the server's own port, as in HAProxy."""
+    options.check_port = statement.number(0, PORT_MAX) or None
+
+
 def _address(statement: Statement, options: ServerOptions) -> None:
     address = parse_address(statement.one("an IP address"))
     if address.local is not None or address.number is None or address.wildcard:
@@ -84,7 +89,7 @@ def _init_method(text: str, before: list[str]) -> str:
         if text in before:
             raise ConfigError(f"'init-addr' : method '{text}' is given twice")
         return text
-    address = parse_address(f"[{text}]" if ":" in text and "[" not in text else text)
+    address = parse_address(text)
     if address.local is not None or address.number is None or not text:
         raise ConfigError(f"'init-addr' knows last, libc, none and an IP address, not '{text}'")
     if any(method not in known for method in before):
@@ -123,7 +128,7 @@ SERVER_OPTIONS: Options = {
     "downinter": works(_interval("downinter_ms")),
     "rise": works(_number("rise", 1, RISE_FALL_MAX)),
     "fall": works(_number("fall", 1, RISE_FALL_MAX)),
-    "port": works(_number("check_port", 1, PORT_MAX)),
+    "port": works(_check_port),
     "addr": works(_address),
     "weight": works(_number("weight", 0, SERVER_WEIGHT_MAX)),
     "backup": works(_set("backup", True)),

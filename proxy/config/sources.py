@@ -111,7 +111,7 @@ class _Filter:
                 self._messages.alert("last line has no line end: is the file cut off?", origin)
             try:
                 words = self._split(text, number)
-                if words and not self._directive(words, origin) and self._counts:
+                if words and words[0] and not self._directive(words, origin) and self._counts:
                     yield Line(origin, words)
             except ConfigError as error:
                 self._messages.alert(str(error), origin)

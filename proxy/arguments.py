@@ -1,0 +1,181 @@
+"""The command line, as scripts and service files drive HAProxy (manual of management, section 3).
+
+Owns every flag and the usage text. Pure: argv in, a struct or an error out; it opens nothing and
+prints nothing. Flags that tune what Millrace does not have are accepted, because programs call
+Millrace with HAProxy's arguments and must not notice the difference.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import msgspec
+
+PROGRAM = "millrace"
+NUMBER_MAX = 2_147_483_647
+PIDS_MAX = 10_000
+
+USAGE = f"""\
+Usage: {PROGRAM} [-f <file|folder>]... [-c] [options] [-- <file>...]
+  -f <file|folder>   read this configuration; a folder stands for its *.cfg. May be repeated
+  -c                 check the configuration and end: status 0 if it is valid, 1 if not
+  -cc '<condition>'  evaluate a condition as in '.if': status 0 if it is true, 1 if not
+  -V                 say more (with -c: that the configuration is valid)
+  -q                 say errors only
+  -D                 run in the background
+  -d, -db            stay in the foreground (-d: say everything)
+  -W, -Ws            master-worker mode; -Ws tells systemd when it is ready
+  -p <file>          write the main process's pid there
+  -C <folder>        change to this folder first
+  -L <name>          name of this host among its peers (default: the host name)
+  -n <number>        limit of connections of the whole process (global maxconn)
+  -N <number>        limit of connections of each proxy (maxconn)
+  -m <megabytes>     limit of memory
+  -S <address>       a stats socket of the main process
+  -x <socket>        take the listening sockets from this stats socket
+  -sf <pid>...       ask these processes to finish when this one is ready
+  -st <pid>...       end these processes when this one is ready
+  -dW                warnings are fatal
+  -dD                also say what is only suspicious
+  -dr                start even if a server's host name cannot be resolved
+  -dM -dI -dV -dL -dK -dS -dG -dR -de -dp -dk -dZ -dC -dF -dt -dw   accepted, without effect
+  -v, -vv            version; with its build options
+
+Start here: {PROGRAM} -c -V -f haproxy.cfg   then   {PROGRAM} -f haproxy.cfg
+"""
+
+_IGNORED_DEBUG = frozenset("MIVLKSGReipkZCFtw")
+
+
+class Arguments(msgspec.Struct, frozen=True):
+    """The command line, understood. None and empty: not given."""
+
+    files: tuple[str, ...] = ()
+    check: bool = False
+    condition: str | None = None
+    version: int = 0  # 1 -v, 2 -vv
+    verbose: bool = False
+    quiet: bool = False
+    debug: bool = False  # -d
+    foreground: bool = False  # -db, -d: whatever the file says
+    daemon: bool = False
+    master_worker: bool = False  # -W and -Ws
+    notify_systemd: bool = False  # -Ws
+    pidfile: str | None = None
+    folder: str | None = None  # -C
+    local_peer: str | None = None
+    maxconn: int | None = None  # -n
+    proxy_maxconn: int | None = None  # -N
+    memory_megabytes: int | None = None  # -m
+    main_socket: str | None = None  # -S
+    take_sockets_from: str | None = None  # -x
+    finish_pids: tuple[int, ...] = ()  # -sf
+    end_pids: tuple[int, ...] = ()  # -st
+    warnings_fatal: bool = False  # -dW
+    diagnose: bool = False  # -dD
+    ignore_unresolved: bool = False  # -dr
+
+
+class UsageError(msgspec.Struct, frozen=True):
+    """A command line that makes no sense: what is wrong with it. Exit status 1, with USAGE."""
+
+    text: str
+
+
+class _WrongUsageError(Exception):
+    """Carries the text of a UsageError out of the parser."""
+
+
+_SWITCHES: dict[str, dict[str, object]] = {
+    "-c": {"check": True},
+    "-V": {"verbose": True, "quiet": False},
+    "-q": {"quiet": True, "verbose": False},
+    "-d": {"debug": True, "foreground": True},
+    "-db": {"foreground": True},
+    "-D": {"daemon": True},
+    "-W": {"master_worker": True},
+    "-Ws": {"master_worker": True, "notify_systemd": True},
+    "-v": {"version": 1},
+    "-vv": {"version": 2},
+    "-dW": {"warnings_fatal": True},
+    "-dD": {"diagnose": True},
+    "-dr": {"ignore_unresolved": True},
+}
+_TEXTS = {
+    "-cc": "condition",
+    "-p": "pidfile",
+    "-C": "folder",
+    "-L": "local_peer",
+    "-S": "main_socket",
+    "-x": "take_sockets_from",
+}
+_NUMBERS = {"-n": "maxconn", "-N": "proxy_maxconn", "-m": "memory_megabytes"}
+_PIDS = {"-sf": "finish_pids", "-st": "end_pids"}
+
+
+def parse(argv: Sequence[str]) -> Arguments | UsageError:
+    """Understand the words after the program's name."""
+    parser = _Parser(argv)
+    try:
+        parser.run()
+    except _WrongUsageError as error:
+        return UsageError(str(error))
+    arguments = msgspec.convert(parser.values, Arguments)
+    has_work = arguments.files or arguments.condition is not None or arguments.version
+    if not has_work:
+        return UsageError("no configuration file: give one with -f")
+    return arguments
+
+
+class _Parser:
+    """The words not yet read, and what was understood so far."""
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        self.values: dict[str, object] = {}
+        self._words = list(argv)
+        self._files: list[str] = []
+
+    def run(self) -> None:
+        while self._words:
+            word = self._words.pop(0)
+            if word == "--":
+                self._files += self._words
+                break
+            self._flag(word)
+        self.values["files"] = tuple(self._files)
+
+    def _flag(self, word: str) -> None:
+        if word == "-f":
+            self._files.append(self._argument(word, "a file or folder"))
+        elif word in _SWITCHES:
+            self.values.update(_SWITCHES[word])
+        elif word in _TEXTS:
+            self.values[_TEXTS[word]] = self._argument(word, "an argument")
+        elif word in _NUMBERS:
+            self.values[_NUMBERS[word]] = self._number(word)
+        elif word in _PIDS:
+            self.values[_PIDS[word]] = self._pids()
+        elif not (word.startswith("-d") and word[2:3] in _IGNORED_DEBUG):
+            reason = "unknown option" if word.startswith("-") else "a file needs -f or -- before it"
+            raise _WrongUsageError(f"{reason}: '{word}'")
+
+    def _argument(self, flag: str, what: str) -> str:
+        if not self._words:
+            raise _WrongUsageError(f"{flag} expects {what}")
+        return self._words.pop(0)
+
+    def _number(self, flag: str) -> int:
+        text = self._argument(flag, "a number")
+        if not re.fullmatch(r"[0-9]{1,10}", text) or int(text) > NUMBER_MAX:
+            raise _WrongUsageError(f"{flag} expects a number up to {NUMBER_MAX}, not '{text}'")
+        return int(text)
+
+    def _pids(self) -> tuple[int, ...]:
+        """The numbers that follow; there may be none, as a first start has no older process."""
+        pids: list[int] = []
+        while self._words and re.fullmatch(r"[0-9]{1,10}", self._words[0]):
+            pids.append(int(self._words.pop(0)))
+        if any(not 0 < pid <= NUMBER_MAX for pid in pids) or len(pids) > PIDS_MAX:
+            raise _WrongUsageError("-sf and -st expect process ids greater than 0")
+        return tuple(pids)

@@ -1,0 +1,234 @@
+"""Server lines: addresses, options at their limits, templates, defaults and numbers."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.config.messages import Severity
+from proxy.config.model import Check, InitAddr
+from tests.support_config import (
+    LISTEN,
+    listen_with,
+    load_text,
+    only_alert,
+    said,
+    server_settings,
+    settings_of,
+)
+
+
+def alert_of(line: str) -> str:
+    place, text = only_alert(listen_with(line))
+    assert place == 7
+    return text
+
+
+@pytest.mark.parametrize(
+    ("written", "host", "address", "port", "relative"),
+    [
+        ("127.0.0.2:80", "127.0.0.2", "127.0.0.2", 80, False),
+        ("127.0.0.2", "127.0.0.2", "127.0.0.2", 0, True),
+        ("127.0.0.2:", "127.0.0.2", "127.0.0.2", 0, True),
+        ("127.0.0.2:0", "127.0.0.2", "127.0.0.2", 0, True),
+        ("127.0.0.2:+10", "127.0.0.2", "127.0.0.2", 10, True),
+        ("127.0.0.2:-10", "127.0.0.2", "127.0.0.2", -10, True),
+        ("127.0.0.2:65535", "127.0.0.2", "127.0.0.2", 65535, False),
+        ("[::1]:80", "::1", "::1", 80, False),
+        ("[::1]", "::1", "::1", 0, True),
+        ("::1:80", "::1", "::1", 80, False),
+        ("ipv4@127.0.0.2:80", "127.0.0.2", "127.0.0.2", 80, False),
+        ("tcp@127.0.0.2:80", "127.0.0.2", "127.0.0.2", 80, False),
+        ("App.Test.:80", "App.Test.", None, 80, False),
+    ],
+)
+def test_an_address_may_be_written_in_many_ways(
+    written: str, host: str, address: str | None, port: int, relative: bool
+) -> None:
+    server = server_settings("", written)
+    assert (server.host, server.address, server.port, server.port_relative) == (
+        *(host, address, port, relative),
+    )
+    assert server.fqdn == (None if address else "app.test")
+
+
+def test_nothing_said_means_the_defaults_of_the_manual() -> None:
+    server = server_settings("")
+    assert (server.weight, server.check, server.backup, server.disabled) == (1, None, False, False)
+    assert (server.slot, server.backend_index, server.id, server.name) == (0, 0, 1, "s")
+    assert server_settings("check").check == Check(2_000, None, None, 2, 3, None, None, None)
+
+
+def test_every_option_arrives_in_the_settings() -> None:
+    server = server_settings(
+        "check inter 3s fastinter 500 downinter 1m rise 4 fall 5 port 8080 addr 127.0.0.9 "
+        "weight 256 backup disabled id 77"
+    )
+    assert server.check == Check(3_000, 500, 60_000, 4, 5, 8080, "127.0.0.9", None)
+    assert (server.weight, server.backup, server.disabled, server.id) == (256, True, True, 77)
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        ("weight 0", "weight -1"),
+        ("weight 256", "weight 257"),
+        ("rise 1", "rise 0"),
+        ("fall 1", "fall 0"),
+        ("inter 1", "inter 0"),
+        ("inter 1us", "inter 25d"),
+        ("port 65535", "port 65536"),
+        ("id 1", "id 0"),
+        ("addr ::1", "addr foo.test"),
+        ("init-addr last,libc,none,127.0.0.1", "init-addr 127.0.0.1,127.0.0.2"),
+        ("init-addr none", "init-addr none,none"),
+        ("resolve-prefer ipv4", "resolve-prefer ipv5"),
+        ("check no-check backup no-backup", "check no-checks"),
+    ],
+)
+def test_options_are_accepted_up_to_their_limit(good: str, bad: str) -> None:
+    server_settings(good)
+    assert alert_of(f"server s 127.0.0.2:80 {bad}").startswith("'server edge/s' : ")
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        ("a" * 63 + ".test", "a" * 64 + ".test"),
+        (".".join(["a" * 49] * 5) + ".abc", ".".join(["a" * 49] * 5) + ".abcd"),
+        ("a_b-c.d.test", "a!b.test"),
+        ("a.test.", "a..test"),
+        ("A.test", ".test"),
+    ],
+)
+def test_host_names_are_accepted_up_to_the_limits_of_dns(good: str, bad: str) -> None:
+    server_settings("resolvers r", f"{good}:80")
+    alert_of(f"server s {bad}:80")
+
+
+@pytest.mark.parametrize(
+    ("options", "methods"),
+    [
+        ("", (InitAddr.LAST, InitAddr.LIBC)),
+        ("resolvers r", (InitAddr.LAST, InitAddr.LIBC, InitAddr.NONE)),
+        ("resolvers r init-addr last,libc", (InitAddr.LAST, InitAddr.LIBC)),
+        ("init-addr libc,127.0.0.5,none", (InitAddr.LIBC, "127.0.0.5", InitAddr.NONE)),
+        ("init-addr ::1", ("::1",)),
+    ],
+)
+def test_methods_of_init_addr_run_in_the_order_of_the_file(
+    options: str, methods: tuple[str, ...]
+) -> None:
+    assert server_settings(options, "app.test:80").init_addr == methods
+
+
+def test_a_name_without_resolvers_is_not_resolved_while_running() -> None:
+    server = server_settings("", "app.test:80")
+    assert (server.fqdn, server.resolvers, server.resolution_index) == ("app.test", None, None)
+    numeric = server_settings("resolvers r")
+    assert (numeric.resolvers, numeric.resolution_index) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("server s", "expects a name and <address>[:<port>]"),
+        ("server s@ 127.0.0.1:80", "character '@' is not permitted in server name"),
+        ("server s 127.0.0.1:80 chek", "unknown keyword 'chek'; did you mean 'check' maybe ?"),
+        ("server s 127.0.0.1:80 weight", "'weight' expects a number"),
+        ("server s 127.0.0.1:80 check port", "'port' expects a number"),
+        ("server s 127.0.0.1:80-90", "port range not permitted"),
+        ("server s 127.0.0.1:http", "invalid port 'http'"),
+        ("server s 127.0.0.1:65536", "invalid port '65536'"),
+        ("server s [::1:80", "brackets do not match"),
+        ("server s *:80", "is not supported: write the address"),
+        ("server s /run/x.sock", "not supported yet"),
+        ("server s udp@127.0.0.1:53", "UDP"),
+        ("server s foo@127.0.0.1:53", "unknown prefix 'foo@'"),
+        ("server s ipv6@127.0.0.1:53", "is no IPV6 address"),
+        ("server s 127.0.0.1 check", "has neither service port nor check port"),
+        ("server s 127.0.0.1:+1 check", "has neither service port nor check port"),
+        ("server s a.test:80 resolvers nosuch", "unable to find resolvers 'nosuch'"),
+        ("server s 127.0.0.1:80 maxconn 5", "'maxconn' is not supported yet"),
+        ("server s 127.0.0.1:80 on-marked-down shutdown-sessions", "is not supported yet"),
+        ("server s 127.0.0.1:80 resolve-net 10.0.0.0/8", "is not supported yet"),
+        ("server s 127.0.0.1:80 resolve-opts allow-dup-ip", "is not supported yet"),
+        ("server s 127.0.0.1:80 ssl verify none", "'ssl' is not supported: Millrace forwards TCP"),
+        ("server s 127.0.0.1:80 redir /x", "is not supported"),
+        ("server s _http._tcp.a.test", "needs 'resolvers <name>'"),
+        ("server s _http._tcp.a.test resolvers r", "is not supported yet"),
+        ("default-server", "expects the options"),
+        ("default-server id 5", "'id' fits one server only"),
+        ("default-server 127.0.0.1:80", "unknown keyword '127.0.0.1:80'"),
+        ("server-template w 5", "expects a prefix, a number or range"),
+        ("server-template w 0 127.0.0.1:80", "not '0'"),
+        ("server-template w 3-2 127.0.0.1:80", "not '3-2'"),
+        ("server-template w x 127.0.0.1:80", "not 'x'"),
+        ("server-template w 100001 127.0.0.1:80", "not '100001'"),
+    ],
+)
+def test_what_cannot_work_says_what_is_wrong(line: str, complaint: str) -> None:
+    assert complaint in alert_of(line)
+
+
+@pytest.mark.parametrize(("port", "works"), [("check port 8080", True), ("check", False)])
+def test_a_check_needs_a_port(port: str, works: bool) -> None:
+    outcome = load_text(listen_with(f"server s 127.0.0.2 {port}"))
+    assert (outcome.settings is not None) is works
+
+
+def test_a_template_makes_servers_that_share_one_resolution() -> None:
+    text = (
+        f"resolvers r\n    nameserver n 127.0.0.1\n{LISTEN}"
+        "    server-template web 3 app.test:80 resolvers r id 5\n"
+        "    server-template old 7-8 127.0.0.2:80\n"
+    )
+    settings = settings_of(text)
+    assert [(s.name, s.slot, s.id) for s in settings.servers] == [
+        *(("web1", 0, 5), ("web2", 1, 2), ("web3", 2, 3), ("old7", 3, 4), ("old8", 4, 6)),
+    ]
+    assert len(settings.resolverd.resolutions) == 1
+    assert [s.slot for s in settings.resolverd.resolutions[0].servers] == [0, 1, 2]
+
+
+def test_default_server_reaches_the_lines_after_it_only() -> None:
+    text = (
+        "defaults\n    default-server weight 3 check\n    timeout check 7s\n"
+        f"{LISTEN}    server a 127.0.0.2:80\n    default-server no-check inter 5s\n"
+        "    server b 127.0.0.2:81\n    server c 127.0.0.2:82 check weight 9\n"
+    )
+    a, b, c = settings_of(text).servers
+    assert (a.weight, a.check) == (3, Check(timeout_check_ms=7_000))
+    assert (b.weight, b.check) == (3, None)
+    assert (c.weight, c.check) == (9, Check(inter_ms=5_000, timeout_check_ms=7_000))
+
+
+def test_names_and_numbers_are_unique_within_a_backend() -> None:
+    twice = f"{LISTEN}    server a 127.0.0.2:80\n    server a 127.0.0.3:80\n"
+    assert only_alert(twice)[0] == 8
+    ids = f"{LISTEN}    server a 127.0.0.2:80 id 3\n    server b 127.0.0.3:80 id 3\n"
+    assert only_alert(ids)[0] == 8
+    template = f"{LISTEN}    server a2 127.0.0.2:80\n    server-template a 3 127.0.0.3:80\n"
+    assert "another server named 'a2'" in only_alert(template)[1]
+
+
+def test_numbers_are_given_as_haproxy_gives_them() -> None:
+    text = (
+        "defaults\n    timeout client 1s\n    timeout connect 1s\n    timeout server 1s\n"
+        "frontend f\n    bind 127.0.0.1:1\n"
+        "listen a\n    bind 127.0.0.1:2\n    server x 127.0.0.2:80\n"
+        "    server y 127.0.0.2:81 id 1\n    server z 127.0.0.2:82\n"
+        "backend f\n    server x 127.0.0.2:80 id 7\n    server-template t 2 127.0.0.2:80 id 9\n"
+        "    server z 127.0.0.2:80\n"
+        "backend q\n    id 3\n    server x 127.0.0.2:80\n"
+    )
+    settings = settings_of(text)
+    assert [(p.name, p.id) for p in settings.proxies] == [("f", 2), ("a", 4), ("f", 5), ("q", 3)]
+    assert [s.id for s in settings.servers] == [2, 1, 4, 7, 9, 3, 4, 1]
+    assert [s.slot for s in settings.servers] == list(range(8))
+    assert [s.backend_index for s in settings.servers] == [0, 0, 0, 1, 1, 1, 1, 2]
+
+
+def test_a_cookie_on_a_server_is_only_warned_of() -> None:
+    outcome = load_text(listen_with("server s 127.0.0.2:80 cookie x"))
+    assert outcome.settings is not None
+    assert [place for place, _ in said(outcome, Severity.WARNING)] == [7]
