@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
+from resolverd import daemon
 from resolverd.config import (
     Family,
     Holds,
@@ -188,6 +189,37 @@ def test_a_timed_out_connect_asks_at_once_and_a_refused_one_only_after_hold_vali
         assert resolverd.record()["triggers"] == 2
 
 
+def test_the_doorbell_is_heard_before_the_tick(
+    nameserver: ScriptedNameserver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemon, "TICK_S", 3_600)
+    nameserver.set("app.test", "A", ONE)
+    with ResolverdProcess(one_name(section_of(nameserver, resolve_ms=HOUR_MS))) as resolverd:
+        resolverd.wait_addresses(ONE, None)
+        for asked in (2, 3):
+            answered_ms = resolverd.record()["last_valid_ms"]
+            CheckRequests(resolverd.segment, 0).timed_out(1, answered_ms + 1)
+            os.eventfd_write(resolverd.doorbell, 1)
+            wait_runs(resolverd, asked)
+
+
+@pytest.mark.slow
+def test_nobody_waits_for_a_nameserver_that_could_not_be_asked(
+    nameserver: ScriptedNameserver,
+) -> None:
+    section = section_of(nameserver, retry_ms=HOUR_MS)
+    forbidden = Nameserver("ns2", "255.255.255.255", index=1)  # EACCES without SO_BROADCAST
+    section = msgspec.structs.replace(section, nameservers=(*section.nameservers, forbidden))
+    both = (Family.IPV4, Family.IPV6)
+    nameserver.set("app.test", "AAAA", "::1")
+    with ResolverdProcess(
+        settings_of(section, resolution_settings(servers(1)), families=both)
+    ) as resolverd:
+        resolverd.wait_addresses("::1")
+        assert resolverd.counters(1)["snd_error"] >= 2
+        assert resolverd.counters(1)["sent"] == 0
+
+
 @pytest.mark.slow
 def test_a_killed_resolverd_is_succeeded_without_a_change_and_graces_run_on(
     nameserver: ScriptedNameserver,
@@ -241,7 +273,8 @@ def test_addresses_of_init_addr_stay_until_the_first_answer(
     nameserver: ScriptedNameserver,
 ) -> None:
     nameserver.set("app.test", "A", SILENT)
-    settings = one_name(section_of(nameserver), 2)
+    # not even `hold obsolete` keeps an address that no answer brought
+    settings = one_name(section_of(nameserver, holds=Holds(obsolete_ms=HOUR_MS)), 2)
     segment = make_segment(settings)
     for server in settings.resolutions[0].servers:
         place_address(segment, server, FOUR, Cause.LIBC)
@@ -312,3 +345,9 @@ def test_a_name_with_only_ipv6_is_found_by_the_other_question(
         resolverd.wait_addresses("::1")
         assert resolverd.slot(0).family == Family.IPV6
         assert [query.rtype for query in nameserver.queries[:2]] == ["A", "AAAA"]
+
+
+def test_without_any_name_it_is_ready_and_beats() -> None:
+    with ResolverdProcess(ResolverdSettings()) as resolverd:
+        first = resolverd.status.main_beat_ms
+        resolverd.wait(lambda: resolverd.status.main_beat_ms > first, "the next beat")
