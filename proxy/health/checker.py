@@ -30,6 +30,7 @@ from shm.states import HealthState, ServerState, StaticFlag
 # down may hold half of those, so that a dead rack does not delay the checks of the living.
 CHECKS_IN_FLIGHT_MAX = 32
 DOWN_CHECKS_IN_FLIGHT_MAX = CHECKS_IN_FLIGHT_MAX // 2
+GRAIN_MS = 5  # the timer fires on multiples of it: a wake-up costs as much as a check
 
 
 class Watched:
@@ -252,7 +253,10 @@ class Checker:
             due_ms = self._timetable.next_ms()
             if due_ms is not None and (wake_ms is None or due_ms < wake_ms):
                 wake_ms = due_ms
-        if wake_ms is None or (self._timer is not None and self._armed_ms <= wake_ms):
+        if wake_ms is None:
+            return
+        wake_ms = -(-wake_ms // GRAIN_MS) * GRAIN_MS
+        if self._timer is not None and self._armed_ms <= wake_ms:
             return
         if self._timer is not None:
             self._timer.cancel()
