@@ -1,0 +1,132 @@
+"""The command `millrace`: arguments to one of its few jobs, and its exit status.
+
+Owns what is printed before the program serves. The jobs are elsewhere: reading in `config`,
+serving in `supervisor`.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import sys
+from collections.abc import Callable
+
+from proxy.arguments import USAGE, Arguments, UsageError, parse
+from proxy.config.condition import evaluate
+from proxy.config.messages import ConfigError, Severity
+from proxy.config.report import render_tagged, summarize
+from proxy.runtime import Runtime
+from proxy.supervisor.children import Entries
+from proxy.supervisor.prepare import Prepared, prepare
+from proxy.supervisor.start import run_program
+
+LIBRARIES = ("uvloop", "dnspython", "msgspec", "prometheus-client", "setproctitle")
+
+
+def main() -> int:
+    """The console script: sys.argv to an exit status (manual of management, section 3)."""
+    return run(sys.argv[1:])
+
+
+def run(words: list[str], entries: Callable[[], Entries] | None = None) -> int:
+    """Do what the words after the program's name say; `entries` replaces the children's code."""
+    arguments = parse(words)
+    if isinstance(arguments, UsageError):
+        sys.stderr.write(render_tagged(Severity.ALERT, os.getpid(), arguments.text) + "\n")
+        sys.stderr.write(USAGE)
+        return 1
+    if arguments.version:
+        sys.stdout.write(version_text(detailed=arguments.version > 1))
+        return 0
+    if arguments.condition is not None:
+        return _evaluate(arguments.condition)
+    if arguments.folder is not None:
+        try:
+            os.chdir(arguments.folder)
+        except OSError as error:
+            return _refuse(f"Could not change to directory {arguments.folder} : {error.strerror}")
+    return _load_and_serve(arguments, entries or real_entries)
+
+
+def _load_and_serve(arguments: Arguments, entries: Callable[[], Entries]) -> int:
+    environ = dict(os.environ)
+    prepared = prepare(arguments, environ)
+    status = _report(arguments, prepared)
+    if status != 0 or arguments.check:
+        return status
+    return run_program(arguments, prepared, entries(), environ)
+
+
+def _report(arguments: Arguments, prepared: Prepared) -> int:
+    """Say what the files deserve; the exit status that goes with it."""
+    settings = prepared.settings
+    strict = settings is not None and settings.globals.zero_warning
+    quiet = settings is not None and settings.globals.quiet and not arguments.verbose
+    report = summarize(
+        prepared.messages,
+        check=arguments.check,
+        verbose=arguments.verbose,
+        quiet=arguments.quiet or quiet,
+        diagnose=arguments.diagnose,
+        warnings_fatal=arguments.warnings_fatal or strict,
+    )
+    stream = sys.stdout if arguments.check and report.exit_status == 0 else sys.stderr
+    for line in report.lines:
+        target = sys.stderr if line.startswith("[") else stream
+        target.write(line + "\n")
+    return report.exit_status
+
+
+def _evaluate(condition: str) -> int:
+    """-cc: 0 true, 1 false or not understood."""
+    try:
+        return 0 if evaluate(condition, dict(os.environ)) else 1
+    except ConfigError as error:
+        return _refuse(f"-cc: {error}")
+
+
+def _refuse(text: str) -> int:
+    sys.stderr.write(render_tagged(Severity.ALERT, os.getpid(), text) + "\n")
+    return 1
+
+
+def version_text(*, detailed: bool) -> str:
+    """What -v and -vv print."""
+    lines = [f"Millrace version {_version_of('millrace')}"]
+    if detailed:
+        lines += [
+            f"Running on: {platform.system()} {platform.release()} {platform.machine()}",
+            f"Built with: Python {platform.python_version()}",
+            *(f"  {name} {_version_of(name)}" for name in LIBRARIES),
+            "Configuration language: haproxy.cfg, mode tcp",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _version_of(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+def real_entries() -> Entries:
+    """What the children run; imported here, so that -c and -v stay quick."""
+    from proxy.control.process import run as run_control  # noqa: PLC0415
+    from proxy.supervisor.preload import preload  # noqa: PLC0415
+    from proxy.worker.process import run as run_worker  # noqa: PLC0415
+    from resolverd.daemon import run as run_resolverd  # noqa: PLC0415
+
+    def resolverd(runtime: Runtime) -> object:
+        bells = runtime.bells
+        return run_resolverd(
+            runtime.settings.resolverd,
+            runtime.segment,
+            bells.resolverd,
+            bells.ring_table,
+            runtime.log,
+        )
+
+    preload()
+    return Entries(worker=run_worker, control=run_control, resolverd=resolverd)

@@ -1,0 +1,213 @@
+"""Operational log lines to the targets of `log` (manual section 4.2, `log`), in their formats.
+
+Owns the formats and the sockets. Never blocks and never raises: what a target does not take at
+once is dropped and counted. Opened by the supervisor before any fork (and any chroot), used by
+every process; lines carry the pid of the main process, as HAProxy's do.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from proxy.config.messages import Severity
+from proxy.config.model import Endpoint, Global, LogTarget, SocketFamily
+from proxy.config.report import render_tagged
+
+LINE_BYTES_MAX = 1_024  # tune.maxlogline's default; below PIPE_BUF, so lines never mix
+STANDARD_ERROR = 2
+LEVEL_WARNING = 4
+LEVEL_NOTICE = 5
+FAMILIES = {
+    SocketFamily.IPV4: socket.AF_INET,
+    SocketFamily.IPV6: socket.AF_INET6,
+    SocketFamily.UNIX: socket.AF_UNIX,
+    SocketFamily.ABSTRACT: socket.AF_UNIX,
+}
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+class LineFacts:
+    """What every line of one program carries."""
+
+    def __init__(self, settings: Global, main_pid: int) -> None:
+        """Tag and host as configured."""
+        self.tag = settings.log_tag
+        self.host = settings.node or socket.gethostname()
+        self.pid = main_pid
+
+
+def format_line(
+    style: str, facility: int, level: int, text: str, *, facts: LineFacts, now_s: float
+) -> str:
+    """One line in a format of the manual, without line end; `now_s` is wall clock time."""
+    priority = facility * 8 + level
+    if style == "raw":
+        return text
+    if style in ("short", "priority"):
+        return f"<{level}>{text}"
+    if style == "timed":
+        return f"<{level}>{_iso(now_s)} {text}"
+    if style == "iso":
+        return f"{_iso(now_s)} {text}"
+    if style == "rfc5424":
+        return f"<{priority}>1 {_iso(now_s)} {facts.host} {facts.tag} {facts.pid} - - {text}"
+    return f"<{priority}>{_bsd_time(now_s)} {facts.tag}[{facts.pid}]: {text}"
+
+
+def _bsd_time(now_s: float) -> str:
+    """RFC 3164 section 4.1.2: `Nov 20 08:15:00`, the day padded with a blank."""
+    now = time.localtime(now_s)
+    clock = f"{now.tm_hour:02}:{now.tm_min:02}:{now.tm_sec:02}"
+    return f"{MONTHS[now.tm_mon - 1]} {now.tm_mday:>2} {clock}"
+
+
+def _iso(now_s: float) -> str:
+    """RFC 3339 with microseconds and the offset of local time."""
+    now = time.localtime(now_s)
+    offset = time.strftime("%z", now)
+    micro = int(now_s % 1 * 1_000_000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', now)}.{micro:06}{offset[:3]}:{offset[3:]}"
+
+
+class _DescriptorTarget:
+    """stdout, stderr or fd@N: one line for each message, if the reader has room for it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLOUT)
+
+    def send(self, line: bytes) -> bool:
+        # The descriptor may be shared with others and must stay blocking; a line is shorter than
+        # PIPE_BUF, so a pipe that polls writable takes it whole.
+        events = self._poll.poll(0)
+        if not events or not events[0][1] & select.POLLOUT:
+            return False
+        with suppress(OSError):
+            return os.write(self.descriptor, line + b"\n") > 0
+        return False
+
+
+class _SocketTarget:
+    """A syslog server: datagrams over UDP or a unix socket."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._socket = socket.socket(
+            FAMILIES[endpoint.family], socket.SOCK_DGRAM | socket.SOCK_CLOEXEC
+        )
+        self._socket.setblocking(False)
+        self._address = _address(endpoint)
+        self.descriptor = self._socket.fileno()
+        self._connected = self._connect()
+
+    def _connect(self) -> bool:
+        """A connected socket goes on working after chroot; a path may also come later."""
+        with suppress(OSError):
+            self._socket.connect(self._address)
+            return True
+        return False
+
+    def send(self, line: bytes) -> bool:
+        with suppress(BlockingIOError):
+            try:
+                return self._connected and self._socket.send(line + b"\n") > 0
+            except OSError:
+                # The server went away, or an ICMP error of an earlier line came back: once more.
+                self._connected = self._connect()
+                with suppress(OSError):
+                    return self._connected and self._socket.send(line + b"\n") > 0
+        return False
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def _address(endpoint: Endpoint) -> tuple[str, int] | str:
+    if endpoint.family is SocketFamily.ABSTRACT:
+        return "\0" + endpoint.host
+    if endpoint.family is SocketFamily.UNIX:
+        return endpoint.host
+    return endpoint.host, endpoint.port
+
+
+class LogWriter:
+    """All targets of one configuration; satisfies `proxy.runtime.Log`."""
+
+    def __init__(
+        self,
+        settings: Global,
+        main_pid: int,
+        *,
+        fallback: bool = True,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Open the targets; `fallback`: without any, notices and worse go to standard error.
+
+        Raises OSError for a target whose address cannot exist on this host.
+        """
+        self.dropped = 0
+        self._facts = LineFacts(settings, main_pid)
+        self._wall_clock = wall_clock
+        self._targets = [(target, _open_target(target)) for target in settings.logs]
+        self._standard_error = (
+            _DescriptorTarget(STANDARD_ERROR) if fallback and not settings.logs else None
+        )
+
+    def __call__(self, level: int, text: str) -> None:
+        """Send one line to every target that wants this level."""
+        text = " ".join(text.splitlines())  # one message is one line, whatever is in it
+        now_s = self._wall_clock()
+        for target, sender in self._targets:
+            if level > target.max_level:
+                continue
+            shown = max(level, target.min_level)
+            line = format_line(
+                target.format, target.facility, shown, text, facts=self._facts, now_s=now_s
+            )
+            self._count(sender.send(_encode(line)))
+        if self._standard_error is not None and level <= LEVEL_NOTICE:
+            line = render_tagged(_severity(level), self._facts.pid, text)
+            self._count(self._standard_error.send(_encode(line)))
+
+    def _count(self, sent: bool) -> None:
+        self.dropped += not sent
+
+    def descriptors(self) -> tuple[int, ...]:
+        """What a child must keep open to be able to log."""
+        return tuple(sender.descriptor for _, sender in self._targets)
+
+    def close(self) -> None:
+        """Close the sockets; descriptors given from outside stay open."""
+        for _, sender in self._targets:
+            if isinstance(sender, _SocketTarget):
+                sender.close()
+
+
+def _open_target(target: LogTarget) -> _DescriptorTarget | _SocketTarget:
+    if target.descriptor is not None:
+        return _DescriptorTarget(target.descriptor)
+    endpoint = target.endpoint
+    assert endpoint is not None, "a log target is an address or a descriptor"
+    if endpoint.family is SocketFamily.DESCRIPTOR:
+        return _DescriptorTarget(int(endpoint.host))
+    return _SocketTarget(endpoint)
+
+
+def _encode(line: str) -> bytes:
+    return line.encode(errors="backslashreplace")[: LINE_BYTES_MAX - 1]
+
+
+def _severity(level: int) -> Severity:
+    if level < LEVEL_WARNING:
+        return Severity.ALERT
+    return Severity.WARNING if level == LEVEL_WARNING else Severity.NOTICE
+
+
+def open_log(settings: Global, main_pid: int, *, fallback: bool = True) -> LogWriter:
+    """The log of one configuration; see `LogWriter`."""
+    return LogWriter(settings, main_pid, fallback=fallback)

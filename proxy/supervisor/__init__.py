@@ -1,0 +1,1 @@
+"""The process tree, the listening sockets and reload: what one host's Millrace hangs on."""

@@ -1,0 +1,192 @@
+"""One listening socket: opened, set up, quiesced, shut. All the awkward system calls are here.
+
+Knows nothing of generations or workers. Errors are `BindError`s whose text is what an operator
+needs: the reason and the address.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import socket
+import struct
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from proxy.config.model import Endpoint, SocketFamily
+
+SO_ATTACH_FILTER = 26  # <asm-generic/socket.h>
+SUN_PATH_BYTES = 108  # <sys/un.h>
+TCP_INFO_UNACKED = 24  # bytes into struct tcp_info: of a listener, the length of its queue
+INTERNET = (SocketFamily.IPV4, SocketFamily.IPV6)
+FAMILIES = {
+    SocketFamily.IPV4: socket.AF_INET,
+    SocketFamily.IPV6: socket.AF_INET6,
+    SocketFamily.UNIX: socket.AF_UNIX,
+    SocketFamily.ABSTRACT: socket.AF_UNIX,
+}
+
+
+class BindError(Exception):
+    """A socket that cannot listen; the text names reason and address."""
+
+
+class SocketOptions(msgspec.Struct, frozen=True):
+    """How a socket listens. `mode`, `user` and `group` are of a path in the file system."""
+
+    backlog: int
+    v6only: bool | None = None  # None: as the kernel is configured
+    keepalive: bool = False
+    mode: int | None = None
+    user: int | None = None
+    group: int | None = None
+
+
+def describe(endpoint: Endpoint) -> str:
+    """An address as messages show it."""
+    if endpoint.family in INTERNET:
+        return f"{endpoint.host}:{endpoint.port}"
+    if endpoint.family is SocketFamily.UNIX:
+        return endpoint.host
+    return f"{endpoint.family.value}@{endpoint.host}"
+
+
+def open_listener(endpoint: Endpoint, options: SocketOptions) -> socket.socket:
+    """A socket that listens, non-blocking; raises BindError."""
+    if endpoint.family is SocketFamily.DESCRIPTOR:
+        return _take_descriptor(int(endpoint.host), options)
+    listener = socket.socket(FAMILIES[endpoint.family], socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        listener.setblocking(False)
+        if endpoint.family in INTERNET:
+            _bind_internet(listener, endpoint, options)
+        elif endpoint.family is SocketFamily.ABSTRACT:
+            listener.bind(b"\0" + os.fsencode(endpoint.host).ljust(SUN_PATH_BYTES - 1, b"\0"))
+            listener.listen(options.backlog)
+        else:
+            _bind_path(listener, endpoint.host, options)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise BindError(f"{_reason(error)} [{describe(endpoint)}]") from error
+    return listener
+
+
+def apply_options(listener: socket.socket, options: SocketOptions) -> None:
+    """Set what accepted connections inherit, also on a socket that was open before a reload."""
+    if listener.family in (socket.AF_INET, socket.AF_INET6):
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, int(options.keepalive))
+    listener.listen(options.backlog)
+
+
+def _bind_internet(listener: socket.socket, endpoint: Endpoint, options: SocketOptions) -> None:
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    if endpoint.family is SocketFamily.IPV6 and options.v6only is not None:
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(options.v6only))
+    listener.bind((endpoint.host, endpoint.port))
+    apply_options(listener, options)
+
+
+def _bind_path(listener: socket.socket, path: str, options: SocketOptions) -> None:
+    """Bind beside the path and rename over it: a stale socket is in nobody's way."""
+    beside = Path(f"{path}.{os.getpid()}.tmp")
+    beside.unlink(missing_ok=True)
+    listener.bind(str(beside))
+    try:
+        if options.mode is not None:
+            beside.chmod(options.mode)
+        if options.user is not None or options.group is not None:
+            os.chown(
+                beside,
+                -1 if options.user is None else options.user,
+                -1 if options.group is None else options.group,
+            )
+        listener.listen(options.backlog)
+        beside.rename(path)
+    except OSError:
+        beside.unlink()
+        raise
+
+
+def _take_descriptor(descriptor: int, options: SocketOptions) -> socket.socket:
+    """A socket that the parent opened, perhaps listening already; taken over as it is."""
+    try:
+        listener = socket.socket(fileno=descriptor)
+        listener.setblocking(False)
+        if not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            listener.listen(options.backlog)
+    except OSError as error:
+        raise BindError(f"cannot use descriptor ({error.strerror}) [fd@{descriptor}]") from error
+    return listener
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno == errno.EMFILE:
+        return "cannot create listening socket (too many open files)"
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return f"cannot bind socket ({text})"
+
+
+# ldb [13]; and #0x12; jeq #0x02, drop, keep: a segment with SYN and without ACK
+_DROP_SYN = ((0x30, 0, 0, 13), (0x54, 0, 0, 0x12), (0x15, 0, 1, 0x02), (6, 0, 0, 0), (6, 0, 0, -1))
+
+
+def quiesce(listener: socket.socket) -> None:
+    """Let no new handshake begin, while those under way still end in the queue.
+
+    A new client's SYN is dropped; when it is repeated the socket is closed and it is refused. The
+    filter sees the TCP header first (tcp_v4_rcv), flags in byte 13.
+    """
+    if listener.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    program = b"".join(
+        struct.pack("HBBI", code, jump_true, jump_false, value & 0xFFFFFFFF)
+        for code, jump_true, jump_false, value in _DROP_SYN
+    )
+    memory = ctypes.create_string_buffer(program)
+    filter_program = struct.pack("HP", len(_DROP_SYN), ctypes.addressof(memory))
+    with suppress(OSError):  # without the filter the close may reset a client; no reason to stop
+        listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, filter_program)
+
+
+def queue_length(listener: socket.socket) -> int:
+    """Clients that nobody has accepted yet; 0 where the kernel does not say (unix sockets)."""
+    if listener.family not in (socket.AF_INET, socket.AF_INET6):
+        return 0
+    with suppress(OSError):
+        information = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_UNACKED + 4)
+        return int.from_bytes(information[TCP_INFO_UNACKED:], "little")
+    return 0
+
+
+def shut(listener: socket.socket, endpoint: Endpoint) -> None:
+    """End listening for every process that holds the socket, and close this copy.
+
+    A descriptor that came from the parent is only closed: the parent may go on with it.
+    """
+    if endpoint.family is not SocketFamily.DESCRIPTOR:
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+
+
+def path_identity(endpoint: Endpoint) -> tuple[int, int] | None:
+    """Device and inode of a socket's path, to know it again; None without a path."""
+    if endpoint.family is not SocketFamily.UNIX:
+        return None
+    try:
+        found = Path(endpoint.host).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def remove_path(endpoint: Endpoint, identity: tuple[int, int] | None) -> None:
+    """Unlink a socket's path if it still is the socket that was bound here."""
+    if identity is not None and path_identity(endpoint) == identity:
+        with suppress(OSError):
+            Path(endpoint.host).unlink()

@@ -1,0 +1,104 @@
+"""Makes a generation out of settings: sockets, segment, bells, log; carried over or from nothing.
+
+The one place where all parts of a generation meet. Opens descriptors, forks nothing.
+"""
+
+from __future__ import annotations
+
+import os
+
+import msgspec
+
+from proxy.config.model import Settings
+from proxy.log import LogWriter, open_log
+from proxy.runtime import Bells, Runtime
+from proxy.supervisor.carry import (
+    Tally,
+    carry_counters,
+    carry_records,
+    known_addresses,
+    plan_carry,
+    take_tally,
+)
+from proxy.supervisor.children import Entries
+from proxy.supervisor.fill import fill_segment, shape_of
+from proxy.supervisor.generation import Generation
+from proxy.supervisor.listening import Held, SocketSet, open_sockets, wanted_sockets
+from proxy.supervisor.prepare import Prepared
+from proxy.supervisor.reactor import Reactor
+from shm.segment import Segment
+
+
+def worker_count(settings: Settings) -> int:
+    """`nbthread`, or one worker for each core that this process may use."""
+    return settings.globals.nbthread or len(os.sched_getaffinity(0))
+
+
+def open_all(settings: Settings, inherited: Held) -> SocketSet:
+    """Every socket that these settings listen on; raises BindingError."""
+    workers = worker_count(settings)
+    return open_sockets(wanted_sockets(settings, workers), workers, inherited)
+
+
+class Builder(msgspec.Struct, frozen=True):
+    """What all generations of one program share."""
+
+    entries: Entries
+    reactor: Reactor
+    main_pid: int
+    log_fallback: bool  # without `log` lines, to standard error
+
+    def open_log(self, settings: Settings) -> LogWriter:
+        """The log that these settings ask for."""
+        return open_log(settings.globals, self.main_pid, fallback=self.log_fallback)
+
+    def build(
+        self, prepared: Prepared, sockets: SocketSet, now_ms: int, old: Generation | None = None
+    ) -> Generation:
+        """A generation that is ready to be forked; raises OSError when memory or descriptors end.
+
+        With `old`, everything that still exists is carried over: nobody may write the old slots
+        and administrative records any more.
+        """
+        settings = prepared.settings
+        assert settings is not None, "there are no settings to build from"
+        workers = worker_count(settings)
+        number = 1 if old is None else old.runtime.segment.reload_generation + 1
+        segment = Segment.create(shape_of(settings, workers, len(sockets.listeners)), number)
+        former = None if old is None else (old.runtime.settings, old.runtime.segment)
+        known = frozenset() if former is None else known_addresses(*former, settings)
+        fill_segment(segment, settings, prepared.initial, known, now_ms)
+        if former is not None:
+            plan = plan_carry(former[0], settings)
+            carry_records(*former, settings, segment, plan)
+        log = self.open_log(settings)
+        runtime = Runtime(
+            settings=settings,
+            segment=segment,
+            bells=Bells.create(workers),
+            listeners=sockets.listeners,
+            stats_sockets=sockets.stats_sockets,
+            service_sockets=sockets.service_sockets,
+            workers=workers,
+            main_pid=self.main_pid,
+            log=log,
+        )
+        generation = Generation(
+            runtime,
+            sockets=sockets,
+            entries=self.entries,
+            log=log,
+            reactor=self.reactor,
+            now_ms=now_ms,
+        )
+        if old is not None:
+            old.carried = carry_tally(old, generation)
+        return generation
+
+
+def carry_tally(old: Generation, new: Generation) -> Tally:
+    """Carry the counters; what was carried, for the difference at the end of the old ones."""
+    plan = plan_carry(old.runtime.settings, new.runtime.settings)
+    tally = take_tally(old.runtime.segment)
+    carry_counters(tally, old.runtime.segment, new.runtime.segment, plan)
+    return tally

@@ -1,0 +1,102 @@
+"""The positions of one generation's process tree, and what a process at each of them inherits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from proxy.runtime import Runtime
+from proxy.supervisor.fork import Process
+from proxy.supervisor.watch import Watch
+
+
+class Entries(msgspec.Struct, frozen=True):
+    """What the children run; each ends by os._exit, or returns when it is done."""
+
+    worker: Callable[[Runtime, int], object]
+    control: Callable[[Runtime], object]
+    resolverd: Callable[[Runtime], object]
+
+
+class Child:
+    """One position and the process that holds it now."""
+
+    def __init__(
+        self,
+        name: str,
+        position: int,
+        body: Callable[[], object],
+        keep: tuple[int, ...],
+        watch: Watch,
+    ) -> None:
+        """A position without a process; `keep` are the descriptors of its process."""
+        self.name = name
+        self.position = position
+        self.body = body
+        self.keep = keep
+        self.watch = watch
+        self.process: Process | None = None
+
+    def __repr__(self) -> str:
+        """Name, pid and state."""
+        pid = self.process.pid if self.process else None
+        return f"Child({self.name}, pid={pid}, {self.watch})"
+
+
+class Children:
+    """All positions of one generation; resolverd only where a name is to be resolved."""
+
+    def __init__(
+        self, runtime: Runtime, entries: Entries, log_descriptors: tuple[int, ...], now_ms: int
+    ) -> None:
+        """Nothing is forked yet."""
+        common = (runtime.segment.fd, *runtime.bells.all(), *log_descriptors)
+        clients = tuple(listener.socket.fileno() for listener in runtime.listeners)
+        services = tuple(
+            item.fileno()
+            for item in (
+                *runtime.stats_sockets,
+                *(service for _, service in runtime.service_sockets),
+            )
+        )
+
+        def worker(position: int) -> Child:
+            return Child(
+                f"worker {position}",
+                position,
+                lambda: entries.worker(runtime, position),
+                (*common, *clients),
+                Watch(now_ms, has_relay=True),
+            )
+
+        shape = runtime.segment.shape
+        self.workers = [worker(position) for position in range(runtime.workers)]
+        self.control = Child(
+            "control",
+            shape.control_process,
+            lambda: entries.control(runtime),
+            (*common, *services),
+            Watch(now_ms, has_relay=False),
+        )
+        self.resolverd = Child(
+            "resolverd",
+            shape.resolverd_process,
+            lambda: entries.resolverd(runtime),
+            common,
+            Watch(now_ms, has_relay=False),
+        )
+        self.services = [self.control]
+        if runtime.settings.resolverd.resolutions:
+            self.services.insert(0, self.resolverd)
+        self.all = [*self.services, *self.workers]
+
+    @property
+    def alive(self) -> bool:
+        """True while any process of this generation runs."""
+        return any(child.process is not None for child in self.all)
+
+    @property
+    def working(self) -> bool:
+        """True while any worker runs."""
+        return any(child.process is not None for child in self.workers)

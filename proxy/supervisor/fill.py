@@ -1,0 +1,78 @@
+"""Settings into a fresh segment, before the first fork: statics, backends, first addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from proxy.config.model import CHECK_FALL, CHECK_RISE, Server, Settings
+from proxy.supervisor.initial import InitialAddress
+from shm.segment import Segment
+from shm.shape import Shape
+from shm.slots import AdminTableWriter, SlotTableWriter
+from shm.states import AdminFlag, AdminState, StaticFlag, StaticState
+
+
+def shape_of(settings: Settings, workers: int, sockets: int) -> Shape:
+    """How large a segment these settings need."""
+    return Shape(
+        slots=len(settings.servers),
+        backends=len(settings.backends),
+        frontends=len(settings.frontends),
+        workers=workers,
+        sockets=sockets,
+        nameservers=sum(len(section.nameservers) for section in settings.resolverd.sections),
+        resolutions=len(settings.resolverd.resolutions),
+    )
+
+
+def fill_segment(
+    segment: Segment,
+    settings: Settings,
+    initial: Iterable[InitialAddress],
+    carried: Collection[int],
+    now_ms: int,
+) -> None:
+    """Write all that the configuration fixes; slots that are `carried` get their record later."""
+    slots = SlotTableWriter(segment)
+    admins = AdminTableWriter(segment)
+    for index, proxy in enumerate(settings.backends):
+        assert proxy.backend_index == index, f"backend {proxy.name} is not number {index}"
+        first = proxy.servers[0].slot if proxy.servers else 0
+        slots.lay_backend(index, first, len(proxy.servers))
+        for server in proxy.servers:
+            slots.place(server.slot, static_state(server))
+            if server.disabled:
+                maintenance = AdminState(AdminFlag.CMAINT, -1, None, 0, 0, now_ms)
+                admins.publish(server.slot, maintenance)
+    for record in initial:
+        if record.slot not in carried:
+            slots.publish(
+                record.slot,
+                record.address,
+                record.port,
+                cause=record.cause,
+                flags=record.flags,
+                now_ms=now_ms,
+            )
+
+
+def static_state(server: Server) -> StaticState:
+    """What the segment stores of a server's line."""
+    flags = StaticFlag(0)
+    if server.check is not None:
+        flags |= StaticFlag.CHECKED
+    if server.backup:
+        flags |= StaticFlag.BACKUP
+    if server.resolution_index is not None:
+        flags |= StaticFlag.RESOLVED
+    if server.port_relative:
+        flags |= StaticFlag.PORT_RELATIVE
+    return StaticState(
+        backend=server.backend_index,
+        flags=flags,
+        weight=server.weight,
+        maxconn=server.maxconn,
+        rise=server.check.rise if server.check else CHECK_RISE,
+        fall=server.check.fall if server.check else CHECK_FALL,
+        id=server.id,
+    )

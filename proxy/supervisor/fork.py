@@ -1,0 +1,156 @@
+"""One fork, its steps in the one order that works.
+
+    block signals; fork; in the child: reset handlers and the wakeup descriptor (an inherited one
+    sends the child's signals to the supervisor); close what is not its own; drop privileges; then
+    PR_SET_PDEATHSIG (setuid clears it) and a look at getppid (the parent may be gone already); set
+    the title; unblock; run.
+
+Knows nothing of what a child does. A child never returns from here: it ends by os._exit, so no
+destructor of the supervisor's objects ever runs in it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import setproctitle
+
+from proxy.supervisor.privileges import Privileges
+
+PR_SET_PDEATHSIG = 1  # prctl(2)
+STANDARD_DESCRIPTORS = frozenset({0, 1, 2})
+# A terminal sends its signals to the whole group: the supervisor alone decides what they mean.
+IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE)
+DEFAULT = (signal.SIGTERM, signal.SIGCHLD, signal.SIGQUIT, signal.SIGALRM)
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Process(NamedTuple):
+    """A forked child: its pid and a descriptor that is readable once it has ended."""
+
+    pid: int
+    pidfd: int
+
+
+def freeze_memory() -> None:
+    """Keep what is allocated now out of garbage collection, so that children go on sharing it."""
+    gc.collect()
+    gc.freeze()
+
+
+def fork_child(
+    body: Callable[[], object],
+    *,
+    title: str,
+    keep: Collection[int],
+    privileges: Privileges = Privileges(),  # noqa: B008 - immutable
+) -> Process:
+    """Fork a child that runs `body` and ends; raises OSError when the kernel refuses.
+
+    The child has the descriptors of `keep` and the standard ones, nothing else.
+    """
+    parent = os.getpid()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _run_child(body, title, keep, privileges, parent)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
+    return Process(pid, os.pidfd_open(pid))
+
+
+def _run_child(
+    body: Callable[[], object],
+    title: str,
+    keep: Collection[int],
+    privileges: Privileges,
+    parent: int,
+) -> None:
+    """The child's side; never returns."""
+    status = 1
+    try:
+        _reset_signals()
+        _close_all_but(STANDARD_DESCRIPTORS.union(keep))
+        privileges.drop()
+        _die_with(parent)
+        setproctitle.setproctitle(title)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        body()
+        status = 0
+    except SystemExit as ending:
+        status = ending.code if isinstance(ending.code, int) else 1
+    except BaseException:
+        # Nobody above can handle it: the supervisor sees the exit status, the operator the text.
+        with suppress(BaseException):
+            sys.stderr.write(f"{title} failed:\n{traceback.format_exc()}")
+            sys.stderr.flush()
+    finally:
+        os._exit(status)
+
+
+def _reset_signals() -> None:
+    signal.set_wakeup_fd(-1)
+    for number in DEFAULT:
+        signal.signal(number, signal.SIG_DFL)
+    for number in IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _close_all_but(keep: Collection[int]) -> None:
+    for name in list(Path("/proc/self/fd").iterdir()):
+        descriptor = int(name.name)
+        if descriptor not in keep:
+            with suppress(OSError):  # the descriptor of the listing itself
+                os.close(descriptor)
+
+
+def _die_with(parent: int) -> None:
+    """Be killed when the supervisor dies, also if it died a moment ago."""
+    if _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+def reap(process: Process) -> int | None:
+    """The exit status of an ended child (negative: minus the signal), None while it runs.
+
+    Closes the pidfd. Call it once more after it returned a status and it raises OSError.
+    """
+    result = os.waitid(os.P_PIDFD, process.pidfd, os.WEXITED | os.WNOHANG)
+    if result is None:
+        return None
+    os.close(process.pidfd)
+    return result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
+
+
+def is_stopped(process: Process) -> bool:
+    """True once for each time the child was stopped by a signal (SIGSTOP, a debugger)."""
+    result = os.waitid(os.P_PIDFD, process.pidfd, os.WSTOPPED | os.WNOHANG)
+    return result is not None and result.si_code == os.CLD_STOPPED
+
+
+def send(process: Process, number: signal.Signals) -> None:
+    """Signal a child; one that has just ended is no error."""
+    with suppress(ProcessLookupError):
+        signal.pidfd_send_signal(process.pidfd, number)
+
+
+def kill_and_reap(process: Process) -> None:
+    """End a child at once and wait for the kernel to have done so."""
+    send(process, signal.SIGKILL)
+    os.waitid(os.P_PIDFD, process.pidfd, os.WEXITED)
+    os.close(process.pidfd)

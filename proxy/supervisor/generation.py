@@ -1,0 +1,311 @@
+"""One configuration in force: its segment, its children, its sockets.
+
+               soft stop             handshakes over            all workers gone
+    RUNNING ------------> QUIESCING -----------------> DRAINING ----------------> ENDED
+        |                      |        stop              |                        ^
+        +----------------------+--------------------------+------> ENDING ---------+
+
+A RUNNING generation replaces what dies; the others only watch. QUIESCING: no new handshake begins
+on the sockets that will be closed. DRAINING: workers accept what is queued and finish their
+sessions (`hard-stop-after` bounds it); sockets close once their queues are empty. ENDING: told to
+stop at once, killed after a short while.
+
+Knows nothing of signals, of reload or of how settings came to be.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import signal
+from collections.abc import Iterable
+
+from proxy.log import LogWriter
+from proxy.runtime import Runtime, ring
+from proxy.supervisor.adoption import plan_owners
+from proxy.supervisor.binding import queue_length, quiesce, remove_path, shut
+from proxy.supervisor.carry import Tally
+from proxy.supervisor.children import Child, Children, Entries
+from proxy.supervisor.fork import fork_child, is_stopped, kill_and_reap, reap, send
+from proxy.supervisor.limits import (
+    EMPTYING_MS,
+    QUIESCE_MS,
+    SHUT_LIMIT_MS,
+    STARTING_TICK_MS,
+    STOP_LIMIT_MS,
+    TICK_MS,
+)
+from proxy.supervisor.listening import OpenSocket, SocketSet
+from proxy.supervisor.privileges import Privileges
+from proxy.supervisor.reactor import Reactor
+from proxy.supervisor.watch import Life
+from shm.counters import settle_dead_worker
+from shm.processes import ProcessBoard
+from shm.states import Command
+
+ALERT = 1  # syslog severities
+WARNING = 4
+NOTICE = 5
+
+
+class Phase(enum.Enum):
+    """Where a generation stands; see the drawing above."""
+
+    RUNNING = "running"
+    QUIESCING = "quiescing"
+    DRAINING = "draining"
+    ENDING = "ending"
+    ENDED = "ended"
+
+
+class Generation:
+    """The children of one runtime; every method is called from the supervisor's loop."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        *,
+        sockets: SocketSet,
+        entries: Entries,
+        log: LogWriter,
+        reactor: Reactor,
+        now_ms: int,
+    ) -> None:
+        """Nothing is forked yet; that begins with the first turn."""
+        self.runtime = runtime
+        self.sockets = sockets
+        self.carried: Tally | None = None  # what its successor took over of the counters
+        self.phase = Phase.RUNNING
+        self.children = Children(runtime, entries, log.descriptors(), now_ms)
+        self._log = log
+        self._reactor = reactor
+        self._board = ProcessBoard(runtime.segment)
+        self._privileges = Privileges.of(runtime.settings.globals)
+        self._homes = [listener.worker for listener in runtime.listeners]
+        self._owners = list(self._homes)
+        self._closing: list[OpenSocket] = []
+        self._quiet_ms = 0  # when the handshakes under way are over
+        self._hard_stop_ms: int | None = None
+        self._kill_ms = 0
+        for index, home in enumerate(self._homes):
+            self._board.assign(index, home)
+
+    def __repr__(self) -> str:
+        """Number, phase and children."""
+        number = self.runtime.segment.reload_generation
+        return f"Generation({number}, {self.phase.value}, {self.children.all})"
+
+    @property
+    def ready(self) -> bool:
+        """Every child serves."""
+        return all(child.watch.life is Life.SERVING for child in self.children.all)
+
+    @property
+    def workers_ready(self) -> bool:
+        """Every worker serves."""
+        return all(child.watch.life is Life.SERVING for child in self.children.workers)
+
+    # -- looking after the children ---------------------------------------------------------------
+
+    def turn(self, now_ms: int, *, judge: bool) -> None:
+        """Everything that time brings; `judge`: heartbeats may be believed now."""
+        for child in self.children.all:
+            if child.process is not None and judge:
+                status = self._board.status(child.position)
+                if child.watch.look(status, now_ms):
+                    self._kill_stale(child)
+            if self.phase is Phase.RUNNING and child.watch.due(now_ms):
+                self._start(child, now_ms)
+        self._adopt(now_ms)
+        if self.phase is not Phase.RUNNING:
+            self._advance(now_ms)
+
+    def _start(self, child: Child, now_ms: int) -> None:
+        child.watch.started(now_ms)
+        try:
+            process = fork_child(
+                child.body,
+                title=f"millrace: {child.name}",
+                keep=child.keep,
+                privileges=self._privileges,
+            )
+        except OSError as error:
+            self.runtime.log(ALERT, f"cannot start {child.name}: {error.strerror}")
+            child.watch.died(now_ms)
+            return
+        child.process = process
+        self._board.started(child.position, process.pid, now_ms, child.watch.restarts)
+        self._reactor.watch(process.pidfd, lambda now_ms: self._ended(child, now_ms))
+
+    def _kill_stale(self, child: Child) -> None:
+        assert child.process is not None
+        pid = child.process.pid
+        self.runtime.log(ALERT, f"{child.name} ({pid}) does not answer any more: killing it")
+        send(child.process, signal.SIGKILL)
+
+    def _ended(self, child: Child, now_ms: int) -> None:
+        """The loop says that a process has ended."""
+        assert child.process is not None
+        process = child.process
+        self._reactor.forget(process.pidfd)
+        status = reap(process)
+        assert status is not None, f"{child} has a readable pidfd and is not dead"
+        self._settle(child, now_ms)
+        if child.watch.life is Life.WAITING:
+            how = describe_end(status)
+            self.runtime.log(ALERT, f"{child.name} ({process.pid}) {how}: starting another")
+            self.turn(now_ms, judge=False)
+        elif self.phase in (Phase.QUIESCING, Phase.DRAINING) and status != 0:
+            how = describe_end(status)
+            self.runtime.log(WARNING, f"old {child.name} ({process.pid}) {how}")
+
+    def _settle(self, child: Child, now_ms: int) -> None:
+        """Nobody holds this position any more."""
+        child.process = None
+        child.watch.died(now_ms)
+        self._board.ended(child.position)
+        if child in self.children.workers:
+            settle_dead_worker(self.runtime.segment, child.position)
+
+    def look_for_stopped(self, now_ms: int) -> None:
+        """Notice workers stopped by a signal: siblings serve their sockets before they go stale."""
+        for child in self.children.workers:
+            if child.process is not None and is_stopped(child.process):
+                child.watch.stopped(now_ms)
+
+    def _adopt(self, now_ms: int) -> None:
+        """Give sockets to siblings of workers that are away, and back."""
+        workers = self.children.workers
+        staying = {child.position for child in workers if child.watch.can_serve(now_ms)}
+        siblings = {child.position for child in workers if child.watch.life is Life.SERVING}
+        changed = False
+        for index, owner in enumerate(plan_owners(self._homes, staying, siblings)):
+            if self._owners[index] != owner:
+                self._board.assign(index, owner)
+                self._owners[index] = owner
+                changed = True
+        if changed:
+            ring(self.runtime.bells.relays)
+
+    def timeout_ms(self, now_ms: int) -> int:
+        """How long nothing will have to be done."""
+        if self.phase is not Phase.RUNNING:
+            return STARTING_TICK_MS if self._closing or self.phase is Phase.ENDING else TICK_MS
+        timeout = TICK_MS
+        for child in self.children.all:
+            watch = child.watch
+            if watch.life is Life.STARTING:
+                return STARTING_TICK_MS
+            due = watch.due_ms if watch.life is Life.WAITING else watch.adoption_due_ms()
+            if due is not None and due > now_ms:
+                timeout = min(timeout, due - now_ms)
+        return timeout
+
+    # -- the end ----------------------------------------------------------------------------------
+
+    def end_services(self, now_ms: int) -> None:
+        """End resolverd and control at once: a successor is about to speak for them."""
+        for child in self.children.services:
+            child.watch.retire()
+            if child.process is not None:
+                self._reactor.forget(child.process.pidfd)
+                kill_and_reap(child.process)
+                self._settle(child, now_ms)
+
+    def revive_services(self, now_ms: int) -> None:
+        """The successor did not come to be."""
+        for child in self.children.services:
+            child.watch.revive(now_ms)
+
+    def soft_stop(self, closing: Iterable[OpenSocket], now_ms: int) -> None:
+        """Accept what is queued, finish the sessions, then end; close these sockets on the way."""
+        assert self.phase is Phase.RUNNING, f"soft stop of {self}"
+        self.phase = Phase.QUIESCING
+        self._closing = list(closing)
+        for item in self._closing:
+            quiesce(item.socket)
+            remove_path(item.endpoint, item.identity)
+        self._quiet_ms = now_ms + (QUIESCE_MS if self._closing else 0)
+        limit = self.runtime.settings.globals.hard_stop_after_ms
+        self._hard_stop_ms = None if limit is None else now_ms + limit
+        for child in self.children.all:
+            child.watch.retire()
+        self._send_services(signal.SIGKILL, but=self.children.control)
+        self._advance(now_ms)
+
+    def stop(self, now_ms: int) -> None:
+        """End now, whatever is open."""
+        if self.phase in (Phase.ENDING, Phase.ENDED):
+            return
+        self.phase = Phase.ENDING
+        self._kill_ms = now_ms + STOP_LIMIT_MS
+        for child in self.children.all:
+            child.watch.retire()
+        self._command(Command.STOP, self.children.all, self.runtime.bells.all())
+        self._send_services(signal.SIGTERM)
+        self._shut_all()
+
+    def _command(self, command: Command, children: Iterable[Child], bells: Iterable[int]) -> None:
+        for child in children:
+            self._board.command(child.position, command)
+        ring(bells)
+
+    def _send_services(self, number: signal.Signals, but: Child | None = None) -> None:
+        for child in self.children.services:
+            if child.process is not None and child is not but:
+                send(child.process, number)
+
+    def _advance(self, now_ms: int) -> None:
+        if self.phase is Phase.QUIESCING and now_ms >= self._quiet_ms:
+            self.phase = Phase.DRAINING
+            bells = self.runtime.bells
+            readers = (*bells.relays, *bells.workers)
+            self._command(Command.SOFT_STOP, self.children.workers, readers)
+        if self.phase is Phase.DRAINING:
+            self._shut_empty(now_ms)
+            if not self.children.working:
+                self.stop(now_ms)
+        if self._hard_stop_ms is not None and now_ms >= self._hard_stop_ms:
+            self._hard_stop_ms = None
+            if self.children.working:
+                self.runtime.log(WARNING, "soft stop ran out of time: ending open sessions")
+            self.stop(now_ms)
+        if self.phase is Phase.ENDING:
+            if now_ms >= self._kill_ms:
+                self._kill_all(now_ms)
+            if not self.children.alive:
+                self.phase = Phase.ENDED
+
+    def _shut_empty(self, now_ms: int) -> None:
+        """Close the sockets, all together, once nobody waits in any queue."""
+        if now_ms < self._quiet_ms + EMPTYING_MS:
+            return
+        waiting = any(queue_length(item.socket) for item in self._closing)
+        if not waiting or not self.children.working or now_ms >= self._quiet_ms + SHUT_LIMIT_MS:
+            self._shut_all()
+
+    def _shut_all(self) -> None:
+        for item in self._closing:
+            shut(item.socket, item.endpoint)
+        self._closing = []
+
+    def _kill_all(self, now_ms: int) -> None:
+        for child in self.children.all:
+            if child.process is not None:
+                send(child.process, signal.SIGKILL)
+        self._kill_ms = now_ms + STOP_LIMIT_MS
+
+    def close(self) -> None:
+        """Give back the segment and the bells, after the last process has ended."""
+        assert self.phase is Phase.ENDED, f"closing {self}"
+        for bell in self.runtime.bells.all():
+            os.close(bell)
+        self.runtime.segment.close()
+        self._log.close()
+
+
+def describe_end(status: int) -> str:
+    """An exit status in words; negative: minus the signal."""
+    if status >= 0:
+        return f"exited with code {status}"
+    return f"was killed by signal {-status} ({signal.strsignal(-status)})"

@@ -1,0 +1,72 @@
+"""A short-lived child that does what may block or bloat, and sends bytes back.
+
+Names are resolved and new configurations parsed in such a child: a resolver that hangs or a
+parser that eats memory costs a helper, never the supervisor.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Callable
+
+from proxy.runtime import now_ms
+from proxy.supervisor.fork import fork_child, kill_and_reap
+from proxy.supervisor.limits import MESSAGE_BYTES_MAX
+
+READ_BYTES = 1 << 20
+Work = Callable[[Callable[[bytes], None]], None]  # gets the function that sends
+
+
+class Helper:
+    """One running helper: readable `descriptor`, bytes so far, and its end."""
+
+    def __init__(self, work: Work, title: str) -> None:
+        """Fork it; raises OSError when the kernel refuses."""
+        self.descriptor, sender = os.pipe2(os.O_CLOEXEC)
+        try:
+            self._process = fork_child(
+                lambda: work(lambda content: _send_all(sender, content)),
+                title=title,
+                keep=(sender,),
+            )
+        except OSError:
+            os.close(self.descriptor)
+            raise
+        finally:
+            os.close(sender)
+        os.set_blocking(self.descriptor, False)
+        self._received = bytearray()
+
+    def receive(self) -> bool:
+        """Take what is there; True when nothing more will come."""
+        try:
+            content = os.read(self.descriptor, READ_BYTES)
+        except BlockingIOError:
+            return False
+        self._received += content
+        return not content or len(self._received) > MESSAGE_BYTES_MAX
+
+    def end(self) -> bytes:
+        """End the helper, whatever it does; all that it sent."""
+        kill_and_reap(self._process)
+        os.close(self.descriptor)
+        return bytes(self._received)
+
+
+def run_helper(work: Work, title: str, limit_ms: int) -> bytes:
+    """Run `work` in a helper and wait for it; what it sent within the limit."""
+    helper = Helper(work, title)
+    deadline_ms = now_ms() + limit_ms
+    poll = select.poll()
+    poll.register(helper.descriptor, select.POLLIN)
+    ended = False
+    while not ended and (remaining_ms := deadline_ms - now_ms()) > 0:
+        ended = bool(poll.poll(remaining_ms)) and helper.receive()
+    return helper.end()
+
+
+def _send_all(descriptor: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]

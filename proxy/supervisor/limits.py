@@ -1,0 +1,42 @@
+"""Every limit of the supervisor, with its reason; relations are asserted below.
+
+Milliseconds unless the name says otherwise.
+"""
+
+from __future__ import annotations
+
+ADOPT_AFTER_MS = 100  # a socket without a ready worker that long is served by a sibling
+SUSPECT_AFTER_MS = 1_500  # a beat comes at least each second: half a beat late is a hang
+STALE_AFTER_MS = 3_000  # two beats missed: kill and replace
+START_LIMIT_MS = 10_000  # a child that is not ready by then never will be
+FIRST_READY_LIMIT_MS = 15_000  # a start that takes longer has failed
+
+BACKOFF_FIRST_MS = 100  # after the second death in a row; the first is replaced at once
+BACKOFF_MAX_MS = 5_000
+BACKOFF_RESET_MS = 10_000  # a child that lived this long starts with a clean record
+
+TICK_MS = 250  # heartbeats are looked at this often
+STARTING_TICK_MS = 5  # while somebody is waited for
+STOP_LIMIT_MS = 400  # from the stop word to SIGKILL: the whole end takes less than a second
+QUIESCE_MS = 250  # handshakes under way finish before the workers empty the queues
+EMPTYING_MS = 100  # after the word, workers accept what is queued; unix queues cannot be read
+SHUT_LIMIT_MS = 3_000  # queues that nobody empties are closed all the same
+
+GENERATIONS_MAX = 8  # old generations whose sessions still run; the oldest is ended beyond it
+RELOAD_LIMIT_MS = 60_000  # parsing and resolving in the helper child
+TRIAL_LIMIT_MS = 5_000  # dropping privileges in a helper
+LIBC_LIMIT_MS = 11_000  # two nameservers of resolv.conf, five seconds each, and some air
+LIBC_THREADS = 32  # names asked for at the same time
+MESSAGE_BYTES_MAX = 512 << 20  # what a helper child may send: settings of 100,000 servers
+
+DESCRIPTORS_DEFAULT_MAX = 20_000  # where neither maxconn nor ulimit-n asks for more
+DESCRIPTORS_RESERVED = 64  # of a worker: segment, bells, logs, checks' own
+PIPES_MAX = 128  # large pipes of all workers together: the kernel's limit for a user
+
+assert ADOPT_AFTER_MS < SUSPECT_AFTER_MS < STALE_AFTER_MS < START_LIMIT_MS
+assert START_LIMIT_MS < FIRST_READY_LIMIT_MS
+assert BACKOFF_FIRST_MS < BACKOFF_MAX_MS < BACKOFF_RESET_MS
+assert STOP_LIMIT_MS < 1_000
+assert QUIESCE_MS < 1_000  # the first repetition of a dropped SYN is refused
+assert QUIESCE_MS < SHUT_LIMIT_MS
+assert LIBC_LIMIT_MS < RELOAD_LIMIT_MS

@@ -1,0 +1,93 @@
+"""From a command line to settings and first addresses: all that a start or a reload must know.
+
+May block and may take long: a reload runs it in a helper child and gets the result as bytes.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+
+import msgspec
+
+from proxy.arguments import Arguments
+from proxy.config.loader import load
+from proxy.config.messages import Message, Severity
+from proxy.config.model import Settings
+from proxy.supervisor.carry import known_addresses
+from proxy.supervisor.initial import InitialAddress, decide, names_wanted
+from proxy.supervisor.limits import LIBC_LIMIT_MS
+from proxy.supervisor.names import resolve_names
+from resolverd.config import Family
+from shm.segment import Segment
+
+FAILED_RESULT = "the process that reads the configuration ended without a result"
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """What the files say now: settings unless there was an ALERT, and everything to tell."""
+
+    settings: Settings | None
+    messages: tuple[Message, ...]
+    initial: tuple[InitialAddress, ...] = ()
+
+
+class Previous(msgspec.Struct, frozen=True):
+    """What a reload starts from."""
+
+    settings: Settings
+    segment: Segment
+
+
+def prepare(
+    arguments: Arguments, environ: Mapping[str, str], previous: Previous | None = None
+) -> Prepared:
+    """Load, check, and resolve what must be resolved before the first client comes."""
+    peer = arguments.local_peer or socket.gethostname()
+    environment = {"HAPROXY_LOCALPEER": peer, **environ}
+    outcome = load(arguments.files, environ=environment, resolve_host=_resolve_host)
+    if outcome.settings is None:
+        return Prepared(None, outcome.messages)
+    settings = _with_overrides(outcome.settings, arguments)
+    known = (
+        known_addresses(previous.settings, previous.segment, settings)
+        if previous is not None
+        else frozenset()
+    )
+    resolved = resolve_names(names_wanted(settings, known), settings.resolverd.families)
+    found = decide(settings, resolved, known, ignore_failures=arguments.ignore_unresolved)
+    messages = outcome.messages + found.messages
+    if any(message.severity is Severity.ALERT for message in messages):
+        return Prepared(None, messages)
+    return Prepared(settings, messages, found.addresses)
+
+
+def _resolve_host(name: str, family: Family) -> str | None:
+    """A host name of a `log`, `bind` or `nameserver` line, with a deadline."""
+    families = (Family.IPV4, Family.IPV6) if family is Family.NONE else (family,)
+    return resolve_names([name], families, LIBC_LIMIT_MS).get(name)
+
+
+def _with_overrides(settings: Settings, arguments: Arguments) -> Settings:
+    """What the command line says stronger than the file."""
+    changes = {}
+    if arguments.maxconn:
+        changes["maxconn"] = arguments.maxconn
+    if not changes:
+        return settings
+    return msgspec.structs.replace(
+        settings, globals=msgspec.structs.replace(settings.globals, **changes)
+    )
+
+
+def encode(prepared: Prepared) -> bytes:
+    """As bytes, for the way from a helper child."""
+    return msgspec.msgpack.encode(prepared)
+
+
+def decode(content: bytes) -> Prepared:
+    """From bytes; a helper that ended early reads as an ALERT."""
+    try:
+        return msgspec.msgpack.decode(content, type=Prepared)
+    except msgspec.DecodeError:
+        return Prepared(None, (Message(Severity.ALERT, FAILED_RESULT),))

@@ -1,0 +1,52 @@
+"""Signals as readable bytes: handlers do nothing, one loop acts."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from types import FrameType
+
+HANDLED = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGHUP,
+    signal.SIGCHLD,
+)
+READ_BYTES = 4_096
+
+
+class SignalPipe:
+    """The supervisor's signals; `descriptor` is readable when some came."""
+
+    def __init__(self) -> None:
+        """Take over the handled signals of this process (main thread only)."""
+        self.descriptor, self._writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._former_wakeup = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        self._former = {number: signal.signal(number, _wake_only) for number in HANDLED}
+
+    def take(self) -> set[signal.Signals]:
+        """The signals that came since the last call."""
+        with suppress(BlockingIOError):
+            return {signal.Signals(byte) for byte in os.read(self.descriptor, READ_BYTES)}
+        return set()
+
+    def close(self) -> None:
+        """Give the signals back."""
+        for number, handler in self._former.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._former_wakeup)
+        os.close(self.descriptor)
+        os.close(self._writer)
+
+
+def _wake_only(number: int, frame: FrameType | None) -> None:
+    """The wakeup descriptor has it already."""
+
+
+def end_by(number: signal.Signals) -> None:
+    """Die by this signal, so that the parent sees how; returns only if the signal is blocked."""
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)

@@ -1,0 +1,186 @@
+"""From settings to a running process tree, and from its end to an exit status.
+
+Everything that can go wrong at a start goes wrong here, as an [ALERT] and status 1, before any
+client was accepted.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Mapping
+
+import msgspec
+
+from proxy.arguments import Arguments
+from proxy.config.messages import Severity
+from proxy.config.model import Settings
+from proxy.config.report import render_tagged
+from proxy.runtime import now_ms
+from proxy.supervisor.background import Background, go_background, write_pid
+from proxy.supervisor.binding import remove_path
+from proxy.supervisor.build import Builder, open_all
+from proxy.supervisor.children import Entries
+from proxy.supervisor.descriptors import DescriptorLimitError, raise_limit
+from proxy.supervisor.fork import freeze_memory
+from proxy.supervisor.helper import run_helper
+from proxy.supervisor.limits import TRIAL_LIMIT_MS
+from proxy.supervisor.listening import BindingError, SocketSet
+from proxy.supervisor.notify import Notifier
+from proxy.supervisor.prepare import Prepared, prepare
+from proxy.supervisor.privileges import PrivilegeError, Privileges
+from proxy.supervisor.reactor import Reactor
+from proxy.supervisor.signals import end_by
+from proxy.supervisor.supervisor import End, Supervisor
+
+NO_LISTENERS = "Some protocols failed to start their listeners! Exiting."
+INTERRUPTED_STATUS = 130  # what a shell says of a program ended by SIGINT
+
+
+class StartError(Exception):
+    """Why the program does not start, one line each."""
+
+    def __init__(self, *lines: str) -> None:
+        """The lines are shown as [ALERT]."""
+        super().__init__(*lines)
+        self.lines = lines
+
+
+class Mode(msgspec.Struct, frozen=True):
+    """How the program runs: command line and global section together."""
+
+    background: bool
+    master_worker: bool
+    quiet: bool
+    pidfile: str | None
+
+    @classmethod
+    def of(cls, arguments: Arguments, settings: Settings) -> Mode:
+        """-D and `daemon`, -W and `master-worker`; -d and -db keep it in the foreground."""
+        wants_background = arguments.daemon or settings.globals.daemon
+        return cls(
+            # systemd follows the main process: -Ws never leaves it.
+            background=wants_background
+            and not arguments.foreground
+            and not arguments.notify_systemd,
+            master_worker=arguments.master_worker or settings.globals.master_worker,
+            quiet=arguments.quiet or (settings.globals.quiet and not arguments.verbose),
+            pidfile=arguments.pidfile or settings.globals.pidfile,
+        )
+
+
+def run_program(
+    arguments: Arguments, prepared: Prepared, entries: Entries, environ: Mapping[str, str]
+) -> int:
+    """Start, serve until told to end, and return the exit status (or die by the signal)."""
+    assert prepared.settings is not None, "nothing to start"
+    mode = Mode.of(arguments, prepared.settings)
+    try:
+        sockets = _open(prepared.settings)
+        background = go_background() if mode.background else None
+        end = _serve(
+            arguments,
+            prepared,
+            entries,
+            environ,
+            mode=mode,
+            sockets=sockets,
+            background=background,
+        )
+    except StartError as error:
+        for line in error.lines:
+            sys.stderr.write(render_tagged(Severity.ALERT, os.getpid(), line) + "\n")
+        return 1
+    return exit_status(end, mode)
+
+
+def _open(settings: Settings) -> SocketSet:
+    """Limits, privileges and sockets: what can be refused."""
+    try:
+        raise_limit(settings.globals, len(settings.binds))
+        _try_privileges(Privileges.of(settings.globals))
+        return open_all(settings, {})
+    except BindingError as error:
+        raise StartError(*error.lines, NO_LISTENERS) from error
+    except (DescriptorLimitError, PrivilegeError) as error:
+        raise StartError(str(error)) from error
+
+
+def _try_privileges(privileges: Privileges) -> None:
+    """Drop them in a helper first: a child that cannot would only die again and again."""
+    if not privileges.any:
+        return
+
+    def attempt() -> bytes:
+        try:
+            privileges.drop()
+        except PrivilegeError as error:
+            return str(error).encode()
+        return b""
+
+    refusal = run_helper(lambda send: send(attempt()), "millrace: privileges", TRIAL_LIMIT_MS)
+    if refusal:
+        raise PrivilegeError(refusal.decode())
+
+
+def _serve(
+    arguments: Arguments,
+    prepared: Prepared,
+    entries: Entries,
+    environ: Mapping[str, str],
+    *,
+    mode: Mode,
+    sockets: SocketSet,
+    background: Background | None,
+) -> End:
+    reactor = Reactor(now_ms)
+    fallback = not (mode.quiet or mode.background)
+    builder = Builder(entries, reactor, os.getpid(), fallback)
+    try:
+        if mode.pidfile is not None:
+            write_pid(mode.pidfile, os.getpid())
+        first = builder.build(prepared, sockets, now_ms())
+    except (OSError, ValueError) as error:
+        raise StartError(f"cannot start: {error}") from error
+    notifier = Notifier(environ, wanted=arguments.notify_systemd)
+
+    def when_ready() -> None:
+        _signal_old(arguments)
+        if background is not None:
+            background.serving()
+
+    freeze_memory()
+    supervisor = Supervisor(
+        first, builder, lambda previous: prepare(arguments, environ, previous), notifier, when_ready
+    )
+    end = supervisor.run()
+    for held in supervisor.current.sockets.held.values():
+        for item in held:
+            remove_path(item.endpoint, item.identity)
+    return end
+
+
+def _signal_old(arguments: Arguments) -> None:
+    """-sf and -st: this one serves, the older ones may go."""
+    pairs = ((arguments.finish_pids, signal.SIGUSR1), (arguments.end_pids, signal.SIGTERM))
+    for pids, number in pairs:
+        for pid in pids:
+            try:
+                os.kill(pid, number)
+            except OSError as error:
+                text = f"cannot signal old process {pid}: {error.strerror}"
+                sys.stderr.write(render_tagged(Severity.WARNING, os.getpid(), text) + "\n")
+
+
+def exit_status(end: End, mode: Mode) -> int:
+    """Manual of management, section 4; without master-worker the program dies by the signal."""
+    if end is End.FAILED:
+        return 1
+    if mode.master_worker:
+        return INTERRUPTED_STATUS if end is End.INTERRUPTED else 0
+    if end is End.INTERRUPTED:
+        end_by(signal.SIGINT)
+    elif end is End.TERMINATED:
+        end_by(signal.SIGTERM)
+    return 0

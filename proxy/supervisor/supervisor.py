@@ -1,0 +1,213 @@
+"""The supervisor's loop: signals and ends of processes in, steps of generations out.
+
+One process, no thread, no event loop library. It forwards nothing and resolves nothing; whatever
+may block is done by helper children. `run` returns how the program is to end.
+"""
+
+from __future__ import annotations
+
+import enum
+import signal
+from collections.abc import Callable
+
+from proxy.runtime import now_ms
+from proxy.supervisor.build import Builder
+from proxy.supervisor.carry import add_late, plan_carry, take_tally
+from proxy.supervisor.generation import ALERT, NOTICE, WARNING, Generation, Phase
+from proxy.supervisor.limits import FIRST_READY_LIMIT_MS, GENERATIONS_MAX, SUSPECT_AFTER_MS, TICK_MS
+from proxy.supervisor.notify import Notifier
+from proxy.supervisor.reload import Read, Reload, Step
+from proxy.supervisor.signals import SignalPipe
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+RELOAD_SIGNALS = (signal.SIGUSR2, signal.SIGHUP)
+
+
+class End(enum.Enum):
+    """Why the program ends."""
+
+    SOFT = "soft"  # SIGUSR1, sessions finished
+    TERMINATED = "terminated"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"  # the workers never became ready
+
+
+class Supervisor:
+    """The process tree of one program."""
+
+    def __init__(
+        self,
+        first: Generation,
+        builder: Builder,
+        read: Read,
+        notifier: Notifier,
+        when_ready: Callable[[], None],
+    ) -> None:
+        """Nothing is forked yet. `when_ready` is called once, when all children serve."""
+        self.current = first
+        self._builder = builder
+        self._reactor = builder.reactor
+        self._read = read
+        self._notifier = notifier
+        self._when_ready: Callable[[], None] | None = when_ready
+        self._old: list[Generation] = []
+        self._reload: Reload | None = None
+        self._reload_wanted = False
+        self._end: End | None = None
+        self._soft_stop_ms: int | None = None
+        self._believe_ms = 0
+        self._looked_ms = now_ms()
+        self._first_deadline_ms = self._looked_ms + FIRST_READY_LIMIT_MS
+
+    def run(self) -> End:
+        """Look after everything until the last child has ended."""
+        signals = SignalPipe()
+        self._reactor.watch(signals.descriptor, lambda now: self._signalled(signals.take(), now))
+        try:
+            while self.current.phase is not Phase.ENDED or self._old:
+                self._turn(now_ms())
+                self._reactor.wait(self._timeout_ms(now_ms()))
+        finally:
+            self._reactor.forget(signals.descriptor)
+            signals.close()
+        assert self._end is not None, "ended without a reason"
+        return self._end
+
+    def _timeout_ms(self, now: int) -> int:
+        waits = [generation.timeout_ms(now) for generation in (self.current, *self._old)]
+        if self._reload is not None:
+            waits.append(self._reload.timeout_ms(now))
+        if self._soft_stop_ms is not None:
+            waits.append(max(0, self._soft_stop_ms - now))
+        return min(TICK_MS, *waits)
+
+    def _turn(self, now: int) -> None:
+        """Everything that time brings."""
+        judge = self._trusts_beats(now)
+        for generation in (self.current, *self._old):
+            generation.turn(now, judge=judge)
+        self._advance_reload(now)
+        self._bury()
+        if self._when_ready is not None:
+            self._await_first(now)
+        if self._soft_stop_ms is not None and now >= self._soft_stop_ms:
+            self._soft_stop_ms = None
+            self._begin_soft_stop(now)
+
+    def _trusts_beats(self, now: int) -> bool:
+        """After a pause of the whole machine everybody's beats are late: let them beat first."""
+        if now - self._looked_ms > SUSPECT_AFTER_MS // 2:
+            self._believe_ms = now + SUSPECT_AFTER_MS
+        self._looked_ms = now
+        return now >= self._believe_ms
+
+    def _await_first(self, now: int) -> None:
+        if self.current.ready:
+            when_ready, self._when_ready = self._when_ready, None
+            assert when_ready is not None
+            when_ready()
+            self._notifier.ready()
+        elif now >= self._first_deadline_ms and self._end is None:
+            self.current.runtime.log(ALERT, "the workers do not become ready: giving up")
+            self._stop(End.FAILED, now)
+
+    # -- signals ----------------------------------------------------------------------------------
+
+    def _signalled(self, numbers: set[signal.Signals], now: int) -> None:
+        if signal.SIGCHLD in numbers:
+            for generation in (self.current, *self._old):
+                generation.look_for_stopped(now)
+        if signal.SIGINT in numbers:
+            self._stop(End.INTERRUPTED, now)
+        elif signal.SIGTERM in numbers:
+            self._stop(End.TERMINATED, now)
+        elif signal.SIGUSR1 in numbers:
+            grace_ms = self.current.runtime.settings.globals.grace_ms or 0
+            if self._end is None and self._soft_stop_ms is None:
+                self._soft_stop_ms = now + grace_ms
+        elif numbers.intersection(RELOAD_SIGNALS):
+            self._reload_wanted = True
+
+    def _stop(self, end: End, now: int) -> None:
+        """End at once, whatever is going on."""
+        if self._end in (None, End.SOFT):
+            self._end = end
+            self._notifier.stopping()
+        self._abandon_reload(now)
+        for generation in (self.current, *self._old):
+            generation.stop(now)
+
+    def _begin_soft_stop(self, now: int) -> None:
+        if self._end is not None:
+            return
+        self._end = End.SOFT
+        self._notifier.stopping()
+        self._abandon_reload(now)
+        if self.current.phase is Phase.RUNNING:
+            self.current.runtime.log(WARNING, "stopping softly: no new connections are accepted")
+            held = self.current.sockets.held
+            clients = {id(item.socket) for item in self.current.runtime.listeners}
+            self.current.soft_stop(
+                [
+                    item
+                    for sockets in held.values()
+                    for item in sockets
+                    if id(item.socket) in clients
+                ],
+                now,
+            )
+
+    # -- reload -----------------------------------------------------------------------------------
+
+    def _advance_reload(self, now: int) -> None:
+        if self._reload is not None:
+            self._reload.turn(now)
+            if self._reload.step is Step.DONE:
+                self._conclude_reload(self._reload, now)
+        may_begin = self._reload is None and self._end is None and self._soft_stop_ms is None
+        if self._reload_wanted and may_begin and self._when_ready is None:
+            self._reload_wanted = False
+            self._begin_reload(now)
+
+    def _begin_reload(self, now: int) -> None:
+        log = self.current.runtime.log
+        log(NOTICE, "reloading")
+        self._notifier.reloading()
+        try:
+            self._reload = Reload(self.current, self._read, self._builder, now)
+        except OSError as error:
+            log(ALERT, f"reload failed, nothing changed: {error.strerror}")
+            self._notifier.ready()
+
+    def _conclude_reload(self, reload: Reload, now: int) -> None:
+        self._reload = None
+        if reload.succeeded:
+            assert reload.new is not None
+            self._old.append(self.current)
+            self.current = reload.new
+        elif reload.new is not None:
+            self._old.append(reload.new)
+        self._notifier.ready()
+        if len(self._old) > GENERATIONS_MAX:
+            self.current.runtime.log(
+                WARNING, "too many reloads with open sessions: ending the oldest"
+            )
+            self._old[0].stop(now)
+
+    def _abandon_reload(self, now: int) -> None:
+        if self._reload is None:
+            return
+        self._reload.abandon(now)
+        if self._reload.new is not None:
+            self._old.append(self._reload.new)
+        self._reload = None
+
+    def _bury(self) -> None:
+        """Add what ended generations have counted since they were carried over, and forget them."""
+        for generation in [old for old in self._old if old.phase is Phase.ENDED]:
+            self._old.remove(generation)
+            if generation.carried is not None and self.current.phase is not Phase.ENDED:
+                plan = plan_carry(generation.runtime.settings, self.current.runtime.settings)
+                final = take_tally(generation.runtime.segment)
+                add_late(generation.carried, final, self.current.runtime.segment, plan)
+            generation.close()

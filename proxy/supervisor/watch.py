@@ -1,0 +1,156 @@
+"""The life of one child as the supervisor judges it. Pure: takes observations and `now_ms`.
+
+                  fork            ready word
+       WAITING ---------> STARTING ---------> SERVING <----+
+          ^                  |                 |  ^        |
+          |                  | start limit     |  | beat   | beat late by half a second,
+          |                  v                 |  |        | or stopped by a signal
+          +--- death --- CONDEMNED <-- stale --+- SUSPECT <+
+                                                   |
+       RETIRED (from any state: nobody wants it back, unless a reload is called off)
+
+WAITING has a time at which the successor is due. STARTING, SUSPECT and CONDEMNED count as away:
+after 100 ms siblings serve its sockets.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from proxy.supervisor.backoff import Backoff
+from proxy.supervisor.limits import (
+    ADOPT_AFTER_MS,
+    STALE_AFTER_MS,
+    START_LIMIT_MS,
+    SUSPECT_AFTER_MS,
+)
+from shm.processes import ProcessStatus
+from shm.states import ProcessState
+
+
+class Life(enum.Enum):
+    """Where a child stands; see the drawing above."""
+
+    WAITING = "waiting"
+    STARTING = "starting"
+    SERVING = "serving"
+    SUSPECT = "suspect"
+    CONDEMNED = "condemned"
+    RETIRED = "retired"
+
+
+class Watch:
+    """Judges one child position over all its incarnations."""
+
+    def __init__(self, now_ms: int, *, has_relay: bool) -> None:
+        """A position that nobody holds yet; `has_relay`: both heartbeats count."""
+        self.life = Life.WAITING
+        self.due_ms = now_ms
+        self.restarts = 0
+        self._has_relay = has_relay
+        self._backoff = Backoff()
+        self._started_ms = now_ms
+        self._away_since_ms: int | None = now_ms
+        self._was_ready = False
+
+    def __repr__(self) -> str:
+        """State, restarts and since when it is away."""
+        return f"Watch({self.life.value}, restarts={self.restarts}, away={self._away_since_ms})"
+
+    def due(self, now_ms: int) -> bool:
+        """True when a process should be started now."""
+        return self.life is Life.WAITING and now_ms >= self.due_ms
+
+    def started(self, now_ms: int) -> None:
+        """A process was forked."""
+        assert self.life is Life.WAITING, f"started while {self.life}"
+        self.life = Life.STARTING
+        self._started_ms = now_ms
+        self._was_ready = False
+
+    def died(self, now_ms: int) -> None:
+        """The process was reaped; its successor is due at `due_ms`."""
+        self._away(now_ms)
+        if self.life is Life.RETIRED:
+            return
+        self.life = Life.WAITING
+        self.restarts += 1
+        self.due_ms = self._backoff.died(now_ms - self._started_ms, now_ms)
+
+    def retire(self) -> None:
+        """No successor is wanted; heartbeats count as before while the process lives."""
+        self.life = Life.RETIRED
+
+    def revive(self, now_ms: int) -> None:
+        """A successor is wanted after all."""
+        assert self.life is Life.RETIRED, f"revived while {self.life}"
+        self.life = Life.WAITING
+        self.due_ms = now_ms
+
+    def stopped(self, now_ms: int) -> None:
+        """The process was stopped by a signal: its sockets need a sibling, a late beat the rest."""
+        if self.life is Life.SERVING:
+            self.life = Life.SUSPECT
+            self._away(now_ms)
+
+    def look(self, status: ProcessStatus, now_ms: int) -> bool:
+        """Judge by the process record; True when the process must be killed (once)."""
+        if self.life in (Life.WAITING, Life.CONDEMNED):
+            return False
+        silent_ms = now_ms - self._last_sign_ms(status)
+        if self.life is Life.RETIRED:
+            return silent_ms >= START_LIMIT_MS
+        if self.life is Life.STARTING:
+            if status.state == ProcessState.READY:
+                self._back()
+            elif silent_ms >= START_LIMIT_MS:
+                return self._condemn(now_ms)
+            return False
+        if silent_ms >= STALE_AFTER_MS:
+            return self._condemn(now_ms)
+        if silent_ms >= SUSPECT_AFTER_MS:
+            self.life = Life.SUSPECT
+            self._away(now_ms)
+        elif self.life is Life.SUSPECT and self._beat_since_away(status):
+            self._back()
+        return False
+
+    def can_serve(self, now_ms: int) -> bool:
+        """Whether its sockets stay with it: it serves, or was away only for a moment."""
+        if self.life is Life.SERVING:
+            return True
+        away = self._away_since_ms
+        return away is None or now_ms - away < ADOPT_AFTER_MS
+
+    def adoption_due_ms(self) -> int | None:
+        """When its sockets pass to siblings, None while it serves."""
+        return None if self._away_since_ms is None else self._away_since_ms + ADOPT_AFTER_MS
+
+    @property
+    def was_ready(self) -> bool:
+        """The present process has been ready."""
+        return self._was_ready
+
+    def _last_sign_ms(self, status: ProcessStatus) -> int:
+        """The older of the two beats; the start counts as one."""
+        main = max(status.main_beat_ms, self._started_ms)
+        if not self._has_relay:
+            return main
+        return min(main, max(status.relay_beat_ms, self._started_ms))
+
+    def _beat_since_away(self, status: ProcessStatus) -> bool:
+        return self._away_since_ms is None or self._last_sign_ms(status) > self._away_since_ms
+
+    def _back(self) -> None:
+        self.life = Life.SERVING
+        self._was_ready = True
+        self._away_since_ms = None
+
+    def _away(self, now_ms: int) -> None:
+        if self._away_since_ms is None:
+            self._away_since_ms = now_ms
+
+    def _condemn(self, now_ms: int) -> bool:
+        self.life = Life.CONDEMNED
+        self._away(now_ms)
+        return True
