@@ -168,6 +168,7 @@ class Proxy(msgspec.Struct, frozen=True):
     default_backend: int | None = None
     service: Service | None = None
     stats_uri: str | None = None
+    stats_show_legends: bool = False  # whoever sees the statistics may see addresses
     balance: Balance = Balance.ROUNDROBIN
     timeouts: Timeouts = Timeouts()
     maxconn: int = MAXCONN_NONE  # of the frontend; 0: the process's

@@ -15,9 +15,12 @@ from typing import NoReturn
 
 import uvloop
 
+from proxy.config.model import Proxy
 from proxy.control.acceptor import Acceptor
 from proxy.control.command import Command, Level
 from proxy.control.command_line import LEVEL_NAMES
+from proxy.control.http_connection import HttpConnection, Response
+from proxy.control.http_request import Request
 from proxy.control.limits import (
     BEAT_SECONDS,
     SERVICE_CONNECTIONS_MAX,
@@ -26,6 +29,7 @@ from proxy.control.limits import (
 )
 from proxy.control.monitor import Monitor
 from proxy.control.report import Report
+from proxy.control.services import Services
 from proxy.control.set_server import SetServer
 from proxy.control.show_info import ShowInfo
 from proxy.control.show_resolvers import ShowResolvers
@@ -63,8 +67,9 @@ class Control:
         self.monitor = Monitor(runtime.settings, runtime.segment, now_ms())
         self.report = Report(runtime, self.monitor)
         self.commands = all_commands(self.report, AdminTableWriter(runtime.segment))
-        self.stats = Acceptor(STATS_CONNECTIONS_MAX)
-        self.services = Acceptor(SERVICE_CONNECTIONS_MAX)
+        self.services = Services(self.report)
+        self.stats_acceptor = Acceptor(STATS_CONNECTIONS_MAX)
+        self.service_acceptor = Acceptor(SERVICE_CONNECTIONS_MAX)
 
     async def serve_stats(self, listening: socket.socket, level: Level) -> None:
         """Serve one stats socket for ever."""
@@ -73,7 +78,20 @@ class Control:
             timeout_ms = self.runtime.settings.globals.stats_timeout_ms
             await StatsConversation(connection, self.commands, level, timeout_ms).serve()
 
-        await self.stats.accept(listening, converse)
+        await self.stats_acceptor.accept(listening, converse)
+
+    async def serve_statistics(self, listening: socket.socket, proxy: Proxy) -> None:
+        """Serve one socket of a statistics section for ever."""
+        assert proxy.frontend_index is not None
+        counters = self.monitor.services[proxy.frontend_index]
+
+        async def answer(request: Request) -> Response:
+            return await self.services.answer(proxy, request)
+
+        async def converse(connection: socket.socket) -> None:
+            await HttpConnection(connection, answer, counters).serve()
+
+        await self.service_acceptor.accept(listening, converse)
 
     async def beat(self) -> None:
         """Say for ever that the loop turns."""
@@ -99,11 +117,14 @@ class Control:
         """Serve everything; returns only by an exception."""
         asyncio.get_running_loop().set_exception_handler(self.report_exception)
         stats = self.runtime.settings.globals.stats_sockets
+        frontends = {proxy.frontend_index: proxy for proxy in self.runtime.settings.frontends}
         async with asyncio.TaskGroup() as group:
             group.create_task(self.beat())
             group.create_task(self.tick())
             for listening, line in zip(self.runtime.stats_sockets, stats, strict=True):
                 group.create_task(self.serve_stats(listening, LEVEL_NAMES[line.level]))
+            for frontend, listening in self.runtime.service_sockets:
+                group.create_task(self.serve_statistics(listening, frontends[frontend]))
             self.me.state(ProcessState.READY)
 
 

@@ -1,0 +1,236 @@
+"""The dashboard: one page of tables, made on the server, refreshing itself.
+
+Self-contained (no script, nothing from outside) and streamed, so that a page over ten thousand
+servers costs a slow reader's chunk; a backend's table ends after SERVERS_SHOWN_MAX rows. Addresses
+appear only where the section says `stats show-legends`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import escape
+from itertools import islice
+
+from proxy.config.model import Proxy
+from proxy.control.dashboard_style import STYLE
+from proxy.control.report import Report
+from proxy.control.show_info import Info, uptime_text
+from proxy.control.stat_rows import Row
+from proxy.runtime import now_ms
+
+REFRESH_SECONDS = 5
+SERVERS_SHOWN_MAX = 500  # of one backend; the stats socket shows them all
+STATE_NAMES = ("starting", "starting", "ready", "stopping")
+UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+
+
+def amount(count: int | str) -> str:
+    """Bytes for people."""
+    value, unit = float(count), 0
+    while value >= 1024 and unit < len(UNITS) - 1:
+        value, unit = value / 1024, unit + 1
+    return f"{value:.0f} {UNITS[unit]}" if unit == 0 else f"{value:.1f} {UNITS[unit]}"
+
+
+def chip(status: str) -> str:
+    """A status with its colour."""
+    word = status.partition(" ")[0]
+    kinds = {"UP": "up", "OPEN": "up", "ready": "up", "DOWN": "down", "MAINT": "maint"}
+    kind = kinds.get(word, "drain" if word in ("DRAIN", "NOLB", "STOP", "stopping") else "")
+    return f'<span class="s {kind}">{escape(status)}</span>'
+
+
+def alarming(count: int | str) -> str:
+    """A number that should be 0."""
+    return f'<span class="bad">{count}</span>' if count else "0"
+
+
+def table_head(names: str) -> str:
+    """The head of a table; names that begin with `<` are text and stand on the left."""
+    cells = (
+        f'<th class="t">{name[1:]}</th>' if name.startswith("<") else f"<th>{name}</th>"
+        for name in names.split("|")
+    )
+    return f'<div class="panel"><table><tr>{"".join(cells)}</tr>\n'
+
+
+def table_row(cells: list[tuple[str, str]], kind: str = "") -> str:
+    """One row; each cell is its class and its markup."""
+    shown = "".join(f'<td class="{name}">{text}</td>' for name, text in cells)
+    return f'<tr class="{kind}">{shown}</tr>\n'
+
+
+def traffic_cells(row: Row) -> list[tuple[str, str]]:
+    """Sessions and bytes, as all three tables of traffic show them."""
+    return [
+        ("", str(row["rate"])),
+        ("", str(row["scur"])),
+        ("", str(row["smax"])),
+        ("", str(row["stot"])),
+        ("", amount(row["bin"])),
+        ("", amount(row["bout"])),
+    ]
+
+
+COUNTERS_SHOWN = ("sent", "valid", "nx", "refused", "timeout", "other", "invalid", "truncated")
+TRAFFIC = "rate/s|sessions|max|total|in|out"
+TABLE_END = "</table></div>\n"
+
+
+class Dashboard:
+    """Writes the page, piece by piece."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+
+    def page(self, *, refresh: bool, reveal: bool) -> Iterator[str]:
+        """The whole page."""
+        tag = f'<meta http-equiv="refresh" content="{REFRESH_SECONDS}">' if refresh else ""
+        yield (
+            '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">'
+            f"{tag}<title>Millrace</title><style>{STYLE}</style></head>\n<body><main>\n"
+        )
+        yield self.summary()
+        yield from self.frontends()
+        for proxy in self.report.backends:
+            yield from self.backend(proxy, reveal=reveal)
+        yield from self.resolutions()
+        yield from self.nameservers()
+        yield from self.processes()
+        yield "<footer>/metrics has all of this for Prometheus</footer></main></body></html>\n"
+
+    def summary(self) -> str:
+        """The first lines: who this is and how it does."""
+        values = Info(self.report).values()
+        tiles = (
+            (str(values["CurrConns"]), "open sessions"),
+            (str(values["ConnRate"]), "connections/s"),
+            (str(values["CumConns"]), "connections in all"),
+            (f"{amount(values['BytesOutRate'])}/s", "to clients"),
+            (f"{100 - int(values['Idle_pct'])} %", "processor use"),
+            (str(values["Uptime"]), "since the last reload"),
+        )
+        shown = "".join(f'<div class="tile"><b>{a}</b><span>{b}</span></div>' for a, b in tiles)
+        return (
+            f"<header><h1>Millrace</h1><span>{escape(str(values['Version']))} on "
+            f"{escape(str(values['node']))}, process {values['Pid']}, {values['Nbthread']} workers"
+            f'</span></header>\n<div class="tiles">{shown}</div>\n'
+        )
+
+    def frontends(self) -> Iterator[str]:
+        """One row for each frontend."""
+        yield "<h2>Frontends</h2>\n" + table_head(f"<name|<status|limit|{TRAFFIC}|denied|errors")
+        for proxy in self.report.frontends:
+            row = self.report.frontend(proxy)
+            yield table_row(
+                [
+                    ("t", escape(proxy.name)),
+                    ("t", chip(str(row["status"]))),
+                    ("", str(row["slim"])),
+                    *traffic_cells(row),
+                    ("", alarming(row["dcon"])),
+                    ("", alarming(row["eint"])),
+                ]
+            )
+        yield TABLE_END
+
+    def backend(self, proxy: Proxy, *, reveal: bool) -> Iterator[str]:
+        """One row for each server of a backend, and their sum."""
+        total = self.report.backend(proxy)
+        yield (
+            f"<h2>{escape(proxy.name)} <small>{escape(proxy.balance.value)}, "
+            f"{total['act']} active and {total['bck']} backup servers</small></h2>\n"
+        )
+        yield table_head(
+            f"<server|<address|<status|<last check|weight|{TRAFFIC}|connect|errors|retries|since"
+        )
+        for server in islice(proxy.servers, SERVERS_SHOWN_MAX):
+            row = self.report.server(proxy, server, reveal=reveal)
+            yield self.server_row(row, escape(server.name), "")
+        if len(proxy.servers) > SERVERS_SHOWN_MAX:
+            more = f"and {len(proxy.servers) - SERVERS_SHOWN_MAX} more"
+            yield f'<tr><td class="t">{more}</td></tr>\n'
+        yield self.server_row(total, "all", "sum") + TABLE_END
+
+    def server_row(self, row: Row, name: str, kind: str) -> str:
+        """One row of a backend's table."""
+        check = " ".join(str(row.get(cell, "")) for cell in ("check_status", "last_chk")).strip()
+        return table_row(
+            [
+                ("t", name),
+                ("t a", escape(str(row.get("addr", "")))),
+                ("t", chip(str(row["status"]))),
+                ("t", escape(check)),
+                ("", str(row["weight"])),
+                *traffic_cells(row),
+                ("", f"{row['ctime']} ms"),
+                ("", alarming(row["econ"])),
+                ("", alarming(row["wretr"])),
+                ("", uptime_text(int(row["lastchg"]))),
+            ],
+            kind,
+        )
+
+    def resolutions(self) -> Iterator[str]:
+        """One row for each name that DNS is asked for."""
+        settings = self.report.settings.resolverd
+        if not settings.resolutions:
+            return
+        head = "<name|<resolvers|<preferred|records|servers used|records left over|last success"
+        yield "<h2>Names in DNS</h2>\n" + table_head(f"{head}|runs|asked for by failures")
+        now = now_ms()
+        for resolution in settings.resolutions:
+            fields = self.report.monitor.counters.resolution(resolution.index)
+            age = (now - fields["last_valid_ms"]) // 1000 if fields["last_valid_ms"] else -1
+            yield table_row(
+                [
+                    ("t a", escape(resolution.name)),
+                    ("t", escape(resolution.section)),
+                    ("t", f"IPv{int(resolution.preferred)}"),
+                    ("", str(fields["records_seen"])),
+                    ("", str(fields["slots_used"])),
+                    ("", alarming(fields["slots_missing"])),
+                    ("", f"{age} s ago" if age >= 0 else "never"),
+                    ("", str(fields["runs"])),
+                    ("", str(fields["triggers"])),
+                ]
+            )
+        yield TABLE_END
+
+    def nameservers(self) -> Iterator[str]:
+        """One row for each nameserver."""
+        sections = [s for s in self.report.settings.resolverd.sections if s.nameservers]
+        if not sections:
+            return
+        yield "<h2>Nameservers</h2>\n" + table_head(
+            "<resolvers|<nameserver|" + "|".join(COUNTERS_SHOWN)
+        )
+        for section in sections:
+            for nameserver in section.nameservers:
+                fields = self.report.monitor.counters.nameserver(nameserver.index)
+                names = [("t", escape(section.name)), ("t", escape(nameserver.name))]
+                yield table_row([*names, *(("", str(fields[name])) for name in COUNTERS_SHOWN)])
+        yield TABLE_END
+
+    def processes(self) -> Iterator[str]:
+        """One row for each child process."""
+        monitor, now, count = self.report.monitor, now_ms(), self.report.runtime.workers
+        names = [*(f"worker {worker}" for worker in range(count)), "resolverd", "control"]
+        yield "<h2>Processes</h2>\n" + table_head(
+            "<process|<state|pid|restarts|heartbeat|sessions|accepted|to clients"
+        )
+        for position, name in enumerate(names):
+            status = monitor.board.status(position)
+            state = STATE_NAMES[status.state] if status.pid or status.state else "not running"
+            cells = [("t", name), ("t", chip(state)), ("", str(status.pid))]
+            cells.append(("", alarming(status.restarts)))
+            beat = f"{max(0, now - status.main_beat_ms)} ms ago" if status.main_beat_ms else ""
+            cells.append(("", beat))
+            if position < count:
+                row = monitor.counters.worker(position)
+                cells.append(("", str(row["sessions"])))
+                cells.append(("", str(row["accepts"])))
+                cells.append(("", amount(row["bytes_out"])))
+            yield table_row(cells)
+        yield TABLE_END

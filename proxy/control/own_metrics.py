@@ -1,0 +1,160 @@
+"""Metrics that HAProxy has no name for: `millrace_*`.
+
+What operators of DNS-fed proxies lack elsewhere: how old the last valid answer is, how many
+records did not find a server, which table generation each worker has seen, who was restarted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from proxy.control.families import MISSING, Family, Labels, Sample
+from proxy.control.report import Report
+from proxy.runtime import now_ms
+from shm.processes import ProcessStatus
+
+WORKER_COUNTERS = (
+    ("accepts", "millrace_worker_accepts_total", "Connections accepted"),
+    ("accept_pauses", "millrace_worker_accept_pauses_total", "Pauses for lack of resources"),
+    ("maxconn_pauses", "millrace_worker_maxconn_pauses_total", "Pauses because of a limit"),
+    ("bytes_out", "millrace_worker_bytes_out_total", "Bytes sent to clients"),
+    ("bytes_spliced", "millrace_worker_bytes_spliced_total", "Bytes relayed through pipes"),
+    ("epoll_turns", "millrace_worker_epoll_turns_total", "Turns of the relay's loop"),
+    ("log_overflows", "millrace_worker_log_overflows_total", "Session records lost"),
+    ("schedule_builds", "millrace_worker_schedule_builds_total", "Weight schedules built"),
+    ("slot_refreshes", "millrace_worker_slot_refreshes_total", "Server records decoded again"),
+)
+WORKER_GAUGES = (
+    ("sessions", "millrace_worker_current_sessions", "Sessions open now"),
+    ("sessions_max", "millrace_worker_max_sessions", "Most sessions open at a time"),
+    ("pipes_used", "millrace_worker_pipes_used", "Pipes in use"),
+    ("pipes_free", "millrace_worker_pipes_free", "Pipes kept"),
+    ("buffer_bytes", "millrace_worker_buffer_bytes", "Memory held by stalled sessions"),
+)
+RESOLUTION_FIELDS = (
+    ("records_seen", False, "millrace_resolution_records", "Records in the last valid answer"),
+    ("slots_used", False, "millrace_resolution_slots_used", "Servers that have a record"),
+    ("slots_missing", False, "millrace_resolution_slots_missing", "Records without a server"),
+    ("runs", True, "millrace_resolution_runs_total", "Runs ended"),
+    ("triggers", True, "millrace_resolution_triggers_total", "Runs asked for by failed connects"),
+)
+
+
+def age_seconds(moment_ms: int, now: int) -> float:
+    """Seconds since a moment; NaN for one that never was."""
+    return max(0, now - moment_ms) / 1000 if moment_ms else MISSING
+
+
+def numbers_of(row: Mapping[str, object]) -> dict[str, int]:
+    """The plain numbers of a worker's row."""
+    return {name: value for name, value in row.items() if isinstance(value, int)}
+
+
+class OwnMetrics:
+    """Builds the families; counts failures of scrapes."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        self.board = report.monitor.board
+        self.scrapes = 0
+        self.failures = 0
+
+    def families(self) -> Iterator[Family]:
+        """Every `millrace_*` family."""
+        yield from self.resolutions()
+        yield from self.workers()
+        yield from self.processes()
+        yield from self.table()
+        for name, count in (("scrapes", self.scrapes), ("scrape_failures", self.failures)):
+            sample: Sample = ({}, float(count))
+            yield Family(f"millrace_{name}_total", True, f"{name.capitalize()} begun", [sample])
+
+    def resolutions(self) -> Iterator[Family]:
+        """What each name in DNS gave."""
+        reader, now = self.report.monitor.counters, now_ms()
+        rows: list[tuple[Labels, dict[str, int]]] = [
+            (
+                {
+                    "resolver": resolution.section,
+                    "name": resolution.name,
+                    "preferred": f"ipv{int(resolution.preferred)}",
+                },
+                reader.resolution(resolution.index),
+            )
+            for resolution in self.report.settings.resolverd.resolutions
+        ]
+        for field, what in (("last_valid_ms", "success"), ("last_run_ms", "run")):
+            yield Family(
+                f"millrace_resolution_last_{what}_age_seconds",
+                False,
+                f"Time since the last {what} of a resolution",
+                [(labels, age_seconds(fields[field], now)) for labels, fields in rows],
+            )
+        for field, counter, name, text in RESOLUTION_FIELDS:
+            samples = [(labels, float(fields[field])) for labels, fields in rows]
+            yield Family(name, counter, text, samples)
+
+    def workers(self) -> Iterator[Family]:
+        """The counter row of each worker; `carried` is what ended workers had counted."""
+        reader = self.report.monitor.counters
+        count = self.report.runtime.workers
+        names = [*(str(worker) for worker in range(count)), "carried"]
+        rows = [numbers_of(reader.worker(row)) for row in range(count + 1)]
+        for field, name, text in WORKER_COUNTERS:
+            samples: list[Sample] = [
+                ({"worker": who}, float(row[field])) for who, row in zip(names, rows, strict=True)
+            ]
+            yield Family(name, True, text, samples)
+        for field, name, text in WORKER_GAUGES:
+            living = zip(names[:count], rows[:count], strict=True)
+            samples = [({"worker": who}, float(row[field])) for who, row in living]
+            yield Family(name, False, text, samples)
+        ended = reader.worker()["terminations"]
+        yield Family(
+            "millrace_terminations_total",
+            True,
+            "Sessions ended, by termination state",
+            [({"state": str(state)}, float(count)) for state, count in enumerate(ended) if count],
+        )
+
+    def statuses(self) -> list[tuple[str, ProcessStatus]]:
+        """Each child's name and what is written about it."""
+        workers = self.report.runtime.workers
+        names = [*(f"worker {worker}" for worker in range(workers)), "resolverd", "control"]
+        return [(name, self.board.status(at)) for at, name in enumerate(names)]
+
+    def processes(self) -> Iterator[Family]:
+        """Restarts, states and heartbeats of the children."""
+        now, statuses = now_ms(), self.statuses()
+        restarts = [float(status.restarts) for _, status in statuses]
+        states = [float(status.state) for _, status in statuses]
+        beats = [age_seconds(status.main_beat_ms, now) for _, status in statuses]
+        for name, counter, text, values in (
+            ("restarts_total", True, "Times it was started again", restarts),
+            ("state", False, "0 empty 1 starting 2 ready 3 stopping", states),
+            ("heartbeat_age_seconds", False, "Time since its event loop last turned", beats),
+        ):
+            samples: list[Sample] = [
+                ({"process": who}, value) for (who, _), value in zip(statuses, values, strict=True)
+            ]
+            yield Family(f"millrace_process_{name}", counter, text, samples)
+        relays: list[Sample] = [
+            ({"worker": str(worker)}, age_seconds(status.relay_beat_ms, now))
+            for worker, (_, status) in enumerate(statuses[: self.report.runtime.workers])
+        ]
+        text = "Time since the relay's loop last turned"
+        yield Family("millrace_relay_heartbeat_age_seconds", False, text, relays)
+
+    def table(self) -> Iterator[Family]:
+        """Generations of the server table: published, and seen by each worker."""
+        segment = self.report.runtime.segment
+        published: Sample = ({}, float(segment.table_generation))
+        yield Family("millrace_table_generation", False, "Changes of the server table", [published])
+        seen: list[Sample] = [
+            ({"worker": str(worker)}, float(self.board.status(worker).generation_seen))
+            for worker in range(self.report.runtime.workers)
+        ]
+        text = "Change of the server table that a worker has seen"
+        yield Family("millrace_worker_table_generation_seen", False, text, seen)
+        reloads: Sample = ({}, float(segment.reload_generation))
+        yield Family("millrace_reload_generation", False, "1 and one more per reload", [reloads])

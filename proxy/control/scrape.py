@@ -1,0 +1,301 @@
+"""One scrape: rows of everything, taken once, handed out as metric families with HAProxy's names.
+
+Taking the rows gives way to the event loop in between; a row is reduced at once to the numbers
+that metrics need. What a row lacks is NaN, as promex does it; check metrics are left out for
+servers without checks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+from urllib.parse import parse_qsl
+
+from proxy.config.model import Proxy
+from proxy.control.check_names import CHECK_NAMES, REPORTED
+from proxy.control.families import MISSING, Family, Labels, Sample
+from proxy.control.metric_tables import (
+    BACKEND_METRICS,
+    BACKEND_STATES,
+    CHECK_METRICS,
+    FRONTEND_METRICS,
+    PROCESS_METRICS,
+    RESOLVER_METRICS,
+    SERVER_METRICS,
+    SERVER_STATES,
+    SERVICE_METRICS,
+    Metric,
+)
+from proxy.control.observation import Observed
+from proxy.control.report import Report
+from proxy.control.show_info import FIELDS, VERSION, Info
+from proxy.control.stat_rows import Row
+from shm.states import AdminFlag, Operational
+
+SERVERS_AT_ONCE = 50  # about 5 ms of building rows
+SCOPES = ("global", "frontend", "backend", "server", "resolver", "millrace")
+SCOPES_ELSEWHERE = ("listener", "sticktable")  # HAProxy's, without anything here
+EXPLANATIONS = {field.name: field.text.capitalize() for field in FIELDS}
+RESPONSE_CODES = ("1xx", "2xx", "3xx", "4xx", "5xx", "other")
+
+
+class ScrapeError(ValueError):
+    """The query string asks for something that does not exist."""
+
+
+class Selection(NamedTuple):
+    """What the query string asks for."""
+
+    scopes: frozenset[str]
+    no_maint: bool = False
+    only: frozenset[str] = frozenset()
+    without: frozenset[str] = frozenset()
+
+    def wants(self, family: str) -> bool:
+        """Whether a family is asked for by name."""
+        return family not in self.without and (not self.only or family in self.only)
+
+
+def parse_query(query: str) -> Selection:
+    """A query string as promex understands it; raises ScrapeError for an unknown scope."""
+    scopes: set[str] | None = None
+    names: set[str] = set()
+    no_maint = False
+    for key, value in parse_qsl(query, keep_blank_values=True):
+        if key == "scope":
+            scopes = set() if scopes is None else scopes
+            if value == "*":
+                scopes |= set(SCOPES)
+            elif value in SCOPES:
+                scopes.add(value)
+            elif value and value not in SCOPES_ELSEWHERE:
+                raise ScrapeError(f"unknown scope {value!r}")
+        elif key == "no-maint":
+            no_maint = True
+        elif key == "metrics":
+            names |= {name.strip() for name in value.split(",") if name.strip()}
+    return Selection(
+        frozenset(SCOPES if scopes is None else scopes),
+        no_maint,
+        frozenset(name for name in names if not name.startswith("-")),
+        frozenset(name[1:] for name in names if name.startswith("-")),
+    )
+
+
+class Point(NamedTuple):
+    """One proxy or server: its labels, its numbers in the order of a table, its states."""
+
+    labels: Labels
+    values: tuple[float, ...]
+    state: str = ""
+    checks: tuple[float, ...] = ()
+    check_status: int = -1  # -1: no check
+
+
+def numbers(row: Row, metrics: tuple[Metric, ...]) -> tuple[float, ...]:
+    """The cells that a table of metrics needs."""
+    return tuple(
+        float(row[metric.cell]) / metric.divisor if metric.cell in row else MISSING
+        for metric in metrics
+    )
+
+
+def server_state(observed: Observed) -> str:
+    """The state label of a server."""
+    if observed.maint:
+        return "MAINT"
+    if observed.operational == Operational.STOPPED:
+        return "DOWN"
+    if observed.operational == Operational.STOPPING:
+        return "NOLB"
+    return "DRAIN" if observed.admin.flags & AdminFlag.FDRAIN else "UP"
+
+
+def table_families(metrics: tuple[Metric, ...], points: list[Point]) -> Iterator[Family]:
+    """One family for each metric of a table."""
+    for position, metric in enumerate(metrics):
+        samples = ((point.labels, point.values[position]) for point in points)
+        yield Family(metric.name, metric.counter, metric.help, samples)
+
+
+def state_samples(points: Iterable[Point], states: tuple[str, ...]) -> Iterator[Sample]:
+    """One series for each state, 1 for the one that holds."""
+    for point in points:
+        for state in states:
+            yield {**point.labels, "state": state}, float(point.state == state)
+
+
+class Scrape:
+    """Everything that one scrape reports."""
+
+    def __init__(self, report: Report, selection: Selection) -> None:
+        self.report = report
+        self.selection = selection
+        self.frontends: list[Point] = []
+        self.services: list[tuple[Point, Row]] = []
+        self.backends: list[Point] = []
+        self.servers: list[Point] = []
+
+    async def take(self) -> None:
+        """Take the rows; gives way to the event loop each SERVERS_AT_ONCE servers."""
+        for proxy in self.report.frontends:
+            row = self.report.frontend(proxy)
+            state = "UP" if row["status"] == "OPEN" else "DOWN"
+            point = Point({"proxy": proxy.name}, numbers(row, FRONTEND_METRICS), state)
+            self.frontends.append(point)
+            if proxy.service is not None:
+                self.services.append((point._replace(values=numbers(row, SERVICE_METRICS)), row))
+        for proxy in self.report.backends:
+            if "backend" in self.selection.scopes:
+                row = self.report.backend(proxy)
+                point = Point({"proxy": proxy.name}, numbers(row, BACKEND_METRICS))
+                self.backends.append(point._replace(state=str(row["status"])))
+            await self.take_servers(proxy)
+            await asyncio.sleep(0)
+
+    async def take_servers(self, proxy: Proxy) -> None:
+        """Take the rows of one backend's servers."""
+        if not {"server", "backend"} & self.selection.scopes:
+            return
+        for position, observed in enumerate(self.report.observer.backend(proxy)):
+            if position % SERVERS_AT_ONCE == SERVERS_AT_ONCE - 1:
+                await asyncio.sleep(0)
+            row = self.report.server_of(observed, reveal=False)
+            checking = observed.checking
+            self.servers.append(
+                Point(
+                    {"proxy": proxy.name, "server": observed.server.name},
+                    numbers(row, SERVER_METRICS),
+                    server_state(observed),
+                    numbers({"check_code": 0, **row}, CHECK_METRICS) if checking else (),
+                    observed.check_status if checking else -1,
+                )
+            )
+
+    def families(self) -> Iterator[Family]:
+        """Every family that was asked for."""
+        parts = {
+            "global": self.process_families,
+            "frontend": self.frontend_families,
+            "backend": self.backend_families,
+            "server": self.server_families,
+            "resolver": self.resolver_families,
+        }
+        for scope, part in parts.items():
+            if scope in self.selection.scopes:
+                yield from (family for family in part() if self.selection.wants(family.name))
+
+    def process_families(self) -> Iterator[Family]:
+        """haproxy_process_*."""
+        values = Info(self.report).values()
+        for metric in PROCESS_METRICS:
+            sample: Sample = ({}, float(values[metric.cell]))
+            yield Family(metric.name, metric.counter, EXPLANATIONS[metric.cell], [sample])
+        for name, text in (("node", values["node"]), ("description", values.get("description"))):
+            if text is not None:
+                label = {"node": "node", "description": "desc"}[name]
+                named: Sample = ({label: str(text)}, 1.0)
+                yield Family(f"haproxy_process_{name}", False, f"The {name}, as a label", [named])
+        build: Sample = ({"version": VERSION}, 1.0)
+        yield Family("haproxy_process_build_info", False, "The version, as a label", [build])
+
+    def frontend_families(self) -> Iterator[Family]:
+        """haproxy_frontend_*."""
+        yield from table_families(FRONTEND_METRICS, self.frontends)
+        yield Family(
+            "haproxy_frontend_status",
+            False,
+            "Status, one series for each state (frontend)",
+            state_samples(self.frontends, BACKEND_STATES),
+        )
+        yield from table_families(SERVICE_METRICS, [point for point, _ in self.services])
+        yield Family(
+            "haproxy_frontend_http_responses_total",
+            True,
+            "Responses by class of status (frontend)",
+            (
+                ({**point.labels, "code": code}, float(row[f"hrsp_{code}"]))
+                for point, row in self.services
+                for code in RESPONSE_CODES
+            ),
+        )
+
+    def backend_families(self) -> Iterator[Family]:
+        """haproxy_backend_*."""
+        yield from table_families(BACKEND_METRICS, self.backends)
+        yield Family(
+            "haproxy_backend_status",
+            False,
+            "Status, one series for each state (backend)",
+            state_samples(self.backends, BACKEND_STATES),
+        )
+        states: dict[str, Counter[str]] = {}
+        checks: dict[str, Counter[int]] = {}
+        for point in self.servers:
+            backend = point.labels["proxy"]
+            states.setdefault(backend, Counter())[point.state] += 1
+            checks.setdefault(backend, Counter())[point.check_status] += 1
+        for name in ("agg_server_status", "agg_server_check_status"):
+            yield Family(
+                f"haproxy_backend_{name}",
+                False,
+                "Number of servers in each state (backend)",
+                (
+                    ({"proxy": backend, "state": state}, float(count[state]))
+                    for backend, count in states.items()
+                    for state in SERVER_STATES
+                ),
+            )
+        yield Family(
+            "haproxy_backend_agg_check_status",
+            False,
+            "Number of servers with each result of the last check (backend)",
+            (
+                ({"proxy": backend, "state": CHECK_NAMES[status][0]}, float(count[status]))
+                for backend, count in checks.items()
+                for status in REPORTED
+            ),
+        )
+
+    def server_families(self) -> Iterator[Family]:
+        """haproxy_server_*."""
+        shown = self.servers
+        if self.selection.no_maint:
+            shown = [point for point in shown if point.state != "MAINT"]
+        yield from table_families(SERVER_METRICS, shown)
+        yield Family(
+            "haproxy_server_status",
+            False,
+            "Status, one series for each state (server)",
+            state_samples(shown, SERVER_STATES),
+        )
+        checked = [point for point in shown if point.checks]
+        yield Family(
+            "haproxy_server_check_status",
+            False,
+            "Result of the last check, one series for each (server)",
+            (
+                (
+                    {**point.labels, "state": CHECK_NAMES[status][0]},
+                    float(point.check_status == status),
+                )
+                for point in checked
+                for status in REPORTED
+            ),
+        )
+        checks = [point._replace(values=point.checks) for point in checked]
+        yield from table_families(CHECK_METRICS, checks)
+
+    def resolver_families(self) -> Iterator[Family]:
+        """haproxy_resolver_*."""
+        reader = self.report.monitor.counters
+        counted = [
+            ({"resolver": section.name, "nameserver": server.name}, reader.nameserver(server.index))
+            for section in self.report.settings.resolverd.sections
+            for server in section.nameservers
+        ]
+        for metric in RESOLVER_METRICS:
+            samples = [(labels, float(fields[metric.cell])) for labels, fields in counted]
+            yield Family(metric.name, metric.counter, metric.help, samples)

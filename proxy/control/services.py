@@ -1,0 +1,107 @@
+"""What the statistics sections answer: /metrics, the dashboard, and its `;csv` and `;json` forms.
+
+At most SCRAPES_MAX scrapes are taken at a time; more wait their turn within the response's limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from http import HTTPStatus
+
+from proxy.config.model import Proxy, Service
+from proxy.control.dashboard import Dashboard
+from proxy.control.families import Exposition, choose, render
+from proxy.control.http_connection import Response, plain, refusal
+from proxy.control.http_request import Request
+from proxy.control.limits import SCRAPES_MAX
+from proxy.control.own_metrics import OwnMetrics
+from proxy.control.report import Report
+from proxy.control.scrape import Scrape, ScrapeError, Selection, parse_query
+from proxy.control.stat_format import Format
+from proxy.control.stat_format import render as render_rows
+from proxy.control.stat_rows import Row
+from proxy.control.stats_socket import chunks
+
+METRICS_PATH = "/metrics"
+STATS_URI = "/haproxy?stats"  # the manual's default of `stats uri`
+DASHBOARD_HEADERS = (("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'"),)
+
+
+class Services:
+    """Answers the requests of all statistics sections."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        self.own = OwnMetrics(report)
+        self.dashboard = Dashboard(report)
+        self.scrapes = asyncio.Semaphore(SCRAPES_MAX)
+
+    async def answer(self, proxy: Proxy, request: Request) -> Response:
+        """The response of one section to one request."""
+        if request.path == METRICS_PATH:
+            return self.metrics(request)
+        target = f"{request.path}?{request.query}" if request.query else request.path
+        base = proxy.stats_uri or STATS_URI
+        if proxy.service is Service.STATS and target.startswith(base):
+            return self.statistics(proxy, target[len(base) :])
+        return refusal(HTTPStatus.NOT_FOUND)
+
+    def metrics(self, request: Request) -> Response:
+        """`/metrics[?scope=...]`."""
+        try:
+            selection = parse_query(request.query)
+        except ScrapeError as error:
+            return plain(HTTPStatus.BAD_REQUEST, f"{error}\n")
+        exposition = choose(request.headers.get("accept", ""))
+        parts = self.scrape(selection, exposition)
+        return Response(HTTPStatus.OK, exposition.content_type, parts)
+
+    async def scrape(
+        self, selection: Selection, exposition: Exposition
+    ) -> AsyncGenerator[bytes, None]:
+        """The text of one scrape; a failure is counted and ends the response early."""
+        async with self.scrapes:
+            self.own.scrapes += 1
+            try:
+                scrape = Scrape(self.report, selection)
+                await scrape.take()
+                for family in scrape.families():
+                    for part in render(family, exposition):
+                        yield part
+                if "millrace" in selection.scopes:
+                    for family in filter(lambda f: selection.wants(f.name), self.own.families()):
+                        for part in render(family, exposition):
+                            yield part
+            except Exception:
+                self.own.failures += 1
+                raise
+            yield exposition.end
+
+    def statistics(self, proxy: Proxy, rest: str) -> Response:
+        """The dashboard, or the rows as `;csv` or `;json`.
+
+        Addresses are shown only with `stats show-legends`, as in HAProxy.
+        """
+        words, reveal = rest.split(";"), proxy.stats_show_legends
+        for word, form, content_type in (
+            ("csv", Format.CSV, "text/plain; charset=utf-8"),
+            ("json", Format.JSON, "application/json"),
+        ):
+            if word in words:
+                rows = render_rows(self.all_rows(reveal=reveal), form)
+                return Response(HTTPStatus.OK, content_type, self.stream(rows))
+        page = self.dashboard.page(refresh="norefresh" not in words, reveal=reveal)
+        return Response(
+            HTTPStatus.OK, "text/html; charset=utf-8", self.stream(page), DASHBOARD_HEADERS
+        )
+
+    def all_rows(self, *, reveal: bool) -> Iterator[Row]:
+        """Every row of every proxy."""
+        for proxy in self.report.proxies:
+            yield from self.report.rows(proxy, reveal=reveal)
+
+    async def stream(self, pieces: Iterator[str]) -> AsyncGenerator[bytes, None]:
+        """Text rendered while it is sent."""
+        for chunk in chunks(pieces):
+            yield chunk
