@@ -82,6 +82,10 @@ class Checker:
         self._watched: dict[int, Watched] = {}
         self._by_backend: dict[int, list[Watched]] = {}
         self._looked: dict[int, int] = {}  # generation of a backend at the last look
+        for backend in runtime.settings.backends:
+            if backend.backend_index is not None:
+                generation = self._reader.backend_generation(backend.backend_index)
+                self._looked[backend.backend_index] = generation
         for server in share(runtime.settings, runtime.workers, worker):
             watched = self._first_look(server)
             self._watched[server.slot] = watched
@@ -114,7 +118,7 @@ class Checker:
         record = self._reader.health(slot)
         watched = Watched(server, starts_down, record)
         self._see(watched, self._reader.server(slot), at_ms)
-        carried = watched.state.incarnation == record.incarnation
+        carried = watched.state.incarnation == record.incarnation != 0
         changed = carried and watched.state.operational != record.operational
         self._writer.publish(slot, watched.state, changed=changed)
         self._timetable.place(slot, self._first_due_ms(watched, carried, at_ms))

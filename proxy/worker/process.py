@@ -19,6 +19,7 @@ import signal
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from typing import NoReturn, Protocol
 
@@ -60,42 +61,50 @@ def run(runtime: Runtime, worker: int) -> NoReturn:
     take_role(runtime.segment.fd, HEALTH_WRITER + worker)
     status = 1
     try:
-        status = Worker(runtime, worker, Relay(runtime, worker)).serve()
+        status = Worker(runtime, worker, Relay).serve()
     except Exception:
         runtime.log(LOG_CRITICAL, f"worker {worker} failed: {traceback.format_exc()}")
     os._exit(status)
 
 
 class Worker:
-    """One worker's main thread; `relay` runs in a thread of its own."""
+    """One worker's main thread; the relay that `make_relay` makes runs in a thread of its own.
 
-    def __init__(self, runtime: Runtime, worker: int, relay: RelayThread) -> None:
+    A relay builds every schedule when it is made. Generations are read before that, so whatever
+    changes meanwhile is built again at the first look.
+    """
+
+    def __init__(
+        self, runtime: Runtime, worker: int, make_relay: Callable[[Runtime, int], RelayThread]
+    ) -> None:
         self._runtime = runtime
         self._number = worker
-        self._relay = relay
         self._bell = runtime.bells.workers[worker]
         self._self = ProcessSelf(runtime.segment, worker)
         self._self.state(ProcessState.STARTING)
         self._reader = SlotTableReader(runtime.segment)
         self._backends = range(runtime.segment.shape.backends)
-        self._built = dict.fromkeys(self._backends, -1)  # generation of each backend's schedule
+        self._built = [self._reader.backend_generation(backend) for backend in self._backends]
+        self._relay = make_relay(runtime, worker)
         self._paces = [Pace() for _ in self._backends]
         self._loop = uvloop.new_event_loop()
         self._loop.set_exception_handler(self._fail)
-        self._checker = Checker(runtime, worker, self._loop)
         self._thread = threading.Thread(target=self._forward, name="relay", daemon=True)
         self._ended = False  # the relay thread left its loop
         self._stopping = False
         self._status = 1
 
     def serve(self) -> int:
-        """Run until the relay ended; the exit status of the process."""
-        self._look()
+        """Run until the relay ended; the exit status of the process.
+
+        The relay comes first: clients wait for it, and health is in the segment already.
+        """
         self._start_relay()
-        self._loop.add_reader(self._bell, self._rung)
+        self._checker = Checker(self._runtime, self._number, self._loop)
         self._checker.start()
+        self._loop.add_reader(self._bell, self._rung)
         self._await_relay()
-        self._tick()
+        self._loop.call_soon(self._tick)
         self._loop.run_forever()
         if self._ended:
             self._thread.join()
