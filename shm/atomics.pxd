@@ -31,6 +31,7 @@ cdef extern from * nogil:
     }
     static inline void fence_acquire(void) { __atomic_thread_fence(__ATOMIC_ACQUIRE); }
     static inline void fence_release(void) { __atomic_thread_fence(__ATOMIC_RELEASE); }
+    static inline void fence_full(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
     static inline uint64_t fetch_add(uint64_t *word, uint64_t amount) {
         return __atomic_fetch_add(word, amount, __ATOMIC_ACQ_REL);
     }
@@ -56,6 +57,7 @@ cdef extern from * nogil:
     void store32_release(uint32_t *word, uint32_t value) noexcept
     void fence_acquire() noexcept
     void fence_release() noexcept
+    void fence_full() noexcept  # between storing one's own word and reading the others'
     uint64_t fetch_add(uint64_t *word, uint64_t amount) noexcept
     int64_t fetch_add_signed(int64_t *word, int64_t amount) noexcept
     void *exchange_pointer(void **word, void *value) noexcept

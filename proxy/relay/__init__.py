@@ -1,0 +1,1 @@
+"""The compiled data plane: accepts clients, picks servers, forwards bytes, counts and times out."""

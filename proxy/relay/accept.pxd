@@ -1,0 +1,263 @@
+# Accepting clients within the limits: batches, places, pauses.
+#
+# A place is taken before accept4() is called, so that no client is accepted and then dropped, and
+# `maxconn` is never exceeded. For a limit over all workers each one raises its own row, fences, and
+# adds up all rows; over the limit it takes its own back and stops accepting. Two workers may both
+# step back from the last place; the sweep lets them try again. A stopped listener is out of the
+# epoll set (level-triggered, it would fire without end).
+#
+# Whoever frees a place while the sum is near the limit rings the other relays.
+
+from libc.errno cimport EAGAIN, EBADF, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOTSOCK, errno
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from proxy.relay.account cimport count_opened
+from proxy.relay.attempt cimport session_begin, watch
+from proxy.relay.pool cimport pool_give, pool_take
+from proxy.relay.syscalls cimport (
+    AF_INET, AF_INET6, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLLEXCLUSIVE, EPOLLIN, SO_KEEPALIVE,
+    SOCK_CLOEXEC, SOCK_NONBLOCK, SOL_SOCKET, accept4, close, epoll_ctl, epoll_event, ntohl, recv,
+    ring_bell, setsockopt, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage, socklen_t)
+from proxy.relay.types cimport (
+    ACCEPT_BATCH, CLIENT, CONFIRM, NODELAY, OVERLOAD_PAUSE_MS, READABLE, SCRATCH_BYTES, SERVER,
+    SPLICE, STATE_CONNECTING, WRITABLE, Engine, Frontend, Listener, Session)
+from shm.atomics cimport count, fence_full, load32_acquire, load_relaxed, store_relaxed
+from shm.segment cimport frontend_counters, worker_counters
+
+cdef enum:
+    EARLY_MAX = 255
+    EARLY_WORTH = 24  # of 255: below, looking for early bytes costs more than it saves
+    EARLY_PROBE = 15  # then every 16th client is looked at
+    LISTENER_TAG = 2  # in the event's word; sessions have 0 and 1 there, the bell is all zero
+
+cdef enum:  # AcceptResult
+    ACCEPT_MORE = 0  # the batch is used up
+    ACCEPT_DRAINED = 1  # the queue is empty
+    ACCEPT_STOPPED = 2  # a limit or an overload
+
+
+cdef inline uint64_t sessions_everywhere(Engine *engine) noexcept nogil:
+    cdef uint64_t total = 0
+    cdef uint32_t row
+    for row in range(engine.workers):
+        total += load_relaxed(&worker_counters(&engine.view, row).sessions)
+    return total
+
+
+cdef inline uint64_t frontend_everywhere(Engine *engine, Frontend *frontend) noexcept nogil:
+    cdef uint64_t total = 0
+    cdef uint32_t row
+    for row in range(engine.workers):
+        total += load_relaxed(&frontend_counters(&engine.view, row, frontend.index).sessions)
+    return total
+
+
+cdef inline void place_give(Engine *engine, Frontend *frontend) noexcept nogil:
+    store_relaxed(&engine.counters.sessions, load_relaxed(&engine.counters.sessions) - 1)
+    store_relaxed(&frontend.counters.sessions, load_relaxed(&frontend.counters.sessions) - 1)
+
+
+cdef inline bint place_take(Engine *engine, Frontend *frontend) noexcept nogil:
+    """Count a session that is about to be accepted; False when a limit forbids it."""
+    cdef uint64_t here = load_relaxed(&engine.counters.sessions)
+    if here >= engine.sessions_max:
+        engine.limited = True
+        return False
+    store_relaxed(&engine.counters.sessions, here + 1)
+    store_relaxed(&frontend.counters.sessions, load_relaxed(&frontend.counters.sessions) + 1)
+    if engine.maxconn == 0 and frontend.maxconn == 0:
+        return True
+    fence_full()
+    if engine.maxconn != 0 and sessions_everywhere(engine) > engine.maxconn:
+        engine.limited = True
+    elif frontend.maxconn != 0 and frontend_everywhere(engine, frontend) > frontend.maxconn:
+        frontend.limited = True
+    else:
+        return True
+    place_give(engine, frontend)
+    return False
+
+
+cdef inline void listener_register(Engine *engine, Listener *listener) noexcept nogil:
+    cdef epoll_event event
+    if listener.registered:
+        return
+    event.events = EPOLLIN | EPOLLEXCLUSIVE if listener.shared else EPOLLIN
+    event.data.u64 = <uint64_t>listener | LISTENER_TAG
+    listener.registered = epoll_ctl(engine.epoll, EPOLL_CTL_ADD, listener.fd, &event) == 0
+
+
+cdef inline void listener_unregister(Engine *engine, Listener *listener) noexcept nogil:
+    cdef epoll_event event
+    if not listener.registered:
+        return
+    listener.registered = False
+    epoll_ctl(engine.epoll, EPOLL_CTL_DEL, listener.fd, &event)
+
+
+cdef inline bint listener_mine(Engine *engine, Listener *listener) noexcept nogil:
+    """Whether this worker serves it: its own, one whose worker is away, or one that all share."""
+    if listener.drained:
+        return False
+    return listener.shared or (
+        load32_acquire(&engine.view.owners[listener.index]) == engine.worker)
+
+
+cdef inline void listeners_refresh(Engine *engine) noexcept nogil:
+    """Register what this worker is to serve now, and nothing else."""
+    cdef Listener *listener
+    cdef uint32_t index
+    for index in range(engine.listener_count):
+        listener = &engine.listeners[index]
+        if listener_mine(engine, listener) and engine.resume_ms == 0 and not (
+                engine.limited or listener.frontend.limited):
+            listener_register(engine, listener)
+        else:
+            listener_unregister(engine, listener)
+
+
+cdef inline uint32_t hash_address(const sockaddr_storage *address) noexcept nogil:
+    """The client's address folded into 32 bits; every unnamed peer is the same."""
+    cdef const uint32_t *words
+    if address.ss_family == AF_INET:
+        return ntohl((<const sockaddr_in *>address).sin_addr.s_addr)
+    if address.ss_family == AF_INET6:
+        words = <const uint32_t *>&(<const sockaddr_in6 *>address).sin6_addr
+        return ntohl(words[0]) ^ ntohl(words[1]) ^ ntohl(words[2]) ^ ntohl(words[3])
+    return 0
+
+
+cdef inline size_t early_bytes(Engine *engine, Listener *listener, int fd) noexcept nogil:
+    """Receive what the client sent already, where that is usual on this listener."""
+    cdef ssize_t received
+    if listener.early < EARLY_WORTH and (
+            load_relaxed(&engine.counters.accepts) & EARLY_PROBE) != 0:
+        return 0
+    received = recv(fd, engine.scratch, SCRATCH_BYTES, 0)
+    if received > 0:
+        listener.early += (EARLY_MAX - listener.early) >> 3
+        return received
+    listener.early -= (listener.early + 7) >> 3
+    return 0
+
+
+cdef inline bint session_open(
+        Engine *engine, Listener *listener, int fd, const sockaddr_storage *address) noexcept nogil:
+    """A session for an accepted client; False without memory (the client is closed)."""
+    cdef Session *session = <Session *>pool_take(&engine.sessions)
+    cdef int one = 1
+    cdef size_t early
+    if session == NULL:
+        close(fd)
+        return False
+    session.frontend = listener.frontend
+    if listener.frontend.backend >= 0:
+        session.backend = &engine.backends[listener.frontend.backend]
+        if session.backend.splice and listener.frontend.splice:
+            session.flags = SPLICE
+    session.state = STATE_CONNECTING
+    session.started_ms = engine.now_ms
+    session.source_hash = hash_address(address)
+    session.sides[CLIENT].fd = fd
+    session.sides[CLIENT].flags = WRITABLE | NODELAY
+    session.sides[CLIENT].activity_ms = engine.now_ms
+    session.sides[SERVER].fd = -1
+    if not watch(engine, session, CLIENT):
+        pool_give(&engine.sessions, session)
+        close(fd)
+        return False
+    if listener.frontend.keepalive:
+        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one))
+    count_opened(engine, session)
+    early = early_bytes(engine, listener, fd)
+    if early == SCRATCH_BYTES:
+        session.sides[CLIENT].flags |= READABLE
+    session_begin(engine, session, engine.scratch, early)
+    return True
+
+
+cdef inline void accept_overload(Engine *engine) noexcept nogil:
+    """Descriptors or memory ran out: leave the queues to wait for a while."""
+    count(&engine.counters.accept_pauses, 1)
+    engine.resume_ms = engine.now_ms + OVERLOAD_PAUSE_MS
+    listeners_refresh(engine)
+
+
+cdef inline int accept_batch(Engine *engine, Listener *listener) noexcept nogil:
+    """Accept a batch from one listener."""
+    cdef sockaddr_storage address
+    cdef socklen_t length
+    cdef int taken, fd
+    for taken in range(ACCEPT_BATCH):
+        if not place_take(engine, listener.frontend):
+            count(&engine.counters.maxconn_pauses, 1)
+            listeners_refresh(engine)
+            return ACCEPT_STOPPED
+        length = sizeof(address)
+        address.ss_family = 0
+        fd = accept4(
+            listener.fd, <sockaddr *>&address, &length, SOCK_NONBLOCK | SOCK_CLOEXEC)
+        if fd >= 0:
+            if not session_open(engine, listener, fd, &address):
+                place_give(engine, listener.frontend)
+                accept_overload(engine)
+                return ACCEPT_STOPPED
+            continue
+        place_give(engine, listener.frontend)
+        if errno == EAGAIN:
+            return ACCEPT_DRAINED
+        if errno in (EMFILE, ENFILE, ENOBUFS, ENOMEM):
+            accept_overload(engine)
+            return ACCEPT_STOPPED
+        if errno in (EBADF, EINVAL, ENOTSOCK):  # no longer a listening socket
+            listener.drained = True
+            listener_unregister(engine, listener)
+            return ACCEPT_DRAINED
+    return ACCEPT_MORE
+
+
+cdef inline void listener_event(Engine *engine, Listener *listener) noexcept nogil:
+    """Clients wait; in a soft stop an empty queue is the end of a listener."""
+    cdef int result = accept_batch(engine, listener)
+    if result == ACCEPT_DRAINED and engine.stop_seen:
+        listener.drained = True
+        listener_unregister(engine, listener)
+
+
+cdef inline void places_review(Engine *engine) noexcept nogil:
+    """Try the listeners that a limit stopped; those with an empty queue are watched again."""
+    cdef uint8_t limited = engine.limited
+    cdef Listener *listener
+    cdef uint32_t index
+    engine.limited = False
+    for index in range(engine.listener_count):
+        listener = &engine.listeners[index]
+        if not (limited or listener.frontend.limited) or not listener_mine(engine, listener):
+            continue
+        listener.frontend.limited = False
+        listener_event(engine, listener)
+        if engine.resume_ms != 0 or engine.limited:
+            break
+    listeners_refresh(engine)
+
+
+cdef inline void ring_waiting(Engine *engine) noexcept nogil:
+    """A place became free: wake the other relays if one of them may have stopped for want of it."""
+    cdef bint near = False
+    cdef Frontend *frontend
+    cdef uint32_t index
+    if engine.workers == 1:
+        return
+    fence_full()
+    if engine.maxconn != 0:
+        near = sessions_everywhere(engine) + engine.workers >= engine.maxconn
+    for index in range(engine.frontend_count):
+        frontend = &engine.frontends[index]
+        if frontend.maxconn != 0 and frontend.place_freed:
+            frontend.place_freed = False
+            if frontend_everywhere(engine, frontend) + engine.workers >= frontend.maxconn:
+                near = True
+    if near:
+        for index in range(engine.workers):
+            if index != engine.worker:
+                ring_bell(engine.relay_bells[index])

@@ -1,0 +1,152 @@
+# Counting: what a session's steps add to this worker's rows. No decisions, no sockets.
+#
+# Every word belongs to this worker, so a relaxed load and store is enough; only the hints of
+# leastconn are shared. Counters follow HAProxy's: a session counts for its server from the moment
+# the server was picked, a failed connection when the last attempt has failed.
+
+from libc.stdint cimport uint32_t, uint64_t
+
+from proxy.relay.types cimport ASSIGNED, NO_SLOT, Backend, Engine, Frontend, Session
+from shm.atomics cimport count, fetch_add_signed, load_relaxed, store_relaxed
+from shm.layout cimport BackendCounters, ServerCounters
+from shm.segment cimport server_counters
+
+
+cdef inline void gauge_up(uint64_t *gauge, uint64_t *gauge_max) noexcept nogil:
+    cdef uint64_t value = load_relaxed(gauge) + 1
+    store_relaxed(gauge, value)
+    if value > load_relaxed(gauge_max):
+        store_relaxed(gauge_max, value)
+
+
+cdef inline void gauge_down(uint64_t *gauge) noexcept nogil:
+    store_relaxed(gauge, load_relaxed(gauge) - 1)
+
+
+cdef inline void raise_max(uint64_t *word, uint64_t value) noexcept nogil:
+    if value > load_relaxed(word):
+        store_relaxed(word, value)
+
+
+cdef inline ServerCounters *counters_of(Engine *engine, Session *session) noexcept nogil:
+    return server_counters(&engine.view, engine.worker, session.slot)
+
+
+cdef inline void count_opened(Engine *engine, Session *session) noexcept nogil:
+    """A client was accepted; its place was taken before (accept.pxd)."""
+    cdef Frontend *frontend = session.frontend
+    cdef Backend *backend = session.backend
+    count(&engine.counters.accepts, 1)
+    raise_max(&engine.counters.sessions_max, load_relaxed(&engine.counters.sessions))
+    count(&frontend.counters.connections_total, 1)
+    count(&frontend.counters.sessions_total, 1)
+    raise_max(&frontend.counters.sessions_max, load_relaxed(&frontend.counters.sessions))
+    if backend != NULL:
+        count(&backend.counters.sessions_total, 1)
+        gauge_up(&backend.counters.sessions, &backend.counters.sessions_max)
+        store_relaxed(&backend.counters.last_session_ms, engine.now_ms)
+
+
+cdef inline void count_assigned(Engine *engine, Session *session) noexcept nogil:
+    """A server was picked."""
+    cdef ServerCounters *server = counters_of(engine, session)
+    session.flags |= ASSIGNED
+    count(&server.sessions_total, 1)
+    count(&server.loadbalanced, 1)
+    count(&session.backend.counters.loadbalanced, 1)
+    gauge_up(&server.sessions, &server.sessions_max)
+    store_relaxed(&server.last_session_ms, engine.now_ms)
+    fetch_add_signed(&engine.view.hints[session.slot], 1)
+
+
+cdef inline void count_released(Engine *engine, Session *session) noexcept nogil:
+    """The session leaves its server: it ended, or goes to another one."""
+    if not session.flags & ASSIGNED:
+        return
+    session.flags &= ~ASSIGNED
+    gauge_down(&counters_of(engine, session).sessions)
+    fetch_add_signed(&engine.view.hints[session.slot], -1)
+
+
+cdef inline void count_attempt(Engine *engine, Session *session) noexcept nogil:
+    count(&counters_of(engine, session).connect_attempts, 1)
+    count(&session.backend.counters.connect_attempts, 1)
+
+
+cdef inline void count_retry(Engine *engine, Session *session, uint32_t former) noexcept nogil:
+    """Another attempt: a retry at the same server, or a redispatch away from `former`."""
+    cdef ServerCounters *server = server_counters(&engine.view, engine.worker, former)
+    if session.slot == former:
+        count(&server.retries, 1)
+        count(&session.backend.counters.retries, 1)
+    else:
+        count(&server.redispatches, 1)
+        count(&session.backend.counters.redispatches, 1)
+
+
+cdef inline void count_unreachable(Engine *engine, Session *session) noexcept nogil:
+    """The last attempt failed."""
+    count(&counters_of(engine, session).connection_errors, 1)
+    count(&session.backend.counters.connection_errors, 1)
+
+
+cdef inline void count_connected(Engine *engine, Session *session) noexcept nogil:
+    cdef uint64_t took_ms = engine.now_ms - session.attempt_ms
+    cdef ServerCounters *server = counters_of(engine, session)
+    cdef BackendCounters *backend = session.backend.counters
+    count(&server.connected, 1)
+    count(&server.connect_time_sum_ms, took_ms)
+    raise_max(&server.connect_time_max_ms, took_ms)
+    count(&backend.connected, 1)
+    count(&backend.connect_time_sum_ms, took_ms)
+    raise_max(&backend.connect_time_max_ms, took_ms)
+
+
+cdef inline void count_bytes(
+        Engine *engine, Session *session, uint64_t from_client, uint64_t from_server) noexcept nogil:
+    """Bytes moved in one go; each direction in one store per row."""
+    cdef ServerCounters *server = counters_of(engine, session)
+    if from_client != 0:
+        count(&session.frontend.counters.bytes_in, from_client)
+        count(&session.backend.counters.bytes_in, from_client)
+        count(&server.bytes_in, from_client)
+    if from_server != 0:
+        count(&session.frontend.counters.bytes_out, from_server)
+        count(&session.backend.counters.bytes_out, from_server)
+        count(&server.bytes_out, from_server)
+        count(&engine.counters.bytes_out, from_server)
+
+
+cdef inline void count_aborted(Engine *engine, Session *session, bint by_client) noexcept nogil:
+    cdef ServerCounters *server
+    if session.backend == NULL:
+        return
+    if by_client:
+        count(&session.backend.counters.client_aborts, 1)
+    else:
+        count(&session.backend.counters.server_aborts, 1)
+    if session.slot == NO_SLOT:
+        return
+    server = counters_of(engine, session)
+    if by_client:
+        count(&server.client_aborts, 1)
+    else:
+        count(&server.server_aborts, 1)
+
+
+cdef inline void count_ended(Engine *engine, Session *session, int termination) noexcept nogil:
+    """The session is over: its termination state, its time, and its gauges down."""
+    cdef uint64_t took_ms = engine.now_ms - session.started_ms
+    cdef ServerCounters *server
+    count(&engine.counters.terminations[termination], 1)
+    if session.backend != NULL:
+        gauge_down(&session.backend.counters.sessions)
+        count(&session.backend.counters.ended, 1)
+        count(&session.backend.counters.total_time_sum_ms, took_ms)
+        raise_max(&session.backend.counters.total_time_max_ms, took_ms)
+        if session.slot != NO_SLOT:
+            server = counters_of(engine, session)
+            count(&server.ended, 1)
+            count(&server.total_time_sum_ms, took_ms)
+            raise_max(&server.total_time_max_ms, took_ms)
+    count_released(engine, session)

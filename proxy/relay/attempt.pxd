@@ -1,0 +1,360 @@
+# Reaching a server: pick, connect without blocking, try again.
+#
+# Owns everything between accept and the first forwarded byte. As in HAProxy, a failed attempt is
+# followed, while `retries` last, by
+#   - another server at once, when `option redispatch` says so for this retry, or when the backend
+#     balances by turns and has other servers (the session does not care which one it gets);
+#   - else the same server: at once after a time-out, after min(`timeout connect`, 1 s) if it refused.
+# Every attempt looks at the slot anew, so a server that DNS moved meanwhile is found; one that
+# takes no sessions any more is left for another.
+#
+# A failed attempt asks resolverd for a resolution: a request counter first, then its bell.
+
+from libc.errno cimport (
+    EADDRNOTAVAIL, EAGAIN, ECONNREFUSED, ECONNRESET, EINPROGRESS, EINTR, EMFILE, ENFILE, ENOBUFS,
+    ENOMEM, ETIMEDOUT, errno)
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from proxy.relay.account cimport (
+    count_aborted, count_assigned, count_attempt, count_bytes, count_connected, count_released, count_retry,
+    count_unreachable)
+from proxy.relay.balance cimport pick_server, server_cached
+from proxy.relay.forward cimport Mover, keep_rest, send_at_once, waiting
+from proxy.relay.session cimport (
+    DEADLINE_CONNECT, DEADLINE_TURN_AROUND, EVENT_AGAIN, EVENT_CONNECTED, EVENT_WAIT, Deadline,
+    mover_collect, mover_open, session_arm, session_break, session_deadline, session_inactive,
+    session_relay, session_step, side_close)
+from proxy.relay.syscalls cimport (
+    AF_INET, AF_INET6, EPOLL_CTL_ADD, EPOLLET, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI,
+    EPOLLRDHUP, IPPROTO_TCP, MSG_NOSIGNAL, MSG_PEEK, SO_ERROR, SO_KEEPALIVE, SOCK_CLOEXEC,
+    SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, TCP_QUICKACK, close, connect, epoll_ctl, epoll_event,
+    getsockname, getsockopt, htons, ntohs, recv, send, setsockopt, sockaddr, sockaddr_in, sockaddr_in6,
+    sockaddr_storage, socket, socklen_t)
+from proxy.relay.types cimport (
+    BALANCE_ROUNDROBIN, CLIENT, CONFIRM, CONNECTED, NO_SLOT, READABLE, SERVER,
+    STATE_CONNECTING, STATE_ENDED, STATE_WAITING, TERMINATION_CLIENT_ABORT_CONNECT,
+    TERMINATION_RESOURCE_CONNECT, TERMINATION_SERVER_ABORT_CONNECT,
+    TERMINATION_SERVER_TIMEOUT_CONNECT, WRITABLE, Backend, Engine, Session, Side)
+from shm.atomics cimport count, load_acquire, store_relaxed
+from shm.eligibility cimport ServerView
+from shm.layout cimport STATIC_PORT_RELATIVE, Request
+from shm.segment cimport request_of
+
+cdef enum:
+    FAILED_FOR_GOOD = 0
+    FAILED_WAIT = 1
+    FAILED_AGAIN = 2
+
+
+cdef inline bint watch(Engine *engine, Session *session, int side) noexcept nogil:
+    """Register a side once and for all: edge-triggered, for everything. False without memory."""
+    cdef epoll_event event
+    event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET
+    event.data.u64 = <uint64_t>session | side
+    return epoll_ctl(engine.epoll, EPOLL_CTL_ADD, session.sides[side].fd, &event) == 0
+
+
+cdef inline uint16_t came_to_port(Session *session) noexcept nogil:
+    """The port that the client connected to; 0 on a Unix socket."""
+    cdef sockaddr_storage address
+    cdef socklen_t length = sizeof(address)
+    if getsockname(session.sides[CLIENT].fd, <sockaddr *>&address, &length) != 0:
+        return 0
+    if address.ss_family != AF_INET and address.ss_family != AF_INET6:
+        return 0
+    return ntohs((<sockaddr_in *>&address).sin_port)  # the same place in both families
+
+
+cdef inline socklen_t address_of(
+        Engine *engine, Session *session, const ServerView *server,
+        sockaddr_storage *address) noexcept nogil:
+    """The socket address of a server; its length."""
+    cdef uint16_t port = server.port
+    cdef sockaddr_in *address4 = <sockaddr_in *>address
+    cdef sockaddr_in6 *address6 = <sockaddr_in6 *>address
+    if engine.view.statics[session.slot].flags & STATIC_PORT_RELATIVE:
+        port = <uint16_t>(port + came_to_port(session))
+    memset(address, 0, sizeof(address[0]))
+    if server.family == 4:
+        address4.sin_family = AF_INET
+        address4.sin_port = htons(port)
+        memcpy(&address4.sin_addr, server.address, 4)
+        return sizeof(sockaddr_in)
+    address6.sin6_family = AF_INET6
+    address6.sin6_port = htons(port)
+    memcpy(&address6.sin6_addr, server.address, 16)
+    return sizeof(sockaddr_in6)
+
+
+cdef inline int open_toward(
+        Engine *engine, Session *session, const ServerView *server, bint early) noexcept nogil:
+    """Begin to connect; 0 or an errno.
+
+    `early`: the client's first bytes are at hand and will be sent at once, so the last packet of
+    the handshake can ride on them. Otherwise it must not wait: the server may speak first.
+    """
+    cdef sockaddr_storage address
+    cdef socklen_t length = address_of(engine, session, server, &address)
+    cdef int one = 1
+    cdef int zero = 0
+    cdef int fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
+    if fd < 0:
+        return errno
+    if session.backend.keepalive:
+        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one))
+    if early:
+        setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &zero, sizeof(zero))
+    if connect(fd, <sockaddr *>&address, length) != 0 and errno != EINPROGRESS:
+        one = errno
+        close(fd)
+        return one
+    session.sides[SERVER].fd = fd
+    session.sides[SERVER].flags = 0
+    if not watch(engine, session, SERVER):
+        side_close(&session.sides[SERVER], False)
+        return ENOMEM
+    return 0
+
+
+cdef inline bint is_local_error(int error) noexcept nogil:
+    return error in (EADDRNOTAVAIL, EMFILE, ENFILE, ENOBUFS, ENOMEM, EAGAIN)
+
+
+cdef inline void ask_resolution(Engine *engine, Session *session) noexcept nogil:
+    """The slot's address did not answer: tell resolverd, unless the fault was ours."""
+    cdef Request *request
+    if is_local_error(session.error):
+        return
+    request = request_of(&engine.view, engine.worker, session.slot)
+    if session.error == ETIMEDOUT:
+        store_relaxed(&request.client_began_ms, session.attempt_ms)
+        count(&request.client_timeouts, 1)
+    else:
+        count(&request.client_refusals, 1)
+    engine.ring_resolverd = True
+
+
+cdef inline void session_unreachable(Engine *engine, Session *session) noexcept nogil:
+    """No attempt is left, or nobody to try."""
+    if session.error == ETIMEDOUT:
+        session_break(engine, session, TERMINATION_SERVER_TIMEOUT_CONNECT, -1)
+    elif is_local_error(session.error):
+        session_break(engine, session, TERMINATION_RESOURCE_CONNECT, -1)
+    else:
+        session_break(engine, session, TERMINATION_SERVER_ABORT_CONNECT, -1)
+
+
+cdef inline bint redispatches(Backend *backend, uint32_t retry) noexcept nogil:
+    """Whether this retry (from 1) may go to another server (manual, `option redispatch`)."""
+    cdef int interval = backend.redispatch
+    if interval > 0 and retry % interval == 0:
+        return True
+    if interval < 0 and backend.retries + 1 + interval > 0 and (
+            retry % (backend.retries + 1 + interval) == 0):
+        return True
+    return backend.balance == BALANCE_ROUNDROBIN and (
+        backend.schedule != NULL and backend.schedule.members > 1)
+
+
+cdef inline bint session_pick(Engine *engine, Session *session, uint32_t avoid) noexcept nogil:
+    """Give the session a server; False when there is none."""
+    cdef uint32_t slot = pick_server(engine, session.backend, session.source_hash, avoid)
+    count_released(engine, session)
+    if slot == NO_SLOT:
+        return False
+    session.slot = slot
+    count_assigned(engine, session)
+    return True
+
+
+cdef inline int attempt_failed(Engine *engine, Session *session, int error) noexcept nogil:
+    """Decide what follows a failed attempt; the session has its next server already."""
+    cdef uint32_t former = session.slot
+    cdef bint elsewhere
+    session.error = error
+    side_close(&session.sides[SERVER], False)
+    ask_resolution(engine, session)
+    session.retries += 1
+    if session.retries > <uint32_t>session.backend.retries:
+        count_unreachable(engine, session)
+        return FAILED_FOR_GOOD
+    elsewhere = redispatches(session.backend, session.retries) or not server_cached(
+        engine, former, load_acquire(&engine.view.header.table_generation)).eligible
+    if elsewhere and not session_pick(engine, session, former):
+        return FAILED_FOR_GOOD
+    count_retry(engine, session, former)
+    if session.slot != former or error == ETIMEDOUT:
+        return FAILED_AGAIN
+    return FAILED_WAIT
+
+
+cdef inline void session_attempt(Engine *engine, Session *session, bint early) noexcept nogil:
+    """Connect to the picked server; goes on until an attempt is under way or none is left."""
+    cdef uint64_t generation
+    cdef int error, verdict
+    while True:
+        generation = load_acquire(&engine.view.header.table_generation)
+        session.attempt_ms = engine.now_ms
+        session.sides[SERVER].activity_ms = engine.now_ms
+        count_attempt(engine, session)
+        error = open_toward(
+            engine, session, server_cached(engine, session.slot, generation), early)
+        if error == 0:
+            session_arm(engine, session)
+            return
+        verdict = attempt_failed(engine, session, error)
+        if verdict == FAILED_FOR_GOOD:
+            session_unreachable(engine, session)
+            return
+        if verdict == FAILED_WAIT:
+            session_wait(engine, session)
+            return
+        session_step(session, EVENT_AGAIN)
+
+
+cdef inline void session_wait(Engine *engine, Session *session) noexcept nogil:
+    """Leave a server that refused alone for the turn-around time."""
+    session.attempt_ms = engine.now_ms
+    session_step(session, EVENT_WAIT)
+    session_arm(engine, session)
+
+
+cdef inline void session_retry(Engine *engine, Session *session, int error) noexcept nogil:
+    """An attempt that was under way failed."""
+    cdef int verdict = attempt_failed(engine, session, error)
+    if verdict == FAILED_FOR_GOOD:
+        session_unreachable(engine, session)
+    elif verdict == FAILED_WAIT:
+        session_wait(engine, session)
+    else:
+        session_step(session, EVENT_AGAIN)
+        session_attempt(engine, session, waiting(&session.sides[SERVER]))
+
+
+cdef inline void session_again(Engine *engine, Session *session) noexcept nogil:
+    """The turn-around time is over."""
+    cdef uint64_t generation = load_acquire(&engine.view.header.table_generation)
+    cdef uint32_t former = session.slot
+    session_step(session, EVENT_AGAIN)
+    if not server_cached(engine, former, generation).eligible:
+        if not session_pick(engine, session, former):
+            session_unreachable(engine, session)
+            return
+    session_attempt(engine, session, waiting(&session.sides[SERVER]))
+
+
+cdef inline void session_connected(Engine *engine, Session *session) noexcept nogil:
+    session_step(session, EVENT_CONNECTED)
+    session.flags |= CONNECTED
+    session.sides[SERVER].flags |= WRITABLE
+    session.sides[SERVER].activity_ms = engine.now_ms
+    count_connected(engine, session)
+    session_arm(engine, session)
+
+
+cdef inline void send_early(
+        Engine *engine, Session *session, const char *bytes, size_t length) noexcept nogil:
+    """Send the client's first bytes right after connect().
+
+    Where the handshake is complete by then (loopback) no event has to be waited for; elsewhere
+    they are kept until it is.
+    """
+    cdef Side *server = &session.sides[SERVER]
+    cdef Mover mover
+    cdef ssize_t sent = 0
+    cdef int error = 0
+    mover_open(engine, &mover)
+    if session.state == STATE_CONNECTING:
+        send_at_once(server, length)
+        sent = send(server.fd, bytes, length, MSG_NOSIGNAL)
+        error = errno if sent < 0 else 0
+        sent = max(sent, 0)
+    if sent < <ssize_t>length and not keep_rest(&mover, server, bytes + sent, length - sent):
+        mover_collect(engine, &mover)
+        session_break(engine, session, TERMINATION_RESOURCE_CONNECT, -1)
+        return
+    mover_collect(engine, &mover)
+    if sent > 0:
+        session_connected(engine, session)
+    elif error not in (0, EAGAIN, EINTR):
+        session_retry(engine, session, error)
+
+
+cdef inline void session_begin(
+        Engine *engine, Session *session, const char *bytes, size_t length) noexcept nogil:
+    """The first steps of an accepted session; `bytes` came with the client already."""
+    session.slot = NO_SLOT
+    session.error = ECONNREFUSED
+    if session.backend == NULL or not session_pick(engine, session, NO_SLOT):
+        session_break(engine, session, TERMINATION_SERVER_ABORT_CONNECT, -1)
+        return
+    session_attempt(engine, session, length != 0)
+    if length == 0 or session.state == STATE_ENDED:
+        return
+    session.sides[CLIENT].bytes = length
+    count_bytes(engine, session, length, 0)
+    send_early(engine, session, bytes, length)
+
+
+cdef inline void connect_event(Engine *engine, Session *session, uint32_t events) noexcept nogil:
+    """The socket toward the server changed: it is connected, or the attempt failed."""
+    cdef int error = 0
+    cdef socklen_t length = sizeof(error)
+    if events & (EPOLLERR | EPOLLHUP):
+        getsockopt(session.sides[SERVER].fd, SOL_SOCKET, SO_ERROR, &error, &length)
+        session_retry(engine, session, error if error != 0 else ECONNRESET)
+    elif events & EPOLLOUT:
+        session_connected(engine, session)
+        session_relay(engine, session)
+
+
+cdef inline void client_early_event(
+        Engine *engine, Session *session, uint32_t events) noexcept nogil:
+    """The client did something before there is a server.
+
+    Its bytes stay in the kernel. A reset ends the session, and so does a FIN that no byte precedes.
+    """
+    cdef char byte
+    if not events & (EPOLLRDHUP | EPOLLERR | EPOLLHUP):
+        return
+    if not events & (EPOLLERR | EPOLLHUP):
+        if waiting(&session.sides[SERVER]):
+            return
+        if recv(session.sides[CLIENT].fd, &byte, 1, MSG_PEEK) != 0:
+            return
+    count_aborted(engine, session, True)
+    session_break(engine, session, TERMINATION_CLIENT_ABORT_CONNECT, -1)
+
+
+cdef inline void session_event(
+        Engine *engine, Session *session, int side, uint32_t events) noexcept nogil:
+    """One epoll event of one side; an ended session waits only to be freed."""
+    cdef Side *subject = &session.sides[side]
+    if session.state == STATE_ENDED:
+        return
+    if events & (EPOLLPRI | EPOLLRDHUP | EPOLLERR | EPOLLHUP):
+        subject.flags |= READABLE | CONFIRM
+    elif events & EPOLLIN:
+        subject.flags |= READABLE
+    if events & (EPOLLOUT | EPOLLERR | EPOLLHUP):
+        subject.flags |= WRITABLE
+    if session.state > STATE_WAITING:
+        session_relay(engine, session)
+    elif side == CLIENT:
+        client_early_event(engine, session, events)
+    elif session.state == STATE_CONNECTING:
+        connect_event(engine, session, events)
+
+
+cdef inline void session_timer(Engine *engine, Session *session) noexcept nogil:
+    """The wheel came to the session: act on its deadline, or wait for a later one."""
+    cdef Deadline deadline = session_deadline(session)
+    if deadline.at_ms > engine.now_ms:
+        session_arm(engine, session)
+    elif deadline.kind == DEADLINE_CONNECT:
+        session_retry(engine, session, ETIMEDOUT)
+    elif deadline.kind == DEADLINE_TURN_AROUND:
+        session_again(engine, session)
+    else:
+        session_inactive(engine, session, deadline.kind)

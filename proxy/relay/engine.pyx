@@ -1,0 +1,224 @@
+"""The relay as Python sees it: built from the runtime, run without the GIL, told of new schedules.
+
+Owns the memory of one relay thread (types.pxd) and fills it from the settings. The loop itself is
+loop.pxd; what a session does is session.pxd and attempt.pxd. Knows no DNS, no HTTP, no log.
+
+Threads: `run` belongs to the relay thread, `rebuild` to the worker's main thread. They meet in one
+pointer per backend, exchanged atomically: whoever takes a schedule out of it owns it.
+"""
+
+import resource
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memset
+
+from proxy.relay.balance cimport SCHEDULE_INLINE_SLOTS
+from proxy.relay.loop cimport engine_run
+from proxy.relay.pool cimport pool_init
+from proxy.relay.schedule cimport schedule_build, schedule_free
+from proxy.relay.splice cimport PIPES_MAX, pipes_close
+from proxy.relay.syscalls cimport EPOLL_CLOEXEC, close, epoll_create1
+from proxy.relay.types cimport (
+    BALANCE_LEASTCONN, BALANCE_ROUNDROBIN, BALANCE_SOURCE, DESCRIPTORS_RESERVED, SCRATCH_BYTES,
+    Backend, Engine, Frontend, Listener, Schedule, ServerCache, Session)
+from shm.atomics cimport count, exchange_pointer
+from shm.segment cimport Segment, backend_counters, frontend_counters, worker_counters
+
+from proxy.config.model import Balance
+
+BALANCES = {
+    Balance.ROUNDROBIN: BALANCE_ROUNDROBIN,
+    Balance.LEASTCONN: BALANCE_LEASTCONN,
+    Balance.SOURCE: BALANCE_SOURCE,
+}
+SESSION_BYTES = sizeof(Session)
+
+
+cdef void *zeroed(size_t number, size_t size) except NULL:
+    cdef void *found = calloc(max(number, <size_t>1), size)
+    if found == NULL:
+        raise MemoryError("relay")
+    return found
+
+
+cdef int64_t milliseconds(object value) except -1:
+    """A time-out of the settings; 0 for none."""
+    return 0 if value is None else max(1, value)
+
+
+def sessions_limit(nofile: int, pipes: int) -> int:
+    """How many sessions a worker with `nofile` descriptors may have at once, two for each."""
+    return max(1, (nofile - DESCRIPTORS_RESERVED - 2 * pipes) // 2)
+
+
+cdef class Relay:
+    """One worker's relay: accepts on its sockets, forwards, counts.
+
+    Raises OSError when the kernel gives no epoll set, MemoryError without memory, IndexError for a
+    worker that does not exist.
+    """
+
+    cdef Engine engine
+    cdef Segment segment
+    cdef readonly object runtime
+    cdef readonly bint running  # between the first turn of `run` and its return
+    cdef int *bells
+
+    def __cinit__(self, runtime, uint32_t worker):
+        memset(&self.engine, 0, sizeof(self.engine))
+        self.engine.epoll = -1
+        self.bells = NULL
+
+    def __init__(self, runtime, uint32_t worker):
+        self.runtime = runtime
+        self.segment = runtime.segment
+        if worker >= runtime.workers:
+            raise IndexError(f"worker {worker} of {runtime.workers}")
+        self.engine.view = self.segment.view
+        self.engine.worker = worker
+        self.engine.workers = runtime.workers
+        self.engine.process = &self.segment.view.processes[worker]
+        self.engine.counters = worker_counters(&self.engine.view, worker)
+        self.engine.scratch = <char *>zeroed(SCRATCH_BYTES, 1)
+        self.engine.servers = <ServerCache *>zeroed(
+            self.segment.view.header.slots, sizeof(ServerCache))
+        pool_init(&self.engine.sessions, sizeof(Session))
+        self.set_limits()
+        self.set_bells()
+        self.set_backends()
+        self.set_frontends()
+        self.set_listeners()
+        self.engine.epoll = epoll_create1(EPOLL_CLOEXEC)
+        if self.engine.epoll < 0:
+            raise OSError("no epoll set")
+
+    cdef int set_limits(self) except -1:
+        nofile = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        pipes = max(1, PIPES_MAX // self.engine.workers)
+        self.engine.pipes.limit = min(pipes, nofile // 16)
+        self.engine.sessions_max = sessions_limit(nofile, self.engine.pipes.limit)
+        self.engine.maxconn = self.runtime.settings.globals.maxconn
+        return 0
+
+    cdef int set_bells(self) except -1:
+        bells = self.runtime.bells
+        self.bells = <int *>zeroed(self.engine.workers, sizeof(int))
+        for number, bell in enumerate(bells.relays):
+            self.bells[number] = bell
+        self.engine.relay_bells = self.bells
+        self.engine.own_bell = self.bells[self.engine.worker]
+        self.engine.resolverd_bell = bells.resolverd
+        return 0
+
+    cdef int set_backends(self) except -1:
+        cdef Backend *backend
+        proxies = self.runtime.settings.backends
+        self.engine.backend_count = len(proxies)
+        self.engine.backends = <Backend *>zeroed(len(proxies), sizeof(Backend))
+        for proxy in proxies:
+            backend = &self.engine.backends[proxy.backend_index]
+            backend.index = proxy.backend_index
+            backend.counters = backend_counters(
+                &self.engine.view, self.engine.worker, backend.index)
+            backend.shared = &self.engine.view.backends[backend.index]
+            backend.first_slot = backend.shared.first_slot
+            backend.slots = backend.shared.slots
+            backend.balance = BALANCES[proxy.balance]
+            backend.retries = proxy.retries
+            backend.redispatch = proxy.redispatch
+            backend.connect_ms = milliseconds(proxy.timeouts.connect_ms)
+            backend.server_ms = milliseconds(proxy.timeouts.server_ms)
+            backend.server_fin_ms = milliseconds(proxy.timeouts.server_fin_ms)
+            backend.tunnel_ms = milliseconds(proxy.timeouts.tunnel_ms)
+            backend.allbackups = proxy.allbackups
+            backend.keepalive = proxy.server_keepalive
+            backend.splice = proxy.splice
+            backend.generation_seen = <uint64_t>-1
+            backend.schedule = schedule_build(
+                &self.engine.view, backend.index, backend.allbackups)
+            if backend.schedule == NULL:
+                raise MemoryError(f"schedule of backend {proxy.name}")
+        return 0
+
+    cdef int set_frontends(self) except -1:
+        cdef Frontend *frontend
+        proxies = self.runtime.settings.frontends
+        self.engine.frontend_count = len(proxies)
+        self.engine.frontends = <Frontend *>zeroed(len(proxies), sizeof(Frontend))
+        for proxy in proxies:
+            frontend = &self.engine.frontends[proxy.frontend_index]
+            frontend.index = proxy.frontend_index
+            frontend.counters = frontend_counters(
+                &self.engine.view, self.engine.worker, frontend.index)
+            frontend.backend = -1 if proxy.default_backend is None else proxy.default_backend
+            frontend.maxconn = proxy.maxconn
+            frontend.client_ms = milliseconds(proxy.timeouts.client_ms)
+            frontend.client_fin_ms = milliseconds(proxy.timeouts.client_fin_ms)
+            frontend.keepalive = proxy.client_keepalive
+            frontend.splice = proxy.splice
+        return 0
+
+    cdef int set_listeners(self) except -1:
+        cdef Listener *listener
+        sockets = self.runtime.listeners
+        self.engine.listener_count = len(sockets)
+        self.engine.listeners = <Listener *>zeroed(len(sockets), sizeof(Listener))
+        for number, listening in enumerate(sockets):
+            listening.socket.setblocking(False)
+            listener = &self.engine.listeners[number]
+            listener.fd = listening.socket.fileno()
+            listener.index = listening.index
+            listener.shared = listening.shared
+            listener.frontend = &self.engine.frontends[listening.bind.frontend_index]
+        return 0
+
+    def run(self) -> None:
+        """Serve until the process record's command says stop; a soft stop ends the last session first.
+
+        Call it in a thread of its own with all signals blocked. Raises OSError when epoll fails.
+        """
+        cdef int error
+        self.running = True
+        try:
+            with nogil:
+                error = engine_run(&self.engine)
+        finally:
+            self.running = False
+        if error != 0:
+            raise OSError(error, "epoll")
+
+    def rebuild(self, uint32_t backend) -> None:
+        """Build the schedule of a large backend anew and hand it to the relay thread.
+
+        Call it when the backend's generation has changed. Small backends need none: the relay
+        builds theirs at the next pick. Raises MemoryError, or IndexError for no such backend.
+        """
+        cdef Backend *target
+        cdef Schedule *built
+        if backend >= self.engine.backend_count:
+            raise IndexError(f"backend {backend} of {self.engine.backend_count}")
+        target = &self.engine.backends[backend]
+        if target.slots <= SCHEDULE_INLINE_SLOTS:
+            return
+        with nogil:
+            built = schedule_build(&self.engine.view, backend, target.allbackups)
+            if built != NULL:
+                schedule_free(<Schedule *>exchange_pointer(&target.delivered, built))
+        if built == NULL:
+            raise MemoryError(f"schedule of backend {backend}")
+
+    def __dealloc__(self):
+        cdef uint32_t index
+        if self.engine.epoll >= 0:
+            close(self.engine.epoll)
+        pipes_close(&self.engine.pipes)
+        for index in range(self.engine.backend_count):
+            schedule_free(self.engine.backends[index].schedule)
+            schedule_free(<Schedule *>self.engine.backends[index].delivered)
+        free(self.engine.backends)
+        free(self.engine.frontends)
+        free(self.engine.listeners)
+        free(self.engine.servers)
+        free(self.engine.scratch)
+        free(self.bells)

@@ -1,0 +1,181 @@
+# The relay thread's loop: one epoll set, one clock reading per batch.
+#
+# A turn: wait, look at the shared words (command, table generation), handle the events, give the
+# sessions of the run list their share, let the wheel's due timers act, and only then free what
+# ended, because an event of the same batch may still point to it.
+#
+# The bell is registered edge-triggered and never read: a write to it always makes a new edge.
+
+from libc.errno cimport EINTR, errno
+from libc.stdint cimport INT64_MAX, int64_t, uint32_t, uint64_t
+
+from proxy.relay.accept cimport (
+    LISTENER_TAG, listener_event, listeners_refresh, places_review, ring_waiting)
+from proxy.relay.attempt cimport session_event, session_timer
+from proxy.relay.pool cimport pool_give
+from proxy.relay.session cimport session_relay
+from proxy.relay.syscalls cimport (
+    EPOLL_CTL_ADD, EPOLLET, EPOLLIN, clock_ms, epoll_ctl, epoll_event, epoll_wait, ring_bell)
+from proxy.relay.types cimport (
+    EPOLL_WAIT_MAX_MS, EVENTS_MAX, OVERLOAD_PAUSE_MS, QUEUED, STATE_ENDED, Engine, Listener, Session)
+from proxy.relay.wheel cimport Timer, wheel_next_ms, wheel_start, wheel_take
+from shm.atomics cimport count, load_acquire, load_relaxed, store_release
+from shm.layout cimport COMMAND_RUN, COMMAND_SOFT_STOP, COMMAND_STOP
+
+cdef enum:
+    SIDE_MASK = 1
+    TAG_MASK = 3
+
+
+cdef inline bint bell_register(Engine *engine) noexcept nogil:
+    cdef epoll_event event
+    event.events = EPOLLIN | EPOLLET
+    event.data.u64 = 0
+    return epoll_ctl(engine.epoll, EPOLL_CTL_ADD, engine.own_bell, &event) == 0
+
+
+cdef inline bint limited_anywhere(Engine *engine) noexcept nogil:
+    cdef uint32_t index
+    if engine.limited:
+        return True
+    for index in range(engine.frontend_count):
+        if engine.frontends[index].limited:
+            return True
+    return False
+
+
+cdef inline int wait_ms(Engine *engine) noexcept nogil:
+    """How long the next wait may last."""
+    cdef int64_t longest = EPOLL_WAIT_MAX_MS
+    cdef int64_t due
+    if engine.run_first != NULL:
+        return 0
+    if engine.resume_ms != 0 or limited_anywhere(engine):
+        longest = OVERLOAD_PAUSE_MS
+    due = wheel_next_ms(&engine.wheel)
+    if due != INT64_MAX and due - engine.now_ms < longest:
+        longest = max(due - engine.now_ms, <int64_t>0)
+    return <int>longest
+
+
+cdef inline void look_at_shared(Engine *engine) noexcept nogil:
+    """Notice commands and changes of the table; one load each when there is nothing new."""
+    cdef uint64_t generation = load_acquire(&engine.view.header.table_generation)
+    cdef uint64_t command = load_acquire(&engine.process.command)
+    cdef uint32_t index
+    store_release(&engine.process.relay_beat_ms, <uint64_t>engine.now_ms)
+    if generation != engine.generation_seen:
+        engine.generation_seen = generation
+        listeners_refresh(engine)
+        store_release(&engine.process.generation_seen, generation)
+    if command != COMMAND_RUN and not engine.stop_seen:
+        engine.stop_seen = True
+        for index in range(engine.listener_count):
+            if engine.listeners[index].registered:
+                listener_event(engine, &engine.listeners[index])
+    engine.command = command
+
+
+cdef inline void sweep(Engine *engine) noexcept nogil:
+    """What is due by the clock: the end of an overload pause, and another look for free places."""
+    if engine.resume_ms != 0 and engine.now_ms >= engine.resume_ms:
+        engine.resume_ms = 0
+        listeners_refresh(engine)
+    if limited_anywhere(engine) and (
+            engine.place_freed or engine.now_ms >= engine.swept_ms + OVERLOAD_PAUSE_MS):
+        engine.swept_ms = engine.now_ms
+        places_review(engine)
+
+
+cdef inline void run_queued(Engine *engine) noexcept nogil:
+    """Give each session of the run list one share; those with more go to the next turn."""
+    cdef Session *session = engine.run_first
+    cdef Session *following
+    engine.run_first = NULL
+    engine.run_last = NULL
+    while session != NULL:
+        following = session.next
+        session.flags &= ~QUEUED
+        if session.state == STATE_ENDED:
+            pool_give(&engine.sessions, session)
+        else:
+            session_relay(engine, session)
+        session = following
+
+
+cdef inline void run_timers(Engine *engine) noexcept nogil:
+    cdef Timer *timer = wheel_take(&engine.wheel, engine.now_ms)
+    cdef Timer *following
+    while timer != NULL:
+        following = timer.next
+        session_timer(engine, <Session *>timer)
+        timer = following
+
+
+cdef inline void free_ended(Engine *engine) noexcept nogil:
+    """Free the sessions that ended in this turn; the run list frees those that it still holds."""
+    cdef Timer *timer = engine.dead
+    cdef Timer *following
+    engine.dead = NULL
+    while timer != NULL:
+        following = timer.next
+        if not (<Session *>timer).flags & QUEUED:
+            pool_give(&engine.sessions, timer)
+        timer = following
+    if engine.place_freed:
+        engine.place_freed = False
+        ring_waiting(engine)
+
+
+cdef inline void handle_events(Engine *engine, epoll_event *events, int found) noexcept nogil:
+    cdef uint64_t word
+    cdef int index
+    for index in range(found):
+        word = events[index].data.u64
+        if word & LISTENER_TAG:
+            listener_event(engine, <Listener *>(word & ~<uint64_t>TAG_MASK))
+        elif word != 0:
+            session_event(
+                engine, <Session *>(word & ~<uint64_t>TAG_MASK), <int>(word & SIDE_MASK),
+                events[index].events)
+
+
+cdef inline bint over(Engine *engine) noexcept nogil:
+    """Told to stop at once, or softly and the last session has ended."""
+    cdef uint32_t index
+    if engine.command == COMMAND_STOP:
+        return True
+    if engine.command != COMMAND_SOFT_STOP or load_relaxed(&engine.counters.sessions) != 0:
+        return False
+    for index in range(engine.listener_count):
+        if engine.listeners[index].registered:
+            return False
+    return not limited_anywhere(engine) and engine.resume_ms == 0
+
+
+cdef inline int engine_run(Engine *engine) noexcept nogil:
+    """Serve until told to stop; 0, or the errno of a broken epoll set."""
+    cdef epoll_event events[EVENTS_MAX]
+    cdef int found
+    engine.now_ms = clock_ms()
+    wheel_start(&engine.wheel, engine.now_ms)
+    if not bell_register(engine):
+        return errno
+    listeners_refresh(engine)
+    while True:
+        look_at_shared(engine)
+        if over(engine):
+            return 0
+        found = epoll_wait(engine.epoll, events, EVENTS_MAX, wait_ms(engine))
+        if found < 0 and errno != EINTR:
+            return errno
+        engine.now_ms = clock_ms()
+        count(&engine.counters.epoll_turns, 1)
+        handle_events(engine, events, found)
+        run_queued(engine)
+        run_timers(engine)
+        sweep(engine)
+        free_ended(engine)
+        if engine.ring_resolverd:
+            engine.ring_resolverd = False
+            ring_bell(engine.resolverd_bell)

@@ -1,0 +1,111 @@
+# A pool of equal objects in slabs: knows sizes and addresses, not what is kept in them.
+#
+# A slab is 64 KiB, aligned to its size, so an object finds its slab by masking its own address. A
+# slab without objects in use goes back to the kernel, all but one; what an idle connection costs is
+# therefore one object and its share of a slab header, also after a peak.
+
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memset
+
+from proxy.relay.syscalls cimport (
+    MAP_ANONYMOUS, MAP_FAILED, MAP_PRIVATE, PROT_READ, PROT_WRITE, mmap, munmap)
+
+cdef enum:
+    SLAB_BYTES = 65536
+    SLAB_HEADER = 64
+
+cdef struct Slab:
+    Slab *next
+    Slab *previous
+    void *free  # chain of free objects through their first word
+    uint32_t used  # objects in use
+    uint32_t fresh  # objects never used yet start here
+
+cdef struct Pool:
+    Slab *partial  # slabs with room
+    Slab *spare  # one empty slab, kept
+    uint32_t object_bytes
+    uint32_t capacity  # objects in a slab
+    uint64_t slabs  # mapped now
+
+
+cdef inline void pool_init(Pool *pool, uint32_t object_bytes) noexcept nogil:
+    memset(pool, 0, sizeof(Pool))
+    pool.object_bytes = object_bytes
+    pool.capacity = (SLAB_BYTES - SLAB_HEADER) // object_bytes
+
+
+cdef inline Slab *slab_map() noexcept nogil:
+    """Map one aligned slab: twice the size is asked for and the edges are given back."""
+    cdef char *start = <char *>mmap(
+        NULL, 2 * SLAB_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    cdef char *aligned
+    if start == MAP_FAILED:
+        return NULL
+    aligned = <char *>((<uint64_t>start + SLAB_BYTES - 1) & ~<uint64_t>(SLAB_BYTES - 1))
+    if aligned != start:
+        munmap(start, aligned - start)
+    if aligned + SLAB_BYTES != start + 2 * SLAB_BYTES:
+        munmap(aligned + SLAB_BYTES, (start + SLAB_BYTES) - aligned)
+    return <Slab *>aligned
+
+
+cdef inline void slab_link(Pool *pool, Slab *slab) noexcept nogil:
+    slab.previous = NULL
+    slab.next = pool.partial
+    if slab.next != NULL:
+        slab.next.previous = slab
+    pool.partial = slab
+
+
+cdef inline void slab_unlink(Pool *pool, Slab *slab) noexcept nogil:
+    if slab.previous != NULL:
+        slab.previous.next = slab.next
+    else:
+        pool.partial = slab.next
+    if slab.next != NULL:
+        slab.next.previous = slab.previous
+
+
+cdef inline void *pool_take(Pool *pool) noexcept nogil:
+    """One zeroed object; NULL when the kernel has no memory."""
+    cdef Slab *slab = pool.partial
+    cdef void *found
+    if slab == NULL:
+        slab = pool.spare
+        pool.spare = NULL
+        if slab == NULL:
+            slab = slab_map()
+            if slab == NULL:
+                return NULL
+            pool.slabs += 1
+        slab_link(pool, slab)
+    if slab.free != NULL:
+        found = slab.free
+        slab.free = (<void **>found)[0]
+    else:
+        found = <char *>slab + SLAB_HEADER + slab.fresh * pool.object_bytes
+        slab.fresh += 1
+    slab.used += 1
+    if slab.used == pool.capacity:
+        slab_unlink(pool, slab)
+    memset(found, 0, pool.object_bytes)
+    return found
+
+
+cdef inline void pool_give(Pool *pool, void *item) noexcept nogil:
+    """Take an object back."""
+    cdef Slab *slab = <Slab *>(<uint64_t>item & ~<uint64_t>(SLAB_BYTES - 1))
+    if slab.used == pool.capacity:
+        slab_link(pool, slab)
+    (<void **>item)[0] = slab.free
+    slab.free = item
+    slab.used -= 1
+    if slab.used != 0:
+        return
+    slab_unlink(pool, slab)
+    if pool.spare == NULL:
+        pool.spare = slab
+        return
+    munmap(slab, SLAB_BYTES)
+    pool.slabs -= 1

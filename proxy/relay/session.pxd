@@ -1,0 +1,349 @@
+# A session: a client's side and a server's side, from accept to its termination state.
+#
+# Owns the life of a session: states, deadlines, half-close, the end. Knows sides through
+# forward.pxd; connecting is attempt.pxd, accepting is accept.pxd.
+#
+#                  +--------- again ----------+
+#                  v                          |
+#   accept --> CONNECTING -- failed, wait --> WAITING
+#                  |
+#              connected
+#                  v
+#              RELAYING -- client's FIN --> CLIENT_FINISHED --+
+#                  |                                          | the other FIN
+#                  +------ server's FIN --> SERVER_FINISHED --+--> ENDED
+#
+#   any state -- broken (reset, time-out, refused, no server) --> ENDED
+#
+# "FIN" means: read from one side, everything before it delivered, and passed on to the other.
+# A FIN of the client while CONNECTING stays unread, unless nothing came before it: that is "CC".
+
+from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint64_t
+from libc.stdio cimport fprintf, stderr
+from libc.stdlib cimport abort
+
+from proxy.relay.account cimport count_aborted, count_bytes, count_ended
+from proxy.relay.forward cimport Mover, drop_waiting, pump, waiting
+from proxy.relay.syscalls cimport SHUT_WR, SO_LINGER, SOL_SOCKET, close, linger, setsockopt, shutdown
+from proxy.relay.types cimport (
+    BROKEN, CLIENT, ENDED_READING, FAILED, FIN_SENT, FINISHED, QUEUED, READABLE, SERVER, SPLICE,
+    STATE_CLIENT_FINISHED, STATE_CONNECTING, STATE_ENDED, STATE_RELAYING, STATE_SERVER_FINISHED,
+    STATE_WAITING, TERMINATION_CLIENT_ABORT_DATA, TERMINATION_CLIENT_ABORT_LAST,
+    TERMINATION_CLIENT_TIMEOUT_CONNECT, TERMINATION_CLIENT_TIMEOUT_DATA,
+    TERMINATION_CLIENT_TIMEOUT_LAST, TERMINATION_NORMAL, TERMINATION_SERVER_ABORT_DATA,
+    TERMINATION_SERVER_TIMEOUT_DATA, Engine, Session, Side)
+from proxy.relay.wheel cimport Timer, wheel_insert, wheel_remove
+from shm.atomics cimport count, load_relaxed, store_relaxed
+
+cdef enum:  # SessionEvent
+    EVENT_CONNECTED = 0
+    EVENT_WAIT = 1  # an attempt failed, the same server is tried again later
+    EVENT_AGAIN = 2  # another attempt begins
+    EVENT_CLIENT_FIN = 3
+    EVENT_SERVER_FIN = 4
+    EVENT_BROKEN = 5
+    EVENTS = 6
+
+cdef enum:
+    ILLEGAL = 255
+    TURN_AROUND_MAX_MS = 1000
+
+cdef extern from * nogil:
+    """
+    /* MILLRACE_NEXT[state][event]; the drawing in session.pxd */
+    static const unsigned char MILLRACE_NEXT[6][6] = {
+        /*                    connected wait again client's FIN server's FIN broken */
+        /* CONNECTING      */ {  2,       1,   0,     255,         255,        5 },
+        /* WAITING         */ { 255,    255,   0,     255,         255,        5 },
+        /* RELAYING        */ { 255,    255, 255,       3,           4,        5 },
+        /* CLIENT_FINISHED */ { 255,    255, 255,     255,           5,        5 },
+        /* SERVER_FINISHED */ { 255,    255, 255,       5,         255,        5 },
+        /* ENDED           */ { 255,    255, 255,     255,         255,      255 },
+    };
+    """
+    const unsigned char MILLRACE_NEXT[6][6]
+
+cdef enum:  # DeadlineKind
+    DEADLINE_NONE = 0
+    DEADLINE_CLIENT = 1
+    DEADLINE_SERVER = 2
+    DEADLINE_CONNECT = 3
+    DEADLINE_TURN_AROUND = 4
+
+cdef struct Deadline:
+    int64_t at_ms
+    int kind  # DeadlineKind
+
+
+cdef inline void session_step(Session *session, int event) noexcept nogil:
+    """Change state by the table; an illegal event is a programming error and ends the process."""
+    cdef uint8_t following = MILLRACE_NEXT[session.state][event]
+    if following == ILLEGAL:
+        fprintf(stderr, "millrace: session in state %d met event %d\n", session.state, event)
+        abort()
+    session.state = following
+
+
+cdef inline void mover_open(Engine *engine, Mover *mover) noexcept nogil:
+    mover.scratch = engine.scratch
+    mover.pipes = &engine.pipes
+    mover.now_ms = engine.now_ms
+    mover.buffered = 0
+    mover.spliced = 0
+
+
+cdef inline void mover_collect(Engine *engine, Mover *mover) noexcept nogil:
+    if mover.buffered != 0:
+        count(&engine.counters.buffer_bytes, <uint64_t>mover.buffered)
+    if mover.spliced != 0:
+        count(&engine.counters.bytes_spliced, mover.spliced)
+        store_relaxed(&engine.counters.pipes_used, engine.pipes.used_count)
+        store_relaxed(&engine.counters.pipes_free, engine.pipes.free_count)
+
+
+cdef inline void side_close(Side *side, bint reset) noexcept nogil:
+    """Close a descriptor, with a RST instead of a FIN when `reset` is set."""
+    cdef linger at_once
+    if side.fd < 0:
+        return
+    if reset:
+        at_once.l_onoff = 1
+        at_once.l_linger = 0
+        setsockopt(side.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once))
+    close(side.fd)
+    side.fd = -1
+
+
+cdef inline void session_end(
+        Engine *engine, Session *session, int termination, int reset_side) noexcept nogil:
+    """Close both sides and count the end; `reset_side` is told by RST (-1: none).
+
+    The struct itself is freed after the batch, because an event for it may still be in there.
+    """
+    cdef Mover mover
+    cdef int side
+    session.state = STATE_ENDED
+    mover_open(engine, &mover)
+    for side in range(2):
+        drop_waiting(&mover, &session.sides[side])
+        side_close(&session.sides[side], side == reset_side)
+    mover_collect(engine, &mover)
+    wheel_remove(&session.timer)
+    count_ended(engine, session, termination)
+    store_relaxed(
+        &engine.counters.sessions, load_relaxed(&engine.counters.sessions) - 1)
+    store_relaxed(
+        &session.frontend.counters.sessions, load_relaxed(&session.frontend.counters.sessions) - 1)
+    engine.place_freed = True
+    if engine.maxconn != 0 or session.frontend.maxconn != 0:
+        session.frontend.place_freed = True
+    session.timer.next = engine.dead
+    engine.dead = &session.timer
+
+
+cdef inline void session_break(
+        Engine *engine, Session *session, int termination, int reset_side) noexcept nogil:
+    """End a session before its time."""
+    session_step(session, EVENT_BROKEN)
+    session_end(engine, session, termination, reset_side)
+
+
+cdef inline void session_abort(Engine *engine, Session *session, int by_side) noexcept nogil:
+    """One side was reset: so is the other. What came from the failed side has been delivered."""
+    cdef bint last = session.sides[SERVER].flags & ENDED_READING != 0 and (
+        session.sides[SERVER].flags & FIN_SENT != 0)
+    count_aborted(engine, session, by_side == CLIENT)
+    if by_side == SERVER:
+        session_break(engine, session, TERMINATION_SERVER_ABORT_DATA, CLIENT)
+    else:
+        session_break(
+            engine, session,
+            TERMINATION_CLIENT_ABORT_LAST if last else TERMINATION_CLIENT_ABORT_DATA, SERVER)
+
+
+cdef inline int64_t side_timeout_ms(Session *session, int side) noexcept nogil:
+    """The inactivity that is allowed on a side: 0 for ever.
+
+    After a FIN was sent to it `timeout client-fin|server-fin` holds, else `timeout tunnel`, else
+    `timeout client|server` (manual, section 4.2).
+    """
+    cdef bint half_closed = session.sides[side].flags & FIN_SENT != 0
+    if side == CLIENT:
+        if half_closed and session.frontend.client_fin_ms != 0:
+            return session.frontend.client_fin_ms
+    elif half_closed and session.backend.server_fin_ms != 0:
+        return session.backend.server_fin_ms
+    if session.backend.tunnel_ms != 0:
+        return session.backend.tunnel_ms
+    return session.frontend.client_ms if side == CLIENT else session.backend.server_ms
+
+
+cdef inline bint side_expected(Session *session, int side) noexcept nogil:
+    """Whether its peer is to act: bytes wait for it, or it may send and would be read."""
+    if waiting(&session.sides[side]):
+        return True
+    if session.sides[side].flags & (ENDED_READING | BROKEN):
+        return False
+    return not waiting(&session.sides[1 - side])
+
+
+cdef inline void deadline_earlier(
+        Deadline *deadline, int64_t since_ms, int64_t timeout_ms, int kind) noexcept nogil:
+    if timeout_ms != 0 and since_ms + timeout_ms < deadline.at_ms:
+        deadline.at_ms = since_ms + timeout_ms
+        deadline.kind = kind
+
+
+cdef inline Deadline session_deadline(Session *session) noexcept nogil:
+    """The earliest time at which something must have happened, and what."""
+    cdef Deadline deadline
+    deadline.at_ms = INT64_MAX
+    deadline.kind = DEADLINE_NONE
+    if session.state == STATE_ENDED:
+        return deadline
+    if session.state == STATE_CONNECTING or session.state == STATE_WAITING:
+        deadline_earlier(
+            &deadline, session.sides[CLIENT].activity_ms, session.frontend.client_ms,
+            DEADLINE_CLIENT)
+        if session.state == STATE_WAITING:
+            deadline_earlier(
+                &deadline, session.attempt_ms, turn_around_ms(session), DEADLINE_TURN_AROUND)
+        else:
+            deadline_earlier(
+                &deadline, session.attempt_ms, session.backend.connect_ms, DEADLINE_CONNECT)
+        return deadline
+    if side_expected(session, CLIENT):
+        deadline_earlier(
+            &deadline, session.sides[CLIENT].activity_ms, side_timeout_ms(session, CLIENT),
+            DEADLINE_CLIENT)
+    if side_expected(session, SERVER):
+        deadline_earlier(
+            &deadline, session.sides[SERVER].activity_ms, side_timeout_ms(session, SERVER),
+            DEADLINE_SERVER)
+    return deadline
+
+
+cdef inline int64_t turn_around_ms(Session *session) noexcept nogil:
+    """min(`timeout connect`, 1 s), manual section 4.2, `retries`."""
+    if session.backend.connect_ms != 0 and session.backend.connect_ms < TURN_AROUND_MAX_MS:
+        return session.backend.connect_ms
+    return TURN_AROUND_MAX_MS
+
+
+cdef inline void session_arm(Engine *engine, Session *session) noexcept nogil:
+    """See to it that the wheel looks at the session no later than its deadline."""
+    cdef Deadline deadline = session_deadline(session)
+    if deadline.kind == DEADLINE_NONE:
+        return
+    if session.timer.link == NULL or deadline.at_ms < session.timer.due_ms:
+        wheel_insert(&engine.wheel, &session.timer, deadline.at_ms)
+
+
+cdef inline void session_inactive(Engine *engine, Session *session, int kind) noexcept nogil:
+    """A side did nothing for too long."""
+    cdef bint connecting = (
+        session.state == STATE_CONNECTING or session.state == STATE_WAITING)
+    cdef bint last = session.sides[SERVER].flags & ENDED_READING != 0 and (
+        session.sides[SERVER].flags & FIN_SENT != 0)
+    if kind == DEADLINE_SERVER:
+        session_break(engine, session, TERMINATION_SERVER_TIMEOUT_DATA, -1)
+    elif connecting:
+        session_break(engine, session, TERMINATION_CLIENT_TIMEOUT_CONNECT, -1)
+    elif last:
+        session_break(engine, session, TERMINATION_CLIENT_TIMEOUT_LAST, -1)
+    else:
+        session_break(engine, session, TERMINATION_CLIENT_TIMEOUT_DATA, -1)
+
+
+cdef inline bint direction_done(Session *session, int side) noexcept nogil:
+    """Nothing more will go from `side` to the other: it ended and all was delivered or is in vain."""
+    cdef Side *source = &session.sides[side]
+    cdef Side *target = &session.sides[1 - side]
+    if target.flags & BROKEN:
+        return True
+    return source.flags & ENDED_READING != 0 and not waiting(target)
+
+
+cdef inline bint side_failed(Session *session, int side) noexcept nogil:
+    """Reset by its peer, and everything that came from it before was delivered."""
+    cdef Side *source = &session.sides[side]
+    if not source.flags & (FAILED | BROKEN):
+        return False
+    if source.flags & BROKEN and not source.flags & (ENDED_READING | READABLE):
+        return True
+    return direction_done(session, side)
+
+
+cdef inline void pass_fin(Engine *engine, Session *session, int side) noexcept nogil:
+    """Half-close: what `side` had to say is delivered; tell the other by FIN."""
+    cdef Side *target = &session.sides[1 - side]
+    target.flags |= FIN_SENT
+    target.activity_ms = engine.now_ms
+    session_step(session, EVENT_CLIENT_FIN if side == CLIENT else EVENT_SERVER_FIN)
+    if session.state == STATE_ENDED:
+        session_end(engine, session, TERMINATION_NORMAL, -1)
+        return
+    shutdown(target.fd, SHUT_WR)
+    session_arm(engine, session)
+
+
+cdef inline void session_settle(Engine *engine, Session *session) noexcept nogil:
+    """Draw the consequences of FINs and resets."""
+    cdef int side
+    for side in range(2):
+        if side_failed(session, side):
+            session_abort(engine, session, side)
+            return
+    for side in range(2):
+        if session.sides[1 - side].flags & FIN_SENT or not direction_done(session, side):
+            continue
+        if session.sides[side].flags & FAILED or not session.sides[side].flags & ENDED_READING:
+            continue
+        pass_fin(engine, session, side)
+        if session.state == STATE_ENDED:
+            return
+
+
+cdef inline void session_queue(Engine *engine, Session *session) noexcept nogil:
+    """Put a session that has more to move at the end of the run list, for the next turn."""
+    if session.flags & QUEUED:
+        return
+    session.flags |= QUEUED
+    session.next = NULL
+    if engine.run_last != NULL:
+        engine.run_last.next = session
+    else:
+        engine.run_first = session
+    engine.run_last = session
+
+
+cdef inline void session_relay(Engine *engine, Session *session) noexcept nogil:
+    """Move what can be moved in both directions, then settle what ended. All bytes go through here.
+
+    A side that broke while it was sent to may still have something to say: its direction is
+    pumped once more.
+    """
+    cdef Side *client = &session.sides[CLIENT]
+    cdef Side *server = &session.sides[SERVER]
+    cdef uint64_t from_client = client.bytes
+    cdef uint64_t from_server = server.bytes
+    cdef bint splicing = session.flags & SPLICE != 0
+    cdef bint stalled = waiting(client) or waiting(server)
+    cdef Mover mover
+    cdef bint more
+    mover_open(engine, &mover)
+    more = pump(&mover, client, server, splicing)
+    if pump(&mover, server, client, splicing):
+        more = True
+    if client.flags & BROKEN and pump(&mover, client, server, splicing):
+        more = True
+    mover_collect(engine, &mover)
+    count_bytes(engine, session, client.bytes - from_client, server.bytes - from_server)
+    if (client.flags | server.flags) & FINISHED:
+        session_settle(engine, session)
+        if session.state == STATE_ENDED:
+            return
+    if stalled or waiting(client) or waiting(server):
+        session_arm(engine, session)
+    if more:
+        session_queue(engine, session)

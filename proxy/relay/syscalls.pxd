@@ -1,0 +1,102 @@
+# The system calls that the relay makes, and the constants it passes; declarations only.
+#
+# All of them go through libc, so that a test can put a library in front that injects faults.
+
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from posix.types cimport off_t
+
+cdef extern from "<sys/epoll.h>" nogil:
+    const unsigned int EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLERR, EPOLLHUP, EPOLLRDHUP
+    const unsigned int EPOLLET, EPOLLEXCLUSIVE
+    const int EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL
+    ctypedef union epoll_data_t:
+        void *ptr
+        uint64_t u64
+    cdef struct epoll_event:
+        uint32_t events
+        epoll_data_t data
+    int epoll_create1(int flags)
+    int epoll_ctl(int epoll, int operation, int fd, epoll_event *event)
+    int epoll_wait(int epoll, epoll_event *events, int events_max, int timeout_ms)
+
+cdef extern from "<sys/socket.h>" nogil:
+    const int AF_INET, AF_INET6, SOCK_STREAM, SOCK_NONBLOCK, SOCK_CLOEXEC
+    const int SOL_SOCKET, SO_ERROR, SO_KEEPALIVE, SO_LINGER
+    const int MSG_NOSIGNAL, MSG_MORE, MSG_PEEK, SHUT_WR
+    ctypedef unsigned int socklen_t
+    cdef struct sockaddr:
+        unsigned short sa_family
+    cdef struct sockaddr_storage:
+        unsigned short ss_family
+    cdef struct linger:
+        int l_onoff
+        int l_linger
+    int socket(int family, int kind, int protocol)
+    int accept4(int fd, sockaddr *address, socklen_t *length, int flags)
+    int connect(int fd, const sockaddr *address, socklen_t length)
+    int getsockopt(int fd, int level, int name, void *value, socklen_t *length)
+    int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
+    int getsockname(int fd, sockaddr *address, socklen_t *length)
+    int shutdown(int fd, int how)
+    ssize_t recv(int fd, void *bytes, size_t length, int flags)
+    ssize_t send(int fd, const void *bytes, size_t length, int flags)
+
+cdef extern from "<netinet/in.h>" nogil:
+    const int IPPROTO_TCP
+    cdef struct in_addr:
+        uint32_t s_addr
+    cdef struct in6_addr:
+        unsigned char s6_addr[16]
+    cdef struct sockaddr_in:
+        unsigned short sin_family
+        uint16_t sin_port
+        in_addr sin_addr
+    cdef struct sockaddr_in6:
+        unsigned short sin6_family
+        uint16_t sin6_port
+        in6_addr sin6_addr
+    uint16_t htons(uint16_t value)
+    uint16_t ntohs(uint16_t value)
+    uint32_t ntohl(uint32_t value)
+
+cdef extern from "<netinet/tcp.h>" nogil:
+    const int TCP_NODELAY, TCP_QUICKACK
+
+cdef extern from "<fcntl.h>" nogil:
+    const int F_SETPIPE_SZ, O_NONBLOCK, O_CLOEXEC
+    const unsigned int SPLICE_F_MOVE, SPLICE_F_NONBLOCK
+    int fcntl(int fd, int command, ...)
+    ssize_t splice(
+        int source, off_t *source_offset, int target, off_t *target_offset, size_t length,
+        unsigned int flags)
+
+cdef extern from "<unistd.h>" nogil:
+    int close(int fd)
+    int pipe2(int *ends, int flags)
+    ssize_t write(int fd, const void *bytes, size_t length)
+
+cdef extern from "<sys/mman.h>" nogil:
+    const int PROT_READ, PROT_WRITE, MAP_PRIVATE, MAP_ANONYMOUS
+    void *MAP_FAILED
+    void *mmap(void *address, size_t length, int prot, int flags, int fd, off_t offset)
+    int munmap(void *address, size_t length)
+
+cdef extern from "<time.h>" nogil:
+    const int CLOCK_MONOTONIC
+    cdef struct timespec:
+        long tv_sec
+        long tv_nsec
+    int clock_gettime(int clock, timespec *value)
+
+
+cdef inline int64_t clock_ms() noexcept nogil:
+    """CLOCK_MONOTONIC in milliseconds; the engine reads it once per batch of events."""
+    cdef timespec value
+    clock_gettime(CLOCK_MONOTONIC, &value)
+    return <int64_t>value.tv_sec * 1000 + value.tv_nsec // 1_000_000
+
+
+cdef inline void ring_bell(int fd) noexcept nogil:
+    """Add one to an eventfd; a full one wakes its reader anyway, so failures mean nothing."""
+    cdef uint64_t one = 1
+    write(fd, &one, sizeof(one))

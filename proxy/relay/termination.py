@@ -1,0 +1,50 @@
+"""How a session can end: HAProxy's two-letter codes (manual section 8.5), in counter order.
+
+Owns the names only. `WorkerCounters.terminations[n]` counts the sessions that ended in
+`Termination(n)`; types.pxd repeats the numbers for compiled code and a test compares the two.
+"""
+
+from __future__ import annotations
+
+import enum
+
+
+class Termination(enum.IntEnum):
+    """Termination states; the first letter says who ended the session, the second in which phase.
+
+    An upper-case C or S is the client or the server itself, a lower-case one its time-out.
+    """
+
+    NORMAL = 0  # both ends finished, nothing was left to send
+    CLIENT_ABORT_CONNECT = 1
+    CLIENT_ABORT_DATA = 2
+    CLIENT_ABORT_LAST = 3  # while the last data was on its way to the client
+    CLIENT_TIMEOUT_CONNECT = 4
+    CLIENT_TIMEOUT_DATA = 5
+    CLIENT_TIMEOUT_LAST = 6
+    SERVER_ABORT_CONNECT = 7  # refused, or no server to pick
+    SERVER_ABORT_DATA = 8
+    SERVER_TIMEOUT_CONNECT = 9
+    SERVER_TIMEOUT_DATA = 10
+    RESOURCE_CONNECT = 11  # no socket, source port or memory for the server's side
+
+    @property
+    def code(self) -> str:
+        """The two letters that `termination_state` shows."""
+        return CODES[self]
+
+
+CODES: dict[Termination, str] = {
+    Termination.NORMAL: "--",
+    Termination.CLIENT_ABORT_CONNECT: "CC",
+    Termination.CLIENT_ABORT_DATA: "CD",
+    Termination.CLIENT_ABORT_LAST: "CL",
+    Termination.CLIENT_TIMEOUT_CONNECT: "cC",
+    Termination.CLIENT_TIMEOUT_DATA: "cD",
+    Termination.CLIENT_TIMEOUT_LAST: "cL",
+    Termination.SERVER_ABORT_CONNECT: "SC",
+    Termination.SERVER_ABORT_DATA: "SD",
+    Termination.SERVER_TIMEOUT_CONNECT: "sC",
+    Termination.SERVER_TIMEOUT_DATA: "sD",
+    Termination.RESOURCE_CONNECT: "RC",
+}

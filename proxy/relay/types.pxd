@@ -1,0 +1,198 @@
+# The relay's own structs: one worker's engine, its sessions and what they refer to.
+#
+# All of this is private memory of one relay thread; only `Backend.delivered` is shared with the
+# main thread of the same worker, and only by atomic exchange. What other processes see is in the
+# segment (shm/layout.pxd).
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from proxy.relay.pool cimport Pool
+from proxy.relay.splice cimport Pipe, PipePool
+from proxy.relay.wheel cimport Timer, Wheel
+from shm.eligibility cimport ServerView
+from shm.layout cimport (
+    BackendCounters, BackendShared, FrontendCounters, Process, ServerCounters, WorkerCounters)
+from shm.segment cimport View
+
+cdef enum:
+    SCRATCH_BYTES = 65536  # one receive at most, and the most that a stalled direction owns
+    TURN_BYTES = 1048576  # moved for one direction before other sessions have their turn
+    ACCEPT_BATCH = 64  # connections taken from one listener before other events have their turn
+    EVENTS_MAX = 256
+    EPOLL_WAIT_MAX_MS = 1000  # the heartbeat's period when nothing happens
+    OVERLOAD_PAUSE_MS = 100  # after EMFILE and its kin; also the sweep for free places
+    DESCRIPTORS_RESERVED = 64  # listeners, bells, segment, log: not for sessions
+
+cdef enum:  # Side index
+    CLIENT = 0
+    SERVER = 1
+
+cdef enum:  # SideFlag
+    READABLE = 1  # a receive may give something
+    WRITABLE = 2  # a send may take something
+    CONFIRM = 4  # PRI, RDHUP, HUP or ERR was seen: a short read does not mean drained
+    ENDED_READING = 8  # recv() returned 0 or an error: nothing more comes from this side
+    FAILED = 16  # it was an error, not a FIN
+    BROKEN = 32  # a send failed: nothing more goes to this side
+    FIN_SENT = 64  # shut down for writing
+    NODELAY = 128  # TCP_NODELAY is set
+    SENT = 256  # a small first send went without it
+    FINISHED = 8 | 16 | 32  # any of these: the session has to be settled
+
+cdef enum:  # SessionState; session.pxd has the transitions
+    STATE_CONNECTING = 0
+    STATE_WAITING = 1  # turn-around time before the same server is tried again
+    STATE_RELAYING = 2
+    STATE_CLIENT_FINISHED = 3  # the client's FIN went to the server
+    STATE_SERVER_FINISHED = 4
+    STATE_ENDED = 5
+    STATES = 6
+
+cdef enum:  # SessionFlag
+    QUEUED = 1  # in the run list
+    ASSIGNED = 2  # counted for its server
+    SPLICE = 4  # splicing is allowed
+    CONNECTED = 8
+
+cdef enum:  # Termination; termination.py names them
+    TERMINATION_NORMAL = 0
+    TERMINATION_CLIENT_ABORT_CONNECT = 1
+    TERMINATION_CLIENT_ABORT_DATA = 2
+    TERMINATION_CLIENT_ABORT_LAST = 3
+    TERMINATION_CLIENT_TIMEOUT_CONNECT = 4
+    TERMINATION_CLIENT_TIMEOUT_DATA = 5
+    TERMINATION_CLIENT_TIMEOUT_LAST = 6
+    TERMINATION_SERVER_ABORT_CONNECT = 7
+    TERMINATION_SERVER_ABORT_DATA = 8
+    TERMINATION_SERVER_TIMEOUT_CONNECT = 9
+    TERMINATION_SERVER_TIMEOUT_DATA = 10
+    TERMINATION_RESOURCE_CONNECT = 11
+
+cdef enum:  # Balance
+    BALANCE_ROUNDROBIN = 0
+    BALANCE_LEASTCONN = 1
+    BALANCE_SOURCE = 2
+
+cdef enum:
+    NO_SLOT = 0xFFFFFFFF
+
+cdef struct Pending:  # bytes that a side did not take yet; the allocation ends with them
+    uint32_t start
+    uint32_t end
+    char bytes[1]
+
+cdef struct Side:
+    int fd  # -1: none
+    uint16_t flags  # SideFlag
+    uint8_t full_reads  # large receives in a row
+    uint8_t small_splices  # in a row
+    Pending *pending  # bytes for this side
+    Pipe *pipe  # bytes for this side
+    uint64_t bytes  # received from this side
+    int64_t activity_ms  # when it last gave or took a byte
+
+cdef struct Schedule:  # immutable once delivered; schedule.pxd builds it
+    uint64_t generation  # of the backend when the building began
+    uint32_t entries  # length of `slots`
+    uint32_t members  # eligible servers
+    uint32_t member_weight  # when all members have the same, else 0
+    uint32_t weight_max
+    uint32_t *slots  # one entry for each share of weight, smoothly spread
+    uint32_t *member_slots
+    uint32_t *member_weights
+
+cdef struct Frontend:
+    FrontendCounters *counters  # this worker's row
+    uint32_t index
+    int backend  # index; -1: clients have nowhere to go
+    uint64_t maxconn  # 0: no limit of its own
+    int64_t client_ms  # timeouts; 0: none
+    int64_t client_fin_ms
+    uint8_t keepalive
+    uint8_t splice
+    uint8_t limited  # not accepting: its maxconn is reached
+    uint8_t place_freed  # a session of it ended
+
+cdef struct Backend:
+    BackendCounters *counters  # this worker's row
+    BackendShared *shared
+    Schedule *schedule  # the relay's own
+    uint64_t generation_seen  # table_generation at the last look for a newer schedule
+    void *delivered  # Schedule from the main thread, not looked at yet; exchanged atomically
+    uint32_t index
+    uint32_t first_slot
+    uint32_t slots
+    int balance  # Balance
+    int retries
+    int redispatch  # Proxy.redispatch
+    int64_t connect_ms  # timeouts; 0: none
+    int64_t server_ms
+    int64_t server_fin_ms
+    int64_t tunnel_ms
+    uint8_t allbackups
+    uint8_t keepalive
+    uint8_t splice
+
+cdef struct Listener:
+    int fd
+    uint32_t index  # row in the owners' area
+    Frontend *frontend
+    uint8_t shared  # all workers serve it
+    uint8_t registered  # in the epoll set
+    uint8_t drained  # soft stop: its queue was seen empty, it is not served any more
+    uint8_t early  # how often clients' first bytes were there at accept, 0..EARLY_MAX
+
+cdef struct Session:
+    Timer timer  # first: the wheel hands out timers
+    Side sides[2]
+    Session *next  # in the run list
+    Frontend *frontend
+    Backend *backend  # NULL: the frontend has none
+    int64_t started_ms
+    int64_t attempt_ms  # start of the connect attempt, or of the turn-around time
+    uint32_t slot  # NO_SLOT: not picked yet
+    uint32_t source_hash  # of the client's address
+    uint32_t retries  # attempts that failed
+    int error  # errno of the last failed attempt
+    uint8_t state  # SessionState
+    uint8_t flags  # SessionFlag
+
+cdef struct ServerCache:
+    uint64_t generation  # table_generation at which `view` was decoded; 0: never
+    ServerView view
+
+cdef struct Engine:
+    View view
+    Process *process
+    WorkerCounters *counters  # this worker's row
+    int epoll
+    uint32_t worker
+    uint32_t workers
+    int64_t now_ms  # read once per batch
+    uint64_t generation_seen
+    uint64_t command
+    uint64_t sessions_max  # what the descriptors allow
+    uint64_t maxconn  # global, over all workers; 0: none
+    int64_t swept_ms  # last look for free places
+    int64_t resume_ms  # accept overload pauses until then; 0: none
+    uint8_t limited  # not accepting: the global or the descriptors' limit is reached
+    uint8_t place_freed  # a session ended
+    uint8_t ring_resolverd  # a connect failed
+    uint8_t stop_seen  # soft stop has begun
+    const int *relay_bells  # of all workers
+    int own_bell
+    int resolverd_bell
+    Frontend *frontends
+    Backend *backends
+    Listener *listeners
+    uint32_t frontend_count
+    uint32_t backend_count
+    uint32_t listener_count
+    ServerCache *servers  # by slot
+    Pool sessions
+    PipePool pipes
+    Wheel wheel
+    Session *run_first
+    Session *run_last
+    Timer *dead  # timers of the sessions that ended in this turn
+    char *scratch  # SCRATCH_BYTES
