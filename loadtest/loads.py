@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from loadtest.backend import bulk_backend
-from loadtest.cpu import tree_cpu_seconds, tree_pss_bytes
+from loadtest.cpu import tree_cpu_seconds, tree_pss_bytes, tree_run_seconds
 from loadtest.idle import hold_connections
 from loadtest.instance import Instance
 from loadtest.process import ProgramFailedError, output_of
@@ -157,9 +157,9 @@ def idle(instance: Instance, site: Site, _seconds: int) -> Sample:
 def resident(instance: Instance, _site: Site, seconds: int) -> Sample:
     """Memory and CPU of a proxy that has nothing to do: two workers, ten checked servers."""
     instance.settle(SETTLE_SECONDS)
-    before = tree_cpu_seconds(instance.pid)
+    before = tree_run_seconds(instance.pid)
     instance.settle(seconds)
-    used = tree_cpu_seconds(instance.pid) - before
+    used = tree_run_seconds(instance.pid) - before
     return {
         "pss_mb": tree_pss_bytes(instance.pid) / 1e6,
         "idle_cpu_ms_per_s": used / seconds * 1000,

@@ -172,7 +172,7 @@ def _find_millrace() -> Program | Missing:
         command = (sys.executable, "-m", "proxy.cli")
     else:
         return Missing("millrace", "neither installed beside this Python nor in this checkout")
-    version = first_line(*command, "-v").split(" - ")[0].rpartition(" ")[2] or "unknown"
+    version = first_line(*command, "-v").removeprefix("Millrace version ") or "unknown"
     return Program("millrace", version, command, haproxy_configuration, _haproxy_arguments)
 
 
