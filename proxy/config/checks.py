@@ -57,7 +57,7 @@ def _check_names(proxies: Sequence[ProxyDraft], messages: Messages) -> None:
             known_number = numbers.setdefault(draft.id, draft)
             if known_number is not draft:
                 text = f"id {draft.id} of {draft.title} is taken by {known_number.title}"
-                messages.alert(text, draft.origin)
+                messages.alert(text, draft.id_origin)
         _check_server_names(draft, messages)
 
 

@@ -165,6 +165,7 @@ class ProxyDraft(msgspec.Struct):
     kind: ProxyKind
     origin: Origin
     id: int | None = None
+    id_origin: Origin | None = None
     mode: str = "tcp"
     mode_origin: Origin | None = None
     binds: list[BindDraft] = []

@@ -116,6 +116,7 @@ class Server(msgspec.Struct, frozen=True):
     check: Check | None = None
     backup: bool = False
     disabled: bool = False
+    id_given: bool = False  # `id` was written, not counted
     maxconn: int = MAXCONN_NONE
     resolvers: str | None = None
     resolution_index: int | None = None
@@ -161,6 +162,7 @@ class Proxy(msgspec.Struct, frozen=True):
     id: int
     kind: str  # 'frontend', 'backend' or 'listen'
     origin: Origin
+    id_given: bool = False  # `id` was written, not counted
     frontend_index: int | None = None
     backend_index: int | None = None
     binds: tuple[Bind, ...] = ()

@@ -120,6 +120,11 @@ def _number(field: str, low: int, high: int) -> Handler[ProxyDraft]:
     return handle
 
 
+def _id(statement: Statement, draft: ProxyDraft) -> None:
+    draft.id = statement.number(1, ID_MAX)
+    draft.id_origin = statement.origin
+
+
 def _description(statement: Statement, draft: ProxyDraft) -> None:
     text = " ".join(statement.arguments)
     if not text:
@@ -181,7 +186,7 @@ PROXY_WORDS: Table[ProxyDraft] = {
     "maxconn": works(_number("maxconn", 0, MAXCONN_MAX)),
     "backlog": works(_number("backlog", 0, BACKLOG_MAX)),
     "retries": works(_number("retries", 0, RETRIES_MAX)),
-    "id": works(_number("id", 1, ID_MAX)),
+    "id": works(_id),
     "option": works(option, negatable=True),
     "timeout": works(_timeout_line),
     "disabled": works(flag("disabled")),

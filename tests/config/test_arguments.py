@@ -1,0 +1,95 @@
+"""The command line as HAProxy's users write it."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.arguments import USAGE, Arguments, UsageError, parse
+
+F = ["-f", "x.cfg"]
+
+
+def parsed(*words: str) -> Arguments:
+    result = parse([*F, *words])
+    assert isinstance(result, Arguments), result
+    return result
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], {}),
+        (["-c"], {"check": True}),
+        (["-c", "-V"], {"check": True, "verbose": True}),
+        (["-q"], {"quiet": True}),
+        (["-q", "-V"], {"verbose": True}),
+        (["-d"], {"debug": True, "foreground": True}),
+        (["-db"], {"foreground": True}),
+        (["-D"], {"daemon": True}),
+        (["-W"], {"master_worker": True}),
+        (["-Ws"], {"master_worker": True, "notify_systemd": True}),
+        (["-p", "/run/x.pid"], {"pidfile": "/run/x.pid"}),
+        (["-C", "/etc"], {"folder": "/etc"}),
+        (["-L", "me"], {"local_peer": "me"}),
+        (["-n", "100"], {"maxconn": 100}),
+        (["-N", "50"], {"proxy_maxconn": 50}),
+        (["-m", "64"], {"memory_megabytes": 64}),
+        (["-S", "/run/m.sock,level,admin"], {"main_socket": "/run/m.sock,level,admin"}),
+        (["-x", "/run/s.sock"], {"take_sockets_from": "/run/s.sock"}),
+        (["-sf", "12", "13", "-c"], {"finish_pids": (12, 13), "check": True}),
+        (["-st", "12"], {"end_pids": (12,)}),
+        (["-sf"], {}),
+        (["-cc", "streq(a,a)"], {"condition": "streq(a,a)"}),
+        (["-v"], {"version": 1}),
+        (["-vv"], {"version": 2}),
+        (["-dW"], {"warnings_fatal": True}),
+        (["-dD"], {"diagnose": True}),
+        (["-dr"], {"ignore_unresolved": True}),
+        (["-dM", "-dM0x50", "-dI", "-dV", "-dL", "-dKall", "-dS", "-dG", "-dR", "-de"], {}),
+    ],
+)
+def test_a_flag_sets_what_it_says(words: list[str], expected: dict[str, object]) -> None:
+    assert parsed(*words) == Arguments(files=("x.cfg",), **expected)  # type: ignore[arg-type]
+
+
+def test_files_come_in_the_order_of_the_line_and_the_rest_after_two_dashes() -> None:
+    assert parsed("-c", "-f", "dir", "--", "a", "-b").files == ("x.cfg", "dir", "a", "-b")
+
+
+@pytest.mark.parametrize("words", [["-v"], ["-vv"], ["-cc", ""], ["--", "x"]])
+def test_some_command_lines_need_no_f(words: list[str]) -> None:
+    assert isinstance(parse(words), Arguments)
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ([], "no configuration file"),
+        (["-c"], "no configuration file"),
+        (["--"], "no configuration file"),
+        (["-f"], "-f expects a file or folder"),
+        ([*F, "-z"], "unknown option: '-z'"),
+        ([*F, "--check"], "unknown option: '--check'"),
+        ([*F, "-dq"], "unknown option: '-dq'"),
+        ([*F, ""], "needs -f"),
+        ([*F, "y.cfg"], "a file needs -f or -- before it: 'y.cfg'"),
+        ([*F, "-n", "x"], "-n expects a number"),
+        ([*F, "-n", "-1"], "-n expects a number"),
+        ([*F, "-n", "2147483648"], "-n expects a number"),
+        ([*F, "-n"], "-n expects a number"),
+        ([*F, "-p"], "-p expects an argument"),
+        ([*F, "-sf", "0"], "expect process ids"),
+        ([*F, "-st", "12", "abc"], "a file needs -f or -- before it: 'abc'"),
+    ],
+)
+def test_a_command_line_that_makes_no_sense_is_answered(words: list[str], complaint: str) -> None:
+    result = parse(words)
+    assert isinstance(result, UsageError)
+    assert complaint in result.text
+
+
+def test_the_usage_names_every_flag_and_how_to_start() -> None:
+    flags = "-f -c -cc -V -q -D -d -db -W -Ws -p -C -L -n -N -m -S -x -sf -st -dW -dD -dr -v -vv"
+    for flag in flags.split():
+        assert f" {flag}" in USAGE
+    assert "millrace -c -V -f haproxy.cfg" in USAGE
