@@ -157,6 +157,10 @@ class Program:
         """The children by what `ps` calls them (without `millrace: `)."""
         return {title.removeprefix("millrace: "): pid for pid, title in descendants(self.pid)}
 
+    def titles_all(self) -> dict[int, str]:
+        """Every descendant, old generations too: pid to title."""
+        return dict(descendants(self.pid))
+
     def signal(self, number: signal.Signals) -> None:
         self.child.send_signal(number)
 

@@ -128,7 +128,7 @@ def _die_with(parent: int) -> None:
 def reap(process: Process) -> int | None:
     """The exit status of an ended child (negative: minus the signal), None while it runs.
 
-    Closes the pidfd. Call it once more after it returned a status and it raises OSError.
+    Closes the pidfd once the child has ended.
     """
     result = os.waitid(os.P_PIDFD, process.pidfd, os.WEXITED | os.WNOHANG)
     if result is None:
@@ -139,7 +139,10 @@ def reap(process: Process) -> int | None:
 
 def is_stopped(process: Process) -> bool:
     """True once for each time the child was stopped by a signal (SIGSTOP, a debugger)."""
-    result = os.waitid(os.P_PIDFD, process.pidfd, os.WSTOPPED | os.WNOHANG)
+    try:
+        result = os.waitid(os.P_PIDFD, process.pidfd, os.WSTOPPED | os.WNOHANG)
+    except ChildProcessError:  # it has ended, which its pidfd tells, too
+        return False
     return result is not None and result.si_code == os.CLD_STOPPED
 
 

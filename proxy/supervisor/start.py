@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Mapping
 
 import msgspec
@@ -34,6 +35,7 @@ from proxy.supervisor.reactor import Reactor
 from proxy.supervisor.signals import end_by
 from proxy.supervisor.supervisor import End, Supervisor
 
+CRITICAL = 2  # syslog
 NO_LISTENERS = "Some protocols failed to start their listeners! Exiting."
 INTERRUPTED_STATUS = 130  # what a shell says of a program ended by SIGINT
 
@@ -154,7 +156,12 @@ def _serve(
     supervisor = Supervisor(
         first, builder, lambda previous: prepare(arguments, environ, previous), notifier, when_ready
     )
-    end = supervisor.run()
+    try:
+        end = supervisor.run()
+    except Exception:
+        # The children die with this process; without a terminal the log is the only witness.
+        supervisor.current.runtime.log(CRITICAL, f"supervisor failed: {traceback.format_exc()}")
+        raise
     for held in supervisor.current.sockets.held.values():
         for item in held:
             remove_path(item.endpoint, item.identity)

@@ -1,0 +1,202 @@
+"""Reloads of a running tree of stand-ins: nobody refused, nothing lost, errors change nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import wait_for
+from tests.support_supervisor import Program, await_serving, greeting, hello, started
+
+CONFIGURATION = """
+global
+    nbthread {workers}
+defaults
+    mode tcp
+    timeout client 30s
+    timeout server 30s
+    timeout connect 1s
+listen web
+    bind {host}:{port}
+    server a 127.0.0.1:1
+"""
+HOST = "127.44.2.1"
+Address = tuple[str, int]
+
+
+def write(folder: Path, port: int, workers: int = 2, more: str = "") -> str:
+    path = folder / "edge.cfg"
+    path.write_text(CONFIGURATION.format(host=HOST, port=port, workers=workers) + more)
+    return str(path)
+
+
+def some_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def address() -> Address:
+    return HOST, some_port()
+
+
+@pytest.fixture
+def program(tmp_path: Path, address: Address) -> Iterator[Program]:
+    with started(tmp_path, "-f", write(tmp_path, address[1])) as program:
+        await_serving(address)
+        yield program
+
+
+def generation(address: Address) -> int:
+    return hello(address)[2]
+
+
+def reload(program: Program, address: Address, number: signal.Signals = signal.SIGUSR2) -> None:
+    before = generation(address)
+    program.signal(number)
+    wait_for(lambda: generation(address) > before, 5, "a new generation serves")
+    wait_for(
+        lambda: {generation(address) for _ in range(10)} == {before + 1}, 5, "only the new one"
+    )
+
+
+class Clients:
+    """Connects without pause; counts what became of it."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self.served = 0
+        self.failures: list[str] = []
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        while not self._over.is_set():
+            try:
+                hello(self.address, 3.0)
+                self.served += 1
+            except OSError as error:
+                self.failures.append(f"{time.monotonic():.3f} {error!r}")
+
+    def __enter__(self) -> Clients:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+
+@pytest.mark.slow
+def test_no_client_is_refused_while_the_number_of_workers_changes(
+    tmp_path: Path, program: Program, address: Address
+) -> None:
+    with Clients(address) as clients:
+        for workers in (1, 2, 1, 2):
+            write(tmp_path, address[1], workers)
+            reload(program, address)
+    assert clients.failures == []
+    assert clients.served > 50
+    wait_for(
+        lambda: set(program.titles()) == {"control", "worker 0", "worker 1"}, 3, "old ones left"
+    )
+
+
+def test_old_workers_finish_their_sessions(program: Program, address: Address) -> None:
+    with socket.create_connection(address) as client:
+        _, old_pid, _ = greeting(client)
+        reload(program, address, signal.SIGHUP)
+        client.sendall(b"from the old days\n")
+        assert client.recv(100) == b"from the old days\n"
+        assert old_pid in program.titles_all()
+    wait_for(lambda: old_pid not in program.titles_all(), 3, "the old worker leaves")
+
+
+def test_an_invalid_configuration_changes_nothing_but_the_log(
+    tmp_path: Path, program: Program, address: Address
+) -> None:
+    children = program.titles()
+    write(tmp_path, address[1], more="listen broken\n    blance roundrobin\n")
+    program.signal(signal.SIGUSR2)
+    wait_for(lambda: "reload failed, nothing changed" in program.text(), 5, "the failure is told")
+    assert "unknown keyword 'blance'" in program.text()
+    assert program.titles() == children
+    assert generation(address) == 1
+    write(tmp_path, address[1])
+    reload(program, address)
+
+
+def test_a_reload_that_cannot_bind_changes_nothing(
+    tmp_path: Path, program: Program, address: Address
+) -> None:
+    children = program.titles()
+    with socket.create_server((HOST, 0)) as taken:
+        port = taken.getsockname()[1]
+        more = f"listen more\n    bind {HOST}:{port}\n    server a 127.0.0.1:1\n"
+        write(tmp_path, address[1], more=more)
+        program.signal(signal.SIGUSR2)
+        wait_for(lambda: "nothing changed: not all sockets" in program.text(), 5, "it is told")
+    assert f"cannot bind socket (Address already in use) [{HOST}:{port}]" in program.text()
+    assert program.titles() == children
+    assert generation(address) == 1
+
+
+def test_a_new_bind_serves_and_a_vanished_one_is_refused_without_a_reset(
+    tmp_path: Path, program: Program, address: Address
+) -> None:
+    other = (HOST, some_port())
+    more = f"listen more\n    bind {HOST}:{other[1]}\n    server a 127.0.0.1:1\n"
+    write(tmp_path, address[1], more=more)
+    reload(program, address)
+    assert generation(other) == 2
+    with socket.create_connection(other) as client:
+        greeting(client)
+        write(tmp_path, address[1])
+        reload(program, address)
+        deadline = time.monotonic() + 5
+        with contextlib.suppress(ConnectionRefusedError):
+            while time.monotonic() < deadline:
+                hello(other, 3.0)  # a reset fails the test
+        assert time.monotonic() < deadline, "still served"
+        client.sendall(b"open\n")
+        assert client.recv(10) == b"open\n"
+
+
+def test_several_old_generations_live_at_once(program: Program, address: Address) -> None:
+    clients = []
+    for _ in range(3):
+        clients.append(socket.create_connection(address))
+        greeting(clients[-1])
+        reload(program, address)
+    for client in clients:
+        client.sendall(b"x\n")
+        assert client.recv(10) == b"x\n"
+        client.close()
+    wait_for(lambda: len(program.titles_all()) == 3, 3, "only the newest generation is left")
+
+
+def test_nothing_piles_up_over_many_reloads(program: Program, address: Address) -> None:
+    def descriptors() -> int:
+        return len(list(Path(f"/proc/{program.pid}/fd").iterdir()))
+
+    reload(program, address)
+    wait_for(lambda: len(program.titles_all()) == 3, 3, "the old generation is gone")
+    before = descriptors()
+    for _ in range(5):
+        reload(program, address)
+    wait_for(lambda: len(program.titles_all()) == 3, 3, "the old generations are gone")
+    wait_for(lambda: descriptors() <= before, 3, "descriptors are given back")
+
+
+def test_a_stop_during_a_reload_ends_everything(program: Program, address: Address) -> None:
+    program.signal(signal.SIGUSR2)
+    program.signal(signal.SIGTERM)
+    assert program.wait(1.5) == -signal.SIGTERM

@@ -1,0 +1,239 @@
+"""The process tree with real processes: deaths, hangs, stops. The children are stand-ins."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import wait_for
+from tests.support_supervisor import (
+    Program,
+    await_serving,
+    greeting,
+    hello,
+    is_alive,
+    started,
+)
+
+CONFIGURATION = """
+global
+    nbthread {workers}
+defaults
+    mode tcp
+    timeout client 30s
+    timeout server 30s
+    timeout connect 1s
+listen web
+    bind {host}:{port}
+    server a 127.0.0.1:1
+"""
+HOST = "127.44.1.1"
+Address = tuple[str, int]
+
+
+def write(folder: Path, port: int, workers: int = 2, more: str = "") -> str:
+    path = folder / "edge.cfg"
+    path.write_text(CONFIGURATION.format(host=HOST, port=port, workers=workers) + more)
+    return str(path)
+
+
+@pytest.fixture
+def address() -> Address:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return HOST, int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def program(tmp_path: Path, address: Address) -> Iterator[Program]:
+    with started(tmp_path, "-f", write(tmp_path, address[1])) as program:
+        await_serving(address)
+        wait_for(lambda: workers_seen(address) == {0, 1}, 5, "both workers serve")
+        yield program
+
+
+def workers_seen(address: Address, clients: int = 12) -> set[int]:
+    return {hello(address)[0] for _ in range(clients)}
+
+
+def refused(address: Address) -> bool:
+    try:
+        socket.create_connection(address, 2).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_children_carry_their_titles(program: Program) -> None:
+    assert set(program.titles()) == {"control", "worker 0", "worker 1"}
+
+
+def test_a_killed_worker_is_back_within_a_moment_and_its_siblings_sessions_go_on(
+    program: Program, address: Address
+) -> None:
+    pids = program.titles()
+    clients = [socket.create_connection(address) for _ in range(12)]
+    served = {client: greeting(client)[0] for client in clients}
+    assert set(served.values()) == {0, 1}
+    os.kill(pids["worker 1"], signal.SIGKILL)
+    assert all(hello(address)[1] != pids["worker 1"] for _ in range(20))
+    for client, worker in served.items():
+        client.settimeout(2)
+        if worker == 0:
+            client.sendall(b"still there?\n")
+            assert client.recv(100) == b"still there?\n"
+        client.close()
+    wait_for(lambda: workers_seen(address) == {0, 1}, 2, "worker 1 serves again")
+    assert program.titles()["worker 1"] != pids["worker 1"]
+    assert f"worker 1 ({pids['worker 1']}) was killed by signal 9" in program.text()
+
+
+def test_clients_of_a_worker_that_crashes_again_and_again_are_served_by_its_sibling(
+    program: Program, address: Address
+) -> None:
+    for _ in range(4):  # the back-off is at 400 ms then
+        wait_for(lambda: "worker 1" in program.titles(), 3, "worker 1 is back")
+        os.kill(program.titles()["worker 1"], signal.SIGKILL)
+    answers = [hello(address, 1.0)[0] for _ in range(30)]
+    assert 0 in answers
+    wait_for(lambda: workers_seen(address) == {0, 1}, 5, "worker 1 serves again")
+
+
+@pytest.mark.slow
+def test_sockets_of_a_stopped_worker_are_adopted_at_once_and_the_worker_is_replaced(
+    program: Program, address: Address
+) -> None:
+    stopped = program.titles()["worker 0"]
+    os.kill(stopped, signal.SIGSTOP)
+    before = time.monotonic()
+    for _ in range(20):
+        assert hello(address, 1.0)[1] != stopped
+    assert time.monotonic() - before < 1.0
+    wait_for(lambda: not is_alive(stopped), 6, "the stopped worker is killed")
+    wait_for(lambda: workers_seen(address) == {0, 1}, 3, "its successor serves")
+
+
+@pytest.mark.slow
+def test_a_worker_that_was_stopped_briefly_takes_its_sockets_back(
+    program: Program, address: Address
+) -> None:
+    worker = program.titles()["worker 0"]
+    os.kill(worker, signal.SIGSTOP)
+    wait_for(lambda: workers_seen(address) == {1}, 2, "the sibling serves everything")
+    os.kill(worker, signal.SIGCONT)
+    wait_for(lambda: workers_seen(address) == {0, 1}, 2, "the worker has its sockets again")
+    assert program.titles()["worker 0"] == worker
+
+
+@pytest.mark.slow
+def test_a_hanging_worker_is_replaced(program: Program, address: Address) -> None:
+    with socket.create_connection(address) as client:
+        worker, pid, _ = greeting(client)
+        client.sendall(b"HANG\n")
+        wait_for(lambda: not is_alive(pid), 6, "the hanging worker is killed")
+    wait_for(lambda: workers_seen(address) == {0, 1}, 3, "its successor serves")
+    assert f"worker {worker} ({pid}) does not answer any more" in program.text()
+
+
+def test_a_killed_control_is_back_and_no_client_notices(program: Program, address: Address) -> None:
+    killed = program.titles()["control"]
+    with socket.create_connection(address) as client:
+        greeting(client)
+        os.kill(killed, signal.SIGKILL)
+        wait_for(
+            lambda: program.titles().get("control", killed) != killed, 1, "another control runs"
+        )
+        client.sendall(b"on\n")
+        assert client.recv(10) == b"on\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_takes_less_than_a_second_and_dies_by_its_signal(
+    program: Program, address: Address, number: signal.Signals
+) -> None:
+    children = list(program.titles().values())
+    with socket.create_connection(address) as client:
+        greeting(client)
+        before = time.monotonic()
+        program.signal(number)
+        assert program.wait() == -number, program.text()
+        assert time.monotonic() - before < 1.0
+    assert not any(map(is_alive, children))
+    assert refused(address)
+
+
+def test_a_stop_does_not_wait_for_a_worker_that_hangs(program: Program, address: Address) -> None:
+    os.kill(program.titles()["worker 1"], signal.SIGSTOP)
+    before = time.monotonic()
+    program.signal(signal.SIGTERM)
+    assert program.wait() == -signal.SIGTERM
+    assert time.monotonic() - before < 1.0
+
+
+def test_when_the_supervisor_is_killed_the_children_go_and_the_port_is_free(
+    program: Program, address: Address
+) -> None:
+    children = list(program.titles().values())
+    program.signal(signal.SIGKILL)
+    program.wait()
+    wait_for(lambda: not any(map(is_alive, children)), 1, "the children are gone")
+    with socket.create_server(address) as again:
+        assert again.getsockname() == address
+
+
+def test_a_soft_stop_serves_what_waits_lets_sessions_finish_and_then_refuses(
+    program: Program, address: Address
+) -> None:
+    with socket.create_connection(address) as client:
+        greeting(client)
+        program.signal(signal.SIGUSR1)
+        wait_for(lambda: refused(address), 3, "new clients are refused")
+        client.sendall(b"take your time\n")
+        assert client.recv(100) == b"take your time\n"
+        assert program.child.poll() is None
+    assert program.wait() == 0
+
+
+@pytest.mark.slow
+def test_during_a_soft_stop_no_client_is_reset(program: Program, address: Address) -> None:
+    program.signal(signal.SIGUSR1)
+    outcomes = set()
+    deadline = time.monotonic() + 3
+    while time.monotonic() < deadline:
+        try:
+            hello(address, 3.0)
+            outcomes.add("served")
+        except ConnectionRefusedError:
+            break
+    else:
+        pytest.fail("never refused")
+    assert program.wait() == 0
+
+
+def test_a_soft_stop_is_bounded_by_hard_stop_after(tmp_path: Path, address: Address) -> None:
+    more = "global\n    hard-stop-after 600ms\n"
+    with started(tmp_path, "-f", write(tmp_path, address[1], more=more)) as program:
+        await_serving(address)
+        with socket.create_connection(address) as client:
+            greeting(client)
+            before = time.monotonic()
+            program.signal(signal.SIGUSR1)
+            assert program.wait() == 0
+            assert 0.5 < time.monotonic() - before < 2
+            assert client.recv(10) == b""
+        assert "soft stop ran out of time" in program.text()
+
+
+def test_a_stop_ends_a_soft_stop_that_takes_too_long(program: Program, address: Address) -> None:
+    with socket.create_connection(address) as client:
+        greeting(client)
+        program.signal(signal.SIGUSR1)
+        wait_for(lambda: refused(address), 3, "new clients are refused")
+        program.signal(signal.SIGTERM)
+        assert program.wait(1.0) == -signal.SIGTERM

@@ -1,0 +1,138 @@
+"""The life of one child, with a fake clock."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.supervisor.backoff import Backoff
+from proxy.supervisor.limits import (
+    ADOPT_AFTER_MS,
+    BACKOFF_MAX_MS,
+    BACKOFF_RESET_MS,
+    STALE_AFTER_MS,
+    START_LIMIT_MS,
+    SUSPECT_AFTER_MS,
+)
+from proxy.supervisor.watch import Life, Watch
+from shm.processes import ProcessStatus
+from shm.states import ProcessState
+
+T = 1_000_000
+
+
+def status(main: int, relay: int, state: ProcessState = ProcessState.READY) -> ProcessStatus:
+    return ProcessStatus(1, 0, T, 0, state, main, relay, 0)
+
+
+@pytest.fixture
+def serving() -> Watch:
+    watch = Watch(T, has_relay=True)
+    watch.started(T)
+    assert not watch.look(status(T, T), T)
+    assert watch.life is Life.SERVING
+    return watch
+
+
+def test_a_new_position_is_due_at_once_and_serves_when_its_process_says_ready() -> None:
+    watch = Watch(T, has_relay=True)
+    assert watch.due(T)
+    watch.started(T)
+    assert not watch.due(T)
+    assert not watch.look(status(0, 0, ProcessState.STARTING), T + 50)
+    assert watch.can_serve(T + ADOPT_AFTER_MS - 1)
+    assert not watch.can_serve(T + ADOPT_AFTER_MS)
+    assert not watch.look(status(0, 0), T + 150)
+    assert watch.can_serve(T + 150)
+
+
+def test_a_child_that_never_becomes_ready_is_killed_once() -> None:
+    watch = Watch(T, has_relay=True)
+    watch.started(T)
+    silent = status(0, 0, ProcessState.STARTING)
+    assert not watch.look(silent, T + START_LIMIT_MS - 1)
+    assert watch.look(silent, T + START_LIMIT_MS)
+    assert not watch.look(silent, T + START_LIMIT_MS + 1)
+
+
+@pytest.mark.parametrize(("main", "relay"), [(T, T + 9_000), (T + 9_000, T)])
+def test_one_late_heartbeat_of_the_two_is_suspect_then_stale(
+    serving: Watch, main: int, relay: int
+) -> None:
+    late = status(main, relay)
+    assert not serving.look(late, T + SUSPECT_AFTER_MS - 1)
+    assert serving.life is Life.SERVING
+    assert not serving.look(late, T + SUSPECT_AFTER_MS)
+    assert serving.life is Life.SUSPECT
+    assert serving.can_serve(T + SUSPECT_AFTER_MS + ADOPT_AFTER_MS - 1)
+    assert not serving.can_serve(T + SUSPECT_AFTER_MS + ADOPT_AFTER_MS)
+    assert not serving.look(late, T + STALE_AFTER_MS - 1)
+    assert serving.look(late, T + STALE_AFTER_MS)
+    assert serving.life is Life.CONDEMNED
+
+
+def test_a_child_without_relay_is_judged_by_its_one_heartbeat() -> None:
+    watch = Watch(T, has_relay=False)
+    watch.started(T)
+    watch.look(status(T, 0), T)
+    assert not watch.look(status(T + 5_000, 0), T + 5_100)
+    assert watch.life is Life.SERVING
+
+
+def test_a_suspect_that_beats_again_serves_again(serving: Watch) -> None:
+    serving.look(status(T, T), T + 2_000)
+    assert not serving.look(status(T + 2_100, T + 2_100), T + 2_200)
+    assert serving.life is Life.SERVING
+    assert serving.can_serve(T + 9_999)
+
+
+def test_a_stopped_child_is_suspect_at_once_and_only_a_later_beat_brings_it_back(
+    serving: Watch,
+) -> None:
+    serving.stopped(T + 10)
+    assert serving.life is Life.SUSPECT
+    serving.look(status(T + 9, T + 9), T + 20)
+    assert serving.life is Life.SUSPECT, "the beat is from before the stop"
+    serving.look(status(T + 30, T + 30), T + 40)
+    assert serving.life is Life.SERVING
+
+
+def test_the_first_death_is_replaced_at_once_and_the_next_ones_later_and_later() -> None:
+    backoff = Backoff()
+    delays = [backoff.died(5, T) - T for _ in range(9)]
+    assert delays == [0, 100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]
+    for _ in range(10_000):
+        assert backoff.died(5, T) - T == BACKOFF_MAX_MS
+
+
+def test_ten_good_seconds_forgive_all_deaths() -> None:
+    backoff = Backoff()
+    for _ in range(5):
+        backoff.died(5, T)
+    assert backoff.died(BACKOFF_RESET_MS, T) == T
+    assert backoff.died(BACKOFF_RESET_MS - 1, T) == T + 100
+
+
+def test_a_dead_child_is_away_from_its_death_until_its_successor_is_ready(serving: Watch) -> None:
+    serving.died(T + 1_000)
+    assert serving.due(T + 1_000)
+    assert serving.adoption_due_ms() == T + 1_000 + ADOPT_AFTER_MS
+    serving.started(T + 1_001)
+    assert not serving.can_serve(T + 1_100)
+    serving.look(status(0, 0), T + 1_150)
+    assert serving.can_serve(T + 1_150)
+    assert serving.adoption_due_ms() is None
+    assert serving.restarts == 1
+
+
+def test_a_retired_child_gets_no_successor_until_it_is_revived(serving: Watch) -> None:
+    serving.retire()
+    serving.died(T + 5)
+    assert not serving.due(T + 60_000)
+    serving.revive(T + 70)
+    assert serving.due(T + 70)
+
+
+def test_a_retired_child_that_says_nothing_for_long_is_killed(serving: Watch) -> None:
+    serving.retire()
+    assert not serving.look(status(T, T, ProcessState.STOPPING), T + STALE_AFTER_MS)
+    assert serving.look(status(T, T, ProcessState.STOPPING), T + START_LIMIT_MS)
