@@ -285,11 +285,10 @@ def haproxy(configuration: str, folder: Path) -> Iterator[Path]:
     program = require_program("haproxy")
     path, text = folder / "haproxy.sock", folder / "haproxy.cfg"
     text.write_text(f"global\n  stats socket {path} level admin\n  maxconn 1000\n{configuration}")
-    child = subprocess.Popen(
-        [program, "-f", str(text), "-db"],
-        stdout=subprocess.DEVNULL,
-        stderr=(folder / "haproxy.log").open("wb"),
-    )
+    with (folder / "haproxy.log").open("wb") as log:
+        child = subprocess.Popen(
+            [program, "-f", str(text), "-db"], stdout=subprocess.DEVNULL, stderr=log
+        )
 
     def answers() -> bool:
         with suppress(OSError):

@@ -59,16 +59,16 @@ def state_row(observed: Observed, created_ms: int, now_ms: int) -> str:
         observed.check_health,
         observed.check_state,
         0,  # agent state
-        0,  # forced backend id
-        0,  # forced server id
+        int(proxy.id_given),
+        int(server.id_given),
         fqdn,
         port_of(observed),
         srv_record,
         0,  # ssl
         check_port,
         check_address,
-        NOTHING,  # agent address
-        0,  # agent port
+        check_address,  # of an agent: `addr` and `port` mean both
+        check_port,
     )
     return " ".join(map(str, fields)) + "\n"
 
