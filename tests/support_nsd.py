@@ -53,7 +53,7 @@ class Nsd:
         self.process = subprocess.Popen(
             [program, "-d", "-c", str(configuration)],
             stdout=subprocess.DEVNULL,
-            stderr=(folder / "nsd.err").open("wb"),
+            stderr=subprocess.DEVNULL,
         )
         try:
             self.wait_for_serial()
