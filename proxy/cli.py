@@ -130,3 +130,7 @@ def real_entries() -> Entries:
 
     preload()
     return Entries(worker=run_worker, control=run_control, resolverd=resolverd)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
