@@ -28,12 +28,11 @@ def section_lines(section: ResolversSection, counters: list[dict[str, int]]) -> 
 
 
 def typed_lines(rows: Iterable[Row]) -> Iterator[str]:
-    """One line for each value, an empty line after each row."""
+    """One line for each value."""
     for row in rows:
         for column in RESOLVER_COLUMNS:
             value = row[column.name]
             yield f"N.{column.position}.{column.name}:{column.tag}:{column.type}:{value}\n"
-        yield "\n"
 
 
 def csv_lines(rows: Iterable[Row]) -> Iterator[str]:

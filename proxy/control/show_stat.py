@@ -26,7 +26,7 @@ class Query(NamedTuple):
     """What a `show stat` asks for."""
 
     form: Format = Format.CSV
-    proxy: Proxy | None = None
+    proxies: tuple[Proxy, ...] = ()
     types: int = ALL
     server: int = ALL
     no_maint: bool = False
@@ -53,20 +53,20 @@ def number(word: str) -> int | None:
     return int(word) if word.removeprefix("-").isdecimal() else None
 
 
-def find_proxy(proxies: tuple[Proxy, ...], word: str) -> Proxy | None:
-    """A proxy by number or name; None for -1 (all); raises CommandError for an unknown one."""
+def find_proxies(proxies: tuple[Proxy, ...], word: str) -> tuple[Proxy, ...]:
+    """Proxies by number (-1: all, an unknown one: none) or name; raises CommandError."""
     value = number(word)
     if value == ALL:
-        return None
-    for proxy in proxies:
-        if proxy.name == word or proxy.id == value:
-            return proxy
-    raise CommandError("No such proxy.")
+        return proxies
+    found = tuple(proxy for proxy in proxies if proxy.name == word or proxy.id == value)
+    if not found and value is None:
+        raise CommandError("No such proxy.")
+    return found
 
 
 def parse(words: list[str], proxies: tuple[Proxy, ...]) -> Query:
     """Words after `show stat` as a query; raises CommandError."""
-    query = Query()
+    query = Query(proxies=proxies)
     if words[:1] == ["domain"]:
         if words[1:2] not in (["proxy"], ["resolvers"]):
             raise CommandError("Invalid statistics domain.")
@@ -75,7 +75,9 @@ def parse(words: list[str], proxies: tuple[Proxy, ...]) -> Query:
     if len(words) >= 3 and (types := number(words[1])) is not None:
         server = number(words[2])
         if server is not None:
-            query = query._replace(proxy=find_proxy(proxies, words[0]), types=types, server=server)
+            query = query._replace(
+                proxies=find_proxies(proxies, words[0]), types=types, server=server
+            )
             words = words[3:]
     for word in words:
         query = query._replace(
@@ -114,8 +116,7 @@ class ShowStat:
 
     def rows(self, query: Query, *, reveal: bool) -> Iterator[Row]:
         """The rows asked for."""
-        proxies = self.report.proxies if query.proxy is None else (query.proxy,)
-        for proxy in proxies:
+        for proxy in query.proxies:
             for row in self.report.rows(proxy, reveal=reveal):
                 if query.wants(row):
                     yield row

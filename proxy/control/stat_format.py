@@ -53,7 +53,7 @@ def tag_of(column: Column, kind: int) -> str:
 
 
 def typed_lines(rows: Iterable[Row]) -> Iterator[str]:
-    """One line for each value, an empty line after each row."""
+    """One line for each value."""
     for row in rows:
         kind = int(row["type"])
         where = f"{KINDS[kind]}.{row['iid']}.{row['sid']}"
@@ -63,7 +63,6 @@ def typed_lines(rows: Iterable[Row]) -> Iterator[str]:
                     f"{where}.{column.position}.{column.name}.{PROCESS_NUMBER}:"
                     f"{tag_of(column, kind)}:{column.type}:{row[column.name]}\n"
                 )
-        yield "\n"
 
 
 def tags_object(tag: str) -> dict[str, str]:
