@@ -51,6 +51,7 @@ class Spec(msgspec.Struct, frozen=True):
     port: int
     check: Check | None = QUICK
     backup: bool = False
+    resolution: int | None = None
 
 
 class PipeLog:
@@ -95,6 +96,7 @@ def settings_of(
             origin=Origin(),
             check=spec.check,
             backup=spec.backup,
+            resolution_index=spec.resolution,
         )
         for slot, spec in enumerate(specs)
     )

@@ -241,14 +241,20 @@ class Checker:
         self._writer.publish(slot, watched.state, changed=change is not Change.NONE)
         percent = self._globals.spread_checks_percent
         self._timetable.place(slot, at_ms + spread_ms(watched.interval_ms, percent, self._random))
-        if outcome.status is CheckStatus.LAYER4_TIMEOUT:
-            self._requests.timed_out(slot, began_ms)
-            self._news.asked()
-        elif outcome.status is CheckStatus.LAYER4_CONNECTION:
-            self._requests.refused(slot)
-            self._news.asked()
+        if watched.server.resolved:
+            self._ask(slot, outcome.status, began_ms)
         if change is not Change.NONE:
             self._news.changed(watched.server, watched.state, change)
+
+    def _ask(self, slot: int, status: CheckStatus, began_ms: int) -> None:
+        """Ask for a resolution when the connect failed: the server may be elsewhere by now."""
+        if status is CheckStatus.LAYER4_TIMEOUT:
+            self._requests.timed_out(slot, began_ms)
+        elif status is CheckStatus.LAYER4_CONNECTION:
+            self._requests.refused(slot)
+        else:
+            return
+        self._news.asked()
 
     def _arm(self) -> None:
         """Let the timer wake us for the next due check or deadline, whichever comes first."""

@@ -21,6 +21,7 @@ class CheckedServer(msgspec.Struct, frozen=True):
     backend_name: str
     backend_kind: str  # 'backend' or 'proxy', as log lines say it
     backup: bool
+    resolved: bool  # its address comes from a resolution, which a failed connect may speed up
     check: Check
     connect_limit_ms: int
     position: int  # among all checked servers of all workers: spreads the first checks
@@ -66,6 +67,7 @@ def share(settings: Settings, workers: int, worker: int) -> list[CheckedServer]:
             backend_name=proxy.name,
             backend_kind="proxy" if proxy.kind == "listen" else "backend",
             backup=server.backup,
+            resolved=server.resolution_index is not None,
             check=check,
             connect_limit_ms=connect_limit_ms(proxy, check),
             position=position,

@@ -17,7 +17,6 @@ import asyncio
 import os
 import signal
 import threading
-import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -26,9 +25,9 @@ from typing import NoReturn, Protocol
 import uvloop
 
 from proxy.health.checker import Checker
-from proxy.health.pace import Pace
 from proxy.relay.engine import Relay
 from proxy.runtime import Runtime, now_ms
+from proxy.worker.following import Following
 from shm.locks import HEALTH_WRITER, take_role
 from shm.processes import ProcessSelf
 from shm.slots import SlotTableReader
@@ -70,8 +69,8 @@ def run(runtime: Runtime, worker: int) -> NoReturn:
 class Worker:
     """One worker's main thread; the relay that `make_relay` makes runs in a thread of its own.
 
-    A relay builds every schedule when it is made. Generations are read before that, so whatever
-    changes meanwhile is built again at the first look.
+    A relay builds every schedule when it is made, a checker looks at every server; whatever
+    changes meanwhile is done again at the first look.
     """
 
     def __init__(
@@ -82,11 +81,10 @@ class Worker:
         self._bell = runtime.bells.workers[worker]
         self._self = ProcessSelf(runtime.segment, worker)
         self._self.state(ProcessState.STARTING)
-        self._reader = SlotTableReader(runtime.segment)
-        self._backends = range(runtime.segment.shape.backends)
-        self._built = [self._reader.backend_generation(backend) for backend in self._backends]
+        reader, backends = SlotTableReader(runtime.segment), runtime.segment.shape.backends
+        self._schedules = Following(reader, backends)
+        self._checks = Following(reader, backends)
         self._relay = make_relay(runtime, worker)
-        self._paces = [Pace() for _ in self._backends]
         self._loop = uvloop.new_event_loop()
         self._loop.set_exception_handler(self._fail)
         self._thread = threading.Thread(target=self._forward, name="relay", daemon=True)
@@ -166,16 +164,9 @@ class Worker:
 
     def _look(self) -> None:
         """Bring schedules and checks in line with every backend that changed."""
-        for backend in self._backends:
-            generation = self._reader.backend_generation(backend)
-            began_ns = time.monotonic_ns()
-            if generation == self._built[backend] or not self._paces[backend].allows(began_ns):
-                continue
-            self._built[backend] = generation
-            self._relay.rebuild(backend)
-            if not self._stopping:
-                self._checker.look(backend)
-            self._paces[backend].ran(began_ns, time.monotonic_ns())
+        self._schedules.catch_up(self._relay.rebuild)
+        if not self._stopping:
+            self._checks.catch_up(self._checker.look)
 
     def _fail(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
         """A callback raised: nothing that follows can be trusted."""

@@ -12,6 +12,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from proxy.config.model import Check, Timeouts
@@ -134,7 +135,8 @@ def test_a_server_goes_down_and_comes_up_with_the_lines_that_tools_know() -> Non
 def test_a_check_that_times_out_asks_for_a_resolution_and_says_when_it_began() -> None:
     backend = Backend("127.77.0.2").fill()
     check = Check(inter_ms=150, rise=2, fall=2)
-    with site(settings_of([Spec(backend.host, backend.port, check)])) as made:
+    spec = Spec(backend.host, backend.port, check, resolution=0)
+    with site(settings_of([spec])) as made:
         requests = RequestReader(made.segment)
         before_ms = time.monotonic_ns() // 1_000_000
         checking(made)
@@ -147,11 +149,14 @@ def test_a_check_that_times_out_asks_for_a_resolution_and_says_when_it_began() -
     backend.close()
 
 
-def test_a_refused_check_asks_for_a_resolution() -> None:
-    with site(settings_of([Spec("127.77.0.3", free_port("127.77.0.3"))])) as made:
+def test_a_refused_check_asks_for_a_resolution_where_there_is_one() -> None:
+    numeric = Spec("127.77.0.3", free_port("127.77.0.3"))
+    resolved = msgspec.structs.replace(numeric, resolution=0)
+    with site(settings_of([resolved, numeric])) as made:
         requests = RequestReader(made.segment)
         checking(made)
         assert select.select([made.runtime.bells.resolverd], [], [], 10)[0]
+        wait_operational(made, 1, Operational.STOPPED)
         [failure] = requests.changes()
         assert (failure.slot, failure.timeouts, failure.began_ms) == (0, 0, 0)
         assert failure.refusals >= 1

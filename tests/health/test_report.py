@@ -16,7 +16,7 @@ PASSED = HEALTH_NONE._replace(status=6, duration_us=300)
 
 
 def server(name: str, backup: bool = False) -> CheckedServer:
-    return CheckedServer(0, name, 0, "web", "backend", backup, Check(), 2_000, 0, 1)
+    return CheckedServer(0, name, 0, "web", "backend", backup, False, Check(), 2_000, 0, 1)
 
 
 def test_a_time_out_is_worded_without_info() -> None:
