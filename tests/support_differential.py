@@ -55,15 +55,18 @@ defaults
 resolvers r1
 {nameservers}
     accepted_payload_size 8192
-    resolve_retries 2
-    timeout resolve 100ms
-    timeout retry 100ms
+{pace}
     hold valid 1s
 {holds}
 frontend fe
     bind NET.250:18079
     default_backend be
 {backends}
+"""
+QUICK_PACE = """\
+    resolve_retries 2
+    timeout resolve 100ms
+    timeout retry 100ms
 """
 SHORT_HOLDS = """\
     hold nx 2s
@@ -85,6 +88,7 @@ class Scenario:
     zone: dict[tuple[str, str], Answer]
     steps: tuple[Step, ...]
     seconds: float
+    pace: str = QUICK_PACE
     holds: str = SHORT_HOLDS
     nameservers: int = 1
     servers: tuple[str, ...] = ()  # addresses that accept connections on SERVER_PORT from the start
@@ -235,6 +239,7 @@ def _configuration(side: Side, scenario: Scenario) -> str:
     text = CONFIGURATION.format(
         socket=side.socket_path,
         nameservers="\n".join(lines),
+        pace=scenario.pace,
         holds=scenario.holds,
         backends=scenario.backends,
     )

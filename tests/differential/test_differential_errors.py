@@ -66,6 +66,7 @@ def _within_its_hold(title: str, kind: str, error: Answer) -> Scenario:
     )
 
 
+HOLDS = ("nx", "refused", "other", "timeout", "obsolete")
 ERRORS = (
     ("no such name", "nx", NX),
     ("refused", "refused", REFUSED),
@@ -132,9 +133,28 @@ ERROR_WITH_OBSOLETE = Scenario(
     seconds=9.5,
 )
 
+
+def _all_attempts(title: str, error: Answer) -> Scenario:
+    return Scenario(
+        name=f"{title} counts after all attempts",
+        backends=ONE_SERVER,
+        zone=VALID,
+        pace="    resolve_retries 6\n    timeout resolve 100ms\n    timeout retry 400ms",
+        holds="\n".join(f"    hold {kind} 0" for kind in HOLDS),
+        steps=(
+            answers(1.5, "app.test", "*", error),  # over before the third attempt: nothing happens
+            answers(2.2, "app.test", "A", records("NET.1")),
+            answers(3.2, "app.test", "*", error),  # down 6 x 400 ms later
+            answers(8.0, "app.test", "A", records("NET.1")),
+        ),
+        seconds=9.5,
+    )
+
+
 SCENARIOS = (
     *(_past_its_hold(*error) for error in ERRORS),
     *(_within_its_hold(*error) for error in ERRORS),
+    *(_all_attempts(title, error) for title, _, error in ERRORS),
     NEVER_RESOLVED,
     NEVER_HAD_ONE,
     WHOLE_TEMPLATE,

@@ -63,6 +63,35 @@ DEAD_LOST = Scenario(
     ),
     seconds=9.5,
 )
+CHECKED_ELSEWHERE = Scenario(
+    name="checks go to another port, or to another address, than traffic",
+    backends=(
+        f"backend be\n    server s1 app.test:8080 {CHECKED} port 18080\n"
+        f"    server s2 web.test:8081 {CHECKED} port 18080 addr NET.7"
+    ),
+    zone={("app.test", "A"): records("NET.1"), ("web.test", "A"): records("NET.1")},
+    servers=("NET.1", "NET.7"),
+    steps=(
+        server_ends(1.5, "NET.1"),
+        answers(3.0, "web.test", "A", records("NET.2")),
+        server_ends(4.2, "NET.7"),
+        server_starts(5.5, "NET.1"),
+        server_starts(7.0, "NET.7"),
+    ),
+    seconds=8.5,
+)
+CHECKED_MAINT = Scenario(
+    name="a checked server in maintenance dies; ready again it is up until its checks fail",
+    backends=ONE_CHECKED.replace("inter 100ms fall 2", "inter 400ms fall 3"),
+    zone=VALID,
+    servers=("NET.1",),
+    steps=(
+        command(1.5, "disable server be/s1"),
+        server_ends(2.5, "NET.1"),
+        command(4.0, "enable server be/s1"),
+    ),
+    seconds=6.5,
+)
 MAINT = Scenario(
     name="a server in maintenance while its record changes",
     backends=ONE_PLAIN,
@@ -137,6 +166,8 @@ SCENARIOS = (
     MOVED_TO_DEAD,
     CHECKED_LOST,
     DEAD_LOST,
+    CHECKED_ELSEWHERE,
+    CHECKED_MAINT,
     MAINT,
     MAINT_LOST,
     LOST_THEN_MAINT,
