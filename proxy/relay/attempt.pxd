@@ -2,8 +2,8 @@
 #
 # Owns everything between accept and the first forwarded byte. As in HAProxy, a failed attempt is
 # followed, while `retries` last, by
-#   - another server at once, when `option redispatch` says so for this retry, or when the backend
-#     balances by turns and has other servers (the session does not care which one it gets);
+#   - another server at once, when `option redispatch` is set and says so for this retry, or the
+#     backend balances by turns and has other servers (the session does not care which it gets);
 #   - else the same server: at once after a time-out, after min(`timeout connect`, 1 s) if it refused.
 # Every attempt looks at the slot anew, so a server that DNS moved meanwhile is found; one that
 # takes no sessions any more is left for another.
@@ -20,9 +20,9 @@ from proxy.relay.account cimport (
     count_aborted, count_assigned, count_attempt, count_bytes, count_connected, count_released, count_retry,
     count_unreachable)
 from proxy.relay.balance cimport pick_server, server_cached
-from proxy.relay.forward cimport Mover, keep_rest, send_at_once, waiting
+from proxy.relay.forward cimport Mover, keep_rest, note_failed, send_at_once, waiting
 from proxy.relay.session cimport (
-    DEADLINE_CONNECT, DEADLINE_TURN_AROUND, EVENT_AGAIN, EVENT_CONNECTED, EVENT_WAIT, Deadline,
+    DEADLINE_CLIENT, DEADLINE_CONNECT, DEADLINE_TURN_AROUND, EVENT_AGAIN, EVENT_CONNECTED, EVENT_WAIT, Deadline,
     mover_collect, mover_open, session_arm, session_break, session_deadline, session_inactive,
     session_relay, session_step, side_close)
 from proxy.relay.syscalls cimport (
@@ -32,7 +32,7 @@ from proxy.relay.syscalls cimport (
     getsockname, getsockopt, htons, ntohs, recv, send, setsockopt, sockaddr, sockaddr_in, sockaddr_in6,
     sockaddr_storage, socket, socklen_t)
 from proxy.relay.types cimport (
-    BALANCE_ROUNDROBIN, CLIENT, CONFIRM, CONNECTED, NO_SLOT, READABLE, SERVER,
+    BALANCE_ROUNDROBIN, CLIENT, CONFIRM, CONNECTED, DEAF, NO_SLOT, READABLE, SERVER,
     STATE_CONNECTING, STATE_ENDED, STATE_WAITING, TERMINATION_CLIENT_ABORT_CONNECT,
     TERMINATION_RESOURCE_CONNECT, TERMINATION_SERVER_ABORT_CONNECT,
     TERMINATION_SERVER_TIMEOUT_CONNECT, WRITABLE, Backend, Engine, Session, Side)
@@ -146,8 +146,13 @@ cdef inline void session_unreachable(Engine *engine, Session *session) noexcept 
 
 
 cdef inline bint redispatches(Backend *backend, uint32_t retry) noexcept nogil:
-    """Whether this retry (from 1) may go to another server (manual, `option redispatch`)."""
+    """Whether this retry (from 1) may go to another server (manual, `option redispatch`).
+
+    Balancing by turns, with other servers to go to, every retry may.
+    """
     cdef int interval = backend.redispatch
+    if interval == 0:
+        return False
     if interval > 0 and retry % interval == 0:
         return True
     if interval < 0 and backend.retries + 1 + interval > 0 and (
@@ -333,7 +338,10 @@ cdef inline void session_event(
     cdef Side *subject = &session.sides[side]
     if session.state == STATE_ENDED:
         return
-    if events & (EPOLLPRI | EPOLLRDHUP | EPOLLERR | EPOLLHUP):
+    if subject.flags & DEAF:
+        if events & (EPOLLERR | EPOLLHUP):
+            note_failed(subject)
+    elif events & (EPOLLPRI | EPOLLRDHUP | EPOLLERR | EPOLLHUP):
         subject.flags |= READABLE | CONFIRM
     elif events & EPOLLIN:
         subject.flags |= READABLE
@@ -357,4 +365,5 @@ cdef inline void session_timer(Engine *engine, Session *session) noexcept nogil:
     elif deadline.kind == DEADLINE_TURN_AROUND:
         session_again(engine, session)
     else:
-        session_inactive(engine, session, deadline.kind)
+        session_inactive(
+            engine, session, CLIENT if deadline.kind == DEADLINE_CLIENT else SERVER)

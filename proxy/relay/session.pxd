@@ -15,6 +15,7 @@
 #
 #   any state -- broken (reset, time-out, refused, no server) --> ENDED
 #
+# A side's silence for longer than its time-out counts as its FIN, with the cause noted.
 # "FIN" means: read from one side, everything before it delivered, and passed on to the other.
 # A FIN of the client while CONNECTING stays unread, unless nothing came before it: that is "CC".
 
@@ -24,9 +25,9 @@ from libc.stdlib cimport abort
 
 from proxy.relay.account cimport count_aborted, count_bytes, count_ended
 from proxy.relay.forward cimport Mover, drop_waiting, pump, waiting
-from proxy.relay.syscalls cimport SHUT_WR, SO_LINGER, SOL_SOCKET, close, linger, setsockopt, shutdown
+from proxy.relay.syscalls cimport SHUT_WR, SO_LINGER, SOL_SOCKET, close, linger, recv, setsockopt, shutdown
 from proxy.relay.types cimport (
-    BROKEN, CLIENT, ENDED_READING, FAILED, FIN_SENT, FINISHED, QUEUED, READABLE, SERVER, SPLICE,
+    BROKEN, CLIENT, CONFIRM, CONNECTED, DEAF, ENDED_READING, FAILED, FIN_SENT, FINISHED, QUEUED, READABLE, SCRATCH_BYTES, SERVER, SPLICE,
     STATE_CLIENT_FINISHED, STATE_CONNECTING, STATE_ENDED, STATE_RELAYING, STATE_SERVER_FINISHED,
     STATE_WAITING, TERMINATION_CLIENT_ABORT_DATA, TERMINATION_CLIENT_ABORT_LAST,
     TERMINATION_CLIENT_TIMEOUT_CONNECT, TERMINATION_CLIENT_TIMEOUT_DATA,
@@ -118,10 +119,15 @@ cdef inline void session_end(
         Engine *engine, Session *session, int termination, int reset_side) noexcept nogil:
     """Close both sides and count the end; `reset_side` is told by RST (-1: none).
 
+    What first went wrong is the termination state, whatever followed from it.
+
     The struct itself is freed after the batch, because an event for it may still be in there.
     """
     cdef Mover mover
     cdef int side
+    if not session.flags & CONNECTED:
+        # what an unserved client has sent is read, because closing over unread bytes means RST
+        recv(session.sides[CLIENT].fd, engine.scratch, SCRATCH_BYTES, 0)
     session.state = STATE_ENDED
     mover_open(engine, &mover)
     for side in range(2):
@@ -129,7 +135,8 @@ cdef inline void session_end(
         side_close(&session.sides[side], side == reset_side)
     mover_collect(engine, &mover)
     wheel_remove(&session.timer)
-    count_ended(engine, session, termination)
+    count_ended(
+        engine, session, termination if session.cause == TERMINATION_NORMAL else session.cause)
     store_relaxed(
         &engine.counters.sessions, load_relaxed(&engine.counters.sessions) - 1)
     store_relaxed(
@@ -148,17 +155,24 @@ cdef inline void session_break(
     session_end(engine, session, termination, reset_side)
 
 
-cdef inline void session_abort(Engine *engine, Session *session, int by_side) noexcept nogil:
-    """One side was reset: so is the other. What came from the failed side has been delivered."""
-    cdef bint last = session.sides[SERVER].flags & ENDED_READING != 0 and (
+cdef inline bint last_data(const Session *session) noexcept nogil:
+    """Whether the server is done in both directions and only the client is still to be served."""
+    return session.sides[SERVER].flags & ENDED_READING != 0 and (
         session.sides[SERVER].flags & FIN_SENT != 0)
+
+
+cdef inline void session_abort(Engine *engine, Session *session, int by_side) noexcept nogil:
+    """One side was reset; what came from it before has been delivered.
+
+    As with HAProxy a server learns that its client was reset, a client only that the server is done.
+    """
     count_aborted(engine, session, by_side == CLIENT)
     if by_side == SERVER:
-        session_break(engine, session, TERMINATION_SERVER_ABORT_DATA, CLIENT)
+        session_break(engine, session, TERMINATION_SERVER_ABORT_DATA, -1)
     else:
         session_break(
             engine, session,
-            TERMINATION_CLIENT_ABORT_LAST if last else TERMINATION_CLIENT_ABORT_DATA, SERVER)
+            TERMINATION_CLIENT_ABORT_LAST if last_data(session) else TERMINATION_CLIENT_ABORT_DATA, SERVER)
 
 
 cdef inline int64_t side_timeout_ms(Session *session, int side) noexcept nogil:
@@ -239,22 +253,6 @@ cdef inline void session_arm(Engine *engine, Session *session) noexcept nogil:
         wheel_insert(&engine.wheel, &session.timer, deadline.at_ms)
 
 
-cdef inline void session_inactive(Engine *engine, Session *session, int kind) noexcept nogil:
-    """A side did nothing for too long."""
-    cdef bint connecting = (
-        session.state == STATE_CONNECTING or session.state == STATE_WAITING)
-    cdef bint last = session.sides[SERVER].flags & ENDED_READING != 0 and (
-        session.sides[SERVER].flags & FIN_SENT != 0)
-    if kind == DEADLINE_SERVER:
-        session_break(engine, session, TERMINATION_SERVER_TIMEOUT_DATA, -1)
-    elif connecting:
-        session_break(engine, session, TERMINATION_CLIENT_TIMEOUT_CONNECT, -1)
-    elif last:
-        session_break(engine, session, TERMINATION_CLIENT_TIMEOUT_LAST, -1)
-    else:
-        session_break(engine, session, TERMINATION_CLIENT_TIMEOUT_DATA, -1)
-
-
 cdef inline bint direction_done(Session *session, int side) noexcept nogil:
     """Nothing more will go from `side` to the other: it ended and all was delivered or is in vain."""
     cdef Side *source = &session.sides[side]
@@ -302,6 +300,32 @@ cdef inline void session_settle(Engine *engine, Session *session) noexcept nogil
         pass_fin(engine, session, side)
         if session.state == STATE_ENDED:
             return
+
+
+cdef inline int inactive_cause(Session *session, int side) noexcept nogil:
+    if side == SERVER:
+        return TERMINATION_SERVER_TIMEOUT_DATA
+    if not session.flags & CONNECTED:
+        return TERMINATION_CLIENT_TIMEOUT_CONNECT
+    if last_data(session):
+        return TERMINATION_CLIENT_TIMEOUT_LAST
+    return TERMINATION_CLIENT_TIMEOUT_DATA
+
+
+cdef inline void session_inactive(Engine *engine, Session *session, int side) noexcept nogil:
+    """A side did nothing for too long.
+
+    One that does not take what waits for it, or whose server is not there yet, ends the session.
+    Silence counts as a FIN, as with HAProxy: the other side may still answer to what it was sent.
+    """
+    cdef Side *subject = &session.sides[side]
+    if not session.flags & CONNECTED or waiting(subject):
+        session_break(engine, session, inactive_cause(session, side), -1)
+        return
+    if session.cause == TERMINATION_NORMAL:
+        session.cause = inactive_cause(session, side)
+    subject.flags = (subject.flags & ~(READABLE | CONFIRM)) | ENDED_READING | DEAF
+    session_settle(engine, session)
 
 
 cdef inline void session_queue(Engine *engine, Session *session) noexcept nogil:

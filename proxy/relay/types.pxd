@@ -37,6 +37,7 @@ cdef enum:  # SideFlag
     FIN_SENT = 64  # shut down for writing
     NODELAY = 128  # TCP_NODELAY is set
     SENT = 256  # a small first send went without it
+    DEAF = 512  # its time-out counted as its FIN: what it still sends is not read
     FINISHED = 8 | 16 | 32  # any of these: the session has to be settled
 
 cdef enum:  # SessionState; session.pxd has the transitions
@@ -156,6 +157,7 @@ cdef struct Session:
     int error  # errno of the last failed attempt
     uint8_t state  # SessionState
     uint8_t flags  # SessionFlag
+    uint8_t cause  # Termination: the first event that will end the session; 0: none yet
 
 cdef struct ServerCache:
     uint64_t generation  # table_generation at which `view` was decoded; 0: never
