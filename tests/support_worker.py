@@ -7,6 +7,7 @@ Log lines of the children arrive on a pipe.
 from __future__ import annotations
 
 import os
+import select
 import selectors
 import signal
 import socket
@@ -38,7 +39,17 @@ from shm.processes import ProcessBoard
 from shm.segment import Segment
 from shm.shape import Shape
 from shm.slots import AdminTableWriter, SlotTableReader, SlotTableWriter
-from shm.states import AdminFlag, AdminState, Cause, Command, HealthState, StaticFlag, StaticState
+from shm.states import (
+    AdminFlag,
+    AdminState,
+    Cause,
+    Command,
+    HealthState,
+    Operational,
+    StaticFlag,
+    StaticState,
+)
+from tests.support import wait_for
 
 QUICK = Check(inter_ms=100, fastinter_ms=40, downinter_ms=60, rise=2, fall=3)
 TIMEOUTS = Timeouts(connect_ms=2_000, client_ms=5_000, server_ms=5_000)
@@ -289,6 +300,22 @@ def run_checker(runtime: Runtime, worker: int) -> None:
     loop.run_forever()
 
 
+def checking(made: Site) -> Site:
+    """Fork a checker for each worker."""
+    for worker in range(made.runtime.workers):
+        made.fork(worker, run_checker)
+    return made
+
+
+def wait_operational(made: Site, slot: int, wanted: Operational, seconds: float = 10) -> None:
+    """Wait until checks have brought a server to a state."""
+    wait_for(
+        lambda: made.health(slot).operational == wanted and made.health(slot).checked_ms,
+        seconds,
+        f"slot {slot} {wanted!r}; {made.log.read()}",
+    )
+
+
 class Backend:
     """A TCP server on one loopback address that a test opens, closes and fills up."""
 
@@ -320,6 +347,11 @@ class Backend:
         assert ready.select(5)
         ready.close()
         return self
+
+    def has_client(self) -> bool:
+        """Whether a connection waits to be accepted."""
+        assert self._socket is not None
+        return bool(select.select([self._socket], [], [], 0)[0])
 
     def close(self) -> None:
         """Refuse from now on."""

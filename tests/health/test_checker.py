@@ -4,101 +4,26 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
 import select
-import signal
-import socket
 import time
-from contextlib import suppress
-from pathlib import Path
 
 import msgspec
-import pytest
 
 from proxy.config.model import Check, Timeouts
-from proxy.health.check import Connects, Target
-from proxy.health.checker import CHECKS_IN_FLIGHT_MAX
-from proxy.health.rise_fall import PAUSED, CheckStatus, Outcome
+from proxy.health.rise_fall import PAUSED, CheckStatus
 from shm.requests import RequestReader
 from shm.states import AdminFlag, Operational
 from tests.support import free_port, wait_for
-from tests.support_worker import QUICK, Backend, Site, Spec, run_checker, settings_of, site
-
-
-def checking(made: Site) -> Site:
-    for worker in range(made.runtime.workers):
-        made.fork(worker, run_checker)
-    return made
-
-
-def wait_operational(made: Site, slot: int, wanted: Operational, seconds: float = 10) -> None:
-    wait_for(
-        lambda: made.health(slot).operational == wanted and made.health(slot).checked_ms,
-        seconds,
-        f"slot {slot} {wanted!r}; {made.log.read()}",
-    )
-
-
-def test_connects_tell_passed_refused_and_timed_out_apart() -> None:
-    good, full = Backend().open(), Backend().fill()
-    connects = Connects()
-    try:
-        targets = {
-            1: Target(good.host, good.port),
-            2: Target("127.0.0.1", free_port()),
-            3: Target(full.host, full.port),
-        }
-        for slot, target in targets.items():
-            assert not isinstance(connects.begin(slot, target, 80), Outcome)
-        found = {}
-        for _ in range(2):
-            assert select.select([connects], [], [], 5)[0]
-            found |= {attempt.slot: outcome for attempt, outcome in connects.ended()}
-            if len(found) == 2:
-                break
-        assert found[1].status is CheckStatus.LAYER4_OK
-        assert found[2][:2] == (CheckStatus.LAYER4_CONNECTION, errno.ECONNREFUSED)
-        deadline_ms = connects.next_deadline_ms()
-        assert deadline_ms is not None
-        assert connects.expired(deadline_ms - 1) == []
-        [(attempt, outcome)] = connects.expired(deadline_ms)
-        assert (attempt.slot, outcome.status) == (3, CheckStatus.LAYER4_TIMEOUT)
-        assert len(connects) == 0
-    finally:
-        connects.close()
-        good.close()
-        full.close()
-
-
-def test_a_check_over_ipv6_passes() -> None:
-    listening = socket.create_server(("::1", 0), family=socket.AF_INET6)
-    connects = Connects()
-    begun = connects.begin(1, Target("::1", listening.getsockname()[1]), 1_000)
-    assert not isinstance(begun, Outcome)
-    assert select.select([connects], [], [], 5)[0]
-    [(_, outcome)] = connects.ended()
-    assert outcome.status is CheckStatus.LAYER4_OK
-    connects.close()
-    listening.close()
-
-
-def test_a_lack_of_descriptors_is_no_verdict_on_the_server() -> None:
-    connects = Connects()
-    spare = [os.open("/dev/null", os.O_RDONLY)]
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (spare[0] + 1, hard))
-        with suppress(OSError):  # fill the gaps below the limit
-            while True:
-                spare.append(os.open("/dev/null", os.O_RDONLY))
-        begun = connects.begin(1, Target("127.0.0.1", 9), 100)
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        for descriptor in spare:
-            os.close(descriptor)
-        connects.close()
-    assert isinstance(begun, Outcome)
-    assert begun[:2] == (CheckStatus.SOCKET_ERROR, errno.EMFILE)
+from tests.support_worker import (
+    QUICK,
+    Backend,
+    Spec,
+    checking,
+    run_checker,
+    settings_of,
+    site,
+    wait_operational,
+)
 
 
 def test_a_server_goes_down_and_comes_up_with_the_lines_that_tools_know() -> None:
@@ -241,6 +166,27 @@ def test_another_address_keeps_the_health_and_drops_the_check_under_way() -> Non
     good.close()
 
 
+def test_an_outcome_is_dropped_when_the_server_moved_and_nobody_rang() -> None:
+    full = Backend("127.77.0.22").fill()
+    check = Check(inter_ms=150, rise=1, fall=1)
+    with site(settings_of([Spec(full.host, full.port, check)])) as made:
+        checking(made)
+        wait_for(lambda: made.health(0).check_state & 1, 5, "a check under way")
+        made.slots.publish(0, full.host, full.port + 1, now_ms=0)
+        wait_for(lambda: made.health(0).generation == 2, 5, "the new address seen")
+        assert (made.health(0).failures, made.health(0).operational) == (0, Operational.RUNNING)
+    full.close()
+
+
+def test_a_check_does_not_wake_the_servers_application() -> None:
+    backend = Backend("127.77.0.23").open()
+    with site(settings_of([Spec(backend.host, backend.port)])) as made:
+        checking(made)
+        wait_for(lambda: made.health(0).health == 4, 5, "fully up")
+        assert not backend.has_client()
+    backend.close()
+
+
 def test_a_restarted_worker_carries_on_from_the_records() -> None:
     backend = Backend("127.77.0.13").open()
     refused = Spec("127.77.0.14", free_port("127.77.0.14"))
@@ -275,97 +221,3 @@ def test_backup_servers_and_counts_are_told() -> None:
         assert "0 active and 1 backup servers left. Running on backup. 0 sessions" in first
         assert second.startswith("1 Backup Server be/s2 is DOWN, reason: Layer4 connection problem")
         assert third == "0 backend be has no server available!"
-
-
-@pytest.mark.slow
-def test_no_more_checks_are_under_way_than_the_limit_and_the_living_do_not_wait() -> None:
-    full, good = Backend("127.77.0.17").fill(), Backend("127.77.0.18").open()
-    slow = Check(inter_ms=300, rise=1, fall=1)
-    specs = [Spec(full.host, full.port, slow) for _ in range(80)]
-    specs.append(Spec(good.host, good.port, Check(inter_ms=50)))
-    with site(settings_of(specs)) as made:
-        pid = checking(made).pids[0]
-        wait_for(lambda: all(made.health(s).downs for s in range(80)), 15, "all down")
-        descriptors, checks, last_ms = [], 0, 0
-        deadline = time.monotonic() + 1.0
-        while time.monotonic() < deadline:
-            descriptors.append(len(list(Path(f"/proc/{pid}/fd").iterdir())))
-            if made.health(80).checked_ms != last_ms:
-                last_ms, checks = made.health(80).checked_ms, checks + 1
-            time.sleep(0.002)
-        assert max(descriptors) - min(descriptors) <= CHECKS_IN_FLIGHT_MAX
-        assert checks >= 10
-    full.close()
-    good.close()
-
-
-def test_the_worker_of_a_slot_checks_it_and_no_other_does() -> None:
-    sniffer = raw_socket("127.77.0.19")
-    backends = [Backend("127.77.0.19").open() for _ in range(6)]
-    ports = [backend.port for backend in backends]
-    specs = [Spec("127.77.0.19", port, Check(inter_ms=100)) for port in ports]
-    with site(settings_of(specs), workers=2) as made, sniffer:
-        checking(made)
-        wait_for(lambda: all(made.health(s).checked_ms for s in range(6)), 5, "all checked")
-        syns(sniffer)
-        began = time.monotonic()
-        counts = dict.fromkeys(ports, 0)
-        while time.monotonic() < began + 1.0:
-            for port in syns(sniffer):
-                counts[port] += 1
-            time.sleep(0.02)
-        assert all(8 <= count <= 11 for count in counts.values()), counts
-    for backend in backends:
-        backend.close()
-
-
-def raw_socket(host: str) -> socket.socket:
-    """Sees a copy of every TCP packet to `host`: the checks are resets before any accept."""
-    try:
-        sniffer = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP)
-    except PermissionError:
-        pytest.skip("raw sockets need CAP_NET_RAW")
-    sniffer.bind((host, 0))
-    sniffer.setblocking(False)
-    return sniffer
-
-
-def syns(sniffer: socket.socket) -> list[int]:
-    """Destination ports of the SYN packets since the last call."""
-    ports = []
-    while True:
-        try:
-            packet = sniffer.recv(2048)
-        except BlockingIOError:
-            return ports
-        header = packet[(packet[0] & 15) * 4 :]
-        if header[13] & 0x12 == 0x02:
-            ports.append(int.from_bytes(header[2:4], "big"))
-
-
-def test_first_checks_are_spread_over_the_interval_over_all_workers() -> None:
-    backend = Backend("127.77.0.20").open()
-    check = Check(inter_ms=400)
-    specs = [Spec(backend.host, backend.port, check) for _ in range(8)]
-    with site(settings_of(specs), workers=2) as made:
-        checking(made)
-        wait_for(lambda: all(made.health(s).checked_ms for s in range(8)), 5, "all checked")
-        firsts = sorted(made.health(slot).checked_ms for slot in range(8))
-        assert firsts[-1] - firsts[0] >= 250
-    backend.close()
-
-
-def test_a_stopped_signal_does_not_make_checks_pile_up() -> None:
-    backend = Backend("127.77.0.21").open()
-    check = Check(inter_ms=20)
-    settings = settings_of([Spec(backend.host, backend.port, check)])
-    with site(settings) as made:
-        pid = checking(made).pids[0]
-        wait_for(lambda: made.health(0).health == 4, 5, "fully up")
-        os.kill(pid, signal.SIGSTOP)
-        time.sleep(0.2)
-        before_ms = made.health(0).checked_ms
-        os.kill(pid, signal.SIGCONT)
-        wait_for(lambda: made.health(0).checked_ms > before_ms, 5, "checked again")
-        assert made.health(0).operational == Operational.RUNNING
-    backend.close()

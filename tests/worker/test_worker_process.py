@@ -192,10 +192,12 @@ def test_two_workers_of_one_number_cannot_live_together() -> None:
     with named("127.78.0.12") as servers, site(settings_of(specs(servers)), listen=True) as made:
         started(made)
         first = made.pids[0]
-        second = made.fork(0, run)
-        assert os.waitstatus_to_exitcode(os.waitpid(second, 0)[1]) != 0
+        made.fork(0, run)
+        try:
+            assert os.waitstatus_to_exitcode(made.reap(0)) != 0
+        finally:
+            made.pids[0] = first
         assert "SecondWriterError" in made.log.read()[-1]
-        made.pids[0] = first
         assert ask_name(made) == "127.78.0.12"
 
 

@@ -1,0 +1,79 @@
+"""One connect at a time: how it ends, and what that says."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import select
+import socket
+from contextlib import suppress
+
+from proxy.health.check import Connects, Target
+from proxy.health.rise_fall import CheckStatus, Outcome
+from tests.support import free_port
+from tests.support_worker import (
+    Backend,
+)
+
+
+def test_connects_tell_passed_refused_and_timed_out_apart() -> None:
+    good, full = Backend().open(), Backend().fill()
+    connects = Connects()
+    try:
+        targets = {
+            1: Target(good.host, good.port),
+            2: Target("127.0.0.1", free_port()),
+            3: Target(full.host, full.port),
+        }
+        for slot, target in targets.items():
+            assert not isinstance(connects.begin(slot, target, 80), Outcome)
+        found = {}
+        for _ in range(2):
+            assert select.select([connects], [], [], 5)[0]
+            found |= {attempt.slot: outcome for attempt, outcome in connects.ended()}
+            if len(found) == 2:
+                break
+        assert found[1].status is CheckStatus.LAYER4_OK
+        assert found[2][:2] == (CheckStatus.LAYER4_CONNECTION, errno.ECONNREFUSED)
+        deadline_ms = connects.next_deadline_ms()
+        assert deadline_ms is not None
+        assert connects.expired(deadline_ms - 1) == []
+        [(attempt, outcome)] = connects.expired(deadline_ms)
+        assert (attempt.slot, outcome.status) == (3, CheckStatus.LAYER4_TIMEOUT)
+        assert len(connects) == 0
+    finally:
+        connects.close()
+        good.close()
+        full.close()
+
+
+def test_a_check_over_ipv6_passes() -> None:
+    listening = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    connects = Connects()
+    begun = connects.begin(1, Target("::1", listening.getsockname()[1]), 1_000)
+    assert not isinstance(begun, Outcome)
+    assert select.select([connects], [], [], 5)[0]
+    [(_, outcome)] = connects.ended()
+    assert outcome.status is CheckStatus.LAYER4_OK
+    connects.close()
+    listening.close()
+
+
+def test_a_lack_of_descriptors_is_no_verdict_on_the_server() -> None:
+    connects = Connects()
+    spare = [os.open("/dev/null", os.O_RDONLY)]
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (spare[0] + 1, hard))
+        with suppress(OSError):  # fill the gaps below the limit
+            while True:
+                spare.append(os.open("/dev/null", os.O_RDONLY))
+        begun = connects.begin(1, Target("127.0.0.1", 9), 100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for descriptor in spare:
+            os.close(descriptor)
+        connects.close()
+    assert isinstance(begun, Outcome)
+    assert begun[:2] == (CheckStatus.SOCKET_ERROR, errno.EMFILE)
