@@ -1,37 +1,53 @@
 """-D: the part of the start that happens in a second process, and what the first one waits for.
 
-parent: fork, wait for one byte or the end of the pipe, exit 0 or 1
-child:  setsid, start, say that it serves, let go of the terminal
+    parent: fork, wait for one byte or the end of the pipe, exit 0 or 1
+    child:  setsid, let go of the terminal (but a copy of standard error), start, say so
+
+The terminal is let go before any child exists: whoever reads the output of `millrace -D` to its
+end must not wait for the children.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 SERVING = b"."
 STANDARD = (0, 1, 2)
+STANDARD_ERROR = 2
 
 
 class Background:
-    """The child's side: says once that the start has succeeded."""
+    """The child's side: says once how the start went."""
 
-    def __init__(self, descriptor: int) -> None:
-        """`descriptor` is the pipe to the parent."""
-        self.descriptor = descriptor
-
-    def serving(self) -> None:
-        """Release the parent with status 0, and the terminal with it."""
-        with suppress(OSError):  # a parent that was killed does not matter any more
-            os.write(self.descriptor, SERVING)
-        os.close(self.descriptor)
+    def __init__(self, parent: int) -> None:
+        """`parent` is the pipe to the parent."""
+        self._parent = parent
+        self._terminal = os.dup(STANDARD_ERROR)
         null = os.open(os.devnull, os.O_RDWR)
         for standard in STANDARD:
             os.dup2(null, standard)
         if null not in STANDARD:
             os.close(null)
+
+    def serving(self) -> None:
+        """Release the parent with status 0."""
+        with suppress(OSError):  # a parent that was killed does not matter any more
+            os.write(self._parent, SERVING)
+        self._let_go()
+
+    def failed(self, lines: Iterable[str]) -> None:
+        """Show why on the terminal, and release the parent with status 1."""
+        with suppress(OSError):
+            os.write(self._terminal, "".join(f"{line}\n" for line in lines).encode())
+        self._let_go()
+
+    def _let_go(self) -> None:
+        os.close(self._terminal)
+        os.close(self._parent)
 
 
 def go_background() -> Background:

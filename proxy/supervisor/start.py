@@ -78,6 +78,7 @@ def run_program(
     """Start, serve until told to end, and return the exit status (or die by the signal)."""
     assert prepared.settings is not None, "nothing to start"
     mode = Mode.of(arguments, prepared.settings)
+    background: Background | None = None
     try:
         sockets = _open(prepared.settings)
         background = go_background() if mode.background else None
@@ -91,8 +92,10 @@ def run_program(
             background=background,
         )
     except StartError as error:
-        for line in error.lines:
-            sys.stderr.write(render_tagged(Severity.ALERT, os.getpid(), line) + "\n")
+        lines = [render_tagged(Severity.ALERT, os.getpid(), line) for line in error.lines]
+        if background is not None:
+            background.failed(lines)
+        sys.stderr.writelines(f"{line}\n" for line in lines)
         return 1
     return exit_status(end, mode)
 
@@ -139,23 +142,30 @@ def _serve(
     reactor = Reactor(now_ms)
     fallback = not (mode.quiet or mode.background)
     builder = Builder(entries, reactor, os.getpid(), fallback)
-    try:
-        if mode.pidfile is not None:
-            write_pid(mode.pidfile, os.getpid())
-        first = builder.build(prepared, sockets, now_ms())
-    except (OSError, ValueError) as error:
-        raise StartError(f"cannot start: {error}") from error
     notifier = Notifier(environ, wanted=arguments.notify_systemd)
 
     def when_ready() -> None:
         _signal_old(arguments)
+        if mode.master_worker and not mode.quiet:
+            _say(Severity.NOTICE, "Loading success.")
         if background is not None:
             background.serving()
 
-    freeze_memory()
-    supervisor = Supervisor(
-        first, builder, lambda previous: prepare(arguments, environ, previous), notifier, when_ready
-    )
+    try:
+        first = builder.build(prepared, sockets, now_ms())
+        freeze_memory()
+        supervisor = Supervisor(
+            first,
+            builder,
+            lambda previous: prepare(arguments, environ, previous),
+            notifier,
+            when_ready,
+        )
+        # Whoever finds the file may signal at once: signals are taken already.
+        if mode.pidfile is not None:
+            write_pid(mode.pidfile, os.getpid())
+    except (OSError, ValueError) as error:
+        raise StartError(f"cannot start: {error}") from error
     try:
         end = supervisor.run()
     except Exception:
@@ -176,8 +186,12 @@ def _signal_old(arguments: Arguments) -> None:
             try:
                 os.kill(pid, number)
             except OSError as error:
-                text = f"cannot signal old process {pid}: {error.strerror}"
-                sys.stderr.write(render_tagged(Severity.WARNING, os.getpid(), text) + "\n")
+                _say(Severity.WARNING, f"cannot signal old process {pid}: {error.strerror}")
+
+
+def _say(severity: Severity, text: str) -> None:
+    sys.stderr.write(render_tagged(severity, os.getpid(), text) + "\n")
+    sys.stderr.flush()
 
 
 def exit_status(end: End, mode: Mode) -> int:

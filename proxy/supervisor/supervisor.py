@@ -14,7 +14,13 @@ from proxy.runtime import now_ms
 from proxy.supervisor.build import Builder
 from proxy.supervisor.carry import add_late, plan_carry, take_tally
 from proxy.supervisor.generation import ALERT, NOTICE, WARNING, Generation, Phase
-from proxy.supervisor.limits import FIRST_READY_LIMIT_MS, GENERATIONS_MAX, SUSPECT_AFTER_MS, TICK_MS
+from proxy.supervisor.limits import (
+    FIRST_READY_LIMIT_MS,
+    GENERATIONS_MAX,
+    SERVICES_LIMIT_MS,
+    SUSPECT_AFTER_MS,
+    TICK_MS,
+)
 from proxy.supervisor.notify import Notifier
 from proxy.supervisor.reload import Read, Reload, Step
 from proxy.supervisor.signals import SignalPipe
@@ -43,7 +49,7 @@ class Supervisor:
         notifier: Notifier,
         when_ready: Callable[[], None],
     ) -> None:
-        """Nothing is forked yet. `when_ready` is called once, when all children serve."""
+        """Nothing is forked yet, but signals are taken. `when_ready` is called once."""
         self.current = first
         self._builder = builder
         self._reactor = builder.reactor
@@ -53,15 +59,16 @@ class Supervisor:
         self._old: list[Generation] = []
         self._reload: Reload | None = None
         self._reload_wanted = False
+        self._signals = SignalPipe()
         self._end: End | None = None
         self._soft_stop_ms: int | None = None
         self._believe_ms = 0
         self._looked_ms = now_ms()
-        self._first_deadline_ms = self._looked_ms + FIRST_READY_LIMIT_MS
+        self._begun_ms = self._looked_ms
 
     def run(self) -> End:
         """Look after everything until the last child has ended."""
-        signals = SignalPipe()
+        signals = self._signals
         self._reactor.watch(signals.descriptor, lambda now: self._signalled(signals.take(), now))
         try:
             while self.current.phase is not Phase.ENDED or self._old:
@@ -102,12 +109,14 @@ class Supervisor:
         return now >= self._believe_ms
 
     def _await_first(self, now: int) -> None:
-        if self.current.ready:
+        """The start succeeds when clients are served; statistics may take a little longer."""
+        patience_is_over = now >= self._begun_ms + SERVICES_LIMIT_MS
+        if self.current.ready or (self.current.workers_ready and patience_is_over):
             when_ready, self._when_ready = self._when_ready, None
             assert when_ready is not None
             when_ready()
             self._notifier.ready()
-        elif now >= self._first_deadline_ms and self._end is None:
+        elif now >= self._begun_ms + FIRST_READY_LIMIT_MS and self._end is None:
             self.current.runtime.log(ALERT, "the workers do not become ready: giving up")
             self._stop(End.FAILED, now)
 
@@ -188,11 +197,12 @@ class Supervisor:
         elif reload.new is not None:
             self._old.append(reload.new)
         self._notifier.ready()
-        if len(self._old) > GENERATIONS_MAX:
+        if sum(old.phase is not Phase.ENDING for old in self._old) > GENERATIONS_MAX:
             self.current.runtime.log(
                 WARNING, "too many reloads with open sessions: ending the oldest"
             )
-            self._old[0].stop(now)
+            oldest = next(old for old in self._old if old.phase is not Phase.ENDING)
+            oldest.stop(now)
 
     def _abandon_reload(self, now: int) -> None:
         if self._reload is None:
