@@ -1,9 +1,9 @@
 """Accepting on inherited listening sockets, with a limit on connections. Knows no protocol.
 
-At the limit a socket is not accepted from: clients wait in the kernel's queue, unharmed. Running
-out of descriptors or memory is a pause, not an error. Sockets are shared with the supervisor and
-with a former generation, so somebody else may take a connection first; nothing is ever closed here
-but what was accepted here.
+At the limit one more client is taken from each socket and waits; the others wait in the kernel's
+queue, unharmed. Running out of descriptors or memory is a pause, not an error. Sockets are shared
+with the supervisor and with a former generation, so somebody else may take a connection first;
+nothing is ever closed here but what was accepted here.
 """
 
 from __future__ import annotations
@@ -37,11 +37,9 @@ class Acceptor:
         loop = asyncio.get_running_loop()
         listening.setblocking(False)
         while True:
-            await self.places.acquire()
             try:
                 connection, _ = await loop.sock_accept(listening)
             except OSError as error:
-                self.places.release()
                 if error.errno in OVERLOAD:
                     self.pauses += 1
                     await asyncio.sleep(ACCEPT_PAUSE_SECONDS)
@@ -49,6 +47,7 @@ class Acceptor:
                     raise
                 continue
             connection.setblocking(False)
+            await self.places.acquire()
             task = asyncio.create_task(self.serve(connection, serve))
             self.connections.add(task)
             task.add_done_callback(self.connections.discard)

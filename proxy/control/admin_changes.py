@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from proxy.config.model import SERVER_WEIGHT_MAX, Balance
 from proxy.control.command import CommandError
-from proxy.control.observation import MAINT_MASK, Observed
-from shm.states import AdminFlag, AdminState
+from proxy.control.observation import FDRAIN, FMAINT, MAINT_MASK, Observed
+from shm.states import AdminState
 
 STATIC_BALANCES = (Balance.SOURCE,)
 BY = "by 'stats socket command'"
@@ -32,17 +32,12 @@ class Change(NamedTuple):
 
 def change_state(admin: AdminState, word: str, now_ms: int) -> Change:
     """`set server b/s state ready|drain|maint`; raises CommandError."""
-    bits = MAINT_MASK | AdminFlag.FDRAIN
-    wanted = {
-        "ready": 0,
-        "drain": int(AdminFlag.FDRAIN),
-        "maint": int(AdminFlag.FMAINT),
-    }.get(word)
+    wanted = {"ready": 0, "drain": FDRAIN, "maint": FMAINT}.get(word)
     if wanted is None:
         raise CommandError("'set server <srv> state' expects 'ready', 'drain' and 'maint'.")
     if word == "maint" and admin.flags & MAINT_MASK:
-        wanted = admin.flags & int(MAINT_MASK)
-    flags = admin.flags & ~int(bits) | wanted
+        wanted = admin.flags & MAINT_MASK
+    flags = admin.flags & ~(MAINT_MASK | FDRAIN) | wanted
     if flags == admin.flags:
         return Change(None)
     return Change(admin._replace(flags=flags, changed_ms=now_ms))

@@ -21,7 +21,7 @@ from proxy.control.limits import (
     RESPONSE_SECONDS_MAX,
 )
 from proxy.control.service_counters import ServiceCounters
-from proxy.control.stats_socket import READ_BYTES, send
+from proxy.control.stats_socket import READ_BYTES, discard, send
 
 LAST_CHUNK = b"0\r\n\r\n"
 
@@ -84,6 +84,7 @@ class HttpConnection:
             request = parse_head(head)
         except BadRequestError as error:
             await self.respond(None, refusal(error.status), keep_alive=False)
+            await discard(self.connection, REQUEST_HEAD_SECONDS_MAX)
             return False
         response = await self.handler(request)
         await self.respond(request, response, keep_alive=request.keep_alive)

@@ -14,6 +14,7 @@ KEEP_ALIVE_REQUESTS_MAX = 1_000  # of one HTTP connection
 SCRAPES_MAX = 4  # rendered at the same time: each holds a snapshot of all rows
 SNAPSHOT_TRIES_MAX = 16  # of reading a record that changes while it is read
 SERVERS_SAMPLED_MAX = 500  # per second, for their rates: bounds the tick to about 20 ms
+DISCARDED_BYTES_MAX = 1 << 20  # of a refused client, so that it gets to read why
 BEAT_SECONDS = 0.2  # the supervisor is promised one each 500 ms
 TICK_SECONDS = 1.0  # rates are per second
 ACCEPT_PAUSE_SECONDS = 0.1  # when descriptors or memory have run out

@@ -32,7 +32,12 @@ CHECK_STATE_CONFIGURED = 0x02
 CHECK_STATE_ENABLED = 0x04
 CHECK_STATE_PAUSED = 0x08
 CHECK_STATUS_INI = 1  # no check has ended yet
-MAINT_MASK = AdminFlag.FMAINT | AdminFlag.CMAINT
+# plain numbers: operations on flags cost ten times as much, and these run for every cell
+FMAINT = int(AdminFlag.FMAINT)
+CMAINT = int(AdminFlag.CMAINT)
+FDRAIN = int(AdminFlag.FDRAIN)
+RMAINT = int(SlotFlag.RMAINT)
+MAINT_MASK = FMAINT | CMAINT
 
 
 class Observed(NamedTuple):
@@ -48,19 +53,19 @@ class Observed(NamedTuple):
     @property
     def resolution_maint(self) -> bool:
         """Out for lack of an address (HAProxy's RMAINT)."""
-        if self.slot.flags & SlotFlag.RMAINT:
+        if self.slot.flags & RMAINT:
             return True
         return self.server.fqdn is not None and self.state.address is None
 
     @property
     def admin_state(self) -> int:
         """HAProxy's srv_admin_state (management manual 9.3, `show servers state`)."""
-        mask = self.admin.flags & AdminFlag.FDRAIN
+        mask = self.admin.flags & FDRAIN
         if self.admin.flags & MAINT_MASK:
-            mask |= AdminFlag.FMAINT
+            mask |= FMAINT
         if self.server.disabled:
-            mask |= AdminFlag.CMAINT
-        return int(mask) | (SlotFlag.RMAINT if self.resolution_maint else 0)
+            mask |= CMAINT
+        return mask | RMAINT if self.resolution_maint else mask
 
     @property
     def maint(self) -> bool:

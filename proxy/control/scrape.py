@@ -28,11 +28,11 @@ from proxy.control.metric_tables import (
     SERVICE_METRICS,
     Metric,
 )
-from proxy.control.observation import Observed
+from proxy.control.observation import FDRAIN, Observed
 from proxy.control.report import Report
 from proxy.control.show_info import FIELDS, VERSION, Info
 from proxy.control.stat_rows import Row
-from shm.states import AdminFlag, Operational
+from shm.states import Operational
 
 SERVERS_AT_ONCE = 50  # about 5 ms of building rows
 SCOPES = ("global", "frontend", "backend", "server", "resolver", "millrace")
@@ -110,7 +110,7 @@ def server_state(observed: Observed) -> str:
         return "DOWN"
     if observed.operational == Operational.STOPPING:
         return "NOLB"
-    return "DRAIN" if observed.admin.flags & AdminFlag.FDRAIN else "UP"
+    return "DRAIN" if observed.admin.flags & FDRAIN else "UP"
 
 
 def table_families(metrics: tuple[Metric, ...], points: list[Point]) -> Iterator[Family]:

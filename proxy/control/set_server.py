@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from proxy.control.admin_changes import Change, change_address, change_state, change_weight
 from proxy.control.command import Answer, Command, CommandError, Level, find_server
-from proxy.control.observation import MAINT_MASK, Observed
+from proxy.control.observation import FDRAIN, MAINT_MASK, Observed
 from proxy.control.report import Report
 from proxy.runtime import now_ms, ring
 from shm.slots import AdminTableWriter
-from shm.states import AdminFlag
 
 NOTICE = 5  # syslog
 USAGE = "usage: set server <backend>/<server> addr | state | weight"
@@ -27,7 +26,7 @@ def described(before: Observed, flags: int) -> str:
         return f"{who} is going DOWN for maintenance."
     if was_maint and before.resolution_maint:
         return f"{who} is leaving forced maintenance but remains in maintenance."
-    if flags & AdminFlag.FDRAIN:
+    if flags & FDRAIN:
         return f"{who} enters drain state."
     cause = "forced maintenance" if was_maint else "forced drain"
     return f"{who} is UP/READY (leaving {cause})."

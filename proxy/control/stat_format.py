@@ -24,6 +24,9 @@ TAGS = {
 }
 
 
+NAMES = tuple(column.name for column in COLUMNS)
+
+
 class Format(Enum):
     """How rows are written."""
 
@@ -34,17 +37,18 @@ class Format(Enum):
 
 def cell(value: int | str) -> str:
     """One CSV cell."""
-    text = str(value)
-    if any(character in text for character in ',"\r\n'):
-        return '"' + text.replace('"', '""') + '"'
-    return text
+    if isinstance(value, int):
+        return str(value)
+    if any(character in value for character in ',"\r\n'):
+        return '"' + value.replace('"', '""') + '"'
+    return value
 
 
 def csv_lines(rows: Iterable[Row]) -> Iterator[str]:
     """Header and one line for each row."""
     yield STAT_HEADER
     for row in rows:
-        yield "".join(cell(row.get(column.name, "")) + "," for column in COLUMNS) + "-,\n"
+        yield ",".join([cell(row[name]) if name in row else "" for name in NAMES]) + ",-,\n"
 
 
 def tag_of(column: Column, kind: int) -> str:

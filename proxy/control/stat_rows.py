@@ -11,10 +11,10 @@ from typing import NamedTuple, TypeAlias
 
 from proxy.config.model import Proxy
 from proxy.control.check_names import IN_PROGRESS, cause, status_description, status_name
-from proxy.control.observation import Observed
+from proxy.control.observation import FDRAIN, Observed
 from proxy.control.rates import Availability, SessionMeter
 from proxy.control.summary import BackendSummary
-from shm.states import AdminFlag, Operational
+from shm.states import Operational
 
 Row: TypeAlias = dict[str, int | str]
 
@@ -127,7 +127,7 @@ def server_status(observed: Observed) -> str:
         return f"DOWN {health}/{rise}" if health else "DOWN"
     falling = observed.checking and health < rise + fall - 1
     step = f" {health - rise + 1}/{fall}" if falling else ""
-    if observed.admin.flags & AdminFlag.FDRAIN:
+    if observed.admin.flags & FDRAIN:
         return "DRAIN" + step
     if observed.operational == Operational.STOPPING:
         return "NOLB" + step

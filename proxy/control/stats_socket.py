@@ -13,7 +13,11 @@ from collections.abc import Iterator
 
 from proxy.control.command import Command, Level
 from proxy.control.command_line import CommandLine
-from proxy.control.limits import ANSWER_CHUNK_BYTES, COMMAND_LINE_BYTES_MAX
+from proxy.control.limits import (
+    ANSWER_CHUNK_BYTES,
+    COMMAND_LINE_BYTES_MAX,
+    DISCARDED_BYTES_MAX,
+)
 
 READ_BYTES = 4_096
 
@@ -39,6 +43,16 @@ async def send(connection: socket.socket, data: bytes, seconds: float) -> None:
         async with asyncio.timeout(seconds):
             await loop.sock_sendall(connection, data[start : start + ANSWER_CHUNK_BYTES])
         await asyncio.sleep(0)  # a fast reader must not keep the heartbeat waiting
+
+
+async def discard(connection: socket.socket, seconds: float) -> None:
+    """Read what a refused client still sends: closing at once would take the answer from it."""
+    loop = asyncio.get_running_loop()
+    connection.shutdown(socket.SHUT_WR)
+    left = DISCARDED_BYTES_MAX
+    async with asyncio.timeout(seconds):
+        while left > 0 and (data := await loop.sock_recv(connection, ANSWER_CHUNK_BYTES)):
+            left -= len(data)
 
 
 class StatsConversation:
@@ -73,6 +87,7 @@ class StatsConversation:
         while b"\n" not in self.received:
             if len(self.received) > COMMAND_LINE_BYTES_MAX:
                 await send(self.connection, b"Command line too long.\n\n", self.timeout_seconds)
+                await discard(self.connection, self.timeout_seconds)
                 return None
             async with asyncio.timeout(self.timeout_seconds):
                 data = await loop.sock_recv(self.connection, READ_BYTES)
