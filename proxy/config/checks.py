@@ -113,7 +113,7 @@ def _check_binds(draft: ProxyDraft, messages: Messages) -> None:
 
 def _check_tcp(draft: ProxyDraft, proxies: Sequence[ProxyDraft], messages: Messages) -> None:
     for word in draft.http_words:
-        text = warning_text(word, draft.title)
+        text = warning_text(word, draft)
         if text:
             messages.warning(text, word.origin)
     _check_binds(draft, messages)

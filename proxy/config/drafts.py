@@ -45,6 +45,20 @@ class ProxyKind(enum.Enum):
         return self is not ProxyKind.FRONTEND
 
 
+class Side(enum.Enum):
+    """Half of a proxy: its clients or its servers."""
+
+    FRONT = "frontend"
+    BACK = "backend"
+    BOTH = "any"
+
+    def fits(self, kind: ProxyKind) -> bool:
+        """Whether such a section (or one that starts from it) has this half."""
+        if self is Side.FRONT:
+            return kind.accepts
+        return self is Side.BOTH or kind.serves
+
+
 class GlobalDraft(msgspec.Struct):
     """The `global` sections, all of them together; the fields are those of model.Global."""
 
@@ -149,12 +163,14 @@ class BindDraft(msgspec.Struct):
 class HttpWord(msgspec.Struct, frozen=True):
     """A word that needs mode http; `warning` is what HAProxy says in a TCP section, or nothing.
 
-    `rule` marks a word that changes requests, which no statistics section can have.
+    HAProxy looks only in sections that have the word's `side`. `rule` marks a word that changes
+    requests, which no statistics section can have.
     """
 
     label: str
     origin: Origin
     warning: str
+    side: Side = Side.BOTH
     rule: bool = False
 
 

@@ -27,16 +27,24 @@ _NO_TLS = (
 )
 _THREADS = (
     *("cpu-map", "cpu-policy", "cpu-set", "thread-group", "thread-groups", "numa-cpu-mapping"),
-    *("thread-hard-limit", "no-numa-cpu-mapping"),
+    *("thread-hard-limit",),
 )
 _POLLERS = ("noepoll", "nokqueue", "noevports", "nopoll", "noreuseport", "nogetaddrinfo")
 _PROCESS = (
     *("set-dumpable", "mworker-max-reloads", "localpeer", "insecure-setuid-wanted"),
-    *("insecure-fork-wanted", "unix-bind", "pp2-never-send-local", "anonkey", "nosplice-pipes"),
+    *("insecure-fork-wanted", "pp2-never-send-local", "anonkey", "limited-quic", "no-quic"),
     *("cluster-secret", "warn-blocked-traffic-after", "expose-deprecated-directives"),
     *("expose-experimental-directives", "no-memory-trimming", "prealloc-fd", "shm-stats-file"),
     *("shm-stats-file-max-objects", "stress-level", "force-cfg-parser-pause", "set-var"),
-    *("set-var-fmt", "presetenv-file", "maxzlibmem", "maxcompcpuusage", "maxcomprate"),
+    *(
+        "set-var-fmt",
+        "http-err-codes",
+        "http-fail-codes",
+        "trace",
+        "maxzlibmem",
+        "maxcompcpuusage",
+        "maxcomprate",
+    ),
 )
 _RATES = ("maxconnrate", "maxsessrate", "maxsslconn", "maxsslrate", "maxpipes")
 _SIZES = (
@@ -51,6 +59,7 @@ PREFIXES: Table[GlobalDraft] = {
     "h1-": without_effect("Millrace forwards TCP as it is"),
     "h2-": without_effect("Millrace forwards TCP as it is"),
     "ocsp-update.": without_effect(_ADVICE_TLS),
+    "harden.": later("use the packet filter of the host"),
     "deviceatlas-": unsupported("it needs mode http"),
     "wurfl-": unsupported("it needs mode http"),
     "51degrees-": unsupported("it needs mode http"),
@@ -76,6 +85,8 @@ GLOBAL_OTHERS: Table[GlobalDraft] = {
     "server-state-file": later("addresses are learned again after a start"),
     "server-state-base": later("addresses are learned again after a start"),
     "log-send-hostname": later("remove it"),
+    "stats-file": later("counters start from 0"),
+    "unix-bind": later("write mode, user and group on the 'bind' line, and the whole path"),
     "external-check": unsupported("use a TCP check ('check' on the server line)"),
     "setcap": unsupported("give the capability to the service (AmbientCapabilities of systemd)"),
     "nbproc": removed("'nbthread' sets the number of workers"),

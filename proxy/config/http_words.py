@@ -6,32 +6,38 @@ Owns that list, nothing else: no such word does anything here, except that a sta
 
 from __future__ import annotations
 
-from proxy.config.drafts import HttpWord, ProxyDraft
+from proxy.config.drafts import HttpWord, ProxyDraft, Side
 from proxy.config.messages import ConfigError
-from proxy.config.words import Handler, Kind, Statement, Table, Word
+from proxy.config.sides import side_of_option, side_of_word
+from proxy.config.words import Kind, Prefix, Statement, Table, Word
 
 METRICS_SERVICE = "prometheus-exporter"
 
 _IGNORED = "{} ignored for {} as it requires HTTP mode."
+_STATEMENT = "{} statement ignored for {} as it requires HTTP mode."
 _RULES = "{} rules ignored for {} as they require HTTP mode."
 _NEEDS = "{} will be ignored for {} (needs 'mode http')."
 
 
-def noted(label: str, warning: str = "", *, rule: bool = False) -> Handler[ProxyDraft]:
-    """A handler that only remembers that the word was there."""
-
-    def handle(statement: Statement, draft: ProxyDraft) -> None:
-        note(statement, draft, label, warning, rule=rule)
-
-    return handle
-
-
 def note(
-    statement: Statement, draft: ProxyDraft, label: str, warning: str, *, rule: bool = False
+    statement: Statement,
+    draft: ProxyDraft,
+    label: str,
+    warning: str,
+    *,
+    side: Side = Side.BOTH,
+    rule: bool = False,
 ) -> None:
-    """Remember an HTTP word; one of each label is enough to warn."""
-    if all(word.label != label or word.rule != rule for word in draft.http_words):
-        draft.http_words.append(HttpWord(label, statement.origin, warning, rule))
+    """Remember an HTTP word, or forget it after `no`; one of each label is enough to warn."""
+    if statement.prefix is not Prefix.NONE:
+        forget(draft, label)
+    elif all(word.label != label or word.rule != rule for word in draft.http_words):
+        draft.http_words.append(HttpWord(label, statement.origin, warning, side, rule))
+
+
+def forget(draft: ProxyDraft, *labels: str) -> None:
+    """Take back what an earlier line, or `defaults`, asked for."""
+    draft.http_words = [word for word in draft.http_words if word.label not in labels]
 
 
 def _http_request(statement: Statement, draft: ProxyDraft) -> None:
@@ -43,8 +49,29 @@ def _http_request(statement: Statement, draft: ProxyDraft) -> None:
     note(statement, draft, "'http-request'", _RULES, rule=not metrics)
 
 
-def _word(label: str, warning: str = "", *, rule: bool = False) -> Word[ProxyDraft]:
-    return Word(Kind.HTTP_ONLY, noted(label, warning, rule=rule), negatable=True)
+def _noted(
+    label: str,
+    warning: str = "",
+    side: Side = Side.BOTH,
+    *,
+    rule: bool = False,
+    negatable: bool = False,
+) -> Word[ProxyDraft]:
+    """A word that is only remembered, until the mode of the section is known."""
+
+    def handle(statement: Statement, draft: ProxyDraft) -> None:
+        note(statement, draft, label, warning, side=side, rule=rule)
+
+    return Word(Kind.HTTP_ONLY, handle, negatable=negatable)
+
+
+def _word(name: str, warning: str = "", *, rule: bool = False) -> Word[ProxyDraft]:
+    return _noted(f"'{name}'", warning, side_of_word(name), rule=rule)
+
+
+def _option(name: str, warning: str = "") -> Word[ProxyDraft]:
+    side = side_of_option(name)
+    return _noted(f"'option {name}'", warning, side, negatable=name not in _NOT_NEGATABLE)
 
 
 _SILENT = (
@@ -55,14 +82,14 @@ _SILENT = (
 
 HTTP_WORDS: Table[ProxyDraft] = {
     "http-request": Word(Kind.HTTP_ONLY, _http_request),
-    "http-response": _word("'http-response'", _RULES, rule=True),
-    "http-after-response": _word("'http-after-response'", _RULES, rule=True),
-    "redirect": _word("'redirect'", _RULES, rule=True),
-    "capture": _word("'capture' statement", _IGNORED),
-    "declare": _word("'declare'"),
+    "http-response": _word("http-response", _RULES, rule=True),
+    "http-after-response": _word("http-after-response", _RULES, rule=True),
+    "redirect": _word("redirect", _RULES, rule=True),
+    "capture": _word("capture", _STATEMENT),
+    "declare": _word("declare"),
     "cookie": _word("cookie", _NEEDS),
     "monitor-uri": _word("monitor-uri", _NEEDS),
-    **{name: _word(f"'{name}'") for name in _SILENT},
+    **{name: _word(name) for name in _SILENT},
 }
 
 _WARNED_OPTIONS = (
@@ -76,22 +103,29 @@ _SILENT_OPTIONS = (
     *("http-restrict-req-hdr-names", "http-server-close", "httpclose", "disable-h2-upgrade"),
     *("http-drop-request-trailers", "http-drop-response-trailers"),
 )
+_NOT_NEGATABLE = frozenset(
+    {"httplog", "httpslog", "forwardfor", "forwarded", "originalto", "http-restrict-req-hdr-names"}
+)
+_LOG_OPTIONS = ("httplog", "httpslog")
+HTTP_LOG_LABELS = tuple(f"'option {name}'" for name in _LOG_OPTIONS)
 _LOG_OPTION = "{} not usable with {} (needs 'mode http'). Falling back to 'option tcplog'."
 
 HTTP_OPTIONS: Table[ProxyDraft] = {
-    **{name: _word(f"'option {name}'", _IGNORED) for name in _WARNED_OPTIONS},
-    **{name: _word(f"'option {name}'") for name in _SILENT_OPTIONS},
-    **{name: _word(f"'option {name}'", _LOG_OPTION) for name in ("httplog", "httpslog")},
+    **{name: _option(name, _IGNORED) for name in _WARNED_OPTIONS},
+    **{name: _option(name) for name in _SILENT_OPTIONS},
+    **{name: _option(name, _LOG_OPTION) for name in _LOG_OPTIONS},
 }
 
 HTTP_TIMEOUTS: Table[ProxyDraft] = {
-    name: _word(f"'timeout {name}'") for name in ("http-request", "http-keep-alive", "tarpit")
+    name: _noted(f"'timeout {name}'") for name in ("http-request", "http-keep-alive", "tarpit")
 }
 
 HTTP_BALANCES = frozenset({"uri", "url_param", "hdr"})
 HTTP_BALANCE = "Layer 7 hash not possible for {1} (needs 'mode http'). Falling back to round robin."
 
 
-def warning_text(word: HttpWord, title: str) -> str:
-    """What HAProxy says of the word in a TCP section; nothing for most of them."""
-    return word.warning.format(word.label, title)
+def warning_text(word: HttpWord, draft: ProxyDraft) -> str:
+    """What HAProxy says of the word in a TCP section; nothing for many of them."""
+    if not word.side.fits(draft.kind):
+        return ""
+    return word.warning.format(word.label, draft.title)

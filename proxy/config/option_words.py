@@ -6,9 +6,10 @@ Owns the table of options. An option that is on or off sets one field of the dra
 from __future__ import annotations
 
 from proxy.config.drafts import ProxyDraft, ProxyKind
-from proxy.config.http_words import HTTP_OPTIONS
+from proxy.config.http_words import HTTP_LOG_LABELS, HTTP_OPTIONS, forget
 from proxy.config.messages import ConfigError
 from proxy.config.model import Origin
+from proxy.config.sides import option_fits
 from proxy.config.suggest import hint
 from proxy.config.units import parse_number
 from proxy.config.words import (
@@ -56,6 +57,13 @@ def _redispatch(statement: Statement, draft: ProxyDraft) -> None:
     draft.redispatch = interval if statement.prefix is Prefix.NONE else 0
 
 
+def _tcplog(statement: Statement, draft: ProxyDraft) -> None:
+    """Takes the place of an HTTP log that `defaults` asked for."""
+    statement.at_most(1)
+    forget(draft, *HTTP_LOG_LABELS)
+    statement.notice("'option tcplog' has no effect here: connections are not logged yet")
+
+
 def _nothing(_statement: Statement, _draft: ProxyDraft) -> None:
     """What the option asks for is what Millrace does anyway."""
 
@@ -76,7 +84,7 @@ OPTIONS: Table[ProxyDraft] = {
     "socket-stats": without_effect("counters are kept for each frontend"),
     "tcp-smart-accept": without_effect("acknowledgements are saved where it is safe"),
     "tcp-smart-connect": without_effect("acknowledgements are saved where it is safe"),
-    "tcplog": _NOT_LOGGED,
+    "tcplog": works(_tcplog),
     "dontlognull": _NOT_LOGGED,
     "dontlog-normal": _NOT_LOGGED,
     "log-separate-errors": _NOT_LOGGED,
@@ -110,4 +118,6 @@ def option(statement: Statement, draft: ProxyDraft) -> None:
     name = statement.words[1]
     if name not in OPTIONS:
         raise ConfigError(f"unknown option '{name}'{hint(name, OPTIONS)}")
+    if not option_fits(statement, name, draft):
+        return
     act(statement.skip(1), draft, OPTIONS, f"'option {name}'", name)

@@ -1,16 +1,21 @@
 """The words of defaults, frontend, backend and listen sections (manual section 4).
 
-Owns the table with the side each word belongs to. Lines of servers, bind addresses, options and
+Owns the table, and what the plain words mean. Lines of servers, bind addresses, options and
 HTTP words are read in files of their own; `proxy_others` lists the words that do nothing.
 """
 
 from __future__ import annotations
 
-import enum
-
 from proxy.config.bind_words import bind
-from proxy.config.drafts import HttpWord, ProxyDraft, ProxyKind
-from proxy.config.http_words import HTTP_BALANCE, HTTP_BALANCES, HTTP_TIMEOUTS, HTTP_WORDS
+from proxy.config.drafts import ProxyDraft, ProxyKind, Side
+from proxy.config.http_words import (
+    HTTP_BALANCE,
+    HTTP_BALANCES,
+    HTTP_TIMEOUTS,
+    HTTP_WORDS,
+    forget,
+    note,
+)
 from proxy.config.log_words import proxy_log
 from proxy.config.messages import ConfigError
 from proxy.config.model import Balance
@@ -18,6 +23,7 @@ from proxy.config.option_words import option
 from proxy.config.proxy_others import PROXY_OTHERS
 from proxy.config.proxy_stats import proxy_stats
 from proxy.config.server_words import default_server, server, server_template
+from proxy.config.sides import timeout_fits, word_fits
 from proxy.config.suggest import hint
 from proxy.config.units import parse_time_ms
 from proxy.config.words import Handler, Statement, Table, act, act_on_second, flag, removed, works
@@ -28,39 +34,10 @@ RETRIES_MAX = 1_000_000
 ID_MAX = 2_147_483_647
 
 
-class Side(enum.Enum):
-    """Which half of a proxy a word is about."""
-
-    FRONT = "frontend"
-    BACK = "backend"
-
-
-# Words that are about one side only; all others fit every proxy section.
-SIDES = {
-    "bind": Side.FRONT,
-    "backlog": Side.FRONT,
-    "default_backend": Side.FRONT,
-    "maxconn": Side.FRONT,
-    "balance": Side.BACK,
-    "hash-type": Side.BACK,
-    "server": Side.BACK,
-    "default-server": Side.BACK,
-    "server-template": Side.BACK,
-    "retries": Side.BACK,
-}
-TIMEOUT_SIDES = {
-    "client": Side.FRONT,
-    "client-fin": Side.FRONT,
-    "server": Side.BACK,
-    "server-fin": Side.BACK,
-    "connect": Side.BACK,
-    "tunnel": Side.BACK,
-    "check": Side.BACK,
-    "queue": Side.BACK,
-}
+TIMEOUTS = (
+    *("client", "client-fin", "server", "server-fin", "connect", "tunnel", "check", "queue"),
+)
 NOT_IN_DEFAULTS = frozenset({"bind", "server", "server-template", "id", "description"})
-# HAProxy refuses these where it only ignores the others.
-REFUSED_ON_WRONG_SIDE = frozenset({"server", "default-server", "server-template"})
 
 
 def _mode(statement: Statement, draft: ProxyDraft) -> None:
@@ -77,6 +54,7 @@ _LATER_BALANCES = frozenset({"static-rr", "first", "random"})
 
 
 def _balance(statement: Statement, draft: ProxyDraft) -> None:
+    forget(draft, "'balance'")
     if not statement.arguments:  # HAProxy's default algorithm
         draft.balance = Balance.ROUNDROBIN
         return
@@ -84,7 +62,7 @@ def _balance(statement: Statement, draft: ProxyDraft) -> None:
     name = text.partition("(")[0]
     if name in HTTP_BALANCES:
         draft.balance = Balance.ROUNDROBIN
-        draft.http_words.append(HttpWord(f"'balance {name}'", statement.origin, HTTP_BALANCE))
+        note(statement, draft, "'balance'", HTTP_BALANCE, side=Side.BACK)
         return
     if name in _LATER_BALANCES:
         raise ConfigError(f"'balance {name}' is not supported yet: use roundrobin or leastconn")
@@ -144,12 +122,7 @@ def _timeout(name: str) -> Handler[ProxyDraft]:
             value = parse_time_ms(statement.words[1])
         except ConfigError as error:
             raise ConfigError(f"'timeout {name}' : {error}") from error
-        side = TIMEOUT_SIDES[name]
-        if not _fits(side, draft.kind):
-            statement.warn(
-                f"'timeout {name}' will be ignored because {draft.title} has no {side.value} "
-                "capability"
-            )
+        if not timeout_fits(statement, name, draft):
             return
         if field in draft.own_timeouts and draft.kind is not ProxyKind.DEFAULTS:
             statement.warn(f"overwriting 'timeout {name}' which was already specified")
@@ -160,7 +133,7 @@ def _timeout(name: str) -> Handler[ProxyDraft]:
 
 
 _TIMEOUTS: Table[ProxyDraft] = {
-    **{name: works(_timeout(name)) for name in TIMEOUT_SIDES},
+    **{name: works(_timeout(name)) for name in TIMEOUTS},
     **HTTP_TIMEOUTS,
     "clitimeout": removed("use 'timeout client'"),
     "contimeout": removed("use 'timeout connect'"),
@@ -202,15 +175,5 @@ def act_on_proxy_line(statement: Statement, draft: ProxyDraft) -> None:
     keyword = statement.keyword
     if draft.kind is ProxyKind.DEFAULTS and keyword in NOT_IN_DEFAULTS:
         raise ConfigError(f"'{keyword}' not allowed in 'defaults' section")
-    side = SIDES.get(keyword)
-    if side is not None and not _fits(side, draft.kind):
-        because = f"because {draft.title} has no {side.value} capability"
-        if keyword in REFUSED_ON_WRONG_SIDE:
-            raise ConfigError(f"'{keyword}' not allowed {because}")
-        statement.warn(f"'{keyword}' ignored {because}")
-        return
-    act(statement, draft, PROXY_WORDS, f"'{keyword}'", keyword)
-
-
-def _fits(side: Side, kind: ProxyKind) -> bool:
-    return kind.accepts if side is Side.FRONT else kind.serves
+    if word_fits(statement, draft):
+        act(statement, draft, PROXY_WORDS, f"'{keyword}'", keyword)
