@@ -16,7 +16,8 @@ reports=$copy/reports
 mkdir -p "$copy"
 for part in shm proxy resolverd tests; do
     mkdir -p "$copy/$part"
-    # timestamps are kept, so only what changed is compiled again
+    # nothing stale but the extension modules; timestamps are kept, so only changes are compiled
+    find "$copy/$part" -type f ! -name '*.so' -delete
     tar -C "$root" --exclude='*.so' --exclude=__pycache__ -cf - "$part" | tar -C "$copy" -xf -
 done
 cp -p "$root/setup.py" "$root/pyproject.toml" "$copy/"

@@ -56,6 +56,7 @@ FIELDS = (
     "error",
     "length",
     "fired",
+    "serial",
     "acknowledged",
     "events_max",
     "buffer_bytes",
@@ -103,12 +104,18 @@ class Shim:
     def arm(self, kind: Kind, number: int, action: Action, error: int = 0, length: int = 1) -> None:
         """At the `number`-th call of this kind from now, do that."""
         self.set(number=0)
-        self.set(kind=kind, action=action, error=error, length=length, fired=0, acknowledged=0)
+        self.set(kind=kind, action=action, error=error, length=length, fired=0)
+        self.set(serial=self.get("serial") + 1)
         self.set(number=number)
+
+    def acknowledge(self) -> None:
+        """The peer has acted: the call that was held back goes on."""
+        self.set(acknowledged=self.get("serial"))
 
     def disarm(self) -> bool:
         """No more fault; True if the armed one had happened."""
         self.set(number=0)
+        self.acknowledge()
         with suppress(BlockingIOError):
             os.read(self.bell, 1_000)
         return bool(self.get("fired"))

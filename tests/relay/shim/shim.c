@@ -13,8 +13,7 @@
  * A fault of the peer (urgent data, FIN, RST) is done by the test: the shim rings, and holds the
  * call back until the test has acknowledged.
  *
- * Only the relay thread is touched: a thread that is not the process's first and has called
- * accept4.
+ * Only the relay thread is touched: the one that calls accept4.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -27,7 +26,6 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -55,7 +53,8 @@ struct control {
     uint32_t error;
     uint32_t length;
     uint32_t fired;        /* written by the shim: the fault has happened */
-    uint32_t acknowledged; /* written by the test: its part is done */
+    uint32_t serial;       /* of the armed fault, counted by the test */
+    uint32_t acknowledged; /* written by the test: its part of that serial's fault is done */
     uint32_t events_max;   /* epoll_wait hands out that many events at most; 0: no limit */
     uint32_t buffer_bytes; /* SO_SNDBUF and SO_RCVBUF of new sockets; 0: as they are */
     uint32_t pipe_error;   /* every pipe2 fails with it; 0: none */
@@ -63,7 +62,7 @@ struct control {
 };
 
 #define DESCRIPTORS 65536
-#define ACKNOWLEDGE_TRIES 200000 /* of 25 us: 5 s, then the call goes on */
+#define ACKNOWLEDGE_TRIES 60000 /* of 25 us and more: some 5 s, then the call goes on */
 
 static struct control *control;
 static int bell = -1;
@@ -107,9 +106,13 @@ static enum action at_call(enum kind kind) {
     enum action action = get(&control->action);
     set(&control->fired, 1);
     if (action == ACTION_PEER) {
+        uint32_t serial = get(&control->serial);
         if (write(bell, "p", 1) == 1)
-            for (int tries = 0; !get(&control->acknowledged) && tries < ACKNOWLEDGE_TRIES; tries++)
+            for (int tries = 0; tries < ACKNOWLEDGE_TRIES; tries++) {
+                if (get(&control->acknowledged) >= serial)
+                    break;
                 nanosleep(&(struct timespec){0, 25000}, NULL);
+            }
         errno = kept;
         return ACTION_NONE;
     }
@@ -179,8 +182,7 @@ static void shrink(int fd) {
 }
 
 int accept4(int fd, struct sockaddr *address, socklen_t *size, int flags) {
-    if (syscall(SYS_gettid) != getpid())
-        is_relay = 1;
+    is_relay = 1;
     enum action action = at_call(KIND_ACCEPT);
     if (action == ACTION_ERROR)
         return fail();

@@ -1,0 +1,45 @@
+"""The relay under the fault library: one process for all tests of a file, a new one after a failure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.support_fault_relay import FaultyRelay, faulty_relay
+
+
+class Relays:
+    """Hands out the present relay, or a new one when that is spoilt."""
+
+    def __init__(self, folders: pytest.TempPathFactory) -> None:
+        self.folders = folders
+        self.stack = ExitStack()
+        self.present: FaultyRelay | None = None
+
+    def take(self) -> FaultyRelay:
+        if self.present is None or self.present.broken:
+            self.stack.close()
+            self.present = self.stack.enter_context(faulty_relay(self.folders.mktemp("shim")))
+        return self.present
+
+
+@pytest.fixture(scope="module")
+def faulty_relays(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relays]:
+    relays = Relays(tmp_path_factory)
+    with relays.stack:
+        yield relays
+
+
+@pytest.fixture
+def faulty(faulty_relays: Relays) -> Iterator[FaultyRelay]:
+    """A relay without any fault armed; whole again when the test ends."""
+    taken = faulty_relays.take()
+    taken.reset_shim()
+    yield taken
+    taken.reset_shim()
+    if not taken.broken:
+        taken.broken = True
+        taken.check_whole()
+        taken.broken = False
