@@ -11,6 +11,7 @@ import msgspec
 
 from proxy.config.model import Check, Timeouts
 from proxy.health.rise_fall import PAUSED, CheckStatus
+from proxy.runtime import now_ms
 from shm.requests import RequestReader
 from shm.states import AdminFlag, Operational
 from tests.support import free_port, wait_for
@@ -33,6 +34,8 @@ def test_a_server_goes_down_and_comes_up_with_the_lines_that_tools_know() -> Non
         wait_for(lambda: made.health(0).health == 4, 5, "fully up")
         backend.close()
         wait_operational(made, 0, Operational.STOPPED)
+        for bell in (made.runtime.bells.control, made.runtime.bells.relays[0]):
+            assert select.select([bell], [], [], 5)[0]
         assert (made.health(0).status, made.health(0).code) == (8, errno.ECONNREFUSED)
         assert made.health(0).failures == QUICK.fall
         assert not made.reader.server(0).eligible
@@ -154,14 +157,15 @@ def test_another_address_keeps_the_health_and_drops_the_check_under_way() -> Non
     full, good = Backend("127.77.0.11").fill(), Backend("127.77.0.12")
     good.port = full.port
     good.open()
-    check = Check(inter_ms=10_000, fastinter_ms=50, rise=1, fall=1)
+    check = Check(inter_ms=200, rise=1, fall=1)
     with site(settings_of([Spec(full.host, full.port, check)])) as made:
         checking(made)
         wait_for(lambda: made.health(0).check_state & 1, 5, "a check under way")
+        began_ms = now_ms()
         made.move(0, good.host, good.port)
         wait_for(lambda: made.health(0).generation == 2, 5, "the new address seen")
-        assert made.health(0).operational == Operational.RUNNING
-        assert made.health(0).failures == 0
+        wait_for(lambda: made.health(0).checked_ms > began_ms + 250, 5, "past the old deadline")
+        assert (made.health(0).operational, made.health(0).failures) == (Operational.RUNNING, 0)
     full.close()
     good.close()
 

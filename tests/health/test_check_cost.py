@@ -1,0 +1,76 @@
+"""CPU time of a TCP health check, against Debian's HAProxy in the same run.
+
+CPU time is each process's own, user and system, from its threads' schedstat. The absolute figure
+depends on the machine and on what else it does; the ratio holds.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from proxy.config.model import Check
+from tests.support import free_port, require_program
+from tests.support_worker import Backend, Spec, checking, settings_of, site
+
+SERVERS = 500
+INTER_MS = 200
+MEASURED_SECONDS = 2.0
+ROUNDS = 3
+RATIO_MAX = 2.0
+
+
+def cpu_seconds(pid: int) -> float:
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((t / "schedstat").read_text().split()[0]) for t in threads) / 1e9
+
+
+def microseconds_per_check(pid: int) -> float:
+    time.sleep(2 * INTER_MS / 1000 + 0.5)  # past the start
+    began, before = time.monotonic(), cpu_seconds(pid)
+    time.sleep(MEASURED_SECONDS)
+    spent, elapsed = cpu_seconds(pid) - before, time.monotonic() - began
+    return spent / (SERVERS * elapsed * 1000 / INTER_MS) * 1e6
+
+
+def of_checker(backend: Backend) -> float:
+    spec = Spec(backend.host, backend.port, Check(inter_ms=INTER_MS))
+    with site(settings_of([spec] * SERVERS)) as made:
+        return microseconds_per_check(checking(made).pids[0])
+
+
+def of_haproxy(backend: Backend, folder: Path) -> float:
+    lines = [
+        "global\n nbthread 1\ndefaults\n mode tcp",
+        " timeout connect 2s\n timeout client 5s\n timeout server 5s",
+        f"listen be\n bind 127.0.0.1:{free_port()}",
+    ]
+    lines += [
+        f" server s{number} {backend.host}:{backend.port} check inter {INTER_MS}ms"
+        for number in range(SERVERS)
+    ]
+    configuration = folder / "haproxy.cfg"
+    configuration.write_text("\n".join(lines) + "\n")
+    command = [require_program("haproxy"), "-db", "-f", str(configuration)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        return microseconds_per_check(process.pid)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.mark.alone
+@pytest.mark.slow
+def test_a_check_costs_at_most_twice_what_haproxy_spends(tmp_path: Path) -> None:
+    backend = Backend("127.77.6.1").open()
+    theirs, ours = [], []
+    for _ in range(ROUNDS):
+        theirs.append(of_haproxy(backend, tmp_path))
+        ours.append(of_checker(backend))
+    backend.close()
+    told = f"haproxy {sorted(theirs)} us, checker {sorted(ours)} us a check"
+    assert sorted(ours)[ROUNDS // 2] <= RATIO_MAX * sorted(theirs)[ROUNDS // 2], told
