@@ -113,14 +113,15 @@ class _SocketTarget:
         return False
 
     def send(self, line: bytes) -> bool:
-        with suppress(BlockingIOError):
+        # Twice: the server may have been restarted, or an error of an earlier line come back.
+        for _ in range(2):
+            self._connected = self._connected or self._connect()
             try:
                 return self._connected and self._socket.send(line + b"\n") > 0
+            except BlockingIOError:
+                return False
             except OSError:
-                # The server went away, or an ICMP error of an earlier line came back: once more.
-                self._connected = self._connect()
-                with suppress(OSError):
-                    return self._connected and self._socket.send(line + b"\n") > 0
+                self._connected = False
         return False
 
     def close(self) -> None:

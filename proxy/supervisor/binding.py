@@ -135,13 +135,14 @@ def _reason(error: Exception) -> str:
 _DROP_SYN = ((0x30, 0, 0, 13), (0x54, 0, 0, 0x12), (0x15, 0, 1, 0x02), (6, 0, 0, 0), (6, 0, 0, -1))
 
 
-def quiesce(listener: socket.socket) -> None:
+def quiesce(listener: socket.socket, endpoint: Endpoint) -> None:
     """Let no new handshake begin, while those under way still end in the queue.
 
     A new client's SYN is dropped; when it is repeated the socket is closed and it is refused. The
-    filter sees the TCP header first (tcp_v4_rcv), flags in byte 13.
+    filter sees the TCP header first (tcp_v4_rcv), flags in byte 13. The parent's descriptors are
+    left alone.
     """
-    if listener.family not in (socket.AF_INET, socket.AF_INET6):
+    if endpoint.family not in INTERNET:
         return
     program = b"".join(
         struct.pack("HBBI", code, jump_true, jump_false, value & 0xFFFFFFFF)

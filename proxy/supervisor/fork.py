@@ -24,9 +24,10 @@ from typing import NamedTuple
 
 import setproctitle
 
-from proxy.supervisor.privileges import Privileges
+from proxy.supervisor.privileges import UNCHANGED, Privileges
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
+STANDARD_ERROR = 2
 STANDARD_DESCRIPTORS = frozenset({0, 1, 2})
 # A terminal sends its signals to the whole group: the supervisor alone decides what they mean.
 IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE)
@@ -53,7 +54,7 @@ def fork_child(
     *,
     title: str,
     keep: Collection[int],
-    privileges: Privileges = Privileges(),  # noqa: B008 - immutable
+    privileges: Privileges = UNCHANGED,
 ) -> Process:
     """Fork a child that runs `body` and ends; raises OSError when the kernel refuses.
 
@@ -94,9 +95,8 @@ def _run_child(
         status = ending.code if isinstance(ending.code, int) else 1
     except BaseException:
         # Nobody above can handle it: the supervisor sees the exit status, the operator the text.
-        with suppress(BaseException):
-            sys.stderr.write(f"{title} failed:\n{traceback.format_exc()}")
-            sys.stderr.flush()
+        with suppress(OSError):
+            os.write(STANDARD_ERROR, f"{title} failed:\n{traceback.format_exc()}".encode())
     finally:
         os._exit(status)
 

@@ -223,7 +223,7 @@ class Generation:
         self.phase = Phase.QUIESCING
         self._closing = list(closing)
         for item in self._closing:
-            quiesce(item.socket)
+            quiesce(item.socket, item.endpoint)
             remove_path(item.endpoint, item.identity)
         self._quiet_ms = now_ms + (QUIESCE_MS if self._closing else 0)
         limit = self.runtime.settings.globals.hard_stop_after_ms

@@ -54,6 +54,9 @@ class Privileges(msgspec.Struct, frozen=True):
                 os.setuid(self.uid)
 
 
+UNCHANGED = Privileges()
+
+
 @contextmanager
 def _naming(what: str) -> Iterator[None]:
     try:

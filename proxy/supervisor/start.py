@@ -104,7 +104,7 @@ def _open(settings: Settings) -> SocketSet:
     """Limits, privileges and sockets: what can be refused."""
     try:
         raise_limit(settings.globals, len(settings.binds))
-        _try_privileges(Privileges.of(settings.globals))
+        try_privileges(Privileges.of(settings.globals))
         return open_all(settings, {})
     except BindingError as error:
         raise StartError(*error.lines, NO_LISTENERS) from error
@@ -112,7 +112,7 @@ def _open(settings: Settings) -> SocketSet:
         raise StartError(str(error)) from error
 
 
-def _try_privileges(privileges: Privileges) -> None:
+def try_privileges(privileges: Privileges) -> None:
     """Drop them in a helper first: a child that cannot would only die again and again."""
     if not privileges.any:
         return

@@ -134,7 +134,7 @@ def test_a_quiesced_socket_keeps_its_queue_and_lets_nobody_in() -> None:
         for _ in range(3):
             clients.enter_context(socket.create_connection(address))
         assert queue_length(listener) == 3
-        quiesce(listener)
+        quiesce(listener, ipv4(address[1]))
         late = clients.enter_context(socket.socket())
         late.settimeout(0.1)
         with pytest.raises(TimeoutError):

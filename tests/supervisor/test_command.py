@@ -78,8 +78,8 @@ def test_all_errors_are_told_with_their_place(tmp_path: Path, address: Address) 
     edge = write(tmp_path, address, "listen two\n    blance roundrobin\n    nonsense\n")
     result = call("-c", "-f", edge)
     assert result.returncode == 1
-    assert f"parsing [{edge}:11] : unknown keyword 'blance' in 'listen' section" in result.stderr
-    assert f"parsing [{edge}:12] : unknown keyword 'nonsense'" in result.stderr
+    assert f"parsing [{edge}:12] : unknown keyword 'blance' in 'listen' section" in result.stderr
+    assert f"parsing [{edge}:13] : unknown keyword 'nonsense'" in result.stderr
     assert result.stderr.rstrip().endswith("config : Fatal errors found in configuration.")
 
 

@@ -1,0 +1,262 @@
+"""What a reload keeps, with real segments."""
+
+from __future__ import annotations
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.config.model import Check, Global, Origin, Proxy, Server, Settings
+from proxy.supervisor.carry import (
+    add_late,
+    carried_health,
+    carry_counters,
+    carry_records,
+    grown,
+    known_addresses,
+    plan_carry,
+    take_tally,
+)
+from proxy.supervisor.fill import fill_segment, shape_of
+from proxy.supervisor.initial import decide
+from resolverd.config import (
+    Family,
+    Nameserver,
+    ResolutionSettings,
+    ResolvedServer,
+    ResolverdSettings,
+    ResolversSection,
+)
+from shm.counters import CarriedRow, CounterReader, NameserverTable
+from shm.segment import Segment
+from shm.slots import AdminTableWriter, HealthTableWriter, SlotTableReader, SlotTableWriter
+from shm.states import (
+    HEALTH_NONE,
+    AdminFlag,
+    AdminState,
+    Cause,
+    Operational,
+    SlotFlag,
+    StaticFlag,
+)
+
+NOW = 5_000_000
+
+
+class Draft:
+    """A server to be: name, host and whatever differs from the usual."""
+
+    def __init__(self, name: str, host: str, port: int = 80, **changes: object) -> None:
+        self.name = name
+        self.host = host
+        self.port = port
+        self.changes = changes
+
+
+def settings(**backends: list[Draft]) -> Settings:
+    """Backends that are frontends, too; host names are resolved by section `dns`."""
+    proxies: list[Proxy] = []
+    slot = 0
+    names: dict[str, list[ResolvedServer]] = {}
+    for index, (backend, drafts) in enumerate(backends.items()):
+        servers = []
+        for draft in drafts:
+            numeric = draft.host[0].isdigit()
+            servers.append(
+                Server(
+                    slot=slot,
+                    backend_index=index,
+                    id=slot + 1,
+                    name=draft.name,
+                    host=draft.host,
+                    port=draft.port,
+                    origin=Origin(),
+                    address=draft.host if numeric else None,
+                    init_addr=("none",),
+                    check=Check(rise=2, fall=3),
+                    resolution_index=None if numeric else 0,
+                )
+            )
+            servers[-1] = _changed(servers[-1], draft.changes)
+            if not numeric:
+                resolved = ResolvedServer(slot, index, backend, draft.name, draft.port, 1)
+                names.setdefault(draft.host, []).append(resolved)
+            slot += 1
+        proxies.append(
+            Proxy(
+                name=backend,
+                id=index,
+                kind="listen",
+                origin=Origin(),
+                frontend_index=index,
+                backend_index=index,
+                servers=tuple(servers),
+            )
+        )
+    resolutions = tuple(
+        ResolutionSettings(index, "dns", name, Family.IPV6, tuple(users))
+        for index, (name, users) in enumerate(names.items())
+    )
+    section = ResolversSection("dns", (Nameserver("n1", "127.0.0.1"),))
+    return Settings(Global(), tuple(proxies), ResolverdSettings((section,), resolutions))
+
+
+def _changed(server: Server, changes: dict[str, object]) -> Server:
+    return msgspec.structs.replace(server, **changes)
+
+
+def segment_of(wanted: Settings, known: frozenset[int] = frozenset()) -> Segment:
+    segment = Segment.create(shape_of(wanted, 2, 0))
+    fill_segment(segment, wanted, decide(wanted, {}, known).addresses, known, NOW)
+    return segment
+
+
+def carried(old: Settings, old_segment: Segment, new: Settings) -> Segment:
+    known = known_addresses(old, old_segment, new)
+    segment = segment_of(new, known)
+    carry_records(old, old_segment, new, segment, plan_carry(old, new))
+    return segment
+
+
+def test_a_fresh_segment_says_what_the_configuration_says() -> None:
+    wanted = settings(
+        be=[
+            Draft("a", "10.0.0.1", 81, weight=7, backup=True, check=None),
+            Draft("b", "b.test", 82, disabled=True),
+        ]
+    )
+    reader = SlotTableReader(segment_of(wanted))
+    assert reader.slot(0).address == "10.0.0.1"
+    assert reader.slot(0).cause == Cause.CONFIGURED
+    assert (reader.static(0).weight, reader.static(0).flags) == (7, StaticFlag.BACKUP)
+    assert reader.server(0).eligible
+    assert (reader.slot(1).address, reader.slot(1).port) == (None, 82)
+    assert reader.slot(1).flags == SlotFlag.RMAINT
+    assert reader.static(1).flags == StaticFlag.CHECKED | StaticFlag.RESOLVED
+    assert reader.admin(1).flags == AdminFlag.CMAINT
+
+
+def test_an_address_found_by_dns_is_kept_with_its_generation_wherever_the_slot_moves() -> None:
+    old = settings(be=[Draft("a", "a.test"), Draft("b", "a.test")])
+    segment = segment_of(old)
+    SlotTableWriter(segment).publish(1, "10.0.0.9", 80, weight=9, cause=Cause.DNS, now_ms=NOW)
+    before = SlotTableReader(segment).slot(1)
+    new = settings(first=[Draft("x", "10.1.1.1")], be=[Draft("b", "a.test"), Draft("c", "a.test")])
+    reader = SlotTableReader(carried(old, segment, new))
+    assert reader.slot(1) == before._replace(cause=Cause.CARRIED)
+    assert reader.slot(2).address is None
+    assert reader.server(1).eligible
+
+
+def test_another_name_or_port_is_another_server() -> None:
+    old = settings(be=[Draft("a", "a.test"), Draft("b", "b.test")])
+    segment = segment_of(old)
+    for slot in (0, 1):
+        SlotTableWriter(segment).publish(slot, f"10.0.0.{slot}", 80, now_ms=NOW)
+    new = settings(be=[Draft("a", "other.test"), Draft("b", "b.test", 81)])
+    assert known_addresses(old, segment, new) == frozenset()
+    reader = SlotTableReader(carried(old, segment, new))
+    assert [reader.slot(slot).address for slot in (0, 1)] == [None, None]
+    assert reader.slot(1).port == 81
+
+
+def test_a_server_that_waits_for_resolverd_goes_on_waiting() -> None:
+    old = settings(be=[Draft("a", "a.test")])
+    segment = segment_of(old)
+    new = settings(be=[Draft("a", "a.test")])
+    assert known_addresses(old, segment, new) == {0}
+    assert SlotTableReader(carried(old, segment, new)).slot(0).flags == SlotFlag.RMAINT
+
+
+def test_without_resolvers_a_server_without_address_is_tried_again() -> None:
+    old = settings(be=[Draft("a", "a.test")])
+    new = settings(be=[Draft("a", "a.test", resolution_index=None)])
+    assert known_addresses(old, segment_of(old), new) == frozenset()
+
+
+def test_a_server_that_is_down_stays_down() -> None:
+    old = settings(be=[Draft("a", "10.0.0.1")])
+    segment = segment_of(old)
+    slot = SlotTableReader(segment).slot(0)
+    down = HEALTH_NONE._replace(
+        incarnation=slot.incarnation, operational=Operational.STOPPED, downs=3, failures=9
+    )
+    HealthTableWriter(segment).publish(0, down, changed=True)
+    reader = SlotTableReader(carried(old, segment, settings(be=[Draft("a", "10.0.0.1")])))
+    assert reader.health(0) == down
+    assert not reader.server(0).eligible
+
+
+def test_another_rise_or_fall_makes_up_fully_up_and_down_fully_down() -> None:
+    was = settings(be=[Draft("a", "10.0.0.1")]).servers[0]
+    now = settings(be=[Draft("a", "10.0.0.1", check=Check(rise=5, fall=7))]).servers[0]
+    up = HEALTH_NONE._replace(operational=Operational.RUNNING, health=3)
+    assert carried_health(up, was, was).health == 3
+    assert carried_health(up, was, now).health == 11
+    assert carried_health(up._replace(operational=Operational.STOPPED), was, now).health == 0
+
+
+def test_the_operators_orders_are_kept() -> None:
+    old = settings(be=[Draft("a", "10.0.0.1"), Draft("b", "10.0.0.2"), Draft("c", "10.0.0.3")])
+    segment = segment_of(old)
+    admins = AdminTableWriter(segment)
+    admins.publish(0, AdminState(AdminFlag.FMAINT, -1, None, 0, 0, NOW))
+    admins.publish(1, AdminState(AdminFlag.FDRAIN, 77, "10.9.9.9", 99, 1, NOW))
+    new = settings(be=[Draft("b", "10.0.0.2"), Draft("a", "10.0.0.1"), Draft("c", "10.0.0.3")])
+    reader = SlotTableReader(carried(old, segment, new))
+    assert reader.admin(0) == AdminState(AdminFlag.FDRAIN, 77, "10.9.9.9", 99, 1, NOW)
+    assert reader.server(0).address == "10.9.9.9"
+    assert reader.admin(1).flags == AdminFlag.FMAINT
+    assert reader.admin(2).flags == 0
+
+
+def test_a_new_weight_and_a_new_address_win_over_the_operators() -> None:
+    old = settings(be=[Draft("a", "10.0.0.1")])
+    segment = segment_of(old)
+    order = AdminState(AdminFlag.FDRAIN, 77, "10.9.9.9", 99, 1, NOW)
+    AdminTableWriter(segment).publish(0, order)
+    heavier = settings(be=[Draft("a", "10.0.0.1", weight=5)])
+    assert SlotTableReader(carried(old, segment, heavier)).admin(0) == order._replace(weight=-1)
+    moved = settings(be=[Draft("a", "10.0.0.2")])
+    assert SlotTableReader(carried(old, segment, moved)).admin(0) == order._replace(
+        address=None, port=0, override_generation=0
+    )
+
+
+def test_maintenance_of_the_file_comes_and_goes_with_the_file() -> None:
+    plain = settings(be=[Draft("a", "10.0.0.1")])
+    disabled = settings(be=[Draft("a", "10.0.0.1", disabled=True)])
+    segment = segment_of(plain)
+    assert SlotTableReader(carried(plain, segment, disabled)).admin(0).flags == AdminFlag.CMAINT
+    segment = segment_of(disabled)
+    assert SlotTableReader(carried(disabled, segment, plain)).admin(0).flags == 0
+
+
+def test_counters_are_kept_and_what_old_workers_count_later_is_added() -> None:
+    old = settings(gone=[], be=[Draft("a", "10.0.0.1")])
+    new = settings(be=[Draft("new", "10.0.0.2"), Draft("a", "10.0.0.1")])
+    old_segment, new_segment = segment_of(old), segment_of(new)
+    reader, row = CounterReader(old_segment), CarriedRow(old_segment)
+    row.server(0, {**reader.server(0), "sessions_total": 10, "sessions_max": 4})
+    row.worker({**reader.worker(), "accepts": 12, "terminations": [2] * 64})
+    NameserverTable(old_segment).count(0, "sent", 5)
+    plan = plan_carry(old, new)
+    before = take_tally(old_segment)
+    carry_counters(before, old_segment, new_segment, plan)
+    now = CounterReader(new_segment)
+    assert now.server(1)["sessions_total"] == 10
+    assert now.server(0)["sessions_total"] == 0
+    assert now.nameserver(0)["sent"] == 5
+    row.server(0, {**reader.server(0), "sessions_total": 13, "sessions_max": 6})
+    row.worker({**reader.worker(), "accepts": 15, "terminations": [3] * 64})
+    add_late(before, take_tally(old_segment), new_segment, plan)
+    assert (now.server(1)["sessions_total"], now.server(1)["sessions_max"]) == (13, 6)
+    assert now.worker()["accepts"] == 15
+    assert now.worker()["terminations"] == [3] * 64
+
+
+@given(st.integers(0, 1000), st.integers(0, 1000), st.integers(0, 1000))
+def test_a_counter_never_falls(present: int, before: int, more: int) -> None:
+    name = "bytes_in"
+    result = grown({name: present}, {name: before}, {name: before + more})
+    assert result == {name: present + more}
