@@ -9,18 +9,19 @@
 # Whoever frees a place while the sum is near the limit rings the other relays.
 
 from libc.errno cimport EAGAIN, EBADF, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOTSOCK, errno
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t, uint8_t
 
 from proxy.relay.account cimport count_opened
 from proxy.relay.attempt cimport session_begin, watch
 from proxy.relay.pool cimport pool_give, pool_take
 from proxy.relay.syscalls cimport (
-    AF_INET, AF_INET6, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLLEXCLUSIVE, EPOLLIN, SO_KEEPALIVE,
-    SOCK_CLOEXEC, SOCK_NONBLOCK, SOL_SOCKET, accept4, close, epoll_ctl, epoll_event, ntohl, recv,
-    ring_bell, setsockopt, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage, socklen_t)
+    AF_INET, AF_INET6, EPOLLEXCLUSIVE, EPOLLIN, EPOLL_CTL_ADD, EPOLL_CTL_DEL, SOCK_CLOEXEC,
+    SOCK_NONBLOCK, SOL_SOCKET, SO_KEEPALIVE, accept4, close, epoll_ctl, epoll_event, ntohl,
+    recv, ring_bell, setsockopt, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage,
+    socklen_t)
 from proxy.relay.types cimport (
-    ACCEPT_BATCH, CLIENT, CONFIRM, NODELAY, OVERLOAD_PAUSE_MS, READABLE, SCRATCH_BYTES, SERVER,
-    SPLICE, STATE_CONNECTING, WRITABLE, Engine, Frontend, Listener, Session)
+    ACCEPT_BATCH, CLIENT, NODELAY, OVERLOAD_PAUSE_MS, READABLE, SCRATCH_BYTES, SERVER, SPLICE,
+    STATE_CONNECTING, WRITABLE, Engine, Frontend, Listener, Session)
 from shm.atomics cimport count, fence_full, load32_acquire, load_relaxed, store_relaxed
 from shm.segment cimport frontend_counters, worker_counters
 

@@ -103,7 +103,8 @@ cdef inline void count_connected(Engine *engine, Session *session) noexcept nogi
 
 
 cdef inline void count_bytes(
-        Engine *engine, Session *session, uint64_t from_client, uint64_t from_server) noexcept nogil:
+        Engine *engine, Session *session, uint64_t from_client,
+        uint64_t from_server) noexcept nogil:
     """Bytes moved in one go; each direction in one store per row."""
     cdef ServerCounters *server = counters_of(engine, session)
     if from_client != 0:

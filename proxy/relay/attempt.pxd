@@ -4,33 +4,34 @@
 # followed, while `retries` last, by
 #   - another server at once, when `option redispatch` is set and says so for this retry, or the
 #     backend balances by turns and has other servers (the session does not care which it gets);
-#   - else the same server: at once after a time-out, after min(`timeout connect`, 1 s) if it refused.
+#   - else the same server: at once after a time-out, after min(`timeout connect`, 1 s) if it
+#     refused.
 # Every attempt looks at the slot anew, so a server that DNS moved meanwhile is found; one that
 # takes no sessions any more is left for another.
 #
 # A failed attempt asks resolverd for a resolution: a request counter first, then its bell.
 
 from libc.errno cimport (
-    EADDRNOTAVAIL, EAGAIN, ECONNREFUSED, ECONNRESET, EINPROGRESS, EINTR, EMFILE, ENFILE, ENOBUFS,
-    ENOMEM, ETIMEDOUT, errno)
+    EADDRNOTAVAIL, EAGAIN, ECONNREFUSED, ECONNRESET, EINPROGRESS, EINTR, EMFILE, ENFILE,
+    ENOBUFS, ENOMEM, ETIMEDOUT, errno)
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from proxy.relay.account cimport (
-    count_aborted, count_assigned, count_attempt, count_bytes, count_connected, count_released, count_retry,
-    count_unreachable)
+    count_aborted, count_assigned, count_attempt, count_bytes, count_connected, count_released,
+    count_retry, count_unreachable)
 from proxy.relay.balance cimport pick_server, server_cached
 from proxy.relay.forward cimport Mover, keep_rest, note_failed, send_at_once, waiting
 from proxy.relay.session cimport (
-    DEADLINE_CLIENT, DEADLINE_CONNECT, DEADLINE_TURN_AROUND, EVENT_AGAIN, EVENT_CONNECTED, EVENT_WAIT, Deadline,
-    mover_collect, mover_open, session_arm, session_break, session_deadline, session_inactive,
-    session_relay, session_step, side_close)
+    DEADLINE_CLIENT, DEADLINE_CONNECT, DEADLINE_TURN_AROUND, EVENT_AGAIN, EVENT_CONNECTED,
+    EVENT_WAIT, Deadline, mover_collect, mover_open, session_arm, session_break,
+    session_deadline, session_inactive, session_relay, session_step, side_close)
 from proxy.relay.syscalls cimport (
-    AF_INET, AF_INET6, EPOLL_CTL_ADD, EPOLLET, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI,
-    EPOLLRDHUP, IPPROTO_TCP, MSG_NOSIGNAL, MSG_PEEK, SO_ERROR, SO_KEEPALIVE, SOCK_CLOEXEC,
-    SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, TCP_QUICKACK, close, connect, epoll_ctl, epoll_event,
-    getsockname, getsockopt, htons, ntohs, recv, send, setsockopt, sockaddr, sockaddr_in, sockaddr_in6,
-    sockaddr_storage, socket, socklen_t)
+    AF_INET, AF_INET6, EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP,
+    EPOLL_CTL_ADD, IPPROTO_TCP, MSG_NOSIGNAL, MSG_PEEK, SOCK_CLOEXEC, SOCK_NONBLOCK,
+    SOCK_STREAM, SOL_SOCKET, SO_ERROR, SO_KEEPALIVE, TCP_QUICKACK, close, connect, epoll_ctl,
+    epoll_event, getsockname, getsockopt, htons, ntohs, recv, send, setsockopt, sockaddr,
+    sockaddr_in, sockaddr_in6, sockaddr_storage, socket, socklen_t)
 from proxy.relay.types cimport (
     BALANCE_ROUNDROBIN, CLIENT, CONFIRM, CONNECTED, DEAF, NO_SLOT, READABLE, SERVER,
     STATE_CONNECTING, STATE_ENDED, STATE_WAITING, TERMINATION_CLIENT_ABORT_CONNECT,

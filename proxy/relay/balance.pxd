@@ -22,7 +22,7 @@ cdef enum:
 
 cdef inline const ServerView *server_cached(
         Engine *engine, uint32_t slot, uint64_t generation) noexcept nogil:
-    """The view of a slot, at least as new as `generation`; the former one if it does not hold still."""
+    """The view of a slot, as new as `generation`; the former one if it does not hold still."""
     cdef ServerCache *cache = &engine.servers[slot]
     cdef ServerView fresh
     if cache.generation == generation + 1:

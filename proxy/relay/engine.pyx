@@ -10,7 +10,7 @@ pointer per backend, exchanged atomically: whoever takes a schedule out of it ow
 import resource
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from proxy.relay.balance cimport SCHEDULE_INLINE_SLOTS
@@ -21,11 +21,12 @@ from proxy.relay.splice cimport PIPES_MAX, pipes_close
 from proxy.relay.syscalls cimport EPOLL_CLOEXEC, close, epoll_create1
 from proxy.relay.types cimport (
     BALANCE_LEASTCONN, BALANCE_ROUNDROBIN, BALANCE_SOURCE, DESCRIPTORS_RESERVED, SCRATCH_BYTES,
-    Backend, Engine, Frontend, Listener, Schedule, ServerCache, Session)
-from shm.atomics cimport count, exchange_pointer
+    TERMINATIONS, Backend, Engine, Frontend, Listener, Schedule, ServerCache, Session)
+from shm.atomics cimport exchange_pointer
 from shm.segment cimport Segment, backend_counters, frontend_counters, worker_counters
 
 from proxy.config.model import Balance
+from proxy.relay.termination import Termination
 
 BALANCES = {
     Balance.ROUNDROBIN: BALANCE_ROUNDROBIN,
@@ -33,6 +34,7 @@ BALANCES = {
     Balance.SOURCE: BALANCE_SOURCE,
 }
 SESSION_BYTES = sizeof(Session)
+assert len(Termination) == TERMINATIONS, "termination.py and types.pxd disagree"
 
 
 cdef void *zeroed(size_t number, size_t size) except NULL:
@@ -174,7 +176,7 @@ cdef class Relay:
         return 0
 
     def run(self) -> None:
-        """Serve until the process record's command says stop; a soft stop ends the last session first.
+        """Serve until the process record says stop; a soft stop waits for the last session.
 
         Call it in a thread of its own with all signals blocked. Raises OSError when epoll fails.
         """

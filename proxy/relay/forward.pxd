@@ -17,8 +17,8 @@ from libc.string cimport memcpy
 
 from proxy.relay.splice cimport PIPE_BYTES, Pipe, PipePool, pipe_give, pipe_take
 from proxy.relay.syscalls cimport (
-    IPPROTO_TCP, MSG_MORE, MSG_NOSIGNAL, SPLICE_F_MOVE, SPLICE_F_NONBLOCK, TCP_NODELAY, recv, send,
-    setsockopt, splice)
+    IPPROTO_TCP, MSG_MORE, MSG_NOSIGNAL, SPLICE_F_MOVE, SPLICE_F_NONBLOCK, TCP_NODELAY, recv,
+    send, setsockopt, splice)
 from proxy.relay.types cimport (
     BROKEN, CONFIRM, ENDED_READING, FAILED, NODELAY, READABLE, SCRATCH_BYTES, SENT, TURN_BYTES,
     WRITABLE, Pending, Side)
@@ -55,7 +55,7 @@ cdef inline void drop_waiting(Mover *mover, Side *target) noexcept nogil:
 
 
 cdef inline void note_broken(Mover *mover, Side *target) noexcept nogil:
-    """A send failed: nothing more goes there, but what it sent before its end is still to be read."""
+    """A send failed: nothing more goes there, but what it sent before is still to be read."""
     drop_waiting(mover, target)
     target.flags = (target.flags & ~WRITABLE) | BROKEN
     if not target.flags & ENDED_READING:
@@ -222,7 +222,7 @@ cdef inline int64_t copy_once(Mover *mover, Side *source, Side *target) noexcept
 
 
 cdef inline int64_t splice_once(Mover *mover, Side *source, Side *target) noexcept nogil:
-    """One pipe at most from source to target; bytes moved, -1: copy instead, this time or for good."""
+    """One pipe at most from source to target; bytes moved, -1: copy this time."""
     cdef ssize_t moved
     if target.pipe == NULL:
         target.pipe = pipe_take(mover.pipes)

@@ -15,9 +15,10 @@ from proxy.relay.attempt cimport session_event, session_timer
 from proxy.relay.pool cimport pool_give
 from proxy.relay.session cimport session_relay
 from proxy.relay.syscalls cimport (
-    EPOLL_CTL_ADD, EPOLLET, EPOLLIN, clock_ms, epoll_ctl, epoll_event, epoll_wait, ring_bell)
+    EPOLLET, EPOLLIN, EPOLL_CTL_ADD, clock_ms, epoll_ctl, epoll_event, epoll_wait, ring_bell)
 from proxy.relay.types cimport (
-    EPOLL_WAIT_MAX_MS, EVENTS_MAX, OVERLOAD_PAUSE_MS, QUEUED, STATE_ENDED, Engine, Listener, Session)
+    EPOLL_WAIT_MAX_MS, EVENTS_MAX, OVERLOAD_PAUSE_MS, QUEUED, STATE_ENDED, Engine, Listener,
+    Session)
 from proxy.relay.wheel cimport Timer, wheel_next_ms, wheel_start, wheel_take
 from shm.atomics cimport count, load_acquire, load_relaxed, store_release
 from shm.layout cimport COMMAND_RUN, COMMAND_SOFT_STOP, COMMAND_STOP

@@ -8,7 +8,7 @@
 #
 # Building reads the segment only and may run in any thread. A schedule never changes afterwards.
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
@@ -81,7 +81,8 @@ cdef inline uint64_t reduce_weights(Schedule *schedule) noexcept nogil:
 
 
 cdef inline uint64_t turn_position(
-        uint64_t entries, uint32_t weight, uint32_t turn, uint32_t rank, uint32_t peers) noexcept nogil:
+        uint64_t entries, uint32_t weight, uint32_t turn, uint32_t rank,
+        uint32_t peers) noexcept nogil:
     """Where the `turn`-th turn of a server belongs; `rank` of `peers` servers of its weight."""
     return (2 * <uint64_t>peers * turn + 2 * rank + 1) * entries // (2 * <uint64_t>peers * weight)
 

@@ -19,21 +19,22 @@
 # "FIN" means: read from one side, everything before it delivered, and passed on to the other.
 # A FIN of the client while CONNECTING stays unread, unless nothing came before it: that is "CC".
 
-from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint64_t
+from libc.stdint cimport INT64_MAX, int64_t, uint64_t, uint8_t
 from libc.stdio cimport fprintf, stderr
 from libc.stdlib cimport abort
 
 from proxy.relay.account cimport count_aborted, count_bytes, count_ended
 from proxy.relay.forward cimport Mover, drop_waiting, pump, waiting
-from proxy.relay.syscalls cimport SHUT_WR, SO_LINGER, SOL_SOCKET, close, linger, recv, setsockopt, shutdown
+from proxy.relay.syscalls cimport (
+    SHUT_WR, SOL_SOCKET, SO_LINGER, close, linger, recv, setsockopt, shutdown)
 from proxy.relay.types cimport (
-    BROKEN, CLIENT, CONFIRM, CONNECTED, DEAF, ENDED_READING, FAILED, FIN_SENT, FINISHED, QUEUED, READABLE, SCRATCH_BYTES, SERVER, SPLICE,
-    STATE_CLIENT_FINISHED, STATE_CONNECTING, STATE_ENDED, STATE_RELAYING, STATE_SERVER_FINISHED,
-    STATE_WAITING, TERMINATION_CLIENT_ABORT_DATA, TERMINATION_CLIENT_ABORT_LAST,
+    BROKEN, CLIENT, CONFIRM, CONNECTED, DEAF, ENDED_READING, FAILED, FINISHED, FIN_SENT, QUEUED,
+    READABLE, SCRATCH_BYTES, SERVER, SPLICE, STATE_CONNECTING, STATE_ENDED, STATE_WAITING,
+    TERMINATION_CLIENT_ABORT_DATA, TERMINATION_CLIENT_ABORT_LAST,
     TERMINATION_CLIENT_TIMEOUT_CONNECT, TERMINATION_CLIENT_TIMEOUT_DATA,
     TERMINATION_CLIENT_TIMEOUT_LAST, TERMINATION_NORMAL, TERMINATION_SERVER_ABORT_DATA,
     TERMINATION_SERVER_TIMEOUT_DATA, Engine, Session, Side)
-from proxy.relay.wheel cimport Timer, wheel_insert, wheel_remove
+from proxy.relay.wheel cimport wheel_insert, wheel_remove
 from shm.atomics cimport count, load_relaxed, store_relaxed
 
 cdef enum:  # SessionEvent
@@ -164,7 +165,8 @@ cdef inline bint last_data(const Session *session) noexcept nogil:
 cdef inline void session_abort(Engine *engine, Session *session, int by_side) noexcept nogil:
     """One side was reset; what came from it before has been delivered.
 
-    As with HAProxy a server learns that its client was reset, a client only that the server is done.
+    As with HAProxy a server learns that its client was reset, a client only that nothing more
+    comes.
     """
     count_aborted(engine, session, by_side == CLIENT)
     if by_side == SERVER:
@@ -172,7 +174,8 @@ cdef inline void session_abort(Engine *engine, Session *session, int by_side) no
     else:
         session_break(
             engine, session,
-            TERMINATION_CLIENT_ABORT_LAST if last_data(session) else TERMINATION_CLIENT_ABORT_DATA, SERVER)
+            TERMINATION_CLIENT_ABORT_LAST if last_data(session) else TERMINATION_CLIENT_ABORT_DATA,
+            SERVER)
 
 
 cdef inline int64_t side_timeout_ms(Session *session, int side) noexcept nogil:
@@ -254,7 +257,7 @@ cdef inline void session_arm(Engine *engine, Session *session) noexcept nogil:
 
 
 cdef inline bint direction_done(Session *session, int side) noexcept nogil:
-    """Nothing more will go from `side` to the other: it ended and all was delivered or is in vain."""
+    """Nothing more will go from `side` to the other: it ended, all is delivered or in vain."""
     cdef Side *source = &session.sides[side]
     cdef Side *target = &session.sides[1 - side]
     if target.flags & BROKEN:

@@ -4,14 +4,13 @@
 # main thread of the same worker, and only by atomic exchange. What other processes see is in the
 # segment (shm/layout.pxd).
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t, uint8_t
 
 from proxy.relay.pool cimport Pool
 from proxy.relay.splice cimport Pipe, PipePool
 from proxy.relay.wheel cimport Timer, Wheel
 from shm.eligibility cimport ServerView
-from shm.layout cimport (
-    BackendCounters, BackendShared, FrontendCounters, Process, ServerCounters, WorkerCounters)
+from shm.layout cimport BackendCounters, BackendShared, FrontendCounters, Process, WorkerCounters
 from shm.segment cimport View
 
 cdef enum:
@@ -68,6 +67,7 @@ cdef enum:  # Termination; termination.py names them
     TERMINATION_SERVER_TIMEOUT_CONNECT = 9
     TERMINATION_SERVER_TIMEOUT_DATA = 10
     TERMINATION_RESOURCE_CONNECT = 11
+    TERMINATIONS = 12
 
 cdef enum:  # Balance
     BALANCE_ROUNDROBIN = 0
