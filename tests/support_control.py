@@ -31,7 +31,7 @@ from proxy.config.model import (
 from proxy.control import process
 from proxy.runtime import Bells, Runtime, now_ms
 from resolverd.config import ResolverdSettings
-from shm.counters import CarriedRow, NameserverTable
+from shm.counters import CarriedRow, CounterReader, NameserverTable
 from shm.processes import ProcessBoard
 from shm.segment import Segment
 from shm.shape import Shape
@@ -245,6 +245,10 @@ class World:
         client.settimeout(10)
         client.connect(str(self.folder / level))
         return client
+
+    def server_counters(self, slot: int) -> dict[str, int]:
+        """The counters of a server now."""
+        return CounterReader(self.segment).server(slot)
 
     def ask(self, command: str, level: str = "admin") -> str:
         """One command, the whole answer."""

@@ -22,9 +22,13 @@ OVERLOAD = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 
 
 class Acceptor:
-    """Accepts for several listening sockets under one limit."""
+    """Accepts for several listening sockets under one limit.
 
-    def __init__(self, connections_max: int) -> None:
+    `failed` is told what a connection died of, when that was neither the client nor the network.
+    """
+
+    def __init__(self, connections_max: int, failed: Callable[[BaseException], None]) -> None:
+        self.failed = failed
         self.places = asyncio.Semaphore(connections_max)
         self.connections: set[asyncio.Task[None]] = set()
         self.pauses = 0
@@ -50,7 +54,14 @@ class Acceptor:
             await self.places.acquire()
             task = asyncio.create_task(self.serve(connection, serve))
             self.connections.add(task)
-            task.add_done_callback(self.connections.discard)
+            task.add_done_callback(self.ended)
+
+    def ended(self, task: asyncio.Task[None]) -> None:
+        """Forget a connection; the others go on, whatever it died of."""
+        self.connections.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self.failed(error)
 
     async def serve(self, connection: socket.socket, serve: Serve) -> None:
         """Serve one connection; it is closed whatever happens."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from proxy.control.families import MISSING, Family, Labels, Sample
+from proxy.control.families import MISSING, Family, Labels, Sample, Value, labels_of
 from proxy.control.report import Report
 from proxy.runtime import now_ms
 from shm.processes import ProcessStatus
@@ -40,7 +40,7 @@ RESOLUTION_FIELDS = (
 )
 
 
-def age_seconds(moment_ms: int, now: int) -> float:
+def age_seconds(moment_ms: int, now: int) -> Value:
     """Seconds since a moment; NaN for one that never was."""
     return max(0, now - moment_ms) / 1000 if moment_ms else MISSING
 
@@ -66,7 +66,7 @@ class OwnMetrics:
         yield from self.processes()
         yield from self.table()
         for name, count in (("scrapes", self.scrapes), ("scrape_failures", self.failures)):
-            sample: Sample = ({}, float(count))
+            sample: Sample = ("", count)
             yield Family(f"millrace_{name}_total", True, f"{name.capitalize()} begun", [sample])
 
     def resolutions(self) -> Iterator[Family]:
@@ -74,11 +74,11 @@ class OwnMetrics:
         reader, now = self.report.monitor.counters, now_ms()
         rows: list[tuple[Labels, dict[str, int]]] = [
             (
-                {
-                    "resolver": resolution.section,
-                    "name": resolution.name,
-                    "preferred": f"ipv{int(resolution.preferred)}",
-                },
+                labels_of(
+                    resolver=resolution.section,
+                    name=resolution.name,
+                    preferred=f"ipv{int(resolution.preferred)}",
+                ),
                 reader.resolution(resolution.index),
             )
             for resolution in self.report.settings.resolverd.resolutions
@@ -91,7 +91,7 @@ class OwnMetrics:
                 [(labels, age_seconds(fields[field], now)) for labels, fields in rows],
             )
         for field, counter, name, text in RESOLUTION_FIELDS:
-            samples = [(labels, float(fields[field])) for labels, fields in rows]
+            samples = [(labels, fields[field]) for labels, fields in rows]
             yield Family(name, counter, text, samples)
 
     def workers(self) -> Iterator[Family]:
@@ -102,19 +102,19 @@ class OwnMetrics:
         rows = [numbers_of(reader.worker(row)) for row in range(count + 1)]
         for field, name, text in WORKER_COUNTERS:
             samples: list[Sample] = [
-                ({"worker": who}, float(row[field])) for who, row in zip(names, rows, strict=True)
+                (labels_of(worker=who), row[field]) for who, row in zip(names, rows, strict=True)
             ]
             yield Family(name, True, text, samples)
         for field, name, text in WORKER_GAUGES:
             living = zip(names[:count], rows[:count], strict=True)
-            samples = [({"worker": who}, float(row[field])) for who, row in living]
+            samples = [(labels_of(worker=who), row[field]) for who, row in living]
             yield Family(name, False, text, samples)
         ended = reader.worker()["terminations"]
         yield Family(
             "millrace_terminations_total",
             True,
             "Sessions ended, by termination state",
-            [({"state": str(state)}, float(count)) for state, count in enumerate(ended) if count],
+            [(labels_of(state=str(state)), count) for state, count in enumerate(ended) if count],
         )
 
     def statuses(self) -> list[tuple[str, ProcessStatus]]:
@@ -126,8 +126,8 @@ class OwnMetrics:
     def processes(self) -> Iterator[Family]:
         """Restarts, states and heartbeats of the children."""
         now, statuses = now_ms(), self.statuses()
-        restarts = [float(status.restarts) for _, status in statuses]
-        states = [float(status.state) for _, status in statuses]
+        restarts = [status.restarts for _, status in statuses]
+        states = [status.state for _, status in statuses]
         beats = [age_seconds(status.main_beat_ms, now) for _, status in statuses]
         for name, counter, text, values in (
             ("restarts_total", True, "Times it was started again", restarts),
@@ -135,11 +135,12 @@ class OwnMetrics:
             ("heartbeat_age_seconds", False, "Time since its event loop last turned", beats),
         ):
             samples: list[Sample] = [
-                ({"process": who}, value) for (who, _), value in zip(statuses, values, strict=True)
+                (labels_of(process=who), value)
+                for (who, _), value in zip(statuses, values, strict=True)
             ]
             yield Family(f"millrace_process_{name}", counter, text, samples)
         relays: list[Sample] = [
-            ({"worker": str(worker)}, age_seconds(status.relay_beat_ms, now))
+            (labels_of(worker=str(worker)), age_seconds(status.relay_beat_ms, now))
             for worker, (_, status) in enumerate(statuses[: self.report.runtime.workers])
         ]
         text = "Time since the relay's loop last turned"
@@ -148,13 +149,13 @@ class OwnMetrics:
     def table(self) -> Iterator[Family]:
         """Generations of the server table: published, and seen by each worker."""
         segment = self.report.runtime.segment
-        published: Sample = ({}, float(segment.table_generation))
+        published: Sample = ("", segment.table_generation)
         yield Family("millrace_table_generation", False, "Changes of the server table", [published])
         seen: list[Sample] = [
-            ({"worker": str(worker)}, float(self.board.status(worker).generation_seen))
+            (labels_of(worker=str(worker)), self.board.status(worker).generation_seen)
             for worker in range(self.report.runtime.workers)
         ]
         text = "Change of the server table that a worker has seen"
         yield Family("millrace_worker_table_generation_seen", False, text, seen)
-        reloads: Sample = ({}, float(segment.reload_generation))
+        reloads: Sample = ("", segment.reload_generation)
         yield Family("millrace_reload_generation", False, "1 and one more per reload", [reloads])

@@ -45,6 +45,11 @@ from shm.states import ProcessState
 ERROR = 3  # syslog
 
 
+def one_line(error: BaseException) -> str:
+    """A traceback as one line of a log."""
+    return "".join(traceback.format_exception(error)).replace("\n", " | ")
+
+
 def all_commands(report: Report, writer: AdminTableWriter) -> list[Command]:
     """The commands of all families."""
     resolvers = ShowResolvers(report)
@@ -68,8 +73,8 @@ class Control:
         self.report = Report(runtime, self.monitor)
         self.commands = all_commands(self.report, AdminTableWriter(runtime.segment))
         self.services = Services(self.report)
-        self.stats_acceptor = Acceptor(STATS_CONNECTIONS_MAX)
-        self.service_acceptor = Acceptor(SERVICE_CONNECTIONS_MAX)
+        self.stats_acceptor = Acceptor(STATS_CONNECTIONS_MAX, self.connection_failed)
+        self.service_acceptor = Acceptor(SERVICE_CONNECTIONS_MAX, self.connection_failed)
 
     async def serve_stats(self, listening: socket.socket, level: Level) -> None:
         """Serve one stats socket for ever."""
@@ -105,17 +110,12 @@ class Control:
             await asyncio.sleep(TICK_SECONDS)
             self.monitor.tick(now_ms())
 
-    def report_exception(
-        self, _loop: asyncio.AbstractEventLoop, context: dict[str, object]
-    ) -> None:
-        """Log what a connection's task died of; the others go on."""
-        error = context.get("exception")
-        text = "".join(traceback.format_exception(error)) if isinstance(error, Exception) else ""
-        self.runtime.log(ERROR, f"control: {context.get('message')} {text}".replace("\n", " | "))
+    def connection_failed(self, error: BaseException) -> None:
+        """Log what a connection died of."""
+        self.runtime.log(ERROR, f"control: {one_line(error)}")
 
     async def main(self) -> None:
         """Serve everything; returns only by an exception."""
-        asyncio.get_running_loop().set_exception_handler(self.report_exception)
         stats = self.runtime.settings.globals.stats_sockets
         frontends = {proxy.frontend_index: proxy for proxy in self.runtime.settings.frontends}
         async with asyncio.TaskGroup() as group:
@@ -135,6 +135,6 @@ def run(runtime: Runtime) -> NoReturn:
         loop = uvloop.new_event_loop()
         asyncio.set_event_loop(loop)
         loop.run_until_complete(Control(runtime).main())
-    except Exception:
-        runtime.log(ERROR, f"control: {traceback.format_exc()}".replace("\n", " | "))
+    except Exception as error:
+        runtime.log(ERROR, f"control: {one_line(error)}")
     os._exit(1)

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 
 from proxy.config.model import Proxy
 from proxy.control.check_names import CHECK_NAMES, REPORTED
-from proxy.control.families import MISSING, Family, Labels, Sample
+from proxy.control.families import MISSING, Family, Labels, Sample, Value, labels_of
 from proxy.control.metric_tables import (
     BACKEND_METRICS,
     BACKEND_STATES,
@@ -87,19 +87,31 @@ def parse_query(query: str) -> Selection:
 class Point(NamedTuple):
     """One proxy or server: its labels, its numbers in the order of a table, its states."""
 
+    backend: str
     labels: Labels
-    values: tuple[float, ...]
+    values: tuple[Value, ...]
     state: str = ""
-    checks: tuple[float, ...] = ()
+    checks: tuple[Value, ...] = ()
     check_status: int = -1  # -1: no check
 
 
-def numbers(row: Row, metrics: tuple[Metric, ...]) -> tuple[float, ...]:
+def numbers(row: Row, metrics: tuple[Metric, ...]) -> tuple[Value, ...]:
     """The cells that a table of metrics needs."""
     return tuple(
-        float(row[metric.cell]) / metric.divisor if metric.cell in row else MISSING
-        for metric in metrics
+        [
+            MISSING
+            if metric.cell not in row
+            else row[metric.cell]
+            if metric.divisor == 1
+            else int(row[metric.cell]) / metric.divisor
+            for metric in metrics
+        ]
     )
+
+
+def point_of(proxy: Proxy, values: tuple[Value, ...]) -> Point:
+    """The point of a frontend or backend."""
+    return Point(proxy.name, labels_of(proxy=proxy.name), values)
 
 
 def server_state(observed: Observed) -> str:
@@ -120,11 +132,16 @@ def table_families(metrics: tuple[Metric, ...], points: list[Point]) -> Iterator
         yield Family(metric.name, metric.counter, metric.help, samples)
 
 
+def with_state(labels: Labels, state: str) -> Labels:
+    """Labels with one more; a state needs no escapes."""
+    return f'{labels},state="{state}"'
+
+
 def state_samples(points: Iterable[Point], states: tuple[str, ...]) -> Iterator[Sample]:
     """One series for each state, 1 for the one that holds."""
     for point in points:
         for state in states:
-            yield {**point.labels, "state": state}, float(point.state == state)
+            yield with_state(point.labels, state), int(point.state == state)
 
 
 class Scrape:
@@ -143,14 +160,14 @@ class Scrape:
         for proxy in self.report.frontends:
             row = self.report.frontend(proxy)
             state = "UP" if row["status"] == "OPEN" else "DOWN"
-            point = Point({"proxy": proxy.name}, numbers(row, FRONTEND_METRICS), state)
+            point = point_of(proxy, numbers(row, FRONTEND_METRICS))._replace(state=state)
             self.frontends.append(point)
             if proxy.service is not None:
                 self.services.append((point._replace(values=numbers(row, SERVICE_METRICS)), row))
         for proxy in self.report.backends:
             if "backend" in self.selection.scopes:
                 row = self.report.backend(proxy)
-                point = Point({"proxy": proxy.name}, numbers(row, BACKEND_METRICS))
+                point = point_of(proxy, numbers(row, BACKEND_METRICS))
                 self.backends.append(point._replace(state=str(row["status"])))
             await self.take_servers(proxy)
             await asyncio.sleep(0)
@@ -166,7 +183,8 @@ class Scrape:
             checking = observed.checking
             self.servers.append(
                 Point(
-                    {"proxy": proxy.name, "server": observed.server.name},
+                    proxy.name,
+                    labels_of(proxy=proxy.name, server=observed.server.name),
                     numbers(row, SERVER_METRICS),
                     server_state(observed),
                     numbers({"check_code": 0, **row}, CHECK_METRICS) if checking else (),
@@ -191,14 +209,14 @@ class Scrape:
         """haproxy_process_*."""
         values = Info(self.report).values()
         for metric in PROCESS_METRICS:
-            sample: Sample = ({}, float(values[metric.cell]))
+            sample: Sample = ("", values[metric.cell])
             yield Family(metric.name, metric.counter, EXPLANATIONS[metric.cell], [sample])
         for name, text in (("node", values["node"]), ("description", values.get("description"))):
             if text is not None:
                 label = {"node": "node", "description": "desc"}[name]
-                named: Sample = ({label: str(text)}, 1.0)
+                named: Sample = (labels_of(**{label: str(text)}), 1)
                 yield Family(f"haproxy_process_{name}", False, f"The {name}, as a label", [named])
-        build: Sample = ({"version": VERSION}, 1.0)
+        build: Sample = (labels_of(version=VERSION), 1)
         yield Family("haproxy_process_build_info", False, "The version, as a label", [build])
 
     def frontend_families(self) -> Iterator[Family]:
@@ -216,7 +234,7 @@ class Scrape:
             True,
             "Responses by class of status (frontend)",
             (
-                ({**point.labels, "code": code}, float(row[f"hrsp_{code}"]))
+                (f'{point.labels},code="{code}"', row[f"hrsp_{code}"])
                 for point, row in self.services
                 for code in RESPONSE_CODES
             ),
@@ -234,7 +252,7 @@ class Scrape:
         states: dict[str, Counter[str]] = {}
         checks: dict[str, Counter[int]] = {}
         for point in self.servers:
-            backend = point.labels["proxy"]
+            backend = labels_of(proxy=point.backend)
             states.setdefault(backend, Counter())[point.state] += 1
             checks.setdefault(backend, Counter())[point.check_status] += 1
         for name in ("agg_server_status", "agg_server_check_status"):
@@ -243,7 +261,7 @@ class Scrape:
                 False,
                 "Number of servers in each state (backend)",
                 (
-                    ({"proxy": backend, "state": state}, float(count[state]))
+                    (with_state(backend, state), count[state])
                     for backend, count in states.items()
                     for state in SERVER_STATES
                 ),
@@ -253,7 +271,7 @@ class Scrape:
             False,
             "Number of servers with each result of the last check (backend)",
             (
-                ({"proxy": backend, "state": CHECK_NAMES[status][0]}, float(count[status]))
+                (with_state(backend, CHECK_NAMES[status][0]), count[status])
                 for backend, count in checks.items()
                 for status in REPORTED
             ),
@@ -278,8 +296,8 @@ class Scrape:
             "Result of the last check, one series for each (server)",
             (
                 (
-                    {**point.labels, "state": CHECK_NAMES[status][0]},
-                    float(point.check_status == status),
+                    with_state(point.labels, CHECK_NAMES[status][0]),
+                    int(point.check_status == status),
                 )
                 for point in checked
                 for status in REPORTED
@@ -292,10 +310,13 @@ class Scrape:
         """haproxy_resolver_*."""
         reader = self.report.monitor.counters
         counted = [
-            ({"resolver": section.name, "nameserver": server.name}, reader.nameserver(server.index))
+            (
+                labels_of(resolver=section.name, nameserver=server.name),
+                reader.nameserver(server.index),
+            )
             for section in self.report.settings.resolverd.sections
             for server in section.nameservers
         ]
         for metric in RESOLVER_METRICS:
-            samples = [(labels, float(fields[metric.cell])) for labels, fields in counted]
+            samples = [(labels, fields[metric.cell]) for labels, fields in counted]
             yield Family(metric.name, metric.counter, metric.help, samples)

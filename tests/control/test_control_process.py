@@ -1,0 +1,73 @@
+"""The process itself: readiness, heartbeat, signals, one writer, and a large table."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import pytest
+
+from proxy.config.model import Check, Origin, Proxy, Service
+from proxy.control import process
+from proxy.runtime import now_ms
+from tests.support import wait_for
+from tests.support_control import World, a_server, control_world
+from tests.support_http import get
+
+
+def small() -> list[Proxy]:
+    return [Proxy("be", 2, "backend", Origin(), servers=(a_server("s1", "127.78.6.1", 80),))]
+
+
+def beat_age(world: World) -> int:
+    status = world.board.status(world.segment.shape.control_process)
+    return now_ms() - status.main_beat_ms
+
+
+def test_the_heart_beats_and_sigterm_ends_it_at_once() -> None:
+    with control_world(small()) as world:
+        first = world.board.status(world.segment.shape.control_process).main_beat_ms
+        wait_for(lambda: beat_age(world) < now_ms() - first, 2, "another beat")
+        status = world.kill(signal.SIGTERM)
+        assert os.WIFSIGNALED(status)
+        assert os.WTERMSIG(status) == signal.SIGTERM
+
+
+def test_a_second_writer_of_admin_records_does_not_start() -> None:
+    with control_world(small()) as world:
+        second = os.fork()
+        if second == 0:
+            process.run(world.runtime)
+        _, status = os.waitpid(second, 0)
+        assert os.waitstatus_to_exitcode(status) == 1
+        assert "writer role 1 is held by another process" in world.logged()
+        assert world.ask("show backend") == "# name\nbe\n\n"
+
+
+@pytest.mark.slow
+def test_a_large_table_is_served_without_missing_a_beat() -> None:
+    servers = tuple(
+        a_server(f"s{number}", "127.78.6.1", 80, check=Check()) for number in range(10_000)
+    )
+    proxies = [
+        Proxy("be", 2, "backend", Origin(), servers=servers),
+        Proxy("stats", 3, "frontend", Origin(), service=Service.STATS),
+    ]
+    with control_world(proxies) as world:
+        oldest = 0
+        done = threading.Event()
+
+        def scrape() -> None:
+            for path in ("/metrics", "/haproxy?stats", "/haproxy?stats;csv"):
+                assert get(world, "stats", path).status == 200
+            assert world.ask("show stat").count("\nbe,s") == 10_000
+            done.set()
+
+        reader = threading.Thread(target=scrape)
+        reader.start()
+        while not done.wait(0.02) and reader.is_alive():
+            oldest = max(oldest, beat_age(world))
+        reader.join()
+        assert done.is_set()
+        assert 0 < oldest < 1_000

@@ -1,0 +1,200 @@
+"""The HTTP side: requests that are served, those that are refused, limits, keep-alive."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.config.model import Origin, Proxy, Service
+from proxy.control.http_request import BadRequestError, parse_head
+from proxy.control.limits import REQUEST_HEAD_BYTES_MAX, SERVICE_CONNECTIONS_MAX
+from tests.support_control import World, a_server, control_world, read_all
+from tests.support_http import dial, exchange, get
+
+REQUEST = b"GET /metrics?scope=global HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    servers = (a_server("<b>s1</b>", "127.78.7.1", 80),)
+    with control_world(
+        [
+            Proxy("be", 2, "backend", Origin(), servers=servers),
+            Proxy("metrics", 3, "frontend", Origin(), service=Service.METRICS),
+            Proxy("stats", 4, "frontend", Origin(), service=Service.STATS, stats_uri="/stats"),
+            Proxy(
+                "legends",
+                5,
+                "frontend",
+                Origin(),
+                service=Service.STATS,
+                stats_uri="/",
+                stats_show_legends=True,
+            ),
+        ]
+    ) as made:
+        yield made
+
+
+def test_metrics_are_served_by_both_kinds_of_sections(world: World) -> None:
+    for frontend in ("metrics", "stats"):
+        answer = get(world, frontend, "/metrics")
+        assert answer.status == 200
+        assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+        assert b"\nhaproxy_process_nbthread 2\n" in answer.body
+
+
+def test_the_dashboard_is_one_page_without_anything_from_outside(world: World) -> None:
+    answer = get(world, "stats", "/stats")
+    assert answer.status == 200
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert "&lt;b&gt;s1&lt;/b&gt;" in answer.text
+    assert "<b>s1</b>" not in answer.text
+    assert 'http-equiv="refresh"' in answer.text
+    for outside in ("http://", "https://", "<script", "src=", "@import", "url("):
+        assert outside not in answer.text
+    assert 'http-equiv="refresh"' not in get(world, "stats", "/stats;norefresh").text
+
+
+def test_addresses_are_shown_only_where_legends_are(world: World) -> None:
+    assert "127.78.7.1" not in get(world, "stats", "/stats").text
+    assert "127.78.7.1" not in get(world, "stats", "/stats;csv").text
+    assert "127.78.7.1:80" in get(world, "legends", "/").text
+    assert "127.78.7.1:80" in get(world, "legends", "/;csv").text
+
+
+def test_the_page_has_haproxys_csv_and_json_forms(world: World) -> None:
+    lines = get(world, "stats", "/stats;csv").text.splitlines()
+    assert lines[0].startswith("# pxname,svname,")
+    assert len(lines) == 1 + 5
+    assert len(json.loads(get(world, "stats", "/stats;json").body)) == 5
+
+
+@pytest.mark.parametrize(
+    ("frontend", "path"), [("metrics", "/stats"), ("metrics", "/"), ("stats", "/other")]
+)
+def test_any_other_path_is_not_found(world: World, frontend: str, path: str) -> None:
+    assert get(world, frontend, path).status == 404
+
+
+def test_other_methods_are_not_allowed(world: World) -> None:
+    answer = get(world, "metrics", "/metrics", method="POST")
+    assert answer.status == 405
+    assert answer.headers["allow"] == "GET, HEAD"
+
+
+def test_head_has_the_headers_and_no_body(world: World) -> None:
+    answer = exchange(world, "metrics", b"HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert answer.endswith(b"\r\n\r\n")
+    assert answer.count(b"\r\n\r\n") == 1
+
+
+def test_several_requests_on_one_connection_are_answered_in_turn(world: World) -> None:
+    answer = exchange(world, "metrics", REQUEST * 3)
+    assert answer.count(b"HTTP/1.1 200 OK") == 3
+    assert answer.count(b"\r\n0\r\n\r\n") == 3
+
+
+def test_http_1_0_gets_a_plain_body_and_the_end(world: World) -> None:
+    answer = exchange(world, "metrics", b"GET /metrics?scope=global HTTP/1.0\r\n\r\n")
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"chunked" not in head
+    assert b"Connection: close" in head
+    assert body.startswith(b"# HELP ")
+
+
+def test_a_body_is_never_taken_for_a_request(world: World) -> None:
+    smuggled = b"GET /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(REQUEST)
+    assert exchange(world, "metrics", smuggled + REQUEST).count(b"HTTP/1.1 ") == 1
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET /metrics HTTP/1.1\r\n\r\n", 400),
+        (b"GET http://x/metrics HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"GET /metrics HTTP/2.0\r\nHost: x\r\n\r\n", 400),
+        (b"GET /metrics HTTP/1.1\r\nHost : x\r\n\r\n", 400),
+        (b"GET /metrics HTTP/1.1\r\nHost: x\r\n folded\r\n\r\n", 400),
+        (b"GET /metrics?scope=nonsense HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"GET /" + b"x" * (REQUEST_HEAD_BYTES_MAX + 5_000), 431),
+    ],
+)
+def test_a_bad_request_is_told_so(world: World, request_bytes: bytes, status: int) -> None:
+    assert exchange(world, "metrics", request_bytes).startswith(b"HTTP/1.1 %d " % status)
+
+
+@pytest.mark.slow
+def test_a_request_that_never_ends_is_ended(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.control.http_connection.REQUEST_HEAD_SECONDS_MAX", 0.1)
+    with (
+        control_world([Proxy("m", 2, "frontend", Origin(), service=Service.METRICS)]) as made,
+        dial(made, "m") as idle,
+        dial(made, "m") as slow,
+    ):
+        slow.sendall(b"GET /metrics HTTP/1.1\r\n")
+        assert slow.recv(100).startswith(b"HTTP/1.1 408 ")
+        assert idle.recv(100) == b""
+
+
+@pytest.mark.slow
+def test_a_reader_that_takes_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.control.http_connection.RESPONSE_SECONDS_MAX", 0.3)
+    servers = tuple(a_server(f"s{number}", "127.78.7.1", 80) for number in range(3_000))
+    proxies = [
+        Proxy("be", 2, "backend", Origin(), servers=servers),
+        Proxy("m", 3, "frontend", Origin(), service=Service.METRICS),
+    ]
+    with control_world(proxies) as made, dial(made, "m") as slow:
+        slow.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        wait = slow.recv(1)
+        assert wait == b"H"
+        answer = get(made, "m", "/metrics?scope=global")
+        assert answer.status == 200
+        received = b""
+        try:
+            received = read_all(slow)
+        except ConnectionResetError:
+            received = b"reset"
+        assert not received.endswith(b"0\r\n\r\n")
+
+
+def test_more_connections_than_the_limit_wait_their_turn(world: World) -> None:
+    clients = [dial(world, "metrics") for _ in range(SERVICE_CONNECTIONS_MAX)]
+    with dial(world, "metrics") as late:
+        late.sendall(REQUEST)
+        late.shutdown(socket.SHUT_WR)
+        for client in clients:
+            client.close()
+        assert read_all(late).startswith(b"HTTP/1.1 200 OK")
+
+
+def test_the_section_counts_its_own_sessions(world: World) -> None:
+    def row() -> list[str]:
+        return world.ask("show stat metrics 1 -1").splitlines()[1].split(",")
+
+    before = int(row()[7])
+    get(world, "metrics", "/metrics?scope=global")
+    get(world, "metrics", "/nowhere")
+    after = row()
+    assert int(after[7]) == before + 2
+    assert int(after[8]) > 0
+    assert int(after[9]) > 0
+    assert int(after[42]) >= 1  # hrsp_4xx
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_request_or_a_refusal(head: bytes) -> None:
+    try:
+        request = parse_head(head)
+    except BadRequestError:
+        return
+    assert request.method in ("GET", "HEAD")
+    assert request.path.startswith("/")

@@ -1,0 +1,129 @@
+"""Orders through the real socket: what is published, who is rung, what DNS voids, what is logged."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from proxy.config.model import Check, Origin, Proxy
+from proxy.runtime import now_ms
+from shm.states import AdminFlag, Cause
+from tests.support_control import ADMIN_NOTHING, World, a_server, control_world
+
+NO_VALUE = 0
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    servers = (
+        a_server("s1", "127.78.5.1", 80, weight=10),
+        a_server("s2", "app.test", 80, check=Check()),
+        a_server("s3", "127.78.5.3", 80, disabled=True, backup=True),
+    )
+    with control_world([Proxy("be", 2, "backend", Origin(), servers=servers)]) as made:
+        yield made
+
+
+def rings(bell: int) -> int:
+    """How often a bell was rung since it was read last."""
+    try:
+        return os.eventfd_read(bell)
+    except BlockingIOError:
+        return NO_VALUE
+
+
+def test_an_order_is_published_and_rings_every_reader(world: World) -> None:
+    bells = world.runtime.bells
+    generation = world.segment.table_generation
+    of_backend = world.table.backend_generation(0)
+    assert world.ask("set server be/s1 state drain") == "\n"
+    assert world.table.admin(0).flags == AdminFlag.FDRAIN
+    assert not world.table.server(0).eligible
+    assert world.segment.table_generation > generation
+    assert world.table.backend_generation(0) > of_backend
+    for bell in (*bells.relays, *bells.workers, bells.resolverd):
+        assert rings(bell) == 1
+    assert rings(bells.control) == NO_VALUE
+
+
+def test_an_order_that_changes_nothing_rings_nobody(world: World) -> None:
+    generation = world.segment.table_generation
+    assert world.ask("set server be/s1 state ready") == "\n"
+    assert world.ask("set server be/s1 addr 127.78.5.1") == "nothing changed\n\n"
+    assert world.segment.table_generation == generation
+    assert [rings(bell) for bell in world.runtime.bells.all()] == [NO_VALUE] * 6
+    assert world.logged() == ""
+
+
+def test_an_address_order_moves_the_server_until_dns_says_something_else(world: World) -> None:
+    world.slots.publish(1, "127.78.5.2", 80, cause=Cause.DNS, now_ms=now_ms())
+    answer = world.ask("set server be/s2 addr 127.78.5.9 port 99")
+    assert answer == (
+        "IP changed from '127.78.5.2' to '127.78.5.9', port changed from '80' to '99' "
+        "by 'stats socket command'\n\n"
+    )
+    assert world.table.server(1)[3:5] == ("127.78.5.9", 99)
+    assert world.table.server(1).eligible
+    # the same answer again changes nothing
+    world.slots.publish(1, "127.78.5.2", 80, cause=Cause.DNS, now_ms=now_ms())
+    assert world.table.server(1)[3:5] == ("127.78.5.9", 99)
+    world.slots.publish(1, "127.78.5.4", 80, cause=Cause.DNS, now_ms=now_ms())
+    assert world.table.server(1)[3:5] == ("127.78.5.4", 80)
+    # and the order does not come back with the former address
+    world.slots.publish(1, "127.78.5.2", 80, cause=Cause.DNS, now_ms=now_ms())
+    assert world.table.server(1)[3:5] == ("127.78.5.2", 80)
+
+
+def test_orders_of_different_kinds_do_not_undo_each_other(world: World) -> None:
+    world.ask("set server be/s1 addr 127.78.5.9")
+    world.ask("set server be/s1 weight 50%")
+    world.ask("set server be/s1 state maint")
+    admin = world.table.admin(0)
+    assert (admin.flags, admin.weight, admin.address) == (AdminFlag.FMAINT, 5, "127.78.5.9")
+    world.ask("enable server be/s1")
+    assert world.ask("get weight be/s1") == "5 (initial 10)\n\n"
+    assert world.table.server(0).eligible
+
+
+def test_a_disabled_server_comes_back_by_order_and_stays_marked(world: World) -> None:
+    assert not world.table.server(2).eligible
+    world.ask("enable server be/s3")
+    assert world.table.server(2).eligible
+    row = world.ask("show servers state").splitlines()[4].split(" ")
+    assert (row[5], row[6]) == ("2", "4")
+
+
+def test_a_weight_of_zero_takes_no_sessions_but_stays_up(world: World) -> None:
+    world.ask("set weight be/s1 0")
+    assert not world.table.server(0).eligible
+    assert world.ask("show servers state").splitlines()[2].split(" ")[5:8] == ["2", "0", "0"]
+
+
+def test_what_changed_is_logged_in_haproxys_words(world: World) -> None:
+    for order in ("state drain", "state maint", "state ready", "weight 3", "addr 127.78.5.9"):
+        world.ask(f"set server be/s1 {order}")
+    world.ask("disable server be/s2")
+    world.ask("enable server be/s2")
+    world.ask("enable server be/s3")
+    assert world.logged().splitlines() == [
+        "5 Server be/s1 enters drain state.",
+        "5 Server be/s1 is going DOWN for maintenance.",
+        "5 Server be/s1 is UP/READY (leaving forced maintenance).",
+        "5 be/s1: IP changed from '127.78.5.1' to '127.78.5.9' by 'stats socket command'",
+        "5 Server be/s2 is going DOWN for maintenance.",
+        "5 Server be/s2 is leaving forced maintenance but remains in maintenance.",
+        "5 Backup Server be/s3 is UP/READY (leaving forced maintenance).",
+    ]
+
+
+def test_orders_survive_the_death_of_the_process_that_took_them(world: World) -> None:
+    world.ask("set server be/s1 state maint")
+    world.kill(9)
+    world.board.ended(world.segment.shape.control_process)
+    assert world.table.admin(0) != ADMIN_NOTHING
+    world.start()
+    assert world.ask("show servers state").splitlines()[2].split(" ")[5:7] == ["0", "1"]
+    world.ask("set server be/s1 state ready")
+    assert world.table.server(0).eligible
