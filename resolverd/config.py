@@ -14,6 +14,8 @@ PAYLOAD_MIN = 12  # bytes: a DNS header, HAProxy's lower limit
 PAYLOAD_MAX = 65535  # bytes: what a 16-bit length can say
 PAYLOAD_DEFAULT = 512  # bytes: RFC 1035 section 4.2.1
 NAMESERVER_PORT = 53
+RESOLVE_NETS_MAX = 5  # networks of one server line, HAProxy's limit (S44)
+SERVICE_PREFIX = "_"  # RFC 2782: the labels of a service and its protocol begin with it
 
 
 class Family(enum.IntEnum):
@@ -67,7 +69,11 @@ class ResolversSection(msgspec.Struct, frozen=True):
 class ResolvedServer(msgspec.Struct, frozen=True):
     """One server whose address comes from a resolution.
 
-    `slot` is its position in the segment, `port` the configured one (kept for A/AAAA).
+    `slot` is its position in the segment, `port` the configured one (kept for A/AAAA; an SRV record
+    brings its own). The last four are the words of its line: `allow_dup_ip` and `ignore_weight` of
+    `resolve-opts` (`prevent-dup-ip` takes the first back), `networks` of `resolve-net` as
+    "address/prefix length" in the order of the file, at most RESOLVE_NETS_MAX, and `preferred` of
+    `resolve-prefer` for the target of an SRV record (NONE: as the resolution says).
     """
 
     slot: int
@@ -77,13 +83,19 @@ class ResolvedServer(msgspec.Struct, frozen=True):
     port: int
     weight: int
     checked: bool = False
+    allow_dup_ip: bool = False
+    ignore_weight: bool = False
+    networks: tuple[str, ...] = ()
+    preferred: Family = Family.NONE
 
 
 class ResolutionSettings(msgspec.Struct, frozen=True):
     """One resolution: all servers that share (section, name, preferred family) (S8).
 
     `index` is its row in the segment's resolution records. `name` is lower case, without the
-    trailing dot. `servers` are in the order of the file.
+    trailing dot. `servers` are in the order of the file. A name that begins with SERVICE_PREFIX is
+    an SRV label (S2): all servers that share (section, name) are one resolution then, whatever they
+    prefer, and `preferred` is said of those that do not say it themselves.
     """
 
     index: int
@@ -91,6 +103,11 @@ class ResolutionSettings(msgspec.Struct, frozen=True):
     name: str
     preferred: Family
     servers: tuple[ResolvedServer, ...]
+
+    @property
+    def is_service(self) -> bool:
+        """Whether SRV records are asked for."""
+        return self.name.startswith(SERVICE_PREFIX)
 
 
 class ResolverdSettings(msgspec.Struct, frozen=True):
