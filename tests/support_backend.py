@@ -13,9 +13,10 @@ GREETING = b"ready\n"
 class EchoBackend:
     """Listens on one address; one thread for each connection."""
 
-    def __init__(self, host: str, greeting: bytes = GREETING) -> None:
+    def __init__(self, host: str, port: int = 0, greeting: bytes = GREETING) -> None:
         self.greeting = greeting
-        self._listener = socket.create_server((host, 0), backlog=512)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._listener = socket.create_server((host, port), family=family, backlog=512)
         self.address: tuple[str, int] = self._listener.getsockname()[:2]
         self._connections: set[socket.socket] = set()
         self._over = False
@@ -54,9 +55,9 @@ class EchoBackend:
 
 
 @contextlib.contextmanager
-def echo_backend(host: str, greeting: bytes = GREETING) -> Iterator[EchoBackend]:
+def echo_backend(host: str, port: int = 0, greeting: bytes = GREETING) -> Iterator[EchoBackend]:
     """One backend while the block lasts."""
-    backend = EchoBackend(host, greeting)
+    backend = EchoBackend(host, port, greeting)
     try:
         yield backend
     finally:

@@ -1,0 +1,136 @@
+"""The real program and names: through libc, through DNS, behind chroot, over a reload."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import wait_for
+from tests.support_backend import EchoBackend, echo_backend
+from tests.support_dns import NX, SILENT, ScriptedNameserver, records
+from tests.support_supervisor import Program, is_alive, started
+
+HOST = "127.44.7.1"
+BACKEND_HOST = "127.44.7.2"
+NAME = "app.test"
+NOBODY = 65534
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+
+
+class Site:
+    """A configuration whose one server is found by name."""
+
+    def __init__(self, folder: Path, backend: EchoBackend, nameserver: ScriptedNameserver) -> None:
+        self.folder = folder
+        self.backend = backend
+        self.nameserver = nameserver
+        with socket.socket() as probe:
+            probe.bind((HOST, 0))
+            self.address: tuple[str, int] = probe.getsockname()[:2]
+        self.path = str(folder / "edge.cfg")
+        self.write()
+
+    def write(self, more_global: str = "", server: str | None = None) -> None:
+        host, _, port = self.nameserver.address.rpartition(":")
+        default = f"{NAME}:{self.backend.address[1]} resolvers dns init-addr none"
+        Path(self.path).write_text(
+            f"global\n    nbthread 2\n{more_global}"
+            f"resolvers dns\n    nameserver ns1 {host}:{port}\n"
+            "    timeout resolve 200ms\n    timeout retry 200ms\n    hold valid 200ms\n"
+            "defaults\n    mode tcp\n    timeout client 30s\n    timeout server 30s\n"
+            "    timeout connect 2s\n"
+            f"listen web\n    bind {HOST}:{self.address[1]}\n    server a {server or default}\n"
+        )
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with echo_backend(BACKEND_HOST) as backend, ScriptedNameserver() as nameserver:
+        nameserver.set(NAME, "A", records(BACKEND_HOST))
+        yield Site(tmp_path, backend, nameserver)
+
+
+def forwards(site: Site) -> bool:
+    try:
+        with socket.create_connection(site.address, 2) as client:
+            return client.recv(1) != b""
+    except OSError:
+        return False
+
+
+def reload(program: Program) -> None:
+    done = program.text().count("reload done")
+    program.signal(signal.SIGUSR2)
+    wait_for(lambda: program.text().count("reload done") > done, 10, "the reload is done")
+
+
+def test_a_server_is_found_through_dns_and_resolverd_may_die(site: Site) -> None:
+    with started(site.folder, "-f", site.path, real=True) as program:
+        wait_for(lambda: forwards(site), 15, "the name is resolved")
+        killed = program.titles()["resolverd"]
+        os.kill(killed, signal.SIGKILL)
+        assert forwards(site), "no client needs resolverd"
+        wait_for(lambda: program.titles().get("resolverd", killed) != killed, 1, "it is back")
+        asked = len(site.nameserver.asked(NAME, "A"))
+        site.nameserver.wait_queries(asked + 1, NAME, "A")
+        assert forwards(site)
+
+
+@as_root
+def test_names_are_resolved_behind_chroot_by_another_user(site: Site) -> None:
+    jail = site.folder / "jail"
+    jail.mkdir()
+    site.write(f"    chroot {jail}\n    uid {NOBODY}\n    gid {NOBODY}\n")
+    with started(site.folder, "-f", site.path, real=True) as program:
+        wait_for(lambda: forwards(site), 15, "the name is resolved")
+        for name, pid in program.titles().items():
+            assert Path(f"/proc/{pid}").stat().st_uid == NOBODY, name
+            assert os.readlink(f"/proc/{pid}/root") == str(jail), name  # noqa: PTH115
+        assert os.stat(f"/proc/{program.pid}").st_uid == 0  # noqa: PTH116
+        reload(program)
+        wait_for(lambda: forwards(site), 5, "the next generation serves")
+        old = program.titles()["worker 0"]
+        os.kill(old, signal.SIGKILL)
+        wait_for(lambda: program.titles().get("worker 0", old) != old, 2, "a worker is replaced")
+        assert "failed" not in program.text()
+    assert not is_alive(old)
+
+
+def test_a_reload_relearns_nothing(site: Site) -> None:
+    with started(site.folder, "-f", site.path, real=True) as program:
+        wait_for(lambda: forwards(site), 15, "the name is resolved")
+        site.nameserver.set(NAME, "A", SILENT)
+        site.nameserver.set(NAME, "AAAA", SILENT)
+        reload(program)
+        for _ in range(20):
+            assert forwards(site), "the address is carried over"
+
+
+def test_a_name_of_libc_is_kept_over_a_reload(site: Site) -> None:
+    port = site.backend.address[1]
+    site.write(server=f"localhost:{port} init-addr libc,none")
+    with (
+        echo_backend("127.0.0.1", port),
+        echo_backend("::1", port),
+        started(site.folder, "-f", site.path, real=True) as program,
+    ):
+        wait_for(lambda: forwards(site), 15, "libc knows localhost")
+        reload(program)
+        assert forwards(site)
+
+
+def test_a_nameserver_that_says_no_leaves_the_server_out_and_the_start_goes_on(site: Site) -> None:
+    site.nameserver.set(NAME, "*", NX)
+    site.write(server=f"{NAME}:{site.backend.address[1]} resolvers dns")
+    with started(site.folder, "-f", site.path, real=True) as program:
+        site.nameserver.wait_queries(2, NAME)
+        assert "could not resolve address 'app.test', disabling server." in program.text()
+        assert not forwards(site)
+        site.nameserver.set(NAME, "A", records(BACKEND_HOST))
+        site.nameserver.set(NAME, "AAAA", records())
+        wait_for(lambda: forwards(site), 10, "it is found later")
