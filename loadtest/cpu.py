@@ -87,15 +87,27 @@ def _run_nanoseconds(task: Path) -> int:
 
 def tree_pss_bytes(root: int) -> int:
     """Proportional set size of the tree in bytes: shared pages count once, split by their users."""
-    return sum(_pss_bytes(stat.pid) for stat in process_tree(root))
+    return sum(_rollup(stat.pid)["Pss"] for stat in process_tree(root))
 
 
-def _pss_bytes(pid: int) -> int:
+def tree_private_bytes(root: int) -> int:
+    """The part of the PSS that is no file's: heap, stacks, shared memory, in bytes.
+
+    For differences: file pages are split among all programs of the machine that map the same
+    libraries, so their share moves when somebody else starts or ends one.
+    """
+    rollups = (_rollup(stat.pid) for stat in process_tree(root))
+    return sum(rollup["Pss_Anon"] + rollup["Pss_Shmem"] for rollup in rollups)
+
+
+def _rollup(pid: int) -> defaultdict[str, int]:
+    """The sizes of /proc/<pid>/smaps_rollup in bytes; a process that is gone has none."""
+    sizes: defaultdict[str, int] = defaultdict(int)
     try:
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
     except (FileNotFoundError, ProcessLookupError):
-        return 0
-    for line in text.splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024
-    return 0
+        return sizes
+    for line in lines[1:]:
+        name, size, _ = line.split()
+        sizes[name.rstrip(":")] = int(size) * 1024
+    return sizes

@@ -13,7 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from loadtest.backend import bulk_backend
-from loadtest.cpu import tree_cpu_seconds, tree_pss_bytes, tree_run_seconds
+from loadtest.cpu import (
+    tree_cpu_seconds,
+    tree_private_bytes,
+    tree_pss_bytes,
+    tree_run_seconds,
+)
 from loadtest.idle import hold_connections
 from loadtest.instance import Instance
 from loadtest.process import ProgramFailedError, output_of
@@ -147,10 +152,10 @@ def idle(instance: Instance, site: Site, _seconds: int) -> Sample:
     """Userspace memory that established connections without traffic take, per connection."""
     count = idle_connections(site)
     instance.settle(SETTLE_SECONDS)
-    before = tree_pss_bytes(instance.pid)
+    before = tree_private_bytes(instance.pid)
     with hold_connections(site.idle, count):
         instance.settle(SETTLE_SECONDS)
-        after = tree_pss_bytes(instance.pid)
+        after = tree_private_bytes(instance.pid)
     return {"bytes_per_connection": (after - before) / count, "units": count}
 
 

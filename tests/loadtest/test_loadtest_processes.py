@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import signal
 import subprocess
@@ -11,7 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.cpu import ProcessStat, process_tree, read_stat, tree_cpu_seconds, tree_pss_bytes
+from loadtest.cpu import (
+    ProcessStat,
+    process_tree,
+    read_stat,
+    tree_cpu_seconds,
+    tree_private_bytes,
+    tree_pss_bytes,
+)
 from loadtest.loads import LOADS
 from loadtest.process import ProgramFailedError, output_of, running
 from loadtest.programs import Program, haproxy_configuration
@@ -21,6 +29,7 @@ from loadtest.table import Results
 from tests.support import require_program, wait_for
 
 EVERY_CORE = frozenset(os.sched_getaffinity(0))
+GROWTH_BYTES = 30_000_000
 BURN = "import time\nwhile time.process_time() < 0.3: pass\n"
 
 # A parent whose first child burns 0.3 s and is waited for, whose second one lives on and burns too.
@@ -42,8 +51,15 @@ def test_cpu_time_of_living_and_of_ended_children_counts_once() -> None:
 
 
 def test_memory_of_a_tree_is_counted_and_of_no_process_is_zero() -> None:
-    assert tree_pss_bytes(os.getpid()) > 1_000_000
-    assert tree_pss_bytes(2**22 + 1) == 0
+    assert tree_pss_bytes(os.getpid()) > tree_private_bytes(os.getpid()) > 1_000_000
+    assert tree_pss_bytes(2**22 + 1) == tree_private_bytes(2**22 + 1) == 0
+
+
+def test_memory_that_is_written_to_shows_in_the_private_part() -> None:
+    before = tree_private_bytes(os.getpid())
+    with mmap.mmap(-1, GROWTH_BYTES) as memory:
+        memory.write(b"x" * GROWTH_BYTES)
+        assert tree_private_bytes(os.getpid()) - before > 0.9 * GROWTH_BYTES
 
 
 @pytest.mark.slow
