@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -38,6 +39,9 @@ from shm.shape import Shape
 from shm.slots import AdminTableWriter, HealthTableWriter, SlotTableReader, SlotTableWriter
 from shm.states import AdminFlag, AdminState, Cause, ProcessState, SlotFlag, StaticFlag, StaticState
 from tests.support import require_program, wait_for
+
+if TYPE_CHECKING:
+    from shm.counters import WorkerFields
 
 LEVELS = ("admin", "operator", "user")
 ADMIN_NOTHING = AdminState(0, -1, None, 0, 0, 0)
@@ -245,6 +249,10 @@ class World:
         client.settimeout(10)
         client.connect(str(self.folder / level))
         return client
+
+    def worker_counters(self) -> WorkerFields:
+        """The counters of all workers now."""
+        return CounterReader(self.segment).worker()
 
     def server_counters(self, slot: int) -> dict[str, int]:
         """The counters of a server now."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from proxy.control.families import MISSING, Family, Labels, Sample, Value, labels_of
 from proxy.control.report import Report
+from proxy.relay.termination import Termination
 from proxy.runtime import now_ms
 from shm.processes import ProcessStatus
 
@@ -113,8 +114,8 @@ class OwnMetrics:
         yield Family(
             "millrace_terminations_total",
             True,
-            "Sessions ended, by termination state",
-            [(labels_of(state=str(state)), count) for state, count in enumerate(ended) if count],
+            "Sessions ended, by termination state (two letters as in the log)",
+            [(labels_of(state=state.code), ended[state]) for state in Termination],
         )
 
     def statuses(self) -> list[tuple[str, ProcessStatus]]:

@@ -14,14 +14,20 @@ from proxy.control.monitor import Monitor
 from proxy.control.observation import Observed
 from proxy.control.stat_rows import Clock, Row, backend_row, frontend_row, server_row
 from proxy.control.summary import full_connections, summarize
+from proxy.relay.engine import sessions_limit
 from proxy.runtime import Runtime, now_ms
 
-RESERVED_DESCRIPTORS = 64  # of each worker: listeners, bells, the segment, logs
+PIPES_MAX = 128  # large pipes that the kernel grants one user, shared by the workers
 
 
-def session_limit(settings: Settings, descriptors: int, workers: int) -> int:
-    """`maxconn` of the whole process: configured, or two descriptors a session in each worker."""
-    return settings.globals.maxconn or max(1, (descriptors - RESERVED_DESCRIPTORS) // 2 * workers)
+def pipes_limit(descriptors: int, workers: int) -> int:
+    """How many pipes one relay keeps for splicing; its own rule (proxy/relay/engine.pyx)."""
+    return min(max(1, PIPES_MAX // workers), descriptors // 16)
+
+
+def session_limit(settings: Settings, hard_maxconn: int) -> int:
+    """`maxconn` of all workers together: what is configured, if descriptors allow it."""
+    return min(settings.globals.maxconn or hard_maxconn, hard_maxconn)
 
 
 class Report:
@@ -33,7 +39,10 @@ class Report:
         self.monitor = monitor
         self.observer = monitor.observer
         self.descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        self.maxconn = session_limit(self.settings, self.descriptors, runtime.workers)
+        pipes = pipes_limit(self.descriptors, runtime.workers)
+        self.maxpipes = pipes * runtime.workers
+        self.hard_maxconn = sessions_limit(self.descriptors, pipes) * runtime.workers
+        self.maxconn = session_limit(self.settings, self.hard_maxconn)
         self.full_connections = full_connections(self.settings, self.maxconn)
         self.proxies = tuple(proxy for proxy in self.settings.proxies if not proxy.disabled)
         self.backends = tuple(proxy for proxy in self.proxies if proxy.backend_index is not None)

@@ -1,0 +1,124 @@
+"""`show info` in its four forms, and the numbers that it takes from the segment."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from proxy.config.model import Global, Origin, Proxy
+from proxy.control.report import session_limit
+from proxy.control.show_info import FIELDS, uptime_text
+from proxy.control.summary import full_connections
+from shm.states import Command
+from tests.support import wait_for
+from tests.support_control import World, a_server, ask, control_world
+from tests.support_control_pair import Pair, pair
+
+LEFT_OUT = ("Ssl", "Compress", "DebugCommands", "Tainted")
+RENAMED = {"TotalSplicdedBytesOut": "TotalSplicedBytesOut"}  # spelled right since 2.8
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    proxies = [
+        Proxy("be", 2, "backend", Origin(), servers=(a_server("s1", "127.78.8.1", 80),)),
+        Proxy("fe", 3, "frontend", Origin(), default_backend=0, maxconn=301),
+    ]
+    settings = Global(maxconn=1_000, node="here", description="a test")
+    with control_world(proxies, globals_=settings, workers=3) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    with pair(tmp_path_factory.mktemp("pair")) as made:
+        yield made
+
+
+def values(answer: str) -> dict[str, str]:
+    return dict(line.split(": ", 1) for line in answer.splitlines() if line)
+
+
+@pytest.mark.slow
+def test_every_field_of_haproxy_is_here_in_its_order(both: Pair) -> None:
+    theirs, ours = (list(values(answer)) for answer in both.both("show info"))
+    wanted = [
+        RENAMED.get(name, name) for name in theirs if not any(word in name for word in LEFT_OUT)
+    ]
+    assert ours == [name for name in wanted if name in ours]
+    assert set(wanted) - set(ours) == {"description"} & set(wanted)
+
+
+@pytest.mark.slow
+def test_numbers_and_tags_of_the_typed_form_are_haproxys(both: Pair) -> None:
+    def heads(answer: str) -> set[str]:
+        found = set()
+        for line in answer.splitlines():
+            if line:
+                number, name, rest = line.split(".", 2)
+                found.add(":".join((number, RENAMED.get(name, name), *rest.split(":")[1:3])))
+        return found
+
+    theirs, ours = (heads(answer) for answer in both.both("show info typed"))
+    assert ours - theirs == set()
+
+
+def test_settings_and_counters_are_reported(world: World) -> None:
+    world.carried.worker({**world.worker_counters(), "accepts": 7, "bytes_out": 99})
+    shown = values(world.ask("show info"))
+    assert shown["Nbthread"] == "3"
+    assert shown["node"] == "here"
+    assert shown["description"] == "a test"
+    assert shown["Maxconn"] == "1000"
+    assert shown["Pid"] == str(os.getpid())
+    assert (shown["CumConns"], shown["TotalBytesOut"]) == ("7", "99")
+    assert shown["Stopping"] == "0"
+
+
+def test_stopping_is_said_once_a_worker_was_told(world: World) -> None:
+    world.board.command(1, Command.SOFT_STOP)
+    assert values(world.ask("show info"))["Stopping"] == "1"
+    row = world.ask("show stat fe 1 -1").splitlines()[1].split(",")
+    assert row[17] == "STOP"
+
+
+@pytest.mark.slow
+def test_rates_come_from_control_itself(world: World) -> None:
+    def rate() -> int:
+        return int(values(world.ask("show info"))["ConnRate"])
+
+    world.carried.worker({**world.worker_counters(), "accepts": 500})
+    wait_for(lambda: rate() > 0, 5, "the next tick")
+    assert rate() <= 500
+    wait_for(lambda: rate() == 0, 5, "a quiet second")
+    assert int(values(world.ask("show info"))["MaxConnRate"]) > 0
+
+
+def test_every_form_has_the_same_values(world: World) -> None:
+    plain = values(world.ask("show info"))
+    described = values(world.ask("show info desc"))
+    assert described["Nbthread"] == '3:"number of workers (nbthread)"'
+    typed = [line for line in world.ask("show info typed").splitlines() if line]
+    assert "3.Nbthread.1:CGS:u32:3" in typed
+    assert len(typed) == len(plain)
+    fields = json.loads(world.ask("show info json"))
+    assert [field["field"]["name"] for field in fields] == list(plain)
+    assert list(plain) == [field.name for field in FIELDS if field.name in plain]
+
+
+def test_uptime_reads_in_days_hours_minutes_and_seconds() -> None:
+    assert uptime_text(0) == "0d 0h00m00s"
+    assert uptime_text(90_061) == "1d 1h01m01s"
+
+
+def test_limits_follow_configuration_and_descriptors(world: World) -> None:
+    assert session_limit(world.settings, 400) == 400
+    assert session_limit(world.settings, 4_000) == 1_000
+    assert full_connections(world.settings, 1_000) == {"be": 31}
+
+
+def test_the_version_is_one_line(world: World) -> None:
+    assert ask(world.folder / "user", "show version").count("\n") == 2
