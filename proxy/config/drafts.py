@@ -220,7 +220,6 @@ def inherit(defaults: ProxyDraft, name: str, kind: ProxyKind, origin: Origin) ->
         name=name,
         kind=kind,
         origin=origin,
-        server_defaults=defaults.server_defaults.copy(),
         timeouts=dict(defaults.timeouts),
         own_timeouts=set(),
         mode_origin=None,

@@ -226,7 +226,7 @@ def test_frontends_and_backends_are_numbered_in_the_order_of_the_file() -> None:
         "listen l\n    bind 127.0.0.1:2\n    server s 127.0.0.2:2\n"
         "frontend g\n    bind 127.0.0.1:3\n    default_backend off\n"
         "backend off\n    disabled\n    server s 127.0.0.2:3\n"
-        "listen m\n    bind 127.0.0.1:4\n    default_backend b\n"
+        "listen m\n    bind 127.0.0.1:4\n    default_backend b\n    server unused 127.0.0.2:4\n"
     )
     settings = settings_of(text)
     assert [
@@ -241,7 +241,7 @@ def test_frontends_and_backends_are_numbered_in_the_order_of_the_file() -> None:
         ("m", "listen", 3, 2, 0),
     ]
     assert [p.name for p in settings.frontends] == ["f", "l", "g", "m"]
-    assert [(s.slot, s.backend_index) for s in settings.servers] == [(0, 0), (1, 1)]
+    assert [(s.slot, s.backend_index) for s in settings.servers] == [(0, 0), (1, 1), (2, 2)]
 
 
 def test_a_disabled_section_neither_listens_nor_serves_nor_is_checked() -> None:
