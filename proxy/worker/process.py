@@ -87,19 +87,15 @@ class Worker:
         self._relay = make_relay(runtime, worker)
         self._loop = uvloop.new_event_loop()
         self._loop.set_exception_handler(self._fail)
+        self._checker: Checker | None = None  # until clients are accepted, and after the stop
         self._thread = threading.Thread(target=self._forward, name="relay", daemon=True)
         self._ended = False  # the relay thread left its loop
         self._stopping = False
         self._status = 1
 
     def serve(self) -> int:
-        """Run until the relay ended; the exit status of the process.
-
-        The relay comes first: clients wait for it, and health is in the segment already.
-        """
+        """Run until the relay ended; the exit status of the process."""
         self._start_relay()
-        self._checker = Checker(self._runtime, self._number, self._loop)
-        self._checker.start()
         self._loop.add_reader(self._bell, self._rung)
         self._await_relay()
         self._loop.call_soon(self._tick)
@@ -125,11 +121,19 @@ class Worker:
             os.eventfd_write(self._bell, 1)
 
     def _await_relay(self) -> None:
-        """Say READY once clients are accepted."""
-        if self._relay.running and not self._stopping:
-            self._self.state(ProcessState.READY)
-        elif not (self._ended or self._stopping):
+        """Say READY once clients are accepted, and only then look at each server to check.
+
+        Clients wait for the relay; what is known of health is in the segment already.
+        """
+        if self._ended or self._stopping:
+            return
+        if not self._relay.running:
             self._loop.call_later(READY_POLL_SECONDS, self._await_relay)
+            return
+        self._self.beat(now_ms())
+        self._self.state(ProcessState.READY)
+        self._checker = Checker(self._runtime, self._number, self._loop)
+        self._checker.start()
 
     def _tick(self) -> None:
         """Beat, and look for what a lost ring would have told."""
@@ -148,7 +152,9 @@ class Worker:
         if self._self.command != Command.RUN and not self._stopping:
             self._stopping = True
             self._self.state(ProcessState.STOPPING)
-            self._checker.stop()
+            if self._checker is not None:
+                self._checker.stop()
+                self._checker = None
         if self._ended:
             self._end()
         else:
@@ -165,7 +171,7 @@ class Worker:
     def _look(self) -> None:
         """Bring schedules and checks in line with every backend that changed."""
         self._schedules.catch_up(self._relay.rebuild)
-        if not self._stopping:
+        if self._checker is not None:
             self._checks.catch_up(self._checker.look)
 
     def _fail(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
