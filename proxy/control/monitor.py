@@ -77,10 +77,7 @@ class Monitor:
             for proxy in settings.backends
         }
         self.server_meters: dict[int, SessionMeter] = {}
-        self.availability = {
-            proxy.name: Availability(self.summary(proxy).up, segment.created_ms)
-            for proxy in settings.backends
-        }
+        self.availability = {proxy.name: self.availability_of(proxy) for proxy in settings.backends}
         self.generations: dict[str, int] = {}
         self.servers = settings.servers
         self.next_slot = 0
@@ -110,6 +107,14 @@ class Monitor:
     def summary(self, proxy: Proxy) -> BackendSummary:
         """How many servers of a backend take sessions now."""
         return summarize(proxy, self.observer.backend(proxy))
+
+    def availability_of(self, proxy: Proxy) -> Availability:
+        """Where a backend stands when control begins: down since its last server changed."""
+        created_ms = self.segment.created_ms
+        if self.summary(proxy).up:
+            return Availability(up=True, since_ms=created_ms)
+        changes = [server.changed_ms(created_ms) for server in self.observer.backend(proxy)]
+        return Availability(up=False, since_ms=max(changes, default=created_ms))
 
     def worker_pids(self) -> list[int]:
         """Process ids of the workers that run."""

@@ -74,7 +74,19 @@ ORDERS = [
     "set server #2/#1 addr 127.78.1.3 port 99",
     "set server l1/a addr 127.78.1.2 port 7101",
     "set server l1/a state ready",
+    "set server l1/a state drain",
+    "enable server l1/a",
+    "set server l1/e state drain",
+    "set server l1/e state maint",
+    "set server l1/d state drain",
+    "disable server l1/d",
     "enable server l1/d",
+    "set server l1/b state drain",
+    "disable server l1/b",
+    "set server b1/wec1 state drain",
+    "set server b1/wec1 state maint",
+    "set server b1/wec1 state ready",
+    "set weight b1/web1 0",
 ]
 
 
