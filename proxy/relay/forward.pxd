@@ -10,7 +10,7 @@
 # would be missed. A splice never proves it while CONFIRM is set: at an urgent mark it returns 0 or
 # EAGAIN although bytes follow, so one recv() decides.
 
-from libc.errno cimport EAGAIN, EINTR, errno
+from libc.errno cimport EAGAIN, EINTR, EINVAL, ENOMEM, ENOSYS, errno
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
@@ -248,8 +248,11 @@ cdef inline int64_t splice_once(Mover *mover, Side *source, Side *target) noexce
     if moved < 0 and errno == EAGAIN and not source.flags & CONFIRM:
         source.flags &= ~READABLE
         return 0
-    if moved < 0 and errno != EAGAIN:
+    if moved < 0 and errno in (EINVAL, ENOMEM, ENOSYS):  # no splicing here
         source.full_reads = 0
+    elif moved < 0 and errno != EAGAIN:  # reported once: a recv() would read it as a FIN
+        note_failed(source)
+        return 0
     return -1
 
 

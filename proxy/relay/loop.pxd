@@ -97,9 +97,7 @@ cdef inline void run_queued(Engine *engine) noexcept nogil:
     while session != NULL:
         following = session.next
         session.flags &= ~QUEUED
-        if session.state == STATE_ENDED:
-            pool_give(&engine.sessions, session)
-        else:
+        if session.state != STATE_ENDED:
             session_relay(engine, session)
         session = following
 
@@ -114,13 +112,16 @@ cdef inline void run_timers(Engine *engine) noexcept nogil:
 
 
 cdef inline void free_ended(Engine *engine) noexcept nogil:
-    """Free the sessions that ended in this turn; the run list frees those that it still holds."""
+    """Free the sessions that ended in this turn; those still in the run list, after the next."""
     cdef Timer *timer = engine.dead
     cdef Timer *following
     engine.dead = NULL
     while timer != NULL:
         following = timer.next
-        if not (<Session *>timer).flags & QUEUED:
+        if (<Session *>timer).flags & QUEUED:
+            timer.next = engine.dead
+            engine.dead = timer
+        else:
             pool_give(&engine.sessions, timer)
         timer = following
     if engine.place_freed:

@@ -1,0 +1,180 @@
+"""Which server a session gets: by turns, by load, by source; and how fast a change is seen."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+from proxy.config.model import Balance
+from shm.states import AdminFlag
+from tests.support import wait_for
+from tests.support_relay import RelayServer, RelayUnderTest
+from tests.support_servers import Server, holding, named, receive_all, receive_count
+
+
+@contextmanager
+def named_servers(count: int, *, hold: bool = False) -> Iterator[list[Server]]:
+    """Servers that say their number."""
+    with ExitStack() as stack:
+        handler = holding if hold else named
+        yield [stack.enter_context(Server(handler(str(number)))) for number in range(count)]
+
+
+def ask(relay: RelayUnderTest, times: int) -> Counter[str]:
+    """Which servers answer so many connections, one after the other."""
+    found: Counter[str] = Counter()
+    for _ in range(times):
+        with relay.connect() as client:
+            found[receive_all(client).decode()] += 1
+    return found
+
+
+@pytest.mark.slow
+def test_round_robin_is_exact_over_two_relays_with_weights() -> None:
+    with named_servers(2) as (first, second):
+        servers = [RelayServer(*first.address, 1), RelayServer(*second.address, 3)]
+        with RelayUnderTest(servers, workers=2) as relay:
+            assert ask(relay, 1_000) == {"0": 250, "1": 750}
+            rows = [relay.counters(row=row)["accepts"] for row in range(2)]
+            assert min(rows) > 100, f"both relays took part: {rows}"
+
+
+def test_equal_weights_take_turns_in_the_order_of_the_file() -> None:
+    with named_servers(3) as servers, RelayUnderTest([s.address for s in servers]) as relay:
+        order = "".join(next(iter(ask(relay, 1))) for _ in range(9))
+        assert order == "012012012"
+
+
+def test_weights_are_spread_not_bunched() -> None:
+    with named_servers(2) as (first, second):
+        servers = [RelayServer(*first.address, 100), RelayServer(*second.address, 20)]
+        with RelayUnderTest(servers) as relay:
+            order = "".join(next(iter(ask(relay, 1))) for _ in range(24))
+        assert order.count("1") == 4
+        assert "11" not in order
+        assert "000000" not in order
+
+
+def test_a_large_backend_gets_its_schedule_from_the_main_thread() -> None:
+    with named_servers(2) as (first, second):
+        servers = [
+            RelayServer(*(first if number % 2 else second).address, 1 + number % 7)
+            for number in range(300)
+        ]
+        with RelayUnderTest(servers) as relay:
+            total = sum(server.weight for server in servers)
+            expected = sum(server.weight for server in servers if server.port == first.port)
+            assert ask(relay, total)["0"] == expected
+            for slot in range(300):
+                if slot % 2:
+                    relay.administer(slot, flags=AdminFlag.FDRAIN)
+            assert ask(relay, 50) == {"1": 50}
+
+
+def test_source_sticks_to_one_server_and_spreads_clients() -> None:
+    with named_servers(4, hold=True) as servers:
+        addresses = [server.address for server in servers]
+        with RelayUnderTest(addresses, balance=Balance.SOURCE) as relay:
+            seen = {}
+            for number in range(1, 17):
+                answers = set()
+                for _ in range(3):
+                    client = socket.socket()
+                    client.settimeout(10)
+                    client.bind((f"127.0.7.{number}", 0))
+                    client.connect(relay.address)
+                    answers.add(receive_count(client, 1))
+                    client.close()
+                assert len(answers) == 1
+                seen[number] = answers.pop()
+            assert set(Counter(seen.values()).values()) == {4}
+
+
+def test_leastconn_fills_the_emptiest_server_for_its_weight() -> None:
+    with named_servers(3, hold=True) as servers:
+        placed = [RelayServer(*s.address, w) for s, w in zip(servers, (1, 1, 2), strict=True)]
+        with RelayUnderTest(placed, balance=Balance.LEASTCONN) as relay:
+            clients = [relay.connect() for _ in range(8)]
+            names = [receive_count(client, 1) for client in clients]
+            assert Counter(names) == {b"0": 2, b"1": 2, b"2": 4}
+            assert relay.hints() == [2, 2, 4]
+            for client, name in zip(clients, names, strict=True):
+                if name == b"1":
+                    client.close()
+            wait_for(lambda: relay.hints() == [2, 0, 4], 5, "the hints follow")
+            more = [relay.connect() for _ in range(2)]
+            assert [receive_count(client, 1) for client in more] == [b"1", b"1"]
+            for client in clients + more:
+                client.close()
+            wait_for(lambda: relay.hints() == [0, 0, 0], 5, "the hints return to zero")
+
+
+def test_leastconn_counts_the_sessions_of_all_relays() -> None:
+    with named_servers(4, hold=True) as servers:
+        addresses = [server.address for server in servers]
+        with RelayUnderTest(addresses, workers=2, balance=Balance.LEASTCONN) as relay:
+            clients = []
+            for _ in range(40):
+                clients.append(relay.connect())
+                receive_count(clients[-1], 1)
+            assert relay.hints() == [10, 10, 10, 10]
+            for client in clients:
+                client.close()
+
+
+def test_a_change_of_the_table_is_seen_by_the_next_accept() -> None:
+    with named_servers(3) as (first, second, third):
+        with RelayUnderTest([first.address, second.address]) as relay:
+            assert ask(relay, 10) == {"0": 5, "1": 5}
+            refreshes = relay.counters()["slot_refreshes"]
+            assert ask(relay, 10) == {"0": 5, "1": 5}
+            assert relay.counters()["slot_refreshes"] == refreshes, "nothing changed, all cached"
+            relay.publish(0, *third.address)
+            assert ask(relay, 10) == {"2": 5, "1": 5}
+            relay.administer(1, flags=AdminFlag.FDRAIN)
+            assert ask(relay, 5) == {"2": 5}
+            relay.administer(1)
+            relay.publish(0, None)
+            assert ask(relay, 5) == {"1": 5}
+            assert relay.counters()["slot_refreshes"] > refreshes
+
+
+def test_a_weight_set_by_the_operator_changes_the_shares() -> None:
+    with named_servers(2) as servers, RelayUnderTest([s.address for s in servers]) as relay:
+        relay.administer(0, weight=4)
+        relay.administer(1, weight=1)
+        assert ask(relay, 50) == {"0": 40, "1": 10}
+
+
+@pytest.mark.parametrize("allbackups", [False, True])
+def test_backups_serve_only_when_nobody_else_can(allbackups: bool) -> None:
+    with named_servers(3) as servers:
+        placed = [RelayServer(*s.address, 1, number > 0) for number, s in enumerate(servers)]
+        with RelayUnderTest(placed, allbackups=allbackups) as relay:
+            assert ask(relay, 6) == {"0": 6}
+            relay.administer(0, flags=AdminFlag.FMAINT)
+            assert ask(relay, 6) == ({"1": 3, "2": 3} if allbackups else {"1": 6})
+            relay.administer(0)
+            assert ask(relay, 6) == {"0": 6}
+
+
+@pytest.mark.slow
+def test_a_killed_relay_takes_its_sessions_out_of_the_hints() -> None:
+    with named_servers(1, hold=True) as servers:
+        with RelayUnderTest([servers[0].address], workers=2) as relay:
+            clients = [relay.connect() for _ in range(20)]
+            for client in clients:
+                receive_count(client, 1)
+            killed = relay.counters("server", row=0)["sessions"]
+            relay.signal(signal.SIGKILL, 0)
+            wait_for(lambda: relay.exit_status(0) is not None, 5, "the relay is gone")
+            relay.restart(0)
+            assert relay.hints() == [20 - killed]
+            assert relay.counters("server")["sessions"] == 20 - killed
+            for client in clients:
+                client.close()
