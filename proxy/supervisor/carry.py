@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from proxy.config.model import Proxy, Server, Settings
 from proxy.runtime import now_ms
 from shm.counters import CarriedRow, CounterReader
+from shm.names import NameOrderWriter, NameReader, TargetWriter
 from shm.segment import Segment
 from shm.slots import AdminTableWriter, HealthTableWriter, SlotTableReader, SlotTableWriter
 from shm.states import AdminFlag, AdminState, Cause, HealthState, Operational, SlotState
@@ -101,17 +102,21 @@ def known_addresses(old: Settings, segment: Segment, new: Settings) -> frozenset
 def carry_records(
     old: Settings, old_segment: Segment, new: Settings, new_segment: Segment, plan: CarryPlan
 ) -> None:
-    """Copy addresses, health and administrative state of servers that still exist."""
+    """Copy addresses, names, health and administrative state of servers that still exist."""
     reader = SlotTableReader(old_segment)
     slots = SlotTableWriter(new_segment)
     admins = AdminTableWriter(new_segment)
     health = HealthTableWriter(new_segment)
+    names, targets = NameReader(old_segment), TargetWriter(new_segment)
+    orders = NameOrderWriter(new_segment)
     known = known_addresses(old, old_segment, new)
     old_servers, new_servers = old.servers, new.servers
     for before, after in plan.servers:
         was, now = old_servers[before], new_servers[after]
         keeps_address = after in known
         if keeps_address:
+            targets.publish(after, *names.target(before))
+            orders.publish(after, *names.order(before))
             state: SlotState = reader.slot(before)
             if state.address is not None and state.cause != Cause.CONFIGURED:
                 state = state._replace(cause=Cause.CARRIED)

@@ -151,7 +151,7 @@ class Generation:
         status = reap(process)
         assert status is not None, f"{child} has a readable pidfd and is not dead"
         self._settle(child, now_ms)
-        if child.watch.life is Life.WAITING:
+        if not child.watch.retired:
             how = describe_end(status)
             self.runtime.log(ALERT, f"{child.name} ({process.pid}) {how}: starting another")
             self.turn(now_ms, judge=False)

@@ -6,11 +6,10 @@
           |                  | start limit     |  | beat   | beat late by half a second,
           |                  v                 |  |        | or stopped by a signal
           +--- death --- CONDEMNED <-- stale --+- SUSPECT <+
-                                                   |
-       RETIRED (from any state: nobody wants it back, unless a reload is called off)
 
 WAITING has a time at which the successor is due. STARTING, SUSPECT and CONDEMNED count as away:
-after 100 ms siblings serve its sockets.
+after 100 ms siblings serve its sockets. A retired child is judged as any other, but nobody wants
+it back once it is dead (unless a reload is called off).
 """
 
 from __future__ import annotations
@@ -36,7 +35,6 @@ class Life(enum.Enum):
     SERVING = "serving"
     SUSPECT = "suspect"
     CONDEMNED = "condemned"
-    RETIRED = "retired"
 
 
 class Watch:
@@ -47,11 +45,11 @@ class Watch:
         self.life = Life.WAITING
         self.due_ms = now_ms
         self.restarts = 0
+        self.retired = False
         self._has_relay = has_relay
         self._backoff = Backoff()
         self._started_ms = now_ms
         self._away_since_ms: int | None = now_ms
-        self._was_ready = False
 
     def __repr__(self) -> str:
         """State, restarts and since when it is away."""
@@ -59,32 +57,30 @@ class Watch:
 
     def due(self, now_ms: int) -> bool:
         """True when a process should be started now."""
-        return self.life is Life.WAITING and now_ms >= self.due_ms
+        return self.life is Life.WAITING and not self.retired and now_ms >= self.due_ms
 
     def started(self, now_ms: int) -> None:
         """A process was forked."""
         assert self.life is Life.WAITING, f"started while {self.life}"
         self.life = Life.STARTING
         self._started_ms = now_ms
-        self._was_ready = False
 
     def died(self, now_ms: int) -> None:
         """The process was reaped; its successor is due at `due_ms`."""
         self._away(now_ms)
-        if self.life is Life.RETIRED:
-            return
         self.life = Life.WAITING
         self.restarts += 1
         self.due_ms = self._backoff.died(now_ms - self._started_ms, now_ms)
 
     def retire(self) -> None:
         """No successor is wanted; heartbeats count as before while the process lives."""
-        self.life = Life.RETIRED
+        self.retired = True
 
     def revive(self, now_ms: int) -> None:
-        """A successor is wanted after all."""
-        assert self.life is Life.RETIRED, f"revived while {self.life}"
-        self.life = Life.WAITING
+        """A successor of the dead process is wanted after all."""
+        assert self.retired, f"revived without being retired: {self}"
+        assert self.life is Life.WAITING, f"revived while {self}"
+        self.retired = False
         self.due_ms = now_ms
 
     def stopped(self, now_ms: int) -> None:
@@ -98,8 +94,6 @@ class Watch:
         if self.life in (Life.WAITING, Life.CONDEMNED):
             return False
         silent_ms = now_ms - self._last_sign_ms(status)
-        if self.life is Life.RETIRED:
-            return silent_ms >= START_LIMIT_MS
         if self.life is Life.STARTING:
             if status.state == ProcessState.READY:
                 self._back()
@@ -126,11 +120,6 @@ class Watch:
         """When its sockets pass to siblings, None while it serves."""
         return None if self._away_since_ms is None else self._away_since_ms + ADOPT_AFTER_MS
 
-    @property
-    def was_ready(self) -> bool:
-        """The present process has been ready."""
-        return self._was_ready
-
     def _last_sign_ms(self, status: ProcessStatus) -> int:
         """The older of the two beats; the start counts as one."""
         main = max(status.main_beat_ms, self._started_ms)
@@ -143,7 +132,6 @@ class Watch:
 
     def _back(self) -> None:
         self.life = Life.SERVING
-        self._was_ready = True
         self._away_since_ms = None
 
     def _away(self, now_ms: int) -> None:

@@ -28,6 +28,7 @@ listen web
     server a 127.0.0.1:1
 """
 HOST = "127.44.2.1"
+CHILDREN = 3  # control and two workers
 Address = tuple[str, int]
 
 
@@ -52,6 +53,8 @@ def address() -> Address:
 def program(tmp_path: Path, address: Address) -> Iterator[Program]:
     with started(tmp_path, "-f", write(tmp_path, address[1])) as program:
         await_serving(address)
+        names = {"control", "worker 0", "worker 1"}
+        wait_for(lambda: set(program.titles()) == names, 5, "all children are set up")
         yield program
 
 
@@ -180,7 +183,7 @@ def test_several_old_generations_live_at_once(program: Program, address: Address
         client.sendall(b"x\n")
         assert client.recv(10) == b"x\n"
         client.close()
-    wait_for(lambda: len(program.titles_all()) == 3, 3, "only the newest generation is left")
+    wait_for(lambda: len(program.titles_all()) == CHILDREN, 3, "only the newest generation is left")
 
 
 def test_nothing_piles_up_over_many_reloads(program: Program, address: Address) -> None:
@@ -188,11 +191,11 @@ def test_nothing_piles_up_over_many_reloads(program: Program, address: Address) 
         return len(list(Path(f"/proc/{program.pid}/fd").iterdir()))
 
     reload(program, address)
-    wait_for(lambda: len(program.titles_all()) == 3, 3, "the old generation is gone")
+    wait_for(lambda: len(program.titles_all()) == CHILDREN, 3, "the old generation is gone")
     before = descriptors()
     for _ in range(5):
         reload(program, address)
-    wait_for(lambda: len(program.titles_all()) == 3, 3, "the old generations are gone")
+    wait_for(lambda: len(program.titles_all()) == CHILDREN, 3, "the old generations are gone")
     wait_for(lambda: descriptors() <= before, 3, "descriptors are given back")
 
 
