@@ -167,6 +167,9 @@ class Host:
     def requests(self) -> list[tuple[int, ...]]:
         return [tuple(change) for change in self.request_reader.changes()]
 
+    def table_generation(self) -> int:
+        return self.segment.table_generation
+
     def hints(self) -> list[int]:
         return [self.reader.hint(slot) for slot in range(len(self.reader))]
 

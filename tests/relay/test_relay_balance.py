@@ -128,20 +128,22 @@ def test_leastconn_counts_the_sessions_of_all_relays() -> None:
 
 
 def test_a_change_of_the_table_is_seen_by_the_next_accept() -> None:
-    with named_servers(3) as (first, second, third):
-        with RelayUnderTest([first.address, second.address]) as relay:
-            assert ask(relay, 10) == {"0": 5, "1": 5}
-            refreshes = relay.counters()["slot_refreshes"]
-            assert ask(relay, 10) == {"0": 5, "1": 5}
-            assert relay.counters()["slot_refreshes"] == refreshes, "nothing changed, all cached"
-            relay.publish(0, *third.address)
-            assert ask(relay, 10) == {"2": 5, "1": 5}
-            relay.administer(1, flags=AdminFlag.FDRAIN)
-            assert ask(relay, 5) == {"2": 5}
-            relay.administer(1)
-            relay.publish(0, None)
-            assert ask(relay, 5) == {"1": 5}
-            assert relay.counters()["slot_refreshes"] > refreshes
+    with (
+        named_servers(3) as (first, second, third),
+        RelayUnderTest([first.address, second.address]) as relay,
+    ):
+        assert ask(relay, 10) == {"0": 5, "1": 5}
+        refreshes = relay.counters()["slot_refreshes"]
+        assert ask(relay, 10) == {"0": 5, "1": 5}
+        assert relay.counters()["slot_refreshes"] == refreshes, "nothing changed, all cached"
+        relay.publish(0, *third.address)
+        assert ask(relay, 10) == {"2": 5, "1": 5}
+        relay.administer(1, flags=AdminFlag.FDRAIN)
+        assert ask(relay, 5) == {"2": 5}
+        relay.administer(1)
+        relay.publish(0, None)
+        assert ask(relay, 5) == {"1": 5}
+        assert relay.counters()["slot_refreshes"] > refreshes
 
 
 def test_a_weight_set_by_the_operator_changes_the_shares() -> None:
@@ -165,16 +167,18 @@ def test_backups_serve_only_when_nobody_else_can(allbackups: bool) -> None:
 
 @pytest.mark.slow
 def test_a_killed_relay_takes_its_sessions_out_of_the_hints() -> None:
-    with named_servers(1, hold=True) as servers:
-        with RelayUnderTest([servers[0].address], workers=2) as relay:
-            clients = [relay.connect() for _ in range(20)]
-            for client in clients:
-                receive_count(client, 1)
-            killed = relay.counters("server", row=0)["sessions"]
-            relay.signal(signal.SIGKILL, 0)
-            wait_for(lambda: relay.exit_status(0) is not None, 5, "the relay is gone")
-            relay.restart(0)
-            assert relay.hints() == [20 - killed]
-            assert relay.counters("server")["sessions"] == 20 - killed
-            for client in clients:
-                client.close()
+    with (
+        named_servers(1, hold=True) as servers,
+        RelayUnderTest([servers[0].address], workers=2) as relay,
+    ):
+        clients = [relay.connect() for _ in range(20)]
+        for client in clients:
+            receive_count(client, 1)
+        killed = relay.counters("server", row=0)["sessions"]
+        relay.signal(signal.SIGKILL, 0)
+        wait_for(lambda: relay.exit_status(0) is not None, 5, "the relay is gone")
+        relay.restart(0)
+        assert relay.hints() == [20 - killed]
+        assert relay.counters("server")["sessions"] == 20 - killed
+        for client in clients:
+            client.close()

@@ -37,17 +37,19 @@ def test_a_refused_connection_ends_as_sc_and_the_client_sees_the_end() -> None:
 
 def test_the_same_server_is_tried_again_after_the_turn_around_time() -> None:
     """min(timeout connect, 1 s) between attempts; manual, `retries`."""
-    with silent_port() as port:
-        with RelayUnderTest([("127.0.0.1", port)], retries=3, timeouts=QUICK) as relay:
-            begun = time.monotonic()
-            with relay.connect() as client:
-                assert client.recv(10) == b""
-            assert 0.28 < time.monotonic() - begun < 2
-            counters = relay.counters("backend")
-            assert counters["connect_attempts"] == 4
-            assert (counters["retries"], counters["redispatches"]) == (3, 0)
-            assert counters["connection_errors"] == 1
-            assert relay.requests() == [(0, 0, 4, 0)]
+    with (
+        silent_port() as port,
+        RelayUnderTest([("127.0.0.1", port)], retries=3, timeouts=QUICK) as relay,
+    ):
+        begun = time.monotonic()
+        with relay.connect() as client:
+            assert client.recv(10) == b""
+        assert 0.28 < time.monotonic() - begun < 2
+        counters = relay.counters("backend")
+        assert counters["connect_attempts"] == 4
+        assert (counters["retries"], counters["redispatches"]) == (3, 0)
+        assert counters["connection_errors"] == 1
+        assert relay.requests() == [(0, 0, 4, 0)]
 
 
 def test_without_redispatch_the_session_stays_with_its_server() -> None:
@@ -90,15 +92,17 @@ def test_a_source_hash_is_left_only_for_the_last_retry() -> None:
 
 
 def test_a_connect_time_out_is_sc_in_lower_case_and_asks_for_a_resolution() -> None:
-    with Blackhole() as nowhere:
-        with RelayUnderTest([("127.0.0.1", nowhere.port)], retries=1, timeouts=QUICK) as relay:
-            before_ms = time.monotonic_ns() // 1_000_000
-            with relay.connect() as client:
-                assert client.recv(10) == b""
-            relay.wait_terminations({"sC": 1})
-            [(slot, timeouts, refusals, began_ms)] = relay.requests()
-            assert (slot, timeouts, refusals) == (0, 2, 0)
-            assert before_ms <= began_ms <= before_ms + 2_000
+    with (
+        Blackhole() as nowhere,
+        RelayUnderTest([("127.0.0.1", nowhere.port)], retries=1, timeouts=QUICK) as relay,
+    ):
+        before_ms = time.monotonic_ns() // 1_000_000
+        with relay.connect() as client:
+            assert client.recv(10) == b""
+        relay.wait_terminations({"sC": 1})
+        [(slot, timeouts, refusals, began_ms)] = relay.requests()
+        assert (slot, timeouts, refusals) == (0, 2, 0)
+        assert before_ms <= began_ms <= before_ms + 2_000
 
 
 def test_a_retry_finds_a_server_that_moved_meanwhile() -> None:
@@ -116,11 +120,13 @@ def test_a_retry_leaves_a_server_that_takes_no_sessions_any_more() -> None:
     with silent_port() as port, Server(named("other")) as server:
         servers = [("127.0.0.1", port), server.address]
         timeouts = Timeouts(connect_ms=400, client_ms=5_000, server_ms=5_000)
-        with RelayUnderTest(servers, retries=3, timeouts=timeouts) as relay:
-            with relay.connect() as client:
-                wait_for(lambda: relay.counters("server")["connect_attempts"], 5, "an attempt")
-                relay.administer(0, flags=AdminFlag.FMAINT)
-                assert receive_all(client) == b"other"
+        with (
+            RelayUnderTest(servers, retries=3, timeouts=timeouts) as relay,
+            relay.connect() as client,
+        ):
+            wait_for(lambda: relay.counters("server")["connect_attempts"], 5, "an attempt")
+            relay.administer(0, flags=AdminFlag.FMAINT)
+            assert receive_all(client) == b"other"
 
 
 def test_without_an_eligible_server_the_client_is_closed_at_once() -> None:
@@ -144,15 +150,17 @@ def test_a_frontend_without_a_backend_closes_its_clients() -> None:
 
 def test_a_client_that_leaves_while_connecting_is_cc() -> None:
     timeouts = Timeouts(client_ms=5_000, connect_ms=5_000)
-    with Blackhole() as nowhere:
-        with RelayUnderTest([("127.0.0.1", nowhere.port)], timeouts=timeouts) as relay:
-            relay.connect().close()
-            relay.wait_terminations({"CC": 1})
-            client = relay.connect()
-            wait_for(lambda: relay.counters()["sessions"] == 1, 5, "accepted")
-            reset(client)
-            relay.wait_terminations({"CC": 2})
-            assert relay.counters("backend")["client_aborts"] == 2
+    with (
+        Blackhole() as nowhere,
+        RelayUnderTest([("127.0.0.1", nowhere.port)], timeouts=timeouts) as relay,
+    ):
+        relay.connect().close()
+        relay.wait_terminations({"CC": 1})
+        client = relay.connect()
+        wait_for(lambda: relay.counters()["sessions"] == 1, 5, "accepted")
+        reset(client)
+        relay.wait_terminations({"CC": 2})
+        assert relay.counters("backend")["client_aborts"] == 2
 
 
 def test_bytes_sent_before_the_server_is_reached_are_delivered_even_after_a_fin() -> None:
@@ -170,11 +178,13 @@ def test_bytes_sent_before_the_server_is_reached_are_delivered_even_after_a_fin(
 
 def test_a_client_that_stays_silent_while_connecting_is_timed_out() -> None:
     timeouts = Timeouts(client_ms=100, connect_ms=5_000)
-    with Blackhole() as nowhere:
-        with RelayUnderTest([("127.0.0.1", nowhere.port)], timeouts=timeouts) as relay:
-            with relay.connect() as client:
-                assert client.recv(10) == b""
-            relay.wait_terminations({"cC": 1})
+    with (
+        Blackhole() as nowhere,
+        RelayUnderTest([("127.0.0.1", nowhere.port)], timeouts=timeouts) as relay,
+    ):
+        with relay.connect() as client:
+            assert client.recv(10) == b""
+        relay.wait_terminations({"cC": 1})
 
 
 def test_an_exhausted_source_port_range_is_retried_and_asks_for_nothing() -> None:

@@ -112,14 +112,16 @@ def test_an_answer_before_a_close_with_unread_bytes_arrives_whole() -> None:
 
 
 def test_a_client_silent_for_too_long_is_cd_in_lower_case() -> None:
-    with Server(echo) as server:
-        with RelayUnderTest([server.address], timeouts=timeouts(client_ms=150)) as relay:
-            begun = time.monotonic()
-            with relay.connect() as client:
-                client.sendall(b"x")
-                assert receive_all(client) == b"x"
-            assert 0.14 < time.monotonic() - begun < 5
-            relay.wait_terminations({"cD": 1})
+    with (
+        Server(echo) as server,
+        RelayUnderTest([server.address], timeouts=timeouts(client_ms=150)) as relay,
+    ):
+        begun = time.monotonic()
+        with relay.connect() as client:
+            client.sendall(b"x")
+            assert receive_all(client) == b"x"
+        assert 0.14 < time.monotonic() - begun < 5
+        relay.wait_terminations({"cD": 1})
 
 
 def test_the_answer_of_a_slow_server_arrives_after_the_client_s_time_out() -> None:
@@ -127,21 +129,25 @@ def test_the_answer_of_a_slow_server_arrives_after_the_client_s_time_out() -> No
         assert receive_all(connection) == b"question"  # the time-out came as a FIN
         connection.sendall(b"answer")
 
-    with Server(slow) as server:
-        with RelayUnderTest([server.address], timeouts=timeouts(client_ms=100)) as relay:
-            with relay.connect() as client:
-                client.sendall(b"question")
-                assert receive_all(client) == b"answer"
-            relay.wait_terminations({"cD": 1})
+    with (
+        Server(slow) as server,
+        RelayUnderTest([server.address], timeouts=timeouts(client_ms=100)) as relay,
+    ):
+        with relay.connect() as client:
+            client.sendall(b"question")
+            assert receive_all(client) == b"answer"
+        relay.wait_terminations({"cD": 1})
 
 
 def test_a_server_silent_for_too_long_is_sd_in_lower_case() -> None:
-    with Server(silent) as server:
-        with RelayUnderTest([server.address], timeouts=timeouts(server_ms=150)) as relay:
-            with relay.connect() as client:
-                client.sendall(b"x")
-                assert receive_all(client) == b""
-            relay.wait_terminations({"sD": 1})
+    with (
+        Server(silent) as server,
+        RelayUnderTest([server.address], timeouts=timeouts(server_ms=150)) as relay,
+    ):
+        with relay.connect() as client:
+            client.sendall(b"x")
+            assert receive_all(client) == b""
+        relay.wait_terminations({"sD": 1})
 
 
 def test_of_two_equal_time_outs_the_client_s_counts() -> None:
@@ -195,23 +201,27 @@ def test_a_half_closed_client_has_the_client_fin_time_out() -> None:
 
 
 def test_a_client_that_takes_nothing_is_timed_out_though_the_server_has_more() -> None:
-    with Server(much) as server:
-        with RelayUnderTest([server.address], timeouts=timeouts(client_ms=200)) as relay:
-            with relay.connect() as client:
-                client.sendall(b"g")
-                relay.wait_terminations({"cD": 1})
-            counters = relay.counters()
-            assert counters["buffer_bytes"] == counters["sessions"] == 0
+    with (
+        Server(much) as server,
+        RelayUnderTest([server.address], timeouts=timeouts(client_ms=200)) as relay,
+    ):
+        with relay.connect() as client:
+            client.sendall(b"g")
+            relay.wait_terminations({"cD": 1})
+        counters = relay.counters()
+        assert counters["buffer_bytes"] == counters["sessions"] == 0
 
 
 def test_a_stalled_client_does_not_time_its_server_out() -> None:
-    with Server(much) as server:
-        with RelayUnderTest([server.address], timeouts=timeouts(server_ms=150)) as relay:
-            with relay.connect() as client:
-                client.sendall(b"g")
-                time.sleep(0.5)  # longer than `timeout server`, during which nothing moves
-                assert len(receive_all(client)) == 20_000_000
-            relay.wait_terminations({"--": 1})
+    with (
+        Server(much) as server,
+        RelayUnderTest([server.address], timeouts=timeouts(server_ms=150)) as relay,
+    ):
+        with relay.connect() as client:
+            client.sendall(b"g")
+            time.sleep(0.5)  # longer than `timeout server`, during which nothing moves
+            assert len(receive_all(client)) == 20_000_000
+        relay.wait_terminations({"--": 1})
 
 
 @pytest.mark.slow

@@ -1,0 +1,227 @@
+"""Limits, overload, adoption and soft stop: nobody is dropped, nothing is exceeded."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+import time
+
+import pytest
+
+from shm.states import Command
+from tests.support import wait_for
+from tests.support_relay import RelayUnderTest
+from tests.support_servers import Server, echo, holding, receive_all, receive_count
+
+
+class Crowd:
+    """Clients that come together, are each served once and leave; `served` counts them."""
+
+    def __init__(self, relay: RelayUnderTest, count: int, stay_seconds: float) -> None:
+        self.served = 0
+        self.failures: list[str] = []
+        self.relay = relay
+        self.stay_seconds = stay_seconds
+        self.threads = [threading.Thread(target=self.be_client) for _ in range(count)]
+        for thread in self.threads:
+            thread.start()
+
+    def be_client(self) -> None:
+        try:
+            with self.relay.connect(30) as client:
+                client.sendall(b"x")
+                if receive_count(client, 1) != b"x":
+                    self.failures.append("closed early")
+                time.sleep(self.stay_seconds)
+                self.served += 1
+        except OSError as error:
+            self.failures.append(repr(error))
+
+    def join(self) -> None:
+        for thread in self.threads:
+            thread.join(40)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("limit", ["maxconn", "global_maxconn"])
+def test_maxconn_is_never_exceeded_and_nobody_is_dropped(workers: int, limit: str) -> None:
+    most = [0]
+    present = [0]
+    lock = threading.Lock()
+
+    def watch(connection: socket.socket) -> None:
+        with lock:
+            present[0] += 1
+            most[0] = max(most[0], present[0])
+        try:
+            echo(connection)
+        finally:
+            with lock:
+                present[0] -= 1
+
+    with (
+        Server(watch) as server,
+        RelayUnderTest([server.address], workers=workers, **{limit: 5}) as relay,
+    ):
+        crowd = Crowd(relay, 40, 0.05)
+        crowd.join()
+        assert crowd.failures == []
+        assert crowd.served == 40
+        assert most[0] <= 5
+        relay.wait_terminations({"--": 40})
+        assert sum(
+            relay.counters("frontend", row=row)["sessions_max"] for row in range(workers)
+        ) <= (5 * workers)
+        assert relay.counters()["maxconn_pauses"] > 0
+        assert relay.counters()["sessions"] == relay.counters("frontend")["sessions"] == 0
+
+
+def test_a_place_that_another_relay_frees_is_taken_at_once() -> None:
+    with (
+        Server(holding("x")) as server,
+        RelayUnderTest([server.address], workers=2, global_maxconn=1) as relay,
+    ):
+        for _ in range(6):
+            first = relay.connect()
+            receive_count(first, 1)
+            second = relay.connect()
+            begun = time.monotonic()
+            first.close()
+            assert receive_count(second, 1) == b"x"
+            assert time.monotonic() - begun < 1
+            second.close()
+
+
+@pytest.mark.slow
+def test_a_worker_short_of_descriptors_lets_clients_wait_instead_of_failing() -> None:
+    """Its budget, two for each session, keeps it from running into EMFILE at all."""
+    with Server(echo) as server, RelayUnderTest([server.address], nofile=180) as relay:
+        crowd = Crowd(relay, 120, 0.05)
+        crowd.join()
+        assert crowd.failures == []
+        assert crowd.served == 120
+        counters = relay.counters()
+        assert counters["maxconn_pauses"] > 0
+        assert counters["sessions_max"] <= (180 - 64) // 2
+        assert counters["accept_pauses"] == 0
+
+
+@pytest.mark.slow
+def test_an_overload_pauses_accepting_and_loses_nobody() -> None:
+    """The limit is lowered under the running relay, so that accept4() really fails."""
+    with Server(holding("x")) as server, RelayUnderTest([server.address]) as relay:
+        first = relay.connect()
+        receive_count(first, 1)
+        resource_limit(relay.pid(0), 8)
+        waiting = [relay.connect() for _ in range(3)]
+        wait_for(lambda: relay.counters()["accept_pauses"] >= 2, 10, "paused twice")
+        assert relay.counters()["accepts"] == 1
+        resource_limit(relay.pid(0), 1_024)
+        for client in waiting:
+            assert receive_count(client, 1) == b"x"
+            client.close()
+        first.close()
+        relay.wait_terminations({"--": 4})
+
+
+def resource_limit(pid: int, descriptors: int) -> None:
+    import resource
+
+    hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)[1]
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (descriptors, hard))
+
+
+def test_a_sibling_adopts_a_socket_and_gives_it_back() -> None:
+    with Server(echo) as server, RelayUnderTest([server.address], workers=2) as relay:
+        relay.assign(0, 1)
+        wait_for(lambda: all_seen(relay), 5, "both relays look")
+        serve(relay, 20)
+        assert relay.counters(row=0)["accepts"] == 0
+        relay.assign(0, 0)
+        relay.assign(1, 0)
+        wait_for(lambda: all_seen(relay), 5, "both relays look")
+        serve(relay, 20)
+        assert relay.counters(row=0)["accepts"] == 20
+
+
+def all_seen(relay: RelayUnderTest) -> bool:
+    newest = relay.call("table_generation")
+    return all(relay.status(worker).generation_seen == newest for worker in range(relay.workers))
+
+
+def serve(relay: RelayUnderTest, count: int) -> None:
+    for _ in range(count):
+        with relay.connect() as client:
+            client.sendall(b"x")
+            assert receive_count(client, 1) == b"x"
+
+
+def test_clients_in_the_queue_of_a_killed_relay_are_served_by_its_sibling() -> None:
+    with Server(echo) as server, RelayUnderTest([server.address], workers=2) as relay:
+        relay.signal(signal.SIGKILL, 0)
+        wait_for(lambda: relay.exit_status(0) is not None, 5, "the relay is gone")
+        queued = [relay.connect() for _ in range(20)]
+        relay.assign(0, 1)
+        for client in queued:
+            client.sendall(b"x")
+            assert receive_count(client, 1) == b"x"
+            client.close()
+
+
+def test_a_shared_socket_is_served_by_all_relays() -> None:
+    with Server(echo) as server, RelayUnderTest([server.address], workers=2, shared=True) as relay:
+        crowd = Crowd(relay, 30, 0.02)
+        crowd.join()
+        assert crowd.failures == []
+        relay.wait_terminations({"--": 30})
+
+
+def test_a_soft_stop_serves_the_queue_and_finishes_what_is_open() -> None:
+    with Server(echo) as server, RelayUnderTest([server.address]) as relay:
+        open_before = relay.connect()
+        open_before.sendall(b"a")
+        assert receive_count(open_before, 1) == b"a"
+        relay.signal(signal.SIGSTOP, 0)
+        queued = [relay.connect() for _ in range(10)]
+        relay.command(Command.SOFT_STOP)
+        relay.signal(signal.SIGCONT, 0)
+        for client in [*queued, open_before]:
+            client.sendall(b"x")
+            assert receive_count(client, 1) == b"x"
+        assert relay.exit_status(0) is None, "sessions are still open"
+        for client in [*queued, open_before]:
+            client.close()
+        wait_for(lambda: relay.exit_status(0) == 0, 5, "the relay ends after the last session")
+
+
+def test_a_soft_stop_without_sessions_ends_at_once() -> None:
+    with Server(echo) as server, RelayUnderTest([server.address], workers=2) as relay:
+        begun = time.monotonic()
+        relay.command(Command.SOFT_STOP)
+        for worker in range(2):
+            wait_for(lambda number=worker: relay.exit_status(number) == 0, 5, "ended")
+        assert time.monotonic() - begun < 2
+
+
+def test_a_stop_ends_at_once_with_sessions_open() -> None:
+    with (
+        Server(echo) as server,
+        RelayUnderTest([server.address]) as relay,
+        relay.connect() as client,
+    ):
+        client.sendall(b"x")
+        receive_count(client, 1)
+        relay.command(Command.STOP)
+        wait_for(lambda: relay.exit_status(0) == 0, 2, "the relay ends")
+        assert receive_all(client) == b""
+
+
+@pytest.mark.slow
+def test_the_relay_says_that_it_lives_when_nothing_happens() -> None:
+    with Server(echo) as server, RelayUnderTest([server.address]) as relay:
+        first = relay.status().relay_beat_ms
+        wait_for(lambda: relay.status().relay_beat_ms > first, 3, "a heartbeat")
+        second = relay.status().relay_beat_ms
+        wait_for(lambda: relay.status().relay_beat_ms > second, 3, "another one")

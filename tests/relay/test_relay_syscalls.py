@@ -1,0 +1,102 @@
+"""What a request and a connection cost, in system calls: counts, not seconds.
+
+The kernel's share is nearly all of the cost, so these numbers are the relay's performance. They
+are upper bounds with a little room for what the kernel decides (batches, early data).
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.support import require_program, wait_for
+from tests.support_relay import RelayUnderTest
+from tests.support_servers import Server, echo, receive_all, receive_count
+
+ROUNDS = 200
+
+
+class SystemCalls:
+    """Counts the system calls of a process while the block runs."""
+
+    def __init__(self, pid: int, folder: Path) -> None:
+        self.pid = pid
+        self.output = folder / "calls"
+        self.counts: Counter[str] = Counter()
+
+    def __enter__(self) -> SystemCalls:
+        self.strace = subprocess.Popen(
+            [require_program("strace"), "-f", "-qq", "-o", self.output, "-p", str(self.pid)],
+            stderr=subprocess.PIPE,
+        )
+        wait_for(self.attached, 10, "strace attaches")
+        return self
+
+    def attached(self) -> bool:
+        assert self.strace.poll() is None, "strace could not attach"
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        tasks = Path(f"/proc/{self.pid}/task").iterdir()
+        return "TracerPid:\t0" not in status and all(
+            "TracerPid:\t0" not in (task / "status").read_text() for task in tasks
+        )
+
+    def __exit__(self, *_: object) -> None:
+        time.sleep(0.05)
+        self.strace.send_signal(signal.SIGINT)
+        self.strace.communicate(timeout=20)
+        for line in self.output.read_text().splitlines():
+            name = line.split(maxsplit=1)[1].split("(")[0]
+            if "resumed" not in line.split("(")[0]:
+                self.counts[name] += 1
+
+    def each(self, name: str) -> float:
+        return self.counts[name] / ROUNDS
+
+
+@pytest.mark.slow
+def test_a_keep_alive_request_is_two_receives_and_two_sends(tmp_path: Path) -> None:
+    with (
+        Server(echo) as server,
+        RelayUnderTest([server.address]) as relay,
+        relay.connect() as client,
+    ):
+        for _ in range(2):  # TCP_NODELAY toward the server is set with the second send
+            client.sendall(b"warm")
+            receive_count(client, 4)
+        with SystemCalls(relay.pid(), tmp_path) as calls:
+            for _ in range(ROUNDS):
+                client.sendall(b"request")
+                assert receive_count(client, 7) == b"request"
+    assert calls.each("recvfrom") <= 2.05
+    assert calls.each("sendto") <= 2.05
+    assert calls.each("epoll_wait") <= 2.6
+    assert calls.each("epoll_ctl") == calls.each("setsockopt") == 0
+
+
+@pytest.mark.slow
+def test_a_short_connection_is_few_calls_and_no_option_too_many(tmp_path: Path) -> None:
+    def answer(connection: object) -> None:
+        data = receive_count(connection, 7)  # type: ignore[arg-type]
+        connection.sendall(data)  # type: ignore[attr-defined]
+
+    with Server(answer) as server, RelayUnderTest([server.address]) as relay:
+        with SystemCalls(relay.pid(), tmp_path) as calls:
+            for _ in range(ROUNDS):
+                with relay.connect() as client:
+                    client.sendall(b"request")
+                    assert receive_all(client) == b"request"
+        relay.wait_terminations({"--": ROUNDS})
+    assert calls.each("accept4") <= 2.05
+    assert calls.each("socket") == calls.each("connect") == 1
+    assert calls.each("epoll_ctl") <= 2.05
+    assert calls.each("setsockopt") <= 1.05
+    assert calls.each("getsockopt") == calls.each("fcntl") == 0
+    assert calls.each("shutdown") <= 1
+    assert calls.each("close") <= 2.05
+    assert calls.each("recvfrom") <= 5.2
+    assert calls.each("sendto") <= 2.05
