@@ -13,36 +13,58 @@ from libc.stdint cimport uint64_t
 
 from shm.atomics cimport (
     fence_acquire, fence_release, load_acquire, load_relaxed, store_relaxed, store_release)
-from shm.layout cimport RECORD_WORDS, Latch
+from shm.layout cimport NAME_WORDS, RECORD_WORDS, Latch, NameLatch
 
 cdef enum:
     LATCH_TRIES = 64  # a writer would have to publish 64 times while 7 words are copied
 
 
-cdef inline bint latch_read(const Latch *latch, void *record) noexcept nogil:
-    """Copy the record out; False after LATCH_TRIES collisions: keep what you had and count it."""
+cdef inline bint copies_read(
+        const uint64_t *shared, const uint64_t *copies, int words, void *record) noexcept nogil:
+    """Copy a record of that many words out; False after LATCH_TRIES collisions."""
     cdef uint64_t *target = <uint64_t *>record
     cdef const uint64_t *source
     cdef uint64_t sequence
     cdef int attempt, word
     for attempt in range(LATCH_TRIES):
-        sequence = load_acquire(&latch.sequence)
-        source = &latch.copies[(sequence & 1) * RECORD_WORDS]
-        for word in range(RECORD_WORDS):
+        sequence = load_acquire(shared)
+        source = &copies[(sequence & 1) * words]
+        for word in range(words):
             target[word] = load_relaxed(&source[word])
         fence_acquire()
-        if load_relaxed(&latch.sequence) == sequence:
+        if load_relaxed(shared) == sequence:
             return True
     return False
 
 
-cdef inline void latch_write(Latch *latch, const void *record) noexcept nogil:
-    """Publish a record. Precondition: the caller is the one writing process (see locks.py)."""
+cdef inline void copies_write(
+        uint64_t *shared, uint64_t *copies, int words, const void *record) noexcept nogil:
+    """Fill the copy that readers are not on, then show it to them."""
     cdef const uint64_t *source = <const uint64_t *>record
-    cdef uint64_t sequence = load_relaxed(&latch.sequence)
+    cdef uint64_t sequence = load_relaxed(shared)
     cdef int hidden = 1 - <int>(sequence & 1)
     cdef int word
     fence_release()
-    for word in range(RECORD_WORDS):
-        store_relaxed(&latch.copies[hidden * RECORD_WORDS + word], source[word])
-    store_release(&latch.sequence, sequence + 1)
+    for word in range(words):
+        store_relaxed(&copies[hidden * words + word], source[word])
+    store_release(shared, sequence + 1)
+
+
+cdef inline bint latch_read(const Latch *latch, void *record) noexcept nogil:
+    """Copy the record out; False after LATCH_TRIES collisions: keep what you had and count it."""
+    return copies_read(&latch.sequence, latch.copies, RECORD_WORDS, record)
+
+
+cdef inline void latch_write(Latch *latch, const void *record) noexcept nogil:
+    """Publish a record. Precondition: the caller is the one writing process (see locks.py)."""
+    copies_write(&latch.sequence, latch.copies, RECORD_WORDS, record)
+
+
+cdef inline bint name_read(const NameLatch *latch, void *record) noexcept nogil:
+    """`latch_read` for a name."""
+    return copies_read(&latch.sequence, latch.copies, NAME_WORDS, record)
+
+
+cdef inline void name_write(NameLatch *latch, const void *record) noexcept nogil:
+    """`latch_write` for a name."""
+    copies_write(&latch.sequence, latch.copies, NAME_WORDS, record)

@@ -16,6 +16,8 @@
 #   ROWS         (workers + 1) x one row       the worker of the row; the last: carried over
 #   NAMESERVERS  nameservers x NameserverCounters   resolverd
 #   RESOLUTIONS  resolutions x ResolutionRecord     resolverd
+#   TARGETS      slots x NameLatch(NameRecord) resolverd (supervisor before the first fork)
+#   NAME_ORDERS  slots x NameLatch(NameRecord) control (likewise)
 #
 # A row is WorkerCounters, then one FrontendCounters for each frontend, one BackendCounters for
 # each backend, one ServerCounters for each slot; rows start on a page.
@@ -23,7 +25,8 @@
 # Shared words, the only ones that more than one process writes, all by fetch_add and all of them
 # right without repair when a writer dies: Header.table_generation, BackendShared.tickets,
 # BackendShared.generation. A fourth, HINTS, is a hint: the supervisor subtracts what a dead
-# worker's row still holds.
+# worker's row still holds. Header.orders_generation has one writer at a time: the supervisor
+# before the first fork, then control.
 #
 # Process order: workers 0..N-1, then resolverd (N), then control (N + 1).
 # A record of zeros says nothing: no address, no order, no statement.
@@ -32,9 +35,11 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef enum:
-    LAYOUT_VERSION = 1
+    LAYOUT_VERSION = 2
     RECORD_WORDS = 7  # 56 bytes: what one latch publishes whole
-    AREAS = 13
+    NAME_WORDS = 33  # 264 bytes: what one name latch publishes whole
+    NAME_BYTES = 255  # the longest DNS name (RFC 1035 section 2.3.4)
+    AREAS = 15
     PAGE = 4096
 
 cdef enum:  # Area
@@ -51,6 +56,8 @@ cdef enum:  # Area
     AREA_ROWS = 10
     AREA_NAMESERVERS = 11
     AREA_RESOLUTIONS = 12
+    AREA_TARGETS = 13
+    AREA_NAME_ORDERS = 14
 
 cdef enum:  # ProcessState
     PROCESS_EMPTY = 0
@@ -72,6 +79,7 @@ cdef enum:  # StaticFlag
 
 cdef enum:  # SlotFlag
     SLOT_RMAINT = 0x20  # HAProxy's bit: out for lack of an address
+    SLOT_FQDN_CHANGED = 0x40  # HAProxy's bit: an SRV record or the operator gave it a name
 
 cdef enum:  # AdminFlag
     ADMIN_FMAINT = 0x01  # forced by the operator
@@ -100,7 +108,8 @@ cdef struct Header:
     int64_t created_ms
     uint64_t offsets[AREAS]  # bytes from the start of the segment
     uint64_t row_bytes  # stride of ROWS
-    uint64_t spare[11]  # fills four cache lines
+    uint64_t orders_generation  # +1 after each order of a name, by control
+    uint64_t spare[8]  # fills four cache lines
     uint64_t table_generation  # shared word: +1 after each change of any slot record
     uint64_t alone[6]  # keeps the busiest word on a line of its own
     uint64_t version  # LAYOUT_VERSION, stored last: the segment is ready
@@ -181,6 +190,16 @@ cdef struct HealthRecord:
     uint32_t spare
     uint64_t downtime_ms  # of ended downtimes
     int64_t checked_ms  # end of the last check; 0: none yet
+
+cdef struct NameLatch:
+    uint64_t sequence  # the low bit says which copy readers take
+    uint64_t copies[66]  # two copies of NAME_WORDS words
+    uint64_t spare[5]
+
+cdef struct NameRecord:
+    int64_t stamp_ms  # a target: end of its last valid resolution; an order: when it was given
+    uint8_t length  # bytes; 0: no name
+    uint8_t text[255]  # lower case, without the trailing dot
 
 cdef struct Request:
     # written by the relay thread

@@ -3,8 +3,9 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from shm.layout cimport (
-    BackendCounters, BackendShared, FrontendCounters, Header, Latch, NameserverCounters, Process,
-    Request, ResolutionRecord, ServerCounters, SlotStatic, WorkerCounters)
+    BackendCounters, BackendShared, FrontendCounters, Header, Latch, NameLatch,
+    NameserverCounters, Process, Request, ResolutionRecord, ServerCounters, SlotStatic,
+    WorkerCounters)
 
 cdef struct View:
     Header *header
@@ -20,6 +21,8 @@ cdef struct View:
     char *rows
     NameserverCounters *nameservers
     ResolutionRecord *resolutions
+    NameLatch *targets  # by slot
+    NameLatch *name_orders  # by slot
 
 
 cdef inline WorkerCounters *worker_counters(const View *view, uint32_t row) noexcept nogil:

@@ -15,11 +15,12 @@ from libc.string cimport memset
 
 from shm.atomics cimport load_acquire, store_release
 from shm.layout cimport (
-    AREA_ADMINS, AREA_BACKENDS, AREA_HEADER, AREA_HEALTH, AREA_HINTS, AREA_NAMESERVERS,
-    AREA_OWNERS, AREA_PROCESSES, AREA_REQUESTS, AREA_RESOLUTIONS, AREA_ROWS, AREA_SLOTS,
-    AREA_STATICS, AREAS, LAYOUT_VERSION, PAGE, AdminRecord, BackendCounters, BackendShared,
-    FrontendCounters, Header, HealthRecord, Latch, NameserverCounters, Process, Request,
-    ResolutionRecord, ServerCounters, SlotRecord, SlotStatic, WorkerCounters)
+    AREA_ADMINS, AREA_BACKENDS, AREA_HEADER, AREA_HEALTH, AREA_HINTS, AREA_NAME_ORDERS,
+    AREA_NAMESERVERS, AREA_OWNERS, AREA_PROCESSES, AREA_REQUESTS, AREA_RESOLUTIONS, AREA_ROWS,
+    AREA_SLOTS, AREA_STATICS, AREA_TARGETS, AREAS, LAYOUT_VERSION, PAGE, AdminRecord,
+    BackendCounters, BackendShared, FrontendCounters, Header, HealthRecord, Latch, NameLatch,
+    NameRecord, NameserverCounters, Process, Request, ResolutionRecord, ServerCounters,
+    SlotRecord, SlotStatic, WorkerCounters)
 
 cdef extern from "<sys/mman.h>" nogil:
     void *mmap(void *address, size_t length, int prot, int flags, int fd, long offset)
@@ -42,6 +43,8 @@ def check_sizes() -> None:
         "SlotRecord": (sizeof(SlotRecord), 56),
         "AdminRecord": (sizeof(AdminRecord), 56),
         "HealthRecord": (sizeof(HealthRecord), 56),
+        "NameLatch": (sizeof(NameLatch), 576),
+        "NameRecord": (sizeof(NameRecord), 264),
         "Request": (sizeof(Request), 64),
         "WorkerCounters": (sizeof(WorkerCounters), 640),
         "FrontendCounters": (sizeof(FrontendCounters), 64),
@@ -70,6 +73,8 @@ def area_sizes(shape) -> list[int]:
     sizes[AREA_ROWS] = (shape.workers + 1) * row_bytes(shape)
     sizes[AREA_NAMESERVERS] = shape.nameservers * sizeof(NameserverCounters)
     sizes[AREA_RESOLUTIONS] = shape.resolutions * sizeof(ResolutionRecord)
+    sizes[AREA_TARGETS] = shape.slots * sizeof(NameLatch)
+    sizes[AREA_NAME_ORDERS] = shape.slots * sizeof(NameLatch)
     return sizes
 
 
@@ -150,6 +155,8 @@ cdef class Segment:
         self.view.rows = base + at[AREA_ROWS]
         self.view.nameservers = <NameserverCounters *>(base + at[AREA_NAMESERVERS])
         self.view.resolutions = <ResolutionRecord *>(base + at[AREA_RESOLUTIONS])
+        self.view.targets = <NameLatch *>(base + at[AREA_TARGETS])
+        self.view.name_orders = <NameLatch *>(base + at[AREA_NAME_ORDERS])
 
     def fill_header(self, uint32_t reload_generation, list offsets) -> None:
         """Write the header, its version last."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-SLOTS_MAX = 100_000  # servers of one configuration: 150 MB of segment at two workers
+SLOTS_MAX = 100_000  # servers of one configuration: 260 MB of segment at two workers
 WORKERS_MAX = 256  # nbthread; HAProxy's own limit is 256 in 3.x
 SOCKETS_MAX = 8_192  # bind addresses x workers: half of a usual descriptor limit
 

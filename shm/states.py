@@ -24,9 +24,10 @@ class AdminFlag(enum.IntFlag):
 
 
 class SlotFlag(enum.IntFlag):
-    """Bits of a slot record; RMAINT is HAProxy's bit."""
+    """Bits of a slot record, HAProxy's srv_admin_state."""
 
     RMAINT = 0x20
+    FQDN_CHANGED = 0x40
 
 
 class StaticFlag(enum.IntFlag):
@@ -70,6 +71,8 @@ class Cause(enum.IntEnum):
     TIMEOUT = 8
     REFUSED = 9
     OTHER = 10
+    STATE_FILE = 11  # init-addr last
+    REMOVED = 12  # "entry removed from SRV record"
 
 
 class SlotState(NamedTuple):
@@ -84,6 +87,13 @@ class SlotState(NamedTuple):
     flags: int
     cause: int
     changed_ms: int
+
+
+class NameState(NamedTuple):
+    """One name record; `name` is lower case, empty for none. See layout.pxd for the stamp."""
+
+    name: str
+    stamp_ms: int
 
 
 class AdminState(NamedTuple):

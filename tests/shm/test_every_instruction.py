@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from shm.names import NameOrderWatch, NameOrderWriter, NameReader, TargetWriter
 from shm.processes import ProcessBoard
 from shm.requests import CheckRequests, RequestReader
 from shm.segment import Segment
 from shm.shape import Shape
 from shm.slots import AdminTableWriter, HealthTableWriter, SlotTableReader, SlotTableWriter
-from shm.states import HEALTH_NONE, AdminState, HealthState, SlotState, StaticState
+from shm.states import HEALTH_NONE, AdminState, HealthState, NameState, SlotState, StaticState
 from tests.support_trace import SteppedChild, pause
 
 SHAPE = Shape(slots=2, backends=1, frontends=1, workers=2, sockets=1, nameservers=1, resolutions=1)
@@ -174,3 +175,36 @@ def test_the_supervisor_assigns_a_socket_before_it_tells_anybody(segment: Segmen
             if segment.table_generation != generation:
                 assert board.owner(0) == 1
     assert segment.table_generation == generation + 1
+
+
+@pytest.mark.slow
+def test_a_name_is_the_old_or_the_new_one_after_a_death_at_each_store(segment: Segment) -> None:
+    reader, writer = NameReader(segment), TargetWriter(segment)
+    old, new = NameState("b" * 200, 1), NameState("host1." + "c" * 60, 7)
+    writer.publish(1, *old)
+
+    def work() -> None:
+        pause()
+        writer.publish(1, *new)
+
+    deaths = 0
+    for _ in die_at_each_store(segment, work):
+        assert reader.target(1) in (old, new)
+        deaths += 1
+    assert deaths >= RECORD_STORES
+
+
+@pytest.mark.slow
+def test_an_order_is_found_although_control_died_before_it_said_so(segment: Segment) -> None:
+    orders, reader = NameOrderWriter(segment), NameReader(segment)
+    watch = NameOrderWatch(segment)
+    assert watch.changes() == []
+
+    def work() -> None:
+        pause()
+        orders.publish(1, "moved.test", 5)
+
+    for _ in die_at_each_store(segment, work):
+        NameOrderWriter(segment)  # control's successor
+        ordered = reader.order(1) == NameState("moved.test", 5)
+        assert NameOrderWatch(segment).changes() == ([1] if ordered else [])

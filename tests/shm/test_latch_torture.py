@@ -54,6 +54,10 @@ class Torture(Protocol):
 
     def read(self, segment: Segment, reads: int) -> tuple[int, int, int, int, int, int]: ...
 
+    def write_names(self, segment: Segment, records: int) -> None: ...
+
+    def read_names(self, segment: Segment, reads: int) -> tuple[int, int, int, int, int, int]: ...
+
 
 @pytest.fixture(scope="module")
 def torture(tmp_path_factory: pytest.TempPathFactory) -> Torture:
@@ -164,3 +168,24 @@ def test_readers_that_are_killed_leave_no_trace(segment: Segment, torture: Tortu
             reads.check("beside a reader that will be killed")
             assert reads.refused == 0
     assert Reads(*torture.read(segment, 1)).last == 40_001
+
+
+@pytest.mark.slow
+def test_names_are_read_whole_beside_writers_that_are_killed(torture: Torture) -> None:
+    segment = Segment.create(Shape(1, 1, 1, 1, 1, 1, 1))
+    torture.write_names(segment, 1)
+    last = whole = 0
+    for _ in range(30):
+        with process(lambda: torture.write_names(segment, 1_000_000)):
+            deadline = time.monotonic() + 0.02
+            while time.monotonic() < deadline:
+                reads = Reads(*torture.read_names(segment, 500))
+                reads.check("beside a writer of names")
+                assert reads.last >= last
+                whole, last = whole + reads.whole, reads.last
+        reads = Reads(*torture.read_names(segment, 50))
+        reads.check("after its death")
+        assert reads.refused == 0
+    assert whole > 10_000
+    assert last > 10_000
+    segment.close()

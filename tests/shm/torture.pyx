@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False
-"""Loops at full speed over one latch, for the torture tests: the product's own reads and writes.
+"""Loops at full speed over one latch (and one name latch), for the torture tests: the product's own reads and writes.
 
 Record n carries n in its first word and words derived from n in the others, so a reader knows a
 torn record from a whole one. After each record the writer bumps the table generation to n.
@@ -8,8 +8,8 @@ torn record from a whole one. After each record the writer bumps the table gener
 from libc.stdint cimport uint64_t
 
 from shm.atomics cimport load_acquire, store_release
-from shm.latch cimport latch_read, latch_write
-from shm.layout cimport RECORD_WORDS
+from shm.latch cimport latch_read, latch_write, name_read, name_write
+from shm.layout cimport NAME_WORDS, RECORD_WORDS
 from shm.segment cimport Segment
 
 
@@ -47,6 +47,45 @@ def read(Segment segment, uint64_t reads) -> tuple:
                 continue
             whole += 1
             for word in range(1, RECORD_WORDS):
+                if record[word] != word_of(record[0], word):
+                    torn += 1
+                    break
+            stale += record[0] < promised
+            backwards += record[0] < last
+            last = record[0]
+    return whole, refused, torn, stale, backwards, last
+
+
+def write_names(Segment segment, uint64_t records) -> None:
+    """`write` for the target of slot 0."""
+    cdef uint64_t record[33]
+    cdef uint64_t number, last
+    cdef int word
+    if not name_read(&segment.view.targets[0], record):
+        raise BlockingIOError("a second writer")
+    last = record[0]
+    with nogil:
+        for number in range(last + 1, last + records + 1):
+            for word in range(NAME_WORDS):
+                record[word] = word_of(number, word)
+            name_write(&segment.view.targets[0], record)
+            store_release(&segment.view.header.table_generation, number)
+
+
+def read_names(Segment segment, uint64_t reads) -> tuple:
+    """`read` for the target of slot 0."""
+    cdef uint64_t record[33]
+    cdef uint64_t promised, last = 0, whole = 0, refused = 0, torn = 0, stale = 0, backwards = 0
+    cdef uint64_t attempt
+    cdef int word
+    with nogil:
+        for attempt in range(reads):
+            promised = load_acquire(&segment.view.header.table_generation)
+            if not name_read(&segment.view.targets[0], record):
+                refused += 1
+                continue
+            whole += 1
+            for word in range(1, NAME_WORDS):
                 if record[word] != word_of(record[0], word):
                     torn += 1
                     break
