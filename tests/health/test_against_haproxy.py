@@ -14,7 +14,7 @@ from proxy.config.model import Check
 from tests.support import free_port, require_program, wait_for
 from tests.support_worker import Backend, Spec, run_checker, settings_of, site
 
-CHECK = Check(inter_ms=300, fastinter_ms=150, downinter_ms=200, rise=2, fall=3)
+CHECK = Check(inter_ms=300, fastinter_ms=250, downinter_ms=250, rise=2, fall=3)
 CONFIGURATION = """
 global
   stats socket {folder}/socket level admin
@@ -25,7 +25,7 @@ defaults
   timeout server 5s
 listen be
   bind 127.0.0.1:{port}
-  server s1 {backend.host}:{backend.port} check inter 300ms fastinter 150ms downinter 200ms \
+  server s1 {backend.host}:{backend.port} check inter 300ms fastinter 250ms downinter 250ms \
 rise 2 fall 3
 """
 
@@ -122,6 +122,7 @@ def checker_life() -> list[Seen]:
         return life(look, backend)
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_haproxy_and_the_checker_tell_the_same_life_of_a_server(tmp_path: Path) -> None:
     theirs, ours = haproxy_life(tmp_path), checker_life()

@@ -70,10 +70,11 @@ def test_a_check_that_times_out_asks_for_a_resolution_and_says_when_it_began() -
         checking(made)
         assert select.select([made.runtime.bells.resolverd], [], [], 10)[0]
         [failure] = requests.changes()
-        assert (failure.slot, failure.timeouts, failure.refusals) == (0, 1, 0)
+        assert (failure.slot, failure.refusals) == (0, 0)
+        assert failure.timeouts >= 1
         assert before_ms <= failure.began_ms <= time.monotonic_ns() // 1_000_000 - 140
         assert made.health(0)[3:5] == (CheckStatus.LAYER4_TIMEOUT, 2)
-        assert 140_000 <= made.health(0).duration_us < 400_000
+        assert 140_000 <= made.health(0).duration_us < 1_000_000
     backend.close()
 
 
