@@ -31,6 +31,7 @@ from tests.support_chaos import (
     descriptors_of,
     echo_server,
 )
+from tests.support_dns import ScriptedNameserver
 from tests.support_program import Program
 
 SECONDS = float(os.environ.get("MILLRACE_CHAOS_SECONDS", "60"))
@@ -45,9 +46,13 @@ defaults
   timeout connect 5s
   timeout client 60s
   timeout server 60s
+resolvers dns
+  nameserver scripted {nameserver}
+  timeout resolve 500ms
+  timeout retry 200ms
 listen sessions
   bind 127.0.0.1:{port}
-  server echo 127.0.0.1:{echo_port}
+  server echo echo.test:{echo_port} resolvers dns init-addr 127.0.0.1
 listen web
   bind 127.0.0.1:{web_port}
   server nginx 127.0.0.1:{nginx_port}
@@ -71,6 +76,7 @@ class Chaos:
         self.folder, self.chance = folder, random.Random(seed)
         self.port, self.web_port, self.nginx_port = (free_port() for _ in range(3))
         self.echo_port = 0
+        self.nameserver = ""
         self.deeds: list[Deed] = []
         self.seen: set[Child] = set()
         self.log: list[str] = []
@@ -82,6 +88,7 @@ class Chaos:
             threads=threads,
             port=self.port,
             echo_port=self.echo_port,
+            nameserver=self.nameserver,
             web_port=self.web_port,
             nginx_port=self.nginx_port,
         )
@@ -239,7 +246,9 @@ def wrk_errors(report: str) -> tuple[int, int]:
     return connect, read + write + timeout
 
 
-async def minute(chaos: Chaos) -> None:
+async def minute(chaos: Chaos, nameserver: ScriptedNameserver) -> None:
+    nameserver.set("echo.test", "A", "127.0.0.1")
+    chaos.nameserver = nameserver.address
     server = await echo_server()
     chaos.echo_port = server.sockets[0].getsockname()[1]
     nginx_file = chaos.folder / "nginx.conf"
@@ -309,7 +318,8 @@ def test_a_minute_of_death_costs_only_what_the_dead_had_accepted(tmp_path: Path)
     tmp_path.chmod(0o755)  # nginx's worker is not root
     chaos = Chaos(tmp_path, seed)
     try:
-        asyncio.run(minute(chaos))
+        with ScriptedNameserver() as nameserver:
+            asyncio.run(minute(chaos, nameserver))
     except BaseException:
         print(f"MILLRACE_CHAOS_SEED={seed}")
         raise
@@ -319,6 +329,7 @@ def test_a_minute_of_death_costs_only_what_the_dead_had_accepted(tmp_path: Path)
 def test_without_the_supervisor_all_is_gone_within_a_second(tmp_path: Path) -> None:
     chaos = Chaos(tmp_path, 0)
     chaos.echo_port = free_port()
+    chaos.nameserver = f"127.0.0.1:{free_port()}"  # nobody answers, nobody needs it
     with Program(tmp_path, chaos.configuration(2)) as chaos.program:
         wait_for(chaos.whole, SETTLE_SECONDS, "all children")
         chaos.program.process.kill()
