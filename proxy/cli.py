@@ -6,7 +6,6 @@ serving in `supervisor`.
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import sys
@@ -19,7 +18,7 @@ from proxy.config.report import render_tagged, summarize
 from proxy.runtime import Runtime
 from proxy.supervisor.children import Entries
 from proxy.supervisor.prepare import Prepared, prepare
-from proxy.supervisor.start import run_program
+from proxy.supervisor.start import listens, run_program
 
 LIBRARIES = ("uvloop", "dnspython", "msgspec", "prometheus-client", "setproctitle")
 
@@ -53,6 +52,8 @@ def _load_and_serve(arguments: Arguments, entries: Callable[[], Entries]) -> int
     environ = dict(os.environ)
     prepared = prepare(arguments, environ)
     status = _report(arguments, prepared)
+    if status == 0 and arguments.check:
+        status = _check_listeners(prepared)
     if status != 0 or arguments.check:
         return status
     return run_program(arguments, prepared, entries(), environ)
@@ -76,6 +77,17 @@ def _report(arguments: Arguments, prepared: Prepared) -> int:
         target = sys.stderr if line.startswith("[") else stream
         target.write(line + "\n")
     return report.exit_status
+
+
+def _check_listeners(prepared: Prepared) -> int:
+    """A valid file may still be one that does not start: status 2, as scripts expect."""
+    assert prepared.settings is not None, "checked before"
+    if listens(prepared.settings):
+        return 0
+    sys.stderr.write(
+        "Configuration file has no error but will not start (no listener) => exit(2).\n"
+    )
+    return 2
 
 
 def _evaluate(condition: str) -> int:
@@ -105,6 +117,8 @@ def version_text(*, detailed: bool) -> str:
 
 
 def _version_of(distribution: str) -> str:
+    import importlib.metadata  # noqa: PLC0415 - slow to import, rarely wanted
+
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from proxy.config.model import Proxy, Server, Settings
-from proxy.runtime import now_ms
 from shm.counters import CarriedRow, CounterReader
 from shm.names import NameOrderWriter, NameReader, TargetWriter
 from shm.segment import Segment
@@ -123,8 +122,9 @@ def carry_records(
             slots.carry(after, state)
             if was.check is not None and now.check is not None:
                 health.publish(after, carried_health(reader.health(before), was, now), changed=True)
-        admin = carried_admin(reader.admin(before), was, now, keeps_address=keeps_address)
-        admins.publish(after, admin._replace(changed_ms=admin.changed_ms or now_ms()))
+        admins.publish(
+            after, carried_admin(reader.admin(before), was, now, keeps_address=keeps_address)
+        )
 
 
 def carried_health(state: HealthState, was: Server, now: Server) -> HealthState:
@@ -140,13 +140,14 @@ def carried_health(state: HealthState, was: Server, now: Server) -> HealthState:
 def carried_admin(
     state: AdminState, was: Server, now: Server, *, keeps_address: bool
 ) -> AdminState:
-    """An administrative state under new settings: maintenance of the file wins, and a weight
-    set by the operator holds while the configured one is unchanged.
+    """An administrative state under new settings.
+
+    What the operator ordered holds while the configuration says the same as before; where it
+    changed (`disabled`, the weight, the address), the configuration wins.
     """
-    flags = state.flags & ~AdminFlag.CMAINT
-    if now.disabled:
-        flags |= AdminFlag.CMAINT
-    state = state._replace(flags=flags)
+    if was.disabled != now.disabled:
+        cleared = state.flags & ~AdminFlag.CMAINT
+        state = state._replace(flags=cleared | (AdminFlag.CMAINT if now.disabled else 0))
     if was.weight != now.weight:
         state = state._replace(weight=-1)
     if not keeps_address:

@@ -45,6 +45,7 @@ class Process(NamedTuple):
 
 def freeze_memory() -> None:
     """Keep what is allocated now out of garbage collection, so that children go on sharing it."""
+    gc.unfreeze()  # what an earlier generation froze and left behind
     gc.collect()
     gc.freeze()
 

@@ -13,7 +13,7 @@ import msgspec
 from proxy.arguments import Arguments
 from proxy.config.loader import load
 from proxy.config.messages import Message, Severity
-from proxy.config.model import Settings
+from proxy.config.model import MAXCONN_NONE, Settings
 from proxy.supervisor.carry import known_addresses
 from proxy.supervisor.initial import InitialAddress, decide, names_wanted
 from proxy.supervisor.limits import LIBC_LIMIT_MS
@@ -69,15 +69,20 @@ def _resolve_host(name: str, family: Family) -> str | None:
 
 
 def _with_overrides(settings: Settings, arguments: Arguments) -> Settings:
-    """What the command line says stronger than the file."""
-    changes = {}
+    """-n counts more than the file, -N where a frontend says nothing."""
+    replace = msgspec.structs.replace
     if arguments.maxconn:
-        changes["maxconn"] = arguments.maxconn
-    if not changes:
-        return settings
-    return msgspec.structs.replace(
-        settings, globals=msgspec.structs.replace(settings.globals, **changes)
-    )
+        settings = replace(settings, globals=replace(settings.globals, maxconn=arguments.maxconn))
+    if arguments.proxy_maxconn:
+        limit = arguments.proxy_maxconn
+        proxies = tuple(
+            replace(proxy, maxconn=limit)
+            if proxy.frontend_index is not None and proxy.maxconn == MAXCONN_NONE
+            else proxy
+            for proxy in settings.proxies
+        )
+        settings = replace(settings, proxies=proxies)
+    return settings
 
 
 def encode(prepared: Prepared) -> bytes:

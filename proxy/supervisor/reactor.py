@@ -15,18 +15,23 @@ class Reactor:
         """An empty one; `clock_ms` is read once after each wait."""
         self._selector = selectors.EpollSelector()
         self._clock_ms = clock_ms
+        self._urgent: set[int] = set()
 
-    def watch(self, descriptor: int, callback: Callback) -> None:
-        """Call back whenever the descriptor is readable."""
+    def watch(self, descriptor: int, callback: Callback, *, urgent: bool = False) -> None:
+        """Call back whenever the descriptor is readable, an urgent one before all others."""
         self._selector.register(descriptor, selectors.EVENT_READ, callback)
+        if urgent:
+            self._urgent.add(descriptor)
 
     def forget(self, descriptor: int) -> None:
         """Do not look at it any more; before it is closed."""
         self._selector.unregister(descriptor)
+        self._urgent.discard(descriptor)
 
     def wait(self, timeout_ms: int) -> int:
         """Wait at most that long, call back, and say what time it is."""
         events = self._selector.select(timeout_ms / 1_000)
+        events.sort(key=lambda event: event[0].fd not in self._urgent)
         now_ms = self._clock_ms()
         for key, _ in events:
             # An earlier callback of this batch may have ended this one's interest.

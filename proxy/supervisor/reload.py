@@ -17,6 +17,7 @@ from collections.abc import Callable
 from proxy.config.messages import Message, Severity
 from proxy.config.report import render
 from proxy.supervisor.build import Builder, open_all
+from proxy.supervisor.fork import freeze_memory
 from proxy.supervisor.generation import ALERT, NOTICE, WARNING, Generation
 from proxy.supervisor.helper import Helper
 from proxy.supervisor.limits import FIRST_READY_LIMIT_MS, RELOAD_LIMIT_MS, STARTING_TICK_MS
@@ -110,6 +111,7 @@ class Reload:
         except OSError as error:
             self._call_off(now_ms, f"no memory or descriptors for it ({error.strerror})")
             return
+        freeze_memory()
         self.new.turn(now_ms, judge=True)
 
     def _switch(self, now_ms: int) -> None:

@@ -36,6 +36,7 @@ from proxy.supervisor.signals import end_by
 from proxy.supervisor.supervisor import End, Supervisor
 
 CRITICAL = 2  # syslog
+NO_LISTENER = "No enabled listener found (check for 'bind' directives) ! Exiting."
 NO_LISTENERS = "Some protocols failed to start their listeners! Exiting."
 INTERRUPTED_STATUS = 130  # what a shell says of a program ended by SIGINT
 
@@ -100,8 +101,15 @@ def run_program(
     return exit_status(end, mode)
 
 
+def listens(settings: Settings) -> bool:
+    """Whether there is an address that clients can come to."""
+    return any(proxy.binds and not proxy.disabled for proxy in settings.frontends)
+
+
 def _open(settings: Settings) -> SocketSet:
     """Limits, privileges and sockets: what can be refused."""
+    if not listens(settings):
+        raise StartError(NO_LISTENER)
     try:
         raise_limit(settings.globals, len(settings.binds))
         try_privileges(Privileges.of(settings.globals))

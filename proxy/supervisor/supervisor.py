@@ -69,7 +69,10 @@ class Supervisor:
     def run(self) -> End:
         """Look after everything until the last child has ended."""
         signals = self._signals
-        self._reactor.watch(signals.descriptor, lambda now: self._signalled(signals.take(), now))
+        # Urgent: a signal to the whole group ends children, too, and those shall not come back.
+        self._reactor.watch(
+            signals.descriptor, lambda now: self._signalled(signals.take(), now), urgent=True
+        )
         try:
             while self.current.phase is not Phase.ENDED or self._old:
                 self._turn(now_ms())

@@ -28,6 +28,7 @@ from resolverd.config import (
     ResolversSection,
 )
 from shm.counters import CarriedRow, CounterReader, NameserverTable
+from shm.names import NameOrderWriter, NameReader, TargetWriter
 from shm.segment import Segment
 from shm.slots import AdminTableWriter, HealthTableWriter, SlotTableReader, SlotTableWriter
 from shm.states import (
@@ -230,6 +231,24 @@ def test_maintenance_of_the_file_comes_and_goes_with_the_file() -> None:
     assert SlotTableReader(carried(plain, segment, disabled)).admin(0).flags == AdminFlag.CMAINT
     segment = segment_of(disabled)
     assert SlotTableReader(carried(disabled, segment, plain)).admin(0).flags == 0
+
+
+def test_a_server_enabled_by_the_operator_stays_enabled_while_the_file_says_the_same() -> None:
+    disabled = settings(be=[Draft("a", "10.0.0.1", disabled=True)])
+    segment = segment_of(disabled)
+    AdminTableWriter(segment).publish(0, AdminState(0, -1, None, 0, 0, NOW))
+    assert SlotTableReader(carried(disabled, segment, disabled)).admin(0).flags == 0
+
+
+def test_names_that_records_or_the_operator_gave_are_kept() -> None:
+    wanted = settings(be=[Draft("a", "_x._tcp.test"), Draft("b", "b.test")])
+    segment = segment_of(wanted)
+    TargetWriter(segment).publish(0, "host1.test", NOW)
+    NameOrderWriter(segment).publish(1, "other.test", NOW)
+    names = NameReader(carried(wanted, segment, wanted))
+    assert names.target(0) == ("host1.test", NOW)
+    assert names.order(1) == ("other.test", NOW)
+    assert names.target(1).name == ""
 
 
 def test_counters_are_kept_and_what_old_workers_count_later_is_added() -> None:

@@ -278,3 +278,12 @@ def test_a_listening_descriptor_of_the_parent_is_taken_over(tmp_path: Path) -> N
             assert child.wait(5) == 0
         with socket.create_connection(address, 2):
             listening.accept()[0].close()  # it is still the parent's to use
+
+
+def test_a_file_without_a_listener_does_not_start(tmp_path: Path) -> None:
+    edge = tmp_path / "edge.cfg"
+    edge.write_text("backend b\n    mode tcp\n    timeout connect 1s\n    timeout server 1s\n")
+    checked, ran = call("-c", "-f", str(edge)), call("-f", str(edge))
+    assert (checked.returncode, ran.returncode) == (2, 1)
+    assert "will not start (no listener) => exit(2)." in checked.stderr
+    assert "No enabled listener found (check for 'bind' directives) ! Exiting." in ran.stderr

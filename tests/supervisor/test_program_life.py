@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -274,6 +275,30 @@ def test_orders_and_counters_survive_a_reload(program: Program, site: Site) -> N
         assert echoes(client)
     old_ones_left(program, 3)
     assert total() >= before
+
+
+def test_statistics_go_on_over_http_through_a_reload(site: Site) -> None:
+    with socket.create_server((HOST, 0)) as probe:
+        port = probe.getsockname()[1]
+    metrics = (
+        f"frontend metrics\n    mode http\n    bind {HOST}:{port}\n"
+        "    http-request use-service prometheus-exporter if { path /metrics }\n"
+    )
+
+    def scrape() -> str:
+        with urllib.request.urlopen(f"http://{HOST}:{port}/metrics", timeout=5) as answer:
+            return answer.read().decode()
+
+    site.write(more=metrics)
+    with started(site.folder, "-f", site.path, real=True) as program:
+        await_forwarding(site.address)
+        assert "haproxy_server_sessions_total" in scrape()
+        reload(program)
+        assert "haproxy_server_sessions_total" in scrape()
+        site.write()
+        reload(program)
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection((HOST, port), 3).close()
 
 
 def test_a_soft_stop_waits_for_sessions_and_refuses_new_ones(program: Program, site: Site) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.supervisor.limits import GENERATIONS_MAX
 from tests.support import wait_for
 from tests.support_supervisor import Program, await_serving, greeting, hello, started
 
@@ -184,6 +185,23 @@ def test_several_old_generations_live_at_once(program: Program, address: Address
         assert client.recv(10) == b"x\n"
         client.close()
     wait_for(lambda: len(program.titles_all()) == CHILDREN, 3, "only the newest generation is left")
+
+
+@pytest.mark.slow
+def test_too_many_old_generations_end_with_the_oldest(program: Program, address: Address) -> None:
+    clients = []
+    for _ in range(GENERATIONS_MAX + 1):
+        clients.append(socket.create_connection(address))
+        clients[-1].settimeout(5)
+        greeting(clients[-1])
+        reload(program, address)
+    assert clients[0].recv(10) == b"", "the oldest session was ended"
+    for client in clients[1:]:
+        client.sendall(b"x\n")
+        assert client.recv(10) == b"x\n"
+    for client in clients:
+        client.close()
+    assert "too many reloads with open sessions" in program.text()
 
 
 def test_nothing_piles_up_over_many_reloads(program: Program, address: Address) -> None:
