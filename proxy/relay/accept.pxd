@@ -12,8 +12,9 @@ from libc.errno cimport EAGAIN, EBADF, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, 
 from libc.stdint cimport uint32_t, uint64_t, uint8_t
 
 from proxy.relay.account cimport count_opened
-from proxy.relay.attempt cimport session_begin, watch
+from proxy.relay.attempt cimport session_begin
 from proxy.relay.pool cimport pool_give, pool_take
+from proxy.relay.session cimport watch
 from proxy.relay.syscalls cimport (
     AF_INET, AF_INET6, EPOLLEXCLUSIVE, EPOLLIN, EPOLL_CTL_ADD, EPOLL_CTL_DEL, SOCK_CLOEXEC,
     SOCK_NONBLOCK, SOL_SOCKET, SO_KEEPALIVE, accept4, close, epoll_ctl, epoll_event, ntohl,
@@ -163,7 +164,7 @@ cdef inline bint session_open(
     session.sides[CLIENT].flags = WRITABLE | NODELAY
     session.sides[CLIENT].activity_ms = engine.now_ms
     session.sides[SERVER].fd = -1
-    if not watch(engine, session, CLIENT):
+    if not watch(engine, session, CLIENT, EPOLL_CTL_ADD, False):
         pool_give(&engine.sessions, session)
         close(fd)
         return False

@@ -21,17 +21,18 @@ from proxy.relay.account cimport (
     count_aborted, count_assigned, count_attempt, count_bytes, count_connected, count_released,
     count_retry, count_unreachable)
 from proxy.relay.balance cimport pick_server, server_cached
+from proxy.relay.deadline cimport (
+    DEADLINE_CLIENT, DEADLINE_CONNECT, DEADLINE_TURN_AROUND, Deadline, session_deadline)
 from proxy.relay.forward cimport Mover, keep_rest, note_failed, send_at_once, waiting
 from proxy.relay.session cimport (
-    DEADLINE_CLIENT, DEADLINE_CONNECT, DEADLINE_TURN_AROUND, EVENT_AGAIN, EVENT_CONNECTED,
-    EVENT_WAIT, Deadline, mover_collect, mover_open, session_arm, session_break,
-    session_deadline, session_inactive, session_relay, session_step, side_close)
+    EVENT_AGAIN, EVENT_CONNECTED, EVENT_WAIT, mover_collect, mover_open, session_arm,
+    session_break, session_inactive, session_relay, session_step, side_close, watch)
 from proxy.relay.syscalls cimport (
-    AF_INET, AF_INET6, EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP,
+    AF_INET, AF_INET6, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP,
     EPOLL_CTL_ADD, IPPROTO_TCP, MSG_NOSIGNAL, MSG_PEEK, SOCK_CLOEXEC, SOCK_NONBLOCK,
-    SOCK_STREAM, SOL_SOCKET, SO_ERROR, SO_KEEPALIVE, TCP_QUICKACK, close, connect, epoll_ctl,
-    epoll_event, getsockname, getsockopt, htons, ntohs, recv, send, setsockopt, sockaddr,
-    sockaddr_in, sockaddr_in6, sockaddr_storage, socket, socklen_t)
+    SOCK_STREAM, SOL_SOCKET, SO_ERROR, SO_KEEPALIVE, TCP_QUICKACK, close, connect, getsockname,
+    getsockopt, htons, ntohs, recv, send, setsockopt, sockaddr, sockaddr_in, sockaddr_in6,
+    sockaddr_storage, socket, socklen_t)
 from proxy.relay.types cimport (
     BALANCE_ROUNDROBIN, CLIENT, CONFIRM, CONNECTED, DEAF, NO_SLOT, READABLE, SERVER,
     STATE_CONNECTING, STATE_ENDED, STATE_WAITING, TERMINATION_CLIENT_ABORT_CONNECT,
@@ -47,13 +48,10 @@ cdef enum:
     FAILED_WAIT = 1
     FAILED_AGAIN = 2
 
-
-cdef inline bint watch(Engine *engine, Session *session, int side) noexcept nogil:
-    """Register a side once and for all: edge-triggered, for everything. False without memory."""
-    cdef epoll_event event
-    event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET
-    event.data.u64 = <uint64_t>session | side
-    return epoll_ctl(engine.epoll, EPOLL_CTL_ADD, session.sides[side].fd, &event) == 0
+cdef enum:  # what the client's first bytes are when an attempt begins
+    EARLY_NONE = 0  # none yet: the server may speak first
+    EARLY_KEPT = 1  # kept in `pending`
+    EARLY_AT_HAND = 2  # the caller sends them right after connect()
 
 
 cdef inline uint16_t came_to_port(Session *session) noexcept nogil:
@@ -89,11 +87,10 @@ cdef inline socklen_t address_of(
 
 
 cdef inline int open_toward(
-        Engine *engine, Session *session, const ServerView *server, bint early) noexcept nogil:
+        Engine *engine, Session *session, const ServerView *server, int early) noexcept nogil:
     """Begin to connect; 0 or an errno.
 
-    `early`: the client's first bytes are at hand and will be sent at once, so the last packet of
-    the handshake can ride on them. Otherwise it must not wait: the server may speak first.
+    With early bytes the last packet of the handshake rides on them; without, it must not wait.
     """
     cdef sockaddr_storage address
     cdef socklen_t length = address_of(engine, session, server, &address)
@@ -104,7 +101,7 @@ cdef inline int open_toward(
         return errno
     if session.backend.keepalive:
         setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one))
-    if early:
+    if early != EARLY_NONE:
         setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &zero, sizeof(zero))
     if connect(fd, <sockaddr *>&address, length) != 0 and errno != EINPROGRESS:
         one = errno
@@ -112,7 +109,7 @@ cdef inline int open_toward(
         return one
     session.sides[SERVER].fd = fd
     session.sides[SERVER].flags = 0
-    if not watch(engine, session, SERVER):
+    if early != EARLY_AT_HAND and not watch(engine, session, SERVER, EPOLL_CTL_ADD, True):
         side_close(&session.sides[SERVER], False)
         return ENOMEM
     return 0
@@ -195,7 +192,7 @@ cdef inline int attempt_failed(Engine *engine, Session *session, int error) noex
     return FAILED_WAIT
 
 
-cdef inline void session_attempt(Engine *engine, Session *session, bint early) noexcept nogil:
+cdef inline void session_attempt(Engine *engine, Session *session, int early) noexcept nogil:
     """Connect to the picked server; goes on until an attempt is under way or none is left."""
     cdef uint64_t generation
     cdef int error, verdict
@@ -226,6 +223,10 @@ cdef inline void session_wait(Engine *engine, Session *session) noexcept nogil:
     session_arm(engine, session)
 
 
+cdef inline int early_kept(const Session *session) noexcept nogil:
+    return EARLY_KEPT if waiting(&session.sides[SERVER]) else EARLY_NONE
+
+
 cdef inline void session_retry(Engine *engine, Session *session, int error) noexcept nogil:
     """An attempt that was under way failed."""
     cdef int verdict = attempt_failed(engine, session, error)
@@ -235,7 +236,7 @@ cdef inline void session_retry(Engine *engine, Session *session, int error) noex
         session_wait(engine, session)
     else:
         session_step(session, EVENT_AGAIN)
-        session_attempt(engine, session, waiting(&session.sides[SERVER]))
+        session_attempt(engine, session, early_kept(session))
 
 
 cdef inline void session_again(Engine *engine, Session *session) noexcept nogil:
@@ -247,7 +248,7 @@ cdef inline void session_again(Engine *engine, Session *session) noexcept nogil:
         if not session_pick(engine, session, former):
             session_unreachable(engine, session)
             return
-    session_attempt(engine, session, waiting(&session.sides[SERVER]))
+    session_attempt(engine, session, early_kept(session))
 
 
 cdef inline void session_connected(Engine *engine, Session *session) noexcept nogil:
@@ -281,10 +282,15 @@ cdef inline void send_early(
         session_break(engine, session, TERMINATION_RESOURCE_CONNECT, -1)
         return
     mover_collect(engine, &mover)
-    if sent > 0:
-        session_connected(engine, session)
-    elif error not in (0, EAGAIN, EINTR):
+    if error not in (0, EAGAIN, EINTR):
         session_retry(engine, session, error)
+        return
+    if session.state != STATE_CONNECTING:
+        return
+    if not watch(engine, session, SERVER, EPOLL_CTL_ADD, sent < <ssize_t>length):
+        session_break(engine, session, TERMINATION_RESOURCE_CONNECT, -1)
+    elif sent > 0:
+        session_connected(engine, session)
 
 
 cdef inline void session_begin(
@@ -295,7 +301,7 @@ cdef inline void session_begin(
     if session.backend == NULL or not session_pick(engine, session, NO_SLOT):
         session_break(engine, session, TERMINATION_SERVER_ABORT_CONNECT, -1)
         return
-    session_attempt(engine, session, length != 0)
+    session_attempt(engine, session, EARLY_AT_HAND if length != 0 else EARLY_NONE)
     if length == 0 or session.state == STATE_ENDED:
         return
     session.sides[CLIENT].bytes = length

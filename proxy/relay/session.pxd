@@ -1,7 +1,7 @@
 # A session: a client's side and a server's side, from accept to its termination state.
 #
-# Owns the life of a session: states, deadlines, half-close, the end. Knows sides through
-# forward.pxd; connecting is attempt.pxd, accepting is accept.pxd.
+# Owns the life of a session: states, half-close, the end. Knows sides through forward.pxd; when
+# something is due is deadline.pxd, connecting attempt.pxd, accepting accept.pxd.
 #
 #                  +--------- again ----------+
 #                  v                          |
@@ -19,21 +19,23 @@
 # "FIN" means: read from one side, everything before it delivered, and passed on to the other.
 # A FIN of the client while CONNECTING stays unread, unless nothing came before it: that is "CC".
 
-from libc.stdint cimport INT64_MAX, int64_t, uint64_t, uint8_t
+from libc.stdint cimport uint64_t, uint8_t
 from libc.stdio cimport fprintf, stderr
 from libc.stdlib cimport abort
 
 from proxy.relay.account cimport count_aborted, count_bytes, count_ended
+from proxy.relay.deadline cimport DEADLINE_NONE, Deadline, session_deadline
 from proxy.relay.forward cimport Mover, drop_waiting, pump, waiting
 from proxy.relay.syscalls cimport (
-    SHUT_WR, SOL_SOCKET, SO_LINGER, close, linger, recv, setsockopt, shutdown)
+    EPOLLET, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, EPOLL_CTL_MOD, SHUT_WR, SOL_SOCKET,
+    SO_LINGER, close, epoll_ctl, epoll_event, linger, recv, setsockopt, shutdown)
 from proxy.relay.types cimport (
-    BROKEN, CLIENT, CONFIRM, CONNECTED, DEAF, ENDED_READING, FAILED, FINISHED, FIN_SENT, QUEUED,
-    READABLE, SCRATCH_BYTES, SERVER, SPLICE, STATE_CONNECTING, STATE_ENDED, STATE_WAITING,
+    BROKEN, CLIENT, CONFIRM, CONNECTED, DEAF, ENDED_READING, FAILED, FINISHED, FIN_SENT,
+    OUTPUT_WATCHED, QUEUED, READABLE, SCRATCH_BYTES, SERVER, SPLICE, STATE_ENDED,
     TERMINATION_CLIENT_ABORT_DATA, TERMINATION_CLIENT_ABORT_LAST,
     TERMINATION_CLIENT_TIMEOUT_CONNECT, TERMINATION_CLIENT_TIMEOUT_DATA,
     TERMINATION_CLIENT_TIMEOUT_LAST, TERMINATION_NORMAL, TERMINATION_SERVER_ABORT_DATA,
-    TERMINATION_SERVER_TIMEOUT_DATA, Engine, Session, Side)
+    TERMINATION_SERVER_TIMEOUT_DATA, WRITABLE, Engine, Session, Side)
 from proxy.relay.wheel cimport wheel_insert, wheel_remove
 from shm.atomics cimport count, load_relaxed, store_relaxed
 
@@ -48,7 +50,6 @@ cdef enum:  # SessionEvent
 
 cdef enum:
     ILLEGAL = 255
-    TURN_AROUND_MAX_MS = 1000
 
 cdef extern from * nogil:
     """
@@ -64,18 +65,6 @@ cdef extern from * nogil:
     };
     """
     const unsigned char MILLRACE_NEXT[6][6]
-
-cdef enum:  # DeadlineKind
-    DEADLINE_NONE = 0
-    DEADLINE_CLIENT = 1
-    DEADLINE_SERVER = 2
-    DEADLINE_CONNECT = 3
-    DEADLINE_TURN_AROUND = 4
-
-cdef struct Deadline:
-    int64_t at_ms
-    int kind  # DeadlineKind
-
 
 cdef inline void session_step(Session *session, int event) noexcept nogil:
     """Change state by the table; an illegal event is a programming error and ends the process."""
@@ -179,75 +168,6 @@ cdef inline void session_abort(Engine *engine, Session *session, int by_side) no
             SERVER)
 
 
-cdef inline int64_t side_timeout_ms(Session *session, int side) noexcept nogil:
-    """The inactivity that is allowed on a side: 0 for ever.
-
-    After a FIN was sent to it `timeout client-fin|server-fin` holds, else `timeout tunnel`, else
-    `timeout client|server` (manual, section 4.2).
-    """
-    cdef bint half_closed = session.sides[side].flags & FIN_SENT != 0
-    if side == CLIENT:
-        if half_closed and session.frontend.client_fin_ms != 0:
-            return session.frontend.client_fin_ms
-    elif half_closed and session.backend.server_fin_ms != 0:
-        return session.backend.server_fin_ms
-    if session.backend.tunnel_ms != 0:
-        return session.backend.tunnel_ms
-    return session.frontend.client_ms if side == CLIENT else session.backend.server_ms
-
-
-cdef inline bint side_expected(Session *session, int side) noexcept nogil:
-    """Whether its peer is to act: bytes wait for it, or it may send and would be read."""
-    if waiting(&session.sides[side]):
-        return True
-    if session.sides[side].flags & (ENDED_READING | BROKEN):
-        return False
-    return not waiting(&session.sides[1 - side])
-
-
-cdef inline void deadline_earlier(
-        Deadline *deadline, int64_t since_ms, int64_t timeout_ms, int kind) noexcept nogil:
-    if timeout_ms != 0 and since_ms + timeout_ms < deadline.at_ms:
-        deadline.at_ms = since_ms + timeout_ms
-        deadline.kind = kind
-
-
-cdef inline Deadline session_deadline(Session *session) noexcept nogil:
-    """The earliest time at which something must have happened, and what."""
-    cdef Deadline deadline
-    deadline.at_ms = INT64_MAX
-    deadline.kind = DEADLINE_NONE
-    if session.state == STATE_ENDED:
-        return deadline
-    if session.state == STATE_CONNECTING or session.state == STATE_WAITING:
-        deadline_earlier(
-            &deadline, session.sides[CLIENT].activity_ms, session.frontend.client_ms,
-            DEADLINE_CLIENT)
-        if session.state == STATE_WAITING:
-            deadline_earlier(
-                &deadline, session.attempt_ms, turn_around_ms(session), DEADLINE_TURN_AROUND)
-        else:
-            deadline_earlier(
-                &deadline, session.attempt_ms, session.backend.connect_ms, DEADLINE_CONNECT)
-        return deadline
-    if side_expected(session, CLIENT):
-        deadline_earlier(
-            &deadline, session.sides[CLIENT].activity_ms, side_timeout_ms(session, CLIENT),
-            DEADLINE_CLIENT)
-    if side_expected(session, SERVER):
-        deadline_earlier(
-            &deadline, session.sides[SERVER].activity_ms, side_timeout_ms(session, SERVER),
-            DEADLINE_SERVER)
-    return deadline
-
-
-cdef inline int64_t turn_around_ms(Session *session) noexcept nogil:
-    """min(`timeout connect`, 1 s), manual section 4.2, `retries`."""
-    if session.backend.connect_ms != 0 and session.backend.connect_ms < TURN_AROUND_MAX_MS:
-        return session.backend.connect_ms
-    return TURN_AROUND_MAX_MS
-
-
 cdef inline void session_arm(Engine *engine, Session *session) noexcept nogil:
     """See to it that the wheel looks at the session no later than its deadline."""
     cdef Deadline deadline = session_deadline(session)
@@ -332,6 +252,32 @@ cdef inline void session_inactive(Engine *engine, Session *session, int side) no
     session_settle(engine, session)
 
 
+cdef inline bint watch(
+        Engine *engine, Session *session, int side, int operation, bint output) noexcept nogil:
+    """Register a side, edge-triggered; False without memory.
+
+    Nearly always one call for its life. EPOLLOUT is left out where the side is writable, because a
+    registration that is ready at once costs an event; a side that blocks gets it then.
+    """
+    cdef epoll_event event
+    event.events = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET
+    event.data.u64 = <uint64_t>session | side
+    if output:
+        event.events |= EPOLLOUT
+        session.sides[side].flags |= OUTPUT_WATCHED
+    return epoll_ctl(engine.epoll, operation, session.sides[side].fd, &event) == 0
+
+
+cdef inline void watch_blocked(Engine *engine, Session *session) noexcept nogil:
+    """From now on hear when a side that blocked takes bytes again: at once, if it does now."""
+    cdef Side *subject
+    cdef int side
+    for side in range(2):
+        subject = &session.sides[side]
+        if not subject.flags & (WRITABLE | OUTPUT_WATCHED | BROKEN):
+            watch(engine, session, side, EPOLL_CTL_MOD, True)
+
+
 cdef inline void session_queue(Engine *engine, Session *session) noexcept nogil:
     """Put a session that has more to move at the end of the run list, for the next turn."""
     if session.flags & QUEUED:
@@ -372,6 +318,7 @@ cdef inline void session_relay(Engine *engine, Session *session) noexcept nogil:
         if session.state == STATE_ENDED:
             return
     if stalled or waiting(client) or waiting(server):
+        watch_blocked(engine, session)
         session_arm(engine, session)
     if more:
         session_queue(engine, session)

@@ -8,7 +8,7 @@ from posix.types cimport off_t
 cdef extern from "<sys/epoll.h>" nogil:
     const unsigned int EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLERR, EPOLLHUP, EPOLLRDHUP
     const unsigned int EPOLLET, EPOLLEXCLUSIVE
-    const int EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL
+    const int EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD
     ctypedef union epoll_data_t:
         void *ptr
         uint64_t u64

@@ -36,6 +36,7 @@ cdef enum:  # SideFlag
     FIN_SENT = 64  # shut down for writing
     NODELAY = 128  # TCP_NODELAY is set
     SENT = 256  # a small first send went without it
+    OUTPUT_WATCHED = 1024  # registered for EPOLLOUT too
     DEAF = 512  # its time-out counted as its FIN: what it still sends is not read
     FINISHED = 8 | 16 | 32  # any of these: the session has to be settled
 
