@@ -20,6 +20,8 @@ WITHIN_SECONDS = 0.7
 # A poll may fall between two changes that belong together (HAProxy applies the addresses of a
 # template one after the other). What lasts no longer than this is no state of its own.
 PASSING_SECONDS = 0.15
+# Asked twenty times a second; a longer pause than this means that the machine had no time for us.
+PAUSE_SECONDS_MAX = 0.3
 
 
 def parse_states(text: str) -> Snapshot:
@@ -61,10 +63,17 @@ class Timeline:
 
     program: str
     periods: list[Period] = field(default_factory=list)
+    pause: float = 0.0  # the longest between two looks, seconds
+
+    @property
+    def busy(self) -> bool:
+        """Whether the machine was too busy for the times to mean anything."""
+        return self.pause > PAUSE_SECONDS_MAX
 
     def add(self, now: float, snapshot: Snapshot) -> None:
         """Note what was seen at `now` (seconds)."""
         if self.periods:
+            self.pause = max(self.pause, now - self.periods[-1].end)
             last = self.periods[-1]
             same = last.snapshot == snapshot
             self.periods[-1] = Period(last.begin, now, last.snapshot)
@@ -82,7 +91,7 @@ class Timeline:
 
     def __str__(self) -> str:
         """A line per period, with the servers of each backend."""
-        lines = [f"{self.program}:"]
+        lines = [f"{self.program} (longest pause between two looks: {self.pause:.2f} s):"]
         for period in self.periods:
             shown = "  ".join(
                 f"{backend}: " + " ".join(f"{a}:{p}/{op}/{admin}" for a, p, op, admin in servers)

@@ -175,6 +175,7 @@ SCENARIOS = (
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_nameservers_that_differ_give_the_sequences_of_haproxy(tmp_path: Path) -> None:
     accounts = disagreements(SCENARIOS, millrace_command(), tmp_path)
     assert not accounts, "\n\n".join(accounts)

@@ -39,6 +39,8 @@ def test_a_timeline_keeps_changes_only() -> None:
     for now, shown in ((0.0, FIRST), (0.1, FIRST), (0.2, SECOND), (0.9, SECOND)):
         timeline.add(now, shown)
     assert timeline.periods == [Period(0.0, 0.2, FIRST), Period(0.2, 0.9, SECOND)]
+    assert timeline.pause == pytest.approx(0.7)
+    assert timeline.busy
     assert timeline.since(0.5) == [Period(0.5, 0.9, SECOND)]
 
 
