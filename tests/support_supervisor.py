@@ -1,7 +1,7 @@
 """The program with stand-in children: `python tests/support_supervisor.py <arguments>`.
 
 The stand-in worker answers each client with its number, its pid and the generation, then echoes
-until the client closes. A client's line `HANG` makes it stop turning, `CRASH` ends it. Control
+until the client closes; with a first server named `crash` it ends at once. A client's line `HANG` makes it stop turning, `CRASH` ends it. Control
 and resolverd only beat. `Program` starts it (or the real one) and ends it by pid.
 """
 
@@ -121,6 +121,8 @@ class StandInWorker:
 
 
 def run_worker(runtime: Runtime, worker: int) -> None:
+    if runtime.settings.servers[0].name == "crash":
+        os._exit(7)
     StandInWorker(runtime, worker).run()
 
 

@@ -105,6 +105,11 @@ class Generation:
         """Every worker serves."""
         return all(child.watch.life is Life.SERVING for child in self.children.workers)
 
+    @property
+    def hopeless(self) -> bool:
+        """Some worker dies before it is ready, each time."""
+        return any(child.watch.hopeless for child in self.children.workers)
+
     # -- looking after the children ---------------------------------------------------------------
 
     def turn(self, now_ms: int, *, judge: bool) -> None:

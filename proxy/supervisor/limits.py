@@ -10,6 +10,7 @@ SUSPECT_AFTER_MS = 1_500  # a beat comes at least each second: half a beat late 
 STALE_AFTER_MS = 3_000  # two beats missed: kill and replace
 START_LIMIT_MS = 10_000  # a child that is not ready by then never will be
 FIRST_READY_LIMIT_MS = 15_000  # a start that takes longer has failed
+HOPELESS_DEATHS = 5  # of one worker in a row, before it was ever ready: no use to wait on
 SERVICES_LIMIT_MS = 3_000  # a start does not wait longer for resolverd and control
 
 BACKOFF_FIRST_MS = 100  # after the second death in a row; the first is replaced at once

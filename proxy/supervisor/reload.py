@@ -61,7 +61,7 @@ class Reload:
             self.new.turn(now_ms, judge=True)
             if self.new.workers_ready:
                 self._switch(now_ms)
-            elif now_ms >= self._deadline_ms:
+            elif self.new.hopeless or now_ms >= self._deadline_ms:
                 self._call_off(now_ms, "the new workers did not become ready")
 
     def timeout_ms(self, now_ms: int) -> int:

@@ -119,7 +119,9 @@ class Supervisor:
             assert when_ready is not None
             when_ready()
             self._notifier.ready()
-        elif now >= self._begun_ms + FIRST_READY_LIMIT_MS and self._end is None:
+        elif self._end is None and (
+            self.current.hopeless or now >= self._begun_ms + FIRST_READY_LIMIT_MS
+        ):
             self.current.runtime.log(ALERT, "the workers do not become ready: giving up")
             self._stop(End.FAILED, now)
 

@@ -19,6 +19,7 @@ import enum
 from proxy.supervisor.backoff import Backoff
 from proxy.supervisor.limits import (
     ADOPT_AFTER_MS,
+    HOPELESS_DEATHS,
     STALE_AFTER_MS,
     START_LIMIT_MS,
     SUSPECT_AFTER_MS,
@@ -50,6 +51,7 @@ class Watch:
         self._backoff = Backoff()
         self._started_ms = now_ms
         self._away_since_ms: int | None = now_ms
+        self._was_ready = False
 
     def __repr__(self) -> str:
         """State, restarts and since when it is away."""
@@ -120,6 +122,11 @@ class Watch:
         """When its sockets pass to siblings, None while it serves."""
         return None if self._away_since_ms is None else self._away_since_ms + ADOPT_AFTER_MS
 
+    @property
+    def hopeless(self) -> bool:
+        """No process here was ever ready, and several have died."""
+        return not self._was_ready and self.restarts >= HOPELESS_DEATHS
+
     def _last_sign_ms(self, status: ProcessStatus) -> int:
         """The older of the two beats; the start counts as one."""
         main = max(status.main_beat_ms, self._started_ms)
@@ -132,6 +139,7 @@ class Watch:
 
     def _back(self) -> None:
         self.life = Life.SERVING
+        self._was_ready = True
         self._away_since_ms = None
 
     def _away(self, now_ms: int) -> None:

@@ -287,3 +287,13 @@ def test_a_file_without_a_listener_does_not_start(tmp_path: Path) -> None:
     assert (checked.returncode, ran.returncode) == (2, 1)
     assert "will not start (no listener) => exit(2)." in checked.stderr
     assert "No enabled listener found (check for 'bind' directives) ! Exiting." in ran.stderr
+
+
+def test_a_start_whose_workers_die_fails_soon(tmp_path: Path, address: Address) -> None:
+    edge = Path(write(tmp_path, address))
+    edge.write_text(edge.read_text().replace("server a", "server crash"))
+    result = call("-f", str(edge))
+    assert result.returncode == 1
+    assert "the workers do not become ready: giving up" in result.stderr
+    assert "exited with code 7" in result.stderr
+    assert call("-D", "-f", str(edge)).returncode == 1

@@ -153,6 +153,23 @@ def test_a_reload_that_cannot_bind_changes_nothing(
     assert generation(address) == 1
 
 
+def test_a_reload_whose_workers_die_is_called_off(
+    tmp_path: Path, program: Program, address: Address
+) -> None:
+    old = program.titles()
+    path = Path(write(tmp_path, address[1]))
+    path.write_text(path.read_text().replace("server a", "server crash"))
+    with Clients(address) as clients:
+        program.signal(signal.SIGUSR2)
+        wait_for(lambda: "workers did not become ready" in program.text(), 10, "it is told")
+    assert clients.failures == []
+    assert generation(address) == 1
+    wait_for(lambda: set(program.titles()) == set(old), 3, "control is back, the new ones gone")
+    assert program.titles()["worker 0"] == old["worker 0"]
+    write(tmp_path, address[1])
+    reload(program, address)
+
+
 def test_a_new_bind_serves_and_a_vanished_one_is_refused_without_a_reset(
     tmp_path: Path, program: Program, address: Address
 ) -> None:

@@ -9,6 +9,7 @@ from proxy.supervisor.limits import (
     ADOPT_AFTER_MS,
     BACKOFF_MAX_MS,
     BACKOFF_RESET_MS,
+    HOPELESS_DEATHS,
     STALE_AFTER_MS,
     START_LIMIT_MS,
     SUSPECT_AFTER_MS,
@@ -122,6 +123,19 @@ def test_a_dead_child_is_away_from_its_death_until_its_successor_is_ready(servin
     assert serving.can_serve(T + 1_150)
     assert serving.adoption_due_ms() is None
     assert serving.restarts == 1
+
+
+def test_a_position_where_nobody_was_ever_ready_becomes_hopeless(serving: Watch) -> None:
+    watch = Watch(T, has_relay=True)
+    for death in range(HOPELESS_DEATHS):
+        assert not watch.hopeless
+        watch.started(T + death)
+        watch.died(T + death)
+    assert watch.hopeless
+    for _ in range(HOPELESS_DEATHS):
+        serving.died(T)
+        serving.started(T)
+    assert not serving.hopeless
 
 
 def test_a_retired_child_gets_no_successor_until_it_is_revived(serving: Watch) -> None:
