@@ -6,6 +6,7 @@ health records and counter rows through the writers that those use. Control itse
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import socket
@@ -43,6 +44,7 @@ from tests.support import require_program, wait_for
 if TYPE_CHECKING:
     from shm.counters import WorkerFields
 
+PR_SET_PDEATHSIG = 1  # prctl(2)
 LEVELS = ("admin", "operator", "user")
 ADMIN_NOTHING = AdminState(0, -1, None, 0, 0, 0)
 
@@ -215,11 +217,17 @@ class World:
 
     def start(self) -> None:
         """Fork control and wait until it says that it serves."""
-        self.pid = os.fork()
-        if self.pid == 0:
+        self.pid = self.fork()
+        wait_for(self.ready, 10, "control is ready")
+
+    def fork(self) -> int:
+        """Fork one control process, which dies with the test."""
+        pid = os.fork()
+        if pid == 0:
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             process.run(self.runtime)
-        wait_for(self.ready, 10, "control is ready")
+        return pid
 
     def ready(self) -> bool:
         position = self.segment.shape.control_process

@@ -9,7 +9,6 @@ import threading
 import pytest
 
 from proxy.config.model import Check, Origin, Proxy, Service
-from proxy.control import process
 from proxy.runtime import now_ms
 from tests.support import wait_for
 from tests.support_control import World, a_server, control_world
@@ -18,6 +17,12 @@ from tests.support_http import get
 
 def small() -> list[Proxy]:
     return [Proxy("be", 2, "backend", Origin(), servers=(a_server("s1", "127.78.6.1", 80),))]
+
+
+def ended(pid: int) -> tuple[int, int] | None:
+    """What waitpid says of a process, None while it runs."""
+    answer = os.waitpid(pid, os.WNOHANG)
+    return answer if answer[0] else None
 
 
 def beat_age(world: World) -> int:
@@ -36,10 +41,13 @@ def test_the_heart_beats_and_sigterm_ends_it_at_once() -> None:
 
 def test_a_second_writer_of_admin_records_does_not_start() -> None:
     with control_world(small()) as world:
-        second = os.fork()
-        if second == 0:
-            process.run(world.runtime)
-        _, status = os.waitpid(second, 0)
+        second = world.fork()
+        try:
+            pid, status = wait_for(lambda: ended(second), 10, "the second one gives up")
+        except BaseException:
+            os.kill(second, signal.SIGKILL)
+            raise
+        assert pid == second
         assert os.waitstatus_to_exitcode(status) == 1
         assert "writer role 1 is held by another process" in world.logged()
         assert world.ask("show backend") == "# name\nbe\n\n"
