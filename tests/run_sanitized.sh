@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds a copy of the tree with the address and undefined-behaviour sanitizers, and runs the tests
-# of the compiled parts in it. Arguments go to pytest; without any, tests/shm and tests/relay run.
+# of the compiled parts in it: tests/shm and tests/relay, or what SANITIZED_TESTS names. Arguments go
+# to pytest.
 #
 # The copy is build/sanitize, so the tree's own extension modules stay as they are. Every process
 # under test writes its reports to build/sanitize/reports; one report fails the run, even when the
@@ -29,14 +30,13 @@ MILLRACE_SANITIZE=1 "$python" setup.py -q build_ext --inplace
 rm -rf "$reports"
 mkdir -p "$reports"
 address_library=$(gcc -print-file-name=libasan.so)
-arguments=("$@")
-[ ${#arguments[@]} -gt 0 ] || arguments=(tests/shm tests/relay)
+read -r -a tests <<<"${SANITIZED_TESTS:-tests/shm tests/relay}"
 
 status=0
 LD_PRELOAD=$address_library \
 ASAN_OPTIONS=detect_leaks=0:halt_on_error=1:log_path=$reports/address \
 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1:log_path=$reports/undefined \
-    "$python" -m pytest -p no:cacheprovider "${arguments[@]}" || status=$?
+    "$python" -m pytest -p no:cacheprovider "${tests[@]}" "$@" || status=$?
 
 if [ -n "$(ls -A "$reports")" ]; then
     cat "$reports"/*
