@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import signal
 import sys
 from collections.abc import Callable
 
@@ -18,14 +19,20 @@ from proxy.config.report import render_tagged, summarize
 from proxy.runtime import Runtime
 from proxy.supervisor.children import Entries
 from proxy.supervisor.prepare import Prepared, prepare
+from proxy.supervisor.signals import end_by
 from proxy.supervisor.start import listens, run_program
 
+CONDITION_UNREADABLE = 2  # HAProxy's exit status, apart from "false"
 LIBRARIES = ("uvloop", "dnspython", "msgspec", "prometheus-client", "setproctitle")
 
 
 def main() -> int:
     """The console script: sys.argv to an exit status (manual of management, section 3)."""
-    return run(sys.argv[1:])
+    try:
+        return run(sys.argv[1:])
+    except KeyboardInterrupt:  # before the supervisor took the signals
+        end_by(signal.SIGINT)
+        return 1
 
 
 def run(words: list[str], entries: Callable[[], Entries] | None = None) -> int:
@@ -52,8 +59,6 @@ def _load_and_serve(arguments: Arguments, entries: Callable[[], Entries]) -> int
     environ = dict(os.environ)
     prepared = prepare(arguments, environ)
     status = _report(arguments, prepared)
-    if status == 0 and arguments.check:
-        status = _check_listeners(prepared)
     if status != 0 or arguments.check:
         return status
     return run_program(arguments, prepared, entries(), environ)
@@ -71,6 +76,7 @@ def _report(arguments: Arguments, prepared: Prepared) -> int:
         quiet=arguments.quiet or quiet,
         diagnose=arguments.diagnose,
         warnings_fatal=arguments.warnings_fatal or strict,
+        has_listener=settings is None or not arguments.check or listens(settings),
     )
     stream = sys.stdout if arguments.check and report.exit_status == 0 else sys.stderr
     for line in report.lines:
@@ -79,28 +85,17 @@ def _report(arguments: Arguments, prepared: Prepared) -> int:
     return report.exit_status
 
 
-def _check_listeners(prepared: Prepared) -> int:
-    """A valid file may still be one that does not start: status 2, as scripts expect."""
-    assert prepared.settings is not None, "checked before"
-    if listens(prepared.settings):
-        return 0
-    sys.stderr.write(
-        "Configuration file has no error but will not start (no listener) => exit(2).\n"
-    )
-    return 2
-
-
 def _evaluate(condition: str) -> int:
-    """-cc: 0 true, 1 false or not understood."""
+    """-cc: 0 true, 1 false, 2 not understood."""
     try:
         return 0 if evaluate(condition, dict(os.environ)) else 1
     except ConfigError as error:
-        return _refuse(f"-cc: {error}")
+        return _refuse(f"-cc: {error}", CONDITION_UNREADABLE)
 
 
-def _refuse(text: str) -> int:
+def _refuse(text: str, status: int = 1) -> int:
     sys.stderr.write(render_tagged(Severity.ALERT, os.getpid(), text) + "\n")
-    return 1
+    return status
 
 
 def version_text(*, detailed: bool) -> str:

@@ -77,7 +77,9 @@ class Reload:
             self._helper.end()
         elif self.step is Step.SWITCHING:
             assert self.new is not None
+            assert self._sockets is not None
             self.new.stop(now_ms)
+            give_back(self._sockets.fresh)
         self.step = Step.DONE
 
     def _received(self, now_ms: int) -> None:
