@@ -13,6 +13,7 @@ from itertools import islice
 
 from proxy.config.model import Proxy
 from proxy.control.dashboard_style import STYLE
+from proxy.control.own_metrics import PREFERRED
 from proxy.control.report import Report
 from proxy.control.show_info import Info, uptime_text
 from proxy.control.stat_rows import Row
@@ -74,6 +75,7 @@ def traffic_cells(row: Row) -> list[tuple[str, str]]:
 
 COUNTERS_SHOWN = ("sent", "valid", "nx", "refused", "timeout", "other", "invalid", "truncated")
 TRAFFIC = "rate/s|sessions|max|total|in|out"
+COLUMNS_OF_BACKEND = 15
 TABLE_END = "</table></div>\n"
 
 
@@ -150,7 +152,7 @@ class Dashboard:
             yield self.server_row(row, escape(server.name), "")
         if len(proxy.servers) > SERVERS_SHOWN_MAX:
             more = f"and {len(proxy.servers) - SERVERS_SHOWN_MAX} more"
-            yield f'<tr><td class="t">{more}</td></tr>\n'
+            yield f'<tr><td class="t" colspan="{COLUMNS_OF_BACKEND}">{more}</td></tr>\n'
         yield self.server_row(total, "all", "sum") + TABLE_END
 
     def server_row(self, row: Row, name: str, kind: str) -> str:
@@ -187,7 +189,7 @@ class Dashboard:
                 [
                     ("t a", escape(resolution.name)),
                     ("t", escape(resolution.section)),
-                    ("t", f"IPv{int(resolution.preferred)}"),
+                    ("t", PREFERRED[resolution.preferred]),
                     ("", str(fields["records_seen"])),
                     ("", str(fields["slots_used"])),
                     ("", alarming(fields["slots_missing"])),
@@ -232,5 +234,7 @@ class Dashboard:
                 cells.append(("", str(row["sessions"])))
                 cells.append(("", str(row["accepts"])))
                 cells.append(("", amount(row["bytes_out"])))
+            else:
+                cells += [("", "")] * 3
             yield table_row(cells)
         yield TABLE_END

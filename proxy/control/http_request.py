@@ -64,6 +64,8 @@ def parse_head(head: bytes) -> Request:
     if len(words) != 3 or words[2] not in VERSIONS:
         raise BadRequestError(HTTPStatus.BAD_REQUEST)
     method, target, version = words
+    if target.lower().startswith("http://"):  # absolute-form, which every server must take
+        target = "/" + target[len("http://") :].partition("/")[2]
     if not target.startswith("/"):
         raise BadRequestError(HTTPStatus.BAD_REQUEST)
     headers = parse_headers(lines[1:])

@@ -12,6 +12,7 @@ from proxy.control.families import MISSING, Family, Labels, Sample, Value, label
 from proxy.control.report import Report
 from proxy.relay.termination import Termination
 from proxy.runtime import now_ms
+from resolverd.config import Family as AddressFamily
 from shm.processes import ProcessStatus
 
 WORKER_COUNTERS = (
@@ -32,6 +33,11 @@ WORKER_GAUGES = (
     ("pipes_free", "millrace_worker_pipes_free", "Pipes kept"),
     ("buffer_bytes", "millrace_worker_buffer_bytes", "Memory held by stalled sessions"),
 )
+PREFERRED = {
+    AddressFamily.NONE: "srv",
+    AddressFamily.IPV4: "ipv4",
+    AddressFamily.IPV6: "ipv6",
+}
 RESOLUTION_FIELDS = (
     ("records_seen", False, "millrace_resolution_records", "Records in the last valid answer"),
     ("slots_used", False, "millrace_resolution_slots_used", "Servers that have a record"),
@@ -78,7 +84,7 @@ class OwnMetrics:
                 labels_of(
                     resolver=resolution.section,
                     name=resolution.name,
-                    preferred=f"ipv{int(resolution.preferred)}",
+                    preferred=PREFERRED[resolution.preferred],
                 ),
                 reader.resolution(resolution.index),
             )

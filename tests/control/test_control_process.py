@@ -54,6 +54,7 @@ def test_a_second_writer_of_admin_records_does_not_start() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_large_table_is_served_without_missing_a_beat() -> None:
     servers = tuple(
         a_server(f"s{number}", "127.78.6.1", 80, check=Check()) for number in range(10_000)

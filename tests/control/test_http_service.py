@@ -119,7 +119,8 @@ def test_a_body_is_never_taken_for_a_request(world: World) -> None:
     [
         (b"nonsense\r\n\r\n", 400),
         (b"GET /metrics HTTP/1.1\r\n\r\n", 400),
-        (b"GET http://x/metrics HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"GET ftp://x/metrics HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"GET * HTTP/1.1\r\nHost: x\r\n\r\n", 400),
         (b"GET /metrics HTTP/2.0\r\nHost: x\r\n\r\n", 400),
         (b"GET /metrics HTTP/1.1\r\nHost : x\r\n\r\n", 400),
         (b"GET /metrics HTTP/1.1\r\nHost: x\r\n folded\r\n\r\n", 400),
@@ -132,7 +133,7 @@ def test_a_bad_request_is_told_so(world: World, request_bytes: bytes, status: in
 
 
 @pytest.mark.slow
-def test_a_request_that_never_ends_is_ended(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_that_never_ends_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("proxy.control.http_connection.REQUEST_HEAD_SECONDS_MAX", 0.1)
     with (
         control_world([Proxy("m", 2, "frontend", Origin(), service=Service.METRICS)]) as made,

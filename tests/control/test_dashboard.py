@@ -1,0 +1,94 @@
+"""The dashboard's markup: well formed, tables that add up, everything from outside escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html.parser import HTMLParser
+
+import pytest
+
+from proxy.config.model import Check, Origin, Proxy, Service
+from proxy.control.dashboard import SERVERS_SHOWN_MAX, Dashboard, amount, chip
+from proxy.control.monitor import Monitor
+from proxy.control.report import Report
+from proxy.runtime import now_ms
+from tests.support_control import World, a_server
+from tests.support_control_pair import RESOLVERD
+
+VOID = ("meta",)
+
+
+class Checker(HTMLParser):
+    """Follows tags; fails on a wrong end; counts cells of each row by table."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.widths: list[set[int]] = []
+        self.cells = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "table":
+            self.widths.append(set())
+        elif tag == "tr":
+            self.cells = 0
+        elif tag in ("td", "th"):
+            self.cells += int(dict(attrs).get("colspan") or 1)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+        if tag == "tr":
+            self.widths[-1].add(self.cells)
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    many = tuple(a_server(f"s{n}", "127.78.9.1", 80) for n in range(SERVERS_SHOWN_MAX + 7))
+    servers = (
+        a_server("a&<b>", "127.78.9.1", 80, check=Check()),
+        a_server("web1", "nope.example", 80),
+    )
+    made = World(
+        [
+            Proxy("be", 2, "backend", Origin(), servers=servers),
+            Proxy("many", 3, "backend", Origin(), servers=many),
+            Proxy("stats", 4, "frontend", Origin(), service=Service.STATS),
+        ],
+        resolverd=RESOLVERD,
+    )
+    yield made
+    made.close()
+
+
+def test_the_page_is_well_formed_and_rows_are_as_wide_as_their_heads(world: World) -> None:
+    report = Report(world.runtime, Monitor(world.settings, world.segment, now_ms()))
+    page = "".join(Dashboard(report).page(refresh=True, reveal=True))
+    checker = Checker()
+    checker.feed(page)
+    checker.close()
+    assert checker.open == []
+    assert [len(widths) for widths in checker.widths] == [1] * 6
+    assert "a&amp;&lt;b&gt;" in page
+    assert "<b>" not in page.replace("<b>", "", page.count('<div class="tile"><b>'))
+    assert "and 7 more" in page
+    assert "MAINT (resolution)" in page
+    assert "nope.example" in page
+
+
+def test_a_slow_reader_of_a_large_page_is_given_it_in_pieces(world: World) -> None:
+    report = Report(world.runtime, Monitor(world.settings, world.segment, now_ms()))
+    pieces = list(Dashboard(report).page(refresh=False, reveal=False))
+    assert len(pieces) > SERVERS_SHOWN_MAX
+    assert max(len(piece) for piece in pieces) < 8_192
+
+
+def test_amounts_and_states_are_shown_for_people() -> None:
+    assert amount(0) == "0 B"
+    assert amount(1_536) == "1.5 KiB"
+    assert amount(5 * 1024**4) == "5.0 TiB"
+    assert 'class="s up"' in chip("UP 1/3")
+    assert 'class="s down"' in chip("DOWN")
+    assert 'class="s maint"' in chip("MAINT (resolution)")
+    assert 'class="s drain"' in chip("DRAIN")

@@ -1,0 +1,101 @@
+"""Cells of `show stat` that depend on how far a health check has come. Pure."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.config.model import Check, Origin, Proxy
+from proxy.control.observation import FDRAIN, Observed
+from proxy.control.stat_rows import Clock, check_cells, server_status
+from proxy.control.summary import summarize
+from shm.states import AdminState, HealthState, Operational, ServerState, SlotState
+from tests.support_control import ADMIN_NOTHING, a_server
+
+RUNNING, STOPPED, STOPPING = Operational.RUNNING, Operational.STOPPED, Operational.STOPPING
+
+
+def observed(
+    operational: int,
+    health: int,
+    *,
+    admin: AdminState = ADMIN_NOTHING,
+    incarnation: int = 1,
+    backup: bool = False,
+    weight: int = 1,
+    **more: int,
+) -> Observed:
+    """A server with rise 2 and fall 3, as its worker has written it down."""
+    server = a_server("s1", "127.78.10.1", 80, check=Check(rise=2, fall=3), backup=backup)
+    proxy = Proxy("be", 2, "backend", Origin(), servers=(server,))
+    slot = SlotState(1, incarnation, 4, "127.78.10.1", 80, -1, 0, 1, 1_000)
+    fields = {"changed_ms": 2_000, "duration_us": 1_500, "checked_ms": 3_000, **more}
+    statement = HealthState(1, 1, operational, 6, 3, 6, health, 0, 0, 0, 0, 0, 0, 0)
+    state = ServerState(
+        1,
+        incarnation,
+        weight,
+        "127.78.10.1",
+        80,
+        operational,
+        operational != STOPPED and not admin.flags and weight > 0,
+        backup,
+        False,
+        bool(admin.flags & FDRAIN),
+    )
+    return Observed(proxy, server, slot, admin, statement._replace(**fields), state)
+
+
+@pytest.mark.parametrize(
+    ("operational", "health", "status"),
+    [
+        (RUNNING, 4, "UP"),
+        (RUNNING, 3, "UP 2/3"),
+        (RUNNING, 2, "UP 1/3"),
+        (STOPPED, 0, "DOWN"),
+        (STOPPED, 1, "DOWN 1/2"),
+        (STOPPING, 4, "NOLB"),
+        (STOPPING, 3, "NOLB 2/3"),
+    ],
+)
+def test_a_status_says_how_far_the_checks_have_come(
+    operational: int, health: int, status: str
+) -> None:
+    assert server_status(observed(operational, health)) == status
+
+
+def test_a_draining_server_says_so_while_it_is_up() -> None:
+    drain = ADMIN_NOTHING._replace(flags=FDRAIN)
+    assert server_status(observed(RUNNING, 4, admin=drain)) == "DRAIN"
+    assert server_status(observed(RUNNING, 2, admin=drain)) == "DRAIN 1/3"
+    assert server_status(observed(STOPPED, 0, admin=drain)) == "DOWN"
+
+
+def test_a_statement_about_a_former_address_counts_for_nothing() -> None:
+    stale = observed(RUNNING, 4, incarnation=2)
+    assert stale.statement is None
+    assert server_status(stale) == "UP 1/3"
+
+
+def test_check_cells_tell_result_duration_and_downtime() -> None:
+    clock = Clock(now_ms=12_000, created_ms=500)
+    down = observed(
+        STOPPED, 0, status=8, code=111, failures=3, downs=2, downtime_ms=7_000, check_state=7
+    )
+    cells = check_cells(down, clock)
+    assert cells["downtime"] == 7 + 10
+    assert (cells["chkfail"], cells["chkdown"]) == (3, 2)
+    assert cells["check_status"] == "* L4CON"
+    assert (cells["last_chk"], cells["check_duration"]) == ("Connection refused", 1)
+    assert check_cells(observed(RUNNING, 4, downtime_ms=7_000), clock)["downtime"] == 7
+
+
+def test_backups_carry_weight_only_while_no_active_server_does() -> None:
+    proxy = Proxy("be", 2, "backend", Origin(), servers=(a_server("s", "127.78.10.1", 80),))
+    active = observed(RUNNING, 4, weight=5)
+    backups = [observed(RUNNING, 4, backup=True, weight=w) for w in (3, 4)]
+    assert summarize(proxy, [active, *backups]) == (1, 2, 5, True)
+    assert summarize(proxy, backups) == (0, 2, 3, True)
+    everyone = Proxy("be", 2, "backend", Origin(), servers=proxy.servers, allbackups=True)
+    assert summarize(everyone, backups) == (0, 2, 7, True)
+    assert summarize(proxy, [observed(STOPPED, 0)]) == (0, 0, 0, False)
+    assert summarize(Proxy("be", 2, "backend", Origin()), []).up
