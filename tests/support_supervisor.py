@@ -127,6 +127,7 @@ def run_worker(runtime: Runtime, worker: int) -> None:
 
 
 def run_service(runtime: Runtime, position: int) -> None:
+    assert all(item.socket.fileno() == -1 for item in runtime.listeners), "not its own"
     me = ProcessSelf(runtime.segment, position)
     me.state(ProcessState.READY)
     while True:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import msgspec
 
@@ -33,7 +33,7 @@ class Child:
         """A position without a process; `keep` are the descriptors of its process."""
         self.name = name
         self.position = position
-        self.body = body
+        self.body = body  # run in the forked process
         self.keep = keep
         self.watch = watch
         self.process: Process | None = None
@@ -61,12 +61,20 @@ class Children:
             )
         )
 
+        def body(run: Callable[[], object], keep: tuple[int, ...]) -> Callable[[], object]:
+            def owned_run() -> None:
+                _disown(runtime, keep)
+                run()
+
+            return owned_run
+
         def worker(position: int) -> Child:
+            keep = (*common, *clients)
             return Child(
                 f"worker {position}",
                 position,
-                lambda: entries.worker(runtime, position),
-                (*common, *clients),
+                body(lambda: entries.worker(runtime, position), keep),
+                keep,
                 Watch(now_ms, has_relay=True),
             )
 
@@ -75,14 +83,14 @@ class Children:
         self.control = Child(
             "control",
             shape.control_process,
-            lambda: entries.control(runtime),
+            body(lambda: entries.control(runtime), (*common, *services)),
             (*common, *services),
             Watch(now_ms, has_relay=False),
         )
         self.resolverd = Child(
             "resolverd",
             shape.resolverd_process,
-            lambda: entries.resolverd(runtime),
+            body(lambda: entries.resolverd(runtime), common),
             common,
             Watch(now_ms, has_relay=False),
         )
@@ -100,3 +108,15 @@ class Children:
     def working(self) -> bool:
         """True while any worker runs."""
         return any(child.process is not None for child in self.workers)
+
+
+def _disown(runtime: Runtime, keep: Collection[int]) -> None:
+    """In the child: forget sockets that were closed, before their numbers mean something else."""
+    sockets = [
+        *(listener.socket for listener in runtime.listeners),
+        *runtime.stats_sockets,
+        *(service for _, service in runtime.service_sockets),
+    ]
+    for item in sockets:
+        if item.fileno() not in keep:
+            item.detach()

@@ -102,8 +102,8 @@ def run_program(
 
 
 def listens(settings: Settings) -> bool:
-    """Whether there is an address that clients can come to."""
-    return any(proxy.binds and not proxy.disabled for proxy in settings.frontends)
+    """Whether there is an address to listen on; a stats socket is enough, as for HAProxy."""
+    return bool(settings.binds or settings.globals.stats_sockets)
 
 
 def _open(settings: Settings) -> SocketSet:

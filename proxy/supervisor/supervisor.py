@@ -25,7 +25,6 @@ from proxy.supervisor.notify import Notifier
 from proxy.supervisor.reload import Read, Reload, Step
 from proxy.supervisor.signals import SignalPipe
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 RELOAD_SIGNALS = (signal.SIGUSR2, signal.SIGHUP)
 
 

@@ -31,6 +31,7 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> None:
         ("rfc5424", "<29>1 2026-11-20T12:15:00.250000+00:00 edge1 haproxy 4242 - - text"),
         ("raw", "text"),
         ("short", "<5>text"),
+        ("priority", "<29>text"),
         ("timed", "<5>2026-11-20T12:15:00.250000+00:00 text"),
         ("iso", "2026-11-20T12:15:00.250000+00:00 text"),
     ],

@@ -20,6 +20,7 @@ from tests.support import wait_for
 from tests.support_backend import GREETING, EchoBackend, echo_backend
 from tests.support_supervisor import ROOT, Program, descendants, is_alive, started
 
+pytestmark = pytest.mark.slow  # each test starts the program
 HOST = "127.44.6.1"
 BACKEND_HOST = "127.44.6.2"
 Address = tuple[str, int]
@@ -228,7 +229,6 @@ def connect_patiently(address: Address) -> None:
         connect(address).close()
 
 
-@pytest.mark.slow
 def test_no_client_is_refused_or_reset_while_the_number_of_workers_changes(
     program: Program, site: Site
 ) -> None:

@@ -15,6 +15,7 @@ from tests.support_backend import EchoBackend, echo_backend
 from tests.support_dns import NX, SILENT, ScriptedNameserver, records
 from tests.support_supervisor import Program, is_alive, started
 
+pytestmark = pytest.mark.slow  # each test starts the program
 HOST = "127.44.7.1"
 BACKEND_HOST = "127.44.7.2"
 NAME = "app.test"

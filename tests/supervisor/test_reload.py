@@ -28,6 +28,7 @@ listen web
     bind {host}:{port}
     server a 127.0.0.1:1
 """
+pytestmark = pytest.mark.slow  # each test starts the program
 HOST = "127.44.2.1"
 CHILDREN = 3  # control and two workers
 Address = tuple[str, int]
@@ -99,7 +100,6 @@ class Clients:
         self._thread.join()
 
 
-@pytest.mark.slow
 def test_no_client_is_refused_while_the_number_of_workers_changes(
     tmp_path: Path, program: Program, address: Address
 ) -> None:
@@ -204,7 +204,6 @@ def test_several_old_generations_live_at_once(program: Program, address: Address
     wait_for(lambda: len(program.titles_all()) == CHILDREN, 3, "only the newest generation is left")
 
 
-@pytest.mark.slow
 def test_too_many_old_generations_end_with_the_oldest(program: Program, address: Address) -> None:
     clients = []
     for _ in range(GENERATIONS_MAX + 1):

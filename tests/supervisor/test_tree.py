@@ -33,6 +33,7 @@ listen web
     bind {host}:{port}
     server a 127.0.0.1:1
 """
+pytestmark = pytest.mark.slow  # each test starts the program
 HOST = "127.44.1.1"
 Address = tuple[str, int]
 
@@ -105,7 +106,6 @@ def test_clients_of_a_worker_that_crashes_again_and_again_are_served_by_its_sibl
     wait_for(lambda: workers_seen(address) == {0, 1}, 5, "worker 1 serves again")
 
 
-@pytest.mark.slow
 def test_sockets_of_a_stopped_worker_are_adopted_at_once_and_the_worker_is_replaced(
     program: Program, address: Address
 ) -> None:
@@ -119,7 +119,6 @@ def test_sockets_of_a_stopped_worker_are_adopted_at_once_and_the_worker_is_repla
     wait_for(lambda: workers_seen(address) == {0, 1}, 3, "its successor serves")
 
 
-@pytest.mark.slow
 def test_a_worker_that_was_stopped_briefly_takes_its_sockets_back(
     program: Program, address: Address
 ) -> None:
@@ -131,7 +130,6 @@ def test_a_worker_that_was_stopped_briefly_takes_its_sockets_back(
     assert program.titles()["worker 0"] == worker
 
 
-@pytest.mark.slow
 def test_a_hanging_worker_is_replaced(program: Program, address: Address) -> None:
     with socket.create_connection(address) as client:
         worker, pid, _ = greeting(client)
@@ -200,7 +198,6 @@ def test_a_soft_stop_serves_what_waits_lets_sessions_finish_and_then_refuses(
     assert program.wait() == 0
 
 
-@pytest.mark.slow
 def test_during_a_soft_stop_no_client_is_reset(program: Program, address: Address) -> None:
     program.signal(signal.SIGUSR1)
     outcomes = set()
