@@ -61,6 +61,8 @@ FIELDS = (
     "events_max",
     "buffer_bytes",
     "pipe_error",
+    "chance",
+    "seed",
 )
 
 

@@ -114,7 +114,7 @@ def plan_side(chance: random.Random, may_reset: bool) -> SidePlan:
         resets=may_reset and chance.random() < 0.12,
         read_pause=0.002 if slow else 0.0,
         read_bytes=16_384 if slow else chance.choice((1_000, 65_536, 262_144)),
-        receive_buffer=chance.choice((None, None, None, 8_192)),
+        receive_buffer=chance.choice((None, None, None, 32_768)),
     )
 
 

@@ -58,7 +58,15 @@ struct control {
     uint32_t events_max;   /* epoll_wait hands out that many events at most; 0: no limit */
     uint32_t buffer_bytes; /* SO_SNDBUF and SO_RCVBUF of new sockets; 0: as they are */
     uint32_t pipe_error;   /* every pipe2 fails with it; 0: none */
+    uint32_t chance;       /* of 65536: that a call fails or comes short by itself; 0: never */
+    uint32_t seed;         /* of those */
     uint32_t counts[KINDS];
+};
+
+struct fault {
+    enum action action;
+    int error;
+    size_t length;
 };
 
 #define DESCRIPTORS 65536
@@ -91,32 +99,59 @@ __attribute__((constructor)) static void open_control(void) {
 static uint32_t get(const uint32_t *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
 static void set(uint32_t *word, uint32_t value) { __atomic_store_n(word, value, __ATOMIC_RELEASE); }
 
-/* Count a call; the action if it is the armed one. A peer's action is done before it returns. */
-static enum action at_call(enum kind kind) {
+static uint32_t dice(void) {
+    static __thread uint32_t state;
+    if (state == 0)
+        state = get(&control->seed) | 1;
+    state ^= state << 13;
+    state ^= state >> 17;
+    state ^= state << 5;
+    return state >> 8;
+}
+
+/* A fault by chance: nothing that a session may notice. */
+static struct fault fault_by_chance(enum kind kind) {
+    struct fault none = {ACTION_NONE, 0, 0};
+    uint32_t chance = get(&control->chance);
+    if (chance == 0 || dice() % 65536 >= chance)
+        return none;
+    if (kind == KIND_EPOLL_WAIT || kind == KIND_ACCEPT)
+        return (struct fault){ACTION_ERROR, kind == KIND_ACCEPT ? EAGAIN : EINTR, 0};
+    if (kind == KIND_SPLICE_IN && dice() % 3 == 0)
+        return (struct fault){ACTION_ZERO, 0, 0};
+    if (kind > KIND_SPLICE_OUT)
+        return none;
+    if (dice() % 2)
+        return (struct fault){ACTION_ERROR_EDGE, EAGAIN, 0};
+    return (struct fault){ACTION_SHORT_EDGE, 0, 1 + dice() % 5000};
+}
+
+/* Count a call; the fault that is due. A peer's act is done before it returns. */
+static struct fault at_call(enum kind kind) {
+    struct fault none = {ACTION_NONE, 0, 0};
     int kept = errno;
     if (control == NULL || !is_relay)
-        return ACTION_NONE;
+        return none;
     set(&control->counts[kind], control->counts[kind] + 1);
     uint32_t left = get(&control->number);
     if (left == 0 || get(&control->kind) != kind)
-        return ACTION_NONE;
+        return fault_by_chance(kind);
     set(&control->number, left - 1);
     if (left > 1)
-        return ACTION_NONE;
-    enum action action = get(&control->action);
+        return none;
+    struct fault fault = {get(&control->action), (int)get(&control->error), get(&control->length)};
     set(&control->fired, 1);
-    if (action == ACTION_PEER) {
-        uint32_t serial = get(&control->serial);
-        if (write(bell, "p", 1) == 1)
-            for (int tries = 0; tries < ACKNOWLEDGE_TRIES; tries++) {
-                if (get(&control->acknowledged) >= serial)
-                    break;
-                nanosleep(&(struct timespec){0, 25000}, NULL);
-            }
-        errno = kept;
-        return ACTION_NONE;
-    }
-    return action;
+    if (fault.action != ACTION_PEER)
+        return fault;
+    uint32_t serial = get(&control->serial);
+    if (write(bell, "p", 1) == 1)
+        for (int tries = 0; tries < ACKNOWLEDGE_TRIES; tries++) {
+            if (get(&control->acknowledged) >= serial)
+                break;
+            nanosleep(&(struct timespec){0, 25000}, NULL);
+        }
+    errno = kept;
+    return none;
 }
 
 static void raise_edge(int fd) {
@@ -126,25 +161,25 @@ static void raise_edge(int fd) {
     errno = kept;
 }
 
-static int fail(void) {
-    errno = (int)get(&control->error);
+static int fail(struct fault fault) {
+    errno = fault.error;
     return -1;
 }
 
 /* What a transfer of `length` bytes on socket `fd` comes to; `call` makes the real one. */
 #define TRANSFER(kind, fd, length, call) do { \
-    enum action action = at_call(kind); \
-    if (action == ACTION_ERROR || action == ACTION_ERROR_EDGE) { \
-        if (action == ACTION_ERROR_EDGE) \
-            raise_edge(fd); \
-        return fail(); \
-    } \
-    if (action == ACTION_ZERO) \
+    struct fault fault = at_call(kind); \
+    if (fault.action == ACTION_ERROR_EDGE) \
+        raise_edge(fd); \
+    if (fault.action == ACTION_ERROR || fault.action == ACTION_ERROR_EDGE) \
+        return fail(fault); \
+    if (fault.action == ACTION_ZERO) \
         return 0; \
-    if ((action == ACTION_SHORT || action == ACTION_SHORT_EDGE) && length > control->length) \
-        length = control->length; \
+    int shortened = fault.action == ACTION_SHORT || fault.action == ACTION_SHORT_EDGE; \
+    if (shortened && length > fault.length) \
+        length = fault.length; \
     ssize_t moved = call; \
-    if (action == ACTION_SHORT_EDGE) \
+    if (fault.action == ACTION_SHORT_EDGE) \
         raise_edge(fd); \
     return moved; \
 } while (0)
@@ -183,28 +218,29 @@ static void shrink(int fd) {
 
 int accept4(int fd, struct sockaddr *address, socklen_t *size, int flags) {
     is_relay = 1;
-    enum action action = at_call(KIND_ACCEPT);
-    if (action == ACTION_ERROR)
-        return fail();
+    struct fault fault = at_call(KIND_ACCEPT);
+    if (fault.action == ACTION_ERROR)
+        return fail(fault);
     int accepted = REAL(accept4)(fd, address, size, flags);
     shrink(accepted);
     return accepted;
 }
 
 int socket(int family, int type, int protocol) {
-    if (at_call(KIND_SOCKET) == ACTION_ERROR)
-        return fail();
+    struct fault fault = at_call(KIND_SOCKET);
+    if (fault.action == ACTION_ERROR)
+        return fail(fault);
     int made = REAL(socket)(family, type, protocol);
     shrink(made);
     return made;
 }
 
 int connect(int fd, const struct sockaddr *address, socklen_t size) {
-    enum action action = at_call(KIND_CONNECT);
-    if (action == ACTION_ERROR)
-        return fail();
+    struct fault fault = at_call(KIND_CONNECT);
+    if (fault.action == ACTION_ERROR)
+        return fail(fault);
     int result = REAL(connect)(fd, address, size);
-    if (action == ACTION_AT_ONCE && result < 0 && errno == EINPROGRESS) {
+    if (fault.action == ACTION_AT_ONCE && result < 0 && errno == EINPROGRESS) {
         int error = 0;
         socklen_t error_size = sizeof(error);
         poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, 1000);
@@ -216,8 +252,9 @@ int connect(int fd, const struct sockaddr *address, socklen_t size) {
 }
 
 int shutdown(int fd, int how) {
-    if (at_call(KIND_SHUTDOWN) == ACTION_ERROR)
-        return fail();
+    struct fault fault = at_call(KIND_SHUTDOWN);
+    if (fault.action == ACTION_ERROR)
+        return fail(fault);
     return REAL(shutdown)(fd, how);
 }
 
@@ -226,22 +263,26 @@ int pipe2(int descriptors[2], int flags) {
         errno = (int)control->pipe_error;
         return -1;
     }
-    if (at_call(KIND_PIPE) == ACTION_ERROR)
-        return fail();
+    struct fault fault = at_call(KIND_PIPE);
+    if (fault.action == ACTION_ERROR)
+        return fail(fault);
     return REAL(pipe2)(descriptors, flags);
 }
 
 int close(int fd) {
-    enum action action = at_call(KIND_CLOSE);
+    struct fault fault = at_call(KIND_CLOSE);
     if (fd >= 0 && fd < DESCRIPTORS)
         registered[fd].epoll = 0;
     int result = REAL(close)(fd);
-    return action == ACTION_ERROR_DONE ? fail() : result;
+    return fault.action == ACTION_ERROR_DONE ? fail(fault) : result;
 }
 
 int epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event) {
-    if (operation == EPOLL_CTL_ADD && at_call(KIND_EPOLL_ADD) == ACTION_ERROR)
-        return fail();
+    struct fault fault = {ACTION_NONE, 0, 0};
+    if (operation == EPOLL_CTL_ADD)
+        fault = at_call(KIND_EPOLL_ADD);
+    if (fault.action == ACTION_ERROR)
+        return fail(fault);
     int result = REAL(epoll_ctl)(epoll, operation, fd, event);
     if (result == 0 && is_relay && fd >= 0 && fd < DESCRIPTORS) {
         registered[fd].epoll = operation == EPOLL_CTL_DEL ? 0 : epoll + 1;
@@ -252,10 +293,10 @@ int epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event) {
 }
 
 int epoll_wait(int epoll, struct epoll_event *events, int room, int timeout) {
-    enum action action = at_call(KIND_EPOLL_WAIT);
-    if (action == ACTION_ERROR)
-        return fail();
-    if (action == ACTION_ZERO)
+    struct fault fault = at_call(KIND_EPOLL_WAIT);
+    if (fault.action == ACTION_ERROR)
+        return fail(fault);
+    if (fault.action == ACTION_ZERO)
         return 0;
     if (control != NULL && is_relay && get(&control->events_max))
         room = room < (int)control->events_max ? room : (int)control->events_max;
