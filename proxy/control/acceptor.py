@@ -24,14 +24,20 @@ OVERLOAD = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 class Acceptor:
     """Accepts for several listening sockets under one limit.
 
-    `failed` is told what a connection died of, when that was neither the client nor the network.
+    `failed` is told what a connection died of, when that was neither the client nor the network;
+    `paused` is called for each pause for lack of descriptors or memory.
     """
 
-    def __init__(self, connections_max: int, failed: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self,
+        connections_max: int,
+        failed: Callable[[BaseException], None],
+        paused: Callable[[], None],
+    ) -> None:
         self.failed = failed
+        self.paused = paused
         self.places = asyncio.Semaphore(connections_max)
         self.connections: set[asyncio.Task[None]] = set()
-        self.pauses = 0
 
     async def accept(self, listening: socket.socket, serve: Serve) -> None:
         """Accept for ever; each connection is served by a task of its own.
@@ -45,7 +51,7 @@ class Acceptor:
                 connection, _ = await loop.sock_accept(listening)
             except OSError as error:
                 if error.errno in OVERLOAD:
-                    self.pauses += 1
+                    self.paused()
                     await asyncio.sleep(ACCEPT_PAUSE_SECONDS)
                 elif error.errno != errno.ECONNABORTED:
                     raise

@@ -81,6 +81,11 @@ class Monitor:
         self.generations: dict[str, int] = {}
         self.servers = settings.servers
         self.next_slot = 0
+        self.accept_pauses = 0  # of control's own sockets
+
+    def accept_paused(self) -> None:
+        """Accepting paused for lack of descriptors or memory."""
+        self.accept_pauses += 1
 
     def frontend_counters(self, proxy: Proxy) -> dict[str, int]:
         """Counters of a frontend: the workers', or control's own for what control serves."""

@@ -72,9 +72,12 @@ class OwnMetrics:
         yield from self.workers()
         yield from self.processes()
         yield from self.table()
-        for name, count in (("scrapes", self.scrapes), ("scrape_failures", self.failures)):
-            sample: Sample = ("", count)
-            yield Family(f"millrace_{name}_total", True, f"{name.capitalize()} begun", [sample])
+        for name, text, count in (
+            ("scrapes", "Scrapes begun", self.scrapes),
+            ("scrape_failures", "Scrapes that ended early", self.failures),
+            ("control_accept_pauses", "Pauses of control", self.report.monitor.accept_pauses),
+        ):
+            yield Family(f"millrace_{name}_total", True, text, [("", count)])
 
     def resolutions(self) -> Iterator[Family]:
         """What each name in DNS gave."""

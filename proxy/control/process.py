@@ -73,8 +73,9 @@ class Control:
         self.report = Report(runtime, self.monitor)
         self.commands = all_commands(self.report, AdminTableWriter(runtime.segment))
         self.services = Services(self.report)
-        self.stats_acceptor = Acceptor(STATS_CONNECTIONS_MAX, self.connection_failed)
-        self.service_acceptor = Acceptor(SERVICE_CONNECTIONS_MAX, self.connection_failed)
+        failed, paused = self.connection_failed, self.monitor.accept_paused
+        self.stats_acceptor = Acceptor(STATS_CONNECTIONS_MAX, failed, paused)
+        self.service_acceptor = Acceptor(SERVICE_CONNECTIONS_MAX, failed, paused)
 
     async def serve_stats(self, listening: socket.socket, level: Level) -> None:
         """Serve one stats socket for ever."""
