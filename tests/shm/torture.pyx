@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False
-"""Loops at full speed over one latch (and one name latch), for the torture tests: the product's own reads and writes.
+"""Loops at full speed over one latch (and one name latch): the product's own reads and writes.
 
 Record n carries n in its first word and words derived from n in the others, so a reader knows a
 torn record from a whole one. After each record the writer bumps the table generation to n.
