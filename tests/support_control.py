@@ -78,7 +78,8 @@ def index_proxies(proxies: list[Proxy]) -> tuple[Proxy, ...]:
 def a_server(name: str, host: str, port: int, **more: object) -> Server:
     """A server as the configuration makes it; a host of digits is its address."""
     numeric = ":" in host or host.replace(".", "").isdecimal()
-    known = {"address": host} if numeric else {"fqdn": host, "resolution_index": 0}
+    name_of = "srv_record" if host.startswith("_") else "fqdn"
+    known = {"address": host} if numeric else {name_of: host, "resolution_index": 0}
     fields = {"slot": 0, "backend_index": 0, "id": 0, "origin": Origin(), **known, **more}
     return msgspec.convert({"name": name, "host": host, "port": port}, ServerDraft).make(fields)
 

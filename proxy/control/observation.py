@@ -1,10 +1,8 @@
 """One server as it is now: what the settings say and what its records add up to.
 
 `Observer` reads the segment (any process may); everything else here is pure: numbers in, numbers
-of HAProxy's vocabulary out. Knows neither sockets nor output formats.
-
-The administrative state is HAProxy's mask: a server that is `disabled` in the configuration shows
-0x04 for ever and 0x01 as long as it is out, whichever of the two bits the record carries.
+of HAProxy's vocabulary out (resolverd/standing.py says which). Knows neither sockets nor output
+formats.
 """
 
 from __future__ import annotations
@@ -14,30 +12,18 @@ from typing import NamedTuple, TypeVar
 
 from proxy.config.model import CHECK_FALL, CHECK_RISE, Proxy, Server, Settings
 from proxy.control.limits import SNAPSHOT_TRIES_MAX
+from resolverd import standing
+from resolverd.standing import FDRAIN, FMAINT, MAINT_MASK
+from shm.names import NameReader
 from shm.segment import Segment
 from shm.slots import SlotTableReader
-from shm.states import (
-    AdminFlag,
-    AdminState,
-    HealthState,
-    Operational,
-    ServerState,
-    SlotFlag,
-    SlotState,
-)
+from shm.states import AdminState, HealthState, Operational, ServerState, SlotState
+
+__all__ = ["FDRAIN", "FMAINT", "MAINT_MASK", "Observed", "Observer", "steady"]
 
 T = TypeVar("T")
 
-CHECK_STATE_CONFIGURED = 0x02
-CHECK_STATE_ENABLED = 0x04
-CHECK_STATE_PAUSED = 0x08
 CHECK_STATUS_INI = 1  # no check has ended yet
-# plain numbers: operations on flags cost ten times as much, and these run for every cell
-FMAINT = int(AdminFlag.FMAINT)
-CMAINT = int(AdminFlag.CMAINT)
-FDRAIN = int(AdminFlag.FDRAIN)
-RMAINT = int(SlotFlag.RMAINT)
-MAINT_MASK = FMAINT | CMAINT
 
 
 class Observed(NamedTuple):
@@ -49,23 +35,21 @@ class Observed(NamedTuple):
     admin: AdminState
     health: HealthState
     state: ServerState
+    target: str = ""  # where an SRV record points the server
+    order: str = ""  # the name that the operator gave it
 
     @property
     def resolution_maint(self) -> bool:
         """Out for lack of an address (HAProxy's RMAINT)."""
-        if self.slot.flags & RMAINT:
-            return True
-        return self.server.fqdn is not None and self.state.address is None
+        named = self.server.fqdn is not None or self.server.srv_record is not None
+        return standing.lacks_address(self.slot, self.state, named=named)
 
     @property
     def admin_state(self) -> int:
         """HAProxy's srv_admin_state (management manual 9.3, `show servers state`)."""
-        mask = self.admin.flags & FDRAIN
-        if self.admin.flags & MAINT_MASK:
-            mask |= FMAINT
-        if self.server.disabled:
-            mask |= CMAINT
-        return mask | RMAINT if self.resolution_maint else mask
+        return standing.admin_mask(
+            self.admin, self.slot, disabled=self.server.disabled, lacking=self.resolution_maint
+        )
 
     @property
     def maint(self) -> bool:
@@ -100,9 +84,7 @@ class Observed(NamedTuple):
     @property
     def statement(self) -> HealthState | None:
         """The health record, if it speaks of the address that the slot has now."""
-        if self.server.check is None or self.health.incarnation == 0:
-            return None
-        return self.health if self.health.incarnation == self.slot.incarnation else None
+        return standing.statement(self.slot, self.health, checked=self.server.check is not None)
 
     @property
     def check_status(self) -> int:
@@ -119,20 +101,17 @@ class Observed(NamedTuple):
     @property
     def check_health(self) -> int:
         """Where the counter of passes and failures stands: 0 .. rise + fall - 1."""
-        if self.maint:
-            return 0
-        statement = self.statement
-        if statement is not None:
-            return statement.health
-        return self.rise if self.state.operational != Operational.STOPPED else 0
+        return standing.check_health(self.statement, self.state, self.rise, maint=self.maint)
 
     @property
     def check_state(self) -> int:
         """HAProxy's srv_check_state mask."""
-        if self.server.check is None:
-            return CHECK_STATE_PAUSED if self.server.disabled and self.maint else 0
-        mask = self.health.check_state & 1 | CHECK_STATE_CONFIGURED | CHECK_STATE_ENABLED
-        return mask & ~1 | CHECK_STATE_PAUSED if self.maint else mask
+        return standing.check_state(
+            self.health,
+            checked=self.server.check is not None,
+            disabled=self.server.disabled,
+            maint=self.maint,
+        )
 
     @property
     def checking(self) -> bool:
@@ -141,9 +120,7 @@ class Observed(NamedTuple):
 
     def changed_ms(self, created_ms: int) -> int:
         """When its state last changed (CLOCK_MONOTONIC, ms); `created_ms` if it never did."""
-        statement = self.statement
-        health_ms = statement.changed_ms if statement is not None else 0
-        return max(created_ms, self.slot.changed_ms, self.admin.changed_ms, health_ms)
+        return standing.last_change_ms(self.slot, self.admin, self.statement, created_ms)
 
 
 def steady(read: Callable[[int], T], slot: int) -> T:
@@ -163,6 +140,7 @@ class Observer:
         self.settings = settings
         self.segment = segment
         self.table = SlotTableReader(segment)
+        self.names = NameReader(segment)
 
     def server(self, proxy: Proxy, server: Server) -> Observed:
         """One server now; raises BlockingIOError when its records do not hold still."""
@@ -174,6 +152,8 @@ class Observer:
             steady(self.table.admin, slot),
             steady(self.table.health, slot),
             steady(self.table.server, slot),
+            steady(self.names.target, slot).name if server.resolution_index is not None else "",
+            steady(self.names.order, slot).name if server.resolution_index is not None else "",
         )
 
     def backend(self, proxy: Proxy) -> Iterator[Observed]:

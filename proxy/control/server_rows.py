@@ -6,71 +6,55 @@ version 1. Pure: observed servers in, lines out.
 
 from __future__ import annotations
 
-from proxy.config.model import Proxy, Server
+from proxy.config.model import Proxy
 from proxy.control.observation import Observed
+from resolverd import standing
+from resolverd.state_file import NOTHING, StateRow, render
 
-STATE_VERSION = "1"
-STATE_FIELDS = (
-    "be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight "
-    "srv_time_since_last_change srv_check_status srv_check_result srv_check_health "
-    "srv_check_state srv_agent_state bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord "
-    "srv_use_ssl srv_check_port srv_check_addr srv_agent_addr srv_agent_port"
-)
-STATE_HEADER = f"{STATE_VERSION}\n# {STATE_FIELDS}\n"
-NOTHING = "-"
 PURGE_DELAY_MS = 5_000  # HAProxy's default; connections are never kept idle here
-
-
-def names_of(server: Server) -> tuple[str, str]:
-    """The name it is resolved from and the SRV label: one of them, or neither, is not `-`."""
-    if server.fqdn is None:
-        return NOTHING, NOTHING
-    if server.fqdn.startswith("_"):
-        return NOTHING, server.fqdn
-    return server.fqdn, NOTHING
 
 
 def port_of(observed: Observed) -> int:
     """The port; a server that never had a record shows the configured one."""
-    if observed.state.port == 0 and observed.state.address is None:
-        return 0 if names_of(observed.server)[1] != NOTHING else observed.server.port
-    return observed.state.port
+    server = observed.server
+    return standing.port_of(
+        observed.slot, observed.state, server.port, service=server.srv_record is not None
+    )
 
 
 def state_row(observed: Observed, created_ms: int, now_ms: int) -> str:
     """One line of `show servers state`: 25 fields."""
     proxy, server = observed.proxy, observed.server
-    fqdn, srv_record = names_of(server)
-    check_port = server.check.port or 0 if server.check else 0
-    check_address = server.check.address or NOTHING if server.check else NOTHING
-    fields: tuple[int | str, ...] = (
-        proxy.id,
-        proxy.name,
-        server.id,
-        server.name,
-        observed.state.address or NOTHING,
-        int(observed.operational),
-        observed.admin_state,
-        observed.weight,
-        server.weight,
-        max(0, now_ms - observed.changed_ms(created_ms)) // 1000,
-        observed.check_status,
-        observed.check_result,
-        observed.check_health,
-        observed.check_state,
-        0,  # agent state
-        int(proxy.id_given),
-        int(server.id_given),
-        fqdn,
-        port_of(observed),
-        srv_record,
-        0,  # ssl
-        check_port,
-        check_address,
-        check_address,  # of an agent: `addr` and `port` mean both
-        check_port,
+    fqdn, service = standing.names_of(
+        server.fqdn, server.srv_record, observed.target, observed.order
     )
-    return " ".join(map(str, fields)) + "\n"
+    check_port = server.check.port or 0 if server.check else 0
+    check_address = server.check.address if server.check else None
+    row = StateRow(
+        backend_id=proxy.id,
+        backend=proxy.name,
+        server_id=server.id,
+        server=server.name,
+        address=observed.state.address,
+        operational=int(observed.operational),
+        admin=observed.admin_state,
+        weight=observed.weight,
+        configured_weight=server.weight,
+        check_status=observed.check_status,
+        check_result=observed.check_result,
+        check_health=observed.check_health,
+        check_state=observed.check_state,
+        backend_id_given=int(proxy.id_given),
+        server_id_given=int(server.id_given),
+        fqdn=fqdn,
+        port=port_of(observed),
+        service=service,
+        check_port=check_port,
+        check_address=check_address,
+        agent_address=check_address,  # `addr` and `port` mean both
+        agent_port=check_port,
+    )
+    return render(row, max(0, now_ms - observed.changed_ms(created_ms)) // 1000)
 
 
 def connections_header(workers: int) -> str:

@@ -8,12 +8,12 @@ from proxy.config.model import Proxy
 from proxy.control.command import Answer, Command, CommandError, Level, find_backend
 from proxy.control.report import Report
 from proxy.control.server_rows import (
-    STATE_HEADER,
     backend_row,
     connections_header,
     connections_row,
     state_row,
 )
+from resolverd.state_file import HEADER
 
 
 class ShowServers:
@@ -63,7 +63,7 @@ class ShowServers:
 
     def state_lines(self, proxies: tuple[Proxy, ...]) -> Iterator[str]:
         """Header and rows."""
-        yield STATE_HEADER
+        yield HEADER
         for proxy in proxies:
             for observed in self.report.observer.backend(proxy):
                 clock = self.report.clock()

@@ -10,13 +10,15 @@ import pytest
 
 from proxy.config.model import Origin, Proxy
 from proxy.control.observation import Observer
-from proxy.control.server_rows import STATE_FIELDS, names_of, state_row
+from proxy.control.server_rows import state_row
 from proxy.runtime import now_ms
+from resolverd.standing import names_of
+from resolverd.state_file import COLUMNS
 from shm.states import Cause, SlotFlag
 from tests.support_control import World, a_server, control_world
 from tests.support_control_pair import Pair, pair, slot_of
 
-FIELDS = STATE_FIELDS.split()
+FIELDS = COLUMNS.split()
 CHANGES = "srv_time_since_last_change"
 # HAProxy keeps its health counter at another value after a server without checks was brought back
 UNCHECKED_HEALTH = ("srv_check_health", "srv_check_state")
@@ -31,7 +33,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 def table(answer: str) -> dict[str, dict[str, str]]:
     lines = answer.splitlines()
     assert lines[0] == "1"
-    assert lines[1] == f"# {STATE_FIELDS}"
+    assert lines[1] == f"# {COLUMNS}"
     assert lines[-1] == ""
     rows = [dict(zip(FIELDS, line.split(" "), strict=True)) for line in lines[2:-1]]
     return {f"{row['be_name']}/{row['srv_name']}": row for row in rows}
@@ -150,7 +152,8 @@ def test_the_weight_that_dns_gives_is_the_users_weight(world: World) -> None:
 def test_an_srv_label_stands_in_its_own_field(world: World) -> None:
     row = state_of(world, "be/s2")
     assert (row["srv_fqdn"], row["srvrecord"]) == ("-", "_web._tcp.app.test")
-    assert names_of(a_server("x", "app.test", 1)) == ("app.test", "-")
+    assert names_of("app.test", None) == ("app.test", None)
+    assert names_of(None, "_web._tcp.app.test", "h1.test") == ("h1.test", "_web._tcp.app.test")
 
 
 def test_the_age_counts_from_the_last_change_in_whole_seconds(world: World) -> None:

@@ -1,0 +1,99 @@
+"""What the records of one server add up to, in the numbers that HAProxy's users know. Pure.
+
+Owns the meaning of srv_admin_state, srv_check_health, srv_check_state and the names of a row, so
+that whoever prints them and whoever writes them to a file say the same. Reads no segment.
+
+The administrative state is HAProxy's mask: a server that is `disabled` in the configuration shows
+0x04 for ever and 0x01 as long as it is out, whichever of the two bits the record carries.
+"""
+
+from __future__ import annotations
+
+from shm.states import (
+    AdminFlag,
+    AdminState,
+    HealthState,
+    Operational,
+    ServerState,
+    SlotFlag,
+    SlotState,
+)
+
+CHECK_STATE_IN_PROGRESS = 0x01
+CHECK_STATE_CONFIGURED = 0x02
+CHECK_STATE_ENABLED = 0x04
+CHECK_STATE_PAUSED = 0x08
+# plain numbers: operations on flags cost ten times as much, and these run for every cell
+FMAINT = int(AdminFlag.FMAINT)
+CMAINT = int(AdminFlag.CMAINT)
+FDRAIN = int(AdminFlag.FDRAIN)
+RMAINT = int(SlotFlag.RMAINT)
+FQDN_CHANGED = int(SlotFlag.FQDN_CHANGED)
+MAINT_MASK = FMAINT | CMAINT
+
+
+def lacks_address(slot: SlotState, state: ServerState, *, named: bool) -> bool:
+    """Whether a server is out because nothing says where it is (HAProxy's RMAINT)."""
+    return bool(slot.flags & RMAINT) or (named and state.address is None)
+
+
+def admin_mask(admin: AdminState, slot: SlotState, *, disabled: bool, lacking: bool) -> int:
+    """HAProxy's srv_admin_state (management manual 9.3, `show servers state`)."""
+    mask = admin.flags & FDRAIN | slot.flags & FQDN_CHANGED
+    if admin.flags & MAINT_MASK:
+        mask |= FMAINT
+    if disabled:
+        mask |= CMAINT
+    return mask | RMAINT if lacking else mask
+
+
+def statement(slot: SlotState, health: HealthState, *, checked: bool) -> HealthState | None:
+    """The health record, if it speaks of the address that the slot has now."""
+    if not checked or health.incarnation == 0:
+        return None
+    return health if health.incarnation == slot.incarnation else None
+
+
+def check_health(said: HealthState | None, state: ServerState, rise: int, *, maint: bool) -> int:
+    """Where the counter of passes and failures stands: 0 .. rise + fall - 1."""
+    if maint:
+        return 0
+    if said is not None:
+        return said.health
+    return rise if state.operational != Operational.STOPPED else 0
+
+
+def check_state(health: HealthState, *, checked: bool, disabled: bool, maint: bool) -> int:
+    """HAProxy's srv_check_state mask."""
+    if not checked:
+        return CHECK_STATE_PAUSED if disabled and maint else 0
+    mask = health.check_state & CHECK_STATE_IN_PROGRESS
+    mask |= CHECK_STATE_CONFIGURED | CHECK_STATE_ENABLED
+    return mask & ~CHECK_STATE_IN_PROGRESS | CHECK_STATE_PAUSED if maint else mask
+
+
+def last_change_ms(
+    slot: SlotState, admin: AdminState, said: HealthState | None, created_ms: int
+) -> int:
+    """When its state last changed (CLOCK_MONOTONIC, ms); `created_ms` if it never did."""
+    health_ms = said.changed_ms if said is not None else 0
+    return max(created_ms, slot.changed_ms, admin.changed_ms, health_ms)
+
+
+def names_of(
+    fqdn: str | None, label: str | None, target: str = "", order: str = ""
+) -> tuple[str | None, str | None]:
+    """The name that its address is asked for, and the label of the SRV record that feeds it.
+
+    `target` is where that record points, `order` the name that the operator gave the server.
+    """
+    if label is not None:
+        return target or None, label
+    return order or fqdn, None
+
+
+def port_of(slot: SlotState, state: ServerState, configured: int, *, service: bool) -> int:
+    """The port; a server that never had a record shows the configured one."""
+    if state.port == 0 and state.address is None and slot.port == 0:
+        return 0 if service else configured
+    return state.port
