@@ -42,8 +42,8 @@ class Services:
         if request.path == METRICS_PATH:
             return self.metrics(request)
         target = f"{request.path}?{request.query}" if request.query else request.path
-        base = proxy.stats_uri or STATS_URI
-        if proxy.service is Service.STATS and target.startswith(base):
+        base = proxy.stats_uri or (STATS_URI if proxy.service is Service.STATS else None)
+        if base is not None and target.startswith(base):
             return self.statistics(proxy, target[len(base) :])
         return refusal(HTTPStatus.NOT_FOUND)
 

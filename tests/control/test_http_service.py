@@ -36,6 +36,7 @@ def world() -> Iterator[World]:
                 stats_uri="/",
                 stats_show_legends=True,
             ),
+            Proxy("both", 6, "frontend", Origin(), service=Service.METRICS, stats_uri="/page"),
         ]
     ) as made:
         yield made
@@ -47,6 +48,13 @@ def test_metrics_are_served_by_both_kinds_of_sections(world: World) -> None:
         assert answer.status == 200
         assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
         assert b"\nhaproxy_process_nbthread 2\n" in answer.body
+
+
+def test_a_metrics_section_has_a_page_where_its_stats_uri_says(world: World) -> None:
+    assert get(world, "both", "/page").headers["content-type"].startswith("text/html")
+    assert get(world, "both", "/metrics").status == 200
+    assert get(world, "both", "/haproxy?stats").status == 404
+    assert get(world, "metrics", "/haproxy?stats").status == 404
 
 
 def test_the_dashboard_is_one_page_without_anything_from_outside(world: World) -> None:
@@ -71,8 +79,8 @@ def test_addresses_are_shown_only_where_legends_are(world: World) -> None:
 def test_the_page_has_haproxys_csv_and_json_forms(world: World) -> None:
     lines = get(world, "stats", "/stats;csv").text.splitlines()
     assert lines[0].startswith("# pxname,svname,")
-    assert len(lines) == 1 + 5
-    assert len(json.loads(get(world, "stats", "/stats;json").body)) == 5
+    assert len(lines) == 1 + 6
+    assert len(json.loads(get(world, "stats", "/stats;json").body)) == 6
 
 
 @pytest.mark.parametrize(
