@@ -65,7 +65,7 @@ def be_relay(runtime: Runtime, worker: int) -> None:
         if generation != built:
             built = generation
             relay.rebuild(0)
-        thread.join(0.005)
+        thread.join(0.02)
     os._exit(0)
 
 

@@ -248,7 +248,7 @@ cdef inline void ring_waiting(Engine *engine) noexcept nogil:
     cdef bint near = False
     cdef Frontend *frontend
     cdef uint32_t index
-    if engine.workers == 1:
+    if not engine.limits_shared:
         return
     fence_full()
     if engine.maxconn != 0:

@@ -185,6 +185,7 @@ cdef inline int attempt_failed(Engine *engine, Session *session, int error) noex
     elsewhere = redispatches(session.backend, session.retries) or not server_cached(
         engine, former, load_acquire(&engine.view.header.table_generation)).eligible
     if elsewhere and not session_pick(engine, session, former):
+        count_unreachable(engine, session)
         return FAILED_FOR_GOOD
     count_retry(engine, session, former)
     if session.slot != former or error == ETIMEDOUT:

@@ -4,7 +4,8 @@ from proxy.runtime import Runtime
 
 SESSION_BYTES: int
 
-def sessions_limit(nofile: int, pipes: int) -> int: ...
+def sessions_limit(nofile: int, taken: int) -> int: ...
+def descriptors_taken(runtime: Runtime) -> int: ...
 
 class Relay:
     """One worker's relay thread; see engine.pyx."""

@@ -45,13 +45,22 @@ cdef void *zeroed(size_t number, size_t size) except NULL:
 
 
 cdef int64_t milliseconds(object value) except -1:
-    """A time-out of the settings; 0 for none."""
-    return 0 if value is None else max(1, value)
+    """A time-out of the settings; 0 for none, as in the file."""
+    return 0 if value is None else value
 
 
-def sessions_limit(nofile: int, pipes: int) -> int:
-    """How many sessions a worker with `nofile` descriptors may have at once, two for each."""
-    return max(1, (nofile - DESCRIPTORS_RESERVED - 2 * pipes) // 2)
+def sessions_limit(nofile: int, taken: int) -> int:
+    """How many sessions, of two descriptors each, go with `taken` others into `nofile`."""
+    return max(1, (nofile - DESCRIPTORS_RESERVED - taken) // 2)
+
+
+def descriptors_taken(runtime) -> int:
+    """What a worker inherits or opens beside its sessions: listeners, bells, health checks."""
+    checks = sum(server.check is not None for server in runtime.settings.servers)
+    return (
+        len(runtime.listeners) + len(runtime.stats_sockets) + len(runtime.service_sockets)
+        + len(runtime.bells.all()) + checks // runtime.workers
+    )
 
 
 cdef class Relay:
@@ -99,8 +108,12 @@ cdef class Relay:
         nofile = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         pipes = max(1, PIPES_MAX // self.engine.workers)
         self.engine.pipes.limit = min(pipes, nofile // 16)
-        self.engine.sessions_max = sessions_limit(nofile, self.engine.pipes.limit)
+        taken = descriptors_taken(self.runtime) + 2 * self.engine.pipes.limit
+        self.engine.sessions_max = sessions_limit(nofile, taken)
         self.engine.maxconn = self.runtime.settings.globals.maxconn
+        self.engine.limits_shared = self.engine.workers > 1 and (
+            self.engine.maxconn != 0
+            or any(proxy.maxconn != 0 for proxy in self.runtime.settings.frontends))
         return 0
 
     cdef int set_bells(self) except -1:

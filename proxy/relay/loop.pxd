@@ -20,7 +20,7 @@ from proxy.relay.types cimport (
     EPOLL_WAIT_MAX_MS, EVENTS_MAX, OVERLOAD_PAUSE_MS, QUEUED, STATE_ENDED, Engine, Listener,
     Session)
 from proxy.relay.wheel cimport Timer, wheel_next_ms, wheel_start, wheel_take
-from shm.atomics cimport count, load_acquire, load_relaxed, store_release
+from shm.atomics cimport count, load_acquire, load_relaxed, store_relaxed, store_release
 from shm.layout cimport COMMAND_RUN, COMMAND_SOFT_STOP, COMMAND_STOP
 
 cdef enum:
@@ -155,6 +155,12 @@ cdef inline bint over(Engine *engine) noexcept nogil:
     return not limited_anywhere(engine) and engine.resume_ms == 0
 
 
+cdef inline void count_turn(Engine *engine) noexcept nogil:
+    count(&engine.counters.epoll_turns, 1)
+    store_relaxed(&engine.counters.pipes_used, engine.pipes.used_count)
+    store_relaxed(&engine.counters.pipes_free, engine.pipes.free_count)
+
+
 cdef inline int engine_run(Engine *engine) noexcept nogil:
     """Serve until told to stop; 0, or the errno of a broken epoll set."""
     cdef epoll_event events[EVENTS_MAX]
@@ -172,12 +178,12 @@ cdef inline int engine_run(Engine *engine) noexcept nogil:
         if found < 0 and errno != EINTR:
             return errno
         engine.now_ms = clock_ms()
-        count(&engine.counters.epoll_turns, 1)
         handle_events(engine, events, found)
         run_queued(engine)
         run_timers(engine)
         sweep(engine)
         free_ended(engine)
+        count_turn(engine)
         if engine.ring_resolverd:
             engine.ring_resolverd = False
             ring_bell(engine.resolverd_bell)

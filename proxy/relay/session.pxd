@@ -88,9 +88,6 @@ cdef inline void mover_collect(Engine *engine, Mover *mover) noexcept nogil:
         count(&engine.counters.buffer_bytes, <uint64_t>mover.buffered)
     if mover.spliced != 0:
         count(&engine.counters.bytes_spliced, mover.spliced)
-    if mover.spliced != 0 or load_relaxed(&engine.counters.pipes_used) != engine.pipes.used_count:
-        store_relaxed(&engine.counters.pipes_used, engine.pipes.used_count)
-        store_relaxed(&engine.counters.pipes_free, engine.pipes.free_count)
 
 
 cdef inline void side_close(Side *side, bint reset) noexcept nogil:

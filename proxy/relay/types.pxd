@@ -178,6 +178,7 @@ cdef struct Engine:
     uint64_t maxconn  # global, over all workers; 0: none
     int64_t swept_ms  # last look for free places
     int64_t resume_ms  # accept overload pauses until then; 0: none
+    uint8_t limits_shared  # a maxconn holds over several workers
     uint8_t limited  # not accepting: the global or the descriptors' limit is reached
     uint8_t place_freed  # a session ended
     uint8_t ring_resolverd  # a connect failed

@@ -187,14 +187,14 @@ def test_a_client_that_stays_silent_while_connecting_is_timed_out() -> None:
         relay.wait_terminations({"cC": 1})
 
 
-def test_an_exhausted_source_port_range_is_retried_and_asks_for_nothing() -> None:
-    """EADDRNOTAVAIL is ours: no request to resolverd, and RC when it does not pass."""
+def test_an_address_without_a_route_counts_as_a_refusal() -> None:
     with (
         RelayUnderTest([("255.255.255.255", 80)], retries=1, timeouts=QUICK) as relay,
         relay.connect() as client,
     ):
         assert client.recv(10) == b""
-        assert sum(relay.terminations().values()) == 1
+        relay.wait_terminations({"SC": 1})
+        assert relay.requests() == [(0, 0, 2, 0)]
 
 
 def test_sessions_that_connected_count_their_time() -> None:

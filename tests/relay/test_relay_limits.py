@@ -104,7 +104,7 @@ def test_a_worker_short_of_descriptors_lets_clients_wait_instead_of_failing() ->
         assert crowd.served == 120
         counters = relay.counters()
         assert counters["maxconn_pauses"] > 0
-        assert counters["sessions_max"] <= (180 - 64) // 2
+        assert counters["sessions_max"] <= (180 - 64) // 2 - 10
         assert counters["accept_pauses"] == 0
 
 
