@@ -19,8 +19,8 @@ PIDS_MAX = 10_000
 USAGE = f"""\
 Usage: {PROGRAM} [-f <file|folder>]... [-c] [options] [-- <file>...]
   -f <file|folder>   read this configuration; a folder stands for its *.cfg. May be repeated
-  -c                 check the configuration and end: status 0 if it is valid, 1 if not
-  -cc '<condition>'  evaluate a condition as in '.if': status 0 if it is true, 1 if not
+  -c                 check the configuration and end: status 0 valid, 1 not, 2 nothing would listen
+  -cc '<condition>'  evaluate a condition as in '.if': status 0 true, 1 false, 2 not a condition
   -V                 say more (with -c: that the configuration is valid)
   -q                 say errors only
   -D                 run in the background

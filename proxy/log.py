@@ -49,7 +49,7 @@ def format_line(
     if style == "raw":
         return text
     if style in ("short", "priority"):
-        return f"<{level}>{text}"
+        return f"<{level if style == 'short' else priority}>{text}"
     if style == "timed":
         return f"<{level}>{_iso(now_s)} {text}"
     if style == "iso":

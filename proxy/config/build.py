@@ -16,6 +16,12 @@ from proxy.config.drafts import BindDraft, GlobalDraft, ProxyDraft, ProxyKind, R
 from proxy.config.identifiers import FIRST_BIND, FIRST_PROXY, number_items
 from proxy.config.model import Bind, Global, Proxy, Server, Service, Settings, Timeouts
 from proxy.config.resolution_table import ResolutionTable
+from proxy.config.state_files import (
+    global_state_file,
+    loads_globally,
+    state_base,
+    state_file_of,
+)
 from resolverd.config import Family, Holds, Nameserver, ResolverdSettings, ResolversSection
 
 
@@ -26,8 +32,8 @@ def build(
     families: tuple[Family, ...],
 ) -> Settings:
     """The settings; `families` are those that DNS may be asked for."""
-    table = ResolutionTable()
-    built = _Builder(globals_draft, proxies, table, families).proxies()
+    table = ResolutionTable(families)
+    built = _Builder(globals_draft, proxies, table).proxies()
     return Settings(
         globals=_build_globals(globals_draft),
         proxies=built,
@@ -45,6 +51,8 @@ def _build_globals(draft: GlobalDraft) -> Global:
     }
     values["stats_sockets"] = tuple(draft.stats_sockets)
     values["logs"] = tuple(draft.logs)
+    values["server_state_file"] = global_state_file(draft)
+    values["server_state_base"] = state_base(draft)
     return Global(**values)
 
 
@@ -78,11 +86,11 @@ class _Builder:
         globals_draft: GlobalDraft,
         drafts: Sequence[ProxyDraft],
         table: ResolutionTable,
-        families: tuple[Family, ...],
     ) -> None:
+        self._globals = globals_draft
         self._splice = globals_draft.splice
         self._drafts = drafts
-        self._servers = ServerBuilder(table, families)
+        self._servers = ServerBuilder(table)
         self._binds = 0
         self._frontends = 0
         self._backend_indices = _number_backends(drafts)
@@ -101,8 +109,10 @@ class _Builder:
             self._frontends += 1
         backend_index = self._backend_indices.get(position)
         servers: tuple[Server, ...] = ()
+        state_file: str | None = None
         if backend_index is not None:
             servers = self._servers.build(draft, backend_index)
+            state_file = state_file_of(draft, self._globals)
         return Proxy(
             name=draft.name,
             id=number,
@@ -127,6 +137,8 @@ class _Builder:
             server_keepalive=draft.server_keepalive,
             disabled=draft.disabled,
             description=draft.description,
+            server_state_file=state_file,
+            server_state_global=bool(state_file) and loads_globally(draft),
         )
 
     def _build_binds(self, draft: ProxyDraft, frontend_index: int | None) -> tuple[Bind, ...]:

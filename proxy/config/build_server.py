@@ -8,9 +8,9 @@ from __future__ import annotations
 from proxy.config.drafts import ProxyDraft, ServerDraft, ServerOptions
 from proxy.config.identifiers import FIRST_SERVER, number_items
 from proxy.config.model import Check, InitAddr, Server
-from proxy.config.names import normalize_host_name
-from proxy.config.resolution_table import ResolutionTable, preferred_family
-from resolverd.config import Family, ResolvedServer
+from proxy.config.names import is_service_name, normalize_host_name
+from proxy.config.resolution_table import ResolutionTable
+from resolverd.config import ResolvedServer
 
 _INIT_ADDR = (InitAddr.LAST, InitAddr.LIBC)  # S5
 
@@ -18,10 +18,9 @@ _INIT_ADDR = (InitAddr.LAST, InitAddr.LIBC)  # S5
 class ServerBuilder:
     """Gives slots to servers, backend after backend."""
 
-    def __init__(self, table: ResolutionTable, families: tuple[Family, ...]) -> None:
+    def __init__(self, table: ResolutionTable) -> None:
         """Names that need resolving become rows of `table`."""
         self._table = table
-        self._families = families
         self._slots = 0
 
     def build(self, draft: ProxyDraft, backend_index: int) -> tuple[Server, ...]:
@@ -39,6 +38,7 @@ class ServerBuilder:
         options = server.options
         address = server.address
         named = address.number is None
+        service = named and is_service_name(address.host)
         return Server(
             slot=self._slots,
             backend_index=backend_index,
@@ -49,7 +49,7 @@ class ServerBuilder:
             origin=server.origin,
             address=address.number,
             port_relative=server.port_relative,
-            fqdn=normalize_host_name(address.host) if named else None,
+            fqdn=normalize_host_name(address.host) if named and not service else None,
             weight=options.weight,
             check=_build_check(options, draft.timeouts.get("check_ms")),
             backup=options.backup,
@@ -57,6 +57,9 @@ class ServerBuilder:
             resolvers=options.resolvers if named else None,
             resolution_index=self._resolution(draft, server, backend_index) if named else None,
             init_addr=_init_addr(options, named),
+            srv_record=address.host if service else None,
+            init_state=options.init_state,
+            on_marked_down_shutdown=options.on_marked_down_shutdown,
         )
 
     def _resolution(self, draft: ProxyDraft, server: ServerDraft, backend_index: int) -> int | None:
@@ -65,8 +68,6 @@ class ServerBuilder:
         section = options.resolvers
         if section is None:
             return None
-        preferred = preferred_family(options.resolve_prefer, self._families)
-        index = self._table.index_of(section, server.address.host, preferred)
         resolved = ResolvedServer(
             slot=self._slots,
             backend_index=backend_index,
@@ -75,9 +76,11 @@ class ServerBuilder:
             port=server.port,
             weight=options.weight,
             checked=options.check,
+            allow_dup_ip=options.allow_dup_ip,
+            ignore_weight=options.ignore_weight,
+            networks=options.resolve_networks,
         )
-        self._table.add(section, server.address.host, preferred, resolved)
-        return index
+        return self._table.add(section, server.address.host, options.resolve_prefer, resolved)
 
 
 def _init_addr(options: ServerOptions, named: bool) -> tuple[str, ...]:

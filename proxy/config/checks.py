@@ -7,9 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from proxy.config.drafts import BindOptions, ProxyDraft, ProxyKind, ResolversDraft, ServerDraft
+from proxy.config.drafts import (
+    BindOptions,
+    GlobalDraft,
+    ProxyDraft,
+    ProxyKind,
+    ResolversDraft,
+    ServerDraft,
+)
 from proxy.config.http_words import warning_text
 from proxy.config.messages import Messages
+from proxy.config.model import InitAddr
+from proxy.config.names import is_service_name
+from proxy.config.state_files import loads_globally
 from proxy.config.suggest import hint
 from shm.shape import SLOTS_MAX, SOCKETS_MAX
 
@@ -17,7 +27,10 @@ DEFAULT_RESOLVERS = "default"  # made from resolv.conf when a server wants it an
 
 
 def check(
-    proxies: Sequence[ProxyDraft], resolvers: Sequence[ResolversDraft], messages: Messages
+    globals_draft: GlobalDraft,
+    resolvers: Sequence[ResolversDraft],
+    proxies: Sequence[ProxyDraft],
+    messages: Messages,
 ) -> None:
     """Note everything that is wrong or doubtful between sections."""
     _check_names(proxies, messages)
@@ -32,6 +45,11 @@ def check(
             _check_http(draft, messages)
             continue
         _check_tcp(draft, proxies, messages)
+        if loads_globally(draft) and globals_draft.server_state_file is None and draft.kind.serves:
+            messages.warning(
+                f"{draft.title} is to load the state of its servers from the file of the global "
+                "section's 'server-state-file', which is not set"
+            )
         for server in draft.servers:
             _check_server(draft, server, names, messages)
     _check_limits(proxies, messages)
@@ -154,6 +172,11 @@ def _check_default_backend(
             f"default_backend '{name}' of {draft.title} is not in mode tcp",
             draft.default_backend_origin,
         )
+    elif draft.servers:
+        messages.warning(
+            f"in {draft.title}, the 'default_backend' rule always has precedence over the servers, "
+            "which will never be used"
+        )
 
 
 def find_backend(name: str, proxies: Iterable[ProxyDraft]) -> ProxyDraft | None:
@@ -173,10 +196,20 @@ def _check_server(
             server.origin,
         )
     no_port = server.port_relative and options.check_port is None
+    if server.address.number is None and is_service_name(server.address.host):
+        no_port = False  # the record brings it
+        if options.resolvers is None and not _has_last_resort(options.init_addr or ()):
+            text = f"no method found to resolve SRV name '{server.address.host}'"
+            messages.alert(f"{described} : {text}: add 'resolvers <name>'", server.origin)
     if options.check and no_port:
         messages.alert(f"{described} has neither service port nor check port", server.origin)
     if options.cookie:
         messages.warning(f"{described} : ignoring cookie as HTTP mode is disabled", server.origin)
+
+
+def _has_last_resort(methods: tuple[str, ...]) -> bool:
+    """Whether `init-addr` always succeeds: `none` or an address is among its methods."""
+    return not set(methods) <= {InitAddr.LAST, InitAddr.LIBC}
 
 
 def _check_limits(proxies: Sequence[ProxyDraft], messages: Messages) -> None:

@@ -20,7 +20,7 @@ ENABLED = frozenset({"EPOLL", "GETADDRINFO", "REUSEPORT", "SPLICE"})
 NESTED_MAX = 32  # parentheses and negations
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_NUMBER = re.compile(r"[0-9]+")
+_NUMBER = re.compile(r"[+-]?[0-9]+")
 _VERSION = re.compile(r"([0-9]+)(?:\.([0-9]+))?(?:-(dev|rc)([0-9]+))?(?:[.-]([0-9]+))?.*")
 _STAGES = {"dev": 0, "rc": 1, None: 2}
 
@@ -106,7 +106,7 @@ class _Parser:
         number = _NUMBER.match(self._text, self._at)
         if number is not None:
             self._at = number.end()
-            return number[0].strip("0") != ""
+            return number[0].strip("+-0") != ""
         name = _NAME.match(self._text, self._at)
         if name is None:
             raise ConfigError(f"cannot read '{self.rest}' in condition '{self._text}'")

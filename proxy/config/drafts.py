@@ -19,6 +19,7 @@ from proxy.config.model import (
     SERVER_WEIGHT_DEFAULT,
     Balance,
     Endpoint,
+    InitState,
     LogTarget,
     Origin,
     StatsSocket,
@@ -84,6 +85,8 @@ class GlobalDraft(msgspec.Struct):
     max_spread_checks_ms: int | None = None
     quiet: bool = False
     zero_warning: bool = False
+    server_state_file: str | None = None  # as written
+    server_state_base: str | None = None  # as written
     splice: bool = True  # `nosplice` of the whole process
     accept_families: tuple[Family, ...] | None = None  # None: ask the host (auto)
 
@@ -117,7 +120,12 @@ class ServerOptions(msgspec.Struct):
     disabled: bool = False
     resolvers: str | None = None
     resolve_prefer: Family = Family.IPV6
+    resolve_networks: tuple[str, ...] = ()
+    allow_dup_ip: bool = False
+    ignore_weight: bool = False
     init_addr: tuple[str, ...] | None = None
+    init_state: InitState = InitState.UP
+    on_marked_down_shutdown: bool = False
     cookie: bool = False  # warned of once the mode is known
     id: int | None = None
 
@@ -158,6 +166,14 @@ class BindDraft(msgspec.Struct):
     endpoint: Endpoint
     origin: Origin
     options: BindOptions
+
+
+class ServerStateSource(enum.Enum):
+    """`load-server-state-from-file`: which file knows the servers' last state."""
+
+    GLOBAL = "global"
+    LOCAL = "local"
+    NONE = "none"
 
 
 class HttpWord(msgspec.Struct, frozen=True):
@@ -206,6 +222,8 @@ class ProxyDraft(msgspec.Struct):
     stats_enabled: bool = False
     stats_uri: str | None = None
     metrics: bool = False
+    server_state: ServerStateSource = ServerStateSource.NONE
+    server_state_name: str | None = None  # None: the section's own name
 
     @property
     def title(self) -> str:

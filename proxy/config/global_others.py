@@ -82,8 +82,6 @@ GLOBAL_OTHERS: Table[GlobalDraft] = {
     **dict.fromkeys(_PROCESS, without_effect("nothing in Millrace depends on it")),
     **dict.fromkeys(_RATES, later("'maxconn' limits connections")),
     **dict.fromkeys(_SIZES, works(_size)),
-    "server-state-file": later("addresses are learned again after a start"),
-    "server-state-base": later("addresses are learned again after a start"),
     "log-send-hostname": later("remove it"),
     "stats-file": later("counters start from 0"),
     "unix-bind": later("write mode, user and group on the 'bind' line, and the whole path"),

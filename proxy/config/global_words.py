@@ -14,6 +14,7 @@ from proxy.config.environment_words import ENVIRONMENT_WORDS
 from proxy.config.global_others import GLOBAL_OTHERS
 from proxy.config.log_words import global_log
 from proxy.config.messages import ConfigError
+from proxy.config.state_files import global_path
 from proxy.config.stats_words import stats
 from proxy.config.units import parse_time_ms
 from proxy.config.words import Handler, Prefix, Statement, Table, flag, without_effect, works
@@ -160,6 +161,8 @@ GLOBAL_WORDS: Table[GlobalDraft] = {
     "zero-warning": works(flag("zero_warning")),
     "strict-limits": works(_strict_limits, negatable=True),
     "quiet": works(flag("quiet")),
+    "server-state-file": works(global_path("server_state_file", "a file")),
+    "server-state-base": works(global_path("server_state_base", "a folder")),
     "nosplice": works(flag("splice", False)),
     "busy-polling": without_effect("workers sleep in epoll when there is nothing to do"),
 }

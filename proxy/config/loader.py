@@ -56,7 +56,7 @@ def load(
         for line in read_lines(file, context.environment, messages):
             sections.read(line)
     _add_default_resolvers(sections, context)
-    check(sections.proxies, sections.resolvers, messages)
+    check(sections.globals, sections.resolvers, sections.proxies, messages)
     settings: Settings | None = None
     if not messages.failed:
         families = _families(sections, context)

@@ -93,10 +93,24 @@ class InitAddr(enum.StrEnum):
     NONE = "none"
 
 
+class InitState(enum.StrEnum):
+    """`init-state`: how much a server that appears must prove, or may fail, before its state turns.
+
+    Plain strings for the same reason as InitAddr.
+    """
+
+    UP = "up"
+    DOWN = "down"
+    FULLY_UP = "fully-up"
+    FULLY_DOWN = "fully-down"
+
+
 class Server(msgspec.Struct, frozen=True):
     """One server of a backend; a server-template makes several.
 
-    `host` is what the file says: a numeric address (then `address` repeats it) or a name.
+    `host` is what the file says: a numeric address (then `address` repeats it), a host name (then
+    `fqdn` is its normal form) or an SRV label (then `srv_record` repeats it, `fqdn` is None, and
+    `port` serves only until a record brings another).
     `resolution_index` is the row of its resolution in `Settings.resolverd`, None without
     `resolvers`. `port_relative` is the sign of a port written as +N or -N (then the client's
     destination port counts too).
@@ -121,6 +135,9 @@ class Server(msgspec.Struct, frozen=True):
     resolvers: str | None = None
     resolution_index: int | None = None
     init_addr: tuple[str, ...] = (InitAddr.LAST, InitAddr.LIBC)
+    srv_record: str | None = None
+    init_state: InitState = InitState.UP
+    on_marked_down_shutdown: bool = False  # `on-marked-down shutdown-sessions`
 
 
 class Balance(enum.Enum):
@@ -156,6 +173,8 @@ class Proxy(msgspec.Struct, frozen=True):
 
     `default_backend` is a backend index (its own for a `listen` with servers), None where clients
     have nowhere to go. `service` is set for the statistics sections, which have no backend.
+    `server_state_file` is the full path of the file that the servers' state is loaded from, None
+    where nothing is loaded; `server_state_global` says that all backends share that file.
     """
 
     name: str
@@ -183,6 +202,8 @@ class Proxy(msgspec.Struct, frozen=True):
     server_keepalive: bool = False
     disabled: bool = False
     description: str | None = None
+    server_state_file: str | None = None
+    server_state_global: bool = False
 
 
 class StatsSocket(msgspec.Struct, frozen=True):
@@ -233,6 +254,8 @@ class Global(msgspec.Struct, frozen=True):
     max_spread_checks_ms: int | None = None
     quiet: bool = False
     zero_warning: bool = False
+    server_state_file: str | None = None  # full path
+    server_state_base: str | None = None  # full path
 
 
 class Settings(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from proxy.config.words import Table, later, removed, unsupported, without_effec
 _LATER = (
     *("use_backend", "use-server", "acl", "tcp-request", "tcp-response", "rate-limit", "fullconn"),
     *("source", "log-format", "log-tag", "log-format-sd", "error-log-format", "guid"),
-    *("load-server-state-from-file", "server-state-file-name", "tcp-check", "http-check"),
+    *("tcp-check", "http-check"),
     *("clitcpka-cnt", "clitcpka-idle", "clitcpka-intvl", "srvtcpka-cnt", "srvtcpka-idle"),
     *("srvtcpka-intvl", "log-steps"),
 )

@@ -24,6 +24,7 @@ from proxy.config.proxy_others import PROXY_OTHERS
 from proxy.config.proxy_stats import proxy_stats
 from proxy.config.server_words import default_server, server, server_template
 from proxy.config.sides import timeout_fits, word_fits
+from proxy.config.state_files import load_server_state, server_state_file_name
 from proxy.config.suggest import hint
 from proxy.config.units import parse_time_ms
 from proxy.config.words import Handler, Statement, Table, act, act_on_second, flag, removed, works
@@ -167,6 +168,8 @@ PROXY_WORDS: Table[ProxyDraft] = {
     "description": works(_description),
     "log": works(proxy_log, negatable=True),
     "stats": works(proxy_stats),
+    "load-server-state-from-file": works(load_server_state),
+    "server-state-file-name": works(server_state_file_name),
 }
 
 

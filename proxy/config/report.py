@@ -16,7 +16,7 @@ TAG_WIDTH = 10  # characters: the process id starts in the same column for every
 VALID = "Configuration file is valid"
 WARNED = "Warnings were found."
 FATAL = "config : Fatal errors found in configuration."
-NO_LISTENER = "config : no error, but nothing would listen: there is no enabled 'bind' line."
+NO_LISTENER = "Configuration file has no error but will not start (no listener) => exit(2)."
 WARNINGS_FATAL = "config : Some warnings were found and 'zero-warning' is set. Aborting."
 
 
@@ -78,7 +78,7 @@ def summarize(
     if check and warned and not quiet:
         lines.append(WARNED)
     if not has_listener:
-        lines.append(render_tagged(Severity.ALERT, shown_pid, NO_LISTENER))
+        lines.append(NO_LISTENER)
         return Report(tuple(lines), 2)
     if check and verbose and not quiet:
         lines.append(VALID)

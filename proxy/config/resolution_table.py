@@ -1,11 +1,14 @@
 """Which names are resolved while running: one row for each section, name and family (S8).
 
-Owns the grouping of servers under resolutions. Pure.
+Owns the grouping of servers under resolutions. An SRV label has one row for each section, whatever
+its servers prefer: what they prefer concerns the targets. Pure.
 """
 
 from __future__ import annotations
 
-from proxy.config.names import normalize_host_name
+import msgspec
+
+from proxy.config.names import is_service_name, normalize_host_name
 from resolverd.config import Family, ResolutionSettings, ResolvedServer
 
 Key = tuple[str, str, Family]
@@ -19,22 +22,22 @@ def preferred_family(prefer: Family, accepted: tuple[Family, ...]) -> Family:
 class ResolutionTable:
     """Rows in the order in which the file first needs them."""
 
-    def __init__(self) -> None:
-        """Start without rows."""
+    def __init__(self, families: tuple[Family, ...]) -> None:
+        """Start without rows; `families` are those that DNS may be asked for."""
+        self._families = families
         self._rows: dict[Key, list[ResolvedServer]] = {}
         self._indices: dict[Key, int] = {}
 
-    def index_of(self, section: str, host: str, preferred: Family) -> int:
-        """The row of a name; a new one if nobody needed it before."""
+    def add(self, section: str, host: str, prefer: Family, server: ResolvedServer) -> int:
+        """Let a name feed a server; the index of its row, a new one if nobody needed it before."""
+        preferred = preferred_family(prefer, self._families)
+        if is_service_name(host):
+            server = msgspec.structs.replace(server, preferred=preferred)
+            preferred = preferred_family(Family.IPV6, self._families)
         key = (section, normalize_host_name(host), preferred)
-        if key not in self._indices:
-            self._indices[key] = len(self._indices)
-            self._rows[key] = []
-        return self._indices[key]
-
-    def add(self, section: str, host: str, preferred: Family, server: ResolvedServer) -> None:
-        """Let a server be fed by a row that exists."""
-        self._rows[section, normalize_host_name(host), preferred].append(server)
+        index = self._indices.setdefault(key, len(self._indices))
+        self._rows.setdefault(key, []).append(server)
+        return index
 
     def settings(self) -> tuple[ResolutionSettings, ...]:
         """All rows, by index."""

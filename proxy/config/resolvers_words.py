@@ -44,10 +44,9 @@ def _nameserver(statement: Statement, draft: ResolversDraft) -> None:
         raise ConfigError(
             f"'nameserver {name}' expects an IP address or a host name, not '{words[1]}'"
         )
-    if address.transport == "tcp":
-        raise ConfigError(f"'nameserver {name}' over TCP is not supported yet: use UDP")
     endpoint = single_endpoint(address, statement.context.resolve_host, NAMESERVER_PORT)
-    _add(statement, draft, Nameserver(name, endpoint.host, endpoint.port, Transport.UDP))
+    transport = Transport.TCP if address.transport == "tcp" else Transport.UDP
+    _add(statement, draft, Nameserver(name, endpoint.host, endpoint.port, transport))
 
 
 def _add(statement: Statement, draft: ResolversDraft, nameserver: Nameserver) -> None:

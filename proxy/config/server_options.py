@@ -8,7 +8,8 @@ from __future__ import annotations
 from proxy.config.addresses import PORT_MAX, parse_address
 from proxy.config.drafts import ServerOptions
 from proxy.config.messages import ConfigError
-from proxy.config.model import SERVER_WEIGHT_MAX, InitAddr
+from proxy.config.model import SERVER_WEIGHT_MAX
+from proxy.config.server_resolution import RESOLUTION_OPTIONS
 from proxy.config.units import parse_time_ms
 from proxy.config.words import (
     Handler,
@@ -20,7 +21,6 @@ from proxy.config.words import (
     without_effect,
     works,
 )
-from resolverd.config import Family
 
 ID_MAX = 2_147_483_647
 RISE_FALL_MAX = 1_000_000
@@ -64,37 +64,11 @@ def _address(statement: Statement, options: ServerOptions) -> None:
     options.check_address = address.number
 
 
-def _resolvers(statement: Statement, options: ServerOptions) -> None:
-    options.resolvers = statement.one("the name of a resolvers section")
-
-
-def _prefer(statement: Statement, options: ServerOptions) -> None:
-    family = {"ipv4": Family.IPV4, "ipv6": Family.IPV6}.get(statement.one("ipv4 or ipv6"))
-    if family is None:
-        raise ConfigError(f"'resolve-prefer' knows ipv4 and ipv6, not '{statement.words[1]}'")
-    options.resolve_prefer = family
-
-
-def _init_addr(statement: Statement, options: ServerOptions) -> None:
-    """Methods in their order, each once, at most one address (S5)."""
-    methods: list[str] = []
-    for text in statement.one("last, libc, none or an IP address, with commas").split(","):
-        methods.append(_init_method(text, methods))
-    options.init_addr = tuple(methods)
-
-
-def _init_method(text: str, before: list[str]) -> str:
-    known = [method.value for method in InitAddr]
-    if text in known:
-        if text in before:
-            raise ConfigError(f"'init-addr' : method '{text}' is given twice")
-        return text
-    address = parse_address(text)
-    if address.local is not None or address.number is None or not text:
-        raise ConfigError(f"'init-addr' knows last, libc, none and an IP address, not '{text}'")
-    if any(method not in known for method in before):
-        raise ConfigError(f"'init-addr' takes one address only, cannot add '{text}'")
-    return address.number
+def _marked_down(statement: Statement, options: ServerOptions) -> None:
+    action = statement.one("'shutdown-sessions'")
+    if action != "shutdown-sessions":
+        raise ConfigError(f"'on-marked-down' knows shutdown-sessions, not '{action}'")
+    options.on_marked_down_shutdown = True
 
 
 def _cookie(statement: Statement, options: ServerOptions) -> None:
@@ -119,6 +93,7 @@ _TLS_VALUES = (
 _NO_TLS: Word[ServerOptions] = without_effect("servers are reached without TLS anyway")
 
 SERVER_OPTIONS: Options = {
+    **RESOLUTION_OPTIONS,
     **dict.fromkeys(_TLS_FLAGS + _TLS_VALUES, _TLS),
     **dict.fromkeys(("no-ssl", "no-check-ssl", "no-verifyhost"), _NO_TLS),
     "check": works(_set("check", True)),
@@ -135,9 +110,7 @@ SERVER_OPTIONS: Options = {
     "no-backup": works(_set("backup", False)),
     "disabled": works(_set("disabled", True)),
     "enabled": works(_set("disabled", False)),
-    "resolvers": works(_resolvers),
-    "resolve-prefer": works(_prefer),
-    "init-addr": works(_init_addr),
+    "on-marked-down": works(_marked_down),
     "id": works(_number("id", 1, ID_MAX)),
     "cookie": works(_cookie),
     "non-stick": without_effect("there are no stick tables"),
@@ -150,8 +123,8 @@ SERVER_OPTIONS: Options = {
     **dict.fromkeys(
         (
             *("maxconn", "minconn", "maxqueue", "slowstart", "track", "observe", "on-error"),
-            *("error-limit", "on-marked-down", "on-marked-up", "on-removed", "init-state"),
-            *("resolve-net", "resolve-opts", "check-send-proxy", "no-check-send-proxy"),
+            *("error-limit", "on-marked-up", "on-removed"),
+            *("check-send-proxy", "no-check-send-proxy"),
             *("agent-check", "no-agent-check", "agent-port", "agent-addr", "agent-inter"),
             *("agent-send", "send-proxy", "no-send-proxy", "send-proxy-v2", "no-send-proxy-v2"),
             *("proxy-v2-options", "source", "tcp-ut", "tfo", "no-tfo", "from", "usesrc", "guid"),

@@ -29,7 +29,7 @@ def server(statement: Statement, draft: ProxyDraft) -> None:
     options = draft.server_defaults.copy()
     options.id = None
     _read_options(statement.skip(3), f"server {draft.name}/{name}", options)
-    address, port, relative = _server_address(text, options)
+    address, port, relative = _server_address(text)
     _add(draft, ServerDraft(name, statement.origin, address, port, relative, options))
 
 
@@ -45,7 +45,7 @@ def server_template(statement: Statement, draft: ProxyDraft) -> None:
     options = draft.server_defaults.copy()
     options.id = None
     _read_options(statement.skip(4), f"server-template {draft.name}/{prefix}", options)
-    address, port, relative = _server_address(text, options)
+    address, port, relative = _server_address(text)
     for number in numbers:
         own = options.copy()
         own.id = options.id if number == numbers[0] else None  # a number fits one server only
@@ -72,11 +72,9 @@ def _add(draft: ProxyDraft, new: ServerDraft) -> None:
 
 
 def _template_numbers(text: str) -> range:
-    match = re.fullmatch(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", text)
-    low, high = (0, 0) if match is None else (int(match[1]), int(match[2] or match[1]))
-    if match is not None and match[2] is None:
-        low = 1
-    if match is None or low < 1 or high < low or high - low >= TEMPLATE_SERVERS_MAX:
+    match = re.fullmatch(r"(?:([0-9]{1,9})-)?([0-9]{1,9})", text)
+    low, high = (1, 0) if match is None else (int(match[1] or 1), int(match[2]))
+    if high < low or high - low >= TEMPLATE_SERVERS_MAX:
         raise ConfigError(
             f"'server-template' expects a number from 1 to {TEMPLATE_SERVERS_MAX}, or a range "
             f"such as 1-5, not '{text}'"
@@ -101,7 +99,7 @@ def _read_options(statement: Statement, described: str, options: ServerOptions) 
         words = words[size:]
 
 
-def _server_address(text: str, options: ServerOptions) -> tuple[Address, int, bool]:
+def _server_address(text: str) -> tuple[Address, int, bool]:
     """Address, port and whether the port is relative to the client's destination port."""
     address = parse_address(text)
     if address.transport == "udp":
@@ -115,19 +113,10 @@ def _server_address(text: str, options: ServerOptions) -> tuple[Address, int, bo
         )
     port, relative = _server_port(address.port_text, text)
     if address.number is None:
-        _check_host_name(address.host, options)
+        normalize_host_name(address.host)
+        if is_service_name(address.host):  # the port comes from the record
+            return address, 0 if relative else port, False
     return address, port, relative
-
-
-def _check_host_name(host: str, options: ServerOptions) -> None:
-    normalize_host_name(host)
-    if not is_service_name(host):
-        return
-    if options.resolvers is None:
-        raise ConfigError(f"SRV name '{host}' needs 'resolvers <name>' on its line")
-    raise ConfigError(
-        f"SRV name '{host}' is not supported yet: name the host and the port (<host>:<port>)"
-    )
 
 
 def _server_port(text: str, address: str) -> tuple[int, bool]:

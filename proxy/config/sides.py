@@ -13,7 +13,7 @@ _FRONT = {"bind", "backlog", "default_backend", "maxconn", "monitor-uri", "captu
 _BACK = {
     *("balance", "hash-type", "server", "default-server", "server-template", "retries", "cookie"),
     *("fullconn", "http-reuse", "http-send-name-header", "max-keep-alive-queue", "force-persist"),
-    "ignore-persist",
+    *("ignore-persist", "load-server-state-from-file", "server-state-file-name"),
 }
 _REFUSED = {"server", "default-server", "server-template"}
 _FRONT_OPTIONS = {

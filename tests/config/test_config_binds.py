@@ -43,10 +43,10 @@ def test_an_address_may_be_written_in_many_ways(written: str, endpoints: list[En
 
 def test_every_option_arrives_in_the_settings() -> None:
     bind, unix = binds_of(
-        "[::]:80 name web id 9 backlog 100 maxconn 50 v6only",
+        "[::]:80 name web id 9 backlog 100 maxconn 0 v6only",
         "/run/x.sock mode 660 user root group root",
     )
-    assert (bind.name, bind.id, bind.backlog, bind.maxconn) == ("web", 9, 100, 50)
+    assert (bind.name, bind.id, bind.backlog, bind.maxconn) == ("web", 9, 100, 0)
     assert (bind.v6only, bind.v4v6, bind.origin.line) == (True, False, 3)
     assert (unix.unix_mode, unix.unix_user, unix.unix_group) == (0o660, 0, 0)
     assert unix.id == 2
@@ -65,6 +65,7 @@ def test_indices_count_over_all_frontends_and_numbers_within_one() -> None:
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
+        ("127.0.0.1:80 maxconn 50", "'maxconn' is not supported yet"),
         ("", "expects [<address>]:<port>"),
         ("127.0.0.1", "missing port in '127.0.0.1'"),
         ("127.0.0.1:0", "invalid port range '0'"),

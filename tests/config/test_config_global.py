@@ -191,8 +191,6 @@ def test_without_a_choice_ipv6_needs_a_route(text: str) -> None:
         ("daemon x", "unexpected argument 'x'"),
         ("pidfile", "expects a file"),
         ("no daemon", "'no' cannot stand before 'daemon'"),
-        ("server-state-file x", "not supported yet"),
-        ("server-state-base x", "not supported yet"),
         ("lua-load x.lua", "not supported: Millrace runs no Lua"),
         ("nbproc 2", "does not exist any more"),
         ("stats foo", "unknown stats 'foo'"),

@@ -25,7 +25,7 @@ def load_mission(number: int, tmp_path: Path) -> Outcome:
     )
 
 
-@pytest.mark.parametrize("number", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("number", range(1, 7))
 def test_configurations_of_the_mission_load_without_an_alert(number: int, tmp_path: Path) -> None:
     outcome = load_mission(number, tmp_path)
     assert said(outcome) == []
@@ -89,13 +89,13 @@ def test_5_has_five_slots_that_share_one_name(tmp_path: Path) -> None:
     assert settings.servers[0].init_addr == (InitAddr.NONE,)
 
 
-def test_6_waits_for_srv_records_and_says_so(tmp_path: Path) -> None:
-    outcome = load_mission(6, tmp_path)
-    assert outcome.settings is None
-    assert said(outcome) == [
-        (
-            18,
-            "SRV name '_myservice._tcp.example.local' is not supported yet: "
-            "name the host and the port (<host>:<port>)",
-        )
+def test_6_has_five_slots_that_share_one_label_and_take_its_ports(tmp_path: Path) -> None:
+    settings = load_mission(6, tmp_path).settings
+    assert settings is not None
+    label = "_myservice._tcp.example.local"
+    assert [(s.name, s.srv_record, s.fqdn, s.port) for s in settings.servers] == [
+        (f"web{number}", label, None, 0) for number in range(1, 6)
     ]
+    (resolution,) = settings.resolverd.resolutions
+    assert (resolution.name, resolution.is_service) == (label, True)
+    assert [server.slot for server in resolution.servers] == [0, 1, 2, 3, 4]

@@ -18,6 +18,7 @@ import pytest
 from proxy.config.loader import load
 from proxy.config.messages import Severity
 from proxy.config.report import summarize
+from proxy.supervisor.start import listens
 from tests.support import require_program
 
 FOLDER = Path(__file__).parent / "oracle"
@@ -81,7 +82,7 @@ def haproxy_status(program: str, path: Path, *flags: str) -> tuple[int, int | No
 def millrace_status(path: Path, *, warnings_fatal: bool = False) -> tuple[int, list[int]]:
     """Exit status, and the lines of all errors."""
     outcome = load([str(path)], environ=ENVIRONMENT)
-    listening = outcome.settings is None or bool(outcome.settings.binds)
+    listening = outcome.settings is None or listens(outcome.settings)
     report = summarize(
         outcome.messages, check=True, warnings_fatal=warnings_fatal, has_listener=listening
     )

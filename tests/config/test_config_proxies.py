@@ -115,7 +115,6 @@ def test_nosplice_in_global_turns_splicing_off_everywhere() -> None:
         ("use_backend b", "'use_backend' is not supported yet"),
         ("tcp-request content accept", "'tcp-request' is not supported yet"),
         ("fullconn 5", "'fullconn' is not supported yet"),
-        ("load-server-state-from-file global", "is not supported yet"),
         ("stick-table type ip size 1m", "'stick-table' is not supported: use 'balance source'"),
         ("compression algo gzip", "is not supported"),
         ("filter trace", "is not supported"),

@@ -14,6 +14,7 @@ from resolverd.config import (
     ResolutionSettings,
     ResolvedServer,
     ResolversSection,
+    Transport,
 )
 from tests.support_config import LISTEN, load_text, only_alert, said, settings_of
 
@@ -76,6 +77,13 @@ def test_values_are_accepted_up_to_their_limit(good: str, bad: str) -> None:
         ("127.0.0.2", "127.0.0.2", 53),
         ("udp@127.0.0.2:54", "127.0.0.2", 54),
         ("ipv4@127.0.0.2", "127.0.0.2", 53),
+        ("udp6@::1:54", "::1", 54),
+        ("tcp@127.0.0.2:54", "127.0.0.2", 54),
+        ("tcp4@127.0.0.2", "127.0.0.2", 53),
+        ("tcp@[::1]:54", "::1", 54),
+        ("tcp6@[::1]", "::1", 53),
+        ("tcp@localhost:54", "127.0.0.1", 54),
+        ('"tcp@${NS-127.0.0.3}:54"', "127.0.0.3", 54),
         ("[::1]", "::1", 53),
         ("[::1]:54", "::1", 54),
         ("::1:54", "::1", 54),
@@ -87,9 +95,9 @@ def test_values_are_accepted_up_to_their_limit(good: str, bad: str) -> None:
     ],
 )
 def test_a_nameserver_may_be_written_in_many_ways(written: str, address: str, port: int) -> None:
-    assert section_of(f"nameserver a {written}").nameservers[1] == Nameserver(
-        "a", address, port, index=1
-    )
+    found = section_of(f"nameserver a {written}").nameservers[1]
+    assert (found.name, found.address, found.port, found.index) == ("a", address, port, 1)
+    assert found.transport is (Transport.TCP if "tcp" in written else Transport.UDP)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +107,6 @@ def test_a_nameserver_may_be_written_in_many_ways(written: str, address: str, po
         ("nameserver", "expects a name and an address"),
         ("nameserver n 127.0.0.2:53", "nameserver 'n' was already declared"),
         ("nameserver a nowhere.test", "cannot resolve host name 'nowhere.test'"),
-        ("nameserver a tcp@127.0.0.1:53", "over TCP is not supported yet"),
         ("nameserver a /tmp/x", "expects an IP address or a host name"),
         ("nameserver a *:53", "expects an IP address or a host name"),
         ("nameserver a 127.0.0.1:53 x", "unexpected argument 'x'"),
