@@ -158,7 +158,7 @@ cdef struct SlotRecord:
     uint16_t port  # host order
     uint32_t weight_plus_one  # from DNS; 0: the configured one
     uint8_t address[16]  # network order; IPv4 takes the first four bytes
-    int64_t changed_ms
+    int64_t changed_ms  # when an address came after none, or went
     uint32_t cause  # why the address is what it is (slots.pyx names them)
     uint32_t spare
     uint64_t spare_word

@@ -178,7 +178,8 @@ cdef class SlotTableWriter:
         """Publish where a server is, as one record; False when that is what readers see already.
 
         `address` is numeric text or None (then the slot is never eligible). The generation grows
-        when address or port become another, the incarnation when an address comes after none.
+        when address or port become another, the incarnation when an address comes after none, and
+        `changed_ms` is `now_ms` only when an address comes or goes.
         """
         cdef SlotRecord record, former
         self.reader.check(slot)
@@ -203,7 +204,8 @@ cdef class SlotTableWriter:
         elif record.weight_plus_one == former.weight_plus_one and record.flags == former.flags and (
                 record.cause == former.cause):
             return False
-        else:
+        # as HAProxy's last_change: a server that moves in place has not changed its state
+        if (record.family == 0) == (former.family == 0):
             record.changed_ms = former.changed_ms
         latch_write(&self.segment.view.slots[slot], &record)
         announce(self.segment, slot)

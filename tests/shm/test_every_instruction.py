@@ -23,7 +23,7 @@ from shm.states import HEALTH_NONE, AdminState, HealthState, NameState, SlotStat
 from tests.support_trace import SteppedChild, pause
 
 SHAPE = Shape(slots=2, backends=1, frontends=1, workers=2, sockets=1, nameservers=1, resolutions=1)
-MOVED = SlotState(2, 1, 6, "2001:db8::7", 443, -1, 0, 0, 9)
+MOVED = SlotState(2, 1, 6, "2001:db8::7", 443, -1, 0, 0, 1)
 RECORD_STORES = 6  # stores of a record and its sequence that change a byte, at the least
 
 

@@ -83,7 +83,7 @@ def one_history(seed: int) -> None:
             weight,
             flags,
             cause,
-            now if moved else model.changed_ms,
+            model.changed_ms if (address is None) == (model.address is None) else now,
         )
         assert changed == (wanted != model), f"seed {seed}"
         assert segment.table_generation == generation + changed, f"seed {seed}"
