@@ -26,6 +26,7 @@ from tests.support_chaos import (
     MESSAGE,
     Child,
     Deed,
+    Failure,
     Ledger,
     children_of,
     descriptors_of,
@@ -299,15 +300,38 @@ def judge(chaos: Chaos, report: str) -> None:
     assert "Non-2xx" not in report
 
 
+def bindable(port: int) -> bool:
+    """Whether nobody holds the port any more."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+            probe.listen()
+        except OSError:
+            return False
+        return True
+
+
 def nothing_left(chaos: Chaos) -> None:
     left = [child for child in chaos.seen if child.alive()]
     assert not left, f"left over: {left}"
-    for port in (chaos.port, chaos.web_port):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
-            probe.listen()
+    assert bindable(chaos.port)
+    assert bindable(chaos.web_port)
     assert "Traceback" not in chaos.program.output.read_text()
+
+
+def test_each_failure_needs_a_deed_that_can_explain_it() -> None:
+    ledger = Ledger(("127.0.0.1", 0))
+    deeds = [Deed("kill", 10.0, 2, ended=10.1), Deed("hang", 20.0, 1)]
+    for at in (10.0, 10.5, 25.0):
+        ledger.failures.append(Failure(at, "short", "exchange", "reset"))
+    assert ledger.unexplained(deeds) == []
+    third = Failure(10.6, "long", "exchange", "reset")  # one more than the worker had open
+    early = Failure(9.0, "long", "end", "reset")
+    refused = Failure(20.5, "short", "connect", "refused")  # a dead worker closes no queue
+    for failure in (third, early, refused):
+        only_that = Ledger(("127.0.0.1", 0), failures=[*ledger.failures, failure])
+        assert len(only_that.unexplained(deeds)) == 1, failure
 
 
 @pytest.mark.alone
@@ -334,5 +358,11 @@ def test_without_the_supervisor_all_is_gone_within_a_second(tmp_path: Path) -> N
         wait_for(chaos.whole, SETTLE_SECONDS, "all children")
         chaos.program.process.kill()
         chaos.program.process.wait()
-        wait_for(lambda: not any(child.alive() for child in chaos.seen), 1.0, "children gone")
+
+        def gone() -> bool:
+            children = any(child.alive() for child in chaos.seen)
+            # a worker's other thread may hold the sockets a moment longer than the first
+            return not children and bindable(chaos.port) and bindable(chaos.web_port)
+
+        wait_for(gone, 1.0, "children gone and ports free")
         nothing_left(chaos)
