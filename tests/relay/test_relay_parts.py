@@ -1,0 +1,173 @@
+"""Timer wheel, pool and schedule against trivial models, by random operations from a seed."""
+
+from __future__ import annotations
+
+import fcntl
+import importlib
+import itertools
+import os
+import random
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shm.segment import Segment
+from shm.shape import Shape
+from shm.slots import AdminTableWriter, SlotTableReader, SlotTableWriter
+from shm.states import AdminFlag, StaticFlag, StaticState
+
+ROOT = Path(__file__).parents[2]
+TICK_MS = 4
+BUILD = """
+import sys
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+source, target, root = sys.argv[1:]
+extension = Extension("parts", [source], include_dirs=[root], extra_compile_args=["-O1", "-g0"])
+setup(name="parts",
+      script_args=["-q", "build_ext", "--build-lib", target, "--build-temp", target + "/objects"],
+      ext_modules=cythonize([extension], build_dir=target, include_path=[root], quiet=True,
+                            compiler_directives={"language_level": "3", "cdivision": True}))
+"""
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """parts.pyx compiled against the product's own files, once for all processes of pytest-xdist."""
+    base = tmp_path_factory.getbasetemp()
+    target = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "parts"
+    target.mkdir(exist_ok=True)
+    with (target / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not list(target.glob("*.so")):
+            source = target / "parts.pyx"
+            source.write_text((Path(__file__).parent / "parts.pyx").read_text())
+            command = [sys.executable, "-c", BUILD, str(source), str(target), str(ROOT)]
+            subprocess.run(command, cwd=target, check=True, timeout=120)
+    sys.path.insert(0, str(target))
+    try:
+        return importlib.import_module("parts")
+    finally:
+        sys.path.remove(str(target))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(20))
+def test_no_timer_is_late_and_none_is_lost(parts: Any, seed: int) -> None:
+    """A timer handed out early is inserted again with the same due time, as the relay does."""
+    chance = random.Random(seed)
+    now_ms = chance.randrange(10**9)
+    wheel = parts.WheelHandle(200, now_ms)
+    due: dict[int, int] = {}
+    for _ in range(3_000):
+        action = chance.random()
+        number = chance.randrange(200)
+        if action < 0.5:
+            due[number] = now_ms + chance.choice([0, 3, 50, 300, 5_000, 60_000, 10**6, 10**8])
+            due[number] += chance.randrange(1_000)
+            wheel.insert(number, due[number])
+        elif action < 0.6:
+            wheel.remove(number)
+            due.pop(number, None)
+        else:
+            now_ms += chance.choice([0, 1, 10, 257, 1_000, 20_000, 10**6])
+            for found in wheel.take(now_ms):
+                assert found in due, f"seed {seed}: a timer that is not in"
+                if due[found] <= now_ms:
+                    del due[found]
+                else:
+                    wheel.insert(found, due[found])
+            late = [n for n, at in due.items() if at <= now_ms - TICK_MS]
+            assert not late, f"seed {seed}: late at {now_ms}: {late}"
+        if due:
+            assert wheel.next_ms() <= min(due.values()) + TICK_MS, f"seed {seed}"
+    while due:
+        now_ms = max(now_ms + 1, wheel.next_ms())
+        for found in wheel.take(now_ms):
+            if due[found] <= now_ms:
+                del due[found]
+            else:
+                wheel.insert(found, due[found])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_pool_gives_distinct_zeroed_objects_and_returns_its_slabs(
+    parts: Any, seed: int
+) -> None:
+    chance = random.Random(seed)
+    size = chance.choice([32, 168, 192])
+    pool = parts.PoolHandle(size)
+    taken: list[int] = []
+    for _ in range(5_000):
+        if chance.random() < 0.55 or not taken:
+            address = pool.take()
+            assert address % 8 == 0
+            taken.append(address)
+        else:
+            pool.give(taken.pop(chance.randrange(len(taken))))
+    addresses = sorted(taken)
+    assert all(b - a >= size for a, b in itertools.pairwise(addresses))
+    for address in taken:
+        pool.give(address)
+    assert pool.slabs <= 2
+
+
+def backend_with(weights: list[int], backups: frozenset[int] = frozenset()) -> Segment:
+    segment = Segment.create(Shape(len(weights), 1, 1, 1, 1, 0, 0))
+    writer = SlotTableWriter(segment)
+    writer.lay_backend(0, 0, len(weights))
+    for slot, weight in enumerate(weights):
+        flags = StaticFlag.BACKUP if slot in backups else StaticFlag(0)
+        writer.place(slot, StaticState(0, flags, weight, 0, 2, 3, slot + 1))
+        writer.publish(slot, "127.0.0.1", 80, now_ms=1)
+    return segment
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_each_server_has_its_turns_and_they_are_spread(parts: Any, seed: int) -> None:
+    chance = random.Random(seed)
+    weights = [chance.choice([0, 1, 1, 2, 3, 10, 100, 256]) for _ in range(chance.randrange(1, 30))]
+    schedule = parts.schedule_of(backend_with(weights))
+    counts = Counter(schedule)
+    total = sum(weights)
+    for slot, weight in enumerate(weights):
+        assert counts[slot] * total == weight * len(schedule), f"seed {seed}"
+        turns = [place for place, found in enumerate(schedule) if found == slot]
+        gaps = [b - a for a, b in itertools.pairwise(turns)]
+        fair = len(schedule) / max(1, len(turns))
+        assert all(gap <= fair + len(weights) for gap in gaps), f"seed {seed}: slot {slot}"
+
+
+def test_equal_weights_give_the_order_of_the_file(parts: Any) -> None:
+    assert parts.schedule_of(backend_with([7] * 9)) == list(range(9))
+
+
+def test_without_eligible_servers_there_are_no_turns(parts: Any) -> None:
+    assert parts.schedule_of(backend_with([0, 0])) == []
+
+
+def test_backups_have_turns_only_when_no_other_is_eligible(parts: Any) -> None:
+    segment = backend_with([1, 1, 2, 1], frozenset({1, 2}))
+    assert sorted(parts.schedule_of(segment)) == [0, 3]
+    admin = AdminTableWriter(segment)
+    for slot in (0, 3):
+        record = SlotTableReader(segment).admin(slot)
+        admin.publish(slot, record._replace(flags=AdminFlag.FMAINT))
+    assert parts.schedule_of(segment) == [1]
+    assert Counter(parts.schedule_of(segment, 0, True)) == {1: 1, 2: 2}
+
+
+@pytest.mark.slow
+def test_ten_thousand_weighted_servers_keep_their_proportions(parts: Any) -> None:
+    weights = [1 + number * 37 % 256 for number in range(10_000)]
+    schedule = parts.schedule_of(backend_with(weights))
+    assert len(schedule) <= 262_144 + 10_000
+    counts = Counter(schedule)
+    total = sum(weights)
+    for slot in range(0, 10_000, 97):
+        fair = weights[slot] * len(schedule) / total
+        assert abs(counts[slot] - fair) <= 1 + fair * 0.04
