@@ -17,6 +17,7 @@ from typing import Protocol
 import msgspec
 
 from proxy.config.model import Bind, Settings
+from resolverd.config import StateFile
 from shm.segment import Segment
 
 
@@ -84,6 +85,7 @@ class Runtime(msgspec.Struct, frozen=True):
     workers: int
     main_pid: int  # what log lines and `show info` carry
     log: Log
+    state_files: tuple[StateFile, ...] = ()  # those that resolverd keeps up to date
 
 
 def now_ms() -> int:

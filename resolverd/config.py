@@ -116,3 +116,37 @@ class ResolverdSettings(msgspec.Struct, frozen=True):
     sections: tuple[ResolversSection, ...] = ()
     resolutions: tuple[ResolutionSettings, ...] = ()
     families: tuple[Family, ...] = (Family.IPV4, Family.IPV6)  # dns-accept-family, resolved
+
+
+class StateServer(msgspec.Struct, frozen=True):
+    """One server as a state file names it: what the configuration fixes of its row."""
+
+    slot: int
+    backend_id: int
+    backend_name: str
+    backend_id_given: bool
+    id: int
+    name: str
+    id_given: bool
+    fqdn: str | None  # a host name
+    service: str | None  # an SRV label
+    resolution_index: int | None
+    port: int
+    weight: int
+    disabled: bool
+    checked: bool
+    rise: int
+    check_port: int
+    check_address: str | None
+
+
+class StateFile(msgspec.Struct, frozen=True):
+    """A server state file that is kept up to date.
+
+    `path` is absolute and leads to the file itself, not to a link; `folder` is the descriptor of
+    its folder, opened before any chroot, None where that could not be opened.
+    """
+
+    path: str
+    servers: tuple[StateServer, ...]  # in the order of the configuration
+    folder: int | None = None

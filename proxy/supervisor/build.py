@@ -21,11 +21,12 @@ from proxy.supervisor.carry import (
     take_tally,
 )
 from proxy.supervisor.children import Entries
-from proxy.supervisor.fill import fill_segment, shape_of
+from proxy.supervisor.fill import fill_restored, fill_segment, shape_of
 from proxy.supervisor.generation import Generation
 from proxy.supervisor.listening import Held, SocketSet, open_sockets, wanted_sockets
 from proxy.supervisor.prepare import Prepared
 from proxy.supervisor.reactor import Reactor
+from proxy.supervisor.state_files import open_state_files
 from shm.segment import Segment
 
 
@@ -68,6 +69,7 @@ class Builder(msgspec.Struct, frozen=True):
         former = None if old is None else (old.runtime.settings, old.runtime.segment)
         known = frozenset() if former is None else known_addresses(*former, settings)
         fill_segment(segment, settings, prepared.initial, known, now_ms)
+        fill_restored(segment, prepared.restored, now_ms)
         if former is not None:
             plan = plan_carry(former[0], settings)
             carry_records(*former, settings, segment, plan)
@@ -82,6 +84,7 @@ class Builder(msgspec.Struct, frozen=True):
             workers=workers,
             main_pid=self.main_pid,
             log=log,
+            state_files=open_state_files(settings),
         )
         generation = Generation(
             runtime,

@@ -85,6 +85,11 @@ def _resolutions(settings: Settings) -> dict[Hashable, int]:
     }
 
 
+def paired_slots(old: Settings, new: Settings) -> frozenset[int]:
+    """The new slots of servers that exist already: memory knows more of them than any file."""
+    return frozenset(after for _, after in _pairs(_servers(old), _servers(new)))
+
+
 def known_addresses(old: Settings, segment: Segment, new: Settings) -> frozenset[int]:
     """The new slots whose record is carried: they have an address, or wait for resolverd."""
     plan = plan_carry(old, new)

@@ -45,7 +45,7 @@ class Child:
 
 
 class Children:
-    """All positions of one generation; resolverd only where a name is to be resolved."""
+    """All positions of one generation; resolverd only where it has something to do."""
 
     def __init__(
         self, runtime: Runtime, entries: Entries, log_descriptors: tuple[int, ...], now_ms: int
@@ -60,6 +60,9 @@ class Children:
                 *(service for _, service in runtime.service_sockets),
             )
         )
+
+        folders = (file.folder for file in runtime.state_files if file.folder is not None)
+        files = (*common, *folders)
 
         def body(run: Callable[[], object], keep: tuple[int, ...]) -> Callable[[], object]:
             def owned_run() -> None:
@@ -90,12 +93,12 @@ class Children:
         self.resolverd = Child(
             "resolverd",
             shape.resolverd_process,
-            body(lambda: entries.resolverd(runtime), common),
-            common,
+            body(lambda: entries.resolverd(runtime), files),
+            files,
             Watch(now_ms, has_relay=False),
         )
         self.services = [self.control]
-        if runtime.settings.resolverd.resolutions:
+        if runtime.settings.resolverd.resolutions or runtime.state_files:
             self.services.insert(0, self.resolverd)
         self.all = [*self.services, *self.workers]
 

@@ -6,9 +6,11 @@ from collections.abc import Collection, Iterable
 
 from proxy.config.model import CHECK_FALL, CHECK_RISE, Server, Settings
 from proxy.supervisor.initial import InitialAddress
+from proxy.supervisor.restore import Restored, admin_state, health_state
+from shm.names import NameOrderWriter, TargetWriter
 from shm.segment import Segment
 from shm.shape import Shape
-from shm.slots import AdminTableWriter, SlotTableWriter
+from shm.slots import AdminTableWriter, HealthTableWriter, SlotTableReader, SlotTableWriter
 from shm.states import AdminFlag, AdminState, StaticFlag, StaticState
 
 
@@ -35,6 +37,7 @@ def fill_segment(
     """Write all that the configuration fixes; slots that are `carried` get their record later."""
     slots = SlotTableWriter(segment)
     admins = AdminTableWriter(segment)
+    targets = TargetWriter(segment)
     for index, proxy in enumerate(settings.backends):
         assert proxy.backend_index == index, f"backend {proxy.name} is not number {index}"
         first = proxy.servers[0].slot if proxy.servers else 0
@@ -52,8 +55,25 @@ def fill_segment(
                 record.port,
                 cause=record.cause,
                 flags=record.flags,
+                weight=record.weight,
                 now_ms=now_ms,
             )
+            if record.target:
+                targets.publish(record.slot, record.target, now_ms)
+
+
+def fill_restored(segment: Segment, restored: Iterable[Restored], now_ms: int) -> None:
+    """Write what state files say beside addresses; the slots have their first record already."""
+    reader = SlotTableReader(segment)
+    admins, health = AdminTableWriter(segment), HealthTableWriter(segment)
+    orders = NameOrderWriter(segment)
+    for each in restored:
+        admins.publish(each.slot, admin_state(each, now_ms))
+        statement = health_state(each, reader.slot(each.slot), now_ms)
+        if statement is not None:
+            health.publish(each.slot, statement, changed=True)
+        if each.order:
+            orders.publish(each.slot, each.order, now_ms)
 
 
 def static_state(server: Server) -> StaticState:

@@ -38,6 +38,7 @@ from proxy.supervisor.limits import (
 from proxy.supervisor.listening import OpenSocket, SocketSet
 from proxy.supervisor.privileges import Privileges
 from proxy.supervisor.reactor import Reactor
+from proxy.supervisor.state_files import close_state_files
 from proxy.supervisor.watch import Life
 from shm.counters import settle_dead_worker
 from shm.processes import ProcessBoard
@@ -305,6 +306,7 @@ class Generation:
         assert self.phase is Phase.ENDED, f"closing {self}"
         for bell in self.runtime.bells.all():
             os.close(bell)
+        close_state_files(self.runtime.state_files)
         self.runtime.segment.close()
         self._log.close()
 

@@ -1,19 +1,22 @@
 """Where each server is when the first client comes: `init-addr` (manual section 5.2). Pure.
 
 The names are resolved by somebody else; here the methods of each server are walked in order:
-`last` (no state file yet: nothing to say), `libc`, `none` (starts in RMAINT), an address.
+`last` (what the state file says), `libc`, `none` (starts in RMAINT), an address.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from types import MappingProxyType
 
 import msgspec
 
 from proxy.config.messages import Message, Severity
 from proxy.config.model import InitAddr, Server, Settings
+from proxy.supervisor.restore import Restored
 from shm.states import Cause, SlotFlag
 
+NOTHING_RESTORED: Mapping[int, Restored] = MappingProxyType({})
 FAILED = "Failed to initialize server(s) addr."
 
 
@@ -25,6 +28,8 @@ class InitialAddress(msgspec.Struct, frozen=True):
     port: int
     cause: Cause
     flags: int = 0
+    weight: int = -1  # from an SRV record; -1: the configured one
+    target: str = ""  # where an SRV record points it
 
 
 class InitialAddresses(msgspec.Struct, frozen=True):
@@ -34,12 +39,19 @@ class InitialAddresses(msgspec.Struct, frozen=True):
     messages: tuple[Message, ...]
 
 
-def names_wanted(settings: Settings, known: Collection[int]) -> set[str]:
-    """The names that libc must be asked for; `known` slots have an address from before a reload."""
+def names_wanted(
+    settings: Settings, known: Collection[int], last: Mapping[int, Restored] = NOTHING_RESTORED
+) -> set[str]:
+    """The names that libc must be asked for.
+
+    `known` slots have an address from before a reload, those of `last` one from a state file.
+    """
     return {
         server.host
         for server in settings.servers
-        if server.slot not in known and server.address is None and _asks_libc(server)
+        if server.slot not in known
+        and server.address is None
+        and _asks_libc(server, last.get(server.slot))
     }
 
 
@@ -47,6 +59,7 @@ def decide(
     settings: Settings,
     resolved: Mapping[str, str],
     known: Collection[int] = (),
+    last: Mapping[int, Restored] = NOTHING_RESTORED,
     *,
     ignore_failures: bool = False,
 ) -> InitialAddresses:
@@ -61,7 +74,8 @@ def decide(
         if server.slot in known:  # the record itself is carried over
             addresses.append(_without_address(server))
             continue
-        address, message = _decide_server(server, resolved, ignore_failures)
+        restored = last.get(server.slot, Restored(server.slot))
+        address, message = _decide_server(server, resolved, restored, ignore_failures)
         addresses.append(address)
         if message is not None:
             severity, text = message
@@ -74,46 +88,77 @@ def decide(
 
 
 def _decide_server(
-    server: Server, resolved: Mapping[str, str], ignore_failures: bool
+    server: Server, resolved: Mapping[str, str], restored: Restored, ignore_failures: bool
 ) -> tuple[InitialAddress, tuple[Severity, str] | None]:
     if server.address is not None:
         return _at(server, server.address, Cause.CONFIGURED), None
     asked = False
+    nowhere = _without_address(server, restored)
     failure = f"could not resolve address '{server.host}'"
     for method in server.init_addr:
         if method == InitAddr.LAST:
-            continue
-        if method == InitAddr.LIBC:
+            if restored.address is not None:
+                return _as_it_was(restored, restored.address), None
+        elif method == InitAddr.LIBC:
             if not _is_service(server.host):
                 asked = True
                 if server.host in resolved:
                     return _at(server, resolved[server.host], Cause.LIBC), None
-        elif method == InitAddr.NONE:
-            warning = (Severity.WARNING, f"{failure}, disabling server.") if asked else None
-            return _without_address(server), warning
         else:
-            text = f"{failure}, falling back to configured address."
-            warning = (Severity.WARNING, text) if asked else None
-            return _at(server, method, Cause.INIT_ADDRESS), warning
+            found, what = _last_resort(server, method, nowhere)
+            return found, (Severity.WARNING, f"{failure}, {what}") if asked else None
     if ignore_failures:
-        return _without_address(server), (Severity.WARNING, f"{failure}, disabling server.")
-    return _without_address(server), (Severity.ALERT, f"{failure}.")
+        return nowhere, (Severity.WARNING, f"{failure}, disabling server.")
+    return nowhere, (Severity.ALERT, f"{failure}.")
+
+
+def _last_resort(
+    server: Server, method: str, nowhere: InitialAddress
+) -> tuple[InitialAddress, str]:
+    """The methods that always succeed, and what to call that."""
+    if method == InitAddr.NONE:
+        return nowhere, "disabling server."
+    return _at(server, method, Cause.INIT_ADDRESS), "falling back to configured address."
 
 
 def _at(server: Server, address: str, cause: Cause) -> InitialAddress:
     return InitialAddress(server.slot, address, server.port, cause)
 
 
-def _without_address(server: Server) -> InitialAddress:
-    return InitialAddress(server.slot, None, server.port, Cause.NOTHING, SlotFlag.RMAINT)
+def _as_it_was(restored: Restored, address: str) -> InitialAddress:
+    changed = SlotFlag.FQDN_CHANGED if restored.target or restored.order else SlotFlag(0)
+    return InitialAddress(
+        restored.slot,
+        address,
+        restored.port,
+        Cause.STATE_FILE,
+        changed,
+        weight=restored.slot_weight,
+        target=restored.target,
+    )
 
 
-def _asks_libc(server: Server) -> bool:
+def _without_address(server: Server, restored: Restored | None = None) -> InitialAddress:
+    """It waits for an answer; a slot of an SRV record waits where the record had pointed it."""
+    if restored is None or not restored.target:
+        return InitialAddress(server.slot, None, server.port, Cause.NOTHING, SlotFlag.RMAINT)
+    return InitialAddress(
+        server.slot,
+        None,
+        restored.port,
+        Cause.STATE_FILE,
+        SlotFlag.RMAINT | SlotFlag.FQDN_CHANGED,
+        weight=restored.slot_weight,
+        target=restored.target,
+    )
+
+
+def _asks_libc(server: Server, restored: Restored | None) -> bool:
     for method in server.init_addr:
         if method == InitAddr.LIBC:
             return not _is_service(server.host)
-        if method != InitAddr.LAST:
-            return False  # this one always succeeds, so nothing after it is tried
+        if method != InitAddr.LAST or (restored is not None and restored.address is not None):
+            return False  # this one succeeds, so nothing after it is tried
     return False
 
 

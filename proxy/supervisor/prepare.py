@@ -14,10 +14,12 @@ from proxy.arguments import Arguments
 from proxy.config.loader import load
 from proxy.config.messages import Message, Severity
 from proxy.config.model import MAXCONN_NONE, Settings
-from proxy.supervisor.carry import known_addresses
+from proxy.supervisor.carry import known_addresses, paired_slots
 from proxy.supervisor.initial import InitialAddress, decide, names_wanted
 from proxy.supervisor.limits import LIBC_LIMIT_MS
 from proxy.supervisor.names import resolve_names
+from proxy.supervisor.restore import Restored, restore
+from proxy.supervisor.state_files import read_state
 from resolverd.config import Family
 from shm.segment import Segment
 
@@ -30,6 +32,7 @@ class Prepared(msgspec.Struct, frozen=True):
     settings: Settings | None
     messages: tuple[Message, ...]
     initial: tuple[InitialAddress, ...] = ()
+    restored: tuple[Restored, ...] = ()  # of servers that state files know and memory does not
 
 
 class Previous(msgspec.Struct, frozen=True):
@@ -54,12 +57,16 @@ def prepare(
         if previous is not None
         else frozenset()
     )
-    resolved = resolve_names(names_wanted(settings, known), settings.resolverd.families)
-    found = decide(settings, resolved, known, ignore_failures=arguments.ignore_unresolved)
-    messages = outcome.messages + found.messages
+    remembered = paired_slots(previous.settings, settings) if previous is not None else frozenset()
+    rows, notes = read_state(settings, remembered)
+    restored = restore(settings, rows, remembered)
+    last = {each.slot: each for each in restored}
+    resolved = resolve_names(names_wanted(settings, known, last), settings.resolverd.families)
+    found = decide(settings, resolved, known, last, ignore_failures=arguments.ignore_unresolved)
+    messages = outcome.messages + notes + found.messages
     if any(message.severity is Severity.ALERT for message in messages):
         return Prepared(None, messages)
-    return Prepared(settings, messages, found.addresses)
+    return Prepared(settings, messages, found.addresses, restored)
 
 
 def _resolve_host(name: str, family: Family) -> str | None:

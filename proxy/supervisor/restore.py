@@ -1,0 +1,168 @@
+"""What a row of a state file means for a server as it is configured now. Pure.
+
+The rules (management manual, `show servers state`; configuration manual 4.2, server-state-file):
+- Maintenance: where `disabled` was added or removed since, the configuration wins; where it is the
+  same, what the operator had ordered holds. Drain holds unless the server is in maintenance. States
+  that follow from something else (IMAINT, IDRAIN, RMAINT) are not taken over.
+- The weight holds while the configured one is the same.
+- The address and its port hold while the name that they were found for is the same; `init-addr`
+  says whether they are used. An SRV slot keeps its target and port while its label is the same. A
+  name that the operator had given holds (0x40).
+- Health: stopped means 0, running means the top of the counter. A server that was in maintenance,
+  or had no address, says nothing about its health: it starts anew, as one that leaves maintenance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import msgspec
+
+from proxy.config.messages import ConfigError
+from proxy.config.model import Check, Server, Settings
+from proxy.config.names import normalize_host_name
+from resolverd.standing import (
+    CHECK_STATE_CONFIGURED,
+    CHECK_STATE_ENABLED,
+    CMAINT,
+    FDRAIN,
+    FMAINT,
+    FQDN_CHANGED,
+    MAINT_MASK,
+    RMAINT,
+)
+from resolverd.state_file import StateRow
+from shm.states import HEALTH_NONE, AdminState, HealthState, Operational, SlotState
+
+IMAINT = 0x02  # of a tracked server
+OUT_MASK = FMAINT | IMAINT | CMAINT | RMAINT
+CHECK_STATUS_MAX = 20  # the last that version 1 names
+CHECK_RESULT_MAX = 4
+
+
+class Restored(msgspec.Struct, frozen=True):
+    """What a state file says of one slot, as far as it still holds."""
+
+    slot: int
+    address: str | None = None
+    port: int = 0
+    target: str = ""  # where an SRV record pointed it
+    order: str = ""  # the name that the operator gave it
+    slot_weight: int = -1  # from DNS
+    admin_flags: int = 0
+    admin_weight: int = -1
+    health: int | None = None  # None: nothing is known of it
+    check_status: int = 0
+    check_result: int = 0
+
+
+def restore(
+    settings: Settings, rows: Mapping[int, StateRow], known: Collection[int] = ()
+) -> tuple[Restored, ...]:
+    """What holds of the rows, by slot; slots that are `known` from before a reload need none."""
+    servers = settings.servers
+    fixed = {  # weights of SRV records are nothing to these
+        server.slot
+        for resolution in settings.resolverd.resolutions
+        for server in resolution.servers
+        if server.ignore_weight
+    }
+    return tuple(
+        restore_server(servers[slot], row, ignores_weight=slot in fixed)
+        for slot, row in rows.items()
+        if slot not in known
+    )
+
+
+def restore_server(server: Server, row: StateRow, *, ignores_weight: bool = False) -> Restored:
+    """What holds of one row."""
+    place = _place(server, row)
+    same = row.configured_weight == server.weight and row.weight != server.weight
+    weight = row.weight if same else -1
+    from_record = place is not None and bool(place.target) and not ignores_weight
+    flags = _admin_flags(server, row)
+    anew = server.check is None or place is None or bool(flags & MAINT_MASK)
+    health = None if server.check is None or anew else _health(server.check, row)
+    return msgspec.structs.replace(
+        Restored(server.slot) if place is None else place,
+        slot_weight=weight if from_record else -1,
+        admin_flags=flags,
+        admin_weight=-1 if from_record else weight,
+        health=health,
+        check_status=min(row.check_status, CHECK_STATUS_MAX),
+        check_result=min(row.check_result, CHECK_RESULT_MAX),
+    )
+
+
+def _place(server: Server, row: StateRow) -> Restored | None:
+    """Where it was, if that is still where its name was found to be; None: it has moved."""
+    if server.address is not None:  # the configuration says where it is
+        return Restored(server.slot)
+    name = _name(row.fqdn)
+    if server.srv_record is not None:
+        return _place_of_record(server, row, name)
+    port = row.port or server.port
+    if name == server.fqdn:
+        return Restored(server.slot, row.address, port)
+    if row.admin & FQDN_CHANGED and name and server.resolution_index is not None:
+        return Restored(server.slot, row.address, port, order=name)
+    return None
+
+
+def _place_of_record(server: Server, row: StateRow, target: str) -> Restored | None:
+    if _name(row.service) != server.srv_record:
+        return None
+    if not target or row.port == 0:  # no record fed it
+        return Restored(server.slot)
+    return Restored(server.slot, row.address, row.port, target)
+
+
+def _name(text: str | None) -> str:
+    """A name in its normal form, empty for none or for what cannot be one."""
+    try:
+        return "" if text is None else normalize_host_name(text)
+    except ConfigError:
+        return ""
+
+
+def _admin_flags(server: Server, row: StateRow) -> int:
+    configured = CMAINT if server.disabled else 0
+    if row.admin & CMAINT != configured:
+        flags = configured
+    elif row.admin & FMAINT:
+        flags = configured or FMAINT
+    else:
+        flags = 0
+    return flags if flags else row.admin & FDRAIN
+
+
+def _health(check: Check, row: StateRow) -> int | None:
+    if row.admin & OUT_MASK or row.check_status == 0:
+        return None
+    if row.operational == Operational.STOPPED:
+        return 0
+    top = check.rise + check.fall - 1
+    if row.operational == Operational.STOPPING and check.fall > 1:
+        return min(max(row.check_health, check.rise), top - 1)
+    return top
+
+
+def admin_state(restored: Restored, now_ms: int) -> AdminState:
+    """The administrative record of a restored slot."""
+    return AdminState(restored.admin_flags, restored.admin_weight, None, 0, 0, now_ms)
+
+
+def health_state(restored: Restored, slot: SlotState, now_ms: int) -> HealthState | None:
+    """The health record of a restored slot, which has its address already; None: it starts anew."""
+    if restored.health is None or slot.incarnation == 0:
+        return None
+    return HEALTH_NONE._replace(
+        incarnation=slot.incarnation,
+        generation=slot.generation,
+        operational=Operational.RUNNING if restored.health else Operational.STOPPED,
+        status=restored.check_status,
+        result=restored.check_result,
+        check_state=CHECK_STATE_CONFIGURED | CHECK_STATE_ENABLED,
+        health=restored.health,
+        changed_ms=now_ms,
+    )

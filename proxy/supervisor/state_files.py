@@ -1,0 +1,129 @@
+"""Server state files at a start: which there are, what they say, and where resolverd keeps them.
+
+Reads files and opens their folders; what a row means is in restore.py, the format in
+resolverd/state_file.py. No file that is missing, unreadable or damaged keeps the program from
+starting: it is a message, and the servers start as if there were none.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+
+from proxy.config.messages import Message, Severity
+from proxy.config.model import CHECK_RISE, Proxy, Settings
+from resolverd.config import StateFile, StateServer
+from resolverd.state_file import FILE_BYTES_MAX, StateFileError, StateRow, parse
+
+OPEN_FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # opening a fifo must not wait for a writer
+OPEN_FOLDER = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY
+
+
+def backends_by_file(settings: Settings) -> dict[str, list[Proxy]]:
+    """The files that state is loaded from, each with its backends in the order of the file."""
+    files: dict[str, list[Proxy]] = {}
+    for proxy in settings.backends:
+        if proxy.server_state_file is not None and proxy.servers:
+            files.setdefault(proxy.server_state_file, []).append(proxy)
+    return files
+
+
+def read_state(
+    settings: Settings, known: Collection[int] = ()
+) -> tuple[dict[int, StateRow], tuple[Message, ...]]:
+    """The rows of servers that exist, by slot, and what is to be said of the files.
+
+    A file none of whose servers is new (`known`: from before a reload) is not read.
+    """
+    found: dict[int, StateRow] = {}
+    messages: list[Message] = []
+    for path, proxies in backends_by_file(settings).items():
+        servers = [(proxy, server) for proxy in proxies for server in proxy.servers]
+        if all(server.slot in known for _, server in servers):
+            continue
+        rows, message = _read(path)
+        if message is not None:
+            messages.append(message)
+        for proxy, server in servers:
+            row = rows.get((proxy.name, server.name))
+            if row is not None:
+                found[server.slot] = row
+    return found, tuple(messages)
+
+
+def _read(path: str) -> tuple[dict[tuple[str, str], StateRow], Message | None]:
+    try:
+        content = read_regular(path)
+    except OSError as error:
+        text = f"config: Can't open server state file '{path}': {error.strerror}"
+        return {}, Message(Severity.NOTICE, text)
+    if not content:
+        return {}, Message(Severity.NOTICE, f"config: Empty server state file '{path}'.")
+    try:
+        return parse(content), None
+    except StateFileError as error:
+        text = f"config: [{path}:{error.line}] : {error.reason}; the whole file is ignored."
+        return {}, Message(Severity.WARNING, text)
+
+
+def read_regular(path: str) -> bytes:
+    """What a file holds, a byte beyond the limit at most; what is no file holds nothing.
+
+    Raises OSError.
+    """
+    descriptor = os.open(path, OPEN_FILE)
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return b""
+        return file.read(FILE_BYTES_MAX + 1)
+
+
+def open_state_files(settings: Settings) -> tuple[StateFile, ...]:
+    """What resolverd keeps up to date, each with its folder open: it may not see paths later."""
+    return tuple(
+        _open_state_file(path, proxies) for path, proxies in backends_by_file(settings).items()
+    )
+
+
+def _open_state_file(path: str, proxies: list[Proxy]) -> StateFile:
+    real = os.path.realpath(path)  # a link stays a link: its target is replaced
+    folder = None
+    with suppress(OSError):  # whoever writes notices, too, and says so
+        folder = os.open(Path(real).parent, OPEN_FOLDER)
+    servers = tuple(server for proxy in proxies for server in _state_servers(proxy))
+    return StateFile(real, servers, folder)
+
+
+def _state_servers(proxy: Proxy) -> list[StateServer]:
+    return [
+        StateServer(
+            slot=server.slot,
+            backend_id=proxy.id,
+            backend_name=proxy.name,
+            backend_id_given=proxy.id_given,
+            id=server.id,
+            name=server.name,
+            id_given=server.id_given,
+            fqdn=server.fqdn,
+            service=server.srv_record,
+            resolution_index=server.resolution_index,
+            port=server.port,
+            weight=server.weight,
+            disabled=server.disabled,
+            checked=server.check is not None,
+            rise=server.check.rise if server.check else CHECK_RISE,
+            check_port=server.check.port or 0 if server.check else 0,
+            check_address=server.check.address if server.check else None,
+        )
+        for server in proxy.servers
+    ]
+
+
+def close_state_files(files: tuple[StateFile, ...]) -> None:
+    """Close their folders."""
+    for file in files:
+        if file.folder is not None:
+            os.close(file.folder)

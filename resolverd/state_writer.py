@@ -1,0 +1,185 @@
+"""Keeps server state files up to date: at most once a second, and only when something changed.
+
+Owns the files while resolverd runs. A file is written beside itself and renamed, by descriptor of
+its folder, so that whoever is killed at whatever instruction leaves a whole one. Reading the
+segment is done in small portions on the loop, writing in a thread: neither a large configuration
+nor a slow disk holds up DNS. Must not know DNS.
+
+A file that cannot be written is one warning; it is tried again for as long as it takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor  # here, because it is imported before chroot
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from resolverd.config import StateFile
+from resolverd.state_file import FILE_BYTES_MAX, HEADER, StateFileError, StateRow, parse, render
+from resolverd.state_rows import Line, RowReader, without_doubles
+from shm.segment import Segment
+
+Log = Callable[[int, str], None]  # syslog severity, text
+
+WARNING = 4  # syslog
+NOTICE = 5
+PAUSE_MS = 1_000  # between two looks that may lead to a write
+SWEEP_MS = 10_000  # what moves no generation (names, counters of checks) is found by then
+RETRY_MS = 5_000  # after a failed write
+ROWS_PER_TURN = 64  # read before other events have their turn: about a millisecond
+MODE = 0o644  # the stats socket tells the same
+CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+OPEN_FOLDER = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY
+OPEN_FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
+
+
+def now_ms() -> int:
+    """CLOCK_MONOTONIC in milliseconds."""
+    return time.monotonic_ns() // 1_000_000
+
+
+class Target(NamedTuple):
+    """A file by the descriptor of its folder."""
+
+    folder: int
+    name: str
+
+
+def read(target: Target) -> bytes:
+    """What the file holds; raises OSError, also for what is no regular file."""
+    descriptor = os.open(target.name, OPEN_FILE, dir_fd=target.folder)
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(0, "Not a regular file")
+        return file.read(FILE_BYTES_MAX + 1)
+
+
+def replace(target: Target, content: bytes) -> None:
+    """Put `content` in the file's place, whole or not at all; raises OSError.
+
+    What a killed predecessor left half written is overwritten. A device is never replaced.
+    """
+    with suppress(FileNotFoundError):
+        former = os.stat(target.name, dir_fd=target.folder, follow_symlinks=False)
+        if not stat.S_ISREG(former.st_mode):
+            raise OSError(0, "Not a regular file")
+    beside = f".{target.name}.new"
+    descriptor = os.open(beside, CREATE, MODE, dir_fd=target.folder)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)  # a rename may reach the disk before the data does
+        os.replace(beside, target.name, src_dir_fd=target.folder, dst_dir_fd=target.folder)
+    except OSError:
+        with suppress(OSError):
+            os.unlink(beside, dir_fd=target.folder)
+        raise
+
+
+class StateWriter:
+    """One state file; `look` is called on every tick."""
+
+    def __init__(
+        self, file: StateFile, segment: Segment, log: Log, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        """Nothing is written before the first look."""
+        self._servers = file.servers
+        self._path = Path(file.path)
+        self._folder = file.folder
+        self._segment = segment
+        self._log = log
+        self._loop = loop
+        self._thread = ThreadPoolExecutor(max_workers=1)
+        self._written: list[StateRow] | None = None
+        self._reader = RowReader(segment, self._former_rows())
+        self._seen: int | None = None  # the table's generation at the last look
+        self._looked_ms = 0
+        self._pause_ms = 0
+        self._busy = False
+        self._lines: list[Line] = []
+        self._complaining = False
+
+    def _former_rows(self) -> dict[int, StateRow]:
+        """What the file says now: it may know addresses that the segment has lost."""
+        if self._folder is None:
+            return {}
+        try:
+            rows = parse(read(Target(self._folder, self._path.name)))
+        except (OSError, StateFileError):  # whoever loaded it has said so
+            return {}
+        self._written = list(rows.values())
+        names = {(server.backend_name, server.name): server.slot for server in self._servers}
+        return {names[name]: row for name, row in rows.items() if name in names}
+
+    def look(self, at_ms: int) -> None:
+        """Begin to read the servers if the last look is long enough ago and something changed."""
+        generation = self._segment.table_generation
+        waited_ms = at_ms - self._looked_ms
+        if self._busy or waited_ms < self._pause_ms:
+            return
+        if generation == self._seen and waited_ms < SWEEP_MS:
+            return
+        self._busy = True
+        self._seen = generation  # read before the records: a change meanwhile is seen next time
+        self._looked_ms = at_ms
+        self._pause_ms = PAUSE_MS
+        self._lines = []
+        self._read_more()
+
+    def _read_more(self) -> None:
+        first = len(self._lines)
+        try:
+            for server in self._servers[first : first + ROWS_PER_TURN]:
+                self._lines.append(self._reader.read(server))
+        except BlockingIOError:
+            self._seen = None  # once more, from the beginning
+            self._busy = False
+            return
+        if len(self._lines) < len(self._servers):
+            self._loop.call_soon(self._read_more)
+        else:
+            self._write()
+
+    def _write(self) -> None:
+        lines = without_doubles(self._lines)
+        rows = [line.row for line in lines]
+        if rows == self._written:
+            self._busy = False
+            return
+        at_ms = now_ms()
+        text = HEADER + "".join(
+            render(line.row, max(0, at_ms - line.changed_ms) // 1_000) for line in lines
+        )
+        future = self._loop.run_in_executor(self._thread, self._put, text.encode("ascii"))
+        future.add_done_callback(lambda done: self._ended(rows, done.result()))
+
+    def _put(self, content: bytes) -> str | None:
+        """In the thread: write; None, or why it cannot be."""
+        try:
+            if self._folder is None:
+                self._folder = os.open(self._path.parent, OPEN_FOLDER)
+            replace(Target(self._folder, self._path.name), content)
+        except OSError as error:
+            return error.strerror or str(error)
+        return None
+
+    def _ended(self, rows: list[StateRow], failure: str | None) -> None:
+        self._busy = False
+        if failure is None:
+            self._written = rows
+            if self._complaining:
+                self._complaining = False
+                self._log(NOTICE, f"server state file '{self._path}' is written again.")
+            return
+        self._seen = None
+        self._pause_ms = RETRY_MS
+        if not self._complaining:
+            self._complaining = True
+            self._log(WARNING, f"server state file '{self._path}' cannot be written: {failure}.")
