@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from proxy.config.condition import evaluate
 from proxy.config.loader import load
-from proxy.config.messages import Severity
+from proxy.config.messages import ConfigError, Severity
 from proxy.config.report import summarize
 from proxy.supervisor.start import listens
 from tests.support import require_program
@@ -114,3 +115,23 @@ def test_haproxy_and_millrace_judge_alike(name: str, chunk: int, tmp_path: Path)
         if status != strict:
             differences.append(f"{case}: with -dW HAProxy {strict}, Millrace {status}")
     assert differences == []
+
+
+CONDITIONS = (
+    *("1", "0", "-1", "+1", "!1", "!0", "1x", "1 1", "1 &&", "!", "()", "(1", "(1)", "", "foo"),
+    *("streq(a,a)", "streq(a,b)", "streq(a,b", "streq(a)", "streq(a,b,c)", "nope(1)", "defined()"),
+    *("defined(HOME)", "defined(NOPE_NOPE)", "feature(NOPE)", "1 && 0 || 1", "0 && (1 || 1)"),
+    *("version_atleast(2.4)", "version_atleast(2.4", "version_before(2.4)", "version_atleast(9)"),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_conditions_have_the_same_status(condition: str) -> None:
+    program = require_program("haproxy")
+    done = subprocess.run([program, "-cc", condition], capture_output=True, check=False, timeout=60)
+    try:
+        status = 0 if evaluate(condition, ENVIRONMENT) else 1
+    except ConfigError:
+        status = 2
+    assert status == done.returncode
