@@ -1,4 +1,4 @@
-"""One DNS reply, judged: bytes in, an `Answer` (addresses or an error status) out. Pure.
+"""One DNS reply, judged: bytes in, an `Answer` (records or an error status) out. Pure.
 
 Owns the wire form of queries and replies. Knows no socket, no clock and no state of a resolution.
 
@@ -8,18 +8,25 @@ all: `read_reply` returns None, the caller counts it `invalid` and goes on waiti
 or stray datagram can never end an attempt. What does match becomes exactly one status:
 
     rcode 3 -> NX, 5 -> REFUSED, other than 0 -> OTHER      (the question may be missing)
-    TC set -> TRUNCATED, even with no record in it
+    TC set -> TRUNCATED, even with no record in it; SRV records present are VALID (S23)
     body that cannot be parsed, or first record of a foreign owner -> INVALID
     CNAME chain that breaks or ends without an address -> CNAME_ERROR
     no record of the asked type and no alias -> NODATA, else VALID
 
-A chain of aliases is followed inside one reply only and in the order of the records.
+A chain of aliases is followed inside one reply only and in the order of the records. What a reply
+with TC holds is marked `partial`: it may confirm or add, never remove by absence alone.
+
+Of SRV answers every record counts, whatever its owner (S25); each brings the addresses that the
+additional section has for its target. A record that nobody can be sent to (no target, port 0, a
+name that is no host's) is passed over.
 """
 
 from __future__ import annotations
 
 import enum
+import re
 import socket
+from collections.abc import Iterable
 
 import dns.exception
 import dns.flags
@@ -31,20 +38,23 @@ import dns.rdataclass
 import dns.rdatatype
 import dns.rdtypes.ANY.CNAME
 import dns.rdtypes.IN.A
-import dns.rdtypes.IN.AAAA  # imported by name: dnspython loads types lazily, not after chroot
+import dns.rdtypes.IN.AAAA
+import dns.rdtypes.IN.SRV  # imported by name: dnspython loads types lazily, not after chroot
 import dns.rrset
 import msgspec
 
 from resolverd.config import Family
 
 HEADER_BYTES = 12  # RFC 1035 section 4.1.1
+HOST_NAME = re.compile(rb"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")  # what a target may consist of
 
 
 class QueryType(enum.IntEnum):
-    """What is asked; the value is the RR type number (RFC 1035 section 3.2.2, RFC 3596)."""
+    """What is asked; the value is the RR type number (RFC 1035 section 3.2.2, 3596, 2782)."""
 
     A = dns.rdatatype.A
     AAAA = dns.rdatatype.AAAA
+    SRV = dns.rdatatype.SRV
 
 
 class Status(enum.IntEnum):
@@ -93,15 +103,30 @@ class Question(msgspec.Struct, frozen=True):
     query_type: QueryType
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """What a matching reply says; `addresses` are in its order, without repeats.
+class Service(msgspec.Struct, frozen=True):
+    """One SRV record (RFC 2782); `target` is lower case, without the trailing dot.
 
-    `aliased` tells that a CNAME led to them.
+    `addresses` are what the additional section says of the target.
+    """
+
+    target: str
+    port: int
+    weight: int
+    priority: int = 0
+    addresses: tuple[Address, ...] = ()
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What a matching reply says; `addresses` or `services` are in its order, without repeats.
+
+    `aliased` tells that a CNAME led to them, `partial` that the reply was cut.
     """
 
     status: Status
     addresses: tuple[Address, ...] = ()
     aliased: bool = False
+    services: tuple[Service, ...] = ()
+    partial: bool = False
 
 
 _RCODE_STATUS = {dns.rcode.NXDOMAIN: Status.NX, dns.rcode.REFUSED: Status.REFUSED}
@@ -134,13 +159,27 @@ def read_reply(wire: bytes, question: Question) -> Answer | None:
     if not is_reply or not _same_question(head, question):
         return None
     truncated = bool(head.flags & dns.flags.TC)
-    try:
-        message = dns.message.from_wire(wire, ignore_trailing=True, one_rr_per_rrset=True)
-    except dns.exception.DNSException:  # a cut message may end inside a record
-        return Answer(_status(head.rcode(), truncated) or Status.INVALID)
-    # the response code has 12 bits, the upper ones in the OPT record
-    status = _status(message.rcode(), truncated)
-    return _read_answers(message.answer, question) if status is None else Answer(status)
+    try:  # a cut message may end inside a record: what was read before counts
+        message = dns.message.from_wire(
+            wire, ignore_trailing=True, one_rr_per_rrset=True, continue_on_error=truncated
+        )
+    except dns.exception.DNSException:
+        return Answer(_failure(head.rcode()) or Status.INVALID)
+    failure = _failure(message.rcode())  # 12 bits, the upper ones in the OPT record
+    if failure is not None:
+        return Answer(failure)
+    if question.query_type is QueryType.SRV:
+        answer = _read_services(message)
+    else:
+        answer = _read_addresses(message.answer, question)
+    return _cut(answer) if truncated else answer
+
+
+def _cut(answer: Answer) -> Answer:
+    """A reply with TC: no error but this one can be told of it."""
+    if answer.services:
+        return msgspec.structs.replace(answer, partial=True)
+    return Answer(Status.TRUNCATED, answer.addresses, partial=True)
 
 
 def _same_question(head: dns.message.Message, question: Question) -> bool:
@@ -156,14 +195,12 @@ def _same_question(head: dns.message.Message, question: Question) -> bool:
     )
 
 
-def _status(rcode: dns.rcode.Rcode, truncated: bool) -> Status | None:
+def _failure(rcode: dns.rcode.Rcode) -> Status | None:
     """The error that the header tells, None where the records decide."""
-    if rcode != dns.rcode.NOERROR:
-        return _RCODE_STATUS.get(rcode, Status.OTHER)
-    return Status.TRUNCATED if truncated else None
+    return None if rcode == dns.rcode.NOERROR else _RCODE_STATUS.get(rcode, Status.OTHER)
 
 
-def _read_answers(rrsets: list[dns.rrset.RRset], question: Question) -> Answer:
+def _read_addresses(rrsets: list[dns.rrset.RRset], question: Question) -> Answer:
     """Follow the aliases in order; each owner must be the asked name or the last alias's target."""
     owner = absolute(question.name)
     found: dict[Address, None] = {}
@@ -185,3 +222,45 @@ def _read_answers(rrsets: list[dns.rrset.RRset], question: Question) -> Answer:
     if not found:
         return Answer(Status.NODATA)
     return Answer(Status.VALID, tuple(found), aliased)
+
+
+def _read_services(message: dns.message.Message) -> Answer:
+    """All SRV records, each once, with what the additional section says of their targets."""
+    known = _addresses_of_hosts(message.additional)
+    found: dict[tuple[str, int], Service] = {}
+    aliased = False
+    for rrset in message.answer:
+        data = rrset[0]
+        aliased |= isinstance(data, dns.rdtypes.ANY.CNAME.CNAME)
+        if not isinstance(data, dns.rdtypes.IN.SRV.SRV):
+            continue
+        target = host_name(data.target)
+        if target is None or data.port == 0:
+            continue
+        addresses = tuple(known.get(target, ()))
+        former = found.get((target, data.port))
+        if former is None or former.weight < data.weight:  # of repeats one, whatever their order
+            found[target, data.port] = Service(
+                target, data.port, data.weight, data.priority, addresses
+            )
+    if not found:
+        return Answer(Status.CNAME_ERROR if aliased else Status.NODATA)
+    return Answer(Status.VALID, aliased=aliased, services=tuple(found.values()))
+
+
+def _addresses_of_hosts(rrsets: Iterable[dns.rrset.RRset]) -> dict[str, dict[Address, None]]:
+    """The addresses in a section, by owner."""
+    found: dict[str, dict[Address, None]] = {}
+    for rrset in rrsets:
+        data = rrset[0]
+        if isinstance(data, dns.rdtypes.IN.A.A | dns.rdtypes.IN.AAAA.AAAA):
+            owner = host_name(rrset.name)
+            if owner is not None:
+                found.setdefault(owner, {})[Address.parse(data.address)] = None
+    return found
+
+
+def host_name(name: dns.name.Name) -> str | None:
+    """The name as text, lower case, without the trailing dot; None if no host can be called so."""
+    text = b".".join(name.labels[:-1])
+    return text.decode("ascii").lower() if HOST_NAME.fullmatch(text) else None

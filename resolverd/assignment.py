@@ -6,13 +6,18 @@ them into addresses. Knows no socket, no clock, no segment and nothing of querie
 The rule, after each valid answer:
 1. A record unseen for longer than `hold obsolete` is forgotten; one that was seen never is.
 2. A server that holds a known record keeps it, whatever the order or preference (sticky). Of two
-   servers of one backend that hold the same record, the first in the order of the file keeps it.
-3. Every other server takes a record that no server of its backend holds, preferred family first,
-   in the order of the answers. A slot takes a whole address or none: nothing is left of the former.
+   servers of one backend that hold the same record, the first in the order of the file keeps it,
+   unless duplicates are allowed.
+3. Every other server takes the best record that no server of its backend holds: preferred family
+   before preferred network before the order of the answers. Where duplicates are allowed, a better
+   record that is held is taken before a worse one that is free, and equals are taken in turn.
 4. No record left: the server is out for lack of an address, at once. Surplus records are ignored.
 
 After a failed run nothing changes while the last valid answer is younger than the hold of that
-status; then every server loses its address (the configured port stays) and all records go.
+status; then every server loses its address (the configured port stays) and all records go. A cut
+answer that could not be completed confirms and adds; it removes what has not been seen for long.
+
+Servers may join and leave: targets of SRV records and names that an operator ordered.
 """
 
 from __future__ import annotations
@@ -24,6 +29,7 @@ import msgspec
 
 from resolverd.answer import Address, Status
 from resolverd.config import Family, Holds, ResolvedServer
+from resolverd.preference import Preference, preference_of
 from shm.states import Cause
 
 
@@ -62,6 +68,33 @@ def accept(
     return {address: last for address, last in seen.items() if last + obsolete_ms >= now_ms}
 
 
+class Choice:
+    """What the servers of one backend and one preference may still take; walks records once."""
+
+    def __init__(self, preference: Preference, records: Sequence[Address]) -> None:
+        """All `records` are there, whoever holds them."""
+        self._shares = preference.allow_dup_ip
+        ranked = preference.ranked(records)
+        if self._shares:  # never a worse record while a better one is there
+            best = ranked[:1]
+            ranked = [a for a in ranked if preference.score(a) == preference.score(best[0])]
+        self._ranked = ranked
+        self._next = 0
+        self._turn = 0
+
+    def take(self, held: set[Address]) -> Address | None:
+        """The best record that is not in `held`, where allowed also one that is."""
+        while self._next < len(self._ranked):
+            address = self._ranked[self._next]
+            self._next += 1
+            if address not in held:
+                return address
+        if not self._shares or not self._ranked:
+            return None
+        self._turn += 1
+        return self._ranked[(self._turn - 1) % len(self._ranked)]
+
+
 def assign(
     servers: Sequence[ResolvedServer],
     current: Mapping[int, Address | None],
@@ -69,23 +102,26 @@ def assign(
     preferred: Family,
 ) -> dict[int, Address | None]:
     """The address of each server, by slot: sticky first, then what is free in its backend."""
-    by_preference = sorted(records, key=lambda address: address.family != preferred)  # stable
-    known = set(by_preference)
+    known = list(records)
+    there = set(known)
     held: dict[int, set[Address]] = {server.backend_index: set() for server in servers}
     result: dict[int, Address | None] = {}
     for server in servers:
         address = current.get(server.slot)
-        if address in known and address not in held[server.backend_index]:
+        if address in there and (server.allow_dup_ip or address not in held[server.backend_index]):
             held[server.backend_index].add(address)
             result[server.slot] = address
-    # each backend walks the records once, whatever the number of its servers
-    free = {
-        backend: iter([address for address in by_preference if address not in taken])
-        for backend, taken in held.items()
-    }
+    choices: dict[tuple[int, Preference], Choice] = {}
     for server in servers:
-        if server.slot not in result:
-            result[server.slot] = next(free[server.backend_index], None)
+        if server.slot in result:
+            continue
+        key = (server.backend_index, preference_of(server, preferred))
+        if key not in choices:
+            choices[key] = Choice(key[1], known)
+        address = choices[key].take(held[server.backend_index])
+        if address is not None:
+            held[server.backend_index].add(address)
+        result[server.slot] = address
     return result
 
 
@@ -100,31 +136,65 @@ class Assignment:
         slots: Mapping[int, Address | None],
     ) -> None:
         """Start from the addresses that the slots have (of init-addr, or of a predecessor)."""
-        self._servers = servers
+        self._servers = {server.slot: server for server in servers}
         self._preferred = preferred
         self._holds = holds
+        self._joined_ms: dict[int, int] = {}
         self.slots: dict[int, Address | None] = {
             server.slot: slots.get(server.slot) for server in servers
         }
         self.records: dict[Address, int] = {}
 
+    @property
+    def servers(self) -> list[ResolvedServer]:
+        """Those who take part, in the order of the file."""
+        return list(self._servers.values())
+
     def adopt(self, records: Mapping[Address, int]) -> None:
         """Take over what a predecessor had accepted, each record with when it was last seen."""
-        self.records = dict(records)
+        self.records |= records
+
+    def join(self, server: ResolvedServer, address: Address | None, now_ms: int) -> None:
+        """A server takes part from now on; it has what it brings until `settle` or an answer."""
+        self._servers[server.slot] = server
+        self._servers = dict(sorted(self._servers.items()))
+        self._joined_ms[server.slot] = now_ms
+        self.slots[server.slot] = address
+
+    def leave(self, slot: int) -> None:
+        """A server takes part no longer; what it has is no business of this resolution."""
+        del self._servers[slot], self.slots[slot]
+        self._joined_ms.pop(slot, None)
+
+    def settle(self) -> list[Change]:
+        """Give those who have joined what is known already."""
+        return self._reassign() if self.records else []
 
     def valid(self, answer: Iterable[Address], now_ms: int) -> list[Change]:
         """A valid answer has come."""
         self.records = accept(self.records, answer, self._holds.obsolete_ms, now_ms)
-        slots = assign(self._servers, self.slots, self.records, self._preferred)
-        return self._replace(slots, Cause.NO_RECORD)
+        return self._reassign()
 
-    def failed(self, status: Status, last_valid_ms: int, now_ms: int) -> list[Change]:
-        """A run has failed with `status`; the last valid answer was at `last_valid_ms`."""
-        if last_valid_ms + hold_ms(self._holds, status) > now_ms:
-            return []
-        self.records = {}
-        nothing: dict[int, Address | None] = dict.fromkeys(self.slots)
-        return self._replace(nothing, _ERROR_CAUSES.get(status, Cause.OTHER))
+    def failed(
+        self, status: Status, last_valid_ms: int, now_ms: int, partial: Iterable[Address] = ()
+    ) -> list[Change]:
+        """A run has failed with `status`; the last valid answer was at `last_valid_ms`.
+
+        `partial` is what cut answers held: with it the run says something, though not all.
+        """
+        partial = tuple(partial)
+        if partial:
+            unseen_ms = max(self._holds.obsolete_ms, self._holds.other_ms)
+            self.records = accept(self.records, partial, unseen_ms, now_ms)
+            return self._reassign()
+        hold = hold_ms(self._holds, status)
+        slots = dict(self.slots)
+        for slot in slots:
+            if max(last_valid_ms, self._joined_ms.get(slot, 0)) + hold <= now_ms:
+                slots[slot] = None
+        if last_valid_ms + hold <= now_ms:
+            self.records = {}
+        return self._replace(slots, _ERROR_CAUSES.get(status, Cause.OTHER))
 
     @property
     def used(self) -> int:
@@ -136,18 +206,22 @@ class Assignment:
         """How many servers more the backend with the fewest would need to use every record."""
         if not self._servers:
             return 0
-        per_backend = Counter(server.backend_index for server in self._servers)
+        per_backend = Counter(server.backend_index for server in self._servers.values())
         return max(0, len(self.records) - min(per_backend.values()))
+
+    def _reassign(self) -> list[Change]:
+        slots = assign(self.servers, self.slots, self.records, self._preferred)
+        return self._replace(slots, Cause.NO_RECORD)
 
     def _replace(self, slots: dict[int, Address | None], cause_of_none: Cause) -> list[Change]:
         before, self.slots = self.slots, slots
         return [
             Change(
                 server,
-                before[server.slot],
-                slots[server.slot],
-                cause_of_none if slots[server.slot] is None else Cause.DNS,
+                before[slot],
+                slots[slot],
+                cause_of_none if slots[slot] is None else Cause.DNS,
             )
-            for server in self._servers
-            if before[server.slot] != slots[server.slot]
+            for slot, server in self._servers.items()
+            if before[slot] != slots[slot]
         ]

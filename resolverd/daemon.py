@@ -1,13 +1,13 @@
 """The resolverd process: everything of this package wired to one event loop and the segment.
 
 Owns the loop, the clock, the timer and the heartbeat. Knows no rule of DNS or of servers: those are
-in resolution.py, answer.py and assignment.py. Writes slot records, resolution records, nameserver
+in core.py and below. Writes slot records, names of slots, resolution records, nameserver
 counters and its own process record; nobody else writes these, a lock of the segment sees to it.
 
-Each event (a datagram, a deadline, a failed connect) goes to the resolution that it concerns; the
-actions that come back are performed at once. Requests for a resolution are counters that workers
-bump; they are looked at soon after the doorbell rings and on every tick, so that a request of a
-worker that died before ringing counts too.
+What happens is decided in core.py; here it is told the time and what has come in. Requests for a
+resolution are counters that workers bump, orders of names are records of control's; both are looked
+at soon after the doorbell rings and on every tick, so that those of a process that died before
+ringing count too.
 
 It ends by SIGTERM's default action and may be killed at any moment: what it knows is in the
 segment, and a successor carries on from there. An error that nobody foresaw ends the process on
@@ -19,7 +19,6 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from typing import NoReturn
@@ -27,22 +26,22 @@ from typing import NoReturn
 import uvloop
 
 from resolverd.answer import Answer, QueryType
-from resolverd.config import ResolverdSettings
-from resolverd.resolution import Action, Finished, Send, Trigger, Unanswered
-from resolverd.resolved_name import Log, ResolvedName
-from resolverd.schedule import Schedule
+from resolverd.board import SegmentBoard
+from resolverd.config import ResolverdSettings, StateFile
+from resolverd.core import Asker, Core
+from resolverd.resolution import Trigger
+from resolverd.served import Log
+from resolverd.state_writer import StateWriter
 from resolverd.transport import Transport
-from shm.counters import CounterReader, NameserverTable
 from shm.locks import SLOT_WRITER, take_role
+from shm.names import NameOrderWatch, NameReader
 from shm.processes import ProcessSelf
 from shm.requests import RequestReader
 from shm.segment import Segment
-from shm.slots import SlotTableReader, SlotTableWriter
 from shm.states import ProcessState
 
 TICK_S = 0.2  # heartbeat and look at the request counters: a lost ring costs no more than this
 LOOK_DELAY_S = 0.01  # rings of one storm of failed connects are answered by one look
-DUE_MAX = 64  # resolutions served before other events have their turn
 
 
 def now_ms() -> int:
@@ -56,23 +55,26 @@ def run(
     doorbell_fd: int,
     ring: Callable[[], None],
     log: Log,
+    *,
+    state_files: tuple[StateFile, ...] = (),
 ) -> NoReturn:
     """Be resolverd until the process is killed.
 
     `doorbell_fd` is the eventfd that workers write to after asking for a resolution; `ring` tells
-    them that a slot has changed. Raises SecondWriterError while another process writes slots, and
-    whatever ends the loop unforeseen.
+    them that a slot has changed; `state_files` are kept up to date. Raises SecondWriterError while
+    another process writes slots, and whatever ends the loop unforeseen.
     """
     take_role(segment.fd, SLOT_WRITER)
     loop = uvloop.new_event_loop()
     daemon = Daemon(settings, segment, doorbell_fd, ring, log=log, loop=loop)
+    daemon.keep(state_files)
     daemon.start()
     loop.run_forever()
     raise RuntimeError("the event loop of resolverd has ended") from daemon.failure
 
 
 class Daemon:
-    """The names to resolve, their transports, and the loop that serves them."""
+    """The core, its transports, and the loop that serves them."""
 
     def __init__(
         self,
@@ -87,33 +89,26 @@ class Daemon:
         """Read what a predecessor left in the segment; nothing is sent before `start`."""
         self.failure: BaseException | None = None
         self._loop = loop
+        self._log = log
+        self._segment = segment
+        self._writers: list[StateWriter] = []
         self._doorbell_fd = doorbell_fd
         self._ring = ring
-        self._writer = SlotTableWriter(segment)
-        self._table = NameserverTable(segment)
         self._requests = RequestReader(segment, from_now=True)
+        self._orders, self._names = NameOrderWatch(segment), NameReader(segment)
         self._process = ProcessSelf(segment, segment.shape.resolverd_process)
-        self._schedule = Schedule()
         self._timer: asyncio.TimerHandle | None = None
         self._look_timer: asyncio.TimerHandle | None = None
-        self._names: dict[int, ResolvedName] = {}
-        self._by_slot: defaultdict[int, list[ResolvedName]] = defaultdict(list)
-        self._transports = {
-            section.name: Transport(loop, section, self._table.count, self._answered)
+        board = SegmentBoard(segment)
+        askers: dict[str, Asker] = {
+            section.name: Transport(loop, section, board.count, self)
             for section in settings.sections
         }
-        self._take_names(settings, segment, log)
+        self._core = Core(settings, board, askers, log, now_ms())
 
-    def _take_names(self, settings: ResolverdSettings, segment: Segment, log: Log) -> None:
-        sections = {section.name: section for section in settings.sections}
-        slots, counters, now = SlotTableReader(segment), CounterReader(segment), now_ms()
-        for each in settings.resolutions:
-            name = ResolvedName(each, sections[each.section], settings.families, log, now)
-            name.carry_on(slots, counters, self._table)
-            self._names[each.index] = name
-            self._schedule.set(each.index, name.resolution.deadline_ms)
-            for server in each.servers:
-                self._by_slot[server.slot].append(name)
+    def keep(self, files: tuple[StateFile, ...]) -> None:
+        """Write these files whenever their servers change."""
+        self._writers = [StateWriter(file, self._segment, self._log, self._loop) for file in files]
 
     def start(self) -> None:
         """Hook everything to the loop; the first questions go out as soon as it runs."""
@@ -122,6 +117,20 @@ class Daemon:
         self._tick()
         self._serve_deadlines()
         self._process.state(ProcessState.READY)
+
+    def answered(self, key: int, nameserver: str, query_type: QueryType, answer: Answer) -> None:
+        """A nameserver has answered an open attempt."""
+        self._core.answered(key, nameserver, query_type, answer, now_ms())
+        self._arm()
+
+    def lost(self, key: int, nameserver: str) -> None:
+        """A question did not reach the nameserver."""
+        self._core.lost(key, nameserver)
+
+    def fetching(self, key: int) -> None:
+        """A truncated answer is being asked for again over TCP."""
+        self._core.fetching(key, now_ms())
+        self._arm()
 
     def _unforeseen(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
         """A callback has raised: end the process rather than go on with half a state."""
@@ -134,6 +143,8 @@ class Daemon:
     def _tick(self) -> None:
         self._process.beat(now_ms())
         self._look()
+        for writer in self._writers:
+            writer.look(now_ms())
         self._loop.call_later(TICK_S, self._tick)
 
     def _doorbell(self) -> None:
@@ -143,53 +154,30 @@ class Daemon:
             self._look_timer = self._loop.call_later(LOOK_DELAY_S, self._look)
 
     def _look(self) -> None:
-        """Trigger the resolutions of the slots that could not be connected to."""
+        """See which slots could not be connected to, and which names were ordered."""
         if self._look_timer is not None:
             self._look_timer.cancel()
             self._look_timer = None
         now = now_ms()
+        for slot in self._orders.changes():
+            self._core.ordered(slot, self._names.order(slot).name, now)
         for failure in self._requests.changes():
             kind = Trigger.CONNECT_TIMEOUT if failure.timeouts else Trigger.CONNECT_REFUSED
-            for name in self._by_slot.get(failure.slot, ()):
-                actions = name.resolution.trigger(kind, failure.began_ms, now)
-                if actions:
-                    name.triggered(self._table)
-                    self._perform(name, actions, now)
+            self._core.connect_failed(failure.slot, kind, failure.began_ms, now)
         self._arm()
 
     def _serve_deadlines(self) -> None:
-        now = now_ms()
-        for index in self._schedule.pop_due(now, DUE_MAX):
-            name = self._names[index]
-            self._perform(name, name.resolution.tick(now), now)
+        self._core.serve_deadlines(now_ms())
         self._arm()
-
-    def _answered(self, index: int, nameserver: str, query_type: QueryType, answer: Answer) -> None:
-        now = now_ms()
-        name = self._names[index]
-        self._perform(name, name.resolution.reply(nameserver, query_type, answer, now), now)
-        self._arm()
-
-    def _perform(self, name: ResolvedName, actions: list[Action], now: int) -> None:
-        index = name.settings.index
-        transport = self._transports[name.section.name]
-        for action in actions:
-            if isinstance(action, Send):
-                for nameserver in transport.ask(index, action.question, now):
-                    name.resolution.unsent(nameserver)
-            elif isinstance(action, Unanswered):
-                transport.unanswered(index, action.nameservers)
-            elif isinstance(action, Finished):
-                transport.close_run(index)
-                if name.finish(action, self._writer, self._table, now):
-                    self._ring()
-        self._schedule.set(index, name.resolution.deadline_ms)
 
     def _arm(self) -> None:
-        """Have `_serve_deadlines` called when the next deadline comes."""
+        """Ring if slots have changed; have `_serve_deadlines` called at the next deadline."""
+        if self._core.names.served.changed:
+            self._core.names.served.changed = False
+            self._ring()
         if self._timer is not None:
             self._timer.cancel()
-        deadline_ms = self._schedule.next_deadline_ms()
+        deadline_ms = self._core.next_deadline_ms()
         if deadline_ms is None:
             self._timer = None
             return

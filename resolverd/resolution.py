@@ -23,7 +23,11 @@ it has run out of retries. Between two runs lies `timeout resolve`, counted from
     PAUSED     every nameserver answered with an error; the next try waits for `timeout retry`
 
 All attempts of a run stay open until the run ends: a valid reply to any of them ends it, an error
-counts if it speaks of the type that is asked now.
+counts if it speaks of the type that is asked now. What was truncated is asked for again over TCP,
+which the attempt waits for. What truncated replies held is reported with the end of a failed run.
+
+A failed connect makes the next run due at once, if what is known is not fresh. Triggers that bring
+nothing new back off: 1, 2, 4 ... s up to `hold valid`.
 """
 
 from __future__ import annotations
@@ -34,6 +38,10 @@ import msgspec
 
 from resolverd.answer import Address, Answer, QueryType, Question, Status
 from resolverd.config import Family, ResolutionSettings, ResolversSection
+
+TCP_MARGIN_MS = 20  # the time-out of a question over TCP comes before that of its attempt
+TRIGGER_PAUSE_MS = 1_000  # after the first trigger that brought nothing new; doubled by the next
+NO_ANSWER = Answer(Status.TIMEOUT)
 
 
 class State(enum.Enum):
@@ -104,11 +112,19 @@ class Unanswered(msgspec.Struct, frozen=True):
 
 
 class Finished(msgspec.Struct, frozen=True):
-    """A run has ended; with VALID come its addresses and the nameserver that gave them."""
+    """A run has ended; with VALID come the answer and the nameserver that gave it.
+
+    After a failure `answer` holds the addresses that truncated replies brought, if any.
+    """
 
     status: Status
-    addresses: tuple[Address, ...] = ()
+    answer: Answer = NO_ANSWER
     nameserver: str = ""
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """The addresses of the answer."""
+        return self.answer.addresses
 
 
 Action = Send | Unanswered | Finished
@@ -117,7 +133,7 @@ _FAMILY_TYPE = {Family.IPV4: QueryType.A, Family.IPV6: QueryType.AAAA}
 
 
 def query_types(preferred: Family, families: tuple[Family, ...]) -> tuple[QueryType, ...]:
-    """The types to ask, in order: a single accepted family wins over `resolve-prefer`."""
+    """The types to ask for addresses: a single accepted family wins over `resolve-prefer`."""
     if len(families) == 1:
         return (_FAMILY_TYPE[families[0]],)
     if preferred == Family.IPV4:
@@ -145,7 +161,9 @@ class Resolution:
         self.last_valid_ms = now_ms
         self.last_run_ms = 0
         self.last_status: Status | None = None
-        self._types = query_types(settings.preferred, families)
+        self._types = (
+            (QueryType.SRV,) if settings.is_service else query_types(settings.preferred, families)
+        )
         self._transitions = TRANSITIONS if len(self._types) > 1 else ONE_TYPE_TRANSITIONS
         self._name = settings.name
         self._section = section
@@ -154,6 +172,10 @@ class Resolution:
         self._asked: set[str] = set()  # nameservers that the current attempt went to
         self._failed: set[str] = set()  # those of them that answered it with an error
         self._last_error: Status | None = None
+        self._partial: dict[Address, None] = {}  # what truncated replies of this run held
+        self._trigger_waits = False  # the next run was asked for by a failed connect
+        self._triggered = False  # so was the run that goes on, or the last
+        self._trigger_pause_ms = 0  # after the last run no trigger counts for so long
 
     def __repr__(self) -> str:
         """Name, state and what the next deadline is about."""
@@ -167,6 +189,11 @@ class Resolution:
         self.last_valid_ms = last_valid_ms
         self.last_run_ms = last_run_ms
         self.last_status = last_status
+
+    @property
+    def urgent(self) -> bool:
+        """Whether the next run comes before others: the first one, or a triggered one."""
+        return self._trigger_waits or self.last_status is None
 
     def tick(self, now_ms: int) -> list[Action]:
         """Time has passed: start a run or end an attempt, if its deadline has come."""
@@ -195,6 +222,7 @@ class Resolution:
             return []  # late, about the other family: the question has moved on
         self._failed.add(nameserver)
         self._last_error = answer.status
+        self._partial |= dict.fromkeys(answer.addresses)
         if self.state is State.PAUSED or not self._failed >= self._asked:
             return []
         return self._step(Event.ALL_FAILED if self._retries_left else Event.ALL_FAILED_LAST, now_ms)
@@ -203,20 +231,38 @@ class Resolution:
         """The question could not be sent there: nobody waits for its answer."""
         self._asked.discard(nameserver)
 
-    def trigger(self, kind: Trigger, began_ms: int, now_ms: int) -> list[Action]:
-        """Start a run before its time, unless one is going on or what is known is fresh enough.
+    def fetching(self, now_ms: int) -> None:
+        """A truncated reply is asked for again over TCP, which may take `timeout retry`."""
+        if self.state is not State.IDLE:
+            end_ms = now_ms + self._section.timeout_retry_ms + TCP_MARGIN_MS
+            self.deadline_ms = max(self.deadline_ms, end_ms)
+
+    def trigger(self, kind: Trigger, began_ms: int, now_ms: int) -> bool:
+        """Make a run due before its time; False while one goes on or what is known is fresh enough.
 
         A refused connect is ignored within `hold valid` of a valid run. A connect that timed out
         counts if it began (`began_ms`) after that answer: its address may be gone since.
         """
-        if self.state is not State.IDLE:
-            return []
+        if self.state is not State.IDLE or self._trigger_waits:
+            return False
         if self.last_status is Status.VALID:
             fresh = now_ms < self.last_run_ms + self._section.holds.valid_ms
             outlived = kind is Trigger.CONNECT_TIMEOUT and began_ms > self.last_valid_ms
             if fresh and not outlived:
-                return []
-        return self._step(Event.DUE, now_ms)
+                return False
+        if now_ms < self.last_run_ms + self._trigger_pause_ms:
+            return False
+        self._trigger_waits = True
+        self.deadline_ms = now_ms
+        return True
+
+    def learned(self, news: bool) -> None:
+        """Whether the run that has just ended brought anything new."""
+        if news:
+            self._trigger_pause_ms = 0
+        elif self._triggered:
+            doubled = max(TRIGGER_PAUSE_MS, 2 * self._trigger_pause_ms)
+            self._trigger_pause_ms = min(doubled, self._section.holds.valid_ms)
 
     def _step(
         self, event: Event, now_ms: int, answer: Answer | None = None, nameserver: str = ""
@@ -227,14 +273,20 @@ class Resolution:
         except KeyError:
             raise ValueError(f"event {event.name} in state {before.name} of {self!r}") from None
         if self.state is State.PREFERRED:
-            retries = self._section.resolve_retries if before is State.IDLE else self._retries_left
-            self._retries_left = max(0, retries - 1)
+            if before is State.IDLE:
+                self._begin()
+            self._retries_left = max(0, self._retries_left - 1)
             return self._send(self._types[0], now_ms)
         if self.state is State.FALLBACK:
             return self._send(self._types[1], now_ms)
         if self.state is State.IDLE:
             return self._finish(answer, nameserver, now_ms)
         return []  # PAUSED: the deadline of the attempt stands
+
+    def _begin(self) -> None:
+        self._retries_left = self._section.resolve_retries
+        self._partial = {}
+        self._triggered, self._trigger_waits = self._trigger_waits, False
 
     def _send(self, query_type: QueryType, now_ms: int) -> list[Action]:
         self._asking = query_type
@@ -248,8 +300,8 @@ class Resolution:
         self.deadline_ms = now_ms + self._section.timeout_resolve_ms
         self.last_run_ms = now_ms
         if answer is None:
-            self.last_status = self._last_error or Status.TIMEOUT
-            return [Finished(self.last_status)]
+            self.last_status = status = self._last_error or Status.TIMEOUT
+            return [Finished(status, Answer(status, tuple(self._partial), partial=True))]
         self.last_status = Status.VALID
         self.last_valid_ms = now_ms
-        return [Finished(Status.VALID, answer.addresses, nameserver)]
+        return [Finished(Status.VALID, answer, nameserver)]

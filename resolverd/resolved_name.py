@@ -1,8 +1,8 @@
-"""One name from question to slots: its state machine, its servers and their records together.
+"""One host name from question to slots: its state machine, its servers and their records together.
 
-Owns nothing but the two pure halves (resolution.py, assignment.py) and what of them is written to
-the segment. Writes to the slot table, the resolution record, the counters and the log through what
-it is given; opens no socket and reads no clock.
+Owns nothing but the two pure halves (resolution.py, assignment.py) and tells the servers what comes
+out. The name is one of the configuration, the target of an SRV record, or one that an operator
+ordered; the last two have servers that come and go. Opens no socket and reads no clock.
 
 The record is written before the slots: a successor that finds both may then think a record
 younger than it is, never older, so no hold is shortened by a kill in between.
@@ -10,108 +10,113 @@ younger than it is, never older, so no hold is shortened by a kill in between.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from resolverd.answer import Address, Status
+from resolverd.answer import Status
 from resolverd.assignment import Assignment, Change
-from resolverd.config import Family, ResolutionSettings, ResolversSection
-from resolverd.messages import describe
+from resolverd.board import Board
+from resolverd.config import (
+    Family,
+    ResolutionSettings,
+    ResolvedServer,
+    ResolversSection,
+)
+from resolverd.messages import FROM_CACHE
 from resolverd.resolution import Finished, Resolution
-from shm.counters import CounterReader, NameserverTable
-from shm.slots import SlotTableReader, SlotTableWriter
-from shm.states import Cause, SlotFlag
-
-Log = Callable[[int, str], None]  # syslog severity, text
-
-FROM_ANSWERS = (Cause.DNS, Cause.CARRIED)  # addresses that a valid answer brought
+from resolverd.served import FROM_ANSWERS, Log, ServedServers
+from resolverd.tally import Tally
 
 
 class ResolvedName:
-    """A resolution with its servers; `finish` turns the end of a run into slots."""
+    """A host name with the servers that it feeds; `finish` turns the end of a run into slots."""
 
     def __init__(
         self,
         settings: ResolutionSettings,
         section: ResolversSection,
         families: tuple[Family, ...],
+        served: ServedServers,
+        board: Board,
+        *,
         log: Log,
         now_ms: int,
+        has_record: bool,
     ) -> None:
-        """Nothing is known yet; call `carry_on` before the first event."""
+        """Nothing is known yet; call `carry_on` or `join` before the first event."""
         self.settings = settings
         self.section = section
         self.resolution = Resolution(settings, section, families, now_ms)
-        self.assignment = Assignment(settings.servers, settings.preferred, section.holds, {})
+        self.assignment = Assignment((), settings.preferred, section.holds, {})
+        self.tally = Tally(board, log, settings.name, settings.index if has_record else None)
+        self.permanent = has_record  # it is resolved though no server needs it
         self._rows = {nameserver.name: nameserver.index for nameserver in section.nameservers}
-        self._log = log
-        self._runs = 0
-        self._triggers = 0
-        self._records_seen = 0
+        self._served = served
+        self._board = board
+        self._restored = False
 
-    def carry_on(
-        self, slots: SlotTableReader, counters: CounterReader, table: NameserverTable
-    ) -> None:
-        """Take over what the segment says: a predecessor's state, or init-addr's addresses."""
-        record = counters.resolution(self.settings.index)
-        self._runs, self._triggers = record["runs"], record["triggers"]
-        self._records_seen = record["records_seen"]
-        if record["last_valid_ms"] == 0:
-            table.record(self.settings.index, last_valid_ms=self.resolution.last_valid_ms)
-        else:
-            status = Status(record["status"]) if record["status"] else None
-            self.resolution.restore(record["last_valid_ms"], record["last_run_ms"], status)
-        learned = {}
-        for server in self.settings.servers:
-            slot = slots.slot(server.slot)
-            address = None if slot.address is None else Address.parse(slot.address)
-            self.assignment.slots[server.slot] = address
-            if address is not None and slot.cause in FROM_ANSWERS:
-                learned[address] = self.resolution.last_valid_ms
-        self.assignment.adopt(learned)
+    def carry_on(self) -> None:
+        """Take over what the segment says of the resolution."""
+        self.tally.carry_on(self.resolution)
 
-    def triggered(self, table: NameserverTable) -> None:
-        """A failed connect has started a run."""
-        self._triggers += 1
-        table.record(self.settings.index, triggers=self._triggers)
+    def join(self, server: ResolvedServer, now_ms: int, since_ms: int = 0) -> None:
+        """Feed a server from now on; since `since_ms` it has had its address from this name.
 
-    def finish(
-        self, finished: Finished, slots: SlotTableWriter, table: NameserverTable, now_ms: int
-    ) -> bool:
-        """A run has ended: record it, publish what changed; True if any slot did."""
-        if finished.status is Status.VALID:
-            changes = self.assignment.valid(finished.addresses, now_ms)
-            self._records_seen = len(finished.addresses)
+        0 says that the address is not from here; it stays until the first answer all the same.
+        """
+        slot = server.slot
+        self.assignment.join(server, self._served[slot].address, since_ms or now_ms)
+        if since_ms and (address := self._served[slot].address) is not None:
+            self.assignment.adopt({address: since_ms})
+            known = self.resolution.last_valid_ms if self._restored else 0
+            self.resolution.last_valid_ms = max(known, since_ms)  # graces keep running
+            self._restored = True
+
+    def take(self, server: ResolvedServer) -> None:
+        """Feed a server of the configuration, which may have an answer's address already."""
+        slot = self._served[server.slot]
+        since_ms = self.resolution.last_valid_ms
+        self.assignment.join(server, slot.address, 0)
+        if slot.address is not None and slot.cause in FROM_ANSWERS:
+            self.assignment.adopt({slot.address: since_ms})
+
+    def leave(self, slot: int) -> None:
+        """Feed a server no longer."""
+        self.assignment.leave(slot)
+
+    @property
+    def needed(self) -> bool:
+        """Whether the name is to be resolved any longer."""
+        return self.permanent or bool(self.assignment.slots)
+
+    def settle(self, now_ms: int) -> None:
+        """Give those who have joined what is known already."""
+        self._publish(self.assignment.settle(), FROM_CACHE, now_ms)
+
+    def finish(self, finished: Finished, now_ms: int) -> None:
+        """A run has ended: record it, publish what changed."""
+        assignment, valid = self.assignment, finished.status is Status.VALID
+        former = set(assignment.records)
+        if valid:
+            changes = assignment.valid(finished.addresses, now_ms)
         else:
             last_valid_ms = self.resolution.last_valid_ms
-            changes = self.assignment.failed(finished.status, last_valid_ms, now_ms)
-        self._runs += 1
-        table.record(
-            self.settings.index,
-            last_valid_ms=self.resolution.last_valid_ms,
-            last_run_ms=now_ms,
-            status=finished.status,
-            records_seen=self._records_seen,
-            slots_used=self.assignment.used,
-            slots_missing=self.assignment.missing,
-            runs=self._runs,
+            changes = assignment.failed(finished.status, last_valid_ms, now_ms, finished.addresses)
+        self.resolution.learned(bool(changes) or not former.issuperset(finished.addresses))
+        self.tally.ended(
+            self.resolution,
+            len(finished.addresses) if valid else None,
+            len(assignment.records),
+            assignment.used,
+            assignment.missing,
         )
-        for change in changes:
-            self._publish(change, slots, now_ms)
-        if finished.nameserver and changes:
-            moved = sum(change.after is not None for change in changes)
-            table.count(self._rows[finished.nameserver], "update", moved)
-        source = f"{self.section.name}/{finished.nameserver}"
-        for change in changes:
-            for level, text in describe(change, self.settings.name, source):
-                self._log(level, text)
-        return bool(changes)
+        if valid:
+            for slot in assignment.slots:
+                self._served.confirm(slot, now_ms)
+        moved = sum(change.after is not None for change in changes)
+        if finished.nameserver and moved:
+            self._board.count(self._rows[finished.nameserver], "update", moved)
+        self._publish(changes, f"{self.section.name}/{finished.nameserver}", now_ms)
 
-    def _publish(self, change: Change, slots: SlotTableWriter, now_ms: int) -> None:
-        slots.publish(
-            change.server.slot,
-            None if change.after is None else change.after.text,
-            change.server.port,
-            cause=change.cause,
-            flags=SlotFlag.RMAINT if change.after is None else SlotFlag(0),
-            now_ms=now_ms,
-        )
+    def _publish(self, changes: list[Change], source: str, now_ms: int) -> None:
+        for change in changes:
+            self._served.point(change.server.slot, change.after, change.cause, source, now_ms)
+            if change.after is not None:
+                source = FROM_CACHE  # said of all but the first (S47)

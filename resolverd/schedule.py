@@ -24,6 +24,10 @@ class Schedule:
         self._deadlines[key] = deadline_ms
         heapq.heappush(self._heap, (deadline_ms, key))
 
+    def drop(self, key: int) -> None:
+        """The key is due no more."""
+        self._deadlines.pop(key, None)
+
     def next_deadline_ms(self) -> int | None:
         """The earliest deadline, None without any."""
         while self._heap and self._deadlines.get(self._heap[0][1]) != self._heap[0][0]:

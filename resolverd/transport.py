@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 
@@ -26,11 +27,17 @@ from resolverd.answer import (
     read_reply,
 )
 from resolverd.config import Nameserver, ResolversSection
-from resolverd.config import Transport as Protocol
+from resolverd.config import Transport as Carrier
 from resolverd.nameserver_sockets import NameserverSockets, OpenQuery
 
 Count = Callable[[int, str], None]  # a nameserver's row in the segment, a counter's name
-Deliver = Callable[[int, str, QueryType, Answer], None]  # key, nameserver, what was asked, answer
+
+
+class Receiver(Protocol):
+    """Who asked, by key."""
+
+    def answered(self, key: int, nameserver: str, query_type: QueryType, answer: Answer) -> None:
+        """A nameserver has answered an open attempt; `query_type` is what it was asked."""
 
 
 class Attempt(msgspec.Struct, frozen=True, eq=False):
@@ -49,16 +56,16 @@ class Transport:
         loop: asyncio.AbstractEventLoop,
         section: ResolversSection,
         count: Count,
-        deliver: Deliver,
+        receiver: Receiver,
     ) -> None:
         """Raises OSError for an address that is none, ValueError for a `tcp@` nameserver."""
         self._section = section
         self._count = count
-        self._deliver = deliver
+        self._receiver = receiver
         self._open: dict[int, list[OpenQuery[Attempt]]] = {}
         self._sockets: dict[str, NameserverSockets[Attempt]] = {}
         for nameserver in section.nameservers:
-            if nameserver.transport is not Protocol.UDP:
+            if nameserver.transport is not Carrier.UDP:
                 raise ValueError(f"{section.name}/{nameserver.name}: only UDP is spoken here")
             self._sockets[nameserver.name] = self._open_sockets(loop, nameserver)
 
@@ -127,5 +134,5 @@ class Transport:
         self._count(nameserver.index, answer.status.counter)
         if answer.aliased and answer.status is Status.VALID:
             self._count(nameserver.index, "cname")
-        self._deliver(attempt.key, nameserver.name, attempt.question.query_type, answer)
+        self._receiver.answered(attempt.key, nameserver.name, attempt.question.query_type, answer)
         return True

@@ -56,6 +56,21 @@ def records(*data: str, delay_s: float = 0.0, aliases: tuple[str, ...] = ()) -> 
     return Answer(records=data, delay_s=delay_s, aliases=aliases)
 
 
+def services(*records_of: str, **hosts: str) -> Answer:
+    """SRV records, "weight port target" each, and additional addresses, `host1_test="127.0.0.1"`.
+
+    Several addresses of one host are parted by blanks.
+    """
+    return Answer(
+        records=tuple(f"0 {text}." for text in records_of),
+        additional=tuple(
+            f"{host.replace('_', '.')}. 0 IN {'AAAA' if ':' in address else 'A'} {address}"
+            for host, addresses in hosts.items()
+            for address in addresses.split()
+        ),
+    )
+
+
 def delayed(answer: Answer, delay_s: float) -> Answer:
     """The same answer, later."""
     return replace(answer, delay_s=delay_s)

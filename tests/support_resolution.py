@@ -111,7 +111,8 @@ class Driver:
 
     def trigger(self, kind: Trigger, began_ms: int) -> None:
         """Somebody's connect failed."""
-        self._note(self.resolution.trigger(kind, began_ms, self.now_ms))
+        if self.resolution.trigger(kind, began_ms, self.now_ms):
+            self.until(self.now_ms)
 
     @property
     def questions(self) -> list[tuple[int, str]]:

@@ -21,6 +21,7 @@ from resolverd.config import (
 )
 from resolverd.daemon import now_ms, run
 from shm.counters import CounterReader
+from shm.names import NameReader
 from shm.processes import ProcessBoard, ProcessStatus
 from shm.segment import Segment
 from shm.shape import Shape
@@ -140,6 +141,24 @@ class ResolverdProcess:
     def slot(self, slot: int) -> SlotState:
         """A slot record."""
         return SlotTableReader(self.segment).slot(slot)
+
+    def target(self, slot: int) -> str:
+        """The name that the slot points to other than by the configuration."""
+        return NameReader(self.segment).target(slot).name
+
+    def pairs(self) -> list[tuple[str, int, str | None, int]]:
+        """Target, port, address and weight of the slots that stand for SRV records, sorted."""
+        found = []
+        for number in range(self.segment.shape.slots):
+            slot = self.slot(number)
+            if self.target(number):
+                found.append((self.target(number), slot.port, slot.address, slot.weight))
+        return sorted(found, key=lambda pair: pair[:2])
+
+    def wait_pairs(self, *expected: tuple[str, int, str | None, int], seconds: float = 10) -> None:
+        """Wait until the slots stand for these records."""
+        wanted = sorted(expected, key=lambda pair: pair[:2])
+        self.wait(lambda: self.pairs() == wanted, f"{wanted}", seconds)
 
     def addresses(self) -> list[str | None]:
         """The address of each slot, in order."""

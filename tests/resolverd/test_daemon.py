@@ -196,7 +196,8 @@ def test_the_doorbell_is_heard_before_the_tick(
     nameserver.set("app.test", "A", ONE)
     with ResolverdProcess(one_name(section_of(nameserver, resolve_ms=HOUR_MS))) as resolverd:
         resolverd.wait_addresses(ONE, None)
-        for asked in (2, 3):
+        for asked, address in ((2, TWO), (3, THREE)):
+            nameserver.set("app.test", "A", address)  # triggers that bring nothing new back off
             answered_ms = resolverd.record()["last_valid_ms"]
             CheckRequests(resolverd.segment, 0).timed_out(1, answered_ms + 1)
             os.eventfd_write(resolverd.doorbell, 1)

@@ -105,7 +105,8 @@ class World:
         elif self.sick and self.random.random() < 0.1:
             kind = self.random.choice(list(Trigger))
             began = self.now_ms - self.random.randrange(5_000)
-            self.perform(self.resolution.trigger(kind, began, self.now_ms))
+            if self.resolution.trigger(kind, began, self.now_ms):
+                self.perform(self.resolution.tick(self.now_ms))
         else:
             self.now_ms = max(self.now_ms, self.resolution.deadline_ms)
             self.perform(self.resolution.tick(self.now_ms))

@@ -31,9 +31,10 @@ class Shell:
         self.counters: Counter[str] = Counter()
         self.delivered: list[tuple[int, str, QueryType, Answer]] = []
         section = ResolversSection("r1", nameservers, accepted_payload_size=payload)
-        self.transport = Transport(
-            self.loop, section, self._count, lambda *reply: self.delivered.append(reply)
-        )
+        self.transport = Transport(self.loop, section, self._count, self)
+
+    def answered(self, key: int, nameserver: str, query_type: QueryType, answer: Answer) -> None:
+        self.delivered.append((key, nameserver, query_type, answer))
 
     def _count(self, row: int, counter: str) -> None:
         self.counters[f"{row}.{counter}"] += 1

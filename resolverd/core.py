@@ -1,0 +1,142 @@
+"""Everything that resolverd decides, put together: events in, questions and slots out.
+
+Owns the schedule of all names and the places for their runs. Knows no socket, no loop and no clock:
+it is told the time with each event, asks through an `Asker` and writes through a `Board`, so that a
+test can drive it through any order of events.
+
+Each event (a reply, a deadline, a failed connect, an order) goes to the names that it concerns; the
+actions that come back are performed at once. A run that is due begins when there is a place for it.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from resolverd.answer import Answer, QueryType, Question
+from resolverd.board import Board
+from resolverd.config import ResolverdSettings
+from resolverd.names import Names, Resolved
+from resolverd.places import Places
+from resolverd.resolution import Action, Finished, Send, State, Trigger, Unanswered
+from resolverd.schedule import Schedule
+from resolverd.served import Log
+
+DUE_MAX = 64  # resolutions served before other events have their turn
+
+
+class Asker(Protocol):
+    """Who brings the questions of one section to its nameservers."""
+
+    def ask(self, key: int, question: Question, now_ms: int) -> list[str]:
+        """Ask all nameservers; the names of those that could not be asked."""
+
+    def unanswered(self, key: int, nameservers: tuple[str, ...]) -> None:
+        """The time-out of an attempt has passed at these."""
+
+    def close_run(self, key: int) -> None:
+        """The run has ended: what still answers it is late."""
+
+
+class Core:
+    """The names of one resolverd, when they are due and who may run. `rings` counts changes."""
+
+    def __init__(
+        self,
+        settings: ResolverdSettings,
+        board: Board,
+        askers: dict[str, Asker],
+        log: Log,
+        now_ms: int,
+    ) -> None:
+        """Take over what the board says; the first runs are due at once."""
+        self._askers = askers
+        self._schedule = Schedule()
+        self._places = {section.name: Places() for section in settings.sections}
+        self._appeared: list[int] = []
+        self.names = Names(
+            settings,
+            board,
+            log,
+            now_ms=now_ms,
+            appeared=self._appeared.append,
+            vanished=self._forget,
+        )
+        self._schedule_new()
+
+    def next_deadline_ms(self) -> int | None:
+        """When `serve_deadlines` has something to do; None if never."""
+        return self._schedule.next_deadline_ms()
+
+    def serve_deadlines(self, now_ms: int) -> None:
+        """Time has passed: begin the runs that are due, end the attempts that have expired."""
+        for key in self._schedule.pop_due(now_ms, DUE_MAX):
+            name = self.names[key]
+            if name.resolution.state is State.IDLE:
+                places = self._places[name.section.name]
+                if not places.enter(key, urgent=name.resolution.urgent):
+                    continue  # the schedule hears of it again when its turn has come
+            self._perform(key, name, name.resolution.tick(now_ms), now_ms)
+
+    def answered(
+        self, key: int, nameserver: str, query_type: QueryType, answer: Answer, now_ms: int
+    ) -> None:
+        """A nameserver has answered an open attempt."""
+        name = self.names[key]
+        actions = name.resolution.reply(nameserver, query_type, answer, now_ms)
+        self._perform(key, name, actions, now_ms)
+
+    def lost(self, key: int, nameserver: str) -> None:
+        """A question that was on its way did not reach the nameserver: nobody waits for it."""
+        self.names[key].resolution.unsent(nameserver)
+
+    def fetching(self, key: int, now_ms: int) -> None:
+        """A truncated answer is being asked for again over TCP."""
+        name = self.names[key]
+        name.resolution.fetching(now_ms)
+        self._schedule.set(key, name.resolution.deadline_ms)
+
+    def connect_failed(self, slot: int, kind: Trigger, began_ms: int, now_ms: int) -> None:
+        """Somebody could not connect to a server: everything that feeds it is asked anew (M7)."""
+        for key in self.names.feeding(slot):
+            name = self.names[key]
+            if name.resolution.trigger(kind, began_ms, now_ms):
+                name.tally.triggered()
+                self._schedule.set(key, name.resolution.deadline_ms)
+
+    def ordered(self, slot: int, name: str, now_ms: int) -> None:
+        """An operator wants the server fed from this name, "" for the one of its line."""
+        self.names.order(slot, name, now_ms)
+        self._schedule_new()
+
+    def _perform(self, key: int, name: Resolved, actions: list[Action], now_ms: int) -> None:
+        asker = self._askers[name.section.name]
+        for action in actions:
+            if isinstance(action, Send):
+                for nameserver in asker.ask(key, action.question, now_ms):
+                    name.resolution.unsent(nameserver)
+            elif isinstance(action, Unanswered):
+                asker.unanswered(key, action.nameservers)
+            elif isinstance(action, Finished):
+                asker.close_run(key)
+                self._leave(key, name.section.name, now_ms)
+                name.finish(action, now_ms)
+        if key in self.names:
+            self._schedule.set(key, name.resolution.deadline_ms)
+        self._schedule_new()
+
+    def _schedule_new(self) -> None:
+        for key in self._appeared:
+            if key in self.names:
+                self._schedule.set(key, self.names[key].resolution.deadline_ms)
+        self._appeared.clear()
+
+    def _leave(self, key: int, section: str, now_ms: int) -> None:
+        following = self._places[section].leave(key)
+        if following is not None:
+            self._schedule.set(following, now_ms)
+
+    def _forget(self, key: int, section: str, now_ms: int) -> None:
+        """A name is needed no longer."""
+        self._askers[section].close_run(key)
+        self._schedule.drop(key)
+        self._leave(key, section, now_ms)

@@ -1,0 +1,216 @@
+"""The names that are resolved at the moment, those of the configuration and those that come and go.
+
+Owns which name feeds which server: a server has the name of its line, or one that an operator
+ordered instead; a server of an SRV label has the label, and the target of its record where that
+came without an address. One resolution for each (section, name, family), whoever needs it. A name
+that nobody needs any longer is forgotten. Opens no socket, reads no clock, knows no schedule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import dns.exception
+
+from resolverd.answer import absolute
+from resolverd.board import Board
+from resolverd.config import (
+    Family,
+    ResolutionSettings,
+    ResolvedServer,
+    ResolverdSettings,
+)
+from resolverd.resolved_name import ResolvedName
+from resolverd.resolved_service import ResolvedService
+from resolverd.served import Log, ServedServers
+
+Resolved = ResolvedName | ResolvedService
+Place = tuple[str, str, Family]  # section, name, preferred family
+
+
+class Names:
+    """All names by key; a name of the configuration has its index as key.
+
+    `appeared` is called with the key of a name to be resolved from now on, `vanished` with key,
+    section and time of one that is needed no longer.
+    """
+
+    def __init__(
+        self,
+        settings: ResolverdSettings,
+        board: Board,
+        log: Log,
+        *,
+        now_ms: int,
+        appeared: Callable[[int], None],
+        vanished: Callable[[int, str, int], None],
+    ) -> None:
+        """Take over what the board says of the configuration's names and their servers."""
+        self._sections = {section.name: section for section in settings.sections}
+        self._families = settings.families
+        self._board = board
+        self._log = log
+        self._appeared, self._vanished = appeared, vanished
+        self.served = ServedServers(board, log)
+        self._by_key: dict[int, Resolved] = {}
+        self._hosts: dict[Place, int] = {}
+        self._fed_by: dict[int, int] = {}  # slot -> key of the host name that feeds it
+        self._home: dict[int, int] = {}  # slot -> key of the name in its line
+        self._unsettled: dict[int, None] = {}
+        self._orders: dict[int, str] = {}
+        self._next_key = 1 + max((each.index for each in settings.resolutions), default=-1)
+        services = [each for each in settings.resolutions if each.is_service]
+        for each in settings.resolutions:
+            if not each.is_service:
+                self._take_host(each, now_ms)
+        for each in services:
+            self._take_service(each, now_ms)
+
+    def __getitem__(self, key: int) -> Resolved:
+        """The name with this key; KeyError if it is not resolved any longer."""
+        return self._by_key[key]
+
+    def __contains__(self, key: int) -> bool:
+        """Whether a name has this key."""
+        return key in self._by_key
+
+    def __len__(self) -> int:
+        """How many names are resolved."""
+        return len(self._by_key)
+
+    def feeding(self, slot: int) -> list[int]:
+        """The keys of all names that the server's address depends on."""
+        keys: dict[int, None] = {}
+        if slot in self._home and isinstance(self._by_key[self._home[slot]], ResolvedService):
+            keys[self._home[slot]] = None
+        if slot in self._fed_by:
+            keys[self._fed_by[slot]] = None
+        return list(keys)
+
+    def order(self, slot: int, name: str, now_ms: int) -> None:
+        """An operator wants the server fed from this name, "" for the one of its line."""
+        home = self._by_key.get(self._home.get(slot, -1))
+        if not isinstance(home, ResolvedName) or self._orders.get(slot, "") == name:
+            return  # a server of a label goes where its record points
+        if name and not _is_name(name):
+            self._log(4, f"'{name}' is no name that could be resolved.")
+            return
+        self._orders[slot] = name
+        server = next(each for each in home.settings.servers if each.slot == slot)
+        self.release(slot)
+        self.served.rename(slot, name, name or home.settings.name, now_ms)
+        if name:
+            self._feed(server, home.settings, name, now_ms, 0)
+        else:
+            home.join(server, now_ms)
+            self._fed_by[slot] = self._home[slot]
+            self._unsettled[self._home[slot]] = None
+        self.settle(now_ms)
+
+    def need(self, server: ResolvedServer, name: str, now_ms: int, since_ms: int = 0) -> None:
+        """Feed the server of a label from that name, as it has been since `since_ms`."""
+        self._feed(server, self._by_key[self._home[server.slot]].settings, name, now_ms, since_ms)
+
+    def release(self, slot: int) -> None:
+        """The server needs no host name resolved; `settle` forgets what nobody needs."""
+        key = self._fed_by.pop(slot, None)
+        if key is not None:
+            name = self._by_key[key]
+            assert isinstance(name, ResolvedName)
+            name.leave(slot)
+            self._unsettled[key] = None
+
+    def settle(self, now_ms: int) -> None:
+        """Give those who have come what is known already, drop the names that nobody needs."""
+        unsettled, self._unsettled = self._unsettled, {}
+        for key in unsettled:
+            name = self._by_key[key]
+            assert isinstance(name, ResolvedName)
+            if name.needed:
+                name.settle(now_ms)
+                continue
+            del self._by_key[key]
+            del self._hosts[name.section.name, name.settings.name, name.settings.preferred]
+            self._vanished(key, name.section.name, now_ms)
+
+    def _take_host(self, settings: ResolutionSettings, now_ms: int) -> None:
+        name = self._make_host(settings, now_ms, has_record=True)
+        name.carry_on()
+        for server in settings.servers:
+            served = self.served.take(server, settings.name)
+            self._home[server.slot] = settings.index
+            if served.target:  # ordered by an operator, and followed by a predecessor
+                self._orders[server.slot] = served.target
+                stamp_ms = served.target_stamp_ms
+                self._feed(server, settings, served.target, now_ms, stamp_ms)
+            else:
+                self._fed_by[server.slot] = settings.index
+                name.take(server)
+        self._appeared(settings.index)
+
+    def _take_service(self, settings: ResolutionSettings, now_ms: int) -> None:
+        section = self._sections[settings.section]
+        service = ResolvedService(
+            settings,
+            section,
+            self._families,
+            self.served,
+            self._board,
+            log=self._log,
+            now_ms=now_ms,
+            targets=self,
+        )
+        self._by_key[settings.index] = service
+        for server in settings.servers:
+            self.served.take(server, settings.name)
+            self._home[server.slot] = settings.index
+        service.carry_on(now_ms)
+        self._appeared(settings.index)
+
+    def _make_host(
+        self, settings: ResolutionSettings, now_ms: int, *, has_record: bool
+    ) -> ResolvedName:
+        name = ResolvedName(
+            settings,
+            self._sections[settings.section],
+            self._families,
+            self.served,
+            self._board,
+            log=self._log,
+            now_ms=now_ms,
+            has_record=has_record,
+        )
+        self._by_key[settings.index] = name
+        self._hosts[settings.section, settings.name, settings.preferred] = settings.index
+        return name
+
+    def _feed(
+        self,
+        server: ResolvedServer,
+        home: ResolutionSettings,
+        host: str,
+        now_ms: int,
+        since_ms: int,
+    ) -> None:
+        preferred = home.preferred if server.preferred is Family.NONE else server.preferred
+        if len(self._families) == 1:
+            preferred = self._families[0]
+        key = self._hosts.get((home.section, host, preferred))
+        if key is None:
+            key, self._next_key = self._next_key, self._next_key + 1
+            settings = ResolutionSettings(key, home.section, host, preferred, ())
+            self._make_host(settings, now_ms, has_record=False)
+            self._appeared(key)
+        name = self._by_key[key]
+        assert isinstance(name, ResolvedName)
+        name.join(server, now_ms, since_ms)
+        self._fed_by[server.slot] = key
+        self._unsettled[key] = None
+
+
+def _is_name(name: str) -> bool:
+    try:
+        absolute(name)
+    except (dns.exception.DNSException, UnicodeError):
+        return False
+    return True

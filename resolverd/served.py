@@ -1,0 +1,163 @@
+"""What each server has at the moment: the only place where slot records are written.
+
+Owns, for each server, its address, port, weight and the name that it points to, and puts them
+together to one record. Decides nothing: it is told by the resolutions. Opens no socket and reads no
+clock.
+
+Two records tell of a server that stands for an SRV record: its slot (address, port, weight) and
+its target (the name). They are written in an order that a kill in between cannot turn into a lie:
+a slot is emptied, port 0, before its name becomes another one, and filled afterwards. So a
+successor that finds a name beside a port has found a pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from resolverd.answer import Address
+from resolverd.board import Board
+from resolverd.config import ResolvedServer
+from resolverd.messages import describe_address, describe_loss
+from resolverd.service_assignment import Attachment
+from shm.states import Cause, SlotFlag
+
+Log = Callable[[int, str], None]  # syslog severity, text
+
+FROM_ANSWERS = (Cause.DNS, Cause.CARRIED)  # addresses that a valid answer brought
+
+
+class Served(msgspec.Struct):
+    """One server and what readers see of it."""
+
+    server: ResolvedServer
+    name: str  # what the log calls it: the name that is resolved for it
+    address: Address | None
+    port: int
+    weight: int
+    cause: int
+    target: str = ""
+    target_stamp_ms: int = 0
+    renamed: bool = False  # an SRV record or an operator has given it a name, once
+
+
+class ServedServers:
+    """All servers that resolutions feed, by slot. `changed` tells that a bell should be rung."""
+
+    def __init__(self, board: Board, log: Log) -> None:
+        """Without servers; `take` brings them."""
+        self._board = board
+        self._log = log
+        self._served: dict[int, Served] = {}
+        self.changed = False
+
+    def __getitem__(self, slot: int) -> Served:
+        """The server of this slot; KeyError if no resolution feeds it."""
+        return self._served[slot]
+
+    def __contains__(self, slot: int) -> bool:
+        """Whether a resolution feeds the server of this slot."""
+        return slot in self._served
+
+    def take(self, server: ResolvedServer, name: str) -> Served:
+        """Read what the board says of a server, and look after it from now on."""
+        slot = self._board.slot(server.slot)
+        target = self._board.target(server.slot)
+        served = Served(
+            server,
+            target.name or name,
+            None if slot.address is None else Address.parse(slot.address),
+            slot.port,
+            slot.weight,
+            slot.cause,
+            target.name,
+            target.stamp_ms,
+            bool(slot.flags & SlotFlag.FQDN_CHANGED),
+        )
+        self._served[server.slot] = served
+        return served
+
+    def point(
+        self, slot: int, address: Address | None, cause: Cause, source: str, now_ms: int
+    ) -> None:
+        """The server's address is another one, or gone; `source` is who said so, for the log."""
+        served = self._served[slot]
+        before, served.address, served.cause = served.address, address, cause
+        if not self._publish(served, now_ms) or before == address:
+            return
+        self._tell(served, before, source)
+
+    def attach(self, slot: int, to: Attachment, now_ms: int) -> None:
+        """The server stands for another SRV record from now on, without an address yet."""
+        served = self._served[slot]
+        if served.address is not None or served.port != 0:
+            self._empty(served, Cause.REMOVED, now_ms)
+        self._name(served, to.target, 0)
+        served.port, served.weight = to.port, to.weight
+        self._publish(served, now_ms)
+
+    def weigh(self, slot: int, weight: int, now_ms: int) -> None:
+        """The record of the server has another weight."""
+        served = self._served[slot]
+        served.weight = weight
+        self._publish(served, now_ms)
+
+    def release(self, slot: int, now_ms: int) -> None:
+        """The server stands for no record any more: address, port and name are gone (S38)."""
+        served = self._served[slot]
+        before = served.address
+        self._empty(served, Cause.REMOVED, now_ms)
+        self._name(served, "", 0)
+        if before is not None:
+            self._tell(served, before, "")
+
+    def rename(self, slot: int, target: str, fqdn: str, now_ms: int) -> None:
+        """An operator has ordered the name `target`, or taken it back; the address stays."""
+        served = self._served[slot]
+        self._name(served, target, 0)
+        served.name = fqdn
+        self._publish(served, now_ms)
+
+    def confirm(self, slot: int, now_ms: int) -> None:
+        """The target of the server has been resolved: a successor goes on from this time."""
+        served = self._served[slot]
+        if served.target:
+            self._name(served, served.target, now_ms)
+
+    def _name(self, served: Served, target: str, stamp_ms: int) -> None:
+        if (target, stamp_ms) == (served.target, served.target_stamp_ms):
+            return
+        served.target, served.target_stamp_ms = target, stamp_ms
+        if target:
+            served.name = target
+            served.renamed = True
+        self._board.publish_target(served.server.slot, target, stamp_ms)
+
+    def _empty(self, served: Served, cause: Cause, now_ms: int) -> None:
+        served.address, served.port, served.cause = None, 0, cause
+        self._publish(served, now_ms)
+
+    def _publish(self, served: Served, now_ms: int) -> bool:
+        flags = SlotFlag.FQDN_CHANGED if served.renamed else SlotFlag(0)
+        if served.address is None:
+            flags |= SlotFlag.RMAINT
+        changed = self._board.publish(
+            served.server.slot,
+            None if served.address is None else served.address.text,
+            served.port,
+            weight=served.weight,
+            cause=served.cause,
+            flags=flags,
+            now_ms=now_ms,
+        )
+        self.changed |= changed
+        return changed
+
+    def _tell(self, served: Served, before: Address | None, source: str) -> None:
+        if served.address is None:
+            lines = describe_loss(served.server, Cause(served.cause))
+        else:
+            lines = describe_address(served.server, served.name, before, served.address, source)
+        for level, text in lines:
+            self._log(level, text)

@@ -1,0 +1,70 @@
+"""The record of one resolution in the segment: runs, triggers, records and slots (M6).
+
+Owns what was counted so far, so that a successor counts on, and says once in the log when records
+are without a server. A name that no configuration mentions has no record: nothing is stored then.
+"""
+
+from __future__ import annotations
+
+from resolverd.answer import Status
+from resolverd.board import Board
+from resolverd.messages import describe_surplus
+from resolverd.resolution import Resolution
+from resolverd.served import Log
+
+
+class Tally:
+    """Counts the runs of one name; `index` is its row, None without one."""
+
+    def __init__(self, board: Board, log: Log, name: str, index: int | None) -> None:
+        """Nothing has been counted; call `carry_on` before the first run."""
+        self._board = board
+        self._log = log
+        self._name = name
+        self._index = index
+        self._runs = 0
+        self._triggers = 0
+        self._records_seen = 0
+        self._missing = 0
+
+    def carry_on(self, resolution: Resolution) -> None:
+        """Take over what a predecessor recorded, also for the resolution itself."""
+        if self._index is None:
+            return
+        record = self._board.resolution(self._index)
+        self._runs, self._triggers = record["runs"], record["triggers"]
+        self._records_seen, self._missing = record["records_seen"], record["slots_missing"]
+        if record["last_valid_ms"] == 0:
+            self._board.record(self._index, last_valid_ms=resolution.last_valid_ms)
+        else:
+            status = Status(record["status"]) if record["status"] else None
+            resolution.restore(record["last_valid_ms"], record["last_run_ms"], status)
+
+    def triggered(self) -> None:
+        """A failed connect has asked for a run."""
+        self._triggers += 1
+        if self._index is not None:
+            self._board.record(self._index, triggers=self._triggers)
+
+    def ended(
+        self, resolution: Resolution, records_seen: int | None, known: int, used: int, missing: int
+    ) -> None:
+        """A run has ended; `records_seen` is None if it failed."""
+        self._runs += 1
+        if records_seen is not None:
+            self._records_seen = records_seen
+        if missing != self._missing:
+            for level, text in describe_surplus(self._name, known, missing):
+                self._log(level, text)
+            self._missing = missing
+        if self._index is not None:
+            self._board.record(
+                self._index,
+                last_valid_ms=resolution.last_valid_ms,
+                last_run_ms=resolution.last_run_ms,
+                status=resolution.last_status or 0,
+                records_seen=self._records_seen,
+                slots_used=used,
+                slots_missing=missing,
+                runs=self._runs,
+            )
