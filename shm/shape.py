@@ -7,6 +7,9 @@ from typing import NamedTuple
 SLOTS_MAX = 100_000  # servers of one configuration: 260 MB of segment at two workers
 WORKERS_MAX = 256  # nbthread; HAProxy's own limit is 256 in 3.x
 SOCKETS_MAX = 8_192  # bind addresses x workers: half of a usual descriptor limit
+PROXIES_MAX = SLOTS_MAX  # frontends, and backends: more than servers would be empty ones
+NAMESERVERS_MAX = 4_096  # each has a socket in resolverd
+RESOLUTIONS_MAX = SLOTS_MAX  # one name for each server at the most
 
 
 class Shape(NamedTuple):
@@ -38,5 +41,11 @@ class Shape(NamedTuple):
             raise ValueError(f"at most {SLOTS_MAX} servers, not {self.slots}")
         if self.sockets > SOCKETS_MAX:
             raise ValueError(f"at most {SOCKETS_MAX} listening sockets, not {self.sockets}")
+        if max(self.frontends, self.backends) > PROXIES_MAX:
+            raise ValueError(f"at most {PROXIES_MAX} frontends and backends each, not {self}")
+        if self.nameservers > NAMESERVERS_MAX:
+            raise ValueError(f"at most {NAMESERVERS_MAX} nameservers, not {self.nameservers}")
+        if self.resolutions > RESOLUTIONS_MAX:
+            raise ValueError(f"at most {RESOLUTIONS_MAX} resolutions, not {self.resolutions}")
         if min(self) < 0:
             raise ValueError(f"negative count in {self}")

@@ -12,7 +12,15 @@ import pytest
 
 from shm.locks import ADMIN_WRITER, HEALTH_WRITER, SLOT_WRITER, SecondWriterError, take_role
 from shm.segment import MAGIC, Segment, area_sizes, check_sizes, pages, row_bytes
-from shm.shape import SLOTS_MAX, SOCKETS_MAX, WORKERS_MAX, Shape
+from shm.shape import (
+    NAMESERVERS_MAX,
+    PROXIES_MAX,
+    RESOLUTIONS_MAX,
+    SLOTS_MAX,
+    SOCKETS_MAX,
+    WORKERS_MAX,
+    Shape,
+)
 
 SHAPES = (
     Shape(0, 0, 0, 1, 0, 0, 0),
@@ -82,6 +90,10 @@ def test_a_closed_segment_leaves_no_descriptor_and_no_memory() -> None:
         ({"workers": WORKERS_MAX + 1}, "workers"),
         ({"slots": SLOTS_MAX + 1}, "servers"),
         ({"sockets": SOCKETS_MAX + 1}, "listening sockets"),
+        ({"backends": PROXIES_MAX + 1}, "frontends and backends"),
+        ({"frontends": PROXIES_MAX + 1}, "frontends and backends"),
+        ({"nameservers": NAMESERVERS_MAX + 1}, "nameservers"),
+        ({"resolutions": RESOLUTIONS_MAX + 1}, "resolutions"),
         ({"backends": -1}, "negative"),
     ],
 )

@@ -71,7 +71,8 @@ async def endless_source() -> asyncio.Server:
 @contextmanager
 def iperf_server(port: int) -> Iterator[None]:
     command = [require_program("iperf3"), "-s", "-B", "127.0.0.1", "-p", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command, stdout=quiet, stderr=quiet) as server:
         try:
             wait_for(lambda: listening(port), 5, "iperf3's server")
             yield
