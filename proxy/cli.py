@@ -135,6 +135,7 @@ def real_entries() -> Entries:
             bells.resolverd,
             bells.ring_table,
             runtime.log,
+            state_files=runtime.state_files,
         )
 
     preload()

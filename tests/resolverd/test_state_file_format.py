@@ -10,9 +10,7 @@ from hypothesis import strategies as st
 
 from resolverd.state_file import COLUMNS, HEADER, StateFileError, StateRow, parse, render
 
-ROW = StateRow(
-    3, "be", 1, "s1", "10.0.0.1", 2, 0, 50, 100, 6, 3, 4, 6, 0, 0, 0, 1, "app.test", 8080
-)
+ROW = StateRow(3, "be", 1, "s1", "10.0.0.1", fqdn="app.test", port=8_080)
 OF_HAPROXY = (
     "3 be 1 s1 10.0.0.1 2 64 50 100 86400 6 3 4 6 0 0 0 h1.test 8080 _web._tcp.app.test 0 0 - - 0\n"
 )
