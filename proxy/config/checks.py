@@ -191,7 +191,8 @@ def _check_server(
     described = f"{draft.title} : server '{server.name}'"
     if options.resolvers is not None and options.resolvers not in resolvers:
         messages.alert(
-            f"{described} : unable to find resolvers '{options.resolvers}'"
+            f"proxy '{draft.name}', server '{server.name}': unable to find required resolvers "
+            f"'{options.resolvers}'"
             f"{hint(options.resolvers, resolvers)}",
             server.origin,
         )

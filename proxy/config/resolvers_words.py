@@ -52,8 +52,10 @@ def _nameserver(statement: Statement, draft: ResolversDraft) -> None:
 def _add(statement: Statement, draft: ResolversDraft, nameserver: Nameserver) -> None:
     for known, origin in draft.nameservers:
         if known.name == nameserver.name:
-            where = f"{origin.file}:{origin.line}"
-            raise ConfigError(f"nameserver '{nameserver.name}' was already declared at {where}")
+            raise ConfigError(
+                f"nameserver '{nameserver.name}' has same name as another nameserver "
+                f"(declared at {origin.file}:{origin.line})"
+            )
     if len(draft.nameservers) >= NAMESERVERS_MAX:
         raise ConfigError(f"more than {NAMESERVERS_MAX} nameservers in resolvers '{draft.name}'")
     draft.nameservers = [*draft.nameservers, (nameserver, statement.origin)]

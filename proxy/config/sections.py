@@ -107,8 +107,10 @@ class Sections:
         name = check_label(statement.one("a name"), "resolvers")
         for known in self.resolvers:
             if known.name == name:
-                where = f"{known.origin.file}:{known.origin.line}"
-                raise ConfigError(f"resolvers '{name}' was already declared at {where}")
+                raise ConfigError(
+                    f"resolvers '{name}' has same name as another resolvers "
+                    f"(declared at {known.origin.file}:{known.origin.line})"
+                )
         draft = ResolversDraft(name, statement.origin)
         self.resolvers.append(draft)
 

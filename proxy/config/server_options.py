@@ -65,9 +65,10 @@ def _address(statement: Statement, options: ServerOptions) -> None:
 
 
 def _marked_down(statement: Statement, options: ServerOptions) -> None:
-    action = statement.one("'shutdown-sessions'")
+    statement.at_most(1)
+    action = statement.words[1] if statement.arguments else ""
     if action != "shutdown-sessions":
-        raise ConfigError(f"'on-marked-down' knows shutdown-sessions, not '{action}'")
+        raise ConfigError(f"'on-marked-down' expects 'shutdown-sessions' but got '{action}'")
     options.on_marked_down_shutdown = True
 
 

@@ -31,18 +31,21 @@ def _resolvers(statement: Statement, options: ServerOptions) -> None:
 
 
 def _prefer(statement: Statement, options: ServerOptions) -> None:
-    family = {"ipv4": Family.IPV4, "ipv6": Family.IPV6}.get(statement.one("ipv4 or ipv6"))
+    either = "either ipv4 or ipv6"
+    family = {"ipv4": Family.IPV4, "ipv6": Family.IPV6}.get(statement.one(either))
     if family is None:
-        raise ConfigError(f"'resolve-prefer' knows ipv4 and ipv6, not '{statement.words[1]}'")
+        raise ConfigError(
+            f"'resolve-prefer' expects {either} as argument, not '{statement.words[1]}'"
+        )
     options.resolve_prefer = family
 
 
 def _networks(statement: Statement, options: ServerOptions) -> None:
     """Adds to those of `default-server` and of earlier words, like HAProxy."""
     found = options.resolve_networks
-    for text in _list_items(statement.one("networks such as 10.0.0.0/8, with commas")):
+    for text in _list_items(statement.one("a list of networks such as 10.0.0.0/8")):
         if len(found) == RESOLVE_NETS_MAX:
-            raise ConfigError(f"'resolve-net' takes at most {RESOLVE_NETS_MAX} networks")
+            raise ConfigError(f"'resolve-net' exceed {RESOLVE_NETS_MAX} networks")
         found = (*found, _network(text))
     options.resolve_networks = found
 
@@ -55,7 +58,7 @@ def _network(text: str) -> str:
             return str(ipaddress.ip_network(_without_zeros(match), strict=False))
         except ValueError:
             pass
-    raise ConfigError(f"'resolve-net' : invalid network '{text}'")
+    raise ConfigError(f"'resolve-net' invalid network '{text}'")
 
 
 def _without_zeros(match: re.Match[str]) -> str:
@@ -73,9 +76,11 @@ def _options(statement: Statement, options: ServerOptions) -> None:
         if name in _LATER_OPTIONS:
             raise ConfigError(f"'resolve-opts {name}' is not supported yet")
         if name not in _RESOLVE_OPTIONS:
-            known = ", ".join(_RESOLVE_OPTIONS)
-            suggestion = hint(name, _RESOLVE_OPTIONS)
-            raise ConfigError(f"'resolve-opts' knows {known}, not '{name}'{suggestion}")
+            known = "', '".join(_RESOLVE_OPTIONS)
+            raise ConfigError(
+                f"'resolve-opts' : unknown resolve-opts option '{name}', supported methods are "
+                f"'{known}'{hint(name, _RESOLVE_OPTIONS)}"
+            )
         field, value = _RESOLVE_OPTIONS[name]
         setattr(options, field, value)
 
@@ -101,7 +106,7 @@ def _init_method(text: str, before: list[str]) -> str:
         return text
     address = _init_address(text)
     if any(method not in known for method in before):
-        raise ConfigError(f"'init-addr' takes one address only, cannot add '{text}'")
+        raise ConfigError(f"'init-addr' : initial address already specified, cannot add '{text}'")
     return address
 
 
@@ -112,7 +117,8 @@ def _init_address(text: str) -> str:
         address = ipaddress.ip_address("" if "%" in bare else bare)
     except ValueError:
         raise ConfigError(
-            f"'init-addr' knows last, libc, none and an IP address, not '{text}'"
+            f"'init-addr' : unknown init-addr method '{text}', supported methods are 'libc', "
+            "'last', 'none' and an IP address"
         ) from None
     if address.is_unspecified:
         raise ConfigError(f"'init-addr {text}' (the client's own destination) is not supported")

@@ -76,8 +76,8 @@ def _template_numbers(text: str) -> range:
     low, high = (1, 0) if match is None else (int(match[1] or 1), int(match[2]))
     if high < low or high - low >= TEMPLATE_SERVERS_MAX:
         raise ConfigError(
-            f"'server-template' expects a number from 1 to {TEMPLATE_SERVERS_MAX}, or a range "
-            f"such as 1-5, not '{text}'"
+            f"Wrong server-template number or range arg '{text}': give a number from 1 to "
+            f"{TEMPLATE_SERVERS_MAX}, or a range such as 1-5"
         )
     return range(low, high + 1)
 

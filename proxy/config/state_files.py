@@ -31,9 +31,12 @@ def global_path(field: str, what: str) -> Handler[GlobalDraft]:
 def load_server_state(statement: Statement, draft: ProxyDraft) -> None:
     """`load-server-state-from-file global|local|none`."""
     known = [source.value for source in ServerStateSource]
-    text = statement.one("global, local or none")
+    statement.at_most(1)
+    text = statement.words[1] if statement.arguments else ""
     if text not in known:
-        raise ConfigError(f"'{statement.keyword}' expects {', '.join(known)}, not '{text}'")
+        raise ConfigError(
+            f"'{statement.keyword}' expects 'global', 'local' or 'none'. Got '{text}'"
+        )
     draft.server_state = ServerStateSource(text)
 
 

@@ -105,7 +105,7 @@ def test_a_nameserver_may_be_written_in_many_ways(written: str, address: str, po
     [
         ("nameserver internal-dns", "'nameserver internal-dns' has no address"),
         ("nameserver", "expects a name and an address"),
-        ("nameserver n 127.0.0.2:53", "nameserver 'n' was already declared"),
+        ("nameserver n 127.0.0.2:53", "nameserver 'n' has same name as another nameserver"),
         ("nameserver a nowhere.test", "cannot resolve host name 'nowhere.test'"),
         ("nameserver a /tmp/x", "expects an IP address or a host name"),
         ("nameserver a *:53", "expects an IP address or a host name"),
@@ -158,7 +158,7 @@ def test_the_pool_size_of_old_files_gets_a_notice() -> None:
 
 def test_a_section_without_nameserver_is_warned_of_and_two_of_one_name_are_refused() -> None:
     assert "has no nameserver" in said(load_text("resolvers r\n"), Severity.WARNING)[0][1]
-    assert "already declared" in only_alert(f"{ONE}resolvers r\n")[1]
+    assert "has same name as another resolvers" in only_alert(f"{ONE}resolvers r\n")[1]
 
 
 def test_nameservers_are_counted_over_all_sections() -> None:

@@ -147,7 +147,7 @@ def test_a_name_without_resolvers_is_not_resolved_while_running() -> None:
         ("server s ipv6@127.0.0.1:53", "is no IPV6 address"),
         ("server s 127.0.0.1 check", "has neither service port nor check port"),
         ("server s 127.0.0.1:+1 check", "has neither service port nor check port"),
-        ("server s a.test:80 resolvers nosuch", "unable to find resolvers 'nosuch'"),
+        ("server s a.test:80 resolvers nosuch", "unable to find required resolvers 'nosuch'"),
         ("server s 127.0.0.1:80 maxconn 5", "'maxconn' is not supported yet"),
         ("server s 127.0.0.1:80 ssl verify none", "'ssl' is not supported: Millrace forwards TCP"),
         ("server s 127.0.0.1:80 redir /x", "is not supported"),
@@ -156,10 +156,10 @@ def test_a_name_without_resolvers_is_not_resolved_while_running() -> None:
         ("default-server id 5", "'id' fits one server only"),
         ("default-server 127.0.0.1:80", "unknown keyword '127.0.0.1:80'"),
         ("server-template w 5", "expects a prefix, a number or range"),
-        ("server-template w 0 127.0.0.1:80", "not '0'"),
-        ("server-template w 3-2 127.0.0.1:80", "not '3-2'"),
-        ("server-template w x 127.0.0.1:80", "not 'x'"),
-        ("server-template w 100001 127.0.0.1:80", "not '100001'"),
+        ("server-template w 0 127.0.0.1:80", "range arg '0'"),
+        ("server-template w 3-2 127.0.0.1:80", "range arg '3-2'"),
+        ("server-template w x 127.0.0.1:80", "range arg 'x'"),
+        ("server-template w 100001 127.0.0.1:80", "range arg '100001'"),
     ],
 )
 def test_what_cannot_work_says_what_is_wrong(line: str, complaint: str) -> None:

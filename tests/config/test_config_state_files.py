@@ -95,4 +95,4 @@ def test_a_frontend_has_no_servers_whose_state_it_could_load() -> None:
 
 def test_a_source_that_does_not_exist_is_refused() -> None:
     text = f"{LISTEN}    load-server-state-from-file remote\n"
-    assert "expects global, local, none" in only_alert(text)[1]
+    assert "expects 'global', 'local' or 'none'. Got 'remote'" in only_alert(text)[1]
