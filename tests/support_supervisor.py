@@ -160,6 +160,10 @@ class Program:
         """The children by what `ps` calls them (without `millrace: `)."""
         return {title.removeprefix("millrace: "): pid for pid, title in descendants(self.pid)}
 
+    def pid_of(self, name: str) -> int:
+        """The pid of a child that is set up, or is about to be."""
+        return wait_for(lambda: self.titles().get(name, 0), 15, f"{name} runs")
+
     def titles_all(self) -> dict[int, str]:
         """Every descendant, old generations too: pid to title."""
         return dict(descendants(self.pid))
@@ -167,7 +171,7 @@ class Program:
     def signal(self, number: signal.Signals) -> None:
         self.child.send_signal(number)
 
-    def wait(self, seconds: float = 5.0) -> int:
+    def wait(self, seconds: float = 15.0) -> int:
         try:
             return self.child.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -213,7 +217,7 @@ def started(
             child.kill()
         child.wait()
         for pid, title in below:
-            wait_for(lambda pid=pid: not is_alive(pid), 2, f"{title} ({pid}) ends")
+            wait_for(lambda pid=pid: not is_alive(pid), 15, f"{title} ({pid}) ends")
 
 
 def is_alive(pid: int) -> bool:
@@ -225,7 +229,7 @@ def is_alive(pid: int) -> bool:
     return status.rpartition(")")[2].split()[0] not in "ZX"
 
 
-def hello(address: tuple[str, int], seconds: float = 2.0) -> tuple[int, int, int]:
+def hello(address: tuple[str, int], seconds: float = 5.0) -> tuple[int, int, int]:
     """Connect, and learn worker, pid and generation."""
     with socket.create_connection(address, seconds) as client:
         return greeting(client)
@@ -242,7 +246,7 @@ def greeting(client: socket.socket) -> tuple[int, int, int]:
     return worker, pid, generation
 
 
-def await_serving(address: tuple[str, int], seconds: float = 10.0) -> tuple[int, int, int]:
+def await_serving(address: tuple[str, int], seconds: float = 30.0) -> tuple[int, int, int]:
     """The first greeting of a program that is starting."""
     deadline = time.monotonic() + seconds
     while True:

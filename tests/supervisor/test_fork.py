@@ -41,7 +41,7 @@ def told_by_child(look: Callable[[], object], privileges: Privileges = UNCHANGED
     os.close(writer)
     with os.fdopen(reader, "rb") as stream:
         content = stream.read()
-    assert wait_for(lambda: reap(child) is not None, 5, "the child ends")
+    assert wait_for(lambda: reap(child) is not None, 15, "the child ends")
     return json.loads(content)
 
 
@@ -88,7 +88,7 @@ def test_a_child_that_fails_says_why_and_ends_with_status_1(
         status.extend([] if found is None else [found])
         return bool(status)
 
-    wait_for(ended, 5, "the child ends")
+    wait_for(ended, 15, "the child ends")
     assert status == [1]
     assert "ValueError: no good" in capfd.readouterr().err
 
@@ -108,8 +108,8 @@ def test_a_child_dies_with_its_parent_though_it_changed_its_user() -> None:
     os.close(writer)
     grandchild = int(os.read(reader, 20))
     os.close(reader)
-    wait_for(lambda: _uid(grandchild) == NOBODY, 5, "the privileges are gone")
-    wait_for(lambda: _title(grandchild) == "millrace: test", 5, "the child is set up")
+    wait_for(lambda: _uid(grandchild) == NOBODY, 15, "the privileges are gone")
+    wait_for(lambda: _title(grandchild) == "millrace: test", 15, "the child is set up")
     kill_and_reap(process)
     wait_for(lambda: not is_alive(grandchild), 1, "the child dies")
 

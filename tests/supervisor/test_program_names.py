@@ -73,7 +73,7 @@ def reload(program: Program) -> None:
 def test_a_server_is_found_through_dns_and_resolverd_may_die(site: Site) -> None:
     with started(site.folder, "-f", site.path, real=True) as program:
         wait_for(lambda: forwards(site), 15, "the name is resolved")
-        killed = program.titles()["resolverd"]
+        killed = program.pid_of("resolverd")
         os.kill(killed, signal.SIGKILL)
         assert forwards(site), "no client needs resolverd"
         wait_for(lambda: program.titles().get("resolverd", killed) != killed, 1, "it is back")
@@ -94,10 +94,10 @@ def test_names_are_resolved_behind_chroot_by_another_user(site: Site) -> None:
             assert os.readlink(f"/proc/{pid}/root") == str(jail), name  # noqa: PTH115
         assert os.stat(f"/proc/{program.pid}").st_uid == 0  # noqa: PTH116
         reload(program)
-        wait_for(lambda: forwards(site), 5, "the next generation serves")
-        old = program.titles()["worker 0"]
+        wait_for(lambda: forwards(site), 15, "the next generation serves")
+        old = program.pid_of("worker 0")
         os.kill(old, signal.SIGKILL)
-        wait_for(lambda: program.titles().get("worker 0", old) != old, 2, "a worker is replaced")
+        wait_for(lambda: program.titles().get("worker 0", old) != old, 15, "a worker is replaced")
         assert "failed" not in program.text()
     assert not is_alive(old)
 

@@ -55,7 +55,7 @@ def address() -> Address:
 def program(tmp_path: Path, address: Address) -> Iterator[Program]:
     with started(tmp_path, "-f", write(tmp_path, address[1])) as program:
         await_serving(address)
-        wait_for(lambda: workers_seen(address) == {0, 1}, 5, "both workers serve")
+        wait_for(lambda: workers_seen(address) == {0, 1}, 15, "both workers serve")
         yield program
 
 
@@ -90,8 +90,8 @@ def test_a_killed_worker_is_back_within_a_moment_and_its_siblings_sessions_go_on
             client.sendall(b"still there?\n")
             assert client.recv(100) == b"still there?\n"
         client.close()
-    wait_for(lambda: workers_seen(address) == {0, 1}, 2, "worker 1 serves again")
-    assert program.titles()["worker 1"] != pids["worker 1"]
+    wait_for(lambda: workers_seen(address) == {0, 1}, 15, "worker 1 serves again")
+    assert program.pid_of("worker 1") != pids["worker 1"]
     assert f"worker 1 ({pids['worker 1']}) was killed by signal 9" in program.text()
 
 
@@ -99,35 +99,35 @@ def test_clients_of_a_worker_that_crashes_again_and_again_are_served_by_its_sibl
     program: Program, address: Address
 ) -> None:
     for _ in range(4):  # the back-off is at 400 ms then
-        wait_for(lambda: "worker 1" in program.titles(), 3, "worker 1 is back")
-        os.kill(program.titles()["worker 1"], signal.SIGKILL)
+        os.kill(program.pid_of("worker 1"), signal.SIGKILL)
     answers = [hello(address, 1.0)[0] for _ in range(30)]
     assert 0 in answers
-    wait_for(lambda: workers_seen(address) == {0, 1}, 5, "worker 1 serves again")
+    wait_for(lambda: workers_seen(address) == {0, 1}, 15, "worker 1 serves again")
 
 
+@pytest.mark.alone
 def test_sockets_of_a_stopped_worker_are_adopted_at_once_and_the_worker_is_replaced(
     program: Program, address: Address
 ) -> None:
-    stopped = program.titles()["worker 0"]
+    stopped = program.pid_of("worker 0")
     os.kill(stopped, signal.SIGSTOP)
     before = time.monotonic()
     for _ in range(20):
         assert hello(address, 1.0)[1] != stopped
     assert time.monotonic() - before < 1.0
     wait_for(lambda: not is_alive(stopped), 6, "the stopped worker is killed")
-    wait_for(lambda: workers_seen(address) == {0, 1}, 3, "its successor serves")
+    wait_for(lambda: workers_seen(address) == {0, 1}, 15, "its successor serves")
 
 
 def test_a_worker_that_was_stopped_briefly_takes_its_sockets_back(
     program: Program, address: Address
 ) -> None:
-    worker = program.titles()["worker 0"]
+    worker = program.pid_of("worker 0")
     os.kill(worker, signal.SIGSTOP)
-    wait_for(lambda: workers_seen(address) == {1}, 2, "the sibling serves everything")
+    wait_for(lambda: workers_seen(address) == {1}, 15, "the sibling serves everything")
     os.kill(worker, signal.SIGCONT)
-    wait_for(lambda: workers_seen(address) == {0, 1}, 2, "the worker has its sockets again")
-    assert program.titles()["worker 0"] == worker
+    wait_for(lambda: workers_seen(address) == {0, 1}, 15, "the worker has its sockets again")
+    assert program.pid_of("worker 0") == worker
 
 
 def test_a_hanging_worker_is_replaced(program: Program, address: Address) -> None:
@@ -135,12 +135,13 @@ def test_a_hanging_worker_is_replaced(program: Program, address: Address) -> Non
         worker, pid, _ = greeting(client)
         client.sendall(b"HANG\n")
         wait_for(lambda: not is_alive(pid), 6, "the hanging worker is killed")
-    wait_for(lambda: workers_seen(address) == {0, 1}, 3, "its successor serves")
+    wait_for(lambda: workers_seen(address) == {0, 1}, 15, "its successor serves")
     assert f"worker {worker} ({pid}) does not answer any more" in program.text()
 
 
+@pytest.mark.alone
 def test_a_killed_control_is_back_and_no_client_notices(program: Program, address: Address) -> None:
-    killed = program.titles()["control"]
+    killed = program.pid_of("control")
     with socket.create_connection(address) as client:
         greeting(client)
         os.kill(killed, signal.SIGKILL)
@@ -151,6 +152,7 @@ def test_a_killed_control_is_back_and_no_client_notices(program: Program, addres
         assert client.recv(10) == b"on\n"
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_takes_less_than_a_second_and_dies_by_its_signal(
     program: Program, address: Address, number: signal.Signals
@@ -166,14 +168,16 @@ def test_a_stop_takes_less_than_a_second_and_dies_by_its_signal(
     assert refused(address)
 
 
+@pytest.mark.alone
 def test_a_stop_does_not_wait_for_a_worker_that_hangs(program: Program, address: Address) -> None:
-    os.kill(program.titles()["worker 1"], signal.SIGSTOP)
+    os.kill(program.pid_of("worker 1"), signal.SIGSTOP)
     before = time.monotonic()
     program.signal(signal.SIGTERM)
     assert program.wait() == -signal.SIGTERM
     assert time.monotonic() - before < 1.0
 
 
+@pytest.mark.alone
 def test_when_the_supervisor_is_killed_the_children_go_and_the_port_is_free(
     program: Program, address: Address
 ) -> None:
@@ -191,7 +195,7 @@ def test_a_soft_stop_serves_what_waits_lets_sessions_finish_and_then_refuses(
     with socket.create_connection(address) as client:
         greeting(client)
         program.signal(signal.SIGUSR1)
-        wait_for(lambda: refused(address), 3, "new clients are refused")
+        wait_for(lambda: refused(address), 15, "new clients are refused")
         client.sendall(b"take your time\n")
         assert client.recv(100) == b"take your time\n"
         assert program.child.poll() is None
@@ -213,6 +217,7 @@ def test_during_a_soft_stop_no_client_is_reset(program: Program, address: Addres
     assert program.wait() == 0
 
 
+@pytest.mark.alone
 def test_a_soft_stop_is_bounded_by_hard_stop_after(tmp_path: Path, address: Address) -> None:
     more = "global\n    hard-stop-after 600ms\n"
     with started(tmp_path, "-f", write(tmp_path, address[1], more=more)) as program:
@@ -227,10 +232,11 @@ def test_a_soft_stop_is_bounded_by_hard_stop_after(tmp_path: Path, address: Addr
         assert "soft stop ran out of time" in program.text()
 
 
+@pytest.mark.alone
 def test_a_stop_ends_a_soft_stop_that_takes_too_long(program: Program, address: Address) -> None:
     with socket.create_connection(address) as client:
         greeting(client)
         program.signal(signal.SIGUSR1)
-        wait_for(lambda: refused(address), 3, "new clients are refused")
+        wait_for(lambda: refused(address), 15, "new clients are refused")
         program.signal(signal.SIGTERM)
         assert program.wait(1.0) == -signal.SIGTERM
