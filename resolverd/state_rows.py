@@ -25,7 +25,8 @@ from shm.states import AdminState, Cause, HealthState, Operational, ServerState,
 T = TypeVar("T")
 
 CHECK_STATUS_INITIAL = 1  # no check has ended yet
-LOST_BY_ERROR = (Cause.NX, Cause.TIMEOUT, Cause.REFUSED, Cause.OTHER)
+# REMOVED is what a failed label says of its servers, too: the end of the run tells these apart
+LOST_BY_ERROR = (Cause.NX, Cause.TIMEOUT, Cause.REFUSED, Cause.OTHER, Cause.REMOVED)
 TRIES_MAX = 16  # of reading a record that its writer keeps changing
 
 

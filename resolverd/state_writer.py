@@ -92,7 +92,7 @@ class StateWriter:
         """Nothing is written before the first look."""
         self._servers = file.servers
         self._path = Path(file.path)
-        self._folder = file.folder
+        self.folder = file.folder
         self._segment = segment
         self._log = log
         self._loop = loop
@@ -102,16 +102,16 @@ class StateWriter:
         self._seen: int | None = None  # the table's generation at the last look
         self._looked_ms = 0
         self._pause_ms = 0
-        self._busy = False
+        self.busy = False  # between a look and the end of what it began
         self._lines: list[Line] = []
         self._complaining = False
 
     def _former_rows(self) -> dict[int, StateRow]:
         """What the file says now: it may know addresses that the segment has lost."""
-        if self._folder is None:
+        if self.folder is None:
             return {}
         try:
-            rows = parse(read(Target(self._folder, self._path.name)))
+            rows = parse(read(Target(self.folder, self._path.name)))
         except (OSError, StateFileError):  # whoever loaded it has said so
             return {}
         self._written = list(rows.values())
@@ -122,16 +122,20 @@ class StateWriter:
         """Begin to read the servers if the last look is long enough ago and something changed."""
         generation = self._segment.table_generation
         waited_ms = at_ms - self._looked_ms
-        if self._busy or waited_ms < self._pause_ms:
+        if self.busy or waited_ms < self._pause_ms:
             return
         if generation == self._seen and waited_ms < SWEEP_MS:
             return
-        self._busy = True
+        self.busy = True
         self._seen = generation  # read before the records: a change meanwhile is seen next time
         self._looked_ms = at_ms
         self._pause_ms = PAUSE_MS
         self._lines = []
         self._read_more()
+
+    def close(self) -> None:
+        """Wait for a write under way; the process of resolverd just ends instead."""
+        self._thread.shutdown()
 
     def _read_more(self) -> None:
         first = len(self._lines)
@@ -140,7 +144,7 @@ class StateWriter:
                 self._lines.append(self._reader.read(server))
         except BlockingIOError:
             self._seen = None  # once more, from the beginning
-            self._busy = False
+            self.busy = False
             return
         if len(self._lines) < len(self._servers):
             self._loop.call_soon(self._read_more)
@@ -151,7 +155,7 @@ class StateWriter:
         lines = without_doubles(self._lines)
         rows = [line.row for line in lines]
         if rows == self._written:
-            self._busy = False
+            self.busy = False
             return
         at_ms = now_ms()
         text = HEADER + "".join(
@@ -163,15 +167,30 @@ class StateWriter:
     def _put(self, content: bytes) -> str | None:
         """In the thread: write; None, or why it cannot be."""
         try:
-            if self._folder is None:
-                self._folder = os.open(self._path.parent, OPEN_FOLDER)
-            replace(Target(self._folder, self._path.name), content)
+            if self.folder is None or self._complaining:
+                self._reopen()
+            assert self.folder is not None
+            replace(Target(self.folder, self._path.name), content)
         except OSError as error:
             return error.strerror or str(error)
         return None
 
+    def _reopen(self) -> None:
+        """The folder may be another one by now; behind a chroot only the open one is left."""
+        try:
+            folder = os.open(self._path.parent, OPEN_FOLDER)
+        except OSError:
+            if self.folder is None:
+                raise
+            return
+        if self.folder is None:
+            self.folder = folder
+        else:
+            os.dup2(folder, self.folder, inheritable=False)
+            os.close(folder)
+
     def _ended(self, rows: list[StateRow], failure: str | None) -> None:
-        self._busy = False
+        self.busy = False
         if failure is None:
             self._written = rows
             if self._complaining:

@@ -1,0 +1,181 @@
+"""Writing state files: whole after a kill at any moment, never more often than needed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import uvloop
+
+from resolverd.config import StateFile
+from resolverd.state_file import parse
+from resolverd.state_writer import PAUSE_MS, RETRY_MS, SWEEP_MS, StateWriter, Target, replace
+from shm.segment import Segment
+from shm.shape import Shape
+from shm.slots import SlotTableWriter
+from shm.states import Cause, StaticFlag, StaticState
+from tests.support_state_file import NAMED
+
+NOW = 5_000
+
+
+class Keeper:
+    """A segment with one server, its file, and a writer whose clock the test sets."""
+
+    def __init__(self, path: Path, folder: int | None) -> None:
+        self.path = path
+        self.segment = Segment.create(Shape(1, 1, 1, 1, 1, nameservers=1, resolutions=1))
+        self.slots = SlotTableWriter(self.segment)
+        self.slots.lay_backend(0, 0, 1)
+        self.slots.place(0, StaticState(0, StaticFlag.RESOLVED, 10, 0, 2, 3, 1))
+        self.loop = uvloop.new_event_loop()
+        self.said: list[tuple[int, str]] = []
+        file = StateFile(str(path), (NAMED,), folder)
+        self.writer = StateWriter(
+            file, self.segment, lambda *line: self.said.append(line), self.loop
+        )
+
+    def publish(self, address: str) -> None:
+        self.slots.publish(0, address, 80, cause=Cause.DNS, now_ms=NOW)
+
+    def look(self, at_ms: int) -> None:
+        """Look, and let what that began come to its end."""
+        self.writer.look(at_ms)
+
+        async def idle() -> None:
+            while self.writer.busy:
+                await asyncio.sleep(0.001)
+
+        self.loop.run_until_complete(idle())
+
+    def address(self) -> str | None:
+        return parse(self.path.read_bytes())["be", "s1"].address
+
+    def close(self) -> None:
+        self.writer.close()
+        self.loop.close()
+        self.segment.close()
+        if self.writer.folder is not None:
+            os.close(self.writer.folder)
+
+
+Make = Callable[..., Keeper]
+
+
+@pytest.fixture
+def keep(tmp_path: Path) -> Iterator[Make]:
+    made: list[Keeper] = []
+
+    def make(path: Path | None = None, folder: int | None = -1) -> Keeper:
+        path = path or tmp_path / "state"
+        opened = os.open(path.parent, os.O_RDONLY) if folder == -1 else folder
+        made.append(Keeper(path, opened))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def test_the_file_follows_the_servers_once_a_second(keep: Make) -> None:
+    keeper = keep()
+    keeper.publish("10.0.0.1")
+    keeper.look(10_000)
+    assert keeper.address() == "10.0.0.1"
+    keeper.publish("10.0.0.2")
+    keeper.look(10_000 + PAUSE_MS - 1)
+    assert keeper.address() == "10.0.0.1"
+    keeper.look(10_000 + PAUSE_MS)
+    assert keeper.address() == "10.0.0.2"
+
+
+def test_nothing_is_written_when_nothing_changed(keep: Make) -> None:
+    keeper = keep()
+    keeper.publish("10.0.0.1")
+    keeper.look(10_000)
+    before = keeper.path.stat().st_ino
+    keeper.look(10_000 + SWEEP_MS)
+    assert keeper.path.stat().st_ino == before
+    successor = keep()  # another process, other records, the same state
+    successor.publish("10.0.0.1")
+    successor.look(10_000)
+    assert keeper.path.stat().st_ino == before
+    assert [path.name for path in keeper.path.parent.iterdir()] == ["state"]
+
+
+def test_a_place_that_cannot_be_written_is_one_warning(keep: Make, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    keeper = keep(tmp_path / "file" / "state", None)
+    keeper.publish("10.0.0.1")
+    for turn in range(4):
+        keeper.look(10_000 + turn * RETRY_MS)
+    assert keeper.said == [
+        (4, f"server state file '{keeper.path}' cannot be written: Not a directory.")
+    ]
+    (tmp_path / "file").unlink()
+    (tmp_path / "file").mkdir()
+    keeper.look(10_000 + 5 * RETRY_MS)
+    assert keeper.address() == "10.0.0.1"
+    assert len(keeper.said) == 2
+
+
+def test_a_folder_that_was_made_anew_is_found_again(keep: Make, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    keeper = keep(folder / "state")
+    folder.rmdir()
+    keeper.publish("10.0.0.1")
+    keeper.look(10_000)
+    assert len(keeper.said) == 1
+    folder.mkdir()
+    keeper.look(10_000 + RETRY_MS)
+    assert keeper.address() == "10.0.0.1"
+
+
+def test_a_device_or_a_pipe_is_never_replaced(keep: Make, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "state")
+    keeper = keep()
+    keeper.publish("10.0.0.1")
+    keeper.look(10_000)
+    assert keeper.path.is_fifo()
+    assert keeper.said == [
+        (4, f"server state file '{keeper.path}' cannot be written: Not a regular file.")
+    ]
+
+
+def test_what_a_predecessor_left_half_written_is_in_nobodys_way(keep: Make, tmp_path: Path) -> None:
+    (tmp_path / ".state.new").write_text("half a li")
+    keeper = keep()
+    keeper.publish("10.0.0.1")
+    keeper.look(10_000)
+    assert keeper.address() == "10.0.0.1"
+    assert not (tmp_path / ".state.new").exists()
+
+
+@pytest.mark.slow
+def test_a_writer_killed_at_any_moment_leaves_a_whole_file(tmp_path: Path) -> None:
+    """Each child writes as fast as it can and is killed; what it leaves is one of its files."""
+    path = tmp_path / "state"
+    wholes = [bytes([65 + number]) * 300_000 for number in range(4)]
+    folder = os.open(tmp_path, os.O_RDONLY)
+    replace(Target(folder, "state"), wholes[0])
+    for turn in range(25):
+        pid = os.fork()
+        if pid == 0:
+            while True:
+                for whole in wholes:
+                    replace(Target(folder, "state"), whole)
+        try:
+            deadline = time.monotonic() + 0.01 + turn * 0.0011
+            while time.monotonic() < deadline:
+                assert path.read_bytes() in wholes, "a reader sees whole files only"
+        finally:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        assert path.read_bytes() in wholes
+    os.close(folder)
