@@ -18,7 +18,7 @@ from proxy.config.messages import Severity
 from proxy.config.model import Endpoint, Global, LogTarget, SocketFamily
 from proxy.config.report import render_tagged
 
-LINE_BYTES_MAX = 1_024  # tune.maxlogline's default; below PIPE_BUF, so lines never mix
+LINE_BYTES_MAX = 1_024  # without `len`, as in HAProxy
 STANDARD_ERROR = 2
 LEVEL_WARNING = 4
 LEVEL_NOTICE = 5
@@ -83,13 +83,13 @@ class _DescriptorTarget:
         self._poll.register(descriptor, select.POLLOUT)
 
     def send(self, line: bytes) -> bool:
-        # The descriptor may be shared with others and must stay blocking; a line is shorter than
-        # PIPE_BUF, so a pipe that polls writable takes it whole.
+        # The descriptor may be shared with others and must stay blocking; a pipe that polls
+        # writable takes PIPE_BUF bytes at once, and does not mix them with other writers'.
         events = self._poll.poll(0)
         if not events or not events[0][1] & select.POLLOUT:
             return False
         with suppress(OSError):
-            return os.write(self.descriptor, line + b"\n") > 0
+            return os.write(self.descriptor, line[: select.PIPE_BUF - 1] + b"\n") > 0
         return False
 
 
@@ -170,7 +170,7 @@ class LogWriter:
             line = format_line(
                 target.format, target.facility, shown, text, facts=self._facts, now_s=now_s
             )
-            self._count(sender.send(_encode(line)))
+            self._count(sender.send(_encode(line, target.length_max)))
         if self._standard_error is not None and level <= LEVEL_NOTICE:
             line = render_tagged(_severity(level), self._facts.pid, text)
             self._count(self._standard_error.send(_encode(line)))
@@ -199,8 +199,8 @@ def _open_target(target: LogTarget) -> _DescriptorTarget | _SocketTarget:
     return _SocketTarget(endpoint)
 
 
-def _encode(line: str) -> bytes:
-    return line.encode(errors="backslashreplace")[: LINE_BYTES_MAX - 1]
+def _encode(line: str, length_max: int = LINE_BYTES_MAX) -> bytes:
+    return line.encode(errors="backslashreplace")[: length_max - 1]
 
 
 def _severity(level: int) -> Severity:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from proxy.config.model import CHECK_FALL, CHECK_RISE, Server, Settings
+from proxy.config.model import CHECK_FALL, CHECK_RISE, InitState, Server, Settings
 from proxy.supervisor.initial import InitialAddress
 from proxy.supervisor.restore import Restored, admin_state, health_state
 from shm.names import NameOrderWriter, TargetWriter
@@ -83,6 +83,8 @@ def static_state(server: Server) -> StaticState:
         flags |= StaticFlag.CHECKED
     if server.backup:
         flags |= StaticFlag.BACKUP
+    if server.init_state in (InitState.DOWN, InitState.FULLY_DOWN):
+        flags |= StaticFlag.INIT_DOWN
     if server.resolution_index is not None:
         flags |= StaticFlag.RESOLVED
     if server.port_relative:

@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config.model import Check, Global, Origin, Proxy, Server, Settings
+from proxy.config.model import Check, Global, InitState, Origin, Proxy, Server, Settings
 from proxy.supervisor.carry import (
     add_late,
     carried_health,
@@ -135,6 +135,11 @@ def test_a_fresh_segment_says_what_the_configuration_says() -> None:
     assert reader.slot(1).flags == SlotFlag.RMAINT
     assert reader.static(1).flags == StaticFlag.CHECKED | StaticFlag.RESOLVED
     assert reader.admin(1).flags == AdminFlag.CMAINT
+
+
+def test_a_server_that_must_prove_itself_first_starts_down() -> None:
+    wanted = settings(be=[Draft("a", "10.0.0.1", init_state=InitState.FULLY_DOWN)])
+    assert not SlotTableReader(segment_of(wanted)).server(0).eligible
 
 
 def test_an_address_found_by_dns_is_kept_with_its_generation_wherever_the_slot_moves() -> None:

@@ -143,5 +143,8 @@ def test_long_lines_are_cut() -> None:
     log = open_log(Global(logs=(LogTarget(None, 3, descriptor=writer),)), 1)
     log(5, "ü" * 3_000)
     assert len(os.read(reader, 5_000)) == 1_024
+    target = LogTarget(None, 3, descriptor=writer, format="raw", length_max=64)
+    open_log(Global(logs=(target,)), 1)(5, "x" * 100)
+    assert os.read(reader, 5_000) == b"x" * 63 + b"\n"
     os.close(reader)
     os.close(writer)
