@@ -38,6 +38,7 @@ from tests.support_program import Program
 SECONDS = float(os.environ.get("MILLRACE_CHAOS_SECONDS", "60"))
 WRK_CONNECTIONS = 8
 SETTLE_SECONDS = 25.0
+DEATH_SECONDS = 10.0  # a signal takes effect when the kernel next runs its process
 CONFIGURATION = """
 global
   nbthread {threads}
@@ -111,7 +112,8 @@ class Chaos:
 
     def story(self) -> str:
         output = self.program.output.read_text()[-6_000:]
-        return "\n".join([*self.log, f"--- output\n{output}"])
+        states = [f"{child} {child.state()}" for child in self.children()]
+        return "\n".join([*self.log, *states, f"--- output\n{output}"])
 
     async def hurt(self) -> None:
         """One random deed to one random child."""
@@ -134,11 +136,11 @@ class Chaos:
     async def kill(self, child: Child) -> None:
         """SIGKILL, after a look at how many sessions that costs."""
         os.kill(child.pid, signal.SIGSTOP)
-        await self.until(lambda: child.state() in "TZX", 2, f"{child} stopped")
+        await self.until(lambda: child.state() in "TZX", DEATH_SECONDS, f"{child} stopped")
         sessions = child.open_sessions() if child.kind == "worker" else 0
         deed = self.blame(child, "kill", sessions)
         os.kill(child.pid, signal.SIGKILL)
-        await self.until(lambda: not child.alive(), 2, f"{child} killed")
+        await self.until(lambda: not child.alive(), DEATH_SECONDS, f"{child} killed")
         if deed:
             deed.ended = time.monotonic()
 
@@ -146,14 +148,14 @@ class Chaos:
         """SIGKILL out of the blue: at most everything that is open is lost."""
         deed = self.blame(child, "blind kill", self.ledger.open + WRK_CONNECTIONS)
         os.kill(child.pid, signal.SIGKILL)
-        await self.until(lambda: not child.alive(), 2, f"{child} killed")
+        await self.until(lambda: not child.alive(), DEATH_SECONDS, f"{child} killed")
         if deed:
             deed.ended = time.monotonic()
 
     async def hang(self, child: Child) -> None:
         """SIGSTOP for good: the supervisor has to notice."""
         os.kill(child.pid, signal.SIGSTOP)
-        await self.until(lambda: child.state() in "TZX", 2, f"{child} stopped")
+        await self.until(lambda: child.state() in "TZX", DEATH_SECONDS, f"{child} stopped")
         sessions = child.open_sessions() if child.kind == "worker" else 0
         deed = self.blame(child, "hang", sessions)
         await self.until(lambda: not child.alive(), 15, f"the hung {child} replaced")
