@@ -129,8 +129,8 @@ cdef class Relay:
     cdef int set_backends(self) except -1:
         cdef Backend *backend
         proxies = self.runtime.settings.backends
-        self.engine.backend_count = len(proxies)
         self.engine.backends = <Backend *>zeroed(len(proxies), sizeof(Backend))
+        self.engine.backend_count = len(proxies)
         for proxy in proxies:
             backend = &self.engine.backends[proxy.backend_index]
             backend.index = proxy.backend_index
@@ -149,6 +149,8 @@ cdef class Relay:
             backend.allbackups = proxy.allbackups
             backend.keepalive = proxy.server_keepalive
             backend.splice = proxy.splice
+            backend.ends_sessions = any(
+                server.on_marked_down_shutdown for server in proxy.servers)
             backend.generation_seen = <uint64_t>-1
             backend.schedule = schedule_build(
                 &self.engine.view, backend.index, backend.allbackups)

@@ -12,6 +12,7 @@ from libc.stdint cimport INT64_MAX, int64_t, uint32_t, uint64_t
 from proxy.relay.accept cimport (
     LISTENER_TAG, listener_event, listeners_refresh, places_review, ring_waiting)
 from proxy.relay.attempt cimport session_event, session_timer
+from proxy.relay.marked_down cimport marked_down_end
 from proxy.relay.pool cimport pool_give
 from proxy.relay.session cimport session_relay
 from proxy.relay.syscalls cimport (
@@ -49,7 +50,7 @@ cdef inline int wait_ms(Engine *engine) noexcept nogil:
     """How long the next wait may last."""
     cdef int64_t longest = EPOLL_WAIT_MAX_MS
     cdef int64_t due
-    if engine.run_first != NULL:
+    if engine.run_first != NULL or engine.dead != NULL:
         return 0
     if engine.resume_ms != 0 or limited_anywhere(engine):
         longest = OVERLOAD_PAUSE_MS
@@ -68,6 +69,7 @@ cdef inline void look_at_shared(Engine *engine) noexcept nogil:
     if generation != engine.generation_seen:
         engine.generation_seen = generation
         listeners_refresh(engine)
+        marked_down_end(engine, generation)
         store_release(&engine.process.generation_seen, generation)
     if command != COMMAND_RUN and not engine.stop_seen:
         engine.stop_seen = True

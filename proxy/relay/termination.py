@@ -27,6 +27,8 @@ class Termination(enum.IntEnum):
     SERVER_TIMEOUT_CONNECT = 9
     SERVER_TIMEOUT_DATA = 10
     RESOURCE_CONNECT = 11  # no socket, source port or memory for the server's side
+    DOWN_CONNECT = 12  # the server went down and `on-marked-down` ends its sessions
+    DOWN_DATA = 13
 
     @property
     def code(self) -> str:
@@ -47,4 +49,6 @@ CODES: dict[Termination, str] = {
     Termination.SERVER_TIMEOUT_CONNECT: "sC",
     Termination.SERVER_TIMEOUT_DATA: "sD",
     Termination.RESOURCE_CONNECT: "RC",
+    Termination.DOWN_CONNECT: "DC",
+    Termination.DOWN_DATA: "D-",  # as HAProxy writes it: not in which phase
 }

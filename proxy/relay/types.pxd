@@ -68,7 +68,9 @@ cdef enum:  # Termination; termination.py names them
     TERMINATION_SERVER_TIMEOUT_CONNECT = 9
     TERMINATION_SERVER_TIMEOUT_DATA = 10
     TERMINATION_RESOURCE_CONNECT = 11
-    TERMINATIONS = 12
+    TERMINATION_DOWN_CONNECT = 12
+    TERMINATION_DOWN_DATA = 13
+    TERMINATIONS = 14
 
 cdef enum:  # Balance
     BALANCE_ROUNDROBIN = 0
@@ -120,6 +122,7 @@ cdef struct Backend:
     BackendShared *shared
     Schedule *schedule  # the relay's own
     uint64_t generation_seen  # table_generation at the last look for a newer schedule
+    uint64_t generation_ended  # of the backend at the last look for servers that went down
     void *delivered  # Schedule from the main thread, not looked at yet; exchanged atomically
     uint32_t index
     uint32_t first_slot
@@ -134,6 +137,7 @@ cdef struct Backend:
     uint8_t allbackups
     uint8_t keepalive
     uint8_t splice
+    uint8_t ends_sessions  # a server of it does so when it goes down
 
 cdef struct Listener:
     int fd

@@ -146,7 +146,7 @@ CASES = (
     Case("a silent client", (echo,), everything, {"client_ms": 200}),
     Case("a silent client is answered", (answer_late,), ask, {"client_ms": 200}),
     Case("a silent server", (say_nothing,), ask, {"server_ms": 200}),
-    Case("both silent", (say_nothing,), ask, {"server_ms": 200, "client_ms": 200}),
+    Case("both silent", (say_nothing,), ask, {"server_ms": 500, "client_ms": 200}),
     Case("a silent server, a staying client", (say_nothing,), ask_and_stay, {"server_ms": 200}),
     Case("tunnel", (say_nothing,), ask, {"server_ms": 100, "client_ms": 100, "tunnel_ms": 400}),
     Case("server-fin", (say_nothing,), ask_and_finish, {"server_fin_ms": 200}),

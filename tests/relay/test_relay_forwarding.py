@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import socket
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -148,6 +150,66 @@ def test_idle_sessions_own_no_buffers_and_no_pipes() -> None:
         for client in clients:
             client.close()
         relay.wait_terminations({"--": 50})
+
+
+def test_a_bulk_transfer_does_not_starve_other_sessions() -> None:
+    """Each direction has its share of a turn, then the others have theirs."""
+
+    def endless(connection: socket.socket) -> None:
+        kind = connection.recv(1)
+        while kind == b"b":
+            connection.sendall(bytes(1_000_000))
+        connection.sendall(kind)
+        echo(connection)
+
+    with Server(endless) as server, RelayUnderTest([server.address]) as relay:
+        bulk = relay.connect()
+        bulk.sendall(b"b")
+        drain = threading.Thread(target=receive_until_closed, args=(bulk,))
+        drain.start()
+        with relay.connect(5) as client:
+            for _ in range(50):
+                client.sendall(b"x")
+                assert receive_count(client, 1) == b"x"
+        assert relay.counters()["bytes_out"] > MEGABYTE
+        bulk.shutdown(socket.SHUT_RDWR)
+        drain.join(10)
+        bulk.close()
+
+
+def receive_until_closed(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while connection.recv(1 << 20):
+            pass
+
+
+@pytest.mark.parametrize("side", ["client", "server"])
+def test_keep_alive_probes_are_asked_for_on_the_side_that_has_the_option(side: str) -> None:
+    with (
+        Server(echo) as server,
+        RelayUnderTest([server.address], **{f"{side}_keepalive": True}) as relay,
+        relay.connect() as client,
+    ):
+        client.sendall(b"x")
+        receive_count(client, 1)
+        toward_client = f"{relay.address[1]:04X}", f"{client.getsockname()[1]:04X}"
+        assert wait_for(lambda: kernel_timer(*toward_client), 5, "no timer but keep-alive") == (
+            "02" if side == "client" else "00"
+        )
+        found = wait_for(lambda: kernel_timer(None, f"{server.port:04X}"), 5, "likewise")
+        assert found == ("02" if side == "server" else "00")
+
+
+def kernel_timer(local_port: str | None, peer_port: str) -> str | None:
+    """Which timer runs on an IPv4 connection: 00 none, 02 keep-alive; None: another one, yet."""
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        local, peer, state, _, timer = line.split()[1:6]
+        if local_port not in (None, local.split(":")[1]) or state != "01":
+            continue
+        if peer.split(":")[1] == peer_port:
+            kind = timer.split(":")[0]
+            return kind if kind in ("00", "02") else None
+    return None
 
 
 def test_ipv6_and_unix_sockets_are_served_alike(tmp_path: object) -> None:
