@@ -37,7 +37,9 @@ class Program:
         *arguments: str,
         environ: Mapping[str, str] | None = None,
         wait: bool = True,
+        wrapper: tuple[str, ...] = (),
     ) -> None:
+        """`wrapper` are the words of a program that executes the words after its own."""
         self.folder = folder
         self.file = folder / "millrace.cfg"
         self.socket_path = folder / "stats.sock"
@@ -45,7 +47,10 @@ class Program:
         self.write(configuration)
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "proxy.cli", "-f", str(self.file), *(arguments or ("-db",))],
+                [
+                    *(*wrapper, sys.executable, "-m", "proxy.cli"),
+                    *("-f", str(self.file), *(arguments or ("-db",))),
+                ],
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **(environ or {})},
