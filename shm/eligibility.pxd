@@ -7,9 +7,10 @@ from libc.string cimport memcpy
 
 from shm.latch cimport latch_read
 from shm.layout cimport (
-    ADMIN_MASK_DRAIN, ADMIN_MASK_MAINT, SERVER_RUNNING, SERVER_STOPPED, SLOT_RMAINT,
-    STATIC_BACKUP, STATIC_CHECKED, STATIC_INIT_DOWN, STATIC_PORT_RELATIVE, AdminRecord,
-    HealthRecord, SlotRecord, SlotStatic)
+    ADMIN_CHECK_OFF, ADMIN_MASK_DRAIN, ADMIN_MASK_MAINT, HEALTH_ORDER_DOWN, HEALTH_ORDER_NONE,
+    HEALTH_ORDER_STOPPING, SERVER_RUNNING, SERVER_STARTING, SERVER_STOPPED, SERVER_STOPPING,
+    SLOT_RMAINT, STATIC_BACKUP, STATIC_CHECKED, STATIC_INIT_DOWN, STATIC_PORT_RELATIVE,
+    AdminRecord, HealthRecord, SlotRecord, SlotStatic)
 from shm.segment cimport View
 
 cdef struct ServerView:
@@ -23,15 +24,23 @@ cdef struct ServerView:
     uint8_t backup
     uint8_t maint  # forced, configured or for lack of an address
     uint8_t drain
+    uint8_t check_off  # no health checks, by order
+    uint8_t health_order  # HealthOrder, of this incarnation
+    uint32_t health_orders  # given so far, of any incarnation
     uint8_t address[16]
 
 
 cdef inline uint8_t operational_state(
-        const SlotStatic *settings, const SlotRecord *slot,
-        const HealthRecord *health) noexcept nogil:
-    """A health record speaks for one incarnation only; without one the init state holds."""
+        const SlotStatic *settings, const SlotRecord *slot, const HealthRecord *health,
+        uint8_t health_order) noexcept nogil:
+    """A health record speaks for one incarnation only; without one the init state holds.
+
+    A server that nobody checks is what the operator says of it; a checker obeys such orders itself.
+    """
     if not settings.flags & STATIC_CHECKED:
-        return SERVER_RUNNING
+        if health_order == HEALTH_ORDER_DOWN:
+            return SERVER_STOPPED
+        return SERVER_STOPPING if health_order == HEALTH_ORDER_STOPPING else SERVER_RUNNING
     if health.incarnation == slot.incarnation and health.incarnation != 0:
         return health.operational
     return SERVER_STOPPED if settings.flags & STATIC_INIT_DOWN else SERVER_RUNNING
@@ -62,11 +71,16 @@ cdef inline void server_compose(
         or (slot.flags & SLOT_RMAINT) != 0
         or server.family == 0)
     server.drain = (admin.flags & ADMIN_MASK_DRAIN) != 0
-    server.operational = operational_state(settings, slot, health)
+    server.check_off = (admin.flags & ADMIN_CHECK_OFF) != 0
+    server.health_orders = admin.health_orders
+    server.health_order = HEALTH_ORDER_NONE
+    if admin.health_incarnation == slot.incarnation:
+        server.health_order = admin.health_order
+    server.operational = operational_state(settings, slot, health, server.health_order)
     server.eligible = (
         not server.maint and not server.drain and server.weight > 0
         and (server.port != 0 or (settings.flags & STATIC_PORT_RELATIVE) != 0)
-        and server.operational != SERVER_STOPPED)
+        and (server.operational == SERVER_RUNNING or server.operational == SERVER_STARTING))
 
 
 cdef inline bint server_view(const View *view, uint32_t slot, ServerView *server) noexcept nogil:

@@ -76,6 +76,7 @@ cdef enum:  # StaticFlag
     STATIC_INIT_DOWN = 4  # without a health statement the server counts as down
     STATIC_RESOLVED = 8  # its address comes from a resolution
     STATIC_PORT_RELATIVE = 16  # its port is added to the one that the client came to
+    STATIC_SHUTDOWN_DOWN = 32  # its sessions end when it goes down or into maintenance
 
 cdef enum:  # SlotFlag
     SLOT_RMAINT = 0x20  # HAProxy's bit: out for lack of an address
@@ -85,8 +86,15 @@ cdef enum:  # AdminFlag
     ADMIN_FMAINT = 0x01  # forced by the operator
     ADMIN_CMAINT = 0x04  # `disabled` in the configuration
     ADMIN_FDRAIN = 0x08
+    ADMIN_CHECK_OFF = 0x100  # health checks are suspended by the operator; no bit of HAProxy's
     ADMIN_MASK_MAINT = 0x05
     ADMIN_MASK_DRAIN = 0x08
+
+cdef enum:  # HealthOrder: what the operator said of a server's health
+    HEALTH_ORDER_NONE = 0
+    HEALTH_ORDER_UP = 1
+    HEALTH_ORDER_STOPPING = 2
+    HEALTH_ORDER_DOWN = 3
 
 cdef enum:  # Operational: HAProxy's srv_op_state
     SERVER_STOPPED = 0
@@ -167,12 +175,14 @@ cdef struct AdminRecord:
     uint32_t flags  # AdminFlag
     uint32_t weight_plus_one  # set by the operator, 1..257; 0: not set
     uint8_t family  # of the override; 0: none
-    uint8_t spare_byte
+    uint8_t health_order  # HealthOrder
     uint16_t port  # of the override; 0: the slot's
     uint32_t override_generation  # the override holds while the slot has this generation
     uint8_t address[16]
     int64_t changed_ms
-    uint64_t spare[2]
+    uint32_t health_orders  # given so far: a checker obeys each of them once
+    uint32_t health_incarnation  # of the slot that the last one speaks of
+    uint64_t spare
 
 cdef struct HealthRecord:
     uint32_t incarnation  # of the slot that it speaks of; another one reads as no statement
@@ -187,7 +197,7 @@ cdef struct HealthRecord:
     uint32_t duration_us  # of the last check
     uint32_t failures  # checks failed while the server was up
     uint32_t downs  # transitions to DOWN
-    uint32_t spare
+    uint32_t orders_taken  # AdminRecord.health_orders that this record has obeyed
     uint64_t downtime_ms  # of ended downtimes
     int64_t checked_ms  # end of the last check; 0: none yet
 

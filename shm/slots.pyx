@@ -80,7 +80,8 @@ cdef class SlotTableReader:
         return AdminState(
             record.flags, <int>record.weight_plus_one - 1,
             address_text(record.family, record.address),
-            record.port, record.override_generation, record.changed_ms)
+            record.port, record.override_generation, record.changed_ms, record.health_order,
+            record.health_orders, record.health_incarnation)
 
     def health(self, uint32_t slot):
         """The health record, as a `HealthState`; compare `incarnation` before believing it."""
@@ -92,7 +93,7 @@ cdef class SlotTableReader:
             record.incarnation, record.generation, record.operational, record.status,
             record.result, record.check_state, record.health, record.code, record.changed_ms,
             record.duration_us, record.failures, record.downs, record.downtime_ms,
-            record.checked_ms)
+            record.checked_ms, record.orders_taken)
 
     def static(self, uint32_t slot):
         """What the configuration fixed, as a `StaticState`."""
@@ -111,7 +112,8 @@ cdef class SlotTableReader:
         return ServerState(
             server.generation, server.incarnation, server.weight,
             address_text(server.family, server.address), server.port, server.operational,
-            bool(server.eligible), bool(server.backup), bool(server.maint), bool(server.drain))
+            bool(server.eligible), bool(server.backup), bool(server.maint), bool(server.drain),
+            bool(server.check_off), server.health_order, server.health_orders)
 
     def hint(self, uint32_t slot) -> int:
         """Sessions open to the slot over all workers (a hint; the rows are the truth)."""
@@ -250,6 +252,9 @@ cdef class AdminTableWriter:
         record.port = state.port
         record.override_generation = state.override_generation
         record.changed_ms = state.changed_ms
+        record.health_order = state.health_order
+        record.health_orders = state.health_orders
+        record.health_incarnation = state.health_incarnation
         latch_write(&self.segment.view.admins[slot], &record)
         announce(self.segment, slot)
 
@@ -282,6 +287,7 @@ cdef class HealthTableWriter:
         record.duration_us = state.duration_us
         record.failures = state.failures
         record.downs = state.downs
+        record.orders_taken = state.orders_taken
         record.downtime_ms = state.downtime_ms
         record.checked_ms = state.checked_ms
         latch_write(&self.segment.view.health[slot], &record)

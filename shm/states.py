@@ -21,6 +21,16 @@ class AdminFlag(enum.IntFlag):
     FMAINT = 0x01
     CMAINT = 0x04
     FDRAIN = 0x08
+    CHECK_OFF = 0x100  # health checks suspended; no bit of HAProxy's
+
+
+class HealthOrder(enum.IntEnum):
+    """What the operator said of a server's health."""
+
+    NONE = 0
+    UP = 1
+    STOPPING = 2
+    DOWN = 3
 
 
 class SlotFlag(enum.IntFlag):
@@ -38,6 +48,7 @@ class StaticFlag(enum.IntFlag):
     INIT_DOWN = 4
     RESOLVED = 8
     PORT_RELATIVE = 16
+    SHUTDOWN_DOWN = 32
 
 
 class ProcessState(enum.IntEnum):
@@ -105,6 +116,9 @@ class AdminState(NamedTuple):
     port: int
     override_generation: int
     changed_ms: int
+    health_order: int = 0
+    health_orders: int = 0
+    health_incarnation: int = 0
 
 
 class HealthState(NamedTuple):
@@ -124,6 +138,7 @@ class HealthState(NamedTuple):
     downs: int
     downtime_ms: int
     checked_ms: int
+    orders_taken: int = 0
 
 
 HEALTH_NONE = HealthState(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
@@ -154,3 +169,6 @@ class ServerState(NamedTuple):
     backup: bool
     maint: bool
     drain: bool
+    check_off: bool = False
+    health_order: int = 0
+    health_orders: int = 0

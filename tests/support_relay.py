@@ -53,6 +53,7 @@ class RelayServer(NamedTuple):
     backup: bool = False
     port_relative: bool = False
     checked: bool = False
+    shutdown_down: bool = False  # on-marked-down shutdown-sessions
 
 
 class Plan(msgspec.Struct):
@@ -116,6 +117,7 @@ def one_listen(
                 weight=server.weight,
                 backup=server.backup,
                 port_relative=server.port_relative,
+                on_marked_down_shutdown=server.shutdown_down,
             )
             for slot, server in enumerate(servers)
         ),
@@ -212,6 +214,10 @@ class RelayUnderTest:
     def administer(self, slot: int, *, flags: int = 0, weight: int = -1) -> None:
         """Set a server's administrative state, as control does, and ring the relays."""
         self.call("administer", slot, flags=flags, weight=weight)
+
+    def judge(self, slot: int, *, up: bool) -> None:
+        """Say that checks found a server up or down, as its worker does, and ring the relays."""
+        self.call("judge", slot, up)
 
     def server_state(self, slot: int = 0) -> ServerState:
         """What the records of a slot add up to."""

@@ -23,8 +23,8 @@ from shm.processes import ProcessBoard, ProcessSelf, ProcessStatus
 from shm.requests import RequestReader
 from shm.segment import Segment
 from shm.shape import Shape
-from shm.slots import AdminTableWriter, SlotTableReader, SlotTableWriter
-from shm.states import ProcessState, ServerState, StaticFlag, StaticState
+from shm.slots import AdminTableWriter, HealthTableWriter, SlotTableReader, SlotTableWriter
+from shm.states import Operational, ProcessState, ServerState, StaticFlag, StaticState
 from tests.support_relay import Plan, receive_message, send_message
 
 PR_SET_PDEATHSIG = 1
@@ -104,6 +104,7 @@ class Host:
             flags = StaticFlag.BACKUP if server.backup else StaticFlag(0)
             flags |= StaticFlag.PORT_RELATIVE if server.port_relative else StaticFlag(0)
             flags |= StaticFlag.CHECKED | StaticFlag.INIT_DOWN if server.checked else StaticFlag(0)
+            flags |= StaticFlag.SHUTDOWN_DOWN if server.shutdown_down else StaticFlag(0)
             self.slots.place(slot, StaticState(0, flags, server.weight, 0, 2, 3, slot + 1))
             if server.address is not None:
                 self.slots.publish(slot, server.address, server.port % 65536, now_ms=now_ms())
@@ -152,6 +153,14 @@ class Host:
     def administer(self, slot: int, flags: int, weight: int) -> None:
         former = self.reader.admin(slot)
         AdminTableWriter(self.segment).publish(slot, former._replace(flags=flags, weight=weight))
+        self.runtime.bells.ring_table()
+
+    def judge(self, slot: int, up: bool) -> None:
+        former = self.reader.health(slot)
+        operational = Operational.RUNNING if up else Operational.STOPPED
+        incarnation = self.reader.slot(slot).incarnation
+        state = former._replace(incarnation=incarnation, operational=operational)
+        HealthTableWriter(self.segment).publish(slot, state, changed=True)
         self.runtime.bells.ring_table()
 
     def server_state(self, slot: int) -> ServerState:

@@ -89,6 +89,8 @@ def static_state(server: Server) -> StaticState:
         flags |= StaticFlag.RESOLVED
     if server.port_relative:
         flags |= StaticFlag.PORT_RELATIVE
+    if server.on_marked_down_shutdown:
+        flags |= StaticFlag.SHUTDOWN_DOWN
     return StaticState(
         backend=server.backend_index,
         flags=flags,
