@@ -172,11 +172,11 @@ def read_reply(wire: bytes, question: Question) -> Answer | None:
         answer = _read_services(message)
     else:
         answer = _read_addresses(message.answer, question)
-    return _cut(answer) if truncated else answer
+    return cut(answer) if truncated else answer
 
 
-def _cut(answer: Answer) -> Answer:
-    """A reply with TC: no error but this one can be told of it."""
+def cut(answer: Answer) -> Answer:
+    """What an answer is worth that has TC set, or that was too large to be accepted."""
     if answer.services:
         return msgspec.structs.replace(answer, partial=True)
     return Answer(Status.TRUNCATED, answer.addresses, partial=True)

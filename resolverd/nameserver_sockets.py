@@ -43,11 +43,26 @@ class QuerySocket(Generic[Owner]):
 class OpenQuery(Generic[Owner]):
     """A query that was sent; it stays open until it is answered or closed."""
 
-    def __init__(self, sent_on: QuerySocket[Owner], query_id: int, owner: Owner) -> None:
+    def __init__(
+        self,
+        sockets: NameserverSockets[Owner],
+        sent_on: QuerySocket[Owner],
+        query_id: int,
+        owner: Owner,
+    ) -> None:
         """Note where it is open."""
         self.sent_on = sent_on
         self.query_id = query_id
         self.owner = owner
+        self._sockets = sockets
+
+    def close(self) -> None:
+        """Forget the query: what answers it from now on is late."""
+        self._sockets.close_query(self)
+
+    def renew(self) -> None:
+        """Retire the socket that it went out on; the query stays open."""
+        self._sockets.renew(self)
 
 
 class NameserverSockets(Generic[Owner]):
@@ -96,7 +111,7 @@ class NameserverSockets(Generic[Owner]):
             self._on_error()
             chosen.socket.send(datagram)
         chosen.open[query_id] = owner
-        return OpenQuery(chosen, query_id, owner)
+        return OpenQuery(self, chosen, query_id, owner)
 
     def close_query(self, query: OpenQuery[Owner]) -> None:
         """Forget a query: what answers it from now on is late."""

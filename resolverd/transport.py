@@ -2,11 +2,16 @@
 
 Owns which attempts are open and the counting of everything that arrives (the names of HAProxy's
 `show resolvers`). Knows no state machine, no server and no segment: it is given a function to count
-with and one to hand answers to.
+with and a receiver to hand answers to.
 
-All nameservers are asked at once, each under an id and on a socket of its own choice. Every attempt
-stays open until it is answered or its run is closed, so an answer slower than `timeout retry` still
-comes in. What does not match an open attempt is counted and ends nothing.
+All nameservers are asked at once, each under an id of its own choice and, over UDP, on a socket of
+its own choice. Every attempt stays open until it is answered or its run is closed, so an answer
+slower than `timeout retry` still comes in. What does not match an open attempt is counted and ends
+nothing.
+
+A reply with TC set, or larger than the accepted payload, makes the same question go to the same
+nameserver over TCP at once. If that brings no answer within `timeout retry`, it counts as
+`truncated`, and what the cut reply held is handed on.
 """
 
 from __future__ import annotations
@@ -24,11 +29,13 @@ from resolverd.answer import (
     Question,
     Status,
     build_query,
+    cut,
     read_reply,
 )
 from resolverd.config import Nameserver, ResolversSection
 from resolverd.config import Transport as Carrier
-from resolverd.nameserver_sockets import NameserverSockets, OpenQuery
+from resolverd.nameserver_sockets import NameserverSockets
+from resolverd.nameserver_streams import NameserverStreams
 
 Count = Callable[[int, str], None]  # a nameserver's row in the segment, a counter's name
 
@@ -39,17 +46,39 @@ class Receiver(Protocol):
     def answered(self, key: int, nameserver: str, query_type: QueryType, answer: Answer) -> None:
         """A nameserver has answered an open attempt; `query_type` is what it was asked."""
 
+    def lost(self, key: int, nameserver: str) -> None:
+        """A question that was on its way has not reached the nameserver."""
+
+    def fetching(self, key: int) -> None:
+        """A cut answer is being asked for again, which may take `timeout retry`."""
+
 
 class Attempt(msgspec.Struct, frozen=True, eq=False):
-    """One question to one nameserver, for the run with this key."""
+    """One question to one nameserver, for the run with this key.
+
+    Over TCP after a cut reply, `held` is what that was worth.
+    """
 
     key: int
     nameserver: Nameserver
     question: Question
+    held: Answer | None = None
+
+
+class Open(Protocol):
+    """An attempt that may still be answered."""
+
+    owner: Attempt
+
+    def close(self) -> None:
+        """What answers it from now on is late."""
+
+    def renew(self) -> None:
+        """Let no other question go the same way."""
 
 
 class Transport:
-    """Asks the nameservers of one section over UDP."""
+    """Asks the nameservers of one section."""
 
     def __init__(
         self,
@@ -58,27 +87,19 @@ class Transport:
         count: Count,
         receiver: Receiver,
     ) -> None:
-        """Raises OSError for an address that is none, ValueError for a `tcp@` nameserver."""
+        """Raises OSError for an address that is none."""
+        self._loop = loop
         self._section = section
         self._count = count
         self._receiver = receiver
-        self._open: dict[int, list[OpenQuery[Attempt]]] = {}
+        self._open: dict[int, list[Open]] = {}
+        self._fetches: dict[Attempt, asyncio.TimerHandle] = {}  # over TCP after a cut reply
         self._sockets: dict[str, NameserverSockets[Attempt]] = {}
+        self._streams: dict[str, NameserverStreams[Attempt]] = {}
         for nameserver in section.nameservers:
-            if nameserver.transport is not Carrier.UDP:
-                raise ValueError(f"{section.name}/{nameserver.name}: only UDP is spoken here")
-            self._sockets[nameserver.name] = self._open_sockets(loop, nameserver)
-
-    def _open_sockets(
-        self, loop: asyncio.AbstractEventLoop, nameserver: Nameserver
-    ) -> NameserverSockets[Attempt]:
-        def on_datagram(wire: bytes, attempt: Attempt | None) -> bool:
-            return self._receive(nameserver, wire, attempt)
-
-        def on_error() -> None:
-            self._count(nameserver.index, "snd_error")
-
-        return NameserverSockets(loop, nameserver, on_datagram, on_error)
+            if nameserver.transport is Carrier.UDP:
+                self._sockets[nameserver.name] = self._make_sockets(nameserver)
+            self._streams[nameserver.name] = self._make_streams(nameserver)
 
     def ask(self, key: int, question: Question, now_ms: int) -> list[str]:
         """Send the question to all nameservers; the names of those it could not be sent to."""
@@ -88,7 +109,7 @@ class Transport:
         for nameserver in self._section.nameservers:
             attempt = Attempt(key, nameserver, question)
             try:
-                queries.append(self._sockets[nameserver.name].send(wire, attempt, now_ms))
+                queries.append(self._send(wire, attempt, now_ms))
             except OSError:  # no route, nobody there, no descriptor, no buffer: as if lost
                 self._count(nameserver.index, "snd_error")
                 unsent.append(nameserver.name)
@@ -99,9 +120,8 @@ class Transport:
     def unanswered(self, key: int, nameservers: tuple[str, ...]) -> None:
         """The time-out of an attempt has passed at these; it stays open all the same."""
         for query in self._open.get(key, ()):
-            nameserver = query.owner.nameserver
-            if nameserver.name in nameservers:
-                self._sockets[nameserver.name].renew(query)
+            if query.owner.nameserver.name in nameservers:
+                query.renew()
         for nameserver in self._section.nameservers:
             if nameserver.name in nameservers:
                 self._count(nameserver.index, "timeout")
@@ -109,30 +129,122 @@ class Transport:
     def close_run(self, key: int) -> None:
         """The run has ended: what still answers it is late."""
         for query in self._open.pop(key, ()):
-            self._sockets[query.owner.nameserver.name].close_query(query)
+            query.close()
+            self._end_fetch(query.owner)
 
     def close(self) -> None:
-        """Close all sockets."""
+        """Close all sockets and connections."""
+        for key in list(self._open):
+            self.close_run(key)
         for sockets in self._sockets.values():
             sockets.close()
+        for streams in self._streams.values():
+            streams.close()
 
-    def _receive(self, nameserver: Nameserver, wire: bytes, attempt: Attempt | None) -> bool:
+    def _make_sockets(self, nameserver: Nameserver) -> NameserverSockets[Attempt]:
+        def on_datagram(wire: bytes, attempt: Attempt | None) -> bool:
+            return self._receive_datagram(nameserver, wire, attempt)
+
+        def on_error() -> None:
+            self._count(nameserver.index, "snd_error")
+
+        return NameserverSockets(self._loop, nameserver, on_datagram, on_error)
+
+    def _make_streams(self, nameserver: Nameserver) -> NameserverStreams[Attempt]:
+        def on_message(wire: bytes, attempt: Attempt | None) -> bool:
+            return self._receive_message(nameserver, wire, attempt)
+
+        timeout_ms = self._section.timeout_resolve_ms  # S1: it bounds the connect as well
+        return NameserverStreams(self._loop, nameserver, on_message, self._lose, timeout_ms)
+
+    def _send(self, wire: bytes, attempt: Attempt, now_ms: int) -> Open:
+        name = attempt.nameserver.name
+        if name in self._sockets:
+            return self._sockets[name].send(wire, attempt, now_ms)
+        return self._streams[name].send(wire, attempt)
+
+    def _receive_datagram(
+        self, nameserver: Nameserver, wire: bytes, attempt: Attempt | None
+    ) -> bool:
         """Count a datagram; True if it answers the attempt, which is handed on then."""
-        if len(wire) > self._section.accepted_payload_size:
+        too_big = len(wire) > self._section.accepted_payload_size
+        if too_big:
             self._count(nameserver.index, "too_big")
+            if attempt is None:
+                return False
+        answer = self._read(nameserver, wire, attempt)
+        if answer is None or attempt is None:
             return False
+        if too_big and answer.status is Status.VALID:
+            answer = cut(answer)
+        if answer.partial:
+            self._fetch(attempt, answer)
+        else:
+            self._hand_on(attempt, answer)
+        return True
+
+    def _receive_message(
+        self, nameserver: Nameserver, wire: bytes, attempt: Attempt | None
+    ) -> bool:
+        """The same for a message over TCP, which is as large as it likes."""
+        answer = self._read(nameserver, wire, attempt)
+        if answer is None or attempt is None:
+            return False
+        self._hand_on(attempt, answer)
+        return True
+
+    def _read(self, nameserver: Nameserver, wire: bytes, attempt: Attempt | None) -> Answer | None:
         if len(wire) < HEADER_BYTES:
             self._count(nameserver.index, "invalid")
-            return False
+            return None
         if attempt is None:
             self._count(nameserver.index, "outdated")
-            return False
+            return None
         answer = read_reply(wire, attempt.question)
         if answer is None:
             self._count(nameserver.index, "invalid")
-            return False
-        self._count(nameserver.index, answer.status.counter)
+        return answer
+
+    def _hand_on(self, attempt: Attempt, answer: Answer) -> None:
+        nameserver = attempt.nameserver
+        self._end_fetch(attempt)
+        self._count(
+            nameserver.index, Status.TRUNCATED.counter if answer.partial else answer.status.counter
+        )
         if answer.aliased and answer.status is Status.VALID:
             self._count(nameserver.index, "cname")
-        self._receiver.answered(attempt.key, nameserver.name, attempt.question.query_type, answer)
-        return True
+        query_type = attempt.question.query_type
+        self._receiver.answered(attempt.key, nameserver.name, query_type, answer)
+
+    def _fetch(self, attempt: Attempt, held: Answer) -> None:
+        """Ask for a cut answer again, over TCP."""
+        attempt = msgspec.structs.replace(attempt, held=held)
+        wire = build_query(attempt.question, 0, self._section.accepted_payload_size)
+        try:
+            query = self._streams[attempt.nameserver.name].send(wire, attempt)
+        except OSError:
+            self._hand_on(attempt, held)
+            return
+        timeout_s = self._section.timeout_retry_ms / 1_000
+        self._open[attempt.key].append(query)
+        self._fetches[attempt] = self._loop.call_later(timeout_s, self._give_up, query)
+        self._receiver.fetching(attempt.key)
+
+    def _end_fetch(self, attempt: Attempt) -> None:
+        timer = self._fetches.pop(attempt, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _give_up(self, query: Open) -> None:
+        """The answer has not come over TCP in time."""
+        query.renew()
+        query.close()
+        self._lose(query.owner)
+
+    def _lose(self, attempt: Attempt) -> None:
+        """A question over TCP did not get through."""
+        if attempt.held is not None:
+            self._hand_on(attempt, attempt.held)
+        else:
+            self._count(attempt.nameserver.index, "snd_error")
+            self._receiver.lost(attempt.key, attempt.nameserver.name)

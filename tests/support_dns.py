@@ -1,6 +1,6 @@
-"""A real UDP nameserver whose answers a test scripts while it runs.
+"""A real nameserver over UDP, and TCP where asked for, whose answers a test scripts while it runs.
 
-Owns one socket and one thread. Each name and type has an `Answer` that may be changed at any time;
+Owns its sockets and one thread. Each name and type has an `Answer` that may be changed at any time;
 what has no answer of its own is NXDOMAIN, or NODATA where the name exists with another type. Every
 query is logged with its time. Knows nothing of who asks: Millrace, HAProxy and dig are the same.
 
@@ -9,6 +9,9 @@ query is logged with its time. Knows nothing of who asks: Millrace, HAProxy and 
         ... f"nameserver ns1 {nameserver.address}" ...
         nameserver.set("app.test", "*", NX)
         nameserver.wait_queries(2, "app.test", "A")
+
+Over TCP the answers are those of UDP, whole, unless a test scripts others (`over="tcp"`). With
+`truncates` it treats replies over UDP as real nameservers do: too large ones are cut, TC set.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 
@@ -100,6 +104,19 @@ class Query:
     source: tuple[str, int]
     payload: int | None  # EDNS UDP size, None without an OPT record
     recursion_desired: bool
+    over: str = "udp"
+
+
+@dataclass(eq=False)
+class Connection:
+    """One TCP connection; what it says may come in pieces."""
+
+    socket: socket.socket
+    source: tuple[str, int]
+    incoming: bytearray = field(default_factory=bytearray)
+
+
+Sender = Callable[[bytes], object]
 
 
 def _plain(name: str | dns.name.Name) -> str:
@@ -109,19 +126,24 @@ def _plain(name: str | dns.name.Name) -> str:
 class ScriptedNameserver:
     """A nameserver on `address` (any 127.x.y.z or ::1); port 0 takes a free one."""
 
-    def __init__(self, address: str = "127.0.0.1", port: int = 0) -> None:
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        self._socket = socket.socket(family, socket.SOCK_DGRAM)
-        self._socket.bind((address, port))
-        self._socket.setblocking(False)
+    def __init__(
+        self,
+        address: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        tcp: bool = False,
+        truncates: bool = False,
+    ) -> None:
+        self._socket, self._listener = self._bind(address, port, tcp)
+        self._truncates = truncates
         self.host = address
         self.port: int = self._socket.getsockname()[1]
+        self.connections: list[Connection] = []  # all that were ever accepted
         self._lock = threading.Lock()
         self._zone: dict[tuple[str, str], Answer] = {}
+        self._zone_over_tcp: dict[tuple[str, str], Answer] = {}
         self._queries: list[Query] = []
-        self._held: list[
-            tuple[float, int, bytes, tuple[str, int]]
-        ] = []  # heap: due, order, reply, to
+        self._held: list[tuple[float, int, bytes, Sender]] = []  # heap: due, order, reply, to
         self._order = 0
         self._wake, self._waker = socket.socketpair()
         self._thread = threading.Thread(target=self._serve, name="nameserver", daemon=True)
@@ -140,8 +162,34 @@ class ScriptedNameserver:
         """Stop; from now on the port is closed (a query gets ECONNREFUSED)."""
         self._waker.send(b"x")
         self._thread.join()
-        for each in (self._socket, self._wake, self._waker):
-            each.close()
+        for each in (self._socket, self._listener, self._wake, self._waker):
+            if each is not None:
+                each.close()
+        self.hang_up()
+
+    @staticmethod
+    def _bind(address: str, port: int, tcp: bool) -> tuple[socket.socket, socket.socket | None]:
+        """A free port has to be free for both."""
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        while True:
+            datagrams = socket.socket(family, socket.SOCK_DGRAM)
+            datagrams.bind((address, port))
+            datagrams.setblocking(False)
+            if not tcp:
+                return datagrams, None
+            listener = socket.socket(family, socket.SOCK_STREAM)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                listener.bind(datagrams.getsockname()[:2])
+            except OSError:
+                datagrams.close()
+                listener.close()
+                if port:
+                    raise
+                continue
+            listener.listen()
+            listener.setblocking(False)
+            return datagrams, listener
 
     @property
     def address(self) -> str:
@@ -173,44 +221,97 @@ class ScriptedNameserver:
             f"{count} queries for {name or 'any name'} {rtype or ''} at {self.address}",
         )
 
-    def set(self, name: str, rtype: str, answer: Answer | list[str] | str) -> None:
+    def set(
+        self, name: str, rtype: str, answer: Answer | list[str] | str, over: str = "udp"
+    ) -> None:
         """Script one name and type ("*": every type); plain strings are record data."""
         if isinstance(answer, str):
             answer = records(answer)
         elif isinstance(answer, list):
             answer = records(*answer)
         with self._lock:
+            zone = self._zone if over == "udp" else self._zone_over_tcp
             if rtype == ANY_TYPE:
-                for key in [key for key in self._zone if key[0] == _plain(name)]:
-                    del self._zone[key]
-            self._zone[_plain(name), rtype] = answer
+                for key in [key for key in zone if key[0] == _plain(name)]:
+                    del zone[key]
+            zone[_plain(name), rtype] = answer
 
     def forget(self) -> None:
         """Empty the log of queries."""
         with self._lock:
             self._queries.clear()
 
+    def hang_up(self) -> None:
+        """Shut all connections down, in the middle of whatever they are."""
+        for connection in self.connections:
+            with suppress(OSError):
+                connection.socket.shutdown(socket.SHUT_RDWR)
+
     def _serve(self) -> None:
         with selectors.DefaultSelector() as selector:
             selector.register(self._socket, selectors.EVENT_READ)
             selector.register(self._wake, selectors.EVENT_READ)
+            if self._listener is not None:
+                selector.register(self._listener, selectors.EVENT_READ)
             while True:
                 timeout = self._held[0][0] - time.monotonic() if self._held else None
                 for key, _ in selector.select(timeout if timeout is None else max(0.0, timeout)):
                     if key.fileobj is self._wake:
+                        for connection in self.connections:
+                            connection.socket.close()
                         return
-                    self._receive()
+                    if key.fileobj is self._listener:
+                        self._accept(selector)
+                    elif key.data is not None:
+                        self._read(selector, key.data)
+                    else:
+                        self._receive()
                 while self._held and self._held[0][0] <= time.monotonic():
-                    _, _, reply, source = heapq.heappop(self._held)
-                    self._send(reply, source)
+                    _, _, reply, send = heapq.heappop(self._held)
+                    with suppress(OSError):  # who asked may be gone
+                        send(reply)
+
+    def _accept(self, selector: selectors.BaseSelector) -> None:
+        assert self._listener is not None
+        accepted, source = self._listener.accept()
+        connection = Connection(accepted, source[:2])
+        self.connections.append(connection)
+        selector.register(accepted, selectors.EVENT_READ, connection)
+
+    def _read(self, selector: selectors.BaseSelector, connection: Connection) -> None:
+        try:
+            received = connection.socket.recv(65536)
+        except OSError:
+            received = b""
+        if not received:
+            selector.unregister(connection.socket)
+            connection.socket.close()
+        connection.incoming += received
+
+        def send(reply: bytes) -> None:
+            connection.socket.sendall(len(reply).to_bytes(2, "big") + reply)
+
+        while len(connection.incoming) >= 2:
+            end = 2 + int.from_bytes(connection.incoming[:2], "big")
+            if len(connection.incoming) < end:
+                return
+            wire = bytes(connection.incoming[2:end])
+            del connection.incoming[:end]
+            self._take(wire, connection.source, send, "tcp")
 
     def _receive(self) -> None:
         try:
             wire, source = self._socket.recvfrom(65535)
+        except OSError:
+            return  # an ICMP error of an earlier reply
+        self._take(wire, source, lambda reply: self._socket.sendto(reply, source), "udp")
+
+    def _take(self, wire: bytes, source: tuple[str, int], send: Sender, over: str) -> None:
+        try:
             message = dns.message.from_wire(wire)
             name, rtype = message.question[0].name, message.question[0].rdtype
-        except (OSError, dns.exception.DNSException, IndexError):
-            return  # an ICMP error of an earlier reply, or no DNS query: nobody to answer
+        except (dns.exception.DNSException, IndexError):
+            return  # no DNS query: nobody to answer
         now = time.monotonic()
         type_text = dns.rdatatype.to_text(rtype)
         with self._lock:
@@ -223,27 +324,34 @@ class ScriptedNameserver:
                     source=source[:2],
                     payload=message.payload if message.edns >= 0 else None,
                     recursion_desired=bool(message.flags & dns.flags.RD),
+                    over=over,
                 )
             )
-            answer = self._find(_plain(name), type_text)
+            answer = self._find(_plain(name), type_text, over)
         if answer.silent:
             return
-        replies = answer.forge(message) if answer.forge else [build_reply(message, answer)]
+        replies = answer.forge(message) if answer.forge else [self._build(message, answer, over)]
         for reply in replies:
             self._order += 1
-            heapq.heappush(self._held, (now + answer.delay_s, self._order, reply, source))
+            heapq.heappush(self._held, (now + answer.delay_s, self._order, reply, send))
 
-    def _find(self, name: str, rtype: str) -> Answer:
+    def _build(self, query: dns.message.Message, answer: Answer, over: str) -> bytes:
+        wire = build_reply(query, answer)
+        size = max(512, query.payload)
+        if over == "tcp" or not self._truncates or len(wire) <= size:
+            return wire
+        return build_reply(query, replace(answer, records=(), additional=(), truncated=True))
+
+    def _find(self, name: str, rtype: str, over: str) -> Answer:
+        if over == "tcp":
+            for key in ((name, rtype), (name, ANY_TYPE)):
+                if key in self._zone_over_tcp:
+                    return self._zone_over_tcp[key]
+            return replace(self._find(name, rtype, "udp"), truncated=False)
         for key in ((name, rtype), (name, ANY_TYPE)):
             if key in self._zone:
                 return self._zone[key]
         return NODATA if any(known == name for known, _ in self._zone) else NX
-
-    def _send(self, reply: bytes, source: tuple[str, int]) -> None:
-        try:
-            self._socket.sendto(reply, source)
-        except OSError:
-            return  # who asked is gone
 
 
 def build_reply(query: dns.message.Message, answer: Answer) -> bytes:

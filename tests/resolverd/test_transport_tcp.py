@@ -1,0 +1,294 @@
+"""Questions over TCP, by configuration or after a cut reply, against real nameservers."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import dns.message
+import pytest
+
+from resolverd import nameserver_streams
+from resolverd.answer import Answer, QueryType, Question, Status
+from resolverd.config import Nameserver
+from resolverd.config import Transport as Carrier
+from resolverd.nameserver_streams import PIPELINE_MAX, STREAMS_MAX
+from tests.support_dns import (
+    NX,
+    SILENT,
+    TRUNCATED,
+    ScriptedNameserver,
+    build_reply,
+    forged,
+    records,
+    services,
+)
+from tests.support_dns import Answer as Script
+from tests.support_resolution import addresses
+from tests.support_transport import Shell, shells_closed
+
+ONE = "127.0.1.1"
+MANY = [f"127.3.{n // 250}.{n % 250 + 1}" for n in range(1_000)]
+VALID = Answer(Status.VALID, addresses(ONE))
+
+
+@pytest.fixture
+def shells() -> Iterator[Callable[..., Shell]]:
+    with shells_closed() as make:
+        yield make
+
+
+@pytest.fixture
+def nameserver() -> Iterator[ScriptedNameserver]:
+    with ScriptedNameserver(tcp=True, truncates=True) as started:
+        started.set("app.test", "A", ONE)
+        yield started
+
+
+def over_udp(nameserver: ScriptedNameserver) -> Nameserver:
+    return Nameserver("ns0", nameserver.host, nameserver.port)
+
+
+def over_tcp(nameserver: ScriptedNameserver) -> Nameserver:
+    return Nameserver("ns0", nameserver.host, nameserver.port, Carrier.TCP)
+
+
+def answers(shell: Shell) -> list[Answer]:
+    return [answer for _, _, _, answer in shell.delivered]
+
+
+def test_a_cut_reply_is_asked_for_again_over_tcp_at_once(
+    shells: Callable[..., Shell], nameserver: ScriptedNameserver
+) -> None:
+    nameserver.set("app.test", "A", MANY)
+    shell = shells(over_udp(nameserver))
+    shell.ask()
+    shell.until(lambda: shell.delivered)
+    (answer,) = answers(shell)
+    assert (answer.status, answer.partial) == (Status.VALID, False)
+    assert set(answer.addresses) == set(addresses(*MANY))
+    first, second = nameserver.queries
+    assert (first.over, second.over) == ("udp", "tcp")
+    assert second.at - first.at < 0.5
+    assert shell.fetched == [0]
+    assert shell.counters == {"0.sent": 1, "0.valid": 1}
+
+
+def test_a_reply_larger_than_accepted_is_asked_for_again_too(
+    shells: Callable[..., Shell],
+) -> None:
+    with ScriptedNameserver(tcp=True) as careless:
+        careless.set("app.test", "A", MANY[:100])
+        shell = shells(over_udp(careless))
+        shell.ask()
+        shell.until(lambda: shell.delivered)
+        assert set(answers(shell)[0].addresses) == set(addresses(*MANY[:100]))
+        assert shell.counters == {"0.sent": 1, "0.too_big": 1, "0.valid": 1}
+
+
+def test_an_error_over_tcp_is_that_error(
+    shells: Callable[..., Shell], nameserver: ScriptedNameserver
+) -> None:
+    nameserver.set("app.test", "A", TRUNCATED)
+    nameserver.set("app.test", "A", NX, over="tcp")
+    shell = shells(over_udp(nameserver))
+    shell.ask()
+    shell.until(lambda: shell.delivered)
+    assert answers(shell) == [Answer(Status.NX)]
+    assert shell.counters == {"0.sent": 1, "0.nx": 1}
+
+
+def test_without_tcp_the_records_of_a_cut_reply_are_handed_on(
+    shells: Callable[..., Shell],
+) -> None:
+    with ScriptedNameserver() as no_tcp:
+        no_tcp.set("app.test", "A", Script(records=(ONE,), truncated=True))
+        shell = shells(over_udp(no_tcp))
+        shell.ask()
+        shell.until(lambda: shell.delivered)
+        assert answers(shell) == [Answer(Status.TRUNCATED, addresses(ONE), partial=True)]
+        shell.ask(1)  # nobody connects for a second: told at once
+        shell.until(lambda: len(shell.delivered) == 2)
+        assert shell.counters == {"0.sent": 2, "0.truncated": 2}
+
+
+def test_of_a_cut_srv_reply_the_records_count(shells: Callable[..., Shell]) -> None:
+    with ScriptedNameserver() as no_tcp:
+        script = services("1 80 h1.test", h1_test=ONE)
+        no_tcp.set("_a._tcp.test", "SRV", Script(script.records, truncated=True))
+        shell = shells(over_udp(no_tcp))
+        shell.ask(0, Question("_a._tcp.test", QueryType.SRV))
+        shell.until(lambda: shell.delivered)
+        (answer,) = answers(shell)
+        assert (answer.status, answer.partial) == (Status.VALID, True)
+        assert [(each.target, each.port) for each in answer.services] == [("h1.test", 80)]
+        assert shell.counters == {"0.sent": 1, "0.truncated": 1}
+
+
+@pytest.mark.slow
+def test_silence_over_tcp_counts_as_truncated_after_the_time_of_a_retry(
+    shells: Callable[..., Shell], nameserver: ScriptedNameserver
+) -> None:
+    nameserver.set("app.test", "A", TRUNCATED)
+    nameserver.set("app.test", "A", SILENT, over="tcp")
+    shell = shells(over_udp(nameserver), retry_ms=300)
+    shell.ask()
+    shell.until(lambda: shell.fetched)
+    started = time.monotonic()
+    shell.until(lambda: shell.delivered)
+    assert 0.28 <= time.monotonic() - started < 2
+    assert answers(shell) == [Answer(Status.TRUNCATED, partial=True)]
+    shell.ask(1)  # the connection that stayed silent gets no other question
+    shell.until(lambda: len(nameserver.queries) == 4)
+    shell.until(lambda: len(nameserver.connections) == 2)
+
+
+@pytest.mark.slow
+def test_a_run_that_ends_ends_its_questions_over_tcp(
+    shells: Callable[..., Shell], nameserver: ScriptedNameserver
+) -> None:
+    nameserver.set("app.test", "A", TRUNCATED)
+    nameserver.set("app.test", "A", records(ONE, delay_s=0.2), over="tcp")
+    shell = shells(over_udp(nameserver), retry_ms=300)
+    shell.ask()
+    shell.until(lambda: shell.fetched)
+    shell.transport.close_run(0)
+    nameserver.set("app.test", "A", records(ONE, delay_s=0.5))
+    shell.ask(1)
+    shell.until(lambda: shell.delivered)
+    assert [key for key, _, _, _ in shell.delivered] == [1]
+    assert shell.counters["0.outdated"] == 1
+    assert not shell.transport._fetches
+
+
+def test_questions_share_few_connections_each_under_its_own_id(
+    shells: Callable[..., Shell], nameserver: ScriptedNameserver
+) -> None:
+    nameserver.set("app.test", "A", records(ONE, delay_s=0.02))
+    shell = shells(over_tcp(nameserver))
+    for key in range(200):
+        assert shell.ask(key) == []
+    shell.until(lambda: len(shell.delivered) == 200)
+    assert {query.over for query in nameserver.queries} == {"tcp"}
+    assert len(nameserver.connections) <= STREAMS_MAX
+    assert len({query.id for query in nameserver.queries}) > 190
+    by_connection: dict[tuple[str, int], list[float]] = {}
+    for query in nameserver.queries:
+        by_connection.setdefault(query.source, []).append(query.at)
+    for times in by_connection.values():  # the fifth comes after an answer, 20 ms later
+        for early, late in zip(times, times[PIPELINE_MAX:], strict=False):
+            assert late - early >= 0.015
+    assert shell.counters == {"0.sent": 200, "0.valid": 200}
+
+
+@pytest.mark.slow
+def test_a_question_whose_connection_ends_is_asked_once_more(
+    shells: Callable[..., Shell], nameserver: ScriptedNameserver
+) -> None:
+    shell = shells(over_tcp(nameserver))
+    nameserver.set("app.test", "A", SILENT)
+    shell.ask()
+    shell.until(lambda: len(nameserver.queries) == 1)
+    nameserver.hang_up()
+    shell.until(lambda: len(nameserver.queries) == 2)
+    assert shell.lost_questions == []
+    nameserver.hang_up()
+    shell.until(lambda: shell.lost_questions)
+    assert shell.lost_questions == [(0, "ns0")]
+    assert shell.counters == {"0.sent": 1, "0.snd_error": 1}
+    nameserver.set("app.test", "A", ONE)
+    assert shell.ask(1) == ["ns0"], "nobody connects for a second"
+    failed = time.monotonic()
+    shell.until(lambda: not shell.ask(2))
+    assert 0.8 < time.monotonic() - failed < 3
+    shell.until(lambda: shell.delivered)
+    assert answers(shell) == [VALID]
+
+
+def test_a_nameserver_that_refuses_loses_all_questions_at_once(
+    shells: Callable[..., Shell],
+) -> None:
+    with ScriptedNameserver() as no_tcp:
+        shell = shells(over_tcp(no_tcp))
+        for key in range(100):
+            assert shell.ask(key) == []
+        shell.until(lambda: len(shell.lost_questions) == 100)
+        assert shell.ask() == ["ns0"]
+        assert shell.counters == {"0.sent": 100, "0.snd_error": 101}
+
+
+@pytest.mark.slow
+def test_a_connection_that_does_not_come_about_in_time_is_given_up(
+    shells: Callable[..., Shell],
+) -> None:
+    shell = shells(Nameserver("ns0", "127.0.0.1", 9, Carrier.TCP))
+    streams = shell.transport._streams["ns0"]
+    streams._target = ("192.0.2.1", 53)  # documentation addresses: nobody answers, if routed
+    streams._connect_timeout_s = 0.1
+    shell.ask()
+    shell.until(lambda: shell.lost_questions)
+
+
+def test_what_does_not_match_is_counted_and_ends_nothing_over_tcp_either(
+    shells: Callable[..., Shell], nameserver: ScriptedNameserver
+) -> None:
+    def answer(query: dns.message.Message) -> list[bytes]:
+        good = build_reply(query, records(ONE))
+        wrong_id = (query.id ^ 1).to_bytes(2, "big") + good[2:]
+        return [b"", b"\x00", wrong_id, good.replace(b"\x03app", b"\x03apq"), good, good]
+
+    nameserver.set("app.test", "A", forged(answer))
+    shell = shells(over_tcp(nameserver))
+    shell.ask()
+    shell.until(lambda: shell.counters["0.outdated"] == 2)
+    assert answers(shell) == [VALID]
+    assert shell.counters == {"0.sent": 1, "0.outdated": 2, "0.invalid": 3, "0.valid": 1}
+
+
+@pytest.mark.slow
+def test_an_idle_connection_is_used_again_and_closed_after_a_while(
+    shells: Callable[..., Shell], nameserver: ScriptedNameserver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nameserver_streams, "IDLE_S", 0.3)
+    shell = shells(over_tcp(nameserver))
+    for key in range(3):
+        shell.ask(key)
+        shell.until(lambda: len(shell.delivered) == len(nameserver.queries) > 0)
+    assert len(nameserver.connections) == 1
+    shell.until(lambda: not shell.transport._streams["ns0"]._streams)
+    shell.ask(9)
+    shell.until(lambda: len(nameserver.connections) == 2)
+
+
+@pytest.mark.slow
+def test_a_silent_nameserver_holds_back_nobody_for_ever(
+    shells: Callable[..., Shell], nameserver: ScriptedNameserver
+) -> None:
+    nameserver.set("app.test", "A", SILENT)
+    shell = shells(over_tcp(nameserver))
+    for key in range(STREAMS_MAX * PIPELINE_MAX):
+        shell.ask(key)
+    shell.until(lambda: len(nameserver.queries) == STREAMS_MAX * PIPELINE_MAX)
+    nameserver.set("app.test", "A", ONE)
+    shell.ask(1_000)
+    for key in range(STREAMS_MAX * PIPELINE_MAX):  # the time of their retry has come
+        shell.transport.unanswered(key, ("ns0",))
+    shell.until(lambda: shell.delivered)
+    assert [key for key, _, _, _ in shell.delivered] == [1_000]
+    assert len(shell.transport._streams["ns0"]._streams) <= STREAMS_MAX
+
+
+def test_a_thousand_srv_records_come_whole(
+    shells: Callable[..., Shell], nameserver: ScriptedNameserver
+) -> None:
+    script = services(*[f"{n} {n + 1} host{n}.test" for n in range(1_000)])
+    nameserver.set("_a._tcp.test", "SRV", script)
+    shell = shells(over_udp(nameserver))
+    shell.ask(0, Question("_a._tcp.test", QueryType.SRV))
+    shell.until(lambda: shell.delivered)
+    found = Counter((each.target, each.port, each.weight) for each in answers(shell)[0].services)
+    assert found == Counter((f"host{n}.test", n + 1, n) for n in range(1_000))
+    pairs = itertools.pairwise(nameserver.queries)
+    assert all(late.at - early.at < 1 for early, late in pairs)
