@@ -31,6 +31,8 @@ WARNING = 4  # syslog
 NOTICE = 5
 PAUSE_MS = 1_000  # between two looks that may lead to a write
 SWEEP_MS = 10_000  # what moves no generation (names, counters of checks) is found by then
+PAUSE_SHARE = 5  # and a pause takes this many times as long as the look before it
+SWEEP_SHARE = 50
 RETRY_MS = 5_000  # after a failed write
 ROWS_PER_TURN = 64  # read before other events have their turn: about a millisecond
 MODE = 0o644  # the stats socket tells the same
@@ -101,7 +103,8 @@ class StateWriter:
         self._reader = RowReader(segment, self._former_rows())
         self._seen: int | None = None  # the table's generation at the last look
         self._looked_ms = 0
-        self._pause_ms = 0
+        self._pause_ms, self._sweep_ms = 0, SWEEP_MS
+        self._began_ms = 0
         self.busy = False  # between a look and the end of what it began
         self._lines: list[Line] = []
         self._complaining = False
@@ -124,12 +127,12 @@ class StateWriter:
         waited_ms = at_ms - self._looked_ms
         if self.busy or waited_ms < self._pause_ms:
             return
-        if generation == self._seen and waited_ms < SWEEP_MS:
+        if generation == self._seen and waited_ms < self._sweep_ms:
             return
         self.busy = True
         self._seen = generation  # read before the records: a change meanwhile is seen next time
         self._looked_ms = at_ms
-        self._pause_ms = PAUSE_MS
+        self._began_ms = now_ms()
         self._lines = []
         self._read_more()
 
@@ -148,8 +151,11 @@ class StateWriter:
             return
         if len(self._lines) < len(self._servers):
             self._loop.call_soon(self._read_more)
-        else:
-            self._write()
+            return
+        took_ms = now_ms() - self._began_ms
+        self._pause_ms = max(PAUSE_MS, took_ms * PAUSE_SHARE)
+        self._sweep_ms = max(SWEEP_MS, took_ms * SWEEP_SHARE)
+        self._write()
 
     def _write(self) -> None:
         lines = without_doubles(self._lines)
@@ -157,20 +163,20 @@ class StateWriter:
         if rows == self._written:
             self.busy = False
             return
+        future = self._loop.run_in_executor(self._thread, self._put, lines)
+        future.add_done_callback(lambda done: self._ended(rows, done.result()))
+
+    def _put(self, lines: list[Line]) -> str | None:
+        """In the thread: write; None, or why it cannot be."""
         at_ms = now_ms()
         text = HEADER + "".join(
             render(line.row, max(0, at_ms - line.changed_ms) // 1_000) for line in lines
         )
-        future = self._loop.run_in_executor(self._thread, self._put, text.encode("ascii"))
-        future.add_done_callback(lambda done: self._ended(rows, done.result()))
-
-    def _put(self, content: bytes) -> str | None:
-        """In the thread: write; None, or why it cannot be."""
         try:
             if self.folder is None or self._complaining:
                 self._reopen()
             assert self.folder is not None
-            replace(Target(self.folder, self._path.name), content)
+            replace(Target(self.folder, self._path.name), text.encode("ascii"))
         except OSError as error:
             return error.strerror or str(error)
         return None
