@@ -31,7 +31,7 @@ from proxy.relay.syscalls cimport (
     SO_LINGER, close, epoll_ctl, epoll_event, linger, recv, setsockopt, shutdown)
 from proxy.relay.types cimport (
     BROKEN, CLIENT, CONFIRM, CONNECTED, DEAF, ENDED_READING, FAILED, FINISHED, FIN_SENT,
-    OUTPUT_WATCHED, QUEUED, READABLE, SCRATCH_BYTES, SERVER, SPLICE, STATE_ENDED,
+    OUTPUT_WATCHED, QUEUED, READABLE, SCRATCH_BYTES, SERVER, SPLICE, STATES, STATE_ENDED,
     TERMINATION_CLIENT_ABORT_DATA, TERMINATION_CLIENT_ABORT_LAST,
     TERMINATION_CLIENT_TIMEOUT_CONNECT, TERMINATION_CLIENT_TIMEOUT_DATA,
     TERMINATION_CLIENT_TIMEOUT_LAST, TERMINATION_NORMAL, TERMINATION_SERVER_ABORT_DATA,
@@ -64,7 +64,8 @@ cdef extern from * nogil:
         /* ENDED           */ { 255,    255, 255,     255,         255,      255 },
     };
     """
-    const unsigned char MILLRACE_NEXT[6][6]
+    const unsigned char MILLRACE_NEXT[STATES][EVENTS]
+
 
 cdef inline void session_step(Session *session, int event) noexcept nogil:
     """Change state by the table; an illegal event is a programming error and ends the process."""
@@ -107,9 +108,8 @@ cdef inline void session_end(
         Engine *engine, Session *session, int termination, int reset_side) noexcept nogil:
     """Close both sides and count the end; `reset_side` is told by RST (-1: none).
 
-    What first went wrong is the termination state, whatever followed from it.
-
-    The struct itself is freed after the batch, because an event for it may still be in there.
+    What first went wrong is the termination state, whatever followed from it. The struct itself is
+    freed after the batch, because an event for it may still be in there.
     """
     cdef Mover mover
     cdef int side

@@ -115,6 +115,36 @@ def test_urgent_data_in_the_middle_of_spliced_bulk_loses_nothing_else() -> None:
         assert relay.counters()["bytes_spliced"] > 0
 
 
+@pytest.mark.slow
+def test_bytes_behind_an_urgent_mark_are_not_left_lying() -> None:
+    """All of them are in the relay's socket while it is stalled: no event will come for them."""
+    stalled = threading.Event()
+    sent: list[int] = []
+
+    def fill_then_mark(connection: socket.socket) -> None:
+        connection.recv(1)
+        total = 0
+        while not stalled.is_set():
+            connection.sendall(bytes(65_536))
+            total += 65_536
+            stalled.wait(0.001)
+        connection.send(b"!", socket.MSG_OOB)
+        connection.sendall(bytes(50_000))
+        sent.append(total + 50_000)
+        connection.recv(1)
+
+    with (
+        Server(fill_then_mark) as server,
+        RelayUnderTest([server.address]) as relay,
+        relay.connect() as client,
+    ):
+        client.sendall(b"g")
+        wait_for(lambda: relay.counters()["pipes_used"] == 1, 20, "a spliced stall")
+        stalled.set()
+        wait_for(lambda: sent, 10, "the server has sent all")
+        assert receive_count(client, sent[0]) == bytes(sent[0])
+
+
 def test_a_client_that_does_not_read_holds_the_server_back_and_owns_little() -> None:
     total = 30 * MEGABYTE
     sent = [0]
