@@ -60,6 +60,11 @@ def hold_ms(holds: Holds, status: Status) -> int:
     return holds.other_ms
 
 
+def cause_of(status: Status) -> Cause:
+    """Why a server has no address after a failure of this kind."""
+    return _ERROR_CAUSES.get(status, Cause.OTHER)
+
+
 def accept(
     records: Mapping[Address, int], answer: Iterable[Address], obsolete_ms: int, now_ms: int
 ) -> dict[Address, int]:
@@ -194,7 +199,7 @@ class Assignment:
                 slots[slot] = None
         if last_valid_ms + hold <= now_ms:
             self.records = {}
-        return self._replace(slots, _ERROR_CAUSES.get(status, Cause.OTHER))
+        return self._replace(slots, cause_of(status))
 
     @property
     def used(self) -> int:

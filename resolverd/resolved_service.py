@@ -12,6 +12,7 @@ from typing import Protocol
 import msgspec
 
 from resolverd.answer import Status
+from resolverd.assignment import cause_of
 from resolverd.board import Board
 from resolverd.config import Family, ResolutionSettings, ResolvedServer, ResolversSection
 from resolverd.messages import FROM_ADDITIONAL
@@ -72,7 +73,7 @@ class ResolvedService:
             if served.target and served.port:
                 self._restore(served, now_ms)
             elif served.target:
-                self._served.release(server.slot, now_ms)
+                self._served.release(server.slot, Cause.REMOVED, now_ms)
 
     def _restore(self, served: Served, now_ms: int) -> None:
         """A server that stands for a record already, if an answer said so or a state file."""
@@ -85,7 +86,9 @@ class ResolvedService:
             seen_ms = now_ms
         self.assignment.adopt(slot, was, seen_ms, 0 if confirmed else kept_ms)
         if self.assignment.slots[slot] is None:
-            self._served.release(slot, now_ms)  # the same record twice: one of them is a stray
+            self._served.release(
+                slot, Cause.REMOVED, now_ms
+            )  # the same record twice: one of them is a stray
         elif served.address is None or served.target_stamp_ms:
             stamp_ms = served.target_stamp_ms
             self._targets.need(self._members[slot], served.target, now_ms, stamp_ms)
@@ -108,22 +111,23 @@ class ResolvedService:
             assignment.used,
             assignment.missing,
         )
-        updates = sum(self._follow(change, now_ms) for change in changes)
-        if finished.status is Status.VALID:
+        cause = Cause.REMOVED if valid else cause_of(finished.status)
+        updates = sum(self._follow(change, cause, now_ms) for change in changes)
+        if valid:
             if not finished.answer.partial:
-                self._clear_strangers(now_ms)
+                self._clear_strangers(cause, now_ms)
         elif assignment.is_over(finished.status, self.resolution.last_valid_ms, now_ms):
-            self._clear_strangers(now_ms)
+            self._clear_strangers(cause, now_ms)
         self._targets.settle(now_ms)
         if updates and finished.nameserver:
             self._board.count(self._rows[finished.nameserver], "update", updates)
 
-    def _follow(self, change: ServiceChange, now_ms: int) -> bool:
+    def _follow(self, change: ServiceChange, cause: Cause, now_ms: int) -> bool:
         """Do what the change says; True if the server has got another address by it."""
         slot, before, after = change.server.slot, change.before, change.after
         if after is None:
             self._targets.release(slot)
-            self._served.release(slot, now_ms)
+            self._served.release(slot, cause, now_ms)
             return False
         if before is None or before.key != after.key:
             self._targets.release(slot)
@@ -140,11 +144,11 @@ class ResolvedService:
         self._served.point(slot, after.address, Cause.DNS, FROM_ADDITIONAL, now_ms)
         return moved
 
-    def _clear_strangers(self, now_ms: int) -> None:
+    def _clear_strangers(self, cause: Cause, now_ms: int) -> None:
         """A server that stands for no record keeps no address of init-addr once DNS has spoken."""
         for slot, attachment in self.assignment.slots.items():
             if attachment is None and self._served[slot].address is not None:
-                self._served.release(slot, now_ms)
+                self._served.release(slot, cause, now_ms)
 
 
 def _for_target(server: ResolvedServer, settings: ResolutionSettings) -> ResolvedServer:

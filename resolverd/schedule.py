@@ -1,12 +1,16 @@
 """When the next resolution is due: a heap of deadlines, one for each key. Pure.
 
 Owns order in time only; knows nothing of what is due. A deadline that has been replaced stays in
-the heap until it comes up and is then passed over, which keeps a change at O(log n).
+the heap until it comes up and is then passed over, which keeps a change at O(log n); a heap that is
+mostly of such is swept.
 """
 
 from __future__ import annotations
 
 import heapq
+
+
+SWEEP_MIN = 64  # entries: below this nobody counts
 
 
 class Schedule:
@@ -23,6 +27,9 @@ class Schedule:
             return
         self._deadlines[key] = deadline_ms
         heapq.heappush(self._heap, (deadline_ms, key))
+        if len(self._heap) > SWEEP_MIN + 2 * len(self._deadlines):
+            self._heap = [(due_ms, each) for each, due_ms in self._deadlines.items()]
+            heapq.heapify(self._heap)
 
     def drop(self, key: int) -> None:
         """The key is due no more."""

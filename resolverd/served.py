@@ -103,14 +103,15 @@ class ServedServers:
         served.weight = weight
         self._publish(served, now_ms)
 
-    def release(self, slot: int, now_ms: int) -> None:
+    def release(self, slot: int, cause: Cause, now_ms: int) -> None:
         """The server stands for no record any more: address, port and name are gone (S38)."""
         served = self._served[slot]
         before = served.address
-        self._empty(served, Cause.REMOVED, now_ms)
+        self._empty(served, cause, now_ms)
         self._name(served, "", 0)
         if before is not None:
-            self._tell(served, before, "")
+            for level, text in describe_loss(served.server, Cause.REMOVED):
+                self._log(level, text)
 
     def rename(self, slot: int, target: str, fqdn: str, now_ms: int) -> None:
         """An operator has ordered the name `target`, or taken it back; the address stays."""
