@@ -71,7 +71,8 @@ cdef inline void look_at_shared(Engine *engine) noexcept nogil:
         listeners_refresh(engine)
         marked_down_end(engine, generation)
         store_release(&engine.process.generation_seen, generation)
-    if command != COMMAND_RUN and not engine.stop_seen:
+    if command != COMMAND_RUN:
+        # at each turn: a socket may be adopted later, and others may empty a queue unseen
         engine.stop_seen = True
         for index in range(engine.listener_count):
             if engine.listeners[index].registered:
