@@ -57,6 +57,17 @@ class Child:
             sessions: int = struct.unpack_from("=Q", memory, row + 8 * SESSIONS_WORD)[0]
             return sessions
 
+    def account(self) -> str:
+        """State, sessions and sockets, for the story of a failure."""
+        if not self.alive() or self.kind != "worker":
+            return f"{self} {self.state()}"
+        links = [str(entry.readlink()) for entry in Path(f"/proc/{self.pid}/fd").iterdir()]
+        inodes = {link[8:-1] for link in links if link.startswith("socket:[")}
+        table = Path("/proc/net/tcp").read_text().splitlines()[1:]
+        rows = [row.split() for row in table]
+        sockets = [" ".join(row[1:5]) for row in rows if row[9] in inodes and row[3] != "0A"]
+        return f"{self} {self.state()}, {self.open_sessions()} sessions, sockets {sockets}"
+
 
 def _segment_of(pid: int) -> mmap.mmap:
     for entry in Path(f"/proc/{pid}/fd").iterdir():

@@ -112,7 +112,7 @@ class Chaos:
 
     def story(self) -> str:
         output = self.program.output.read_text()[-6_000:]
-        states = [f"{child} {child.state()}" for child in self.children()]
+        states = [child.account() for child in self.children()]
         return "\n".join([*self.log, *states, f"--- output\n{output}"])
 
     async def hurt(self) -> None:
