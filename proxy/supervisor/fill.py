@@ -69,9 +69,7 @@ def fill_restored(segment: Segment, restored: Iterable[Restored], now_ms: int) -
     orders = NameOrderWriter(segment)
     for each in restored:
         admins.publish(each.slot, admin_state(each, now_ms))
-        statement = health_state(each, reader.slot(each.slot), now_ms)
-        if statement is not None:
-            health.publish(each.slot, statement, changed=True)
+        health.publish(each.slot, health_state(each, reader.slot(each.slot), now_ms), changed=True)
         if each.order:
             orders.publish(each.slot, each.order, now_ms)
 

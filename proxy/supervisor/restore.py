@@ -8,8 +8,10 @@ The rules (management manual, `show servers state`; configuration manual 4.2, se
 - The address and its port hold while the name that they were found for is the same; `init-addr`
   says whether they are used. An SRV slot keeps its target and port while its label is the same. A
   name that the operator had given holds (0x40).
-- Health: stopped means 0, running means the top of the counter. A server that was in maintenance,
-  or had no address, says nothing about its health: it starts anew, as one that leaves maintenance.
+- Health: stopped means 0, running means the top of the counter. Two are not as in HAProxy, where
+  they would stay down: a server that was stopped because it was in maintenance, or had no address,
+  starts anew, as one that leaves maintenance; one without checks, which nothing would bring up
+  again, is not taken down.
 """
 
 from __future__ import annotations
@@ -81,7 +83,8 @@ def restore_server(server: Server, row: StateRow, *, ignores_weight: bool = Fals
     weight = row.weight if same else -1
     from_record = place is not None and bool(place.target) and not ignores_weight
     flags = _admin_flags(server, row)
-    anew = server.check is None or place is None or bool(flags & MAINT_MASK)
+    # a `disabled` server that the operator had brought back leaves maintenance once more
+    anew = place is None or server.disabled or bool(flags & MAINT_MASK)
     health = None if server.check is None or anew else _health(server.check, row)
     return msgspec.structs.replace(
         Restored(server.slot) if place is None else place,
@@ -89,8 +92,8 @@ def restore_server(server: Server, row: StateRow, *, ignores_weight: bool = Fals
         admin_flags=flags,
         admin_weight=-1 if from_record else weight,
         health=health,
-        check_status=min(row.check_status, CHECK_STATUS_MAX),
-        check_result=min(row.check_result, CHECK_RESULT_MAX),
+        check_status=min(row.check_status, CHECK_STATUS_MAX) if server.check else 0,
+        check_result=min(row.check_result, CHECK_RESULT_MAX) if server.check else 0,
     )
 
 
@@ -137,10 +140,10 @@ def _admin_flags(server: Server, row: StateRow) -> int:
 
 
 def _health(check: Check, row: StateRow) -> int | None:
-    if row.admin & OUT_MASK or row.check_status == 0:
+    if row.check_status == 0:
         return None
     if row.operational == Operational.STOPPED:
-        return 0
+        return None if row.admin & OUT_MASK else 0
     top = check.rise + check.fall - 1
     if row.operational == Operational.STOPPING and check.fall > 1:
         return min(max(row.check_health, check.rise), top - 1)
@@ -152,16 +155,18 @@ def admin_state(restored: Restored, now_ms: int) -> AdminState:
     return AdminState(restored.admin_flags, restored.admin_weight, None, 0, 0, now_ms)
 
 
-def health_state(restored: Restored, slot: SlotState, now_ms: int) -> HealthState | None:
-    """The health record of a restored slot, which has its address already; None: it starts anew."""
+def health_state(restored: Restored, slot: SlotState, now_ms: int) -> HealthState:
+    """The health record of a restored slot, which has its first address already.
+
+    Without a statement about this address it only tells how the last check ended.
+    """
+    last = HEALTH_NONE._replace(status=restored.check_status, result=restored.check_result)
     if restored.health is None or slot.incarnation == 0:
-        return None
-    return HEALTH_NONE._replace(
+        return last
+    return last._replace(
         incarnation=slot.incarnation,
         generation=slot.generation,
         operational=Operational.RUNNING if restored.health else Operational.STOPPED,
-        status=restored.check_status,
-        result=restored.check_result,
         check_state=CHECK_STATE_CONFIGURED | CHECK_STATE_ENABLED,
         health=restored.health,
         changed_ms=now_ms,

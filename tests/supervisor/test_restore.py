@@ -8,7 +8,7 @@ import pytest
 from proxy.config.model import Check, Origin, Server
 from proxy.supervisor.restore import Restored, admin_state, health_state, restore_server
 from resolverd.state_file import StateRow
-from shm.states import Operational, SlotState
+from shm.states import HEALTH_NONE, Operational, SlotState
 
 FMAINT, IMAINT, CMAINT, FDRAIN, IDRAIN, RMAINT, FQDN_CHANGED = (1 << bit for bit in range(7))
 SERVER = Server(4, 0, 1, "s1", "App.test", 80, Origin(), fqdn="app.test", resolution_index=0)
@@ -38,9 +38,7 @@ def test_a_name_keeps_its_address() -> None:
 
 def test_an_address_of_another_name_is_not_used() -> None:
     """The configuration has another name by now: clients must not go where the old one was."""
-    assert restore_server(SERVER, changed(ROW, fqdn="old.test")) == Restored(
-        4, check_status=6, check_result=3
-    )
+    assert restore_server(SERVER, changed(ROW, fqdn="old.test")) == Restored(4)
     assert restore_server(SERVER, changed(ROW, fqdn=None)).address is None
 
 
@@ -124,6 +122,7 @@ def test_configured_maintenance_wins_where_it_changed(
         (0, IMAINT, 0, None),
         (0, FMAINT | CMAINT, 0, None),
         (0, FDRAIN, 0, 0),
+        (2, CMAINT, 5, 6),  # `disabled`, and brought back by the operator
     ],
 )
 def test_health_holds_unless_the_server_was_out(
@@ -138,10 +137,9 @@ def test_health_holds_unless_the_server_was_out(
 def test_a_health_record_speaks_of_the_address_that_the_slot_starts_with() -> None:
     slot = SlotState(1, 1, 4, "10.0.0.1", 80, -1, 0, 11, 50)
     down = health_state(Restored(0, health=0, check_status=8, check_result=2), slot, 60)
-    assert down is not None
     assert (down.incarnation, down.operational, down.status) == (1, Operational.STOPPED, 8)
     up = health_state(Restored(0, health=6), slot, 60)
-    assert up is not None
     assert (up.health, up.operational) == (6, Operational.RUNNING)
-    assert health_state(Restored(0), slot, 60) is None
-    assert health_state(Restored(0, health=6), slot._replace(incarnation=0), 60) is None
+    anew = health_state(Restored(0, check_status=8, check_result=2), slot, 60)
+    assert anew == HEALTH_NONE._replace(status=8, result=2)
+    assert health_state(Restored(0, health=6), slot._replace(incarnation=0), 60) == HEALTH_NONE
