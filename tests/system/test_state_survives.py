@@ -17,7 +17,7 @@ import pytest
 
 from resolverd.standing import RMAINT
 from resolverd.state_file import parse
-from tests.support import free_port, wait_for
+from tests.support import free_port, require_program, wait_for
 from tests.support_control import ask, haproxy
 from tests.support_dns import SILENT, Answer, ScriptedNameserver, records
 from tests.support_program import NamedBackend, Program, who_answers
@@ -27,6 +27,7 @@ pytestmark = pytest.mark.slow
 HOLD_S = 2.5
 ADDRESSES = ("127.61.1.1", "127.61.1.2")
 RUN_S = 4.0  # a run that fails, the pause before the next, and a busy machine
+NOBODY = 65_534
 LABEL = "_web._tcp.app.test"
 
 
@@ -258,7 +259,7 @@ def test_a_read_only_folder_is_read_and_is_one_warning(site: Site) -> None:
     site.learn()
     content = site.state.read_bytes()
     script = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
-    wrapper = ("unshare", "--mount", "sh", "-c", script, str(site.state.parent))
+    wrapper = (require_program("unshare"), "--mount", "sh", "-c", script, str(site.state.parent))
     if subprocess.run((*wrapper, "true"), capture_output=True, check=False).returncode != 0:
         pytest.skip("no right to make a mount namespace")
     with site.program(wrapper=wrapper) as program:
@@ -271,9 +272,10 @@ def test_a_read_only_folder_is_read_and_is_one_warning(site: Site) -> None:
     assert site.state.read_bytes() == content
 
 
-def test_a_file_of_haproxy_is_taken(site: Site) -> None:
-    sections = site.sections().replace("load-server-state-from-file global", "")
-    with haproxy(f"  server-state-file {site.state}\n{sections}", site.folder) as path:
+@pytest.mark.parametrize("what", ["", LABEL])
+def test_a_file_of_haproxy_is_taken(site: Site, what: str) -> None:
+    sections = site.sections(what).replace("load-server-state-from-file global", "")
+    with haproxy(sections, site.folder) as path:
 
         def dump() -> bool:
             site.state.write_text(ask(path, "show servers state be"))
@@ -281,15 +283,16 @@ def test_a_file_of_haproxy_is_taken(site: Site) -> None:
 
         wait_for(dump, 10.0, "HAProxy's servers")
     site.silence()
-    with site.program() as program:
+    with site.program(what) as program:
         assert who_answers(site.frontend) in ADDRESSES
         assert answers(site) == set(ADDRESSES)
         assert "[WARNING]" not in program.output.read_text()
 
 
-def test_haproxy_takes_a_file_of_ours(site: Site) -> None:
-    site.learn()
-    with haproxy(f"  server-state-file {site.state}\n{site.sections()}", site.folder):
+@pytest.mark.parametrize("what", ["", LABEL])
+def test_haproxy_takes_a_file_of_ours(site: Site, what: str) -> None:
+    site.learn(what)
+    with haproxy(f"  server-state-file {site.state}\n{site.sections(what)}", site.folder):
         assert answers(site) == set(ADDRESSES)
     said = (site.folder / "haproxy.log").read_text()
     assert "server state file" not in said
@@ -316,3 +319,18 @@ def test_a_reload_goes_on_writing_and_forgets_no_address(site: Site) -> None:
         assert who_answers(site.frontend) in ADDRESSES
         wait_for(lambda: " more " in site.state.read_text(), 5.0, "a row of the new backend")
         assert set(ADDRESSES) <= set(addresses_in(site.state))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may change its root directory")
+def test_the_file_is_kept_from_behind_a_chroot(site: Site) -> None:
+    """Its folder belongs to the user that resolverd becomes, and lies outside of its root."""
+    jail = site.folder / "jail"
+    jail.mkdir()
+    os.chown(site.state.parent, NOBODY, NOBODY)
+    lines = f"global\n  chroot {jail}\n  uid {NOBODY}\n  gid {NOBODY}\n"
+    with Program(site.folder, site.configuration().replace("global\n", lines, 1)):
+        site.wait_for_file(*ADDRESSES)
+        site.nameserver.set("app.test", "A", records(ADDRESSES[1]))
+        site.wait_for_file(ADDRESSES[1])
+    assert site.state.stat().st_uid == NOBODY
+    assert list(jail.iterdir()) == []
