@@ -27,6 +27,7 @@ CHECK_STATE_PAUSED = 0x08
 FMAINT = int(AdminFlag.FMAINT)
 CMAINT = int(AdminFlag.CMAINT)
 FDRAIN = int(AdminFlag.FDRAIN)
+CHECK_OFF = int(AdminFlag.CHECK_OFF)
 RMAINT = int(SlotFlag.RMAINT)
 FQDN_CHANGED = int(SlotFlag.FQDN_CHANGED)
 MAINT_MASK = FMAINT | CMAINT
@@ -63,12 +64,14 @@ def check_health(said: HealthState | None, state: ServerState, rise: int, *, mai
     return rise if state.operational != Operational.STOPPED else 0
 
 
-def check_state(health: HealthState, *, checked: bool, disabled: bool, maint: bool) -> int:
+def check_state(
+    health: HealthState, *, checked: bool, disabled: bool, maint: bool, check_off: bool = False
+) -> int:
     """HAProxy's srv_check_state mask."""
     if not checked:
         return CHECK_STATE_PAUSED if disabled and maint else 0
     mask = health.check_state & CHECK_STATE_IN_PROGRESS
-    mask |= CHECK_STATE_CONFIGURED | CHECK_STATE_ENABLED
+    mask |= CHECK_STATE_CONFIGURED if check_off else CHECK_STATE_CONFIGURED | CHECK_STATE_ENABLED
     return mask & ~CHECK_STATE_IN_PROGRESS | CHECK_STATE_PAUSED if maint else mask
 
 

@@ -109,7 +109,11 @@ def row_of(server: StateServer, records: Records) -> StateRow:
         check_result=health.result if checked else 0,
         check_health=standing.check_health(said, state, server.rise, maint=maint),
         check_state=standing.check_state(
-            idle, checked=checked, disabled=server.disabled, maint=maint
+            idle,
+            checked=checked,
+            disabled=server.disabled,
+            maint=maint,
+            check_off=state.check_off,
         ),
         backend_id_given=int(server.backend_id_given),
         server_id_given=int(server.id_given),

@@ -13,11 +13,14 @@ from __future__ import annotations
 import ipaddress
 from typing import NamedTuple
 
+from proxy.config.messages import ConfigError
 from proxy.config.model import SERVER_WEIGHT_MAX, Balance
+from proxy.config.names import normalize_host_name
 from proxy.control.command import CommandError
-from proxy.control.observation import FDRAIN, FMAINT, MAINT_MASK, Observed
-from shm.states import AdminState
+from proxy.control.observation import CHECK_OFF, FDRAIN, FMAINT, MAINT_MASK, Observed
+from shm.states import AdminState, HealthOrder
 
+ORDERS_WRAP = 1 << 32  # the record's field
 STATIC_BALANCES = (Balance.SOURCE,)
 BY = "by 'stats socket command'"
 PORT_MAX = 65_535
@@ -40,7 +43,63 @@ def change_state(admin: AdminState, word: str, now_ms: int) -> Change:
     flags = admin.flags & ~(MAINT_MASK | FDRAIN) | wanted
     if flags == admin.flags:
         return Change(None)
-    return Change(admin._replace(flags=flags, changed_ms=now_ms))
+    # a server that leaves maintenance starts anew, whatever was said of its health
+    order = 0 if admin.flags & MAINT_MASK and not flags & MAINT_MASK else admin.health_order
+    return Change(admin._replace(flags=flags, changed_ms=now_ms, health_order=order))
+
+
+def change_health(observed: Observed, word: str, now_ms: int) -> Change:
+    """`set server b/s health up|stopping|down`; raises CommandError.
+
+    It holds until checks say otherwise: the worker that checks the server obeys it once, a server
+    that nobody checks is what was said of it. The order speaks of the present incarnation only.
+    """
+    order = {"up": HealthOrder.UP, "stopping": HealthOrder.STOPPING, "down": HealthOrder.DOWN}.get(
+        word
+    )
+    if order is None:
+        raise CommandError("'set server <srv> health' expects 'up', 'stopping', or 'down'.")
+    admin = observed.admin
+    if observed.server.check is None and observed.state.health_order == order:
+        return Change(None)
+    return Change(
+        admin._replace(
+            health_order=order,
+            health_orders=(admin.health_orders + 1) % ORDERS_WRAP,
+            health_incarnation=observed.slot.incarnation,
+            changed_ms=now_ms if observed.server.check is None else admin.changed_ms,
+        )
+    )
+
+
+def change_checks(observed: Observed, *, enabled: bool) -> Change:
+    """`enable|disable health b/s`; raises CommandError for a server without a check."""
+    if enabled and observed.server.check is None:
+        raise CommandError("Health check was not configured on this server, cannot enable.")
+    flags = observed.admin.flags & ~CHECK_OFF if enabled else observed.admin.flags | CHECK_OFF
+    if flags == observed.admin.flags or observed.server.check is None:
+        return Change(None)
+    return Change(observed.admin._replace(flags=flags))
+
+
+def ordered_name(observed: Observed, words: list[str]) -> str:
+    """The name of `set server b/s fqdn <name>` in its normal form; raises CommandError.
+
+    "" when it is the name that the server has already.
+    """
+    server = observed.server
+    if server.srv_record is not None:
+        raise CommandError("set server <b>/<s> fqdn failed because SRV resolution is configured.")
+    if server.resolution_index is None:
+        raise CommandError("set server <b>/<s> fqdn failed because no resolution is configured.")
+    if not words:
+        raise CommandError("set server <b>/<s> fqdn requires a FQDN.")
+    try:
+        name = normalize_host_name(words[0])
+    except ConfigError as error:
+        where = f"{observed.proxy.name}/{server.name}"
+        raise CommandError(f"could not update {where} FQDN {BY}") from error
+    return "" if name == observed.name else name
 
 
 def weight_of(text: str, initial: int, balance: Balance) -> int:

@@ -13,13 +13,13 @@ from typing import NamedTuple, TypeVar
 from proxy.config.model import CHECK_FALL, CHECK_RISE, Proxy, Server, Settings
 from proxy.control.limits import SNAPSHOT_TRIES_MAX
 from resolverd import standing
-from resolverd.standing import FDRAIN, FMAINT, MAINT_MASK
+from resolverd.standing import CHECK_OFF, FDRAIN, FMAINT, FQDN_CHANGED, MAINT_MASK
 from shm.names import NameReader
 from shm.segment import Segment
 from shm.slots import SlotTableReader
 from shm.states import AdminState, HealthState, Operational, ServerState, SlotState
 
-__all__ = ["FDRAIN", "FMAINT", "MAINT_MASK", "Observed", "Observer", "steady"]
+__all__ = ["CHECK_OFF", "FDRAIN", "FMAINT", "MAINT_MASK", "Observed", "Observer", "steady"]
 
 T = TypeVar("T")
 
@@ -47,9 +47,16 @@ class Observed(NamedTuple):
     @property
     def admin_state(self) -> int:
         """HAProxy's srv_admin_state (management manual 9.3, `show servers state`)."""
-        return standing.admin_mask(
+        mask = standing.admin_mask(
             self.admin, self.slot, disabled=self.server.disabled, lacking=self.resolution_maint
         )
+        return mask | FQDN_CHANGED if self.order else mask
+
+    @property
+    def name(self) -> str | None:
+        """The name that its address is asked for."""
+        label = self.server.srv_record
+        return standing.names_of(self.server.fqdn, label, self.target, self.order)[0]
 
     @property
     def maint(self) -> bool:
@@ -101,6 +108,8 @@ class Observed(NamedTuple):
     @property
     def check_health(self) -> int:
         """Where the counter of passes and failures stands: 0 .. rise + fall - 1."""
+        if self.server.check is None and self.state.health_order and self.up:
+            return self.rise + self.fall - 1
         return standing.check_health(self.statement, self.state, self.rise, maint=self.maint)
 
     @property
@@ -111,12 +120,13 @@ class Observed(NamedTuple):
             checked=self.server.check is not None,
             disabled=self.server.disabled,
             maint=self.maint,
+            check_off=self.state.check_off,
         )
 
     @property
     def checking(self) -> bool:
-        """It has a check, and the check is not paused."""
-        return self.server.check is not None and not self.maint
+        """It has a check, and the check is neither paused nor suspended."""
+        return self.server.check is not None and not self.maint and not self.state.check_off
 
     def changed_ms(self, created_ms: int) -> int:
         """When its state last changed (CLOCK_MONOTONIC, ms); `created_ms` if it never did."""

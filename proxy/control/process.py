@@ -38,6 +38,7 @@ from proxy.control.show_stat import ShowStat
 from proxy.control.stats_socket import StatsConversation
 from proxy.runtime import Runtime, now_ms
 from shm.locks import ADMIN_WRITER, take_role
+from shm.names import NameOrderWriter
 from shm.processes import ProcessSelf
 from shm.slots import AdminTableWriter
 from shm.states import ProcessState
@@ -50,15 +51,16 @@ def one_line(error: BaseException) -> str:
     return "".join(traceback.format_exception(error)).replace("\n", " | ")
 
 
-def all_commands(report: Report, writer: AdminTableWriter) -> list[Command]:
-    """The commands of all families."""
+def all_commands(report: Report) -> list[Command]:
+    """The commands of all families; this process becomes the writer of its records."""
+    segment = report.runtime.segment
     resolvers = ShowResolvers(report)
     return [
         *ShowServers(report).commands(),
         *ShowStat(report, resolvers.stat).commands(),
         *ShowInfo(report).commands(),
         *resolvers.commands(),
-        *SetServer(report, writer).commands(),
+        *SetServer(report, AdminTableWriter(segment), NameOrderWriter(segment)).commands(),
     ]
 
 
@@ -71,7 +73,7 @@ class Control:
         self.me.beat(now_ms())
         self.monitor = Monitor(runtime.settings, runtime.segment, now_ms())
         self.report = Report(runtime, self.monitor)
-        self.commands = all_commands(self.report, AdminTableWriter(runtime.segment))
+        self.commands = all_commands(self.report)
         self.services = Services(self.report)
         failed, paused = self.connection_failed, self.monitor.accept_paused
         self.stats_acceptor = Acceptor(STATS_CONNECTIONS_MAX, failed, paused)

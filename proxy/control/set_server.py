@@ -1,49 +1,52 @@
 """The commands that change a server: set server, set weight, enable, disable; and get weight.
 
-The only writer of admin records: each change is published whole, then everybody who reads the
-slot is rung: relays and main threads of all workers, and resolverd.
+The only writer of admin records and of orders of names: each change is published whole, then
+everybody who reads the slot is rung: relays and main threads of all workers, and resolverd.
 """
 
 from __future__ import annotations
 
-from proxy.control.admin_changes import Change, change_address, change_state, change_weight
+from proxy.control.admin_changes import (
+    BY,
+    Change,
+    change_address,
+    change_checks,
+    change_health,
+    change_state,
+    change_weight,
+    ordered_name,
+)
 from proxy.control.command import Answer, Command, CommandError, Level, find_server
-from proxy.control.observation import FDRAIN, MAINT_MASK, Observed
+from proxy.control.observation import Observed
 from proxy.control.report import Report
+from proxy.control.server_news import NOTICE, server_lines
+from proxy.control.summary import BackendSummary
 from proxy.runtime import now_ms, ring
+from shm.names import NameOrderWriter
 from shm.slots import AdminTableWriter
 
-NOTICE = 5  # syslog
-USAGE = "usage: set server <backend>/<server> addr | state | weight"
-
-
-def described(before: Observed, flags: int) -> str:
-    """The log line of an administrative change, in HAProxy's words."""
-    who = f"{'Backup ' if before.server.backup else ''}Server {before.proxy.name}/"
-    who += before.server.name
-    was_maint = bool(before.admin.flags & MAINT_MASK)
-    if flags & MAINT_MASK:
-        return f"{who} is going DOWN for maintenance."
-    if was_maint and before.resolution_maint:
-        return f"{who} is leaving forced maintenance but remains in maintenance."
-    if flags & FDRAIN:
-        return f"{who} enters drain state."
-    cause = "forced maintenance" if was_maint else "forced drain"
-    return f"{who} is UP/READY (leaving {cause})."
+USAGE = "usage: set server <backend>/<server> addr | fqdn | health | state | weight"
 
 
 class SetServer:
     """The family of commands that change servers. Takes the writer of admin records."""
 
-    def __init__(self, report: Report, writer: AdminTableWriter) -> None:
+    def __init__(self, report: Report, writer: AdminTableWriter, names: NameOrderWriter) -> None:
         self.report = report
         self.writer = writer
+        self.names = names
 
     def commands(self) -> list[Command]:
         """What this family answers to."""
         admin = Level.ADMIN
         return [
             Command(("disable", "server"), "<bk>/<srv>", "take a server out", admin, self.disable),
+            Command(
+                ("disable", "health"), "<bk>/<srv>", "suspend health checks", admin, self.checks_off
+            ),
+            Command(
+                ("enable", "health"), "<bk>/<srv>", "resume health checks", admin, self.checks_on
+            ),
             Command(("enable", "server"), "<bk>/<srv>", "put a server back", admin, self.enable),
             Command(
                 ("get", "weight"),
@@ -55,7 +58,7 @@ class SetServer:
             Command(
                 ("set", "server"),
                 "<bk>/<srv> [opts]",
-                "change a server's state, weight or address",
+                "change a server's state, weight, health, address or name",
                 admin,
                 self.set_server,
             ),
@@ -72,20 +75,24 @@ class SetServer:
     def publish(self, observed: Observed, change: Change) -> Answer:
         """Publish a change, ring its readers, and answer."""
         if change.record is not None:
+            former = self.report.monitor.summary(observed.proxy)
             bells = self.report.runtime.bells
             self.writer.publish(observed.server.slot, change.record)
             bells.ring_table()
             ring((bells.resolverd,))
-            self.log(observed, change)
+            self.log(observed, former, change.answer)
         return [f"{change.answer}\n"] if change.answer else []
 
-    def log(self, observed: Observed, change: Change) -> None:
+    def log(self, before: Observed, former: BackendSummary, answer: str) -> None:
         """Say what changed, once it is published."""
-        log = self.report.runtime.log
-        if change.record is not None and change.record.flags != observed.admin.flags:
-            log(NOTICE, described(observed, change.record.flags))
-        elif change.answer:
-            log(NOTICE, f"{observed.proxy.name}/{observed.server.name}: {change.answer}")
+        proxy, server, log = before.proxy, before.server, self.report.runtime.log
+        if answer:
+            log(NOTICE, f"{proxy.name}/{server.name}: {answer}")
+        after = self.report.observer.server(proxy, server)
+        left = self.report.monitor.summary(proxy)
+        sessions = self.report.monitor.server_counters(server)["sessions"]
+        for level, text in server_lines(before, after, former, left, sessions):
+            log(level, text)
 
     def set_state(self, words: list[str], state: str) -> Answer:
         """Bring a server into a state."""
@@ -100,6 +107,30 @@ class SetServer:
         """`enable server b/s`."""
         return self.set_state(words, "ready")
 
+    def checks_off(self, words: list[str], _level: Level) -> Answer:
+        """`disable health b/s`."""
+        observed = self.observed(words)
+        return self.publish(observed, change_checks(observed, enabled=False))
+
+    def checks_on(self, words: list[str], _level: Level) -> Answer:
+        """`enable health b/s`."""
+        observed = self.observed(words)
+        return self.publish(observed, change_checks(observed, enabled=True))
+
+    def set_name(self, observed: Observed, words: list[str]) -> Answer:
+        """`set server b/s fqdn <name>`: resolverd asks for that name from now on."""
+        name = ordered_name(observed, words)
+        if not name:
+            return [f"no need to change the FDQN {BY}\n"]  # sic: HAProxy's own words
+        # the name of the server's line is no order
+        ordered = "" if name == observed.server.fqdn else name
+        self.names.publish(observed.server.slot, ordered, now_ms())
+        ring((self.report.runtime.bells.resolverd,))
+        where = f"{observed.proxy.name}/{observed.server.name}"
+        answer = f"{where} changed its FQDN from {observed.name} to {name} {BY}"
+        self.report.runtime.log(NOTICE, answer)
+        return [f"{answer}\n"]
+
     def set_weight(self, words: list[str], _level: Level) -> Answer:
         """`set weight b/s <w>[%]`."""
         observed = self.observed(words)
@@ -111,7 +142,7 @@ class SetServer:
         return [f"{observed.weight} (initial {observed.server.weight})\n"]
 
     def set_server(self, words: list[str], level: Level) -> Answer:
-        """`set server b/s addr|state|weight ...`."""
+        """`set server b/s addr|fqdn|health|state|weight ...`."""
         observed = self.observed(words)
         what, rest = words[1:2], words[2:]
         if what == ["state"]:
@@ -120,8 +151,8 @@ class SetServer:
             return self.set_weight([words[0], *rest], level)
         if what == ["addr"]:
             return self.publish(observed, change_address(observed, rest))
-        if what == ["fqdn"] and observed.server.fqdn is None:
-            raise CommandError(
-                "set server <b>/<s> fqdn failed because no resolution is configured."
-            )
+        if what == ["health"]:
+            return self.publish(observed, change_health(observed, "".join(rest[:1]), now_ms()))
+        if what == ["fqdn"]:
+            return self.set_name(observed, rest)
         raise CommandError(USAGE)

@@ -24,7 +24,7 @@ from proxy.health.timetable import Timetable, first_due_ms, spread_ms
 from proxy.runtime import Runtime, now_ms
 from shm.requests import CheckRequests
 from shm.slots import HealthTableWriter, SlotTableReader
-from shm.states import HealthState, ServerState, StaticFlag
+from shm.states import HealthOrder, HealthState, ServerState
 
 # Of the 64 descriptors that the session limit leaves free, half are for checks; servers that are
 # down may hold half of those, so that a dead rack does not delay the checks of the living.
@@ -38,9 +38,9 @@ class Watched:
 
     __slots__ = ("attempt", "held_as_down", "server", "state", "target", "thresholds")
 
-    def __init__(self, server: CheckedServer, starts_down: bool, record: HealthState) -> None:
+    def __init__(self, server: CheckedServer, record: HealthState) -> None:
         self.server = server
-        self.thresholds = server.thresholds._replace(starts_down=starts_down)
+        self.thresholds = server.thresholds
         self.state = rise_fall.adopted(record, self.thresholds)
         self.target: Target | None = None  # None: nowhere to connect to
         self.attempt: Attempt | None = None
@@ -110,13 +110,13 @@ class Checker:
         for watched in self._by_backend.get(backend, ()):
             self._observe(watched)
         self._arm()
+        self._news.tell()
 
     def _first_look(self, server: CheckedServer) -> Watched:
         """Carry on from the record in the segment where it speaks of this server, or start anew."""
         slot, at_ms = server.slot, now_ms()
-        starts_down = self._reader.static(slot).flags & StaticFlag.INIT_DOWN != 0
         record = self._reader.health(slot)
-        watched = Watched(server, starts_down, record)
+        watched = Watched(server, record)
         self._see(watched, self._reader.server(slot), at_ms)
         carried = watched.state.incarnation == record.incarnation != 0
         changed = carried and watched.state.operational != record.operational
@@ -135,18 +135,29 @@ class Checker:
             span_ms = min(span_ms, self._globals.max_spread_checks_ms)
         return first_due_ms(at_ms, span_ms, watched.server.position, watched.server.count)
 
-    def _see(self, watched: Watched, view: ServerState, at_ms: int) -> None:
-        """Take in what the slot's records say."""
+    def _see(self, watched: Watched, view: ServerState, at_ms: int) -> Change:
+        """Take in what the slot's records say; what an order of the operator has changed."""
         watched.target = target_of(watched.server, view)
         sight = Sight(view.incarnation, view.generation, watched.target is not None)
         watched.state = rise_fall.seen(watched.state, watched.thresholds, sight, at_ms)
+        if view.check_off and watched.target is not None:
+            watched.target = None
+            if watched.attempt is not None:
+                watched.state = watched.state._replace(check_state=rise_fall.IDLE)
+        if view.health_orders == watched.state.orders_taken:
+            return Change.NONE
+        order = HealthOrder(view.health_order)
+        watched.state, change = rise_fall.ordered(
+            watched.state, watched.thresholds, order, view.health_orders, at_ms
+        )
+        return change
 
     def _observe(self, watched: Watched) -> bool:
         """Bring one server in line with its slot; True when it is another, elsewhere, or paused."""
         slot, at_ms = watched.server.slot, now_ms()
         former, former_target = watched.state, watched.target
         try:
-            self._see(watched, self._reader.server(slot), at_ms)
+            ordered = self._see(watched, self._reader.server(slot), at_ms)
         except BlockingIOError:
             return False  # what was known still holds; the next look finds the rest
         state = watched.state
@@ -155,6 +166,8 @@ class Checker:
         same = state.incarnation == former.incarnation
         changed = same and state.operational != former.operational
         self._writer.publish(slot, state, changed=changed)
+        if ordered is not Change.NONE:
+            self._news.changed(watched.server, state, ordered, ordered=True)
         self._replan(watched, at_ms)
         return True
 

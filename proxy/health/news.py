@@ -46,14 +46,16 @@ class News:
         """A resolution was asked for."""
         self._asked = True
 
-    def changed(self, server: CheckedServer, state: HealthState, change: Change) -> None:
-        """A server went down or up, and its record says so already."""
+    def changed(
+        self, server: CheckedServer, state: HealthState, change: Change, *, ordered: bool = False
+    ) -> None:
+        """A server went down or up, by a check or by order, and its record says so already."""
         counted = True
         with suppress(BlockingIOError):
             view = self._reader.server(server.slot)
             counted = not view.maint and not view.drain and view.weight > 0
         sessions = self._reader.hint(server.slot)
-        self._transitions.append(Transition(server, state, change, counted, sessions))
+        self._transitions.append(Transition(server, state, change, counted, sessions, ordered))
         self._changed = True
 
     def tell(self) -> None:

@@ -46,6 +46,7 @@ class Transition(NamedTuple):
     change: Change
     counted: bool
     sessions: int  # open to the server at that moment
+    ordered: bool = False  # by the operator, not by a check
 
 
 class Line(NamedTuple):
@@ -70,13 +71,14 @@ def server_line(transition: Transition, left: Usable) -> Line:
     subject = f"{kind} {server.backend_name}/{server.name}"
     on_backup = " Running on backup." if left.active == 0 and left.backup > 0 else ""
     counts = f"{left.active} active and {left.backup} backup servers"
-    why = reason(transition.state)
+    why = "changed from CLI" if transition.ordered else reason(transition.state)
     if transition.change is Change.DOWN:
         sessions = f"{transition.sessions} sessions active, 0 requeued, 0 remaining in queue."
         text = f"{subject} is DOWN, {why}. {counts} left.{on_backup} {sessions}"
         return Line(LEVEL_ALERT, text)
     sessions = "0 sessions requeued, 0 total in queue."
-    return Line(LEVEL_NOTICE, f"{subject} is UP, {why}. {counts} online.{on_backup} {sessions}")
+    now = "stopping" if transition.change is Change.STOPPING else "UP"
+    return Line(LEVEL_NOTICE, f"{subject} is {now}, {why}. {counts} online.{on_backup} {sessions}")
 
 
 def lines(transitions: list[Transition], left: Usable) -> list[Line]:
@@ -85,12 +87,12 @@ def lines(transitions: list[Transition], left: Usable) -> list[Line]:
     for transition in reversed(transitions):
         afterwards.append(left)
         if transition.counted:
-            by = 1 if transition.change is Change.DOWN else -1
+            by = -1 if transition.change is Change.UP else 1
             left = left.moved(transition.server.backup, by)
     found = []
     for transition, after in zip(transitions, reversed(afterwards), strict=True):
         found.append(server_line(transition, after))
-        if transition.change is Change.DOWN and transition.counted and after == (0, 0):
+        if transition.change is not Change.UP and transition.counted and after == (0, 0):
             server = transition.server
             text = f"{server.backend_kind} {server.backend_name} has no server available!"
             found.append(Line(LEVEL_EMERG, text))

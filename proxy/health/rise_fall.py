@@ -23,7 +23,7 @@ import enum
 from typing import NamedTuple
 
 from proxy.config.model import Check
-from shm.states import HealthState, Operational
+from shm.states import HealthOrder, HealthState, Operational
 
 
 class CheckStatus(enum.IntEnum):
@@ -60,6 +60,7 @@ class Change(enum.Enum):
     NONE = 0
     DOWN = 1
     UP = 2
+    STOPPING = 3
 
 
 class Thresholds(NamedTuple):
@@ -68,6 +69,7 @@ class Thresholds(NamedTuple):
     rise: int
     fall: int
     starts_down: bool = False  # init-state down: one passed check brings it up
+    fully: bool = False  # init-state fully-: it takes rise checks to come up, fall to go down
 
     @property
     def top(self) -> int:
@@ -77,6 +79,8 @@ class Thresholds(NamedTuple):
     @property
     def start(self) -> int:
         """The counter of a server that was not checked yet."""
+        if self.fully:
+            return 0 if self.starts_down else self.top
         return self.rise - 1 if self.starts_down else self.rise
 
 
@@ -94,6 +98,11 @@ RESULTS = {
     CheckStatus.LAYER4_TIMEOUT: CheckResult.FAILED,
     CheckStatus.LAYER4_CONNECTION: CheckResult.FAILED,
 }
+ORDERED = {
+    HealthOrder.UP: (Operational.RUNNING, Change.UP),
+    HealthOrder.STOPPING: (Operational.STOPPING, Change.STOPPING),
+    HealthOrder.DOWN: (Operational.STOPPED, Change.DOWN),
+}
 IDLE = int(CheckState.CONFIGURED | CheckState.ENABLED)
 BUSY = IDLE | int(CheckState.IN_PROGRESS)
 PAUSED = IDLE | int(CheckState.PAUSED)
@@ -107,6 +116,11 @@ def is_paused(state: HealthState) -> bool:
 def is_down(state: HealthState) -> bool:
     """Whether checks took the server down, or none has brought it up yet."""
     return state.operational == Operational.STOPPED
+
+
+def is_running(state: HealthState) -> bool:
+    """Neither down nor on its way out."""
+    return state.operational == Operational.RUNNING
 
 
 class Sight(NamedTuple):
@@ -166,6 +180,28 @@ def adopted(record: HealthState, thresholds: Thresholds) -> HealthState:
     return record._replace(health=health, check_state=record.check_state & ~CheckState.IN_PROGRESS)
 
 
+def ordered(
+    state: HealthState, thresholds: Thresholds, order: HealthOrder, orders: int, now_ms: int
+) -> tuple[HealthState, Change]:
+    """The health after the operator's word, which holds until checks say otherwise.
+
+    `orders` is the number of the order. A server that is paused starts anew anyway.
+    """
+    obeyed = state._replace(orders_taken=orders)
+    if order is HealthOrder.NONE or is_paused(state):
+        return obeyed, Change.NONE
+    operational, change = ORDERED[order]
+    obeyed = obeyed._replace(health=0 if order is HealthOrder.DOWN else thresholds.top)
+    if operational == state.operational:
+        return obeyed, Change.NONE
+    return obeyed._replace(
+        operational=operational,
+        changed_ms=now_ms,
+        downs=state.downs + (change is Change.DOWN),
+        downtime_ms=state.downtime_ms + ended_downtime_ms(state, now_ms),
+    ), change
+
+
 def started(state: HealthState) -> HealthState:
     """A check is under way; the last result no longer counts as one (as HAProxy shows it)."""
     return state._replace(check_state=BUSY, result=CheckResult.UNKNOWN)
@@ -192,7 +228,7 @@ def judged(
         failures=failures,
         checked_ms=now_ms,
     )
-    if health >= thresholds.rise and is_down(state):
+    if result is CheckResult.PASSED and health >= thresholds.rise and not is_running(state):
         downtime_ms = state.downtime_ms + ended_downtime_ms(state, now_ms)
         return ended._replace(
             operational=Operational.RUNNING, changed_ms=now_ms, downtime_ms=downtime_ms

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from proxy.config.model import Check, Proxy, Server, Settings
+from proxy.config.model import Check, InitState, Proxy, Server, Settings
 from proxy.health.rise_fall import Thresholds
 
 
@@ -26,11 +26,13 @@ class CheckedServer(msgspec.Struct, frozen=True):
     connect_limit_ms: int
     position: int  # among all checked servers of all workers: spreads the first checks
     count: int  # of checked servers
+    starts_down: bool = False  # init-state
+    starts_fully: bool = False
 
     @property
     def thresholds(self) -> Thresholds:
         """Rise and fall of this server."""
-        return Thresholds(self.check.rise, self.check.fall)
+        return Thresholds(self.check.rise, self.check.fall, self.starts_down, self.starts_fully)
 
 
 def connect_limit_ms(proxy: Proxy, check: Check) -> int:
@@ -72,6 +74,8 @@ def share(settings: Settings, workers: int, worker: int) -> list[CheckedServer]:
             connect_limit_ms=connect_limit_ms(proxy, check),
             position=position,
             count=len(everybody),
+            starts_down=server.init_state in (InitState.DOWN, InitState.FULLY_DOWN),
+            starts_fully=server.init_state in (InitState.FULLY_UP, InitState.FULLY_DOWN),
         )
         for position, (proxy, server, check) in enumerate(everybody)
         if server.slot % workers == worker

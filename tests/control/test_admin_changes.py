@@ -18,7 +18,9 @@ from proxy.control.observation import Observed
 from shm.states import HEALTH_NONE, AdminFlag, AdminState, ServerState, SlotState
 from tests.support_control import ADMIN_NOTHING, a_server
 
-FMAINT, CMAINT, FDRAIN = (int(flag) for flag in AdminFlag)
+FMAINT, CMAINT, FDRAIN = (
+    int(flag) for flag in (AdminFlag.FMAINT, AdminFlag.CMAINT, AdminFlag.FDRAIN)
+)
 
 
 def observed(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
 from proxy.config.model import Check, Origin, Proxy
 from proxy.runtime import now_ms
+from shm.names import NameReader
 from shm.states import AdminFlag, Cause
 from tests.support_control import ADMIN_NOTHING, World, a_server, control_world
 
@@ -24,6 +26,29 @@ def world() -> Iterator[World]:
     )
     with control_world([Proxy("be", 2, "backend", Origin(), servers=servers)]) as made:
         yield made
+
+
+@pytest.fixture
+def named() -> Iterator[World]:
+    """Servers with an address, a name and the label of a service."""
+    servers = (
+        a_server("s1", "127.78.5.1", 80),
+        msgspec.structs.replace(a_server("s2", "app.test", 80), resolution_index=0),
+        msgspec.structs.replace(
+            a_server("s3", "_a._tcp.test", 80),
+            fqdn=None,
+            srv_record="_a._tcp.test",
+            resolution_index=1,
+        ),
+    )
+    with control_world([Proxy("be", 2, "backend", Origin(), servers=servers)]) as made:
+        os.eventfd_write(made.runtime.bells.resolverd, 1)
+        yield made
+
+
+def state_of(world: World, slot: int) -> list[str]:
+    """The row of a server in `show servers state`."""
+    return world.ask("show servers state").splitlines()[2 + slot].split(" ")
 
 
 def rings(bell: int) -> int:
@@ -109,13 +134,96 @@ def test_what_changed_is_logged_in_haproxys_words(world: World) -> None:
     world.ask("enable server be/s3")
     assert world.logged().splitlines() == [
         "5 Server be/s1 enters drain state.",
-        "5 Server be/s1 is going DOWN for maintenance.",
+        "0 backend be has no server available!",
+        "1 Server be/s1 is going DOWN for maintenance. 0 active and 0 backup servers left. "
+        "0 sessions active, 0 requeued, 0 remaining in queue.",
         "5 Server be/s1 is UP/READY (leaving forced maintenance).",
         "5 be/s1: IP changed from '127.78.5.1' to '127.78.5.9' by 'stats socket command'",
-        "5 Server be/s2 is going DOWN for maintenance.",
+        "5 Server be/s2 was in maintenance and now enters forced maintenance.",
         "5 Server be/s2 is leaving forced maintenance but remains in maintenance.",
         "5 Backup Server be/s3 is UP/READY (leaving forced maintenance).",
     ]
+
+
+def test_an_unchecked_server_is_what_is_said_of_its_health(world: World) -> None:
+    world.ask("set server be/s1 health down")
+    assert not world.table.server(0).eligible
+    assert state_of(world, 0)[5] == "0"
+    world.ask("set server be/s1 health stopping")
+    assert not world.table.server(0).eligible
+    assert "NOLB" in world.ask("show stat")
+    world.ask("set server be/s1 health up")
+    assert world.table.server(0).eligible
+    assert (state_of(world, 0)[5], state_of(world, 0)[12]) == ("2", "4")
+    wrong = "'set server <srv> health' expects 'up', 'stopping', or 'down'.\n\n"
+    assert world.ask("set server be/s1 health foo") == wrong
+    assert world.logged().splitlines() == [
+        "1 Server be/s1 is DOWN, changed from CLI. 0 active and 0 backup servers left. "
+        "0 sessions active, 0 requeued, 0 remaining in queue.",
+        "0 backend be has no server available!",
+        "5 Server be/s1 is stopping, changed from CLI. 0 active and 0 backup servers online. "
+        "0 sessions requeued, 0 total in queue.",
+        "5 Server be/s1 is UP, changed from CLI. 1 active and 0 backup servers online. "
+        "0 sessions requeued, 0 total in queue.",
+    ]
+
+
+def test_what_is_said_of_health_ends_with_maintenance_and_with_the_address(world: World) -> None:
+    world.ask("set server be/s1 health down")
+    world.ask("set server be/s1 state maint")
+    world.ask("set server be/s1 state ready")
+    assert world.table.server(0).eligible
+    world.ask("set server be/s1 health down")
+    world.slots.publish(0, None, 80, now_ms=now_ms())
+    world.slots.publish(0, "127.78.5.1", 80, now_ms=now_ms())
+    assert world.table.server(0).eligible
+
+
+def test_checks_are_suspended_and_resumed_only_where_there_are_any(world: World) -> None:
+    world.slots.publish(1, "127.78.5.2", 80, now_ms=now_ms())
+    assert world.ask("disable health be/s2") == "\n"
+    assert world.table.server(1).check_off
+    assert state_of(world, 1)[13] == "2"
+    assert world.ask("enable health be/s2") == "\n"
+    assert state_of(world, 1)[13] == "6"
+    refusal = "Health check was not configured on this server, cannot enable.\n\n"
+    assert world.ask("enable health be/s1") == refusal
+    assert world.ask("disable health be/s1") == "\n"
+
+
+def test_a_name_is_ordered_where_one_is_resolved(named: World) -> None:
+    answer = "be/s2 changed its FQDN from app.test to other.test by 'stats socket command'\n\n"
+    os.eventfd_read(named.runtime.bells.resolverd)
+    assert named.ask("set server be/s2 fqdn Other.test.") == answer
+    assert rings(named.runtime.bells.resolverd) == 1
+    assert NameReader(named.segment).order(1).name == "other.test"
+    row = state_of(named, 1)
+    assert (row[17], int(row[6]) & 0x40) == ("other.test", 0x40)
+    same = "no need to change the FDQN by 'stats socket command'\n\n"
+    assert named.ask("set server be/s2 fqdn other.test") == same
+    named.ask("set server be/s2 fqdn app.test")
+    assert NameReader(named.segment).order(1).name == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        (
+            "be/s1 fqdn a.test",
+            "set server <b>/<s> fqdn failed because no resolution is configured.",
+        ),
+        (
+            "be/s3 fqdn a.test",
+            "set server <b>/<s> fqdn failed because SRV resolution is configured.",
+        ),
+        ("be/s2 fqdn", "set server <b>/<s> fqdn requires a FQDN."),
+        ("be/s2 fqdn bad..name", "could not update be/s2 FQDN by 'stats socket command'"),
+    ],
+)
+def test_a_name_that_cannot_be_is_refused_in_haproxys_words(
+    named: World, words: str, answer: str
+) -> None:
+    assert named.ask(f"set server {words}") == f"{answer}\n\n"
 
 
 def test_orders_survive_the_death_of_the_process_that_took_them(world: World) -> None:

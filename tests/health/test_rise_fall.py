@@ -19,10 +19,11 @@ from proxy.health.rise_fall import (
     adopted,
     interval_ms,
     judged,
+    ordered,
     seen,
     started,
 )
-from shm.states import HEALTH_NONE, HealthState, Operational
+from shm.states import HEALTH_NONE, HealthOrder, HealthState, Operational
 
 PASSED = Outcome(CheckStatus.LAYER4_OK, 0, 100)
 REFUSED = Outcome(CheckStatus.LAYER4_CONNECTION, errno.ECONNREFUSED, 50)
@@ -183,3 +184,35 @@ def test_a_carried_record_is_fitted_to_new_thresholds() -> None:
     down, _ = judged(start(), THREE, REFUSED, 1_100)
     rising, _ = judged(down, THREE, PASSED, 1_200)
     assert adopted(rising._replace(health=2), Thresholds(2, 2)).health == 1
+
+
+def test_fully_up_and_fully_down_take_all_their_checks() -> None:
+    up = Thresholds(3, 3, fully=True)
+    assert after(start(up), [REFUSED, REFUSED, REFUSED], up) == [4, 3, 0]
+    down = Thresholds(3, 3, starts_down=True, fully=True)
+    state = start(down)
+    assert (state.operational, state.health) == (0, 0)
+    assert after(state, [PASSED, PASSED, PASSED], down) == [1, 2, 5]
+
+
+def test_an_order_holds_until_checks_say_otherwise() -> None:
+    state, change = ordered(start(), THREE, HealthOrder.DOWN, 1, 2_000)
+    assert (change, state.operational, state.health, state.downs) == (Change.DOWN, 0, 0, 1)
+    assert after(state, [PASSED, PASSED, PASSED]) == [1, 2, 5]
+    state, change = ordered(state, THREE, HealthOrder.STOPPING, 2, 3_000)
+    assert (change, state.operational, state.health) == (Change.STOPPING, 3, 5)
+    back, change = judged(state, THREE, PASSED, 3_500)
+    assert (change, back.operational) == (Change.UP, 2)
+    failed, change = judged(state, THREE, REFUSED, 3_500)
+    assert (change, failed.operational, failed.health) == (Change.NONE, 3, 4)
+    state, change = ordered(failed, THREE, HealthOrder.UP, 3, 4_000)
+    assert (change, state.operational, state.health, state.downs) == (Change.UP, 2, 5, 1)
+    assert state.orders_taken == 3
+
+
+def test_an_order_in_maintenance_or_about_another_address_is_noted_and_void() -> None:
+    held = seen(start(), THREE, Sight(1, 1, False), 2_000)
+    state, change = ordered(held, THREE, HealthOrder.DOWN, 1, 3_000)
+    assert (change, state) == (Change.NONE, held._replace(orders_taken=1))
+    state, change = ordered(start(), THREE, HealthOrder.NONE, 2, 3_000)
+    assert (change, state) == (Change.NONE, start()._replace(orders_taken=2))
