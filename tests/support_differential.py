@@ -94,6 +94,7 @@ class Scenario:
     holds: str = SHORT_HOLDS
     nameservers: int = 1
     servers: tuple[str, ...] = ()  # addresses that accept connections on SERVER_PORT from the start
+    over_tcp: bool = False  # the nameservers are asked over TCP only
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,11 @@ class Side:
 
     def answer(self, name: str, rtype: str, answer: Answer, nameserver: int | None = None) -> None:
         """Script a name on one nameserver, or on all."""
-        mine = replace(answer, records=tuple(self.own(record) for record in answer.records))
+        mine = replace(
+            answer,
+            records=tuple(self.own(record) for record in answer.records),
+            additional=tuple(self.own(record) for record in answer.additional),
+        )
         chosen = self.nameservers if nameserver is None else [self.nameservers[nameserver]]
         for each in chosen:
             each.set(name, rtype, mine)
@@ -226,7 +231,9 @@ def _surroundings(side: Side, scenario: Scenario) -> Iterator[None]:
     with ExitStack() as stack:
         for _ in range(scenario.nameservers):
             lifetime = stack.enter_context(ExitStack())
-            side.nameservers.append(lifetime.enter_context(ScriptedNameserver()))
+            side.nameservers.append(
+                lifetime.enter_context(ScriptedNameserver(tcp=scenario.over_tcp))
+            )
             side.lifetimes.append(lifetime)
         for (name, rtype), answer in scenario.zone.items():
             side.answer(name, rtype, answer)
@@ -237,7 +244,9 @@ def _surroundings(side: Side, scenario: Scenario) -> Iterator[None]:
 
 
 def _configuration(side: Side, scenario: Scenario) -> str:
-    lines = [f"    nameserver ns{i} {ns.address}" for i, ns in enumerate(side.nameservers, 1)]
+    over = "tcp@" if scenario.over_tcp else ""
+    addresses = [f"{over}{nameserver.address}" for nameserver in side.nameservers]
+    lines = [f"    nameserver ns{number} {each}" for number, each in enumerate(addresses, 1)]
     text = CONFIGURATION.format(
         socket=side.socket_path,
         nameservers="\n".join(lines),

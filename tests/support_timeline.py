@@ -1,8 +1,9 @@
 """The states of servers over time, from `show servers state`, and whether two programs agree.
 
 Pure text and numbers: knows neither programs nor sockets. A snapshot maps each backend to the
-sorted (address, port, operational state, administrative state) of its servers, so slots are
-compared as sets. A timeline is the sequence of different snapshots, each with its begin and end.
+sorted (address, port, operational state, administrative state, weight) of its servers, so slots are
+compared as sets; the weight of a server without an address says nothing and counts as 0. A timeline
+is the sequence of different snapshots, each with its begin and end.
 """
 
 from __future__ import annotations
@@ -11,9 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
-ServerState = tuple[
-    str, int, int, int
-]  # address ("-" for none), port, srv_op_state, srv_admin_state
+# address ("-" for none), port, srv_op_state, srv_admin_state, srv_uweight
+ServerState = tuple[str, int, int, int, int]
 Snapshot = tuple[tuple[str, tuple[ServerState, ...]], ...]  # per backend, sorted
 
 WITHIN_SECONDS = 0.7
@@ -38,6 +38,7 @@ def parse_states(text: str) -> Snapshot:
             int(values["srv_port"]),
             int(values["srv_op_state"]),
             int(values["srv_admin_state"]),
+            int(values["srv_uweight"]) if values["srv_addr"] != "-" else 0,
         )
         backends.setdefault(values["be_name"], []).append(state)
     return tuple(sorted((name, tuple(sorted(states))) for name, states in backends.items()))
@@ -94,7 +95,7 @@ class Timeline:
         lines = [f"{self.program} (longest pause between two looks: {self.pause:.2f} s):"]
         for period in self.periods:
             shown = "  ".join(
-                f"{backend}: " + " ".join(f"{a}:{p}/{op}/{admin}" for a, p, op, admin in servers)
+                f"{backend}: " + " ".join("{}:{}/{}/{}/{}".format(*server) for server in servers)
                 for backend, servers in period.snapshot
             )
             lines.append(f"  {period.begin:6.2f}-{period.end:6.2f}  {shown}")

@@ -6,11 +6,11 @@ import pytest
 
 from tests.support_timeline import Period, Snapshot, Timeline, agree, parse_states
 
-HEADER = "# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_fqdn srv_port"
+HEADER = "# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_fqdn srv_port srv_uweight"
 
 
 def one(address: str, operational: int = 2, administrative: int = 0) -> Snapshot:
-    return (("be", ((address, 80, operational, administrative),)),)
+    return (("be", ((address, 80, operational, administrative, 1),)),)
 
 
 def periods(*changes: tuple[float, Snapshot], until: float = 10.0) -> list[Period]:
@@ -22,10 +22,10 @@ FIRST, SECOND, LOST = one("NET.1"), one("NET.2"), one("-", 0, 32)
 
 
 def test_slots_are_compared_as_sets_per_backend() -> None:
-    lines = ["1 be 1 s1 10.0.0.2 2 0 app.test 80", "1 be 2 s2 10.0.0.1 0 32 app.test 80"]
+    lines = ["1 be 1 s1 10.0.0.2 2 0 app.test 80 1", "1 be 2 s2 10.0.0.1 0 32 app.test 80 1"]
     text = "\n".join(["1", HEADER, *lines])
-    other = "\n".join(["1", HEADER, "2 zz 1 s1 - 0 32 - 0", *reversed(lines)])
-    assert parse_states(text) == (("be", (("10.0.0.1", 80, 0, 32), ("10.0.0.2", 80, 2, 0))),)
+    other = "\n".join(["1", HEADER, "2 zz 1 s1 - 0 32 - 0 1", *reversed(lines)])
+    assert parse_states(text) == (("be", (("10.0.0.1", 80, 0, 32, 1), ("10.0.0.2", 80, 2, 0, 1))),)
     assert parse_states(other)[0] == parse_states(text)[0]
 
 
