@@ -70,6 +70,8 @@ class Core:
     def serve_deadlines(self, now_ms: int) -> None:
         """Time has passed: begin the runs that are due, end the attempts that have expired."""
         for key in self._schedule.pop_due(now_ms, DUE_MAX):
+            if key not in self.names:
+                continue  # another one that was due has ended the need for it
             name = self.names[key]
             if name.resolution.state is State.IDLE:
                 places = self._places[name.section.name]

@@ -8,7 +8,7 @@ that nobody needs any longer is forgotten. Opens no socket, reads no clock, know
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import dns.exception
 
@@ -73,6 +73,10 @@ class Names:
     def __contains__(self, key: int) -> bool:
         """Whether a name has this key."""
         return key in self._by_key
+
+    def __iter__(self) -> Iterator[int]:
+        """The keys of all names."""
+        return iter(self._by_key)
 
     def __len__(self) -> int:
         """How many names are resolved."""
