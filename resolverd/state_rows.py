@@ -86,8 +86,14 @@ def with_place(row: StateRow, place: Place | None) -> StateRow:
 
 
 def row_of(server: StateServer, records: Records) -> StateRow:
-    """One server's row, as `show servers state` has it; a check under way is not mentioned."""
+    """One server's row, much as `show servers state` has it.
+
+    A check under way is not mentioned. Where the operator has set another port, the row has what
+    the slot itself has: a start could not tell that port from one that was configured before.
+    """
     slot, admin, health, state = records[:4]
+    if slot.address is not None and state.port != slot.port:
+        state = state._replace(address=slot.address, port=slot.port)
     checked = server.checked
     named = server.fqdn is not None or server.service is not None
     lacking = standing.lacks_address(slot, state, named=named)

@@ -5,9 +5,10 @@ The rules (management manual, `show servers state`; configuration manual 4.2, se
   same, what the operator had ordered holds. Drain holds unless the server is in maintenance. States
   that follow from something else (IMAINT, IDRAIN, RMAINT) are not taken over.
 - The weight holds while the configured one is the same.
-- The address and its port hold while the name that they were found for is the same; `init-addr`
-  says whether they are used. An SRV slot keeps its target and port while its label is the same. A
-  name that the operator had given holds (0x40).
+- The address holds while the name that it was found for is the same; `init-addr` says whether it
+  is used. The port is the configured one: HAProxy takes the file's, so that a changed port would
+  never come into force where the file is kept up to date. An SRV slot keeps its target and port
+  while its label is the same. A name that the operator had given holds (0x40).
 - Health: stopped means 0, running means the top of the counter. Two are not as in HAProxy, where
   they would stay down: a server that was stopped because it was in maintenance, or had no address,
   starts anew, as one that leaves maintenance; one without checks, which nothing would bring up
@@ -104,11 +105,10 @@ def _place(server: Server, row: StateRow) -> Restored | None:
     name = _name(row.fqdn)
     if server.srv_record is not None:
         return _place_of_record(server, row, name)
-    port = row.port or server.port
     if name == server.fqdn:
-        return Restored(server.slot, row.address, port)
+        return Restored(server.slot, row.address, server.port)
     if row.admin & FQDN_CHANGED and name and server.resolution_index is not None:
-        return Restored(server.slot, row.address, port, order=name)
+        return Restored(server.slot, row.address, server.port, order=name)
     return None
 
 

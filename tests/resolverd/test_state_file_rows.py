@@ -89,6 +89,15 @@ def test_a_name_ordered_by_the_operator_stands_in_the_row(world: World) -> None:
     assert (world.row().fqdn, world.row().admin) == ("other.test", 64)
 
 
+def test_an_address_set_by_the_operator_is_kept_but_not_with_another_port(world: World) -> None:
+    world.publish(0, "10.0.0.1", Cause.DNS)
+    admins = AdminTableWriter(world.segment)
+    admins.publish(0, AdminState(0, -1, "10.0.0.7", 0, 1, NOW))
+    assert (world.row().address, world.row().port) == ("10.0.0.7", 8_080)
+    admins.publish(0, AdminState(0, -1, "10.0.0.7", 9_090, 1, NOW))
+    assert (world.row().address, world.row().port) == ("10.0.0.1", 8_080)
+
+
 @pytest.mark.parametrize("cause", [Cause.NX, Cause.TIMEOUT, Cause.REFUSED, Cause.OTHER])
 def test_an_address_that_an_error_took_away_stays_in_the_file(world: World, cause: Cause) -> None:
     world.publish(0, "10.0.0.1", Cause.DNS)

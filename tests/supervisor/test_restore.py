@@ -31,9 +31,14 @@ def configured(server: Server, **fields: object) -> Server:
 
 def test_a_name_keeps_its_address() -> None:
     restored = restore_server(SERVER, ROW)
-    assert (restored.address, restored.port, restored.target) == ("10.0.0.1", 8_080, "")
-    assert restored.order == ""
+    assert (restored.address, restored.target, restored.order) == ("10.0.0.1", "", "")
     assert restore_server(SERVER, changed(ROW, fqdn="APP.test.")).address == "10.0.0.1"
+
+
+def test_a_changed_port_comes_into_force() -> None:
+    """A server's port never comes from DNS: only the configuration can have changed it."""
+    assert restore_server(SERVER, ROW).port == 80
+    assert ROW.port == 8_080
 
 
 def test_an_address_of_another_name_is_not_used() -> None:
