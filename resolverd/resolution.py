@@ -114,7 +114,8 @@ class Unanswered(msgspec.Struct, frozen=True):
 class Finished(msgspec.Struct, frozen=True):
     """A run has ended; with VALID come the answer and the nameserver that gave it.
 
-    After a failure `answer` holds the addresses that truncated replies brought, if any.
+    After a failure `answer` holds the addresses that truncated replies brought, if any, and
+    `nameserver` is the last that sent some.
     """
 
     status: Status
@@ -173,6 +174,7 @@ class Resolution:
         self._failed: set[str] = set()  # those of them that answered it with an error
         self._last_error: Status | None = None
         self._partial: dict[Address, None] = {}  # what truncated replies of this run held
+        self._partial_source = ""  # the nameserver of the last of them
         self._trigger_waits = False  # the next run was asked for by a failed connect
         self._triggered = False  # so was the run that goes on, or the last
         self._trigger_pause_ms = 0  # after the last run no trigger counts for so long
@@ -222,7 +224,9 @@ class Resolution:
             return []  # late, about the other family: the question has moved on
         self._failed.add(nameserver)
         self._last_error = answer.status
-        self._partial |= dict.fromkeys(answer.addresses)
+        if answer.addresses:
+            self._partial |= dict.fromkeys(answer.addresses)
+            self._partial_source = nameserver
         if self.state is State.PAUSED or not self._failed >= self._asked:
             return []
         return self._step(Event.ALL_FAILED if self._retries_left else Event.ALL_FAILED_LAST, now_ms)
@@ -286,6 +290,7 @@ class Resolution:
     def _begin(self) -> None:
         self._retries_left = self._section.resolve_retries
         self._partial = {}
+        self._partial_source = ""
         self._triggered, self._trigger_waits = self._trigger_waits, False
 
     def _send(self, query_type: QueryType, now_ms: int) -> list[Action]:
@@ -301,7 +306,8 @@ class Resolution:
         self.last_run_ms = now_ms
         if answer is None:
             self.last_status = status = self._last_error or Status.TIMEOUT
-            return [Finished(status, Answer(status, tuple(self._partial), partial=True))]
+            held = Answer(status, tuple(self._partial), partial=True)
+            return [Finished(status, held, self._partial_source)]
         self.last_status = Status.VALID
         self.last_valid_ms = now_ms
         return [Finished(Status.VALID, answer, nameserver)]
