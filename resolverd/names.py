@@ -60,9 +60,10 @@ class Names:
         self._orders: dict[int, str] = {}
         self._next_key = 1 + max((each.index for each in settings.resolutions), default=-1)
         services = [each for each in settings.resolutions if each.is_service]
-        for each in settings.resolutions:
-            if not each.is_service:
-                self._take_host(each, now_ms)
+        hosts = [each for each in settings.resolutions if not each.is_service]
+        taken = [self._make_host(each, now_ms, has_record=True) for each in hosts]
+        for host in taken:  # all are there before a server asks for one by an order
+            self._take_host(host, now_ms)
         for each in services:
             self._take_service(each, now_ms)
 
@@ -134,11 +135,11 @@ class Names:
                 name.settle(now_ms)
                 continue
             del self._by_key[key]
-            del self._hosts[name.section.name, name.settings.name, name.settings.preferred]
+            del self._hosts[self._place(name.settings)]
             self._vanished(key, name.section.name, now_ms)
 
-    def _take_host(self, settings: ResolutionSettings, now_ms: int) -> None:
-        name = self._make_host(settings, now_ms, has_record=True)
+    def _take_host(self, name: ResolvedName, now_ms: int) -> None:
+        settings = name.settings
         name.carry_on()
         for server in settings.servers:
             served = self.served.take(server, settings.name)
@@ -185,8 +186,13 @@ class Names:
             has_record=has_record,
         )
         self._by_key[settings.index] = name
-        self._hosts[settings.section, settings.name, settings.preferred] = settings.index
+        self._hosts[self._place(settings)] = settings.index
         return name
+
+    def _place(self, settings: ResolutionSettings) -> Place:
+        single = len(self._families) == 1  # then it wins over every preference
+        preferred = self._families[0] if single else settings.preferred
+        return settings.section, settings.name, preferred
 
     def _feed(
         self,
@@ -197,12 +203,10 @@ class Names:
         since_ms: int,
     ) -> None:
         preferred = home.preferred if server.preferred is Family.NONE else server.preferred
-        if len(self._families) == 1:
-            preferred = self._families[0]
-        key = self._hosts.get((home.section, host, preferred))
+        settings = ResolutionSettings(self._next_key, home.section, host, preferred, ())
+        key = self._hosts.get(self._place(settings))
         if key is None:
             key, self._next_key = self._next_key, self._next_key + 1
-            settings = ResolutionSettings(key, home.section, host, preferred, ())
             self._make_host(settings, now_ms, has_record=False)
             self._appeared(key)
         name = self._by_key[key]

@@ -17,7 +17,7 @@ from resolverd.board import Board
 from resolverd.config import Family, ResolutionSettings, ResolvedServer, ResolversSection
 from resolverd.messages import FROM_ADDITIONAL
 from resolverd.resolution import Finished, Resolution
-from resolverd.served import FROM_ANSWERS, Log, Served, ServedServers
+from resolverd.served import Log, Served, ServedServers
 from resolverd.service_assignment import Attachment, ServiceAssignment, ServiceChange
 from resolverd.tally import Tally
 from shm.states import Cause
@@ -79,7 +79,7 @@ class ResolvedService:
         """A server that stands for a record already, if an answer said so or a state file."""
         slot, section = served.server.slot, self.section
         was = Attachment(served.target, served.port, served.weight, served.address)
-        confirmed = served.cause in FROM_ANSWERS
+        confirmed = served.cause != Cause.STATE_FILE
         kept_ms = section.timeout_resolve_ms + section.resolve_retries * section.timeout_retry_ms
         seen_ms = self.resolution.last_valid_ms
         if not confirmed:  # S54: answers may deny it after one round of questions

@@ -94,7 +94,7 @@ class ServedServers:
         if served.address is not None or served.port != 0:
             self._empty(served, Cause.REMOVED, now_ms)
         self._name(served, to.target, 0)
-        served.port, served.weight = to.port, to.weight
+        served.port, served.weight, served.cause = to.port, to.weight, Cause.NOTHING
         self._publish(served, now_ms)
 
     def weigh(self, slot: int, weight: int, now_ms: int) -> None:
