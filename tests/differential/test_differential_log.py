@@ -6,26 +6,22 @@ Words are compared by what they mean, because HAProxy's own differ between versi
 from __future__ import annotations
 
 import re
-import socket
-import subprocess
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from tests.support import wait_for
-from tests.support_differential import ROOT, haproxy_command, millrace_command
+from tests.support_differential import haproxy_command, millrace_command
 from tests.support_dns import (
     NX,
     REFUSED,
     SERVFAIL,
     SILENT,
     Answer,
-    ScriptedNameserver,
     records,
 )
+from tests.support_one_program import OneProgram, one_program
 
 CONFIGURATION = """\
 global
@@ -53,10 +49,10 @@ resolvers r1
     hold other 100ms
     hold timeout 100ms
 listen fe
-    bind {network}.250:18079
+    bind NET.250:18079
     server s1 app.test:80 resolvers r1 resolve-prefer ipv4 init-addr none
     server-template web 1 _web._tcp.test resolvers r1 resolve-prefer ipv4 init-addr none
-    server other {network}.9:80
+    server other NET.9:80
 """
 KINDS = (
     r"(\S+?):? (?:changed its )?IP (?:changed )?from ",
@@ -72,84 +68,36 @@ KINDS = (
 Line = tuple[int, int, tuple[str, ...]]  # level, kind, what it speaks of
 
 
-class Program:
-    """One program, its nameserver, and what it has logged."""
+class Reader:
+    """Finds the lines of known kinds in what a program logs."""
 
-    def __init__(self, folder: Path, log: socket.socket, nameserver: ScriptedNameserver) -> None:
-        self.folder = folder
-        self.log = log
-        self.nameserver = nameserver
-        self.lines: list[Line] = []
-        self.texts: list[str] = []
+    def __init__(self, made: OneProgram) -> None:
+        self.made = made
+        self.nameserver = made.nameserver
+        self.ask = made.ask
 
-    def read(self) -> None:
-        """Take what has come."""
-        with suppress(BlockingIOError):
-            while True:
-                text = self.log.recv(65_536).decode()
-                self.texts.append(text)
-                self.take(text)
+    def known(self) -> list[Line]:
+        """Those of the lines so far that were not returned yet."""
+        self.made.read()
+        return [line for level, text in self.made.lines for line in self.line(level, text)]
 
-    def take(self, text: str) -> None:
-        level = int(text[1 : text.index(">")]) % 8
+    def line(self, level: int, text: str) -> list[Line]:
+        """What a text means; nothing for other kinds."""
         for kind, pattern in enumerate(KINDS):
             if found := re.search(pattern, text):
-                about = tuple(word.strip() for word in found.groups())
-                self.lines.append((level, kind, about))
-                return
+                return [(level, kind, tuple(word.strip() for word in found.groups()))]
+        return []
 
     def logged(self, count: int) -> list[Line]:
         """The next lines of known kinds, so many; fails when they do not come."""
-
-        def come() -> bool:
-            self.read()
-            return len(self.lines) >= count
-
-        wait_for(come, 10, f"{count} lines of {self.folder.name}, {self.texts}")
-        found, self.lines = self.lines, []
+        what = f"{count} lines of {self.made.folder.name}"
+        wait_for(lambda: len(self.known()) >= count, 10, what)
+        found = self.known()
+        self.made.lines = []
         return found
 
-    def ask(self, command: str) -> None:
-        with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(5)
-            client.connect(str(self.folder / "s"))
-            client.sendall(command.encode() + b"\n")
-            while client.recv(65_536):
-                pass
 
-
-@contextmanager
-def program(command: tuple[str, ...], folder: Path, network: str) -> Iterator[Program]:
-    folder.mkdir()
-    with (
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as log,
-        ScriptedNameserver() as nameserver,
-    ):
-        log.bind(("127.0.0.1", 0))
-        log.setblocking(False)
-        nameserver.set("app.test", "A", records("127.99.0.1"))
-        text = CONFIGURATION.format(
-            folder=folder,
-            log="{}:{}".format(*log.getsockname()),
-            nameserver=nameserver.address,
-            network=network,
-        )
-        (folder / "proxy.cfg").write_text(text)
-        with (folder / "output").open("wb") as output:
-            child = subprocess.Popen(
-                (*command, "-f", str(folder / "proxy.cfg"), "-db"),
-                cwd=ROOT,
-                stdout=output,
-                stderr=output,
-            )
-        try:
-            yield Program(folder, log, nameserver)
-        finally:
-            child.terminate()
-            child.wait(10)
-
-
-def lose_and_find(made: Program, failure: Answer) -> list[Line]:
+def lose_and_find(made: Reader, failure: Answer) -> list[Line]:
     """A name is lost for this reason, and found again."""
     made.nameserver.set("app.test", "*", failure)
     lost = made.logged(1)
@@ -158,7 +106,7 @@ def lose_and_find(made: Program, failure: Answer) -> list[Line]:
     return lost + made.logged(3)
 
 
-def history(made: Program) -> list[list[Line]]:
+def history(made: Reader) -> list[list[Line]]:
     """The lines of each step."""
     steps = [made.logged(3)]
     made.nameserver.set("app.test", "A", records("127.99.0.3"))
@@ -187,8 +135,9 @@ def history(made: Program) -> list[list[Line]]:
 
 
 def run(command: tuple[str, ...], folder: Path, network: str) -> list[list[Line]]:
-    with program(command, folder, network) as made:
-        return history(made)
+    configuration = CONFIGURATION.replace("NET", network)
+    with one_program(command, folder, configuration, {"app.test": "127.99.0.1"}) as made:
+        return history(Reader(made))
 
 
 @pytest.mark.slow
