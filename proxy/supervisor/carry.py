@@ -138,7 +138,7 @@ def carried_health(state: HealthState, was: Server, now: Server) -> HealthState:
     assert now.check is not None
     if (was.check.rise, was.check.fall) == (now.check.rise, now.check.fall):
         return state
-    up = state.operational == Operational.RUNNING
+    up = state.operational != Operational.STOPPED
     return state._replace(health=now.check.rise + now.check.fall - 1 if up else 0)
 
 
@@ -156,7 +156,7 @@ def carried_admin(
     if was.weight != now.weight:
         state = state._replace(weight=-1)
     if not keeps_address:
-        state = state._replace(address=None, port=0, override_generation=0)
+        state = state._replace(address=None, port=0, override_generation=0, health_order=0)
     return state
 
 

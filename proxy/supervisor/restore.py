@@ -25,6 +25,7 @@ from proxy.config.messages import ConfigError
 from proxy.config.model import Check, Server, Settings
 from proxy.config.names import normalize_host_name
 from resolverd.standing import (
+    CHECK_OFF,
     CHECK_STATE_CONFIGURED,
     CHECK_STATE_ENABLED,
     CMAINT,
@@ -90,7 +91,7 @@ def restore_server(server: Server, row: StateRow, *, ignores_weight: bool = Fals
     return msgspec.structs.replace(
         Restored(server.slot) if place is None else place,
         slot_weight=weight if from_record else -1,
-        admin_flags=flags,
+        admin_flags=flags | _check_flags(server, row),
         admin_weight=-1 if from_record else weight,
         health=health,
         check_status=min(row.check_status, CHECK_STATUS_MAX) if server.check else 0,
@@ -126,6 +127,12 @@ def _name(text: str | None) -> str:
         return "" if text is None else normalize_host_name(text)
     except ConfigError:
         return ""
+
+
+def _check_flags(server: Server, row: StateRow) -> int:
+    """Checks that the operator had suspended stay so."""
+    enabled = row.check_state & (CHECK_STATE_CONFIGURED | CHECK_STATE_ENABLED)
+    return CHECK_OFF if server.check is not None and enabled == CHECK_STATE_CONFIGURED else 0
 
 
 def _admin_flags(server: Server, row: StateRow) -> int:

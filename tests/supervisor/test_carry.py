@@ -36,6 +36,7 @@ from shm.states import (
     AdminFlag,
     AdminState,
     Cause,
+    HealthOrder,
     Operational,
     SlotFlag,
     StaticFlag,
@@ -199,6 +200,7 @@ def test_another_rise_or_fall_makes_up_fully_up_and_down_fully_down() -> None:
     up = HEALTH_NONE._replace(operational=Operational.RUNNING, health=3)
     assert carried_health(up, was, was).health == 3
     assert carried_health(up, was, now).health == 11
+    assert carried_health(up._replace(operational=Operational.STOPPING), was, now).health == 11
     assert carried_health(up._replace(operational=Operational.STOPPED), was, now).health == 0
 
 
@@ -219,13 +221,13 @@ def test_the_operators_orders_are_kept() -> None:
 def test_a_new_weight_and_a_new_address_win_over_the_operators() -> None:
     old = settings(be=[Draft("a", "10.0.0.1")])
     segment = segment_of(old)
-    order = AdminState(AdminFlag.FDRAIN, 77, "10.9.9.9", 99, 1, NOW)
+    order = AdminState(AdminFlag.FDRAIN, 77, "10.9.9.9", 99, 1, NOW, HealthOrder.DOWN, 4, 1)
     AdminTableWriter(segment).publish(0, order)
     heavier = settings(be=[Draft("a", "10.0.0.1", weight=5)])
     assert SlotTableReader(carried(old, segment, heavier)).admin(0) == order._replace(weight=-1)
     moved = settings(be=[Draft("a", "10.0.0.2")])
     assert SlotTableReader(carried(old, segment, moved)).admin(0) == order._replace(
-        address=None, port=0, override_generation=0
+        address=None, port=0, override_generation=0, health_order=HealthOrder.NONE
     )
 
 

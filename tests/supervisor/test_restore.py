@@ -8,9 +8,10 @@ import pytest
 from proxy.config.model import Check, Origin, Server
 from proxy.supervisor.restore import Restored, admin_state, health_state, restore_server
 from resolverd.state_file import StateRow
-from shm.states import HEALTH_NONE, Operational, SlotState
+from shm.states import HEALTH_NONE, AdminFlag, Operational, SlotState
 
 FMAINT, IMAINT, CMAINT, FDRAIN, IDRAIN, RMAINT, FQDN_CHANGED = (1 << bit for bit in range(7))
+CHECK_OFF = int(AdminFlag.CHECK_OFF)
 SERVER = Server(4, 0, 1, "s1", "App.test", 80, Origin(), fqdn="app.test", resolution_index=0)
 LABEL = "_web._tcp.app.test"
 SLOT = msgspec.structs.replace(SERVER, host=LABEL, fqdn=None, srv_record=LABEL)
@@ -112,6 +113,16 @@ def test_configured_maintenance_wins_where_it_changed(
     restored = restore_server(configured(SERVER, disabled=disabled), changed(ROW, admin=mask))
     assert restored.admin_flags == flags
     assert admin_state(restored, 5).flags == flags
+
+
+@pytest.mark.parametrize(
+    ("check_state", "flags"), [(2, CHECK_OFF), (6, 0), (14, 0), (0, 0), (10, CHECK_OFF)]
+)
+def test_suspended_checks_stay_suspended_where_there_are_any(check_state: int, flags: int) -> None:
+    row = changed(ROW, check_state=check_state)
+    checked = configured(SERVER, check=Check())
+    assert restore_server(checked, row).admin_flags == flags
+    assert restore_server(configured(SERVER, check=None), row).admin_flags == 0
 
 
 @pytest.mark.parametrize(
