@@ -149,14 +149,18 @@ def fresh(former: HealthState, thresholds: Thresholds, sight: Sight, now_ms: int
     """The health of a server that nobody has checked since it came; its counters live on.
 
     A paused server's record already reads as on the way out of maintenance, so that leaving takes
-    no time; whoever shows it prints state 0 and health 0 from the maintenance itself.
+    no time; whoever shows it prints state 0 and health 0 from the maintenance itself. What was
+    found out about an address does not speak of the next one: until a check of it has ended, the
+    status is the initial one.
     """
-    known = former.status != CheckStatus.UNKNOWN
+    same = former.status != CheckStatus.UNKNOWN and former.incarnation == sight.incarnation
     return former._replace(
         incarnation=sight.incarnation,
         generation=sight.generation,
         operational=Operational.STOPPED if thresholds.starts_down else Operational.RUNNING,
-        status=former.status if known else CheckStatus.INITIAL,
+        status=former.status if same else CheckStatus.INITIAL,
+        result=former.result if same else CheckResult.UNKNOWN,
+        code=former.code if same else 0,
         check_state=IDLE if sight.checkable else PAUSED,
         health=thresholds.start,
         changed_ms=now_ms,

@@ -216,3 +216,14 @@ def test_an_order_in_maintenance_or_about_another_address_is_noted_and_void() ->
     assert (change, state) == (Change.NONE, held._replace(orders_taken=1))
     state, change = ordered(start(), THREE, HealthOrder.NONE, 2, 3_000)
     assert (change, state) == (Change.NONE, start()._replace(orders_taken=2))
+
+
+def test_what_was_found_of_an_address_is_not_shown_for_the_next_one() -> None:
+    down, _ = judged(start(), THREE, REFUSED, 2_000)
+    held = seen(down, THREE, Sight(1, 2, False), 3_000)
+    assert (held.status, held.result, held.code) == (8, 2, 111)
+    back = seen(held, THREE, Sight(2, 3, True), 4_000)
+    assert (back.status, back.result, back.code) == (CheckStatus.INITIAL, 0, 0)
+    assert (back.failures, back.downs, back.checked_ms) == (1, 1, 2_000)
+    left = seen(held, THREE, Sight(1, 2, True), 4_000)  # maintenance: the address is the same
+    assert (left.status, left.code) == (8, 111)
