@@ -16,7 +16,7 @@ from resolverd.answer import Answer, QueryType, Question
 from resolverd.board import Board
 from resolverd.config import ResolverdSettings
 from resolverd.names import Names, Resolved
-from resolverd.places import Places
+from resolverd.places import RUNS_MAX, Places
 from resolverd.resolution import Action, Finished, Send, State, Trigger, Unanswered
 from resolverd.schedule import Schedule
 from resolverd.served import Log
@@ -38,7 +38,7 @@ class Asker(Protocol):
 
 
 class Core:
-    """The names of one resolverd, when they are due and who may run. `rings` counts changes."""
+    """The names of one resolverd, when they are due and who may run."""
 
     def __init__(
         self,
@@ -47,11 +47,13 @@ class Core:
         askers: dict[str, Asker],
         log: Log,
         now_ms: int,
+        *,
+        runs_max: int = RUNS_MAX,
     ) -> None:
         """Take over what the board says; the first runs are due at once."""
         self._askers = askers
         self._schedule = Schedule()
-        self._places = {section.name: Places() for section in settings.sections}
+        self._places = {section.name: Places(runs_max) for section in settings.sections}
         self._appeared: list[int] = []
         self.names = Names(
             settings,

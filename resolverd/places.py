@@ -14,7 +14,7 @@ RUNS_MAX = 256  # questions in flight at one nameserver: what a small one is sur
 class Places:
     """Places for runs, by key."""
 
-    def __init__(self, limit: int = RUNS_MAX) -> None:
+    def __init__(self, limit: int) -> None:
         """All places are free."""
         self._limit = limit
         self._taken: set[int] = set()

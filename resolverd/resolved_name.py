@@ -50,7 +50,7 @@ class ResolvedName:
         self._rows = {nameserver.name: nameserver.index for nameserver in section.nameservers}
         self._served = served
         self._board = board
-        self._restored = False
+        self._restored = has_record  # whether `last_valid_ms` is from the board
 
     def carry_on(self) -> None:
         """Take over what the segment says of the resolution."""

@@ -140,6 +140,7 @@ class ResolvedService:
                 self._targets.need(self._members[slot], after.target, now_ms)
             return False
         self._targets.release(slot)
+        self._served.confirm(slot, 0)
         moved = self._served[slot].address != after.address
         self._served.point(slot, after.address, Cause.DNS, FROM_ADDITIONAL, now_ms)
         return moved

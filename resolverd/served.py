@@ -120,11 +120,14 @@ class ServedServers:
         served.name = fqdn
         self._publish(served, now_ms)
 
-    def confirm(self, slot: int, now_ms: int) -> None:
-        """The target of the server has been resolved: a successor goes on from this time."""
+    def confirm(self, slot: int, stamp_ms: int) -> None:
+        """The target of the server was resolved then: a successor goes on from this time.
+
+        0: it is not resolved on its own, the label brings its address.
+        """
         served = self._served[slot]
         if served.target:
-            self._name(served, served.target, now_ms)
+            self._name(served, served.target, stamp_ms)
 
     def _name(self, served: Served, target: str, stamp_ms: int) -> None:
         if (target, stamp_ms) == (served.target, served.target_stamp_ms):

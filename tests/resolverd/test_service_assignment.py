@@ -1,0 +1,188 @@
+"""SRV answers become attachments: stable, weighed, with former servers and graces; a fake clock."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from resolverd.answer import Answer, Service, Status
+from resolverd.config import Family, Holds, ResolvedServer
+from resolverd.service_assignment import Attachment, ServiceAssignment
+from tests.support_resolution import BOTH, addresses, servers
+
+ONE, TWO, THREE = addresses("127.0.1.1", "127.0.1.2", "127.0.1.3")
+(SIX,) = addresses("::1")
+HOLDS = Holds(obsolete_ms=2_000, nx_ms=10_000, other_ms=5_000)
+
+
+def assignment(
+    of: int | tuple[ResolvedServer, ...],
+    holds: Holds | None = None,
+    families: tuple[Family, ...] = BOTH,
+) -> ServiceAssignment:
+    of_servers = servers(of) if isinstance(of, int) else of
+    return ServiceAssignment(of_servers, Family.IPV4, families, holds or Holds())
+
+
+def said(*services: Service, partial: bool = False) -> Answer:
+    return Answer(Status.VALID, services=services, partial=partial)
+
+
+def record(target: str, port: int = 80, weight: int = 1) -> Service:
+    return Service(target, port, weight)
+
+
+def targets(of: ServiceAssignment) -> dict[int, str | None]:
+    return {slot: None if each is None else each.target for slot, each in of.slots.items()}
+
+
+def test_records_take_free_servers_in_order_and_the_surplus_none() -> None:
+    pool = assignment(2)
+    changes = pool.valid(said(record("a"), record("b"), record("c")), 0)
+    assert targets(pool) == {0: "a", 1: "b"}
+    assert [change.after for change in changes] == [Attachment("a", 80, 1), Attachment("b", 80, 1)]
+    assert (pool.used, pool.missing) == (2, 1)
+    assert pool.valid(said(record("c"), record("b"), record("a")), 1_000) == []
+
+
+def test_a_record_is_target_and_port() -> None:
+    pool = assignment(3)
+    pool.valid(said(record("a", 80), record("a", 81)), 0)
+    (change,) = pool.valid(said(record("a", 81), record("a", 82), record("a", 80)), 1_000)
+    assert (change.server.slot, change.after) == (2, Attachment("a", 82, 1))
+
+
+def test_each_backend_has_every_record() -> None:
+    pool = assignment(servers(1) + servers(2, backend=1, first_slot=1))
+    pool.valid(said(record("a"), record("b")), 0)
+    assert targets(pool) == {0: "a", 1: "a", 2: "b"}
+    assert (pool.used, pool.missing) == (3, 1)
+
+
+def test_a_server_whose_record_is_gone_is_free_and_used_again_last() -> None:
+    pool = assignment(3)
+    pool.valid(said(record("a"), record("b")), 0)
+    (change,) = pool.valid(said(record("b")), 1_000)
+    assert (change.server.slot, change.after) == (0, None)
+    pool.valid(said(record("b"), record("c")), 2_000)
+    assert targets(pool) == {0: None, 1: "b", 2: "c"}
+
+
+def test_a_record_that_comes_back_gets_its_former_server_if_that_is_free() -> None:
+    pool = assignment(4)
+    pool.valid(said(record("a"), record("b"), record("c")), 0)
+    pool.valid(said(record("c")), 1_000)
+    pool.valid(said(record("d"), record("b"), record("a"), record("c")), 2_000)
+    assert targets(pool) == {0: "a", 1: "b", 2: "c", 3: "d"}
+    pool.valid(said(record("b"), record("c"), record("d")), 3_000)
+    pool.valid(said(record("b"), record("c"), record("d"), record("e")), 4_000)
+    assert targets(pool) == {0: "e", 1: "b", 2: "c", 3: "d"}
+    pool.valid(said(record("c"), record("d"), record("e")), 5_000)
+    pool.valid(said(record("a"), record("c"), record("d"), record("e")), 6_000)
+    assert targets(pool) == {0: "e", 1: "a", 2: "c", 3: "d"}
+
+
+def test_hold_obsolete_keeps_a_record_that_is_not_seen() -> None:
+    pool = assignment(2, HOLDS)
+    pool.valid(said(record("a"), record("b")), 0)
+    assert pool.valid(said(record("a")), 2_000) == []
+    (change,) = pool.valid(said(record("a")), 2_001)
+    assert (change.server.slot, change.after) == (1, None)
+
+
+@pytest.mark.parametrize(
+    ("dns", "server"), [(0, 0), (1, 1), (256, 1), (257, 2), (768, 3), (65_535, 256)]
+)
+def test_weights_are_scaled_as_haproxy_does(dns: int, server: int) -> None:
+    pool = assignment(2)
+    pool.valid(said(record("a", weight=dns), record("b", weight=1)), 0)
+    assert pool.slots[0] == Attachment("a", 80, server)
+
+
+def test_an_answer_of_zeros_alone_weighs_one_each() -> None:
+    pool = assignment(2, HOLDS)
+    pool.valid(said(record("a", weight=0), record("b", weight=0)), 0)
+    assert pool.slots == {0: Attachment("a", 80, 1), 1: Attachment("b", 80, 1)}
+    pool.valid(said(record("a", weight=0), record("b", weight=512)), 1_000)
+    assert pool.slots == {0: Attachment("a", 80, 0), 1: Attachment("b", 80, 2)}
+    pool.valid(said(record("a", weight=0)), 1_500)  # b is unseen, but there
+    assert pool.slots == {0: Attachment("a", 80, 1), 1: Attachment("b", 80, 2)}
+
+
+def test_a_server_that_ignores_weights_keeps_its_own() -> None:
+    (plain,) = servers(1)
+    pool = assignment((msgspec.structs.replace(plain, ignore_weight=True),))
+    pool.valid(said(record("a", weight=0)), 0)
+    assert pool.slots[0] == Attachment("a", 80, -1)
+
+
+def test_additional_addresses_are_used_and_followed_at_once() -> None:
+    pool = assignment(1, HOLDS)
+    pool.valid(said(Service("a", 80, 1, 0, (ONE,))), 0)
+    (change,) = pool.valid(said(Service("a", 80, 1, 0, (TWO,))), 1)
+    assert change.after == Attachment("a", 80, 1, TWO)
+    (change,) = pool.valid(said(record("a")), 2)
+    assert change.after == Attachment("a", 80, 1, None)
+
+
+def test_records_of_one_target_share_its_addresses_in_turn_and_keep_theirs() -> None:
+    pool = assignment(4)
+    both = (ONE, TWO)
+    answer = [Service("a", port, 1, 0, both) for port in (1, 2, 3)]
+    pool.valid(said(*answer), 0)
+    assert [each.address for each in pool.slots.values() if each] == [ONE, TWO, ONE]
+    answer = [Service("a", port, 1, 0, (THREE, TWO, ONE)) for port in (3, 2, 1)]
+    assert pool.valid(said(*answer), 1_000) == []
+
+
+def test_only_accepted_families_count_the_preferred_first() -> None:
+    pool = assignment(1, families=(Family.IPV6,))
+    pool.valid(said(Service("a", 80, 1, 0, (ONE,))), 0)
+    assert pool.slots[0] == Attachment("a", 80, 1, None)
+    pool = assignment(2)
+    pool.valid(said(*[Service("a", port, 1, 0, (SIX, ONE)) for port in (1, 2)]), 0)
+    assert [each.address for each in pool.slots.values() if each] == [ONE, ONE]
+
+
+def test_a_failure_frees_all_after_its_hold() -> None:
+    pool = assignment(2, HOLDS)
+    pool.valid(said(record("a"), record("b")), 1_000)
+    assert pool.failed(Status.NX, 1_000, 10_999) == []
+    assert [change.after for change in pool.failed(Status.NX, 1_000, 11_000)] == [None, None]
+    assert pool.records == {}
+    pool.valid(said(record("b")), 12_000)
+    assert targets(pool) == {0: None, 1: "b"}
+
+
+def test_a_cut_answer_adds_and_removes_only_what_is_long_unseen() -> None:
+    pool = assignment(3, HOLDS)
+    pool.valid(said(record("a"), record("b")), 0)
+    (change,) = pool.valid(said(record("c"), record("a"), partial=True), 4_000)
+    assert change.after == Attachment("c", 80, 1)
+    assert pool.valid(said(record("c"), record("a"), partial=True), 5_000) == []
+    (change,) = pool.valid(said(record("c"), record("a"), partial=True), 5_001)
+    assert (change.server.slot, change.after) == (1, None)
+
+
+def test_restored_servers_are_kept_for_a_round_of_questions_and_no_longer() -> None:
+    pool = assignment(3)
+    for slot, target in ((2, "a"), (1, "b")):
+        pool.adopt(slot, Attachment(target, 80, 1), 1_000, 4_000)
+    pool.adopt(0, Attachment("a", 80, 1), 1_000, 4_000)  # the same record twice
+    assert targets(pool) == {0: None, 1: "b", 2: "a"}
+    assert pool.valid(said(record("a")), 5_000) == []
+    (change,) = pool.valid(said(record("a")), 5_001)
+    assert (change.server.slot, change.after) == (1, None)
+
+
+def test_five_thousand_records_are_no_quadratic_matter() -> None:
+    many = [record(f"h{number}", number + 1) for number in range(5_000)]
+    pool = assignment(5_000)
+    pool.valid(said(*many), 0)
+    assert pool.used == 5_000
+    assert pool.valid(said(*reversed(many)), 1_000) == []
+    pool.valid(said(*many[:2_500]), 2_000)
+    before = dict(pool.slots)
+    pool.valid(said(*many), 3_000)
+    assert all(pool.slots[slot] == each for slot, each in before.items() if each)
+    assert [each.target for each in pool.slots.values() if each] == [r.target for r in many]
