@@ -14,6 +14,8 @@ want nginx nginx-light libnginx-mod-stream
 want wrk wrk
 want iperf3 iperf3
 want nsd nsd
+want unbound unbound
+want dnsmasq dnsmasq-base
 want strace strace
 want ip iproute2
 

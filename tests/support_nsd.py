@@ -61,6 +61,15 @@ class Nsd:
             self.stop()
             raise
 
+    @property
+    def endpoint(self) -> str:
+        """As a `nameserver` line takes it."""
+        return (
+            f"[{self.address}]:{self.port}"
+            if ":" in self.address
+            else f"{self.address}:{self.port}"
+        )
+
     def write(self, records: Iterable[str]) -> None:
         self.serial += 1
         lines = [
@@ -68,7 +77,7 @@ class Nsd:
             "$TTL 1",
             f"@ IN SOA ns.{self.zone}. admin.{self.zone}. {self.serial} 60 60 60 1",
             f"@ IN NS ns.{self.zone}.",
-            f"ns IN A {self.address}",
+            f"ns IN {'AAAA' if ':' in self.address else 'A'} {self.address}",
             *records,
         ]
         (self.folder / "zone.txt").write_text("\n".join(lines) + "\n")

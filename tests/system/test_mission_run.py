@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 
 from tests.support import free_port, require_program, wait_for
-from tests.support_dns import SILENT, ScriptedNameserver, records
+from tests.support_dns import SILENT, Answer, ScriptedNameserver, records
 from tests.support_nsd import Nsd
 from tests.support_program import NamedBackend, Program, who_answers
+from tests.support_resolv_conf import nameserver_at_port_53, with_resolv_conf
 
 MISSION = Path(__file__).parent.parent / "mission"
 SOCKET = "global\n    stats socket {socket} level admin\n"
@@ -105,6 +106,25 @@ def test_1_finds_its_server_through_its_own_nameserver(
         with Program(tmp_path, text_of(1, ports | {".internal:443": server.port})):
             wait_for_answers(front, [server.address], "the server by host name")
         assert {query.name for query in nameserver.queries} == {name}
+
+
+@pytest.mark.slow
+def test_2_finds_its_server_through_a_nameserver_of_resolv_conf(
+    tmp_path: Path, backend: Callable[..., NamedBackend]
+) -> None:
+    server = backend("127.7.2.11")
+    front = ("127.7.2.1", free_port("127.7.2.1"))
+    silent = ScriptedNameserver("127.7.2.53"), ScriptedNameserver("127.7.2.54")
+    with silent[0] as first, silent[1] as second, nameserver_at_port_53() as listed:
+        for nameserver in silent:
+            nameserver.set("desktop-server.flexhcs.rancher.internal", "*", SILENT)
+        ports = {"127.7.2.1:10443": front[1], ".internal:443": server.port}
+        ports |= {"127.7.2.53:53": first.port, "127.7.2.54:53": second.port}
+        wrapper = with_resolv_conf(tmp_path, listed.host)
+        with Program(tmp_path, text_of(2, ports), wrapper=wrapper):
+            listed.set("desktop-server.flexhcs.rancher.internal", "A", server.address)
+            wait_for_answers(front, [server.address], "the server by host name")
+        assert first.queries[0].payload == second.queries[0].payload == 512
 
 
 @pytest.mark.slow
@@ -221,3 +241,35 @@ def test_6_takes_ports_from_srv_records_whose_weights_are_all_0(
             nsd.set_records(zone[2:])
             remaining = [each.address for each in started[1:]]
             wait_for_answers(front, remaining * 2, "two records")
+
+
+def as_printed(servers: Iterable[NamedBackend]) -> Answer:
+    """The document's answer: targets of one label, their addresses beside them, weights 0."""
+    hosts = [(f"host{number}.", each) for number, each in enumerate(servers, 1)]
+    return Answer(
+        tuple(f"0 0 {each.port} {host}" for host, each in hosts),
+        additional=tuple(f"{host} 0 IN A {each.address}" for host, each in hosts),
+    )
+
+
+@pytest.mark.slow
+def test_6_fills_slots_that_wait_and_frees_them_with_the_answer_as_printed(
+    tmp_path: Path, backend: Callable[..., NamedBackend]
+) -> None:
+    started = [backend(f"127.7.6.{number}") for number in range(21, 26)]
+    front = ("127.7.6.2", free_port("127.7.6.2"))
+    with ScriptedNameserver("127.7.6.54") as nameserver:
+        ports = {"127.7.6.1:10080": front[1], "127.7.6.53:53": nameserver.port}
+        text = text_of(6, ports).replace("127.7.6.1:", "127.7.6.2:")
+        text = text.replace("127.7.6.53:", "127.7.6.54:")
+        with Program(tmp_path, text) as program:
+            for count in (3, 5, 2, 4):
+                nameserver.set("_myservice._tcp.example.local", "SRV", as_printed(started[:count]))
+                found = [each.address for each in started[:count]]
+                wait_for_answers(front, found * 2, f"{count} records")
+                rows = program.servers("webservers").values()
+                shown = sorted((row["srv_addr"], row["srv_port"]) for row in rows)
+                waiting = [("-", "0")] * (5 - count)
+                assert shown == waiting + [
+                    (each.address, str(each.port)) for each in started[:count]
+                ]

@@ -1,0 +1,33 @@
+"""Gives a program an /etc/resolv.conf of its own, in a mount namespace that ends with it (root)."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.support import require_program
+from tests.support_dns import ScriptedNameserver
+
+# What the tests put there has no name any more, so nothing can be put over it.
+SCRIPT = 'umount /etc/resolv.conf; mount --bind "$1" /etc/resolv.conf && shift && exec "$@"'
+
+
+def nameserver_at_port_53() -> ScriptedNameserver:
+    """That is all that resolv.conf can name; other tests may have one, too."""
+    if os.geteuid() != 0:
+        pytest.skip("only root listens at port 53 and gives a program another resolv.conf")
+    for last in range(1, 250):
+        with suppress(OSError):
+            return ScriptedNameserver(f"127.0.35.{last}", 53)
+    pytest.fail("no free address with port 53")
+
+
+def with_resolv_conf(folder: Path, *nameservers: str) -> tuple[str, ...]:
+    """The words before a program's own that make it see only these nameservers."""
+    file = folder / "resolv.conf"
+    lines = [f"nameserver {address}" for address in nameservers]
+    file.write_text("\n".join([*lines, "options timeout:1 attempts:1"]) + "\n")
+    return (require_program("unshare"), "--mount", "sh", "-c", SCRIPT, "sh", str(file))
