@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import heapq
 
-
 SWEEP_MIN = 64  # entries: below this nobody counts
 
 
