@@ -46,7 +46,7 @@ import msgspec
 from resolverd.config import Family
 
 HEADER_BYTES = 12  # RFC 1035 section 4.1.1
-HOST_NAME = re.compile(rb"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")  # what a target may consist of
+HOST_LABEL = re.compile(rb"[A-Za-z0-9_-]+")  # what the labels of a target may consist of
 
 
 class QueryType(enum.IntEnum):
@@ -262,5 +262,7 @@ def _addresses_of_hosts(rrsets: Iterable[dns.rrset.RRset]) -> dict[str, dict[Add
 
 def host_name(name: dns.name.Name) -> str | None:
     """The name as text, lower case, without the trailing dot; None if no host can be called so."""
-    text = b".".join(name.labels[:-1])
-    return text.decode("ascii").lower() if HOST_NAME.fullmatch(text) else None
+    labels = name.labels[:-1]
+    if not labels or not all(HOST_LABEL.fullmatch(label) for label in labels):
+        return None
+    return b".".join(labels).decode("ascii").lower()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from resolverd.answer import Address, Status
 from resolverd.assignment import Assignment, accept, assign, hold_ms
-from resolverd.config import Family, Holds
+from resolverd.config import Family, Holds, ResolvedServer
 from shm.states import Cause
 from tests.support_resolution import addresses, servers
 
@@ -142,6 +143,75 @@ def test_hold_valid_plays_no_part_for_servers() -> None:
     pool = assignment(1, holds=Holds(valid_ms=0, obsolete_ms=5_000))
     pool.valid([A], 0)
     assert pool.valid([B], 5_000) == []
+
+
+def options(count: int, **words: object) -> tuple[ResolvedServer, ...]:
+    return tuple(msgspec.structs.replace(each, **words) for each in servers(count))
+
+
+def test_where_duplicates_are_allowed_every_server_has_an_address() -> None:
+    shared = options(5, allow_dup_ip=True)
+    assert assign(shared, {}, [A, B], Family.IPV4) == {0: A, 1: B, 2: A, 3: B, 4: A}
+    held = dict.fromkeys(range(3), A)
+    assert assign(shared[:3], held, [A, B], Family.IPV4) == held, "sticky"
+    assert assign(shared[:2], {}, [], Family.IPV4) == {0: None, 1: None}
+
+
+def test_a_better_record_that_is_held_goes_before_a_worse_one_that_is_free() -> None:
+    shared = options(2, allow_dup_ip=True)
+    assert assign(shared, {}, [SIX, A], Family.IPV4) == {0: A, 1: A}
+    assert assign(servers(2), {}, [SIX, A], Family.IPV4) == {0: A, 1: SIX}
+
+
+def test_networks_come_before_the_order_and_after_the_family() -> None:
+    inside = options(3, networks=("127.0.1.3/32", "::/0"))
+    assert assign(inside, {}, [A, B, C], Family.IPV4) == {0: C, 1: A, 2: B}
+    assert assign(inside[:1], {}, [SIX, A], Family.IPV4) == {0: A}
+    assert assign(inside[:1], {}, [A, SIX], Family.IPV6) == {0: SIX}
+    assert assign(inside[:1], {0: A}, [A, C], Family.IPV4) == {0: A}, "sticky"
+
+
+def test_a_network_of_the_other_family_excludes_nothing() -> None:
+    assert assign(options(1, networks=("::/0",)), {}, [A], Family.IPV4) == {0: A}
+
+
+def test_servers_of_one_backend_may_prefer_different_networks() -> None:
+    one, other = (*options(1, networks=("127.0.1.2/32",)), options(2, networks=("127.0.1.1",))[1])
+    assert assign((one, other), {}, [A, B, C], Family.IPV4) == {0: B, 1: A}
+
+
+def test_a_network_that_is_none_is_an_error() -> None:
+    with pytest.raises(ValueError, match="nonsense"):
+        assign(options(1, networks=("nonsense",)), {}, [A], Family.IPV4)
+
+
+def test_servers_join_and_leave() -> None:
+    pool = assignment(1)
+    pool.valid([A, B, C], 0)
+    late = servers(3)[1:]
+    pool.join(late[1], D, 1_000)
+    assert pool.slots == {0: A, 2: D}
+    (change,) = pool.settle()
+    assert (change.server.slot, change.before, change.after) == (2, D, B)
+    pool.join(late[0], B, 1_000)
+    assert [server.slot for server in pool.servers] == [0, 1, 2]
+    (change,) = pool.settle()
+    assert (change.server.slot, change.after) == (2, C), "the first in the file keeps it"
+    pool.leave(0)
+    assert pool.slots == {1: B, 2: C}
+    assert pool.failed(Status.NX, 0, 10_999) == []
+    assert [change.server.slot for change in pool.failed(Status.NX, 0, 11_000)] == [1, 2]
+
+
+def test_a_cut_answer_confirms_and_adds_and_removes_what_is_long_unseen() -> None:
+    pool = assignment(3, holds=Holds(other_ms=4_000))
+    pool.valid([A, B], 0)
+    (change,) = pool.failed(Status.TRUNCATED, 0, 3_000, [C, A])
+    assert (change.server.slot, change.after) == (2, C)
+    assert pool.failed(Status.TRUNCATED, 0, 4_000, [A]) == []
+    (change,) = pool.failed(Status.TRUNCATED, 0, 4_001, [A])
+    assert (change.server.slot, change.after, change.cause) == (1, None, Cause.NO_RECORD)
+    assert pool.failed(Status.TRUNCATED, 0, 6_000, [A, C]) == []
 
 
 def test_a_thousand_records_go_to_a_thousand_slots() -> None:

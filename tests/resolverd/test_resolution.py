@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from resolverd.answer import QueryType, Status
+from resolverd.answer import Answer, QueryType, Status
 from resolverd.config import Family
-from resolverd.resolution import Trigger
-from tests.support_resolution import Driver, addresses, section, valid
+from resolverd.resolution import Resolution, Send, Trigger
+from tests.support_resolution import Driver, addresses, resolution_settings, section, valid
 
 
 def test_first_valid_reply_ends_the_run_and_is_applied() -> None:
@@ -208,3 +208,50 @@ def test_after_a_failed_run_any_trigger_starts_the_next() -> None:
     assert driver.outcomes == [(1_000, Status.TIMEOUT)]
     driver.trigger(Trigger.CONNECT_REFUSED, began_ms=1_400)
     assert driver.questions == [(0, "A"), (1_500, "A")]
+
+
+def test_what_truncated_replies_held_comes_with_the_end_of_a_failed_run() -> None:
+    driver = Driver.start(section("ns1", "ns2", retries=1), families=(Family.IPV4,))
+    cut = Answer(Status.TRUNCATED, addresses("127.0.1.1"), partial=True)
+    driver.reply("ns1", cut)
+    driver.reply("ns2", Status.NX)
+    driver.until(1_000)
+    ((_, finished),) = driver.finished
+    assert (finished.status, finished.addresses) == (Status.NX, addresses("127.0.1.1"))
+    driver.until(2_000)
+    driver.reply("ns1", Status.NX)
+    driver.reply("ns2", Status.NX)
+    driver.until(3_000)
+    assert driver.finished[1][1].addresses == ()
+
+
+def test_an_attempt_waits_for_what_is_fetched_over_tcp() -> None:
+    driver = Driver.start(section("ns1", retries=1, retry_ms=300))
+    driver.until(200)
+    driver.resolution.fetching(200)
+    driver.until(500)
+    assert driver.outcomes == []
+    driver.reply("ns1", valid("127.0.1.1"))
+    assert driver.outcomes == [(500, Status.VALID)]
+
+
+def test_an_srv_label_has_one_type_and_no_family() -> None:
+    label = resolution_settings(name="_web._tcp.app.test")
+    resolution = Resolution(label, section("ns1"), (Family.IPV4,), 0)
+    (action,) = resolution.tick(0)
+    assert isinstance(action, Send)
+    assert action.question.query_type is QueryType.SRV
+    assert resolution.reply("ns1", QueryType.SRV, Answer(Status.NX), 1) == []
+
+
+def test_only_first_and_triggered_runs_are_urgent() -> None:
+    driver = Driver.start(section("ns1", resolve_ms=60_000))
+    assert driver.resolution.urgent
+    driver.reply("ns1", valid("127.0.1.1"))
+    assert not driver.resolution.urgent
+    assert driver.resolution.trigger(Trigger.CONNECT_TIMEOUT, 1, 1)
+    assert driver.resolution.urgent
+    assert not driver.resolution.trigger(Trigger.CONNECT_TIMEOUT, 1, 1), "it is due already"
+    driver.until(1)
+    driver.reply("ns1", valid("127.0.1.1"))
+    assert not driver.resolution.urgent

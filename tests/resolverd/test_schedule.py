@@ -49,3 +49,21 @@ def test_random_histories_agree_with_a_dictionary() -> None:
         assert due == [key for _, key in expected], f"seed {seed}"
         for key in due:
             del model[key]
+
+
+def test_deadlines_that_are_replaced_for_ever_take_no_more_room() -> None:
+    schedule = Schedule()
+    for number in range(10_000):
+        schedule.set(number % 3, 1_000_000 - number)
+    assert len(schedule._heap) <= 64 + 2 * 3
+    assert schedule.pop_due(1_000_000, 10) == [0, 2, 1]
+
+
+def test_a_key_that_was_dropped_is_not_due() -> None:
+    schedule = Schedule()
+    schedule.set(1, 10)
+    schedule.set(2, 20)
+    schedule.drop(1)
+    schedule.drop(7)
+    assert schedule.next_deadline_ms() == 20
+    assert schedule.pop_due(30, 10) == [2]
