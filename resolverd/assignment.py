@@ -161,8 +161,10 @@ class Assignment:
 
     def join(self, server: ResolvedServer, address: Address | None, now_ms: int) -> None:
         """A server takes part from now on; it has what it brings until `settle` or an answer."""
+        in_order = not self._servers or next(reversed(self._servers)) < server.slot
         self._servers[server.slot] = server
-        self._servers = dict(sorted(self._servers.items()))
+        if not in_order:  # seldom: servers come in the order of the file
+            self._servers = dict(sorted(self._servers.items()))
         self._joined_ms[server.slot] = now_ms
         self.slots[server.slot] = address
 
