@@ -1,0 +1,70 @@
+"""Questions over TCP while connections end at any moment: each is answered or lost, and once."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+
+from resolverd import nameserver_streams
+from resolverd.config import Nameserver
+from resolverd.config import Transport as Carrier
+from resolverd.nameserver_streams import STREAMS_MAX
+from tests.support_dns import SILENT, ScriptedNameserver, records
+from tests.support_transport import shells_closed
+
+RUNS = 300
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("carrier", Carrier)
+def test_no_question_is_forgotten_or_told_of_twice(
+    carrier: Carrier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nameserver_streams, "RECONNECT_DELAY_S", 0.02)
+    seed = random.randrange(1 << 32)
+    chance = random.Random(seed)
+    scripts = [records("127.0.1.1", delay_s=delay) for delay in (0.0, 0.01, 0.03)] + [SILENT]
+    with ScriptedNameserver(tcp=True) as nameserver, shells_closed() as shells:
+        nameserver.set("app.test", "A", [f"127.9.{n}.1" for n in range(60)])  # too much for UDP
+        line = Nameserver("ns0", nameserver.host, nameserver.port, carrier)
+        shell = shells(line, retry_ms=200)
+        unsent: Counter[int] = Counter()
+        asked: list[int] = []
+        closed: set[int] = set()
+        for key in range(RUNS):
+            nameserver.set("app.test", "A", chance.choice(scripts), over="tcp")
+            unsent[key] += len(shell.ask(key))
+            asked.append(key)
+            what = chance.randrange(12)
+            if what == 0:
+                nameserver.hang_up()
+            elif what == 1:
+                late = chance.choice(asked)
+                shell.transport.close_run(late)
+                if not any(late == reply[0] for reply in shell.delivered):
+                    closed.add(late)
+            elif what == 2:
+                shell.transport.unanswered(chance.choice(asked), ("ns0",))
+            elif what < 6:
+                steps = shell.loop.time() + chance.choice((0.0, 0.005, 0.02))
+                shell.until(lambda steps=steps: shell.loop.time() >= steps)
+        nameserver.set("app.test", "A", "127.0.1.1", over="tcp")
+        end = shell.loop.time() + 0.5
+        shell.until(lambda: shell.loop.time() >= end)
+        for key in asked:  # what stayed silent ends with its run
+            shell.transport.close_run(key)
+        told = Counter(reply[0] for reply in shell.delivered)
+        told.update(key for key, _ in shell.lost_questions)
+        told.update(unsent)
+        note = f"seed {seed}"
+        assert all(count <= 1 for count in told.values()), note
+        if carrier is Carrier.UDP:  # a fetch has its own time-out: nothing stays silent
+            assert {key for key in asked if not told[key]} <= closed, note
+        streams = shell.transport._streams["ns0"]
+        assert len(streams._streams) <= STREAMS_MAX, note
+        assert not streams._waiting, note
+        assert not any(stream.open for stream in streams._streams), note
+        assert not shell.transport._fetches, note
+        assert not shell.transport._open, note
