@@ -10,6 +10,7 @@ actions that come back are performed at once. A run that is due begins when ther
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from resolverd.answer import Answer, QueryType, Question
@@ -17,7 +18,15 @@ from resolverd.board import Board
 from resolverd.config import ResolverdSettings
 from resolverd.names import Names, Resolved
 from resolverd.places import RUNS_MAX, Places
-from resolverd.resolution import Action, Finished, Send, State, Trigger, Unanswered
+from resolverd.resolution import (
+    Action,
+    Finished,
+    Send,
+    State,
+    Trigger,
+    Unanswered,
+    on_time,
+)
 from resolverd.schedule import Schedule
 from resolverd.served import Log
 
@@ -49,9 +58,11 @@ class Core:
         now_ms: int,
         *,
         runs_max: int = RUNS_MAX,
+        early_ms: Callable[[int], int] = on_time,
     ) -> None:
         """Take over what the board says; the first runs are due at once."""
         self._askers = askers
+        self._early_ms = early_ms
         self._schedule = Schedule()
         self._places = {section.name: Places(runs_max) for section in settings.sections}
         self._appeared: list[int] = []
@@ -131,7 +142,9 @@ class Core:
     def _schedule_new(self) -> None:
         for key in self._appeared:
             if key in self.names:
-                self._schedule.set(key, self.names[key].resolution.deadline_ms)
+                resolution = self.names[key].resolution
+                resolution.early_ms = self._early_ms
+                self._schedule.set(key, resolution.deadline_ms)
         self._appeared.clear()
 
     def _leave(self, key: int, section: str, now_ms: int) -> None:

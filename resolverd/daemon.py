@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -41,7 +42,13 @@ from shm.segment import Segment
 from shm.states import ProcessState
 
 TICK_S = 0.2  # heartbeat and look at the request counters: a lost ring costs no more than this
+EARLY_PART = 10  # of `timeout resolve`: a run comes early by no more than a tenth
 LOOK_DELAY_S = 0.01  # rings of one storm of failed connects are answered by one look
+
+
+def early_ms(period_ms: int) -> int:
+    """Up to a tenth of the period, at random."""
+    return secrets.randbelow(period_ms // EARLY_PART + 1)
 
 
 def now_ms() -> int:
@@ -104,7 +111,7 @@ class Daemon:
             section.name: Transport(loop, section, board.count, self)
             for section in settings.sections
         }
-        self._core = Core(settings, board, askers, log, now_ms())
+        self._core = Core(settings, board, askers, log, now_ms(), early_ms=early_ms)
 
     def keep(self, files: tuple[StateFile, ...]) -> None:
         """Write these files whenever their servers change."""

@@ -312,3 +312,21 @@ def test_a_successor_follows_an_order_and_what_took_it_back() -> None:
     world.answer(0, ONE, TWO)
     assert world.addresses == [ONE, TWO]
     assert world.board.target(1).name == ""
+
+
+def test_only_the_next_run_comes_early() -> None:
+    world = World(resolution_settings(servers(1)))
+    world.core = Core(
+        world.settings,
+        world.board,
+        dict(world.asked),
+        lambda *_: None,
+        world.now_ms,
+        early_ms=lambda period_ms: period_ms // 10,
+    )
+    world.run(0)
+    world.run(1_000)  # silence for `timeout retry`: the run has failed
+    assert world.core.next_deadline_ms() == 2_000 + 54_000
+    world.run(54_000)
+    world.answer(0, ONE)
+    assert world.core.next_deadline_ms() == world.now_ms + 54_000

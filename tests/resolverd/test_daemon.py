@@ -348,6 +348,25 @@ def test_a_name_with_only_ipv6_is_found_by_the_other_question(
         assert [query.rtype for query in nameserver.queries[:2]] == ["A", "AAAA"]
 
 
+@pytest.mark.slow
+def test_runs_come_early_by_up_to_a_tenth_and_spread(nameserver: ScriptedNameserver) -> None:
+    resolutions = []
+    for index in range(40):
+        nameserver.set(f"n{index}.test", "A", ONE)
+        one = servers(1, backend=index, first_slot=index)
+        resolutions.append(resolution_settings(one, name=f"n{index}.test", index=index))
+    section = section_of(nameserver, resolve_ms=1_500)
+    with ResolverdProcess(settings_of(section, *resolutions)) as resolverd:
+        resolverd.wait(lambda: len(nameserver.queries) >= 80, "two questions for each name")
+    gaps = []
+    for index in range(40):
+        first, second = nameserver.asked(f"n{index}.test")[:2]
+        gaps.append(second.at - first.at)
+    assert min(gaps) > 1.3
+    assert sorted(gaps)[10] < 1.47
+    assert max(gaps) - min(gaps) > 0.05
+
+
 def test_without_any_name_it_is_ready_and_beats() -> None:
     with ResolverdProcess(ResolverdSettings()) as resolverd:
         first = resolverd.status.main_beat_ms
