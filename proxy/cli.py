@@ -21,6 +21,7 @@ from proxy.supervisor.children import Entries
 from proxy.supervisor.prepare import Prepared, prepare
 from proxy.supervisor.signals import end_by
 from proxy.supervisor.start import listens, run_program
+from proxy.terminal import STANDARD_ERROR, STANDARD_OUTPUT, open_standard_descriptors, say
 
 CONDITION_UNREADABLE = 2  # HAProxy's exit status, apart from "false"
 LIBRARIES = ("uvloop", "dnspython", "msgspec", "prometheus-client", "setproctitle")
@@ -28,6 +29,7 @@ LIBRARIES = ("uvloop", "dnspython", "msgspec", "prometheus-client", "setproctitl
 
 def main() -> int:
     """The console script: sys.argv to an exit status (manual of management, section 3)."""
+    open_standard_descriptors()
     try:
         return run(sys.argv[1:])
     except KeyboardInterrupt:  # before the supervisor took the signals
@@ -39,11 +41,10 @@ def run(words: list[str], entries: Callable[[], Entries] | None = None) -> int:
     """Do what the words after the program's name say; `entries` replaces the children's code."""
     arguments = parse(words)
     if isinstance(arguments, UsageError):
-        sys.stderr.write(render_tagged(Severity.ALERT, os.getpid(), arguments.text) + "\n")
-        sys.stderr.write(USAGE)
+        say(render_tagged(Severity.ALERT, os.getpid(), arguments.text) + "\n" + USAGE)
         return 1
     if arguments.version:
-        sys.stdout.write(version_text(detailed=arguments.version > 1))
+        say(version_text(detailed=arguments.version > 1), STANDARD_OUTPUT)
         return 0
     if arguments.condition is not None:
         return _evaluate(arguments.condition)
@@ -78,10 +79,9 @@ def _report(arguments: Arguments, prepared: Prepared) -> int:
         warnings_fatal=arguments.warnings_fatal or strict,
         has_listener=settings is None or not arguments.check or listens(settings),
     )
-    stream = sys.stdout if arguments.check and report.exit_status == 0 else sys.stderr
+    verdict = STANDARD_OUTPUT if arguments.check and report.exit_status == 0 else STANDARD_ERROR
     for line in report.lines:
-        target = sys.stderr if line.startswith("[") else stream
-        target.write(line + "\n")
+        say(line + "\n", STANDARD_ERROR if line.startswith("[") else verdict)
     return report.exit_status
 
 
@@ -94,7 +94,7 @@ def _evaluate(condition: str) -> int:
 
 
 def _refuse(text: str, status: int = 1) -> int:
-    sys.stderr.write(render_tagged(Severity.ALERT, os.getpid(), text) + "\n")
+    say(render_tagged(Severity.ALERT, os.getpid(), text) + "\n")
     return status
 
 

@@ -10,14 +10,13 @@ end must not wait for the children.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from proxy.terminal import STANDARD_DESCRIPTORS, STANDARD_ERROR, say
+
 SERVING = b"."
-STANDARD = (0, 1, 2)
-STANDARD_ERROR = 2
 
 
 class Background:
@@ -28,9 +27,9 @@ class Background:
         self._parent = parent
         self._terminal = os.dup(STANDARD_ERROR)
         null = os.open(os.devnull, os.O_RDWR)
-        for standard in STANDARD:
+        for standard in STANDARD_DESCRIPTORS:
             os.dup2(null, standard)
-        if null not in STANDARD:
+        if null not in STANDARD_DESCRIPTORS:
             os.close(null)
 
     def serving(self) -> None:
@@ -41,8 +40,7 @@ class Background:
 
     def failed(self, lines: Iterable[str]) -> None:
         """Show why on the terminal, and release the parent with status 1."""
-        with suppress(OSError):
-            os.write(self._terminal, "".join(f"{line}\n" for line in lines).encode())
+        say("".join(f"{line}\n" for line in lines), self._terminal)
         self._let_go()
 
     def _let_go(self) -> None:
@@ -53,8 +51,6 @@ class Background:
 def go_background() -> Background:
     """Fork; the parent ends in here once the child serves or has failed."""
     receiver, sender = os.pipe2(os.O_CLOEXEC)
-    sys.stdout.flush()
-    sys.stderr.flush()
     if os.fork():
         os.close(sender)
         os._exit(0 if os.read(receiver, 1) == SERVING else 1)

@@ -15,7 +15,6 @@ import ctypes
 import gc
 import os
 import signal
-import sys
 import traceback
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -25,10 +24,9 @@ from typing import NamedTuple
 import setproctitle
 
 from proxy.supervisor.privileges import UNCHANGED, Privileges
+from proxy.terminal import STANDARD_DESCRIPTORS, say
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
-STANDARD_ERROR = 2
-STANDARD_DESCRIPTORS = frozenset({0, 1, 2})
 # A terminal sends its signals to the whole group: the supervisor alone decides what they mean.
 IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE)
 DEFAULT = (signal.SIGTERM, signal.SIGCHLD, signal.SIGQUIT, signal.SIGALRM)
@@ -62,8 +60,6 @@ def fork_child(
     The child has the descriptors of `keep` and the standard ones, nothing else.
     """
     parent = os.getpid()
-    sys.stdout.flush()
-    sys.stderr.flush()
     former = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
         pid = os.fork()
@@ -85,7 +81,7 @@ def _run_child(
     status = 1
     try:
         _reset_signals()
-        _close_all_but(STANDARD_DESCRIPTORS.union(keep))
+        _close_all_but({*STANDARD_DESCRIPTORS, *keep})
         privileges.drop()
         _die_with(parent)
         setproctitle.setproctitle(title)
@@ -96,8 +92,7 @@ def _run_child(
         status = ending.code if isinstance(ending.code, int) else 1
     except BaseException:
         # Nobody above can handle it: the supervisor sees the exit status, the operator the text.
-        with suppress(OSError):
-            os.write(STANDARD_ERROR, f"{title} failed:\n{traceback.format_exc()}".encode())
+        say(f"{title} failed:\n{traceback.format_exc()}")
     finally:
         os._exit(status)
 

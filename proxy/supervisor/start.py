@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import traceback
 from collections.abc import Mapping
 
@@ -34,6 +33,7 @@ from proxy.supervisor.privileges import PrivilegeError, Privileges
 from proxy.supervisor.reactor import Reactor
 from proxy.supervisor.signals import end_by
 from proxy.supervisor.supervisor import End, Supervisor
+from proxy.terminal import say
 
 CRITICAL = 2  # syslog
 NO_LISTENER = "No enabled listener found (check for 'bind' directives) ! Exiting."
@@ -96,7 +96,7 @@ def run_program(
         lines = [render_tagged(Severity.ALERT, os.getpid(), line) for line in error.lines]
         if background is not None:
             background.failed(lines)
-        sys.stderr.writelines(f"{line}\n" for line in lines)
+        say("".join(f"{line}\n" for line in lines))
         return 1
     return exit_status(end, mode)
 
@@ -155,7 +155,7 @@ def _serve(
     def when_ready() -> None:
         _signal_old(arguments)
         if mode.master_worker and not mode.quiet:
-            _say(Severity.NOTICE, "Loading success.")
+            _tell(Severity.NOTICE, "Loading success.")
         if background is not None:
             background.serving()
 
@@ -194,12 +194,11 @@ def _signal_old(arguments: Arguments) -> None:
             try:
                 os.kill(pid, number)
             except OSError as error:
-                _say(Severity.WARNING, f"cannot signal old process {pid}: {error.strerror}")
+                _tell(Severity.WARNING, f"cannot signal old process {pid}: {error.strerror}")
 
 
-def _say(severity: Severity, text: str) -> None:
-    sys.stderr.write(render_tagged(severity, os.getpid(), text) + "\n")
-    sys.stderr.flush()
+def _tell(severity: Severity, text: str) -> None:
+    say(render_tagged(severity, os.getpid(), text) + "\n")
 
 
 def exit_status(end: End, mode: Mode) -> int:
