@@ -40,7 +40,7 @@ SECOND_NETWORK = Scenario(
     seconds=3.0,
 )
 OTHER_FAMILY = Scenario(
-    name="a preferred network of the other family leaves no address",
+    name="a preferred network of the other family changes nothing",
     backends=_server(f"{OPTIONS} resolve-net 2001:db8::/32"),
     zone={("app.test", "A"): records("NET.1"), ("app.test", "AAAA"): NODATA},
     steps=(answers(1.5, "app.test", "A", records("NET.2")),),
