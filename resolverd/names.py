@@ -94,6 +94,7 @@ class Names:
 
     def order(self, slot: int, name: str, now_ms: int) -> None:
         """An operator wants the server fed from this name, "" for the one of its line."""
+        name = name.lower().removesuffix(".")
         home = self._by_key.get(self._home.get(slot, -1))
         if not isinstance(home, ResolvedName) or self._orders.get(slot, "") == name:
             return  # a server of a label goes where its record points

@@ -162,17 +162,19 @@ class Resolution:
         section: ResolversSection,
         families: tuple[Family, ...],
         now_ms: int,
+        *,
+        service: bool = False,
     ) -> None:
-        """Idle, its first run due at once."""
+        """Idle, its first run due at once; `service` asks for SRV records of the name."""
         self.state = State.IDLE
         self.deadline_ms = now_ms
         self.last_valid_ms = now_ms
         self.last_run_ms = 0
         self.last_status: Status | None = None
         self.early_ms: Callable[[int], int] = on_time
-        self._types = (
-            (QueryType.SRV,) if settings.is_service else query_types(settings.preferred, families)
-        )
+        self._types = query_types(settings.preferred, families)
+        if service:
+            self._types = (QueryType.SRV,)
         self._transitions = TRANSITIONS if len(self._types) > 1 else ONE_TYPE_TRANSITIONS
         self._name = settings.name
         self._section = section

@@ -54,7 +54,7 @@ class ResolvedService:
         """Nothing is known yet; call `carry_on` before the first event."""
         self.settings = settings
         self.section = section
-        self.resolution = Resolution(settings, section, families, now_ms)
+        self.resolution = Resolution(settings, section, families, now_ms, service=True)
         self.assignment = ServiceAssignment(
             settings.servers, settings.preferred, families, section.holds
         )

@@ -53,10 +53,10 @@ class Tally:
         self._runs += 1
         if records_seen is not None:
             self._records_seen = records_seen
-        if missing != self._missing:
+        if missing != self._missing and self._index is not None:
             for level, text in describe_surplus(self._name, known, missing):
                 self._log(level, text)
-            self._missing = missing
+        self._missing = missing
         if self._index is not None:
             self._board.record(
                 self._index,

@@ -330,3 +330,18 @@ def test_only_the_next_run_comes_early() -> None:
     world.run(54_000)
     world.answer(0, ONE)
     assert world.core.next_deadline_ms() == world.now_ms + 54_000
+
+
+def test_a_target_that_looks_like_a_label_is_a_host_all_the_same() -> None:
+    world = World(label(servers(1)))
+    world.answer_label(0, Service("_h1.test", 80, 1))
+    assert world.asked["r1"].questions[-1] == (1, Question("_h1.test", QueryType.A))
+    world.answer(1, ONE)
+    assert world.addresses == [ONE]
+
+
+def test_an_order_means_the_name_however_it_is_written() -> None:
+    world = World(resolution_settings(servers(1)))
+    world.core.ordered(0, "Other.Test.", world.now_ms)
+    world.run(0)
+    assert world.names[-1] == world.board.target(0).name == "other.test"

@@ -237,7 +237,7 @@ def test_an_attempt_waits_for_what_is_fetched_over_tcp() -> None:
 
 def test_an_srv_label_has_one_type_and_no_family() -> None:
     label = resolution_settings(name="_web._tcp.app.test")
-    resolution = Resolution(label, section("ns1"), (Family.IPV4,), 0)
+    resolution = Resolution(label, section("ns1"), (Family.IPV4,), 0, service=True)
     (action,) = resolution.tick(0)
     assert isinstance(action, Send)
     assert action.question.query_type is QueryType.SRV
