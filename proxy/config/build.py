@@ -116,6 +116,7 @@ class _Builder:
         return Proxy(
             name=draft.name,
             id=number,
+            id_given=draft.id is not None,
             kind=draft.kind.value,
             origin=draft.origin,
             frontend_index=frontend_index,
@@ -125,6 +126,7 @@ class _Builder:
             default_backend=self._default_backend(draft, backend_index),
             service=_service(draft),
             stats_uri=draft.stats_uri if serves_statistics(draft) else None,
+            stats_show_legends=draft.stats_show_legends,
             balance=draft.balance,
             timeouts=Timeouts(**{name: value or None for name, value in draft.timeouts.items()}),
             maxconn=draft.maxconn,

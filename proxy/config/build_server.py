@@ -43,6 +43,7 @@ class ServerBuilder:
             slot=self._slots,
             backend_index=backend_index,
             id=number,
+            id_given=options.id is not None,
             name=server.name,
             host=address.host if address.number is None else address.number,
             port=server.port,

@@ -221,6 +221,7 @@ class ProxyDraft(msgspec.Struct):
     http_words: list[HttpWord] = []
     stats_enabled: bool = False
     stats_uri: str | None = None
+    stats_show_legends: bool = False
     metrics: bool = False
     server_state: ServerStateSource = ServerStateSource.NONE
     server_state_name: str | None = None  # None: the section's own name

@@ -29,6 +29,12 @@ def _realm(statement: Statement, _draft: ProxyDraft) -> None:
     statement.notice("'stats realm' has no effect here: nobody is asked for a password")
 
 
+def _show_legends(statement: Statement, draft: ProxyDraft) -> None:
+    statement.at_most(0)
+    draft.stats_show_legends = True
+    _turn_on(statement, draft)
+
+
 def _turn_on(statement: Statement, draft: ProxyDraft) -> None:
     draft.stats_enabled = True
     if draft.stats_uri is None:
@@ -44,7 +50,7 @@ _STATS: Table[ProxyDraft] = {
     "refresh": without_effect(_LOOKS),
     "realm": works(_realm),
     "hide-version": without_effect(_LOOKS),
-    "show-legends": without_effect(_LOOKS),
+    "show-legends": works(_show_legends),
     "show-node": without_effect(_LOOKS),
     "show-desc": without_effect(_LOOKS),
     "show-modules": without_effect(_LOOKS),

@@ -107,6 +107,8 @@ def _decide_server(
         else:
             found, what = _last_resort(server, method, nowhere)
             return found, (Severity.WARNING, f"{failure}, {what}") if asked else None
+    if not asked:
+        failure = f"no method found to resolve address '{server.host}'"
     if ignore_failures:
         return nowhere, (Severity.WARNING, f"{failure}, disabling server.")
     return nowhere, (Severity.ALERT, f"{failure}.")

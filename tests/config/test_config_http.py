@@ -69,6 +69,13 @@ def test_a_section_with_stats_serves_the_page() -> None:
     assert proxy.proxies[0].stats_uri == "/x"
 
 
+def test_addresses_are_shown_where_the_section_says_so() -> None:
+    proxy = settings_of(f"{STATS}    stats enable\n").proxies[0]
+    assert not proxy.stats_show_legends
+    proxy = settings_of(f"{STATS}    stats show-legends\n").proxies[0]
+    assert (proxy.service, proxy.stats_show_legends) == (Service.STATS, True)
+
+
 def test_what_the_usual_defaults_say_does_not_disturb_a_statistics_section() -> None:
     text = f"{DEBIAN_DEFAULTS}frontend stats\n    bind 127.0.0.1:1\n{METRICS}    no log\n"
     outcome = load_text(text)

@@ -217,6 +217,17 @@ def test_what_haproxy_warns_of_is_warned_of(text: str, line: int, complaint: str
     assert any(place == line and complaint in words for place, words in found), found
 
 
+def test_numbers_that_the_file_gives_are_known_from_counted_ones() -> None:
+    times = "    timeout client 1s\n    timeout connect 1s\n    timeout server 1s\n"
+    settings = settings_of(
+        f"defaults\n{times}listen l\n    id 77\n    bind 127.0.0.1:2\n"
+        "    server s 127.0.0.2:2 id 9\n    server t 127.0.0.2:3\n"
+        "listen m\n    bind 127.0.0.1:3\n"
+    )
+    assert [(p.id, p.id_given) for p in settings.proxies] == [(77, True), (3, False)]
+    assert [(s.id, s.id_given) for s in settings.servers] == [(9, True), (2, False)]
+
+
 def test_frontends_and_backends_are_numbered_in_the_order_of_the_file() -> None:
     text = (
         "defaults\n    timeout client 1s\n    timeout connect 1s\n    timeout server 1s\n"

@@ -84,6 +84,13 @@ def test_without_a_last_resort_the_start_fails() -> None:
     ]
 
 
+def test_a_start_that_fails_without_having_asked_libc_says_so() -> None:
+    _, said = one("a.test", LAST)
+    assert said[0] == (
+        "ALERT [edge.cfg:5] : 'server be/s0' : no method found to resolve address 'a.test'."
+    )
+
+
 def test_failures_can_be_ignored() -> None:
     found = decide(settings(("a.test", (LAST, LIBC))), {}, ignore_failures=True)
     assert found.addresses[0].flags == SlotFlag.RMAINT
