@@ -164,6 +164,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="millrace demo", description=__doc__)
     parser.add_argument("--rounds", type=int, default=0, help="end after so many (0: never)")
     arguments = parser.parse_args()
+    if not CONFIGURATION.exists():
+        print(
+            f"the demo runs in a checkout of Millrace: there is no {CONFIGURATION}", file=sys.stderr
+        )
+        return 1
     with tempfile.TemporaryDirectory(prefix="millrace-demo-") as directory:
         try:
             demo = Demo(directory)
