@@ -173,7 +173,11 @@ class ScriptedNameserver:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         while True:
             datagrams = socket.socket(family, socket.SOCK_DGRAM)
-            datagrams.bind((address, port))
+            try:
+                datagrams.bind((address, port))
+            except OSError:
+                datagrams.close()
+                raise
             datagrams.setblocking(False)
             if not tcp:
                 return datagrams, None
