@@ -355,9 +355,10 @@ def test_runs_come_early_by_up_to_a_tenth_and_spread(nameserver: ScriptedNameser
         nameserver.set(f"n{index}.test", "A", ONE)
         one = servers(1, backend=index, first_slot=index)
         resolutions.append(resolution_settings(one, name=f"n{index}.test", index=index))
-    section = section_of(nameserver, resolve_ms=1_500)
-    with ResolverdProcess(settings_of(section, *resolutions)) as resolverd:
-        resolverd.wait(lambda: len(nameserver.queries) >= 80, "two questions for each name")
+    section = section_of(nameserver, resolve_ms=1_500, retry_ms=5_000)
+    with ResolverdProcess(settings_of(section, *resolutions)):
+        for each in resolutions:
+            nameserver.wait_queries(2, each.name)
     gaps = []
     for index in range(40):
         first, second = nameserver.asked(f"n{index}.test")[:2]
