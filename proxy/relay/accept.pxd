@@ -6,6 +6,11 @@
 # step back from the last place; the sweep lets them try again. A stopped listener is out of the
 # epoll set (level-triggered, it would fire without end).
 #
+# A server is sought at once, unless the last clients of the listener all spoke first: then the
+# A server is sought at once, unless the last clients of the listener all spoke first: then a
+# handshake directly. With them at hand the handshake toward the server takes a packet and a wake-up
+# less. One client that stays silent, or a server that speaks first, ends that for the next ones.
+#
 # Whoever frees a place while the sum is near the limit rings the other relays.
 
 from libc.errno cimport EAGAIN, EBADF, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOTSOCK, errno
@@ -14,22 +19,19 @@ from libc.stdint cimport uint32_t, uint64_t, uint8_t
 from proxy.relay.account cimport count_opened
 from proxy.relay.attempt cimport session_begin
 from proxy.relay.pool cimport pool_give, pool_take
-from proxy.relay.session cimport watch
+from proxy.relay.session cimport session_arm, watch
 from proxy.relay.syscalls cimport (
     AF_INET, AF_INET6, EPOLLEXCLUSIVE, EPOLLIN, EPOLL_CTL_ADD, EPOLL_CTL_DEL, SOCK_CLOEXEC,
     SOCK_NONBLOCK, SOL_SOCKET, SO_KEEPALIVE, accept4, close, epoll_ctl, epoll_event, ntohl,
-    recv, ring_bell, setsockopt, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage,
-    socklen_t)
+    ring_bell, setsockopt, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage, socklen_t)
 from proxy.relay.types cimport (
-    ACCEPT_BATCH, CLIENT, NODELAY, OVERLOAD_PAUSE_MS, READABLE, SCRATCH_BYTES, SERVER, SPLICE,
-    STATE_CONNECTING, WRITABLE, Engine, Frontend, Listener, Session)
+    ACCEPT_BATCH, CLIENT, NODELAY, NO_SLOT, OVERLOAD_PAUSE_MS, SERVER, SPLICE, STATE_ACCEPTED,
+    WRITABLE, Engine, Frontend, Listener, Session)
 from shm.atomics cimport count, fence_full, load32_acquire, load_relaxed, store_relaxed
 from shm.segment cimport frontend_counters, worker_counters
 
 cdef enum:
-    EARLY_MAX = 255
-    EARLY_WORTH = 24  # of 255: below, looking for early bytes costs more than it saves
-    EARLY_PROBE = 15  # then every 16th client is looked at
+    CLIENT_FIRST_SURE = 16  # clients in a row that spoke first: the next one will too
     LISTENER_TAG = 2  # in the event's word; sessions have 0 and 1 there, the bell is all zero
 
 cdef enum:  # AcceptResult
@@ -129,35 +131,22 @@ cdef inline uint32_t hash_address(const sockaddr_storage *address) noexcept nogi
     return 0
 
 
-cdef inline size_t early_bytes(Engine *engine, Listener *listener, int fd) noexcept nogil:
-    """Receive what the client sent already, where that is usual on this listener."""
-    cdef ssize_t received
-    if listener.early < EARLY_WORTH and (
-            load_relaxed(&engine.counters.accepts) & EARLY_PROBE) != 0:
-        return 0
-    received = recv(fd, engine.scratch, SCRATCH_BYTES, 0)
-    if received > 0:
-        listener.early += (EARLY_MAX - listener.early) >> 3
-        return received
-    listener.early -= (listener.early + 7) >> 3
-    return 0
-
-
 cdef inline bint session_open(
         Engine *engine, Listener *listener, int fd, const sockaddr_storage *address) noexcept nogil:
     """A session for an accepted client; False without memory (the client is closed)."""
     cdef Session *session = <Session *>pool_take(&engine.sessions)
     cdef int one = 1
-    cdef size_t early
     if session == NULL:
         close(fd)
         return False
+    session.listener = listener
     session.frontend = listener.frontend
     if listener.frontend.backend >= 0:
         session.backend = &engine.backends[listener.frontend.backend]
         if session.backend.splice and listener.frontend.splice:
             session.flags = SPLICE
-    session.state = STATE_CONNECTING
+    session.state = STATE_ACCEPTED
+    session.slot = NO_SLOT
     session.started_ms = engine.now_ms
     session.source_hash = hash_address(address)
     session.sides[CLIENT].fd = fd
@@ -171,10 +160,10 @@ cdef inline bint session_open(
     if listener.frontend.keepalive:
         setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one))
     count_opened(engine, session)
-    early = early_bytes(engine, listener, fd)
-    if early == SCRATCH_BYTES:
-        session.sides[CLIENT].flags |= READABLE
-    session_begin(engine, session, engine.scratch, early)
+    if listener.client_first >= CLIENT_FIRST_SURE:
+        session_arm(engine, session)
+    else:
+        session_begin(engine, session)
     return True
 
 

@@ -12,8 +12,8 @@
 # A failed attempt asks resolverd for a resolution: a request counter first, then its bell.
 
 from libc.errno cimport (
-    EADDRNOTAVAIL, EAGAIN, ECONNREFUSED, ECONNRESET, EINPROGRESS, EINTR, EMFILE, ENFILE,
-    ENOBUFS, ENOMEM, ETIMEDOUT, errno)
+    EADDRNOTAVAIL, EAGAIN, EINPROGRESS, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, ETIMEDOUT,
+    errno)
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -21,21 +21,18 @@ from proxy.relay.account cimport (
     count_aborted, count_assigned, count_attempt, count_bytes, count_connected, count_released,
     count_retry, count_unreachable)
 from proxy.relay.balance cimport pick_server, server_cached
-from proxy.relay.deadline cimport (
-    DEADLINE_CLIENT, DEADLINE_CONNECT, DEADLINE_TURN_AROUND, Deadline, session_deadline)
-from proxy.relay.forward cimport Mover, keep_rest, note_failed, send_at_once, waiting
+from proxy.relay.forward cimport Mover, keep_rest, send_at_once, waiting
 from proxy.relay.session cimport (
-    EVENT_AGAIN, EVENT_CONNECTED, EVENT_WAIT, mover_collect, mover_open, session_arm,
-    session_break, session_inactive, session_relay, session_step, side_close, watch)
+    EVENT_ATTEMPT, EVENT_CONNECTED, EVENT_WAIT, mover_collect, mover_open, note_first,
+    session_arm, session_break, session_relay, session_step, side_close, watch)
 from proxy.relay.syscalls cimport (
-    AF_INET, AF_INET6, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP,
-    EPOLL_CTL_ADD, IPPROTO_TCP, MSG_NOSIGNAL, MSG_PEEK, SOCK_CLOEXEC, SOCK_NONBLOCK,
-    SOCK_STREAM, SOL_SOCKET, SO_ERROR, SO_KEEPALIVE, TCP_QUICKACK, close, connect, getsockname,
-    getsockopt, htons, ntohs, recv, send, setsockopt, sockaddr, sockaddr_in, sockaddr_in6,
-    sockaddr_storage, socket, socklen_t)
+    AF_INET, AF_INET6, EPOLL_CTL_ADD, IPPROTO_TCP, MSG_NOSIGNAL, SOCK_CLOEXEC, SOCK_NONBLOCK,
+    SOCK_STREAM, SOL_SOCKET, SO_KEEPALIVE, TCP_QUICKACK, close, connect, getsockname, htons,
+    ntohs, recv, send, setsockopt, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage,
+    socket, socklen_t)
 from proxy.relay.types cimport (
-    BALANCE_ROUNDROBIN, CLIENT, CONFIRM, CONNECTED, DEAF, NO_SLOT, READABLE, SERVER,
-    STATE_CONNECTING, STATE_ENDED, STATE_WAITING, TERMINATION_CLIENT_ABORT_CONNECT,
+    BALANCE_ROUNDROBIN, CLIENT, CONFIRM, CONNECTED, NO_SLOT, READABLE, SCRATCH_BYTES, SERVER,
+    STATE_CONNECTING, STATE_ENDED, TERMINATION_CLIENT_ABORT_CONNECT,
     TERMINATION_RESOURCE_CONNECT, TERMINATION_SERVER_ABORT_CONNECT,
     TERMINATION_SERVER_TIMEOUT_CONNECT, WRITABLE, Backend, Engine, Session, Side)
 from shm.atomics cimport count, load_acquire, store_relaxed
@@ -214,7 +211,7 @@ cdef inline void session_attempt(Engine *engine, Session *session, int early) no
         if verdict == FAILED_WAIT:
             session_wait(engine, session)
             return
-        session_step(session, EVENT_AGAIN)
+        session_step(session, EVENT_ATTEMPT)
 
 
 cdef inline void session_wait(Engine *engine, Session *session) noexcept nogil:
@@ -236,7 +233,7 @@ cdef inline void session_retry(Engine *engine, Session *session, int error) noex
     elif verdict == FAILED_WAIT:
         session_wait(engine, session)
     else:
-        session_step(session, EVENT_AGAIN)
+        session_step(session, EVENT_ATTEMPT)
         session_attempt(engine, session, early_kept(session))
 
 
@@ -244,7 +241,7 @@ cdef inline void session_again(Engine *engine, Session *session) noexcept nogil:
     """The turn-around time is over."""
     cdef uint64_t generation = load_acquire(&engine.view.header.table_generation)
     cdef uint32_t former = session.slot
-    session_step(session, EVENT_AGAIN)
+    session_step(session, EVENT_ATTEMPT)
     if not server_cached(engine, former, generation).eligible:
         if not session_pick(engine, session, former):
             session_unreachable(engine, session)
@@ -292,86 +289,42 @@ cdef inline void send_early(
         session_break(engine, session, TERMINATION_RESOURCE_CONNECT, -1)
     elif sent > 0:
         session_connected(engine, session)
+        if session.sides[CLIENT].flags & READABLE:
+            session_relay(engine, session)
 
 
-cdef inline void session_begin(
-        Engine *engine, Session *session, const char *bytes, size_t length) noexcept nogil:
-    """The first steps of an accepted session; `bytes` came with the client already."""
-    session.slot = NO_SLOT
-    session.error = ECONNREFUSED
+cdef inline ssize_t early_bytes(Engine *engine, Session *session) noexcept nogil:
+    """Receive what an event says the client has sent already; -1: it is gone."""
+    cdef Side *client = &session.sides[CLIENT]
+    cdef ssize_t received
+    if not client.flags & READABLE:
+        return 0
+    received = recv(client.fd, engine.scratch, SCRATCH_BYTES, 0)
+    if received < 0 and errno in (EAGAIN, EINTR):
+        return 0
+    if received <= 0:
+        return -1
+    if received < SCRATCH_BYTES and not client.flags & CONFIRM:
+        client.flags &= ~READABLE
+    client.bytes = received
+    note_first(session)
+    return received
+
+
+cdef inline void session_begin(Engine *engine, Session *session) noexcept nogil:
+    """The first steps of a session: the client's first bytes if they are there, and a server."""
+    cdef ssize_t early
+    early = early_bytes(engine, session)
+    if early < 0:
+        count_aborted(engine, session, True)
+        session_break(engine, session, TERMINATION_CLIENT_ABORT_CONNECT, -1)
+        return
     if session.backend == NULL or not session_pick(engine, session, NO_SLOT):
         session_break(engine, session, TERMINATION_SERVER_ABORT_CONNECT, -1)
         return
-    session_attempt(engine, session, EARLY_AT_HAND if length != 0 else EARLY_NONE)
-    if length == 0 or session.state == STATE_ENDED:
+    session_step(session, EVENT_ATTEMPT)
+    session_attempt(engine, session, EARLY_AT_HAND if early != 0 else EARLY_NONE)
+    if early == 0 or session.state == STATE_ENDED:
         return
-    session.sides[CLIENT].bytes = length
-    count_bytes(engine, session, length, 0)
-    send_early(engine, session, bytes, length)
-
-
-cdef inline void connect_event(Engine *engine, Session *session, uint32_t events) noexcept nogil:
-    """The socket toward the server changed: it is connected, or the attempt failed."""
-    cdef int error = 0
-    cdef socklen_t length = sizeof(error)
-    if events & (EPOLLERR | EPOLLHUP):
-        getsockopt(session.sides[SERVER].fd, SOL_SOCKET, SO_ERROR, &error, &length)
-        session_retry(engine, session, error if error != 0 else ECONNRESET)
-    elif events & EPOLLOUT:
-        session_connected(engine, session)
-        session_relay(engine, session)
-
-
-cdef inline void client_early_event(
-        Engine *engine, Session *session, uint32_t events) noexcept nogil:
-    """The client did something before there is a server.
-
-    Its bytes stay in the kernel. A reset ends the session, and so does a FIN that no byte precedes.
-    """
-    cdef char byte
-    if not events & (EPOLLRDHUP | EPOLLERR | EPOLLHUP):
-        return
-    if not events & (EPOLLERR | EPOLLHUP):
-        if waiting(&session.sides[SERVER]):
-            return
-        if recv(session.sides[CLIENT].fd, &byte, 1, MSG_PEEK) != 0:
-            return
-    count_aborted(engine, session, True)
-    session_break(engine, session, TERMINATION_CLIENT_ABORT_CONNECT, -1)
-
-
-cdef inline void session_event(
-        Engine *engine, Session *session, int side, uint32_t events) noexcept nogil:
-    """One epoll event of one side; an ended session waits only to be freed."""
-    cdef Side *subject = &session.sides[side]
-    if session.state == STATE_ENDED:
-        return
-    if subject.flags & DEAF:
-        if events & (EPOLLERR | EPOLLHUP):
-            note_failed(subject)
-    elif events & (EPOLLPRI | EPOLLRDHUP | EPOLLERR | EPOLLHUP):
-        subject.flags |= READABLE | CONFIRM
-    elif events & EPOLLIN:
-        subject.flags |= READABLE
-    if events & (EPOLLOUT | EPOLLERR | EPOLLHUP):
-        subject.flags |= WRITABLE
-    if session.state > STATE_WAITING:
-        session_relay(engine, session)
-    elif side == CLIENT:
-        client_early_event(engine, session, events)
-    elif session.state == STATE_CONNECTING:
-        connect_event(engine, session, events)
-
-
-cdef inline void session_timer(Engine *engine, Session *session) noexcept nogil:
-    """The wheel came to the session: act on its deadline, or wait for a later one."""
-    cdef Deadline deadline = session_deadline(session)
-    if deadline.at_ms > engine.now_ms:
-        session_arm(engine, session)
-    elif deadline.kind == DEADLINE_CONNECT:
-        session_retry(engine, session, ETIMEDOUT)
-    elif deadline.kind == DEADLINE_TURN_AROUND:
-        session_again(engine, session)
-    else:
-        session_inactive(
-            engine, session, CLIENT if deadline.kind == DEADLINE_CLIENT else SERVER)
+    count_bytes(engine, session, early, 0)
+    send_early(engine, session, engine.scratch, early)

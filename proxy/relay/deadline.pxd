@@ -7,11 +7,12 @@ from libc.stdint cimport INT64_MAX, int64_t
 
 from proxy.relay.forward cimport waiting
 from proxy.relay.types cimport (
-    BROKEN, CLIENT, ENDED_READING, FIN_SENT, SERVER, STATE_CONNECTING, STATE_ENDED,
-    STATE_WAITING, Session)
+    BROKEN, CLIENT, ENDED_READING, FIN_SENT, SERVER, STATE_ACCEPTED, STATE_CONNECTING,
+    STATE_ENDED, STATE_WAITING, Session)
 
 cdef enum:
     TURN_AROUND_MAX_MS = 1000
+    EARLY_WAIT_MS = 4  # for the first bytes of a client that is expected to speak first
 
 cdef enum:  # DeadlineKind
     DEADLINE_NONE = 0
@@ -19,6 +20,7 @@ cdef enum:  # DeadlineKind
     DEADLINE_SERVER = 2
     DEADLINE_CONNECT = 3
     DEADLINE_TURN_AROUND = 4
+    DEADLINE_EARLY = 5
 
 cdef struct Deadline:
     int64_t at_ms
@@ -64,6 +66,9 @@ cdef inline Deadline session_deadline(Session *session) noexcept nogil:
     deadline.at_ms = INT64_MAX
     deadline.kind = DEADLINE_NONE
     if session.state == STATE_ENDED:
+        return deadline
+    if session.state == STATE_ACCEPTED:
+        deadline_earlier(&deadline, session.started_ms, EARLY_WAIT_MS, DEADLINE_EARLY)
         return deadline
     if session.state == STATE_CONNECTING or session.state == STATE_WAITING:
         deadline_earlier(

@@ -11,7 +11,7 @@ from libc.stdint cimport INT64_MAX, int64_t, uint32_t, uint64_t
 
 from proxy.relay.accept cimport (
     LISTENER_TAG, listener_event, listeners_refresh, places_review, ring_waiting)
-from proxy.relay.attempt cimport session_event, session_timer
+from proxy.relay.events cimport session_event, session_timer
 from proxy.relay.marked_down cimport marked_down_end
 from proxy.relay.pool cimport pool_give
 from proxy.relay.session cimport session_relay

@@ -3,9 +3,11 @@
 # Owns the life of a session: states, half-close, the end. Knows sides through forward.pxd; when
 # something is due is deadline.pxd, connecting attempt.pxd, accepting accept.pxd.
 #
-#                  +--------- again ----------+
-#                  v                          |
-#   accept --> CONNECTING -- failed, wait --> WAITING
+#   accept --> ACCEPTED  (only where clients speak first: a moment for their first bytes)
+#                  |
+#               attempt <------ attempt -------+
+#                  v                           |
+#              CONNECTING -- failed, wait --> WAITING
 #                  |
 #              connected
 #                  v
@@ -42,7 +44,7 @@ from shm.atomics cimport count, load_relaxed, store_relaxed
 cdef enum:  # SessionEvent
     EVENT_CONNECTED = 0
     EVENT_WAIT = 1  # an attempt failed, the same server is tried again later
-    EVENT_AGAIN = 2  # another attempt begins
+    EVENT_ATTEMPT = 2  # an attempt begins, the first or another one
     EVENT_CLIENT_FIN = 3
     EVENT_SERVER_FIN = 4
     EVENT_BROKEN = 5
@@ -50,18 +52,20 @@ cdef enum:  # SessionEvent
 
 cdef enum:
     ILLEGAL = 255
+    CLIENT_FIRST_MAX = 255
 
 cdef extern from * nogil:
     """
     /* MILLRACE_NEXT[state][event]; the drawing in session.pxd */
-    static const unsigned char MILLRACE_NEXT[6][6] = {
-        /*                    connected wait again client's FIN server's FIN broken */
-        /* CONNECTING      */ {  2,       1,   0,     255,         255,        5 },
-        /* WAITING         */ { 255,    255,   0,     255,         255,        5 },
-        /* RELAYING        */ { 255,    255, 255,       3,           4,        5 },
-        /* CLIENT_FINISHED */ { 255,    255, 255,     255,           5,        5 },
-        /* SERVER_FINISHED */ { 255,    255, 255,       5,         255,        5 },
-        /* ENDED           */ { 255,    255, 255,     255,         255,      255 },
+    static const unsigned char MILLRACE_NEXT[7][6] = {
+        /*                    connected wait attempt client's FIN server's FIN broken */
+        /* ACCEPTED        */ { 255,    255,    1,      255,         255,        6 },
+        /* CONNECTING      */ {  3,       2,    1,      255,         255,        6 },
+        /* WAITING         */ { 255,    255,    1,      255,         255,        6 },
+        /* RELAYING        */ { 255,    255,  255,        4,           5,        6 },
+        /* CLIENT_FINISHED */ { 255,    255,  255,      255,           6,        6 },
+        /* SERVER_FINISHED */ { 255,    255,  255,        6,         255,        6 },
+        /* ENDED           */ { 255,    255,  255,      255,         255,      255 },
     };
     """
     const unsigned char MILLRACE_NEXT[STATES][EVENTS]
@@ -288,6 +292,14 @@ cdef inline void session_queue(Engine *engine, Session *session) noexcept nogil:
     engine.run_last = session
 
 
+cdef inline void note_first(Session *session) noexcept nogil:
+    """The first bytes of a session went by: learn who speaks first on its listener."""
+    if session.sides[CLIENT].bytes == 0:
+        session.listener.client_first = 0
+    elif session.listener.client_first < CLIENT_FIRST_MAX:
+        session.listener.client_first += 1
+
+
 cdef inline void session_relay(Engine *engine, Session *session) noexcept nogil:
     """Move what can be moved in both directions, then settle what ended. All bytes go through here.
 
@@ -309,6 +321,8 @@ cdef inline void session_relay(Engine *engine, Session *session) noexcept nogil:
     if client.flags & BROKEN and pump(&mover, client, server, splicing):
         more = True
     mover_collect(engine, &mover)
+    if from_client == 0 and from_server == 0 and client.bytes + server.bytes != 0:
+        note_first(session)
     count_bytes(engine, session, client.bytes - from_client, server.bytes - from_server)
     if (client.flags | server.flags) & FINISHED:
         session_settle(engine, session)

@@ -41,13 +41,14 @@ cdef enum:  # SideFlag
     FINISHED = 8 | 16 | 32  # any of these: the session has to be settled
 
 cdef enum:  # SessionState; session.pxd has the transitions
-    STATE_CONNECTING = 0
-    STATE_WAITING = 1  # turn-around time before the same server is tried again
-    STATE_RELAYING = 2
-    STATE_CLIENT_FINISHED = 3  # the client's FIN went to the server
-    STATE_SERVER_FINISHED = 4
-    STATE_ENDED = 5
-    STATES = 6
+    STATE_ACCEPTED = 0  # a moment for the client's first bytes
+    STATE_CONNECTING = 1
+    STATE_WAITING = 2  # turn-around time before the same server is tried again
+    STATE_RELAYING = 3
+    STATE_CLIENT_FINISHED = 4  # the client's FIN went to the server
+    STATE_SERVER_FINISHED = 5
+    STATE_ENDED = 6
+    STATES = 7
 
 cdef enum:  # SessionFlag
     QUEUED = 1  # in the run list
@@ -146,12 +147,13 @@ cdef struct Listener:
     uint8_t shared  # all workers serve it
     uint8_t registered  # in the epoll set
     uint8_t drained  # soft stop: its queue was seen empty, it is not served any more
-    uint8_t early  # how often clients' first bytes were there at accept, 0..EARLY_MAX
+    uint8_t client_first  # sessions in a row in which the client spoke first, up to 255
 
 cdef struct Session:
     Timer timer  # first: the wheel hands out timers
     Side sides[2]
     Session *next  # in the run list
+    Listener *listener
     Frontend *frontend
     Backend *backend  # NULL: the frontend has none
     int64_t started_ms

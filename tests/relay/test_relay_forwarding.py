@@ -6,6 +6,7 @@ import contextlib
 import random
 import socket
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,23 @@ def test_a_server_that_speaks_first_is_heard_at_once() -> None:
         for _ in range(20):
             with relay.connect(1) as client:
                 assert receive_count(client, 11) == b"220 ready\r\n"
+
+
+def test_a_silent_client_is_connected_in_moments_though_all_others_spoke_first() -> None:
+    def greet(connection: socket.socket) -> None:
+        connection.sendall(b"220 ready\r\n")
+        echo(connection)
+
+    with Server(greet) as server, RelayUnderTest([server.address]) as relay:
+        for _ in range(3):
+            for _ in range(30):
+                with relay.connect() as client:
+                    client.sendall(b"x")
+                    assert receive_count(client, 12) == b"220 ready\r\nx"
+            begun = time.monotonic()
+            with relay.connect() as client:
+                assert receive_count(client, 11) == b"220 ready\r\n"
+            assert time.monotonic() - begun < 0.5
 
 
 def test_a_client_that_ends_sending_gets_its_whole_answer() -> None:

@@ -1,0 +1,94 @@
+# What an epoll event or a due timer means to a session: decides by state and calls what acts.
+#
+# Readiness is only noted here (READABLE, WRITABLE, CONFIRM); forward.pxd uses it up.
+
+from libc.errno cimport ECONNRESET, ETIMEDOUT
+from libc.stdint cimport uint32_t
+
+from proxy.relay.account cimport count_aborted
+from proxy.relay.attempt cimport session_again, session_begin, session_connected, session_retry
+from proxy.relay.deadline cimport (
+    DEADLINE_CLIENT, DEADLINE_CONNECT, DEADLINE_EARLY, DEADLINE_TURN_AROUND, Deadline,
+    session_deadline)
+from proxy.relay.forward cimport note_failed, waiting
+from proxy.relay.session cimport session_arm, session_break, session_inactive, session_relay
+from proxy.relay.syscalls cimport (
+    EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, MSG_PEEK, SOL_SOCKET, SO_ERROR,
+    getsockopt, recv, socket, socklen_t)
+from proxy.relay.types cimport (
+    CLIENT, CONFIRM, DEAF, READABLE, SERVER, STATE_ACCEPTED, STATE_CONNECTING, STATE_ENDED,
+    STATE_WAITING, TERMINATION_CLIENT_ABORT_CONNECT, WRITABLE, Engine, Session, Side)
+
+
+cdef inline void connect_event(Engine *engine, Session *session, uint32_t events) noexcept nogil:
+    """The socket toward the server changed: it is connected, or the attempt failed."""
+    cdef int error = 0
+    cdef socklen_t length = sizeof(error)
+    if events & (EPOLLERR | EPOLLHUP):
+        getsockopt(session.sides[SERVER].fd, SOL_SOCKET, SO_ERROR, &error, &length)
+        session_retry(engine, session, error if error != 0 else ECONNRESET)
+    elif events & EPOLLOUT:
+        session_connected(engine, session)
+        session_relay(engine, session)
+
+
+cdef inline void client_early_event(
+        Engine *engine, Session *session, uint32_t events) noexcept nogil:
+    """The client did something before there is a server.
+
+    First bytes that were waited for begin the session; others stay in the kernel. A reset ends the
+    session, and so does a FIN that no byte precedes.
+    """
+    cdef char byte
+    if session.state == STATE_ACCEPTED and session.sides[CLIENT].flags & READABLE:
+        session_begin(engine, session)
+        return
+    if not events & (EPOLLRDHUP | EPOLLERR | EPOLLHUP):
+        return
+    if not events & (EPOLLERR | EPOLLHUP):
+        if waiting(&session.sides[SERVER]):
+            return
+        if recv(session.sides[CLIENT].fd, &byte, 1, MSG_PEEK) != 0:
+            return
+    count_aborted(engine, session, True)
+    session_break(engine, session, TERMINATION_CLIENT_ABORT_CONNECT, -1)
+
+
+cdef inline void session_event(
+        Engine *engine, Session *session, int side, uint32_t events) noexcept nogil:
+    """One epoll event of one side; an ended session waits only to be freed."""
+    cdef Side *subject = &session.sides[side]
+    if session.state == STATE_ENDED:
+        return
+    if subject.flags & DEAF:
+        if events & (EPOLLERR | EPOLLHUP):
+            note_failed(subject)
+    elif events & (EPOLLPRI | EPOLLRDHUP | EPOLLERR | EPOLLHUP):
+        subject.flags |= READABLE | CONFIRM
+    elif events & EPOLLIN:
+        subject.flags |= READABLE
+    if events & (EPOLLOUT | EPOLLERR | EPOLLHUP):
+        subject.flags |= WRITABLE
+    if session.state > STATE_WAITING:
+        session_relay(engine, session)
+    elif side == CLIENT:
+        client_early_event(engine, session, events)
+    elif session.state == STATE_CONNECTING:
+        connect_event(engine, session, events)
+
+
+cdef inline void session_timer(Engine *engine, Session *session) noexcept nogil:
+    """The wheel came to the session: act on its deadline, or wait for a later one."""
+    cdef Deadline deadline = session_deadline(session)
+    if deadline.at_ms > engine.now_ms:
+        session_arm(engine, session)
+    elif deadline.kind == DEADLINE_CONNECT:
+        session_retry(engine, session, ETIMEDOUT)
+    elif deadline.kind == DEADLINE_TURN_AROUND:
+        session_again(engine, session)
+    elif deadline.kind == DEADLINE_EARLY:
+        session.listener.client_first = 0
+        session_begin(engine, session)
+    else:
+        session_inactive(
+            engine, session, CLIENT if deadline.kind == DEADLINE_CLIENT else SERVER)
