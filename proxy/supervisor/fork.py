@@ -67,7 +67,12 @@ def fork_child(
             _run_child(body, title, keep, privileges, parent)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, former)
-    return Process(pid, os.pidfd_open(pid))
+    try:
+        return Process(pid, os.pidfd_open(pid))
+    except OSError:  # no descriptor is left: a child that nobody watches must not run on
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
 
 
 def _run_child(

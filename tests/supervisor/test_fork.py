@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -91,6 +93,20 @@ def test_a_child_that_fails_says_why_and_ends_with_status_1(
     wait_for(ended, 15, "the child ends")
     assert status == [1]
     assert "ValueError: no good" in capfd.readouterr().err
+
+
+def test_a_child_that_cannot_be_watched_does_not_run_on() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    probe = os.dup(0)  # the lowest free number: no descriptor may be as high
+    os.close(probe)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (probe, hard))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            fork_child(signal.pause, title="millrace: test", keep=())
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    children = Path(f"/proc/{os.getpid()}/task/{threading.get_native_id()}/children").read_text()
+    assert children.split() == []
 
 
 @as_root
