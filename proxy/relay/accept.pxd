@@ -6,8 +6,8 @@
 # step back from the last place; the sweep lets them try again. A stopped listener is out of the
 # epoll set (level-triggered, it would fire without end).
 #
-# A server is sought at once, unless the last clients of the listener all spoke first: then the
 # A server is sought at once, unless the last clients of the listener all spoke first: then a
+# session waits a moment (EARLY_WAIT_MS) for the first bytes, which nearly always follow the
 # handshake directly. With them at hand the handshake toward the server takes a packet and a wake-up
 # less. One client that stays silent, or a server that speaks first, ends that for the next ones.
 #
