@@ -153,7 +153,9 @@ def fresh(former: HealthState, thresholds: Thresholds, sight: Sight, now_ms: int
     found out about an address does not speak of the next one: until a check of it has ended, the
     status is the initial one.
     """
-    same = former.status != CheckStatus.UNKNOWN and former.incarnation == sight.incarnation
+    # Incarnation 0 with a status comes from a state file, which tells how the last check ended.
+    known = former.status != CheckStatus.UNKNOWN
+    same = known and former.incarnation in (0, sight.incarnation)
     return former._replace(
         incarnation=sight.incarnation,
         generation=sight.generation,

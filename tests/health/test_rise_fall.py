@@ -227,3 +227,5 @@ def test_what_was_found_of_an_address_is_not_shown_for_the_next_one() -> None:
     assert (back.failures, back.downs, back.checked_ms) == (1, 1, 2_000)
     left = seen(held, THREE, Sight(1, 2, True), 4_000)  # maintenance: the address is the same
     assert (left.status, left.code) == (8, 111)
+    restored = HEALTH_NONE._replace(status=8, result=2)  # by a state file, before any look
+    assert seen(restored, THREE, Sight(1, 1, True), 4_000).status == 8
