@@ -53,3 +53,10 @@ def test_container_and_manifest_agree_on_the_configurations_path() -> None:
     manifest = (DEPLOY / "kubernetes" / "daemonset.yaml").read_text()
     assert '"/etc/millrace/millrace.cfg"' in entry
     assert "mountPath: /etc/millrace}" in manifest
+
+
+def test_the_units_pid_file_is_where_the_unit_may_write() -> None:
+    unit = (DEPLOY / "systemd" / "millrace.service").read_text()
+    assert "ProtectSystem=strict" in unit  # everything is read-only but its own directories
+    assert "RuntimeDirectory=millrace\n" in unit
+    assert "PIDFILE=/run/millrace/" in unit
