@@ -183,6 +183,15 @@ def test_it_ends_within_a_second_with_open_sessions(
         pass
 
 
+def can_listen(address: Address) -> bool:
+    """Whether the port is free: a killed process keeps it until its last thread is gone."""
+    try:
+        socket.create_server(address).close()
+    except OSError:
+        return False
+    return True
+
+
 @pytest.mark.alone
 def test_killed_supervisor_takes_everything_along(program: Program, site: Site) -> None:
     children = list(program.titles().values())
@@ -190,8 +199,7 @@ def test_killed_supervisor_takes_everything_along(program: Program, site: Site) 
         program.signal(signal.SIGKILL)
         program.wait()
         wait_for(lambda: not any(map(is_alive, children)), 1, "the children are gone")
-    with socket.create_server(site.address):
-        pass
+    wait_for(lambda: can_listen(site.address), 1, "the port is free")
     assert not [entry for entry in Path("/dev/shm").iterdir() if "millrace" in entry.name]
 
 
