@@ -48,11 +48,17 @@ class Results:
 
 
 def ratio(results: Results, figure: Figure, peer: str) -> float | None:
-    """Millrace's median / the peer's median; None where one of the two has no positive value."""
+    """The median of Millrace / peer over the rounds; None where there is nothing to compare.
+
+    The machine's speed drifts from round to round more than within one, so each round is a pair.
+    Where a round failed for one of them the pairs are lost, and the medians are compared.
+    """
     ours, theirs = results.values(figure, SUBJECT), results.values(figure, peer)
-    if not ours or not theirs or median(theirs) <= 0:
+    if not ours or not theirs or min(theirs) <= 0:
         return None
-    return median(ours) / median(theirs)
+    if len(ours) != len(theirs):
+        return median(ours) / median(theirs)
+    return median(mine / its for mine, its in zip(ours, theirs, strict=True))
 
 
 def render(results: Results, programs: Sequence[str]) -> str:

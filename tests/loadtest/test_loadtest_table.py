@@ -46,8 +46,21 @@ def three_programs() -> Results:
     return results
 
 
-def test_a_ratio_is_median_over_median() -> None:
-    assert ratio(three_programs(), KEEPALIVE, "haproxy") == pytest.approx(0.5)
+def test_a_ratio_is_the_median_of_the_rounds_ratios() -> None:
+    results = Results()
+    for ours, theirs in ((10.0, 20.0), (40.0, 50.0), (30.0, 100.0)):
+        results.add("keepalive", "millrace", sample(ours))
+        results.add("keepalive", "haproxy", sample(theirs))
+    assert ratio(results, KEEPALIVE, "haproxy") == pytest.approx(0.5)
+
+
+def test_a_ratio_is_median_over_median_where_a_round_failed() -> None:
+    results = Results()
+    for ours in (10.0, 30.0, 20.0):
+        results.add("keepalive", "millrace", sample(ours))
+    for theirs in (40.0, 60.0):
+        results.add("keepalive", "haproxy", sample(theirs))
+    assert ratio(results, KEEPALIVE, "haproxy") == pytest.approx(0.4)
 
 
 def test_there_is_no_ratio_to_a_program_that_failed_or_used_nothing() -> None:
