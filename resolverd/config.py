@@ -87,6 +87,7 @@ class ResolvedServer(msgspec.Struct, frozen=True):
     ignore_weight: bool = False
     networks: tuple[str, ...] = ()
     preferred: Family = Family.NONE
+    backend_kind: str = "backend"  # or 'proxy' for a `listen` section, as log lines say it
 
 
 class ResolutionSettings(msgspec.Struct, frozen=True):

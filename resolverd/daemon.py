@@ -28,8 +28,9 @@ import uvloop
 
 from resolverd.answer import Answer, QueryType
 from resolverd.board import SegmentBoard
-from resolverd.config import ResolverdSettings, StateFile
+from resolverd.config import ResolvedServer, ResolverdSettings, StateFile
 from resolverd.core import Asker, Core
+from resolverd.messages import describe_empty
 from resolverd.resolution import Trigger
 from resolverd.served import Log
 from resolverd.state_writer import StateWriter
@@ -39,6 +40,7 @@ from shm.names import NameOrderWatch, NameReader
 from shm.processes import ProcessSelf
 from shm.requests import RequestReader
 from shm.segment import Segment
+from shm.slots import SlotTableReader
 from shm.states import ProcessState
 
 TICK_S = 0.2  # heartbeat and look at the request counters: a lost ring costs no more than this
@@ -102,6 +104,7 @@ class Daemon:
         self._doorbell_fd = doorbell_fd
         self._ring = ring
         self._requests = RequestReader(segment, from_now=True)
+        self._slots = SlotTableReader(segment)
         self._orders, self._names = NameOrderWatch(segment), NameReader(segment)
         self._process = ProcessSelf(segment, segment.shape.resolverd_process)
         self._timer: asyncio.TimerHandle | None = None
@@ -177,11 +180,22 @@ class Daemon:
         self._core.serve_deadlines(now_ms())
         self._arm()
 
+    def _tell_empty(self, losers: dict[int, ResolvedServer]) -> None:
+        """An operator is woken for a backend that has nobody left, whatever took the others."""
+        for backend, server in losers.items():
+            if self._slots.eligible(backend) == 0:
+                for level, text in describe_empty(server):
+                    self._log(level, text)
+
     def _arm(self) -> None:
         """Ring if slots have changed; have `_serve_deadlines` called at the next deadline."""
-        if self._core.names.served.changed:
-            self._core.names.served.changed = False
+        served = self._core.names.served
+        if served.changed:
+            served.changed = False
             self._ring()
+        if served.losers:
+            self._tell_empty(served.losers)
+            served.losers = {}
         if self._timer is not None:
             self._timer.cancel()
         deadline_ms = self._core.next_deadline_ms()

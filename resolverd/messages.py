@@ -6,7 +6,8 @@ from resolverd.answer import Address
 from resolverd.config import ResolvedServer
 from shm.states import Cause
 
-ALERT = 1  # syslog severities (RFC 5424 section 6.2.1)
+EMERGENCY = 0  # syslog severities (RFC 5424 section 6.2.1)
+ALERT = 1
 NOTICE = 5
 
 FROM_ADDITIONAL = "DNS additional record"  # sources of an address that are no nameserver
@@ -28,6 +29,12 @@ def describe_loss(server: ResolvedServer, cause: Cause) -> Lines:
     name = f"{server.backend_name}/{server.server_name}"
     reason = _REASONS.get(cause, "unspecified DNS error")
     return [(ALERT, f"Server {name} is going DOWN for maintenance ({reason}).")]
+
+
+def describe_empty(server: ResolvedServer) -> Lines:
+    """The line about a backend whose last server is gone."""
+    name = f"{server.backend_kind} {server.backend_name}"
+    return [(EMERGENCY, f"{name} has no server available!")]
 
 
 def describe_address(

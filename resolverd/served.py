@@ -43,7 +43,11 @@ class Served(msgspec.Struct):
 
 
 class ServedServers:
-    """All servers that resolutions feed, by slot. `changed` tells that a bell should be rung."""
+    """All servers that resolutions feed, by slot.
+
+    `changed` tells that a bell should be rung, `losers` which backends have lost a server since
+    somebody looked, each with one of those servers; whoever looks takes both back.
+    """
 
     def __init__(self, board: Board, log: Log) -> None:
         """Without servers; `take` brings them."""
@@ -51,6 +55,7 @@ class ServedServers:
         self._log = log
         self._served: dict[int, Served] = {}
         self.changed = False
+        self.losers: dict[int, ResolvedServer] = {}
 
     def __getitem__(self, slot: int) -> Served:
         """The server of this slot; KeyError if no resolution feeds it."""
@@ -110,8 +115,7 @@ class ServedServers:
         self._empty(served, cause, now_ms)
         self._name(served, "", 0)
         if before is not None:
-            for level, text in describe_loss(served.server, Cause.REMOVED):
-                self._log(level, text)
+            self._tell_loss(served.server, Cause.REMOVED)
 
     def rename(self, slot: int, target: str, fqdn: str, now_ms: int) -> None:
         """An operator has ordered the name `target`, or taken it back; the address stays."""
@@ -160,8 +164,14 @@ class ServedServers:
 
     def _tell(self, served: Served, before: Address | None, source: str) -> None:
         if served.address is None:
-            lines = describe_loss(served.server, Cause(served.cause))
-        else:
-            lines = describe_address(served.server, served.name, before, served.address, source)
-        for level, text in lines:
+            self._tell_loss(served.server, Cause(served.cause))
+            return
+        for level, text in describe_address(
+            served.server, served.name, before, served.address, source
+        ):
+            self._log(level, text)
+
+    def _tell_loss(self, server: ResolvedServer, cause: Cause) -> None:
+        self.losers[server.backend_index] = server
+        for level, text in describe_loss(server, cause):
             self._log(level, text)

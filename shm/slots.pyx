@@ -115,6 +115,18 @@ cdef class SlotTableReader:
             bool(server.eligible), bool(server.backup), bool(server.maint), bool(server.drain),
             bool(server.check_off), server.health_order, server.health_orders)
 
+    def eligible(self, uint32_t backend) -> int:
+        """How many servers of a backend take sessions at the moment."""
+        cdef ServerView server
+        cdef uint32_t slot, found = 0
+        if backend >= self.segment.view.header.backends:
+            raise IndexError(f"backend {backend} of {self.segment.view.header.backends}")
+        cdef uint32_t first = self.segment.view.backends[backend].first_slot
+        for slot in range(first, first + self.segment.view.backends[backend].slots):
+            if server_view(&self.segment.view, slot, &server) and server.eligible:
+                found += 1
+        return found
+
     def hint(self, uint32_t slot) -> int:
         """Sessions open to the slot over all workers (a hint; the rows are the truth)."""
         self.check(slot)

@@ -57,6 +57,9 @@ def make_segment(settings: ResolverdSettings) -> Segment:
         )
     )
     writer = SlotTableWriter(segment)
+    for backend in range(segment.shape.backends):
+        slots = [server.slot for server in servers if server.backend_index == backend]
+        writer.lay_backend(backend, min(slots, default=0), len(slots))
     for server in servers:
         static = StaticState(server.backend_index, StaticFlag.RESOLVED, 1, 0, 2, 3, 1)
         writer.place(server.slot, static)

@@ -5,7 +5,7 @@ Owns the slot counter. Pure.
 
 from __future__ import annotations
 
-from proxy.config.drafts import ProxyDraft, ServerDraft, ServerOptions
+from proxy.config.drafts import ProxyDraft, ProxyKind, ServerDraft, ServerOptions
 from proxy.config.identifiers import FIRST_SERVER, number_items
 from proxy.config.model import Check, InitAddr, Server
 from proxy.config.names import is_service_name, normalize_host_name
@@ -80,6 +80,7 @@ class ServerBuilder:
             allow_dup_ip=options.allow_dup_ip,
             ignore_weight=options.ignore_weight,
             networks=options.resolve_networks,
+            backend_kind="proxy" if draft.kind is ProxyKind.LISTEN else "backend",
         )
         return self._table.add(section, server.address.host, options.resolve_prefer, resolved)
 
