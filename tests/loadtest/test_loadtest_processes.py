@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -180,6 +181,8 @@ def test_an_interrupted_run_prints_what_it_has_and_leaves_no_process(tmp_path: P
 def _with(root: int, program: bytes) -> list[ProcessStat]:
     tree = process_tree(root)
     for member in tree:
-        if Path(f"/proc/{member.pid}/cmdline").read_bytes().split(b"\0")[0].endswith(program):
-            return tree
+        with suppress(FileNotFoundError):  # it may have ended since the tree was read
+            words = Path(f"/proc/{member.pid}/cmdline").read_bytes().split(b"\0")
+            if words[0].endswith(program):
+                return tree
     return []
