@@ -100,7 +100,8 @@ def test_networks_and_options_add_to_those_of_default_server() -> None:
 
 
 def test_nothing_said_means_no_duplicates_no_networks_and_weights_of_the_records() -> None:
-    assert resolved("weight 7 check") == ResolvedServer(0, 0, "edge", "s", 80, 7, checked=True)
+    wanted = ResolvedServer(0, 0, "edge", "s", 80, 7, checked=True, backend_kind="proxy")
+    assert resolved("weight 7 check") == wanted
 
 
 @pytest.mark.parametrize(

@@ -184,8 +184,8 @@ def test_one_resolution_serves_all_servers_of_one_section_name_and_family() -> N
         "app.test",
         Family.IPV6,
         (
-            ResolvedServer(0, 0, "edge", "a", 80, 7, checked=True),
-            ResolvedServer(2, 0, "edge", "b", 81, 1),
+            ResolvedServer(0, 0, "edge", "a", 80, 7, checked=True, backend_kind="proxy"),
+            ResolvedServer(2, 0, "edge", "b", 81, 1, backend_kind="proxy"),
         ),
     )
     assert settings.resolverd.resolutions[0] == first

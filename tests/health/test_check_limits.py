@@ -24,6 +24,7 @@ from tests.support_worker import (
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_no_more_checks_of_servers_that_are_up_are_under_way_than_the_limit() -> None:
     full = Backend("127.77.0.24").fill()
     specs = [Spec(full.host, full.port, Check(inter_ms=300, fall=100)) for _ in range(80)]
@@ -43,6 +44,7 @@ def test_no_more_checks_of_servers_that_are_up_are_under_way_than_the_limit() ->
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_no_more_checks_are_under_way_than_the_limit_and_the_living_do_not_wait() -> None:
     full, good = Backend("127.77.0.17").fill(), Backend("127.77.0.18").open()
     slow = Check(inter_ms=300, rise=1, fall=1)

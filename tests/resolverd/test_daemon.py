@@ -26,7 +26,7 @@ from shm.locks import SLOT_WRITER, SecondWriterError, take_role
 from shm.requests import CheckRequests
 from shm.states import Cause, SlotFlag
 from tests.support import wait_for
-from tests.support_dns import NODATA, NX, REFUSED, SILENT, ScriptedNameserver, records
+from tests.support_dns import NX, REFUSED, SILENT, ScriptedNameserver, records
 from tests.support_resolution import resolution_settings, servers
 from tests.support_resolverd import (
     ResolverdProcess,
@@ -151,47 +151,6 @@ def test_an_error_takes_addresses_after_its_hold_and_an_answer_brings_them_back(
         nameserver.set("app.test", "*", records(ONE, TWO))
         resolverd.wait_addresses(ONE, TWO, seconds=2)
         assert resolverd.slot(0).incarnation == 2
-
-
-@pytest.mark.slow
-def test_the_log_says_what_haproxy_says(nameserver: ScriptedNameserver) -> None:
-    nameserver.set("app.test", "A", ONE)
-    section = section_of(nameserver, retries=1, holds=Holds(nx_ms=0))
-    with ResolverdProcess(one_name(section, 1)) as resolverd:
-        resolverd.wait_addresses(ONE)
-        nameserver.set("app.test", "A", TWO)
-        resolverd.wait_addresses(TWO)
-        nameserver.set("app.test", "*", NX)
-        resolverd.wait_addresses(None)
-        wait_for(lambda: len(resolverd.log_lines()) == 6, 5, "six log lines")
-        assert resolverd.log_lines() == [
-            f"<5> be0/s1: IP changed from '(none)' to '{ONE}' by 'r1/ns1'.",
-            "<5> Server be0/s1 ('app.test') is UP/READY (resolves again).",
-            "<5> Server be0/s1 administratively READY thanks to valid DNS answer.",
-            f"<5> be0/s1: IP changed from '{ONE}' to '{TWO}' by 'r1/ns1'.",
-            "<1> Server be0/s1 is going DOWN for maintenance (DNS NX status).",
-            "<0> backend be0 has no server available!",
-        ]
-        assert resolverd.counters()["update"] == 2
-
-
-@pytest.mark.slow
-def test_a_backend_is_called_empty_only_when_its_last_server_goes(
-    nameserver: ScriptedNameserver,
-) -> None:
-    empty = "<0> backend be0 has no server available!"
-    nameserver.set("app.test", "A", [ONE, TWO])
-    with ResolverdProcess(
-        one_name(section_of(nameserver, retries=1, holds=Holds(other_ms=0)), 2)
-    ) as resolverd:
-        resolverd.wait_addresses(ONE, TWO)
-        nameserver.set("app.test", "A", TWO)
-        resolverd.wait_addresses(None, TWO)
-        runs = resolverd.record()["runs"]
-        resolverd.wait(lambda: resolverd.record()["runs"] > runs, "one more run")
-        assert empty not in resolverd.log_lines()
-        nameserver.set("app.test", "*", NODATA)
-        wait_for(lambda: empty in resolverd.log_lines(), 5, "the line about an empty backend")
 
 
 @pytest.mark.slow
