@@ -5,9 +5,11 @@ What HAProxy's checks find out, the test writes into the segment as a worker wou
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from proxy.config.model import Balance, Check, Origin, Proxy, Service
 from proxy.runtime import now_ms
@@ -28,6 +30,9 @@ RESOLVERD = ResolverdSettings(
     (ResolutionSettings(0, "r1", "nope.example", Family.IPV4, ()),),
 )
 CONNECTION_REFUSED = 111
+AGREEMENT_SECONDS = 5.0  # many of HAProxy's checks, which show while they are under way
+
+Found = TypeVar("Found")
 
 
 def proxies(up_port: int) -> list[Proxy]:
@@ -161,6 +166,14 @@ class Pair:
     def both(self, command: str) -> tuple[str, str]:
         """HAProxy's answer, then ours."""
         return self.theirs(command), self.world.ask(command)
+
+
+def settled(compare: Callable[[], list[Found]]) -> list[Found]:
+    """The differences, once there are none or time is up: HAProxy is caught in mid-check."""
+    deadline = time.monotonic() + AGREEMENT_SECONDS
+    while (found := compare()) and time.monotonic() < deadline:
+        continue
+    return found
 
 
 @contextmanager

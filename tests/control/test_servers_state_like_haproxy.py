@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from resolverd.standing import names_of
 from resolverd.state_file import COLUMNS
 from shm.states import Cause, SlotFlag
 from tests.support_control import World, a_server, control_world
-from tests.support_control_pair import Pair, pair, slot_of
+from tests.support_control_pair import Pair, pair, settled, slot_of
 
 FIELDS = COLUMNS.split()
 CHANGES = "srv_time_since_last_change"
@@ -50,14 +49,6 @@ def differences(made: Pair, ignored: tuple[str, ...] = ()) -> list[str]:
         and theirs[name][field] != ours[name][field]
         and not (field in ignored and theirs[name]["srv_check_status"] == "1")
     ]
-
-
-def settled(compare: Callable[[], list[str]], seconds: float) -> list[str]:
-    """The differences, once there are none or time is up."""
-    deadline = time.monotonic() + seconds
-    while (found := compare()) and time.monotonic() < deadline:
-        continue
-    return found
 
 
 ORDERS = [
@@ -94,11 +85,11 @@ ORDERS = [
 
 @pytest.mark.slow
 def test_every_field_is_haproxys_through_a_series_of_orders(both: Pair) -> None:
-    assert differences(both) == []
+    assert settled(lambda: differences(both)) == []
     for order in ORDERS:
         both.both(order)
         # HAProxy's checks go on after maintenance in their own time
-        assert settled(lambda: differences(both, UNCHECKED_HEALTH), 2) == [], order
+        assert settled(lambda: differences(both, UNCHECKED_HEALTH)) == [], order
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import pytest
 
 from proxy.control.show_stat import parse
 from proxy.control.stat_columns import COLUMNS
-from tests.support_control_pair import Pair, pair
+from tests.support_control_pair import Pair, pair, settled
 
 # 2.6 has no such columns; later versions have, with these values for a TCP proxy
 NEWER = ("srid", "priv_idle_cur", "reqbin", "reqbout", "resbin", "resbout")
@@ -44,17 +44,19 @@ def test_the_columns_begin_as_haproxys_and_end_in_the_same_mark(both: Pair) -> N
 
 @pytest.mark.slow
 def test_the_same_rows_in_the_same_order_with_the_same_cells(both: Pair) -> None:
-    theirs, ours = (rows(answer) for answer in both.both("show stat"))
-    assert list(theirs) == list(ours)
-    known = [column.name for column in COLUMNS if column.name in next(iter(theirs.values()))]
-    wrong = [
-        f"{key} {name}: HAProxy {theirs[key][name]!r}, Millrace {ours[key][name]!r}"
-        for key in theirs
-        if key[0] != SERVICE
-        for name in known
-        if name not in MOMENTARY and theirs[key][name] != ours[key][name]
-    ]
-    assert wrong == []
+    def wrong() -> list[str]:
+        theirs, ours = (rows(answer) for answer in both.both("show stat"))
+        assert list(theirs) == list(ours)
+        known = [column.name for column in COLUMNS if column.name in next(iter(theirs.values()))]
+        return [
+            f"{key} {name}: HAProxy {theirs[key][name]!r}, Millrace {ours[key][name]!r}"
+            for key in theirs
+            if key[0] != SERVICE
+            for name in known
+            if name not in MOMENTARY and theirs[key][name] != ours[key][name]
+        ]
+
+    assert settled(wrong) == []
 
 
 @pytest.mark.slow
@@ -88,9 +90,15 @@ def test_status_and_weights_follow_orders_like_haproxys(both: Pair) -> None:
     shown = ("status", "weight", "uweight", "act", "bck", "check_status", "check_health")
     for order, proxy, name in STATES:
         both.both(order)
-        theirs, ours = (rows(answer)[proxy, name] for answer in both.both("show stat"))
         names = (*shown, "chkdown") if name == "BACKEND" else shown
-        assert {n: theirs[n] for n in names} == {n: ours[n] for n in names}, order
+
+        def wrong(
+            row: tuple[str, str] = (proxy, name), names: tuple[str, ...] = names
+        ) -> list[str]:
+            theirs, ours = (rows(answer)[row] for answer in both.both("show stat"))
+            return [f"{n}: {theirs[n]} {ours[n]}" for n in names if theirs[n] != ours[n]]
+
+        assert settled(wrong) == [], order
 
 
 @pytest.mark.slow
@@ -149,11 +157,18 @@ def test_rows_of_the_typed_form_are_separated_alike(both: Pair) -> None:
 
 @pytest.mark.slow
 def test_the_json_form_has_haproxys_objects(both: Pair) -> None:
-    theirs, ours = (json.loads(answer) for answer in both.both("show stat l1 4 1 json"))
-    by_name = {field["field"]["name"]: field for field in ours[0]}
-    for field in theirs[0]:
-        if field["field"]["pos"] < 103 and field["field"]["name"] not in MOMENTARY:
-            assert by_name[field["field"]["name"]] == field
+    def wrong() -> list[object]:
+        theirs, ours = (json.loads(answer) for answer in both.both("show stat l1 4 1 json"))
+        by_name = {field["field"]["name"]: field for field in ours[0]}
+        return [
+            field
+            for field in theirs[0]
+            if field["field"]["pos"] < 103
+            and field["field"]["name"] not in MOMENTARY
+            and by_name[field["field"]["name"]] != field
+        ]
+
+    assert settled(wrong) == []
 
 
 @pytest.mark.slow
