@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from proxy.config.model import Origin, Proxy, Service
 from proxy.control.http_request import BadRequestError, parse_head
 from proxy.control.limits import REQUEST_HEAD_BYTES_MAX, SERVICE_CONNECTIONS_MAX
+from tests.support import wait_for
 from tests.support_control import World, a_server, control_world, read_all
 from tests.support_http import dial, exchange, get
 
@@ -153,6 +154,12 @@ def test_a_request_that_never_ends_is_ended(monkeypatch: pytest.MonkeyPatch) -> 
         assert idle.recv(100) == b""
 
 
+def open_connections(made: World, frontend: str) -> int:
+    """What `show stat` counts for a statistics section."""
+    header, row = made.ask(f"show stat {frontend} 1 -1").strip().splitlines()
+    return int(row.split(",")[header.removeprefix("# ").split(",").index("scur")])
+
+
 @pytest.mark.slow
 def test_a_reader_that_takes_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("proxy.control.http_connection.RESPONSE_SECONDS_MAX", 0.3)
@@ -167,6 +174,7 @@ def test_a_reader_that_takes_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch
         assert wait == b"H"
         answer = get(made, "m", "/metrics?scope=global")
         assert answer.status == 200
+        wait_for(lambda: open_connections(made, "m") == 0, 20, "the slow reader given up")
         received = b""
         try:
             received = read_all(slow)
