@@ -13,6 +13,7 @@ from contextlib import aclosing
 from http import HTTPStatus
 from typing import NamedTuple, TypeAlias
 
+from proxy.control.acceptor import Place
 from proxy.control.http_request import HEAD_END, BadRequestError, Request, parse_head
 from proxy.control.limits import (
     KEEP_ALIVE_REQUESTS_MAX,
@@ -58,9 +59,14 @@ class HttpConnection:
     """Serves one connection; `handler` answers, `counters` are the frontend's."""
 
     def __init__(
-        self, connection: socket.socket, handler: Handler, counters: ServiceCounters
+        self,
+        connection: socket.socket,
+        place: Place,
+        handler: Handler,
+        counters: ServiceCounters,
     ) -> None:
         self.connection = connection
+        self.place = place
         self.handler = handler
         self.counters = counters
         self.received = b""
@@ -81,6 +87,7 @@ class HttpConnection:
             head = await self.next_head()
             if head is None:
                 return False
+            self.place.asked()
             request = parse_head(head)
         except BadRequestError as error:
             await self.respond(None, refusal(error.status), keep_alive=False)
@@ -88,6 +95,7 @@ class HttpConnection:
             return False
         response = await self.handler(request)
         await self.respond(request, response, keep_alive=request.keep_alive)
+        self.place.answered()
         return request.keep_alive
 
     async def next_head(self) -> bytes | None:

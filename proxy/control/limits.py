@@ -6,6 +6,7 @@ COMMAND_LINE_BYTES_MAX = 16_384  # HAProxy's buffer: what its tools never exceed
 COMMANDS_MAX = 1_024  # of one connection without prompt: 16 KiB of `;` would be more
 STATS_CONNECTIONS_MAX = 64  # of all stats sockets; more wait in the kernel's queue, unharmed
 SERVICE_CONNECTIONS_MAX = 64  # of all metrics and dashboard sockets, likewise
+PATIENCE_SECONDS = 1.0  # with a connection that asks nothing, when others wait for a place
 ANSWER_CHUNK_BYTES = 16_384  # rendered at a time: all that a slow reader can hold back
 REQUEST_HEAD_BYTES_MAX = 8_192  # request line and headers of HTTP; a scraper sends under 1 KiB
 REQUEST_HEAD_SECONDS_MAX = 5.0  # for a request to be complete, whatever the configuration says

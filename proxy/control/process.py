@@ -16,7 +16,7 @@ from typing import NoReturn
 import uvloop
 
 from proxy.config.model import Proxy
-from proxy.control.acceptor import Acceptor
+from proxy.control.acceptor import Acceptor, Place
 from proxy.control.command import Command, Level
 from proxy.control.command_line import LEVEL_NAMES
 from proxy.control.http_connection import HttpConnection, Response
@@ -82,9 +82,9 @@ class Control:
     async def serve_stats(self, listening: socket.socket, level: Level) -> None:
         """Serve one stats socket for ever."""
 
-        async def converse(connection: socket.socket) -> None:
+        async def converse(connection: socket.socket, place: Place) -> None:
             timeout_ms = self.runtime.settings.globals.stats_timeout_ms
-            await StatsConversation(connection, self.commands, level, timeout_ms).serve()
+            await StatsConversation(connection, place, self.commands, level, timeout_ms).serve()
 
         await self.stats_acceptor.accept(listening, converse)
 
@@ -96,8 +96,8 @@ class Control:
         async def answer(request: Request) -> Response:
             return await self.services.answer(proxy, request)
 
-        async def converse(connection: socket.socket) -> None:
-            await HttpConnection(connection, answer, counters).serve()
+        async def converse(connection: socket.socket, place: Place) -> None:
+            await HttpConnection(connection, place, answer, counters).serve()
 
         await self.service_acceptor.accept(listening, converse)
 

@@ -11,6 +11,7 @@ import asyncio
 import socket
 from collections.abc import Iterator
 
+from proxy.control.acceptor import Place
 from proxy.control.command import Command, Level
 from proxy.control.command_line import CommandLine
 from proxy.control.limits import (
@@ -59,9 +60,15 @@ class StatsConversation:
     """One connection to a stats socket."""
 
     def __init__(
-        self, connection: socket.socket, commands: list[Command], level: Level, timeout_ms: int
+        self,
+        connection: socket.socket,
+        place: Place,
+        commands: list[Command],
+        level: Level,
+        timeout_ms: int,
     ) -> None:
         self.connection = connection
+        self.place = place
         self.line = CommandLine(commands, level)
         self.timeout_seconds = timeout_ms / 1000
         self.received = b""
@@ -72,10 +79,12 @@ class StatsConversation:
             text = await self.next_line()
             if text is None:
                 return
+            self.place.asked()
             for chunk in chunks(self.line.answers(text)):
                 await send(self.connection, chunk, self.timeout_seconds)
             if self.line.ended or not (self.line.interactive or b"\n" in self.received):
                 return
+            self.place.answered()
 
     async def next_line(self) -> str | None:
         """The next whole line without its end; None when there is none.

@@ -9,15 +9,15 @@ import socket
 
 import pytest
 
-from proxy.control.acceptor import Acceptor
+from proxy.control.acceptor import Acceptor, Place
 from tests.support_control import read_all
 
 
-async def greet(connection: socket.socket) -> None:
+async def greet(connection: socket.socket, place: Place) -> None:
     await asyncio.get_running_loop().sock_sendall(connection, b"hello")
 
 
-async def break_down(connection: socket.socket) -> None:
+async def break_down(connection: socket.socket, place: Place) -> None:
     raise RuntimeError("made by the test")
 
 

@@ -193,6 +193,22 @@ def test_more_connections_than_the_limit_wait_their_turn(world: World) -> None:
         assert read_all(late).startswith(b"HTTP/1.1 200 OK")
 
 
+@pytest.mark.slow
+def test_silent_connections_cannot_keep_every_place(world: World) -> None:
+    half = b"GET /metrics?scope=global HTTP/1.1\r\nHost:"
+    clients = [dial(world, "metrics") for _ in range(SERVICE_CONNECTIONS_MAX)]
+    for client in clients:
+        client.sendall(half)
+    with dial(world, "metrics") as late:
+        late.sendall(REQUEST)
+        late.shutdown(socket.SHUT_WR)
+        assert read_all(late).startswith(b"HTTP/1.1 200 OK")  # though nobody has left
+    clients[-1].sendall(b" x\r\n\r\n")  # one of the others is in the middle of its request
+    assert clients[-1].recv(12) == b"HTTP/1.1 200"
+    for client in clients:
+        client.close()
+
+
 def test_the_section_counts_its_own_sessions(world: World) -> None:
     def row() -> list[str]:
         return world.ask("show stat metrics 1 -1").splitlines()[1].split(",")
