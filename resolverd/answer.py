@@ -46,6 +46,7 @@ import msgspec
 from resolverd.config import Family
 
 HEADER_BYTES = 12  # RFC 1035 section 4.1.1
+TTL_MAX_S = 2**31 - 1  # a larger one counts as 0 (RFC 2181 section 8)
 HOST_LABEL = re.compile(rb"[A-Za-z0-9_-]+")  # what the labels of a target may consist of
 
 
@@ -119,7 +120,8 @@ class Service(msgspec.Struct, frozen=True):
 class Answer(msgspec.Struct, frozen=True):
     """What a matching reply says; `addresses` or `services` are in its order, without repeats.
 
-    `aliased` tells that a CNAME led to them, `partial` that the reply was cut.
+    `aliased` tells that a CNAME led to them, `partial` that the reply was cut; `ttl_s` is the
+    smallest time to live of the aliases and records that count, 0 without any.
     """
 
     status: Status
@@ -127,6 +129,7 @@ class Answer(msgspec.Struct, frozen=True):
     aliased: bool = False
     services: tuple[Service, ...] = ()
     partial: bool = False
+    ttl_s: int = 0
 
 
 _RCODE_STATUS = {dns.rcode.NXDOMAIN: Status.NX, dns.rcode.REFUSED: Status.REFUSED}
@@ -205,12 +208,14 @@ def _read_addresses(rrsets: list[dns.rrset.RRset], question: Question) -> Answer
     owner = absolute(question.name)
     found: dict[Address, None] = {}
     aliased = ends_in_alias = seen = False
+    ttl_s = TTL_MAX_S
     for rrset in rrsets:
         if rrset.rdtype not in (dns.rdatatype.CNAME, question.query_type):
             continue  # signatures and the like say nothing about addresses
         if rrset.name != owner:
             return Answer(Status.CNAME_ERROR if seen else Status.INVALID)
         seen = True
+        ttl_s = min(ttl_s, time_to_live_s(rrset))
         data = rrset[0]
         ends_in_alias = isinstance(data, dns.rdtypes.ANY.CNAME.CNAME)
         if isinstance(data, dns.rdtypes.ANY.CNAME.CNAME):
@@ -221,22 +226,25 @@ def _read_addresses(rrsets: list[dns.rrset.RRset], question: Question) -> Answer
         return Answer(Status.CNAME_ERROR)
     if not found:
         return Answer(Status.NODATA)
-    return Answer(Status.VALID, tuple(found), aliased)
+    return Answer(Status.VALID, tuple(found), aliased, ttl_s=ttl_s)
 
 
 def _read_services(message: dns.message.Message) -> Answer:
     """All SRV records, each once, with what the additional section says of their targets."""
-    known = _addresses_of_hosts(message.additional)
+    known, lives_s = _addresses_of_hosts(message.additional)
     found: dict[tuple[str, int], Service] = {}
     aliased = False
+    ttl_s = TTL_MAX_S
     for rrset in message.answer:
         data = rrset[0]
-        aliased |= isinstance(data, dns.rdtypes.ANY.CNAME.CNAME)
+        if isinstance(data, dns.rdtypes.ANY.CNAME.CNAME):
+            aliased, ttl_s = True, min(ttl_s, time_to_live_s(rrset))
         if not isinstance(data, dns.rdtypes.IN.SRV.SRV):
             continue
         target = host_name(data.target)
         if target is None or data.port == 0:
             continue
+        ttl_s = min(ttl_s, time_to_live_s(rrset), lives_s.get(target, TTL_MAX_S))
         addresses = tuple(known.get(target, ()))
         former = found.get((target, data.port))
         if former is None or former.weight < data.weight:  # of repeats one, whatever their order
@@ -245,19 +253,28 @@ def _read_services(message: dns.message.Message) -> Answer:
             )
     if not found:
         return Answer(Status.CNAME_ERROR if aliased else Status.NODATA)
-    return Answer(Status.VALID, aliased=aliased, services=tuple(found.values()))
+    return Answer(Status.VALID, aliased=aliased, services=tuple(found.values()), ttl_s=ttl_s)
 
 
-def _addresses_of_hosts(rrsets: Iterable[dns.rrset.RRset]) -> dict[str, dict[Address, None]]:
-    """The addresses in a section, by owner."""
+def _addresses_of_hosts(
+    rrsets: Iterable[dns.rrset.RRset],
+) -> tuple[dict[str, dict[Address, None]], dict[str, int]]:
+    """The addresses in a section, and the smallest of their times to live, both by owner."""
     found: dict[str, dict[Address, None]] = {}
+    lives_s: dict[str, int] = {}
     for rrset in rrsets:
         data = rrset[0]
         if isinstance(data, dns.rdtypes.IN.A.A | dns.rdtypes.IN.AAAA.AAAA):
             owner = host_name(rrset.name)
             if owner is not None:
                 found.setdefault(owner, {})[Address.parse(data.address)] = None
-    return found
+                lives_s[owner] = min(lives_s.get(owner, TTL_MAX_S), time_to_live_s(rrset))
+    return found, lives_s
+
+
+def time_to_live_s(rrset: dns.rrset.RRset) -> int:
+    """How long a record may be kept, seconds."""
+    return rrset.ttl if rrset.ttl <= TTL_MAX_S else 0
 
 
 def host_name(name: dns.name.Name) -> str | None:

@@ -48,6 +48,25 @@ def test_addresses_come_in_order_and_once() -> None:
     )
 
 
+def test_the_time_to_live_is_the_smallest_of_the_chain() -> None:
+    alias, owner = "app.test. {} IN CNAME b.test.", "b.test. {} IN A"
+    lines = [alias, f"{owner} 127.0.1.1", f"{owner} 127.0.1.2"]
+    for lives in ((30, 60, 90), (60, 30, 90), (60, 90, 30), (30, 30, 30)):
+        wire = edited(NODATA, *[line.format(ttl) for line, ttl in zip(lines, lives, strict=True)])
+        answer = read_reply(wire, ASKED)
+        assert answer is not None
+        assert answer.ttl_s == 30
+
+
+def test_a_time_to_live_that_is_none_counts_as_0() -> None:
+    wire = bytearray(edited(NODATA, "app.test. 1 IN A 127.0.1.1"))
+    place = wire.index(b"\x00\x01\x00\x01\x00\x00\x00\x01\x00\x04") + 4
+    wire[place : place + 4] = b"\x80\x00\x00\x01"
+    answer = read_reply(bytes(wire), ASKED)
+    assert answer is not None
+    assert (answer.status, answer.ttl_s) == (Status.VALID, 0)
+
+
 def test_ipv6_addresses() -> None:
     question = Question("app.test", QueryType.AAAA)
     answer = read_reply(reply(records("2001:db8::0:1"), question), question)

@@ -123,3 +123,14 @@ def test_a_thousand_records_are_read() -> None:
     answer = read(services(*names, **hosts))
     assert len(answer.services) == 1_000
     assert all(len(each.addresses) == 1 for each in answer.services)
+
+
+def test_the_time_to_live_is_the_smallest_of_records_and_their_targets_addresses() -> None:
+    def life_s(label: int, target: int, stranger: int) -> int:
+        additional = (f"h1.test. {target} IN A 127.0.1.1", f"h9.test. {stranger} IN A 127.0.1.9")
+        records = (f"{LABEL}. {label} IN SRV 0 1 80 h1.test.",)
+        return raw(*records, additional=additional).ttl_s
+
+    assert life_s(60, 30, 5) == 30
+    assert life_s(20, 30, 5) == 20
+    assert raw(f"{LABEL}. 40 IN CNAME b.test.", "b.test. 50 IN SRV 0 1 80 h1.test.").ttl_s == 40
