@@ -10,6 +10,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -84,6 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     programs = [program for program in found if isinstance(program, Program)]
     missing = [program for program in found if isinstance(program, Missing)]
     loads = [load for load in LOADS if load.name in options.only]
+    if options.quick:
+        loads = [replace(load, setup=load.quick or load.setup) for load in loads]
     site = make_site()
     around = report.surroundings(programs, site)
     results = Results(failures=[Failure(gone.name, "", 0, gone.reason) for gone in missing])

@@ -72,10 +72,12 @@ def tree_run_seconds(root: int) -> float:
     For a tree at rest, where clock ticks tell nothing: what threads and children that have ended
     used is not in it.
     """
-    tasks = (
-        task for stat in process_tree(root) for task in Path(f"/proc/{stat.pid}/task").glob("*")
-    )
-    return sum(_run_nanoseconds(task) for task in tasks) / 1e9
+    return sum(run_seconds(stat.pid) for stat in process_tree(root))
+
+
+def run_seconds(pid: int) -> float:
+    """The same of one process."""
+    return sum(_run_nanoseconds(task) for task in Path(f"/proc/{pid}/task").glob("*")) / 1e9
 
 
 def _run_nanoseconds(task: Path) -> int:
@@ -96,8 +98,13 @@ def tree_private_bytes(root: int) -> int:
     For differences: file pages are split among all programs of the machine that map the same
     libraries, so their share moves when somebody else starts or ends one.
     """
-    rollups = (_rollup(stat.pid) for stat in process_tree(root))
-    return sum(rollup["Pss_Anon"] + rollup["Pss_Shmem"] for rollup in rollups)
+    return sum(private_bytes(stat.pid) for stat in process_tree(root))
+
+
+def private_bytes(pid: int) -> int:
+    """The same of one process."""
+    rollup = _rollup(pid)
+    return rollup["Pss_Anon"] + rollup["Pss_Shmem"]
 
 
 def _rollup(pid: int) -> defaultdict[str, int]:

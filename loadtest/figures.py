@@ -28,6 +28,20 @@ class Figure:
         return ", ".join(goals)
 
 
+def names_figures(load: str, title: str, percent_max: float) -> tuple[Figure, ...]:
+    """The rows of a load that resolves many names."""
+    return (
+        Figure(load, "cpu_percent", f"CPU of DNS, {title}", "% core", absolute_goal=percent_max),
+        Figure(load, "tree_cpu_percent", "  of all processes", "% core"),
+        Figure(load, "cpu_us_per_run", "  CPU per answered run", "us"),
+        Figure(load, "runs_per_s", "  answered runs", "1/s"),
+        Figure(load, "questions_per_s", "  questions seen by NSD", "1/s"),
+        Figure(load, "sent_per_s", "  questions counted as sent", "1/s"),
+        Figure(load, "resolver_mb", "  memory of the resolving process", "MB"),
+        Figure(load, "tree_mb", "  memory of all processes", "MB"),
+    )
+
+
 FIGURES = (
     Figure(
         "keepalive", "cpu_us", "CPU per keep-alive request", "us", {"haproxy": 0.92, "nginx": 0.95}
@@ -47,4 +61,9 @@ FIGURES = (
     Figure("resident", "pss_mb", "memory at rest, 2 workers", "MB", absolute_goal=50),
     Figure("resident", "idle_cpu_ms_per_s", "CPU at rest, 10 checks per 2 s", "ms/s"),
     Figure("resident", "start_ms", "start to first forwarded byte", "ms", absolute_goal=500),
+    *names_figures("names10k", "10,000 names / 10 s", 10),
+    *names_figures("names1k", "1,000 names / s", 10),
+    Figure("propagation", "p99_us", "reply to all workers, p99", "us", absolute_goal=1_000),
+    Figure("propagation", "p50_us", "  p50", "us"),
+    Figure("propagation", "runs_per_s", "  runs of other names", "1/s"),
 )

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadtest.process import ProgramFailedError, running
-from loadtest.programs import ROOT, Program, Setup
+from loadtest.programs import ROOT, STATS_SOCKET, Program, Setup
 from loadtest.site import Endpoint, Site
 
 START_SECONDS = 10.0
@@ -31,6 +31,7 @@ class Instance:
 
     child: subprocess.Popen[bytes]
     start_ms: float
+    stats_socket: Path
 
     @property
     def pid(self) -> int:
@@ -60,7 +61,8 @@ def started(program: Program, site: Site, setup: Setup) -> Iterator[Instance]:
             with running(command, site.proxy_cores, output, ROOT) as child:
                 if not _first_byte(child, site.web.front, begin + START_SECONDS):
                     raise ProgramFailedError(f"did not start: {_account(child, folder)}")
-                yield Instance(child, (time.monotonic() - begin) * 1000)
+                start_ms = (time.monotonic() - begin) * 1000
+                yield Instance(child, start_ms, folder / STATS_SOCKET)
 
 
 def _first_byte(child: subprocess.Popen[bytes], front: Endpoint, deadline: float) -> bool:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from loadtest.backend import bulk_backend
@@ -19,10 +20,13 @@ from loadtest.cpu import (
     tree_pss_bytes,
     tree_run_seconds,
 )
+from loadtest.fleet import nameservers
 from loadtest.idle import hold_connections
 from loadtest.instance import Instance
 from loadtest.process import ProgramFailedError, output_of
-from loadtest.programs import Setup, executable
+from loadtest.programs import DNS_PROGRAMS, PROGRAM_NAMES, Setup, executable
+from loadtest.propagation import answer_anew, scripted_nameserver
+from loadtest.resolving import resolve_names
 from loadtest.site import Site, idle_connections
 
 WRK_CONNECTIONS = 64
@@ -32,16 +36,28 @@ SETTLE_SECONDS = 1.0
 RESIDENT_SERVERS = 10
 
 Sample = dict[str, float]
+Run = Callable[[Instance, Site, int], Sample]
+Prepare = Callable[[Site, Setup], AbstractContextManager[Run]]
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """One kind of work: the setup it needs and the function that does it and measures."""
+    """One kind of work: the setup it needs and the function that does it and measures.
+
+    `prepare` starts what must run before the program does, and gives that function.
+    """
 
     name: str
     title: str
-    run: Callable[[Instance, Site, int], Sample]
+    prepare: Prepare
     setup: Setup = field(default_factory=Setup)
+    quick: Setup | None = None  # instead of `setup` where only a moment may be spent
+    programs: tuple[str, ...] = PROGRAM_NAMES  # those that can do this work
+
+
+def at_once(run: Run) -> Prepare:
+    """Nothing needs to run before the program."""
+    return lambda _site, _setup: nullcontext(run)
 
 
 def _seconds_of(text: str) -> float:
@@ -172,17 +188,55 @@ def resident(instance: Instance, _site: Site, seconds: int) -> Sample:
     }
 
 
+@contextmanager
+def many_names(site: Site, setup: Setup) -> Iterator[Run]:
+    """Many names on two nameservers, each again and again."""
+    with nameservers(site, setup.names) as fleet:
+        yield lambda instance, _site, _seconds: resolve_names(instance, setup, fleet)
+
+
+@contextmanager
+def propagation(site: Site, setup: Setup) -> Iterator[Run]:
+    """The same, and one more name that gets another address with each answer."""
+    with nameservers(site, setup.names), scripted_nameserver(site) as nameserver:
+        yield lambda instance, _site, _seconds: answer_anew(instance, site, setup, nameserver)
+
+
 LOADS = (
-    Load("keepalive", "keep-alive request", keepalive),
-    Load("close", "short connection", close),
-    Load("bulk1", "bulk, one stream up", bulk_upload),
-    Load("bulk1r", "bulk, one stream down", bulk_download),
-    Load("bulk8", "bulk, eight streams", bulk_eight),
-    Load("idle", "idle connection", idle),
+    Load("keepalive", "keep-alive request", at_once(keepalive)),
+    Load("close", "short connection", at_once(close)),
+    Load("bulk1", "bulk, one stream up", at_once(bulk_upload)),
+    Load("bulk1r", "bulk, one stream down", at_once(bulk_download)),
+    Load("bulk8", "bulk, eight streams", at_once(bulk_eight)),
+    Load("idle", "idle connection", at_once(idle)),
     Load(
         "resident",
         "at rest, 2 workers, 10 servers",
-        resident,
+        at_once(resident),
         Setup(workers=2, web_servers=RESIDENT_SERVERS, health_checks=True),
+    ),
+    Load(
+        "names10k",
+        "10,000 names every 10 s",
+        many_names,
+        Setup(names=10_000, resolve_ms=10_000),
+        quick=Setup(names=1_000, resolve_ms=2_000),
+        programs=DNS_PROGRAMS,
+    ),
+    Load(
+        "names1k",
+        "1,000 names every second",
+        many_names,
+        Setup(names=1_000, resolve_ms=1_000, periods=10),
+        quick=Setup(names=100, resolve_ms=1_000),
+        programs=DNS_PROGRAMS,
+    ),
+    Load(
+        "propagation",
+        "new addresses beside 10,000 names",
+        propagation,
+        Setup(workers=2, names=10_000, resolve_ms=10_000, changes=1_000),
+        quick=Setup(workers=2, names=500, resolve_ms=2_000, changes=50),
+        programs=("millrace",),
     ),
 )

@@ -14,11 +14,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadtest.site import Service, Site
+from loadtest.site import NAMES_SECTION, PROBE_NAME, Endpoint, Service, Site, name_of
 
 ROOT = Path(__file__).resolve().parent.parent
+STATS_SOCKET = "stats.sock"
 SYSTEM_FOLDERS = "/usr/sbin:/sbin:/usr/local/sbin"
 VERSION_SECONDS = 10.0
+PROBE_RESOLVE_MS = 20  # how often the name that changes is asked for
 NGINX_STREAM_MODULES = (
     Path("/usr/lib/nginx/modules/ngx_stream_module.so"),
     Path("/usr/lib64/nginx/modules/ngx_stream_module.so"),
@@ -32,6 +34,10 @@ class Setup:
     workers: int = 1
     web_servers: int | None = None  # None: those of the site, once each
     health_checks: bool = False
+    names: int = 0  # to be resolved, each for a server of its own
+    resolve_ms: int = 0  # their `timeout resolve`
+    periods: int = 2  # of it, to be measured
+    changes: int = 0  # of the address of one more name, which has a section of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +92,7 @@ def haproxy_configuration(site: Site, setup: Setup, folder: Path) -> str:
         "global",
         f"    nbthread {setup.workers}",
         f"    maxconn {site.sessions_max}",
-        f"    stats socket {folder / 'stats.sock'} level admin",
+        f"    stats socket {folder / STATS_SOCKET} level admin",
         "defaults",
         "    mode tcp",
         "    balance roundrobin",
@@ -100,7 +106,34 @@ def haproxy_configuration(site: Site, setup: Setup, folder: Path) -> str:
         lines += [f"listen {service.name}", f"    bind {service.front}"]
         for number, server in enumerate(_servers(service, site, setup), 1):
             lines.append(f"    server {service.name}{number} {server}{check}")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_names_lines(site, setup)]) + "\n"
+
+
+def _names_lines(site: Site, setup: Setup) -> list[str]:
+    """The names that a load wants resolved, and the one whose address is changed."""
+    lines = []
+    if setup.names:
+        lines += [
+            *_resolvers_lines(NAMES_SECTION, site.nameservers, setup.resolve_ms),
+            "backend names",
+            f"    default-server resolvers {NAMES_SECTION} resolve-prefer ipv4 init-addr none",
+            *(f"    server n{number} {name_of(number)}:80" for number in range(setup.names)),
+        ]
+    if setup.changes:
+        lines += [
+            *_resolvers_lines("probe", (site.probe_nameserver,), PROBE_RESOLVE_MS),
+            "listen probe",
+            f"    bind {site.probe.front}",
+            f"    server probe {PROBE_NAME}:{site.probe.servers[0].port}"
+            " resolvers probe resolve-prefer ipv4 init-addr none",
+        ]
+    return lines
+
+
+def _resolvers_lines(name: str, nameservers: tuple[Endpoint, ...], resolve_ms: int) -> list[str]:
+    lines = [f"resolvers {name}"]
+    lines += [f"    nameserver ns{number} {each}" for number, each in enumerate(nameservers, 1)]
+    return [*lines, f"    timeout resolve {resolve_ms}ms", "    timeout retry 1s"]
 
 
 def nginx_configuration(site: Site, setup: Setup, folder: Path) -> str:
@@ -182,3 +215,4 @@ _FINDERS: dict[str, Callable[[], Program | Missing]] = {
     "nginx": _find_nginx,
 }
 PROGRAM_NAMES = tuple(_FINDERS)
+DNS_PROGRAMS = ("millrace", "haproxy")  # those that resolve names again and again

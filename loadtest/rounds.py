@@ -13,7 +13,7 @@ from loadtest.backend import web_backend
 from loadtest.instance import started
 from loadtest.loads import Load
 from loadtest.process import ProgramFailedError
-from loadtest.programs import Program
+from loadtest.programs import PROGRAM_NAMES, Program
 from loadtest.site import Site
 from loadtest.table import Failure, Results
 
@@ -38,12 +38,17 @@ def run_rounds(
         for number in range(1, rounds + 1):
             for load in loads:
                 for program in programs:
+                    if program.name not in load.programs and program.name in PROGRAM_NAMES:
+                        continue
                     if failures_in_a_row[program.name] >= FAILURES_IN_A_ROW_MAX:
                         continue
                     report(f"round {number}/{rounds}  {load.name:<10} {program.name}")
                     try:
-                        with started(program, site, load.setup) as instance:
-                            sample = load.run(instance, site, seconds)
+                        with (
+                            load.prepare(site, load.setup) as run,
+                            started(program, site, load.setup) as instance,
+                        ):
+                            sample = run(instance, site, seconds)
                     except ProgramFailedError as error:
                         failures_in_a_row[program.name] += 1
                         failure = Failure(program.name, load.name, number, str(error))

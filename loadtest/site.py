@@ -15,6 +15,9 @@ DESCRIPTORS_MAX = 20_000
 RESERVED_DESCRIPTORS = 400  # listeners, pipes, logs and the like, of a proxy or of the harness
 WEB_SERVERS = 4
 IDLE_CONNECTIONS_MAX = 4_000
+ZONE = "load.test"  # where the names are that a load wants resolved
+NAMES_SECTION = "fleet"  # the `resolvers` section that resolves them
+PROBE_NAME = f"probe.{ZONE}"  # the name whose address changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +43,21 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The three services (small answers, bulk, idle connections) and the cores of both parties."""
+    """The services (small answers, bulk, idle connections), nameservers and cores of a run."""
 
     web: Service
     bulk: Service
     idle: Service
+    probe: Service  # behind it the name whose address changes, on any address of this host
+    nameservers: tuple[Endpoint, Endpoint]
+    probe_nameserver: Endpoint
     proxy_cores: frozenset[int]
     load_cores: frozenset[int]
     sessions_max: int  # at 2.5 descriptors each: HAProxy counts its pipes in
 
     @property
     def services(self) -> tuple[Service, Service, Service]:
-        """All services, in the order in which configurations list them."""
+        """All services with addresses, in the order in which configurations list them."""
         return (self.web, self.bulk, self.idle)
 
 
@@ -59,11 +65,18 @@ def make_site() -> Site:
     """Choose addresses, free ports and cores for this process; raises its own descriptor limit."""
     octets = f"{os.getpid() >> 8 & 0xFF}.{os.getpid() & 0xFF}"
     back = [f"127.{101 + index}.{octets}" for index in range(WEB_SERVERS)]
+    nameserver_port = _free(f"127.105.{octets}").port
     proxy_cores, load_cores = split_cores(os.sched_getaffinity(0))
     return Site(
         web=Service("web", _free(f"127.100.{octets}"), tuple(_free(host) for host in back)),
         bulk=Service("bulk", _free(f"127.100.{octets}"), (_free(back[0]),)),
         idle=Service("idle", _free(f"127.100.{octets}"), (_free(back[0]),)),
+        probe=Service("probe", _free(f"127.100.{octets}"), (_free("0.0.0.0"),)),
+        nameservers=(
+            Endpoint(f"127.105.{octets}", nameserver_port),
+            Endpoint(f"127.106.{octets}", nameserver_port),
+        ),
+        probe_nameserver=_free(f"127.107.{octets}"),
         proxy_cores=proxy_cores,
         load_cores=load_cores,
         sessions_max=(_raise_descriptor_limit() - RESERVED_DESCRIPTORS) * 2 // 5,
@@ -75,6 +88,11 @@ def split_cores(usable: set[int]) -> tuple[frozenset[int], frozenset[int]]:
     proxy_core = max(usable)
     others = usable - {proxy_core}
     return frozenset({proxy_core}), frozenset(others or usable)
+
+
+def name_of(number: int) -> str:
+    """One of the names that the zone has."""
+    return f"n{number}.{ZONE}"
 
 
 def idle_connections(site: Site) -> int:

@@ -1,0 +1,126 @@
+"""How long a new address takes from the nameserver's reply to every worker.
+
+Owns a scripted nameserver for one name, which gets another address with each answer, and the clock.
+The time begins right before the reply is handed to the kernel and ends when this process sees that
+every worker's relay has acted on the changed table (`generation_seen` in its process record, which
+it stores before it takes another connection). That each change is the announced one is shown, off
+the clock, by a connection through the proxy that must arrive at the new address.
+
+Two things make the figure a little larger than what a client would see: this process looks at the
+words in turn, about once in a microsecond, and the reply's way through the kernel is in it.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from loadtest.instance import Instance
+from loadtest.process import ProgramFailedError
+from loadtest.programs import Setup
+from loadtest.resolving import await_names, show_resolvers
+from loadtest.shared_words import SharedWords, shared_words
+from loadtest.site import Service, Site
+
+QUERY_SECONDS = 5.0
+STEP_SECONDS = 5.0
+CHANGE_SECONDS = 5.0
+QUERY_MAX = 512
+HEADER_BYTES = 12
+QUESTION_FIELDS_BYTES = 5  # the root label, type and class
+RECORD_HEAD = b"\xc0\x0c\0\1\0\1\0\0\0\0\0\4"  # the asked name, A, IN, TTL 0, four bytes
+
+
+class ScriptedNameserver:
+    """Answers each question with one address."""
+
+    def __init__(self, bound: socket.socket) -> None:
+        """It has answered nothing yet."""
+        self._socket = bound
+        self._socket.settimeout(QUERY_SECONDS)
+
+    def question(self) -> tuple[bytes, tuple[str, int]]:
+        """The next question, ready to be answered, and who asks; raises TimeoutError."""
+        query, client = self._socket.recvfrom(QUERY_MAX)
+        end = query.index(b"\0", HEADER_BYTES) + QUESTION_FIELDS_BYTES
+        head = query[:2] + b"\x85\x80\0\1\0\1\0\0\0\0" + query[HEADER_BYTES:end] + RECORD_HEAD
+        return head, client
+
+    def answer(self, head: bytes, address: bytes, client: tuple[str, int]) -> None:
+        """Answer that question."""
+        self._socket.sendto(head + address, client)
+
+
+@contextmanager
+def scripted_nameserver(site: Site) -> Iterator[ScriptedNameserver]:
+    """Listen on the probe's nameserver address while the block lasts."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound:
+        bound.bind((site.probe_nameserver.host, site.probe_nameserver.port))
+        yield ScriptedNameserver(bound)
+
+
+def address_of(change: int) -> bytes:
+    """An address on loopback, another one for each change."""
+    return bytes((127, 121, change >> 8 & 0xFF, change & 0xFF))
+
+
+def answer_anew(
+    instance: Instance, site: Site, setup: Setup, nameserver: ScriptedNameserver
+) -> dict[str, float]:
+    """Change the address again and again while the other names are resolved; the delays."""
+    await_names(instance, setup.names)
+    delays_us = []
+    wildcard = ("0.0.0.0", site.probe.servers[0].port)
+    before, began = show_resolvers(instance.stats_socket), time.monotonic()
+    with (
+        socket.create_server(wildcard) as arrivals,
+        shared_words(instance.pid) as words,
+    ):
+        arrivals.settimeout(STEP_SECONDS)
+        for change in range(setup.changes):
+            address = address_of(change)
+            delays_us.append(_change(nameserver, words, address) / 1000)
+            _arrives(site.probe, arrivals, socket.inet_ntoa(address))
+    taken = time.monotonic() - began
+    runs = show_resolvers(instance.stats_socket)["valid"] - before["valid"]
+    delays_us.sort()
+    return {
+        "p50_us": delays_us[len(delays_us) // 2],
+        "p99_us": delays_us[len(delays_us) * 99 // 100],
+        "max_us": delays_us[-1],
+        "changes": len(delays_us),
+        "runs_per_s": runs / taken,
+    }
+
+
+def _change(nameserver: ScriptedNameserver, words: SharedWords, address: bytes) -> int:
+    """Answer one question; nanoseconds until every worker has acted on it."""
+    try:
+        head, client = nameserver.question()
+    except OSError as error:
+        raise ProgramFailedError(f"the name that changes is not asked for: {error}") from error
+    former = words.table_generation()
+    deadline_ns = time.monotonic_ns() + int(CHANGE_SECONDS * 1e9)
+    began_ns = time.monotonic_ns()
+    nameserver.answer(head, address, client)
+    while True:
+        seen = words.seen_by_all()
+        now_ns = time.monotonic_ns()
+        if seen > former:
+            return now_ns - began_ns
+        if now_ns > deadline_ns:
+            raise ProgramFailedError("a worker has not seen the new address")
+
+
+def _arrives(probe: Service, arrivals: socket.socket, address: str) -> None:
+    """Fail unless a connection through the proxy reaches this address."""
+    front = (probe.front.host, probe.front.port)
+    try:
+        with socket.create_connection(front, STEP_SECONDS), arrivals.accept()[0] as arrived:
+            reached = arrived.getsockname()[0]
+    except OSError as error:
+        raise ProgramFailedError(f"no connection to the new address: {error}") from error
+    if reached != address:
+        raise ProgramFailedError(f"a connection came to {reached}, not to {address}")
