@@ -247,10 +247,10 @@ def _read_services(message: dns.message.Message) -> Answer:
         ttl_s = min(ttl_s, time_to_live_s(rrset), lives_s.get(target, TTL_MAX_S))
         addresses = tuple(known.get(target, ()))
         former = found.get((target, data.port))
-        if former is None or former.weight < data.weight:  # of repeats one, whatever their order
-            found[target, data.port] = Service(
-                target, data.port, data.weight, data.priority, addresses
-            )
+        weight, priority = data.weight, data.priority
+        if former is not None:  # of repeats one, whatever their order
+            weight, priority = max(weight, former.weight), min(priority, former.priority)
+        found[target, data.port] = Service(target, data.port, weight, priority, addresses)
     if not found:
         return Answer(Status.CNAME_ERROR if aliased else Status.NODATA)
     return Answer(Status.VALID, aliased=aliased, services=tuple(found.values()), ttl_s=ttl_s)

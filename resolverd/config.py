@@ -70,10 +70,11 @@ class ResolvedServer(msgspec.Struct, frozen=True):
     """One server whose address comes from a resolution.
 
     `slot` is its position in the segment, `port` the configured one (kept for A/AAAA; an SRV record
-    brings its own). The last four are the words of its line: `allow_dup_ip` and `ignore_weight` of
-    `resolve-opts` (`prevent-dup-ip` takes the first back), `networks` of `resolve-net` as
-    "address/prefix length" in the order of the file, at most RESOLVE_NETS_MAX, and `preferred` of
-    `resolve-prefer` for the target of an SRV record (NONE: as the resolution says).
+    brings its own). The others are the words of its line: `allow_dup_ip`, `ignore_weight`,
+    `srv_priority` and `rfc_weight` of `resolve-opts` (`prevent-dup-ip` takes the first back),
+    `networks` of `resolve-net` as "address/prefix length" in the order of the file, at most
+    RESOLVE_NETS_MAX, and `preferred` of `resolve-prefer` for the target of an SRV record (NONE: as
+    the resolution says).
     """
 
     slot: int
@@ -85,6 +86,8 @@ class ResolvedServer(msgspec.Struct, frozen=True):
     checked: bool = False
     allow_dup_ip: bool = False
     ignore_weight: bool = False
+    srv_priority: bool = False  # records of any but the lowest priority number are backups
+    rfc_weight: bool = False  # weight 0 means little, not nothing (RFC 2782)
     networks: tuple[str, ...] = ()
     preferred: Family = Family.NONE
     backend_kind: str = "backend"  # or 'proxy' for a `listen` section, as log lines say it

@@ -78,7 +78,9 @@ class ResolvedService:
     def _restore(self, served: Served, now_ms: int) -> None:
         """A server that stands for a record already, if an answer said so or a state file."""
         slot, section = served.server.slot, self.section
-        was = Attachment(served.target, served.port, served.weight, served.address)
+        was = Attachment(
+            served.target, served.port, served.weight, served.address, backup=served.backup
+        )
         confirmed = served.cause != Cause.STATE_FILE
         kept_ms = section.timeout_resolve_ms + section.resolve_retries * section.timeout_retry_ms
         seen_ms = self.resolution.last_valid_ms
@@ -133,8 +135,8 @@ class ResolvedService:
             self._targets.release(slot)
             self._served.attach(slot, after, now_ms)
             before = None
-        elif before.weight != after.weight:
-            self._served.weigh(slot, after.weight, now_ms)
+        elif (before.weight, before.backup) != (after.weight, after.backup):
+            self._served.rate(slot, after, now_ms)
         if after.address is None:
             if before is None or before.address is not None:
                 self._targets.need(self._members[slot], after.target, now_ms)

@@ -40,6 +40,7 @@ class Served(msgspec.Struct):
     target: str = ""
     target_stamp_ms: int = 0
     renamed: bool = False  # an SRV record or an operator has given it a name, once
+    backup: bool = False  # by the priority of its SRV record
 
 
 class ServedServers:
@@ -79,6 +80,7 @@ class ServedServers:
             target.name,
             target.stamp_ms,
             bool(slot.flags & SlotFlag.FQDN_CHANGED),
+            bool(slot.flags & SlotFlag.BACKUP),
         )
         self._served[server.slot] = served
         return served
@@ -99,13 +101,14 @@ class ServedServers:
         if served.address is not None or served.port != 0:
             self._empty(served, Cause.REMOVED, now_ms)
         self._name(served, to.target, 0)
-        served.port, served.weight, served.cause = to.port, to.weight, Cause.NOTHING
+        served.port, served.cause = to.port, Cause.NOTHING
+        served.weight, served.backup = to.weight, to.backup
         self._publish(served, now_ms)
 
-    def weigh(self, slot: int, weight: int, now_ms: int) -> None:
-        """The record of the server has another weight."""
+    def rate(self, slot: int, to: Attachment, now_ms: int) -> None:
+        """The record of the server has another weight, or is a backup now or no longer."""
         served = self._served[slot]
-        served.weight = weight
+        served.weight, served.backup = to.weight, to.backup
         self._publish(served, now_ms)
 
     def release(self, slot: int, cause: Cause, now_ms: int) -> None:
@@ -144,12 +147,15 @@ class ServedServers:
 
     def _empty(self, served: Served, cause: Cause, now_ms: int) -> None:
         served.address, served.port, served.cause = None, 0, cause
+        served.backup = False
         self._publish(served, now_ms)
 
     def _publish(self, served: Served, now_ms: int) -> bool:
         flags = SlotFlag.FQDN_CHANGED if served.renamed else SlotFlag(0)
         if served.address is None:
             flags |= SlotFlag.RMAINT
+        if served.backup:
+            flags |= SlotFlag.BACKUP
         changed = self._board.publish(
             served.server.slot,
             None if served.address is None else served.address.text,

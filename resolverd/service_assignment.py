@@ -9,10 +9,15 @@ A record is known by target and port. The rule, after each valid answer, for eac
 3. A record that comes back gets its former server, if that is still free; any other takes the
    server that has been free for longest. No server free: the record is surplus.
 4. Weights follow the records, (w + 255) / 256; 0 drains, unless the whole answer says 0: then each
-   record weighs 1. A server that ignores weights keeps the configured one.
+   record weighs 1, and so does a 0 where the server follows RFC 2782. A server that ignores weights
+   keeps the configured one.
 5. What the additional section says of a target is its address at once. Records of one target share
    its addresses in turn; a server that has one of them keeps it. Without any, the target is to be
    resolved on its own (`address` is None).
+6. Where servers follow priorities, free ones go to the lowest numbers first. Of the records that
+   have a server of the backend, those with the lowest number are active, the others backups; no
+   record loses its server for its priority. One whose priority is not known yet (a predecessor's)
+   stays what it is.
 
 After a failed run nothing changes within the hold of that status; then all servers are free and all
 records go.
@@ -42,6 +47,7 @@ class Attachment(msgspec.Struct, frozen=True):
     port: int
     weight: int
     address: Address | None = None
+    backup: bool = False  # by its priority
 
     @property
     def key(self) -> Key:
@@ -64,6 +70,7 @@ class Known(msgspec.Struct):
     addresses: tuple[Address, ...]
     seen_ms: int
     kept_ms: int  # after `seen_ms`
+    priority: int | None  # None: nobody has said it since a predecessor died
 
 
 class Roster:
@@ -121,6 +128,7 @@ class ServiceAssignment:
         self._preferred = preferred
         self._families = families
         self._holds = holds
+        self._by_priority = any(server.srv_priority for server in servers)
         self._rosters: dict[int, Roster] = {}
         self.slots: dict[int, Attachment | None] = dict.fromkeys(self._servers)
         self.records: dict[Key, Known] = {}
@@ -136,7 +144,7 @@ class ServiceAssignment:
         roster = self._rosters[self._servers[slot].backend_index]
         if was.key in roster.attached:
             return  # nobody else may be the same record; the first in the file is
-        known = Known(max(0, was.weight) * WEIGHT_STEP, (), seen_ms, self._kept_ms(kept_ms))
+        known = Known(max(0, was.weight) * WEIGHT_STEP, (), seen_ms, self._kept_ms(kept_ms), None)
         self.records.setdefault(was.key, known)
         roster.attach(was.key, slot)
         self.slots[slot] = was
@@ -147,7 +155,8 @@ class ServiceAssignment:
         for service in answer.services:
             addresses = tuple(a for a in service.addresses if a.family in self._families)
             key = (service.target, service.port)
-            self.records[key] = Known(service.weight, addresses, now_ms, kept_ms)
+            known = Known(service.weight, addresses, now_ms, kept_ms, service.priority)
+            self.records[key] = known
         for key, known in list(self.records.items()):
             if known.seen_ms != now_ms and answer.partial:
                 known.kept_ms = max(known.kept_ms, kept_ms)
@@ -156,7 +165,7 @@ class ServiceAssignment:
         for roster in self._rosters.values():
             for key in [key for key in roster.attached if key not in self.records]:
                 roster.release(key)
-            roster.fill(self.records)
+            roster.fill(self._in_turn())
         return self._replace(self._attachments(answer.services))
 
     def failed(self, status: Status, last_valid_ms: int, now_ms: int) -> list[ServiceChange]:
@@ -192,16 +201,38 @@ class ServiceAssignment:
         slots: dict[int, Attachment | None] = dict.fromkeys(self._servers)
         numbers = self._numbers()
         for roster in self._rosters.values():
+            first = self._first_priority(roster)
             for key, slot in roster.attached.items():
                 server, known = self._servers[slot], self.records[key]
                 weight = (known.weight + WEIGHT_STEP - 1) // WEIGHT_STEP
                 if server.ignore_weight:
                     weight = WEIGHT_CONFIGURED
-                elif nobody_weighs:
+                elif nobody_weighs or server.rfc_weight:
                     weight = max(1, weight)
                 address = self._address(server, known, numbers[key]) if known.addresses else None
-                slots[slot] = Attachment(*key, weight, address)
+                backup = self._is_backup(server, known, first)
+                slots[slot] = Attachment(*key, weight, address, backup)
         return slots
+
+    def _in_turn(self) -> list[Key]:
+        """The records in the order in which they get servers."""
+        keys = list(self.records)
+        if self._by_priority:
+            keys.sort(key=lambda key: self.records[key].priority or 0)
+        return keys
+
+    def _first_priority(self, roster: Roster) -> int:
+        """The lowest number among the records that have a server of this backend."""
+        priorities = (self.records[key].priority for key in roster.attached)
+        return min((number for number in priorities if number is not None), default=0)
+
+    def _is_backup(self, server: ResolvedServer, known: Known, first: int) -> bool:
+        if not server.srv_priority:
+            return False
+        if known.priority is not None:
+            return known.priority > first
+        former = self.slots[server.slot]
+        return former is not None and former.backup
 
     def _numbers(self) -> dict[Key, int]:
         """Of several records with one target: which of them each is, from 0."""

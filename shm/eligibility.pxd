@@ -9,7 +9,7 @@ from shm.latch cimport latch_read
 from shm.layout cimport (
     ADMIN_CHECK_OFF, ADMIN_MASK_DRAIN, ADMIN_MASK_MAINT, HEALTH_ORDER_DOWN, HEALTH_ORDER_NONE,
     HEALTH_ORDER_STOPPING, SERVER_RUNNING, SERVER_STARTING, SERVER_STOPPED, SERVER_STOPPING,
-    SLOT_RMAINT, STATIC_BACKUP, STATIC_CHECKED, STATIC_INIT_DOWN, STATIC_PORT_RELATIVE,
+    SLOT_BACKUP, SLOT_RMAINT, STATIC_BACKUP, STATIC_CHECKED, STATIC_INIT_DOWN, STATIC_PORT_RELATIVE,
     AdminRecord, HealthRecord, SlotRecord, SlotStatic)
 from shm.segment cimport View
 
@@ -65,7 +65,8 @@ cdef inline void server_compose(
     else:
         memcpy(server.address, slot.address, 16)
     server.port = admin.port if overridden and admin.port != 0 else slot.port
-    server.backup = (settings.flags & STATIC_BACKUP) != 0
+    server.backup = (
+        (settings.flags & STATIC_BACKUP) != 0 or (slot.flags & SLOT_BACKUP) != 0)
     server.maint = (
         (admin.flags & ADMIN_MASK_MAINT) != 0
         or (slot.flags & SLOT_RMAINT) != 0

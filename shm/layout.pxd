@@ -81,6 +81,7 @@ cdef enum:  # StaticFlag
 cdef enum:  # SlotFlag
     SLOT_RMAINT = 0x20  # HAProxy's bit: out for lack of an address
     SLOT_FQDN_CHANGED = 0x40  # HAProxy's bit: an SRV record or the operator gave it a name
+    SLOT_BACKUP = 0x80  # its SRV record has a priority that makes it a backup; no bit of HAProxy's
 
 cdef enum:  # AdminFlag
     ADMIN_FMAINT = 0x01  # forced by the operator

@@ -38,6 +38,7 @@ class SlotFlag(enum.IntFlag):
 
     RMAINT = 0x20
     FQDN_CHANGED = 0x40
+    BACKUP = 0x80  # by the priority of its SRV record; no bit of HAProxy's
 
 
 class StaticFlag(enum.IntFlag):

@@ -63,10 +63,13 @@ def records(*data: str, delay_s: float = 0.0, aliases: tuple[str, ...] = ()) -> 
 def services(*records_of: str, **hosts: str) -> Answer:
     """SRV records, "weight port target" each, and additional addresses, `host1_test="127.0.0.1"`.
 
-    Several addresses of one host are parted by blanks.
+    A fourth word in front is the priority, else 0. Several addresses of one host are parted by
+    blanks.
     """
     return Answer(
-        records=tuple(f"0 {text}." for text in records_of),
+        records=tuple(
+            f"{text}." if len(text.split()) == 4 else f"0 {text}." for text in records_of
+        ),
         additional=tuple(
             f"{host.replace('_', '.')}. 0 IN {'AAAA' if ':' in address else 'A'} {address}"
             for host, addresses in hosts.items()

@@ -99,8 +99,9 @@ class Program:
         for pid in path.read_text().split():
             with suppress(OSError):
                 words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-                kind = words.removeprefix("millrace: ").split()[0]
-                found.setdefault(kind, []).append(int(pid))
+                if words:  # else it has ended, and nobody has waited for it yet
+                    kind = words.removeprefix("millrace: ").split()[0]
+                    found.setdefault(kind, []).append(int(pid))
         return found
 
     def stop(self) -> None:

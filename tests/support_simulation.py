@@ -172,6 +172,8 @@ def make_servers(
         first_slot, backend, f"be{backend}", "s", port, 1,
         allow_dup_ip=chance.random() < 0.2,
         ignore_weight=chance.random() < 0.2,
+        srv_priority=chance.random() < 0.5,
+        rfc_weight=chance.random() < 0.2,
         networks=networks,
     )  # fmt: skip
     return [
@@ -244,7 +246,7 @@ class World:
         with_addresses = chance.random() < 0.5
         return tuple(
             Service(
-                target, port, chance.choice((0, 0, 1, 256, 257, 65_535)), 0,
+                target, port, chance.choice((0, 0, 1, 256, 257, 65_535)), chance.choice((0, 10, 20)),
                 self.hosts[target, QueryType.A] if with_addresses else (),
             )
             for target, port in chance.sample(SERVICES, count)

@@ -14,7 +14,7 @@ from resolverd.answer import Address, Status
 from resolverd.assignment import hold_ms
 from resolverd.config import Family, ResolvedServer
 from resolverd.resolution import State, query_types
-from shm.states import Cause, SlotState
+from shm.states import Cause, SlotFlag, SlotState
 from tests.support_simulation import HOSTS, LABEL, Reply, World
 
 STATUS_OF = {Cause.NX: Status.NX, Cause.REFUSED: Status.REFUSED, Cause.TIMEOUT: Status.TIMEOUT,
@@ -168,8 +168,9 @@ def check_pool(world: World, name: str, servers: list[ResolvedServer]) -> None:
 
 def check_service(world: World, servers: list[ResolvedServer]) -> None:
     wanted = {(service.target, service.port): service for service in world.services}
-    light = not any(service.weight for service in world.services)
+    light = servers[0].rfc_weight or not any(service.weight for service in world.services)
     attached = set()
+    backups = set()
     for server in servers:
         slot, target = world.board.slots[server.slot], world.board.targets[server.slot].name
         if not target:
@@ -177,12 +178,17 @@ def check_service(world: World, servers: list[ResolvedServer]) -> None:
             continue
         service = wanted[target, slot.port]
         attached.add((target, slot.port))
-        weight = 1 if light else (service.weight + 255) // 256
+        if slot.flags & SlotFlag.BACKUP:
+            backups.add((target, slot.port))
+        weight = max(1 if light else 0, (service.weight + 255) // 256)
         assert slot.weight == (-1 if server.ignore_weight else weight)
         accepted = [a for a in service.addresses if a.family in world.settings.families]
         where = {a.text for a in accepted} or addresses_of(world, target)
         assert slot.address in where, f"{target}:{slot.port} at {slot.address}, not in {where}"
     assert len(attached) == min(len(servers), len(wanted)), f"{attached} of {set(wanted)}"
+    first = min(wanted[key].priority for key in attached)
+    later = {key for key in attached if wanted[key].priority > first}
+    assert backups == (later if servers[0].srv_priority else set()), f"{backups} of {attached}"
 
 
 def converge(world: World, judge: Judge) -> None:

@@ -79,6 +79,8 @@ class ServerBuilder:
             checked=options.check,
             allow_dup_ip=options.allow_dup_ip,
             ignore_weight=options.ignore_weight,
+            srv_priority=options.srv_priority,
+            rfc_weight=options.rfc_weight,
             networks=options.resolve_networks,
             backend_kind="proxy" if draft.kind is ProxyKind.LISTEN else "backend",
         )

@@ -123,6 +123,8 @@ class ServerOptions(msgspec.Struct):
     resolve_networks: tuple[str, ...] = ()
     allow_dup_ip: bool = False
     ignore_weight: bool = False
+    srv_priority: bool = False
+    rfc_weight: bool = False
     init_addr: tuple[str, ...] | None = None
     init_state: InitState = InitState.UP
     on_marked_down_shutdown: bool = False

@@ -17,12 +17,14 @@ from proxy.config.words import Statement, Table, works
 from resolverd.config import RESOLVE_NETS_MAX, Family
 
 _NETWORK = re.compile(r"([0-9A-Fa-f.:]+)(?:/([0-9.]+))?")
-_LATER_OPTIONS = ("search", "all-families", "srv-priority", "rfc-weight")
+_LATER_OPTIONS = ("search", "all-families")
 # Option of `resolve-opts` -> field and value.
 _RESOLVE_OPTIONS = {
     "allow-dup-ip": ("allow_dup_ip", True),
     "prevent-dup-ip": ("allow_dup_ip", False),
     "ignore-weight": ("ignore_weight", True),
+    "srv-priority": ("srv_priority", True),
+    "rfc-weight": ("rfc_weight", True),
 }
 
 

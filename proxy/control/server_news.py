@@ -16,7 +16,7 @@ Line = tuple[int, str]
 
 def subject(observed: Observed) -> str:
     """What the line speaks of."""
-    kind = "Backup Server" if observed.server.backup else "Server"
+    kind = "Backup Server" if observed.state.backup else "Server"
     return f"{kind} {observed.proxy.name}/{observed.server.name}"
 
 

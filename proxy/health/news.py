@@ -50,12 +50,15 @@ class News:
         self, server: CheckedServer, state: HealthState, change: Change, *, ordered: bool = False
     ) -> None:
         """A server went down or up, by a check or by order, and its record says so already."""
-        counted = True
+        counted, backup = True, False
         with suppress(BlockingIOError):
             view = self._reader.server(server.slot)
             counted = not view.maint and not view.drain and view.weight > 0
+            backup = view.backup
         sessions = self._reader.hint(server.slot)
-        self._transitions.append(Transition(server, state, change, counted, sessions, ordered))
+        self._transitions.append(
+            Transition(server, state, change, counted, sessions, ordered, backup)
+        )
         self._changed = True
 
     def tell(self) -> None:

@@ -47,6 +47,7 @@ class Transition(NamedTuple):
     counted: bool
     sessions: int  # open to the server at that moment
     ordered: bool = False  # by the operator, not by a check
+    backup: bool = False  # at that moment: the priority of an SRV record may change it
 
 
 class Line(NamedTuple):
@@ -67,7 +68,7 @@ def reason(state: HealthState) -> str:
 def server_line(transition: Transition, left: Usable) -> Line:
     """The line of one transition; `left` are the usable servers after it."""
     server = transition.server
-    kind = "Backup Server" if server.backup else "Server"
+    kind = "Backup Server" if transition.backup else "Server"
     subject = f"{kind} {server.backend_name}/{server.name}"
     on_backup = " Running on backup." if left.active == 0 and left.backup > 0 else ""
     counts = f"{left.active} active and {left.backup} backup servers"
@@ -88,7 +89,7 @@ def lines(transitions: list[Transition], left: Usable) -> list[Line]:
         afterwards.append(left)
         if transition.counted:
             by = -1 if transition.change is Change.UP else 1
-            left = left.moved(transition.server.backup, by)
+            left = left.moved(transition.backup, by)
     found = []
     for transition, after in zip(transitions, reversed(afterwards), strict=True):
         found.append(server_line(transition, after))

@@ -20,7 +20,6 @@ class CheckedServer(msgspec.Struct, frozen=True):
     backend_index: int
     backend_name: str
     backend_kind: str  # 'backend' or 'proxy', as log lines say it
-    backup: bool
     resolved: bool  # its address comes from a resolution, which a failed connect may speed up
     check: Check
     connect_limit_ms: int
@@ -68,7 +67,6 @@ def share(settings: Settings, workers: int, worker: int) -> list[CheckedServer]:
             backend_index=server.backend_index,
             backend_name=proxy.name,
             backend_kind="proxy" if proxy.kind == "listen" else "backend",
-            backup=server.backup,
             resolved=server.resolution_index is not None,
             check=check,
             connect_limit_ms=connect_limit_ms(proxy, check),

@@ -97,6 +97,10 @@ def test_networks_and_options_add_to_those_of_default_server() -> None:
     assert server.networks == ("10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16")
     assert (server.allow_dup_ip, server.ignore_weight) == (True, True)
     assert not resolved("resolve-opts prevent-dup-ip", "resolve-opts allow-dup-ip").allow_dup_ip
+    server = resolved("resolve-opts rfc-weight", "resolve-opts srv-priority")
+    assert (server.srv_priority, server.rfc_weight) == (True, True)
+    assert not resolved("").srv_priority
+    assert not resolved("").rfc_weight
 
 
 def test_nothing_said_means_no_duplicates_no_networks_and_weights_of_the_records() -> None:
@@ -115,8 +119,9 @@ def test_nothing_said_means_no_duplicates_no_networks_and_weights_of_the_records
         ("resolve-opts allow-dup-ips", "did you mean 'allow-dup-ip' maybe ?"),
         ("resolve-opts search", "'resolve-opts search' is not supported yet"),
         ("resolve-opts all-families", "is not supported yet"),
-        ("resolve-opts ignore-weight,srv-priority", "is not supported yet"),
-        ("resolve-opts rfc-weight", "is not supported yet"),
+        ("resolve-opts ignore-weight,search", "is not supported yet"),
+        ("resolve-opts srv-prio", "supported methods are 'allow-dup-ip', 'prevent-dup-ip', "),
+        ("resolve-opts srv-prio", "did you mean 'srv-priority'"),
         ("resolve-prefer any", "expects either ipv4 or ipv6 as argument"),
         ("init-addr 127.0.0.1:80", "unknown init-addr method '127.0.0.1:80'"),
         ("init-addr 0.0.0.0", "the client's own destination"),

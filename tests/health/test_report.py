@@ -15,8 +15,8 @@ LATE = HEALTH_NONE._replace(status=7, duration_us=301_000)
 PASSED = HEALTH_NONE._replace(status=6, duration_us=300)
 
 
-def server(name: str, backup: bool = False) -> CheckedServer:
-    return CheckedServer(0, name, 0, "web", "backend", backup, False, Check(), 2_000, 0, 1)
+def server(name: str) -> CheckedServer:
+    return CheckedServer(0, name, 0, "web", "backend", False, Check(), 2_000, 0, 1)
 
 
 def test_a_time_out_is_worded_without_info() -> None:
@@ -34,7 +34,7 @@ def test_a_time_out_is_worded_without_info() -> None:
 def test_each_line_of_a_group_carries_the_count_after_it() -> None:
     group = [
         Transition(server("s1"), REFUSED, Change.DOWN, True, 0),
-        Transition(server("b1", backup=True), REFUSED, Change.DOWN, True, 0),
+        Transition(server("b1"), REFUSED, Change.DOWN, True, 0, backup=True),
         Transition(server("s2"), REFUSED, Change.DOWN, True, 0),
         Transition(server("s1"), PASSED, Change.UP, True, 0),
     ]

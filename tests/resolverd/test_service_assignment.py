@@ -28,8 +28,8 @@ def said(*services: Service, partial: bool = False) -> Answer:
     return Answer(Status.VALID, services=services, partial=partial)
 
 
-def record(target: str, port: int = 80, weight: int = 1) -> Service:
-    return Service(target, port, weight)
+def record(target: str, port: int = 80, weight: int = 1, priority: int = 0) -> Service:
+    return Service(target, port, weight, priority)
 
 
 def targets(of: ServiceAssignment) -> dict[int, str | None]:
@@ -114,6 +114,95 @@ def test_a_server_that_ignores_weights_keeps_its_own() -> None:
     pool = assignment((msgspec.structs.replace(plain, ignore_weight=True),))
     pool.valid(said(record("a", weight=0)), 0)
     assert pool.slots[0] == Attachment("a", 80, -1)
+
+
+def test_weight_zero_is_little_where_rfc_2782_says_so() -> None:
+    drained, little, fixed = servers(3)
+    little = msgspec.structs.replace(little, backend_index=1, rfc_weight=True)
+    fixed = msgspec.structs.replace(fixed, backend_index=2, rfc_weight=True, ignore_weight=True)
+    pool = assignment((drained, little, fixed))
+    for dns, weights in ((0, [0, 1, -1]), (257, [2, 2, -1]), (65_535, [256, 256, -1])):
+        pool.valid(said(record("a", weight=dns), record("b", weight=1)), dns)
+        assert [each.weight for each in pool.slots.values() if each] == weights
+
+
+def ranked(of: int | tuple[ResolvedServer, ...], holds: Holds | None = None) -> ServiceAssignment:
+    """A pool of servers that follow priorities."""
+    plain = servers(of) if isinstance(of, int) else of
+    followers = tuple(msgspec.structs.replace(each, srv_priority=True) for each in plain)
+    return assignment(followers, holds)
+
+
+def ranks(of: ServiceAssignment) -> dict[int, str | None]:
+    """Target of each slot, in brackets where it is a backup."""
+    return {
+        slot: None if each is None else f"({each.target})" if each.backup else each.target
+        for slot, each in of.slots.items()
+    }
+
+
+def test_the_lowest_priority_number_is_active_and_all_others_are_backups() -> None:
+    pool = ranked(4)
+    answer = [record("a", priority=20), record("b", priority=10), record("c", priority=30)]
+    pool.valid(said(*answer, record("d", priority=10)), 0)
+    assert ranks(pool) == {0: "b", 1: "d", 2: "(a)", 3: "(c)"}
+    plain = assignment(4)
+    plain.valid(said(*answer), 0)
+    assert ranks(plain) == {0: "a", 1: "b", 2: "c", 3: None}
+
+
+def test_another_priority_moves_a_record_between_active_and_backup_in_its_slot() -> None:
+    pool = ranked(2)
+    pool.valid(said(record("a", priority=10), record("b", priority=20)), 0)
+    assert ranks(pool) == {0: "a", 1: "(b)"}
+    (change,) = pool.valid(said(record("b", priority=10), record("a", priority=10)), 1)
+    assert (change.server.slot, change.before, change.after) == (
+        1, Attachment("b", 80, 1, None, True), Attachment("b", 80, 1)
+    )  # fmt: skip
+    pool.valid(said(record("b", priority=10), record("a", priority=65_535)), 2)
+    assert ranks(pool) == {0: "(a)", 1: "b"}
+    pool.valid(said(record("a", priority=65_535)), 3)  # the last of its kind is the lowest
+    assert ranks(pool) == {0: "a", 1: None}
+
+
+def test_a_record_that_hold_obsolete_keeps_counts_for_the_lowest_number() -> None:
+    pool = ranked(2, HOLDS)
+    pool.valid(said(record("a", priority=10), record("b", priority=20)), 0)
+    assert pool.valid(said(record("b", priority=20)), 2_000) == []
+    pool.valid(said(record("b", priority=20)), 2_001)
+    assert ranks(pool) == {0: None, 1: "b"}
+
+
+def test_few_servers_go_to_low_numbers_and_no_record_loses_its_server() -> None:
+    pool = ranked(2)
+    pool.valid(said(*[record(target, priority=20) for target in "abc"]), 0)
+    assert ranks(pool) == {0: "a", 1: "b"}
+    low = record("d", priority=10)
+    pool.valid(said(record("a", priority=20), record("b", priority=30), low), 1)
+    assert ranks(pool) == {0: "a", 1: "(b)"}  # nobody of the backend has 10
+    pool.valid(said(record("c", priority=5), record("b", priority=30), low), 2)
+    assert ranks(pool) == {0: "c", 1: "(b)"}
+
+
+def test_servers_of_one_label_may_differ_in_following_priorities() -> None:
+    first, second, third = servers(3)
+    follows = msgspec.structs.replace(second, srv_priority=True)
+    pool = assignment((first, follows, third))
+    answer = [record(target, priority=number) for number, target in enumerate("abc")]
+    pool.valid(said(*answer), 0)
+    assert ranks(pool) == {0: "a", 1: "(b)", 2: "c"}
+
+
+def test_what_a_predecessor_left_stays_backup_or_active_until_its_record_is_seen() -> None:
+    pool = ranked(3, HOLDS)
+    pool.adopt(0, Attachment("a", 80, 1), 1_000, 0)
+    pool.adopt(1, Attachment("b", 80, 1, None, True), 1_000, 0)
+    (change,) = pool.valid(said(record("c", priority=20)), 1_500)
+    assert (change.server.slot, ranks(pool)) == (2, {0: "a", 1: "(b)", 2: "c"})
+    pool.valid(said(record("a", priority=10), record("c", priority=20)), 2_000)
+    assert ranks(pool) == {0: "a", 1: "(b)", 2: "(c)"}
+    pool.valid(said(record("a", priority=20), record("b", priority=10)), 2_500)
+    assert ranks(pool) == {0: "(a)", 1: "b", 2: "(c)"}
 
 
 def test_additional_addresses_are_used_and_followed_at_once() -> None:
