@@ -24,38 +24,45 @@ name that is no host's) is passed over.
 from __future__ import annotations
 
 import enum
+import functools
 import re
 import socket
-from collections.abc import Iterable
 
-import dns.exception
-import dns.flags
-import dns.message
-import dns.name
-import dns.opcode
-import dns.rcode
-import dns.rdataclass
-import dns.rdatatype
-import dns.rdtypes.ANY.CNAME
-import dns.rdtypes.IN.A
-import dns.rdtypes.IN.AAAA
-import dns.rdtypes.IN.SRV  # imported by name: dnspython loads types lazily, not after chroot
-import dns.rrset
 import msgspec
 
 from resolverd.config import Family
+from resolverd.wire import (
+    HEADER_BYTES,
+    OPCODE,
+    QR,
+    RCODE_NOERROR,
+    RCODE_NXDOMAIN,
+    RCODE_REFUSED,
+    TC,
+    TTL_MAX_S,
+    TYPE_A,
+    TYPE_AAAA,
+    TYPE_CNAME,
+    TYPE_SRV,
+    BrokenMessageError,
+    Record,
+    Reply,
+    labels_of,
+    name_of,
+    query_to_wire,
+    question_to_wire,
+)
 
-HEADER_BYTES = 12  # RFC 1035 section 4.1.1
-TTL_MAX_S = 2**31 - 1  # a larger one counts as 0 (RFC 2181 section 8)
-HOST_LABEL = re.compile(rb"[A-Za-z0-9_-]+")  # what the labels of a target may consist of
+QUESTIONS_MAX = 32_768  # kept in wire form: both families of 10,000 names, and targets
+HOST_LABELS = re.compile(rb"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")  # what a target may consist of
 
 
 class QueryType(enum.IntEnum):
     """What is asked; the value is the RR type number (RFC 1035 section 3.2.2, 3596, 2782)."""
 
-    A = dns.rdatatype.A
-    AAAA = dns.rdatatype.AAAA
-    SRV = dns.rdatatype.SRV
+    A = TYPE_A
+    AAAA = TYPE_AAAA
+    SRV = TYPE_SRV
 
 
 class Status(enum.IntEnum):
@@ -132,49 +139,46 @@ class Answer(msgspec.Struct, frozen=True):
     ttl_s: int = 0
 
 
-_RCODE_STATUS = {dns.rcode.NXDOMAIN: Status.NX, dns.rcode.REFUSED: Status.REFUSED}
+_RCODE_STATUS = {RCODE_NXDOMAIN: Status.NX, RCODE_REFUSED: Status.REFUSED}
+_FAMILIES = {TYPE_A: Family.IPV4, TYPE_AAAA: Family.IPV6}
 
 
-def build_query(question: Question, query_id: int, payload_size: int) -> bytes:
-    """The query in wire form: RD, one question, an OPT record (RFC 6891) with `payload_size`."""
-    query = dns.message.make_query(
-        absolute(question.name),
-        dns.rdatatype.RdataType(question.query_type),
-        use_edns=0,
-        payload=payload_size,
-        id=query_id,
-    )
-    return query.to_wire()
+@functools.lru_cache(QUESTIONS_MAX)
+def build_query(question: Question, payload_size: int) -> bytes:
+    """The query in wire form, its id 0; made once and kept. Raises ValueError for no name."""
+    return query_to_wire(_question_section(question), payload_size)
 
 
-def absolute(name: str) -> dns.name.Name:
-    """The name of a configuration as an absolute DNS name; raises DNSException if it is none."""
-    return dns.name.from_text(name, origin=dns.name.root)
+@functools.lru_cache(QUESTIONS_MAX)
+def _question_section(question: Question) -> bytes:
+    return question_to_wire(question.name, question.query_type)
 
 
 def read_reply(wire: bytes, question: Question) -> Answer | None:
     """What `wire` answers to `question`; None if it is no reply to it."""
+    if len(wire) < HEADER_BYTES:
+        return None
+    reply = Reply(wire)
+    asked = _question_section(question)
+    if reply.flags & (QR | OPCODE) != QR:
+        return None
+    # an error may come without the question
+    if not (reply.repeats(asked) or (reply.rcode and not reply.questions)):
+        return None
+    truncated = bool(reply.flags & TC)
+    broken = False
     try:
-        head = dns.message.from_wire(wire, question_only=True, ignore_trailing=True)
-    except dns.exception.DNSException:
-        return None
-    is_reply = head.flags & dns.flags.QR and head.opcode() == dns.opcode.QUERY
-    if not is_reply or not _same_question(head, question):
-        return None
-    truncated = bool(head.flags & dns.flags.TC)
-    try:  # a cut message may end inside a record: what was read before counts
-        message = dns.message.from_wire(
-            wire, ignore_trailing=True, one_rr_per_rrset=True, continue_on_error=truncated
-        )
-    except dns.exception.DNSException:
-        return Answer(_failure(head.rcode()) or Status.INVALID)
-    failure = _failure(message.rcode())  # 12 bits, the upper ones in the OPT record
-    if failure is not None:
-        return Answer(failure)
+        reply.read(asked)
+    except BrokenMessageError:  # a cut message may end inside a record: what was read counts
+        broken = not truncated
+    if reply.rcode != RCODE_NOERROR:
+        return Answer(_RCODE_STATUS.get(reply.rcode, Status.OTHER))
+    if broken:
+        return Answer(Status.INVALID)
     if question.query_type is QueryType.SRV:
-        answer = _read_services(message)
+        answer = _read_services(reply)
     else:
-        answer = _read_addresses(message.answer, question)
+        answer = _read_addresses(reply.answer.records, question.query_type, name_of(asked))
     return cut(answer) if truncated else answer
 
 
@@ -185,101 +189,75 @@ def cut(answer: Answer) -> Answer:
     return Answer(Status.TRUNCATED, answer.addresses, partial=True)
 
 
-def _same_question(head: dns.message.Message, question: Question) -> bool:
-    if not head.question:  # FORMERR and the like may come without one
-        return head.rcode() != dns.rcode.NOERROR
-    if len(head.question) != 1:
-        return False
-    asked = head.question[0]
-    return (
-        asked.name == absolute(question.name)  # dnspython compares without regard to case
-        and int(asked.rdtype) == question.query_type
-        and asked.rdclass == dns.rdataclass.IN
-    )
-
-
-def _failure(rcode: dns.rcode.Rcode) -> Status | None:
-    """The error that the header tells, None where the records decide."""
-    return None if rcode == dns.rcode.NOERROR else _RCODE_STATUS.get(rcode, Status.OTHER)
-
-
-def _read_addresses(rrsets: list[dns.rrset.RRset], question: Question) -> Answer:
+def _read_addresses(records: list[Record], query_type: QueryType, owner: bytes) -> Answer:
     """Follow the aliases in order; each owner must be the asked name or the last alias's target."""
-    owner = absolute(question.name)
-    found: dict[Address, None] = {}
-    aliased = ends_in_alias = seen = False
+    found: dict[bytes, None] = {}
     ttl_s = TTL_MAX_S
-    for rrset in rrsets:
-        if rrset.rdtype not in (dns.rdatatype.CNAME, question.query_type):
-            continue  # signatures and the like say nothing about addresses
-        if rrset.name != owner:
+    aliased = ends_in_alias = seen = False
+    for kind, owner_here, life_s, data in records:
+        if kind not in (TYPE_CNAME, query_type):
+            continue
+        if owner_here != owner:
             return Answer(Status.CNAME_ERROR if seen else Status.INVALID)
         seen = True
-        ttl_s = min(ttl_s, time_to_live_s(rrset))
-        data = rrset[0]
-        ends_in_alias = isinstance(data, dns.rdtypes.ANY.CNAME.CNAME)
-        if isinstance(data, dns.rdtypes.ANY.CNAME.CNAME):
-            owner, aliased = data.target, True
-        elif isinstance(data, dns.rdtypes.IN.A.A | dns.rdtypes.IN.AAAA.AAAA):
-            found[Address.parse(data.address)] = None
+        ttl_s = min(ttl_s, life_s)
+        ends_in_alias = kind == TYPE_CNAME
+        if ends_in_alias:
+            owner, aliased = data, True
+        else:
+            found[data] = None
     if ends_in_alias:
         return Answer(Status.CNAME_ERROR)
     if not found:
         return Answer(Status.NODATA)
-    return Answer(Status.VALID, tuple(found), aliased, ttl_s=ttl_s)
+    family = _FAMILIES[query_type]
+    addresses = tuple([Address(family, packed) for packed in found])
+    return Answer(Status.VALID, addresses, aliased, ttl_s=ttl_s)
 
 
-def _read_services(message: dns.message.Message) -> Answer:
+def _read_services(reply: Reply) -> Answer:
     """All SRV records, each once, with what the additional section says of their targets."""
-    known, lives_s = _addresses_of_hosts(message.additional)
-    found: dict[tuple[str, int], Service] = {}
-    aliased = False
-    ttl_s = TTL_MAX_S
-    for rrset in message.answer:
-        data = rrset[0]
-        if isinstance(data, dns.rdtypes.ANY.CNAME.CNAME):
-            aliased, ttl_s = True, min(ttl_s, time_to_live_s(rrset))
-        if not isinstance(data, dns.rdtypes.IN.SRV.SRV):
+    known, lives_s = _addresses_of_hosts(reply.additional.records)
+    found: dict[tuple[bytes, int], Service] = {}
+    alias_lives_s = [life_s for kind, _, life_s, _ in reply.answer.records if kind == TYPE_CNAME]
+    aliased = bool(alias_lives_s)
+    ttl_s = min(alias_lives_s, default=TTL_MAX_S)
+    for _, life_s, priority, weight, port, name in reply.answer.services:
+        target = host_name(name)
+        if target is None or port == 0:
             continue
-        target = host_name(data.target)
-        if target is None or data.port == 0:
-            continue
-        ttl_s = min(ttl_s, time_to_live_s(rrset), lives_s.get(target, TTL_MAX_S))
-        addresses = tuple(known.get(target, ()))
-        former = found.get((target, data.port))
-        weight, priority = data.weight, data.priority
-        if former is not None:  # of repeats one, whatever their order
-            weight, priority = max(weight, former.weight), min(priority, former.priority)
-        found[target, data.port] = Service(target, data.port, weight, priority, addresses)
+        ttl_s = min(ttl_s, life_s, lives_s.get(name, TTL_MAX_S))
+        addresses = tuple(known.get(name, ()))
+        service = Service(target, port, weight, priority, addresses)
+        former = found.setdefault((name, port), service)
+        if former is not service:  # of repeats one, whatever their order
+            found[name, port] = msgspec.structs.replace(
+                former,
+                weight=max(weight, former.weight),
+                priority=min(priority, former.priority),
+            )
     if not found:
         return Answer(Status.CNAME_ERROR if aliased else Status.NODATA)
     return Answer(Status.VALID, aliased=aliased, services=tuple(found.values()), ttl_s=ttl_s)
 
 
 def _addresses_of_hosts(
-    rrsets: Iterable[dns.rrset.RRset],
-) -> tuple[dict[str, dict[Address, None]], dict[str, int]]:
+    records: list[Record],
+) -> tuple[dict[bytes, dict[Address, None]], dict[bytes, int]]:
     """The addresses in a section, and the smallest of their times to live, both by owner."""
-    found: dict[str, dict[Address, None]] = {}
-    lives_s: dict[str, int] = {}
-    for rrset in rrsets:
-        data = rrset[0]
-        if isinstance(data, dns.rdtypes.IN.A.A | dns.rdtypes.IN.AAAA.AAAA):
-            owner = host_name(rrset.name)
-            if owner is not None:
-                found.setdefault(owner, {})[Address.parse(data.address)] = None
-                lives_s[owner] = min(lives_s.get(owner, TTL_MAX_S), time_to_live_s(rrset))
+    found: dict[bytes, dict[Address, None]] = {}
+    lives_s: dict[bytes, int] = {}
+    for kind, owner, life_s, data in records:
+        if kind != TYPE_CNAME:
+            found.setdefault(owner, {})[Address(_FAMILIES[kind], data)] = None
+            lives_s[owner] = min(lives_s.get(owner, TTL_MAX_S), life_s)
     return found, lives_s
 
 
-def time_to_live_s(rrset: dns.rrset.RRset) -> int:
-    """How long a record may be kept, seconds."""
-    return rrset.ttl if rrset.ttl <= TTL_MAX_S else 0
-
-
-def host_name(name: dns.name.Name) -> str | None:
-    """The name as text, lower case, without the trailing dot; None if no host can be called so."""
-    labels = name.labels[:-1]
-    if not labels or not all(HOST_LABEL.fullmatch(label) for label in labels):
-        return None
-    return b".".join(labels).decode("ascii").lower()
+def host_name(name: bytes) -> str | None:
+    """A name in wire form as text, without the trailing dot; None if no host can be called so."""
+    labels = labels_of(name)
+    text = b".".join(labels)
+    if not HOST_LABELS.fullmatch(text) or text.count(b".") >= len(labels):
+        return None  # the second: a dot inside a label
+    return text.decode("ascii")

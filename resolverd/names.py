@@ -10,9 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-import dns.exception
-
-from resolverd.answer import absolute
 from resolverd.board import Board
 from resolverd.config import (
     Family,
@@ -23,6 +20,7 @@ from resolverd.config import (
 from resolverd.resolved_name import ResolvedName
 from resolverd.resolved_service import ResolvedService
 from resolverd.served import Log, ServedServers
+from resolverd.wire import name_to_wire
 
 Resolved = ResolvedName | ResolvedService
 Place = tuple[str, str, Family]  # section, name, preferred family
@@ -219,7 +217,7 @@ class Names:
 
 def _is_name(name: str) -> bool:
     try:
-        absolute(name)
-    except (dns.exception.DNSException, UnicodeError):
+        name_to_wire(name)
+    except ValueError:
         return False
     return True

@@ -23,7 +23,6 @@ from typing import Protocol
 import msgspec
 
 from resolverd.answer import (
-    HEADER_BYTES,
     Answer,
     QueryType,
     Question,
@@ -36,6 +35,7 @@ from resolverd.config import Nameserver, ResolversSection
 from resolverd.config import Transport as Carrier
 from resolverd.nameserver_sockets import NameserverSockets
 from resolverd.nameserver_streams import NameserverStreams
+from resolverd.wire import HEADER_BYTES
 
 Count = Callable[[int, str], None]  # a nameserver's row in the segment, a counter's name
 
@@ -103,7 +103,7 @@ class Transport:
 
     def ask(self, key: int, question: Question, now_ms: int) -> list[str]:
         """Send the question to all nameservers; the names of those it could not be sent to."""
-        wire = build_query(question, 0, self._section.accepted_payload_size)
+        wire = build_query(question, self._section.accepted_payload_size)
         queries = self._open.setdefault(key, [])
         unsent = []
         for nameserver in self._section.nameservers:
@@ -219,7 +219,7 @@ class Transport:
     def _fetch(self, attempt: Attempt, held: Answer) -> None:
         """Ask for a cut answer again, over TCP."""
         attempt = msgspec.structs.replace(attempt, held=held)
-        wire = build_query(attempt.question, 0, self._section.accepted_payload_size)
+        wire = build_query(attempt.question, self._section.accepted_payload_size)
         try:
             query = self._streams[attempt.nameserver.name].send(wire, attempt)
         except OSError:

@@ -250,3 +250,15 @@ def test_every_test_folder_file_name_is_unique() -> None:
     names = [p.name for p in tracked(".py") if name(p).startswith("tests/")]
     twice = {n for n in names if names.count(n) > 1 and n not in ("__init__.py", "conftest.py")}
     assert not twice, f"test files with the same name: {twice}"
+
+
+def test_only_the_demo_reads_messages_by_dnspython() -> None:
+    """One reader of DNS messages in production; dnspython is the oracle of the tests."""
+    wrong = [
+        f"{name(path)} imports {module}"
+        for path in product_sources()
+        if not name(path).startswith("proxy/demo/")
+        for module in module_imports(path)
+        if module.split(".")[0] == "dns"
+    ]
+    assert not wrong, "\n".join(wrong)

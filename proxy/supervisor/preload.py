@@ -1,7 +1,6 @@
 """Imports everything that children need, before they are forked and perhaps change their root.
 
-dnspython imports a record type when it first meets it: inside a chroot that fails silently, and an
-SRV record is parsed as opaque data. Codecs are imported on first use, too.
+Inside a chroot nothing can be imported any more, and codecs are imported on first use.
 """
 
 from __future__ import annotations
@@ -14,17 +13,6 @@ MODULES = (
     "proxy.control.process",
     "proxy.worker.process",
     "resolverd.daemon",
-    "dns.rdtypes.ANY.CNAME",
-    "dns.rdtypes.ANY.DNAME",
-    "dns.rdtypes.ANY.NS",
-    "dns.rdtypes.ANY.OPT",
-    "dns.rdtypes.ANY.PTR",
-    "dns.rdtypes.ANY.RRSIG",
-    "dns.rdtypes.ANY.SOA",
-    "dns.rdtypes.ANY.TXT",
-    "dns.rdtypes.IN.A",
-    "dns.rdtypes.IN.AAAA",
-    "dns.rdtypes.IN.SRV",
 )
 CODECS = ("ascii", "idna", "latin-1", "punycode", "utf-8")
 

@@ -15,7 +15,7 @@ from tests.support_resolution import addresses
 
 LABEL = "_web._tcp.app.test"
 ASKED = Question(LABEL, QueryType.SRV)
-QUERY = dns.message.from_wire(build_query(ASKED, 77, 4096))
+QUERY = dns.message.from_wire(build_query(ASKED, 4096))
 
 
 def read(script: Script) -> Answer:
