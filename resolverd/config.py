@@ -64,6 +64,8 @@ class ResolversSection(msgspec.Struct, frozen=True):
     timeout_resolve_ms: int = 1_000
     timeout_retry_ms: int = 1_000
     holds: Holds = Holds()
+    search: tuple[str, ...] = ()  # for names that are searched; "" is the root
+    ndots: int = 1  # a name with fewer dots goes through the list before it is tried as written
 
 
 class ResolvedServer(msgspec.Struct, frozen=True):
@@ -94,7 +96,7 @@ class ResolvedServer(msgspec.Struct, frozen=True):
 
 
 class ResolutionSettings(msgspec.Struct, frozen=True):
-    """One resolution: all servers that share (section, name, preferred family) (S8).
+    """One resolution: all servers that share (section, name, preferred family, search) (S8).
 
     `index` is its row in the segment's resolution records. `name` is lower case, without the
     trailing dot. `servers` are in the order of the file. A name that begins with SERVICE_PREFIX is
@@ -107,6 +109,7 @@ class ResolutionSettings(msgspec.Struct, frozen=True):
     name: str
     preferred: Family
     servers: tuple[ResolvedServer, ...]
+    search: bool = False  # `resolve-opts search`, for a host name without a dot at its end
 
     @property
     def is_service(self) -> bool:

@@ -19,6 +19,7 @@ from resolverd.config import ResolverdSettings
 from resolverd.names import Names, Resolved
 from resolverd.places import RUNS_MAX, Places
 from resolverd.resolution import (
+    Abandoned,
     Action,
     Finished,
     Send,
@@ -129,6 +130,8 @@ class Core:
             if isinstance(action, Send):
                 for nameserver in asker.ask(key, action.question, now_ms):
                     name.resolution.unsent(nameserver)
+            elif isinstance(action, Abandoned):
+                asker.close_run(key)
             elif isinstance(action, Unanswered):
                 asker.unanswered(key, action.nameservers)
             elif isinstance(action, Finished):

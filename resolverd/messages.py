@@ -58,3 +58,8 @@ def describe_surplus(name: str, records: int, missing: int) -> Lines:
     if missing:
         return [(NOTICE, f"{missing} of {records} records of '{name}' have no server.")]
     return [(NOTICE, f"All records of '{name}' have a server again.")]
+
+
+def describe_search(name: str, found: str, section: str) -> Lines:
+    """The line about a short name: under which name of the search list it has been found."""
+    return [(NOTICE, f"'{name}' is found as '{found}' (search list of resolvers '{section}').")]

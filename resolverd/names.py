@@ -23,7 +23,7 @@ from resolverd.served import Log, ServedServers
 from resolverd.wire import name_to_wire
 
 Resolved = ResolvedName | ResolvedService
-Place = tuple[str, str, Family]  # section, name, preferred family
+Place = tuple[str, str, Family, bool]  # section, name, preferred family, searched
 
 
 class Names:
@@ -191,7 +191,7 @@ class Names:
     def _place(self, settings: ResolutionSettings) -> Place:
         single = len(self._families) == 1  # then it wins over every preference
         preferred = self._families[0] if single else settings.preferred
-        return settings.section, settings.name, preferred
+        return settings.section, settings.name, preferred, settings.search
 
     def _feed(
         self,
@@ -202,7 +202,9 @@ class Names:
         since_ms: int,
     ) -> None:
         preferred = home.preferred if server.preferred is Family.NONE else server.preferred
-        settings = ResolutionSettings(self._next_key, home.section, host, preferred, ())
+        settings = ResolutionSettings(
+            self._next_key, home.section, host, preferred, (), search=home.search
+        )
         key = self._hosts.get(self._place(settings))
         if key is None:
             key, self._next_key = self._next_key, self._next_key + 1

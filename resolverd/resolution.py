@@ -17,12 +17,15 @@ it has run out of retries. Between two runs lies `timeout resolve`, counted from
      |                   |          |  EXPIRED_...: -> PREFERRED
      +-------------------+----------+-- VALID, or EXPIRED_LAST, or ALL_FAILED_LAST in FALLBACK
 
+    Where a search list applies, NAME_GONE leads from anywhere to PREFERRED with the next name, and
+    LAST_NAME_GONE to IDLE (search.py says when).
+
     IDLE       no run; the next one is due at `deadline_ms`
     PREFERRED  the preferred type is asked; entered again it costs one retry
     FALLBACK   the other family is asked, because a nameserver answered with an error (*)
     PAUSED     every nameserver answered with an error; the next try waits for `timeout retry`
 
-All attempts of a run stay open until the run ends: a valid reply to any of them ends it, an error
+All attempts of a name stay open until its run ends: a valid reply to any of them ends it, an error
 counts if it speaks of the type that is asked now. What was truncated is asked for again over TCP,
 which the attempt waits for. What truncated replies held is reported with the end of a failed run.
 
@@ -39,6 +42,7 @@ import msgspec
 
 from resolverd.answer import Address, Answer, QueryType, Question, Status
 from resolverd.config import Family, ResolutionSettings, ResolversSection
+from resolverd.search import Walk, candidates
 
 TCP_MARGIN_MS = 20  # the time-out of a question over TCP comes before that of its attempt
 TRIGGER_PAUSE_MS = 1_000  # after the first trigger that brought nothing new; doubled by the next
@@ -64,6 +68,8 @@ class Event(enum.Enum):
     EXPIRED_SILENT = "expired in silence"
     EXPIRED_WITH_ERROR = "expired after an error"
     EXPIRED_LAST = "expired, last try"
+    NAME_GONE = "the name does not exist, the search list has another"
+    LAST_NAME_GONE = "no name of the search list exists"
 
 
 TRANSITIONS: dict[tuple[State, Event], State] = {
@@ -83,6 +89,12 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.PAUSED, Event.VALID): State.IDLE,
     (State.PAUSED, Event.EXPIRED_WITH_ERROR): State.PREFERRED,
     (State.PAUSED, Event.EXPIRED_LAST): State.IDLE,
+    (State.PREFERRED, Event.NAME_GONE): State.PREFERRED,
+    (State.PREFERRED, Event.LAST_NAME_GONE): State.IDLE,
+    (State.FALLBACK, Event.NAME_GONE): State.PREFERRED,
+    (State.FALLBACK, Event.LAST_NAME_GONE): State.IDLE,
+    (State.PAUSED, Event.NAME_GONE): State.PREFERRED,
+    (State.PAUSED, Event.LAST_NAME_GONE): State.IDLE,
 }
 
 # Where only one type may be asked there is no fall-back: wait for `timeout retry` instead.
@@ -104,6 +116,10 @@ class Send(msgspec.Struct, frozen=True):
     """Ask all nameservers of the section."""
 
     question: Question
+
+
+class Abandoned(msgspec.Struct, frozen=True):
+    """The name that was asked for is given up for another: what still answers it is late."""
 
 
 class Unanswered(msgspec.Struct, frozen=True):
@@ -129,7 +145,7 @@ class Finished(msgspec.Struct, frozen=True):
         return self.answer.addresses
 
 
-Action = Send | Unanswered | Finished
+Action = Send | Abandoned | Unanswered | Finished
 
 _FAMILY_TYPE = {Family.IPV4: QueryType.A, Family.IPV6: QueryType.AAAA}
 
@@ -176,12 +192,14 @@ class Resolution:
         if service:
             self._types = (QueryType.SRV,)
         self._transitions = TRANSITIONS if len(self._types) > 1 else ONE_TYPE_TRANSITIONS
-        self._name = settings.name
+        self._settings = settings
+        self._walk = Walk(settings.name)
         self._section = section
         self._retries_left = 0
         self._asking = self._types[0]
         self._asked: set[str] = set()  # nameservers that the current attempt went to
         self._failed: set[str] = set()  # those of them that answered it with an error
+        self._errors: set[Status] = set()  # what they answered it with
         self._last_error: Status | None = None
         self._partial: dict[Address, None] = {}  # what truncated replies of this run held
         self._partial_source = ""  # the nameserver of the last of them
@@ -192,7 +210,7 @@ class Resolution:
     def __repr__(self) -> str:
         """Name, state and what the next deadline is about."""
         return (
-            f"<Resolution {self._name} {self.state.value} {self._asking.name} "
+            f"<Resolution {self._walk.name} {self.state.value} {self._asking.name} "
             f"retries={self._retries_left} deadline={self.deadline_ms}>"
         )
 
@@ -201,6 +219,15 @@ class Resolution:
         self.last_valid_ms = last_valid_ms
         self.last_run_ms = last_run_ms
         self.last_status = last_status
+
+    @property
+    def asked_name(self) -> str:
+        """The name asked for now, or last: with a search list, one of several."""
+        return self._walk.name
+
+    def follow(self, section: ResolversSection) -> None:
+        """From the next question on other nameservers count, from the next run on another list."""
+        self._section = section
 
     @property
     def urgent(self) -> bool:
@@ -215,7 +242,10 @@ class Resolution:
             return self._step(Event.DUE, now_ms)
         silent = tuple(sorted(self._asked - self._failed))
         actions: list[Action] = [Unanswered(silent)] if silent else []
-        if self._retries_left == 0:
+        last = self._retries_left == 0
+        if self._gives_up(last=last):
+            return actions + self._go_on(now_ms)
+        if last:
             return actions + self._step(Event.EXPIRED_LAST, now_ms)
         error = self._last_error is not None
         return actions + self._step(
@@ -234,11 +264,15 @@ class Resolution:
             return []  # late, about the other family: the question has moved on
         self._failed.add(nameserver)
         self._last_error = answer.status
+        self._errors.add(answer.status)
         if answer.addresses:
             self._partial |= dict.fromkeys(answer.addresses)
             self._partial_source = nameserver
         if self.state is State.PAUSED or not self._failed >= self._asked:
             return []
+        both_asked = self._asking is self._types[-1]
+        if self._gives_up(last=both_asked and self._retries_left == 0):
+            return self._go_on(now_ms)
         return self._step(Event.ALL_FAILED if self._retries_left else Event.ALL_FAILED_LAST, now_ms)
 
     def unsent(self, nameserver: str) -> None:
@@ -278,6 +312,20 @@ class Resolution:
             doubled = max(TRIGGER_PAUSE_MS, 2 * self._trigger_pause_ms)
             self._trigger_pause_ms = min(doubled, self._section.holds.valid_ms)
 
+    def _gives_up(self, *, last: bool) -> bool:
+        """Whether an attempt has ended that leaves no hope for the name, while a list is walked."""
+        if not self._walk.searching:
+            return False
+        self._walk.heard(self._asking, self._errors)
+        return self._walk.gone(self._types, last=last)
+
+    def _go_on(self, now_ms: int) -> list[Action]:
+        if self._walk.ends:
+            self._last_error = self._walk.verdict
+            return self._step(Event.LAST_NAME_GONE, now_ms)
+        self._walk.go_on()
+        return [Abandoned(), *self._step(Event.NAME_GONE, now_ms)]
+
     def _step(
         self, event: Event, now_ms: int, answer: Answer | None = None, nameserver: str = ""
     ) -> list[Action]:
@@ -289,6 +337,8 @@ class Resolution:
         if self.state is State.PREFERRED:
             if before is State.IDLE:
                 self._begin()
+            if event in (Event.DUE, Event.NAME_GONE):
+                self._begin_name()
             self._retries_left = max(0, self._retries_left - 1)
             return self._send(self._types[0], now_ms)
         if self.state is State.FALLBACK:
@@ -298,18 +348,24 @@ class Resolution:
         return []  # PAUSED: the deadline of the attempt stands
 
     def _begin(self) -> None:
+        name, section = self._settings.name, self._section
+        search = section.search if self._settings.search else ()
+        self._walk.begin(candidates(name, search, section.ndots))
+        self._triggered, self._trigger_waits = self._trigger_waits, False
+
+    def _begin_name(self) -> None:
         self._retries_left = self._section.resolve_retries
         self._partial = {}
         self._partial_source = ""
-        self._triggered, self._trigger_waits = self._trigger_waits, False
 
     def _send(self, query_type: QueryType, now_ms: int) -> list[Action]:
         self._asking = query_type
         self._asked = {nameserver.name for nameserver in self._section.nameservers}
         self._failed = set()
+        self._errors = set()
         self._last_error = None
         self.deadline_ms = now_ms + self._section.timeout_retry_ms
-        return [Send(Question(self._name, query_type))]
+        return [Send(Question(self._walk.name, query_type))]
 
     def _finish(self, answer: Answer | None, nameserver: str, now_ms: int) -> list[Action]:
         period_ms = self._section.timeout_resolve_ms
@@ -321,4 +377,5 @@ class Resolution:
             return [Finished(status, held, self._partial_source)]
         self.last_status = Status.VALID
         self.last_valid_ms = now_ms
+        self._walk.found()
         return [Finished(Status.VALID, answer, nameserver)]

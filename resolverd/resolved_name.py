@@ -19,7 +19,7 @@ from resolverd.config import (
     ResolvedServer,
     ResolversSection,
 )
-from resolverd.messages import FROM_CACHE
+from resolverd.messages import FROM_CACHE, describe_search
 from resolverd.resolution import Finished, Resolution
 from resolverd.served import FROM_ANSWERS, Log, ServedServers
 from resolverd.tally import Tally
@@ -48,7 +48,9 @@ class ResolvedName:
         self.tally = Tally(board, log, settings.name, settings.index if has_record else None)
         self.permanent = has_record  # it is resolved though no server needs it
         self._rows = {nameserver.name: nameserver.index for nameserver in section.nameservers}
+        self._found = ""  # with a search list: what the last valid answer was for
         self._served = served
+        self._log = log
         self._board = board
         self._restored = has_record  # whether `last_valid_ms` is from the board
 
@@ -113,7 +115,16 @@ class ResolvedName:
         moved = sum(change.after is not None for change in changes)
         if finished.nameserver and moved:
             self._board.count(self._rows[finished.nameserver], "update", moved)
+        self._tell_found(valid=valid)
         self._publish(changes, f"{self.section.name}/{finished.nameserver}", now_ms)
+
+    def _tell_found(self, *, valid: bool) -> None:
+        """Say which name of the search list it is, whenever that is another one."""
+        found = self.resolution.asked_name
+        if valid and self.settings.search and found != self._found:
+            self._found = found
+            for level, text in describe_search(self.settings.name, found, self.section.name):
+                self._log(level, text)
 
     def _publish(self, changes: list[Change], source: str, now_ms: int) -> None:
         for change in changes:

@@ -2,7 +2,7 @@
 
 Each runs in its own folder on an address of its own, and ends with the test. Unbound asks an NSD
 for its zone and keeps answers for their TTL, which it counts down; it turns the order of records
-with every answer. dnsmasq serves what a hosts file says, and reads it again when told.
+with every answer. Outside of that zone no name exists, and nobody else is asked. dnsmasq serves what a hosts file says, and reads it again when told.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ server:
     module-config: "iterator"
     access-control: 127.0.0.0/8 allow
     do-not-query-localhost: no
-    local-zone: "test." nodefault
+    local-zone: "." static
+    local-zone: "{zone}." transparent
     rrset-roundrobin: yes
 remote-control:
     control-enable: no

@@ -15,7 +15,7 @@ from resolverd.config import (
     ResolvedServer,
     ResolversSection,
 )
-from resolverd.resolution import Action, Finished, Resolution, Send, Trigger, Unanswered
+from resolverd.resolution import Abandoned, Action, Finished, Resolution, Send, Trigger, Unanswered
 
 BOTH = (Family.IPV4, Family.IPV6)
 
@@ -80,6 +80,8 @@ class Driver:
     resolution: Resolution
     now_ms: int = 0
     sent: list[tuple[int, QueryType]] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)  # of the questions
+    abandoned: list[int] = field(default_factory=list)
     finished: list[tuple[int, Finished]] = field(default_factory=list)
     unanswered: list[tuple[int, tuple[str, ...]]] = field(default_factory=list)
 
@@ -89,9 +91,11 @@ class Driver:
         in_section: ResolversSection,
         families: tuple[Family, ...] = BOTH,
         preferred: Family = Family.IPV4,
+        settings: ResolutionSettings | None = None,
     ) -> Driver:
         """A new resolution at time 0, its first question sent."""
-        driver = cls(Resolution(resolution_settings((), preferred), in_section, families, 0))
+        settings = settings or resolution_settings((), preferred)
+        driver = cls(Resolution(settings, in_section, families, 0))
         driver.until(0)
         return driver
 
@@ -128,6 +132,9 @@ class Driver:
         for action in actions:
             if isinstance(action, Send):
                 self.sent.append((self.now_ms, action.question.query_type))
+                self.names.append(action.question.name)
+            elif isinstance(action, Abandoned):
+                self.abandoned.append(self.now_ms)
             elif isinstance(action, Finished):
                 self.finished.append((self.now_ms, action))
             else:

@@ -73,6 +73,8 @@ def _build_sections(drafts: Sequence[ResolversDraft]) -> tuple[ResolversSection,
                 timeout_resolve_ms=draft.timeout_resolve_ms,
                 timeout_retry_ms=draft.timeout_retry_ms,
                 holds=Holds(**draft.holds),
+                search=draft.domains,
+                ndots=draft.dots_wanted,
             )
         )
     return tuple(sections)

@@ -84,7 +84,13 @@ class ServerBuilder:
             networks=options.resolve_networks,
             backend_kind="proxy" if draft.kind is ProxyKind.LISTEN else "backend",
         )
-        return self._table.add(section, server.address.host, options.resolve_prefer, resolved)
+        return self._table.add(
+            section,
+            server.address.host,
+            options.resolve_prefer,
+            resolved,
+            search=options.search,
+        )
 
 
 def _init_addr(options: ServerOptions, named: bool) -> tuple[str, ...]:

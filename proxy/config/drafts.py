@@ -25,6 +25,7 @@ from proxy.config.model import (
     StatsSocket,
 )
 from resolverd.config import PAYLOAD_DEFAULT, Family, Nameserver
+from resolverd.resolv_conf import NDOTS_DEFAULT, ResolvConf
 
 
 class ProxyKind(enum.Enum):
@@ -102,6 +103,23 @@ class ResolversDraft(msgspec.Struct):
     timeout_resolve_ms: int = 1_000
     timeout_retry_ms: int = 1_000
     holds: dict[str, int] = {}  # field of resolverd.config.Holds -> milliseconds
+    resolv_conf: ResolvConf | None = None  # `parse-resolv-conf`: what the file said
+    search: tuple[str, ...] | None = None  # its own lines, which win over the file's
+    ndots: int | None = None
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """The search list in force."""
+        if self.search is not None:
+            return self.search
+        return self.resolv_conf.search if self.resolv_conf else ()
+
+    @property
+    def dots_wanted(self) -> int:
+        """The `ndots` in force."""
+        if self.ndots is not None:
+            return self.ndots
+        return self.resolv_conf.ndots if self.resolv_conf else NDOTS_DEFAULT
 
 
 class ServerOptions(msgspec.Struct):
@@ -125,6 +143,7 @@ class ServerOptions(msgspec.Struct):
     ignore_weight: bool = False
     srv_priority: bool = False
     rfc_weight: bool = False
+    search: bool = False
     init_addr: tuple[str, ...] | None = None
     init_state: InitState = InitState.UP
     on_marked_down_shutdown: bool = False

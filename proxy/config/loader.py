@@ -22,10 +22,11 @@ from proxy.config.context import (
 from proxy.config.drafts import ProxyDraft, ResolversDraft
 from proxy.config.messages import ConfigError, Message, Messages
 from proxy.config.model import Settings
-from proxy.config.resolv_conf import read_nameservers
+from proxy.config.resolv_conf import take_default
 from proxy.config.sections import Sections
+from proxy.config.short_names import check_short_names
 from proxy.config.sources import expand_sources, read_lines
-from resolverd.config import Family, Nameserver
+from resolverd.config import Family
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -57,6 +58,7 @@ def load(
             sections.read(line)
     _add_default_resolvers(sections, context)
     check(sections.globals, sections.resolvers, sections.proxies, messages)
+    check_short_names(sections.resolvers, sections.proxies, messages)
     settings: Settings | None = None
     if not messages.failed:
         families = _families(sections, context)
@@ -78,8 +80,7 @@ def _add_default_resolvers(sections: Sections, context: Context) -> None:
         return
     draft = ResolversDraft(DEFAULT_RESOLVERS, user.origin)
     try:
-        for address in read_nameservers(context.resolv_conf):
-            draft.nameservers = [*draft.nameservers, (Nameserver(address, address), user.origin)]
+        take_default(draft, context.resolv_conf, user.origin)
     except ConfigError as error:
         context.messages.alert(str(error), user.origin)
     sections.resolvers.append(draft)

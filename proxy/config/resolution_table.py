@@ -1,5 +1,7 @@
 """Which names are resolved while running: one row for each section, name and family (S8).
 
+A name that goes through a search list (M13) is another one than the same name as written.
+
 Owns the grouping of servers under resolutions. An SRV label has one row for each section, whatever
 its servers prefer: what they prefer concerns the targets. Pure.
 """
@@ -11,7 +13,7 @@ import msgspec
 from proxy.config.names import is_service_name, normalize_host_name
 from resolverd.config import Family, ResolutionSettings, ResolvedServer
 
-Key = tuple[str, str, Family]
+Key = tuple[str, str, Family, bool]
 
 
 def preferred_family(prefer: Family, accepted: tuple[Family, ...]) -> Family:
@@ -28,13 +30,19 @@ class ResolutionTable:
         self._rows: dict[Key, list[ResolvedServer]] = {}
         self._indices: dict[Key, int] = {}
 
-    def add(self, section: str, host: str, prefer: Family, server: ResolvedServer) -> int:
-        """Let a name feed a server; the index of its row, a new one if nobody needed it before."""
+    def add(
+        self, section: str, host: str, prefer: Family, server: ResolvedServer, *, search: bool
+    ) -> int:
+        """Let a name feed a server; the index of its row, a new one if nobody needed it before.
+
+        `search` does not reach SRV labels and names with a dot at their end.
+        """
         preferred = preferred_family(prefer, self._families)
         if is_service_name(host):
             server = msgspec.structs.replace(server, preferred=preferred)
             preferred = preferred_family(Family.IPV6, self._families)
-        key = (section, normalize_host_name(host), preferred)
+        searched = search and not is_service_name(host) and not host.endswith(".")
+        key = (section, normalize_host_name(host), preferred, searched)
         index = self._indices.setdefault(key, len(self._indices))
         self._rows.setdefault(key, []).append(server)
         return index
@@ -42,6 +50,13 @@ class ResolutionTable:
     def settings(self) -> tuple[ResolutionSettings, ...]:
         """All rows, by index."""
         return tuple(
-            ResolutionSettings(self._indices[key], *key, servers=tuple(servers))
-            for key, servers in self._rows.items()
+            ResolutionSettings(
+                self._indices[section, name, preferred, search],
+                section,
+                name,
+                preferred,
+                servers=tuple(servers),
+                search=search,
+            )
+            for (section, name, preferred, search), servers in self._rows.items()
         )

@@ -1,33 +1,35 @@
-"""The nameservers of /etc/resolv.conf, as `parse-resolv-conf` wants them (dns: resolv.conf(5)).
+"""The file that `parse-resolv-conf` names, read into a `resolvers` section (S4, M13).
 
-Owns the one word that counts here, `nameserver`. Reads the file once.
+Owns the reading; what the lines mean is resolverd's, which reads the file again while it runs.
 """
 
 from __future__ import annotations
 
-import ipaddress
-
+from proxy.config.drafts import ResolversDraft
 from proxy.config.messages import ConfigError
+from proxy.config.model import Origin
+from resolverd.config import Nameserver
+from resolverd.resolv_conf import BYTES_MAX, ResolvConf, parse_resolv_conf
 
-BYTES_MAX = 1 << 20
 
-
-def read_nameservers(path: str) -> list[str]:
-    """The addresses in the order of the file, each once; ConfigError if it cannot be read."""
+def read_resolv_conf(path: str) -> ResolvConf:
+    """What the file says; ConfigError if it cannot be read."""
     try:
         with open(path, "rb") as stream:
             text = stream.read(BYTES_MAX).decode(errors="replace")
     except OSError as error:
         raise ConfigError(f"'parse-resolv-conf' cannot read {path}: {error.strerror}") from error
-    found: list[str] = []
-    for line in text.splitlines():
-        words = line.split()
-        if len(words) < 2 or words[0] != "nameserver":
-            continue
-        try:
-            address = str(ipaddress.ip_address(words[1]))
-        except ValueError:
-            continue  # libc skips it, too
-        if address not in found:
-            found.append(address)
-    return found
+    return parse_resolv_conf(text)
+
+
+def nameservers_of(found: ResolvConf, draft: ResolversDraft) -> list[Nameserver]:
+    """Those of the file that the section does not name itself; an address is a name here."""
+    known = {nameserver.name for nameserver, _ in draft.nameservers}
+    return [Nameserver(each, each) for each in found.nameservers if each not in known]
+
+
+def take_default(draft: ResolversDraft, path: str, origin: Origin) -> None:
+    """Fill the section `default`, which nobody wrote; ConfigError as above."""
+    found = read_resolv_conf(path)
+    draft.resolv_conf = found
+    draft.nameservers = [(each, origin) for each in nameservers_of(found, draft)]

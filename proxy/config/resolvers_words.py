@@ -10,17 +10,17 @@ from proxy.config.addresses import parse_address, single_endpoint
 from proxy.config.drafts import ResolversDraft
 from proxy.config.messages import ConfigError
 from proxy.config.names import check_label
-from proxy.config.resolv_conf import read_nameservers
+from proxy.config.resolv_conf import nameservers_of, read_resolv_conf
 from proxy.config.units import parse_number, parse_time_ms
 from proxy.config.words import (
     Handler,
     Statement,
     Table,
     act_on_second,
-    later,
     works,
 )
 from resolverd.config import NAMESERVER_PORT, PAYLOAD_MAX, PAYLOAD_MIN, Nameserver, Transport
+from resolverd.resolv_conf import NDOTS_MAX, SEARCH_MAX, normal_domain
 
 RETRIES_MAX = 1_000
 NAMESERVERS_MAX = 64  # of one section; every question goes to each of them
@@ -64,14 +64,25 @@ def _add(statement: Statement, draft: ResolversDraft, nameserver: Nameserver) ->
 def _parse_resolv_conf(statement: Statement, draft: ResolversDraft) -> None:
     statement.at_most(0)
     path = statement.context.resolv_conf
-    addresses = read_nameservers(path)
-    known = {nameserver.name for nameserver, _ in draft.nameservers}
-    for address in addresses:
-        if address not in known:
-            _add(statement, draft, Nameserver(address, address))
-            known.add(address)
-    if not addresses:
+    found = read_resolv_conf(path)
+    for nameserver in nameservers_of(found, draft):
+        _add(statement, draft, nameserver)
+    draft.resolv_conf = found
+    if not found.nameservers:
         statement.warn(f"'parse-resolv-conf' found no nameserver in {path}")
+
+
+def _search(statement: Statement, draft: ResolversDraft) -> None:
+    """The last line counts, as in resolv.conf."""
+    if not 0 < len(statement.arguments) <= SEARCH_MAX:
+        raise ConfigError(f"'search' expects 1 to {SEARCH_MAX} domains")
+    domains: dict[str, None] = {}
+    for text in statement.arguments:
+        domain = normal_domain(text)
+        if domain is None:
+            raise ConfigError(f"'search' : '{text}' is no domain")
+        domains[domain] = None
+    draft.search = tuple(domains)
 
 
 def _number(field: str, low: int, high: int) -> Handler[ResolversDraft]:
@@ -136,6 +147,6 @@ RESOLVERS_WORDS: Table[ResolversDraft] = {
     "timeout": works(_timeout),
     "hold": works(_hold_line),
     "resolution_pool_size": works(_pool_size),
-    "search": later("write names in full"),
-    "ndots": later("write names in full"),
+    "search": works(_search),
+    "ndots": works(_number("ndots", 0, NDOTS_MAX)),
 }

@@ -17,7 +17,7 @@ from proxy.config.words import Statement, Table, works
 from resolverd.config import RESOLVE_NETS_MAX, Family
 
 _NETWORK = re.compile(r"([0-9A-Fa-f.:]+)(?:/([0-9.]+))?")
-_LATER_OPTIONS = ("search", "all-families")
+_LATER_OPTIONS = ("all-families",)
 # Option of `resolve-opts` -> field and value.
 _RESOLVE_OPTIONS = {
     "allow-dup-ip": ("allow_dup_ip", True),
@@ -25,6 +25,7 @@ _RESOLVE_OPTIONS = {
     "ignore-weight": ("ignore_weight", True),
     "srv-priority": ("srv_priority", True),
     "rfc-weight": ("rfc_weight", True),
+    "search": ("search", True),
 }
 
 

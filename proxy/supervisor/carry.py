@@ -80,7 +80,12 @@ def _nameservers(settings: Settings) -> dict[Hashable, int]:
 
 def _resolutions(settings: Settings) -> dict[Hashable, int]:
     return {
-        (resolution.section, resolution.name, resolution.preferred): resolution.index
+        (
+            resolution.section,
+            resolution.name,
+            resolution.preferred,
+            resolution.search,
+        ): resolution.index
         for resolution in settings.resolverd.resolutions
     }
 

@@ -1,0 +1,52 @@
+"""Short names: what is asked for as written though a search list is at hand (M13).
+
+Owns the judgement, from the text alone: no name is looked up. libc applies the list when it finds
+an address at the start, DNS does not afterwards, so such a server works until the first NXDOMAIN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from proxy.config.drafts import ProxyDraft, ResolversDraft, ServerDraft
+from proxy.config.messages import Messages
+from proxy.config.names import is_service_name
+
+
+def check_short_names(
+    resolvers: Sequence[ResolversDraft], proxies: Sequence[ProxyDraft], messages: Messages
+) -> None:
+    """One notice for each name that a search list would change, and for each list that is none."""
+    sections = {draft.name: draft for draft in resolvers}
+    told: set[tuple[str, str]] = set()
+    for proxy in proxies:
+        for server in proxy.servers:
+            section = sections.get(server.options.resolvers or "")
+            if proxy.disabled or section is None or server.address.number is not None:
+                continue
+            name = server.address.host
+            if is_service_name(name) or name.endswith("."):
+                continue
+            place = (section.name, name.lower())
+            text = _judge(f"{proxy.title} : server '{server.name}'", server, section)
+            if text and place not in told:
+                told.add(place)
+                messages.notice(text, server.origin)
+
+
+def _judge(described: str, server: ServerDraft, section: ResolversDraft) -> str:
+    name, domains, ndots = server.address.host, section.domains, section.dots_wanted
+    if server.options.search:
+        if domains or section.resolv_conf is not None:
+            return ""
+        return (
+            f"{described} : 'resolve-opts search' finds no search list: write 'search <domain>' "
+            f"or 'parse-resolv-conf' in resolvers '{section.name}'"
+        )
+    if not domains or name.count(".") >= ndots:
+        return ""
+    return (
+        f"{described} : the name '{name}' is sent as written, without the search list of resolvers "
+        f"'{section.name}' ({' '.join(each or '.' for each in domains)}; ndots {ndots}): add "
+        f"'resolve-opts search', write the full name, or '{name}.' if it is complete"
+    )

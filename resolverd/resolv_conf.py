@@ -1,0 +1,58 @@
+"""What resolv.conf says of nameservers and of short names (resolv.conf(5)). Pure.
+
+Owns the words `nameserver`, `search`, `domain` and `options ndots:<n>`. Like libc it passes over
+what it does not understand, and of several search lists the last one counts. Opens no file.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+import msgspec
+
+BYTES_MAX = 1 << 20  # of the file: as much as anybody could mean
+NDOTS_DEFAULT = 1
+NDOTS_MAX = 15  # libc's RES_MAXNDOTS: larger numbers count as this one
+SEARCH_MAX = 32  # domains: as many as Kubernetes writes at the most; libc knows no limit
+DOMAIN_MAX = 253  # characters: the longest name (RFC 1035 section 2.3.4)
+
+_LABEL = re.compile(r"[a-z0-9_-]{1,63}")
+
+
+class ResolvConf(msgspec.Struct, frozen=True):
+    """The contents of one file; domains are lower case, without a dot at their end ("": root)."""
+
+    nameservers: tuple[str, ...] = ()  # addresses in the order of the file, each once
+    search: tuple[str, ...] = ()
+    ndots: int = NDOTS_DEFAULT
+
+
+def normal_domain(text: str) -> str | None:
+    """A domain of a search list as it is put behind names; None if it is no name."""
+    domain = text.lower().removesuffix(".")
+    if domain and not all(_LABEL.fullmatch(label) for label in domain.split(".")):
+        return None
+    return domain if len(domain) <= DOMAIN_MAX and text else None
+
+
+def parse_resolv_conf(text: str) -> ResolvConf:
+    """What the file says."""
+    nameservers: dict[str, None] = {}
+    search: tuple[str, ...] = ()
+    ndots = NDOTS_DEFAULT
+    for line in text.splitlines():
+        word, *arguments = line.split() or [""]
+        if word == "nameserver" and arguments:
+            try:
+                nameservers[str(ipaddress.ip_address(arguments[0]))] = None
+            except ValueError:
+                continue  # libc skips it, too
+        elif word in ("search", "domain") and arguments:
+            found = [normal_domain(each) for each in arguments[: 1 if word == "domain" else None]]
+            search = tuple(dict.fromkeys(each for each in found if each is not None))[:SEARCH_MAX]
+        elif word == "options":
+            for option in arguments:
+                if match := re.fullmatch(r"ndots:([0-9]{1,9})", option, re.ASCII):
+                    ndots = min(int(match[1]), NDOTS_MAX)
+    return ResolvConf(tuple(nameservers), search, ndots)
