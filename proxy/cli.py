@@ -16,7 +16,7 @@ from proxy.arguments import USAGE, Arguments, UsageError, parse
 from proxy.config.condition import evaluate
 from proxy.config.messages import ConfigError, Severity
 from proxy.config.report import render_tagged, summarize
-from proxy.runtime import Runtime
+from proxy.runtime import Runtime, ring
 from proxy.supervisor.children import Entries
 from proxy.supervisor.prepare import Prepared, prepare
 from proxy.supervisor.signals import end_by
@@ -136,6 +136,7 @@ def real_entries() -> Entries:
             bells.ring_table,
             runtime.log,
             state_files=runtime.state_files,
+            ring_control=lambda: ring((bells.control,)),
         )
 
     preload()

@@ -203,6 +203,10 @@ class Assignment:
             self.records = {}
         return self._replace(slots, cause_of(status))
 
+    def joined_ms(self, slot: int) -> int:
+        """When the server joined; 0 for one of the configuration."""
+        return self._joined_ms.get(slot, 0)
+
     @property
     def used(self) -> int:
         """How many servers have an address."""

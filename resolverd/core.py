@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from resolverd.accounts import Accounts
 from resolverd.answer import Answer, QueryType, Question
 from resolverd.board import Board
 from resolverd.config import ResolverdSettings
@@ -75,6 +76,8 @@ class Core:
             appeared=self._appeared.append,
             vanished=self._forget,
         )
+        configured = 1 + max((each.index for each in settings.resolutions), default=-1)
+        self.accounts = Accounts(self.names, self._places, configured)
         self._schedule_new()
 
     def next_deadline_ms(self) -> int | None:
@@ -98,12 +101,15 @@ class Core:
     ) -> None:
         """A nameserver has answered an open attempt."""
         name = self.names[key]
+        name.history.answered(nameserver, query_type, answer, now_ms)
         actions = name.resolution.reply(nameserver, query_type, answer, now_ms)
         self._perform(key, name, actions, now_ms)
 
     def lost(self, key: int, nameserver: str) -> None:
         """A question that was on its way did not reach the nameserver: nobody waits for it."""
-        self.names[key].resolution.unsent(nameserver)
+        name = self.names[key]
+        name.history.lost(nameserver)
+        name.resolution.unsent(nameserver)
 
     def fetching(self, key: int, now_ms: int) -> None:
         """A truncated answer is being asked for again over TCP."""
@@ -128,7 +134,9 @@ class Core:
         asker = self._askers[name.section.name]
         for action in actions:
             if isinstance(action, Send):
-                for nameserver in asker.ask(key, action.question, now_ms):
+                unsent = asker.ask(key, action.question, now_ms)
+                name.history.asked(action.question.query_type, now_ms, unsent)
+                for nameserver in unsent:
                     name.resolution.unsent(nameserver)
             elif isinstance(action, Abandoned):
                 asker.close_run(key)

@@ -26,6 +26,7 @@ from typing import NoReturn
 
 import uvloop
 
+from resolverd.accounts import error_page
 from resolverd.answer import Answer, QueryType
 from resolverd.board import SegmentBoard
 from resolverd.config import ResolvedServer, ResolverdSettings, StateFile
@@ -36,6 +37,7 @@ from resolverd.served import Log
 from resolverd.state_writer import StateWriter
 from resolverd.transport import Transport
 from shm.locks import SLOT_WRITER, take_role
+from shm.mailbox import MAIL_BYTES, MailReceiver
 from shm.names import NameOrderWatch, NameReader
 from shm.processes import ProcessSelf
 from shm.requests import RequestReader
@@ -66,17 +68,20 @@ def run(
     log: Log,
     *,
     state_files: tuple[StateFile, ...] = (),
+    ring_control: Callable[[], None] | None = None,
 ) -> NoReturn:
     """Be resolverd until the process is killed.
 
     `doorbell_fd` is the eventfd that workers write to after asking for a resolution; `ring` tells
-    them that a slot has changed; `state_files` are kept up to date. Raises SecondWriterError while
+    them that a slot has changed, `ring_control` control that its question is answered;
+    `state_files` are kept up to date. Raises SecondWriterError while
     another process writes slots, and whatever ends the loop unforeseen.
     """
     take_role(segment.fd, SLOT_WRITER)
     loop = uvloop.new_event_loop()
     daemon = Daemon(settings, segment, doorbell_fd, ring, log=log, loop=loop)
     daemon.keep(state_files)
+    daemon.ring_control = ring_control
     daemon.start()
     loop.run_forever()
     raise RuntimeError("the event loop of resolverd has ended") from daemon.failure
@@ -101,6 +106,8 @@ class Daemon:
         self._log = log
         self._segment = segment
         self._writers: list[StateWriter] = []
+        self.ring_control: Callable[[], None] | None = None
+        self._mail = MailReceiver(segment)
         self._doorbell_fd = doorbell_fd
         self._ring = ring
         self._requests = RequestReader(segment, from_now=True)
@@ -153,6 +160,7 @@ class Daemon:
     def _tick(self) -> None:
         self._process.beat(now_ms())
         self._look()
+        self._answer_mail()
         for writer in self._writers:
             writer.look(now_ms())
         self._loop.call_later(TICK_S, self._tick)
@@ -160,6 +168,7 @@ class Daemon:
     def _doorbell(self) -> None:
         with suppress(BlockingIOError):
             os.eventfd_read(self._doorbell_fd)
+        self._answer_mail()
         if self._look_timer is None:
             self._look_timer = self._loop.call_later(LOOK_DELAY_S, self._look)
 
@@ -175,6 +184,20 @@ class Daemon:
             kind = Trigger.CONNECT_TIMEOUT if failure.timeouts else Trigger.CONNECT_REFUSED
             self._core.connect_failed(failure.slot, kind, failure.began_ms, now)
         self._arm()
+
+    def _answer_mail(self) -> None:
+        """Answer what control has asked, if it has; no question may end the process."""
+        question = self._mail.question()
+        if question is None:
+            return
+        try:
+            mail = self._core.accounts.page(question, now_ms(), MAIL_BYTES)
+        except Exception as error:  # a successor would find the same question
+            self._log(3, f"resolverd: no answer to {question}: {error!r}")
+            mail = error_page(repr(error))
+        self._mail.answer(question.number, mail)
+        if self.ring_control is not None:
+            self.ring_control()
 
     def _serve_deadlines(self) -> None:
         self._core.serve_deadlines(now_ms())

@@ -90,6 +90,10 @@ class Names:
             keys[self._fed_by[slot]] = None
         return list(keys)
 
+    def ordered(self, slot: int) -> str:
+        """The name that an operator ordered for the server, "" for none."""
+        return self._orders.get(slot, "")
+
     def order(self, slot: int, name: str, now_ms: int) -> None:
         """An operator wants the server fed from this name, "" for the one of its line."""
         name = name.lower().removesuffix(".")

@@ -25,6 +25,10 @@ class Places:
         """How many places are taken."""
         return len(self._taken)
 
+    def waits(self, key: int) -> bool:
+        """Whether the key waits for a place."""
+        return key in self._waiting
+
     def enter(self, key: int, *, urgent: bool) -> bool:
         """Take a place, True if the key has one now; else it waits for `leave` to name it."""
         if key in self._taken:

@@ -234,6 +234,21 @@ class Resolution:
         """Whether the next run comes before others: the first one, or a triggered one."""
         return self._trigger_waits or self.last_status is None
 
+    @property
+    def types(self) -> tuple[QueryType, ...]:
+        """The types that are asked for, in this order."""
+        return self._types
+
+    @property
+    def trigger_waits(self) -> bool:
+        """Whether a failed connect has asked for the next run."""
+        return self._trigger_waits
+
+    @property
+    def triggers_held_until_ms(self) -> int:
+        """Until then no failed connect asks for a run, because the last ones brought nothing."""
+        return self.last_run_ms + self._trigger_pause_ms if self._trigger_pause_ms else 0
+
     def tick(self, now_ms: int) -> list[Action]:
         """Time has passed: start a run or end an attempt, if its deadline has come."""
         if now_ms < self.deadline_ms:

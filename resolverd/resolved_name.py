@@ -19,6 +19,7 @@ from resolverd.config import (
     ResolvedServer,
     ResolversSection,
 )
+from resolverd.history import History
 from resolverd.messages import FROM_CACHE, describe_search
 from resolverd.resolution import Finished, Resolution
 from resolverd.served import FROM_ANSWERS, Log, ServedServers
@@ -47,6 +48,7 @@ class ResolvedName:
         self.assignment = Assignment((), settings.preferred, section.holds, {})
         self.tally = Tally(board, log, settings.name, settings.index if has_record else None)
         self.permanent = has_record  # it is resolved though no server needs it
+        self.history = History()
         self._rows = {nameserver.name: nameserver.index for nameserver in section.nameservers}
         self._found = ""  # with a search list: what the last valid answer was for
         self._served = served

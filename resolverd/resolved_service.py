@@ -15,6 +15,7 @@ from resolverd.answer import Status
 from resolverd.assignment import cause_of
 from resolverd.board import Board
 from resolverd.config import Family, ResolutionSettings, ResolvedServer, ResolversSection
+from resolverd.history import History
 from resolverd.messages import FROM_ADDITIONAL
 from resolverd.resolution import Finished, Resolution
 from resolverd.served import Log, Served, ServedServers
@@ -59,6 +60,7 @@ class ResolvedService:
             settings.servers, settings.preferred, families, section.holds
         )
         self.tally = Tally(board, log, settings.name, settings.index)
+        self.history = History()
         self._rows = {nameserver.name: nameserver.index for nameserver in section.nameservers}
         self._served = served
         self._board = board

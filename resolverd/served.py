@@ -25,7 +25,17 @@ from shm.states import Cause, SlotFlag
 
 Log = Callable[[int, str], None]  # syslog severity, text
 
+MOVES_MAX = 4  # changes of one server that are remembered: enough to see it flap
 FROM_ANSWERS = (Cause.DNS, Cause.CARRIED)  # addresses that a valid answer brought
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """The address of a server became another one, or went (`after` is None)."""
+
+    when_ms: int
+    before: Address | None
+    after: Address | None
+    source: str
 
 
 class Served(msgspec.Struct):
@@ -41,6 +51,13 @@ class Served(msgspec.Struct):
     target_stamp_ms: int = 0
     renamed: bool = False  # an SRV record or an operator has given it a name, once
     backup: bool = False  # by the priority of its SRV record
+    moves: list[Moved] = []  # the last MOVES_MAX
+
+    def moved(self, now_ms: int, before: Address | None, source: str) -> None:
+        """Remember that it has the present address from now on."""
+        if before != self.address:
+            self.moves.append(Moved(now_ms, before, self.address, source))
+            del self.moves[:-MOVES_MAX]
 
 
 class ServedServers:
@@ -91,6 +108,7 @@ class ServedServers:
         """The server's address is another one, or gone; `source` is who said so, for the log."""
         served = self._served[slot]
         before, served.address, served.cause = served.address, address, cause
+        served.moved(now_ms, before, source if address is not None else _words(cause))
         if not self._publish(served, now_ms) or before == address:
             return
         self._tell(served, before, source)
@@ -146,7 +164,8 @@ class ServedServers:
         self._board.publish_target(served.server.slot, target, stamp_ms)
 
     def _empty(self, served: Served, cause: Cause, now_ms: int) -> None:
-        served.address, served.port, served.cause = None, 0, cause
+        before, served.address, served.port, served.cause = served.address, None, 0, cause
+        served.moved(now_ms, before, _words(cause))
         served.backup = False
         self._publish(served, now_ms)
 
@@ -181,3 +200,7 @@ class ServedServers:
         self.losers[server.backend_index] = server
         for level, text in describe_loss(server, cause):
             self._log(level, text)
+
+
+def _words(cause: Cause) -> str:
+    return cause.name.lower().replace("_", " ")

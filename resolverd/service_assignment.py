@@ -182,6 +182,11 @@ class ServiceAssignment:
         """Whether a failure of this kind is overlooked no longer."""
         return last_valid_ms + hold_ms(self._holds, status) <= now_ms
 
+    def holders(self, key: Key) -> list[ResolvedServer]:
+        """The servers that stand for this record, one of each backend at most."""
+        slots = (roster.attached.get(key) for roster in self._rosters.values())
+        return [self._servers[slot] for slot in slots if slot is not None]
+
     @property
     def used(self) -> int:
         """How many servers stand for a record."""

@@ -18,6 +18,7 @@
 #   RESOLUTIONS  resolutions x ResolutionRecord     resolverd
 #   TARGETS      slots x NameLatch(NameRecord) resolverd (supervisor before the first fork)
 #   NAME_ORDERS  slots x NameLatch(NameRecord) control (likewise)
+#   MAILBOX      1 x Mailbox                   a question of control's, an answer of resolverd's
 #
 # A row is WorkerCounters, then one FrontendCounters for each frontend, one BackendCounters for
 # each backend, one ServerCounters for each slot; rows start on a page.
@@ -35,11 +36,14 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef enum:
-    LAYOUT_VERSION = 2
+    LAYOUT_VERSION = 3
     RECORD_WORDS = 7  # 56 bytes: what one latch publishes whole
     NAME_WORDS = 33  # 264 bytes: what one name latch publishes whole
     NAME_BYTES = 255  # the longest DNS name (RFC 1035 section 2.3.4)
-    AREAS = 15
+    INQUIRY_WORDS = 36  # 288 bytes: what control asks of resolverd, whole
+    INQUIRY_BYTES = 256  # of text: a DNS name is shorter
+    MAIL_WORDS = 8_192  # 64 KiB: one answer; what is longer comes in several
+    AREAS = 16
     PAGE = 4096
 
 cdef enum:  # Area
@@ -58,6 +62,7 @@ cdef enum:  # Area
     AREA_RESOLUTIONS = 12
     AREA_TARGETS = 13
     AREA_NAME_ORDERS = 14
+    AREA_MAILBOX = 15
 
 cdef enum:  # ProcessState
     PROCESS_EMPTY = 0
@@ -118,7 +123,7 @@ cdef struct Header:
     uint64_t offsets[AREAS]  # bytes from the start of the segment
     uint64_t row_bytes  # stride of ROWS
     uint64_t orders_generation  # +1 after each order of a name, by control
-    uint64_t spare[8]  # fills four cache lines
+    uint64_t spare[7]  # fills four cache lines
     uint64_t table_generation  # shared word: +1 after each change of any slot record
     uint64_t alone[6]  # keeps the busiest word on a line of its own
     uint64_t version  # LAYOUT_VERSION, stored last: the segment is ready
@@ -325,3 +330,22 @@ cdef struct ResolutionRecord:
     uint64_t slots_missing
     uint64_t runs
     uint64_t triggers  # runs that a failed connect asked for
+
+cdef struct Inquiry:
+    uint64_t number  # 1, 2, 3 ...; 0: nothing was ever asked
+    uint32_t kind  # resolverd names them
+    uint32_t length  # bytes of text
+    uint64_t key  # what is asked about: a slot, or a resolution
+    int64_t cursor  # where a long answer goes on
+    uint8_t text[256]
+
+cdef struct Mailbox:
+    # a latch over Inquiry, written by control
+    uint64_t sequence
+    uint64_t copies[72]
+    uint64_t control_spare[7]
+    # written by resolverd
+    uint64_t answered  # number of the inquiry that `mail` answers, stored last; 0: being written
+    uint64_t length  # bytes of `mail`
+    uint64_t resolverd_spare[6]
+    uint64_t mail[8192]

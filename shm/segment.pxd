@@ -3,8 +3,8 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from shm.layout cimport (
-    BackendCounters, BackendShared, FrontendCounters, Header, Latch, NameLatch,
-    NameserverCounters, Process, Request, ResolutionRecord, ServerCounters, SlotStatic,
+    BackendCounters, BackendShared, FrontendCounters, Header, Latch, Mailbox,
+    NameLatch, NameserverCounters, Process, Request, ResolutionRecord, ServerCounters, SlotStatic,
     WorkerCounters)
 
 cdef struct View:
@@ -23,6 +23,7 @@ cdef struct View:
     ResolutionRecord *resolutions
     NameLatch *targets  # by slot
     NameLatch *name_orders  # by slot
+    Mailbox *mailbox
 
 
 cdef inline WorkerCounters *worker_counters(const View *view, uint32_t row) noexcept nogil:

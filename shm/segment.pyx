@@ -15,12 +15,12 @@ from libc.string cimport memset
 
 from shm.atomics cimport load_acquire, store_release
 from shm.layout cimport (
-    AREA_ADMINS, AREA_BACKENDS, AREA_HEADER, AREA_HEALTH, AREA_HINTS, AREA_NAME_ORDERS,
-    AREA_NAMESERVERS, AREA_OWNERS, AREA_PROCESSES, AREA_REQUESTS, AREA_RESOLUTIONS, AREA_ROWS,
-    AREA_SLOTS, AREA_STATICS, AREA_TARGETS, AREAS, LAYOUT_VERSION, PAGE, AdminRecord,
-    BackendCounters, BackendShared, FrontendCounters, Header, HealthRecord, Latch, NameLatch,
-    NameRecord, NameserverCounters, Process, Request, ResolutionRecord, ServerCounters,
-    SlotRecord, SlotStatic, WorkerCounters)
+    AREA_ADMINS, AREA_BACKENDS, AREA_HEADER, AREA_HEALTH, AREA_HINTS, AREA_MAILBOX,
+    AREA_NAME_ORDERS, AREA_NAMESERVERS, AREA_OWNERS, AREA_PROCESSES, AREA_REQUESTS,
+    AREA_RESOLUTIONS, AREA_ROWS, AREA_SLOTS, AREA_STATICS, AREA_TARGETS, AREAS, LAYOUT_VERSION,
+    PAGE, AdminRecord, BackendCounters, BackendShared, FrontendCounters, Header, HealthRecord,
+    Inquiry, Latch, Mailbox, NameLatch, NameRecord, NameserverCounters, Process, Request,
+    ResolutionRecord, ServerCounters, SlotRecord, SlotStatic, WorkerCounters)
 
 cdef extern from "<sys/mman.h>" nogil:
     void *mmap(void *address, size_t length, int prot, int flags, int fd, long offset)
@@ -46,6 +46,8 @@ def check_sizes() -> None:
         "NameLatch": (sizeof(NameLatch), 576),
         "NameRecord": (sizeof(NameRecord), 264),
         "Request": (sizeof(Request), 64),
+        "Inquiry": (sizeof(Inquiry), 288),
+        "Mailbox": (sizeof(Mailbox), 704 + 65_536),
         "WorkerCounters": (sizeof(WorkerCounters), 640),
         "FrontendCounters": (sizeof(FrontendCounters), 64),
         "BackendCounters": (sizeof(BackendCounters), 192),
@@ -75,6 +77,7 @@ def area_sizes(shape) -> list[int]:
     sizes[AREA_RESOLUTIONS] = shape.resolutions * sizeof(ResolutionRecord)
     sizes[AREA_TARGETS] = shape.slots * sizeof(NameLatch)
     sizes[AREA_NAME_ORDERS] = shape.slots * sizeof(NameLatch)
+    sizes[AREA_MAILBOX] = sizeof(Mailbox)
     return sizes
 
 
@@ -157,6 +160,7 @@ cdef class Segment:
         self.view.resolutions = <ResolutionRecord *>(base + at[AREA_RESOLUTIONS])
         self.view.targets = <NameLatch *>(base + at[AREA_TARGETS])
         self.view.name_orders = <NameLatch *>(base + at[AREA_NAME_ORDERS])
+        self.view.mailbox = <Mailbox *>(base + at[AREA_MAILBOX])
 
     def fill_header(self, uint32_t reload_generation, list offsets) -> None:
         """Write the header, its version last."""

@@ -1,14 +1,15 @@
 """What a command of the stats socket is: words, level, help, and a function that answers.
 
 An answer is an iterable of text pieces, rendered while it is sent, so that a slow reader costs one
-piece and not the whole. Knows neither sockets nor any single command.
+piece and not the whole. A piece may be a `Pause` too, something to wait for before the next piece
+is asked for. Knows neither sockets nor any single command.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from proxy.config.model import Proxy, Server, Settings
 
@@ -25,7 +26,15 @@ class CommandError(Exception):
     """The command cannot be done; the text is the whole answer."""
 
 
-Answer: TypeAlias = Iterable[str]
+class Pause(Protocol):
+    """Something to wait for before the answer goes on."""
+
+    async def over(self) -> None:
+        """Return when it has happened, or has taken too long."""
+
+
+Piece: TypeAlias = str | Pause
+Answer: TypeAlias = Iterable[Piece]
 Run: TypeAlias = Callable[[list[str], Level], Answer]
 
 

@@ -13,6 +13,7 @@ from proxy.control.command import (
     Command,
     CommandError,
     Level,
+    Piece,
     split_commands,
     split_words,
 )
@@ -50,7 +51,7 @@ class CommandLine:
         self.closing_commands = own[:3]
         self.commands = sorted([*commands, *own[3:]], key=lambda command: command.words)
 
-    def answers(self, line: str) -> Iterator[str]:
+    def answers(self, line: str) -> Iterator[Piece]:
         """The answers to all commands of a line, each ended by an empty line."""
         commands = split_commands(line)
         if len(commands) > COMMANDS_MAX:
@@ -62,7 +63,7 @@ class CommandLine:
                 return
             yield "\n" + (PROMPT if self.interactive else "")
 
-    def answer(self, text: str) -> Iterator[str]:
+    def answer(self, text: str) -> Iterator[Piece]:
         """The answer to one command."""
         words = split_words(text)
         command = self.find(words)

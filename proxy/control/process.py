@@ -27,14 +27,17 @@ from proxy.control.limits import (
     STATS_CONNECTIONS_MAX,
     TICK_SECONDS,
 )
+from proxy.control.mail import Mail
 from proxy.control.monitor import Monitor
 from proxy.control.report import Report
 from proxy.control.services import Services
 from proxy.control.set_server import SetServer
 from proxy.control.show_info import ShowInfo
+from proxy.control.show_resolution import ShowResolution
 from proxy.control.show_resolvers import ShowResolvers
 from proxy.control.show_servers import ShowServers
 from proxy.control.show_stat import ShowStat
+from proxy.control.show_why import ShowWhy
 from proxy.control.stats_socket import StatsConversation
 from proxy.runtime import Runtime, now_ms
 from shm.locks import ADMIN_WRITER, take_role
@@ -51,7 +54,7 @@ def one_line(error: BaseException) -> str:
     return "".join(traceback.format_exception(error)).replace("\n", " | ")
 
 
-def all_commands(report: Report) -> list[Command]:
+def all_commands(report: Report, mail: Mail) -> list[Command]:
     """The commands of all families; this process becomes the writer of its records."""
     segment = report.runtime.segment
     resolvers = ShowResolvers(report)
@@ -60,6 +63,8 @@ def all_commands(report: Report) -> list[Command]:
         *ShowStat(report, resolvers.stat).commands(),
         *ShowInfo(report).commands(),
         *resolvers.commands(),
+        *ShowResolution(report, mail).commands(),
+        *ShowWhy(report, mail).commands(),
         *SetServer(report, AdminTableWriter(segment), NameOrderWriter(segment)).commands(),
     ]
 
@@ -73,7 +78,8 @@ class Control:
         self.me.beat(now_ms())
         self.monitor = Monitor(runtime.settings, runtime.segment, now_ms())
         self.report = Report(runtime, self.monitor)
-        self.commands = all_commands(self.report)
+        self.mail = Mail(runtime)
+        self.commands = all_commands(self.report, self.mail)
         self.services = Services(self.report)
         failed, paused = self.connection_failed, self.monitor.accept_paused
         self.stats_acceptor = Acceptor(STATS_CONNECTIONS_MAX, failed, paused)
@@ -121,6 +127,7 @@ class Control:
         """Serve everything; returns only by an exception."""
         stats = self.runtime.settings.globals.stats_sockets
         frontends = {proxy.frontend_index: proxy for proxy in self.runtime.settings.frontends}
+        self.mail.listen()
         async with asyncio.TaskGroup() as group:
             group.create_task(self.beat())
             group.create_task(self.tick())

@@ -103,5 +103,5 @@ class Services:
 
     async def stream(self, pieces: Iterator[str]) -> AsyncGenerator[bytes, None]:
         """Text rendered while it is sent."""
-        for chunk in chunks(pieces):
+        async for chunk in chunks(pieces):
             yield chunk

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 
 from proxy.control.acceptor import Place
-from proxy.control.command import Command, Level
+from proxy.control.command import Command, Level, Piece
 from proxy.control.command_line import CommandLine
 from proxy.control.limits import (
     ANSWER_CHUNK_BYTES,
@@ -23,11 +23,14 @@ from proxy.control.limits import (
 READ_BYTES = 4_096
 
 
-def chunks(pieces: Iterator[str]) -> Iterator[bytes]:
-    """Join small pieces of text into chunks of about ANSWER_CHUNK_BYTES."""
+async def chunks(pieces: Iterator[Piece]) -> AsyncGenerator[bytes, None]:
+    """Join small pieces of text into chunks of about ANSWER_CHUNK_BYTES; wait for pauses."""
     waiting: list[bytes] = []
     size = 0
     for piece in pieces:
+        if not isinstance(piece, str):
+            await piece.over()
+            continue
         waiting.append(piece.encode())
         size += len(waiting[-1])
         if size >= ANSWER_CHUNK_BYTES:
@@ -80,7 +83,7 @@ class StatsConversation:
             if text is None:
                 return
             self.place.asked()
-            for chunk in chunks(self.line.answers(text)):
+            async for chunk in chunks(self.line.answers(text)):
                 await send(self.connection, chunk, self.timeout_seconds)
             if self.line.ended or not (self.line.interactive or b"\n" in self.received):
                 return

@@ -1,0 +1,69 @@
+"""`show why <backend>/<server>`: the chain of causes from the last answer of DNS to the relays.
+
+Reads the segment itself and asks resolverd for what it remembers; without an answer of resolverd
+the records alone are told, and that it is so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from proxy.config.model import Proxy, Server
+from proxy.control.command import Answer, Command, CommandError, Level, Piece, find_server
+from proxy.control.mail import Mail
+from proxy.control.report import Report
+from proxy.control.resolution_words import ago
+from proxy.control.why_words import chain, worker_line
+from proxy.runtime import now_ms
+from resolverd.account import Account
+
+
+class ShowWhy:
+    """The command that explains a server."""
+
+    def __init__(self, report: Report, mail: Mail) -> None:
+        self.report = report
+        self.mail = mail
+
+    def commands(self) -> list[Command]:
+        """What this family answers to."""
+        return [
+            Command(
+                ("show", "why"),
+                "<bk>/<srv>",
+                "why a server takes sessions, or why not",
+                Level.USER,
+                self.show,
+            )
+        ]
+
+    def show(self, words: list[str], _level: Level) -> Answer:
+        """`show why <backend>/<server>`."""
+        if not words:
+            raise CommandError("Require 'backend/server'.")
+        return self.lines(*find_server(self.report.settings, words[0]))
+
+    def lines(self, proxy: Proxy, server: Server) -> Iterator[Piece]:
+        """The chain, then each worker."""
+        accounts: list[Account] = []
+        if server.resolution_index is None:
+            origin = f"none; {server.host} is not asked for at run time"
+        else:
+            origin = ""
+            inquiry = self.mail.server(server.slot)
+            yield inquiry
+            page = inquiry.page(Account)
+            if page is None:
+                origin = f"{server.host}; {self.absence()}"
+            else:
+                accounts = page.rows
+        yield from chain(self.report.observer.server(proxy, server), accounts, origin, now_ms())
+        published = self.report.runtime.segment.table_generation
+        for worker in range(self.report.runtime.workers):
+            yield worker_line(worker, self.report.monitor.board.status(worker), published)
+
+    def absence(self) -> str:
+        """That resolverd does not answer."""
+        status = self.report.monitor.board.status(self.report.runtime.workers)
+        age_ms = now_ms() - status.main_beat_ms if status.main_beat_ms else None
+        return f"resolverd does not answer (heartbeat {ago(age_ms)}), its records say the rest"

@@ -1,0 +1,139 @@
+"""What resolverd tells of a name, a record or a server: the structs of the mailbox, as JSON.
+
+Owns the words in them, which programs may rely on. Knows nothing of where they come from. A field
+that ends in `_age_ms` counts back from the answer, one in `_in_ms` forward; None: never, or nobody
+knows.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Generic, TypeVar
+
+import msgspec
+
+
+class Kind(enum.IntEnum):
+    """What may be asked through the mailbox."""
+
+    NAMES = 1  # Summary of all names, by key from `cursor` on
+    NAME = 2  # Account of those called `text`
+    SERVER = 3  # ServerAccount of slot `key`, and the names that feed it
+
+
+class Why(enum.StrEnum):
+    """Why a server has its address or none, and why a record has no server."""
+
+    CONFIRMED = "confirmed"  # the last valid answer has the record
+    STICKY = "sticky"  # likewise, though a record that nobody has would rank better
+    OBSOLETE = "hold obsolete"  # the last valid answer is without it
+    HOLD_NX = "hold nx"  # the last run has failed
+    HOLD_REFUSED = "hold refused"
+    HOLD_TIMEOUT = "hold timeout"
+    HOLD_OTHER = "hold other"
+    CUT = "cut answer"  # the last answer was cut and could not be completed
+    UNCONFIRMED = "not confirmed yet"  # of init-addr, a state file or a former process
+    TARGET = "target"  # an SRV record without an address: its target is resolved on its own
+    NO_ANSWER = "no valid answer yet"
+    EXPIRED = "hold has passed"  # all nameservers have failed for longer than the hold
+    DUPLICATE = "duplicate"  # each record is held by another server of the backend
+    NO_RECORD = "no record"  # fewer records than servers
+    NO_SERVER = "no server left"
+    NOT_IN_NETWORK = "outside resolve-net"  # no server left; others come first for this reason
+    OTHER_FAMILY = "other family"  # likewise
+
+
+class Reply(msgspec.Struct):
+    """The last answer of a nameserver."""
+
+    nameserver: str
+    status: str | None = None  # None: it has not answered yet
+    query_type: str = ""
+    age_ms: int | None = None
+    records: int = 0
+    cut: bool = False
+    sent: bool = True  # whether the last question has reached it
+
+
+class Summary(msgspec.Struct):
+    """One name."""
+
+    key: int
+    name: str
+    section: str
+    asks: str  # the record types, in the order of asking
+    origin: str  # configuration, target (of an SRV record) or order (of the operator)
+    state: str
+    status: str | None  # of the last run
+    last_valid_age_ms: int | None
+    last_run_age_ms: int | None
+    next_in_ms: int | None
+    next_cause: str
+    records: int
+    servers: int
+    used: int
+    missing: int
+    stale: bool  # servers live on a hold
+    dropped_in_ms: int | None  # all addresses go if nothing changes
+    hold: str  # which hold that is
+    triggers_held_ms: int = 0  # failed connects ask for nothing for so long
+    live: bool = True  # told by resolverd; else by the segment alone
+
+
+class Record(msgspec.Struct):
+    """One record that is known."""
+
+    record: str
+    seen_age_ms: int
+    forgotten_in_ms: int | None  # None: the last answer has it
+    holders: list[str]
+    holders_more: int = 0
+    refused: dict[str, Why] = {}  # by backend: why no server has it
+    weight: int | None = None
+    priority: int | None = None
+    addresses: list[str] = []
+
+
+class Move(msgspec.Struct):
+    """One change of a server's address."""
+
+    age_ms: int
+    before: str | None
+    after: str | None
+    by: str
+
+
+class ServerAccount(msgspec.Struct):
+    """One server that a name feeds."""
+
+    slot: int
+    server: str
+    address: str | None
+    port: int
+    why: Why
+    left_ms: int | None = None  # until that ends
+    target: str = ""
+    moves: list[Move] = []
+
+
+class Account(msgspec.Struct):
+    """One name in full; `records`, then `servers`, go on in the next page."""
+
+    summary: Summary
+    question: str | None
+    asked_name: str  # with a search list: the name that was asked for last
+    asked_age_ms: int | None
+    replies: list[Reply]
+    records: list[Record] = []
+    servers: list[ServerAccount] = []
+
+
+T = TypeVar("T")
+
+
+class Page(msgspec.Struct, Generic[T]):
+    """One answer of the mailbox; with `cursor` -1 it is the last. `error`: it failed, and how."""
+
+    rows: list[T]
+    cursor: int = -1
+    error: str = ""

@@ -1,0 +1,120 @@
+"""Why a server has its address, or none, and why a record has no server. Pure.
+
+Owns the reading of what the assignments hold; decides nothing and changes nothing. Each function
+says what follows from the state as it is, so that nothing has to be noted when it comes about.
+"""
+
+from __future__ import annotations
+
+from resolverd.account import Why
+from resolverd.answer import Address, Status
+from resolverd.assignment import hold_ms
+from resolverd.config import ResolvedServer
+from resolverd.preference import FAMILY_SCORE, preference_of
+from resolverd.resolution import Resolution
+from resolverd.resolved_name import ResolvedName
+from resolverd.resolved_service import ResolvedService
+
+Reason = tuple[Why, int | None]  # and how long that goes on, milliseconds
+
+_HOLDS = {
+    Status.NX: Why.HOLD_NX,
+    Status.REFUSED: Why.HOLD_REFUSED,
+    Status.TIMEOUT: Why.HOLD_TIMEOUT,
+}
+
+
+def has_failed(resolution: Resolution) -> bool:
+    """Whether the last run brought no valid answer."""
+    return resolution.last_status not in (None, Status.VALID)
+
+
+def hold_of(name: ResolvedName | ResolvedService) -> Why:
+    """The hold that counts after a failure like the last one."""
+    assert name.resolution.last_status is not None
+    return hold_for(name.resolution.last_status)
+
+
+def hold_for(status: Status) -> Why:
+    """The hold that counts after a run that ended so."""
+    return _HOLDS.get(status, Why.HOLD_OTHER)
+
+
+def hold_left_ms(name: ResolvedName | ResolvedService, now_ms: int, joined_ms: int = 0) -> int:
+    """How long a failure like the last one is overlooked yet."""
+    status = name.resolution.last_status
+    assert status is not None
+    since_ms = max(name.resolution.last_valid_ms, joined_ms)
+    return max(0, since_ms + hold_ms(name.section.holds, status) - now_ms)
+
+
+def without_any(name: ResolvedName | ResolvedService, now_ms: int) -> Reason:
+    """Why a server of a name without records has none."""
+    if not has_failed(name.resolution):
+        return Why.NO_ANSWER, None
+    left_ms = hold_left_ms(name, now_ms)
+    return (Why.NO_ANSWER, left_ms) if left_ms else (Why.EXPIRED, None)
+
+
+def why_address(
+    name: ResolvedName, server: ResolvedServer, free: Address | None, now_ms: int
+) -> Reason:
+    """Why a server of a host name has what it has; `free` is the best record that nobody has."""
+    assignment, resolution = name.assignment, name.resolution
+    address = assignment.slots.get(server.slot)
+    if address is None:
+        if not assignment.records:
+            return without_any(name, now_ms)
+        return (Why.NO_RECORD if server.allow_dup_ip else Why.DUPLICATE), None
+    seen_ms = assignment.records.get(address)
+    if has_failed(resolution):
+        if seen_ms is not None and seen_ms > resolution.last_valid_ms:
+            return Why.CUT, None
+        return hold_of(name), hold_left_ms(name, now_ms, assignment.joined_ms(server.slot))
+    return _why_kept(name, server, address, free, now_ms)
+
+
+def _why_kept(
+    name: ResolvedName, server: ResolvedServer, address: Address, free: Address | None, now_ms: int
+) -> Reason:
+    seen_ms, resolution = name.assignment.records.get(address), name.resolution
+    if seen_ms is None or resolution.last_status is None:
+        return Why.UNCONFIRMED, None
+    if seen_ms < resolution.last_valid_ms:
+        return Why.OBSOLETE, max(0, seen_ms + name.section.holds.obsolete_ms - now_ms)
+    preference = preference_of(server, name.settings.preferred)
+    better = free is not None and preference.score(free) > preference.score(address)
+    return (Why.STICKY if better else Why.CONFIRMED), None
+
+
+def why_service(name: ResolvedService, slot: int, now_ms: int) -> Reason:
+    """Why a server of an SRV label stands for its record, or for none."""
+    attachment = name.assignment.slots.get(slot)
+    if attachment is None:
+        if name.assignment.records:
+            return Why.NO_RECORD, None
+        return without_any(name, now_ms)
+    if has_failed(name.resolution):
+        return hold_of(name), hold_left_ms(name, now_ms)
+    known = name.assignment.records.get(attachment.key)
+    if known is None or name.resolution.last_status is None:
+        return Why.UNCONFIRMED, None
+    if known.seen_ms < name.resolution.last_valid_ms:
+        return Why.OBSOLETE, max(0, known.seen_ms + known.kept_ms - now_ms)
+    return (Why.TARGET if attachment.address is None else Why.CONFIRMED), None
+
+
+def why_refused(
+    name: ResolvedName, server: ResolvedServer, record: Address, held: set[Address]
+) -> Why:
+    """Why no server like this one of its backend has the record, while they have those in `held`.
+
+    A record that ranks below all that are held is named by what it lacks.
+    """
+    preference = preference_of(server, name.settings.preferred)
+    worst = min((preference.score(each) for each in held), default=0)
+    mine = preference.score(record)
+    if mine >= worst:
+        return Why.NO_SERVER
+    lacks_family = worst & FAMILY_SCORE and not mine & FAMILY_SCORE
+    return Why.OTHER_FAMILY if lacks_family else Why.NOT_IN_NETWORK
