@@ -156,6 +156,12 @@ def _question_section(question: Question) -> bytes:
 
 def read_reply(wire: bytes, question: Question) -> Answer | None:
     """What `wire` answers to `question`; None if it is no reply to it."""
+    reply = match(wire, question)
+    return None if reply is None else judge(reply, question)
+
+
+def match(wire: bytes, question: Question) -> Reply | None:
+    """The message with its header and question read; None if it is no reply to `question`."""
     if len(wire) < HEADER_BYTES:
         return None
     reply = Reply(wire)
@@ -163,8 +169,14 @@ def read_reply(wire: bytes, question: Question) -> Answer | None:
     if reply.flags & (QR | OPCODE) != QR:
         return None
     # an error may come without the question
-    if not (reply.repeats(asked) or (reply.rcode and not reply.questions)):
-        return None
+    if reply.repeats(asked) or (reply.rcode and not reply.questions):
+        return reply
+    return None
+
+
+def judge(reply: Reply, question: Question) -> Answer:
+    """What a reply that matches the question says."""
+    asked = _question_section(question)
     truncated = bool(reply.flags & TC)
     broken = False
     try:

@@ -29,12 +29,12 @@ from resolverd.answer import (
     Status,
     build_query,
     cut,
-    read_reply,
 )
 from resolverd.config import Nameserver, ResolversSection
 from resolverd.config import Transport as Carrier
 from resolverd.nameserver_sockets import NameserverSockets
 from resolverd.nameserver_streams import NameserverStreams
+from resolverd.recognition import ReplyReader
 from resolverd.wire import HEADER_BYTES
 
 Count = Callable[[int, str], None]  # a nameserver's row in the segment, a counter's name
@@ -92,6 +92,7 @@ class Transport:
         self._section = section
         self._count = count
         self._receiver = receiver
+        self._reader = ReplyReader()
         self._open: dict[int, list[Open]] = {}
         self._fetches: dict[Attempt, asyncio.TimerHandle] = {}  # over TCP after a cut reply
         self._sockets: dict[str, NameserverSockets[Attempt]] = {}
@@ -200,7 +201,7 @@ class Transport:
         if attempt is None:
             self._count(nameserver.index, "outdated")
             return None
-        answer = read_reply(wire, attempt.question)
+        answer = self._reader.read(wire, nameserver.name, attempt.question)
         if answer is None:
             self._count(nameserver.index, "invalid")
         return answer

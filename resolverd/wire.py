@@ -18,6 +18,8 @@ import struct
 
 HEADER = struct.Struct(">HHHHHH")  # id, flags, counts of the sections (section 4.1.1)
 HEADER_BYTES = HEADER.size
+ID_BYTES = 2
+TTL_BYTES = 4
 
 QR, OPCODE, TC, RD, RCODE = 0x8000, 0x7800, 0x0200, 0x0100, 0x000F  # the parts of the flags
 CLASS_IN = 1
@@ -34,12 +36,12 @@ TTL_MAX_S = 0x7FFF_FFFF  # a larger one counts as 0 (RFC 2181 section 8)
 _QUESTION_END = struct.Struct(">HH")  # type, class
 _RECORD = struct.Struct(">HHIH")  # type, class, TTL, length of the data
 _POINTED_RECORD = struct.Struct(">HHHIH")  # the same behind a pointer
+_LIFE_AND_LENGTH_BYTES = 6  # at the end of both
 _SERVICE = struct.Struct(">HHH")  # priority, weight, port (RFC 2782)
 _ADDRESS_BYTES = {TYPE_A: 4, TYPE_AAAA: 16}
 
 Record = tuple[int, bytes, int, bytes]  # type, owner, TTL in s, address or target of the alias
 Service = tuple[bytes, int, int, int, int, bytes]  # owner, TTL, priority, weight, port, target
-Names = dict[int, bytes]  # by their place in the message
 
 
 class BrokenMessageError(ValueError):
@@ -83,6 +85,15 @@ def query_to_wire(question: bytes, payload_size: int) -> bytes:
     return header + question + ROOT + _RECORD.pack(TYPE_OPT, payload_size, 0, 0)
 
 
+class Names(dict[int, bytes]):
+    """The names of a message by their place, and what was read by way of pointers."""
+
+    def __init__(self) -> None:
+        """Without names."""
+        super().__init__()
+        self.pointed: list[tuple[int, int]] = []  # places from and to
+
+
 class Section:
     """The records of a section that were read, in its order: addresses and aliases, services."""
 
@@ -102,13 +113,19 @@ class Reply:
         self.answer = Section()
         self.additional = Section()
         self._wire = wire
-        self._names: Names = {}
+        self.life_places: list[int] = []  # where each record has its TTL, as far as it has one
+        self._names = Names()
         self._has_extension = False
 
     def repeats(self, question: bytes) -> bool:
         """Whether the question section is this one, whatever the case of its letters."""
         here = self._wire[HEADER_BYTES : HEADER_BYTES + len(question)]
         return self.questions == 1 and here.lower() == question
+
+    @property
+    def pointed(self) -> list[tuple[int, int]]:
+        """The places, from and to, that were read because a pointer leads there."""
+        return self._names.pointed
 
     def read(self, question: bytes) -> None:
         """Read what follows the question section; raises BrokenMessageError."""
@@ -126,7 +143,7 @@ class Reply:
 
     def _read_section(self, at: int, count: int, into: Section, *, extension: bool = False) -> int:
         """Read so many records from there on; the place behind them."""
-        wire, names = self._wire, self._names
+        wire, names, places = self._wire, self._names, self.life_places
         for _ in range(count):
             if wire[at] >= POINTER:
                 pointer, kind, record_class, ttl, size = _POINTED_RECORD.unpack_from(wire, at)
@@ -140,10 +157,9 @@ class Reply:
             if at > len(wire):
                 raise BrokenMessageError("a record ends behind the message")
             if kind == TYPE_OPT:
-                if not extension or self._has_extension or owner != ROOT:
-                    raise BrokenMessageError("an OPT record out of place")
-                self._has_extension = True
-                self.rcode |= ttl >> 24 << 4  # its upper eight bits are there
+                self._read_extension(owner, ttl, may_be_here=extension)
+            else:
+                places.append(start - _LIFE_AND_LENGTH_BYTES)
             if record_class != CLASS_IN:
                 continue
             if ttl > TTL_MAX_S:
@@ -159,6 +175,13 @@ class Reply:
                 target = _read_last_name(wire, start + _SERVICE.size, at, names)
                 into.services.append((owner, ttl, priority, weight, port, target))
         return at
+
+    def _read_extension(self, owner: bytes, fields: int, *, may_be_here: bool) -> None:
+        """The OPT record; `fields` stand where others have their TTL."""
+        if not may_be_here or self._has_extension or owner != ROOT:
+            raise BrokenMessageError("an OPT record out of place")
+        self._has_extension = True
+        self.rcode |= fields >> 24 << 4  # its upper eight bits
 
 
 def _read_last_name(wire: bytes, at: int, end: int, names: Names) -> bytes:
@@ -196,10 +219,11 @@ def _pointed(wire: bytes, at: int, names: Names) -> bytes:
     place = _place(wire, at)
     while (rest := names.get(place)) is None:
         size = wire[place]
+        end = place + 1 + size if size <= LABEL_MAX else place
+        names.pointed.append((place, max(end, place + 2)))
         if size == 0:
             rest = ROOT
             break
-        end = place + 1 + size if size <= LABEL_MAX else place
         passed.append((place, wire[place:end].lower()))
         length += end - place
         if length >= NAME_MAX:  # as in a circle of labels and pointers
