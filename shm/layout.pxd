@@ -82,6 +82,7 @@ cdef enum:  # StaticFlag
     STATIC_RESOLVED = 8  # its address comes from a resolution
     STATIC_PORT_RELATIVE = 16  # its port is added to the one that the client came to
     STATIC_SHUTDOWN_DOWN = 32  # its sessions end when it goes down or into maintenance
+    STATIC_SHUTDOWN_REMOVED = 64  # its sessions end when it has their address no longer
 
 cdef enum:  # SlotFlag
     SLOT_RMAINT = 0x20  # HAProxy's bit: out for lack of an address
@@ -150,7 +151,7 @@ cdef struct SlotStatic:
     uint32_t rise  # checks
     uint32_t fall  # checks
     uint32_t id  # srv_id
-    uint32_t spare
+    uint32_t removed_drain_ms  # STATIC_SHUTDOWN_REMOVED: so much later; 0: at once
 
 cdef struct BackendShared:
     uint64_t tickets  # shared word: the next position of the round robin

@@ -101,7 +101,7 @@ cdef class SlotTableReader:
         cdef SlotStatic *settings = &self.segment.view.statics[slot]
         return StaticState(
             settings.backend, settings.flags, settings.weight, settings.maxconn, settings.rise,
-            settings.fall, settings.id)
+            settings.fall, settings.id, settings.removed_drain_ms)
 
     def server(self, uint32_t slot):
         """What the records add up to, as a `ServerState`; the relay's own decision."""
@@ -178,6 +178,7 @@ cdef class SlotTableWriter:
         target.rise = settings.rise
         target.fall = settings.fall
         target.id = settings.id
+        target.removed_drain_ms = settings.removed_drain_ms
 
     def lay_backend(self, uint32_t backend, uint32_t first_slot, uint32_t slots) -> None:
         """Fix which slots a backend has; before the first fork."""

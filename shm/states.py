@@ -50,6 +50,7 @@ class StaticFlag(enum.IntFlag):
     RESOLVED = 8
     PORT_RELATIVE = 16
     SHUTDOWN_DOWN = 32
+    SHUTDOWN_REMOVED = 64
 
 
 class ProcessState(enum.IntEnum):
@@ -155,6 +156,7 @@ class StaticState(NamedTuple):
     rise: int
     fall: int
     id: int
+    removed_drain_ms: int = 0
 
 
 class ServerState(NamedTuple):

@@ -54,6 +54,7 @@ class RelayServer(NamedTuple):
     port_relative: bool = False
     checked: bool = False
     shutdown_down: bool = False  # on-marked-down shutdown-sessions
+    removed_drain_ms: int | None = None  # on-removed: None keep, 0 shutdown
 
 
 class Plan(msgspec.Struct):
@@ -118,6 +119,7 @@ def one_listen(
                 backup=server.backup,
                 port_relative=server.port_relative,
                 on_marked_down_shutdown=server.shutdown_down,
+                removed_drain_ms=server.removed_drain_ms,
             )
             for slot, server in enumerate(servers)
         ),
@@ -214,6 +216,10 @@ class RelayUnderTest:
     def administer(self, slot: int, *, flags: int = 0, weight: int = -1) -> None:
         """Set a server's administrative state, as control does, and ring the relays."""
         self.call("administer", slot, flags=flags, weight=weight)
+
+    def override(self, slot: int, address: str, port: int) -> None:
+        """Give a server another address, as the operator does by `set server addr`."""
+        self.call("override", slot, address, port)
 
     def judge(self, slot: int, *, up: bool) -> None:
         """Say that checks found a server up or down, as its worker does, and ring the relays."""

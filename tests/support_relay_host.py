@@ -105,7 +105,10 @@ class Host:
             flags |= StaticFlag.PORT_RELATIVE if server.port_relative else StaticFlag(0)
             flags |= StaticFlag.CHECKED | StaticFlag.INIT_DOWN if server.checked else StaticFlag(0)
             flags |= StaticFlag.SHUTDOWN_DOWN if server.shutdown_down else StaticFlag(0)
-            self.slots.place(slot, StaticState(0, flags, server.weight, 0, 2, 3, slot + 1))
+            drain_ms = server.removed_drain_ms
+            flags |= StaticFlag.SHUTDOWN_REMOVED if drain_ms is not None else StaticFlag(0)
+            static = StaticState(0, flags, server.weight, 0, 2, 3, slot + 1, drain_ms or 0)
+            self.slots.place(slot, static)
             if server.address is not None:
                 self.slots.publish(slot, server.address, server.port % 65536, now_ms=now_ms())
 
@@ -153,6 +156,12 @@ class Host:
     def administer(self, slot: int, flags: int, weight: int) -> None:
         former = self.reader.admin(slot)
         AdminTableWriter(self.segment).publish(slot, former._replace(flags=flags, weight=weight))
+        self.runtime.bells.ring_table()
+
+    def override(self, slot: int, address: str, port: int) -> None:
+        former, generation = self.reader.admin(slot), self.reader.slot(slot).generation
+        state = former._replace(address=address, port=port, override_generation=generation)
+        AdminTableWriter(self.segment).publish(slot, state)
         self.runtime.bells.ring_table()
 
     def judge(self, slot: int, up: bool) -> None:

@@ -61,6 +61,7 @@ class ServerBuilder:
             srv_record=address.host if service else None,
             init_state=options.init_state,
             on_marked_down_shutdown=options.on_marked_down_shutdown,
+            removed_drain_ms=options.removed_drain_ms,
         )
 
     def _resolution(self, draft: ProxyDraft, server: ServerDraft, backend_index: int) -> int | None:

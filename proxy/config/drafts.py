@@ -147,6 +147,7 @@ class ServerOptions(msgspec.Struct):
     init_addr: tuple[str, ...] | None = None
     init_state: InitState = InitState.UP
     on_marked_down_shutdown: bool = False
+    removed_drain_ms: int | None = None
     cookie: bool = False  # warned of once the mode is known
     id: int | None = None
 

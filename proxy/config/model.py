@@ -138,6 +138,7 @@ class Server(msgspec.Struct, frozen=True):
     srv_record: str | None = None
     init_state: InitState = InitState.UP
     on_marked_down_shutdown: bool = False  # `on-marked-down shutdown-sessions`
+    removed_drain_ms: int | None = None  # `on-removed drain`; 0: `shutdown`, None: `keep`
 
 
 class Balance(enum.Enum):

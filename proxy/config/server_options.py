@@ -5,6 +5,8 @@ Owns values and limits. Knows neither the server's name nor its address.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from proxy.config.addresses import PORT_MAX, parse_address
 from proxy.config.drafts import ServerOptions
 from proxy.config.messages import ConfigError
@@ -72,6 +74,22 @@ def _marked_down(statement: Statement, options: ServerOptions) -> None:
     options.on_marked_down_shutdown = True
 
 
+def _removed(statement: Statement, options: ServerOptions) -> None:
+    """What becomes of sessions whose address the server has no longer, by DNS."""
+    expected = "'on-removed' expects 'keep', 'drain <time>' or 'shutdown'"
+    action, *times = statement.arguments or ("",)
+    if action == "drain":
+        if not times:
+            raise ConfigError(f"{expected}: 'drain' without a time")
+        options.removed_drain_ms = parse_time_ms(times[0])
+        if options.removed_drain_ms == 0:
+            raise ConfigError("'on-removed drain' must be greater than 0: 'shutdown' is at once")
+    elif action in ("keep", "shutdown"):
+        options.removed_drain_ms = None if action == "keep" else 0
+    else:
+        raise ConfigError(f"{expected}, not '{action}'")
+
+
 def _cookie(statement: Statement, options: ServerOptions) -> None:
     statement.one("a value")
     options.cookie = True
@@ -112,6 +130,7 @@ SERVER_OPTIONS: Options = {
     "disabled": works(_set("disabled", True)),
     "enabled": works(_set("disabled", False)),
     "on-marked-down": works(_marked_down),
+    "on-removed": works(_removed),
     "id": works(_number("id", 1, ID_MAX)),
     "cookie": works(_cookie),
     "non-stick": without_effect("there are no stick tables"),
@@ -124,7 +143,7 @@ SERVER_OPTIONS: Options = {
     **dict.fromkeys(
         (
             *("maxconn", "minconn", "maxqueue", "slowstart", "track", "observe", "on-error"),
-            *("error-limit", "on-marked-up", "on-removed"),
+            *("error-limit", "on-marked-up"),
             *("check-send-proxy", "no-check-send-proxy"),
             *("agent-check", "no-agent-check", "agent-port", "agent-addr", "agent-inter"),
             *("agent-send", "send-proxy", "no-send-proxy", "send-proxy-v2", "no-send-proxy-v2"),
@@ -155,6 +174,8 @@ _ALONE = frozenset(
 )
 
 
-def argument_count(keyword: str) -> int:
-    """How many words an option takes behind it."""
-    return 0 if keyword in _ALONE else 1
+def argument_count(words: Sequence[str]) -> int:
+    """How many words the first of these options takes behind it."""
+    if words[:2] == ("on-removed", "drain"):
+        return 2
+    return 0 if words[0] in _ALONE else 1

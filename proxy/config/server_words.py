@@ -90,7 +90,7 @@ def _read_options(statement: Statement, described: str, options: ServerOptions) 
         if keyword not in SERVER_OPTIONS:
             suggestion = hint(keyword, SERVER_OPTIONS)
             raise ConfigError(f"'{described}' : unknown keyword '{keyword}'{suggestion}")
-        size = 1 + argument_count(keyword)
+        size = 1 + argument_count(words)
         piece = Statement(statement.origin, words[:size], statement.context)
         try:
             act(piece, options, SERVER_OPTIONS, f"'{keyword}'", keyword)

@@ -106,6 +106,8 @@ cdef inline int open_toward(
         return one
     session.sides[SERVER].fd = fd
     session.sides[SERVER].flags = 0
+    session.generation = server.generation
+    session.removed_end_ms = 0
     if early != EARLY_AT_HAND and not watch(engine, session, SERVER, EPOLL_CTL_ADD, True):
         side_close(&session.sides[SERVER], False)
         return ENOMEM

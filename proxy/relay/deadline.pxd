@@ -21,6 +21,7 @@ cdef enum:  # DeadlineKind
     DEADLINE_CONNECT = 3
     DEADLINE_TURN_AROUND = 4
     DEADLINE_EARLY = 5
+    DEADLINE_REMOVED = 6
 
 cdef struct Deadline:
     int64_t at_ms
@@ -60,6 +61,13 @@ cdef inline void deadline_earlier(
         deadline.kind = kind
 
 
+cdef inline void deadline_removed(Deadline *deadline, const Session *session) noexcept nogil:
+    """Its server has another address now, and `on-removed drain` gives it until then."""
+    if session.removed_end_ms != 0 and session.removed_end_ms < deadline.at_ms:
+        deadline.at_ms = session.removed_end_ms
+        deadline.kind = DEADLINE_REMOVED
+
+
 cdef inline Deadline session_deadline(Session *session) noexcept nogil:
     """The earliest time at which something must have happened, and what."""
     cdef Deadline deadline
@@ -80,7 +88,9 @@ cdef inline Deadline session_deadline(Session *session) noexcept nogil:
         else:
             deadline_earlier(
                 &deadline, session.attempt_ms, session.backend.connect_ms, DEADLINE_CONNECT)
+            deadline_removed(&deadline, session)
         return deadline
+    deadline_removed(&deadline, session)
     if side_expected(session, CLIENT):
         deadline_earlier(
             &deadline, session.sides[CLIENT].activity_ms, side_timeout_ms(session, CLIENT),

@@ -150,7 +150,8 @@ cdef class Relay:
             backend.keepalive = proxy.server_keepalive
             backend.splice = proxy.splice
             backend.ends_sessions = any(
-                server.on_marked_down_shutdown for server in proxy.servers)
+                server.on_marked_down_shutdown or server.removed_drain_ms is not None
+                for server in proxy.servers)
             backend.generation_seen = <uint64_t>-1
             backend.schedule = schedule_build(
                 &self.engine.view, backend.index, backend.allbackups)

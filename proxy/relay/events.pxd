@@ -8,10 +8,11 @@ from libc.stdint cimport uint32_t
 from proxy.relay.account cimport count_aborted
 from proxy.relay.attempt cimport session_again, session_begin, session_connected, session_retry
 from proxy.relay.deadline cimport (
-    DEADLINE_CLIENT, DEADLINE_CONNECT, DEADLINE_EARLY, DEADLINE_TURN_AROUND, Deadline,
-    session_deadline)
+    DEADLINE_CLIENT, DEADLINE_CONNECT, DEADLINE_EARLY, DEADLINE_REMOVED, DEADLINE_TURN_AROUND,
+    Deadline, session_deadline)
 from proxy.relay.forward cimport note_failed, waiting
-from proxy.relay.session cimport session_arm, session_break, session_inactive, session_relay
+from proxy.relay.session cimport (
+    session_arm, session_break, session_end_down, session_inactive, session_relay)
 from proxy.relay.syscalls cimport (
     EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, MSG_PEEK, SOL_SOCKET, SO_ERROR,
     getsockopt, recv, socket, socklen_t)
@@ -86,6 +87,8 @@ cdef inline void session_timer(Engine *engine, Session *session) noexcept nogil:
         session_retry(engine, session, ETIMEDOUT)
     elif deadline.kind == DEADLINE_TURN_AROUND:
         session_again(engine, session)
+    elif deadline.kind == DEADLINE_REMOVED:
+        session_end_down(engine, session)
     elif deadline.kind == DEADLINE_EARLY:
         session.listener.client_first = 0
         session_begin(engine, session)

@@ -11,8 +11,8 @@ from libc.stdint cimport INT64_MAX, int64_t, uint32_t, uint64_t
 
 from proxy.relay.accept cimport (
     LISTENER_TAG, listener_event, listeners_refresh, places_review, ring_waiting)
+from proxy.relay.changes cimport changes_end
 from proxy.relay.events cimport session_event, session_timer
-from proxy.relay.marked_down cimport marked_down_end
 from proxy.relay.pool cimport pool_give
 from proxy.relay.session cimport session_relay
 from proxy.relay.syscalls cimport (
@@ -69,7 +69,7 @@ cdef inline void look_at_shared(Engine *engine) noexcept nogil:
     if generation != engine.generation_seen:
         engine.generation_seen = generation
         listeners_refresh(engine)
-        marked_down_end(engine, generation)
+        changes_end(engine, generation)
         store_release(&engine.process.generation_seen, generation)
     if command != COMMAND_RUN:
         # at each turn: a socket may be adopted later, and others may empty a queue unseen

@@ -36,8 +36,9 @@ from proxy.relay.types cimport (
     OUTPUT_WATCHED, QUEUED, READABLE, SCRATCH_BYTES, SERVER, SPLICE, STATES, STATE_ENDED,
     TERMINATION_CLIENT_ABORT_DATA, TERMINATION_CLIENT_ABORT_LAST,
     TERMINATION_CLIENT_TIMEOUT_CONNECT, TERMINATION_CLIENT_TIMEOUT_DATA,
-    TERMINATION_CLIENT_TIMEOUT_LAST, TERMINATION_NORMAL, TERMINATION_SERVER_ABORT_DATA,
-    TERMINATION_SERVER_TIMEOUT_DATA, WRITABLE, Engine, Session, Side)
+    TERMINATION_CLIENT_TIMEOUT_LAST, TERMINATION_DOWN_CONNECT, TERMINATION_DOWN_DATA,
+    TERMINATION_NORMAL, TERMINATION_SERVER_ABORT_DATA, TERMINATION_SERVER_TIMEOUT_DATA, WRITABLE,
+    Engine, Session, Side)
 from proxy.relay.wheel cimport wheel_insert, wheel_remove
 from shm.atomics cimport count, load_relaxed, store_relaxed
 
@@ -145,6 +146,13 @@ cdef inline void session_break(
     """End a session before its time."""
     session_step(session, EVENT_BROKEN)
     session_end(engine, session, termination, reset_side)
+
+
+cdef inline void session_end_down(Engine *engine, Session *session) noexcept nogil:
+    """Its server is down, or not where it was, and its line says that this ends the session."""
+    session_break(
+        engine, session,
+        TERMINATION_DOWN_DATA if session.flags & CONNECTED else TERMINATION_DOWN_CONNECT, -1)
 
 
 cdef inline bint last_data(const Session *session) noexcept nogil:

@@ -37,6 +37,7 @@ cdef extern from "<sys/socket.h>" nogil:
     int getsockopt(int fd, int level, int name, void *value, socklen_t *length)
     int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
     int getsockname(int fd, sockaddr *address, socklen_t *length)
+    int getpeername(int fd, sockaddr *address, socklen_t *length)
     int shutdown(int fd, int how)
     ssize_t recv(int fd, void *bytes, size_t length, int flags)
     ssize_t send(int fd, const void *bytes, size_t length, int flags)

@@ -123,7 +123,7 @@ cdef struct Backend:
     BackendShared *shared
     Schedule *schedule  # the relay's own
     uint64_t generation_seen  # table_generation at the last look for a newer schedule
-    uint64_t generation_ended  # of the backend at the last look for servers that went down
+    uint64_t generation_ended  # of the backend at the last look for sessions to end
     void *delivered  # Schedule from the main thread, not looked at yet; exchanged atomically
     uint32_t index
     uint32_t first_slot
@@ -138,7 +138,7 @@ cdef struct Backend:
     uint8_t allbackups
     uint8_t keepalive
     uint8_t splice
-    uint8_t ends_sessions  # a server of it does so when it goes down
+    uint8_t ends_sessions  # a server of it does so when it goes down or loses its address
 
 cdef struct Listener:
     int fd
@@ -162,12 +162,15 @@ cdef struct Session:
     uint32_t source_hash  # of the client's address
     uint32_t retries  # attempts that failed
     int error  # errno of the last failed attempt
+    uint32_t generation  # of the slot that it connected to
     uint8_t state  # SessionState
     uint8_t flags  # SessionFlag
     uint8_t cause  # Termination: the first event that will end the session; 0: none yet
+    int64_t removed_end_ms  # when it ends because its server has another address; 0: not
 
 cdef struct ServerCache:
     uint64_t generation  # table_generation at which `view` was decoded; 0: never
+    uint32_t generation_walked  # of the slot at the last walk over sessions (removed.pxd)
     ServerView view
 
 cdef struct Engine:

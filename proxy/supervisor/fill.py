@@ -89,6 +89,8 @@ def static_state(server: Server) -> StaticState:
         flags |= StaticFlag.PORT_RELATIVE
     if server.on_marked_down_shutdown:
         flags |= StaticFlag.SHUTDOWN_DOWN
+    if server.removed_drain_ms is not None:
+        flags |= StaticFlag.SHUTDOWN_REMOVED
     return StaticState(
         backend=server.backend_index,
         flags=flags,
@@ -97,4 +99,5 @@ def static_state(server: Server) -> StaticState:
         rise=server.check.rise if server.check else CHECK_RISE,
         fall=server.check.fall if server.check else CHECK_FALL,
         id=server.id,
+        removed_drain_ms=server.removed_drain_ms or 0,
     )

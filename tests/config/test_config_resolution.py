@@ -128,6 +128,12 @@ def test_nothing_said_means_no_duplicates_no_networks_and_weights_of_the_records
         ("init-state", "expects up, down, fully-up or fully-down"),
         ("on-marked-down restart", "expects 'shutdown-sessions' but got 'restart'"),
         ("on-marked-up shutdown-backup-sessions", "is not supported yet"),
+        ("on-removed", "expects 'keep', 'drain <time>' or 'shutdown', not ''"),
+        ("on-removed close check", "expects 'keep', 'drain <time>' or 'shutdown', not 'close'"),
+        ("on-removed drain", "'drain' without a time"),
+        ("on-removed drain check", "'check' is not a time"),
+        ("on-removed drain 0", "must be greater than 0: 'shutdown' is at once"),
+        ("on-removed drain 2147483648", "is too long"),
     ],
 )
 def test_what_cannot_work_says_what_is_wrong(options: str, complaint: str) -> None:
@@ -172,3 +178,29 @@ def test_the_first_state_and_the_end_of_sessions_are_words_of_the_line(state: In
 def test_a_template_may_begin_at_zero() -> None:
     text = f"{LISTEN}    server-template w 0-2 127.0.0.2:80\n"
     assert [server.name for server in settings_of(text).servers] == ["w0", "w1", "w2"]
+
+
+@pytest.mark.parametrize(
+    ("written", "drain_ms"),
+    [
+        ("", None),
+        ("on-removed keep", None),
+        ("on-removed shutdown", 0),
+        ("on-removed drain 1ms", 1),
+        ("on-removed drain 2147483647", 2_147_483_647),
+        ("on-removed shutdown on-removed drain 30s check", 30_000),
+    ],
+)
+def test_on_removed_says_how_long_sessions_of_a_lost_address_may_last(
+    written: str, drain_ms: int | None
+) -> None:
+    assert server_settings(f"{written} weight 7", "app.test:80").removed_drain_ms == drain_ms
+    assert server_settings(f"{written} weight 7").weight == 7
+
+
+def test_on_removed_of_default_server_holds_for_templates_and_can_be_taken_back() -> None:
+    lines = ("server-template t 2 app.test:80 resolvers r", "server s 127.0.0.2:80 on-removed keep")
+    header = "defaults\n    default-server on-removed drain 5s\n"
+    text = f"{header}{RESOLVERS}{LISTEN}" + "".join(f"    {line}\n" for line in lines)
+    found = [server.removed_drain_ms for server in settings_of(text).servers]
+    assert found == [5_000, 5_000, None]
