@@ -8,12 +8,12 @@ largest of the rows, which for a maximum of concurrent sessions is a lower bound
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from shm.atomics cimport count, fetch_add_signed, load_relaxed, store_relaxed
+from shm.atomics cimport count, load_relaxed, store_relaxed
 from shm.layout cimport (
     BackendCounters, FrontendCounters, NameserverCounters, ResolutionRecord,
     ServerCounters, WorkerCounters)
 from shm.segment cimport (
-    Segment, backend_counters, frontend_counters, server_counters, worker_counters)
+    Segment, backend_counters, frontend_counters, hint_add, server_counters, worker_counters)
 
 
 cdef dict named(dict fields):
@@ -204,7 +204,7 @@ def settle_dead_worker(Segment segment, uint32_t worker) -> None:
         held = load_relaxed(&server_counters(&segment.view, worker, index).sessions)
         if held != 0:
             store_relaxed(&server_counters(&segment.view, worker, index).sessions, 0)
-            fetch_add_signed(&segment.view.hints[index], -<int64_t>held)
+            hint_add(&segment.view, index, -<int64_t>held)
 
 
 cdef class NameserverTable:

@@ -8,7 +8,8 @@
 #   OWNERS       sockets x u32                 supervisor: the worker that serves a socket
 #   STATICS      slots x SlotStatic            supervisor, before the first fork
 #   BACKENDS     backends x BackendShared      shared words (fetch_add by anybody)
-#   HINTS        slots x i64                   shared words: sessions of a slot, for leastconn
+#   HINTS        slots x i64                   shared words: sessions of a slot, for leastconn;
+#                + blocks x u64                behind them how often those of each block changed
 #   SLOTS        slots x Latch(SlotRecord)     resolverd (supervisor before the first fork)
 #   ADMINS       slots x Latch(AdminRecord)    control (likewise)
 #   HEALTH       slots x Latch(HealthRecord)   the worker that checks it (likewise)
@@ -26,8 +27,9 @@
 # Shared words, the only ones that more than one process writes, all by fetch_add and all of them
 # right without repair when a writer dies: Header.table_generation, BackendShared.tickets,
 # BackendShared.generation. A fourth, HINTS, is a hint: the supervisor subtracts what a dead
-# worker's row still holds. Header.orders_generation has one writer at a time: the supervisor
-# before the first fork, then control.
+# worker's row still holds; a block's word moves after its hint (hint_add in segment.pxd).
+# Header.orders_generation has one writer at a time: the supervisor before the first fork, then
+# control.
 #
 # Process order: workers 0..N-1, then resolverd (N), then control (N + 1).
 # A record of zeros says nothing: no address, no order, no statement.
@@ -44,6 +46,7 @@ cdef enum:
     INQUIRY_BYTES = 256  # of text: a DNS name is shorter
     MAIL_WORDS = 8_192  # 64 KiB: one answer; what is longer comes in several
     AREAS = 16
+    HINT_BLOCK_SLOTS = 64  # neighbouring hints that one word says changed
     PAGE = 4096
 
 cdef enum:  # Area
@@ -244,7 +247,8 @@ cdef struct WorkerCounters:
     uint64_t log_overflows  # finished-session records lost because the ring was full
     uint64_t schedule_builds
     uint64_t slot_refreshes  # slot views decoded again
-    uint64_t spare[2]
+    uint64_t pick_looks  # servers, blocks of servers and ring nodes looked at to pick servers
+    uint64_t spare[1]
     uint64_t terminations[64]  # sessions ended, by termination state (proxy/relay names them)
 
 cdef struct FrontendCounters:

@@ -2,8 +2,9 @@
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from shm.atomics cimport fetch_add, fetch_add_signed
 from shm.layout cimport (
-    BackendCounters, BackendShared, FrontendCounters, Header, Latch, Mailbox,
+    HINT_BLOCK_SLOTS, BackendCounters, BackendShared, FrontendCounters, Header, Latch, Mailbox,
     NameLatch, NameserverCounters, Process, Request, ResolutionRecord, ServerCounters, SlotStatic,
     WorkerCounters)
 
@@ -14,6 +15,7 @@ cdef struct View:
     SlotStatic *statics  # by slot
     BackendShared *backends
     int64_t *hints  # by slot
+    uint64_t *hint_changes  # by slot // HINT_BLOCK_SLOTS
     Latch *slots
     Latch *admins
     Latch *health
@@ -48,6 +50,12 @@ cdef inline ServerCounters *server_counters(
 
 cdef inline Request *request_of(const View *view, uint32_t worker, uint32_t slot) noexcept nogil:
     return &view.requests[<uint64_t>worker * view.header.slots + slot]
+
+
+cdef inline void hint_add(const View *view, uint32_t slot, int64_t sessions) noexcept nogil:
+    """Change a slot's sessions; who sees the block's word move sees the new number too."""
+    fetch_add_signed(&view.hints[slot], sessions)
+    fetch_add(&view.hint_changes[slot // HINT_BLOCK_SLOTS], 1)
 
 
 cdef class Segment:

@@ -17,10 +17,11 @@ from shm.atomics cimport load_acquire, store_release
 from shm.layout cimport (
     AREA_ADMINS, AREA_BACKENDS, AREA_HEADER, AREA_HEALTH, AREA_HINTS, AREA_MAILBOX,
     AREA_NAME_ORDERS, AREA_NAMESERVERS, AREA_OWNERS, AREA_PROCESSES, AREA_REQUESTS,
-    AREA_RESOLUTIONS, AREA_ROWS, AREA_SLOTS, AREA_STATICS, AREA_TARGETS, AREAS, LAYOUT_VERSION,
-    PAGE, AdminRecord, BackendCounters, BackendShared, FrontendCounters, Header, HealthRecord,
-    Inquiry, Latch, Mailbox, NameLatch, NameRecord, NameserverCounters, Process, Request,
-    ResolutionRecord, ServerCounters, SlotRecord, SlotStatic, WorkerCounters)
+    AREA_RESOLUTIONS, AREA_ROWS, AREA_SLOTS, AREA_STATICS, AREA_TARGETS, AREAS,
+    HINT_BLOCK_SLOTS, LAYOUT_VERSION, PAGE, AdminRecord, BackendCounters, BackendShared,
+    FrontendCounters, Header, HealthRecord, Inquiry, Latch, Mailbox, NameLatch, NameRecord,
+    NameserverCounters, Process, Request, ResolutionRecord, ServerCounters, SlotRecord, SlotStatic,
+    WorkerCounters)
 
 cdef extern from "<sys/mman.h>" nogil:
     void *mmap(void *address, size_t length, int prot, int flags, int fd, long offset)
@@ -67,7 +68,7 @@ def area_sizes(shape) -> list[int]:
     sizes[AREA_OWNERS] = shape.sockets * sizeof(uint32_t)
     sizes[AREA_STATICS] = shape.slots * sizeof(SlotStatic)
     sizes[AREA_BACKENDS] = shape.backends * sizeof(BackendShared)
-    sizes[AREA_HINTS] = shape.slots * sizeof(uint64_t)
+    sizes[AREA_HINTS] = (shape.slots + shape.slots // HINT_BLOCK_SLOTS + 1) * sizeof(uint64_t)
     sizes[AREA_SLOTS] = shape.slots * sizeof(Latch)
     sizes[AREA_ADMINS] = shape.slots * sizeof(Latch)
     sizes[AREA_HEALTH] = shape.slots * sizeof(Latch)
@@ -143,6 +144,7 @@ cdef class Segment:
         cdef char *base = <char *>address
         cdef uint64_t at[AREAS]
         cdef int area
+        cdef uint32_t slots = self.shape.slots
         for area in range(AREAS):
             at[area] = offsets[area]
         self.view.header = <Header *>base
@@ -151,6 +153,7 @@ cdef class Segment:
         self.view.statics = <SlotStatic *>(base + at[AREA_STATICS])
         self.view.backends = <BackendShared *>(base + at[AREA_BACKENDS])
         self.view.hints = <int64_t *>(base + at[AREA_HINTS])
+        self.view.hint_changes = <uint64_t *>self.view.hints + slots
         self.view.slots = <Latch *>(base + at[AREA_SLOTS])
         self.view.admins = <Latch *>(base + at[AREA_ADMINS])
         self.view.health = <Latch *>(base + at[AREA_HEALTH])

@@ -15,6 +15,7 @@ from proxy.config.model import (
     CHECK_FALL,
     CHECK_INTER_MS,
     CHECK_RISE,
+    RANDOM_DRAWS_DEFAULT,
     RETRIES_DEFAULT,
     SERVER_WEIGHT_DEFAULT,
     Balance,
@@ -228,6 +229,10 @@ class ProxyDraft(msgspec.Struct):
     default_backend: str | None = None
     default_backend_origin: Origin | None = None
     balance: Balance = Balance.ROUNDROBIN
+    random_draws: int = RANDOM_DRAWS_DEFAULT
+    hash_consistent: bool = False
+    hash_avalanche: bool = False
+    hash_balance_factor: int = 0
     timeouts: dict[str, int] = {}  # field of model.Timeouts -> milliseconds
     own_timeouts: set[str] = set()  # given in this very section
     maxconn: int = 0

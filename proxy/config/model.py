@@ -23,6 +23,7 @@ CHECK_INTER_MS = 2_000
 CHECK_RISE = 2
 CHECK_FALL = 3
 RETRIES_DEFAULT = 3
+RANDOM_DRAWS_DEFAULT = 2
 MAXCONN_NONE = 0  # no limit of its own
 
 
@@ -147,6 +148,9 @@ class Balance(enum.Enum):
     ROUNDROBIN = "roundrobin"
     LEASTCONN = "leastconn"
     SOURCE = "source"
+    STATIC_RR = "static-rr"
+    FIRST = "first"
+    RANDOM = "random"
 
 
 class Timeouts(msgspec.Struct, frozen=True):
@@ -192,6 +196,10 @@ class Proxy(msgspec.Struct, frozen=True):
     stats_uri: str | None = None
     stats_show_legends: bool = False  # whoever sees the statistics may see addresses
     balance: Balance = Balance.ROUNDROBIN
+    random_draws: int = RANDOM_DRAWS_DEFAULT  # of `balance random`
+    hash_consistent: bool = False  # hash-type: a ring instead of a map
+    hash_avalanche: bool = False  # the client's number is spread before it is looked up
+    hash_balance_factor: int = 0  # percent of the average load that a server may bear; 0: any
     timeouts: Timeouts = Timeouts()
     maxconn: int = MAXCONN_NONE  # of the frontend; 0: the process's
     backlog: int | None = None
@@ -205,6 +213,13 @@ class Proxy(msgspec.Struct, frozen=True):
     description: str | None = None
     server_state_file: str | None = None
     server_state_global: bool = False
+
+    @property
+    def weights_fixed(self) -> bool:
+        """Whether the algorithm is static: a server has its configured weight or none."""
+        return self.balance is Balance.STATIC_RR or (
+            self.balance is Balance.SOURCE and not self.hash_consistent
+        )
 
 
 class StatsSocket(msgspec.Struct, frozen=True):

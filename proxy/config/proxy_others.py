@@ -29,8 +29,7 @@ _UNSUPPORTED = {
     "external-check": "use a TCP check ('check' on the server line)",
     "email-alert": "watch the metrics (millrace_* and haproxy_*) and alert from there",
     "monitor": "watch the metrics instead",
-    "hash-balance-factor": "it needs consistent hashing, which is not supported",
-    "hash-preserve-affinity": "it needs consistent hashing, which is not supported",
+    "hash-preserve-affinity": "consistent hashing passes over a server that takes no sessions",
     "quic-initial": "QUIC is not TCP",
 }
 _REMOVED = {

@@ -6,26 +6,21 @@ HTTP words are read in files of their own; `proxy_others` lists the words that d
 
 from __future__ import annotations
 
+from proxy.config.balance_words import BALANCE_WORDS
 from proxy.config.bind_words import bind
-from proxy.config.drafts import ProxyDraft, ProxyKind, Side
+from proxy.config.drafts import ProxyDraft, ProxyKind
 from proxy.config.http_words import (
-    HTTP_BALANCE,
-    HTTP_BALANCES,
     HTTP_TIMEOUTS,
     HTTP_WORDS,
-    forget,
-    note,
 )
 from proxy.config.log_words import proxy_log
 from proxy.config.messages import ConfigError
-from proxy.config.model import Balance
 from proxy.config.option_words import option
 from proxy.config.proxy_others import PROXY_OTHERS
 from proxy.config.proxy_stats import proxy_stats
 from proxy.config.server_words import default_server, server, server_template
 from proxy.config.sides import timeout_fits, word_fits
 from proxy.config.state_files import load_server_state, server_state_file_name
-from proxy.config.suggest import hint
 from proxy.config.units import parse_time_ms
 from proxy.config.words import Handler, Statement, Table, act, act_on_second, flag, removed, works
 
@@ -48,43 +43,6 @@ def _mode(statement: Statement, draft: ProxyDraft) -> None:
         raise ConfigError(f"unknown proxy mode '{mode}'{advice}: Millrace knows tcp")
     draft.mode = mode
     draft.mode_origin = statement.origin
-
-
-_BALANCES: dict[str, Balance] = {balance.value: balance for balance in Balance}
-_LATER_BALANCES = frozenset({"static-rr", "first", "random"})
-
-
-def _balance(statement: Statement, draft: ProxyDraft) -> None:
-    forget(draft, "'balance'")
-    if not statement.arguments:  # HAProxy's default algorithm
-        draft.balance = Balance.ROUNDROBIN
-        return
-    text = statement.words[1]
-    name = text.partition("(")[0]
-    if name in HTTP_BALANCES:
-        draft.balance = Balance.ROUNDROBIN
-        note(statement, draft, "'balance'", HTTP_BALANCE, side=Side.BACK)
-        return
-    if name in _LATER_BALANCES:
-        raise ConfigError(f"'balance {name}' is not supported yet: use roundrobin or leastconn")
-    if name == "rdp-cookie":
-        raise ConfigError("'balance rdp-cookie' is not supported: use 'balance source'")
-    if text not in _BALANCES:
-        known = (*_BALANCES, *_LATER_BALANCES)
-        raise ConfigError(f"unknown balance algorithm '{text}'{hint(text, known)}")
-    statement.at_most(1)
-    draft.balance = _BALANCES[text]
-
-
-def _hash_type(statement: Statement, _draft: ProxyDraft) -> None:
-    """map-based without a function is what `balance source` does."""
-    method = statement.words[1] if statement.arguments else ""
-    if method == "consistent":
-        raise ConfigError("'hash-type consistent' is not supported yet: use map-based")
-    if method != "map-based":
-        raise ConfigError("'hash-type' expects map-based or consistent")
-    if statement.arguments[1:] not in ((), ("sdbm",)):
-        raise ConfigError(f"'hash-type map-based {statement.words[2]}' is not supported yet")
 
 
 def _default_backend(statement: Statement, draft: ProxyDraft) -> None:
@@ -154,8 +112,7 @@ PROXY_WORDS: Table[ProxyDraft] = {
     "server": works(server),
     "default-server": works(default_server),
     "server-template": works(server_template),
-    "balance": works(_balance),
-    "hash-type": works(_hash_type),
+    **BALANCE_WORDS,
     "default_backend": works(_default_backend),
     "maxconn": works(_number("maxconn", 0, MAXCONN_MAX)),
     "backlog": works(_number("backlog", 0, BACKLOG_MAX)),

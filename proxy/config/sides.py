@@ -11,7 +11,8 @@ from proxy.config.words import Statement
 
 _FRONT = {"bind", "backlog", "default_backend", "maxconn", "monitor-uri", "capture"}
 _BACK = {
-    *("balance", "hash-type", "server", "default-server", "server-template", "retries", "cookie"),
+    *("balance", "hash-type", "hash-balance-factor", "server", "default-server"),
+    *("server-template", "retries", "cookie"),
     *("fullconn", "http-reuse", "http-send-name-header", "max-keep-alive-queue", "force-persist"),
     *("ignore-persist", "load-server-state-from-file", "server-state-file-name"),
 }

@@ -14,14 +14,13 @@ import ipaddress
 from typing import NamedTuple
 
 from proxy.config.messages import ConfigError
-from proxy.config.model import SERVER_WEIGHT_MAX, Balance
+from proxy.config.model import SERVER_WEIGHT_MAX
 from proxy.config.names import normalize_host_name
 from proxy.control.command import CommandError
 from proxy.control.observation import CHECK_OFF, FDRAIN, FMAINT, MAINT_MASK, Observed
 from shm.states import AdminState, HealthOrder
 
 ORDERS_WRAP = 1 << 32  # the record's field
-STATIC_BALANCES = (Balance.SOURCE,)
 BY = "by 'stats socket command'"
 PORT_MAX = 65_535
 
@@ -102,8 +101,11 @@ def ordered_name(observed: Observed, words: list[str]) -> str:
     return "" if name == observed.name else name
 
 
-def weight_of(text: str, initial: int, balance: Balance) -> int:
-    """The weight that `<w>` or `<w>%` means, -1 for back to the beginning; raises CommandError."""
+def weight_of(text: str, initial: int, *, fixed: bool = False) -> int:
+    """The weight that `<w>` or `<w>%` means, -1 for back to the beginning; raises CommandError.
+
+    `fixed`: the backend's algorithm is static, a server has its initial weight or none.
+    """
     digits = text.removeprefix("-").removeprefix("+")
     length = next((at for at, digit in enumerate(digits) if digit not in "0123456789"), len(digits))
     if length == 0 or length > len(str(10**9)):
@@ -120,7 +122,7 @@ def weight_of(text: str, initial: int, balance: Balance) -> int:
         weight = value
     else:
         raise CommandError("Absolute weight can only be between 0 and 256 inclusive.")
-    if balance in STATIC_BALANCES and weight not in (0, initial):
+    if fixed and weight not in (0, initial):
         raise CommandError(
             "Backend is using a static LB algorithm and only accepts weights '0%' and '100%'."
         )
@@ -134,7 +136,8 @@ def change_weight(observed: Observed, text: str) -> Change:
     """
     if not text:
         raise CommandError("Require <weight> or <weight%>.")
-    weight = weight_of(text, observed.server.weight, observed.proxy.balance)
+    fixed = observed.proxy.weights_fixed
+    weight = weight_of(text, observed.server.weight, fixed=fixed)
     admin = observed.admin
     if weight == admin.weight:
         return Change(None)

@@ -18,12 +18,13 @@ from libc.stdint cimport uint32_t, uint64_t, uint8_t
 
 from proxy.relay.account cimport count_opened
 from proxy.relay.attempt cimport session_begin
+from proxy.relay.hashing cimport hash_address
 from proxy.relay.pool cimport pool_give, pool_take
 from proxy.relay.session cimport session_arm, watch
 from proxy.relay.syscalls cimport (
-    AF_INET, AF_INET6, EPOLLEXCLUSIVE, EPOLLIN, EPOLL_CTL_ADD, EPOLL_CTL_DEL, SOCK_CLOEXEC,
-    SOCK_NONBLOCK, SOL_SOCKET, SO_KEEPALIVE, accept4, close, epoll_ctl, epoll_event, ntohl,
-    ring_bell, setsockopt, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage, socklen_t)
+    EPOLLEXCLUSIVE, EPOLLIN, EPOLL_CTL_ADD, EPOLL_CTL_DEL, SOCK_CLOEXEC, SOCK_NONBLOCK,
+    SOL_SOCKET, SO_KEEPALIVE, accept4, close, epoll_ctl, epoll_event, ring_bell, setsockopt,
+    sockaddr, sockaddr_storage, socklen_t)
 from proxy.relay.types cimport (
     ACCEPT_BATCH, CLIENT, NODELAY, NO_SLOT, OVERLOAD_PAUSE_MS, SERVER, SPLICE, STATE_ACCEPTED,
     WRITABLE, Engine, Frontend, Listener, Session)
@@ -118,17 +119,6 @@ cdef inline void listeners_refresh(Engine *engine) noexcept nogil:
             listener_register(engine, listener)
         else:
             listener_unregister(engine, listener)
-
-
-cdef inline uint32_t hash_address(const sockaddr_storage *address) noexcept nogil:
-    """The client's address folded into 32 bits; every unnamed peer is the same."""
-    cdef const uint32_t *words
-    if address.ss_family == AF_INET:
-        return ntohl((<const sockaddr_in *>address).sin_addr.s_addr)
-    if address.ss_family == AF_INET6:
-        words = <const uint32_t *>&(<const sockaddr_in6 *>address).sin6_addr
-        return ntohl(words[0]) ^ ntohl(words[1]) ^ ntohl(words[2]) ^ ntohl(words[3])
-    return 0
 
 
 cdef inline bint session_open(

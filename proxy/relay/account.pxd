@@ -7,9 +7,9 @@
 from libc.stdint cimport uint32_t, uint64_t
 
 from proxy.relay.types cimport ASSIGNED, NO_SLOT, Backend, Engine, Frontend, Session
-from shm.atomics cimport count, fetch_add_signed, load_relaxed, store_relaxed
+from shm.atomics cimport count, load_relaxed, store_relaxed
 from shm.layout cimport BackendCounters, ServerCounters
-from shm.segment cimport server_counters
+from shm.segment cimport hint_add, server_counters
 
 
 cdef inline void gauge_up(uint64_t *gauge, uint64_t *gauge_max) noexcept nogil:
@@ -56,7 +56,7 @@ cdef inline void count_assigned(Engine *engine, Session *session) noexcept nogil
     count(&session.backend.counters.loadbalanced, 1)
     gauge_up(&server.sessions, &server.sessions_max)
     store_relaxed(&server.last_session_ms, engine.now_ms)
-    fetch_add_signed(&engine.view.hints[session.slot], 1)
+    hint_add(&engine.view, session.slot, 1)
 
 
 cdef inline void count_released(Engine *engine, Session *session) noexcept nogil:
@@ -65,7 +65,7 @@ cdef inline void count_released(Engine *engine, Session *session) noexcept nogil
         return
     session.flags &= ~ASSIGNED
     gauge_down(&counters_of(engine, session).sessions)
-    fetch_add_signed(&engine.view.hints[session.slot], -1)
+    hint_add(&engine.view, session.slot, -1)
 
 
 cdef inline void count_attempt(Engine *engine, Session *session) noexcept nogil:

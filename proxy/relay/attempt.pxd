@@ -31,8 +31,9 @@ from proxy.relay.syscalls cimport (
     ntohs, recv, send, setsockopt, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage,
     socket, socklen_t)
 from proxy.relay.types cimport (
-    BALANCE_ROUNDROBIN, CLIENT, CONFIRM, CONNECTED, NO_SLOT, READABLE, SCRATCH_BYTES, SERVER,
-    STATE_CONNECTING, STATE_ENDED, TERMINATION_CLIENT_ABORT_CONNECT,
+    BALANCE_RANDOM, BALANCE_ROUNDROBIN, BALANCE_STATIC, CLIENT, CONFIRM, CONNECTED, NO_SLOT,
+    READABLE, SCRATCH_BYTES, SERVER, STATE_CONNECTING, STATE_ENDED,
+    TERMINATION_CLIENT_ABORT_CONNECT,
     TERMINATION_RESOURCE_CONNECT, TERMINATION_SERVER_ABORT_CONNECT,
     TERMINATION_SERVER_TIMEOUT_CONNECT, WRITABLE, Backend, Engine, Session, Side)
 from shm.atomics cimport count, load_acquire, store_relaxed
@@ -155,7 +156,7 @@ cdef inline bint redispatches(Backend *backend, uint32_t retry) noexcept nogil:
     if interval < 0 and backend.retries + 1 + interval > 0 and (
             retry % (backend.retries + 1 + interval) == 0):
         return True
-    return backend.balance == BALANCE_ROUNDROBIN and (
+    return backend.balance in (BALANCE_ROUNDROBIN, BALANCE_STATIC, BALANCE_RANDOM) and (
         backend.schedule != NULL and backend.schedule.members > 1)
 
 

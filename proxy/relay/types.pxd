@@ -77,6 +77,16 @@ cdef enum:  # Balance
     BALANCE_ROUNDROBIN = 0
     BALANCE_LEASTCONN = 1
     BALANCE_SOURCE = 2
+    BALANCE_STATIC = 3
+    BALANCE_FIRST = 4
+    BALANCE_RANDOM = 5
+
+cdef enum:  # ScheduleKind: what a balance looks its servers up in
+    SCHEDULE_TURNS = 0  # smoothly spread turns
+    SCHEDULE_MAP = 1  # turns by configured weights, in HAProxy's order
+    SCHEDULE_RING = 2  # nodes of consistent hashing
+    SCHEDULE_LOADS = 3  # weights only
+    SCHEDULE_ORDER = 4  # members by id
 
 cdef enum:
     NO_SLOT = 0xFFFFFFFF
@@ -100,11 +110,17 @@ cdef struct Schedule:  # immutable once delivered; schedule.pxd builds it
     uint64_t generation  # of the backend when the building began
     uint32_t entries  # length of `slots`
     uint32_t members  # eligible servers
-    uint32_t member_weight  # when all members have the same, else 0
-    uint32_t weight_max
-    uint32_t *slots  # one entry for each share of weight, smoothly spread
+    uint32_t *slots  # whose turn, or whose node, each entry is
+    uint32_t *keys  # of a ring: where each node stands, ascending
     uint32_t *member_slots
     uint32_t *member_weights
+    uint32_t *weights  # by position in the backend; 0: no member
+    uint64_t *weights_before  # by position in the backend: sum of the weights of those before
+    uint64_t weight_total
+
+cdef struct LeastBlock:  # HINT_BLOCK_SLOTS neighbouring slots, as leastconn last saw them
+    uint64_t changes  # of the block's hints at that time, plus one; 0: never
+    double least  # the lowest load for its weight among the members
 
 cdef struct Frontend:
     FrontendCounters *counters  # this worker's row
@@ -129,6 +145,12 @@ cdef struct Backend:
     uint32_t first_slot
     uint32_t slots
     int balance  # Balance
+    int kind  # ScheduleKind
+    uint32_t draws  # of `balance random`
+    uint32_t balance_factor  # hash-balance-factor in percent; 0: none
+    uint8_t avalanche  # of hash-type
+    uint8_t aside  # its schedules are built by the main thread
+    LeastBlock *blocks  # of leastconn: what is known of each block of hints
     int retries
     int redispatch  # Proxy.redispatch
     int64_t connect_ms  # timeouts; 0: none
@@ -159,7 +181,7 @@ cdef struct Session:
     int64_t started_ms
     int64_t attempt_ms  # start of the connect attempt, or of the turn-around time
     uint32_t slot  # NO_SLOT: not picked yet
-    uint32_t source_hash  # of the client's address
+    uint64_t source_hash  # of the client's address (hashing.pxd)
     uint32_t retries  # attempts that failed
     int error  # errno of the last failed attempt
     uint32_t generation  # of the slot that it connected to
@@ -180,6 +202,7 @@ cdef struct Engine:
     int epoll
     uint32_t worker
     uint32_t workers
+    uint64_t random  # state of the drawing for `balance random`; never 0
     int64_t now_ms  # read once per batch
     uint64_t generation_seen
     uint64_t command

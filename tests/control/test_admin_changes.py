@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config.model import Balance, Origin, Proxy
+from proxy.config.model import Origin, Proxy
 from proxy.control.admin_changes import (
     change_address,
     change_state,
@@ -70,30 +70,30 @@ def test_a_state_that_holds_already_changes_nothing(flags: int, word: str) -> No
 
 
 def test_a_weight_is_absolute_or_a_percentage_of_the_configured_one() -> None:
-    assert weight_of("0", 10, Balance.ROUNDROBIN) == 0
-    assert weight_of("256", 10, Balance.ROUNDROBIN) == 256
-    assert weight_of("50%", 10, Balance.ROUNDROBIN) == 5
-    assert weight_of("99999%", 10, Balance.ROUNDROBIN) == 256
-    assert weight_of("100%", 10, Balance.ROUNDROBIN) == -1
+    assert weight_of("0", 10) == 0
+    assert weight_of("256", 10) == 256
+    assert weight_of("50%", 10) == 5
+    assert weight_of("99999%", 10) == 256
+    assert weight_of("100%", 10) == -1
 
 
 @pytest.mark.parametrize("text", ["257", "-1", "", "x", "1x", "1%%", "-1%", "9" * 5000])
 def test_a_weight_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(CommandError):
-        weight_of(text, 10, Balance.ROUNDROBIN)
+        weight_of(text, 10)
 
 
 def test_a_static_balance_takes_only_all_or_nothing() -> None:
-    assert weight_of("0%", 10, Balance.SOURCE) == 0
-    assert weight_of("100%", 10, Balance.SOURCE) == -1
+    assert weight_of("0%", 10, fixed=True) == 0
+    assert weight_of("100%", 10, fixed=True) == -1
     with pytest.raises(CommandError, match="only accepts weights"):
-        weight_of("50%", 10, Balance.SOURCE)
+        weight_of("50%", 10, fixed=True)
 
 
 @given(st.text(max_size=20))
 def test_any_text_is_a_weight_or_an_error(text: str) -> None:
     try:
-        assert -1 <= weight_of(text, 10, Balance.ROUNDROBIN) <= 256
+        assert -1 <= weight_of(text, 10) <= 256
     except CommandError:
         return
 

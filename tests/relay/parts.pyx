@@ -2,10 +2,15 @@
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
 
+from proxy.relay.hashing cimport NO_SOURCE, avalanche, hash_address
 from proxy.relay.pool cimport Pool, pool_give, pool_init, pool_take
+from proxy.relay.ring cimport nearer_before, node_at_or_after
 from proxy.relay.schedule cimport schedule_build, schedule_free
-from proxy.relay.types cimport Schedule
+from proxy.relay.syscalls cimport sockaddr_in, sockaddr_in6, sockaddr_storage
+from proxy.relay.types cimport (
+    SCHEDULE_LOADS, SCHEDULE_MAP, SCHEDULE_ORDER, SCHEDULE_RING, SCHEDULE_TURNS, Schedule)
 from proxy.relay.wheel cimport (
     Timer, Wheel, wheel_insert, wheel_next_ms, wheel_remove, wheel_start, wheel_take)
 from shm.segment cimport Segment
@@ -67,10 +72,52 @@ cdef class PoolHandle:
         return self.pool.slabs
 
 
-def schedule_of(Segment segment, uint32_t backend=0, bint allbackups=False):
-    """The slots of a schedule, in the order of the turns."""
-    cdef Schedule *schedule = schedule_build(&segment.view, backend, allbackups)
+KINDS = {
+    "turns": SCHEDULE_TURNS, "map": SCHEDULE_MAP, "ring": SCHEDULE_RING, "loads": SCHEDULE_LOADS,
+    "order": SCHEDULE_ORDER}
+
+
+def schedule_of(Segment segment, uint32_t backend=0, bint allbackups=False, kind="turns"):
+    """The slots of a schedule: in the order of the turns, of the nodes, or of the ids."""
+    cdef Schedule *schedule = schedule_build(&segment.view, backend, KINDS[kind], allbackups)
     cdef uint32_t index
-    found = [schedule.slots[index] for index in range(schedule.entries)]
+    if kind == "order":
+        found = [schedule.member_slots[index] for index in range(schedule.members)]
+    else:
+        found = [schedule.slots[index] for index in range(schedule.entries)]
     schedule_free(schedule)
     return found
+
+
+def owner_of(Segment segment, keys, uint32_t backend=0):
+    """Whose node is nearest to each key on the backend's ring."""
+    cdef Schedule *schedule = schedule_build(&segment.view, backend, SCHEDULE_RING, False)
+    cdef uint32_t after, before
+    found = []
+    for key in keys:
+        after = node_at_or_after(schedule, key)
+        before = (schedule.entries if after == 0 else after) - 1
+        nearest = before if nearer_before(schedule, before, after, key) else after
+        found.append(schedule.slots[nearest])
+    schedule_free(schedule)
+    return found
+
+
+def avalanche_of(uint32_t value):
+    """A number spread over 32 bits."""
+    return avalanche(value)
+
+
+def hash_of(family, packed):
+    """The number of a client's address, given as its bytes; None for a client without one."""
+    cdef sockaddr_storage address
+    cdef sockaddr_in *address4 = <sockaddr_in *>&address
+    cdef sockaddr_in6 *address6 = <sockaddr_in6 *>&address
+    cdef bytes data = packed
+    address.ss_family = family
+    if len(data) == 4:
+        memcpy(&address4.sin_addr, <const char *>data, 4)
+    elif len(data) == 16:
+        memcpy(&address6.sin6_addr, <const char *>data, 16)
+    found = hash_address(&address)
+    return None if found == NO_SOURCE else found

@@ -7,10 +7,11 @@ import socket
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 
-from proxy.config.model import Balance
+from proxy.config.model import Balance, Endpoint, SocketFamily
 from shm.states import AdminFlag
 from tests.support import wait_for
 from tests.support_relay import RelayServer, RelayUnderTest
@@ -182,3 +183,120 @@ def test_a_killed_relay_takes_its_sessions_out_of_the_hints() -> None:
         assert relay.counters("server")["sessions"] == 20 - killed
         for client in clients:
             client.close()
+
+
+def test_first_is_the_lowest_id_and_the_next_one_when_it_is_gone() -> None:
+    with (
+        named_servers(3) as servers,
+        RelayUnderTest([s.address for s in servers], balance=Balance.FIRST) as relay,
+    ):
+        assert ask(relay, 10) == {"0": 10}
+        relay.administer(0, flags=AdminFlag.FDRAIN)
+        assert ask(relay, 10) == {"1": 10}
+        relay.administer(0)
+        assert ask(relay, 10) == {"0": 10}
+
+
+def test_random_with_one_draw_follows_the_weights() -> None:
+    with named_servers(2) as (first, second):
+        servers = [RelayServer(*first.address, 1), RelayServer(*second.address, 4)]
+        with RelayUnderTest(servers, balance=Balance.RANDOM, random_draws=1) as relay:
+            found = ask(relay, 500)
+            assert 350 < found["1"] < 450, "400 with a standard deviation of 9"
+
+
+def test_random_with_many_draws_finds_the_emptiest_server() -> None:
+    with named_servers(4, hold=True) as servers:
+        addresses = [server.address for server in servers]
+        with RelayUnderTest(addresses, balance=Balance.RANDOM, random_draws=64) as relay:
+            clients = [relay.connect() for _ in range(40)]
+            for client in clients:
+                receive_count(client, 1)
+            assert sorted(relay.hints()) == [10, 10, 10, 10]
+            for client in clients:
+                client.close()
+
+
+def test_two_draws_are_better_than_one() -> None:
+    spreads = {}
+    with named_servers(10, hold=True) as servers:
+        addresses = [server.address for server in servers]
+        for draws in (1, 2):
+            with RelayUnderTest(addresses, balance=Balance.RANDOM, random_draws=draws) as relay:
+                clients = [relay.connect() for _ in range(200)]
+                for client in clients:
+                    receive_count(client, 1)
+                spreads[draws] = max(relay.hints()) - min(relay.hints())
+                for client in clients:
+                    client.close()
+    assert spreads[2] < spreads[1]
+
+
+@pytest.mark.parametrize("consistent", [False, True])
+def test_clients_without_an_address_take_turns(consistent: bool, tmp_path: Path) -> None:
+    bind = Endpoint(SocketFamily.UNIX, str(tmp_path / "edge"))
+    fields = {"balance": Balance.SOURCE, "hash_consistent": consistent}
+    with (
+        named_servers(3) as servers,
+        RelayUnderTest([s.address for s in servers], binds=(bind,), **fields) as relay,
+    ):
+        found = ask(relay, 60)
+        assert found.keys() == {"0", "1", "2"}
+        assert consistent or set(found.values()) == {20}
+
+
+def test_a_client_over_ipv6_has_its_server() -> None:
+    bind = Endpoint(SocketFamily.IPV6, "::1")
+    with named_servers(5) as servers:
+        addresses = [server.address for server in servers]
+        with RelayUnderTest(addresses, binds=(bind,), balance=Balance.SOURCE) as relay:
+            assert ask(relay, 4) == {"1": 4}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("balance", [Balance.ROUNDROBIN, Balance.STATIC_RR])
+def test_turns_are_exact_over_two_relays_after_every_change(balance: Balance) -> None:
+    with named_servers(4) as (first, second, third, fourth):
+        servers = [RelayServer(*s.address, w) for s, w in ((first, 1), (second, 2), (third, 3))]
+        with RelayUnderTest(servers, workers=2, balance=balance) as relay:
+            assert ask(relay, 60) == {"0": 10, "1": 20, "2": 30}
+            relay.publish(1, *fourth.address)  # as resolverd moves a server
+            assert ask(relay, 60) == {"0": 10, "3": 20, "2": 30}
+            relay.administer(0, flags=AdminFlag.FMAINT)
+            assert ask(relay, 60) == {"3": 24, "2": 36}
+            relay.administer(0, weight=5)
+            if balance is Balance.ROUNDROBIN:
+                assert ask(relay, 60) == {"0": 30, "3": 12, "2": 18}
+            else:
+                assert ask(relay, 60) == {"0": 10, "3": 20, "2": 30}
+            assert min(relay.counters(row=row)["accepts"] for row in range(2)) > 0
+
+
+PICKED = 40
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("balance", "consistent", "looks_max"),
+    [
+        (Balance.ROUNDROBIN, False, 1),
+        (Balance.STATIC_RR, False, 1),
+        (Balance.SOURCE, False, 1),
+        (Balance.SOURCE, True, 2 + 1),
+        (Balance.FIRST, False, 1),
+        (Balance.RANDOM, False, 2),
+        # a word for each block of 64, and three blocks anew: of the last pick, of its end, slack
+        (Balance.LEASTCONN, False, 157 + 4 * 64),
+    ],
+)
+def test_a_pick_looks_at_few_of_ten_thousand_servers(
+    balance: Balance, consistent: bool, looks_max: int
+) -> None:
+    with named_servers(1) as (server,):
+        servers = [RelayServer(*server.address) for _ in range(10_000)]
+        fields = {"balance": balance, "hash_consistent": consistent, "hash_avalanche": True}
+        with RelayUnderTest(servers, **fields) as relay:
+            ask(relay, 3)
+            before = relay.counters()["pick_looks"]
+            ask(relay, PICKED)
+            assert relay.counters()["pick_looks"] - before <= PICKED * looks_max

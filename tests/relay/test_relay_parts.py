@@ -2,57 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
-import importlib
 import itertools
-import os
 import random
-import subprocess
-import sys
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from shm.segment import Segment
-from shm.shape import Shape
-from shm.slots import AdminTableWriter, SlotTableReader, SlotTableWriter
-from shm.states import AdminFlag, StaticFlag, StaticState
+from shm.slots import AdminTableWriter, SlotTableReader
+from shm.states import AdminFlag
+from tests.support_parts import backend_with
 
-ROOT = Path(__file__).parents[2]
 TICK_MS = 4
-BUILD = """
-import sys
-from Cython.Build import cythonize
-from setuptools import Extension, setup
-source, target, root = sys.argv[1:]
-extension = Extension("parts", [source], include_dirs=[root], extra_compile_args=["-O1", "-g0"])
-setup(name="parts",
-      script_args=["-q", "build_ext", "--build-lib", target, "--build-temp", target + "/objects"],
-      ext_modules=cythonize([extension], build_dir=target, include_path=[root], quiet=True,
-                            compiler_directives={"language_level": "3", "cdivision": True}))
-"""
-
-
-@pytest.fixture(scope="module")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """parts.pyx compiled against the product's own files, once for all processes of pytest-xdist."""
-    base = tmp_path_factory.getbasetemp()
-    target = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "parts"
-    target.mkdir(exist_ok=True)
-    with (target / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not list(target.glob("*.so")):
-            source = target / "parts.pyx"
-            source.write_text((Path(__file__).parent / "parts.pyx").read_text())
-            command = [sys.executable, "-c", BUILD, str(source), str(target), str(ROOT)]
-            subprocess.run(command, cwd=target, check=True, timeout=120)
-    sys.path.insert(0, str(target))
-    try:
-        return importlib.import_module("parts")
-    finally:
-        sys.path.remove(str(target))
 
 
 @pytest.mark.slow
@@ -114,17 +75,6 @@ def test_the_pool_gives_distinct_zeroed_objects_and_returns_its_slabs(
     for address in taken:
         pool.give(address)
     assert pool.slabs <= 2
-
-
-def backend_with(weights: list[int], backups: frozenset[int] = frozenset()) -> Segment:
-    segment = Segment.create(Shape(len(weights), 1, 1, 1, 1, 0, 0))
-    writer = SlotTableWriter(segment)
-    writer.lay_backend(0, 0, len(weights))
-    for slot, weight in enumerate(weights):
-        flags = StaticFlag.BACKUP if slot in backups else StaticFlag(0)
-        writer.place(slot, StaticState(0, flags, weight, 0, 2, 3, slot + 1))
-        writer.publish(slot, "127.0.0.1", 80, now_ms=1)
-    return segment
 
 
 @pytest.mark.parametrize("seed", range(30))
