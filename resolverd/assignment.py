@@ -149,6 +149,8 @@ class Assignment:
             server.slot: slots.get(server.slot) for server in servers
         }
         self.records: dict[Address, int] = {}
+        self._fewest: int | None = None  # servers in the smallest backend, once counted
+        self._settled = False  # `slots` is what `assign` makes of these servers and records
 
     @property
     def servers(self) -> list[ResolvedServer]:
@@ -158,6 +160,7 @@ class Assignment:
     def adopt(self, records: Mapping[Address, int]) -> None:
         """Take over what a predecessor had accepted, each record with when it was last seen."""
         self.records |= records
+        self._settled = False
 
     def join(self, server: ResolvedServer, address: Address | None, now_ms: int) -> None:
         """A server takes part from now on; it has what it brings until `settle` or an answer."""
@@ -167,11 +170,13 @@ class Assignment:
             self._servers = dict(sorted(self._servers.items()))
         self._joined_ms[server.slot] = now_ms
         self.slots[server.slot] = address
+        self._settled, self._fewest = False, None
 
     def leave(self, slot: int) -> None:
         """A server takes part no longer; what it has is no business of this resolution."""
         del self._servers[slot], self.slots[slot]
         self._joined_ms.pop(slot, None)
+        self._settled, self._fewest = False, None
 
     def settle(self) -> list[Change]:
         """Give those who have joined what is known already."""
@@ -179,7 +184,11 @@ class Assignment:
 
     def valid(self, answer: Iterable[Address], now_ms: int) -> list[Change]:
         """A valid answer has come."""
-        self.records = accept(self.records, answer, self._holds.obsolete_ms, now_ms)
+        seen = dict.fromkeys(answer, now_ms)
+        if self._settled and seen.keys() == self.records.keys():  # nearly always
+            self.records = dict.fromkeys(self.records, now_ms)
+            return []
+        self.records = accept(self.records, seen, self._holds.obsolete_ms, now_ms)
         return self._reassign()
 
     def failed(
@@ -201,6 +210,7 @@ class Assignment:
                 slots[slot] = None
         if last_valid_ms + hold <= now_ms:
             self.records = {}
+        self._settled = False
         return self._replace(slots, cause_of(status))
 
     def joined_ms(self, slot: int) -> int:
@@ -217,11 +227,14 @@ class Assignment:
         """How many servers more the backend with the fewest would need to use every record."""
         if not self._servers:
             return 0
-        per_backend = Counter(server.backend_index for server in self._servers.values())
-        return max(0, len(self.records) - min(per_backend.values()))
+        if self._fewest is None:
+            per_backend = Counter(server.backend_index for server in self._servers.values())
+            self._fewest = min(per_backend.values())
+        return max(0, len(self.records) - self._fewest)
 
     def _reassign(self) -> list[Change]:
         slots = assign(self.servers, self.slots, self.records, self._preferred)
+        self._settled = True
         return self._replace(slots, Cause.NO_RECORD)
 
     def _replace(self, slots: dict[int, Address | None], cause_of_none: Cause) -> list[Change]:

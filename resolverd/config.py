@@ -7,6 +7,7 @@ feeds. Knows neither files nor sockets. All times are milliseconds, named `_ms`.
 from __future__ import annotations
 
 import enum
+import functools
 
 import msgspec
 
@@ -52,6 +53,12 @@ class Nameserver(msgspec.Struct, frozen=True):
     port: int = NAMESERVER_PORT
     transport: Transport = Transport.UDP
     index: int = 0  # row in the segment's nameserver counters, counted over all sections
+
+
+@functools.cache
+def names_of(nameservers: tuple[Nameserver, ...]) -> frozenset[str]:
+    """Their names; one set for all resolutions of a section."""
+    return frozenset(nameserver.name for nameserver in nameservers)
 
 
 class ResolversSection(msgspec.Struct, frozen=True):

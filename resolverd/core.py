@@ -32,7 +32,7 @@ from resolverd.resolution import (
 from resolverd.schedule import Schedule
 from resolverd.served import Log
 
-DUE_MAX = 64  # resolutions served before other events have their turn
+DUE_MAX = 4  # resolutions served before replies have their turn: these are not kept waiting
 
 
 class Asker(Protocol):

@@ -17,8 +17,9 @@ purpose.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
-import secrets
+import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -47,12 +48,17 @@ from shm.states import ProcessState
 
 TICK_S = 0.2  # heartbeat and look at the request counters: a lost ring costs no more than this
 EARLY_PART = 10  # of `timeout resolve`: a run comes early by no more than a tenth
+TURN_MS = 5  # runs begin at multiples of it where that is early enough: one wake-up for several
+NEVER_MS = 1 << 62
+GARBAGE_THRESHOLD = 50_000  # objects made and kept until the collector looks at the young ones
 LOOK_DELAY_S = 0.01  # rings of one storm of failed connects are answered by one look
 
 
 def early_ms(period_ms: int) -> int:
-    """Up to a tenth of the period, at random."""
-    return secrets.randbelow(period_ms // EARLY_PART + 1)
+    """Up to a tenth of the period, at random; nearly always so that several runs begin together."""
+    early = random.randrange(period_ms // EARLY_PART + 1)
+    past_turn_ms = (now_ms() + period_ms - early) % TURN_MS
+    return early + past_turn_ms if early + past_turn_ms <= period_ms // EARLY_PART else early
 
 
 def now_ms() -> int:
@@ -115,6 +121,7 @@ class Daemon:
         self._orders, self._names = NameOrderWatch(segment), NameReader(segment)
         self._process = ProcessSelf(segment, segment.shape.resolverd_process)
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_ms = NEVER_MS  # when it fires
         self._look_timer: asyncio.TimerHandle | None = None
         board = SegmentBoard(segment)
         askers: dict[str, Asker] = {
@@ -134,6 +141,9 @@ class Daemon:
         self._tick()
         self._serve_deadlines()
         self._process.state(ProcessState.READY)
+        # what is there now stays: the collector need not walk through all names again and again
+        gc.freeze()
+        gc.set_threshold(GARBAGE_THRESHOLD)
 
     def answered(self, key: int, nameserver: str, query_type: QueryType, answer: Answer) -> None:
         """A nameserver has answered an open attempt."""
@@ -200,6 +210,7 @@ class Daemon:
             self.ring_control()
 
     def _serve_deadlines(self) -> None:
+        self._timer, self._timer_ms = None, NEVER_MS
         self._core.serve_deadlines(now_ms())
         self._arm()
 
@@ -219,11 +230,11 @@ class Daemon:
         if served.losers:
             self._tell_empty(served.losers)
             served.losers = {}
+        deadline_ms = self._core.next_deadline_ms()
+        if deadline_ms is None or deadline_ms >= self._timer_ms:
+            return  # the timer that runs comes early enough, and looks for the next deadline
         if self._timer is not None:
             self._timer.cancel()
-        deadline_ms = self._core.next_deadline_ms()
-        if deadline_ms is None:
-            self._timer = None
-            return
         delay_s = max(0, deadline_ms - now_ms()) / 1_000
+        self._timer_ms = deadline_ms
         self._timer = self._loop.call_later(delay_s, self._serve_deadlines)

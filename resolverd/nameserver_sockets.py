@@ -13,56 +13,62 @@ is still read until its last query is closed.
 from __future__ import annotations
 
 import asyncio
-import secrets
+import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
+
+import msgspec
 
 from resolverd.config import Nameserver
 
 SOCKETS_MAX = 16  # source ports in use towards one nameserver: 4 bits on top of the id's 16
 SOCKET_AGE_MAX_MS = 60_000  # a port is not worth guessing for longer
 DATAGRAM_MAX = 65_535  # bytes: what UDP can carry
-DATAGRAMS_PER_EVENT = 64  # then the other descriptors have their turn
-QUERY_ID_COUNT = 1 << 16
+QUERY_ID_BITS = 16
+QUERY_ID_MASK = (1 << QUERY_ID_BITS) - 1
+DRAW_BYTES = 4096  # taken from the kernel at once: a call for each query would cost more than it
 
 Owner = TypeVar("Owner")
+
+
+def draw() -> Iterator[int]:
+    """Numbers of 32 bits that nobody can guess, without end; never to be used across a fork."""
+    while True:
+        yield from memoryview(os.urandom(DRAW_BYTES)).cast("I")
 
 
 class QuerySocket(Generic[Owner]):
     """One connected socket and the queries that are open on it, by id."""
 
-    def __init__(self, connected: socket.socket, now_ms: int) -> None:
+    def __init__(
+        self, sockets: NameserverSockets[Owner], connected: socket.socket, now_ms: int
+    ) -> None:
         """Nothing is open yet."""
+        self.sockets = sockets
         self.socket = connected
         self.opened_ms = now_ms
         self.open: dict[int, Owner] = {}
         self.retired = False
 
 
-class OpenQuery(Generic[Owner]):
+class OpenQuery(msgspec.Struct, Generic[Owner], eq=False):
     """A query that was sent; it stays open until it is answered or closed."""
 
-    def __init__(
-        self,
-        sockets: NameserverSockets[Owner],
-        sent_on: QuerySocket[Owner],
-        query_id: int,
-        owner: Owner,
-    ) -> None:
-        """Note where it is open."""
-        self.sent_on = sent_on
-        self.query_id = query_id
-        self.owner = owner
-        self._sockets = sockets
+    sent_on: QuerySocket[Owner]
+    query_id: int
+    owner: Owner
 
     def close(self) -> None:
         """Forget the query: what answers it from now on is late."""
-        self._sockets.close_query(self)
+        if self.sent_on.open.get(self.query_id) is self.owner:  # the id may be another's by now
+            del self.sent_on.open[self.query_id]
+            if self.sent_on.retired:
+                self.sent_on.sockets.close_if_done(self.sent_on)
 
     def renew(self) -> None:
         """Retire the socket that it went out on; the query stays open."""
-        self._sockets.renew(self)
+        self.sent_on.sockets.renew(self.sent_on)
 
 
 class NameserverSockets(Generic[Owner]):
@@ -90,20 +96,23 @@ class NameserverSockets(Generic[Owner]):
         self._on_error = on_error
         self._pool: list[QuerySocket[Owner] | None] = [None] * SOCKETS_MAX
         self._retired: set[QuerySocket[Owner]] = set()
+        self._draws = draw()
+        self._buffer = memoryview(bytearray(DATAGRAM_MAX))
 
     def send(self, wire: bytes, owner: Owner, now_ms: int) -> OpenQuery[Owner]:
         """Send a query under an id of its own; the first two bytes of `wire` are replaced.
 
         Raises OSError when it cannot be sent; nothing is open then.
         """
-        place = secrets.randbelow(len(self._pool))
+        drawn = next(self._draws)
+        place = (drawn >> QUERY_ID_BITS) % SOCKETS_MAX  # of the bits that the id leaves
         chosen = self._pool[place]
         if chosen is None or now_ms - chosen.opened_ms > SOCKET_AGE_MAX_MS:
             self._retire(place)
             chosen = self._pool[place] = self._connect(now_ms)
-        query_id = secrets.randbelow(QUERY_ID_COUNT)
+        query_id = drawn & QUERY_ID_MASK
         while query_id in chosen.open:
-            query_id = secrets.randbelow(QUERY_ID_COUNT)
+            query_id = next(self._draws) & QUERY_ID_MASK
         datagram = query_id.to_bytes(2, "big") + wire[2:]
         try:
             chosen.socket.send(datagram)
@@ -111,18 +120,19 @@ class NameserverSockets(Generic[Owner]):
             self._on_error()
             chosen.socket.send(datagram)
         chosen.open[query_id] = owner
-        return OpenQuery(self, chosen, query_id, owner)
+        return OpenQuery(chosen, query_id, owner)
 
-    def close_query(self, query: OpenQuery[Owner]) -> None:
-        """Forget a query: what answers it from now on is late."""
-        if query.sent_on.open.get(query.query_id) is query.owner:  # the id may be another's by now
-            del query.sent_on.open[query.query_id]
-            self._close_if_done(query.sent_on)
+    def renew(self, sent_on: QuerySocket[Owner]) -> None:
+        """Retire this socket; what is open on it stays open."""
+        if sent_on in self._pool:
+            self._retire(self._pool.index(sent_on))
 
-    def renew(self, query: OpenQuery[Owner]) -> None:
-        """Retire the socket that this query went out on; the query stays open."""
-        if query.sent_on in self._pool:
-            self._retire(self._pool.index(query.sent_on))
+    def close_if_done(self, each: QuerySocket[Owner]) -> None:
+        """Close a retired socket that nothing is open on any more."""
+        if each.retired and not each.open and each.socket.fileno() >= 0:
+            self._loop.remove_reader(each.socket.fileno())
+            each.socket.close()
+            self._retired.discard(each)
 
     def close(self) -> None:
         """Close everything; raises nothing."""
@@ -130,7 +140,7 @@ class NameserverSockets(Generic[Owner]):
             self._retire(place)
         for each in list(self._retired):
             each.open.clear()
-            self._close_if_done(each)
+            self.close_if_done(each)
 
     def _connect(self, now_ms: int) -> QuerySocket[Owner]:
         connected = socket.socket(self._family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
@@ -140,7 +150,7 @@ class NameserverSockets(Generic[Owner]):
         except OSError:
             connected.close()
             raise
-        opened = QuerySocket[Owner](connected, now_ms)
+        opened = QuerySocket(self, connected, now_ms)
         self._loop.add_reader(connected.fileno(), self._readable, opened)
         return opened
 
@@ -149,27 +159,24 @@ class NameserverSockets(Generic[Owner]):
         if former is not None:
             former.retired = True
             self._retired.add(former)
-            self._close_if_done(former)
-
-    def _close_if_done(self, each: QuerySocket[Owner]) -> None:
-        if each.retired and not each.open and each.socket.fileno() >= 0:
-            self._loop.remove_reader(each.socket.fileno())
-            each.socket.close()
-            self._retired.discard(each)
+            self.close_if_done(former)
 
     def _readable(self, readable: QuerySocket[Owner]) -> None:
-        for _ in range(DATAGRAMS_PER_EVENT):
-            if readable.socket.fileno() < 0:
-                return  # the last datagram closed the last query of a retired socket
-            try:
-                wire = readable.socket.recv(DATAGRAM_MAX)
-            except BlockingIOError:
-                return
-            except OSError:
-                self._on_error()
-                continue
-            query_id = int.from_bytes(wire[:2], "big")
-            owner = readable.open.pop(query_id, None)
-            if not self._on_datagram(wire, owner) and owner is not None:
-                readable.open[query_id] = owner  # not its answer: it goes on waiting
-            self._close_if_done(readable)
+        """Take one datagram: the queries of a moment lie on many sockets, seldom two on one.
+
+        What is left the loop reports again at once; looking for it here would be a call each time.
+        """
+        try:
+            size = readable.socket.recv_into(self._buffer)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._on_error()
+            return
+        wire = bytes(self._buffer[:size])
+        query_id = int.from_bytes(wire[:2], "big")
+        owner = readable.open.pop(query_id, None)
+        if not self._on_datagram(wire, owner) and owner is not None:
+            readable.open[query_id] = owner  # not its answer: it goes on waiting
+        if readable.retired:
+            self.close_if_done(readable)

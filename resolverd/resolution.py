@@ -41,11 +41,12 @@ from collections.abc import Callable
 import msgspec
 
 from resolverd.answer import Address, Answer, QueryType, Question, Status
-from resolverd.config import Family, ResolutionSettings, ResolversSection
+from resolverd.config import Family, ResolutionSettings, ResolversSection, names_of
 from resolverd.search import Walk, candidates
 
 TCP_MARGIN_MS = 20  # the time-out of a question over TCP comes before that of its attempt
 TRIGGER_PAUSE_MS = 1_000  # after the first trigger that brought nothing new; doubled by the next
+NOBODY: frozenset[str] = frozenset()
 NO_ANSWER = Answer(Status.TIMEOUT)
 
 
@@ -197,9 +198,10 @@ class Resolution:
         self._section = section
         self._retries_left = 0
         self._asking = self._types[0]
-        self._asked: set[str] = set()  # nameservers that the current attempt went to
-        self._failed: set[str] = set()  # those of them that answered it with an error
-        self._errors: set[Status] = set()  # what they answered it with
+        self._everybody = names_of(section.nameservers)
+        self._asked = NOBODY  # nameservers that the current attempt went to
+        self._failed = NOBODY  # those of them that answered it with an error
+        self._errors: frozenset[Status] = frozenset()  # what they answered it with
         self._last_error: Status | None = None
         self._partial: dict[Address, None] = {}  # what truncated replies of this run held
         self._partial_source = ""  # the nameserver of the last of them
@@ -228,6 +230,7 @@ class Resolution:
     def follow(self, section: ResolversSection) -> None:
         """From the next question on other nameservers count, from the next run on another list."""
         self._section = section
+        self._everybody = names_of(section.nameservers)
 
     @property
     def urgent(self) -> bool:
@@ -277,9 +280,9 @@ class Resolution:
             return self._step(Event.VALID, now_ms, answer, nameserver)
         if query_type is not self._asking:
             return []  # late, about the other family: the question has moved on
-        self._failed.add(nameserver)
+        self._failed |= {nameserver}
         self._last_error = answer.status
-        self._errors.add(answer.status)
+        self._errors |= {answer.status}
         if answer.addresses:
             self._partial |= dict.fromkeys(answer.addresses)
             self._partial_source = nameserver
@@ -292,7 +295,7 @@ class Resolution:
 
     def unsent(self, nameserver: str) -> None:
         """The question could not be sent there: nobody waits for its answer."""
-        self._asked.discard(nameserver)
+        self._asked -= {nameserver}
 
     def fetching(self, now_ms: int) -> None:
         """A truncated reply is asked for again over TCP, which may take `timeout retry`."""
@@ -370,14 +373,15 @@ class Resolution:
 
     def _begin_name(self) -> None:
         self._retries_left = self._section.resolve_retries
-        self._partial = {}
-        self._partial_source = ""
+        if self._partial:
+            self._partial = {}
+            self._partial_source = ""
 
     def _send(self, query_type: QueryType, now_ms: int) -> list[Action]:
         self._asking = query_type
-        self._asked = {nameserver.name for nameserver in self._section.nameservers}
-        self._failed = set()
-        self._errors = set()
+        self._asked = self._everybody
+        self._failed = NOBODY
+        self._errors = frozenset()
         self._last_error = None
         self.deadline_ms = now_ms + self._section.timeout_retry_ms
         return [Send(Question(self._walk.name, query_type))]

@@ -13,6 +13,7 @@ nameservers would send clients to the namesake in another.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 
 from resolverd.answer import QueryType, Status
 
@@ -69,7 +70,7 @@ class Walk:
         """The name has been answered."""
         self._found = self.name
 
-    def heard(self, query_type: QueryType, errors: set[Status]) -> None:
+    def heard(self, query_type: QueryType, errors: AbstractSet[Status]) -> None:
         """An attempt has ended; `errors` are what nameservers answered it with."""
         if errors & DENIALS:
             self._denied.add(query_type)

@@ -26,6 +26,7 @@ class Tally:
         self._triggers = 0
         self._records_seen = 0
         self._missing = 0
+        self._outcome: tuple[int, ...] = ()  # what the record says of the last run
 
     def carry_on(self, resolution: Resolution) -> None:
         """Take over what a predecessor recorded, also for the resolution itself."""
@@ -57,14 +58,22 @@ class Tally:
             for level, text in describe_surplus(self._name, known, missing):
                 self._log(level, text)
         self._missing = missing
-        if self._index is not None:
+        if self._index is None:
+            return
+        outcome = (resolution.last_status or 0, self._records_seen, used, missing)
+        if outcome != self._outcome:  # seldom
+            self._outcome = outcome
+            status, records_seen, _, _ = outcome
             self._board.record(
                 self._index,
-                last_valid_ms=resolution.last_valid_ms,
-                last_run_ms=resolution.last_run_ms,
-                status=resolution.last_status or 0,
-                records_seen=self._records_seen,
+                status=status,
+                records_seen=records_seen,
                 slots_used=used,
                 slots_missing=missing,
-                runs=self._runs,
             )
+        self._board.record(
+            self._index,
+            last_valid_ms=resolution.last_valid_ms,
+            last_run_ms=resolution.last_run_ms,
+            runs=self._runs,
+        )
