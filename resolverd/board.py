@@ -12,7 +12,7 @@ from shm.counters import CounterReader, NameserverTable
 from shm.names import NameReader, TargetWriter
 from shm.segment import Segment
 from shm.slots import SlotTableReader, SlotTableWriter
-from shm.states import NameState, SlotState
+from shm.states import NameState, ServerState, SlotState
 
 
 class Board(Protocol):
@@ -23,6 +23,15 @@ class Board(Protocol):
 
     def target(self, slot: int) -> NameState:
         """The name that the slot points to other than by the configuration."""
+
+    def server(self, slot: int) -> ServerState:
+        """What all records of the slot add up to."""
+
+    def usable(self, backend: int) -> tuple[int, int]:
+        """How many active and backup servers of a backend take sessions."""
+
+    def sessions(self, slot: int) -> int:
+        """Sessions open to the slot, about."""
 
     def resolution(self, index: int) -> dict[str, int]:
         """The record of a resolution of the configuration."""
@@ -60,6 +69,9 @@ class SegmentBoard:
         self._counters = CounterReader(segment)
         self._table = NameserverTable(segment)
         self.slot = self._slots.slot
+        self.server = self._slots.server
+        self.usable = self._slots.usable
+        self.sessions = self._slots.hint
         self.target = self._names.target
         self.resolution = self._counters.resolution
         self.publish = SlotTableWriter(segment).publish

@@ -31,6 +31,7 @@ from resolverd.resolution import (
 )
 from resolverd.schedule import Schedule
 from resolverd.served import Log
+from resolverd.trouble import Trouble
 
 DUE_MAX = 4  # resolutions served before replies have their turn: these are not kept waiting
 
@@ -78,6 +79,7 @@ class Core:
         )
         configured = 1 + max((each.index for each in settings.resolutions), default=-1)
         self.accounts = Accounts(self.names, self._places, configured)
+        self._trouble = Trouble(self.names.served, self.names.served.quiet)
         self._schedule_new()
 
     def next_deadline_ms(self) -> int | None:
@@ -146,6 +148,7 @@ class Core:
                 asker.close_run(key)
                 self._leave(key, name.section.name, now_ms)
                 name.finish(action, now_ms)
+                self._trouble.ended(key, name, action, now_ms)
         if key in self.names:
             self._schedule.set(key, name.resolution.deadline_ms)
         self._schedule_new()
@@ -167,4 +170,5 @@ class Core:
         """A name is needed no longer."""
         self._askers[section].close_run(key)
         self._schedule.drop(key)
+        self._trouble.forget(key)
         self._leave(key, section, now_ms)

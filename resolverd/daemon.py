@@ -169,6 +169,7 @@ class Daemon:
 
     def _tick(self) -> None:
         self._process.beat(now_ms())
+        self._core.names.served.quiet.flush(now_ms())
         self._look()
         self._answer_mail()
         for writer in self._writers:
@@ -228,8 +229,7 @@ class Daemon:
             served.changed = False
             self._ring()
         if served.losers:
-            self._tell_empty(served.losers)
-            served.losers = {}
+            self._tell_empty(served.take_losers())
         deadline_ms = self._core.next_deadline_ms()
         if deadline_ms is None or deadline_ms >= self._timer_ms:
             return  # the timer that runs comes early enough, and looks for the next deadline

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from resolverd.answer import Address
+from resolverd.answer import Address, Status
 from resolverd.config import ResolvedServer
+from resolverd.remaining import Loss
 from shm.states import Cause
 
 EMERGENCY = 0  # syslog severities (RFC 5424 section 6.2.1)
 ALERT = 1
+WARNING = 4
 NOTICE = 5
 
 FROM_ADDITIONAL = "DNS additional record"  # sources of an address that are no nameserver
@@ -24,11 +26,43 @@ _REASONS = {
 Lines = list[tuple[int, str]]  # severity, text
 
 
-def describe_loss(server: ResolvedServer, cause: Cause) -> Lines:
+def describe_loss(server: ResolvedServer, cause: Cause, loss: Loss) -> Lines:
     """The lines about a server that has lost its address."""
-    name = f"{server.backend_name}/{server.server_name}"
+    kind = "Backup Server" if loss.backup else "Server"
+    name = f"{kind} {server.backend_name}/{server.server_name}"
     reason = _REASONS.get(cause, "unspecified DNS error")
-    return [(ALERT, f"Server {name} is going DOWN for maintenance ({reason}).")]
+    if loss.was_down:
+        return [(NOTICE, f"{name} was DOWN and now enters maintenance ({reason}).")]
+    on_backup = " Running on backup." if not loss.active_left and loss.backup_left else ""
+    left = f"{loss.active_left} active and {loss.backup_left} backup servers left.{on_backup}"
+    tail = f"{left} {loss.sessions} sessions active, 0 requeued, 0 remaining in queue."
+    return [(ALERT, f"{name} is going DOWN for maintenance ({reason}). {tail}")]
+
+
+def describe_failure(who: str, status: Status, kept_s: float, hold: str) -> str:
+    """The line about a name whose servers begin to live on a hold."""
+    words = status.name.lower().replace("_", " ")
+    return (
+        f"No valid answer for {who}: {words}. Its servers keep their addresses for {kept_s:.1f} s "
+        f"({hold})."
+    )
+
+
+def describe_cut(who: str, held: int, kept_s: float) -> str:
+    """The line about a cut answer that did not come whole over TCP either."""
+    return (
+        f"The answer for {who} was cut and could not be completed over TCP: it held {held} "
+        "records, which confirm and add; servers of others are kept for "
+        f"{kept_s:.1f} s after the last answer that had them."
+    )
+
+
+def describe_unusable(who: str, records: int, servers: int) -> str:
+    """The line about valid answers that help nobody."""
+    return (
+        f"Valid answers for {who} bring {records} records, but none of {servers} servers has an "
+        "address (`show resolution` tells why)."
+    )
 
 
 def describe_empty(server: ResolvedServer) -> Lines:
@@ -38,18 +72,20 @@ def describe_empty(server: ResolvedServer) -> Lines:
 
 
 def describe_address(
-    server: ResolvedServer, fqdn: str, before: Address | None, after: Address, source: str
-) -> Lines:
-    """The lines about a server that has got an address; `source` is `resolvers/nameserver`."""
+    server: ResolvedServer, before: Address | None, after: Address, source: str
+) -> str:
+    """The line about a server that has got an address; `source` is `resolvers/nameserver`."""
     name = f"{server.backend_name}/{server.server_name}"
     former = "(none)" if before is None else before.text
-    lines = [(NOTICE, f"{name}: IP changed from '{former}' to '{after.text}' by '{source}'.")]
-    if before is None:
-        lines.append((NOTICE, f"Server {name} ('{fqdn}') is UP/READY (resolves again)."))
-        if source != FROM_ADDITIONAL:
-            lines.append(
-                (NOTICE, f"Server {name} administratively READY thanks to valid DNS answer.")
-            )
+    return f"{name}: IP changed from '{former}' to '{after.text}' by '{source}'."
+
+
+def describe_return(server: ResolvedServer, fqdn: str, source: str) -> Lines:
+    """The lines about a server that had no address before."""
+    name = f"{server.backend_name}/{server.server_name}"
+    lines = [(NOTICE, f"Server {name} ('{fqdn}') is UP/READY (resolves again).")]
+    if source != FROM_ADDITIONAL:
+        lines.append((NOTICE, f"Server {name} administratively READY thanks to valid DNS answer."))
     return lines
 
 

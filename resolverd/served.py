@@ -19,7 +19,9 @@ import msgspec
 from resolverd.answer import Address
 from resolverd.board import Board
 from resolverd.config import ResolvedServer
-from resolverd.messages import describe_address, describe_loss
+from resolverd.messages import NOTICE, describe_address, describe_loss, describe_return
+from resolverd.quiet import Quiet
+from resolverd.remaining import Loss, Remaining
 from resolverd.service_assignment import Attachment
 from shm.states import Cause, SlotFlag
 
@@ -64,13 +66,16 @@ class ServedServers:
     """All servers that resolutions feed, by slot.
 
     `changed` tells that a bell should be rung, `losers` which backends have lost a server since
-    somebody looked, each with one of those servers; whoever looks takes both back.
+    somebody looked, each with one of those servers; whoever looks takes both back. `quiet` is for
+    lines that repeat.
     """
 
     def __init__(self, board: Board, log: Log) -> None:
         """Without servers; `take` brings them."""
         self._board = board
         self._log = log
+        self.quiet = Quiet(log)
+        self._remaining = Remaining(board)
         self._served: dict[int, Served] = {}
         self.changed = False
         self.losers: dict[int, ResolvedServer] = {}
@@ -107,11 +112,15 @@ class ServedServers:
     ) -> None:
         """The server's address is another one, or gone; `source` is who said so, for the log."""
         served = self._served[slot]
+        loss = self._loss(served) if address is None else None
         before, served.address, served.cause = served.address, address, cause
         served.moved(now_ms, before, source if address is not None else _words(cause))
         if not self._publish(served, now_ms) or before == address:
             return
-        self._tell(served, before, source)
+        if loss is not None:
+            self._tell_loss(served.server, Cause(served.cause), loss)
+        else:
+            self._tell(served, before, source, now_ms)
 
     def attach(self, slot: int, to: Attachment, now_ms: int) -> None:
         """The server stands for another SRV record from now on, without an address yet."""
@@ -132,11 +141,11 @@ class ServedServers:
     def release(self, slot: int, cause: Cause, now_ms: int) -> None:
         """The server stands for no record any more: address, port and name are gone (S38)."""
         served = self._served[slot]
-        before = served.address
+        loss = self._loss(served)
         self._empty(served, cause, now_ms)
         self._name(served, "", 0)
-        if before is not None:
-            self._tell_loss(served.server, Cause.REMOVED)
+        if loss is not None:
+            self._tell_loss(served.server, Cause.REMOVED, loss)
 
     def rename(self, slot: int, target: str, fqdn: str, now_ms: int) -> None:
         """An operator has ordered the name `target`, or taken it back; the address stays."""
@@ -187,18 +196,30 @@ class ServedServers:
         self.changed |= changed
         return changed
 
-    def _tell(self, served: Served, before: Address | None, source: str) -> None:
-        if served.address is None:
-            self._tell_loss(served.server, Cause(served.cause))
-            return
-        for level, text in describe_address(
-            served.server, served.name, before, served.address, source
-        ):
-            self._log(level, text)
+    def take_losers(self) -> dict[int, ResolvedServer]:
+        """Which backends have lost a server since somebody looked, each with one of those."""
+        losers, self.losers = self.losers, {}
+        self._remaining.forget()
+        return losers
 
-    def _tell_loss(self, server: ResolvedServer, cause: Cause) -> None:
+    def _loss(self, served: Served) -> Loss | None:
+        """What the loss of its address means; None if it has none."""
+        return None if served.address is None else self._remaining.without(served.server)
+
+    def _tell(self, served: Served, before: Address | None, source: str, now_ms: int) -> None:
+        server, address = served.server, served.address
+        assert address is not None
+        subject = f"{server.backend_name}/{server.server_name}"
+        text = describe_address(server, before, address, source)
+        self.quiet.say(subject, NOTICE, text, now_ms, more="changes of its IP")
+        if before is None:
+            self._remaining.forget()
+            for level, line in describe_return(server, served.name, source):
+                self._log(level, line)
+
+    def _tell_loss(self, server: ResolvedServer, cause: Cause, loss: Loss) -> None:
         self.losers[server.backend_index] = server
-        for level, text in describe_loss(server, cause):
+        for level, text in describe_loss(server, cause, loss):
             self._log(level, text)
 
 

@@ -127,6 +127,19 @@ cdef class SlotTableReader:
                 found += 1
         return found
 
+    def usable(self, uint32_t backend):
+        """How many active servers and how many backups of a backend take sessions now."""
+        cdef ServerView server
+        cdef uint32_t slot, active = 0, backup = 0
+        if backend >= self.segment.view.header.backends:
+            raise IndexError(f"backend {backend} of {self.segment.view.header.backends}")
+        cdef uint32_t first = self.segment.view.backends[backend].first_slot
+        for slot in range(first, first + self.segment.view.backends[backend].slots):
+            if server_view(&self.segment.view, slot, &server) and server.eligible:
+                active += not server.backup
+                backup += server.backup
+        return active, backup
+
     def hint(self, uint32_t slot) -> int:
         """Sessions open to the slot over all workers (a hint; the rows are the truth)."""
         self.check(slot)

@@ -30,7 +30,7 @@ from resolverd.config import (
 )
 from resolverd.core import Core
 from resolverd.resolution import Trigger
-from shm.states import NameState, SlotState
+from shm.states import NameState, Operational, ServerState, SlotState
 
 HOSTS = ("a.test", "b.test", "h0.test", "h1.test", "h2.test", "o.test")
 LABEL = "_s._tcp.test"
@@ -72,6 +72,16 @@ class Board:
 
     def slot(self, slot: int) -> SlotState:
         return self.slots[slot]
+
+    def server(self, slot: int) -> ServerState:
+        has = self.slots[slot].address is not None
+        return ServerState(0, 0, 1, None, 0, Operational.RUNNING, has, False, not has, False)
+
+    def usable(self, backend: int) -> tuple[int, int]:
+        return sum(slot.address is not None for slot in self.slots), 0
+
+    def sessions(self, slot: int) -> int:
+        return 0
 
     def target(self, slot: int) -> NameState:
         return self.targets[slot]

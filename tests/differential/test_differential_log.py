@@ -58,7 +58,7 @@ KINDS = (
     r"(\S+?):? (?:changed its )?IP (?:changed )?from ",
     r"Server (\S+) \('\S+'\) is UP/READY \(resolves again\)",
     r"Server (\S+) administratively READY thanks to valid DNS answer",
-    r"Server (\S+) is going DOWN for maintenance \(([^)]+)\)",
+    r"Server (\S+) is going DOWN for maintenance \(([^)]+)\)\. (\d.*)$",
     r"Server (\S+) is going DOWN for maintenance\.",
     r"Server (\S+) is UP/READY \(leaving forced maintenance\)",
     r"Server (\S+) is leaving forced maintenance but remains in maintenance",

@@ -48,7 +48,8 @@ def test_the_log_says_what_haproxy_says(nameserver: ScriptedNameserver) -> None:
             "<5> Server be0/s1 ('app.test') is UP/READY (resolves again).",
             "<5> Server be0/s1 administratively READY thanks to valid DNS answer.",
             f"<5> be0/s1: IP changed from '{ONE}' to '{TWO}' by 'r1/ns1'.",
-            "<1> Server be0/s1 is going DOWN for maintenance (DNS NX status).",
+            "<1> Server be0/s1 is going DOWN for maintenance (DNS NX status). 0 active and 0 backup "
+            "servers left. 0 sessions active, 0 requeued, 0 remaining in queue.",
             "<0> backend be0 has no server available!",
         ]
         assert resolverd.counters()["update"] == 2
