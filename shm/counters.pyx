@@ -2,8 +2,9 @@
 
 The relay writes its row through inline functions (segment.pxd); resolverd bumps its nameserver
 counters through `NameserverTable`. Field names are those of the structs in layout.pxd. Gauges
-named `sessions`, `pipes_*` and `buffer_bytes` are sums like counters; `*_max` and `last_*` are the
-largest of the rows, which for a maximum of concurrent sessions is a lower bound.
+named `sessions`, `queued`, `pipes_*` and `buffer_bytes` are sums like counters; `*_max` and
+`last_*` are the largest of the rows, which for a maximum of concurrent sessions is a lower bound.
+The `queue_ticket` of a row is for the relays alone.
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
@@ -19,6 +20,7 @@ from shm.segment cimport (
 cdef dict named(dict fields):
     """A struct as a dict, without its padding."""
     fields.pop("spare", None)
+    fields.pop("queue_ticket", None)  # of one row; a sum of them means nothing
     return fields
 
 
@@ -107,7 +109,7 @@ cdef class CounterReader:
         return named(self.segment.view.resolutions[resolution])
 
 
-GAUGES = ("sessions", "pipes_used", "pipes_free", "buffer_bytes")
+GAUGES = ("sessions", "pipes_used", "pipes_free", "buffer_bytes", "queued")
 
 
 cdef int fill(uint64_t *words, list names, dict fields) except -1:
@@ -183,12 +185,14 @@ cdef class CarriedRow:
 
 
 def settle_dead_worker(Segment segment, uint32_t worker) -> None:
-    """Zero the gauges of a worker that is dead, and take its sessions out of the hints.
+    """Zero the gauges and queue tickets of a dead worker, take its sessions out of the hints.
 
     The supervisor only, after the process was reaped and before its successor starts.
     """
     cdef uint32_t index
     cdef uint64_t held
+    cdef BackendCounters *backend
+    cdef ServerCounters *server
     if worker >= segment.view.header.workers:
         raise IndexError(f"worker {worker}")
     cdef WorkerCounters *process = worker_counters(&segment.view, worker)
@@ -199,11 +203,17 @@ def settle_dead_worker(Segment segment, uint32_t worker) -> None:
     for index in range(segment.view.header.frontends):
         store_relaxed(&frontend_counters(&segment.view, worker, index).sessions, 0)
     for index in range(segment.view.header.backends):
-        store_relaxed(&backend_counters(&segment.view, worker, index).sessions, 0)
+        backend = backend_counters(&segment.view, worker, index)
+        store_relaxed(&backend.sessions, 0)
+        store_relaxed(&backend.queued, 0)
+        store_relaxed(&backend.queue_ticket, 0)
     for index in range(segment.view.header.slots):
-        held = load_relaxed(&server_counters(&segment.view, worker, index).sessions)
+        server = server_counters(&segment.view, worker, index)
+        store_relaxed(&server.queued, 0)
+        store_relaxed(&server.queue_ticket, 0)
+        held = load_relaxed(&server.sessions)
         if held != 0:
-            store_relaxed(&server_counters(&segment.view, worker, index).sessions, 0)
+            store_relaxed(&server.sessions, 0)
             hint_add(&segment.view, index, -<int64_t>held)
 
 

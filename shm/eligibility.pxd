@@ -27,6 +27,7 @@ cdef struct ServerView:
     uint8_t check_off  # no health checks, by order
     uint8_t health_order  # HealthOrder, of this incarnation
     uint32_t health_orders  # given so far, of any incarnation
+    uint32_t maxconn  # over all workers; 0: no limit
     uint8_t address[16]
 
 
@@ -74,6 +75,9 @@ cdef inline void server_compose(
     server.drain = (admin.flags & ADMIN_MASK_DRAIN) != 0
     server.check_off = (admin.flags & ADMIN_CHECK_OFF) != 0
     server.health_orders = admin.health_orders
+    server.maxconn = settings.maxconn
+    if admin.maxconn_plus_one != 0:
+        server.maxconn = admin.maxconn_plus_one - 1
     server.health_order = HEALTH_ORDER_NONE
     if admin.health_incarnation == slot.incarnation:
         server.health_order = admin.health_order

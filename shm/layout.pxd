@@ -26,10 +26,10 @@
 #
 # Shared words, the only ones that more than one process writes, all by fetch_add and all of them
 # right without repair when a writer dies: Header.table_generation, BackendShared.tickets,
-# BackendShared.generation. A fourth, HINTS, is a hint: the supervisor subtracts what a dead
-# worker's row still holds; a block's word moves after its hint (hint_add in segment.pxd).
-# Header.orders_generation has one writer at a time: the supervisor before the first fork, then
-# control.
+# BackendShared.generation, BackendShared.queue_tickets. A fifth, HINTS, is a hint: the supervisor
+# subtracts what a dead worker's row still holds; a block's word moves after its hint (hint_add in
+# segment.pxd). Header.orders_generation and BackendShared.limited have one writer at a time: the
+# supervisor before the first fork, then control.
 #
 # Process order: workers 0..N-1, then resolverd (N), then control (N + 1).
 # A record of zeros says nothing: no address, no order, no statement.
@@ -38,7 +38,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef enum:
-    LAYOUT_VERSION = 3
+    LAYOUT_VERSION = 4
     RECORD_WORDS = 7  # 56 bytes: what one latch publishes whole
     NAME_WORDS = 33  # 264 bytes: what one name latch publishes whole
     NAME_BYTES = 255  # the longest DNS name (RFC 1035 section 2.3.4)
@@ -161,7 +161,9 @@ cdef struct BackendShared:
     uint64_t generation  # shared word: +1 after each change of a slot of this backend
     uint32_t first_slot
     uint32_t slots
-    uint64_t spare[5]
+    uint64_t queue_tickets  # shared word: the ticket drawn last by a session that waits
+    uint64_t limited  # 1: a server of it has a maxconn, or had one
+    uint64_t spare[3]
 
 cdef struct Latch:
     uint64_t sequence  # the low bit says which copy readers take
@@ -192,7 +194,8 @@ cdef struct AdminRecord:
     int64_t changed_ms
     uint32_t health_orders  # given so far: a checker obeys each of them once
     uint32_t health_incarnation  # of the slot that the last one speaks of
-    uint64_t spare
+    uint32_t maxconn_plus_one  # set by the operator; 0: the configured one
+    uint32_t spare
 
 cdef struct HealthRecord:
     uint32_t incarnation  # of the slot that it speaks of; another one reads as no statement
@@ -283,7 +286,12 @@ cdef struct BackendCounters:
     uint64_t total_time_max_ms
     uint64_t connected  # sessions that connected
     uint64_t ended  # sessions that ended
-    uint64_t spare[3]
+    uint64_t queued  # gauge: sessions that wait for a place at any server
+    uint64_t queued_max  # over all workers, as this one saw it
+    uint64_t queue_ticket  # gauge: the oldest of them; 0: none waits
+    uint64_t queue_time_sum_ms  # over sessions that connected
+    uint64_t queue_time_max_ms
+    uint64_t spare[6]
 
 cdef struct ServerCounters:
     uint64_t sessions_total
@@ -306,7 +314,12 @@ cdef struct ServerCounters:
     uint64_t total_time_max_ms
     uint64_t connected
     uint64_t ended
-    uint64_t spare[4]
+    uint64_t queued  # gauge: sessions that wait for a place at this server
+    uint64_t queued_max  # over all workers, as this one saw it
+    uint64_t queue_ticket  # gauge: the oldest of them; 0: none waits
+    uint64_t queue_time_sum_ms
+    uint64_t queue_time_max_ms
+    uint64_t spare[7]
 
 cdef struct NameserverCounters:
     uint64_t sent

@@ -51,8 +51,8 @@ def check_sizes() -> None:
         "Mailbox": (sizeof(Mailbox), 704 + 65_536),
         "WorkerCounters": (sizeof(WorkerCounters), 640),
         "FrontendCounters": (sizeof(FrontendCounters), 64),
-        "BackendCounters": (sizeof(BackendCounters), 192),
-        "ServerCounters": (sizeof(ServerCounters), 192),
+        "BackendCounters": (sizeof(BackendCounters), 256),
+        "ServerCounters": (sizeof(ServerCounters), 256),
         "NameserverCounters": (sizeof(NameserverCounters), 128),
         "ResolutionRecord": (sizeof(ResolutionRecord), 64),
     }

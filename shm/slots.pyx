@@ -12,7 +12,7 @@ import ipaddress
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from shm.atomics cimport fetch_add, load_acquire
+from shm.atomics cimport fetch_add, load_acquire, store_relaxed
 from shm.eligibility cimport ServerView, server_view
 from shm.latch cimport latch_read, latch_write
 from shm.layout cimport AdminRecord, HealthRecord, SlotRecord, SlotStatic
@@ -81,7 +81,8 @@ cdef class SlotTableReader:
             record.flags, <int>record.weight_plus_one - 1,
             address_text(record.family, record.address),
             record.port, record.override_generation, record.changed_ms, record.health_order,
-            record.health_orders, record.health_incarnation)
+            record.health_orders, record.health_incarnation,
+            <int64_t>record.maxconn_plus_one - 1)
 
     def health(self, uint32_t slot):
         """The health record, as a `HealthState`; compare `incarnation` before believing it."""
@@ -113,7 +114,8 @@ cdef class SlotTableReader:
             server.generation, server.incarnation, server.weight,
             address_text(server.family, server.address), server.port, server.operational,
             bool(server.eligible), bool(server.backup), bool(server.maint), bool(server.drain),
-            bool(server.check_off), server.health_order, server.health_orders)
+            bool(server.check_off), server.health_order, server.health_orders,
+            server.maxconn)
 
     def eligible(self, uint32_t backend) -> int:
         """How many servers of a backend take sessions at the moment."""
@@ -192,6 +194,8 @@ cdef class SlotTableWriter:
         target.fall = settings.fall
         target.id = settings.id
         target.removed_drain_ms = settings.removed_drain_ms
+        if settings.maxconn != 0:
+            store_relaxed(&self.segment.view.backends[settings.backend].limited, 1)
 
     def lay_backend(self, uint32_t backend, uint32_t first_slot, uint32_t slots) -> None:
         """Fix which slots a backend has; before the first fork."""
@@ -281,6 +285,10 @@ cdef class AdminTableWriter:
         record.health_order = state.health_order
         record.health_orders = state.health_orders
         record.health_incarnation = state.health_incarnation
+        record.maxconn_plus_one = state.maxconn + 1
+        if state.maxconn > 0:
+            store_relaxed(
+                &self.segment.view.backends[self.segment.view.statics[slot].backend].limited, 1)
         latch_write(&self.segment.view.admins[slot], &record)
         announce(self.segment, slot)
 

@@ -121,6 +121,7 @@ class AdminState(NamedTuple):
     health_order: int = 0
     health_orders: int = 0
     health_incarnation: int = 0
+    maxconn: int = -1  # -1: the configured one
 
 
 class HealthState(NamedTuple):
@@ -175,3 +176,4 @@ class ServerState(NamedTuple):
     check_off: bool = False
     health_order: int = 0
     health_orders: int = 0
+    maxconn: int = 0

@@ -55,6 +55,9 @@ class RelayServer(NamedTuple):
     checked: bool = False
     shutdown_down: bool = False  # on-marked-down shutdown-sessions
     removed_drain_ms: int | None = None  # on-removed: None keep, 0 shutdown
+    maxconn: int = 0
+    minconn: int = 0
+    maxqueue: int = 0
 
 
 class Plan(msgspec.Struct):
@@ -120,6 +123,9 @@ def one_listen(
                 port_relative=server.port_relative,
                 on_marked_down_shutdown=server.shutdown_down,
                 removed_drain_ms=server.removed_drain_ms,
+                maxconn=server.maxconn,
+                minconn=server.minconn,
+                maxqueue=server.maxqueue,
             )
             for slot, server in enumerate(servers)
         ),

@@ -107,7 +107,8 @@ class Host:
             flags |= StaticFlag.SHUTDOWN_DOWN if server.shutdown_down else StaticFlag(0)
             drain_ms = server.removed_drain_ms
             flags |= StaticFlag.SHUTDOWN_REMOVED if drain_ms is not None else StaticFlag(0)
-            static = StaticState(0, flags, server.weight, 0, 2, 3, slot + 1, drain_ms or 0)
+            limit = server.maxconn
+            static = StaticState(0, flags, server.weight, limit, 2, 3, slot + 1, drain_ms or 0)
             self.slots.place(slot, static)
             if server.address is not None:
                 self.slots.publish(slot, server.address, server.port % 65536, now_ms=now_ms())

@@ -135,6 +135,9 @@ class ServerOptions(msgspec.Struct):
     check_port: int | None = None
     check_address: str | None = None
     weight: int = SERVER_WEIGHT_DEFAULT
+    maxconn: int = 0
+    minconn: int = 0
+    maxqueue: int = 0
     backup: bool = False
     disabled: bool = False
     resolvers: str | None = None
@@ -236,6 +239,7 @@ class ProxyDraft(msgspec.Struct):
     timeouts: dict[str, int] = {}  # field of model.Timeouts -> milliseconds
     own_timeouts: set[str] = set()  # given in this very section
     maxconn: int = 0
+    fullconn: int = 0
     backlog: int | None = None
     retries: int = RETRIES_DEFAULT
     redispatch: int = 0

@@ -133,6 +133,8 @@ class Server(msgspec.Struct, frozen=True):
     disabled: bool = False
     id_given: bool = False  # `id` was written, not counted
     maxconn: int = MAXCONN_NONE
+    minconn: int = 0  # below maxconn: the limit moves between them; 0: it does not
+    maxqueue: int = 0  # 0: no limit
     resolvers: str | None = None
     resolution_index: int | None = None
     init_addr: tuple[str, ...] = (InitAddr.LAST, InitAddr.LIBC)
@@ -202,6 +204,7 @@ class Proxy(msgspec.Struct, frozen=True):
     hash_balance_factor: int = 0  # percent of the average load that a server may bear; 0: any
     timeouts: Timeouts = Timeouts()
     maxconn: int = MAXCONN_NONE  # of the frontend; 0: the process's
+    fullconn: int = 0  # 0: a tenth of what the frontends let in
     backlog: int | None = None
     retries: int = RETRIES_DEFAULT
     redispatch: int = 0  # 0 off; N > 0 every N retries; N < 0 the last N-th: -1 only the last
@@ -300,3 +303,18 @@ class Settings(msgspec.Struct, frozen=True):
     def binds(self) -> tuple[Bind, ...]:
         """All bind addresses, by index."""
         return tuple(bind for proxy in self.frontends for bind in proxy.binds)
+
+    def full_connections(self, process_maxconn: int) -> dict[str, int]:
+        """`fullconn` by backend; where none is given a tenth of what its frontends let in.
+
+        That is HAProxy's rule; `process_maxconn` is what a frontend without `maxconn` lets in.
+        """
+        let_in: dict[int, int] = {}
+        for proxy in self.frontends:
+            if proxy.default_backend is not None:
+                limit = proxy.maxconn or process_maxconn
+                let_in[proxy.default_backend] = let_in.get(proxy.default_backend, 0) + limit
+        return {
+            proxy.name: proxy.fullconn or max(1, (let_in.get(index, 0) + 9) // 10)
+            for index, proxy in enumerate(self.backends)
+        }

@@ -115,6 +115,7 @@ PROXY_WORDS: Table[ProxyDraft] = {
     **BALANCE_WORDS,
     "default_backend": works(_default_backend),
     "maxconn": works(_number("maxconn", 0, MAXCONN_MAX)),
+    "fullconn": works(_number("fullconn", 0, MAXCONN_MAX)),
     "backlog": works(_number("backlog", 0, BACKLOG_MAX)),
     "retries": works(_number("retries", 0, RETRIES_MAX)),
     "id": works(_id),

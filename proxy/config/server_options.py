@@ -26,6 +26,7 @@ from proxy.config.words import (
 
 ID_MAX = 2_147_483_647
 RISE_FALL_MAX = 1_000_000
+CONNECTIONS_MAX = 2_147_483_647
 
 Options = Table[ServerOptions]
 
@@ -125,6 +126,9 @@ SERVER_OPTIONS: Options = {
     "port": works(_check_port),
     "addr": works(_address),
     "weight": works(_number("weight", 0, SERVER_WEIGHT_MAX)),
+    "maxconn": works(_number("maxconn", 0, CONNECTIONS_MAX)),
+    "minconn": works(_number("minconn", 0, CONNECTIONS_MAX)),
+    "maxqueue": works(_number("maxqueue", 0, CONNECTIONS_MAX)),
     "backup": works(_set("backup", True)),
     "no-backup": works(_set("backup", False)),
     "disabled": works(_set("disabled", True)),
@@ -142,7 +146,7 @@ SERVER_OPTIONS: Options = {
     "max-reuse": without_effect("connections to servers are not reused"),
     **dict.fromkeys(
         (
-            *("maxconn", "minconn", "maxqueue", "slowstart", "track", "observe", "on-error"),
+            *("slowstart", "track", "observe", "on-error"),
             *("error-limit", "on-marked-up"),
             *("check-send-proxy", "no-check-send-proxy"),
             *("agent-check", "no-agent-check", "agent-port", "agent-addr", "agent-inter"),

@@ -54,13 +54,16 @@ class Average:
 class SessionMeter:
     """What is derived from the counters of one frontend, backend or server."""
 
-    __slots__ = ("connect_time", "connections", "sessions", "total_time")
+    __slots__ = ("connect_time", "connections", "queue_time", "sessions", "total_time")
 
     def __init__(self, counters: dict[str, int], now_ms: int) -> None:
         self.sessions = Rate(counters["sessions_total"], now_ms)
         self.connections = Rate(counters.get("connections_total", 0), now_ms)
         self.connect_time = Average(
             counters.get("connect_time_sum_ms", 0), counters.get("connected", 0)
+        )
+        self.queue_time = Average(
+            counters.get("queue_time_sum_ms", 0), counters.get("connected", 0)
         )
         self.total_time = Average(counters.get("total_time_sum_ms", 0), counters.get("ended", 0))
 
@@ -69,6 +72,7 @@ class SessionMeter:
         self.sessions.look(counters["sessions_total"], now_ms)
         self.connections.look(counters.get("connections_total", 0), now_ms)
         self.connect_time.look(counters.get("connect_time_sum_ms", 0), counters.get("connected", 0))
+        self.queue_time.look(counters.get("queue_time_sum_ms", 0), counters.get("connected", 0))
         self.total_time.look(counters.get("total_time_sum_ms", 0), counters.get("ended", 0))
 
 

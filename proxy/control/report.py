@@ -13,7 +13,7 @@ from proxy.config.model import Proxy, Server, Settings
 from proxy.control.monitor import Monitor
 from proxy.control.observation import Observed
 from proxy.control.stat_rows import Clock, Row, backend_row, frontend_row, server_row
-from proxy.control.summary import full_connections, summarize
+from proxy.control.summary import summarize
 from proxy.relay.engine import sessions_limit
 from proxy.runtime import Runtime, now_ms
 
@@ -43,7 +43,7 @@ class Report:
         self.maxpipes = pipes * runtime.workers
         self.hard_maxconn = sessions_limit(self.descriptors, pipes) * runtime.workers
         self.maxconn = session_limit(self.settings, self.hard_maxconn)
-        self.full_connections = full_connections(self.settings, self.maxconn)
+        self.full_connections = self.settings.full_connections(self.maxconn)
         self.proxies = tuple(proxy for proxy in self.settings.proxies if not proxy.disabled)
         self.backends = tuple(proxy for proxy in self.proxies if proxy.backend_index is not None)
         self.frontends = tuple(proxy for proxy in self.proxies if proxy.frontend_index is not None)

@@ -89,8 +89,10 @@ def frontend_row(
 def connection_cells(counters: dict[str, int], meter: SessionMeter, clock: Clock) -> Row:
     """The cells that server and BACKEND rows have in common."""
     last_ms = counters["last_session_ms"]
-    row: Row = zeros("qcur qmax dresp wrew reuse qtime rtime qtime_max rtime_max")
+    row: Row = zeros("dresp wrew reuse rtime rtime_max")
     return row | {
+        "qcur": counters["queued"],
+        "qmax": counters["queued_max"],
         "scur": counters["sessions"],
         "smax": counters["sessions_max"],
         "stot": counters["sessions_total"],
@@ -106,10 +108,12 @@ def connection_cells(counters: dict[str, int], meter: SessionMeter, clock: Clock
         "cli_abrt": counters["client_aborts"],
         "srv_abrt": counters["server_aborts"],
         "lastsess": clock.age_s(last_ms) if last_ms else -1,
+        "qtime": round(meter.queue_time.mean),
         "ctime": round(meter.connect_time.mean),
         "ttime": round(meter.total_time.mean),
         "mode": "tcp",
         "connect": counters["connect_attempts"],
+        "qtime_max": counters["queue_time_max_ms"],
         "ctime_max": counters["connect_time_max_ms"],
         "ttime_max": counters["total_time_max_ms"],
         "eint": counters.get("internal_errors", 0),
@@ -180,8 +184,10 @@ def server_row(
     proxy, server = observed.proxy, observed.server
     row = connection_cells(counters, meter, clock)
     row |= zeros("srv_icur idle_conn_cur safe_conn_cur priv_idle_cur")
-    if server.maxconn:
-        row["slim"] = server.maxconn
+    if observed.state.maxconn:
+        row["slim"] = observed.state.maxconn
+    if server.maxqueue:
+        row["qlimit"] = server.maxqueue
     if reveal:
         row |= address_cell(observed)
     row |= check_cells(observed, clock)

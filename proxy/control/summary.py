@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from proxy.config.model import Proxy, Settings
+from proxy.config.model import Proxy
 from proxy.control.observation import Observed
 
 
@@ -34,16 +34,3 @@ def summarize(proxy: Proxy, servers: Iterable[Observed]) -> BackendSummary:
     used_backups = backup_weights if proxy.allbackups else backup_weights[:1]
     weight = active_weight if active else sum(used_backups)
     return BackendSummary(active, backup, weight, weight > 0 or not proxy.servers)
-
-
-def full_connections(settings: Settings, process_maxconn: int) -> dict[str, int]:
-    """`fullconn` by backend, by HAProxy's rule: a tenth of what its frontends let in."""
-    let_in: dict[int, int] = {}
-    for proxy in settings.frontends:
-        if proxy.default_backend is not None:
-            limit = proxy.maxconn or process_maxconn
-            let_in[proxy.default_backend] = let_in.get(proxy.default_backend, 0) + limit
-    return {
-        proxy.name: max(1, (let_in.get(proxy.backend_index or 0, 0) + 9) // 10)
-        for proxy in settings.backends
-    }

@@ -48,24 +48,51 @@ cdef inline void count_opened(Engine *engine, Session *session) noexcept nogil:
 
 
 cdef inline void count_assigned(Engine *engine, Session *session) noexcept nogil:
-    """A server was picked."""
+    """A server was picked; the place there was taken before (queue.pxd)."""
     cdef ServerCounters *server = counters_of(engine, session)
     session.flags |= ASSIGNED
     count(&server.sessions_total, 1)
     count(&server.loadbalanced, 1)
     count(&session.backend.counters.loadbalanced, 1)
-    gauge_up(&server.sessions, &server.sessions_max)
     store_relaxed(&server.last_session_ms, engine.now_ms)
     hint_add(&engine.view, session.slot, 1)
 
 
 cdef inline void count_released(Engine *engine, Session *session) noexcept nogil:
-    """The session leaves its server: it ended, or goes to another one."""
-    if not session.flags & ASSIGNED:
-        return
+    """The session has left its server and its place there."""
     session.flags &= ~ASSIGNED
-    gauge_down(&counters_of(engine, session).sessions)
     hint_add(&engine.view, session.slot, -1)
+
+
+cdef inline void count_queued(
+        Engine *engine, Session *session, uint64_t everywhere) noexcept nogil:
+    """The session waits in a queue with so many over all workers."""
+    cdef ServerCounters *server
+    if session.slot == NO_SLOT:
+        count(&session.backend.counters.queued, 1)
+        raise_max(&session.backend.counters.queued_max, everywhere)
+        return
+    server = counters_of(engine, session)
+    count(&server.queued, 1)
+    raise_max(&server.queued_max, everywhere)
+
+
+cdef inline void count_unqueued(Engine *engine, Session *session) noexcept nogil:
+    """The session waits no more, for whatever reason."""
+    if session.slot == NO_SLOT:
+        gauge_down(&session.backend.counters.queued)
+    else:
+        gauge_down(&counters_of(engine, session).queued)
+
+
+cdef inline void count_waited(
+        Engine *engine, Session *session, uint64_t waited_ms) noexcept nogil:
+    """The session has waited so long for the server that it got."""
+    cdef ServerCounters *server = counters_of(engine, session)
+    count(&server.queue_time_sum_ms, waited_ms)
+    raise_max(&server.queue_time_max_ms, waited_ms)
+    count(&session.backend.counters.queue_time_sum_ms, waited_ms)
+    raise_max(&session.backend.counters.queue_time_max_ms, waited_ms)
 
 
 cdef inline void count_attempt(Engine *engine, Session *session) noexcept nogil:
@@ -85,8 +112,9 @@ cdef inline void count_retry(Engine *engine, Session *session, uint32_t former) 
 
 
 cdef inline void count_unreachable(Engine *engine, Session *session) noexcept nogil:
-    """The last attempt failed."""
-    count(&counters_of(engine, session).connection_errors, 1)
+    """The last attempt failed, or no server had a place in time."""
+    if session.slot != NO_SLOT:
+        count(&counters_of(engine, session).connection_errors, 1)
     count(&session.backend.counters.connection_errors, 1)
 
 
@@ -136,7 +164,7 @@ cdef inline void count_aborted(Engine *engine, Session *session, bint by_client)
 
 
 cdef inline void count_ended(Engine *engine, Session *session, int termination) noexcept nogil:
-    """The session is over: its termination state, its time, and its gauges down."""
+    """The session is over: its termination state, its time, and its backend's gauge down."""
     cdef uint64_t took_ms = engine.now_ms - session.started_ms
     cdef ServerCounters *server
     count(&engine.counters.terminations[termination], 1)
@@ -150,4 +178,3 @@ cdef inline void count_ended(Engine *engine, Session *session, int termination) 
             count(&server.ended, 1)
             count(&server.total_time_sum_ms, took_ms)
             raise_max(&server.total_time_max_ms, took_ms)
-    count_released(engine, session)

@@ -14,14 +14,16 @@
 from libc.errno cimport (
     EADDRNOTAVAIL, EAGAIN, EINPROGRESS, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, ETIMEDOUT,
     errno)
-from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from proxy.relay.account cimport (
-    count_aborted, count_assigned, count_attempt, count_bytes, count_connected, count_released,
-    count_retry, count_unreachable)
-from proxy.relay.balance cimport pick_server, server_cached
+    count_aborted, count_attempt, count_bytes, count_connected, count_retry,
+    count_unreachable)
+from proxy.relay.cache cimport server_cached
 from proxy.relay.forward cimport Mover, keep_rest, send_at_once, waiting
+from proxy.relay.picking cimport (
+    PICK_NONE, PICK_QUEUED, PICK_REFUSED, PICK_TAKEN, session_pick)
 from proxy.relay.session cimport (
     EVENT_ATTEMPT, EVENT_CONNECTED, EVENT_WAIT, mover_collect, mover_open, note_first,
     session_arm, session_break, session_relay, session_step, side_close, watch)
@@ -35,7 +37,8 @@ from proxy.relay.types cimport (
     READABLE, SCRATCH_BYTES, SERVER, STATE_CONNECTING, STATE_ENDED,
     TERMINATION_CLIENT_ABORT_CONNECT,
     TERMINATION_RESOURCE_CONNECT, TERMINATION_SERVER_ABORT_CONNECT,
-    TERMINATION_SERVER_TIMEOUT_CONNECT, WRITABLE, Backend, Engine, Session, Side)
+    TERMINATION_SERVER_ABORT_QUEUE, TERMINATION_SERVER_TIMEOUT_CONNECT, WRITABLE, Backend,
+    Engine, Session, Side)
 from shm.atomics cimport count, load_acquire, store_relaxed
 from shm.eligibility cimport ServerView
 from shm.layout cimport STATIC_PORT_RELATIVE, Request
@@ -45,6 +48,7 @@ cdef enum:
     FAILED_FOR_GOOD = 0
     FAILED_WAIT = 1
     FAILED_AGAIN = 2
+    FAILED_QUEUED = 3
 
 cdef enum:  # what the client's first bytes are when an attempt begins
     EARLY_NONE = 0  # none yet: the server may speak first
@@ -160,22 +164,21 @@ cdef inline bint redispatches(Backend *backend, uint32_t retry) noexcept nogil:
         backend.schedule != NULL and backend.schedule.members > 1)
 
 
-cdef inline bint session_pick(Engine *engine, Session *session, uint32_t avoid) noexcept nogil:
-    """Give the session a server; False when there is none."""
-    cdef uint32_t slot = pick_server(engine, session.backend, session.source_hash, avoid)
-    count_released(engine, session)
-    if slot == NO_SLOT:
-        return False
-    session.slot = slot
-    count_assigned(engine, session)
-    return True
+cdef inline void session_unpicked(Engine *engine, Session *session, int picked) noexcept nogil:
+    """There is no server for the session, or no room in the queue of the only one."""
+    count_unreachable(engine, session)
+    if picked == PICK_REFUSED:
+        session_break(engine, session, TERMINATION_SERVER_ABORT_QUEUE, -1)
+    else:
+        session_unreachable(engine, session)
 
 
 cdef inline int attempt_failed(Engine *engine, Session *session, int error) noexcept nogil:
     """Decide what follows a failed attempt; the session has its next server already."""
     cdef uint32_t former = session.slot
+    cdef int picked = PICK_TAKEN
     cdef bint elsewhere
-    session.error = error
+    session.error = <uint8_t>error
     side_close(&session.sides[SERVER], False)
     ask_resolution(engine, session)
     session.retries += 1
@@ -184,10 +187,14 @@ cdef inline int attempt_failed(Engine *engine, Session *session, int error) noex
         return FAILED_FOR_GOOD
     elsewhere = redispatches(session.backend, session.retries) or not server_cached(
         engine, former, load_acquire(&engine.view.header.table_generation)).eligible
-    if elsewhere and not session_pick(engine, session, former):
+    if elsewhere:
+        picked = session_pick(engine, session, former)
+    if picked == PICK_NONE or picked == PICK_REFUSED:
         count_unreachable(engine, session)
         return FAILED_FOR_GOOD
     count_retry(engine, session, former)
+    if picked == PICK_QUEUED:
+        return FAILED_QUEUED
     if session.slot != former or error == ETIMEDOUT:
         return FAILED_AGAIN
     return FAILED_WAIT
@@ -210,6 +217,8 @@ cdef inline void session_attempt(Engine *engine, Session *session, int early) no
         verdict = attempt_failed(engine, session, error)
         if verdict == FAILED_FOR_GOOD:
             session_unreachable(engine, session)
+            return
+        if verdict == FAILED_QUEUED:
             return
         if verdict == FAILED_WAIT:
             session_wait(engine, session)
@@ -235,7 +244,7 @@ cdef inline void session_retry(Engine *engine, Session *session, int error) noex
         session_unreachable(engine, session)
     elif verdict == FAILED_WAIT:
         session_wait(engine, session)
-    else:
+    elif verdict == FAILED_AGAIN:
         session_step(session, EVENT_ATTEMPT)
         session_attempt(engine, session, early_kept(session))
 
@@ -244,11 +253,15 @@ cdef inline void session_again(Engine *engine, Session *session) noexcept nogil:
     """The turn-around time is over."""
     cdef uint64_t generation = load_acquire(&engine.view.header.table_generation)
     cdef uint32_t former = session.slot
-    session_step(session, EVENT_ATTEMPT)
+    cdef int picked = PICK_TAKEN
     if not server_cached(engine, former, generation).eligible:
-        if not session_pick(engine, session, former):
-            session_unreachable(engine, session)
-            return
+        picked = session_pick(engine, session, former)
+    if picked == PICK_QUEUED:
+        return
+    if picked != PICK_TAKEN:
+        session_unpicked(engine, session, picked)
+        return
+    session_step(session, EVENT_ATTEMPT)
     session_attempt(engine, session, early_kept(session))
 
 
@@ -314,16 +327,36 @@ cdef inline ssize_t early_bytes(Engine *engine, Session *session) noexcept nogil
     return received
 
 
+cdef inline void keep_early(Engine *engine, Session *session, ssize_t early) noexcept nogil:
+    """The session waits for a server: keep what its client has sent already."""
+    cdef Mover mover
+    if early == 0:
+        return
+    count(&session.frontend.counters.bytes_in, early)
+    count(&session.backend.counters.bytes_in, early)
+    mover_open(engine, &mover)
+    if not keep_rest(&mover, &session.sides[SERVER], engine.scratch, early):
+        session_break(engine, session, TERMINATION_RESOURCE_CONNECT, -1)
+    mover_collect(engine, &mover)
+
+
 cdef inline void session_begin(Engine *engine, Session *session) noexcept nogil:
     """The first steps of a session: the client's first bytes if they are there, and a server."""
-    cdef ssize_t early
-    early = early_bytes(engine, session)
+    cdef ssize_t early = early_bytes(engine, session)
+    cdef int picked
     if early < 0:
         count_aborted(engine, session, True)
         session_break(engine, session, TERMINATION_CLIENT_ABORT_CONNECT, -1)
         return
-    if session.backend == NULL or not session_pick(engine, session, NO_SLOT):
+    if session.backend == NULL:
         session_break(engine, session, TERMINATION_SERVER_ABORT_CONNECT, -1)
+        return
+    picked = session_pick(engine, session, NO_SLOT)
+    if picked == PICK_QUEUED:
+        keep_early(engine, session, early)
+        return
+    if picked != PICK_TAKEN:
+        session_unpicked(engine, session, picked)
         return
     session_step(session, EVENT_ATTEMPT)
     session_attempt(engine, session, EARLY_AT_HAND if early != 0 else EARLY_NONE)

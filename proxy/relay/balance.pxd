@@ -8,40 +8,41 @@
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from proxy.relay.cache cimport server_cached
 from proxy.relay.hashing cimport NO_SOURCE, avalanche
 from proxy.relay.least cimport blocks_forget, least_loaded, load_of
+from proxy.relay.queue cimport has_place
 from proxy.relay.ring cimport nearer_before, node_at_or_after
 from proxy.relay.schedule cimport schedule_build, schedule_free
 from proxy.relay.types cimport (
     BALANCE_FIRST, BALANCE_LEASTCONN, BALANCE_RANDOM, BALANCE_SOURCE, NO_SLOT, SCHEDULE_RING,
-    Backend, Engine, Schedule, ServerCache)
+    Backend, Engine, Schedule)
 from shm.atomics cimport (
     count, exchange_pointer, fetch_add, load_acquire, load_pointer, load_relaxed)
-from shm.eligibility cimport ServerView, server_view
+from shm.eligibility cimport ServerView
 from shm.segment cimport backend_counters
 
 cdef enum:
     SKIPS_MAX = 128  # turns skipped before the backend's slots are scanned instead
 
 
-cdef inline const ServerView *server_cached(
-        Engine *engine, uint32_t slot, uint64_t generation) noexcept nogil:
-    """The view of a slot, as new as `generation`; the former one if it does not hold still."""
-    cdef ServerCache *cache = &engine.servers[slot]
-    cdef ServerView fresh
-    if cache.generation == generation + 1:
-        return &cache.view
-    if server_view(&engine.view, slot, &fresh):
-        cache.view = fresh
-        cache.generation = generation + 1
-        count(&engine.counters.slot_refreshes, 1)
-    return &cache.view
+cdef inline bint keeps_server(const Backend *backend) noexcept nogil:
+    """Whether the server follows from the client: a session waits for it, and for no other."""
+    return backend.balance == BALANCE_SOURCE
+
+
+cdef inline bint takes_session(
+        Engine *engine, Backend *backend, uint32_t slot, uint64_t generation) noexcept nogil:
+    """Whether a server is eligible, and has a place unless the session would wait for it."""
+    cdef const ServerView *server = server_cached(engine, slot, generation)
+    return server.eligible and (keeps_server(backend) or has_place(engine, slot, server))
 
 
 cdef inline bint usable(
-        Engine *engine, uint32_t slot, uint32_t avoid, uint64_t generation) noexcept nogil:
+        Engine *engine, Backend *backend, uint32_t slot, uint32_t avoid,
+        uint64_t generation) noexcept nogil:
     count(&engine.counters.pick_looks, 1)
-    return slot != avoid and server_cached(engine, slot, generation).eligible
+    return slot != avoid and takes_session(engine, backend, slot, generation)
 
 
 cdef inline uint32_t draw(Engine *engine) noexcept nogil:
@@ -82,22 +83,39 @@ cdef inline void schedule_take(Engine *engine, Backend *backend) noexcept nogil:
 
 cdef inline uint32_t pick_any(
         Engine *engine, Backend *backend, uint32_t avoid, uint64_t generation) noexcept nogil:
-    """The first eligible server in the order of the file, backups after the others."""
+    """The first server with a place, in the order of the file; backups only without others."""
     cdef uint32_t backup = NO_SLOT
+    cdef bint active = False
     cdef uint32_t slot
     cdef const ServerView *server
     for slot in range(backend.first_slot, backend.first_slot + backend.slots):
         server = server_cached(engine, slot, generation)
         if not server.eligible or slot == avoid:
             continue
+        active = active or not server.backup
+        if server.backup and backup != NO_SLOT:
+            continue
+        if not takes_session(engine, backend, slot, generation):
+            continue
         if not server.backup:
             return slot
-        if backup == NO_SLOT:
-            backup = slot
+        backup = slot
+    if active:
+        return NO_SLOT
     if backup == NO_SLOT and avoid != NO_SLOT and (
-            server_cached(engine, avoid, generation).eligible):
+            takes_session(engine, backend, avoid, generation)):
         return avoid
     return backup
+
+
+cdef inline bint any_eligible(Engine *engine, Backend *backend) noexcept nogil:
+    """Whether the backend has a server that takes sessions, be it full."""
+    cdef uint64_t generation = load_acquire(&engine.view.header.table_generation)
+    cdef uint32_t slot
+    for slot in range(backend.first_slot, backend.first_slot + backend.slots):
+        if server_cached(engine, slot, generation).eligible:
+            return True
+    return False
 
 
 cdef inline uint32_t pick_turn(
@@ -111,7 +129,7 @@ cdef inline uint32_t pick_turn(
     position = <uint32_t>(turn % schedule.entries)
     for skipped in range(min(schedule.entries, <uint32_t>SKIPS_MAX)):
         slot = schedule.slots[position]
-        if usable(engine, slot, avoid, generation):
+        if usable(engine, backend, slot, avoid, generation):
             return slot
         position += 1
         if position == schedule.entries:
@@ -135,7 +153,7 @@ cdef inline uint32_t pick_least(
         fetch_add(
             &backend.shared.tickets,
             best - start if best > start else best - start + backend.slots)
-    if best != NO_SLOT and best != avoid and server_cached(engine, best, generation).eligible:
+    if best != NO_SLOT and best != avoid and takes_session(engine, backend, best, generation):
         return best
     best = NO_SLOT  # rare: look at each of them
     count(&engine.counters.pick_looks, schedule.members)
@@ -144,7 +162,7 @@ cdef inline uint32_t pick_least(
         load = load_of(engine, backend, slot)
         if best != NO_SLOT and load >= best_load:
             continue
-        if slot != avoid and server_cached(engine, slot, generation).eligible:
+        if slot != avoid and takes_session(engine, backend, slot, generation):
             best = slot
             best_load = load
     return pick_any(engine, backend, avoid, generation) if best == NO_SLOT else best
@@ -158,8 +176,7 @@ cdef inline uint32_t pick_first(
     if schedule != NULL:
         for member in range(schedule.members):
             slot = schedule.member_slots[member]
-            count(&engine.counters.pick_looks, 1)
-            if slot != avoid and server_cached(engine, slot, generation).eligible:
+            if usable(engine, backend, slot, avoid, generation):
                 return slot
     return pick_any(engine, backend, avoid, generation)
 
@@ -202,18 +219,18 @@ cdef inline uint32_t pick_nearest(
     after = node_at_or_after(schedule, key)
     before = (schedule.entries if after == 0 else after) - 1
     for skipped in range(<uint32_t>SKIPS_MAX):
-        if usable(engine, schedule.slots[after], avoid, generation):
+        if usable(engine, backend, schedule.slots[after], avoid, generation):
             break
         after = 0 if after + 1 == schedule.entries else after + 1
     for skipped in range(<uint32_t>SKIPS_MAX):
-        if usable(engine, schedule.slots[before], avoid, generation):
+        if usable(engine, backend, schedule.slots[before], avoid, generation):
             break
         before = (schedule.entries if before == 0 else before) - 1
     if nearer_before(schedule, before, after, key):
         after = before
     for skipped in range(schedule.entries):
         slot = schedule.slots[after]
-        if usable(engine, slot, avoid, generation) and bears_more(engine, backend, slot):
+        if usable(engine, backend, slot, avoid, generation) and bears_more(engine, backend, slot):
             return slot
         after = 0 if after + 1 == schedule.entries else after + 1
         if backend.balance_factor == 0 and skipped == SKIPS_MAX:
@@ -255,7 +272,7 @@ cdef inline uint32_t pick_source(
 
 cdef inline uint32_t pick_server(
         Engine *engine, Backend *backend, uint64_t source_hash, uint32_t avoid) noexcept nogil:
-    """The slot for a new session; NO_SLOT when no server is eligible.
+    """The slot for a new session; NO_SLOT when no server is eligible and has a place.
 
     `avoid` is the server that a redispatched session has failed to reach: it is taken only when
     there is no other.

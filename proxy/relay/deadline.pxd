@@ -8,7 +8,7 @@ from libc.stdint cimport INT64_MAX, int64_t
 from proxy.relay.forward cimport waiting
 from proxy.relay.types cimport (
     BROKEN, CLIENT, ENDED_READING, FIN_SENT, SERVER, STATE_ACCEPTED, STATE_CONNECTING,
-    STATE_ENDED, STATE_WAITING, Session)
+    STATE_ENDED, STATE_QUEUED, STATE_WAITING, Session)
 
 cdef enum:
     TURN_AROUND_MAX_MS = 1000
@@ -22,6 +22,7 @@ cdef enum:  # DeadlineKind
     DEADLINE_TURN_AROUND = 4
     DEADLINE_EARLY = 5
     DEADLINE_REMOVED = 6
+    DEADLINE_QUEUE = 7
 
 cdef struct Deadline:
     int64_t at_ms
@@ -78,11 +79,14 @@ cdef inline Deadline session_deadline(Session *session) noexcept nogil:
     if session.state == STATE_ACCEPTED:
         deadline_earlier(&deadline, session.started_ms, EARLY_WAIT_MS, DEADLINE_EARLY)
         return deadline
-    if session.state == STATE_CONNECTING or session.state == STATE_WAITING:
+    if STATE_CONNECTING <= session.state <= STATE_QUEUED:
         deadline_earlier(
             &deadline, session.sides[CLIENT].activity_ms, session.frontend.client_ms,
             DEADLINE_CLIENT)
-        if session.state == STATE_WAITING:
+        if session.state == STATE_QUEUED:
+            deadline_earlier(
+                &deadline, session.waiter.since_ms, session.backend.queue_ms, DEADLINE_QUEUE)
+        elif session.state == STATE_WAITING:
             deadline_earlier(
                 &deadline, session.attempt_ms, turn_around_ms(session), DEADLINE_TURN_AROUND)
         else:

@@ -24,7 +24,7 @@ from proxy.relay.types cimport (
     BALANCE_FIRST, BALANCE_LEASTCONN, BALANCE_RANDOM, BALANCE_ROUNDROBIN, BALANCE_SOURCE,
     BALANCE_STATIC, DESCRIPTORS_RESERVED, SCHEDULE_LOADS, SCHEDULE_MAP, SCHEDULE_ORDER,
     SCHEDULE_RING, SCHEDULE_TURNS, SCRATCH_BYTES, TERMINATIONS, Backend, Engine, Frontend,
-    LeastBlock, Listener, Schedule, ServerCache, Session)
+    LeastBlock, Listener, Schedule, ServerCache, ServerLimits, Session, Waiter)
 from shm.atomics cimport exchange_pointer
 from shm.segment cimport Segment, backend_counters, frontend_counters, worker_counters
 
@@ -117,7 +117,10 @@ cdef class Relay:
         self.engine.scratch = <char *>zeroed(SCRATCH_BYTES, 1)
         self.engine.servers = <ServerCache *>zeroed(
             self.segment.view.header.slots, sizeof(ServerCache))
+        self.engine.limits = <ServerLimits *>zeroed(
+            self.segment.view.header.slots, sizeof(ServerLimits))
         pool_init(&self.engine.sessions, sizeof(Session))
+        pool_init(&self.engine.waiters, sizeof(Waiter))
         self.set_limits()
         self.set_bells()
         self.set_backends()
@@ -139,6 +142,11 @@ cdef class Relay:
             or any(proxy.maxconn != 0 for proxy in self.runtime.settings.frontends))
         return 0
 
+    cdef uint64_t let_in(self) except? 0:
+        """Sessions that all workers together may have."""
+        cdef uint64_t possible = self.engine.sessions_max * self.engine.workers
+        return min(self.engine.maxconn or possible, possible)
+
     cdef int set_bells(self) except -1:
         bells = self.runtime.bells
         self.bells = <int *>zeroed(self.engine.workers, sizeof(int))
@@ -152,6 +160,7 @@ cdef class Relay:
     cdef int set_backends(self) except -1:
         cdef Backend *backend
         proxies = self.runtime.settings.backends
+        fullconn = self.runtime.settings.full_connections(self.let_in())
         self.engine.backends = <Backend *>zeroed(len(proxies), sizeof(Backend))
         self.engine.backend_count = len(proxies)
         for proxy in proxies:
@@ -169,6 +178,12 @@ cdef class Relay:
             backend.server_ms = milliseconds(proxy.timeouts.server_ms)
             backend.server_fin_ms = milliseconds(proxy.timeouts.server_fin_ms)
             backend.tunnel_ms = milliseconds(proxy.timeouts.tunnel_ms)
+            backend.queue_ms = (
+                milliseconds(proxy.timeouts.queue_ms) or backend.connect_ms)  # manual, section 4.2
+            backend.fullconn = fullconn[proxy.name]
+            for server in proxy.servers:
+                self.engine.limits[server.slot].minconn = server.minconn
+                self.engine.limits[server.slot].maxqueue = server.maxqueue
             backend.allbackups = proxy.allbackups
             backend.keepalive = proxy.server_keepalive
             backend.splice = proxy.splice
@@ -276,5 +291,6 @@ cdef class Relay:
         free(self.engine.frontends)
         free(self.engine.listeners)
         free(self.engine.servers)
+        free(self.engine.limits)
         free(self.engine.scratch)
         free(self.bells)

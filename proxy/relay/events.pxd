@@ -5,11 +5,11 @@
 from libc.errno cimport ECONNRESET, ETIMEDOUT
 from libc.stdint cimport uint32_t
 
-from proxy.relay.account cimport count_aborted
+from proxy.relay.account cimport count_aborted, count_unreachable
 from proxy.relay.attempt cimport session_again, session_begin, session_connected, session_retry
 from proxy.relay.deadline cimport (
-    DEADLINE_CLIENT, DEADLINE_CONNECT, DEADLINE_EARLY, DEADLINE_REMOVED, DEADLINE_TURN_AROUND,
-    Deadline, session_deadline)
+    DEADLINE_CLIENT, DEADLINE_CONNECT, DEADLINE_EARLY, DEADLINE_QUEUE, DEADLINE_REMOVED,
+    DEADLINE_TURN_AROUND, Deadline, session_deadline)
 from proxy.relay.forward cimport note_failed, waiting
 from proxy.relay.session cimport (
     session_arm, session_break, session_end_down, session_inactive, session_relay)
@@ -18,7 +18,8 @@ from proxy.relay.syscalls cimport (
     getsockopt, recv, socket, socklen_t)
 from proxy.relay.types cimport (
     CLIENT, CONFIRM, DEAF, READABLE, SERVER, STATE_ACCEPTED, STATE_CONNECTING, STATE_ENDED,
-    STATE_WAITING, TERMINATION_CLIENT_ABORT_CONNECT, WRITABLE, Engine, Session, Side)
+    STATE_QUEUED, TERMINATION_CLIENT_ABORT_CONNECT, TERMINATION_CLIENT_ABORT_QUEUE,
+    TERMINATION_SERVER_TIMEOUT_QUEUE, WRITABLE, Engine, Session, Side)
 
 
 cdef inline void connect_event(Engine *engine, Session *session, uint32_t events) noexcept nogil:
@@ -51,6 +52,9 @@ cdef inline void client_early_event(
             return
         if recv(session.sides[CLIENT].fd, &byte, 1, MSG_PEEK) != 0:
             return
+    if session.state == STATE_QUEUED:
+        session_break(engine, session, TERMINATION_CLIENT_ABORT_QUEUE, -1)
+        return
     count_aborted(engine, session, True)
     session_break(engine, session, TERMINATION_CLIENT_ABORT_CONNECT, -1)
 
@@ -70,7 +74,7 @@ cdef inline void session_event(
         subject.flags |= READABLE
     if events & (EPOLLOUT | EPOLLERR | EPOLLHUP):
         subject.flags |= WRITABLE
-    if session.state > STATE_WAITING:
+    if session.state > STATE_QUEUED:
         session_relay(engine, session)
     elif side == CLIENT:
         client_early_event(engine, session, events)
@@ -89,6 +93,9 @@ cdef inline void session_timer(Engine *engine, Session *session) noexcept nogil:
         session_again(engine, session)
     elif deadline.kind == DEADLINE_REMOVED:
         session_end_down(engine, session)
+    elif deadline.kind == DEADLINE_QUEUE:
+        count_unreachable(engine, session)
+        session_break(engine, session, TERMINATION_SERVER_TIMEOUT_QUEUE, -1)
     elif deadline.kind == DEADLINE_EARLY:
         session.listener.client_first = 0
         session_begin(engine, session)

@@ -14,12 +14,13 @@ from proxy.relay.accept cimport (
 from proxy.relay.changes cimport changes_end
 from proxy.relay.events cimport session_event, session_timer
 from proxy.relay.pool cimport pool_give
+from proxy.relay.serving cimport queues_review
 from proxy.relay.session cimport session_relay
 from proxy.relay.syscalls cimport (
     EPOLLET, EPOLLIN, EPOLL_CTL_ADD, clock_ms, epoll_ctl, epoll_event, epoll_wait, ring_bell)
 from proxy.relay.types cimport (
-    EPOLL_WAIT_MAX_MS, EVENTS_MAX, OVERLOAD_PAUSE_MS, QUEUED, STATE_ENDED, Engine, Listener,
-    Session)
+    EPOLL_WAIT_MAX_MS, EVENTS_MAX, OVERLOAD_PAUSE_MS, QUEUED, QUEUE_SWEEP_MS, STATE_ENDED, Engine,
+    Listener, Session)
 from proxy.relay.wheel cimport Timer, wheel_next_ms, wheel_start, wheel_take
 from shm.atomics cimport count, load_acquire, load_relaxed, store_relaxed, store_release
 from shm.layout cimport COMMAND_RUN, COMMAND_SOFT_STOP, COMMAND_STOP
@@ -50,8 +51,10 @@ cdef inline int wait_ms(Engine *engine) noexcept nogil:
     """How long the next wait may last."""
     cdef int64_t longest = EPOLL_WAIT_MAX_MS
     cdef int64_t due
-    if engine.run_first != NULL or engine.dead != NULL:
+    if engine.run_first != NULL or engine.dead != NULL or engine.review:
         return 0
+    if engine.waiting != 0:
+        longest = QUEUE_SWEEP_MS
     if engine.resume_ms != 0 or limited_anywhere(engine):
         longest = OVERLOAD_PAUSE_MS
     due = wheel_next_ms(&engine.wheel)
@@ -70,6 +73,7 @@ cdef inline void look_at_shared(Engine *engine) noexcept nogil:
         engine.generation_seen = generation
         listeners_refresh(engine)
         changes_end(engine, generation)
+        engine.review = engine.review or engine.waiting != 0
         store_release(&engine.process.generation_seen, generation)
     if command != COMMAND_RUN:
         # at each turn: a socket may be adopted later, and others may empty a queue unseen
@@ -81,7 +85,7 @@ cdef inline void look_at_shared(Engine *engine) noexcept nogil:
 
 
 cdef inline void sweep(Engine *engine) noexcept nogil:
-    """What is due by the clock: the end of an overload pause, and another look for free places."""
+    """The end of an overload pause, and looks for places: at the listeners, and in queues."""
     if engine.resume_ms != 0 and engine.now_ms >= engine.resume_ms:
         engine.resume_ms = 0
         listeners_refresh(engine)
@@ -89,6 +93,11 @@ cdef inline void sweep(Engine *engine) noexcept nogil:
             engine.place_freed or engine.now_ms >= engine.swept_ms + OVERLOAD_PAUSE_MS):
         engine.swept_ms = engine.now_ms
         places_review(engine)
+    if engine.waiting != 0 and engine.now_ms >= engine.queues_swept_ms + QUEUE_SWEEP_MS:
+        engine.queues_swept_ms = engine.now_ms
+        engine.review = True
+    if engine.review:
+        queues_review(engine)
 
 
 cdef inline void run_queued(Engine *engine) noexcept nogil:
@@ -139,7 +148,9 @@ cdef inline void handle_events(Engine *engine, epoll_event *events, int found) n
         word = events[index].data.u64
         if word & LISTENER_TAG:
             listener_event(engine, <Listener *>(word & ~<uint64_t>TAG_MASK))
-        elif word != 0:
+        elif word == 0:
+            engine.review = engine.review or engine.waiting != 0
+        else:
             session_event(
                 engine, <Session *>(word & ~<uint64_t>TAG_MASK), <int>(word & SIDE_MASK),
                 events[index].events)

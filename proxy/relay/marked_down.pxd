@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from proxy.relay.balance cimport server_cached
+from proxy.relay.cache cimport server_cached
 from proxy.relay.types cimport Engine
 from shm.eligibility cimport ServerView
 from shm.layout cimport SERVER_STOPPED, STATIC_SHUTDOWN_DOWN

@@ -9,7 +9,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcmp
 
 from proxy.relay.attempt cimport address_of
-from proxy.relay.balance cimport server_cached
+from proxy.relay.cache cimport server_cached
 from proxy.relay.session cimport session_arm, session_end_down
 from proxy.relay.syscalls cimport (
     AF_INET, getpeername, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage, socklen_t)

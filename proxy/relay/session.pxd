@@ -17,6 +17,8 @@
 #
 #   any state -- broken (reset, time-out, refused, no server) --> ENDED
 #
+# Before each attempt a session may come to QUEUED, until a server has a place, and attempts then.
+#
 # A side's silence for longer than its time-out counts as its FIN, with the cause noted.
 # "FIN" means: read from one side, everything before it delivered, and passed on to the other.
 # A FIN of the client while CONNECTING stays unread, unless nothing came before it: that is "CC".
@@ -28,17 +30,19 @@ from libc.stdlib cimport abort
 from proxy.relay.account cimport count_aborted, count_bytes, count_ended
 from proxy.relay.deadline cimport DEADLINE_NONE, Deadline, session_deadline
 from proxy.relay.forward cimport Mover, drop_waiting, pump, waiting
+from proxy.relay.queue cimport queue_abandon, server_release
 from proxy.relay.syscalls cimport (
     EPOLLET, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, EPOLL_CTL_MOD, SHUT_WR, SOL_SOCKET,
     SO_LINGER, close, epoll_ctl, epoll_event, linger, recv, setsockopt, shutdown)
 from proxy.relay.types cimport (
     BROKEN, CLIENT, CONFIRM, CONNECTED, DEAF, ENDED_READING, FAILED, FINISHED, FIN_SENT,
     OUTPUT_WATCHED, QUEUED, READABLE, SCRATCH_BYTES, SERVER, SPLICE, STATES, STATE_ENDED,
+    STATE_QUEUED,
     TERMINATION_CLIENT_ABORT_DATA, TERMINATION_CLIENT_ABORT_LAST,
     TERMINATION_CLIENT_TIMEOUT_CONNECT, TERMINATION_CLIENT_TIMEOUT_DATA,
-    TERMINATION_CLIENT_TIMEOUT_LAST, TERMINATION_DOWN_CONNECT, TERMINATION_DOWN_DATA,
-    TERMINATION_NORMAL, TERMINATION_SERVER_ABORT_DATA, TERMINATION_SERVER_TIMEOUT_DATA, WRITABLE,
-    Engine, Session, Side)
+    TERMINATION_CLIENT_TIMEOUT_LAST, TERMINATION_CLIENT_TIMEOUT_QUEUE, TERMINATION_DOWN_CONNECT,
+    TERMINATION_DOWN_DATA, TERMINATION_NORMAL, TERMINATION_SERVER_ABORT_DATA,
+    TERMINATION_SERVER_TIMEOUT_DATA, WRITABLE, Engine, Session, Side)
 from proxy.relay.wheel cimport wheel_insert, wheel_remove
 from shm.atomics cimport count, load_relaxed, store_relaxed
 
@@ -49,7 +53,8 @@ cdef enum:  # SessionEvent
     EVENT_CLIENT_FIN = 3
     EVENT_SERVER_FIN = 4
     EVENT_BROKEN = 5
-    EVENTS = 6
+    EVENT_QUEUE = 6  # all servers that it may go to are full
+    EVENTS = 7
 
 cdef enum:
     ILLEGAL = 255
@@ -58,15 +63,16 @@ cdef enum:
 cdef extern from * nogil:
     """
     /* MILLRACE_NEXT[state][event]; the drawing in session.pxd */
-    static const unsigned char MILLRACE_NEXT[7][6] = {
-        /*                    connected wait attempt client's FIN server's FIN broken */
-        /* ACCEPTED        */ { 255,    255,    1,      255,         255,        6 },
-        /* CONNECTING      */ {  3,       2,    1,      255,         255,        6 },
-        /* WAITING         */ { 255,    255,    1,      255,         255,        6 },
-        /* RELAYING        */ { 255,    255,  255,        4,           5,        6 },
-        /* CLIENT_FINISHED */ { 255,    255,  255,      255,           6,        6 },
-        /* SERVER_FINISHED */ { 255,    255,  255,        6,         255,        6 },
-        /* ENDED           */ { 255,    255,  255,      255,         255,      255 },
+    static const unsigned char MILLRACE_NEXT[8][7] = {
+        /*                    connected wait attempt client's FIN server's FIN broken queue */
+        /* ACCEPTED        */ { 255,    255,    1,      255,         255,        7,     3 },
+        /* CONNECTING      */ {  4,       2,    1,      255,         255,        7,     3 },
+        /* WAITING         */ { 255,    255,    1,      255,         255,        7,     3 },
+        /* QUEUED          */ { 255,    255,    1,      255,         255,        7,     3 },
+        /* RELAYING        */ { 255,    255,  255,        5,           6,        7,   255 },
+        /* CLIENT_FINISHED */ { 255,    255,  255,      255,           7,        7,   255 },
+        /* SERVER_FINISHED */ { 255,    255,  255,        7,         255,        7,   255 },
+        /* ENDED           */ { 255,    255,  255,      255,         255,      255,   255 },
     };
     """
     const unsigned char MILLRACE_NEXT[STATES][EVENTS]
@@ -130,6 +136,8 @@ cdef inline void session_end(
     wheel_remove(&session.timer)
     count_ended(
         engine, session, termination if session.cause == TERMINATION_NORMAL else session.cause)
+    queue_abandon(engine, session)
+    server_release(engine, session)
     store_relaxed(
         &engine.counters.sessions, load_relaxed(&engine.counters.sessions) - 1)
     store_relaxed(
@@ -238,6 +246,8 @@ cdef inline void session_settle(Engine *engine, Session *session) noexcept nogil
 cdef inline int inactive_cause(Session *session, int side) noexcept nogil:
     if side == SERVER:
         return TERMINATION_SERVER_TIMEOUT_DATA
+    if session.state == STATE_QUEUED:
+        return TERMINATION_CLIENT_TIMEOUT_QUEUE
     if not session.flags & CONNECTED:
         return TERMINATION_CLIENT_TIMEOUT_CONNECT
     if last_data(session):

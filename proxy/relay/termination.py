@@ -29,6 +29,10 @@ class Termination(enum.IntEnum):
     RESOURCE_CONNECT = 11  # no socket, source port or memory for the server's side
     DOWN_CONNECT = 12  # the server went down and `on-marked-down` ends its sessions
     DOWN_DATA = 13
+    CLIENT_ABORT_QUEUE = 14
+    CLIENT_TIMEOUT_QUEUE = 15
+    SERVER_ABORT_QUEUE = 16  # the queue of the only server it may go to is full
+    SERVER_TIMEOUT_QUEUE = 17
 
     @property
     def code(self) -> str:
@@ -50,5 +54,9 @@ CODES: dict[Termination, str] = {
     Termination.SERVER_TIMEOUT_DATA: "sD",
     Termination.RESOURCE_CONNECT: "RC",
     Termination.DOWN_CONNECT: "DC",
+    Termination.CLIENT_ABORT_QUEUE: "CQ",
+    Termination.CLIENT_TIMEOUT_QUEUE: "cQ",
+    Termination.SERVER_ABORT_QUEUE: "SQ",
+    Termination.SERVER_TIMEOUT_QUEUE: "sQ",
     Termination.DOWN_DATA: "D-",  # as HAProxy writes it: not in which phase
 }

@@ -44,11 +44,12 @@ cdef enum:  # SessionState; session.pxd has the transitions
     STATE_ACCEPTED = 0  # a moment for the client's first bytes
     STATE_CONNECTING = 1
     STATE_WAITING = 2  # turn-around time before the same server is tried again
-    STATE_RELAYING = 3
-    STATE_CLIENT_FINISHED = 4  # the client's FIN went to the server
-    STATE_SERVER_FINISHED = 5
-    STATE_ENDED = 6
-    STATES = 7
+    STATE_QUEUED = 3  # until a server has a place
+    STATE_RELAYING = 4
+    STATE_CLIENT_FINISHED = 5  # the client's FIN went to the server
+    STATE_SERVER_FINISHED = 6
+    STATE_ENDED = 7
+    STATES = 8
 
 cdef enum:  # SessionFlag
     QUEUED = 1  # in the run list
@@ -71,7 +72,11 @@ cdef enum:  # Termination; termination.py names them
     TERMINATION_RESOURCE_CONNECT = 11
     TERMINATION_DOWN_CONNECT = 12
     TERMINATION_DOWN_DATA = 13
-    TERMINATIONS = 14
+    TERMINATION_CLIENT_ABORT_QUEUE = 14
+    TERMINATION_CLIENT_TIMEOUT_QUEUE = 15
+    TERMINATION_SERVER_ABORT_QUEUE = 16
+    TERMINATION_SERVER_TIMEOUT_QUEUE = 17
+    TERMINATIONS = 18
 
 cdef enum:  # Balance
     BALANCE_ROUNDROBIN = 0
@@ -90,6 +95,9 @@ cdef enum:  # ScheduleKind: what a balance looks its servers up in
 
 cdef enum:
     NO_SLOT = 0xFFFFFFFF
+
+cdef enum:
+    QUEUE_SWEEP_MS = 100  # between two looks for a place, whatever bells were lost
 
 cdef struct Pending:  # bytes that a side did not take yet; the allocation ends with them
     uint32_t start
@@ -134,6 +142,23 @@ cdef struct Frontend:
     uint8_t limited  # not accepting: its maxconn is reached
     uint8_t place_freed  # a session of it ended
 
+cdef struct Waiter:  # a session that waits for a place at a server
+    Waiter *next
+    Waiter *previous
+    Session *session
+    Queue *queue
+    uint64_t ticket
+    int64_t since_ms
+
+cdef struct Queue:  # in the order of the tickets
+    Waiter *first
+    Waiter *last
+
+cdef struct ServerLimits:
+    Queue queue  # sessions that must go to this server
+    uint32_t minconn  # 0: the limit does not move
+    uint32_t maxqueue  # over all workers; 0: no limit
+
 cdef struct Backend:
     BackendCounters *counters  # this worker's row
     BackendShared *shared
@@ -157,6 +182,11 @@ cdef struct Backend:
     int64_t server_ms
     int64_t server_fin_ms
     int64_t tunnel_ms
+    int64_t queue_ms
+    Queue queue  # sessions that may go to any server
+    uint64_t fullconn  # sessions at which servers with a minconn take their maxconn
+    uint32_t waiting  # sessions in its queue and its servers', in this worker
+    uint8_t review  # a session came to or left its queue
     uint8_t allbackups
     uint8_t keepalive
     uint8_t splice
@@ -178,13 +208,14 @@ cdef struct Session:
     Listener *listener
     Frontend *frontend
     Backend *backend  # NULL: the frontend has none
+    Waiter *waiter  # NULL: not in a queue
     int64_t started_ms
     int64_t attempt_ms  # start of the connect attempt, or of the turn-around time
-    uint32_t slot  # NO_SLOT: not picked yet
     uint64_t source_hash  # of the client's address (hashing.pxd)
-    uint32_t retries  # attempts that failed
-    int error  # errno of the last failed attempt
+    uint32_t slot  # NO_SLOT: not picked yet
     uint32_t generation  # of the slot that it connected to
+    uint32_t retries  # attempts that failed
+    uint8_t error  # errno of the last failed attempt: Linux has none above 133
     uint8_t state  # SessionState
     uint8_t flags  # SessionFlag
     uint8_t cause  # Termination: the first event that will end the session; 0: none yet
@@ -225,6 +256,12 @@ cdef struct Engine:
     uint32_t backend_count
     uint32_t listener_count
     ServerCache *servers  # by slot
+    ServerLimits *limits  # by slot
+    uint64_t ticket  # of the session that a server is being sought for; the highest: none yet
+    uint32_t waiting  # sessions in queues
+    int64_t queues_swept_ms
+    uint8_t review  # a place may be there for a session that waits
+    Pool waiters
     Pool sessions
     PipePool pipes
     Wheel wheel

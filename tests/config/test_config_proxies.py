@@ -143,7 +143,7 @@ def test_nosplice_in_global_turns_splicing_off_everywhere() -> None:
         ("acl a src 127.0.0.1", "'acl' is not supported yet"),
         ("use_backend b", "'use_backend' is not supported yet"),
         ("tcp-request content accept", "'tcp-request' is not supported yet"),
-        ("fullconn 5", "'fullconn' is not supported yet"),
+        ("fullconn -1", "'fullconn' must be between 0"),
         ("stick-table type ip size 1m", "'stick-table' is not supported: use 'balance source'"),
         ("compression algo gzip", "is not supported"),
         ("filter trace", "is not supported"),

@@ -11,7 +11,6 @@ import pytest
 from proxy.config.model import Global, Origin, Proxy
 from proxy.control.report import session_limit
 from proxy.control.show_info import FIELDS, uptime_text
-from proxy.control.summary import full_connections
 from shm.states import Command
 from tests.support import wait_for
 from tests.support_control import World, a_server, ask, control_world
@@ -117,7 +116,7 @@ def test_uptime_reads_in_days_hours_minutes_and_seconds() -> None:
 def test_limits_follow_configuration_and_descriptors(world: World) -> None:
     assert session_limit(world.settings, 400) == 400
     assert session_limit(world.settings, 4_000) == 1_000
-    assert full_connections(world.settings, 1_000) == {"be": 31}
+    assert world.settings.full_connections(1_000) == {"be": 31}
 
 
 def test_the_version_is_one_line(world: World) -> None:

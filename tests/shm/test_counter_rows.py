@@ -19,7 +19,7 @@ from shm.states import Command, ProcessState
 
 SHAPE = Shape(slots=3, backends=2, frontends=2, workers=2, sockets=2, nameservers=2, resolutions=1)
 AREA_HINTS, AREA_ROWS = 5, 10
-WORKER_BYTES, FRONTEND_BYTES, BACKEND_BYTES, SERVER_BYTES = 640, 64, 192, 192
+WORKER_BYTES, FRONTEND_BYTES, BACKEND_BYTES, SERVER_BYTES = 640, 64, 256, 256
 
 
 @pytest.fixture
@@ -37,8 +37,10 @@ class Row:
         self._start = segment.offsets()[AREA_ROWS] + worker * row_bytes(SHAPE)
         self._hints = segment.offsets()[AREA_HINTS]
 
-    def _add(self, offset: int, amount: int) -> None:
-        ctypes.c_uint64.from_buffer(self._memory, offset).value += amount
+    def _add(self, offset: int, amount: int) -> int:
+        word = ctypes.c_uint64.from_buffer(self._memory, offset)
+        word.value += amount
+        return word.value
 
     def worker(self, word: int, amount: int) -> None:
         self._add(self._start + 8 * word, amount)
@@ -46,14 +48,14 @@ class Row:
     def frontend(self, index: int, word: int, amount: int) -> None:
         self._add(self._start + WORKER_BYTES + index * FRONTEND_BYTES + 8 * word, amount)
 
-    def backend(self, index: int, word: int, amount: int) -> None:
+    def backend(self, index: int, word: int, amount: int) -> int:
         start = self._start + WORKER_BYTES + SHAPE.frontends * FRONTEND_BYTES
-        self._add(start + index * BACKEND_BYTES + 8 * word, amount)
+        return self._add(start + index * BACKEND_BYTES + 8 * word, amount)
 
-    def server(self, slot: int, word: int, amount: int) -> None:
+    def server(self, slot: int, word: int, amount: int) -> int:
         start = self._start + WORKER_BYTES + SHAPE.frontends * FRONTEND_BYTES
         start += SHAPE.backends * BACKEND_BYTES
-        self._add(start + slot * SERVER_BYTES + 8 * word, amount)
+        return self._add(start + slot * SERVER_BYTES + 8 * word, amount)
 
     def hint(self, slot: int, amount: int) -> None:
         self._add(self._hints + 8 * slot, amount)
@@ -72,10 +74,14 @@ def fill(segment: Segment) -> None:
             row.frontend(index, 1, worker + 1)
             row.backend(index, 0, (worker + 1) * 10)
             row.backend(index, 1, worker + 1)
+            row.backend(index, 21, worker + 1)  # waits
+            row.backend(index, 23, worker + 7)  # the oldest ticket
         for slot in range(3):
             row.server(slot, 0, (worker + 1) * 10)
             row.server(slot, 1, worker + 1)
             row.server(slot, 2, worker + 5)
+            row.server(slot, 20, worker + 1)
+            row.server(slot, 22, worker + 7)
             row.hint(slot, worker + 1)
 
 
@@ -89,6 +95,9 @@ def test_rows_are_summed_and_maxima_are_not(segment: Segment) -> None:
     assert reader.worker(1)["accepts"] == 20
     for fields in (reader.frontend(1), reader.backend(1), reader.server(2)):
         assert (fields["sessions_total"], fields["sessions"]) == (30, 3)
+    for fields in (reader.backend(1), reader.server(2)):
+        assert fields["queued"] == 3
+        assert "queue_ticket" not in fields
     assert reader.server(2)["sessions_max"] == 6
     assert reader.server(2, 0)["sessions_max"] == 5
     for ask in (
@@ -111,6 +120,9 @@ def test_a_dead_worker_leaves_its_counters_and_no_open_session(segment: Segment)
         assert reader.worker()["sessions"] == 1
         assert reader.worker()["accepts"] == 30
         assert reader.frontend(0)["sessions"] == reader.backend(0)["sessions"] == 1
+        assert reader.backend(0)["queued"] == reader.server(0)["queued"] == 1
+        row = Row(segment, 1)
+        assert row.backend(1, 23, 0) == row.server(2, 22, 0) == 0, "its tickets hold nobody up"
         assert [table.hint(slot) for slot in range(3)] == [1, 1, 1]
         assert reader.server(0)["sessions_total"] == 30
     settle_dead_worker(segment, 0)
@@ -135,8 +147,8 @@ def test_a_reload_carries_counters_and_leaves_gauges(segment: Segment) -> None:
     carried.resolution(0, old.resolution(0))
     assert new.worker() == {**old.worker(), "sessions": 0}
     assert new.frontend(1) == {**old.frontend(0), "sessions": 0}
-    assert new.backend(1) == {**old.backend(0), "sessions": 0}
-    assert new.server(2) == {**old.server(1), "sessions": 0}
+    assert new.backend(1) == {**old.backend(0), "sessions": 0, "queued": 0}
+    assert new.server(2) == {**old.server(1), "sessions": 0, "queued": 0}
     assert new.server(1)["sessions_total"] == 0
     assert new.nameserver(0) == old.nameserver(1)
     assert new.resolution(0) == old.resolution(0)

@@ -1,0 +1,177 @@
+"""`maxconn` of a server holds over all workers, and who waits for a place is served in order."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import signal
+import socket
+import threading
+
+import pytest
+
+from proxy.config.model import Balance, Timeouts
+from tests.support import wait_for
+from tests.support_relay import RelayServer, RelayUnderTest
+from tests.support_servers import Server, holding, receive_count
+
+PLACES = 5
+
+
+class CountingServer:
+    """Counts the connections that are open at once; one thread, ends are seen before beginnings.
+
+    Each connection is told its number and kept until its client ends it.
+    """
+
+    def __init__(self) -> None:
+        self.listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self.port: int = self.listening.getsockname()[1]
+        self.open: set[socket.socket] = set()
+        self.most = 0
+        self.accepted = 0
+        self.over = False
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+
+    def _run(self) -> None:
+        while not self.over:
+            readable, _, _ = select.select([self.listening, *self.open], [], [], 0.05)
+            if self.listening in readable:
+                readable, _, _ = select.select([self.listening, *self.open], [], [], 0)
+            for connection in readable:
+                if connection is not self.listening:
+                    self._hear(connection)
+            if self.listening in readable:
+                connection, _ = self.listening.accept()
+                self.open.add(connection)
+                self.accepted += 1
+                self.most = max(self.most, len(self.open))
+                connection.sendall(b"s")
+
+    def _hear(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            if connection.recv(100):
+                return
+        self.open.discard(connection)
+        connection.close()
+
+    def __enter__(self) -> CountingServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over = True
+        self.thread.join(5)
+        for connection in self.open:
+            connection.close()
+        self.listening.close()
+
+
+def queued(relay: RelayUnderTest, of: str = "backend", index: int = 0) -> int:
+    found: int = relay.counters(of, index)["queued"]
+    return found
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_who_waits_is_served_in_the_order_of_arrival(workers: int) -> None:
+    with (
+        Server(holding("x")) as server,
+        RelayUnderTest(
+            [RelayServer(*server.address, maxconn=1)],
+            workers=workers,
+            timeouts=Timeouts(connect_ms=20_000),
+        ) as relay,
+    ):
+        clients = []
+        for number in range(12):
+            clients.append(relay.connect())
+            wait_for(lambda: queued(relay) == number, 5, "it waits")  # noqa: B023
+        for number, client in enumerate(clients):
+            assert receive_count(client, 1) == b"x"
+            assert queued(relay) == len(clients) - 1 - number
+            waiting, _, _ = select.select(clients[number + 1 :], [], [], 0)
+            assert waiting == []
+            client.close()
+        relay.wait_terminations({"--": 12})
+        counters = relay.counters("server")
+        assert counters["sessions_max"] == 1
+        assert counters["sessions_total"] == 12
+        assert relay.counters("backend")["queued_max"] == 11
+        assert relay.counters("backend")["queue_time_max_ms"] > 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_server_with_a_place_is_taken_before_anybody_waits(workers: int) -> None:
+    with CountingServer() as first, CountingServer() as second:
+        places = [RelayServer("127.0.0.1", server.port, maxconn=2) for server in (first, second)]
+        with RelayUnderTest(places, workers=workers) as relay:
+            clients = [relay.connect() for _ in range(4)]
+            for client in clients:
+                assert receive_count(client, 1) == b"s"
+            assert len(first.open) == len(second.open) == 2
+            for client in clients:
+                client.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("balance", [Balance.ROUNDROBIN, Balance.LEASTCONN, Balance.SOURCE])
+def test_two_hundred_clients_at_once_share_the_places(balance: Balance) -> None:
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(CountingServer()) for _ in range(3)]
+        relay = stack.enter_context(
+            RelayUnderTest(
+                [RelayServer("127.0.0.1", server.port, maxconn=PLACES) for server in servers],
+                workers=2,
+                balance=balance,
+                timeouts=Timeouts(connect_ms=60_000),
+            )
+        )
+        waiting = {relay.connect(60) for _ in range(200)}
+        served = 0
+        while waiting:
+            readable, _, _ = select.select(waiting, [], [], 10)
+            assert readable, f"{len(waiting)} clients wait for ever"
+            for client in readable:
+                assert client.recv(10) == b"s"
+                client.close()
+                waiting.discard(client)
+                served += 1
+        assert served == sum(server.accepted for server in servers) == 200
+        assert max(server.most for server in servers) == PLACES
+        relay.wait_terminations({"--": 200})
+        assert queued(relay) == 0
+
+
+@pytest.mark.slow
+def test_a_worker_killed_in_the_middle_leaves_nobody_waiting_for_ever() -> None:
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(CountingServer()) for _ in range(3)]
+        relay = stack.enter_context(
+            RelayUnderTest(
+                [RelayServer("127.0.0.1", server.port, maxconn=PLACES) for server in servers],
+                workers=2,
+                timeouts=Timeouts(connect_ms=60_000),
+            )
+        )
+        waiting = {relay.connect(60) for _ in range(200)}
+        served = lost = 0
+        while waiting:
+            readable, _, _ = select.select(waiting, [], [], 10)
+            assert readable, f"{len(waiting)} clients wait for ever"
+            for client in readable:
+                got = b""
+                with contextlib.suppress(ConnectionError):
+                    got = client.recv(10)
+                served += got == b"s"
+                lost += got == b""
+                client.close()
+                waiting.discard(client)
+            if served >= 30 and not lost:
+                relay.signal(signal.SIGKILL, 1)
+                wait_for(lambda: relay.exit_status(1) is not None, 5, "it is dead")
+                relay.restart(1)
+        assert served + lost == 200
+        assert lost > 0
+        assert served > 60
+        assert max(server.most for server in servers) <= PLACES
+        wait_for(lambda: relay.counters("server")["sessions"] == 0, 5, "all places are free")
