@@ -234,13 +234,15 @@ def _read_services(reply: Reply) -> Answer:
     alias_lives_s = [life_s for kind, _, life_s, _ in reply.answer.records if kind == TYPE_CNAME]
     aliased = bool(alias_lives_s)
     ttl_s = min(alias_lives_s, default=TTL_MAX_S)
+    targets: dict[bytes, str | None] = {}
     for _, life_s, priority, weight, port, name in reply.answer.services:
-        target = host_name(name)
+        if name not in targets:
+            targets[name] = host_name(name)
+        target = targets[name]
         if target is None or port == 0:
             continue
         ttl_s = min(ttl_s, life_s, lives_s.get(name, TTL_MAX_S))
-        addresses = tuple(known.get(name, ()))
-        service = Service(target, port, weight, priority, addresses)
+        service = Service(target, port, weight, priority, known.get(name, ()))
         former = found.setdefault((name, port), service)
         if former is not service:  # of repeats one, whatever their order
             found[name, port] = msgspec.structs.replace(
@@ -255,7 +257,7 @@ def _read_services(reply: Reply) -> Answer:
 
 def _addresses_of_hosts(
     records: list[Record],
-) -> tuple[dict[bytes, dict[Address, None]], dict[bytes, int]]:
+) -> tuple[dict[bytes, tuple[Address, ...]], dict[bytes, int]]:
     """The addresses in a section, and the smallest of their times to live, both by owner."""
     found: dict[bytes, dict[Address, None]] = {}
     lives_s: dict[bytes, int] = {}
@@ -263,7 +265,7 @@ def _addresses_of_hosts(
         if kind != TYPE_CNAME:
             found.setdefault(owner, {})[Address(_FAMILIES[kind], data)] = None
             lives_s[owner] = min(lives_s.get(owner, TTL_MAX_S), life_s)
-    return found, lives_s
+    return {owner: tuple(addresses) for owner, addresses in found.items()}, lives_s
 
 
 def host_name(name: bytes) -> str | None:

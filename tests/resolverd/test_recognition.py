@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import random
 import struct
-import sys
-from types import FrameType
 
 import dns.message
 import dns.rrset
@@ -17,6 +15,7 @@ from resolverd import recognition
 from resolverd.answer import QueryType, Question, build_query, read_reply
 from resolverd.recognition import ReplyReader
 from resolverd.wire import HEADER, HEADER_BYTES
+from tests.support_steps import counted
 
 ASKED = Question("_web._tcp.app.test", QueryType.SRV)
 LIFE_S = 60
@@ -38,22 +37,8 @@ def reply(count: int = 60, life_s: int = LIFE_S, *, seed: int = 0) -> bytes:
 
 
 def records_read(reader: ReplyReader, wire: bytes) -> int:
-    """How often the way to this answer went through the loop over records."""
-    lines = 0
-
-    def trace(frame: FrameType, event: str, argument: object) -> object:
-        nonlocal lines
-        if frame.f_code.co_name == "_read_section":
-            lines += event == "line"
-            return trace
-        return trace if event == "call" else None
-
-    sys.settrace(trace)
-    try:
-        reader.read(wire, "ns1", ASKED)
-    finally:
-        sys.settrace(None)
-    return lines
+    """How many lines of the loop over records ran for this answer."""
+    return counted(lambda: reader.read(wire, "ns1", ASKED), ("_read_section",))[1]
 
 
 def test_what_says_the_same_is_not_read_again() -> None:
