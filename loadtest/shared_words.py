@@ -1,8 +1,8 @@
 """Millrace's shared words, read from outside: how far each worker has followed the server table.
 
-Owns the few offsets of the segment's layout (shm/layout.pxd) that this takes; another version of
-the layout is refused. The segment is mapped read-only through a descriptor of the process, so
-reading costs Millrace nothing and changes nothing.
+Owns the few offsets of the segment's layout (shm/layout.pxd) that this takes; a test holds them
+against a segment of this checkout. The segment is mapped read-only through a descriptor of the
+process, so reading costs Millrace nothing and changes nothing.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from pathlib import Path
 
 from loadtest.process import ProgramFailedError
 
-LAYOUT_VERSION = 2
+MAGIC = 0x454341524C4C494D
 SEGMENT_LINK = "/memfd:millrace"
 WORD = 8
-AREAS = 15
 AREA_PROCESSES = 1
+OFFSETS_AND_SPARE = 25  # words between creation time and table generation, the offsets first
 PROCESS_BYTES = 128
 GENERATION_SEEN_BYTES = 88  # from the start of a process record
 
@@ -39,13 +39,8 @@ class Header(ctypes.Structure):
         ("resolutions", ctypes.c_uint32),
         ("reload_generation", ctypes.c_uint32),
         ("created_ms", ctypes.c_int64),
-        ("offsets", ctypes.c_uint64 * AREAS),
-        ("row_bytes", ctypes.c_uint64),
-        ("orders_generation", ctypes.c_uint64),
-        ("spare", ctypes.c_uint64 * 8),
+        ("offsets", ctypes.c_uint64 * OFFSETS_AND_SPARE),
         ("table_generation", ctypes.c_uint64),
-        ("alone", ctypes.c_uint64 * 6),
-        ("version", ctypes.c_uint64),
     )
 
 
@@ -53,10 +48,10 @@ class SharedWords:
     """The generation of the server table, and the one that each worker's relay has seen."""
 
     def __init__(self, memory: mmap.mmap) -> None:
-        """Raises ProgramFailedError for a layout that this does not know."""
+        """Raises ProgramFailedError for memory that is no segment."""
         header = Header.from_buffer_copy(memory)
-        if header.version != LAYOUT_VERSION:
-            raise ProgramFailedError(f"the segment's layout is version {header.version}")
+        if header.magic != MAGIC:
+            raise ProgramFailedError("the memory of this name is no segment")
         self._words = memoryview(memory).cast("Q")
         self._table = Header.table_generation.offset // WORD
         first = header.offsets[AREA_PROCESSES] + GENERATION_SEEN_BYTES

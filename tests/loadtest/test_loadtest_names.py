@@ -70,10 +70,10 @@ def test_the_words_are_those_of_the_segment() -> None:
     segment.close()
 
 
-def test_an_unknown_layout_is_refused() -> None:
+def test_other_memory_is_refused() -> None:
     with (
         mmap.mmap(-1, mmap.PAGESIZE) as memory,
-        pytest.raises(ProgramFailedError, match="version 0"),
+        pytest.raises(ProgramFailedError, match="no segment"),
     ):
         SharedWords(memory)
 
