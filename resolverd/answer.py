@@ -104,6 +104,18 @@ class Address(msgspec.Struct, frozen=True, order=True):
         return cls(Family.IPV4, socket.inet_pton(socket.AF_INET, text))
 
 
+_FAMILY_TYPE = {Family.IPV4: QueryType.A, Family.IPV6: QueryType.AAAA}
+
+
+def query_types(preferred: Family, families: tuple[Family, ...]) -> tuple[QueryType, ...]:
+    """The types to ask for addresses: a single accepted family wins over `resolve-prefer`."""
+    if len(families) == 1:
+        return (_FAMILY_TYPE[families[0]],)
+    if preferred == Family.IPV4:
+        return (QueryType.A, QueryType.AAAA)
+    return (QueryType.AAAA, QueryType.A)
+
+
 class Question(msgspec.Struct, frozen=True):
     """The question of a query: name without the trailing dot, class IN."""
 

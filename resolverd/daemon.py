@@ -110,6 +110,7 @@ class Daemon:
         self.failure: BaseException | None = None
         self._loop = loop
         self._log = log
+        self._lines: list[tuple[int, str]] = []  # told when those who wait for slots have been rung
         self._segment = segment
         self._writers: list[StateWriter] = []
         self.ring_control: Callable[[], None] | None = None
@@ -128,7 +129,7 @@ class Daemon:
             section.name: Transport(loop, section, board.count, self)
             for section in settings.sections
         }
-        self._core = Core(settings, board, askers, log, now_ms(), early_ms=early_ms)
+        self._core = Core(settings, board, askers, self._note, now_ms(), early_ms=early_ms)
 
     def keep(self, files: tuple[StateFile, ...]) -> None:
         """Write these files whenever their servers change."""
@@ -165,7 +166,17 @@ class Daemon:
         if not isinstance(error, BaseException):
             error = RuntimeError(str(context.get("message")))
         self.failure = error
+        self._tell()
         loop.stop()
+
+    def _note(self, level: int, text: str) -> None:
+        """Keep a line for the log until the bells have been rung."""
+        self._lines.append((level, text))
+
+    def _tell(self) -> None:
+        lines, self._lines = self._lines, []
+        for level, text in lines:
+            self._log(level, text)
 
     def _tick(self) -> None:
         self._process.beat(now_ms())
@@ -228,6 +239,8 @@ class Daemon:
         if served.changed:
             served.changed = False
             self._ring()
+        if self._lines:
+            self._tell()
         if served.losers:
             self._tell_empty(served.take_losers())
         deadline_ms = self._core.next_deadline_ms()

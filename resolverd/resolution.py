@@ -40,13 +40,14 @@ from collections.abc import Callable
 
 import msgspec
 
-from resolverd.answer import Address, Answer, QueryType, Question, Status
+from resolverd.answer import Address, Answer, QueryType, Question, Status, query_types
 from resolverd.config import Family, ResolutionSettings, ResolversSection, names_of
 from resolverd.search import Walk, candidates
 
 TCP_MARGIN_MS = 20  # the time-out of a question over TCP comes before that of its attempt
 TRIGGER_PAUSE_MS = 1_000  # after the first trigger that brought nothing new; doubled by the next
-NOBODY: frozenset[str] = frozenset()
+NOBODY: frozenset[str] = frozenset()  # one for all: an empty set is 216 bytes
+NO_ERROR: frozenset[Status] = frozenset()
 NO_ANSWER = Answer(Status.TIMEOUT)
 
 
@@ -148,17 +149,6 @@ class Finished(msgspec.Struct, frozen=True):
 
 Action = Send | Abandoned | Unanswered | Finished
 
-_FAMILY_TYPE = {Family.IPV4: QueryType.A, Family.IPV6: QueryType.AAAA}
-
-
-def query_types(preferred: Family, families: tuple[Family, ...]) -> tuple[QueryType, ...]:
-    """The types to ask for addresses: a single accepted family wins over `resolve-prefer`."""
-    if len(families) == 1:
-        return (_FAMILY_TYPE[families[0]],)
-    if preferred == Family.IPV4:
-        return (QueryType.A, QueryType.AAAA)
-    return (QueryType.AAAA, QueryType.A)
-
 
 def on_time(_period_ms: int) -> int:
     """Not early at all."""
@@ -201,7 +191,7 @@ class Resolution:
         self._everybody = names_of(section.nameservers)
         self._asked = NOBODY  # nameservers that the current attempt went to
         self._failed = NOBODY  # those of them that answered it with an error
-        self._errors: frozenset[Status] = frozenset()  # what they answered it with
+        self._errors = NO_ERROR  # what they answered it with
         self._last_error: Status | None = None
         self._partial: dict[Address, None] = {}  # what truncated replies of this run held
         self._partial_source = ""  # the nameserver of the last of them
@@ -381,7 +371,7 @@ class Resolution:
         self._asking = query_type
         self._asked = self._everybody
         self._failed = NOBODY
-        self._errors = frozenset()
+        self._errors = NO_ERROR
         self._last_error = None
         self.deadline_ms = now_ms + self._section.timeout_retry_ms
         return [Send(Question(self._walk.name, query_type))]

@@ -31,6 +31,9 @@ def candidates(name: str, domains: Iterable[str], ndots: int) -> tuple[str, ...]
     return tuple(dict.fromkeys(each for each in order if len(each) <= NAME_MAX))
 
 
+NO_TYPE: frozenset[QueryType] = frozenset()  # one for all: an empty set is 216 bytes
+
+
 class Walk:
     """One run's way through its names; it begins where the last valid answer was found."""
 
@@ -39,8 +42,8 @@ class Walk:
         self._names: tuple[str, ...] = (name,)
         self._left: list[str] = []
         self._found: str | None = None  # what the last valid answer was for, until it is denied
-        self._denied: set[QueryType] = set()  # by at least one nameserver
-        self._gone: set[QueryType] = set()  # by all nameservers that answered an attempt
+        self._denied = NO_TYPE  # by at least one nameserver
+        self._gone = NO_TYPE  # by all nameservers that answered an attempt
         self._nodata = False  # some name of this run exists
         self.name = name
 
@@ -73,9 +76,9 @@ class Walk:
     def heard(self, query_type: QueryType, errors: AbstractSet[Status]) -> None:
         """An attempt has ended; `errors` are what nameservers answered it with."""
         if errors & DENIALS:
-            self._denied.add(query_type)
+            self._denied |= {query_type}
         if errors and errors <= DENIALS:
-            self._gone.add(query_type)
+            self._gone |= {query_type}
         self._nodata = self._nodata or Status.NODATA in errors
 
     def gone(self, query_types: Iterable[QueryType], *, last: bool) -> bool:
@@ -90,4 +93,4 @@ class Walk:
     def _take(self, name: str) -> None:
         self.name = name
         self._left.remove(name)
-        self._denied, self._gone = set(), set()
+        self._denied = self._gone = NO_TYPE

@@ -10,10 +10,10 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 
-from resolverd.answer import Address, Status
+from resolverd.answer import Address, Status, query_types
 from resolverd.assignment import hold_ms
 from resolverd.config import Family, ResolvedServer
-from resolverd.resolution import State, query_types
+from resolverd.resolution import State
 from shm.states import Cause, SlotFlag, SlotState
 from tests.support_simulation import HOSTS, LABEL, Reply, World
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from resolverd.account import Summary
-from resolverd.answer import Status
+from resolverd.answer import Status, query_types
 from resolverd.assignment import hold_ms
 from resolverd.config import Family, Holds, ResolutionSettings
 from resolverd.reasons import hold_for
-from resolverd.resolution import query_types
 
 
 def failed_with(record: Mapping[str, int]) -> Status | None:

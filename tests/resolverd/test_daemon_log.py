@@ -70,3 +70,20 @@ def test_a_backend_is_called_empty_only_when_its_last_server_goes(
         assert empty not in resolverd.log_lines()
         nameserver.set("app.test", "*", NODATA)
         wait_for(lambda: empty in resolverd.log_lines(), 5, "the line about an empty backend")
+
+
+class Noted(ResolverdProcess):
+    """One that notes in its log when it rings."""
+
+    def _ring(self) -> None:
+        self._write_log(7, "ring")
+        super()._ring()
+
+
+@pytest.mark.slow
+def test_workers_are_told_before_the_log_is(nameserver: ScriptedNameserver) -> None:
+    nameserver.set("app.test", "A", ONE)
+    with Noted(of_servers(nameserver, 1, Holds())) as resolverd:
+        resolverd.wait_addresses(ONE)
+        wait_for(lambda: len(resolverd.log_lines()) == 4, 5, "a ring and three lines")
+        assert resolverd.log_lines()[0] == "<7> ring"

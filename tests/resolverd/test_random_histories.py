@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from resolverd.answer import Address, Answer, QueryType, Status
+from resolverd.answer import Address, Answer, QueryType, Status, query_types
 from resolverd.assignment import Assignment, Change, hold_ms
 from resolverd.config import Family, Holds, ResolvedServer, ResolversSection
 from resolverd.resolution import (
@@ -22,7 +22,6 @@ from resolverd.resolution import (
     Send,
     State,
     Trigger,
-    query_types,
 )
 from tests.support_resolution import BOTH, resolution_settings, section, servers
 
