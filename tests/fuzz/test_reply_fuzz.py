@@ -1,0 +1,41 @@
+"""The reader of replies under inputs that grow towards code not yet reached (atheris)."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+RUNS = 30_000  # some seconds
+COVERAGE_MIN = 150  # counted by libFuzzer; it starts with some 100 from the seeds
+
+
+@pytest.mark.slow
+def test_no_input_raises_or_is_read_otherwise_by_who_remembers(tmp_path: Path) -> None:
+    if importlib.util.find_spec("atheris") is None:
+        reason = "atheris is not installed (it has wheels for Linux on x86_64)"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.fuzz.reply_target", corpus, str(RUNS)],
+        cwd=tmp_path,  # where it leaves the input that it failed at
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    end = (run.stdout + run.stderr)[-4_000:]
+    assert run.returncode == 0, end
+    assert f"Done {RUNS}" in run.stderr, end
+    covered = max(int(count) for count in re.findall(r"cov: (\d+)", run.stderr))
+    assert covered >= COVERAGE_MIN, end
