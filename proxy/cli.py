@@ -137,6 +137,7 @@ def real_entries() -> Entries:
             runtime.log,
             state_files=runtime.state_files,
             ring_control=lambda: ring((bells.control,)),
+            resolv_conf=runtime.resolv_conf,
         )
 
     preload()

@@ -15,6 +15,7 @@ PAYLOAD_MIN = 12  # bytes: a DNS header, HAProxy's lower limit
 PAYLOAD_MAX = 65535  # bytes: what a 16-bit length can say
 PAYLOAD_DEFAULT = 512  # bytes: RFC 1035 section 4.2.1
 NAMESERVER_PORT = 53
+FOLLOWED_MAX = 16  # nameservers of one resolv.conf: libc itself asks three
 RESOLVE_NETS_MAX = 5  # networks of one server line, HAProxy's limit (S44)
 SERVICE_PREFIX = "_"  # RFC 2782: the labels of a service and its protocol begin with it
 
@@ -61,6 +62,24 @@ def names_of(nameservers: tuple[Nameserver, ...]) -> frozenset[str]:
     return frozenset(nameserver.name for nameserver in nameservers)
 
 
+class Followed(msgspec.Struct, frozen=True):
+    """`parse-resolv-conf`: the file whose nameservers a section takes, now and whenever it changes.
+
+    They have rows of their own in the segment, `rows` from `first_row` on, in no order. `search`
+    and `ndots` say whether these are the file's as well, or lines of the section.
+    """
+
+    path: str
+    first_row: int
+    rows: int = FOLLOWED_MAX
+    search: bool = True
+    ndots: bool = True
+
+    def __contains__(self, row: int) -> bool:
+        """Whether a nameserver's row is one of these."""
+        return self.first_row <= row < self.first_row + self.rows
+
+
 class ResolversSection(msgspec.Struct, frozen=True):
     """One `resolvers` section (manual section 5.3.2)."""
 
@@ -73,6 +92,7 @@ class ResolversSection(msgspec.Struct, frozen=True):
     holds: Holds = Holds()
     search: tuple[str, ...] = ()  # for names that are searched; "" is the root
     ndots: int = 1  # a name with fewer dots goes through the list before it is tried as written
+    followed: Followed | None = None
 
 
 class ResolvedServer(msgspec.Struct, frozen=True):
@@ -131,6 +151,18 @@ class ResolverdSettings(msgspec.Struct, frozen=True):
     resolutions: tuple[ResolutionSettings, ...] = ()
     families: tuple[Family, ...] = (Family.IPV4, Family.IPV6)  # dns-accept-family, resolved
 
+    @property
+    def nameserver_rows(self) -> int:
+        """How many rows of the segment count nameservers, or may have to."""
+        rows = 0
+        for section in self.sections:
+            followed = section.followed
+            fixed = [
+                each for each in section.nameservers if not (followed and each.index in followed)
+            ]
+            rows += len(fixed) + (followed.rows if followed else 0)
+        return rows
+
 
 class StateServer(msgspec.Struct, frozen=True):
     """One server as a state file names it: what the configuration fixes of its row."""
@@ -164,3 +196,15 @@ class StateFile(msgspec.Struct, frozen=True):
     path: str
     servers: tuple[StateServer, ...]  # in the order of the configuration
     folder: int | None = None
+
+
+class LinkedFile(msgspec.Struct, frozen=True):
+    """A file that is read again while running, through folders opened before any chroot.
+
+    `path` is absolute; `folders` are the path and descriptor of its folder and of those that links
+    lead to from there. `confined`: no other folder can be opened, the process has changed its root.
+    """
+
+    path: str
+    folders: tuple[tuple[str, int], ...]
+    confined: bool = False

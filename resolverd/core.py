@@ -16,7 +16,7 @@ from typing import Protocol
 from resolverd.accounts import Accounts
 from resolverd.answer import Answer, QueryType, Question
 from resolverd.board import Board
-from resolverd.config import ResolverdSettings
+from resolverd.config import ResolverdSettings, ResolversSection
 from resolverd.names import Names, Resolved
 from resolverd.places import RUNS_MAX, Places
 from resolverd.resolution import (
@@ -131,6 +131,10 @@ class Core:
         """An operator wants the server fed from this name, "" for the one of its line."""
         self.names.order(slot, name, now_ms)
         self._schedule_new()
+
+    def follow(self, section: ResolversSection) -> None:
+        """A section has other nameservers, or another search list; runs that go on finish."""
+        self.names.follow(section)
 
     def _perform(self, key: int, name: Resolved, actions: list[Action], now_ms: int) -> None:
         asker = self._askers[name.section.name]

@@ -30,10 +30,17 @@ import uvloop
 from resolverd.accounts import error_page
 from resolverd.answer import Answer, QueryType
 from resolverd.board import SegmentBoard
-from resolverd.config import ResolvedServer, ResolverdSettings, StateFile
+from resolverd.config import (
+    LinkedFile,
+    ResolvedServer,
+    ResolverdSettings,
+    ResolversSection,
+    StateFile,
+)
 from resolverd.core import Asker, Core
 from resolverd.messages import describe_empty
 from resolverd.resolution import Trigger
+from resolverd.resolv_conf_follower import ResolvConfFollower
 from resolverd.served import Log
 from resolverd.state_writer import StateWriter
 from resolverd.transport import Transport
@@ -75,12 +82,13 @@ def run(
     *,
     state_files: tuple[StateFile, ...] = (),
     ring_control: Callable[[], None] | None = None,
+    resolv_conf: LinkedFile | None = None,
 ) -> NoReturn:
     """Be resolverd until the process is killed.
 
     `doorbell_fd` is the eventfd that workers write to after asking for a resolution; `ring` tells
     them that a slot has changed, `ring_control` control that its question is answered;
-    `state_files` are kept up to date. Raises SecondWriterError while
+    `state_files` are kept up to date, `resolv_conf` is followed. Raises SecondWriterError while
     another process writes slots, and whatever ends the loop unforeseen.
     """
     take_role(segment.fd, SLOT_WRITER)
@@ -88,6 +96,8 @@ def run(
     daemon = Daemon(settings, segment, doorbell_fd, ring, log=log, loop=loop)
     daemon.keep(state_files)
     daemon.ring_control = ring_control
+    if resolv_conf is not None:
+        daemon.follow(resolv_conf)
     daemon.start()
     loop.run_forever()
     raise RuntimeError("the event loop of resolverd has ended") from daemon.failure
@@ -125,15 +135,29 @@ class Daemon:
         self._timer_ms = NEVER_MS  # when it fires
         self._look_timer: asyncio.TimerHandle | None = None
         board = SegmentBoard(segment)
-        askers: dict[str, Asker] = {
+        self._sections = settings.sections
+        self._transports = {
             section.name: Transport(loop, section, board.count, self)
             for section in settings.sections
         }
+        askers: dict[str, Asker] = {**self._transports}
         self._core = Core(settings, board, askers, self._note, now_ms(), early_ms=early_ms)
 
     def keep(self, files: tuple[StateFile, ...]) -> None:
         """Write these files whenever their servers change."""
         self._writers = [StateWriter(file, self._segment, self._log, self._loop) for file in files]
+
+    def follow(self, file: LinkedFile) -> None:
+        """Keep the nameservers and search lists of sections as this resolv.conf says."""
+        ResolvConfFollower(
+            file,
+            self._sections,
+            self._segment,
+            log=self._log,
+            loop=self._loop,
+            now_ms=now_ms,
+            changed=self._section_changed,
+        ).start()
 
     def start(self) -> None:
         """Hook everything to the loop; the first questions go out as soon as it runs."""
@@ -159,6 +183,10 @@ class Daemon:
         """A truncated answer is being asked for again over TCP."""
         self._core.fetching(key, now_ms())
         self._arm()
+
+    def _section_changed(self, section: ResolversSection) -> None:
+        self._transports[section.name].follow(section)
+        self._core.follow(section)
 
     def _unforeseen(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
         """A callback has raised: end the process rather than go on with half a state."""

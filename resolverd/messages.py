@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from resolverd.answer import Address, Status
-from resolverd.config import ResolvedServer
+from resolverd.config import ResolvedServer, ResolversSection
 from resolverd.remaining import Loss
 from shm.states import Cause
 
@@ -99,3 +99,27 @@ def describe_surplus(name: str, records: int, missing: int) -> Lines:
 def describe_search(name: str, found: str, section: str) -> Lines:
     """The line about a short name: under which name of the search list it has been found."""
     return [(NOTICE, f"'{name}' is found as '{found}' (search list of resolvers '{section}').")]
+
+
+def describe_followed(path: str, before: ResolversSection, after: ResolversSection) -> Lines:
+    """The line about a resolv.conf that says something else than before."""
+    was = [each.name for each in before.nameservers]
+    now = [each.name for each in after.nameservers]
+    news = [f"nameserver {each} is new" for each in now if each not in was]
+    news += [f"nameserver {each} is gone" for each in was if each not in now]
+    if before.search != after.search:
+        news.append(f"search list '{' '.join(each or '.' for each in after.search)}'")
+    if before.ndots != after.ndots:
+        news.append(f"ndots {after.ndots}")
+    if not news:
+        return []
+    return [(NOTICE, f"resolvers '{after.name}': {path} has changed: {', '.join(news)}.")]
+
+
+def describe_unasked(path: str, section: ResolversSection, found: int) -> Lines:
+    """The line about nameservers that are too many."""
+    followed = section.followed
+    if followed is None or found <= followed.rows:
+        return []
+    text = f"only the first {followed.rows} of the {found} nameservers of {path} are asked."
+    return [(WARNING, f"resolvers '{section.name}': {text}")]

@@ -16,6 +16,7 @@ from resolverd.config import (
     ResolutionSettings,
     ResolvedServer,
     ResolverdSettings,
+    ResolversSection,
 )
 from resolverd.resolved_name import ResolvedName
 from resolverd.resolved_service import ResolvedService
@@ -93,6 +94,13 @@ class Names:
     def ordered(self, slot: int) -> str:
         """The name that an operator ordered for the server, "" for none."""
         return self._orders.get(slot, "")
+
+    def follow(self, section: ResolversSection) -> None:
+        """A section has other nameservers, or another search list."""
+        self._sections[section.name] = section
+        for name in self._by_key.values():
+            if name.section.name == section.name:
+                name.follow(section)
 
     def order(self, slot: int, name: str, now_ms: int) -> None:
         """An operator wants the server fed from this name, "" for the one of its line."""

@@ -56,6 +56,12 @@ class ResolvedName:
         self._board = board
         self._restored = has_record  # whether `last_valid_ms` is from the board
 
+    def follow(self, section: ResolversSection) -> None:
+        """The section has other nameservers; former ones may still answer what they were asked."""
+        self.section = section
+        self._rows |= {nameserver.name: nameserver.index for nameserver in section.nameservers}
+        self.resolution.follow(section)
+
     def carry_on(self) -> None:
         """Take over what the segment says of the resolution."""
         self.tally.carry_on(self.resolution)

@@ -67,6 +67,12 @@ class ResolvedService:
         self._targets = targets
         self._members = {server.slot: _for_target(server, settings) for server in settings.servers}
 
+    def follow(self, section: ResolversSection) -> None:
+        """The section has other nameservers; former ones may still answer what they were asked."""
+        self.section = section
+        self._rows |= {nameserver.name: nameserver.index for nameserver in section.nameservers}
+        self.resolution.follow(section)
+
     def carry_on(self, now_ms: int) -> None:
         """Take over what the segment says: a predecessor's servers, or those of a state file."""
         self.tally.carry_on(self.resolution)

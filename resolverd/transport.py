@@ -77,6 +77,13 @@ class Open(Protocol):
         """Let no other question go the same way."""
 
 
+class Closable(Protocol):
+    """A way to a nameserver."""
+
+    def close(self) -> None:
+        """Close its descriptors."""
+
+
 class Transport:
     """Asks the nameservers of one section."""
 
@@ -97,10 +104,9 @@ class Transport:
         self._fetches: dict[Attempt, asyncio.TimerHandle] = {}  # over TCP after a cut reply
         self._sockets: dict[str, NameserverSockets[Attempt]] = {}
         self._streams: dict[str, NameserverStreams[Attempt]] = {}
+        self._former: dict[Nameserver, list[Closable]] = {}  # with attempts that are still open
         for nameserver in section.nameservers:
-            if nameserver.transport is Carrier.UDP:
-                self._sockets[nameserver.name] = self._make_sockets(nameserver)
-            self._streams[nameserver.name] = self._make_streams(nameserver)
+            self._reach(nameserver)
 
     def ask(self, key: int, question: Question, now_ms: int) -> list[str]:
         """Send the question to all nameservers; the names of those it could not be sent to."""
@@ -118,6 +124,20 @@ class Transport:
                 self._count(nameserver.index, "sent")
         return unsent
 
+    def follow(self, section: ResolversSection) -> None:
+        """From the next question on ask these nameservers; what is open at others stays open."""
+        before, self._section = self._section, section
+        for nameserver in before.nameservers:
+            if nameserver not in section.nameservers:
+                name = nameserver.name
+                ways: list[Closable] = [self._streams.pop(name)]
+                ways += [self._sockets.pop(name)] if name in self._sockets else []
+                self._former.setdefault(nameserver, []).extend(ways)
+        for nameserver in section.nameservers:
+            if nameserver not in before.nameservers:
+                self._reach(nameserver)
+        self._close_former()
+
     def unanswered(self, key: int, nameservers: tuple[str, ...]) -> None:
         """The time-out of an attempt has passed at these; it stays open all the same."""
         for query in self._open.get(key, ()):
@@ -132,6 +152,8 @@ class Transport:
         for query in self._open.pop(key, ()):
             query.close()
             self._end_fetch(query.owner)
+        if self._former:
+            self._close_former()
 
     def close(self) -> None:
         """Close all sockets and connections."""
@@ -141,6 +163,19 @@ class Transport:
             sockets.close()
         for streams in self._streams.values():
             streams.close()
+        self._close_former()
+
+    def _reach(self, nameserver: Nameserver) -> None:
+        if nameserver.transport is Carrier.UDP:
+            self._sockets[nameserver.name] = self._make_sockets(nameserver)
+        self._streams[nameserver.name] = self._make_streams(nameserver)
+
+    def _close_former(self) -> None:
+        """Close the way to former nameservers that nobody waits for any more."""
+        waited = {query.owner.nameserver for each in self._open.values() for query in each}
+        for nameserver in self._former.keys() - waited:
+            for way in self._former.pop(nameserver):
+                way.close()
 
     def _make_sockets(self, nameserver: Nameserver) -> NameserverSockets[Attempt]:
         def on_datagram(wire: bytes, attempt: Attempt | None) -> bool:
@@ -223,7 +258,7 @@ class Transport:
         wire = build_query(attempt.question, self._section.accepted_payload_size)
         try:
             query = self._streams[attempt.nameserver.name].send(wire, attempt)
-        except OSError:
+        except (OSError, KeyError):  # KeyError: the nameserver is none of ours any more
             self._hand_on(attempt, held)
             return
         timeout_s = self._section.timeout_retry_ms / 1_000

@@ -238,6 +238,15 @@ cdef class NameserverTable:
         cdef uint32_t position = self.positions[counter]
         count(<uint64_t *>&self.segment.view.nameservers[nameserver] + position, amount)
 
+    def reset(self, uint32_t nameserver) -> None:
+        """Let a row count another nameserver, from 0."""
+        if nameserver >= self.segment.view.header.nameservers:
+            raise IndexError(f"nameserver {nameserver}")
+        cdef uint64_t *words = <uint64_t *>&self.segment.view.nameservers[nameserver]
+        cdef uint32_t position
+        for position in range(sizeof(NameserverCounters) // sizeof(uint64_t)):
+            store_relaxed(&words[position], 0)
+
     def record(self, uint32_t resolution, **fields: int) -> None:
         """Store fields of a resolution record, each a word of its own."""
         cdef uint64_t *words

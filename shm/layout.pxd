@@ -20,6 +20,7 @@
 #   TARGETS      slots x NameLatch(NameRecord) resolverd (supervisor before the first fork)
 #   NAME_ORDERS  slots x NameLatch(NameRecord) control (likewise)
 #   MAILBOX      1 x Mailbox                   a question of control's, an answer of resolverd's
+#   NAMESERVER_NAMES  nameservers x NameLatch(NameRecord) resolverd (as TARGETS)
 #
 # A row is WorkerCounters, then one FrontendCounters for each frontend, one BackendCounters for
 # each backend, one ServerCounters for each slot; rows start on a page.
@@ -45,7 +46,7 @@ cdef enum:
     INQUIRY_WORDS = 36  # 288 bytes: what control asks of resolverd, whole
     INQUIRY_BYTES = 256  # of text: a DNS name is shorter
     MAIL_WORDS = 8_192  # 64 KiB: one answer; what is longer comes in several
-    AREAS = 16
+    AREAS = 17
     HINT_BLOCK_SLOTS = 64  # neighbouring hints that one word says changed
     PAGE = 4096
 
@@ -66,6 +67,7 @@ cdef enum:  # Area
     AREA_TARGETS = 13
     AREA_NAME_ORDERS = 14
     AREA_MAILBOX = 15
+    AREA_NAMESERVER_NAMES = 16
 
 cdef enum:  # ProcessState
     PROCESS_EMPTY = 0
@@ -127,7 +129,7 @@ cdef struct Header:
     uint64_t offsets[AREAS]  # bytes from the start of the segment
     uint64_t row_bytes  # stride of ROWS
     uint64_t orders_generation  # +1 after each order of a name, by control
-    uint64_t spare[7]  # fills four cache lines
+    uint64_t spare[6]  # fills four cache lines
     uint64_t table_generation  # shared word: +1 after each change of any slot record
     uint64_t alone[6]  # keeps the busiest word on a line of its own
     uint64_t version  # LAYOUT_VERSION, stored last: the segment is ready
@@ -220,7 +222,9 @@ cdef struct NameLatch:
     uint64_t spare[5]
 
 cdef struct NameRecord:
-    int64_t stamp_ms  # a target: end of its last valid resolution; an order: when it was given
+    # a target: end of its last valid resolution; an order: when it was given; a nameserver: when
+    # its row was taken or, without a name, became free
+    int64_t stamp_ms
     uint8_t length  # bytes; 0: no name
     uint8_t text[255]  # lower case, without the trailing dot
 

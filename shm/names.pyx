@@ -1,8 +1,9 @@
-"""Names of slots: where an SRV record or the operator pointed them, and what the operator ordered.
+"""Names: where an SRV record or the operator pointed slots, what the operator ordered, nameservers.
 
-`NameReader` may be used by any process. `TargetWriter` belongs to resolverd, `NameOrderWriter` to
-control, both to the supervisor before the first fork; `NameOrderWatch` tells resolverd which orders
-it has not seen. Nothing that a worker reads is here, so no generation of the slot table moves.
+`NameReader` may be used by any process. `TargetWriter` and `NameserverNameWriter` belong to
+resolverd, `NameOrderWriter` to control, all to the supervisor before the first fork;
+`NameOrderWatch` tells resolverd which orders it has not seen. Nothing that a worker reads
+is here, so no generation of the slot table moves.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -21,6 +22,12 @@ cdef NameLatch *latch_of(Segment segment, NameLatch *latches, uint32_t slot) exc
     if slot >= segment.view.header.slots:
         raise IndexError(f"slot {slot} of {segment.view.header.slots}")
     return &latches[slot]
+
+
+cdef NameLatch *nameserver_latch(Segment segment, uint32_t nameserver) except NULL:
+    if nameserver >= segment.view.header.nameservers:
+        raise IndexError(f"nameserver {nameserver} of {segment.view.header.nameservers}")
+    return &segment.view.nameserver_names[nameserver]
 
 
 cdef object state_of(NameLatch *latch, uint32_t slot):
@@ -51,7 +58,7 @@ cdef void announce_order(Segment segment) noexcept:
 
 
 cdef class NameReader:
-    """Reads the names of any slot. Any process, any number of readers.
+    """Reads the names of any slot or nameserver. Any process, any number of readers.
 
     Raises IndexError for a slot that does not exist, BlockingIOError when a record changed on each
     of many tries (the caller keeps what it had).
@@ -69,6 +76,24 @@ cdef class NameReader:
     def order(self, uint32_t slot):
         """The name that the operator ordered for the slot, as a `NameState`."""
         return state_of(latch_of(self.segment, self.segment.view.name_orders, slot), slot)
+
+
+    def nameserver(self, uint32_t nameserver):
+        """The name of the nameserver whose counters are in this row, "" for a row that is free."""
+        return state_of(nameserver_latch(self.segment, nameserver), nameserver)
+
+
+cdef class NameserverNameWriter:
+    """Writes which nameserver a row counts: resolverd, and the supervisor before the first fork."""
+
+    cdef Segment segment
+
+    def __init__(self, Segment segment):
+        self.segment = segment
+
+    def publish(self, uint32_t nameserver, str name, int64_t now_ms) -> None:
+        """Publish the name, "" for a row that becomes free; ValueError if it is too long."""
+        publish_name(nameserver_latch(self.segment, nameserver), name, now_ms)
 
 
 cdef class TargetWriter:

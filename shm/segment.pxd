@@ -26,6 +26,7 @@ cdef struct View:
     NameLatch *targets  # by slot
     NameLatch *name_orders  # by slot
     Mailbox *mailbox
+    NameLatch *nameserver_names  # by nameserver
 
 
 cdef inline WorkerCounters *worker_counters(const View *view, uint32_t row) noexcept nogil:

@@ -16,8 +16,8 @@ from libc.string cimport memset
 from shm.atomics cimport load_acquire, store_release
 from shm.layout cimport (
     AREA_ADMINS, AREA_BACKENDS, AREA_HEADER, AREA_HEALTH, AREA_HINTS, AREA_MAILBOX,
-    AREA_NAME_ORDERS, AREA_NAMESERVERS, AREA_OWNERS, AREA_PROCESSES, AREA_REQUESTS,
-    AREA_RESOLUTIONS, AREA_ROWS, AREA_SLOTS, AREA_STATICS, AREA_TARGETS, AREAS,
+    AREA_NAME_ORDERS, AREA_NAMESERVER_NAMES, AREA_NAMESERVERS, AREA_OWNERS, AREA_PROCESSES,
+    AREA_REQUESTS, AREA_RESOLUTIONS, AREA_ROWS, AREA_SLOTS, AREA_STATICS, AREA_TARGETS, AREAS,
     HINT_BLOCK_SLOTS, LAYOUT_VERSION, PAGE, AdminRecord, BackendCounters, BackendShared,
     FrontendCounters, Header, HealthRecord, Inquiry, Latch, Mailbox, NameLatch, NameRecord,
     NameserverCounters, Process, Request, ResolutionRecord, ServerCounters, SlotRecord, SlotStatic,
@@ -79,6 +79,7 @@ def area_sizes(shape) -> list[int]:
     sizes[AREA_TARGETS] = shape.slots * sizeof(NameLatch)
     sizes[AREA_NAME_ORDERS] = shape.slots * sizeof(NameLatch)
     sizes[AREA_MAILBOX] = sizeof(Mailbox)
+    sizes[AREA_NAMESERVER_NAMES] = shape.nameservers * sizeof(NameLatch)
     return sizes
 
 
@@ -164,6 +165,7 @@ cdef class Segment:
         self.view.targets = <NameLatch *>(base + at[AREA_TARGETS])
         self.view.name_orders = <NameLatch *>(base + at[AREA_NAME_ORDERS])
         self.view.mailbox = <Mailbox *>(base + at[AREA_MAILBOX])
+        self.view.nameserver_names = <NameLatch *>(base + at[AREA_NAMESERVER_NAMES])
 
     def fill_header(self, uint32_t reload_generation, list offsets) -> None:
         """Write the header, its version last."""

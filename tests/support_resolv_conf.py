@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,3 +32,25 @@ def with_resolv_conf(folder: Path, *nameservers: str) -> tuple[str, ...]:
     lines = [f"nameserver {address}" for address in nameservers]
     file.write_text("\n".join([*lines, "options timeout:1 attempts:1"]) + "\n")
     return (require_program("unshare"), "--mount", "sh", "-c", SCRIPT, "sh", str(file))
+
+
+class Etc:
+    """An /etc of its own for a program, in which resolv.conf is replaced while it runs (root)."""
+
+    SCRIPT = 'mount --bind "$1" /etc && shift && exec "$@"'
+
+    def __init__(self, folder: Path) -> None:
+        """A copy of the host's; `wrapper` are the words before a program's own."""
+        self.folder = folder / "etc"
+        shutil.copytree("/etc", self.folder, symlinks=True, ignore_dangling_symlinks=True)
+        self.file = self.folder / "resolv.conf"
+        self.wrapper = (
+            *(require_program("unshare"), "--mount", "sh", "-c", self.SCRIPT, "sh"),
+            str(self.folder),
+        )
+
+    def replace(self, *lines: str) -> None:
+        """Rename a new file over resolv.conf, as programs do that mean it well."""
+        new = self.folder / "resolv.conf.new"
+        new.write_text("".join(f"{line}\n" for line in lines))
+        new.rename(self.file)

@@ -14,6 +14,7 @@ from types import TracebackType
 
 from resolverd.config import (
     Family,
+    LinkedFile,
     ResolutionSettings,
     ResolvedServer,
     ResolverdSettings,
@@ -21,7 +22,7 @@ from resolverd.config import (
 )
 from resolverd.daemon import now_ms, run
 from shm.counters import CounterReader
-from shm.names import NameReader
+from shm.names import NameReader, NameserverNameWriter
 from shm.processes import ProcessBoard, ProcessStatus
 from shm.segment import Segment
 from shm.shape import Shape
@@ -52,10 +53,14 @@ def make_segment(settings: ResolverdSettings) -> Segment:
             frontends=1,
             workers=WORKERS,
             sockets=WORKERS,
-            nameservers=sum(len(section.nameservers) for section in settings.sections),
+            nameservers=settings.nameserver_rows,
             resolutions=len(settings.resolutions),
         )
     )
+    names = NameserverNameWriter(segment)
+    for section in settings.sections:
+        for nameserver in section.nameservers:
+            names.publish(nameserver.index, nameserver.name, now_ms())
     writer = SlotTableWriter(segment)
     for backend in range(segment.shape.backends):
         slots = [server.slot for server in servers if server.backend_index == backend]
@@ -80,8 +85,14 @@ def place_address(
 class ResolverdProcess:
     """One resolverd over one segment; `start` again after `kill` for a successor."""
 
-    def __init__(self, settings: ResolverdSettings, segment: Segment | None = None) -> None:
+    def __init__(
+        self,
+        settings: ResolverdSettings,
+        segment: Segment | None = None,
+        resolv_conf: LinkedFile | None = None,
+    ) -> None:
         self.settings = settings
+        self.resolv_conf = resolv_conf
         self.segment = segment or make_segment(settings)
         self.doorbell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)  # rung when a slot changed
@@ -119,7 +130,14 @@ class ResolverdProcess:
     def _be_resolverd(self) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         try:
-            run(self.settings, self.segment, self.doorbell, self._ring, self._write_log)
+            run(
+                self.settings,
+                self.segment,
+                self.doorbell,
+                self._ring,
+                self._write_log,
+                resolv_conf=self.resolv_conf,
+            )
         except BaseException as error:
             self._write_log(0, f"resolverd ended: {error!r} from {error.__cause__!r}")
         finally:

@@ -22,7 +22,7 @@ from proxy.config.state_files import (
     state_base,
     state_file_of,
 )
-from resolverd.config import Family, Holds, Nameserver, ResolverdSettings, ResolversSection
+from resolverd.config import Family, Followed, Holds, ResolverdSettings, ResolversSection
 
 
 def build(
@@ -60,10 +60,22 @@ def _build_sections(drafts: Sequence[ResolversDraft]) -> tuple[ResolversSection,
     sections: list[ResolversSection] = []
     index = 0
     for draft in drafts:
-        nameservers: list[Nameserver] = []
-        for nameserver, _ in draft.nameservers:
-            nameservers.append(msgspec.structs.replace(nameserver, index=index))
-            index += 1
+        fixed = [each for each, _ in draft.nameservers if each.name not in draft.followed]
+        taken = [each for each, _ in draft.nameservers if each.name in draft.followed]
+        nameservers = [
+            msgspec.structs.replace(nameserver, index=index + offset)
+            for offset, nameserver in enumerate([*fixed, *taken])
+        ]
+        index += len(fixed)
+        followed: Followed | None = None
+        if draft.resolv_conf is not None:
+            followed = Followed(
+                draft.resolv_conf_path,
+                index,
+                search=draft.search is None,
+                ndots=draft.ndots is None,
+            )
+            index += followed.rows
         sections.append(
             ResolversSection(
                 name=draft.name,
@@ -75,6 +87,7 @@ def _build_sections(drafts: Sequence[ResolversDraft]) -> tuple[ResolversSection,
                 holds=Holds(**draft.holds),
                 search=draft.domains,
                 ndots=draft.dots_wanted,
+                followed=followed,
             )
         )
     return tuple(sections)

@@ -105,6 +105,8 @@ class ResolversDraft(msgspec.Struct):
     timeout_retry_ms: int = 1_000
     holds: dict[str, int] = {}  # field of resolverd.config.Holds -> milliseconds
     resolv_conf: ResolvConf | None = None  # `parse-resolv-conf`: what the file said
+    resolv_conf_path: str = ""
+    followed: frozenset[str] = frozenset()  # names of the nameservers that the file brought
     search: tuple[str, ...] | None = None  # its own lines, which win over the file's
     ndots: int | None = None
 

@@ -22,7 +22,7 @@ from proxy.config.context import (
 from proxy.config.drafts import ProxyDraft, ResolversDraft
 from proxy.config.messages import ConfigError, Message, Messages
 from proxy.config.model import Settings
-from proxy.config.resolv_conf import take_default
+from proxy.config.resolv_conf import take_resolv_conf
 from proxy.config.sections import Sections
 from proxy.config.short_names import check_short_names
 from proxy.config.sources import expand_sources, read_lines
@@ -80,7 +80,7 @@ def _add_default_resolvers(sections: Sections, context: Context) -> None:
         return
     draft = ResolversDraft(DEFAULT_RESOLVERS, user.origin)
     try:
-        take_default(draft, context.resolv_conf, user.origin)
+        take_resolv_conf(draft, context.resolv_conf, user.origin)
     except ConfigError as error:
         context.messages.alert(str(error), user.origin)
     sections.resolvers.append(draft)

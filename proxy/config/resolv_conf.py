@@ -8,7 +8,7 @@ from __future__ import annotations
 from proxy.config.drafts import ResolversDraft
 from proxy.config.messages import ConfigError
 from proxy.config.model import Origin
-from resolverd.config import Nameserver
+from resolverd.config import FOLLOWED_MAX, Nameserver
 from resolverd.resolv_conf import BYTES_MAX, ResolvConf, parse_resolv_conf
 
 
@@ -22,14 +22,15 @@ def read_resolv_conf(path: str) -> ResolvConf:
     return parse_resolv_conf(text)
 
 
-def nameservers_of(found: ResolvConf, draft: ResolversDraft) -> list[Nameserver]:
-    """Those of the file that the section does not name itself; an address is a name here."""
-    known = {nameserver.name for nameserver, _ in draft.nameservers}
-    return [Nameserver(each, each) for each in found.nameservers if each not in known]
+def take_resolv_conf(draft: ResolversDraft, path: str, origin: Origin) -> ResolvConf:
+    """Let a section follow the file; ConfigError as above.
 
-
-def take_default(draft: ResolversDraft, path: str, origin: Origin) -> None:
-    """Fill the section `default`, which nobody wrote; ConfigError as above."""
+    An address is a nameserver's name here; one that the section names itself is not taken.
+    """
     found = read_resolv_conf(path)
-    draft.resolv_conf = found
-    draft.nameservers = [(each, origin) for each in nameservers_of(found, draft)]
+    known = {nameserver.name for nameserver, _ in draft.nameservers}
+    new = [each for each in found.nameservers if each not in known][:FOLLOWED_MAX]
+    draft.nameservers = [*draft.nameservers, *((Nameserver(each, each), origin) for each in new)]
+    draft.followed |= frozenset(new)
+    draft.resolv_conf, draft.resolv_conf_path = found, path
+    return found

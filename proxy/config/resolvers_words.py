@@ -10,7 +10,7 @@ from proxy.config.addresses import parse_address, single_endpoint
 from proxy.config.drafts import ResolversDraft
 from proxy.config.messages import ConfigError
 from proxy.config.names import check_label
-from proxy.config.resolv_conf import nameservers_of, read_resolv_conf
+from proxy.config.resolv_conf import take_resolv_conf
 from proxy.config.units import parse_number, parse_time_ms
 from proxy.config.words import (
     Handler,
@@ -19,7 +19,14 @@ from proxy.config.words import (
     act_on_second,
     works,
 )
-from resolverd.config import NAMESERVER_PORT, PAYLOAD_MAX, PAYLOAD_MIN, Nameserver, Transport
+from resolverd.config import (
+    FOLLOWED_MAX,
+    NAMESERVER_PORT,
+    PAYLOAD_MAX,
+    PAYLOAD_MIN,
+    Nameserver,
+    Transport,
+)
 from resolverd.resolv_conf import NDOTS_MAX, SEARCH_MAX, normal_domain
 
 RETRIES_MAX = 1_000
@@ -64,12 +71,11 @@ def _add(statement: Statement, draft: ResolversDraft, nameserver: Nameserver) ->
 def _parse_resolv_conf(statement: Statement, draft: ResolversDraft) -> None:
     statement.at_most(0)
     path = statement.context.resolv_conf
-    found = read_resolv_conf(path)
-    for nameserver in nameservers_of(found, draft):
-        _add(statement, draft, nameserver)
-    draft.resolv_conf = found
+    found = take_resolv_conf(draft, path, statement.origin)
     if not found.nameservers:
         statement.warn(f"'parse-resolv-conf' found no nameserver in {path}")
+    elif len(found.nameservers) > FOLLOWED_MAX:
+        statement.warn(f"only the first {FOLLOWED_MAX} nameservers of {path} are asked")
 
 
 def _search(statement: Statement, draft: ResolversDraft) -> None:

@@ -202,14 +202,14 @@ class Dashboard:
 
     def nameservers(self) -> Iterator[str]:
         """One row for each nameserver."""
-        sections = [s for s in self.report.settings.resolverd.sections if s.nameservers]
-        if not sections:
+        sections = self.report.settings.resolverd.sections
+        if not any(self.report.nameservers(section) for section in sections):
             return
         yield "<h2>Nameservers</h2>\n" + table_head(
             "<resolvers|<nameserver|" + "|".join(COUNTERS_SHOWN)
         )
         for section in sections:
-            for nameserver in section.nameservers:
+            for nameserver in self.report.nameservers(section):
                 fields = self.report.monitor.counters.nameserver(nameserver.index)
                 names = [("t", escape(section.name)), ("t", escape(nameserver.name))]
                 yield table_row([*names, *(("", str(fields[name])) for name in COUNTERS_SHOWN)])

@@ -16,6 +16,8 @@ from proxy.control.stat_rows import Clock, Row, backend_row, frontend_row, serve
 from proxy.control.summary import summarize
 from proxy.relay.engine import sessions_limit
 from proxy.runtime import Runtime, now_ms
+from resolverd.config import Nameserver, ResolversSection
+from resolverd.followed import in_use
 
 PIPES_MAX = 128  # large pipes that the kernel grants one user, shared by the workers
 
@@ -47,6 +49,10 @@ class Report:
         self.proxies = tuple(proxy for proxy in self.settings.proxies if not proxy.disabled)
         self.backends = tuple(proxy for proxy in self.proxies if proxy.backend_index is not None)
         self.frontends = tuple(proxy for proxy in self.proxies if proxy.frontend_index is not None)
+
+    def nameservers(self, section: ResolversSection) -> tuple[Nameserver, ...]:
+        """Those that a section asks now; raises BlockingIOError when a name does not hold still."""
+        return in_use(section, self.observer.names)
 
     def clock(self) -> Clock:
         """Now, and when this generation began."""

@@ -315,7 +315,7 @@ class Scrape:
                 reader.nameserver(server.index),
             )
             for section in self.report.settings.resolverd.sections
-            for server in section.nameservers
+            for server in self.report.nameservers(section)
         ]
         for metric in RESOLVER_METRICS:
             samples = [(labels, fields[metric.cell]) for labels, fields in counted]

@@ -18,13 +18,16 @@ Row: TypeAlias = dict[str, int | str]
 NAME_COLUMN = 15  # where a value begins, counted from 1 after two blanks
 
 
-def section_lines(section: ResolversSection, counters: list[dict[str, int]]) -> Iterator[str]:
+Counted: TypeAlias = list[tuple[str, dict[str, int]]]  # nameserver and its counters
+
+
+def section_lines(section: ResolversSection, counters: Counted) -> Iterator[str]:
     """One section: a line for it, one for each nameserver, one for each counter."""
     yield f"Resolvers section {section.name}\n"
-    for nameserver, counted in zip(section.nameservers, counters, strict=True):
-        yield f" nameserver {nameserver.name}:\n"
-        for name in RESOLVER_COUNTERS:
-            yield f"  {name + ':':<{NAME_COLUMN - 2}}{counted[name]}\n"
+    for name, counted in counters:
+        yield f" nameserver {name}:\n"
+        for counter in RESOLVER_COUNTERS:
+            yield f"  {counter + ':':<{NAME_COLUMN - 2}}{counted[counter]}\n"
 
 
 def typed_lines(rows: Iterable[Row]) -> Iterator[str]:
@@ -78,10 +81,13 @@ class ShowResolvers:
             )
         ]
 
-    def counters(self, section: ResolversSection) -> list[dict[str, int]]:
-        """Counters of each nameserver of a section."""
+    def counters(self, section: ResolversSection) -> Counted:
+        """Each nameserver that a section asks now, with its counters."""
         reader = self.report.monitor.counters
-        return [reader.nameserver(nameserver.index) for nameserver in section.nameservers]
+        return [
+            (nameserver.name, reader.nameserver(nameserver.index))
+            for nameserver in self.report.nameservers(section)
+        ]
 
     def show(self, words: list[str], _level: Level) -> Answer:
         """`show resolvers [<id>]`."""
@@ -97,10 +103,8 @@ class ShowResolvers:
     def rows(self) -> Iterator[Row]:
         """One row for each nameserver: `id` is its name, `pid` the section's."""
         for section in self.sections:
-            for nameserver, counted in zip(
-                section.nameservers, self.counters(section), strict=True
-            ):
-                row: Row = {"id": nameserver.name, "pid": section.name}
+            for nameserver, counted in self.counters(section):
+                row: Row = {"id": nameserver, "pid": section.name}
                 for name in RESOLVER_COUNTERS:
                     row["send_error" if name == "snd_error" else name] = counted[name]
                 yield row

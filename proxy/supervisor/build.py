@@ -26,7 +26,9 @@ from proxy.supervisor.generation import Generation
 from proxy.supervisor.listening import Held, SocketSet, open_sockets, wanted_sockets
 from proxy.supervisor.prepare import Prepared
 from proxy.supervisor.reactor import Reactor
+from proxy.supervisor.resolv_conf import open_resolv_conf
 from proxy.supervisor.state_files import open_state_files
+from shm.names import NameReader
 from shm.segment import Segment
 
 
@@ -85,6 +87,7 @@ class Builder(msgspec.Struct, frozen=True):
             main_pid=self.main_pid,
             log=log,
             state_files=open_state_files(settings),
+            resolv_conf=open_resolv_conf(settings),
         )
         generation = Generation(
             runtime,
@@ -101,7 +104,8 @@ class Builder(msgspec.Struct, frozen=True):
 
 def carry_tally(old: Generation, new: Generation) -> Tally:
     """Carry the counters; what was carried, for the difference at the end of the old ones."""
-    plan = plan_carry(old.runtime.settings, new.runtime.settings)
+    names = NameReader(old.runtime.segment)
+    plan = plan_carry(old.runtime.settings, new.runtime.settings, names)
     tally = take_tally(old.runtime.segment)
     carry_counters(tally, old.runtime.segment, new.runtime.segment, plan)
     return tally

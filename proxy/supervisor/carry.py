@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from proxy.config.model import Proxy, Server, Settings
+from resolverd.followed import in_use
 from shm.counters import CarriedRow, CounterReader
 from shm.names import NameOrderWriter, NameReader, TargetWriter
 from shm.segment import Segment
@@ -35,8 +36,11 @@ class CarryPlan(NamedTuple):
     resolutions: tuple[Pair, ...]
 
 
-def plan_carry(old: Settings, new: Settings) -> CarryPlan:
-    """Pair what has the same name in both; a server's address needs host and port alike too."""
+def plan_carry(old: Settings, new: Settings, names: NameReader | None = None) -> CarryPlan:
+    """Pair what has the same name in both; a server's address needs host and port alike too.
+
+    `names` are those of the old segment: which nameservers a changed resolv.conf has brought.
+    """
     servers = _pairs(_servers(old), _servers(new))
     old_servers, new_servers = old.servers, new.servers
     return CarryPlan(
@@ -49,7 +53,7 @@ def plan_carry(old: Settings, new: Settings) -> CarryPlan:
         ),
         frontends=_pairs(_names(old.frontends), _names(new.frontends)),
         backends=_pairs(_names(old.backends), _names(new.backends)),
-        nameservers=_pairs(_nameservers(old), _nameservers(new)),
+        nameservers=_pairs(_nameservers(old, names), _nameservers(new)),
         resolutions=_pairs(_resolutions(old), _resolutions(new)),
     )
 
@@ -70,11 +74,11 @@ def _names(proxies: Iterable[Proxy]) -> dict[Hashable, int]:
     return {proxy.name: index for index, proxy in enumerate(proxies)}
 
 
-def _nameservers(settings: Settings) -> dict[Hashable, int]:
+def _nameservers(settings: Settings, names: NameReader | None = None) -> dict[Hashable, int]:
     return {
         (section.name, nameserver.name): nameserver.index
         for section in settings.resolverd.sections
-        for nameserver in section.nameservers
+        for nameserver in (section.nameservers if names is None else in_use(section, names))
     }
 
 

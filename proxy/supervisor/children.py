@@ -62,7 +62,8 @@ class Children:
         )
 
         folders = (file.folder for file in runtime.state_files if file.folder is not None)
-        files = (*common, *folders)
+        linked = runtime.resolv_conf.folders if runtime.resolv_conf else ()
+        files = (*common, *folders, *(folder for _, folder in linked))
 
         def body(run: Callable[[], object], keep: tuple[int, ...]) -> Callable[[], object]:
             def owned_run() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from proxy.config.model import CHECK_FALL, CHECK_RISE, InitState, Server, Settings
 from proxy.supervisor.initial import InitialAddress
 from proxy.supervisor.restore import Restored, admin_state, health_state
-from shm.names import NameOrderWriter, TargetWriter
+from shm.names import NameOrderWriter, NameserverNameWriter, TargetWriter
 from shm.segment import Segment
 from shm.shape import Shape
 from shm.slots import AdminTableWriter, HealthTableWriter, SlotTableReader, SlotTableWriter
@@ -22,7 +22,7 @@ def shape_of(settings: Settings, workers: int, sockets: int) -> Shape:
         frontends=len(settings.frontends),
         workers=workers,
         sockets=sockets,
-        nameservers=sum(len(section.nameservers) for section in settings.resolverd.sections),
+        nameservers=settings.resolverd.nameserver_rows,
         resolutions=len(settings.resolverd.resolutions),
     )
 
@@ -38,6 +38,10 @@ def fill_segment(
     slots = SlotTableWriter(segment)
     admins = AdminTableWriter(segment)
     targets = TargetWriter(segment)
+    nameservers = NameserverNameWriter(segment)
+    for section in settings.resolverd.sections:
+        for nameserver in section.nameservers:
+            nameservers.publish(nameserver.index, nameserver.name, now_ms)
     for index, proxy in enumerate(settings.backends):
         assert proxy.backend_index == index, f"backend {proxy.name} is not number {index}"
         first = proxy.servers[0].slot if proxy.servers else 0

@@ -38,6 +38,7 @@ from proxy.supervisor.limits import (
 from proxy.supervisor.listening import OpenSocket, SocketSet
 from proxy.supervisor.privileges import Privileges
 from proxy.supervisor.reactor import Reactor
+from proxy.supervisor.resolv_conf import close_resolv_conf
 from proxy.supervisor.state_files import close_state_files
 from proxy.supervisor.watch import Life
 from shm.counters import settle_dead_worker
@@ -307,6 +308,7 @@ class Generation:
         for bell in self.runtime.bells.all():
             os.close(bell)
         close_state_files(self.runtime.state_files)
+        close_resolv_conf(self.runtime.resolv_conf)
         self.runtime.segment.close()
         self._log.close()
 

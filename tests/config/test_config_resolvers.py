@@ -116,8 +116,6 @@ def test_a_nameserver_may_be_written_in_many_ways(written: str, address: str, po
         ("timeout", "'resolve' or 'retry'"),
         ("hold nxdomain 1s", "unknown hold 'nxdomain'"),
         ("hold nx", "expects a time"),
-        ("search example.com", "not supported yet"),
-        ("ndots 2", "not supported yet"),
         ("parse-resolv-conf", "cannot read"),
         ("nameservr a 127.0.0.1", "did you mean 'nameserver' maybe ?"),
     ],
