@@ -1,0 +1,67 @@
+# cython: language_level=3, boundscheck=False
+"""Relays without sockets: the product's own places and tickets, hammered by threads or processes.
+
+Each hammer is one worker that serves one session after the other at one server: it takes a place,
+waits for one by its ticket where there is none, and gives it back. `held` has a word for each
+worker, 1 while a session of it is served; whoever sets its own looks at all of them.
+"""
+
+from libc.stdint cimport uint32_t, uint64_t
+
+from proxy.relay.limits cimport (
+    place_leave, place_try, served_everywhere, ticket_draw, waiting_for_any)
+from shm.atomics cimport fence_full, load_relaxed, store_relaxed
+from shm.segment cimport Segment, View, backend_counters
+
+cdef extern from "<sched.h>" nogil:
+    int sched_yield()
+
+cdef enum:
+    LOOKS_MAX = 20_000_000  # for a place by one ticket: far more than any queue takes
+
+
+cdef bint wait_for_place(const View *view, uint32_t worker, uint64_t limit) noexcept nogil:
+    """Wait until this worker's ticket is the lowest and a place is free; False: for too long."""
+    cdef uint64_t *published = &backend_counters(view, worker, 0).queue_ticket
+    cdef uint32_t looks
+    store_relaxed(published, ticket_draw(view, 0))
+    fence_full()
+    for looks in range(LOOKS_MAX):
+        if waiting_for_any(view, 0).worker == worker and (
+                served_everywhere(view, 0) < limit and place_try(view, worker, 0, limit) != 0):
+            store_relaxed(published, 0)
+            return True
+        sched_yield()
+    return False
+
+
+cdef uint64_t held_together(const uint64_t *held, uint32_t workers) noexcept nogil:
+    cdef uint64_t total = 0
+    cdef uint32_t worker
+    for worker in range(workers):
+        total += load_relaxed(&held[worker])
+    return total
+
+
+def hammer(Segment segment, uint32_t worker, uint64_t limit, uint64_t rounds, uint64_t[::1] held):
+    """Serve so many sessions: (times that too many were served at once, waits, waits in vain)."""
+    cdef const View *view = &segment.view
+    cdef uint64_t *own = &held[worker]
+    cdef uint32_t workers = view.header.workers
+    cdef uint64_t over = 0, waits = 0, lost = 0, number
+    with nogil:
+        for number in range(rounds):
+            if waiting_for_any(view, 0).ticket != 0 or place_try(view, worker, 0, limit) == 0:
+                waits += 1
+                if not wait_for_place(view, worker, limit):
+                    lost += 1
+                    break
+            store_relaxed(own, 1)
+            fence_full()
+            over += held_together(&held[0], workers) > limit
+            sched_yield()
+            store_relaxed(own, 0)
+            fence_full()
+            place_leave(view, worker, 0)
+            fence_full()
+    return over, waits, lost

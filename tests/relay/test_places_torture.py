@@ -1,0 +1,162 @@
+"""The real code of places and tickets, hammered: never over the limit, and nobody waits in vain.
+
+Threads first, which the thread sanitizer watches in `make sanitize`; then processes that are killed
+at random moments and settled as the supervisor does it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import mmap
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol, cast
+
+import pytest
+
+from shm.counters import CounterReader, settle_dead_worker
+from shm.segment import Segment
+from shm.shape import Shape
+from shm.slots import SlotTableWriter
+
+ROOT = Path(__file__).parents[2]
+WORKERS = 4
+ROUNDS = 3_000
+KILLS = 40
+BUILD = """
+import sys
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+source, target, root, *flags = sys.argv[1:]
+extension = Extension("places", [source], include_dirs=[root], extra_link_args=flags,
+                      extra_compile_args=["-O2", "-g", *flags])
+setup(name="places",
+      script_args=["-q", "build_ext", "--build-lib", target, "--build-temp", target + "/objects"],
+      ext_modules=cythonize([extension], build_dir=target, include_path=[root], quiet=True))
+"""
+
+
+class Places(Protocol):
+    def hammer(
+        self, segment: Segment, worker: int, limit: int, rounds: int, held: memoryview
+    ) -> tuple[int, int, int]: ...
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
+    """places.pyx compiled against the product's own functions."""
+    target = tmp_path_factory.mktemp("places")
+    source = target / "places.pyx"
+    source.write_text((Path(__file__).parent / "places.pyx").read_text())
+    flags = (
+        ["-fsanitize=thread", "-Wno-tsan"]
+        if os.environ.get("MILLRACE_SANITIZE") == "thread"
+        else []
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+    command = [sys.executable, "-c", BUILD, str(source), str(target), str(ROOT), *flags]
+    subprocess.run(command, check=True, env=environment, cwd=ROOT)
+    sys.path.insert(0, str(target))
+    try:
+        yield cast("Places", importlib.import_module("places"))
+    finally:
+        sys.path.remove(str(target))
+
+
+@pytest.fixture
+def segment() -> Iterator[Segment]:
+    """One backend of one server."""
+    made = Segment.create(Shape(1, 1, 1, WORKERS, 1, 0, 0))
+    SlotTableWriter(made).lay_backend(0, 0, 1)
+    yield made
+    made.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("limit", [1, 2, WORKERS])
+def test_threads_never_exceed_the_limit(places: Places, segment: Segment, limit: int) -> None:
+    held = memoryview(bytearray(8 * WORKERS)).cast("Q")
+    found: list[tuple[int, int, int]] = []
+    threads = [
+        threading.Thread(
+            target=lambda number=number: found.append(
+                places.hammer(segment, number, limit, ROUNDS, held)
+            )
+        )
+        for number in range(WORKERS)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == WORKERS
+    assert [(over, lost) for over, _, lost in found] == [(0, 0)] * WORKERS
+    assert (sum(waits for _, waits, _ in found) > 0) == (limit < WORKERS)
+    assert CounterReader(segment).server(0)["sessions"] == 0
+
+
+class Hammers:
+    """A process for each worker, which serves until it is killed or told to end by a signal."""
+
+    def __init__(self, places: Places, segment: Segment, limit: int) -> None:
+        self.places, self.segment, self.limit = places, segment, limit
+        self.shared = mmap.mmap(-1, 8 * 3 * WORKERS)  # held; rounds served; faults seen
+        self.words = memoryview(self.shared).cast("Q")
+        self.pids = [self.start(worker) for worker in range(WORKERS)]
+
+    def start(self, worker: int) -> int:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                held = self.words[:WORKERS]
+                while True:
+                    over, _, lost = self.places.hammer(self.segment, worker, self.limit, 20, held)
+                    self.words[WORKERS + worker] += 20
+                    self.words[2 * WORKERS + worker] += over + lost
+            finally:
+                os._exit(70)
+        return pid
+
+    def kill(self, worker: int) -> None:
+        os.kill(self.pids[worker], signal.SIGKILL)
+        os.waitpid(self.pids[worker], 0)
+        self.words[worker] = 0  # its sessions ended with it
+        settle_dead_worker(self.segment, worker)
+
+    def served(self) -> list[int]:
+        return list(self.words[WORKERS : 2 * WORKERS])
+
+    def faults(self) -> int:
+        return sum(self.words[2 * WORKERS :])
+
+
+@pytest.mark.slow
+def test_processes_killed_at_random_moments_hold_nobody_up(
+    places: Places, segment: Segment
+) -> None:
+    seed = random.randrange(1 << 32)
+    chance = random.Random(seed)
+    hammers = Hammers(places, segment, 2)
+    try:
+        for _ in range(KILLS):
+            victim = chance.randrange(WORKERS)
+            time.sleep(chance.random() * 0.01)  # the random moment
+            hammers.kill(victim)
+            hammers.pids[victim] = hammers.start(victim)
+        before = hammers.served()
+        deadline = time.monotonic() + 30
+        while not all(now > then for now, then in zip(hammers.served(), before, strict=True)):
+            assert time.monotonic() < deadline, f"seed {seed}: somebody waits for ever"
+            time.sleep(0.01)
+    finally:
+        for worker in range(WORKERS):
+            hammers.kill(worker)
+    assert hammers.faults() == 0, f"seed {seed}"
+    assert CounterReader(segment).server(0)["sessions"] == 0
