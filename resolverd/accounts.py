@@ -25,8 +25,8 @@ from resolverd.holders import Hosts, Services, server_name
 from resolverd.names import Names, Resolved
 from resolverd.places import Places
 from resolverd.reasons import has_failed, hold_left_ms, hold_of
-from resolverd.resolution import State
 from resolverd.resolved_name import ResolvedName
+from resolverd.transitions import State
 from shm.mailbox import Question
 
 ROWS_MAX = 50  # of one page: a millisecond of the loop

@@ -3,19 +3,20 @@
 Owns the records that valid answers have brought, when each was last seen, and the rule that turns
 them into addresses. Knows no socket, no clock, no segment and nothing of queries.
 
-The rule, after each valid answer:
-1. A record unseen for longer than `hold obsolete` is forgotten; one that was seen never is.
+The rule, after each run that brought addresses:
+1. A record unseen for longer than its family's ruling allows is forgotten (ruling.py: `hold
+   obsolete`, or never while a failure of its family is overlooked); one that was seen never is.
 2. A server that holds a known record keeps it, whatever the order or preference (sticky). Of two
    servers of one backend that hold the same record, the first in the order of the file keeps it,
-   unless duplicates are allowed.
+   unless duplicates are allowed. An address of the start that is no record stays while its family
+   is protected.
 3. Every other server takes the best record that no server of its backend holds: preferred family
    before preferred network before the order of the answers. Where duplicates are allowed, a better
    record that is held is taken before a worse one that is free, and equals are taken in turn.
 4. No record left: the server is out for lack of an address, at once. Surplus records are ignored.
 
 After a failed run nothing changes while the last valid answer is younger than the hold of that
-status; then every server loses its address (the configured port stays) and all records go. A cut
-answer that could not be completed confirms and adds; it removes what has not been seen for long.
+status; then every server loses its address (the configured port stays) and all records go.
 
 Servers may join and leave: targets of SRV records and names that an operator ordered.
 """
@@ -23,13 +24,14 @@ Servers may join and leave: targets of SRV records and names that an operator or
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
 from resolverd.answer import Address, Status
 from resolverd.config import Family, Holds, ResolvedServer
 from resolverd.preference import Preference, preference_of
+from resolverd.ruling import Ruling, hold_ms
 from shm.states import Cause
 
 
@@ -49,28 +51,9 @@ _ERROR_CAUSES = {
 }
 
 
-def hold_ms(holds: Holds, status: Status) -> int:
-    """How long after a valid answer a failure of this kind is overlooked, milliseconds."""
-    if status is Status.NX:
-        return holds.nx_ms
-    if status is Status.REFUSED:
-        return holds.refused_ms
-    if status is Status.TIMEOUT:
-        return holds.timeout_ms
-    return holds.other_ms
-
-
 def cause_of(status: Status) -> Cause:
     """Why a server has no address after a failure of this kind."""
     return _ERROR_CAUSES.get(status, Cause.OTHER)
-
-
-def accept(
-    records: Mapping[Address, int], answer: Iterable[Address], obsolete_ms: int, now_ms: int
-) -> dict[Address, int]:
-    """The records known after a valid answer, each with the time when it was last seen."""
-    seen = dict(records) | dict.fromkeys(answer, now_ms)
-    return {address: last for address, last in seen.items() if last + obsolete_ms >= now_ms}
 
 
 class Choice:
@@ -105,15 +88,23 @@ def assign(
     current: Mapping[int, Address | None],
     records: Iterable[Address],
     preferred: Family,
+    kept: Collection[int] = (),
 ) -> dict[int, Address | None]:
-    """The address of each server, by slot: sticky first, then what is free in its backend."""
+    """The address of each server, by slot: sticky first, then what is free in its backend.
+
+    The slots `kept` keep what they have, record or not.
+    """
     known = list(records)
     there = set(known)
     held: dict[int, set[Address]] = {server.backend_index: set() for server in servers}
     result: dict[int, Address | None] = {}
     for server in servers:
         address = current.get(server.slot)
-        if address in there and (server.allow_dup_ip or address not in held[server.backend_index]):
+        if server.slot in kept:
+            result[server.slot] = address
+        elif address in there and (
+            server.allow_dup_ip or address not in held[server.backend_index]
+        ):
             held[server.backend_index].add(address)
             result[server.slot] = address
     choices: dict[tuple[int, Preference], Choice] = {}
@@ -182,27 +173,25 @@ class Assignment:
         """Give those who have joined what is known already."""
         return self._reassign() if self.records else []
 
-    def valid(self, answer: Iterable[Address], now_ms: int) -> list[Change]:
-        """A valid answer has come."""
-        seen = dict.fromkeys(answer, now_ms)
+    def heard(self, ruling: Ruling, now_ms: int) -> list[Change]:
+        """A run has brought addresses."""
+        seen = dict.fromkeys(ruling.seen, now_ms)
         if self._settled and seen.keys() == self.records.keys():  # nearly always
             self.records = dict.fromkeys(self.records, now_ms)
             return []
-        self.records = accept(self.records, seen, self._holds.obsolete_ms, now_ms)
-        return self._reassign()
+        self.records = ruling.accept(self.records, now_ms)
+        kept = {
+            slot
+            for slot, address in self.slots.items()
+            if address is not None
+            and address not in self.records
+            and ruling.protects(address.family)
+            and not self._joined_ms.get(slot)  # what a newcomer brings is of another name
+        }
+        return self._reassign(kept)
 
-    def failed(
-        self, status: Status, last_valid_ms: int, now_ms: int, partial: Iterable[Address] = ()
-    ) -> list[Change]:
-        """A run has failed with `status`; the last valid answer was at `last_valid_ms`.
-
-        `partial` is what cut answers held: with it the run says something, though not all.
-        """
-        partial = tuple(partial)
-        if partial:
-            unseen_ms = max(self._holds.obsolete_ms, self._holds.other_ms)
-            self.records = accept(self.records, partial, unseen_ms, now_ms)
-            return self._reassign()
+    def failed(self, status: Status, last_valid_ms: int, now_ms: int) -> list[Change]:
+        """A run has failed with `status`; the last valid answer was at `last_valid_ms`."""
         hold = hold_ms(self._holds, status)
         slots = dict(self.slots)
         for slot in slots:
@@ -232,9 +221,9 @@ class Assignment:
             self._fewest = min(per_backend.values())
         return max(0, len(self.records) - self._fewest)
 
-    def _reassign(self) -> list[Change]:
-        slots = assign(self.servers, self.slots, self.records, self._preferred)
-        self._settled = True
+    def _reassign(self, kept: Collection[int] = ()) -> list[Change]:
+        slots = assign(self.servers, self.slots, self.records, self._preferred, kept)
+        self._settled = not kept
         return self._replace(slots, Cause.NO_RECORD)
 
     def _replace(self, slots: dict[int, Address | None], cause_of_none: Cause) -> list[Change]:

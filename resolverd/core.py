@@ -24,13 +24,13 @@ from resolverd.resolution import (
     Action,
     Finished,
     Send,
-    State,
     Trigger,
     Unanswered,
     on_time,
 )
 from resolverd.schedule import Schedule
 from resolverd.served import Log
+from resolverd.transitions import State
 from resolverd.trouble import Trouble
 
 DUE_MAX = 4  # resolutions served before replies have their turn: these are not kept waiting

@@ -9,7 +9,7 @@ from resolverd.account import Record, Why
 from resolverd.answer import Address
 from resolverd.config import ResolvedServer
 from resolverd.preference import Preference, preference_of
-from resolverd.reasons import Reason, has_failed, why_address, why_refused, why_service
+from resolverd.reasons import Reason, family_hold, has_failed, why_address, why_refused, why_service
 from resolverd.resolved_name import ResolvedName
 from resolverd.resolved_service import ResolvedService
 from resolverd.service_assignment import Key
@@ -56,6 +56,8 @@ class Hosts:
             if address not in self._held[backend]:
                 refused[backend] = why_refused(name, server, address, self._held[backend])
         left_ms = seen_ms + name.section.holds.obsolete_ms - now_ms
+        if gone and (hold := family_hold(name, address.family, now_ms)):
+            left_ms = max(left_ms, hold[1] or 0)
         return Record(
             address.text,
             now_ms - seen_ms,

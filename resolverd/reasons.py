@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from resolverd.account import Why
 from resolverd.answer import Address, Status
-from resolverd.assignment import hold_ms
-from resolverd.config import ResolvedServer
+from resolverd.config import Family, ResolvedServer
 from resolverd.preference import FAMILY_SCORE, preference_of
 from resolverd.resolution import Resolution
 from resolverd.resolved_name import ResolvedName
 from resolverd.resolved_service import ResolvedService
+from resolverd.ruling import hold_ms
 
 Reason = tuple[Why, int | None]  # and how long that goes on, milliseconds
 
@@ -81,10 +81,23 @@ def _why_kept(
     if seen_ms is None or resolution.last_status is None:
         return Why.UNCONFIRMED, None
     if seen_ms < resolution.last_valid_ms:
-        return Why.OBSOLETE, max(0, seen_ms + name.section.holds.obsolete_ms - now_ms)
+        obsolete_ms = max(0, seen_ms + name.section.holds.obsolete_ms - now_ms)
+        return family_hold(name, address.family, now_ms) or (Why.OBSOLETE, obsolete_ms)
     preference = preference_of(server, name.settings.preferred)
     better = free is not None and preference.score(free) > preference.score(address)
     return (Why.STICKY if better else Why.CONFIRMED), None
+
+
+def family_hold(name: ResolvedName, family: Family, now_ms: int) -> Reason | None:
+    """The hold that keeps records of a family that failed while the other was answered."""
+    preferred = next(iter(name.outcomes), None)
+    if preferred is None or preferred.family != family or preferred.addresses:
+        return None
+    if preferred.status is Status.NODATA:
+        return None
+    hold = hold_ms(name.section.holds, preferred.status)
+    left_ms = name.resolution.family_valid_ms[family] + hold - now_ms
+    return (hold_for(preferred.status), left_ms) if left_ms > 0 else None
 
 
 def why_service(name: ResolvedService, slot: int, now_ms: int) -> Reason:

@@ -4,30 +4,12 @@ Owns the state machine of one resolution: events go in with `now_ms`, actions co
 socket, no clock, no segment and no server; what an outcome means for servers is assignment.py.
 
 A run asks all nameservers at once and ends with the first valid reply, or with the last error once
-it has run out of retries. Between two runs lies `timeout resolve`, counted from the end of a run.
-
-             DUE                      ALL_FAILED
-    IDLE ----------> PREFERRED ------------------------> FALLBACK      (one family: -> PAUSED)
-     ^                ^  |  ^    EXPIRED_WITH_ERROR (*)   |   |  |
-     |    EXPIRED_... |  |  |                             |   |  |
-     |        (again) +--+  +-----------------------------+   |  |
-     |                   |    EXPIRED_SILENT / _WITH_ERROR    |  |
-     |                   |                                    |  | ALL_FAILED
-     |                   |       PAUSED <------------------------+
-     |                   |          |  EXPIRED_...: -> PREFERRED
-     +-------------------+----------+-- VALID, or EXPIRED_LAST, or ALL_FAILED_LAST in FALLBACK
-
-    Where a search list applies, NAME_GONE leads from anywhere to PREFERRED with the next name, and
-    LAST_NAME_GONE to IDLE (search.py says when).
-
-    IDLE       no run; the next one is due at `deadline_ms`
-    PREFERRED  the preferred type is asked; entered again it costs one retry
-    FALLBACK   the other family is asked, because a nameserver answered with an error (*)
-    PAUSED     every nameserver answered with an error; the next try waits for `timeout retry`
+it has run out of retries (transitions.py has the table). Between two runs lies `timeout resolve`,
+counted from the end of a run.
 
 All attempts of a name stay open until its run ends: a valid reply to any of them ends it, an error
 counts if it speaks of the type that is asked now. What was truncated is asked for again over TCP,
-which the attempt waits for. What truncated replies held is reported with the end of a failed run.
+which the attempt waits for. The end of a run tells how it came out for each type that was asked.
 
 A failed connect makes the next run due at once, if what is known is not fresh. Triggers that bring
 nothing new back off: 1, 2, 4 ... s up to `hold valid`.
@@ -42,69 +24,15 @@ import msgspec
 
 from resolverd.answer import Address, Answer, QueryType, Question, Status, query_types
 from resolverd.config import Family, ResolutionSettings, ResolversSection, names_of
+from resolverd.hearing import Hearing, Outcome
 from resolverd.search import Walk, candidates
+from resolverd.transitions import ONE_TYPE_TRANSITIONS, TRANSITIONS, Event, State
 
 TCP_MARGIN_MS = 20  # the time-out of a question over TCP comes before that of its attempt
 TRIGGER_PAUSE_MS = 1_000  # after the first trigger that brought nothing new; doubled by the next
 NOBODY: frozenset[str] = frozenset()  # one for all: an empty set is 216 bytes
 NO_ERROR: frozenset[Status] = frozenset()
 NO_ANSWER = Answer(Status.TIMEOUT)
-
-
-class State(enum.Enum):
-    """Where a resolution stands."""
-
-    IDLE = "idle"
-    PREFERRED = "preferred"
-    FALLBACK = "fallback"
-    PAUSED = "paused"
-
-
-class Event(enum.Enum):
-    """What can happen; _LAST: no retry is left."""
-
-    DUE = "due"
-    VALID = "valid"
-    ALL_FAILED = "all failed"
-    ALL_FAILED_LAST = "all failed, last try"
-    EXPIRED_SILENT = "expired in silence"
-    EXPIRED_WITH_ERROR = "expired after an error"
-    EXPIRED_LAST = "expired, last try"
-    NAME_GONE = "the name does not exist, the search list has another"
-    LAST_NAME_GONE = "no name of the search list exists"
-
-
-TRANSITIONS: dict[tuple[State, Event], State] = {
-    (State.IDLE, Event.DUE): State.PREFERRED,
-    (State.PREFERRED, Event.VALID): State.IDLE,
-    (State.PREFERRED, Event.ALL_FAILED): State.FALLBACK,
-    (State.PREFERRED, Event.ALL_FAILED_LAST): State.FALLBACK,
-    (State.PREFERRED, Event.EXPIRED_SILENT): State.PREFERRED,
-    (State.PREFERRED, Event.EXPIRED_WITH_ERROR): State.FALLBACK,
-    (State.PREFERRED, Event.EXPIRED_LAST): State.IDLE,
-    (State.FALLBACK, Event.VALID): State.IDLE,
-    (State.FALLBACK, Event.ALL_FAILED): State.PAUSED,
-    (State.FALLBACK, Event.ALL_FAILED_LAST): State.IDLE,
-    (State.FALLBACK, Event.EXPIRED_SILENT): State.PREFERRED,
-    (State.FALLBACK, Event.EXPIRED_WITH_ERROR): State.PREFERRED,
-    (State.FALLBACK, Event.EXPIRED_LAST): State.IDLE,
-    (State.PAUSED, Event.VALID): State.IDLE,
-    (State.PAUSED, Event.EXPIRED_WITH_ERROR): State.PREFERRED,
-    (State.PAUSED, Event.EXPIRED_LAST): State.IDLE,
-    (State.PREFERRED, Event.NAME_GONE): State.PREFERRED,
-    (State.PREFERRED, Event.LAST_NAME_GONE): State.IDLE,
-    (State.FALLBACK, Event.NAME_GONE): State.PREFERRED,
-    (State.FALLBACK, Event.LAST_NAME_GONE): State.IDLE,
-    (State.PAUSED, Event.NAME_GONE): State.PREFERRED,
-    (State.PAUSED, Event.LAST_NAME_GONE): State.IDLE,
-}
-
-# Where only one type may be asked there is no fall-back: wait for `timeout retry` instead.
-ONE_TYPE_TRANSITIONS: dict[tuple[State, Event], State] = TRANSITIONS | {
-    (State.PREFERRED, Event.ALL_FAILED): State.PAUSED,
-    (State.PREFERRED, Event.ALL_FAILED_LAST): State.PAUSED,
-    (State.PREFERRED, Event.EXPIRED_WITH_ERROR): State.PREFERRED,
-}
 
 
 class Trigger(enum.Enum):
@@ -134,12 +62,13 @@ class Finished(msgspec.Struct, frozen=True):
     """A run has ended; with VALID come the answer and the nameserver that gave it.
 
     After a failure `answer` holds the addresses that truncated replies brought, if any, and
-    `nameserver` is the last that sent some.
+    `nameserver` is the last that sent some. `outcomes` has the preferred type first.
     """
 
     status: Status
     answer: Answer = NO_ANSWER
     nameserver: str = ""
+    outcomes: tuple[Outcome, ...] = ()
 
     @property
     def addresses(self) -> tuple[Address, ...]:
@@ -159,7 +88,8 @@ class Resolution:
     """The resolution of one name; `deadline_ms` says when `tick` has something to do.
 
     `last_valid_ms` is the end of the last valid run, at first the time of creation, so that a name
-    that was never resolved has its grace as well. `early_ms` tells by how much of `timeout resolve`
+    that was never resolved has its grace as well; `family_valid_ms` says the same of each family,
+    whose last valid answer may be older. `early_ms` tells by how much of `timeout resolve`
     the next run comes early, so that the runs of many names spread (M5); nothing else does.
     """
 
@@ -176,6 +106,7 @@ class Resolution:
         self.state = State.IDLE
         self.deadline_ms = now_ms
         self.last_valid_ms = now_ms
+        self.family_valid_ms = {Family.IPV4: now_ms, Family.IPV6: now_ms}
         self.last_run_ms = 0
         self.last_status: Status | None = None
         self.early_ms: Callable[[int], int] = on_time
@@ -193,8 +124,7 @@ class Resolution:
         self._failed = NOBODY  # those of them that answered it with an error
         self._errors = NO_ERROR  # what they answered it with
         self._last_error: Status | None = None
-        self._partial: dict[Address, None] = {}  # what truncated replies of this run held
-        self._partial_source = ""  # the nameserver of the last of them
+        self._hearing = Hearing()
         self._trigger_waits = False  # the next run was asked for by a failed connect
         self._triggered = False  # so was the run that goes on, or the last
         self._trigger_pause_ms = 0  # after the last run no trigger counts for so long
@@ -206,9 +136,16 @@ class Resolution:
             f"retries={self._retries_left} deadline={self.deadline_ms}>"
         )
 
-    def restore(self, last_valid_ms: int, last_run_ms: int, last_status: Status | None) -> None:
+    def restore(
+        self,
+        last_valid_ms: int,
+        family_valid_ms: dict[Family, int],
+        last_run_ms: int,
+        last_status: Status | None,
+    ) -> None:
         """Carry on from what a predecessor recorded; graces keep running."""
         self.last_valid_ms = last_valid_ms
+        self.family_valid_ms = family_valid_ms
         self.last_run_ms = last_run_ms
         self.last_status = last_status
 
@@ -266,6 +203,7 @@ class Resolution:
         """A nameserver has answered an open attempt of this run."""
         if self.state is State.IDLE:
             raise ValueError(f"reply of {nameserver} while {self!r}: no attempt is open")
+        self._hearing.note(query_type, nameserver, answer)
         if answer.status is Status.VALID:
             return self._step(Event.VALID, now_ms, answer, nameserver)
         if query_type is not self._asking:
@@ -273,9 +211,6 @@ class Resolution:
         self._failed |= {nameserver}
         self._last_error = answer.status
         self._errors |= {answer.status}
-        if answer.addresses:
-            self._partial |= dict.fromkeys(answer.addresses)
-            self._partial_source = nameserver
         if self.state is State.PAUSED or not self._failed >= self._asked:
             return []
         both_asked = self._asking is self._types[-1]
@@ -363,12 +298,11 @@ class Resolution:
 
     def _begin_name(self) -> None:
         self._retries_left = self._section.resolve_retries
-        if self._partial:
-            self._partial = {}
-            self._partial_source = ""
+        self._hearing.clear()
 
     def _send(self, query_type: QueryType, now_ms: int) -> list[Action]:
         self._asking = query_type
+        self._hearing.asked(query_type)
         self._asked = self._everybody
         self._failed = NOBODY
         self._errors = NO_ERROR
@@ -380,11 +314,18 @@ class Resolution:
         period_ms = self._section.timeout_resolve_ms
         self.deadline_ms = now_ms + period_ms - self.early_ms(period_ms)
         self.last_run_ms = now_ms
+        outcomes = self._hearing.outcomes()
         if answer is None:
             self.last_status = status = self._last_error or Status.TIMEOUT
-            held = Answer(status, tuple(self._partial), partial=True)
-            return [Finished(status, held, self._partial_source)]
+            held = Answer(
+                status, tuple(a for each in outcomes for a in each.addresses), partial=True
+            )
+            sources = [each.nameserver for each in outcomes if each.addresses]
+            return [Finished(status, held, sources[-1] if sources else "", outcomes)]
         self.last_status = Status.VALID
         self.last_valid_ms = now_ms
         self._walk.found()
-        return [Finished(Status.VALID, answer, nameserver)]
+        for each in outcomes:
+            if each.status is Status.VALID:
+                self.family_valid_ms[each.family] = now_ms
+        return [Finished(Status.VALID, answer, nameserver, outcomes)]

@@ -19,9 +19,11 @@ from resolverd.config import (
     ResolvedServer,
     ResolversSection,
 )
+from resolverd.hearing import Outcome
 from resolverd.history import History
 from resolverd.messages import FROM_CACHE, describe_search
 from resolverd.resolution import Finished, Resolution
+from resolverd.ruling import Ruling, rule
 from resolverd.served import FROM_ANSWERS, Log, ServedServers
 from resolverd.tally import Tally
 
@@ -49,6 +51,7 @@ class ResolvedName:
         self.tally = Tally(board, log, settings.name, settings.index if has_record else None)
         self.permanent = has_record  # it is resolved though no server needs it
         self.history = History()
+        self.outcomes: tuple[Outcome, ...] = ()  # of the last run, the preferred type first
         self._rows = {nameserver.name: nameserver.index for nameserver in section.nameservers}
         self._found = ""  # with a search list: what the last valid answer was for
         self._served = served
@@ -75,16 +78,19 @@ class ResolvedName:
         self.assignment.join(server, self._served[slot].address, since_ms or now_ms)
         if since_ms and (address := self._served[slot].address) is not None:
             self.assignment.adopt({address: since_ms})
-            known = self.resolution.last_valid_ms if self._restored else 0
-            self.resolution.last_valid_ms = max(known, since_ms)  # graces keep running
+            resolution, restored = self.resolution, self._restored
+            known_ms = resolution.last_valid_ms if restored else 0
+            resolution.last_valid_ms = max(known_ms, since_ms)  # graces keep running
+            known_ms = resolution.family_valid_ms[address.family] if restored else 0
+            resolution.family_valid_ms[address.family] = max(known_ms, since_ms)
             self._restored = True
 
     def take(self, server: ResolvedServer) -> None:
         """Feed a server of the configuration, which may have an answer's address already."""
         slot = self._served[server.slot]
-        since_ms = self.resolution.last_valid_ms
         self.assignment.join(server, slot.address, 0)
         if slot.address is not None and slot.cause in FROM_ANSWERS:
+            since_ms = self.resolution.family_valid_ms[slot.address.family]
             self.assignment.adopt({slot.address: since_ms})
 
     def leave(self, slot: int) -> None:
@@ -103,13 +109,13 @@ class ResolvedName:
     def finish(self, finished: Finished, now_ms: int) -> None:
         """A run has ended: record it, publish what changed."""
         assignment, valid = self.assignment, finished.status is Status.VALID
+        self.outcomes = finished.outcomes
         former = set(assignment.records)
-        if valid:
-            changes = assignment.valid(finished.addresses, now_ms)
+        if finished.addresses:
+            changes = assignment.heard(self._rule(finished, now_ms), now_ms)
         else:
-            last_valid_ms = self.resolution.last_valid_ms
-            changes = assignment.failed(finished.status, last_valid_ms, now_ms, finished.addresses)
-        self.resolution.learned(bool(changes) or not former.issuperset(finished.addresses))
+            changes = assignment.failed(finished.status, self.resolution.last_valid_ms, now_ms)
+        self.resolution.learned(bool(changes) or not former.issuperset(assignment.records))
         self.tally.ended(
             self.resolution,
             len(finished.addresses) if valid else None,
@@ -125,6 +131,10 @@ class ResolvedName:
             self._board.count(self._rows[finished.nameserver], "update", moved)
         self._tell_found(valid=valid)
         self._publish(changes, f"{self.section.name}/{finished.nameserver}", now_ms)
+
+    def _rule(self, finished: Finished, now_ms: int) -> Ruling:
+        known, valid_ms = self.assignment.records, self.resolution.family_valid_ms
+        return rule(finished.outcomes, known, self.section.holds, valid_ms, now_ms)
 
     def _tell_found(self, *, valid: bool) -> None:
         """Say which name of the search list it is, whenever that is another one."""

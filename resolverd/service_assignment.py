@@ -30,9 +30,9 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from resolverd.answer import Address, Answer, Service, Status
-from resolverd.assignment import hold_ms
 from resolverd.config import Family, Holds, ResolvedServer
 from resolverd.preference import preference_of
+from resolverd.ruling import hold_ms
 
 WEIGHT_STEP = 256  # of an SRV weight: 65535 becomes 256, a server's largest
 WEIGHT_CONFIGURED = -1  # what a slot record says for "as the configuration says"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from resolverd.answer import Status
 from resolverd.board import Board
+from resolverd.config import Family
 from resolverd.messages import describe_surplus
 from resolverd.resolution import Resolution
 from resolverd.served import Log
@@ -36,10 +37,18 @@ class Tally:
         self._runs, self._triggers = record["runs"], record["triggers"]
         self._records_seen, self._missing = record["records_seen"], record["slots_missing"]
         if record["last_valid_ms"] == 0:
-            self._board.record(self._index, last_valid_ms=resolution.last_valid_ms)
+            self._board.record(
+                self._index, last_valid_ms=resolution.last_valid_ms, **_by_family(resolution)
+            )
         else:
             status = Status(record["status"]) if record["status"] else None
-            resolution.restore(record["last_valid_ms"], record["last_run_ms"], status)
+            family_valid_ms = {
+                Family.IPV4: record["ipv4_valid_ms"],
+                Family.IPV6: record["ipv6_valid_ms"],
+            }
+            resolution.restore(
+                record["last_valid_ms"], family_valid_ms, record["last_run_ms"], status
+            )
 
     def triggered(self) -> None:
         """A failed connect has asked for a run."""
@@ -76,4 +85,12 @@ class Tally:
             last_valid_ms=resolution.last_valid_ms,
             last_run_ms=resolution.last_run_ms,
             runs=self._runs,
+            **_by_family(resolution),
         )
+
+
+def _by_family(resolution: Resolution) -> dict[str, int]:
+    return {
+        "ipv4_valid_ms": resolution.family_valid_ms[Family.IPV4],
+        "ipv6_valid_ms": resolution.family_valid_ms[Family.IPV6],
+    }

@@ -352,6 +352,8 @@ cdef struct ResolutionRecord:
     uint64_t slots_missing
     uint64_t runs
     uint64_t triggers  # runs that a failed connect asked for
+    uint64_t ipv4_valid_ms  # end of the last run with a valid answer of this family, likewise
+    uint64_t ipv6_valid_ms
 
 cdef struct Inquiry:
     uint64_t number  # 1, 2, 3 ...; 0: nothing was ever asked

@@ -54,7 +54,7 @@ def check_sizes() -> None:
         "BackendCounters": (sizeof(BackendCounters), 256),
         "ServerCounters": (sizeof(ServerCounters), 256),
         "NameserverCounters": (sizeof(NameserverCounters), 128),
-        "ResolutionRecord": (sizeof(ResolutionRecord), 64),
+        "ResolutionRecord": (sizeof(ResolutionRecord), 80),
     }
     for name, (found, wanted) in expected.items():
         assert found == wanted, f"struct {name} has {found} bytes, its byte map says {wanted}"

@@ -5,9 +5,11 @@ Shared by the tests of the pure parts of resolverd; knows no socket and no segme
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from resolverd.answer import Address, Answer, QueryType, Status
+from resolverd.assignment import Assignment, Change
 from resolverd.config import (
     Family,
     Nameserver,
@@ -16,6 +18,7 @@ from resolverd.config import (
     ResolversSection,
 )
 from resolverd.resolution import Abandoned, Action, Finished, Resolution, Send, Trigger, Unanswered
+from resolverd.ruling import Ruling
 
 BOTH = (Family.IPV4, Family.IPV6)
 
@@ -71,6 +74,12 @@ def addresses(*texts: str) -> tuple[Address, ...]:
 def valid(*texts: str) -> Answer:
     """A valid answer."""
     return Answer(Status.VALID, addresses(*texts))
+
+
+def answered(pool: Assignment, answer: Iterable[Address], now_ms: int) -> list[Change]:
+    """A valid answer has come; what it does not mention ages by `hold obsolete`."""
+    unseen_ms = dict.fromkeys(BOTH, pool._holds.obsolete_ms)
+    return pool.heard(Ruling(tuple(answer), unseen_ms), now_ms)
 
 
 @dataclass

@@ -63,7 +63,7 @@ class Board:
         self.records = [
             dict.fromkeys(
                 ("last_valid_ms", "last_run_ms", "status", "records_seen", "slots_used",
-                 "slots_missing", "runs", "triggers"), 0,
+                 "slots_missing", "runs", "triggers", "ipv4_valid_ms", "ipv6_valid_ms"), 0,
             )
             for _ in range(resolutions)
         ]  # fmt: skip
@@ -145,9 +145,12 @@ class Nameservers:
         self._order = 0
         self.open: dict[int, set[int]] = {}  # key -> attempts that may be answered
         self.replies: list[Reply] = []
+        self.heard: dict[int, list[tuple[QueryType, Status]]] = {}  # key -> in its last run
 
     def ask(self, key: int, question: Question, now_ms: int) -> list[str]:
         world, unsent = self._world, []
+        if key not in self.open:
+            self.heard[key] = []
         attempts = self.open.setdefault(key, set())
         assert len(attempts) <= 30, "attempts without bound"
         for name in world.nameservers:
@@ -338,6 +341,7 @@ class World:
             self.asked.open[reply.key].discard(reply.order)
             accepted(reply, False)
             kind = reply.question.query_type
+            self.asked.heard[reply.key].append((kind, reply.answer.status))
             if self.perform(
                 lambda: core.answered(reply.key, reply.nameserver, kind, reply.answer, self.now_ms)
             ):

@@ -1,7 +1,8 @@
 """What must hold in every simulated world, and the loop that plays histories.
 
 `Judge` looks at each write: no address that no accepted answer brought, none lost before its hold
-has passed. `check_now` looks at the whole after each event: no duplicate that is not allowed, no
+has passed, none of the preferred family replaced by one of the other for a failure that is
+overlooked. `check_now` looks at the whole after each event: no duplicate that is not allowed, no
 growth. `check_peace` compares the slots with the zone after all nameservers have told the truth.
 """
 
@@ -11,15 +12,16 @@ import random
 from collections import defaultdict
 
 from resolverd.answer import Address, Status, query_types
-from resolverd.assignment import hold_ms
 from resolverd.config import Family, ResolvedServer
-from resolverd.resolution import State
+from resolverd.ruling import hold_ms
+from resolverd.transitions import State
 from shm.states import Cause, SlotFlag, SlotState
 from tests.support_simulation import HOSTS, LABEL, Reply, World
 
 STATUS_OF = {Cause.NX: Status.NX, Cause.REFUSED: Status.REFUSED, Cause.TIMEOUT: Status.TIMEOUT,
              Cause.OTHER: Status.OTHER}  # fmt: skip
 EVENTS = 9  # of one history, before peace
+BOTH = (Family.IPV4, Family.IPV6)
 SETTLE_MS = 400  # longer than all retries of a run
 HISTORIES_PER_WORLD = 5
 
@@ -36,6 +38,7 @@ class Judge:
     def __init__(self, world: World) -> None:
         self.world = world
         self.said: set[str] = set()  # addresses of any answer that was handed to the core
+        self.family_valid_ms: dict[tuple[str, Family], int] = {}  # of the last valid answer
         self.seen_ms: dict[str, int] = {}  # of a valid one that the core has lived through
         self.service_seen_ms: dict[tuple[str, int], int] = {}
         self.additional_ms: dict[tuple[str, int], int] = {}
@@ -67,6 +70,7 @@ class Judge:
             self.additional_ms.update(dict.fromkeys(with_addresses, now_ms))
             if name != LABEL:
                 self.seen_ms.update(dict.fromkeys(texts, now_ms))
+                self.family_valid_ms[name, answer.addresses[0].family] = now_ms
 
     def written(self, slot: int, before: SlotState, after: SlotState) -> None:
         """A slot record is another one."""
@@ -88,6 +92,8 @@ class Judge:
             self.lost_record(name, before.port)
         elif slot not in self.label_slots and host_of(before.address) == name:
             self.lost_address(before.address)
+            if after.address is not None and slot not in self.world.orders:
+                self.changed_family(slot, name, before.address, after.address)
 
     def lost_by_error(self, name: str, cause: Cause, since_ms: int) -> None:
         hold = hold_ms(self.world.section.holds, STATUS_OF[cause])
@@ -102,6 +108,20 @@ class Judge:
         if not self.blurred:
             seen_ms = self.seen_ms.get(address, 0)
             assert seen_ms + self.obsolete_ms < self.world.now_ms, "obsolete too early"
+
+    def changed_family(self, slot: int, name: str, before: str, after: str) -> None:
+        """Only a statement, or the end of a hold, leads from the preferred family to the other."""
+        family = Address.parse(before).family
+        kind = query_types(family, BOTH)[0]
+        preferred = self.world.settings.resolutions[0].preferred
+        if family != preferred or Address.parse(after).family == family:
+            return
+        heard = self.world.asked.heard[self.world.core.names.feeding(slot)[0]]
+        said = {status for about, status in heard if about is kind} or {Status.TIMEOUT}
+        if Status.NODATA not in said and Status.VALID not in said:
+            hold = min(hold_ms(self.world.section.holds, status) for status in said)
+            valid_ms = self.family_valid_ms.get((name, family), 0)
+            assert valid_ms + hold <= self.world.now_ms, f"{name}: {said} changed the family"
 
     @property
     def obsolete_ms(self) -> int:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from resolverd.account import Summary
 from resolverd.answer import Status, query_types
-from resolverd.assignment import hold_ms
 from resolverd.config import Family, Holds, ResolutionSettings
 from resolverd.reasons import hold_for
+from resolverd.ruling import hold_ms
 
 
 def failed_with(record: Mapping[str, int]) -> Status | None:

@@ -21,7 +21,7 @@ from tests.support_differential import (
     millrace_command,
     observe_all,
 )
-from tests.support_dns import records, services
+from tests.support_dns import NODATA, SERVFAIL, records, services
 from tests.support_timeline import ServerState, Timeline
 
 LABEL = "_web._tcp.app.test"
@@ -107,7 +107,60 @@ FORMER_SLOT = Difference(
     haproxy={3.5: {live(1, 81, 1), FREED}},
     millrace={3.5: {live(1, 81, 1), FREED, NEVER}},
 )
-DIFFERENCES = (ALL_WEIGHTS_ZERO, ONE_TARGET_TWO_PORTS, MOVED_TARGET, FORMER_SLOT)
+IPV4: ServerState = ("NET.1", 8080, 2, 0, 1)
+IPV6: ServerState = ("fd00::1", 8080, 2, 0, 1)
+TWO_FAMILIES = {("app.test", "A"): records("NET.1"), ("app.test", "AAAA"): records("fd00::1")}
+PREFERS_IPV6 = (
+    "backend be\n    server s1 app.test:8080 resolvers r1 resolve-prefer ipv6 init-addr none"
+)
+FAMILY_FAILS = Difference(
+    Scenario(
+        name="ten seconds of SERVFAIL for AAAA: HAProxy moves to IPv4 and back, Millrace stays",
+        backends=PREFERS_IPV6,
+        zone=TWO_FAMILIES,
+        holds=SHORT_HOLDS.replace("other 2s", "other 30s"),
+        steps=(
+            answers(1.0, "app.test", "AAAA", SERVFAIL),
+            answers(11.0, "app.test", "AAAA", records("fd00::1")),
+        ),
+        seconds=12.5,
+    ),
+    haproxy={0.9: {IPV6}, 2.0: {IPV4}, 10.5: {IPV4}, 12.0: {IPV6}},
+    millrace={0.9: {IPV6}, 2.0: {IPV6}, 10.5: {IPV6}, 12.0: {IPV6}},
+)
+FAMILY_FAILS_FOR_LONG = Difference(
+    Scenario(
+        name="SERVFAIL for AAAA past its hold: Millrace moves then",
+        backends=PREFERS_IPV6,
+        zone=TWO_FAMILIES,
+        holds=SHORT_HOLDS.replace("other 2s", "other 3s"),
+        steps=(answers(1.0, "app.test", "AAAA", SERVFAIL),),
+        seconds=6.0,
+    ),
+    haproxy={2.5: {IPV4}, 5.5: {IPV4}},
+    millrace={2.5: {IPV6}, 5.5: {IPV4}},
+)
+FAMILY_IS_GONE = Difference(
+    Scenario(
+        name="NODATA for AAAA is a statement: both move at once without hold obsolete",
+        backends=PREFERS_IPV6,
+        zone=TWO_FAMILIES,
+        holds=SHORT_HOLDS.replace("other 2s", "other 30s"),
+        steps=(answers(1.0, "app.test", "AAAA", NODATA),),
+        seconds=2.5,
+    ),
+    haproxy={0.9: {IPV6}, 2.0: {IPV4}},
+    millrace={0.9: {IPV6}, 2.0: {IPV4}},
+)
+DIFFERENCES = (
+    ALL_WEIGHTS_ZERO,
+    ONE_TARGET_TWO_PORTS,
+    MOVED_TARGET,
+    FORMER_SLOT,
+    FAMILY_FAILS,
+    FAMILY_FAILS_FOR_LONG,
+    FAMILY_IS_GONE,
+)
 
 
 def shown_at(timeline: Timeline, second: float) -> States:

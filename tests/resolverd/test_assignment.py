@@ -5,11 +5,13 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from resolverd.answer import Address, Status
-from resolverd.assignment import Assignment, accept, assign, hold_ms
+from resolverd.answer import Address, QueryType, Status
+from resolverd.assignment import Assignment, Change, assign
 from resolverd.config import Family, Holds, ResolvedServer
+from resolverd.hearing import Outcome
+from resolverd.ruling import hold_ms, rule
 from shm.states import Cause
-from tests.support_resolution import addresses, servers
+from tests.support_resolution import BOTH, addresses, answered, servers
 
 A, B, C, D = addresses("127.0.1.1", "127.0.1.2", "127.0.1.3", "127.0.1.4")
 (SIX,) = addresses("::1")
@@ -31,7 +33,7 @@ def assignment(
 
 def test_answers_fill_free_slots_in_order_and_surplus_is_ignored() -> None:
     pool = assignment(2)
-    changes = pool.valid([A, B, C], 0)
+    changes = answered(pool, [A, B, C], 0)
     assert pool.slots == {0: A, 1: B}
     assert [(c.server.slot, c.before, c.after, c.cause) for c in changes] == [
         (0, None, A, Cause.DNS),
@@ -41,42 +43,45 @@ def test_answers_fill_free_slots_in_order_and_surplus_is_ignored() -> None:
 
 def test_a_server_keeps_its_record_whatever_the_order() -> None:
     pool = assignment(3)
-    pool.valid([A, B, C], 0)
-    assert pool.valid([C, B, A], 1_000) == []
+    answered(pool, [A, B, C], 0)
+    assert answered(pool, [C, B, A], 1_000) == []
     assert pool.slots == {0: A, 1: B, 2: C}
 
 
 def test_a_record_replaced_goes_only_to_the_slot_that_lost_its_own() -> None:
     pool = assignment(3, holds=Holds())
-    pool.valid([A, B, C], 0)
-    (change,) = pool.valid([D, A, C], 1_000)
+    answered(pool, [A, B, C], 0)
+    (change,) = answered(pool, [D, A, C], 1_000)
     assert (change.server.slot, change.before, change.after) == (1, B, D)
 
 
 def test_no_record_left_is_no_address_at_once() -> None:
     pool = assignment(3, holds=Holds())
-    pool.valid([A, B, C], 0)
-    (change,) = pool.valid([A, C], 1_000)
+    answered(pool, [A, B, C], 0)
+    (change,) = answered(pool, [A, C], 1_000)
     assert (change.server.slot, change.after, change.cause) == (1, None, Cause.NO_RECORD)
 
 
 def test_hold_obsolete_keeps_an_unseen_record_until_it_has_passed() -> None:
     pool = assignment(2)
-    pool.valid([A, B], 0)
-    assert pool.valid([A], 2_000) == []
-    (change,) = pool.valid([A], 2_001)
+    answered(pool, [A, B], 0)
+    assert answered(pool, [A], 2_000) == []
+    (change,) = answered(pool, [A], 2_001)
     assert (change.server.slot, change.after) == (1, None)
 
 
 def test_a_record_seen_again_starts_its_hold_anew() -> None:
-    records = accept({A: 0, B: 0}, [A], 2_000, 1_500)
-    assert records == {A: 1_500, B: 0}
-    assert accept(records, [B], 2_000, 3_500) == {A: 1_500, B: 3_500}
+    pool = assignment(2)
+    answered(pool, [A, B], 0)
+    answered(pool, [A], 1_500)
+    assert pool.records == {A: 1_500, B: 0}
+    answered(pool, [B], 3_500)
+    assert pool.records == {A: 1_500, B: 3_500}
 
 
 def test_init_addresses_are_no_records_and_give_way_to_the_first_answer() -> None:
     pool = assignment(3, A, A, D)
-    changes = pool.valid([A, B, C], 0)
+    changes = answered(pool, [A, B, C], 0)
     assert pool.slots == {0: A, 1: B, 2: C}
     assert [change.server.slot for change in changes] == [1, 2]
 
@@ -84,8 +89,8 @@ def test_init_addresses_are_no_records_and_give_way_to_the_first_answer() -> Non
 def test_adopted_addresses_are_records_last_seen_then() -> None:
     pool = assignment(2, A, B)
     pool.adopt({A: 500, B: 500})
-    assert pool.valid([A], 2_500) == []
-    (change,) = pool.valid([A], 2_501)
+    assert answered(pool, [A], 2_500) == []
+    (change,) = answered(pool, [A], 2_501)
     assert (change.server.slot, change.after) == (1, None)
 
 
@@ -97,8 +102,8 @@ def test_each_backend_of_a_resolution_may_hold_the_same_address() -> None:
 
 def test_the_preferred_family_fills_slots_first_but_moves_nobody() -> None:
     pool = assignment(2, holds=HOLDS, preferred=Family.IPV6)
-    pool.valid([A], 0)
-    pool.valid([SIX], 500)
+    answered(pool, [A], 0)
+    answered(pool, [SIX], 500)
     assert pool.slots == {0: A, 1: SIX}
     assert assign(servers(1), {}, [A, SIX], Family.IPV6) == {0: SIX}
 
@@ -121,7 +126,7 @@ def test_a_failure_takes_the_address_when_its_own_hold_has_passed(
 ) -> None:
     assert hold_ms(HOLDS, status) == hold
     pool = assignment(2)
-    pool.valid([A, B], 1_000)
+    answered(pool, [A, B], 1_000)
     assert pool.failed(status, 1_000, 1_000 + hold - 1) == []
     changes = pool.failed(status, 1_000, 1_000 + hold)
     assert [(c.server.slot, c.before, c.after, c.cause) for c in changes] == [
@@ -134,15 +139,15 @@ def test_a_failure_takes_the_address_when_its_own_hold_has_passed(
 
 def test_hold_obsolete_is_not_looked_at_on_failures() -> None:
     pool = assignment(1)
-    pool.valid([A], 0)
+    answered(pool, [A], 0)
     assert pool.failed(Status.NX, 0, 9_999) == []
     assert pool.slots == {0: A}
 
 
 def test_hold_valid_plays_no_part_for_servers() -> None:
     pool = assignment(1, holds=Holds(valid_ms=0, obsolete_ms=5_000))
-    pool.valid([A], 0)
-    assert pool.valid([B], 5_000) == []
+    answered(pool, [A], 0)
+    assert answered(pool, [B], 5_000) == []
 
 
 def options(count: int, **words: object) -> tuple[ResolvedServer, ...]:
@@ -187,7 +192,7 @@ def test_a_network_that_is_none_is_an_error() -> None:
 
 def test_servers_join_and_leave() -> None:
     pool = assignment(1)
-    pool.valid([A, B, C], 0)
+    answered(pool, [A, B, C], 0)
     late = servers(3)[1:]
     pool.join(late[1], D, 1_000)
     assert pool.slots == {0: A, 2: D}
@@ -204,19 +209,26 @@ def test_servers_join_and_leave() -> None:
 
 
 def test_a_cut_answer_confirms_and_adds_and_removes_what_is_long_unseen() -> None:
-    pool = assignment(3, holds=Holds(other_ms=4_000))
-    pool.valid([A, B], 0)
-    (change,) = pool.failed(Status.TRUNCATED, 0, 3_000, [C, A])
+    holds = Holds(other_ms=4_000)
+    pool = assignment(3, holds=holds)
+
+    def cut(now_ms: int, *found: Address) -> list[Change]:
+        outcome = Outcome(QueryType.A, Status.TRUNCATED, found)
+        ruling = rule((outcome,), pool.records, holds, dict.fromkeys(BOTH, 0), now_ms)
+        return pool.heard(ruling, now_ms)
+
+    answered(pool, [A, B], 0)
+    (change,) = cut(3_000, C, A)
     assert (change.server.slot, change.after) == (2, C)
-    assert pool.failed(Status.TRUNCATED, 0, 4_000, [A]) == []
-    (change,) = pool.failed(Status.TRUNCATED, 0, 4_001, [A])
+    assert cut(4_000, A) == []
+    (change,) = cut(4_001, A)
     assert (change.server.slot, change.after, change.cause) == (1, None, Cause.NO_RECORD)
-    assert pool.failed(Status.TRUNCATED, 0, 6_000, [A, C]) == []
+    assert cut(6_000, A, C) == []
 
 
 def test_a_thousand_records_go_to_a_thousand_slots() -> None:
     many = [Address(Family.IPV4, bytes((127, 1, n // 256, n % 256))) for n in range(1_000)]
     pool = assignment(1_000)
-    pool.valid(many, 0)
+    answered(pool, many, 0)
     assert set(pool.slots.values()) == set(many)
-    assert pool.valid(list(reversed(many)), 1_000) == []
+    assert answered(pool, list(reversed(many)), 1_000) == []

@@ -13,16 +13,17 @@ from dataclasses import dataclass, field
 import pytest
 
 from resolverd.answer import Address, Answer, QueryType, Status, query_types
-from resolverd.assignment import Assignment, Change, hold_ms
+from resolverd.assignment import Assignment, Change
 from resolverd.config import Family, Holds, ResolvedServer, ResolversSection
 from resolverd.resolution import (
     Action,
     Finished,
     Resolution,
     Send,
-    State,
     Trigger,
 )
+from resolverd.ruling import hold_ms, rule
+from resolverd.transitions import State
 from tests.support_resolution import BOTH, resolution_settings, section, servers
 
 HISTORIES = 3_000
@@ -62,6 +63,7 @@ class World:
         self.sick = 0.5  # the part of questions that is not answered well
         self.accepted: dict[Address, int] = {}  # every address ever accepted: when last
         self.last_valid_ms = self.now_ms
+        self.family_valid_ms = dict.fromkeys(BOTH, self.now_ms)
 
     def _section(self) -> ResolversSection:
         choose = self.random.choice
@@ -135,23 +137,28 @@ class World:
             self.replies.append(Reply(due, order, nameserver.name, query_type, answer))
 
     def finish(self, finished: Finished) -> None:
-        before = dict(self.assignment.slots)
+        before, known = dict(self.assignment.slots), set(self.assignment.records)
         if finished.status is Status.VALID:
-            changes = self.assignment.valid(finished.addresses, self.now_ms)
             self.accepted |= dict.fromkeys(finished.addresses, self.now_ms)
-            self.last_valid_ms = self.now_ms
+            self.last_valid_ms = self.family_valid_ms[finished.addresses[0].family] = self.now_ms
+            ruling = rule(
+                finished.outcomes, self.assignment.records, self.section.holds,
+                self.resolution.family_valid_ms, self.now_ms,
+            )  # fmt: skip
+            changes = self.assignment.heard(ruling, self.now_ms)
         else:
             changes = self.assignment.failed(
                 finished.status, self.resolution.last_valid_ms, self.now_ms
             )
-        Checker(self).check(finished, before, changes)
+        Checker(self, known).check(finished, before, changes)
 
 
 class Checker:
     """What must hold after every run, whatever happened before."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, known: set[Address]) -> None:
         self.world = world
+        self.known = known  # the records before the run
         self.slots = world.assignment.slots
 
     def check(
@@ -160,10 +167,28 @@ class Checker:
         self.changes_tell_the_difference(before, changes)
         self.no_address_twice_in_a_backend()
         assert {a for a in self.slots.values() if a} <= set(self.world.accepted)
-        if finished.status is Status.VALID:
+        if finished.status is Status.VALID and self.preferred_is_protected(finished):
+            self.family_is_kept(finished, before)
+        elif finished.status is Status.VALID:
             self.valid_answers_are_followed(finished.addresses, before)
         else:
             self.holds_are_kept(finished.status, before)
+
+    def preferred_is_protected(self, finished: Finished) -> bool:
+        """Whether the preferred family has failed just now, and its records stay for a while."""
+        world, first = self.world, finished.outcomes[0]
+        if first.status in (Status.VALID, Status.NODATA):
+            return False
+        hold = hold_ms(world.section.holds, first.status)
+        return world.family_valid_ms[first.family] + hold > world.now_ms
+
+    def family_is_kept(self, finished: Finished, before: dict[int, Address | None]) -> None:
+        preferred = finished.outcomes[0].family
+        for slot, address in before.items():
+            if address and address.family == preferred:
+                assert self.slots[slot] == address, "a failure of its family moved a server"
+        if not any(address.family == preferred for address in self.known):
+            self.valid_answers_are_followed(finished.addresses, before)
 
     def changes_tell_the_difference(
         self, before: dict[int, Address | None], changes: list[Change]
