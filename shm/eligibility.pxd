@@ -2,7 +2,7 @@
 #
 # Pure functions over copies; they never look at the segment twice for one answer.
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy
 
 from shm.latch cimport latch_read
@@ -12,6 +12,11 @@ from shm.layout cimport (
     SLOT_BACKUP, SLOT_RMAINT, STATIC_BACKUP, STATIC_CHECKED, STATIC_INIT_DOWN, STATIC_PORT_RELATIVE,
     AdminRecord, HealthRecord, SlotRecord, SlotStatic)
 from shm.segment cimport View
+
+cdef enum:
+    WARM_STEPS = 16  # a server that warms up has so many sixteenths of its weight
+    WARM_STEP_MS = 1000  # HAProxy counts whole seconds since it came back
+    CAUSE_DNS = 4  # Cause: the address is that of an answer
 
 cdef struct ServerView:
     uint32_t generation
@@ -29,6 +34,34 @@ cdef struct ServerView:
     uint32_t health_orders  # given so far, of any incarnation
     uint32_t maxconn  # over all workers; 0: no limit
     uint8_t address[16]
+    int64_t warm_from_ms  # when a server with `slowstart` came back; 0: it never was away
+
+
+cdef inline uint32_t warmth(
+        int64_t warm_from_ms, uint32_t slowstart_ms, int64_t now_ms) noexcept nogil:
+    """How many sixteenths of its weight a server has: one at first, all after `slowstart`."""
+    cdef int64_t steps = (<int64_t>slowstart_ms + WARM_STEP_MS - 1) // WARM_STEP_MS
+    cdef int64_t step = (now_ms - warm_from_ms) // WARM_STEP_MS
+    if warm_from_ms == 0 or step >= steps:
+        return WARM_STEPS
+    return <uint32_t>min(<int64_t>WARM_STEPS, 1 + WARM_STEPS * max(step, <int64_t>0) // steps)
+
+
+cdef inline int64_t warm_since(
+        const SlotStatic *settings, const SlotRecord *slot, const AdminRecord *admin,
+        const HealthRecord *health) noexcept nogil:
+    """When it came back: from a failure, from maintenance, or because DNS gave it an address.
+
+    A server that was there from the start has been away never, so nobody warms up at the start.
+    """
+    cdef int64_t since = admin.changed_ms if admin.returned else 0
+    if settings.slowstart_ms == 0:
+        return 0
+    if slot.cause == CAUSE_DNS:
+        since = max(since, slot.changed_ms)
+    if health.incarnation == slot.incarnation and health.downs != 0:
+        since = max(since, health.changed_ms)
+    return since
 
 
 cdef inline uint8_t operational_state(
@@ -82,6 +115,7 @@ cdef inline void server_compose(
     if admin.health_incarnation == slot.incarnation:
         server.health_order = admin.health_order
     server.operational = operational_state(settings, slot, health, server.health_order)
+    server.warm_from_ms = warm_since(settings, slot, admin, health)
     server.eligible = (
         not server.maint and not server.drain and server.weight > 0
         and (server.port != 0 or (settings.flags & STATIC_PORT_RELATIVE) != 0)

@@ -157,6 +157,8 @@ cdef struct SlotStatic:
     uint32_t fall  # checks
     uint32_t id  # srv_id
     uint32_t removed_drain_ms  # STATIC_SHUTDOWN_REMOVED: so much later; 0: at once
+    uint32_t slowstart_ms  # how long it warms up after it came back; 0: not at all
+    uint32_t spare
 
 cdef struct BackendShared:
     uint64_t tickets  # shared word: the next position of the round robin
@@ -197,7 +199,7 @@ cdef struct AdminRecord:
     uint32_t health_orders  # given so far: a checker obeys each of them once
     uint32_t health_incarnation  # of the slot that the last one speaks of
     uint32_t maxconn_plus_one  # set by the operator; 0: the configured one
-    uint32_t spare
+    uint32_t returned  # 1: at `changed_ms` it left maintenance, or the operator said that it is up
 
 cdef struct HealthRecord:
     uint32_t incarnation  # of the slot that it speaks of; another one reads as no statement

@@ -38,7 +38,7 @@ def check_sizes() -> None:
     expected = {
         "Header": (sizeof(Header), 256 + 64),
         "Process": (sizeof(Process), 128),
-        "SlotStatic": (sizeof(SlotStatic), 32),
+        "SlotStatic": (sizeof(SlotStatic), 40),
         "BackendShared": (sizeof(BackendShared), 64),
         "Latch": (sizeof(Latch), 128),
         "SlotRecord": (sizeof(SlotRecord), 56),

@@ -13,7 +13,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from shm.atomics cimport fetch_add, load_acquire, store_relaxed
-from shm.eligibility cimport ServerView, server_view
+from shm.eligibility cimport ServerView, server_view, warmth
 from shm.latch cimport latch_read, latch_write
 from shm.layout cimport AdminRecord, HealthRecord, SlotRecord, SlotStatic
 from shm.segment cimport Segment
@@ -38,6 +38,11 @@ cdef uint8_t address_bytes(object text, uint8_t *address) except 255:
     cdef bytes packed = parsed.packed
     memcpy(address, <const char *>packed, len(packed))
     return parsed.version
+
+
+def warmth_of(int64_t warm_from_ms, uint32_t slowstart_ms, int64_t now_ms) -> int:
+    """How many sixteenths of its weight a server has; WARM_STEPS of them are all of it."""
+    return warmth(warm_from_ms, slowstart_ms, now_ms)
 
 
 cdef class SlotTableReader:
@@ -82,7 +87,7 @@ cdef class SlotTableReader:
             address_text(record.family, record.address),
             record.port, record.override_generation, record.changed_ms, record.health_order,
             record.health_orders, record.health_incarnation,
-            <int64_t>record.maxconn_plus_one - 1)
+            <int64_t>record.maxconn_plus_one - 1, record.returned != 0)
 
     def health(self, uint32_t slot):
         """The health record, as a `HealthState`; compare `incarnation` before believing it."""
@@ -102,7 +107,7 @@ cdef class SlotTableReader:
         cdef SlotStatic *settings = &self.segment.view.statics[slot]
         return StaticState(
             settings.backend, settings.flags, settings.weight, settings.maxconn, settings.rise,
-            settings.fall, settings.id, settings.removed_drain_ms)
+            settings.fall, settings.id, settings.removed_drain_ms, settings.slowstart_ms)
 
     def server(self, uint32_t slot):
         """What the records add up to, as a `ServerState`; the relay's own decision."""
@@ -115,7 +120,7 @@ cdef class SlotTableReader:
             address_text(server.family, server.address), server.port, server.operational,
             bool(server.eligible), bool(server.backup), bool(server.maint), bool(server.drain),
             bool(server.check_off), server.health_order, server.health_orders,
-            server.maxconn)
+            server.maxconn, server.warm_from_ms)
 
     def eligible(self, uint32_t backend) -> int:
         """How many servers of a backend take sessions at the moment."""
@@ -194,6 +199,7 @@ cdef class SlotTableWriter:
         target.fall = settings.fall
         target.id = settings.id
         target.removed_drain_ms = settings.removed_drain_ms
+        target.slowstart_ms = settings.slowstart_ms
         if settings.maxconn != 0:
             store_relaxed(&self.segment.view.backends[settings.backend].limited, 1)
 
@@ -285,6 +291,7 @@ cdef class AdminTableWriter:
         record.health_order = state.health_order
         record.health_orders = state.health_orders
         record.health_incarnation = state.health_incarnation
+        record.returned = state.returned
         record.maxconn_plus_one = state.maxconn + 1
         if state.maxconn > 0:
             store_relaxed(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple
 
+WARM_STEPS = 16  # a server that warms up has so many sixteenths of its weight
+
 
 class Operational(enum.IntEnum):
     """HAProxy's srv_op_state."""
@@ -122,6 +124,7 @@ class AdminState(NamedTuple):
     health_orders: int = 0
     health_incarnation: int = 0
     maxconn: int = -1  # -1: the configured one
+    returned: bool = False  # at `changed_ms` it came back
 
 
 class HealthState(NamedTuple):
@@ -158,6 +161,7 @@ class StaticState(NamedTuple):
     fall: int
     id: int
     removed_drain_ms: int = 0
+    slowstart_ms: int = 0
 
 
 class ServerState(NamedTuple):
@@ -177,3 +181,4 @@ class ServerState(NamedTuple):
     health_order: int = 0
     health_orders: int = 0
     maxconn: int = 0
+    warm_from_ms: int = 0

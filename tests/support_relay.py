@@ -58,6 +58,7 @@ class RelayServer(NamedTuple):
     maxconn: int = 0
     minconn: int = 0
     maxqueue: int = 0
+    slowstart_ms: int = 0
 
 
 class Plan(msgspec.Struct):
@@ -121,6 +122,7 @@ def one_listen(
                 weight=server.weight,
                 backup=server.backup,
                 port_relative=server.port_relative,
+                slowstart_ms=server.slowstart_ms,
                 on_marked_down_shutdown=server.shutdown_down,
                 removed_drain_ms=server.removed_drain_ms,
                 maxconn=server.maxconn,

@@ -65,6 +65,7 @@ def be_relay(runtime: Runtime, worker: int) -> None:
         if generation != built:
             built = generation
             relay.rebuild(0)
+        relay.warm_up()
         thread.join(0.02)
     os._exit(0)
 
@@ -107,8 +108,11 @@ class Host:
             flags |= StaticFlag.SHUTDOWN_DOWN if server.shutdown_down else StaticFlag(0)
             drain_ms = server.removed_drain_ms
             flags |= StaticFlag.SHUTDOWN_REMOVED if drain_ms is not None else StaticFlag(0)
-            limit = server.maxconn
-            static = StaticState(0, flags, server.weight, limit, 2, 3, slot + 1, drain_ms or 0)
+            static = StaticState(
+                *(0, flags, server.weight, server.maxconn, 2, 3, slot + 1),
+                removed_drain_ms=drain_ms or 0,
+                slowstart_ms=server.slowstart_ms,
+            )
             self.slots.place(slot, static)
             if server.address is not None:
                 self.slots.publish(slot, server.address, server.port % 65536, now_ms=now_ms())
@@ -169,7 +173,12 @@ class Host:
         former = self.reader.health(slot)
         operational = Operational.RUNNING if up else Operational.STOPPED
         incarnation = self.reader.slot(slot).incarnation
-        state = former._replace(incarnation=incarnation, operational=operational)
+        state = former._replace(
+            incarnation=incarnation,
+            operational=operational,
+            changed_ms=now_ms(),
+            downs=former.downs + (not up),
+        )
         HealthTableWriter(self.segment).publish(slot, state, changed=True)
         self.runtime.bells.ring_table()
 

@@ -55,6 +55,7 @@ class ServerBuilder:
             maxconn=max(options.maxconn, options.minconn),
             minconn=options.minconn if options.minconn < options.maxconn else 0,
             maxqueue=options.maxqueue,
+            slowstart_ms=options.slowstart_ms,
             check=_build_check(options, draft.timeouts.get("check_ms")),
             backup=options.backup,
             disabled=options.disabled,

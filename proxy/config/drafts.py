@@ -140,6 +140,7 @@ class ServerOptions(msgspec.Struct):
     maxconn: int = 0
     minconn: int = 0
     maxqueue: int = 0
+    slowstart_ms: int = 0
     backup: bool = False
     disabled: bool = False
     resolvers: str | None = None

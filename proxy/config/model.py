@@ -128,6 +128,7 @@ class Server(msgspec.Struct, frozen=True):
     port_relative: bool = False
     fqdn: str | None = None
     weight: int = SERVER_WEIGHT_DEFAULT
+    slowstart_ms: int = 0  # how long its weight grows after it came back; 0: at once
     check: Check | None = None
     backup: bool = False
     disabled: bool = False

@@ -48,6 +48,11 @@ def _interval(field: str) -> Handler[ServerOptions]:
     return handle
 
 
+def _slowstart(statement: Statement, options: ServerOptions) -> None:
+    """0 turns a default off."""
+    options.slowstart_ms = parse_time_ms(statement.one("a time"))
+
+
 def _set(field: str, value: bool) -> Handler[ServerOptions]:
     def handle(_statement: Statement, options: ServerOptions) -> None:
         setattr(options, field, value)
@@ -129,6 +134,7 @@ SERVER_OPTIONS: Options = {
     "maxconn": works(_number("maxconn", 0, CONNECTIONS_MAX)),
     "minconn": works(_number("minconn", 0, CONNECTIONS_MAX)),
     "maxqueue": works(_number("maxqueue", 0, CONNECTIONS_MAX)),
+    "slowstart": works(_slowstart),
     "backup": works(_set("backup", True)),
     "no-backup": works(_set("backup", False)),
     "disabled": works(_set("disabled", True)),
@@ -146,7 +152,7 @@ SERVER_OPTIONS: Options = {
     "max-reuse": without_effect("connections to servers are not reused"),
     **dict.fromkeys(
         (
-            *("slowstart", "track", "observe", "on-error"),
+            *("track", "observe", "on-error"),
             *("error-limit", "on-marked-up"),
             *("check-send-proxy", "no-check-send-proxy"),
             *("agent-check", "no-agent-check", "agent-port", "agent-addr", "agent-inter"),

@@ -43,8 +43,11 @@ def change_state(admin: AdminState, word: str, now_ms: int) -> Change:
     if flags == admin.flags:
         return Change(None)
     # a server that leaves maintenance starts anew, whatever was said of its health
-    order = 0 if admin.flags & MAINT_MASK and not flags & MAINT_MASK else admin.health_order
-    return Change(admin._replace(flags=flags, changed_ms=now_ms, health_order=order))
+    returned = bool(admin.flags & MAINT_MASK and not flags & MAINT_MASK)
+    order = 0 if returned else admin.health_order
+    return Change(
+        admin._replace(flags=flags, changed_ms=now_ms, health_order=order, returned=returned)
+    )
 
 
 def change_health(observed: Observed, word: str, now_ms: int) -> Change:
@@ -61,12 +64,14 @@ def change_health(observed: Observed, word: str, now_ms: int) -> Change:
     admin = observed.admin
     if observed.server.check is None and observed.state.health_order == order:
         return Change(None)
+    said = observed.server.check is None
     return Change(
         admin._replace(
+            returned=(said and word == "up" and not observed.up) or (not said and admin.returned),
             health_order=order,
             health_orders=(admin.health_orders + 1) % ORDERS_WRAP,
             health_incarnation=observed.slot.incarnation,
-            changed_ms=now_ms if observed.server.check is None else admin.changed_ms,
+            changed_ms=now_ms if said else admin.changed_ms,
         )
     )
 

@@ -14,7 +14,8 @@ from proxy.control.check_names import IN_PROGRESS, cause, status_description, st
 from proxy.control.observation import FDRAIN, Observed
 from proxy.control.rates import Availability, SessionMeter
 from proxy.control.summary import BackendSummary
-from shm.states import Operational
+from shm.slots import warmth_of
+from shm.states import WARM_STEPS, Operational
 
 Row: TypeAlias = dict[str, int | str]
 
@@ -172,6 +173,21 @@ def check_cells(observed: Observed, clock: Clock) -> Row:
     }
 
 
+def weight_cells(observed: Observed, clock: Clock) -> Row:
+    """The weight at the moment, and how much of it in percent while the server warms up.
+
+    A static algorithm gives it all of its weight at once; HAProxy says 100 meanwhile.
+    """
+    row: Row = {"weight": observed.weight, "uweight": observed.weight}
+    warm = warmth_of(observed.state.warm_from_ms, observed.server.slowstart_ms, clock.now_ms)
+    if warm == WARM_STEPS or not observed.state.eligible:
+        return row
+    if observed.proxy.weights_fixed:
+        return row | {"throttle": 100}
+    now = -(-observed.weight * warm // WARM_STEPS)
+    return row | {"weight": now, "throttle": 100 * warm // WARM_STEPS}
+
+
 def server_row(
     observed: Observed,
     counters: dict[str, int],
@@ -195,8 +211,7 @@ def server_row(
         "pxname": proxy.name,
         "svname": server.name,
         "status": server_status(observed),
-        "weight": observed.weight,
-        "uweight": observed.weight,
+        **weight_cells(observed, clock),
         "act": 0 if observed.state.backup else 1,
         "bck": 1 if observed.state.backup else 0,
         "lastchg": clock.age_s(observed.changed_ms(clock.created_ms)),

@@ -74,7 +74,8 @@ cdef inline void schedule_take(Engine *engine, Backend *backend) noexcept nogil:
     if backend.schedule != NULL and (
             backend.schedule.generation == generation or backend.aside):
         return
-    found = schedule_build(&engine.view, backend.index, backend.kind, backend.allbackups)
+    found = schedule_build(
+        &engine.view, backend.index, backend.kind, backend.allbackups, engine.now_ms)
     if found == NULL:
         return
     count(&engine.counters.schedule_builds, 1)

@@ -30,6 +30,7 @@ from shm.segment cimport Segment, backend_counters, frontend_counters, worker_co
 
 from proxy.config.model import Balance
 from proxy.relay.termination import Termination
+from proxy.runtime import now_ms
 
 BALANCES = {
     Balance.ROUNDROBIN: BALANCE_ROUNDROBIN,
@@ -192,9 +193,10 @@ cdef class Relay:
                 for server in proxy.servers)
             backend.generation_seen = <uint64_t>-1
             backend.schedule = schedule_build(
-                &self.engine.view, backend.index, backend.kind, backend.allbackups)
+                &self.engine.view, backend.index, backend.kind, backend.allbackups, now_ms())
             if backend.schedule == NULL:
                 raise MemoryError(f"schedule of backend {proxy.name}")
+            backend.warm_next_ms = backend.schedule.warm_next_ms
         return 0
 
     cdef int set_balance(self, Backend *backend, object proxy) except -1:
@@ -202,7 +204,9 @@ cdef class Relay:
         backend.kind = KINDS[proxy.balance]
         if backend.balance == BALANCE_SOURCE and proxy.hash_consistent:
             backend.kind = SCHEDULE_RING
-        backend.aside = backend.slots > INLINE_SLOTS[backend.kind]
+        warming = not proxy.weights_fixed and any(
+            server.slowstart_ms for server in proxy.servers)
+        backend.aside = warming or backend.slots > INLINE_SLOTS[backend.kind]
         backend.avalanche = proxy.hash_avalanche
         backend.balance_factor = proxy.hash_balance_factor
         backend.draws = proxy.random_draws
@@ -270,13 +274,27 @@ cdef class Relay:
         target = &self.engine.backends[backend]
         if not target.aside:
             return
+        cdef int64_t now = now_ms()
         with nogil:
             built = schedule_build(
-                &self.engine.view, backend, target.kind, target.allbackups)
+                &self.engine.view, backend, target.kind, target.allbackups, now)
             if built != NULL:
+                target.warm_next_ms = built.warm_next_ms
                 schedule_free(<Schedule *>exchange_pointer(&target.delivered, built))
         if built == NULL:
             raise MemoryError(f"schedule of backend {backend}")
+
+    def warm_up(self) -> None:
+        """Rebuild the schedules in which a server that came back gets more of its weight.
+
+        Call it several times a second. Every worker finds the same weights at the same second.
+        Raises MemoryError.
+        """
+        cdef uint32_t backend
+        cdef int64_t now = now_ms()
+        for backend in range(self.engine.backend_count):
+            if 0 < self.engine.backends[backend].warm_next_ms <= now:
+                self.rebuild(backend)
 
     def __dealloc__(self):
         cdef uint32_t index

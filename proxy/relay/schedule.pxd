@@ -13,11 +13,11 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
 from proxy.relay.ring cimport RING_NODES_MAX, place_nodes, sort_words
-from proxy.relay.turns cimport SCHEDULE_WEIGHT_MAX, WEIGHT_STEPS, map_turns, spread_turns
+from proxy.relay.turns cimport SCHEDULE_WEIGHT_MAX, map_turns, spread_turns
 from proxy.relay.types cimport (
     SCHEDULE_MAP, SCHEDULE_ORDER, SCHEDULE_RING, SCHEDULE_TURNS, Schedule)
 from shm.atomics cimport load_acquire
-from shm.eligibility cimport ServerView, server_view
+from shm.eligibility cimport WARM_STEP_MS, WARM_STEPS, ServerView, server_view, warmth
 from shm.segment cimport View
 
 cdef enum:
@@ -40,8 +40,22 @@ cdef inline uint32_t greatest_divisor(uint32_t first, uint32_t second) noexcept 
     return first
 
 
+cdef inline uint32_t warm_weight(
+        Schedule *schedule, const ServerView *server, uint32_t slowstart_ms,
+        int64_t now_ms) noexcept nogil:
+    """The sixteenths of weight that a server has now; notes when they will be more."""
+    cdef uint32_t warm = warmth(server.warm_from_ms, slowstart_ms, now_ms)
+    cdef int64_t next_ms = now_ms + WARM_STEP_MS
+    if warm < WARM_STEPS:
+        next_ms -= (now_ms - server.warm_from_ms) % WARM_STEP_MS
+        if schedule.warm_next_ms == 0 or next_ms < schedule.warm_next_ms:
+            schedule.warm_next_ms = next_ms
+    return server.weight * warm
+
+
 cdef inline void collect_members(
-        Schedule *schedule, const View *view, uint32_t backend, int kind, int hold) noexcept nogil:
+        Schedule *schedule, const View *view, uint32_t backend, int kind, int hold,
+        int64_t now_ms) noexcept nogil:
     """Note the eligible servers of one kind, with their weights."""
     cdef ServerView server
     cdef uint32_t first = view.backends[backend].first_slot
@@ -52,8 +66,9 @@ cdef inline void collect_members(
         if not server.eligible or server.backup != (hold != HOLD_ACTIVE):
             continue
         schedule.member_slots[schedule.members] = slot
-        schedule.member_weights[schedule.members] = WEIGHT_STEPS * (
-            view.statics[slot].weight if kind == SCHEDULE_MAP else server.weight)
+        schedule.member_weights[schedule.members] = (
+            WARM_STEPS * view.statics[slot].weight if kind == SCHEDULE_MAP
+            else warm_weight(schedule, &server, view.statics[slot].slowstart_ms, now_ms))
         schedule.members += 1
         if hold == HOLD_FIRST_BACKUP:
             return
@@ -179,7 +194,8 @@ cdef inline bint lay_out(
 
 
 cdef inline Schedule *schedule_build(
-        const View *view, uint32_t backend, int kind, uint8_t allbackups) noexcept nogil:
+        const View *view, uint32_t backend, int kind, uint8_t allbackups,
+        int64_t now_ms) noexcept nogil:
     """A schedule of the servers that are eligible now; NULL without memory."""
     cdef Schedule *schedule = <Schedule *>calloc(1, sizeof(Schedule))
     cdef uint32_t room = view.backends[backend].slots + 1
@@ -194,10 +210,11 @@ cdef inline Schedule *schedule_build(
             schedule.weights == NULL or schedule.weights_before == NULL):
         schedule_free(schedule)
         return NULL
-    collect_members(schedule, view, backend, kind, HOLD_ACTIVE)
+    collect_members(schedule, view, backend, kind, HOLD_ACTIVE, now_ms)
     if schedule.members == 0:
         collect_members(
-            schedule, view, backend, kind, HOLD_BACKUPS if allbackups else HOLD_FIRST_BACKUP)
+            schedule, view, backend, kind, HOLD_BACKUPS if allbackups else HOLD_FIRST_BACKUP,
+            now_ms)
     if schedule.members != 0 and not lay_out(
             schedule, view, view.backends[backend].first_slot, kind):
         schedule_free(schedule)

@@ -14,8 +14,7 @@ from libc.string cimport memset
 from proxy.relay.types cimport Schedule
 
 cdef enum:
-    WEIGHT_STEPS = 16  # parts of one unit of weight: a server that warms up has some of them
-    SCHEDULE_WEIGHT_MAX = 4096  # 256 units
+    SCHEDULE_WEIGHT_MAX = 4096  # 256 units, each of WARM_STEPS parts
 
 
 cdef inline uint64_t turn_position(

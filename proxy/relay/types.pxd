@@ -125,6 +125,7 @@ cdef struct Schedule:  # immutable once delivered; schedule.pxd builds it
     uint32_t *weights  # by position in the backend; 0: no member
     uint64_t *weights_before  # by position in the backend: sum of the weights of those before
     uint64_t weight_total
+    int64_t warm_next_ms  # when a member that warms up has more weight; 0: nobody warms up
 
 cdef struct LeastBlock:  # HINT_BLOCK_SLOTS neighbouring slots, as leastconn last saw them
     uint64_t changes  # of the block's hints at that time, plus one; 0: never
@@ -175,6 +176,7 @@ cdef struct Backend:
     uint32_t balance_factor  # hash-balance-factor in percent; 0: none
     uint8_t avalanche  # of hash-type
     uint8_t aside  # its schedules are built by the main thread
+    int64_t warm_next_ms  # of the last schedule that the main thread built; its own word
     LeastBlock *blocks  # of leastconn: what is known of each block of hints
     int retries
     int redispatch  # Proxy.redispatch

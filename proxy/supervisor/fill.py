@@ -104,4 +104,5 @@ def static_state(server: Server) -> StaticState:
         fall=server.check.fall if server.check else CHECK_FALL,
         id=server.id,
         removed_drain_ms=server.removed_drain_ms or 0,
+        slowstart_ms=server.slowstart_ms,
     )

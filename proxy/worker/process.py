@@ -51,6 +51,9 @@ class RelayThread(Protocol):
     def rebuild(self, backend: int) -> None:
         """Build a backend's schedule again and swap it in."""
 
+    def warm_up(self) -> None:
+        """Give servers that came back the weight of this second."""
+
 
 def run(runtime: Runtime, worker: int) -> NoReturn:
     """Be worker number `worker` until told to stop; never returns.
@@ -171,6 +174,7 @@ class Worker:
     def _look(self) -> None:
         """Bring schedules and checks in line with every backend that changed."""
         self._schedules.catch_up(self._relay.rebuild)
+        self._relay.warm_up()
         if self._checker is not None:
             self._checks.catch_up(self._checker.look)
 

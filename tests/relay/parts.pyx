@@ -79,7 +79,7 @@ KINDS = {
 
 def schedule_of(Segment segment, uint32_t backend=0, bint allbackups=False, kind="turns"):
     """The slots of a schedule: in the order of the turns, of the nodes, or of the ids."""
-    cdef Schedule *schedule = schedule_build(&segment.view, backend, KINDS[kind], allbackups)
+    cdef Schedule *schedule = schedule_build(&segment.view, backend, KINDS[kind], allbackups, 0)
     cdef uint32_t index
     if kind == "order":
         found = [schedule.member_slots[index] for index in range(schedule.members)]
@@ -91,7 +91,7 @@ def schedule_of(Segment segment, uint32_t backend=0, bint allbackups=False, kind
 
 def owner_of(Segment segment, keys, uint32_t backend=0):
     """Whose node is nearest to each key on the backend's ring."""
-    cdef Schedule *schedule = schedule_build(&segment.view, backend, SCHEDULE_RING, False)
+    cdef Schedule *schedule = schedule_build(&segment.view, backend, SCHEDULE_RING, False, 0)
     cdef uint32_t after, before
     found = []
     for key in keys:

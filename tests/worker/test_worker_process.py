@@ -212,6 +212,9 @@ class UnaskedEnd:
     def rebuild(self, backend: int) -> None:
         """Nothing to build."""
 
+    def warm_up(self) -> None:
+        """Nobody came back."""
+
 
 class BrokenBuild(UnaskedEnd):
     """A relay whose schedule cannot be built again."""

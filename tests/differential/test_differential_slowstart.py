@@ -1,0 +1,80 @@
+"""`slowstart` beside HAProxy: the weights and percentages that `show stat` goes through."""
+
+from __future__ import annotations
+
+import csv
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support import free_port, wait_for
+from tests.support_differential import ROOT, haproxy_command, millrace_command
+
+pytestmark = pytest.mark.slow
+
+CONFIGURATION = """\
+global
+    stats socket {folder}/s level admin
+    nbthread 1
+defaults
+    mode tcp
+    timeout connect 1s
+    timeout client 10s
+    timeout server 10s
+listen edge
+    bind 127.0.0.1:{port}
+    {balance}
+    server a 127.0.0.1:1 weight 10 slowstart 4s
+    server b 127.0.0.1:1 weight 10
+"""
+WATCH_SECONDS = 10.0
+
+
+def ask(folder: Path, command: str) -> str:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(5)
+        client.connect(str(folder / "s"))
+        client.sendall(command.encode() + b"\n")
+        return b"".join(iter(lambda: client.recv(65_536), b"")).decode()
+
+
+def weights(folder: Path) -> tuple[str, str]:
+    lines = ask(folder, "show stat").removeprefix("# ").splitlines()
+    row = next(row for row in csv.DictReader(lines) if row["svname"] == "a")
+    return row["weight"], row["throttle"]
+
+
+def course(program: tuple[str, ...], folder: Path, balance: str) -> list[tuple[str, str]]:
+    """What is shown from the end of a maintenance until nothing is held back any more."""
+    folder.mkdir()
+    file = folder / "proxy.cfg"
+    file.write_text(CONFIGURATION.format(folder=folder, port=free_port(), balance=balance))
+    child = subprocess.Popen(
+        (*program, "-f", str(file), "-db"), cwd=ROOT, stderr=subprocess.DEVNULL
+    )
+    try:
+        wait_for(lambda: (folder / "s").exists() and weights(folder), 20, "it answers")
+        found = [weights(folder)]
+        ask(folder, "set server edge/a state maint")
+        ask(folder, "set server edge/a state ready")
+        deadline = time.monotonic() + WATCH_SECONDS
+        found.append(weights(folder))
+        while found[-1][1] != "" and time.monotonic() < deadline:
+            shown = weights(folder)
+            if shown != found[-1]:
+                found.append(shown)
+            time.sleep(0.02)
+    finally:
+        child.terminate()
+        child.wait(10)
+    return found
+
+
+@pytest.mark.parametrize(("balance", "steps"), [("balance roundrobin", 6), ("balance source", 3)])
+def test_a_server_warms_up_in_haproxys_steps(tmp_path: Path, balance: str, steps: int) -> None:
+    expected = course(haproxy_command(), tmp_path / "haproxy", balance)
+    assert len(expected) == steps
+    assert course(millrace_command(), tmp_path / "millrace", balance) == expected
