@@ -66,4 +66,6 @@ FIGURES = (
     Figure("propagation", "p99_us", "reply to all workers, p99", "us", absolute_goal=1_000),
     Figure("propagation", "p50_us", "  p50", "us"),
     Figure("propagation", "runs_per_s", "  runs of other names", "1/s"),
+    Figure("srv1000", "p99_us", "the same, 1,000 SRV records, p99", "us", absolute_goal=20_000),
+    Figure("srv1000", "p50_us", "  p50", "us"),
 )

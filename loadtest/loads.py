@@ -239,4 +239,12 @@ LOADS = (
         quick=Setup(workers=2, names=500, resolve_ms=2_000, changes=50),
         programs=("millrace",),
     ),
+    Load(
+        "srv1000",
+        "an SRV answer of 1,000 records",
+        propagation,
+        Setup(workers=2, names=10_000, resolve_ms=10_000, changes=100, records=1_000),
+        quick=Setup(workers=2, names=500, resolve_ms=2_000, changes=10, records=1_000),
+        programs=("millrace",),
+    ),
 )

@@ -14,13 +14,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadtest.site import NAMES_SECTION, PROBE_NAME, Endpoint, Service, Site, name_of
+from loadtest.site import (
+    NAMES_SECTION,
+    PROBE_LABEL,
+    PROBE_NAME,
+    Endpoint,
+    Service,
+    Site,
+    name_of,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 STATS_SOCKET = "stats.sock"
 SYSTEM_FOLDERS = "/usr/sbin:/sbin:/usr/local/sbin"
 VERSION_SECONDS = 10.0
 PROBE_RESOLVE_MS = 20  # how often the name that changes is asked for
+PROBE_LABEL_RESOLVE_MS = 100  # and an SRV label with many records
+PAYLOAD_MAX = 65_535
 NGINX_STREAM_MODULES = (
     Path("/usr/lib/nginx/modules/ngx_stream_module.so"),
     Path("/usr/lib64/nginx/modules/ngx_stream_module.so"),
@@ -38,6 +48,7 @@ class Setup:
     resolve_ms: int = 0  # their `timeout resolve`
     periods: int = 2  # of it, to be measured
     changes: int = 0  # of the address of one more name, which has a section of its own
+    records: int = 0  # of that name if it is an SRV label, a server for each
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +131,19 @@ def _names_lines(site: Site, setup: Setup) -> list[str]:
             *(f"    server n{number} {name_of(number)}:80" for number in range(setup.names)),
         ]
     if setup.changes:
+        resolve_ms = PROBE_LABEL_RESOLVE_MS if setup.records else PROBE_RESOLVE_MS
         lines += [
-            *_resolvers_lines("probe", (site.probe_nameserver,), PROBE_RESOLVE_MS),
+            *_resolvers_lines("probe", (site.probe_nameserver,), resolve_ms),
+            f"    accepted_payload_size {PAYLOAD_MAX}",
             "listen probe",
             f"    bind {site.probe.front}",
-            f"    server probe {PROBE_NAME}:{site.probe.servers[0].port}"
-            " resolvers probe resolve-prefer ipv4 init-addr none",
+            "    default-server resolvers probe resolve-prefer ipv4 init-addr none",
         ]
+        port = site.probe.servers[0].port
+        if setup.records:
+            lines.append(f"    server-template probe {setup.records} {PROBE_LABEL}")
+        else:
+            lines.append(f"    server probe {PROBE_NAME}:{port}")
     return lines
 
 

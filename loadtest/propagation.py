@@ -3,8 +3,10 @@
 Owns a scripted nameserver for one name, which gets another address with each answer, and the clock.
 The time begins right before the reply is handed to the kernel and ends when this process sees that
 every worker's relay has acted on the changed table (`generation_seen` in its process record, which
-it stores before it takes another connection). That each change is the announced one is shown, off
-the clock, by a connection through the proxy that must arrive at the new address.
+it stores before it takes another connection). The name has one address, or an SRV answer of many
+records whose targets all move at once; the time ends with the last of them. That each change is the
+announced one is shown, off the clock, by a connection through the proxy that must arrive at the new
+address.
 
 Two things make the figure a little larger than what a client would see: this process looks at the
 words in turn, about once in a microsecond, and the reply's way through the kernel is in it.
@@ -30,7 +32,9 @@ CHANGE_SECONDS = 5.0
 QUERY_MAX = 512
 HEADER_BYTES = 12
 QUESTION_FIELDS_BYTES = 5  # the root label, type and class
-RECORD_HEAD = b"\xc0\x0c\0\1\0\1\0\0\0\0\0\4"  # the asked name, A, IN, TTL 0, four bytes
+ASKED = b"\xc0\x0c"  # the name of the question
+A_HEAD = b"\0\1\0\1\0\0\0\0\0\4"  # A, IN, TTL 0, four bytes
+SRV_HEAD = b"\0\x21\0\1\0\0\0\0"  # SRV, IN, TTL 0
 
 
 class ScriptedNameserver:
@@ -42,15 +46,13 @@ class ScriptedNameserver:
         self._socket.settimeout(QUERY_SECONDS)
 
     def question(self) -> tuple[bytes, tuple[str, int]]:
-        """The next question, ready to be answered, and who asks; raises TimeoutError."""
+        """The next query up to the end of its question, and who asks; raises TimeoutError."""
         query, client = self._socket.recvfrom(QUERY_MAX)
-        end = query.index(b"\0", HEADER_BYTES) + QUESTION_FIELDS_BYTES
-        head = query[:2] + b"\x85\x80\0\1\0\1\0\0\0\0" + query[HEADER_BYTES:end] + RECORD_HEAD
-        return head, client
+        return query[: query.index(b"\0", HEADER_BYTES) + QUESTION_FIELDS_BYTES], client
 
-    def answer(self, head: bytes, address: bytes, client: tuple[str, int]) -> None:
+    def answer(self, reply: bytes, client: tuple[str, int]) -> None:
         """Answer that question."""
-        self._socket.sendto(head + address, client)
+        self._socket.sendto(reply, client)
 
 
 @contextmanager
@@ -64,6 +66,25 @@ def scripted_nameserver(site: Site) -> Iterator[ScriptedNameserver]:
 def address_of(change: int) -> bytes:
     """An address on loopback, another one for each change."""
     return bytes((127, 121, change >> 8 & 0xFF, change & 0xFF))
+
+
+def reply_of(query: bytes, address: bytes, records: int, port: int) -> bytes:
+    """The reply with that address: one record, or so many SRV records with a target each."""
+    if not records:
+        return _head(query, 1, 0) + ASKED + A_HEAD + address
+    targets = [bytes([len(name)]) + name + b"\0" for name in map(b"h%d".__mod__, range(records))]
+    place = b"\0\1\0\1" + port.to_bytes(2, "big")  # priority, weight, port
+    services = [
+        ASKED + SRV_HEAD + (len(place) + len(target)).to_bytes(2, "big") + place + target
+        for target in targets
+    ]
+    additional = [target + A_HEAD + address for target in targets]
+    return b"".join([_head(query, records, records), *services, *additional])
+
+
+def _head(query: bytes, answers: int, additional: int) -> bytes:
+    counts = b"\0\1" + answers.to_bytes(2, "big") + b"\0\0" + additional.to_bytes(2, "big")
+    return query[:2] + b"\x85\x80" + counts + query[HEADER_BYTES:]
 
 
 def answer_anew(
@@ -81,7 +102,7 @@ def answer_anew(
         arrivals.settimeout(STEP_SECONDS)
         for change in range(setup.changes):
             address = address_of(change)
-            delays_us.append(_change(nameserver, words, address) / 1000)
+            delays_us.append(_change(nameserver, words, setup, address, wildcard[1]) / 1000)
             _arrives(site.probe, arrivals, socket.inet_ntoa(address))
     taken = time.monotonic() - began
     runs = show_resolvers(instance.stats_socket)["valid"] - before["valid"]
@@ -95,20 +116,23 @@ def answer_anew(
     }
 
 
-def _change(nameserver: ScriptedNameserver, words: SharedWords, address: bytes) -> int:
+def _change(
+    nameserver: ScriptedNameserver, words: SharedWords, setup: Setup, address: bytes, port: int
+) -> int:
     """Answer one question; nanoseconds until every worker has acted on it."""
     try:
-        head, client = nameserver.question()
+        query, client = nameserver.question()
     except OSError as error:
         raise ProgramFailedError(f"the name that changes is not asked for: {error}") from error
-    former = words.table_generation()
+    reply = reply_of(query, address, setup.records, port)
+    wanted = words.table_generation() + max(1, setup.records)
     deadline_ns = time.monotonic_ns() + int(CHANGE_SECONDS * 1e9)
     began_ns = time.monotonic_ns()
-    nameserver.answer(head, address, client)
+    nameserver.answer(reply, client)
     while True:
         seen = words.seen_by_all()
         now_ns = time.monotonic_ns()
-        if seen > former:
+        if seen >= wanted:
             return now_ns - began_ns
         if now_ns > deadline_ns:
             raise ProgramFailedError("a worker has not seen the new address")

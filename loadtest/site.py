@@ -18,6 +18,7 @@ IDLE_CONNECTIONS_MAX = 4_000
 ZONE = "load.test"  # where the names are that a load wants resolved
 NAMES_SECTION = "fleet"  # the `resolvers` section that resolves them
 PROBE_NAME = f"probe.{ZONE}"  # the name whose address changes
+PROBE_LABEL = f"_probe._tcp.{ZONE}"  # the SRV label whose records do
 
 
 @dataclass(frozen=True, slots=True)

@@ -267,6 +267,7 @@ class Daemon:
         if served.changed:
             served.changed = False
             self._ring()
+            os.sched_yield()  # whoever was rung and shares this core goes before the log
         if self._lines:
             self._tell()
         if served.losers:
