@@ -89,9 +89,11 @@ class RealNameserver:
             self.process.wait()
 
 
-def unbound(folder: Path, nsd: Nsd, address: str, over_tcp: bool = False) -> RealNameserver:
+def unbound(
+    folder: Path, nsd: Nsd, address: str, over_tcp: bool = False, port: int = 0
+) -> RealNameserver:
     """An Unbound in front of the NSD; `over_tcp`: it does not even listen for datagrams."""
-    program, port = require_program("unbound"), free_port(address)
+    program, port = require_program("unbound"), port or free_port(address)
     configuration = folder / "unbound.conf"
     configuration.write_text(
         UNBOUND.format(
