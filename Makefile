@@ -4,7 +4,7 @@
 #   make test      install what the tests need and run them all
 #   make bench     measure against the peers found on this machine (make bench-quick: short)
 #   make lint      ruff and mypy
-#   make sanitize  the compiled parts under the address and undefined-behaviour sanitizers
+#   make sanitize  the compiled parts under the address, undefined and thread sanitizers
 #   make clean     remove everything that was built
 
 PYTHON ?= python3

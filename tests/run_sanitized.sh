@@ -5,10 +5,11 @@
 # relays share (THREADED_TESTS).
 #
 # The copies are build/sanitize and build/sanitize-thread, so the tree's own extension modules stay
-# as they are. Every process under test writes its reports to the copy's folder `reports`; one report
-# fails the run, even when the test that caused it passed. The thread sanitizer knows no fences, so
-# it says whether each word is touched by atomics alone; that the order is right, the tests say. Leaks are not looked for here: an interpreter that ends by os._exit
-# leaves what it had; the tests of the relay count descriptors and memory instead.
+# as they are. Every process under test writes its reports to the copy's folder `reports`; one
+# report fails the run, even when the test that caused it passed. The thread sanitizer knows no
+# fences: it says whether each word is touched by atomics alone; that their order is right, the
+# tests say. Leaks are not looked for here: an interpreter that ends by os._exit leaves what it had;
+# the tests of the relay count descriptors and memory instead.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

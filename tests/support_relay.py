@@ -221,9 +221,9 @@ class RelayUnderTest:
         """Move a server, as resolverd does, and ring the relays."""
         self.call("publish", slot, address, port, weight=weight)
 
-    def administer(self, slot: int, *, flags: int = 0, weight: int = -1) -> None:
+    def administer(self, slot: int, *, flags: int = 0, weight: int = -1, maxconn: int = -1) -> None:
         """Set a server's administrative state, as control does, and ring the relays."""
-        self.call("administer", slot, flags=flags, weight=weight)
+        self.call("administer", slot, flags=flags, weight=weight, maxconn=maxconn)
 
     def override(self, slot: int, address: str, port: int) -> None:
         """Give a server another address, as the operator does by `set server addr`."""

@@ -158,9 +158,10 @@ class Host:
         self.slots.publish(slot, address, port, weight=weight, now_ms=now_ms())
         self.runtime.bells.ring_table()
 
-    def administer(self, slot: int, flags: int, weight: int) -> None:
+    def administer(self, slot: int, flags: int, weight: int, maxconn: int) -> None:
         former = self.reader.admin(slot)
-        AdminTableWriter(self.segment).publish(slot, former._replace(flags=flags, weight=weight))
+        state = former._replace(flags=flags, weight=weight, maxconn=maxconn)
+        AdminTableWriter(self.segment).publish(slot, state)
         self.runtime.bells.ring_table()
 
     def override(self, slot: int, address: str, port: int) -> None:

@@ -24,6 +24,8 @@ ORDERS_WRAP = 1 << 32  # the record's field
 BY = "by 'stats socket command'"
 PORT_MAX = 65_535
 
+MAXCONN_MAX = 2_147_483_647  # as in the configuration
+
 
 class Change(NamedTuple):
     """The record to publish (None: nothing to do) and what to answer."""
@@ -132,6 +134,17 @@ def weight_of(text: str, initial: int, *, fixed: bool = False) -> int:
             "Backend is using a static LB algorithm and only accepts weights '0%' and '100%'."
         )
     return -1 if text == "100%" else weight
+
+
+def change_maxconn(observed: Observed, text: str) -> Change:
+    """`set maxconn server b/s <n>`: 0 for no limit; raises CommandError."""
+    if not text:
+        raise CommandError("Require <maxconn>.")
+    if not text.isdecimal() or len(text) > len(str(MAXCONN_MAX)) or int(text) > MAXCONN_MAX:
+        raise CommandError("maxconn string empty or preceded by garbage")
+    if int(text) == observed.state.maxconn:
+        return Change(None)
+    return Change(observed.admin._replace(maxconn=int(text)))
 
 
 def change_weight(observed: Observed, text: str) -> Change:

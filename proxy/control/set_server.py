@@ -1,4 +1,4 @@
-"""The commands that change a server: set server, set weight, enable, disable; and get weight.
+"""The commands that change a server: set server|weight|maxconn, enable, disable; and get weight.
 
 The only writer of admin records and of orders of names: each change is published whole, then
 everybody who reads the slot is rung: relays and main threads of all workers, and resolverd.
@@ -12,6 +12,7 @@ from proxy.control.admin_changes import (
     change_address,
     change_checks,
     change_health,
+    change_maxconn,
     change_state,
     change_weight,
     ordered_name,
@@ -61,6 +62,13 @@ class SetServer:
                 "change a server's state, weight, health, address or name",
                 admin,
                 self.set_server,
+            ),
+            Command(
+                ("set", "maxconn", "server"),
+                "<bk>/<srv> <n>",
+                "change how many sessions a server takes",
+                admin,
+                self.set_maxconn,
             ),
             Command(
                 ("set", "weight"), "<bk>/<srv> <w>[%]", "change a weight", admin, self.set_weight
@@ -130,6 +138,11 @@ class SetServer:
         answer = f"{where} changed its FQDN from {observed.name} to {name} {BY}"
         self.report.runtime.log(NOTICE, answer)
         return [f"{answer}\n"]
+
+    def set_maxconn(self, words: list[str], _level: Level) -> Answer:
+        """`set maxconn server b/s <n>`."""
+        observed = self.observed(words)
+        return self.publish(observed, change_maxconn(observed, "".join(words[1:2])))
 
     def set_weight(self, words: list[str], _level: Level) -> Answer:
         """`set weight b/s <w>[%]`."""

@@ -157,13 +157,15 @@ def carried_admin(
     """An administrative state under new settings.
 
     What the operator ordered holds while the configuration says the same as before; where it
-    changed (`disabled`, the weight, the address), the configuration wins.
+    changed (`disabled`, weight, maxconn, address), the configuration wins.
     """
     if was.disabled != now.disabled:
         cleared = state.flags & ~AdminFlag.CMAINT
         state = state._replace(flags=cleared | (AdminFlag.CMAINT if now.disabled else 0))
     if was.weight != now.weight:
         state = state._replace(weight=-1)
+    if was.maxconn != now.maxconn:
+        state = state._replace(maxconn=-1)
     if not keeps_address:
         state = state._replace(address=None, port=0, override_generation=0, health_order=0)
     return state

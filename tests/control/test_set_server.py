@@ -235,3 +235,14 @@ def test_orders_survive_the_death_of_the_process_that_took_them(world: World) ->
     assert world.ask("show servers state").splitlines()[2].split(" ")[5:7] == ["0", "1"]
     world.ask("set server be/s1 state ready")
     assert world.table.server(0).eligible
+
+
+def test_set_maxconn_server(world: World) -> None:
+    assert world.ask("set maxconn server be/s1 7").strip() == ""
+    assert world.table.server(0).maxconn == 7
+    assert world.ask("set maxconn server be/s1 0").strip() == ""
+    assert world.table.server(0).maxconn == 0
+    for text in ("x", "-1", "7x", "2147483648"):
+        assert "garbage" in world.ask(f"set maxconn server be/s1 {text}")
+    assert world.ask("set maxconn server be/s1").strip() == "Require <maxconn>."
+    assert world.ask("set maxconn server be/nix 7").strip() == "No such server."

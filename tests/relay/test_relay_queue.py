@@ -175,3 +175,38 @@ def test_a_worker_killed_in_the_middle_leaves_nobody_waiting_for_ever() -> None:
         assert served > 60
         assert max(server.most for server in servers) <= PLACES
         wait_for(lambda: relay.counters("server")["sessions"] == 0, 5, "all places are free")
+
+
+def test_the_operator_moves_the_limit_of_a_running_server() -> None:
+    """A server without `maxconn` gets one, and a raised one lets those in who wait."""
+    with (
+        CountingServer() as server,
+        RelayUnderTest([RelayServer("127.0.0.1", server.port)], workers=2) as relay,
+    ):
+        relay.administer(0, maxconn=2)
+        clients = [relay.connect() for _ in range(5)]
+        wait_for(lambda: queued(relay) == 3, 5, "three wait")
+        assert len(server.open) == 2
+        relay.administer(0, maxconn=4)
+        wait_for(lambda: len(server.open) == 4 and queued(relay) == 1, 5, "one waits")
+        relay.administer(0, maxconn=0)
+        for client in clients:
+            assert receive_count(client, 1) == b"s"
+            client.close()
+
+
+def test_minconn_moves_the_limit_with_the_load() -> None:
+    """Below fullconn sessions of the backend the limit is their share of maxconn, from minconn."""
+    with CountingServer() as server:
+        place = RelayServer("127.0.0.1", server.port, maxconn=8, minconn=2)
+        with RelayUnderTest([place], workers=2, fullconn=16) as relay:
+            clients: list[socket.socket] = []
+            for sessions, limit in ((2, 2), (4, 2), (6, 3), (8, 4), (16, 8), (20, 8)):
+                clients += [relay.connect() for _ in range(sessions - len(clients))]
+                wait_for(
+                    lambda: len(server.open) == limit and queued(relay) == sessions - limit,  # noqa: B023
+                    5,
+                    f"{limit} of {sessions} are served",
+                )
+            for client in clients:
+                client.close()
