@@ -14,7 +14,8 @@ from shm.layout cimport (
     BackendCounters, FrontendCounters, NameserverCounters, ResolutionRecord,
     ServerCounters, WorkerCounters)
 from shm.segment cimport (
-    Segment, backend_counters, frontend_counters, hint_add, server_counters, worker_counters)
+    Segment, backend_counters, bind_sessions, frontend_counters, hint_add, server_counters,
+    worker_counters)
 
 
 cdef dict named(dict fields):
@@ -207,6 +208,8 @@ def settle_dead_worker(Segment segment, uint32_t worker) -> None:
         store_relaxed(&backend.sessions, 0)
         store_relaxed(&backend.queued, 0)
         store_relaxed(&backend.queue_ticket, 0)
+    for index in range(segment.shape.binds):
+        store_relaxed(bind_sessions(&segment.view, worker, index), 0)
     for index in range(segment.view.header.slots):
         server = server_counters(&segment.view, worker, index)
         store_relaxed(&server.queued, 0)

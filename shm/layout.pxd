@@ -23,7 +23,8 @@
 #   NAMESERVER_NAMES  nameservers x NameLatch(NameRecord) resolverd (as TARGETS)
 #
 # A row is WorkerCounters, then one FrontendCounters for each frontend, one BackendCounters for
-# each backend, one ServerCounters for each slot; rows start on a page.
+# each backend, one ServerCounters for each slot, and for each bind address a word, the sessions
+# that came by it (counted where it has a maxconn); rows start on a page.
 #
 # Shared words, the only ones that more than one process writes, all by fetch_add and all of them
 # right without repair when a writer dies: Header.table_generation, BackendShared.tickets,

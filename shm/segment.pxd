@@ -49,6 +49,11 @@ cdef inline ServerCounters *server_counters(
     return <ServerCounters *>backend_counters(view, row, view.header.backends) + slot
 
 
+cdef inline uint64_t *bind_sessions(
+        const View *view, uint32_t row, uint32_t bind) noexcept nogil:
+    return <uint64_t *>server_counters(view, row, view.header.slots) + bind
+
+
 cdef inline Request *request_of(const View *view, uint32_t worker, uint32_t slot) noexcept nogil:
     return &view.requests[<uint64_t>worker * view.header.slots + slot]
 

@@ -90,6 +90,7 @@ def row_bytes(shape) -> int:
         + shape.frontends * sizeof(FrontendCounters)
         + shape.backends * sizeof(BackendCounters)
         + shape.slots * sizeof(ServerCounters)
+        + shape.binds * sizeof(uint64_t)
     )
     return pages(used)
 

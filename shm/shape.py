@@ -22,6 +22,7 @@ class Shape(NamedTuple):
     sockets: int
     nameservers: int
     resolutions: int
+    binds: int = 0
 
     @property
     def resolverd_process(self) -> int:

@@ -96,6 +96,7 @@ def one_listen(
 ) -> Settings:
     """Settings of one `listen` section."""
     global_maxconn = fields.pop("global_maxconn", 0)
+    bind_maxconn = fields.pop("bind_maxconn", 0)
     fields.setdefault("timeouts", TIMEOUTS)
     proxy = Proxy(
         name="edge",
@@ -106,7 +107,13 @@ def one_listen(
         backend_index=0,
         default_backend=fields.pop("default_backend", 0),
         binds=tuple(
-            Bind(index=index, frontend_index=0, endpoint=endpoint, origin=Origin())
+            Bind(
+                index=index,
+                frontend_index=0,
+                endpoint=endpoint,
+                origin=Origin(),
+                maxconn=bind_maxconn,
+            )
             for index, endpoint in enumerate(binds)
         ),
         servers=tuple(
@@ -140,7 +147,7 @@ class RelayUnderTest:
     """One or more relay processes with one `listen` section; a context manager.
 
     `servers` are (address, port) pairs or `RelayServer`s; further keywords are fields of `Proxy`
-    (timeouts, retries, redispatch, balance, maxconn, splice ...) and `global_maxconn`. `binds`
+    (timeouts, retries, redispatch, balance, maxconn, splice ...), `global_maxconn`, `bind_maxconn`. `binds`
     defaults to one port of 127.0.0.1; `shared` makes one socket for all workers instead of one each.
     """
 

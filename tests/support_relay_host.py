@@ -78,7 +78,7 @@ class Host:
             resource.setrlimit(resource.RLIMIT_NOFILE, (plan.nofile, plan.nofile))
         binds = plan.settings.binds
         sockets = len(binds) * (1 if plan.shared else plan.workers)
-        shape = Shape(len(plan.servers), 1, 1, plan.workers, sockets, 0, 0)
+        shape = Shape(len(plan.servers), 1, 1, plan.workers, sockets, 0, 0, len(binds))
         self.segment = Segment.create(shape)
         self.slots = SlotTableWriter(self.segment)
         self.fill(plan)

@@ -88,13 +88,6 @@ def _expose(statement: Statement, _options: BindOptions) -> None:
     statement.notice("'expose-fd listeners' has no effect here: a reload keeps the sockets open")
 
 
-def _maxconn(statement: Statement, _options: BindOptions) -> None:
-    if statement.number(0, MAXCONN_MAX):
-        raise ConfigError(
-            "'maxconn' is not supported yet: limit the section with its own 'maxconn'"
-        )
-
-
 _TLS: Word[BindOptions] = unsupported(
     "Millrace forwards TCP without opening it; pass TLS through, or terminate it behind or in front"
 )
@@ -128,7 +121,6 @@ STATS_SOCKET_OPTIONS: Options = {
 
 BIND_OPTIONS: Options = {
     **STATS_SOCKET_OPTIONS,
-    "maxconn": works(_maxconn),
     "v4v6": works(_flag("v4v6")),
     "v6only": works(_flag("v6only")),
     "nice": without_effect("all clients are served in the order of their arrival"),

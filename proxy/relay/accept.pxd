@@ -16,7 +16,7 @@
 from libc.errno cimport EAGAIN, EBADF, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOTSOCK, errno
 from libc.stdint cimport uint32_t, uint64_t, uint8_t
 
-from proxy.relay.account cimport count_opened
+from proxy.relay.account cimport count_opened, gauge_down
 from proxy.relay.attempt cimport session_begin
 from proxy.relay.hashing cimport hash_address
 from proxy.relay.pool cimport pool_give, pool_take
@@ -29,7 +29,7 @@ from proxy.relay.types cimport (
     ACCEPT_BATCH, CLIENT, NODELAY, NO_SLOT, OVERLOAD_PAUSE_MS, SERVER, SPLICE, STATE_ACCEPTED,
     WRITABLE, Engine, Frontend, Listener, Session)
 from shm.atomics cimport count, fence_full, load32_acquire, load_relaxed, store_relaxed
-from shm.segment cimport frontend_counters, worker_counters
+from shm.segment cimport bind_sessions, frontend_counters, worker_counters
 
 cdef enum:
     CLIENT_FIRST_SURE = 16  # clients in a row that spoke first: the next one will too
@@ -57,29 +57,45 @@ cdef inline uint64_t frontend_everywhere(Engine *engine, Frontend *frontend) noe
     return total
 
 
-cdef inline void place_give(Engine *engine, Frontend *frontend) noexcept nogil:
-    store_relaxed(&engine.counters.sessions, load_relaxed(&engine.counters.sessions) - 1)
-    store_relaxed(&frontend.counters.sessions, load_relaxed(&frontend.counters.sessions) - 1)
+cdef inline uint64_t bind_everywhere(Engine *engine, Listener *listener) noexcept nogil:
+    cdef uint64_t total = 0
+    cdef uint32_t row
+    for row in range(engine.workers):
+        total += load_relaxed(bind_sessions(&engine.view, row, listener.bind))
+    return total
 
 
-cdef inline bint place_take(Engine *engine, Frontend *frontend) noexcept nogil:
+cdef inline void place_give(Engine *engine, Listener *listener) noexcept nogil:
+    gauge_down(&engine.counters.sessions)
+    gauge_down(&listener.frontend.counters.sessions)
+    if listener.maxconn != 0:
+        gauge_down(listener.sessions)
+
+
+cdef inline bint place_take(Engine *engine, Listener *listener) noexcept nogil:
     """Count a session that is about to be accepted; False when a limit forbids it."""
+    cdef Frontend *frontend = listener.frontend
     cdef uint64_t here = load_relaxed(&engine.counters.sessions)
     if here >= engine.sessions_max:
         engine.limited = True
         return False
     store_relaxed(&engine.counters.sessions, here + 1)
-    store_relaxed(&frontend.counters.sessions, load_relaxed(&frontend.counters.sessions) + 1)
-    if engine.maxconn == 0 and frontend.maxconn == 0:
+    count(&frontend.counters.sessions, 1)
+    if listener.maxconn != 0:
+        count(listener.sessions, 1)
+    elif engine.maxconn == 0 and frontend.maxconn == 0:
         return True
     fence_full()
     if engine.maxconn != 0 and sessions_everywhere(engine) > engine.maxconn:
         engine.limited = True
     elif frontend.maxconn != 0 and frontend_everywhere(engine, frontend) > frontend.maxconn:
         frontend.limited = True
+    elif listener.maxconn != 0 and bind_everywhere(engine, listener) > listener.maxconn:
+        listener.limited = True
+        frontend.bind_limited = True
     else:
         return True
-    place_give(engine, frontend)
+    place_give(engine, listener)
     return False
 
 
@@ -115,7 +131,7 @@ cdef inline void listeners_refresh(Engine *engine) noexcept nogil:
     for index in range(engine.listener_count):
         listener = &engine.listeners[index]
         if listener_mine(engine, listener) and engine.resume_ms == 0 and not (
-                engine.limited or listener.frontend.limited):
+                engine.limited or listener.frontend.limited or listener.limited):
             listener_register(engine, listener)
         else:
             listener_unregister(engine, listener)
@@ -170,7 +186,7 @@ cdef inline int accept_batch(Engine *engine, Listener *listener) noexcept nogil:
     cdef socklen_t length
     cdef int taken, fd
     for taken in range(ACCEPT_BATCH):
-        if not place_take(engine, listener.frontend):
+        if not place_take(engine, listener):
             count(&engine.counters.maxconn_pauses, 1)
             listeners_refresh(engine)
             return ACCEPT_STOPPED
@@ -180,11 +196,11 @@ cdef inline int accept_batch(Engine *engine, Listener *listener) noexcept nogil:
             listener.fd, <sockaddr *>&address, &length, SOCK_NONBLOCK | SOCK_CLOEXEC)
         if fd >= 0:
             if not session_open(engine, listener, fd, &address):
-                place_give(engine, listener.frontend)
+                place_give(engine, listener)
                 accept_overload(engine)
                 return ACCEPT_STOPPED
             continue
-        place_give(engine, listener.frontend)
+        place_give(engine, listener)
         if errno == EAGAIN:
             return ACCEPT_DRAINED
         if errno in (EMFILE, ENFILE, ENOBUFS, ENOMEM):
@@ -205,6 +221,16 @@ cdef inline void listener_event(Engine *engine, Listener *listener) noexcept nog
         listener_unregister(engine, listener)
 
 
+cdef inline void note_limited(Engine *engine) noexcept nogil:
+    """Say of each frontend whether a listener of it is limited."""
+    cdef uint32_t index
+    for index in range(engine.frontend_count):
+        engine.frontends[index].bind_limited = False
+    for index in range(engine.listener_count):
+        if engine.listeners[index].limited:
+            engine.listeners[index].frontend.bind_limited = True
+
+
 cdef inline void places_review(Engine *engine) noexcept nogil:
     """Try the listeners that a limit stopped; those with an empty queue are watched again."""
     cdef uint8_t limited = engine.limited
@@ -213,12 +239,15 @@ cdef inline void places_review(Engine *engine) noexcept nogil:
     engine.limited = False
     for index in range(engine.listener_count):
         listener = &engine.listeners[index]
-        if not (limited or listener.frontend.limited) or not listener_mine(engine, listener):
+        if not (limited or listener.frontend.limited or listener.limited) or (
+                not listener_mine(engine, listener)):
             continue
         listener.frontend.limited = False
+        listener.limited = False
         listener_event(engine, listener)
         if engine.resume_ms != 0 or engine.limited:
             break
+    note_limited(engine)
     listeners_refresh(engine)
 
 
@@ -226,6 +255,7 @@ cdef inline void ring_waiting(Engine *engine) noexcept nogil:
     """A place became free: wake the other relays if one of them may have stopped for want of it."""
     cdef bint near = False
     cdef Frontend *frontend
+    cdef Listener *listener
     cdef uint32_t index
     if not engine.limits_shared:
         return
@@ -237,6 +267,12 @@ cdef inline void ring_waiting(Engine *engine) noexcept nogil:
         if frontend.maxconn != 0 and frontend.place_freed:
             frontend.place_freed = False
             if frontend_everywhere(engine, frontend) + engine.workers >= frontend.maxconn:
+                near = True
+    for index in range(engine.listener_count):
+        listener = &engine.listeners[index]
+        if listener.place_freed:
+            listener.place_freed = False
+            if bind_everywhere(engine, listener) + engine.workers >= listener.maxconn:
                 near = True
     if near:
         for index in range(engine.workers):

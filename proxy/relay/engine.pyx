@@ -26,7 +26,8 @@ from proxy.relay.types cimport (
     SCHEDULE_RING, SCHEDULE_TURNS, SCRATCH_BYTES, TERMINATIONS, Backend, Engine, Frontend,
     LeastBlock, Listener, Schedule, ServerCache, ServerLimits, Session, Waiter)
 from shm.atomics cimport exchange_pointer
-from shm.segment cimport Segment, backend_counters, frontend_counters, worker_counters
+from shm.segment cimport (
+    Segment, backend_counters, bind_sessions, frontend_counters, worker_counters)
 
 from proxy.config.model import Balance
 from proxy.relay.termination import Termination
@@ -140,7 +141,8 @@ cdef class Relay:
         self.engine.maxconn = self.runtime.settings.globals.maxconn
         self.engine.limits_shared = self.engine.workers > 1 and (
             self.engine.maxconn != 0
-            or any(proxy.maxconn != 0 for proxy in self.runtime.settings.frontends))
+            or any(proxy.maxconn != 0 for proxy in self.runtime.settings.frontends)
+            or any(bind.maxconn != 0 for bind in self.runtime.settings.binds))
         return 0
 
     cdef uint64_t let_in(self) except? 0:
@@ -243,6 +245,10 @@ cdef class Relay:
             listener.fd = listening.socket.fileno()
             listener.index = listening.index
             listener.shared = listening.shared
+            listener.bind = listening.bind.index
+            listener.maxconn = listening.bind.maxconn
+            listener.sessions = bind_sessions(
+                &self.engine.view, self.engine.worker, listener.bind)
             listener.frontend = &self.engine.frontends[listening.bind.frontend_index]
         return 0
 

@@ -42,7 +42,7 @@ cdef inline bint limited_anywhere(Engine *engine) noexcept nogil:
     if engine.limited:
         return True
     for index in range(engine.frontend_count):
-        if engine.frontends[index].limited:
+        if engine.frontends[index].limited or engine.frontends[index].bind_limited:
             return True
     return False
 

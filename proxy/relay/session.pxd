@@ -145,6 +145,9 @@ cdef inline void session_end(
     engine.place_freed = True
     if engine.maxconn != 0 or session.frontend.maxconn != 0:
         session.frontend.place_freed = True
+    if session.listener.maxconn != 0:
+        store_relaxed(session.listener.sessions, load_relaxed(session.listener.sessions) - 1)
+        session.listener.place_freed = True
     session.timer.next = engine.dead
     engine.dead = &session.timer
 

@@ -141,6 +141,7 @@ cdef struct Frontend:
     uint8_t keepalive
     uint8_t splice
     uint8_t limited  # not accepting: its maxconn is reached
+    uint8_t bind_limited  # a listener of it is
     uint8_t place_freed  # a session of it ended
 
 cdef struct Waiter:  # a session that waits for a place at a server
@@ -198,6 +199,11 @@ cdef struct Listener:
     int fd
     uint32_t index  # row in the owners' area
     Frontend *frontend
+    uint64_t maxconn  # of its bind address; 0: no limit
+    uint64_t *sessions  # of its bind address, in this worker's row
+    uint32_t bind  # index
+    uint8_t limited  # not accepting: its maxconn is reached
+    uint8_t place_freed  # a session of it ended
     uint8_t shared  # all workers serve it
     uint8_t registered  # in the epoll set
     uint8_t drained  # soft stop: its queue was seen empty, it is not served any more

@@ -24,6 +24,7 @@ def shape_of(settings: Settings, workers: int, sockets: int) -> Shape:
         sockets=sockets,
         nameservers=settings.resolverd.nameserver_rows,
         resolutions=len(settings.resolverd.resolutions),
+        binds=len(settings.binds),
     )
 
 

@@ -65,7 +65,7 @@ def test_indices_count_over_all_frontends_and_numbers_within_one() -> None:
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
-        ("127.0.0.1:80 maxconn 50", "'maxconn' is not supported yet"),
+        ("127.0.0.1:80 maxconn -1", "'maxconn' must be between 0"),
         ("", "expects [<address>]:<port>"),
         ("127.0.0.1", "missing port in '127.0.0.1'"),
         ("127.0.0.1:0", "invalid port range '0'"),

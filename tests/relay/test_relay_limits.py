@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from proxy.config.model import Endpoint, SocketFamily
 from shm.states import Command
 from tests.support import wait_for
 from tests.support_relay import RelayUnderTest
@@ -45,7 +46,7 @@ class Crowd:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("limit", ["maxconn", "global_maxconn"])
+@pytest.mark.parametrize("limit", ["maxconn", "global_maxconn", "bind_maxconn"])
 def test_maxconn_is_never_exceeded_and_nobody_is_dropped(workers: int, limit: str) -> None:
     most = [0]
     present = [0]
@@ -76,6 +77,31 @@ def test_maxconn_is_never_exceeded_and_nobody_is_dropped(workers: int, limit: st
         ) <= (5 * workers)
         assert relay.counters()["maxconn_pauses"] > 0
         assert relay.counters()["sessions"] == relay.counters("frontend")["sessions"] == 0
+
+
+def test_a_full_listener_leaves_the_others_alone_and_takes_the_next_when_one_leaves() -> None:
+    binds = (Endpoint(SocketFamily.IPV4, "127.0.0.1"),) * 2
+    with (
+        Server(holding("x")) as server,
+        RelayUnderTest([server.address], workers=2, binds=binds, bind_maxconn=1) as relay,
+    ):
+        first, other = relay.connect(bind=0), relay.connect(bind=1)
+        assert receive_count(first, 1) == receive_count(other, 1) == b"x"
+        for served in range(2, 6):
+            pauses = relay.counters()["maxconn_pauses"]
+            second = relay.connect(bind=0)
+            wait_for(
+                lambda: relay.counters()["maxconn_pauses"] > pauses,  # noqa: B023
+                5,
+                "it is full",
+            )
+            assert server.accepted == served
+            first.close()
+            assert receive_count(second, 1) == b"x"
+            first = second
+        wait_for(lambda: relay.counters("frontend")["sessions"] == 2, 5, "two are left")
+        first.close()
+        other.close()
 
 
 def test_a_place_that_another_relay_frees_is_taken_at_once() -> None:
