@@ -25,21 +25,29 @@ from proxy.relay.syscalls cimport ring_bell
 from proxy.relay.types cimport (
     ASSIGNED, NO_SLOT, Backend, Engine, Queue, Session, Waiter)
 from shm.atomics cimport fence_full, load_acquire, load_relaxed, store_relaxed
-from shm.eligibility cimport ServerView
+from shm.eligibility cimport WARM_STEPS, ServerView, warmth
 from shm.layout cimport ServerCounters
 from shm.segment cimport server_counters
 
 
 cdef inline uint64_t server_limit(
         Engine *engine, uint32_t slot, const ServerView *server) noexcept nogil:
-    """How many sessions a server with a `maxconn` may have now, over all workers."""
+    """How many sessions a server with a `maxconn` may have now, over all workers.
+
+    One that warms up (`slowstart`) begins with a single one.
+    """
     cdef uint32_t minconn = engine.limits[slot].minconn
     cdef uint32_t backend = engine.view.statics[slot].backend
-    if minconn == 0:
-        return server.maxconn
-    return dynamic_limit(
-        server.maxconn, minconn, engine.backends[backend].fullconn,
-        backend_everywhere(&engine.view, backend))
+    cdef uint64_t limit = server.maxconn
+    cdef uint32_t warm = warmth(
+        server.warm_from_ms, engine.view.statics[slot].slowstart_ms, engine.now_ms)
+    if minconn != 0:
+        limit = dynamic_limit(
+            server.maxconn, minconn, engine.backends[backend].fullconn,
+            backend_everywhere(&engine.view, backend))
+    if warm < WARM_STEPS:
+        limit = max(limit * (warm - 1) // WARM_STEPS, <uint64_t>1)
+    return limit
 
 
 cdef inline bint place_free(

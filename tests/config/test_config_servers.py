@@ -71,6 +71,7 @@ def test_every_option_arrives_in_the_settings() -> None:
     ("good", "bad"),
     [
         ("weight 0", "weight -1"),
+        ("slowstart 30s", "slowstart x"),
         ("weight 256", "weight 257"),
         ("rise 1", "rise 0"),
         ("fall 1", "fall 0"),

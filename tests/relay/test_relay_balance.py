@@ -300,3 +300,23 @@ def test_a_pick_looks_at_few_of_ten_thousand_servers(
             before = relay.counters()["pick_looks"]
             ask(relay, PICKED)
             assert relay.counters()["pick_looks"] - before <= PICKED * looks_max
+
+
+def test_first_fills_a_server_before_it_takes_the_next() -> None:
+    with named_servers(3, hold=True) as servers:
+        placed = [RelayServer(*server.address, maxconn=2) for server in servers]
+        with RelayUnderTest(placed, balance=Balance.FIRST) as relay:
+            clients = [relay.connect() for _ in range(5)]
+            assert [receive_count(client, 1) for client in clients] == [
+                b"0",
+                b"0",
+                b"1",
+                b"1",
+                b"2",
+            ]
+            clients[1].close()
+            wait_for(lambda: relay.hints() == [1, 2, 1], 5, "a place is free again")
+            with relay.connect() as client:
+                assert receive_count(client, 1) == b"0"
+            for client in clients:
+                client.close()

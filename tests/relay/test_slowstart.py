@@ -13,7 +13,7 @@ from shm.slots import warmth_of
 from shm.states import WARM_STEPS, AdminFlag
 from tests.support import wait_for
 from tests.support_relay import RelayServer, RelayUnderTest
-from tests.support_servers import Server, named, receive_all
+from tests.support_servers import Server, holding, named, receive_all, receive_count
 
 LONG_MS = 600_000  # the first step lasts 37 seconds
 
@@ -93,3 +93,25 @@ def test_the_weight_grows_to_all_of_it() -> None:
                 lambda: shares.append(ask(relay, 20)["0"]) or shares[-1] == 10, 20, "it is warm"
             )
             assert min(shares) < 5
+
+
+@pytest.mark.slow
+def test_a_limited_server_that_comes_back_has_one_place_at_first() -> None:
+    with Server(holding("0")) as server:
+        servers = [RelayServer(*server.address, checked=True, slowstart_ms=LONG_MS, maxconn=16)]
+        with RelayUnderTest(servers) as relay:
+            relay.judge(0, up=True)
+            for expected in (3, 1):
+                clients = [relay.connect() for _ in range(3)]
+                receive_count(clients[0], 1)
+                wait_for(lambda wanted=expected: relay.hints() == [wanted], 5, "places are taken")
+                wait_for(lambda: relay.counters()["sessions"] == 3, 5, "the others wait")
+                assert relay.hints() == [expected]
+                clients[0].close()
+                assert receive_count(clients[1], 1) == b"0"
+                clients[1].close()
+                assert receive_count(clients[2], 1) == b"0"
+                clients[2].close()
+                wait_for(lambda: relay.counters()["sessions"] == 0, 5, "all have ended")
+                relay.judge(0, up=False)
+                relay.judge(0, up=True)
