@@ -31,13 +31,14 @@ import msgspec
 
 from resolverd.answer import Address, Answer, Service, Status
 from resolverd.config import Family, Holds, ResolvedServer
-from resolverd.preference import preference_of
+from resolverd.preference import Preference, preference_of
 from resolverd.ruling import hold_ms
 
 WEIGHT_STEP = 256  # of an SRV weight: 65535 becomes 256, a server's largest
 WEIGHT_CONFIGURED = -1  # what a slot record says for "as the configuration says"
 
 Key = tuple[str, int]  # target, port
+Best = dict[tuple[int, Preference], list[Address]]  # which of these addresses such servers want
 
 
 class Attachment(msgspec.Struct, frozen=True):
@@ -152,8 +153,12 @@ class ServiceAssignment:
     def valid(self, answer: Answer, now_ms: int) -> list[ServiceChange]:
         """A valid answer has come; a cut one removes only what has been unseen for long."""
         kept_ms = self._kept_ms(self._holds.other_ms if answer.partial else 0)
+        accepted: dict[int, tuple[Address, ...]] = {}  # records with one target share its addresses
         for service in answer.services:
-            addresses = tuple(a for a in service.addresses if a.family in self._families)
+            addresses = accepted.get(id(service.addresses))
+            if addresses is None:
+                addresses = tuple(a for a in service.addresses if a.family in self._families)
+                accepted[id(service.addresses)] = addresses
             key = (service.target, service.port)
             known = Known(service.weight, addresses, now_ms, kept_ms, service.priority)
             self.records[key] = known
@@ -205,6 +210,7 @@ class ServiceAssignment:
         nobody_weighs = not any(service.weight for service in services)
         slots: dict[int, Attachment | None] = dict.fromkeys(self._servers)
         numbers = self._numbers()
+        best: Best = {}
         for roster in self._rosters.values():
             first = self._first_priority(roster)
             for key, slot in roster.attached.items():
@@ -214,7 +220,9 @@ class ServiceAssignment:
                     weight = WEIGHT_CONFIGURED
                 elif nobody_weighs or server.rfc_weight:
                     weight = max(1, weight)
-                address = self._address(server, known, numbers[key]) if known.addresses else None
+                address = None
+                if known.addresses:
+                    address = self._address(server, known, numbers[key], best)
                 backup = self._is_backup(server, known, first)
                 slots[slot] = Attachment(*key, weight, address, backup)
         return slots
@@ -248,15 +256,19 @@ class ServiceAssignment:
             seen[key[0]] = numbers[key] + 1
         return numbers
 
-    def _address(self, server: ResolvedServer, known: Known, number: int) -> Address:
+    def _address(self, server: ResolvedServer, known: Known, number: int, best: Best) -> Address:
         former = self.slots[server.slot]
         if former is not None and former.address in known.addresses:
             assert former.address is not None
             return former.address
         preference = preference_of(server, self._preferred)
-        ranked = preference.ranked(known.addresses)
-        best = [a for a in ranked if preference.score(a) == preference.score(ranked[0])]
-        return best[number % len(best)]
+        equals = best.get((id(known.addresses), preference))
+        if equals is None:
+            ranked = preference.ranked(known.addresses)
+            score = preference.score(ranked[0])
+            equals = [address for address in ranked if preference.score(address) == score]
+            best[id(known.addresses), preference] = equals
+        return equals[number % len(equals)]
 
     def _replace(self, slots: Mapping[int, Attachment | None]) -> list[ServiceChange]:
         before, self.slots = self.slots, dict(slots)

@@ -6,13 +6,17 @@ Work is counted in lines of the reader that run, so that the machine's load does
 from __future__ import annotations
 
 import struct
+import sys
+from types import FrameType
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resolverd.answer import QueryType, Question, Status, build_query, read_reply
+from resolverd.config import Family, Holds, ResolvedServer
 from resolverd.recognition import ReplyReader
+from resolverd.service_assignment import ServiceAssignment
 from resolverd.wire import CLASS_IN, HEADER, HEADER_BYTES, TYPE_A, TYPE_CNAME, TYPE_SRV
 from tests.support_steps import counted
 
@@ -152,3 +156,26 @@ def test_random_bytes_raise_nothing_and_cost_what_they_weigh(
     for wire in (noise, message(noise, answers, asked)):
         _, lines = counted(lambda wire=wire: ReplyReader().read(wire, "ns1", asked))
         assert lines <= LINES_AT_LEAST + LINES_PER_BYTE * len(wire)
+
+
+def test_records_with_one_target_cost_its_addresses_once() -> None:
+    answer = read_reply(HOSTILE["a target with many addresses"], SERVICES)
+    assert answer is not None
+    servers = tuple(
+        ResolvedServer(slot, 0, "app", f"s{slot}", port=0, weight=1, networks=("10.0.0.0/8",))
+        for slot in range(len(answer.services))
+    )
+    assignment = ServiceAssignment(servers, Family.IPV4, (Family.IPV4,), Holds())
+    scored = 0
+
+    def profile(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal scored
+        scored += event == "call" and frame.f_code.co_name == "score"
+
+    sys.setprofile(profile)
+    try:
+        changes = assignment.valid(answer, 1_000)
+    finally:
+        sys.setprofile(None)
+    assert len(changes) == len(servers)
+    assert scored <= 3 * len(answer.services[0].addresses)
