@@ -80,6 +80,13 @@ class Followed(msgspec.Struct, frozen=True):
         return self.first_row <= row < self.first_row + self.rows
 
 
+class TtlPeriod(msgspec.Struct, frozen=True):
+    """`timeout resolve ttl`: the answers' time to live is the period, within these bounds (M16)."""
+
+    min_ms: int = 1_000  # also after a run that failed
+    max_ms: int = 60_000
+
+
 class ResolversSection(msgspec.Struct, frozen=True):
     """One `resolvers` section (manual section 5.3.2)."""
 
@@ -88,6 +95,7 @@ class ResolversSection(msgspec.Struct, frozen=True):
     accepted_payload_size: int = PAYLOAD_DEFAULT
     resolve_retries: int = 3
     timeout_resolve_ms: int = 1_000
+    ttl_period: TtlPeriod | None = None  # instead of `timeout_resolve_ms` between two runs
     timeout_retry_ms: int = 1_000
     holds: Holds = Holds()
     search: tuple[str, ...] = ()  # for names that are searched; "" is the root

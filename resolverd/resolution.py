@@ -5,7 +5,7 @@ socket, no clock, no segment and no server; what an outcome means for servers is
 
 A run asks all nameservers at once and ends with the first valid reply, or with the last error once
 it has run out of retries (transitions.py has the table). Between two runs lies `timeout resolve`,
-counted from the end of a run.
+counted from the end of a run, or what the TTLs of the answer say within bounds (`ttl_period`).
 
 All attempts of a name stay open until its run ends: a valid reply to any of them ends it, an error
 counts if it speaks of the type that is asked now. What was truncated is asked for again over TCP,
@@ -33,6 +33,8 @@ TRIGGER_PAUSE_MS = 1_000  # after the first trigger that brought nothing new; do
 NOBODY: frozenset[str] = frozenset()  # one for all: an empty set is 216 bytes
 NO_ERROR: frozenset[Status] = frozenset()
 NO_ANSWER = Answer(Status.TIMEOUT)
+# What says something of a type for as long as a TTL; NX beside records of the other type does too.
+STATEMENTS = (Status.VALID, Status.NODATA, Status.NX)
 
 
 class Trigger(enum.Enum):
@@ -310,11 +312,21 @@ class Resolution:
         self.deadline_ms = now_ms + self._section.timeout_retry_ms
         return [Send(Question(self._walk.name, query_type))]
 
+    def _pause_ms(self, answer: Answer | None, outcomes: tuple[Outcome, ...]) -> int:
+        """How long until the next run; where a type has failed, TTLs do not delay it."""
+        ttl = self._section.ttl_period
+        if ttl is None:
+            period_ms = self._section.timeout_resolve_ms
+            return period_ms - self.early_ms(period_ms)
+        if answer is None or any(each.status not in STATEMENTS for each in outcomes):
+            return ttl.min_ms
+        period_ms = max(ttl.min_ms, min(1_000 * answer.ttl_s, ttl.max_ms))
+        return max(ttl.min_ms, period_ms - self.early_ms(period_ms))
+
     def _finish(self, answer: Answer | None, nameserver: str, now_ms: int) -> list[Action]:
-        period_ms = self._section.timeout_resolve_ms
-        self.deadline_ms = now_ms + period_ms - self.early_ms(period_ms)
-        self.last_run_ms = now_ms
         outcomes = self._hearing.outcomes()
+        self.deadline_ms = now_ms + self._pause_ms(answer, outcomes)
+        self.last_run_ms = now_ms
         if answer is None:
             self.last_status = status = self._last_error or Status.TIMEOUT
             held = Answer(

@@ -25,7 +25,7 @@ from proxy.config.model import (
     Origin,
     StatsSocket,
 )
-from resolverd.config import PAYLOAD_DEFAULT, Family, Nameserver
+from resolverd.config import PAYLOAD_DEFAULT, Family, Nameserver, TtlPeriod
 from resolverd.resolv_conf import NDOTS_DEFAULT, ResolvConf
 
 
@@ -102,6 +102,7 @@ class ResolversDraft(msgspec.Struct):
     accepted_payload_size: int = PAYLOAD_DEFAULT
     resolve_retries: int = 3
     timeout_resolve_ms: int = 1_000
+    ttl_period: TtlPeriod | None = None
     timeout_retry_ms: int = 1_000
     holds: dict[str, int] = {}  # field of resolverd.config.Holds -> milliseconds
     resolv_conf: ResolvConf | None = None  # `parse-resolv-conf`: what the file said

@@ -26,6 +26,7 @@ from resolverd.config import (
     PAYLOAD_MIN,
     Nameserver,
     Transport,
+    TtlPeriod,
 )
 from resolverd.resolv_conf import NDOTS_MAX, SEARCH_MAX, normal_domain
 
@@ -101,9 +102,7 @@ def _number(field: str, low: int, high: int) -> Handler[ResolversDraft]:
 def _time(field: str) -> Handler[ResolversDraft]:
     def handle(statement: Statement, draft: ResolversDraft) -> None:
         if statement.arguments[:1] == ("ttl",):
-            raise ConfigError(
-                f"'timeout {statement.keyword} ttl' is not supported yet: give a time"
-            )
+            raise ConfigError(f"'timeout {statement.keyword}' follows no ttl: give a time")
         value = parse_time_ms(statement.one("a time"))
         if value == 0:
             raise ConfigError(f"'timeout {statement.keyword}' must be greater than 0")
@@ -112,8 +111,36 @@ def _time(field: str) -> Handler[ResolversDraft]:
     return handle
 
 
+def _resolve(statement: Statement, draft: ResolversDraft) -> None:
+    """A fixed period, or `ttl [min <time>] [max <time>]`; the last line of a section counts."""
+    draft.ttl_period = None
+    if statement.arguments[:1] != ("ttl",):
+        _time("timeout_resolve_ms")(statement, draft)
+        return
+    bounds: dict[str, int] = {}
+    words = list(statement.arguments[1:])
+    while words:
+        bound = words.pop(0)
+        if bound not in ("min", "max") or bound in bounds:
+            raise ConfigError(
+                f"'timeout resolve ttl' takes 'min <time>' and 'max <time>', not '{bound}'"
+            )
+        if not words:
+            raise ConfigError(f"'timeout resolve ttl {bound}' expects a time")
+        bounds[bound] = parse_time_ms(words.pop(0))
+        if bounds[bound] == 0:
+            raise ConfigError(f"'timeout resolve ttl {bound}' must be greater than 0")
+    shortest = bounds.get("min", min(TtlPeriod().min_ms, bounds.get("max", TtlPeriod().min_ms)))
+    longest = bounds.get("max", max(TtlPeriod().max_ms, shortest))
+    if shortest > longest:
+        raise ConfigError(
+            f"'timeout resolve ttl' has a min ({shortest} ms) above its max ({longest} ms)"
+        )
+    draft.ttl_period = TtlPeriod(shortest, longest)
+
+
 _TIMEOUTS: Table[ResolversDraft] = {
-    "resolve": works(_time("timeout_resolve_ms")),
+    "resolve": works(_resolve),
     "retry": works(_time("timeout_retry_ms")),
 }
 

@@ -15,6 +15,7 @@ from resolverd.config import (
     ResolvedServer,
     ResolversSection,
     Transport,
+    TtlPeriod,
 )
 from tests.support_config import LISTEN, load_text, only_alert, said, settings_of
 
@@ -111,7 +112,12 @@ def test_a_nameserver_may_be_written_in_many_ways(written: str, address: str, po
         ("nameserver a *:53", "expects an IP address or a host name"),
         ("nameserver a 127.0.0.1:53 x", "unexpected argument 'x'"),
         ("nameserver a@ 127.0.0.1", "character '@' is not permitted"),
-        ("timeout resolve ttl", "ttl' is not supported yet"),
+        ("timeout retry ttl", "'timeout retry' follows no ttl: give a time"),
+        ("timeout resolve ttl min", "'timeout resolve ttl min' expects a time"),
+        ("timeout resolve ttl min 0", "must be greater than 0"),
+        ("timeout resolve ttl min 3s max 2s", "a min (3000 ms) above its max (2000 ms)"),
+        ("timeout resolve ttl min 1s min 2s", "not 'min'"),
+        ("timeout resolve ttl 5s", "not '5s'"),
         ("timeout resolv 1s", "did you mean 'resolve' maybe ?"),
         ("timeout", "'resolve' or 'retry'"),
         ("hold nxdomain 1s", "unknown hold 'nxdomain'"),
@@ -202,3 +208,20 @@ def test_a_single_accepted_family_wins_over_the_preference() -> None:
         "    server b app.test:80 resolvers r resolve-prefer ipv4\n"
     )
     assert [r.preferred for r in settings_of(text).resolverd.resolutions] == [Family.IPV4]
+
+
+@pytest.mark.parametrize(
+    ("words", "bounds"),
+    [
+        ("", (1_000, 60_000)),
+        ("min 5s", (5_000, 60_000)),
+        ("max 10m min 30s", (30_000, 600_000)),
+        ("max 500ms", (500, 500)),
+        ("min 2m", (120_000, 120_000)),
+        ("min 3s max 3s", (3_000, 3_000)),
+    ],
+)
+def test_the_period_may_follow_ttls_within_bounds(words: str, bounds: tuple[int, int]) -> None:
+    section = section_of(f"timeout resolve ttl {words}")
+    assert section.ttl_period == TtlPeriod(*bounds)
+    assert section_of("timeout resolve ttl", "timeout resolve 5s").ttl_period is None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from resolverd.answer import Answer, QueryType, Status
-from resolverd.config import Family
+from resolverd.config import Family, TtlPeriod
 from resolverd.resolution import Resolution, Send, Trigger
 from tests.support_resolution import Driver, addresses, resolution_settings, section, valid
 
@@ -255,3 +256,30 @@ def test_only_first_and_triggered_runs_are_urgent() -> None:
     driver.until(1)
     driver.reply("ns1", valid("127.0.1.1"))
     assert not driver.resolution.urgent
+
+
+def after_ttl(ttl_s: int, *, failed: Status = Status.NODATA, early_ms: int = 0) -> int:
+    """When the next run comes after an answer of A at 0, with `failed` for AAAA."""
+    of_ttl = msgspec.structs.replace(section("ns1"), ttl_period=TtlPeriod(2_000, 30_000))
+    driver = Driver.start(of_ttl, preferred=Family.IPV6)
+    driver.resolution.early_ms = lambda period_ms: early_ms
+    driver.reply("ns1", failed)
+    driver.reply("ns1", Answer(Status.VALID, addresses("127.0.1.1"), ttl_s=ttl_s))
+    return driver.resolution.deadline_ms
+
+
+def test_the_next_run_follows_the_ttl_within_its_bounds() -> None:
+    assert [after_ttl(ttl_s) for ttl_s in (0, 1, 2, 17, 30, 31, 2**31 - 1)] == [
+        2_000, 2_000, 2_000, 17_000, 30_000, 30_000, 30_000,
+    ]  # fmt: skip
+    assert after_ttl(17, early_ms=500) == 16_500
+    assert after_ttl(2, early_ms=500) == 2_000, "never before min"
+
+
+def test_what_has_failed_is_asked_for_again_after_min_whatever_the_ttl() -> None:
+    assert after_ttl(17, failed=Status.OTHER) == 2_000
+    assert after_ttl(17, failed=Status.NX) == 17_000
+    of_ttl = msgspec.structs.replace(section("ns1", retries=1), ttl_period=TtlPeriod(2_000, 30_000))
+    driver = Driver.start(of_ttl)
+    driver.until(1_000)
+    assert (driver.outcomes, driver.resolution.deadline_ms) == ([(1_000, Status.TIMEOUT)], 3_000)
