@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from shm.counters import CounterReader, NameserverTable
+from shm.histograms import HistogramWriter
 from shm.names import NameReader, TargetWriter
 from shm.segment import Segment
 from shm.slots import SlotTableReader, SlotTableWriter
@@ -58,6 +59,9 @@ class Board(Protocol):
     def count(self, nameserver: int, counter: str, amount: int = 1) -> None:
         """Add to a counter of a nameserver."""
 
+    def observe(self, section: int, which: int, bucket: int, milliseconds: int) -> None:
+        """Count a duration in a histogram of a section."""
+
 
 class SegmentBoard:
     """The board in the segment; resolverd only, it is the one writer of all this."""
@@ -77,6 +81,7 @@ class SegmentBoard:
         self.publish = SlotTableWriter(segment).publish
         self.publish_target = TargetWriter(segment).publish
         self.count = self._table.count
+        self.observe = HistogramWriter(segment).observe
 
     def record(self, index: int, **fields: int) -> None:
         """Store fields of a resolution record."""

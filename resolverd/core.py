@@ -30,6 +30,7 @@ from resolverd.resolution import (
 )
 from resolverd.schedule import Schedule
 from resolverd.served import Log
+from resolverd.stopwatch import Stopwatch
 from resolverd.transitions import State
 from resolverd.trouble import Trouble
 
@@ -79,6 +80,7 @@ class Core:
         )
         configured = 1 + max((each.index for each in settings.resolutions), default=-1)
         self.accounts = Accounts(self.names, self._places, configured)
+        self._stopwatch = Stopwatch(board, settings.sections)
         self._trouble = Trouble(self.names.served, self.names.served.quiet)
         self._schedule_new()
 
@@ -96,6 +98,7 @@ class Core:
                 places = self._places[name.section.name]
                 if not places.enter(key, urgent=name.resolution.urgent):
                     continue  # the schedule hears of it again when its turn has come
+                name.history.begun_ms = now_ms
             self._perform(key, name, name.resolution.tick(now_ms), now_ms)
 
     def answered(
@@ -125,6 +128,7 @@ class Core:
             name = self.names[key]
             if name.resolution.trigger(kind, began_ms, now_ms):
                 name.tally.triggered()
+                self._stopwatch.failed(slot, now_ms)
                 self._schedule.set(key, name.resolution.deadline_ms)
 
     def ordered(self, slot: int, name: str, now_ms: int) -> None:
@@ -152,6 +156,8 @@ class Core:
                 asker.close_run(key)
                 self._leave(key, name.section.name, now_ms)
                 name.finish(action, now_ms)
+                self._stopwatch.ran(name.section.name, now_ms - name.history.begun_ms)
+                self._stopwatch.moved(name.section.name, self.names.served.take_moved(), now_ms)
                 self._trouble.ended(key, name, action, now_ms)
         if key in self.names:
             self._schedule.set(key, name.resolution.deadline_ms)

@@ -22,11 +22,12 @@ class Heard(msgspec.Struct):
 class History:
     """The last question about one name and its answers."""
 
-    __slots__ = ("asked_ms", "heard", "query_type", "unsent")
+    __slots__ = ("asked_ms", "begun_ms", "heard", "query_type", "unsent")
 
     def __init__(self) -> None:
         """Nothing was asked yet."""
         self.query_type: QueryType | None = None
+        self.begun_ms = 0  # of the run that goes on, or the last
         self.asked_ms = 0
         self.unsent: tuple[str, ...] = ()  # nameservers that the last question did not reach
         self.heard: dict[str, Heard] = {}

@@ -75,6 +75,7 @@ class ServedServers:
         self._board = board
         self._log = log
         self.quiet = Quiet(log)
+        self._moved: list[int] = []  # slots
         self._remaining = Remaining(board)
         self._served: dict[int, Served] = {}
         self.changed = False
@@ -196,6 +197,13 @@ class ServedServers:
         self.changed |= changed
         return changed
 
+    def take_moved(self) -> list[int]:
+        """The slots that have got another address since somebody looked."""
+        if not self._moved:
+            return []
+        moved, self._moved = self._moved, []
+        return moved
+
     def take_losers(self) -> dict[int, ResolvedServer]:
         """Which backends have lost a server since somebody looked, each with one of those."""
         losers, self.losers = self.losers, {}
@@ -209,6 +217,7 @@ class ServedServers:
     def _tell(self, served: Served, before: Address | None, source: str, now_ms: int) -> None:
         server, address = served.server, served.address
         assert address is not None
+        self._moved.append(server.slot)
         subject = f"{server.backend_name}/{server.server_name}"
         text = describe_address(server, before, address, source)
         self.quiet.say(subject, NOTICE, text, now_ms, more="changes of its IP")

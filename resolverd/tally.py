@@ -69,16 +69,18 @@ class Tally:
         self._missing = missing
         if self._index is None:
             return
-        outcome = (resolution.last_status or 0, self._records_seen, used, missing)
+        held_ms = resolution.triggers_held_until_ms
+        outcome = (resolution.last_status or 0, self._records_seen, used, missing, held_ms)
         if outcome != self._outcome:  # seldom
             self._outcome = outcome
-            status, records_seen, _, _ = outcome
+            status, records_seen, *_ = outcome
             self._board.record(
                 self._index,
                 status=status,
                 records_seen=records_seen,
                 slots_used=used,
                 slots_missing=missing,
+                triggers_held_until_ms=held_ms,
             )
         self._board.record(
             self._index,

@@ -21,6 +21,7 @@
 #   NAME_ORDERS  slots x NameLatch(NameRecord) control (likewise)
 #   MAILBOX      1 x Mailbox                   a question of control's, an answer of resolverd's
 #   NAMESERVER_NAMES  nameservers x NameLatch(NameRecord) resolverd (as TARGETS)
+#   SECTIONS     sections x SectionHistograms  resolverd (supervisor before the first fork)
 #
 # A row is WorkerCounters, then one FrontendCounters for each frontend, one BackendCounters for
 # each backend, one ServerCounters for each slot, and for each bind address a word, the sessions
@@ -40,14 +41,15 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef enum:
-    LAYOUT_VERSION = 4
+    LAYOUT_VERSION = 5
     RECORD_WORDS = 7  # 56 bytes: what one latch publishes whole
     NAME_WORDS = 33  # 264 bytes: what one name latch publishes whole
     NAME_BYTES = 255  # the longest DNS name (RFC 1035 section 2.3.4)
     INQUIRY_WORDS = 36  # 288 bytes: what control asks of resolverd, whole
     INQUIRY_BYTES = 256  # of text: a DNS name is shorter
     MAIL_WORDS = 8_192  # 64 KiB: one answer; what is longer comes in several
-    AREAS = 17
+    HISTOGRAM_BUCKETS = 12
+    AREAS = 18
     HINT_BLOCK_SLOTS = 64  # neighbouring hints that one word says changed
     PAGE = 4096
 
@@ -69,6 +71,7 @@ cdef enum:  # Area
     AREA_NAME_ORDERS = 14
     AREA_MAILBOX = 15
     AREA_NAMESERVER_NAMES = 16
+    AREA_SECTIONS = 17
 
 cdef enum:  # ProcessState
     PROCESS_EMPTY = 0
@@ -130,7 +133,7 @@ cdef struct Header:
     uint64_t offsets[AREAS]  # bytes from the start of the segment
     uint64_t row_bytes  # stride of ROWS
     uint64_t orders_generation  # +1 after each order of a name, by control
-    uint64_t spare[6]  # fills four cache lines
+    uint64_t spare[5]  # fills four cache lines
     uint64_t table_generation  # shared word: +1 after each change of any slot record
     uint64_t alone[6]  # keeps the busiest word on a line of its own
     uint64_t version  # LAYOUT_VERSION, stored last: the segment is ready
@@ -357,6 +360,8 @@ cdef struct ResolutionRecord:
     uint64_t triggers  # runs that a failed connect asked for
     uint64_t ipv4_valid_ms  # end of the last run with a valid answer of this family, likewise
     uint64_t ipv6_valid_ms
+    uint64_t triggers_held_until_ms  # before that no failed connect asks for a run
+    uint64_t spare[5]
 
 cdef struct Inquiry:
     uint64_t number  # 1, 2, 3 ...; 0: nothing was ever asked
@@ -376,3 +381,10 @@ cdef struct Mailbox:
     uint64_t length  # bytes of `mail`
     uint64_t resolverd_spare[6]
     uint64_t mail[8192]
+
+cdef struct SectionHistograms:  # counts by bucket (resolverd says which), and the sum
+    uint64_t runs[12]  # question to end of run
+    uint64_t runs_sum_ms
+    uint64_t moves[12]  # failed connect to another address
+    uint64_t moves_sum_ms
+    uint64_t spare[6]

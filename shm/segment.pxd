@@ -5,8 +5,8 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from shm.atomics cimport fetch_add, fetch_add_signed
 from shm.layout cimport (
     HINT_BLOCK_SLOTS, BackendCounters, BackendShared, FrontendCounters, Header, Latch, Mailbox,
-    NameLatch, NameserverCounters, Process, Request, ResolutionRecord, ServerCounters, SlotStatic,
-    WorkerCounters)
+    NameLatch, NameserverCounters, Process, Request, ResolutionRecord, SectionHistograms,
+    ServerCounters, SlotStatic, WorkerCounters)
 
 cdef struct View:
     Header *header
@@ -27,6 +27,7 @@ cdef struct View:
     NameLatch *name_orders  # by slot
     Mailbox *mailbox
     NameLatch *nameserver_names  # by nameserver
+    SectionHistograms *sections
 
 
 cdef inline WorkerCounters *worker_counters(const View *view, uint32_t row) noexcept nogil:

@@ -15,13 +15,13 @@ from libc.string cimport memset
 
 from shm.atomics cimport load_acquire, store_release
 from shm.layout cimport (
-    AREA_ADMINS, AREA_BACKENDS, AREA_HEADER, AREA_HEALTH, AREA_HINTS, AREA_MAILBOX,
-    AREA_NAME_ORDERS, AREA_NAMESERVER_NAMES, AREA_NAMESERVERS, AREA_OWNERS, AREA_PROCESSES,
-    AREA_REQUESTS, AREA_RESOLUTIONS, AREA_ROWS, AREA_SLOTS, AREA_STATICS, AREA_TARGETS, AREAS,
-    HINT_BLOCK_SLOTS, LAYOUT_VERSION, PAGE, AdminRecord, BackendCounters, BackendShared,
-    FrontendCounters, Header, HealthRecord, Inquiry, Latch, Mailbox, NameLatch, NameRecord,
-    NameserverCounters, Process, Request, ResolutionRecord, ServerCounters, SlotRecord, SlotStatic,
-    WorkerCounters)
+    AREAS, AREA_ADMINS, AREA_BACKENDS, AREA_HEADER, AREA_HEALTH, AREA_HINTS, AREA_MAILBOX,
+    AREA_NAMESERVERS, AREA_NAMESERVER_NAMES, AREA_NAME_ORDERS, AREA_OWNERS, AREA_PROCESSES,
+    AREA_REQUESTS, AREA_RESOLUTIONS, AREA_ROWS, AREA_SECTIONS, AREA_SLOTS, AREA_STATICS,
+    AREA_TARGETS, HINT_BLOCK_SLOTS, LAYOUT_VERSION, PAGE, AdminRecord, BackendCounters,
+    BackendShared, FrontendCounters, Header, HealthRecord, Inquiry, Latch, Mailbox, NameLatch,
+    NameRecord, NameserverCounters, Process, Request, ResolutionRecord, SectionHistograms,
+    ServerCounters, SlotRecord, SlotStatic, WorkerCounters)
 
 cdef extern from "<sys/mman.h>" nogil:
     void *mmap(void *address, size_t length, int prot, int flags, int fd, long offset)
@@ -48,13 +48,14 @@ def check_sizes() -> None:
         "NameRecord": (sizeof(NameRecord), 264),
         "Request": (sizeof(Request), 64),
         "Inquiry": (sizeof(Inquiry), 288),
+        "SectionHistograms": (sizeof(SectionHistograms), 256),
         "Mailbox": (sizeof(Mailbox), 704 + 65_536),
         "WorkerCounters": (sizeof(WorkerCounters), 640),
         "FrontendCounters": (sizeof(FrontendCounters), 64),
         "BackendCounters": (sizeof(BackendCounters), 256),
         "ServerCounters": (sizeof(ServerCounters), 256),
         "NameserverCounters": (sizeof(NameserverCounters), 128),
-        "ResolutionRecord": (sizeof(ResolutionRecord), 80),
+        "ResolutionRecord": (sizeof(ResolutionRecord), 128),
     }
     for name, (found, wanted) in expected.items():
         assert found == wanted, f"struct {name} has {found} bytes, its byte map says {wanted}"
@@ -80,6 +81,7 @@ def area_sizes(shape) -> list[int]:
     sizes[AREA_NAME_ORDERS] = shape.slots * sizeof(NameLatch)
     sizes[AREA_MAILBOX] = sizeof(Mailbox)
     sizes[AREA_NAMESERVER_NAMES] = shape.nameservers * sizeof(NameLatch)
+    sizes[AREA_SECTIONS] = shape.sections * sizeof(SectionHistograms)
     return sizes
 
 
@@ -167,6 +169,7 @@ cdef class Segment:
         self.view.name_orders = <NameLatch *>(base + at[AREA_NAME_ORDERS])
         self.view.mailbox = <Mailbox *>(base + at[AREA_MAILBOX])
         self.view.nameserver_names = <NameLatch *>(base + at[AREA_NAMESERVER_NAMES])
+        self.view.sections = <SectionHistograms *>(base + at[AREA_SECTIONS])
 
     def fill_header(self, uint32_t reload_generation, list offsets) -> None:
         """Write the header, its version last."""

@@ -9,6 +9,7 @@ WORKERS_MAX = 256  # nbthread; HAProxy's own limit is 256 in 3.x
 SOCKETS_MAX = 8_192  # bind addresses x workers: half of a usual descriptor limit
 PROXIES_MAX = SLOTS_MAX  # frontends, and backends: more than servers would be empty ones
 NAMESERVERS_MAX = 4_096  # each has a socket in resolverd
+SECTIONS_MAX = 4_096  # each has a nameserver, or serves nobody
 RESOLUTIONS_MAX = SLOTS_MAX  # one name for each server at the most
 
 
@@ -23,6 +24,7 @@ class Shape(NamedTuple):
     nameservers: int
     resolutions: int
     binds: int = 0
+    sections: int = 0
 
     @property
     def resolverd_process(self) -> int:
@@ -48,5 +50,7 @@ class Shape(NamedTuple):
             raise ValueError(f"at most {NAMESERVERS_MAX} nameservers, not {self.nameservers}")
         if self.resolutions > RESOLUTIONS_MAX:
             raise ValueError(f"at most {RESOLUTIONS_MAX} resolutions, not {self.resolutions}")
+        if self.sections > SECTIONS_MAX:
+            raise ValueError(f"at most {SECTIONS_MAX} resolvers sections, not {self.sections}")
         if min(self) < 0:
             raise ValueError(f"negative count in {self}")

@@ -129,6 +129,7 @@ class World:
                 sockets=0,
                 nameservers=nameservers,
                 resolutions=len(self.settings.resolverd.resolutions),
+                sections=len(self.settings.resolverd.sections),
             )
         )
         self.slots = SlotTableWriter(self.segment)

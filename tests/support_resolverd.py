@@ -55,6 +55,7 @@ def make_segment(settings: ResolverdSettings) -> Segment:
             sockets=WORKERS,
             nameservers=settings.nameserver_rows,
             resolutions=len(settings.resolutions),
+            sections=len(settings.sections),
         )
     )
     names = NameserverNameWriter(segment)

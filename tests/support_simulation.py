@@ -68,6 +68,7 @@ class Board:
             for _ in range(resolutions)
         ]  # fmt: skip
         self.writes_left = -1
+        self.observed: list[tuple[int, int, int, int]] = []
         self.judge: Callable[[int, SlotState, SlotState], None] = lambda *_: None
 
     def slot(self, slot: int) -> SlotState:
@@ -119,6 +120,10 @@ class Board:
 
     def count(self, nameserver: int, counter: str, amount: int = 1) -> None:
         assert amount > 0
+
+    def observe(self, section: int, which: int, bucket: int, milliseconds: int) -> None:
+        assert milliseconds >= 0
+        self.observed.append((section, which, bucket, milliseconds))
 
     def _write(self) -> None:
         if self.writes_left == 0:

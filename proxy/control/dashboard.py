@@ -7,17 +7,19 @@ appear only where the section says `stats show-legends`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from html import escape
 from itertools import islice
 
 from proxy.config.model import Proxy
 from proxy.control.dashboard_style import STYLE
-from proxy.control.own_metrics import PREFERRED
+from proxy.control.dns_metrics import PREFERRED
 from proxy.control.report import Report
+from proxy.control.resolution_record import dropped_in_ms
 from proxy.control.show_info import Info, uptime_text
 from proxy.control.stat_rows import Row
 from proxy.runtime import now_ms
+from resolverd.answer import Status
 
 REFRESH_SECONDS = 5
 SERVERS_SHOWN_MAX = 500  # of one backend; the stats socket shows them all
@@ -33,17 +35,30 @@ def amount(count: int | str) -> str:
     return f"{value:.0f} {UNITS[unit]}" if unit == 0 else f"{value:.1f} {UNITS[unit]}"
 
 
-def chip(status: str) -> str:
-    """A status with its colour."""
+def chip(status: str, kind: str = "") -> str:
+    """A status with its colour, that of its first word or of `kind`."""
     word = status.partition(" ")[0]
     kinds = {"UP": "up", "OPEN": "up", "ready": "up", "DOWN": "down", "MAINT": "maint"}
-    kind = kinds.get(word, "drain" if word in ("DRAIN", "NOLB", "STOP", "stopping") else "")
+    kind = kind or kinds.get(word, "drain" if word in ("DRAIN", "NOLB", "STOP", "stopping") else "")
     return f'<span class="s {kind}">{escape(status)}</span>'
 
 
 def alarming(count: int | str) -> str:
     """A number that should be 0."""
     return f'<span class="bad">{count}</span>' if count else "0"
+
+
+def resolution_state(record: Mapping[str, int], left_ms: int | None) -> str:
+    """How a name does: the last run, and until when its servers live on a hold."""
+    status = Status(record["status"]) if record["status"] else None
+    if status is None:
+        return chip("starting")
+    if status is Status.VALID:
+        return chip("valid", "up")
+    words = status.name.lower().replace("_", " ")
+    if left_ms is None:
+        return chip(words, "down")
+    return chip(f"{words}, dropped in {left_ms // 1000} s", "maint")
 
 
 def table_head(names: str) -> str:
@@ -179,17 +194,22 @@ class Dashboard:
         settings = self.report.settings.resolverd
         if not settings.resolutions:
             return
-        head = "<name|<resolvers|<preferred|records|servers used|records left over|last success"
+        head = (
+            "<name|<resolvers|<preferred|<state|records|servers used|records left over|last success"
+        )
         yield "<h2>Names in DNS</h2>\n" + table_head(f"{head}|runs|asked for by failures")
         now = now_ms()
+        holds = {section.name: section.holds for section in settings.sections}
         for resolution in settings.resolutions:
             fields = self.report.monitor.counters.resolution(resolution.index)
             age = (now - fields["last_valid_ms"]) // 1000 if fields["last_valid_ms"] else -1
+            left_ms = dropped_in_ms(fields, holds[resolution.section], now)
             yield table_row(
                 [
                     ("t a", escape(resolution.name)),
                     ("t", escape(resolution.section)),
                     ("t", PREFERRED[resolution.preferred]),
+                    ("t", resolution_state(fields, left_ms)),
                     ("", str(fields["records_seen"])),
                     ("", str(fields["slots_used"])),
                     ("", alarming(fields["slots_missing"])),

@@ -9,7 +9,7 @@ the event loop nor needs memory for the whole text. Knows no metric by name.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import accumulate, islice
 from typing import NamedTuple, TypeAlias
 
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
@@ -31,6 +31,23 @@ class Family(NamedTuple):
     counter: bool
     help: str
     samples: Iterable[Sample]
+
+
+class Series(NamedTuple):
+    """One histogram: labels, counts by bucket (the last is open), and the sum."""
+
+    labels: Labels
+    counts: list[int]
+    total: float
+
+
+class Histogram(NamedTuple):
+    """One metric with the distribution of something; `bounds` are those of all but the last."""
+
+    name: str
+    help: str
+    bounds: tuple[float, ...]
+    series: Iterable[Series]
 
 
 class Exposition(NamedTuple):
@@ -56,6 +73,23 @@ def labels_of(**labels: str) -> Labels:
     return ",".join(f'{name}="{value.translate(ESCAPES)}"' for name, value in labels.items())
 
 
+def histogram_parts(histogram: Histogram) -> Iterator[bytes]:
+    """The text of a histogram, which both formats write alike; a part for each series."""
+    name, text = histogram.name, histogram.help
+    head = f"# HELP {name} {text}\n# TYPE {name} histogram\n"
+    for labels, counts, total in histogram.series:
+        prefix = f"{labels}," if labels else ""
+        bounds = [*map(str, histogram.bounds), "+Inf"]
+        lines = [
+            f'{name}_bucket{{{prefix}le="{bound}"}} {count}\n'
+            for bound, count in zip(bounds, accumulate(counts), strict=True)
+        ]
+        ends = f"{{{labels}}}" if labels else ""
+        lines += [f"{name}_sum{ends} {total}\n", f"{name}_count{ends} {sum(counts)}\n"]
+        yield (head + "".join(lines)).encode()
+        head = ""
+
+
 def head_of(family: Family, exposition: Exposition) -> str:
     """The comment lines; OpenMetrics names a counter without its `_total`."""
     name = family.name.removesuffix("_total") if exposition.openmetrics else family.name
@@ -69,8 +103,11 @@ def present(samples: Iterable[Sample]) -> Iterator[Sample]:
     return (sample for sample in samples if sample[1] != MISSING)
 
 
-def render(family: Family, exposition: Exposition) -> Iterator[bytes]:
+def render(family: Family | Histogram, exposition: Exposition) -> Iterator[bytes]:
     """The text of one family, in parts; nothing for a family without samples."""
+    if isinstance(family, Histogram):
+        yield from histogram_parts(family)
+        return
     samples = iter(present(family.samples) if exposition.openmetrics else family.samples)
     name, head = family.name, head_of(family, exposition)
     while part := list(islice(samples, SAMPLES_AT_ONCE)):

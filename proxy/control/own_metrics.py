@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from proxy.control.families import MISSING, Family, Labels, Sample, Value, labels_of
+from proxy.control.dns_metrics import DnsMetrics, labels_of_resolution
+from proxy.control.families import MISSING, Family, Histogram, Labels, Sample, Value, labels_of
 from proxy.control.report import Report
 from proxy.relay.termination import Termination
 from proxy.runtime import now_ms
-from resolverd.config import Family as AddressFamily
 from shm.processes import ProcessStatus
 
 WORKER_COUNTERS = (
@@ -33,11 +33,6 @@ WORKER_GAUGES = (
     ("pipes_free", "millrace_worker_pipes_free", "Pipes kept"),
     ("buffer_bytes", "millrace_worker_buffer_bytes", "Memory held by stalled sessions"),
 )
-PREFERRED = {
-    AddressFamily.NONE: "srv",
-    AddressFamily.IPV4: "ipv4",
-    AddressFamily.IPV6: "ipv6",
-}
 RESOLUTION_FIELDS = (
     ("records_seen", False, "millrace_resolution_records", "Records in the last valid answer"),
     ("slots_used", False, "millrace_resolution_slots_used", "Servers that have a record"),
@@ -63,12 +58,14 @@ class OwnMetrics:
     def __init__(self, report: Report) -> None:
         self.report = report
         self.board = report.monitor.board
+        self.dns = DnsMetrics(report)
         self.scrapes = 0
         self.failures = 0
 
-    def families(self) -> Iterator[Family]:
+    def families(self) -> Iterator[Family | Histogram]:
         """Every `millrace_*` family."""
         yield from self.resolutions()
+        yield from self.dns.families()
         yield from self.workers()
         yield from self.processes()
         yield from self.table()
@@ -84,11 +81,7 @@ class OwnMetrics:
         reader, now = self.report.monitor.counters, now_ms()
         rows: list[tuple[Labels, dict[str, int]]] = [
             (
-                labels_of(
-                    resolver=resolution.section,
-                    name=resolution.name,
-                    preferred=PREFERRED[resolution.preferred],
-                ),
+                labels_of_resolution(resolution),
                 reader.resolution(resolution.index),
             )
             for resolution in self.report.settings.resolverd.resolutions

@@ -70,8 +70,8 @@ class Services:
                     for part in render(family, exposition):
                         yield part
                 if "millrace" in selection.scopes:
-                    for family in filter(lambda f: selection.wants(f.name), self.own.families()):
-                        for part in render(family, exposition):
+                    for own in filter(lambda f: selection.wants(f.name), self.own.families()):
+                        for part in render(own, exposition):
                             yield part
             except Exception:
                 self.own.failures += 1

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from proxy.config.model import Proxy, Server, Settings
 from resolverd.followed import in_use
 from shm.counters import CarriedRow, CounterReader
+from shm.histograms import HistogramReader, HistogramWriter
 from shm.names import NameOrderWriter, NameReader, TargetWriter
 from shm.segment import Segment
 from shm.slots import AdminTableWriter, HealthTableWriter, SlotTableReader, SlotTableWriter
@@ -34,6 +35,7 @@ class CarryPlan(NamedTuple):
     backends: tuple[Pair, ...]
     nameservers: tuple[Pair, ...]
     resolutions: tuple[Pair, ...]
+    sections: tuple[Pair, ...]
 
 
 def plan_carry(old: Settings, new: Settings, names: NameReader | None = None) -> CarryPlan:
@@ -55,6 +57,7 @@ def plan_carry(old: Settings, new: Settings, names: NameReader | None = None) ->
         backends=_pairs(_names(old.backends), _names(new.backends)),
         nameservers=_pairs(_nameservers(old, names), _nameservers(new)),
         resolutions=_pairs(_resolutions(old), _resolutions(new)),
+        sections=_pairs(_sections(old), _sections(new)),
     )
 
 
@@ -80,6 +83,10 @@ def _nameservers(settings: Settings, names: NameReader | None = None) -> dict[Ha
         for section in settings.resolverd.sections
         for nameserver in (section.nameservers if names is None else in_use(section, names))
     }
+
+
+def _sections(settings: Settings) -> dict[Hashable, int]:
+    return {section.name: index for index, section in enumerate(settings.resolverd.sections)}
 
 
 def _resolutions(settings: Settings) -> dict[Hashable, int]:
@@ -207,6 +214,9 @@ def carry_counters(tally: Tally, old_segment: Segment, segment: Segment, plan: C
         row.nameserver(after, reader.nameserver(before))
     for before, after in plan.resolutions:
         row.resolution(after, reader.resolution(before))
+    histograms, carried = HistogramReader(old_segment), HistogramWriter(segment)
+    for before, after in plan.sections:
+        carried.carry(after, histograms.words(before))
 
 
 def add_late(before: Tally, final: Tally, segment: Segment, plan: CarryPlan) -> None:

@@ -25,6 +25,7 @@ def shape_of(settings: Settings, workers: int, sockets: int) -> Shape:
         nameservers=settings.resolverd.nameserver_rows,
         resolutions=len(settings.resolverd.resolutions),
         binds=len(settings.binds),
+        sections=len(settings.resolverd.sections),
     )
 
 

@@ -8,10 +8,17 @@ from html.parser import HTMLParser
 import pytest
 
 from proxy.config.model import Check, Origin, Proxy, Service
-from proxy.control.dashboard import SERVERS_SHOWN_MAX, Dashboard, amount, chip
+from proxy.control.dashboard import (
+    SERVERS_SHOWN_MAX,
+    Dashboard,
+    amount,
+    chip,
+    resolution_state,
+)
 from proxy.control.monitor import Monitor
 from proxy.control.report import Report
 from proxy.runtime import now_ms
+from resolverd.answer import Status
 from tests.support_control import World, a_server
 from tests.support_control_pair import RESOLVERD
 
@@ -92,3 +99,11 @@ def test_amounts_and_states_are_shown_for_people() -> None:
     assert 'class="s down"' in chip("DOWN")
     assert 'class="s maint"' in chip("MAINT (resolution)")
     assert 'class="s drain"' in chip("DRAIN")
+
+
+def test_a_name_shows_how_it_does() -> None:
+    assert resolution_state({"status": 0}, None) == chip("starting")
+    assert resolution_state({"status": Status.VALID}, None) == chip("valid", "up")
+    on_hold = resolution_state({"status": Status.NX}, 12_345)
+    assert on_hold == '<span class="s maint">nx, dropped in 12 s</span>'
+    assert resolution_state({"status": Status.TIMEOUT}, None) == chip("timeout", "down")

@@ -16,6 +16,7 @@ from shm.shape import (
     NAMESERVERS_MAX,
     PROXIES_MAX,
     RESOLUTIONS_MAX,
+    SECTIONS_MAX,
     SLOTS_MAX,
     SOCKETS_MAX,
     WORKERS_MAX,
@@ -60,7 +61,7 @@ def test_the_header_tells_the_layout_and_its_version_comes_last() -> None:
     assert words[1] == segment.size
     assert words[7 : 7 + len(segment.offsets())] == segment.offsets()
     assert words[7 + len(segment.offsets())] == row_bytes(SHAPES[1])
-    assert words[-1] == 4, "LAYOUT_VERSION"
+    assert words[-1] == 5, "LAYOUT_VERSION"
     segment.close()
 
 
@@ -94,6 +95,7 @@ def test_a_closed_segment_leaves_no_descriptor_and_no_memory() -> None:
         ({"frontends": PROXIES_MAX + 1}, "frontends and backends"),
         ({"nameservers": NAMESERVERS_MAX + 1}, "nameservers"),
         ({"resolutions": RESOLUTIONS_MAX + 1}, "resolutions"),
+        ({"sections": SECTIONS_MAX + 1}, "resolvers sections"),
         ({"backends": -1}, "negative"),
     ],
 )

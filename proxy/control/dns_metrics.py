@@ -1,0 +1,107 @@
+"""Metrics of names in DNS that warn before clients notice: holds that run out, runs that take long.
+
+All of it is read from the segment, so that it is there while resolverd is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from proxy.control.families import Family, Histogram, Labels, Sample, Series, Value, labels_of
+from proxy.control.report import Report
+from proxy.control.resolution_record import dropped_in_ms, is_stale
+from proxy.runtime import now_ms
+from resolverd.config import Family as AddressFamily
+from resolverd.config import ResolutionSettings
+from resolverd.durations import MOVE_BOUNDS_MS, RUN_BOUNDS_MS
+from shm.histograms import MOVES, RUNS, HistogramReader
+
+ENDLESS = "+Inf"  # nothing threatens the addresses
+PREFERRED = {
+    AddressFamily.NONE: "srv",
+    AddressFamily.IPV4: "ipv4",
+    AddressFamily.IPV6: "ipv6",
+}
+UNMATCHED = ("invalid", "outdated")  # counters of packets that ended no question
+HISTOGRAMS = (
+    (
+        RUNS,
+        "millrace_resolution_run_seconds",
+        "From the first question of a run to its end",
+        RUN_BOUNDS_MS,
+    ),
+    (
+        MOVES,
+        "millrace_connect_failure_to_new_address_seconds",
+        "From a failed connect that asked for a run to another address of that server",
+        MOVE_BOUNDS_MS,
+    ),
+)
+
+
+def labels_of_resolution(resolution: ResolutionSettings) -> Labels:
+    """The labels of every metric about a name."""
+    return labels_of(
+        resolver=resolution.section,
+        name=resolution.name,
+        preferred=PREFERRED[resolution.preferred],
+    )
+
+
+class DnsMetrics:
+    """Builds the families."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        self.resolverd = report.settings.resolverd
+        self.histograms = HistogramReader(report.runtime.segment)
+
+    def families(self) -> Iterator[Family | Histogram]:
+        """All of them."""
+        yield from self.threats()
+        yield self.unmatched()
+        for which, name, text, bounds_ms in HISTOGRAMS:
+            bounds = tuple(bound / 1000 for bound in bounds_ms)
+            yield Histogram(name, text, bounds, self.series(which))
+
+    def threats(self) -> Iterator[Family]:
+        """Names whose servers live on a hold, and names that may not be asked for."""
+        now = now_ms()
+        holds = {section.name: section.holds for section in self.resolverd.sections}
+        stale: list[Sample] = []
+        dropped: list[Sample] = []
+        held: list[Sample] = []
+        for resolution in self.resolverd.resolutions:
+            record = self.report.monitor.counters.resolution(resolution.index)
+            labels = labels_of_resolution(resolution)
+            left_ms = dropped_in_ms(record, holds[resolution.section], now)
+            left: Value = ENDLESS if left_ms is None else left_ms / 1000
+            stale.append((labels, int(is_stale(record))))
+            dropped.append((labels, left))
+            held.append((labels, max(0, record["triggers_held_until_ms"] - now) / 1000))
+        for name, text, samples in (
+            ("stale", "1 while servers have addresses though the last run failed", stale),
+            ("dropped_in_seconds", "Time until all addresses go if nothing changes", dropped),
+            ("triggers_held_seconds", "Time for which failed connects ask for no run", held),
+        ):
+            yield Family(f"millrace_resolution_{name}", False, text, samples)
+
+    def unmatched(self) -> Family:
+        """Packets that no open question took: forged, broken or late."""
+        samples: list[Sample] = []
+        for section in self.resolverd.sections:
+            for nameserver in section.nameservers:
+                counted = self.report.monitor.counters.nameserver(nameserver.index)
+                for reason in UNMATCHED:
+                    labels = labels_of(
+                        resolver=section.name, nameserver=nameserver.name, reason=reason
+                    )
+                    samples.append((labels, counted[reason]))
+        text = "Packets that ended no question: invalid (forged or broken) or outdated"
+        return Family("millrace_nameserver_unmatched_packets_total", True, text, samples)
+
+    def series(self, which: int) -> Iterator[Series]:
+        """One histogram for each section."""
+        for index, section in enumerate(self.resolverd.sections):
+            counts, total_ms = self.histograms.histogram(index, which)
+            yield Series(labels_of(resolver=section.name), counts, total_ms / 1000)

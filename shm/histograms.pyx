@@ -1,0 +1,67 @@
+"""Histograms of each `resolvers` section: how long runs took, and how long servers stayed lost.
+
+`HistogramReader` may be used by any process, `HistogramWriter` belongs to resolverd (and to the
+supervisor before the first fork, which carries what a former generation had counted).
+"""
+
+from libc.stdint cimport uint32_t, uint64_t
+
+from shm.atomics cimport count, load_relaxed, store_relaxed
+from shm.layout cimport HISTOGRAM_BUCKETS, SectionHistograms
+from shm.segment cimport Segment
+
+BUCKETS = HISTOGRAM_BUCKETS  # the last is for everything above the others
+WORDS = sizeof(SectionHistograms) // 8
+RUNS = 0  # which histogram
+MOVES = 1
+
+
+cdef SectionHistograms *section_of(Segment segment, uint32_t section) except NULL:
+    if section >= segment.shape.sections:
+        raise IndexError(f"section {section} of {segment.shape.sections}")
+    return &segment.view.sections[section]
+
+
+cdef class HistogramReader:
+    """Reads the histograms of any section; IndexError for one that does not exist."""
+
+    cdef Segment segment
+
+    def __init__(self, Segment segment):
+        self.segment = segment
+
+    def words(self, uint32_t section) -> list:
+        """All words, in the order of layout.pxd."""
+        cdef uint64_t *words = <uint64_t *>section_of(self.segment, section)
+        return [load_relaxed(&words[word]) for word in range(WORDS)]
+
+    def histogram(self, uint32_t section, uint32_t which) -> tuple:
+        """Counts by bucket, and the sum in milliseconds, of RUNS or MOVES."""
+        words = self.words(section)
+        start = which * (BUCKETS + 1)
+        return words[start:start + BUCKETS], words[start + BUCKETS]
+
+
+cdef class HistogramWriter:
+    """Counts into the histograms: resolverd only."""
+
+    cdef Segment segment
+
+    def __init__(self, Segment segment):
+        self.segment = segment
+
+    def observe(
+            self, uint32_t section, uint32_t which, uint32_t bucket, uint64_t milliseconds) -> None:
+        """Count one duration in its bucket."""
+        cdef uint64_t *words = <uint64_t *>section_of(self.segment, section)
+        if which > MOVES or bucket >= HISTOGRAM_BUCKETS:
+            raise IndexError(f"bucket {bucket} of histogram {which}")
+        words += which * (HISTOGRAM_BUCKETS + 1)
+        count(&words[bucket], 1)
+        count(&words[HISTOGRAM_BUCKETS], milliseconds)
+
+    def carry(self, uint32_t section, list values) -> None:
+        """Take over all words of a former generation's section; before the first fork."""
+        cdef uint64_t *words = <uint64_t *>section_of(self.segment, section)
+        for word, value in enumerate(values[:WORDS]):
+            store_relaxed(&words[<uint32_t>word], value)
