@@ -58,7 +58,7 @@ def load(
             sections.read(line)
     _add_default_resolvers(sections, context)
     check(sections.globals, sections.resolvers, sections.proxies, messages)
-    check_short_names(sections.resolvers, sections.proxies, messages)
+    check_short_names(sections.resolvers, sections.proxies, messages, resolv_conf)
     settings: Settings | None = None
     if not messages.failed:
         families = _families(sections, context)

@@ -134,6 +134,20 @@ def test_the_default_section_has_the_list_of_resolv_conf(tmp_path: Path) -> None
     assert (section.search, section.ndots) == (("file.test",), 3)
 
 
+def test_a_section_without_a_list_is_judged_by_the_hosts(tmp_path: Path) -> None:
+    path = tmp_path / "resolv.conf"
+    path.write_text("nameserver 127.0.0.2\nsearch a.test b.test\noptions ndots:2\n")
+    servers = ("s1 web:80 resolvers r1", "s2 x.web:80 resolvers r1", "s3 x.y.web:80 resolvers r1")
+    found = notices(text_of("", *servers), str(path))
+    assert len(found) == 2
+    assert "'web' is sent as written; libc finds it at the start" in found[0]
+    assert f"{path} (a.test b.test; ndots 2)" in found[0]
+    assert "'x.web'" in found[1]
+    assert notices(text_of("", "s1 web.:80 resolvers r1"), str(path)) == []
+    assert notices(text_of("", "s1 web:80"), str(path)) == []
+    assert notices(text_of("", *servers)) == []
+
+
 def test_the_option_without_a_list_is_said() -> None:
     (text,) = notices(text_of("", "s1 web:80 resolvers r1 resolve-opts search"))
     assert "'resolve-opts search' finds no search list" in text
