@@ -23,6 +23,8 @@ _REASONS = {
     Cause.REMOVED: "entry removed from SRV record",
 }
 
+ADVISED_MS = (30_000, 60_000, 120_000, 300_000)  # values of `hold obsolete` to recommend
+
 Lines = list[tuple[int, str]]  # severity, text
 
 
@@ -94,6 +96,32 @@ def describe_surplus(name: str, records: int, missing: int) -> Lines:
     if missing:
         return [(NOTICE, f"{missing} of {records} records of '{name}' have no server.")]
     return [(NOTICE, f"All records of '{name}' have a server again.")]
+
+
+def describe_came_back(
+    name: str, record: str, unseen_ms: int, obsolete_ms: int, section: str
+) -> Lines:
+    """The line about a record that left and came back, and what to write against it.
+
+    The advice is the shortest of a few usual times that is twice as long as the record was unseen.
+    """
+    advised_ms = next((ms for ms in ADVISED_MS if ms >= 2 * unseen_ms), ADVISED_MS[-1])
+    return [
+        (
+            WARNING,
+            f"Record '{record}' of '{name}' left and came back: answers were without it for "
+            f"{unseen_ms / 1000:.1f}s, and 'hold obsolete' is {time_text(obsolete_ms)}. If answers "
+            f"do not always hold all records, set 'hold obsolete {time_text(advised_ms)}' in "
+            f"resolvers '{section}'.",
+        )
+    ]
+
+
+def time_text(milliseconds: int) -> str:
+    """A time as the configuration says it."""
+    if milliseconds % 1000:
+        return f"{milliseconds}ms"
+    return f"{milliseconds // 1000}s"
 
 
 def describe_search(name: str, found: str, section: str) -> Lines:

@@ -10,7 +10,7 @@ younger than it is, never older, so no hold is shortened by a kill in between.
 
 from __future__ import annotations
 
-from resolverd.answer import Status
+from resolverd.answer import Address, Status
 from resolverd.assignment import Assignment, Change
 from resolverd.board import Board
 from resolverd.config import (
@@ -19,6 +19,7 @@ from resolverd.config import (
     ResolvedServer,
     ResolversSection,
 )
+from resolverd.departures import Departures
 from resolverd.hearing import Outcome
 from resolverd.history import History
 from resolverd.messages import FROM_CACHE, describe_search
@@ -52,6 +53,7 @@ class ResolvedName:
         self.permanent = has_record  # it is resolved though no server needs it
         self.history = History()
         self.outcomes: tuple[Outcome, ...] = ()  # of the last run, the preferred type first
+        self._departures: Departures[Address] = Departures()
         self._rows = {nameserver.name: nameserver.index for nameserver in section.nameservers}
         self._found = ""  # with a search list: what the last valid answer was for
         self._served = served
@@ -110,12 +112,12 @@ class ResolvedName:
         """A run has ended: record it, publish what changed."""
         assignment, valid = self.assignment, finished.status is Status.VALID
         self.outcomes = finished.outcomes
-        former = set(assignment.records)
+        former = dict(assignment.records)
         if finished.addresses:
             changes = assignment.heard(self._rule(finished, now_ms), now_ms)
         else:
             changes = assignment.failed(finished.status, self.resolution.last_valid_ms, now_ms)
-        self.resolution.learned(bool(changes) or not former.issuperset(assignment.records))
+        self.resolution.learned(bool(changes) or not former.keys() >= assignment.records.keys())
         self.tally.ended(
             self.resolution,
             len(finished.addresses) if valid else None,
@@ -129,6 +131,9 @@ class ResolvedName:
         moved = sum(change.after is not None for change in changes)
         if finished.nameserver and moved:
             self._board.count(self._rows[finished.nameserver], "update", moved)
+        if valid or finished.addresses:
+            back = self._departures.compare(former, assignment.records, now_ms)
+            self.tally.returned([(each.text, unseen_ms) for each, unseen_ms in back], self.section)
         self._tell_found(valid=valid)
         self._publish(changes, f"{self.section.name}/{finished.nameserver}", now_ms)
 

@@ -15,11 +15,12 @@ from resolverd.answer import Status
 from resolverd.assignment import cause_of
 from resolverd.board import Board
 from resolverd.config import Family, ResolutionSettings, ResolvedServer, ResolversSection
+from resolverd.departures import Departures
 from resolverd.history import History
 from resolverd.messages import FROM_ADDITIONAL
 from resolverd.resolution import Finished, Resolution
 from resolverd.served import Log, Served, ServedServers
-from resolverd.service_assignment import Attachment, ServiceAssignment, ServiceChange
+from resolverd.service_assignment import Attachment, Key, ServiceAssignment, ServiceChange
 from resolverd.tally import Tally
 from shm.states import Cause
 
@@ -61,6 +62,7 @@ class ResolvedService:
         )
         self.tally = Tally(board, log, settings.name, settings.index)
         self.history = History()
+        self._departures: Departures[Key] = Departures()
         self._rows = {nameserver.name: nameserver.index for nameserver in section.nameservers}
         self._served = served
         self._board = board
@@ -107,12 +109,12 @@ class ResolvedService:
     def finish(self, finished: Finished, now_ms: int) -> None:
         """A run has ended: record it, publish what changed."""
         assignment, valid = self.assignment, finished.status is Status.VALID
-        former = set(assignment.records)
+        former = {key: known.seen_ms for key, known in assignment.records.items()}
         if valid:
             changes = assignment.valid(finished.answer, now_ms)
         else:
             changes = assignment.failed(finished.status, self.resolution.last_valid_ms, now_ms)
-        news = bool(changes) or not former.issuperset(assignment.records)
+        news = bool(changes) or not former.keys() >= assignment.records.keys()
         self.resolution.learned(news)
         self.tally.ended(
             self.resolution,
@@ -124,6 +126,8 @@ class ResolvedService:
         cause = Cause.REMOVED if valid else cause_of(finished.status)
         updates = sum(self._follow(change, cause, now_ms) for change in changes)
         if valid:
+            back = self._departures.compare(former, assignment.records, now_ms)
+            self.tally.returned([(f"{key[0]}:{key[1]}", ms) for key, ms in back], self.section)
             if not finished.answer.partial:
                 self._clear_strangers(cause, now_ms)
         elif assignment.is_over(finished.status, self.resolution.last_valid_ms, now_ms):

@@ -1,15 +1,18 @@
-"""The record of one resolution in the segment: runs, triggers, records and slots (M6).
+"""The record of one resolution in the segment: runs, triggers, records and slots (M4, M6).
 
-Owns what was counted so far, so that a successor counts on, and says once in the log when records
-are without a server. A name that no configuration mentions has no record: nothing is stored then.
+Owns what was counted so far, so that a successor counts on, and says in the log when records are
+without a server, and the first time that some have left and come back. A name that no configuration
+mentions has no record: nothing is stored then.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from resolverd.answer import Status
 from resolverd.board import Board
-from resolverd.config import Family
-from resolverd.messages import describe_surplus
+from resolverd.config import Family, ResolversSection
+from resolverd.messages import describe_came_back, describe_surplus
 from resolverd.resolution import Resolution
 from resolverd.served import Log
 
@@ -25,6 +28,7 @@ class Tally:
         self._index = index
         self._runs = 0
         self._triggers = 0
+        self._returns = 0
         self._records_seen = 0
         self._missing = 0
         self._outcome: tuple[int, ...] = ()  # what the record says of the last run
@@ -35,6 +39,7 @@ class Tally:
             return
         record = self._board.resolution(self._index)
         self._runs, self._triggers = record["runs"], record["triggers"]
+        self._returns = record["returns"]
         self._records_seen, self._missing = record["records_seen"], record["slots_missing"]
         if record["last_valid_ms"] == 0:
             self._board.record(
@@ -55,6 +60,19 @@ class Tally:
         self._triggers += 1
         if self._index is not None:
             self._board.record(self._index, triggers=self._triggers)
+
+    def returned(self, back: Sequence[tuple[str, int]], section: ResolversSection) -> None:
+        """Records have come back, each after so many milliseconds unseen; told once (M4)."""
+        if back and not self._returns:
+            record, unseen_ms = max(back, key=lambda each: each[1])
+            obsolete_ms = section.holds.obsolete_ms
+            for level, text in describe_came_back(
+                self._name, record, unseen_ms, obsolete_ms, section.name
+            ):
+                self._log(level, text)
+        self._returns += len(back)
+        if back and self._index is not None:
+            self._board.record(self._index, returns=self._returns)
 
     def ended(
         self, resolution: Resolution, records_seen: int | None, known: int, used: int, missing: int

@@ -361,7 +361,8 @@ cdef struct ResolutionRecord:
     uint64_t ipv4_valid_ms  # end of the last run with a valid answer of this family, likewise
     uint64_t ipv6_valid_ms
     uint64_t triggers_held_until_ms  # before that no failed connect asks for a run
-    uint64_t spare[5]
+    uint64_t returns  # records that left and came back within a minute
+    uint64_t spare[4]
 
 cdef struct Inquiry:
     uint64_t number  # 1, 2, 3 ...; 0: nothing was ever asked

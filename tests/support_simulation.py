@@ -63,7 +63,7 @@ class Board:
         self.records = [
             dict.fromkeys(
                 ("last_valid_ms", "last_run_ms", "status", "records_seen", "slots_used",
-                 "slots_missing", "runs", "triggers", "ipv4_valid_ms", "ipv6_valid_ms"), 0,
+                 "slots_missing", "runs", "triggers", "returns", "ipv4_valid_ms", "ipv6_valid_ms"), 0,
             )
             for _ in range(resolutions)
         ]  # fmt: skip

@@ -197,7 +197,7 @@ class Dashboard:
         head = (
             "<name|<resolvers|<preferred|<state|records|servers used|records left over|last success"
         )
-        yield "<h2>Names in DNS</h2>\n" + table_head(f"{head}|runs|asked for by failures")
+        yield "<h2>Names in DNS</h2>\n" + table_head(f"{head}|runs|asked for by failures|came back")
         now = now_ms()
         holds = {section.name: section.holds for section in settings.sections}
         for resolution in settings.resolutions:
@@ -216,6 +216,7 @@ class Dashboard:
                     ("", f"{age} s ago" if age >= 0 else "never"),
                     ("", str(fields["runs"])),
                     ("", str(fields["triggers"])),
+                    ("", str(fields["returns"])),
                 ]
             )
         yield TABLE_END

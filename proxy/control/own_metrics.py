@@ -39,6 +39,7 @@ RESOLUTION_FIELDS = (
     ("slots_missing", False, "millrace_resolution_slots_missing", "Records without a server"),
     ("runs", True, "millrace_resolution_runs_total", "Runs ended"),
     ("triggers", True, "millrace_resolution_triggers_total", "Runs asked for by failed connects"),
+    ("returns", True, "millrace_resolution_returns_total", "Records that left and soon came back"),
 )
 
 

@@ -13,7 +13,7 @@ from proxy.relay.cache cimport server_cached
 from proxy.relay.session cimport session_arm, session_end_down
 from proxy.relay.syscalls cimport (
     AF_INET, getpeername, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage, socklen_t)
-from proxy.relay.types cimport SERVER, STATE_ACCEPTED, STATE_WAITING, Engine, Session
+from proxy.relay.types cimport SERVER, Engine, Session
 from shm.eligibility cimport ServerView
 from shm.layout cimport STATIC_SHUTDOWN_REMOVED
 
@@ -56,8 +56,9 @@ cdef inline bint leads_there(
 cdef inline void removed_look(Engine *engine, Session *session, uint64_t generation) noexcept nogil:
     """One session of a walk: it is where its server is, or its end is near."""
     cdef const ServerView *server
-    if not engine.view.statics[session.slot].flags & STATIC_SHUTDOWN_REMOVED or (
-            session.state == STATE_ACCEPTED or session.state == STATE_WAITING):
+    if not engine.view.statics[session.slot].flags & STATIC_SHUTDOWN_REMOVED:
+        return
+    if session.sides[SERVER].fd < 0:  # it waits, and looks at the slot anew when it goes on
         return
     server = server_cached(engine, session.slot, generation)
     if session.generation == server.generation:

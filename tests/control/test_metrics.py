@@ -154,7 +154,7 @@ def test_openmetrics_is_given_to_who_asks_for_it_and_parses(both: Pair) -> None:
 def test_counters_and_resolutions_come_from_the_segment(both: Pair) -> None:
     world = both.world
     world.nameservers.count(0, "nx", 3)
-    world.nameservers.record(0, records_seen=9, slots_used=3, slots_missing=6, runs=4)
+    world.nameservers.record(0, records_seen=9, slots_used=3, slots_missing=6, runs=4, returns=5)
     slot = slot_of(world, "l1/a")
     world.carried.server(slot, {**world.server_counters(slot), "bytes_in": 77})
     found = ours(both)
@@ -171,6 +171,7 @@ def test_counters_and_resolutions_come_from_the_segment(both: Pair) -> None:
     assert value("millrace_resolution_records", name="nope.example") == 9
     assert value("millrace_resolution_slots_missing", name="nope.example") == 6
     assert value("millrace_resolution_runs", name="nope.example") == 4
+    assert value("millrace_resolution_returns", name="nope.example") == 5
     assert value("haproxy_server_bytes_in", proxy="l1", server="a") == 77
     assert value("millrace_table_generation") == world.segment.table_generation
     assert value("millrace_scrape_failures") == 0

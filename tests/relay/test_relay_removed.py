@@ -166,6 +166,21 @@ def test_a_session_that_still_connects_ends_as_dc_and_one_that_waits_goes_on(
         assert relay.terminations() == {}
 
 
+def test_who_waits_for_a_place_goes_to_where_the_server_is_now(echoes: list[Server]) -> None:
+    server = RelayServer(*echoes[0].address, removed_drain_ms=SHUTDOWN, maxconn=1)
+    with RelayUnderTest([server]) as relay, ExitStack() as stack:
+        first = connected(relay, stack)
+        second = stack.enter_context(relay.connect())
+        second.sendall(b"hello")
+        wait_for(lambda: relay.counters("backend", 0)["sessions"] == 2, 10, "the second waits")
+        relay.publish(0, *echoes[2].address)
+        relay.wait_terminations({"D-": 1})
+        assert ended(first)
+        assert second.recv(10) == b"hello"
+        assert [echo.accepted for echo in echoes] == [1, 0, 1]
+        assert relay.terminations() == {"D-": 1}
+
+
 def test_ipv6_and_the_port_that_clients_came_to_are_recognised(echoes: list[Server]) -> None:
     witness = RelayServer(*echoes[0].address, removed_drain_ms=2 * DRAIN_MS)
     with Server(echo, "::1") as six, ExitStack() as stack:
