@@ -30,6 +30,7 @@ ROOT = Path(__file__).parents[2]
 WORKERS = 4
 ROUNDS = 3_000
 KILLS = 40
+DASHES = 30_000_000 // (20 if os.environ.get("MILLRACE_SANITIZE") else 1)
 BUILD = """
 import sys
 from Cython.Build import cythonize
@@ -47,6 +48,10 @@ class Places(Protocol):
     def hammer(
         self, segment: Segment, worker: int, limit: int, rounds: int, held: memoryview
     ) -> tuple[int, int, int]: ...
+
+    def dash(
+        self, segment: Segment, worker: int, limit: int, rounds: int, held: memoryview
+    ) -> tuple[int, int]: ...
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +105,27 @@ def test_threads_never_exceed_the_limit(places: Places, segment: Segment, limit:
     assert [(over, lost) for over, _, lost in found] == [(0, 0)] * WORKERS
     assert (sum(waits for _, waits, _ in found) > 0) == (limit < WORKERS)
     assert CounterReader(segment).server(0)["sessions"] == 0
+
+
+@pytest.mark.slow
+def test_threads_that_dash_for_the_last_place_never_get_it_both(
+    places: Places, segment: Segment
+) -> None:
+    """Without the fence between raising one's gauge and summing up, two would get it."""
+    held = memoryview(bytearray(8 * WORKERS)).cast("Q")
+    found: list[tuple[int, int]] = []
+    threads = [
+        threading.Thread(
+            target=lambda number=number: found.append(places.dash(segment, number, 1, DASHES, held))
+        )
+        for number in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [over for over, _ in found] == [0, 0]
+    assert sum(served for _, served in found) > 0
 
 
 class Hammers:
