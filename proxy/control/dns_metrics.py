@@ -90,7 +90,7 @@ class DnsMetrics:
         """Packets that no open question took: forged, broken or late."""
         samples: list[Sample] = []
         for section in self.resolverd.sections:
-            for nameserver in section.nameservers:
+            for nameserver in self.report.nameservers(section):
                 counted = self.report.monitor.counters.nameserver(nameserver.index)
                 for reason in UNMATCHED:
                     labels = labels_of(
