@@ -30,7 +30,7 @@ from tests.support_relay import Plan, receive_message, send_message
 PR_SET_PDEATHSIG = 1
 
 
-def listen_on(bind: Bind) -> socket.socket:
+def listen_on(bind: Bind, keepalive: bool) -> socket.socket:
     """One listening socket, as the supervisor makes it."""
     if bind.endpoint.family in (SocketFamily.UNIX, SocketFamily.ABSTRACT):
         listening = socket.socket(socket.AF_UNIX)
@@ -41,6 +41,7 @@ def listen_on(bind: Bind) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, keepalive)
         listening.bind((bind.endpoint.host, bind.endpoint.port))
     listening.listen(1024)
     listening.setblocking(False)
@@ -120,13 +121,15 @@ class Host:
     def listeners(self, plan: Plan) -> tuple[ListeningSocket, ...]:
         found: list[ListeningSocket] = []
         for bind in plan.settings.binds:
-            first = listen_on(bind)
+            keepalive = plan.settings.proxies[0].client_keepalive
+            first = listen_on(bind, keepalive)
             port = first.getsockname()[1] if isinstance(first.getsockname(), tuple) else 0
             for worker in range(1 if plan.shared else plan.workers):
                 listening = first
                 if worker > 0:
                     endpoint = type(bind.endpoint)(bind.endpoint.family, bind.endpoint.host, port)
-                    listening = listen_on(Bind(bind.index, 0, endpoint, bind.origin))
+                    other = Bind(bind.index, 0, endpoint, bind.origin)
+                    listening = listen_on(other, keepalive)
                 found.append(ListeningSocket(len(found), bind, worker, listening, plan.shared))
         return tuple(found)
 

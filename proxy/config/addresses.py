@@ -111,9 +111,16 @@ def _local(text: str, kind: SocketFamily, name: str) -> Address:
             raise ConfigError(f"descriptor of '{text}' {error}") from error
     elif not name:
         raise ConfigError(f"'{text}' names no socket")
-    elif len(name.encode(errors="surrogateescape")) > UNIX_PATH_MAX:
-        raise ConfigError(f"socket name '{name}' is too long (at most {UNIX_PATH_MAX} bytes)")
+    else:
+        check_path(name)
     return Address(text, kind, name)
+
+
+def check_path(name: str) -> str:
+    """The name of a local socket as it is; ConfigError if the kernel takes none so long."""
+    if len(name.encode(errors="surrogateescape")) > UNIX_PATH_MAX:
+        raise ConfigError(f"socket name '{name}' is too long (at most {UNIX_PATH_MAX} bytes)")
+    return name
 
 
 def _split_port(rest: str, text: str) -> tuple[str, str]:

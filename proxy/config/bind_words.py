@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from proxy.config.addresses import parse_address, parse_port_range, resolve
+from proxy.config.addresses import check_path, parse_address, parse_port_range, resolve
 from proxy.config.context import Context, find_group, find_user
 from proxy.config.drafts import BindDraft, BindOptions, ProxyDraft
 from proxy.config.messages import ConfigError
-from proxy.config.model import Endpoint
+from proxy.config.model import Endpoint, SocketFamily
+from proxy.config.socket_words import interface_name, user_timeout_ms
 from proxy.config.suggest import hint
 from proxy.config.words import (
     Handler,
@@ -30,6 +31,7 @@ MAXCONN_MAX = 2_147_483_647
 ID_MAX = 2_147_483_647
 OWNER_MAX = 4_294_967_294
 MODE_MAX = 0o777
+MSS_MAX = 65_535  # bytes: no TCP segment is longer
 
 Options = Table[BindOptions]
 
@@ -55,7 +57,8 @@ def _flag(field: str) -> Handler[BindOptions]:
     return handle
 
 
-def _mode(statement: Statement, options: BindOptions) -> None:
+def parse_mode(statement: Statement) -> int:
+    """The access bits of `mode 660`."""
     text = statement.one("an octal mode")
     try:
         mode = int(text, 8) if text.isdigit() and len(text) <= 6 else -1
@@ -63,7 +66,11 @@ def _mode(statement: Statement, options: BindOptions) -> None:
         mode = -1
     if not 0 <= mode <= MODE_MAX:
         raise ConfigError(f"'mode' expects an octal mode such as 660, not '{text}'")
-    options.unix_mode = mode
+    return mode
+
+
+def _mode(statement: Statement, options: BindOptions) -> None:
+    options.unix_mode = parse_mode(statement)
 
 
 def _user(statement: Statement, options: BindOptions) -> None:
@@ -79,6 +86,20 @@ def _level(statement: Statement, options: BindOptions) -> None:
     if level not in ("user", "operator", "admin"):
         raise ConfigError(f"'level' knows user, operator and admin, not '{level}'")
     options.level = level
+
+
+def _interface(statement: Statement, options: BindOptions) -> None:
+    options.interface = interface_name(statement)
+
+
+def _mss(statement: Statement, options: BindOptions) -> None:
+    options.mss = statement.number(-MSS_MAX, MSS_MAX, "a number of bytes")
+    if options.mss == 0:
+        raise ConfigError(f"'mss' expects an MSS with an absolute value between 1 and {MSS_MAX}")
+
+
+def _user_timeout(statement: Statement, options: BindOptions) -> None:
+    options.user_timeout_ms = user_timeout_ms(statement)
 
 
 def _expose(statement: Statement, _options: BindOptions) -> None:
@@ -127,12 +148,12 @@ BIND_OPTIONS: Options = {
     "process": without_effect("every worker accepts on every address"),
     "thread": without_effect("every worker accepts on every address"),
     "shards": without_effect("every worker has a socket of its own for each address"),
-    "transparent": later(),
-    "tfo": later(),
-    "defer-accept": later(),
-    "interface": later(),
-    "mss": later(),
-    "tcp-ut": later(),
+    "transparent": works(_flag("transparent")),
+    "tfo": works(_flag("fast_open")),
+    "defer-accept": works(_flag("defer_accept")),
+    "interface": works(_interface),
+    "mss": works(_mss),
+    "tcp-ut": works(_user_timeout),
     "accept-proxy": later(),
     "expect-proxy": later(),
     "accept-netscaler-cip": unsupported("use the PROXY protocol"),
@@ -154,7 +175,8 @@ WITHOUT_ARGUMENT = frozenset(
 
 def read_bind_options(statement: Statement, described: str, table: Options) -> BindOptions:
     """Read `<keyword> [<value>]...`; `statement.words` hold nothing before the first keyword."""
-    options = BindOptions()
+    common = statement.context.unix_bind
+    options = BindOptions(unix_mode=common.mode, unix_user=common.user, unix_group=common.group)
     words = statement.words
     while words:
         keyword = words[0]
@@ -190,6 +212,9 @@ def _endpoints(text: str, context: Context) -> Iterator[Endpoint]:
     address = parse_address(text)
     if address.transport == "udp":
         raise ConfigError(f"'bind' : '{text}' is UDP, which Millrace does not forward")
+    if address.local is SocketFamily.UNIX:
+        yield Endpoint(address.local, check_path(context.unix_bind.prefix + address.host))
+        return
     if address.local is not None:
         yield Endpoint(address.local, address.host)
         return

@@ -158,6 +158,10 @@ class _Builder:
             allbackups=draft.allbackups,
             client_keepalive=draft.client_keepalive,
             server_keepalive=draft.server_keepalive,
+            client_probes=draft.client_probes,
+            server_probes=draft.server_probes,
+            source=draft.source,
+            nolinger=draft.nolinger,
             disabled=draft.disabled,
             description=draft.description,
             server_state_file=state_file,
@@ -183,6 +187,12 @@ class _Builder:
                 unix_mode=bind.options.unix_mode,
                 unix_user=bind.options.unix_user,
                 unix_group=bind.options.unix_group,
+                interface=bind.options.interface,
+                mss=bind.options.mss,
+                user_timeout_ms=bind.options.user_timeout_ms,
+                fast_open=bind.options.fast_open,
+                defer_accept=bind.options.defer_accept,
+                transparent=bind.options.transparent,
             )
             for offset, (bind, number) in enumerate(zip(draft.binds, numbers, strict=True))
         )

@@ -66,6 +66,9 @@ class ServerBuilder:
             init_state=options.init_state,
             on_marked_down_shutdown=options.on_marked_down_shutdown,
             removed_drain_ms=options.removed_drain_ms,
+            user_timeout_ms=options.user_timeout_ms,
+            fast_open=options.fast_open,
+            source=options.source,
         )
 
     def _resolution(self, draft: ProxyDraft, server: ServerDraft, backend_index: int) -> int | None:

@@ -25,6 +25,16 @@ _SOCKET_FAMILIES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class UnixBind:
+    """`unix-bind`: what the sockets of the lines after it have unless they say otherwise."""
+
+    prefix: str = ""
+    mode: int | None = None
+    user: int | None = None  # uid
+    group: int | None = None  # gid
+
+
 @dataclass(slots=True)
 class Context:
     """One load: what it may ask, and the messages it collects."""
@@ -34,6 +44,7 @@ class Context:
     resolve_host: ResolveHost
     has_ipv6_route: Callable[[], bool]
     resolv_conf: str = RESOLV_CONF
+    unix_bind: UnixBind = UnixBind()  # as the lines so far say
 
 
 def resolve_with_libc(name: str, family: Family) -> str | None:

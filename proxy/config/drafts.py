@@ -21,8 +21,10 @@ from proxy.config.model import (
     Balance,
     Endpoint,
     InitState,
+    KeepAlive,
     LogTarget,
     Origin,
+    Source,
     StatsSocket,
 )
 from resolverd.config import PAYLOAD_DEFAULT, Family, Nameserver, TtlPeriod
@@ -156,6 +158,9 @@ class ServerOptions(msgspec.Struct):
     init_state: InitState = InitState.UP
     on_marked_down_shutdown: bool = False
     removed_drain_ms: int | None = None
+    user_timeout_ms: int = 0
+    fast_open: bool = False
+    source: Source | None = None
     cookie: bool = False  # warned of once the mode is known
     id: int | None = None
 
@@ -187,6 +192,12 @@ class BindOptions(msgspec.Struct):
     unix_mode: int | None = None
     unix_user: int | None = None
     unix_group: int | None = None
+    interface: str | None = None
+    mss: int = 0
+    user_timeout_ms: int = 0
+    fast_open: bool = False
+    defer_accept: bool = False
+    transparent: bool = False
     level: str = "operator"  # stats sockets only
 
 
@@ -251,6 +262,10 @@ class ProxyDraft(msgspec.Struct):
     allbackups: bool = False
     client_keepalive: bool = False
     server_keepalive: bool = False
+    client_probes: KeepAlive = KeepAlive()
+    server_probes: KeepAlive = KeepAlive()
+    source: Source | None = None
+    nolinger: bool = False
     disabled: bool = False
     description: str | None = None
     http_words: list[HttpWord] = []

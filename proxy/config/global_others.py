@@ -84,7 +84,6 @@ GLOBAL_OTHERS: Table[GlobalDraft] = {
     **dict.fromkeys(_SIZES, works(_size)),
     "log-send-hostname": later("remove it"),
     "stats-file": later("counters start from 0"),
-    "unix-bind": later("write mode, user and group on the 'bind' line, and the whole path"),
     "external-check": unsupported("use a TCP check ('check' on the server line)"),
     "setcap": unsupported("give the capability to the service (AmbientCapabilities of systemd)"),
     "nbproc": removed("'nbthread' sets the number of workers"),

@@ -17,6 +17,7 @@ from proxy.config.messages import ConfigError
 from proxy.config.state_files import global_path
 from proxy.config.stats_words import stats
 from proxy.config.units import parse_time_ms
+from proxy.config.unix_bind_words import unix_bind
 from proxy.config.words import Handler, Prefix, Statement, Table, flag, without_effect, works
 from resolverd.config import Family
 from shm.shape import WORKERS_MAX
@@ -163,6 +164,7 @@ GLOBAL_WORDS: Table[GlobalDraft] = {
     "quiet": works(flag("quiet")),
     "server-state-file": works(global_path("server_state_file", "a file")),
     "server-state-base": works(global_path("server_state_base", "a folder")),
+    "unix-bind": works(unix_bind),
     "nosplice": works(flag("splice", False)),
     "busy-polling": without_effect("workers sleep in epoll when there is nothing to do"),
 }

@@ -52,6 +52,14 @@ class Endpoint(msgspec.Struct, frozen=True):
     port: int = 0
 
 
+class KeepAlive(msgspec.Struct, frozen=True):
+    """How TCP probes an idle connection; None: as the host is set up."""
+
+    count: int | None = None  # probes without an answer before it is given up
+    idle_s: int | None = None  # seconds of silence before the first probe
+    interval_s: int | None = None  # seconds between probes
+
+
 class Bind(msgspec.Struct, frozen=True):
     """One address of a `bind` line (a port range or a list of addresses makes several)."""
 
@@ -68,6 +76,12 @@ class Bind(msgspec.Struct, frozen=True):
     unix_mode: int | None = None
     unix_user: int | None = None  # uid
     unix_group: int | None = None  # gid
+    interface: str | None = None
+    mss: int = 0  # bytes; below 0: so much less than the path allows; 0: as the path allows
+    user_timeout_ms: int = 0  # tcp-ut; 0: none
+    fast_open: bool = False
+    defer_accept: bool = False
+    transparent: bool = False
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -106,6 +120,18 @@ class InitState(enum.StrEnum):
     FULLY_DOWN = "fully-down"
 
 
+class Source(msgspec.Struct, frozen=True):
+    """`source`: where connections toward a server come from; no address: the kernel says."""
+
+    address: str | None = None  # numeric
+    port_first: int = 0
+    ports: int = 0  # in the range; 0: any port
+    foreign: bool = False  # `usesrc <address>`: it need not be this host's
+    from_client: bool = False  # `usesrc clientip`: the client's address
+    from_client_port: bool = False  # `usesrc client`: and its port
+    interface: str | None = None
+
+
 class Server(msgspec.Struct, frozen=True):
     """One server of a backend; a server-template makes several.
 
@@ -142,6 +168,9 @@ class Server(msgspec.Struct, frozen=True):
     srv_record: str | None = None
     init_state: InitState = InitState.UP
     on_marked_down_shutdown: bool = False  # `on-marked-down shutdown-sessions`
+    user_timeout_ms: int = 0  # tcp-ut; 0: none
+    fast_open: bool = False
+    source: Source | None = None  # None: as the backend says
     removed_drain_ms: int | None = None  # `on-removed drain`; 0: `shutdown`, None: `keep`
 
 
@@ -213,6 +242,10 @@ class Proxy(msgspec.Struct, frozen=True):
     allbackups: bool = False
     client_keepalive: bool = False
     server_keepalive: bool = False
+    client_probes: KeepAlive = KeepAlive()  # of `clitcpka-*`
+    server_probes: KeepAlive = KeepAlive()  # of `srvtcpka-*`
+    source: Source | None = None  # of the servers without one of their own
+    nolinger: bool = False  # connections end by a reset
     disabled: bool = False
     description: str | None = None
     server_state_file: str | None = None

@@ -11,10 +11,9 @@ from proxy.config.words import Table, later, removed, unsupported, without_effec
 
 _LATER = (
     *("use_backend", "use-server", "acl", "tcp-request", "tcp-response", "rate-limit"),
-    *("source", "log-format", "log-tag", "log-format-sd", "error-log-format", "guid"),
+    *("log-format", "log-tag", "log-format-sd", "error-log-format", "guid"),
     *("tcp-check", "http-check"),
-    *("clitcpka-cnt", "clitcpka-idle", "clitcpka-intvl", "srvtcpka-cnt", "srvtcpka-idle"),
-    *("srvtcpka-intvl", "log-steps"),
+    "log-steps",
 )
 _NO_STICKINESS = "use 'balance source' to keep a client on its server"
 _UNSUPPORTED = {

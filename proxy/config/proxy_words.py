@@ -20,6 +20,8 @@ from proxy.config.proxy_others import PROXY_OTHERS
 from proxy.config.proxy_stats import proxy_stats
 from proxy.config.server_words import default_server, server, server_template
 from proxy.config.sides import timeout_fits, word_fits
+from proxy.config.socket_words import KEEPALIVE_WORDS
+from proxy.config.source_words import proxy_source
 from proxy.config.state_files import load_server_state, server_state_file_name
 from proxy.config.units import parse_time_ms
 from proxy.config.words import Handler, Statement, Table, act, act_on_second, flag, removed, works
@@ -113,6 +115,8 @@ PROXY_WORDS: Table[ProxyDraft] = {
     "default-server": works(default_server),
     "server-template": works(server_template),
     **BALANCE_WORDS,
+    **KEEPALIVE_WORDS,
+    "source": works(proxy_source),
     "default_backend": works(_default_backend),
     "maxconn": works(_number("maxconn", 0, MAXCONN_MAX)),
     "fullconn": works(_number("fullconn", 0, MAXCONN_MAX)),

@@ -5,13 +5,13 @@ Owns values and limits. Knows neither the server's name nor its address.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from proxy.config.addresses import PORT_MAX, parse_address
 from proxy.config.drafts import ServerOptions
 from proxy.config.messages import ConfigError
 from proxy.config.model import SERVER_WEIGHT_MAX
 from proxy.config.server_resolution import RESOLUTION_OPTIONS
+from proxy.config.socket_words import user_timeout_ms
+from proxy.config.source_words import server_source, source_argument_count
 from proxy.config.units import parse_time_ms
 from proxy.config.words import (
     Handler,
@@ -96,6 +96,10 @@ def _removed(statement: Statement, options: ServerOptions) -> None:
         raise ConfigError(f"{expected}, not '{action}'")
 
 
+def _user_timeout(statement: Statement, options: ServerOptions) -> None:
+    options.user_timeout_ms = user_timeout_ms(statement)
+
+
 def _cookie(statement: Statement, options: ServerOptions) -> None:
     statement.one("a value")
     options.cookie = True
@@ -157,11 +161,14 @@ SERVER_OPTIONS: Options = {
             *("check-send-proxy", "no-check-send-proxy"),
             *("agent-check", "no-agent-check", "agent-port", "agent-addr", "agent-inter"),
             *("agent-send", "send-proxy", "no-send-proxy", "send-proxy-v2", "no-send-proxy-v2"),
-            *("proxy-v2-options", "source", "tcp-ut", "tfo", "no-tfo", "from", "usesrc", "guid"),
-            "interface",
+            *("proxy-v2-options", "from", "guid"),
         ),
         later(),
     ),
+    "tcp-ut": works(_user_timeout),
+    "tfo": works(_set("fast_open", True)),
+    "no-tfo": works(_set("fast_open", False)),
+    "source": works(server_source),
     "redir": unsupported("it needs mode http, which Millrace does not forward"),
     "check-proto": unsupported("health checks connect over TCP"),
     "check-via-socks4": unsupported("remove it"),
@@ -184,8 +191,10 @@ _ALONE = frozenset(
 )
 
 
-def argument_count(words: Sequence[str]) -> int:
+def argument_count(words: tuple[str, ...]) -> int:
     """How many words the first of these options takes behind it."""
     if words[:2] == ("on-removed", "drain"):
         return 2
+    if words[0] == "source":
+        return source_argument_count(words)
     return 0 if words[0] in _ALONE else 1

@@ -9,10 +9,14 @@ from proxy.config.drafts import ProxyDraft, Side
 from proxy.config.messages import ConfigError
 from proxy.config.words import Statement
 
-_FRONT = {"bind", "backlog", "default_backend", "maxconn", "monitor-uri", "capture"}
+_FRONT = {
+    *("bind", "backlog", "default_backend", "maxconn", "monitor-uri", "capture"),
+    *("clitcpka-cnt", "clitcpka-idle", "clitcpka-intvl"),
+}
 _BACK = {
     *("balance", "hash-type", "hash-balance-factor", "server", "default-server"),
-    *("server-template", "retries", "cookie"),
+    *("server-template", "retries", "cookie", "source"),
+    *("srvtcpka-cnt", "srvtcpka-idle", "srvtcpka-intvl"),
     *("fullconn", "http-reuse", "http-send-name-header", "max-keep-alive-queue", "force-persist"),
     *("ignore-persist", "load-server-state-from-file", "server-state-file-name"),
 }

@@ -17,8 +17,14 @@ import struct
 import time
 from typing import NamedTuple
 
+from proxy.config.model import Source
 from proxy.health.rise_fall import CheckStatus, Outcome
 
+IP_BIND_ADDRESS_NO_PORT = 24  # <linux/in.h>
+TRANSPARENT = {  # by family: level and name of the option to come from a foreign address
+    int(socket.AF_INET): (socket.SOL_IP, socket.IP_TRANSPARENT),
+    int(socket.AF_INET6): (socket.IPPROTO_IPV6, 75),  # <linux/in6.h>
+}
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 s
 # Failures to connect that say something of this host, not of the server.
 LOCAL_ERRORS = frozenset(
@@ -72,6 +78,25 @@ def outcome_of(code: int, began_ns: int) -> Outcome:
     return Outcome(CheckStatus.LAYER4_CONNECTION, code, duration_us)
 
 
+def come_from(connection: socket.socket, source: Source, family: int) -> None:
+    """Let a check come from where its server's sessions do, but from any port; raises OSError.
+
+    There is no client whose address it could use.
+    """
+    if source.interface is not None:
+        name = source.interface.encode() + b"\0"
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, name)
+    if source.address is None or source.from_client:
+        return
+    if (socket.AF_INET6 if ":" in source.address else socket.AF_INET) != family:
+        return
+    if source.foreign:
+        level, name_number = TRANSPARENT[family]
+        connection.setsockopt(level, name_number, 1)
+    connection.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+    connection.bind((source.address, 0))
+
+
 class Connects:
     """The connects under way of one worker; whoever begins one keeps to a limit."""
 
@@ -87,7 +112,9 @@ class Connects:
         """Readable when `ended` has something to say."""
         return self._epoll.fileno()
 
-    def begin(self, slot: int, target: Target, limit_ms: int) -> Attempt | Outcome:
+    def begin(
+        self, slot: int, target: Target, limit_ms: int, source: Source | None = None
+    ) -> Attempt | Outcome:
         """Start a connect that may take `limit_ms`; an `Outcome` when it failed on the spot."""
         began_ns = time.monotonic_ns()
         flags = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
@@ -97,6 +124,8 @@ class Connects:
             return outcome_of(error.errno or errno.EMFILE, began_ns)
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
+            if source is not None:
+                come_from(connection, source, target.family)
             code = connection.connect_ex(target)
             if code in (0, errno.EINPROGRESS):
                 self._epoll.register(connection.fileno(), select.EPOLLOUT)

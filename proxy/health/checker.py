@@ -232,7 +232,9 @@ class Checker:
             return  # paused meanwhile, or begun after it had waited
         server = watched.server
         watched.state = rise_fall.started(watched.state)
-        begun = self._connects.begin(server.slot, watched.target, server.connect_limit_ms)
+        begun = self._connects.begin(
+            server.slot, watched.target, server.connect_limit_ms, server.source
+        )
         if isinstance(begun, Outcome):
             self._judge(watched, begun, now_ms())
             return

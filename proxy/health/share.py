@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from proxy.config.model import Check, InitState, Proxy, Server, Settings
+from proxy.config.model import Check, InitState, Proxy, Server, Settings, Source
 from proxy.health.rise_fall import Thresholds
 
 
@@ -27,6 +27,7 @@ class CheckedServer(msgspec.Struct, frozen=True):
     count: int  # of checked servers
     starts_down: bool = False  # init-state
     starts_fully: bool = False
+    source: Source | None = None  # where its connections come from
 
     @property
     def thresholds(self) -> Thresholds:
@@ -70,6 +71,7 @@ def share(settings: Settings, workers: int, worker: int) -> list[CheckedServer]:
             resolved=server.resolution_index is not None,
             check=check,
             connect_limit_ms=connect_limit_ms(proxy, check),
+            source=server.source or proxy.source,
             position=position,
             count=len(everybody),
             starts_down=server.init_state in (InitState.DOWN, InitState.FULLY_DOWN),

@@ -22,12 +22,12 @@ from proxy.relay.hashing cimport hash_address
 from proxy.relay.pool cimport pool_give, pool_take
 from proxy.relay.session cimport session_arm, watch
 from proxy.relay.syscalls cimport (
-    EPOLLEXCLUSIVE, EPOLLIN, EPOLL_CTL_ADD, EPOLL_CTL_DEL, SOCK_CLOEXEC, SOCK_NONBLOCK,
-    SOL_SOCKET, SO_KEEPALIVE, accept4, close, epoll_ctl, epoll_event, ring_bell, setsockopt,
-    sockaddr, sockaddr_storage, socklen_t)
+    EPOLLEXCLUSIVE, EPOLLIN, EPOLL_CTL_ADD, EPOLL_CTL_DEL, IPPROTO_TCP, SOCK_CLOEXEC,
+    SOCK_NONBLOCK, TCP_MAXSEG, accept4, close, epoll_ctl, epoll_event, getsockopt, ring_bell,
+    setsockopt, sockaddr, sockaddr_storage, socklen_t)
 from proxy.relay.types cimport (
-    ACCEPT_BATCH, CLIENT, NODELAY, NO_SLOT, OVERLOAD_PAUSE_MS, SERVER, SPLICE, STATE_ACCEPTED,
-    WRITABLE, Engine, Frontend, Listener, Session)
+    ACCEPT_BATCH, CLIENT, NODELAY, NO_SLOT, OVERLOAD_PAUSE_MS, RESETS, SERVER, SPLICE,
+    STATE_ACCEPTED, WRITABLE, Engine, Frontend, Listener, Session)
 from shm.atomics cimport count, fence_full, load32_acquire, load_relaxed, store_relaxed
 from shm.segment cimport bind_sessions, frontend_counters, worker_counters
 
@@ -137,11 +137,19 @@ cdef inline void listeners_refresh(Engine *engine) noexcept nogil:
             listener_unregister(engine, listener)
 
 
+cdef inline void shorten_segments(int fd, int less) noexcept nogil:
+    """Let a client's segments be shorter than its path allows (`mss` below 0)."""
+    cdef int mss
+    cdef socklen_t length = sizeof(mss)
+    if getsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &mss, &length) == 0:
+        mss += less
+        setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &mss, sizeof(mss))
+
+
 cdef inline bint session_open(
         Engine *engine, Listener *listener, int fd, const sockaddr_storage *address) noexcept nogil:
     """A session for an accepted client; False without memory (the client is closed)."""
     cdef Session *session = <Session *>pool_take(&engine.sessions)
-    cdef int one = 1
     if session == NULL:
         close(fd)
         return False
@@ -163,8 +171,10 @@ cdef inline bint session_open(
         pool_give(&engine.sessions, session)
         close(fd)
         return False
-    if listener.frontend.keepalive:
-        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one))
+    if listener.frontend.nolinger:
+        session.sides[CLIENT].flags |= RESETS
+    if listener.mss_less != 0:
+        shorten_segments(fd, listener.mss_less)
     count_opened(engine, session)
     if listener.client_first >= CLIENT_FIRST_SURE:
         session_arm(engine, session)

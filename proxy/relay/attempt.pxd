@@ -22,6 +22,7 @@ from proxy.relay.account cimport (
     count_unreachable)
 from proxy.relay.cache cimport server_cached
 from proxy.relay.forward cimport Mover, keep_rest, send_at_once, waiting
+from proxy.relay.outgoing cimport outgoing_prepare, port_taken, ports_to_try
 from proxy.relay.picking cimport (
     PICK_NONE, PICK_QUEUED, PICK_REFUSED, PICK_TAKEN, session_pick)
 from proxy.relay.session cimport (
@@ -29,16 +30,16 @@ from proxy.relay.session cimport (
     session_arm, session_break, session_relay, session_step, side_close, watch)
 from proxy.relay.syscalls cimport (
     AF_INET, AF_INET6, EPOLL_CTL_ADD, IPPROTO_TCP, MSG_NOSIGNAL, SOCK_CLOEXEC, SOCK_NONBLOCK,
-    SOCK_STREAM, SOL_SOCKET, SO_KEEPALIVE, TCP_QUICKACK, close, connect, getsockname, htons,
+    SOCK_STREAM, TCP_QUICKACK, close, connect, getsockname, htons,
     ntohs, recv, send, setsockopt, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage,
     socket, socklen_t)
 from proxy.relay.types cimport (
     BALANCE_RANDOM, BALANCE_ROUNDROBIN, BALANCE_STATIC, CLIENT, CONFIRM, CONNECTED, NO_SLOT,
-    READABLE, SCRATCH_BYTES, SERVER, STATE_CONNECTING, STATE_ENDED,
+    READABLE, RESETS, SCRATCH_BYTES, SERVER, STATE_CONNECTING, STATE_ENDED,
     TERMINATION_CLIENT_ABORT_CONNECT,
     TERMINATION_RESOURCE_CONNECT, TERMINATION_SERVER_ABORT_CONNECT,
     TERMINATION_SERVER_ABORT_QUEUE, TERMINATION_SERVER_TIMEOUT_CONNECT, WRITABLE, Backend,
-    Engine, Session, Side)
+    Engine, Outgoing, Session, Side)
 from shm.atomics cimport count, load_acquire, store_relaxed
 from shm.eligibility cimport ServerView
 from shm.layout cimport STATIC_PORT_RELATIVE, Request
@@ -88,29 +89,47 @@ cdef inline socklen_t address_of(
     return sizeof(sockaddr_in6)
 
 
-cdef inline int open_toward(
-        Engine *engine, Session *session, const ServerView *server, int early) noexcept nogil:
-    """Begin to connect; 0 or an errno.
+cdef inline int connect_once(
+        Session *session, Outgoing *words, const sockaddr_storage *address, socklen_t length,
+        int early) noexcept nogil:
+    """Begin to connect with a new socket; 0 or an errno, which leaves none open.
 
     With early bytes the last packet of the handshake rides on them; without, it must not wait.
     """
-    cdef sockaddr_storage address
-    cdef socklen_t length = address_of(engine, session, server, &address)
-    cdef int one = 1
     cdef int zero = 0
+    cdef int error = 0
     cdef int fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
     if fd < 0:
         return errno
-    if session.backend.keepalive:
-        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one))
+    if words != NULL:
+        error = outgoing_prepare(words, fd, session.sides[CLIENT].fd, address.ss_family)
     if early != EARLY_NONE:
         setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &zero, sizeof(zero))
-    if connect(fd, <sockaddr *>&address, length) != 0 and errno != EINPROGRESS:
-        one = errno
+    if error == 0 and connect(fd, <sockaddr *>address, length) != 0 and errno != EINPROGRESS:
+        error = errno
+    if error != 0:
         close(fd)
-        return one
+        return error
     session.sides[SERVER].fd = fd
-    session.sides[SERVER].flags = 0
+    session.sides[SERVER].flags = RESETS if session.backend.nolinger else 0
+    return 0
+
+
+cdef inline int open_toward(
+        Engine *engine, Session *session, const ServerView *server, int early) noexcept nogil:
+    """Begin to connect; 0 or an errno."""
+    cdef sockaddr_storage address
+    cdef socklen_t length = address_of(engine, session, server, &address)
+    cdef Outgoing *words = engine.outgoing[session.slot]
+    cdef uint32_t left = ports_to_try(words)
+    cdef int error
+    while True:
+        error = connect_once(session, words, &address, length, early)
+        left -= 1
+        if left == 0 or not port_taken(error):
+            break
+    if error != 0:
+        return error
     session.generation = server.generation
     session.removed_end_ms = 0
     if early != EARLY_AT_HAND and not watch(engine, session, SERVER, EPOLL_CTL_ADD, True):

@@ -9,10 +9,11 @@ pointer per backend, exchanged atomically: whoever takes a schedule out of it ow
 
 import os
 import resource
+from ipaddress import ip_address
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from proxy.relay.least cimport blocks_of
 from proxy.relay.loop cimport engine_run
@@ -24,7 +25,7 @@ from proxy.relay.types cimport (
     BALANCE_FIRST, BALANCE_LEASTCONN, BALANCE_RANDOM, BALANCE_ROUNDROBIN, BALANCE_SOURCE,
     BALANCE_STATIC, DESCRIPTORS_RESERVED, SCHEDULE_LOADS, SCHEDULE_MAP, SCHEDULE_ORDER,
     SCHEDULE_RING, SCHEDULE_TURNS, SCRATCH_BYTES, TERMINATIONS, Backend, Engine, Frontend,
-    LeastBlock, Listener, Schedule, ServerCache, ServerLimits, Session, Waiter)
+    LeastBlock, Listener, Outgoing, Schedule, ServerCache, ServerLimits, Session, Waiter)
 from shm.atomics cimport exchange_pointer
 from shm.segment cimport (
     Segment, backend_counters, bind_sessions, frontend_counters, worker_counters)
@@ -121,6 +122,8 @@ cdef class Relay:
             self.segment.view.header.slots, sizeof(ServerCache))
         self.engine.limits = <ServerLimits *>zeroed(
             self.segment.view.header.slots, sizeof(ServerLimits))
+        self.engine.outgoing = <Outgoing **>zeroed(
+            self.segment.view.header.slots, sizeof(void *))
         pool_init(&self.engine.sessions, sizeof(Session))
         pool_init(&self.engine.waiters, sizeof(Waiter))
         self.set_limits()
@@ -187,8 +190,9 @@ cdef class Relay:
             for server in proxy.servers:
                 self.engine.limits[server.slot].minconn = server.minconn
                 self.engine.limits[server.slot].maxqueue = server.maxqueue
+                self.set_outgoing(proxy, server)
             backend.allbackups = proxy.allbackups
-            backend.keepalive = proxy.server_keepalive
+            backend.nolinger = proxy.nolinger
             backend.splice = proxy.splice
             backend.ends_sessions = any(
                 server.on_marked_down_shutdown or server.removed_drain_ms is not None
@@ -199,6 +203,36 @@ cdef class Relay:
             if backend.schedule == NULL:
                 raise MemoryError(f"schedule of backend {proxy.name}")
             backend.warm_next_ms = backend.schedule.warm_next_ms
+        return 0
+
+    cdef int set_outgoing(self, object proxy, object server) except -1:
+        cdef Outgoing *words
+        source = server.source or proxy.source
+        if not (proxy.server_keepalive or server.user_timeout_ms or server.fast_open or source):
+            return 0
+        words = <Outgoing *>zeroed(1, sizeof(Outgoing))
+        self.engine.outgoing[server.slot] = words
+        words.keepalive = proxy.server_keepalive
+        words.keepalive_count = proxy.server_probes.count or 0
+        words.keepalive_idle_s = proxy.server_probes.idle_s or 0
+        words.keepalive_interval_s = proxy.server_probes.interval_s or 0
+        words.user_timeout_ms = server.user_timeout_ms
+        words.fast_open = server.fast_open
+        if source is None:
+            return 0
+        words.from_client = source.from_client
+        words.from_client_port = source.from_client_port
+        words.transparent = source.from_client or source.foreign
+        if source.address is not None:
+            packed = ip_address(source.address).packed
+            words.family = 4 if len(packed) == 4 else 6
+            memcpy(words.address, <const char *>packed, len(packed))
+        words.port_first = source.port_first
+        words.ports = source.ports
+        if source.ports:  # workers begin at ports of their own
+            words.port_next = source.ports * self.engine.worker // self.engine.workers
+        name = (source.interface or "").encode()
+        memcpy(words.interface, <const char *>name, len(name))
         return 0
 
     cdef int set_balance(self, Backend *backend, object proxy) except -1:
@@ -230,7 +264,7 @@ cdef class Relay:
             frontend.maxconn = proxy.maxconn
             frontend.client_ms = milliseconds(proxy.timeouts.client_ms)
             frontend.client_fin_ms = milliseconds(proxy.timeouts.client_fin_ms)
-            frontend.keepalive = proxy.client_keepalive
+            frontend.nolinger = proxy.nolinger
             frontend.splice = proxy.splice
         return 0
 
@@ -247,6 +281,7 @@ cdef class Relay:
             listener.shared = listening.shared
             listener.bind = listening.bind.index
             listener.maxconn = listening.bind.maxconn
+            listener.mss_less = min(listening.bind.mss, 0)
             listener.sessions = bind_sessions(
                 &self.engine.view, self.engine.worker, listener.bind)
             listener.frontend = &self.engine.frontends[listening.bind.frontend_index]
@@ -316,5 +351,9 @@ cdef class Relay:
         free(self.engine.listeners)
         free(self.engine.servers)
         free(self.engine.limits)
+        if self.engine.outgoing != NULL:
+            for index in range(self.segment.view.header.slots):
+                free(self.engine.outgoing[index])
+        free(self.engine.outgoing)
         free(self.engine.scratch)
         free(self.bells)

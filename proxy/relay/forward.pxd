@@ -20,8 +20,8 @@ from proxy.relay.syscalls cimport (
     IPPROTO_TCP, MSG_MORE, MSG_NOSIGNAL, SPLICE_F_MOVE, SPLICE_F_NONBLOCK, TCP_NODELAY, recv,
     send, setsockopt, splice)
 from proxy.relay.types cimport (
-    BROKEN, CONFIRM, ENDED_READING, FAILED, NODELAY, READABLE, SCRATCH_BYTES, SENT, TURN_BYTES,
-    WRITABLE, Pending, Side)
+    BROKEN, CONFIRM, ENDED_READING, FAILED, NODELAY, READABLE, RESETS, SCRATCH_BYTES, SENT,
+    TURN_BYTES, WRITABLE, Pending, Side)
 
 cdef enum:
     FULL_READ_BYTES = 32768  # a receive of so many counts towards splicing
@@ -205,7 +205,7 @@ cdef inline int64_t copy_once(Mover *mover, Side *source, Side *target) noexcept
     """One scratch buffer at most from source to target; bytes moved.
 
     The last bytes before a FIN are sent with MSG_MORE: the shutdown or close that must follow at
-    once carries them, in one segment.
+    once carries them, in one segment. A reset would carry nothing.
     """
     cdef int64_t filled = fill_scratch(mover, source)
     if filled == 0:
@@ -217,7 +217,8 @@ cdef inline int64_t copy_once(Mover *mover, Side *source, Side *target) noexcept
         source.full_reads = 0
     send_bytes(
         mover, target, mover.scratch, filled,
-        MSG_MORE if (source.flags & (ENDED_READING | FAILED)) == ENDED_READING else 0)
+        MSG_MORE if (source.flags & (ENDED_READING | FAILED)) == ENDED_READING and (
+            not target.flags & RESETS) else 0)
     return filled
 
 

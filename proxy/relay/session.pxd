@@ -36,7 +36,7 @@ from proxy.relay.syscalls cimport (
     SO_LINGER, close, epoll_ctl, epoll_event, linger, recv, setsockopt, shutdown)
 from proxy.relay.types cimport (
     BROKEN, CLIENT, CONFIRM, CONNECTED, DEAF, ENDED_READING, FAILED, FINISHED, FIN_SENT,
-    OUTPUT_WATCHED, QUEUED, READABLE, SCRATCH_BYTES, SERVER, SPLICE, STATES, STATE_ENDED,
+    OUTPUT_WATCHED, QUEUED, READABLE, RESETS, SCRATCH_BYTES, SERVER, SPLICE, STATES, STATE_ENDED,
     STATE_QUEUED,
     TERMINATION_CLIENT_ABORT_DATA, TERMINATION_CLIENT_ABORT_LAST,
     TERMINATION_CLIENT_TIMEOUT_CONNECT, TERMINATION_CLIENT_TIMEOUT_DATA,
@@ -103,11 +103,11 @@ cdef inline void mover_collect(Engine *engine, Mover *mover) noexcept nogil:
 
 
 cdef inline void side_close(Side *side, bint reset) noexcept nogil:
-    """Close a descriptor, with a RST instead of a FIN when `reset` is set."""
+    """Close a descriptor, with a RST instead of a FIN when `reset` or `option nolinger` is set."""
     cdef linger at_once
     if side.fd < 0:
         return
-    if reset:
+    if reset or side.flags & RESETS:
         at_once.l_onoff = 1
         at_once.l_linger = 0
         setsockopt(side.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once))
@@ -217,13 +217,21 @@ cdef inline bint side_failed(Session *session, int side) noexcept nogil:
 
 
 cdef inline void pass_fin(Engine *engine, Session *session, int side) noexcept nogil:
-    """Half-close: what `side` had to say is delivered; tell the other by FIN."""
+    """Half-close: what `side` had to say is delivered; tell the other by FIN.
+
+    With `option nolinger` a client's FIN is the end, and its server learns of it by a reset.
+    """
     cdef Side *target = &session.sides[1 - side]
     target.flags |= FIN_SENT
     target.activity_ms = engine.now_ms
     session_step(session, EVENT_CLIENT_FIN if side == CLIENT else EVENT_SERVER_FIN)
+    if side == SERVER and target.flags & RESETS:
+        shutdown(target.fd, SHUT_WR)  # the close would not send it
     if session.state == STATE_ENDED:
         session_end(engine, session, TERMINATION_NORMAL, -1)
+        return
+    if side == CLIENT and target.flags & RESETS:
+        session_break(engine, session, TERMINATION_NORMAL, SERVER)
         return
     shutdown(target.fd, SHUT_WR)
     session_arm(engine, session)

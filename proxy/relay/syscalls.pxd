@@ -22,6 +22,7 @@ cdef extern from "<sys/epoll.h>" nogil:
 cdef extern from "<sys/socket.h>" nogil:
     const int AF_INET, AF_INET6, SOCK_STREAM, SOCK_NONBLOCK, SOCK_CLOEXEC
     const int SOL_SOCKET, SO_ERROR, SO_KEEPALIVE, SO_LINGER
+    const int SO_BINDTODEVICE, SO_REUSEADDR
     const int MSG_NOSIGNAL, MSG_MORE, MSG_PEEK, SHUT_WR
     ctypedef unsigned int socklen_t
     cdef struct sockaddr:
@@ -33,6 +34,7 @@ cdef extern from "<sys/socket.h>" nogil:
         int l_linger
     int socket(int family, int kind, int protocol)
     int accept4(int fd, sockaddr *address, socklen_t *length, int flags)
+    int bind(int fd, const sockaddr *address, socklen_t length)
     int connect(int fd, const sockaddr *address, socklen_t length)
     int getsockopt(int fd, int level, int name, void *value, socklen_t *length)
     int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
@@ -43,7 +45,8 @@ cdef extern from "<sys/socket.h>" nogil:
     ssize_t send(int fd, const void *bytes, size_t length, int flags)
 
 cdef extern from "<netinet/in.h>" nogil:
-    const int IPPROTO_TCP
+    const int IPPROTO_TCP, IPPROTO_IP, IPPROTO_IPV6
+    const int IP_TRANSPARENT, IP_BIND_ADDRESS_NO_PORT
     cdef struct in_addr:
         uint32_t s_addr
     cdef struct in6_addr:
@@ -61,7 +64,8 @@ cdef extern from "<netinet/in.h>" nogil:
     uint32_t ntohl(uint32_t value)
 
 cdef extern from "<netinet/tcp.h>" nogil:
-    const int TCP_NODELAY, TCP_QUICKACK
+    const int TCP_NODELAY, TCP_QUICKACK, TCP_MAXSEG, TCP_USER_TIMEOUT, TCP_FASTOPEN_CONNECT
+    const int TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL
 
 cdef extern from "<fcntl.h>" nogil:
     const int F_SETPIPE_SZ, O_NONBLOCK, O_CLOEXEC

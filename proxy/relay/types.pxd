@@ -38,6 +38,7 @@ cdef enum:  # SideFlag
     SENT = 256  # a small first send went without it
     OUTPUT_WATCHED = 1024  # registered for EPOLLOUT too
     DEAF = 512  # its time-out counted as its FIN: what it still sends is not read
+    RESETS = 2048  # its connection ends by a reset (option nolinger)
     FINISHED = 8 | 16 | 32  # any of these: the session has to be settled
 
 cdef enum:  # SessionState; session.pxd has the transitions
@@ -138,7 +139,7 @@ cdef struct Frontend:
     uint64_t maxconn  # 0: no limit of its own
     int64_t client_ms  # timeouts; 0: none
     int64_t client_fin_ms
-    uint8_t keepalive
+    uint8_t nolinger
     uint8_t splice
     uint8_t limited  # not accepting: its maxconn is reached
     uint8_t bind_limited  # a listener of it is
@@ -191,7 +192,7 @@ cdef struct Backend:
     uint32_t waiting  # sessions in its queue and its servers', in this worker
     uint8_t review  # a session came to or left its queue
     uint8_t allbackups
-    uint8_t keepalive
+    uint8_t nolinger
     uint8_t splice
     uint8_t ends_sessions  # a server of it does so when it goes down or loses its address
 
@@ -202,6 +203,7 @@ cdef struct Listener:
     uint64_t maxconn  # of its bind address; 0: no limit
     uint64_t *sessions  # of its bind address, in this worker's row
     uint32_t bind  # index
+    int mss_less  # below 0: clients' segments are so many bytes shorter than they could be
     uint8_t limited  # not accepting: its maxconn is reached
     uint8_t place_freed  # a session of it ended
     uint8_t shared  # all workers serve it
@@ -228,6 +230,26 @@ cdef struct Session:
     uint8_t flags  # SessionFlag
     uint8_t cause  # Termination: the first event that will end the session; 0: none yet
     int64_t removed_end_ms  # when it ends because its server has another address; 0: not
+
+cdef enum:
+    INTERFACE_BYTES = 16  # IFNAMSIZ
+
+cdef struct Outgoing:  # options of the connections toward one server (outgoing.pxd)
+    int keepalive_count  # 0: as the host is set up
+    int keepalive_idle_s
+    int keepalive_interval_s
+    unsigned int user_timeout_ms
+    uint8_t keepalive
+    uint8_t fast_open
+    uint8_t transparent  # the source address need not be this host's
+    uint8_t from_client  # it is the client's
+    uint8_t from_client_port  # and so is the port
+    uint8_t family  # of the source address; 0: none
+    uint8_t address[16]  # network order
+    uint32_t port_first  # of the source; 0: any
+    uint32_t ports  # in its range; 0: any
+    uint32_t port_next  # offset into the range
+    char interface[INTERFACE_BYTES]  # empty: any
 
 cdef struct ServerCache:
     uint64_t generation  # table_generation at which `view` was decoded; 0: never
@@ -264,6 +286,7 @@ cdef struct Engine:
     uint32_t backend_count
     uint32_t listener_count
     ServerCache *servers  # by slot
+    Outgoing **outgoing  # by slot; NULL: plain connections
     ServerLimits *limits  # by slot
     uint64_t ticket  # of the session that a server is being sought for; the highest: none yet
     uint32_t waiting  # sessions in queues

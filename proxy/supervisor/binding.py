@@ -16,9 +16,12 @@ from pathlib import Path
 
 import msgspec
 
-from proxy.config.model import Endpoint, SocketFamily
+from proxy.config.model import Endpoint, KeepAlive, SocketFamily
 
 SO_ATTACH_FILTER = 26  # <asm-generic/socket.h>
+IPV6_TRANSPARENT = 75  # <linux/in6.h>
+PROBES = (socket.TCP_KEEPCNT, socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL)
+FAST_OPEN_MAX = 65_535  # clients that the kernel lets wait so: it cuts more off
 SUN_PATH_BYTES = 108  # <sys/un.h>
 TCP_INFO_UNACKED = 24  # bytes into struct tcp_info: of a listener, the length of its queue
 INTERNET = (SocketFamily.IPV4, SocketFamily.IPV6)
@@ -43,6 +46,13 @@ class SocketOptions(msgspec.Struct, frozen=True):
     mode: int | None = None
     user: int | None = None
     group: int | None = None
+    interface: str | None = None
+    transparent: bool = False
+    probes: KeepAlive = KeepAlive()
+    mss: int = 0
+    user_timeout_ms: int = 0
+    fast_open: bool = False
+    defer_accept: bool = False
 
 
 def describe(endpoint: Endpoint) -> str:
@@ -68,6 +78,9 @@ def open_listener(endpoint: Endpoint, options: SocketOptions) -> socket.socket:
             listener.listen(options.backlog)
         else:
             _bind_path(listener, endpoint.host, options)
+    except BindError as error:
+        listener.close()
+        raise BindError(f"{error} [{describe(endpoint)}]") from error
     except (OSError, OverflowError) as error:
         listener.close()
         raise BindError(f"{_reason(error)} [{describe(endpoint)}]") from error
@@ -75,20 +88,72 @@ def open_listener(endpoint: Endpoint, options: SocketOptions) -> socket.socket:
 
 
 def apply_options(listener: socket.socket, options: SocketOptions) -> None:
-    """Set what accepted connections inherit, also on a socket that was open before a reload."""
+    """Set what accepted connections inherit, also on a socket that was open before a reload.
+
+    Raises BindError for a value that the kernel refuses.
+    """
     if listener.family in (socket.AF_INET, socket.AF_INET6):
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, int(options.keepalive))
+        for word, level, name, value in _inherited(options):
+            try:
+                listener.setsockopt(level, name, value)
+            except OSError as error:
+                raise BindError(f"cannot set {word} to {value} ({error.strerror})") from error
     listener.listen(options.backlog)
 
 
 def _bind_internet(listener: socket.socket, endpoint: Endpoint, options: SocketOptions) -> None:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    _set_place(listener, endpoint, options)
     if endpoint.family is SocketFamily.IPV6 and options.v6only is not None:
         listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(options.v6only))
     listener.bind((endpoint.host, endpoint.port))
     apply_options(listener, options)
+
+
+def _inherited(options: SocketOptions) -> tuple[tuple[str, int, int, int], ...]:
+    """What accepted connections have from their listener: word, level, name and value.
+
+    Whatever is not asked for is set, too: the socket may come from a configuration that did.
+    """
+    with socket.socket() as plain:  # as the host is set up
+        probes = [plain.getsockopt(socket.IPPROTO_TCP, name) for name in PROBES]
+    asked = (options.probes.count, options.probes.idle_s, options.probes.interval_s)
+    fast_open = options.backlog if options.fast_open else 0
+    return (
+        ("TCP_NODELAY", socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+        ("keep-alive", socket.SOL_SOCKET, socket.SO_KEEPALIVE, int(options.keepalive)),
+        *(
+            ("keep-alive probes", socket.IPPROTO_TCP, name, usual if value is None else value)
+            for name, usual, value in zip(PROBES, probes, asked, strict=True)
+        ),
+        ("tcp-ut", socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, options.user_timeout_ms),
+        ("defer-accept", socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, int(options.defer_accept)),
+        ("tfo", socket.IPPROTO_TCP, socket.TCP_FASTOPEN, min(fast_open, FAST_OPEN_MAX)),
+        ("mss", socket.IPPROTO_TCP, socket.TCP_MAXSEG, max(options.mss, 0)),
+    )
+
+
+def _set_place(listener: socket.socket, endpoint: Endpoint, options: SocketOptions) -> None:
+    """Which packets it takes at all; this never changes while it is open."""
+    if options.transparent:
+        ipv6 = endpoint.family is SocketFamily.IPV6
+        level, name = (
+            (socket.IPPROTO_IPV6, IPV6_TRANSPARENT)
+            if ipv6
+            else (socket.SOL_IP, socket.IP_TRANSPARENT)
+        )
+        try:
+            listener.setsockopt(level, name, 1)
+        except OSError as error:
+            raise BindError(f"cannot do transparent binding ({error.strerror})") from error
+    if options.interface is not None:
+        name_bytes = options.interface.encode() + b"\0"
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, name_bytes)
+        except OSError as error:
+            told = f"cannot bind listener to device '{options.interface}' ({error.strerror})"
+            raise BindError(told) from error
 
 
 def _bind_path(listener: socket.socket, path: str, options: SocketOptions) -> None:

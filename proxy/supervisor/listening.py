@@ -13,20 +13,22 @@ from collections.abc import Iterable
 
 import msgspec
 
-from proxy.config.model import Bind, Endpoint, Proxy, Settings, SocketFamily
+from proxy.config.model import Bind, Endpoint, KeepAlive, Proxy, Settings, SocketFamily
 from proxy.runtime import ListeningSocket
 from proxy.supervisor.binding import (
     INTERNET,
     BindError,
     SocketOptions,
     apply_options,
+    describe,
     open_listener,
     path_identity,
     remove_path,
 )
 
 STATS_BACKLOG = 64
-Key = tuple[Endpoint, bool | None]  # address, and whether IPv6 only: what cannot change later
+# Address, IPv6 only, interface, transparent: what cannot change later.
+Key = tuple[Endpoint, bool | None, str | None, bool]
 
 
 class Want(msgspec.Struct, frozen=True):
@@ -42,7 +44,8 @@ class Want(msgspec.Struct, frozen=True):
     @property
     def key(self) -> Key:
         """What makes an inherited socket the same one."""
-        return self.endpoint, self.options.v6only
+        options = self.options
+        return self.endpoint, options.v6only, options.interface, options.transparent
 
 
 class BindingError(Exception):
@@ -122,10 +125,17 @@ def _options(settings: Settings, proxy: Proxy, bind: Bind) -> SocketOptions:
     return SocketOptions(
         backlog,
         v6only,
-        proxy.client_keepalive and bind.endpoint.family in INTERNET,
+        proxy.client_keepalive,
         bind.unix_mode,
         bind.unix_user,
         bind.unix_group,
+        bind.interface,
+        bind.transparent,
+        proxy.client_probes if proxy.client_keepalive else KeepAlive(),
+        bind.mss,
+        bind.user_timeout_ms,
+        bind.fast_open,
+        bind.defer_accept,
     )
 
 
@@ -146,10 +156,11 @@ def open_sockets(wants: list[Want], workers: int, inherited: Held) -> SocketSet:
                 break
             fresh.append(OpenSocket(opened, want.endpoint, path_identity(want.endpoint)))
             sockets.append(fresh[-1])
+    found = _arrange(wants, workers, held, tuple(fresh), errors)
     if errors:
         give_back(fresh)
         raise BindingError(tuple(errors))
-    return _arrange(wants, workers, held, tuple(fresh))
+    return found
 
 
 def give_back(fresh: Iterable[OpenSocket]) -> None:
@@ -163,20 +174,34 @@ def give_back(fresh: Iterable[OpenSocket]) -> None:
 
 
 def _arrange(
-    wants: list[Want], workers: int, held: Held, fresh: tuple[OpenSocket, ...]
+    wants: list[Want],
+    workers: int,
+    held: Held,
+    fresh: tuple[OpenSocket, ...],
+    errors: list[str],
 ) -> SocketSet:
-    """Number the sockets of clients; surplus ones wrap around to the first workers again."""
+    """Number the sockets of clients; surplus ones wrap around to the first workers again.
+
+    Those that were open before get the options of their line now; what the kernel refuses is added
+    to `errors`.
+    """
     listeners: list[ListeningSocket] = []
     stats: list[socket.socket] = []
     services: list[tuple[int, socket.socket]] = []
     rest = {key: list(sockets) for key, sockets in held.items()}
+    opened = {id(item) for item in fresh}  # with their options
     last_of = {want.key: position for position, want in enumerate(wants)}
     for position, want in enumerate(wants):
         available = rest[want.key]
         count = len(available) if last_of[want.key] == position else want.copies
         mine, rest[want.key] = available[:count], available[count:]
+        try:
+            for item in mine:
+                if id(item) not in opened or item.endpoint.family is SocketFamily.DESCRIPTOR:
+                    apply_options(item.socket, want.options)
+        except BindError as error:
+            errors.append(f"Binding {want.place}: {error} [{describe(want.endpoint)}]")
         for place, item in enumerate(mine):
-            apply_options(item.socket, want.options)
             if want.bind is not None:
                 listeners.append(
                     ListeningSocket(

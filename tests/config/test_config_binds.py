@@ -52,6 +52,45 @@ def test_every_option_arrives_in_the_settings() -> None:
     assert unix.id == 2
 
 
+def test_every_option_of_a_socket_arrives_in_the_settings() -> None:
+    (bind,) = binds_of(":80 interface lo mss -65535 tcp-ut 3s tfo defer-accept transparent")
+    assert (bind.interface, bind.mss, bind.user_timeout_ms) == ("lo", -65_535, 3_000)
+    assert (bind.fast_open, bind.defer_accept, bind.transparent) == (True, True, True)
+
+
+def test_unix_bind_counts_for_the_lines_after_it() -> None:
+    text = (
+        "global\n    stats socket /a.sock\n    unix-bind prefix /run/ mode 660 uid 7\n"
+        "    unix-bind group root user root\n    stats socket /b.sock mode 600\n"
+        "frontend f\n    timeout client 1s\n    bind x.sock,unix@x.sock,abns@x\n"
+        "    bind unix@y.sock gid 9\n"
+    ).replace("x.sock,unix", "unix@v.sock,unix")
+    settings = settings_of(text)
+    first, second = settings.globals.stats_sockets
+    assert (first.mode, second.mode, second.endpoint.host) == (None, 0o600, "/b.sock")
+    v, x, abstract, y = settings.binds
+    assert [bind.endpoint.host for bind in (v, x, y)] == [
+        *("/run/v.sock", "/run/x.sock", "/run/y.sock"),
+    ]
+    assert abstract.endpoint.host == "x"
+    assert (x.unix_mode, x.unix_user, x.unix_group, y.unix_group) == (0o660, 0, 0, 9)
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ("owner root", "only supports the options prefix, mode"),
+        ("prefix", "'prefix' expects a path"),
+        ("mode 999", "expects an octal mode"),
+        ("user no-such-user-x", "no such user"),
+        ("uid -1", "'uid' must be between 0"),
+        (f"prefix /{'p' * 100}/\nfrontend f\n timeout client 1s\n bind unix@x.sock", "too long"),
+    ],
+)
+def test_unix_bind_says_what_it_cannot_take(words: str, complaint: str) -> None:
+    assert complaint in only_alert(f"global\n    unix-bind {words}\n")[1]
+
+
 def test_indices_count_over_all_frontends_and_numbers_within_one() -> None:
     text = (
         "defaults\n    timeout client 1s\nfrontend a\n    bind :1-2 id 1\n    bind :3\n"
@@ -83,7 +122,12 @@ def test_indices_count_over_all_frontends_and_numbers_within_one() -> None:
         (":80 id 0", "'id' must be between 1"),
         (":80 ssl crt x.pem", "'ssl' is not supported"),
         (":80 accept-proxy", "'accept-proxy' is not supported yet"),
-        (":80 tfo", "'tfo' is not supported yet"),
+        (":80 interface", "missing interface name"),
+        (":80 interface an-interface-xyz", "at most 15 bytes"),
+        (":80 mss 0", "absolute value between 1 and 65535"),
+        (":80 mss -65536", "must be between -65535 and 65535"),
+        (":80 tcp-ut", "missing TCP User Timeout value"),
+        (":80 tcp-ut 1x", "unknown time unit"),
         (":80 v4v6 v6only", "exclude each other"),
         ("/x mode 888", "expects an octal mode"),
         ("/x user no-such-user-x", "no such user"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.config.messages import Severity
-from proxy.config.model import Check, InitAddr
+from proxy.config.model import Check, InitAddr, Source
 from tests.support_config import (
     LISTEN,
     listen_with,
@@ -122,6 +122,18 @@ def test_methods_of_init_addr_run_in_the_order_of_the_file(
     assert server_settings(options, "app.test:80").init_addr == methods
 
 
+def test_where_connections_come_from_arrives_in_the_settings() -> None:
+    server = server_settings("source 127.0.0.3:10-12 interface lo tcp-ut 5s tfo check")
+    assert server.source == Source("127.0.0.3", 10, 3, interface="lo")
+    assert (server.user_timeout_ms, server.fast_open) == (5_000, True)
+    assert server.check is not None
+    client = server_settings("source 0.0.0.0 usesrc client tfo no-tfo")
+    assert client.source == Source(from_client=True, from_client_port=True)
+    assert not client.fast_open
+    foreign = server_settings("source ::1 usesrc 192.0.2.1:99")
+    assert foreign.source == Source("192.0.2.1", 99, 1, foreign=True)
+
+
 def test_a_name_without_resolvers_is_not_resolved_while_running() -> None:
     server = server_settings("", "app.test:80")
     assert (server.fqdn, server.resolvers, server.resolution_index) == ("app.test", None, None)
@@ -152,6 +164,10 @@ def test_a_name_without_resolvers_is_not_resolved_while_running() -> None:
         ("server s 127.0.0.1:80 maxconn -1", "'maxconn' must be between 0"),
         ("server s 127.0.0.1:80 maxqueue x", "'maxqueue'"),
         ("server s 127.0.0.1:80 ssl verify none", "'ssl' is not supported: Millrace forwards TCP"),
+        ("server s 127.0.0.1:80 tcp-ut", "missing TCP User Timeout value"),
+        ("server s 127.0.0.1:80 source", "'source' expects <addr>"),
+        ("server s 127.0.0.1:80 source ::1 usesrc nowhere", "expects a numeric IP address"),
+        ("server s 127.0.0.1:80 source ::1:9-8", "invalid port range '9-8'"),
         ("server s 127.0.0.1:80 redir /x", "is not supported"),
         ("server s _http._tcp.a.test", "no method found to resolve SRV name '_http._tcp.a.test'"),
         ("default-server", "expects the options"),

@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,6 +57,43 @@ def test_accepted_connections_inherit_nodelay_and_keepalive() -> None:
         with client:
             assert client.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
             assert client.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+
+
+def test_a_line_that_changes_changes_the_open_socket() -> None:
+    """Words that are gone after a reload are taken back."""
+
+    def with_words(**words: Any) -> Settings:
+        bind = Bind(0, 0, endpoint, Origin("edge.cfg", 1), **words)
+        proxy = Proxy("web", 1, "listen", Origin(), frontend_index=0, binds=(bind,))
+        return Settings(Global(), (proxy,), ResolverdSettings())
+
+    endpoint = ipv4(free_ports(1)[0])
+    words = {"mss": 1200, "user_timeout_ms": 3_000, "defer_accept": True, "fast_open": True}
+    before = opened(with_words(**words), 1)
+    listener = before.listeners[0].socket
+    names = (socket.TCP_MAXSEG, socket.TCP_USER_TIMEOUT, socket.TCP_DEFER_ACCEPT)
+    assert [listener.getsockopt(socket.IPPROTO_TCP, name) for name in names] == [1200, 3000, 1]
+    assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN) > 0
+    after = opened(with_words(), 1, before.held)
+    assert after.listeners[0].socket is listener
+    assert [listener.getsockopt(socket.IPPROTO_TCP, name) for name in names[1:]] == [0, 0]
+    assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN) == 0
+    elsewhere = opened(with_words(interface="lo"), 1, after.held)
+    assert elsewhere.listeners[0].socket is not listener
+    close(after, elsewhere)
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ({"mss": 10}, r"cannot set mss to 10 \(Invalid argument\)"),
+        ({"interface": "nodev0"}, r"cannot bind listener to device 'nodev0' \(No such device\)"),
+    ],
+)
+def test_what_the_kernel_refuses_is_named(words: dict[str, Any], complaint: str) -> None:
+    endpoint = ipv4(0)
+    with pytest.raises(BindError, match=rf"{complaint} \[{HOST}:0\]"):
+        open_listener(endpoint, SocketOptions(5, **words))
 
 
 def test_a_group_shares_its_port_and_a_stranger_is_refused() -> None:
