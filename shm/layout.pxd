@@ -24,8 +24,9 @@
 #   SECTIONS     sections x SectionHistograms  resolverd (supervisor before the first fork)
 #
 # A row is WorkerCounters, then one FrontendCounters for each frontend, one BackendCounters for
-# each backend, one ServerCounters for each slot, and for each bind address a word, the sessions
-# that came by it (counted where it has a maxconn); rows start on a page.
+# each backend, one ServerCounters for each slot, one RateWindow for the process and one for each
+# frontend (counted where a rate is limited), and for each bind address a word, the sessions that
+# came by it (counted where it has a maxconn); rows start on a page.
 #
 # Shared words, the only ones that more than one process writes, all by fetch_add and all of them
 # right without repair when a writer dies: Header.table_generation, BackendShared.tickets,
@@ -41,7 +42,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef enum:
-    LAYOUT_VERSION = 5
+    LAYOUT_VERSION = 6
     RECORD_WORDS = 7  # 56 bytes: what one latch publishes whole
     NAME_WORDS = 33  # 264 bytes: what one name latch publishes whole
     NAME_BYTES = 255  # the longest DNS name (RFC 1035 section 2.3.4)
@@ -273,6 +274,11 @@ cdef struct FrontendCounters:
     uint64_t connections_total
     uint64_t denied_connections
     uint64_t internal_errors
+
+cdef struct RateWindow:
+    # sessions accepted in a second and in the one before it, each at its parity: which second of
+    # CLOCK_MONOTONIC (high half), and how many (low half)
+    uint64_t seconds[2]
 
 cdef struct BackendCounters:
     uint64_t sessions_total

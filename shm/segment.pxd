@@ -5,8 +5,8 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from shm.atomics cimport fetch_add, fetch_add_signed
 from shm.layout cimport (
     HINT_BLOCK_SLOTS, BackendCounters, BackendShared, FrontendCounters, Header, Latch, Mailbox,
-    NameLatch, NameserverCounters, Process, Request, ResolutionRecord, SectionHistograms,
-    ServerCounters, SlotStatic, WorkerCounters)
+    NameLatch, NameserverCounters, Process, RateWindow, Request, ResolutionRecord,
+    SectionHistograms, ServerCounters, SlotStatic, WorkerCounters)
 
 cdef struct View:
     Header *header
@@ -50,9 +50,14 @@ cdef inline ServerCounters *server_counters(
     return <ServerCounters *>backend_counters(view, row, view.header.backends) + slot
 
 
+cdef inline RateWindow *rate_windows(const View *view, uint32_t row) noexcept nogil:
+    """The window of the process; behind it, those of the frontends."""
+    return <RateWindow *>server_counters(view, row, view.header.slots)
+
+
 cdef inline uint64_t *bind_sessions(
         const View *view, uint32_t row, uint32_t bind) noexcept nogil:
-    return <uint64_t *>server_counters(view, row, view.header.slots) + bind
+    return <uint64_t *>(rate_windows(view, row) + 1 + view.header.frontends) + bind
 
 
 cdef inline Request *request_of(const View *view, uint32_t worker, uint32_t slot) noexcept nogil:

@@ -20,8 +20,8 @@ from shm.layout cimport (
     AREA_REQUESTS, AREA_RESOLUTIONS, AREA_ROWS, AREA_SECTIONS, AREA_SLOTS, AREA_STATICS,
     AREA_TARGETS, HINT_BLOCK_SLOTS, LAYOUT_VERSION, PAGE, AdminRecord, BackendCounters,
     BackendShared, FrontendCounters, Header, HealthRecord, Inquiry, Latch, Mailbox, NameLatch,
-    NameRecord, NameserverCounters, Process, Request, ResolutionRecord, SectionHistograms,
-    ServerCounters, SlotRecord, SlotStatic, WorkerCounters)
+    NameRecord, NameserverCounters, Process, RateWindow, Request, ResolutionRecord,
+    SectionHistograms, ServerCounters, SlotRecord, SlotStatic, WorkerCounters)
 
 cdef extern from "<sys/mman.h>" nogil:
     void *mmap(void *address, size_t length, int prot, int flags, int fd, long offset)
@@ -52,6 +52,7 @@ def check_sizes() -> None:
         "Mailbox": (sizeof(Mailbox), 704 + 65_536),
         "WorkerCounters": (sizeof(WorkerCounters), 640),
         "FrontendCounters": (sizeof(FrontendCounters), 64),
+        "RateWindow": (sizeof(RateWindow), 16),
         "BackendCounters": (sizeof(BackendCounters), 256),
         "ServerCounters": (sizeof(ServerCounters), 256),
         "NameserverCounters": (sizeof(NameserverCounters), 128),
@@ -92,6 +93,7 @@ def row_bytes(shape) -> int:
         + shape.frontends * sizeof(FrontendCounters)
         + shape.backends * sizeof(BackendCounters)
         + shape.slots * sizeof(ServerCounters)
+        + (1 + shape.frontends) * sizeof(RateWindow)
         + shape.binds * sizeof(uint64_t)
     )
     return pages(used)

@@ -97,6 +97,7 @@ def one_listen(
     """Settings of one `listen` section."""
     global_maxconn = fields.pop("global_maxconn", 0)
     bind_maxconn = fields.pop("bind_maxconn", 0)
+    global_rate = fields.pop("global_rate", 0)
     fields.setdefault("timeouts", TIMEOUTS)
     proxy = Proxy(
         name="edge",
@@ -140,14 +141,15 @@ def one_listen(
         ),
         **fields,
     )
-    return Settings(Global(maxconn=global_maxconn), (proxy,), ResolverdSettings())
+    process = Global(maxconn=global_maxconn, connection_rate=global_rate)
+    return Settings(process, (proxy,), ResolverdSettings())
 
 
 class RelayUnderTest:
     """One or more relay processes with one `listen` section; a context manager.
 
     `servers` are (address, port) pairs or `RelayServer`s; further keywords are fields of `Proxy`
-    (timeouts, retries, redispatch, balance, maxconn, splice ...), `global_maxconn`, `bind_maxconn`. `binds`
+    (timeouts, retries, redispatch, balance, maxconn, splice ...), `global_maxconn`, `global_rate`, `bind_maxconn`. `binds`
     defaults to one port of 127.0.0.1; `shared` makes one socket for all workers instead of one each.
     """
 

@@ -150,6 +150,7 @@ class _Builder:
             hash_balance_factor=draft.hash_balance_factor,
             timeouts=Timeouts(**{name: value or None for name, value in draft.timeouts.items()}),
             maxconn=draft.maxconn,
+            session_rate=draft.session_rate,
             fullconn=draft.fullconn,
             backlog=draft.backlog or None,
             retries=draft.retries,

@@ -69,6 +69,8 @@ class GlobalDraft(msgspec.Struct):
 
     nbthread: int = 0
     maxconn: int = 0
+    connection_rate: int = 0
+    session_rate: int = 0
     ulimit_n: int | None = None
     fd_hard_limit: int | None = None
     uid: int | None = None
@@ -254,6 +256,7 @@ class ProxyDraft(msgspec.Struct):
     timeouts: dict[str, int] = {}  # field of model.Timeouts -> milliseconds
     own_timeouts: set[str] = set()  # given in this very section
     maxconn: int = 0
+    session_rate: int = 0
     fullconn: int = 0
     backlog: int | None = None
     retries: int = RETRIES_DEFAULT

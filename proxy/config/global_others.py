@@ -46,7 +46,7 @@ _PROCESS = (
         "maxcomprate",
     ),
 )
-_RATES = ("maxconnrate", "maxsessrate", "maxsslconn", "maxsslrate", "maxpipes")
+_RATES = ("maxsslconn", "maxsslrate", "maxpipes")
 _SIZES = (
     *("tune.bufsize", "tune.pipesize", "tune.rcvbuf.client", "tune.rcvbuf.server"),
     *("tune.sndbuf.client", "tune.sndbuf.server", "tune.rcvbuf.frontend", "tune.rcvbuf.backend"),

@@ -144,6 +144,8 @@ GLOBAL_WORDS: Table[GlobalDraft] = {
     "chroot": works(text("chroot", "a folder")),
     "pidfile": works(text("pidfile", "a file")),
     "maxconn": works(number("maxconn", 0, MAXCONN_MAX)),
+    "maxconnrate": works(number("connection_rate", 0, MAXCONN_MAX)),
+    "maxsessrate": works(number("session_rate", 0, MAXCONN_MAX)),
     "nbthread": works(number("nbthread", 1, WORKERS_MAX)),
     "log": works(global_log, negatable=True),
     "log-tag": works(text("log_tag", "a tag")),

@@ -234,6 +234,7 @@ class Proxy(msgspec.Struct, frozen=True):
     hash_balance_factor: int = 0  # percent of the average load that a server may bear; 0: any
     timeouts: Timeouts = Timeouts()
     maxconn: int = MAXCONN_NONE  # of the frontend; 0: the process's
+    session_rate: int = 0  # `rate-limit sessions`: a second, over all workers; 0: no limit
     fullconn: int = 0  # 0: a tenth of what the frontends let in
     backlog: int | None = None
     retries: int = RETRIES_DEFAULT
@@ -287,6 +288,8 @@ class Global(msgspec.Struct, frozen=True):
 
     nbthread: int = 0  # 0: one worker for each usable core
     maxconn: int = 0  # 0: what the descriptor limit allows
+    connection_rate: int = 0  # `maxconnrate`: a second, over all workers; 0: no limit
+    session_rate: int = 0  # `maxsessrate`, likewise
     ulimit_n: int | None = None
     fd_hard_limit: int | None = None
     uid: int | None = None
@@ -309,6 +312,11 @@ class Global(msgspec.Struct, frozen=True):
     zero_warning: bool = False
     server_state_file: str | None = None  # full path
     server_state_base: str | None = None  # full path
+
+    @property
+    def accept_rate(self) -> int:
+        """How many clients a second are accepted: each connection is a session here."""
+        return min((rate for rate in (self.connection_rate, self.session_rate) if rate), default=0)
 
 
 class Settings(msgspec.Struct, frozen=True):

@@ -23,7 +23,7 @@ from proxy.config.sides import timeout_fits, word_fits
 from proxy.config.socket_words import KEEPALIVE_WORDS
 from proxy.config.source_words import proxy_source
 from proxy.config.state_files import load_server_state, server_state_file_name
-from proxy.config.units import parse_time_ms
+from proxy.config.units import parse_number, parse_time_ms
 from proxy.config.words import Handler, Statement, Table, act, act_on_second, flag, removed, works
 
 MAXCONN_MAX = 2_147_483_647
@@ -57,6 +57,18 @@ def _number(field: str, low: int, high: int) -> Handler[ProxyDraft]:
         setattr(draft, field, statement.number(low, high))
 
     return handle
+
+
+def _rate_limit(statement: Statement, draft: ProxyDraft) -> None:
+    what = statement.arguments[0] if statement.arguments else ""
+    if what != "sessions":
+        raise ConfigError(f"'rate-limit' only supports 'sessions' (got '{what}')")
+    if len(statement.arguments) != 2:
+        raise ConfigError("'rate-limit sessions' expects a number of sessions a second")
+    try:
+        draft.session_rate = parse_number(statement.words[2], 0, MAXCONN_MAX)
+    except ConfigError as error:
+        raise ConfigError(f"'rate-limit sessions' : {error}") from error
 
 
 def _id(statement: Statement, draft: ProxyDraft) -> None:
@@ -119,6 +131,7 @@ PROXY_WORDS: Table[ProxyDraft] = {
     "source": works(proxy_source),
     "default_backend": works(_default_backend),
     "maxconn": works(_number("maxconn", 0, MAXCONN_MAX)),
+    "rate-limit": works(_rate_limit),
     "fullconn": works(_number("fullconn", 0, MAXCONN_MAX)),
     "backlog": works(_number("backlog", 0, BACKLOG_MAX)),
     "retries": works(_number("retries", 0, RETRIES_MAX)),

@@ -10,7 +10,7 @@ from proxy.config.messages import ConfigError
 from proxy.config.words import Statement
 
 _FRONT = {
-    *("bind", "backlog", "default_backend", "maxconn", "monitor-uri", "capture"),
+    *("bind", "backlog", "default_backend", "maxconn", "monitor-uri", "capture", "rate-limit"),
     *("clitcpka-cnt", "clitcpka-idle", "clitcpka-intvl"),
 }
 _BACK = {

@@ -135,6 +135,8 @@ class Info:
             "Maxsock": report.descriptors,
             "Maxconn": report.maxconn,
             "Hard_maxconn": report.hard_maxconn,
+            "ConnRateLimit": settings.connection_rate,
+            "SessRateLimit": settings.session_rate,
             "Maxpipes": report.maxpipes,
             "node": settings.node or NODE,
             "Listeners": len(runtime.settings.binds) + len(runtime.stats_sockets),

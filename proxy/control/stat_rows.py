@@ -56,7 +56,7 @@ def frontend_row(
     proxy: Proxy, counters: dict[str, int], meter: SessionMeter, maxconn: int, stopping: bool
 ) -> Row:
     """One FRONTEND row; `maxconn` is the limit that holds for it."""
-    row: Row = zeros("dreq dresp ereq rate_lim req_rate req_rate_max req_tot comp_in comp_out")
+    row: Row = zeros("dreq dresp ereq req_rate req_rate_max req_tot comp_in comp_out")
     row |= zeros("comp_byp comp_rsp dses wrew")
     if proxy.service is not None:
         row |= zeros("intercepted cache_lookups cache_hits")
@@ -77,6 +77,7 @@ def frontend_row(
         "sid": 0,
         "type": TYPE_FRONTEND,
         "rate": meter.sessions.current,
+        "rate_lim": proxy.session_rate,
         "rate_max": meter.sessions.highest,
         "mode": "tcp" if proxy.service is None else "http",
         "conn_rate": meter.connections.current,

@@ -4,7 +4,8 @@
 # `maxconn` is never exceeded. For a limit over all workers each one raises its own row, fences, and
 # adds up all rows; over the limit it takes its own back and stops accepting. Two workers may both
 # step back from the last place; the sweep lets them try again. A stopped listener is out of the
-# epoll set (level-triggered, it would fire without end).
+# epoll set (level-triggered, it would fire without end). What comes faster than a limited rate
+# waits in the kernel's queue likewise, and is looked for every RATE_PAUSE_MS.
 #
 # A server is sought at once, unless the last clients of the listener all spoke first: then a
 # session waits a moment (EARLY_WAIT_MS) for the first bytes, which nearly always follow the
@@ -20,6 +21,7 @@ from proxy.relay.account cimport count_opened, gauge_down
 from proxy.relay.attempt cimport session_begin
 from proxy.relay.hashing cimport hash_address
 from proxy.relay.pool cimport pool_give, pool_take
+from proxy.relay.rates cimport RATE_PROCESS, rate_give, rate_take
 from proxy.relay.session cimport session_arm, watch
 from proxy.relay.syscalls cimport (
     EPOLLEXCLUSIVE, EPOLLIN, EPOLL_CTL_ADD, EPOLL_CTL_DEL, IPPROTO_TCP, SOCK_CLOEXEC,
@@ -29,7 +31,7 @@ from proxy.relay.types cimport (
     ACCEPT_BATCH, CLIENT, NODELAY, NO_SLOT, OVERLOAD_PAUSE_MS, RESETS, SERVER, SPLICE,
     STATE_ACCEPTED, WRITABLE, Engine, Frontend, Listener, Session)
 from shm.atomics cimport count, fence_full, load32_acquire, load_relaxed, store_relaxed
-from shm.segment cimport bind_sessions, frontend_counters, worker_counters
+from shm.segment cimport bind_sessions, frontend_counters, rate_windows, worker_counters
 
 cdef enum:
     CLIENT_FIRST_SURE = 16  # clients in a row that spoke first: the next one will too
@@ -72,6 +74,30 @@ cdef inline void place_give(Engine *engine, Listener *listener) noexcept nogil:
         gauge_down(listener.sessions)
 
 
+cdef inline bint rates_take(Engine *engine, Frontend *frontend) noexcept nogil:
+    """Count a session that is about to be accepted in its second; False when a limit forbids it."""
+    cdef uint32_t worker = engine.worker
+    if engine.rate != 0 and not rate_take(
+            &engine.view, worker, RATE_PROCESS, engine.rate, engine.now_ms):
+        engine.limited = engine.rate_limited = True
+        return False
+    if frontend.rate == 0 or rate_take(
+            &engine.view, worker, 1 + frontend.index, frontend.rate, engine.now_ms):
+        return True
+    if engine.rate != 0:
+        rate_give(&rate_windows(&engine.view, worker)[RATE_PROCESS], engine.now_ms)
+    frontend.limited = engine.rate_limited = True
+    return False
+
+
+cdef inline void rates_give(Engine *engine, Frontend *frontend) noexcept nogil:
+    """Nobody was there to be accepted."""
+    if engine.rate != 0:
+        rate_give(&rate_windows(&engine.view, engine.worker)[RATE_PROCESS], engine.now_ms)
+    if frontend.rate != 0:
+        rate_give(&rate_windows(&engine.view, engine.worker)[1 + frontend.index], engine.now_ms)
+
+
 cdef inline bint place_take(Engine *engine, Listener *listener) noexcept nogil:
     """Count a session that is about to be accepted; False when a limit forbids it."""
     cdef Frontend *frontend = listener.frontend
@@ -84,7 +110,10 @@ cdef inline bint place_take(Engine *engine, Listener *listener) noexcept nogil:
     if listener.maxconn != 0:
         count(listener.sessions, 1)
     elif engine.maxconn == 0 and frontend.maxconn == 0:
-        return True
+        if rates_take(engine, frontend):
+            return True
+        place_give(engine, listener)
+        return False
     fence_full()
     if engine.maxconn != 0 and sessions_everywhere(engine) > engine.maxconn:
         engine.limited = True
@@ -93,7 +122,7 @@ cdef inline bint place_take(Engine *engine, Listener *listener) noexcept nogil:
     elif listener.maxconn != 0 and bind_everywhere(engine, listener) > listener.maxconn:
         listener.limited = True
         frontend.bind_limited = True
-    else:
+    elif rates_take(engine, frontend):
         return True
     place_give(engine, listener)
     return False
@@ -211,6 +240,7 @@ cdef inline int accept_batch(Engine *engine, Listener *listener) noexcept nogil:
                 return ACCEPT_STOPPED
             continue
         place_give(engine, listener)
+        rates_give(engine, listener.frontend)
         if errno == EAGAIN:
             return ACCEPT_DRAINED
         if errno in (EMFILE, ENFILE, ENOBUFS, ENOMEM):
@@ -246,7 +276,7 @@ cdef inline void places_review(Engine *engine) noexcept nogil:
     cdef uint8_t limited = engine.limited
     cdef Listener *listener
     cdef uint32_t index
-    engine.limited = False
+    engine.limited = engine.rate_limited = False
     for index in range(engine.listener_count):
         listener = &engine.listeners[index]
         if not (limited or listener.frontend.limited or listener.limited) or (

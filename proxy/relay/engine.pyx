@@ -142,6 +142,7 @@ cdef class Relay:
         taken = descriptors_taken(self.runtime) + 2 * self.engine.pipes.limit
         self.engine.sessions_max = sessions_limit(nofile, taken)
         self.engine.maxconn = self.runtime.settings.globals.maxconn
+        self.engine.rate = self.runtime.settings.globals.accept_rate
         self.engine.limits_shared = self.engine.workers > 1 and (
             self.engine.maxconn != 0
             or any(proxy.maxconn != 0 for proxy in self.runtime.settings.frontends)
@@ -262,6 +263,7 @@ cdef class Relay:
                 &self.engine.view, self.engine.worker, frontend.index)
             frontend.backend = -1 if proxy.default_backend is None else proxy.default_backend
             frontend.maxconn = proxy.maxconn
+            frontend.rate = proxy.session_rate
             frontend.client_ms = milliseconds(proxy.timeouts.client_ms)
             frontend.client_fin_ms = milliseconds(proxy.timeouts.client_fin_ms)
             frontend.nolinger = proxy.nolinger

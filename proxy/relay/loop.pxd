@@ -19,8 +19,8 @@ from proxy.relay.session cimport session_relay
 from proxy.relay.syscalls cimport (
     EPOLLET, EPOLLIN, EPOLL_CTL_ADD, clock_ms, epoll_ctl, epoll_event, epoll_wait, ring_bell)
 from proxy.relay.types cimport (
-    EPOLL_WAIT_MAX_MS, EVENTS_MAX, OVERLOAD_PAUSE_MS, QUEUED, QUEUE_SWEEP_MS, STATE_ENDED, Engine,
-    Listener, Session)
+    EPOLL_WAIT_MAX_MS, EVENTS_MAX, OVERLOAD_PAUSE_MS, QUEUED, QUEUE_SWEEP_MS, RATE_PAUSE_MS,
+    STATE_ENDED, Engine, Listener, Session)
 from proxy.relay.wheel cimport Timer, wheel_next_ms, wheel_start, wheel_take
 from shm.atomics cimport count, load_acquire, load_relaxed, store_relaxed, store_release
 from shm.layout cimport COMMAND_RUN, COMMAND_SOFT_STOP, COMMAND_STOP
@@ -56,7 +56,7 @@ cdef inline int wait_ms(Engine *engine) noexcept nogil:
     if engine.waiting != 0:
         longest = QUEUE_SWEEP_MS
     if engine.resume_ms != 0 or limited_anywhere(engine):
-        longest = OVERLOAD_PAUSE_MS
+        longest = RATE_PAUSE_MS if engine.rate_limited else OVERLOAD_PAUSE_MS
     due = wheel_next_ms(&engine.wheel)
     if due != INT64_MAX and due - engine.now_ms < longest:
         longest = max(due - engine.now_ms, <int64_t>0)
@@ -86,11 +86,12 @@ cdef inline void look_at_shared(Engine *engine) noexcept nogil:
 
 cdef inline void sweep(Engine *engine) noexcept nogil:
     """The end of an overload pause, and looks for places: at the listeners, and in queues."""
+    cdef int64_t pause_ms = RATE_PAUSE_MS if engine.rate_limited else OVERLOAD_PAUSE_MS
     if engine.resume_ms != 0 and engine.now_ms >= engine.resume_ms:
         engine.resume_ms = 0
         listeners_refresh(engine)
     if limited_anywhere(engine) and (
-            engine.place_freed or engine.now_ms >= engine.swept_ms + OVERLOAD_PAUSE_MS):
+            engine.place_freed or engine.now_ms >= engine.swept_ms + pause_ms):
         engine.swept_ms = engine.now_ms
         places_review(engine)
     if engine.waiting != 0 and engine.now_ms >= engine.queues_swept_ms + QUEUE_SWEEP_MS:

@@ -20,6 +20,7 @@ cdef enum:
     EVENTS_MAX = 256
     EPOLL_WAIT_MAX_MS = 1000  # the heartbeat's period when nothing happens
     OVERLOAD_PAUSE_MS = 100  # after EMFILE and its kin; also the sweep for free places
+    RATE_PAUSE_MS = 10  # between two looks whether a limited rate lets clients in again
     DESCRIPTORS_RESERVED = 64  # listeners, bells, segment, log: not for sessions
 
 cdef enum:  # Side index
@@ -137,11 +138,12 @@ cdef struct Frontend:
     uint32_t index
     int backend  # index; -1: clients have nowhere to go
     uint64_t maxconn  # 0: no limit of its own
+    uint64_t rate  # sessions a second, over all workers; 0: no limit
     int64_t client_ms  # timeouts; 0: none
     int64_t client_fin_ms
     uint8_t nolinger
     uint8_t splice
-    uint8_t limited  # not accepting: its maxconn is reached
+    uint8_t limited  # not accepting: its maxconn or its rate is reached
     uint8_t bind_limited  # a listener of it is
     uint8_t place_freed  # a session of it ended
 
@@ -269,10 +271,12 @@ cdef struct Engine:
     uint64_t command
     uint64_t sessions_max  # what the descriptors allow
     uint64_t maxconn  # global, over all workers; 0: none
+    uint64_t rate  # sessions a second, likewise
     int64_t swept_ms  # last look for free places
     int64_t resume_ms  # accept overload pauses until then; 0: none
     uint8_t limits_shared  # a maxconn holds over several workers
-    uint8_t limited  # not accepting: the global or the descriptors' limit is reached
+    uint8_t limited  # not accepting: a global or the descriptors' limit is reached
+    uint8_t rate_limited  # not accepting somewhere because of a rate
     uint8_t place_freed  # a session ended
     uint8_t ring_resolverd  # a connect failed
     uint8_t stop_seen  # soft stop has begun

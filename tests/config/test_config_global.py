@@ -30,6 +30,7 @@ def test_every_word_of_the_global_section_arrives_in_the_settings() -> None:
     group = grp.getgrgid(os.getgid()).gr_name
     found = globals_of(
         *("daemon", f"user {me}", f"group {group}", "chroot /var/empty", "pidfile /run/x.pid"),
+        *("maxconnrate 30", "maxsessrate 20"),
         *("maxconn 4096", "nbthread 4", "log-tag edge", "hard-stop-after 30s", "grace 5s"),
         *("master-worker", "node n-1", "description two words", "spread-checks 5"),
         *("max-spread-checks 2s", "ulimit-n 20000", "fd-hard-limit 30000", "zero-warning"),
@@ -45,6 +46,8 @@ def test_every_word_of_the_global_section_arrives_in_the_settings() -> None:
         chroot="/var/empty",
         pidfile="/run/x.pid",
         maxconn=4096,
+        connection_rate=30,
+        session_rate=20,
         nbthread=4,
         log_tag="edge",
         hard_stop_after_ms=30_000,

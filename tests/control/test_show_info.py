@@ -26,7 +26,9 @@ def world() -> Iterator[World]:
         Proxy("be", 2, "backend", Origin(), servers=(a_server("s1", "127.78.8.1", 80),)),
         Proxy("fe", 3, "frontend", Origin(), default_backend=0, maxconn=301),
     ]
-    settings = Global(maxconn=1_000, node="here", description="a test")
+    settings = Global(
+        maxconn=1_000, connection_rate=40, session_rate=50, node="here", description="a test"
+    )
     with control_world(proxies, globals_=settings, workers=3) as made:
         yield made
 
@@ -72,6 +74,7 @@ def test_settings_and_counters_are_reported(world: World) -> None:
     assert shown["node"] == "here"
     assert shown["description"] == "a test"
     assert shown["Maxconn"] == "1000"
+    assert (shown["ConnRateLimit"], shown["SessRateLimit"]) == ("40", "50")
     assert shown["Pid"] == str(os.getpid())
     assert (shown["CumConns"], shown["TotalBytesOut"]) == ("7", "99")
     assert shown["Stopping"] == "0"

@@ -6,6 +6,7 @@ from libc.string cimport memcpy
 
 from proxy.relay.hashing cimport NO_SOURCE, avalanche, hash_address
 from proxy.relay.pool cimport Pool, pool_give, pool_init, pool_take
+from proxy.relay.rates cimport rate_everywhere, rate_give, rate_take
 from proxy.relay.ring cimport nearer_before, node_at_or_after
 from proxy.relay.schedule cimport schedule_build, schedule_free
 from proxy.relay.syscalls cimport sockaddr_in, sockaddr_in6, sockaddr_storage
@@ -13,7 +14,7 @@ from proxy.relay.types cimport (
     SCHEDULE_LOADS, SCHEDULE_MAP, SCHEDULE_ORDER, SCHEDULE_RING, SCHEDULE_TURNS, Schedule)
 from proxy.relay.wheel cimport (
     Timer, Wheel, wheel_insert, wheel_next_ms, wheel_remove, wheel_start, wheel_take)
-from shm.segment cimport Segment
+from shm.segment cimport Segment, rate_windows
 
 
 cdef class WheelHandle:
@@ -121,3 +122,18 @@ def hash_of(family, packed):
         memcpy(&address6.sin6_addr, <const char *>data, 16)
     found = hash_address(&address)
     return None if found == NO_SOURCE else found
+
+
+def rate_takes(Segment segment, uint32_t worker, uint64_t limit, int64_t now_ms):
+    """Whether a worker may accept a session in frontend 0 at this time; it is counted then."""
+    return rate_take(&segment.view, worker, 1, limit, now_ms)
+
+
+def rate_gives(Segment segment, uint32_t worker, int64_t now_ms):
+    """What was counted at this time is taken back."""
+    rate_give(&rate_windows(&segment.view, worker)[1], now_ms)
+
+
+def rate_of(Segment segment, int64_t now_ms):
+    """Sessions of the last second in frontend 0, over all workers."""
+    return rate_everywhere(&segment.view, 1, now_ms)

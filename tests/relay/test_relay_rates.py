@@ -1,0 +1,109 @@
+"""`rate-limit sessions` and `maxconnrate`: a sliding second over all workers, nobody is dropped."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from shm.segment import Segment
+from shm.shape import Shape
+from tests.support_relay import RelayUnderTest
+from tests.support_servers import Server, echo, receive_count
+
+WORKERS = 3
+LIMIT = 20
+CLIENTS = 70
+
+
+@pytest.fixture
+def segment() -> Iterator[Segment]:
+    made = Segment.create(Shape(1, 1, 2, WORKERS, 1, 0, 0))
+    yield made
+    made.close()
+
+
+def test_a_rate_is_reached_and_falls_with_the_second(parts: Any, segment: Segment) -> None:
+    start = 7_000
+    taken = [parts.rate_takes(segment, number % WORKERS, 10, start) for number in range(12)]
+    assert taken == [True] * 10 + [False] * 2
+    assert parts.rate_of(segment, start + 999) == 10
+    assert not parts.rate_takes(segment, 0, 10, start + 1_000)
+    assert parts.rate_of(segment, start + 1_250) == 7
+    allowed = [parts.rate_takes(segment, 1, 10, start + 1_250) for _ in range(4)]
+    assert allowed == [True, True, True, False]
+    assert parts.rate_of(segment, start + 2_000) == 3
+    assert parts.rate_of(segment, start + 3_000) == 0
+
+
+def test_what_was_given_back_was_never_there(parts: Any, segment: Segment) -> None:
+    for _ in range(100):
+        assert parts.rate_takes(segment, 0, 1, 5_500)
+        parts.rate_gives(segment, 0, 5_500)
+    assert parts.rate_of(segment, 5_500) == 0
+    assert parts.rate_takes(segment, 2, 1, 5_500)
+    assert not parts.rate_takes(segment, 1, 1, 5_500)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_workers_together_count_as_one_would(parts: Any, segment: Segment, seed: int) -> None:
+    """HAProxy's rule: this second's, and of the former second the part less than a second ago."""
+    chance = random.Random(seed)
+    limit = chance.choice([1, 2, 7, 50, 1_000])
+    now_ms = chance.randrange(10**9)
+    accepted: Counter[int] = Counter()
+    for _ in range(4_000):
+        now_ms += chance.choice([0, 0, 0, 1, 20, 300, 2_100])
+        second, passed_ms = divmod(now_ms, 1_000)
+        rate = accepted[second] + accepted[second - 1] * (1_000 - passed_ms) // 1_000
+        assert parts.rate_of(segment, now_ms) == rate, f"seed {seed}"
+        free = rate < limit
+        assert parts.rate_takes(segment, chance.randrange(WORKERS), limit, now_ms) == free
+        accepted[second] += free
+    assert max(accepted.values()) <= limit
+
+
+def serve_crowd(relay: RelayUnderTest, count: int) -> float:
+    """Clients that come together are all served; how many seconds that took."""
+    served: list[bytes] = []
+
+    def be_client() -> None:
+        with relay.connect(30) as client:
+            client.sendall(b"x")
+            served.append(receive_count(client, 1))
+
+    threads = [threading.Thread(target=be_client) for _ in range(count)]
+    begun = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(40)
+    assert served == [b"x"] * count
+    return time.monotonic() - begun
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("word", ["session_rate", "global_rate"])
+def test_clients_beyond_the_rate_wait_in_the_kernels_queue(workers: int, word: str) -> None:
+    """A second has room for the limit, so 70 clients at 20 a second reach into a fourth one."""
+    with (
+        Server(echo) as server,
+        RelayUnderTest([server.address], workers=workers, **{word: LIMIT}) as relay,
+    ):
+        took_seconds = serve_crowd(relay, CLIENTS)
+        assert took_seconds > CLIENTS // LIMIT - 1
+        relay.wait_terminations({"--": CLIENTS})
+        counters = relay.counters()
+        assert counters["accepts"] == CLIENTS
+        assert counters["maxconn_pauses"] > 0
+        assert counters["sessions"] == relay.counters("frontend")["sessions"] == 0
+        first = relay.connect()  # a place and the rate come back while nobody waits
+        first.sendall(b"y")
+        assert receive_count(first, 1) == b"y"
+        first.close()
