@@ -93,6 +93,7 @@ cdef enum:  # StaticFlag
     STATIC_PORT_RELATIVE = 16  # its port is added to the one that the client came to
     STATIC_SHUTDOWN_DOWN = 32  # its sessions end when it goes down or into maintenance
     STATIC_SHUTDOWN_REMOVED = 64  # its sessions end when it has their address no longer
+    STATIC_SHUTDOWN_BACKUPS = 128  # sessions of the backups end when it comes up
 
 cdef enum:  # SlotFlag
     SLOT_RMAINT = 0x20  # HAProxy's bit: out for lack of an address

@@ -53,6 +53,7 @@ class StaticFlag(enum.IntFlag):
     PORT_RELATIVE = 16
     SHUTDOWN_DOWN = 32
     SHUTDOWN_REMOVED = 64
+    SHUTDOWN_BACKUPS = 128
 
 
 class ProcessState(enum.IntEnum):

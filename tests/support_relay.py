@@ -54,6 +54,7 @@ class RelayServer(NamedTuple):
     port_relative: bool = False
     checked: bool = False
     shutdown_down: bool = False  # on-marked-down shutdown-sessions
+    shutdown_backups: bool = False  # on-marked-up shutdown-backup-sessions
     removed_drain_ms: int | None = None  # on-removed: None keep, 0 shutdown
     maxconn: int = 0
     minconn: int = 0
@@ -132,6 +133,7 @@ def one_listen(
                 port_relative=server.port_relative,
                 slowstart_ms=server.slowstart_ms,
                 on_marked_down_shutdown=server.shutdown_down,
+                on_marked_up_shutdown=server.shutdown_backups,
                 removed_drain_ms=server.removed_drain_ms,
                 maxconn=server.maxconn,
                 minconn=server.minconn,

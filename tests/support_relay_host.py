@@ -107,6 +107,7 @@ class Host:
             flags |= StaticFlag.PORT_RELATIVE if server.port_relative else StaticFlag(0)
             flags |= StaticFlag.CHECKED | StaticFlag.INIT_DOWN if server.checked else StaticFlag(0)
             flags |= StaticFlag.SHUTDOWN_DOWN if server.shutdown_down else StaticFlag(0)
+            flags |= StaticFlag.SHUTDOWN_BACKUPS if server.shutdown_backups else StaticFlag(0)
             drain_ms = server.removed_drain_ms
             flags |= StaticFlag.SHUTDOWN_REMOVED if drain_ms is not None else StaticFlag(0)
             static = StaticState(

@@ -162,6 +162,7 @@ class _Builder:
             client_probes=draft.client_probes,
             server_probes=draft.server_probes,
             source=draft.source,
+            abortonclose=draft.abortonclose,
             nolinger=draft.nolinger,
             disabled=draft.disabled,
             description=draft.description,

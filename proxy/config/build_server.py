@@ -65,6 +65,7 @@ class ServerBuilder:
             srv_record=address.host if service else None,
             init_state=options.init_state,
             on_marked_down_shutdown=options.on_marked_down_shutdown,
+            on_marked_up_shutdown=options.on_marked_up_shutdown,
             removed_drain_ms=options.removed_drain_ms,
             user_timeout_ms=options.user_timeout_ms,
             fast_open=options.fast_open,

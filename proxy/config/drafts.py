@@ -159,6 +159,7 @@ class ServerOptions(msgspec.Struct):
     init_addr: tuple[str, ...] | None = None
     init_state: InitState = InitState.UP
     on_marked_down_shutdown: bool = False
+    on_marked_up_shutdown: bool = False
     removed_drain_ms: int | None = None
     user_timeout_ms: int = 0
     fast_open: bool = False
@@ -268,6 +269,7 @@ class ProxyDraft(msgspec.Struct):
     client_probes: KeepAlive = KeepAlive()
     server_probes: KeepAlive = KeepAlive()
     source: Source | None = None
+    abortonclose: bool = False
     nolinger: bool = False
     disabled: bool = False
     description: str | None = None

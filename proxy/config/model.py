@@ -171,6 +171,7 @@ class Server(msgspec.Struct, frozen=True):
     user_timeout_ms: int = 0  # tcp-ut; 0: none
     fast_open: bool = False
     source: Source | None = None  # None: as the backend says
+    on_marked_up_shutdown: bool = False  # `on-marked-up shutdown-backup-sessions`
     removed_drain_ms: int | None = None  # `on-removed drain`; 0: `shutdown`, None: `keep`
 
 
@@ -246,6 +247,7 @@ class Proxy(msgspec.Struct, frozen=True):
     client_probes: KeepAlive = KeepAlive()  # of `clitcpka-*`
     server_probes: KeepAlive = KeepAlive()  # of `srvtcpka-*`
     source: Source | None = None  # of the servers without one of their own
+    abortonclose: bool = False  # a client's FIN ends a session without a server
     nolinger: bool = False  # connections end by a reset
     disabled: bool = False
     description: str | None = None

@@ -79,6 +79,7 @@ OPTIONS: Table[ProxyDraft] = {
     "tcpka": works(_switch("client_keepalive", "server_keepalive"), negatable=True),
     "clitcpka": works(_switch("client_keepalive"), negatable=True),
     "srvtcpka": works(_switch("server_keepalive"), negatable=True),
+    "abortonclose": works(_switch("abortonclose"), negatable=True),
     "nolinger": works(_switch("nolinger"), negatable=True),
     "allbackups": works(_switch("allbackups"), negatable=True),
     "contstats": works(_nothing, negatable=True),  # counters are never behind
@@ -95,7 +96,7 @@ OPTIONS: Table[ProxyDraft] = {
     "prefer-last-server": without_effect("it needs mode http"),
     **dict.fromkeys(
         (
-            *("abortonclose", "tcp-check", "httpchk", "mysql-check", "pgsql-check"),
+            *("tcp-check", "httpchk", "mysql-check", "pgsql-check"),
             *("redis-check", "smtpchk", "ldap-check", "ssl-hello-chk"),
         ),
         later(),

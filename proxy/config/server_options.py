@@ -80,6 +80,13 @@ def _marked_down(statement: Statement, options: ServerOptions) -> None:
     options.on_marked_down_shutdown = True
 
 
+def _marked_up(statement: Statement, options: ServerOptions) -> None:
+    action = statement.words[1] if statement.arguments else ""
+    if action != "shutdown-backup-sessions":
+        raise ConfigError(f"'on-marked-up' expects 'shutdown-backup-sessions' but got '{action}'")
+    options.on_marked_up_shutdown = True
+
+
 def _removed(statement: Statement, options: ServerOptions) -> None:
     """What becomes of sessions whose address the server has no longer, by DNS."""
     expected = "'on-removed' expects 'keep', 'drain <time>' or 'shutdown'"
@@ -144,6 +151,7 @@ SERVER_OPTIONS: Options = {
     "disabled": works(_set("disabled", True)),
     "enabled": works(_set("disabled", False)),
     "on-marked-down": works(_marked_down),
+    "on-marked-up": works(_marked_up),
     "on-removed": works(_removed),
     "id": works(_number("id", 1, ID_MAX)),
     "cookie": works(_cookie),
@@ -157,7 +165,7 @@ SERVER_OPTIONS: Options = {
     **dict.fromkeys(
         (
             *("track", "observe", "on-error"),
-            *("error-limit", "on-marked-up"),
+            "error-limit",
             *("check-send-proxy", "no-check-send-proxy"),
             *("agent-check", "no-agent-check", "agent-port", "agent-addr", "agent-inter"),
             *("agent-send", "send-proxy", "no-send-proxy", "send-proxy-v2", "no-send-proxy-v2"),

@@ -29,7 +29,8 @@ from proxy.relay.session cimport (
     EVENT_ATTEMPT, EVENT_CONNECTED, EVENT_WAIT, mover_collect, mover_open, note_first,
     session_arm, session_break, session_relay, session_step, side_close, watch)
 from proxy.relay.syscalls cimport (
-    AF_INET, AF_INET6, EPOLL_CTL_ADD, IPPROTO_TCP, MSG_NOSIGNAL, SOCK_CLOEXEC, SOCK_NONBLOCK,
+    AF_INET, AF_INET6, EPOLL_CTL_ADD, IPPROTO_TCP, MSG_NOSIGNAL, MSG_PEEK, SOCK_CLOEXEC,
+    SOCK_NONBLOCK,
     SOCK_STREAM, TCP_QUICKACK, close, connect, getsockname, htons,
     ntohs, recv, send, setsockopt, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage,
     socket, socklen_t)
@@ -359,11 +360,19 @@ cdef inline void keep_early(Engine *engine, Session *session, ssize_t early) noe
     mover_collect(engine, &mover)
 
 
+cdef inline bint aborts_early(Session *session) noexcept nogil:
+    """With `option abortonclose`: whether the client's FIN came with its first bytes."""
+    cdef char byte
+    return session.backend != NULL and session.backend.abortonclose and (
+        session.sides[CLIENT].flags & CONFIRM != 0) and (
+        recv(session.sides[CLIENT].fd, &byte, 1, MSG_PEEK) == 0)
+
+
 cdef inline void session_begin(Engine *engine, Session *session) noexcept nogil:
     """The first steps of a session: the client's first bytes if they are there, and a server."""
     cdef ssize_t early = early_bytes(engine, session)
     cdef int picked
-    if early < 0:
+    if early < 0 or (early != 0 and aborts_early(session)):
         count_aborted(engine, session, True)
         session_break(engine, session, TERMINATION_CLIENT_ABORT_CONNECT, -1)
         return

@@ -1,5 +1,6 @@
 # What a change of the table means to sessions: those of servers that went down, or have another
-# address, may have to end (`on-marked-down`, `on-removed`).
+# address, may have to end (`on-marked-down`, `on-removed`), and those of backups where an active
+# server comes up (`on-marked-up`).
 #
 # State, not events: at a change of the table, each backend with such words that has changed itself
 # is looked at. Where a server with sessions here calls for it, all sessions are walked, once. No
@@ -8,20 +9,24 @@
 from libc.stdint cimport uint32_t, uint64_t
 
 from proxy.relay.marked_down cimport marked_down
+from proxy.relay.marked_up cimport at_backup, came_up
 from proxy.relay.pool cimport SLAB_OBJECTS_MAX, Slab, slab_objects
 from proxy.relay.removed cimport moved_since, removed_look
-from proxy.relay.session cimport session_end_down
+from proxy.relay.session cimport session_end_down, session_end_up
 from proxy.relay.types cimport ASSIGNED, STATE_ENDED, Backend, Engine, Session
 from shm.atomics cimport load_acquire, load_relaxed
 from shm.segment cimport server_counters
 
 
 cdef inline bint backend_calls(
-        Engine *engine, const Backend *backend, uint64_t generation) noexcept nogil:
-    """Whether any server of the backend has sessions here that may have to end."""
+        Engine *engine, Backend *backend, uint64_t generation) noexcept nogil:
+    """Whether sessions of the backend may have to end."""
     cdef uint32_t slot
     cdef bint found = False
     for slot in range(backend.first_slot, backend.first_slot + backend.slots):
+        if came_up(engine, slot, generation):
+            backend.ends_backups = True
+            found = True
         if load_relaxed(&server_counters(&engine.view, engine.worker, slot).sessions) == 0:
             continue
         if moved_since(engine, slot, generation) or marked_down(engine, slot, generation):
@@ -42,6 +47,8 @@ cdef inline void sessions_walk(Engine *engine, uint64_t generation) noexcept nog
                 continue
             if marked_down(engine, session.slot, generation):
                 session_end_down(engine, session)
+            elif at_backup(engine, session, generation):
+                session_end_up(engine, session)
             else:
                 removed_look(engine, session, generation)
         slab = slab.next_mapped
@@ -62,5 +69,8 @@ cdef inline void changes_end(Engine *engine, uint64_t generation) noexcept nogil
             backend.generation_ended = changed
             if backend_calls(engine, backend, generation):
                 found = True
-    if found:
-        sessions_walk(engine, generation)
+    if not found:
+        return
+    sessions_walk(engine, generation)
+    for index in range(engine.backend_count):
+        engine.backends[index].ends_backups = False

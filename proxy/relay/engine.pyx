@@ -194,9 +194,11 @@ cdef class Relay:
                 self.set_outgoing(proxy, server)
             backend.allbackups = proxy.allbackups
             backend.nolinger = proxy.nolinger
+            backend.abortonclose = proxy.abortonclose
             backend.splice = proxy.splice
             backend.ends_sessions = any(
-                server.on_marked_down_shutdown or server.removed_drain_ms is not None
+                server.on_marked_down_shutdown or server.on_marked_up_shutdown
+                or server.removed_drain_ms is not None
                 for server in proxy.servers)
             backend.generation_seen = <uint64_t>-1
             backend.schedule = schedule_build(

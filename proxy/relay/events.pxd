@@ -39,15 +39,16 @@ cdef inline void client_early_event(
     """The client did something before there is a server.
 
     First bytes that were waited for begin the session; others stay in the kernel. A reset ends the
-    session, and so does a FIN that no byte precedes.
+    session, and so does a FIN: one that no byte precedes, or any with `option abortonclose`.
     """
     cdef char byte
+    cdef bint any_fin = session.backend != NULL and session.backend.abortonclose
     if session.state == STATE_ACCEPTED and session.sides[CLIENT].flags & READABLE:
         session_begin(engine, session)
         return
     if not events & (EPOLLRDHUP | EPOLLERR | EPOLLHUP):
         return
-    if not events & (EPOLLERR | EPOLLHUP):
+    if not events & (EPOLLERR | EPOLLHUP) and not any_fin:
         if waiting(&session.sides[SERVER]):
             return
         if recv(session.sides[CLIENT].fd, &byte, 1, MSG_PEEK) != 0:

@@ -42,7 +42,8 @@ from proxy.relay.types cimport (
     TERMINATION_CLIENT_TIMEOUT_CONNECT, TERMINATION_CLIENT_TIMEOUT_DATA,
     TERMINATION_CLIENT_TIMEOUT_LAST, TERMINATION_CLIENT_TIMEOUT_QUEUE, TERMINATION_DOWN_CONNECT,
     TERMINATION_DOWN_DATA, TERMINATION_NORMAL, TERMINATION_SERVER_ABORT_DATA,
-    TERMINATION_SERVER_TIMEOUT_DATA, WRITABLE, Engine, Session, Side)
+    TERMINATION_SERVER_TIMEOUT_DATA, TERMINATION_UP_CONNECT, TERMINATION_UP_DATA, WRITABLE,
+    Engine, Session, Side)
 from proxy.relay.wheel cimport wheel_insert, wheel_remove
 from shm.atomics cimport count, load_relaxed, store_relaxed
 
@@ -164,6 +165,13 @@ cdef inline void session_end_down(Engine *engine, Session *session) noexcept nog
     session_break(
         engine, session,
         TERMINATION_DOWN_DATA if session.flags & CONNECTED else TERMINATION_DOWN_CONNECT, -1)
+
+
+cdef inline void session_end_up(Engine *engine, Session *session) noexcept nogil:
+    """It is at a backup, and an active server that came up says that this ends the session."""
+    session_break(
+        engine, session,
+        TERMINATION_UP_DATA if session.flags & CONNECTED else TERMINATION_UP_CONNECT, -1)
 
 
 cdef inline bint last_data(const Session *session) noexcept nogil:

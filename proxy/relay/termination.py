@@ -33,6 +33,8 @@ class Termination(enum.IntEnum):
     CLIENT_TIMEOUT_QUEUE = 15
     SERVER_ABORT_QUEUE = 16  # the queue of the only server it may go to is full
     SERVER_TIMEOUT_QUEUE = 17
+    UP_CONNECT = 18  # an active server came up and `on-marked-up` ends the sessions of backups
+    UP_DATA = 19
 
     @property
     def code(self) -> str:
@@ -58,5 +60,7 @@ CODES: dict[Termination, str] = {
     Termination.CLIENT_TIMEOUT_QUEUE: "cQ",
     Termination.SERVER_ABORT_QUEUE: "SQ",
     Termination.SERVER_TIMEOUT_QUEUE: "sQ",
+    Termination.UP_CONNECT: "UC",
+    Termination.UP_DATA: "U-",
     Termination.DOWN_DATA: "D-",  # as HAProxy writes it: not in which phase
 }

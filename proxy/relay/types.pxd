@@ -78,7 +78,9 @@ cdef enum:  # Termination; termination.py names them
     TERMINATION_CLIENT_TIMEOUT_QUEUE = 15
     TERMINATION_SERVER_ABORT_QUEUE = 16
     TERMINATION_SERVER_TIMEOUT_QUEUE = 17
-    TERMINATIONS = 18
+    TERMINATION_UP_CONNECT = 18
+    TERMINATION_UP_DATA = 19
+    TERMINATIONS = 20
 
 cdef enum:  # Balance
     BALANCE_ROUNDROBIN = 0
@@ -196,6 +198,8 @@ cdef struct Backend:
     uint8_t allbackups
     uint8_t nolinger
     uint8_t splice
+    uint8_t abortonclose
+    uint8_t ends_backups  # a server came up that ends the sessions of the backups
     uint8_t ends_sessions  # a server of it does so when it goes down or loses its address
 
 cdef struct Listener:
@@ -253,8 +257,14 @@ cdef struct Outgoing:  # options of the connections toward one server (outgoing.
     uint32_t port_next  # offset into the range
     char interface[INTERFACE_BYTES]  # empty: any
 
+cdef enum:  # Sighted: what a server was at the last look
+    SIGHTED_NEVER = 0
+    SIGHTED_AWAY = 1
+    SIGHTED_UP = 2
+
 cdef struct ServerCache:
     uint64_t generation  # table_generation at which `view` was decoded; 0: never
+    uint8_t sighted  # Sighted, for on-marked-up
     uint32_t generation_walked  # of the slot at the last walk over sessions (removed.pxd)
     ServerView view
 

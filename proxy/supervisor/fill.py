@@ -95,6 +95,8 @@ def static_state(server: Server) -> StaticState:
         flags |= StaticFlag.PORT_RELATIVE
     if server.on_marked_down_shutdown:
         flags |= StaticFlag.SHUTDOWN_DOWN
+    if server.on_marked_up_shutdown:
+        flags |= StaticFlag.SHUTDOWN_BACKUPS
     if server.removed_drain_ms is not None:
         flags |= StaticFlag.SHUTDOWN_REMOVED
     return StaticState(
