@@ -6,8 +6,9 @@ of the id, and nothing of resolutions: an open query carries a value of its owne
 Each query draws one of SOCKETS_MAX sockets and an id that is free there (RFC 5452 section 9.2). The
 sockets are connected, so the kernel drops what comes from elsewhere and reports a nameserver that
 nobody listens on; their ports are chosen by the kernel at random. A socket is replaced when it has
-grown old or when a query on it was not answered: who guesses ports must begin again. A retired one
-is still read until its last query is closed.
+grown old: who guesses ports must begin again. A query that was not answered retires it and every
+other socket that was open then: after a change of routes, or of what a middlebox remembers, no
+former port may ever be answered again. A retired one is still read until its last query is closed.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ class OpenQuery(msgspec.Struct, Generic[Owner], eq=False):
     sent_on: QuerySocket[Owner]
     query_id: int
     owner: Owner
+    sent_ms: int
 
     def close(self) -> None:
         """Forget the query: what answers it from now on is late."""
@@ -67,8 +69,8 @@ class OpenQuery(msgspec.Struct, Generic[Owner], eq=False):
                 self.sent_on.sockets.close_if_done(self.sent_on)
 
     def renew(self) -> None:
-        """Retire the socket that it went out on; the query stays open."""
-        self.sent_on.sockets.renew(self.sent_on)
+        """Retire all sockets that were open when it was sent; the query stays open."""
+        self.sent_on.sockets.renew(self.sent_ms)
 
 
 class NameserverSockets(Generic[Owner]):
@@ -120,12 +122,13 @@ class NameserverSockets(Generic[Owner]):
             self._on_error()
             chosen.socket.send(datagram)
         chosen.open[query_id] = owner
-        return OpenQuery(chosen, query_id, owner)
+        return OpenQuery(chosen, query_id, owner, now_ms)
 
-    def renew(self, sent_on: QuerySocket[Owner]) -> None:
-        """Retire this socket; what is open on it stays open."""
-        if sent_on in self._pool:
-            self._retire(self._pool.index(sent_on))
+    def renew(self, sent_ms: int) -> None:
+        """Retire the sockets that were opened until then; what is open on them stays open."""
+        for place, each in enumerate(self._pool):
+            if each is not None and each.opened_ms <= sent_ms:
+                self._retire(place)
 
     def close_if_done(self, each: QuerySocket[Owner]) -> None:
         """Close a retired socket that nothing is open on any more."""
