@@ -20,7 +20,7 @@ from loadtest.process import ProgramFailedError
 from loadtest.programs import PROGRAM_NAMES, Missing, Program, find_program
 from loadtest.rounds import run_rounds
 from loadtest.site import make_site
-from loadtest.table import SUBJECT, Failure, Results, render
+from loadtest.table import SUBJECT, Failure, Results, markdown, render
 
 LOAD_NAMES = tuple(load.name for load in LOADS)
 QUICK_ROUNDS = 1
@@ -61,9 +61,12 @@ def _parser() -> argparse.ArgumentParser:
                         help=f"comma-separated, of {', '.join(LOAD_NAMES)}")  # fmt: skip
     parser.add_argument("--programs", type=_program_names, default=list(PROGRAM_NAMES),
                         help=f"comma-separated, of {', '.join(PROGRAM_NAMES)}")  # fmt: skip
-    parser.add_argument("--quick", action="store_true", help="one round of one second each")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="one round of one second each, without the loads about many servers and workers",
+    )
     parser.add_argument("--json", type=Path, metavar="PATH", help="raw numbers (results/...)")
-    parser.add_argument("--plot", action="store_true", help="a PNG beside the JSON file")
     return parser
 
 
@@ -86,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     missing = [program for program in found if isinstance(program, Missing)]
     loads = [load for load in LOADS if load.name in options.only]
     if options.quick:
-        loads = [replace(load, setup=load.quick or load.setup) for load in loads]
+        loads = [replace(load, setup=load.quick or load.setup) for load in loads if load.brief]
     site = make_site()
     around = report.surroundings(programs, site)
     results = Results(failures=[Failure(gone.name, "", 0, gone.reason) for gone in missing])
@@ -104,7 +107,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     path = options.json or report.default_path()
     report.write_json(path, around, {"rounds": rounds, "seconds": seconds}, missing, results)
     _progress(f"raw numbers: {path}")
-    if options.plot and report.write_plot(path.with_suffix(".png"), around, results):
+    path.with_suffix(".md").write_text(markdown(results, options.programs), encoding="utf-8")
+    _progress(f"table: {path.with_suffix('.md')}")
+    if report.write_plot(path.with_suffix(".png"), around, results):
         _progress(f"plot: {path.with_suffix('.png')}")
     return status or int(any(failure.program == SUBJECT for failure in results.failures))
 

@@ -6,12 +6,16 @@ they are printed beside the quoted CPU figures.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One row of the table: `key` of the samples of `load`, in `unit`."""
+    """One row of the table: `key` of the samples of `load`, in `unit`.
+
+    With `over` it is the same key's ratio to that other load of the same program, round by round.
+    """
 
     load: str
     key: str
@@ -19,6 +23,7 @@ class Figure:
     unit: str
     ratio_goals: dict[str, float] = field(default_factory=dict)
     absolute_goal: float | None = None
+    over: str = ""
 
     def goal(self) -> str:
         """What the table prints as the goal; '' when there is none."""
@@ -26,6 +31,18 @@ class Figure:
         if self.absolute_goal is not None:
             goals.append(f"<={self.absolute_goal:g} {self.unit}")
         return ", ".join(goals)
+
+    def met(self, value: float, ratios: Mapping[str, float]) -> bool | None:
+        """Whether Millrace's median and its ratios to the peers reach every goal; None without one.
+
+        A peer that was not measured says nothing.
+        """
+        verdicts = [
+            ratios[peer] <= goal for peer, goal in self.ratio_goals.items() if peer in ratios
+        ]
+        if self.absolute_goal is not None:
+            verdicts.append(value <= self.absolute_goal)
+        return all(verdicts) if verdicts else None
 
 
 def names_figures(load: str, title: str, percent_max: float) -> tuple[Figure, ...]:
@@ -42,12 +59,35 @@ def names_figures(load: str, title: str, percent_max: float) -> tuple[Figure, ..
     )
 
 
+def servers_figures(balance: str, most: float) -> tuple[Figure, ...]:
+    """The rows about the cost of a connection with ever more servers."""
+    return (
+        Figure(f"{balance}10", "cpu_us", f"CPU per connection, 10 servers, {balance}", "us"),
+        *(
+            Figure(
+                f"{balance}{count}",
+                "cpu_us",
+                f"  {count:,} servers / 10",
+                "x",
+                absolute_goal=most,
+                over=f"{balance}10",
+            )
+            for count in (1_000, 10_000)
+        ),
+    )
+
+
 FIGURES = (
     Figure(
         "keepalive", "cpu_us", "CPU per keep-alive request", "us", {"haproxy": 0.92, "nginx": 0.95}
     ),
     Figure("keepalive", "rate", "  requests", "1/s"),
     Figure("keepalive", "latency_p99_ms", "  latency p99 (closed loop)", "ms"),
+    Figure("latency", "latency_p99_us", "latency p99 at a fixed rate", "us", {"haproxy": 1.0}),
+    Figure("latency", "latency_p50_us", "  p50", "us"),
+    Figure("latency", "latency_p999_us", "  p99.9", "us"),
+    Figure("latency", "rate", "  requests", "1/s"),
+    Figure("latency", "lag_p99_us", "  the generator's own lag, p99", "us"),
     Figure("close", "cpu_us", "CPU per short connection", "us", {"haproxy": 0.82, "nginx": 0.90}),
     Figure("close", "rate", "  connections", "1/s"),
     Figure("close", "latency_p99_ms", "  latency p99 (closed loop)", "ms"),
@@ -61,6 +101,18 @@ FIGURES = (
     Figure("resident", "pss_mb", "memory at rest, 2 workers", "MB", absolute_goal=50),
     Figure("resident", "idle_cpu_ms_per_s", "CPU at rest, 10 checks per 2 s", "ms/s"),
     Figure("resident", "start_ms", "start to first forwarded byte", "ms", absolute_goal=500),
+    Figure("checks", "cpu_us", "CPU per TCP health check", "us", absolute_goal=60),
+    Figure("killed", "gap_p99_ms", "killed worker, idle, p99 of the gap", "ms", absolute_goal=20),
+    Figure("killed", "gap_p50_ms", "  p50", "ms"),
+    Figure("killedbusy", "gap_p99_ms", "killed worker, loaded, p99", "ms", absolute_goal=50),
+    Figure("killedbusy", "gap_p50_ms", "  p50", "ms"),
+    Figure("calls", "calls", "system calls per keep-alive request", ""),
+    Figure("callsclose", "calls", "system calls per connection", ""),
+    Figure("worker1", "cpu_us", "CPU per connection, 400 at a time", "us"),
+    Figure("worker2", "cpu_us", "  two workers / one", "x", over="worker1"),
+    Figure("worker2", "rate", "  throughput, two workers / one", "x", over="worker1"),
+    *servers_figures("roundrobin", 1.10),
+    *servers_figures("leastconn", 1.15),
     *names_figures("names10k", "10,000 names / 10 s", 10),
     *names_figures("names1k", "1,000 names / s", 10),
     Figure("propagation", "p99_us", "reply to all workers, p99", "us", absolute_goal=1_000),

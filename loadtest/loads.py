@@ -1,41 +1,53 @@
 """The loads: what each does to a started proxy, and which figures come out of it.
 
-Owns the load generators (wrk, iperf3) and the reading of their output; the idle-connection holder
-is in `idle.py`. A load gets an `Instance` that forwards and knows nothing about the program behind.
-Quoted figures are CPU time of the whole proxy tree per unit of work; rates are printed beside them.
+Owns the list, and the loads that need no generator of their own; `traffic.py` has wrk and iperf3. A
+load gets an `Instance` that forwards and knows nothing about the program behind.
 """
 
 from __future__ import annotations
 
-import json
-import re
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
-from loadtest.backend import bulk_backend
-from loadtest.cpu import (
-    tree_cpu_seconds,
-    tree_private_bytes,
-    tree_pss_bytes,
-    tree_run_seconds,
-)
+from loadtest.calls import traced
+from loadtest.cpu import tree_private_bytes, tree_pss_bytes, tree_run_seconds
 from loadtest.fleet import nameservers
 from loadtest.idle import hold_connections
 from loadtest.instance import Instance
-from loadtest.process import ProgramFailedError, output_of
-from loadtest.programs import DNS_PROGRAMS, PROGRAM_NAMES, Setup, executable
+from loadtest.killed import kill_again_and_again
+from loadtest.latency import built_pacer, fixed_rate, pace
+from loadtest.process import output_of, running
+from loadtest.programs import DNS_PROGRAMS, PROGRAM_NAMES, Setup
 from loadtest.propagation import answer_anew, scripted_nameserver
 from loadtest.resolving import resolve_names
 from loadtest.site import Site, idle_connections
+from loadtest.traffic import (
+    CLOSING,
+    GRACE_SECONDS,
+    WRK_CONNECTIONS,
+    Sample,
+    bulk_download,
+    bulk_eight,
+    bulk_upload,
+    close,
+    close_wide,
+    keepalive,
+    read_wrk,
+    wrk_command,
+)
 
-WRK_CONNECTIONS = 64
-BULK_STREAMS = 8
-GRACE_SECONDS = 15.0
 SETTLE_SECONDS = 1.0
 RESIDENT_SERVERS = 10
+TRACED_CONNECTIONS = 16
+TRACED_SECONDS = 2
+BUSY_SECONDS_MAX = 600  # it is ended when the kills are done
+KILLS_PER_SECOND = 5  # of the length of a load
+CHECKED_SERVERS = 200
+CHECK_INTER_MS = 100
+MANY_SERVERS = (10, 1_000, 10_000)
 
-Sample = dict[str, float]
 Run = Callable[[Instance, Site, int], Sample]
 Prepare = Callable[[Site, Setup], AbstractContextManager[Run]]
 
@@ -53,6 +65,7 @@ class Load:
     setup: Setup = field(default_factory=Setup)
     quick: Setup | None = None  # instead of `setup` where only a moment may be spent
     programs: tuple[str, ...] = PROGRAM_NAMES  # those that can do this work
+    brief: bool = True  # worth its time in a quick run
 
 
 def at_once(run: Run) -> Prepare:
@@ -60,108 +73,61 @@ def at_once(run: Run) -> Prepare:
     return lambda _site, _setup: nullcontext(run)
 
 
-def _seconds_of(text: str) -> float:
-    units = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
-    match = re.fullmatch(r"([\d.]+)([a-z]+)", text)
-    if match is None:
-        raise ProgramFailedError(f"wrk: cannot read the time '{text}'")
-    return float(match[1]) * units[match[2]]
+def _calls(instance: Instance, site: Site, header: tuple[str, ...]) -> Sample:
+    command = wrk_command(site, TRACED_SECONDS, TRACED_CONNECTIONS, header)
+    with traced(instance.pid, site) as calls:
+        text = output_of(command, site.load_cores, TRACED_SECONDS + GRACE_SECONDS)
+    requests, _, _ = read_wrk(text)
+    by_name = {f"calls_{name}": count / requests for name, count in calls.items()}
+    return {"calls": sum(calls.values()) / requests, **by_name, "units": requests}
 
 
-def read_wrk(text: str) -> tuple[int, float, Sample]:
-    """Requests done, seconds taken, and rate, latency and errors as wrk's report gives them."""
-    total = re.search(r"^\s*(\d+) requests in ([\d.]+[a-z]+),", text, re.MULTILINE)
-    median = re.search(r"^\s*50%\s+(\S+)$", text, re.MULTILINE)
-    slowest = re.search(r"^\s*99%\s+(\S+)$", text, re.MULTILINE)
-    if total is None or median is None or slowest is None or int(total[1]) == 0:
-        raise ProgramFailedError("wrk: no request was answered")
-    socket_errors = re.search(
-        r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text
+def calls_keepalive(instance: Instance, site: Site, _seconds: int) -> Sample:
+    """System calls of small requests on lasting connections."""
+    return _calls(instance, site, ())
+
+
+def calls_close(instance: Instance, site: Site, _seconds: int) -> Sample:
+    """System calls of connections with one small request each."""
+    return _calls(instance, site, CLOSING)
+
+
+def killed_idle(instance: Instance, site: Site, seconds: int) -> Sample:
+    """The time without service after the only worker was killed, at rest."""
+    return _gaps(
+        kill_again_and_again(instance, site.web.front, KILLS_PER_SECOND * seconds, nullcontext)
     )
-    errors = sum(int(count) for count in socket_errors.groups()) if socket_errors else 0
-    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
-    errors += int(refused[1]) if refused else 0
-    requests, seconds = int(total[1]), _seconds_of(total[2])
-    figures = {
-        "rate": requests / seconds,
-        "latency_p50_ms": _seconds_of(median[1]) * 1000,
-        "latency_p99_ms": _seconds_of(slowest[1]) * 1000,
-        "errors": float(errors),
-    }
-    return requests, seconds, figures
 
 
-def _wrk(instance: Instance, site: Site, seconds: int, header: tuple[str, ...]) -> Sample:
-    path = executable("wrk")
-    if path is None:
-        raise ProgramFailedError("wrk is not installed")
-    connections = f"-c{WRK_CONNECTIONS}"
-    command = (path, "-t1", connections, f"-d{seconds}s", "--latency", *header)
-    before = tree_cpu_seconds(instance.pid)
-    text = output_of(
-        (*command, f"http://{site.web.front}/"), site.load_cores, seconds + GRACE_SECONDS
+def killed_busy(instance: Instance, site: Site, seconds: int) -> Sample:
+    """The same beside a closed loop of 64 connections, which all come again at once."""
+    command = wrk_command(site, BUSY_SECONDS_MAX, WRK_CONNECTIONS, ())
+
+    def traffic() -> AbstractContextManager[object]:
+        return running(command, site.load_cores, subprocess.DEVNULL)
+
+    return _gaps(
+        kill_again_and_again(instance, site.web.front, KILLS_PER_SECOND * seconds, traffic)
     )
-    used = tree_cpu_seconds(instance.pid) - before
-    requests, _, figures = read_wrk(text)
-    return {"cpu_us": used / requests * 1e6, **figures, "cpu_seconds": used, "units": requests}
 
 
-def keepalive(instance: Instance, site: Site, seconds: int) -> Sample:
-    """Many small requests on 64 lasting connections."""
-    return _wrk(instance, site, seconds, ())
-
-
-def close(instance: Instance, site: Site, seconds: int) -> Sample:
-    """A connection for each small request."""
-    return _wrk(instance, site, seconds, ("-H", "Connection: close"))
-
-
-def read_iperf(text: str) -> tuple[float, float]:
-    """Bytes received and the seconds that took, from iperf3's JSON report."""
-    report = json.loads(text)
-    if "error" in report:
-        raise ProgramFailedError(f"iperf3: {report['error']}")
-    received = report["end"]["sum_received"]
-    if received["bytes"] <= 0:
-        raise ProgramFailedError("iperf3: no byte arrived")
-    return float(received["bytes"]), float(received["seconds"])
-
-
-def _iperf(
-    instance: Instance, site: Site, seconds: int, streams: int, reverse: bool = False
-) -> Sample:
-    path = executable("iperf3")
-    if path is None:
-        raise ProgramFailedError("iperf3 is not installed")
-    front = site.bulk.front
-    command = [path, "-c", front.host, "-p", str(front.port), "-P", str(streams), "-J"]
-    command += ["-t", str(seconds), "--connect-timeout", "5000", *(["-R"] if reverse else [])]
-    with bulk_backend(site.bulk.servers[0], site.load_cores):
-        before = tree_cpu_seconds(instance.pid)
-        text = output_of(command, site.load_cores, seconds + GRACE_SECONDS)
-        used = tree_cpu_seconds(instance.pid) - before
-    received, taken = read_iperf(text)
+def _gaps(gaps_ms: list[float]) -> Sample:
+    gaps_ms = sorted(gaps_ms)
     return {
-        "cpu_s_per_gb": used / (received / 1e9),
-        "gbit_per_s": received * 8 / taken / 1e9,
-        "cpu_seconds": used,
-        "units": received,
+        "gap_p50_ms": gaps_ms[len(gaps_ms) // 2],
+        "gap_p99_ms": gaps_ms[min(len(gaps_ms) - 1, int(0.99 * len(gaps_ms)))],
+        "units": len(gaps_ms),
     }
 
 
-def bulk_upload(instance: Instance, site: Site, seconds: int) -> Sample:
-    """One stream, client to server."""
-    return _iperf(instance, site, seconds, streams=1)
-
-
-def bulk_download(instance: Instance, site: Site, seconds: int) -> Sample:
-    """One stream, server to client."""
-    return _iperf(instance, site, seconds, streams=1, reverse=True)
-
-
-def bulk_eight(instance: Instance, site: Site, seconds: int) -> Sample:
-    """Eight streams at once, client to server."""
-    return _iperf(instance, site, seconds, streams=BULK_STREAMS)
+def checks(instance: Instance, _site: Site, seconds: int) -> Sample:
+    """CPU time of health checks: many servers, each checked ten times a second."""
+    instance.settle(SETTLE_SECONDS)
+    before = tree_run_seconds(instance.pid)
+    instance.settle(seconds)
+    used = tree_run_seconds(instance.pid) - before
+    done = CHECKED_SERVERS * seconds * 1_000 / CHECK_INTER_MS
+    return {"cpu_us": used / done * 1e6, "cpu_seconds": used, "units": done}
 
 
 def idle(instance: Instance, site: Site, _seconds: int) -> Sample:
@@ -189,6 +155,14 @@ def resident(instance: Instance, _site: Site, seconds: int) -> Sample:
 
 
 @contextmanager
+def fixed_rate_load(site: Site, _setup: Setup) -> Iterator[Run]:
+    """Requests at a fixed rate, below what HAProxy can do."""
+    rate = fixed_rate(site, keepalive)
+    with built_pacer(site) as pacer:
+        yield lambda instance, site, seconds: pace(instance, site, seconds, pacer, rate)
+
+
+@contextmanager
 def many_names(site: Site, setup: Setup) -> Iterator[Run]:
     """Many names on two nameservers, each again and again."""
     with nameservers(site, setup.names) as fleet:
@@ -202,8 +176,24 @@ def propagation(site: Site, setup: Setup) -> Iterator[Run]:
         yield lambda instance, _site, _seconds: answer_anew(instance, site, setup, nameserver)
 
 
+def _server_loads(balance: str) -> tuple[Load, ...]:
+    """Short connections with ever more servers in the backend."""
+    return tuple(
+        Load(
+            f"{balance}{count}",
+            f"{count:,} servers, {balance}",
+            at_once(close),
+            Setup(web_servers=count, balance=balance),
+            programs=DNS_PROGRAMS,
+            brief=False,
+        )
+        for count in MANY_SERVERS
+    )
+
+
 LOADS = (
     Load("keepalive", "keep-alive request", at_once(keepalive)),
+    Load("latency", "latency at a fixed rate", fixed_rate_load),
     Load("close", "short connection", at_once(close)),
     Load("bulk1", "bulk, one stream up", at_once(bulk_upload)),
     Load("bulk1r", "bulk, one stream down", at_once(bulk_download)),
@@ -213,8 +203,36 @@ LOADS = (
         "resident",
         "at rest, 2 workers, 10 servers",
         at_once(resident),
-        Setup(workers=2, web_servers=RESIDENT_SERVERS, health_checks=True),
+        Setup(workers=2, web_servers=RESIDENT_SERVERS, check_inter_ms=2_000),
     ),
+    Load(
+        "checks",
+        "health checks",
+        at_once(checks),
+        Setup(web_servers=CHECKED_SERVERS, check_inter_ms=CHECK_INTER_MS),
+        programs=DNS_PROGRAMS,
+    ),
+    Load("killed", "a killed worker, at rest", at_once(killed_idle), programs=("millrace",)),
+    Load("killedbusy", "a killed worker, under load", at_once(killed_busy), programs=("millrace",)),
+    Load("calls", "system calls, keep-alive", at_once(calls_keepalive)),
+    Load("callsclose", "system calls, short", at_once(calls_close)),
+    Load(
+        "worker1",
+        "one worker, 400 connections",
+        at_once(close_wide),
+        programs=DNS_PROGRAMS,
+        brief=False,
+    ),
+    Load(
+        "worker2",
+        "two workers, 400 connections",
+        at_once(close_wide),
+        Setup(workers=2),
+        programs=DNS_PROGRAMS,
+        brief=False,
+    ),
+    *_server_loads("roundrobin"),
+    *_server_loads("leastconn"),
     Load(
         "names10k",
         "10,000 names every 10 s",

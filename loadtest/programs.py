@@ -43,7 +43,8 @@ class Setup:
 
     workers: int = 1
     web_servers: int | None = None  # None: those of the site, once each
-    health_checks: bool = False
+    check_inter_ms: int = 0  # 0: no health checks
+    balance: str = "roundrobin"
     names: int = 0  # to be resolved, each for a server of its own
     resolve_ms: int = 0  # their `timeout resolve`
     periods: int = 2  # of it, to be measured
@@ -106,13 +107,13 @@ def haproxy_configuration(site: Site, setup: Setup, folder: Path) -> str:
         f"    stats socket {folder / STATS_SOCKET} level admin",
         "defaults",
         "    mode tcp",
-        "    balance roundrobin",
+        f"    balance {setup.balance}",
         "    option splice-auto",
         "    timeout connect 5s",
         "    timeout client 1h",
         "    timeout server 1h",
     ]
-    check = " check inter 2s" if setup.health_checks else ""
+    check = f" check inter {setup.check_inter_ms}ms" if setup.check_inter_ms else ""
     for service in site.services:
         lines += [f"listen {service.name}", f"    bind {service.front}"]
         for number, server in enumerate(_servers(service, site, setup), 1):

@@ -6,6 +6,7 @@ on; a program that cannot be started twice in a row is left out from there.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -34,15 +35,19 @@ def run_rounds(
     What was measured so far stays in `results` when this is interrupted.
     """
     failures_in_a_row: Counter[str] = Counter()
+    works = sum(_can(program, load) for load in loads for program in programs) * rounds
+    done, began = 0, time.monotonic()
     with web_backend(site):
         for number in range(1, rounds + 1):
             for load in loads:
                 for program in programs:
-                    if program.name not in load.programs and program.name in PROGRAM_NAMES:
+                    if not _can(program, load):
                         continue
+                    done += 1
                     if failures_in_a_row[program.name] >= FAILURES_IN_A_ROW_MAX:
                         continue
-                    report(f"round {number}/{rounds}  {load.name:<10} {program.name}")
+                    left = _left(done - 1, works, time.monotonic() - began)
+                    report(f"round {number}/{rounds}  {load.name:<15} {program.name:<9} {left}")
                     try:
                         with (
                             load.prepare(site, load.setup) as run,
@@ -57,3 +62,15 @@ def run_rounds(
                         continue
                     failures_in_a_row[program.name] = 0
                     results.add(load.name, program.name, sample)
+
+
+def _can(program: Program, load: Load) -> bool:
+    return program.name in load.programs or program.name not in PROGRAM_NAMES
+
+
+def _left(done: int, works: int, seconds: float) -> str:
+    """How long the rest takes, if it goes on like this."""
+    if done == 0:
+        return f"1 of {works}"
+    left = seconds / done * (works - done)
+    return f"{done + 1} of {works}, about {left // 60:.0f} min {left % 60:02.0f} s left"

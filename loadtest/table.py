@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from loadtest.figures import FIGURES, Figure
-from loadtest.loads import Sample
+from loadtest.traffic import Sample
 
 SUBJECT = "millrace"
 
@@ -38,7 +38,11 @@ class Results:
 
     def values(self, figure: Figure, program: str) -> list[float]:
         """The figure's value of each round that succeeded."""
-        return [sample[figure.key] for sample in self.samples.get(figure.load, {}).get(program, [])]
+        values = [each[figure.key] for each in self.samples.get(figure.load, {}).get(program, [])]
+        if not figure.over:
+            return values
+        base = [each[figure.key] for each in self.samples.get(figure.over, {}).get(program, [])]
+        return [value / below for value, below in zip(values, base, strict=False) if below > 0]
 
     def failed(self, load: str, program: str) -> bool:
         """Whether the program failed at this load at least once, or at starting altogether."""
@@ -66,7 +70,7 @@ def render(results: Results, programs: Sequence[str]) -> str:
     figures = [figure for figure in FIGURES if figure.load in _loads(results)]
     peers = [name for name in programs if name != SUBJECT] if SUBJECT in programs else []
     rows = [
-        ["", "unit", *programs, *(f"{SUBJECT}/{peer}" for peer in peers), "goal"],
+        ["", "unit", *programs, *(f"{SUBJECT}/{peer}" for peer in peers), "goal", ""],
         *(_row(results, figure, programs, peers) for figure in figures),
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -88,10 +92,33 @@ def _row(
     for program in programs:
         values = results.values(figure, program)
         cells.append(_cell(values) if values else _absence(results, figure.load, program))
+    found = {peer: ratio(results, figure, peer) for peer in peers}
+    ratios = {peer: value for peer, value in found.items() if value is not None}
     for peer in peers:
-        value = ratio(results, figure, peer)
-        cells.append("-" if value is None else f"{value:.2f}")
-    return [*cells, figure.goal()]
+        cells.append(f"{ratios[peer]:.2f}" if peer in ratios else "-")
+    return [*cells, figure.goal(), _verdict(results, figure, ratios)]
+
+
+def _verdict(results: Results, figure: Figure, ratios: Mapping[str, float]) -> str:
+    ours = results.values(figure, SUBJECT)
+    met = figure.met(median(ours), ratios) if ours else None
+    return "" if met is None else "met" if met else "missed"
+
+
+def markdown(results: Results, programs: Sequence[str]) -> str:
+    """The figures that have a goal, as a table for a README."""
+    peers = [name for name in programs if name != SUBJECT]
+    lines = ["| figure | " + " | ".join(programs) + " | ratio | goal | |"]
+    lines.append("|---" * (len(programs) + 4) + "|")
+    for figure in FIGURES:
+        if figure.goal() and figure.load in _loads(results):
+            row = _row(results, figure, programs, peers)
+            values = [cell.partition(" (")[0] for cell in row[2 : 2 + len(programs)]]
+            shown = [f"{v} {figure.unit}" if v not in {"-", "failed"} else v for v in values]
+            compared = zip(peers, row[2 + len(programs) : -2], strict=True)
+            ratios = ", ".join(f"{value} {peer}" for peer, value in compared if value != "-")
+            lines.append("| " + " | ".join([figure.title, *shown, ratios, row[-2], row[-1]]) + " |")
+    return "\n".join(lines) + "\n"
 
 
 def _absence(results: Results, load: str, program: str) -> str:
@@ -114,8 +141,9 @@ def number(value: float) -> str:
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
     first = row[0].ljust(widths[0])
-    numbers = [cell.rjust(width) for cell, width in zip(row[1:-1], widths[1:-1], strict=True)]
-    return "  ".join([first, *numbers, row[-1].ljust(widths[-1])])
+    numbers = [cell.rjust(width) for cell, width in zip(row[1:-2], widths[1:-2], strict=True)]
+    last = [cell.ljust(width) for cell, width in zip(row[-2:], widths[-2:], strict=True)]
+    return "  ".join([first, *numbers, *last])
 
 
 def _failure_line(failure: Failure) -> str:

@@ -6,12 +6,15 @@ import json
 
 import pytest
 
-from loadtest.figures import FIGURES
-from loadtest.loads import LOADS, read_iperf, read_wrk
+from loadtest.calls import read_summary
+from loadtest.figures import FIGURES, Figure
+from loadtest.loads import LOADS
 from loadtest.process import ProgramFailedError
 from loadtest.site import split_cores
-from loadtest.table import Failure, Results, medians, number, ratio, render
+from loadtest.table import Failure, Results, markdown, medians, number, ratio, render
+from loadtest.traffic import read_iperf, read_wrk
 
+PROGRAMS = ["millrace", "haproxy", "nginx"]
 KEEPALIVE = next(figure for figure in FIGURES if figure.key == "cpu_us")
 
 WRK_REPORT = """\
@@ -79,6 +82,45 @@ def test_the_table_shows_median_range_ratio_goal_and_failure() -> None:
     assert "0.50" in row
     assert "<=0.92x haproxy" in row
     assert "nginx: keepalive, round 1: did not start: status 1" in text
+
+
+def test_a_goal_is_met_only_where_every_part_of_it_is() -> None:
+    assert KEEPALIVE.met(10.0, {"haproxy": 0.92, "nginx": 0.95})
+    assert KEEPALIVE.met(10.0, {"haproxy": 0.92, "nginx": 0.96}) is False
+    assert KEEPALIVE.met(10.0, {"haproxy": 0.93}) is False
+    assert KEEPALIVE.met(10.0, {}) is None
+    limit = Figure("idle", "bytes", "memory", "B", absolute_goal=400)
+    assert (limit.met(400.0, {}), limit.met(401.0, {})) == (True, False)
+    rows = [line for line in render(three_programs(), PROGRAMS).splitlines() if "per keep-" in line]
+    assert [row.split()[-1] for row in rows] == ["met"]
+
+
+def test_a_figure_over_another_load_is_a_ratio_of_the_same_program() -> None:
+    results = Results()
+    for below, above in ((10.0, 11.0), (20.0, 24.0)):
+        results.add("few", "millrace", {"cpu_us": below})
+        results.add("many", "millrace", {"cpu_us": above})
+    figure = Figure("many", "cpu_us", "many / few", "x", absolute_goal=1.1, over="few")
+    assert results.values(figure, "millrace") == pytest.approx([1.1, 1.2])
+    assert results.values(figure, "haproxy") == []
+
+
+def test_the_markdown_table_has_the_figures_with_a_goal() -> None:
+    lines = markdown(three_programs(), PROGRAMS).splitlines()
+    assert lines[0] == "| figure | millrace | haproxy | nginx | ratio | goal | |"
+    assert len(lines) == 3
+    assert lines[2] == (
+        "| CPU per keep-alive request | 11.0 us | 22.0 us | failed | 0.50 haproxy "
+        "| <=0.92x haproxy, <=0.95x nginx | met |"
+    )
+
+
+def test_a_table_of_strace_is_read() -> None:
+    text = (
+        "    calls syscall\n--------- ----------------\n"
+        "      420 recvfrom\n       17 epoll_wait\n--------- ----------------\n      437 total\n"
+    )
+    assert read_summary(text) == {"recvfrom": 420, "epoll_wait": 17}
 
 
 def test_a_table_without_millrace_has_no_ratio_columns() -> None:

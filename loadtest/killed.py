@@ -1,0 +1,89 @@
+"""A worker that is killed: how long until a client is served again.
+
+Owns the killing (only of workers of the instance that it is given) and the clock: from the kill to
+the first byte of an answer, for a client that connects at once and again whenever it is turned
+away. A reload between two kills makes each of them the first of its worker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import socket
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from loadtest.cpu import process_tree
+from loadtest.instance import PROBE_REQUEST, Instance
+from loadtest.process import ProgramFailedError
+from loadtest.site import Endpoint
+
+WORKER_TITLE = b"millrace: worker"
+SERVED_SECONDS = 5.0
+RELOAD_SECONDS = 10.0
+POLL_SECONDS = 0.005
+TRAFFIC_SECONDS = 0.1  # before the kill
+
+
+def kill_again_and_again(
+    instance: Instance,
+    front: Endpoint,
+    kills: int,
+    traffic: Callable[[], AbstractContextManager[object]],
+) -> list[float]:
+    """Milliseconds without service after each kill, with `traffic` going on around it.
+
+    Raises ProgramFailedError when service does not come back.
+    """
+    gaps = []
+    for number in range(kills):
+        if number:
+            _renew(instance)
+        (worker,) = workers(instance.pid)
+        with traffic():
+            instance.settle(TRAFFIC_SECONDS)
+            began = time.monotonic()
+            os.kill(worker, signal.SIGKILL)
+            gaps.append((_served(front, began) - began) * 1000)
+    return gaps
+
+
+def workers(root: int) -> list[int]:
+    """The workers below a supervisor, by the title that they give themselves."""
+    return [stat.pid for stat in process_tree(root) if WORKER_TITLE in _title(stat.pid)]
+
+
+def _title(pid: int) -> bytes:
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
+
+
+def _served(front: Endpoint, began: float) -> float:
+    while time.monotonic() < began + SERVED_SECONDS:
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection((front.host, front.port), SERVED_SECONDS) as client,
+        ):
+            client.sendall(PROBE_REQUEST)
+            if client.recv(1):
+                return time.monotonic()
+    raise ProgramFailedError("no client was served after a worker had been killed")
+
+
+def _renew(instance: Instance) -> None:
+    """Reload, and wait until the former generation's worker is gone."""
+    before = set(workers(instance.pid))
+    os.kill(instance.pid, signal.SIGUSR2)
+    deadline = time.monotonic() + RELOAD_SECONDS
+    with selectors.DefaultSelector() as nothing:
+        while time.monotonic() < deadline:
+            now = set(workers(instance.pid))
+            if len(now) == 1 and not now & before:
+                return
+            nothing.select(POLL_SECONDS)
+    raise ProgramFailedError("the reload did not replace the worker")

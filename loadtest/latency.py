@@ -1,0 +1,83 @@
+"""Latency at a fixed rate: an open loop, so that a stall costs every request that it held up.
+
+Owns the generator `pacer.c` (built with gcc when it is needed; wrk has no such mode) and the rate:
+70 % of what HAProxy does in a closed loop on this machine, measured once in a run; Millrace's where
+HAProxy is missing. Latency counts from when a request was due, not from when it was sent.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from loadtest.instance import Instance, started
+from loadtest.process import ProgramFailedError, output_of
+from loadtest.programs import Missing, Setup, executable, find_program
+from loadtest.site import Site
+from loadtest.traffic import Sample
+
+SOURCE = Path(__file__).with_name("pacer.c")
+SATURATION_SHARE = 0.7
+SATURATION_SECONDS = 3
+CONNECTIONS = 64
+GRACE_SECONDS = 20.0
+BUILD_SECONDS = 60.0
+
+Saturate = Callable[[Instance, Site, int], Sample]
+
+
+@contextmanager
+def built_pacer(site: Site) -> Iterator[Path]:
+    """The generator, compiled; raises ProgramFailedError where that cannot be done."""
+    compiler = executable("gcc") or executable("cc")
+    if compiler is None:
+        raise ProgramFailedError("no C compiler for the generator")
+    with tempfile.TemporaryDirectory(prefix="millrace-load-") as folder:
+        program = Path(folder) / "pacer"
+        command = (compiler, "-O2", "-std=gnu11", "-o", str(program), str(SOURCE))
+        output_of(command, site.load_cores, BUILD_SECONDS)
+        yield program
+
+
+@functools.cache
+def fixed_rate(site: Site, saturate: Saturate) -> float:
+    """Requests per second: a share of what HAProxy can do in a closed loop."""
+    for name in ("haproxy", "millrace"):
+        program = find_program(name)
+        if not isinstance(program, Missing):
+            with started(program, site, Setup()) as instance:
+                return SATURATION_SHARE * saturate(instance, site, SATURATION_SECONDS)["rate"]
+    raise ProgramFailedError("neither HAProxy nor Millrace is here")
+
+
+def read_pacer(text: str) -> Sample:
+    """The figures of a report; raises ProgramFailedError when requests were not answered."""
+    report = json.loads(text)
+    if report["errors"] or report["answered"] != report["requests"]:
+        raise ProgramFailedError(
+            f"pacer: {report['answered']} of {report['requests']} answered, "
+            f"{report['errors']} connections failed"
+        )
+    quantiles = {float(share): value for share, value in report["quantiles_us"].items()}
+    return {
+        "latency_p50_us": quantiles[0.5],
+        "latency_p99_us": quantiles[0.99],
+        "latency_p999_us": quantiles[0.999],
+        "latency_max_us": report["max_us"],
+        "lag_p99_us": report["lag_p99_us"],
+        "units": report["requests"],
+    }
+
+
+def pace(instance: Instance, site: Site, seconds: int, pacer: Path, rate: float) -> Sample:
+    """Requests at `rate` per second for so long; the proxy must still be there afterwards."""
+    front = site.web.front
+    command = (str(pacer), front.host, str(front.port), str(CONNECTIONS), f"{rate:.0f}")
+    text = output_of((*command, str(seconds)), site.load_cores, seconds + GRACE_SECONDS)
+    if instance.child.poll() is not None:
+        raise ProgramFailedError(f"ended with status {instance.child.returncode}")
+    return {"rate": rate, **read_pacer(text)}
