@@ -336,7 +336,9 @@ cdef struct ServerCounters:
     uint64_t queue_ticket  # gauge: the oldest of them; 0: none waits
     uint64_t queue_time_sum_ms
     uint64_t queue_time_max_ms
-    uint64_t spare[7]
+    uint64_t observed_successes, observed_errors  # connects, where `observe layer4` says so
+    uint64_t observed_streak, observed_since  # errors since so many successes of all workers
+    uint64_t spare[3]
 
 cdef struct NameserverCounters:
     uint64_t sent

@@ -1,7 +1,10 @@
-"""Request counters: "connecting to this slot failed", from relays and checks to resolverd.
+"""What came of connecting, for those who act on it: resolverd, and whoever checks the server.
+
+Request counters: "connecting to this slot failed", from relays and checks to resolverd.
 
 A counter per worker and slot, compared by resolverd with the value it saw last: a request cannot
-be lost, not even when its writer dies before it rings.
+be lost, not even when its writer dies before it rings. Errors in a row
+(`observe layer4`), from relays to the worker that checks the server.
 """
 
 from typing import NamedTuple
@@ -10,8 +13,8 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from shm.atomics cimport count, fence_release, load_acquire, store_relaxed
-from shm.layout cimport Request
-from shm.segment cimport Segment, request_of
+from shm.layout cimport Request, ServerCounters
+from shm.segment cimport Segment, request_of, server_counters
 
 
 class ConnectFailure(NamedTuple):
@@ -104,3 +107,29 @@ cdef class RequestReader:
                 self.seen[cell] = timeouts
                 self.seen[cell + 1] = refusals
         return [ConnectFailure(slot, *found[slot]) for slot in sorted(found)]
+
+
+cdef class ObservedReader:
+    """Errors of sessions' connects (`observe layer4`). Whoever checks the server."""
+
+    cdef Segment segment
+
+    def __init__(self, Segment segment):
+        self.segment = segment
+
+    def errors(self, uint32_t slot) -> tuple[int, int]:
+        """Errors since the last success of any worker, and all errors; raises IndexError."""
+        cdef uint32_t worker, workers = self.segment.view.header.workers
+        cdef uint64_t successes = 0, streak = 0, errors = 0
+        cdef ServerCounters *counters
+        if slot >= self.segment.view.header.slots:
+            raise IndexError(f"slot {slot}")
+        for worker in range(workers):
+            counters = server_counters(&self.segment.view, worker, slot)
+            successes += load_acquire(&counters.observed_successes)
+        for worker in range(workers):
+            counters = server_counters(&self.segment.view, worker, slot)
+            errors += load_acquire(&counters.observed_errors)
+            if load_acquire(&counters.observed_since) == successes:
+                streak += load_acquire(&counters.observed_streak)
+        return streak, errors

@@ -121,5 +121,7 @@ def _build_check(options: ServerOptions, timeout_check_ms: int | None) -> Check 
         fall=options.fall,
         port=options.check_port,
         address=options.check_address,
+        error_limit=options.error_limit if options.observe else 0,
+        on_error=options.on_error,
         timeout_check_ms=timeout_check_ms or None,
     )

@@ -15,6 +15,7 @@ from proxy.config.model import (
     CHECK_FALL,
     CHECK_INTER_MS,
     CHECK_RISE,
+    ERROR_LIMIT_DEFAULT,
     RANDOM_DRAWS_DEFAULT,
     RETRIES_DEFAULT,
     SERVER_WEIGHT_DEFAULT,
@@ -23,6 +24,7 @@ from proxy.config.model import (
     InitState,
     KeepAlive,
     LogTarget,
+    OnError,
     Origin,
     Source,
     StatsSocket,
@@ -141,6 +143,9 @@ class ServerOptions(msgspec.Struct):
     fall: int = CHECK_FALL
     check_port: int | None = None
     check_address: str | None = None
+    observe: bool = False
+    error_limit: int = ERROR_LIMIT_DEFAULT
+    on_error: OnError = OnError.FAIL_CHECK
     weight: int = SERVER_WEIGHT_DEFAULT
     maxconn: int = 0
     minconn: int = 0

@@ -22,6 +22,7 @@ SERVER_WEIGHT_MAX = 256
 CHECK_INTER_MS = 2_000
 CHECK_RISE = 2
 CHECK_FALL = 3
+ERROR_LIMIT_DEFAULT = 10
 RETRIES_DEFAULT = 3
 RANDOM_DRAWS_DEFAULT = 2
 MAXCONN_NONE = 0  # no limit of its own
@@ -84,6 +85,18 @@ class Bind(msgspec.Struct, frozen=True):
     transparent: bool = False
 
 
+class OnError(enum.StrEnum):
+    """`on-error`: what `error-limit` errors of sessions in a row do to a server (manual 5.2).
+
+    Plain strings for the same reason as InitAddr.
+    """
+
+    FASTINTER = "fastinter"
+    FAIL_CHECK = "fail-check"
+    SUDDEN_DEATH = "sudden-death"
+    MARK_DOWN = "mark-down"
+
+
 class Check(msgspec.Struct, frozen=True):
     """The TCP connect check of one server (manual section 5.2, `check`)."""
 
@@ -95,6 +108,8 @@ class Check(msgspec.Struct, frozen=True):
     port: int | None = None  # None: the server's own
     address: str | None = None  # numeric; None: the server's own
     timeout_check_ms: int | None = None  # timeout check; None: inter bounds the whole check
+    error_limit: int = 0  # `observe layer4`: errors of sessions in a row; 0: not observed
+    on_error: OnError = OnError.FAIL_CHECK
 
 
 class InitAddr(enum.StrEnum):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from proxy.config.addresses import PORT_MAX, parse_address
 from proxy.config.drafts import ServerOptions
 from proxy.config.messages import ConfigError
-from proxy.config.model import SERVER_WEIGHT_MAX
+from proxy.config.model import SERVER_WEIGHT_MAX, OnError
 from proxy.config.server_resolution import RESOLUTION_OPTIONS
 from proxy.config.socket_words import user_timeout_ms
 from proxy.config.source_words import server_source, source_argument_count
@@ -26,6 +26,7 @@ from proxy.config.words import (
 
 ID_MAX = 2_147_483_647
 RISE_FALL_MAX = 1_000_000
+ERROR_LIMIT_MAX = 2_147_483_647
 CONNECTIONS_MAX = 2_147_483_647
 
 Options = Table[ServerOptions]
@@ -78,6 +79,29 @@ def _marked_down(statement: Statement, options: ServerOptions) -> None:
     if action != "shutdown-sessions":
         raise ConfigError(f"'on-marked-down' expects 'shutdown-sessions' but got '{action}'")
     options.on_marked_down_shutdown = True
+
+
+def _observe(statement: Statement, options: ServerOptions) -> None:
+    mode = statement.words[1] if statement.arguments else ""
+    if not mode:
+        raise ConfigError("'observe' expects <mode> as argument")
+    if mode == "layer7":
+        raise ConfigError("'observe' : 'layer7' can only be used in http proxies")
+    if mode not in ("none", "layer4"):
+        raise ConfigError(f"'observe' expects one of 'none', 'layer4' but got '{mode}'")
+    options.observe = mode == "layer4"
+
+
+def _error_limit(statement: Statement, options: ServerOptions) -> None:
+    options.error_limit = statement.number(1, ERROR_LIMIT_MAX)
+
+
+def _on_error(statement: Statement, options: ServerOptions) -> None:
+    mode = statement.words[1] if statement.arguments else ""
+    if mode not in {each.value for each in OnError}:
+        known = ", ".join(f"'{each.value}'" for each in OnError)
+        raise ConfigError(f"'on-error' expects one of {known} but got '{mode}'")
+    options.on_error = OnError(mode)
 
 
 def _marked_up(statement: Statement, options: ServerOptions) -> None:
@@ -151,6 +175,9 @@ SERVER_OPTIONS: Options = {
     "disabled": works(_set("disabled", True)),
     "enabled": works(_set("disabled", False)),
     "on-marked-down": works(_marked_down),
+    "observe": works(_observe),
+    "error-limit": works(_error_limit),
+    "on-error": works(_on_error),
     "on-marked-up": works(_marked_up),
     "on-removed": works(_removed),
     "id": works(_number("id", 1, ID_MAX)),
@@ -164,8 +191,7 @@ SERVER_OPTIONS: Options = {
     "max-reuse": without_effect("connections to servers are not reused"),
     **dict.fromkeys(
         (
-            *("track", "observe", "on-error"),
-            "error-limit",
+            "track",
             *("check-send-proxy", "no-check-send-proxy"),
             *("agent-check", "no-agent-check", "agent-port", "agent-addr", "agent-inter"),
             *("agent-send", "send-proxy", "no-send-proxy", "send-proxy-v2", "no-send-proxy-v2"),

@@ -18,6 +18,7 @@ from random import Random
 from proxy.health import rise_fall
 from proxy.health.check import Attempt, Connects, Target
 from proxy.health.news import News
+from proxy.health.observation import Observation
 from proxy.health.rise_fall import Change, CheckStatus, Outcome, Sight
 from proxy.health.share import CheckedServer, share
 from proxy.health.timetable import Timetable, first_due_ms, spread_ms
@@ -86,7 +87,9 @@ class Checker:
             if backend.backend_index is not None:
                 generation = self._reader.backend_generation(backend.backend_index)
                 self._looked[backend.backend_index] = generation
-        for server in share(runtime.settings, runtime.workers, worker):
+        mine = share(runtime.settings, runtime.workers, worker)
+        self._observation = Observation(runtime.segment, mine)
+        for server in mine:
             watched = self._first_look(server)
             self._watched[server.slot] = watched
             self._by_backend.setdefault(server.backend_index, []).append(watched)
@@ -109,6 +112,24 @@ class Checker:
         self._looked[backend] = self._reader.backend_generation(backend)
         for watched in self._by_backend.get(backend, ()):
             self._observe(watched)
+        self._arm()
+        self._news.tell()
+
+    def observe(self) -> None:
+        """Sessions may have had errors: act where there were too many in a row."""
+        for slot in self._observation.over_limit():
+            watched, at_ms = self._watched[slot], now_ms()
+            check = watched.server.check
+            former = watched.state
+            watched.state, change = rise_fall.analyzed(
+                former, watched.thresholds, check.on_error, at_ms
+            )
+            if watched.state is not former:
+                self._writer.publish(slot, watched.state, changed=change is not Change.NONE)
+            if check.fastinter_ms is not None:
+                self._timetable.hasten(slot, at_ms + check.fastinter_ms)
+            if change is not Change.NONE:
+                self._news.changed(watched.server, watched.state, change)
         self._arm()
         self._news.tell()
 

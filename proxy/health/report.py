@@ -18,6 +18,7 @@ LEVEL_ALERT = 1
 LEVEL_NOTICE = 5
 
 DESCRIPTIONS = {
+    CheckStatus.HEALTH_ANALYSIS: "Health analyze",
     CheckStatus.SOCKET_ERROR: "Socket error",
     CheckStatus.LAYER4_OK: "Layer4 check passed",
     CheckStatus.LAYER4_TIMEOUT: "Layer4 timeout",
@@ -57,9 +58,12 @@ class Line(NamedTuple):
     text: str
 
 
-def reason(state: HealthState) -> str:
-    """Why a check ended as it did, with its duration."""
+def reason(state: HealthState, error_limit: int) -> str:
+    """Why a check ended as it did, with its duration, or why sessions' errors counted as one."""
     text = f"reason: {DESCRIPTIONS[CheckStatus(state.status)]}"
+    if state.status == CheckStatus.HEALTH_ANALYSIS:
+        last = "last one was: L4 unsuccessful connection"
+        return f'{text}, info: "Detected {error_limit} consecutive errors, {last}"'
     if state.code != 0:
         text += f', info: "{os.strerror(state.code)}"'
     return f"{text}, check duration: {state.duration_us // 1000}ms"
@@ -72,7 +76,9 @@ def server_line(transition: Transition, left: Usable) -> Line:
     subject = f"{kind} {server.backend_name}/{server.name}"
     on_backup = " Running on backup." if left.active == 0 and left.backup > 0 else ""
     counts = f"{left.active} active and {left.backup} backup servers"
-    why = "changed from CLI" if transition.ordered else reason(transition.state)
+    why = "changed from CLI"
+    if not transition.ordered:
+        why = reason(transition.state, server.check.error_limit)
     if transition.change is Change.DOWN:
         sessions = f"{transition.sessions} sessions active, 0 requeued, 0 remaining in queue."
         text = f"{subject} is DOWN, {why}. {counts} left.{on_backup} {sessions}"

@@ -22,7 +22,7 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple
 
-from proxy.config.model import Check
+from proxy.config.model import Check, OnError
 from shm.states import HealthOrder, HealthState, Operational
 
 
@@ -31,6 +31,7 @@ class CheckStatus(enum.IntEnum):
 
     UNKNOWN = 0
     INITIAL = 1
+    HEALTH_ANALYSIS = 4  # sessions could not connect
     SOCKET_ERROR = 5
     LAYER4_OK = 6
     LAYER4_TIMEOUT = 7
@@ -93,6 +94,7 @@ class Outcome(NamedTuple):
 
 
 RESULTS = {
+    CheckStatus.HEALTH_ANALYSIS: CheckResult.FAILED,
     CheckStatus.SOCKET_ERROR: CheckResult.UNKNOWN,
     CheckStatus.LAYER4_OK: CheckResult.PASSED,
     CheckStatus.LAYER4_TIMEOUT: CheckResult.FAILED,
@@ -244,6 +246,26 @@ def judged(
             operational=Operational.STOPPED, changed_ms=now_ms, downs=state.downs + 1
         ), Change.DOWN
     return ended, Change.NONE
+
+
+def analyzed(
+    state: HealthState, thresholds: Thresholds, on_error: OnError, now_ms: int
+) -> tuple[HealthState, Change]:
+    """The health after too many sessions in a row could not connect (manual: on-error).
+
+    It counts as a failed check, as the last that may fail, or as the one too many. A check that is
+    under way goes on.
+    """
+    if on_error == OnError.FASTINTER or is_down(state) or is_paused(state):
+        return state, Change.NONE
+    health = state.health
+    if on_error == OnError.SUDDEN_DEATH:
+        health = min(health, thresholds.rise + 1)
+    elif on_error == OnError.MARK_DOWN:
+        health = thresholds.rise
+    outcome = Outcome(CheckStatus.HEALTH_ANALYSIS, 0, 0)
+    judgement, change = judged(state._replace(health=health), thresholds, outcome, now_ms)
+    return judgement._replace(check_state=state.check_state, checked_ms=state.checked_ms), change
 
 
 def interval_ms(state: HealthState, thresholds: Thresholds, check: Check) -> int:

@@ -69,6 +69,11 @@ class Timetable:
         self.place(slot, min(due_ms, now_ms + interval_ms))
         return self._dues[slot]
 
+    def hasten(self, slot: int, due_ms: int) -> None:
+        """Let a slot that has a due time be due by `due_ms`, if that is earlier."""
+        if self._dues.get(slot, due_ms) > due_ms:
+            self.place(slot, due_ms)
+
     def take(self, now_ms: int) -> int | None:
         """Remove and return the slot that has been due longest, None when none is due."""
         next_ms = self.next_ms()

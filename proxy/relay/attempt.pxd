@@ -22,6 +22,7 @@ from proxy.relay.account cimport (
     count_unreachable)
 from proxy.relay.cache cimport server_cached
 from proxy.relay.forward cimport Mover, keep_rest, send_at_once, waiting
+from proxy.relay.observed cimport observe_error, observe_success
 from proxy.relay.outgoing cimport outgoing_prepare, port_taken, ports_to_try
 from proxy.relay.picking cimport (
     PICK_NONE, PICK_QUEUED, PICK_REFUSED, PICK_TAKEN, session_pick)
@@ -201,6 +202,8 @@ cdef inline int attempt_failed(Engine *engine, Session *session, int error) noex
     session.error = <uint8_t>error
     side_close(&session.sides[SERVER], False)
     ask_resolution(engine, session)
+    if not is_local_error(error):
+        observe_error(engine, former)
     session.retries += 1
     if session.retries > <uint32_t>session.backend.retries:
         count_unreachable(engine, session)
@@ -291,6 +294,7 @@ cdef inline void session_connected(Engine *engine, Session *session) noexcept no
     session.sides[SERVER].flags |= WRITABLE
     session.sides[SERVER].activity_ms = engine.now_ms
     count_connected(engine, session)
+    observe_success(engine, session.slot)
     session_arm(engine, session)
 
 

@@ -100,11 +100,13 @@ cdef class Relay:
     cdef readonly object runtime
     cdef readonly bint running  # between the first turn of `run` and its return
     cdef int *bells
+    cdef int *worker_bells
 
     def __cinit__(self, runtime, uint32_t worker):
         memset(&self.engine, 0, sizeof(self.engine))
         self.engine.epoll = -1
         self.bells = NULL
+        self.worker_bells = NULL
 
     def __init__(self, runtime, uint32_t worker):
         self.runtime = runtime
@@ -160,6 +162,10 @@ cdef class Relay:
         for number, bell in enumerate(bells.relays):
             self.bells[number] = bell
         self.engine.relay_bells = self.bells
+        self.worker_bells = <int *>zeroed(self.engine.workers, sizeof(int))
+        for number, bell in enumerate(bells.workers):
+            self.worker_bells[number] = bell
+        self.engine.worker_bells = self.worker_bells
         self.engine.own_bell = self.bells[self.engine.worker]
         self.engine.resolverd_bell = bells.resolverd
         return 0
@@ -191,6 +197,8 @@ cdef class Relay:
             for server in proxy.servers:
                 self.engine.limits[server.slot].minconn = server.minconn
                 self.engine.limits[server.slot].maxqueue = server.maxqueue
+                if server.check is not None:
+                    self.engine.limits[server.slot].error_limit = server.check.error_limit
                 self.set_outgoing(proxy, server)
             backend.allbackups = proxy.allbackups
             backend.nolinger = proxy.nolinger
@@ -361,3 +369,4 @@ cdef class Relay:
         free(self.engine.outgoing)
         free(self.engine.scratch)
         free(self.bells)
+        free(self.worker_bells)

@@ -177,6 +177,7 @@ class Worker:
         self._relay.warm_up()
         if self._checker is not None:
             self._checks.catch_up(self._checker.look)
+            self._checker.observe()
 
     def _fail(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
         """A callback raised: nothing that follows can be trusted."""

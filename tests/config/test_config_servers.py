@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.config.messages import Severity
-from proxy.config.model import Check, InitAddr, Source
+from proxy.config.model import Check, InitAddr, OnError, Source
 from tests.support_config import (
     LISTEN,
     listen_with,
@@ -122,6 +122,21 @@ def test_methods_of_init_addr_run_in_the_order_of_the_file(
     assert server_settings(options, "app.test:80").init_addr == methods
 
 
+@pytest.mark.parametrize(
+    ("options", "limit", "on_error"),
+    [
+        ("check observe layer4", 10, OnError.FAIL_CHECK),
+        ("check observe layer4 error-limit 2 on-error sudden-death", 2, OnError.SUDDEN_DEATH),
+        ("check observe layer4 observe none on-error mark-down", 0, OnError.MARK_DOWN),
+        ("check error-limit 5 on-error fastinter", 0, OnError.FASTINTER),
+    ],
+)
+def test_what_sessions_errors_count(options: str, limit: int, on_error: OnError) -> None:
+    check = server_settings(options).check
+    assert check is not None
+    assert (check.error_limit, check.on_error) == (limit, on_error)
+
+
 def test_where_connections_come_from_arrives_in_the_settings() -> None:
     server = server_settings("source 127.0.0.3:10-12 interface lo tcp-ut 5s tfo check")
     assert server.source == Source("127.0.0.3", 10, 3, interface="lo")
@@ -164,6 +179,11 @@ def test_a_name_without_resolvers_is_not_resolved_while_running() -> None:
         ("server s 127.0.0.1:80 maxconn -1", "'maxconn' must be between 0"),
         ("server s 127.0.0.1:80 maxqueue x", "'maxqueue'"),
         ("server s 127.0.0.1:80 ssl verify none", "'ssl' is not supported: Millrace forwards TCP"),
+        ("server s 127.0.0.1:80 observe", "'observe' expects <mode> as argument"),
+        ("server s 127.0.0.1:80 observe layer7", "'layer7' can only be used in http proxies"),
+        ("server s 127.0.0.1:80 observe layer5", "one of 'none', 'layer4' but got 'layer5'"),
+        ("server s 127.0.0.1:80 error-limit 0", "'error-limit' must be between 1"),
+        ("server s 127.0.0.1:80 on-error die", "'mark-down' but got 'die'"),
         ("server s 127.0.0.1:80 tcp-ut", "missing TCP User Timeout value"),
         ("server s 127.0.0.1:80 source", "'source' expects <addr>"),
         ("server s 127.0.0.1:80 source ::1 usesrc nowhere", "expects a numeric IP address"),

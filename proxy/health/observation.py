@@ -1,0 +1,34 @@
+"""Which servers have had too many errors of sessions in a row, for `observe layer4`.
+
+Owns what was acted on already: HAProxy begins to count anew after each `error-limit` errors. Must
+not know what follows from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from proxy.health.share import CheckedServer
+from shm.requests import ObservedReader
+from shm.segment import Segment
+
+
+class Observation:
+    """The observed servers of one worker's share; errors count from the moment this is made."""
+
+    def __init__(self, segment: Segment, servers: Iterable[CheckedServer]) -> None:
+        self._reader = ObservedReader(segment)
+        self._limits = {
+            server.slot: server.check.error_limit for server in servers if server.check.error_limit
+        }
+        self._acted = {slot: self._reader.errors(slot)[1] for slot in self._limits}
+
+    def over_limit(self) -> list[int]:
+        """The slots that have reached their limit since the last time they had."""
+        found = []
+        for slot, limit in self._limits.items():
+            streak, errors = self._reader.errors(slot)
+            if min(streak, errors - self._acted[slot]) >= limit:
+                self._acted[slot] = errors
+                found.append(slot)
+        return found
