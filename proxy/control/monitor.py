@@ -11,6 +11,7 @@ import time
 from contextlib import suppress
 
 from proxy.config.model import Proxy, Server, Settings
+from proxy.control.cleared import Cleared
 from proxy.control.limits import SERVERS_SAMPLED_MAX
 from proxy.control.observation import Observer
 from proxy.control.rates import Availability, Rate, SessionMeter
@@ -60,6 +61,7 @@ class Monitor:
         self.segment = segment
         self.observer = Observer(settings, segment)
         self.counters = CounterReader(segment)
+        self.cleared = Cleared(self.counters)
         self.board = ProcessBoard(segment)
         self.services = {
             proxy.frontend_index: ServiceCounters()
@@ -93,16 +95,16 @@ class Monitor:
         service = self.services.get(proxy.frontend_index)
         if service is not None:
             return service.fields()
-        return self.counters.frontend(proxy.frontend_index)
+        return self.cleared.frontend(proxy.frontend_index)
 
     def backend_counters(self, proxy: Proxy) -> dict[str, int]:
         """Counters of a backend over all workers."""
         assert proxy.backend_index is not None
-        return self.counters.backend(proxy.backend_index)
+        return self.cleared.backend(proxy.backend_index)
 
     def server_counters(self, server: Server) -> dict[str, int]:
         """Counters of a server over all workers."""
-        return self.counters.server(server.slot)
+        return self.cleared.server(server.slot)
 
     def server_meter(self, server: Server, counters: dict[str, int], now_ms: int) -> SessionMeter:
         """Rates of a server; one that was never looked at starts with these counters."""
@@ -151,12 +153,35 @@ class Monitor:
         self.generations[proxy.name] = generation
         self.availability[proxy.name].look(self.summary(proxy).up, now_ms)
 
+    def clear(self, now_ms: int, *, totals: bool) -> None:
+        """Show maxima, and with `totals` all that is counted, from now on."""
+        shape = self.segment.shape
+        counts = {"frontend": shape.frontends, "backend": shape.backends, "server": shape.slots}
+        self.cleared.clear(counts, totals=totals)
+        self.process.accepts.highest = 0
+        meters = (self.frontend_meters, self.backend_meters, self.server_meters)
+        for meter in (meter for family in meters for meter in family.values()):
+            meter.sessions.highest = meter.connections.highest = 0
+        for service in self.services.values():
+            service.clear(totals=totals)
+        if not totals:
+            return
+        for server in self.servers:
+            self.cleared.clear_health(server.slot, self.observer.table.health(server.slot))
+        for availability in self.availability.values():
+            availability.downs = 0
+        for proxy in self.settings.frontends:
+            self.frontend_meters[proxy.name] = SessionMeter(self.frontend_counters(proxy), now_ms)
+        for proxy in self.settings.backends:
+            self.backend_meters[proxy.name] = SessionMeter(self.backend_counters(proxy), now_ms)
+        self.server_meters = {}
+
     def look_at_servers(self, now_ms: int) -> None:
         """Look at the next servers in turn."""
         for _ in range(min(SERVERS_SAMPLED_MAX, len(self.servers))):
             slot = self.servers[self.next_slot].slot
             self.next_slot = (self.next_slot + 1) % len(self.servers)
-            counters = self.counters.server(slot)
+            counters = self.cleared.server(slot)
             meter = self.server_meters.get(slot)
             if meter is None:
                 self.server_meters[slot] = SessionMeter(counters, now_ms)

@@ -17,6 +17,7 @@ import uvloop
 
 from proxy.config.model import Proxy
 from proxy.control.acceptor import Acceptor, Place
+from proxy.control.clear_counters import ClearCounters
 from proxy.control.command import Command, Level
 from proxy.control.command_line import LEVEL_NAMES
 from proxy.control.http_connection import HttpConnection, Response
@@ -60,6 +61,7 @@ def all_commands(report: Report, mail: Mail) -> list[Command]:
     resolvers = ShowResolvers(report)
     return [
         *ShowServers(report).commands(),
+        *ClearCounters(report.monitor).commands(),
         *ShowStat(report, resolvers.stat).commands(),
         *ShowInfo(report).commands(),
         *resolvers.commands(),

@@ -71,6 +71,8 @@ class Report:
     def server_of(self, observed: Observed, *, reveal: bool = True) -> Row:
         """The row of a server that was observed already."""
         counters = self.monitor.server_counters(observed.server)
+        health = self.monitor.cleared.health(observed.server.slot, observed.health)
+        observed = observed._replace(health=health)
         clock = self.clock()
         meter = self.monitor.server_meter(observed.server, counters, clock.now_ms)
         return server_row(observed, counters, meter, clock, reveal=reveal)

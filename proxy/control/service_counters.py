@@ -30,6 +30,13 @@ class ServiceCounters:
         self.requests += 1
         self.responses[min(status // 100, 6) - 1] += 1
 
+    def clear(self, *, totals: bool) -> None:
+        """Begin maxima anew, and with `totals` all that is counted."""
+        self.sessions_max = self.sessions
+        if totals:
+            self.sessions_total = self.bytes_in = self.bytes_out = self.requests = 0
+            self.responses = [0] * len(self.responses)
+
     def fields(self) -> dict[str, int]:
         """As a worker's counter row has them."""
         return {

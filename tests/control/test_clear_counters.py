@@ -1,0 +1,59 @@
+"""Who may clear counters, and what is seen of a maximum afterwards."""
+
+from __future__ import annotations
+
+from proxy.config.model import Origin, Proxy
+from proxy.control.cleared import Cleared
+from shm.counters import CarriedRow, CounterReader
+from shm.segment import Segment
+from shm.shape import Shape
+from shm.states import HEALTH_NONE
+from tests.support_control import a_server, control_world
+
+
+def test_operators_clear_maxima_and_administrators_everything() -> None:
+    servers = (a_server("s1", "127.78.3.1", 80),)
+    with control_world([Proxy("be", 2, "backend", Origin(), servers=servers)]) as world:
+        denied = "Permission denied\n\n"
+        assert world.ask("clear counters", "user") == denied
+        assert world.ask("clear counters", "operator") == "\n"
+        assert world.ask("clear counters all", "operator") == denied
+        assert world.ask("clear counters all") == "\n"
+
+
+def test_a_maximum_is_the_rows_own_once_it_is_passed_else_what_was_seen() -> None:
+    segment = Segment.create(Shape(1, 1, 1, 1, 1, 0, 0))
+    row = CarriedRow(segment)  # any row that can be written
+    cleared = Cleared(CounterReader(segment))
+    fields = CounterReader(segment).server(0)
+
+    def count(**values: int) -> None:
+        row.server(0, {**fields, **values})
+
+    count(sessions_total=9, sessions_max=5, total_time_max_ms=70, last_session_ms=400)
+    cleared.clear({"server": 1}, totals=False)
+    shown = cleared.server(0)
+    assert (shown["sessions_total"], shown["sessions_max"], shown["total_time_max_ms"]) == (9, 0, 0)
+    cleared.clear({"server": 1}, totals=True)
+    shown = cleared.server(0)
+    assert (shown["sessions_total"], shown["last_session_ms"]) == (0, 0)
+    count(sessions_total=11, sessions_max=6, total_time_max_ms=71, last_session_ms=500)
+    shown = cleared.server(0)
+    assert (shown["sessions_total"], shown["sessions_max"], shown["total_time_max_ms"]) == (
+        2,
+        6,
+        71,
+    )
+    assert shown["last_session_ms"] == 500
+    cleared.clear({"server": 1}, totals=False)
+    assert cleared.server(0)["sessions_total"] == 2, "what was cleared before stays cleared"
+    segment.close()
+
+
+def test_a_health_record_shows_what_came_after() -> None:
+    segment = Segment.create(Shape(1, 1, 1, 1, 1, 0, 0))
+    cleared = Cleared(CounterReader(segment))
+    cleared.clear_health(0, HEALTH_NONE._replace(failures=7, downs=2))
+    state = HEALTH_NONE._replace(failures=9, downs=2, health=3)
+    assert cleared.health(0, state) == state._replace(failures=2, downs=0)
+    segment.close()
