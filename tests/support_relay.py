@@ -28,6 +28,7 @@ from proxy.config.model import (
     Global,
     Origin,
     Proxy,
+    ProxyHeader,
     Server,
     Settings,
     SocketFamily,
@@ -60,6 +61,7 @@ class RelayServer(NamedTuple):
     minconn: int = 0
     maxqueue: int = 0
     slowstart_ms: int = 0
+    proxy_header: ProxyHeader = ProxyHeader.NONE
 
 
 class Plan(msgspec.Struct):
@@ -99,6 +101,7 @@ def one_listen(
     global_maxconn = fields.pop("global_maxconn", 0)
     bind_maxconn = fields.pop("bind_maxconn", 0)
     global_rate = fields.pop("global_rate", 0)
+    accept_proxy = fields.pop("accept_proxy", False)
     fields.setdefault("timeouts", TIMEOUTS)
     proxy = Proxy(
         name="edge",
@@ -115,6 +118,7 @@ def one_listen(
                 endpoint=endpoint,
                 origin=Origin(),
                 maxconn=bind_maxconn,
+                accept_proxy=accept_proxy,
             )
             for index, endpoint in enumerate(binds)
         ),
@@ -138,6 +142,7 @@ def one_listen(
                 maxconn=server.maxconn,
                 minconn=server.minconn,
                 maxqueue=server.maxqueue,
+                proxy_header=server.proxy_header,
             )
             for slot, server in enumerate(servers)
         ),
@@ -151,7 +156,8 @@ class RelayUnderTest:
     """One or more relay processes with one `listen` section; a context manager.
 
     `servers` are (address, port) pairs or `RelayServer`s; further keywords are fields of `Proxy`
-    (timeouts, retries, redispatch, balance, maxconn, splice ...), `global_maxconn`, `global_rate`, `bind_maxconn`. `binds`
+    (timeouts, retries, redispatch, balance, maxconn, splice ...), `global_maxconn`, `global_rate`,
+    `bind_maxconn`, `accept_proxy`. `binds`
     defaults to one port of 127.0.0.1; `shared` makes one socket for all workers instead of one each.
     """
 

@@ -195,6 +195,7 @@ class _Builder:
                 fast_open=bind.options.fast_open,
                 defer_accept=bind.options.defer_accept,
                 transparent=bind.options.transparent,
+                accept_proxy=bind.options.accept_proxy or draft.expect_proxy,
             )
             for offset, (bind, number) in enumerate(zip(draft.binds, numbers, strict=True))
         )

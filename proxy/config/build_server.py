@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from proxy.config.drafts import ProxyDraft, ProxyKind, ServerDraft, ServerOptions
 from proxy.config.identifiers import FIRST_SERVER, number_items
-from proxy.config.model import Check, InitAddr, Server
+from proxy.config.model import Check, InitAddr, ProxyHeader, Server
 from proxy.config.names import is_service_name, normalize_host_name
 from proxy.config.resolution_table import ResolutionTable
 from resolverd.config import ResolvedServer
@@ -63,6 +63,7 @@ class ServerBuilder:
             resolution_index=self._resolution(draft, server, backend_index) if named else None,
             init_addr=_init_addr(options, named),
             srv_record=address.host if service else None,
+            proxy_header=_proxy_header(options),
             init_state=options.init_state,
             on_marked_down_shutdown=options.on_marked_down_shutdown,
             on_marked_up_shutdown=options.on_marked_up_shutdown,
@@ -110,6 +111,21 @@ def _init_addr(options: ServerOptions, named: bool) -> tuple[str, ...]:
     return _INIT_ADDR
 
 
+def _proxy_header(options: ServerOptions) -> ProxyHeader:
+    if options.send_proxy_v2:
+        return ProxyHeader.V2_CHECKSUM if options.proxy_v2_checksum else ProxyHeader.V2
+    return ProxyHeader.V1 if options.send_proxy else ProxyHeader.NONE
+
+
+def _check_header(options: ServerOptions) -> ProxyHeader:
+    """The server's own, unless the check goes elsewhere and `check-send-proxy` does not say so."""
+    header = _proxy_header(options)
+    if options.check_send_proxy:
+        return ProxyHeader.V1 if header is ProxyHeader.NONE else header
+    elsewhere = options.check_port is not None or options.check_address is not None
+    return ProxyHeader.NONE if elsewhere else header
+
+
 def _build_check(options: ServerOptions, timeout_check_ms: int | None) -> Check | None:
     if not options.check:
         return None
@@ -123,5 +139,6 @@ def _build_check(options: ServerOptions, timeout_check_ms: int | None) -> Check 
         address=options.check_address,
         error_limit=options.error_limit if options.observe else 0,
         on_error=options.on_error,
+        proxy_header=_check_header(options),
         timeout_check_ms=timeout_check_ms or None,
     )

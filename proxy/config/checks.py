@@ -106,6 +106,12 @@ def _check_http(draft: ProxyDraft, messages: Messages) -> None:
     if serves_statistics(draft) and draft.kind.accepts and not foreign:
         _check_binds(draft, messages)
         _check_timeouts(draft, messages)
+        if draft.expect_proxy or any(bind.options.accept_proxy for bind in draft.binds):
+            messages.alert(
+                f"the PROXY protocol is not supported in {draft.title}: statistics are served "
+                "to direct clients",
+                draft.origin,
+            )
         return
     messages.alert(
         f"mode http of {draft.title} is not supported: Millrace forwards TCP, write 'mode tcp' "

@@ -150,6 +150,10 @@ class ServerOptions(msgspec.Struct):
     maxconn: int = 0
     minconn: int = 0
     maxqueue: int = 0
+    send_proxy: bool = False
+    send_proxy_v2: bool = False  # wins over the other
+    proxy_v2_checksum: bool = False
+    check_send_proxy: bool = False
     slowstart_ms: int = 0
     backup: bool = False
     disabled: bool = False
@@ -207,6 +211,7 @@ class BindOptions(msgspec.Struct):
     defer_accept: bool = False
     transparent: bool = False
     level: str = "operator"  # stats sockets only
+    accept_proxy: bool = False
 
 
 class BindDraft(msgspec.Struct):
@@ -254,6 +259,7 @@ class ProxyDraft(msgspec.Struct):
     server_defaults: ServerOptions = msgspec.field(default_factory=ServerOptions)
     default_backend: str | None = None
     default_backend_origin: Origin | None = None
+    expect_proxy: bool = False  # on all its addresses
     balance: Balance = Balance.ROUNDROBIN
     random_draws: int = RANDOM_DRAWS_DEFAULT
     hash_consistent: bool = False

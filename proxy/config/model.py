@@ -61,6 +61,15 @@ class KeepAlive(msgspec.Struct, frozen=True):
     interval_s: int | None = None  # seconds between probes
 
 
+class ProxyHeader(enum.Enum):
+    """What a connection to a server begins with, so that it knows the client's address."""
+
+    NONE = "none"
+    V1 = "send-proxy"
+    V2 = "send-proxy-v2"
+    V2_CHECKSUM = "send-proxy-v2 proxy-v2-options crc32c"
+
+
 class Bind(msgspec.Struct, frozen=True):
     """One address of a `bind` line (a port range or a list of addresses makes several)."""
 
@@ -83,6 +92,7 @@ class Bind(msgspec.Struct, frozen=True):
     fast_open: bool = False
     defer_accept: bool = False
     transparent: bool = False
+    accept_proxy: bool = False  # connections begin with a PROXY header
 
 
 class OnError(enum.StrEnum):
@@ -110,6 +120,7 @@ class Check(msgspec.Struct, frozen=True):
     timeout_check_ms: int | None = None  # timeout check; None: inter bounds the whole check
     error_limit: int = 0  # `observe layer4`: errors of sessions in a row; 0: not observed
     on_error: OnError = OnError.FAIL_CHECK
+    proxy_header: ProxyHeader = ProxyHeader.NONE  # what each check sends
 
 
 class InitAddr(enum.StrEnum):
@@ -181,6 +192,7 @@ class Server(msgspec.Struct, frozen=True):
     resolution_index: int | None = None
     init_addr: tuple[str, ...] = (InitAddr.LAST, InitAddr.LIBC)
     srv_record: str | None = None
+    proxy_header: ProxyHeader = ProxyHeader.NONE
     init_state: InitState = InitState.UP
     on_marked_down_shutdown: bool = False  # `on-marked-down shutdown-sessions`
     user_timeout_ms: int = 0  # tcp-ut; 0: none

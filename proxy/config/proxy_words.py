@@ -23,6 +23,7 @@ from proxy.config.sides import timeout_fits, word_fits
 from proxy.config.socket_words import KEEPALIVE_WORDS
 from proxy.config.source_words import proxy_source
 from proxy.config.state_files import load_server_state, server_state_file_name
+from proxy.config.tcp_request_words import tcp_request
 from proxy.config.units import parse_number, parse_time_ms
 from proxy.config.words import Handler, Statement, Table, act, act_on_second, flag, removed, works
 
@@ -143,6 +144,7 @@ PROXY_WORDS: Table[ProxyDraft] = {
     "description": works(_description),
     "log": works(proxy_log, negatable=True),
     "stats": works(proxy_stats),
+    "tcp-request": works(tcp_request),
     "load-server-state-from-file": works(load_server_state),
     "server-state-file-name": works(server_state_file_name),
 }

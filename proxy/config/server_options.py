@@ -29,6 +29,9 @@ RISE_FALL_MAX = 1_000_000
 ERROR_LIMIT_MAX = 2_147_483_647
 CONNECTIONS_MAX = 2_147_483_647
 
+_PROXY_V2_TLS = frozenset({"ssl", "cert-cn", "ssl-cipher", "cert-sig", "cert-key"})
+_PROXY_V2_UNSUPPORTED = frozenset({"unique-id", "authority"})
+
 Options = Table[ServerOptions]
 
 
@@ -131,6 +134,18 @@ def _user_timeout(statement: Statement, options: ServerOptions) -> None:
     options.user_timeout_ms = user_timeout_ms(statement)
 
 
+def _proxy_v2_options(statement: Statement, options: ServerOptions) -> None:
+    """What a header of version 2 carries beside the addresses."""
+    for name in statement.one("a list of options").split(","):
+        if name in _PROXY_V2_TLS:
+            raise ConfigError(f"proxy v2 option '{name}' is not supported: TLS is not opened here")
+        if name in _PROXY_V2_UNSUPPORTED:
+            raise ConfigError(f"proxy v2 option '{name}' is not supported: remove it")
+        if name != "crc32c":
+            raise ConfigError(f"'{name}' : proxy v2 option not implemented")
+        options.proxy_v2_checksum = True
+
+
 def _cookie(statement: Statement, options: ServerOptions) -> None:
     statement.one("a value")
     options.cookie = True
@@ -170,6 +185,13 @@ SERVER_OPTIONS: Options = {
     "minconn": works(_number("minconn", 0, CONNECTIONS_MAX)),
     "maxqueue": works(_number("maxqueue", 0, CONNECTIONS_MAX)),
     "slowstart": works(_slowstart),
+    "send-proxy": works(_set("send_proxy", True)),
+    "no-send-proxy": works(_set("send_proxy", False)),
+    "send-proxy-v2": works(_set("send_proxy_v2", True)),
+    "no-send-proxy-v2": works(_set("send_proxy_v2", False)),
+    "proxy-v2-options": works(_proxy_v2_options),
+    "check-send-proxy": works(_set("check_send_proxy", True)),
+    "no-check-send-proxy": works(_set("check_send_proxy", False)),
     "backup": works(_set("backup", True)),
     "no-backup": works(_set("backup", False)),
     "disabled": works(_set("disabled", True)),
@@ -192,10 +214,8 @@ SERVER_OPTIONS: Options = {
     **dict.fromkeys(
         (
             "track",
-            *("check-send-proxy", "no-check-send-proxy"),
             *("agent-check", "no-agent-check", "agent-port", "agent-addr", "agent-inter"),
-            *("agent-send", "send-proxy", "no-send-proxy", "send-proxy-v2", "no-send-proxy-v2"),
-            *("proxy-v2-options", "from", "guid"),
+            *("agent-send", "from", "guid"),
         ),
         later(),
     ),

@@ -1,8 +1,9 @@
 """TCP connect checks under way: begin, end, expire. Knows sockets, but neither servers nor health.
 
-One check is one non-blocking connect. All of them are watched by one epoll descriptor, which the
-event loop watches in turn: one wake-up serves every connect that ended, and closing a socket takes
-it out (27 us of CPU a check on loopback, 50 with the loop's own add_writer).
+One check is one non-blocking connect, and a PROXY header where the server wants one. All of them
+are watched by one epoll descriptor, which the event loop watches in turn: one wake-up serves every
+connect that ended, and closing a socket takes it out (27 us of CPU a check on loopback, 50 with the
+loop's own add_writer).
 
 As HAProxy does for a check that sends nothing, quick acknowledgements are off, so the handshake's
 last ACK is never sent, and the close is a reset: the server's application is not woken up.
@@ -10,6 +11,7 @@ last ACK is never sent, and the close is a reset: the server's application is no
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import select
 import socket
@@ -17,7 +19,8 @@ import struct
 import time
 from typing import NamedTuple
 
-from proxy.config.model import Source
+from proxy.config.model import ProxyHeader, Source
+from proxy.health.proxy_header import check_header
 from proxy.health.rise_fall import CheckStatus, Outcome
 
 IP_BIND_ADDRESS_NO_PORT = 24  # <linux/in.h>
@@ -59,6 +62,7 @@ class Attempt(NamedTuple):
     socket: socket.socket
     began_ns: int
     deadline_ms: int
+    header: ProxyHeader
 
     @property
     def began_ms(self) -> int:
@@ -97,6 +101,16 @@ def come_from(connection: socket.socket, source: Source, family: int) -> None:
     connection.bind((source.address, 0))
 
 
+def _announce(attempt: Attempt) -> None:
+    """Send the PROXY header into the empty socket; whether it arrives is not what is checked."""
+    if attempt.header is ProxyHeader.NONE:
+        return
+    with contextlib.suppress(OSError):
+        connection = attempt.socket
+        own, server = connection.getsockname()[:2], connection.getpeername()[:2]
+        connection.send(check_header(attempt.header, own, server), socket.MSG_NOSIGNAL)
+
+
 class Connects:
     """The connects under way of one worker; whoever begins one keeps to a limit."""
 
@@ -113,7 +127,12 @@ class Connects:
         return self._epoll.fileno()
 
     def begin(
-        self, slot: int, target: Target, limit_ms: int, source: Source | None = None
+        self,
+        slot: int,
+        target: Target,
+        limit_ms: int,
+        source: Source | None = None,
+        header: ProxyHeader = ProxyHeader.NONE,
     ) -> Attempt | Outcome:
         """Start a connect that may take `limit_ms`; an `Outcome` when it failed on the spot."""
         began_ns = time.monotonic_ns()
@@ -134,7 +153,7 @@ class Connects:
         if code not in (0, errno.EINPROGRESS):
             connection.close()
             return outcome_of(code, began_ns)
-        attempt = Attempt(slot, connection, began_ns, began_ns // 1_000_000 + limit_ms)
+        attempt = Attempt(slot, connection, began_ns, began_ns // 1_000_000 + limit_ms, header)
         self._attempts[connection.fileno()] = attempt
         return attempt
 
@@ -145,6 +164,7 @@ class Connects:
             attempt = self._attempts.pop(descriptor)
             code = attempt.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if code == 0:
+                _announce(attempt)
                 attempt.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
             attempt.socket.close()
             found.append((attempt, outcome_of(code, attempt.began_ns)))

@@ -254,7 +254,11 @@ class Checker:
         server = watched.server
         watched.state = rise_fall.started(watched.state)
         begun = self._connects.begin(
-            server.slot, watched.target, server.connect_limit_ms, server.source
+            server.slot,
+            watched.target,
+            server.connect_limit_ms,
+            server.source,
+            server.check.proxy_header,
         )
         if isinstance(begun, Outcome):
             self._judge(watched, begun, now_ms())

@@ -17,8 +17,9 @@
 from libc.errno cimport EAGAIN, EBADF, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOTSOCK, errno
 from libc.stdint cimport uint32_t, uint64_t, uint8_t
 
-from proxy.relay.account cimport count_opened, gauge_down
-from proxy.relay.attempt cimport session_begin
+from proxy.relay.account cimport count_accepted, gauge_down
+from proxy.relay.addresses cimport addresses_drop, addresses_keep
+from proxy.relay.beginning cimport session_admit, session_begin
 from proxy.relay.hashing cimport hash_address
 from proxy.relay.pool cimport pool_give, pool_take
 from proxy.relay.rates cimport RATE_PROCESS, rate_give, rate_take
@@ -28,8 +29,8 @@ from proxy.relay.syscalls cimport (
     SOCK_NONBLOCK, TCP_MAXSEG, accept4, close, epoll_ctl, epoll_event, getsockopt, ring_bell,
     setsockopt, sockaddr, sockaddr_storage, socklen_t)
 from proxy.relay.types cimport (
-    ACCEPT_BATCH, CLIENT, NODELAY, NO_SLOT, OVERLOAD_PAUSE_MS, RESETS, SERVER, SPLICE,
-    STATE_ACCEPTED, WRITABLE, Engine, Frontend, Listener, Session)
+    ACCEPT_BATCH, CLIENT, NODELAY, NO_SLOT, OVERLOAD_PAUSE_MS, RESETS, SERVER, STATE_ACCEPTED,
+    STATE_HEADER, WRITABLE, Engine, Frontend, Listener, Session)
 from shm.atomics cimport count, fence_full, load32_acquire, load_relaxed, store_relaxed
 from shm.segment cimport bind_sessions, frontend_counters, rate_windows, worker_counters
 
@@ -184,19 +185,17 @@ cdef inline bint session_open(
         return False
     session.listener = listener
     session.frontend = listener.frontend
-    if listener.frontend.backend >= 0:
-        session.backend = &engine.backends[listener.frontend.backend]
-        if session.backend.splice and listener.frontend.splice:
-            session.flags = SPLICE
-    session.state = STATE_ACCEPTED
+    session.state = STATE_HEADER if listener.accepts_proxy else STATE_ACCEPTED
     session.slot = NO_SLOT
     session.started_ms = engine.now_ms
-    session.source_hash = hash_address(address)
+    session.source_hash = hash_address(<const sockaddr *>address)
     session.sides[CLIENT].fd = fd
     session.sides[CLIENT].flags = WRITABLE | NODELAY
     session.sides[CLIENT].activity_ms = engine.now_ms
     session.sides[SERVER].fd = -1
-    if not watch(engine, session, CLIENT, EPOLL_CTL_ADD, False):
+    if (listener.keeps_addresses and not addresses_keep(engine, session, address)) or (
+            not watch(engine, session, CLIENT, EPOLL_CTL_ADD, False)):
+        addresses_drop(engine, session)
         pool_give(&engine.sessions, session)
         close(fd)
         return False
@@ -204,7 +203,11 @@ cdef inline bint session_open(
         session.sides[CLIENT].flags |= RESETS
     if listener.mss_less != 0:
         shorten_segments(fd, listener.mss_less)
-    count_opened(engine, session)
+    count_accepted(engine, listener.frontend)
+    if session.state == STATE_HEADER:
+        session_arm(engine, session)
+        return True
+    session_admit(engine, session)
     if listener.client_first >= CLIENT_FIRST_SURE:
         session_arm(engine, session)
     else:

@@ -32,15 +32,18 @@ cdef inline ServerCounters *counters_of(Engine *engine, Session *session) noexce
     return server_counters(&engine.view, engine.worker, session.slot)
 
 
-cdef inline void count_opened(Engine *engine, Session *session) noexcept nogil:
+cdef inline void count_accepted(Engine *engine, Frontend *frontend) noexcept nogil:
     """A client was accepted; its place was taken before (accept.pxd)."""
-    cdef Frontend *frontend = session.frontend
-    cdef Backend *backend = session.backend
     count(&engine.counters.accepts, 1)
     raise_max(&engine.counters.sessions_max, load_relaxed(&engine.counters.sessions))
     count(&frontend.counters.connections_total, 1)
-    count(&frontend.counters.sessions_total, 1)
     raise_max(&frontend.counters.sessions_max, load_relaxed(&frontend.counters.sessions))
+
+
+cdef inline void count_opened(Engine *engine, Session *session) noexcept nogil:
+    """An accepted client has a session: at once, or when its PROXY header is there."""
+    cdef Backend *backend = session.backend
+    count(&session.frontend.counters.sessions_total, 1)
     if backend != NULL:
         count(&backend.counters.sessions_total, 1)
         gauge_up(&backend.counters.sessions, &backend.counters.sessions_max)

@@ -1,6 +1,6 @@
 # Reaching a server: pick, connect without blocking, try again.
 #
-# Owns everything between accept and the first forwarded byte. As in HAProxy, a failed attempt is
+# Owns everything from the picked server to the connection. As in HAProxy, a failed attempt is
 # followed, while `retries` last, by
 #   - another server at once, when `option redispatch` is set and says so for this retry, or the
 #     backend balances by turns and has other servers (the session does not care which it gets);
@@ -12,36 +12,32 @@
 # A failed attempt asks resolverd for a resolution: a request counter first, then its bell.
 
 from libc.errno cimport (
-    EADDRNOTAVAIL, EAGAIN, EINPROGRESS, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, ETIMEDOUT,
+    EADDRNOTAVAIL, EAGAIN, EINPROGRESS, EMFILE, ENFILE, ENOBUFS, ENOMEM, ETIMEDOUT,
     errno)
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from proxy.relay.account cimport (
-    count_aborted, count_attempt, count_bytes, count_connected, count_retry,
-    count_unreachable)
+from proxy.relay.account cimport count_attempt, count_connected, count_retry, count_unreachable
+from proxy.relay.addresses cimport came_to_port
 from proxy.relay.cache cimport server_cached
-from proxy.relay.forward cimport Mover, keep_rest, send_at_once, waiting
+from proxy.relay.forward cimport waiting
 from proxy.relay.observed cimport observe_error, observe_success
 from proxy.relay.outgoing cimport outgoing_prepare, port_taken, ports_to_try
 from proxy.relay.picking cimport (
     PICK_NONE, PICK_QUEUED, PICK_REFUSED, PICK_TAKEN, session_pick)
+from proxy.relay.proxy_header cimport HEADER_NONE
 from proxy.relay.session cimport (
-    EVENT_ATTEMPT, EVENT_CONNECTED, EVENT_WAIT, mover_collect, mover_open, note_first,
-    session_arm, session_break, session_relay, session_step, side_close, watch)
+    EVENT_ATTEMPT, EVENT_CONNECTED, EVENT_WAIT, session_arm, session_break, session_step,
+    side_close, watch)
 from proxy.relay.syscalls cimport (
-    AF_INET, AF_INET6, EPOLL_CTL_ADD, IPPROTO_TCP, MSG_NOSIGNAL, MSG_PEEK, SOCK_CLOEXEC,
-    SOCK_NONBLOCK,
-    SOCK_STREAM, TCP_QUICKACK, close, connect, getsockname, htons,
-    ntohs, recv, send, setsockopt, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage,
-    socket, socklen_t)
+    AF_INET, AF_INET6, EPOLL_CTL_ADD, IPPROTO_TCP, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM,
+    TCP_QUICKACK, close, connect, htons, setsockopt, sockaddr, sockaddr_in, sockaddr_in6,
+    sockaddr_storage, socket, socklen_t)
 from proxy.relay.types cimport (
-    BALANCE_RANDOM, BALANCE_ROUNDROBIN, BALANCE_STATIC, CLIENT, CONFIRM, CONNECTED, NO_SLOT,
-    READABLE, RESETS, SCRATCH_BYTES, SERVER, STATE_CONNECTING, STATE_ENDED,
-    TERMINATION_CLIENT_ABORT_CONNECT,
+    BALANCE_RANDOM, BALANCE_ROUNDROBIN, BALANCE_STATIC, CLIENT, CONNECTED, RESETS, SERVER,
     TERMINATION_RESOURCE_CONNECT, TERMINATION_SERVER_ABORT_CONNECT,
     TERMINATION_SERVER_ABORT_QUEUE, TERMINATION_SERVER_TIMEOUT_CONNECT, WRITABLE, Backend,
-    Engine, Outgoing, Session, Side)
+    Engine, Outgoing, Session)
 from shm.atomics cimport count, load_acquire, store_relaxed
 from shm.eligibility cimport ServerView
 from shm.layout cimport STATIC_PORT_RELATIVE, Request
@@ -57,17 +53,6 @@ cdef enum:  # what the client's first bytes are when an attempt begins
     EARLY_NONE = 0  # none yet: the server may speak first
     EARLY_KEPT = 1  # kept in `pending`
     EARLY_AT_HAND = 2  # the caller sends them right after connect()
-
-
-cdef inline uint16_t came_to_port(Session *session) noexcept nogil:
-    """The port that the client connected to; 0 on a Unix socket."""
-    cdef sockaddr_storage address
-    cdef socklen_t length = sizeof(address)
-    if getsockname(session.sides[CLIENT].fd, <sockaddr *>&address, &length) != 0:
-        return 0
-    if address.ss_family != AF_INET and address.ss_family != AF_INET6:
-        return 0
-    return ntohs((<sockaddr_in *>&address).sin_port)  # the same place in both families
 
 
 cdef inline socklen_t address_of(
@@ -93,10 +78,11 @@ cdef inline socklen_t address_of(
 
 cdef inline int connect_once(
         Session *session, Outgoing *words, const sockaddr_storage *address, socklen_t length,
-        int early) noexcept nogil:
+        bint prompt) noexcept nogil:
     """Begin to connect with a new socket; 0 or an errno, which leaves none open.
 
-    With early bytes the last packet of the handshake rides on them; without, it must not wait.
+    Where bytes follow promptly the last packet of the handshake rides on them; else it must not
+    wait.
     """
     cdef int zero = 0
     cdef int error = 0
@@ -105,7 +91,7 @@ cdef inline int connect_once(
         return errno
     if words != NULL:
         error = outgoing_prepare(words, fd, session.sides[CLIENT].fd, address.ss_family)
-    if early != EARLY_NONE:
+    if prompt:
         setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &zero, sizeof(zero))
     if error == 0 and connect(fd, <sockaddr *>address, length) != 0 and errno != EINPROGRESS:
         error = errno
@@ -124,9 +110,10 @@ cdef inline int open_toward(
     cdef socklen_t length = address_of(engine, session, server, &address)
     cdef Outgoing *words = engine.outgoing[session.slot]
     cdef uint32_t left = ports_to_try(words)
+    cdef bint prompt = early != EARLY_NONE or engine.headers[session.slot] != HEADER_NONE
     cdef int error
     while True:
-        error = connect_once(session, words, &address, length, early)
+        error = connect_once(session, words, &address, length, prompt)
         left -= 1
         if left == 0 or not port_taken(error):
             break
@@ -296,103 +283,3 @@ cdef inline void session_connected(Engine *engine, Session *session) noexcept no
     count_connected(engine, session)
     observe_success(engine, session.slot)
     session_arm(engine, session)
-
-
-cdef inline void send_early(
-        Engine *engine, Session *session, const char *bytes, size_t length) noexcept nogil:
-    """Send the client's first bytes right after connect().
-
-    Where the handshake is complete by then (loopback) no event has to be waited for; elsewhere
-    they are kept until it is.
-    """
-    cdef Side *server = &session.sides[SERVER]
-    cdef Mover mover
-    cdef ssize_t sent = 0
-    cdef int error = 0
-    mover_open(engine, &mover)
-    if session.state == STATE_CONNECTING:
-        send_at_once(server, length)
-        sent = send(server.fd, bytes, length, MSG_NOSIGNAL)
-        error = errno if sent < 0 else 0
-        sent = max(sent, 0)
-    if sent < <ssize_t>length and not keep_rest(&mover, server, bytes + sent, length - sent):
-        mover_collect(engine, &mover)
-        session_break(engine, session, TERMINATION_RESOURCE_CONNECT, -1)
-        return
-    mover_collect(engine, &mover)
-    if error not in (0, EAGAIN, EINTR):
-        session_retry(engine, session, error)
-        return
-    if session.state != STATE_CONNECTING:
-        return
-    if not watch(engine, session, SERVER, EPOLL_CTL_ADD, sent < <ssize_t>length):
-        session_break(engine, session, TERMINATION_RESOURCE_CONNECT, -1)
-    elif sent > 0:
-        session_connected(engine, session)
-        if session.sides[CLIENT].flags & READABLE:
-            session_relay(engine, session)
-
-
-cdef inline ssize_t early_bytes(Engine *engine, Session *session) noexcept nogil:
-    """Receive what an event says the client has sent already; -1: it is gone."""
-    cdef Side *client = &session.sides[CLIENT]
-    cdef ssize_t received
-    if not client.flags & READABLE:
-        return 0
-    received = recv(client.fd, engine.scratch, SCRATCH_BYTES, 0)
-    if received < 0 and errno in (EAGAIN, EINTR):
-        return 0
-    if received <= 0:
-        return -1
-    if received < SCRATCH_BYTES and not client.flags & CONFIRM:
-        client.flags &= ~READABLE
-    client.bytes = received
-    note_first(session)
-    return received
-
-
-cdef inline void keep_early(Engine *engine, Session *session, ssize_t early) noexcept nogil:
-    """The session waits for a server: keep what its client has sent already."""
-    cdef Mover mover
-    if early == 0:
-        return
-    count(&session.frontend.counters.bytes_in, early)
-    count(&session.backend.counters.bytes_in, early)
-    mover_open(engine, &mover)
-    if not keep_rest(&mover, &session.sides[SERVER], engine.scratch, early):
-        session_break(engine, session, TERMINATION_RESOURCE_CONNECT, -1)
-    mover_collect(engine, &mover)
-
-
-cdef inline bint aborts_early(Session *session) noexcept nogil:
-    """With `option abortonclose`: whether the client's FIN came with its first bytes."""
-    cdef char byte
-    return session.backend != NULL and session.backend.abortonclose and (
-        session.sides[CLIENT].flags & CONFIRM != 0) and (
-        recv(session.sides[CLIENT].fd, &byte, 1, MSG_PEEK) == 0)
-
-
-cdef inline void session_begin(Engine *engine, Session *session) noexcept nogil:
-    """The first steps of a session: the client's first bytes if they are there, and a server."""
-    cdef ssize_t early = early_bytes(engine, session)
-    cdef int picked
-    if early < 0 or (early != 0 and aborts_early(session)):
-        count_aborted(engine, session, True)
-        session_break(engine, session, TERMINATION_CLIENT_ABORT_CONNECT, -1)
-        return
-    if session.backend == NULL:
-        session_break(engine, session, TERMINATION_SERVER_ABORT_CONNECT, -1)
-        return
-    picked = session_pick(engine, session, NO_SLOT)
-    if picked == PICK_QUEUED:
-        keep_early(engine, session, early)
-        return
-    if picked != PICK_TAKEN:
-        session_unpicked(engine, session, picked)
-        return
-    session_step(session, EVENT_ATTEMPT)
-    session_attempt(engine, session, EARLY_AT_HAND if early != 0 else EARLY_NONE)
-    if early == 0 or session.state == STATE_ENDED:
-        return
-    count_bytes(engine, session, early, 0)
-    send_early(engine, session, engine.scratch, early)

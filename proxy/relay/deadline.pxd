@@ -8,7 +8,7 @@ from libc.stdint cimport INT64_MAX, int64_t
 from proxy.relay.forward cimport waiting
 from proxy.relay.types cimport (
     BROKEN, CLIENT, ENDED_READING, FIN_SENT, SERVER, STATE_ACCEPTED, STATE_CONNECTING,
-    STATE_ENDED, STATE_QUEUED, STATE_WAITING, Session)
+    STATE_ENDED, STATE_HEADER, STATE_QUEUED, STATE_WAITING, Session)
 
 cdef enum:
     TURN_AROUND_MAX_MS = 1000
@@ -23,6 +23,7 @@ cdef enum:  # DeadlineKind
     DEADLINE_EARLY = 5
     DEADLINE_REMOVED = 6
     DEADLINE_QUEUE = 7
+    DEADLINE_HEADER = 8
 
 cdef struct Deadline:
     int64_t at_ms
@@ -75,6 +76,10 @@ cdef inline Deadline session_deadline(Session *session) noexcept nogil:
     deadline.at_ms = INT64_MAX
     deadline.kind = DEADLINE_NONE
     if session.state == STATE_ENDED:
+        return deadline
+    if session.state == STATE_HEADER:
+        deadline_earlier(
+            &deadline, session.started_ms, session.frontend.client_ms, DEADLINE_HEADER)
         return deadline
     if session.state == STATE_ACCEPTED:
         deadline_earlier(&deadline, session.started_ms, EARLY_WAIT_MS, DEADLINE_EARLY)

@@ -11,26 +11,28 @@ import os
 import resource
 from ipaddress import ip_address
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
+from proxy.relay.addresses cimport listener_address
 from proxy.relay.least cimport blocks_of
 from proxy.relay.loop cimport engine_run
 from proxy.relay.pool cimport pool_init
+from proxy.relay.proxy_header cimport HEADER_NONE, HEADER_V1, HEADER_V2, HEADER_V2_CHECKSUM
 from proxy.relay.schedule cimport schedule_build, schedule_free
 from proxy.relay.splice cimport PIPES_MAX, pipes_close
 from proxy.relay.syscalls cimport EPOLL_CLOEXEC, close, epoll_create1
 from proxy.relay.types cimport (
     BALANCE_FIRST, BALANCE_LEASTCONN, BALANCE_RANDOM, BALANCE_ROUNDROBIN, BALANCE_SOURCE,
     BALANCE_STATIC, DESCRIPTORS_RESERVED, SCHEDULE_LOADS, SCHEDULE_MAP, SCHEDULE_ORDER,
-    SCHEDULE_RING, SCHEDULE_TURNS, SCRATCH_BYTES, TERMINATIONS, Backend, Engine, Frontend,
-    LeastBlock, Listener, Outgoing, Schedule, ServerCache, ServerLimits, Session, Waiter)
+    SCHEDULE_RING, SCHEDULE_TURNS, SCRATCH_BYTES, TERMINATIONS, Addresses, Backend, Engine,
+    Frontend, LeastBlock, Listener, Outgoing, Schedule, ServerCache, ServerLimits, Session, Waiter)
 from shm.atomics cimport exchange_pointer
 from shm.segment cimport (
     Segment, backend_counters, bind_sessions, frontend_counters, worker_counters)
 
-from proxy.config.model import Balance
+from proxy.config.model import Balance, ProxyHeader
 from proxy.relay.termination import Termination
 from proxy.runtime import now_ms
 
@@ -49,6 +51,12 @@ KINDS = {
     Balance.STATIC_RR: SCHEDULE_MAP,
     Balance.FIRST: SCHEDULE_ORDER,
     Balance.RANDOM: SCHEDULE_TURNS,
+}
+HEADERS = {
+    ProxyHeader.NONE: HEADER_NONE,
+    ProxyHeader.V1: HEADER_V1,
+    ProxyHeader.V2: HEADER_V2,
+    ProxyHeader.V2_CHECKSUM: HEADER_V2_CHECKSUM,
 }
 # Up to so many servers the relay builds a schedule itself: it takes less than 0.3 ms.
 INLINE_SLOTS = {
@@ -126,7 +134,9 @@ cdef class Relay:
             self.segment.view.header.slots, sizeof(ServerLimits))
         self.engine.outgoing = <Outgoing **>zeroed(
             self.segment.view.header.slots, sizeof(void *))
+        self.engine.headers = <uint8_t *>zeroed(self.segment.view.header.slots, 1)
         pool_init(&self.engine.sessions, sizeof(Session))
+        pool_init(&self.engine.addresses, sizeof(Addresses))
         pool_init(&self.engine.waiters, sizeof(Waiter))
         self.set_limits()
         self.set_bells()
@@ -200,6 +210,7 @@ cdef class Relay:
                 if server.check is not None:
                     self.engine.limits[server.slot].error_limit = server.check.error_limit
                 self.set_outgoing(proxy, server)
+                self.engine.headers[server.slot] = HEADERS[server.proxy_header]
             backend.allbackups = proxy.allbackups
             backend.nolinger = proxy.nolinger
             backend.abortonclose = proxy.abortonclose
@@ -283,6 +294,7 @@ cdef class Relay:
     cdef int set_listeners(self) except -1:
         cdef Listener *listener
         sockets = self.runtime.listeners
+        backends = self.runtime.settings.backends
         self.engine.listener_count = len(sockets)
         self.engine.listeners = <Listener *>zeroed(len(sockets), sizeof(Listener))
         for number, listening in enumerate(sockets):
@@ -297,6 +309,13 @@ cdef class Relay:
             listener.sessions = bind_sessions(
                 &self.engine.view, self.engine.worker, listener.bind)
             listener.frontend = &self.engine.frontends[listening.bind.frontend_index]
+            listener.accepts_proxy = listening.bind.accept_proxy
+            listener.keeps_addresses = listening.bind.accept_proxy or (
+                listener.frontend.backend >= 0 and any(
+                    server.proxy_header is not ProxyHeader.NONE
+                    for server in backends[listener.frontend.backend].servers))
+            if not listening.bind.transparent:  # then clients come to any address
+                listener_address(listener)
         return 0
 
     def run(self) -> None:
@@ -367,6 +386,7 @@ cdef class Relay:
             for index in range(self.segment.view.header.slots):
                 free(self.engine.outgoing[index])
         free(self.engine.outgoing)
+        free(self.engine.headers)
         free(self.engine.scratch)
         free(self.bells)
         free(self.worker_bells)

@@ -6,11 +6,13 @@ from libc.errno cimport ECONNRESET, ETIMEDOUT
 from libc.stdint cimport uint32_t
 
 from proxy.relay.account cimport count_aborted, count_unreachable
-from proxy.relay.attempt cimport session_again, session_begin, session_connected, session_retry
+from proxy.relay.attempt cimport session_again, session_connected, session_retry
+from proxy.relay.beginning cimport session_announce, session_begin
 from proxy.relay.deadline cimport (
-    DEADLINE_CLIENT, DEADLINE_CONNECT, DEADLINE_EARLY, DEADLINE_QUEUE, DEADLINE_REMOVED,
-    DEADLINE_TURN_AROUND, Deadline, session_deadline)
+    DEADLINE_CLIENT, DEADLINE_CONNECT, DEADLINE_EARLY, DEADLINE_HEADER, DEADLINE_QUEUE,
+    DEADLINE_REMOVED, DEADLINE_TURN_AROUND, Deadline, session_deadline)
 from proxy.relay.forward cimport note_failed, waiting
+from proxy.relay.proxied cimport header_event
 from proxy.relay.session cimport (
     session_arm, session_break, session_end_down, session_inactive, session_relay)
 from proxy.relay.syscalls cimport (
@@ -18,8 +20,9 @@ from proxy.relay.syscalls cimport (
     getsockopt, recv, socket, socklen_t)
 from proxy.relay.types cimport (
     CLIENT, CONFIRM, DEAF, READABLE, SERVER, STATE_ACCEPTED, STATE_CONNECTING, STATE_ENDED,
-    STATE_QUEUED, TERMINATION_CLIENT_ABORT_CONNECT, TERMINATION_CLIENT_ABORT_QUEUE,
-    TERMINATION_SERVER_TIMEOUT_QUEUE, WRITABLE, Engine, Session, Side)
+    STATE_HEADER, STATE_QUEUED, TERMINATION_CLIENT_ABORT_CONNECT, TERMINATION_CLIENT_ABORT_QUEUE,
+    TERMINATION_CLIENT_TIMEOUT_HEADER, TERMINATION_SERVER_TIMEOUT_QUEUE, WRITABLE, Engine,
+    Session, Side)
 
 
 cdef inline void connect_event(Engine *engine, Session *session, uint32_t events) noexcept nogil:
@@ -31,6 +34,7 @@ cdef inline void connect_event(Engine *engine, Session *session, uint32_t events
         session_retry(engine, session, error if error != 0 else ECONNRESET)
     elif events & EPOLLOUT:
         session_connected(engine, session)
+        session_announce(engine, session)
         session_relay(engine, session)
 
 
@@ -43,6 +47,9 @@ cdef inline void client_early_event(
     """
     cdef char byte
     cdef bint any_fin = session.backend != NULL and session.backend.abortonclose
+    if session.state == STATE_HEADER:
+        header_event(engine, session)
+        return
     if session.state == STATE_ACCEPTED and session.sides[CLIENT].flags & READABLE:
         session_begin(engine, session)
         return
@@ -97,6 +104,8 @@ cdef inline void session_timer(Engine *engine, Session *session) noexcept nogil:
     elif deadline.kind == DEADLINE_QUEUE:
         count_unreachable(engine, session)
         session_break(engine, session, TERMINATION_SERVER_TIMEOUT_QUEUE, -1)
+    elif deadline.kind == DEADLINE_HEADER:
+        session_break(engine, session, TERMINATION_CLIENT_TIMEOUT_HEADER, -1)
     elif deadline.kind == DEADLINE_EARLY:
         session.listener.client_first = 0
         session_begin(engine, session)

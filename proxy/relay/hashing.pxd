@@ -6,7 +6,7 @@
 from libc.stdint cimport uint32_t, uint64_t
 
 from proxy.relay.syscalls cimport (
-    AF_INET, AF_INET6, ntohl, sockaddr_in, sockaddr_in6, sockaddr_storage)
+    AF_INET, AF_INET6, ntohl, sockaddr, sockaddr_in, sockaddr_in6)
 
 cdef enum:
     # Bob Jenkins' mixing leaves the top bits of its result alone: the lower ones reach them so
@@ -19,12 +19,12 @@ cdef extern from *:
     const uint64_t NO_SOURCE  # beyond 32 bits: a client without an address
 
 
-cdef inline uint64_t hash_address(const sockaddr_storage *address) noexcept nogil:
+cdef inline uint64_t hash_address(const sockaddr *address) noexcept nogil:
     """The client's address folded into 32 bits; NO_SOURCE for the peer of a Unix socket."""
     cdef const uint32_t *words
-    if address.ss_family == AF_INET:
+    if address.sa_family == AF_INET:
         return ntohl((<const sockaddr_in *>address).sin_addr.s_addr)
-    if address.ss_family == AF_INET6:
+    if address.sa_family == AF_INET6:
         words = <const uint32_t *>&(<const sockaddr_in6 *>address).sin6_addr
         return ntohl(words[0]) ^ ntohl(words[1]) ^ ntohl(words[2]) ^ ntohl(words[3])
     return NO_SOURCE

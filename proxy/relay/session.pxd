@@ -3,6 +3,10 @@
 # Owns the life of a session: states, half-close, the end. Knows sides through forward.pxd; when
 # something is due is deadline.pxd, connecting attempt.pxd, accepting accept.pxd.
 #
+#   accept --> HEADER  (only where connections begin with a PROXY header)
+#                  |
+#               header
+#                  v
 #   accept --> ACCEPTED  (only where clients speak first: a moment for their first bytes)
 #                  |
 #               attempt <------ attempt -------+
@@ -28,6 +32,7 @@ from libc.stdio cimport fprintf, stderr
 from libc.stdlib cimport abort
 
 from proxy.relay.account cimport count_aborted, count_bytes, count_ended
+from proxy.relay.addresses cimport addresses_drop
 from proxy.relay.deadline cimport DEADLINE_NONE, Deadline, session_deadline
 from proxy.relay.forward cimport Mover, drop_waiting, pump, waiting
 from proxy.relay.queue cimport queue_abandon, server_release
@@ -55,7 +60,8 @@ cdef enum:  # SessionEvent
     EVENT_SERVER_FIN = 4
     EVENT_BROKEN = 5
     EVENT_QUEUE = 6  # all servers that it may go to are full
-    EVENTS = 7
+    EVENT_HEADER = 7  # the PROXY header is there
+    EVENTS = 8
 
 cdef enum:
     ILLEGAL = 255
@@ -64,16 +70,17 @@ cdef enum:
 cdef extern from * nogil:
     """
     /* MILLRACE_NEXT[state][event]; the drawing in session.pxd */
-    static const unsigned char MILLRACE_NEXT[8][7] = {
-        /*                    connected wait attempt client's FIN server's FIN broken queue */
-        /* ACCEPTED        */ { 255,    255,    1,      255,         255,        7,     3 },
-        /* CONNECTING      */ {  4,       2,    1,      255,         255,        7,     3 },
-        /* WAITING         */ { 255,    255,    1,      255,         255,        7,     3 },
-        /* QUEUED          */ { 255,    255,    1,      255,         255,        7,     3 },
-        /* RELAYING        */ { 255,    255,  255,        5,           6,        7,   255 },
-        /* CLIENT_FINISHED */ { 255,    255,  255,      255,           7,        7,   255 },
-        /* SERVER_FINISHED */ { 255,    255,  255,        7,         255,        7,   255 },
-        /* ENDED           */ { 255,    255,  255,      255,         255,      255,   255 },
+    static const unsigned char MILLRACE_NEXT[9][8] = {
+        /*                  connected wait attempt client's FIN server's FIN broken queue header */
+        /* HEADER          */ { 255,    255,  255,      255,         255,        8,   255,     1 },
+        /* ACCEPTED        */ { 255,    255,    2,      255,         255,        8,     4,   255 },
+        /* CONNECTING      */ {  5,       3,    2,      255,         255,        8,     4,   255 },
+        /* WAITING         */ { 255,    255,    2,      255,         255,        8,     4,   255 },
+        /* QUEUED          */ { 255,    255,    2,      255,         255,        8,     4,   255 },
+        /* RELAYING        */ { 255,    255,  255,        6,           7,        8,   255,   255 },
+        /* CLIENT_FINISHED */ { 255,    255,  255,      255,           8,        8,   255,   255 },
+        /* SERVER_FINISHED */ { 255,    255,  255,        8,         255,        8,   255,   255 },
+        /* ENDED           */ { 255,    255,  255,      255,         255,      255,   255,   255 },
     };
     """
     const unsigned char MILLRACE_NEXT[STATES][EVENTS]
@@ -149,6 +156,7 @@ cdef inline void session_end(
     if session.listener.maxconn != 0:
         store_relaxed(session.listener.sessions, load_relaxed(session.listener.sessions) - 1)
         session.listener.place_freed = True
+    addresses_drop(engine, session)
     session.timer.next = engine.dead
     engine.dead = &session.timer
 

@@ -63,6 +63,11 @@ cdef extern from "<netinet/in.h>" nogil:
     uint16_t ntohs(uint16_t value)
     uint32_t ntohl(uint32_t value)
 
+cdef extern from "<arpa/inet.h>" nogil:
+    const unsigned int INET6_ADDRSTRLEN
+    int inet_pton(int family, const char *text, void *address)
+    const char *inet_ntop(int family, const void *address, char *text, socklen_t size)
+
 cdef extern from "<netinet/tcp.h>" nogil:
     const int TCP_NODELAY, TCP_QUICKACK, TCP_MAXSEG, TCP_USER_TIMEOUT, TCP_FASTOPEN_CONNECT
     const int TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL

@@ -35,6 +35,9 @@ class Termination(enum.IntEnum):
     SERVER_TIMEOUT_QUEUE = 17
     UP_CONNECT = 18  # an active server came up and `on-marked-up` ends the sessions of backups
     UP_DATA = 19
+    CLIENT_ABORT_HEADER = 20  # before its PROXY header was there
+    CLIENT_TIMEOUT_HEADER = 21
+    REFUSED_HEADER = 22  # what it sent is no PROXY header
 
     @property
     def code(self) -> str:
@@ -62,5 +65,8 @@ CODES: dict[Termination, str] = {
     Termination.SERVER_TIMEOUT_QUEUE: "sQ",
     Termination.UP_CONNECT: "UC",
     Termination.UP_DATA: "U-",
+    Termination.CLIENT_ABORT_HEADER: "CR",
+    Termination.CLIENT_TIMEOUT_HEADER: "cR",
+    Termination.REFUSED_HEADER: "PR",
     Termination.DOWN_DATA: "D-",  # as HAProxy writes it: not in which phase
 }

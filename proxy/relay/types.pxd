@@ -8,6 +8,7 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t, uint8_t
 
 from proxy.relay.pool cimport Pool
 from proxy.relay.splice cimport Pipe, PipePool
+from proxy.relay.syscalls cimport sockaddr_in6
 from proxy.relay.wheel cimport Timer, Wheel
 from shm.eligibility cimport ServerView
 from shm.layout cimport BackendCounters, BackendShared, FrontendCounters, Process, WorkerCounters
@@ -43,15 +44,16 @@ cdef enum:  # SideFlag
     FINISHED = 8 | 16 | 32  # any of these: the session has to be settled
 
 cdef enum:  # SessionState; session.pxd has the transitions
-    STATE_ACCEPTED = 0  # a moment for the client's first bytes
-    STATE_CONNECTING = 1
-    STATE_WAITING = 2  # turn-around time before the same server is tried again
-    STATE_QUEUED = 3  # until a server has a place
-    STATE_RELAYING = 4
-    STATE_CLIENT_FINISHED = 5  # the client's FIN went to the server
-    STATE_SERVER_FINISHED = 6
-    STATE_ENDED = 7
-    STATES = 8
+    STATE_HEADER = 0  # until the PROXY header is there
+    STATE_ACCEPTED = 1  # a moment for the client's first bytes
+    STATE_CONNECTING = 2
+    STATE_WAITING = 3  # turn-around time before the same server is tried again
+    STATE_QUEUED = 4  # until a server has a place
+    STATE_RELAYING = 5
+    STATE_CLIENT_FINISHED = 6  # the client's FIN went to the server
+    STATE_SERVER_FINISHED = 7
+    STATE_ENDED = 8
+    STATES = 9
 
 cdef enum:  # SessionFlag
     QUEUED = 1  # in the run list
@@ -80,7 +82,10 @@ cdef enum:  # Termination; termination.py names them
     TERMINATION_SERVER_TIMEOUT_QUEUE = 17
     TERMINATION_UP_CONNECT = 18
     TERMINATION_UP_DATA = 19
-    TERMINATIONS = 20
+    TERMINATION_CLIENT_ABORT_HEADER = 20
+    TERMINATION_CLIENT_TIMEOUT_HEADER = 21
+    TERMINATION_REFUSED_HEADER = 22
+    TERMINATIONS = 23
 
 cdef enum:  # Balance
     BALANCE_ROUNDROBIN = 0
@@ -107,6 +112,10 @@ cdef struct Pending:  # bytes that a side did not take yet; the allocation ends 
     uint32_t start
     uint32_t end
     char bytes[1]
+
+cdef struct Addresses:  # of a client and where it came to; sockaddr_in in the same place for IPv4
+    sockaddr_in6 source
+    sockaddr_in6 destination  # family 0: not asked yet
 
 cdef struct Side:
     int fd  # -1: none
@@ -216,6 +225,9 @@ cdef struct Listener:
     uint8_t shared  # all workers serve it
     uint8_t registered  # in the epoll set
     uint8_t drained  # soft stop: its queue was seen empty, it is not served any more
+    uint8_t accepts_proxy  # each connection begins with a PROXY header
+    uint8_t keeps_addresses  # its sessions have `addresses`
+    sockaddr_in6 address  # where it listens; family 0: several addresses
     uint8_t client_first  # sessions in a row in which the client spoke first, up to 255
 
 cdef struct Session:
@@ -224,8 +236,9 @@ cdef struct Session:
     Session *next  # in the run list
     Listener *listener
     Frontend *frontend
-    Backend *backend  # NULL: the frontend has none
+    Backend *backend  # NULL: the frontend has none, or the PROXY header is not there yet
     Waiter *waiter  # NULL: not in a queue
+    Addresses *addresses  # NULL: nobody wants them
     int64_t started_ms
     int64_t attempt_ms  # start of the connect attempt, or of the turn-around time
     uint64_t source_hash  # of the client's address (hashing.pxd)
@@ -304,12 +317,14 @@ cdef struct Engine:
     ServerCache *servers  # by slot
     Outgoing **outgoing  # by slot; NULL: plain connections
     ServerLimits *limits  # by slot
+    uint8_t *headers  # by slot: HeaderKind of proxy_header.pxd
     uint64_t ticket  # of the session that a server is being sought for; the highest: none yet
     uint32_t waiting  # sessions in queues
     int64_t queues_swept_ms
     uint8_t review  # a place may be there for a session that waits
     Pool waiters
     Pool sessions
+    Pool addresses
     PipePool pipes
     Wheel wheel
     Session *run_first

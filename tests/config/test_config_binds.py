@@ -121,7 +121,7 @@ def test_indices_count_over_all_frontends_and_numbers_within_one() -> None:
         (":80 name", "'name' expects a name"),
         (":80 id 0", "'id' must be between 1"),
         (":80 ssl crt x.pem", "'ssl' is not supported"),
-        (":80 accept-proxy", "'accept-proxy' is not supported yet"),
+        (":80 expect-proxy layer4", "unknown keyword 'expect-proxy'"),
         (":80 interface", "missing interface name"),
         (":80 interface an-interface-xyz", "at most 15 bytes"),
         (":80 mss 0", "absolute value between 1 and 65535"),

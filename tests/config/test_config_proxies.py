@@ -142,7 +142,7 @@ def test_nosplice_in_global_turns_splicing_off_everywhere() -> None:
         ("no", "'no' expects the word"),
         ("acl a src 127.0.0.1", "'acl' is not supported yet"),
         ("use_backend b", "'use_backend' is not supported yet"),
-        ("tcp-request content accept", "'tcp-request' is not supported yet"),
+        ("tcp-request content accept", "'tcp-request content accept' is not supported yet"),
         ("clitcpka-cnt a", "expects a whole number"),
         ("clitcpka-cnt 128", "must be between 0 and 127"),
         ("clitcpka-idle", "expects an integer value"),

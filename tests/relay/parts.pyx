@@ -1,17 +1,22 @@
 """The relay's small parts with handles for tests: timer wheel, object pool, schedule."""
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
 from proxy.relay.hashing cimport NO_SOURCE, avalanche, hash_address
 from proxy.relay.pool cimport Pool, pool_give, pool_init, pool_take
+from proxy.relay.proxy_header cimport HEADER_V1, HEADER_V2, HEADER_V2_CHECKSUM
+from proxy.relay.proxy_header_read cimport header_read
+from proxy.relay.proxy_header_write cimport HEADER_ROOM, header_write
 from proxy.relay.rates cimport rate_everywhere, rate_give, rate_take
 from proxy.relay.ring cimport nearer_before, node_at_or_after
 from proxy.relay.schedule cimport schedule_build, schedule_free
-from proxy.relay.syscalls cimport sockaddr_in, sockaddr_in6, sockaddr_storage
+from proxy.relay.syscalls cimport (
+    htons, ntohs, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage)
 from proxy.relay.types cimport (
-    SCHEDULE_LOADS, SCHEDULE_MAP, SCHEDULE_ORDER, SCHEDULE_RING, SCHEDULE_TURNS, Schedule)
+    SCHEDULE_LOADS, SCHEDULE_MAP, SCHEDULE_ORDER, SCHEDULE_RING, SCHEDULE_TURNS, Addresses,
+    Schedule)
 from proxy.relay.wheel cimport (
     Timer, Wheel, wheel_insert, wheel_next_ms, wheel_remove, wheel_start, wheel_take)
 from shm.segment cimport Segment, rate_windows
@@ -120,7 +125,7 @@ def hash_of(family, packed):
         memcpy(&address4.sin_addr, <const char *>data, 4)
     elif len(data) == 16:
         memcpy(&address6.sin6_addr, <const char *>data, 16)
-    found = hash_address(&address)
+    found = hash_address(<sockaddr *>&address)
     return None if found == NO_SOURCE else found
 
 
@@ -137,3 +142,57 @@ def rate_gives(Segment segment, uint32_t worker, int64_t now_ms):
 def rate_of(Segment segment, int64_t now_ms):
     """Sessions of the last second in frontend 0, over all workers."""
     return rate_everywhere(&segment.view, 1, now_ms)
+
+
+HEADER_KINDS = {"v1": HEADER_V1, "v2": HEADER_V2, "v2 crc32c": HEADER_V2_CHECKSUM}
+
+
+cdef tuple address_found(const sockaddr_in6 *address):
+    cdef const sockaddr_in *address4 = <const sockaddr_in *>address
+    if address.sin6_family == 0:
+        return None
+    if address.sin6_family == 2:
+        packed = (<const unsigned char *>&address4.sin_addr)[:4]
+    else:
+        packed = address.sin6_addr.s6_addr[:16]
+    return address.sin6_family, packed, ntohs(address.sin6_port)
+
+
+cdef object address_fill(object wanted, sockaddr_in6 *address):
+    cdef sockaddr_in *address4 = <sockaddr_in *>address
+    if wanted is None:
+        return
+    family, packed, port = wanted
+    cdef bytes data = packed
+    address.sin6_family = family
+    address.sin6_port = htons(port)
+    if len(data) == 4:
+        memcpy(&address4.sin_addr, <const char *>data, 4)
+    elif len(data) == 16:
+        memcpy(&address.sin6_addr, <const char *>data, 16)
+
+
+def header_read_of(data):
+    """What header_read says to these bytes (in memory of just their size), and the addresses."""
+    cdef Addresses *addresses = <Addresses *>calloc(1, sizeof(Addresses))
+    cdef int length = len(data)
+    cdef unsigned char *memory = <unsigned char *>malloc(max(length, 1))
+    memcpy(memory, <const char *><bytes>data, length)
+    found = header_read(memory, length, addresses)
+    result = found, address_found(&addresses.source), address_found(&addresses.destination)
+    free(memory)
+    free(addresses)
+    return result
+
+
+def header_written(kind, source, destination):
+    """The header of this kind for two addresses, each None or (family, packed, port)."""
+    cdef Addresses *addresses = <Addresses *>calloc(1, sizeof(Addresses))
+    cdef char *memory = <char *>malloc(HEADER_ROOM)
+    address_fill(source, &addresses.source)
+    address_fill(destination, &addresses.destination)
+    length = header_write(memory, HEADER_KINDS[kind], addresses)
+    result = memory[:length]
+    free(memory)
+    free(addresses)
+    return result

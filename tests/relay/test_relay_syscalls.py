@@ -7,6 +7,7 @@ are upper bounds with a little room for what the kernel decides (batches, early 
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import time
 from collections import Counter
@@ -14,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from proxy.config.model import ProxyHeader
 from tests.support import require_program, wait_for
-from tests.support_relay import RelayUnderTest
+from tests.support_relay import RelayServer, RelayUnderTest
 from tests.support_servers import Server, echo, receive_all, receive_count
 
 ROUNDS = 200
@@ -100,3 +102,32 @@ def test_a_short_connection_is_few_calls_and_no_option_too_many(tmp_path: Path) 
     assert calls.each("close") <= 2.05
     assert calls.each("recvfrom") <= 5.2
     assert calls.each("sendto") <= 2.05
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("header", [ProxyHeader.V1, ProxyHeader.V2])
+def test_a_proxy_header_costs_no_call_of_its_own(tmp_path: Path, header: ProxyHeader) -> None:
+    """It leaves with the client's first bytes; one that comes is received with them."""
+
+    def answer(connection: socket.socket) -> None:
+        data = b""
+        while not data.endswith(b"request"):
+            data += connection.recv(200)
+        connection.sendall(b"request")
+
+    line = b"PROXY TCP4 192.0.2.1 198.51.100.2 1234 443\r\n"
+    with Server(answer) as server:
+        place = RelayServer(*server.address, proxy_header=header)
+        with RelayUnderTest([place], accept_proxy=True) as relay:
+            with SystemCalls(relay.pid(), tmp_path) as calls:
+                for _ in range(ROUNDS):
+                    with relay.connect() as client:
+                        client.sendall(line + b"request")
+                        assert receive_all(client) == b"request"
+            relay.wait_terminations({"--": ROUNDS})
+    assert calls.each("getsockname") == calls.each("getpeername") == 0
+    assert calls.each("socket") == calls.each("connect") == 1
+    assert calls.each("sendto") <= 2.05
+    assert calls.each("recvfrom") <= 5.2
+    assert calls.each("epoll_ctl") <= 2.05
+    assert calls.each("setsockopt") <= 1.05

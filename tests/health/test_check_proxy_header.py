@@ -1,0 +1,112 @@
+"""Health checks of servers that expect the PROXY protocol: HAProxy's bytes and ours."""
+
+from __future__ import annotations
+
+import re
+import select
+import socket
+import subprocess
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from proxy.config.model import ProxyHeader
+from proxy.health.check import Connects, Target
+from proxy.health.rise_fall import CheckStatus, Outcome
+from tests.support import free_port, require_program, wait_for
+from tests.support_servers import Server, silent_port
+
+OPTIONS = {
+    ProxyHeader.NONE: "check",
+    ProxyHeader.V1: "check send-proxy",
+    ProxyHeader.V2: "check send-proxy-v2",
+    ProxyHeader.V2_CHECKSUM: "check send-proxy-v2 proxy-v2-options crc32c",
+}
+CONFIGURATION = """
+defaults
+  mode tcp
+  timeout connect 2s
+  timeout client 5s
+  timeout server 5s
+listen be
+  bind 127.0.0.1:{port}
+  server s {host}:{server_port} {options} inter 100ms
+"""
+
+
+class Recorder(Server):
+    """Keeps what each connection brings until it is closed or reset."""
+
+    def __init__(self, host: str) -> None:
+        self.received: list[bytes] = []
+        super().__init__(self.record, host)
+
+    def record(self, connection: socket.socket) -> None:
+        received = b""
+        try:
+            while data := connection.recv(1_000):
+                received += data
+        except ConnectionResetError:
+            pass
+        finally:
+            self.received.append(received)
+
+
+def from_haproxy(kind: ProxyHeader, server: Recorder, folder: Path) -> bytes:
+    file = folder / "haproxy.cfg"
+    host = f"[{server.host}]" if ":" in server.host else server.host
+    file.write_text(
+        CONFIGURATION.format(
+            port=free_port(), host=host, server_port=server.port, options=OPTIONS[kind]
+        )
+    )
+    command = [require_program("haproxy"), "-db", "-f", str(file)]
+    with ExitStack() as stack:
+        haproxy = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        stack.callback(haproxy.wait)
+        stack.callback(haproxy.kill)
+        wait_for(lambda: server.received, 10, "a check")
+    return server.received[0]
+
+
+def from_check(kind: ProxyHeader, server: Recorder) -> bytes:
+    connects = Connects()
+    try:
+        begun = connects.begin(0, Target(server.host, server.port), 5_000, header=kind)
+        assert not isinstance(begun, Outcome)
+        own = begun.socket.getsockname()
+        assert select.select([connects], [], [], 5)[0]
+        [(_, outcome)] = connects.ended()
+        assert outcome.status is CheckStatus.LAYER4_OK
+        wait_for(lambda: server.received, 10, "the check")
+    finally:
+        connects.close()
+    assert kind is not ProxyHeader.V1 or f" {own[1]} ".encode() in server.received[0]
+    return server.received[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("kind", [*ProxyHeader][1:])
+def test_a_check_announces_itself_as_haproxy_s_does(
+    kind: ProxyHeader, host: str, tmp_path: Path
+) -> None:
+    with Recorder(host) as server:
+        theirs = from_haproxy(kind, server, tmp_path)
+    with Recorder(host) as server:
+        ours = from_check(kind, server)
+    ports = re.compile(rb" \d+ \d+\r\n") if kind is ProxyHeader.V1 else re.compile(rb"(?!)")
+    assert ours
+    assert ports.sub(b" P P", ours) == ports.sub(b" P P", theirs)
+
+
+def test_a_check_of_another_server_sends_nothing() -> None:
+    connects = Connects()
+    with silent_port() as port:
+        begun = connects.begin(0, Target("127.0.0.1", port), 5_000, header=ProxyHeader.V1)
+        if not isinstance(begun, Outcome):
+            assert select.select([connects], [], [], 5)[0]
+            [(_, begun)] = connects.ended()
+    assert begun.status is CheckStatus.LAYER4_CONNECTION
+    connects.close()
