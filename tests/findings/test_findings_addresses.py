@@ -59,9 +59,22 @@ def test_finding_01_a_reused_slot_never_keeps_the_former_address() -> None:
             nameserver.set("h3.test", "A", THREE)
             resolverd.wait_pairs(("h1.test", 8001, ONE, 1), ("h3.test", 8003, THREE, 1))
 
-            # both slots change hands in one answer
-            nameserver.set(LABEL, "SRV", services("1 8004 h4.test", "1 8002 h2.test", h4_test=FOUR))
-            resolverd.wait_pairs(("h2.test", 8002, None, 1), ("h4.test", 8004, FOUR, 1))
+            known = services("1 8001 h1.test", "1 8003 h3.test", h1_test=ONE, h3_test=TWO)
+            nameserver.set(LABEL, "SRV", known)
+            resolverd.wait_pairs(("h1.test", 8001, ONE, 1), ("h3.test", 8003, TWO, 1))
+            # both slots change hands in one answer, to one with an address and one without
+            nameserver.set(LABEL, "SRV", services("1 8002 h2.test", "1 8004 h4.test", h2_test=FOUR))
+            resolverd.wait_pairs(("h2.test", 8002, FOUR, 1), ("h4.test", 8004, None, 1))
+
+            # what becomes known of a former target concerns its slot no more
+            nameserver.set("h4.test", "A", ONE)
+            resolverd.wait_pairs(("h2.test", 8002, FOUR, 1), ("h4.test", 8004, ONE, 1))
+            nameserver.set(LABEL, "SRV", services("1 8005 h5.test", h5_test=THREE))
+            resolverd.wait_pairs(("h5.test", 8005, THREE, 1))
+            nameserver.set("h4.test", "A", TWO)
+            wait_more_runs(resolverd, 3)
+            assert resolverd.pairs() == [("h5.test", 8005, THREE, 1)]
+            assert sorted(map(str, resolverd.addresses())) == [THREE, "None"]
 
 
 def test_finding_02_a_changed_address_reaches_every_instance_of_its_target() -> None:
@@ -120,6 +133,9 @@ def test_finding_03_records_of_other_types_in_any_section_are_passed_over() -> N
             assert {query.name for query in nameserver.queries} == {LABEL}
 
 
+COLLAPSES = (range(7, 8), range(7, 14), range(13, 14), range(14, 21), range(20, 21), range(1, 8))
+
+
 def crowd(hosts: range) -> Answer:
     words = [f"1 80 h{number}.test" for number in hosts]
     return services(*words, **{f"h{number}_test": f"127.0.2.{number}" for number in hosts})
@@ -129,12 +145,12 @@ def pairs_of(hosts: range) -> list[tuple[str, int, str | None, int]]:
     return [(f"h{number}.test", 80, f"127.0.2.{number}", 1) for number in hosts]
 
 
-def test_finding_04_slots_freed_by_a_collapse_are_filled_again_and_none_is_told() -> None:
+def test_finding_04_slots_freed_by_a_collapse_are_filled_again_and_unusable_ones_are_told() -> None:
     with ScriptedNameserver() as nameserver:
         nameserver.set(LABEL, "SRV", crowd(range(1, 8)))
         with ResolverdProcess(follows_label(quick_section(nameserver), 7)) as resolverd:
             resolverd.wait_pairs(*pairs_of(range(1, 8)))
-            for hosts in (range(7, 8), range(8, 15), range(14, 15), range(1, 8)):
+            for hosts in COLLAPSES:
                 nameserver.set(LABEL, "SRV", crowd(hosts))
                 resolverd.wait_pairs(*pairs_of(hosts))
 
