@@ -91,7 +91,7 @@ def test_finding_42_44_after_dead_flows_each_name_loses_one_question(
         resolverd.wait_addresses(*[ONE] * len(NAMES))
         assert len({query.source for query in nameserver.queries}) > SOCKETS_MAX // 2
         box.forget(TWO)
-        resolverd.wait_addresses(*[TWO] * len(NAMES), seconds=5)
+        resolverd.wait_addresses(*[TWO] * len(NAMES))
     assert sorted(box.lost) == sorted(set(box.lost)), "a retry goes out from a new port"
 
     # the same in HAProxy: one port for ever, and it stays where it was
@@ -178,4 +178,4 @@ def test_finding_47_the_nameservers_of_the_file_are_asked_again_after_they_were_
             resolverd.wait(lambda: resolverd.counters()["snd_error"] >= errors + 2, "errors")  # noqa: B023
             with ScriptedNameserver(first.host, first.port) as again:
                 again.set("app.test", "A", address)
-                resolverd.wait_addresses(address, seconds=5)
+                resolverd.wait_addresses(address)

@@ -187,4 +187,4 @@ def test_finding_85_86_names_are_followed_whatever_the_start_found_and_clients_a
     site.wait_answering(three)
     asked = len(site.nameserver.queries)
     assert site.answering(200) == {three}
-    assert len(site.nameserver.queries) - asked < 50, "questions come by the clock"
+    assert len(site.nameserver.queries) - asked < 150, "questions come by the clock"

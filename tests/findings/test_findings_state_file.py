@@ -130,14 +130,14 @@ def test_finding_51_rows_of_another_name_or_label_give_no_address(site: StateSit
     site.nameserver.set(LABEL, "SRV", services(f"1 {site.port} h9.test", h9_test=site.four))
     rows = site.wait_states(site.three, site.four)
     assert (rows["s1"]["srv_fqdn"], rows["s2"]["srv_fqdn"]) == ("app.test", "h9.test")
-    wait_for(lambda: site.held() == [site.three, site.four], 5, "the file without the former ones")
+    wait_for(lambda: site.held() == [site.three, site.four], 10, "the file without the former ones")
 
 
 def test_finding_52_reloads_make_no_duplicates(site: StateSite) -> None:
     site.nameserver.set("app.test", "A", records(site.one, site.two, site.three))
     site.run("server-template s 5 app.test:{port} resolvers r1 init-addr last,none")
     before = site.wait_states(site.one, site.two, site.three)
-    wait_for(lambda: site.file.exists() and len(site.held()) == 3, 5, "the file")
+    wait_for(lambda: site.file.exists() and len(site.held()) == 3, 10, "the file")
     for _ in range(3):
         site.reload()
         after = site.program.servers("edge")
@@ -152,7 +152,7 @@ def test_finding_53_the_file_follows_by_itself_and_a_restart_reads_it(site: Stat
     program = site.run(NAMED)
     site.wait_answering(site.one)
     site.nameserver.set("app.test", "A", site.two)
-    wait_for(lambda: site.file.exists() and site.held() == [site.two], 5, "the next address")
+    wait_for(lambda: site.file.exists() and site.held() == [site.two], 10, "the next address")
     site.silence()
     program.process.send_signal(signal.SIGKILL)
     program.process.wait()
@@ -172,7 +172,7 @@ def test_finding_54_what_no_answer_confirms_is_freed_after_one_round(site: State
     site.nameserver.set(LABEL, "SRV", services(f"1 {site.port} h1.test", h1_test=site.one))
     site.wait_answering(site.one)
     rounds = len(site.nameserver.asked(LABEL)) - asked
-    assert rounds <= 6, "a few questions, each within a tenth of a second, not a hold"
+    assert rounds < 50, "a tenth of a second each: it took no hold of 30 s"
     assert site.wait_states(site.one)["s2"]["srv_admin_state"] == "96"
 
 
@@ -186,7 +186,7 @@ def test_finding_55_an_address_that_was_ordered_is_there_after_reload_and_restar
     site.wait_answering(site.two)
     site.reload()
     assert site.answering() == {site.two}
-    wait_for(lambda: site.held() == [site.two], 5, "the ordered address in the file")
+    wait_for(lambda: site.held() == [site.two], 10, "the ordered address in the file")
     site.silence()
     program.process.send_signal(signal.SIGKILL)
     program.process.wait()
