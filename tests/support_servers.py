@@ -1,12 +1,13 @@
 """TCP servers of a test: each connection is handled by a function in a thread of its own.
 
-`Server` accepts and counts; `silent_port` refuses; `Blackhole` lets connection attempts time out.
+`Server` accepts and counts; `CountingServer` says how many were open at once; `silent_port` refuses; `Blackhole` lets connection attempts time out.
 Nothing here knows the relay.
 """
 
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import struct
 import threading
@@ -88,6 +89,55 @@ def holding(name: str) -> Handler:
             pass
 
     return stay
+
+
+class CountingServer:
+    """Counts the connections that are open at once; one thread, ends are seen before beginnings.
+
+    Each connection is told its number and kept until its client ends it.
+    """
+
+    def __init__(self) -> None:
+        self.listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self.port: int = self.listening.getsockname()[1]
+        self.open: set[socket.socket] = set()
+        self.most = 0
+        self.accepted = 0
+        self.over = False
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+
+    def _run(self) -> None:
+        while not self.over:
+            readable, _, _ = select.select([self.listening, *self.open], [], [], 0.05)
+            if self.listening in readable:
+                readable, _, _ = select.select([self.listening, *self.open], [], [], 0)
+            for connection in readable:
+                if connection is not self.listening:
+                    self._hear(connection)
+            if self.listening in readable:
+                connection, _ = self.listening.accept()
+                self.open.add(connection)
+                self.accepted += 1
+                self.most = max(self.most, len(self.open))
+                connection.sendall(b"s")
+
+    def _hear(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            if connection.recv(100):
+                return
+        self.open.discard(connection)
+        connection.close()
+
+    def __enter__(self) -> CountingServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over = True
+        self.thread.join(5)
+        for connection in self.open:
+            connection.close()
+        self.listening.close()
 
 
 class silent_port:  # noqa: N801  used as a function: `with silent_port() as port`

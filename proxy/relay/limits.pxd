@@ -7,17 +7,20 @@
 # Sessions that wait have tickets, drawn from one shared word of the backend. A worker publishes its
 # oldest ticket in its row: one for those that wait for any server of the backend, one for those
 # that must go to a certain server. A place is for the lowest ticket that wants it; a session that
-# has none yet comes last. queue.pxd keeps the sessions, serving.pxd gives them places.
+# has none yet comes last. A worker that shows no life is passed over until it does: what it holds
+# counts, what it waits for keeps nobody. queue.pxd keeps the sessions, serving.pxd gives them
+# places.
 #
 # Knows rows and tickets, neither sessions nor bells.
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from shm.atomics cimport fence_full, fetch_add, load_relaxed, store_relaxed
 from shm.segment cimport View, backend_counters, server_counters
 
 cdef enum:
     NO_WORKER = 0xFFFFFFFF
+    LIFELESS_MS = 300  # a worker in which somebody waits shows life three times in this time
 
 cdef struct Waiting:  # the lowest ticket of some
     uint64_t ticket  # 0: nobody waits
@@ -83,41 +86,51 @@ cdef inline uint64_t ticket_draw(const View *view, uint32_t backend) noexcept no
     return fetch_add(&view.backends[backend].queue_tickets, 1) + 1
 
 
+cdef inline bint lifeless(const View *view, uint32_t worker, int64_t now_ms) noexcept nogil:
+    """Whether a worker is stopped, or so late that nobody should wait for it."""
+    return <int64_t>load_relaxed(&view.processes[worker].relay_beat_ms) + LIFELESS_MS < now_ms
+
+
 cdef inline void lower_ticket(
-        Waiting *lowest, const uint64_t *word, uint32_t worker) noexcept nogil:
+        const View *view, Waiting *lowest, const uint64_t *word, uint32_t worker,
+        int64_t now_ms) noexcept nogil:
     cdef uint64_t ticket = load_relaxed(word)
-    if ticket != 0 and (lowest.ticket == 0 or ticket < lowest.ticket):
+    if ticket != 0 and (lowest.ticket == 0 or ticket < lowest.ticket) and (
+            not lifeless(view, worker, now_ms)):
         lowest.ticket = ticket
         lowest.worker = worker
 
 
-cdef inline Waiting waiting_for_any(const View *view, uint32_t backend) noexcept nogil:
+cdef inline Waiting waiting_for_any(
+        const View *view, uint32_t backend, int64_t now_ms) noexcept nogil:
     """The lowest ticket of those that wait for any server of a backend."""
     cdef Waiting lowest
     cdef uint32_t row
     lowest.ticket = 0
     lowest.worker = NO_WORKER
     for row in range(view.header.workers):
-        lower_ticket(&lowest, &backend_counters(view, row, backend).queue_ticket, row)
+        lower_ticket(
+            view, &lowest, &backend_counters(view, row, backend).queue_ticket, row, now_ms)
     return lowest
 
 
-cdef inline Waiting waiting_for_server(const View *view, uint32_t slot) noexcept nogil:
+cdef inline Waiting waiting_for_server(
+        const View *view, uint32_t slot, int64_t now_ms) noexcept nogil:
     """The lowest ticket of those that wait for a certain server."""
     cdef Waiting lowest
     cdef uint32_t row
     lowest.ticket = 0
     lowest.worker = NO_WORKER
     for row in range(view.header.workers):
-        lower_ticket(&lowest, &server_counters(view, row, slot).queue_ticket, row)
+        lower_ticket(view, &lowest, &server_counters(view, row, slot).queue_ticket, row, now_ms)
     return lowest
 
 
 cdef inline Waiting next_for_place(
-        const View *view, uint32_t backend, uint32_t slot) noexcept nogil:
+        const View *view, uint32_t backend, uint32_t slot, int64_t now_ms) noexcept nogil:
     """Whose turn it is when a place at a server is free."""
-    cdef Waiting lowest = waiting_for_any(view, backend)
-    cdef Waiting at_server = waiting_for_server(view, slot)
+    cdef Waiting lowest = waiting_for_any(view, backend, now_ms)
+    cdef Waiting at_server = waiting_for_server(view, slot, now_ms)
     if at_server.ticket != 0 and (lowest.ticket == 0 or at_server.ticket < lowest.ticket):
         return at_server
     return lowest

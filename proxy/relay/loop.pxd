@@ -63,12 +63,17 @@ cdef inline int wait_ms(Engine *engine) noexcept nogil:
     return <int>longest
 
 
+cdef inline void read_clock(Engine *engine) noexcept nogil:
+    """The time of a batch, which is the heartbeat: before a ticket of the batch is published."""
+    engine.now_ms = clock_ms()
+    store_release(&engine.process.relay_beat_ms, <uint64_t>engine.now_ms)
+
+
 cdef inline void look_at_shared(Engine *engine) noexcept nogil:
     """Notice commands and changes of the table; one load each when there is nothing new."""
     cdef uint64_t generation = load_acquire(&engine.view.header.table_generation)
     cdef uint64_t command = load_acquire(&engine.process.command)
     cdef uint32_t index
-    store_release(&engine.process.relay_beat_ms, <uint64_t>engine.now_ms)
     if generation != engine.generation_seen:
         engine.generation_seen = generation
         listeners_refresh(engine)
@@ -180,7 +185,7 @@ cdef inline int engine_run(Engine *engine) noexcept nogil:
     """Serve until told to stop; 0, or the errno of a broken epoll set."""
     cdef epoll_event events[EVENTS_MAX]
     cdef int found
-    engine.now_ms = clock_ms()
+    read_clock(engine)
     wheel_start(&engine.wheel, engine.now_ms)
     if not bell_register(engine):
         return errno
@@ -192,7 +197,7 @@ cdef inline int engine_run(Engine *engine) noexcept nogil:
         found = epoll_wait(engine.epoll, events, EVENTS_MAX, wait_ms(engine))
         if found < 0 and errno != EINTR:
             return errno
-        engine.now_ms = clock_ms()
+        read_clock(engine)
         handle_events(engine, events, found)
         run_queued(engine)
         run_timers(engine)

@@ -28,7 +28,7 @@ cdef inline int session_pick(Engine *engine, Session *session, uint32_t avoid) n
     server_release(engine, session)
     engine.ticket = UINT64_MAX
     if not limited or keeps_server(backend) or (
-            waiting_for_any(&engine.view, backend.index).ticket == 0):
+            waiting_for_any(&engine.view, backend.index, engine.now_ms).ticket == 0):
         slot = pick_server(engine, backend, session.source_hash, avoid)
     if slot != NO_SLOT and place_take(engine, slot):
         session.slot = slot

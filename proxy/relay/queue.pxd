@@ -57,6 +57,12 @@ cdef inline bint place_free(
         served_everywhere(&engine.view, slot) < server_limit(engine, slot, server))
 
 
+cdef inline Waiting next_waiting(Engine *engine, uint32_t slot) noexcept nogil:
+    """Whose turn it is when a place at a server is free."""
+    return next_for_place(
+        &engine.view, engine.view.statics[slot].backend, slot, engine.now_ms)
+
+
 cdef inline bint has_place(
         Engine *engine, uint32_t slot, const ServerView *server) noexcept nogil:
     """Whether a server has a place for the session that a server is being sought for.
@@ -69,7 +75,7 @@ cdef inline bint has_place(
         return True
     if not place_free(engine, slot, server):
         return False
-    lowest = next_for_place(&engine.view, engine.view.statics[slot].backend, slot)
+    lowest = next_waiting(engine, slot)
     return lowest.ticket == 0 or lowest.ticket >= engine.ticket
 
 
@@ -85,7 +91,7 @@ cdef inline void tell_next(Engine *engine, uint32_t slot) noexcept nogil:
     """A place was given back: tell the worker whose session is next."""
     cdef Waiting lowest
     fence_full()
-    lowest = next_for_place(&engine.view, engine.view.statics[slot].backend, slot)
+    lowest = next_waiting(engine, slot)
     if lowest.ticket != 0:
         ring_relay(engine, lowest.worker)
 
@@ -204,7 +210,7 @@ cdef inline void queue_pass_on(Engine *engine, uint32_t slot) noexcept nogil:
     fence_full()
     if not server.eligible or not place_free(engine, slot, server):
         return
-    lowest = next_for_place(&engine.view, engine.view.statics[slot].backend, slot)
+    lowest = next_waiting(engine, slot)
     if lowest.ticket != 0 and lowest.worker != engine.worker:
         ring_bell(engine.relay_bells[lowest.worker])
 

@@ -72,7 +72,7 @@ cdef inline void any_review(Engine *engine, Backend *backend) noexcept nogil:
     cdef Waiting lowest
     cdef uint32_t slot
     while backend.queue.first != NULL:
-        if waiting_for_any(&engine.view, backend.index).worker != engine.worker:
+        if waiting_for_any(&engine.view, backend.index, engine.now_ms).worker != engine.worker:
             break
         session = backend.queue.first.session
         engine.ticket = session.waiter.ticket
@@ -80,7 +80,7 @@ cdef inline void any_review(Engine *engine, Backend *backend) noexcept nogil:
         if slot == NO_SLOT or not place_take(engine, slot):
             return
         session_serve(engine, session, slot)
-    lowest = waiting_for_any(&engine.view, backend.index)
+    lowest = waiting_for_any(&engine.view, backend.index, engine.now_ms)
     if lowest.ticket == 0:
         return
     engine.ticket = lowest.ticket

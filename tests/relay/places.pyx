@@ -28,7 +28,7 @@ cdef bint wait_for_place(const View *view, uint32_t worker, uint64_t limit) noex
     store_relaxed(published, ticket_draw(view, 0))
     fence_full()
     for looks in range(LOOKS_MAX):
-        if waiting_for_any(view, 0).worker == worker and (
+        if waiting_for_any(view, 0, 0).worker == worker and (
                 served_everywhere(view, 0) < limit and place_try(view, worker, 0, limit) != 0):
             store_relaxed(published, 0)
             return True
@@ -52,7 +52,7 @@ def hammer(Segment segment, uint32_t worker, uint64_t limit, uint64_t rounds, ui
     cdef uint64_t over = 0, waits = 0, lost = 0, number
     with nogil:
         for number in range(rounds):
-            if waiting_for_any(view, 0).ticket != 0 or place_try(view, worker, 0, limit) == 0:
+            if waiting_for_any(view, 0, 0).ticket != 0 or place_try(view, worker, 0, limit) == 0:
                 waits += 1
                 if not wait_for_place(view, worker, limit):
                     lost += 1

@@ -6,65 +6,20 @@ import contextlib
 import select
 import signal
 import socket
-import threading
 
 import pytest
 
-from proxy.config.model import Balance, Timeouts
-from tests.support import wait_for
+from proxy.config.model import Balance, Endpoint, SocketFamily, Timeouts
+from tests.support import all_stopped, wait_for
 from tests.support_relay import RelayServer, RelayUnderTest
-from tests.support_servers import Server, holding, receive_count
+from tests.support_servers import CountingServer, Server, holding, receive_count
 
 PLACES = 5
 
 
-class CountingServer:
-    """Counts the connections that are open at once; one thread, ends are seen before beginnings.
-
-    Each connection is told its number and kept until its client ends it.
-    """
-
-    def __init__(self) -> None:
-        self.listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
-        self.port: int = self.listening.getsockname()[1]
-        self.open: set[socket.socket] = set()
-        self.most = 0
-        self.accepted = 0
-        self.over = False
-        self.thread = threading.Thread(target=self._run)
-        self.thread.start()
-
-    def _run(self) -> None:
-        while not self.over:
-            readable, _, _ = select.select([self.listening, *self.open], [], [], 0.05)
-            if self.listening in readable:
-                readable, _, _ = select.select([self.listening, *self.open], [], [], 0)
-            for connection in readable:
-                if connection is not self.listening:
-                    self._hear(connection)
-            if self.listening in readable:
-                connection, _ = self.listening.accept()
-                self.open.add(connection)
-                self.accepted += 1
-                self.most = max(self.most, len(self.open))
-                connection.sendall(b"s")
-
-    def _hear(self, connection: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            if connection.recv(100):
-                return
-        self.open.discard(connection)
-        connection.close()
-
-    def __enter__(self) -> CountingServer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.over = True
-        self.thread.join(5)
-        for connection in self.open:
-            connection.close()
-        self.listening.close()
+def all_seen(relay: RelayUnderTest) -> bool:
+    newest = relay.call("table_generation")
+    return all(relay.status(worker).generation_seen == newest for worker in range(relay.workers))
 
 
 def queued(relay: RelayUnderTest, of: str = "backend", index: int = 0) -> int:
@@ -210,3 +165,47 @@ def test_minconn_moves_the_limit_with_the_load() -> None:
                 )
             for client in clients:
                 client.close()
+
+
+@pytest.mark.parametrize("balance", [Balance.ROUNDROBIN, Balance.SOURCE])
+def test_a_stopped_worker_with_the_lowest_ticket_keeps_nobody_waiting(balance: Balance) -> None:
+    """Its session has its turn again when it lives again; what it holds counts meanwhile."""
+    endpoints = (Endpoint(SocketFamily.IPV4, "127.0.0.1"),) * 2
+    with (
+        CountingServer() as server,
+        RelayUnderTest(
+            [RelayServer("127.0.0.1", server.port, maxconn=2)],
+            workers=2,
+            binds=endpoints,
+            balance=balance,
+            timeouts=Timeouts(connect_ms=60_000),
+        ) as relay,
+    ):
+        of = "backend" if balance is Balance.ROUNDROBIN else "server"
+        for position, worker in enumerate((0, 0, 1, 1)):
+            relay.assign(position, worker)
+        wait_for(lambda: all_seen(relay), 5, "each worker has an address of its own")
+        held = relay.connect(bind=1)  # by the worker that will be stopped
+        first = relay.connect(bind=0)
+        assert receive_count(held, 1) == receive_count(first, 1) == b"s"
+        waiting = []
+        for bind in (1, 0, 0):
+            waiting.append(relay.connect(30, bind=bind))
+            wait_for(lambda: queued(relay, of) == len(waiting), 5, "it waits")
+        stopped, *others = waiting
+        relay.signal(signal.SIGSTOP, 1)
+        wait_for(lambda: all_stopped(relay.pid(1)), 5, "it does nothing more")
+        first.close()
+        for client in others:
+            assert receive_count(client, 1) == b"s", "served though a lower ticket is published"
+            if client is not others[-1]:
+                client.close()
+        assert select.select([stopped], [], [], 0) == ([], [], [])
+        relay.signal(signal.SIGCONT, 1)
+        others[-1].close()
+        assert receive_count(stopped, 1) == b"s"
+        assert server.most == 2
+        for client in (held, stopped):
+            client.close()
+        relay.wait_terminations({"--": 5})
+        assert queued(relay, of) == 0
