@@ -5,9 +5,10 @@ Owns the slot counter. Pure.
 
 from __future__ import annotations
 
+from proxy.config.addresses import Address
 from proxy.config.drafts import ProxyDraft, ProxyKind, ServerDraft, ServerOptions
 from proxy.config.identifiers import FIRST_SERVER, number_items
-from proxy.config.model import Check, InitAddr, ProxyHeader, Server
+from proxy.config.model import Check, Endpoint, InitAddr, ProxyHeader, Server
 from proxy.config.names import is_service_name, normalize_host_name
 from proxy.config.resolution_table import ResolutionTable
 from resolverd.config import ResolvedServer
@@ -45,7 +46,8 @@ class ServerBuilder:
             id=number,
             id_given=options.id is not None,
             name=server.name,
-            host=address.host if address.number is None else address.number,
+            host=_host_of(address),
+            local=Endpoint(address.local, address.host) if address.local else None,
             port=server.port,
             origin=server.origin,
             address=address.number,
@@ -101,6 +103,13 @@ class ServerBuilder:
             resolved,
             search=options.search,
         )
+
+
+def _host_of(address: Address) -> str:
+    """What the file says, numbers in their normal form."""
+    if address.local is not None:
+        return address.text
+    return address.host if address.number is None else address.number
 
 
 def _init_addr(options: ServerOptions, named: bool) -> tuple[str, ...]:

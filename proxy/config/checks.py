@@ -202,7 +202,7 @@ def _check_server(
             f"{hint(options.resolvers, resolvers)}",
             server.origin,
         )
-    no_port = server.port_relative and options.check_port is None
+    no_port = server.port_relative and options.check_port is None and not server.address.local
     if server.address.number is None and is_service_name(server.address.host):
         no_port = False  # the record brings it
         if options.resolvers is None and not _has_last_resort(options.init_addr or ()):

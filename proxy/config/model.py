@@ -12,12 +12,14 @@ servers over all backends; one backend's slots are neighbours, in the order of t
 from __future__ import annotations
 
 import enum
+import os
 
 import msgspec
 
 from resolverd.config import ResolverdSettings
 
 SERVER_WEIGHT_DEFAULT = 1
+LOCAL_PLACE = "0.0.0.0"  # the address in the slot of a server on a Unix socket: no server's
 SERVER_WEIGHT_MAX = 256
 CHECK_INTER_MS = 2_000
 CHECK_RISE = 2
@@ -25,6 +27,7 @@ CHECK_FALL = 3
 ERROR_LIMIT_DEFAULT = 10
 RETRIES_DEFAULT = 3
 RANDOM_DRAWS_DEFAULT = 2
+SUN_PATH_BYTES = 108  # <sys/un.h>
 MAXCONN_NONE = 0  # no limit of its own
 
 
@@ -51,6 +54,14 @@ class Endpoint(msgspec.Struct, frozen=True):
     family: SocketFamily
     host: str
     port: int = 0
+
+    @property
+    def local_name(self) -> bytes:
+        """`sun_path` of a Unix socket; an abstract name is as long as the field, as HAProxy's."""
+        name = os.fsencode(self.host)
+        if self.family is SocketFamily.ABSTRACT:
+            return b"\0" + name.ljust(SUN_PATH_BYTES - 1, b"\0")
+        return name + b"\0"
 
 
 class KeepAlive(msgspec.Struct, frozen=True):
@@ -164,6 +175,8 @@ class Server(msgspec.Struct, frozen=True):
     `host` is what the file says: a numeric address (then `address` repeats it), a host name (then
     `fqdn` is its normal form) or an SRV label (then `srv_record` repeats it, `fqdn` is None, and
     `port` serves only until a record brings another).
+    A server on a Unix socket (`local`) has LOCAL_PLACE and no port in its slot, which is
+    enough for it to be eligible.
     `resolution_index` is the row of its resolution in `Settings.resolverd`, None without
     `resolvers`. `port_relative` is the sign of a port written as +N or -N (then the client's
     destination port counts too).
@@ -178,6 +191,7 @@ class Server(msgspec.Struct, frozen=True):
     origin: Origin
     address: str | None = None
     port_relative: bool = False
+    local: Endpoint | None = None  # the Unix socket that it is on
     fqdn: str | None = None
     weight: int = SERVER_WEIGHT_DEFAULT
     slowstart_ms: int = 0  # how long its weight grows after it came back; 0: at once

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import re
 
+import msgspec
+
 from proxy.config.addresses import Address, parse_address, parse_port
 from proxy.config.drafts import ProxyDraft, ServerDraft, ServerOptions
 from proxy.config.messages import ConfigError
+from proxy.config.model import LOCAL_PLACE, SocketFamily
 from proxy.config.names import check_label, is_service_name, normalize_host_name
 from proxy.config.server_options import SERVER_OPTIONS, argument_count
 from proxy.config.suggest import hint
@@ -104,8 +107,10 @@ def _server_address(text: str) -> tuple[Address, int, bool]:
     address = parse_address(text)
     if address.transport == "udp":
         raise ConfigError(f"'{text}' is UDP, which Millrace does not forward")
+    if address.local is SocketFamily.DESCRIPTOR:
+        raise ConfigError(f"a file descriptor is not acceptable here in '{text}'")
     if address.local is not None:
-        raise ConfigError(f"server address '{text}' is not supported yet: use an IP address")
+        return msgspec.structs.replace(address, number=LOCAL_PLACE), 0, True
     if address.wildcard:
         raise ConfigError(
             f"server address '{text}' (the client's own destination) is not supported: "

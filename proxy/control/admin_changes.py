@@ -186,7 +186,7 @@ def change_address(observed: Observed, words: list[str]) -> Change:
     """
     if not words:
         raise CommandError("set server <b>/<s> addr requires an address and optionally a port.")
-    former, former_port = observed.state.address, observed.state.port
+    former, former_port = observed.address, observed.state.port
     if former is None or observed.resolution_maint:
         raise CommandError(
             f"Update for the current server address family is only supported through configuration "

@@ -39,6 +39,11 @@ class Observed(NamedTuple):
     order: str = ""  # the name that the operator gave it
 
     @property
+    def address(self) -> str | None:
+        """Its IP address; None while it has none, and on a Unix socket."""
+        return None if self.server.local is not None else self.state.address
+
+    @property
     def resolution_maint(self) -> bool:
         """Out for lack of an address (HAProxy's RMAINT)."""
         named = self.server.fqdn is not None or self.server.srv_record is not None

@@ -35,7 +35,7 @@ def state_row(observed: Observed, created_ms: int, now_ms: int) -> str:
         backend=proxy.name,
         server_id=server.id,
         server=server.name,
-        address=observed.state.address,
+        address=observed.address,
         operational=int(observed.operational),
         admin=observed.admin_state,
         weight=observed.weight,
@@ -70,7 +70,7 @@ def connections_row(observed: Observed, sessions: int, sessions_max: int, worker
     proxy, server = observed.proxy, observed.server
     idle = " ".join("0" for _ in range(workers))
     return (
-        f"{proxy.name}/{server.name} {proxy.id}/{server.id} {observed.state.address or NOTHING} "
+        f"{proxy.name}/{server.name} {proxy.id}/{server.id} {observed.address or NOTHING} "
         f"{port_of(observed)} - {PURGE_DELAY_MS} {sessions} {sessions} {sessions_max} "
         f"{sessions} 0 0 0 -1 0 {idle}\n"
     )

@@ -142,7 +142,9 @@ def server_status(observed: Observed) -> str:
 
 def address_cell(observed: Observed) -> Row:
     """Address and port as one cell; none where there is no address."""
-    address, port = observed.state.address, observed.state.port
+    if observed.server.local is not None:
+        return {"addr": "unix"}
+    address, port = observed.address, observed.state.port
     if address is None:
         return {}
     return {"addr": f"[{address}]:{port}" if ":" in address else f"{address}:{port}"}

@@ -163,6 +163,8 @@ def chain(observed: Observed, accounts: list[Account], origin: str, now_ms: int)
     yield f"  operator    : {operator_text(observed, now_ms)}\n"
     yield f"  health      : {health_text(observed, now_ms)}\n"
     where = "(none)" if observed.state.address is None else observed.state.address
+    if observed.server.local is not None:
+        where = observed.server.host
     yield (
         f"  in force    : {where} port {observed.state.port}, weight {observed.weight}, "
         f"{'not eligible: ' + reason if reason else 'eligible'}\n"

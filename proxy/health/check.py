@@ -44,14 +44,16 @@ LOCAL_ERRORS = frozenset(
 
 
 class Target(NamedTuple):
-    """Where a check connects to; `host` is numeric text."""
+    """Where a check connects to; `host` is numeric text, or the name of a Unix socket."""
 
-    host: str
+    host: str | bytes
     port: int
 
     @property
     def family(self) -> socket.AddressFamily:
-        """The address family that the text is of."""
+        """The address family that the host is of."""
+        if isinstance(self.host, bytes):
+            return socket.AF_UNIX
         return socket.AF_INET6 if ":" in self.host else socket.AF_INET
 
 
@@ -142,10 +144,11 @@ class Connects:
         except OSError as error:
             return outcome_of(error.errno or errno.EMFILE, began_ns)
         try:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
-            if source is not None:
+            if target.family != socket.AF_UNIX:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
+            if source is not None and target.family != socket.AF_UNIX:
                 come_from(connection, source, target.family)
-            code = connection.connect_ex(target)
+            code = connection.connect_ex(target.host if isinstance(target.host, bytes) else target)
             if code in (0, errno.EINPROGRESS):
                 self._epoll.register(connection.fileno(), select.EPOLLOUT)
         except OSError as error:

@@ -55,6 +55,8 @@ class Watched:
 
 def target_of(server: CheckedServer, view: ServerState) -> Target | None:
     """Where the check of a server connects to; None while it must not be checked."""
+    if server.local is not None and server.check.address is None:
+        return None if view.maint else Target(server.local.local_name, 0)
     host = server.check.address or view.address
     port = server.check.port or view.port
     return None if view.maint or host is None or port == 0 else Target(host, port)

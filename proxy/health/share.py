@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from proxy.config.model import Check, InitState, Proxy, Server, Settings, Source
+from proxy.config.model import Check, Endpoint, InitState, Proxy, Server, Settings, Source
 from proxy.health.rise_fall import Thresholds
 
 
@@ -27,6 +27,7 @@ class CheckedServer(msgspec.Struct, frozen=True):
     count: int  # of checked servers
     starts_down: bool = False  # init-state
     starts_fully: bool = False
+    local: Endpoint | None = None  # the Unix socket that it is on
     source: Source | None = None  # where its connections come from
 
     @property
@@ -72,6 +73,7 @@ def share(settings: Settings, workers: int, worker: int) -> list[CheckedServer]:
             check=check,
             connect_limit_ms=connect_limit_ms(proxy, check),
             source=server.source or proxy.source,
+            local=server.local,
             position=position,
             count=len(everybody),
             starts_down=server.init_state in (InitState.DOWN, InitState.FULLY_DOWN),

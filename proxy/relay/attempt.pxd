@@ -62,9 +62,13 @@ cdef inline socklen_t address_of(
     cdef uint16_t port = server.port
     cdef sockaddr_in *address4 = <sockaddr_in *>address
     cdef sockaddr_in6 *address6 = <sockaddr_in6 *>address
+    cdef const Outgoing *words = engine.outgoing[session.slot]
     if engine.view.statics[session.slot].flags & STATIC_PORT_RELATIVE:
         port = <uint16_t>(port + came_to_port(session))
     memset(address, 0, sizeof(address[0]))
+    if words != NULL and words.local_length != 0:
+        memcpy(address, words.local, words.local_length)
+        return words.local_length
     if server.family == 4:
         address4.sin_family = AF_INET
         address4.sin_port = htons(port)

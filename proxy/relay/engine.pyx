@@ -10,6 +10,8 @@ pointer per backend, exchanged atomically: whoever takes a schedule out of it ow
 import os
 import resource
 from ipaddress import ip_address
+from socket import AF_UNIX
+from sys import byteorder
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport calloc, free
@@ -230,7 +232,8 @@ cdef class Relay:
     cdef int set_outgoing(self, object proxy, object server) except -1:
         cdef Outgoing *words
         source = server.source or proxy.source
-        if not (proxy.server_keepalive or server.user_timeout_ms or server.fast_open or source):
+        if not (proxy.server_keepalive or server.user_timeout_ms or server.fast_open or source
+                or server.local):
             return 0
         words = <Outgoing *>zeroed(1, sizeof(Outgoing))
         self.engine.outgoing[server.slot] = words
@@ -240,6 +243,10 @@ cdef class Relay:
         words.keepalive_interval_s = proxy.server_probes.interval_s or 0
         words.user_timeout_ms = server.user_timeout_ms
         words.fast_open = server.fast_open
+        if server.local is not None:
+            packed = AF_UNIX.to_bytes(2, byteorder) + server.local.local_name
+            words.local_length = len(packed)
+            memcpy(words.local, <const char *>packed, len(packed))
         if source is None:
             return 0
         words.from_client = source.from_client

@@ -253,6 +253,7 @@ cdef struct Session:
 
 cdef enum:
     INTERFACE_BYTES = 16  # IFNAMSIZ
+    LOCAL_BYTES = 110  # struct sockaddr_un
 
 cdef struct Outgoing:  # options of the connections toward one server (outgoing.pxd)
     int keepalive_count  # 0: as the host is set up
@@ -270,6 +271,8 @@ cdef struct Outgoing:  # options of the connections toward one server (outgoing.
     uint32_t ports  # in its range; 0: any
     uint32_t port_next  # offset into the range
     char interface[INTERFACE_BYTES]  # empty: any
+    uint32_t local_length  # of `local`; 0: the server has an IP address
+    char local[LOCAL_BYTES]  # struct sockaddr_un of a server on a Unix socket
 
 cdef enum:  # Sighted: what a server was at the last look
     SIGHTED_NEVER = 0

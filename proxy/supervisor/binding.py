@@ -22,7 +22,6 @@ SO_ATTACH_FILTER = 26  # <asm-generic/socket.h>
 IPV6_TRANSPARENT = 75  # <linux/in6.h>
 PROBES = (socket.TCP_KEEPCNT, socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL)
 FAST_OPEN_MAX = 65_535  # clients that the kernel lets wait so: it cuts more off
-SUN_PATH_BYTES = 108  # <sys/un.h>
 TCP_INFO_UNACKED = 24  # bytes into struct tcp_info: of a listener, the length of its queue
 INTERNET = (SocketFamily.IPV4, SocketFamily.IPV6)
 FAMILIES = {
@@ -74,7 +73,7 @@ def open_listener(endpoint: Endpoint, options: SocketOptions) -> socket.socket:
         if endpoint.family in INTERNET:
             _bind_internet(listener, endpoint, options)
         elif endpoint.family is SocketFamily.ABSTRACT:
-            listener.bind(b"\0" + os.fsencode(endpoint.host).ljust(SUN_PATH_BYTES - 1, b"\0"))
+            listener.bind(endpoint.local_name)
             listener.listen(options.backlog)
         else:
             _bind_path(listener, endpoint.host, options)

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from proxy.config.messages import Severity
-from proxy.config.model import Check, InitAddr, OnError, Source
+from proxy.config.model import (
+    LOCAL_PLACE,
+    Check,
+    Endpoint,
+    InitAddr,
+    OnError,
+    SocketFamily,
+    Source,
+)
 from tests.support_config import (
     LISTEN,
     listen_with,
@@ -137,6 +145,20 @@ def test_what_sessions_errors_count(options: str, limit: int, on_error: OnError)
     assert (check.error_limit, check.on_error) == (limit, on_error)
 
 
+@pytest.mark.parametrize(
+    ("address", "local"),
+    [
+        ("unix@/run/x.sock", Endpoint(SocketFamily.UNIX, "/run/x.sock")),
+        ("/run/x.sock", Endpoint(SocketFamily.UNIX, "/run/x.sock")),
+        ("abns@name", Endpoint(SocketFamily.ABSTRACT, "name")),
+    ],
+)
+def test_a_server_may_be_on_a_unix_socket(address: str, local: Endpoint) -> None:
+    server = server_settings("check", address)
+    assert (server.local, server.host, server.port) == (local, address, 0)
+    assert (server.address, server.fqdn, server.srv_record) == (LOCAL_PLACE, None, None)
+
+
 def test_where_connections_come_from_arrives_in_the_settings() -> None:
     server = server_settings("source 127.0.0.3:10-12 interface lo tcp-ut 5s tfo check")
     assert server.source == Source("127.0.0.3", 10, 3, interface="lo")
@@ -169,7 +191,8 @@ def test_a_name_without_resolvers_is_not_resolved_while_running() -> None:
         ("server s 127.0.0.1:65536", "invalid port '65536'"),
         ("server s [::1:80", "brackets do not match"),
         ("server s *:80", "is not supported: write the address"),
-        ("server s /run/x.sock", "not supported yet"),
+        ("server s fd@3", "a file descriptor is not acceptable here in 'fd@3'"),
+        ("server s unix@", "names no socket"),
         ("server s udp@127.0.0.1:53", "UDP"),
         ("server s foo@127.0.0.1:53", "unknown prefix 'foo@'"),
         ("server s ipv6@127.0.0.1:53", "is no IPV6 address"),
