@@ -8,9 +8,17 @@ knows.
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 import msgspec
+
+TOGETHER = "+"  # between types that are asked for at once
+
+
+def asks(types: Iterable[enum.Enum], *, merges: bool) -> str:
+    """The record types in words: one after the other, or both at once."""
+    return (TOGETHER if merges else ",").join(each.name for each in types)
 
 
 class Kind(enum.IntEnum):
@@ -61,7 +69,7 @@ class Summary(msgspec.Struct):
     key: int
     name: str
     section: str
-    asks: str  # the record types, in the order of asking
+    asks: str  # the record types, in the order of asking; with a plus: both at once
     origin: str  # configuration, target (of an SRV record) or order (of the operator)
     state: str
     status: str | None  # of the last run

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import msgspec
 
 from resolverd.account import (
+    TOGETHER,
     Account,
     Kind,
     Move,
@@ -18,9 +19,11 @@ from resolverd.account import (
     Reply,
     ServerAccount,
     Summary,
+    asks,
 )
 from resolverd.answer import Status
 from resolverd.config import ResolvedServer
+from resolverd.history import Heard
 from resolverd.holders import Hosts, Services, server_name
 from resolverd.names import Names, Resolved
 from resolverd.places import Places
@@ -156,19 +159,17 @@ class Accounts:
         history = name.history
         replies = []
         for nameserver in name.section.nameservers:
-            reply = Reply(nameserver.name, sent=nameserver.name not in history.unsent)
-            heard = history.heard.get(nameserver.name)
-            if heard is not None:
-                reply.status = _words(heard.answer.status)
-                reply.query_type = heard.query_type.name
-                reply.age_ms = now_ms - heard.when_ms
-                reply.records = len(heard.answer.addresses) + len(heard.answer.services)
-                reply.cut = heard.answer.partial
-            replies.append(reply)
-        asked = None if history.query_type is None else history.query_type.name
+            sent = nameserver.name not in history.unsent
+            if name.resolution.merges:
+                for each in name.resolution.types:
+                    heard = history.heard.get((nameserver.name, each))
+                    replies.append(_reply(nameserver.name, heard, sent, now_ms, each.name))
+            else:
+                heard = history.last(nameserver.name)
+                replies.append(_reply(nameserver.name, heard, sent, now_ms))
         return Account(
             self._summary(key, now_ms),
-            asked,
+            TOGETHER.join(each.name for each in history.query_types) or None,
             name.resolution.asked_name,
             _age_ms(history.asked_ms, now_ms),
             replies,
@@ -184,7 +185,7 @@ class Accounts:
             key=key,
             name=name.settings.name,
             section=name.section.name,
-            asks=",".join(each.name for each in resolution.types),
+            asks=asks(resolution.types, merges=resolution.merges),
             origin=self._origin(key),
             state=resolution.state.value,
             status=_words(resolution.last_status),
@@ -220,6 +221,24 @@ class Accounts:
         if resolution.trigger_waits:
             return "failed connect"
         return "period" if resolution.last_status is not None else "first run"
+
+
+def _reply(
+    nameserver: str, heard: Heard | None, sent: bool, now_ms: int, query_type: str = ""
+) -> Reply:
+    """The last answer of a nameserver; `query_type` is waited for where there is none."""
+    if heard is None:
+        return Reply(nameserver, query_type=query_type, sent=sent)
+    answer = heard.answer
+    return Reply(
+        nameserver,
+        _words(answer.status),
+        heard.query_type.name,
+        now_ms - heard.when_ms,
+        len(answer.addresses) + len(answer.services),
+        cut=answer.partial,
+        sent=sent,
+    )
 
 
 def _told(name: Resolved) -> Hosts | Services:

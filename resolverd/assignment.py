@@ -16,7 +16,9 @@ The rule, after each run that brought addresses:
 4. No record left: the server is out for lack of an address, at once. Surplus records are ignored.
 
 After a failed run nothing changes while the last valid answer is younger than the hold of that
-status; then every server loses its address (the configured port stays) and all records go.
+status; then every server loses its address (the configured port stays) and all records go. Where
+two families are merged, each has a grace of its own, and servers of one that has gone take what is
+left of the other.
 
 Servers may join and leave: targets of SRV records and names that an operator ordered.
 """
@@ -31,7 +33,7 @@ import msgspec
 from resolverd.answer import Address, Status
 from resolverd.config import Family, Holds, ResolvedServer
 from resolverd.preference import Preference, preference_of
-from resolverd.ruling import Ruling, hold_ms
+from resolverd.ruling import Grace, Ruling, same_grace
 from shm.states import Cause
 
 
@@ -49,6 +51,9 @@ _ERROR_CAUSES = {
     Status.TIMEOUT: Cause.TIMEOUT,
     Status.REFUSED: Cause.REFUSED,
 }
+
+
+_NO_RECORD = {Family.IPV4: Cause.NO_RECORD, Family.IPV6: Cause.NO_RECORD}
 
 
 def cause_of(status: Status) -> Cause:
@@ -192,15 +197,27 @@ class Assignment:
 
     def failed(self, status: Status, last_valid_ms: int, now_ms: int) -> list[Change]:
         """A run has failed with `status`; the last valid answer was at `last_valid_ms`."""
-        hold = hold_ms(self._holds, status)
+        return self.families_failed(same_grace(status, last_valid_ms, self._holds), now_ms)
+
+    def families_failed(self, graces: Mapping[Family, Grace], now_ms: int) -> list[Change]:
+        """A run has failed; each family has the grace of its own failure."""
         slots = dict(self.slots)
-        for slot in slots:
-            if max(last_valid_ms, self._joined_ms.get(slot, 0)) + hold <= now_ms:
+        for slot, address in slots.items():
+            joined_ms = self._joined_ms.get(slot, 0)
+            if address is not None and graces[address.family].is_over(now_ms, joined_ms):
                 slots[slot] = None
-        if last_valid_ms + hold <= now_ms:
-            self.records = {}
+        over = {family: grace.is_over(now_ms) for family, grace in graces.items()}
+        self.records = {
+            address: last_ms
+            for address, last_ms in self.records.items()
+            if not over[address.family]
+        }
         self._settled = False
-        return self._replace(slots, cause_of(status))
+        if self.records and any(over.values()):
+            kept = {slot for slot, each in slots.items() if each and each not in self.records}
+            slots = assign(self.servers, slots, self.records, self._preferred, kept)
+        causes = {family: cause_of(grace.status) for family, grace in graces.items()}
+        return self._replace(slots, causes)
 
     def joined_ms(self, slot: int) -> int:
         """When the server joined; 0 for one of the configuration."""
@@ -224,17 +241,17 @@ class Assignment:
     def _reassign(self, kept: Collection[int] = ()) -> list[Change]:
         slots = assign(self.servers, self.slots, self.records, self._preferred, kept)
         self._settled = not kept
-        return self._replace(slots, Cause.NO_RECORD)
+        return self._replace(slots, _NO_RECORD)
 
-    def _replace(self, slots: dict[int, Address | None], cause_of_none: Cause) -> list[Change]:
+    def _replace(
+        self, slots: dict[int, Address | None], causes: Mapping[Family, Cause]
+    ) -> list[Change]:
+        """`causes`: why a server has none that had one of this family."""
         before, self.slots = self.slots, slots
-        return [
-            Change(
-                server,
-                before[slot],
-                slots[slot],
-                cause_of_none if slots[slot] is None else Cause.DNS,
-            )
-            for slot, server in self._servers.items()
-            if before[slot] != slots[slot]
-        ]
+        changes = []
+        for slot, server in self._servers.items():
+            was, has = before[slot], slots[slot]
+            if was != has:
+                cause = Cause.DNS if was is None or has is not None else causes[was.family]
+                changes.append(Change(server, was, has, cause))
+        return changes

@@ -108,10 +108,10 @@ class ResolvedServer(msgspec.Struct, frozen=True):
 
     `slot` is its position in the segment, `port` the configured one (kept for A/AAAA; an SRV record
     brings its own). The others are the words of its line: `allow_dup_ip`, `ignore_weight`,
-    `srv_priority` and `rfc_weight` of `resolve-opts` (`prevent-dup-ip` takes the first back),
-    `networks` of `resolve-net` as "address/prefix length" in the order of the file, at most
-    RESOLVE_NETS_MAX, and `preferred` of `resolve-prefer` for the target of an SRV record (NONE: as
-    the resolution says).
+    `srv_priority`, `rfc_weight` and `all_families` of `resolve-opts` (`prevent-dup-ip` takes the
+    first back), `networks` of `resolve-net` as "address/prefix length" in the order of the file, at
+    most RESOLVE_NETS_MAX, and `preferred` of `resolve-prefer` for the target of an SRV record
+    (NONE: as the resolution says).
     """
 
     slot: int
@@ -125,13 +125,14 @@ class ResolvedServer(msgspec.Struct, frozen=True):
     ignore_weight: bool = False
     srv_priority: bool = False  # records of any but the lowest priority number are backups
     rfc_weight: bool = False  # weight 0 means little, not nothing (RFC 2782)
+    all_families: bool = False  # of the host name that feeds it, whichever that is
     networks: tuple[str, ...] = ()
     preferred: Family = Family.NONE
     backend_kind: str = "backend"  # or 'proxy' for a `listen` section, as log lines say it
 
 
 class ResolutionSettings(msgspec.Struct, frozen=True):
-    """One resolution: all servers that share (section, name, preferred family, search) (S8).
+    """One resolution: all servers that share section, name, preferred family and options (S8).
 
     `index` is its row in the segment's resolution records. `name` is lower case, without the
     trailing dot. `servers` are in the order of the file. A name that begins with SERVICE_PREFIX is
@@ -145,6 +146,7 @@ class ResolutionSettings(msgspec.Struct, frozen=True):
     preferred: Family
     servers: tuple[ResolvedServer, ...]
     search: bool = False  # `resolve-opts search`, for a host name without a dot at its end
+    all_families: bool = False  # of a host name, where both families are accepted
 
     @property
     def is_service(self) -> bool:

@@ -23,11 +23,13 @@ from resolverd.resolution import (
     Abandoned,
     Action,
     Finished,
+    Gained,
     Send,
     Trigger,
     Unanswered,
     on_time,
 )
+from resolverd.resolved_name import ResolvedName
 from resolverd.schedule import Schedule
 from resolverd.served import Log
 from resolverd.stopwatch import Stopwatch
@@ -96,7 +98,8 @@ class Core:
             name = self.names[key]
             if name.resolution.state is State.IDLE:
                 places = self._places[name.section.name]
-                if not places.enter(key, urgent=name.resolution.urgent):
+                resolution = name.resolution
+                if not places.enter(key, urgent=resolution.urgent, places=resolution.questions):
                     continue  # the schedule hears of it again when its turn has come
                 name.history.begun_ms = now_ms
             self._perform(key, name, name.resolution.tick(now_ms), now_ms)
@@ -110,16 +113,16 @@ class Core:
         actions = name.resolution.reply(nameserver, query_type, answer, now_ms)
         self._perform(key, name, actions, now_ms)
 
-    def lost(self, key: int, nameserver: str) -> None:
+    def lost(self, key: int, nameserver: str, query_type: QueryType) -> None:
         """A question that was on its way did not reach the nameserver: nobody waits for it."""
         name = self.names[key]
         name.history.lost(nameserver)
-        name.resolution.unsent(nameserver)
+        name.resolution.unsent(nameserver, query_type)
 
-    def fetching(self, key: int, now_ms: int) -> None:
+    def fetching(self, key: int, query_type: QueryType, now_ms: int) -> None:
         """A truncated answer is being asked for again over TCP."""
         name = self.names[key]
-        name.resolution.fetching(now_ms)
+        name.resolution.fetching(query_type, now_ms)
         self._schedule.set(key, name.resolution.deadline_ms)
 
     def connect_failed(self, slot: int, kind: Trigger, began_ms: int, now_ms: int) -> None:
@@ -142,16 +145,23 @@ class Core:
 
     def _perform(self, key: int, name: Resolved, actions: list[Action], now_ms: int) -> None:
         asker = self._askers[name.section.name]
+        asked: list[QueryType] = []
         for action in actions:
             if isinstance(action, Send):
+                query_type = action.question.query_type
                 unsent = asker.ask(key, action.question, now_ms)
-                name.history.asked(action.question.query_type, now_ms, unsent)
+                asked.append(query_type)
+                name.history.asked(tuple(asked), now_ms, unsent)
                 for nameserver in unsent:
-                    name.resolution.unsent(nameserver)
+                    name.resolution.unsent(nameserver, query_type)
             elif isinstance(action, Abandoned):
                 asker.close_run(key)
             elif isinstance(action, Unanswered):
                 asker.unanswered(key, action.nameservers)
+            elif isinstance(action, Gained):
+                assert isinstance(name, ResolvedName)
+                name.gained(action, now_ms)
+                self._stopwatch.moved(name.section.name, self.names.served.take_moved(), now_ms)
             elif isinstance(action, Finished):
                 asker.close_run(key)
                 self._leave(key, name.section.name, now_ms)
@@ -172,8 +182,7 @@ class Core:
         self._appeared.clear()
 
     def _leave(self, key: int, section: str, now_ms: int) -> None:
-        following = self._places[section].leave(key)
-        if following is not None:
+        for following in self._places[section].leave(key):
             self._schedule.set(following, now_ms)
 
     def _forget(self, key: int, section: str, now_ms: int) -> None:

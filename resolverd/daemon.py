@@ -175,13 +175,13 @@ class Daemon:
         self._core.answered(key, nameserver, query_type, answer, now_ms())
         self._arm()
 
-    def lost(self, key: int, nameserver: str) -> None:
+    def lost(self, key: int, nameserver: str, query_type: QueryType) -> None:
         """A question did not reach the nameserver."""
-        self._core.lost(key, nameserver)
+        self._core.lost(key, nameserver, query_type)
 
-    def fetching(self, key: int) -> None:
+    def fetching(self, key: int, query_type: QueryType) -> None:
         """A truncated answer is being asked for again over TCP."""
-        self._core.fetching(key, now_ms())
+        self._core.fetching(key, query_type, now_ms())
         self._arm()
 
     def _section_changed(self, section: ResolversSection) -> None:

@@ -42,10 +42,12 @@ class Hearing:
     def __init__(self) -> None:
         """Nothing has been asked."""
         self._outcomes: dict[QueryType, Outcome] = {}
+        self._valid: dict[QueryType, Answer] = {}
 
     def clear(self) -> None:
         """Begin anew."""
         self._outcomes = {}
+        self._valid = {}
 
     def asked(self, query_type: QueryType) -> None:
         """A question of this type goes out."""
@@ -57,7 +59,9 @@ class Hearing:
         status, addresses = answer.status, answer.addresses
         if former.status is Status.VALID:
             return
-        if status is not Status.VALID:
+        if status is Status.VALID:
+            self._valid[query_type] = answer
+        else:
             if former.status is Status.NODATA:
                 status = Status.NODATA
             if not addresses:
@@ -65,6 +69,33 @@ class Hearing:
             addresses = tuple(dict.fromkeys(former.addresses + addresses))
         self._outcomes[query_type] = Outcome(query_type, status, addresses, nameserver)
 
+    def of(self, query_type: QueryType) -> Outcome:
+        """The outcome of a type that was asked; KeyError for another one."""
+        return self._outcomes[query_type]
+
     def outcomes(self) -> tuple[Outcome, ...]:
         """One for each type that was asked."""
         return tuple(self._outcomes.values())
+
+    def denied(self, verdict: Status) -> tuple[Outcome, ...]:
+        """The outcomes where no name of a list exists: all come to that."""
+        return tuple(
+            msgspec.structs.replace(each, status=verdict) for each in self._outcomes.values()
+        )
+
+    @property
+    def has_valid(self) -> bool:
+        """Whether some type is answered."""
+        return bool(self._valid)
+
+    def answer(self, *, merges: bool) -> Answer | None:
+        """The valid answer; `merges` joins those of all types with what cut replies held."""
+        if not merges or not self._valid:
+            return next(iter(self._valid.values()), None)
+        outcomes = self._outcomes.values()
+        return Answer(
+            Status.VALID,
+            tuple(address for each in outcomes for address in each.addresses),
+            partial=any(each.addresses and each.status is not Status.VALID for each in outcomes),
+            ttl_s=min(answer.ttl_s for answer in self._valid.values()),
+        )

@@ -1,7 +1,7 @@
 """What was last asked and heard about one name: for people who want to know why. Pure.
 
-Owns the last question, and the last answer of each nameserver. Noting costs a few stores: what it
-means is worked out by `accounts.py` when somebody asks.
+Owns the last question, and the last answer of each nameserver about each type. Noting costs a few
+stores: what it means is worked out by `accounts.py` when somebody asks.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from resolverd.answer import Answer, QueryType
 
 
 class Heard(msgspec.Struct):
-    """The last answer of one nameserver."""
+    """The last answer of one nameserver about one type."""
 
     query_type: QueryType
     answer: Answer
@@ -22,21 +22,22 @@ class Heard(msgspec.Struct):
 class History:
     """The last question about one name and its answers."""
 
-    __slots__ = ("asked_ms", "begun_ms", "heard", "query_type", "unsent")
+    __slots__ = ("asked_ms", "begun_ms", "heard", "query_types", "unsent")
 
     def __init__(self) -> None:
         """Nothing was asked yet."""
-        self.query_type: QueryType | None = None
+        self.query_types: tuple[QueryType, ...] = ()  # asked at once
         self.begun_ms = 0  # of the run that goes on, or the last
         self.asked_ms = 0
         self.unsent: tuple[str, ...] = ()  # nameservers that the last question did not reach
-        self.heard: dict[str, Heard] = {}
+        self.heard: dict[tuple[str, QueryType], Heard] = {}
 
-    def asked(self, query_type: QueryType, now_ms: int, unsent: list[str]) -> None:
-        """A question went to all nameservers but those in `unsent`."""
-        self.query_type, self.asked_ms = query_type, now_ms
+    def asked(self, query_types: tuple[QueryType, ...], now_ms: int, unsent: list[str]) -> None:
+        """A question went to all nameservers but those in `unsent`, after others of its moment."""
+        self.query_types, self.asked_ms = query_types, now_ms
+        before = self.unsent if len(query_types) > 1 else ()
         if unsent or self.unsent:
-            self.unsent = tuple(unsent)
+            self.unsent = tuple(dict.fromkeys((*before, *unsent)))
 
     def lost(self, nameserver: str) -> None:
         """The last question did not reach this one after all."""
@@ -44,8 +45,13 @@ class History:
 
     def answered(self, nameserver: str, query_type: QueryType, answer: Answer, now_ms: int) -> None:
         """A nameserver has answered."""
-        heard = self.heard.get(nameserver)
+        heard = self.heard.get((nameserver, query_type))
         if heard is None:
-            self.heard[nameserver] = Heard(query_type, answer, now_ms)
+            self.heard[nameserver, query_type] = Heard(query_type, answer, now_ms)
         else:
-            heard.query_type, heard.answer, heard.when_ms = query_type, answer, now_ms
+            heard.answer, heard.when_ms = answer, now_ms
+
+    def last(self, nameserver: str) -> Heard | None:
+        """What a nameserver answered last, about whatever type."""
+        said = [heard for (name, _), heard in self.heard.items() if name == nameserver]
+        return max(reversed(said), key=lambda heard: heard.when_ms, default=None)

@@ -2,8 +2,8 @@
 
 Owns which name feeds which server: a server has the name of its line, or one that an operator
 ordered instead; a server of an SRV label has the label, and the target of its record where that
-came without an address. One resolution for each (section, name, family), whoever needs it. A name
-that nobody needs any longer is forgotten. Opens no socket, reads no clock, knows no schedule.
+came without an address. One resolution for each section, name, family and options, whoever needs
+it. A name that nobody needs is forgotten. Opens no socket, reads no clock, knows no schedule.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from resolverd.served import Log, ServedServers
 from resolverd.wire import name_to_wire
 
 Resolved = ResolvedName | ResolvedService
-Place = tuple[str, str, Family, bool]  # section, name, preferred family, searched
+Place = tuple[str, str, Family, bool, bool]  # section, name, preferred, searched, all families
 
 
 class Names:
@@ -203,7 +203,8 @@ class Names:
     def _place(self, settings: ResolutionSettings) -> Place:
         single = len(self._families) == 1  # then it wins over every preference
         preferred = self._families[0] if single else settings.preferred
-        return settings.section, settings.name, preferred, settings.search
+        merges = settings.all_families and not single
+        return settings.section, settings.name, preferred, settings.search, merges
 
     def _feed(
         self,
@@ -215,7 +216,13 @@ class Names:
     ) -> None:
         preferred = home.preferred if server.preferred is Family.NONE else server.preferred
         settings = ResolutionSettings(
-            self._next_key, home.section, host, preferred, (), search=home.search
+            self._next_key,
+            home.section,
+            host,
+            preferred,
+            (),
+            search=home.search,
+            all_families=server.all_families,
         )
         key = self._hosts.get(self._place(settings))
         if key is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from resolverd.account import Why
 from resolverd.answer import Address, Status
 from resolverd.config import Family, ResolvedServer
+from resolverd.hearing import Outcome
 from resolverd.preference import FAMILY_SCORE, preference_of
 from resolverd.resolution import Resolution
 from resolverd.resolved_name import ResolvedName
@@ -44,7 +45,12 @@ def hold_left_ms(name: ResolvedName | ResolvedService, now_ms: int, joined_ms: i
     """How long a failure like the last one is overlooked yet."""
     status = name.resolution.last_status
     assert status is not None
-    since_ms = max(name.resolution.last_valid_ms, joined_ms)
+    return _left_ms(name, status, max(name.resolution.last_valid_ms, joined_ms), now_ms)
+
+
+def _left_ms(
+    name: ResolvedName | ResolvedService, status: Status, since_ms: int, now_ms: int
+) -> int:
     return max(0, since_ms + hold_ms(name.section.holds, status) - now_ms)
 
 
@@ -70,7 +76,12 @@ def why_address(
     if has_failed(resolution):
         if seen_ms is not None and seen_ms > resolution.last_valid_ms:
             return Why.CUT, None
-        return hold_of(name), hold_left_ms(name, now_ms, assignment.joined_ms(server.slot))
+        joined_ms = assignment.joined_ms(server.slot)
+        own = _outcome_of(name, address.family) if resolution.merges else None
+        if own is None:
+            return hold_of(name), hold_left_ms(name, now_ms, joined_ms)
+        since_ms = max(resolution.family_valid_ms[address.family], joined_ms)
+        return hold_for(own.status), _left_ms(name, own.status, since_ms, now_ms)
     return _why_kept(name, server, address, free, now_ms)
 
 
@@ -90,14 +101,17 @@ def _why_kept(
 
 def family_hold(name: ResolvedName, family: Family, now_ms: int) -> Reason | None:
     """The hold that keeps records of a family that failed while the other was answered."""
-    preferred = next(iter(name.outcomes), None)
-    if preferred is None or preferred.family != family or preferred.addresses:
+    own = _outcome_of(name, family)
+    if own is None or own.addresses or own.status is Status.NODATA:
         return None
-    if preferred.status is Status.NODATA:
-        return None
-    hold = hold_ms(name.section.holds, preferred.status)
-    left_ms = name.resolution.family_valid_ms[family] + hold - now_ms
-    return (hold_for(preferred.status), left_ms) if left_ms > 0 else None
+    left_ms = _left_ms(name, own.status, name.resolution.family_valid_ms[family], now_ms)
+    return (hold_for(own.status), left_ms) if left_ms else None
+
+
+def _outcome_of(name: ResolvedName, family: Family) -> Outcome | None:
+    """How the last run came out for a family whose records it decides about."""
+    decisive = name.outcomes if name.resolution.merges else name.outcomes[:1]
+    return next((each for each in decisive if each.family == family), None)
 
 
 def why_service(name: ResolvedService, slot: int, now_ms: int) -> Reason:

@@ -11,6 +11,11 @@ All attempts of a name stay open until its run ends: a valid reply to any of the
 counts if it speaks of the type that is asked now. What was truncated is asked for again over TCP,
 which the attempt waits for. The end of a run tells how it came out for each type that was asked.
 
+A name whose families are merged (`resolve-opts all-families`) is asked for both types at once, each
+with retries of its own (asking.py). The run ends when each type is answered or has failed. NODATA
+is not asked for again where the other type is answered; and an answer waits for the first attempt
+at the other type, so that the preferred family comes first, not for its retries (`Gained`).
+
 A failed connect makes the next run due at once, if what is known is not fresh. Triggers that bring
 nothing new back off: 1, 2, 4 ... s up to `hold valid`.
 """
@@ -23,15 +28,15 @@ from collections.abc import Callable
 import msgspec
 
 from resolverd.answer import Address, Answer, QueryType, Question, Status, query_types
+from resolverd.asking import Asking
 from resolverd.config import Family, ResolutionSettings, ResolversSection, names_of
 from resolverd.hearing import Hearing, Outcome
+from resolverd.ruling import hold_ms
 from resolverd.search import Walk, candidates
-from resolverd.transitions import ONE_TYPE_TRANSITIONS, TRANSITIONS, Event, State
+from resolverd.transitions import Event, State
 
 TCP_MARGIN_MS = 20  # the time-out of a question over TCP comes before that of its attempt
 TRIGGER_PAUSE_MS = 1_000  # after the first trigger that brought nothing new; doubled by the next
-NOBODY: frozenset[str] = frozenset()  # one for all: an empty set is 216 bytes
-NO_ERROR: frozenset[Status] = frozenset()
 NO_ANSWER = Answer(Status.TIMEOUT)
 # What says something of a type for as long as a TTL; NX beside records of the other type does too.
 STATEMENTS = (Status.VALID, Status.NODATA, Status.NX)
@@ -60,6 +65,12 @@ class Unanswered(msgspec.Struct, frozen=True):
     nameservers: tuple[str, ...]
 
 
+class Gained(msgspec.Struct, frozen=True):
+    """One type is answered while an attempt at the other has failed, which is asked for again."""
+
+    outcome: Outcome
+
+
 class Finished(msgspec.Struct, frozen=True):
     """A run has ended; with VALID come the answer and the nameserver that gave it.
 
@@ -78,7 +89,7 @@ class Finished(msgspec.Struct, frozen=True):
         return self.answer.addresses
 
 
-Action = Send | Abandoned | Unanswered | Finished
+Action = Send | Abandoned | Unanswered | Gained | Finished
 
 
 def on_time(_period_ms: int) -> int:
@@ -105,38 +116,32 @@ class Resolution:
         service: bool = False,
     ) -> None:
         """Idle, its first run due at once; `service` asks for SRV records of the name."""
-        self.state = State.IDLE
         self.deadline_ms = now_ms
         self.last_valid_ms = now_ms
         self.family_valid_ms = {Family.IPV4: now_ms, Family.IPV6: now_ms}
         self.last_run_ms = 0
         self.last_status: Status | None = None
         self.early_ms: Callable[[int], int] = on_time
-        self._types = query_types(settings.preferred, families)
+        self.types = query_types(settings.preferred, families)  # the preferred first
         if service:
-            self._types = (QueryType.SRV,)
-        self._transitions = TRANSITIONS if len(self._types) > 1 else ONE_TYPE_TRANSITIONS
+            self.types = (QueryType.SRV,)
+        self.merges = settings.all_families and len(self.types) > 1
+        lines = [(each,) for each in self.types] if self.merges else [self.types]
+        self._lines = tuple(Asking(types) for types in lines)
         self._settings = settings
         self._walk = Walk(settings.name)
         self._section = section
-        self._retries_left = 0
-        self._asking = self._types[0]
         self._everybody = names_of(section.nameservers)
-        self._asked = NOBODY  # nameservers that the current attempt went to
-        self._failed = NOBODY  # those of them that answered it with an error
-        self._errors = NO_ERROR  # what they answered it with
-        self._last_error: Status | None = None
         self._hearing = Hearing()
+        self._told = False  # what has been gained in this run
         self._trigger_waits = False  # the next run was asked for by a failed connect
         self._triggered = False  # so was the run that goes on, or the last
         self._trigger_pause_ms = 0  # after the last run no trigger counts for so long
 
     def __repr__(self) -> str:
         """Name, state and what the next deadline is about."""
-        return (
-            f"<Resolution {self._walk.name} {self.state.value} {self._asking.name} "
-            f"retries={self._retries_left} deadline={self.deadline_ms}>"
-        )
+        lines = ", ".join(map(repr, self._lines))
+        return f"<Resolution {self._walk.name} {lines} deadline={self.deadline_ms}>"
 
     def restore(
         self,
@@ -150,6 +155,19 @@ class Resolution:
         self.family_valid_ms = family_valid_ms
         self.last_run_ms = last_run_ms
         self.last_status = last_status
+
+    @property
+    def state(self) -> State:
+        """Where it stands: PAUSED if all that goes on waits for its next try."""
+        if len(self._lines) == 1:
+            return self._lines[0].state
+        states = [line.state for line in self._lines if line.is_open]
+        return next((each for each in states if each is not State.PAUSED), (*states, State.IDLE)[0])
+
+    @property
+    def questions(self) -> int:
+        """How many questions it may have at each nameserver at once."""
+        return len(self._lines)
 
     @property
     def asked_name(self) -> str:
@@ -167,11 +185,6 @@ class Resolution:
         return self._trigger_waits or self.last_status is None
 
     @property
-    def types(self) -> tuple[QueryType, ...]:
-        """The types that are asked for, in this order."""
-        return self._types
-
-    @property
     def trigger_waits(self) -> bool:
         """Whether a failed connect has asked for the next run."""
         return self._trigger_waits
@@ -186,18 +199,13 @@ class Resolution:
         if now_ms < self.deadline_ms:
             return []
         if self.state is State.IDLE:
-            return self._step(Event.DUE, now_ms)
-        silent = tuple(sorted(self._asked - self._failed))
-        actions: list[Action] = [Unanswered(silent)] if silent else []
-        last = self._retries_left == 0
-        if self._gives_up(last=last):
-            return actions + self._go_on(now_ms)
-        if last:
-            return actions + self._step(Event.EXPIRED_LAST, now_ms)
-        error = self._last_error is not None
-        return actions + self._step(
-            Event.EXPIRED_WITH_ERROR if error else Event.EXPIRED_SILENT, now_ms
-        )
+            self._begin()
+            return self._ask(now_ms)
+        actions: list[Action] = []
+        for line in self._lines:
+            if line.is_open and line.deadline_ms <= now_ms:
+                actions += self._expire(line, now_ms)
+        return actions
 
     def reply(
         self, nameserver: str, query_type: QueryType, answer: Answer, now_ms: int
@@ -206,29 +214,31 @@ class Resolution:
         if self.state is State.IDLE:
             raise ValueError(f"reply of {nameserver} while {self!r}: no attempt is open")
         self._hearing.note(query_type, nameserver, answer)
+        line = self._line(query_type)
+        if not line.is_open:
+            return []  # this type is through, the run waits for the other
         if answer.status is Status.VALID:
-            return self._step(Event.VALID, now_ms, answer, nameserver)
-        if query_type is not self._asking:
+            return self._step(line, Event.VALID, now_ms)
+        if query_type is not line.wanted:
             return []  # late, about the other family: the question has moved on
-        self._failed |= {nameserver}
-        self._last_error = answer.status
-        self._errors |= {answer.status}
-        if self.state is State.PAUSED or not self._failed >= self._asked:
+        if not line.refused(nameserver, answer.status):
             return []
-        both_asked = self._asking is self._types[-1]
-        if self._gives_up(last=both_asked and self._retries_left == 0):
+        both_asked = line.wanted is line.types[-1]
+        if self._gives_up(line, last=both_asked and line.retries_left == 0):
             return self._go_on(now_ms)
-        return self._step(Event.ALL_FAILED if self._retries_left else Event.ALL_FAILED_LAST, now_ms)
+        return self._step(line, line.all_failed, now_ms)
 
-    def unsent(self, nameserver: str) -> None:
+    def unsent(self, nameserver: str, query_type: QueryType) -> None:
         """The question could not be sent there: nobody waits for its answer."""
-        self._asked -= {nameserver}
+        self._line(query_type).unsent(nameserver)
 
-    def fetching(self, now_ms: int) -> None:
+    def fetching(self, query_type: QueryType, now_ms: int) -> None:
         """A truncated reply is asked for again over TCP, which may take `timeout retry`."""
-        if self.state is not State.IDLE:
+        line = self._line(query_type)
+        if line.is_open:
             end_ms = now_ms + self._section.timeout_retry_ms + TCP_MARGIN_MS
-            self.deadline_ms = max(self.deadline_ms, end_ms)
+            line.deadline_ms = max(line.deadline_ms, end_ms)
+            self._set_deadline()
 
     def trigger(self, kind: Trigger, began_ms: int, now_ms: int) -> bool:
         """Make a run due before its time; False while one goes on or what is known is fresh enough.
@@ -257,40 +267,44 @@ class Resolution:
             doubled = max(TRIGGER_PAUSE_MS, 2 * self._trigger_pause_ms)
             self._trigger_pause_ms = min(doubled, self._section.holds.valid_ms)
 
-    def _gives_up(self, *, last: bool) -> bool:
+    def _line(self, query_type: QueryType) -> Asking:
+        return next(line for line in self._lines if query_type in line.types)
+
+    def _set_deadline(self) -> None:
+        self.deadline_ms = min(line.deadline_ms for line in self._lines if line.is_open)
+
+    def _expire(self, line: Asking, now_ms: int) -> list[Action]:
+        """The time of an attempt has passed."""
+        silent = line.silent
+        actions: list[Action] = [Unanswered(silent)] if silent else []
+        if self._gives_up(line, last=line.retries_left == 0):
+            return actions + self._go_on(now_ms)
+        event = Event.EXPIRED_LAST if self._is_denied(line) else line.expired
+        return actions + self._step(line, event, now_ms)
+
+    def _is_denied(self, line: Asking) -> bool:
+        """Whether a type need not be asked for again: it has no records, the other type has."""
+        hearing = self._hearing
+        return hearing.has_valid and hearing.of(line.wanted).status is Status.NODATA
+
+    def _gives_up(self, line: Asking, *, last: bool) -> bool:
         """Whether an attempt has ended that leaves no hope for the name, while a list is walked."""
         if not self._walk.searching:
             return False
-        self._walk.heard(self._asking, self._errors)
-        return self._walk.gone(self._types, last=last)
+        self._walk.heard(line.wanted, line.errors)
+        if self._hearing.has_valid:
+            return False
+        last = last and not any(each.is_open for each in self._lines if each is not line)
+        return self._walk.gone(self.types, last=last)
 
     def _go_on(self, now_ms: int) -> list[Action]:
         if self._walk.ends:
-            self._last_error = self._walk.verdict
-            return self._step(Event.LAST_NAME_GONE, now_ms)
+            for line in self._lines:
+                if line.is_open:
+                    line.step(Event.LAST_NAME_GONE)
+            return self._fail(self._hearing.denied(self._walk.verdict), self._walk.verdict, now_ms)
         self._walk.go_on()
-        return [Abandoned(), *self._step(Event.NAME_GONE, now_ms)]
-
-    def _step(
-        self, event: Event, now_ms: int, answer: Answer | None = None, nameserver: str = ""
-    ) -> list[Action]:
-        before = self.state
-        try:
-            self.state = self._transitions[before, event]
-        except KeyError:
-            raise ValueError(f"event {event.name} in state {before.name} of {self!r}") from None
-        if self.state is State.PREFERRED:
-            if before is State.IDLE:
-                self._begin()
-            if event in (Event.DUE, Event.NAME_GONE):
-                self._begin_name()
-            self._retries_left = max(0, self._retries_left - 1)
-            return self._send(self._types[0], now_ms)
-        if self.state is State.FALLBACK:
-            return self._send(self._types[1], now_ms)
-        if self.state is State.IDLE:
-            return self._finish(answer, nameserver, now_ms)
-        return []  # PAUSED: the deadline of the attempt stands
+        return [Abandoned(), *self._ask(now_ms)]
 
     def _begin(self) -> None:
         name, section = self._settings.name, self._section
@@ -298,19 +312,40 @@ class Resolution:
         self._walk.begin(candidates(name, search, section.ndots))
         self._triggered, self._trigger_waits = self._trigger_waits, False
 
-    def _begin_name(self) -> None:
-        self._retries_left = self._section.resolve_retries
+    def _ask(self, now_ms: int) -> list[Action]:
+        """Ask for a name from the beginning."""
         self._hearing.clear()
+        self._told = False
+        for line in self._lines:
+            line.begin(self._section.resolve_retries)
+        return [self._send(line, now_ms) for line in self._lines]
 
-    def _send(self, query_type: QueryType, now_ms: int) -> list[Action]:
-        self._asking = query_type
-        self._hearing.asked(query_type)
-        self._asked = self._everybody
-        self._failed = NOBODY
-        self._errors = NO_ERROR
-        self._last_error = None
-        self.deadline_ms = now_ms + self._section.timeout_retry_ms
-        return [Send(Question(self._walk.name, query_type))]
+    def _send(self, line: Asking, now_ms: int) -> Send:
+        self._hearing.asked(line.wanted)
+        line.sent(self._everybody, now_ms + self._section.timeout_retry_ms)
+        self._set_deadline()
+        return Send(Question(self._walk.name, line.wanted))
+
+    def _step(self, line: Asking, event: Event, now_ms: int) -> list[Action]:
+        actions: list[Action] = [self._send(line, now_ms)] if line.step(event) else []
+        for each in self._lines:
+            if each.state is State.PAUSED and self._is_denied(each):
+                each.step(Event.EXPIRED_LAST)
+        if not any(each.is_open for each in self._lines):
+            return self._finish(now_ms)
+        self._set_deadline()
+        return actions + self._gain(now_ms)
+
+    def _gain(self, now_ms: int) -> list[Action]:
+        """Tell what is answered already, once the other type has to be asked for again."""
+        if self._told or not self._hearing.has_valid:
+            return []
+        if any(line.is_open and not line.has_failed_once for line in self._lines):
+            return []
+        self._told = True
+        (outcome,) = [each for each in self._hearing.outcomes() if each.status is Status.VALID]
+        self.last_valid_ms = self.family_valid_ms[outcome.family] = now_ms
+        return [Gained(outcome)]
 
     def _pause_ms(self, answer: Answer | None, outcomes: tuple[Outcome, ...]) -> int:
         """How long until the next run; where a type has failed, TTLs do not delay it."""
@@ -323,21 +358,35 @@ class Resolution:
         period_ms = max(ttl.min_ms, min(1_000 * answer.ttl_s, ttl.max_ms))
         return max(ttl.min_ms, period_ms - self.early_ms(period_ms))
 
-    def _finish(self, answer: Answer | None, nameserver: str, now_ms: int) -> list[Action]:
-        outcomes = self._hearing.outcomes()
-        self.deadline_ms = now_ms + self._pause_ms(answer, outcomes)
-        self.last_run_ms = now_ms
+    def _finish(self, now_ms: int) -> list[Action]:
+        outcomes, answer = self._hearing.outcomes(), self._hearing.answer(merges=self.merges)
         if answer is None:
-            self.last_status = status = self._last_error or Status.TIMEOUT
-            held = Answer(
-                status, tuple(a for each in outcomes for a in each.addresses), partial=True
-            )
-            sources = [each.nameserver for each in outcomes if each.addresses]
-            return [Finished(status, held, sources[-1] if sources else "", outcomes)]
+            return self._fail(outcomes, self._failure(outcomes), now_ms)
+        self.deadline_ms = now_ms + self._pause_ms(answer, outcomes)
+        self.last_run_ms = self.last_valid_ms = now_ms
         self.last_status = Status.VALID
-        self.last_valid_ms = now_ms
         self._walk.found()
-        for each in outcomes:
-            if each.status is Status.VALID:
-                self.family_valid_ms[each.family] = now_ms
-        return [Finished(Status.VALID, answer, nameserver, outcomes)]
+        valid = [each for each in outcomes if each.status is Status.VALID]
+        for each in valid:
+            self.family_valid_ms[each.family] = now_ms
+        return [Finished(Status.VALID, answer, valid[0].nameserver, outcomes)]
+
+    def _failure(self, outcomes: tuple[Outcome, ...]) -> Status:
+        """The status of a run without a valid answer: of two lines, that whose records stay longer.
+
+        It is the one that `last_valid_ms` speaks of.
+        """
+        if len(self._lines) == 1:
+            return self._lines[0].last_error or Status.TIMEOUT
+        holds, valid_ms = self._section.holds, self.family_valid_ms
+        return max(
+            outcomes, key=lambda each: (valid_ms[each.family], hold_ms(holds, each.status))
+        ).status
+
+    def _fail(self, outcomes: tuple[Outcome, ...], status: Status, now_ms: int) -> list[Action]:
+        self.deadline_ms = now_ms + self._pause_ms(None, outcomes)
+        self.last_run_ms = now_ms
+        self.last_status = status
+        held = Answer(status, tuple(a for each in outcomes for a in each.addresses), partial=True)
+        sources = [each.nameserver for each in outcomes if each.addresses]
+        return [Finished(status, held, sources[-1] if sources else "", outcomes)]

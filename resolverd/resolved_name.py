@@ -10,6 +10,9 @@ younger than it is, never older, so no hold is shortened by a kill in between.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+
 from resolverd.answer import Address, Status
 from resolverd.assignment import Assignment, Change
 from resolverd.board import Board
@@ -23,8 +26,8 @@ from resolverd.departures import Departures
 from resolverd.hearing import Outcome
 from resolverd.history import History
 from resolverd.messages import FROM_CACHE, describe_search
-from resolverd.resolution import Finished, Resolution
-from resolverd.ruling import Ruling, rule
+from resolverd.resolution import Finished, Gained, Resolution
+from resolverd.ruling import Ruling, own_graces, rule, rule_merged
 from resolverd.served import FROM_ANSWERS, Log, ServedServers
 from resolverd.tally import Tally
 
@@ -55,6 +58,7 @@ class ResolvedName:
         self.outcomes: tuple[Outcome, ...] = ()  # of the last run, the preferred type first
         self._departures: Departures[Address] = Departures()
         self._rows = {nameserver.name: nameserver.index for nameserver in section.nameservers}
+        self._has_gained = False  # the run that goes on has changed something
         self._found = ""  # with a search list: what the last valid answer was for
         self._served = served
         self._log = log
@@ -113,11 +117,10 @@ class ResolvedName:
         assignment, valid = self.assignment, finished.status is Status.VALID
         self.outcomes = finished.outcomes
         former = dict(assignment.records)
-        if finished.addresses:
-            changes = assignment.heard(self._rule(finished, now_ms), now_ms)
-        else:
-            changes = assignment.failed(finished.status, self.resolution.last_valid_ms, now_ms)
-        self.resolution.learned(bool(changes) or not former.keys() >= assignment.records.keys())
+        changes = self._assign(finished, now_ms)
+        news = bool(changes) or not former.keys() >= assignment.records.keys()
+        self.resolution.learned(news or self._has_gained)
+        self._has_gained = False
         self.tally.ended(
             self.resolution,
             len(finished.addresses) if valid else None,
@@ -128,18 +131,40 @@ class ResolvedName:
         if valid:
             for slot in assignment.slots:
                 self._served.confirm(slot, now_ms)
-        moved = sum(change.after is not None for change in changes)
-        if finished.nameserver and moved:
-            self._board.count(self._rows[finished.nameserver], "update", moved)
         if valid or finished.addresses:
-            back = self._departures.compare(former, assignment.records, now_ms)
-            self.tally.returned([(each.text, unseen_ms) for each, unseen_ms in back], self.section)
+            self._tell_returns(former, now_ms)
         self._tell_found(valid=valid)
-        self._publish(changes, f"{self.section.name}/{finished.nameserver}", now_ms)
+        self._move(changes, finished.nameserver, finished.outcomes, now_ms)
 
-    def _rule(self, finished: Finished, now_ms: int) -> Ruling:
-        known, valid_ms = self.assignment.records, self.resolution.family_valid_ms
-        return rule(finished.outcomes, known, self.section.holds, valid_ms, now_ms)
+    def gained(self, gained: Gained, now_ms: int) -> None:
+        """One of two merged families is answered, the run goes on for the other."""
+        outcome, former = gained.outcome, dict(self.assignment.records)
+        changes = self.assignment.heard(self._rule((outcome,), now_ms), now_ms)
+        self._has_gained = bool(changes) or not former.keys() >= self.assignment.records.keys()
+        self.tally.gained(self.resolution)
+        self._tell_returns(former, now_ms)
+        self._move(changes, outcome.nameserver, (outcome,), now_ms)
+
+    def _assign(self, finished: Finished, now_ms: int) -> list[Change]:
+        assignment, resolution = self.assignment, self.resolution
+        if finished.addresses:
+            return assignment.heard(self._rule(finished.outcomes, now_ms), now_ms)
+        if resolution.merges:
+            valid_ms, holds = resolution.family_valid_ms, self.section.holds
+            graces = own_graces(finished.outcomes, valid_ms, holds)
+            return assignment.families_failed(graces, now_ms)
+        return assignment.failed(finished.status, resolution.last_valid_ms, now_ms)
+
+    def _rule(self, outcomes: tuple[Outcome, ...], now_ms: int) -> Ruling:
+        holds, valid_ms = self.section.holds, self.resolution.family_valid_ms
+        if self.resolution.merges:
+            return rule_merged(outcomes, holds, valid_ms, now_ms)
+        return rule(outcomes, self.assignment.records, holds, valid_ms, now_ms)
+
+    def _tell_returns(self, former: Mapping[Address, int], now_ms: int) -> None:
+        """Say it when records that have left are back; `former` are those before this answer."""
+        back = self._departures.compare(former, self.assignment.records, now_ms)
+        self.tally.returned([(each.text, unseen_ms) for each, unseen_ms in back], self.section)
 
     def _tell_found(self, *, valid: bool) -> None:
         """Say which name of the search list it is, whenever that is another one."""
@@ -148,6 +173,21 @@ class ResolvedName:
             self._found = found
             for level, text in describe_search(self.settings.name, found, self.section.name):
                 self._log(level, text)
+
+    def _move(
+        self, changes: list[Change], nameserver: str, outcomes: tuple[Outcome, ...], now_ms: int
+    ) -> None:
+        """Publish the changes, and count them for the nameserver that gave each address."""
+        givers = {each.family: each.nameserver for each in outcomes if each.addresses}
+        moved: Counter[str] = Counter()
+        for change in changes:
+            if change.after is not None:
+                moved[givers.get(change.after.family, nameserver)] += 1
+        for giver, amount in moved.items():
+            if giver:
+                self._board.count(self._rows[giver], "update", amount)
+        first = next(iter(moved), nameserver)
+        self._publish(changes, f"{self.section.name}/{first}", now_ms)
 
     def _publish(self, changes: list[Change], source: str, now_ms: int) -> None:
         for change in changes:

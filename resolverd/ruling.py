@@ -10,9 +10,11 @@ obsolete` and `hold other`.
 NXDOMAIN is a statement about the name, and refuted by the valid answer of the other family: it is
 treated as the failure that it is (RFC 4074 section 4.2), with `hold nx`.
 
-One family at a time, unless both are merged: the other family's answer is used where the preferred
-one has said that it has no records, or has none that are protected or confirmed. Otherwise it only
-confirms what is known.
+One family at a time: the other family's answer is used where the preferred one has said that it has
+no records, or has none that are protected or confirmed. Otherwise it only confirms what is known.
+Where both are merged (`resolve-opts all-families`) each goes by its own outcome. A run in which
+neither is answered makes no statement, NODATA included (S36): each family has the grace of its own
+failure then.
 """
 
 from __future__ import annotations
@@ -39,6 +41,34 @@ def hold_ms(holds: Holds, status: Status) -> int:
     return holds.other_ms
 
 
+class Grace(msgspec.Struct, frozen=True):
+    """A failure is overlooked until `hold_ms` have passed since `since_ms`."""
+
+    status: Status
+    since_ms: int
+    hold_ms: int
+
+    def is_over(self, now_ms: int, joined_ms: int = 0) -> bool:
+        """Whether it is, also for a server that joined at `joined_ms`."""
+        return max(self.since_ms, joined_ms) + self.hold_ms <= now_ms
+
+
+def same_grace(status: Status, last_valid_ms: int, holds: Holds) -> dict[Family, Grace]:
+    """Both families are protected alike after a run that failed with `status`."""
+    grace = Grace(status, last_valid_ms, hold_ms(holds, status))
+    return {Family.IPV4: grace, Family.IPV6: grace}
+
+
+def own_graces(
+    outcomes: Sequence[Outcome], valid_ms: Mapping[Family, int], holds: Holds
+) -> dict[Family, Grace]:
+    """Each of two merged families is protected by its own failure and its own last answer."""
+    return {
+        each.family: Grace(each.status, valid_ms[each.family], hold_ms(holds, each.status))
+        for each in outcomes
+    }
+
+
 class Ruling(msgspec.Struct, frozen=True):
     """Which records are seen now, and for how long those of each family may be unseen."""
 
@@ -60,6 +90,19 @@ class Ruling(msgspec.Struct, frozen=True):
         }
 
 
+def rule_merged(
+    outcomes: Sequence[Outcome], holds: Holds, valid_ms: Mapping[Family, int], now_ms: int
+) -> Ruling:
+    """What follows from a run, or part of one, for two families that are merged.
+
+    A family that `outcomes` does not speak of stays as it is.
+    """
+    unseen_ms = {Family.IPV4: FOREVER_MS, Family.IPV6: FOREVER_MS}
+    for each in outcomes:
+        unseen_ms[each.family] = _unseen_ms(each, holds, valid_ms, now_ms)
+    return Ruling(tuple(a for each in outcomes for a in each.addresses), unseen_ms)
+
+
 def rule(
     outcomes: Sequence[Outcome],
     known: Collection[Address],
@@ -67,7 +110,7 @@ def rule(
     valid_ms: Mapping[Family, int],
     now_ms: int,
 ) -> Ruling:
-    """What follows from a run; `outcomes` has the preferred family first.
+    """What follows from a run for one family at a time; `outcomes` has the preferred first.
 
     `known` are the records so far, `valid_ms` tells when each family was last answered validly.
     """

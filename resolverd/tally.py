@@ -74,6 +74,13 @@ class Tally:
         if back and self._index is not None:
             self._board.record(self._index, returns=self._returns)
 
+    def gained(self, resolution: Resolution) -> None:
+        """A valid answer has come, its run goes on."""
+        if self._index is not None:
+            self._board.record(
+                self._index, last_valid_ms=resolution.last_valid_ms, **_by_family(resolution)
+            )
+
     def ended(
         self, resolution: Resolution, records_seen: int | None, known: int, used: int, missing: int
     ) -> None:

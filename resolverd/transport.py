@@ -46,10 +46,10 @@ class Receiver(Protocol):
     def answered(self, key: int, nameserver: str, query_type: QueryType, answer: Answer) -> None:
         """A nameserver has answered an open attempt; `query_type` is what it was asked."""
 
-    def lost(self, key: int, nameserver: str) -> None:
+    def lost(self, key: int, nameserver: str, query_type: QueryType) -> None:
         """A question that was on its way has not reached the nameserver."""
 
-    def fetching(self, key: int) -> None:
+    def fetching(self, key: int, query_type: QueryType) -> None:
         """A cut answer is being asked for again, which may take `timeout retry`."""
 
 
@@ -264,7 +264,7 @@ class Transport:
         timeout_s = self._section.timeout_retry_ms / 1_000
         self._open[attempt.key].append(query)
         self._fetches[attempt] = self._loop.call_later(timeout_s, self._give_up, query)
-        self._receiver.fetching(attempt.key)
+        self._receiver.fetching(attempt.key, attempt.question.query_type)
 
     def _end_fetch(self, attempt: Attempt) -> None:
         timer = self._fetches.pop(attempt, None)
@@ -283,4 +283,5 @@ class Transport:
             self._hand_on(attempt, attempt.held)
         else:
             self._count(attempt.nameserver.index, "snd_error")
-            self._receiver.lost(attempt.key, attempt.nameserver.name)
+            query_type = attempt.question.query_type
+            self._receiver.lost(attempt.key, attempt.nameserver.name, query_type)

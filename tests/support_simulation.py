@@ -182,7 +182,7 @@ class Nameservers:
 
 
 def make_servers(
-    chance: random.Random, backend: int, first_slot: int, port: int
+    chance: random.Random, backend: int, first_slot: int, port: int, merges: bool
 ) -> list[ResolvedServer]:
     """One to three servers of one backend, all with the same words."""
     networks = chance.choice(((), (), (), ("127.1.0.0/30", "::1:0/127")))
@@ -192,6 +192,7 @@ def make_servers(
         ignore_weight=chance.random() < 0.2,
         srv_priority=chance.random() < 0.5,
         rfc_weight=chance.random() < 0.2,
+        all_families=merges,
         networks=networks,
     )  # fmt: skip
     return [
@@ -238,12 +239,15 @@ class World:
         resolutions: list[ResolutionSettings] = []
         slots = 0
         for index, name in enumerate(("a.test", "b.test", LABEL)):
-            port = 0 if name == LABEL else 8080
-            servers = make_servers(self.chance, len(resolutions), slots, port)
+            port, merges = 0 if name == LABEL else 8080, self.chance.random() < 0.3
+            servers = make_servers(self.chance, len(resolutions), slots, port, merges)
             if name != "b.test" and self.chance.random() < 0.3:  # a second backend
-                servers += make_servers(self.chance, 3 + index, slots + len(servers), port)
+                servers += make_servers(self.chance, 3 + index, slots + len(servers), port, merges)
             slots += len(servers)
-            resolutions.append(ResolutionSettings(index, "r", name, preferred, tuple(servers)))
+            words = {"all_families": merges and name != LABEL}
+            resolutions.append(
+                ResolutionSettings(index, "r", name, preferred, tuple(servers), **words)
+            )
         families = choose(((Family.IPV4, Family.IPV6), (Family.IPV4, Family.IPV6), (Family.IPV4,)))
         return ResolverdSettings((section,), tuple(resolutions), families)
 

@@ -1,8 +1,8 @@
 """What must hold in every simulated world, and the loop that plays histories.
 
 `Judge` looks at each write: no address that no accepted answer brought, none lost before its hold
-has passed, none of the preferred family replaced by one of the other for a failure that is
-overlooked. `check_now` looks at the whole after each event: no duplicate that is not allowed, no
+has passed (that of its family where both are merged), none of the preferred family replaced by one
+of the other for a failure that is overlooked, none of either where both are merged. `check_now` looks at the whole after each event: no duplicate that is not allowed, no
 growth. `check_peace` compares the slots with the zone after all nameservers have told the truth.
 """
 
@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
+from typing import NamedTuple
 
 from resolverd.answer import Address, Status, query_types
 from resolverd.config import Family, ResolvedServer
+from resolverd.resolution import Resolution
 from resolverd.ruling import hold_ms
 from resolverd.transitions import State
 from shm.states import Cause, SlotFlag, SlotState
@@ -20,6 +22,7 @@ from tests.support_simulation import HOSTS, LABEL, Reply, World
 
 STATUS_OF = {Cause.NX: Status.NX, Cause.REFUSED: Status.REFUSED, Cause.TIMEOUT: Status.TIMEOUT,
              Cause.OTHER: Status.OTHER}  # fmt: skip
+Source = tuple[str, bool]  # a name and whether its families are merged
 EVENTS = 9  # of one history, before peace
 BOTH = (Family.IPV4, Family.IPV6)
 SETTLE_MS = 400  # longer than all retries of a run
@@ -32,18 +35,36 @@ def host_of(address: str) -> str:
     return HOSTS[parsed.packed[2 if parsed.family == Family.IPV4 else 14]]
 
 
+class Pending(NamedTuple):
+    """Half of the answer of a merged run that goes on."""
+
+    resolution: Resolution
+    former_run_ms: int
+    reply: Reply
+    when_ms: int
+
+    def of(self, other: Pending) -> bool:
+        """Whether both are of one run."""
+        return self[:2] == other[:2]
+
+
 class Judge:
     """Follows what was accepted, and judges each write by it."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.said: set[str] = set()  # addresses of any answer that was handed to the core
-        self.family_valid_ms: dict[tuple[str, Family], int] = {}  # of the last valid answer
-        self.seen_ms: dict[str, int] = {}  # of a valid one that the core has lived through
+        self.family_valid_ms: dict[tuple[Source, Family], int] = {}  # of the last valid answer
+        self.seen_ms: dict[tuple[bool, str], int] = {}  # of one that the core has lived through
         self.service_seen_ms: dict[tuple[str, int], int] = {}
         self.additional_ms: dict[tuple[str, int], int] = {}
         self.services_said: set[tuple[str, int]] = set()
-        self.confirmed_ms: dict[str, int] = {}
+        self.confirmed_ms: dict[Source, int] = {}
+        self.pending: list[Pending] = []
+        self.merged_keys: set[int] = set()
+        self.merging = {
+            s.slot for s in world.servers if s.all_families and len(world.settings.families) > 1
+        }
         self.blurred = False  # a kill or an order may have given two servers one address
         self.label_slots = {
             s.slot for each in world.settings.resolutions if each.name == LABEL
@@ -54,7 +75,7 @@ class Judge:
 
     def accepted(self, reply: Reply, done: bool) -> None:
         """A reply is handed to the core; `done` when that is over and it lives."""
-        answer, name, now_ms = reply.answer, reply.question.name, self.world.now_ms
+        answer, now_ms = reply.answer, self.world.now_ms
         hosts = list(answer.addresses)
         for service in answer.services:
             hosts += service.addresses
@@ -64,13 +85,47 @@ class Judge:
             self.said.update(texts)
             self.services_said.update(keys)
         elif answer.status is Status.VALID:
-            self.confirmed_ms[name] = now_ms
-            self.service_seen_ms.update(dict.fromkeys(keys, now_ms))
-            with_addresses = [(s.target, s.port) for s in answer.services if s.addresses]
-            self.additional_ms.update(dict.fromkeys(with_addresses, now_ms))
-            if name != LABEL:
-                self.seen_ms.update(dict.fromkeys(texts, now_ms))
-                self.family_valid_ms[name, answer.addresses[0].family] = now_ms
+            merges = reply.key in self.merged_keys
+            if merges and reply.key in self.world.core.names:
+                resolution = self.world.core.names[reply.key].resolution
+                if resolution.state is not State.IDLE:
+                    self.count_pending()
+                    half = Pending(resolution, resolution.last_run_ms, reply, now_ms)
+                    kind = reply.question.query_type
+                    if kind not in [
+                        e.reply.question.query_type for e in self.pending if e.of(half)
+                    ]:
+                        self.pending.append(half)  # the first answer of a type stands
+                    return
+            self.count(reply, now_ms, merges=merges)
+        if not done:
+            names = self.world.core.names
+            self.merged_keys = {key for key in names if names[key].resolution.merges}
+
+    def count(self, reply: Reply, when_ms: int, *, merges: bool) -> None:
+        """A valid answer has become part of what the core knows, and its successors."""
+        answer, name = reply.answer, reply.question.name
+        self.confirmed_ms[name, merges] = when_ms
+        keys = [(service.target, service.port) for service in answer.services]
+        self.service_seen_ms.update(dict.fromkeys(keys, when_ms))
+        with_addresses = [(s.target, s.port) for s in answer.services if s.addresses]
+        self.additional_ms.update(dict.fromkeys(with_addresses, when_ms))
+        if name != LABEL:
+            self.seen_ms.update({(merges, each.text): when_ms for each in answer.addresses})
+            self.family_valid_ms[(name, merges), answer.addresses[0].family] = when_ms
+
+    def count_pending(self) -> None:
+        """Count the answers of runs that have ended; those of a resolverd that died are void."""
+        names = self.world.core.names
+        alive = [names[key].resolution for key in names]
+        pending, self.pending = self.pending, []
+        for half in pending:
+            if half.resolution not in alive:
+                continue
+            if half.resolution.last_run_ms != half.former_run_ms:
+                self.count(half.reply, half.when_ms, merges=True)
+            else:
+                self.pending.append(half)
 
     def written(self, slot: int, before: SlotState, after: SlotState) -> None:
         """A slot record is another one."""
@@ -87,40 +142,51 @@ class Judge:
             return
         if after.address is None and after.cause in STATUS_OF:
             since_ms = self.additional_ms.get((name, before.port), 0) if after.port else 0
-            self.lost_by_error(LABEL if after.port == 0 else name, Cause(after.cause), since_ms)
+            source = (name, slot in self.merging) if after.port else (LABEL, False)
+            family = Address.parse(before.address).family
+            valid_ms = self.confirmed_ms.get(source, 0)
+            if source[1]:
+                valid_ms = self.family_valid_ms.get((source, family), 0)
+            self.lost_by_error(source, Cause(after.cause), max(since_ms, valid_ms))
         elif after.cause == Cause.REMOVED:
             self.lost_record(name, before.port)
         elif slot not in self.label_slots and host_of(before.address) == name:
-            self.lost_address(before.address)
+            families = {Address.parse(a).family for a in (before.address, after.address) if a}
+            if slot not in self.merging or len(families) == 1:  # else a grace may have ended too
+                self.lost_address(slot, before.address)
             if after.address is not None and slot not in self.world.orders:
                 self.changed_family(slot, name, before.address, after.address)
 
-    def lost_by_error(self, name: str, cause: Cause, since_ms: int) -> None:
+    def lost_by_error(self, source: Source, cause: Cause, since_ms: int) -> None:
         hold = hold_ms(self.world.section.holds, STATUS_OF[cause])
-        confirmed_ms = max(since_ms, self.confirmed_ms.get(name, 0))
-        assert confirmed_ms + hold <= self.world.now_ms, f"{name}: a hold was shortened"
+        assert since_ms + hold <= self.world.now_ms, f"{source}: a hold was shortened"
 
     def lost_record(self, target: str, port: int) -> None:
         seen_ms = self.service_seen_ms.get((target, port), 0)
         assert seen_ms + self.obsolete_ms < self.world.now_ms, f"{target}: removed too early"
 
-    def lost_address(self, address: str) -> None:
+    def lost_address(self, slot: int, address: str) -> None:
         if not self.blurred:
-            seen_ms = self.seen_ms.get(address, 0)
+            seen_ms = self.seen_ms.get((slot in self.merging, address), 0)
             assert seen_ms + self.obsolete_ms < self.world.now_ms, "obsolete too early"
 
     def changed_family(self, slot: int, name: str, before: str, after: str) -> None:
-        """Only a statement, or the end of a hold, leads from the preferred family to the other."""
+        """Only a statement, or the end of a hold, leads from the preferred family to the other.
+
+        Where both are merged that holds for either.
+        """
         family = Address.parse(before).family
         kind = query_types(family, BOTH)[0]
         preferred = self.world.settings.resolutions[0].preferred
-        if family != preferred or Address.parse(after).family == family:
+        if Address.parse(after).family == family:
+            return
+        if family != preferred and slot not in self.merging:
             return
         heard = self.world.asked.heard[self.world.core.names.feeding(slot)[0]]
         said = {status for about, status in heard if about is kind} or {Status.TIMEOUT}
         if Status.NODATA not in said and Status.VALID not in said:
             hold = min(hold_ms(self.world.section.holds, status) for status in said)
-            valid_ms = self.family_valid_ms.get((name, family), 0)
+            valid_ms = self.family_valid_ms.get(((name, slot in self.merging), family), 0)
             assert valid_ms + hold <= self.world.now_ms, f"{name}: {said} changed the family"
 
     @property
@@ -130,6 +196,7 @@ class Judge:
 
 def check_now(world: World, judge: Judge) -> None:
     """What holds at any moment between two events."""
+    judge.count_pending()
     held = set()
     for server in world.servers:
         slot, target = world.board.slots[server.slot], world.board.targets[server.slot].name
@@ -146,16 +213,20 @@ def check_now(world: World, judge: Judge) -> None:
             held.add(what)
     assert len(world.core.names) <= len(world.settings.resolutions) + len(world.servers)
     assert len(world.core._schedule._heap) <= 64 + 2 * len(world.core.names)
-    assert len(world.core._places["r"]) <= len(world.core.names)
+    assert len(world.core._places["r"]) <= 2 * len(world.core.names)
 
 
-def addresses_of(world: World, host: str) -> set[str]:
-    """What a name resolves to in the end: the preferred family, the other where it has none."""
+def addresses_of(world: World, host: str, *, merges: bool) -> set[str]:
+    """What a name resolves to in the end: the preferred family, the other where it has none.
+
+    Where both are merged it is all there is.
+    """
     preferred = world.settings.resolutions[0].preferred
+    found: set[str] = set()
     for kind in query_types(preferred, world.settings.families):
-        if world.hosts[host, kind]:
-            return {address.text for address in world.hosts[host, kind]}
-    return set()
+        if merges or not found:
+            found |= {address.text for address in world.hosts[host, kind]}
+    return found
 
 
 def check_peace(world: World, judge: Judge) -> None:
@@ -176,7 +247,7 @@ def check_peace(world: World, judge: Judge) -> None:
 
 
 def check_pool(world: World, name: str, servers: list[ResolvedServer]) -> None:
-    wanted = addresses_of(world, name)
+    wanted = addresses_of(world, name, merges=servers[0].all_families)
     held = [world.board.slots[server.slot].address for server in servers]
     there = [address for address in held if address is not None]
     assert set(there) <= wanted, f"{name}: {held} but {wanted}"
@@ -203,7 +274,8 @@ def check_service(world: World, servers: list[ResolvedServer]) -> None:
         weight = max(1 if light else 0, (service.weight + 255) // 256)
         assert slot.weight == (-1 if server.ignore_weight else weight)
         accepted = [a for a in service.addresses if a.family in world.settings.families]
-        where = {a.text for a in accepted} or addresses_of(world, target)
+        others = addresses_of(world, target, merges=server.all_families)
+        where = {a.text for a in accepted} or others
         assert slot.address in where, f"{target}:{slot.port} at {slot.address}, not in {where}"
     assert len(attached) == min(len(servers), len(wanted)), f"{attached} of {set(wanted)}"
     first = min(wanted[key].priority for key in attached)

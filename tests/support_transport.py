@@ -34,10 +34,10 @@ class Shell:
     def answered(self, key: int, nameserver: str, query_type: QueryType, answer: Answer) -> None:
         self.delivered.append((key, nameserver, query_type, answer))
 
-    def lost(self, key: int, nameserver: str) -> None:
+    def lost(self, key: int, nameserver: str, query_type: QueryType) -> None:
         self.lost_questions.append((key, nameserver))
 
-    def fetching(self, key: int) -> None:
+    def fetching(self, key: int, query_type: QueryType) -> None:
         self.fetched.append(key)
 
     def _count(self, row: int, counter: str) -> None:

@@ -93,6 +93,7 @@ class ServerBuilder:
             ignore_weight=options.ignore_weight,
             srv_priority=options.srv_priority,
             rfc_weight=options.rfc_weight,
+            all_families=options.all_families,
             networks=options.resolve_networks,
             backend_kind="proxy" if draft.kind is ProxyKind.LISTEN else "backend",
         )

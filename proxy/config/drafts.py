@@ -164,6 +164,7 @@ class ServerOptions(msgspec.Struct):
     ignore_weight: bool = False
     srv_priority: bool = False
     rfc_weight: bool = False
+    all_families: bool = False
     search: bool = False
     init_addr: tuple[str, ...] | None = None
     init_state: InitState = InitState.UP

@@ -1,6 +1,7 @@
 """Which names are resolved while running: one row for each section, name and family (S8).
 
-A name that goes through a search list (M13) is another one than the same name as written.
+A name that goes through a search list (M13) is another one than the same name as written, and one
+whose families are merged (M3) another than one that is served from one family at a time.
 
 Owns the grouping of servers under resolutions. An SRV label has one row for each section, whatever
 its servers prefer: what they prefer concerns the targets. Pure.
@@ -13,7 +14,7 @@ import msgspec
 from proxy.config.names import is_service_name, normalize_host_name
 from resolverd.config import Family, ResolutionSettings, ResolvedServer
 
-Key = tuple[str, str, Family, bool]
+Key = tuple[str, str, Family, bool, bool]
 
 
 def preferred_family(prefer: Family, accepted: tuple[Family, ...]) -> Family:
@@ -35,14 +36,16 @@ class ResolutionTable:
     ) -> int:
         """Let a name feed a server; the index of its row, a new one if nobody needed it before.
 
-        `search` does not reach SRV labels and names with a dot at their end.
+        `search` does not reach SRV labels and names with a dot at their end. `all_families` of the
+        server reaches the targets of its label, and nothing where one family is accepted.
         """
         preferred = preferred_family(prefer, self._families)
         if is_service_name(host):
             server = msgspec.structs.replace(server, preferred=preferred)
             preferred = preferred_family(Family.IPV6, self._families)
         searched = search and not is_service_name(host) and not host.endswith(".")
-        key = (section, normalize_host_name(host), preferred, searched)
+        merges = server.all_families and not is_service_name(host) and len(self._families) > 1
+        key = (section, normalize_host_name(host), preferred, searched, merges)
         index = self._indices.setdefault(key, len(self._indices))
         self._rows.setdefault(key, []).append(server)
         return index
@@ -51,12 +54,13 @@ class ResolutionTable:
         """All rows, by index."""
         return tuple(
             ResolutionSettings(
-                self._indices[section, name, preferred, search],
+                self._indices[section, name, preferred, search, merges],
                 section,
                 name,
                 preferred,
                 servers=tuple(servers),
                 search=search,
+                all_families=merges,
             )
-            for (section, name, preferred, search), servers in self._rows.items()
+            for (section, name, preferred, search, merges), servers in self._rows.items()
         )

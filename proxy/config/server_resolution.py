@@ -17,7 +17,6 @@ from proxy.config.words import Statement, Table, works
 from resolverd.config import RESOLVE_NETS_MAX, Family
 
 _NETWORK = re.compile(r"([0-9A-Fa-f.:]+)(?:/([0-9.]+))?")
-_LATER_OPTIONS = ("all-families",)
 # Option of `resolve-opts` -> field and value.
 _RESOLVE_OPTIONS = {
     "allow-dup-ip": ("allow_dup_ip", True),
@@ -26,6 +25,7 @@ _RESOLVE_OPTIONS = {
     "srv-priority": ("srv_priority", True),
     "rfc-weight": ("rfc_weight", True),
     "search": ("search", True),
+    "all-families": ("all_families", True),
 }
 
 
@@ -76,8 +76,6 @@ def _options(statement: Statement, options: ServerOptions) -> None:
     statement.at_most(1)
     text = statement.words[1] if statement.arguments else ""
     for name in _list_items(text) if text else ():
-        if name in _LATER_OPTIONS:
-            raise ConfigError(f"'resolve-opts {name}' is not supported yet")
         if name not in _RESOLVE_OPTIONS:
             known = "', '".join(_RESOLVE_OPTIONS)
             raise ConfigError(

@@ -13,7 +13,7 @@ from itertools import islice
 
 from proxy.config.model import Proxy
 from proxy.control.dashboard_style import STYLE
-from proxy.control.dns_metrics import PREFERRED
+from proxy.control.dns_metrics import preferred_words
 from proxy.control.report import Report
 from proxy.control.resolution_record import dropped_in_ms
 from proxy.control.show_info import Info, uptime_text
@@ -208,7 +208,7 @@ class Dashboard:
                 [
                     ("t a", escape(resolution.name)),
                     ("t", escape(resolution.section)),
-                    ("t", PREFERRED[resolution.preferred]),
+                    ("t", preferred_words(resolution)),
                     ("t", resolution_state(fields, left_ms)),
                     ("", str(fields["records_seen"])),
                     ("", str(fields["slots_used"])),

@@ -11,6 +11,7 @@ from proxy.control.families import Family, Histogram, Labels, Sample, Series, Va
 from proxy.control.report import Report
 from proxy.control.resolution_record import dropped_in_ms, is_stale
 from proxy.runtime import now_ms
+from resolverd.account import TOGETHER
 from resolverd.config import Family as AddressFamily
 from resolverd.config import ResolutionSettings
 from resolverd.durations import MOVE_BOUNDS_MS, RUN_BOUNDS_MS
@@ -39,12 +40,21 @@ HISTOGRAMS = (
 )
 
 
+def preferred_words(resolution: ResolutionSettings) -> str:
+    """Which family comes first; with a plus: both at once, the preferred before the other."""
+    first = PREFERRED[resolution.preferred]
+    if not resolution.all_families:
+        return first
+    other = {AddressFamily.IPV4: AddressFamily.IPV6, AddressFamily.IPV6: AddressFamily.IPV4}
+    return first + TOGETHER + PREFERRED[other[resolution.preferred]]
+
+
 def labels_of_resolution(resolution: ResolutionSettings) -> Labels:
     """The labels of every metric about a name."""
     return labels_of(
         resolver=resolution.section,
         name=resolution.name,
-        preferred=PREFERRED[resolution.preferred],
+        preferred=preferred_words(resolution),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from resolverd.account import Summary
+from resolverd.account import Summary, asks
 from resolverd.answer import Status, query_types
 from resolverd.config import Family, Holds, ResolutionSettings
 from resolverd.reasons import hold_for
@@ -40,12 +40,12 @@ def summary_of(
     """All that is known of a name while resolverd does not answer."""
     status = Status(record["status"]) if record["status"] else None
     failed = failed_with(record)
-    types = [each.name for each in query_types(settings.preferred, families)]
+    types = query_types(settings.preferred, families)
     return Summary(
         key=settings.index,
         name=settings.name,
         section=settings.section,
-        asks="SRV" if settings.is_service else ",".join(types),
+        asks="SRV" if settings.is_service else asks(types, merges=settings.all_families),
         origin="configuration",
         state="unknown",
         status=None if status is None else status.name.lower().replace("_", " "),

@@ -86,7 +86,8 @@ def reply_text(reply: Reply) -> str:
     """What a nameserver said last."""
     unsent = "" if reply.sent else " (the last question did not reach it)"
     if reply.status is None:
-        return f"no answer yet{unsent}"
+        about = f" about {reply.query_type}" if reply.query_type else ""
+        return f"no answer yet{about}{unsent}"
     cut = ", cut" if reply.cut else ""
     what = f"{reply.status}, {reply.query_type}, {reply.records} records{cut}"
     return f"{what}, {ago(reply.age_ms)}{unsent}"

@@ -96,6 +96,7 @@ def _resolutions(settings: Settings) -> dict[Hashable, int]:
             resolution.name,
             resolution.preferred,
             resolution.search,
+            resolution.all_families,
         ): resolution.index
         for resolution in settings.resolverd.resolutions
     }

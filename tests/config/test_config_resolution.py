@@ -69,6 +69,39 @@ def test_one_row_feeds_all_servers_of_a_label_whatever_they_prefer() -> None:
     ]
 
 
+def test_merged_and_plain_names_are_two_rows() -> None:
+    rows = resolutions_of(
+        "server a app.test:80 resolvers r resolve-opts all-families",
+        "server b app.test:80 resolvers r",
+        "server-template c 2 app.test:80 resolvers r resolve-opts allow-dup-ip,all-families",
+        f"server d {LABEL} resolvers r resolve-opts all-families",
+        f"server e {LABEL} resolvers r",
+        header="global\n    dns-accept-family ipv4,ipv6\n",
+    )
+    told = [
+        (
+            row.name,
+            row.all_families,
+            [(each.server_name, each.all_families) for each in row.servers],
+        )
+        for row in rows
+    ]
+    assert told == [
+        ("app.test", True, [("a", True), ("c1", True), ("c2", True)]),
+        ("app.test", False, [("b", False)]),
+        (LABEL, False, [("d", True), ("e", False)]),
+    ], "of a label its targets are merged, which are no rows"
+
+
+def test_where_one_family_is_accepted_no_name_is_merged() -> None:
+    (row,) = resolutions_of(
+        "server a app.test:80 resolvers r resolve-opts all-families",
+        "server b app.test:80 resolvers r resolve-prefer ipv4",
+        header="global\n    dns-accept-family ipv6\n",
+    )
+    assert (row.all_families, len(row.servers)) == (False, 2)
+
+
 def test_targets_of_a_label_have_the_only_family_that_is_accepted() -> None:
     header = "global\n    dns-accept-family ipv4\n"
     (row,) = resolutions_of(f"server a {LABEL} resolvers r resolve-prefer ipv6", header=header)
@@ -99,6 +132,7 @@ def test_networks_and_options_add_to_those_of_default_server() -> None:
     assert not resolved("resolve-opts prevent-dup-ip", "resolve-opts allow-dup-ip").allow_dup_ip
     server = resolved("resolve-opts rfc-weight", "resolve-opts srv-priority")
     assert (server.srv_priority, server.rfc_weight) == (True, True)
+    assert resolved("resolve-opts all-families").all_families
     assert not resolved("").srv_priority
     assert not resolved("").rfc_weight
 
@@ -117,8 +151,6 @@ def test_nothing_said_means_no_duplicates_no_networks_and_weights_of_the_records
             "exceed 5 networks",
         ),
         ("resolve-opts allow-dup-ips", "did you mean 'allow-dup-ip' maybe ?"),
-        ("resolve-opts all-families", "is not supported yet"),
-        ("resolve-opts ignore-weight,all-families", "is not supported yet"),
         ("resolve-opts srv-prio", "supported methods are 'allow-dup-ip', 'prevent-dup-ip', "),
         ("resolve-opts srv-prio", "did you mean 'srv-priority'"),
         ("resolve-prefer any", "expects either ipv4 or ipv6 as argument"),

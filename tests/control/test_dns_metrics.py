@@ -42,6 +42,7 @@ RESOLUTIONS = tuple(
     ResolutionSettings(index, "r1", name, Family.IPV4, ())
     for index, name in enumerate(("good.test", "held.test", "gone.test", "new.test"))
 )
+MERGED = ResolutionSettings(4, "r1", "both.test", Family.IPV6, (), all_families=True)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def world() -> Iterator[World]:
         Proxy("be", 2, "backend", Origin(), servers=(a_server("s1", "127.78.7.1", 80),)),
         Proxy("prom", 3, "frontend", Origin(), service=Service.METRICS),
     ]
-    settings = ResolverdSettings(SECTIONS, RESOLUTIONS)
+    settings = ResolverdSettings(SECTIONS, (*RESOLUTIONS, MERGED))
     with control_world(proxies, resolverd=settings) as made:
         now = now_ms()
         for index, status, used in ((0, Status.VALID, 2), (1, Status.NX, 2), (2, Status.NX, 0)):
@@ -86,6 +87,7 @@ def test_names_that_live_on_a_hold(world: World) -> None:
         "held.test": 1,
         "gone.test": 0,
         "new.test": 0,
+        "both.test": 0,
     }
     left = by_name(found["millrace_resolution_dropped_in_seconds"])
     assert 0 < left.pop("held.test") <= 50
@@ -93,6 +95,12 @@ def test_names_that_live_on_a_hold(world: World) -> None:
     held = by_name(found["millrace_resolution_triggers_held_seconds"])
     assert 0 < held.pop("good.test") <= 600
     assert set(held.values()) == {0}
+
+
+def test_a_merged_name_has_series_of_its_own(world: World) -> None:
+    samples = scrape(world)["millrace_resolution_stale"].samples
+    preferred = {sample.labels["name"]: sample.labels["preferred"] for sample in samples}
+    assert (preferred["good.test"], preferred["both.test"]) == ("ipv4", "ipv6+ipv4")
 
 
 @pytest.mark.parametrize("openmetrics", [False, True])

@@ -9,100 +9,12 @@ import msgspec
 import pytest
 
 from resolverd.account import Why
-from resolverd.answer import Answer, QueryType, Question, Status
-from resolverd.config import (
-    Family,
-    Holds,
-    Nameserver,
-    ResolverdSettings,
-    ResolversSection,
-)
-from resolverd.core import Core
+from resolverd.answer import Answer, Status
 from resolverd.holders import Hosts
 from resolverd.resolved_name import ResolvedName
 from shm.states import Cause
-from tests.support_resolution import BOTH, addresses, resolution_settings, servers
-from tests.support_simulation import Board
-
-SIX, FOUR = "::1", "127.0.1.1"
-HOLDS = Holds(nx_ms=4_000, refused_ms=6_000, timeout_ms=8_000, other_ms=10_000)
-NODATA = Status.NODATA
-FAILURES = {
-    Status.NX: 4_000,
-    Status.REFUSED: 6_000,
-    Status.OTHER: 10_000,
-    Status.TRUNCATED: 10_000,
-    Status.INVALID: 10_000,
-    Status.CNAME_ERROR: 10_000,
-}
-Said = Status | str | tuple[str, ...] | Answer
-
-
-def answer_of(said: Said) -> Answer:
-    if isinstance(said, Status):
-        return Answer(said)
-    if isinstance(said, Answer):
-        return said
-    return Answer(Status.VALID, addresses(*((said,) if isinstance(said, str) else said)))
-
-
-class Site:
-    """One name with its servers, one nameserver or more, one try in each run."""
-
-    def __init__(self, count: int = 1, holds: Holds = HOLDS, nameservers: int = 1) -> None:
-        names = [f"ns{number}" for number in range(1, nameservers + 1)]
-        section = ResolversSection(
-            "r1",
-            tuple(Nameserver(name, "127.0.0.1") for name in names),
-            resolve_retries=1,
-            timeout_resolve_ms=1_000,
-            timeout_retry_ms=100,
-            holds=holds,
-        )
-        settings = resolution_settings(servers(count), Family.IPV6)
-        self.settings = ResolverdSettings((section,), (settings,), BOTH)
-        self.board = Board([8080] * count, 1)
-        self.asked: list[QueryType] = []
-        self.now_ms = 5_000
-        self.start()
-
-    def start(self) -> None:
-        """A resolverd begins on what the board says."""
-        self.core = Core(self.settings, self.board, {"r1": self}, lambda *_: None, self.now_ms)
-
-    def ask(self, key: int, question: Question, now_ms: int) -> list[str]:
-        self.asked.append(question.query_type)
-        return []
-
-    def unanswered(self, key: int, nameservers: tuple[str, ...]) -> None:
-        assert nameservers
-
-    def close_run(self, key: int) -> None:
-        self.asked.clear()
-
-    def due(self) -> None:
-        """The next deadline has come."""
-        deadline_ms = self.core.next_deadline_ms()
-        assert deadline_ms is not None
-        self.now_ms = max(self.now_ms, deadline_ms)
-        self.core.serve_deadlines(self.now_ms)
-
-    def reply(self, said: Said, nameserver: str = "ns1") -> None:
-        """To the question asked last."""
-        self.core.answered(0, nameserver, self.asked[-1], answer_of(said), self.now_ms)
-
-    def run(self, six: Said, four: Said) -> list[str | None]:
-        """One run from its question to its end; the addresses after it."""
-        self.due()
-        for said in (six, four):
-            if self.asked:
-                self.reply(said)
-        assert not self.asked, "the run has ended"
-        return self.addresses
-
-    @property
-    def addresses(self) -> list[str | None]:
-        return [slot.address for slot in self.board.slots]
+from tests.support_families import FAILURES, FOUR, HOLDS, NODATA, SIX, Site
+from tests.support_resolution import addresses, servers
 
 
 @pytest.mark.parametrize(("status", "hold"), FAILURES.items())

@@ -11,7 +11,7 @@ def test_there_are_256_places() -> None:
     places = Places(RUNS_MAX)
     assert RUNS_MAX == 256
     assert [places.enter(key, urgent=False) for key in range(257)] == [True] * 256 + [False]
-    assert places.leave(7) == 256
+    assert places.leave(7) == [256]
     assert len(places) == 256
 
 
@@ -21,8 +21,8 @@ def test_urgent_ones_go_first_then_who_came_first() -> None:
     for key, urgent in ((1, False), (2, True), (3, False), (4, True)):
         assert not places.enter(key, urgent=urgent)
     order = [0]
-    while (key := places.leave(order[-1])) is not None:
-        order.append(key)
+    while following := places.leave(order[-1]):
+        order += following
     assert order == [0, 2, 4, 1, 3]
     assert len(places) == 0
 
@@ -34,40 +34,80 @@ def test_who_has_become_urgent_moves_up_and_is_called_once() -> None:
         places.enter(key, urgent=False)
     assert not places.enter(2, urgent=True)
     assert not places.enter(2, urgent=False)
-    assert places.leave(0) == 2
+    assert places.leave(0) == [2]
     assert places.enter(2, urgent=False), "who has a place keeps it"
-    assert places.leave(2) == 1
-    assert places.leave(1) is None
+    assert places.leave(2) == [1]
+    assert places.leave(1) == []
 
 
 def test_who_leaves_while_waiting_is_not_called() -> None:
     places = Places(1)
     for key in (0, 1, 2):
         places.enter(key, urgent=key == 1)
-    assert places.leave(1) is None
-    assert places.leave(0) == 2
+    assert places.leave(1) == []
+    assert places.leave(0) == [2]
+
+
+def test_a_run_with_two_questions_takes_two_places_and_is_not_overtaken() -> None:
+    places = Places(3)
+    assert places.enter(0, urgent=False, places=2)
+    assert not places.enter(1, urgent=False, places=2), "one place is left"
+    assert not places.enter(2, urgent=False), "it waits behind the other"
+    assert places.leave(0) == [1, 2]
+    assert len(places) == 3
+    assert places.enter(3, urgent=True) is False
+    assert places.leave(1) == [3]
+    assert len(places) == 2
+
+
+def test_who_stops_waiting_lets_those_behind_in() -> None:
+    places = Places(2)
+    places.enter(0, urgent=False)
+    assert not places.enter(1, urgent=False, places=2)
+    assert not places.enter(2, urgent=False)
+    assert places.leave(1) == [2]
+
+
+def test_one_that_needs_more_than_there_are_goes_on_alone() -> None:
+    places = Places(1)
+    assert places.enter(0, urgent=False, places=2)
+    assert not places.enter(1, urgent=False)
+    assert not places.enter(2, urgent=False, places=2)
+    assert places.leave(0) == [1]
+    assert places.leave(1) == [2]
+    assert places.leave(2) == []
+    assert len(places) == 0
 
 
 def test_random_comings_and_goings_call_everybody_once() -> None:
     for seed in range(300):
         chance = random.Random(seed)
-        places = Places(3)
+        limit = chance.choice((1, 3, 5))
+        places = Places(limit)
+        needs = {key: chance.choice((1, 1, 2)) for key in range(12)}
         inside: set[int] = set()
         waiting: set[int] = set()
         for _ in range(80):
             key = chance.randrange(12)
+            taken = sum(needs[each] for each in inside)
             if chance.random() < 0.6:
-                entered = places.enter(key, urgent=chance.random() < 0.3)
-                assert entered == (key in inside or len(inside) < 3), f"seed {seed}"
+                entered = places.enter(key, urgent=chance.random() < 0.3, places=needs[key])
+                fits = not inside or taken + needs[key] <= limit
+                if key in inside or not waiting:
+                    assert entered == (key in inside or fits), f"seed {seed}"
+                assert not entered or key in inside or fits, f"seed {seed}"
                 (inside if entered else waiting).add(key)
+                waiting -= inside
             else:
                 following = places.leave(key)
-                expected = key in inside and bool(waiting - {key})
-                assert (following is not None) == expected, f"seed {seed}"
                 inside.discard(key)
                 waiting.discard(key)
-                if following is not None:
-                    assert following in waiting, f"seed {seed}"
-                    waiting.discard(following)
-                    inside.add(following)
-            assert len(places) == len(inside) <= 3
+                assert waiting.issuperset(following), f"seed {seed}"
+                waiting.difference_update(following)
+                inside.update(following)
+            taken = sum(needs[each] for each in inside)
+            assert len(places) == taken, f"seed {seed}"
+            assert taken <= limit or len(inside) == 1, f"seed {seed}"
+            assert inside or not waiting, f"seed {seed}: all wait"
+            room = limit - taken
+            assert not waiting or room < max(needs[each] for each in waiting), f"seed {seed}"

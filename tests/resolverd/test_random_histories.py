@@ -126,7 +126,7 @@ class World:
                 found = tuple(self.zone[query_type])
                 answer = Answer(Status.VALID, found) if found else Answer(Status.NODATA)
             elif self.random.random() < 0.3:
-                self.resolution.unsent(nameserver.name)
+                self.resolution.unsent(nameserver.name, query_type)
                 continue
             elif self.random.random() < 0.5:
                 continue

@@ -151,7 +151,7 @@ def test_a_late_error_about_the_other_type_says_nothing_about_this_one() -> None
 
 def test_nameservers_that_could_not_be_asked_are_not_waited_for() -> None:
     driver = Driver.start(section("ns1", "ns2"))
-    driver.resolution.unsent("ns2")
+    driver.resolution.unsent("ns2", QueryType.A)
     driver.reply("ns1", Status.NX)
     assert driver.questions == [(0, "A"), (0, "AAAA")]
 
@@ -229,7 +229,7 @@ def test_what_truncated_replies_held_comes_with_the_end_of_a_failed_run() -> Non
 def test_an_attempt_waits_for_what_is_fetched_over_tcp() -> None:
     driver = Driver.start(section("ns1", retries=1, retry_ms=300))
     driver.until(200)
-    driver.resolution.fetching(200)
+    driver.resolution.fetching(QueryType.A, 200)
     driver.until(500)
     assert driver.outcomes == []
     driver.reply("ns1", valid("127.0.1.1"))

@@ -181,6 +181,27 @@ def test_without_resolvers_a_server_without_address_is_tried_again() -> None:
     assert known_addresses(old, segment_of(old), new) == frozenset()
 
 
+def test_what_is_known_of_a_name_is_carried_to_the_row_with_the_same_options() -> None:
+    def with_rows(*merges: bool) -> Settings:
+        made = settings(be=[Draft("a", "a.test")])
+        (row,) = made.resolverd.resolutions
+        rows = tuple(
+            msgspec.structs.replace(row, index=index, all_families=each)
+            for index, each in enumerate(merges)
+        )
+        resolverd = msgspec.structs.replace(made.resolverd, resolutions=rows)
+        return msgspec.structs.replace(made, resolverd=resolverd)
+
+    old, new = with_rows(True), with_rows(False, True)
+    segment = segment_of(old)
+    NameserverTable(segment).record(0, last_valid_ms=9, ipv4_valid_ms=7, ipv6_valid_ms=9)
+    reader = CounterReader(after := carried(old, segment, new))
+    carry_counters(take_tally(segment), segment, after, plan_carry(old, new))
+    assert reader.resolution(0)["last_valid_ms"] == 0
+    fields = reader.resolution(1)
+    assert (fields["ipv4_valid_ms"], fields["ipv6_valid_ms"]) == (7, 9)
+
+
 def test_a_server_that_is_down_stays_down() -> None:
     old = settings(be=[Draft("a", "10.0.0.1")])
     segment = segment_of(old)
