@@ -65,6 +65,21 @@ class Server:
         self.thread.join(5)
 
 
+class Recorder(Server):
+    """Keeps what each connection brings until its end, or until it is reset."""
+
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self.received: list[bytes] = []
+        super().__init__(self._record, host)
+
+    def _record(self, connection: socket.socket) -> None:
+        received = bytearray()
+        with contextlib.suppress(ConnectionResetError):
+            while data := connection.recv(1 << 20):
+                received += data
+        self.received.append(bytes(received))
+
+
 def echo(connection: socket.socket) -> None:
     """Send everything back; its end after the client's."""
     while data := connection.recv(65_536):

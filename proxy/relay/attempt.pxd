@@ -34,7 +34,7 @@ from proxy.relay.syscalls cimport (
     TCP_QUICKACK, close, connect, htons, setsockopt, sockaddr, sockaddr_in, sockaddr_in6,
     sockaddr_storage, socket, socklen_t)
 from proxy.relay.types cimport (
-    BALANCE_RANDOM, BALANCE_ROUNDROBIN, BALANCE_STATIC, CLIENT, CONNECTED, RESETS, SERVER,
+    BALANCE_RANDOM, BALANCE_ROUNDROBIN, BALANCE_STATIC, CONNECTED, RESETS, SERVER,
     TERMINATION_RESOURCE_CONNECT, TERMINATION_SERVER_ABORT_CONNECT,
     TERMINATION_SERVER_ABORT_QUEUE, TERMINATION_SERVER_TIMEOUT_CONNECT, WRITABLE, Backend,
     Engine, Outgoing, Session)
@@ -94,7 +94,7 @@ cdef inline int connect_once(
     if fd < 0:
         return errno
     if words != NULL:
-        error = outgoing_prepare(words, fd, session.sides[CLIENT].fd, address.ss_family)
+        error = outgoing_prepare(words, fd, session, address.ss_family)
     if prompt:
         setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &zero, sizeof(zero))
     if error == 0 and connect(fd, <sockaddr *>address, length) != 0 and errno != EINPROGRESS:

@@ -17,7 +17,7 @@ from proxy.relay.syscalls cimport (
     IP_TRANSPARENT, SOL_SOCKET, SO_BINDTODEVICE, SO_KEEPALIVE, SO_REUSEADDR, TCP_FASTOPEN_CONNECT,
     TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_USER_TIMEOUT, bind, getpeername, htons,
     setsockopt, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage, socklen_t)
-from proxy.relay.types cimport INTERFACE_BYTES, Outgoing
+from proxy.relay.types cimport CLIENT, INTERFACE_BYTES, Outgoing, Session
 
 cdef enum:
     IPV6_TRANSPARENT = 75  # <linux/in6.h>; the C library's headers hide it
@@ -39,14 +39,17 @@ cdef inline void keep_alive(const Outgoing *words, int fd) noexcept nogil:
 
 
 cdef inline socklen_t source_of(
-        Outgoing *words, int client_fd, sockaddr_storage *source) noexcept nogil:
+        Outgoing *words, const Session *session, sockaddr_storage *source) noexcept nogil:
     """The address to come from, with the next port of the range; 0: there is none."""
     cdef sockaddr_in *source4 = <sockaddr_in *>source
     cdef sockaddr_in6 *source6 = <sockaddr_in6 *>source
     cdef socklen_t length = sizeof(source[0])
     memset(source, 0, sizeof(source[0]))
     if words.from_client:
-        if getpeername(client_fd, <sockaddr *>source, &length) != 0:
+        if session.addresses != NULL:  # perhaps those that a PROXY header names
+            length = sizeof(session.addresses.source)
+            memcpy(source, &session.addresses.source, length)
+        elif getpeername(session.sides[CLIENT].fd, <sockaddr *>source, &length) != 0:
             return 0
         if not words.from_client_port:
             source4.sin_port = 0  # the same place in both families
@@ -65,10 +68,11 @@ cdef inline socklen_t source_of(
     return length
 
 
-cdef inline int bind_source(Outgoing *words, int fd, int client_fd, int family) noexcept nogil:
+cdef inline int bind_source(
+        Outgoing *words, int fd, const Session *session, int family) noexcept nogil:
     """Come from the address that the line says; 0 or an errno."""
     cdef sockaddr_storage source
-    cdef socklen_t length = source_of(words, client_fd, &source)
+    cdef socklen_t length = source_of(words, session, &source)
     if length == 0 or source.ss_family != family:
         return 0  # a server of another family is reached from where the kernel says
     if words.transparent and family == AF_INET6:
@@ -95,7 +99,7 @@ cdef inline bint port_taken(int error) noexcept nogil:
 
 
 cdef inline int outgoing_prepare(
-        Outgoing *words, int fd, int client_fd, int family) noexcept nogil:
+        Outgoing *words, int fd, const Session *session, int family) noexcept nogil:
     """Make a new socket what the server's line says; 0, or the errno of a source that is not ours.
 
     `family` is the server's.
@@ -110,4 +114,4 @@ cdef inline int outgoing_prepare(
         setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, words.interface, INTERFACE_BYTES)
     if words.family == 0 and not words.from_client:
         return 0
-    return bind_source(words, fd, client_fd, family)
+    return bind_source(words, fd, session, family)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import select
-import socket
 import subprocess
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,7 +14,7 @@ from proxy.config.model import ProxyHeader
 from proxy.health.check import Connects, Target
 from proxy.health.rise_fall import CheckStatus, Outcome
 from tests.support import free_port, require_program, wait_for
-from tests.support_servers import Server, silent_port
+from tests.support_servers import Recorder, silent_port
 
 OPTIONS = {
     ProxyHeader.NONE: "check",
@@ -33,24 +32,6 @@ listen be
   bind 127.0.0.1:{port}
   server s {host}:{server_port} {options} inter 100ms
 """
-
-
-class Recorder(Server):
-    """Keeps what each connection brings until it is closed or reset."""
-
-    def __init__(self, host: str) -> None:
-        self.received: list[bytes] = []
-        super().__init__(self.record, host)
-
-    def record(self, connection: socket.socket) -> None:
-        received = b""
-        try:
-            while data := connection.recv(1_000):
-                received += data
-        except ConnectionResetError:
-            pass
-        finally:
-            self.received.append(received)
 
 
 def from_haproxy(kind: ProxyHeader, server: Recorder, folder: Path) -> bytes:

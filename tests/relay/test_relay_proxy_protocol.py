@@ -27,6 +27,7 @@ from tests.support_proxy_header import (
 )
 from tests.support_relay import RelayServer, RelayUnderTest
 from tests.support_servers import (
+    Recorder,
     Server,
     echo,
     named,
@@ -38,17 +39,6 @@ from tests.support_servers import (
 LINE = b"PROXY TCP4 192.0.2.1 198.51.100.2 1234 443\r\n"
 BINARY = binary(INET, inet_body("192.0.2.1", "198.51.100.2", 1_234, 443))
 V1, V2, V2_CHECKSUM = ProxyHeader.V1, ProxyHeader.V2, ProxyHeader.V2_CHECKSUM
-
-
-class Recorder(Server):
-    """Keeps what each connection brings until its end."""
-
-    def __init__(self, host: str = "127.0.0.1") -> None:
-        self.received: list[bytes] = []
-        super().__init__(self.record, host)
-
-    def record(self, connection: socket.socket) -> None:
-        self.received.append(receive_all(connection))
 
 
 @contextmanager
