@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,6 +46,7 @@ from shm.states import (
 )
 
 NOW = 5_000_000
+_made: list[Segment] = []
 
 
 class Draft:
@@ -107,8 +111,16 @@ def _changed(server: Server, changes: dict[str, object]) -> Server:
     return msgspec.structs.replace(server, **changes)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _no_segment_is_left() -> Iterator[None]:
+    yield
+    while _made:
+        _made.pop().close()
+
+
 def segment_of(wanted: Settings, known: frozenset[int] = frozenset()) -> Segment:
     segment = Segment.create(shape_of(wanted, 2, 0))
+    _made.append(segment)
     fill_segment(segment, wanted, decide(wanted, {}, known).addresses, known, NOW)
     return segment
 
