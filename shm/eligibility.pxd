@@ -122,11 +122,22 @@ cdef inline void server_compose(
         and (server.operational == SERVER_RUNNING or server.operational == SERVER_STARTING))
 
 
+cdef inline void server_follow(ServerView *server, const ServerView *tracked) noexcept nogil:
+    """Let a server be up, in maintenance and drained as the one that it tracks is."""
+    server.operational = tracked.operational
+    server.drain = server.drain or (tracked.drain and not tracked.maint)
+    server.maint = server.maint or tracked.maint
+    server.eligible = (
+        server.eligible and not server.maint and not server.drain
+        and (server.operational == SERVER_RUNNING or server.operational == SERVER_STARTING))
+
+
 cdef inline bint server_view(const View *view, uint32_t slot, ServerView *server) noexcept nogil:
     """Read a slot's records and compose them; False when a record could not be read whole."""
     cdef SlotRecord slot_record
     cdef AdminRecord admin
     cdef HealthRecord health
+    cdef ServerView tracked  # chains have an end: the configuration is checked for that
     if not latch_read(&view.slots[slot], &slot_record):
         return False
     if not latch_read(&view.admins[slot], &admin):
@@ -134,4 +145,9 @@ cdef inline bint server_view(const View *view, uint32_t slot, ServerView *server
     if not latch_read(&view.health[slot], &health):
         return False
     server_compose(&view.statics[slot], &slot_record, &admin, &health, server)
+    if view.statics[slot].tracked_plus_one == 0:
+        return True
+    if not server_view(view, view.statics[slot].tracked_plus_one - 1, &tracked):
+        return False
+    server_follow(server, &tracked)
     return True

@@ -164,7 +164,7 @@ cdef struct SlotStatic:
     uint32_t id  # srv_id
     uint32_t removed_drain_ms  # STATIC_SHUTDOWN_REMOVED: so much later; 0: at once
     uint32_t slowstart_ms  # how long it warms up after it came back; 0: not at all
-    uint32_t spare
+    uint32_t tracked_plus_one  # the slot whose state it shares; 0: none
 
 cdef struct BackendShared:
     uint64_t tickets  # shared word: the next position of the round robin

@@ -74,5 +74,6 @@ cdef class Segment:
     cdef View view
     cdef readonly int fd  # the sealed memfd; role locks live on it
     cdef readonly object shape
+    cdef bint tracking  # servers share the state of others; fixed before the first fork
     cdef void *address
     cdef uint64_t bytes

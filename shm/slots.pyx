@@ -172,8 +172,14 @@ cdef class SlotTableReader:
 
 
 cdef int announce(Segment segment, uint32_t slot) except -1:
-    """A record of this slot changed: backend first, then the table: nobody looks too early."""
+    """A record of this slot changed: backend first, then the table: nobody looks too early.
+
+    Where servers track others, any backend may have one that tracks this one.
+    """
     cdef uint32_t backend = segment.view.statics[slot].backend
+    if segment.tracking:
+        announce_all(segment)
+        return 0
     fetch_add(&segment.view.backends[backend].generation, 1)
     fetch_add(&segment.view.header.table_generation, 1)
     return 0
@@ -212,6 +218,8 @@ cdef class SlotTableWriter:
         target.id = settings.id
         target.removed_drain_ms = settings.removed_drain_ms
         target.slowstart_ms = settings.slowstart_ms
+        target.tracked_plus_one = settings.tracked + 1
+        self.segment.tracking = self.segment.tracking or settings.tracked >= 0
         if settings.maxconn != 0:
             store_relaxed(&self.segment.view.backends[settings.backend].limited, 1)
 

@@ -163,6 +163,7 @@ class StaticState(NamedTuple):
     id: int
     removed_drain_ms: int = 0
     slowstart_ms: int = 0
+    tracked: int = -1  # slot whose state it shares; -1: none
 
 
 class ServerState(NamedTuple):

@@ -22,6 +22,7 @@ from proxy.config.state_files import (
     state_base,
     state_file_of,
 )
+from proxy.config.tracking import link_tracking
 from resolverd.config import Family, Followed, Holds, ResolverdSettings, ResolversSection
 
 
@@ -33,7 +34,7 @@ def build(
 ) -> Settings:
     """The settings; `families` are those that DNS may be asked for."""
     table = ResolutionTable(families)
-    built = _Builder(globals_draft, proxies, table).proxies()
+    built = link_tracking(_Builder(globals_draft, proxies, table).proxies())
     return Settings(
         globals=_build_globals(globals_draft),
         proxies=built,

@@ -11,6 +11,7 @@ from proxy.config.identifiers import FIRST_SERVER, number_items
 from proxy.config.model import Check, Endpoint, InitAddr, ProxyHeader, Server
 from proxy.config.names import is_service_name, normalize_host_name
 from proxy.config.resolution_table import ResolutionTable
+from proxy.config.tracking import full_name
 from resolverd.config import ResolvedServer
 
 _INIT_ADDR = (InitAddr.LAST, InitAddr.LIBC)  # S5
@@ -72,6 +73,7 @@ class ServerBuilder:
             removed_drain_ms=options.removed_drain_ms,
             user_timeout_ms=options.user_timeout_ms,
             fast_open=options.fast_open,
+            track=full_name(draft, options.track) if options.track else None,
             source=options.source,
         )
 

@@ -21,6 +21,7 @@ from proxy.config.model import InitAddr
 from proxy.config.names import is_service_name
 from proxy.config.state_files import loads_globally
 from proxy.config.suggest import hint
+from proxy.config.tracking import check_tracking
 from shm.shape import SLOTS_MAX, SOCKETS_MAX
 
 DEFAULT_RESOLVERS = "default"  # made from resolv.conf when a server wants it and no section has it
@@ -52,6 +53,7 @@ def check(
             )
         for server in draft.servers:
             _check_server(draft, server, names, messages)
+    check_tracking(proxies, messages)
     _check_limits(proxies, messages)
 
 

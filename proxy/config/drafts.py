@@ -174,6 +174,7 @@ class ServerOptions(msgspec.Struct):
     user_timeout_ms: int = 0
     fast_open: bool = False
     source: Source | None = None
+    track: str | None = None  # as written
     cookie: bool = False  # warned of once the mode is known
     id: int | None = None
 

@@ -162,6 +162,8 @@ class Server(msgspec.Struct, frozen=True):
     fast_open: bool = False
     source: Source | None = None  # None: as the backend says
     on_marked_up_shutdown: bool = False  # `on-marked-up shutdown-backup-sessions`
+    track: str | None = None  # "backend/server" whose state it shares
+    tracked_slot: int | None = None  # of that server
     removed_drain_ms: int | None = None  # `on-removed drain`; 0: `shutdown`, None: `keep`
 
 

@@ -146,6 +146,10 @@ def _proxy_v2_options(statement: Statement, options: ServerOptions) -> None:
         options.proxy_v2_checksum = True
 
 
+def _track(statement: Statement, options: ServerOptions) -> None:
+    options.track = statement.one("[<proxy>/]<server>")
+
+
 def _cookie(statement: Statement, options: ServerOptions) -> None:
     statement.one("a value")
     options.cookie = True
@@ -213,7 +217,6 @@ SERVER_OPTIONS: Options = {
     "max-reuse": without_effect("connections to servers are not reused"),
     **dict.fromkeys(
         (
-            "track",
             *("agent-check", "no-agent-check", "agent-port", "agent-addr", "agent-inter"),
             *("agent-send", "from", "guid"),
         ),
@@ -223,6 +226,7 @@ SERVER_OPTIONS: Options = {
     "tfo": works(_set("fast_open", True)),
     "no-tfo": works(_set("fast_open", False)),
     "source": works(server_source),
+    "track": works(_track),
     "redir": unsupported("it needs mode http, which Millrace does not forward"),
     "check-proto": unsupported("health checks connect over TCP"),
     "check-via-socks4": unsupported("remove it"),

@@ -63,6 +63,8 @@ def change_health(observed: Observed, word: str, now_ms: int) -> Change:
     )
     if order is None:
         raise CommandError("'set server <srv> health' expects 'up', 'stopping', or 'down'.")
+    if observed.server.track is not None:
+        raise CommandError("cannot change health on a tracking server.")
     admin = observed.admin
     if observed.server.check is None and observed.state.health_order == order:
         return Change(None)

@@ -13,7 +13,15 @@ from typing import NamedTuple, TypeVar
 from proxy.config.model import CHECK_FALL, CHECK_RISE, Proxy, Server, Settings
 from proxy.control.limits import SNAPSHOT_TRIES_MAX
 from resolverd import standing
-from resolverd.standing import CHECK_OFF, FDRAIN, FMAINT, FQDN_CHANGED, MAINT_MASK
+from resolverd.standing import (
+    CHECK_OFF,
+    FDRAIN,
+    FMAINT,
+    FQDN_CHANGED,
+    IDRAIN,
+    IMAINT,
+    MAINT_MASK,
+)
 from shm.names import NameReader
 from shm.segment import Segment
 from shm.slots import SlotTableReader
@@ -39,6 +47,12 @@ class Observed(NamedTuple):
     order: str = ""  # the name that the operator gave it
 
     @property
+    def maint_tracked(self) -> bool:
+        """In maintenance only because the server that it tracks is."""
+        own = self.admin.flags & MAINT_MASK or self.resolution_maint
+        return self.server.track is not None and self.state.maint and not own
+
+    @property
     def address(self) -> str | None:
         """Its IP address; None while it has none, and on a Unix socket."""
         return None if self.server.local is not None else self.state.address
@@ -55,6 +69,10 @@ class Observed(NamedTuple):
         mask = standing.admin_mask(
             self.admin, self.slot, disabled=self.server.disabled, lacking=self.resolution_maint
         )
+        if self.maint_tracked:
+            mask |= IMAINT
+        elif self.state.drain and not self.admin.flags & FDRAIN:
+            mask |= IDRAIN
         return mask | FQDN_CHANGED if self.order else mask
 
     @property

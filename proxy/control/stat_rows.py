@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeAlias
 
 from proxy.config.model import Proxy
 from proxy.control.check_names import IN_PROGRESS, cause, status_description, status_name
-from proxy.control.observation import FDRAIN, Observed
+from proxy.control.observation import Observed
 from proxy.control.rates import Availability, SessionMeter
 from proxy.control.summary import BackendSummary
 from shm.slots import warmth_of
@@ -127,17 +127,17 @@ def server_status(observed: Observed) -> str:
     if observed.resolution_maint:
         return "MAINT (resolution)"
     if observed.maint:
-        return "MAINT"
+        return f"MAINT (via {observed.server.track})" if observed.maint_tracked else "MAINT"
     health, rise, fall = observed.check_health, observed.rise, observed.fall
     if observed.operational == Operational.STOPPED:
         return f"DOWN {health}/{rise}" if health else "DOWN"
     falling = observed.checking and health < rise + fall - 1
     step = f" {health - rise + 1}/{fall}" if falling else ""
-    if observed.admin.flags & FDRAIN:
+    if observed.state.drain:
         return "DRAIN" + step
     if observed.operational == Operational.STOPPING:
         return "NOLB" + step
-    return "UP" + step if observed.checking else "no check"
+    return "UP" + step if observed.checking or observed.server.track else "no check"
 
 
 def address_cell(observed: Observed) -> Row:
@@ -214,6 +214,7 @@ def server_row(
         "pxname": proxy.name,
         "svname": server.name,
         "status": server_status(observed),
+        **({"tracked": server.track} if server.track else {}),
         **weight_cells(observed, clock),
         "act": 0 if observed.state.backup else 1,
         "bck": 1 if observed.state.backup else 0,

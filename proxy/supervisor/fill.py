@@ -109,4 +109,5 @@ def static_state(server: Server) -> StaticState:
         id=server.id,
         removed_drain_ms=server.removed_drain_ms or 0,
         slowstart_ms=server.slowstart_ms,
+        tracked=-1 if server.tracked_slot is None else server.tracked_slot,
     )

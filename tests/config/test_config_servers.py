@@ -159,6 +159,39 @@ def test_a_server_may_be_on_a_unix_socket(address: str, local: Endpoint) -> None
     assert (server.address, server.fqdn, server.srv_record) == (LOCAL_PLACE, None, None)
 
 
+@pytest.mark.parametrize(
+    ("lines", "complaint"),
+    [
+        ("server t 127.0.0.1:1 track x/s", "unable to find required server 'x/s' for tracking"),
+        ("server t 127.0.0.1:1 track s", "does not have any check enabled"),
+        ("server t 127.0.0.1:1 check track s", "checks and tracking at the same time"),
+        ("server t 127.0.0.1:1 track t", "unable to track edge/t as it belongs to a tracking"),
+    ],
+)
+def test_what_cannot_be_tracked(lines: str, complaint: str) -> None:
+    place, text = only_alert(f"{LISTEN}    server s 127.0.0.1:2\n    {lines}\n")
+    assert place == 8
+    assert complaint in text
+
+
+def test_a_tracking_loop_is_an_error_for_each_of_its_servers() -> None:
+    lines = "    server a 127.0.0.1:2 track b\n    server b 127.0.0.1:2 track edge/a\n"
+    found = said(load_text(LISTEN + lines))
+    assert [line for line, _ in found] == [7, 8]
+    assert all("looping back" in text for _, text in found)
+
+
+def test_a_tracking_server_knows_the_slot_of_the_other() -> None:
+    lines = (
+        "    server a 127.0.0.1:2 track o/s\n    server b 127.0.0.1:2 track a\n"
+        "backend o\n    timeout connect 1s\n    timeout server 1s\n    server s 127.0.0.1:3 check\n"
+    )
+    servers = settings_of(LISTEN + lines).servers
+    assert [(server.track, server.tracked_slot) for server in servers] == [
+        *(("o/s", 2), ("edge/a", 0), (None, None)),
+    ]
+
+
 def test_where_connections_come_from_arrives_in_the_settings() -> None:
     server = server_settings("source 127.0.0.3:10-12 interface lo tcp-ut 5s tfo check")
     assert server.source == Source("127.0.0.3", 10, 3, interface="lo")
