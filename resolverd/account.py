@@ -97,9 +97,11 @@ class Record(msgspec.Struct):
     holders: list[str]
     holders_more: int = 0
     refused: dict[str, Why] = {}  # by backend: why no server has it
+    refused_more: int = 0  # other backends of which that is true
     weight: int | None = None
     priority: int | None = None
     addresses: list[str] = []
+    addresses_more: int = 0
 
 
 class Move(msgspec.Struct):

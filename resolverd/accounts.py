@@ -64,14 +64,15 @@ class Accounts:
     def page(self, question: Question, now_ms: int, bytes_max: int) -> bytes:
         """The answer to one question, as JSON of at most so many bytes.
 
-        Raises ValueError for a question that nobody can ask.
+        Raises ValueError for a question that nobody can ask, or whose answer does not fit.
         """
         rows = ROWS_MAX
-        while True:
+        while rows:
             encoded = msgspec.json.encode(self._page(question, now_ms, rows))
-            if len(encoded) <= bytes_max or rows == 1:
+            if len(encoded) <= bytes_max:
                 return encoded
             rows //= 2
+        raise ValueError(f"one row is longer than {bytes_max} bytes")
 
     def _page(self, question: Question, now_ms: int, rows: int) -> Page[Summary] | Page[Account]:
         _, kind, key, cursor, text = question

@@ -15,6 +15,8 @@ from resolverd.resolved_service import ResolvedService
 from resolverd.service_assignment import Key
 
 HOLDERS_MAX = 8  # servers that are named beside their record; the others are counted
+REFUSED_MAX = 8  # backends without it likewise: thousands may share a name, and an answer is short
+ADDRESSES_MAX = 32  # of the target of an SRV record, likewise
 
 
 def server_name(server: ResolvedServer) -> str:
@@ -51,10 +53,11 @@ class Hosts:
         name, holders = self._name, self._holders.get(address, [])
         seen_ms = name.assignment.records[address]
         gone = not has_failed(name.resolution) and seen_ms < name.resolution.last_valid_ms
-        refused: dict[str, Why] = {}
-        for backend, server in self._first.items():
-            if address not in self._held[backend]:
-                refused[backend] = why_refused(name, server, address, self._held[backend])
+        without = [each for each, held in self._held.items() if address not in held]
+        refused = {
+            backend: why_refused(name, self._first[backend], address, self._held[backend])
+            for backend in without[:REFUSED_MAX]
+        }
         left_ms = seen_ms + name.section.holds.obsolete_ms - now_ms
         if gone and (hold := family_hold(name, address.family, now_ms)):
             left_ms = max(left_ms, hold[1] or 0)
@@ -65,6 +68,7 @@ class Hosts:
             [server_name(each) for each in holders[:HOLDERS_MAX]],
             max(0, len(holders) - HOLDERS_MAX),
             refused,
+            max(0, len(without) - REFUSED_MAX),
         )
 
     def records_of(self, slot: int, now_ms: int) -> list[Record]:
@@ -104,16 +108,20 @@ class Services:
         gone = not has_failed(name.resolution) and known.seen_ms < name.resolution.last_valid_ms
         holders = name.assignment.holders(key)
         served = {server.backend_name for server in holders}
+        without = [each for each in self._backends if each not in served]
+        shown = known.addresses[:ADDRESSES_MAX]
         return Record(
             f"{key[0]}:{key[1]}",
             now_ms - known.seen_ms,
             max(0, known.seen_ms + known.kept_ms - now_ms) if gone else None,
             [server_name(each) for each in holders[:HOLDERS_MAX]],
             max(0, len(holders) - HOLDERS_MAX),
-            {each: Why.NO_SERVER for each in self._backends if each not in served},
+            dict.fromkeys(without[:REFUSED_MAX], Why.NO_SERVER),
+            max(0, len(without) - REFUSED_MAX),
             known.weight,
             known.priority,
-            [address.text for address in known.addresses],
+            [address.text for address in shown],
+            len(known.addresses) - len(shown),
         )
 
     def records_of(self, slot: int, now_ms: int) -> list[Record]:

@@ -145,11 +145,14 @@ def record_line(record: Record) -> str:
     if record.priority is not None:
         parts.append(f"priority {record.priority}")
     if record.addresses:
-        parts.append(f"addresses {' '.join(record.addresses)}")
+        more = f" and {record.addresses_more} more" if record.addresses_more else ""
+        parts.append(f"addresses {' '.join(record.addresses)}{more}")
     if record.holders:
         more = f" and {record.holders_more} more" if record.holders_more else ""
         parts.append(f"held by {' '.join(record.holders)}{more}")
     parts += [f"not used in {backend}: {SENTENCES[why]}" for backend, why in record.refused.items()]
+    if record.refused_more:
+        parts.append(f"not used in {record.refused_more} other backends")
     return f"  record {record.record}: {'; '.join(parts)}\n"
 
 

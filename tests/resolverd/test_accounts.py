@@ -7,6 +7,7 @@ from typing import TypeVar
 import msgspec
 import pytest
 
+from proxy.control.resolution_words import record_line
 from resolverd.account import Account, Kind, Page, Summary, Why
 from resolverd.answer import Answer, QueryType, Service, Status
 from resolverd.config import ResolutionSettings, ResolvedServer
@@ -248,6 +249,25 @@ def test_a_name_with_ten_thousand_servers_comes_in_pages() -> None:
         found += sum(len(each.servers) for each in page.rows)
         cursor = page.cursor
     assert (records, found) == (10_000, 10_000)
+
+
+def test_a_record_that_thousands_of_backends_do_not_use_fits_into_an_answer() -> None:
+    of = tuple(each for number in range(3_000) for each in servers(1, number, number))
+    world = World(resolution_settings(of))
+    world.answer(0, ONE, TWO)
+    used, left_over = ask(world, Account, Kind.NAME, text="app.test").rows[0].records[:2]
+    assert (len(used.holders), used.holders_more, used.refused) == (8, 2_992, {})
+    assert (len(left_over.refused), left_over.refused_more) == (8, 2_992)
+    assert "; not used in 2992 other backends\n" in record_line(left_over)
+
+
+def test_a_target_with_thousands_of_addresses_fits_into_an_answer() -> None:
+    many = addresses(*(f"127.111.{100 + n // 100}.{100 + n % 100}" for n in range(4_000)))
+    world = World(label_of(*servers(1)))
+    world.answer_label(0, Service("h1.test", 81, 10, 0, many))
+    (record,) = about(world, LABEL).records
+    assert (len(record.addresses), record.addresses_more) == (32, 3_968)
+    assert " and 3968 more;" in record_line(record)
 
 
 def test_names_that_nobody_knows_and_questions_that_nobody_asks() -> None:
