@@ -146,6 +146,7 @@ class Assignment:
         }
         self.records: dict[Address, int] = {}
         self._fewest: int | None = None  # servers in the smallest backend, once counted
+        self._complete = False  # an answer has said what there is
         self._settled = False  # `slots` is what `assign` makes of these servers and records
 
     @property
@@ -175,11 +176,26 @@ class Assignment:
         self._settled, self._fewest = False, None
 
     def settle(self) -> list[Change]:
-        """Give those who have joined what is known already."""
-        return self._reassign() if self.records else []
+        """Give those who have joined what is known already.
+
+        Before the first answer that is what a predecessor's servers held, not all that it knew:
+        nobody loses an address for not being among these.
+        """
+        if not self.records:
+            return []
+        if self._complete:
+            return self._reassign()
+        return self._reassign(
+            {
+                slot
+                for slot, address in self.slots.items()
+                if address is not None and address not in self.records
+            }
+        )
 
     def heard(self, ruling: Ruling, now_ms: int) -> list[Change]:
         """A run has brought addresses."""
+        self._complete = True
         seen = dict.fromkeys(ruling.seen, now_ms)
         if self._settled and seen.keys() == self.records.keys():  # nearly always
             self.records = dict.fromkeys(self.records, now_ms)

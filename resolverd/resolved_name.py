@@ -63,7 +63,7 @@ class ResolvedName:
         self._served = served
         self._log = log
         self._board = board
-        self._restored = has_record  # whether `last_valid_ms` is from the board
+        self._restored = False  # whether `last_valid_ms` is from the board
 
     def follow(self, section: ResolversSection) -> None:
         """The section has other nameservers; former ones may still answer what they were asked."""
@@ -83,13 +83,23 @@ class ResolvedName:
         slot = server.slot
         self.assignment.join(server, self._served[slot].address, since_ms or now_ms)
         if since_ms and (address := self._served[slot].address) is not None:
-            self.assignment.adopt({address: since_ms})
-            resolution, restored = self.resolution, self._restored
-            known_ms = resolution.last_valid_ms if restored else 0
-            resolution.last_valid_ms = max(known_ms, since_ms)  # graces keep running
-            known_ms = resolution.family_valid_ms[address.family] if restored else 0
-            resolution.family_valid_ms[address.family] = max(known_ms, since_ms)
-            self._restored = True
+            self._adopt(address, since_ms)
+
+    def _adopt(self, address: Address, since_ms: int) -> None:
+        """A predecessor's server had it at `since_ms`, when some answer of the name was valid.
+
+        A name of the configuration has a record, which knows better when the family was answered.
+        """
+        resolution, family_valid_ms = self.resolution, self.resolution.family_valid_ms
+        if self.permanent:
+            self.assignment.adopt({address: min(since_ms, family_valid_ms[address.family])})
+            return
+        self.assignment.adopt({address: since_ms})
+        known_ms = resolution.last_valid_ms if self._restored else 0
+        resolution.last_valid_ms = max(known_ms, since_ms)  # graces keep running
+        known_ms = family_valid_ms[address.family] if self._restored else 0
+        family_valid_ms[address.family] = max(known_ms, since_ms)
+        self._restored = True
 
     def take(self, server: ResolvedServer) -> None:
         """Feed a server of the configuration, which may have an answer's address already."""

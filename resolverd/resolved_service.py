@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from resolverd.answer import Status
+from resolverd.answer import Address, Answer, Status
 from resolverd.assignment import cause_of
 from resolverd.board import Board
 from resolverd.config import Family, ResolutionSettings, ResolvedServer, ResolversSection
@@ -111,7 +111,7 @@ class ResolvedService:
         assignment, valid = self.assignment, finished.status is Status.VALID
         former = {key: known.seen_ms for key, known in assignment.records.items()}
         if valid:
-            changes = assignment.valid(finished.answer, now_ms)
+            changes = assignment.valid(finished.answer, now_ms, self._resolved(finished.answer))
         else:
             changes = assignment.failed(finished.status, self.resolution.last_valid_ms, now_ms)
         news = bool(changes) or not former.keys() >= assignment.records.keys()
@@ -135,6 +135,17 @@ class ResolvedService:
         self._targets.settle(now_ms)
         if updates and finished.nameserver:
             self._board.count(self._rows[finished.nameserver], "update", updates)
+
+    def _resolved(self, answer: Answer) -> dict[int, Address]:
+        """Where servers are by a resolution of their target, should the answer know as well."""
+        if not any(service.addresses for service in answer.services):
+            return {}
+        return {
+            slot: address
+            for slot, attachment in self.assignment.slots.items()
+            if attachment is not None and attachment.address is None
+            if (address := self._served[slot].address) is not None
+        }
 
     def _follow(self, change: ServiceChange, cause: Cause, now_ms: int) -> bool:
         """Do what the change says; True if the server has got another address by it."""

@@ -12,8 +12,8 @@ A record is known by target and port. The rule, after each valid answer, for eac
    record weighs 1, and so does a 0 where the server follows RFC 2782. A server that ignores weights
    keeps the configured one.
 5. What the additional section says of a target is its address at once. Records of one target share
-   its addresses in turn; a server that has one of them keeps it. Without any, the target is to be
-   resolved on its own (`address` is None).
+   its addresses in turn; a server that has one of them keeps it, whoever said it first. Without
+   any, the target is to be resolved on its own (`address` is None).
 6. Where servers follow priorities, free ones go to the lowest numbers first. Of the records that
    have a server of the backend, those with the lowest number are active, the others backups; no
    record loses its server for its priority. One whose priority is not known yet (a predecessor's)
@@ -38,6 +38,7 @@ WEIGHT_STEP = 256  # of an SRV weight: 65535 becomes 256, a server's largest
 WEIGHT_CONFIGURED = -1  # what a slot record says for "as the configuration says"
 
 Key = tuple[str, int]  # target, port
+NOTHING_RESOLVED: Mapping[int, Address] = {}
 Best = dict[tuple[int, Preference], list[Address]]  # which of these addresses such servers want
 
 
@@ -150,8 +151,13 @@ class ServiceAssignment:
         roster.attach(was.key, slot)
         self.slots[slot] = was
 
-    def valid(self, answer: Answer, now_ms: int) -> list[ServiceChange]:
-        """A valid answer has come; a cut one removes only what has been unseen for long."""
+    def valid(
+        self, answer: Answer, now_ms: int, resolved: Mapping[int, Address] = NOTHING_RESOLVED
+    ) -> list[ServiceChange]:
+        """A valid answer has come; a cut one removes only what has been unseen for long.
+
+        `resolved` are the addresses of servers whose target is resolved on its own, by slot.
+        """
         kept_ms = self._kept_ms(self._holds.other_ms if answer.partial else 0)
         accepted: dict[int, tuple[Address, ...]] = {}  # records with one target share its addresses
         for service in answer.services:
@@ -171,7 +177,7 @@ class ServiceAssignment:
             for key in [key for key in roster.attached if key not in self.records]:
                 roster.release(key)
             roster.fill(self._in_turn())
-        return self._replace(self._attachments(answer.services))
+        return self._replace(self._attachments(answer.services, resolved))
 
     def failed(self, status: Status, last_valid_ms: int, now_ms: int) -> list[ServiceChange]:
         """A run has failed with `status`; the last valid answer was at `last_valid_ms`."""
@@ -206,7 +212,9 @@ class ServiceAssignment:
     def _kept_ms(self, wanted_ms: int) -> int:
         return max(self._holds.obsolete_ms, wanted_ms)
 
-    def _attachments(self, services: Iterable[Service]) -> dict[int, Attachment | None]:
+    def _attachments(
+        self, services: Iterable[Service], resolved: Mapping[int, Address]
+    ) -> dict[int, Attachment | None]:
         nobody_weighs = not any(service.weight for service in services)
         slots: dict[int, Attachment | None] = dict.fromkeys(self._servers)
         numbers = self._numbers()
@@ -222,7 +230,9 @@ class ServiceAssignment:
                     weight = max(1, weight)
                 address = None
                 if known.addresses:
-                    address = self._address(server, known, numbers[key], best)
+                    address = self._present(slot, key, resolved)
+                    if address not in known.addresses:
+                        address = self._address(server, known, numbers[key], best)
                 backup = self._is_backup(server, known, first)
                 slots[slot] = Attachment(*key, weight, address, backup)
         return slots
@@ -256,11 +266,14 @@ class ServiceAssignment:
             seen[key[0]] = numbers[key] + 1
         return numbers
 
+    def _present(self, slot: int, key: Key, resolved: Mapping[int, Address]) -> Address | None:
+        """Where the server is already by this record or its target."""
+        former = self.slots[slot]
+        if former is None or former.key != key:
+            return None
+        return resolved.get(slot) if former.address is None else former.address
+
     def _address(self, server: ResolvedServer, known: Known, number: int, best: Best) -> Address:
-        former = self.slots[server.slot]
-        if former is not None and former.address in known.addresses:
-            assert former.address is not None
-            return former.address
         preference = preference_of(server, self._preferred)
         equals = best.get((id(known.addresses), preference))
         if equals is None:

@@ -18,7 +18,7 @@ from resolverd.config import (
 from resolverd.core import Core
 from resolverd.transitions import State
 from tests.support_resolution import BOTH, addresses, resolution_settings, servers
-from tests.support_simulation import Board
+from tests.support_simulation_board import Board
 
 SIX, FOUR = "::1", "127.0.1.1"
 HOLDS = Holds(nx_ms=4_000, refused_ms=6_000, timeout_ms=8_000, other_ms=10_000)

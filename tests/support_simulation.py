@@ -1,12 +1,11 @@
 """A world without time for the core of resolverd: a board, nameservers and a clock, all from a seed.
 
-The adversary answers late, twice, cut, in another order, not at all, with what was never true, or
-cannot be asked; nameservers die and return; the zone changes; connects fail; an operator orders
-names; resolverd is killed between any two writes and starts again on the same board. Every write to
-the board is judged by `Judge` (support_simulation_rules.py).
+The adversary answers late, twice, cut, in part, in another order, not at all, with what was never
+true, or cannot be asked; nameservers die and return; the zone changes; connects fail; an operator
+orders names; resolverd is killed between any two writes and starts again on the same board.
 
-A history is a few such events, then peace: `converge` lets all nameservers tell the truth until
-nothing is due, and what the slots hold must follow from the zone alone.
+Who judges: each write to the board `Judge` (support_simulation_rules.py), each end of a run
+`Records` (support_simulation_records.py), each question `Pace` (support_simulation_pace.py).
 """
 
 from __future__ import annotations
@@ -14,11 +13,12 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
 
-from resolverd.answer import Address, Answer, QueryType, Question, Service, Status
+from resolverd.answer import Answer, QueryType, Question, Status
 from resolverd.config import (
     Family,
     Holds,
@@ -27,108 +27,19 @@ from resolverd.config import (
     ResolvedServer,
     ResolverdSettings,
     ResolversSection,
+    TtlPeriod,
 )
 from resolverd.core import Core
 from resolverd.resolution import Trigger
-from shm.states import NameState, Operational, ServerState, SlotState
+from tests.support_simulation_board import Board, KilledError, SegmentBoard
+from tests.support_simulation_pace import Pace
+from tests.support_simulation_records import Records
+from tests.support_simulation_rules import Judge, Place
+from tests.support_simulation_zone import DOMAINS, FATES, HOSTS, LABEL, Zone
 
-HOSTS = ("a.test", "b.test", "h0.test", "h1.test", "h2.test", "o.test")
-LABEL = "_s._tcp.test"
-UNIVERSE = {
-    (host, kind): tuple(
-        Address(Family.IPV4, bytes((127, 1, number, n)))
-        if kind is QueryType.A
-        else Address(Family.IPV6, bytes(14) + bytes((number, n)))
-        for n in range(1, 5)
-    )
-    for number, host in enumerate(HOSTS)
-    for kind in (QueryType.A, QueryType.AAAA)
-}
-TARGETS = ("a.test", "h0.test", "h1.test", "h2.test")
-SERVICES = tuple((target, port) for target in TARGETS for port in (80, 81))
-ERRORS = (Status.NX, Status.REFUSED, Status.OTHER, Status.INVALID, Status.CNAME_ERROR)
-NODATA = Answer(Status.NODATA)
-
-
-class KilledError(Exception):
-    """resolverd has died in the middle of its writes."""
-
-
-class Board:
-    """The board in plain memory; `writes_left` writes from now it kills who writes."""
-
-    def __init__(self, ports: list[int], resolutions: int) -> None:
-        self.slots = [SlotState(0, 0, 0, None, port, -1, 0x20, 0, 0) for port in ports]
-        self.targets = [NameState("", 0)] * len(ports)
-        self.records = [
-            dict.fromkeys(
-                ("last_valid_ms", "last_run_ms", "status", "records_seen", "slots_used",
-                 "slots_missing", "runs", "triggers", "returns", "ipv4_valid_ms", "ipv6_valid_ms"), 0,
-            )
-            for _ in range(resolutions)
-        ]  # fmt: skip
-        self.writes_left = -1
-        self.observed: list[tuple[int, int, int, int]] = []
-        self.judge: Callable[[int, SlotState, SlotState], None] = lambda *_: None
-
-    def slot(self, slot: int) -> SlotState:
-        return self.slots[slot]
-
-    def server(self, slot: int) -> ServerState:
-        has = self.slots[slot].address is not None
-        return ServerState(0, 0, 1, None, 0, Operational.RUNNING, has, False, not has, False)
-
-    def usable(self, backend: int) -> tuple[int, int]:
-        return sum(slot.address is not None for slot in self.slots), 0
-
-    def sessions(self, slot: int) -> int:
-        return 0
-
-    def target(self, slot: int) -> NameState:
-        return self.targets[slot]
-
-    def resolution(self, index: int) -> dict[str, int]:
-        return dict(self.records[index])
-
-    def publish(
-        self,
-        slot: int,
-        address: str | None,
-        port: int,
-        *,
-        weight: int,
-        cause: int,
-        flags: int,
-        now_ms: int,
-    ) -> bool:
-        self._write()
-        before = self.slots[slot]
-        after = SlotState(0, 0, 0, address, port, weight, flags, cause, 0)
-        if before == after:
-            return False
-        self.slots[slot] = after
-        self.judge(slot, before, after)
-        return True
-
-    def publish_target(self, slot: int, name: str, stamp_ms: int) -> None:
-        self._write()
-        self.targets[slot] = NameState(name, stamp_ms)
-
-    def record(self, index: int, **fields: int) -> None:
-        self._write()
-        self.records[index].update(fields)
-
-    def count(self, nameserver: int, counter: str, amount: int = 1) -> None:
-        assert amount > 0
-
-    def observe(self, section: int, which: int, bucket: int, milliseconds: int) -> None:
-        assert milliseconds >= 0
-        self.observed.append((section, which, bucket, milliseconds))
-
-    def _write(self) -> None:
-        if self.writes_left == 0:
-            raise KilledError
-        self.writes_left -= 1
+NETWORKS = ((), (), (), ("127.1.0.0/30", "::1:0/127"))
+TTL_PERIODS = (None, None, TtlPeriod(1_000, 3_000), TtlPeriod(2_000, 2_000))
+EARLY_PART = 10  # of a period: as daemon.py lets runs come early
 
 
 class Reply(NamedTuple):
@@ -147,28 +58,31 @@ class Nameservers:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._order = 0
+        self.questions = 0  # to one nameserver each
         self.open: dict[int, set[int]] = {}  # key -> attempts that may be answered
         self.replies: list[Reply] = []
-        self.heard: dict[int, list[tuple[QueryType, Status]]] = {}  # key -> in its last run
+        self.heard: dict[int, list[tuple[QueryType, Answer]]] = {}  # key -> in its last run
+        self.asked: dict[int, list[QueryType]] = {}  # key -> in its last run
 
     def ask(self, key: int, question: Question, now_ms: int) -> list[str]:
         world, unsent = self._world, []
         if key not in self.open:
-            self.heard[key] = []
+            self.heard[key], self.asked[key] = [], []
+            world.pace.begun(key, now_ms)
+        self.asked[key].append(question.query_type)
         attempts = self.open.setdefault(key, set())
-        assert len(attempts) <= 30, "attempts without bound"
+        assert len(attempts) <= 40, "attempts without bound"
         for name in world.nameservers:
-            self._order += 1
-            fate = world.fate(name)
+            self.questions += 1
+            fate = world.faults.get(self.questions) or world.fate(name)
             if fate == "unsent":
                 unsent.append(name)
                 continue
-            attempts.add(self._order)
+            attempts.add(self.questions)
             if fate == "silent":
                 continue
-            answer, late_ms = world.answer(question, fate)
-            reply = Reply(now_ms + late_ms, self._order, key, name, question, answer)
+            answer, late_ms = world.answer(name, question, fate)
+            reply = Reply(now_ms + late_ms, self.questions, key, name, question, answer)
             heapq.heappush(self.replies, reply)
             if fate == "twice":
                 heapq.heappush(self.replies, reply._replace(due_ms=reply.due_ms + 1))
@@ -178,14 +92,15 @@ class Nameservers:
         assert nameservers
 
     def close_run(self, key: int) -> None:
-        self.open.pop(key, None)
+        if self.open.pop(key, None) is not None:
+            self._world.pace.closed(key, self._world.now_ms)
+            self._world.ended.append(key)
 
 
 def make_servers(
-    chance: random.Random, backend: int, first_slot: int, port: int, merges: bool
+    chance: random.Random, backend: int, first_slot: int, port: int, *, merges: bool
 ) -> list[ResolvedServer]:
     """One to three servers of one backend, all with the same words."""
-    networks = chance.choice(((), (), (), ("127.1.0.0/30", "::1:0/127")))
     plain = ResolvedServer(
         first_slot, backend, f"be{backend}", "s", port, 1,
         allow_dup_ip=chance.random() < 0.2,
@@ -193,7 +108,8 @@ def make_servers(
         srv_priority=chance.random() < 0.5,
         rfc_weight=chance.random() < 0.2,
         all_families=merges,
-        networks=networks,
+        networks=chance.choice(NETWORKS),
+        preferred=chance.choice((Family.NONE, Family.NONE, Family.IPV4, Family.IPV6)),
     )  # fmt: skip
     return [
         msgspec.structs.replace(plain, slot=first_slot + number, server_name=f"s{number}")
@@ -201,134 +117,141 @@ def make_servers(
     ]
 
 
-class World:
-    """Everything outside the core, and the core itself. `judge` is set by its maker."""
+def make_settings(chance: random.Random, nameservers: tuple[str, ...]) -> ResolverdSettings:
+    """One section, two hosts, a label, and sometimes a short name that is searched."""
+    choose = chance.choice
+    section = ResolversSection(
+        "r",
+        tuple(Nameserver(name, "127.0.0.1", index=n) for n, name in enumerate(nameservers)),
+        resolve_retries=choose((1, 2, 3)),
+        timeout_resolve_ms=choose((1_500, 5_000)),
+        ttl_period=choose(TTL_PERIODS),
+        timeout_retry_ms=choose((100, 300)),
+        holds=Holds(*[choose((0, 500, 2_000, 10_000)) for _ in range(6)]),
+        search=DOMAINS,
+        ndots=choose((1, 2)),
+    )
+    preferred = choose((Family.IPV4, Family.IPV6))
+    resolutions: list[ResolutionSettings] = []
+    slots = 0
+    for name in ("a.test", "b.test", LABEL, "short")[: 4 if chance.random() < 0.3 else 3]:
+        port, index = 0 if name == LABEL else 8080, len(resolutions)
+        merges = chance.random() < 0.3
+        servers = make_servers(chance, index, slots, port, merges=merges)
+        if name in ("a.test", LABEL) and chance.random() < 0.3:  # a second backend
+            servers += make_servers(chance, 4 + index, slots + len(servers), port, merges=merges)
+        if name != LABEL:
+            servers = [msgspec.structs.replace(s, preferred=Family.NONE) for s in servers]
+        slots += len(servers)
+        resolutions.append(
+            ResolutionSettings(
+                index,
+                "r",
+                name,
+                preferred,
+                tuple(servers),
+                search=name == "short",
+                all_families=merges and name != LABEL,
+            )
+        )
+    families = choose(((Family.IPV4, Family.IPV6), (Family.IPV4, Family.IPV6), (Family.IPV4,)))
+    return ResolverdSettings((section,), tuple(resolutions), families)
 
-    def __init__(self, chance: random.Random) -> None:
+
+class World:
+    """Everything outside the core, and the core itself; `real` puts its board into a segment."""
+
+    def __init__(self, chance: random.Random, *, real: bool = False) -> None:
         self.chance = chance
-        self.now_ms = chance.randrange(1, 10_000)
+        self.now_ms = self.created_ms = chance.randrange(1, 10_000)
         self.nameservers = ("n1", "n2", "n3")[: chance.randrange(1, 4)]
         self.dead: set[str] = set()
-        self.runs_max = chance.choice((1, 2, 256))
+        self.runs_max = chance.choice((1, 2, 256, 256))
+        self.early = chance.random() < 0.5
         self.peace = False
-        self.settings = self._settings()
+        self.settings = make_settings(chance, self.nameservers)
         self.section = self.settings.sections[0]
         self.servers = [s for each in self.settings.resolutions for s in each.servers]
-        self.board = Board([s.port for s in self.servers], len(self.settings.resolutions))
-        self.hosts: dict[tuple[str, QueryType], tuple[Address, ...]] = {}
-        self.services: tuple[Service, ...] = ()
+        self.board: Board | SegmentBoard = (
+            SegmentBoard(self.settings)
+            if real
+            else Board([s.port for s in self.servers], len(self.settings.resolutions))
+        )
+        self.zone = Zone(chance)
+        self.views: dict[str, Zone] = {}  # of nameservers that see another one
         self.orders: dict[int, str] = {}
-        for host in HOSTS:
-            self.change_host(host)
-        self.change_services()
+        self.ended: list[int] = []  # keys of the runs that have ended by the present event
+        self.steps = self.restarts = 0
+        self.restart_at = 0  # this step
+        self.faults: dict[int, str] = {}  # the fates of single questions, by number
         self.asked = Nameservers(self)
+        self.pace = Pace(self)
+        self.judge = Judge(self)
+        self.records = Records(self)
+        self.board.judge = self.judge.written
         self.restart()
 
-    def _settings(self) -> ResolverdSettings:
-        choose = self.chance.choice
-        holds = Holds(*[choose((0, 500, 2_000, 10_000)) for _ in range(6)])
-        section = ResolversSection(
-            "r",
-            tuple(Nameserver(name, "127.0.0.1") for name in self.nameservers),
-            resolve_retries=choose((1, 2, 3)),
-            timeout_resolve_ms=choose((1_500, 5_000)),
-            timeout_retry_ms=choose((100, 300)),
-            holds=holds,
-        )
-        preferred = choose((Family.IPV4, Family.IPV6))
-        resolutions: list[ResolutionSettings] = []
-        slots = 0
-        for index, name in enumerate(("a.test", "b.test", LABEL)):
-            port, merges = 0 if name == LABEL else 8080, self.chance.random() < 0.3
-            servers = make_servers(self.chance, len(resolutions), slots, port, merges)
-            if name != "b.test" and self.chance.random() < 0.3:  # a second backend
-                servers += make_servers(self.chance, 3 + index, slots + len(servers), port, merges)
-            slots += len(servers)
-            words = {"all_families": merges and name != LABEL}
-            resolutions.append(
-                ResolutionSettings(index, "r", name, preferred, tuple(servers), **words)
-            )
-        families = choose(((Family.IPV4, Family.IPV6), (Family.IPV4, Family.IPV6), (Family.IPV4,)))
-        return ResolverdSettings((section,), tuple(resolutions), families)
-
-    # What is true, and what nameservers make of it.
-
-    def change_host(self, host: str) -> None:
-        for kind in (QueryType.A, QueryType.AAAA):
-            known = UNIVERSE[host, kind]
-            self.hosts[host, kind] = tuple(self.chance.sample(known, self.chance.randrange(4)))
-        if not self.hosts[host, QueryType.A]:
-            self.hosts[host, QueryType.A] = UNIVERSE[host, QueryType.A][:1]
-
-    def change_services(self) -> None:
-        self.services = self.some_services(self.chance.randrange(1, 6))
-
-    def some_services(self, count: int) -> tuple[Service, ...]:
-        chance = self.chance
-        with_addresses = chance.random() < 0.5
-        return tuple(
-            Service(
-                target, port, chance.choice((0, 0, 1, 256, 257, 65_535)), chance.choice((0, 10, 20)),
-                self.hosts[target, QueryType.A] if with_addresses else (),
-            )
-            for target, port in chance.sample(SERVICES, count)
-        )  # fmt: skip
+    @property
+    def preferred(self) -> Family:
+        return self.settings.resolutions[0].preferred
 
     def fate(self, nameserver: str) -> str:
         if self.peace:
             return "true"
         if nameserver in self.dead:
             return "silent"
-        return self.chance.choice(
-            ("true", "true", "true", "other", "cut", "error", "silent", "twice", "unsent", "empty")
-        )
+        return self.chance.choice(FATES)
 
-    def answer(self, question: Question, fate: str) -> tuple[Answer, int]:
+    def answer(self, nameserver: str, question: Question, fate: str) -> tuple[Answer, int]:
         """The answer, and after how many milliseconds it comes."""
         late_ms = 5 if self.peace else self.chance.choice((0, 5, 5, 50, 400))
-        if fate == "error":
-            return Answer(self.chance.choice(ERRORS)), late_ms
-        if fate == "empty":
-            return NODATA, late_ms
-        if question.query_type is QueryType.SRV:
-            services = self.services
-            if fate in ("other", "cut"):
-                services = self.some_services(self.chance.randrange(1, 4))
-            return Answer(Status.VALID, services=services, partial=fate == "cut"), late_ms
-        found = self.hosts[question.name, question.query_type]
-        if fate in ("other", "cut"):
-            universe = UNIVERSE[question.name, question.query_type]
-            found = tuple(self.chance.sample(universe, self.chance.randrange(1, 4)))
-        if fate == "cut":
-            return Answer(Status.TRUNCATED, found, partial=True), late_ms
-        return (Answer(Status.VALID, found) if found else NODATA), late_ms
-
-    # What happens.
+        zone = self.zone if self.peace else self.views.get(nameserver, self.zone)
+        return zone.answer(question, fate), late_ms
 
     def restart(self) -> None:
         """A resolverd is started on what the board says."""
-        self.board.writes_left = -1
+        self.board.succeed()
+        self.restarts += 1
+        self.ended.clear()
         self.asked.open.clear()
-        askers = {"r": self.asked}
+        try:
+            self._start()
+        except KilledError:
+            self.restart()
+
+    def _start(self) -> None:
         self.core = Core(
             self.settings,
             self.board,
-            askers,
+            {"r": self.asked},
             lambda *_: None,
             self.now_ms,
             runs_max=self.runs_max,
+            early_ms=self._early_ms,
         )
         for slot, name in self.orders.items():
             self.core.ordered(slot, name, self.now_ms)
+        self.pace.restarted()
+        self.records.restarted()
 
-    def perform(self, work: Callable[[], None]) -> bool:
-        """Let the core do something; False if it was killed by that and has been replaced."""
+    def _early_ms(self, period_ms: int) -> int:
+        return self.chance.randrange(period_ms // EARLY_PART + 1) if self.early else 0
+
+    def perform(self, work: Callable[[], None]) -> None:
+        """Let the core do something; if it is killed by that, it is replaced."""
+        self.ended.clear()
+        self.judge.changed.clear()
         try:
             work()
         except KilledError:
             self.restart()
-            return False
-        return True
+            return
+        if self.ended:
+            for key in dict.fromkeys(self.ended):
+                if key in self.core.names and key not in self.asked.open:
+                    self.records.ended(key)
+            self.pace.learned(self.ended)
+            self._accept()
 
     def next_event_ms(self) -> int:
         deadline_ms = self.core.next_deadline_ms()
@@ -336,33 +259,53 @@ class World:
         replies = self.asked.replies
         return min(deadline_ms, replies[0].due_ms) if replies else deadline_ms
 
-    def step(self, accepted: Callable[[Reply, bool], None]) -> None:
-        """Go to the next reply or deadline. `accepted` hears of replies, before and after."""
+    def step(self) -> None:
+        """Go to the next reply or deadline."""
+        self.steps += 1
+        if self.steps == self.restart_at:
+            self.restart()
         replies, core = self.asked.replies, self.core
         deadline_ms = core.next_deadline_ms()
         assert deadline_ms is not None
         if replies and replies[0].due_ms <= deadline_ms:
-            reply = heapq.heappop(replies)
-            self.now_ms = max(self.now_ms, reply.due_ms)
-            attempts = self.asked.open.get(reply.key, ())
-            if reply.order not in attempts:
-                return  # a second one, or of a run that has ended: the transport keeps it off
-            self.asked.open[reply.key].discard(reply.order)
-            accepted(reply, False)
-            kind = reply.question.query_type
-            self.asked.heard[reply.key].append((kind, reply.answer.status))
-            if self.perform(
-                lambda: core.answered(reply.key, reply.nameserver, kind, reply.answer, self.now_ms)
-            ):
-                accepted(reply, True)
+            self._hear(heapq.heappop(replies))
             return
         self.now_ms = max(self.now_ms, deadline_ms)
         self.perform(lambda: core.serve_deadlines(self.now_ms))
 
-    def disturb(self) -> None:
-        """One thing of those that nobody expects."""
+    def _hear(self, reply: Reply) -> None:
+        self.now_ms = max(self.now_ms, reply.due_ms)
+        if reply.order not in self.asked.open.get(reply.key, ()):
+            return  # a second one, or of a run that has ended: the transport keeps it off
+        self.asked.open[reply.key].discard(reply.order)
+        kind, answer = reply.question.query_type, reply.answer
+        self.judge.hears(answer)
+        self.records.hears(reply.key, answer)
+        self.asked.heard[reply.key].append((kind, answer))
+        core = self.core
+        self.perform(lambda: core.answered(reply.key, reply.nameserver, kind, answer, self.now_ms))
+
+    def _accept(self) -> None:
+        """Runs have ended: what they heard first of each type has become what the core knows."""
+        for key in self.ended:
+            if key in self.core.names:
+                place = self.place(key)
+                for answer in self.valid_answers(key):
+                    self.judge.accepted(place, answer)
+
+    def valid_answers(self, key: int) -> list[Answer]:
+        """The first of each type in the last run; several where families are merged."""
+        found: dict[QueryType, Answer] = {}
+        for kind, answer in self.asked.heard[key]:
+            if answer.status is Status.VALID:
+                found.setdefault(kind, answer)
+        return list(found.values())
+
+    def disturb(self, *, kills: bool = True) -> None:
+        """One thing of those that nobody expects, at any time before the next that is due."""
         chance, core = self.chance, self.core
-        what = chance.randrange(8)
+        self.now_ms += chance.randrange(1 + max(0, self.next_event_ms() - self.now_ms))
+        what = chance.randrange(0 if kills else 2, 10)
         if what == 0:
             self.board.writes_left = chance.randrange(1, 12)
         elif what == 1:
@@ -370,30 +313,70 @@ class World:
         elif what == 2:
             self.dead = set(chance.sample(self.nameservers, chance.randrange(2)))
         elif what == 3:
-            self.change_services()
+            self.zone.change_services()
         elif what in (4, 5):
-            self.change_host(chance.choice(HOSTS))
-        elif what == 6:
-            slot = chance.randrange(len(self.servers))
-            kind, began_ms = chance.choice(list(Trigger)), self.now_ms - chance.randrange(500)
-            self.perform(lambda: core.connect_failed(slot, kind, began_ms, self.now_ms))
+            self.zone.change_host(chance.choice(HOSTS))
+        elif what in (6, 7):
+            self._fail_connect(core)
+        elif what == 8:
+            self.views = {chance.choice(self.nameservers): Zone(chance)}
         else:
             slot = chance.randrange(len(self.servers))
             name = chance.choice(("", "o.test", "b.test"))
             self.orders[slot] = name
+            self.judge.ordered_ms[slot] = self.now_ms
             self.perform(lambda: core.ordered(slot, name, self.now_ms))
+
+    def _fail_connect(self, core: Core) -> None:
+        chance = self.chance
+        slot = chance.randrange(len(self.servers))
+        kind, began_ms = chance.choice(list(Trigger)), self.now_ms - chance.randrange(500)
+        self.pace.triggered(slot, kind, began_ms)
+        self.perform(lambda: core.connect_failed(slot, kind, began_ms, self.now_ms))
+
+    def fail_often(self, slot: int, pauses_ms: list[int]) -> None:
+        """Connects to one server time out, one after the other."""
+        for pause_ms in pauses_ms:
+            until_ms = self.now_ms + pause_ms
+            while self.next_event_ms() <= until_ms:
+                self.step()
+            self.now_ms = max(self.now_ms, until_ms)
+            self.pace.triggered(slot, Trigger.CONNECT_TIMEOUT, self.now_ms)
+            fails = (slot, Trigger.CONNECT_TIMEOUT, self.now_ms, self.now_ms)
+            self.perform(partial(self.core.connect_failed, *fails))
 
     def make_peace(self) -> None:
         """All tell the truth from now on; what was on its way is lost."""
         self.peace = True
         self.dead.clear()
+        self.views.clear()
         self.board.writes_left = -1
         self.asked.replies.clear()
 
     def pass_holds(self) -> None:
-        """Let the clock run until nothing that was said before counts any more."""
-        holds = self.section.holds
+        """Put the clock forward until nothing that was said before counts any more."""
+        holds, section = self.section.holds, self.section
+        ttl_ms = 0 if section.ttl_period is None else section.ttl_period.max_ms
         self.now_ms += 1 + max(
             holds.obsolete_ms, holds.nx_ms, holds.refused_ms, holds.timeout_ms, holds.other_ms,
-            self.section.timeout_resolve_ms,
+            section.timeout_resolve_ms, ttl_ms,
         )  # fmt: skip
+        self.pace.idle_until(self.now_ms)
+
+    def place(self, key: int) -> Place:
+        """Which resolution it is, also after a restart."""
+        name = self.core.names[key]
+        resolution, settings = name.resolution, name.settings
+        return settings.name, resolution.types[0], settings.search, resolution.merges
+
+    def confirmed_ms(self, key: int) -> int:
+        """When a name was last answered validly, as seen from outside."""
+        return self.judge.confirmed_ms.get(self.place(key), 0)
+
+    def outcome(self, key: int, kind: QueryType) -> Status:
+        """What the last run heard of a type: the first that is valid, NODATA, the last error."""
+        said = [answer.status for about, answer in self.asked.heard[key] if about is kind]
+        for status in (Status.VALID, Status.NODATA):
+            if status in said:
+                return status
+        return said[-1] if said else Status.TIMEOUT

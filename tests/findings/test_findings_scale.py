@@ -38,7 +38,7 @@ from tests.support_resolution import (
     servers,
 )
 from tests.support_resolverd import ResolverdProcess, settings_of
-from tests.support_simulation import Board
+from tests.support_simulation_board import Board
 
 ONE, TWO = "127.0.1.1", "127.0.1.2"
 RUNS_MAX = 256

@@ -232,3 +232,14 @@ def test_a_thousand_records_go_to_a_thousand_slots() -> None:
     answered(pool, many, 0)
     assert set(pool.slots.values()) == set(many)
     assert answered(pool, list(reversed(many)), 1_000) == []
+
+
+def test_who_joins_before_the_first_answer_keeps_what_it_has() -> None:
+    pool = assignment(1, A)
+    pool.adopt({A: 1_000})  # what a predecessor's server held, not all that it knew
+    pool.join(servers(2)[1], B, 1_000)
+    assert pool.settle() == []
+    assert answered(pool, [A, B], 2_000) == []
+    pool.join(servers(3)[2], D, 3_000)
+    (change,) = pool.settle()
+    assert (change.before, change.after) == (D, None)  # now it is known what there is

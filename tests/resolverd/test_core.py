@@ -19,7 +19,7 @@ from resolverd.resolution import Trigger
 from shm.histograms import MOVES, RUNS
 from tests.support_resolution import addresses, resolution_settings, servers
 from tests.support_resolverd import IPV4_ONLY
-from tests.support_simulation import Board
+from tests.support_simulation_board import Board
 
 LABEL = "_web._tcp.app.test"
 ONE, TWO, THREE = "127.0.1.1", "127.0.1.2", "127.0.1.3"

@@ -59,6 +59,15 @@ def test_a_successor_keeps_to_the_time_of_the_familys_last_answer(killed_ms: int
     assert answered_ms + 6_000 <= site.now_ms <= answered_ms + 7_000
 
 
+def test_a_successor_finds_no_record_younger_than_its_familys_last_answer() -> None:
+    site = Site(holds=msgspec.structs.replace(HOLDS, obsolete_ms=2_500))
+    assert site.run(NODATA, FOUR) == [FOUR]
+    site.core.ordered(0, "app.test", site.now_ms)  # from now on the server has a time of its own
+    assert site.run(SIX, NODATA) == [FOUR], "unseen, and not yet obsolete"
+    site.start()
+    assert [site.run(SIX, NODATA) for _ in range(3)] == [[FOUR], [FOUR], [SIX]]
+
+
 def test_nodata_is_a_statement_and_ages_records_by_hold_obsolete() -> None:
     site = Site()
     site.run(SIX, NODATA)

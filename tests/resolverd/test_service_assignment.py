@@ -275,3 +275,13 @@ def test_five_thousand_records_are_no_quadratic_matter() -> None:
     pool.valid(said(*many), 3_000)
     assert all(pool.slots[slot] == each for slot, each in before.items() if each)
     assert [each.target for each in pool.slots.values() if each] == [r.target for r in many]
+
+
+def test_an_address_that_its_target_has_brought_stays_when_the_additional_section_knows_it() -> (
+    None
+):
+    pool = assignment(2)
+    pool.valid(said(record("a", 80), record("a", 81)), 0)
+    several = [Service("a", port, 1, 0, (ONE, TWO, THREE)) for port in (80, 81)]
+    pool.valid(said(*several), 1_000, {0: THREE, 1: SIX})
+    assert [each and each.address for each in pool.slots.values()] == [THREE, TWO]
