@@ -275,18 +275,22 @@ cdef inline void note_limited(Engine *engine) noexcept nogil:
 
 
 cdef inline void places_review(Engine *engine) noexcept nogil:
-    """Try the listeners that a limit stopped; those with an empty queue are watched again."""
+    """Try the listeners that a limit stopped; those with an empty queue are watched again.
+
+    One that another worker serves now is stopped by nothing here.
+    """
     cdef uint8_t limited = engine.limited
     cdef Listener *listener
     cdef uint32_t index
     engine.limited = engine.rate_limited = False
     for index in range(engine.listener_count):
         listener = &engine.listeners[index]
-        if not (limited or listener.frontend.limited or listener.limited) or (
-                not listener_mine(engine, listener)):
+        if not (limited or listener.frontend.limited or listener.limited):
             continue
         listener.frontend.limited = False
         listener.limited = False
+        if not listener_mine(engine, listener):
+            continue
         listener_event(engine, listener)
         if engine.resume_ms != 0 or engine.limited:
             break

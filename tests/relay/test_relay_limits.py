@@ -104,6 +104,27 @@ def test_a_full_listener_leaves_the_others_alone_and_takes_the_next_when_one_lea
         other.close()
 
 
+def test_a_full_listener_that_goes_back_to_its_worker_keeps_no_other_from_ending() -> None:
+    with (
+        Server(holding("x")) as server,
+        RelayUnderTest([server.address], workers=2, bind_maxconn=1) as relay,
+    ):
+        relay.assign(0, 1)
+        wait_for(lambda: all_seen(relay), 5, "worker 1 serves both sockets")
+        first = relay.connect()
+        assert receive_count(first, 1) == b"x"
+        waiting = [relay.connect() for _ in range(20)]  # in the queues of both
+        wait_for(lambda: relay.counters(row=1)["maxconn_pauses"] >= 2, 5, "both are full")
+        relay.assign(0, 0)
+        wait_for(lambda: all_seen(relay), 5, "worker 0 is back")
+        for client in [first, *waiting]:
+            client.close()
+        wait_for(lambda: relay.counters("backend")["ended"] == 21, 5, "all have left")
+        relay.command(Command.SOFT_STOP)
+        for worker in range(2):
+            wait_for(lambda number=worker: relay.exit_status(number) == 0, 5, "ended")
+
+
 def test_a_place_that_another_relay_frees_is_taken_at_once() -> None:
     with (
         Server(holding("x")) as server,
