@@ -17,17 +17,12 @@ from contextlib import suppress
 from proxy.config.messages import Severity
 from proxy.config.model import Endpoint, Global, LogTarget, SocketFamily
 from proxy.config.report import render_tagged
+from proxy.log_sockets import FAMILIES, socket_address
 
 LINE_BYTES_MAX = 1_024  # without `len`, as in HAProxy
 STANDARD_ERROR = 2
 LEVEL_WARNING = 4
 LEVEL_NOTICE = 5
-FAMILIES = {
-    SocketFamily.IPV4: socket.AF_INET,
-    SocketFamily.IPV6: socket.AF_INET6,
-    SocketFamily.UNIX: socket.AF_UNIX,
-    SocketFamily.ABSTRACT: socket.AF_UNIX,
-}
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -35,9 +30,9 @@ class LineFacts:
     """What every line of one program carries."""
 
     def __init__(self, settings: Global, main_pid: int) -> None:
-        """Tag and host as configured."""
+        """Tag and host as configured; without `log-send-hostname` the host stays untold."""
         self.tag = settings.log_tag
-        self.host = settings.node or socket.gethostname()
+        self.host = settings.log_host or (settings.log_host is not None and socket.gethostname())
         self.pid = main_pid
 
 
@@ -55,8 +50,10 @@ def format_line(
     if style == "iso":
         return f"{_iso(now_s)} {text}"
     if style == "rfc5424":
-        return f"<{priority}>1 {_iso(now_s)} {facts.host} {facts.tag} {facts.pid} - - {text}"
-    return f"<{priority}>{_bsd_time(now_s)} {facts.tag}[{facts.pid}]: {text}"
+        host = facts.host or "-"
+        return f"<{priority}>1 {_iso(now_s)} {host} {facts.tag} {facts.pid} - - {text}"
+    host = f"{facts.host or 'localhost'} " if style == "rfc3164" else ""
+    return f"<{priority}>{_bsd_time(now_s)} {host}{facts.tag}[{facts.pid}]: {text}"
 
 
 def _bsd_time(now_s: float) -> str:
@@ -101,7 +98,7 @@ class _SocketTarget:
             FAMILIES[endpoint.family], socket.SOCK_DGRAM | socket.SOCK_CLOEXEC
         )
         self._socket.setblocking(False)
-        self._address = _address(endpoint)
+        self._address = socket_address(endpoint)
         self.descriptor = self._socket.fileno()
         self._connected = self._connect()
 
@@ -126,14 +123,6 @@ class _SocketTarget:
 
     def close(self) -> None:
         self._socket.close()
-
-
-def _address(endpoint: Endpoint) -> tuple[str, int] | str:
-    if endpoint.family is SocketFamily.ABSTRACT:
-        return "\0" + endpoint.host
-    if endpoint.family is SocketFamily.UNIX:
-        return endpoint.host
-    return endpoint.host, endpoint.port
 
 
 class LogWriter:

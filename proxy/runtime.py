@@ -16,7 +16,7 @@ from typing import Protocol
 
 import msgspec
 
-from proxy.config.model import Bind, Settings
+from proxy.config.model import Bind, Endpoint, Settings
 from resolverd.config import LinkedFile, StateFile
 from shm.segment import Segment
 
@@ -86,6 +86,7 @@ class Runtime(msgspec.Struct, frozen=True):
     main_pid: int  # what log lines and `show info` carry
     log: Log
     state_files: tuple[StateFile, ...] = ()  # those that resolverd keeps up to date
+    log_sockets: dict[Endpoint, int] = {}  # of the access log, by where they lead
     resolv_conf: LinkedFile | None = None  # the one that resolverd follows
 
 

@@ -259,7 +259,7 @@ cdef struct WorkerCounters:
     uint64_t pipes_free  # gauge
     uint64_t buffer_bytes  # gauge: memory held by stalled directions
     uint64_t epoll_turns
-    uint64_t log_overflows  # finished-session records lost because the ring was full
+    uint64_t log_overflows  # lines of the access log lost because their receiver took none
     uint64_t schedule_builds
     uint64_t slot_refreshes  # slot views decoded again
     uint64_t pick_looks  # servers, blocks of servers and ring nodes looked at to pick servers

@@ -170,6 +170,7 @@ class RelayUnderTest:
         shared: bool = False,
         nofile: int | None = None,
         environment: dict[str, str] | None = None,
+        passed: tuple[int, ...] = (),
         **fields: Any,
     ) -> None:
         placed = tuple(RelayServer(*server) for server in servers)
@@ -177,6 +178,7 @@ class RelayUnderTest:
         self.plan = Plan(self.settings, placed, workers, shared, nofile)
         self.workers = workers
         self.environment = environment or {}
+        self.passed = passed  # descriptors that the settings name
         self.addresses: list[Any] = []
         self.host: subprocess.Popen[bytes] | None = None
 
@@ -187,7 +189,7 @@ class RelayUnderTest:
             [sys.executable, "-m", "tests.support_relay_host", str(far.fileno())],
             cwd=ROOT,
             env={**os.environ, **self.environment},
-            pass_fds=[far.fileno()],
+            pass_fds=[far.fileno(), *self.passed],
         )
         far.close()
         near.settimeout(30)

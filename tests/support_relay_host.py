@@ -16,6 +16,7 @@ import threading
 from typing import Any
 
 from proxy.config.model import Bind, SocketFamily
+from proxy.log_sockets import open_log_sockets
 from proxy.relay.engine import Relay
 from proxy.runtime import Bells, ListeningSocket, Runtime, now_ms, ring
 from shm.counters import CounterReader, settle_dead_worker
@@ -93,6 +94,7 @@ class Host:
             workers=plan.workers,
             main_pid=os.getpid(),
             log=lambda level, text: None,
+            log_sockets=open_log_sockets(plan.settings),
         )
         self.board = ProcessBoard(self.segment)
         self.reader = SlotTableReader(self.segment)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from proxy.config.build_log import build_access_log, global_targets
 from proxy.config.build_server import ServerBuilder
 from proxy.config.checks import find_backend, serves_statistics
 from proxy.config.drafts import BindDraft, GlobalDraft, ProxyDraft, ProxyKind, ResolversDraft
@@ -51,7 +52,7 @@ def _build_globals(draft: GlobalDraft) -> Global:
         name: getattr(draft, name) for name in Global.__struct_fields__ if hasattr(draft, name)
     }
     values["stats_sockets"] = tuple(draft.stats_sockets)
-    values["logs"] = tuple(draft.logs)
+    values["logs"] = global_targets(draft)
     values["server_state_file"] = global_state_file(draft)
     values["server_state_base"] = state_base(draft)
     return Global(**values)
@@ -169,6 +170,7 @@ class _Builder:
             description=draft.description,
             server_state_file=state_file,
             server_state_global=bool(state_file) and loads_globally(draft),
+            access_log=build_access_log(draft, self._globals),
         )
 
     def _build_binds(self, draft: ProxyDraft, frontend_index: int | None) -> tuple[Bind, ...]:

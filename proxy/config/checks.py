@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from proxy.config.build_log import check_log_format
 from proxy.config.drafts import (
     BindOptions,
     GlobalDraft,
@@ -46,6 +47,7 @@ def check(
             _check_http(draft, messages)
             continue
         _check_tcp(draft, proxies, messages)
+        check_log_format(draft, messages)
         if loads_globally(draft) and globals_draft.server_state_file is None and draft.kind.serves:
             messages.warning(
                 f"{draft.title} is to load the state of its servers from the file of the global "

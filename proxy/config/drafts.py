@@ -87,6 +87,7 @@ class GlobalDraft(msgspec.Struct):
     stats_timeout_ms: int = 10_000
     logs: list[LogTarget] = []
     log_tag: str = "haproxy"
+    log_host: str | None = None
     node: str = ""
     description: str | None = None
     spread_checks_percent: int = 0
@@ -224,6 +225,13 @@ class BindDraft(msgspec.Struct):
     options: BindOptions
 
 
+class LogFormatDraft(msgspec.Struct, frozen=True):
+    """`log-format`, or `option tcplog` for the usual one; read once it is known to be of use."""
+
+    text: str
+    origin: Origin
+
+
 class ServerStateSource(enum.Enum):
     """`load-server-state-from-file`: which file knows the servers' last state."""
 
@@ -291,6 +299,14 @@ class ProxyDraft(msgspec.Struct):
     stats_uri: str | None = None
     stats_show_legends: bool = False
     metrics: bool = False
+    logs: list[LogTarget] = []
+    log_global: bool = False  # those of the global section too
+    log_format: LogFormatDraft | None = None
+    log_tag: str | None = None
+    log_skip_null: bool = False
+    log_skip_normal: bool = False
+    log_separate_errors: bool = False
+    log_as_soon: bool = False
     server_state: ServerStateSource = ServerStateSource.NONE
     server_state_name: str | None = None  # None: the section's own name
 
@@ -311,6 +327,7 @@ def inherit(defaults: ProxyDraft, name: str, kind: ProxyKind, origin: Origin) ->
         own_timeouts=set(),
         mode_origin=None,
         http_words=list(defaults.http_words),
+        logs=list(defaults.logs),
         binds=[],
         servers=[],
         id=None,

@@ -82,7 +82,6 @@ GLOBAL_OTHERS: Table[GlobalDraft] = {
     **dict.fromkeys(_PROCESS, without_effect("nothing in Millrace depends on it")),
     **dict.fromkeys(_RATES, later("'maxconn' limits connections")),
     **dict.fromkeys(_SIZES, works(_size)),
-    "log-send-hostname": later("remove it"),
     "stats-file": later("counters start from 0"),
     "external-check": unsupported("use a TCP check ('check' on the server line)"),
     "setcap": unsupported("give the capability to the service (AmbientCapabilities of systemd)"),

@@ -12,7 +12,7 @@ from proxy.config.context import find_group, find_user
 from proxy.config.drafts import GlobalDraft
 from proxy.config.environment_words import ENVIRONMENT_WORDS
 from proxy.config.global_others import GLOBAL_OTHERS
-from proxy.config.log_words import global_log
+from proxy.config.log_words import global_log, log_send_hostname
 from proxy.config.messages import ConfigError
 from proxy.config.state_files import global_path
 from proxy.config.stats_words import stats
@@ -148,6 +148,7 @@ GLOBAL_WORDS: Table[GlobalDraft] = {
     "maxsessrate": works(number("session_rate", 0, MAXCONN_MAX)),
     "nbthread": works(number("nbthread", 1, WORKERS_MAX)),
     "log": works(global_log, negatable=True),
+    "log-send-hostname": works(log_send_hostname),
     "log-tag": works(text("log_tag", "a tag")),
     "stats": works(stats),
     "hard-stop-after": works(time("hard_stop_after_ms")),

@@ -15,11 +15,13 @@ import enum
 
 import msgspec
 
+from proxy.config.log_model import AccessLog, LogItem, LogTarget
 from proxy.config.model_sockets import Endpoint, KeepAlive, Origin, SocketFamily, Source
 from resolverd.config import ResolverdSettings
 
 # what others import from here, though it is declared there
-__all__ = ["Endpoint", "KeepAlive", "Origin", "SocketFamily", "Source"]
+__all__ = ["AccessLog", "Endpoint", "KeepAlive", "LogItem", "LogTarget", "Origin"]
+__all__ += ["SocketFamily", "Source"]
 
 SERVER_WEIGHT_DEFAULT = 1
 LOCAL_PLACE = "0.0.0.0"  # the address in the slot of a server on a Unix socket: no server's
@@ -245,6 +247,7 @@ class Proxy(msgspec.Struct, frozen=True):
     description: str | None = None
     server_state_file: str | None = None
     server_state_global: bool = False
+    access_log: AccessLog | None = None  # None: connections are not logged
 
     @property
     def weights_fixed(self) -> bool:
@@ -263,18 +266,6 @@ class StatsSocket(msgspec.Struct, frozen=True):
     mode: int | None = None
     user: int | None = None  # uid
     group: int | None = None  # gid
-
-
-class LogTarget(msgspec.Struct, frozen=True):
-    """One `log` line of the global section (operational messages)."""
-
-    endpoint: Endpoint | None  # None: `stdout`/`stderr` are descriptors 1 and 2
-    facility: int
-    max_level: int = 7
-    min_level: int = 0
-    format: str = "rfc3164"  # rfc3164, rfc5424, raw, short, timed, iso, local
-    descriptor: int | None = None
-    length_max: int = 1_024  # bytes of one message
 
 
 class Global(msgspec.Struct, frozen=True):
@@ -298,6 +289,7 @@ class Global(msgspec.Struct, frozen=True):
     stats_timeout_ms: int = 10_000
     logs: tuple[LogTarget, ...] = ()
     log_tag: str = "haproxy"
+    log_host: str | None = None  # `log-send-hostname`; "": the host's own name
     node: str = ""
     description: str | None = None
     spread_checks_percent: int = 0

@@ -6,7 +6,8 @@ Owns the table of options. An option that is on or off sets one field of the dra
 from __future__ import annotations
 
 from proxy.config.drafts import ProxyDraft, ProxyKind
-from proxy.config.http_words import HTTP_LOG_LABELS, HTTP_OPTIONS, forget
+from proxy.config.http_words import HTTP_OPTIONS
+from proxy.config.log_words import set_log_format
 from proxy.config.messages import ConfigError
 from proxy.config.model import Origin
 from proxy.config.sides import option_fits
@@ -17,7 +18,6 @@ from proxy.config.words import (
     Prefix,
     Statement,
     Table,
-    Word,
     act,
     later,
     removed,
@@ -58,17 +58,14 @@ def _redispatch(statement: Statement, draft: ProxyDraft) -> None:
 
 
 def _tcplog(statement: Statement, draft: ProxyDraft) -> None:
-    """Takes the place of an HTTP log that `defaults` asked for."""
-    statement.at_most(1)
-    forget(draft, *HTTP_LOG_LABELS)
-    statement.notice("'option tcplog' has no effect here: connections are not logged yet")
+    """The usual format; it takes the place of a log that `defaults` asked for."""
+    statement.at_most(0)
+    set_log_format(statement, draft)
 
 
 def _nothing(_statement: Statement, _draft: ProxyDraft) -> None:
     """What the option asks for is what Millrace does anyway."""
 
-
-_NOT_LOGGED: Word[ProxyDraft] = without_effect("connections are not logged yet")
 
 OPTIONS: Table[ProxyDraft] = {
     **HTTP_OPTIONS,
@@ -87,10 +84,10 @@ OPTIONS: Table[ProxyDraft] = {
     "tcp-smart-accept": without_effect("acknowledgements are saved where it is safe"),
     "tcp-smart-connect": without_effect("acknowledgements are saved where it is safe"),
     "tcplog": works(_tcplog),
-    "dontlognull": _NOT_LOGGED,
-    "dontlog-normal": _NOT_LOGGED,
-    "log-separate-errors": _NOT_LOGGED,
-    "logasap": _NOT_LOGGED,
+    "dontlognull": works(_switch("log_skip_null"), negatable=True),
+    "dontlog-normal": works(_switch("log_skip_normal"), negatable=True),
+    "log-separate-errors": works(_switch("log_separate_errors"), negatable=True),
+    "logasap": works(_switch("log_as_soon"), negatable=True),
     "log-health-checks": without_effect("every change of a server's state is logged"),
     "independent-streams": without_effect("each side has its own time-outs"),
     "prefer-last-server": without_effect("it needs mode http"),

@@ -11,7 +11,7 @@ from proxy.config.words import Table, later, removed, unsupported, without_effec
 
 _LATER = (
     *("use_backend", "use-server", "acl", "tcp-response"),
-    *("log-format", "log-tag", "log-format-sd", "error-log-format", "guid"),
+    *("log-format-sd", "error-log-format", "guid"),
     *("tcp-check", "http-check"),
     "log-steps",
 )

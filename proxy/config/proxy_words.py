@@ -13,7 +13,7 @@ from proxy.config.http_words import (
     HTTP_TIMEOUTS,
     HTTP_WORDS,
 )
-from proxy.config.log_words import proxy_log
+from proxy.config.log_words import log_format, log_tag, proxy_log
 from proxy.config.messages import ConfigError
 from proxy.config.option_words import option
 from proxy.config.proxy_others import PROXY_OTHERS
@@ -143,6 +143,8 @@ PROXY_WORDS: Table[ProxyDraft] = {
     "enabled": works(flag("disabled", False)),
     "description": works(_description),
     "log": works(proxy_log, negatable=True),
+    "log-format": works(log_format),
+    "log-tag": works(log_tag),
     "stats": works(proxy_stats),
     "tcp-request": works(tcp_request),
     "load-server-state-from-file": works(load_server_state),

@@ -22,7 +22,7 @@ WORKER_COUNTERS = (
     ("bytes_out", "millrace_worker_bytes_out_total", "Bytes sent to clients"),
     ("bytes_spliced", "millrace_worker_bytes_spliced_total", "Bytes relayed through pipes"),
     ("epoll_turns", "millrace_worker_epoll_turns_total", "Turns of the relay's loop"),
-    ("log_overflows", "millrace_worker_log_overflows_total", "Session records lost"),
+    ("log_overflows", "millrace_worker_log_overflows_total", "Lines of the access log lost"),
     ("schedule_builds", "millrace_worker_schedule_builds_total", "Weight schedules built"),
     ("slot_refreshes", "millrace_worker_slot_refreshes_total", "Server records decoded again"),
 )

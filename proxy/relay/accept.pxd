@@ -21,13 +21,14 @@ from proxy.relay.account cimport count_accepted, gauge_down
 from proxy.relay.addresses cimport addresses_drop, addresses_keep
 from proxy.relay.beginning cimport session_admit, session_begin
 from proxy.relay.hashing cimport hash_address
+from proxy.relay.log_session cimport log_accepted
 from proxy.relay.pool cimport pool_give, pool_take
 from proxy.relay.rates cimport RATE_PROCESS, rate_give, rate_take
 from proxy.relay.session cimport session_arm, watch
 from proxy.relay.syscalls cimport (
     EPOLLEXCLUSIVE, EPOLLIN, EPOLL_CTL_ADD, EPOLL_CTL_DEL, IPPROTO_TCP, SOCK_CLOEXEC,
     SOCK_NONBLOCK, TCP_MAXSEG, accept4, close, epoll_ctl, epoll_event, getsockopt, ring_bell,
-    setsockopt, sockaddr, sockaddr_storage, socklen_t)
+    setsockopt, sockaddr, sockaddr_in6, sockaddr_storage, socklen_t)
 from proxy.relay.types cimport (
     ACCEPT_BATCH, CLIENT, NODELAY, NO_SLOT, OVERLOAD_PAUSE_MS, RESETS, SERVER, STATE_ACCEPTED,
     STATE_HEADER, WRITABLE, Engine, Frontend, Listener, Session)
@@ -208,6 +209,8 @@ cdef inline bint session_open(
         session_arm(engine, session)
         return True
     session_admit(engine, session)
+    if listener.frontend.log != NULL:
+        log_accepted(engine, session, <const sockaddr_in6 *>address)
     if listener.client_first >= CLIENT_FIRST_SURE:
         session_arm(engine, session)
     else:

@@ -54,6 +54,8 @@ cdef inline void count_assigned(Engine *engine, Session *session) noexcept nogil
     """A server was picked; the place there was taken before (queue.pxd)."""
     cdef ServerCounters *server = counters_of(engine, session)
     session.flags |= ASSIGNED
+    if session.log != NULL:
+        session.log.assigned_ms = engine.now_ms
     count(&server.sessions_total, 1)
     count(&server.loadbalanced, 1)
     count(&session.backend.counters.loadbalanced, 1)
@@ -110,6 +112,8 @@ cdef inline void count_retry(Engine *engine, Session *session, uint32_t former) 
         count(&server.retries, 1)
         count(&session.backend.counters.retries, 1)
     else:
+        if session.log != NULL:
+            session.log.redispatched = True
         count(&server.redispatches, 1)
         count(&session.backend.counters.redispatches, 1)
 

@@ -21,6 +21,7 @@ from proxy.relay.account cimport count_attempt, count_connected, count_retry, co
 from proxy.relay.addresses cimport came_to_port
 from proxy.relay.cache cimport server_cached
 from proxy.relay.forward cimport waiting
+from proxy.relay.log_session cimport log_connected, log_toward
 from proxy.relay.observed cimport observe_error, observe_success
 from proxy.relay.outgoing cimport outgoing_prepare, port_taken, ports_to_try
 from proxy.relay.picking cimport (
@@ -123,6 +124,7 @@ cdef inline int open_toward(
             break
     if error != 0:
         return error
+    log_toward(session, &address)
     session.generation = server.generation
     session.removed_end_ms = 0
     if early != EARLY_AT_HAND and not watch(engine, session, SERVER, EPOLL_CTL_ADD, True):
@@ -286,4 +288,5 @@ cdef inline void session_connected(Engine *engine, Session *session) noexcept no
     session.sides[SERVER].activity_ms = engine.now_ms
     count_connected(engine, session)
     observe_success(engine, session.slot)
+    log_connected(engine, session)
     session_arm(engine, session)

@@ -17,6 +17,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
+from proxy.relay.access_log cimport AccessLogs
 from proxy.relay.addresses cimport listener_address
 from proxy.relay.least cimport blocks_of
 from proxy.relay.loop cimport engine_run
@@ -39,20 +40,14 @@ from proxy.relay.termination import Termination
 from proxy.runtime import now_ms
 
 BALANCES = {
-    Balance.ROUNDROBIN: BALANCE_ROUNDROBIN,
-    Balance.LEASTCONN: BALANCE_LEASTCONN,
-    Balance.SOURCE: BALANCE_SOURCE,
-    Balance.STATIC_RR: BALANCE_STATIC,
-    Balance.FIRST: BALANCE_FIRST,
-    Balance.RANDOM: BALANCE_RANDOM,
+    Balance.ROUNDROBIN: BALANCE_ROUNDROBIN, Balance.LEASTCONN: BALANCE_LEASTCONN,
+    Balance.SOURCE: BALANCE_SOURCE, Balance.STATIC_RR: BALANCE_STATIC,
+    Balance.FIRST: BALANCE_FIRST, Balance.RANDOM: BALANCE_RANDOM,
 }
 KINDS = {
-    Balance.ROUNDROBIN: SCHEDULE_TURNS,
-    Balance.LEASTCONN: SCHEDULE_LOADS,
-    Balance.SOURCE: SCHEDULE_MAP,
-    Balance.STATIC_RR: SCHEDULE_MAP,
-    Balance.FIRST: SCHEDULE_ORDER,
-    Balance.RANDOM: SCHEDULE_TURNS,
+    Balance.ROUNDROBIN: SCHEDULE_TURNS, Balance.LEASTCONN: SCHEDULE_LOADS,
+    Balance.SOURCE: SCHEDULE_MAP, Balance.STATIC_RR: SCHEDULE_MAP,
+    Balance.FIRST: SCHEDULE_ORDER, Balance.RANDOM: SCHEDULE_TURNS,
 }
 HEADERS = {
     ProxyHeader.NONE: HEADER_NONE,
@@ -94,7 +89,7 @@ def descriptors_taken(runtime) -> int:
     checks = sum(server.check is not None for server in runtime.settings.servers)
     return (
         len(runtime.listeners) + len(runtime.stats_sockets) + len(runtime.service_sockets)
-        + len(runtime.bells.all()) + checks // runtime.workers
+        + len(runtime.bells.all()) + len(runtime.log_sockets) + checks // runtime.workers
     )
 
 
@@ -107,6 +102,7 @@ cdef class Relay:
 
     cdef Engine engine
     cdef Segment segment
+    cdef AccessLogs access_logs
     cdef readonly object runtime
     cdef readonly bint running  # between the first turn of `run` and its return
     cdef int *bells
@@ -143,6 +139,8 @@ cdef class Relay:
         self.set_limits()
         self.set_bells()
         self.set_backends()
+        self.access_logs = AccessLogs(runtime)
+        self.engine.log = &self.access_logs.log
         self.set_frontends()
         self.set_listeners()
         self.engine.epoll = epoll_create1(EPOLL_CLOEXEC)
@@ -296,6 +294,7 @@ cdef class Relay:
             frontend.client_fin_ms = milliseconds(proxy.timeouts.client_fin_ms)
             frontend.nolinger = proxy.nolinger
             frontend.splice = proxy.splice
+            frontend.log = self.access_logs.of(frontend.index)
         return 0
 
     cdef int set_listeners(self) except -1:

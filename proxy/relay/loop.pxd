@@ -13,6 +13,7 @@ from proxy.relay.accept cimport (
     LISTENER_TAG, listener_event, listeners_refresh, places_review, ring_waiting)
 from proxy.relay.changes cimport changes_end
 from proxy.relay.events cimport session_event, session_timer
+from proxy.relay.log_send cimport log_end, log_flush, log_next_ms
 from proxy.relay.pool cimport pool_give
 from proxy.relay.serving cimport queues_review
 from proxy.relay.session cimport session_relay
@@ -57,6 +58,10 @@ cdef inline int wait_ms(Engine *engine) noexcept nogil:
         longest = QUEUE_SWEEP_MS
     if engine.resume_ms != 0 or limited_anywhere(engine):
         longest = RATE_PAUSE_MS if engine.rate_limited else OVERLOAD_PAUSE_MS
+    if engine.log.waiting:
+        due = log_next_ms(engine.log)
+        if due - engine.now_ms < longest:
+            longest = max(due - engine.now_ms, <int64_t>0)
     due = wheel_next_ms(&engine.wheel)
     if due != INT64_MAX and due - engine.now_ms < longest:
         longest = max(due - engine.now_ms, <int64_t>0)
@@ -193,6 +198,7 @@ cdef inline int engine_run(Engine *engine) noexcept nogil:
     while True:
         look_at_shared(engine)
         if over(engine):
+            log_end(engine.log, engine.counters, engine.now_ms)
             return 0
         found = epoll_wait(engine.epoll, events, EVENTS_MAX, wait_ms(engine))
         if found < 0 and errno != EINTR:
@@ -204,6 +210,8 @@ cdef inline int engine_run(Engine *engine) noexcept nogil:
         sweep(engine)
         free_ended(engine)
         count_turn(engine)
+        if engine.log.waiting:
+            log_flush(engine.log, engine.counters, engine.now_ms)
         if engine.ring_resolverd:
             engine.ring_resolverd = False
             ring_bell(engine.resolverd_bell)

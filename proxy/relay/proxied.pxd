@@ -10,6 +10,7 @@ from libc.string cimport memcpy
 
 from proxy.relay.addresses cimport EARLY_BYTES_MAX
 from proxy.relay.beginning cimport session_admit, session_start
+from proxy.relay.log_session cimport log_accepted
 from proxy.relay.forward cimport Mover, drop_waiting, keep_rest
 from proxy.relay.hashing cimport hash_address
 from proxy.relay.proxy_header_read cimport HEADER_INCOMPLETE, HEADER_INVALID, header_read
@@ -57,6 +58,8 @@ cdef inline void header_accepted(
     session.sides[CLIENT].bytes = length
     session.sides[CLIENT].activity_ms = engine.now_ms
     session_admit(engine, session)
+    if session.frontend.log != NULL:
+        log_accepted(engine, session, &session.addresses.source)
     session_start(engine, session, rest, length)
 
 

@@ -17,6 +17,7 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from proxy.relay.account cimport count_queued, count_released, count_unqueued, gauge_up, raise_max
 from proxy.relay.cache cimport server_cached
+from proxy.relay.log_session cimport log_queued, log_unqueued
 from proxy.relay.limits cimport (
     Waiting, backend_everywhere, dynamic_limit, next_for_place, place_leave, place_try,
     served_everywhere, ticket_draw, waiting_everywhere)
@@ -150,6 +151,7 @@ cdef inline bint queue_enter(Engine *engine, Session *session, uint32_t slot) no
     cdef Backend *backend = session.backend
     cdef Queue *queue = &backend.queue
     cdef Waiter *waiter = <Waiter *>pool_take(&engine.waiters)
+    cdef uint64_t place
     if waiter == NULL:
         return False
     if slot != NO_SLOT:
@@ -166,9 +168,9 @@ cdef inline bint queue_enter(Engine *engine, Session *session, uint32_t slot) no
     else:
         queue.first = waiter
     queue.last = waiter
-    count_queued(
-        engine, session,
-        waiting_everywhere(&engine.view, backend.index, slot, slot != NO_SLOT) + 1)
+    place = waiting_everywhere(&engine.view, backend.index, slot, slot != NO_SLOT) + 1
+    count_queued(engine, session, place)
+    log_queued(session, place, slot != NO_SLOT)
     backend.waiting += 1
     engine.waiting += 1
     if queue.first == waiter:
@@ -221,5 +223,6 @@ cdef inline void queue_abandon(Engine *engine, Session *session) noexcept nogil:
     if session.waiter == NULL:
         return
     queue_leave(engine, session)
+    log_unqueued(engine, session)
     if slot != NO_SLOT:
         queue_pass_on(engine, slot)

@@ -35,6 +35,7 @@ from proxy.relay.account cimport count_aborted, count_bytes, count_ended
 from proxy.relay.addresses cimport addresses_drop
 from proxy.relay.deadline cimport DEADLINE_NONE, Deadline, session_deadline
 from proxy.relay.forward cimport Mover, drop_waiting, pump, waiting
+from proxy.relay.log_session cimport log_ended
 from proxy.relay.queue cimport queue_abandon, server_release
 from proxy.relay.syscalls cimport (
     EPOLLET, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, EPOLL_CTL_MOD, SHUT_WR, SOL_SOCKET,
@@ -131,10 +132,14 @@ cdef inline void session_end(
     freed after the batch, because an event for it may still be in there.
     """
     cdef Mover mover
+    cdef ssize_t received
     cdef int side
     if not session.flags & CONNECTED:
         # what an unserved client has sent is read, because closing over unread bytes means RST
-        recv(session.sides[CLIENT].fd, engine.scratch, SCRATCH_BYTES, 0)
+        received = recv(session.sides[CLIENT].fd, engine.scratch, SCRATCH_BYTES, 0)
+        session.sides[CLIENT].bytes += max(received, 0)
+    if session.cause != TERMINATION_NORMAL:
+        termination = session.cause
     session.state = STATE_ENDED
     mover_open(engine, &mover)
     for side in range(2):
@@ -142,10 +147,10 @@ cdef inline void session_end(
         side_close(&session.sides[side], side == reset_side)
     mover_collect(engine, &mover)
     wheel_remove(&session.timer)
-    count_ended(
-        engine, session, termination if session.cause == TERMINATION_NORMAL else session.cause)
+    count_ended(engine, session, termination)
     queue_abandon(engine, session)
     server_release(engine, session)
+    log_ended(engine, session, termination)
     store_relaxed(
         &engine.counters.sessions, load_relaxed(&engine.counters.sessions) - 1)
     store_relaxed(

@@ -20,10 +20,10 @@ cdef extern from "<sys/epoll.h>" nogil:
     int epoll_wait(int epoll, epoll_event *events, int events_max, int timeout_ms)
 
 cdef extern from "<sys/socket.h>" nogil:
-    const int AF_INET, AF_INET6, SOCK_STREAM, SOCK_NONBLOCK, SOCK_CLOEXEC
+    const int AF_INET, AF_INET6, AF_UNIX, SOCK_STREAM, SOCK_NONBLOCK, SOCK_CLOEXEC
     const int SOL_SOCKET, SO_ERROR, SO_KEEPALIVE, SO_LINGER
     const int SO_BINDTODEVICE, SO_REUSEADDR
-    const int MSG_NOSIGNAL, MSG_MORE, MSG_PEEK, SHUT_WR
+    const int MSG_NOSIGNAL, MSG_MORE, MSG_PEEK, MSG_DONTWAIT, SHUT_WR
     ctypedef unsigned int socklen_t
     cdef struct sockaddr:
         unsigned short sa_family
@@ -43,6 +43,15 @@ cdef extern from "<sys/socket.h>" nogil:
     int shutdown(int fd, int how)
     ssize_t recv(int fd, void *bytes, size_t length, int flags)
     ssize_t send(int fd, const void *bytes, size_t length, int flags)
+    cdef struct iovec:
+        void *iov_base
+        size_t iov_len
+    cdef struct msghdr:
+        iovec *msg_iov
+        size_t msg_iovlen
+    cdef struct mmsghdr:
+        msghdr msg_hdr
+    int sendmmsg(int fd, mmsghdr *messages, unsigned int count, int flags)
 
 cdef extern from "<netinet/in.h>" nogil:
     const int IPPROTO_TCP, IPPROTO_IP, IPPROTO_IPV6
@@ -64,9 +73,17 @@ cdef extern from "<netinet/in.h>" nogil:
     uint32_t ntohl(uint32_t value)
 
 cdef extern from "<arpa/inet.h>" nogil:
-    const unsigned int INET6_ADDRSTRLEN
+    enum: INET6_ADDRSTRLEN
     int inet_pton(int family, const char *text, void *address)
     const char *inet_ntop(int family, const void *address, char *text, socklen_t size)
+
+cdef extern from "<poll.h>" nogil:
+    const short POLLOUT
+    cdef struct pollfd:
+        int fd
+        short events
+        short revents
+    int poll(pollfd *descriptors, unsigned long count, int timeout_ms)
 
 cdef extern from "<netinet/tcp.h>" nogil:
     const int TCP_NODELAY, TCP_QUICKACK, TCP_MAXSEG, TCP_USER_TIMEOUT, TCP_FASTOPEN_CONNECT
@@ -92,7 +109,18 @@ cdef extern from "<sys/mman.h>" nogil:
     int munmap(void *address, size_t length)
 
 cdef extern from "<time.h>" nogil:
-    const int CLOCK_MONOTONIC
+    const int CLOCK_MONOTONIC, CLOCK_REALTIME
+    ctypedef long time_t
+    cdef struct tm:
+        int tm_sec
+        int tm_min
+        int tm_hour
+        int tm_mday
+        int tm_mon
+        int tm_year
+        long tm_gmtoff
+    tm *localtime_r(const time_t *second, tm *found)
+    tm *gmtime_r(const time_t *second, tm *found)
     cdef struct timespec:
         long tv_sec
         long tv_nsec
@@ -104,6 +132,13 @@ cdef inline int64_t clock_ms() noexcept nogil:
     cdef timespec value
     clock_gettime(CLOCK_MONOTONIC, &value)
     return <int64_t>value.tv_sec * 1000 + value.tv_nsec // 1_000_000
+
+
+cdef inline int64_t wall_clock_us() noexcept nogil:
+    """CLOCK_REALTIME in microseconds: for what people read."""
+    cdef timespec value
+    clock_gettime(CLOCK_REALTIME, &value)
+    return <int64_t>value.tv_sec * 1_000_000 + value.tv_nsec // 1000
 
 
 cdef inline void ring_bell(int fd) noexcept nogil:

@@ -6,6 +6,7 @@
 
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t, uint8_t
 
+from proxy.relay.log_types cimport AccessLog, Log, LogNote
 from proxy.relay.pool cimport Pool
 from proxy.relay.splice cimport Pipe, PipePool
 from proxy.relay.syscalls cimport sockaddr_in6
@@ -157,6 +158,7 @@ cdef struct Frontend:
     uint8_t limited  # not accepting: its maxconn or its rate is reached
     uint8_t bind_limited  # a listener of it is
     uint8_t place_freed  # a session of it ended
+    AccessLog *log  # NULL: its sessions are not logged
 
 cdef struct Waiter:  # a session that waits for a place at a server
     Waiter *next
@@ -239,6 +241,7 @@ cdef struct Session:
     Backend *backend  # NULL: the frontend has none, or the PROXY header is not there yet
     Waiter *waiter  # NULL: not in a queue
     Addresses *addresses  # NULL: nobody wants them
+    LogNote *log  # NULL: not logged
     int64_t started_ms
     int64_t attempt_ms  # start of the connect attempt, or of the turn-around time
     uint64_t source_hash  # of the client's address (hashing.pxd)
@@ -329,6 +332,7 @@ cdef struct Engine:
     Pool sessions
     Pool addresses
     PipePool pipes
+    Log *log
     Wheel wheel
     Session *run_first
     Session *run_last

@@ -11,6 +11,7 @@ import msgspec
 
 from proxy.config.model import Settings
 from proxy.log import LogWriter, open_log
+from proxy.log_sockets import open_log_sockets
 from proxy.runtime import Bells, Runtime
 from proxy.supervisor.carry import (
     Tally,
@@ -87,6 +88,7 @@ class Builder(msgspec.Struct, frozen=True):
             main_pid=self.main_pid,
             log=log,
             state_files=open_state_files(settings),
+            log_sockets=open_log_sockets(settings),
             resolv_conf=open_resolv_conf(settings),
         )
         generation = Generation(

@@ -73,7 +73,7 @@ class Children:
             return owned_run
 
         def worker(position: int) -> Child:
-            keep = (*common, *clients)
+            keep = (*common, *clients, *runtime.log_sockets.values())
             return Child(
                 f"worker {position}",
                 position,

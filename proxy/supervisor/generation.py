@@ -21,6 +21,7 @@ import signal
 from collections.abc import Iterable
 
 from proxy.log import LogWriter
+from proxy.log_sockets import close_log_sockets
 from proxy.runtime import Runtime, ring
 from proxy.supervisor.adoption import plan_owners
 from proxy.supervisor.binding import queue_length, quiesce, remove_path, shut
@@ -310,6 +311,7 @@ class Generation:
         close_state_files(self.runtime.state_files)
         close_resolv_conf(self.runtime.resolv_conf)
         self.runtime.segment.close()
+        close_log_sockets(self.runtime.log_sockets)
         self._log.close()
 
 

@@ -138,7 +138,12 @@ def test_a_log_line_names_its_target(line: str, target: LogTarget) -> None:
         ("log 127.0.0.1 local0 info err foo", "unexpected argument 'foo'"),
         ("log ring@x local0", "not supported"),
         ("log tcp@127.0.0.1:1 local0", "not supported yet"),
-        ("log 127.0.0.1 sample 1:2 local0", "not supported yet"),
+        ("log 127.0.0.1 sample 1-:3 local0", "wrong sample range '1-'"),
+        ("log 127.0.0.1 sample 0:3 local0", "wrong sample range '0'"),
+        ("log 127.0.0.1 sample x local0", "missing sample size"),
+        ("log 127.0.0.1 sample 1,3:2 local0", "sample size 2 should be greater or equal to 3"),
+        ("log 127.0.0.1 sample 1-2,2:3 local0", "ranges are overlapping"),
+        ("log 127.0.0.1 sample 1:1001 local0", "between 1 and 1000"),
     ],
 )
 def test_a_log_line_that_cannot_work_is_an_alert(line: str, complaint: str) -> None:

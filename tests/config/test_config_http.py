@@ -28,7 +28,9 @@ DEBIAN_DEFAULTS = (
 def test_an_http_word_in_a_tcp_section_is_warned_of_with_its_line(line: str) -> None:
     outcome = load_text(listen_with(line))
     assert outcome.settings is not None
-    assert [place for place, _ in said(outcome, Severity.WARNING)] == [7]
+    ignored = "log format ignored for proxy 'edge' since it has no log address."
+    warnings = [warning for warning in said(outcome, Severity.WARNING) if warning[1] != ignored]
+    assert [place for place, _ in warnings] == [7]
 
 
 @pytest.mark.parametrize(

@@ -180,7 +180,6 @@ def test_what_cannot_work_says_what_to_do(line: str, complaint: str) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        *("log global", "log 127.0.0.1 local0", "option tcplog", "option dontlognull"),
         *("option tcp-smart-accept", "option tcp-smart-connect", "option log-health-checks"),
         "bind-process 1",
     ],

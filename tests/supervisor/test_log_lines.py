@@ -14,7 +14,7 @@ from proxy.config.model import Endpoint, Global, LogTarget, SocketFamily
 from proxy.log import LineFacts, format_line, open_log
 
 NOON = 1_795_176_900.25
-FACTS = LineFacts(Global(node="edge1"), 4242)
+FACTS = LineFacts(Global(log_host="edge1"), 4242)
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +26,7 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("style", "line"),
     [
-        ("rfc3164", "<29>Nov 20 12:15:00 haproxy[4242]: text"),
+        ("rfc3164", "<29>Nov 20 12:15:00 edge1 haproxy[4242]: text"),
         ("local", "<29>Nov 20 12:15:00 haproxy[4242]: text"),
         ("rfc5424", "<29>1 2026-11-20T12:15:00.250000+00:00 edge1 haproxy 4242 - - text"),
         ("raw", "text"),
@@ -38,6 +38,13 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_formats(style: str, line: str) -> None:
     assert format_line(style, 3, 5, "text", facts=FACTS, now_s=NOON) == line
+
+
+def test_a_host_that_is_not_sent() -> None:
+    facts = LineFacts(Global(), 1)
+    line = format_line("rfc3164", 3, 5, "x", facts=facts, now_s=NOON)
+    assert line == "<29>Nov 20 12:15:00 localhost haproxy[1]: x"
+    assert " - haproxy 1 " in format_line("rfc5424", 3, 5, "x", facts=facts, now_s=NOON)
 
 
 def test_days_before_the_tenth_are_padded_with_a_blank() -> None:
