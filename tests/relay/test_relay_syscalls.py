@@ -11,6 +11,7 @@ import socket
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ import pytest
 from proxy.config.model import ProxyHeader
 from tests.support import require_program, wait_for
 from tests.support_relay import RelayServer, RelayUnderTest
-from tests.support_servers import Server, echo, receive_all, receive_count
+from tests.support_servers import Handler, Server, echo, receive_all, receive_count
 
 ROUNDS = 200
 
@@ -131,3 +132,61 @@ def test_a_proxy_header_costs_no_call_of_its_own(tmp_path: Path, header: ProxyHe
     assert calls.each("recvfrom") <= 5.2
     assert calls.each("epoll_ctl") <= 2.05
     assert calls.each("setsockopt") <= 1.05
+
+
+def greet_and_end(connection: socket.socket) -> None:
+    """Speaks first, and ends first."""
+    connection.sendall(b"welcome")
+
+
+def greet_and_wait(connection: socket.socket) -> None:
+    """Speaks first, and leaves the end to the client."""
+    connection.sendall(b"welcome")
+    connection.recv(100)
+
+
+def take_all(client: socket.socket) -> None:
+    assert receive_all(client) == b"welcome"
+
+
+def take_and_leave(client: socket.socket) -> None:
+    assert receive_count(client, 7) == b"welcome"
+
+
+def ask_and_leave(client: socket.socket) -> None:
+    client.sendall(b"request")
+    assert receive_count(client, 7) == b"request"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("handler", "be_client", "receives"),
+    [
+        (greet_and_end, take_all, 3.2),
+        (greet_and_wait, take_and_leave, 3.2),
+        (echo, ask_and_leave, 4.3),
+    ],
+    ids=["the-server-speaks-and-ends", "the-server-speaks", "the-client-speaks-and-ends"],
+)
+def test_who_speaks_and_who_ends_costs_no_call_more(
+    handler: Handler, be_client: Callable[[socket.socket], None], receives: float, tmp_path: Path
+) -> None:
+    with Server(handler) as server, RelayUnderTest([server.address]) as relay:
+        for _ in range(20):  # the relay learns who speaks first
+            with relay.connect() as client:
+                be_client(client)
+        relay.wait_terminations({"--": 20})
+        with SystemCalls(relay.pid(), tmp_path) as calls:
+            for _ in range(ROUNDS):
+                with relay.connect() as client:
+                    be_client(client)
+            relay.wait_terminations({"--": 20 + ROUNDS})
+    assert calls.each("accept4") <= 2.05
+    assert calls.each("socket") == calls.each("connect") == 1
+    assert calls.each("epoll_ctl") <= 2.05
+    assert calls.each("setsockopt") <= (1.05 if handler is echo else 0), "TCP_QUICKACK off"
+    assert calls.each("getsockopt") == calls.each("fcntl") == 0
+    assert calls.each("recvfrom") <= receives
+    assert calls.each("sendto") <= (2.05 if handler is echo else 1.05)
+    assert calls.each("shutdown") <= 1
+    assert calls.each("close") <= 2.05
