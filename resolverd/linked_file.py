@@ -3,6 +3,8 @@
 Owns the way to the file. /etc/resolv.conf is often a link (systemd-resolved, NetworkManager) that
 somebody replaces, or a file that is replaced by renaming another over it; in a changed root only
 descriptors lead there. So each link is read by hand, each step through its folder's descriptor.
+Where the root is the former one, a folder that has become another since (removed and made again, or
+a link itself, as in a mounted ConfigMap) is opened anew.
 """
 
 from __future__ import annotations
@@ -55,6 +57,15 @@ def find_folders(path: str) -> tuple[tuple[str, int], ...]:
     return tuple(passed.items())
 
 
+def is_there(folder: str, descriptor: int) -> bool:
+    """Whether the path still leads to the open folder, as far as one may look."""
+    try:
+        there = Path(folder).stat()
+    except OSError:
+        return True
+    return os.path.samestat(there, os.fstat(descriptor))
+
+
 class LinkedFileReader:
     """One file; `passed` are the folders of the last way to it."""
 
@@ -64,23 +75,35 @@ class LinkedFileReader:
         self._file = file
         self._given = dict(file.folders)
         self._opened: Passed = {}
+        self._former: list[int] = []  # closed after a reading: no number serves two folders in one
 
     def read(self, bytes_max: int) -> bytes:
         """The first bytes of the file; raises OSError."""
         self.passed = {}
         try:
             folder, name = walk(self._file.path, self._find, self.passed)
-            with open(os.open(name, OPEN_FILE, dir_fd=folder), "rb") as stream:
+
+            def opener(name: str, _flags: int) -> int:  # whose descriptor `open` closes in any case
+                return os.open(name, OPEN_FILE, dir_fd=folder)
+
+            with open(name, "rb", opener=opener) as stream:
                 return stream.read(bytes_max) or b""
         finally:
             for path in self._opened.keys() - self.passed.keys():
-                os.close(self._opened.pop(path))
+                self._former.append(self._opened.pop(path))
+            while self._former:
+                os.close(self._former.pop())
 
     def _find(self, folder: str) -> int:
-        if folder in self._given:
-            return self._given[folder]
-        if folder not in self._opened:
-            if self._file.confined:
+        if self._file.confined:
+            if folder not in self._given:
                 raise OSError(errno.EXDEV, f"a link leads to {folder}, outside of the chroot")
-            self._opened[folder] = open_folder(folder)
-        return self._opened[folder]
+            return self._given[folder]
+        for known in (self._opened, self._given):
+            if folder in known and is_there(folder, known[folder]):
+                return known[folder]
+        opened = open_folder(folder)
+        if folder in self._opened:
+            self._former.append(self._opened[folder])
+        self._opened[folder] = opened
+        return opened

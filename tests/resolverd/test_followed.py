@@ -149,6 +149,34 @@ def test_a_link_that_points_elsewhere_is_followed_unless_confined(place: Path) -
         assert len(list(Path("/proc/self/fd").iterdir())) == opened - 1  # the folder that was left
 
 
+def test_a_folder_that_is_a_link_itself_or_is_made_again_is_followed(place: Path) -> None:
+    (place / "now").symlink_to("one")
+    (place / "link").symlink_to("now/file")
+    opened = len(list(Path("/proc/self/fd").iterdir()))
+    with reader_of(place / "link") as reader:
+        for _ in range(3):  # as the kubelet does with `..data`
+            for name in ("one", "two"):
+                (place / "next").symlink_to(name)
+                (place / "next").rename(place / "now")
+                assert reader.read(9) == name.encode()
+        assert len(list(Path("/proc/self/fd").iterdir())) == opened + 3  # two given, one since
+        (place / "two").rename(place / "former")
+        assert reader.read(9) == b"two"  # nothing else is there
+        (place / "two").mkdir()
+        (place / "two" / "file").write_text("again")
+        assert reader.read(9) == b"again"
+
+
+def test_a_folder_in_the_place_of_the_file_costs_no_descriptor(place: Path) -> None:
+    (place / "file").mkdir()
+    with reader_of(place / "file") as reader:
+        opened = len(list(Path("/proc/self/fd").iterdir()))
+        for _ in range(3):
+            with pytest.raises(IsADirectoryError):
+                reader.read(9)
+        assert len(list(Path("/proc/self/fd").iterdir())) == opened
+
+
 def test_what_is_not_there_and_circles_are_errors(place: Path) -> None:
     with reader_of(place / "one" / "gone") as reader:
         with pytest.raises(FileNotFoundError):
