@@ -181,7 +181,12 @@ class NameserverStreams(Generic[Owner]):
         return self._connect()
 
     def _connect(self) -> Stream[Owner] | None:
-        connecting = socket.socket(self._family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        try:
+            connecting = socket.socket(self._family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        except OSError:  # no descriptor is left, no memory
+            self._blocked_until_s = self._loop.time() + RECONNECT_DELAY_S
+            self._lose_waiting()
+            return None
         stream = Stream[Owner](connecting)
         self._streams.append(stream)
         try:

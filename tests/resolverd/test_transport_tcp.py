@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import os
+import resource
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -278,6 +281,31 @@ def test_a_silent_nameserver_holds_back_nobody_for_ever(
     shell.until(lambda: shell.delivered)
     assert [key for key, _, _, _ in shell.delivered] == [1_000]
     assert len(shell.transport._streams["ns0"]._streams) <= STREAMS_MAX
+
+
+def test_without_a_descriptor_a_question_is_lost_and_nothing_else(
+    shells: Callable[..., Shell], nameserver: ScriptedNameserver
+) -> None:
+    shell = shells(over_tcp(nameserver))
+    shell.ask(0)
+    shell.until(lambda: shell.delivered)
+    shell.transport._streams["ns0"].close()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    async def ask_without_descriptors() -> None:
+        probe = os.dup(0)
+        os.close(probe)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (probe, hard))
+        try:
+            shell.ask(1)
+            while not shell.lost_questions:
+                await asyncio.sleep(0.002)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    shell.loop.run_until_complete(asyncio.wait_for(ask_without_descriptors(), 5))
+    assert shell.lost_questions == [(1, "ns0")]
+    assert len(shell.delivered) == 1
 
 
 def test_a_thousand_srv_records_come_whole(
