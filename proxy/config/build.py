@@ -209,9 +209,10 @@ class _Builder:
         """A disabled backend is like none: clients have nowhere to go."""
         if not draft.kind.accepts or draft.disabled or serves_statistics(draft):
             return None
-        if draft.default_backend is None:
+        name = draft.switched_backend or draft.default_backend
+        if name is None:
             return own
-        found = find_backend(draft.default_backend, self._drafts)
+        found = find_backend(name, self._drafts)
         position = next((i for i, other in enumerate(self._drafts) if other is found), -1)
         return self._backend_indices.get(position)
 

@@ -18,7 +18,7 @@ from proxy.config.drafts import (
 )
 from proxy.config.http_words import warning_text
 from proxy.config.messages import Messages
-from proxy.config.model import InitAddr
+from proxy.config.model import InitAddr, Origin
 from proxy.config.names import is_service_name
 from proxy.config.state_files import loads_globally
 from proxy.config.suggest import hint
@@ -105,7 +105,7 @@ def _check_server_names(draft: ProxyDraft, messages: Messages) -> None:
 def _check_http(draft: ProxyDraft, messages: Messages) -> None:
     """Only statistics may be in mode http."""
     foreign = [word.label for word in draft.http_words if word.rule]
-    if draft.servers or draft.default_backend is not None:
+    if draft.servers or draft.default_backend is not None or draft.switched_backend is not None:
         foreign.append("servers")
     if serves_statistics(draft) and draft.kind.accepts and not foreign:
         _check_binds(draft, messages)
@@ -145,7 +145,12 @@ def _check_tcp(draft: ProxyDraft, proxies: Sequence[ProxyDraft], messages: Messa
         if text:
             messages.warning(text, word.origin)
     _check_binds(draft, messages)
-    _check_default_backend(draft, proxies, messages)
+    for rule, name, origin in (
+        ("use_backend", draft.switched_backend, draft.switched_backend_origin),
+        ("default_backend", draft.default_backend, draft.default_backend_origin),
+    ):
+        if name is not None and draft.kind.accepts:
+            _check_backend(draft, proxies, messages, (rule, name, origin))
     _check_timeouts(draft, messages)
 
 
@@ -162,29 +167,27 @@ def _check_timeouts(draft: ProxyDraft, messages: Messages) -> None:
         )
 
 
-def _check_default_backend(
-    draft: ProxyDraft, proxies: Sequence[ProxyDraft], messages: Messages
+def _check_backend(
+    draft: ProxyDraft,
+    proxies: Sequence[ProxyDraft],
+    messages: Messages,
+    rule: tuple[str, str, Origin | None],
 ) -> None:
-    name = draft.default_backend
-    if name is None or not draft.kind.accepts:
-        return
+    """`rule` are the word, the name that it gives, and where."""
+    word, name, origin = rule
     found = find_backend(name, proxies)
     if found is None:
         known = [other.name for other in proxies if other.kind.serves]
         messages.alert(
-            f"unable to find the default_backend '{name}' of {draft.title}{hint(name, known)}",
-            draft.default_backend_origin,
+            f"unable to find the {word} '{name}' of {draft.title}{hint(name, known)}", origin
         )
     elif found is draft:
-        messages.alert(f"default_backend of {draft.title} is itself", draft.default_backend_origin)
+        messages.alert(f"{word} of {draft.title} is itself", origin)
     elif found.mode != draft.mode and not found.disabled:
-        messages.alert(
-            f"default_backend '{name}' of {draft.title} is not in mode tcp",
-            draft.default_backend_origin,
-        )
+        messages.alert(f"{word} '{name}' of {draft.title} is not in mode tcp", origin)
     elif draft.servers:
         messages.warning(
-            f"in {draft.title}, the 'default_backend' rule always has precedence over the servers, "
+            f"in {draft.title}, the '{word}' rule always has precedence over the servers, "
             "which will never be used"
         )
 

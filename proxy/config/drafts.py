@@ -269,6 +269,8 @@ class ProxyDraft(msgspec.Struct):
     server_defaults: ServerOptions = msgspec.field(default_factory=ServerOptions)
     default_backend: str | None = None
     default_backend_origin: Origin | None = None
+    switched_backend: str | None = None  # of the first `use_backend`
+    switched_backend_origin: Origin | None = None
     expect_proxy: bool = False  # on all its addresses
     balance: Balance = Balance.ROUNDROBIN
     random_draws: int = RANDOM_DRAWS_DEFAULT

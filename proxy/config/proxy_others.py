@@ -10,7 +10,7 @@ from proxy.config.drafts import ProxyDraft
 from proxy.config.words import Table, later, removed, unsupported, without_effect
 
 _LATER = (
-    *("use_backend", "use-server", "acl", "tcp-response"),
+    *("use-server", "acl", "tcp-response"),
     *("log-format-sd", "error-log-format", "guid"),
     *("tcp-check", "http-check"),
     "log-steps",

@@ -53,6 +53,29 @@ def _default_backend(statement: Statement, draft: ProxyDraft) -> None:
     draft.default_backend_origin = statement.origin
 
 
+def _use_backend(statement: Statement, draft: ProxyDraft) -> None:
+    """Without a condition the first line decides, before `default_backend` (section 4.2)."""
+    if not statement.arguments:
+        raise ConfigError("'use_backend' expects a backend name.")
+    name, *condition = statement.arguments
+    if condition and condition[0] not in ("if", "unless"):
+        raise ConfigError(
+            f"unexpected keyword '{condition[0]}' after switching rule, only 'if' and 'unless' are "
+            "allowed."
+        )
+    if condition:
+        raise ConfigError(
+            f"'use_backend {name} {condition[0]} ...' is not supported yet: give each kind of "
+            "client a frontend of its own, or a 'use_backend' without condition"
+        )
+    if "%[" in name:
+        raise ConfigError(f"'use_backend {name}': a name that is computed is not supported")
+    if draft.kind is ProxyKind.DEFAULTS:
+        raise ConfigError("'use_backend' not allowed in 'defaults' section.")
+    if draft.switched_backend is None:
+        draft.switched_backend, draft.switched_backend_origin = name, statement.origin
+
+
 def _number(field: str, low: int, high: int) -> Handler[ProxyDraft]:
     def handle(statement: Statement, draft: ProxyDraft) -> None:
         setattr(draft, field, statement.number(low, high))
@@ -131,6 +154,7 @@ PROXY_WORDS: Table[ProxyDraft] = {
     **KEEPALIVE_WORDS,
     "source": works(proxy_source),
     "default_backend": works(_default_backend),
+    "use_backend": works(_use_backend),
     "maxconn": works(_number("maxconn", 0, MAXCONN_MAX)),
     "rate-limit": works(_rate_limit),
     "fullconn": works(_number("fullconn", 0, MAXCONN_MAX)),

@@ -11,6 +11,7 @@ from proxy.config.words import Statement
 
 _FRONT = {
     *("bind", "backlog", "default_backend", "maxconn", "monitor-uri", "capture", "rate-limit"),
+    "use_backend",
     *("clitcpka-cnt", "clitcpka-idle", "clitcpka-intvl"),
 }
 _BACK = {

@@ -141,7 +141,12 @@ def test_nosplice_in_global_turns_splicing_off_everywhere() -> None:
         ("no timeout client 3s", "'no' cannot stand before 'timeout'"),
         ("no", "'no' expects the word"),
         ("acl a src 127.0.0.1", "'acl' is not supported yet"),
-        ("use_backend b", "'use_backend' is not supported yet"),
+        ("use_backend", "'use_backend' expects a backend name."),
+        ("use_backend b if x", "'use_backend b if ...' is not supported yet"),
+        ("use_backend b foo", "unexpected keyword 'foo' after switching rule"),
+        ("use_backend %[src]", "a name that is computed is not supported"),
+        ("use_backend edge", "use_backend of listen 'edge' is itself"),
+        ("use_backend nosuch", "unable to find the use_backend 'nosuch'"),
         ("tcp-request content accept", "'tcp-request content accept' is not supported yet"),
         ("clitcpka-cnt a", "expects a whole number"),
         ("clitcpka-cnt 128", "must be between 0 and 127"),
@@ -268,6 +273,23 @@ def test_numbers_that_the_file_gives_are_known_from_counted_ones() -> None:
     )
     assert [(p.id, p.id_given) for p in settings.proxies] == [(77, True), (3, False)]
     assert [(s.id, s.id_given) for s in settings.servers] == [(9, True), (2, False)]
+
+
+def test_use_backend_without_condition_comes_before_the_default() -> None:
+    text = (
+        "defaults\n    timeout client 1s\n    timeout connect 1s\n    timeout server 1s\n"
+        "backend a\n    server s 127.0.0.2:1\nbackend b\n    server s 127.0.0.2:2\n"
+        "frontend f\n    bind 127.0.0.1:1\n    default_backend a\n    use_backend b\n"
+        "    use_backend a\n"
+        "listen l\n    bind 127.0.0.1:2\n    use_backend a\n"
+    )
+    settings = settings_of(text)
+    assert [p.default_backend for p in settings.frontends] == [1, 0]
+
+
+def test_use_backend_in_a_backend_is_ignored_with_a_warning() -> None:
+    outcome = load_text("backend b\n    use_backend c\n    server s 127.0.0.1:1\n")
+    assert "'use_backend' ignored because" in outcome.messages[0].text
 
 
 def test_frontends_and_backends_are_numbered_in_the_order_of_the_file() -> None:
