@@ -34,6 +34,7 @@ class Trouble:
         self._served = served
         self._quiet = quiet
         self._states: dict[int, State] = {}
+        self._told: set[int] = set()  # of whom the log has said that something is wrong
 
     def ended(self, key: int, name: Resolved, finished: Finished, now_ms: int) -> None:
         """A run has ended and its servers are told."""
@@ -43,16 +44,20 @@ class Trouble:
             return
         if state is None:
             del self._states[key]
-            if before is not State.SUSPECT:
+            if key in self._told:
+                self._told.remove(key)
                 text = f"'{name.settings.name}' (resolvers {name.section.name}) is well again."
                 self._say(name, NOTICE, text, now_ms)
             return
         self._states[key] = state
+        if state is not State.SUSPECT:
+            self._told.add(key)
         self._tell(state, name, finished, now_ms)
 
     def forget(self, key: int) -> None:
         """The name is needed no longer."""
         self._states.pop(key, None)
+        self._told.discard(key)
 
     def _judge(self, name: Resolved, finished: Finished, before: State | None) -> State | None:
         slots = name.assignment.slots

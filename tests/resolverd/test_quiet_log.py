@@ -95,6 +95,24 @@ def test_a_failure_is_said_once_and_so_is_its_end() -> None:
     assert of_names(world)[1:] == ["<5> 'app.test' (resolvers r1) is well again."]
 
 
+def test_the_end_is_said_though_targets_are_still_on_their_way() -> None:
+    of = msgspec.structs.replace(resolution_settings(servers(1)), name=LABEL)
+    world = World(of, of=(section(resolve_ms=5_000, nx_ms=8_000),))
+    world.answer_label(0, Service("h1.test", 80, 1, 0, addresses(ONE)))
+    for _ in range(2):
+        world.run(5_000)
+        world.core.answered(0, "ns1", QueryType.SRV, Answer(Status.NX), world.now_ms)
+        world.run(1_000)
+    assert len(of_names(world)) == 1, "its address has gone since"
+    world.run(5_000)
+    world.answer_label(0, Service("h2.test", 80, 1))
+    assert len(of_names(world)) == 1
+    world.answer(1, TWO)
+    world.run(5_000)
+    world.answer_label(0, Service("h2.test", 80, 1))
+    assert of_names(world)[1:] == [f"<5> '{LABEL}' (resolvers r1) is well again."]
+
+
 def test_an_outage_of_many_names_is_a_few_lines() -> None:
     of = tuple(
         msgspec.structs.replace(
