@@ -55,7 +55,10 @@ class FolderWatch:
         os.close(self.descriptor)
 
     def _add(self, folder: int) -> int:
-        here = os.open(".", os.O_PATH | os.O_CLOEXEC)
+        try:
+            here = os.open(".", os.O_PATH | os.O_CLOEXEC)
+        except OSError:  # started by root in a folder where its user may not be: no way back
+            here = os.open("/", os.O_PATH | os.O_CLOEXEC)
         try:
             os.fchdir(folder)
             return _checked(_libc.inotify_add_watch(self.descriptor, b".", EVENTS))

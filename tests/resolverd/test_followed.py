@@ -13,8 +13,9 @@ import msgspec
 import pytest
 
 from resolverd.config import Followed, LinkedFile, Nameserver, ResolversSection
+from resolverd.folder_watch import FolderWatch
 from resolverd.followed import follow, in_use
-from resolverd.linked_file import LINKS_MAX, LinkedFileReader, find_folders
+from resolverd.linked_file import LINKS_MAX, OPEN_FOLDER, LinkedFileReader, find_folders
 from resolverd.resolv_conf import ResolvConf
 from shm.states import NameState
 
@@ -175,6 +176,28 @@ def test_a_folder_in_the_place_of_the_file_costs_no_descriptor(place: Path) -> N
             with pytest.raises(IsADirectoryError):
                 reader.read(9)
         assert len(list(Path("/proc/self/fd").iterdir())) == opened
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody else")
+def test_folders_are_watched_though_the_working_folder_is_closed_to_the_user(
+    tmp_path: Path,
+) -> None:
+    closed, watched = tmp_path / "closed", tmp_path / "watched"
+    closed.mkdir(mode=0o700)
+    watched.mkdir(mode=0o755)
+    folder = os.open(watched, OPEN_FOLDER)
+    child = os.fork()
+    if child == 0:  # as a program that root starts there, and that has a `user`
+        os.chdir(closed)
+        os.setuid(65_534)
+        watch = FolderWatch()
+        try:
+            watch.watch({folder})
+        finally:
+            os._exit(0 if watch._watches else 1)
+    os.close(folder)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
 
 
 def test_what_is_not_there_and_circles_are_errors(place: Path) -> None:
