@@ -230,6 +230,9 @@ class World:
             early_ms=self._early_ms,
         )
         for slot, name in self.orders.items():
+            target = self.board.target(slot)
+            if target.name != name or (name and not target.stamp_ms):
+                self.judge.ordered_ms[slot] = self.now_ms  # no predecessor has followed it
             self.core.ordered(slot, name, self.now_ms)
         self.pace.restarted()
         self.records.restarted()

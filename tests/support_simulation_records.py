@@ -86,6 +86,8 @@ class HostRecords:
     def _valid(self, answer: list[Address]) -> None:
         world, now_ms = self._world, self._world.now_ms
         seen = {address.text for address in answer}
+        self._valid_ms = now_ms  # where families are merged, later than it was heard
+        self._family_ms.update({address.family: now_ms for address in answer})
         own = self._own()
         settled = [
             server
@@ -112,7 +114,7 @@ class HostRecords:
     def _follows(self, server: ResolvedServer, seen: set[str]) -> None:
         """A server keeps what is seen or not obsolete, and nothing else."""
         before, after, now_ms = self._before(server), self._after(server), self._world.now_ms
-        if before is None:
+        if before is None or self._world.judge.has_twin(server.slot, before):
             return
         low_ms = self._low_ms.get(before, NEVER_MS)
         high_ms = self._high_ms.get(before, NEVER_MS)

@@ -68,6 +68,7 @@ class Judge:
             for e in resolutions
             for s in e.servers
         }
+        self._backend = {s.slot: s.backend_index for s in world.servers}
         self.home = {s.slot: e.name for e in resolutions for s in e.servers}
 
     def hears(self, answer: Answer) -> None:
@@ -84,6 +85,15 @@ class Judge:
         """Whether the name has been answered since an operator ordered it for the server."""
         ordered_ms = self.ordered_ms.get(slot)
         return ordered_ms is None or self.confirmed_ms.get(self.place(slot, name), 0) > ordered_ms
+
+    def has_twin(self, slot: int, address: str) -> bool:
+        """Whether a server of its backend has its address too: one came back by an order."""
+        backend = self._backend[slot]
+        return any(
+            self.world.board.slot(other).address == address
+            for other in self._backend
+            if other != slot and self._backend[other] == backend
+        )
 
     def accepted(self, place: Place, answer: Answer) -> None:
         """The core has lived through that answer."""
@@ -122,7 +132,9 @@ class Judge:
         elif after.cause == Cause.REMOVED:
             self._lost_record(name, before.port)
         elif slot not in self.label_slots and host_of(before.address) == name:
-            if not self._wants[slot][-1] or _same_family(before.address, after.address):
+            merges = self._wants[slot][-1]
+            same = not merges or _same_family(before.address, after.address)
+            if same and self.has_settled(slot, name) and not self.has_twin(slot, before.address):
                 self._lost_address(self.place(slot, name), before.address)
             if after.address is not None and slot not in self.world.orders:
                 self._changed_family(slot, name, before.address, after.address)
