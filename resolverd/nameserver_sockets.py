@@ -39,6 +39,20 @@ def draw() -> Iterator[int]:
         yield from memoryview(os.urandom(DRAW_BYTES)).cast("I")
 
 
+def numeric_target(
+    nameserver: Nameserver, kind: socket.SocketKind
+) -> tuple[socket.AddressFamily, tuple[str | int, ...] | tuple[int, bytes]]:
+    """Family and address for connect().
+
+    Raises OSError for an address that is none at the moment: a link-local one names an interface,
+    which may come and go.
+    """
+    found = socket.getaddrinfo(
+        nameserver.address, nameserver.port, type=kind, flags=socket.AI_NUMERICHOST
+    )
+    return found[0][0], found[0][4]
+
+
 class QuerySocket(Generic[Owner]):
     """One connected socket and the queries that are open on it, by id."""
 
@@ -88,12 +102,9 @@ class NameserverSockets(Generic[Owner]):
         on_datagram: Callable[[bytes, Owner | None], bool],
         on_error: Callable[[], None],
     ) -> None:
-        """No socket is opened before the first query; raises OSError for a bad address."""
+        """No socket is opened before the first query."""
         self._loop = loop
-        found = socket.getaddrinfo(
-            nameserver.address, nameserver.port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST
-        )
-        self._family, self._target = found[0][0], found[0][4]
+        self._nameserver = nameserver
         self._on_datagram = on_datagram
         self._on_error = on_error
         self._pool: list[QuerySocket[Owner] | None] = [None] * SOCKETS_MAX
@@ -146,10 +157,11 @@ class NameserverSockets(Generic[Owner]):
             self.close_if_done(each)
 
     def _connect(self, now_ms: int) -> QuerySocket[Owner]:
-        connected = socket.socket(self._family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        family, target = numeric_target(self._nameserver, socket.SOCK_DGRAM)
+        connected = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         try:
             connected.setblocking(False)
-            connected.connect(self._target)
+            connected.connect(target)
         except OSError:
             connected.close()
             raise

@@ -21,6 +21,7 @@ from contextlib import suppress
 from typing import Generic, TypeVar
 
 from resolverd.config import Nameserver
+from resolverd.nameserver_sockets import numeric_target
 
 STREAMS_MAX = 16  # connections to one nameserver
 PIPELINE_MAX = 4  # queries on one connection, as HAProxy has it
@@ -92,15 +93,9 @@ class NameserverStreams(Generic[Owner]):
         on_lost: Callable[[Owner], None],
         connect_timeout_ms: int,
     ) -> None:
-        """No connection is made before the first query; raises OSError for a bad address."""
+        """No connection is made before the first query."""
         self._loop = loop
-        found = socket.getaddrinfo(
-            nameserver.address,
-            nameserver.port,
-            type=socket.SOCK_STREAM,
-            flags=socket.AI_NUMERICHOST,
-        )
-        self._family, self._target = found[0][0], found[0][4]
+        self._nameserver = nameserver
         self._on_message = on_message
         self._on_lost = on_lost
         self._connect_timeout_s = connect_timeout_ms / 1_000
@@ -182,8 +177,9 @@ class NameserverStreams(Generic[Owner]):
 
     def _connect(self) -> Stream[Owner] | None:
         try:
-            connecting = socket.socket(self._family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        except OSError:  # no descriptor is left, no memory
+            family, target = numeric_target(self._nameserver, socket.SOCK_STREAM)
+            connecting = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        except OSError:  # no such interface, no descriptor is left, no memory
             self._blocked_until_s = self._loop.time() + RECONNECT_DELAY_S
             self._lose_waiting()
             return None
@@ -193,7 +189,7 @@ class NameserverStreams(Generic[Owner]):
             connecting.setblocking(False)
             connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with suppress(BlockingIOError):
-                connecting.connect(self._target)
+                connecting.connect(target)
         except OSError:
             self._fail(stream)
             return None

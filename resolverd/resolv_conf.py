@@ -17,6 +17,8 @@ NDOTS_MAX = 15  # libc's RES_MAXNDOTS: larger numbers count as this one
 SEARCH_MAX = 32  # domains: as many as Kubernetes writes at the most; libc knows no limit
 DOMAIN_MAX = 253  # characters: the longest name (RFC 1035 section 2.3.4)
 
+ADDRESS_MAX = 61  # characters: an IPv6 address with an IPv4 part, "%" and an interface's 15
+
 _LABEL = re.compile(r"[a-z0-9_-]{1,63}")
 
 
@@ -44,6 +46,8 @@ def parse_resolv_conf(text: str) -> ResolvConf:
     for line in text.splitlines():
         word, *arguments = line.split() or [""]
         if word == "nameserver" and arguments:
+            if not arguments[0].isascii() or len(arguments[0]) > ADDRESS_MAX:
+                continue
             try:
                 nameservers[str(ipaddress.ip_address(arguments[0]))] = None
             except ValueError:

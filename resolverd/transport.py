@@ -94,7 +94,7 @@ class Transport:
         count: Count,
         receiver: Receiver,
     ) -> None:
-        """Raises OSError for an address that is none."""
+        """Nothing is opened before the first question."""
         self._loop = loop
         self._section = section
         self._count = count

@@ -63,3 +63,11 @@ def test_more_domains_than_anybody_writes_are_left_out() -> None:
 def test_nameservers_each_once_and_no_nonsense() -> None:
     text = "nameserver 127.0.0.1\nnameserver ::1\nnameserver x\nnameserver\nnameserver 127.0.0.1\n"
     assert parse_resolv_conf(text).nameservers == ("127.0.0.1", "::1")
+
+
+def test_link_local_nameservers_name_their_interface() -> None:
+    text = "".join(
+        f"nameserver {each}\n"
+        for each in ("fe80::1%eth0", "fe80::2%ä", f"fe80::3%{'x' * 300}", "fe80::4", "nobody")
+    )
+    assert parse_resolv_conf(text).nameservers == ("fe80::1%eth0", "fe80::4")

@@ -308,6 +308,18 @@ def test_without_a_descriptor_a_question_is_lost_and_nothing_else(
     assert len(shell.delivered) == 1
 
 
+@pytest.mark.parametrize("carrier", list(Carrier))
+def test_a_link_local_nameserver_whose_interface_is_gone_is_as_one_that_is_down(
+    shells: Callable[..., Shell], nameserver: ScriptedNameserver, carrier: Carrier
+) -> None:
+    gone = Nameserver("gone", "fe80::1%nosuch", 53, carrier, index=1)
+    shell = shells(over_udp(nameserver), gone)
+    unsent = shell.ask()
+    shell.until(lambda: shell.delivered and shell.counters["1.snd_error"])
+    assert answers(shell) == [VALID]
+    assert [*unsent, *(name for _, name in shell.lost_questions)] == ["gone"]
+
+
 def test_a_thousand_srv_records_come_whole(
     shells: Callable[..., Shell], nameserver: ScriptedNameserver
 ) -> None:
