@@ -6,6 +6,7 @@ load gets an `Instance` that forwards and knows nothing about the program behind
 
 from __future__ import annotations
 
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -155,6 +156,18 @@ def resident(instance: Instance, _site: Site, seconds: int) -> Sample:
 
 
 @contextmanager
+def logged(site: Site, _setup: Setup) -> Iterator[Run]:
+    """Short connections, each with a line to a syslog address.
+
+    Nobody reads there: what does not fit into the socket's buffer is dropped by the kernel, which
+    costs the sender the same.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind((site.syslog.host, site.syslog.port))
+        yield close
+
+
+@contextmanager
 def fixed_rate_load(site: Site, _setup: Setup) -> Iterator[Run]:
     """Requests at a fixed rate, below what HAProxy can do."""
     rate = fixed_rate(site, keepalive)
@@ -195,6 +208,13 @@ LOADS = (
     Load("keepalive", "keep-alive request", at_once(keepalive)),
     Load("latency", "latency at a fixed rate", fixed_rate_load),
     Load("close", "short connection", at_once(close)),
+    Load(
+        "closelog",
+        "short connection, logged",
+        logged,
+        Setup(access_log=True),
+        programs=DNS_PROGRAMS,
+    ),
     Load("bulk1", "bulk, one stream up", at_once(bulk_upload)),
     Load("bulk1r", "bulk, one stream down", at_once(bulk_download)),
     Load("bulk8", "bulk, eight streams", at_once(bulk_eight)),

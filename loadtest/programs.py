@@ -45,6 +45,7 @@ class Setup:
     web_servers: int | None = None  # None: those of the site, once each
     check_inter_ms: int = 0  # 0: no health checks
     balance: str = "roundrobin"
+    access_log: bool = False  # `option tcplog`, to the site's syslog address
     names: int = 0  # to be resolved, each for a server of its own
     resolve_ms: int = 0  # their `timeout resolve`
     periods: int = 2  # of it, to be measured
@@ -113,6 +114,8 @@ def haproxy_configuration(site: Site, setup: Setup, folder: Path) -> str:
         "    timeout client 1h",
         "    timeout server 1h",
     ]
+    if setup.access_log:
+        lines += [f"    log {site.syslog} local0", "    option tcplog"]
     check = f" check inter {setup.check_inter_ms}ms" if setup.check_inter_ms else ""
     for service in site.services:
         lines += [f"listen {service.name}", f"    bind {service.front}"]

@@ -52,6 +52,7 @@ class Site:
     probe: Service  # behind it the name whose address changes, on any address of this host
     nameservers: tuple[Endpoint, Endpoint]
     probe_nameserver: Endpoint
+    syslog: Endpoint
     proxy_cores: frozenset[int]
     load_cores: frozenset[int]
     sessions_max: int  # at 2.5 descriptors each: HAProxy counts its pipes in
@@ -78,6 +79,7 @@ def make_site() -> Site:
             Endpoint(f"127.106.{octets}", nameserver_port),
         ),
         probe_nameserver=_free(f"127.107.{octets}"),
+        syslog=_free(f"127.108.{octets}"),
         proxy_cores=proxy_cores,
         load_cores=load_cores,
         sessions_max=(_raise_descriptor_limit() - RESERVED_DESCRIPTORS) * 2 // 5,
