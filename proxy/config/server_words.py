@@ -116,6 +116,8 @@ def _server_address(text: str) -> tuple[Address, int, bool]:
             f"server address '{text}' (the client's own destination) is not supported: "
             "write the address of the server"
         )
+    if address.number is not None and "%" in address.number:  # a record has no place for it
+        raise ConfigError(f"server address '{text}' names an interface, which is not supported")
     port, relative = _server_port(address.port_text, text)
     if address.number is None:
         normalize_host_name(address.host)

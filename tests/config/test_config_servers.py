@@ -254,6 +254,7 @@ def test_a_name_without_resolvers_is_not_resolved_while_running() -> None:
         ("server-template w 3-2 127.0.0.1:80", "range arg '3-2'"),
         ("server-template w x 127.0.0.1:80", "range arg 'x'"),
         ("server-template w 100001 127.0.0.1:80", "range arg '100001'"),
+        ("server s [fe80::1%lo]:80", "server address '[fe80::1%lo]:80' names an interface"),
     ],
 )
 def test_what_cannot_work_says_what_is_wrong(line: str, complaint: str) -> None:
