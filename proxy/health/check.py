@@ -109,7 +109,9 @@ def _announce(attempt: Attempt) -> None:
         return
     with contextlib.suppress(OSError):
         connection = attempt.socket
-        own, server = connection.getsockname()[:2], connection.getpeername()[:2]
+        own = server = None
+        if connection.family != socket.AF_UNIX:
+            own, server = connection.getsockname()[:2], connection.getpeername()[:2]
         connection.send(check_header(attempt.header, own, server), socket.MSG_NOSIGNAL)
 
 

@@ -1,6 +1,7 @@
 """The PROXY header that a health check sends: it comes from the proxy itself, for no client.
 
-Version 2 has a command for that; version 1 names the check's own connection, as HAProxy does. Pure.
+Version 2 has a command for that; version 1 names the check's own connection, as HAProxy does, or
+says UNKNOWN where that has no addresses (a Unix socket). Pure.
 """
 
 from __future__ import annotations
@@ -15,9 +16,13 @@ _CONSTANT = {
 }
 
 
-def check_header(kind: ProxyHeader, own: tuple[str, int], server: tuple[str, int]) -> bytes:
+def check_header(
+    kind: ProxyHeader, own: tuple[str, int] | None, server: tuple[str, int] | None
+) -> bytes:
     """The header of a check's connection from `own` to `server`, addresses in numeric text."""
     if kind is not ProxyHeader.V1:
         return _CONSTANT[kind]
+    if own is None or server is None:
+        return b"PROXY UNKNOWN\r\n"
     family = "TCP6" if ":" in own[0] else "TCP4"
     return f"PROXY {family} {own[0]} {server[0]} {own[1]} {server[1]}\r\n".encode()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import select
+import socket
 import subprocess
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,12 @@ OPTIONS = {
     ProxyHeader.V1: "check send-proxy",
     ProxyHeader.V2: "check send-proxy-v2",
     ProxyHeader.V2_CHECKSUM: "check send-proxy-v2 proxy-v2-options crc32c",
+}
+LOCAL = b"\r\n\r\n\0\r\nQUIT\n\x20\0"
+NO_ADDRESSES = {
+    ProxyHeader.V1: b"PROXY UNKNOWN\r\n",
+    ProxyHeader.V2: LOCAL + b"\0\0",
+    ProxyHeader.V2_CHECKSUM: LOCAL + b"\0\x07\x03\0\x04\xa9\xb8\x7e\x8f",
 }
 CONFIGURATION = """
 defaults
@@ -91,3 +98,20 @@ def test_a_check_of_another_server_sends_nothing() -> None:
             [(_, begun)] = connects.ended()
     assert begun.status is CheckStatus.LAYER4_CONNECTION
     connects.close()
+
+
+@pytest.mark.parametrize("kind", [*ProxyHeader][1:])
+def test_a_check_of_a_unix_socket_names_no_addresses(kind: ProxyHeader, tmp_path: Path) -> None:
+    path = str(tmp_path / "server")
+    with socket.socket(socket.AF_UNIX) as server, closing(Connects()) as connects:
+        server.bind(path)
+        server.listen()
+        begun = connects.begin(0, Target(path.encode(), 0), 5_000, header=kind)
+        assert not isinstance(begun, Outcome)
+        assert select.select([connects], [], [], 5)[0]
+        [(_, outcome)] = connects.ended()
+        assert outcome.status is CheckStatus.LAYER4_OK
+        accepted, _ = server.accept()
+        with accepted:
+            received = accepted.recv(200)
+    assert received == NO_ADDRESSES[kind]  # as HAProxy 2.6 was seen to send
