@@ -95,7 +95,7 @@ cdef inline int connect_once(
     if fd < 0:
         return errno
     if words != NULL:
-        error = outgoing_prepare(words, fd, session, address.ss_family)
+        error = outgoing_prepare(words, fd, session, address.ss_family, prompt)
     if prompt:
         setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &zero, sizeof(zero))
     if error == 0 and connect(fd, <sockaddr *>address, length) != 0 and errno != EINPROGRESS:

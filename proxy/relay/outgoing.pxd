@@ -99,16 +99,17 @@ cdef inline bint port_taken(int error) noexcept nogil:
 
 
 cdef inline int outgoing_prepare(
-        Outgoing *words, int fd, const Session *session, int family) noexcept nogil:
+        Outgoing *words, int fd, const Session *session, int family, bint prompt) noexcept nogil:
     """Make a new socket what the server's line says; 0, or the errno of a source that is not ours.
 
-    `family` is the server's.
+    `family` is the server's. With `tfo` connect() sends nothing before the first bytes do: only
+    where these follow promptly, else a server that speaks first and its client wait for each other.
     """
     if words.keepalive:
         keep_alive(words, fd)
     if words.user_timeout_ms != 0:
         set_number(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, <int>words.user_timeout_ms)
-    if words.fast_open:
+    if words.fast_open and prompt:
         set_number(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1)
     if words.interface[0] != 0:
         setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, words.interface, INTERFACE_BYTES)

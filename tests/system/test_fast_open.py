@@ -1,0 +1,66 @@
+"""`tfo` toward servers: one that speaks first is heard, in a network namespace with TCP Fast Open."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support import require_program
+from tests.support_differential import ROOT, millrace_command
+
+CONFIGURATION = """\
+defaults
+    mode tcp
+    timeout connect 2s
+    timeout client 2s
+    timeout server 2s
+listen edge
+    bind 127.0.0.1:7000
+    server s 127.0.0.1:9000 tfo
+"""
+# The first connection brings the cookie with which the next ones need no handshake first.
+INSIDE = """\
+import contextlib, socket, subprocess, sys, threading
+from tests.support import wait_for
+server = socket.create_server(("127.0.0.1", 9000))
+server.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 16)
+def greet():
+    while True:
+        accepted, _ = server.accept()
+        accepted.sendall(b"hello")
+        accepted.close()
+threading.Thread(target=greet, daemon=True).start()
+child = subprocess.Popen(sys.argv[1:])
+try:
+    def first():
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", 7000)) as client:
+            return client.recv(5)
+    wait_for(first, 20, "it serves")
+    for _ in range(3):
+        with socket.create_connection(("127.0.0.1", 7000)) as client:
+            print(client.recv(5).decode() or "nothing")
+finally:
+    child.terminate()
+    child.wait()
+"""
+
+
+@pytest.mark.slow
+def test_a_server_that_speaks_first_is_heard_with_a_cookie_at_hand(tmp_path: Path) -> None:
+    require_program("unshare")
+    file = tmp_path / "proxy.cfg"
+    file.write_text(CONFIGURATION)
+    prepare = "ip link set lo up && sysctl -qw net.ipv4.tcp_fastopen=3 && exec"
+    command = [sys.executable, "-c", INSIDE, *millrace_command(), "-f", str(file), "-db"]
+    done = subprocess.run(
+        ["unshare", "-n", "sh", "-c", f'{prepare} "$@"', "sh", *command],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.split() == ["hello"] * 3
