@@ -84,29 +84,31 @@ cdef inline void schedule_take(Engine *engine, Backend *backend) noexcept nogil:
 
 cdef inline uint32_t pick_any(
         Engine *engine, Backend *backend, uint32_t avoid, uint64_t generation) noexcept nogil:
-    """The first server with a place, in the order of the file; backups only without others."""
+    """The first server with a place, in the order of the file; backups only without others.
+
+    One to avoid counts among these: a backup is no help where an active server is thought to be up.
+    """
     cdef uint32_t backup = NO_SLOT
     cdef bint active = False
     cdef uint32_t slot
     cdef const ServerView *server
     for slot in range(backend.first_slot, backend.first_slot + backend.slots):
         server = server_cached(engine, slot, generation)
-        if not server.eligible or slot == avoid:
+        if not server.eligible:
             continue
         active = active or not server.backup
-        if server.backup and backup != NO_SLOT:
+        if slot == avoid or (server.backup and backup != NO_SLOT):
             continue
         if not takes_session(engine, backend, slot, generation):
             continue
         if not server.backup:
             return slot
         backup = slot
-    if active:
+    if backup != NO_SLOT and not active:
+        return backup
+    if avoid == NO_SLOT or (active and server_cached(engine, avoid, generation).backup):
         return NO_SLOT
-    if backup == NO_SLOT and avoid != NO_SLOT and (
-            takes_session(engine, backend, avoid, generation)):
-        return avoid
-    return backup
+    return avoid if takes_session(engine, backend, avoid, generation) else NO_SLOT
 
 
 cdef inline bint any_eligible(Engine *engine, Backend *backend) noexcept nogil:

@@ -79,6 +79,22 @@ def test_balancing_by_turns_a_redispatched_session_goes_elsewhere_at_once(redisp
             assert relay.counters("server", 1)["sessions"] == 0
 
 
+@pytest.mark.parametrize("balance", [Balance.ROUNDROBIN, Balance.LEASTCONN, Balance.FIRST])
+def test_a_redispatched_session_stays_off_the_backup_of_a_server_that_is_up(
+    balance: Balance,
+) -> None:
+    """As HAProxy 2.6 was seen to do: backups are for when no active server is up."""
+    with silent_port() as port, Server(named("backup")) as server:
+        servers = [RelayServer("127.0.0.1", port), RelayServer(*server.address, backup=True)]
+        with RelayUnderTest(
+            servers, balance=balance, retries=2, redispatch=1, timeouts=QUICK
+        ) as relay:
+            with relay.connect() as client:
+                assert client.recv(10) == b""
+            relay.wait_terminations({"SC": 1})
+            assert server.accepted == 0
+
+
 def test_a_source_hash_is_left_only_for_the_last_retry() -> None:
     with silent_port() as port, Server(named("good")) as server:
         servers = [RelayServer("127.0.0.1", port, 255), RelayServer(*server.address, 1)]
