@@ -67,8 +67,8 @@ class Nameservers:
     def ask(self, key: int, question: Question, now_ms: int) -> list[str]:
         world, unsent = self._world, []
         if key not in self.open:
+            world.pace.begun(key, question.name, now_ms)
             self.heard[key], self.asked[key] = [], []
-            world.pace.begun(key, now_ms)
         self.asked[key].append(question.query_type)
         attempts = self.open.setdefault(key, set())
         assert len(attempts) <= 40, "attempts without bound"

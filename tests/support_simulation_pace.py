@@ -16,6 +16,7 @@ from resolverd.resolution import Trigger
 if TYPE_CHECKING:
     from tests.support_simulation import World
 
+DENIALS = {Status.NX, Status.NODATA}
 FAR_MS = 1 << 60
 STATEMENTS = (Status.VALID, Status.NODATA, Status.NX)  # of a type: its TTL counts
 FIRST_PAUSE_MS = 1_000  # of triggers that brought nothing new, doubled by each
@@ -42,6 +43,7 @@ class Pace:
         self._waiting: set[int] = set()  # for a run that a failed connect has asked for
         self._triggered: set[int] = set()  # that run is the present one, or the last
         self._known_ms: dict[int, int] = {}
+        self._asked: dict[int, str] = {}  # the name of a list, or the only one
         self._pause_ms: dict[int, int | None] = {}  # None: it cannot be told from outside
 
     def restarted(self) -> None:
@@ -71,8 +73,8 @@ class Pace:
         """When a name was first asked, as far back as resolverd has lived."""
         return self._known_ms.get(key, self._world.now_ms)
 
-    def begun(self, key: int, now_ms: int) -> None:
-        """The first question of a run."""
+    def begun(self, key: int, name: str, now_ms: int) -> None:
+        """The first question of a run, or the first for the next name of a search list."""
         world = self._world
         self._running.add(key)
         self._known_ms.setdefault(key, now_ms)
@@ -80,8 +82,14 @@ class Pace:
         assert places <= world.runs_max or len(self._running) == 1, "more questions than places"
         last = self._last.get(key)
         settings = world.core.names[key].settings
-        if settings.search and last is not None and last.end_ms == now_ms:
+        if settings.search and last is not None and key in world.ended:
+            said = {answer.status for _, answer in world.asked.heard[key]}
+            assert said & DENIALS, f"{self._asked[key]} was left without a denial"
+            self._asked[key] = name
             return  # the next name of the list
+        if last is not None and last.valid:
+            assert name == self._asked[key], f"{name} was asked, not where the answer was found"
+        self._asked[key] = name
         first_ms, last_ms = self._due.pop(key, (0, FAR_MS))
         assert first_ms <= now_ms, f"{settings.name} was asked {first_ms - now_ms} ms too early"
         if world.runs_max > len(world.core.names):
