@@ -236,7 +236,7 @@ def test_a_file_cut_off_is_one_warning(site: Site, cut: int) -> None:
     site.state.write_bytes(content[:-cut])
     with site.program() as program:
         said = program.output.read_text()
-        assert said.count("cannot be written") == 1
+        assert said.count("the last line is not complete") == 1
         line = content.count(b"\n")
         assert f"config: [{site.state}:{line}] : the last line is not complete" in said
         assert who_answers(site.frontend) is None
