@@ -15,7 +15,7 @@ import enum
 
 import msgspec
 
-from proxy.config.log_model import AccessLog, LogItem, LogTarget
+from proxy.config.model_logs import AccessLog, LogItem, LogTarget
 from proxy.config.model_sockets import Endpoint, KeepAlive, Origin, SocketFamily, Source
 from resolverd.config import ResolverdSettings
 
