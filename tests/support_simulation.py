@@ -212,6 +212,8 @@ class World:
         """A resolverd is started on what the board says."""
         self.board.succeed()
         self.restarts += 1
+        for key in {*self.ended, *self.asked.open}:
+            self.records.killed(key)
         self.ended.clear()
         self.asked.open.clear()
         try:

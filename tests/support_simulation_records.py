@@ -48,6 +48,11 @@ class HostRecords:
             self._valid_ms = now_ms
             self._family_ms[answer.addresses[0].family] = now_ms
 
+    def killed(self) -> None:
+        """A run that goes on is lost, or was ending: its answers may have counted as of now."""
+        for answer in self._world.valid_answers(self._settings.index):
+            self.hears(answer)
+
     def restarted(self) -> None:
         """What servers have counts as seen when their family was last answered."""
         self._returns.restarted()
@@ -224,6 +229,11 @@ class Records:
         """An answer is handed to the core."""
         if key < len(self._names):
             self._names[key].hears(answer)
+
+    def killed(self, key: int) -> None:
+        """Resolverd dies in a run of this name."""
+        if key < len(self._names):
+            self._names[key].killed()
 
     def restarted(self) -> None:
         """Resolverd is another one."""

@@ -43,6 +43,9 @@ class ServiceRecords:
             for service in answer.services:
                 self._high_ms[service.target, service.port] = self._world.now_ms
 
+    def killed(self) -> None:
+        """One answer ends a run: there is none that waits."""
+
     def restarted(self) -> None:
         """What servers stand for counts as seen when the label was last answered."""
         self._returns.restarted()
