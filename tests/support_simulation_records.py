@@ -87,6 +87,9 @@ class HostRecords:
             since_ms = max(self._valid_ms, self._world.judge.ordered_ms.get(server.slot, 0))
             if since_ms + longest_ms <= now_ms:
                 assert self._after(server) is None, "an address has outlived its hold"
+        shortest_ms = min(hold_of(holds, status) for status in (*statuses, Status.TIMEOUT))
+        if self._valid_ms + shortest_ms <= now_ms:
+            self._low_ms.clear()  # records go then (S37); only a newcomer may keep its address
 
     def _valid(self, answer: list[Address]) -> None:
         world, now_ms = self._world, self._world.now_ms
