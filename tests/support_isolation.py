@@ -1,0 +1,61 @@
+"""Each test process is alone: a network of its own, deaf to the host's nameservers.
+
+As root each test process (the single one, and each worker of pytest-xdist) moves into a network
+namespace that has nothing but its own loopback, so that no two of them ever want the same port and
+nothing that runs on the host matters, and into a mount namespace with another /etc/resolv.conf, so
+that libc asks an address where nobody answers. Its children inherit both, and both end with it.
+Without the right to do so tests share the host's loopback, and names go where the host sends them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import socket
+import struct
+import tempfile
+from pathlib import Path
+
+NOBODY = "nameserver 127.255.255.53\noptions timeout:1 attempts:1\n"
+RESOLV_CONF = "/etc/resolv.conf"
+LOOPBACK = b"lo"
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWNET = 0x40000000
+MS_BIND = 4096
+MS_REC_PRIVATE = 16384 | (1 << 18)
+SIOCGIFFLAGS = 0x8913
+SIOCSIFFLAGS = 0x8914
+IFF_UP = 1
+INTERFACE_FLAGS = struct.Struct("16sh22x")  # struct ifreq
+
+
+def isolate() -> None:
+    """Give this process, and what it starts, namespaces of its own where it may have them."""
+    if os.geteuid() != 0:
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNET) == 0:
+        raise_loopback()
+    if Path(RESOLV_CONF).exists() and libc.unshare(CLONE_NEWNS) == 0:
+        cover_resolv_conf(libc)
+
+
+def raise_loopback() -> None:
+    """Set `lo` up; the kernel then gives it 127.0.0.1/8 and ::1."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        now = fcntl.ioctl(any_socket, SIOCGIFFLAGS, INTERFACE_FLAGS.pack(LOOPBACK, 0))
+        flags = INTERFACE_FLAGS.unpack(now)[1]
+        fcntl.ioctl(any_socket, SIOCSIFFLAGS, INTERFACE_FLAGS.pack(LOOPBACK, flags | IFF_UP))
+
+
+def cover_resolv_conf(libc: ctypes.CDLL) -> None:
+    """Put a resolv.conf over the host's, seen by this mount namespace only."""
+    if libc.mount(None, b"/", None, MS_REC_PRIVATE, None) != 0:
+        return
+    with tempfile.NamedTemporaryFile("w") as file:  # the mount keeps it after its name is gone
+        file.write(NOBODY)
+        file.flush()
+        Path(file.name).chmod(0o644)
+        libc.mount(file.name.encode(), RESOLV_CONF.encode(), None, MS_BIND, None)

@@ -1,0 +1,52 @@
+"""No two test processes share a port, and nothing of the host's network is seen."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support_isolation import RESOLV_CONF
+
+ROOT = Path(__file__).parent.parent
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root has namespaces of its own")
+
+OTHER = """
+import socket, sys
+import tests.conftest
+with socket.create_server(("127.0.0.1", int(sys.argv[1]))):
+    print("bound")
+"""
+
+
+def test_another_test_process_may_have_the_same_port() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mine:
+        port = mine.getsockname()[1]
+        other = subprocess.run(
+            [sys.executable, "-c", OTHER, str(port)],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            check=False,
+        )
+    assert other.stdout == "bound\n", other.stderr
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.99.1.2", "::1"])
+def test_loopback_is_up(host: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as server:
+        socket.create_connection(server.getsockname()[:2]).close()
+
+
+def test_there_is_nothing_but_loopback() -> None:
+    assert [name for _, name in socket.if_nameindex()] == ["lo"]
+
+
+def test_nobody_is_asked_for_names() -> None:
+    assert "127.255.255.53" in Path(RESOLV_CONF).read_text()
