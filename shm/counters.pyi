@@ -1,4 +1,4 @@
-"""Types of the compiled module; its documentation is in counters.pyx, the fields' in layout.pxd."""
+"""Types of the compiled module; its documentation is in counters.pyx, the fields' in rows.pxd."""
 
 from typing import TypedDict
 

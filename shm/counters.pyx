@@ -1,7 +1,7 @@
 """Counter rows read: summed over processes at the moment somebody asks.
 
 The relay writes its row through inline functions (segment.pxd); resolverd bumps its nameserver
-counters through `NameserverTable`. Field names are those of the structs in layout.pxd. Gauges
+counters through `NameserverTable`. Field names are those of the structs in rows.pxd. Gauges
 named `sessions`, `queued`, `pipes_*` and `buffer_bytes` are sums like counters; `*_max` and
 `last_*` are the largest of the rows, which for a maximum of concurrent sessions is a lower bound.
 The `queue_ticket` of a row is for the relays alone.
@@ -10,9 +10,8 @@ The `queue_ticket` of a row is for the relays alone.
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from shm.atomics cimport count, load_relaxed, store_relaxed
-from shm.layout cimport (
-    BackendCounters, FrontendCounters, NameserverCounters, ResolutionRecord,
-    ServerCounters, WorkerCounters)
+from shm.resolution_records cimport NameserverCounters, ResolutionRecord
+from shm.rows cimport BackendCounters, FrontendCounters, ServerCounters, WorkerCounters
 from shm.segment cimport (
     Segment, backend_counters, bind_sessions, frontend_counters, hint_add, server_counters,
     worker_counters)
@@ -37,7 +36,7 @@ cdef dict merge(dict total, dict row):
 
 
 cdef class CounterReader:
-    """Sums counter rows; any process. Each method returns a dict by field name (layout.pxd).
+    """Sums counter rows; any process. Each method returns a dict by field name (rows.pxd).
 
     Raises IndexError for something that does not exist. `row` None sums all rows, the carried one
     included.
@@ -235,7 +234,7 @@ cdef class NameserverTable:
         self.resolution_positions = {name: at for at, name in enumerate(<dict>record)}
 
     def count(self, uint32_t nameserver, str counter, uint64_t amount=1) -> None:
-        """Add to a counter named as in layout.pxd; KeyError for a name that is none."""
+        """Add to a counter named as in resolution_records.pxd; KeyError for a name that is none."""
         if nameserver >= self.segment.view.header.nameservers:
             raise IndexError(f"nameserver {nameserver}")
         cdef uint32_t position = self.positions[counter]

@@ -6,11 +6,11 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy
 
 from shm.latch cimport latch_read
-from shm.layout cimport (
+from shm.records cimport (
     ADMIN_CHECK_OFF, ADMIN_MASK_DRAIN, ADMIN_MASK_MAINT, HEALTH_ORDER_DOWN, HEALTH_ORDER_NONE,
     HEALTH_ORDER_STOPPING, SERVER_RUNNING, SERVER_STARTING, SERVER_STOPPED, SERVER_STOPPING,
-    SLOT_BACKUP, SLOT_RMAINT, STATIC_BACKUP, STATIC_CHECKED, STATIC_INIT_DOWN, STATIC_PORT_RELATIVE,
-    AdminRecord, HealthRecord, SlotRecord, SlotStatic)
+    SLOT_BACKUP, SLOT_RMAINT, STATIC_BACKUP, STATIC_CHECKED, STATIC_INIT_DOWN,
+    STATIC_PORT_RELATIVE, AdminRecord, HealthRecord, SlotRecord, SlotStatic)
 from shm.segment cimport View
 
 cdef enum:

@@ -7,7 +7,7 @@ supervisor before the first fork, which carries what a former generation had cou
 from libc.stdint cimport uint32_t, uint64_t
 
 from shm.atomics cimport count, load_relaxed, store_relaxed
-from shm.layout cimport HISTOGRAM_BUCKETS, SectionHistograms
+from shm.resolution_records cimport HISTOGRAM_BUCKETS, SectionHistograms
 from shm.segment cimport Segment
 
 BUCKETS = HISTOGRAM_BUCKETS  # the last is for everything above the others
@@ -31,7 +31,7 @@ cdef class HistogramReader:
         self.segment = segment
 
     def words(self, uint32_t section) -> list:
-        """All words, in the order of layout.pxd."""
+        """All words, in the order of resolution_records.pxd."""
         cdef uint64_t *words = <uint64_t *>section_of(self.segment, section)
         return [load_relaxed(&words[word]) for word in range(WORDS)]
 

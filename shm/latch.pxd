@@ -13,7 +13,7 @@ from libc.stdint cimport uint64_t
 
 from shm.atomics cimport (
     fence_acquire, fence_release, load_acquire, load_relaxed, store_relaxed, store_release)
-from shm.layout cimport NAME_WORDS, RECORD_WORDS, Latch, NameLatch
+from shm.records cimport NAME_WORDS, RECORD_WORDS, Latch, NameLatch
 
 cdef enum:
     LATCH_TRIES = 64  # a writer would have to publish 64 times while 7 words are copied

@@ -14,7 +14,7 @@ from libc.string cimport memcpy, memset
 from shm.atomics cimport (
     fence_acquire, fence_release, load_acquire, load_relaxed, store_relaxed, store_release)
 from shm.latch cimport copies_read, copies_write
-from shm.layout cimport INQUIRY_BYTES, INQUIRY_WORDS, MAIL_WORDS, Inquiry, Mailbox
+from shm.resolution_records cimport INQUIRY_BYTES, INQUIRY_WORDS, MAIL_WORDS, Inquiry, Mailbox
 from shm.segment cimport Segment
 
 MAIL_BYTES = MAIL_WORDS * 8  # of one answer
@@ -22,7 +22,7 @@ TEXT_BYTES = INQUIRY_BYTES  # of the text of a question
 
 
 class Question(NamedTuple):
-    """What control asks; see layout.pxd for the fields."""
+    """What control asks; see resolution_records.pxd for the fields."""
 
     number: int
     kind: int

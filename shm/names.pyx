@@ -12,7 +12,7 @@ from libc.string cimport memcpy, memset
 
 from shm.atomics cimport load_acquire, load_relaxed, store_release
 from shm.latch cimport name_read, name_write
-from shm.layout cimport NAME_BYTES, NameLatch, NameRecord
+from shm.records cimport NAME_BYTES, NameLatch, NameRecord
 from shm.segment cimport Segment
 
 from shm.states import NameState

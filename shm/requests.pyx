@@ -13,7 +13,8 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from shm.atomics cimport count, fence_release, load_acquire, store_relaxed
-from shm.layout cimport Request, ServerCounters
+from shm.layout cimport Request
+from shm.rows cimport ServerCounters
 from shm.segment cimport Segment, request_of, server_counters
 
 

@@ -3,10 +3,10 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from shm.atomics cimport fetch_add, fetch_add_signed
-from shm.layout cimport (
-    HINT_BLOCK_SLOTS, BackendCounters, BackendShared, FrontendCounters, Header, Latch, Mailbox,
-    NameLatch, NameserverCounters, Process, RateWindow, Request, ResolutionRecord,
-    SectionHistograms, ServerCounters, SlotStatic, WorkerCounters)
+from shm.layout cimport HINT_BLOCK_SLOTS, BackendShared, Header, Process, Request
+from shm.records cimport Latch, NameLatch, SlotStatic
+from shm.resolution_records cimport Mailbox, NameserverCounters, ResolutionRecord, SectionHistograms
+from shm.rows cimport BackendCounters, FrontendCounters, RateWindow, ServerCounters, WorkerCounters
 
 cdef struct View:
     Header *header

@@ -18,10 +18,13 @@ from shm.layout cimport (
     AREAS, AREA_ADMINS, AREA_BACKENDS, AREA_HEADER, AREA_HEALTH, AREA_HINTS, AREA_MAILBOX,
     AREA_NAMESERVERS, AREA_NAMESERVER_NAMES, AREA_NAME_ORDERS, AREA_OWNERS, AREA_PROCESSES,
     AREA_REQUESTS, AREA_RESOLUTIONS, AREA_ROWS, AREA_SECTIONS, AREA_SLOTS, AREA_STATICS,
-    AREA_TARGETS, HINT_BLOCK_SLOTS, LAYOUT_VERSION, PAGE, AdminRecord, BackendCounters,
-    BackendShared, FrontendCounters, Header, HealthRecord, Inquiry, Latch, Mailbox, NameLatch,
-    NameRecord, NameserverCounters, Process, RateWindow, Request, ResolutionRecord,
-    SectionHistograms, ServerCounters, SlotRecord, SlotStatic, WorkerCounters)
+    AREA_TARGETS, HINT_BLOCK_SLOTS, LAYOUT_VERSION, PAGE, BackendShared, Header, Process,
+    Request)
+from shm.records cimport (
+    AdminRecord, HealthRecord, Latch, NameLatch, NameRecord, SlotRecord, SlotStatic)
+from shm.resolution_records cimport (
+    Inquiry, Mailbox, NameserverCounters, ResolutionRecord, SectionHistograms)
+from shm.rows cimport BackendCounters, FrontendCounters, RateWindow, ServerCounters, WorkerCounters
 
 cdef extern from "<sys/mman.h>" nogil:
     void *mmap(void *address, size_t length, int prot, int flags, int fd, long offset)

@@ -15,7 +15,7 @@ from libc.string cimport memcpy, memset
 from shm.atomics cimport fetch_add, load_acquire, store_relaxed
 from shm.eligibility cimport ServerView, server_view, warmth
 from shm.latch cimport latch_read, latch_write
-from shm.layout cimport AdminRecord, HealthRecord, SlotRecord, SlotStatic
+from shm.records cimport AdminRecord, HealthRecord, SlotRecord, SlotStatic
 from shm.segment cimport Segment
 
 from shm.states import AdminState, HealthState, ServerState, SlotState, StaticState

@@ -106,14 +106,14 @@ class SlotState(NamedTuple):
 
 
 class NameState(NamedTuple):
-    """One name record; `name` is lower case, empty for none. See layout.pxd for the stamp."""
+    """One name record; `name` is lower case, empty for none. See records.pxd for the stamp."""
 
     name: str
     stamp_ms: int
 
 
 class AdminState(NamedTuple):
-    """One admin record; see layout.pxd for the fields."""
+    """One admin record; see records.pxd for the fields."""
 
     flags: int
     weight: int
@@ -129,7 +129,7 @@ class AdminState(NamedTuple):
 
 
 class HealthState(NamedTuple):
-    """One health record; see layout.pxd for the fields."""
+    """One health record; see records.pxd for the fields."""
 
     incarnation: int
     generation: int

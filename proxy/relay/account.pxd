@@ -8,7 +8,7 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from proxy.relay.types cimport ASSIGNED, NO_SLOT, Backend, Engine, Frontend, Session
 from shm.atomics cimport count, load_relaxed, store_relaxed
-from shm.layout cimport BackendCounters, ServerCounters
+from shm.rows cimport BackendCounters, ServerCounters
 from shm.segment cimport hint_add, server_counters
 
 

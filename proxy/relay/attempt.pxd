@@ -41,7 +41,8 @@ from proxy.relay.types cimport (
     Engine, Outgoing, Session)
 from shm.atomics cimport count, load_acquire, store_relaxed
 from shm.eligibility cimport ServerView
-from shm.layout cimport STATIC_PORT_RELATIVE, Request
+from shm.layout cimport Request
+from shm.records cimport STATIC_PORT_RELATIVE
 from shm.segment cimport request_of
 
 cdef enum:

@@ -21,7 +21,7 @@ from proxy.relay.syscalls cimport (
     AF_UNIX, MSG_DONTWAIT, MSG_NOSIGNAL, POLLOUT, connect, iovec, mmsghdr, poll, pollfd, send,
     sendmmsg, sockaddr, write)
 from shm.atomics cimport count
-from shm.layout cimport WorkerCounters
+from shm.rows cimport WorkerCounters
 
 
 cdef inline void sink_compact(LogSink *sink) noexcept nogil:

@@ -5,7 +5,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from proxy.relay.cache cimport server_cached
 from proxy.relay.types cimport Engine
 from shm.eligibility cimport ServerView
-from shm.layout cimport SERVER_STOPPED, STATIC_SHUTDOWN_DOWN
+from shm.records cimport SERVER_STOPPED, STATIC_SHUTDOWN_DOWN
 
 
 cdef inline bint marked_down(Engine *engine, uint32_t slot, uint64_t generation) noexcept nogil:

@@ -8,7 +8,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from proxy.relay.cache cimport server_cached
 from proxy.relay.types cimport SIGHTED_AWAY, SIGHTED_UP, Engine, Session
 from shm.eligibility cimport ServerView
-from shm.layout cimport SERVER_RUNNING, STATIC_SHUTDOWN_BACKUPS
+from shm.records cimport SERVER_RUNNING, STATIC_SHUTDOWN_BACKUPS
 
 
 cdef inline bint came_up(Engine *engine, uint32_t slot, uint64_t generation) noexcept nogil:

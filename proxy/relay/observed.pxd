@@ -9,7 +9,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from proxy.relay.syscalls cimport ring_bell
 from proxy.relay.types cimport Engine
 from shm.atomics cimport count, load_relaxed, store_relaxed
-from shm.layout cimport ServerCounters
+from shm.rows cimport ServerCounters
 from shm.segment cimport server_counters
 
 

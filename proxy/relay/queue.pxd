@@ -27,7 +27,7 @@ from proxy.relay.types cimport (
     ASSIGNED, NO_SLOT, Backend, Engine, Queue, Session, Waiter)
 from shm.atomics cimport fence_full, load_acquire, load_relaxed, store_relaxed
 from shm.eligibility cimport WARM_STEPS, ServerView, warmth
-from shm.layout cimport ServerCounters
+from shm.rows cimport ServerCounters
 from shm.segment cimport server_counters
 
 

@@ -11,7 +11,7 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from shm.atomics cimport fence_full, load_relaxed, store_relaxed
-from shm.layout cimport RateWindow
+from shm.rows cimport RateWindow
 from shm.segment cimport View, rate_windows
 
 cdef enum:

@@ -15,7 +15,7 @@ from proxy.relay.syscalls cimport (
     AF_INET, getpeername, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage, socklen_t)
 from proxy.relay.types cimport SERVER, Engine, Session
 from shm.eligibility cimport ServerView
-from shm.layout cimport STATIC_SHUTDOWN_REMOVED
+from shm.records cimport STATIC_SHUTDOWN_REMOVED
 
 
 cdef inline bint moved_since(Engine *engine, uint32_t slot, uint64_t generation) noexcept nogil:

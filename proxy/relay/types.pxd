@@ -12,7 +12,8 @@ from proxy.relay.splice cimport Pipe, PipePool
 from proxy.relay.syscalls cimport sockaddr_in6
 from proxy.relay.wheel cimport Timer, Wheel
 from shm.eligibility cimport ServerView
-from shm.layout cimport BackendCounters, BackendShared, FrontendCounters, Process, WorkerCounters
+from shm.layout cimport BackendShared, Process
+from shm.rows cimport BackendCounters, FrontendCounters, WorkerCounters
 from shm.segment cimport View
 
 cdef enum:

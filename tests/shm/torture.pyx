@@ -9,7 +9,7 @@ from libc.stdint cimport uint64_t
 
 from shm.atomics cimport load_acquire, store_release
 from shm.latch cimport latch_read, latch_write, name_read, name_write
-from shm.layout cimport NAME_WORDS, RECORD_WORDS
+from shm.records cimport NAME_WORDS, RECORD_WORDS
 from shm.segment cimport Segment
 
 

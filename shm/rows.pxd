@@ -1,0 +1,101 @@
+# What a worker counts: the structs of which one row of the segment consists.
+#
+# A row is WorkerCounters, then one FrontendCounters for each frontend, one BackendCounters for
+# each backend, one ServerCounters for each slot, one RateWindow for the process and one for each
+# frontend (counted where a rate is limited), and for each bind address a word, the sessions that
+# came by it (counted where it has a maxconn); rows start on a page. segment.pxd finds each part.
+
+from libc.stdint cimport uint64_t
+
+cdef struct WorkerCounters:
+    uint64_t accepts  # connections accepted
+    uint64_t sessions  # gauge: open now
+    uint64_t sessions_max
+    uint64_t accept_pauses  # EMFILE, ENFILE, ENOMEM, ENOBUFS
+    uint64_t maxconn_pauses  # accepting stopped because a limit was reached
+    uint64_t bytes_out  # to clients
+    uint64_t bytes_spliced  # both directions
+    uint64_t pipes_used  # gauge
+    uint64_t pipes_free  # gauge
+    uint64_t buffer_bytes  # gauge: memory held by stalled directions
+    uint64_t epoll_turns
+    uint64_t log_overflows  # lines of the access log lost because their receiver took none
+    uint64_t schedule_builds
+    uint64_t slot_refreshes  # slot views decoded again
+    uint64_t pick_looks  # servers, blocks of servers and ring nodes looked at to pick servers
+    uint64_t spare[1]
+    uint64_t terminations[64]  # sessions ended, by termination state (proxy/relay names them)
+
+cdef struct FrontendCounters:
+    uint64_t sessions_total
+    uint64_t sessions  # gauge
+    uint64_t sessions_max
+    uint64_t bytes_in  # from clients
+    uint64_t bytes_out  # to clients
+    uint64_t connections_total
+    uint64_t denied_connections
+    uint64_t internal_errors
+
+cdef struct RateWindow:
+    # sessions accepted in a second and in the one before it, each at its parity: which second of
+    # CLOCK_MONOTONIC (high half), and how many (low half)
+    uint64_t seconds[2]
+
+cdef struct BackendCounters:
+    uint64_t sessions_total
+    uint64_t sessions  # gauge
+    uint64_t sessions_max
+    uint64_t bytes_in
+    uint64_t bytes_out
+    uint64_t connect_attempts
+    uint64_t connection_errors
+    uint64_t response_errors
+    uint64_t retries
+    uint64_t redispatches
+    uint64_t loadbalanced
+    uint64_t client_aborts
+    uint64_t server_aborts
+    uint64_t internal_errors
+    uint64_t last_session_ms
+    uint64_t connect_time_sum_ms  # over sessions that connected
+    uint64_t total_time_sum_ms  # over ended sessions
+    uint64_t connect_time_max_ms
+    uint64_t total_time_max_ms
+    uint64_t connected  # sessions that connected
+    uint64_t ended  # sessions that ended
+    uint64_t queued  # gauge: sessions that wait for a place at any server
+    uint64_t queued_max  # over all workers, as this one saw it
+    uint64_t queue_ticket  # gauge: the oldest of them; 0: none waits
+    uint64_t queue_time_sum_ms  # over sessions that connected
+    uint64_t queue_time_max_ms
+    uint64_t spare[6]
+
+cdef struct ServerCounters:
+    uint64_t sessions_total
+    uint64_t sessions  # gauge
+    uint64_t sessions_max
+    uint64_t bytes_in
+    uint64_t bytes_out
+    uint64_t connect_attempts
+    uint64_t connection_errors
+    uint64_t response_errors
+    uint64_t retries
+    uint64_t redispatches
+    uint64_t loadbalanced
+    uint64_t client_aborts
+    uint64_t server_aborts
+    uint64_t last_session_ms
+    uint64_t connect_time_sum_ms
+    uint64_t total_time_sum_ms
+    uint64_t connect_time_max_ms
+    uint64_t total_time_max_ms
+    uint64_t connected
+    uint64_t ended
+    uint64_t queued  # gauge: sessions that wait for a place at this server
+    uint64_t queued_max  # over all workers, as this one saw it
+    uint64_t queue_ticket  # gauge: the oldest of them; 0: none waits
+    uint64_t queue_time_sum_ms
+    uint64_t queue_time_max_ms
+    uint64_t observed_successes, observed_errors  # connects, where `observe layer4` says so
+    uint64_t observed_streak, observed_since  # errors since so many successes of all workers
+    uint64_t spare[3]
