@@ -25,13 +25,15 @@
 #   MAILBOX      1 x Mailbox                   a question of control's, an answer of resolverd's
 #   NAMESERVER_NAMES  nameservers x NameLatch(NameRecord) resolverd (as TARGETS)
 #   SECTIONS     sections x SectionHistograms  resolverd (supervisor before the first fork)
+#   JOURNAL      1 x Journal                   shared words: the slots that changed last
 #
 # Shared words, the only ones that more than one process writes, all by fetch_add and all of them
 # right without repair when a writer dies: Header.table_generation, BackendShared.tickets,
-# BackendShared.generation, BackendShared.queue_tickets. A fifth, HINTS, is a hint: the supervisor
-# subtracts what a dead worker's row still holds; a block's word moves after its hint (hint_add in
-# segment.pxd). Header.orders_generation and BackendShared.limited have one writer at a time: the
-# supervisor before the first fork, then control.
+# BackendShared.generation, BackendShared.queue_tickets, Journal.head (an entry is written by who
+# drew its position; until then it reads as "look at everything"). One more, HINTS, is a hint: the
+# supervisor subtracts what a dead worker's row still holds; a block's word moves after its hint
+# (hint_add in segment.pxd). Header.orders_generation and BackendShared.limited have one writer at a
+# time: the supervisor before the first fork, then control.
 #
 # Process order: workers 0..N-1, then resolverd (N), then control (N + 1).
 # All times are CLOCK_MONOTONIC in milliseconds unless the name says otherwise.
@@ -39,9 +41,10 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 cdef enum:
-    LAYOUT_VERSION = 6
-    AREAS = 18
+    LAYOUT_VERSION = 7
+    AREAS = 19
     HINT_BLOCK_SLOTS = 64  # neighbouring hints that one word says changed
+    JOURNAL_ENTRIES = 8_192  # 64 KiB; who is further behind looks at every slot
     PAGE = 4096
 
 cdef enum:  # Area
@@ -63,6 +66,7 @@ cdef enum:  # Area
     AREA_MAILBOX = 15
     AREA_NAMESERVER_NAMES = 16
     AREA_SECTIONS = 17
+    AREA_JOURNAL = 18
 
 cdef enum:  # ProcessState
     PROCESS_EMPTY = 0
@@ -90,7 +94,7 @@ cdef struct Header:
     uint64_t offsets[AREAS]  # bytes from the start of the segment
     uint64_t row_bytes  # stride of ROWS
     uint64_t orders_generation  # +1 after each order of a name, by control
-    uint64_t spare[5]  # fills four cache lines
+    uint64_t spare[4]  # fills four cache lines
     uint64_t table_generation  # shared word: +1 after each change of any slot record
     uint64_t alone[6]  # keeps the busiest word on a line of its own
     uint64_t version  # LAYOUT_VERSION, stored last: the segment is ready
@@ -128,3 +132,8 @@ cdef struct Request:
     uint64_t check_refusals
     uint64_t check_began_ms
     uint64_t spare[2]
+
+cdef struct Journal:
+    uint64_t head  # shared word: +1 for each change
+    uint64_t alone[7]  # keeps it on a line of its own
+    uint64_t entries[8192]  # by position % JOURNAL_ENTRIES: position + 1 (high half), and the slot

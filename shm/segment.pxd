@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from shm.atomics cimport fetch_add, fetch_add_signed
-from shm.layout cimport HINT_BLOCK_SLOTS, BackendShared, Header, Process, Request
+from shm.layout cimport HINT_BLOCK_SLOTS, BackendShared, Header, Journal, Process, Request
 from shm.records cimport Latch, NameLatch, SlotStatic
 from shm.resolution_records cimport Mailbox, NameserverCounters, ResolutionRecord, SectionHistograms
 from shm.rows cimport BackendCounters, FrontendCounters, RateWindow, ServerCounters, WorkerCounters
@@ -28,6 +28,7 @@ cdef struct View:
     Mailbox *mailbox
     NameLatch *nameserver_names  # by nameserver
     SectionHistograms *sections
+    Journal *journal
 
 
 cdef inline WorkerCounters *worker_counters(const View *view, uint32_t row) noexcept nogil:
@@ -74,6 +75,6 @@ cdef class Segment:
     cdef View view
     cdef readonly int fd  # the sealed memfd; role locks live on it
     cdef readonly object shape
-    cdef bint tracking  # servers share the state of others; fixed before the first fork
+    cdef dict trackers  # slots that share the state of a slot; fixed before the first fork
     cdef void *address
     cdef uint64_t bytes

@@ -15,11 +15,11 @@ from libc.string cimport memset
 
 from shm.atomics cimport load_acquire, store_release
 from shm.layout cimport (
-    AREAS, AREA_ADMINS, AREA_BACKENDS, AREA_HEADER, AREA_HEALTH, AREA_HINTS, AREA_MAILBOX,
-    AREA_NAMESERVERS, AREA_NAMESERVER_NAMES, AREA_NAME_ORDERS, AREA_OWNERS, AREA_PROCESSES,
-    AREA_REQUESTS, AREA_RESOLUTIONS, AREA_ROWS, AREA_SECTIONS, AREA_SLOTS, AREA_STATICS,
-    AREA_TARGETS, HINT_BLOCK_SLOTS, LAYOUT_VERSION, PAGE, BackendShared, Header, Process,
-    Request)
+    AREAS, AREA_ADMINS, AREA_BACKENDS, AREA_HEADER, AREA_HEALTH, AREA_HINTS, AREA_JOURNAL,
+    AREA_MAILBOX, AREA_NAMESERVERS, AREA_NAMESERVER_NAMES, AREA_NAME_ORDERS, AREA_OWNERS,
+    AREA_PROCESSES, AREA_REQUESTS, AREA_RESOLUTIONS, AREA_ROWS, AREA_SECTIONS, AREA_SLOTS,
+    AREA_STATICS, AREA_TARGETS, HINT_BLOCK_SLOTS, LAYOUT_VERSION, PAGE, BackendShared, Header,
+    Journal, Process, Request)
 from shm.records cimport (
     AdminRecord, HealthRecord, Latch, NameLatch, NameRecord, SlotRecord, SlotStatic)
 from shm.resolution_records cimport (
@@ -60,6 +60,7 @@ def check_sizes() -> None:
         "ServerCounters": (sizeof(ServerCounters), 256),
         "NameserverCounters": (sizeof(NameserverCounters), 128),
         "ResolutionRecord": (sizeof(ResolutionRecord), 128),
+        "Journal": (sizeof(Journal), 64 + 65_536),
     }
     for name, (found, wanted) in expected.items():
         assert found == wanted, f"struct {name} has {found} bytes, its byte map says {wanted}"
@@ -86,6 +87,7 @@ def area_sizes(shape) -> list[int]:
     sizes[AREA_MAILBOX] = sizeof(Mailbox)
     sizes[AREA_NAMESERVER_NAMES] = shape.nameservers * sizeof(NameLatch)
     sizes[AREA_SECTIONS] = shape.sections * sizeof(SectionHistograms)
+    sizes[AREA_JOURNAL] = sizeof(Journal)
     return sizes
 
 
@@ -117,6 +119,7 @@ cdef class Segment:
     def __cinit__(self):
         self.address = NULL
         self.fd = -1
+        self.trackers = {}
 
     @staticmethod
     def create(shape, uint32_t reload_generation=1) -> Segment:
@@ -175,6 +178,7 @@ cdef class Segment:
         self.view.mailbox = <Mailbox *>(base + at[AREA_MAILBOX])
         self.view.nameserver_names = <NameLatch *>(base + at[AREA_NAMESERVER_NAMES])
         self.view.sections = <SectionHistograms *>(base + at[AREA_SECTIONS])
+        self.view.journal = <Journal *>(base + at[AREA_JOURNAL])
 
     def fill_header(self, uint32_t reload_generation, list offsets) -> None:
         """Write the header, its version last."""

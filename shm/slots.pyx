@@ -14,6 +14,7 @@ from libc.string cimport memcpy, memset
 
 from shm.atomics cimport fetch_add, load_acquire, store_relaxed
 from shm.eligibility cimport ServerView, server_view, warmth
+from shm.journal cimport EVERY_SLOT, journal_note
 from shm.latch cimport latch_read, latch_write
 from shm.records cimport AdminRecord, HealthRecord, SlotRecord, SlotStatic
 from shm.segment cimport Segment
@@ -164,6 +165,12 @@ cdef class SlotTableReader:
         self.check(slot)
         return <int64_t>load_acquire(<uint64_t *>&self.segment.view.hints[slot])
 
+    def revision(self, uint32_t slot) -> int:
+        """Another number whenever resolverd or the operator has published something of the slot."""
+        self.check(slot)
+        return load_acquire(&self.segment.view.slots[slot].sequence) + load_acquire(
+            &self.segment.view.admins[slot].sequence)
+
     def backend_generation(self, uint32_t backend) -> int:
         """The shared word that each change of a slot of this backend bumps."""
         if backend >= self.segment.view.header.backends:
@@ -172,15 +179,16 @@ cdef class SlotTableReader:
 
 
 cdef int announce(Segment segment, uint32_t slot) except -1:
-    """A record of this slot changed: backend first, then the table: nobody looks too early.
+    """A record of this slot changed: journal, backend, then the table: nobody looks too early.
 
-    Where servers track others, any backend may have one that tracks this one.
+    The state of servers that track it has changed as well.
     """
-    cdef uint32_t backend = segment.view.statics[slot].backend
-    if segment.tracking:
-        announce_all(segment)
-        return 0
-    fetch_add(&segment.view.backends[backend].generation, 1)
+    cdef uint32_t tracker
+    journal_note(&segment.view, slot)
+    fetch_add(&segment.view.backends[segment.view.statics[slot].backend].generation, 1)
+    if segment.trackers:
+        for tracker in segment.trackers.get(slot, ()):
+            announce(segment, tracker)
     fetch_add(&segment.view.header.table_generation, 1)
     return 0
 
@@ -188,6 +196,7 @@ cdef int announce(Segment segment, uint32_t slot) except -1:
 cdef int announce_all(Segment segment) except -1:
     """A new writer begins: its predecessor may have died between a record and its announcement."""
     cdef uint32_t backend
+    journal_note(&segment.view, EVERY_SLOT)
     for backend in range(segment.view.header.backends):
         fetch_add(&segment.view.backends[backend].generation, 1)
     fetch_add(&segment.view.header.table_generation, 1)
@@ -219,7 +228,8 @@ cdef class SlotTableWriter:
         target.removed_drain_ms = settings.removed_drain_ms
         target.slowstart_ms = settings.slowstart_ms
         target.tracked_plus_one = settings.tracked + 1
-        self.segment.tracking = self.segment.tracking or settings.tracked >= 0
+        if settings.tracked >= 0:
+            self.segment.trackers.setdefault(settings.tracked, []).append(slot)
         if settings.maxconn != 0:
             store_relaxed(&self.segment.view.backends[settings.backend].limited, 1)
 

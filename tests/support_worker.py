@@ -287,7 +287,7 @@ def run_checker(runtime: Runtime, worker: int) -> None:
 
     def rung() -> None:
         os.eventfd_read(runtime.bells.workers[worker])
-        checker.look(0)
+        checker.look()
 
     def failed(loop: object, context: dict[str, object]) -> None:
         runtime.log(2, repr(context))
@@ -295,7 +295,6 @@ def run_checker(runtime: Runtime, worker: int) -> None:
 
     loop.set_exception_handler(failed)
     loop.add_reader(runtime.bells.workers[worker], rung)
-    checker.look(0)
     checker.start()
     loop.run_forever()
 

@@ -7,12 +7,16 @@ Must not know the relay.
 A check speaks of the address it connected to: when the slot's records name another one at its end,
 the outcome is dropped. Records left by a former worker are carried on where they speak of the
 slot's present incarnation.
+
+Servers whose records changed, and at first all of them, are looked at in portions, between which
+everything else of the loop has its turn.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable
 from random import Random
 
 from proxy.health import rise_fall
@@ -23,6 +27,7 @@ from proxy.health.rise_fall import Change, CheckStatus, Outcome, Sight
 from proxy.health.share import CheckedServer, share
 from proxy.health.timetable import Timetable, first_due_ms, spread_ms
 from proxy.runtime import Runtime, now_ms
+from shm.changes import ChangeReader
 from shm.requests import CheckRequests
 from shm.slots import HealthTableWriter, SlotTableReader
 from shm.states import HealthOrder, HealthState, ServerState
@@ -31,18 +36,20 @@ from shm.states import HealthOrder, HealthState, ServerState
 # down may hold half of those, so that a dead rack does not delay the checks of the living.
 CHECKS_IN_FLIGHT_MAX = 32
 DOWN_CHECKS_IN_FLIGHT_MAX = CHECKS_IN_FLIGHT_MAX // 2
+LOOKS_AT_ONCE = 100  # servers, in about 2 ms
 GRAIN_MS = 5  # the timer fires on multiples of it: a wake-up costs as much as a check
 
 
 class Watched:
     """One server of the share, as the checker knows it now."""
 
-    __slots__ = ("attempt", "held_as_down", "server", "state", "target", "thresholds")
+    __slots__ = ("attempt", "held_as_down", "revision", "server", "state", "target", "thresholds")
 
     def __init__(self, server: CheckedServer, record: HealthState) -> None:
         self.server = server
         self.thresholds = server.thresholds
         self.state = rise_fall.adopted(record, self.thresholds)
+        self.revision = -1  # of the slot's records at the last look
         self.target: Target | None = None  # None: nowhere to connect to
         self.attempt: Attempt | None = None
         self.held_as_down = False  # the attempt counts among those of servers that are down
@@ -65,7 +72,7 @@ def target_of(server: CheckedServer, view: ServerState) -> Target | None:
 class Checker:
     """Checks one worker's share of the servers; everything happens on the thread of `loop`.
 
-    Raises BlockingIOError from the constructor when the segment's records do not hold still.
+    Changes of records count from the moment this is made.
     """
 
     def __init__(self, runtime: Runtime, worker: int, loop: asyncio.AbstractEventLoop) -> None:
@@ -73,7 +80,8 @@ class Checker:
         self._reader = SlotTableReader(runtime.segment)
         self._writer = HealthTableWriter(runtime.segment)
         self._requests = CheckRequests(runtime.segment, worker)
-        self._news = News(runtime, self._reader, loop)
+        self._changes = ChangeReader(runtime.segment)
+        self._news = News(runtime, self._reader)
         self._loop = loop
         self._random = Random(worker)
         self._connects = Connects()
@@ -83,43 +91,58 @@ class Checker:
         self._timer: asyncio.TimerHandle | None = None
         self._armed_ms = 0
         self._watched: dict[int, Watched] = {}
-        self._by_backend: dict[int, list[Watched]] = {}
-        self._looked: dict[int, int] = {}  # generation of a backend at the last look
-        for backend in runtime.settings.backends:
-            if backend.backend_index is not None:
-                generation = self._reader.backend_generation(backend.backend_index)
-                self._looked[backend.backend_index] = generation
         mine = share(runtime.settings, runtime.workers, worker)
         self._observation = Observation(runtime.segment, mine)
-        for server in mine:
-            watched = self._first_look(server)
-            self._watched[server.slot] = watched
-            self._by_backend.setdefault(server.backend_index, []).append(watched)
+        self._new = deque(mine)  # to be looked at for the first time
+        self._changed: deque[int] = deque()  # slots to be looked at again
+        self._next_portion: asyncio.Handle | None = None
+        self._began_ms = now_ms()
 
     def start(self) -> None:
         """Begin to check."""
         self._loop.add_reader(self._connects.fileno(), self._ready)
-        self._arm()
+        self._look_on()
 
     def stop(self) -> None:
         """Check no more; a worker that only finishes its sessions has no use for health."""
         self._loop.remove_reader(self._connects.fileno())
         if self._timer is not None:
             self._timer.cancel()
+        if self._next_portion is not None:
+            self._next_portion.cancel()
         self._connects.close()
-        self._news.flush()
+        self._news.tell()
 
-    def look(self, backend: int) -> None:
-        """Records of this backend changed: pause, resume, start anew, or aim elsewhere."""
-        self._looked[backend] = self._reader.backend_generation(backend)
-        for watched in self._by_backend.get(backend, ()):
-            self._observe(watched)
+    def look(self) -> None:
+        """Records may have changed: pause, resume, start anew, aim elsewhere, obey.
+
+        Sessions may have had too many errors in a row: act on it.
+        """
+        slots = self._changes.slots()
+        mine = self._watched if slots is None else [s for s in slots if s in self._watched]
+        self._changed.extend(mine)
+        self._act_on_errors(mine)
+        if self._next_portion is None:
+            self._look_on()
+
+    def _look_on(self) -> None:
+        """Look at the next servers; at the rest when everything else of the loop had its turn."""
+        self._next_portion = None
+        for _ in range(LOOKS_AT_ONCE):
+            if self._new:
+                self._first_look(self._new.popleft())
+            elif self._changed:
+                self._observe(self._watched[self._changed.popleft()])
+            else:
+                break
+        if self._new or self._changed:
+            self._next_portion = self._loop.call_soon(self._look_on)
         self._arm()
         self._news.tell()
 
-    def observe(self) -> None:
-        """Sessions may have had errors: act where there were too many in a row."""
-        for slot in self._observation.over_limit():
+    def _act_on_errors(self, slots: Iterable[int]) -> None:
+        """Count too many errors of sessions in a row as the server's line says."""
+        for slot in self._observation.over_limit(slots):
             watched, at_ms = self._watched[slot], now_ms()
             check = watched.server.check
             former = watched.state
@@ -132,22 +155,25 @@ class Checker:
                 self._timetable.hasten(slot, at_ms + check.fastinter_ms)
             if change is not Change.NONE:
                 self._news.changed(watched.server, watched.state, change)
-        self._arm()
-        self._news.tell()
 
-    def _first_look(self, server: CheckedServer) -> Watched:
+    def _first_look(self, server: CheckedServer) -> None:
         """Carry on from the record in the segment where it speaks of this server, or start anew."""
         slot, at_ms = server.slot, now_ms()
-        record = self._reader.health(slot)
-        watched = Watched(server, record)
-        self._see(watched, self._reader.server(slot), at_ms)
+        revision = self._reader.revision(slot)
+        try:
+            record, view = self._reader.health(slot), self._reader.server(slot)
+        except BlockingIOError:
+            self._new.append(server)
+            return
+        watched = self._watched[slot] = Watched(server, record)
+        watched.revision = revision
+        self._see(watched, view, at_ms)
         carried = watched.state.incarnation == record.incarnation != 0
         changed = carried and watched.state.operational != record.operational
         self._writer.publish(slot, watched.state, changed=changed)
         self._timetable.place(slot, self._first_due_ms(watched, carried, at_ms))
         if watched.target is None:
             self._timetable.pause(slot)
-        return watched
 
     def _first_due_ms(self, watched: Watched, carried: bool, at_ms: int) -> int:
         """Where a former worker's timetable had it, else spread over the interval."""
@@ -156,7 +182,7 @@ class Checker:
             return max(at_ms, checked_ms + span_ms)
         if self._globals.max_spread_checks_ms is not None:
             span_ms = min(span_ms, self._globals.max_spread_checks_ms)
-        return first_due_ms(at_ms, span_ms, watched.server.position, watched.server.count)
+        return first_due_ms(self._began_ms, span_ms, watched.server.position, watched.server.count)
 
     def _see(self, watched: Watched, view: ServerState, at_ms: int) -> Change:
         """Take in what the slot's records say; what an order of the operator has changed."""
@@ -179,10 +205,12 @@ class Checker:
         """Bring one server in line with its slot; True when it is another, elsewhere, or paused."""
         slot, at_ms = watched.server.slot, now_ms()
         former, former_target = watched.state, watched.target
+        revision = self._reader.revision(slot)
         try:
             ordered = self._see(watched, self._reader.server(slot), at_ms)
         except BlockingIOError:
-            return False  # what was known still holds; the next look finds the rest
+            return False  # what was known still holds; the next check finds the rest
+        watched.revision = revision
         state = watched.state
         if state is former and watched.target == former_target:
             return False
@@ -227,9 +255,8 @@ class Checker:
         self._news.tell()
 
     def _is_stale(self, watched: Watched) -> bool:
-        """Whether records of this backend changed since the last look."""
-        backend = watched.server.backend_index
-        return self._looked.get(backend) != self._reader.backend_generation(backend)
+        """Whether records of the slot changed since the last look."""
+        return watched.revision != self._reader.revision(watched.server.slot)
 
     def _begin_due(self) -> None:
         """Start what is due, within the limits; the rest starts when others end."""

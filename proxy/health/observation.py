@@ -1,5 +1,7 @@
 """Which servers have had too many errors of sessions in a row, for `observe layer4`.
 
+A relay names the slot of such a server in the journal of changes, so only those are looked at.
+
 Owns what was acted on already: HAProxy begins to count anew after each `error-limit` errors. Must
 not know what follows from it.
 """
@@ -23,10 +25,13 @@ class Observation:
         }
         self._acted = {slot: self._reader.errors(slot)[1] for slot in self._limits}
 
-    def over_limit(self) -> list[int]:
-        """The slots that have reached their limit since the last time they had."""
+    def over_limit(self, slots: Iterable[int]) -> list[int]:
+        """Those of `slots` that have reached their limit since the last time they had."""
         found = []
-        for slot, limit in self._limits.items():
+        for slot in slots:
+            limit = self._limits.get(slot)
+            if limit is None:
+                continue
             streak, errors = self._reader.errors(slot)
             if min(streak, errors - self._acted[slot]) >= limit:
                 self._acted[slot] = errors

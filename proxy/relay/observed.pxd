@@ -9,6 +9,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from proxy.relay.syscalls cimport ring_bell
 from proxy.relay.types cimport Engine
 from shm.atomics cimport count, load_relaxed, store_relaxed
+from shm.journal cimport journal_note
 from shm.rows cimport ServerCounters
 from shm.segment cimport server_counters
 
@@ -19,7 +20,7 @@ cdef inline void observe_success(Engine *engine, uint32_t slot) noexcept nogil:
 
 
 cdef inline void observe_error(Engine *engine, uint32_t slot) noexcept nogil:
-    """A connect failed; from the limit on, the checker hears of each."""
+    """A connect failed; from the limit on, the checker hears of each, and of which server."""
     cdef ServerCounters *own = server_counters(&engine.view, engine.worker, slot)
     cdef ServerCounters *other
     cdef uint64_t successes = 0
@@ -40,4 +41,5 @@ cdef inline void observe_error(Engine *engine, uint32_t slot) noexcept nogil:
         if load_relaxed(&other.observed_since) == successes:
             streak += load_relaxed(&other.observed_streak)
     if streak >= engine.limits[slot].error_limit:
+        journal_note(&engine.view, slot)
         ring_bell(engine.worker_bells[slot % engine.workers])

@@ -32,7 +32,6 @@ from proxy.worker.log_losses import LogLosses
 from shm.counters import CounterReader
 from shm.locks import HEALTH_WRITER, take_role
 from shm.processes import ProcessSelf
-from shm.slots import SlotTableReader
 from shm.states import Command, ProcessState
 
 TICK_SECONDS = 0.1  # heartbeat and look around; the supervisor calls 10 missed ones stale
@@ -86,9 +85,7 @@ class Worker:
         self._bell = runtime.bells.workers[worker]
         self._self = ProcessSelf(runtime.segment, worker)
         self._self.state(ProcessState.STARTING)
-        reader, backends = SlotTableReader(runtime.segment), runtime.segment.shape.backends
-        self._schedules = Following(reader, backends)
-        self._checks = Following(reader, backends)
+        self._schedules = Following(runtime.segment)
         self._relay = make_relay(runtime, worker)
         self._losses = LogLosses(CounterReader(runtime.segment), worker, runtime.log)
         self._loop = uvloop.new_event_loop()
@@ -180,8 +177,7 @@ class Worker:
         self._schedules.catch_up(self._relay.rebuild)
         self._relay.warm_up()
         if self._checker is not None:
-            self._checks.catch_up(self._checker.look)
-            self._checker.observe()
+            self._checker.look()
 
     def _fail(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
         """A callback raised: nothing that follows can be trusted."""

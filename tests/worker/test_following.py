@@ -11,7 +11,7 @@ from tests.support_worker import Spec, settings_of, site
 
 def test_each_change_calls_for_the_work_once() -> None:
     with site(settings_of([Spec("127.0.0.1", 80)])) as made:
-        following, done = Following(made.reader, 1), list[int]()
+        following, done = Following(made.segment), list[int]()
         following.catch_up(done.append)
         assert done == []
         made.move(0, "127.0.0.1", 81)
@@ -23,7 +23,7 @@ def test_each_change_calls_for_the_work_once() -> None:
 
 def test_dear_work_is_put_off_and_not_forgotten() -> None:
     with site(settings_of([Spec("127.0.0.1", 80)])) as made:
-        following, began = Following(made.reader, 1), list[float]()
+        following, began = Following(made.segment), list[float]()
 
         def dear(backend: int) -> None:
             began.append(time.monotonic())
