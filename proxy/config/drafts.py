@@ -75,6 +75,7 @@ class GlobalDraft(msgspec.Struct):
     session_rate: int = 0
     ulimit_n: int | None = None
     fd_hard_limit: int | None = None
+    strict_limits: bool = True
     uid: int | None = None
     gid: int | None = None
     chroot: str | None = None

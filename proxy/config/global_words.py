@@ -127,10 +127,9 @@ def _default_path(statement: Statement, _draft: GlobalDraft) -> None:
     statement.at_most(2 if mode == "origin" else 1)
 
 
-def _strict_limits(statement: Statement, _draft: GlobalDraft) -> None:
+def _strict_limits(statement: Statement, draft: GlobalDraft) -> None:
     statement.at_most(0)
-    if statement.prefix is Prefix.NO:
-        statement.notice("'no strict-limits' has no effect here: limits that fail are always fatal")
+    draft.strict_limits = statement.prefix is not Prefix.NO
 
 
 GLOBAL_WORDS: Table[GlobalDraft] = {

@@ -277,6 +277,7 @@ class Global(msgspec.Struct, frozen=True):
     session_rate: int = 0  # `maxsessrate`, likewise
     ulimit_n: int | None = None
     fd_hard_limit: int | None = None
+    strict_limits: bool = True  # a limit that cannot be had is an error
     uid: int | None = None
     gid: int | None = None
     chroot: str | None = None

@@ -6,30 +6,17 @@ Knows no format and no socket.
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Iterator
 
-from proxy.config.model import Proxy, Server, Settings
+from proxy.capacity import capacity_of
+from proxy.config.model import Proxy, Server
 from proxy.control.monitor import Monitor
 from proxy.control.observation import Observed
 from proxy.control.stat_rows import Clock, Row, backend_row, frontend_row, server_row
 from proxy.control.summary import summarize
-from proxy.relay.engine import sessions_limit
 from proxy.runtime import Runtime, now_ms
 from resolverd.config import Nameserver, ResolversSection
 from resolverd.followed import in_use
-
-PIPES_MAX = 128  # large pipes that the kernel grants one user, shared by the workers
-
-
-def pipes_limit(descriptors: int, workers: int) -> int:
-    """How many pipes one relay keeps for splicing; its own rule (proxy/relay/engine.pyx)."""
-    return min(max(1, PIPES_MAX // workers), descriptors // 16)
-
-
-def session_limit(settings: Settings, hard_maxconn: int) -> int:
-    """`maxconn` of all workers together: what is configured, if descriptors allow it."""
-    return min(settings.globals.maxconn or hard_maxconn, hard_maxconn)
 
 
 class Report:
@@ -40,12 +27,8 @@ class Report:
         self.settings = runtime.settings
         self.monitor = monitor
         self.observer = monitor.observer
-        self.descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        pipes = pipes_limit(self.descriptors, runtime.workers)
-        self.maxpipes = pipes * runtime.workers
-        self.hard_maxconn = sessions_limit(self.descriptors, pipes) * runtime.workers
-        self.maxconn = session_limit(self.settings, self.hard_maxconn)
-        self.full_connections = self.settings.full_connections(self.maxconn)
+        self.capacity = capacity_of(runtime)
+        self.full_connections = self.settings.full_connections(self.capacity.maxconn)
         self.proxies = tuple(proxy for proxy in self.settings.proxies if not proxy.disabled)
         self.backends = tuple(proxy for proxy in self.proxies if proxy.backend_index is not None)
         self.frontends = tuple(proxy for proxy in self.proxies if proxy.frontend_index is not None)
@@ -64,7 +47,7 @@ class Report:
             proxy,
             self.monitor.frontend_counters(proxy),
             self.monitor.frontend_meters[proxy.name],
-            proxy.maxconn or self.maxconn,
+            proxy.maxconn or self.capacity.maxconn,
             self.monitor.stopping(),
         )
 

@@ -8,7 +8,6 @@ pointer per backend, exchanged atomically: whoever takes a schedule out of it ow
 """
 
 import os
-import resource
 from ipaddress import ip_address
 from socket import AF_UNIX
 from sys import byteorder
@@ -24,17 +23,18 @@ from proxy.relay.loop cimport engine_run
 from proxy.relay.pool cimport pool_init
 from proxy.relay.proxy_header cimport HEADER_NONE, HEADER_V1, HEADER_V2, HEADER_V2_CHECKSUM
 from proxy.relay.schedule cimport schedule_build, schedule_free
-from proxy.relay.splice cimport PIPES_MAX, pipes_close
+from proxy.relay.splice cimport pipes_close
 from proxy.relay.syscalls cimport EPOLL_CLOEXEC, close, epoll_create1
 from proxy.relay.types cimport (
     BALANCE_FIRST, BALANCE_LEASTCONN, BALANCE_RANDOM, BALANCE_ROUNDROBIN, BALANCE_SOURCE,
-    BALANCE_STATIC, DESCRIPTORS_RESERVED, SCHEDULE_LOADS, SCHEDULE_MAP, SCHEDULE_ORDER,
+    BALANCE_STATIC, SCHEDULE_LOADS, SCHEDULE_MAP, SCHEDULE_ORDER,
     SCHEDULE_RING, SCHEDULE_TURNS, SCRATCH_BYTES, TERMINATIONS, Addresses, Backend, Engine,
     Frontend, LeastBlock, Listener, Outgoing, Schedule, ServerCache, ServerLimits, Session, Waiter)
 from shm.atomics cimport exchange_pointer
 from shm.segment cimport (
     Segment, backend_counters, bind_sessions, frontend_counters, worker_counters)
 
+from proxy.capacity import capacity_of
 from proxy.config.model import Balance, ProxyHeader
 from proxy.relay.termination import Termination
 from proxy.runtime import now_ms
@@ -79,20 +79,6 @@ cdef int64_t milliseconds(object value) except -1:
     return 0 if value is None else value
 
 
-def sessions_limit(nofile: int, taken: int) -> int:
-    """How many sessions, of two descriptors each, go with `taken` others into `nofile`."""
-    return max(1, (nofile - DESCRIPTORS_RESERVED - taken) // 2)
-
-
-def descriptors_taken(runtime) -> int:
-    """What a worker inherits or opens beside its sessions: listeners, bells, health checks."""
-    checks = sum(server.check is not None for server in runtime.settings.servers)
-    return (
-        len(runtime.listeners) + len(runtime.stats_sockets) + len(runtime.service_sockets)
-        + len(runtime.bells.all()) + len(runtime.log_sockets) + checks // runtime.workers
-    )
-
-
 cdef class Relay:
     """One worker's relay: accepts on its sockets, forwards, counts.
 
@@ -104,6 +90,7 @@ cdef class Relay:
     cdef Segment segment
     cdef AccessLogs access_logs
     cdef readonly object runtime
+    cdef readonly object capacity  # by the limit on descriptors of this process
     cdef readonly bint running  # between the first turn of `run` and its return
     cdef int *bells
     cdef int *worker_bells
@@ -116,6 +103,7 @@ cdef class Relay:
 
     def __init__(self, runtime, uint32_t worker):
         self.runtime = runtime
+        self.capacity = capacity_of(runtime)
         self.segment = runtime.segment
         if worker >= runtime.workers:
             raise IndexError(f"worker {worker} of {runtime.workers}")
@@ -148,11 +136,8 @@ cdef class Relay:
             raise OSError("no epoll set")
 
     cdef int set_limits(self) except -1:
-        nofile = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        pipes = max(1, PIPES_MAX // self.engine.workers)
-        self.engine.pipes.limit = min(pipes, nofile // 16)
-        taken = descriptors_taken(self.runtime) + 2 * self.engine.pipes.limit
-        self.engine.sessions_max = sessions_limit(nofile, taken)
+        self.engine.pipes.limit = self.capacity.pipes
+        self.engine.sessions_max = self.capacity.sessions
         self.engine.maxconn = self.runtime.settings.globals.maxconn
         self.engine.rate = self.runtime.settings.globals.accept_rate
         self.engine.limits_shared = self.engine.workers > 1 and (
@@ -160,11 +145,6 @@ cdef class Relay:
             or any(proxy.maxconn != 0 for proxy in self.runtime.settings.frontends)
             or any(bind.maxconn != 0 for bind in self.runtime.settings.binds))
         return 0
-
-    cdef uint64_t let_in(self) except? 0:
-        """Sessions that all workers together may have."""
-        cdef uint64_t possible = self.engine.sessions_max * self.engine.workers
-        return min(self.engine.maxconn or possible, possible)
 
     cdef int set_bells(self) except -1:
         bells = self.runtime.bells
@@ -183,7 +163,7 @@ cdef class Relay:
     cdef int set_backends(self) except -1:
         cdef Backend *backend
         proxies = self.runtime.settings.backends
-        fullconn = self.runtime.settings.full_connections(self.let_in())
+        fullconn = self.runtime.settings.full_connections(self.capacity.maxconn)
         self.engine.backends = <Backend *>zeroed(len(proxies), sizeof(Backend))
         self.engine.backend_count = len(proxies)
         for proxy in proxies:

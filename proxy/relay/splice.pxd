@@ -3,7 +3,7 @@
 # A pipe is taken only while bytes are under way and given back empty, so a few serve many
 # directions. The kernel grants 256 KiB pipes up to a limit per user and then makes small ones:
 # such a pipe is closed again and no further one is tried, because splicing through it costs more
-# than copying. PIPES_MAX is for the whole process tree; each worker has its share.
+# than copying. Each worker has its share of those (proxy/capacity.py).
 
 from libc.stdint cimport uint32_t
 from libc.stdlib cimport free, malloc
@@ -12,7 +12,6 @@ from proxy.relay.syscalls cimport F_SETPIPE_SZ, O_CLOEXEC, O_NONBLOCK, close, fc
 
 cdef enum:
     PIPE_BYTES = 262144  # measured: 64 KiB pipes cost half as much again per GB
-    PIPES_MAX = 128  # what the kernel's limit per user (64 MiB worth of pages / 2) leaves large
 
 cdef struct Pipe:
     Pipe *next  # in the pool

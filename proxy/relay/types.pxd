@@ -24,7 +24,6 @@ cdef enum:
     EPOLL_WAIT_MAX_MS = 1000  # the heartbeat's period when nothing happens
     OVERLOAD_PAUSE_MS = 100  # after EMFILE and its kin; also the sweep for free places
     RATE_PAUSE_MS = 10  # between two looks whether a limited rate lets clients in again
-    DESCRIPTORS_RESERVED = 64  # listeners, bells, segment, log: not for sessions
 
 cdef enum:  # Side index
     CLIENT = 0

@@ -22,9 +22,16 @@ from proxy.supervisor.carry import (
     take_tally,
 )
 from proxy.supervisor.children import Entries
+from proxy.supervisor.descriptors import Descriptors, Grant
 from proxy.supervisor.fill import fill_restored, fill_segment, shape_of
 from proxy.supervisor.generation import Generation
-from proxy.supervisor.listening import Held, SocketSet, open_sockets, wanted_sockets
+from proxy.supervisor.listening import (
+    Held,
+    SocketSet,
+    count_sockets,
+    open_sockets,
+    wanted_sockets,
+)
 from proxy.supervisor.prepare import Prepared
 from proxy.supervisor.reactor import Reactor
 from proxy.supervisor.resolv_conf import open_resolv_conf
@@ -38,10 +45,22 @@ def worker_count(settings: Settings) -> int:
     return settings.globals.nbthread or len(os.sched_getaffinity(0))
 
 
-def open_all(settings: Settings, inherited: Held) -> SocketSet:
-    """Every socket that these settings listen on; raises BindingError."""
+class Ground(msgspec.Struct, frozen=True):
+    """What the kernel grants a generation: its sockets, and descriptors for its children."""
+
+    sockets: SocketSet
+    grant: Grant
+
+
+def open_all(settings: Settings, inherited: Held, descriptors: Descriptors) -> Ground:
+    """Every socket that these settings listen on.
+
+    Raises BindingError, or DescriptorLimitError; then nothing was opened.
+    """
     workers = worker_count(settings)
-    return open_sockets(wanted_sockets(settings, workers), workers, inherited)
+    wants = wanted_sockets(settings, workers)
+    grant = descriptors.grant(settings, workers, count_sockets(wants, inherited))
+    return Ground(open_sockets(wants, workers, inherited), grant)
 
 
 class Builder(msgspec.Struct, frozen=True):
@@ -49,6 +68,7 @@ class Builder(msgspec.Struct, frozen=True):
 
     entries: Entries
     reactor: Reactor
+    descriptors: Descriptors
     main_pid: int
     log_fallback: bool  # without `log` lines, to standard error
 
@@ -57,14 +77,14 @@ class Builder(msgspec.Struct, frozen=True):
         return open_log(settings.globals, self.main_pid, fallback=self.log_fallback)
 
     def build(
-        self, prepared: Prepared, sockets: SocketSet, now_ms: int, old: Generation | None = None
+        self, prepared: Prepared, ground: Ground, now_ms: int, old: Generation | None = None
     ) -> Generation:
         """A generation that is ready to be forked; raises OSError when memory or descriptors end.
 
         With `old`, everything that still exists is carried over: nobody may write the old slots
         and administrative records any more.
         """
-        settings = prepared.settings
+        settings, sockets = prepared.settings, ground.sockets
         assert settings is not None, "there are no settings to build from"
         workers = worker_count(settings)
         number = 1 if old is None else old.runtime.segment.reload_generation + 1
@@ -94,6 +114,7 @@ class Builder(msgspec.Struct, frozen=True):
         generation = Generation(
             runtime,
             sockets=sockets,
+            descriptors=ground.grant.descriptors,
             entries=self.entries,
             log=log,
             reactor=self.reactor,

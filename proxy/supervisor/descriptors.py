@@ -1,46 +1,93 @@
-"""How many descriptors a process may have: asked of the kernel before anything is opened.
+"""How many descriptors the children of a generation may have: asked of the kernel before it is.
 
-A worker needs two for each session, so its limit bounds the connections that it accepts.
+The supervisor itself takes all that the hard limit gives, because it holds the sockets of all
+generations; each generation's children get what its file asks for.
 """
 
 from __future__ import annotations
 
 import resource
 
-from proxy.config.model import Global
-from proxy.supervisor.limits import DESCRIPTORS_DEFAULT_MAX, DESCRIPTORS_RESERVED, PIPES_MAX
+import msgspec
+
+from proxy.capacity import DESCRIPTORS_DEFAULT_MAX, capacity, descriptors_needed
+from proxy.config.model import Global, Settings
 
 
 class DescriptorLimitError(Exception):
-    """The limit that the configuration asks for cannot be had."""
+    """There are fewer descriptors than the configuration asks for."""
 
 
-def wanted_descriptors(settings: Global, sockets: int) -> int | None:
-    """The limit that the configuration asks for, None without `ulimit-n` and `maxconn`."""
-    wanted = settings.ulimit_n
-    if wanted is None and settings.maxconn:
-        # Any worker may come to hold nearly all of the connections.
-        wanted = 2 * settings.maxconn + 2 * PIPES_MAX + DESCRIPTORS_RESERVED + sockets
-    if wanted is not None and settings.fd_hard_limit is not None:
-        wanted = min(wanted, settings.fd_hard_limit)
-    return wanted
+class Grant(msgspec.Struct, frozen=True):
+    """The limit of the children, and what must be said of it (under `no strict-limits`)."""
+
+    descriptors: int
+    warnings: tuple[str, ...] = ()
 
 
-def raise_limit(settings: Global, sockets: int) -> None:
-    """Set RLIMIT_NOFILE for this process and its children; raises DescriptorLimitError.
+class Descriptors:
+    """The limits that the program was started with, and what may be had beyond them."""
 
-    Without a wish it is what the hard limit gives, but no more than a default that costs nothing.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = wanted_descriptors(settings, sockets)
-    if wanted is None:
-        ceiling = settings.fd_hard_limit or DESCRIPTORS_DEFAULT_MAX
-        wanted = max(soft, min(hard, ceiling))
-    if settings.ulimit_n is None and wanted <= soft:
-        return
+    def __init__(self) -> None:
+        """Take all that the hard limit gives, for this process."""
+        self.given, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+    def grant(self, settings: Settings, workers: int, sockets: int) -> Grant:
+        """The limit for children that inherit so many sockets; raises DescriptorLimitError.
+
+        `sockets` are all that the supervisor will hold for them. A limit that cannot be had is an
+        error only under `strict-limits`, which is the default; to have room for no session is one.
+        """
+        words = settings.globals
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        wanted = self._wanted(settings, workers, sockets, hard)
+        warnings = []
+        possible = _bounded(wanted, words)
+        if possible > hard and not _raised(possible):
+            possible = hard
+        if possible < wanted:
+            warnings.append(f"Cannot raise FD limit to {wanted}, limit is {possible}.")
+        room = capacity(settings, workers, sockets, possible)
+        if room.sessions == 0:
+            least = descriptors_needed(settings, workers, sockets, 1)
+            raise DescriptorLimitError(
+                f"FD limit ({possible}) leaves no room for sessions beside {sockets} listening "
+                f"sockets. Please raise 'ulimit-n' to {least} or more."
+            )
+        if room.sessions < words.maxconn:
+            needed = descriptors_needed(settings, workers, sockets, words.maxconn)
+            warnings.append(
+                f"FD limit ({possible}) too low for maxconn {words.maxconn} with {sockets} "
+                f"listening sockets: room for {room.sessions} sessions in each of {workers} "
+                f"workers. Please raise 'ulimit-n' to {needed} or more to avoid any trouble."
+            )
+        if warnings and words.strict_limits:
+            raise DescriptorLimitError(" ".join(warnings))
+        return Grant(possible, tuple(warnings))
+
+    def _wanted(self, settings: Settings, workers: int, sockets: int, hard: int) -> int:
+        """`ulimit-n`, or what `maxconn` needs, or what the hard limit gives, within reason."""
+        words = settings.globals
+        if words.ulimit_n is not None:
+            return words.ulimit_n
+        given = _bounded(self.given, words)
+        if words.maxconn:
+            # Any worker may come to hold nearly all of the connections.
+            needed = descriptors_needed(settings, workers, sockets, words.maxconn)
+            return max(given, needed)
+        return max(given, min(hard, words.fd_hard_limit or DESCRIPTORS_DEFAULT_MAX))
+
+
+def _bounded(descriptors: int, words: Global) -> int:
+    """No more than `fd-hard-limit`."""
+    return min(descriptors, words.fd_hard_limit or descriptors)
+
+
+def _raised(descriptors: int) -> bool:
+    """Whether the kernel lets this process raise its hard limit so far."""
     try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, max(hard, wanted)))
-    except (OSError, ValueError) as error:
-        raise DescriptorLimitError(
-            f"Cannot raise FD limit to {wanted}, limit is {hard}."
-        ) from error
+        resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
+    except (OSError, ValueError):
+        return False
+    return True

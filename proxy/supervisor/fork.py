@@ -1,9 +1,9 @@
 """One fork, its steps in the one order that works.
 
     block signals; fork; in the child: reset handlers and the wakeup descriptor (an inherited one
-    sends the child's signals to the supervisor); close what is not its own; drop privileges; then
-    PR_SET_PDEATHSIG (setuid clears it) and a look at getppid (the parent may be gone already); set
-    the title; unblock; run.
+    sends the child's signals to the supervisor); close what is not its own; take its limit on
+    descriptors; drop privileges; then PR_SET_PDEATHSIG (setuid clears it) and a look at getppid
+    (the parent may be gone already); set the title; unblock; run.
 
 Knows nothing of what a child does. A child never returns from here: it ends by os._exit, so no
 destructor of the supervisor's objects ever runs in it.
@@ -14,6 +14,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import resource
 import signal
 import traceback
 from collections.abc import Callable, Collection
@@ -54,17 +55,19 @@ def fork_child(
     title: str,
     keep: Collection[int],
     privileges: Privileges = UNCHANGED,
+    descriptors: int | None = None,
 ) -> Process:
     """Fork a child that runs `body` and ends; raises OSError when the kernel refuses.
 
-    The child has the descriptors of `keep` and the standard ones, nothing else.
+    The child has the descriptors of `keep` and the standard ones, nothing else; `descriptors` is
+    its limit on them, None that of the supervisor.
     """
     parent = os.getpid()
     former = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
         pid = os.fork()
         if pid == 0:
-            _run_child(body, title, keep, privileges, parent)
+            _run_child(body, title, keep, privileges, descriptors=descriptors, parent=parent)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, former)
     try:
@@ -80,6 +83,8 @@ def _run_child(
     title: str,
     keep: Collection[int],
     privileges: Privileges,
+    *,
+    descriptors: int | None,
     parent: int,
 ) -> None:
     """The child's side; never returns."""
@@ -87,6 +92,8 @@ def _run_child(
     try:
         _reset_signals()
         _close_all_but({*STANDARD_DESCRIPTORS, *keep})
+        if descriptors is not None:
+            _limit_descriptors(descriptors)
         privileges.drop()
         _die_with(parent)
         setproctitle.setproctitle(title)
@@ -116,6 +123,12 @@ def _close_all_but(keep: Collection[int]) -> None:
         if descriptor not in keep:
             with suppress(OSError):  # the descriptor of the listing itself
                 os.close(descriptor)
+
+
+def _limit_descriptors(descriptors: int) -> None:
+    """The hard limit stays: the supervisor has raised it where it had to be."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, hard))
 
 
 def _die_with(parent: int) -> None:

@@ -69,17 +69,19 @@ class Generation:
         runtime: Runtime,
         *,
         sockets: SocketSet,
+        descriptors: int,
         entries: Entries,
         log: LogWriter,
         reactor: Reactor,
         now_ms: int,
     ) -> None:
-        """Nothing is forked yet; that begins with the first turn."""
+        """Nothing is forked yet; that begins with the first turn. `descriptors`: their limit."""
         self.runtime = runtime
         self.sockets = sockets
         self.carried: Tally | None = None  # what its successor took over of the counters
         self.phase = Phase.RUNNING
         self.children = Children(runtime, entries, log.descriptors(), now_ms)
+        self._descriptors = descriptors
         self._log = log
         self._reactor = reactor
         self._board = ProcessBoard(runtime.segment)
@@ -136,6 +138,7 @@ class Generation:
                 title=f"millrace: {child.name}",
                 keep=child.keep,
                 privileges=self._privileges,
+                descriptors=self._descriptors,
             )
         except OSError as error:
             self.runtime.log(ALERT, f"cannot start {child.name}: {error.strerror}")

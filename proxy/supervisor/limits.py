@@ -31,10 +31,6 @@ LIBC_LIMIT_MS = 11_000  # two nameservers of resolv.conf, five seconds each, and
 LIBC_THREADS = 32  # names asked for at the same time
 MESSAGE_BYTES_MAX = 512 << 20  # what a helper child may send: settings of 100,000 servers
 
-DESCRIPTORS_DEFAULT_MAX = 20_000  # where neither maxconn nor ulimit-n asks for more
-DESCRIPTORS_RESERVED = 64  # of a worker: segment, bells, logs, checks' own
-PIPES_MAX = 128  # large pipes of all workers together: the kernel's limit for a user
-
 assert ADOPT_AFTER_MS < SUSPECT_AFTER_MS < STALE_AFTER_MS < START_LIMIT_MS
 assert START_LIMIT_MS < FIRST_READY_LIMIT_MS
 assert BACKOFF_FIRST_MS < BACKOFF_MAX_MS < BACKOFF_RESET_MS

@@ -9,10 +9,12 @@ workers go on being served.
 from __future__ import annotations
 
 import socket
+from collections import Counter
 from collections.abc import Iterable
 
 import msgspec
 
+from proxy.capacity import socket_copies
 from proxy.config.model import Bind, Endpoint, KeepAlive, Proxy, Settings, SocketFamily
 from proxy.runtime import ListeningSocket
 from proxy.supervisor.binding import (
@@ -86,13 +88,12 @@ def wanted_sockets(settings: Settings, workers: int) -> list[Want]:
             continue
         for bind in proxy.binds:
             serves_clients = proxy.service is None
-            spread = serves_clients and bind.endpoint.family in INTERNET
             wants.append(
                 Want(
                     endpoint=bind.endpoint,
                     options=_options(settings, proxy, bind),
                     place=f"[{bind.origin.file}:{bind.origin.line}] for proxy {proxy.name}",
-                    copies=workers if spread else 1,
+                    copies=socket_copies(proxy, bind, workers),
                     bind=bind if serves_clients else None,
                     service_frontend=None if serves_clients else proxy.frontend_index,
                 )
@@ -137,6 +138,14 @@ def _options(settings: Settings, proxy: Proxy, bind: Bind) -> SocketOptions:
         bind.fast_open,
         bind.defer_accept,
     )
+
+
+def count_sockets(wants: list[Want], inherited: Held) -> int:
+    """How many sockets there will be; what is inherited of a wanted address stays open."""
+    needed: Counter[Key] = Counter()
+    for want in wants:
+        needed[want.key] += want.copies
+    return sum(max(count, len(inherited.get(key, ()))) for key, count in needed.items())
 
 
 def open_sockets(wants: list[Want], workers: int, inherited: Held) -> SocketSet:

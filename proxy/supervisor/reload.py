@@ -16,7 +16,8 @@ from collections.abc import Callable
 
 from proxy.config.messages import Message, Severity
 from proxy.config.report import render
-from proxy.supervisor.build import Builder, open_all
+from proxy.supervisor.build import Builder, Ground, open_all
+from proxy.supervisor.descriptors import DescriptorLimitError
 from proxy.supervisor.fork import freeze_memory
 from proxy.supervisor.generation import ALERT, NOTICE, WARNING, Generation
 from proxy.supervisor.helper import Helper
@@ -94,22 +95,27 @@ class Reload:
             self._fail("the configuration has errors")
             return
         try:
-            self._sockets = open_all(prepared.settings, self._old.sockets.held)
+            ground = open_all(prepared.settings, self._old.sockets.held, self._builder.descriptors)
+        except DescriptorLimitError as error:
+            self._fail(str(error))
+            return
         except BindingError as error:
             for line in error.lines:
                 self._old.runtime.log(ALERT, line)
             self._fail("not all sockets can be opened")
             return
-        self._begin_switch(prepared, now_ms)
+        for warning in ground.grant.warnings:
+            self._old.runtime.log(WARNING, warning)
+        self._begin_switch(prepared, ground, now_ms)
 
-    def _begin_switch(self, prepared: Prepared, now_ms: int) -> None:
+    def _begin_switch(self, prepared: Prepared, ground: Ground, now_ms: int) -> None:
         """Only now the old resolverd and control end: their records must hold still."""
-        assert self._sockets is not None
+        self._sockets = ground.sockets
         self._old.end_services(now_ms)
         self.step = Step.SWITCHING
         self._deadline_ms = now_ms + FIRST_READY_LIMIT_MS
         try:
-            self.new = self._builder.build(prepared, self._sockets, now_ms, self._old)
+            self.new = self._builder.build(prepared, ground, now_ms, self._old)
         except OSError as error:
             self._call_off(now_ms, f"no memory or descriptors for it ({error.strerror})")
             return

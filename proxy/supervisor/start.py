@@ -20,13 +20,13 @@ from proxy.config.report import render_tagged
 from proxy.runtime import now_ms
 from proxy.supervisor.background import Background, go_background, write_pid
 from proxy.supervisor.binding import remove_path
-from proxy.supervisor.build import Builder, open_all
+from proxy.supervisor.build import Builder, Ground, open_all
 from proxy.supervisor.children import Entries
-from proxy.supervisor.descriptors import DescriptorLimitError, raise_limit
+from proxy.supervisor.descriptors import DescriptorLimitError, Descriptors
 from proxy.supervisor.fork import freeze_memory
 from proxy.supervisor.helper import run_helper
 from proxy.supervisor.limits import TRIAL_LIMIT_MS
-from proxy.supervisor.listening import BindingError, SocketSet
+from proxy.supervisor.listening import BindingError
 from proxy.supervisor.notify import Notifier
 from proxy.supervisor.prepare import Prepared, prepare
 from proxy.supervisor.privileges import PrivilegeError, Privileges
@@ -81,7 +81,8 @@ def run_program(
     mode = Mode.of(arguments, prepared.settings)
     background: Background | None = None
     try:
-        sockets = _open(prepared.settings)
+        descriptors = Descriptors()
+        ground = _open(prepared.settings, descriptors)
         background = go_background() if mode.background else None
         end = _serve(
             arguments,
@@ -89,7 +90,8 @@ def run_program(
             entries,
             environ,
             mode=mode,
-            sockets=sockets,
+            ground=ground,
+            descriptors=descriptors,
             background=background,
         )
     except StartError as error:
@@ -106,18 +108,20 @@ def listens(settings: Settings) -> bool:
     return bool(settings.binds or settings.globals.stats_sockets)
 
 
-def _open(settings: Settings) -> SocketSet:
+def _open(settings: Settings, descriptors: Descriptors) -> Ground:
     """Limits, privileges and sockets: what can be refused."""
     if not listens(settings):
         raise StartError(NO_LISTENER)
     try:
-        raise_limit(settings.globals, len(settings.binds))
         try_privileges(Privileges.of(settings.globals))
-        return open_all(settings, {})
+        ground = open_all(settings, {}, descriptors)
     except BindingError as error:
         raise StartError(*error.lines, NO_LISTENERS) from error
     except (DescriptorLimitError, PrivilegeError) as error:
         raise StartError(str(error)) from error
+    for warning in ground.grant.warnings:
+        _tell(Severity.WARNING, warning)
+    return ground
 
 
 def try_privileges(privileges: Privileges) -> None:
@@ -144,12 +148,13 @@ def _serve(
     environ: Mapping[str, str],
     *,
     mode: Mode,
-    sockets: SocketSet,
+    ground: Ground,
+    descriptors: Descriptors,
     background: Background | None,
 ) -> End:
     reactor = Reactor(now_ms)
     fallback = not (mode.quiet or mode.background)
-    builder = Builder(entries, reactor, os.getpid(), fallback)
+    builder = Builder(entries, reactor, descriptors, os.getpid(), fallback)
     notifier = Notifier(environ, wanted=arguments.notify_systemd)
 
     def when_ready() -> None:
@@ -160,7 +165,7 @@ def _serve(
             background.serving()
 
     try:
-        first = builder.build(prepared, sockets, now_ms())
+        first = builder.build(prepared, ground, now_ms())
         freeze_memory()
         supervisor = Supervisor(
             first,

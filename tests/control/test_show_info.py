@@ -9,7 +9,6 @@ from collections.abc import Iterator
 import pytest
 
 from proxy.config.model import Global, Origin, Proxy
-from proxy.control.report import session_limit
 from proxy.control.show_info import FIELDS, uptime_text
 from shm.states import Command
 from tests.support import wait_for
@@ -114,12 +113,6 @@ def test_every_form_has_the_same_values(world: World) -> None:
 def test_uptime_reads_in_days_hours_minutes_and_seconds() -> None:
     assert uptime_text(0) == "0d 0h00m00s"
     assert uptime_text(90_061) == "1d 1h01m01s"
-
-
-def test_limits_follow_configuration_and_descriptors(world: World) -> None:
-    assert session_limit(world.settings, 400) == 400
-    assert session_limit(world.settings, 4_000) == 1_000
-    assert world.settings.full_connections(1_000) == {"be": 31}
 
 
 def test_the_version_is_one_line(world: World) -> None:

@@ -13,11 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.model import Global
-from proxy.supervisor.descriptors import wanted_descriptors
 from proxy.supervisor.fork import Process, fork_child, kill_and_reap, reap
 from proxy.supervisor.helper import run_helper
-from proxy.supervisor.limits import DESCRIPTORS_RESERVED, PIPES_MAX
 from proxy.supervisor.names import resolve_names
 from proxy.supervisor.preload import preload
 from proxy.supervisor.privileges import UNCHANGED, PrivilegeError, Privileges
@@ -200,19 +197,3 @@ def test_everything_that_a_child_needs_is_imported_before() -> None:
     assert {"resolverd.daemon", "proxy.worker.process", "uvloop", "encodings.idna"} <= set(
         sys.modules
     )
-
-
-@pytest.mark.parametrize(
-    ("settings", "wanted"),
-    [
-        (Global(), None),
-        (Global(ulimit_n=5_000), 5_000),
-        (Global(maxconn=1_000), 2_000 + 2 * PIPES_MAX + DESCRIPTORS_RESERVED + 4),
-        (Global(maxconn=1_000, ulimit_n=900), 900),
-        (Global(maxconn=9_000, fd_hard_limit=1_024), 1_024),
-    ],
-)
-def test_descriptors_follow_ulimit_n_maxconn_and_the_hard_limit(
-    settings: Global, wanted: int | None
-) -> None:
-    assert wanted_descriptors(settings, 4) == wanted
