@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import shutil
 import socket
@@ -13,6 +15,27 @@ from typing import TypeVar
 import pytest
 
 T = TypeVar("T")
+
+# How long a test waits for an event that must come, beyond what the event itself takes: whoever
+# else keeps this machine busy may hold it up, and nothing is gained by giving up sooner.
+PATIENCE_SECONDS = 120.0
+
+# Below the ports that the kernel hands out: a connection never takes one that a test chose, and a
+# server that ends finds its own again. Each process of pytest-xdist has its share, for those
+# that have no network of their own.
+PORTS_FIRST = 10_000
+PORTS_PER_PROCESS = 1_400
+PROCESSES_MAX = 16
+
+
+def ports_of_this_process() -> range:
+    """The ports that only this test process hands out."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % PROCESSES_MAX
+    first = PORTS_FIRST + number * PORTS_PER_PROCESS
+    return range(first, first + PORTS_PER_PROCESS)
+
+
+PORTS = itertools.cycle(ports_of_this_process())
 
 
 def require_program(name: str) -> str:
@@ -27,7 +50,11 @@ def require_program(name: str) -> str:
 
 
 def wait_for(condition: Callable[[], T], seconds: float, what: str, step: float = 0.01) -> T:
-    """Poll `condition` until it is true; its value, or a failure that names what did not come."""
+    """Poll `condition` until it is true; its value, or a failure that names what did not come.
+
+    `seconds` is what it takes where nothing else runs; the machine is granted more.
+    """
+    seconds += PATIENCE_SECONDS
     deadline = time.monotonic() + seconds
     while True:
         value = condition()
@@ -39,12 +66,19 @@ def wait_for(condition: Callable[[], T], seconds: float, what: str, step: float 
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port that nobody listened on a moment ago."""
+    """A port that nobody has and that nobody else is given, neither of TCP nor of UDP."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    for port in itertools.islice(PORTS, PORTS_PER_PROCESS):
+        with (
+            socket.socket(family, socket.SOCK_STREAM) as stream,
+            socket.socket(family, socket.SOCK_DGRAM) as datagram,
+            contextlib.suppress(OSError),
+        ):
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # past TIME_WAIT
+            stream.bind((host, port))
+            datagram.bind((host, port))
+            return port
+    pytest.fail(f"no port is free in {ports_of_this_process()}")
 
 
 def all_stopped(pid: int) -> bool:

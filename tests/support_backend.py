@@ -7,6 +7,8 @@ import socket
 import threading
 from collections.abc import Iterator
 
+from tests.support import free_port
+
 GREETING = b"ready\n"
 
 
@@ -16,7 +18,9 @@ class EchoBackend:
     def __init__(self, host: str, port: int = 0, greeting: bytes = GREETING) -> None:
         self.greeting = greeting
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._listener = socket.create_server((host, port), family=family, backlog=512)
+        self._listener = socket.create_server(
+            (host, port or free_port(host)), family=family, backlog=512
+        )
         self.address: tuple[str, int] = self._listener.getsockname()[:2]
         self._connections: set[socket.socket] = set()
         self._over = False

@@ -39,7 +39,7 @@ from shm.segment import Segment
 from shm.shape import Shape
 from shm.slots import AdminTableWriter, HealthTableWriter, SlotTableReader, SlotTableWriter
 from shm.states import AdminFlag, AdminState, Cause, ProcessState, SlotFlag, StaticFlag, StaticState
-from tests.support import require_program, wait_for
+from tests.support import PATIENCE_SECONDS, require_program, wait_for
 
 if TYPE_CHECKING:
     from shm.counters import WorkerFields
@@ -256,7 +256,7 @@ class World:
 
     def connect(self, level: str = "admin") -> socket.socket:
         client = socket.socket(socket.AF_UNIX)
-        client.settimeout(10)
+        client.settimeout(PATIENCE_SECONDS)
         client.connect(str(self.folder / level))
         return client
 
@@ -284,7 +284,7 @@ def read_all(client: socket.socket) -> bytes:
 def ask(path: Path, command: str) -> str:
     """One line to a stats socket; the whole answer."""
     with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(10)
+        client.settimeout(PATIENCE_SECONDS)
         client.connect(str(path))
         client.sendall(command.encode() + b"\n")
         return read_all(client).decode()

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import require_program, wait_for
+from tests.support import PATIENCE_SECONDS, require_program, wait_for
 from tests.support_dns import Answer, ScriptedNameserver
 from tests.support_timeline import Timeline, agree, parse_states
 
@@ -145,7 +145,7 @@ class Side:
     def ask(self, command: str) -> str:
         """What the statistics socket answers to one command."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-            client.settimeout(2.0)
+            client.settimeout(PATIENCE_SECONDS)
             client.connect(str(self.socket_path))
             client.sendall(command.encode() + b"\n")
             chunks = iter(lambda: client.recv(65536), b"")

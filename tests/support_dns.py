@@ -22,7 +22,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 
@@ -33,11 +33,13 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
-from tests.support import wait_for
+from tests.support import free_port, wait_for
 
 Forge = Callable[[dns.message.Message], list[bytes]]  # a query -> the datagrams that answer it
 
 ANY_TYPE = "*"
+SO_RCVBUFFORCE = 33  # <asm-generic/socket.h>: beyond net.core.rmem_max, for root
+WAITING_BYTES_MAX = 8_000_000  # some 10,000 questions, while the nameserver's thread has no turn
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ class ScriptedNameserver:
         tcp: bool = False,
         truncates: bool = False,
     ) -> None:
-        self._socket, self._listener = self._bind(address, port, tcp)
+        self._socket, self._listener = self._bind(address, port or free_port(address), tcp)
         self._truncates = truncates
         self.host = address
         self.port: int = self._socket.getsockname()[1]
@@ -172,30 +174,22 @@ class ScriptedNameserver:
 
     @staticmethod
     def _bind(address: str, port: int, tcp: bool) -> tuple[socket.socket, socket.socket | None]:
-        """A free port has to be free for both."""
+        """The same port for both."""
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        while True:
-            datagrams = socket.socket(family, socket.SOCK_DGRAM)
-            try:
-                datagrams.bind((address, port))
-            except OSError:
-                datagrams.close()
-                raise
+        with ExitStack() as opened:
+            datagrams = opened.enter_context(socket.socket(family, socket.SOCK_DGRAM))
+            datagrams.bind((address, port))
             datagrams.setblocking(False)
-            if not tcp:
-                return datagrams, None
-            listener = socket.socket(family, socket.SOCK_STREAM)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                listener.bind(datagrams.getsockname()[:2])
-            except OSError:
-                datagrams.close()
-                listener.close()
-                if port:
-                    raise
-                continue
-            listener.listen()
-            listener.setblocking(False)
+            with suppress(PermissionError):  # else as many questions wait as the host allows
+                datagrams.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, WAITING_BYTES_MAX)
+            listener = None
+            if tcp:
+                listener = opened.enter_context(socket.socket(family, socket.SOCK_STREAM))
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listener.bind((address, port))
+                listener.listen()
+                listener.setblocking(False)
+            opened.pop_all()
             return datagrams, listener
 
     @property

@@ -13,7 +13,7 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 
-from tests.support import require_program
+from tests.support import PATIENCE_SECONDS, require_program
 
 SHIM_SOURCE = Path(__file__).parent / "relay" / "shim" / "shim.c"
 
@@ -76,7 +76,7 @@ class Shim:
         subprocess.run(
             [compiler, *flags, "-o", str(library), str(SHIM_SOURCE), "-ldl"],
             check=True,
-            timeout=60,
+            timeout=PATIENCE_SECONDS,
         )
         path = folder / "control"
         path.write_bytes(bytes(mmap.PAGESIZE))

@@ -6,6 +6,7 @@ import http.client
 import socket
 from typing import NamedTuple
 
+from tests.support import PATIENCE_SECONDS
 from tests.support_control import World, read_all
 
 
@@ -31,7 +32,7 @@ def get(
 ) -> Answer:
     """One request on a connection of its own."""
     host, port = world.services[frontend].getsockname()
-    connection = http.client.HTTPConnection(host, port, timeout=30)
+    connection = http.client.HTTPConnection(host, port, timeout=PATIENCE_SECONDS)
     try:
         connection.request(method, path, headers=headers or {})
         response = connection.getresponse()
@@ -46,8 +47,8 @@ def get(
 
 def dial(world: World, frontend: str) -> socket.socket:
     """A bare connection to a statistics section."""
-    client = socket.create_connection(world.services[frontend].getsockname(), 10)
-    client.settimeout(10)
+    client = socket.create_connection(world.services[frontend].getsockname(), PATIENCE_SECONDS)
+    client.settimeout(PATIENCE_SECONDS)
     return client
 
 

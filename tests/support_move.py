@@ -15,7 +15,7 @@ from types import TracebackType
 
 import dns.message
 
-from tests.support import wait_for
+from tests.support import free_port, wait_for
 from tests.support_dns import Answer, build_reply, forged
 
 FILLERS = 4  # a listener of backlog 0 takes one or two connections
@@ -27,7 +27,7 @@ class BlackHole:
     def __init__(self, address: str, port: int = 0) -> None:
         self.listener = socket.socket()
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind((address, port))
+        self.listener.bind((address, port or free_port(address)))
         self.listener.listen(0)
         self.address = address
         self.port: int = self.listener.getsockname()[1]

@@ -13,7 +13,7 @@ import dns.exception
 import dns.message
 import dns.query
 
-from tests.support import free_port, require_program, wait_for
+from tests.support import PATIENCE_SECONDS, free_port, require_program, wait_for
 
 CONFIGURATION = """
 server:
@@ -106,7 +106,7 @@ class Nsd:
     def stop(self) -> None:
         self.process.terminate()
         try:
-            self.process.wait(5.0)
+            self.process.wait(PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.support import wait_for
+from tests.support import PATIENCE_SECONDS, wait_for
 from tests.support_differential import ROOT
 from tests.support_dns import ScriptedNameserver
 
@@ -36,7 +36,7 @@ class OneProgram:
     def ask(self, command: str) -> str:
         """What the statistics socket answers to one command."""
         with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(5)
+            client.settimeout(PATIENCE_SECONDS)
             client.connect(str(self.folder / "s"))
             client.sendall(command.encode() + b"\n")
             return b"".join(iter(lambda: client.recv(65_536), b"")).decode()
@@ -88,4 +88,4 @@ def one_program(
             yield made
         finally:
             child.terminate()
-            child.wait(10)
+            child.wait(PATIENCE_SECONDS)

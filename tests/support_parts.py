@@ -16,6 +16,7 @@ from shm.segment import Segment
 from shm.shape import Shape
 from shm.slots import SlotTableWriter
 from shm.states import StaticFlag, StaticState
+from tests.support import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[1]
 BUILD = """
@@ -64,7 +65,7 @@ def build_parts(target: Path) -> Any:
             source = target / "parts.pyx"
             source.write_text((ROOT / "tests/relay/parts.pyx").read_text())
             command = [sys.executable, "-c", BUILD, str(source), str(target), str(ROOT)]
-            subprocess.run(command, cwd=target, check=True, timeout=120)
+            subprocess.run(command, cwd=target, check=True, timeout=PATIENCE_SECONDS)
     sys.path.insert(0, str(target))
     try:
         return importlib.import_module("parts")

@@ -18,7 +18,7 @@ from types import TracebackType
 
 import pytest
 
-from tests.support import wait_for
+from tests.support import PATIENCE_SECONDS, free_port, wait_for
 
 START_SECONDS = 15.0
 STOP_SECONDS = 10.0
@@ -77,7 +77,7 @@ class Program:
     def ask(self, command: str) -> str:
         """One command on the stats socket, its whole answer."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(5.0)
+            connection.settimeout(PATIENCE_SECONDS)
             connection.connect(str(self.socket_path))
             connection.sendall(command.encode() + b"\n")
             received = b""
@@ -135,7 +135,7 @@ class NamedBackend:
     def __init__(self, address: str, port: int) -> None:
         self.address = address
         self.accepted = 0
-        self.listener = socket.create_server((address, port), backlog=256)
+        self.listener = socket.create_server((address, port or free_port(address)), backlog=256)
         self.port: int = self.listener.getsockname()[1]
         threading.Thread(target=self.accept_on, daemon=True).start()
 

@@ -18,7 +18,7 @@ import dns.message
 import dns.query
 import dns.rrset
 
-from tests.support import free_port, require_program, wait_for
+from tests.support import PATIENCE_SECONDS, free_port, require_program, wait_for
 from tests.support_nsd import Nsd
 
 UNBOUND = """
@@ -83,7 +83,7 @@ class RealNameserver:
     ) -> None:
         self.process.terminate()
         try:
-            self.process.wait(5.0)
+            self.process.wait(PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

@@ -38,7 +38,7 @@ from proxy.relay.termination import Termination
 from resolverd.config import ResolverdSettings
 from shm.processes import ProcessStatus
 from shm.states import ServerState
-from tests.support import wait_for
+from tests.support import PATIENCE_SECONDS, wait_for
 
 ROOT = Path(__file__).parent.parent
 TIMEOUTS = Timeouts(client_ms=10_000, server_ms=10_000, connect_ms=2_000)
@@ -192,7 +192,7 @@ class RelayUnderTest:
             pass_fds=[far.fileno(), *self.passed],
         )
         far.close()
-        near.settimeout(30)
+        near.settimeout(PATIENCE_SECONDS)
         send_message(near, self.plan)
         self.addresses = receive_message(near)
         wait_for(self.ready, 20, "the relays start", step=0.002)
@@ -201,7 +201,7 @@ class RelayUnderTest:
     def __exit__(self, *_: object) -> None:
         assert self.host is not None
         self.channel.close()
-        self.host.wait(10)
+        self.host.wait(PATIENCE_SECONDS)
 
     def call(self, name: str, *arguments: Any, **keywords: Any) -> Any:
         """Let the host do something; its exception is raised here."""

@@ -13,6 +13,8 @@ import struct
 import threading
 from collections.abc import Callable
 
+from tests.support import PATIENCE_SECONDS, free_port
+
 Handler = Callable[[socket.socket], None]
 
 
@@ -24,7 +26,9 @@ class Server:
 
     def __init__(self, handler: Handler, host: str = "127.0.0.1", port: int = 0) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self.listening = socket.create_server((host, port), family=family, backlog=1024)
+        self.listening = socket.create_server(
+            (host, port or free_port(host)), family=family, backlog=1024
+        )
         self.host = host
         self.port: int = self.listening.getsockname()[1]
         self.handler = handler
@@ -40,7 +44,7 @@ class Server:
             except OSError:
                 return
             self.accepted += 1
-            connection.settimeout(20)
+            connection.settimeout(PATIENCE_SECONDS)
             self.open.add(connection)
             threading.Thread(target=self._handle, args=(connection,), daemon=True).start()
 
@@ -62,7 +66,7 @@ class Server:
         for connection in list(self.open):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-        self.thread.join(5)
+        self.thread.join(PATIENCE_SECONDS)
 
 
 class Recorder(Server):
@@ -149,7 +153,7 @@ class CountingServer:
 
     def __exit__(self, *_: object) -> None:
         self.over = True
-        self.thread.join(5)
+        self.thread.join(PATIENCE_SECONDS)
         for connection in self.open:
             connection.close()
         self.listening.close()

@@ -49,7 +49,7 @@ from shm.states import (
     StaticFlag,
     StaticState,
 )
-from tests.support import wait_for
+from tests.support import free_port, wait_for
 
 QUICK = Check(inter_ms=100, fastinter_ms=40, downinter_ms=60, rise=2, fall=3)
 TIMEOUTS = Timeouts(connect_ms=2_000, client_ms=5_000, server_ms=5_000)
@@ -319,7 +319,7 @@ class Backend:
     """A TCP server on one loopback address that a test opens, closes and fills up."""
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        self.host, self.port = host, port
+        self.host, self.port = host, port or free_port(host)
         self._socket: socket.socket | None = None
         self._fillers: list[socket.socket] = []
 
@@ -329,7 +329,6 @@ class Backend:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.bind((self.host, self.port))
         self._socket.listen(backlog)
-        self.port = self._socket.getsockname()[1]
         return self
 
     def fill(self) -> Backend:

@@ -20,7 +20,7 @@ from proxy.config.loader import load
 from proxy.config.messages import ConfigError, Severity
 from proxy.config.report import summarize
 from proxy.supervisor.start import listens
-from tests.support import require_program
+from tests.support import PATIENCE_SECONDS, require_program
 
 FOLDER = Path(__file__).parent / "oracle"
 LISTEN = (
@@ -68,7 +68,7 @@ def haproxy_status(program: str, path: Path, *flags: str) -> tuple[int, int | No
         capture_output=True,
         text=True,
         errors="replace",
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
         check=False,
         env=ENVIRONMENT,
     )
@@ -127,7 +127,9 @@ CONDITIONS = (
 @pytest.mark.parametrize("condition", CONDITIONS)
 def test_conditions_have_the_same_status(condition: str) -> None:
     program = require_program("haproxy")
-    done = subprocess.run([program, "-cc", condition], capture_output=True, check=False, timeout=60)
+    done = subprocess.run(
+        [program, "-cc", condition], capture_output=True, check=False, timeout=PATIENCE_SECONDS
+    )
     try:
         status = 0 if evaluate(condition, ENVIRONMENT) else 1
     except ConfigError:

@@ -10,6 +10,7 @@ import socket
 import pytest
 
 from proxy.control.acceptor import Acceptor, Place
+from tests.support import PATIENCE_SECONDS
 from tests.support_control import read_all
 
 
@@ -41,7 +42,7 @@ def listening_socket() -> socket.socket:
 
 async def answer_of(listening: socket.socket) -> bytes:
     def ask() -> bytes:
-        with socket.create_connection(listening.getsockname(), 10) as client:
+        with socket.create_connection(listening.getsockname(), PATIENCE_SECONDS) as client:
             return read_all(client)
 
     return await asyncio.to_thread(ask)
@@ -53,7 +54,7 @@ def test_running_out_of_descriptors_is_a_pause() -> None:
 
     async def scenario() -> bytes:
         with listening_socket() as listening:
-            client = socket.create_connection(listening.getsockname(), 10)
+            client = socket.create_connection(listening.getsockname(), PATIENCE_SECONDS)
             acceptor = Acceptor(4, heard.errors.append, heard.paused)
             soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
             used = client.fileno() + 1

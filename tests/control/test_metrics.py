@@ -23,7 +23,7 @@ from proxy.control.report import Report
 from proxy.control.scrape import ScrapeError, parse_query
 from proxy.control.services import Services
 from proxy.runtime import now_ms
-from tests.support import wait_for
+from tests.support import PATIENCE_SECONDS, wait_for
 from tests.support_control import World, control_world
 from tests.support_control_pair import Pair, pair, slot_of
 from tests.support_http import get
@@ -41,7 +41,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 
 def theirs(made: Pair, query: str = "") -> dict[str, Metric]:
     url = f"http://127.78.1.1:{made.service_port}/metrics{query}"
-    with urllib.request.urlopen(url, timeout=10) as response:
+    with urllib.request.urlopen(url, timeout=PATIENCE_SECONDS) as response:
         return {family.name: family for family in text_families(response.read().decode())}
 
 

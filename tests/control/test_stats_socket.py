@@ -15,7 +15,7 @@ from proxy.control.limits import (
     COMMAND_LINE_BYTES_MAX,
     STATS_CONNECTIONS_MAX,
 )
-from tests.support import wait_for
+from tests.support import PATIENCE_SECONDS, wait_for
 from tests.support_control import World, a_server, control_world, read_all
 from tests.support_control_pair import Pair, pair
 
@@ -127,7 +127,7 @@ def test_more_connections_than_the_limit_wait_their_turn(world: World) -> None:
     with pytest.raises(TimeoutError):
         late.recv(1)
     clients.pop().close()
-    late.settimeout(10)
+    late.settimeout(PATIENCE_SECONDS)
     assert read_all(late).decode() == BACKENDS
     for client in (*clients, late):
         client.close()
@@ -139,7 +139,7 @@ def test_a_silent_client_is_closed_after_the_stats_timeout() -> None:
         control_world(small(), globals_=Global(stats_timeout_ms=150)) as made,
         made.connect() as client,
     ):
-        client.settimeout(5)
+        client.settimeout(PATIENCE_SECONDS)
         assert client.recv(1) == b""
 
 

@@ -7,7 +7,7 @@ import socket
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.support import free_port, wait_for
+from tests.support import PATIENCE_SECONDS, free_port, wait_for
 from tests.support_differential import haproxy_command, millrace_command
 from tests.support_one_program import OneProgram, one_program
 from tests.support_worker import Backend
@@ -54,9 +54,11 @@ def ended(command: tuple[str, ...], folder: Path) -> dict[str, bool]:
         for name in cases:
             title = name.replace(" ", "-")
             if name.startswith("queued"):
-                stack.enter_context(socket.create_connection((EDGE, ports[name]), 5))
+                stack.enter_context(socket.create_connection((EDGE, ports[name]), PATIENCE_SECONDS))
                 wait_for(lambda t=title: sessions(program, t) == 1, 5, "the first")  # type: ignore[misc]
-            client = stack.enter_context(socket.create_connection((EDGE, ports[name]), 5))
+            client = stack.enter_context(
+                socket.create_connection((EDGE, ports[name]), PATIENCE_SECONDS)
+            )
             client.sendall(b"request")
             clients[name] = client
             count = 1 + name.startswith("queued")

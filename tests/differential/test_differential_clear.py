@@ -7,7 +7,7 @@ import socket
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.support import free_port, wait_for
+from tests.support import PATIENCE_SECONDS, free_port, wait_for
 from tests.support_differential import haproxy_command, millrace_command
 from tests.support_one_program import OneProgram, one_program
 from tests.support_servers import Server, echo, receive_count
@@ -55,7 +55,8 @@ def sessions(port: int, count: int) -> None:
     """So many sessions at once, each with five bytes either way."""
     with ExitStack() as stack:
         clients = [
-            stack.enter_context(socket.create_connection((EDGE, port), 5)) for _ in range(count)
+            stack.enter_context(socket.create_connection((EDGE, port), PATIENCE_SECONDS))
+            for _ in range(count)
         ]
         for client in clients:
             client.sendall(b"hello")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import free_port, wait_for
+from tests.support import PATIENCE_SECONDS, free_port, wait_for
 from tests.support_differential import haproxy_command, millrace_command
 from tests.support_one_program import OneProgram, one_program
 
@@ -68,24 +68,22 @@ class Edge:
     def refuse(self, times: int) -> None:
         """So many sessions in a row find the port closed."""
         for _ in range(times):
-            with socket.create_connection((EDGE, self.port), 5) as client:
-                client.settimeout(5)
+            with socket.create_connection((EDGE, self.port), PATIENCE_SECONDS) as client:
+                client.settimeout(PATIENCE_SECONDS)
                 assert client.recv(1) == b""
 
     def serve(self) -> None:
         """One session finds the port open."""
         with (
-            socket.create_server((SERVER, self.server_port)),
-            socket.create_connection((EDGE, self.port), 5) as client,
+            socket.create_server((SERVER, self.server_port)) as server,
+            socket.create_connection((EDGE, self.port), PATIENCE_SECONDS) as client,
         ):
-            client.sendall(b"x")
-            wait_for(lambda: self.connected() > 0, 5, "the session is established")
-
-    def connected(self) -> int:
-        lines = self.program.ask("show stat").splitlines()
-        names = lines[0][2:].split(",")
-        row = next(line.split(",") for line in lines if line.startswith("edge,s,"))
-        return int(row[names.index("scur")])
+            server.settimeout(PATIENCE_SECONDS)
+            accepted, _ = server.accept()
+            with accepted:
+                accepted.sendall(b"x")
+                client.settimeout(PATIENCE_SECONDS)
+                assert client.recv(1) == b"x"  # the program knows that it is connected
 
     def told(self) -> list[str]:
         """The lines of the log that say what sessions found."""

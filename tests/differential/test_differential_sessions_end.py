@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import wait_for
+from tests.support import PATIENCE_SECONDS, wait_for
 from tests.support_differential import Server, haproxy_command, millrace_command
 from tests.support_dns import NX
 from tests.support_one_program import OneProgram, one_program
@@ -80,7 +80,7 @@ def survivors(command: tuple[str, ...], folder: Path, network: str) -> dict[str,
         clients = {}
         for number, name in enumerate(cases):
             address = (f"{network}.{20 + number}", 18079)
-            clients[name] = stack.enter_context(socket.create_connection(address, 10))
+            clients[name] = stack.enter_context(socket.create_connection(address, PATIENCE_SECONDS))
             assert alive(clients[name]), name
         made.nameserver.set("lost.test", "*", NX)
         made.nameserver.set("moved.test", "A", f"{network}.8")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import free_port, wait_for
+from tests.support import PATIENCE_SECONDS, free_port, wait_for
 from tests.support_differential import ROOT, haproxy_command, millrace_command
 
 pytestmark = pytest.mark.slow
@@ -35,7 +35,7 @@ WATCH_SECONDS = 10.0
 
 def ask(folder: Path, command: str) -> str:
     with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(5)
+        client.settimeout(PATIENCE_SECONDS)
         client.connect(str(folder / "s"))
         client.sendall(command.encode() + b"\n")
         return b"".join(iter(lambda: client.recv(65_536), b"")).decode()
@@ -69,7 +69,7 @@ def course(program: tuple[str, ...], folder: Path, balance: str) -> list[tuple[s
             time.sleep(0.02)
     finally:
         child.terminate()
-        child.wait(10)
+        child.wait(PATIENCE_SECONDS)
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import free_port
+from tests.support import PATIENCE_SECONDS, free_port
 from tests.support_differential import haproxy_command, millrace_command
 from tests.support_one_program import OneProgram, one_program
 from tests.support_servers import Server as Echo
@@ -67,7 +67,7 @@ def both(folder: Path, bind: str, server: str, more: str, look: Look) -> tuple[S
                 f"    server s {echoing.address[0]}:{echoing.address[1]} {server}\n"
             )
             program = stack.enter_context(one_program(command, folder / name, text, {}))
-            client = stack.enter_context(socket.create_connection((EDGE, port), 5))
+            client = stack.enter_context(socket.create_connection((EDGE, port), PATIENCE_SECONDS))
             client.sendall(b"hello")
             assert client.recv(10) == b"hello"
             found.append(look(program, client, echoing))
@@ -153,7 +153,7 @@ def test_a_range_of_ports_is_used_up_and_never_left(tmp_path: Path) -> None:
         others = []
         ports = set()
         for _ in range(3):
-            other = socket.create_connection(client.getpeername(), 5)
+            other = socket.create_connection(client.getpeername(), PATIENCE_SECONDS)
             others.append(other)
             other.sendall(b"x")
             answer = other.recv(1)
@@ -188,17 +188,17 @@ def endings(command: tuple[str, ...], folder: Path) -> dict[str, list[str]]:
     """What each side sees of the other's end with `option nolinger`."""
     with ExitStack() as stack:
         server = stack.enter_context(socket.create_server(("127.67.1.2", 0)))
-        server.settimeout(5)
+        server.settimeout(PATIENCE_SECONDS)
         port = free_port(EDGE)
         place = "{}:{}".format(*server.getsockname())
         text = f"{GLOBAL}listen edge\n    bind {EDGE}:{port}\n    option nolinger\n    server s {place}\n"
         stack.enter_context(one_program(command, folder, text, {}))
 
         def pair() -> tuple[socket.socket, socket.socket]:
-            client = stack.enter_context(socket.create_connection((EDGE, port), 5))
+            client = stack.enter_context(socket.create_connection((EDGE, port), PATIENCE_SECONDS))
             client.sendall(b"hello")
             peer = stack.enter_context(server.accept()[0])
-            peer.settimeout(5)
+            peer.settimeout(PATIENCE_SECONDS)
             assert peer.recv(10) == b"hello"
             return client, peer
 

@@ -7,7 +7,7 @@ import socket
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.support import free_port, wait_for
+from tests.support import PATIENCE_SECONDS, free_port, wait_for
 from tests.support_differential import haproxy_command, millrace_command
 from tests.support_one_program import OneProgram, one_program
 
@@ -47,7 +47,7 @@ def state(program: OneProgram) -> State:
 def observe(command: tuple[str, ...], folder: Path) -> list[tuple[State, bool]]:
     with ExitStack() as stack:
         server = stack.enter_context(socket.create_server((SERVER, 0)))
-        server.settimeout(5)
+        server.settimeout(PATIENCE_SECONDS)
         checked, port = free_port(SERVER), free_port(EDGE)
         text = TEXT.format(
             edge=EDGE, port=port, server=SERVER, served=server.getsockname()[1], checked=checked
@@ -63,8 +63,8 @@ def observe(command: tuple[str, ...], folder: Path) -> list[tuple[State, bool]]:
             found.append((state(program), reaches()))
 
         def reaches() -> bool:
-            with socket.create_connection((EDGE, port), 5) as client:
-                client.settimeout(5)
+            with socket.create_connection((EDGE, port), PATIENCE_SECONDS) as client:
+                client.settimeout(PATIENCE_SECONDS)
                 if state(program)["t"][0] not in ("UP",):
                     return client.recv(1) != b""
                 accepted, _ = server.accept()

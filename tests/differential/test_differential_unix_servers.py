@@ -8,7 +8,7 @@ import threading
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from tests.support import free_port, wait_for
+from tests.support import PATIENCE_SECONDS, free_port, wait_for
 from tests.support_differential import haproxy_command, millrace_command
 from tests.support_one_program import OneProgram, one_program
 
@@ -72,14 +72,14 @@ def rows(program: OneProgram) -> dict[str, dict[str, str]]:
 
 def echoes(port: int, payload: bytes) -> bool:
     """Whether a client gets back what it sent, to the last byte before its FIN."""
-    with socket.create_connection((EDGE, port), 10) as client:
+    with socket.create_connection((EDGE, port), PATIENCE_SECONDS) as client:
         sender = threading.Thread(target=send_all, args=(client, payload))
         sender.start()
         received = bytearray()
         with suppress(OSError):
             while chunk := client.recv(65_536):
                 received += chunk
-        sender.join(10)
+        sender.join(PATIENCE_SECONDS)
     return bytes(received) == payload
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from resolverd.config import Family, ResolverdSettings
 from shm.states import Cause
-from tests.support import require_program, wait_for
+from tests.support import PATIENCE_SECONDS, require_program, wait_for
 from tests.support_config import NO_FILE, settings_of
 from tests.support_dns import (
     Answer,
@@ -98,7 +98,7 @@ def test_finding_19_a_host_without_ipv6_never_asks_for_it(routes: str, families:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     if "Operation not permitted" in said.stderr:

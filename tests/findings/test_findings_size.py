@@ -14,6 +14,7 @@ import pytest
 
 from resolverd.config import PAYLOAD_DEFAULT, Holds, Nameserver, ResolversSection
 from resolverd.config import Transport as Carrier
+from tests.support import free_port
 from tests.support_dns import Answer, ScriptedNameserver, build_reply, forged, services
 from tests.support_findings import (
     HOST,
@@ -141,7 +142,7 @@ class SlammingNameserver:
 
     def __init__(self) -> None:
         self.accepted = 0
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.listener = socket.create_server(("127.0.0.1", free_port()), backlog=64)
         self.port: int = self.listener.getsockname()[1]
         self.over = threading.Event()
         self.thread = threading.Thread(target=self.serve, daemon=True)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import PATIENCE_SECONDS
+
 ROOT = Path(__file__).parent.parent.parent
 RUNS = 30_000  # some seconds
 COVERAGE_MIN = 150  # counted by libFuzzer; it starts with some 100 from the seeds
@@ -31,7 +33,7 @@ def test_no_input_raises_or_is_read_otherwise_by_who_remembers(tmp_path: Path) -
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     end = (run.stdout + run.stderr)[-4_000:]

@@ -21,7 +21,7 @@ from shm.processes import ProcessBoard
 from shm.segment import Segment
 from shm.shape import Shape
 from shm.slots import SlotTableWriter
-from tests.support import require_program
+from tests.support import PATIENCE_SECONDS, require_program
 
 SHAPE = Shape(slots=3, backends=1, frontends=1, workers=2, sockets=2, nameservers=1, resolutions=1)
 
@@ -88,7 +88,7 @@ def test_names_and_propagation_give_plausible_figures(tmp_path: Path) -> None:
          "--programs", "millrace,haproxy,nginx", "--json", str(raw)],
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )  # fmt: skip
     content = json.loads(raw.read_text())

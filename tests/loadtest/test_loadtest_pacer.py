@@ -16,6 +16,7 @@ import pytest
 from loadtest.latency import built_pacer, read_pacer
 from loadtest.process import ProgramFailedError
 from loadtest.site import Endpoint, make_site
+from tests.support import PATIENCE_SECONDS
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 STALL_S = 0.3
@@ -67,7 +68,9 @@ def pacer() -> Iterator[Path]:
 def paced(pacer: Path, front: Endpoint, *numbers: float) -> tuple[int, str]:
     """Exit status and report; `numbers` are connections, rate and seconds."""
     command = (str(pacer), front.host, str(front.port), *(f"{number:g}" for number in numbers))
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
     return done.returncode, done.stdout
 
 

@@ -27,7 +27,7 @@ from loadtest.programs import Program, haproxy_configuration
 from loadtest.rounds import run_rounds
 from loadtest.site import make_site
 from loadtest.table import Results
-from tests.support import require_program, wait_for
+from tests.support import PATIENCE_SECONDS, require_program, wait_for
 
 EVERY_CORE = frozenset(os.sched_getaffinity(0))
 GROWTH_BYTES = 30_000_000
@@ -110,7 +110,7 @@ def test_one_second_of_haproxy_gives_a_plausible_figure(tmp_path: Path) -> None:
         loadtest("--only", "keepalive,resident", "--programs", "haproxy", "--json", str(raw)),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -133,7 +133,7 @@ def test_every_other_load_works_through_nginx(tmp_path: Path) -> None:
                  "--json", str(raw)),
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )  # fmt: skip
     content = json.loads(raw.read_text())
@@ -172,7 +172,7 @@ def test_an_interrupted_run_prints_what_it_has_and_leaves_no_process(tmp_path: P
     ) as harness:
         tree = wait_for(lambda: _with(harness.pid, b"wrk"), 30, "wrk at work")
         harness.send_signal(signal.SIGINT)
-        output, _ = harness.communicate(timeout=30)
+        output, _ = harness.communicate(timeout=PATIENCE_SECONDS)
     assert harness.returncode == 130
     assert "haproxy: 2." in output
     wait_for(lambda: all(_gone(member.pid) for member in tree[1:]), 5, "the end of all children")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import free_port, wait_for
+from tests.support import PATIENCE_SECONDS, free_port, wait_for
 from tests.support_dns import ScriptedNameserver, records
 from tests.support_move import LogReceiver
 from tests.support_program import NamedBackend, Program, greet
@@ -113,4 +113,4 @@ def test_nobody_is_asked_any_more_during_a_soft_stop_and_sessions_go_on(site: Si
         session.sendall(b"still here")
         assert session.recv(64) == b"still here"
         assert address == ONE
-    assert site.program.process.wait(10) is not None
+    assert site.program.process.wait(PATIENCE_SECONDS) is not None

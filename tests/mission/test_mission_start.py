@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import free_port, wait_for
+from tests.support import PATIENCE_SECONDS, free_port, wait_for
 from tests.support_dns import NX, SILENT, ScriptedNameserver
 from tests.support_program import NamedBackend, Program, who_answers
 from tests.support_resolv_conf import nameserver_at_port_53, with_resolv_conf
@@ -137,7 +137,7 @@ def test_an_address_of_the_line_serves_until_the_hold_of_an_error_has_passed(sit
 
 def test_without_resolvers_and_without_none_the_start_fails(site: Site) -> None:
     program = site.start("", wait=False)
-    assert program.process.wait(30) == 1
+    assert program.process.wait(PATIENCE_SECONDS) == 1
     assert "could not resolve address 'app.test'" in program.output.read_text()
 
 

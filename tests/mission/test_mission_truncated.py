@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import free_port, wait_for
+from tests.support import PATIENCE_SECONDS, free_port, wait_for
 from tests.support_dns import Answer, ScriptedNameserver
 from tests.support_nsd import Nsd
 from tests.support_program import Program, who_answers
@@ -63,7 +63,7 @@ def everywhere() -> Iterator[int]:
         thread.start()
         yield int(listening.getsockname()[1])
         listening.shutdown(socket.SHUT_RDWR)
-        thread.join(5.0)
+        thread.join(PATIENCE_SECONDS)
 
 
 def used(program: Program) -> list[str]:

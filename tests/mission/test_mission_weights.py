@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import free_port, wait_for
+from tests.support import PATIENCE_SECONDS, free_port, wait_for
 from tests.support_dns import ScriptedNameserver, services
 from tests.support_program import NamedBackend, Program, who_answers
 
@@ -77,7 +77,9 @@ def nameserver(port: int) -> Iterator[ScriptedNameserver]:
 
 def accepts(port: int) -> list[int]:
     """How many connections each worker accepted, and then those that are no more."""
-    with urllib.request.urlopen(f"http://{EDGE}:{port}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(
+        f"http://{EDGE}:{port}/metrics", timeout=PATIENCE_SECONDS
+    ) as answer:
         text = answer.read().decode()
     found = re.findall(r"^millrace_worker_accepts_total\{.*\} ([0-9.e+]+)$", text, re.MULTILINE)
     return [round(float(value)) for value in found]

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import wait_for
+from tests.support import PATIENCE_SECONDS, wait_for
 from tests.support_nsd import Nsd
 from tests.support_program import NamedBackend, Program, who_answers
 from tests.support_recursive import unbound
@@ -75,7 +75,7 @@ class Host:
             asked = program.ask(first.removeprefix('echo "').removesuffix('"'))
             words = ["sh", "-c", rest]
         done = subprocess.run(
-            words, input=asked, capture_output=True, text=True, timeout=60, check=True
+            words, input=asked, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=True
         )
         printed = (done.stderr + done.stdout).replace(str(program.file), FILE)
         return comparable(printed.strip()), comparable(expected.strip())

@@ -19,7 +19,7 @@ import pytest
 
 from proxy.config.model import Balance
 from shm.states import AdminFlag
-from tests.support import free_port, require_program, wait_for
+from tests.support import PATIENCE_SECONDS, free_port, require_program, wait_for
 from tests.support_relay import RelayServer, RelayUnderTest
 from tests.support_servers import Server, holding, named, receive_count
 
@@ -131,7 +131,7 @@ RINGS = (
 
 def ask(address: tuple[str, int], source: str = "127.0.0.1") -> str:
     with socket.socket() as client:
-        client.settimeout(10)
+        client.settimeout(PATIENCE_SECONDS)
         client.setsockopt(socket.IPPROTO_IP, 24, 1)  # IP_BIND_ADDRESS_NO_PORT
         client.bind((source, 0))
         client.connect(address)
@@ -205,7 +205,9 @@ def test_the_least_loaded_server_is_haproxys(weights: tuple[int, ...], tmp_path:
         for program in programs:
             order = ""
             for _ in range(20):
-                client = stack.enter_context(socket.create_connection(program.address, 10))
+                client = stack.enter_context(
+                    socket.create_connection(program.address, PATIENCE_SECONDS)
+                )
                 order += receive_count(client, 1).decode()
             orders.append(order)
         assert orders[1] == orders[0]
@@ -221,7 +223,7 @@ def test_bounded_loads_are_haproxys(weights: tuple[int, ...], tmp_path: Path) ->
             order = ""
             for number in range(30):
                 client = stack.enter_context(socket.socket())
-                client.settimeout(10)
+                client.settimeout(PATIENCE_SECONDS)
                 client.bind((SOURCES[number % 7], 0))
                 client.connect(program.address)
                 order += receive_count(client, 1).decode()

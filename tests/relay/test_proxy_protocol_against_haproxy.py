@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import free_port, require_program, wait_for
+from tests.support import PATIENCE_SECONDS, free_port, require_program, wait_for
 from tests.support_program import Program
 from tests.support_proxy_header import (
     INET6,
@@ -98,7 +98,7 @@ class Side:
     def send(self, data: bytes, host: str = "127.0.0.1", sender: int = 0) -> tuple[str, bytes]:
         """What became of a connection, and what of it came to the server, its ports aside."""
         port = self.ports[host, sender]
-        with socket.create_connection((host, port), 10) as client:
+        with socket.create_connection((host, port), PATIENCE_SECONDS) as client:
             own = client.getsockname()[1]
             try:
                 client.sendall(data)
@@ -192,7 +192,9 @@ def test_a_header_in_two_pieces_is_waited_for(both: tuple[Side, Side]) -> None:
     """HAProxy refuses one that is not whole in its first receive."""
     header = READ["line"][0]
     side = both[1]
-    with socket.create_connection(("127.0.0.1", side.ports["127.0.0.1", 0]), 10) as client:
+    with socket.create_connection(
+        ("127.0.0.1", side.ports["127.0.0.1", 0]), PATIENCE_SECONDS
+    ) as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for byte in header:
             client.sendall(bytes([byte]))
@@ -209,7 +211,7 @@ def test_connections_come_from_the_client_that_the_header_names(tmp_path: Path) 
         connection.sendall(connection.getpeername()[0].encode())
 
     def ask(port: int) -> bytes:
-        with socket.create_connection(("127.0.0.1", port), 10) as client:
+        with socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS) as client:
             client.sendall(b"PROXY TCP4 127.5.6.7 198.51.100.2 1234 443\r\n")
             return receive_all(client)
 

@@ -19,7 +19,7 @@ import msgspec
 import pytest
 
 from proxy.config.model import Timeouts
-from tests.support import free_port, require_program, wait_for
+from tests.support import PATIENCE_SECONDS, free_port, require_program, wait_for
 from tests.support_log import FORMAT, Line, access_log, lines_of, syslog, udp_target
 from tests.support_relay import RelayServer, RelayUnderTest
 from tests.support_servers import Blackhole, Server, echo, receive_all, reset, silent_port
@@ -232,7 +232,7 @@ def with_haproxy(case: Case, folder: Path) -> Outcome:
         stack.callback(haproxy.wait)
         stack.callback(haproxy.kill)
         wait_for(lambda: listens(port), 10, "HAProxy listens")
-        with socket.create_connection(("127.0.0.1", port), 10) as client:
+        with socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS) as client:
             seen = case.client(client)
         return Outcome(seen, *lines_of(log, 1))
 

@@ -13,7 +13,7 @@ import pytest
 
 from proxy.config.model import Balance, Endpoint, SocketFamily
 from shm.states import AdminFlag
-from tests.support import wait_for
+from tests.support import PATIENCE_SECONDS, wait_for
 from tests.support_relay import RelayServer, RelayUnderTest
 from tests.support_servers import Server, holding, named, receive_all, receive_count
 
@@ -86,7 +86,7 @@ def test_source_sticks_to_one_server_and_spreads_clients() -> None:
                 answers = set()
                 for _ in range(3):
                     client = socket.socket()
-                    client.settimeout(10)
+                    client.settimeout(PATIENCE_SECONDS)
                     client.bind((f"127.0.7.{number}", 0))
                     client.connect(relay.address)
                     answers.add(receive_count(client, 1))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config.model import Endpoint, SocketFamily, Timeouts
-from tests.support import wait_for
+from tests.support import PATIENCE_SECONDS, wait_for
 from tests.support_relay import RelayServer, RelayUnderTest
 from tests.support_servers import Server, echo, receive_all, receive_count
 
@@ -224,7 +224,7 @@ def test_a_bulk_transfer_does_not_starve_other_sessions() -> None:
                 assert receive_count(client, 1) == b"x"
         assert relay.counters()["bytes_out"] > MEGABYTE
         bulk.shutdown(socket.SHUT_RDWR)
-        drain.join(10)
+        drain.join(PATIENCE_SECONDS)
         bulk.close()
 
 

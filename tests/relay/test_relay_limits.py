@@ -11,7 +11,7 @@ import pytest
 
 from proxy.config.model import Endpoint, SocketFamily
 from shm.states import Command
-from tests.support import wait_for
+from tests.support import PATIENCE_SECONDS, wait_for
 from tests.support_relay import RelayUnderTest
 from tests.support_servers import Server, echo, holding, receive_all, receive_count
 
@@ -41,7 +41,7 @@ class Crowd:
 
     def join(self) -> None:
         for thread in self.threads:
-            thread.join(40)
+            thread.join(PATIENCE_SECONDS)
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config.model import Balance, Endpoint, ProxyHeader, SocketFamily, Timeouts
-from tests.support import wait_for
+from tests.support import PATIENCE_SECONDS, wait_for
 from tests.support_faults import Action, Kind, Shim
 from tests.support_proxy_header import (
     HEADER_BYTES_MAX,
@@ -120,7 +120,7 @@ def test_a_header_as_long_as_may_be_and_much_behind_it() -> None:
         place = RelayServer(*server.address, proxy_header=V2)
         with RelayUnderTest([place], accept_proxy=True) as relay, relay.connect() as client:
             client.setblocking(True)
-            client.settimeout(10)
+            client.settimeout(PATIENCE_SECONDS)
             client.sendall(header + data[:500_000])
             expected = BINARY + data
             received = receive_count(client, len(BINARY) + 500_000)
@@ -214,11 +214,13 @@ def test_without_a_header_of_its_own_a_client_has_its_real_addresses(tmp_path: P
     with recorded(V1, binds=binds) as (relay, server):
         for bind, host in enumerate(("127.0.0.1", "127.8.9.10", "::1", "::1")):
             target = (host, relay.addresses[bind][1])
-            with socket.create_connection(target, 10) as client:
+            with socket.create_connection(target, PATIENCE_SECONDS) as client:
                 expected = name_of(client, relay, bind)
                 say(client, b"data")
             assert one_received(server) == expected + b"data"
-        with socket.create_connection(("127.7.7.7", relay.addresses[3][1]), 10) as client:
+        with socket.create_connection(
+            ("127.7.7.7", relay.addresses[3][1]), PATIENCE_SECONDS
+        ) as client:
             own = client.getsockname()  # an IPv4 client of an IPv6 socket: both are mapped
             say(client, b"data")
         mapped = f"PROXY TCP6 ::ffff:{own[0]} ::ffff:127.7.7.7 {own[1]} {relay.addresses[3][1]}\r\n"

@@ -40,6 +40,7 @@ def test_who_waits_is_served_in_the_order_of_arrival(workers: int) -> None:
         clients = []
         for number in range(12):
             clients.append(relay.connect())
+            wait_for(lambda: server.accepted == 1, 5, "the first is served")
             wait_for(lambda: queued(relay) == number, 5, "it waits")  # noqa: B023
         for number, client in enumerate(clients):
             assert receive_count(client, 1) == b"x"

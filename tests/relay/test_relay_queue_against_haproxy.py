@@ -20,7 +20,7 @@ import pytest
 
 from proxy.config.model import Balance, Timeouts
 from shm.states import AdminFlag
-from tests.support import free_port, require_program, wait_for
+from tests.support import PATIENCE_SECONDS, free_port, require_program, wait_for
 from tests.support_log import FORMAT, Line, access_log, arrived, syslog, udp_target
 from tests.support_relay import RelayServer, RelayUnderTest
 from tests.support_servers import Server, holding, receive_count
@@ -132,12 +132,14 @@ class HAProxy(Peer):
 
 def run(case: Case, peer: Peer) -> Outcome:
     with ExitStack() as stack:
-        holder = stack.enter_context(socket.create_connection(peer.address, 10))
+        holder = stack.enter_context(socket.create_connection(peer.address, PATIENCE_SECONDS))
         assert receive_count(holder, 1) == b"x"
         row = "server" if case.balance is SOURCE else "backend"
         clients: list[socket.socket] = []
         while len(clients) < case.waiting:
-            clients.append(stack.enter_context(socket.create_connection(peer.address, 10)))
+            clients.append(
+                stack.enter_context(socket.create_connection(peer.address, PATIENCE_SECONDS))
+            )
             wait_for(
                 lambda: peer.stat()[row]["qcur"] + peer.codes()["SQ"] == len(clients),
                 *(2, "it waits, or is refused"),
@@ -253,8 +255,8 @@ def test_a_client_that_is_silent_too_long_while_it_waits(tmp_path: Path) -> None
 
 def silent(peer: Peer) -> Counter[str]:
     with (
-        socket.create_connection(peer.address, 10) as holder,
-        socket.create_connection(peer.address, 10),
+        socket.create_connection(peer.address, PATIENCE_SECONDS) as holder,
+        socket.create_connection(peer.address, PATIENCE_SECONDS),
     ):
         assert receive_count(holder, 1) == b"x"
         wait_for(lambda: sum(peer.codes().values()) == 2, 5, "both end")

@@ -13,6 +13,7 @@ import pytest
 
 from shm.segment import Segment
 from shm.shape import Shape
+from tests.support import PATIENCE_SECONDS
 from tests.support_relay import RelayUnderTest
 from tests.support_servers import Server, echo, receive_count
 
@@ -82,7 +83,7 @@ def serve_crowd(relay: RelayUnderTest, count: int) -> float:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(40)
+        thread.join(PATIENCE_SECONDS)
     assert served == [b"x"] * count
     return time.monotonic() - begun
 

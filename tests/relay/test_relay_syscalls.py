@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config.model import ProxyHeader
-from tests.support import require_program, wait_for
+from tests.support import PATIENCE_SECONDS, require_program, wait_for
 from tests.support_relay import RelayServer, RelayUnderTest
 from tests.support_servers import Handler, Server, echo, receive_all, receive_count
 
@@ -51,7 +51,7 @@ class SystemCalls:
     def __exit__(self, *_: object) -> None:
         time.sleep(0.05)
         self.strace.send_signal(signal.SIGINT)
-        self.strace.communicate(timeout=20)
+        self.strace.communicate(timeout=PATIENCE_SECONDS)
         for line in self.output.read_text().splitlines():
             name = line.split(maxsplit=1)[1].split("(")[0]
             if "resumed" not in line.split("(")[0]:

@@ -10,6 +10,7 @@ import dns.query
 import dns.rcode
 import pytest
 
+from tests.support import PATIENCE_SECONDS
 from tests.support_dns import (
     NODATA,
     NX,
@@ -27,7 +28,7 @@ from tests.support_dns import (
 
 def ask(nameserver: ScriptedNameserver, name: str, rtype: str) -> dns.message.Message:
     query = dns.message.make_query(name, rtype, use_edns=0, payload=1400)
-    return dns.query.udp(query, nameserver.host, port=nameserver.port, timeout=5)
+    return dns.query.udp(query, nameserver.host, port=nameserver.port, timeout=PATIENCE_SECONDS)
 
 
 def addresses(reply: dns.message.Message) -> list[str]:

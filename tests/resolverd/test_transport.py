@@ -11,6 +11,7 @@ import pytest
 from resolverd import nameserver_sockets
 from resolverd.answer import Answer, Status
 from resolverd.config import Nameserver
+from tests.support import free_port
 from tests.support_dns import NX, SILENT, ScriptedNameserver, build_reply, forged, records
 from tests.support_resolution import addresses
 from tests.support_transport import Shell, shells_closed
@@ -160,11 +161,8 @@ def test_an_unanswered_query_changes_the_port_and_is_still_read(
 def test_a_nameserver_that_cannot_be_reached_counts_send_errors(
     shells: Callable[..., Shell], nameserver: ScriptedNameserver
 ) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as closed:
-        closed.bind(("127.0.0.1", 0))
-        port = closed.getsockname()[1]
     shell = shells(
-        Nameserver("nobody", "127.0.0.1", port),
+        Nameserver("nobody", "127.0.0.1", free_port()),
         Nameserver("forbidden", "255.255.255.255", index=1),  # EACCES without SO_BROADCAST
         line(nameserver, 2),
     )

@@ -22,6 +22,7 @@ import pytest
 
 from shm.segment import Segment
 from shm.shape import Shape
+from tests.support import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[2]
 BATCH = 20_000
@@ -67,7 +68,7 @@ def torture(tmp_path_factory: pytest.TempPathFactory) -> Torture:
     source.write_text((Path(__file__).parent / "torture.pyx").read_text())
     # cimports are found by walking packages: the copy lives outside any, the root is given
     command = [sys.executable, "-c", BUILD, str(source), str(target), str(ROOT)]
-    subprocess.run(command, cwd=target, check=True, timeout=120)
+    subprocess.run(command, cwd=target, check=True, timeout=PATIENCE_SECONDS)
     sys.path.insert(0, str(target))
     try:
         return cast("Torture", importlib.import_module("torture"))

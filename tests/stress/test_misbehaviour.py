@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import free_port, require_program, wait_for
+from tests.support import PATIENCE_SECONDS, free_port, require_program, wait_for
 from tests.support_crowd import Address, Helper, all_together
 from tests.support_footprint import anonymous_bytes, open_sockets
 from tests.support_misbehaviour import (
@@ -143,7 +143,7 @@ class Watched:
 
     def terminations(self) -> Counter[str]:
         url = f"http://127.0.0.1:{self.metrics_port}/metrics"
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=PATIENCE_SECONDS) as answer:
             text = answer.read().decode()
         return Counter({code: int(count) for code, count in TERMINATIONS.findall(text)})
 

@@ -31,6 +31,7 @@ from proxy.supervisor.listening import (
     wanted_sockets,
 )
 from resolverd.config import ResolverdSettings
+from tests.support import PATIENCE_SECONDS, free_port
 
 HOST = "127.44.4.1"
 OPTIONS = SocketOptions(backlog=100)
@@ -51,7 +52,7 @@ def listening(endpoint: Endpoint, options: SocketOptions = OPTIONS) -> Iterator[
 
 def test_accepted_connections_inherit_nodelay_and_keepalive() -> None:
     with listening(ipv4(0), SocketOptions(backlog=5, keepalive=True)) as listener:
-        listener.settimeout(2)
+        listener.settimeout(PATIENCE_SECONDS)
         with socket.create_connection(listener.getsockname()):
             client, _ = listener.accept()
         with client:
@@ -67,7 +68,7 @@ def test_a_line_that_changes_changes_the_open_socket() -> None:
         proxy = Proxy("web", 1, "listen", Origin(), frontend_index=0, binds=(bind,))
         return Settings(Global(), (proxy,), ResolverdSettings())
 
-    endpoint = ipv4(free_ports(1)[0])
+    endpoint = ipv4(free_port(HOST))
     words = {"mss": 1200, "user_timeout_ms": 3_000, "defer_accept": True, "fast_open": True}
     before = opened(with_words(**words), 1)
     listener = before.listeners[0].socket
@@ -204,12 +205,6 @@ def opened(wanted: Settings, workers: int, inherited: Held | None = None) -> Soc
     return open_sockets(wanted_sockets(wanted, workers), workers, inherited or {})
 
 
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.create_server((HOST, 0))) for _ in range(count)]
-        return [probe.getsockname()[1] for probe in probes]
-
-
 def close(*sets: SocketSet) -> None:
     for sockets in sets:
         for held in sockets.held.values():
@@ -218,7 +213,7 @@ def close(*sets: SocketSet) -> None:
 
 
 def test_more_workers_get_more_sockets_and_fewer_adopt_the_surplus() -> None:
-    port = free_ports(1)[0]
+    port = free_port(HOST)
     wanted = settings(ipv4(port))
     two = opened(wanted, 2)
     assert [item.worker for item in two.listeners] == [0, 1]
@@ -240,7 +235,7 @@ def test_a_shared_socket_is_one_for_all_workers(tmp_path: Path) -> None:
 
 
 def test_an_address_written_twice_does_not_grow_with_each_reload() -> None:
-    port = free_ports(1)[0]
+    port = free_port(HOST)
     wanted = settings(ipv4(port), ipv4(port))
     sockets = opened(wanted, 2)
     for _ in range(3):
@@ -251,7 +246,7 @@ def test_an_address_written_twice_does_not_grow_with_each_reload() -> None:
 
 
 def test_what_vanished_is_told_and_what_stays_is_the_same_socket() -> None:
-    stays, goes, comes = (ipv4(port) for port in free_ports(3))
+    stays, goes, comes = (ipv4(free_port(HOST)) for _ in range(3))
     before = opened(settings(stays, goes), 1)
     after = opened(settings(comes, stays), 1, before.held)
     assert [item.endpoint for item in vanished(before.held, after.held)] == [goes]
@@ -260,7 +255,7 @@ def test_what_vanished_is_told_and_what_stays_is_the_same_socket() -> None:
 
 
 def test_all_failures_are_told_and_nothing_stays_open() -> None:
-    free = free_ports(1)[0]
+    free = free_port(HOST)
     with socket.create_server((HOST, 0)) as one, socket.create_server((HOST, 0)) as two:
         taken = [one.getsockname()[1], two.getsockname()[1]]
         with pytest.raises(BindingError) as caught:

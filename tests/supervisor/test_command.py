@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import wait_for
+from tests.support import PATIENCE_SECONDS, free_port, wait_for
 from tests.support_supervisor import (
     ROOT,
     await_serving,
@@ -32,9 +32,7 @@ Address = tuple[str, int]
 
 @pytest.fixture
 def address() -> Address:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return HOST, int(probe.getsockname()[1])
+    return HOST, free_port(HOST)
 
 
 @pytest.fixture
@@ -225,7 +223,7 @@ def test_systemd_is_told_of_start_reload_and_end(
     name = f"\0millrace-test-{os.getpid()}-{address[1]}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(name)
-        manager.settimeout(30)
+        manager.settimeout(PATIENCE_SECONDS)
         environ = {"NOTIFY_SOCKET": "@" + name[1:]}
         with started(tmp_path, "-Ws", "-f", edge, environ=environ) as program:
             assert f"READY=1\nMAINPID={program.pid}" in manager.recv(500).decode()
@@ -249,7 +247,7 @@ def test_a_successor_serves_and_then_ends_its_predecessor(
     with started(tmp_path, "-f", edge) as first:
         _, old_worker, _ = await_serving(address)
         with started(folder, "-f", edge, flag, str(first.pid)) as second:
-            assert first.wait(15) == (0 if flag == "-sf" else -signal.SIGTERM)
+            assert first.wait(PATIENCE_SECONDS) == (0 if flag == "-sf" else -signal.SIGTERM)
             assert hello(address)[1] != old_worker
             assert second.child.poll() is None
 
@@ -270,14 +268,16 @@ def test_a_listening_descriptor_of_the_parent_is_taken_over(tmp_path: Path) -> N
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT), "FRONT": str(listening.fileno())},
         ) as child:
-            with socket.create_connection(address, 10) as client:  # waits in the queue until then
-                client.settimeout(10)
+            with socket.create_connection(
+                address, PATIENCE_SECONDS
+            ) as client:  # waits in the queue until then
+                client.settimeout(PATIENCE_SECONDS)
                 assert greeting(client)[2] == 1
             child.send_signal(signal.SIGUSR2)
             wait_for(lambda: hello(address)[2] == 2, 15, "the new generation serves")
             child.send_signal(signal.SIGUSR1)
-            assert child.wait(15) == 0
-        with socket.create_connection(address, 2):
+            assert child.wait(PATIENCE_SECONDS) == 0
+        with socket.create_connection(address, PATIENCE_SECONDS):
             listening.accept()[0].close()  # it is still the parent's to use
 
 

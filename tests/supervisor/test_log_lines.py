@@ -12,6 +12,7 @@ import pytest
 
 from proxy.config.model import Endpoint, Global, LogTarget, SocketFamily
 from proxy.log import LineFacts, format_line, open_log
+from tests.support import PATIENCE_SECONDS
 
 NOON = 1_795_176_900.25
 FACTS = LineFacts(Global(log_host="edge1"), 4242)
@@ -61,7 +62,7 @@ def udp_target(receiver: socket.socket, **changes: int) -> LogTarget:
 def receiver() -> socket.socket:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
         receiver.bind(("127.44.5.1", 0))
-        receiver.settimeout(2)
+        receiver.settimeout(PATIENCE_SECONDS)
         yield receiver
 
 
@@ -96,7 +97,7 @@ def test_a_server_that_is_not_there_costs_nothing_and_is_found_when_it_comes(
     for round_number in range(2):  # the second is a restart of the syslog server
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
             receiver.bind(str(path))
-            receiver.settimeout(2)
+            receiver.settimeout(PATIENCE_SECONDS)
             log(5, f"round {round_number}")
             assert f"round {round_number}" in receiver.recv(2_000).decode()
         path.unlink()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import wait_for
+from tests.support import PATIENCE_SECONDS, free_port, wait_for
 from tests.support_backend import GREETING, EchoBackend, echo_backend
 from tests.support_supervisor import ROOT, Program, descendants, is_alive, started
 
@@ -32,9 +32,7 @@ class Site:
     def __init__(self, folder: Path, backend: EchoBackend) -> None:
         self.folder = folder
         self.backend = backend
-        with socket.socket() as probe:
-            probe.bind((HOST, 0))
-            self.address: Address = probe.getsockname()[:2]
+        self.address: Address = HOST, free_port(HOST)
         self.stats = str(folder / "stats.sock")
         self.path = str(folder / "edge.cfg")
         self.write()
@@ -52,7 +50,7 @@ class Site:
     def ask(self, command: str) -> str:
         """One command on the stats socket."""
         with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(5)
+            client.settimeout(PATIENCE_SECONDS)
             client.connect(self.stats)
             client.sendall(command.encode() + b"\n")
             answer = b""
@@ -79,7 +77,7 @@ def program(site: Site) -> Iterator[Program]:
 
 def connect(address: Address) -> socket.socket:
     """A client that has heard from the backend."""
-    client = socket.create_connection(address, 5)
+    client = socket.create_connection(address, PATIENCE_SECONDS)
     try:
         heard = b""
         while len(heard) < len(GREETING):
@@ -288,15 +286,16 @@ def test_orders_and_counters_survive_a_reload(program: Program, site: Site) -> N
 
 
 def test_statistics_go_on_over_http_through_a_reload(site: Site) -> None:
-    with socket.create_server((HOST, 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port(HOST)
     metrics = (
         f"frontend metrics\n    mode http\n    bind {HOST}:{port}\n"
         "    http-request use-service prometheus-exporter if { path /metrics }\n"
     )
 
     def scrape() -> str:
-        with urllib.request.urlopen(f"http://{HOST}:{port}/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(
+            f"http://{HOST}:{port}/metrics", timeout=PATIENCE_SECONDS
+        ) as answer:
             return answer.read().decode()
 
     site.write(more=metrics)
@@ -308,7 +307,7 @@ def test_statistics_go_on_over_http_through_a_reload(site: Site) -> None:
         site.write()
         reload(program)
         with pytest.raises(OSError, match="refused"):
-            socket.create_connection((HOST, port), 3).close()
+            socket.create_connection((HOST, port), PATIENCE_SECONDS).close()
 
 
 def test_a_soft_stop_waits_for_sessions_and_refuses_new_ones(program: Program, site: Site) -> None:
@@ -335,7 +334,7 @@ def test_in_the_background_with_a_pid_file(site: Site) -> None:
         [sys.executable, "-m", "proxy", "-D", "-p", str(pidfile), "-f", site.path],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=PATIENCE_SECONDS,
         cwd=ROOT,
         check=False,
     )
@@ -353,7 +352,7 @@ def test_systemd_hears_ready_when_clients_are_served(site: Site) -> None:
     path = str(site.folder / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(path)
-        manager.settimeout(30)
+        manager.settimeout(PATIENCE_SECONDS)
         environ = {"NOTIFY_SOCKET": path}
         with started(site.folder, "-Ws", "-f", site.path, real=True, environ=environ) as program:
             assert manager.recv(500).startswith(b"READY=1")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import wait_for
+from tests.support import PATIENCE_SECONDS, free_port, wait_for
 from tests.support_backend import EchoBackend, echo_backend
 from tests.support_dns import NX, SILENT, ScriptedNameserver, records
 from tests.support_supervisor import Program, is_alive, started
@@ -30,9 +30,7 @@ class Site:
         self.folder = folder
         self.backend = backend
         self.nameserver = nameserver
-        with socket.socket() as probe:
-            probe.bind((HOST, 0))
-            self.address: tuple[str, int] = probe.getsockname()[:2]
+        self.address: tuple[str, int] = HOST, free_port(HOST)
         self.path = str(folder / "edge.cfg")
         self.write()
 
@@ -58,7 +56,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 def forwards(site: Site) -> bool:
     try:
-        with socket.create_connection(site.address, 2) as client:
+        with socket.create_connection(site.address, PATIENCE_SECONDS) as client:
             return client.recv(1) != b""
     except OSError:
         return False

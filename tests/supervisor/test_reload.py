@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from proxy.supervisor.limits import GENERATIONS_MAX
-from tests.support import wait_for
+from tests.support import PATIENCE_SECONDS, free_port, wait_for
 from tests.support_supervisor import Program, await_serving, greeting, hello, started
 
 CONFIGURATION = """
@@ -40,15 +40,9 @@ def write(folder: Path, port: int, workers: int = 2, more: str = "") -> str:
     return str(path)
 
 
-def some_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture
 def address() -> Address:
-    return HOST, some_port()
+    return HOST, free_port(HOST)
 
 
 @pytest.fixture
@@ -173,7 +167,7 @@ def test_a_reload_whose_workers_die_is_called_off(
 def test_a_new_bind_serves_and_a_vanished_one_is_refused_without_a_reset(
     tmp_path: Path, program: Program, address: Address
 ) -> None:
-    other = (HOST, some_port())
+    other = (HOST, free_port(HOST))
     more = f"listen more\n    bind {HOST}:{other[1]}\n    server a 127.0.0.1:1\n"
     write(tmp_path, address[1], more=more)
     reload(program, address)
@@ -210,7 +204,7 @@ def test_too_many_old_generations_end_with_the_oldest(program: Program, address:
     clients = []
     for _ in range(GENERATIONS_MAX + 1):
         clients.append(socket.create_connection(address))
-        clients[-1].settimeout(5)
+        clients[-1].settimeout(PATIENCE_SECONDS)
         greeting(clients[-1])
         reload(program, address)
     assert clients[0].recv(10) == b"", "the oldest session was ended"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from proxy.terminal import STANDARD_OUTPUT, say
+from tests.support import PATIENCE_SECONDS
 from tests.support_program import Program
 
 CONFIGURATION = """
@@ -57,7 +58,7 @@ def test_a_check_whose_reader_went_away_ends_without_a_traceback(tmp_path: Path)
         stdout=writer,
         stderr=subprocess.PIPE,
         check=False,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
     )
     os.close(writer)
     assert ended.returncode == 0

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import wait_for
+from tests.support import PATIENCE_SECONDS, free_port, wait_for
 from tests.support_supervisor import (
     Program,
     await_serving,
@@ -46,9 +46,7 @@ def write(folder: Path, port: int, workers: int = 2, more: str = "") -> str:
 
 @pytest.fixture
 def address() -> Address:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return HOST, int(probe.getsockname()[1])
+    return HOST, free_port(HOST)
 
 
 @pytest.fixture
@@ -65,7 +63,7 @@ def workers_seen(address: Address, clients: int = 12) -> set[int]:
 
 def refused(address: Address) -> bool:
     try:
-        socket.create_connection(address, 2).close()
+        socket.create_connection(address, PATIENCE_SECONDS).close()
     except ConnectionRefusedError:
         return True
     return False
@@ -85,7 +83,7 @@ def test_a_killed_worker_is_back_within_a_moment_and_its_siblings_sessions_go_on
     os.kill(pids["worker 1"], signal.SIGKILL)
     assert all(hello(address)[1] != pids["worker 1"] for _ in range(20))
     for client, worker in served.items():
-        client.settimeout(2)
+        client.settimeout(PATIENCE_SECONDS)
         if worker == 0:
             client.sendall(b"still there?\n")
             assert client.recv(100) == b"still there?\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import require_program
+from tests.support import PATIENCE_SECONDS, require_program
 from tests.support_differential import ROOT, millrace_command
 
 CONFIGURATION = """\
@@ -60,7 +60,7 @@ def test_a_server_that_speaks_first_is_heard_with_a_cookie_at_hand(tmp_path: Pat
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
         check=True,
     )
     assert done.stdout.split() == ["hello"] * 3

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import free_port, require_program, wait_for
+from tests.support import PATIENCE_SECONDS, free_port, require_program, wait_for
 from tests.support_dns import SILENT, Answer, ScriptedNameserver, records
 from tests.support_nsd import Nsd
 from tests.support_program import NamedBackend, Program, who_answers
@@ -67,7 +67,7 @@ def check_with(command: list[str], number: int) -> tuple[int, set[str], bool]:
         [*command, "-c", "-f", str(MISSION / f"{number}.cfg")],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     output = done.stdout + done.stderr
@@ -165,7 +165,7 @@ def test_3_does_not_start_when_a_name_has_no_last_resort(tmp_path: Path) -> None
     ):
         assert old in text
         with Program(tmp_path, text.replace(old, new), wait=False) as program:
-            assert program.process.wait(30) == 1
+            assert program.process.wait(PATIENCE_SECONDS) == 1
             assert "could not resolve address 'hostname1." in program.output.read_text()
 
 

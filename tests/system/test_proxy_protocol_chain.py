@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import free_port, require_program, wait_for
+from tests.support import PATIENCE_SECONDS, free_port, require_program, wait_for
 from tests.support_program import Program
 from tests.support_proxy_header import INET, checked, inet_body
 from tests.support_servers import Recorder, Server, receive_all, receive_count
@@ -68,14 +68,14 @@ def test_the_last_server_of_a_chain_knows_the_client(tmp_path: Path) -> None:
         edge = program(stack, tmp_path / "first", listen(ports[0], "", first))
         wait_for(lambda: edge.servers("edge")["s"]["srv_op_state"] == "2", 10, "HAProxy is up")
         for _ in range(20):
-            with socket.create_connection(("127.0.0.1", ports[0]), 10) as client:
+            with socket.create_connection(("127.0.0.1", ports[0]), PATIENCE_SECONDS) as client:
                 own = client.getsockname()[1]
                 client.sendall(b"question")
                 expected = checked(INET, inet_body("127.0.0.1", "127.0.0.1", own, ports[0]))
                 assert receive_count(client, HEADER_BYTES + 8) == expected + b"question"
                 client.shutdown(socket.SHUT_WR)
                 assert receive_all(client) == b""
-        with socket.create_connection(("127.0.0.1", ports[0]), 10) as client:
+        with socket.create_connection(("127.0.0.1", ports[0]), PATIENCE_SECONDS) as client:
             client.sendall(DATA[:100_000])
             receive_count(client, HEADER_BYTES + 100_000)
             client.sendall(DATA[100_000:200_000])

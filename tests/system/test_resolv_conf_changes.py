@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import free_port, wait_for
+from tests.support import PATIENCE_SECONDS, free_port, wait_for
 from tests.support_dns import ScriptedNameserver
 from tests.support_program import NamedBackend, Program, who_answers
 from tests.support_resolv_conf import Etc, nameserver_at_port_53
@@ -86,7 +86,7 @@ class Site:
 
     def page(self, path: str) -> str:
         url = f"http://{self.status[0]}:{self.status[1]}{path}"
-        with urllib.request.urlopen(url, timeout=5.0) as reply:
+        with urllib.request.urlopen(url, timeout=PATIENCE_SECONDS) as reply:
             return str(reply.read().decode())
 
 

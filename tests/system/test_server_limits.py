@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import all_stopped, free_port, wait_for
+from tests.support import PATIENCE_SECONDS, all_stopped, free_port, wait_for
 from tests.support_chaos import Child, children_of
 from tests.support_program import Program
 from tests.support_servers import CountingServer
@@ -82,7 +82,9 @@ def test_the_death_of_a_worker_costs_its_sessions_and_no_others(tmp_path: Path) 
         )
         configuration = CONFIGURATION.format(port=port, servers=lines)
         program = stack.enter_context(Program(tmp_path, configuration))
-        waiting = {socket.create_connection(("127.0.0.1", port), 60) for _ in range(CLIENTS)}
+        waiting = {
+            socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS) for _ in range(CLIENTS)
+        }
         served = lost = 0
         endangered: int | None = None
         while waiting:

@@ -17,7 +17,7 @@ import pytest
 
 from resolverd.standing import RMAINT
 from resolverd.state_file import parse
-from tests.support import free_port, require_program, wait_for
+from tests.support import PATIENCE_SECONDS, free_port, require_program, wait_for
 from tests.support_control import ask, haproxy
 from tests.support_dns import SILENT, Answer, ScriptedNameserver, records
 from tests.support_program import NamedBackend, Program, who_answers
@@ -304,7 +304,7 @@ def test_a_check_of_the_configuration_reads_and_does_not_write(site: Site) -> No
     before = site.state.stat()
     content = site.state.read_bytes()
     program = Program(site.folder, site.configuration(), "-c", wait=False)
-    assert program.process.wait(20) == 0
+    assert program.process.wait(PATIENCE_SECONDS) == 0
     assert (site.state.stat().st_ino, site.state.read_bytes()) == (before.st_ino, content)
 
 

@@ -20,7 +20,7 @@ from proxy.config.model import Check
 from proxy.runtime import Runtime, now_ms
 from proxy.worker.process import TICK_SECONDS, Worker, run
 from shm.states import Command, Operational, ProcessState
-from tests.support import free_port, wait_for
+from tests.support import PATIENCE_SECONDS, free_port, wait_for
 from tests.support_worker import QUICK, Site, Spec, settings_of, site
 
 ROOT = Path(__file__).parents[2]
@@ -81,7 +81,7 @@ def started(made: Site, *workers: int) -> None:
 
 def client(made: Site) -> socket.socket:
     address = made.runtime.listeners[0].socket.getsockname()
-    return socket.create_connection(address, timeout=5)
+    return socket.create_connection(address, timeout=PATIENCE_SECONDS)
 
 
 def ask_name(made: Site) -> str:
@@ -273,7 +273,7 @@ def test_a_worker_has_no_resolver_no_parser_and_no_metrics_in_it() -> None:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE_SECONDS,
         check=True,
     )
     modules = set(done.stdout.split(" ", 1)[1].strip().split(","))
