@@ -1,8 +1,8 @@
 """Each test process is alone: a network of its own, deaf to the host's nameservers.
 
 As root each test process (the single one, and each worker of pytest-xdist) moves into a network
-namespace that has nothing but its own loopback, so that no two of them ever want the same port and
-nothing that runs on the host matters, and into a mount namespace with another /etc/resolv.conf, so
+namespace that has only its own loopback and a default route into the void, so that no two of them
+ever want the same port and nothing that the host runs or lacks matters, and into a mount namespace with another /etc/resolv.conf, so
 that libc asks an address where nobody answers. Its children inherit both, and both end with it.
 Without the right to do so tests share the host's loopback, and names go where the host sends them.
 """
@@ -12,14 +12,28 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
+import shutil
 import socket
 import struct
+import subprocess
 import tempfile
 from pathlib import Path
 
 NOBODY = "nameserver 127.255.255.53\noptions timeout:1 attempts:1\n"
 RESOLV_CONF = "/etc/resolv.conf"
 LOOPBACK = b"lo"
+
+# What nearly every host has and some do not: a way to the Internet, which Millrace, HAProxy and libc
+# look for. What is sent there arrives at the other end of the pair and is dropped.
+VOID = """
+link add outside type veth peer name nowhere
+link set outside arp off up
+link set nowhere arp off up
+address add 192.0.2.2/24 dev outside
+address add 2001:db8::2/64 dev outside nodad
+route add default dev outside
+route add ::/0 dev outside
+"""
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWNET = 0x40000000
@@ -38,6 +52,7 @@ def isolate() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(CLONE_NEWNET) == 0:
         raise_loopback()
+        lead_into_the_void()
     if Path(RESOLV_CONF).exists() and libc.unshare(CLONE_NEWNS) == 0:
         cover_resolv_conf(libc)
 
@@ -48,6 +63,15 @@ def raise_loopback() -> None:
         now = fcntl.ioctl(any_socket, SIOCGIFFLAGS, INTERFACE_FLAGS.pack(LOOPBACK, 0))
         flags = INTERFACE_FLAGS.unpack(now)[1]
         fcntl.ioctl(any_socket, SIOCSIFFLAGS, INTERFACE_FLAGS.pack(LOOPBACK, flags | IFF_UP))
+
+
+def lead_into_the_void() -> None:
+    """Give the namespace a default route, where `ip` and the kernel can."""
+    program = shutil.which("ip", path="/usr/sbin:/sbin:/usr/bin:/bin")
+    if program is not None:
+        subprocess.run(
+            [program, "-batch", "-"], input=VOID, text=True, capture_output=True, check=False
+        )
 
 
 def cover_resolv_conf(libc: ctypes.CDLL) -> None:

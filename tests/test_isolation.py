@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from proxy.config.context import has_ipv6_route
+from tests.support import require_program
 from tests.support_isolation import RESOLV_CONF
 
 ROOT = Path(__file__).parent.parent
@@ -44,8 +46,14 @@ def test_loopback_is_up(host: str) -> None:
         socket.create_connection(server.getsockname()[:2]).close()
 
 
-def test_there_is_nothing_but_loopback() -> None:
-    assert [name for _, name in socket.if_nameindex()] == ["lo"]
+def test_there_is_nothing_but_loopback_and_a_way_into_the_void() -> None:
+    require_program("ip")
+    assert {name for _, name in socket.if_nameindex()} <= {"lo", "outside", "nowhere"}
+    assert has_ipv6_route()
+    with socket.socket() as client:
+        client.settimeout(0.05)
+        with pytest.raises(TimeoutError):
+            client.connect(("198.51.100.1", 80))
 
 
 def test_nobody_is_asked_for_names() -> None:

@@ -183,6 +183,6 @@ def _with(root: int, program: bytes) -> list[ProcessStat]:
     for member in tree:
         with suppress(FileNotFoundError):  # it may have ended since the tree was read
             words = Path(f"/proc/{member.pid}/cmdline").read_bytes().split(b"\0")
-            if words[0].endswith(program):
+            if words[0].endswith(program) and b"-v" not in words:
                 return tree
     return []
