@@ -23,6 +23,7 @@ from shm.states import AdminState, HealthOrder
 ORDERS_WRAP = 1 << 32  # the record's field
 BY = "by 'stats socket command'"
 PORT_MAX = 65_535
+TOLD_MAX = 100  # characters of a wrong word that an answer repeats
 
 MAXCONN_MAX = 2_147_483_647  # as in the configuration
 
@@ -176,9 +177,11 @@ def numeric(text: str) -> str:
 
 def port_number(text: str) -> int:
     """A port of 1..65535; raises CommandError."""
-    if not (text.isascii() and text.isdecimal()) or not 0 < int(text) <= PORT_MAX:
-        raise CommandError(f"problem converting port '{text}' to an int {BY}")
-    return int(text)
+    digits = text.lstrip("0")
+    decimal = digits.isascii() and digits.isdecimal() and len(digits) <= len(str(PORT_MAX))
+    if not decimal or int(digits) > PORT_MAX:
+        raise CommandError(f"problem converting port '{text[:TOLD_MAX]}' to an int {BY}")
+    return int(digits)
 
 
 def change_address(observed: Observed, words: list[str]) -> Change:

@@ -1,8 +1,10 @@
 """What a command of the stats socket is: words, level, help, and a function that answers.
 
 An answer is an iterable of text pieces, rendered while it is sent, so that a slow reader costs one
-piece and not the whole. A piece may be a `Pause` too, something to wait for before the next piece
-is asked for. Knows neither sockets nor any single command.
+piece and not the whole. After some pieces everything else of the process has its turn, so a piece
+is what one row costs, and work without text yields an empty one. A piece may be a `Pause` too,
+something to wait for before the next piece is asked for. Knows neither sockets nor any single
+command.
 """
 
 from __future__ import annotations
@@ -10,8 +12,6 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol, TypeAlias
-
-from proxy.config.model import Proxy, Server, Settings
 
 
 class Level(enum.IntEnum):
@@ -86,29 +86,3 @@ def split_commands(line: str) -> list[str]:
     if len(commands) > 1 and not commands[-1].strip():
         commands.pop()
     return commands
-
-
-def find_backend(settings: Settings, word: str) -> Proxy | None:
-    """A backend by name or by `#id`."""
-    for proxy in settings.backends:
-        if proxy.disabled:
-            continue
-        if proxy.name == word or (word.startswith("#") and word[1:] == str(proxy.id)):
-            return proxy
-    return None
-
-
-def find_server(settings: Settings, word: str) -> tuple[Proxy, Server]:
-    """A server written `backend/server`, each by name or `#id`; raises CommandError."""
-    backend_word, separator, server_word = word.partition("/")
-    if not separator or not backend_word or not server_word:
-        raise CommandError("Require 'backend/server'.")
-    proxy = find_backend(settings, backend_word)
-    if proxy is None:
-        raise CommandError("No such backend.")
-    for server in proxy.servers:
-        if server.name == server_word or (
-            server_word.startswith("#") and server_word[1:] == str(server.id)
-        ):
-            return proxy, server
-    raise CommandError("No such server.")

@@ -5,7 +5,8 @@ All of it is read from the segment, so that it is there while resolverd is not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 from proxy.control.families import Family, Histogram, Labels, Sample, Series, Value, labels_of
 from proxy.control.report import Report
@@ -16,6 +17,8 @@ from resolverd.config import Family as AddressFamily
 from resolverd.config import ResolutionSettings
 from resolverd.durations import MOVE_BOUNDS_MS, RUN_BOUNDS_MS
 from shm.histograms import MOVES, RUNS, HistogramReader
+
+Record: TypeAlias = dict[str, int]
 
 ENDLESS = "+Inf"  # nothing threatens the addresses
 PREFERRED = {
@@ -64,6 +67,7 @@ class DnsMetrics:
     def __init__(self, report: Report) -> None:
         self.report = report
         self.resolverd = report.settings.resolverd
+        self.labels = tuple(map(labels_of_resolution, self.resolverd.resolutions))
         self.histograms = HistogramReader(report.runtime.segment)
 
     def families(self) -> Iterator[Family | Histogram]:
@@ -78,23 +82,35 @@ class DnsMetrics:
         """Names whose servers live on a hold, and names that may not be asked for."""
         now = now_ms()
         holds = {section.name: section.holds for section in self.resolverd.sections}
-        stale: list[Sample] = []
-        dropped: list[Sample] = []
-        held: list[Sample] = []
-        for resolution in self.resolverd.resolutions:
-            record = self.report.monitor.counters.resolution(resolution.index)
-            labels = labels_of_resolution(resolution)
+
+        def stale(_resolution: ResolutionSettings, record: Record) -> Value:
+            return int(is_stale(record))
+
+        def dropped(resolution: ResolutionSettings, record: Record) -> Value:
             left_ms = dropped_in_ms(record, holds[resolution.section], now)
-            left: Value = ENDLESS if left_ms is None else left_ms / 1000
-            stale.append((labels, int(is_stale(record))))
-            dropped.append((labels, left))
-            held.append((labels, max(0, record["triggers_held_until_ms"] - now) / 1000))
-        for name, text, samples in (
+            return ENDLESS if left_ms is None else left_ms / 1000
+
+        def held(_resolution: ResolutionSettings, record: Record) -> Value:
+            return max(0, record["triggers_held_until_ms"] - now) / 1000
+
+        for name, text, value in (
             ("stale", "1 while servers have addresses though the last run failed", stale),
             ("dropped_in_seconds", "Time until all addresses go if nothing changes", dropped),
             ("triggers_held_seconds", "Time for which failed connects ask for no run", held),
         ):
-            yield Family(f"millrace_resolution_{name}", False, text, samples)
+            yield Family(f"millrace_resolution_{name}", False, text, self.samples(value))
+
+    def samples(self, value: Callable[[ResolutionSettings, Record], Value]) -> Iterator[Sample]:
+        """One for each name, read while it is rendered: ten thousand names must stop nobody."""
+        reader = self.report.monitor.counters
+        for labels, resolution in zip(self.labels, self.resolverd.resolutions, strict=True):
+            yield labels, value(resolution, reader.resolution(resolution.index))
+
+    def field(self, name: str) -> Iterator[tuple[Labels, int]]:
+        """One field of each name's record, likewise."""
+        reader = self.report.monitor.counters
+        for labels, resolution in zip(self.labels, self.resolverd.resolutions, strict=True):
+            yield labels, reader.resolution(resolution.index)[name]
 
     def unmatched(self) -> Family:
         """Packets that no open question took: forged, broken or late."""

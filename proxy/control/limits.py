@@ -8,6 +8,7 @@ STATS_CONNECTIONS_MAX = 64  # of all stats sockets; more wait in the kernel's qu
 SERVICE_CONNECTIONS_MAX = 64  # of all metrics and dashboard sockets, likewise
 PATIENCE_SECONDS = 1.0  # with a connection that asks nothing, when others wait for a place
 ANSWER_CHUNK_BYTES = 16_384  # rendered at a time: all that a slow reader can hold back
+PIECES_AT_ONCE = 50  # of an answer, about 5 ms of building rows: then others have their turn
 REQUEST_HEAD_BYTES_MAX = 8_192  # request line and headers of HTTP; a scraper sends under 1 KiB
 REQUEST_HEAD_SECONDS_MAX = 5.0  # for a request to be complete, whatever the configuration says
 RESPONSE_SECONDS_MAX = 60.0  # for a response to be taken: Prometheus gives up after 10

@@ -17,6 +17,7 @@ from proxy.control.observation import Observer
 from proxy.control.rates import Availability, Rate, SessionMeter
 from proxy.control.service_counters import ServiceCounters
 from proxy.control.summary import BackendSummary, summarize
+from shm.changes import UsableServers
 from shm.counters import CounterReader
 from shm.processes import ProcessBoard
 from shm.segment import Segment
@@ -60,6 +61,7 @@ class Monitor:
         self.settings = settings
         self.segment = segment
         self.observer = Observer(settings, segment)
+        self.usable = UsableServers(segment)
         self.counters = CounterReader(segment)
         self.cleared = Cleared(self.counters)
         self.board = ProcessBoard(segment)
@@ -80,7 +82,7 @@ class Monitor:
         }
         self.server_meters: dict[int, SessionMeter] = {}
         self.availability = {proxy.name: self.availability_of(proxy) for proxy in settings.backends}
-        self.generations: dict[str, int] = {}
+        self.backends = settings.backends
         self.servers = settings.servers
         self.next_slot = 0
         self.accept_pauses = 0  # of control's own sockets
@@ -113,7 +115,8 @@ class Monitor:
 
     def summary(self, proxy: Proxy) -> BackendSummary:
         """How many servers of a backend take sessions now."""
-        return summarize(proxy, self.observer.backend(proxy))
+        assert proxy.backend_index is not None
+        return summarize(proxy, self.usable.of(proxy.backend_index))
 
     def availability_of(self, proxy: Proxy) -> Availability:
         """Where a backend stands when control begins: down since its last server changed."""
@@ -141,17 +144,14 @@ class Monitor:
             self.frontend_meters[proxy.name].look(self.frontend_counters(proxy), now_ms)
         for proxy in self.settings.backends:
             self.backend_meters[proxy.name].look(self.backend_counters(proxy), now_ms)
-            self.look_at_availability(proxy, now_ms)
+        self.look_at_availability(now_ms)
         self.look_at_servers(now_ms)
 
-    def look_at_availability(self, proxy: Proxy, now_ms: int) -> None:
-        """Judge a backend again, if any record of its servers changed."""
-        assert proxy.backend_index is not None
-        generation = self.observer.table.backend_generation(proxy.backend_index)
-        if self.generations.get(proxy.name) == generation:
-            return
-        self.generations[proxy.name] = generation
-        self.availability[proxy.name].look(self.summary(proxy).up, now_ms)
+    def look_at_availability(self, now_ms: int) -> None:
+        """Judge the backends again in which other servers take sessions than before."""
+        for backend in self.usable.take_changed():
+            proxy = self.backends[backend]
+            self.availability[proxy.name].look(self.summary(proxy).up, now_ms)
 
     def clear(self, now_ms: int, *, totals: bool) -> None:
         """Show maxima, and with `totals` all that is counted, from now on."""

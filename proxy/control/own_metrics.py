@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from proxy.control.dns_metrics import DnsMetrics, labels_of_resolution
-from proxy.control.families import MISSING, Family, Histogram, Labels, Sample, Value, labels_of
+from proxy.control.dns_metrics import DnsMetrics
+from proxy.control.families import MISSING, Family, Histogram, Sample, Value, labels_of
 from proxy.control.report import Report
 from proxy.relay.termination import Termination
 from proxy.runtime import now_ms
@@ -79,24 +79,13 @@ class OwnMetrics:
 
     def resolutions(self) -> Iterator[Family]:
         """What each name in DNS gave."""
-        reader, now = self.report.monitor.counters, now_ms()
-        rows: list[tuple[Labels, dict[str, int]]] = [
-            (
-                labels_of_resolution(resolution),
-                reader.resolution(resolution.index),
-            )
-            for resolution in self.report.settings.resolverd.resolutions
-        ]
+        now = now_ms()
         for field, what in (("last_valid_ms", "success"), ("last_run_ms", "run")):
-            yield Family(
-                f"millrace_resolution_last_{what}_age_seconds",
-                False,
-                f"Time since the last {what} of a resolution",
-                [(labels, age_seconds(fields[field], now)) for labels, fields in rows],
-            )
+            ages = ((labels, age_seconds(value, now)) for labels, value in self.dns.field(field))
+            name = f"millrace_resolution_last_{what}_age_seconds"
+            yield Family(name, False, f"Time since the last {what} of a resolution", ages)
         for field, counter, name, text in RESOLUTION_FIELDS:
-            samples = [(labels, fields[field]) for labels, fields in rows]
-            yield Family(name, counter, text, samples)
+            yield Family(name, counter, text, self.dns.field(field))
 
     def workers(self) -> Iterator[Family]:
         """The counter row of each worker; `carried` is what ended workers had counted."""

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 from proxy.capacity import capacity_of
 from proxy.config.model import Proxy, Server
+from proxy.control.directory import Directory
 from proxy.control.monitor import Monitor
 from proxy.control.observation import Observed
 from proxy.control.stat_rows import Clock, Row, backend_row, frontend_row, server_row
-from proxy.control.summary import summarize
 from proxy.runtime import Runtime, now_ms
 from resolverd.config import Nameserver, ResolversSection
 from resolverd.followed import in_use
@@ -29,9 +29,10 @@ class Report:
         self.observer = monitor.observer
         self.capacity = capacity_of(runtime)
         self.full_connections = self.settings.full_connections(self.capacity.maxconn)
-        self.proxies = tuple(proxy for proxy in self.settings.proxies if not proxy.disabled)
-        self.backends = tuple(proxy for proxy in self.proxies if proxy.backend_index is not None)
-        self.frontends = tuple(proxy for proxy in self.proxies if proxy.frontend_index is not None)
+        self.directory = Directory(self.settings)
+        self.proxies = self.directory.proxies
+        self.backends = self.directory.backends
+        self.frontends = self.directory.frontends
 
     def nameservers(self, section: ResolversSection) -> tuple[Nameserver, ...]:
         """Those that a section asks now; raises BlockingIOError when a name does not hold still."""
@@ -67,7 +68,7 @@ class Report:
     def backend(self, proxy: Proxy, *, reveal: bool = True) -> Row:
         """The BACKEND row of a proxy; also what its availability is judged by."""
         clock = self.clock()
-        summary = summarize(proxy, self.observer.backend(proxy))
+        summary = self.monitor.summary(proxy)
         availability = self.monitor.availability[proxy.name]
         availability.look(summary.up, clock.now_ms)
         return backend_row(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
@@ -34,7 +34,7 @@ from proxy.control.show_info import FIELDS, VERSION, Info
 from proxy.control.stat_rows import Row
 from shm.states import Operational
 
-SERVERS_AT_ONCE = 50  # about 5 ms of building rows
+ROWS_AT_ONCE = 50  # about 5 ms of building rows
 SCOPES = ("global", "frontend", "backend", "server", "resolver", "millrace")
 SCOPES_ELSEWHERE = ("listener", "sticktable")  # HAProxy's, without anything here
 EXPLANATIONS = {field.name: field.text.capitalize() for field in FIELDS}
@@ -52,6 +52,10 @@ class Selection(NamedTuple):
     no_maint: bool = False
     only: frozenset[str] = frozenset()
     without: frozenset[str] = frozenset()
+
+    def wants_server(self, state: str) -> bool:
+        """Whether the metrics of a server in this state are asked for."""
+        return "server" in self.scopes and not (self.no_maint and state == "MAINT")
 
     def wants(self, family: str) -> bool:
         """Whether a family is asked for by name."""
@@ -87,7 +91,6 @@ def parse_query(query: str) -> Selection:
 class Point(NamedTuple):
     """One proxy or server: its labels, its numbers in the order of a table, its states."""
 
-    backend: str
     labels: Labels
     values: tuple[Value, ...]
     state: str = ""
@@ -111,7 +114,7 @@ def numbers(row: Row, metrics: tuple[Metric, ...]) -> tuple[Value, ...]:
 
 def point_of(proxy: Proxy, values: tuple[Value, ...]) -> Point:
     """The point of a frontend or backend."""
-    return Point(proxy.name, labels_of(proxy=proxy.name), values)
+    return Point(labels_of(proxy=proxy.name), values)
 
 
 def server_state(observed: Observed) -> str:
@@ -125,10 +128,31 @@ def server_state(observed: Observed) -> str:
     return "DRAIN" if observed.admin.flags & FDRAIN else "UP"
 
 
-def table_families(metrics: tuple[Metric, ...], points: list[Point]) -> Iterator[Family]:
-    """One family for each metric of a table."""
+def of_row(point: Point) -> tuple[Value, ...]:
+    """The numbers of a point's own table."""
+    return point.values
+
+
+def of_checks(point: Point) -> tuple[Value, ...]:
+    """The numbers that its checks have."""
+    return point.checks
+
+
+def samples_at(
+    position: int, points: Iterable[Point], values: Callable[[Point], tuple[Value, ...]]
+) -> Iterator[Sample]:
+    """One sample for each point: the number at this position of a table."""
+    return ((point.labels, values(point)[position]) for point in points)
+
+
+def table_families(
+    metrics: tuple[Metric, ...],
+    points: Callable[[], Iterable[Point]],
+    values: Callable[[Point], tuple[Value, ...]] = of_row,
+) -> Iterator[Family]:
+    """One family for each metric of a table; the points are walked while it is rendered."""
     for position, metric in enumerate(metrics):
-        samples = ((point.labels, point.values[position]) for point in points)
+        samples = samples_at(position, points(), values)
         yield Family(metric.name, metric.counter, metric.help, samples)
 
 
@@ -154,10 +178,14 @@ class Scrape:
         self.services: list[tuple[Point, Row]] = []
         self.backends: list[Point] = []
         self.servers: list[Point] = []
+        self.states: dict[Labels, Counter[str]] = {}  # of the servers, by the backend's labels
+        self.checks: dict[Labels, Counter[int]] = {}
 
     async def take(self) -> None:
-        """Take the rows; gives way to the event loop each SERVERS_AT_ONCE servers."""
-        for proxy in self.report.frontends:
+        """Take the rows; gives way to the event loop after each ROWS_AT_ONCE looks."""
+        for position, proxy in enumerate(self.report.frontends):
+            if position % ROWS_AT_ONCE == ROWS_AT_ONCE - 1:
+                await asyncio.sleep(0)
             row = self.report.frontend(proxy)
             state = "UP" if row["status"] == "OPEN" else "DOWN"
             point = point_of(proxy, numbers(row, FRONTEND_METRICS))._replace(state=state)
@@ -173,22 +201,31 @@ class Scrape:
             await asyncio.sleep(0)
 
     async def take_servers(self, proxy: Proxy) -> None:
-        """Take the rows of one backend's servers."""
+        """Take the rows of one backend's servers, and their states for its own."""
         if not {"server", "backend"} & self.selection.scopes:
             return
+        backend = labels_of(proxy=proxy.name)
+        states: Counter[str] = Counter()
+        checks: Counter[int] = Counter()
+        if proxy.servers:
+            self.states[backend], self.checks[backend] = states, checks
         for position, observed in enumerate(self.report.observer.backend(proxy)):
-            if position % SERVERS_AT_ONCE == SERVERS_AT_ONCE - 1:
+            if position % ROWS_AT_ONCE == ROWS_AT_ONCE - 1:
                 await asyncio.sleep(0)
+            state, checking = server_state(observed), observed.checking
+            check_status = observed.check_status if checking else -1
+            states[state] += 1
+            checks[check_status] += 1
+            if not self.selection.wants_server(state):
+                continue
             row = self.report.server_of(observed, reveal=False)
-            checking = observed.checking
             self.servers.append(
                 Point(
-                    proxy.name,
                     labels_of(proxy=proxy.name, server=observed.server.name),
                     numbers(row, SERVER_METRICS),
-                    server_state(observed),
+                    state,
                     numbers({"check_code": 0, **row}, CHECK_METRICS) if checking else (),
-                    observed.check_status if checking else -1,
+                    check_status,
                 )
             )
 
@@ -221,14 +258,14 @@ class Scrape:
 
     def frontend_families(self) -> Iterator[Family]:
         """haproxy_frontend_*."""
-        yield from table_families(FRONTEND_METRICS, self.frontends)
+        yield from table_families(FRONTEND_METRICS, lambda: self.frontends)
         yield Family(
             "haproxy_frontend_status",
             False,
             "Status, one series for each state (frontend)",
             state_samples(self.frontends, BACKEND_STATES),
         )
-        yield from table_families(SERVICE_METRICS, [point for point, _ in self.services])
+        yield from table_families(SERVICE_METRICS, lambda: (point for point, _ in self.services))
         yield Family(
             "haproxy_frontend_http_responses_total",
             True,
@@ -242,19 +279,13 @@ class Scrape:
 
     def backend_families(self) -> Iterator[Family]:
         """haproxy_backend_*."""
-        yield from table_families(BACKEND_METRICS, self.backends)
+        yield from table_families(BACKEND_METRICS, lambda: self.backends)
         yield Family(
             "haproxy_backend_status",
             False,
             "Status, one series for each state (backend)",
             state_samples(self.backends, BACKEND_STATES),
         )
-        states: dict[str, Counter[str]] = {}
-        checks: dict[str, Counter[int]] = {}
-        for point in self.servers:
-            backend = labels_of(proxy=point.backend)
-            states.setdefault(backend, Counter())[point.state] += 1
-            checks.setdefault(backend, Counter())[point.check_status] += 1
         for name in ("agg_server_status", "agg_server_check_status"):
             yield Family(
                 f"haproxy_backend_{name}",
@@ -262,7 +293,7 @@ class Scrape:
                 "Number of servers in each state (backend)",
                 (
                     (with_state(backend, state), count[state])
-                    for backend, count in states.items()
+                    for backend, count in self.states.items()
                     for state in SERVER_STATES
                 ),
             )
@@ -272,24 +303,20 @@ class Scrape:
             "Number of servers with each result of the last check (backend)",
             (
                 (with_state(backend, CHECK_NAMES[status][0]), count[status])
-                for backend, count in checks.items()
+                for backend, count in self.checks.items()
                 for status in REPORTED
             ),
         )
 
     def server_families(self) -> Iterator[Family]:
         """haproxy_server_*."""
-        shown = self.servers
-        if self.selection.no_maint:
-            shown = [point for point in shown if point.state != "MAINT"]
-        yield from table_families(SERVER_METRICS, shown)
+        yield from table_families(SERVER_METRICS, lambda: self.servers)
         yield Family(
             "haproxy_server_status",
             False,
             "Status, one series for each state (server)",
-            state_samples(shown, SERVER_STATES),
+            state_samples(self.servers, SERVER_STATES),
         )
-        checked = [point for point in shown if point.checks]
         yield Family(
             "haproxy_server_check_status",
             False,
@@ -299,12 +326,15 @@ class Scrape:
                     with_state(point.labels, CHECK_NAMES[status][0]),
                     int(point.check_status == status),
                 )
-                for point in checked
+                for point in self.checked()
                 for status in REPORTED
             ),
         )
-        checks = [point._replace(values=point.checks) for point in checked]
-        yield from table_families(CHECK_METRICS, checks)
+        yield from table_families(CHECK_METRICS, self.checked, of_checks)
+
+    def checked(self) -> Iterator[Point]:
+        """The servers that are checked."""
+        return (point for point in self.servers if point.checks)
 
     def resolver_families(self) -> Iterator[Family]:
         """haproxy_resolver_*."""

@@ -17,7 +17,7 @@ from proxy.control.admin_changes import (
     change_weight,
     ordered_name,
 )
-from proxy.control.command import Answer, Command, CommandError, Level, find_server
+from proxy.control.command import Answer, Command, CommandError, Level
 from proxy.control.observation import Observed
 from proxy.control.report import Report
 from proxy.control.server_news import NOTICE, server_lines
@@ -77,7 +77,7 @@ class SetServer:
 
     def observed(self, words: list[str]) -> Observed:
         """The server that the first word names; raises CommandError."""
-        proxy, server = find_server(self.report.settings, words[0] if words else "")
+        proxy, server = self.report.directory.server(words[0] if words else "")
         return self.report.observer.server(proxy, server)
 
     def publish(self, observed: Observed, change: Change) -> Answer:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 from proxy.config.model import Proxy
-from proxy.control.command import Answer, Command, CommandError, Level, find_backend
+from proxy.control.command import Answer, Command, CommandError, Level
 from proxy.control.report import Report
 from proxy.control.server_rows import (
     backend_row,
@@ -52,7 +53,7 @@ class ShowServers:
         """The backends asked for; raises CommandError for an unknown one."""
         if not words:
             return self.report.backends
-        proxy = find_backend(self.report.settings, words[0])
+        proxy = self.report.directory.backend(words[0])
         if proxy is None:
             raise CommandError("Can't find backend.")
         return (proxy,)
@@ -86,4 +87,4 @@ class ShowServers:
 
     def backends(self, _words: list[str], _level: Level) -> Answer:
         """`show backend`."""
-        return ["# name\n", *(backend_row(proxy) for proxy in self.report.backends)]
+        return itertools.chain(["# name\n"], map(backend_row, self.report.backends))

@@ -13,9 +13,17 @@ from typing import NamedTuple
 
 from proxy.config.model import Proxy
 from proxy.control.command import Answer, Command, CommandError, Level
+from proxy.control.directory import Directory, number
+from proxy.control.observation import Observed
 from proxy.control.report import Report
 from proxy.control.stat_format import Format, render
-from proxy.control.stat_rows import TYPE_BACKEND, TYPE_FRONTEND, TYPE_SERVER, Row
+from proxy.control.stat_rows import (
+    TYPE_BACKEND,
+    TYPE_FRONTEND,
+    TYPE_SERVER,
+    Row,
+    server_status,
+)
 
 ALL = -1
 TYPE_BITS = {TYPE_FRONTEND: 1, TYPE_BACKEND: 2, TYPE_SERVER: 4}
@@ -33,40 +41,28 @@ class Query(NamedTuple):
     only_up: bool = False
     resolvers: bool = False
 
-    def wants(self, row: Row) -> bool:
-        """Whether a row is asked for."""
-        kind = int(row["type"])
-        if self.types != ALL and not self.types & TYPE_BITS[kind]:
-            return False
-        if kind != TYPE_SERVER:
+    def wants(self, kind: int) -> bool:
+        """Whether rows of this kind are asked for."""
+        return self.types == ALL or self.types & TYPE_BITS[kind] != 0
+
+    def wants_server(self, observed: Observed) -> bool:
+        """Whether the row of a server in this state is asked for."""
+        if not (self.no_maint or self.only_up):
             return True
-        if self.server not in (ALL, row["sid"]):
-            return False
-        status = str(row["status"])
+        status = server_status(observed)
         if self.no_maint and status.startswith("MAINT"):
             return False
         return not self.only_up or status.startswith(("UP", "no check", "DRAIN", "NOLB"))
 
 
-def number(word: str) -> int | None:
-    """A decimal number with a sign, or None."""
-    return int(word) if word.removeprefix("-").isdecimal() else None
-
-
-def find_proxies(proxies: tuple[Proxy, ...], word: str) -> tuple[Proxy, ...]:
+def find_proxies(directory: Directory, word: str) -> tuple[Proxy, ...]:
     """Proxies by number (-1: all, an unknown one: none) or name; raises CommandError."""
-    value = number(word)
-    if value == ALL:
-        return proxies
-    found = tuple(proxy for proxy in proxies if proxy.name == word or proxy.id == value)
-    if not found and value is None:
-        raise CommandError("No such proxy.")
-    return found
+    return directory.proxies if number(word) == ALL else directory.proxies_called(word)
 
 
-def parse(words: list[str], proxies: tuple[Proxy, ...]) -> Query:
+def parse(words: list[str], directory: Directory) -> Query:
     """Words after `show stat` as a query; raises CommandError."""
-    query = Query(proxies=proxies)
+    query = Query(proxies=directory.proxies)
     if words[:1] == ["domain"]:
         if words[1:2] not in (["proxy"], ["resolvers"]):
             raise CommandError("Invalid statistics domain.")
@@ -76,7 +72,7 @@ def parse(words: list[str], proxies: tuple[Proxy, ...]) -> Query:
         server = number(words[2])
         if server is not None:
             query = query._replace(
-                proxies=find_proxies(proxies, words[0]), types=types, server=server
+                proxies=find_proxies(directory, words[0]), types=types, server=server
             )
             words = words[3:]
     for word in words:
@@ -109,14 +105,29 @@ class ShowStat:
 
     def stat(self, words: list[str], level: Level) -> Answer:
         """`show stat ...`."""
-        query = parse(words, self.report.proxies)
+        query = parse(words, self.report.directory)
         if query.resolvers:
             return self.resolvers(query.form)
         return render(self.rows(query, reveal=level >= Level.OPERATOR), query.form)
 
-    def rows(self, query: Query, *, reveal: bool) -> Iterator[Row]:
-        """The rows asked for."""
+    def rows(self, query: Query, *, reveal: bool) -> Iterator[Row | None]:
+        """The rows asked for; None for each time that something was looked at in vain."""
         for proxy in query.proxies:
-            for row in self.report.rows(proxy, reveal=reveal):
-                if query.wants(row):
-                    yield row
+            if proxy.frontend_index is not None and query.wants(TYPE_FRONTEND):
+                yield self.report.frontend(proxy)
+            if proxy.backend_index is not None and query.wants(TYPE_SERVER):
+                yield from self.servers(proxy, query, reveal=reveal)
+            if proxy.backend_index is not None and query.wants(TYPE_BACKEND):
+                yield self.report.backend(proxy, reveal=reveal)
+            yield None
+
+    def servers(self, proxy: Proxy, query: Query, *, reveal: bool) -> Iterator[Row | None]:
+        """The rows of one backend's servers; one that is filtered out is not built."""
+        chosen = proxy.servers
+        if query.server != ALL:
+            server = self.report.directory.server_numbered(proxy, query.server)
+            chosen = () if server is None else (server,)
+        for server in chosen:
+            observed = self.report.observer.server(proxy, server)
+            wanted = query.wants_server(observed)
+            yield self.report.server_of(observed, reveal=reveal) if wanted else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from proxy.config.model import Proxy, Server
-from proxy.control.command import Answer, Command, CommandError, Level, Piece, find_server
+from proxy.control.command import Answer, Command, CommandError, Level, Piece
 from proxy.control.mail import Mail
 from proxy.control.report import Report
 from proxy.control.resolution_words import ago
@@ -41,7 +41,7 @@ class ShowWhy:
         """`show why <backend>/<server>`."""
         if not words:
             raise CommandError("Require 'backend/server'.")
-        return self.lines(*find_server(self.report.settings, words[0]))
+        return self.lines(*self.report.directory.server(words[0]))
 
     def lines(self, proxy: Proxy, server: Server) -> Iterator[Piece]:
         """The chain, then each worker."""

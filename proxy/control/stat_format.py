@@ -44,10 +44,13 @@ def cell(value: int | str) -> str:
     return value
 
 
-def csv_lines(rows: Iterable[Row]) -> Iterator[str]:
+def csv_lines(rows: Iterable[Row | None]) -> Iterator[str]:
     """Header and one line for each row."""
     yield STAT_HEADER
     for row in rows:
+        if row is None:
+            yield ""
+            continue
         yield ",".join([cell(row[name]) if name in row else "" for name in NAMES]) + ",-,\n"
 
 
@@ -56,9 +59,12 @@ def tag_of(column: Column, kind: int) -> str:
     return TAGS.get((kind, column.name), column.tag)
 
 
-def typed_lines(rows: Iterable[Row]) -> Iterator[str]:
+def typed_lines(rows: Iterable[Row | None]) -> Iterator[str]:
     """One line for each value."""
     for row in rows:
+        if row is None:
+            yield ""
+            continue
         kind = int(row["type"])
         where = f"{KINDS[kind]}.{row['iid']}.{row['sid']}"
         for column in COLUMNS:
@@ -93,16 +99,19 @@ def json_row(row: Row) -> bytes:
     return msgspec.json.encode(fields)
 
 
-def json_lines(rows: Iterable[Row]) -> Iterator[str]:
+def json_lines(rows: Iterable[Row | None]) -> Iterator[str]:
     """One JSON array of rows."""
     separator = "["
     for row in rows:
+        if row is None:
+            yield ""
+            continue
         yield separator + json_row(row).decode()
         separator = ","
     yield "[]\n" if separator == "[" else "]\n"
 
 
-def render(rows: Iterable[Row], form: Format) -> Iterator[str]:
-    """Rows in one of the three forms."""
+def render(rows: Iterable[Row | None], form: Format) -> Iterator[str]:
+    """Rows in one of the three forms; an empty piece for None, a look without a row."""
     writers = {Format.CSV: csv_lines, Format.TYPED: typed_lines, Format.JSON: json_lines}
     return writers[form](rows)

@@ -18,16 +18,22 @@ from proxy.control.limits import (
     ANSWER_CHUNK_BYTES,
     COMMAND_LINE_BYTES_MAX,
     DISCARDED_BYTES_MAX,
+    PIECES_AT_ONCE,
 )
 
 READ_BYTES = 4_096
 
 
 async def chunks(pieces: Iterator[Piece]) -> AsyncGenerator[bytes, None]:
-    """Join small pieces of text into chunks of about ANSWER_CHUNK_BYTES; wait for pauses."""
+    """Join small pieces of text into chunks of about ANSWER_CHUNK_BYTES; wait for pauses.
+
+    Everything else has its turn after PIECES_AT_ONCE pieces, however many bytes they are.
+    """
     waiting: list[bytes] = []
     size = 0
-    for piece in pieces:
+    for number, piece in enumerate(pieces, 1):
+        if number % PIECES_AT_ONCE == 0:
+            await asyncio.sleep(0)
         if not isinstance(piece, str):
             await piece.over()
             continue

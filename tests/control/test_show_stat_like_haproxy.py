@@ -8,8 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from proxy.config.model import Global, Settings
+from proxy.control.directory import Directory
 from proxy.control.show_stat import parse
 from proxy.control.stat_columns import COLUMNS
+from resolverd.config import ResolverdSettings
 from tests.support_control_pair import Pair, pair, settled
 
 # 2.6 has no such columns; later versions have, with these values for a TCP proxy
@@ -182,6 +185,7 @@ def test_a_user_does_not_see_addresses_or_the_algorithm(both: Pair) -> None:
 
 
 def test_three_words_are_a_filter_only_when_two_are_numbers() -> None:
-    assert parse(["json", "up"], ()).only_up
-    assert parse(["-1", "4", "2"], ()).types == 4
-    assert parse(["resolvers"], ()).proxies == ()
+    nothing = Directory(Settings(Global(), (), ResolverdSettings()))
+    assert parse(["json", "up"], nothing).only_up
+    assert parse(["-1", "4", "2"], nothing).types == 4
+    assert parse(["resolvers"], nothing).proxies == ()

@@ -8,6 +8,7 @@ from proxy.config.model import Check, Origin, Proxy
 from proxy.control.observation import FDRAIN, Observed
 from proxy.control.stat_rows import Clock, check_cells, server_status
 from proxy.control.summary import summarize
+from shm.changes import UsableCounts
 from shm.states import AdminState, HealthState, Operational, ServerState, SlotState
 from tests.support_control import ADMIN_NOTHING, a_server
 
@@ -91,11 +92,13 @@ def test_check_cells_tell_result_duration_and_downtime() -> None:
 
 def test_backups_carry_weight_only_while_no_active_server_does() -> None:
     proxy = Proxy("be", 2, "backend", Origin(), servers=(a_server("s", "127.78.10.1", 80),))
-    active = observed(RUNNING, 4, weight=5)
-    backups = [observed(RUNNING, 4, backup=True, weight=w) for w in (3, 4)]
-    assert summarize(proxy, [active, *backups]) == (1, 2, 5, True)
+    backups = UsableCounts(
+        active=0, backup=2, active_weight=0, backup_weight=7, first_backup_weight=3
+    )
+    assert summarize(proxy, backups._replace(active=1, active_weight=5)) == (1, 2, 5, True)
     assert summarize(proxy, backups) == (0, 2, 3, True)
     everyone = Proxy("be", 2, "backend", Origin(), servers=proxy.servers, allbackups=True)
     assert summarize(everyone, backups) == (0, 2, 7, True)
-    assert summarize(proxy, [observed(STOPPED, 0)]) == (0, 0, 0, False)
-    assert summarize(Proxy("be", 2, "backend", Origin()), []).up
+    nobody = UsableCounts(0, 0, 0, 0, 0)
+    assert summarize(proxy, nobody) == (0, 0, 0, False)
+    assert summarize(Proxy("be", 2, "backend", Origin()), nobody).up

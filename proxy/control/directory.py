@@ -1,0 +1,98 @@
+"""Finds proxies and servers by the words of a command, at a cost that does not grow with the table.
+
+The names of a backend's servers are indexed when somebody first asks for one of them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from proxy.config.model import Proxy, Server, Settings
+from proxy.control.command import CommandError
+
+NUMBER_DIGITS_MAX = 10  # of an id: those of the configuration have 31 bits
+
+
+def number(word: str) -> int | None:
+    """A decimal number with a sign, or None; raises CommandError for one with too many digits."""
+    digits = word.removeprefix("-")
+    if not (digits.isascii() and digits.isdecimal()):
+        return None
+    digits = digits.lstrip("0") or "0"
+    if len(digits) > NUMBER_DIGITS_MAX:
+        raise CommandError(
+            f"A number has at most {NUMBER_DIGITS_MAX} digits, not {len(digits)}: "
+            f"'{word[:NUMBER_DIGITS_MAX]}...'."
+        )
+    return -int(digits) if word.startswith("-") else int(digits)
+
+
+class Names(NamedTuple):
+    """The servers of one backend."""
+
+    by_name: dict[str, Server]
+    by_id: dict[int, Server]
+
+
+class Directory:
+    """What the running configuration calls its proxies and servers; disabled proxies are not in."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.proxies = tuple(proxy for proxy in settings.proxies if not proxy.disabled)
+        self.backends = tuple(proxy for proxy in self.proxies if proxy.backend_index is not None)
+        self.frontends = tuple(proxy for proxy in self.proxies if proxy.frontend_index is not None)
+        self._by_name: dict[str, list[Proxy]] = {}
+        self._by_id: dict[int, list[Proxy]] = {}
+        for proxy in self.proxies:
+            self._by_name.setdefault(proxy.name, []).append(proxy)
+            self._by_id.setdefault(proxy.id, []).append(proxy)
+        self._names: dict[int, Names] = {}  # by backend index
+
+    def proxies_called(self, word: str) -> tuple[Proxy, ...]:
+        """Proxies by number or name, in the order of the file; raises CommandError for no name."""
+        value = number(word)
+        named = self._by_name.get(word, [])
+        if value is None:
+            if not named:
+                raise CommandError("No such proxy.")
+            return tuple(named)
+        numbered = [proxy for proxy in self._by_id.get(value, []) if proxy not in named]
+        return (*named, *numbered)
+
+    def backend(self, word: str) -> Proxy | None:
+        """A backend by name or by `#id`."""
+        found = self._by_name.get(word, [])
+        if word.startswith("#"):
+            value = number(word[1:])
+            found = [] if value is None else self._by_id.get(value, [])
+        return next((proxy for proxy in found if proxy.backend_index is not None), None)
+
+    def server(self, word: str) -> tuple[Proxy, Server]:
+        """A server written `backend/server`, each by name or `#id`; raises CommandError."""
+        backend_word, separator, server_word = word.partition("/")
+        if not separator or not backend_word or not server_word:
+            raise CommandError("Require 'backend/server'.")
+        proxy = self.backend(backend_word)
+        if proxy is None:
+            raise CommandError("No such backend.")
+        server = self._names_of(proxy).by_name.get(server_word)
+        if server_word.startswith("#"):
+            value = number(server_word[1:])
+            server = None if value is None else self.server_numbered(proxy, value)
+        if server is None:
+            raise CommandError("No such server.")
+        return proxy, server
+
+    def server_numbered(self, proxy: Proxy, server_id: int) -> Server | None:
+        """The server of a backend that has this id."""
+        return self._names_of(proxy).by_id.get(server_id)
+
+    def _names_of(self, proxy: Proxy) -> Names:
+        assert proxy.backend_index is not None
+        names = self._names.get(proxy.backend_index)
+        if names is None:
+            names = self._names[proxy.backend_index] = Names(
+                {server.name: server for server in proxy.servers},
+                {server.id: server for server in proxy.servers},
+            )
+        return names

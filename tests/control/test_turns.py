@@ -1,0 +1,248 @@
+"""No command keeps control's loop from the others: what it looks at without a pause is counted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import aclosing, contextmanager
+
+import pytest
+
+from proxy.config.model import Check, Origin, Proxy, Service
+from proxy.control.command import Level
+from proxy.control.command_line import CommandLine
+from proxy.control.http_request import parse_head
+from proxy.control.limits import PIECES_AT_ONCE
+from proxy.control.process import Control
+from proxy.control.scrape import ROWS_AT_ONCE
+from proxy.control.stats_socket import chunks
+from tests.support_control import World, a_server
+
+SERVERS, SECTIONS = 600, 200
+LOOKS_OF_A_ROW = 4  # the server, its counters, those of its section, and the workers'
+MEASURED = (
+    "show stat",
+    "show stat -1 1 -1",
+    "show stat -1 2 -1",
+    "show stat -1 4 77",
+    "show stat up",
+    "show stat no-maint typed",
+    "show stat json",
+    "show servers state",
+    "show servers conn",
+    "show backend",
+    "show info",
+    "show resolution",
+    "show resolvers",
+    "show why be/s7",
+    "help",
+    ";".join(f"set server be/s{number} state drain" for number in range(1, 200)),
+    ";".join(f"get weight be/s{number}" for number in range(1, 200)),
+)
+
+
+class Looks:
+    """Counts how often something is looked at, and how often before the next turn of the loop."""
+
+    def __init__(self) -> None:
+        self.all = self.turn = self.longest = self.rows = 0
+
+    def counting(self, found: Callable[..., object]) -> Callable[..., object]:
+        def counted(*arguments: object, **more: object) -> object:
+            self.all += 1
+            self.turn += 1
+            self.longest = max(self.longest, self.turn)
+            return found(*arguments, **more)
+
+        return counted
+
+    def counting_rows(self, found: Callable[..., object]) -> Callable[..., object]:
+        def counted(*arguments: object, **more: object) -> object:
+            self.rows += 1
+            return found(*arguments, **more)
+
+        return counted
+
+    async def turns(self) -> None:
+        """Everything else of the process."""
+        while True:
+            self.turn = 0
+            await asyncio.sleep(0)
+
+
+class Room:
+    """A control in this process, over a large table; what it looks at is counted."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.looks = Looks()
+        self.control = Control(world.runtime)
+        monitor, report = self.control.monitor, self.control.report
+        for owner, names in (
+            (report.observer, ("server",)),
+            (monitor, ("server_counters", "backend_counters", "frontend_counters")),
+        ):
+            for name in names:
+                setattr(owner, name, self.looks.counting(getattr(owner, name)))
+        for name in ("server_of", "backend", "frontend"):
+            setattr(report, name, self.looks.counting_rows(getattr(report, name)))
+
+    async def ask(self, line: str) -> str:
+        """The answer to a line, while others have their turns."""
+        others = asyncio.create_task(self.looks.turns())
+        command_line = CommandLine(self.control.commands, Level.ADMIN)
+        parts = [part async for part in chunks(command_line.answers(line))]
+        others.cancel()
+        return b"".join(parts).decode()
+
+
+@contextmanager
+def world_of(servers: int, sections: int) -> Iterator[World]:
+    """One large backend, and many small sections."""
+    large = tuple(
+        a_server(f"s{at}", "127.78.9.1", 80, check=Check()) for at in range(1, servers + 1)
+    )
+    small = [
+        Proxy(f"l{at}", 100 + at, "listen", Origin(), servers=(a_server("s", "127.78.9.2", 80),))
+        for at in range(sections)
+    ]
+    stats = Proxy("stats", 99, "frontend", Origin(), service=Service.METRICS)
+    world = World([Proxy("be", 2, "backend", Origin(), servers=large), *small, stats])
+    try:
+        yield world
+    finally:
+        world.close()
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    with world_of(SERVERS, SECTIONS) as made:
+        yield made
+
+
+@pytest.mark.parametrize("line", MEASURED)
+def test_a_command_lets_others_have_their_turn(world: World, line: str) -> None:
+    async def scenario() -> Looks:
+        room = Room(world)
+        assert await room.ask(line)
+        return room.looks
+
+    looks = asyncio.run(scenario())
+    assert looks.longest <= PIECES_AT_ONCE * LOOKS_OF_A_ROW
+
+
+@pytest.mark.parametrize("query", ["", "scope=backend", "scope=server&no-maint"])
+def test_a_scrape_lets_others_have_their_turn(world: World, query: str) -> None:
+    async def scenario() -> Looks:
+        room = Room(world)
+        others = asyncio.create_task(room.looks.turns())
+        stats = next(proxy for proxy in world.settings.frontends if proxy.service)
+        request = parse_head(f"GET /metrics?{query} HTTP/1.1\r\nHost: x".encode())
+        response = await room.control.services.answer(stats, request)
+        async with aclosing(response.parts) as parts:
+            assert [part async for part in parts]
+        others.cancel()
+        return room.looks
+
+    looks = asyncio.run(scenario())
+    assert looks.longest <= ROWS_AT_ONCE * LOOKS_OF_A_ROW
+
+
+@pytest.mark.parametrize(
+    ("line", "rows", "looks_max"),
+    [
+        ("show stat -1 1 -1", SECTIONS + 1, 2 * SECTIONS + 10),
+        ("show stat be 2 -1", 1, 4),
+        ("show stat be 4 77", 1, 4),
+        ("show stat be 4 77777", 0, 0),
+        ("show stat l7 -1 -1", 3, 12),
+    ],
+)
+def test_rows_that_a_filter_drops_are_not_built(
+    world: World, line: str, rows: int, looks_max: int
+) -> None:
+    async def scenario() -> Looks:
+        room = Room(world)
+        await room.ask(line)
+        return room.looks
+
+    looks = asyncio.run(scenario())
+    assert looks.rows == rows
+    assert looks.all <= looks_max
+
+
+def test_a_server_that_is_filtered_out_by_its_state_is_looked_at_and_not_built() -> None:
+    async def scenario(world: World) -> tuple[int, str]:
+        room = Room(world)
+        await room.ask("set server be/s3 state maint")
+        answer = await room.ask("show stat be 4 -1 no-maint")
+        return room.looks.rows, answer
+
+    with world_of(5, 0) as world:
+        rows, answer = asyncio.run(scenario(world))
+    assert rows == 4
+    assert "be,s3," not in answer
+
+
+ORDERS = (
+    "set server be/s7 state drain",
+    "set server be/s7 state maint",
+    "set server be/s7 state ready",
+    "set server be/s7 weight 3",
+    "set server be/s7 health down",
+    "set server be/s7 addr 127.78.9.7 port 81",
+    "set maxconn server be/s7 9",
+    "disable health be/s7",
+    "disable server be/#7",
+    "enable server be/#7",
+)
+
+
+def cost_of_orders(servers: int, sections: int) -> list[tuple[int, int]]:
+    """Looks and decided records of each order."""
+
+    async def scenario(world: World) -> list[tuple[int, int]]:
+        room = Room(world)
+        usable = room.control.monitor.usable
+        usable.of(0)
+        costs = []
+        for order in ORDERS:
+            before = room.looks.all, usable.looks
+            await room.ask(order)
+            usable.of(0)
+            costs.append((room.looks.all - before[0], usable.looks - before[1]))
+        return costs
+
+    with world_of(servers, sections) as world:
+        return asyncio.run(scenario(world))
+
+
+def test_the_cost_of_an_order_does_not_depend_on_the_size_of_the_table() -> None:
+    small, large = cost_of_orders(10, 1), cost_of_orders(SERVERS, SECTIONS)
+    assert small == large
+    assert max(looks for looks, _ in large) <= 4
+    assert max(decided for _, decided in large) <= 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "show stat -1 4 {}",
+        "show stat {} 4 -1",
+        "show stat -1 -{} -1",
+        "show servers state #{}",
+        "set server be/s7 weight {}",
+        "set server be/#{} weight 1",
+        "set server #{}/s7 weight 1",
+        "set server be/s7 addr 127.0.0.1 port {}",
+        "set maxconn server be/s7 {}",
+    ],
+)
+def test_a_number_of_5000_digits_is_an_error_line(world: World, command: str) -> None:
+    async def scenario() -> str:
+        return await Room(world).ask(command.format("7" * 5_000))
+
+    answer = asyncio.run(scenario())
+    assert answer.count("\n") == 2
+    assert answer.endswith("\n\n")
+    assert len(answer) < 300
