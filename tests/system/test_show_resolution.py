@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -196,11 +195,10 @@ def test_ten_thousand_names_are_listed_while_resolverd_goes_on(
     nameserver.set("n0.test", "A", ONE)
     text = (HEAD % nameserver.address).replace("200ms", "60s") + "backend be\n" + lines
     with Program(tmp_path, text) as program:
-        started = time.monotonic()
+        wait_for(lambda: rows(program)[0]["live"] == "1", 10, "resolverd answers control")
         listed = rows(program)
-        elapsed_s = time.monotonic() - started
         assert [row["name"] for row in listed] == [f"n{number}.test" for number in range(10_000)]
-        assert {row["live"] for row in listed} == {"1"}, f"after {elapsed_s:.1f} s"
+        assert {row["live"] for row in listed} == {"1"}
         (pid,) = program.children()["resolverd"]
         assert program.ask("show resolution n9999.test").startswith("Resolution n9999.test")
         assert program.children()["resolverd"] == [pid], "it kept its heartbeat"
