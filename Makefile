@@ -2,6 +2,8 @@
 #
 #   make run       build, install into .venv, start the demo
 #   make test      install what the tests need and run them all
+#   make test-busy the same on a machine that is busy on purpose
+#   make long      the same with the generated tests in full, from new seeds
 #   make bench     measure against the peers found on this machine (make bench-quick: short)
 #   make lint      ruff and mypy
 #   make sanitize  the compiled parts under the address, undefined and thread sanitizers
@@ -13,7 +15,7 @@ PY := $(VENV)/bin/python
 TEST_JOBS ?= 6
 COMPILED := $(shell find shm proxy -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.h' 2>/dev/null)
 
-.PHONY: run test test-parallel test-alone bench bench-quick lint sanitize programs build clean
+.PHONY: run test test-parallel test-alone test-busy long bench bench-quick lint sanitize programs build clean
 
 run: $(VENV)/.built
 	$(PY) -m proxy.demo
@@ -42,17 +44,29 @@ $(VENV)/.loading: $(VENV)/.built
 programs:
 	sh tests/install_programs.sh
 
+# Each test once. Generated tests take a sample from fixed seeds; those marked `alone` come last, one
+# at a time, because they count what the whole machine does.
+PYTEST := $(PY) -m pytest -q --durations=10
+AGAIN := $(PY) -m pytest -q --last-failed --last-failed-no-failures none
+PARALLEL := -n $(TEST_JOBS) --dist worksteal -m 'not alone'
+
 test: $(VENV)/.testing programs test-parallel test-alone
 
-# Real processes with real deadlines, six tests at a time on a machine that others share: what fails
-# is shown, and must pass when it is run once more by itself.
-AGAIN := -q --last-failed --last-failed-no-failures none
-
 test-parallel: $(VENV)/.testing
-	$(PY) -m pytest -q -n $(TEST_JOBS) --dist worksteal -m 'not alone' || $(PY) -m pytest $(AGAIN) -m 'not alone'
+	$(PYTEST) $(PARALLEL) || $(AGAIN) -m 'not alone'
 
 test-alone: $(VENV)/.testing
-	$(PY) -m pytest -q -m alone || $(PY) -m pytest $(AGAIN) -m alone
+	$(PYTEST) -m alone || $(AGAIN) -m alone
+
+# The same tests while both cores are busy and processes stop at random moments.
+test-busy: $(VENV)/.testing programs
+	$(PY) tests/busy_machine.py $(PYTEST) $(PARALLEL)
+	$(MAKE) test-alone
+
+# The generated, tortured and fuzzed tests in full, from new seeds, which are printed at the end.
+long: export MILLRACE_LONG = 1
+long: PYTEST += --timeout 0 -o faulthandler_timeout=0
+long: $(VENV)/.testing programs test-parallel test-alone
 
 bench: $(VENV)/.loading programs
 	$(PY) -m loadtest

@@ -1,7 +1,29 @@
-"""What holds for every test: its process is alone (tests/support_isolation.py)."""
+"""What holds for every test: its process is alone, and what it makes up grows from a known seed."""
 
 from __future__ import annotations
 
+import pytest
+
+from tests.support_generated import LONG, choose_seed, set_up_hypothesis
 from tests.support_isolation import isolate
 
 isolate()
+set_up_hypothesis()
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """Where the random choices of a test begin; a failure shows it, `make long` lists it."""
+    chosen = choose_seed(request.node.nodeid)
+    request.node.user_properties.append(("seed", chosen))
+    return chosen
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The seeds of the long run, and of what failed."""
+    for outcome, reports in sorted(terminalreporter.stats.items()):
+        for report in reports:
+            for name, value in getattr(report, "user_properties", ()):
+                told = report.when == "call" and (LONG or outcome == "failed")
+                if name == "seed" and told:
+                    terminalreporter.write_line(f"{outcome}: MILLRACE_SEED={value} {report.nodeid}")

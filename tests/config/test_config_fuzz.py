@@ -21,6 +21,7 @@ from proxy.config.resolvers_words import RESOLVERS_WORDS
 from proxy.config.sections import SECTIONS
 from proxy.config.server_options import SERVER_OPTIONS
 from tests.support_config import load_text
+from tests.support_generated import examples
 
 MISSION = Path(__file__).parent.parent / "mission"
 SEEDS = [path.read_text() for path in sorted(MISSION.glob("*.cfg"))]
@@ -92,7 +93,7 @@ def judge(outcome: Outcome) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(300), suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(headers, st.lists(lines, max_size=5)), max_size=6))
 def test_known_words_in_any_order_with_any_arguments(
     sections: list[tuple[str, list[str]]],
@@ -104,19 +105,19 @@ def test_known_words_in_any_order_with_any_arguments(
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(st.sampled_from(SEEDS), st.integers(0, 2_000), st.integers(0, 30), st.text(max_size=10))
 def test_a_good_file_with_a_piece_replaced(text: str, at: int, size: int, piece: str) -> None:
     judge(load_text(text[:at] + piece + text[at + size :]))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(st.binary(max_size=300))
 def test_any_bytes(content: bytes) -> None:
     judge(load_text(content.decode(errors="surrogateescape")))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @given(st.lists(lines, max_size=1), st.sampled_from(["listen a", "global", "resolvers r"]))
 def test_one_wrong_line_is_reported_once_and_at_its_place(body: list[str], header: str) -> None:
     text = f"{header}\n" + "".join(f" {line}\n" for line in body)

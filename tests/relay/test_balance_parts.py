@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from shm.segment import Segment
 from shm.slots import AdminTableWriter, SlotTableReader
+from tests.support_generated import examples
 from tests.support_parts import backend_with
 
 WEIGHTS = st.lists(st.integers(0, 256), min_size=1, max_size=12)
@@ -28,7 +29,7 @@ def weigh(segment: Segment, slot: int, weight: int) -> None:
     AdminTableWriter(segment).publish(slot, record._replace(weight=weight))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(WEIGHTS)
 @pytest.mark.parametrize("kind", ["turns", "map"])
 def test_in_one_period_each_server_has_exactly_its_weight(
@@ -40,7 +41,7 @@ def test_in_one_period_each_server_has_exactly_its_weight(
         assert counts[slot] * sum(weights) == weight * len(schedule)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(WEIGHTS)
 @pytest.mark.parametrize("kind", ["turns", "map"])
 def test_at_any_moment_each_server_has_had_its_share(
@@ -66,7 +67,7 @@ def test_servers_are_ordered_by_id(parts: Any) -> None:
     assert parts.schedule_of(segment, kind="order") == [1, 3, 0]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40))
 @given(st.lists(st.integers(1, 60), min_size=2, max_size=8), st.data())
 def test_only_the_clients_of_a_lost_server_move(
     parts: Any, weights: list[int], data: st.DataObject

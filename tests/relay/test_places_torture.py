@@ -25,11 +25,12 @@ from shm.counters import CounterReader, settle_dead_worker
 from shm.segment import Segment
 from shm.shape import Shape
 from shm.slots import SlotTableWriter
+from tests.support_generated import sample
 
 ROOT = Path(__file__).parents[2]
 WORKERS = 4
 ROUNDS = 3_000
-KILLS = 40
+KILLS = sample(40, full=2_000)
 DASHES = 30_000_000 // (20 if os.environ.get("MILLRACE_SANITIZE") else 1)
 BUILD = """
 import sys
@@ -165,9 +166,8 @@ class Hammers:
 
 @pytest.mark.slow
 def test_processes_killed_at_random_moments_hold_nobody_up(
-    places: Places, segment: Segment
+    places: Places, segment: Segment, seed: int
 ) -> None:
-    seed = random.randrange(1 << 32)
     chance = random.Random(seed)
     hammers = Hammers(places, segment, 2)
     try:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support_generated import examples
 from tests.support_proxy_header import (
     BODY,
     BODY6,
@@ -90,7 +91,7 @@ def addresses(size: int, family: int) -> st.SearchStrategy[Any]:
     return st.tuples(side, side)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(
     pair=st.one_of(addresses(4, socket.AF_INET), addresses(16, socket.AF_INET6)),
     kind=st.sampled_from(KINDS),

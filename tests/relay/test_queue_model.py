@@ -10,9 +10,10 @@ import random
 
 import pytest
 
+from tests.support_generated import sample
 from tests.support_queue_model import Model, World, begin, explore
 
-WALKS = 400
+WALKS = sample(400, full=20_000)
 
 
 def wrong(world: World, limit: int) -> str:
@@ -90,8 +91,7 @@ def test_only_a_kill_delays_and_the_sweep_ends_that() -> None:
 
 
 @pytest.mark.slow
-def test_three_workers_by_random_walks() -> None:
-    seed = random.randrange(1 << 32)
+def test_three_workers_by_random_walks(seed: int) -> None:
     chance = random.Random(seed)
     for _ in range(WALKS):
         limit = chance.choice((1, 1, 2))

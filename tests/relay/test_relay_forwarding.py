@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config.model import Endpoint, SocketFamily, Timeouts
-from tests.support import PATIENCE_SECONDS, wait_for
+from tests.support import PATIENCE_SECONDS, free_port, wait_for
 from tests.support_relay import RelayServer, RelayUnderTest
 from tests.support_servers import Server, echo, receive_all, receive_count
 
@@ -286,4 +286,4 @@ def test_a_relative_port_is_added_to_the_one_the_client_came_to() -> None:
                 client.sendall(b"hello")
                 return receive_count(client, 5) == b"hello"
 
-    assert attempt(random.Random().randrange(20_000, 30_000))
+    assert attempt(free_port("127.0.0.9"))

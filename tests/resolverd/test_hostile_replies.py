@@ -18,6 +18,7 @@ from resolverd.config import Family, Holds, ResolvedServer
 from resolverd.recognition import ReplyReader
 from resolverd.service_assignment import ServiceAssignment
 from resolverd.wire import CLASS_IN, HEADER, HEADER_BYTES, TYPE_A, TYPE_CNAME, TYPE_SRV
+from tests.support_generated import examples
 from tests.support_steps import counted
 
 LINES_PER_BYTE = 4  # an address record has 16 bytes and takes some 20 lines
@@ -149,7 +150,7 @@ def test_a_message_without_end_is_invalid_unless_it_is_cut() -> None:
 
 @pytest.mark.slow
 @given(st.binary(max_size=600), st.sampled_from([ASKED, SERVICES]), st.integers(0, 0xFFFF))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500))
 def test_random_bytes_raise_nothing_and_cost_what_they_weigh(
     noise: bytes, asked: Question, answers: int
 ) -> None:

@@ -15,6 +15,7 @@ from resolverd import recognition
 from resolverd.answer import QueryType, Question, build_query, read_reply
 from resolverd.recognition import ReplyReader
 from resolverd.wire import HEADER, HEADER_BYTES
+from tests.support_generated import examples
 from tests.support_steps import counted
 
 ASKED = Question("_web._tcp.app.test", QueryType.SRV)
@@ -74,7 +75,7 @@ def test_another_order_other_times_to_live_and_another_nameserver_are_read() -> 
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 def test_with_any_byte_changed_the_answer_is_that_of_a_reader_without_memory(
     data: st.DataObject,
 ) -> None:

@@ -12,12 +12,13 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.support_generated import sample
 from tests.support_simulation import World
 from tests.support_simulation_board import SegmentBoard
 from tests.support_simulation_peace import EVENTS, ROUND_MS, converge, pass_time, period_of
 from tests.support_simulation_rules import check_now
 
-SEEDS = 8  # histories of each sweep
+SEEDS = sample(4, full=100)  # histories of each sweep
 HISTORIES = 3  # in a row
 CHANGES = 3  # of the zone in the scripted scenario
 FAULTS_MAX = 400  # more questions than the scripted scenario asks
@@ -51,11 +52,11 @@ def play_quietly(world: World) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("real", [False, True])
-def test_resolverd_killed_at_every_write(real: bool) -> None:
-    for seed in [random.randrange(1 << 40) for _ in range(SEEDS)]:
+def test_resolverd_killed_at_every_write(real: bool, seed: int) -> None:
+    for each in range(seed, seed + SEEDS):
         fell_at = 0
         while True:
-            with world_of(seed, real=real) as world:
+            with world_of(each, real=real) as world:
                 world.board.fall_at = world.board.writes + fell_at
                 play_quietly(world)
                 fallen = world.board.fall_at < 0
@@ -67,11 +68,11 @@ def test_resolverd_killed_at_every_write(real: bool) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("real", [False, True])
-def test_resolverd_restarted_at_every_step(real: bool) -> None:
-    for seed in [random.randrange(1 << 40) for _ in range(SEEDS)]:
+def test_resolverd_restarted_at_every_step(real: bool, seed: int) -> None:
+    for each in range(seed, seed + SEEDS):
         restart_at = 1
         while True:
-            with world_of(seed, real=real) as world:
+            with world_of(each, real=real) as world:
                 world.restart_at = restart_at
                 play_quietly(world)
                 restarted = world.steps >= restart_at
@@ -100,8 +101,7 @@ def run_scenario(world: World, fault: str, number: int) -> int:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", ["unsent", "silent", "error", "cut", "other", "empty", "twice"])
-def test_the_nth_question_goes_wrong(fault: str) -> None:
-    seed = random.randrange(1 << 40)
+def test_the_nth_question_goes_wrong(fault: str, seed: int) -> None:
     for number in range(1, FAULTS_MAX):
         with world_of(seed) as world:
             questions = run_scenario(world, fault, number)

@@ -12,18 +12,18 @@ from resolverd.config import Nameserver
 from resolverd.config import Transport as Carrier
 from resolverd.nameserver_streams import STREAMS_MAX
 from tests.support_dns import SILENT, ScriptedNameserver, records
+from tests.support_generated import sample
 from tests.support_transport import shells_closed
 
-RUNS = 300
+RUNS = sample(300, full=10_000)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("carrier", Carrier)
 def test_no_question_is_forgotten_or_told_of_twice(
-    carrier: Carrier, monkeypatch: pytest.MonkeyPatch
+    carrier: Carrier, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     monkeypatch.setattr(nameserver_streams, "RECONNECT_DELAY_S", 0.02)
-    seed = random.randrange(1 << 32)
     chance = random.Random(seed)
     scripts = [records("127.0.1.1", delay_s=delay) for delay in (0.0, 0.01, 0.03)] + [SILENT]
     with ScriptedNameserver(tcp=True) as nameserver, shells_closed() as shells:

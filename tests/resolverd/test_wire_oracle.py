@@ -23,6 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resolverd.answer import QueryType, Question, Status, build_query, read_reply
+from tests.support_generated import examples
 from tests.support_reply_oracle import read_by_oracle
 
 NAMES = ("app.test", "APP.test", "real.test", "a.app.test", "app.test2", "x" * 63 + ".test", ".")
@@ -81,7 +82,7 @@ def rendered(
 
 @pytest.mark.slow
 @given(QUESTIONS, SECTIONS, FLAGS, RCODES)
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250))
 def test_every_reply_that_is_whole_is_read_alike(
     question: Question,
     sections: tuple[list[tuple[str, int, str, str]], ...],
@@ -94,7 +95,7 @@ def test_every_reply_that_is_whole_is_read_alike(
 
 @pytest.mark.slow
 @given(QUESTIONS, SECTIONS, FLAGS, RCODES, st.data())
-@settings(max_examples=700, deadline=None)
+@settings(max_examples=examples(700))
 def test_a_damaged_reply_is_read_alike_or_by_one_of_them_not_at_all(
     question: Question,
     sections: tuple[list[tuple[str, int, str, str]], ...],

@@ -120,9 +120,8 @@ def test_no_read_beside_a_busy_writer_is_torn_stale_or_backwards(
 
 @pytest.mark.slow
 def test_a_writer_stopped_at_any_moment_blocks_no_reader(
-    segment: Segment, torture: Torture
+    segment: Segment, torture: Torture, seed: int
 ) -> None:
-    seed = random.randrange(1 << 32)
     chance = random.Random(seed)
     with process(lambda: torture.write(segment, 1_000_000)) as pid:
         for _ in range(150):
@@ -139,9 +138,8 @@ def test_a_writer_stopped_at_any_moment_blocks_no_reader(
 
 @pytest.mark.slow
 def test_a_killed_writer_is_followed_by_one_that_carries_on(
-    segment: Segment, torture: Torture
+    segment: Segment, torture: Torture, seed: int
 ) -> None:
-    seed = random.randrange(1 << 32)
     chance = random.Random(seed)
     last = 0
     for _ in range(60):

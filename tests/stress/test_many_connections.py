@@ -115,7 +115,6 @@ def wave(scene: Scene, count: int) -> tuple[int, list[int]]:
 
 @pytest.mark.alone
 @pytest.mark.slow
-@pytest.mark.timeout(180)
 def test_eighteen_thousand_connections_come_and_go_without_a_trace(scene: Scene) -> None:
     wave(scene, WARM_UP)
     fresh, sockets = scene.memory(), scene.sockets()

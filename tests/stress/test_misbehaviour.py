@@ -112,7 +112,6 @@ def haproxy(folder: Path, listens: str) -> Iterator[Callable[[], dict[int, Count
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
 def test_haproxy_ends_these_sessions_with_the_same_codes(tmp_path: Path) -> None:
     with ExitStack() as stack:
         stage = Stage(stack)
@@ -184,7 +183,6 @@ def settled(watched: Watched) -> bool:
 
 @pytest.mark.alone
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_a_hundred_thousand_misbehave_and_leave_no_trace(tmp_path: Path) -> None:
     assert sum(how.count for how in MISBEHAVIOURS) >= 100_000
     with ExitStack() as stack:
