@@ -318,7 +318,7 @@ def haproxy(configuration: str, folder: Path) -> Iterator[Path]:
         return False
 
     try:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while not answers():
             assert child.poll() is None, (folder / "haproxy.log").read_text()
             assert time.monotonic() < deadline, "HAProxy did not start"

@@ -21,7 +21,7 @@ from resolverd.config import (
     ResolversSection,
 )
 from shm.states import HealthState, Operational
-from tests.support import free_port, wait_for
+from tests.support import PATIENCE_SECONDS, free_port, wait_for
 from tests.support_control import World, a_server, ask, control_world, haproxy
 
 CHECKED = Check(inter_ms=100)
@@ -30,7 +30,9 @@ RESOLVERD = ResolverdSettings(
     (ResolutionSettings(0, "r1", "nope.example", Family.IPV4, ()),),
 )
 CONNECTION_REFUSED = 111
-AGREEMENT_SECONDS = 5.0  # many of HAProxy's checks, which show while they are under way
+AGREEMENT_SECONDS = (
+    PATIENCE_SECONDS  # many of HAProxy's checks, which show while they are under way
+)
 
 Found = TypeVar("Found")
 
@@ -87,8 +89,8 @@ resolvers r1
 defaults
   mode tcp
   timeout connect 1s
-  timeout client 10s
-  timeout server 10s
+  timeout client 600s
+  timeout server 600s
 listen l1
   bind 127.78.1.1:{up_port}
   balance roundrobin

@@ -17,9 +17,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from tests.support import PATIENCE_SECONDS
 from tests.support_faults import Shim
 
-IDLE_SECONDS = 4.0  # without any progress: the session idles
+IDLE_SECONDS = PATIENCE_SECONDS  # without any progress: the session idles
 URGENT = b"\xff"  # occurs nowhere else in a conversation
 RESET = struct.pack("ii", 1, 0)
 CONTENT = bytes(range(251)) * 20_000

@@ -15,13 +15,14 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
+from tests.support import PATIENCE_SECONDS
 from tests.support_servers import receive_count
 
 CONTEXT = multiprocessing.get_context("fork")
 IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h: the port is chosen at connect(), for that peer alone
 BACKLOG = 4_096
-ANSWER_SECONDS = 60.0
-CLIENT_SECONDS = 30.0
+ANSWER_SECONDS = PATIENCE_SECONDS
+CLIENT_SECONDS = PATIENCE_SECONDS
 
 Address = tuple[str, int]
 

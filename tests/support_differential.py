@@ -30,11 +30,11 @@ from tests.support_timeline import Timeline, agree, parse_states
 
 ROOT = Path(__file__).resolve().parent.parent
 POLL_SECONDS = 0.05
-START_SECONDS = 30.0
+START_SECONDS = PATIENCE_SECONDS
 # Until the first answers are in, what is seen depends on when the statistics socket opens.
 COMPARED_FROM_SECONDS = 0.7
 SERVER_PORT = 18080
-STOP_SECONDS = 5.0
+STOP_SECONDS = PATIENCE_SECONDS
 ATTEMPTS = 3
 
 CONFIGURATION = """\
@@ -49,8 +49,8 @@ defaults
     mode tcp
     balance roundrobin
     timeout connect 1s
-    timeout client 10s
-    timeout server 10s
+    timeout client 600s
+    timeout server 600s
     timeout check 1s
 resolvers r1
 {nameservers}

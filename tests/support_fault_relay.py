@@ -16,8 +16,10 @@ from tests.support_faults import Action, Kind, Shim
 from tests.support_relay import RelayUnderTest
 
 CALLS_MAX = 400  # of one kind in one conversation
-TIMEOUTS = Timeouts(client_ms=60_000, server_ms=60_000, connect_ms=2_000)
-SETTLE_SECONDS = 5.0  # far below the time-outs of TIMEOUTS: a session that is stuck is still found
+TIMEOUTS = Timeouts(client_ms=600_000, server_ms=600_000, connect_ms=2_000)
+SETTLE_SECONDS = (
+    5.0  # with PATIENCE_SECONDS far below TIMEOUTS: a session that is stuck is still found
+)
 
 
 class FaultyRelay:

@@ -28,8 +28,8 @@ defaults
     mode tcp
     log global
     timeout connect 300ms
-    timeout client 30s
-    timeout server 30s
+    timeout client 600s
+    timeout server 600s
     timeout check 300ms
 listen edge
     bind {front}:{port}

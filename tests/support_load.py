@@ -18,11 +18,13 @@ import struct
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from tests.support import PATIENCE_SECONDS
+
 GREETING = b"MILLRACE"  # the server speaks first, before it knows which transfer this is
 IDENTITY = struct.Struct("!I")
 POOL_BYTES = 4 << 20
 SIZE_MAX = 1 << 20
-TRANSFER_SECONDS = 30.0
+TRANSFER_SECONDS = PATIENCE_SECONDS
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close sends RST
 ENDED = (errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN, errno.ECONNABORTED)
 

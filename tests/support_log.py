@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from proxy.config.log_format import TCP_FORMAT, parse_log_format
 from proxy.config.model import AccessLog, Endpoint, LogTarget, SocketFamily
+from tests.support import PATIENCE_SECONDS
 
 LOCAL0 = 16
-SECONDS = 12.0
 # HAProxy's line for a TCP connection, and what the test's format adds at its end.
 LINE = re.compile(
     r"<(\d+)>.{15} haproxy\[\d+\]: (\S+):\d+ \[\d\d/\w{3}/\d{4}:[\d:.]{12}\] (\S+) (\S+) "
@@ -66,7 +66,7 @@ def syslog(host: str = "127.0.0.1", port: int = 0) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as log:
         log.bind((host, port))
-        log.settimeout(SECONDS)
+        log.settimeout(PATIENCE_SECONDS)
         yield log
 
 

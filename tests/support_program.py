@@ -20,9 +20,6 @@ import pytest
 
 from tests.support import PATIENCE_SECONDS, free_port, wait_for
 
-START_SECONDS = 15.0
-STOP_SECONDS = 10.0
-
 
 class Program:
     """One running `millrace -f <file> -db`; a context manager.
@@ -72,7 +69,7 @@ class Program:
                 return "Pid:" in self.ask("show info")
             return False
 
-        wait_for(answering, START_SECONDS, "an answer on the stats socket", step=0.02)
+        wait_for(answering, 15, "an answer on the stats socket", step=0.02)
 
     def ask(self, command: str) -> str:
         """One command on the stats socket, its whole answer."""
@@ -109,7 +106,7 @@ class Program:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(STOP_SECONDS)
+                self.process.wait(PATIENCE_SECONDS)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -159,7 +156,9 @@ class NamedBackend:
         self.listener.close()
 
 
-def greet(target: tuple[str, int], seconds: float = 3.0) -> tuple[str, socket.socket] | None:
+def greet(
+    target: tuple[str, int], seconds: float = PATIENCE_SECONDS
+) -> tuple[str, socket.socket] | None:
     """Connect through the proxy: which backend answered and the open connection; None: nobody."""
     try:
         connection = socket.create_connection(target, seconds)

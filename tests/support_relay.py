@@ -41,7 +41,7 @@ from shm.states import ServerState
 from tests.support import PATIENCE_SECONDS, wait_for
 
 ROOT = Path(__file__).parent.parent
-TIMEOUTS = Timeouts(client_ms=10_000, server_ms=10_000, connect_ms=2_000)
+TIMEOUTS = Timeouts(client_ms=600_000, server_ms=600_000, connect_ms=60_000)
 LENGTH = struct.Struct("<I")
 
 
@@ -217,7 +217,7 @@ class RelayUnderTest:
         first: tuple[str, int] = self.addresses[0]
         return first
 
-    def connect(self, seconds: float = 10, bind: int = 0) -> socket.socket:
+    def connect(self, seconds: float = PATIENCE_SECONDS, bind: int = 0) -> socket.socket:
         """A client's connection with a time-out."""
         address = self.addresses[bind]
         if isinstance(address, tuple):

@@ -30,8 +30,8 @@ defaults
     mode tcp
     balance roundrobin
     timeout connect 1s
-    timeout client 30s
-    timeout server 30s
+    timeout client 600s
+    timeout server 600s
 {defaults}
 listen edge
     bind {edge}:{front}

@@ -25,7 +25,7 @@ from proxy.runtime import ListeningSocket, Runtime, now_ms
 from proxy.supervisor.children import Entries
 from shm.processes import ProcessBoard, ProcessSelf
 from shm.states import Command, ProcessState
-from tests.support import wait_for
+from tests.support import PATIENCE_SECONDS, wait_for
 
 ROOT = Path(__file__).parent.parent
 AREA_PROCESSES = 1
@@ -171,7 +171,7 @@ class Program:
     def signal(self, number: signal.Signals) -> None:
         self.child.send_signal(number)
 
-    def wait(self, seconds: float = 15.0) -> int:
+    def wait(self, seconds: float = PATIENCE_SECONDS) -> int:
         try:
             return self.child.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -229,7 +229,7 @@ def is_alive(pid: int) -> bool:
     return status.rpartition(")")[2].split()[0] not in "ZX"
 
 
-def hello(address: tuple[str, int], seconds: float = 5.0) -> tuple[int, int, int]:
+def hello(address: tuple[str, int], seconds: float = PATIENCE_SECONDS) -> tuple[int, int, int]:
     """Connect, and learn worker, pid and generation."""
     with socket.create_connection(address, seconds) as client:
         return greeting(client)
@@ -246,7 +246,9 @@ def greeting(client: socket.socket) -> tuple[int, int, int]:
     return worker, pid, generation
 
 
-def await_serving(address: tuple[str, int], seconds: float = 30.0) -> tuple[int, int, int]:
+def await_serving(
+    address: tuple[str, int], seconds: float = PATIENCE_SECONDS
+) -> tuple[int, int, int]:
     """The first greeting of a program that is starting."""
     deadline = time.monotonic() + seconds
     while True:

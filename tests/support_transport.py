@@ -13,6 +13,7 @@ import uvloop
 from resolverd.answer import Answer, QueryType, Question
 from resolverd.config import Nameserver, ResolversSection
 from resolverd.transport import Transport
+from tests.support import PATIENCE_SECONDS
 
 QUESTION = Question("app.test", QueryType.A)
 
@@ -54,7 +55,7 @@ class Shell:
             while not condition():
                 await asyncio.sleep(0.002)
 
-        self.loop.run_until_complete(asyncio.wait_for(poll(), 5))
+        self.loop.run_until_complete(asyncio.wait_for(poll(), PATIENCE_SECONDS))
 
 
 @contextmanager

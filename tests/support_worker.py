@@ -52,7 +52,7 @@ from shm.states import (
 from tests.support import free_port, wait_for
 
 QUICK = Check(inter_ms=100, fastinter_ms=40, downinter_ms=60, rise=2, fall=3)
-TIMEOUTS = Timeouts(connect_ms=2_000, client_ms=5_000, server_ms=5_000)
+TIMEOUTS = Timeouts(connect_ms=2_000, client_ms=600_000, server_ms=600_000)
 
 
 class Spec(msgspec.Struct, frozen=True):

@@ -22,8 +22,8 @@ defaults
     mode tcp
     timeout connect 20s
     timeout queue 20s
-    timeout client 20s
-    timeout server 20s
+    timeout client 600s
+    timeout server 600s
 """
 
 

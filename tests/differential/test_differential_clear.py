@@ -22,8 +22,8 @@ global
 defaults
     mode tcp
     timeout connect 2s
-    timeout client 20s
-    timeout server 20s
+    timeout client 600s
+    timeout server 600s
 listen edge
     bind {edge}:{port}
     server s {server}:{server_port} check port {check_port} inter 100ms rise 1 fall 2

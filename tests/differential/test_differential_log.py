@@ -36,8 +36,8 @@ defaults
     log global
     balance roundrobin
     timeout connect 1s
-    timeout client 10s
-    timeout server 10s
+    timeout client 600s
+    timeout server 600s
 resolvers r1
     nameserver ns1 {nameserver}
     accepted_payload_size 8192

@@ -25,8 +25,8 @@ defaults
     log global
     retries 0
     timeout connect 2s
-    timeout client 20s
-    timeout server 20s
+    timeout client 600s
+    timeout server 600s
 listen edge
     bind {edge}:{port}
     server s {server}:{server_port} check port {check_port} {words}

@@ -27,8 +27,8 @@ defaults
     mode tcp
     balance roundrobin
     timeout connect 1s
-    timeout client 20s
-    timeout server 20s
+    timeout client 600s
+    timeout server 600s
 resolvers r1
     nameserver ns1 {nameserver}
     accepted_payload_size 8192

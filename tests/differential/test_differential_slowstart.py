@@ -22,8 +22,8 @@ global
 defaults
     mode tcp
     timeout connect 1s
-    timeout client 10s
-    timeout server 10s
+    timeout client 600s
+    timeout server 600s
 listen edge
     bind 127.0.0.1:{port}
     {balance}

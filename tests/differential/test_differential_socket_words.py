@@ -33,8 +33,8 @@ global
 defaults
     mode tcp
     timeout connect 2s
-    timeout client 20s
-    timeout server 20s
+    timeout client 600s
+    timeout server 600s
 """
 PROBES = "\n    ".join(
     (

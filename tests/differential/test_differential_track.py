@@ -20,8 +20,8 @@ global
 defaults
     mode tcp
     timeout connect 2s
-    timeout client 20s
-    timeout server 20s
+    timeout client 600s
+    timeout server 600s
 backend origin
     server s {server}:{checked} check inter 100ms rise 1 fall 1
 listen edge

@@ -21,8 +21,8 @@ global
 defaults
     mode tcp
     timeout connect 2s
-    timeout client 20s
-    timeout server 20s
+    timeout client 600s
+    timeout server 600s
     default-server check inter 100ms rise 1 fall 1
 listen path
     bind {edge}:{ports[0]}

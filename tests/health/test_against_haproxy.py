@@ -21,8 +21,8 @@ global
 defaults
   mode tcp
   timeout connect 2s
-  timeout client 5s
-  timeout server 5s
+  timeout client 600s
+  timeout server 600s
 listen be
   bind 127.0.0.1:{port}
   server s1 {backend.host}:{backend.port} check inter 300ms fastinter 250ms downinter 250ms \

@@ -45,7 +45,7 @@ def of_checker(backend: Backend) -> float:
 def of_haproxy(backend: Backend, folder: Path) -> float:
     lines = [
         "global\n nbthread 1\ndefaults\n mode tcp",
-        " timeout connect 2s\n timeout client 5s\n timeout server 5s",
+        " timeout connect 2s\n timeout client 600s\n timeout server 600s",
         f"listen be\n bind 127.0.0.1:{free_port()}",
     ]
     lines += [

@@ -33,8 +33,8 @@ CONFIGURATION = """
 defaults
   mode tcp
   timeout connect 2s
-  timeout client 5s
-  timeout server 5s
+  timeout client 600s
+  timeout server 600s
 listen be
   bind 127.0.0.1:{port}
   server s {host}:{server_port} {options} inter 100ms

@@ -46,8 +46,8 @@ global
 defaults
     mode tcp
     timeout connect 1s
-    timeout client 30s
-    timeout server 30s
+    timeout client 600s
+    timeout server 600s
 frontend f
     bind 127.0.0.1:%d
     default_backend nx

@@ -45,8 +45,8 @@ defaults
     log global
     timeout connect 300ms
     timeout check 300ms
-    timeout client 30s
-    timeout server 30s
+    timeout client 600s
+    timeout server 600s
 """
 SERVERS = {
     "name": "server s1 app.test:{port}",

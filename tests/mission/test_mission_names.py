@@ -36,8 +36,8 @@ defaults
     mode tcp
     log global
     timeout connect 5s
-    timeout client 30s
-    timeout server 30s
+    timeout client 600s
+    timeout server 600s
 listen l
     bind {edge}:{front}
     server-template web 3 app.test:{port} resolvers r1 init-addr none resolve-opts allow-dup-ip

@@ -40,8 +40,8 @@ resolvers r1
 defaults
     mode tcp
     timeout connect 5s
-    timeout client 30s
-    timeout server 30s
+    timeout client 600s
+    timeout server 600s
 """
 SECTION = """
 listen {name}

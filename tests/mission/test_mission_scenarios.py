@@ -43,8 +43,8 @@ resolvers mydns
 defaults
     mode tcp
     timeout connect 5s
-    timeout client 30s
-    timeout server 30s
+    timeout client 600s
+    timeout server 600s
 listen l
     bind 127.0.0.1:{port}
     server s1 {name}:80 resolvers mydns init-addr none

@@ -36,8 +36,8 @@ resolvers r1
 defaults
     mode tcp
     timeout connect 1s
-    timeout client 30s
-    timeout server 30s
+    timeout client 600s
+    timeout server 600s
 listen edge
     bind {edge}:{port}
     balance roundrobin

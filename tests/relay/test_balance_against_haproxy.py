@@ -41,7 +41,7 @@ class Haproxy:
         self.socket = folder / "s"
         self.file = folder / "haproxy.cfg"
         text = ["global", " nbthread 1", f" stats socket {self.socket} level admin", "listen edge"]
-        text += [" mode tcp", " timeout client 10s", " timeout server 10s", " timeout connect 2s"]
+        text += [" mode tcp", " timeout client 600s", " timeout server 600s", " timeout connect 2s"]
         text += [f" bind 127.0.0.1:{self.port}", *(f" {line}" for line in lines)]
         for number, server in enumerate(servers):
             backup = " backup" if server.backup else ""

@@ -25,6 +25,7 @@ from shm.counters import CounterReader, settle_dead_worker
 from shm.segment import Segment
 from shm.shape import Shape
 from shm.slots import SlotTableWriter
+from tests.support import PATIENCE_SECONDS
 from tests.support_generated import sample
 
 ROOT = Path(__file__).parents[2]
@@ -177,7 +178,7 @@ def test_processes_killed_at_random_moments_hold_nobody_up(
             hammers.kill(victim)
             hammers.pids[victim] = hammers.start(victim)
         before = hammers.served()
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while not all(now > then for now, then in zip(hammers.served(), before, strict=True)):
             assert time.monotonic() < deadline, f"seed {seed}: somebody waits for ever"
             time.sleep(0.01)

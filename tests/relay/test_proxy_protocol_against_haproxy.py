@@ -62,8 +62,8 @@ global
  stats socket {socket} level admin
 defaults
  mode tcp
- timeout client 8s
- timeout server 8s
+ timeout client 600s
+ timeout server 600s
  timeout connect 2s
 listen l
  source 0.0.0.0 usesrc clientip
@@ -82,7 +82,12 @@ class Side:
 
     def configuration(self) -> str:
         lines = ["global", " nbthread 1", " stats socket {socket} level admin", "defaults"]
-        lines += [" mode tcp", " timeout client 8s", " timeout server 8s", " timeout connect 2s"]
+        lines += [
+            " mode tcp",
+            " timeout client 600s",
+            " timeout server 600s",
+            " timeout connect 2s",
+        ]
         for number, sender in enumerate(SENDERS):
             lines.append(f"listen l{number}")
             for host in HOSTS:

@@ -26,7 +26,7 @@ from tests.support_servers import Blackhole, Server, echo, receive_all, reset, s
 
 pytestmark = pytest.mark.slow
 
-LONG = Timeouts(client_ms=8_000, server_ms=8_000, connect_ms=2_000)
+LONG = Timeouts(client_ms=600_000, server_ms=600_000, connect_ms=2_000)
 REFUSES = "refuses"
 UNREACHABLE = "unreachable"
 NOWHERE = "nowhere"

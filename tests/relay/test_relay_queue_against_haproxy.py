@@ -27,7 +27,7 @@ from tests.support_servers import Server, holding, receive_count
 
 pytestmark = pytest.mark.slow
 
-LONG = Timeouts(client_ms=8_000, server_ms=8_000, connect_ms=2_000)
+LONG = Timeouts(client_ms=600_000, server_ms=600_000, connect_ms=2_000)
 SOURCE = Balance.SOURCE
 COLUMNS = {
     "qcur": "queued", "qmax": "queued_max", "scur": "sessions", "smax": "sessions_max",

@@ -74,7 +74,7 @@ def serve_crowd(relay: RelayUnderTest, count: int) -> float:
     served: list[bytes] = []
 
     def be_client() -> None:
-        with relay.connect(30) as client:
+        with relay.connect() as client:
             client.sendall(b"x")
             served.append(receive_count(client, 1))
 

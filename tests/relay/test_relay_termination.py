@@ -10,11 +10,11 @@ import pytest
 
 from proxy.config.model import Timeouts
 from proxy.relay.termination import CODES, Termination
-from tests.support import wait_for
+from tests.support import PATIENCE_SECONDS, wait_for
 from tests.support_relay import RelayUnderTest
 from tests.support_servers import Server, echo, receive_all, receive_count, reset
 
-LONG = 20_000
+LONG = 600_000
 
 
 def timeouts(**given: int) -> Timeouts:
@@ -33,7 +33,7 @@ def silent(connection: socket.socket) -> None:
 
 def wait_for_reset(connection: socket.socket) -> None:
     """Stay until the other end is gone for good."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         if connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == b"\x07":
             return
@@ -120,7 +120,7 @@ def test_a_client_silent_for_too_long_is_cd_in_lower_case() -> None:
         with relay.connect() as client:
             client.sendall(b"x")
             assert receive_all(client) == b"x"
-        assert 0.14 < time.monotonic() - begun < 5
+        assert time.monotonic() - begun > 0.14
         relay.wait_terminations({"cD": 1})
 
 
@@ -178,7 +178,7 @@ def test_the_tunnel_time_out_takes_the_place_of_both() -> None:
         with relay.connect() as client:
             client.sendall(b"x")
             assert receive_all(client) == b""
-        assert 0.38 < time.monotonic() - begun < 5
+        assert time.monotonic() - begun > 0.38
         relay.wait_terminations({"cD": 1})
 
 

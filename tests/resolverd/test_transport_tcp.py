@@ -141,7 +141,7 @@ def test_silence_over_tcp_counts_as_truncated_after_the_time_of_a_retry(
     shell.until(lambda: shell.fetched)
     started = time.monotonic()
     shell.until(lambda: shell.delivered)
-    assert 0.28 <= time.monotonic() - started < 2
+    assert time.monotonic() - started >= 0.28
     assert answers(shell) == [Answer(Status.TRUNCATED, partial=True)]
     shell.ask(1)  # the connection that stayed silent gets no other question
     shell.until(lambda: len(nameserver.queries) == 4)
@@ -205,7 +205,7 @@ def test_a_question_whose_connection_ends_is_asked_once_more(
     assert shell.ask(1) == ["ns0"], "nobody connects for a second"
     failed = time.monotonic()
     shell.until(lambda: not shell.ask(2))
-    assert 0.8 < time.monotonic() - failed < 3
+    assert time.monotonic() - failed > 0.8
     shell.until(lambda: shell.delivered)
     assert answers(shell) == [VALID]
 

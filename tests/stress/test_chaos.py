@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import free_port, require_program, wait_for
+from tests.support import PATIENCE_SECONDS, free_port, require_program, wait_for
 from tests.support_chaos import (
     MESSAGE,
     Child,
@@ -38,8 +38,8 @@ from tests.support_program import Program
 SECONDS = sample(20, full=300)
 RELOAD_OUTCOMES = ("reload failed", "reload done")
 WRK_CONNECTIONS = 8
-SETTLE_SECONDS = 25.0
-DEATH_SECONDS = 10.0  # a signal takes effect when the kernel next runs its process
+SETTLE_SECONDS = PATIENCE_SECONDS
+DEATH_SECONDS = PATIENCE_SECONDS  # a signal takes effect when the kernel next runs its process
 CONFIGURATION = """
 global
   nbthread {threads}
@@ -47,8 +47,8 @@ global
 defaults
   mode tcp
   timeout connect 5s
-  timeout client 60s
-  timeout server 60s
+  timeout client 600s
+  timeout server 600s
 resolvers dns
   nameserver scripted {nameserver}
   timeout resolve 500ms

@@ -17,7 +17,7 @@ ROUNDS = 3
 TRANSFERS = 250
 REFUSED = 200
 GROWTH_BYTES = 64 << 10  # what the allocator may still add after the first round
-TIMEOUTS = Timeouts(client_ms=30_000, server_ms=30_000, connect_ms=5_000)
+TIMEOUTS = Timeouts(client_ms=600_000, server_ms=600_000, connect_ms=60_000)
 
 
 def private_bytes(pid: int) -> int:

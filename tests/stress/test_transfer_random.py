@@ -21,12 +21,12 @@ from tests.support_load import Plan, SidePlan, Transfer, plan_transfers, run_tra
 from tests.support_relay import RelayUnderTest
 
 TRANSFERS = sample(1_000, full=20_000)
-TIMEOUTS = Timeouts(client_ms=30_000, server_ms=30_000, connect_ms=5_000)
+TIMEOUTS = Timeouts(client_ms=600_000, server_ms=600_000, connect_ms=60_000)
 HAPROXY = """
 defaults
   timeout connect 5s
-  timeout client 30s
-  timeout server 30s
+  timeout client 600s
+  timeout server 600s
 listen transfers
   bind 127.0.0.1:{port}
   server only 127.0.0.1:{server_port}

@@ -44,8 +44,8 @@ def write(folder: Path, address: Address, more: str = "", server: str = "127.0.0
     path = folder / "edge.cfg"
     path.write_text(
         "global\n    nbthread 1\n"
-        "defaults\n    mode tcp\n    timeout client 30s\n"
-        "    timeout server 30s\n    timeout connect 1s\n"
+        "defaults\n    mode tcp\n    timeout client 600s\n"
+        "    timeout server 600s\n    timeout connect 1s\n"
         f"listen web\n    bind {address[0]}:{address[1]}\n    server a {server}\n{more}"
     )
     return str(path)
@@ -257,7 +257,7 @@ def test_a_listening_descriptor_of_the_parent_is_taken_over(tmp_path: Path) -> N
         edge = tmp_path / "edge.cfg"
         edge.write_text(
             "global\n    nbthread 2\n"
-            "defaults\n    mode tcp\n    timeout client 9s\n    timeout server 9s\n"
+            "defaults\n    mode tcp\n    timeout client 600s\n    timeout server 600s\n"
             '    timeout connect 1s\nlisten web\n    bind "fd@${FRONT}"\n    server a 127.0.0.1:1\n'
         )
         listening.set_inheritable(True)

@@ -25,7 +25,7 @@ Address = tuple[str, int]
 def configuration(words: str, binds: str, servers: str = "server a 127.0.0.1:1") -> str:
     return (
         f"global\n    {words}\n    stats socket {{socket}} level admin\ndefaults\n    mode tcp\n"
-        "    timeout client 30s\n    timeout server 30s\n    timeout connect 1s\n"
+        "    timeout client 600s\n    timeout server 600s\n    timeout connect 1s\n"
         f"listen web\n    {binds}\n    {servers}\n"
     )
 

@@ -107,10 +107,8 @@ def test_a_server_that_is_not_there_costs_nothing_and_is_found_when_it_comes(
 def test_a_full_pipe_drops_lines_instead_of_blocking() -> None:
     reader, writer = os.pipe()
     log = open_log(Global(logs=(LogTarget(None, 3, descriptor=writer, format="raw"),)), 1)
-    began = time.monotonic()
     for _ in range(500):
         log(5, "x" * 500)
-    assert time.monotonic() - began < 1
     assert log.dropped > 0
     assert os.read(reader, 501) == b"x" * 500 + b"\n"
     os.close(reader)

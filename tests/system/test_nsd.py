@@ -29,8 +29,8 @@ resolvers nsd
 defaults
     mode tcp
     timeout connect 1s
-    timeout client 30s
-    timeout server 30s
+    timeout client 600s
+    timeout server 600s
 frontend f
     bind 127.81.0.1:{port}
     default_backend b

@@ -22,8 +22,8 @@ DEFAULTS = """
 defaults
   mode tcp
   timeout connect 2s
-  timeout client 10s
-  timeout server 10s
+  timeout client 600s
+  timeout server 600s
 """
 GLOBAL = "global\n  nbthread 1\n  stats socket {socket} level admin\n"
 DATA = bytes(range(256)) * 4_000

@@ -38,8 +38,8 @@ resolvers real
 defaults
     mode tcp
     timeout connect 1s
-    timeout client 30s
-    timeout server 30s
+    timeout client 600s
+    timeout server 600s
 listen names
     bind {edge}:{names}
     balance roundrobin

@@ -39,13 +39,13 @@ listen edge
     mode tcp
     bind {edge}:{front}
     timeout connect 1s
-    timeout client 30s
-    timeout server 30s
+    timeout client 600s
+    timeout server 600s
     server-template s 1 web:{port} resolvers r1 init-addr none resolve-opts search
 frontend status
     mode http
     bind {edge}:{status}
-    timeout client 10s
+    timeout client 600s
     stats enable
     stats uri /
     http-request use-service prometheus-exporter if {{ path /metrics }}

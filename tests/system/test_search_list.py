@@ -38,8 +38,8 @@ listen edge
     mode tcp
     bind {edge}:{front}
     timeout connect 1s
-    timeout client 30s
-    timeout server 30s
+    timeout client 600s
+    timeout server 600s
     server-template s 1 {name}:{port} resolvers r1 init-addr none resolve-opts search
 """
 

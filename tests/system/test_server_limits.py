@@ -27,8 +27,8 @@ global
 defaults
   mode tcp
   timeout connect 60s
-  timeout client 60s
-  timeout server 60s
+  timeout client 600s
+  timeout server 600s
   timeout queue 60s
 listen edge
   bind 127.0.0.1:{port}

@@ -72,8 +72,8 @@ class Site:
 defaults
   mode tcp
   timeout connect 1s
-  timeout client 10s
-  timeout server 10s
+  timeout client 600s
+  timeout server 600s
   load-server-state-from-file global
 resolvers r1
   nameserver n1 {self.nameserver.address}

@@ -16,6 +16,7 @@ import pytest
 from proxy.config.model import Check
 from proxy.worker.process import run
 from shm.states import AdminFlag
+from tests.support import PATIENCE_SECONDS
 from tests.support_worker import Backend, Site, Spec, settings_of, site
 
 SERVERS = 12
@@ -88,7 +89,7 @@ def test_records_are_right_in_the_end_whatever_happened(seed: int) -> None:
             world.step()
             time.sleep(world.random.random() * 0.02)
             made.log.read()
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while world.wrong() and time.monotonic() < deadline:
             time.sleep(0.01)
         assert world.wrong() == [], f"seed {seed}"
