@@ -7,14 +7,13 @@ work, else with 1; Ctrl-C prints and writes what there is, and ends every proces
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 
 from loadtest import report
+from loadtest.interruption import INTERRUPTION
 from loadtest.loads import LOADS
 from loadtest.process import ProgramFailedError
 from loadtest.programs import PROGRAM_NAMES, Missing, Program, find_program
@@ -70,10 +69,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _end_on_sigterm(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 def _progress(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
@@ -81,7 +76,7 @@ def _progress(line: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run as the options say; the exit status."""
     options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _end_on_sigterm)
+    INTERRUPTION.install()
     rounds = QUICK_ROUNDS if options.quick else options.rounds
     seconds = QUICK_SECONDS if options.quick else options.seconds
     found = [find_program(name) for name in options.programs]

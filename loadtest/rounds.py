@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from loadtest.backend import web_backend
 from loadtest.instance import started
+from loadtest.interruption import INTERRUPTION
 from loadtest.loads import Load
 from loadtest.process import ProgramFailedError
 from loadtest.programs import PROGRAM_NAMES, Program
@@ -43,6 +44,7 @@ def run_rounds(
                 for program in programs:
                     if not _can(program, load):
                         continue
+                    INTERRUPTION.check()
                     done += 1
                     if failures_in_a_row[program.name] >= FAILURES_IN_A_ROW_MAX:
                         continue

@@ -21,6 +21,7 @@ from loadtest.cpu import (
     tree_private_bytes,
     tree_pss_bytes,
 )
+from loadtest.interruption import Interruption
 from loadtest.loads import LOADS
 from loadtest.process import ProgramFailedError, output_of, running
 from loadtest.programs import Program, haproxy_configuration
@@ -176,6 +177,27 @@ def test_an_interrupted_run_prints_what_it_has_and_leaves_no_process(tmp_path: P
     assert harness.returncode == 130
     assert "haproxy: 2." in output
     wait_for(lambda: all(_gone(member.pid) for member in tree[1:]), 5, "the end of all children")
+
+
+def test_an_interruption_that_python_swallows_ends_the_run_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Finalized:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    interruption = Interruption()
+    monkeypatch.setattr(sys, "unraisablehook", lambda swallowed: None)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        interruption.install()
+        interruption.check()
+        Finalized()
+        with pytest.raises(KeyboardInterrupt):
+            interruption.check()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _with(root: int, program: bytes) -> list[ProcessStat]:
