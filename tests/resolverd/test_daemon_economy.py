@@ -62,7 +62,7 @@ def calls_of(text: str) -> dict[str, int]:
 
 
 @pytest.mark.slow
-def test_a_run_is_two_sends_two_receives_and_a_share_of_a_wake_up(
+def test_a_run_is_two_sends_two_receives_and_three_wake_ups_at_most(
     settings: ResolverdSettings, tmp_path: Path
 ) -> None:
     strace = require_program("strace")
@@ -81,7 +81,7 @@ def test_a_run_is_two_sends_two_receives_and_a_share_of_a_wake_up(
     runs = calls["sendto"] / NAMESERVERS
     assert runs > RUNS / 2
     assert calls["recvfrom"] <= NAMESERVERS * runs * 1.05 + 10
-    assert calls["epoll_pwait"] <= 1.5 * runs
+    assert calls["epoll_pwait"] <= 3 * runs  # a question, and each reply
     assert calls.get("getrandom", 0) <= runs * NAMESERVERS / 500 + 2
     assert calls.get("socket", 0) <= SOCKETS
     others = {"sendto", "recvfrom", "epoll_pwait", "getrandom", "socket"}
