@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import heapq
 import select
 import socket
 import struct
@@ -28,6 +29,7 @@ TRANSPARENT = {  # by family: level and name of the option to come from a foreig
     int(socket.AF_INET): (socket.SOL_IP, socket.IP_TRANSPARENT),
     int(socket.AF_INET6): (socket.IPPROTO_IPV6, 75),  # <linux/in6.h>
 }
+STALE_ENTRIES_MAX = 64  # of the heap, beyond one for each connect: then it is rebuilt
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 s
 # Failures to connect that say something of this host, not of the server.
 LOCAL_ERRORS = frozenset(
@@ -116,11 +118,16 @@ def _announce(attempt: Attempt) -> None:
 
 
 class Connects:
-    """The connects under way of one worker; whoever begins one keeps to a limit."""
+    """The connects under way of one worker; whoever begins one keeps to a limit.
+
+    Deadlines are in a heap; entries of connects that have ended are skipped when they come up.
+    """
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._attempts: dict[int, Attempt] = {}  # by descriptor
+        self._deadlines: list[tuple[int, int, Attempt]] = []  # a number: none are equal
+        self._begun = 0
 
     def __len__(self) -> int:
         """Connects under way."""
@@ -160,12 +167,21 @@ class Connects:
             return outcome_of(code, began_ns)
         attempt = Attempt(slot, connection, began_ns, began_ns // 1_000_000 + limit_ms, header)
         self._attempts[connection.fileno()] = attempt
+        self._begun += 1
+        heapq.heappush(self._deadlines, (attempt.deadline_ms, self._begun, attempt))
+        if len(self._deadlines) > 2 * len(self._attempts) + STALE_ENTRIES_MAX:
+            self._deadlines = [entry for entry in self._deadlines if self._is_open(entry[2])]
+            heapq.heapify(self._deadlines)
         return attempt
 
-    def ended(self) -> list[tuple[Attempt, Outcome]]:
-        """The connects that ended since the last call, closed."""
+    def _is_open(self, attempt: Attempt) -> bool:
+        """Whether a connect is under way; the descriptor of a closed socket is -1."""
+        return attempt.socket.fileno() in self._attempts
+
+    def ended(self, attempts_max: int) -> list[tuple[Attempt, Outcome]]:
+        """The connects that ended since the last call, closed; so many at most."""
         found = []
-        for descriptor, _ in self._epoll.poll(0):
+        for descriptor, _ in self._epoll.poll(0, attempts_max):
             attempt = self._attempts.pop(descriptor)
             code = attempt.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if code == 0:
@@ -175,12 +191,20 @@ class Connects:
             found.append((attempt, outcome_of(code, attempt.began_ns)))
         return found
 
-    def expired(self, now_ms: int) -> list[tuple[Attempt, Outcome]]:
-        """The connects whose time was up at `now_ms`, closed."""
-        late = [attempt for attempt in self._attempts.values() if attempt.deadline_ms <= now_ms]
-        for attempt in late:
+    def expired(self, now_ms: int, attempts_max: int) -> list[tuple[Attempt, Outcome]]:
+        """The connects whose time was up at `now_ms`, closed; so many at most.
+
+        Call it when `ended` has no more to say: one that ended in time was only not heard yet.
+        """
+        found: list[tuple[Attempt, Outcome]] = []
+        while len(found) < attempts_max:
+            deadline_ms = self.next_deadline_ms()
+            if deadline_ms is None or deadline_ms > now_ms:
+                break
+            _, _, attempt = heapq.heappop(self._deadlines)
             self.abandon(attempt)
-        return [(attempt, outcome_of(errno.ETIMEDOUT, attempt.began_ns)) for attempt in late]
+            found.append((attempt, outcome_of(errno.ETIMEDOUT, attempt.began_ns)))
+        return found
 
     def abandon(self, attempt: Attempt) -> None:
         """Close a connect whose outcome no longer matters."""
@@ -189,7 +213,12 @@ class Connects:
 
     def next_deadline_ms(self) -> int | None:
         """When the first connect under way runs out of time; None when there is none."""
-        return min((attempt.deadline_ms for attempt in self._attempts.values()), default=None)
+        while self._deadlines:
+            deadline_ms, _, attempt = self._deadlines[0]
+            if self._is_open(attempt):
+                return deadline_ms
+            heapq.heappop(self._deadlines)
+        return None
 
     def close(self) -> None:
         """Give up everything under way."""

@@ -8,6 +8,11 @@ A check speaks of the address it connected to: when the slot's records name anot
 the outcome is dropped. Records left by a former worker are carried on where they speak of the
 slot's present incarnation.
 
+Each server is checked in its own time, whatever the others do: as a rule all checks of the share
+may be under way at once. Where descriptors are too few for that (proxy/capacity.py), servers that
+are likely to keep theirs long have half of them at the most: a dead rack delays the checks of the
+living by no more than what it takes to find out that it is dead.
+
 Servers whose records changed, and at first all of them, are looked at in portions, between which
 everything else of the loop has its turn.
 """
@@ -19,6 +24,7 @@ from collections import deque
 from collections.abc import Iterable
 from random import Random
 
+from proxy.capacity import capacity_of
 from proxy.health import rise_fall
 from proxy.health.check import Attempt, Connects, Target
 from proxy.health.news import News
@@ -32,18 +38,15 @@ from shm.requests import CheckRequests
 from shm.slots import HealthTableWriter, SlotTableReader
 from shm.states import HealthOrder, HealthState, ServerState
 
-# Of the 64 descriptors that the session limit leaves free, half are for checks; servers that are
-# down may hold half of those, so that a dead rack does not delay the checks of the living.
-CHECKS_IN_FLIGHT_MAX = 32
-DOWN_CHECKS_IN_FLIGHT_MAX = CHECKS_IN_FLIGHT_MAX // 2
 LOOKS_AT_ONCE = 100  # servers, in about 2 ms
+CHECKS_AT_ONCE = 100  # ended, expired and begun in one turn of the loop each: about 5 ms together
 GRAIN_MS = 5  # the timer fires on multiples of it: a wake-up costs as much as a check
 
 
 class Watched:
     """One server of the share, as the checker knows it now."""
 
-    __slots__ = ("attempt", "held_as_down", "revision", "server", "state", "target", "thresholds")
+    __slots__ = ("attempt", "held_as_slow", "revision", "server", "state", "target", "thresholds")
 
     def __init__(self, server: CheckedServer, record: HealthState) -> None:
         self.server = server
@@ -52,7 +55,12 @@ class Watched:
         self.revision = -1  # of the slot's records at the last look
         self.target: Target | None = None  # None: nowhere to connect to
         self.attempt: Attempt | None = None
-        self.held_as_down = False  # the attempt counts among those of servers that are down
+        self.held_as_slow = False  # the attempt counts among those of slow servers
+
+    @property
+    def slow(self) -> bool:
+        """Whether its next check is likely to take all of its time, or does not matter so much."""
+        return rise_fall.is_down(self.state) or self.state.status == CheckStatus.LAYER4_TIMEOUT
 
     @property
     def interval_ms(self) -> int:
@@ -86,12 +94,15 @@ class Checker:
         self._random = Random(worker)
         self._connects = Connects()
         self._timetable = Timetable()
-        self._waiting_down: deque[int] = deque()  # due; begun when another down server's ends
-        self._down_in_flight = 0
+        self._waiting_slow: deque[int] = deque()  # due; begun when another slow server's ends
+        self._slow_in_flight = 0
         self._timer: asyncio.TimerHandle | None = None
         self._armed_ms = 0
         self._watched: dict[int, Watched] = {}
         mine = share(runtime.settings, runtime.workers, worker)
+        self._in_flight_max = capacity_of(runtime).checks
+        enough = self._in_flight_max >= len(mine)
+        self._slow_max = self._in_flight_max if enough else self._in_flight_max // 2
         self._observation = Observation(runtime.segment, mine)
         self._new = deque(mine)  # to be looked at for the first time
         self._changed: deque[int] = deque()  # slots to be looked at again
@@ -100,7 +111,7 @@ class Checker:
 
     def start(self) -> None:
         """Begin to check."""
-        self._loop.add_reader(self._connects.fileno(), self._ready)
+        self._loop.add_reader(self._connects.fileno(), self._turn)
         self._look_on()
 
     def stop(self) -> None:
@@ -236,23 +247,29 @@ class Checker:
     def _wake(self) -> None:
         """The timer: a check is due, or one ran out of time."""
         self._timer = None
-        self._end(self._connects.expired(now_ms()))
+        self._turn()
 
-    def _ready(self) -> None:
-        """Connects ended."""
-        self._end(self._connects.ended())
+    def _turn(self) -> None:
+        """Judge what ended, then what ran out of time, start what is due, tell others.
+
+        What is too much for one turn comes with the next: the sockets are still ready, the times
+        are past.
+        """
+        self._end(ended := self._connects.ended(CHECKS_AT_ONCE))
+        if len(ended) < CHECKS_AT_ONCE:
+            self._end(self._connects.expired(now_ms(), CHECKS_AT_ONCE))
+        self._begin_due()
+        self._arm()
+        self._news.tell()
 
     def _end(self, ended: list[tuple[Attempt, Outcome]]) -> None:
-        """Judge what ended, start what is due, tell others."""
+        """Judge the outcomes that still speak of their server."""
         for attempt, outcome in ended:
             watched = self._watched[attempt.slot]
             assert watched.attempt is attempt, f"slot {attempt.slot} has another check under way"
             self._release(watched)
             if not (self._is_stale(watched) and self._observe(watched)):
                 self._judge(watched, outcome, attempt.began_ms)
-        self._begin_due()
-        self._arm()
-        self._news.tell()
 
     def _is_stale(self, watched: Watched) -> bool:
         """Whether records of the slot changed since the last look."""
@@ -261,16 +278,18 @@ class Checker:
     def _begin_due(self) -> None:
         """Start what is due, within the limits; the rest starts when others end."""
         at_ms = now_ms()
-        while len(self._connects) < CHECKS_IN_FLIGHT_MAX:
-            if self._waiting_down and self._down_in_flight < DOWN_CHECKS_IN_FLIGHT_MAX:
-                self._begin(self._watched[self._waiting_down.popleft()])
+        for _ in range(CHECKS_AT_ONCE):
+            if len(self._connects) >= self._in_flight_max:
+                break
+            slow_allowed = self._slow_in_flight < self._slow_max
+            if self._waiting_slow and slow_allowed:
+                self._begin(self._watched[self._waiting_slow.popleft()])
                 continue
             slot = self._timetable.take(at_ms)
             if slot is None:
                 break
-            down = rise_fall.is_down(self._watched[slot].state)
-            if down and self._down_in_flight >= DOWN_CHECKS_IN_FLIGHT_MAX:
-                self._waiting_down.append(slot)
+            if self._watched[slot].slow and not slow_allowed:
+                self._waiting_slow.append(slot)
             else:
                 self._begin(self._watched[slot])
 
@@ -293,15 +312,15 @@ class Checker:
             self._judge(watched, begun, now_ms())
             return
         watched.attempt = begun
-        watched.held_as_down = rise_fall.is_down(watched.state)
-        self._down_in_flight += watched.held_as_down
+        watched.held_as_slow = watched.slow
+        self._slow_in_flight += watched.held_as_slow
         self._writer.publish(server.slot, watched.state, changed=False)
 
     def _release(self, watched: Watched) -> None:
         """The attempt is over, whatever comes of it."""
         watched.attempt = None
-        self._down_in_flight -= watched.held_as_down
-        watched.held_as_down = False
+        self._slow_in_flight -= watched.held_as_slow
+        watched.held_as_slow = False
 
     def _judge(self, watched: Watched, outcome: Outcome, began_ms: int) -> None:
         """Publish what a check's outcome means, ask for a resolution, plan the next check."""
@@ -328,7 +347,7 @@ class Checker:
     def _arm(self) -> None:
         """Let the timer wake us for the next due check or deadline, whichever comes first."""
         wake_ms = self._connects.next_deadline_ms()
-        if len(self._connects) < CHECKS_IN_FLIGHT_MAX:
+        if len(self._connects) < self._in_flight_max:
             due_ms = self._timetable.next_ms()
             if due_ms is not None and (wake_ms is None or due_ms < wake_ms):
                 wake_ms = due_ms

@@ -3,65 +3,93 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from proxy.config.model import Check
-from proxy.health.checker import CHECKS_IN_FLIGHT_MAX
+from proxy.capacity import CHECKS_MIN
+from proxy.config.model import Check, Global
+from proxy.health.rise_fall import CheckState
+from proxy.runtime import Runtime
 from shm.states import Operational
-from tests.support import wait_for
+from tests.support import free_port, wait_for
 from tests.support_worker import (
     Backend,
+    Site,
     Spec,
     checking,
+    run_checker,
     settings_of,
     site,
 )
 
+FEW_DESCRIPTORS = 120  # a quarter would be for checks, were it not below the least number of them
 
-@pytest.mark.slow
-@pytest.mark.alone
-def test_no_more_checks_of_servers_that_are_up_are_under_way_than_the_limit() -> None:
-    full = Backend("127.77.0.24").fill()
-    specs = [Spec(full.host, full.port, Check(inter_ms=300, fall=100)) for _ in range(80)]
-    with site(settings_of(specs)) as made:
-        pid = checking(made).pids[0]
-        counts: list[int] = []
 
-        def spread() -> int:
-            counts.append(len(list(Path(f"/proc/{pid}/fd").iterdir())))
-            return max(counts) - min(counts)
+def checking_with_few_descriptors(runtime: Runtime, worker: int) -> None:
+    """A checker that has room for CHECKS_MIN checks."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (FEW_DESCRIPTORS, hard))
+    run_checker(runtime, worker)
 
-        # Listing /proc is not atomic: a socket that ends meanwhile may count beside its successor.
-        wait_for(lambda: spread() >= CHECKS_IN_FLIGHT_MAX - 4, 15, "the limit", step=0.002)
-        wait_for(lambda: spread() and all(made.health(s).failures for s in range(80)), 15, "all")
-        assert spread() <= CHECKS_IN_FLIGHT_MAX + 4
+
+def in_progress(made: Site) -> list[int]:
+    """The slots whose check is under way."""
+    slots = range(len(made.reader))
+    return [slot for slot in slots if made.health(slot).check_state & CheckState.IN_PROGRESS]
+
+
+def test_all_silent_servers_of_a_share_are_checked_at_the_same_time() -> None:
+    full = Backend("127.77.0.25").fill()
+    silent = 20 * CHECKS_MIN
+    specs = [Spec(full.host, full.port, Check(inter_ms=20_000)) for _ in range(silent)]
+    settings = msgspec.structs.replace(settings_of(specs), globals=Global(max_spread_checks_ms=100))
+    with site(settings) as made:
+        checking(made)
+        wait_for(lambda: len(in_progress(made)) == silent, 10, "all under way")
     full.close()
 
 
-@pytest.mark.slow
-@pytest.mark.alone
-def test_no_more_checks_are_under_way_than_the_limit_and_the_living_do_not_wait() -> None:
+def test_a_dead_rack_delays_no_check_of_a_server_that_refuses() -> None:
+    """It is due in the middle of an interval at whose end the first of the silent ones is DOWN."""
+    full = Backend("127.77.0.26").fill()
+    check = Check(inter_ms=2_000, fall=3)
+    specs = [Spec(full.host, full.port, check) for _ in range(6 * CHECKS_MIN)]
+    refusing = len(specs) // 2
+    specs[refusing] = Spec("127.77.0.27", free_port("127.77.0.27"), check)
+    silent = [slot for slot in range(len(specs)) if slot != refusing]
+    with site(settings_of(specs)) as made:
+        checking(made)
+        wait_for(lambda: made.health(refusing).downs, 10, "DOWN")
+        assert not any(made.health(slot).downs for slot in silent)
+        wait_for(lambda: all(made.health(slot).downs for slot in silent), 10, "all are DOWN")
+    full.close()
+
+
+def test_where_descriptors_are_few_the_living_do_not_wait_for_the_dead() -> None:
     full, good = Backend("127.77.0.17").fill(), Backend("127.77.0.18").open()
-    slow = Check(inter_ms=300, rise=1, fall=1)
-    specs = [Spec(full.host, full.port, slow) for _ in range(80)]
+    dead = 3 * CHECKS_MIN
+    specs = [Spec(full.host, full.port, Check(inter_ms=300, rise=1, fall=1)) for _ in range(dead)]
     specs.append(Spec(good.host, good.port, Check(inter_ms=50)))
     with site(settings_of(specs)) as made:
-        pid = checking(made).pids[0]
-        wait_for(lambda: all(made.health(s).downs for s in range(80)), 15, "all down")
-        descriptors, checks, last_ms = [], 0, 0
-        deadline = time.monotonic() + 1.0
-        while time.monotonic() < deadline:
-            descriptors.append(len(list(Path(f"/proc/{pid}/fd").iterdir())))
-            if made.health(80).checked_ms != last_ms:
-                last_ms, checks = made.health(80).checked_ms, checks + 1
-            time.sleep(0.002)
-        assert max(descriptors) - min(descriptors) <= CHECKS_IN_FLIGHT_MAX
-        assert checks >= 6
+        pid = made.fork(0, checking_with_few_descriptors)
+        slots = range(dead)
+        wait_for(lambda: all(made.health(slot).downs for slot in slots), 10, "all down")
+        counts, turns = set(), [made.health(slot).checked_ms for slot in slots]
+        living, last_ms = 0, 0
+        while any(made.health(slot).checked_ms == turns[slot] for slot in slots):
+            counts.add(len(list(Path(f"/proc/{pid}/fd").iterdir())))
+            living += made.health(dead).checked_ms != last_ms
+            last_ms = made.health(dead).checked_ms
+        # Listing /proc is not atomic: a socket that ends meanwhile may count beside its successor.
+        assert max(counts) - min(counts) <= CHECKS_MIN // 2 + 6
+        # the dead take turns at half of the places: 96 of them need six times 300 ms
+        assert living >= 6
     full.close()
     good.close()
 

@@ -65,7 +65,7 @@ def from_check(kind: ProxyHeader, server: Recorder) -> bytes:
         assert not isinstance(begun, Outcome)
         own = begun.socket.getsockname()
         assert select.select([connects], [], [], 5)[0]
-        [(_, outcome)] = connects.ended()
+        [(_, outcome)] = connects.ended(9)
         assert outcome.status is CheckStatus.LAYER4_OK
         wait_for(lambda: server.received, 10, "the check")
     finally:
@@ -95,7 +95,7 @@ def test_a_check_of_another_server_sends_nothing() -> None:
         begun = connects.begin(0, Target("127.0.0.1", port), 5_000, header=ProxyHeader.V1)
         if not isinstance(begun, Outcome):
             assert select.select([connects], [], [], 5)[0]
-            [(_, begun)] = connects.ended()
+            [(_, begun)] = connects.ended(9)
     assert begun.status is CheckStatus.LAYER4_CONNECTION
     connects.close()
 
@@ -109,7 +109,7 @@ def test_a_check_of_a_unix_socket_names_no_addresses(kind: ProxyHeader, tmp_path
         begun = connects.begin(0, Target(path.encode(), 0), 5_000, header=kind)
         assert not isinstance(begun, Outcome)
         assert select.select([connects], [], [], 5)[0]
-        [(_, outcome)] = connects.ended()
+        [(_, outcome)] = connects.ended(9)
         assert outcome.status is CheckStatus.LAYER4_OK
         accepted, _ = server.accept()
         with accepted:

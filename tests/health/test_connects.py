@@ -31,15 +31,15 @@ def test_connects_tell_passed_refused_and_timed_out_apart() -> None:
         found = {}
         for _ in range(2):
             assert select.select([connects], [], [], 5)[0]
-            found |= {attempt.slot: outcome for attempt, outcome in connects.ended()}
+            found |= {attempt.slot: outcome for attempt, outcome in connects.ended(9)}
             if len(found) == 2:
                 break
         assert found[1].status is CheckStatus.LAYER4_OK
         assert found[2][:2] == (CheckStatus.LAYER4_CONNECTION, errno.ECONNREFUSED)
         deadline_ms = connects.next_deadline_ms()
         assert deadline_ms is not None
-        assert connects.expired(deadline_ms - 1) == []
-        [(attempt, outcome)] = connects.expired(deadline_ms)
+        assert connects.expired(deadline_ms - 1, 9) == []
+        [(attempt, outcome)] = connects.expired(deadline_ms, 9)
         assert (attempt.slot, outcome.status) == (3, CheckStatus.LAYER4_TIMEOUT)
         assert len(connects) == 0
     finally:
@@ -54,7 +54,7 @@ def test_a_check_over_ipv6_passes() -> None:
     begun = connects.begin(1, Target("::1", listening.getsockname()[1]), 1_000)
     assert not isinstance(begun, Outcome)
     assert select.select([connects], [], [], 5)[0]
-    [(_, outcome)] = connects.ended()
+    [(_, outcome)] = connects.ended(9)
     assert outcome.status is CheckStatus.LAYER4_OK
     connects.close()
     listening.close()
@@ -77,3 +77,31 @@ def test_a_lack_of_descriptors_is_no_verdict_on_the_server() -> None:
         connects.close()
     assert isinstance(begun, Outcome)
     assert begun[:2] == (CheckStatus.SOCKET_ERROR, errno.EMFILE)
+
+
+def test_deadlines_come_in_their_order_and_portions_and_ended_connects_have_none() -> None:
+    good, full = Backend().open(), Backend().fill()
+    connects = Connects()
+    limits = {slot: 10_000 + slot * 37 % 400 for slot in range(400)}
+    for slot, limit_ms in limits.items():
+        there = good if slot % 2 else full
+        begun = connects.begin(slot, Target(there.host, there.port), limit_ms)
+        assert not isinstance(begun, Outcome)
+    ended: list[int] = []
+    while len(ended) < 200:
+        assert select.select([connects], [], [], 30)[0]
+        part = connects.ended(30)
+        assert len(part) <= 30
+        ended += [attempt.slot for attempt, _ in part]
+    assert sorted(ended) == list(range(1, 400, 2))
+    expired: list[tuple[int, int]] = []
+    while (deadline_ms := connects.next_deadline_ms()) is not None:
+        part = connects.expired(deadline_ms + 20, 9)
+        assert 1 <= len(part) <= 9
+        expired += [(attempt.deadline_ms, attempt.slot) for attempt, _ in part]
+    assert expired == sorted(expired, key=lambda each: each[0])
+    assert sorted(slot for _, slot in expired) == list(range(0, 400, 2))
+    assert len(connects) == 0
+    connects.close()
+    good.close()
+    full.close()

@@ -9,10 +9,13 @@ import pytest
 
 from proxy.config.model import Check
 from proxy.health.checker import LOOKS_AT_ONCE, Checker, Watched
+from proxy.health.rise_fall import CheckStatus
 from proxy.health.share import CheckedServer
+from proxy.runtime import now_ms
 from shm.slots import HealthTableWriter
 from shm.states import AdminFlag
-from tests.support_worker import Site, Spec, settings_of, site
+from tests.support import wait_for
+from tests.support_worker import Backend, Site, Spec, settings_of, site
 
 SERVERS = 5 * LOOKS_AT_ONCE
 SELDOM = Check(inter_ms=86_400_000)
@@ -53,6 +56,12 @@ class Bench:
         self.loop.call_soon(self.loop.stop)
         self.loop.run_forever()
 
+    def begin_all(self) -> bool:
+        """Begin what is due, and hear of no outcome; True when all checks are under way."""
+        self.checker._begin_due()
+        slots = range(len(self.made.reader))
+        return all(self.made.health(slot).check_state & 1 for slot in slots)
+
     def settle(self) -> int:
         """Run until nothing is left to look at; how many looks that took."""
         before = self.checker.looks
@@ -83,6 +92,23 @@ def test_a_change_of_one_server_costs_one_look(bench: Bench) -> None:
     # its record, and its health, which the first look has changed
     assert 1 <= bench.checker.looks - before <= 2
     assert bench.made.health(17).check_state & 8, "paused"
+
+
+def test_a_check_that_passed_in_time_is_no_timeout_for_a_worker_that_slept() -> None:
+    good = Backend("127.77.9.3").open()
+    check = Check(inter_ms=200, fall=1)
+    with site(settings_of([Spec(good.host, good.port, check)] * 5)) as made:
+        bench = Bench(made)
+        bench.checker.start()
+        bench.turn()
+        wait_for(bench.begin_all, 10, "five checks under way")
+        past_ms = now_ms() + 2 * check.inter_ms
+        wait_for(lambda: now_ms() > past_ms, 10, "the time is up")
+        bench.checker._wake()
+        assert [made.health(slot).status for slot in range(5)] == [CheckStatus.LAYER4_OK] * 5
+        bench.checker.stop()
+        bench.loop.close()
+    good.close()
 
 
 def test_a_look_at_every_server_comes_in_portions(bench: Bench) -> None:
