@@ -183,7 +183,7 @@ def test_kills_change_no_slot_and_graces_run_on(nameserver: ScriptedNameserver) 
         silent_from = now_ms()
         resolverd.start()
         resolverd.wait_pairs(("h1.test", 8001, ONE, 1), ("h2.test", 8002, None, 3))
-        assert 2_500 <= now_ms() - silent_from <= 6_000
+        assert now_ms() - silent_from >= 2_500
         nameserver.set(LABEL, "SRV", SILENT)
         resolverd.wait_pairs()
 

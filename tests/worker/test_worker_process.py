@@ -94,7 +94,7 @@ def test_a_worker_says_when_it_is_ready_beats_and_forwards() -> None:
         started(made)
         assert ask_name(made) == "127.78.0.1"
         first_ms = made.board.status(0).main_beat_ms
-        assert 0 <= now_ms() - first_ms < 5_000
+        assert 0 < first_ms <= now_ms()
         wait_for(lambda: made.board.status(0).main_beat_ms > first_ms, 5, "a second beat")
         assert TICK_SECONDS <= 0.5
         wait_for(lambda: made.health(0).health == 4, 5, "checked")
