@@ -22,6 +22,7 @@ from pathlib import Path
 NOBODY = "nameserver 127.255.255.53\noptions timeout:1 attempts:1\n"
 RESOLV_CONF = "/etc/resolv.conf"
 LOOPBACK = b"lo"
+ISOLATED = "MILLRACE_ISOLATED"  # the process whose network this is
 
 # What nearly every host has and some do not: a way to the Internet, which Millrace, HAProxy and libc
 # look for. What is sent there arrives at the other end of the pair and is dropped.
@@ -51,6 +52,7 @@ def isolate() -> None:
         return
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(CLONE_NEWNET) == 0:
+        os.environ[ISOLATED] = str(os.getpid())
         raise_loopback()
         lead_into_the_void()
     if Path(RESOLV_CONF).exists() and libc.unshare(CLONE_NEWNS) == 0:
