@@ -1,4 +1,4 @@
-"""A minute of death: children killed and stopped at random, reloads good and bad, under load.
+"""Random deaths: children killed and stopped at random, reloads good and bad, under load.
 
 The only failures allowed are sessions that a killed worker had accepted; each failure is blamed on
 a deed, and a deed explains no more failures than the worker had sessions open. At the end a soft
@@ -195,7 +195,7 @@ class Chaos:
         assert output.read_text().count(RELOAD_OUTCOMES[1]) == reloads, "nonsense was taken"
 
     async def torment(self) -> None:
-        """The script of the minute."""
+        """The script of what happens."""
         start = time.monotonic()
         plan = [(0.15, 1), (0.35, 0), (0.5, 2), (0.7, 1), (0.85, 2)]
         while (elapsed := (time.monotonic() - start) / SECONDS) < 1:
@@ -250,7 +250,7 @@ def wrk_errors(report: str) -> tuple[int, int]:
     return connect, read + write + timeout
 
 
-async def minute(chaos: Chaos, nameserver: ScriptedNameserver) -> None:
+async def run_chaos(chaos: Chaos, nameserver: ScriptedNameserver) -> None:
     nameserver.set("echo.test", "A", "127.0.0.1")
     chaos.nameserver = nameserver.address
     server = await echo_server()
@@ -339,11 +339,11 @@ def test_each_failure_needs_a_deed_that_can_explain_it() -> None:
 
 @pytest.mark.alone
 @pytest.mark.slow
-def test_a_minute_of_death_costs_only_what_the_dead_had_accepted(tmp_path: Path, seed: int) -> None:
+def test_random_deaths_cost_only_what_the_dead_had_accepted(tmp_path: Path, seed: int) -> None:
     tmp_path.chmod(0o755)  # nginx's worker is not root
     chaos = Chaos(tmp_path, seed)
     with ScriptedNameserver() as nameserver:
-        asyncio.run(minute(chaos, nameserver))
+        asyncio.run(run_chaos(chaos, nameserver))
 
 
 @pytest.mark.slow
