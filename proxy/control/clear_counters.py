@@ -1,17 +1,24 @@
-"""`clear counters [all]`: maxima, or everything that is counted, begins anew for whoever looks."""
+"""`clear counters [all | server <bk>/<srv> [all]]`: maxima, or all that is counted, begins anew.
+
+That is for whoever looks: no counter changes (cleared.pyx).
+"""
 
 from __future__ import annotations
 
-from proxy.control.command import Answer, Command, Level
-from proxy.control.monitor import Monitor
+from collections.abc import Iterator
+
+from proxy.control.command import Answer, Command, CommandError, Level
+from proxy.control.report import Report
 from proxy.runtime import now_ms
+
+USAGE = "usage: clear counters [all] | clear counters server <backend>/<server> [all]"
 
 
 class ClearCounters:
-    """The two commands; operators may clear maxima, administrators everything."""
+    """Three commands; operators may clear maxima, administrators everything."""
 
-    def __init__(self, monitor: Monitor) -> None:
-        self.monitor = monitor
+    def __init__(self, report: Report) -> None:
+        self.report = report
 
     def commands(self) -> list[Command]:
         """What this family answers to."""
@@ -30,14 +37,37 @@ class ClearCounters:
                 Level.ADMIN,
                 self.clear_all,
             ),
+            Command(
+                ("clear", "counters", "server"),
+                "<bk>/<srv> [all]",
+                "clear max statistics counters (or all) of one server",
+                Level.OPERATOR,
+                self.clear_server,
+            ),
         ]
 
-    def clear_highest(self, _words: list[str], _level: Level) -> Answer:
+    def clear_highest(self, words: list[str], _level: Level) -> Answer:
         """`clear counters`."""
-        self.monitor.clear(now_ms(), totals=False)
-        return []
+        return self.clear(words, totals=False)
 
-    def clear_all(self, _words: list[str], _level: Level) -> Answer:
+    def clear_all(self, words: list[str], _level: Level) -> Answer:
         """`clear counters all`."""
-        self.monitor.clear(now_ms(), totals=True)
+        return self.clear(words, totals=True)
+
+    def clear(self, words: list[str], *, totals: bool) -> Iterator[str]:
+        """Everything, in portions; a word too many would mean less than that."""
+        if words:
+            raise CommandError(USAGE)
+        for _ in self.report.monitor.clear(now_ms(), totals=totals):
+            yield ""
+
+    def clear_server(self, words: list[str], level: Level) -> Answer:
+        """`clear counters server b/s [all]`."""
+        totals = words[1:] == ["all"]
+        if not words or (words[1:] and not totals):
+            raise CommandError(USAGE)
+        if totals and level < Level.ADMIN:
+            raise CommandError("Permission denied")
+        _, server = self.report.directory.server(words[0])
+        self.report.monitor.clear_server(server, now_ms(), totals=totals)
         return []

@@ -1,6 +1,6 @@
 """Finds proxies and servers by the words of a command, at a cost that does not grow with the table.
 
-The names of a backend's servers are indexed when somebody first asks for one of them.
+All names are indexed when control begins, so that no order pays for it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,13 @@ class Directory:
         for proxy in self.proxies:
             self._by_name.setdefault(proxy.name, []).append(proxy)
             self._by_id.setdefault(proxy.id, []).append(proxy)
-        self._names: dict[int, Names] = {}  # by backend index
+        self._names = {  # by backend index
+            proxy.backend_index: Names(
+                {server.name: server for server in proxy.servers},
+                {server.id: server for server in proxy.servers},
+            )
+            for proxy in self.backends
+        }
 
     def proxies_called(self, word: str) -> tuple[Proxy, ...]:
         """Proxies by number or name, in the order of the file; raises CommandError for no name."""
@@ -75,7 +81,7 @@ class Directory:
         proxy = self.backend(backend_word)
         if proxy is None:
             raise CommandError("No such backend.")
-        server = self._names_of(proxy).by_name.get(server_word)
+        server = self._names[proxy.backend_index].by_name.get(server_word)
         if server_word.startswith("#"):
             value = number(server_word[1:])
             server = None if value is None else self.server_numbered(proxy, value)
@@ -85,14 +91,4 @@ class Directory:
 
     def server_numbered(self, proxy: Proxy, server_id: int) -> Server | None:
         """The server of a backend that has this id."""
-        return self._names_of(proxy).by_id.get(server_id)
-
-    def _names_of(self, proxy: Proxy) -> Names:
-        assert proxy.backend_index is not None
-        names = self._names.get(proxy.backend_index)
-        if names is None:
-            names = self._names[proxy.backend_index] = Names(
-                {server.name: server for server in proxy.servers},
-                {server.id: server for server in proxy.servers},
-            )
-        return names
+        return self._names[proxy.backend_index].by_id.get(server_id)

@@ -1,20 +1,21 @@
 """What control remembers between two looks at the segment: rates, averages, availability.
 
-Ticks once a second. Frontends and backends are looked at on each tick, servers in turns of
-SERVERS_SAMPLED_MAX, so that a table of 100,000 servers costs no more per tick than a small one;
-a server's rate is then over the longer time between its looks. Knows no socket and no format.
+Ticks once a second, at a cost that depends on what happened: the meters look in C, and only those
+backends are judged in which other servers take sessions than before. Knows no socket and no format.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 
 from proxy.config.model import Proxy, Server, Settings
 from proxy.control.cleared import Cleared
-from proxy.control.limits import SERVERS_SAMPLED_MAX
+from proxy.control.limits import CLEARED_AT_ONCE
+from proxy.control.meters import Meters
 from proxy.control.observation import Observer
-from proxy.control.rates import Availability, Rate, SessionMeter
+from proxy.control.rates import Availability, Rate, Reading, SessionMeter
 from proxy.control.service_counters import ServiceCounters
 from proxy.control.summary import BackendSummary, summarize
 from shm.changes import UsableServers
@@ -63,7 +64,8 @@ class Monitor:
         self.observer = Observer(settings, segment)
         self.usable = UsableServers(segment)
         self.counters = CounterReader(segment)
-        self.cleared = Cleared(self.counters)
+        self.cleared = Cleared(segment)
+        self.meters = Meters(segment, self.cleared, now_ms)
         self.board = ProcessBoard(segment)
         self.services = {
             proxy.frontend_index: ServiceCounters()
@@ -72,19 +74,12 @@ class Monitor:
         }
         worker = self.counters.worker()
         self.process = ProcessMeter(worker["accepts"], worker["bytes_out"], now_ms)
-        self.frontend_meters = {
-            proxy.name: SessionMeter(self.frontend_counters(proxy), now_ms)
-            for proxy in settings.frontends
+        self.service_meters = {
+            index: SessionMeter(service.fields(), now_ms)
+            for index, service in self.services.items()
         }
-        self.backend_meters = {
-            proxy.name: SessionMeter(self.backend_counters(proxy), now_ms)
-            for proxy in settings.backends
-        }
-        self.server_meters: dict[int, SessionMeter] = {}
         self.availability = {proxy.name: self.availability_of(proxy) for proxy in settings.backends}
         self.backends = settings.backends
-        self.servers = settings.servers
-        self.next_slot = 0
         self.accept_pauses = 0  # of control's own sockets
 
     def accept_paused(self) -> None:
@@ -108,10 +103,16 @@ class Monitor:
         """Counters of a server over all workers."""
         return self.cleared.server(server.slot)
 
-    def server_meter(self, server: Server, counters: dict[str, int], now_ms: int) -> SessionMeter:
-        """Rates of a server; one that was never looked at starts with these counters."""
-        meter = self.server_meters.get(server.slot)
-        return meter if meter is not None else SessionMeter(counters, now_ms)
+    def frontend_reading(self, proxy: Proxy) -> Reading:
+        """Rates of a frontend."""
+        assert proxy.frontend_index is not None
+        service = self.service_meters.get(proxy.frontend_index)
+        return self.meters.frontend(proxy.frontend_index) if service is None else service.reading
+
+    def backend_reading(self, proxy: Proxy) -> Reading:
+        """Rates and averages of a backend."""
+        assert proxy.backend_index is not None
+        return self.meters.backend(proxy.backend_index)
 
     def summary(self, proxy: Proxy) -> BackendSummary:
         """How many servers of a backend take sessions now."""
@@ -140,12 +141,10 @@ class Monitor:
         """Look at everything that is looked at once a second."""
         worker = self.counters.worker()
         self.process.look(worker["accepts"], worker["bytes_out"], self.worker_pids(), now_ms)
-        for proxy in self.settings.frontends:
-            self.frontend_meters[proxy.name].look(self.frontend_counters(proxy), now_ms)
-        for proxy in self.settings.backends:
-            self.backend_meters[proxy.name].look(self.backend_counters(proxy), now_ms)
+        self.meters.look(now_ms)
+        for index, service in self.services.items():
+            self.service_meters[index].look(service.fields(), now_ms)
         self.look_at_availability(now_ms)
-        self.look_at_servers(now_ms)
 
     def look_at_availability(self, now_ms: int) -> None:
         """Judge the backends again in which other servers take sessions than before."""
@@ -153,37 +152,30 @@ class Monitor:
             proxy = self.backends[backend]
             self.availability[proxy.name].look(self.summary(proxy).up, now_ms)
 
-    def clear(self, now_ms: int, *, totals: bool) -> None:
-        """Show maxima, and with `totals` all that is counted, from now on."""
+    def clear(self, now_ms: int, *, totals: bool) -> Iterator[None]:
+        """Show maxima, and with `totals` all that is counted, from now on; in portions."""
         shape = self.segment.shape
         counts = {"frontend": shape.frontends, "backend": shape.backends, "server": shape.slots}
-        self.cleared.clear(counts, totals=totals)
+        for kind, count in counts.items():
+            for first in range(0, count, CLEARED_AT_ONCE):
+                self.clear_some(kind, first, min(count, first + CLEARED_AT_ONCE), now_ms, totals)
+                yield
         self.process.accepts.highest = 0
-        meters = (self.frontend_meters, self.backend_meters, self.server_meters)
-        for meter in (meter for family in meters for meter in family.values()):
-            meter.sessions.highest = meter.connections.highest = 0
         for service in self.services.values():
             service.clear(totals=totals)
-        if not totals:
-            return
-        for server in self.servers:
-            self.cleared.clear_health(server.slot, self.observer.table.health(server.slot))
-        for availability in self.availability.values():
-            availability.downs = 0
-        for proxy in self.settings.frontends:
-            self.frontend_meters[proxy.name] = SessionMeter(self.frontend_counters(proxy), now_ms)
-        for proxy in self.settings.backends:
-            self.backend_meters[proxy.name] = SessionMeter(self.backend_counters(proxy), now_ms)
-        self.server_meters = {}
+        for meter in self.service_meters.values():
+            meter.sessions.highest = meter.connections.highest = 0
+        if totals:
+            for availability in self.availability.values():
+                availability.downs = 0
+            for index, service in self.services.items():
+                self.service_meters[index] = SessionMeter(service.fields(), now_ms)
 
-    def look_at_servers(self, now_ms: int) -> None:
-        """Look at the next servers in turn."""
-        for _ in range(min(SERVERS_SAMPLED_MAX, len(self.servers))):
-            slot = self.servers[self.next_slot].slot
-            self.next_slot = (self.next_slot + 1) % len(self.servers)
-            counters = self.cleared.server(slot)
-            meter = self.server_meters.get(slot)
-            if meter is None:
-                self.server_meters[slot] = SessionMeter(counters, now_ms)
-            else:
-                meter.look(counters, now_ms)
+    def clear_server(self, server: Server, now_ms: int, *, totals: bool) -> None:
+        """The same for one server."""
+        self.clear_some("server", server.slot, server.slot + 1, now_ms, totals)
+
+    def clear_some(self, kind: str, first: int, last: int, now_ms: int, totals: bool) -> None:
+        """The same for some things of one kind."""
+        self.cleared.clear(kind, first, last, totals=totals)
+        self.meters.clear(kind, first, last, now_ms, totals=totals)

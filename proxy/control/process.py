@@ -61,7 +61,7 @@ def all_commands(report: Report, mail: Mail) -> list[Command]:
     resolvers = ShowResolvers(report)
     return [
         *ShowServers(report).commands(),
-        *ClearCounters(report.monitor).commands(),
+        *ClearCounters(report).commands(),
         *ShowStat(report, resolvers.stat).commands(),
         *ShowInfo(report).commands(),
         *resolvers.commands(),

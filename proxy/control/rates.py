@@ -1,12 +1,27 @@
 """Rates and recent averages, from totals that are looked at now and then. Pure: takes `now_ms`.
 
-Knows no segment: `monitor.py` brings the totals. A rate is what happened since the former look,
-per second; a recent average forgets like HAProxy's, over the last 1,024 sessions.
+Knows no segment: `monitor.py` brings the totals of what control counts itself; those of the
+segment have meters in C that follow the same rules (meters.pyx). A rate is what happened since the
+former look, per second; a recent average forgets like HAProxy's, over the last 1,024 sessions.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 AVERAGE_WINDOW = 1_024  # sessions
+
+
+class Reading(NamedTuple):
+    """What a meter shows: events per second, the most of them, and mean times in milliseconds."""
+
+    rate: int
+    rate_max: int
+    connection_rate: int
+    connection_rate_max: int
+    queue_time: float
+    connect_time: float
+    total_time: float
 
 
 class Rate:
@@ -74,6 +89,19 @@ class SessionMeter:
         self.connect_time.look(counters.get("connect_time_sum_ms", 0), counters.get("connected", 0))
         self.queue_time.look(counters.get("queue_time_sum_ms", 0), counters.get("connected", 0))
         self.total_time.look(counters.get("total_time_sum_ms", 0), counters.get("ended", 0))
+
+    @property
+    def reading(self) -> Reading:
+        """What it shows now."""
+        return Reading(
+            self.sessions.current,
+            self.sessions.highest,
+            self.connections.current,
+            self.connections.highest,
+            self.queue_time.mean,
+            self.connect_time.mean,
+            self.total_time.mean,
+        )
 
 
 class Availability:

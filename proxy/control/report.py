@@ -47,7 +47,7 @@ class Report:
         return frontend_row(
             proxy,
             self.monitor.frontend_counters(proxy),
-            self.monitor.frontend_meters[proxy.name],
+            self.monitor.frontend_reading(proxy),
             proxy.maxconn or self.capacity.maxconn,
             self.monitor.stopping(),
         )
@@ -58,8 +58,8 @@ class Report:
         health = self.monitor.cleared.health(observed.server.slot, observed.health)
         observed = observed._replace(health=health)
         clock = self.clock()
-        meter = self.monitor.server_meter(observed.server, counters, clock.now_ms)
-        return server_row(observed, counters, meter, clock, reveal=reveal)
+        reading = self.monitor.meters.server(observed.server.slot)
+        return server_row(observed, counters, reading, clock, reveal=reveal)
 
     def server(self, proxy: Proxy, server: Server, *, reveal: bool = True) -> Row:
         """The row of a server."""
@@ -75,7 +75,7 @@ class Report:
             proxy,
             summary,
             self.monitor.backend_counters(proxy),
-            self.monitor.backend_meters[proxy.name],
+            self.monitor.backend_reading(proxy),
             availability,
             clock=clock,
             full_connections=self.full_connections[proxy.name],

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeAlias
 from proxy.config.model import Proxy
 from proxy.control.check_names import IN_PROGRESS, cause, status_description, status_name
 from proxy.control.observation import Observed
-from proxy.control.rates import Availability, SessionMeter
+from proxy.control.rates import Availability, Reading
 from proxy.control.summary import BackendSummary
 from shm.slots import warmth_of
 from shm.states import WARM_STEPS, Operational
@@ -53,7 +53,7 @@ def traffic(counters: dict[str, int]) -> Row:
 
 
 def frontend_row(
-    proxy: Proxy, counters: dict[str, int], meter: SessionMeter, maxconn: int, stopping: bool
+    proxy: Proxy, counters: dict[str, int], reading: Reading, maxconn: int, stopping: bool
 ) -> Row:
     """One FRONTEND row; `maxconn` is the limit that holds for it."""
     row: Row = zeros("dreq dresp ereq req_rate req_rate_max req_tot comp_in comp_out")
@@ -76,19 +76,19 @@ def frontend_row(
         "iid": proxy.id,
         "sid": 0,
         "type": TYPE_FRONTEND,
-        "rate": meter.sessions.current,
+        "rate": reading.rate,
         "rate_lim": proxy.session_rate,
-        "rate_max": meter.sessions.highest,
+        "rate_max": reading.rate_max,
         "mode": "tcp" if proxy.service is None else "http",
-        "conn_rate": meter.connections.current,
-        "conn_rate_max": meter.connections.highest,
+        "conn_rate": reading.connection_rate,
+        "conn_rate_max": reading.connection_rate_max,
         "conn_tot": counters["connections_total"],
         "dcon": counters["denied_connections"],
         "eint": counters["internal_errors"],
     }
 
 
-def connection_cells(counters: dict[str, int], meter: SessionMeter, clock: Clock) -> Row:
+def connection_cells(counters: dict[str, int], reading: Reading, clock: Clock) -> Row:
     """The cells that server and BACKEND rows have in common."""
     last_ms = counters["last_session_ms"]
     row: Row = zeros("dresp wrew reuse rtime rtime_max")
@@ -105,14 +105,14 @@ def connection_cells(counters: dict[str, int], meter: SessionMeter, clock: Clock
         "wredis": counters["redispatches"],
         "pid": PROCESS_NUMBER,
         "lbtot": counters["loadbalanced"],
-        "rate": meter.sessions.current,
-        "rate_max": meter.sessions.highest,
+        "rate": reading.rate,
+        "rate_max": reading.rate_max,
         "cli_abrt": counters["client_aborts"],
         "srv_abrt": counters["server_aborts"],
         "lastsess": clock.age_s(last_ms) if last_ms else -1,
-        "qtime": round(meter.queue_time.mean),
-        "ctime": round(meter.connect_time.mean),
-        "ttime": round(meter.total_time.mean),
+        "qtime": round(reading.queue_time),
+        "ctime": round(reading.connect_time),
+        "ttime": round(reading.total_time),
         "mode": "tcp",
         "connect": counters["connect_attempts"],
         "qtime_max": counters["queue_time_max_ms"],
@@ -194,14 +194,14 @@ def weight_cells(observed: Observed, clock: Clock) -> Row:
 def server_row(
     observed: Observed,
     counters: dict[str, int],
-    meter: SessionMeter,
+    reading: Reading,
     clock: Clock,
     *,
     reveal: bool = True,
 ) -> Row:
     """One server row; `reveal` shows its address (level operator and above)."""
     proxy, server = observed.proxy, observed.server
-    row = connection_cells(counters, meter, clock)
+    row = connection_cells(counters, reading, clock)
     row |= zeros("srv_icur idle_conn_cur safe_conn_cur priv_idle_cur")
     if observed.state.maxconn:
         row["slim"] = observed.state.maxconn
@@ -232,7 +232,7 @@ def backend_row(
     proxy: Proxy,
     summary: BackendSummary,
     counters: dict[str, int],
-    meter: SessionMeter,
+    reading: Reading,
     availability: Availability,
     *,
     clock: Clock,
@@ -240,7 +240,7 @@ def backend_row(
     reveal: bool = True,
 ) -> Row:
     """One BACKEND row."""
-    row = connection_cells(counters, meter, clock)
+    row = connection_cells(counters, reading, clock)
     row |= zeros("dreq comp_in comp_out comp_byp comp_rsp agg_server_status")
     row |= zeros("agg_server_check_status agg_check_status")
     if reveal:

@@ -36,6 +36,9 @@ MEASURED = (
     "show resolvers",
     "show why be/s7",
     "help",
+    "clear counters",
+    "clear counters all",
+    "clear counters server be/s7",
     ";".join(f"set server be/s{number} state drain" for number in range(1, 200)),
     ";".join(f"get weight be/s{number}" for number in range(1, 200)),
 )
@@ -84,6 +87,7 @@ class Room:
         ):
             for name in names:
                 setattr(owner, name, self.looks.counting(getattr(owner, name)))
+        monitor.clear_some = self.looks.counting(monitor.clear_some)  # type: ignore[method-assign]
         for name in ("server_of", "backend", "frontend"):
             setattr(report, name, self.looks.counting_rows(getattr(report, name)))
 
