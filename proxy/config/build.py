@@ -145,6 +145,9 @@ class _Builder:
             service=_service(draft),
             stats_uri=draft.stats_uri if serves_statistics(draft) else None,
             stats_show_legends=draft.stats_show_legends,
+            stats_hide_version=draft.stats_hide_version,
+            metrics_paths=draft.metrics_paths if serves_statistics(draft) else None,
+            monitor_uri=draft.monitor_uri if serves_statistics(draft) else None,
             balance=draft.balance,
             random_draws=draft.random_draws,
             hash_consistent=draft.hash_consistent,
@@ -240,4 +243,6 @@ def _first_keeps_id(draft: ProxyDraft) -> list[BindDraft]:
 def _service(draft: ProxyDraft) -> Service | None:
     if not serves_statistics(draft) or draft.kind is ProxyKind.BACKEND:
         return None
-    return Service.METRICS if draft.metrics else Service.STATS
+    if draft.metrics_paths is not None:
+        return Service.METRICS
+    return Service.STATS if draft.stats_enabled else Service.HEALTH

@@ -11,12 +11,14 @@ from proxy.config.build_log import check_log_format
 from proxy.config.drafts import (
     BindOptions,
     GlobalDraft,
+    HttpWord,
     ProxyDraft,
     ProxyKind,
     ResolversDraft,
     ServerDraft,
 )
-from proxy.config.http_words import warning_text
+from proxy.config.http_request_words import EXPORTER
+from proxy.config.http_words import HONOURED_LABELS, warning_text
 from proxy.config.messages import Messages
 from proxy.config.model import InitAddr, Origin
 from proxy.config.names import is_service_name
@@ -60,8 +62,9 @@ def check(
 
 
 def serves_statistics(draft: ProxyDraft) -> bool:
-    """Whether a section is there to show metrics or statistics only."""
-    return draft.mode == "http" and (draft.metrics or draft.stats_enabled)
+    """Whether a section is there to show metrics, statistics or its health only."""
+    shows = draft.metrics_paths is not None or draft.stats_enabled or draft.monitor_uri is not None
+    return draft.mode == "http" and shows
 
 
 def _check_names(proxies: Sequence[ProxyDraft], messages: Messages) -> None:
@@ -104,10 +107,12 @@ def _check_server_names(draft: ProxyDraft, messages: Messages) -> None:
 
 def _check_http(draft: ProxyDraft, messages: Messages) -> None:
     """Only statistics may be in mode http."""
-    foreign = [word.label for word in draft.http_words if word.rule]
-    if draft.servers or draft.default_backend is not None or draft.switched_backend is not None:
-        foreign.append("servers")
-    if serves_statistics(draft) and draft.kind.accepts and not foreign:
+    forwards = (draft.servers, draft.default_backend, draft.switched_backend) != ([], None, None)
+    rules = [word for word in draft.http_words if word.rule]
+    if draft.kind.accepts and not forwards and (serves_statistics(draft) or _asks_for(rules)):
+        for word in rules:
+            messages.alert(_refusal(word, draft), word.origin)
+        _tell_skipped(draft, messages)
         _check_binds(draft, messages)
         _check_timeouts(draft, messages)
         if draft.expect_proxy or any(bind.options.accept_proxy for bind in draft.binds):
@@ -119,9 +124,35 @@ def _check_http(draft: ProxyDraft, messages: Messages) -> None:
         return
     messages.alert(
         f"mode http of {draft.title} is not supported: Millrace forwards TCP, write 'mode tcp' "
-        "(mode http serves 'stats' and 'http-request use-service prometheus-exporter' only)",
+        "(mode http serves 'stats', 'monitor-uri' and 'http-request use-service "
+        "prometheus-exporter' only)",
         draft.mode_origin or draft.origin,
     )
+
+
+def _asks_for(rules: Sequence[HttpWord]) -> bool:
+    """Whether one of the lines would serve metrics, if its condition could be honoured."""
+    return any(word.rule.startswith(EXPORTER) for word in rules)
+
+
+def _refusal(word: HttpWord, draft: ProxyDraft) -> str:
+    """Why a line that could keep somebody out is not skipped, and what to do."""
+    return (
+        f"'{word.rule}' is not supported yet in {draft.title}: a statistics section serves metrics "
+        f"with '{EXPORTER}' alone or with '{EXPORTER} if {{ path <path>... }}'; keep others out "
+        "by the address in 'bind' or by the packet filter of the host"
+    )
+
+
+def _tell_skipped(draft: ProxyDraft, messages: Messages) -> None:
+    """The HTTP words of a statistics section that do nothing, in one line."""
+    labels = [word.label for word in draft.http_words if not word.rule]
+    skipped = [label for label in dict.fromkeys(labels) if label not in HONOURED_LABELS]
+    if skipped:
+        messages.notice(
+            f"{', '.join(skipped)} without effect in {draft.title}: it serves statistics only",
+            draft.origin,
+        )
 
 
 def _check_binds(draft: ProxyDraft, messages: Messages) -> None:
@@ -140,9 +171,11 @@ def _check_binds(draft: ProxyDraft, messages: Messages) -> None:
 
 
 def _check_tcp(draft: ProxyDraft, proxies: Sequence[ProxyDraft], messages: Messages) -> None:
+    told: set[str] = set()
     for word in draft.http_words:
         text = warning_text(word, draft)
-        if text:
+        if text and word.label not in told:
+            told.add(word.label)
             messages.warning(text, word.origin)
     _check_binds(draft, messages)
     for rule, name, origin in (

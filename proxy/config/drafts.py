@@ -244,15 +244,15 @@ class ServerStateSource(enum.Enum):
 class HttpWord(msgspec.Struct, frozen=True):
     """A word that needs mode http; `warning` is what HAProxy says in a TCP section, or nothing.
 
-    HAProxy looks only in sections that have the word's `side`. `rule` marks a word that changes
-    requests, which no statistics section can have.
+    HAProxy looks only in sections that have the word's `side`. `rule` is the whole line of a word
+    that decides about requests: a section that serves statistics cannot skip it.
     """
 
     label: str
     origin: Origin
     warning: str
     side: Side = Side.BOTH
-    rule: bool = False
+    rule: str = ""
 
 
 class ProxyDraft(msgspec.Struct):
@@ -301,7 +301,9 @@ class ProxyDraft(msgspec.Struct):
     stats_enabled: bool = False
     stats_uri: str | None = None
     stats_show_legends: bool = False
-    metrics: bool = False
+    stats_hide_version: bool = False
+    metrics_paths: tuple[str, ...] | None = None  # None: no metrics; (): on every path
+    monitor_uri: str | None = None
     logs: list[LogTarget] = []
     log_global: bool = False  # those of the global section too
     log_format: LogFormatDraft | None = None

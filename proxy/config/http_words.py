@@ -1,21 +1,18 @@
 """The words that mean something in mode http only, and what HAProxy says of them in mode tcp.
 
-Owns that list, nothing else: no such word does anything here, except that a statistics section
-(mode http) may serve metrics through `http-request use-service`.
+Owns that list, nothing else: no such word does anything here. `http-request`, by which a statistics
+section (mode http) serves metrics, is read in a file of its own.
 """
 
 from __future__ import annotations
 
 from proxy.config.drafts import HttpWord, ProxyDraft, Side
-from proxy.config.messages import ConfigError
 from proxy.config.sides import side_of_option, side_of_word
 from proxy.config.words import Kind, Prefix, Statement, Table, Word
 
-METRICS_SERVICE = "prometheus-exporter"
-
 _IGNORED = "{} ignored for {} as it requires HTTP mode."
 _STATEMENT = "{} statement ignored for {} as it requires HTTP mode."
-_RULES = "{} rules ignored for {} as they require HTTP mode."
+RULES = "{} rules ignored for {} as they require HTTP mode."
 _NEEDS = "{} will be ignored for {} (needs 'mode http')."
 
 
@@ -28,25 +25,17 @@ def note(
     side: Side = Side.BOTH,
     rule: bool = False,
 ) -> None:
-    """Remember an HTTP word, or forget it after `no`; one of each label is enough to warn."""
+    """Remember an HTTP word, or forget it after `no`: one of each label, but each rule."""
+    line = " ".join(statement.words) if rule else ""
     if statement.prefix is not Prefix.NONE:
         forget(draft, label)
-    elif all(word.label != label or word.rule != rule for word in draft.http_words):
-        draft.http_words.append(HttpWord(label, statement.origin, warning, side, rule))
+    elif rule or all(word.label != label or word.rule for word in draft.http_words):
+        draft.http_words.append(HttpWord(label, statement.origin, warning, side, line))
 
 
 def forget(draft: ProxyDraft, *labels: str) -> None:
     """Take back what an earlier line, or `defaults`, asked for."""
     draft.http_words = [word for word in draft.http_words if word.label not in labels]
-
-
-def _http_request(statement: Statement, draft: ProxyDraft) -> None:
-    if not statement.arguments:
-        raise ConfigError("'http-request' expects an action")
-    metrics = statement.arguments[:2] == ("use-service", METRICS_SERVICE)
-    if metrics:
-        draft.metrics = True
-    note(statement, draft, "'http-request'", _RULES, rule=not metrics)
 
 
 def _noted(
@@ -74,6 +63,11 @@ def _option(name: str, warning: str = "") -> Word[ProxyDraft]:
     return _noted(f"'option {name}'", warning, side, negatable=name not in _NOT_NEGATABLE)
 
 
+def _monitor_uri(statement: Statement, draft: ProxyDraft) -> None:
+    draft.monitor_uri = statement.one("an URI")
+    note(statement, draft, "'monitor-uri'", _NEEDS, side=side_of_word("monitor-uri"))
+
+
 _SILENT = (
     *("errorfile", "errorfiles", "errorloc", "errorloc302", "errorloc303", "http-error"),
     *("http-reuse", "http-send-name-header", "unique-id-format", "unique-id-header"),
@@ -81,14 +75,13 @@ _SILENT = (
 )
 
 HTTP_WORDS: Table[ProxyDraft] = {
-    "http-request": Word(Kind.HTTP_ONLY, _http_request),
-    "http-response": _word("http-response", _RULES, rule=True),
-    "http-after-response": _word("http-after-response", _RULES, rule=True),
-    "redirect": _word("redirect", _RULES, rule=True),
+    "http-response": _word("http-response", RULES, rule=True),
+    "http-after-response": _word("http-after-response", RULES, rule=True),
+    "redirect": _word("redirect", RULES, rule=True),
     "capture": _word("capture", _STATEMENT),
     "declare": _word("declare"),
     "cookie": _word("cookie", _NEEDS),
-    "monitor-uri": _word("monitor-uri", _NEEDS),
+    "monitor-uri": Word(Kind.HTTP_ONLY, _monitor_uri),
     **{name: _word(name) for name in _SILENT},
 }
 
@@ -115,6 +108,9 @@ HTTP_OPTIONS: Table[ProxyDraft] = {
     **{name: _option(name) for name in _SILENT_OPTIONS},
     **{name: _option(name, _LOG_OPTION) for name in _LOG_OPTIONS},
 }
+
+# What a statistics section honours, or says nothing of since no client can tell.
+HONOURED_LABELS = frozenset({"'http-request'", "'stats' statement", "'monitor-uri'"})
 
 HTTP_TIMEOUTS: Table[ProxyDraft] = {
     name: _noted(f"'timeout {name}'") for name in ("http-request", "http-keep-alive", "tarpit")

@@ -198,6 +198,7 @@ class Service(enum.Enum):
 
     METRICS = "prometheus-exporter"
     STATS = "stats"
+    HEALTH = "monitor-uri"
 
 
 class Proxy(msgspec.Struct, frozen=True):
@@ -222,6 +223,9 @@ class Proxy(msgspec.Struct, frozen=True):
     service: Service | None = None
     stats_uri: str | None = None
     stats_show_legends: bool = False  # whoever sees the statistics may see addresses
+    stats_hide_version: bool = False  # the page names no version
+    metrics_paths: tuple[str, ...] | None = None  # None: no metrics; (): on every path
+    monitor_uri: str | None = None  # answered with 200, for those who watch this program
     balance: Balance = Balance.ROUNDROBIN
     random_draws: int = RANDOM_DRAWS_DEFAULT  # of `balance random`
     hash_consistent: bool = False  # hash-type: a ring instead of a map

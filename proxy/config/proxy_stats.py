@@ -7,7 +7,16 @@ from __future__ import annotations
 
 from proxy.config.drafts import ProxyDraft
 from proxy.config.http_words import note
-from proxy.config.words import Statement, Table, act_on_second, later, without_effect, works
+from proxy.config.words import (
+    Handler,
+    Statement,
+    Table,
+    Word,
+    act_on_second,
+    later,
+    without_effect,
+    works,
+)
 
 STATS_URI_DEFAULT = "/haproxy?stats"
 
@@ -24,15 +33,31 @@ def _uri(statement: Statement, draft: ProxyDraft) -> None:
     _turn_on(statement, draft)
 
 
-def _realm(statement: Statement, _draft: ProxyDraft) -> None:
+def _shown(field: str) -> Handler[ProxyDraft]:
+    """What the page shows or hides; such a line turns the page on, too, as in HAProxy."""
+
+    def handle(statement: Statement, draft: ProxyDraft) -> None:
+        statement.at_most(0)
+        setattr(draft, field, True)
+        _turn_on(statement, draft)
+
+    return handle
+
+
+def _realm(statement: Statement, draft: ProxyDraft) -> None:
     statement.one("a name")
     statement.notice("'stats realm' has no effect here: nobody is asked for a password")
-
-
-def _show_legends(statement: Statement, draft: ProxyDraft) -> None:
-    statement.at_most(0)
-    draft.stats_show_legends = True
     _turn_on(statement, draft)
+
+
+def _without_effect(why: str) -> Word[ProxyDraft]:
+    """A line that changes nothing on the page, but turns it on."""
+
+    def handle(statement: Statement, draft: ProxyDraft) -> None:
+        statement.notice(f"'stats {' '.join(statement.words)}' has no effect here: {why}")
+        _turn_on(statement, draft)
+
+    return works(handle)
 
 
 def _turn_on(statement: Statement, draft: ProxyDraft) -> None:
@@ -47,14 +72,14 @@ _LOOKS = "the page has one look"
 _STATS: Table[ProxyDraft] = {
     "enable": works(_enable),
     "uri": works(_uri),
-    "refresh": without_effect(_LOOKS),
+    "refresh": _without_effect("the page refreshes itself in its own time"),
     "realm": works(_realm),
-    "hide-version": without_effect(_LOOKS),
-    "show-legends": works(_show_legends),
-    "show-node": without_effect(_LOOKS),
-    "show-desc": without_effect(_LOOKS),
-    "show-modules": without_effect(_LOOKS),
-    "admin": without_effect("the page changes nothing; use the stats socket"),
+    "hide-version": works(_shown("stats_hide_version")),
+    "show-legends": works(_shown("stats_show_legends")),
+    "show-node": _without_effect(_LOOKS),
+    "show-desc": _without_effect(_LOOKS),
+    "show-modules": _without_effect(_LOOKS),
+    "admin": _without_effect("the page changes nothing; use the stats socket"),
     "bind-process": without_effect("one process serves all pages"),
     # These keep people out: skipping them would show more than the file allows.
     "auth": later("keep the address out of reach of others, and remove the line"),

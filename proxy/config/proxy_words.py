@@ -9,10 +9,8 @@ from __future__ import annotations
 from proxy.config.balance_words import BALANCE_WORDS
 from proxy.config.bind_words import bind
 from proxy.config.drafts import ProxyDraft, ProxyKind
-from proxy.config.http_words import (
-    HTTP_TIMEOUTS,
-    HTTP_WORDS,
-)
+from proxy.config.http_request_words import HTTP_REQUEST
+from proxy.config.http_words import HTTP_TIMEOUTS, HTTP_WORDS
 from proxy.config.log_words import log_format, log_tag, proxy_log
 from proxy.config.messages import ConfigError
 from proxy.config.option_words import option
@@ -144,6 +142,7 @@ def _timeout_line(statement: Statement, draft: ProxyDraft) -> None:
 
 PROXY_WORDS: Table[ProxyDraft] = {
     **HTTP_WORDS,
+    "http-request": HTTP_REQUEST,
     **PROXY_OTHERS,
     "mode": works(_mode),
     "bind": works(bind),

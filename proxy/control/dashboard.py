@@ -100,24 +100,34 @@ class Dashboard:
     def __init__(self, report: Report) -> None:
         self.report = report
 
-    def page(self, *, refresh: bool, reveal: bool) -> Iterator[str]:
-        """The whole page."""
+    def page(
+        self,
+        *,
+        refresh: bool,
+        reveal: bool,
+        version: bool = True,
+        metrics_paths: tuple[str, ...] | None = None,
+    ) -> Iterator[str]:
+        """The whole page; `metrics_paths` are those of the section that serves it."""
         tag = f'<meta http-equiv="refresh" content="{REFRESH_SECONDS}">' if refresh else ""
         yield (
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
             f"{tag}<title>Millrace</title><style>{STYLE}</style></head>\n<body><main>\n"
         )
-        yield self.summary()
+        yield self.summary(version=version)
         yield from self.frontends()
         for proxy in self.report.backends:
             yield from self.backend(proxy, reveal=reveal)
         yield from self.resolutions()
         yield from self.nameservers()
         yield from self.processes()
-        yield "<footer>/metrics has all of this for Prometheus</footer></main></body></html>\n"
+        if metrics_paths:
+            path = escape(metrics_paths[0])
+            yield f"<footer>{path} has all of this for Prometheus</footer>"
+        yield "</main></body></html>\n"
 
-    def summary(self) -> str:
+    def summary(self, *, version: bool) -> str:
         """The first lines: who this is and how it does."""
         values = Info(self.report).values()
         tiles = (
@@ -129,8 +139,9 @@ class Dashboard:
             (str(values["Uptime"]), "since the last reload"),
         )
         shown = "".join(f'<div class="tile"><b>{a}</b><span>{b}</span></div>' for a, b in tiles)
+        named = f"{escape(str(values['Version']))} on " if version else ""
         return (
-            f"<header><h1>Millrace</h1><span>{escape(str(values['Version']))} on "
+            f"<header><h1>Millrace</h1><span>{named}"
             f"{escape(str(values['node']))}, process {values['Pid']}, {values['Nbthread']} workers"
             f'</span></header>\n<div class="tiles">{shown}</div>\n'
         )

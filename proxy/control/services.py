@@ -1,4 +1,4 @@
-"""What the statistics sections answer: /metrics, the dashboard, and its `;csv` and `;json` forms.
+"""What the statistics sections answer: metrics, the dashboard, and its `;csv` and `;json` forms.
 
 At most SCRAPES_MAX scrapes are taken at a time; more wait their turn within the response's limit.
 """
@@ -9,10 +9,10 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from http import HTTPStatus
 
-from proxy.config.model import Proxy, Service
+from proxy.config.model import Proxy
 from proxy.control.dashboard import Dashboard
 from proxy.control.families import Exposition, choose, render
-from proxy.control.http_connection import Response, plain, refusal
+from proxy.control.http_connection import Response, one_part, plain, refusal
 from proxy.control.http_request import Request
 from proxy.control.limits import SCRAPES_MAX
 from proxy.control.own_metrics import OwnMetrics
@@ -23,8 +23,7 @@ from proxy.control.stat_format import render as render_rows
 from proxy.control.stat_rows import Row
 from proxy.control.stats_socket import chunks
 
-METRICS_PATH = "/metrics"
-STATS_URI = "/haproxy?stats"  # the manual's default of `stats uri`
+READY_PAGE = "<html><body><h1>200 OK</h1>\nService ready.\n</body></html>\n"
 DASHBOARD_HEADERS = (("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'"),)
 
 
@@ -38,17 +37,20 @@ class Services:
         self.scrapes = asyncio.Semaphore(SCRAPES_MAX)
 
     async def answer(self, proxy: Proxy, request: Request) -> Response:
-        """The response of one section to one request."""
-        if request.path == METRICS_PATH:
-            return self.metrics(request)
+        """The response of one section to one request: nothing but what its lines say."""
         target = f"{request.path}?{request.query}" if request.query else request.path
-        base = proxy.stats_uri or (STATS_URI if proxy.service is Service.STATS else None)
+        if target == proxy.monitor_uri:
+            return Response(HTTPStatus.OK, "text/html", one_part(READY_PAGE))
+        paths = proxy.metrics_paths
+        if paths is not None and (not paths or request.path in paths):
+            return self.metrics(request)
+        base = proxy.stats_uri
         if base is not None and target.startswith(base):
             return self.statistics(proxy, target[len(base) :])
         return refusal(HTTPStatus.NOT_FOUND)
 
     def metrics(self, request: Request) -> Response:
-        """`/metrics[?scope=...]`."""
+        """Metrics, as `?scope=...` and the like want them."""
         try:
             selection = parse_query(request.query)
         except ScrapeError as error:
@@ -91,7 +93,12 @@ class Services:
             if word in words:
                 rows = render_rows(self.all_rows(reveal=reveal), form)
                 return Response(HTTPStatus.OK, content_type, self.stream(rows))
-        page = self.dashboard.page(refresh="norefresh" not in words, reveal=reveal)
+        page = self.dashboard.page(
+            refresh="norefresh" not in words,
+            reveal=reveal,
+            version=not proxy.stats_hide_version,
+            metrics_paths=proxy.metrics_paths,
+        )
         return Response(
             HTTPStatus.OK, "text/html; charset=utf-8", self.stream(page), DASHBOARD_HEADERS
         )

@@ -9,7 +9,8 @@ from proxy.config.model import Service
 from tests.support_config import LISTEN, listen_with, load_text, only_alert, said, settings_of
 
 STATS = "listen stats\n    mode http\n    bind 127.0.0.1:1\n    timeout client 1s\n"
-METRICS = "    http-request use-service prometheus-exporter if { path /metrics }\n"
+EXPORTER = "    http-request use-service prometheus-exporter{}\n"
+METRICS = EXPORTER.format(" if { path /metrics }")
 DEBIAN_DEFAULTS = (
     "defaults\n    log global\n    mode http\n    option httplog\n    option dontlognull\n"
     "    timeout connect 5000\n    timeout client 50000\n    timeout server 50000\n"
@@ -92,8 +93,6 @@ def test_what_the_usual_defaults_say_does_not_disturb_a_statistics_section() -> 
         ("backend b\n    mode http\n    server s 127.0.0.1:80\n", 2),
         ("defaults\n    mode http\nlisten l\n    bind :1\n", 3),
         (f"{STATS}    stats enable\n    server s 127.0.0.1:80\n", 2),
-        (f"{STATS}{METRICS}    http-request deny\n", 2),
-        (f"{STATS}    stats enable\n    redirect location /x\n", 2),
         ("backend b\n    mode http\n    stats enable\n", 2),
         (f"{STATS}{METRICS}    default_backend b\nbackend b\n", 2),
     ],
@@ -103,6 +102,99 @@ def test_any_other_http_section_is_refused_where_the_mode_is_said(text: str, lin
     assert (place, "mode http of" in complaint, "write 'mode tcp'" in complaint) == (
         *(line, True, True),
     )
+
+
+@pytest.mark.parametrize(
+    ("rest", "line"),
+    [
+        (f"{METRICS}    http-request deny\n", 6),
+        ("    stats enable\n    redirect location /x\n", 6),
+        (EXPORTER.format(" if { path /metrics } { src 10.0.0.0/8 }"), 5),
+        (EXPORTER.format(" if { path /metrics } !{ src 10.0.0.0/8 }"), 5),
+        (EXPORTER.format(" if { path /metrics } or { src 10.0.0.0/8 }"), 5),
+        (EXPORTER.format(" if { path -i /metrics }"), 5),
+        (EXPORTER.format(" if { path -f /etc/paths }"), 5),
+        (EXPORTER.format(" if { path_beg /metrics }"), 5),
+        (EXPORTER.format(" if !{ path /metrics }"), 5),
+        (EXPORTER.format(" if { path }"), 5),
+        (EXPORTER.format(" if { path /metrics"), 5),
+        (EXPORTER.format(" if { path /metrics } or"), 5),
+        (EXPORTER.format(" if"), 5),
+        (EXPORTER.format(" if LOCAL"), 5),
+        (EXPORTER.format(" unless { path /metrics }"), 5),
+        (EXPORTER.format(" { path /metrics }"), 5),
+        (f"{METRICS}    http-response set-header X y\n", 6),
+        (f"    stats enable\n{EXPORTER.format(' if { path /x } { method GET }')}", 6),
+    ],
+)
+def test_a_rule_that_is_not_honoured_in_whole_is_refused_where_it_stands(
+    rest: str, line: int
+) -> None:
+    place, complaint = only_alert(STATS + rest)
+    assert place == line
+    assert rest.splitlines()[line - 5].strip() in complaint
+    assert "is not supported yet in listen 'stats'" in complaint
+
+
+@pytest.mark.parametrize(
+    ("lines", "paths"),
+    [
+        (("",), ()),
+        ((" if { path /prom }",), ("/prom",)),
+        ((" if { path /a /b } || { path /c }",), ("/a", "/b", "/c")),
+        ((" if { path /a } or { path /b }", " if { path /c }"), ("/a", "/b", "/c")),
+        ((" if { path /a }", ""), ()),
+        (("", " if { path /a }"), ()),
+    ],
+)
+def test_metrics_are_on_the_paths_of_the_lines(
+    lines: tuple[str, ...], paths: tuple[str, ...]
+) -> None:
+    text = STATS + "".join(EXPORTER.format(line) for line in lines)
+    assert settings_of(text).proxies[0].metrics_paths == paths
+
+
+def test_a_page_alone_serves_no_metrics() -> None:
+    assert settings_of(f"{STATS}    stats enable\n").proxies[0].metrics_paths is None
+
+
+@pytest.mark.parametrize("mode", ["http", "tcp"])
+def test_words_of_a_statistics_section_that_do_nothing_are_named(mode: str) -> None:
+    words = "    errorfile 503 /x\n    option forwardfor\n    stats enable\n"
+    outcome = load_text(STATS.replace("http", mode) + words)
+    assert outcome.settings is not None
+    named = [text for _, text in said(outcome, Severity.NOTICE) if "errorfile" in text]
+    wanted = "'errorfile', 'option forwardfor' without effect in listen 'stats': it serves statistics only"
+    assert named == ([wanted] if mode == "http" else [])
+
+
+@pytest.mark.parametrize(
+    ("line", "field"),
+    [("hide-version", "stats_hide_version"), ("show-legends", "stats_show_legends")],
+)
+def test_what_the_page_shows_turns_it_on(line: str, field: str) -> None:
+    proxy = settings_of(f"{STATS}    stats {line}\n").proxies[0]
+    assert (proxy.stats_uri, getattr(proxy, field)) == ("/haproxy?stats", True)
+
+
+@pytest.mark.parametrize(
+    "line", ["realm x", "refresh 5s", "show-node", "show-desc d", "admin if A"]
+)
+def test_what_changes_nothing_on_the_page_is_named_and_turns_it_on(line: str) -> None:
+    outcome = load_text(f"{STATS}    stats {line}\n")
+    assert outcome.settings is not None
+    assert outcome.settings.proxies[0].stats_uri == "/haproxy?stats"
+    told = said(outcome, Severity.NOTICE)[0][1]
+    assert (told.split()[1].strip("'"), "has no effect here: " in told) == (
+        line.split(maxsplit=1)[0],
+        True,
+    )
+
+
+def test_a_section_can_serve_its_health_alone() -> None:
+    proxy = settings_of(f"{STATS}    monitor-uri /alive\n").proxies[0]
+    assert (proxy.service, proxy.monitor_uri) == (Service.HEALTH, "/alive")
+    assert (proxy.stats_uri, proxy.metrics_paths) == (None, None)
 
 
 @pytest.mark.parametrize("word", ["auth a:b", "scope x", "http-request auth"])

@@ -61,7 +61,15 @@ def test_a_large_table_is_served_without_missing_a_beat() -> None:
     )
     proxies = [
         Proxy("be", 2, "backend", Origin(), servers=servers),
-        Proxy("stats", 3, "frontend", Origin(), service=Service.STATS),
+        Proxy(
+            "stats",
+            3,
+            "frontend",
+            Origin(),
+            service=Service.METRICS,
+            metrics_paths=("/metrics",),
+            stats_uri="/haproxy?stats",
+        ),
     ]
     with control_world(proxies) as world:
         oldest = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import socket
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from tests.support import wait_for
 from tests.support_control import World, a_server, control_world, read_all
 from tests.support_http import dial, exchange, get
 
+ALL: tuple[str, ...] = ()  # metrics on every path
 REQUEST = b"GET /metrics?scope=global HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -26,7 +28,7 @@ def world() -> Iterator[World]:
     with control_world(
         [
             Proxy("be", 2, "backend", Origin(), servers=servers),
-            Proxy("metrics", 3, "frontend", Origin(), service=Service.METRICS),
+            Proxy("metrics", 3, "frontend", Origin(), service=Service.METRICS, metrics_paths=ALL),
             Proxy("stats", 4, "frontend", Origin(), service=Service.STATS, stats_uri="/stats"),
             Proxy(
                 "legends",
@@ -37,15 +39,28 @@ def world() -> Iterator[World]:
                 stats_uri="/",
                 stats_show_legends=True,
             ),
-            Proxy("both", 6, "frontend", Origin(), service=Service.METRICS, stats_uri="/page"),
+            Proxy(
+                "both",
+                6,
+                "frontend",
+                Origin(),
+                service=Service.METRICS,
+                metrics_paths=("/prom", "/more"),
+                stats_uri="/page",
+                stats_hide_version=True,
+            ),
+            Proxy("health", 7, "frontend", Origin(), service=Service.HEALTH, monitor_uri="/alive"),
         ]
     ) as made:
         yield made
 
 
-def test_metrics_are_served_by_both_kinds_of_sections(world: World) -> None:
-    for frontend in ("metrics", "stats"):
-        answer = get(world, frontend, "/metrics")
+def test_metrics_are_served_where_the_section_says(world: World) -> None:
+    for frontend, path in (
+        *(("metrics", "/metrics"), ("metrics", "/"), ("metrics", "/x?scope=global")),
+        *(("both", "/prom"), ("both", "/more?scope=global")),
+    ):
+        answer = get(world, frontend, path)
         assert answer.status == 200
         assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
         assert b"\nhaproxy_process_nbthread 2\n" in answer.body
@@ -53,9 +68,37 @@ def test_metrics_are_served_by_both_kinds_of_sections(world: World) -> None:
 
 def test_a_metrics_section_has_a_page_where_its_stats_uri_says(world: World) -> None:
     assert get(world, "both", "/page").headers["content-type"].startswith("text/html")
-    assert get(world, "both", "/metrics").status == 200
     assert get(world, "both", "/haproxy?stats").status == 404
-    assert get(world, "metrics", "/haproxy?stats").status == 404
+
+
+@pytest.mark.parametrize(
+    ("frontend", "path"),
+    [
+        *(("stats", "/metrics"), ("both", "/metrics"), ("both", "/prom/"), ("both", "/Prom")),
+        *(("health", "/metrics"), ("health", "/haproxy?stats"), ("health", "/alive?x")),
+    ],
+)
+def test_nothing_is_served_that_no_line_asks_for(world: World, frontend: str, path: str) -> None:
+    assert get(world, frontend, path).status == 404
+
+
+def test_a_section_answers_that_it_lives(world: World) -> None:
+    answer = get(world, "health", "/alive")
+    assert (answer.status, answer.body) == (
+        200,
+        b"<html><body><h1>200 OK</h1>\nService ready.\n</body></html>\n",
+    )
+
+
+def test_the_version_is_hidden_where_the_section_says(world: World) -> None:
+    version = importlib.metadata.version("millrace")
+    assert f"{version} on " in get(world, "stats", "/stats").text
+    assert version not in get(world, "both", "/page").text
+
+
+def test_the_page_names_the_metrics_of_its_section(world: World) -> None:
+    assert "/prom has all of this" in get(world, "both", "/page").text
+    assert "has all of this" not in get(world, "stats", "/stats").text
 
 
 def test_the_dashboard_is_one_page_without_anything_from_outside(world: World) -> None:
@@ -80,12 +123,12 @@ def test_addresses_are_shown_only_where_legends_are(world: World) -> None:
 def test_the_page_has_haproxys_csv_and_json_forms(world: World) -> None:
     lines = get(world, "stats", "/stats;csv").text.splitlines()
     assert lines[0].startswith("# pxname,svname,")
-    assert len(lines) == 1 + 6
-    assert len(json.loads(get(world, "stats", "/stats;json").body)) == 6
+    assert len(lines) == 1 + 7
+    assert len(json.loads(get(world, "stats", "/stats;json").body)) == 7
 
 
 @pytest.mark.parametrize(
-    ("frontend", "path"), [("metrics", "/stats"), ("metrics", "/"), ("stats", "/other")]
+    ("frontend", "path"), [("both", "/stats"), ("both", "/"), ("stats", "/other")]
 )
 def test_any_other_path_is_not_found(world: World, frontend: str, path: str) -> None:
     assert get(world, frontend, path).status == 404
@@ -166,7 +209,7 @@ def test_a_reader_that_takes_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch
     servers = tuple(a_server(f"s{number}", "127.78.7.1", 80) for number in range(3_000))
     proxies = [
         Proxy("be", 2, "backend", Origin(), servers=servers),
-        Proxy("m", 3, "frontend", Origin(), service=Service.METRICS),
+        Proxy("m", 3, "frontend", Origin(), service=Service.METRICS, metrics_paths=ALL),
     ]
     with control_world(proxies) as made, dial(made, "m") as slow:
         slow.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -110,7 +110,7 @@ def world_of(servers: int, sections: int) -> Iterator[World]:
         Proxy(f"l{at}", 100 + at, "listen", Origin(), servers=(a_server("s", "127.78.9.2", 80),))
         for at in range(sections)
     ]
-    stats = Proxy("stats", 99, "frontend", Origin(), service=Service.METRICS)
+    stats = Proxy("stats", 99, "frontend", Origin(), service=Service.METRICS, metrics_paths=())
     world = World([Proxy("be", 2, "backend", Origin(), servers=large), *small, stats])
     try:
         yield world
