@@ -91,11 +91,17 @@ class Program:
 
     def children(self) -> dict[str, list[int]]:
         """Pids of the children by what they are: worker, resolverd, control."""
+        return wait_for(self.titled_children, 10, "each child has its title")
+
+    def titled_children(self) -> dict[str, list[int]]:
+        """The same; nothing while one is so new that it has its parent's title."""
         found: dict[str, list[int]] = {}
         path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         for pid in path.read_text().split():
             with suppress(OSError):
                 words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+                if words.startswith(sys.executable):
+                    return {}
                 if words:  # else it has ended, and nobody has waited for it yet
                     kind = words.removeprefix("millrace: ").split()[0]
                     found.setdefault(kind, []).append(int(pid))

@@ -36,7 +36,7 @@ from tests.support_resolverd import ResolverdProcess, settings_of
 RESOLVE_MS, RETRY_MS, RETRIES = 500, 400, 3
 QUESTIONS = 10  # compared, at each nameserver
 TOLERANCE_S = 0.15  # less than half of the shortest interval
-ATTEMPTS = 3  # a machine that stalls one side for longer proves nothing
+ATTEMPTS = 10  # a machine that is busy delays questions; what is right comes out alike once
 
 CONFIGURATION = """\
 global
