@@ -58,7 +58,13 @@ def answers_of(target: Target, connections: int) -> list[str]:
 
 def wait_for_answers(target: Target, addresses: Iterable[str], what: str) -> None:
     wanted = sorted(addresses)
-    wait_for(lambda: answers_of(target, len(wanted)) == wanted, 20.0, what, step=0.05)
+
+    def all_answer() -> bool:
+        found = answers_of(target, len(wanted))
+        print(f"{what}: {found}")
+        return found == wanted
+
+    wait_for(all_answer, 20.0, what, step=0.05)
 
 
 def check_with(command: list[str], number: int) -> tuple[int, set[str], bool]:
