@@ -31,11 +31,15 @@ Target = tuple[str, int]
 def text_of(number: int, ports: Mapping[str, int]) -> str:
     """A configuration with other ports; `ports` has what is replaced, `:80` or `127.7.3.1:10080`."""
     text = SOCKET + (MISSION / f"{number}.cfg").read_text()
-    for written, port in ports.items():
-        replacement = f"{written.rpartition(':')[0]}:{port}"
-        text, count = re.subn(rf"{re.escape(written)}(?![0-9])", replacement, text)
-        assert count, f"'{written}' does not stand in {number}.cfg"
-    return text
+    for written in ports:
+        assert re.search(rf"{re.escape(written)}(?![0-9])", text), f"'{written}' is not in {number}"
+    any_of_them = "|".join(map(re.escape, ports))
+
+    def replaced(found: re.Match[str]) -> str:
+        """In one go: what takes the place of one port may be written as another."""
+        return f"{found[0].rpartition(':')[0]}:{ports[found[0]]}"
+
+    return re.sub(rf"(?:{any_of_them})(?![0-9])", replaced, text)
 
 
 @pytest.fixture
