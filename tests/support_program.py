@@ -100,9 +100,10 @@ class Program:
         for pid in path.read_text().split():
             with suppress(OSError):
                 words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-                if words.startswith(sys.executable):
+                ended = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+                if words.startswith(sys.executable) or not (words or ended):
                     return {}
-                if words:  # else it has ended, and nobody has waited for it yet
+                if words:
                     kind = words.removeprefix("millrace: ").split()[0]
                     found.setdefault(kind, []).append(int(pid))
         return found

@@ -216,6 +216,7 @@ def started(
         if child.poll() is None:
             child.kill()
         child.wait()
+        print(f"--- output of the program\n{program.text()}")  # pytest shows it where a test fails
         for pid, title in below:
             wait_for(lambda pid=pid: not is_alive(pid), 15, f"{title} ({pid}) ends")
 
