@@ -1,8 +1,7 @@
 """Accepting on inherited listening sockets, with a limit on connections. Knows no protocol.
 
-At the limit one more client is taken from each socket and waits; the others wait in the kernel's
-queue, unharmed. A connection that has asked nothing for PATIENCE_SECONDS gives its place to one
-that waits, so that nobody locks the operator out by opening them all and keeping silent.
+At the limit one more client is taken from each socket and waits for a place (places.py); the others
+wait in the kernel's queue, unharmed.
 
 Running out of descriptors or memory is a pause, not an error. Sockets are shared with the
 supervisor and with a former generation, so somebody else may take a connection first; nothing is
@@ -18,27 +17,10 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TypeAlias
 
-from proxy.control.limits import ACCEPT_PAUSE_SECONDS, PATIENCE_SECONDS
+from proxy.control.limits import ACCEPT_PAUSE_SECONDS
+from proxy.control.places import Client, Places
 
-
-class Place:
-    """What one connection holds, as its conversation goes on."""
-
-    def __init__(self) -> None:
-        self.task: asyncio.Task[None] | None = None
-        self.silent_since: float | None = None  # loop time; None: a request is being answered
-        self.answered()
-
-    def asked(self) -> None:
-        """A whole request has come."""
-        self.silent_since = None
-
-    def answered(self) -> None:
-        """The next request is waited for."""
-        self.silent_since = asyncio.get_running_loop().time()
-
-
-Serve: TypeAlias = Callable[[socket.socket, Place], Awaitable[None]]
+Serve: TypeAlias = Callable[[socket.socket, Client], Awaitable[None]]
 OVERLOAD = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 
 
@@ -57,8 +39,8 @@ class Acceptor:
     ) -> None:
         self.failed = failed
         self.paused = paused
-        self.free = asyncio.Semaphore(connections_max)
-        self.places: dict[asyncio.Task[None], Place] = {}
+        self.places = Places(connections_max)
+        self.tasks: set[asyncio.Task[None]] = set()  # the loop alone would forget them
 
     async def accept(self, listening: socket.socket, serve: Serve) -> None:
         """Accept for ever; each connection is served by a task of its own.
@@ -78,42 +60,25 @@ class Acceptor:
                     raise
                 continue
             connection.setblocking(False)
-            await self.take_place()
-            place = Place()
-            place.task = task = asyncio.create_task(self.serve(connection, serve, place))
-            self.places[task] = place
+            client = Client()
+            await self.places.take(client)
+            client.task = task = asyncio.create_task(self.serve(connection, serve, client))
+            self.tasks.add(task)
             task.add_done_callback(self.ended)
-
-    async def take_place(self) -> None:
-        """Wait for a place; at last the connection that was silent for longest gives its own."""
-        while self.free.locked():
-            silent = [
-                (p.silent_since, p) for p in self.places.values() if p.silent_since is not None
-            ]
-            if not silent:
-                break
-            since, oldest = min(silent, key=lambda pair: pair[0])
-            with suppress(TimeoutError):
-                async with asyncio.timeout_at(since + PATIENCE_SECONDS):
-                    await self.free.acquire()
-                    return
-            if oldest.silent_since == since and oldest.task is not None:
-                oldest.asked()  # it is sent away once
-                oldest.task.cancel()
-        await self.free.acquire()
 
     def ended(self, task: asyncio.Task[None]) -> None:
         """Forget a connection; the others go on, whatever it died of."""
-        self.places.pop(task, None)
+        self.tasks.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None:
             self.failed(error)
 
-    async def serve(self, connection: socket.socket, serve: Serve, place: Place) -> None:
+    async def serve(self, connection: socket.socket, serve: Serve, client: Client) -> None:
         """Serve one connection; it is closed whatever happens."""
+        client.waited_for()
         try:
             with suppress(OSError):  # the client left, or was too slow (also an OSError)
-                await serve(connection, place)
+                await serve(connection, client)
         finally:
             connection.close()
-            self.free.release()
+            self.places.leave(client)

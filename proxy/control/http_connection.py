@@ -13,7 +13,6 @@ from contextlib import aclosing
 from http import HTTPStatus
 from typing import NamedTuple, TypeAlias
 
-from proxy.control.acceptor import Place
 from proxy.control.http_request import HEAD_END, BadRequestError, Request, parse_head
 from proxy.control.limits import (
     KEEP_ALIVE_REQUESTS_MAX,
@@ -21,6 +20,7 @@ from proxy.control.limits import (
     REQUEST_HEAD_SECONDS_MAX,
     RESPONSE_SECONDS_MAX,
 )
+from proxy.control.places import Client
 from proxy.control.service_counters import ServiceCounters
 from proxy.control.stats_socket import READ_BYTES, discard, send
 
@@ -36,7 +36,7 @@ class Response(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
+Handler: TypeAlias = Callable[[Request, Client], Awaitable[Response]]
 
 
 async def one_part(text: str) -> AsyncGenerator[bytes, None]:
@@ -61,12 +61,12 @@ class HttpConnection:
     def __init__(
         self,
         connection: socket.socket,
-        place: Place,
+        client: Client,
         handler: Handler,
         counters: ServiceCounters,
     ) -> None:
         self.connection = connection
-        self.place = place
+        self.client = client
         self.handler = handler
         self.counters = counters
         self.received = b""
@@ -87,15 +87,15 @@ class HttpConnection:
             head = await self.next_head()
             if head is None:
                 return False
-            self.place.asked()
+            self.client.served()
             request = parse_head(head)
         except BadRequestError as error:
             await self.respond(None, refusal(error.status), keep_alive=False)
             await discard(self.connection, REQUEST_HEAD_SECONDS_MAX)
             return False
-        response = await self.handler(request)
+        response = await self.handler(request, self.client)
         await self.respond(request, response, keep_alive=request.keep_alive)
-        self.place.answered()
+        self.client.waited_for()
         return request.keep_alive
 
     async def next_head(self) -> bytes | None:
@@ -156,5 +156,5 @@ class HttpConnection:
 
     async def send(self, data: bytes) -> None:
         """Send and count."""
-        await send(self.connection, data, RESPONSE_SECONDS_MAX)
+        await send(self.connection, data, RESPONSE_SECONDS_MAX, self.client)
         self.counters.bytes_out += len(data)

@@ -16,7 +16,7 @@ from typing import NoReturn
 import uvloop
 
 from proxy.config.model import Proxy
-from proxy.control.acceptor import Acceptor, Place
+from proxy.control.acceptor import Acceptor
 from proxy.control.clear_counters import ClearCounters
 from proxy.control.command import Command, Level
 from proxy.control.command_line import LEVEL_NAMES
@@ -30,6 +30,7 @@ from proxy.control.limits import (
 )
 from proxy.control.mail import Mail
 from proxy.control.monitor import Monitor
+from proxy.control.places import Client
 from proxy.control.report import Report
 from proxy.control.services import Services
 from proxy.control.set_server import SetServer
@@ -90,9 +91,9 @@ class Control:
     async def serve_stats(self, listening: socket.socket, level: Level) -> None:
         """Serve one stats socket for ever."""
 
-        async def converse(connection: socket.socket, place: Place) -> None:
+        async def converse(connection: socket.socket, client: Client) -> None:
             timeout_ms = self.runtime.settings.globals.stats_timeout_ms
-            await StatsConversation(connection, place, self.commands, level, timeout_ms).serve()
+            await StatsConversation(connection, client, self.commands, level, timeout_ms).serve()
 
         await self.stats_acceptor.accept(listening, converse)
 
@@ -101,11 +102,11 @@ class Control:
         assert proxy.frontend_index is not None
         counters = self.monitor.services[proxy.frontend_index]
 
-        async def answer(request: Request) -> Response:
-            return await self.services.answer(proxy, request)
+        async def answer(request: Request, client: Client) -> Response:
+            return await self.services.answer(proxy, request, client)
 
-        async def converse(connection: socket.socket, place: Place) -> None:
-            await HttpConnection(connection, place, answer, counters).serve()
+        async def converse(connection: socket.socket, client: Client) -> None:
+            await HttpConnection(connection, client, answer, counters).serve()
 
         await self.service_acceptor.accept(listening, converse)
 

@@ -1,11 +1,10 @@
 """What the statistics sections answer: metrics, the dashboard, and its `;csv` and `;json` forms.
 
-At most SCRAPES_MAX scrapes are taken at a time; more wait their turn within the response's limit.
+At most SCRAPES_MAX scrapes are kept at a time, shared by all who ask for the same (snapshots.py).
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from http import HTTPStatus
 
@@ -16,8 +15,10 @@ from proxy.control.http_connection import Response, one_part, plain, refusal
 from proxy.control.http_request import Request
 from proxy.control.limits import SCRAPES_MAX
 from proxy.control.own_metrics import OwnMetrics
+from proxy.control.places import Client
 from proxy.control.report import Report
 from proxy.control.scrape import Scrape, ScrapeError, Selection, parse_query
+from proxy.control.snapshots import Snapshots
 from proxy.control.stat_format import Format
 from proxy.control.stat_format import render as render_rows
 from proxy.control.stat_rows import Row
@@ -34,40 +35,38 @@ class Services:
         self.report = report
         self.own = OwnMetrics(report)
         self.dashboard = Dashboard(report)
-        self.scrapes = asyncio.Semaphore(SCRAPES_MAX)
+        self.snapshots = Snapshots(SCRAPES_MAX, lambda selection: Scrape(self.report, selection))
 
-    async def answer(self, proxy: Proxy, request: Request) -> Response:
+    async def answer(self, proxy: Proxy, request: Request, client: Client) -> Response:
         """The response of one section to one request: nothing but what its lines say."""
         target = f"{request.path}?{request.query}" if request.query else request.path
         if target == proxy.monitor_uri:
             return Response(HTTPStatus.OK, "text/html", one_part(READY_PAGE))
         paths = proxy.metrics_paths
         if paths is not None and (not paths or request.path in paths):
-            return self.metrics(request)
+            return self.metrics(request, client)
         base = proxy.stats_uri
         if base is not None and target.startswith(base):
             return self.statistics(proxy, target[len(base) :])
         return refusal(HTTPStatus.NOT_FOUND)
 
-    def metrics(self, request: Request) -> Response:
+    def metrics(self, request: Request, client: Client) -> Response:
         """Metrics, as `?scope=...` and the like want them."""
         try:
             selection = parse_query(request.query)
         except ScrapeError as error:
             return plain(HTTPStatus.BAD_REQUEST, f"{error}\n")
         exposition = choose(request.headers.get("accept", ""))
-        parts = self.scrape(selection, exposition)
+        parts = self.scrape(selection, exposition, client)
         return Response(HTTPStatus.OK, exposition.content_type, parts)
 
     async def scrape(
-        self, selection: Selection, exposition: Exposition
+        self, selection: Selection, exposition: Exposition, client: Client
     ) -> AsyncGenerator[bytes, None]:
         """The text of one scrape; a failure is counted and ends the response early."""
-        async with self.scrapes:
-            self.own.scrapes += 1
-            try:
-                scrape = Scrape(self.report, selection)
-                await scrape.take()
+        self.own.scrapes += 1
+        try:
+            async with self.snapshots.read(selection, client) as scrape:
                 for family in scrape.families():
                     for part in render(family, exposition):
                         yield part
@@ -75,10 +74,10 @@ class Services:
                     for own in filter(lambda f: selection.wants(f.name), self.own.families()):
                         for part in render(own, exposition):
                             yield part
-            except Exception:
-                self.own.failures += 1
-                raise
-            yield exposition.end
+        except Exception:
+            self.own.failures += 1
+            raise
+        yield exposition.end
 
     def statistics(self, proxy: Proxy, rest: str) -> Response:
         """The dashboard, or the rows as `;csv` or `;json`.

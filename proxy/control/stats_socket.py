@@ -11,7 +11,6 @@ import asyncio
 import socket
 from collections.abc import AsyncGenerator, Iterator
 
-from proxy.control.acceptor import Place
 from proxy.control.command import Command, Level, Piece
 from proxy.control.command_line import CommandLine
 from proxy.control.limits import (
@@ -20,6 +19,7 @@ from proxy.control.limits import (
     DISCARDED_BYTES_MAX,
     PIECES_AT_ONCE,
 )
+from proxy.control.places import Client
 
 READ_BYTES = 4_096
 
@@ -46,12 +46,14 @@ async def chunks(pieces: Iterator[Piece]) -> AsyncGenerator[bytes, None]:
         yield b"".join(waiting)
 
 
-async def send(connection: socket.socket, data: bytes, seconds: float) -> None:
+async def send(connection: socket.socket, data: bytes, seconds: float, client: Client) -> None:
     """Send everything, or raise TimeoutError when the reader takes nothing for so long."""
     loop = asyncio.get_running_loop()
     for start in range(0, len(data), ANSWER_CHUNK_BYTES):
+        client.waited_for()
         async with asyncio.timeout(seconds):
             await loop.sock_sendall(connection, data[start : start + ANSWER_CHUNK_BYTES])
+        client.served()
         await asyncio.sleep(0)  # a fast reader must not keep the heartbeat waiting
 
 
@@ -71,13 +73,13 @@ class StatsConversation:
     def __init__(
         self,
         connection: socket.socket,
-        place: Place,
+        client: Client,
         commands: list[Command],
         level: Level,
         timeout_ms: int,
     ) -> None:
         self.connection = connection
-        self.place = place
+        self.client = client
         self.line = CommandLine(commands, level)
         self.timeout_seconds = timeout_ms / 1000
         self.received = b""
@@ -88,12 +90,16 @@ class StatsConversation:
             text = await self.next_line()
             if text is None:
                 return
-            self.place.asked()
+            self.client.served()
             async for chunk in chunks(self.line.answers(text)):
-                await send(self.connection, chunk, self.timeout_seconds)
+                await self.send(chunk)
             if self.line.ended or not (self.line.interactive or b"\n" in self.received):
                 return
-            self.place.answered()
+            self.client.waited_for()
+
+    async def send(self, data: bytes) -> None:
+        """Send a part of an answer."""
+        await send(self.connection, data, self.timeout_seconds, self.client)
 
     async def next_line(self) -> str | None:
         """The next whole line without its end; None when there is none.
@@ -104,7 +110,7 @@ class StatsConversation:
         loop = asyncio.get_running_loop()
         while b"\n" not in self.received:
             if len(self.received) > COMMAND_LINE_BYTES_MAX:
-                await send(self.connection, b"Command line too long.\n\n", self.timeout_seconds)
+                await self.send(b"Command line too long.\n\n")
                 await discard(self.connection, self.timeout_seconds)
                 return None
             async with asyncio.timeout(self.timeout_seconds):

@@ -9,16 +9,17 @@ import socket
 
 import pytest
 
-from proxy.control.acceptor import Acceptor, Place
+from proxy.control.acceptor import Acceptor
+from proxy.control.places import Client
 from tests.support import PATIENCE_SECONDS
 from tests.support_control import read_all
 
 
-async def greet(connection: socket.socket, place: Place) -> None:
+async def greet(connection: socket.socket, client: Client) -> None:
     await asyncio.get_running_loop().sock_sendall(connection, b"hello")
 
 
-async def break_down(connection: socket.socket, place: Place) -> None:
+async def break_down(connection: socket.socket, client: Client) -> None:
     raise RuntimeError("made by the test")
 
 

@@ -19,6 +19,7 @@ from proxy.config.model import Origin, Proxy, Service
 from proxy.control.families import OPENMETRICS, TEXT, Family, labels_of, render
 from proxy.control.monitor import Monitor
 from proxy.control.own_metrics import OwnMetrics
+from proxy.control.places import Client
 from proxy.control.report import Report
 from proxy.control.scrape import ScrapeError, parse_query
 from proxy.control.services import Services
@@ -207,7 +208,7 @@ def test_failures_of_scrapes_are_counted() -> None:
         services.report = None  # type: ignore[assignment]  # so that each scrape fails
 
         async def scrape() -> None:
-            async for _ in services.scrape(parse_query(""), TEXT):
+            async for _ in services.scrape(parse_query(""), TEXT, Client()):
                 pass
 
         with pytest.raises(AttributeError):

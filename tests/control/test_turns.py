@@ -13,6 +13,7 @@ from proxy.control.command import Level
 from proxy.control.command_line import CommandLine
 from proxy.control.http_request import parse_head
 from proxy.control.limits import PIECES_AT_ONCE
+from proxy.control.places import Client
 from proxy.control.process import Control
 from proxy.control.scrape import ROWS_AT_ONCE
 from proxy.control.stats_socket import chunks
@@ -142,7 +143,7 @@ def test_a_scrape_lets_others_have_their_turn(world: World, query: str) -> None:
         others = asyncio.create_task(room.looks.turns())
         stats = next(proxy for proxy in world.settings.frontends if proxy.service)
         request = parse_head(f"GET /metrics?{query} HTTP/1.1\r\nHost: x".encode())
-        response = await room.control.services.answer(stats, request)
+        response = await room.control.services.answer(stats, request, Client())
         async with aclosing(response.parts) as parts:
             assert [part async for part in parts]
         others.cancel()

@@ -1,0 +1,111 @@
+"""Who asks for much and takes nothing keeps a place only while nobody else wants it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from proxy.config.model import Global, Origin, Proxy, Service
+from proxy.control.limits import (
+    RESPONSE_SECONDS_MAX,
+    SCRAPES_MAX,
+    SERVICE_CONNECTIONS_MAX,
+    STATS_CONNECTIONS_MAX,
+)
+from tests.support import PATIENCE_SECONDS
+from tests.support_control import World, a_server, control_world, read_all
+
+SERVERS = 1_000  # whose metrics and rows are more than any socket buffers
+METRICS = b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+SOON_SECONDS = RESPONSE_SECONDS_MAX / 2  # long before the others' time is up by itself
+LAST_CHUNK = b"\r\n0\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    servers = tuple(a_server(f"s{number}", "127.78.8.1", 80) for number in range(SERVERS))
+    with control_world(
+        [
+            Proxy("be", 2, "backend", Origin(), servers=servers),
+            Proxy("metrics", 3, "frontend", Origin(), service=Service.METRICS, metrics_paths=()),
+        ],
+        globals_=Global(maxconn=1000, stats_timeout_ms=600_000),
+    ) as made:
+        yield made
+
+
+def ask_for_metrics(world: World) -> socket.socket:
+    """Ask, with little room for the answer."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    client.settimeout(PATIENCE_SECONDS)
+    client.connect(world.services["metrics"].getsockname())
+    client.sendall(METRICS)
+    return client
+
+
+def begin_to_read(client: socket.socket) -> bytes:
+    """Read until metrics come."""
+    received = b""
+    while b"haproxy_process_nbthread" not in received:
+        part = client.recv(512)
+        assert part, received
+        received += part
+    return received
+
+
+def read_the_rest(client: socket.socket) -> bytes:
+    """All that comes, however it ends; the end of it."""
+    end = b""
+    try:
+        while part := client.recv(1 << 16):
+            end = (end + part)[-len(LAST_CHUNK) :]
+    except ConnectionResetError:
+        pass
+    return end
+
+
+def test_readers_that_take_nothing_do_not_lock_out_metrics(world: World) -> None:
+    with ExitStack() as stack:
+        idle: list[socket.socket] = []
+        for _ in range(SCRAPES_MAX):  # each a scrape of its own, because the last has begun
+            idle.append(stack.enter_context(ask_for_metrics(world)))
+            begin_to_read(idle[-1])
+        late = stack.enter_context(ask_for_metrics(world))
+        late.settimeout(SOON_SECONDS)
+        assert read_the_rest(late) == LAST_CHUNK
+        whole = [read_the_rest(client) == LAST_CHUNK for client in idle]
+        assert whole == [False, *[True] * (SCRAPES_MAX - 1)], "one place was wanted"
+
+
+def test_a_full_house_of_readers_that_take_nothing_locks_nobody_out(world: World) -> None:
+    with ExitStack() as stack:
+        for _ in range(SERVICE_CONNECTIONS_MAX):
+            stack.enter_context(ask_for_metrics(world))
+        late = stack.enter_context(ask_for_metrics(world))
+        late.settimeout(SOON_SECONDS)
+        assert read_the_rest(late) == LAST_CHUNK
+
+
+def test_idle_readers_at_the_stats_socket_do_not_lock_out_the_operator(world: World) -> None:
+    with ExitStack() as stack:
+        for _ in range(STATS_CONNECTIONS_MAX):
+            client = stack.enter_context(world.connect("user"))
+            client.sendall(b"show stat typed\n")
+            assert client.recv(10)
+        late = stack.enter_context(world.connect())
+        late.settimeout(SOON_SECONDS)
+        late.sendall(b"show info\n")
+        assert read_all(late).startswith(b"Name: ")
+
+
+def test_who_takes_nothing_keeps_its_place_while_nobody_wants_it(world: World) -> None:
+    with ask_for_metrics(world) as slow:
+        begin_to_read(slow)
+        for _ in range(3):
+            with ask_for_metrics(world) as other:
+                assert read_the_rest(other) == LAST_CHUNK
+        assert read_the_rest(slow) == LAST_CHUNK
