@@ -75,7 +75,15 @@ def proxies(up_port: int) -> list[Proxy]:
             ),
         ),
         Proxy("nosrv", 5, "backend", Origin()),
-        Proxy("prom", 6, "frontend", Origin(), service=Service.STATS, stats_uri="/stats"),
+        Proxy(
+            "prom",
+            6,
+            "frontend",
+            Origin(),
+            service=Service.STATS,
+            stats_uri="/stats",
+            metrics_paths=("/metrics",),
+        ),
     ]
 
 

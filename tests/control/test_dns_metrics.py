@@ -49,7 +49,7 @@ MERGED = ResolutionSettings(4, "r1", "both.test", Family.IPV6, (), all_families=
 def world() -> Iterator[World]:
     proxies = [
         Proxy("be", 2, "backend", Origin(), servers=(a_server("s1", "127.78.7.1", 80),)),
-        Proxy("prom", 3, "frontend", Origin(), service=Service.METRICS),
+        Proxy("prom", 3, "frontend", Origin(), service=Service.METRICS, metrics_paths=()),
     ]
     settings = ResolverdSettings(SECTIONS, (*RESOLUTIONS, MERGED))
     with control_world(proxies, resolverd=settings) as made:

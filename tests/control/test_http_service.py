@@ -188,7 +188,9 @@ def test_a_bad_request_is_told_so(world: World, request_bytes: bytes, status: in
 def test_a_request_that_never_ends_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("proxy.control.http_connection.REQUEST_HEAD_SECONDS_MAX", 0.1)
     with (
-        control_world([Proxy("m", 2, "frontend", Origin(), service=Service.METRICS)]) as made,
+        control_world(
+            [Proxy("m", 2, "frontend", Origin(), service=Service.METRICS, metrics_paths=ALL)]
+        ) as made,
         dial(made, "m") as idle,
         dial(made, "m") as slow,
     ):

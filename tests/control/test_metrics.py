@@ -185,7 +185,7 @@ def test_a_scrape_that_fails_is_cut_short_logged_and_counted(
         raise RuntimeError("made by the test")
 
     monkeypatch.setattr(OwnMetrics, "workers", failing)
-    proxies = [Proxy("m", 2, "frontend", Origin(), service=Service.METRICS)]
+    proxies = [Proxy("m", 2, "frontend", Origin(), service=Service.METRICS, metrics_paths=())]
     with control_world(proxies) as world:
         with pytest.raises(http.client.IncompleteRead):
             get(world, "m", "/metrics")
@@ -201,7 +201,7 @@ def test_a_scrape_that_fails_is_cut_short_logged_and_counted(
 
 
 def test_failures_of_scrapes_are_counted() -> None:
-    world = World([Proxy("m", 2, "frontend", Origin(), service=Service.METRICS)])
+    world = World([Proxy("m", 2, "frontend", Origin(), service=Service.METRICS, metrics_paths=())])
     try:
         report = Report(world.runtime, Monitor(world.settings, world.segment, now_ms()))
         services = Services(report)
