@@ -94,7 +94,8 @@ cdef struct Header:
     uint64_t offsets[AREAS]  # bytes from the start of the segment
     uint64_t row_bytes  # stride of ROWS
     uint64_t orders_generation  # +1 after each order of a name, by control
-    uint64_t spare[4]  # fills four cache lines
+    int64_t created_unix_s  # the same moment as the wall clock had it then
+    uint64_t spare[3]  # fills four cache lines
     uint64_t table_generation  # shared word: +1 after each change of any slot record
     uint64_t alone[6]  # keeps the busiest word on a line of its own
     uint64_t version  # LAYOUT_VERSION, stored last: the segment is ready

@@ -194,6 +194,7 @@ cdef class Segment:
         header.resolutions = self.shape.resolutions
         header.reload_generation = reload_generation
         header.created_ms = time.monotonic_ns() // 1_000_000
+        header.created_unix_s = time.time_ns() // 1_000_000_000
         header.row_bytes = row_bytes(self.shape)
         for area, offset in enumerate(offsets):
             header.offsets[area] = offset
@@ -218,6 +219,11 @@ cdef class Segment:
     def created_ms(self) -> int:
         """When the segment was made, CLOCK_MONOTONIC in milliseconds."""
         return self.view.header.created_ms
+
+    @property
+    def created_unix_s(self) -> int:
+        """The same moment in seconds since 1970, as the wall clock had it then."""
+        return self.view.header.created_unix_s
 
     def offsets(self) -> tuple[int, ...]:
         """Where each area starts, bytes from the beginning, in the order of layout.pxd."""

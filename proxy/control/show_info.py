@@ -7,7 +7,6 @@ them together. Fields of things that Millrace does not have (TLS, compression) a
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Iterator
 from importlib import metadata
 from typing import NamedTuple, TypeAlias
@@ -149,7 +148,7 @@ class Info:
 
     def values(self) -> Values:
         """Every value by field name."""
-        monitor, clock = self.report.monitor, self.report.clock()
+        report, monitor, clock = self.report, self.report.monitor, self.report.clock()
         worker = monitor.counters.worker()
         uptime = clock.age_s(clock.created_ms)
         values = self.fixed()
@@ -157,7 +156,7 @@ class Info:
         return values | {
             "Uptime": uptime_text(uptime),
             "Uptime_sec": uptime,
-            "Start_time_sec": int(time.time() - (clock.now_ms - clock.created_ms) / 1000),
+            "Start_time_sec": report.runtime.segment.created_unix_s,
             "PoolAlloc_MB": worker["buffer_bytes"] // MEGABYTE,
             "PoolUsed_MB": worker["buffer_bytes"] // MEGABYTE,
             "PoolAlloc_bytes": worker["buffer_bytes"],

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from proxy.config.model import Global, Origin, Proxy
-from proxy.control.show_info import FIELDS, uptime_text
+from proxy.control.monitor import Monitor
+from proxy.control.report import Report
+from proxy.control.show_info import FIELDS, Info, uptime_text
+from proxy.runtime import now_ms
 from shm.states import Command
 from tests.support import wait_for
 from tests.support_control import World, a_server, ask, control_world
@@ -40,6 +44,23 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 
 def values(answer: str) -> dict[str, str]:
     return dict(line.split(": ", 1) for line in answer.splitlines() if line)
+
+
+def test_the_time_of_the_start_stays_whatever_the_wall_clock_says_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before_s = int(time.time())
+    world = World([Proxy("be", 2, "backend", Origin())])
+    try:
+        after_s = int(time.time())
+        report = Report(world.runtime, Monitor(world.settings, world.segment, now_ms()))
+        said = Info(report).values()["Start_time_sec"]
+        assert before_s <= int(said) <= after_s
+        ahead_s = time.time() + 3_600
+        monkeypatch.setattr(time, "time", lambda: ahead_s)  # somebody has set the clock
+        assert Info(report).values()["Start_time_sec"] == said
+    finally:
+        world.close()
 
 
 @pytest.mark.slow
