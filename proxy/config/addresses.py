@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping
 
 import msgspec
 
@@ -22,6 +23,7 @@ from proxy.config.model import Endpoint, SocketFamily
 from proxy.config.units import parse_number
 from resolverd.config import Family
 
+_VARIABLE = re.compile(r"\$(?:\{([A-Za-z0-9_]*)\}?|([A-Za-z0-9_]*))")
 PORT_MAX = 65_535
 UNIX_PATH_MAX = 107  # bytes: sun_path without its NUL
 DESCRIPTOR_MAX = 1 << 20
@@ -57,9 +59,20 @@ class Address(msgspec.Struct, frozen=True):
         return self.number is not None and ipaddress.ip_address(self.number).is_unspecified
 
 
-def parse_address(text: str) -> Address:
+def expand(text: str, environment: Mapping[str, str]) -> str:
+    """The address with `$NAME` and `${NAME}` replaced; a variable that is not set is empty.
+
+    Elsewhere that takes quotes, but HAProxy reads addresses so wherever they stand.
+    """
+    expanded = _VARIABLE.sub(lambda match: environment.get(match[1] or match[2] or "", ""), text)
+    if text and not expanded:
+        raise ConfigError(f"'{text}' leaves no address: its environment variable is not set")
+    return expanded
+
+
+def parse_address(text: str, environment: Mapping[str, str]) -> Address:
     """Split an address; ConfigError for a form that does not exist."""
-    rest = text
+    rest = text = expand(text, environment)
     family = Family.NONE
     transport = ""
     while "@" in rest:

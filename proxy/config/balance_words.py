@@ -11,6 +11,7 @@ from proxy.config.drafts import ProxyDraft, Side
 from proxy.config.http_words import HTTP_BALANCE, HTTP_BALANCES, forget, note
 from proxy.config.messages import ConfigError
 from proxy.config.model import RANDOM_DRAWS_DEFAULT, Balance
+from proxy.config.shapes import AT_MOST_ONE, Shape
 from proxy.config.suggest import hint
 from proxy.config.words import Statement, Table, works
 
@@ -24,6 +25,11 @@ _UNSUPPORTED = {
     "hash": "use 'balance source', which hashes the client's address",
     "log-hash": "it distributes logs, which Millrace does not forward; use 'balance source'",
     "sticky": "it distributes logs, which Millrace does not forward; use 'balance first'",
+}
+_HTTP_BALANCE_SHAPES = {
+    "uri": Shape(1, before=1, options={"len": 1, "depth": 1, "path-only": 0, "whole": 0}),
+    "url_param": Shape(2, before=2, expected="a name", options={"check_post": 0, "max_wait": 1}),
+    "hdr": Shape(1, before=1, options={"use_domain_only": 0}),
 }
 _FUNCTIONS = ("sdbm", "djb2", "wt6", "crc32", "none")
 _MODIFIERS = ("avalanche",)
@@ -39,6 +45,7 @@ def _balance(statement: Statement, draft: ProxyDraft) -> None:
     name, parenthesis, argument = text.partition("(")
     if name in HTTP_BALANCES:
         draft.balance = Balance.ROUNDROBIN
+        _HTTP_BALANCE_SHAPES[name].fitting(statement.arguments, f"'balance {text}'")
         note(statement, draft, "'balance'", HTTP_BALANCE, side=Side.BACK)
         return
     if name in _UNSUPPORTED:
@@ -49,7 +56,7 @@ def _balance(statement: Statement, draft: ProxyDraft) -> None:
             f"unknown balance algorithm '{text}'{hint(name, known)}; "
             f"Millrace knows {', '.join(_BALANCES)}"
         )
-    statement.at_most(1)
+    statement.pass_over(1, "'balance'")
     draft.balance = _BALANCES[name]
     draft.random_draws = _draws(argument) if parenthesis else RANDOM_DRAWS_DEFAULT
 
@@ -91,7 +98,6 @@ def _hash_type(statement: Statement, draft: ProxyDraft) -> None:
             "'hash-type' only supports 'avalanche' as a modifier for hash functions"
             f"{hint(words[2], _MODIFIERS)}"
         )
-    statement.at_most(3)
     draft.hash_consistent = words[0] == "consistent"
     draft.hash_avalanche = len(words) > 2 or (draft.hash_consistent and len(words) == 1)
 
@@ -105,6 +111,6 @@ def _hash_balance_factor(statement: Statement, draft: ProxyDraft) -> None:
 
 BALANCE_WORDS: Table[ProxyDraft] = {
     "balance": works(_balance),
-    "hash-type": works(_hash_type),
-    "hash-balance-factor": works(_hash_balance_factor),
+    "hash-type": works(_hash_type, shape=Shape(most=3, lenient=True)),
+    "hash-balance-factor": works(_hash_balance_factor, shape=AT_MOST_ONE),
 }

@@ -12,6 +12,7 @@ from proxy.config.context import Context, find_group, find_user
 from proxy.config.drafts import BindDraft, BindOptions, ProxyDraft
 from proxy.config.messages import ConfigError
 from proxy.config.model import Endpoint, SocketFamily
+from proxy.config.shapes import NUMBER, RANGES, Shape, one_of
 from proxy.config.socket_words import interface_name, user_timeout_ms
 from proxy.config.suggest import hint
 from proxy.config.words import (
@@ -30,6 +31,9 @@ MAXCONN_MAX = 2_147_483_647
 ID_MAX = 2_147_483_647
 OWNER_MAX = 4_294_967_294
 MODE_MAX = 0o777
+SHARDS = Shape(
+    1, 1, form=r"[1-9][0-9]*|by-thread|by-group", expected="a number, 'by-thread' or 'by-group'"
+)
 MSS_MAX = 65_535  # bytes: no TCP segment is longer
 
 Options = Table[BindOptions]
@@ -135,7 +139,10 @@ STATS_SOCKET_OPTIONS: Options = {
     "id": works(_number("id", 1, ID_MAX)),
     "backlog": works(_number("backlog", 0, BACKLOG_MAX)),
     "maxconn": works(_number("maxconn", 0, MAXCONN_MAX)),
-    "process": without_effect("one process serves all stats sockets"),
+    "process": without_effect("one process serves all stats sockets", shape=RANGES),
+    "severity-output": without_effect(
+        "answers carry no severity", shape=one_of("none", "number", "string")
+    ),
     **_TLS_OPTIONS,
 }
 
@@ -143,10 +150,10 @@ BIND_OPTIONS: Options = {
     **STATS_SOCKET_OPTIONS,
     "v4v6": works(_flag("v4v6")),
     "v6only": works(_flag("v6only")),
-    "nice": without_effect("all clients are served in the order of their arrival"),
-    "process": without_effect("every worker accepts on every address"),
-    "thread": without_effect("every worker accepts on every address"),
-    "shards": without_effect("every worker has a socket of its own for each address"),
+    "nice": without_effect("all clients are served in the order of their arrival", shape=NUMBER),
+    "process": without_effect("every worker accepts on every address", shape=RANGES),
+    "thread": without_effect("every worker accepts on every address", shape=RANGES),
+    "shards": without_effect("every worker has a socket of its own for each address", shape=SHARDS),
     "transparent": works(_flag("transparent")),
     "tfo": works(_flag("fast_open")),
     "defer-accept": works(_flag("defer_accept")),
@@ -156,7 +163,6 @@ BIND_OPTIONS: Options = {
     "accept-proxy": works(_flag("accept_proxy")),
     "accept-netscaler-cip": unsupported("use the PROXY protocol"),
     "namespace": unsupported("start one Millrace in each network namespace"),
-    "severity-output": without_effect("answers carry no severity"),
     "proto": unsupported("Millrace forwards TCP as it is"),
     "tcp-md5sig": unsupported("remove it"),
     "cc": unsupported("set net.ipv4.tcp_congestion_control of the host"),
@@ -207,7 +213,8 @@ def bind(statement: Statement, draft: ProxyDraft) -> None:
 
 
 def _endpoints(text: str, context: Context) -> Iterator[Endpoint]:
-    address = parse_address(text)
+    address = parse_address(text, context.environment)
+    text = address.text
     if address.transport == "udp":
         raise ConfigError(f"'bind' : '{text}' is UDP, which Millrace does not forward")
     if address.local is SocketFamily.UNIX:

@@ -158,7 +158,7 @@ class _Builder:
             session_rate=draft.session_rate,
             fullconn=draft.fullconn,
             backlog=draft.backlog or None,
-            retries=draft.retries,
+            retries=draft.retries if draft.retry_connects else 0,
             redispatch=draft.redispatch,
             splice=draft.splice and self._splice,
             allbackups=draft.allbackups,

@@ -285,6 +285,7 @@ class ProxyDraft(msgspec.Struct):
     fullconn: int = 0
     backlog: int | None = None
     retries: int = RETRIES_DEFAULT
+    retry_connects: bool = True  # `retry-on` without `conn-failure`: no retries at all
     redispatch: int = 0
     splice: bool = True
     allbackups: bool = False

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from proxy.config.drafts import GlobalDraft
 from proxy.config.messages import ConfigError
+from proxy.config.shapes import AT_MOST_TWO
 from proxy.config.words import Statement, Table, works
 
 
 def _pair(statement: Statement) -> tuple[str, str]:
     if len(statement.arguments) < 2:
         raise ConfigError(f"'{statement.keyword}' expects a name and a value")
-    statement.at_most(2)
     return statement.words[1], statement.words[2]
 
 
@@ -43,8 +43,8 @@ def _resetenv(statement: Statement, _draft: GlobalDraft) -> None:
 
 
 ENVIRONMENT_WORDS: Table[GlobalDraft] = {
-    "setenv": works(_setenv),
-    "presetenv": works(_presetenv),
+    "setenv": works(_setenv, shape=AT_MOST_TWO),
+    "presetenv": works(_presetenv, shape=AT_MOST_TWO),
     "unsetenv": works(_unsetenv),
     "resetenv": works(_resetenv),
 }

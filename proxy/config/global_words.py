@@ -14,6 +14,7 @@ from proxy.config.environment_words import ENVIRONMENT_WORDS
 from proxy.config.global_others import GLOBAL_OTHERS
 from proxy.config.log_words import global_log, log_send_hostname
 from proxy.config.messages import ConfigError
+from proxy.config.shapes import ALONE, AT_MOST_ONE
 from proxy.config.state_files import global_path
 from proxy.config.stats_words import stats
 from proxy.config.units import parse_time_ms
@@ -53,7 +54,7 @@ def time(field: str) -> Handler[GlobalDraft]:
     """A handler that stores a time in milliseconds."""
 
     def handle(statement: Statement, draft: GlobalDraft) -> None:
-        setattr(draft, field, parse_time_ms(statement.one("a time")))
+        setattr(draft, field, parse_time_ms(statement.one("a time"), statement.warn))
 
     return handle
 
@@ -124,7 +125,7 @@ def _default_path(statement: Statement, _draft: GlobalDraft) -> None:
         raise ConfigError(f"'default-path' expects one of {', '.join(_DEFAULT_PATHS)}")
     if mode == "origin" and len(statement.arguments) < 2:
         raise ConfigError("'default-path origin' expects a folder")
-    statement.at_most(2 if mode == "origin" else 1)
+    statement.pass_over(2 if mode == "origin" else 1, "'default-path'")
 
 
 def _strict_limits(statement: Statement, draft: GlobalDraft) -> None:
@@ -147,11 +148,11 @@ GLOBAL_WORDS: Table[GlobalDraft] = {
     "maxsessrate": works(number("session_rate", 0, MAXCONN_MAX)),
     "nbthread": works(number("nbthread", 1, WORKERS_MAX)),
     "log": works(global_log, negatable=True),
-    "log-send-hostname": works(log_send_hostname),
+    "log-send-hostname": works(log_send_hostname, shape=AT_MOST_ONE),
     "log-tag": works(text("log_tag", "a tag")),
     "stats": works(stats),
-    "hard-stop-after": works(time("hard_stop_after_ms")),
-    "grace": works(time("grace_ms")),
+    "hard-stop-after": works(time("hard_stop_after_ms"), shape=AT_MOST_ONE),
+    "grace": works(time("grace_ms"), shape=AT_MOST_ONE),
     "master-worker": works(_master_worker),
     "description": works(_description),
     "node": works(_node),
@@ -164,9 +165,11 @@ GLOBAL_WORDS: Table[GlobalDraft] = {
     "zero-warning": works(flag("zero_warning")),
     "strict-limits": works(_strict_limits, negatable=True),
     "quiet": works(flag("quiet")),
-    "server-state-file": works(global_path("server_state_file", "a file")),
-    "server-state-base": works(global_path("server_state_base", "a folder")),
+    "server-state-file": works(global_path("server_state_file", "a file"), shape=AT_MOST_ONE),
+    "server-state-base": works(global_path("server_state_base", "a folder"), shape=AT_MOST_ONE),
     "unix-bind": works(unix_bind),
     "nosplice": works(flag("splice", False)),
-    "busy-polling": without_effect("workers sleep in epoll when there is nothing to do"),
+    "busy-polling": without_effect(
+        "workers sleep in epoll when there is nothing to do", shape=ALONE
+    ),
 }

@@ -7,8 +7,23 @@ section (mode http) serves metrics, is read in a file of its own.
 from __future__ import annotations
 
 from proxy.config.drafts import HttpWord, ProxyDraft, Side
+from proxy.config.messages import ConfigError
+from proxy.config.shapes import (
+    ALONE,
+    ALONE_LENIENT,
+    NUMBER_LENIENT,
+    ONE,
+    ONE_LENIENT,
+    TIME,
+    TWO_LENIENT,
+    Shape,
+    one_of,
+)
 from proxy.config.sides import side_of_option, side_of_word
+from proxy.config.units import parse_number
 from proxy.config.words import Kind, Prefix, Statement, Table, Word
+
+CAPTURE_MAX = 65_535  # characters of a value
 
 _IGNORED = "{} ignored for {} as it requires HTTP mode."
 _STATEMENT = "{} statement ignored for {} as it requires HTTP mode."
@@ -45,22 +60,49 @@ def _noted(
     *,
     rule: bool = False,
     negatable: bool = False,
+    shape: Shape | None = None,
 ) -> Word[ProxyDraft]:
     """A word that is only remembered, until the mode of the section is known."""
 
     def handle(statement: Statement, draft: ProxyDraft) -> None:
         note(statement, draft, label, warning, side=side, rule=rule)
 
-    return Word(Kind.HTTP_ONLY, handle, negatable=negatable)
+    return Word(Kind.HTTP_ONLY, handle, negatable=negatable, shape=shape)
 
 
-def _word(name: str, warning: str = "", *, rule: bool = False) -> Word[ProxyDraft]:
-    return _noted(f"'{name}'", warning, side_of_word(name), rule=rule)
+def _word(
+    name: str, warning: str = "", *, rule: bool = False, shape: Shape | None = None
+) -> Word[ProxyDraft]:
+    return _noted(f"'{name}'", warning, side_of_word(name), rule=rule, shape=shape)
 
 
 def _option(name: str, warning: str = "") -> Word[ProxyDraft]:
-    side = side_of_option(name)
-    return _noted(f"'option {name}'", warning, side, negatable=name not in _NOT_NEGATABLE)
+    return _noted(
+        f"'option {name}'",
+        warning,
+        side_of_option(name),
+        negatable=name not in _NOT_NEGATABLE,
+        shape=_OPTION_SHAPES.get(name, ALONE),
+    )
+
+
+def _capture(statement: Statement, draft: ProxyDraft) -> None:
+    """HAProxy warns of `capture cookie` in a TCP section, and not of the captures of headers."""
+    what = " ".join(statement.arguments[:2])
+    words = statement.arguments
+    if words[:1] == ("cookie",):
+        statement = statement.pass_over(4, "'capture cookie'")
+        words = statement.arguments[1:]
+    elif what in ("request header", "response header"):
+        statement.at_most(5)
+        words = statement.arguments[2:]
+    else:
+        raise ConfigError("'capture' expects 'cookie', 'request header' or 'response header'")
+    if len(words) != 3 or words[1] != "len":
+        raise ConfigError(f"'capture {what}' expects a name and 'len <number>'")
+    parse_number(words[2], 0, CAPTURE_MAX)
+    warning = _STATEMENT if statement.words[1] == "cookie" else ""
+    note(statement, draft, "'capture'", warning, side=side_of_word("capture"))
 
 
 def _monitor_uri(statement: Statement, draft: ProxyDraft) -> None:
@@ -68,21 +110,57 @@ def _monitor_uri(statement: Statement, draft: ProxyDraft) -> None:
     note(statement, draft, "'monitor-uri'", _NEEDS, side=side_of_word("monitor-uri"))
 
 
-_SILENT = (
-    *("errorfile", "errorfiles", "errorloc", "errorloc302", "errorloc303", "http-error"),
-    *("http-reuse", "http-send-name-header", "unique-id-format", "unique-id-header"),
-    *("max-keep-alive-queue", "ignore-persist", "force-persist"),
+_SILENT: dict[str, Shape | None] = {
+    "errorfile": TWO_LENIENT,
+    "errorloc": TWO_LENIENT,
+    "errorloc302": TWO_LENIENT,
+    "errorloc303": TWO_LENIENT,
+    "errorfiles": None,
+    "http-error": None,
+    "http-reuse": one_of("never", "safe", "aggressive", "always"),
+    "http-send-name-header": ONE_LENIENT,
+    "unique-id-format": ONE,
+    "unique-id-header": ONE_LENIENT,
+    "max-keep-alive-queue": NUMBER_LENIENT,
+    "declare": Shape(
+        4,
+        4,
+        lenient=True,
+        form="capture (request|response) len [0-9]+",
+        expected="'capture request|response len <number>'",
+        joined=True,
+    ),
+}
+_COOKIE = Shape(
+    least=1,
+    before=1,
+    expected="a name",
+    options=dict.fromkeys(
+        (
+            *("rewrite", "insert", "prefix", "indirect", "nocache", "postonly", "preserve"),
+            *("httponly", "secure", "dynamic"),
+        ),
+        0,
+    )
+    | dict.fromkeys(("domain", "maxidle", "maxlife", "attr"), 1),
 )
+_OPTION_SHAPES = {
+    "forwardfor": Shape(options={"except": 1, "header": 1, "if-none": 0}),
+    "originalto": Shape(options={"except": 1, "header": 1}),
+    "forwarded": None,
+    "http-restrict-req-hdr-names": one_of("preserve", "reject", "delete"),
+    "httplog": one_of("clf", least=0),
+    "httpslog": ALONE_LENIENT,
+}
 
 HTTP_WORDS: Table[ProxyDraft] = {
     "http-response": _word("http-response", RULES, rule=True),
     "http-after-response": _word("http-after-response", RULES, rule=True),
     "redirect": _word("redirect", RULES, rule=True),
-    "capture": _word("capture", _STATEMENT),
-    "declare": _word("declare"),
-    "cookie": _word("cookie", _NEEDS),
+    "capture": Word(Kind.HTTP_ONLY, _capture),
+    "cookie": _word("cookie", _NEEDS, shape=_COOKIE),
     "monitor-uri": Word(Kind.HTTP_ONLY, _monitor_uri),
-    **{name: _word(name) for name in _SILENT},
+    **{name: _word(name, shape=shape) for name, shape in _SILENT.items()},
 }
 
 _WARNED_OPTIONS = (
@@ -113,7 +191,8 @@ HTTP_OPTIONS: Table[ProxyDraft] = {
 HONOURED_LABELS = frozenset({"'http-request'", "'stats' statement", "'monitor-uri'"})
 
 HTTP_TIMEOUTS: Table[ProxyDraft] = {
-    name: _noted(f"'timeout {name}'") for name in ("http-request", "http-keep-alive", "tarpit")
+    name: _noted(f"'timeout {name}'", shape=TIME)
+    for name in ("http-request", "http-keep-alive", "tarpit")
 }
 
 HTTP_BALANCES = frozenset({"uri", "url_param", "hdr"})

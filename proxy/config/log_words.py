@@ -162,7 +162,7 @@ def _choose(what: str, word: str, known: tuple[str, ...]) -> str:
 def _target(text: str, context: Context) -> tuple[Endpoint | None, int | None]:
     if text in _STANDARD:
         return None, _STANDARD[text]
-    address = parse_address(text)
+    address = parse_address(text, context.environment)
     if address.transport == "tcp":
         raise ConfigError(f"log over TCP is not supported yet ('{text}'): use UDP")
     if address.local is SocketFamily.DESCRIPTOR:

@@ -10,6 +10,7 @@ from proxy.config.http_words import HTTP_OPTIONS
 from proxy.config.log_words import set_log_format
 from proxy.config.messages import ConfigError
 from proxy.config.model import Origin
+from proxy.config.shapes import ALONE, AT_MOST_ONE
 from proxy.config.sides import option_fits
 from proxy.config.suggest import hint
 from proxy.config.units import parse_number
@@ -47,7 +48,6 @@ def _switch(*fields: str) -> Handler[ProxyDraft]:
 
 
 def _redispatch(statement: Statement, draft: ProxyDraft) -> None:
-    statement.at_most(1)
     interval = REDISPATCH_LAST
     if statement.arguments:
         try:
@@ -69,7 +69,7 @@ def _nothing(_statement: Statement, _draft: ProxyDraft) -> None:
 
 OPTIONS: Table[ProxyDraft] = {
     **HTTP_OPTIONS,
-    "redispatch": works(_redispatch, negatable=True),
+    "redispatch": works(_redispatch, negatable=True, shape=AT_MOST_ONE),
     "splice-auto": works(_switch("splice"), negatable=True),
     "splice-request": works(_switch("splice"), negatable=True),
     "splice-response": works(_switch("splice"), negatable=True),
@@ -79,18 +79,20 @@ OPTIONS: Table[ProxyDraft] = {
     "abortonclose": works(_switch("abortonclose"), negatable=True),
     "nolinger": works(_switch("nolinger"), negatable=True),
     "allbackups": works(_switch("allbackups"), negatable=True),
-    "contstats": works(_nothing, negatable=True),  # counters are never behind
-    "socket-stats": without_effect("counters are kept for each frontend"),
-    "tcp-smart-accept": without_effect("acknowledgements are saved where it is safe"),
-    "tcp-smart-connect": without_effect("acknowledgements are saved where it is safe"),
+    "contstats": works(_nothing, negatable=True, shape=ALONE),  # counters are never behind
+    "socket-stats": without_effect("counters are kept for each frontend", shape=ALONE),
+    "tcp-smart-accept": without_effect("acknowledgements are saved where it is safe", shape=ALONE),
+    "tcp-smart-connect": without_effect("acknowledgements are saved where it is safe", shape=ALONE),
     "tcplog": works(_tcplog),
     "dontlognull": works(_switch("log_skip_null"), negatable=True),
     "dontlog-normal": works(_switch("log_skip_normal"), negatable=True),
     "log-separate-errors": works(_switch("log_separate_errors"), negatable=True),
     "logasap": works(_switch("log_as_soon"), negatable=True),
-    "log-health-checks": without_effect("every change of a server's state is logged"),
-    "independent-streams": without_effect("each side has its own time-outs"),
-    "prefer-last-server": without_effect("it needs mode http"),
+    "log-health-checks": without_effect(
+        "checks that change a server's state are logged, and no others", shape=ALONE
+    ),
+    "independent-streams": without_effect("each side has its own time-outs", shape=ALONE),
+    "prefer-last-server": without_effect("it needs mode http", shape=ALONE),
     **dict.fromkeys(
         (
             *("tcp-check", "httpchk", "mysql-check", "pgsql-check"),

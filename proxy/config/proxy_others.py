@@ -7,6 +7,7 @@ Owns lists only. To build one of the words that are not supported yet, give it a
 from __future__ import annotations
 
 from proxy.config.drafts import ProxyDraft
+from proxy.config.shapes import RANGES
 from proxy.config.words import Table, later, removed, unsupported, without_effect
 
 _LATER = (
@@ -54,5 +55,9 @@ PROXY_OTHERS: Table[ProxyDraft] = {
     **{name: unsupported(advice) for name, advice in _UNSUPPORTED.items()},
     **{name: removed(advice) for name, advice in _REMOVED.items()},
     **dict.fromkeys(_HEADER_WORDS, removed("headers need mode http, which is not forwarded")),
-    "bind-process": without_effect("every worker serves every section"),
+    **dict.fromkeys(
+        ("ignore-persist", "force-persist"),
+        without_effect("nothing keeps a client on a server that is down"),
+    ),
+    "bind-process": without_effect("every worker serves every section", shape=RANGES),
 }

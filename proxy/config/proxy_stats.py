@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from proxy.config.drafts import ProxyDraft
 from proxy.config.http_words import note
+from proxy.config.shapes import ALONE_LENIENT, AT_MOST_ONE, ONE_LENIENT, TIME_LENIENT, Shape
 from proxy.config.words import (
     Handler,
     Statement,
@@ -24,7 +25,6 @@ _WARNING = "{} ignored for {} as it requires HTTP mode."
 
 
 def _enable(statement: Statement, draft: ProxyDraft) -> None:
-    statement.at_most(0)
     _turn_on(statement, draft)
 
 
@@ -37,27 +37,20 @@ def _shown(field: str) -> Handler[ProxyDraft]:
     """What the page shows or hides; such a line turns the page on, too, as in HAProxy."""
 
     def handle(statement: Statement, draft: ProxyDraft) -> None:
-        statement.at_most(0)
         setattr(draft, field, True)
         _turn_on(statement, draft)
 
     return handle
 
 
-def _realm(statement: Statement, draft: ProxyDraft) -> None:
-    statement.one("a name")
-    statement.notice("'stats realm' has no effect here: nobody is asked for a password")
-    _turn_on(statement, draft)
-
-
-def _without_effect(why: str) -> Word[ProxyDraft]:
+def _without_effect(why: str, shape: Shape | None = None) -> Word[ProxyDraft]:
     """A line that changes nothing on the page, but turns it on."""
 
     def handle(statement: Statement, draft: ProxyDraft) -> None:
         statement.notice(f"'stats {' '.join(statement.words)}' has no effect here: {why}")
         _turn_on(statement, draft)
 
-    return works(handle)
+    return works(handle, shape=shape)
 
 
 def _turn_on(statement: Statement, draft: ProxyDraft) -> None:
@@ -69,16 +62,16 @@ def _turn_on(statement: Statement, draft: ProxyDraft) -> None:
 
 _LOOKS = "the page has one look"
 
-_STATS: Table[ProxyDraft] = {
-    "enable": works(_enable),
-    "uri": works(_uri),
-    "refresh": _without_effect("the page refreshes itself in its own time"),
-    "realm": works(_realm),
-    "hide-version": works(_shown("stats_hide_version")),
-    "show-legends": works(_shown("stats_show_legends")),
-    "show-node": _without_effect(_LOOKS),
+STATS: Table[ProxyDraft] = {
+    "enable": works(_enable, shape=ALONE_LENIENT),
+    "uri": works(_uri, shape=AT_MOST_ONE),
+    "refresh": _without_effect("the page refreshes itself in its own time", TIME_LENIENT),
+    "realm": _without_effect("nobody is asked for a password", ONE_LENIENT),
+    "hide-version": works(_shown("stats_hide_version"), shape=ALONE_LENIENT),
+    "show-legends": works(_shown("stats_show_legends"), shape=ALONE_LENIENT),
+    "show-node": _without_effect(_LOOKS, AT_MOST_ONE),
     "show-desc": _without_effect(_LOOKS),
-    "show-modules": _without_effect(_LOOKS),
+    "show-modules": _without_effect(_LOOKS, ALONE_LENIENT),
     "admin": _without_effect("the page changes nothing; use the stats socket"),
     "bind-process": without_effect("one process serves all pages"),
     # These keep people out: skipping them would show more than the file allows.
@@ -90,4 +83,4 @@ _STATS: Table[ProxyDraft] = {
 
 def proxy_stats(statement: Statement, draft: ProxyDraft) -> None:
     """`stats enable|uri|...` of a proxy section."""
-    act_on_second(statement, draft, _STATS, "'enable' or 'uri <path>'")
+    act_on_second(statement, draft, STATS, "'enable' or 'uri <path>'")

@@ -17,10 +17,12 @@ from proxy.config.option_words import option
 from proxy.config.proxy_others import PROXY_OTHERS
 from proxy.config.proxy_stats import proxy_stats
 from proxy.config.server_words import default_server, server, server_template
+from proxy.config.shapes import AT_MOST_ONE, AT_MOST_TWO
 from proxy.config.sides import timeout_fits, word_fits
 from proxy.config.socket_words import KEEPALIVE_WORDS
 from proxy.config.source_words import proxy_source
 from proxy.config.state_files import load_server_state, server_state_file_name
+from proxy.config.suggest import hint
 from proxy.config.tcp_request_words import tcp_request
 from proxy.config.units import parse_number, parse_time_ms
 from proxy.config.words import Handler, Statement, Table, act, act_on_second, flag, removed, works
@@ -34,6 +36,12 @@ ID_MAX = 2_147_483_647
 TIMEOUTS = (
     *("client", "client-fin", "server", "server-fin", "connect", "tunnel", "check", "queue"),
 )
+_RETRY_CONNECTS = frozenset({"conn-failure", "all-retryable-errors"})
+_RETRY_ON = (
+    *("none", "conn-failure", "empty-response", "junk-response", "response-timeout"),
+    *("0rtt-rejected", "all-retryable-errors"),
+)
+_RETRY_STATUS = ("401", "403", "404", "408", "425", "429", "500", "501", "502", "503", "504")
 NOT_IN_DEFAULTS = frozenset({"bind", "server", "server-template", "id", "description"})
 
 
@@ -81,6 +89,22 @@ def _number(field: str, low: int, high: int) -> Handler[ProxyDraft]:
     return handle
 
 
+def _retry_on(statement: Statement, draft: ProxyDraft) -> None:
+    """In mode tcp only a connect that fails can be tried again: all else needs mode http."""
+    if not statement.arguments:
+        raise ConfigError("'retry-on' expects at least one of " + ", ".join(_RETRY_ON))
+    for word in statement.arguments:
+        if word not in _RETRY_ON and word not in _RETRY_STATUS:
+            known = (*_RETRY_ON, *_RETRY_STATUS)
+            raise ConfigError(f"'retry-on': unknown keyword '{word}'{hint(word, known)}")
+    if "none" in statement.arguments and len(statement.arguments) > 1:
+        raise ConfigError("'retry-on' 'none' can only stand alone")
+    draft.retry_connects = not _RETRY_CONNECTS.isdisjoint(statement.arguments)
+    idle = [word for word in statement.arguments if word not in (*_RETRY_CONNECTS, "none")]
+    if idle:
+        statement.notice(f"'retry-on {' '.join(idle)}' has no effect here: it needs mode http")
+
+
 def _rate_limit(statement: Statement, draft: ProxyDraft) -> None:
     what = statement.arguments[0] if statement.arguments else ""
     if what != "sessions":
@@ -114,7 +138,7 @@ def _timeout(name: str) -> Handler[ProxyDraft]:
         if len(statement.arguments) > 1:
             raise ConfigError(f"'timeout {name}' : unexpected argument '{statement.words[2]}'")
         try:
-            value = parse_time_ms(statement.words[1])
+            value = parse_time_ms(statement.words[1], statement.warn)
         except ConfigError as error:
             raise ConfigError(f"'timeout {name}' : {error}") from error
         if not timeout_fits(statement, name, draft):
@@ -127,7 +151,7 @@ def _timeout(name: str) -> Handler[ProxyDraft]:
     return handle
 
 
-_TIMEOUTS: Table[ProxyDraft] = {
+TIMEOUT_WORDS: Table[ProxyDraft] = {
     **{name: works(_timeout(name)) for name in TIMEOUTS},
     **HTTP_TIMEOUTS,
     "clitimeout": removed("use 'timeout client'"),
@@ -137,7 +161,9 @@ _TIMEOUTS: Table[ProxyDraft] = {
 
 
 def _timeout_line(statement: Statement, draft: ProxyDraft) -> None:
-    act_on_second(statement, draft, _TIMEOUTS, "a name (client, server, connect ...) and a time")
+    act_on_second(
+        statement, draft, TIMEOUT_WORDS, "a name (client, server, connect ...) and a time"
+    )
 
 
 PROXY_WORDS: Table[ProxyDraft] = {
@@ -155,9 +181,10 @@ PROXY_WORDS: Table[ProxyDraft] = {
     "default_backend": works(_default_backend),
     "use_backend": works(_use_backend),
     "maxconn": works(_number("maxconn", 0, MAXCONN_MAX)),
-    "rate-limit": works(_rate_limit),
+    "rate-limit": works(_rate_limit, shape=AT_MOST_TWO),
     "fullconn": works(_number("fullconn", 0, MAXCONN_MAX)),
     "backlog": works(_number("backlog", 0, BACKLOG_MAX)),
+    "retry-on": works(_retry_on),
     "retries": works(_number("retries", 0, RETRIES_MAX)),
     "id": works(_id),
     "option": works(option, negatable=True),
@@ -167,10 +194,10 @@ PROXY_WORDS: Table[ProxyDraft] = {
     "description": works(_description),
     "log": works(proxy_log, negatable=True),
     "log-format": works(log_format),
-    "log-tag": works(log_tag),
+    "log-tag": works(log_tag, shape=AT_MOST_ONE),
     "stats": works(proxy_stats),
     "tcp-request": works(tcp_request),
-    "load-server-state-from-file": works(load_server_state),
+    "load-server-state-from-file": works(load_server_state, shape=AT_MOST_ONE),
     "server-state-file-name": works(server_state_file_name),
 }
 

@@ -11,6 +11,7 @@ from proxy.config.drafts import ResolversDraft
 from proxy.config.messages import ConfigError
 from proxy.config.names import check_label
 from proxy.config.resolv_conf import take_resolv_conf
+from proxy.config.shapes import ALONE_LENIENT, AT_MOST_ONE
 from proxy.config.units import parse_number, parse_time_ms
 from proxy.config.words import (
     Handler,
@@ -45,15 +46,16 @@ def _nameserver(statement: Statement, draft: ResolversDraft) -> None:
             f"'nameserver {name}' has no address: write 'nameserver {name} <ip>:<port>', "
             f"or 'parse-resolv-conf' for the nameservers of {statement.context.resolv_conf}"
         )
-    if len(words) > 2:
-        raise ConfigError(f"'nameserver {name}' cannot handle unexpected argument '{words[2]}'")
-    address = parse_address(words[1])
+    address = parse_address(words[1], statement.context.environment)
     if address.local is not None or address.wildcard:
         raise ConfigError(
             f"'nameserver {name}' expects an IP address or a host name, not '{words[1]}'"
         )
     endpoint = single_endpoint(address, statement.context.resolve_host, NAMESERVER_PORT)
     transport = Transport.TCP if address.transport == "tcp" else Transport.UDP
+    if transport is Transport.TCP:
+        statement.at_most(2)
+    statement.pass_over(2, f"'nameserver {name}'")
     _add(statement, draft, Nameserver(name, endpoint.host, endpoint.port, transport))
 
 
@@ -70,7 +72,6 @@ def _add(statement: Statement, draft: ResolversDraft, nameserver: Nameserver) ->
 
 
 def _parse_resolv_conf(statement: Statement, draft: ResolversDraft) -> None:
-    statement.at_most(0)
     path = statement.context.resolv_conf
     found = take_resolv_conf(draft, path, statement.origin)
     if not found.nameservers:
@@ -103,7 +104,7 @@ def _time(field: str) -> Handler[ResolversDraft]:
     def handle(statement: Statement, draft: ResolversDraft) -> None:
         if statement.arguments[:1] == ("ttl",):
             raise ConfigError(f"'timeout {statement.keyword}' follows no ttl: give a time")
-        value = parse_time_ms(statement.one("a time"))
+        value = parse_time_ms(statement.one("a time"), statement.warn)
         if value == 0:
             raise ConfigError(f"'timeout {statement.keyword}' must be greater than 0")
         setattr(draft, field, value)
@@ -115,7 +116,7 @@ def _resolve(statement: Statement, draft: ResolversDraft) -> None:
     """A fixed period, or `ttl [min <time>] [max <time>]`; the last line of a section counts."""
     draft.ttl_period = None
     if statement.arguments[:1] != ("ttl",):
-        _time("timeout_resolve_ms")(statement, draft)
+        _time("timeout_resolve_ms")(statement.pass_over(1, "'timeout resolve'"), draft)
         return
     bounds: dict[str, int] = {}
     words = list(statement.arguments[1:])
@@ -127,7 +128,7 @@ def _resolve(statement: Statement, draft: ResolversDraft) -> None:
             )
         if not words:
             raise ConfigError(f"'timeout resolve ttl {bound}' expects a time")
-        bounds[bound] = parse_time_ms(words.pop(0))
+        bounds[bound] = parse_time_ms(words.pop(0), statement.warn)
         if bounds[bound] == 0:
             raise ConfigError(f"'timeout resolve ttl {bound}' must be greater than 0")
     shortest = bounds.get("min", min(TtlPeriod().min_ms, bounds.get("max", TtlPeriod().min_ms)))
@@ -141,7 +142,7 @@ def _resolve(statement: Statement, draft: ResolversDraft) -> None:
 
 _TIMEOUTS: Table[ResolversDraft] = {
     "resolve": works(_resolve),
-    "retry": works(_time("timeout_retry_ms")),
+    "retry": works(_time("timeout_retry_ms"), shape=AT_MOST_ONE),
 }
 
 
@@ -151,14 +152,14 @@ def _timeout(statement: Statement, draft: ResolversDraft) -> None:
 
 def _hold(status: str) -> Handler[ResolversDraft]:
     def handle(statement: Statement, draft: ResolversDraft) -> None:
-        period = parse_time_ms(statement.one("a time"))
+        period = parse_time_ms(statement.one("a time"), statement.warn)
         draft.holds = {**draft.holds, f"{status}_ms": period}
 
     return handle
 
 
 _HOLDS: Table[ResolversDraft] = {
-    status: works(_hold(status))
+    status: works(_hold(status), shape=AT_MOST_ONE)
     for status in ("nx", "other", "refused", "timeout", "valid", "obsolete")
 }
 
@@ -174,9 +175,11 @@ def _pool_size(statement: Statement, _draft: ResolversDraft) -> None:
 
 RESOLVERS_WORDS: Table[ResolversDraft] = {
     "nameserver": works(_nameserver),
-    "parse-resolv-conf": works(_parse_resolv_conf),
-    "accepted_payload_size": works(_number("accepted_payload_size", PAYLOAD_MIN, PAYLOAD_MAX)),
-    "resolve_retries": works(_number("resolve_retries", 1, RETRIES_MAX)),
+    "parse-resolv-conf": works(_parse_resolv_conf, shape=ALONE_LENIENT),
+    "accepted_payload_size": works(
+        _number("accepted_payload_size", PAYLOAD_MIN, PAYLOAD_MAX), shape=AT_MOST_ONE
+    ),
+    "resolve_retries": works(_number("resolve_retries", 1, RETRIES_MAX), shape=AT_MOST_ONE),
     "timeout": works(_timeout),
     "hold": works(_hold_line),
     "resolution_pool_size": works(_pool_size),

@@ -10,6 +10,7 @@ from proxy.config.drafts import ServerOptions
 from proxy.config.messages import ConfigError
 from proxy.config.model import SERVER_WEIGHT_MAX, OnError
 from proxy.config.server_resolution import RESOLUTION_OPTIONS
+from proxy.config.shapes import NUMBER, TIME, one_of
 from proxy.config.socket_words import user_timeout_ms
 from proxy.config.source_words import server_source, source_argument_count
 from proxy.config.units import parse_time_ms
@@ -44,7 +45,7 @@ def _number(field: str, low: int, high: int) -> Handler[ServerOptions]:
 
 def _interval(field: str) -> Handler[ServerOptions]:
     def handle(statement: Statement, options: ServerOptions) -> None:
-        value = parse_time_ms(statement.one("a time"))
+        value = parse_time_ms(statement.one("a time"), statement.warn)
         if value == 0:
             raise ConfigError(f"'{statement.keyword}' must be greater than 0")
         setattr(options, field, value)
@@ -54,7 +55,7 @@ def _interval(field: str) -> Handler[ServerOptions]:
 
 def _slowstart(statement: Statement, options: ServerOptions) -> None:
     """0 turns a default off."""
-    options.slowstart_ms = parse_time_ms(statement.one("a time"))
+    options.slowstart_ms = parse_time_ms(statement.one("a time"), statement.warn)
 
 
 def _set(field: str, value: bool) -> Handler[ServerOptions]:
@@ -70,7 +71,7 @@ def _check_port(statement: Statement, options: ServerOptions) -> None:
 
 
 def _address(statement: Statement, options: ServerOptions) -> None:
-    address = parse_address(statement.one("an IP address"))
+    address = parse_address(statement.one("an IP address"), statement.context.environment)
     if address.local is not None or address.number is None or address.wildcard:
         raise ConfigError(f"'addr' expects an IP address, not '{address.text}'")
     options.check_address = address.number
@@ -88,8 +89,9 @@ def _observe(statement: Statement, options: ServerOptions) -> None:
     mode = statement.words[1] if statement.arguments else ""
     if not mode:
         raise ConfigError("'observe' expects <mode> as argument")
-    if mode == "layer7":
-        raise ConfigError("'observe' : 'layer7' can only be used in http proxies")
+    if mode == "layer7":  # HAProxy complains, and goes on without
+        statement.notice("'observe layer7' has no effect here: it needs mode http")
+        mode = "none"
     if mode not in ("none", "layer4"):
         raise ConfigError(f"'observe' expects one of 'none', 'layer4' but got '{mode}'")
     options.observe = mode == "layer4"
@@ -121,7 +123,7 @@ def _removed(statement: Statement, options: ServerOptions) -> None:
     if action == "drain":
         if not times:
             raise ConfigError(f"{expected}: 'drain' without a time")
-        options.removed_drain_ms = parse_time_ms(times[0])
+        options.removed_drain_ms = parse_time_ms(times[0], statement.warn)
         if options.removed_drain_ms == 0:
             raise ConfigError("'on-removed drain' must be greater than 0: 'shutdown' is at once")
     elif action in ("keep", "shutdown"):
@@ -209,12 +211,13 @@ SERVER_OPTIONS: Options = {
     "id": works(_number("id", 1, ID_MAX)),
     "cookie": works(_cookie),
     "non-stick": without_effect("there are no stick tables"),
-    "ws": without_effect("Millrace forwards TCP as it is"),
-    "log-proto": without_effect("servers take no logs"),
-    "pool-max-conn": without_effect("idle connections to servers are not kept"),
-    "pool-low-conn": without_effect("idle connections to servers are not kept"),
-    "pool-purge-delay": without_effect("idle connections to servers are not kept"),
-    "max-reuse": without_effect("connections to servers are not reused"),
+    "stick": without_effect("there are no stick tables"),
+    "ws": without_effect("Millrace forwards TCP as it is", shape=one_of("auto", "h1", "h2")),
+    "log-proto": without_effect("servers take no logs", shape=one_of("legacy", "octet-count")),
+    "pool-max-conn": without_effect("idle connections to servers are not kept", shape=NUMBER),
+    "pool-low-conn": without_effect("idle connections to servers are not kept", shape=NUMBER),
+    "pool-purge-delay": without_effect("idle connections to servers are not kept", shape=TIME),
+    "max-reuse": without_effect("connections to servers are not reused", shape=NUMBER),
     **dict.fromkeys(
         (
             *("agent-check", "no-agent-check", "agent-port", "agent-addr", "agent-inter"),
@@ -242,7 +245,15 @@ _ALONE = frozenset(
     {
         *_TLS_FLAGS,
         *("no-ssl", "no-check-ssl", "no-verifyhost", "check", "no-check", "backup", "no-backup"),
-        *("disabled", "enabled", "non-stick", "agent-check", "no-agent-check", "send-proxy"),
+        *(
+            "disabled",
+            "enabled",
+            "non-stick",
+            "stick",
+            "agent-check",
+            "no-agent-check",
+            "send-proxy",
+        ),
         *("no-send-proxy", "send-proxy-v2", "no-send-proxy-v2", "check-send-proxy"),
         *("no-check-send-proxy", "tfo", "no-tfo", "check-via-socks4"),
     }

@@ -7,6 +7,7 @@ and what the section's mode makes of a server, is decided when all sections are 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import msgspec
 
@@ -32,7 +33,7 @@ def server(statement: Statement, draft: ProxyDraft) -> None:
     options = draft.server_defaults.copy()
     options.id = None
     _read_options(statement.skip(3), f"server {draft.name}/{name}", options)
-    address, port, relative = _server_address(text)
+    address, port, relative = _server_address(text, statement.context.environment)
     _add(draft, ServerDraft(name, statement.origin, address, port, relative, options))
 
 
@@ -48,7 +49,7 @@ def server_template(statement: Statement, draft: ProxyDraft) -> None:
     options = draft.server_defaults.copy()
     options.id = None
     _read_options(statement.skip(4), f"server-template {draft.name}/{prefix}", options)
-    address, port, relative = _server_address(text)
+    address, port, relative = _server_address(text, statement.context.environment)
     for number in numbers:
         own = options.copy()
         own.id = options.id if number == numbers[0] else None  # a number fits one server only
@@ -102,9 +103,10 @@ def _read_options(statement: Statement, described: str, options: ServerOptions) 
         words = words[size:]
 
 
-def _server_address(text: str) -> tuple[Address, int, bool]:
+def _server_address(written: str, environment: Mapping[str, str]) -> tuple[Address, int, bool]:
     """Address, port and whether the port is relative to the client's destination port."""
-    address = parse_address(text)
+    address = parse_address(written, environment)
+    text = address.text
     if address.transport == "udp":
         raise ConfigError(f"'{text}' is UDP, which Millrace does not forward")
     if address.local is SocketFamily.DESCRIPTOR:

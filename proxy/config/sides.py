@@ -16,7 +16,7 @@ _FRONT = {
 }
 _BACK = {
     *("balance", "hash-type", "hash-balance-factor", "server", "default-server"),
-    *("server-template", "retries", "cookie", "source"),
+    *("server-template", "retries", "retry-on", "cookie", "source"),
     *("srvtcpka-cnt", "srvtcpka-idle", "srvtcpka-intvl"),
     *("fullconn", "http-reuse", "http-send-name-header", "max-keep-alive-queue", "force-persist"),
     *("ignore-persist", "load-server-state-from-file", "server-state-file-name"),

@@ -9,6 +9,7 @@ import msgspec
 
 from proxy.config.drafts import ProxyDraft
 from proxy.config.messages import ConfigError
+from proxy.config.shapes import AT_MOST_ONE
 from proxy.config.units import parse_time_ms
 from proxy.config.words import Handler, Statement, Table, works
 
@@ -31,7 +32,7 @@ def user_timeout_ms(statement: Statement) -> int:
     """`tcp-ut <time>`; 0 is none."""
     if not statement.arguments:
         raise ConfigError("'tcp-ut' : missing TCP User Timeout value")
-    return parse_time_ms(statement.one("a time"))
+    return parse_time_ms(statement.one("a time"), statement.warn)
 
 
 def _probe_count(field: str) -> Handler[ProxyDraft]:
@@ -47,7 +48,9 @@ def _probe_seconds(field: str, part: str) -> Handler[ProxyDraft]:
 
     def handle(statement: Statement, draft: ProxyDraft) -> None:
         try:
-            time_ms = parse_time_ms(statement.one("an integer value"), default_unit="s")
+            time_ms = parse_time_ms(
+                statement.one("an integer value"), statement.warn, default_unit="s"
+            )
         except ConfigError as error:
             raise ConfigError(f"'{statement.keyword}' : {error}") from error
         seconds = -(-time_ms // 1_000)
@@ -61,9 +64,9 @@ def _probe_seconds(field: str, part: str) -> Handler[ProxyDraft]:
 
 def _probe_words(prefix: str, field: str) -> Table[ProxyDraft]:
     return {
-        f"{prefix}-cnt": works(_probe_count(field)),
-        f"{prefix}-idle": works(_probe_seconds(field, "idle_s")),
-        f"{prefix}-intvl": works(_probe_seconds(field, "interval_s")),
+        f"{prefix}-cnt": works(_probe_count(field), shape=AT_MOST_ONE),
+        f"{prefix}-idle": works(_probe_seconds(field, "idle_s"), shape=AT_MOST_ONE),
+        f"{prefix}-intvl": works(_probe_seconds(field, "interval_s"), shape=AT_MOST_ONE),
     }
 
 

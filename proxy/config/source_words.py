@@ -43,7 +43,7 @@ def _source(statement: Statement, *, ranges: bool) -> Source:
             "'source' expects <addr>[:<port>[-<port>]], and optionally "
             "'usesrc' <addr>, and 'interface' <name> as argument"
         )
-    found = _placed(Source(), statement.words[1], ranges=ranges)
+    found = _placed(Source(), statement, ranges=ranges)
     rest = statement.skip(2)
     while rest.words:
         piece = Statement(statement.origin, rest.words[:2], statement.context)
@@ -59,9 +59,10 @@ def _source(statement: Statement, *, ranges: bool) -> Source:
     return found
 
 
-def _placed(found: Source, text: str, *, ranges: bool) -> Source:
-    """The address and ports of `text`; a wildcard without a port leaves all to the kernel."""
-    address = parse_address(text)
+def _placed(found: Source, statement: Statement, *, ranges: bool) -> Source:
+    """The address and ports of a first argument; a wildcard alone leaves all to the kernel."""
+    address = parse_address(statement.words[1], statement.context.environment)
+    text = address.text
     if address.local is not None or address.number is None:
         raise ConfigError(f"'source' expects a numeric IP address, not '{text}'")
     if "-" in address.port_text and not ranges:
@@ -84,4 +85,4 @@ def _used(found: Source, piece: Statement) -> Source:
         return msgspec.structs.replace(found, from_client=True, from_client_port=what == "client")
     if not what or what.startswith("hdr_ip("):
         raise ConfigError("'usesrc' expects <addr>[:<port>], 'client' or 'clientip' as argument")
-    return msgspec.structs.replace(_placed(found, what, ranges=False), foreign=True)
+    return msgspec.structs.replace(_placed(found, piece, ranges=False), foreign=True)

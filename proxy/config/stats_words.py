@@ -10,6 +10,7 @@ from proxy.config.bind_words import STATS_SOCKET_OPTIONS, read_bind_options
 from proxy.config.drafts import GlobalDraft
 from proxy.config.messages import ConfigError
 from proxy.config.model import StatsSocket
+from proxy.config.shapes import AT_MOST_ONE, NUMBER_LENIENT, RANGES
 from proxy.config.units import parse_time_ms
 from proxy.config.words import Statement, Table, act_on_second, without_effect, works
 
@@ -17,7 +18,7 @@ from proxy.config.words import Statement, Table, act_on_second, without_effect, 
 def _socket(statement: Statement, draft: GlobalDraft) -> None:
     if not statement.arguments:
         raise ConfigError("'stats socket' expects an address or a path")
-    address = parse_address(statement.words[1])
+    address = parse_address(statement.words[1], statement.context.environment)
     options = read_bind_options(statement.skip(2), "stats socket", STATS_SOCKET_OPTIONS)
     draft.stats_sockets = [
         *draft.stats_sockets,
@@ -33,17 +34,21 @@ def _socket(statement: Statement, draft: GlobalDraft) -> None:
 
 
 def _timeout(statement: Statement, draft: GlobalDraft) -> None:
-    draft.stats_timeout_ms = parse_time_ms(statement.one("a time"), default_unit="ms")
+    draft.stats_timeout_ms = parse_time_ms(statement.one("a time"), statement.warn)
+    if draft.stats_timeout_ms == 0:
+        raise ConfigError("'stats timeout' expects a positive value")
 
 
-_STATS_WORDS: Table[GlobalDraft] = {
+STATS_WORDS: Table[GlobalDraft] = {
     "socket": works(_socket),
-    "timeout": works(_timeout),
-    "maxconn": without_effect("the control process bounds its connections itself"),
-    "bind-process": without_effect("one process serves all stats sockets"),
+    "timeout": works(_timeout, shape=AT_MOST_ONE),
+    "maxconn": without_effect(
+        "the control process bounds its connections itself", shape=NUMBER_LENIENT
+    ),
+    "bind-process": without_effect("one process serves all stats sockets", shape=RANGES),
 }
 
 
 def stats(statement: Statement, draft: GlobalDraft) -> None:
     """`stats socket|timeout|maxconn` of the global section."""
-    act_on_second(statement, draft, _STATS_WORDS, "'socket' or 'timeout'")
+    act_on_second(statement, draft, STATS_WORDS, "'socket' or 'timeout'")

@@ -7,13 +7,14 @@ wrong; the caller knows which word the value belonged to.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from proxy.config.messages import ConfigError
 
 TIME_MAX_MS = 2_147_483_647  # HAProxy's limit: a signed 32-bit number of milliseconds, 24.8 days
 SIZE_MAX = 2_147_483_647  # bytes
 
-# microseconds per unit
+# microseconds per unit, the longer names first
 _TIME_UNITS = {
     "us": 1,
     "ms": 1_000,
@@ -26,14 +27,20 @@ _SIZE_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _NUMBER = re.compile(r"([0-9]+)(.*)", re.DOTALL)
 
 
-def parse_time_ms(text: str, default_unit: str = "ms") -> int:
-    """Milliseconds of `10s`, `1500us`, `20`; a part of a millisecond counts as a whole one."""
+def parse_time_ms(text: str, warn: Callable[[str], None], default_unit: str = "ms") -> int:
+    """Milliseconds of `10s`, `1500us`, `20`; a part of a millisecond counts as a whole one.
+
+    What stands behind a unit (`5sec`) is told to `warn` and changes nothing, as in HAProxy 2.6.
+    """
     match = _NUMBER.fullmatch(text)
     if match is None:
         raise ConfigError(f"'{text}' is not a time: give a number and a unit (us, ms, s, m, h, d)")
-    unit = match[2] or default_unit
-    if unit not in _TIME_UNITS:
-        raise ConfigError(f"unknown time unit '{unit}' in '{text}' (us, ms, s, m, h, d)")
+    written = match[2] or default_unit
+    unit = next((unit for unit in _TIME_UNITS if written.startswith(unit)), None)
+    if unit is None:
+        raise ConfigError(f"unknown time unit '{written}' in '{text}' (us, ms, s, m, h, d)")
+    if written != unit:
+        warn(f"'{written.removeprefix(unit)}' behind the time unit '{unit}' of '{text}' is ignored")
     microseconds = _decimal(match[1]) * _TIME_UNITS[unit]
     milliseconds = -(-microseconds // 1_000)
     if milliseconds > TIME_MAX_MS:

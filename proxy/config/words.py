@@ -22,6 +22,7 @@ from typing import Generic, TypeVar
 from proxy.config.context import Context
 from proxy.config.messages import ConfigError
 from proxy.config.model import Origin
+from proxy.config.shapes import Shape
 from proxy.config.suggest import hint
 from proxy.config.units import parse_number
 
@@ -72,6 +73,12 @@ class Statement:
             extra = self.words[count + 1]
             raise ConfigError(f"'{self.keyword}' cannot handle unexpected argument '{extra}'")
 
+    def pass_over(self, count: int, described: str) -> Statement:
+        """The line without what is behind `count` arguments, which HAProxy does not look at."""
+        for extra in self.arguments[count:]:
+            self.warn(f"{described} : surplus argument '{extra}' is ignored")
+        return Statement(self.origin, self.words[: count + 1], self.context, self.prefix)
+
     def one(self, what: str) -> str:
         """The only argument; ConfigError names `what` is expected."""
         self.at_most(1)
@@ -111,19 +118,20 @@ class Word(Generic[D]):
     handler: Handler[D] | None = None
     advice: str = ""
     negatable: bool = False
+    shape: Shape | None = None  # None: the handler knows, or everything behind the word is its own
 
 
 Table = Mapping[str, Word[D]]
 
 
-def works(handler: Handler[D], *, negatable: bool = False) -> Word[D]:
+def works(handler: Handler[D], *, negatable: bool = False, shape: Shape | None = None) -> Word[D]:
     """A word with a handler."""
-    return Word(Kind.WORKS, handler, negatable=negatable)
+    return Word(Kind.WORKS, handler, negatable=negatable, shape=shape)
 
 
-def without_effect(why: str) -> Word[D]:
+def without_effect(why: str, shape: Shape | None = None) -> Word[D]:
     """A word that is accepted with a NOTICE; `why` follows "has no effect here: "."""
-    return Word(Kind.NO_EFFECT, advice=why, negatable=True)
+    return Word(Kind.NO_EFFECT, advice=why, negatable=True, shape=shape)
 
 
 def later(advice: str = "") -> Word[D]:
@@ -149,11 +157,16 @@ def act(statement: Statement, draft: D, table: Table[D], described: str, key: st
     word = table[key]
     if statement.prefix is not Prefix.NONE and not word.negatable:
         raise ConfigError(f"'{statement.prefix.value}' cannot stand before {described}")
+    if word.shape is not None:
+        count = word.shape.fitting(statement.arguments, described)
+        statement = statement.pass_over(count, described)
     if word.handler is not None:
         word.handler(statement, draft)
         return
     tail = f": {word.advice}" if word.advice else ""
     if word.kind is Kind.NO_EFFECT:
+        if word.shape is None and statement.arguments:  # nobody has looked at them
+            described = f"{described} ({' '.join(statement.arguments)})"
         statement.notice(f"{described} has no effect here{tail}")
     elif word.kind is Kind.LATER:
         raise ConfigError(f"{described} is not supported yet{tail}")

@@ -214,7 +214,12 @@ def test_what_cannot_work_says_what_to_do(line: str, complaint: str) -> None:
 
 
 def test_words_that_tune_something_else_get_one_notice_and_no_warning() -> None:
-    lines = ["tune.bufsize 16384", "tune.foo 1", "cpu-map 1 0", "ssl-default-bind-options x y"]
+    lines = [
+        "tune.bufsize 16384",
+        "tune.foo 1",
+        "cpu-map 1 0",
+        "ssl-default-bind-options no-sslv3 no-tls-tickets",
+    ]
     outcome = load_text("global\n" + "".join(f" {line}\n" for line in lines))
     notices = said(outcome, Severity.NOTICE)
     assert [place for place, _ in notices] == [2, 3, 4, 5]

@@ -49,7 +49,6 @@ DIFFERENT = {
     r".if strstr(abc,b)\nbackend a\n.else\nfoo\n.endif\n": "newer than 2.6",
     r".if enabled(SPLICE)\nbackend a\n.else\nfoo\n.endif\n": "newer than 2.6",
     r".if 1\nbackend a\n": "the open '.if' is named, not the end of the file",
-    r"listen f\n bind 127.0.0.1:1\n errorfile\n": "HTTP words are not read",
     r"listen f\n bind :1\n timeout client 1s\n option tcplog\n": "no access log yet",
 }
 CHUNKS = 8  # tests a file is spread over, so that they run side by side

@@ -110,7 +110,7 @@ def test_a_nameserver_may_be_written_in_many_ways(written: str, address: str, po
         ("nameserver a nowhere.test", "cannot resolve host name 'nowhere.test'"),
         ("nameserver a /tmp/x", "expects an IP address or a host name"),
         ("nameserver a *:53", "expects an IP address or a host name"),
-        ("nameserver a 127.0.0.1:53 x", "unexpected argument 'x'"),
+        ("nameserver a tcp@127.0.0.1:53 x", "unexpected argument 'x'"),
         ("nameserver a@ 127.0.0.1", "character '@' is not permitted"),
         ("timeout retry ttl", "'timeout retry' follows no ttl: give a time"),
         ("timeout resolve ttl min", "'timeout resolve ttl min' expects a time"),

@@ -236,7 +236,6 @@ def test_a_name_without_resolvers_is_not_resolved_while_running() -> None:
         ("server s 127.0.0.1:80 maxqueue x", "'maxqueue'"),
         ("server s 127.0.0.1:80 ssl verify none", "'ssl' is not supported: Millrace forwards TCP"),
         ("server s 127.0.0.1:80 observe", "'observe' expects <mode> as argument"),
-        ("server s 127.0.0.1:80 observe layer7", "'layer7' can only be used in http proxies"),
         ("server s 127.0.0.1:80 observe layer5", "one of 'none', 'layer4' but got 'layer5'"),
         ("server s 127.0.0.1:80 error-limit 0", "'error-limit' must be between 1"),
         ("server s 127.0.0.1:80 on-error die", "'mark-down' but got 'die'"),

@@ -12,6 +12,10 @@ from proxy.config.messages import ConfigError
 from proxy.config.units import SIZE_MAX, TIME_MAX_MS, parse_number, parse_size, parse_time_ms
 
 
+def refuse(text: str) -> None:
+    raise AssertionError(text)
+
+
 @pytest.mark.parametrize(
     ("text", "milliseconds"),
     [
@@ -31,20 +35,36 @@ from proxy.config.units import SIZE_MAX, TIME_MAX_MS, parse_number, parse_size, 
     ],
 )
 def test_times_are_milliseconds_rounded_up(text: str, milliseconds: int) -> None:
-    assert parse_time_ms(text) == milliseconds
+    assert parse_time_ms(text, refuse) == milliseconds
 
 
 @pytest.mark.parametrize(
-    "text", ["", "x", "-1", "+1", "1.5s", "1 s", "1x", "1sec", "1m30s", "s", "25d", "2147483648"]
+    "text", ["", "x", "-1", "+1", "1.5s", "1 s", "1x", "1u", "s", "25d", "2147483648"]
 )
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(ConfigError):
-        parse_time_ms(text)
+        parse_time_ms(text, refuse)
+
+
+@pytest.mark.parametrize(
+    ("text", "milliseconds", "rest"),
+    [
+        ("5sec", 5_000, "ec"),
+        ("5mins", 300_000, "ins"),
+        ("5msx", 5, "x"),
+        ("1m30s", 60_000, "30s"),
+        ("2days", 172_800_000, "ays"),
+    ],
+)
+def test_what_stands_behind_a_unit_is_named(text: str, milliseconds: int, rest: str) -> None:
+    told: list[str] = []
+    assert parse_time_ms(text, told.append) == milliseconds
+    assert [f"'{rest}' behind the time unit" in warning for warning in told] == [True]
 
 
 def test_a_number_of_thousands_of_digits_is_only_too_long() -> None:
     with pytest.raises(ConfigError, match="too long"):
-        parse_time_ms("9" * 10_000)
+        parse_time_ms("9" * 10_000, refuse)
 
 
 @pytest.mark.parametrize(
@@ -78,6 +98,7 @@ def test_numbers_hold_within_their_limits_only() -> None:
 
 @given(st.text(max_size=30))
 def test_no_text_gives_anything_but_a_value_or_a_config_error(text: str) -> None:
-    for parse in (parse_time_ms, parse_size):
-        with contextlib.suppress(ConfigError):
-            assert parse(text) >= 0
+    with contextlib.suppress(ConfigError):
+        assert parse_time_ms(text, lambda _text: None) >= 0
+    with contextlib.suppress(ConfigError):
+        assert parse_size(text) >= 0
