@@ -131,13 +131,16 @@ class ResolvedServer(msgspec.Struct, frozen=True):
     backend_kind: str = "backend"  # or 'proxy' for a `listen` section, as log lines say it
 
 
+NO_ROW = -1
+
+
 class ResolutionSettings(msgspec.Struct, frozen=True):
     """One resolution: all servers that share section, name, preferred family and options (S8).
 
-    `index` is its row in the segment's resolution records. `name` is lower case, without the
-    trailing dot. `servers` are in the order of the file. A name that begins with SERVICE_PREFIX is
-    an SRV label (S2): all servers that share (section, name) are one resolution then, whatever they
-    prefer, and `preferred` is said of those that do not say it themselves.
+    `index` is its row in the segment's resolution records (NO_ROW: none). `name` is lower case,
+    without the trailing dot. `servers` are in the order of the file. A name that begins with
+    SERVICE_PREFIX is an SRV label (S2): all servers that share (section, name) are one resolution
+    then, whatever they prefer, and `preferred` is said of those that do not say it themselves.
     """
 
     index: int
@@ -160,6 +163,9 @@ class ResolverdSettings(msgspec.Struct, frozen=True):
     sections: tuple[ResolversSection, ...] = ()
     resolutions: tuple[ResolutionSettings, ...] = ()
     families: tuple[Family, ...] = (Family.IPV4, Family.IPV6)  # dns-accept-family, resolved
+    # servers with an address and `resolvers`, each with what a name ordered for it shares with a
+    # row; `index` is NO_ROW and `name` empty
+    addressed: tuple[ResolutionSettings, ...] = ()
 
     @property
     def nameserver_rows(self) -> int:
@@ -194,6 +200,7 @@ class StateServer(msgspec.Struct, frozen=True):
     rise: int
     check_port: int
     check_address: str | None
+    addressed: bool = False  # it has no name in its line, but an operator may order one
 
 
 class StateFile(msgspec.Struct, frozen=True):

@@ -1,9 +1,10 @@
 """The names that are resolved at the moment, those of the configuration and those that come and go.
 
 Owns which name feeds which server: a server has the name of its line, or one that an operator
-ordered instead; a server of an SRV label has the label, and the target of its record where that
-came without an address. One resolution for each section, name, family and options, whoever needs
-it. A name that nobody needs is forgotten. Opens no socket, reads no clock, knows no schedule.
+ordered instead, also where its line has an address; a server of an SRV label has the label, and
+the target of its record where that came without an address. One resolution for each section, name,
+family and options, whoever needs it. A name that nobody needs is forgotten. Opens no socket, reads
+no clock, knows no schedule.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 
 from resolverd.board import Board
 from resolverd.config import (
+    NO_ROW,
     Family,
     ResolutionSettings,
     ResolvedServer,
@@ -56,6 +58,7 @@ class Names:
         self._fed_by: dict[int, int] = {}  # slot -> key of the host name that feeds it
         self._home: dict[int, int] = {}  # slot -> key of the name in its line
         self._unsettled: dict[int, None] = {}
+        self._addressed = {each.servers[0].slot: each for each in settings.addressed}
         self._orders: dict[int, str] = {}
         self._next_key = 1 + max((each.index for each in settings.resolutions), default=-1)
         services = [each for each in settings.resolutions if each.is_service]
@@ -63,6 +66,8 @@ class Names:
         taken = [self._make_host(each, now_ms, has_record=True) for each in hosts]
         for host in taken:  # all are there before a server asks for one by an order
             self._take_host(host, now_ms)
+        for each in settings.addressed:
+            self._take_addressed(each, now_ms)
         for each in services:
             self._take_service(each, now_ms)
 
@@ -105,23 +110,34 @@ class Names:
     def order(self, slot: int, name: str, now_ms: int) -> None:
         """An operator wants the server fed from this name, "" for the one of its line."""
         name = name.lower().removesuffix(".")
-        home = self._by_key.get(self._home.get(slot, -1))
-        if not isinstance(home, ResolvedName) or self._orders.get(slot, "") == name:
+        home = self._home_of(slot)
+        if home is None or self._orders.get(slot, "") == name:
             return  # a server of a label goes where its record points
         if name and not _is_name(name):
             self._log(4, f"'{name}' is no name that could be resolved.")
             return
         self._orders[slot] = name
-        server = next(each for each in home.settings.servers if each.slot == slot)
+        server = next(each for each in home.servers if each.slot == slot)
+        if slot not in self.served:
+            self.served.take(server, name)
         self.release(slot)
-        self.served.rename(slot, name, name or home.settings.name, now_ms)
+        self.served.rename(slot, name, name or home.name, now_ms)
         if name:
-            self._feed(server, home.settings, name, now_ms, 0)
-        else:
-            home.join(server, now_ms)
+            self._feed(server, home, name, now_ms, 0)
+        elif slot in self._home:
+            own = self._by_key[self._home[slot]]
+            assert isinstance(own, ResolvedName)
+            own.join(server, now_ms)
             self._fed_by[slot] = self._home[slot]
             self._unsettled[self._home[slot]] = None
         self.settle(now_ms)
+
+    def _home_of(self, slot: int) -> ResolutionSettings | None:
+        """What the server's line says of its name; None for one of a label, or that has none."""
+        if slot in self._addressed:
+            return self._addressed[slot]
+        home = self._by_key.get(self._home.get(slot, NO_ROW))
+        return home.settings if isinstance(home, ResolvedName) else None
 
     def need(self, server: ResolvedServer, name: str, now_ms: int, since_ms: int = 0) -> None:
         """Feed the server of a label from that name, as it has been since `since_ms`."""
@@ -163,6 +179,15 @@ class Names:
                 self._fed_by[server.slot] = settings.index
                 name.take(server)
         self._appeared(settings.index)
+
+    def _take_addressed(self, home: ResolutionSettings, now_ms: int) -> None:
+        """Go on with a name that an operator ordered for a server with an address."""
+        [server] = home.servers
+        target = self._board.target(server.slot)
+        if target.name:
+            self.served.take(server, target.name)
+            self._orders[server.slot] = target.name
+            self._feed(server, home, target.name, now_ms, target.stamp_ms)
 
     def _take_service(self, settings: ResolutionSettings, now_ms: int) -> None:
         section = self._sections[settings.section]

@@ -95,7 +95,7 @@ def row_of(server: StateServer, records: Records) -> StateRow:
     if slot.address is not None and state.port != slot.port:
         state = state._replace(address=slot.address, port=slot.port)
     checked = server.checked
-    named = server.fqdn is not None or server.service is not None
+    named = server.fqdn is not None or server.service is not None or records.order != ""
     lacking = standing.lacks_address(slot, state, named=named)
     maint = state.maint or lacking
     said = standing.statement(slot, health, checked=checked)
@@ -151,7 +151,7 @@ class RowReader:
     def read(self, server: StateServer) -> Line:
         """One server's line; raises BlockingIOError when its records do not hold still."""
         slot = server.slot
-        named = server.resolution_index is not None
+        named = server.resolution_index is not None or server.addressed
         records = Records(
             steady(self._table.slot, slot),
             steady(self._table.admin, slot),

@@ -42,6 +42,7 @@ def build(
         resolverd=ResolverdSettings(
             sections=_build_sections(resolvers),
             resolutions=table.settings(),
+            addressed=table.addressed(),
             families=families,
         ),
     )

@@ -62,8 +62,8 @@ class ServerBuilder:
             check=_build_check(options, draft.timeouts.get("check_ms")),
             backup=options.backup,
             disabled=options.disabled,
-            resolvers=options.resolvers if named else None,
-            resolution_index=self._resolution(draft, server, backend_index) if named else None,
+            resolvers=options.resolvers,
+            resolution_index=self._resolution(draft, server, backend_index),
             init_addr=_init_addr(options, named),
             srv_record=address.host if service else None,
             proxy_header=_proxy_header(options),
@@ -78,10 +78,13 @@ class ServerBuilder:
         )
 
     def _resolution(self, draft: ProxyDraft, server: ServerDraft, backend_index: int) -> int | None:
-        """The row that feeds the server (S8), None if its name is resolved once, by libc."""
+        """The row that feeds the server (S8), None if no name of its line is asked for.
+
+        Then it has no `resolvers`, or an address; an operator may order a name for the latter.
+        """
         options = server.options
         section = options.resolvers
-        if section is None:
+        if section is None or server.address.local:
             return None
         resolved = ResolvedServer(
             slot=self._slots,
@@ -99,13 +102,11 @@ class ServerBuilder:
             networks=options.resolve_networks,
             backend_kind="proxy" if draft.kind is ProxyKind.LISTEN else "backend",
         )
-        return self._table.add(
-            section,
-            server.address.host,
-            options.resolve_prefer,
-            resolved,
-            search=options.search,
-        )
+        prefer, search = options.resolve_prefer, options.search
+        if server.address.number is not None:
+            self._table.add_addressed(section, prefer, resolved, search=search)
+            return None
+        return self._table.add(section, server.address.host, prefer, resolved, search=search)
 
 
 def _host_of(address: Address) -> str:

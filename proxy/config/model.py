@@ -168,6 +168,12 @@ class Server(msgspec.Struct, frozen=True):
     tracked_slot: int | None = None  # of that server
     removed_drain_ms: int | None = None  # `on-removed drain`; 0: `shutdown`, None: `keep`
 
+    @property
+    def resolvable(self) -> bool:
+        """Whether its address comes from a name, or would if the operator ordered one."""
+        by_address = self.address is not None and self.local is None
+        return self.resolution_index is not None or (by_address and self.resolvers is not None)
+
 
 class Balance(enum.Enum):
     """How a backend picks a server."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import msgspec
 
 from proxy.config.names import is_service_name, normalize_host_name
-from resolverd.config import Family, ResolutionSettings, ResolvedServer
+from resolverd.config import NO_ROW, Family, ResolutionSettings, ResolvedServer
 
 Key = tuple[str, str, Family, bool, bool]
 
@@ -30,6 +30,7 @@ class ResolutionTable:
         self._families = families
         self._rows: dict[Key, list[ResolvedServer]] = {}
         self._indices: dict[Key, int] = {}
+        self._addressed: list[ResolutionSettings] = []
 
     def add(
         self, section: str, host: str, prefer: Family, server: ResolvedServer, *, search: bool
@@ -49,6 +50,22 @@ class ResolutionTable:
         index = self._indices.setdefault(key, len(self._indices))
         self._rows.setdefault(key, []).append(server)
         return index
+
+    def add_addressed(
+        self, section: str, prefer: Family, server: ResolvedServer, *, search: bool
+    ) -> None:
+        """Let a server that has an address be fed by a name as soon as an operator orders one."""
+        preferred = preferred_family(prefer, self._families)
+        merges = server.all_families and len(self._families) > 1
+        self._addressed.append(
+            ResolutionSettings(
+                NO_ROW, section, "", preferred, (server,), search=search, all_families=merges
+            )
+        )
+
+    def addressed(self) -> tuple[ResolutionSettings, ...]:
+        """What names of such servers would have in common with a row, in the order of the file."""
+        return tuple(self._addressed)
 
     def settings(self) -> tuple[ResolutionSettings, ...]:
         """All rows, by index."""

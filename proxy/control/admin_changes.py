@@ -99,7 +99,7 @@ def ordered_name(observed: Observed, words: list[str]) -> str:
     server = observed.server
     if server.srv_record is not None:
         raise CommandError("set server <b>/<s> fqdn failed because SRV resolution is configured.")
-    if server.resolution_index is None:
+    if not server.resolvable:
         raise CommandError("set server <b>/<s> fqdn failed because no resolution is configured.")
     if not words:
         raise CommandError("set server <b>/<s> fqdn requires a FQDN.")

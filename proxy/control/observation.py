@@ -60,7 +60,8 @@ class Observed(NamedTuple):
     @property
     def resolution_maint(self) -> bool:
         """Out for lack of an address (HAProxy's RMAINT)."""
-        named = self.server.fqdn is not None or self.server.srv_record is not None
+        server = self.server
+        named = server.fqdn is not None or server.srv_record is not None or self.order != ""
         return standing.lacks_address(self.slot, self.state, named=named)
 
     @property
@@ -185,8 +186,8 @@ class Observer:
             steady(self.table.admin, slot),
             steady(self.table.health, slot),
             steady(self.table.server, slot),
-            steady(self.names.target, slot).name if server.resolution_index is not None else "",
-            steady(self.names.order, slot).name if server.resolution_index is not None else "",
+            steady(self.names.target, slot).name if server.resolvable else "",
+            steady(self.names.order, slot).name if server.resolvable else "",
         )
 
     def backend(self, proxy: Proxy) -> Iterator[Observed]:

@@ -135,7 +135,8 @@ class SetServer:
         self.names.publish(observed.server.slot, ordered, now_ms())
         ring((self.report.runtime.bells.resolverd,))
         where = f"{observed.proxy.name}/{observed.server.name}"
-        answer = f"{where} changed its FQDN from {observed.name} to {name} {BY}"
+        former = observed.name or "(null)"  # likewise: the server was given by its address
+        answer = f"{where} changed its FQDN from {former} to {name} {BY}"
         self.report.runtime.log(NOTICE, answer)
         return [f"{answer}\n"]
 

@@ -46,7 +46,8 @@ class ShowWhy:
     def lines(self, proxy: Proxy, server: Server) -> Iterator[Piece]:
         """The chain, then each worker."""
         accounts: list[Account] = []
-        if server.resolution_index is None:
+        observed = self.report.observer.server(proxy, server)
+        if server.resolution_index is None and not observed.order:
             origin = f"none; {server.host} is not asked for at run time"
         else:
             origin = ""
@@ -54,7 +55,7 @@ class ShowWhy:
             yield inquiry
             page = inquiry.page(Account)
             if page is None:
-                origin = f"{server.host}; {self.absence()}"
+                origin = f"{observed.name or server.host}; {self.absence()}"
             else:
                 accounts = page.rows
         yield from chain(self.report.observer.server(proxy, server), accounts, origin, now_ms())

@@ -69,7 +69,7 @@ def share(settings: Settings, workers: int, worker: int) -> list[CheckedServer]:
             backend_index=server.backend_index,
             backend_name=proxy.name,
             backend_kind="proxy" if proxy.kind == "listen" else "backend",
-            resolved=server.resolution_index is not None,
+            resolved=server.resolvable,
             check=check,
             connect_limit_ms=connect_limit_ms(proxy, check),
             source=server.source or proxy.source,

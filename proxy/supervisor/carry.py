@@ -116,7 +116,7 @@ def known_addresses(old: Settings, segment: Segment, new: Settings) -> frozenset
         after
         for before, after in plan.servers
         if after in plan.addresses
-        and (reader.slot(before).address is not None or servers[after].resolution_index is not None)
+        and (reader.slot(before).address is not None or servers[after].resolvable)
     )
 
 

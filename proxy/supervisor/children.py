@@ -99,7 +99,8 @@ class Children:
             Watch(now_ms, has_relay=False),
         )
         self.services = [self.control]
-        if runtime.settings.resolverd.resolutions or runtime.state_files:
+        resolverd = runtime.settings.resolverd
+        if resolverd.resolutions or resolverd.addressed or runtime.state_files:
             self.services.insert(0, self.resolverd)
         self.all = [*self.services, *self.workers]
 

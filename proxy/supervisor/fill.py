@@ -89,7 +89,7 @@ def static_state(server: Server) -> StaticState:
         flags |= StaticFlag.BACKUP
     if server.init_state in (InitState.DOWN, InitState.FULLY_DOWN):
         flags |= StaticFlag.INIT_DOWN
-    if server.resolution_index is not None:
+    if server.resolvable:
         flags |= StaticFlag.RESOLVED
     if server.port_relative:
         flags |= StaticFlag.PORT_RELATIVE

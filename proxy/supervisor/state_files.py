@@ -117,6 +117,7 @@ def _state_servers(proxy: Proxy) -> list[StateServer]:
             rise=server.check.rise if server.check else CHECK_RISE,
             check_port=server.check.port or 0 if server.check else 0,
             check_address=server.check.address if server.check else None,
+            addressed=server.resolvable and server.resolution_index is None,
         )
         for server in proxy.servers
     ]

@@ -40,6 +40,7 @@ def named() -> Iterator[World]:
             srv_record="_a._tcp.test",
             resolution_index=1,
         ),
+        a_server("s4", "127.78.5.4", 80, resolvers="r1"),
     )
     with control_world([Proxy("be", 2, "backend", Origin(), servers=servers)]) as made:
         os.eventfd_write(made.runtime.bells.resolverd, 1)
@@ -203,6 +204,14 @@ def test_a_name_is_ordered_where_one_is_resolved(named: World) -> None:
     assert named.ask("set server be/s2 fqdn other.test") == same
     named.ask("set server be/s2 fqdn app.test")
     assert NameReader(named.segment).order(1).name == ""
+
+
+def test_a_name_is_ordered_for_a_server_by_address_whose_line_has_resolvers(named: World) -> None:
+    answer = "be/s4 changed its FQDN from (null) to other.test by 'stats socket command'\n\n"
+    assert named.ask("set server be/s4 fqdn other.test") == answer
+    assert NameReader(named.segment).order(3).name == "other.test"
+    row = state_of(named, 3)
+    assert (row[4], row[17]) == ("127.78.5.4", "other.test")
 
 
 @pytest.mark.parametrize(

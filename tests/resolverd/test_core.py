@@ -6,6 +6,7 @@ import msgspec
 
 from resolverd.answer import Answer, QueryType, Question, Service, Status
 from resolverd.config import (
+    NO_ROW,
     Holds,
     Nameserver,
     ResolutionSettings,
@@ -17,6 +18,7 @@ from resolverd.core import Core
 from resolverd.durations import MOVE_MS_MAX, move_bucket, run_bucket
 from resolverd.resolution import Trigger
 from shm.histograms import MOVES, RUNS
+from shm.states import Cause
 from tests.support_resolution import addresses, resolution_settings, servers
 from tests.support_resolverd import IPV4_ONLY
 from tests.support_simulation_board import Board
@@ -314,6 +316,26 @@ def test_a_successor_follows_an_order_and_what_took_it_back() -> None:
     world.answer(0, ONE, TWO)
     assert world.addresses == [ONE, TWO]
     assert world.board.target(1).name == ""
+
+
+def test_an_order_feeds_a_server_that_has_an_address_and_a_successor_goes_on() -> None:
+    world = World(resolution_settings(servers(1)))
+    [other] = servers(1)
+    home = resolution_settings((msgspec.structs.replace(other, slot=1),), name="", index=NO_ROW)
+    world.settings = msgspec.structs.replace(world.settings, addressed=(home,))
+    world.board = Board([80, 80], 1)
+    world.board.publish(1, ONE, 80, weight=-1, cause=Cause.CONFIGURED, flags=0, now_ms=1)
+    world.start()
+    world.answer(0, TWO)
+    assert world.names == ["app.test"] * 2, "nobody ordered a name"
+    world.core.ordered(1, "other.test", world.now_ms)
+    world.run(0)
+    assert (world.addresses, world.names[-1]) == ([TWO, ONE], "other.test")
+    world.answer(1, THREE)
+    assert world.addresses == [TWO, THREE]
+    world.start()
+    assert world.names[-2:] == ["app.test", "other.test"]
+    assert world.addresses == [TWO, THREE]
 
 
 def test_only_the_next_run_comes_early() -> None:
