@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import free_port, wait_for
-from tests.support_dns import ScriptedNameserver, records
+from tests.support_dns import NX, ScriptedNameserver, records
 from tests.support_program import Program
 
 pytestmark = pytest.mark.slow
@@ -97,7 +97,7 @@ def test_a_server_whose_ordered_name_is_denied_is_out(tmp_path: Path) -> None:
         with Program(tmp_path, configuration(nameserver, free_port())) as program:
             program.ask("set server edge/s1 fqdn app.test")
             wait_addresses(program, "127.0.2.1")
-            nameserver.set(NAME, "A", records())
+            nameserver.set(NAME, "A", NX)
             wait_for(lambda: addresses(program)["s1"] == ("-", NAME), 10, "no address")
             assert ",MAINT (resolution)," in program.ask("show stat edge 4 1")
             nameserver.set(NAME, "A", records("127.0.2.4"))
