@@ -30,6 +30,7 @@ class Report:
         self.capacity = capacity_of(runtime)
         self.full_connections = self.settings.full_connections(self.capacity.maxconn)
         self.directory = Directory(self.settings)
+        self.binds = len(self.settings.binds)
         self.proxies = self.directory.proxies
         self.backends = self.directory.backends
         self.frontends = self.directory.frontends

@@ -138,7 +138,7 @@ class Info:
             "SessRateLimit": settings.session_rate,
             "Maxpipes": report.capacity.pipes_all,
             "node": settings.node or NODE,
-            "Listeners": len(runtime.settings.binds) + len(runtime.stats_sockets),
+            "Listeners": report.binds + len(runtime.stats_sockets),
         }
         if settings.description:
             values["description"] = settings.description

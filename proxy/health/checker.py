@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
 from random import Random
 
 from proxy.capacity import capacity_of
@@ -125,14 +124,10 @@ class Checker:
         self._news.tell()
 
     def look(self) -> None:
-        """Records may have changed: pause, resume, start anew, aim elsewhere, obey.
-
-        Sessions may have had too many errors in a row: act on it.
-        """
+        """Records may have changed, or sessions had too many errors in a row: act on it soon."""
         slots = self._changes.slots()
         mine = self._watched if slots is None else [s for s in slots if s in self._watched]
         self._changed.extend(mine)
-        self._act_on_errors(mine)
         if self._next_portion is None:
             self._look_on()
 
@@ -143,7 +138,10 @@ class Checker:
             if self._new:
                 self._first_look(self._new.popleft())
             elif self._changed:
-                self._observe(self._watched[self._changed.popleft()])
+                watched = self._watched[self._changed.popleft()]
+                self._observe(watched)
+                if self._observation.over_limit(watched.server.slot):
+                    self._act_on_errors(watched)
             else:
                 break
         if self._new or self._changed:
@@ -151,21 +149,19 @@ class Checker:
         self._arm()
         self._news.tell()
 
-    def _act_on_errors(self, slots: Iterable[int]) -> None:
+    def _act_on_errors(self, watched: Watched) -> None:
         """Count too many errors of sessions in a row as the server's line says."""
-        for slot in self._observation.over_limit(slots):
-            watched, at_ms = self._watched[slot], now_ms()
-            check = watched.server.check
-            former = watched.state
-            watched.state, change = rise_fall.analyzed(
-                former, watched.thresholds, check.on_error, at_ms
-            )
-            if watched.state is not former:
-                self._writer.publish(slot, watched.state, changed=change is not Change.NONE)
-            if check.fastinter_ms is not None:
-                self._timetable.hasten(slot, at_ms + check.fastinter_ms)
-            if change is not Change.NONE:
-                self._news.changed(watched.server, watched.state, change)
+        slot, check, at_ms = watched.server.slot, watched.server.check, now_ms()
+        former = watched.state
+        watched.state, change = rise_fall.analyzed(
+            former, watched.thresholds, check.on_error, at_ms
+        )
+        if watched.state is not former:
+            self._writer.publish(slot, watched.state, changed=change is not Change.NONE)
+        if check.fastinter_ms is not None:
+            self._timetable.hasten(slot, at_ms + check.fastinter_ms)
+        if change is not Change.NONE:
+            self._news.changed(watched.server, watched.state, change)
 
     def _first_look(self, server: CheckedServer) -> None:
         """Carry on from the record in the segment where it speaks of this server, or start anew."""

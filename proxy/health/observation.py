@@ -25,15 +25,13 @@ class Observation:
         }
         self._acted = {slot: self._reader.errors(slot)[1] for slot in self._limits}
 
-    def over_limit(self, slots: Iterable[int]) -> list[int]:
-        """Those of `slots` that have reached their limit since the last time they had."""
-        found = []
-        for slot in slots:
-            limit = self._limits.get(slot)
-            if limit is None:
-                continue
-            streak, errors = self._reader.errors(slot)
-            if min(streak, errors - self._acted[slot]) >= limit:
-                self._acted[slot] = errors
-                found.append(slot)
-        return found
+    def over_limit(self, slot: int) -> bool:
+        """Whether the server has reached its limit since the last time it had."""
+        limit = self._limits.get(slot)
+        if limit is None:
+            return False
+        streak, errors = self._reader.errors(slot)
+        if min(streak, errors - self._acted[slot]) < limit:
+            return False
+        self._acted[slot] = errors
+        return True
