@@ -12,8 +12,15 @@ import msgspec
 
 from proxy.config.build_log import build_access_log, global_targets
 from proxy.config.build_server import ServerBuilder
-from proxy.config.checks import find_backend, serves_statistics
-from proxy.config.drafts import BindDraft, GlobalDraft, ProxyDraft, ProxyKind, ResolversDraft
+from proxy.config.checks import serves_statistics
+from proxy.config.drafts import (
+    BindDraft,
+    BindOptions,
+    GlobalDraft,
+    ProxyDraft,
+    ProxyKind,
+    ResolversDraft,
+)
 from proxy.config.identifiers import FIRST_BIND, FIRST_PROXY, number_items
 from proxy.config.model import Bind, Global, Proxy, Server, Service, Settings, Timeouts
 from proxy.config.resolution_table import ResolutionTable
@@ -113,6 +120,11 @@ class _Builder:
         self._binds = 0
         self._frontends = 0
         self._backend_indices = _number_backends(drafts)
+        self._positions = {  # of the first section that serves, by name
+            draft.name: position
+            for position, draft in reversed(list(enumerate(drafts)))
+            if draft.kind.serves
+        }
 
     def proxies(self) -> tuple[Proxy, ...]:
         numbers = number_items([draft.id for draft in self._drafts], FIRST_PROXY)
@@ -216,9 +228,7 @@ class _Builder:
         name = draft.switched_backend or draft.default_backend
         if name is None:
             return own
-        found = find_backend(name, self._drafts)
-        position = next((i for i, other in enumerate(self._drafts) if other is found), -1)
-        return self._backend_indices.get(position)
+        return self._backend_indices.get(self._positions[name])
 
 
 def _number_backends(drafts: Sequence[ProxyDraft]) -> dict[int, int]:
@@ -234,10 +244,12 @@ def _number_backends(drafts: Sequence[ProxyDraft]) -> dict[int, int]:
 def _first_keeps_id(draft: ProxyDraft) -> list[BindDraft]:
     """A `bind` line with several addresses has one id: the first address takes it."""
     result: list[BindDraft] = []
+    before: BindOptions | None = None  # the addresses of a line are neighbours
     for bind in draft.binds:
-        again = any(bind.options is other.options for other in result)
+        again = bind.options is before
         options = msgspec.structs.replace(bind.options, id=None) if again else bind.options
         result.append(msgspec.structs.replace(bind, options=options))
+        before = bind.options
     return result
 
 

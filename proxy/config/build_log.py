@@ -53,7 +53,7 @@ def check_log_format(draft: ProxyDraft, messages: Messages) -> None:
     except ConfigError as error:
         assert draft.log_format is not None, "the built-in format is right"
         origin = draft.log_format.origin
-        if all(message.origin != origin for message in messages.all()):  # one of `defaults`
+        if not messages.failed_at(origin):  # of `defaults`: once for all sections
             messages.alert(f"failed to parse log-format : {error}", origin)
         return
     if items and not draft.logs and not draft.log_global:

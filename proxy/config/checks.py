@@ -5,7 +5,7 @@ Owns the judgement; it adds messages and changes no draft. `build` runs only if 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from proxy.config.build_log import check_log_format
 from proxy.config.drafts import (
@@ -23,11 +23,25 @@ from proxy.config.messages import Messages
 from proxy.config.model import InitAddr, Origin
 from proxy.config.names import is_service_name
 from proxy.config.state_files import loads_globally
-from proxy.config.suggest import hint
+from proxy.config.suggest import Names
 from proxy.config.tracking import check_tracking
 from shm.shape import SLOTS_MAX, SOCKETS_MAX
 
 DEFAULT_RESOLVERS = "default"  # made from resolv.conf when a server wants it and no section has it
+
+
+class Known:
+    """What references may name; each is found without a look at the others."""
+
+    def __init__(self, proxies: Sequence[ProxyDraft], resolvers: Sequence[ResolversDraft]) -> None:
+        """The first section of a name counts."""
+        self.backends: dict[str, ProxyDraft] = {}
+        for draft in proxies:
+            if draft.kind.serves:
+                self.backends.setdefault(draft.name, draft)
+        self.backend_names = Names(self.backends)
+        self.resolvers = {draft.name for draft in resolvers}
+        self.resolvers_names = Names(draft.name for draft in resolvers)
 
 
 def check(
@@ -38,7 +52,7 @@ def check(
 ) -> None:
     """Note everything that is wrong or doubtful between sections."""
     _check_names(proxies, messages)
-    names = [draft.name for draft in resolvers]
+    known = Known(proxies, resolvers)
     for section in resolvers:
         if not section.nameservers:
             messages.warning(f"resolvers '{section.name}' has no nameserver", section.origin)
@@ -48,7 +62,7 @@ def check(
         if draft.mode == "http":
             _check_http(draft, messages)
             continue
-        _check_tcp(draft, proxies, messages)
+        _check_tcp(draft, known, messages)
         check_log_format(draft, messages)
         if loads_globally(draft) and globals_draft.server_state_file is None and draft.kind.serves:
             messages.warning(
@@ -56,7 +70,7 @@ def check(
                 "section's 'server-state-file', which is not set"
             )
         for server in draft.servers:
-            _check_server(draft, server, names, messages)
+            _check_server(draft, server, known, messages)
     check_tracking(proxies, messages)
     _check_limits(proxies, messages)
 
@@ -170,7 +184,7 @@ def _check_binds(draft: ProxyDraft, messages: Messages) -> None:
             )
 
 
-def _check_tcp(draft: ProxyDraft, proxies: Sequence[ProxyDraft], messages: Messages) -> None:
+def _check_tcp(draft: ProxyDraft, known: Known, messages: Messages) -> None:
     told: set[str] = set()
     for word in draft.http_words:
         text = warning_text(word, draft)
@@ -183,7 +197,7 @@ def _check_tcp(draft: ProxyDraft, proxies: Sequence[ProxyDraft], messages: Messa
         ("default_backend", draft.default_backend, draft.default_backend_origin),
     ):
         if name is not None and draft.kind.accepts:
-            _check_backend(draft, proxies, messages, (rule, name, origin))
+            _check_backend(draft, known, messages, (rule, name, origin))
     _check_timeouts(draft, messages)
 
 
@@ -202,18 +216,16 @@ def _check_timeouts(draft: ProxyDraft, messages: Messages) -> None:
 
 def _check_backend(
     draft: ProxyDraft,
-    proxies: Sequence[ProxyDraft],
+    known: Known,
     messages: Messages,
     rule: tuple[str, str, Origin | None],
 ) -> None:
     """`rule` are the word, the name that it gives, and where."""
     word, name, origin = rule
-    found = find_backend(name, proxies)
+    found = known.backends.get(name)
     if found is None:
-        known = [other.name for other in proxies if other.kind.serves]
-        messages.alert(
-            f"unable to find the {word} '{name}' of {draft.title}{hint(name, known)}", origin
-        )
+        suggestion = known.backend_names.hint(name)
+        messages.alert(f"unable to find the {word} '{name}' of {draft.title}{suggestion}", origin)
     elif found is draft:
         messages.alert(f"{word} of {draft.title} is itself", origin)
     elif found.mode != draft.mode and not found.disabled:
@@ -225,21 +237,14 @@ def _check_backend(
         )
 
 
-def find_backend(name: str, proxies: Iterable[ProxyDraft]) -> ProxyDraft | None:
-    """The backend or listen section of a name."""
-    return next((draft for draft in proxies if draft.kind.serves and draft.name == name), None)
-
-
-def _check_server(
-    draft: ProxyDraft, server: ServerDraft, resolvers: Sequence[str], messages: Messages
-) -> None:
+def _check_server(draft: ProxyDraft, server: ServerDraft, known: Known, messages: Messages) -> None:
     options = server.options
     described = f"{draft.title} : server '{server.name}'"
-    if options.resolvers is not None and options.resolvers not in resolvers:
+    if options.resolvers is not None and options.resolvers not in known.resolvers:
         messages.alert(
             f"proxy '{draft.name}', server '{server.name}': unable to find required resolvers "
             f"'{options.resolvers}'"
-            f"{hint(options.resolvers, resolvers)}",
+            f"{known.resolvers_names.hint(options.resolvers)}",
             server.origin,
         )
     no_port = server.port_relative and options.check_port is None and not server.address.local

@@ -38,7 +38,7 @@ def global_log(statement: Statement, draft: GlobalDraft) -> None:
     if statement.prefix is Prefix.NO:
         draft.logs = []
         return
-    draft.logs = [*draft.logs, parse_log(statement)]
+    draft.logs.append(parse_log(statement))
 
 
 def proxy_log(statement: Statement, draft: ProxyDraft) -> None:
@@ -50,7 +50,7 @@ def proxy_log(statement: Statement, draft: ProxyDraft) -> None:
     elif statement.arguments == ("global",):
         draft.log_global = True
     else:
-        draft.logs = [*draft.logs, parse_log(statement)]
+        draft.logs.append(parse_log(statement))
 
 
 def log_format(statement: Statement, draft: ProxyDraft) -> None:

@@ -40,10 +40,13 @@ class Messages:
     def __init__(self) -> None:
         """Start without messages."""
         self._messages: list[Message] = []
+        self._alerted: set[Origin | None] = set()
 
     def add(self, severity: Severity, text: str, origin: Origin | None = None) -> None:
         """Note one message."""
         self._messages.append(Message(severity, text, origin))
+        if severity is Severity.ALERT:
+            self._alerted.add(origin)
 
     def alert(self, text: str, origin: Origin | None = None) -> None:
         """Note an error: loading goes on to find the others, but gives no settings."""
@@ -64,4 +67,8 @@ class Messages:
     @property
     def failed(self) -> bool:
         """True once there was an ALERT."""
-        return any(message.severity is Severity.ALERT for message in self._messages)
+        return bool(self._alerted)
+
+    def failed_at(self, origin: Origin) -> bool:
+        """Whether there was an ALERT at this line."""
+        return origin in self._alerted

@@ -18,7 +18,7 @@ from proxy.config.names import check_label
 from proxy.config.proxy_words import PROXY_WORDS, act_on_proxy_line
 from proxy.config.resolvers_words import RESOLVERS_WORDS
 from proxy.config.sources import Line
-from proxy.config.suggest import hint
+from proxy.config.suggest import Names, hint
 from proxy.config.words import Prefix, Statement, Table, act
 
 LineHandler = Callable[[Statement], None]
@@ -51,9 +51,11 @@ class Sections:
         """Start with no section open."""
         self.globals = GlobalDraft()
         self.resolvers: list[ResolversDraft] = []
+        self._resolvers_by_name: dict[str, ResolversDraft] = {}
         self.proxies: list[ProxyDraft] = []
         self._context = context
         self._defaults: dict[str, ProxyDraft] = {}
+        self._defaults_names = Names()
         self._ambiguous: set[str] = set()  # names that several defaults sections have
         self._last_defaults = ProxyDraft("", ProxyKind.DEFAULTS, Origin())
         self._handle: LineHandler | None = None
@@ -105,13 +107,14 @@ class Sections:
 
     def _open_resolvers(self, statement: Statement) -> LineHandler:
         name = check_label(statement.one("a name"), "resolvers")
-        for known in self.resolvers:
-            if known.name == name:
-                raise ConfigError(
-                    f"resolvers '{name}' has same name as another resolvers "
-                    f"(declared at {known.origin.file}:{known.origin.line})"
-                )
+        known = self._resolvers_by_name.get(name)
+        if known is not None:
+            raise ConfigError(
+                f"resolvers '{name}' has same name as another resolvers "
+                f"(declared at {known.origin.file}:{known.origin.line})"
+            )
         draft = ResolversDraft(name, statement.origin)
+        self._resolvers_by_name[name] = draft
         self.resolvers.append(draft)
 
         def handle(inner: Statement) -> None:
@@ -154,12 +157,13 @@ class Sections:
         if draft.name:
             self._ambiguous |= {draft.name} & self._defaults.keys()
             self._defaults[draft.name] = draft
+            self._defaults_names.add(draft.name)
 
     def _find_defaults(self, names: list[str]) -> ProxyDraft:
         if not names:
             raise ConfigError("'from' expects the name of a defaults section")
         if names[0] not in self._defaults:
-            suggestion = hint(names[0], self._defaults)
+            suggestion = self._defaults_names.hint(names[0])
             raise ConfigError(f"unknown defaults section '{names[0]}'{suggestion}")
         if names[0] in self._ambiguous:
             raise ConfigError(f"several defaults sections are named '{names[0]}'")

@@ -120,7 +120,8 @@ class _Filter:
 
     @property
     def _counts(self) -> bool:
-        return all(frame.state is Block.TAKEN for frame in self._frames)
+        # A block inside one that does not count is DONE: the innermost speaks for all.
+        return not self._frames or self._frames[-1].state is Block.TAKEN
 
     def _split(self, text: str, number: int) -> tuple[str, ...]:
         """The words; of lines that do not count only directives are looked at."""

@@ -20,8 +20,7 @@ def _socket(statement: Statement, draft: GlobalDraft) -> None:
         raise ConfigError("'stats socket' expects an address or a path")
     address = parse_address(statement.words[1], statement.context.environment)
     options = read_bind_options(statement.skip(2), "stats socket", STATS_SOCKET_OPTIONS)
-    draft.stats_sockets = [
-        *draft.stats_sockets,
+    draft.stats_sockets.append(
         StatsSocket(
             endpoint=single_endpoint(address, statement.context.resolve_host),
             origin=statement.origin,
@@ -29,8 +28,8 @@ def _socket(statement: Statement, draft: GlobalDraft) -> None:
             mode=options.unix_mode,
             user=options.unix_user,
             group=options.unix_group,
-        ),
-    ]
+        )
+    )
 
 
 def _timeout(statement: Statement, draft: GlobalDraft) -> None:

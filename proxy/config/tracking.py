@@ -12,7 +12,7 @@ import msgspec
 from proxy.config.drafts import ProxyDraft, ServerDraft
 from proxy.config.messages import Messages
 from proxy.config.model import Proxy
-from proxy.config.suggest import hint
+from proxy.config.suggest import Names
 
 Place = tuple[ProxyDraft, ServerDraft]
 
@@ -30,33 +30,60 @@ def check_tracking(proxies: Sequence[ProxyDraft], messages: Messages) -> None:
         for draft in serving
         for server in draft.servers
     }
+    chains = _Chains(places)
     for draft in serving:
         for server in draft.servers:
-            wrong = _complaint(draft, server, places)
+            if server.options.track is None:
+                continue
+            wrong = "unable to enable checks and tracking at the same time!"
+            if not server.options.check:
+                wrong = chains.complaint(f"{draft.name}/{server.name}")
             if wrong:
                 messages.alert(f"'server {draft.name}/{server.name}' : {wrong}", server.origin)
 
 
-def _complaint(draft: ProxyDraft, server: ServerDraft, places: dict[str, Place]) -> str:
-    """What is wrong with the tracking of one server; nothing for one that tracks nobody."""
-    track = server.options.track
-    if track is None:
-        return ""
-    if server.options.check:
-        return "unable to enable checks and tracking at the same time!"
-    seen = [f"{draft.name}/{server.name}"]
-    while track is not None:
-        name = full_name(draft, track)
-        if name in seen:
-            return f"unable to track {name} as it belongs to a tracking chain looping back"
-        if name not in places:
-            return f"unable to find required server '{name}' for tracking{hint(name, places)}"
-        seen.append(name)
-        draft, server = places[name]
-        track = server.options.track
-    if not server.options.check:
-        return f"unable to use {seen[-1]} for tracking as it does not have any check enabled"
-    return ""
+class _Chains:
+    """Who tracks whom, along chains that are each walked once."""
+
+    def __init__(self, places: dict[str, Place]) -> None:
+        self._places = places
+        self._names = Names(places)
+        self._complaints: dict[str, str] = {}  # by the server that the chain begins with
+
+    def complaint(self, name: str) -> str:
+        """What is wrong with the chain of one server; nothing where it ends at a check."""
+        walked: dict[str, None] = {}
+        while name not in self._complaints and name not in walked:
+            if name not in self._places:
+                suggestion = self._names.hint(name)
+                text = f"unable to find required server '{name}' for tracking{suggestion}"
+                return self._remember(walked, text)
+            walked[name] = None
+            draft, server = self._places[name]
+            if server.options.track is None:
+                return self._remember(walked, "" if server.options.check else _unchecked(name))
+            name = full_name(draft, server.options.track)
+        if name in walked:
+            self._remember_loop(list(walked), name)
+            return self._complaints[next(iter(walked))]
+        return self._remember(walked, self._complaints[name])
+
+    def _remember(self, walked: dict[str, None], text: str) -> str:
+        self._complaints.update(dict.fromkeys(walked, text))
+        return text
+
+    def _remember_loop(self, walked: list[str], entry: str) -> None:
+        """Each server of a loop comes back to itself, each before it to where it enters."""
+        start = walked.index(entry)
+        for position, name in enumerate(walked):
+            again = name if position > start else entry
+            self._complaints[name] = (
+                f"unable to track {again} as it belongs to a tracking chain looping back"
+            )
+
+
+def _unchecked(name: str) -> str:
+    return f"unable to use {name} for tracking as it does not have any check enabled"
 
 
 def link_tracking(proxies: tuple[Proxy, ...]) -> tuple[Proxy, ...]:
