@@ -47,16 +47,15 @@ programs:
 # Each test once. Generated tests take a sample from fixed seeds; those marked `alone` come last, one
 # at a time, because they count what the whole machine does.
 PYTEST := $(PY) -m pytest -q --durations=10
-AGAIN := $(PY) -m pytest -q --last-failed --last-failed-no-failures none
 PARALLEL := -n $(TEST_JOBS) --dist worksteal -m 'not alone'
 
 test: $(VENV)/.testing programs test-parallel test-alone
 
 test-parallel: $(VENV)/.testing
-	$(PYTEST) $(PARALLEL) || $(AGAIN) -m 'not alone'
+	$(PYTEST) $(PARALLEL)
 
 test-alone: $(VENV)/.testing
-	$(PYTEST) -m alone || $(AGAIN) -m alone
+	$(PYTEST) -m alone
 
 # The same tests while both cores are busy and processes stop at random moments.
 test-busy: $(VENV)/.testing programs
