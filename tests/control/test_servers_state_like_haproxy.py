@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from resolverd.standing import names_of
 from resolverd.state_file import COLUMNS
 from shm.states import Cause, SlotFlag
 from tests.support_control import World, a_server, control_world
-from tests.support_control_pair import Pair, pair, settled, slot_of
+from tests.support_control_pair import Pair, pair, passed, settled, slot_of
 
 FIELDS = COLUMNS.split()
 CHANGES = "srv_time_since_last_change"
@@ -51,6 +52,8 @@ def differences(made: Pair, ignored: tuple[str, ...] = ()) -> list[str]:
     ]
 
 
+CHECK_BEGINS = "set server l1/e state drain"  # it leaves maintenance
+CHECKED_FROM_NOW_ON = ("127.78.1.2", 7105)
 ORDERS = [
     "set server l1/a state drain",
     "set server b1/up1 state drain",
@@ -86,10 +89,12 @@ ORDERS = [
 @pytest.mark.slow
 def test_every_field_is_haproxys_through_a_series_of_orders(both: Pair) -> None:
     assert settled(lambda: differences(both)) == []
-    for order in ORDERS:
-        both.both(order)
-        # HAProxy's checks go on after maintenance in their own time
-        assert settled(lambda: differences(both, UNCHECKED_HEALTH)) == [], order
+    with socket.create_server(CHECKED_FROM_NOW_ON):
+        for order in ORDERS:
+            both.both(order)
+            if order == CHECK_BEGINS:  # HAProxy's check passes, in its own time
+                passed(both.world, "l1/e", 4)
+            assert settled(lambda: differences(both, UNCHECKED_HEALTH)) == [], order
 
 
 @pytest.mark.slow

@@ -111,7 +111,9 @@ def test_the_trouble_is_told_as_it_happens(host: Host) -> None:
         notice = told.splitlines()[0]
         output = comparable(program.output.read_text().replace(str(program.file), FILE))
         assert notice in output.splitlines()
-        last = quoted("trouble")[-1]  # no client meanwhile: it would be a session of the line before
+        last = quoted("trouble")[
+            -1
+        ]  # no client meanwhile: it would be a session of the line before
         wait_for(lambda: last in program.output.read_text(), 20.0, "the end of hold nx", step=0.1)
         assert who_answers(FRONT) is None
         lines = comparable(program.output.read_text()).splitlines()
