@@ -20,7 +20,7 @@ from shm.segment import area_sizes
 from shm.shape import Shape
 
 SESSION_SECONDS = 20.0  # longer than a hang and a backoff together
-BLAME_SECONDS = 1.0  # a death is felt at once; this is what a loaded machine may add
+BLAME_SECONDS = 3.0  # a death is felt at once; this is what a loaded machine may add
 AREA_ROWS, OFFSETS_AT, SESSIONS_WORD = 10, 7, 1
 ROW_BYTES_AT = OFFSETS_AT + len(area_sizes(Shape(0, 0, 0, 1, 0, 0, 0)))
 HEADER = struct.Struct("=40Q")
