@@ -2,7 +2,8 @@
 
 Owns every flag and the usage text. Pure: argv in, a struct or an error out; it opens nothing and
 prints nothing. Flags that tune what Millrace does not have are accepted, because programs call
-Millrace with HAProxy's arguments and must not notice the difference.
+Millrace with HAProxy's arguments and must not notice the difference; `idle_flags` has a reason for
+each, which is told at the start.
 """
 
 from __future__ import annotations
@@ -31,21 +32,39 @@ Usage: {PROGRAM} [-f <file|folder>]... [-c] [options] [-- <file>...]
   -L <name>          name of this host among its peers (default: the host name)
   -n <number>        limit of connections of the whole process (global maxconn)
   -N <number>        limit of connections of each proxy (maxconn)
-  -m <megabytes>     limit of memory
-  -S <address>       a stats socket of the main process
-  -x <socket>        take the listening sockets from this stats socket
+  -4                 ask DNS and the host for IPv4 addresses only
   -sf <pid>...       ask these processes to finish when this one is ready
   -st <pid>...       end these processes when this one is ready
   -dW                warnings are fatal
   -dD                also say what is only suspicious
   -dr                start even if a server's host name cannot be resolved
-  -dM -dI -dV -dL -dK -dS -dG -dR -de -dp -dk -dZ -dC -dF -dt -dw   accepted, without effect
+  -dS                forward without splice()
   -v, -vv            version; with its build options
+  -vq, -vqs, -vqb    nothing but the version, without its suffix, its branch
+  -m -S -x -d...     accepted without effect; a notice says why
 
 Start here: {PROGRAM} -c -V -f haproxy.cfg   then   {PROGRAM} -f haproxy.cfg
 """
 
-_IGNORED_DEBUG = frozenset("MIVLKSGReipkZCFtw")
+_AID = "it is an aid for those who work on HAProxy"
+_EPOLL = "the event loop is always epoll"
+# Flag, or its first three characters -> why it changes nothing.
+_IDLE = {
+    "-m": "memory is not limited; use MemoryMax= of the service",
+    "-S": "there is no socket of the main process; 'stats socket' lines outlive each reload",
+    "-x": "no sockets are taken over; both programs listen until -sf ends the old one",
+    "-dR": "the workers' sockets share a port by SO_REUSEPORT and cannot do without",
+    "-dG": "host names are always found by getaddrinfo",
+    "-dI": "no program is started",
+    "-dV": "servers are reached without TLS",
+    "-de": _EPOLL,
+    "-dp": _EPOLL,
+    "-dk": _EPOLL,
+    "-dZ": "bytes are forwarded by splice() or by one copy; -dS turns splice() off",
+    "-dL": "the program's libraries are listed by -vv",
+    "-dC": "the configuration is not shown",
+    "-dK": "keywords are not listed",
+}
 
 
 class Arguments(msgspec.Struct, frozen=True):
@@ -54,7 +73,7 @@ class Arguments(msgspec.Struct, frozen=True):
     files: tuple[str, ...] = ()
     check: bool = False
     condition: str | None = None
-    version: int = 0  # 1 -v, 2 -vv
+    version: str = ""  # the flag: -v, -vv, -vq, -vqb, -vqs
     verbose: bool = False
     quiet: bool = False
     debug: bool = False  # -d
@@ -67,9 +86,9 @@ class Arguments(msgspec.Struct, frozen=True):
     local_peer: str | None = None
     maxconn: int | None = None  # -n
     proxy_maxconn: int | None = None  # -N
-    memory_megabytes: int | None = None  # -m
-    main_socket: str | None = None  # -S
-    take_sockets_from: str | None = None  # -x
+    ipv4_only: bool = False  # -4
+    splice: bool = True  # -dS turns it off
+    idle_flags: tuple[tuple[str, str], ...] = ()  # accepted without effect, and why
     finish_pids: tuple[int, ...] = ()  # -sf
     end_pids: tuple[int, ...] = ()  # -st
     warnings_fatal: bool = False  # -dW
@@ -96,21 +115,17 @@ _SWITCHES: dict[str, dict[str, object]] = {
     "-D": {"daemon": True},
     "-W": {"master_worker": True},
     "-Ws": {"master_worker": True, "notify_systemd": True},
-    "-v": {"version": 1},
-    "-vv": {"version": 2},
+    "-4": {"ipv4_only": True},
+    **{flag: {"version": flag} for flag in ("-v", "-vv", "-vq", "-vqb", "-vqs")},
     "-dW": {"warnings_fatal": True},
     "-dD": {"diagnose": True},
     "-dr": {"ignore_unresolved": True},
+    "-dS": {"splice": False},
 }
-_TEXTS = {
-    "-cc": "condition",
-    "-p": "pidfile",
-    "-C": "folder",
-    "-L": "local_peer",
-    "-S": "main_socket",
-    "-x": "take_sockets_from",
-}
-_NUMBERS = {"-n": "maxconn", "-N": "proxy_maxconn", "-m": "memory_megabytes"}
+_TEXTS = {"-cc": "condition", "-p": "pidfile", "-C": "folder", "-L": "local_peer"}
+_NUMBERS = {"-n": "maxconn", "-N": "proxy_maxconn"}
+_IDLE_TEXTS = frozenset({"-S", "-x"})
+_IDLE_NUMBERS = frozenset({"-m"})
 _PIDS = {"-sf": "finish_pids", "-st": "end_pids"}
 
 
@@ -135,6 +150,7 @@ class _Parser:
         self.values: dict[str, object] = {}
         self._words = list(argv)
         self._files: list[str] = []
+        self._idle: list[tuple[str, str]] = []
 
     def run(self) -> None:
         while self._words:
@@ -144,19 +160,28 @@ class _Parser:
                 break
             self._flag(word)
         self.values["files"] = tuple(self._files)
+        self.values["idle_flags"] = tuple(self._idle)
 
     def _flag(self, word: str) -> None:
         if word == "-f":
             self._files.append(self._argument(word, "a file or folder"))
         elif word in _SWITCHES:
             self.values.update(_SWITCHES[word])
+        elif word.startswith("-d") and word[:3] in _SWITCHES:  # HAProxy looks at no more
+            self.values.update(_SWITCHES[word[:3]])
         elif word in _TEXTS:
             self.values[_TEXTS[word]] = self._argument(word, "an argument")
         elif word in _NUMBERS:
             self.values[_NUMBERS[word]] = self._number(word)
         elif word in _PIDS:
             self.values[_PIDS[word]] = self._pids()
-        elif not (word.startswith("-d") and word[2:3] in _IGNORED_DEBUG):
+        elif word in _IDLE_TEXTS:
+            self._idle.append((f"{word} {self._argument(word, 'an argument')}", _IDLE[word]))
+        elif word in _IDLE_NUMBERS:
+            self._idle.append((f"{word} {self._number(word)}", _IDLE[word]))
+        elif word.startswith("-d"):
+            self._idle.append((word, _IDLE.get(word[:3], _AID)))
+        else:
             reason = "unknown option" if word.startswith("-") else "a file needs -f or -- before it"
             raise _WrongUsageError(f"{reason}: '{word}'")
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import signal
 import sys
 from collections.abc import Callable
 
 from proxy.arguments import USAGE, Arguments, UsageError, parse
 from proxy.config.condition import evaluate
-from proxy.config.messages import ConfigError, Severity
+from proxy.config.messages import ConfigError, Message, Severity
 from proxy.config.report import render_tagged, summarize
 from proxy.runtime import Runtime, ring
 from proxy.supervisor.children import Entries
@@ -44,7 +45,7 @@ def run(words: list[str], entries: Callable[[], Entries] | None = None) -> int:
         say(render_tagged(Severity.ALERT, os.getpid(), arguments.text) + "\n" + USAGE)
         return 1
     if arguments.version:
-        say(version_text(detailed=arguments.version > 1), STANDARD_OUTPUT)
+        say(version_text(arguments.version), STANDARD_OUTPUT)
         return 0
     if arguments.condition is not None:
         return _evaluate(arguments.condition)
@@ -70,8 +71,12 @@ def _report(arguments: Arguments, prepared: Prepared) -> int:
     settings = prepared.settings
     strict = settings is not None and settings.globals.zero_warning
     quiet = settings is not None and settings.globals.quiet and not arguments.verbose
+    idle = tuple(
+        Message(Severity.NOTICE, f"'{flag}' has no effect here: {why}")
+        for flag, why in arguments.idle_flags
+    )
     report = summarize(
-        prepared.messages,
+        idle + prepared.messages,
         check=arguments.check,
         verbose=arguments.verbose,
         quiet=arguments.quiet or quiet,
@@ -98,10 +103,16 @@ def _refuse(text: str, status: int = 1) -> int:
     return status
 
 
-def version_text(*, detailed: bool) -> str:
-    """What -v and -vv print."""
-    lines = [f"Millrace version {_version_of('millrace')}"]
-    if detailed:
+def version_text(flag: str) -> str:
+    """What -v and its longer forms print."""
+    version = _version_of("millrace")
+    release = re.match(r"[0-9.]*[0-9]|", version)
+    numbers = release[0] if release else ""
+    if flag.startswith("-vq"):
+        branch = ".".join(numbers.split(".")[:2])
+        return {"-vqs": numbers, "-vqb": branch}.get(flag, version) + "\n"
+    lines = [f"Millrace version {version}"]
+    if flag == "-vv":
         lines += [
             f"Running on: {platform.system()} {platform.release()} {platform.machine()}",
             f"Built with: Python {platform.python_version()}",

@@ -43,11 +43,13 @@ def load(
     resolve_host: ResolveHost = resolve_with_libc,
     ipv6_route: Callable[[], bool] = has_ipv6_route,
     resolv_conf: str = RESOLV_CONF,
+    accept_families: tuple[Family, ...] | None = None,
 ) -> Outcome:
     """Read files and folders in order; `environ` is what `"$NAME"` means and is not changed.
 
     `resolve_host` finds the address of a host name in `bind`, `log`, `stats socket` and
     `nameserver` lines (never of a server) and may block; None means that there is none.
+    `accept_families` counts more than what the files say of it.
     """
     messages = Messages()
     context = Context(messages, dict(environ), resolve_host, ipv6_route, resolv_conf)
@@ -61,7 +63,7 @@ def load(
     check_short_names(sections.resolvers, sections.proxies, messages, resolv_conf)
     settings: Settings | None = None
     if not messages.failed:
-        families = _families(sections, context)
+        families = accept_families or _families(sections, context)
         settings = build(sections.globals, sections.resolvers, sections.proxies, families)
     return Outcome(settings, messages.all())
 

@@ -48,7 +48,13 @@ def prepare(
     """Load, check, and resolve what must be resolved before the first client comes."""
     peer = arguments.local_peer or socket.gethostname()
     environment = {"HAPROXY_LOCALPEER": peer, **environ}
-    outcome = load(arguments.files, environ=environment, resolve_host=_resolve_host)
+    only_ipv4 = (Family.IPV4,) if arguments.ipv4_only else None
+    outcome = load(
+        arguments.files,
+        environ=environment,
+        resolve_host=_resolve_ipv4_host if arguments.ipv4_only else _resolve_host,
+        accept_families=only_ipv4,
+    )
     if outcome.settings is None:
         return Prepared(None, outcome.messages)
     settings = _with_overrides(outcome.settings, arguments)
@@ -75,9 +81,17 @@ def _resolve_host(name: str, family: Family) -> str | None:
     return resolve_names([name], families, LIBC_LIMIT_MS).get(name)
 
 
+def _resolve_ipv4_host(name: str, family: Family) -> str | None:
+    """The same with -4; what asks for IPv6 alone finds nothing."""
+    return None if family is Family.IPV6 else _resolve_host(name, Family.IPV4)
+
+
 def _with_overrides(settings: Settings, arguments: Arguments) -> Settings:
-    """-n counts more than the file, -N where a frontend says nothing."""
+    """-n and -dS count more than the file, -N where a frontend says nothing."""
     replace = msgspec.structs.replace
+    if not arguments.splice:
+        unspliced = tuple(replace(proxy, splice=False) for proxy in settings.proxies)
+        settings = replace(settings, proxies=unspliced)
     if arguments.maxconn:
         settings = replace(settings, globals=replace(settings.globals, maxconn=arguments.maxconn))
     if arguments.proxy_maxconn:

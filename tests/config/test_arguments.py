@@ -6,6 +6,7 @@ import pytest
 
 from proxy.arguments import USAGE, Arguments, UsageError, parse
 
+AIDS = ("-dM", "-dM0x50", "-dA", "-dT", "-dc", "-dv", "-dl", "-dq", "-dt", "-dw")
 F = ["-f", "x.cfg"]
 
 
@@ -33,23 +34,42 @@ def parsed(*words: str) -> Arguments:
         (["-L", "me"], {"local_peer": "me"}),
         (["-n", "100"], {"maxconn": 100}),
         (["-N", "50"], {"proxy_maxconn": 50}),
-        (["-m", "64"], {"memory_megabytes": 64}),
-        (["-S", "/run/m.sock,level,admin"], {"main_socket": "/run/m.sock,level,admin"}),
-        (["-x", "/run/s.sock"], {"take_sockets_from": "/run/s.sock"}),
         (["-sf", "12", "13", "-c"], {"finish_pids": (12, 13), "check": True}),
         (["-st", "12"], {"end_pids": (12,)}),
         (["-sf"], {}),
         (["-cc", "streq(a,a)"], {"condition": "streq(a,a)"}),
-        (["-v"], {"version": 1}),
-        (["-vv"], {"version": 2}),
+        (["-v"], {"version": "-v"}),
+        (["-vv"], {"version": "-vv"}),
+        (["-vq"], {"version": "-vq"}),
+        (["-4"], {"ipv4_only": True}),
+        (["-dS"], {"splice": False}),
+        (["-dWx", "-dbx"], {"warnings_fatal": True, "foreground": True}),
         (["-dW"], {"warnings_fatal": True}),
         (["-dD"], {"diagnose": True}),
         (["-dr"], {"ignore_unresolved": True}),
-        (["-dM", "-dM0x50", "-dI", "-dV", "-dL", "-dKall", "-dS", "-dG", "-dR", "-de"], {}),
     ],
 )
 def test_a_flag_sets_what_it_says(words: list[str], expected: dict[str, object]) -> None:
     assert parsed(*words) == Arguments(files=("x.cfg",), **expected)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("words", "flag", "why"),
+    [
+        (["-m", "64"], "-m 64", "memory is not limited"),
+        (["-S", "/run/m.sock,level,admin"], "-S /run/m.sock,level,admin", "no socket of the main"),
+        (["-x", "/run/s.sock"], "-x /run/s.sock", "no sockets are taken over"),
+        (["-dR"], "-dR", "SO_REUSEPORT"),
+        (["-dG"], "-dG", "getaddrinfo"),
+        (["-de"], "-de", "always epoll"),
+        (["-dKall"], "-dKall", "keywords are not listed"),
+        *((([flag], flag, "an aid for those who work on HAProxy")) for flag in AIDS),
+    ],
+)
+def test_a_flag_without_effect_says_why(words: list[str], flag: str, why: str) -> None:
+    [(named, reason)] = parsed(*words).idle_flags
+    assert named == flag
+    assert why in reason
 
 
 def test_files_come_in_the_order_of_the_line_and_the_rest_after_two_dashes() -> None:
@@ -70,7 +90,9 @@ def test_some_command_lines_need_no_f(words: list[str]) -> None:
         (["-f"], "-f expects a file or folder"),
         ([*F, "-z"], "unknown option: '-z'"),
         ([*F, "--check"], "unknown option: '--check'"),
-        ([*F, "-dq"], "unknown option: '-dq'"),
+        ([*F, "-6"], "unknown option: '-6'"),
+        ([*F, "-m", "x"], "-m expects a number"),
+        ([*F, "-S"], "-S expects an argument"),
         ([*F, ""], "needs -f"),
         ([*F, "y.cfg"], "a file needs -f or -- before it: 'y.cfg'"),
         ([*F, "-n", "x"], "-n expects a number"),
@@ -89,7 +111,7 @@ def test_a_command_line_that_makes_no_sense_is_answered(words: list[str], compla
 
 
 def test_the_usage_names_every_flag_and_how_to_start() -> None:
-    flags = "-f -c -cc -V -q -D -d -db -W -Ws -p -C -L -n -N -m -S -x -sf -st -dW -dD -dr -v -vv"
+    flags = "-f -c -cc -V -q -D -d -db -W -Ws -p -C -L -n -N -m -S -x -sf -st -dW -dD -dr -v -vv -vq -4 -dS"
     for flag in flags.split():
         assert f" {flag}" in USAGE
     assert "millrace -c -V -f haproxy.cfg" in USAGE
