@@ -41,6 +41,7 @@ from proxy.control.show_servers import ShowServers
 from proxy.control.show_stat import ShowStat
 from proxy.control.show_why import ShowWhy
 from proxy.control.stats_socket import StatsConversation
+from proxy.control.turns import Turns
 from proxy.runtime import Runtime, now_ms
 from shm.locks import ADMIN_WRITER, take_role
 from shm.names import NameOrderWriter
@@ -83,7 +84,8 @@ class Control:
         self.report = Report(runtime, self.monitor)
         self.mail = Mail(runtime)
         self.commands = all_commands(self.report, self.mail)
-        self.services = Services(self.report)
+        self.turns = Turns()
+        self.services = Services(self.report, self.turns)
         failed, paused = self.connection_failed, self.monitor.accept_paused
         self.stats_acceptor = Acceptor(STATS_CONNECTIONS_MAX, failed, paused)
         self.service_acceptor = Acceptor(SERVICE_CONNECTIONS_MAX, failed, paused)
@@ -92,8 +94,14 @@ class Control:
         """Serve one stats socket for ever."""
 
         async def converse(connection: socket.socket, client: Client) -> None:
-            timeout_ms = self.runtime.settings.globals.stats_timeout_ms
-            await StatsConversation(connection, client, self.commands, level, timeout_ms).serve()
+            await StatsConversation(
+                connection,
+                client,
+                self.turns,
+                commands=self.commands,
+                level=level,
+                timeout_ms=self.runtime.settings.globals.stats_timeout_ms,
+            ).serve()
 
         await self.stats_acceptor.accept(listening, converse)
 

@@ -1,13 +1,11 @@
 """One scrape: rows of everything, taken once, handed out as metric families with HAProxy's names.
 
-Taking the rows gives way to the event loop in between; a row is reduced at once to the numbers
-that metrics need. What a row lacks is NaN, as promex does it; check metrics are left out for
-servers without checks.
+Rows are taken step by step (turns.py); a row is reduced at once to the numbers that metrics need.
+What a row lacks is NaN, as promex does it; check metrics are left out for servers without checks.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
@@ -34,7 +32,6 @@ from proxy.control.show_info import FIELDS, VERSION, Info
 from proxy.control.stat_rows import Row
 from shm.states import Operational
 
-ROWS_AT_ONCE = 50  # about 5 ms of building rows
 SCOPES = ("global", "frontend", "backend", "server", "resolver", "millrace")
 SCOPES_ELSEWHERE = ("listener", "sticktable")  # HAProxy's, without anything here
 EXPLANATIONS = {field.name: field.text.capitalize() for field in FIELDS}
@@ -181,26 +178,25 @@ class Scrape:
         self.states: dict[Labels, Counter[str]] = {}  # of the servers, by the backend's labels
         self.checks: dict[Labels, Counter[int]] = {}
 
-    async def take(self) -> None:
-        """Take the rows; gives way to the event loop after each ROWS_AT_ONCE looks."""
-        for position, proxy in enumerate(self.report.frontends):
-            if position % ROWS_AT_ONCE == ROWS_AT_ONCE - 1:
-                await asyncio.sleep(0)
+    def take(self) -> Iterator[None]:
+        """Take the rows, one in each step."""
+        for proxy in self.report.frontends:
             row = self.report.frontend(proxy)
             state = "UP" if row["status"] == "OPEN" else "DOWN"
             point = point_of(proxy, numbers(row, FRONTEND_METRICS))._replace(state=state)
             self.frontends.append(point)
             if proxy.service is not None:
                 self.services.append((point._replace(values=numbers(row, SERVICE_METRICS)), row))
+            yield
         for proxy in self.report.backends:
             if "backend" in self.selection.scopes:
                 row = self.report.backend(proxy)
                 point = point_of(proxy, numbers(row, BACKEND_METRICS))
                 self.backends.append(point._replace(state=str(row["status"])))
-            await self.take_servers(proxy)
-            await asyncio.sleep(0)
+            yield
+            yield from self.take_servers(proxy)
 
-    async def take_servers(self, proxy: Proxy) -> None:
+    def take_servers(self, proxy: Proxy) -> Iterator[None]:
         """Take the rows of one backend's servers, and their states for its own."""
         if not {"server", "backend"} & self.selection.scopes:
             return
@@ -209,9 +205,8 @@ class Scrape:
         checks: Counter[int] = Counter()
         if proxy.servers:
             self.states[backend], self.checks[backend] = states, checks
-        for position, observed in enumerate(self.report.observer.backend(proxy)):
-            if position % ROWS_AT_ONCE == ROWS_AT_ONCE - 1:
-                await asyncio.sleep(0)
+        for observed in self.report.observer.backend(proxy):
+            yield
             state, checking = server_state(observed), observed.checking
             check_status = observed.check_status if checking else -1
             states[state] += 1

@@ -22,7 +22,7 @@ from proxy.control.snapshots import Snapshots
 from proxy.control.stat_format import Format
 from proxy.control.stat_format import render as render_rows
 from proxy.control.stat_rows import Row
-from proxy.control.stats_socket import chunks
+from proxy.control.turns import Turns
 
 READY_PAGE = "<html><body><h1>200 OK</h1>\nService ready.\n</body></html>\n"
 DASHBOARD_HEADERS = (("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'"),)
@@ -31,11 +31,14 @@ DASHBOARD_HEADERS = (("Content-Security-Policy", "default-src 'none'; style-src 
 class Services:
     """Answers the requests of all statistics sections."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report, turns: Turns) -> None:
         self.report = report
+        self.turns = turns
         self.own = OwnMetrics(report)
         self.dashboard = Dashboard(report)
-        self.snapshots = Snapshots(SCRAPES_MAX, lambda selection: Scrape(self.report, selection))
+        self.snapshots = Snapshots(
+            SCRAPES_MAX, turns, lambda selection: Scrape(self.report, selection)
+        )
 
     async def answer(self, proxy: Proxy, request: Request, client: Client) -> Response:
         """The response of one section to one request: nothing but what its lines say."""
@@ -67,17 +70,24 @@ class Services:
         self.own.scrapes += 1
         try:
             async with self.snapshots.read(selection, client) as scrape:
-                for family in scrape.families():
-                    for part in render(family, exposition):
-                        yield part
-                if "millrace" in selection.scopes:
-                    for own in filter(lambda f: selection.wants(f.name), self.own.families()):
-                        for part in render(own, exposition):
-                            yield part
+                parts = self.parts(scrape, selection, exposition)
+                async for part in self.turns.parts(parts):
+                    yield part
         except Exception:
             self.own.failures += 1
             raise
         yield exposition.end
+
+    def parts(
+        self, scrape: Scrape, selection: Selection, exposition: Exposition
+    ) -> Iterator[bytes]:
+        """The text of all families that were asked for."""
+        for family in scrape.families():
+            yield from render(family, exposition)
+        if "millrace" in selection.scopes:
+            for own in self.own.families():
+                if selection.wants(own.name):
+                    yield from render(own, exposition)
 
     def statistics(self, proxy: Proxy, rest: str) -> Response:
         """The dashboard, or the rows as `;csv` or `;json`.
@@ -91,7 +101,7 @@ class Services:
         ):
             if word in words:
                 rows = render_rows(self.all_rows(reveal=reveal), form)
-                return Response(HTTPStatus.OK, content_type, self.stream(rows))
+                return Response(HTTPStatus.OK, content_type, self.turns.chunks(rows))
         page = self.dashboard.page(
             refresh="norefresh" not in words,
             reveal=reveal,
@@ -99,15 +109,10 @@ class Services:
             metrics_paths=proxy.metrics_paths,
         )
         return Response(
-            HTTPStatus.OK, "text/html; charset=utf-8", self.stream(page), DASHBOARD_HEADERS
+            HTTPStatus.OK, "text/html; charset=utf-8", self.turns.chunks(page), DASHBOARD_HEADERS
         )
 
     def all_rows(self, *, reveal: bool) -> Iterator[Row]:
         """Every row of every proxy."""
         for proxy in self.report.proxies:
             yield from self.report.rows(proxy, reveal=reveal)
-
-    async def stream(self, pieces: Iterator[str]) -> AsyncGenerator[bytes, None]:
-        """Text rendered while it is sent."""
-        async for chunk in chunks(pieces):
-            yield chunk

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 
 from proxy.control.places import Client, Places
 from proxy.control.scrape import Scrape, Selection
+from proxy.control.turns import Turns
 
 
 class Snapshot:
@@ -39,8 +40,9 @@ class Snapshot:
 class Snapshots:
     """Takes scrapes, `places_max` at a time."""
 
-    def __init__(self, places_max: int, make: Callable[[Selection], Scrape]) -> None:
+    def __init__(self, places_max: int, turns: Turns, make: Callable[[Selection], Scrape]) -> None:
         self._places = Places(places_max)
+        self._turns = turns
         self._make = make
         self._next: dict[Selection, Snapshot] = {}  # that have not begun
 
@@ -64,7 +66,7 @@ class Snapshots:
     async def _take(self, selection: Selection, snapshot: Snapshot) -> None:
         await self._places.take(snapshot)
         del self._next[selection]
-        await snapshot.scrape.take()
+        await self._turns.work(snapshot.scrape.take())
 
     def _end(self, selection: Selection, snapshot: Snapshot) -> None:
         """Nobody reads it: give up what has not begun, and the place of what has."""

@@ -9,41 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator, Iterator
 
-from proxy.control.command import Command, Level, Piece
+from proxy.control.command import Command, Level
 from proxy.control.command_line import CommandLine
 from proxy.control.limits import (
     ANSWER_CHUNK_BYTES,
     COMMAND_LINE_BYTES_MAX,
     DISCARDED_BYTES_MAX,
-    PIECES_AT_ONCE,
 )
 from proxy.control.places import Client
+from proxy.control.turns import Turns
 
 READ_BYTES = 4_096
-
-
-async def chunks(pieces: Iterator[Piece]) -> AsyncGenerator[bytes, None]:
-    """Join small pieces of text into chunks of about ANSWER_CHUNK_BYTES; wait for pauses.
-
-    Everything else has its turn after PIECES_AT_ONCE pieces, however many bytes they are.
-    """
-    waiting: list[bytes] = []
-    size = 0
-    for number, piece in enumerate(pieces, 1):
-        if number % PIECES_AT_ONCE == 0:
-            await asyncio.sleep(0)
-        if not isinstance(piece, str):
-            await piece.over()
-            continue
-        waiting.append(piece.encode())
-        size += len(waiting[-1])
-        if size >= ANSWER_CHUNK_BYTES:
-            yield b"".join(waiting)
-            waiting, size = [], 0
-    if waiting:
-        yield b"".join(waiting)
 
 
 async def send(connection: socket.socket, data: bytes, seconds: float, client: Client) -> None:
@@ -74,12 +51,15 @@ class StatsConversation:
         self,
         connection: socket.socket,
         client: Client,
+        turns: Turns,
+        *,
         commands: list[Command],
         level: Level,
         timeout_ms: int,
     ) -> None:
         self.connection = connection
         self.client = client
+        self.turns = turns
         self.line = CommandLine(commands, level)
         self.timeout_seconds = timeout_ms / 1000
         self.received = b""
@@ -91,7 +71,7 @@ class StatsConversation:
             if text is None:
                 return
             self.client.served()
-            async for chunk in chunks(self.line.answers(text)):
+            async for chunk in self.turns.chunks(self.line.answers(text)):
                 await self.send(chunk)
             if self.line.ended or not (self.line.interactive or b"\n" in self.received):
                 return

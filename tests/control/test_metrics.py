@@ -23,6 +23,7 @@ from proxy.control.places import Client
 from proxy.control.report import Report
 from proxy.control.scrape import ScrapeError, parse_query
 from proxy.control.services import Services
+from proxy.control.turns import Turns
 from proxy.runtime import now_ms
 from tests.support import PATIENCE_SECONDS, wait_for
 from tests.support_control import World, control_world
@@ -204,7 +205,7 @@ def test_failures_of_scrapes_are_counted() -> None:
     world = World([Proxy("m", 2, "frontend", Origin(), service=Service.METRICS, metrics_paths=())])
     try:
         report = Report(world.runtime, Monitor(world.settings, world.segment, now_ms()))
-        services = Services(report)
+        services = Services(report, Turns())
         services.report = None  # type: ignore[assignment]  # so that each scrape fails
 
         async def scrape() -> None:

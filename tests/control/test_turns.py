@@ -15,8 +15,6 @@ from proxy.control.http_request import parse_head
 from proxy.control.limits import PIECES_AT_ONCE
 from proxy.control.places import Client
 from proxy.control.process import Control
-from proxy.control.scrape import ROWS_AT_ONCE
-from proxy.control.stats_socket import chunks
 from tests.support_control import World, a_server
 
 SERVERS, SECTIONS = 600, 200
@@ -96,7 +94,7 @@ class Room:
         """The answer to a line, while others have their turns."""
         others = asyncio.create_task(self.looks.turns())
         command_line = CommandLine(self.control.commands, Level.ADMIN)
-        parts = [part async for part in chunks(command_line.answers(line))]
+        parts = [part async for part in self.control.turns.chunks(command_line.answers(line))]
         others.cancel()
         return b"".join(parts).decode()
 
@@ -136,6 +134,18 @@ def test_a_command_lets_others_have_their_turn(world: World, line: str) -> None:
     assert looks.longest <= PIECES_AT_ONCE * LOOKS_OF_A_ROW
 
 
+def test_many_commands_at_once_keep_others_no_longer_than_one(world: World) -> None:
+    async def scenario() -> Looks:
+        room = Room(world)
+        async with asyncio.TaskGroup() as group:
+            for line in ("show stat", "show stat json", "show servers state", "show stat up") * 4:
+                group.create_task(room.ask(line))
+        return room.looks
+
+    looks = asyncio.run(scenario())
+    assert looks.longest <= PIECES_AT_ONCE * LOOKS_OF_A_ROW
+
+
 @pytest.mark.parametrize("query", ["", "scope=backend", "scope=server&no-maint"])
 def test_a_scrape_lets_others_have_their_turn(world: World, query: str) -> None:
     async def scenario() -> Looks:
@@ -150,7 +160,7 @@ def test_a_scrape_lets_others_have_their_turn(world: World, query: str) -> None:
         return room.looks
 
     looks = asyncio.run(scenario())
-    assert looks.longest <= ROWS_AT_ONCE * LOOKS_OF_A_ROW
+    assert looks.longest <= PIECES_AT_ONCE * LOOKS_OF_A_ROW
 
 
 @pytest.mark.parametrize(
