@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import mmap
+import os
 import random
+import signal
 import struct
 from collections.abc import Iterator
 
@@ -171,3 +173,39 @@ def test_a_revision_moves_with_each_record_that_health_depends_on(table: Table) 
     assert len(seen) == 3
     table.health.publish(4, UP, changed=True)
     assert table.reader.revision(4) in seen
+
+
+def test_writers_that_are_killed_anywhere_leave_counts_that_are_right(table: Table) -> None:
+    """Health writers in processes of their own, killed amid their work; a reader meanwhile."""
+    usable = UsableServers(table.segment)
+    for seed in range(12):
+        writers = [fork_health_writer(table, seed * 2 + number) for number in range(2)]
+        for _ in range(20):
+            usable.of(seed % BACKENDS)
+        for pid in writers:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        # what a successor announces first, in case that a record came without its announcement
+        HealthTableWriter(table.segment)
+        for backend in range(BACKENDS):
+            assert usable.of(backend) == table.counted(backend), f"seed {seed}"
+    assert usable.looks > SLOTS
+
+
+def fork_health_writer(table: Table, seed: int) -> int:
+    """A process that changes health as fast as it can; returns once it has begun."""
+    begun, ready = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            chance, writer = random.Random(seed), HealthTableWriter(table.segment)
+            os.write(ready, b"!")
+            while True:
+                slot = chance.randrange(SLOTS // 2) * 2 + seed % 2
+                writer.publish(slot, chance.choice((UP, DOWN)), changed=True)
+        finally:
+            os._exit(1)
+    os.close(ready)
+    assert os.read(begun, 1) == b"!"
+    os.close(begun)
+    return pid
