@@ -35,7 +35,10 @@ from resolverd.wire import (
     HEADER_BYTES,
     OPCODE,
     QR,
+    RCODE_BADVERS,
+    RCODE_FORMERR,
     RCODE_NOERROR,
+    RCODE_NOTIMP,
     RCODE_NXDOMAIN,
     RCODE_REFUSED,
     TC,
@@ -140,7 +143,8 @@ class Answer(msgspec.Struct, frozen=True):
     """What a matching reply says; `addresses` or `services` are in its order, without repeats.
 
     `aliased` tells that a CNAME led to them, `partial` that the reply was cut; `ttl_s` is the
-    smallest time to live of the aliases and records that count, 0 without any.
+    smallest time to live of the aliases and records that count, 0 without any. `extension_refused`
+    tells an error that a nameserver gives which does not know EDNS.
     """
 
     status: Status
@@ -149,15 +153,21 @@ class Answer(msgspec.Struct, frozen=True):
     services: tuple[Service, ...] = ()
     partial: bool = False
     ttl_s: int = 0
+    extension_refused: bool = False
 
 
+# What nameservers without EDNS answer to an OPT record (RFC 6891 sections 6.1.3 and 7)
+EXTENSION_REFUSED = (RCODE_FORMERR, RCODE_NOTIMP, RCODE_BADVERS)
 _RCODE_STATUS = {RCODE_NXDOMAIN: Status.NX, RCODE_REFUSED: Status.REFUSED}
 _FAMILIES = {TYPE_A: Family.IPV4, TYPE_AAAA: Family.IPV6}
 
 
 @functools.lru_cache(QUESTIONS_MAX)
-def build_query(question: Question, payload_size: int) -> bytes:
-    """The query in wire form, its id 0; made once and kept. Raises ValueError for no name."""
+def build_query(question: Question, payload_size: int | None) -> bytes:
+    """The query in wire form, its id 0; made once and kept. Raises ValueError for no name.
+
+    Without a payload size it has no OPT record.
+    """
     return query_to_wire(_question_section(question), payload_size)
 
 
@@ -196,7 +206,8 @@ def judge(reply: Reply, question: Question) -> Answer:
     except BrokenMessageError:  # a cut message may end inside a record: what was read counts
         broken = not truncated
     if reply.rcode != RCODE_NOERROR:
-        return Answer(_RCODE_STATUS.get(reply.rcode, Status.OTHER))
+        status = _RCODE_STATUS.get(reply.rcode, Status.OTHER)
+        return Answer(status, extension_refused=reply.rcode in EXTENSION_REFUSED)
     if broken:
         return Answer(Status.INVALID)
     if question.query_type is QueryType.SRV:

@@ -137,7 +137,7 @@ class Daemon:
         board = SegmentBoard(segment)
         self._sections = settings.sections
         self._transports = {
-            section.name: Transport(loop, section, board.count, self)
+            section.name: Transport(loop, section, board.count, self, self._note)
             for section in settings.sections
         }
         askers: dict[str, Asker] = {**self._transports}

@@ -91,6 +91,12 @@ def describe_return(server: ResolvedServer, fqdn: str, source: str) -> Lines:
     return lines
 
 
+def describe_plain(section: str, nameserver: str) -> tuple[int, str]:
+    """The line about a nameserver that does not take the OPT record of EDNS."""
+    text = "refuses questions with EDNS and answers without: it is asked without, 512 bytes at most"
+    return NOTICE, f"nameserver {section}/{nameserver} {text} a reply over UDP."
+
+
 def describe_surplus(name: str, records: int, missing: int) -> Lines:
     """The line about records that no server is left for, or that there are none any more."""
     if missing:

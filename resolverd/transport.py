@@ -12,6 +12,9 @@ nothing.
 A reply with TC set, or larger than the accepted payload, makes the same question go to the same
 nameserver over TCP at once. If that brings no answer within `timeout retry`, it counts as
 `truncated`, and what the cut reply held is handed on.
+
+Questions have an OPT record, unless extensions.py says that the nameserver is asked without: one
+that refuses it is asked the same question once more at once.
 """
 
 from __future__ import annotations
@@ -32,12 +35,15 @@ from resolverd.answer import (
 )
 from resolverd.config import Nameserver, ResolversSection
 from resolverd.config import Transport as Carrier
+from resolverd.extensions import Extensions
+from resolverd.messages import describe_plain
 from resolverd.nameserver_sockets import NameserverSockets
 from resolverd.nameserver_streams import NameserverStreams
 from resolverd.recognition import ReplyReader
 from resolverd.wire import HEADER_BYTES
 
 Count = Callable[[int, str], None]  # a nameserver's row in the segment, a counter's name
+Log = Callable[[int, str], None]  # syslog severity, text
 
 
 class Receiver(Protocol):
@@ -56,12 +62,14 @@ class Receiver(Protocol):
 class Attempt(msgspec.Struct, frozen=True, eq=False):
     """One question to one nameserver, for the run with this key.
 
-    Over TCP after a cut reply, `held` is what that was worth.
+    `extended` tells that it has an OPT record. Over TCP after a cut reply, `held` is what that was
+    worth.
     """
 
     key: int
     nameserver: Nameserver
     question: Question
+    extended: bool
     held: Answer | None = None
 
 
@@ -93,12 +101,15 @@ class Transport:
         section: ResolversSection,
         count: Count,
         receiver: Receiver,
+        log: Log,
     ) -> None:
         """Nothing is opened before the first question."""
         self._loop = loop
         self._section = section
         self._count = count
         self._receiver = receiver
+        self._log = log
+        self._extensions = Extensions()
         self._reader = ReplyReader()
         self._open: dict[int, list[Open]] = {}
         self._fetches: dict[Attempt, asyncio.TimerHandle] = {}  # over TCP after a cut reply
@@ -110,13 +121,13 @@ class Transport:
 
     def ask(self, key: int, question: Question, now_ms: int) -> list[str]:
         """Send the question to all nameservers; the names of those it could not be sent to."""
-        wire = build_query(question, self._section.accepted_payload_size)
         queries = self._open.setdefault(key, [])
         unsent = []
         for nameserver in self._section.nameservers:
-            attempt = Attempt(key, nameserver, question)
+            extended = self._extensions.may_be_used(nameserver, now_ms)
+            attempt = Attempt(key, nameserver, question, extended)
             try:
-                queries.append(self._send(wire, attempt, now_ms))
+                queries.append(self._send(attempt, now_ms))
             except OSError:  # no route, nobody there, no descriptor, no buffer: as if lost
                 self._count(nameserver.index, "snd_error")
                 unsent.append(nameserver.name)
@@ -133,6 +144,7 @@ class Transport:
                 ways: list[Closable] = [self._streams.pop(name)]
                 ways += [self._sockets.pop(name)] if name in self._sockets else []
                 self._former.setdefault(nameserver, []).extend(ways)
+                self._extensions.forget(nameserver)
         for nameserver in section.nameservers:
             if nameserver not in before.nameservers:
                 self._reach(nameserver)
@@ -193,11 +205,16 @@ class Transport:
         timeout_ms = self._section.timeout_resolve_ms  # S1: it bounds the connect as well
         return NameserverStreams(self._loop, nameserver, on_message, self._lose, timeout_ms)
 
-    def _send(self, wire: bytes, attempt: Attempt, now_ms: int) -> Open:
+    def _send(self, attempt: Attempt, now_ms: int) -> Open:
+        """Raises OSError when it cannot be sent, KeyError for a former nameserver."""
         name = attempt.nameserver.name
-        if name in self._sockets:
-            return self._sockets[name].send(wire, attempt, now_ms)
-        return self._streams[name].send(wire, attempt)
+        if name in self._sockets and attempt.held is None:
+            return self._sockets[name].send(self._wire(attempt), attempt, now_ms)
+        return self._streams[name].send(self._wire(attempt), attempt)
+
+    def _wire(self, attempt: Attempt) -> bytes:
+        size = self._section.accepted_payload_size if attempt.extended else None
+        return build_query(attempt.question, size)
 
     def _receive_datagram(
         self, nameserver: Nameserver, wire: bytes, attempt: Attempt | None
@@ -216,7 +233,7 @@ class Transport:
         if answer.partial:
             self._fetch(attempt, answer)
         else:
-            self._hand_on(attempt, answer)
+            self._take(attempt, answer)
         return True
 
     def _receive_message(
@@ -226,7 +243,34 @@ class Transport:
         answer = self._read(nameserver, wire, attempt)
         if answer is None or attempt is None:
             return False
+        self._take(attempt, answer)
+        return True
+
+    def _take(self, attempt: Attempt, answer: Answer) -> None:
+        """A whole answer: hand it on, unless it may be about the OPT record alone."""
+        nameserver = attempt.nameserver
+        if not answer.extension_refused:
+            if not attempt.extended and self._extensions.answered_without(nameserver):
+                self._log(*describe_plain(self._section.name, nameserver.name))
+        elif attempt.extended and self._ask_without_extension(attempt):
+            self._count(nameserver.index, answer.status.counter)
+            return
         self._hand_on(attempt, answer)
+
+    def _ask_without_extension(self, attempt: Attempt) -> bool:
+        """Ask the same question again, as plain as it can be; False if that cannot be."""
+        now_ms = int(self._loop.time() * 1_000)
+        self._extensions.refused(attempt.nameserver, now_ms)
+        plain = msgspec.structs.replace(attempt, extended=False)
+        try:
+            query = self._send(plain, now_ms)
+        except (OSError, KeyError):
+            return False
+        self._open[plain.key].append(query)
+        self._count(plain.nameserver.index, "sent")
+        if plain.held is not None:
+            self._end_fetch(attempt)
+            self._wait_for(query)
         return True
 
     def _read(self, nameserver: Nameserver, wire: bytes, attempt: Attempt | None) -> Answer | None:
@@ -255,14 +299,17 @@ class Transport:
     def _fetch(self, attempt: Attempt, held: Answer) -> None:
         """Ask for a cut answer again, over TCP."""
         attempt = msgspec.structs.replace(attempt, held=held)
-        wire = build_query(attempt.question, self._section.accepted_payload_size)
         try:
-            query = self._streams[attempt.nameserver.name].send(wire, attempt)
-        except (OSError, KeyError):  # KeyError: the nameserver is none of ours any more
+            query = self._send(attempt, 0)
+        except (OSError, KeyError):
             self._hand_on(attempt, held)
             return
-        timeout_s = self._section.timeout_retry_ms / 1_000
         self._open[attempt.key].append(query)
+        self._wait_for(query)
+
+    def _wait_for(self, query: Open) -> None:
+        """Give the question over TCP `timeout retry`."""
+        attempt, timeout_s = query.owner, self._section.timeout_retry_ms / 1_000
         self._fetches[attempt] = self._loop.call_later(timeout_s, self._give_up, query)
         self._receiver.fetching(attempt.key, attempt.question.query_type)
 

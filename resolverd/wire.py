@@ -24,7 +24,8 @@ TTL_BYTES = 4
 QR, OPCODE, TC, RD, RCODE = 0x8000, 0x7800, 0x0200, 0x0100, 0x000F  # the parts of the flags
 CLASS_IN = 1
 TYPE_A, TYPE_CNAME, TYPE_AAAA, TYPE_SRV, TYPE_OPT = 1, 5, 28, 33, 41
-RCODE_NOERROR, RCODE_NXDOMAIN, RCODE_REFUSED = 0, 3, 5
+RCODE_NOERROR, RCODE_FORMERR, RCODE_NXDOMAIN, RCODE_NOTIMP, RCODE_REFUSED = 0, 1, 3, 4, 5
+RCODE_BADVERS = 16  # RFC 6891 section 9
 
 ROOT = b"\0"
 NAME_MAX = 255  # bytes (section 2.3.4)
@@ -79,8 +80,13 @@ def name_of(question: bytes) -> bytes:
     return question[: -_QUESTION_END.size]
 
 
-def query_to_wire(question: bytes, payload_size: int) -> bytes:
-    """A query with id 0: RD, one question, an OPT record (RFC 6891) with `payload_size`."""
+def query_to_wire(question: bytes, payload_size: int | None) -> bytes:
+    """A query with id 0: RD, one question, an OPT record (RFC 6891) with `payload_size`.
+
+    Without a size it has no OPT record.
+    """
+    if payload_size is None:
+        return HEADER.pack(0, RD, 1, 0, 0, 0) + question
     header = HEADER.pack(0, RD, 1, 0, 0, 1)
     return header + question + ROOT + _RECORD.pack(TYPE_OPT, payload_size, 0, 0)
 

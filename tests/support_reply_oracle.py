@@ -25,6 +25,7 @@ import dns.rrset
 
 from resolverd.answer import HOST_LABELS, Address, Answer, QueryType, Question, Service, Status, cut
 
+WITHOUT_EXTENSION = (dns.rcode.FORMERR, dns.rcode.NOTIMP, dns.rcode.BADVERS)
 STATUS = {dns.rcode.NXDOMAIN: Status.NX, dns.rcode.REFUSED: Status.REFUSED}
 
 
@@ -44,10 +45,11 @@ def read_by_oracle(wire: bytes, question: Question) -> Answer | None:
             wire, ignore_trailing=True, one_rr_per_rrset=True, continue_on_error=truncated
         )
     except dns.exception.DNSException:
-        return Answer(_failure(head.rcode()) or Status.INVALID)
+        refused = head.rcode() in WITHOUT_EXTENSION
+        return Answer(_failure(head.rcode()) or Status.INVALID, extension_refused=refused)
     failure = _failure(message.rcode())
     if failure is not None:
-        return Answer(failure)
+        return Answer(failure, extension_refused=message.rcode() in WITHOUT_EXTENSION)
     if question.query_type is QueryType.SRV:
         answer = _read_services(message)
     else:

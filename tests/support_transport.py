@@ -30,7 +30,8 @@ class Shell:
         section = ResolversSection(
             "r1", nameservers, accepted_payload_size=payload, timeout_retry_ms=retry_ms
         )
-        self.transport = Transport(self.loop, section, self._count, self)
+        self.log: list[str] = []
+        self.transport = Transport(self.loop, section, self._count, self, self._note)
 
     def answered(self, key: int, nameserver: str, query_type: QueryType, answer: Answer) -> None:
         self.delivered.append((key, nameserver, query_type, answer))
@@ -43,6 +44,9 @@ class Shell:
 
     def _count(self, row: int, counter: str) -> None:
         self.counters[f"{row}.{counter}"] += 1
+
+    def _note(self, level: int, text: str) -> None:
+        self.log.append(text)
 
     def ask(self, key: int = 0, question: Question = QUESTION) -> list[str]:
         """Ask all nameservers; those that could not be asked."""

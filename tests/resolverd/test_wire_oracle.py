@@ -21,6 +21,7 @@ import dns.rrset
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from resolverd.answer import QueryType, Question, Status, build_query, read_reply
 from tests.support_generated import examples
@@ -51,7 +52,7 @@ RECORDS = st.sampled_from(sorted(DATA)).flatmap(
 SECTIONS = st.tuples(*[st.lists(RECORDS, max_size=5)] * 3)
 QUESTIONS = st.sampled_from([Question("app.test", each) for each in QueryType])
 FLAGS = st.sampled_from((0, dns.flags.AA, dns.flags.TC, dns.flags.RA | dns.flags.AD))
-RCODES = st.sampled_from((0, 0, 0, 2, 3, 5, 16, 23))
+RCODES = st.sampled_from((0, 0, 0, 1, 2, 3, 4, 5, 16, 23))
 
 CUT = dns.flags.TC >> 8  # in the third byte of a message
 
@@ -110,4 +111,5 @@ def test_a_damaged_reply_is_read_alike_or_by_one_of_them_not_at_all(
     ours, theirs = read_reply(damaged, question), read_by_oracle(damaged, question)
     if damaged[2] & CUT or ours is None or theirs is None:
         return  # what a cut message brings behind its first error is not read
+    ours, theirs = (replace(each, extension_refused=False) for each in (ours, theirs))
     assert ours == theirs or Status.INVALID in (ours.status, theirs.status), damaged.hex()
