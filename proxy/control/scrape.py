@@ -50,9 +50,10 @@ class Selection(NamedTuple):
     only: frozenset[str] = frozenset()
     without: frozenset[str] = frozenset()
 
-    def wants_server(self, state: str) -> bool:
-        """Whether the metrics of a server in this state are asked for."""
-        return "server" in self.scopes and not (self.no_maint and state == "MAINT")
+    def needs(self, scope: str) -> bool:
+        """Whether any family of a scope may be asked for: else its rows are not built."""
+        named = any(name.startswith(f"haproxy_{scope}_") for name in self.only)
+        return scope in self.scopes and (named or not self.only)
 
     def wants(self, family: str) -> bool:
         """Whether a family is asked for by name."""
@@ -180,7 +181,7 @@ class Scrape:
 
     def take(self) -> Iterator[None]:
         """Take the rows, one in each step."""
-        for proxy in self.report.frontends:
+        for proxy in self.report.frontends if self.selection.needs("frontend") else ():
             row = self.report.frontend(proxy)
             state = "UP" if row["status"] == "OPEN" else "DOWN"
             point = point_of(proxy, numbers(row, FRONTEND_METRICS))._replace(state=state)
@@ -188,18 +189,17 @@ class Scrape:
             if proxy.service is not None:
                 self.services.append((point._replace(values=numbers(row, SERVICE_METRICS)), row))
             yield
-        for proxy in self.report.backends:
-            if "backend" in self.selection.scopes:
+        backends, servers = self.selection.needs("backend"), self.selection.needs("server")
+        for proxy in self.report.backends if backends or servers else ():
+            if backends:
                 row = self.report.backend(proxy)
                 point = point_of(proxy, numbers(row, BACKEND_METRICS))
                 self.backends.append(point._replace(state=str(row["status"])))
             yield
-            yield from self.take_servers(proxy)
+            yield from self.take_servers(proxy, rows=servers)
 
-    def take_servers(self, proxy: Proxy) -> Iterator[None]:
-        """Take the rows of one backend's servers, and their states for its own."""
-        if not {"server", "backend"} & self.selection.scopes:
-            return
+    def take_servers(self, proxy: Proxy, *, rows: bool) -> Iterator[None]:
+        """Count the states of one backend's servers, and take their rows where these are wanted."""
         backend = labels_of(proxy=proxy.name)
         states: Counter[str] = Counter()
         checks: Counter[int] = Counter()
@@ -211,7 +211,7 @@ class Scrape:
             check_status = observed.check_status if checking else -1
             states[state] += 1
             checks[check_status] += 1
-            if not self.selection.wants_server(state):
+            if not rows or (self.selection.no_maint and state == "MAINT"):
                 continue
             row = self.report.server_of(observed, reveal=False)
             self.servers.append(

@@ -146,8 +146,21 @@ def test_many_commands_at_once_keep_others_no_longer_than_one(world: World) -> N
     assert looks.longest <= PIECES_AT_ONCE * LOOKS_OF_A_ROW
 
 
-@pytest.mark.parametrize("query", ["", "scope=backend", "scope=server&no-maint"])
-def test_a_scrape_lets_others_have_their_turn(world: World, query: str) -> None:
+@pytest.mark.parametrize(
+    ("query", "rows"),
+    [
+        ("", SERVERS + 3 * SECTIONS + 2),
+        ("scope=frontend", SECTIONS + 1),
+        ("scope=backend", SECTIONS + 1),
+        ("scope=server&no-maint", SERVERS + SECTIONS),
+        ("metrics=haproxy_process_uptime_seconds", 0),
+        ("metrics=haproxy_backend_status,haproxy_frontend_status", 2 * SECTIONS + 2),
+        ("metrics=-haproxy_server_status", SERVERS + 3 * SECTIONS + 2),
+    ],
+)
+def test_a_scrape_lets_others_have_their_turn_and_builds_what_is_wanted(
+    world: World, query: str, rows: int
+) -> None:
     async def scenario() -> Looks:
         room = Room(world)
         others = asyncio.create_task(room.looks.turns())
@@ -161,6 +174,7 @@ def test_a_scrape_lets_others_have_their_turn(world: World, query: str) -> None:
 
     looks = asyncio.run(scenario())
     assert looks.longest <= PIECES_AT_ONCE * LOOKS_OF_A_ROW
+    assert looks.rows == rows
 
 
 @pytest.mark.parametrize(
