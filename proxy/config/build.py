@@ -12,13 +12,13 @@ import msgspec
 
 from proxy.config.build_log import build_access_log, global_targets
 from proxy.config.build_server import ServerBuilder
-from proxy.config.checks import serves_statistics
+from proxy.config.checks import Known
+from proxy.config.checks_http import serves_statistics, shown_section
 from proxy.config.drafts import (
     BindDraft,
     BindOptions,
     GlobalDraft,
     ProxyDraft,
-    ProxyKind,
     ResolversDraft,
 )
 from proxy.config.identifiers import FIRST_BIND, FIRST_PROXY, number_items
@@ -120,6 +120,7 @@ class _Builder:
         self._binds = 0
         self._frontends = 0
         self._backend_indices = _number_backends(drafts)
+        self._backends = Known(drafts, ()).backends
         self._positions = {  # of the first section that serves, by name
             draft.name: position
             for position, draft in reversed(list(enumerate(drafts)))
@@ -144,6 +145,7 @@ class _Builder:
         if backend_index is not None:
             servers = self._servers.build(draft, backend_index)
             state_file = state_file_of(draft, self._globals)
+        shown = shown_section(draft, self._backends)
         return Proxy(
             name=draft.name,
             id=number,
@@ -154,13 +156,13 @@ class _Builder:
             backend_index=backend_index,
             binds=self._build_binds(draft, frontend_index),
             servers=servers,
-            default_backend=self._default_backend(draft, backend_index),
-            service=_service(draft),
-            stats_uri=draft.stats_uri if serves_statistics(draft) else None,
-            stats_show_legends=draft.stats_show_legends,
-            stats_hide_version=draft.stats_hide_version,
-            metrics_paths=draft.metrics_paths if serves_statistics(draft) else None,
-            monitor_uri=draft.monitor_uri if serves_statistics(draft) else None,
+            default_backend=None if shown else self._default_backend(draft, backend_index),
+            service=_service(shown) if shown and draft.kind.accepts else None,
+            stats_uri=shown.stats_uri if shown else None,
+            stats_show_legends=shown is not None and shown.stats_show_legends,
+            stats_hide_version=shown is not None and shown.stats_hide_version,
+            metrics_paths=shown.metrics_paths if shown else None,
+            monitor_uri=draft.monitor_uri if shown is draft else None,
             balance=draft.balance,
             random_draws=draft.random_draws,
             hash_consistent=draft.hash_consistent,
@@ -186,7 +188,7 @@ class _Builder:
             description=draft.description,
             server_state_file=state_file,
             server_state_global=bool(state_file) and loads_globally(draft),
-            access_log=build_access_log(draft, self._globals),
+            access_log=None if shown else build_access_log(draft, self._globals),
         )
 
     def _build_binds(self, draft: ProxyDraft, frontend_index: int | None) -> tuple[Bind, ...]:
@@ -223,7 +225,7 @@ class _Builder:
 
     def _default_backend(self, draft: ProxyDraft, own: int | None) -> int | None:
         """A disabled backend is like none: clients have nowhere to go."""
-        if not draft.kind.accepts or draft.disabled or serves_statistics(draft):
+        if not draft.kind.accepts or draft.disabled:
             return None
         name = draft.switched_backend or draft.default_backend
         if name is None:
@@ -253,9 +255,7 @@ def _first_keeps_id(draft: ProxyDraft) -> list[BindDraft]:
     return result
 
 
-def _service(draft: ProxyDraft) -> Service | None:
-    if not serves_statistics(draft) or draft.kind is ProxyKind.BACKEND:
-        return None
+def _service(draft: ProxyDraft) -> Service:
     if draft.metrics_paths is not None:
         return Service.METRICS
     return Service.STATS if draft.stats_enabled else Service.HEALTH

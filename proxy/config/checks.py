@@ -8,17 +8,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from proxy.config.build_log import check_log_format
+from proxy.config.checks_http import (
+    asks_for,
+    check_direct,
+    refusal,
+    serves_statistics,
+    shown_section,
+    tell_skipped,
+)
 from proxy.config.drafts import (
     BindOptions,
     GlobalDraft,
-    HttpWord,
     ProxyDraft,
     ProxyKind,
     ResolversDraft,
     ServerDraft,
 )
-from proxy.config.http_request_words import EXPORTER
-from proxy.config.http_words import HONOURED_LABELS, warning_text
+from proxy.config.http_words import warning_text
 from proxy.config.messages import Messages
 from proxy.config.model import InitAddr, Origin
 from proxy.config.names import is_service_name
@@ -60,7 +66,7 @@ def check(
         if draft.disabled:
             continue
         if draft.mode == "http":
-            _check_http(draft, messages)
+            _check_http(draft, known, messages)
             continue
         _check_tcp(draft, known, messages)
         check_log_format(draft, messages)
@@ -73,12 +79,6 @@ def check(
             _check_server(draft, server, known, messages)
     check_tracking(proxies, messages)
     _check_limits(proxies, messages)
-
-
-def serves_statistics(draft: ProxyDraft) -> bool:
-    """Whether a section is there to show metrics, statistics or its health only."""
-    shows = draft.metrics_paths is not None or draft.stats_enabled or draft.monitor_uri is not None
-    return draft.mode == "http" and shows
 
 
 def _check_names(proxies: Sequence[ProxyDraft], messages: Messages) -> None:
@@ -119,22 +119,20 @@ def _check_server_names(draft: ProxyDraft, messages: Messages) -> None:
             messages.alert(text, server.origin)
 
 
-def _check_http(draft: ProxyDraft, messages: Messages) -> None:
-    """Only statistics may be in mode http."""
-    forwards = (draft.servers, draft.default_backend, draft.switched_backend) != ([], None, None)
+def _check_http(draft: ProxyDraft, known: Known, messages: Messages) -> None:
+    """Only statistics may be in mode http, its own or those of a backend, not both."""
+    goes_on = draft.default_backend is not None or draft.switched_backend is not None
     rules = [word for word in draft.http_words if word.rule]
-    if draft.kind.accepts and not forwards and (serves_statistics(draft) or _asks_for(rules)):
+    own = serves_statistics(draft) or asks_for(rules)
+    shown = draft if own else shown_section(draft, known.backends)
+    if shown is not None and not draft.servers and own != goes_on:
         for word in rules:
-            messages.alert(_refusal(word, draft), word.origin)
-        _tell_skipped(draft, messages)
-        _check_binds(draft, messages)
-        _check_timeouts(draft, messages)
-        if draft.expect_proxy or any(bind.options.accept_proxy for bind in draft.binds):
-            messages.alert(
-                f"the PROXY protocol is not supported in {draft.title}: statistics are served "
-                "to direct clients",
-                draft.origin,
-            )
+            messages.alert(refusal(word, draft), word.origin)
+        tell_skipped(draft, messages)
+        if draft.kind.accepts:
+            _check_binds(draft, messages)
+            _check_timeouts(draft, messages)
+            check_direct(draft, messages)
         return
     messages.alert(
         f"mode http of {draft.title} is not supported: Millrace forwards TCP, write 'mode tcp' "
@@ -142,31 +140,6 @@ def _check_http(draft: ProxyDraft, messages: Messages) -> None:
         "prometheus-exporter' only)",
         draft.mode_origin or draft.origin,
     )
-
-
-def _asks_for(rules: Sequence[HttpWord]) -> bool:
-    """Whether one of the lines would serve metrics, if its condition could be honoured."""
-    return any(word.rule.startswith(EXPORTER) for word in rules)
-
-
-def _refusal(word: HttpWord, draft: ProxyDraft) -> str:
-    """Why a line that could keep somebody out is not skipped, and what to do."""
-    return (
-        f"'{word.rule}' is not supported yet in {draft.title}: a statistics section serves metrics "
-        f"with '{EXPORTER}' alone or with '{EXPORTER} if {{ path <path>... }}'; keep others out "
-        "by the address in 'bind' or by the packet filter of the host"
-    )
-
-
-def _tell_skipped(draft: ProxyDraft, messages: Messages) -> None:
-    """The HTTP words of a statistics section that do nothing, in one line."""
-    labels = [word.label for word in draft.http_words if not word.rule]
-    skipped = [label for label in dict.fromkeys(labels) if label not in HONOURED_LABELS]
-    if skipped:
-        messages.notice(
-            f"{', '.join(skipped)} without effect in {draft.title}: it serves statistics only",
-            draft.origin,
-        )
 
 
 def _check_binds(draft: ProxyDraft, messages: Messages) -> None:
@@ -228,6 +201,9 @@ def _check_backend(
         messages.alert(f"unable to find the {word} '{name}' of {draft.title}{suggestion}", origin)
     elif found is draft:
         messages.alert(f"{word} of {draft.title} is itself", origin)
+    elif shown_section(draft, known.backends) is found:
+        check_direct(draft, messages)
+        tell_skipped(draft, messages)
     elif found.mode != draft.mode and not found.disabled:
         messages.alert(f"{word} '{name}' of {draft.title} is not in mode tcp", origin)
     elif draft.servers:

@@ -93,7 +93,6 @@ def test_what_the_usual_defaults_say_does_not_disturb_a_statistics_section() -> 
         ("backend b\n    mode http\n    server s 127.0.0.1:80\n", 2),
         ("defaults\n    mode http\nlisten l\n    bind :1\n", 3),
         (f"{STATS}    stats enable\n    server s 127.0.0.1:80\n", 2),
-        ("backend b\n    mode http\n    stats enable\n", 2),
         (f"{STATS}{METRICS}    default_backend b\nbackend b\n", 2),
     ],
 )
@@ -189,6 +188,57 @@ def test_what_changes_nothing_on_the_page_is_named_and_turns_it_on(line: str) ->
         line.split(maxsplit=1)[0],
         True,
     )
+
+
+BACKEND = (
+    "backend shown\n    mode http\n    stats uri /s\n    stats hide-version\n"
+    "    http-request use-service prometheus-exporter if { path /m }\n"
+)
+
+
+@pytest.mark.parametrize("mode", ["tcp", "http"])
+@pytest.mark.parametrize("rule", ["default_backend", "use_backend"])
+def test_clients_see_the_statistics_of_the_backend_that_they_go_to(mode: str, rule: str) -> None:
+    front = STATS.replace("listen", "frontend").replace("http", mode)
+    settings = settings_of(f"{front}    {rule} shown\n{BACKEND}")
+    proxy = settings.proxies[0]
+    assert (proxy.service, proxy.default_backend) == (Service.METRICS, None)
+    assert (proxy.stats_uri, proxy.metrics_paths) == ("/s", ("/m",))
+    assert proxy.stats_hide_version
+    assert settings.backends == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("    http-request deny\n", 11),
+        ("    http-request use-service prometheus-exporter if { src 10.0.0.0/8 }\n", 11),
+    ],
+)
+def test_a_rule_of_such_a_backend_is_refused(text: str, line: int) -> None:
+    front = STATS.replace("listen", "frontend").replace("http", "tcp")
+    assert only_alert(f"{front}    default_backend shown\n{BACKEND}{text}")[0] == line
+
+
+def test_a_frontend_with_rules_or_a_proxy_header_does_not_go_there() -> None:
+    front = STATS.replace("listen", "frontend")
+    place, _ = only_alert(f"{front}    default_backend shown\n    http-request deny\n{BACKEND}")
+    assert place == 6
+    front = front.replace("http", "tcp").replace(":1", ":1 accept-proxy")
+    _, text = only_alert(f"{front}    default_backend shown\n{BACKEND}")
+    assert "the PROXY protocol is not supported" in text
+
+
+def test_limits_and_logs_of_a_statistics_section_are_named() -> None:
+    text = f"{STATS}    stats enable\n    maxconn 10\n    rate-limit sessions 5\n    log 127.0.0.1 local0\n"
+    outcome = load_text(text)
+    assert said(outcome, Severity.NOTICE) == [
+        (
+            1,
+            "'log', 'rate-limit sessions', 'maxconn' without effect in listen 'stats': "
+            "it serves statistics only",
+        )
+    ]
 
 
 def test_a_section_can_serve_its_health_alone() -> None:
