@@ -10,10 +10,13 @@ or stray datagram can never end an attempt. What does match becomes exactly one 
     rcode 3 -> NX, 5 -> REFUSED, other than 0 -> OTHER      (the question may be missing)
     TC set -> TRUNCATED, even with no record in it; SRV records present are VALID (S23)
     body that cannot be parsed, or first record of a foreign owner -> INVALID
-    CNAME chain that breaks or ends without an address -> CNAME_ERROR
-    no record of the asked type and no alias -> NODATA, else VALID
+    CNAME chain that breaks or just ends       -> CNAME_ERROR
+    a referral: only other nameservers' names  -> OTHER
+    no record of the asked type -> NODATA, else VALID
 
-A chain of aliases is followed inside one reply only and in the order of the records. What a reply
+A chain of aliases is followed inside one reply only, by the owners of its records, in any order. It
+may end with NODATA: then the SOA record of the last name's zone says so (RFC 2308 section 2.2).
+What a reply
 with TC holds is marked `partial`: it may confirm or add, never remove by absence alone.
 
 Of SRV answers every record counts, whatever its owner (S25); each brings the addresses that the
@@ -32,6 +35,7 @@ import msgspec
 
 from resolverd.config import Family
 from resolverd.wire import (
+    AA,
     HEADER_BYTES,
     OPCODE,
     QR,
@@ -46,10 +50,13 @@ from resolverd.wire import (
     TYPE_A,
     TYPE_AAAA,
     TYPE_CNAME,
+    TYPE_NS,
+    TYPE_SOA,
     TYPE_SRV,
     BrokenMessageError,
     Record,
     Reply,
+    is_within,
     labels_of,
     name_of,
     query_to_wire,
@@ -211,9 +218,9 @@ def judge(reply: Reply, question: Question) -> Answer:
     if broken:
         return Answer(Status.INVALID)
     if question.query_type is QueryType.SRV:
-        answer = _read_services(reply)
+        answer = _read_services(reply, name_of(asked))
     else:
-        answer = _read_addresses(reply.answer.records, question.query_type, name_of(asked))
+        answer = _read_addresses(reply, question.query_type, name_of(asked))
     return cut(answer) if truncated else answer
 
 
@@ -224,33 +231,63 @@ def cut(answer: Answer) -> Answer:
     return Answer(Status.TRUNCATED, answer.addresses, partial=True)
 
 
-def _read_addresses(records: list[Record], query_type: QueryType, owner: bytes) -> Answer:
-    """Follow the aliases in order; each owner must be the asked name or the last alias's target."""
+def _read_addresses(reply: Reply, query_type: QueryType, asked: bytes) -> Answer:
+    """Follow the aliases by owner; the addresses are those of the name that they lead to."""
+    records = [each for each in reply.answer.records if each[0] in (TYPE_CNAME, query_type)]
+    chain = _chain(records, asked)
+    if chain is None:
+        return Answer(Status.CNAME_ERROR)
+    if not all(owner in chain for _, owner, _, _ in records):
+        known = any(owner in chain for _, owner, _, _ in records)
+        return Answer(Status.CNAME_ERROR if known else Status.INVALID)
+    *passed, last = chain
     found: dict[bytes, None] = {}
     ttl_s = TTL_MAX_S
-    aliased = ends_in_alias = seen = False
-    for kind, owner_here, life_s, data in records:
-        if kind not in (TYPE_CNAME, query_type):
-            continue
-        if owner_here != owner:
-            return Answer(Status.CNAME_ERROR if seen else Status.INVALID)
-        seen = True
-        ttl_s = min(ttl_s, life_s)
-        ends_in_alias = kind == TYPE_CNAME
-        if ends_in_alias:
-            owner, aliased = data, True
-        else:
+    for kind, owner, life_s, data in records:
+        if kind == TYPE_CNAME:
+            ttl_s = min(ttl_s, life_s)
+        elif owner == last:
+            ttl_s = min(ttl_s, life_s)
             found[data] = None
-    if ends_in_alias:
-        return Answer(Status.CNAME_ERROR)
     if not found:
-        return Answer(Status.NODATA)
+        return Answer(_nothing(reply, last, aliased=bool(passed)))
     family = _FAMILIES[query_type]
     addresses = tuple([Address(family, packed) for packed in found])
-    return Answer(Status.VALID, addresses, aliased, ttl_s=ttl_s)
+    return Answer(Status.VALID, addresses, bool(passed), ttl_s=ttl_s)
 
 
-def _read_services(reply: Reply) -> Answer:
+def _chain(records: list[Record], asked: bytes) -> dict[bytes, None] | None:
+    """The asked name and those that aliases lead to, in their order; None if it has no end."""
+    targets: dict[bytes, bytes] = {}
+    for kind, owner, _, data in records:
+        if kind == TYPE_CNAME and targets.setdefault(owner, data) != data:
+            return None  # an alias of two names
+    chain = {asked: None}
+    name = asked
+    while name in targets:
+        name = targets[name]
+        if name in chain:
+            return None
+        chain[name] = None
+    return chain
+
+
+def _nothing(reply: Reply, name: bytes, *, aliased: bool) -> Status:
+    """What a reply says that has no record of the asked type for the name (RFC 2308 section 2.2).
+
+    That there is none says the zone of the name, by its SOA record. An alias without it leads
+    nowhere; a nameserver that only names others does not know.
+    """
+    owners = reply.authority.owners
+    if any(is_within(name, zone) for zone in owners[TYPE_SOA]):
+        return Status.NODATA
+    if aliased:
+        return Status.CNAME_ERROR
+    is_referral = owners[TYPE_NS] and not owners[TYPE_SOA] and not reply.flags & AA
+    return Status.OTHER if is_referral else Status.NODATA
+
+
+def _read_services(reply: Reply, asked: bytes) -> Answer:
     """All SRV records, each once, with what the additional section says of their targets."""
     known, lives_s = _addresses_of_hosts(reply.additional.records)
     found: dict[tuple[bytes, int], Service] = {}
@@ -274,7 +311,13 @@ def _read_services(reply: Reply) -> Answer:
                 priority=min(priority, former.priority),
             )
     if not found:
-        return Answer(Status.CNAME_ERROR if aliased else Status.NODATA)
+        if reply.answer.services:  # none is to be had (RFC 2782), whatever the aliases
+            return Answer(Status.NODATA)
+        aliases = [each for each in reply.answer.records if each[0] == TYPE_CNAME]
+        chain = _chain(aliases, asked)
+        if chain is None:
+            return Answer(Status.CNAME_ERROR)
+        return Answer(_nothing(reply, next(reversed(chain)), aliased=aliased))
     return Answer(Status.VALID, aliased=aliased, services=tuple(found.values()), ttl_s=ttl_s)
 
 

@@ -1,9 +1,9 @@
 """Which nameservers are asked without EDNS (RFC 6891), and until when. Pure.
 
 Owns what each nameserver made of the OPT record. One that refuses a question with it (FORMERR,
-NOTIMP, BADVERS) is asked without for PLAIN_MS; then once more with it, as it may be another program
-by then. The log says so once of each, when a question without the record has got another answer:
-who refuses that as well has another trouble.
+NOTIMP, BADVERS) and answers the same without is asked without for PLAIN_MS; then once more with it,
+as it may be another program by then. Who refuses both has another trouble: there are nameservers
+that answer NOTIMP to AAAA (RFC 4074 section 4.4). The log tells once of each.
 """
 
 from __future__ import annotations
@@ -25,12 +25,9 @@ class Extensions:
         """Whether the nameserver is asked with an OPT record."""
         return now_ms >= self._plain_until_ms.get(nameserver, now_ms)
 
-    def refused(self, nameserver: Nameserver, now_ms: int) -> None:
-        """A question with the record was refused."""
+    def needless(self, nameserver: Nameserver, now_ms: int) -> bool:
+        """A refused question was answered without the record; whether that is to be told."""
         self._plain_until_ms[nameserver] = now_ms + PLAIN_MS
-
-    def answered_without(self, nameserver: Nameserver) -> bool:
-        """A question without the record was answered; whether that is to be told."""
         news = nameserver not in self._told
         self._told.add(nameserver)
         return news

@@ -62,14 +62,15 @@ class Receiver(Protocol):
 class Attempt(msgspec.Struct, frozen=True, eq=False):
     """One question to one nameserver, for the run with this key.
 
-    `extended` tells that it has an OPT record. Over TCP after a cut reply, `held` is what that was
-    worth.
+    `extended` tells that it has an OPT record, `refused` that it was sent with one before. Over TCP
+    after a cut reply, `held` is what that was worth.
     """
 
     key: int
     nameserver: Nameserver
     question: Question
     extended: bool
+    refused: bool = False
     held: Answer | None = None
 
 
@@ -250,7 +251,7 @@ class Transport:
         """A whole answer: hand it on, unless it may be about the OPT record alone."""
         nameserver = attempt.nameserver
         if not answer.extension_refused:
-            if not attempt.extended and self._extensions.answered_without(nameserver):
+            if attempt.refused and self._extensions.needless(nameserver, self._now_ms()):
                 self._log(*describe_plain(self._section.name, nameserver.name))
         elif attempt.extended and self._ask_without_extension(attempt):
             self._count(nameserver.index, answer.status.counter)
@@ -259,11 +260,9 @@ class Transport:
 
     def _ask_without_extension(self, attempt: Attempt) -> bool:
         """Ask the same question again, as plain as it can be; False if that cannot be."""
-        now_ms = int(self._loop.time() * 1_000)
-        self._extensions.refused(attempt.nameserver, now_ms)
-        plain = msgspec.structs.replace(attempt, extended=False)
+        plain = msgspec.structs.replace(attempt, extended=False, refused=True)
         try:
-            query = self._send(plain, now_ms)
+            query = self._send(plain, self._now_ms())
         except (OSError, KeyError):
             return False
         self._open[plain.key].append(query)
@@ -272,6 +271,9 @@ class Transport:
             self._end_fetch(attempt)
             self._wait_for(query)
         return True
+
+    def _now_ms(self) -> int:
+        return int(self._loop.time() * 1_000)
 
     def _read(self, nameserver: Nameserver, wire: bytes, attempt: Attempt | None) -> Answer | None:
         if len(wire) < HEADER_BYTES:
@@ -300,7 +302,7 @@ class Transport:
         """Ask for a cut answer again, over TCP."""
         attempt = msgspec.structs.replace(attempt, held=held)
         try:
-            query = self._send(attempt, 0)
+            query = self._send(attempt, self._now_ms())
         except (OSError, KeyError):
             self._hand_on(attempt, held)
             return

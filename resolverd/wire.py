@@ -21,9 +21,17 @@ HEADER_BYTES = HEADER.size
 ID_BYTES = 2
 TTL_BYTES = 4
 
-QR, OPCODE, TC, RD, RCODE = 0x8000, 0x7800, 0x0200, 0x0100, 0x000F  # the parts of the flags
+QR, OPCODE, AA, TC, RD, RCODE = (
+    0x8000,
+    0x7800,
+    0x0400,
+    0x0200,
+    0x0100,
+    0x000F,
+)  # the parts of the flags
 CLASS_IN = 1
-TYPE_A, TYPE_CNAME, TYPE_AAAA, TYPE_SRV, TYPE_OPT = 1, 5, 28, 33, 41
+TYPE_A, TYPE_NS, TYPE_CNAME, TYPE_SOA = 1, 2, 5, 6
+TYPE_AAAA, TYPE_SRV, TYPE_OPT = 28, 33, 41
 RCODE_NOERROR, RCODE_FORMERR, RCODE_NXDOMAIN, RCODE_NOTIMP, RCODE_REFUSED = 0, 1, 3, 4, 5
 RCODE_BADVERS = 16  # RFC 6891 section 9
 
@@ -70,6 +78,16 @@ def labels_of(name: bytes) -> list[bytes]:
     return labels
 
 
+def is_within(name: bytes, zone: bytes) -> bool:
+    """Whether a name in wire form is that of the zone or below it."""
+    at = 0
+    while name[at:] != zone:
+        if not name[at]:
+            return False
+        at += 1 + name[at]
+    return True
+
+
 def question_to_wire(name: str, query_type: int) -> bytes:
     """The question section of a query for the records of a name in class IN."""
     return name_to_wire(name) + _QUESTION_END.pack(query_type, CLASS_IN)
@@ -101,12 +119,16 @@ class Names(dict[int, bytes]):
 
 
 class Section:
-    """The records of a section that were read, in its order: addresses and aliases, services."""
+    """The records of a section that were read, in its order: addresses and aliases, services.
+
+    Of SOA and NS records the `owners` are kept.
+    """
 
     def __init__(self) -> None:
         """Empty."""
         self.records: list[Record] = []
         self.services: list[Service] = []
+        self.owners: dict[int, list[bytes]] = {TYPE_SOA: [], TYPE_NS: []}
 
 
 class Reply:
@@ -117,6 +139,7 @@ class Reply:
         _, self.flags, self.questions, *self._counts = HEADER.unpack_from(wire)
         self.rcode = self.flags & RCODE
         self.answer = Section()
+        self.authority = Section()
         self.additional = Section()
         self._wire = wire
         self.life_places: list[int] = []  # where each record has its TTL, as far as it has one
@@ -142,7 +165,7 @@ class Reply:
         answers, authorities, additionals = self._counts
         try:
             at = self._read_section(at, answers, self.answer)
-            at = self._read_section(at, authorities, Section())
+            at = self._read_section(at, authorities, self.authority)
             self._read_section(at, additionals, self.additional, extension=True)
         except (IndexError, struct.error) as error:
             raise BrokenMessageError("the message ends within a record") from error
@@ -168,8 +191,7 @@ class Reply:
                 places.append(start - _LIFE_AND_LENGTH_BYTES)
             if record_class != CLASS_IN:
                 continue
-            if ttl > TTL_MAX_S:
-                ttl = 0
+            ttl = ttl if ttl <= TTL_MAX_S else 0
             if kind in _ADDRESS_BYTES:
                 if size != _ADDRESS_BYTES[kind]:
                     raise BrokenMessageError("an address of another length")
@@ -180,6 +202,8 @@ class Reply:
                 priority, weight, port = _SERVICE.unpack_from(wire, start)
                 target = _read_last_name(wire, start + _SERVICE.size, at, names)
                 into.services.append((owner, ttl, priority, weight, port, target))
+            elif kind in into.owners:
+                into.owners[kind].append(owner)
         return at
 
     def _read_extension(self, owner: bytes, fields: int, *, may_be_here: bool) -> None:

@@ -51,9 +51,9 @@ def read_by_oracle(wire: bytes, question: Question) -> Answer | None:
     if failure is not None:
         return Answer(failure, extension_refused=message.rcode() in WITHOUT_EXTENSION)
     if question.query_type is QueryType.SRV:
-        answer = _read_services(message)
+        answer = _read_services(message, question)
     else:
-        answer = _read_addresses(message.answer, question)
+        answer = _read_addresses(message, question)
     return cut(answer) if truncated else answer
 
 
@@ -74,38 +74,70 @@ def _failure(rcode: dns.rcode.Rcode) -> Status | None:
     return None if rcode == dns.rcode.NOERROR else STATUS.get(rcode, Status.OTHER)
 
 
-def _read_addresses(rrsets: list[dns.rrset.RRset], question: Question) -> Answer:
-    owner = dns.name.from_text(question.name)
+def _read_addresses(message: dns.message.Message, question: Question) -> Answer:
+    kinds = (dns.rdatatype.CNAME, question.query_type)
+    rrsets = [
+        each
+        for each in message.answer
+        if each.rdclass == dns.rdataclass.IN and each.rdtype in kinds
+    ]
+    chain = _chain(rrsets, dns.name.from_text(question.name))
+    if chain is None:
+        return Answer(Status.CNAME_ERROR)
+    owners = {rrset.name for rrset in rrsets}
+    if owners - set(chain):
+        return Answer(Status.CNAME_ERROR if owners & set(chain) else Status.INVALID)
     found: dict[Address, None] = {}
     ttls = []
-    aliased = ends_in_alias = seen = False
     for rrset in rrsets:
-        if rrset.rdclass != dns.rdataclass.IN:
-            continue
-        if rrset.rdtype not in (dns.rdatatype.CNAME, question.query_type):
-            continue
-        if rrset.name != owner:
-            return Answer(Status.CNAME_ERROR if seen else Status.INVALID)
-        seen = True
-        ttls.append(rrset.ttl)
         data = rrset[0]
-        ends_in_alias = isinstance(data, dns.rdtypes.ANY.CNAME.CNAME)
         if isinstance(data, dns.rdtypes.ANY.CNAME.CNAME):
-            owner, aliased = data.target, True
-        else:
+            ttls.append(rrset.ttl)
+        elif rrset.name == chain[-1]:
+            ttls.append(rrset.ttl)
             found[_address(data)] = None
-    if ends_in_alias:
-        return Answer(Status.CNAME_ERROR)
+    aliased = len(chain) > 1
     if not found:
-        return Answer(Status.NODATA)
+        return Answer(_nothing(message, chain[-1], aliased=aliased))
     return Answer(Status.VALID, tuple(found), aliased, ttl_s=min(ttls))
 
 
-def _read_services(message: dns.message.Message) -> Answer:
+def _chain(rrsets: list[dns.rrset.RRset], asked: dns.name.Name) -> list[dns.name.Name] | None:
+    """The names from the asked one to the last alias's target; None without such an end."""
+    targets: dict[dns.name.Name, set[dns.name.Name]] = {}
+    for rrset in rrsets:
+        if rrset.rdtype == dns.rdatatype.CNAME and rrset.rdclass == dns.rdataclass.IN:
+            targets.setdefault(rrset.name, set()).add(rrset[0].target)
+    if any(len(each) > 1 for each in targets.values()):
+        return None
+    chain = [asked]
+    while chain[-1] in targets:
+        (target,) = targets[chain[-1]]
+        if target in chain:
+            return None
+        chain.append(target)
+    return chain
+
+
+def _nothing(message: dns.message.Message, name: dns.name.Name, *, aliased: bool) -> Status:
+    owners: dict[dns.rdatatype.RdataType, set[dns.name.Name]] = {}
+    for rrset in message.authority:
+        if rrset.rdclass == dns.rdataclass.IN:
+            owners.setdefault(rrset.rdtype, set()).add(rrset.name)
+    zones = owners.get(dns.rdatatype.SOA, set())
+    if any(name.is_subdomain(zone) for zone in zones):
+        return Status.NODATA
+    if aliased:
+        return Status.CNAME_ERROR
+    refers = dns.rdatatype.NS in owners and not zones and not message.flags & dns.flags.AA
+    return Status.OTHER if refers else Status.NODATA
+
+
+def _read_services(message: dns.message.Message, question: Question) -> Answer:
     known, lives_s = _addresses_of_hosts(message.additional)
     found: dict[tuple[str, int], Service] = {}
     ttls = []
-    aliased = False
+    aliased = has_services = False
     for rrset in message.answer:
         data = rrset[0]
         if rrset.rdclass != dns.rdataclass.IN:
@@ -115,6 +147,7 @@ def _read_services(message: dns.message.Message) -> Answer:
             ttls.append(rrset.ttl)
         if not isinstance(data, dns.rdtypes.IN.SRV.SRV):
             continue
+        has_services = True
         target = _host_name(data.target)
         if target is None or data.port == 0:
             continue
@@ -128,7 +161,12 @@ def _read_services(message: dns.message.Message) -> Answer:
             tuple(known.get(target, ())),
         )
     if not found:
-        return Answer(Status.CNAME_ERROR if aliased else Status.NODATA)
+        if has_services:
+            return Answer(Status.NODATA)
+        chain = _chain(message.answer, dns.name.from_text(question.name))
+        if chain is None:
+            return Answer(Status.CNAME_ERROR)
+        return Answer(_nothing(message, chain[-1], aliased=aliased))
     services = tuple(found.values())
     return Answer(Status.VALID, aliased=aliased, services=services, ttl_s=min(ttls))
 

@@ -132,7 +132,7 @@ def test_a_name_that_begins_or_ends_alike_is_another(owner: str) -> None:
 )
 def test_the_upper_bits_of_the_code_are_in_the_extension(rcode: int, status: Status) -> None:
     wire = rendered(ASKED, ("app.test. A 127.0.1.1",), rcode=rcode)
-    assert read_reply(wire, ASKED) == Answer(status)
+    assert read_reply(wire, ASKED) == Answer(status, extension_refused=rcode == 16)
 
 
 def test_two_extensions_or_one_out_of_place_are_no_message() -> None:
@@ -147,18 +147,62 @@ def test_two_extensions_or_one_out_of_place_are_no_message() -> None:
     ("order", "status"),
     [
         (("app.test. CNAME b.test.", "b.test. A 127.0.1.1"), Status.VALID),
-        (("b.test. A 127.0.1.1", "app.test. CNAME b.test."), Status.INVALID),
+        (("b.test. A 127.0.1.1", "app.test. CNAME b.test."), Status.VALID),
         (
             ("app.test. CNAME b.test.", "c.test. A 127.0.1.1", "b.test. CNAME c.test."),
-            Status.CNAME_ERROR,
+            Status.VALID,
         ),
         (("app.test. CNAME app.test.",), Status.CNAME_ERROR),
+        (("app.test. CNAME b.test.", "b.test. CNAME app.test."), Status.CNAME_ERROR),
+        (
+            ("app.test. CNAME b.test.", "app.test. CNAME c.test.", "b.test. A 127.0.1.1"),
+            Status.CNAME_ERROR,
+        ),
     ],
 )
-def test_aliases_are_followed_in_their_order(order: tuple[str, ...], status: Status) -> None:
+def test_aliases_are_followed_by_their_owners(order: tuple[str, ...], status: Status) -> None:
     found = read_reply(rendered(ASKED, order), ASKED)
     assert found is not None
     assert found.status is status
+
+
+SOA = "SOA ns.test. root.test. 1 2 3 4 5"
+ALIAS = "app.test. CNAME b.zone.test."
+
+
+@pytest.mark.parametrize(
+    ("answer", "authority", "status"),
+    [
+        ((ALIAS,), (f"zone.test. {SOA}",), Status.NODATA),
+        ((ALIAS,), (f"b.zone.test. {SOA}",), Status.NODATA),
+        ((ALIAS,), (f". {SOA}", "zone.test. NS ns.test."), Status.NODATA),
+        ((ALIAS,), (), Status.CNAME_ERROR),
+        ((ALIAS,), (f"one.test. {SOA}",), Status.CNAME_ERROR),  # says nothing of that name
+        ((ALIAS,), (f"a.b.zone.test. {SOA}",), Status.CNAME_ERROR),
+        ((ALIAS,), ("zone.test. NS ns.test.",), Status.CNAME_ERROR),
+        ((ALIAS, "b.zone.test. CNAME app.test."), (f"test. {SOA}",), Status.CNAME_ERROR),
+        ((), (f"test. {SOA}", "test. NS ns.test."), Status.NODATA),
+        ((), (), Status.NODATA),
+        ((), ("test. NS ns.test.",), Status.OTHER),  # a referral
+        ((), (". NS ns.test.",), Status.OTHER),  # and one upward
+    ],
+)
+@pytest.mark.parametrize("question", [ASKED, Question("app.test", QueryType.SRV)])
+def test_what_nothing_means_says_the_zone(
+    question: Question, answer: tuple[str, ...], authority: tuple[str, ...], status: Status
+) -> None:
+    assert read_reply(rendered(question, answer, authority), question) == Answer(status)
+
+
+def test_who_answers_with_authority_refers_nobody() -> None:
+    wire = rendered(ASKED, (), ("test. NS ns.test.",))
+    authoritative = wire[:2] + bytes([wire[2] | 0x04]) + wire[3:]
+    assert read_reply(authoritative, ASKED) == Answer(Status.NODATA)
+
+
+def test_a_service_that_is_not_available_by_an_alias_is_none() -> None:
+    lines = (f"{LABEL.name}. CNAME other.test.", "other.test. SRV 0 0 0 .")
+    assert read_reply(rendered(LABEL, lines), LABEL) == Answer(Status.NODATA)
 
 
 def test_an_address_that_is_told_twice_is_one() -> None:
