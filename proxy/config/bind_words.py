@@ -12,7 +12,7 @@ from proxy.config.context import Context, find_group, find_user
 from proxy.config.drafts import BindDraft, BindOptions, ProxyDraft
 from proxy.config.messages import ConfigError
 from proxy.config.model import Endpoint, SocketFamily
-from proxy.config.shapes import NUMBER, RANGES, Shape, one_of
+from proxy.config.shapes import NUMBER, ONE, RANGES, Shape, one_of
 from proxy.config.socket_words import interface_name, user_timeout_ms
 from proxy.config.suggest import hint
 from proxy.config.words import (
@@ -91,6 +91,11 @@ def _level(statement: Statement, options: BindOptions) -> None:
     options.level = level
 
 
+def _idle_level(statement: Statement, options: BindOptions) -> None:
+    _level(statement, options)
+    statement.notice("'level' has no effect here: clients of a 'bind' line give no commands")
+
+
 def _interface(statement: Statement, options: BindOptions) -> None:
     options.interface = interface_name(statement)
 
@@ -127,6 +132,8 @@ _TLS_OPTIONS: Options = dict.fromkeys(
     _TLS,
 )
 
+_NOT_LISTED = "stats sockets are not listed in the statistics"
+_BOUNDED = "the control process bounds its connections itself"
 STATS_SOCKET_OPTIONS: Options = {
     "mode": works(_mode),
     "user": works(_user),
@@ -135,10 +142,10 @@ STATS_SOCKET_OPTIONS: Options = {
     "gid": works(_number("unix_group", 0, OWNER_MAX)),
     "level": works(_level),
     "expose-fd": works(_expose),
-    "name": works(_text("name")),
-    "id": works(_number("id", 1, ID_MAX)),
-    "backlog": works(_number("backlog", 0, BACKLOG_MAX)),
-    "maxconn": works(_number("maxconn", 0, MAXCONN_MAX)),
+    "name": without_effect(_NOT_LISTED, shape=ONE),
+    "id": without_effect(_NOT_LISTED, shape=NUMBER),
+    "backlog": without_effect(_BOUNDED, shape=NUMBER),
+    "maxconn": without_effect(_BOUNDED, shape=NUMBER),
     "process": without_effect("one process serves all stats sockets", shape=RANGES),
     "severity-output": without_effect(
         "answers carry no severity", shape=one_of("none", "number", "string")
@@ -148,6 +155,11 @@ STATS_SOCKET_OPTIONS: Options = {
 
 BIND_OPTIONS: Options = {
     **STATS_SOCKET_OPTIONS,
+    "level": works(_idle_level),
+    "name": works(_text("name")),
+    "id": works(_number("id", 1, ID_MAX)),
+    "backlog": works(_number("backlog", 0, BACKLOG_MAX)),
+    "maxconn": works(_number("maxconn", 0, MAXCONN_MAX)),
     "v4v6": works(_flag("v4v6")),
     "v6only": works(_flag("v6only")),
     "nice": without_effect("all clients are served in the order of their arrival", shape=NUMBER),
