@@ -97,12 +97,14 @@ _OTHERS: dict[str, Word[GlobalDraft]] = {
     ),
     "nogetaddrinfo": without_effect("host names are always found by getaddrinfo", shape=ALONE),
     "set-dumpable": without_effect(
-        "whether processes leave core dumps is the host's decision (fs.suid_dumpable)", shape=ALONE
+        "whether processes leave core dumps is the host's decision (fs.suid_dumpable)",
+        shape=ALONE,
+        negatable=True,
     ),
     "mworker-max-reloads": without_effect("nothing in Millrace depends on it", shape=NUMBER),
     "localpeer": without_effect("there are no peers", shape=ONE),
     "insecure-setuid-wanted": without_effect("no program is started", shape=ALONE),
-    "insecure-fork-wanted": without_effect("no program is started", shape=ALONE),
+    "insecure-fork-wanted": without_effect("no program is started", shape=ALONE, negatable=True),
     "pp2-never-send-local": without_effect(
         "health checks that send a PROXY header of version 2 still say LOCAL in it", shape=ALONE
     ),
@@ -162,7 +164,10 @@ _OF_PREFIXES: dict[str, tuple[str, Shape]] = {
 
 GLOBAL_OTHERS: Table[GlobalDraft] = {
     **{name: without_effect(_ADVICE_TLS, shape=shape) for name, shape in _TLS.items()},
-    **{name: without_effect(_ADVICE_THREADS, shape=shape) for name, shape in _THREADS.items()},
+    **{
+        name: without_effect(_ADVICE_THREADS, shape=shape, negatable=name == "numa-cpu-mapping")
+        for name, shape in _THREADS.items()
+    },
     **_OTHERS,
     **{
         name: without_effect(PREFIXES[prefix].advice, shape=shape)

@@ -170,6 +170,6 @@ GLOBAL_WORDS: Table[GlobalDraft] = {
     "unix-bind": works(unix_bind),
     "nosplice": works(flag("splice", False)),
     "busy-polling": without_effect(
-        "workers sleep in epoll when there is nothing to do", shape=ALONE
+        "workers sleep in epoll when there is nothing to do", shape=ALONE, negatable=True
     ),
 }

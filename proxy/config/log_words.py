@@ -36,6 +36,7 @@ _STANDARD = {"stdout": 1, "stderr": 2}
 def global_log(statement: Statement, draft: GlobalDraft) -> None:
     """`log` of the global section: operational messages go there; `no log` forgets them."""
     if statement.prefix is Prefix.NO:
+        statement.at_most(0)
         draft.logs = []
         return
     draft.logs.append(parse_log(statement))

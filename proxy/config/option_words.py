@@ -80,19 +80,27 @@ OPTIONS: Table[ProxyDraft] = {
     "nolinger": works(_switch("nolinger"), negatable=True),
     "allbackups": works(_switch("allbackups"), negatable=True),
     "contstats": works(_nothing, negatable=True, shape=ALONE),  # counters are never behind
-    "socket-stats": without_effect("counters are kept for each frontend", shape=ALONE),
-    "tcp-smart-accept": without_effect("acknowledgements are saved where it is safe", shape=ALONE),
-    "tcp-smart-connect": without_effect("acknowledgements are saved where it is safe", shape=ALONE),
+    "socket-stats": without_effect(
+        "counters are kept for each frontend", shape=ALONE, negatable=True
+    ),
+    "tcp-smart-accept": without_effect(
+        "acknowledgements are saved where it is safe", shape=ALONE, negatable=True
+    ),
+    "tcp-smart-connect": without_effect(
+        "acknowledgements are saved where it is safe", shape=ALONE, negatable=True
+    ),
     "tcplog": works(_tcplog),
     "dontlognull": works(_switch("log_skip_null"), negatable=True),
     "dontlog-normal": works(_switch("log_skip_normal"), negatable=True),
     "log-separate-errors": works(_switch("log_separate_errors"), negatable=True),
     "logasap": works(_switch("log_as_soon"), negatable=True),
     "log-health-checks": without_effect(
-        "checks that change a server's state are logged, and no others", shape=ALONE
+        "checks that change a server's state are logged, and no others", shape=ALONE, negatable=True
     ),
-    "independent-streams": without_effect("each side has its own time-outs", shape=ALONE),
-    "prefer-last-server": without_effect("it needs mode http", shape=ALONE),
+    "independent-streams": without_effect(
+        "each side has its own time-outs", shape=ALONE, negatable=True
+    ),
+    "prefer-last-server": without_effect("it needs mode http", shape=ALONE, negatable=True),
     **dict.fromkeys(
         (
             *("tcp-check", "httpchk", "mysql-check", "pgsql-check"),

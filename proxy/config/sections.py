@@ -201,4 +201,6 @@ def _unprefixed(statement: Statement) -> Statement:
     if not statement.arguments:
         raise ConfigError(f"'{statement.keyword}' expects the word that it is about")
     prefix = Prefix(statement.keyword)
+    if prefix is Prefix.DEFAULT and statement.words[1] != "option":
+        raise ConfigError(f"'default' cannot stand before '{statement.words[1]}'")
     return Statement(statement.origin, statement.arguments, statement.context, prefix)

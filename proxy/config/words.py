@@ -129,9 +129,9 @@ def works(handler: Handler[D], *, negatable: bool = False, shape: Shape | None =
     return Word(Kind.WORKS, handler, negatable=negatable, shape=shape)
 
 
-def without_effect(why: str, shape: Shape | None = None) -> Word[D]:
+def without_effect(why: str, shape: Shape | None = None, *, negatable: bool = False) -> Word[D]:
     """A word that is accepted with a NOTICE; `why` follows "has no effect here: "."""
-    return Word(Kind.NO_EFFECT, advice=why, negatable=True, shape=shape)
+    return Word(Kind.NO_EFFECT, advice=why, negatable=negatable, shape=shape)
 
 
 def later(advice: str = "") -> Word[D]:

@@ -72,6 +72,7 @@ DIFFERENT = {
     "set-var proc.x int(1)": "no word reads variables",
     "h1-case-adjust content-type Content-Type": "no header is written",
 }
+NEGATABLE_HERE = {"option tcpka"}  # both halves of it are, in HAProxy too
 SILENT = "it silences the messages that are compared"
 NOT_LISTED = {"quiet": SILENT}
 
@@ -178,6 +179,22 @@ def test_what_haproxy_refuses_is_refused(section: str, cut: str, tmp_path: Path)
     known = [case for case in known_to_haproxy(section, tmp_path) if case.text not in DIFFERENT]
     last = f" {UNKNOWN}" if cut == "unknown" else ""
     texts = [case.text.rpartition(" ")[0] + last for case in known if " " in case.text]
+    wrong = [
+        f"{line}: HAProxy {theirs}, Millrace {ours}"
+        for line, theirs, ours in both(section, texts, tmp_path)
+        if theirs.error and not ours.error
+    ]
+    assert wrong == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("section", ["proxy", "global", "resolvers"])
+def test_no_and_default_stand_where_haproxy_lets_them(section: str, tmp_path: Path) -> None:
+    known = [case.text for case in known_to_haproxy(section, tmp_path)]
+    plain = [text for text in known if not text.startswith("no ")]
+    texts = [f"no {text}" for text in plain if text not in NEGATABLE_HERE]
+    # HAProxy 2.6 looks for the words behind `default option ...` in the wrong place.
+    texts += [f"default {text}" for text in plain if not text.startswith("option ")]
     wrong = [
         f"{line}: HAProxy {theirs}, Millrace {ours}"
         for line, theirs, ours in both(section, texts, tmp_path)
