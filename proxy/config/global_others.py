@@ -7,7 +7,7 @@ refused where HAProxy refuses its arguments; of a word without one the notice na
 from __future__ import annotations
 
 from proxy.config.drafts import GlobalDraft
-from proxy.config.global_tuning import ADVICE_TUNE, TUNING
+from proxy.config.global_tuning import ADVICE, TUNING
 from proxy.config.shapes import (
     ALONE,
     ALONE_LENIENT,
@@ -86,7 +86,7 @@ _THREADS: dict[str, Shape | None] = {
     "thread-group": _THREAD_GROUP,
     "thread-groups": NUMBER,
     "numa-cpu-mapping": ALONE_LENIENT,
-    **dict.fromkeys(("cpu-policy", "cpu-set", "thread-hard-limit")),
+    **dict.fromkeys(("cpu-policy", "cpu-set")),
 }
 _OTHERS: dict[str, Word[GlobalDraft]] = {
     **dict.fromkeys(
@@ -102,6 +102,7 @@ _OTHERS: dict[str, Word[GlobalDraft]] = {
         negatable=True,
     ),
     "mworker-max-reloads": without_effect("nothing in Millrace depends on it", shape=NUMBER),
+    "thread-hard-limit": without_effect("'nbthread' alone sets the number of workers"),
     "localpeer": without_effect("there are no peers", shape=ONE),
     "insecure-setuid-wanted": without_effect("no program is started", shape=ALONE),
     "insecure-fork-wanted": without_effect("no program is started", shape=ALONE, negatable=True),
@@ -138,7 +139,7 @@ _OTHERS: dict[str, Word[GlobalDraft]] = {
 }
 _RATES = ("maxsslconn", "maxsslrate", "maxpipes")
 PREFIXES: Table[GlobalDraft] = {
-    "tune.": without_effect(ADVICE_TUNE),
+    **{prefix: without_effect(advice) for prefix, advice in ADVICE.items()},
     "profiling.": without_effect("use perf on the worker's relay thread"),
     "httpclient.": without_effect("there is no HTTP client"),
     "h1-": without_effect(_ADVICE_HTTP),

@@ -11,7 +11,23 @@ from proxy.config.shapes import ALONE, NUMBER, ON_OFF, ONE, ONE_LENIENT, TIME, T
 from proxy.config.units import parse_size
 from proxy.config.words import Statement, Table, without_effect, works
 
-ADVICE_TUNE = "the relay sizes its own buffers and loops"
+_BUFFERS = "the kernel sizes the buffers of sockets"
+# What the word begins with -> why it changes nothing; the first that fits.
+ADVICE = {
+    "tune.ssl.": "Millrace forwards TLS without opening it",
+    "tune.h1.": "Millrace forwards TCP as it is",
+    "tune.h2.": "Millrace forwards TCP as it is",
+    "tune.http.": "Millrace forwards TCP as it is",
+    "tune.quic.": "QUIC is not TCP",
+    "tune.lua.": "Millrace runs no Lua",
+    "tune.vars.": "no word reads variables",
+    "tune.comp.": "nothing is compressed",
+    "tune.zlib.": "nothing is compressed",
+    "tune.peers.": "there are no peers",
+    "tune.rcvbuf.": _BUFFERS,
+    "tune.sndbuf.": _BUFFERS,
+    "tune.": "the relay sizes its own buffers and loops",
+}
 
 _SIZES = (
     *("tune.bufsize", "tune.pipesize", "tune.rcvbuf.client", "tune.rcvbuf.server"),
@@ -67,15 +83,19 @@ _FORMS: dict[str, Shape] = {
 }
 
 
+def _advice(name: str) -> str:
+    return next(advice for prefix, advice in ADVICE.items() if name.startswith(prefix))
+
+
 def _size(statement: Statement, _draft: GlobalDraft) -> None:
     try:
         parse_size(statement.one("a size"))
     except ConfigError as error:
         raise ConfigError(f"'{statement.keyword}' : {error}") from error
-    statement.notice(f"'{statement.keyword}' has no effect here: {ADVICE_TUNE}")
+    statement.notice(f"'{statement.keyword}' has no effect here: {_advice(statement.keyword)}")
 
 
 TUNING: Table[GlobalDraft] = {
     **dict.fromkeys(_SIZES, works(_size)),
-    **{name: without_effect(ADVICE_TUNE, shape=shape) for name, shape in _FORMS.items()},
+    **{name: without_effect(_advice(name), shape=shape) for name, shape in _FORMS.items()},
 }

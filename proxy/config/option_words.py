@@ -98,7 +98,7 @@ OPTIONS: Table[ProxyDraft] = {
         "checks that change a server's state are logged, and no others", shape=ALONE, negatable=True
     ),
     "independent-streams": without_effect(
-        "each side has its own time-outs", shape=ALONE, negatable=True
+        "bytes that are sent to a side count as its activity, too", shape=ALONE, negatable=True
     ),
     "prefer-last-server": without_effect("it needs mode http", shape=ALONE, negatable=True),
     **dict.fromkeys(

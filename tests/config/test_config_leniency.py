@@ -172,6 +172,11 @@ def test_a_server_may_stick() -> None:
     ("text", "wanted"),
     [
         (listen_with("option log-health-checks"), "and no others"),
+        (listen_with("option independent-streams"), "count as its activity"),
+        (f"global\n    tune.ssl.cachesize 5\n{LISTEN}", "without opening it"),
+        (f"global\n    tune.quic.later 5\n{LISTEN}", "QUIC is not TCP"),
+        (f"global\n    tune.rcvbuf.client 5\n{LISTEN}", "the kernel sizes"),
+        (f"global\n    thread-hard-limit 5\n{LISTEN}", "'nbthread' alone"),
         (listen_with("bind 127.0.0.1:2 level admin"), "give no commands"),
         (f"global\n    stats socket /tmp/x.sock maxconn 5\n{LISTEN}", "'maxconn' has no effect"),
         (f"global\n    stats socket /tmp/x.sock backlog 5\n{LISTEN}", "'backlog' has no effect"),
