@@ -122,12 +122,11 @@ def _check_server_names(draft: ProxyDraft, messages: Messages) -> None:
 def _check_http(draft: ProxyDraft, known: Known, messages: Messages) -> None:
     """Only statistics may be in mode http, its own or those of a backend, not both."""
     goes_on = draft.default_backend is not None or draft.switched_backend is not None
-    rules = [word for word in draft.http_words if word.rule]
-    own = serves_statistics(draft) or asks_for(rules)
+    own = serves_statistics(draft) or asks_for(draft.http_rules)
     shown = draft if own else shown_section(draft, known.backends)
     if shown is not None and not draft.servers and own != goes_on:
-        for word in rules:
-            messages.alert(refusal(word, draft), word.origin)
+        for rule in draft.http_rules:
+            messages.alert(refusal(rule, draft), rule.origin)
         tell_skipped(draft, messages)
         if draft.kind.accepts:
             _check_binds(draft, messages)
@@ -158,11 +157,9 @@ def _check_binds(draft: ProxyDraft, messages: Messages) -> None:
 
 
 def _check_tcp(draft: ProxyDraft, known: Known, messages: Messages) -> None:
-    told: set[str] = set()
     for word in draft.http_words:
         text = warning_text(word, draft)
-        if text and word.label not in told:
-            told.add(word.label)
+        if text:
             messages.warning(text, word.origin)
     _check_binds(draft, messages)
     for rule, name, origin in (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from proxy.config.drafts import HttpWord, ProxyDraft
+from proxy.config.drafts import HttpRule, ProxyDraft
 from proxy.config.http_request_words import EXPORTER
 from proxy.config.http_words import HONOURED_LABELS
 from proxy.config.messages import Messages
@@ -45,15 +45,15 @@ def check_direct(draft: ProxyDraft, messages: Messages) -> None:
         )
 
 
-def asks_for(rules: Sequence[HttpWord]) -> bool:
+def asks_for(rules: Sequence[HttpRule]) -> bool:
     """Whether one of the lines would serve metrics, if its condition could be honoured."""
-    return any(word.rule.startswith(EXPORTER) for word in rules)
+    return any(rule.line.startswith(EXPORTER) for rule in rules)
 
 
-def refusal(word: HttpWord, draft: ProxyDraft) -> str:
+def refusal(rule: HttpRule, draft: ProxyDraft) -> str:
     """Why a line that could keep somebody out is not skipped, and what to do."""
     return (
-        f"'{word.rule}' is not supported yet in {draft.title}: a statistics section serves metrics "
+        f"'{rule.line}' is not supported yet in {draft.title}: a statistics section serves metrics "
         f"with '{EXPORTER}' alone or with '{EXPORTER} if {{ path <path>... }}'; keep others out "
         "by the address in 'bind' or by the packet filter of the host"
     )
@@ -61,7 +61,7 @@ def refusal(word: HttpWord, draft: ProxyDraft) -> str:
 
 def tell_skipped(draft: ProxyDraft, messages: Messages) -> None:
     """The HTTP words of a statistics section that do nothing, in one line."""
-    labels = [word.label for word in draft.http_words if not word.rule and draft.mode == "http"]
+    labels = [word.label for word in draft.http_words if draft.mode == "http"]
     labels += [f"'{name}'" for name, given in _limits(draft) if given]
     skipped = [label for label in dict.fromkeys(labels) if label not in HONOURED_LABELS]
     if skipped:

@@ -244,15 +244,20 @@ class ServerStateSource(enum.Enum):
 class HttpWord(msgspec.Struct, frozen=True):
     """A word that needs mode http; `warning` is what HAProxy says in a TCP section, or nothing.
 
-    HAProxy looks only in sections that have the word's `side`. `rule` is the whole line of a word
-    that decides about requests: a section that serves statistics cannot skip it.
+    HAProxy looks only in sections that have the word's `side`.
     """
 
     label: str
     origin: Origin
     warning: str
     side: Side = Side.BOTH
-    rule: str = ""
+
+
+class HttpRule(msgspec.Struct, frozen=True):
+    """A whole line that decides about requests: a section that serves statistics cannot skip it."""
+
+    line: str
+    origin: Origin
 
 
 class ProxyDraft(msgspec.Struct):
@@ -298,7 +303,8 @@ class ProxyDraft(msgspec.Struct):
     nolinger: bool = False
     disabled: bool = False
     description: str | None = None
-    http_words: list[HttpWord] = []
+    http_words: list[HttpWord] = []  # the first of each label
+    http_rules: list[HttpRule] = []
     stats_enabled: bool = False
     stats_uri: str | None = None
     stats_show_legends: bool = False
@@ -333,6 +339,7 @@ def inherit(defaults: ProxyDraft, name: str, kind: ProxyKind, origin: Origin) ->
         own_timeouts=set(),
         mode_origin=None,
         http_words=list(defaults.http_words),
+        http_rules=list(defaults.http_rules),
         logs=list(defaults.logs),
         binds=[],
         servers=[],

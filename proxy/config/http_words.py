@@ -6,7 +6,7 @@ section (mode http) serves metrics, is read in a file of its own.
 
 from __future__ import annotations
 
-from proxy.config.drafts import HttpWord, ProxyDraft, Side
+from proxy.config.drafts import HttpRule, HttpWord, ProxyDraft, Side
 from proxy.config.messages import ConfigError
 from proxy.config.shapes import (
     ALONE,
@@ -41,11 +41,12 @@ def note(
     rule: bool = False,
 ) -> None:
     """Remember an HTTP word, or forget it after `no`: one of each label, but each rule."""
-    line = " ".join(statement.words) if rule else ""
     if statement.prefix is not Prefix.NONE:
         forget(draft, label)
-    elif rule or all(word.label != label or word.rule for word in draft.http_words):
-        draft.http_words.append(HttpWord(label, statement.origin, warning, side, line))
+    elif all(word.label != label for word in draft.http_words):
+        draft.http_words.append(HttpWord(label, statement.origin, warning, side))
+    if rule:
+        draft.http_rules.append(HttpRule(" ".join(statement.words), statement.origin))
 
 
 def forget(draft: ProxyDraft, *labels: str) -> None:
@@ -187,8 +188,13 @@ HTTP_OPTIONS: Table[ProxyDraft] = {
     **{name: _option(name, _LOG_OPTION) for name in _LOG_OPTIONS},
 }
 
-# What a statistics section honours, or says nothing of since no client can tell.
-HONOURED_LABELS = frozenset({"'http-request'", "'stats' statement", "'monitor-uri'"})
+# What a statistics section honours, and rules, each of which it honours or refuses.
+HONOURED_LABELS = frozenset(
+    {
+        *("'stats' statement", "'monitor-uri'"),
+        *("'http-request'", "'http-response'", "'http-after-response'", "'redirect'"),
+    }
+)
 
 HTTP_TIMEOUTS: Table[ProxyDraft] = {
     name: _noted(f"'timeout {name}'", shape=TIME)

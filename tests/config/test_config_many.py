@@ -78,6 +78,13 @@ FILES: dict[str, Callable[[int], str]] = {
     ),
     "logs": lambda number: within_one(number, lambda n: f" log 127.0.0.1:{n + 1} local0\n"),
     "unknown words": lambda number: within_one(number, lambda n: f" servr s{n} 127.0.0.2:80\n"),
+    "rules of defaults": lambda number: (
+        HEAD.replace(
+            "defaults d\n",
+            "defaults d\n" + lines(number, lambda n: f" http-request deny if a{n}\n"),
+        )
+        + lines(number, lambda n: f"listen f{n}\n bind 127.0.0.1:{n + 1}\n")
+    ),
     "wrong formats": lambda number: (
         HEAD.replace("defaults d\n", "defaults d\n log 127.0.0.1 local0\n log-format %zz\n")
         + lines(number, lambda n: f"listen f{n}\n bind 127.0.0.1:{n + 1}\n")
