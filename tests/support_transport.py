@@ -16,12 +16,15 @@ from resolverd.transport import Transport
 from tests.support import PATIENCE_SECONDS
 
 QUESTION = Question("app.test", QueryType.A)
+RETRY_MS = 120_000  # longer than any nameserver of a test takes
 
 
 class Shell:
     """A transport on a loop, with what it counted, delivered and lost."""
 
-    def __init__(self, *nameservers: Nameserver, payload: int = 512, retry_ms: int = 1_000) -> None:
+    def __init__(
+        self, *nameservers: Nameserver, payload: int = 512, retry_ms: int = RETRY_MS
+    ) -> None:
         self.loop = uvloop.new_event_loop()
         self.counters: Counter[str] = Counter()
         self.delivered: list[tuple[int, str, QueryType, Answer]] = []
@@ -67,7 +70,7 @@ def shells_closed() -> Iterator[Callable[..., Shell]]:
     """Make shells like `Shell(...)`; all are closed at the end."""
     made: list[Shell] = []
 
-    def make(*nameservers: Nameserver, payload: int = 512, retry_ms: int = 1_000) -> Shell:
+    def make(*nameservers: Nameserver, payload: int = 512, retry_ms: int = RETRY_MS) -> Shell:
         made.append(Shell(*nameservers, payload=payload, retry_ms=retry_ms))
         return made[-1]
 

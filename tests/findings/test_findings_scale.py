@@ -148,7 +148,7 @@ def test_finding_38_nodes_of_many_services_are_asked_for_once_or_not_at_all(
         for number, label in enumerate(labels):
             words = [f"1 {8_000 + number} {node}" for node in nodes]
             nameserver.set(label, "SRV", services(*words, **(hosts if with_addresses else {})))
-        section = quick_section(nameserver, resolve_ms=HOUR_MS)
+        section = quick_section(nameserver, resolve_ms=HOUR_MS, retry_ms=HOUR_MS)
         resolutions = [
             resolution_settings(label_servers(5, n, 5 * n), name=label, index=n)
             for n, label in enumerate(labels)
@@ -174,7 +174,9 @@ def test_finding_39_each_of_340_names_is_asked_for_once_for_2000_servers() -> No
     with ScriptedNameserver() as nameserver:
         for number in range(340):
             nameserver.set(f"web{number}.test", "A", ONE)
-        lines.append(f"resolvers r\n    nameserver n {nameserver.address}\n    timeout resolve 1h")
+        lines.append(
+            f"resolvers r\n    nameserver n {nameserver.address}\n    timeout resolve 1h\n    timeout retry 1h"
+        )
         settings = settings_of_text("\n".join(lines) + "\n").resolverd
         with ResolverdProcess(settings) as resolverd:
             resolverd.wait(lambda: set(resolverd.addresses()) == {ONE}, "an address for each")
@@ -259,7 +261,7 @@ def test_finding_41_denials_that_come_at_once_are_asked_for_at_the_pace_of_the_s
 def test_finding_41_a_storm_of_failed_connects_is_a_handful_of_questions() -> None:
     with ScriptedNameserver() as nameserver:
         nameserver.set(HOST, "A", ONE)
-        section = quick_section(nameserver, resolve_ms=HOUR_MS)
+        section = quick_section(nameserver, resolve_ms=HOUR_MS, retry_ms=HOUR_MS)
         with ResolverdProcess(follows_host(section, 1)) as resolverd:
             resolverd.wait_addresses(ONE)
             requests = CheckRequests(resolverd.segment, 0)

@@ -243,7 +243,7 @@ def test_a_thousand_records_fill_a_thousand_slots(nameserver: ScriptedNameserver
     settings = label(nameserver, count)
     # the nameserver needs its time to write such an answer, and more on a busy machine
     section = msgspec.structs.replace(
-        settings.sections[0], accepted_payload_size=65_535, timeout_retry_ms=5_000
+        settings.sections[0], accepted_payload_size=65_535, timeout_retry_ms=120_000
     )
     settings = settings_of(section, *settings.resolutions)
     with ResolverdProcess(settings) as resolverd:
