@@ -191,7 +191,10 @@ class Server:
     """Accepts and closes: enough for a connect check."""
 
     def __init__(self, address: str) -> None:
-        self._listener = socket.create_server((address, SERVER_PORT), backlog=128)
+        try:
+            self._listener = socket.create_server((address, SERVER_PORT), backlog=128)
+        except OSError as error:
+            raise OSError(error.errno, f"{error.strerror}: {address}:{SERVER_PORT}") from error
         self._wake, self._waker = socket.socketpair()
         self._thread = threading.Thread(target=self._serve, name=f"server {address}", daemon=True)
         self._thread.start()

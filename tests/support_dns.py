@@ -139,7 +139,11 @@ class ScriptedNameserver:
         tcp: bool = False,
         truncates: bool = False,
     ) -> None:
-        self._socket, self._listener = self._bind(address, port or free_port(address), tcp)
+        port = port or free_port(address)
+        try:
+            self._socket, self._listener = self._bind(address, port, tcp)
+        except OSError as error:
+            raise OSError(error.errno, f"{error.strerror}: {address}:{port}") from error
         self._truncates = truncates
         self.host = address
         self.port: int = self._socket.getsockname()[1]
