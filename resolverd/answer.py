@@ -9,7 +9,8 @@ or stray datagram can never end an attempt. What does match becomes exactly one 
 
     rcode 3 -> NX, 5 -> REFUSED, other than 0 -> OTHER      (the question may be missing)
     TC set -> TRUNCATED, even with no record in it; SRV records present are VALID (S23)
-    body that cannot be parsed, or first record of a foreign owner -> INVALID
+    body that cannot be parsed, or only records of foreign owners -> INVALID
+    only addresses that no server can have     -> INVALID
     CNAME chain that breaks or just ends       -> CNAME_ERROR
     a referral: only other nameservers' names  -> OTHER
     no record of the asked type -> NODATA, else VALID
@@ -34,6 +35,7 @@ import socket
 import msgspec
 
 from resolverd.config import Family
+from resolverd.unusable import is_usable
 from resolverd.wire import (
     AA,
     HEADER_BYTES,
@@ -151,7 +153,8 @@ class Answer(msgspec.Struct, frozen=True):
 
     `aliased` tells that a CNAME led to them, `partial` that the reply was cut; `ttl_s` is the
     smallest time to live of the aliases and records that count, 0 without any. `extension_refused`
-    tells an error that a nameserver gives which does not know EDNS.
+    tells an error that a nameserver gives which does not know EDNS; `unusable` are addresses that
+    no server can have, which do not count.
     """
 
     status: Status
@@ -161,6 +164,7 @@ class Answer(msgspec.Struct, frozen=True):
     partial: bool = False
     ttl_s: int = 0
     extension_refused: bool = False
+    unusable: tuple[Address, ...] = ()
 
 
 # What nameservers without EDNS answer to an OPT record (RFC 6891 sections 6.1.3 and 7)
@@ -228,7 +232,7 @@ def cut(answer: Answer) -> Answer:
     """What an answer is worth that has TC set, or that was too large to be accepted."""
     if answer.services:
         return msgspec.structs.replace(answer, partial=True)
-    return Answer(Status.TRUNCATED, answer.addresses, partial=True)
+    return Answer(Status.TRUNCATED, answer.addresses, partial=True, unusable=answer.unusable)
 
 
 def _read_addresses(reply: Reply, query_type: QueryType, asked: bytes) -> Answer:
@@ -253,7 +257,13 @@ def _read_addresses(reply: Reply, query_type: QueryType, asked: bytes) -> Answer
         return Answer(_nothing(reply, last, aliased=bool(passed)))
     family = _FAMILIES[query_type]
     addresses = tuple([Address(family, packed) for packed in found])
-    return Answer(Status.VALID, addresses, bool(passed), ttl_s=ttl_s)
+    unusable: tuple[Address, ...] = ()
+    if not all(map(is_usable, found)):
+        unusable = tuple(each for each in addresses if not is_usable(each.packed))
+        addresses = tuple(each for each in addresses if is_usable(each.packed))
+        if not addresses:
+            return Answer(Status.INVALID, unusable=unusable)
+    return Answer(Status.VALID, addresses, bool(passed), ttl_s=ttl_s, unusable=unusable)
 
 
 def _chain(records: list[Record], asked: bytes) -> dict[bytes, None] | None:
@@ -289,7 +299,7 @@ def _nothing(reply: Reply, name: bytes, *, aliased: bool) -> Status:
 
 def _read_services(reply: Reply, asked: bytes) -> Answer:
     """All SRV records, each once, with what the additional section says of their targets."""
-    known, lives_s = _addresses_of_hosts(reply.additional.records)
+    known, unusable, lives_s = _addresses_of_hosts(reply.additional.records)
     found: dict[tuple[bytes, int], Service] = {}
     alias_lives_s = [life_s for kind, _, life_s, _ in reply.answer.records if kind == TYPE_CNAME]
     aliased = bool(alias_lives_s)
@@ -318,20 +328,35 @@ def _read_services(reply: Reply, asked: bytes) -> Answer:
         if chain is None:
             return Answer(Status.CNAME_ERROR)
         return Answer(_nothing(reply, next(reversed(chain)), aliased=aliased))
-    return Answer(Status.VALID, aliased=aliased, services=tuple(found.values()), ttl_s=ttl_s)
+    return Answer(
+        Status.VALID,
+        aliased=aliased,
+        services=tuple(found.values()),
+        ttl_s=ttl_s,
+        unusable=unusable,
+    )
 
 
 def _addresses_of_hosts(
     records: list[Record],
-) -> tuple[dict[bytes, tuple[Address, ...]], dict[bytes, int]]:
-    """The addresses in a section, and the smallest of their times to live, both by owner."""
+) -> tuple[dict[bytes, tuple[Address, ...]], tuple[Address, ...], dict[bytes, int]]:
+    """The addresses in a section by owner, those that no server can have, and times to live.
+
+    Of each owner the smallest.
+    """
     found: dict[bytes, dict[Address, None]] = {}
+    unusable: dict[Address, None] = {}
     lives_s: dict[bytes, int] = {}
     for kind, owner, life_s, data in records:
-        if kind != TYPE_CNAME:
+        if kind == TYPE_CNAME:
+            continue
+        if not is_usable(data):
+            unusable[Address(_FAMILIES[kind], data)] = None
+        else:
             found.setdefault(owner, {})[Address(_FAMILIES[kind], data)] = None
             lives_s[owner] = min(lives_s.get(owner, TTL_MAX_S), life_s)
-    return {owner: tuple(addresses) for owner, addresses in found.items()}, lives_s
+    by_owner = {owner: tuple(addresses) for owner, addresses in found.items()}
+    return by_owner, tuple(unusable), lives_s
 
 
 def host_name(name: bytes) -> str | None:

@@ -97,6 +97,16 @@ def describe_plain(section: str, nameserver: str) -> tuple[int, str]:
     return NOTICE, f"nameserver {section}/{nameserver} {text} a reply over UDP."
 
 
+def describe_refused(nameserver: str, name: str, address: Address) -> tuple[int, str]:
+    """The line about an address that no server can have."""
+    text = (
+        f"nameserver {nameserver} answers {address.text} for '{name}': no server can have such an "
+        "address, it is left out. A resolver that blocks names answers so. (Told once of each "
+        "nameserver; `show resolvers` counts them as unusable.)"
+    )
+    return WARNING, text
+
+
 def describe_surplus(name: str, records: int, missing: int) -> Lines:
     """The line about records that no server is left for, or that there are none any more."""
     if missing:

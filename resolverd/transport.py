@@ -26,6 +26,7 @@ from typing import Protocol
 import msgspec
 
 from resolverd.answer import (
+    Address,
     Answer,
     QueryType,
     Question,
@@ -36,7 +37,7 @@ from resolverd.answer import (
 from resolverd.config import Nameserver, ResolversSection
 from resolverd.config import Transport as Carrier
 from resolverd.extensions import Extensions
-from resolverd.messages import describe_plain
+from resolverd.messages import describe_plain, describe_refused
 from resolverd.nameserver_sockets import NameserverSockets
 from resolverd.nameserver_streams import NameserverStreams
 from resolverd.recognition import ReplyReader
@@ -111,6 +112,7 @@ class Transport:
         self._receiver = receiver
         self._log = log
         self._extensions = Extensions()
+        self._unusable: set[str] = set()  # nameservers that gave such addresses; told once
         self._reader = ReplyReader()
         self._open: dict[int, list[Open]] = {}
         self._fetches: dict[Attempt, asyncio.TimerHandle] = {}  # over TCP after a cut reply
@@ -285,7 +287,20 @@ class Transport:
         answer = self._reader.read(wire, nameserver.name, attempt.question)
         if answer is None:
             self._count(nameserver.index, "invalid")
+        elif answer.unusable:
+            self._refuse(nameserver, attempt.question, answer.unusable)
         return answer
+
+    def _refuse(
+        self, nameserver: Nameserver, question: Question, unusable: tuple[Address, ...]
+    ) -> None:
+        """Count addresses that no server can have, and say so once of each nameserver."""
+        for _ in unusable:
+            self._count(nameserver.index, "unusable")
+        if nameserver.name not in self._unusable:
+            self._unusable.add(nameserver.name)
+            who = f"{self._section.name}/{nameserver.name}"
+            self._log(*describe_refused(who, question.name, unusable[0]))
 
     def _hand_on(self, attempt: Attempt, answer: Answer) -> None:
         nameserver = attempt.nameserver

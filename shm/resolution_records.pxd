@@ -26,7 +26,7 @@ cdef struct NameserverCounters:
     uint64_t too_big
     uint64_t truncated
     uint64_t outdated
-    uint64_t spare
+    uint64_t unusable  # addresses in answers that no server can have
 
 cdef struct ResolutionRecord:
     uint64_t last_valid_ms  # end of the last valid run, or when the name was first asked for

@@ -6,6 +6,7 @@ the two may differ is said in `tests/resolverd/test_wire_oracle.py`.
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 from collections.abc import Iterable
 
@@ -99,7 +100,27 @@ def _read_addresses(message: dns.message.Message, question: Question) -> Answer:
     aliased = len(chain) > 1
     if not found:
         return Answer(_nothing(message, chain[-1], aliased=aliased))
-    return Answer(Status.VALID, tuple(found), aliased, ttl_s=min(ttls))
+    usable, unusable = _parted(found)
+    if not usable:
+        return Answer(Status.INVALID, unusable=unusable)
+    return Answer(Status.VALID, usable, aliased, ttl_s=min(ttls), unusable=unusable)
+
+
+def _parted(found: Iterable[Address]) -> tuple[tuple[Address, ...], tuple[Address, ...]]:
+    """Those that a server can have, and the others."""
+    parsed = [(each, ipaddress.ip_address(each.packed)) for each in found]
+    bad = tuple(each for each, address in parsed if not _usable(address))
+    return tuple(each for each, _ in parsed if each not in bad), bad
+
+
+def _usable(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    if isinstance(address, ipaddress.IPv4Address):
+        broadcast = address == ipaddress.IPv4Address("255.255.255.255")
+        here = address in ipaddress.ip_network("0.0.0.0/8")
+        return not (broadcast or here or address.is_multicast)
+    if address.ipv4_mapped is not None:
+        return _usable(address.ipv4_mapped)
+    return not (address.is_unspecified or address.is_multicast or address.is_link_local)
 
 
 def _chain(rrsets: list[dns.rrset.RRset], asked: dns.name.Name) -> list[dns.name.Name] | None:
@@ -134,7 +155,7 @@ def _nothing(message: dns.message.Message, name: dns.name.Name, *, aliased: bool
 
 
 def _read_services(message: dns.message.Message, question: Question) -> Answer:
-    known, lives_s = _addresses_of_hosts(message.additional)
+    known, lives_s, unusable = _addresses_of_hosts(message.additional)
     found: dict[tuple[str, int], Service] = {}
     ttls = []
     aliased = has_services = False
@@ -168,22 +189,27 @@ def _read_services(message: dns.message.Message, question: Question) -> Answer:
             return Answer(Status.CNAME_ERROR)
         return Answer(_nothing(message, chain[-1], aliased=aliased))
     services = tuple(found.values())
-    return Answer(Status.VALID, aliased=aliased, services=services, ttl_s=min(ttls))
+    return Answer(
+        Status.VALID, aliased=aliased, services=services, ttl_s=min(ttls), unusable=unusable
+    )
 
 
 def _addresses_of_hosts(
     rrsets: Iterable[dns.rrset.RRset],
-) -> tuple[dict[str, dict[Address, None]], dict[str, list[int]]]:
+) -> tuple[dict[str, dict[Address, None]], dict[str, list[int]], tuple[Address, ...]]:
     found: dict[str, dict[Address, None]] = {}
     lives_s: dict[str, list[int]] = {}
+    unusable: dict[Address, None] = {}
     for rrset in rrsets:
         data = rrset[0]
         if isinstance(data, dns.rdtypes.IN.A.A | dns.rdtypes.IN.AAAA.AAAA):
             owner = _host_name(rrset.name)
-            if owner is not None:
+            if _parted([_address(data)])[1]:
+                unusable[_address(data)] = None
+            elif owner is not None:
                 found.setdefault(owner, {})[_address(data)] = None
                 lives_s.setdefault(owner, []).append(rrset.ttl)
-    return found, lives_s
+    return found, lives_s, tuple(unusable)
 
 
 def _address(data: dns.rdtypes.IN.A.A | dns.rdtypes.IN.AAAA.AAAA) -> Address:

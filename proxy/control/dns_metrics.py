@@ -74,6 +74,7 @@ class DnsMetrics:
         """All of them."""
         yield from self.threats()
         yield self.unmatched()
+        yield self.unusable()
         for which, name, text, bounds_ms in HISTOGRAMS:
             bounds = tuple(bound / 1000 for bound in bounds_ms)
             yield Histogram(name, text, bounds, self.series(which))
@@ -125,6 +126,20 @@ class DnsMetrics:
                     samples.append((labels, counted[reason]))
         text = "Packets that ended no question: invalid (forged or broken) or outdated"
         return Family("millrace_nameserver_unmatched_packets_total", True, text, samples)
+
+    def unusable(self) -> Family:
+        """Addresses that were left out of answers."""
+        counted = self.report.monitor.counters.nameserver
+        samples: list[Sample] = [
+            (
+                labels_of(resolver=section.name, nameserver=nameserver.name),
+                counted(nameserver.index)["unusable"],
+            )
+            for section in self.resolverd.sections
+            for nameserver in self.report.nameservers(section)
+        ]
+        text = "Addresses in answers that no server can have (0.0.0.0, multicast), left out"
+        return Family("millrace_nameserver_unusable_addresses_total", True, text, samples)
 
     def series(self, which: int) -> Iterator[Series]:
         """One histogram for each section."""

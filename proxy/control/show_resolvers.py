@@ -15,6 +15,7 @@ from proxy.control.stat_rows import PROCESS_NUMBER
 from resolverd.config import ResolversSection
 
 Row: TypeAlias = dict[str, int | str]
+UNUSABLE = "unusable"  # a counter that HAProxy has not: addresses that no server can have
 NAME_COLUMN = 15  # where a value begins, counted from 1 after two blanks
 
 
@@ -26,7 +27,7 @@ def section_lines(section: ResolversSection, counters: Counted) -> Iterator[str]
     yield f"Resolvers section {section.name}\n"
     for name, counted in counters:
         yield f" nameserver {name}:\n"
-        for counter in RESOLVER_COUNTERS:
+        for counter in (*RESOLVER_COUNTERS, UNUSABLE):
             yield f"  {counter + ':':<{NAME_COLUMN - 2}}{counted[counter]}\n"
 
 

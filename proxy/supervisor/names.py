@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from proxy.supervisor.helper import run_helper
 from proxy.supervisor.limits import LIBC_LIMIT_MS, LIBC_THREADS
 from resolverd.config import Family
+from resolverd.unusable import is_usable
 
 ACCEPTED = {socket.AF_INET: Family.IPV4, socket.AF_INET6: Family.IPV6}
 
@@ -49,5 +50,7 @@ def first_address(name: str, families: Collection[Family]) -> str | None:
         return None
     for family, _, _, _, address in found:
         if ACCEPTED.get(family) in families:
-            return str(ipaddress.ip_address(str(address[0]).partition("%")[0]))
+            parsed = ipaddress.ip_address(str(address[0]).partition("%")[0])
+            if is_usable(parsed.packed):
+                return str(parsed)
     return None

@@ -61,6 +61,7 @@ def world() -> Iterator[World]:
         made.nameservers.record(0, triggers_held_until_ms=now + 600_000)
         made.nameservers.count(0, "invalid", 3)
         made.nameservers.count(1, "outdated", 4)
+        made.nameservers.count(1, "unusable", 5)
         writer = HistogramWriter(made.segment)
         for milliseconds in (0, 1, 3, 4_999, 99_999):
             writer.observe(0, RUNS, run_bucket(milliseconds), milliseconds)
@@ -125,6 +126,11 @@ def test_histograms_and_counters_parse_back(world: World, openmetrics: bool) -> 
         if sample.name.endswith("_count")
     }
     assert counts == {"r1": 0, "r2": 1}
+    (unusable,) = [family for name, family in found.items() if "unusable_addresses" in name]
+    assert {sample.labels["resolver"]: sample.value for sample in unusable.samples} == {
+        "r1": 0,
+        "r2": 5,
+    }
     unmatched = next(family for name, family in found.items() if "unmatched_packets" in name)
     assert {
         (sample.labels["resolver"], sample.labels["reason"]): sample.value

@@ -78,13 +78,16 @@ def labels_over_everything() -> bytes:
     return message(record(pointer(12), TYPE_SRV, service) * 4_000, asked=SERVICES)
 
 
+FIRST_HOST = 0x7F00_0000  # 127.0.0.0
+
+
 def a_target_with_many_addresses() -> bytes:
     """All of the records have the target that all of the addresses belong to."""
     services = [
         record(pointer(12), TYPE_SRV, struct.pack(">HHH", 0, 1, 1 + n) + pointer(12))
         for n in range(1_200)
     ]
-    hosts = [record(pointer(12), TYPE_A, n.to_bytes(4, "big")) for n in range(2_500)]
+    hosts = [record(pointer(12), TYPE_A, (FIRST_HOST + n).to_bytes(4, "big")) for n in range(2_500)]
     section = build_query(SERVICES, 512)[HEADER_BYTES:-OPT_BYTES]
     header = HEADER.pack(7, 0x8180, 1, len(services), 0, len(hosts))
     return header + section + b"".join(services + hosts)

@@ -30,8 +30,12 @@ from tests.support_reply_oracle import read_by_oracle
 NAMES = ("app.test", "APP.test", "real.test", "a.app.test", "app.test2", "x" * 63 + ".test", ".")
 HOSTS = st.sampled_from([f"{name.rstrip('.')}." for name in NAMES])
 DATA = {
-    "A": st.sampled_from(["127.0.1.1", "127.0.1.2", "127.0.1.3"]),
-    "AAAA": st.sampled_from(["::1", "2001:db8::1"]),
+    "A": st.sampled_from(
+        ["127.0.1.1", "127.0.1.2", "127.0.1.3", "0.0.0.0", "224.0.0.1", "255.255.255.255"]
+    ),
+    "AAAA": st.sampled_from(
+        ["::1", "2001:db8::1", "::", "ff02::1", "fe80::1", "::ffff:0.0.0.0", "::ffff:127.0.0.1"]
+    ),
     "CNAME": HOSTS,
     "SRV": st.builds(
         "{} {} {} {}".format,

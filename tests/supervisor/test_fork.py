@@ -186,6 +186,7 @@ def test_libc_knows_the_local_host_and_no_other_test_name() -> None:
 def test_only_accepted_families_count() -> None:
     assert resolve_names(["::1", "127.0.0.1"], (Family.IPV4,)) == {"127.0.0.1": "127.0.0.1"}
     assert resolve_names([], FAMILIES) == {}
+    assert resolve_names(["0.0.0.0", "::"], FAMILIES) == {}  # no server can have these
 
 
 def test_names_after_the_deadline_are_unresolved() -> None:
