@@ -7,6 +7,8 @@ Knows no name, no search list, no period between runs and not what answers say.
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 from resolverd.answer import QueryType, Status
 from resolverd.transitions import ONE_TYPE_TRANSITIONS, TRANSITIONS, Event, State
 
@@ -19,6 +21,7 @@ class Asking:
 
     __slots__ = (
         "_asked",
+        "_awaited",
         "_failed",
         "_transitions",
         "deadline_ms",
@@ -42,6 +45,7 @@ class Asking:
         self.errors = NO_ERROR  # what nameservers answered the attempt with
         self.last_error: Status | None = None
         self._asked = NOBODY  # nameservers that the attempt went to
+        self._awaited = NOBODY  # those of them whose errors together end it
         self._failed = NOBODY  # those of them that answered it with an error
         self._transitions = TRANSITIONS if len(types) > 1 else ONE_TYPE_TRANSITIONS
 
@@ -91,22 +95,27 @@ class Asking:
         self.repeated = True
         return True
 
-    def sent(self, nameservers: frozenset[str], deadline_ms: int) -> None:
-        """The question goes to these."""
+    def sent(
+        self, nameservers: frozenset[str], deadline_ms: int, silent: Set[str] = NOBODY
+    ) -> None:
+        """The question goes to these; nobody waits for the `silent`, unless all of them are."""
         self._asked, self._failed = nameservers, NOBODY
+        self._awaited = nameservers - silent if silent else nameservers
         self.errors, self.last_error = NO_ERROR, None
         self.deadline_ms = deadline_ms
 
     def unsent(self, nameserver: str) -> None:
         """It did not reach this one: nobody waits for its answer."""
         self._asked -= {nameserver}
+        self._awaited -= {nameserver}
 
     def refused(self, nameserver: str, status: Status) -> bool:
         """A nameserver has answered the attempt with an error; True if that has ended it."""
         self._failed |= {nameserver}
         self.last_error = status
         self.errors |= {status}
-        return self.state is not State.PAUSED and self._failed >= self._asked
+        awaited = self._awaited or self._asked
+        return self.state is not State.PAUSED and self._failed >= awaited
 
     @property
     def all_failed(self) -> Event:

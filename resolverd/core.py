@@ -32,6 +32,7 @@ from resolverd.resolution import (
 from resolverd.resolved_name import ResolvedName
 from resolverd.schedule import Schedule
 from resolverd.served import Log
+from resolverd.silence import Silence
 from resolverd.stopwatch import Stopwatch
 from resolverd.transitions import State
 from resolverd.trouble import Trouble
@@ -71,6 +72,7 @@ class Core:
         self._early_ms = early_ms
         self._schedule = Schedule()
         self._places = {section.name: Places(runs_max) for section in settings.sections}
+        self._silences = {section.name: Silence(section) for section in settings.sections}
         self._appeared: list[int] = []
         self.names = Names(
             settings,
@@ -109,6 +111,7 @@ class Core:
     ) -> None:
         """A nameserver has answered an open attempt."""
         name = self.names[key]
+        self._silences[name.section.name].answered(nameserver)
         name.history.answered(nameserver, query_type, answer, now_ms)
         actions = name.resolution.reply(nameserver, query_type, answer, now_ms)
         self._perform(key, name, actions, now_ms)
@@ -141,6 +144,7 @@ class Core:
 
     def follow(self, section: ResolversSection) -> None:
         """A section has other nameservers, or another search list; runs that go on finish."""
+        self._silences[section.name].follow(section)
         self.names.follow(section)
 
     def _perform(self, key: int, name: Resolved, actions: list[Action], now_ms: int) -> None:
@@ -158,6 +162,7 @@ class Core:
                 asker.close_run(key)
             elif isinstance(action, Unanswered):
                 asker.unanswered(key, action.nameservers)
+                self._silences[name.section.name].unanswered(action.nameservers)
             elif isinstance(action, Gained):
                 assert isinstance(name, ResolvedName)
                 name.gained(action, now_ms)
@@ -176,8 +181,10 @@ class Core:
     def _schedule_new(self) -> None:
         for key in self._appeared:
             if key in self.names:
-                resolution = self.names[key].resolution
+                name = self.names[key]
+                resolution = name.resolution
                 resolution.early_ms = self._early_ms
+                resolution.silent = self._silences[name.section.name].nameservers
                 self._schedule.set(key, resolution.deadline_ms)
         self._appeared.clear()
 

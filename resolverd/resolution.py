@@ -23,12 +23,12 @@ nothing new back off: 1, 2, 4 ... s up to `hold valid`.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
 import msgspec
 
 from resolverd.answer import Address, Answer, QueryType, Question, Status, query_types
-from resolverd.asking import Asking
+from resolverd.asking import NOBODY, Asking
 from resolverd.config import Family, ResolutionSettings, ResolversSection, names_of
 from resolverd.hearing import Hearing, Outcome
 from resolverd.ruling import hold_ms
@@ -104,6 +104,7 @@ class Resolution:
     that was never resolved has its grace as well; `family_valid_ms` says the same of each family,
     whose last valid answer may be older. `early_ms` tells by how much of `timeout resolve`
     the next run comes early, so that the runs of many names spread (M5); nothing else does.
+    `silent` has the nameservers that nobody waits for (silence.py).
     """
 
     def __init__(
@@ -122,6 +123,7 @@ class Resolution:
         self.last_run_ms = 0
         self.last_status: Status | None = None
         self.early_ms: Callable[[int], int] = on_time
+        self.silent: Set[str] = NOBODY
         self.types = query_types(settings.preferred, families)  # the preferred first
         if service:
             self.types = (QueryType.SRV,)
@@ -322,7 +324,8 @@ class Resolution:
 
     def _send(self, line: Asking, now_ms: int) -> Send:
         self._hearing.asked(line.wanted)
-        line.sent(self._everybody, now_ms + self._section.timeout_retry_ms)
+        deadline_ms = now_ms + self._section.timeout_retry_ms
+        line.sent(self._everybody, deadline_ms, self.silent)
         self._set_deadline()
         return Send(Question(self._walk.name, line.wanted))
 

@@ -106,10 +106,18 @@ SCENARIOS = (
         "127.0.1.2",
     ),
     Scenario(
-        "NX and time-out for both types: all attempts, then timeout resolve",
+        "NX and time-out for both types: all attempts; the third is the last to wait for silence",
         {"*": NX},
         {"*": SILENT},
-        (("AAAA", 0), ("A", 1), ("AAAA", 2), ("A", 3), ("AAAA", 4), ("AAAA", 6)),
+        (
+            ("AAAA", 0),
+            ("A", 1),
+            ("AAAA", 2),
+            ("A", 3),
+            ("AAAA", 4),
+            ("A", 4),
+            ("AAAA", 5),
+        ),
         "-",
     ),
     Scenario(

@@ -27,7 +27,7 @@ from shm.locks import SLOT_WRITER, SecondWriterError, take_role
 from shm.requests import CheckRequests
 from shm.states import Cause, SlotFlag
 from tests.support import wait_for
-from tests.support_dns import NX, REFUSED, SILENT, ScriptedNameserver, records
+from tests.support_dns import NODATA, NX, REFUSED, SILENT, ScriptedNameserver, records
 from tests.support_resolution import resolution_settings, servers
 from tests.support_resolverd import (
     ResolverdProcess,
@@ -117,6 +117,32 @@ def test_the_first_question_goes_out_at_once_with_edns(nameserver: ScriptedNames
         query = nameserver.wait_queries(1, "app.test", "A")[0]
         assert query.at - started < 1.0
         assert (query.payload, query.recursion_desired) == (4096, True)
+
+
+@pytest.mark.slow
+def test_a_silent_nameserver_does_not_delay_the_other_family(
+    nameserver: ScriptedNameserver,
+) -> None:
+    names = [f"n{index}.test" for index in range(3)]
+    for name in names:
+        nameserver.set(name, "AAAA", NODATA)
+        nameserver.set(name, "A", ONE)
+    with ScriptedNameserver() as silent:
+        for name in names:
+            silent.set(name, "*", SILENT)
+        section = section_of(silent, nameserver, resolve_ms=50, retry_ms=1_000)
+        of = [
+            resolution_settings(servers(1, index, index), Family.IPV6, name, index)
+            for index, name in enumerate(names)
+        ]
+        settings = settings_of(section, *of, families=(Family.IPV4, Family.IPV6))
+        with ResolverdProcess(settings) as resolverd:
+            resolverd.wait_addresses(ONE, ONE, ONE)
+            timeouts, runs = resolverd.counters(0)["timeout"], resolverd.record()["runs"]
+            assert timeouts >= 3  # each name has waited once
+            wait_runs(resolverd, runs + 30)
+            assert resolverd.counters(0)["timeout"] - timeouts < 15  # not once in each run
+            assert len(silent.wait_queries(30, names[0])) >= 30  # it is asked all the same
 
 
 @pytest.mark.slow

@@ -1,0 +1,63 @@
+"""Nameservers that have fallen silent: nobody waits for them, unless all have."""
+
+from __future__ import annotations
+
+import msgspec
+
+from resolverd.answer import Answer, QueryType, Status
+from resolverd.config import Nameserver, ResolversSection
+from tests.resolverd.test_core import World
+from tests.support_resolution import resolution_settings, servers
+
+
+def two_nameservers() -> ResolversSection:
+    """ns1 answers, ns2 is dead."""
+    return ResolversSection(
+        "r1",
+        (Nameserver("ns1", "127.0.0.1"), Nameserver("ns2", "127.0.0.2", index=1)),
+        resolve_retries=3,
+        timeout_resolve_ms=60_000,
+    )
+
+
+def deny(world: World, key: int, nameserver: str = "ns1") -> None:
+    world.core.answered(key, nameserver, QueryType.A, Answer(Status.NX), world.now_ms)
+    world.run(0)
+
+
+def searched(count: int) -> World:
+    """Names with a search list of two, of which the first is denied by ns1."""
+    section = msgspec.structs.replace(two_nameservers(), search=("one.test", "two.test"))
+    of = [
+        msgspec.structs.replace(
+            resolution_settings(servers(1, index, index), name=f"n{index}", index=index),
+            search=True,
+        )
+        for index in range(count)
+    ]
+    return World(*of, of=(section,))
+
+
+def test_a_nameserver_that_left_three_attempts_unanswered_is_waited_for_no_longer() -> None:
+    world = searched(4)
+    for key in (0, 1, 2):
+        deny(world, key)
+    assert [name for name in world.names if name.endswith("two.test")] == []
+    world.run(1_000)  # three attempts have expired at ns2, and the fourth at both
+    asked = len(world.names)
+    deny(world, 3)
+    assert world.names[asked:] == ["n3.two.test"]
+    world.core.answered(0, "ns2", QueryType.A, Answer(Status.NX), world.now_ms)  # it is alive
+    deny(world, 3)
+    asked = len(world.names)
+    deny(world, 3)
+    assert len(world.names) == asked
+
+
+def test_where_all_nameservers_are_silent_each_is_waited_for() -> None:
+    world = World(resolution_settings(servers(1), index=0), of=(two_nameservers(),))
+    world.run(63_000)  # a whole run in silence, the next has begun
+    assert len(world.names) == 4
+    deny(world, 0, "ns2")
+    world.run(100)
+    assert len(world.names) == 4
