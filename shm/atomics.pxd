@@ -2,7 +2,8 @@
 #
 # They are the compiler's own `__atomic` built-ins, so they mean the same on x86-64 and arm64. A
 # word that one thread alone writes is bumped with `count`: a relaxed load and store, no locked
-# instruction. A word that several processes write (layout.pxd names them) needs `fetch_add`.
+# instruction. A word that several processes write (layout.pxd names them) needs `fetch_add`, or
+# `raise_to` and `advance_to`, which never lower it.
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
@@ -38,6 +39,20 @@ cdef extern from * nogil:
     static inline int64_t fetch_add_signed(int64_t *word, int64_t amount) {
         return __atomic_fetch_add(word, amount, __ATOMIC_ACQ_REL);
     }
+    static inline void raise_to(uint64_t *word, uint64_t value) {
+        uint64_t found = __atomic_load_n(word, __ATOMIC_RELAXED);
+        while (found < value && !__atomic_compare_exchange_n(
+                word, &found, value, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+            ;
+    }
+    static inline uint64_t advance_to(uint64_t *word, uint64_t least) {
+        uint64_t found = __atomic_load_n(word, __ATOMIC_RELAXED), next;
+        do
+            next = found + 1 > least ? found + 1 : least;
+        while (!__atomic_compare_exchange_n(
+                word, &found, next, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+        return next;
+    }
     static inline void *exchange_pointer(void **word, void *value) {
         return __atomic_exchange_n(word, value, __ATOMIC_ACQ_REL);
     }
@@ -60,6 +75,8 @@ cdef extern from * nogil:
     void fence_full() noexcept  # between storing one's own word and reading the others'
     uint64_t fetch_add(uint64_t *word, uint64_t amount) noexcept
     int64_t fetch_add_signed(int64_t *word, int64_t amount) noexcept
+    void raise_to(uint64_t *word, uint64_t value) noexcept  # where it is less
+    uint64_t advance_to(uint64_t *word, uint64_t least) noexcept  # one more, or as much as `least`
     void *exchange_pointer(void **word, void *value) noexcept
     void *load_pointer(void **word) noexcept
     void count(uint64_t *word, uint64_t amount) noexcept

@@ -13,8 +13,8 @@ from shm.atomics cimport count, load_relaxed, store_relaxed
 from shm.resolution_records cimport NameserverCounters, ResolutionRecord
 from shm.rows cimport BackendCounters, FrontendCounters, ServerCounters, WorkerCounters
 from shm.segment cimport (
-    Segment, backend_counters, bind_sessions, frontend_counters, hint_add, server_counters,
-    worker_counters)
+    Segment, backend_counters, bind_counters, frontend_counters, hint_add, server_counters,
+    stop_tickets, worker_counters)
 
 
 cdef dict named(dict fields):
@@ -185,7 +185,7 @@ cdef class CarriedRow:
 
 
 def settle_dead_worker(Segment segment, uint32_t worker) -> None:
-    """Zero the gauges and queue tickets of a dead worker, take its sessions out of the hints.
+    """Zero the gauges and tickets of a dead worker, take its sessions out of the hints.
 
     The supervisor only, after the process was reaped and before its successor starts.
     """
@@ -207,8 +207,12 @@ def settle_dead_worker(Segment segment, uint32_t worker) -> None:
         store_relaxed(&backend.sessions, 0)
         store_relaxed(&backend.queued, 0)
         store_relaxed(&backend.queue_ticket, 0)
+    for index in range(1 + segment.view.header.frontends):
+        store_relaxed(&stop_tickets(&segment.view, worker)[index].places, 0)
+        store_relaxed(&stop_tickets(&segment.view, worker)[index].rate, 0)
     for index in range(segment.shape.binds):
-        store_relaxed(bind_sessions(&segment.view, worker, index), 0)
+        store_relaxed(&bind_counters(&segment.view, worker, index).sessions, 0)
+        store_relaxed(&bind_counters(&segment.view, worker, index).stop_ticket, 0)
     for index in range(segment.view.header.slots):
         server = server_counters(&segment.view, worker, index)
         store_relaxed(&server.queued, 0)

@@ -26,14 +26,17 @@
 #   NAMESERVER_NAMES  nameservers x NameLatch(NameRecord) resolverd (as TARGETS)
 #   SECTIONS     sections x SectionHistograms  resolverd (supervisor before the first fork)
 #   JOURNAL      1 x Journal                   shared words: the slots that changed last
+#   TURNS        (1 + binds) x u64             shared words: the turn of the stopped listener served
+#                                              last; for each bind, the one drawn last
 #
 # Shared words, the only ones that more than one process writes, all by fetch_add and all of them
 # right without repair when a writer dies: Header.table_generation, BackendShared.tickets,
 # BackendShared.generation, BackendShared.queue_tickets, Journal.head (an entry is written by who
-# drew its position; until then it reads as "look at everything"). One more, HINTS, is a hint: the
-# supervisor subtracts what a dead worker's row still holds; a block's word moves after its hint
-# (hint_add in segment.pxd). Header.orders_generation and BackendShared.limited have one writer at a
-# time: the supervisor before the first fork, then control.
+# drew its position; until then it reads as "look at everything"). TURNS only grow, by compare and
+# exchange. One more, HINTS, is a hint: the supervisor subtracts what a dead worker's row still
+# holds; a block's word moves after its hint (hint_add in segment.pxd). Header.orders_generation and
+# BackendShared.limited have one writer at a time: the supervisor before the first fork, then
+# control.
 #
 # Process order: workers 0..N-1, then resolverd (N), then control (N + 1).
 # All times are CLOCK_MONOTONIC in milliseconds unless the name says otherwise.
@@ -41,8 +44,8 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 cdef enum:
-    LAYOUT_VERSION = 7
-    AREAS = 19
+    LAYOUT_VERSION = 8
+    AREAS = 20
     HINT_BLOCK_SLOTS = 64  # neighbouring hints that one word says changed
     JOURNAL_ENTRIES = 8_192  # 64 KiB; who is further behind looks at every slot
     PAGE = 4096
@@ -67,6 +70,7 @@ cdef enum:  # Area
     AREA_NAMESERVER_NAMES = 16
     AREA_SECTIONS = 17
     AREA_JOURNAL = 18
+    AREA_TURNS = 19
 
 cdef enum:  # ProcessState
     PROCESS_EMPTY = 0
@@ -95,7 +99,7 @@ cdef struct Header:
     uint64_t row_bytes  # stride of ROWS
     uint64_t orders_generation  # +1 after each order of a name, by control
     int64_t created_unix_s  # the same moment as the wall clock had it then
-    uint64_t spare[3]  # fills four cache lines
+    uint64_t spare[2]  # fills four cache lines
     uint64_t table_generation  # shared word: +1 after each change of any slot record
     uint64_t alone[6]  # keeps the busiest word on a line of its own
     uint64_t version  # LAYOUT_VERSION, stored last: the segment is ready

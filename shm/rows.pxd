@@ -2,8 +2,8 @@
 #
 # A row is WorkerCounters, then one FrontendCounters for each frontend, one BackendCounters for
 # each backend, one ServerCounters for each slot, one RateWindow for the process and one for each
-# frontend (counted where a rate is limited), and for each bind address a word, the sessions that
-# came by it (counted where it has a maxconn); rows start on a page. segment.pxd finds each part.
+# frontend (counted where a rate is limited), one StopTickets likewise, and one BindCounters for
+# each bind address; rows start on a page. segment.pxd finds each part.
 
 from libc.stdint cimport uint64_t
 
@@ -99,3 +99,11 @@ cdef struct ServerCounters:
     uint64_t observed_successes, observed_errors  # connects, where `observe layer4` says so
     uint64_t observed_streak, observed_since  # errors since so many successes of all workers
     uint64_t spare[3]
+
+cdef struct StopTickets:  # gauges: the lowest of the worker's listeners that a limit stops; or 0
+    uint64_t places
+    uint64_t rate
+
+cdef struct BindCounters:
+    uint64_t sessions  # gauge: sessions that came by it, where it has a maxconn
+    uint64_t stop_ticket  # as above, of its maxconn

@@ -6,7 +6,9 @@ from shm.atomics cimport fetch_add, fetch_add_signed
 from shm.layout cimport HINT_BLOCK_SLOTS, BackendShared, Header, Journal, Process, Request
 from shm.records cimport Latch, NameLatch, SlotStatic
 from shm.resolution_records cimport Mailbox, NameserverCounters, ResolutionRecord, SectionHistograms
-from shm.rows cimport BackendCounters, FrontendCounters, RateWindow, ServerCounters, WorkerCounters
+from shm.rows cimport (
+    BackendCounters, BindCounters, FrontendCounters, RateWindow, ServerCounters, StopTickets,
+    WorkerCounters)
 
 cdef struct View:
     Header *header
@@ -29,6 +31,7 @@ cdef struct View:
     NameLatch *nameserver_names  # by nameserver
     SectionHistograms *sections
     Journal *journal
+    uint64_t *turns  # the one served last; behind it, by bind, the one drawn last
 
 
 cdef inline WorkerCounters *worker_counters(const View *view, uint32_t row) noexcept nogil:
@@ -56,9 +59,14 @@ cdef inline RateWindow *rate_windows(const View *view, uint32_t row) noexcept no
     return <RateWindow *>server_counters(view, row, view.header.slots)
 
 
-cdef inline uint64_t *bind_sessions(
+cdef inline StopTickets *stop_tickets(const View *view, uint32_t row) noexcept nogil:
+    """Those of the process's limits; behind them, those of the frontends'."""
+    return <StopTickets *>(rate_windows(view, row) + 1 + view.header.frontends)
+
+
+cdef inline BindCounters *bind_counters(
         const View *view, uint32_t row, uint32_t bind) noexcept nogil:
-    return <uint64_t *>(rate_windows(view, row) + 1 + view.header.frontends) + bind
+    return <BindCounters *>(stop_tickets(view, row) + 1 + view.header.frontends) + bind
 
 
 cdef inline Request *request_of(const View *view, uint32_t worker, uint32_t slot) noexcept nogil:

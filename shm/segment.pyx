@@ -18,13 +18,16 @@ from shm.layout cimport (
     AREAS, AREA_ADMINS, AREA_BACKENDS, AREA_HEADER, AREA_HEALTH, AREA_HINTS, AREA_JOURNAL,
     AREA_MAILBOX, AREA_NAMESERVERS, AREA_NAMESERVER_NAMES, AREA_NAME_ORDERS, AREA_OWNERS,
     AREA_PROCESSES, AREA_REQUESTS, AREA_RESOLUTIONS, AREA_ROWS, AREA_SECTIONS, AREA_SLOTS,
-    AREA_STATICS, AREA_TARGETS, HINT_BLOCK_SLOTS, LAYOUT_VERSION, PAGE, BackendShared, Header,
+    AREA_STATICS, AREA_TARGETS, AREA_TURNS, HINT_BLOCK_SLOTS, LAYOUT_VERSION, PAGE, BackendShared,
+    Header,
     Journal, Process, Request)
 from shm.records cimport (
     AdminRecord, HealthRecord, Latch, NameLatch, NameRecord, SlotRecord, SlotStatic)
 from shm.resolution_records cimport (
     Inquiry, Mailbox, NameserverCounters, ResolutionRecord, SectionHistograms)
-from shm.rows cimport BackendCounters, FrontendCounters, RateWindow, ServerCounters, WorkerCounters
+from shm.rows cimport (
+    BackendCounters, BindCounters, FrontendCounters, RateWindow, ServerCounters, StopTickets,
+    WorkerCounters)
 
 cdef extern from "<sys/mman.h>" nogil:
     void *mmap(void *address, size_t length, int prot, int flags, int fd, long offset)
@@ -56,6 +59,8 @@ def check_sizes() -> None:
         "WorkerCounters": (sizeof(WorkerCounters), 640),
         "FrontendCounters": (sizeof(FrontendCounters), 64),
         "RateWindow": (sizeof(RateWindow), 16),
+        "StopTickets": (sizeof(StopTickets), 16),
+        "BindCounters": (sizeof(BindCounters), 16),
         "BackendCounters": (sizeof(BackendCounters), 256),
         "ServerCounters": (sizeof(ServerCounters), 256),
         "NameserverCounters": (sizeof(NameserverCounters), 128),
@@ -88,6 +93,7 @@ def area_sizes(shape) -> list[int]:
     sizes[AREA_NAMESERVER_NAMES] = shape.nameservers * sizeof(NameLatch)
     sizes[AREA_SECTIONS] = shape.sections * sizeof(SectionHistograms)
     sizes[AREA_JOURNAL] = sizeof(Journal)
+    sizes[AREA_TURNS] = (1 + shape.binds) * sizeof(uint64_t)
     return sizes
 
 
@@ -98,8 +104,8 @@ def row_bytes(shape) -> int:
         + shape.frontends * sizeof(FrontendCounters)
         + shape.backends * sizeof(BackendCounters)
         + shape.slots * sizeof(ServerCounters)
-        + (1 + shape.frontends) * sizeof(RateWindow)
-        + shape.binds * sizeof(uint64_t)
+        + (1 + shape.frontends) * (sizeof(RateWindow) + sizeof(StopTickets))
+        + shape.binds * sizeof(BindCounters)
     )
     return pages(used)
 
@@ -179,6 +185,7 @@ cdef class Segment:
         self.view.nameserver_names = <NameLatch *>(base + at[AREA_NAMESERVER_NAMES])
         self.view.sections = <SectionHistograms *>(base + at[AREA_SECTIONS])
         self.view.journal = <Journal *>(base + at[AREA_JOURNAL])
+        self.view.turns = <uint64_t *>(base + at[AREA_TURNS])
 
     def fill_header(self, uint32_t reload_generation, list offsets) -> None:
         """Write the header, its version last."""

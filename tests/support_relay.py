@@ -72,6 +72,7 @@ class Plan(msgspec.Struct):
     workers: int
     shared: bool
     nofile: int | None
+    sweep_ms: int | None
 
 
 def send_message(channel: socket.socket, message: object) -> None:
@@ -159,6 +160,7 @@ class RelayUnderTest:
     (timeouts, retries, redispatch, balance, maxconn, splice ...), `global_maxconn`, `global_rate`,
     `bind_maxconn`, `accept_proxy`. `binds`
     defaults to one port of 127.0.0.1; `shared` makes one socket for all workers instead of one each.
+    `sweep_ms` is the time between two looks for free places that no bell tells of.
     """
 
     def __init__(
@@ -169,13 +171,14 @@ class RelayUnderTest:
         binds: tuple[Endpoint, ...] = (Endpoint(SocketFamily.IPV4, "127.0.0.1"),),
         shared: bool = False,
         nofile: int | None = None,
+        sweep_ms: int | None = None,
         environment: dict[str, str] | None = None,
         passed: tuple[int, ...] = (),
         **fields: Any,
     ) -> None:
         placed = tuple(RelayServer(*server) for server in servers)
         self.settings = one_listen(placed, binds, fields)
-        self.plan = Plan(self.settings, placed, workers, shared, nofile)
+        self.plan = Plan(self.settings, placed, workers, shared, nofile, sweep_ms)
         self.workers = workers
         self.environment = environment or {}
         self.passed = passed  # descriptors that the settings name

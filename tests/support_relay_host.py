@@ -49,11 +49,13 @@ def listen_on(bind: Bind, keepalive: bool) -> socket.socket:
     return listening
 
 
-def be_relay(runtime: Runtime, worker: int) -> None:
+def be_relay(runtime: Runtime, worker: int, sweep_ms: int | None) -> None:
     """The life of one relay process: the relay in a thread, schedules built by the main thread."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     reader = SlotTableReader(runtime.segment)
     relay = Relay(runtime, worker)
+    if sweep_ms is not None:
+        relay.sweep_ms = sweep_ms
     record = ProcessSelf(runtime.segment, worker)
     thread = threading.Thread(target=relay.run)
     thread.start()
@@ -99,6 +101,7 @@ class Host:
         self.board = ProcessBoard(self.segment)
         self.reader = SlotTableReader(self.segment)
         self.request_reader = RequestReader(self.segment)
+        self.sweep_ms = plan.sweep_ms
         self.pids = [0] * plan.workers
         self.statuses: list[int | None] = [None] * plan.workers
 
@@ -144,7 +147,7 @@ class Host:
         pid = os.fork()
         if pid == 0:
             try:
-                be_relay(self.runtime, worker)
+                be_relay(self.runtime, worker, self.sweep_ms)
             finally:
                 os._exit(70)
         self.pids[worker] = pid

@@ -18,6 +18,8 @@ from libc.string cimport memcpy, memset
 
 from proxy.relay.access_log cimport AccessLogs
 from proxy.relay.addresses cimport listener_address
+from proxy.relay.admission_setup cimport (
+    limit_bind, limit_frontend, limit_listener, limit_process)
 from proxy.relay.least cimport blocks_of
 from proxy.relay.loop cimport engine_run
 from proxy.relay.pool cimport pool_init
@@ -29,10 +31,11 @@ from proxy.relay.types cimport (
     BALANCE_FIRST, BALANCE_LEASTCONN, BALANCE_RANDOM, BALANCE_ROUNDROBIN, BALANCE_SOURCE,
     BALANCE_STATIC, SCHEDULE_LOADS, SCHEDULE_MAP, SCHEDULE_ORDER,
     SCHEDULE_RING, SCHEDULE_TURNS, SCRATCH_BYTES, TERMINATIONS, Addresses, Backend, Engine,
-    Frontend, LeastBlock, Listener, Outgoing, Schedule, ServerCache, ServerLimits, Session, Waiter)
+    Frontend, LeastBlock, Limit, Listener, Outgoing, Schedule, ServerCache, ServerLimits, Session,
+    Waiter)
 from shm.atomics cimport exchange_pointer
 from shm.segment cimport (
-    Segment, backend_counters, bind_sessions, frontend_counters, worker_counters)
+    Segment, backend_counters, frontend_counters, worker_counters)
 
 from proxy.capacity import capacity_of
 from proxy.config.model import Balance, ProxyHeader
@@ -137,13 +140,13 @@ cdef class Relay:
 
     cdef int set_limits(self) except -1:
         self.engine.pipes.limit = self.capacity.pipes
-        self.engine.sessions_max = self.capacity.sessions
-        self.engine.maxconn = self.runtime.settings.globals.maxconn
-        self.engine.rate = self.runtime.settings.globals.accept_rate
-        self.engine.limits_shared = self.engine.workers > 1 and (
-            self.engine.maxconn != 0
-            or any(proxy.maxconn != 0 for proxy in self.runtime.settings.frontends)
-            or any(bind.maxconn != 0 for bind in self.runtime.settings.binds))
+        words = self.runtime.settings.globals
+        limit_process(
+            &self.engine, self.capacity.sessions, words.maxconn, words.accept_rate)
+        binds = self.runtime.settings.binds
+        self.engine.binds = <Limit *>zeroed(len(binds), sizeof(Limit))
+        for bind in binds:
+            limit_bind(&self.engine, bind.index, bind.maxconn)
         return 0
 
     cdef int set_bells(self) except -1:
@@ -268,8 +271,7 @@ cdef class Relay:
             frontend.counters = frontend_counters(
                 &self.engine.view, self.engine.worker, frontend.index)
             frontend.backend = -1 if proxy.default_backend is None else proxy.default_backend
-            frontend.maxconn = proxy.maxconn
-            frontend.rate = proxy.session_rate
+            limit_frontend(&self.engine, frontend, proxy.maxconn, proxy.session_rate)
             frontend.client_ms = milliseconds(proxy.timeouts.client_ms)
             frontend.client_fin_ms = milliseconds(proxy.timeouts.client_fin_ms)
             frontend.nolinger = proxy.nolinger
@@ -290,11 +292,9 @@ cdef class Relay:
             listener.index = listening.index
             listener.shared = listening.shared
             listener.bind = listening.bind.index
-            listener.maxconn = listening.bind.maxconn
             listener.mss_less = min(listening.bind.mss, 0)
-            listener.sessions = bind_sessions(
-                &self.engine.view, self.engine.worker, listener.bind)
             listener.frontend = &self.engine.frontends[listening.bind.frontend_index]
+            limit_listener(&self.engine, listener)
             listener.accepts_proxy = listening.bind.accept_proxy
             listener.keeps_addresses = listening.bind.accept_proxy or (
                 listener.frontend.backend >= 0 and any(
@@ -303,6 +303,15 @@ cdef class Relay:
             if not listening.bind.transparent:  # then clients come to any address
                 listener_address(listener)
         return 0
+
+    @property
+    def sweep_ms(self) -> int:
+        """Between two looks for places that no bell tells of; set it before `run`."""
+        return self.engine.sweep_ms
+
+    @sweep_ms.setter
+    def sweep_ms(self, int64_t value):
+        self.engine.sweep_ms = value
 
     def run(self) -> None:
         """Serve until the process record says stop; a soft stop waits for the last session.
@@ -366,6 +375,7 @@ cdef class Relay:
         free(self.engine.backends)
         free(self.engine.frontends)
         free(self.engine.listeners)
+        free(self.engine.binds)
         free(self.engine.servers)
         free(self.engine.limits)
         if self.engine.outgoing != NULL:

@@ -10,13 +10,14 @@ from libc.errno cimport EINTR, errno
 from libc.stdint cimport INT64_MAX, int64_t, uint32_t, uint64_t
 
 from proxy.relay.accept cimport (
-    LISTENER_TAG, listener_event, listeners_refresh, places_review, ring_waiting)
+    LISTENER_TAG, accept_resume, limits_settle, listener_event, listeners_refresh)
 from proxy.relay.changes cimport changes_end
 from proxy.relay.events cimport session_event, session_timer
 from proxy.relay.log_send cimport log_end, log_flush, log_next_ms
 from proxy.relay.pool cimport pool_give
 from proxy.relay.serving cimport queues_review
 from proxy.relay.session cimport session_relay
+from proxy.relay.stopped cimport limits_look
 from proxy.relay.syscalls cimport (
     EPOLLET, EPOLLIN, EPOLL_CTL_ADD, clock_ms, epoll_ctl, epoll_event, epoll_wait, ring_bell)
 from proxy.relay.types cimport (
@@ -38,26 +39,16 @@ cdef inline bint bell_register(Engine *engine) noexcept nogil:
     return epoll_ctl(engine.epoll, EPOLL_CTL_ADD, engine.own_bell, &event) == 0
 
 
-cdef inline bint limited_anywhere(Engine *engine) noexcept nogil:
-    cdef uint32_t index
-    if engine.limited:
-        return True
-    for index in range(engine.frontend_count):
-        if engine.frontends[index].limited or engine.frontends[index].bind_limited:
-            return True
-    return False
-
-
 cdef inline int wait_ms(Engine *engine) noexcept nogil:
     """How long the next wait may last."""
     cdef int64_t longest = EPOLL_WAIT_MAX_MS
     cdef int64_t due
-    if engine.run_first != NULL or engine.dead != NULL or engine.review:
+    if engine.run_first != NULL or engine.dead != NULL or engine.review or engine.freed != NULL:
         return 0
     if engine.waiting != 0:
         longest = QUEUE_SWEEP_MS
-    if engine.resume_ms != 0 or limited_anywhere(engine):
-        longest = RATE_PAUSE_MS if engine.rate_limited else OVERLOAD_PAUSE_MS
+    if engine.resume_ms != 0 or engine.stopping != NULL:
+        longest = RATE_PAUSE_MS if engine.rates_stopping != 0 else OVERLOAD_PAUSE_MS
     if engine.log.waiting:
         due = log_next_ms(engine.log)
         if due - engine.now_ms < longest:
@@ -96,19 +87,18 @@ cdef inline void look_at_shared(Engine *engine) noexcept nogil:
 
 cdef inline void sweep(Engine *engine) noexcept nogil:
     """The end of an overload pause, and looks for places: at the listeners, and in queues."""
-    cdef int64_t pause_ms = RATE_PAUSE_MS if engine.rate_limited else OVERLOAD_PAUSE_MS
+    cdef int64_t pause_ms = RATE_PAUSE_MS if engine.rates_stopping != 0 else engine.sweep_ms
     if engine.resume_ms != 0 and engine.now_ms >= engine.resume_ms:
-        engine.resume_ms = 0
-        listeners_refresh(engine)
-    if limited_anywhere(engine) and (
-            engine.place_freed or engine.now_ms >= engine.swept_ms + pause_ms):
+        accept_resume(engine)
+    if engine.stopping != NULL and engine.now_ms >= engine.swept_ms + pause_ms:
         engine.swept_ms = engine.now_ms
-        places_review(engine)
+        limits_look(engine)
     if engine.waiting != 0 and engine.now_ms >= engine.queues_swept_ms + QUEUE_SWEEP_MS:
         engine.queues_swept_ms = engine.now_ms
         engine.review = True
     if engine.review:
         queues_review(engine)
+    limits_settle(engine)
 
 
 cdef inline void run_queued(Engine *engine) noexcept nogil:
@@ -147,9 +137,6 @@ cdef inline void free_ended(Engine *engine) noexcept nogil:
         else:
             pool_give(&engine.sessions, timer)
         timer = following
-    if engine.place_freed:
-        engine.place_freed = False
-        ring_waiting(engine)
 
 
 cdef inline void handle_events(Engine *engine, epoll_event *events, int found) noexcept nogil:
@@ -161,6 +148,7 @@ cdef inline void handle_events(Engine *engine, epoll_event *events, int found) n
             listener_event(engine, <Listener *>(word & ~<uint64_t>TAG_MASK))
         elif word == 0:
             engine.review = engine.review or engine.waiting != 0
+            limits_look(engine)
         else:
             session_event(
                 engine, <Session *>(word & ~<uint64_t>TAG_MASK), <int>(word & SIDE_MASK),
@@ -177,7 +165,7 @@ cdef inline bint over(Engine *engine) noexcept nogil:
     for index in range(engine.listener_count):
         if engine.listeners[index].registered:
             return False
-    return not limited_anywhere(engine) and engine.resume_ms == 0
+    return engine.stopping == NULL and engine.resume_ms == 0
 
 
 cdef inline void count_turn(Engine *engine) noexcept nogil:

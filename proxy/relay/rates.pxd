@@ -50,14 +50,19 @@ cdef inline uint64_t rate_everywhere(
     return current + former * (SECOND_MS - passed_ms) // SECOND_MS
 
 
-cdef inline bint rate_take(
+cdef inline uint64_t rate_take(
         const View *view, uint32_t worker, uint32_t index, uint64_t limit,
         int64_t now_ms) noexcept nogil:
-    """Count a session of this worker; False, and nothing counted, where that is over the limit."""
+    """Count a session of this worker: how many there are then, over all workers.
+
+    0, and nothing is counted, where that is over the limit.
+    """
     cdef RateWindow *own = &rate_windows(view, worker)[index]
+    cdef uint64_t total
     rate_count(own, now_ms)
     fence_full()
-    if rate_everywhere(view, index, now_ms) <= limit:
-        return True
+    total = rate_everywhere(view, index, now_ms)
+    if total <= limit:
+        return total
     rate_give(own, now_ms)
-    return False
+    return 0

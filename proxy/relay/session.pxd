@@ -33,6 +33,7 @@ from libc.stdlib cimport abort
 
 from proxy.relay.account cimport count_aborted, count_bytes, count_ended
 from proxy.relay.addresses cimport addresses_drop
+from proxy.relay.admission cimport places_leave
 from proxy.relay.deadline cimport DEADLINE_NONE, Deadline, session_deadline
 from proxy.relay.forward cimport Mover, drop_waiting, pump, waiting
 from proxy.relay.log_session cimport log_ended
@@ -51,7 +52,7 @@ from proxy.relay.types cimport (
     TERMINATION_SERVER_TIMEOUT_DATA, TERMINATION_UP_CONNECT, TERMINATION_UP_DATA, WRITABLE,
     Engine, Session, Side)
 from proxy.relay.wheel cimport wheel_insert, wheel_remove
-from shm.atomics cimport count, load_relaxed, store_relaxed
+from shm.atomics cimport count
 
 cdef enum:  # SessionEvent
     EVENT_CONNECTED = 0
@@ -151,16 +152,7 @@ cdef inline void session_end(
     queue_abandon(engine, session)
     server_release(engine, session)
     log_ended(engine, session, termination)
-    store_relaxed(
-        &engine.counters.sessions, load_relaxed(&engine.counters.sessions) - 1)
-    store_relaxed(
-        &session.frontend.counters.sessions, load_relaxed(&session.frontend.counters.sessions) - 1)
-    engine.place_freed = True
-    if engine.maxconn != 0 or session.frontend.maxconn != 0:
-        session.frontend.place_freed = True
-    if session.listener.maxconn != 0:
-        store_relaxed(session.listener.sessions, load_relaxed(session.listener.sessions) - 1)
-        session.listener.place_freed = True
+    places_leave(engine, session.listener)
     addresses_drop(engine, session)
     session.timer.next = engine.dead
     engine.dead = &session.timer

@@ -78,7 +78,7 @@ cdef extern from "<arpa/inet.h>" nogil:
     const char *inet_ntop(int family, const void *address, char *text, socklen_t size)
 
 cdef extern from "<poll.h>" nogil:
-    const short POLLOUT
+    const short POLLIN, POLLOUT
     cdef struct pollfd:
         int fd
         short events

@@ -22,7 +22,8 @@ cdef enum:
     ACCEPT_BATCH = 64  # connections taken from one listener before other events have their turn
     EVENTS_MAX = 256
     EPOLL_WAIT_MAX_MS = 1000  # the heartbeat's period when nothing happens
-    OVERLOAD_PAUSE_MS = 100  # after EMFILE and its kin; also the sweep for free places
+    OVERLOAD_PAUSE_MS = 100  # after EMFILE and its kin; also the sweep for free places: a worker
+    # that waits for one shows life three times in LIFELESS_MS
     RATE_PAUSE_MS = 10  # between two looks whether a limited rate lets clients in again
 
 cdef enum:  # Side index
@@ -145,19 +146,37 @@ cdef struct LeastBlock:  # HINT_BLOCK_SLOTS neighbouring slots, as leastconn las
     uint64_t changes  # of the block's hints at that time, plus one; 0: never
     double least  # the lowest load for its weight among the members
 
+cdef enum:  # LimitKind
+    LIMIT_PLACES = 0  # sessions that are open, over all workers
+    LIMIT_RATE = 1  # sessions a second, likewise
+    LIMIT_DESCRIPTORS = 2  # sessions that this worker has descriptors for
+
+cdef enum:
+    LIMITS_MAX = 5  # of the process, its rate, the frontend, its rate, the bind address
+
+cdef struct Limit:  # keeps listeners from accepting while it is reached (admission.pxd)
+    int kind  # LimitKind
+    uint64_t most  # 0: no limit
+    uint64_t counted  # of places: the gauge, in bytes from the start of a row
+    uint64_t published  # the lowest ticket that it stops, likewise
+    uint32_t window  # of a rate: which RateWindow of a row
+    uint8_t freed  # in the engine's list of those with room again
+    Limit *next_freed
+    Limit *next  # in the engine's list of those that stop a listener of this worker
+    Limit *previous
+    Listener *first  # whom it stops, in the order of tickets
+    Listener *last
+
 cdef struct Frontend:
     FrontendCounters *counters  # this worker's row
     uint32_t index
     int backend  # index; -1: clients have nowhere to go
-    uint64_t maxconn  # 0: no limit of its own
-    uint64_t rate  # sessions a second, over all workers; 0: no limit
+    Limit places  # maxconn
+    Limit rate  # rate-limit sessions
     int64_t client_ms  # timeouts; 0: none
     int64_t client_fin_ms
     uint8_t nolinger
     uint8_t splice
-    uint8_t limited  # not accepting: its maxconn or its rate is reached
-    uint8_t bind_limited  # a listener of it is
-    uint8_t place_freed  # a session of it ended
     AccessLog *log  # NULL: its sessions are not logged
 
 cdef struct Waiter:  # a session that waits for a place at a server
@@ -218,12 +237,15 @@ cdef struct Listener:
     int fd
     uint32_t index  # row in the owners' area
     Frontend *frontend
-    uint64_t maxconn  # of its bind address; 0: no limit
-    uint64_t *sessions  # of its bind address, in this worker's row
+    uint64_t *sessions  # of its bind address, in this worker's row; NULL: it has no maxconn
+    Limit *limits[LIMITS_MAX]  # that hold for it: of places, then rates
+    uint32_t limit_count
+    Limit *stopped_by  # NULL: it accepts
+    uint64_t ticket  # while it is stopped
+    Listener *next  # stopped by the same limit
+    Listener *previous
     uint32_t bind  # index
     int mss_less  # below 0: clients' segments are so many bytes shorter than they could be
-    uint8_t limited  # not accepting: its maxconn is reached
-    uint8_t place_freed  # a session of it ended
     uint8_t shared  # all workers serve it
     uint8_t registered  # in the epoll set
     uint8_t drained  # soft stop: its queue was seen empty, it is not served any more
@@ -299,15 +321,16 @@ cdef struct Engine:
     int64_t now_ms  # read once per batch
     uint64_t generation_seen
     uint64_t command
-    uint64_t sessions_max  # what the descriptors allow
-    uint64_t maxconn  # global, over all workers; 0: none
-    uint64_t rate  # sessions a second, likewise
-    int64_t swept_ms  # last look for free places
+    Limit descriptors
+    Limit places  # global maxconn
+    Limit rate  # of the process
+    Limit *binds  # maxconn, by bind address
+    Limit *stopping  # those that stop listeners of this worker
+    Limit *freed  # those with room again, perhaps
+    uint32_t rates_stopping  # how many of those that stop listeners are rates
+    int64_t sweep_ms  # between two looks for free places, whatever bells were lost
+    int64_t swept_ms  # the last one
     int64_t resume_ms  # accept overload pauses until then; 0: none
-    uint8_t limits_shared  # a maxconn holds over several workers
-    uint8_t limited  # not accepting: a global or the descriptors' limit is reached
-    uint8_t rate_limited  # not accepting somewhere because of a rate
-    uint8_t place_freed  # a session ended
     uint8_t ring_resolverd  # a connect failed
     uint8_t stop_seen  # soft stop has begun
     const int *relay_bells  # of all workers

@@ -131,7 +131,7 @@ def hash_of(family, packed):
 
 def rate_takes(Segment segment, uint32_t worker, uint64_t limit, int64_t now_ms):
     """Whether a worker may accept a session in frontend 0 at this time; it is counted then."""
-    return rate_take(&segment.view, worker, 1, limit, now_ms)
+    return rate_take(&segment.view, worker, 1, limit, now_ms) != 0
 
 
 def rate_gives(Segment segment, uint32_t worker, int64_t now_ms):

@@ -32,6 +32,8 @@ UP = HEALTH_NONE._replace(operational=Operational.RUNNING, incarnation=1)
 DOWN = UP._replace(operational=Operational.STOPPED)
 NO_ORDER = AdminState(0, -1, None, 0, 0, 0)
 
+AREA_JOURNAL = 18
+
 
 class Table:
     """A segment with addresses, and the writers of all its records."""
@@ -155,7 +157,7 @@ def test_a_writer_killed_before_it_named_its_slot_hides_nothing(table: Table) ->
     usable.of(0)
     table.drain(2)
     with mmap.mmap(table.segment.fd, table.segment.size) as memory:
-        head = table.segment.offsets()[-1]
+        head = table.segment.offsets()[AREA_JOURNAL]
         [position] = struct.unpack_from("=Q", memory, head)
         memory[head : head + 8] = struct.pack("=Q", position + 1)
     assert changes.slots() is None

@@ -61,7 +61,7 @@ def test_the_header_tells_the_layout_and_its_version_comes_last() -> None:
     assert words[1] == segment.size
     assert words[7 : 7 + len(segment.offsets())] == segment.offsets()
     assert words[7 + len(segment.offsets())] == row_bytes(SHAPES[1])
-    assert words[-1] == 7, "LAYOUT_VERSION"
+    assert words[-1] == 8, "LAYOUT_VERSION"
     segment.close()
 
 

@@ -1,0 +1,119 @@
+"""Listeners that a limit stops are served in turn, and a free place is taken without a sweep."""
+
+from __future__ import annotations
+
+import selectors
+import signal
+import socket
+
+import pytest
+
+from proxy.config.model import Endpoint, SocketFamily
+from tests.support import wait_for
+from tests.support_relay import RelayUnderTest
+from tests.support_servers import Server, holding, receive_count
+from tests.support_turns import Turns
+
+NEVER_MS = 3_600_000
+LIFELESS_MS = 400  # more than a worker may be silent before nobody waits for it
+
+
+def binds(count: int) -> tuple[Endpoint, ...]:
+    return (Endpoint(SocketFamily.IPV4, "127.0.0.1"),) * count
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2, 8])
+@pytest.mark.parametrize(
+    ("limit", "most"),
+    [("global_maxconn", 4), ("maxconn", 4), ("global_rate", 200), ("session_rate", 200)],
+)
+def test_clients_of_each_listener_are_served_alike(workers: int, limit: str, most: int) -> None:
+    clients = [8, 8, 24]
+    with (
+        Server(holding("x")) as server,
+        RelayUnderTest([server.address], workers=workers, binds=binds(3), **{limit: most}) as relay,
+    ):
+        turns = Turns(relay, clients)
+        turns.serve(most + 30)  # those that came before anybody had to wait
+        served = turns.serve(360)
+        turns.close()
+    assert max(served) - min(served) <= 120 * 5 // 100, served
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2, 8])
+def test_one_listener_against_a_hundred(workers: int) -> None:
+    with (
+        Server(holding("x")) as server,
+        RelayUnderTest([server.address], workers=workers, binds=binds(101), global_maxconn=4) as (
+            relay
+        ),
+    ):
+        turns = Turns(relay, [8] + [1] * 100)
+        turns.serve(200)
+        served = turns.serve(101 * 20)
+        turns.close()
+    assert max(served) - min(served) <= 3, served
+
+
+@pytest.mark.parametrize("limit", ["global_maxconn", "maxconn", "bind_maxconn"])
+def test_a_place_that_another_worker_frees_is_taken_without_a_sweep(limit: str) -> None:
+    with (
+        Server(holding("x")) as server,
+        RelayUnderTest([server.address], workers=3, sweep_ms=NEVER_MS, **{limit: 1}) as relay,
+    ):
+        first = relay.connect()
+        assert receive_count(first, 1) == b"x"
+        waiting = stop_all(relay)
+        first.close()
+        serve_all(waiting)
+
+
+@pytest.mark.parametrize("limit", ["global_maxconn", "maxconn", "bind_maxconn"])
+def test_nobody_waits_for_the_turn_of_a_worker_that_is_stopped(limit: str) -> None:
+    """Worker 2 stands still with listeners whose turn is near; another one has its socket."""
+    with (
+        Server(holding("x")) as server,
+        RelayUnderTest([server.address], workers=3, sweep_ms=NEVER_MS, **{limit: 1}) as relay,
+    ):
+        first = relay.connect()
+        while receive_count(first, 1) == b"x" and relay.counters(row=2)["sessions"]:
+            first.close()
+            first = relay.connect()
+        waiting = stop_all(relay)
+        relay.signal(signal.SIGSTOP, 2)
+        beat_ms = relay.status(2).relay_beat_ms
+        wait_for(
+            lambda: relay.status(0).relay_beat_ms > beat_ms + LIFELESS_MS, 30, "its beat is old"
+        )
+        relay.assign(2, 0)
+        first.close()
+        serve_all(waiting)
+
+
+def stop_all(relay: RelayUnderTest) -> list[socket.socket]:
+    """Clients in the queues of all workers, whose listeners are all stopped."""
+    waiting = [relay.connect(30) for _ in range(40)]
+    wait_for(
+        lambda: all(relay.counters(row=row)["maxconn_pauses"] for row in range(relay.workers)),
+        30,
+        "all are stopped",
+    )
+    return waiting
+
+
+def serve_all(clients: list[socket.socket]) -> None:
+    """All of them are served, in whatever order, each leaving as soon as it is."""
+    with selectors.DefaultSelector() as selector:
+        for client in clients:
+            selector.register(client, selectors.EVENT_READ)
+        while selector.get_map():
+            ready = selector.select(30)
+            assert ready, f"{len(selector.get_map())} wait beside a free place"
+            for key, _ in ready:
+                client = key.fileobj
+                assert isinstance(client, socket.socket)
+                assert client.recv(1) == b"x"
+                selector.unregister(client)
+                client.close()
