@@ -60,7 +60,10 @@ def test_they_are_left_out_counted_and_told_once(shells: Callable[..., Shell]) -
         for *_, answer in shell.delivered:
             assert [address.text for address in answer.addresses] == ["127.0.1.1"]
         assert shell.counters == {"0.sent": 2, "0.valid": 2, "0.unusable": 4}
-        assert shell.log == [LINE.format("r1/ns0", "0.0.0.0", "app.test")]
+        # the nameserver's records come in any order
+        lines = [LINE.format("r1/ns0", each, "app.test") for each in ("0.0.0.0", "224.0.0.1")]
+        assert len(shell.log) == 1
+        assert shell.log[0] in lines
 
 
 def test_an_answer_of_nothing_else_is_invalid(shells: Callable[..., Shell]) -> None:
@@ -82,7 +85,7 @@ def test_an_additional_record_gives_no_such_address(shells: Callable[..., Shell]
         shell.ask(question=LABEL)
         shell.until(lambda: shell.delivered)
         found = shell.delivered[0][3].services
-        assert [len(each.addresses) for each in found] == [0, 1]
+        assert {each.target: len(each.addresses) for each in found} == {"a.test": 0, "b.test": 1}
         assert shell.counters["0.unusable"] == 1
 
 
