@@ -4,7 +4,9 @@ Owns the SRV records that valid answers have brought, when each was last seen, a
 attached to which. Knows no socket, no clock, no segment, and nothing of how a target is resolved.
 
 A record is known by target and port. The rule, after each valid answer, for each backend:
-1. A record unseen for longer than `hold obsolete` is forgotten and its server is free again.
+1. A record unseen for longer than `hold obsolete` is forgotten and its server is free again. A cut
+   answer forgets only what has been unseen for `hold other` as well; what it has kept goes with the
+   next whole answer.
 2. A server that is attached to a known record stays so.
 3. A record that comes back gets its former server, if that is still free; any other takes the
    server that has been free for longest. No server free: the record is surplus.
@@ -66,7 +68,10 @@ class ServiceChange(msgspec.Struct, frozen=True):
 
 
 class Known(msgspec.Struct):
-    """One record: what it said last, when, and for how long it may be unseen."""
+    """One record: what it said last, when, and for how long it may be unseen at least.
+
+    `kept_ms` is 0 but for a predecessor's or a state file's, until an answer has it.
+    """
 
     weight: int
     addresses: tuple[Address, ...]
@@ -146,7 +151,7 @@ class ServiceAssignment:
         roster = self._rosters[self._servers[slot].backend_index]
         if was.key in roster.attached:
             return  # nobody else may be the same record; the first in the file is
-        known = Known(max(0, was.weight) * WEIGHT_STEP, (), seen_ms, self._kept_ms(kept_ms), None)
+        known = Known(max(0, was.weight) * WEIGHT_STEP, (), seen_ms, kept_ms, None)
         self.records.setdefault(was.key, known)
         roster.attach(was.key, slot)
         self.slots[slot] = was
@@ -158,7 +163,6 @@ class ServiceAssignment:
 
         `resolved` are the addresses of servers whose target is resolved on its own, by slot.
         """
-        kept_ms = self._kept_ms(self._holds.other_ms if answer.partial else 0)
         accepted: dict[int, tuple[Address, ...]] = {}  # records with one target share its addresses
         for service in answer.services:
             addresses = accepted.get(id(service.addresses))
@@ -166,12 +170,11 @@ class ServiceAssignment:
                 addresses = tuple(a for a in service.addresses if a.family in self._families)
                 accepted[id(service.addresses)] = addresses
             key = (service.target, service.port)
-            known = Known(service.weight, addresses, now_ms, kept_ms, service.priority)
+            known = Known(service.weight, addresses, now_ms, 0, service.priority)
             self.records[key] = known
+        unseen_ms = max(self._holds.obsolete_ms, self._holds.other_ms if answer.partial else 0)
         for key, known in list(self.records.items()):
-            if known.seen_ms != now_ms and answer.partial:
-                known.kept_ms = max(known.kept_ms, kept_ms)
-            if known.seen_ms + known.kept_ms < now_ms:
+            if known.seen_ms + max(known.kept_ms, unseen_ms) < now_ms:
                 del self.records[key]
         for roster in self._rosters.values():
             for key in [key for key in roster.attached if key not in self.records]:
@@ -208,9 +211,6 @@ class ServiceAssignment:
         """How many servers more the backend with the fewest would need for every record."""
         attached = (len(roster.attached) for roster in self._rosters.values())
         return len(self.records) - min(attached, default=len(self.records))
-
-    def _kept_ms(self, wanted_ms: int) -> int:
-        return max(self._holds.obsolete_ms, wanted_ms)
 
     def _attachments(
         self, services: Iterable[Service], resolved: Mapping[int, Address]

@@ -31,7 +31,6 @@ class ServiceRecords:
         self._low_ms: dict[Key, int] = {}  # a record was seen then, at least
         self._high_ms: dict[Key, int] = {}  # and at most
         self._valid_ms = world.created_ms  # the last valid answer was not after this
-        self._was_cut = False  # an answer since the start: what it lacked stays for longer
         self._attached: dict[int, Key | None] = {}
         self._former: dict[tuple[int, Key], int] = {}  # backend and record -> its last slot
 
@@ -39,7 +38,6 @@ class ServiceRecords:
         """It may live through this, or half."""
         if answer.status is Status.VALID:
             self._valid_ms = self._world.now_ms
-            self._was_cut |= answer.partial
             for service in answer.services:
                 self._high_ms[service.target, service.port] = self._world.now_ms
 
@@ -49,7 +47,6 @@ class ServiceRecords:
     def restarted(self) -> None:
         """What servers stand for counts as seen when the label was last answered."""
         self._returns.restarted()
-        self._was_cut = False
         self._former.clear()
         self._attached = self._look()
         for key in self._attached.values():
@@ -90,7 +87,7 @@ class ServiceRecords:
         seen = {(service.target, service.port): service for service in answer.services}
         light = not any(service.weight for service in answer.services)
         for server in self._settings.servers:
-            self._follows(server, before[server.slot], seen)
+            self._follows(server, before[server.slot], seen, cut=answer.partial)
             key = self._attached[server.slot]
             if key in seen:
                 self._is_told(server, before[server.slot], seen[key], light=light)
@@ -105,16 +102,15 @@ class ServiceRecords:
         self._low_ms.update(dict.fromkeys(seen, self._world.now_ms))
 
     def _follows(
-        self, server: ResolvedServer, before: Key | None, seen: dict[Key, Service]
+        self, server: ResolvedServer, before: Key | None, seen: dict[Key, Service], *, cut: bool
     ) -> None:
-        """A server keeps what is seen or not obsolete, and nothing else."""
+        """A server keeps what is seen or not obsolete, and nothing else; a cut answer keeps more."""
         if before is None:
             return
         holds, now_ms = self._world.section.holds, self._world.now_ms
         after = self._attached[server.slot]
-        least_ms = self._low_ms.get(before, NEVER_MS) + holds.obsolete_ms
-        kept_ms = max(holds.obsolete_ms, holds.other_ms) if self._was_cut else holds.obsolete_ms
-        if before in seen or least_ms >= now_ms:
+        kept_ms = max(holds.obsolete_ms, holds.other_ms) if cut else holds.obsolete_ms
+        if before in seen or self._low_ms.get(before, NEVER_MS) + kept_ms >= now_ms:
             assert after == before, f"{after} instead of {before}, which is known"
         elif self._high_ms.get(before, NEVER_MS) + kept_ms < now_ms:
             assert after != before, f"{before} is obsolete"

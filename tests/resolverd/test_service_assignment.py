@@ -253,6 +253,17 @@ def test_a_cut_answer_adds_and_removes_only_what_is_long_unseen() -> None:
     assert (change.server.slot, change.after) == (1, None)
 
 
+def test_what_a_cut_answer_kept_goes_with_the_next_whole_one() -> None:
+    pool = assignment(3, Holds(other_ms=30_000))
+    pool.valid(said(record("a"), record("b")), 0)
+    assert pool.valid(said(record("a"), partial=True), 1_000) == []
+    (change,) = pool.valid(said(record("a")), 2_000)
+    assert (change.server.slot, change.after) == (1, None)
+    pool.valid(said(record("c"), partial=True), 3_000)
+    (change,) = pool.valid(said(record("a")), 4_000)  # what it brought likewise
+    assert (change.before, change.after) == (Attachment("c", 80, 1), None)
+
+
 def test_restored_servers_are_kept_for_a_round_of_questions_and_no_longer() -> None:
     pool = assignment(3)
     for slot, target in ((2, "a"), (1, "b")):
