@@ -1,8 +1,9 @@
 """Log lines that repeat: the first few of a minute are said, the rest are counted. Pure.
 
 Owns the count for each subject. For what may come hundreds of times a minute (a server that moves
-with every answer, a section whose nameservers fail); lines about servers going down or coming back
-never pass through here. Is told the time; whoever owns the clock calls `flush` now and then.
+with every answer, a section whose nameservers fail). Lines about servers going down or coming back
+never pass through here, but for one that comes back with another record and was not said to be
+gone. Is told the time; whoever owns the clock calls `flush` now and then.
 """
 
 from __future__ import annotations

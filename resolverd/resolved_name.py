@@ -52,7 +52,14 @@ class ResolvedName:
         self.section = section
         self.resolution = Resolution(settings, section, families, now_ms)
         self.assignment = Assignment((), settings.preferred, section.holds, {})
-        self.tally = Tally(board, log, settings.name, settings.index if has_record else None)
+        self.tally = Tally(
+            board,
+            log,
+            served.quiet,
+            settings.name,
+            section.name,
+            index=settings.index if has_record else None,
+        )
         self.permanent = has_record  # it is resolved though no server needs it
         self.history = History()
         self.outcomes: tuple[Outcome, ...] = ()  # of the last run, the preferred type first

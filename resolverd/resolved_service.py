@@ -60,7 +60,9 @@ class ResolvedService:
         self.assignment = ServiceAssignment(
             settings.servers, settings.preferred, families, section.holds
         )
-        self.tally = Tally(board, log, settings.name, settings.index)
+        self.tally = Tally(
+            board, log, served.quiet, settings.name, section.name, index=settings.index
+        )
         self.history = History()
         self._departures: Departures[Key] = Departures()
         self._rows = {nameserver.name: nameserver.index for nameserver in section.nameservers}

@@ -53,6 +53,7 @@ class Served(msgspec.Struct):
     target_stamp_ms: int = 0
     renamed: bool = False  # an SRV record or an operator has given it a name, once
     backup: bool = False  # by the priority of its SRV record
+    replaced: bool = False  # it went for another record, and nobody was told
     moves: list[Moved] = []  # the last MOVES_MAX
 
     def moved(self, now_ms: int, before: Address | None, source: str) -> None:
@@ -127,6 +128,7 @@ class ServedServers:
         """The server stands for another SRV record from now on, without an address yet."""
         served = self._served[slot]
         if served.address is not None or served.port != 0:
+            served.replaced |= served.address is not None
             self._empty(served, Cause.REMOVED, now_ms)
         self._name(served, to.target, 0)
         served.port, served.cause = to.port, Cause.NOTHING
@@ -223,7 +225,17 @@ class ServedServers:
         self.quiet.say(subject, NOTICE, text, now_ms, more="changes of its IP")
         if before is None:
             self._remaining.forget()
-            for level, line in describe_return(server, served.name, source):
+            self._tell_return(served, source, now_ms)
+
+    def _tell_return(self, served: Served, source: str, now_ms: int) -> None:
+        """It comes back; with another record, and never said to be gone, it may do so often."""
+        replaced, served.replaced = served.replaced, False
+        server = served.server
+        subject = f"Server {server.backend_name}/{server.server_name}"
+        for level, line in describe_return(server, served.name, source):
+            if replaced:
+                self.quiet.say(subject, level, line, now_ms, more="lines about its records")
+            else:
                 self._log(level, line)
 
     def _tell_loss(self, server: ResolvedServer, cause: Cause, loss: Loss) -> None:

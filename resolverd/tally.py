@@ -1,8 +1,9 @@
 """The record of one resolution in the segment: runs, triggers, records and slots (M4, M6).
 
 Owns what was counted so far, so that a successor counts on, and says in the log when records are
-without a server, and the first time that some have left and come back. A name that no configuration
-mentions has no record: nothing is stored then.
+without a server (all names of a section together a few times a minute), and the first time that
+some have left and come back. A name that no configuration mentions has no record: nothing is stored
+then.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from resolverd.answer import Status
 from resolverd.board import Board
 from resolverd.config import Family, ResolversSection
 from resolverd.messages import describe_came_back, describe_surplus
+from resolverd.quiet import Quiet
 from resolverd.resolution import Resolution
 from resolverd.served import Log
 
@@ -20,10 +22,14 @@ from resolverd.served import Log
 class Tally:
     """Counts the runs of one name; `index` is its row, None without one."""
 
-    def __init__(self, board: Board, log: Log, name: str, index: int | None) -> None:
+    def __init__(
+        self, board: Board, log: Log, quiet: Quiet, name: str, section: str, *, index: int | None
+    ) -> None:
         """Nothing has been counted; call `carry_on` before the first run."""
         self._board = board
         self._log = log
+        self._quiet = quiet
+        self._section = section
         self._name = name
         self._index = index
         self._runs = 0
@@ -89,8 +95,9 @@ class Tally:
         if records_seen is not None:
             self._records_seen = records_seen
         if missing != self._missing and self._index is not None:
+            subject, now_ms = f"records of resolvers {self._section}", resolution.last_run_ms
             for level, text in describe_surplus(self._name, known, missing):
-                self._log(level, text)
+                self._quiet.say(subject, level, text, now_ms, more="lines about servers they want")
         self._missing = missing
         if self._index is None:
             return

@@ -66,6 +66,33 @@ def test_lines_about_going_and_coming_are_never_left_out() -> None:
     assert text.count("IP changed") == LINES_MAX
 
 
+def test_targets_that_are_new_with_each_answer_do_not_fill_the_log() -> None:
+    of = msgspec.structs.replace(resolution_settings(servers(1)), name=LABEL)
+    world = World(of, of=(section(resolve_ms=1_000),))
+    for number in range(50):
+        host = Service(f"h{number}.test", 80, 1, 0, addresses((ONE, TWO)[number % 2]))
+        world.answer_label(0, host)
+        world.run(1_000)
+    assert len(world.log) <= 1 + 2 * LINES_MAX  # the first is no replacement
+    assert world.board.slot(0).address == TWO
+
+
+def test_records_without_a_server_of_many_names_are_a_few_lines() -> None:
+    of = tuple(
+        msgspec.structs.replace(
+            resolution_settings(servers(1, first_slot=number)), index=number, name=f"n{number}.test"
+        )
+        for number in range(50)
+    )
+    world = World(*of, of=(section(resolve_ms=1_000),))
+    for turn in range(4):
+        for number in range(50):
+            world.answer(number, *(ONE, TWO)[: 1 + turn % 2])
+        world.run(1_000)
+    lines = [line for line in world.log if "have no server" in line or "server again" in line]
+    assert len(lines) == LINES_MAX
+
+
 def test_how_many_servers_are_left_counts_down_within_one_answer() -> None:
     world = World(resolution_settings(servers(3)), of=(section(resolve_ms=1_000, nx_ms=0),))
     world.answer(0, ONE, TWO, "127.0.1.3")
