@@ -184,19 +184,30 @@ def steady(read: Callable[[int], T], slot: int) -> T:
     return read(slot)
 
 
-def without_doubles(lines: list[Line]) -> list[Line]:
-    """Forget the places of lost servers that another server of the same backend has by now."""
-    taken = {_place_key(line.row) for line in lines if line.row is line.bare}
-    result = []
-    for each in lines:
-        line = each
-        if line.row is not line.bare:
-            key = _place_key(line.row)
-            if key in taken:
-                line = line._replace(row=line.bare)
-            taken.add(key)
-        result.append(line)
-    return result
+class Doubles:
+    """Forgets the places of lost servers that another server of the same backend has by now.
+
+    Line by line: first `note` for all lines, then `settled` for each in the same order.
+    """
+
+    def __init__(self) -> None:
+        """No place is taken."""
+        self._taken: set[tuple[str, str | None, int]] = set()
+
+    def note(self, line: Line) -> None:
+        """A server that is not lost has its place."""
+        if line.row is line.bare:
+            self._taken.add(_place_key(line.row))
+
+    def settled(self, line: Line) -> Line:
+        """The line, without a place that is another's."""
+        if line.row is line.bare:
+            return line
+        key = _place_key(line.row)
+        if key in self._taken:
+            return line._replace(row=line.bare)
+        self._taken.add(key)
+        return line
 
 
 def _place_key(row: StateRow) -> tuple[str, str | None, int]:

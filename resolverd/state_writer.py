@@ -1,9 +1,10 @@
 """Keeps server state files up to date: at most once a second, and only when something changed.
 
 Owns the files while resolverd runs. A file is written beside itself and renamed, by descriptor of
-its folder, so that whoever is killed at whatever instruction leaves a whole one. Reading the
-segment is done in small portions on the loop, writing in a thread: neither a large configuration
-nor a slow disk holds up DNS. Must not know DNS.
+its folder, so that whoever is killed at whatever instruction leaves a whole one. The file is
+read out of the segment, compared and rendered in small portions on the loop; a thread only writes
+bytes, as whatever else it did would keep the interpreter from DNS. Neither a large configuration
+nor a slow disk holds that up. Must not know DNS.
 
 A file that cannot be written is one warning; it is tried again for as long as it takes.
 """
@@ -14,17 +15,18 @@ import asyncio
 import os
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor  # here, because it is imported before chroot
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from resolverd.config import StateFile
 from resolverd.state_file import FILE_BYTES_MAX, HEADER, StateFileError, StateRow, parse, render
-from resolverd.state_rows import Line, RowReader, without_doubles
+from resolverd.state_rows import Doubles, Line, RowReader
 from shm.segment import Segment
 
+Each = TypeVar("Each")
 Log = Callable[[int, str], None]  # syslog severity, text
 
 WARNING = 4  # syslog
@@ -34,7 +36,7 @@ SWEEP_MS = 10_000  # what moves no generation (names, counters of checks) is fou
 PAUSE_SHARE = 5  # and a pause takes this many times as long as the look before it
 SWEEP_SHARE = 50
 RETRY_MS = 5_000  # after a failed write
-ROWS_PER_TURN = 64  # read before other events have their turn: about a millisecond
+ROWS_PER_TURN = 64  # of a portion, before other events have their turn: about a millisecond
 MODE = 0o644  # the stats socket tells the same
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 OPEN_FOLDER = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY
@@ -62,7 +64,7 @@ def read(target: Target) -> bytes:
         return file.read(FILE_BYTES_MAX + 1)
 
 
-def replace(target: Target, content: bytes) -> None:
+def replace(target: Target, content: bytes | bytearray) -> None:
     """Put `content` in the file's place, whole or not at all; raises OSError.
 
     What a killed predecessor left half written is overwritten. A device is never replaced.
@@ -83,6 +85,11 @@ def replace(target: Target, content: bytes) -> None:
         with suppress(OSError):
             os.unlink(beside, dir_fd=target.folder)
         raise
+
+
+def _portions(of: Sequence[Each]) -> Iterator[Sequence[Each]]:
+    """ROWS_PER_TURN of them at a time."""
+    return (of[first : first + ROWS_PER_TURN] for first in range(0, len(of), ROWS_PER_TURN))
 
 
 class StateWriter:
@@ -106,7 +113,7 @@ class StateWriter:
         self._pause_ms, self._sweep_ms = 0, SWEEP_MS
         self._began_ms = 0
         self.busy = False  # between a look and the end of what it began
-        self._lines: list[Line] = []
+        self._portions: Iterator[None] = iter(())
         self._complaining = False
 
     def _former_rows(self) -> dict[int, StateRow]:
@@ -133,50 +140,66 @@ class StateWriter:
         self._seen = generation  # read before the records: a change meanwhile is seen next time
         self._looked_ms = at_ms
         self._began_ms = now_ms()
-        self._lines = []
-        self._read_more()
+        self._portions = self._work()
+        self._go_on()
 
     def close(self) -> None:
         """Wait for a write under way; the process of resolverd just ends instead."""
         self._thread.shutdown()
 
-    def _read_more(self) -> None:
-        first = len(self._lines)
+    def _go_on(self) -> None:
+        """One portion more of what a look began."""
         try:
-            for server in self._servers[first : first + ROWS_PER_TURN]:
-                self._lines.append(self._reader.read(server))
+            next(self._portions)
+        except StopIteration:
+            return
         except BlockingIOError:
             self._seen = None  # once more, from the beginning
             self.busy = False
             return
-        if len(self._lines) < len(self._servers):
-            self._loop.call_soon(self._read_more)
-            return
+        self._loop.call_soon(self._go_on)
+
+    def _work(self) -> Iterator[None]:
+        """Read, compare and render all servers, ROWS_PER_TURN in a portion; then write.
+
+        Raises BlockingIOError where a record cannot be read at the moment.
+        """
+        doubles, lines = Doubles(), list[Line]()
+        for servers in _portions(self._servers):
+            for server in servers:
+                lines.append(self._reader.read(server))
+                doubles.note(lines[-1])
+            yield
         took_ms = now_ms() - self._began_ms
         self._pause_ms = max(PAUSE_MS, took_ms * PAUSE_SHARE)
         self._sweep_ms = max(SWEEP_MS, took_ms * SWEEP_SHARE)
-        self._write()
-
-    def _write(self) -> None:
-        lines = without_doubles(self._lines)
-        rows = [line.row for line in lines]
-        if rows == self._written:
+        rows: list[StateRow] = []
+        former = self._written or []
+        changed = self._written is None or len(former) != len(lines)
+        for portion in _portions(lines):
+            first = len(rows)
+            rows += [doubles.settled(line).row for line in portion]
+            changed = changed or rows[first:] != former[first : len(rows)]
+            yield
+        if not changed:
             self.busy = False
             return
-        future = self._loop.run_in_executor(self._thread, self._put, lines)
+        content = bytearray(HEADER, "ascii")
+        at_ms = now_ms()
+        for pairs in _portions(list(zip(rows, lines, strict=True))):
+            for row, line in pairs:
+                content += render(row, max(0, at_ms - line.changed_ms) // 1_000).encode("ascii")
+            yield
+        future = self._loop.run_in_executor(self._thread, self._put, content)
         future.add_done_callback(lambda done: self._ended(rows, done.result()))
 
-    def _put(self, lines: list[Line]) -> str | None:
-        """In the thread: write; None, or why it cannot be."""
-        at_ms = now_ms()
-        text = HEADER + "".join(
-            render(line.row, max(0, at_ms - line.changed_ms) // 1_000) for line in lines
-        )
+    def _put(self, content: bytearray) -> str | None:
+        """In the thread, which holds up nobody: write; None, or why it cannot be."""
         try:
             if self.folder is None or self._complaining:
                 self._reopen()
             assert self.folder is not None
-            replace(Target(self.folder, self._path.name), text.encode("ascii"))
+            replace(Target(self.folder, self._path.name), content)
         except OSError as error:
             return error.strerror or str(error)
         return None

@@ -10,7 +10,7 @@ import pytest
 from resolverd.answer import Status
 from resolverd.config import StateServer
 from resolverd.state_file import StateRow, render
-from resolverd.state_rows import Line, Place, RowReader, remembered, without_doubles
+from resolverd.state_rows import Doubles, Line, Place, RowReader, remembered
 from shm.counters import NameserverTable
 from shm.names import NameOrderWriter, TargetWriter
 from shm.segment import Segment
@@ -165,6 +165,14 @@ def line(server: str, address: str | None, *, lost: str | None = None) -> Line:
     bare = StateRow(3, "be", 1, server, address, port=80)
     row = bare if lost is None else msgspec.structs.replace(bare, address=lost)
     return Line(row, NOW, bare)
+
+
+def without_doubles(lines: list[Line]) -> list[Line]:
+    """All lines at once."""
+    doubles = Doubles()
+    for line in lines:
+        doubles.note(line)
+    return [doubles.settled(line) for line in lines]
 
 
 def test_no_address_stands_in_the_file_twice() -> None:

@@ -5,16 +5,28 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import uvloop
 
+from resolverd import state_writer
 from resolverd.config import StateFile
-from resolverd.state_file import parse
-from resolverd.state_writer import PAUSE_MS, RETRY_MS, SWEEP_MS, StateWriter, Target, replace
+from resolverd.state_file import StateRow, parse, render
+from resolverd.state_writer import (
+    PAUSE_MS,
+    RETRY_MS,
+    ROWS_PER_TURN,
+    SWEEP_MS,
+    StateWriter,
+    Target,
+    replace,
+)
 from shm.segment import Segment
 from shm.shape import Shape
 from shm.slots import SlotTableWriter
@@ -158,6 +170,46 @@ def test_what_a_predecessor_left_half_written_is_in_nobodys_way(keep: Make, tmp_
 
 
 @pytest.mark.slow
+def test_many_servers_are_rendered_in_portions_on_the_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that renders would keep the interpreter from DNS for as long."""
+    count = 10 * ROWS_PER_TURN
+    segment = Segment.create(Shape(count, 1, 1, 1, 1, nameservers=1, resolutions=1))
+    slots = SlotTableWriter(segment)
+    slots.lay_backend(0, 0, count)
+    for slot in range(count):
+        slots.place(slot, StaticState(0, StaticFlag.RESOLVED, 10, 0, 2, 3, 1))
+    named = tuple(
+        msgspec.structs.replace(NAMED, slot=slot, name=f"s{slot}") for slot in range(count)
+    )
+    loop = uvloop.new_event_loop()
+    path = tmp_path / "state"
+    writer = StateWriter(StateFile(str(path), named), segment, lambda *_: None, loop)
+    turns, rendered = 0, Counter[int]()
+
+    def counted(row: StateRow, age_s: int) -> str:
+        assert threading.current_thread() is threading.main_thread()
+        rendered[turns] += 1
+        return render(row, age_s)
+
+    async def until_idle() -> None:
+        nonlocal turns
+        while writer.busy:
+            turns += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(state_writer, "render", counted)
+    writer.look(NOW)
+    loop.run_until_complete(until_idle())
+    writer.close()
+    loop.close()
+    segment.close()
+    assert len(parse(path.read_bytes())) == count
+    assert sum(rendered.values()) == count
+    assert max(rendered.values()) <= ROWS_PER_TURN
+
+
 def test_a_writer_killed_at_any_moment_leaves_a_whole_file(tmp_path: Path) -> None:
     """Each child writes as fast as it can and is killed; what it leaves is one of its files."""
     path = tmp_path / "state"
