@@ -101,7 +101,7 @@ class Core:
             if name.resolution.state is State.IDLE:
                 places = self._places[name.section.name]
                 resolution = name.resolution
-                if not places.enter(key, urgent=resolution.urgent, places=resolution.questions):
+                if not places.enter(key, resolution.turn, places=resolution.questions):
                     continue  # the schedule hears of it again when its turn has come
                 name.history.begun_ms = now_ms
             self._perform(key, name, name.resolution.tick(now_ms), now_ms)

@@ -31,6 +31,7 @@ from resolverd.answer import Address, Answer, QueryType, Question, Status, query
 from resolverd.asking import NOBODY, Asking
 from resolverd.config import Family, ResolutionSettings, ResolversSection, names_of
 from resolverd.hearing import Hearing, Outcome
+from resolverd.places import Turn
 from resolverd.ruling import hold_ms
 from resolverd.search import Walk, candidates
 from resolverd.transitions import Event, State
@@ -182,9 +183,11 @@ class Resolution:
         self._everybody = names_of(section.nameservers)
 
     @property
-    def urgent(self) -> bool:
+    def turn(self) -> Turn:
         """Whether the next run comes before others: the first one, or a triggered one."""
-        return self._trigger_waits or self.last_status is None
+        if self._trigger_waits or self.last_status is None:
+            return Turn.URGENT
+        return Turn.VALID if self.last_status is Status.VALID else Turn.FAILING
 
     @property
     def trigger_waits(self) -> bool:

@@ -109,7 +109,8 @@ def period_of(world: World) -> int:
 
 def rest_of(world: World) -> int:
     """How long runs that have been asked in vain may still take, milliseconds."""
-    section, turns = world.section, -(-2 * len(world.core.names) // world.runs_max)
+    # names need two places at most, and those that fail have half of them
+    section, turns = world.section, -(-4 * len(world.core.names) // world.runs_max)
     return turns * (2 * section.resolve_retries * section.timeout_retry_ms + ROUND_MS)
 
 

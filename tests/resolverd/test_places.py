@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import random
 
-from resolverd.places import RUNS_MAX, Places
+from resolverd.places import FAILING_PART, RUNS_MAX, Places, Turn
 
 
 def test_there_are_256_places() -> None:
     places = Places(RUNS_MAX)
     assert RUNS_MAX == 256
-    assert [places.enter(key, urgent=False) for key in range(257)] == [True] * 256 + [False]
+    assert [places.enter(key, Turn.VALID) for key in range(257)] == [True] * 256 + [False]
     assert places.leave(7) == [256]
     assert len(places) == 256
 
 
 def test_urgent_ones_go_first_then_who_came_first() -> None:
     places = Places(1)
-    assert places.enter(0, urgent=False)
+    assert places.enter(0, Turn.VALID)
     for key, urgent in ((1, False), (2, True), (3, False), (4, True)):
-        assert not places.enter(key, urgent=urgent)
+        assert not places.enter(key, Turn.URGENT if urgent else Turn.VALID)
     order = [0]
     while following := places.leave(order[-1]):
         order += following
@@ -29,13 +29,13 @@ def test_urgent_ones_go_first_then_who_came_first() -> None:
 
 def test_who_has_become_urgent_moves_up_and_is_called_once() -> None:
     places = Places(1)
-    places.enter(0, urgent=False)
+    places.enter(0, Turn.VALID)
     for key in (1, 2):
-        places.enter(key, urgent=False)
-    assert not places.enter(2, urgent=True)
-    assert not places.enter(2, urgent=False)
+        places.enter(key, Turn.VALID)
+    assert not places.enter(2, Turn.URGENT)
+    assert not places.enter(2, Turn.VALID)
     assert places.leave(0) == [2]
-    assert places.enter(2, urgent=False), "who has a place keeps it"
+    assert places.enter(2, Turn.VALID), "who has a place keeps it"
     assert places.leave(2) == [1]
     assert places.leave(1) == []
 
@@ -43,40 +43,52 @@ def test_who_has_become_urgent_moves_up_and_is_called_once() -> None:
 def test_who_leaves_while_waiting_is_not_called() -> None:
     places = Places(1)
     for key in (0, 1, 2):
-        places.enter(key, urgent=key == 1)
+        places.enter(key, Turn.URGENT if key == 1 else Turn.VALID)
     assert places.leave(1) == []
     assert places.leave(0) == [2]
 
 
 def test_a_run_with_two_questions_takes_two_places_and_is_not_overtaken() -> None:
     places = Places(3)
-    assert places.enter(0, urgent=False, places=2)
-    assert not places.enter(1, urgent=False, places=2), "one place is left"
-    assert not places.enter(2, urgent=False), "it waits behind the other"
+    assert places.enter(0, Turn.VALID, places=2)
+    assert not places.enter(1, Turn.VALID, places=2), "one place is left"
+    assert not places.enter(2, Turn.VALID), "it waits behind the other"
     assert places.leave(0) == [1, 2]
     assert len(places) == 3
-    assert places.enter(3, urgent=True) is False
+    assert places.enter(3, Turn.URGENT) is False
     assert places.leave(1) == [3]
     assert len(places) == 2
 
 
 def test_who_stops_waiting_lets_those_behind_in() -> None:
     places = Places(2)
-    places.enter(0, urgent=False)
-    assert not places.enter(1, urgent=False, places=2)
-    assert not places.enter(2, urgent=False)
+    places.enter(0, Turn.VALID)
+    assert not places.enter(1, Turn.VALID, places=2)
+    assert not places.enter(2, Turn.VALID)
     assert places.leave(1) == [2]
 
 
 def test_one_that_needs_more_than_there_are_goes_on_alone() -> None:
     places = Places(1)
-    assert places.enter(0, urgent=False, places=2)
-    assert not places.enter(1, urgent=False)
-    assert not places.enter(2, urgent=False, places=2)
+    assert places.enter(0, Turn.VALID, places=2)
+    assert not places.enter(1, Turn.VALID)
+    assert not places.enter(2, Turn.VALID, places=2)
     assert places.leave(0) == [1]
     assert places.leave(1) == [2]
     assert places.leave(2) == []
     assert len(places) == 0
+
+
+def test_failing_names_have_half_of_the_places_and_one_at_least() -> None:
+    places = Places(4)
+    assert [places.enter(key, Turn.FAILING) for key in range(4)] == [True, True, False, False]
+    assert places.enter(10, Turn.VALID)
+    assert places.enter(11, Turn.VALID)
+    assert not places.enter(12, Turn.VALID)
+    assert places.leave(0) == [12], "who is valid goes first"
+    assert not places.enter(13, Turn.VALID)
+    assert places.leave(1) == [2], "one place is theirs"
+    assert places.leave(2) == [3]
 
 
 def test_random_comings_and_goings_call_everybody_once() -> None:
@@ -85,14 +97,20 @@ def test_random_comings_and_goings_call_everybody_once() -> None:
         limit = chance.choice((1, 3, 5))
         places = Places(limit)
         needs = {key: chance.choice((1, 1, 2)) for key in range(12)}
+        turns = {key: chance.choice(list(Turn)) for key in range(12)}
+        failing = [key for key in turns if turns[key] is Turn.FAILING]
         inside: set[int] = set()
         waiting: set[int] = set()
         for _ in range(80):
             key = chance.randrange(12)
             taken = sum(needs[each] for each in inside)
             if chance.random() < 0.6:
-                entered = places.enter(key, urgent=chance.random() < 0.3, places=needs[key])
-                fits = not inside or taken + needs[key] <= limit
+                entered = places.enter(key, turns[key], places=needs[key])
+                share = limit // FAILING_PART - sum(
+                    needs[each] for each in failing if each in inside
+                )
+                room = limit - taken if key not in failing else min(limit - taken, share)
+                fits = not inside or needs[key] <= room
                 if key in inside or not waiting:
                     assert entered == (key in inside or fits), f"seed {seed}"
                 assert not entered or key in inside or fits, f"seed {seed}"
@@ -110,4 +128,7 @@ def test_random_comings_and_goings_call_everybody_once() -> None:
             assert taken <= limit or len(inside) == 1, f"seed {seed}"
             assert inside or not waiting, f"seed {seed}: all wait"
             room = limit - taken
-            assert not waiting or room < max(needs[each] for each in waiting), f"seed {seed}"
+            eager = waiting.difference(failing)
+            assert not eager or room < max(needs[each] for each in waiting), f"seed {seed}"
+            share = sum(needs[each] for each in inside.intersection(failing))
+            assert len(inside) == 1 or share <= max(2, limit // FAILING_PART), f"seed {seed}"

@@ -7,6 +7,7 @@ import pytest
 
 from resolverd.answer import Answer, QueryType, Status
 from resolverd.config import Family, TtlPeriod
+from resolverd.places import Turn
 from resolverd.resolution import Resolution, Send, Trigger
 from tests.support_resolution import Driver, addresses, resolution_settings, section, valid
 
@@ -247,15 +248,15 @@ def test_an_srv_label_has_one_type_and_no_family() -> None:
 
 def test_only_first_and_triggered_runs_are_urgent() -> None:
     driver = Driver.start(section("ns1", resolve_ms=60_000))
-    assert driver.resolution.urgent
+    assert driver.resolution.turn is Turn.URGENT
     driver.reply("ns1", valid("127.0.1.1"))
-    assert not driver.resolution.urgent
+    assert driver.resolution.turn is not Turn.URGENT
     assert driver.resolution.trigger(Trigger.CONNECT_TIMEOUT, 1, 1)
-    assert driver.resolution.urgent
+    assert driver.resolution.turn is Turn.URGENT
     assert not driver.resolution.trigger(Trigger.CONNECT_TIMEOUT, 1, 1), "it is due already"
     driver.until(1)
     driver.reply("ns1", valid("127.0.1.1"))
-    assert not driver.resolution.urgent
+    assert driver.resolution.turn is not Turn.URGENT
 
 
 def after_ttl(ttl_s: int, *, failed: Status = Status.NODATA, early_ms: int = 0) -> int:

@@ -1,4 +1,4 @@
-"""Nameservers that have fallen silent: nobody waits for them, unless all have."""
+"""What fails keeps nothing else waiting: nameservers that are silent, names that do not exist."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import msgspec
 from resolverd.answer import Answer, QueryType, Status
 from resolverd.config import Nameserver, ResolversSection
 from tests.resolverd.test_core import World
-from tests.support_resolution import resolution_settings, servers
+from tests.support_resolution import addresses, resolution_settings, servers
 
 
 def two_nameservers() -> ResolversSection:
@@ -61,3 +61,35 @@ def test_where_all_nameservers_are_silent_each_is_waited_for() -> None:
     deny(world, 0, "ns2")
     world.run(100)
     assert len(world.names) == 4
+
+
+def test_names_that_fail_keep_no_good_name_waiting() -> None:
+    section = msgspec.structs.replace(two_nameservers(), timeout_resolve_ms=1_000)
+    names = [
+        resolution_settings(servers(1, index, index), name=f"n{index}.test", index=index)
+        for index in range(1_500)
+    ]
+    world = World(*names, of=(section,))
+    good = 0
+
+    def answer_good(milliseconds: int) -> int:
+        """Silence for all but one; how often that one is asked."""
+        asked, done = 0, len(world.names)
+        for _ in range(milliseconds // 50):
+            world.run(50)
+            new, done = world.names[done:], len(world.names)
+            if "n0.test" in new:
+                asked += 1
+                world.core.answered(
+                    good, "ns1", QueryType.A, Answer(Status.VALID, addresses("127.0.1.1")),
+                    world.now_ms,
+                )  # fmt: skip
+        return asked
+
+    world.core.answered(
+        good, "ns1", QueryType.A, Answer(Status.VALID, addresses("127.0.1.1")), world.now_ms
+    )
+    answer_good(20_000)  # each of the others has failed once
+    assert answer_good(20_000) >= 18
+    failing = set(world.names[-1_000:])
+    assert len(failing) > 300, "these go on as well"
