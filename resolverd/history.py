@@ -6,6 +6,8 @@ stores: what it means is worked out by `accounts.py` when somebody asks.
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 import msgspec
 
 from resolverd.answer import Answer, QueryType
@@ -22,7 +24,7 @@ class Heard(msgspec.Struct):
 class History:
     """The last question about one name and its answers."""
 
-    __slots__ = ("asked_ms", "begun_ms", "heard", "query_types", "unsent")
+    __slots__ = ("_former", "asked_ms", "begun_ms", "heard", "query_types", "unsent")
 
     def __init__(self) -> None:
         """Nothing was asked yet."""
@@ -31,6 +33,15 @@ class History:
         self.asked_ms = 0
         self.unsent: tuple[str, ...] = ()  # nameservers that the last question did not reach
         self.heard: dict[tuple[str, QueryType], Heard] = {}
+        self._former: frozenset[str] = (
+            frozenset()
+        )  # until the last change: their late answers are not kept
+
+    def follow(self, before: Set[str], after: Set[str]) -> None:
+        """Other nameservers are asked: what former ones said is forgotten."""
+        self._former = frozenset(before - after)
+        self.heard = {key: heard for key, heard in self.heard.items() if key[0] in after}
+        self.unsent = tuple(each for each in self.unsent if each in after)
 
     def asked(self, query_types: tuple[QueryType, ...], now_ms: int, unsent: list[str]) -> None:
         """A question went to all nameservers but those in `unsent`, after others of its moment."""
@@ -45,6 +56,8 @@ class History:
 
     def answered(self, nameserver: str, query_type: QueryType, answer: Answer, now_ms: int) -> None:
         """A nameserver has answered."""
+        if nameserver in self._former:
+            return
         heard = self.heard.get((nameserver, query_type))
         if heard is None:
             self.heard[nameserver, query_type] = Heard(query_type, answer, now_ms)

@@ -21,6 +21,7 @@ from resolverd.config import (
     ResolutionSettings,
     ResolvedServer,
     ResolversSection,
+    names_of,
 )
 from resolverd.departures import Departures
 from resolverd.hearing import Outcome
@@ -74,6 +75,7 @@ class ResolvedName:
 
     def follow(self, section: ResolversSection) -> None:
         """The section has other nameservers; former ones may still answer what they were asked."""
+        self.history.follow(names_of(self.section.nameservers), names_of(section.nameservers))
         self.section = section
         self._rows |= {nameserver.name: nameserver.index for nameserver in section.nameservers}
         self.resolution.follow(section)

@@ -14,7 +14,7 @@ import msgspec
 from resolverd.answer import Address, Answer, Status
 from resolverd.assignment import cause_of
 from resolverd.board import Board
-from resolverd.config import Family, ResolutionSettings, ResolvedServer, ResolversSection
+from resolverd.config import Family, ResolutionSettings, ResolvedServer, ResolversSection, names_of
 from resolverd.departures import Departures
 from resolverd.history import History
 from resolverd.messages import FROM_ADDITIONAL
@@ -73,6 +73,7 @@ class ResolvedService:
 
     def follow(self, section: ResolversSection) -> None:
         """The section has other nameservers; former ones may still answer what they were asked."""
+        self.history.follow(names_of(self.section.nameservers), names_of(section.nameservers))
         self.section = section
         self._rows |= {nameserver.name: nameserver.index for nameserver in section.nameservers}
         self.resolution.follow(section)
