@@ -8,6 +8,9 @@ that finds no room waits. What a nameserver closes with queries open on it is as
 another connection, as a connection may end between two queries; then, or if no connection comes
 about, the query is lost and nobody connects for RECONNECT_DELAY_S. A connection that left a query
 unanswered gets no new one, one that is idle is closed after IDLE_S.
+
+A nameserver that closes a connection with several queries open may take one on each: for SINGLY_S
+every query has a connection of its own.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from resolverd.nameserver_sockets import numeric_target
 
 STREAMS_MAX = 16  # connections to one nameserver
 PIPELINE_MAX = 4  # queries on one connection, as HAProxy has it
+SINGLY_S = 300.0  # then several are tried again: it costs one of them a second question
 WAITING_MAX = 1_024  # queries without room: the retries of all runs that may go on at once
 RECONNECT_DELAY_S = 1.0  # after a failure
 IDLE_S = 5.0  # a connection that is kept for the next question
@@ -46,6 +50,7 @@ class StreamQuery(Generic[Owner]):
         self.sent_on: Stream[Owner] | None = None
         self.query_id = 0
         self.sent_again = False
+        self.expired = False  # its attempt has: it need not be asked again
         self.over = False
         self._streams = streams
 
@@ -70,6 +75,7 @@ class Stream(Generic[Owner]):
         self.outgoing = bytearray()
         self.incoming = bytearray()
         self.idle_since_s = 0.0
+        self.used = False  # a query was sent on it
 
     @property
     def closed(self) -> bool:
@@ -102,6 +108,7 @@ class NameserverStreams(Generic[Owner]):
         self._streams: list[Stream[Owner]] = []
         self._waiting: deque[StreamQuery[Owner]] = deque()
         self._blocked_until_s = 0.0
+        self._singly_until_s = 0.0
         self._sweeper: asyncio.TimerHandle | None = None
 
     def send(self, wire: bytes, owner: Owner) -> StreamQuery[Owner]:
@@ -131,6 +138,7 @@ class NameserverStreams(Generic[Owner]):
 
     def renew(self, query: StreamQuery[Owner]) -> None:
         """Send nothing more on the connection of this query; the query stays open."""
+        query.expired = True
         if query.sent_on is not None:
             query.sent_on.retired = True
             self._loop.call_soon(self._dispatch)
@@ -154,6 +162,7 @@ class NameserverStreams(Generic[Owner]):
                 query.query_id = secrets.randbelow(QUERY_ID_COUNT)
             query.sent_on = stream
             stream.open[query.query_id] = query
+            stream.used = True
             message = query.query_id.to_bytes(2, "big") + query.wire[2:]
             stream.outgoing += len(message).to_bytes(LENGTH_BYTES, "big") + message
             if stream.connected:
@@ -161,9 +170,10 @@ class NameserverStreams(Generic[Owner]):
 
     def _with_room(self) -> Stream[Owner] | None:
         """A connection that takes another query, a new one where possible; else None."""
+        singly = self._loop.time() < self._singly_until_s
         usable = [each for each in self._streams if not each.retired]
         for stream in sorted(usable, key=lambda each: not each.connected):
-            if len(stream.open) < PIPELINE_MAX:
+            if len(stream.open) < PIPELINE_MAX and not (singly and stream.used):
                 return stream
         if self._loop.time() < self._blocked_until_s:
             self._lose_waiting()
@@ -172,7 +182,9 @@ class NameserverStreams(Generic[Owner]):
             retired = next((each for each in self._streams if each.retired), None)
             if retired is None:
                 return None
-            self._drop(retired)  # nothing has come from it for long; others wait
+            for query in [each for each in retired.open.values() if each.expired]:
+                del retired.open[query.query_id]  # nothing has come for long; others wait
+            self._ask_elsewhere(retired)
         return self._connect()
 
     def _connect(self) -> Stream[Owner] | None:
@@ -258,7 +270,7 @@ class NameserverStreams(Generic[Owner]):
         """A query of the connection has ended: it may be of no use any more."""
         if stream.open or stream.closed:
             return
-        if stream.retired:
+        if stream.retired or self._loop.time() < self._singly_until_s:
             self._drop(stream)
             return
         stream.idle_since_s = self._loop.time()
@@ -276,18 +288,25 @@ class NameserverStreams(Generic[Owner]):
 
     def _fail(self, stream: Stream[Owner]) -> None:
         """The connection has ended, or has not come about: ask again what may be asked again."""
+        worked = stream.connected
+        if worked and len(stream.open) > 1:
+            self._singly_until_s = self._loop.time() + SINGLY_S
+        if self._ask_elsewhere(stream) or not worked:
+            self._blocked_until_s = self._loop.time() + RECONNECT_DELAY_S
+        self._dispatch()
+
+    def _ask_elsewhere(self, stream: Stream[Owner]) -> bool:
+        """Drop a connection; its queries wait for another one, once. Whether some are lost."""
         queries = list(stream.open.values())
         worked = stream.connected
         self._drop(stream)
         again = [query for query in queries if worked and not query.sent_again]
         lost = [query for query in queries if not worked or query.sent_again]
-        if lost or not worked:
-            self._blocked_until_s = self._loop.time() + RECONNECT_DELAY_S
         for query in reversed(again):
             query.sent_on, query.sent_again = None, True
             self._waiting.appendleft(query)
         self._lose(lost)
-        self._dispatch()
+        return bool(lost)
 
     def _lose_waiting(self) -> None:
         """Nobody connects for a while: those who wait need not, unless a connection is there."""

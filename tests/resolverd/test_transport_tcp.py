@@ -6,9 +6,12 @@ import asyncio
 import itertools
 import os
 import resource
+import socket
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import dns.message
 import pytest
@@ -251,6 +254,39 @@ def test_what_does_not_match_is_counted_and_ends_nothing_over_tcp_either(
 
 
 @pytest.mark.slow
+def test_a_nameserver_that_takes_one_question_on_a_connection_answers_all(
+    shells: Callable[..., Shell],
+) -> None:
+    count = 60
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as listening:
+
+        def serve() -> None:
+            while True:
+                try:
+                    accepted, _ = listening.accept()
+                except OSError:
+                    return
+                with accepted, accepted.makefile("rb") as incoming, suppress(OSError):
+                    size = int.from_bytes(incoming.read(2), "big")
+                    if size == 0:
+                        continue
+                    query = dns.message.from_wire(incoming.read(size))
+                    reply = build_reply(query, records(ONE))
+                    accepted.sendall(len(reply).to_bytes(2, "big") + reply)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        host, port = listening.getsockname()
+        shell = shells(Nameserver("ns0", host, port, Carrier.TCP))
+        for key in range(count):
+            shell.ask(key)
+        shell.until(lambda: len(shell.delivered) + len(shell.lost_questions) == count)
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    assert shell.lost_questions == []
+    assert answers(shell) == [VALID] * count
+
+
 def test_an_idle_connection_is_used_again_and_closed_after_a_while(
     shells: Callable[..., Shell], nameserver: ScriptedNameserver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
