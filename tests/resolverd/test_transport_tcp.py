@@ -287,6 +287,23 @@ def test_a_nameserver_that_takes_one_question_on_a_connection_answers_all(
     assert answers(shell) == [VALID] * count
 
 
+def test_a_connection_that_is_given_up_hands_on_what_has_not_expired(
+    shells: Callable[..., Shell], nameserver: ScriptedNameserver
+) -> None:
+    shell = shells(over_tcp(nameserver))
+    full = PIPELINE_MAX * STREAMS_MAX
+    for key in range(full + 1):
+        nameserver.set(f"n{key}.test", "A", SILENT)
+    for key in range(full):
+        shell.ask(key, Question(f"n{key}.test", QueryType.A))
+    shell.until(lambda: len(nameserver.queries) == full)
+    shell.transport.unanswered(0, ("ns0",))  # the connection of the first questions is retired
+    shell.ask(full, Question(f"n{full}.test", QueryType.A))  # and given up for this one
+    shell.until(lambda: len(nameserver.queries) == full + PIPELINE_MAX)
+    times = [len(nameserver.asked(f"n{key}.test")) for key in range(full + 1)]
+    assert times == [1, *[2] * (PIPELINE_MAX - 1), *[1] * (full - PIPELINE_MAX + 1)]
+
+
 def test_an_idle_connection_is_used_again_and_closed_after_a_while(
     shells: Callable[..., Shell], nameserver: ScriptedNameserver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
