@@ -16,6 +16,7 @@ want iperf3 iperf3
 want nsd nsd
 want unbound unbound
 want dnsmasq dnsmasq-base
+want named bind9
 want strace strace
 want ip iproute2
 
