@@ -204,7 +204,8 @@ def test_finding_73_the_smallest_time_to_live_of_the_chain_sets_the_pace() -> No
             nameserver.set(name, "A", chained(*times))
             names.append(resolution_settings(servers(1, index, index), name=name, index=index))
         section = msgspec.structs.replace(
-            section_of(nameserver), ttl_period=TtlPeriod(min_ms=100, max_ms=2 * HOUR_MS)
+            section_of(nameserver, retry_ms=HOUR_MS),
+            ttl_period=TtlPeriod(min_ms=100, max_ms=2 * HOUR_MS),
         )
         with ResolverdProcess(resolverd_settings(section, *names)):
             for name in ("alias.test", "address.test"):
