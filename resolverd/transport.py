@@ -43,6 +43,9 @@ from resolverd.nameserver_streams import NameserverStreams
 from resolverd.recognition import ReplyReader
 from resolverd.wire import HEADER_BYTES
 
+# Open at a nameserver for one run: what is older is late. Unanswered questions keep former ports.
+ATTEMPTS_MAX = 32
+
 Count = Callable[[int, str], None]  # a nameserver's row in the segment, a counter's name
 Log = Callable[[int, str], None]  # syslog severity, text
 
@@ -125,6 +128,11 @@ class Transport:
     def ask(self, key: int, question: Question, now_ms: int) -> list[str]:
         """Send the question to all nameservers; the names of those it could not be sent to."""
         queries = self._open.setdefault(key, [])
+        surplus = len(queries) - ATTEMPTS_MAX * len(self._section.nameservers)
+        for query in queries[: max(0, surplus)]:
+            query.close()
+            self._end_fetch(query.owner)
+        del queries[: max(0, surplus)]
         unsent = []
         for nameserver in self._section.nameservers:
             extended = self._extensions.may_be_used(nameserver, now_ms)

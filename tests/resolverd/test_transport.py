@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import dns.message
 import pytest
@@ -156,6 +157,19 @@ def test_an_unanswered_query_changes_the_port_and_is_still_read(
     first, second = nameserver.queries
     assert first.source != second.source
     assert shell.counters == {"0.sent": 2, "0.timeout": 1, "0.valid": 2}
+
+
+def test_a_run_without_end_keeps_a_bounded_number_of_ports(
+    shells: Callable[..., Shell], nameserver: ScriptedNameserver
+) -> None:
+    nameserver.set("app.test", "A", SILENT)
+    shell = shells(line(nameserver))
+    shell.ask()
+    for _ in range(200):
+        shell.transport.unanswered(0, ("ns0",))
+        shell.ask()
+    open_sockets = [each for each in Path("/proc/self/fd").iterdir() if each.is_socket()]
+    assert len(open_sockets) < 100
 
 
 def test_a_nameserver_that_cannot_be_reached_counts_send_errors(
