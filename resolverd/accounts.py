@@ -6,6 +6,7 @@ of ROWS_MAX rows, so that ten thousand names cost the loop no longer than a few 
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Mapping
 
 import msgspec
@@ -59,6 +60,7 @@ class Accounts:
         self._names = names
         self._places = places
         self._configured = configured
+        self._keys: list[int] = []  # of the names, in the order in which pages tell them
         self._seen: tuple[Stamp, Hosts | Services] | None = None  # of the last part of an account
 
     def page(self, question: Question, now_ms: int, bytes_max: int) -> bytes:
@@ -87,9 +89,13 @@ class Accounts:
         raise ValueError(f"question of kind {kind}")
 
     def _summaries(self, cursor: int, now_ms: int, rows: int) -> Page[Summary]:
-        keys = sorted(key for key in self._names if key >= cursor)
-        shown = [self._summary(key, now_ms) for key in keys[:rows]]
-        return Page(shown, keys[rows] if len(keys) > rows else -1)
+        if cursor == 0 or len(self._keys) != len(self._names):
+            self._keys = sorted(self._names)  # once for all pages, not for each
+        first = bisect.bisect_left(self._keys, cursor)
+        chosen = self._keys[first : first + rows]
+        shown = [self._summary(key, now_ms) for key in chosen if key in self._names]
+        last = first + rows >= len(self._keys)
+        return Page(shown, -1 if last else self._keys[first + rows])
 
     def _called(self, text: str) -> list[int]:
         return sorted(key for key in self._names if self._names[key].settings.name == text)
