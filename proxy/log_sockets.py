@@ -36,11 +36,15 @@ def open_log_sockets(settings: Settings) -> dict[Endpoint, int]:
     Raises OSError when descriptors run out, and for one of the configuration that is not open.
     """
     found: dict[Endpoint, int] = {}
-    for proxy in settings.frontends:
-        for target in proxy.access_log.targets if proxy.access_log else ():
-            endpoint = endpoint_of(target)
-            if endpoint not in found:
-                found[endpoint] = _open(endpoint)
+    try:
+        for proxy in settings.frontends:
+            for target in proxy.access_log.targets if proxy.access_log else ():
+                endpoint = endpoint_of(target)
+                if endpoint not in found:
+                    found[endpoint] = _open(endpoint)
+    except BaseException:
+        close_log_sockets(found)
+        raise
     return found
 
 

@@ -40,11 +40,20 @@ class Bells(msgspec.Struct, frozen=True):
     def create(cls, workers: int) -> Bells:
         """Make them all; raises OSError when descriptors run out."""
         flags = os.EFD_NONBLOCK | os.EFD_CLOEXEC
+        opened = [-1] * (2 * workers + 2)
+        try:
+            for place in range(len(opened)):
+                opened[place] = os.eventfd(0, flags)
+        except BaseException:
+            for descriptor in opened:
+                if descriptor >= 0:
+                    os.close(descriptor)
+            raise
         return cls(
-            relays=tuple(os.eventfd(0, flags) for _ in range(workers)),
-            workers=tuple(os.eventfd(0, flags) for _ in range(workers)),
-            resolverd=os.eventfd(0, flags),
-            control=os.eventfd(0, flags),
+            relays=tuple(opened[:workers]),
+            workers=tuple(opened[workers : 2 * workers]),
+            resolverd=opened[-2],
+            control=opened[-1],
         )
 
     def all(self) -> tuple[int, ...]:

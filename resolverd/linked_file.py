@@ -52,8 +52,13 @@ def walk(path: str, find: Callable[[str], int], passed: Passed) -> tuple[int, st
 def find_folders(path: str) -> tuple[tuple[str, int], ...]:
     """Open the folders on the way to a file, as far as it leads."""
     passed: Passed = {}
-    with suppress(OSError):
-        walk(path, open_folder, passed)
+    try:
+        with suppress(OSError):
+            walk(path, open_folder, passed)
+    except BaseException:
+        for descriptor in passed.values():
+            os.close(descriptor)
+        raise
     return tuple(passed.items())
 
 

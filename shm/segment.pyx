@@ -146,10 +146,13 @@ cdef class Segment:
             fcntl.fcntl(segment.fd, fcntl.F_ADD_SEALS, seals)
             segment.bytes = end
             segment.map(offsets)
-        except OSError:
-            os.close(segment.fd)
+            segment.fill_header(reload_generation, offsets)
+        except BaseException:
+            if segment.address != NULL:
+                segment.close()
+            else:
+                os.close(segment.fd)
             raise
-        segment.fill_header(reload_generation, offsets)
         return segment
 
     def map(self, list offsets) -> None:

@@ -194,14 +194,21 @@ def descendants(pid: int) -> list[tuple[int, str]]:
 
 @contextlib.contextmanager
 def started(
-    folder: Path, *arguments: str, real: bool = False, environ: dict[str, str] | None = None
+    folder: Path,
+    *arguments: str,
+    real: bool = False,
+    environ: dict[str, str] | None = None,
+    script: str = str(ROOT / "tests" / "support_supervisor.py"),
 ) -> Iterator[Program]:
-    """Run the program while the block lasts; afterwards its whole tree is gone."""
-    script = ["-m", "proxy"] if real else [str(ROOT / "tests" / "support_supervisor.py")]
+    """Run the program while the block lasts; afterwards its whole tree is gone.
+
+    `script` runs it with stand-in children.
+    """
+    words = ["-m", "proxy"] if real else [script]
     output = folder / "output"
     with output.open("wb") as stream:
         child = subprocess.Popen(
-            [sys.executable, *script, *arguments],
+            [sys.executable, *words, *arguments],
             stdout=stream,
             stderr=stream,
             cwd=ROOT,

@@ -121,18 +121,11 @@ cdef inline bint limit_takes(
     return False
 
 
-cdef inline bint descriptors_forbid(Engine *engine, const Listener *listener) noexcept nogil:
-    """Whether this worker has no descriptors for a session, or others wait for them."""
-    return load_relaxed(&engine.counters.sessions) >= engine.descriptors.most or (
-        engine.descriptors.first != NULL
-        and not has_turn(engine, &engine.descriptors, listener))
-
-
 cdef inline Limit *place_take(Engine *engine, Listener *listener) noexcept nogil:
     """Count a session that is about to be accepted; the limit that forbids it, or NULL."""
     cdef uint64_t here = load_relaxed(&engine.counters.sessions)
     cdef uint32_t number
-    if descriptors_forbid(engine, listener):
+    if here >= engine.descriptors.most:
         return &engine.descriptors
     store_relaxed(&engine.counters.sessions, here + 1)
     count(&listener.frontend.counters.sessions, 1)
@@ -157,7 +150,7 @@ cdef inline bint limit_forbids(
 cdef inline Limit *limit_ahead(Engine *engine, Listener *listener) noexcept nogil:
     """The limit that would forbid another session, or NULL; nothing is raised for the look."""
     cdef uint32_t number
-    if descriptors_forbid(engine, listener):
+    if load_relaxed(&engine.counters.sessions) >= engine.descriptors.most:
         return &engine.descriptors
     for number in range(listener.limit_count):
         if limit_forbids(engine, listener, listener.limits[number]):

@@ -67,7 +67,7 @@ def open_listener(endpoint: Endpoint, options: SocketOptions) -> socket.socket:
     """A socket that listens, non-blocking; raises BindError."""
     if endpoint.family is SocketFamily.DESCRIPTOR:
         return _take_descriptor(int(endpoint.host), options)
-    listener = socket.socket(FAMILIES[endpoint.family], socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    listener = _make_socket(endpoint)
     try:
         listener.setblocking(False)
         if endpoint.family in INTERNET:
@@ -77,13 +77,25 @@ def open_listener(endpoint: Endpoint, options: SocketOptions) -> socket.socket:
             listener.listen(options.backlog)
         else:
             _bind_path(listener, endpoint.host, options)
-    except BindError as error:
+    except BaseException as error:
         listener.close()
-        raise BindError(f"{error} [{describe(endpoint)}]") from error
-    except (OSError, OverflowError) as error:
-        listener.close()
-        raise BindError(f"{_reason(error)} [{describe(endpoint)}]") from error
+        if isinstance(error, BindError):
+            raise BindError(f"{error} [{describe(endpoint)}]") from error
+        if isinstance(error, OSError | OverflowError):
+            raise BindError(
+                f"cannot bind socket ({_reason(error)}) [{describe(endpoint)}]"
+            ) from error
+        raise
     return listener
+
+
+def _make_socket(endpoint: Endpoint) -> socket.socket:
+    try:
+        kind = socket.SOCK_STREAM | socket.SOCK_CLOEXEC
+        return socket.socket(FAMILIES[endpoint.family], kind)
+    except OSError as error:
+        told = f"cannot create listening socket ({_reason(error)}) [{describe(endpoint)}]"
+        raise BindError(told) from error
 
 
 def apply_options(listener: socket.socket, options: SocketOptions) -> None:
@@ -171,8 +183,8 @@ def _bind_path(listener: socket.socket, path: str, options: SocketOptions) -> No
             )
         listener.listen(options.backlog)
         beside.rename(path)
-    except OSError:
-        beside.unlink()
+    except BaseException:
+        beside.unlink(missing_ok=True)
         raise
 
 
@@ -180,19 +192,25 @@ def _take_descriptor(descriptor: int, options: SocketOptions) -> socket.socket:
     """A socket that the parent opened, perhaps listening already; taken over as it is."""
     try:
         listener = socket.socket(fileno=descriptor)
+    except OSError as error:
+        raise BindError(f"cannot use descriptor ({error.strerror}) [fd@{descriptor}]") from error
+    try:
         listener.setblocking(False)
         if not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
             listener.listen(options.backlog)
-    except OSError as error:
-        raise BindError(f"cannot use descriptor ({error.strerror}) [fd@{descriptor}]") from error
+    except BaseException as error:
+        listener.detach()  # it is the parent's
+        if isinstance(error, OSError):
+            told = f"cannot use descriptor ({error.strerror}) [fd@{descriptor}]"
+            raise BindError(told) from error
+        raise
     return listener
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno == errno.EMFILE:
-        return "cannot create listening socket (too many open files)"
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return f"cannot bind socket ({text})"
+        return "too many open files: raise the hard limit on descriptors"
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
 
 
 # ldb [13]; and #0x12; jeq #0x02, drop, keep: a segment with SYN and without ACK

@@ -6,25 +6,28 @@ The one place where all parts of a generation meet. Opens descriptors, forks not
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from contextlib import ExitStack
 
 import msgspec
 
 from proxy.config.model import Settings
 from proxy.log import LogWriter, open_log
-from proxy.log_sockets import open_log_sockets
+from proxy.log_sockets import close_log_sockets, open_log_sockets
 from proxy.runtime import Bells, Runtime
 from proxy.supervisor.carry import (
     Tally,
     carry_counters,
-    carry_records,
     known_addresses,
     plan_carry,
     take_tally,
 )
 from proxy.supervisor.children import Entries
 from proxy.supervisor.descriptors import Descriptors, Grant
+from proxy.supervisor.faults import Faults
 from proxy.supervisor.fill import fill_restored, fill_segment, shape_of
 from proxy.supervisor.generation import Generation
+from proxy.supervisor.handover import Handover
 from proxy.supervisor.listening import (
     Held,
     SocketSet,
@@ -34,15 +37,11 @@ from proxy.supervisor.listening import (
 )
 from proxy.supervisor.prepare import Prepared
 from proxy.supervisor.reactor import Reactor
-from proxy.supervisor.resolv_conf import open_resolv_conf
-from proxy.supervisor.state_files import open_state_files
+from proxy.supervisor.resolv_conf import close_resolv_conf, open_resolv_conf
+from proxy.supervisor.state_files import close_state_files, open_state_files
+from proxy.supervisor.workers import worker_count
 from shm.names import NameReader
 from shm.segment import Segment
-
-
-def worker_count(settings: Settings) -> int:
-    """`nbthread`, or one worker for each core that this process may use."""
-    return settings.globals.nbthread or len(os.sched_getaffinity(0))
 
 
 class Ground(msgspec.Struct, frozen=True):
@@ -68,6 +67,7 @@ class Builder(msgspec.Struct, frozen=True):
 
     entries: Entries
     reactor: Reactor
+    faults: Faults
     descriptors: Descriptors
     main_pid: int
     log_fallback: bool  # without `log` lines, to standard error
@@ -81,48 +81,89 @@ class Builder(msgspec.Struct, frozen=True):
     ) -> Generation:
         """A generation that is ready to be forked; raises OSError when memory or descriptors end.
 
-        With `old`, everything that still exists is carried over: nobody may write the old slots
-        and administrative records any more.
+        With `old`, the records of everything that still exists are copied, while their writers go
+        on; `hand_over` brings the rest.
         """
         settings, sockets = prepared.settings, ground.sockets
         assert settings is not None, "there are no settings to build from"
         workers = worker_count(settings)
         number = 1 if old is None else old.runtime.segment.reload_generation + 1
-        segment = Segment.create(shape_of(settings, workers, len(sockets.listeners)), number)
-        former = None if old is None else (old.runtime.settings, old.runtime.segment)
-        known = frozenset() if former is None else known_addresses(*former, settings)
+        with ExitStack() as undo:
+            segment = Segment.create(shape_of(settings, workers, len(sockets.listeners)), number)
+            undo.callback(segment.close)
+            handover = self._fill(segment, prepared, settings, now_ms, old)
+            log = self.open_log(settings)
+            undo.callback(log.close)
+            bells = Bells.create(workers)
+            undo.callback(close_all, bells.all())
+            state_files = open_state_files(settings)
+            undo.callback(close_state_files, state_files)
+            log_sockets = open_log_sockets(settings)
+            undo.callback(close_log_sockets, log_sockets)
+            resolv_conf = open_resolv_conf(settings)
+            undo.callback(close_resolv_conf, resolv_conf)
+            runtime = Runtime(
+                settings=settings,
+                segment=segment,
+                bells=bells,
+                listeners=sockets.listeners,
+                stats_sockets=sockets.stats_sockets,
+                service_sockets=sockets.service_sockets,
+                workers=workers,
+                main_pid=self.main_pid,
+                log=log,
+                state_files=state_files,
+                log_sockets=log_sockets,
+                resolv_conf=resolv_conf,
+            )
+            generation = Generation(
+                runtime,
+                sockets=sockets,
+                descriptors=ground.grant.descriptors,
+                entries=self.entries,
+                log=log,
+                reactor=self.reactor,
+                now_ms=now_ms,
+                handover=handover,
+            )
+            undo.pop_all()
+        return generation
+
+    def _fill(
+        self,
+        segment: Segment,
+        prepared: Prepared,
+        settings: Settings,
+        now_ms: int,
+        old: Generation | None,
+    ) -> Handover | None:
+        """All records as the files say and as they were; the way to the rest of the latter."""
+        if old is None:
+            fill_segment(segment, settings, prepared.initial, frozenset(), now_ms)
+            fill_restored(segment, prepared.restored, now_ms)
+            return None
+        former = (old.runtime.settings, old.runtime.segment)
+        known = known_addresses(*former, settings)
         fill_segment(segment, settings, prepared.initial, known, now_ms)
         fill_restored(segment, prepared.restored, now_ms)
-        if former is not None:
-            plan = plan_carry(former[0], settings)
-            carry_records(*former, settings, segment, plan)
-        log = self.open_log(settings)
-        runtime = Runtime(
-            settings=settings,
-            segment=segment,
-            bells=Bells.create(workers),
-            listeners=sockets.listeners,
-            stats_sockets=sockets.stats_sockets,
-            service_sockets=sockets.service_sockets,
-            workers=workers,
-            main_pid=self.main_pid,
-            log=log,
-            state_files=open_state_files(settings),
-            log_sockets=open_log_sockets(settings),
-            resolv_conf=open_resolv_conf(settings),
-        )
-        generation = Generation(
-            runtime,
-            sockets=sockets,
-            descriptors=ground.grant.descriptors,
-            entries=self.entries,
-            log=log,
-            reactor=self.reactor,
-            now_ms=now_ms,
-        )
-        if old is not None:
-            old.carried = carry_tally(old, generation)
-        return generation
+        plan = plan_carry(former[0], settings)
+        handover = Handover(former, (settings, segment), plan, known)
+        handover.copy()
+        return handover
+
+
+def close_all(descriptors: Iterable[int]) -> None:
+    """Close descriptors that nobody was told of."""
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+def hand_over(old: Generation, new: Generation) -> None:
+    """Bring what the old resolverd and control wrote until their end, and the counters."""
+    assert new.handover is not None, "nothing to hand over to the first generation"
+    new.handover.copy_moved()
+    old.carried = carry_tally(old, new)
+    new.runtime.bells.ring_table()
 
 
 def carry_tally(old: Generation, new: Generation) -> Tally:

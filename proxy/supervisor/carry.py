@@ -1,8 +1,8 @@
 """What a reload keeps: pairs of (old index, new index) for everything that still exists.
 
-`plan_carry` is pure and compares settings; `carry` copies the records, before the new workers
-exist. Counters go on growing in old workers that finish their sessions: `Tally` holds what was
-carried, so that the rest can be added when they have ended.
+`plan_carry` is pure and compares settings; handover.py copies the records. Counters go on growing
+in old workers that finish their sessions: `Tally` holds what was carried, so that the rest can be
+added when they have ended.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from proxy.config.model import Proxy, Server, Settings
+from proxy.config.model import Proxy, Settings
 from resolverd.followed import in_use
 from shm.counters import CarriedRow, CounterReader
 from shm.histograms import HistogramReader, HistogramWriter
-from shm.names import NameOrderWriter, NameReader, TargetWriter
+from shm.names import NameReader
 from shm.segment import Segment
-from shm.slots import AdminTableWriter, HealthTableWriter, SlotTableReader, SlotTableWriter
-from shm.states import AdminFlag, AdminState, Cause, HealthState, Operational, SlotState
+from shm.slots import SlotTableReader
 
 if TYPE_CHECKING:
     from shm.counters import WorkerFields  # exists for type checkers only
@@ -118,65 +117,6 @@ def known_addresses(old: Settings, segment: Segment, new: Settings) -> frozenset
         if after in plan.addresses
         and (reader.slot(before).address is not None or servers[after].resolvable)
     )
-
-
-def carry_records(
-    old: Settings, old_segment: Segment, new: Settings, new_segment: Segment, plan: CarryPlan
-) -> None:
-    """Copy addresses, names, health and administrative state of servers that still exist."""
-    reader = SlotTableReader(old_segment)
-    slots = SlotTableWriter(new_segment)
-    admins = AdminTableWriter(new_segment)
-    health = HealthTableWriter(new_segment)
-    names, targets = NameReader(old_segment), TargetWriter(new_segment)
-    orders = NameOrderWriter(new_segment)
-    known = known_addresses(old, old_segment, new)
-    old_servers, new_servers = old.servers, new.servers
-    for before, after in plan.servers:
-        was, now = old_servers[before], new_servers[after]
-        keeps_address = after in known
-        if keeps_address:
-            targets.publish(after, *names.target(before))
-            orders.publish(after, *names.order(before))
-            state: SlotState = reader.slot(before)
-            if state.address is not None and state.cause != Cause.CONFIGURED:
-                state = state._replace(cause=Cause.CARRIED)
-            slots.carry(after, state)
-            if was.check is not None and now.check is not None:
-                health.publish(after, carried_health(reader.health(before), was, now), changed=True)
-        admins.publish(
-            after, carried_admin(reader.admin(before), was, now, keeps_address=keeps_address)
-        )
-
-
-def carried_health(state: HealthState, was: Server, now: Server) -> HealthState:
-    """A health statement under other `rise` and `fall`: up stays fully up, down fully down."""
-    assert was.check is not None
-    assert now.check is not None
-    if (was.check.rise, was.check.fall) == (now.check.rise, now.check.fall):
-        return state
-    up = state.operational != Operational.STOPPED
-    return state._replace(health=now.check.rise + now.check.fall - 1 if up else 0)
-
-
-def carried_admin(
-    state: AdminState, was: Server, now: Server, *, keeps_address: bool
-) -> AdminState:
-    """An administrative state under new settings.
-
-    What the operator ordered holds while the configuration says the same as before; where it
-    changed (`disabled`, weight, maxconn, address), the configuration wins.
-    """
-    if was.disabled != now.disabled:
-        cleared = state.flags & ~AdminFlag.CMAINT
-        state = state._replace(flags=cleared | (AdminFlag.CMAINT if now.disabled else 0))
-    if was.weight != now.weight:
-        state = state._replace(weight=-1)
-    if was.maxconn != now.maxconn:
-        state = state._replace(maxconn=-1)
-    if not keeps_address:
-        state = state._replace(address=None, port=0, override_generation=0, health_order=0)
-    return state
 
 
 class Tally(NamedTuple):

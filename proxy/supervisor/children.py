@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 import msgspec
 
 from proxy.runtime import Runtime
-from proxy.supervisor.fork import Process
+from proxy.supervisor.reaping import Process
 from proxy.supervisor.watch import Watch
 
 

@@ -20,11 +20,11 @@ import traceback
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
 import setproctitle
 
 from proxy.supervisor.privileges import UNCHANGED, Privileges
+from proxy.supervisor.reaping import Process, leave
 from proxy.terminal import STANDARD_DESCRIPTORS, say
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
@@ -33,13 +33,6 @@ IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.
 DEFAULT = (signal.SIGTERM, signal.SIGCHLD, signal.SIGQUIT, signal.SIGALRM)
 
 _libc = ctypes.CDLL(None, use_errno=True)
-
-
-class Process(NamedTuple):
-    """A forked child: its pid and a descriptor that is readable once it has ended."""
-
-    pid: int
-    pidfd: int
 
 
 def freeze_memory() -> None:
@@ -72,9 +65,9 @@ def fork_child(
         signal.pthread_sigmask(signal.SIG_SETMASK, former)
     try:
         return Process(pid, os.pidfd_open(pid))
-    except OSError:  # no descriptor is left: a child that nobody watches must not run on
+    except BaseException:  # no descriptor is left: a child that nobody watches must not run on
         os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+        leave(pid)
         raise
 
 
@@ -137,37 +130,3 @@ def _die_with(parent: int) -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
     if os.getppid() != parent:
         os._exit(0)
-
-
-def reap(process: Process) -> int | None:
-    """The exit status of an ended child (negative: minus the signal), None while it runs.
-
-    Closes the pidfd once the child has ended.
-    """
-    result = os.waitid(os.P_PIDFD, process.pidfd, os.WEXITED | os.WNOHANG)
-    if result is None:
-        return None
-    os.close(process.pidfd)
-    return result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
-
-
-def is_stopped(process: Process) -> bool:
-    """True once for each time the child was stopped by a signal (SIGSTOP, a debugger)."""
-    try:
-        result = os.waitid(os.P_PIDFD, process.pidfd, os.WSTOPPED | os.WNOHANG)
-    except ChildProcessError:  # it has ended, which its pidfd tells, too
-        return False
-    return result is not None and result.si_code == os.CLD_STOPPED
-
-
-def send(process: Process, number: signal.Signals) -> None:
-    """Signal a child; one that has just ended is no error."""
-    with suppress(ProcessLookupError):
-        signal.pidfd_send_signal(process.pidfd, number)
-
-
-def kill_and_reap(process: Process) -> None:
-    """End a child at once and wait for the kernel to have done so."""
-    send(process, signal.SIGKILL)
-    os.waitid(os.P_PIDFD, process.pidfd, os.WEXITED)
-    os.close(process.pidfd)

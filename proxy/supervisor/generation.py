@@ -27,7 +27,9 @@ from proxy.supervisor.adoption import plan_owners
 from proxy.supervisor.binding import queue_length, quiesce, remove_path, shut
 from proxy.supervisor.carry import Tally
 from proxy.supervisor.children import Child, Children, Entries
-from proxy.supervisor.fork import fork_child, is_stopped, kill_and_reap, reap, send
+from proxy.supervisor.faults import explain
+from proxy.supervisor.fork import fork_child
+from proxy.supervisor.handover import Handover
 from proxy.supervisor.limits import (
     EMPTYING_MS,
     QUIESCE_MS,
@@ -39,6 +41,7 @@ from proxy.supervisor.limits import (
 from proxy.supervisor.listening import OpenSocket, SocketSet
 from proxy.supervisor.privileges import Privileges
 from proxy.supervisor.reactor import Reactor
+from proxy.supervisor.reaping import abandon, is_stopped, kill_and_reap, reap, send
 from proxy.supervisor.resolv_conf import close_resolv_conf
 from proxy.supervisor.state_files import close_state_files
 from proxy.supervisor.watch import Life
@@ -74,10 +77,16 @@ class Generation:
         log: LogWriter,
         reactor: Reactor,
         now_ms: int,
+        handover: Handover | None = None,
     ) -> None:
-        """Nothing is forked yet; that begins with the first turn. `descriptors`: their limit."""
+        """Nothing is forked yet; that begins with the first turn. `descriptors`: their limit.
+
+        With a `handover` from another generation resolverd and control wait for `start_services`.
+        """
         self.runtime = runtime
         self.sockets = sockets
+        self.handover = handover
+        self._serves_all = handover is None
         self.carried: Tally | None = None  # what its successor took over of the counters
         self.phase = Phase.RUNNING
         self.children = Children(runtime, entries, log.descriptors(), now_ms)
@@ -124,7 +133,8 @@ class Generation:
                 status = self._board.status(child.position)
                 if child.watch.look(status, now_ms):
                     self._kill_stale(child)
-            if self.phase is Phase.RUNNING and child.watch.due(now_ms):
+            wanted = self._serves_all or child not in self.children.services
+            if self.phase is Phase.RUNNING and wanted and child.watch.due(now_ms):
                 self._start(child, now_ms)
         self._adopt(now_ms)
         if self.phase is not Phase.RUNNING:
@@ -133,20 +143,21 @@ class Generation:
     def _start(self, child: Child, now_ms: int) -> None:
         child.watch.started(now_ms)
         try:
-            process = fork_child(
+            child.process = fork_child(
                 child.body,
                 title=f"millrace: {child.name}",
                 keep=child.keep,
                 privileges=self._privileges,
                 descriptors=self._descriptors,
             )
-        except OSError as error:
-            self.runtime.log(ALERT, f"cannot start {child.name}: {error.strerror}")
-            child.watch.died(now_ms)
-            return
-        child.process = process
-        self._board.started(child.position, process.pid, now_ms, child.watch.restarts)
-        self._reactor.watch(process.pidfd, lambda now_ms: self._ended(child, now_ms))
+            process = child.process
+            self._board.started(child.position, process.pid, now_ms, child.watch.restarts)
+            self._reactor.watch(process.pidfd, lambda now_ms: self._ended(child, now_ms))
+        except Exception as error:
+            self.runtime.log(ALERT, f"cannot start {child.name}: {explain(error)}")
+            if child.process is not None:  # a process that nobody watches must not run on
+                kill_and_reap(child.process)
+            self._settle(child, now_ms)
 
     def _kill_stale(self, child: Child) -> None:
         assert child.process is not None
@@ -160,7 +171,8 @@ class Generation:
         process = child.process
         self._reactor.forget(process.pidfd)
         status = reap(process)
-        assert status is not None, f"{child} has a readable pidfd and is not dead"
+        if status is None:
+            abandon(process)
         self._settle(child, now_ms)
         if not child.watch.retired:
             how = describe_end(status)
@@ -214,14 +226,20 @@ class Generation:
 
     # -- the end ----------------------------------------------------------------------------------
 
-    def end_services(self, now_ms: int) -> None:
-        """End resolverd and control at once: a successor is about to speak for them."""
+    @property
+    def services_ended(self) -> bool:
+        """Neither resolverd nor control runs."""
+        return all(child.process is None for child in self.children.services)
+
+    def start_services(self) -> None:
+        """Resolverd and control start with the next turn: the records hold still."""
+        self._serves_all = True
+
+    def end_services(self) -> None:
+        """Kill resolverd and control: a successor is about to speak for them."""
         for child in self.children.services:
             child.watch.retire()
-            if child.process is not None:
-                self._reactor.forget(child.process.pidfd)
-                kill_and_reap(child.process)
-                self._settle(child, now_ms)
+        self._send_services(signal.SIGKILL)
 
     def revive_services(self, now_ms: int) -> None:
         """The successor did not come to be."""
@@ -231,16 +249,16 @@ class Generation:
     def soft_stop(self, closing: Iterable[OpenSocket], now_ms: int) -> None:
         """Accept what is queued, finish the sessions, then end; close these sockets on the way."""
         assert self.phase is Phase.RUNNING, f"soft stop of {self}"
-        self.phase = Phase.QUIESCING
         self._closing = list(closing)
-        for item in self._closing:
-            quiesce(item.socket, item.endpoint)
-            remove_path(item.endpoint, item.identity)
         self._quiet_ms = now_ms + (QUIESCE_MS if self._closing else 0)
         limit = self.runtime.settings.globals.hard_stop_after_ms
         self._hard_stop_ms = None if limit is None else now_ms + limit
+        self.phase = Phase.QUIESCING
         for child in self.children.all:
             child.watch.retire()
+        for item in self._closing:
+            quiesce(item.socket, item.endpoint)
+            remove_path(item.endpoint, item.identity)
         self._send_services(signal.SIGKILL, but=self.children.control)
         self._advance(now_ms)
 
@@ -318,8 +336,10 @@ class Generation:
         self._log.close()
 
 
-def describe_end(status: int) -> str:
+def describe_end(status: int | None) -> str:
     """An exit status in words; negative: minus the signal."""
+    if status is None:
+        return "ended, and a tracer keeps its status back"
     if status >= 0:
         return f"exited with code {status}"
     return f"was killed by signal {-status} ({signal.strsignal(-status)})"

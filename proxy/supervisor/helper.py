@@ -11,8 +11,9 @@ import select
 from collections.abc import Callable
 
 from proxy.runtime import now_ms
-from proxy.supervisor.fork import fork_child, kill_and_reap
+from proxy.supervisor.fork import fork_child
 from proxy.supervisor.limits import MESSAGE_BYTES_MAX
+from proxy.supervisor.reaping import kill_and_reap
 
 READ_BYTES = 1 << 20
 Work = Callable[[Callable[[bytes], None]], None]  # gets the function that sends
@@ -23,20 +24,20 @@ class Helper:
 
     def __init__(self, work: Work, title: str) -> None:
         """Fork it; raises OSError when the kernel refuses."""
+        self._received = bytearray()
         self.descriptor, sender = os.pipe2(os.O_CLOEXEC)
         try:
+            os.set_blocking(self.descriptor, False)
             self._process = fork_child(
                 lambda: work(lambda content: _send_all(sender, content)),
                 title=title,
                 keep=(sender,),
             )
-        except OSError:
+        except BaseException:
             os.close(self.descriptor)
             raise
         finally:
             os.close(sender)
-        os.set_blocking(self.descriptor, False)
-        self._received = bytearray()
 
     def receive(self) -> bool:
         """Take what is there; True when nothing more will come."""
@@ -49,8 +50,10 @@ class Helper:
 
     def end(self) -> bytes:
         """End the helper, whatever it does; all that it sent."""
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:  # else this was tried before
+            os.close(descriptor)
         kill_and_reap(self._process)
-        os.close(self.descriptor)
         return bytes(self._received)
 
 

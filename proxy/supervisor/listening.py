@@ -154,22 +154,39 @@ def open_sockets(wants: list[Want], workers: int, inherited: Held) -> SocketSet:
     fresh: list[OpenSocket] = []
     errors: list[str] = []
     needed: dict[Key, int] = {}
-    for want in wants:  # two lines with one address share its group, as in HAProxy
-        needed[want.key] = needed.get(want.key, 0) + want.copies
-        sockets = held.setdefault(want.key, list(inherited.get(want.key, ())))
-        while len(sockets) < needed[want.key]:
-            try:
-                opened = open_listener(want.endpoint, want.options)
-            except BindError as error:
-                errors.append(f"Binding {want.place}: {error}")
-                break
-            fresh.append(OpenSocket(opened, want.endpoint, path_identity(want.endpoint)))
-            sockets.append(fresh[-1])
-    found = _arrange(wants, workers, held, tuple(fresh), errors)
-    if errors:
+    try:
+        for want in wants:  # two lines with one address share its group, as in HAProxy
+            needed[want.key] = needed.get(want.key, 0) + want.copies
+            sockets = held.setdefault(want.key, list(inherited.get(want.key, ())))
+            while len(sockets) < needed[want.key]:
+                try:
+                    fresh.append(open_socket(want))
+                except BindError as error:
+                    errors.append(f"Binding {want.place}: {error}")
+                    break
+                sockets.append(fresh[-1])
+        found = _arrange(wants, workers, held, tuple(fresh), errors)
+        if errors:
+            raise BindingError(tuple(errors))
+    except BaseException:
         give_back(fresh)
-        raise BindingError(tuple(errors))
+        raise
     return found
+
+
+def open_socket(want: Want) -> OpenSocket:
+    """One socket of a wanted address; raises BindError."""
+    opened = open_listener(want.endpoint, want.options)
+    try:
+        return OpenSocket(opened, want.endpoint, path_identity(want.endpoint))
+    except BaseException:
+        give_back((OpenSocket(opened, want.endpoint),))
+        raise
+
+
+def restore_options(wants: list[Want], workers: int, held: Held) -> None:
+    """Open sockets get the options of their lines again, after others had been tried on them."""
+    _arrange(wants, workers, held, (), [])
 
 
 def give_back(fresh: Iterable[OpenSocket]) -> None:

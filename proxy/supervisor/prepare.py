@@ -11,18 +11,22 @@ from collections.abc import Mapping
 import msgspec
 
 from proxy.arguments import Arguments
+from proxy.capacity import listening_sockets
 from proxy.config.loader import load
 from proxy.config.messages import Message, Severity
 from proxy.config.model import MAXCONN_NONE, Settings
 from proxy.supervisor.carry import known_addresses, paired_slots
+from proxy.supervisor.fill import shape_of
 from proxy.supervisor.initial import InitialAddress, decide, names_wanted
 from proxy.supervisor.limits import LIBC_LIMIT_MS
 from proxy.supervisor.names import resolve_names
 from proxy.supervisor.restore import Restored, restore
 from proxy.supervisor.state_files import read_state
+from proxy.supervisor.workers import worker_count
 from resolverd.config import Family
 from shm.segment import Segment
 
+FEWER = "Please write fewer of them, or fewer workers (nbthread): sockets are addresses x workers."
 FAILED_RESULT = "the process that reads the configuration ended without a result"
 
 
@@ -58,6 +62,11 @@ def prepare(
     if outcome.settings is None:
         return Prepared(None, outcome.messages)
     settings = _with_overrides(outcome.settings, arguments)
+    workers = worker_count(settings)
+    try:
+        shape_of(settings, workers, listening_sockets(settings, workers)).check()
+    except ValueError as error:
+        return Prepared(None, (*outcome.messages, Message(Severity.ALERT, f"{error}. {FEWER}")))
     known = (
         known_addresses(previous.settings, previous.segment, settings)
         if previous is not None

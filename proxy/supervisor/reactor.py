@@ -5,17 +5,25 @@ from __future__ import annotations
 import selectors
 from collections.abc import Callable
 
+from proxy.supervisor.faults import Faults
+from proxy.supervisor.limits import FAULT_PAUSE_MS
+
 Callback = Callable[[int], None]  # gets now_ms
 
 
 class Reactor:
-    """A selector with a callback for each descriptor."""
+    """A selector with a callback for each descriptor.
 
-    def __init__(self, clock_ms: Callable[[], int]) -> None:
+    A callback that raises is told of and rests for a moment: its descriptor is readable still.
+    """
+
+    def __init__(self, clock_ms: Callable[[], int], faults: Faults) -> None:
         """An empty one; `clock_ms` is read once after each wait."""
         self._selector = selectors.EpollSelector()
         self._clock_ms = clock_ms
+        self._faults = faults
         self._urgent: set[int] = set()
+        self._resting: dict[int, tuple[int, Callback]] = {}  # until when
 
     def watch(self, descriptor: int, callback: Callback, *, urgent: bool = False) -> None:
         """Call back whenever the descriptor is readable, an urgent one before all others."""
@@ -25,11 +33,14 @@ class Reactor:
 
     def forget(self, descriptor: int) -> None:
         """Do not look at it any more; before it is closed."""
-        self._selector.unregister(descriptor)
+        if self._resting.pop(descriptor, None) is None:
+            self._selector.unregister(descriptor)
         self._urgent.discard(descriptor)
 
     def wait(self, timeout_ms: int) -> int:
         """Wait at most that long, call back, and say what time it is."""
+        if self._resting:
+            timeout_ms = min(timeout_ms, FAULT_PAUSE_MS)
         events = self._selector.select(timeout_ms / 1_000)
         events.sort(key=lambda event: event[0].fd not in self._urgent)
         now_ms = self._clock_ms()
@@ -37,8 +48,25 @@ class Reactor:
             # An earlier callback of this batch may have ended this one's interest.
             if key.fd in self._selector.get_map():
                 callback: Callback = key.data
-                callback(now_ms)
+                try:
+                    callback(now_ms)
+                except Exception as error:
+                    self._faults.tell("looking at an event", error)
+                    self._rest(key.fd, now_ms + FAULT_PAUSE_MS, callback)
+        self._wake(now_ms)
         return now_ms
+
+    def _rest(self, descriptor: int, until_ms: int, callback: Callback) -> None:
+        """Look at it again later, unless the callback ended the interest before it raised."""
+        if self._selector.get_map().get(descriptor) is not None:
+            self._selector.unregister(descriptor)
+            self._resting[descriptor] = until_ms, callback
+
+    def _wake(self, now_ms: int) -> None:
+        for descriptor, (until_ms, callback) in tuple(self._resting.items()):
+            if now_ms >= until_ms:
+                del self._resting[descriptor]
+                self._selector.register(descriptor, selectors.EVENT_READ, callback)
 
     def close(self) -> None:
         """Close the selector; the descriptors belong to others."""

@@ -1,10 +1,15 @@
 """A reload: read in a helper child, switch when the new workers are ready, or call it off.
 
-               bytes came, no ALERT          new workers ready
-    READING ------------------------> SWITCHING ---------------> DONE: the old ones stop softly
-        | ALERT, or no time left          | no time left
-        v                                 v
-      DONE: nothing changed             DONE: the new ones end, old resolverd and control again
+               bytes came, no ALERT         new workers ready           old services gone
+    READING ------------------> STARTING ------------------> HANDING_OVER ----------> DONE
+        | ALERT, or no time left   | no time left                  | no time left      new services,
+        v                          v                               v                   the old ones
+      DONE: nothing changed      DONE: the new ones end          DONE: and old         stop softly
+                                                                 services again
+
+Until the end of the old resolverd and control nothing of the old generation is touched but the
+options of its sockets. Whatever is raised on the way calls the reload off, foreseen or not: it is
+told, what was made goes, the old generation serves as before.
 
 Owns the order of the steps; what they do is in prepare, listening, build and generation.
 """
@@ -16,14 +21,27 @@ from collections.abc import Callable
 
 from proxy.config.messages import Message, Severity
 from proxy.config.report import render
-from proxy.supervisor.build import Builder, Ground, open_all
+from proxy.supervisor.build import Builder, Ground, hand_over, open_all
 from proxy.supervisor.descriptors import DescriptorLimitError
+from proxy.supervisor.faults import Faults, explain
 from proxy.supervisor.fork import freeze_memory
-from proxy.supervisor.generation import ALERT, NOTICE, WARNING, Generation
+from proxy.supervisor.generation import ALERT, NOTICE, WARNING, Generation, Phase
 from proxy.supervisor.helper import Helper
-from proxy.supervisor.limits import FIRST_READY_LIMIT_MS, RELOAD_LIMIT_MS, STARTING_TICK_MS
-from proxy.supervisor.listening import BindingError, SocketSet, give_back, vanished
+from proxy.supervisor.limits import (
+    FIRST_READY_LIMIT_MS,
+    RELOAD_LIMIT_MS,
+    SERVICES_END_LIMIT_MS,
+    STARTING_TICK_MS,
+)
+from proxy.supervisor.listening import (
+    BindingError,
+    give_back,
+    restore_options,
+    vanished,
+    wanted_sockets,
+)
 from proxy.supervisor.prepare import Prepared, Previous, decode, encode
+from proxy.supervisor.workers import worker_count
 
 LEVELS = {Severity.ALERT: ALERT, Severity.WARNING: WARNING, Severity.NOTICE: NOTICE}
 Read = Callable[[Previous], Prepared]
@@ -33,114 +51,177 @@ class Step(enum.Enum):
     """Where a reload stands; see the drawing above."""
 
     READING = "reading"
-    SWITCHING = "switching"
+    STARTING = "starting"
+    HANDING_OVER = "handing over"
     DONE = "done"
+
+
+class ReloadError(Exception):
+    """A reload ends without success; the text says why."""
 
 
 class Reload:
     """One reload; `succeeded` and `new` say how it went once `step` is DONE."""
 
-    def __init__(self, old: Generation, read: Read, builder: Builder, now_ms: int) -> None:
-        """Start reading; raises OSError when no helper can be forked."""
-        previous = Previous(old.runtime.settings, old.runtime.segment)
+    def __init__(
+        self, old: Generation, read: Read, builder: Builder, faults: Faults, now_ms: int
+    ) -> None:
+        """Start reading; what this raises has left nothing behind."""
         self.step = Step.READING
         self.new: Generation | None = None
         self.succeeded = False
         self._old = old
         self._builder = builder
-        self._sockets: SocketSet | None = None
+        self._faults = faults
+        self._ground: Ground | None = None
+        self._tried_sockets = False  # open ones may have options of new lines
         self._deadline_ms = now_ms + RELOAD_LIMIT_MS
-        self._helper = Helper(lambda send: send(encode(read(previous))), "millrace: reload")
-        builder.reactor.watch(self._helper.descriptor, self._received)
+        previous = Previous(old.runtime.settings, old.runtime.segment)
+        self._helper: Helper | None = Helper(
+            lambda send: send(encode(read(previous))), "millrace: reload"
+        )
+        self._listens = False
+        try:
+            builder.reactor.watch(self._helper.descriptor, self._received)
+        except BaseException:
+            self._helper.end()
+            raise
+        self._listens = True
 
     def turn(self, now_ms: int) -> None:
         """Everything that time brings."""
-        if self.step is Step.READING and now_ms >= self._deadline_ms:
+        try:
+            self._advance(now_ms)
+        except Exception as error:
+            if self.succeeded:  # what came after it
+                self._faults.tell("telling that the reload is done", error)
+            else:
+                self._call_off(now_ms, error)
+
+    def _advance(self, now_ms: int) -> None:
+        late = now_ms >= self._deadline_ms
+        if self.step is Step.READING and late:
             self._finish_reading(now_ms)
-        elif self.step is Step.SWITCHING:
+        elif self.step is Step.STARTING:
             assert self.new is not None
             self.new.turn(now_ms, judge=True)
             if self.new.workers_ready:
+                self._end_services(now_ms)
+            elif self.new.hopeless or late:
+                raise ReloadError("the new workers did not become ready")
+        elif self.step is Step.HANDING_OVER:
+            assert self.new is not None
+            self.new.turn(now_ms, judge=True)
+            if self._old.services_ended:
                 self._switch(now_ms)
-            elif self.new.hopeless or now_ms >= self._deadline_ms:
-                self._call_off(now_ms, "the new workers did not become ready")
+            elif late:
+                raise ReloadError("the old resolverd or control did not end: is it traced?")
 
     def timeout_ms(self, now_ms: int) -> int:
         """How long nothing will have to be done."""
-        if self.step is Step.SWITCHING:
+        if self.step in (Step.STARTING, Step.HANDING_OVER):
             return STARTING_TICK_MS
         return max(0, self._deadline_ms - now_ms)
 
     def abandon(self, now_ms: int) -> None:
         """The program ends: nothing is to be switched any more."""
-        if self.step is Step.READING:
-            self._builder.reactor.forget(self._helper.descriptor)
-            self._helper.end()
-        elif self.step is Step.SWITCHING:
-            assert self.new is not None
-            assert self._sockets is not None
-            self.new.stop(now_ms)
-            give_back(self._sockets.fresh)
         self.step = Step.DONE
+        self._drop(now_ms)
 
     def _received(self, now_ms: int) -> None:
-        if self._helper.receive():
-            self._finish_reading(now_ms)
+        try:
+            assert self._helper is not None
+            if self._helper.receive():
+                self._finish_reading(now_ms)
+        except Exception as error:
+            self._call_off(now_ms, error)
 
     def _finish_reading(self, now_ms: int) -> None:
-        self._builder.reactor.forget(self._helper.descriptor)
-        prepared = decode(self._helper.end())
+        prepared = decode(self._end_helper())
         self._tell(prepared.messages)
         if prepared.settings is None:
-            self._fail("the configuration has errors")
-            return
+            raise ReloadError("the configuration has errors")
+        self._tried_sockets = True
+        held, descriptors = self._old.sockets.held, self._builder.descriptors
         try:
-            ground = open_all(prepared.settings, self._old.sockets.held, self._builder.descriptors)
+            self._ground = open_all(prepared.settings, held, descriptors)
         except DescriptorLimitError as error:
-            self._fail(str(error))
-            return
+            raise ReloadError(str(error)) from error
         except BindingError as error:
             for line in error.lines:
                 self._old.runtime.log(ALERT, line)
-            self._fail("not all sockets can be opened")
-            return
-        for warning in ground.grant.warnings:
+            raise ReloadError("not all sockets can be opened") from error
+        for warning in self._ground.grant.warnings:
             self._old.runtime.log(WARNING, warning)
-        self._begin_switch(prepared, ground, now_ms)
+        self._start(prepared, self._ground, now_ms)
 
-    def _begin_switch(self, prepared: Prepared, ground: Ground, now_ms: int) -> None:
-        """Only now the old resolverd and control end: their records must hold still."""
-        self._sockets = ground.sockets
-        self._old.end_services(now_ms)
-        self.step = Step.SWITCHING
+    def _end_helper(self) -> bytes:
+        """What it sent; may be called again when it raised."""
+        assert self._helper is not None
+        if self._listens:
+            self._builder.reactor.forget(self._helper.descriptor)
+            self._listens = False
+        content = self._helper.end()
+        self._helper = None
+        return content
+
+    def _start(self, prepared: Prepared, ground: Ground, now_ms: int) -> None:
+        """Make the new generation and its workers; the old resolverd and control go on."""
+        self.step = Step.STARTING
         self._deadline_ms = now_ms + FIRST_READY_LIMIT_MS
-        try:
-            self.new = self._builder.build(prepared, ground, now_ms, self._old)
-        except OSError as error:
-            self._call_off(now_ms, f"no memory or descriptors for it ({error.strerror})")
-            return
+        self.new = self._builder.build(prepared, ground, now_ms, self._old)
         freeze_memory()
         self.new.turn(now_ms, judge=True)
 
+    def _end_services(self, now_ms: int) -> None:
+        self.step = Step.HANDING_OVER
+        self._deadline_ms = now_ms + SERVICES_END_LIMIT_MS
+        self._old.end_services()
+
     def _switch(self, now_ms: int) -> None:
+        """The old records hold still now: what moved since they were copied is copied again."""
         assert self.new is not None
-        self.step = Step.DONE
-        self.succeeded = True
-        self._old.soft_stop(vanished(self._old.sockets.held, self.new.sockets.held), now_ms)
+        hand_over(self._old, self.new)
+        closing = vanished(self._old.sockets.held, self.new.sockets.held)
         number = self.new.runtime.segment.reload_generation
+        self.new.start_services()
+        with self._faults.contained("stopping the old workers"):
+            self._old.soft_stop(closing, now_ms)
+        if self._old.phase is Phase.RUNNING:  # it raised before it began
+            raise ReloadError("the old workers cannot be stopped")
+        self.succeeded = True
+        self.step = Step.DONE
         self.new.runtime.log(NOTICE, f"reload done: generation {number} serves")
 
-    def _call_off(self, now_ms: int, reason: str) -> None:
-        if self.new is not None:
-            self.new.stop(now_ms)
-        assert self._sockets is not None
-        give_back(self._sockets.fresh)
-        self._old.revive_services(now_ms)
-        self._fail(reason)
-
-    def _fail(self, reason: str) -> None:
+    def _call_off(self, now_ms: int, error: Exception) -> None:
+        """Leave everything as it was, whatever it was that failed."""
+        ended_services = self.step is Step.HANDING_OVER
         self.step = Step.DONE
+        self._drop(now_ms)
+        with self._faults.contained("reviving resolverd and control"):
+            if ended_services:
+                self._old.revive_services(now_ms)
+        reason = str(error) if isinstance(error, ReloadError) else explain(error)
         self._old.runtime.log(ALERT, f"reload failed, nothing changed: {reason}")
+
+    def _drop(self, now_ms: int) -> None:
+        """What was made for the new generation; its processes end on their own."""
+        contained = self._faults.contained
+        with contained("ending the reader of the configuration"):
+            if self._helper is not None:
+                self._end_helper()
+        with contained("ending new workers"):
+            if self.new is not None:
+                self.new.stop(now_ms)
+        with contained("closing new sockets"):
+            if self._ground is not None:
+                give_back(self._ground.sockets.fresh)
+        with contained("restoring the options of open sockets"):
+            if self._tried_sockets:
+                settings = self._old.runtime.settings
+                workers = worker_count(settings)
+                wants = wanted_sockets(settings, workers)
+                restore_options(wants, workers, self._old.sockets.held)
 
     def _tell(self, messages: tuple[Message, ...]) -> None:
         """To the log, each as it would stand on a terminal but for its tag."""

@@ -23,6 +23,7 @@ from proxy.supervisor.binding import remove_path
 from proxy.supervisor.build import Builder, Ground, open_all
 from proxy.supervisor.children import Entries
 from proxy.supervisor.descriptors import DescriptorLimitError, Descriptors
+from proxy.supervisor.faults import Faults, explain
 from proxy.supervisor.fork import freeze_memory
 from proxy.supervisor.helper import run_helper
 from proxy.supervisor.limits import TRIAL_LIMIT_MS
@@ -119,6 +120,8 @@ def _open(settings: Settings, descriptors: Descriptors) -> Ground:
         raise StartError(*error.lines, NO_LISTENERS) from error
     except (DescriptorLimitError, PrivilegeError) as error:
         raise StartError(str(error)) from error
+    except Exception as error:
+        raise StartError(f"cannot start: {explain(error)}") from error
     for warning in ground.grant.warnings:
         _tell(Severity.WARNING, warning)
     return ground
@@ -152,9 +155,10 @@ def _serve(
     descriptors: Descriptors,
     background: Background | None,
 ) -> End:
-    reactor = Reactor(now_ms)
+    faults = Faults()
+    reactor = Reactor(now_ms, faults)
     fallback = not (mode.quiet or mode.background)
-    builder = Builder(entries, reactor, descriptors, os.getpid(), fallback)
+    builder = Builder(entries, reactor, faults, descriptors, os.getpid(), fallback)
     notifier = Notifier(environ, wanted=arguments.notify_systemd)
 
     def when_ready() -> None:
@@ -177,8 +181,8 @@ def _serve(
         # Whoever finds the file may signal at once: signals are taken already.
         if mode.pidfile is not None:
             write_pid(mode.pidfile, os.getpid())
-    except (OSError, ValueError) as error:
-        raise StartError(f"cannot start: {error}") from error
+    except Exception as error:
+        raise StartError(f"cannot start: {explain(error)}") from error
     try:
         end = supervisor.run()
     except Exception:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -83,17 +83,22 @@ def read_regular(path: str) -> bytes:
 
 def open_state_files(settings: Settings) -> tuple[StateFile, ...]:
     """What resolverd keeps up to date, each with its folder open: it may not see paths later."""
-    return tuple(
-        _open_state_file(path, proxies) for path, proxies in backends_by_file(settings).items()
-    )
+    opened: list[StateFile] = []
+    try:
+        for path, proxies in backends_by_file(settings).items():
+            opened.append(_open_state_file(path, proxies))
+    except BaseException:
+        close_state_files(opened)
+        raise
+    return tuple(opened)
 
 
 def _open_state_file(path: str, proxies: list[Proxy]) -> StateFile:
     real = os.path.realpath(path)  # a link stays a link: its target is replaced
+    servers = tuple(server for proxy in proxies for server in _state_servers(proxy))
     folder = None
     with suppress(OSError):  # whoever writes notices, too, and says so
         folder = os.open(Path(real).parent, OPEN_FOLDER)
-    servers = tuple(server for proxy in proxies for server in _state_servers(proxy))
     return StateFile(real, servers, folder)
 
 
@@ -123,7 +128,7 @@ def _state_servers(proxy: Proxy) -> list[StateServer]:
     ]
 
 
-def close_state_files(files: tuple[StateFile, ...]) -> None:
+def close_state_files(files: Iterable[StateFile]) -> None:
     """Close their folders."""
     for file in files:
         if file.folder is not None:

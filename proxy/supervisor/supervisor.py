@@ -13,8 +13,10 @@ from collections.abc import Callable
 from proxy.runtime import now_ms
 from proxy.supervisor.build import Builder
 from proxy.supervisor.carry import add_late, plan_carry, take_tally
+from proxy.supervisor.faults import explain
 from proxy.supervisor.generation import ALERT, NOTICE, WARNING, Generation, Phase
 from proxy.supervisor.limits import (
+    FAULT_PAUSE_MS,
     FIRST_READY_LIMIT_MS,
     GENERATIONS_MAX,
     SERVICES_LIMIT_MS,
@@ -22,6 +24,7 @@ from proxy.supervisor.limits import (
     TICK_MS,
 )
 from proxy.supervisor.notify import Notifier
+from proxy.supervisor.reaping import look_again
 from proxy.supervisor.reload import Read, Reload, Step
 from proxy.supervisor.signals import SignalPipe
 
@@ -59,6 +62,8 @@ class Supervisor:
         self._reload: Reload | None = None
         self._reload_wanted = False
         self._signals = SignalPipe()
+        self._faults = builder.faults
+        self._faults.log = first.runtime.log
         self._end: End | None = None
         self._soft_stop_ms: int | None = None
         self._believe_ms = 0
@@ -79,10 +84,11 @@ class Supervisor:
         finally:
             self._reactor.forget(signals.descriptor)
             signals.close()
-        assert self._end is not None, "ended without a reason"
-        return self._end
+        return self._end or End.FAILED
 
     def _timeout_ms(self, now: int) -> int:
+        if self._faults.take():  # it may happen again at once
+            return FAULT_PAUSE_MS
         waits = [generation.timeout_ms(now) for generation in (self.current, *self._old)]
         if self._reload is not None:
             waits.append(self._reload.timeout_ms(now))
@@ -91,17 +97,25 @@ class Supervisor:
         return min(TICK_MS, *waits)
 
     def _turn(self, now: int) -> None:
-        """Everything that time brings."""
+        """Everything that time brings; what goes wrong in one part leaves the others alone."""
+        contained = self._faults.contained
         judge = self._trusts_beats(now)
         for generation in (self.current, *self._old):
-            generation.turn(now, judge=judge)
-        self._advance_reload(now)
-        self._bury()
-        if self._when_ready is not None:
-            self._await_first(now)
-        if self._soft_stop_ms is not None and now >= self._soft_stop_ms:
-            self._soft_stop_ms = None
-            self._begin_soft_stop(now)
+            with contained("looking after children"):
+                generation.turn(now, judge=judge)
+        with contained("reloading"):
+            self._advance_reload(now)
+        with contained("forgetting old workers"):
+            self._bury()
+        with contained("looking for children that a tracer holds"):
+            look_again()
+        with contained("waiting for the first workers"):
+            if self._when_ready is not None:
+                self._await_first(now)
+        with contained("stopping softly"):
+            if self._soft_stop_ms is not None and now >= self._soft_stop_ms:
+                self._soft_stop_ms = None
+                self._begin_soft_stop(now)
 
     def _trusts_beats(self, now: int) -> bool:
         """After a pause of the whole machine everybody's beats are late: let them beat first."""
@@ -143,12 +157,15 @@ class Supervisor:
 
     def _stop(self, end: End, now: int) -> None:
         """End at once, whatever is going on."""
+        contained = self._faults.contained
         if self._end in (None, End.SOFT):
             self._end = end
             self._notifier.stopping()
-        self._abandon_reload(now)
+        with contained("abandoning a reload"):
+            self._abandon_reload(now)
         for generation in (self.current, *self._old):
-            generation.stop(now)
+            with contained("stopping workers"):
+                generation.stop(now)
 
     def _begin_soft_stop(self, now: int) -> None:
         if self._end is not None:
@@ -187,9 +204,9 @@ class Supervisor:
         log(NOTICE, "reloading")
         self._notifier.reloading()
         try:
-            self._reload = Reload(self.current, self._read, self._builder, now)
-        except OSError as error:
-            log(ALERT, f"reload failed, nothing changed: {error.strerror}")
+            self._reload = Reload(self.current, self._read, self._builder, self._faults, now)
+        except Exception as error:
+            log(ALERT, f"reload failed, nothing changed: {explain(error)}")
             self._notifier.ready()
 
     def _conclude_reload(self, reload: Reload, now: int) -> None:
@@ -198,6 +215,7 @@ class Supervisor:
             assert reload.new is not None
             self._old.append(self.current)
             self.current = reload.new
+            self._faults.log = reload.new.runtime.log
         elif reload.new is not None:
             self._old.append(reload.new)
         self._notifier.ready()
@@ -211,10 +229,10 @@ class Supervisor:
     def _abandon_reload(self, now: int) -> None:
         if self._reload is None:
             return
-        self._reload.abandon(now)
-        if self._reload.new is not None:
-            self._old.append(self._reload.new)
-        self._reload = None
+        reload, self._reload = self._reload, None
+        reload.abandon(now)
+        if reload.new is not None:
+            self._old.append(reload.new)
 
     def _bury(self) -> None:
         """Add what ended generations have counted since they were carried over, and forget them."""

@@ -79,11 +79,10 @@ class Watch:
         self.retired = True
 
     def revive(self, now_ms: int) -> None:
-        """A successor of the dead process is wanted after all."""
-        assert self.retired, f"revived without being retired: {self}"
-        assert self.life is Life.WAITING, f"revived while {self}"
+        """A successor is wanted after all, once the process is dead."""
         self.retired = False
-        self.due_ms = now_ms
+        if self.life is Life.WAITING:
+            self.due_ms = now_ms
 
     def stopped(self, now_ms: int) -> None:
         """The process was stopped by a signal: its sockets need a sibling, a late beat the rest."""

@@ -12,15 +12,14 @@ from hypothesis import strategies as st
 from proxy.config.model import Check, Global, InitState, Origin, Proxy, Server, Settings
 from proxy.supervisor.carry import (
     add_late,
-    carried_health,
     carry_counters,
-    carry_records,
     grown,
     known_addresses,
     plan_carry,
     take_tally,
 )
 from proxy.supervisor.fill import fill_segment, shape_of
+from proxy.supervisor.handover import Handover, carried_health
 from proxy.supervisor.initial import decide
 from resolverd.config import (
     Family,
@@ -128,7 +127,7 @@ def segment_of(wanted: Settings, known: frozenset[int] = frozenset()) -> Segment
 def carried(old: Settings, old_segment: Segment, new: Settings) -> Segment:
     known = known_addresses(old, old_segment, new)
     segment = segment_of(new, known)
-    carry_records(old, old_segment, new, segment, plan_carry(old, new))
+    Handover((old, old_segment), (new, segment), plan_carry(old, new), known).copy()
     return segment
 
 

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from proxy.supervisor.fork import Process, fork_child, kill_and_reap, reap
+from proxy.supervisor.fork import fork_child
 from proxy.supervisor.helper import run_helper
 from proxy.supervisor.names import resolve_names
 from proxy.supervisor.preload import preload
 from proxy.supervisor.privileges import UNCHANGED, PrivilegeError, Privileges
+from proxy.supervisor.reaping import Process, kill_and_reap, look_again, reap
 from proxy.supervisor.start import StartError, try_privileges
 from resolverd.config import Family
 from tests.support import wait_for
@@ -103,7 +104,12 @@ def test_a_child_that_cannot_be_watched_does_not_run_on() -> None:
             fork_child(signal.pause, title="millrace: test", keep=())
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert own_children() <= before
+
+    def gone() -> bool:
+        look_again()
+        return own_children() <= before
+
+    wait_for(gone, 30, "the child is gone")
 
 
 def own_children() -> set[str]:

@@ -1,0 +1,83 @@
+"""What an exception means for whoever reads the log; one that nobody expected ends nothing.
+
+All children depend on the one process in which these happen, so a fault is told, and whatever
+it fell into is given up or tried again; each kind is told once.
+"""
+
+from __future__ import annotations
+
+import errno
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from proxy.runtime import Log
+from proxy.terminal import say
+
+CRITICAL = 2  # syslog
+ADVICE = {
+    errno.EMFILE: "raise the hard limit on descriptors (ulimit -Hn, LimitNOFILE=)",
+    errno.ENFILE: "raise fs.file-max",
+    errno.ENOMEM: "free some memory, or allow more",
+    errno.EAGAIN: "allow more processes (ulimit -u, TasksMax=)",
+    errno.ENOSPC: "free some, or raise fs.epoll.max_user_watches",
+    errno.EACCES: "check whom the program runs as",
+    errno.EPERM: "check whom the program runs as",
+}
+
+
+def explain(error: BaseException) -> str:
+    """The reason and what to do, in one line."""
+    if isinstance(error, MemoryError):
+        return f"out of memory ({place_of(error)}): {ADVICE[errno.ENOMEM]}"
+    if isinstance(error, OSError):
+        reason = error.strerror or str(error) or type(error).__name__
+        named = f" [{error.filename}]" if error.filename is not None else ""
+        advice = ADVICE.get(error.errno or 0)
+        return f"{reason}{named} ({place_of(error)})" + (f": {advice}" if advice else "")
+    text = f": {error}" if str(error) else ""
+    return f"unforeseen {type(error).__name__} ({place_of(error)}){text}: please report it"
+
+
+def place_of(error: BaseException) -> str:
+    """File and line that raised it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "nowhere"
+
+
+class Faults:
+    """Where faults go; `log` is the log of the generation that serves."""
+
+    def __init__(self) -> None:
+        """Until there is a log, the terminal hears of faults."""
+        self.log: Log = _to_terminal
+        self._told: set[tuple[str, str]] = set()
+        self._fresh = False
+
+    def tell(self, doing: str, error: Exception) -> None:
+        """Log a fault unless its kind was told before."""
+        self._fresh = True
+        kind = type(error).__name__, place_of(error)
+        if kind in self._told:
+            return
+        self._told.add(kind)
+        self.log(CRITICAL, f"a fault while {doing}, everything else goes on: {explain(error)}")
+
+    @contextmanager
+    def contained(self, doing: str) -> Iterator[None]:
+        """Whatever the block raises ends the block and nothing else."""
+        try:
+            yield
+        except Exception as error:
+            with suppress(Exception):  # even telling it may find no memory
+                self.tell(doing, error)
+
+    def take(self) -> bool:
+        """Whether there was a fault since the last call."""
+        fresh, self._fresh = self._fresh, False
+        return fresh
+
+
+def _to_terminal(level: int, text: str) -> None:
+    say(f"<{level}> {text}\n")

@@ -1,0 +1,84 @@
+"""How children are signalled, and how their ends are taken; nothing here waits without a limit.
+
+The kernel may keep an end back: a tracer (strace, a debugger) is told before the parent, and until
+it lets go the parent gets nothing, though the pidfd says that the process has ended. A killed
+process may also hang in the kernel. Such a child is left behind, and looked for again each tick.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from contextlib import suppress
+from typing import NamedTuple
+
+from proxy.supervisor.limits import KILL_WAIT_MS
+
+_left: set[int] = set()  # pids of children that have ended or must: no other gets such a number
+
+
+class Process(NamedTuple):
+    """A forked child: its pid and a descriptor that is readable once it has ended."""
+
+    pid: int
+    pidfd: int
+
+
+def reap(process: Process) -> int | None:
+    """The exit status of an ended child (negative: minus the signal), None when there is none yet.
+
+    Closes the pidfd with the status.
+    """
+    result = os.waitid(os.P_PIDFD, process.pidfd, os.WEXITED | os.WNOHANG)
+    if result is None:
+        return None
+    os.close(process.pidfd)
+    return result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
+
+
+def is_stopped(process: Process) -> bool:
+    """True once for each time the child was stopped by a signal (SIGSTOP, a debugger)."""
+    try:
+        result = os.waitid(os.P_PIDFD, process.pidfd, os.WSTOPPED | os.WNOHANG)
+    except ChildProcessError:  # it has ended, which its pidfd tells, too
+        return False
+    return result is not None and result.si_code == os.CLD_STOPPED
+
+
+def send(process: Process, number: signal.Signals) -> None:
+    """Signal a child; one that has just ended is no error."""
+    with suppress(ProcessLookupError):
+        signal.pidfd_send_signal(process.pidfd, number)
+
+
+def kill_and_reap(process: Process) -> None:
+    """End a child at once; leave it behind if that takes long."""
+    send(process, signal.SIGKILL)
+    poll = select.poll()
+    poll.register(process.pidfd, select.POLLIN)
+    poll.poll(KILL_WAIT_MS)
+    if reap(process) is None:
+        abandon(process)
+
+
+def abandon(process: Process) -> None:
+    """Nobody asks for the end of this child any more; closes the pidfd."""
+    os.close(process.pidfd)
+    leave(process.pid)
+
+
+def leave(pid: int) -> None:
+    """A child that has ended or was killed: `look_again` takes its end when there is one."""
+    _left.add(pid)
+
+
+def look_again() -> None:
+    """Take the ends that have come of children left behind."""
+    for pid in tuple(_left):
+        try:
+            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG) is None:
+                continue
+        except ChildProcessError:  # somebody else has taken it
+            pass
+        _left.discard(pid)
