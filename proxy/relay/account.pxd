@@ -6,7 +6,8 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from proxy.relay.types cimport ASSIGNED, NO_SLOT, Backend, Engine, Frontend, Session
+from proxy.relay.types cimport (
+    ASSIGNED, CLIENT, EARLY_OWED, NO_SLOT, Backend, Engine, Frontend, Session)
 from shm.atomics cimport count, load_relaxed, store_relaxed
 from shm.rows cimport BackendCounters, ServerCounters
 from shm.segment cimport hint_add, server_counters
@@ -29,6 +30,13 @@ cdef inline void raise_max(uint64_t *word, uint64_t value) noexcept nogil:
 
 
 cdef inline ServerCounters *counters_of(Engine *engine, Session *session) noexcept nogil:
+    """The row of the session's server; without one, a row that is nobody's and that nobody reads.
+
+    Whatever ends, queues or picks again may leave a session without a slot: every count for its
+    server goes through here.
+    """
+    if session.slot == NO_SLOT:
+        return &engine.nobody
     return server_counters(&engine.view, engine.worker, session.slot)
 
 
@@ -54,6 +62,9 @@ cdef inline void count_assigned(Engine *engine, Session *session) noexcept nogil
     """A server was picked; the place there was taken before (queue.pxd)."""
     cdef ServerCounters *server = counters_of(engine, session)
     session.flags |= ASSIGNED
+    if session.flags & EARLY_OWED:  # what came while it had no server
+        session.flags &= ~EARLY_OWED
+        count(&server.bytes_in, session.sides[CLIENT].bytes)
     if session.log != NULL:
         session.log.assigned_ms = engine.now_ms
     count(&server.sessions_total, 1)
@@ -120,8 +131,7 @@ cdef inline void count_retry(Engine *engine, Session *session, uint32_t former) 
 
 cdef inline void count_unreachable(Engine *engine, Session *session) noexcept nogil:
     """The last attempt failed, or no server had a place in time."""
-    if session.slot != NO_SLOT:
-        count(&counters_of(engine, session).connection_errors, 1)
+    count(&counters_of(engine, session).connection_errors, 1)
     count(&session.backend.counters.connection_errors, 1)
 
 
@@ -154,34 +164,26 @@ cdef inline void count_bytes(
 
 
 cdef inline void count_aborted(Engine *engine, Session *session, bint by_client) noexcept nogil:
-    cdef ServerCounters *server
     if session.backend == NULL:
         return
     if by_client:
         count(&session.backend.counters.client_aborts, 1)
+        count(&counters_of(engine, session).client_aborts, 1)
     else:
         count(&session.backend.counters.server_aborts, 1)
-    if session.slot == NO_SLOT:
-        return
-    server = counters_of(engine, session)
-    if by_client:
-        count(&server.client_aborts, 1)
-    else:
-        count(&server.server_aborts, 1)
+        count(&counters_of(engine, session).server_aborts, 1)
 
 
 cdef inline void count_ended(Engine *engine, Session *session, int termination) noexcept nogil:
     """The session is over: its termination state, its time, and its backend's gauge down."""
     cdef uint64_t took_ms = engine.now_ms - session.started_ms
-    cdef ServerCounters *server
+    cdef ServerCounters *server = counters_of(engine, session)
     count(&engine.counters.terminations[termination], 1)
     if session.backend != NULL:
         gauge_down(&session.backend.counters.sessions)
         count(&session.backend.counters.ended, 1)
         count(&session.backend.counters.total_time_sum_ms, took_ms)
         raise_max(&session.backend.counters.total_time_max_ms, took_ms)
-        if session.slot != NO_SLOT:
-            server = counters_of(engine, session)
-            count(&server.ended, 1)
-            count(&server.total_time_sum_ms, took_ms)
-            raise_max(&server.total_time_max_ms, took_ms)
+        count(&server.ended, 1)
+        count(&server.total_time_sum_ms, took_ms)
+        raise_max(&server.total_time_max_ms, took_ms)

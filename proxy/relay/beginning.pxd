@@ -20,8 +20,8 @@ from proxy.relay.session cimport (
     session_step, watch)
 from proxy.relay.syscalls cimport EPOLL_CTL_ADD, MSG_NOSIGNAL, MSG_PEEK, recv, send
 from proxy.relay.types cimport (
-    CLIENT, CONFIRM, NO_SLOT, READABLE, SERVER, SPLICE, STATE_CONNECTING, STATE_ENDED,
-    TERMINATION_CLIENT_ABORT_CONNECT, TERMINATION_RESOURCE_CONNECT,
+    CLIENT, CONFIRM, EARLY_OWED, NO_SLOT, READABLE, SERVER, SPLICE, STATE_CONNECTING, STATE_ENDED,
+    STATE_QUEUED, TERMINATION_CLIENT_ABORT_CONNECT, TERMINATION_RESOURCE_CONNECT,
     TERMINATION_SERVER_ABORT_CONNECT, Engine, Frontend, Session, Side)
 from shm.atomics cimport count
 
@@ -109,6 +109,7 @@ cdef inline void keep_early(
         return
     count(&session.frontend.counters.bytes_in, early)
     count(&session.backend.counters.bytes_in, early)
+    session.flags |= EARLY_OWED
     mover_open(engine, &mover)
     if not keep_rest(&mover, &session.sides[SERVER], bytes, early):
         session_break(engine, session, TERMINATION_RESOURCE_CONNECT, -1)
@@ -162,6 +163,9 @@ cdef inline void session_start(
     session_step(session, EVENT_ATTEMPT)
     session_attempt(engine, session, EARLY_AT_HAND if early != 0 else EARLY_NONE)
     if early == 0 or session.state == STATE_ENDED:
+        return
+    if session.state == STATE_QUEUED:  # the attempts failed, and no other server has a place
+        keep_early(engine, session, bytes, early)
         return
     count_bytes(engine, session, early, 0)
     send_early(engine, session, bytes, early)

@@ -15,9 +15,8 @@ from proxy.relay.limits cimport Waiting, waiting_for_any
 from proxy.relay.picking cimport PICK_NONE, PICK_REFUSED, session_pick
 from proxy.relay.queue cimport place_take, queue_leave, queue_pass_on, ring_relay
 from proxy.relay.session cimport EVENT_ATTEMPT, session_step
-from proxy.relay.types cimport CLIENT, NO_SLOT, Backend, Engine, Session
-from shm.atomics cimport count, fence_full, load_acquire
-from shm.segment cimport server_counters
+from proxy.relay.types cimport NO_SLOT, Backend, Engine, Session
+from shm.atomics cimport fence_full, load_acquire
 
 
 cdef inline void session_serve(Engine *engine, Session *session, uint32_t slot) noexcept nogil:
@@ -27,10 +26,6 @@ cdef inline void session_serve(Engine *engine, Session *session, uint32_t slot) 
     session.slot = slot
     count_assigned(engine, session)
     count_waited(engine, session, waited_ms)
-    if session.retries == 0:  # what came early was counted for no server
-        count(
-            &server_counters(&engine.view, engine.worker, slot).bytes_in,
-            session.sides[CLIENT].bytes)
     session_step(session, EVENT_ATTEMPT)
     session_attempt(engine, session, early_kept(session))
 

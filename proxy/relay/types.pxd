@@ -13,7 +13,7 @@ from proxy.relay.syscalls cimport sockaddr_in6
 from proxy.relay.wheel cimport Timer, Wheel
 from shm.eligibility cimport ServerView
 from shm.layout cimport BackendShared, Process
-from shm.rows cimport BackendCounters, FrontendCounters, WorkerCounters
+from shm.rows cimport BackendCounters, FrontendCounters, ServerCounters, WorkerCounters
 from shm.segment cimport View
 
 cdef enum:
@@ -62,6 +62,7 @@ cdef enum:  # SessionFlag
     ASSIGNED = 2  # counted for its server
     SPLICE = 4  # splicing is allowed
     CONNECTED = 8
+    EARLY_OWED = 16  # its first bytes came while it had no server: they count for the next one
 
 cdef enum:  # Termination; termination.py names them
     TERMINATION_NORMAL = 0
@@ -347,6 +348,7 @@ cdef struct Engine:
     Outgoing **outgoing  # by slot; NULL: plain connections
     ServerLimits *limits  # by slot
     uint8_t *headers  # by slot: HeaderKind of proxy_header.pxd
+    ServerCounters nobody  # counts of sessions without a server (account.pxd)
     uint64_t ticket  # of the session that a server is being sought for; the highest: none yet
     uint32_t waiting  # sessions in queues
     int64_t queues_swept_ms

@@ -43,7 +43,7 @@ enum action {
     ACTION_ZERO,        /* return 0, do nothing */
     ACTION_ERROR_DONE,  /* do it, then return -1 and `error` */
     ACTION_AT_ONCE,     /* connect: return only when connected */
-    ACTION_PEER,        /* the test acts before the call is made */
+    ACTION_PEER,        /* the test acts before the call is made; with `error` it then fails */
 };
 
 struct control {
@@ -58,6 +58,7 @@ struct control {
     uint32_t events_max;   /* epoll_wait hands out that many events at most; 0: no limit */
     uint32_t buffer_bytes; /* SO_SNDBUF and SO_RCVBUF of new sockets; 0: as they are */
     uint32_t pipe_error;   /* every pipe2 fails with it; 0: none */
+    uint32_t connect_error; /* every connect fails with it; 0: none */
     uint32_t chance;       /* of 65536: that a call fails or comes short by itself; 0: never */
     uint32_t seed;         /* of those */
     uint32_t counts[KINDS];
@@ -151,7 +152,7 @@ static struct fault at_call(enum kind kind) {
             nanosleep(&(struct timespec){0, 25000}, NULL);
         }
     errno = kept;
-    return none;
+    return fault.error ? (struct fault){ACTION_ERROR, fault.error, 0} : none;
 }
 
 static void raise_edge(int fd) {
@@ -237,6 +238,10 @@ int socket(int family, int type, int protocol) {
 
 int connect(int fd, const struct sockaddr *address, socklen_t size) {
     struct fault fault = at_call(KIND_CONNECT);
+    if (control != NULL && is_relay && get(&control->connect_error)) {
+        errno = (int)get(&control->connect_error);
+        return -1;
+    }
     if (fault.action == ACTION_ERROR)
         return fail(fault);
     int result = REAL(connect)(fd, address, size);
