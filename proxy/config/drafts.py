@@ -91,6 +91,7 @@ class GlobalDraft(msgspec.Struct):
     log_host: str | None = None
     node: str = ""
     description: str | None = None
+    reloads_max: int | None = None  # `mworker-max-reloads`
     spread_checks_percent: int = 0
     max_spread_checks_ms: int | None = None
     quiet: bool = False

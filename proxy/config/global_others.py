@@ -101,7 +101,6 @@ _OTHERS: dict[str, Word[GlobalDraft]] = {
         shape=ALONE,
         negatable=True,
     ),
-    "mworker-max-reloads": without_effect("nothing in Millrace depends on it", shape=NUMBER),
     "thread-hard-limit": without_effect("'nbthread' alone sets the number of workers"),
     "localpeer": without_effect("there are no peers", shape=ONE),
     "insecure-setuid-wanted": without_effect("no program is started", shape=ALONE),

@@ -128,6 +128,9 @@ def _default_path(statement: Statement, _draft: GlobalDraft) -> None:
     statement.pass_over(2 if mode == "origin" else 1, "'default-path'")
 
 
+RELOADS_MAX = 2**31 - 1  # of `mworker-max-reloads`: an int, as in HAProxy
+
+
 def _strict_limits(statement: Statement, draft: GlobalDraft) -> None:
     statement.at_most(0)
     draft.strict_limits = statement.prefix is not Prefix.NO
@@ -153,6 +156,7 @@ GLOBAL_WORDS: Table[GlobalDraft] = {
     "stats": works(stats),
     "hard-stop-after": works(time("hard_stop_after_ms"), shape=AT_MOST_ONE),
     "grace": works(time("grace_ms"), shape=AT_MOST_ONE),
+    "mworker-max-reloads": works(number("reloads_max", 0, RELOADS_MAX)),
     "master-worker": works(_master_worker),
     "description": works(_description),
     "node": works(_node),

@@ -28,7 +28,6 @@ KILL_WAIT_MS = 50  # a killed helper is gone by then, or it is left behind
 SERVICES_END_LIMIT_MS = 2_000  # resolverd and control, killed for a successor, are gone by then
 FAULT_PAUSE_MS = 100  # a handler that raised rests so long: it might raise again at once
 
-GENERATIONS_MAX = 8  # old generations whose sessions still run; the oldest is ended beyond it
 RELOAD_LIMIT_MS = 60_000  # parsing and resolving in the helper child
 TRIAL_LIMIT_MS = 5_000  # dropping privileges in a helper
 LIBC_LIMIT_MS = 11_000  # two nameservers of resolv.conf, five seconds each, and some air

@@ -18,7 +18,6 @@ from proxy.supervisor.generation import ALERT, NOTICE, WARNING, Generation, Phas
 from proxy.supervisor.limits import (
     FAULT_PAUSE_MS,
     FIRST_READY_LIMIT_MS,
-    GENERATIONS_MAX,
     SERVICES_LIMIT_MS,
     SUSPECT_AFTER_MS,
     TICK_MS,
@@ -27,6 +26,7 @@ from proxy.supervisor.notify import Notifier
 from proxy.supervisor.reaping import look_again
 from proxy.supervisor.reload import Read, Reload, Step
 from proxy.supervisor.signals import SignalPipe
+from shm.counters import CounterReader
 
 RELOAD_SIGNALS = (signal.SIGUSR2, signal.SIGHUP)
 
@@ -219,12 +219,24 @@ class Supervisor:
         elif reload.new is not None:
             self._old.append(reload.new)
         self._notifier.ready()
-        if sum(old.phase is not Phase.ENDING for old in self._old) > GENERATIONS_MAX:
-            self.current.runtime.log(
-                WARNING, "too many reloads with open sessions: ending the oldest"
-            )
-            oldest = next(old for old in self._old if old.phase is not Phase.ENDING)
-            oldest.stop(now)
+        self._end_oldest(now)
+
+    def _end_oldest(self, now: int) -> None:
+        """`mworker-max-reloads`; without it no number of reloads ends a session."""
+        limit = self.current.runtime.settings.globals.reloads_max
+        if limit is None:
+            return
+        for old in self._old:
+            number = old.runtime.segment.reload_generation
+            newest = self.current.runtime.segment.reload_generation
+            if old.phase is not Phase.ENDING and newest - number > limit:
+                sessions = CounterReader(old.runtime.segment).worker()["sessions"]
+                self.current.runtime.log(
+                    WARNING,
+                    f"mworker-max-reloads {limit}: ending {sessions} sessions of generation "
+                    f"{number}, which is {newest - number} reloads old",
+                )
+                old.stop(now)
 
     def _abandon_reload(self, now: int) -> None:
         if self._reload is None:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from proxy.supervisor.limits import GENERATIONS_MAX
 from tests.support import PATIENCE_SECONDS, free_port, wait_for
 from tests.support_supervisor import Program, await_serving, greeting, hello, started
 
@@ -200,20 +199,38 @@ def test_several_old_generations_live_at_once(program: Program, address: Address
     )
 
 
-def test_too_many_old_generations_end_with_the_oldest(program: Program, address: Address) -> None:
+def sessions_over_reloads(program: Program, address: Address, reloads: int) -> list[socket.socket]:
+    """One session of each generation."""
     clients = []
-    for _ in range(GENERATIONS_MAX + 1):
+    for _ in range(reloads):
         clients.append(socket.create_connection(address))
-        clients[-1].settimeout(PATIENCE_SECONDS)
+        clients[-1].settimeout(30)
         greeting(clients[-1])
         reload(program, address)
-    assert clients[0].recv(10) == b"", "the oldest session was ended"
-    for client in clients[1:]:
+    return clients
+
+
+def test_no_number_of_reloads_ends_a_session(program: Program, address: Address) -> None:
+    for client in sessions_over_reloads(program, address, 11):
         client.sendall(b"x\n")
         assert client.recv(10) == b"x\n"
+        client.close()
+
+
+def test_what_is_older_than_mworker_max_reloads_ends_and_is_told(
+    tmp_path: Path, program: Program, address: Address
+) -> None:
+    path = Path(write(tmp_path, address[1]))
+    path.write_text(path.read_text().replace("global\n", "global\n    mworker-max-reloads 2\n"))
+    clients = sessions_over_reloads(program, address, 4)
+    for client in clients[:2]:
+        assert client.recv(10) == b"", "older than two reloads"
+    for client in clients[2:]:
+        client.sendall(b"x\n")
+        assert client.recv(10) == b"x\n"
+    assert "mworker-max-reloads 2: ending" in program.text()
     for client in clients:
         client.close()
-    assert "too many reloads with open sessions" in program.text()
 
 
 def test_nothing_piles_up_over_many_reloads(program: Program, address: Address) -> None:
