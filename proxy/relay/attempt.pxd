@@ -35,7 +35,7 @@ from proxy.relay.syscalls cimport (
     TCP_QUICKACK, close, connect, htons, setsockopt, sockaddr, sockaddr_in, sockaddr_in6,
     sockaddr_storage, socket, socklen_t)
 from proxy.relay.types cimport (
-    BALANCE_RANDOM, BALANCE_ROUNDROBIN, BALANCE_STATIC, CONNECTED, RESETS, SERVER,
+    ACKS_LATE, BALANCE_RANDOM, BALANCE_ROUNDROBIN, BALANCE_STATIC, CONNECTED, RESETS, SERVER,
     TERMINATION_RESOURCE_CONNECT, TERMINATION_SERVER_ABORT_CONNECT,
     TERMINATION_SERVER_ABORT_QUEUE, TERMINATION_SERVER_TIMEOUT_CONNECT, WRITABLE, Backend,
     Engine, Outgoing, Session)
@@ -88,7 +88,7 @@ cdef inline int connect_once(
     """Begin to connect with a new socket; 0 or an errno, which leaves none open.
 
     Where bytes follow promptly the last packet of the handshake rides on them; else it must not
-    wait.
+    wait. So do later acknowledgements, until the server's first bytes have come (`acks_resume`).
     """
     cdef int zero = 0
     cdef int error = 0
@@ -105,7 +105,8 @@ cdef inline int connect_once(
         close(fd)
         return error
     session.sides[SERVER].fd = fd
-    session.sides[SERVER].flags = RESETS if session.backend.nolinger else 0
+    session.sides[SERVER].flags = (RESETS if session.backend.nolinger else 0) | (
+        ACKS_LATE if prompt else 0)
     return 0
 
 

@@ -39,10 +39,11 @@ from proxy.relay.forward cimport Mover, drop_waiting, pump, waiting
 from proxy.relay.log_session cimport log_ended
 from proxy.relay.queue cimport queue_abandon, server_release
 from proxy.relay.syscalls cimport (
-    EPOLLET, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, EPOLL_CTL_MOD, SHUT_WR, SOL_SOCKET,
-    SO_LINGER, close, epoll_ctl, epoll_event, linger, recv, setsockopt, shutdown)
+    EPOLLET, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, EPOLL_CTL_MOD, IPPROTO_TCP, SHUT_WR,
+    SOL_SOCKET, SO_LINGER, TCP_QUICKACK, close, epoll_ctl, epoll_event, linger, recv, setsockopt,
+    shutdown)
 from proxy.relay.types cimport (
-    BROKEN, CLIENT, CONFIRM, CONNECTED, DEAF, ENDED_READING, FAILED, FINISHED, FIN_SENT,
+    ACKS_LATE, BROKEN, CLIENT, CONFIRM, CONNECTED, DEAF, ENDED_READING, FAILED, FINISHED, FIN_SENT,
     OUTPUT_WATCHED, QUEUED, READABLE, RESETS, SCRATCH_BYTES, SERVER, SPLICE, STATES, STATE_ENDED,
     STATE_QUEUED,
     TERMINATION_CLIENT_ABORT_DATA, TERMINATION_CLIENT_ABORT_LAST,
@@ -342,6 +343,18 @@ cdef inline void note_first(Session *session) noexcept nogil:
         session.listener.client_first += 1
 
 
+cdef inline void acks_resume(Side *server) noexcept nogil:
+    """Acknowledge a server's first bytes at once, and from now on as the kernel sees fit.
+
+    A server that answers in two small writes, with Nagle's rule in force, sends the second when the
+    first is acknowledged: it must not wait for a delayed one. A FIN is acknowledged in any case.
+    """
+    cdef int one = 1
+    server.flags &= ~ACKS_LATE
+    if not server.flags & FINISHED:
+        setsockopt(server.fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof(one))
+
+
 cdef inline void session_relay(Engine *engine, Session *session) noexcept nogil:
     """Move what can be moved in both directions, then settle what ended. All bytes go through here.
 
@@ -363,6 +376,8 @@ cdef inline void session_relay(Engine *engine, Session *session) noexcept nogil:
     if client.flags & BROKEN and pump(&mover, client, server, splicing):
         more = True
     mover_collect(engine, &mover)
+    if server.flags & ACKS_LATE and server.bytes != 0:
+        acks_resume(server)
     if from_client == 0 and from_server == 0 and client.bytes + server.bytes != 0:
         note_first(session)
     count_bytes(engine, session, client.bytes - from_client, server.bytes - from_server)

@@ -42,6 +42,7 @@ cdef enum:  # SideFlag
     SENT = 256  # a small first send went without it
     OUTPUT_WATCHED = 1024  # registered for EPOLLOUT too
     DEAF = 512  # its time-out counted as its FIN: what it still sends is not read
+    ACKS_LATE = 4096  # TCP_QUICKACK is off, until its first bytes have come
     RESETS = 2048  # its connection ends by a reset (option nolinger)
     FINISHED = 8 | 16 | 32  # any of these: the session has to be settled
 

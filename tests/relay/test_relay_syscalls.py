@@ -97,7 +97,8 @@ def test_a_short_connection_is_few_calls_and_no_option_too_many(tmp_path: Path) 
     assert calls.each("accept4") <= 2.05
     assert calls.each("socket") == calls.each("connect") == 1
     assert calls.each("epoll_ctl") <= 2.05
-    assert 0.5 < calls.each("setsockopt") <= 1.05, "TCP_QUICKACK off, once it is known who speaks"
+    # TCP_QUICKACK off, once it is known who speaks; on again where the FIN is not there yet
+    assert 0.5 < calls.each("setsockopt") <= 2.05
     assert calls.each("getsockopt") == calls.each("fcntl") == 0
     assert calls.each("shutdown") <= 1
     assert calls.each("close") <= 2.05
@@ -131,7 +132,7 @@ def test_a_proxy_header_costs_no_call_of_its_own(tmp_path: Path, header: ProxyHe
     assert calls.each("sendto") <= 2.05
     assert calls.each("recvfrom") <= 5.2
     assert calls.each("epoll_ctl") <= 2.05
-    assert calls.each("setsockopt") <= 1.05
+    assert calls.each("setsockopt") <= 2.05
 
 
 def greet_and_end(connection: socket.socket) -> None:
@@ -184,7 +185,7 @@ def test_who_speaks_and_who_ends_costs_no_call_more(
     assert calls.each("accept4") <= 2.05
     assert calls.each("socket") == calls.each("connect") == 1
     assert calls.each("epoll_ctl") <= 2.05
-    assert calls.each("setsockopt") <= (1.05 if handler is echo else 0), "TCP_QUICKACK off"
+    assert calls.each("setsockopt") <= (2.05 if handler is echo else 0), "TCP_QUICKACK off, on"
     assert calls.each("getsockopt") == calls.each("fcntl") == 0
     assert calls.each("recvfrom") <= receives
     assert calls.each("sendto") <= (2.05 if handler is echo else 1.05)
