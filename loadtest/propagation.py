@@ -28,7 +28,7 @@ from loadtest.site import Service, Site
 
 QUERY_SECONDS = 5.0
 STEP_SECONDS = 5.0
-CHANGE_SECONDS = 5.0
+CHANGE_SECONDS = 30.0  # a busy machine: what is measured is far below
 QUERY_MAX = 512
 HEADER_BYTES = 12
 QUESTION_FIELDS_BYTES = 5  # the root label, type and class
