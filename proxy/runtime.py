@@ -60,6 +60,11 @@ class Bells(msgspec.Struct, frozen=True):
         """Every descriptor, for closing."""
         return (*self.relays, *self.workers, self.resolverd, self.control)
 
+    def close(self) -> None:
+        """Close every descriptor."""
+        for bell in self.all():
+            os.close(bell)
+
     def ring_table(self) -> None:
         """A slot record changed: relays and main threads of all workers look."""
         ring((*self.relays, *self.workers))

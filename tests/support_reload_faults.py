@@ -36,12 +36,7 @@ FILES = (
     *("handover.py", "fill.py", "carry.py", "helper.py", "state_files.py", "resolv_conf.py"),
     *("log.py", "log_sockets.py", "runtime.py", "prepare.py", "workers.py"),
 )
-UNDOING = (
-    "__exit__",
-    "pop_all",
-    "callback",
-    "append",
-)  # what gives back is not itself made to fail
+UNDOING = ("__exit__", "pop_all", "callback", "append", "close", "detach", "__hash__")
 Site = tuple[str, int, str]
 
 

@@ -5,8 +5,6 @@ The one place where all parts of a generation meet. Opens descriptors, forks not
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
 from contextlib import ExitStack
 
 import msgspec
@@ -95,7 +93,7 @@ class Builder(msgspec.Struct, frozen=True):
             log = self.open_log(settings)
             undo.callback(log.close)
             bells = Bells.create(workers)
-            undo.callback(close_all, bells.all())
+            undo.callback(bells.close)
             state_files = open_state_files(settings)
             undo.callback(close_state_files, state_files)
             log_sockets = open_log_sockets(settings)
@@ -150,12 +148,6 @@ class Builder(msgspec.Struct, frozen=True):
         handover = Handover(former, (settings, segment), plan, known)
         handover.copy()
         return handover
-
-
-def close_all(descriptors: Iterable[int]) -> None:
-    """Close descriptors that nobody was told of."""
-    for descriptor in descriptors:
-        os.close(descriptor)
 
 
 def hand_over(old: Generation, new: Generation) -> None:

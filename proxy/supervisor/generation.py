@@ -16,7 +16,6 @@ Knows nothing of signals, of reload or of how settings came to be.
 from __future__ import annotations
 
 import enum
-import os
 import signal
 from collections.abc import Iterable
 
@@ -327,8 +326,7 @@ class Generation:
     def close(self) -> None:
         """Give back the segment and the bells, after the last process has ended."""
         assert self.phase is Phase.ENDED, f"closing {self}"
-        for bell in self.runtime.bells.all():
-            os.close(bell)
+        self.runtime.bells.close()
         close_state_files(self.runtime.state_files)
         close_resolv_conf(self.runtime.resolv_conf)
         self.runtime.segment.close()
