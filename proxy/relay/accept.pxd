@@ -191,10 +191,10 @@ cdef inline int listener_stop(
 
 
 cdef inline int accept_batch(Engine *engine, Listener *listener) noexcept nogil:
-    """Accept a batch from one listener."""
+    """Accept from one listener as many as a turn allows it."""
     cdef Limit *limit
     cdef int taken, result
-    for taken in range(ACCEPT_BATCH):
+    for taken in range(engine.accepts):
         limit = place_take(engine, listener)
         if limit != NULL:
             return listener_stop(engine, listener, limit)

@@ -19,7 +19,7 @@ from proxy.relay.syscalls cimport (
     EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, MSG_PEEK, SOL_SOCKET, SO_ERROR,
     getsockopt, recv, socket, socklen_t)
 from proxy.relay.types cimport (
-    CLIENT, CONFIRM, DEAF, READABLE, SERVER, STATE_ACCEPTED, STATE_CONNECTING, STATE_ENDED,
+    CLIENT, CONFIRM, DEAF, QUEUED, READABLE, SERVER, STATE_ACCEPTED, STATE_CONNECTING, STATE_ENDED,
     STATE_HEADER, STATE_QUEUED, TERMINATION_CLIENT_ABORT_CONNECT, TERMINATION_CLIENT_ABORT_QUEUE,
     TERMINATION_CLIENT_TIMEOUT_HEADER, TERMINATION_SERVER_TIMEOUT_QUEUE, WRITABLE, Engine,
     Session, Side)
@@ -83,7 +83,8 @@ cdef inline void session_event(
     if events & (EPOLLOUT | EPOLLERR | EPOLLHUP):
         subject.flags |= WRITABLE
     if session.state > STATE_QUEUED:
-        session_relay(engine, session)
+        if not session.flags & QUEUED:  # else it has its share of this turn from the run list
+            session_relay(engine, session)
     elif side == CLIENT:
         client_early_event(engine, session, events)
     elif session.state == STATE_CONNECTING:

@@ -21,7 +21,7 @@ from proxy.relay.syscalls cimport (
     send, setsockopt, splice)
 from proxy.relay.types cimport (
     BROKEN, CONFIRM, ENDED_READING, FAILED, NODELAY, READABLE, RESETS, SCRATCH_BYTES, SENT,
-    TURN_BYTES, WRITABLE, Pending, Side)
+    WRITABLE, Pending, Side)
 
 cdef enum:
     FULL_READ_BYTES = 32768  # a receive of so many counts towards splicing
@@ -34,6 +34,7 @@ cdef struct Mover:  # what moving needs besides the two sides
     char *scratch  # SCRATCH_BYTES
     PipePool *pipes
     int64_t now_ms
+    int64_t share  # bytes that may be moved for one direction
     int64_t buffered  # change of the memory held by stalled directions, to be collected
     int64_t spliced  # bytes spliced, to be collected
 
@@ -266,7 +267,7 @@ cdef inline void release_pipe(Mover *mover, Side *target) noexcept nogil:
 
 cdef inline bint pump(Mover *mover, Side *source, Side *target, bint splicing) noexcept nogil:
     """Move what can be moved; True when the turn's share was used up and more may be there."""
-    cdef int64_t budget = TURN_BYTES
+    cdef int64_t budget = mover.share
     cdef int64_t moved
     while not target.flags & BROKEN:
         if waiting(target) and not flush_waiting(mover, source, target):

@@ -21,8 +21,8 @@ from proxy.relay.stopped cimport limits_look
 from proxy.relay.syscalls cimport (
     EPOLLET, EPOLLIN, EPOLL_CTL_ADD, clock_ms, epoll_ctl, epoll_event, epoll_wait, ring_bell)
 from proxy.relay.types cimport (
-    EPOLL_WAIT_MAX_MS, EVENTS_MAX, OVERLOAD_PAUSE_MS, QUEUED, QUEUE_SWEEP_MS, RATE_PAUSE_MS,
-    STATE_ENDED, Engine, Listener, Session)
+    ACCEPT_BATCH, EPOLL_WAIT_MAX_MS, EVENTS_MAX, OVERLOAD_PAUSE_MS, QUEUED,
+    QUEUE_SWEEP_MS, RATE_PAUSE_MS, SHARE_BYTES, STATE_ENDED, TURN_BYTES, Engine, Listener, Session)
 from proxy.relay.wheel cimport Timer, wheel_next_ms, wheel_start, wheel_take
 from shm.atomics cimport count, load_acquire, load_relaxed, store_relaxed, store_release
 from shm.layout cimport COMMAND_RUN, COMMAND_SOFT_STOP, COMMAND_STOP
@@ -101,12 +101,17 @@ cdef inline void sweep(Engine *engine) noexcept nogil:
     limits_settle(engine)
 
 
-cdef inline void run_queued(Engine *engine) noexcept nogil:
-    """Give each session of the run list one share; those with more go to the next turn."""
-    cdef Session *session = engine.run_first
-    cdef Session *following
+cdef inline Session *take_queued(Engine *engine) noexcept nogil:
+    """The run list as the last turn left it; what is queued from now on waits for the next one."""
+    cdef Session *first = engine.run_first
     engine.run_first = NULL
     engine.run_last = NULL
+    return first
+
+
+cdef inline void run_queued(Engine *engine, Session *session) noexcept nogil:
+    """Give each session of a run list one share; those with more go to the next turn."""
+    cdef Session *following
     while session != NULL:
         following = session.next
         session.flags &= ~QUEUED
@@ -139,13 +144,29 @@ cdef inline void free_ended(Engine *engine) noexcept nogil:
         timer = following
 
 
+cdef inline void share_out(Engine *engine, const epoll_event *events, int found) noexcept nogil:
+    """How much a session may move in this turn: a small answer must not wait for much of a bulk."""
+    cdef uint64_t only = <uint64_t>engine.run_first
+    cdef bint alone = engine.run_first == engine.run_last
+    cdef int index
+    for index in range(found):
+        if only == 0:
+            only = events[index].data.u64 & ~<uint64_t>TAG_MASK
+        if only != events[index].data.u64 & ~<uint64_t>TAG_MASK:
+            alone = False
+            break
+    engine.share = TURN_BYTES if alone else SHARE_BYTES
+
+
 cdef inline void handle_events(Engine *engine, epoll_event *events, int found) noexcept nogil:
+    """Sessions first: who is there already does not wait for newcomers."""
     cdef uint64_t word
     cdef int index
+    cdef int listeners = 0
     for index in range(found):
         word = events[index].data.u64
         if word & LISTENER_TAG:
-            listener_event(engine, <Listener *>(word & ~<uint64_t>TAG_MASK))
+            listeners += 1
         elif word == 0:
             engine.review = engine.review or engine.waiting != 0
             limits_look(engine)
@@ -153,6 +174,13 @@ cdef inline void handle_events(Engine *engine, epoll_event *events, int found) n
             session_event(
                 engine, <Session *>(word & ~<uint64_t>TAG_MASK), <int>(word & SIDE_MASK),
                 events[index].events)
+    if listeners == 0:
+        return
+    engine.accepts = max(1, ACCEPT_BATCH // listeners)
+    for index in range(found):
+        word = events[index].data.u64
+        if word & LISTENER_TAG:
+            listener_event(engine, <Listener *>(word & ~<uint64_t>TAG_MASK))
 
 
 cdef inline bint over(Engine *engine) noexcept nogil:
@@ -177,7 +205,9 @@ cdef inline void count_turn(Engine *engine) noexcept nogil:
 cdef inline int engine_run(Engine *engine) noexcept nogil:
     """Serve until told to stop; 0, or the errno of a broken epoll set."""
     cdef epoll_event events[EVENTS_MAX]
+    cdef Session *queued
     cdef int found
+    engine.accepts = ACCEPT_BATCH
     read_clock(engine)
     wheel_start(&engine.wheel, engine.now_ms)
     if not bell_register(engine):
@@ -192,8 +222,10 @@ cdef inline int engine_run(Engine *engine) noexcept nogil:
         if found < 0 and errno != EINTR:
             return errno
         read_clock(engine)
+        share_out(engine, events, found)
+        queued = take_queued(engine)
         handle_events(engine, events, found)
-        run_queued(engine)
+        run_queued(engine, queued)
         run_timers(engine)
         sweep(engine)
         free_ended(engine)

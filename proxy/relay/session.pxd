@@ -102,6 +102,7 @@ cdef inline void mover_open(Engine *engine, Mover *mover) noexcept nogil:
     mover.scratch = engine.scratch
     mover.pipes = &engine.pipes
     mover.now_ms = engine.now_ms
+    mover.share = engine.share
     mover.buffered = 0
     mover.spliced = 0
 

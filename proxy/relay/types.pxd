@@ -18,8 +18,9 @@ from shm.segment cimport View
 
 cdef enum:
     SCRATCH_BYTES = 65536  # one receive at most, and the most that a stalled direction owns
-    TURN_BYTES = 1048576  # moved for one direction before other sessions have their turn
-    ACCEPT_BATCH = 64  # connections taken from one listener before other events have their turn
+    TURN_BYTES = 1048576  # moved for one direction in a turn in which nobody else has work
+    SHARE_BYTES = 262144  # moved for one direction in a turn of several: a pipe's fill
+    ACCEPT_BATCH = 64  # connections taken from all listeners before other events have their turn
     EVENTS_MAX = 256
     EPOLL_WAIT_MAX_MS = 1000  # the heartbeat's period when nothing happens
     OVERLOAD_PAUSE_MS = 100  # after EMFILE and its kin; also the sweep for free places: a worker
@@ -321,6 +322,8 @@ cdef struct Engine:
     uint32_t workers
     uint64_t random  # state of the drawing for `balance random`; never 0
     int64_t now_ms  # read once per batch
+    int64_t share  # bytes that may be moved for one direction in this turn
+    int accepts  # connections that may be taken from one listener in this turn
     uint64_t generation_seen
     uint64_t command
     Limit descriptors
