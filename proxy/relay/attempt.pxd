@@ -39,7 +39,7 @@ from proxy.relay.types cimport (
     TERMINATION_RESOURCE_CONNECT, TERMINATION_SERVER_ABORT_CONNECT,
     TERMINATION_SERVER_ABORT_QUEUE, TERMINATION_SERVER_TIMEOUT_CONNECT, WRITABLE, Backend,
     Engine, Outgoing, Session)
-from shm.atomics cimport count, load_acquire, store_relaxed
+from shm.atomics cimport count, fence_release, load_acquire, store_relaxed
 from shm.eligibility cimport ServerView
 from shm.layout cimport Request
 from shm.records cimport STATIC_PORT_RELATIVE
@@ -147,6 +147,7 @@ cdef inline void ask_resolution(Engine *engine, Session *session) noexcept nogil
     request = request_of(&engine.view, engine.worker, session.slot)
     if session.error == ETIMEDOUT:
         store_relaxed(&request.client_began_ms, session.attempt_ms)
+        fence_release()  # whoever sees the count sees the time
         count(&request.client_timeouts, 1)
     else:
         count(&request.client_refusals, 1)
