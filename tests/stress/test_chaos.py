@@ -198,7 +198,8 @@ class Chaos:
         """The script of what happens."""
         start = time.monotonic()
         plan = [(0.15, 1), (0.35, 0), (0.5, 2), (0.7, 1), (0.85, 2)]
-        while (elapsed := (time.monotonic() - start) / SECONDS) < 1:
+        # The whole plan, also where a hang took so long that the time is over before.
+        while (elapsed := (time.monotonic() - start) / SECONDS) < 1 or plan:
             if plan and elapsed >= plan[0][0]:
                 threads = plan.pop(0)[1]
                 await (self.reload(threads) if threads else self.reload_nonsense())
