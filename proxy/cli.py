@@ -20,7 +20,7 @@ from proxy.config.report import render_tagged, summarize
 from proxy.runtime import Runtime, ring
 from proxy.supervisor.children import Entries
 from proxy.supervisor.prepare import Prepared, prepare
-from proxy.supervisor.signals import end_by
+from proxy.supervisor.signals import begin_signals, end_by
 from proxy.supervisor.start import listens, run_program
 from proxy.terminal import STANDARD_ERROR, STANDARD_OUTPUT, open_standard_descriptors, say
 
@@ -31,6 +31,7 @@ LIBRARIES = ("uvloop", "dnspython", "msgspec", "prometheus-client", "setproctitl
 def main() -> int:
     """The console script: sys.argv to an exit status (manual of management, section 3)."""
     open_standard_descriptors()
+    begin_signals()
     try:
         return run(sys.argv[1:])
     except KeyboardInterrupt:  # before the supervisor took the signals

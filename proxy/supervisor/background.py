@@ -9,7 +9,9 @@ end must not wait for the children.
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -60,5 +62,20 @@ def go_background() -> Background:
 
 
 def write_pid(path: str, pid: int) -> None:
-    """The pid file; raises OSError."""
-    Path(path).write_text(f"{pid}\n", encoding="ascii")
+    """The pid file, made anew; raises OSError.
+
+    What stands there is removed first, as HAProxy does it: a link is not followed to another file,
+    and nobody is waited for at a FIFO. In a folder that lets nothing be removed the file is
+    overwritten, if it is one.
+    """
+    with suppress(OSError):
+        Path(path).unlink()
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o644)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "the pid file is not a regular file", path)
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{pid}\n".encode("ascii"))
+    finally:
+        os.close(descriptor)

@@ -29,8 +29,11 @@ from proxy.terminal import STANDARD_DESCRIPTORS, say
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
 # A terminal sends its signals to the whole group: the supervisor alone decides what they mean.
-IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE)
-DEFAULT = (signal.SIGTERM, signal.SIGCHLD, signal.SIGQUIT, signal.SIGALRM)
+IGNORED = (
+    *(signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE),
+    *(signal.SIGQUIT, signal.SIGTTOU, signal.SIGTTIN),
+)
+DEFAULT = (signal.SIGTERM, signal.SIGCHLD, signal.SIGALRM)
 
 _libc = ctypes.CDLL(None, use_errno=True)
 

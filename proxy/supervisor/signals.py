@@ -15,7 +15,23 @@ HANDLED = (
     signal.SIGHUP,
     signal.SIGCHLD,
 )
+HELD = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)  # until somebody can act on them
+# HAProxy dumps its pools for the first, and lets go of its ports for a successor without
+# SO_REUSEPORT with the others: there is nothing to be done, but nobody is to end or stop either.
+IGNORED = (signal.SIGQUIT, signal.SIGTTOU, signal.SIGTTIN)
 READ_BYTES = 4_096
+
+
+def begin_signals() -> None:
+    """Undo what the parent left of masks and ignored signals, first of all in a start.
+
+    A blocked SIGTERM would end nothing, and a kernel that is told to ignore SIGCHLD keeps no
+    child's status. A reload or soft stop that is ordered during the start is done after it.
+    """
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for number in IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, HELD)
 
 
 class SignalPipe:
@@ -26,6 +42,7 @@ class SignalPipe:
         self.descriptor, self._writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._former_wakeup = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         self._former = {number: signal.signal(number, _wake_only) for number in HANDLED}
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
 
     def take(self) -> set[signal.Signals]:
         """The signals that came since the last call."""

@@ -1,0 +1,94 @@
+"""Signals that the program finds when it starts, and those that mean nothing to it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support import PATIENCE_SECONDS, free_port, wait_for
+from tests.support_program import Program
+
+pytestmark = pytest.mark.slow
+
+CONFIGURATION = """global
+  nbthread 2
+  stats socket {socket} level admin
+defaults
+  mode tcp
+  timeout client 1m
+  timeout server 1m
+  timeout connect 5s
+listen web
+  bind 127.0.0.1:{port}
+  server a 127.0.0.1:9
+"""
+MISGUIDED = """
+import os, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+os.kill(os.getpid(), signal.SIGUSR2)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def configuration() -> str:
+    return CONFIGURATION.replace("{port}", str(free_port("127.0.0.1")))
+
+
+def pids(program: Program) -> list[int]:
+    return sorted(pid for found in program.children().values() for pid in found)
+
+
+def test_masks_and_ignored_signals_of_the_parent_change_nothing(tmp_path: Path) -> None:
+    """A reload that was ordered before anybody could hear it is done after the start."""
+    wrapper = (sys.executable, "-c", MISGUIDED)
+    with Program(tmp_path, configuration(), "-W", wrapper=wrapper) as program:
+        wait_for(
+            lambda: "reload done: generation 2 serves" in program.output.read_text(),
+            PATIENCE_SECONDS,
+            "the early reload is done",
+        )
+        worker = program.children()["worker"][0]
+        os.kill(worker, signal.SIGKILL)
+        wait_for(
+            lambda: "was killed by signal 9" in program.output.read_text(),
+            PATIENCE_SECONDS,
+            "the end of a child is told with its reason",
+        )
+        program.process.send_signal(signal.SIGTERM)
+        assert program.process.wait(PATIENCE_SECONDS) == 0
+
+
+def test_signals_of_terminals_end_and_stop_nobody(tmp_path: Path) -> None:
+    with Program(tmp_path, configuration()) as program:
+        wait_for(lambda: len(pids(program)) == 3, PATIENCE_SECONDS, "all children are there")
+        before = pids(program)
+        for number in (signal.SIGQUIT, signal.SIGTTOU, signal.SIGTTIN):
+            for pid in (program.process.pid, *before):
+                os.kill(pid, number)
+        assert "Pid:" in program.ask("show info")
+        assert program.process.poll() is None
+        assert pids(program) == before
+        for pid in (program.process.pid, *before):
+            status = Path(f"/proc/{pid}/status").read_text()
+            assert "State:\tT" not in status
+
+
+@pytest.mark.parametrize("kind", ["link", "fifo", "stale"])
+def test_the_pid_file_is_made_anew_whatever_stands_there(tmp_path: Path, kind: str) -> None:
+    pid_file, elsewhere = tmp_path / "pid", tmp_path / "elsewhere"
+    elsewhere.write_text("not to be touched\n")
+    if kind == "link":
+        pid_file.symlink_to(elsewhere)
+    elif kind == "fifo":
+        os.mkfifo(pid_file)
+    else:
+        pid_file.write_text("12345678901234567890\n" * 10)
+    with Program(tmp_path, configuration(), "-db", "-p", str(pid_file)) as program:
+        assert not pid_file.is_symlink()
+        assert pid_file.read_text() == f"{program.process.pid}\n"
+    assert elsewhere.read_text() == "not to be touched\n"
