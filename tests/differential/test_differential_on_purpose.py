@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -46,6 +46,9 @@ class Difference:
     scenario: Scenario
     haproxy: dict[float, States]
     millrace: dict[float, States]
+    haproxy_or: dict[float, States] = field(
+        default_factory=dict
+    )  # or else: the order of records is chance
 
 
 def _template(slots: int) -> str:
@@ -79,6 +82,7 @@ ONE_TARGET_TWO_PORTS = Difference(
         seconds=1.5,
     ),
     haproxy={1.2: {live(1, 81, 1), ("-", 82, 0, 96, 0)}},
+    haproxy_or={1.2: {live(1, 82, 1), ("-", 81, 0, 96, 0)}},
     millrace={1.2: {live(1, 81, 1), live(1, 82, 1)}},
 )
 MOVED_TARGET = Difference(
@@ -181,6 +185,7 @@ def complaint(difference: Difference, folder: Path) -> str:
             for timeline, table in zip(timelines, tables, strict=True)
             for second, states in table.items()
             if (found := shown_at(timeline, second)) != states
+            and (timeline.program != "haproxy" or found != difference.haproxy_or.get(second))
         ]
         if not wrong:
             return ""
