@@ -105,7 +105,8 @@ def test_threads_never_exceed_the_limit(places: Places, segment: Segment, limit:
         thread.join()
     assert len(found) == WORKERS
     assert [(over, lost) for over, _, lost in found] == [(0, 0)] * WORKERS
-    assert (sum(waits for _, waits, _ in found) > 0) == (limit < WORKERS)
+    if limit == WORKERS:  # with fewer, who meets whom is the scheduler's affair
+        assert sum(waits for _, waits, _ in found) == 0
     assert CounterReader(segment).server(0)["sessions"] == 0
 
 

