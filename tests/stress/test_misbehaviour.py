@@ -38,7 +38,7 @@ DEFAULTS = """
 defaults
   mode tcp
   retries 0
-  timeout connect 1s
+  timeout connect 2s
   timeout client 3s
   timeout server 2s
 """
