@@ -64,18 +64,21 @@ def go_background() -> Background:
 def write_pid(path: str, pid: int) -> None:
     """The pid file, made anew; raises OSError.
 
-    What stands there is removed first, as HAProxy does it: a link is not followed to another file,
-    and nobody is waited for at a FIFO. In a folder that lets nothing be removed the file is
-    overwritten, if it is one.
+    A link, FIFO or socket that stands there is removed first: a link is not followed to another
+    file, and nobody is waited for at a FIFO. A device (/dev/null) is written to and stays.
     """
     with suppress(OSError):
-        Path(path).unlink()
+        mode = Path(path).lstat().st_mode
+        if not (stat.S_ISCHR(mode) or stat.S_ISBLK(mode)):
+            Path(path).unlink()
     flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     descriptor = os.open(path, flags, 0o644)
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "the pid file is not a regular file", path)
-        os.ftruncate(descriptor, 0)
+        mode = os.fstat(descriptor).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISCHR(mode)):
+            raise OSError(errno.EINVAL, "not a regular file: name another pid file", path)
+        if stat.S_ISREG(mode):
+            os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{pid}\n".encode("ascii"))
     finally:
         os.close(descriptor)
