@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import sys
 from pathlib import Path
 
 import pytest
 
+from proxy.supervisor.background import write_pid
 from tests.support import PATIENCE_SECONDS, free_port, wait_for
 from tests.support_program import Program
 
@@ -92,3 +94,11 @@ def test_the_pid_file_is_made_anew_whatever_stands_there(tmp_path: Path, kind: s
         assert not pid_file.is_symlink()
         assert pid_file.read_text() == f"{program.process.pid}\n"
     assert elsewhere.read_text() == "not to be touched\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a device")
+def test_a_device_named_as_the_pid_file_stays(tmp_path: Path) -> None:
+    null = tmp_path / "null"
+    os.mknod(null, stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    write_pid(str(null), 1)
+    assert null.is_char_device()
