@@ -79,7 +79,8 @@ class FaultyRelay:
 
     def reset_shim(self) -> None:
         self.shim.disarm()
-        self.shim.set(events_max=0, buffer_bytes=0, pipe_error=0, connect_error=0, chance=0)
+        self.shim.set(events_max=0, buffer_bytes=0, pipe_error=0, pipe_size_error=0)
+        self.shim.set(connect_error=0, chance=0)
 
     def check_whole(self) -> None:
         """Nothing is held: no pipe, no buffer, no descriptor beyond those of pooled pipes.

@@ -61,6 +61,7 @@ FIELDS = (
     "events_max",
     "buffer_bytes",
     "pipe_error",
+    "pipe_size_error",
     "connect_error",
     "chance",
     "seed",

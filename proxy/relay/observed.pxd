@@ -8,7 +8,7 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from proxy.relay.syscalls cimport ring_bell
 from proxy.relay.types cimport Engine
-from shm.atomics cimport count, load_relaxed, store_relaxed
+from shm.atomics cimport count, load_acquire, load_relaxed, store_relaxed, store_release
 from shm.journal cimport journal_note
 from shm.rows cimport ServerCounters
 from shm.segment cimport server_counters
@@ -33,12 +33,12 @@ cdef inline void observe_error(Engine *engine, uint32_t slot) noexcept nogil:
         successes += load_relaxed(&other.observed_successes)
     if load_relaxed(&own.observed_since) != successes:
         store_relaxed(&own.observed_streak, 0)
-        store_relaxed(&own.observed_since, successes)
+        store_release(&own.observed_since, successes)  # whoever sees it sees no former streak
     count(&own.observed_streak, 1)
     count(&own.observed_errors, 1)
     for worker in range(engine.workers):
         other = server_counters(&engine.view, worker, slot)
-        if load_relaxed(&other.observed_since) == successes:
+        if load_acquire(&other.observed_since) == successes:
             streak += load_relaxed(&other.observed_streak)
     if streak >= engine.limits[slot].error_limit:
         journal_note(&engine.view, slot)

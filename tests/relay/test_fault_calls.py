@@ -134,3 +134,17 @@ def test_without_pipes_bulk_is_copied(faulty: FaultyRelay, scenario: Scenario) -
     faulty.shim.set(pipe_error=errno.EMFILE)
     for _ in range(3):
         faulty.converse(scenario)
+
+
+def test_pipes_that_the_kernel_keeps_small_are_tried_again_later(tmp_path: Path) -> None:
+    with faulty_relay(tmp_path) as fresh:
+        fresh.shim.set(pipe_size_error=errno.EPERM)
+        for _ in range(3):
+            fresh.converse(DOWNLOAD)
+        assert fresh.relay.counters()["bytes_spliced"] == 0
+        fresh.shim.set(pipe_size_error=0)
+        for _ in range(100):
+            fresh.converse(DOWNLOAD)
+        assert fresh.relay.counters()["bytes_spliced"] > 0
+        fresh.settle("after all downloads")
+        fresh.check_whole()

@@ -20,6 +20,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,6 +59,7 @@ struct control {
     uint32_t events_max;   /* epoll_wait hands out that many events at most; 0: no limit */
     uint32_t buffer_bytes; /* SO_SNDBUF and SO_RCVBUF of new sockets; 0: as they are */
     uint32_t pipe_error;   /* every pipe2 fails with it; 0: none */
+    uint32_t pipe_size_error; /* every pipe is left as small as it is made; 0: none */
     uint32_t connect_error; /* every connect fails with it; 0: none */
     uint32_t chance;       /* of 65536: that a call fails or comes short by itself; 0: never */
     uint32_t seed;         /* of those */
@@ -272,6 +274,30 @@ int pipe2(int descriptors[2], int flags) {
     if (fault.action == ACTION_ERROR)
         return fail(fault);
     return REAL(pipe2)(descriptors, flags);
+}
+
+static int sized(int fd, int command, long argument, int (*real)(int, int, ...)) {
+    if (command == F_SETPIPE_SZ && control != NULL && is_relay && get(&control->pipe_size_error)) {
+        errno = (int)control->pipe_size_error;
+        return -1;
+    }
+    return real(fd, command, argument);
+}
+
+int fcntl(int fd, int command, ...) {
+    va_list arguments;
+    va_start(arguments, command);
+    long argument = va_arg(arguments, long);
+    va_end(arguments);
+    return sized(fd, command, argument, REAL(fcntl));
+}
+
+int fcntl64(int fd, int command, ...) {
+    va_list arguments;
+    va_start(arguments, command);
+    long argument = va_arg(arguments, long);
+    va_end(arguments);
+    return sized(fd, command, argument, REAL(fcntl64));
 }
 
 int close(int fd) {
