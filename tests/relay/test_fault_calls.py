@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import PATIENCE_SECONDS
 from tests.support_conversation import (
     BOTH_WAYS,
     DOWNLOAD,
@@ -21,7 +22,9 @@ from tests.support_conversation import (
     Scenario,
 )
 from tests.support_fault_relay import FaultyRelay, faulty_relay
-from tests.support_faults import Action, Kind
+from tests.support_faults import Action, Kind, Shim
+from tests.support_relay import RelayUnderTest
+from tests.support_servers import Server, echo, receive_count
 
 pytestmark = pytest.mark.slow
 
@@ -148,3 +151,22 @@ def test_pipes_that_the_kernel_keeps_small_are_tried_again_later(tmp_path: Path)
         assert fresh.relay.counters()["bytes_spliced"] > 0
         fresh.settle("after all downloads")
         fresh.check_whole()
+
+
+@pytest.mark.parametrize("word", ["global_rate", "session_rate"])
+def test_a_client_that_could_not_be_taken_is_not_counted_against_the_rate(
+    tmp_path: Path, word: str
+) -> None:
+    shim = Shim(tmp_path)
+    with Server(echo) as server:
+        started = RelayUnderTest([server.address], environment=shim.environ, **{word: 1})
+        with started as relay:
+            shim.arm(Kind.EPOLL_ADD, 1, Action.ERROR, errno.ENOMEM)
+            with relay.connect() as lost:
+                lost.settimeout(PATIENCE_SECONDS)
+                assert lost.recv(1) == b""
+            with relay.connect() as client:
+                client.sendall(b"here")
+                assert receive_count(client, 4) == b"here"
+            assert relay.counters()["maxconn_pauses"] == 0
+    shim.close()
