@@ -171,18 +171,6 @@ cdef class CarriedRow:
         cdef ServerCounters empty = target[0]
         fill(<uint64_t *>target, list(empty), {**empty, **self.settled(fields)})
 
-    def nameserver(self, uint32_t nameserver, dict fields) -> None:
-        """Carry the counters of a nameserver."""
-        cdef NameserverCounters *target = &self.segment.view.nameservers[nameserver]
-        cdef NameserverCounters empty = target[0]
-        fill(<uint64_t *>target, list(empty), {**empty, **fields})
-
-    def resolution(self, uint32_t resolution, dict fields) -> None:
-        """Carry the record of a resolution."""
-        cdef ResolutionRecord *target = &self.segment.view.resolutions[resolution]
-        cdef ResolutionRecord empty = target[0]
-        fill(<uint64_t *>target, list(empty), {**empty, **fields})
-
 
 def settle_dead_worker(Segment segment, uint32_t worker) -> None:
     """Zero the gauges and tickets of a dead worker, take its sessions out of the hints.

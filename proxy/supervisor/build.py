@@ -14,7 +14,7 @@ from proxy.log import LogWriter, open_log
 from proxy.log_sockets import close_log_sockets, open_log_sockets
 from proxy.runtime import Bells, Runtime
 from proxy.supervisor.carry import (
-    Tally,
+    carry_answers,
     carry_counters,
     known_addresses,
     plan_carry,
@@ -36,10 +36,12 @@ from proxy.supervisor.listening import (
 from proxy.supervisor.prepare import Prepared
 from proxy.supervisor.reactor import Reactor
 from proxy.supervisor.resolv_conf import close_resolv_conf, open_resolv_conf
+from proxy.supervisor.slices import at_once
 from proxy.supervisor.state_files import close_state_files, open_state_files
 from proxy.supervisor.workers import worker_count
 from shm.names import NameReader
 from shm.segment import Segment
+from shm.tally import Tally
 
 
 class Ground(msgspec.Struct, frozen=True):
@@ -154,6 +156,7 @@ def hand_over(old: Generation, new: Generation) -> None:
     """Bring what the old resolverd and control wrote until their end, and the counters."""
     assert new.handover is not None, "nothing to hand over to the first generation"
     new.handover.copy_moved()
+    new.handover = None  # it knows all servers of both
     old.carried = carry_tally(old, new)
     new.runtime.bells.ring_table()
 
@@ -162,6 +165,7 @@ def carry_tally(old: Generation, new: Generation) -> Tally:
     """Carry the counters; what was carried, for the difference at the end of the old ones."""
     names = NameReader(old.runtime.segment)
     plan = plan_carry(old.runtime.settings, new.runtime.settings, names)
-    tally = take_tally(old.runtime.segment)
-    carry_counters(tally, old.runtime.segment, new.runtime.segment, plan)
+    tally = at_once(take_tally(old.runtime.segment))
+    at_once(carry_counters(tally, new.runtime.segment, plan))
+    carry_answers(old.runtime.segment, new.runtime.segment, plan)
     return tally

@@ -1,28 +1,28 @@
 """What a reload keeps: pairs of (old index, new index) for everything that still exists.
 
 `plan_carry` is pure and compares settings; handover.py copies the records. Counters go on growing
-in old workers that finish their sessions: `Tally` holds what was carried, so that the rest can be
+in old workers that finish their sessions: a tally holds what was carried, so that the rest can be
 added when they have ended.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
-from typing import TYPE_CHECKING, NamedTuple, cast
+from collections.abc import Hashable, Iterable, Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.config.model import Proxy, Settings
+from proxy.supervisor.slices import PORTION, Steps, portions
 from resolverd.followed import in_use
-from shm.counters import CarriedRow, CounterReader
 from shm.histograms import HistogramReader, HistogramWriter
 from shm.names import NameReader
 from shm.segment import Segment
 from shm.slots import SlotTableReader
+from shm.tally import Tally, carry_nameservers, carry_resolutions
 
 if TYPE_CHECKING:
-    from shm.counters import WorkerFields  # exists for type checkers only
+    from shm.tally import Kind  # exists for type checkers only
 
 Pair = tuple[int, int]
-Fields = dict[str, int]
 
 
 class CarryPlan(NamedTuple):
@@ -119,86 +119,51 @@ def known_addresses(old: Settings, segment: Segment, new: Settings) -> frozenset
     )
 
 
-class Tally(NamedTuple):
-    """Counter totals of one segment at one moment, by kind and index."""
-
-    worker: WorkerFields
-    frontends: dict[int, Fields]
-    backends: dict[int, Fields]
-    servers: dict[int, Fields]
-
-
-def take_tally(segment: Segment) -> Tally:
+def take_tally(segment: Segment) -> Steps[Tally]:
     """Sum all rows."""
-    reader = CounterReader(segment)
-    shape = segment.shape
-    return Tally(
-        reader.worker(),
-        {index: reader.frontend(index) for index in range(shape.frontends)},
-        {index: reader.backend(index) for index in range(shape.backends)},
-        {index: reader.server(index) for index in range(shape.slots)},
+    tally, shape = Tally(segment), segment.shape
+    kinds: tuple[tuple[Kind, int], ...] = (
+        ("worker", 1),
+        ("frontend", shape.frontends),
+        ("backend", shape.backends),
+        ("server", shape.slots),
     )
+    for kind, count in kinds:
+        for first in range(0, count, PORTION):
+            tally.take(segment, kind, first, min(count, first + PORTION))
+            yield
+    return tally
 
 
-def carry_counters(tally: Tally, old_segment: Segment, segment: Segment, plan: CarryPlan) -> None:
-    """Fill the carried row of a new segment, and what resolverd counted."""
-    row = CarriedRow(segment)
-    reader = CounterReader(old_segment)
-    row.worker(tally.worker)
-    for before, after in plan.frontends:
-        row.frontend(after, tally.frontends[before])
-    for before, after in plan.backends:
-        row.backend(after, tally.backends[before])
-    for before, after in plan.servers:
-        row.server(after, tally.servers[before])
-    for before, after in plan.nameservers:
-        row.nameserver(after, reader.nameserver(before))
-    for before, after in plan.resolutions:
-        row.resolution(after, reader.resolution(before))
-    histograms, carried = HistogramReader(old_segment), HistogramWriter(segment)
+def carry_counters(tally: Tally, segment: Segment, plan: CarryPlan) -> Steps[None]:
+    """Fill the carried row of a new segment."""
+    for kind, pairs in _counted(plan):
+        for portion in portions(pairs):
+            tally.carry(segment, kind, portion)
+            yield
+
+
+def carry_answers(old: Segment, new: Segment, plan: CarryPlan) -> None:
+    """Copy what resolverd has counted and knows of names; it writes no more, and costs little."""
+    carry_nameservers(old, new, plan.nameservers)
+    carry_resolutions(old, new, plan.resolutions)
+    histograms, carried = HistogramReader(old), HistogramWriter(new)
     for before, after in plan.sections:
         carried.carry(after, histograms.words(before))
 
 
-def add_late(before: Tally, final: Tally, segment: Segment, plan: CarryPlan) -> None:
+def add_late(before: Tally, final: Tally, segment: Segment, plan: CarryPlan) -> Steps[None]:
     """Add what an old generation counted after it was carried, now that it has ended."""
-    row = CarriedRow(segment)
-    reader = CounterReader(segment)
-    last = segment.shape.workers
-    row.worker(grown_worker(reader.worker(last), before.worker, final.worker))
-
-    def add(
-        pairs: Iterable[Pair],
-        kind: Callable[[Tally], dict[int, Fields]],
-        read: Callable[[int, int], Fields],
-        write: Callable[[int, Fields], None],
-    ) -> None:
-        for old, new in pairs:
-            write(new, grown(read(new, last), kind(before)[old], kind(final)[old]))
-
-    add(plan.frontends, lambda tally: tally.frontends, reader.frontend, row.frontend)
-    add(plan.backends, lambda tally: tally.backends, reader.backend, row.backend)
-    add(plan.servers, lambda tally: tally.servers, reader.server, row.server)
+    for kind, pairs in _counted(plan):
+        for portion in portions(pairs):
+            final.add_late(before, segment, kind, portion)
+            yield
 
 
-def grown_worker(present: WorkerFields, before: WorkerFields, final: WorkerFields) -> WorkerFields:
-    """`grown` for the process-wide counters."""
-    lists = [present["terminations"], before["terminations"], final["terminations"]]
-    terminations = [now + end - start for now, start, end in zip(*lists, strict=True)]
-    numbers: list[Fields] = [
-        {name: value for name, value in fields.items() if isinstance(value, int)}
-        for fields in (present, before, final)
-    ]
-    merged = {**grown(*numbers), "terminations": terminations}
-    return cast("WorkerFields", merged)
-
-
-def grown(present: Fields, before: Fields, final: Fields) -> Fields:
-    """Counters plus the difference; of maxima and last times the largest."""
-    result: Fields = {}
-    for name, value in present.items():
-        if name.endswith("_max") or "_max_" in name or name.startswith("last_"):
-            result[name] = max(value, final[name])
-        else:  # a gauge may have fallen
-            result[name] = max(0, value + final[name] - before[name])
-    return result
+def _counted(plan: CarryPlan) -> tuple[tuple[Kind, tuple[Pair, ...]], ...]:
+    return (
+        ("worker", ((0, 0),)),
+        ("frontend", plan.frontends),
+        ("backend", plan.backends),
+        ("server", plan.servers),
+    )

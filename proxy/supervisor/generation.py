@@ -24,7 +24,6 @@ from proxy.log_sockets import close_log_sockets
 from proxy.runtime import Runtime, ring
 from proxy.supervisor.adoption import plan_owners
 from proxy.supervisor.binding import queue_length, quiesce, remove_path, shut
-from proxy.supervisor.carry import Tally
 from proxy.supervisor.children import Child, Children, Entries
 from proxy.supervisor.faults import explain
 from proxy.supervisor.fork import fork_child
@@ -47,6 +46,7 @@ from proxy.supervisor.watch import Life
 from shm.counters import settle_dead_worker
 from shm.processes import ProcessBoard
 from shm.states import Command
+from shm.tally import Tally
 
 ALERT = 1  # syslog severities
 WARNING = 4

@@ -19,6 +19,7 @@ BACKOFF_RESET_MS = 10_000  # a child that lived this long starts with a clean re
 
 TICK_MS = 250  # heartbeats are looked at this often
 STARTING_TICK_MS = 5  # while somebody is waited for
+SLICE_MS = 10  # of work in proportion to the configuration, between two looks at signals and ends
 STOP_LIMIT_MS = 400  # from the stop word to SIGKILL: the whole end takes less than a second
 QUIESCE_MS = 250  # handshakes under way finish before the workers empty the queues
 EMPTYING_MS = 100  # after the word, workers accept what is queued; unix queues cannot be read

@@ -26,6 +26,7 @@ from proxy.supervisor.notify import Notifier
 from proxy.supervisor.reaping import look_again
 from proxy.supervisor.reload import Read, Reload, Step
 from proxy.supervisor.signals import SignalPipe
+from proxy.supervisor.slices import at_once
 from shm.counters import CounterReader
 
 RELOAD_SIGNALS = (signal.SIGUSR2, signal.SIGHUP)
@@ -252,6 +253,6 @@ class Supervisor:
             self._old.remove(generation)
             if generation.carried is not None and self.current.phase is not Phase.ENDED:
                 plan = plan_carry(generation.runtime.settings, self.current.runtime.settings)
-                final = take_tally(generation.runtime.segment)
-                add_late(generation.carried, final, self.current.runtime.segment, plan)
+                final = at_once(take_tally(generation.runtime.segment))
+                at_once(add_late(generation.carried, final, self.current.runtime.segment, plan))
             generation.close()

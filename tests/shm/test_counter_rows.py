@@ -16,6 +16,7 @@ from shm.segment import Segment, row_bytes
 from shm.shape import Shape
 from shm.slots import SlotTableReader
 from shm.states import Command, ProcessState
+from shm.tally import Tally, carry_nameservers, carry_resolutions
 
 SHAPE = Shape(slots=3, backends=2, frontends=2, workers=2, sockets=2, nameservers=2, resolutions=1)
 AREA_HINTS, AREA_ROWS = 5, 10
@@ -138,13 +139,14 @@ def test_a_reload_carries_counters_and_leaves_gauges(segment: Segment) -> None:
     table.record(0, runs=4, last_valid_ms=123)
     old = CounterReader(segment)
     successor = Segment.create(SHAPE, 2)
-    carried, new = CarriedRow(successor), CounterReader(successor)
-    carried.worker(old.worker())
-    carried.frontend(1, old.frontend(0))
-    carried.backend(1, old.backend(0))
-    carried.server(2, old.server(1))
-    carried.nameserver(0, old.nameserver(1))
-    carried.resolution(0, old.resolution(0))
+    new = CounterReader(successor)
+    tally = tally_of(segment)
+    tally.carry(successor, "worker", [(0, 0)])
+    tally.carry(successor, "frontend", [(0, 1)])
+    tally.carry(successor, "backend", [(0, 1)])
+    tally.carry(successor, "server", [(1, 2)])
+    carry_nameservers(segment, successor, [(1, 0)])
+    carry_resolutions(segment, successor, [(0, 0)])
     assert new.worker() == {**old.worker(), "sessions": 0}
     assert new.frontend(1) == {**old.frontend(0), "sessions": 0}
     assert new.backend(1) == {**old.backend(0), "sessions": 0, "queued": 0}
@@ -152,6 +154,50 @@ def test_a_reload_carries_counters_and_leaves_gauges(segment: Segment) -> None:
     assert new.server(1)["sessions_total"] == 0
     assert new.nameserver(0) == old.nameserver(1)
     assert new.resolution(0) == old.resolution(0)
+    successor.close()
+
+
+def tally_of(segment: Segment) -> Tally:
+    tally = Tally(segment)
+    tally.take(segment, "worker", 0, 1)
+    tally.take(segment, "frontend", 0, SHAPE.frontends)
+    tally.take(segment, "backend", 0, SHAPE.backends)
+    tally.take(segment, "server", 0, SHAPE.slots)
+    return tally
+
+
+def test_what_is_counted_between_two_tallies_is_added_and_no_gauge(segment: Segment) -> None:
+    fill(segment)
+    successor = Segment.create(SHAPE, 2)
+    before = tally_of(segment)
+    before.carry(successor, "server", [(1, 2)])
+    carried = CounterReader(successor).server(2)
+    row, server = CarriedRow(segment), CounterReader(segment).server(1, 2)
+    more = {"sessions_total": 5, "sessions_max": 1_000, "last_session_ms": 1 << 40}
+    row.server(1, {**server, **more, "sessions": 9})
+    tally_of(segment).add_late(before, successor, "server", [(1, 2)])
+    late = CounterReader(successor).server(2)
+    assert late == {
+        **carried,
+        **more,
+        "sessions_total": carried["sessions_total"] + 5 - server["sessions_total"],
+    }
+    successor.close()
+
+
+def test_a_tally_knows_its_bounds(segment: Segment) -> None:
+    tally, successor = Tally(segment), Segment.create(SHAPE, 2)
+    for act in (
+        lambda: tally.take(segment, "server", 0, SHAPE.slots + 1),
+        lambda: tally.take(segment, "worker", 0, 2),
+        lambda: tally.carry(successor, "server", [(SHAPE.slots, 0)]),
+        lambda: tally.carry(successor, "server", [(0, SHAPE.slots)]),
+        lambda: tally.add_late(tally, successor, "backend", [(0, SHAPE.backends)]),
+        lambda: carry_nameservers(segment, successor, [(SHAPE.nameservers, 0)]),
+        lambda: carry_resolutions(segment, successor, [(0, SHAPE.resolutions)]),
+    ):
+        with pytest.raises(IndexError):
+            act()
     successor.close()
 
 

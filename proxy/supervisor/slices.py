@@ -1,0 +1,54 @@
+"""Work in portions, so that signals and ends of children need not wait for the whole of it.
+
+What takes long in proportion to the configuration is a generator of steps, each of which costs a
+few milliseconds at most. Whoever has nothing else to do runs them at once, the supervisor's loop
+some of them in each turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from typing import Generic, TypeVar
+
+from proxy.runtime import now_ms
+from proxy.supervisor.limits import SLICE_MS
+
+PORTION = 256  # servers in a step: each costs some microseconds
+T = TypeVar("T")
+Steps = Generator[None, None, T]
+
+
+def portions(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """The items, so many at a time."""
+    for first in range(0, len(items), PORTION):
+        yield items[first : first + PORTION]
+
+
+def at_once(steps: Steps[T]) -> T:
+    """Do all steps; what they return."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+
+class Sliced(Generic[T]):
+    """Steps that are done in slices of SLICE_MS; then `result` is what they returned."""
+
+    def __init__(self, steps: Steps[T]) -> None:
+        """Nothing is done yet."""
+        self.result: T
+        self._steps = steps
+
+    def advance(self) -> bool:
+        """Do one slice; True when all is done. Raises whatever a step does."""
+        until_ms = now_ms() + SLICE_MS
+        try:
+            while now_ms() < until_ms:
+                next(self._steps)
+        except StopIteration as end:
+            self.result = end.value
+            return True
+        return False

@@ -1,0 +1,191 @@
+"""Counter totals of one segment at one moment, and their way into the last row of another segment.
+
+The supervisor only. A reload carries the totals over; what old workers count after that is the
+difference of two tallies, added when they have ended. All methods take parts of the work, so that
+who does it can look after other things in between. Also what resolverd has counted is copied here.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
+
+from shm.atomics cimport load_relaxed, store_relaxed
+from shm.resolution_records cimport NameserverCounters, ResolutionRecord
+from shm.rows cimport BackendCounters, FrontendCounters, ServerCounters, WorkerCounters
+from shm.segment cimport (
+    Segment, View, backend_counters, frontend_counters, server_counters, worker_counters)
+
+from shm.counters import GAUGES
+
+cdef enum:
+    KIND_WORKER = 0
+    KIND_FRONTEND = 1
+    KIND_BACKEND = 2
+    KIND_SERVER = 3
+    KINDS = 4
+    KIND_WORDS_MAX = 80  # WorkerCounters is the longest
+    WORD_SUM = 0  # what a word of a row is
+    WORD_HIGHEST = 1  # a maximum, or the last time that something happened
+    WORD_NOT_CARRIED = 2  # a gauge: what it counts is open elsewhere; padding
+
+KIND_NUMBERS = {"worker": 0, "frontend": 1, "backend": 2, "server": 3}
+NOT_CARRIED = (*GAUGES, "spare", "queue_ticket")
+
+cdef uint32_t[KINDS] words_of
+cdef uint8_t[KINDS][KIND_WORDS_MAX] rules
+
+
+cdef int learn(int kind, dict fields) except -1:
+    """Note what each word of a struct is, by the names of its fields."""
+    cdef uint32_t word = 0
+    for name, value in fields.items():
+        for _ in range(len(value) if isinstance(value, list) else 1):
+            if name in NOT_CARRIED:
+                rules[kind][word] = WORD_NOT_CARRIED
+            elif name.endswith("_max") or "_max_" in name or name.startswith("last_"):
+                rules[kind][word] = WORD_HIGHEST
+            word += 1
+    words_of[kind] = word
+    return 0
+
+
+cdef int learn_all() except -1:
+    cdef WorkerCounters worker
+    cdef FrontendCounters frontend
+    cdef BackendCounters backend
+    cdef ServerCounters server
+    assert sizeof(worker) <= KIND_WORDS_MAX * sizeof(uint64_t), "a row with more words"
+    learn(KIND_WORKER, worker)
+    learn(KIND_FRONTEND, frontend)
+    learn(KIND_BACKEND, backend)
+    learn(KIND_SERVER, server)
+    return 0
+
+
+learn_all()
+
+
+cdef inline uint64_t *part_of(const View *view, int kind, uint32_t row, uint32_t index) noexcept:
+    if kind == KIND_WORKER:
+        return <uint64_t *>worker_counters(view, row)
+    if kind == KIND_FRONTEND:
+        return <uint64_t *>frontend_counters(view, row, index)
+    if kind == KIND_BACKEND:
+        return <uint64_t *>backend_counters(view, row, index)
+    return <uint64_t *>server_counters(view, row, index)
+
+
+cdef uint32_t count_of(Segment segment, int kind) noexcept:
+    """How many there are of a kind."""
+    if kind == KIND_WORKER:
+        return 1
+    if kind == KIND_FRONTEND:
+        return segment.view.header.frontends
+    if kind == KIND_BACKEND:
+        return segment.view.header.backends
+    return segment.view.header.slots
+
+
+cdef class Tally:
+    """Totals of all rows; zeros until they are taken. Methods raise IndexError, KeyError."""
+
+    cdef uint64_t *words
+    cdef uint32_t[KINDS] counts
+    cdef uint64_t[KINDS] starts  # of each kind in `words`
+
+    def __cinit__(self, Segment segment):
+        cdef int kind
+        cdef uint64_t end = 0
+        for kind in range(KINDS):
+            self.counts[kind] = count_of(segment, kind)
+            self.starts[kind] = end
+            end += <uint64_t>self.counts[kind] * words_of[kind]
+        self.words = <uint64_t *>calloc(end, sizeof(uint64_t))
+        if self.words == NULL:
+            raise MemoryError("counter totals")
+
+    def __dealloc__(self):
+        free(self.words)
+
+    cdef uint64_t *at(self, int kind, uint32_t index) except NULL:
+        if index >= self.counts[kind]:
+            raise IndexError(f"number {index} of {self.counts[kind]}")
+        return &self.words[self.starts[kind] + <uint64_t>index * words_of[kind]]
+
+    def take(self, Segment segment, str kind, uint32_t first, uint32_t last) -> None:
+        """Sum first..last-1 of a kind over all rows; of maxima and moments take the largest."""
+        cdef int number = KIND_NUMBERS[kind]
+        cdef uint32_t index, row, word
+        cdef uint64_t value
+        cdef uint64_t *total
+        cdef uint64_t *part
+        if last > count_of(segment, number):
+            raise IndexError(f"number {last - 1} of {count_of(segment, number)}")
+        for index in range(first, last):
+            total = self.at(number, index)
+            for word in range(words_of[number]):
+                total[word] = 0
+            for row in range(segment.view.header.workers + 1):
+                part = part_of(&segment.view, number, row, index)
+                for word in range(words_of[number]):
+                    value = load_relaxed(&part[word])
+                    if rules[number][word] == WORD_HIGHEST:
+                        total[word] = max(total[word], value)
+                    else:
+                        total[word] += value
+
+    cdef uint64_t *carried(self, Segment segment, int kind, uint32_t index) except NULL:
+        """The last row's part: only the supervisor writes it."""
+        if index >= count_of(segment, kind):
+            raise IndexError(f"number {index} of {count_of(segment, kind)}")
+        return part_of(&segment.view, kind, segment.view.header.workers, index)
+
+    def carry(self, Segment segment, str kind, object pairs) -> None:
+        """Store totals in the last row of a segment, by (index here, index there)."""
+        cdef int number = KIND_NUMBERS[kind]
+        cdef uint32_t before, after, word
+        cdef uint64_t *total
+        cdef uint64_t *target
+        for before, after in pairs:
+            total, target = self.at(number, before), self.carried(segment, number, after)
+            for word in range(words_of[number]):
+                if rules[number][word] != WORD_NOT_CARRIED:
+                    store_relaxed(&target[word], total[word])
+
+    def add_late(self, Tally before, Segment segment, str kind, object pairs) -> None:
+        """Add what was counted since the tally `before` of the same segment to the last row."""
+        cdef int number = KIND_NUMBERS[kind]
+        cdef uint32_t old, new, word
+        cdef int64_t more
+        cdef uint64_t *was
+        cdef uint64_t *total
+        cdef uint64_t *target
+        for old, new in pairs:
+            was, total = before.at(number, old), self.at(number, old)
+            target = self.carried(segment, number, new)
+            for word in range(words_of[number]):
+                if rules[number][word] == WORD_HIGHEST:
+                    store_relaxed(&target[word], max(target[word], total[word]))
+                elif rules[number][word] == WORD_SUM:
+                    more = <int64_t>(total[word] - was[word])
+                    store_relaxed(&target[word], target[word] + <uint64_t>max(<int64_t>0, more))
+
+
+def carry_nameservers(Segment old, Segment new, object pairs) -> None:
+    """Copy counters of nameservers by (old, new) index, before the new segment's resolverd."""
+    cdef uint32_t before, after
+    for before, after in pairs:
+        if before >= old.view.header.nameservers or after >= new.view.header.nameservers:
+            raise IndexError(f"nameservers {before}, {after}")
+        memcpy(&new.view.nameservers[after], &old.view.nameservers[before],
+               sizeof(NameserverCounters))
+
+
+def carry_resolutions(Segment old, Segment new, object pairs) -> None:
+    """Copy records of resolutions likewise."""
+    cdef uint32_t before, after
+    for before, after in pairs:
+        if before >= old.view.header.resolutions or after >= new.view.header.resolutions:
+            raise IndexError(f"resolutions {before}, {after}")
+        memcpy(&new.view.resolutions[after], &old.view.resolutions[before],
+               sizeof(ResolutionRecord))
