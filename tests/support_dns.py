@@ -19,6 +19,7 @@ from __future__ import annotations
 import heapq
 import selectors
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -39,6 +40,8 @@ Forge = Callable[[dns.message.Message], list[bytes]]  # a query -> the datagrams
 
 ANY_TYPE = "*"
 SO_RCVBUFFORCE = 33  # <asm-generic/socket.h>: beyond net.core.rmem_max, for root
+SO_TIMESTAMPNS = 35  # there too: each datagram comes with the time of its arrival
+TIMESPEC = struct.Struct("@2l")
 WAITING_BYTES_MAX = 8_000_000  # some 10,000 questions, while the nameserver's thread has no turn
 
 
@@ -100,7 +103,7 @@ TRUNCATED = Answer(truncated=True)
 
 @dataclass(frozen=True)
 class Query:
-    """One query as it arrived; `at` is time.monotonic()."""
+    """One query as it arrived: `at` (time.monotonic()) in the kernel, however late it is read."""
 
     at: float
     name: str  # lower case, without the trailing dot
@@ -184,6 +187,7 @@ class ScriptedNameserver:
             datagrams = opened.enter_context(socket.socket(family, socket.SOCK_DGRAM))
             datagrams.bind((address, port))
             datagrams.setblocking(False)
+            datagrams.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
             with suppress(PermissionError):  # else as many questions wait as the host allows
                 datagrams.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, WAITING_BYTES_MAX)
             listener = None
@@ -306,12 +310,16 @@ class ScriptedNameserver:
 
     def _receive(self) -> None:
         try:
-            wire, source = self._socket.recvfrom(65535)
+            wire, told, _, source = self._socket.recvmsg(65535, socket.CMSG_SPACE(TIMESPEC.size))
         except OSError:
             return  # an ICMP error of an earlier reply
-        self._take(wire, source, lambda reply: self._socket.sendto(reply, source), "udp")
+        seconds, nanoseconds = TIMESPEC.unpack(told[0][2])
+        waited = time.time() - seconds - nanoseconds / 1e9
+        self._take(wire, source, lambda reply: self._socket.sendto(reply, source), "udp", waited)
 
-    def _take(self, wire: bytes, source: tuple[str, int], send: Sender, over: str) -> None:
+    def _take(
+        self, wire: bytes, source: tuple[str, int], send: Sender, over: str, waited: float = 0.0
+    ) -> None:
         try:
             message = dns.message.from_wire(wire)
             name, rtype = message.question[0].name, message.question[0].rdtype
@@ -322,7 +330,7 @@ class ScriptedNameserver:
         with self._lock:
             self._queries.append(
                 Query(
-                    at=now,
+                    at=now - waited,
                     name=_plain(name),
                     rtype=type_text,
                     id=message.id,

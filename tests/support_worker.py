@@ -49,7 +49,7 @@ from shm.states import (
     StaticFlag,
     StaticState,
 )
-from tests.support import free_port, wait_for
+from tests.support import PATIENCE_SECONDS, free_port, wait_for
 
 QUICK = Check(inter_ms=100, fastinter_ms=40, downinter_ms=60, rise=2, fall=3)
 TIMEOUTS = Timeouts(connect_ms=2_000, client_ms=600_000, server_ms=600_000)
@@ -342,7 +342,7 @@ class Backend:
             filler.connect_ex((self.host, self.port))
             self._fillers.append(filler)
         ready.register(self._fillers[0], selectors.EVENT_WRITE)
-        assert ready.select(5)
+        assert ready.select(PATIENCE_SECONDS)
         ready.close()
         return self
 

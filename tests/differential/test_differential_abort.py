@@ -66,7 +66,7 @@ def ended(command: tuple[str, ...], folder: Path) -> dict[str, bool]:
         for client in clients.values():
             client.shutdown(socket.SHUT_WR)
         for name in ("connecting aborts", "queued aborts"):
-            assert select.select([clients[name]], [], [], 10)[0], name
+            assert select.select([clients[name]], [], [], PATIENCE_SECONDS)[0], name
         return {
             name: bool(select.select([client], [], [], WAIT_SECONDS)[0])
             for name, client in clients.items()

@@ -14,7 +14,7 @@ import pytest
 from proxy.config.model import ProxyHeader
 from proxy.health.check import Connects, Target
 from proxy.health.rise_fall import CheckStatus, Outcome
-from tests.support import free_port, require_program, wait_for
+from tests.support import PATIENCE_SECONDS, free_port, require_program, wait_for
 from tests.support_servers import Recorder, silent_port
 
 OPTIONS = {
@@ -64,7 +64,7 @@ def from_check(kind: ProxyHeader, server: Recorder) -> bytes:
         begun = connects.begin(0, Target(server.host, server.port), 5_000, header=kind)
         assert not isinstance(begun, Outcome)
         own = begun.socket.getsockname()
-        assert select.select([connects], [], [], 5)[0]
+        assert select.select([connects], [], [], PATIENCE_SECONDS)[0]
         [(_, outcome)] = connects.ended(9)
         assert outcome.status is CheckStatus.LAYER4_OK
         wait_for(lambda: server.received, 10, "the check")
@@ -94,7 +94,7 @@ def test_a_check_of_another_server_sends_nothing() -> None:
     with silent_port() as port:
         begun = connects.begin(0, Target("127.0.0.1", port), 5_000, header=ProxyHeader.V1)
         if not isinstance(begun, Outcome):
-            assert select.select([connects], [], [], 5)[0]
+            assert select.select([connects], [], [], PATIENCE_SECONDS)[0]
             [(_, begun)] = connects.ended(9)
     assert begun.status is CheckStatus.LAYER4_CONNECTION
     connects.close()
@@ -108,7 +108,7 @@ def test_a_check_of_a_unix_socket_names_no_addresses(kind: ProxyHeader, tmp_path
         server.listen()
         begun = connects.begin(0, Target(path.encode(), 0), 5_000, header=kind)
         assert not isinstance(begun, Outcome)
-        assert select.select([connects], [], [], 5)[0]
+        assert select.select([connects], [], [], PATIENCE_SECONDS)[0]
         [(_, outcome)] = connects.ended(9)
         assert outcome.status is CheckStatus.LAYER4_OK
         accepted, _ = server.accept()

@@ -14,7 +14,7 @@ from proxy.health.rise_fall import PAUSED, CheckStatus
 from proxy.runtime import now_ms
 from shm.requests import RequestReader
 from shm.states import AdminFlag, Operational
-from tests.support import free_port, wait_for
+from tests.support import PATIENCE_SECONDS, free_port, wait_for
 from tests.support_worker import (
     QUICK,
     Backend,
@@ -35,7 +35,7 @@ def test_a_server_goes_down_and_comes_up_with_the_lines_that_tools_know() -> Non
         backend.close()
         wait_operational(made, 0, Operational.STOPPED)
         for bell in (made.runtime.bells.control, made.runtime.bells.relays[0]):
-            assert select.select([bell], [], [], 5)[0]
+            assert select.select([bell], [], [], PATIENCE_SECONDS)[0]
         assert (made.health(0).status, made.health(0).code) == (8, errno.ECONNREFUSED)
         assert made.health(0).failures == QUICK.fall
         assert not made.reader.server(0).eligible
@@ -68,7 +68,7 @@ def test_a_check_that_times_out_asks_for_a_resolution_and_says_when_it_began() -
         requests = RequestReader(made.segment)
         before_ms = time.monotonic_ns() // 1_000_000
         checking(made)
-        assert select.select([made.runtime.bells.resolverd], [], [], 10)[0]
+        assert select.select([made.runtime.bells.resolverd], [], [], PATIENCE_SECONDS)[0]
         [failure] = requests.changes()
         assert (failure.slot, failure.refusals) == (0, 0)
         assert failure.timeouts >= 1
@@ -84,7 +84,7 @@ def test_a_refused_check_asks_for_a_resolution_where_there_is_one() -> None:
     with site(settings_of([resolved, numeric])) as made:
         requests = RequestReader(made.segment)
         checking(made)
-        assert select.select([made.runtime.bells.resolverd], [], [], 10)[0]
+        assert select.select([made.runtime.bells.resolverd], [], [], PATIENCE_SECONDS)[0]
         wait_operational(made, 1, Operational.STOPPED)
         [failure] = requests.changes()
         assert (failure.slot, failure.timeouts, failure.began_ms) == (0, 0, 0)

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from proxy.health.check import Connects, Target
 from proxy.health.rise_fall import CheckStatus, Outcome
-from tests.support import free_port
+from tests.support import PATIENCE_SECONDS, free_port
 from tests.support_worker import (
     Backend,
 )
@@ -30,7 +30,7 @@ def test_connects_tell_passed_refused_and_timed_out_apart() -> None:
             assert not isinstance(connects.begin(slot, target, 80), Outcome)
         found = {}
         for _ in range(2):
-            assert select.select([connects], [], [], 5)[0]
+            assert select.select([connects], [], [], PATIENCE_SECONDS)[0]
             found |= {attempt.slot: outcome for attempt, outcome in connects.ended(9)}
             if len(found) == 2:
                 break
@@ -53,7 +53,7 @@ def test_a_check_over_ipv6_passes() -> None:
     connects = Connects()
     begun = connects.begin(1, Target("::1", listening.getsockname()[1]), 1_000)
     assert not isinstance(begun, Outcome)
-    assert select.select([connects], [], [], 5)[0]
+    assert select.select([connects], [], [], PATIENCE_SECONDS)[0]
     [(_, outcome)] = connects.ended(9)
     assert outcome.status is CheckStatus.LAYER4_OK
     connects.close()
@@ -89,7 +89,7 @@ def test_deadlines_come_in_their_order_and_portions_and_ended_connects_have_none
         assert not isinstance(begun, Outcome)
     ended: list[int] = []
     while len(ended) < 200:
-        assert select.select([connects], [], [], 30)[0]
+        assert select.select([connects], [], [], PATIENCE_SECONDS)[0]
         part = connects.ended(30)
         assert len(part) <= 30
         ended += [attempt.slot for attempt, _ in part]

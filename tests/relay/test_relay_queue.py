@@ -10,11 +10,12 @@ import socket
 import pytest
 
 from proxy.config.model import Balance, Endpoint, SocketFamily, Timeouts
-from tests.support import all_stopped, wait_for
+from tests.support import PATIENCE_SECONDS, all_stopped, wait_for
 from tests.support_relay import RelayServer, RelayUnderTest
 from tests.support_servers import CountingServer, Server, holding, receive_count
 
 PLACES = 5
+LONG_MS = 600_000  # more than a test waits for what must come
 
 
 def all_seen(relay: RelayUnderTest) -> bool:
@@ -34,7 +35,7 @@ def test_who_waits_is_served_in_the_order_of_arrival(workers: int) -> None:
         RelayUnderTest(
             [RelayServer(*server.address, maxconn=1)],
             workers=workers,
-            timeouts=Timeouts(connect_ms=20_000),
+            timeouts=Timeouts(connect_ms=LONG_MS),
         ) as relay,
     ):
         clients = []
@@ -79,13 +80,13 @@ def test_two_hundred_clients_at_once_share_the_places(balance: Balance) -> None:
                 [RelayServer("127.0.0.1", server.port, maxconn=PLACES) for server in servers],
                 workers=2,
                 balance=balance,
-                timeouts=Timeouts(connect_ms=60_000),
+                timeouts=Timeouts(connect_ms=LONG_MS),
             )
         )
-        waiting = {relay.connect(60) for _ in range(200)}
+        waiting = {relay.connect() for _ in range(200)}
         served = 0
         while waiting:
-            readable, _, _ = select.select(waiting, [], [], 10)
+            readable, _, _ = select.select(waiting, [], [], PATIENCE_SECONDS)
             assert readable, f"{len(waiting)} clients wait for ever"
             for client in readable:
                 assert client.recv(10) == b"s"
@@ -106,13 +107,13 @@ def test_a_worker_killed_in_the_middle_leaves_nobody_waiting_for_ever() -> None:
             RelayUnderTest(
                 [RelayServer("127.0.0.1", server.port, maxconn=PLACES) for server in servers],
                 workers=2,
-                timeouts=Timeouts(connect_ms=60_000),
+                timeouts=Timeouts(connect_ms=LONG_MS),
             )
         )
-        waiting = {relay.connect(60) for _ in range(200)}
+        waiting = {relay.connect() for _ in range(200)}
         served = lost = 0
         while waiting:
-            readable, _, _ = select.select(waiting, [], [], 10)
+            readable, _, _ = select.select(waiting, [], [], PATIENCE_SECONDS)
             assert readable, f"{len(waiting)} clients wait for ever"
             for client in readable:
                 got = b""
@@ -179,7 +180,7 @@ def test_a_stopped_worker_with_the_lowest_ticket_keeps_nobody_waiting(balance: B
             workers=2,
             binds=endpoints,
             balance=balance,
-            timeouts=Timeouts(connect_ms=60_000),
+            timeouts=Timeouts(connect_ms=LONG_MS),
         ) as relay,
     ):
         of = "backend" if balance is Balance.ROUNDROBIN else "server"
@@ -191,7 +192,7 @@ def test_a_stopped_worker_with_the_lowest_ticket_keeps_nobody_waiting(balance: B
         assert receive_count(held, 1) == receive_count(first, 1) == b"s"
         waiting = []
         for bind in (1, 0, 0):
-            waiting.append(relay.connect(30, bind=bind))
+            waiting.append(relay.connect(bind=bind))
             wait_for(lambda: queued(relay, of) == len(waiting), 5, "it waits")
         stopped, *others = waiting
         relay.signal(signal.SIGSTOP, 1)

@@ -9,7 +9,7 @@ import socket
 import pytest
 
 from proxy.config.model import Endpoint, SocketFamily
-from tests.support import wait_for
+from tests.support import PATIENCE_SECONDS, wait_for
 from tests.support_relay import RelayUnderTest
 from tests.support_servers import Server, holding, receive_count
 from tests.support_turns import Turns
@@ -94,7 +94,7 @@ def test_nobody_waits_for_the_turn_of_a_worker_that_is_stopped(limit: str) -> No
 
 def stop_all(relay: RelayUnderTest) -> list[socket.socket]:
     """Clients in the queues of all workers, whose listeners are all stopped."""
-    waiting = [relay.connect(30) for _ in range(40)]
+    waiting = [relay.connect() for _ in range(40)]
     wait_for(
         lambda: all(relay.counters(row=row)["maxconn_pauses"] for row in range(relay.workers)),
         30,
@@ -109,7 +109,7 @@ def serve_all(clients: list[socket.socket]) -> None:
         for client in clients:
             selector.register(client, selectors.EVENT_READ)
         while selector.get_map():
-            ready = selector.select(30)
+            ready = selector.select(PATIENCE_SECONDS)
             assert ready, f"{len(selector.get_map())} wait beside a free place"
             for key, _ in ready:
                 client = key.fileobj

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 
 import dns.flags
@@ -10,7 +11,7 @@ import dns.query
 import dns.rcode
 import pytest
 
-from tests.support import PATIENCE_SECONDS
+from tests.support import PATIENCE_SECONDS, wait_for
 from tests.support_dns import (
     NODATA,
     NX,
@@ -90,3 +91,17 @@ def test_queries_are_logged_and_silence_is_silent() -> None:
             dns.query.udp(query, nameserver.host, port=nameserver.port, timeout=0.1)
         (seen,) = nameserver.wait_queries(1, "app.test", "A")
         assert (seen.id, seen.payload, seen.recursion_desired) == (query.id, 1400, True)
+
+
+def test_a_query_is_logged_with_the_time_at_which_it_came_however_late_it_is_read() -> None:
+    nameserver = ScriptedNameserver()
+    time.sleep(0.1)  # the kernel begins to stamp datagrams a moment after it is told to
+    query = dns.message.make_query("app.test", "A")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        before = time.monotonic()
+        asking.sendto(query.to_wire(), (nameserver.host, nameserver.port))
+        after = time.monotonic()
+    wait_for(lambda: time.monotonic() > after + 0.2, 1, "time goes by")
+    with nameserver:
+        (seen,) = nameserver.wait_queries(1)
+    assert before - 0.05 < seen.at < after + 0.05, "the kernel has another clock"

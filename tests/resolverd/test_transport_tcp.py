@@ -33,7 +33,7 @@ from tests.support_dns import (
 )
 from tests.support_dns import Answer as Script
 from tests.support_resolution import addresses
-from tests.support_transport import Shell, shells_closed
+from tests.support_transport import RETRY_MS, Shell, shells_closed
 
 ONE = "127.0.1.1"
 MANY = [f"127.3.{n // 250}.{n % 250 + 1}" for n in range(1_000)]
@@ -77,7 +77,7 @@ def test_a_cut_reply_is_asked_for_again_over_tcp_at_once(
     assert set(answer.addresses) == set(addresses(*MANY))
     first, second = nameserver.queries
     assert (first.over, second.over) == ("udp", "tcp")
-    assert second.at - first.at < 0.5
+    assert second.at - first.at < RETRY_MS / 2_000, "it is no retry"
     assert shell.fetched == [0]
     assert shell.counters == {"0.sent": 1, "0.valid": 1}
 
@@ -140,11 +140,11 @@ def test_silence_over_tcp_counts_as_truncated_after_the_time_of_a_retry(
     nameserver.set("app.test", "A", TRUNCATED)
     nameserver.set("app.test", "A", SILENT, over="tcp")
     shell = shells(over_udp(nameserver), retry_ms=300)
+    started = time.monotonic()
     shell.ask()
     shell.until(lambda: shell.fetched)
-    started = time.monotonic()
     shell.until(lambda: shell.delivered)
-    assert time.monotonic() - started >= 0.28
+    assert time.monotonic() - started >= 0.3
     assert answers(shell) == [Answer(Status.TRUNCATED, partial=True)]
     shell.ask(1)  # the connection that stayed silent gets no other question
     shell.until(lambda: len(nameserver.queries) == 4)
@@ -200,15 +200,15 @@ def test_a_question_whose_connection_ends_is_asked_once_more(
     nameserver.hang_up()
     shell.until(lambda: len(nameserver.queries) == 2)
     assert shell.lost_questions == []
+    began = time.monotonic()
     nameserver.hang_up()
     shell.until(lambda: shell.lost_questions)
     assert shell.lost_questions == [(0, "ns0")]
     assert shell.counters == {"0.sent": 1, "0.snd_error": 1}
     nameserver.set("app.test", "A", ONE)
     assert shell.ask(1) == ["ns0"], "nobody connects for a second"
-    failed = time.monotonic()
     shell.until(lambda: not shell.ask(2))
-    assert time.monotonic() - failed > 0.8
+    assert time.monotonic() - began >= 1.0
     shell.until(lambda: shell.delivered)
     assert answers(shell) == [VALID]
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import free_port, require_program, wait_for
+from tests.support import PATIENCE_SECONDS, free_port, require_program, wait_for
 from tests.support_generated import sample
 from tests.support_program import Program
 
@@ -102,7 +102,7 @@ async def stalled_clients(port: int) -> list[socket.socket]:
 async def drain(client: socket.socket) -> None:
     """Read on: the stream must be the pattern from its first byte, without a gap."""
     received = 0
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while received < DRAIN_BYTES:
             chunk = await asyncio.get_running_loop().sock_recv(client, 65_536)
             assert chunk, f"ended after {received} bytes"

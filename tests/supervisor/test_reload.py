@@ -204,7 +204,7 @@ def sessions_over_reloads(program: Program, address: Address, reloads: int) -> l
     clients = []
     for _ in range(reloads):
         clients.append(socket.create_connection(address))
-        clients[-1].settimeout(30)
+        clients[-1].settimeout(PATIENCE_SECONDS)
         greeting(clients[-1])
         reload(program, address)
     return clients

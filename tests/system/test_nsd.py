@@ -97,8 +97,8 @@ def a_removed_record_gets_no_new_connection(nsd: Nsd, target: tuple[str, int]) -
     removed = ADDRESSES[1]
     held = held_connections(target, removed)
     remaining = tuple(address for address in ADDRESSES if address != removed)
-    nsd.set_records(records(remaining))
     began = time.monotonic()
+    nsd.set_records(records(remaining))
     wait_for(
         lambda: removed not in shares(target, 8),
         HOLD_OBSOLETE_SECONDS + TIMEOUT_RESOLVE_SECONDS + 1.0,

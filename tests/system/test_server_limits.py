@@ -29,7 +29,7 @@ defaults
   timeout connect 60s
   timeout client 600s
   timeout server 600s
-  timeout queue 60s
+  timeout queue 600s
 listen edge
   bind 127.0.0.1:{port}
 {servers}
@@ -50,7 +50,7 @@ def kill_a_worker(program: Program) -> int:
 def serve(waiting: set[socket.socket]) -> tuple[int, int]:
     """Read what came to the clients, who leave then: served, lost."""
     served = lost = 0
-    readable, _, _ = select.select(waiting, [], [], 15)
+    readable, _, _ = select.select(waiting, [], [], PATIENCE_SECONDS)
     assert readable, f"{len(waiting)} clients wait for ever"
     for client in readable:
         got = b""
