@@ -43,7 +43,7 @@ from proxy.supervisor.reaping import abandon, is_stopped, kill_and_reap, reap, s
 from proxy.supervisor.resolv_conf import close_resolv_conf
 from proxy.supervisor.state_files import close_state_files
 from proxy.supervisor.watch import Life
-from shm.counters import settle_dead_worker
+from shm.counters import CounterReader, settle_dead_worker
 from shm.processes import ProcessBoard
 from shm.states import Command
 from shm.tally import Tally
@@ -296,7 +296,13 @@ class Generation:
         if self._hard_stop_ms is not None and now_ms >= self._hard_stop_ms:
             self._hard_stop_ms = None
             if self.children.working:
-                self.runtime.log(WARNING, "soft stop ran out of time: ending open sessions")
+                limit = self.runtime.settings.globals.hard_stop_after_ms
+                sessions = CounterReader(self.runtime.segment).worker()["sessions"]
+                self.runtime.log(
+                    WARNING,
+                    f"hard-stop-after {limit} ms is over: ending {sessions} sessions of "
+                    f"generation {self.runtime.segment.reload_generation}",
+                )
             self.stop(now_ms)
         if self.phase is Phase.ENDING:
             if now_ms >= self._kill_ms:

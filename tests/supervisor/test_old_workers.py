@@ -1,0 +1,124 @@
+"""Old generations of the real program: who stays, how long, and what is said when they are ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.support import PATIENCE_SECONDS, free_port, wait_for
+from tests.support_servers import Server, echo, receive_count
+from tests.support_supervisor import Program, is_alive, started
+
+pytestmark = pytest.mark.slow
+HOST = "127.44.10.1"
+CONFIGURATION = """
+global
+    nbthread {workers}
+{more}
+defaults
+    mode tcp
+    timeout client 600s
+    timeout server 600s
+    timeout connect 5s
+listen web
+    bind {host}:{port}
+    server a {server[0]}:{server[1]}
+"""
+STORM = 40  # reloads; their signals may fall together
+
+
+class Edge:
+    """The program before one echoing server."""
+
+    def __init__(self, folder: Path, program: Program, address: tuple[str, int]) -> None:
+        self.folder, self.program, self.address = folder, program, address
+
+    def session(self) -> socket.socket:
+        """A client whose session works."""
+        client = socket.create_connection(self.address, PATIENCE_SECONDS)
+        assert works(client)
+        return client
+
+    def workers(self) -> set[int]:
+        """The pids of all workers, those of old generations too."""
+        titles = self.program.titles_all()
+        return {pid for pid, title in titles.items() if "worker" in title}
+
+    def reload(self, number: int) -> None:
+        """Reload; that many new workers come."""
+        before = self.workers()
+        self.program.signal(signal.SIGUSR2)
+        wait_for(
+            lambda: len(self.workers() - before) == number,
+            PATIENCE_SECONDS,
+            "there are new workers",
+        )
+
+
+def works(client: socket.socket) -> bool:
+    client.sendall(b"hello")
+    return receive_count(client, 5) == b"hello"
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server(echo) as made:
+        yield made
+
+
+def edge_of(stack: ExitStack, folder: Path, server: Server, workers: int, more: str = "") -> Edge:
+    address = HOST, free_port(HOST)
+    path = folder / "edge.cfg"
+    path.write_text(
+        CONFIGURATION.format(
+            host=HOST, port=address[1], workers=workers, more=more, server=server.address
+        )
+    )
+    program = stack.enter_context(started(folder, "-f", str(path), real=True))
+    edge = Edge(folder, program, address)
+    wait_for(lambda: len(edge.workers()) == workers, PATIENCE_SECONDS, "the start")
+    return edge
+
+
+def test_an_old_worker_without_sessions_ends_though_its_sibling_has_some(
+    tmp_path: Path, server: Server
+) -> None:
+    with ExitStack() as stack:
+        edge = edge_of(stack, tmp_path, server, 2)
+        client = stack.enter_context(edge.session())
+        old = edge.workers()
+        assert len(old) == 2
+        edge.reload(2)
+        wait_for(lambda: sum(map(is_alive, old)) == 1, PATIENCE_SECONDS, "one has ended")
+        assert works(client)
+        client.close()
+        wait_for(lambda: not any(map(is_alive, old)), PATIENCE_SECONDS, "both have ended")
+
+
+def test_hard_stop_after_says_how_many_sessions_it_ends(tmp_path: Path, server: Server) -> None:
+    with ExitStack() as stack:
+        edge = edge_of(stack, tmp_path, server, 2, "    hard-stop-after 300ms")
+        clients = [stack.enter_context(edge.session()) for _ in range(3)]
+        edge.reload(2)
+        assert all(client.recv(1) == b"" for client in clients)
+        assert "hard-stop-after 300 ms is over: ending 3 sessions of generation" in (
+            edge.program.text()
+        )
+
+
+def test_a_storm_of_reloads_ends_no_session(tmp_path: Path, server: Server) -> None:
+    with ExitStack() as stack:
+        edge = edge_of(stack, tmp_path, server, 1)
+        clients = []
+        for _ in range(STORM):
+            clients.append(stack.enter_context(edge.session()))
+            os.kill(edge.program.child.pid, signal.SIGUSR2)
+        clients.append(stack.enter_context(edge.session()))
+        edge.reload(1)
+        assert all(map(works, clients))
