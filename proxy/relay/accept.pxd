@@ -15,7 +15,7 @@ from libc.errno cimport EAGAIN, EBADF, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, 
 from libc.stdint cimport uint32_t, uint64_t, uint8_t
 
 from proxy.relay.account cimport count_accepted
-from proxy.relay.addresses cimport addresses_drop, addresses_keep
+from proxy.relay.addresses cimport addresses_drop, addresses_keep, listener_address
 from proxy.relay.admission cimport limit_ahead, limit_free, place_give, place_take
 from proxy.relay.beginning cimport session_admit, session_begin
 from proxy.relay.hashing cimport hash_address
@@ -50,6 +50,9 @@ cdef inline void listener_register(Engine *engine, Listener *listener) noexcept 
     event.events = EPOLLIN | EPOLLEXCLUSIVE if listener.shared else EPOLLIN
     event.data.u64 = <uint64_t>listener | LISTENER_TAG
     listener.registered = epoll_ctl(engine.epoll, EPOLL_CTL_ADD, listener.fd, &event) == 0
+    if listener.address.sin6_family == 0 and not listener.anywhere:
+        listener_address(listener)
+        listener.anywhere = listener.address.sin6_family == 0
 
 
 cdef inline void listener_unregister(Engine *engine, Listener *listener) noexcept nogil:

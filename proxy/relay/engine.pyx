@@ -17,7 +17,6 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from proxy.relay.access_log cimport AccessLogs
-from proxy.relay.addresses cimport listener_address
 from proxy.relay.admission_setup cimport (
     limit_bind, limit_frontend, limit_listener, limit_process)
 from proxy.relay.least cimport blocks_of
@@ -283,10 +282,14 @@ cdef class Relay:
         cdef Listener *listener
         sockets = self.runtime.listeners
         backends = self.runtime.settings.backends
+        headed = [  # backends some of whose servers want a PROXY header
+            any(server.proxy_header is not ProxyHeader.NONE for server in proxy.servers)
+            for proxy in backends]
         self.engine.listener_count = len(sockets)
         self.engine.listeners = <Listener *>zeroed(len(sockets), sizeof(Listener))
         for number, listening in enumerate(sockets):
-            listening.socket.setblocking(False)
+            if listening.socket.gettimeout() != 0:  # most are set up: no system call for each
+                listening.socket.setblocking(False)
             listener = &self.engine.listeners[number]
             listener.fd = listening.socket.fileno()
             listener.index = listening.index
@@ -297,11 +300,8 @@ cdef class Relay:
             limit_listener(&self.engine, listener)
             listener.accepts_proxy = listening.bind.accept_proxy
             listener.keeps_addresses = listening.bind.accept_proxy or (
-                listener.frontend.backend >= 0 and any(
-                    server.proxy_header is not ProxyHeader.NONE
-                    for server in backends[listener.frontend.backend].servers))
-            if not listening.bind.transparent:  # then clients come to any address
-                listener_address(listener)
+                listener.frontend.backend >= 0 and headed[listener.frontend.backend])
+            listener.anywhere = listening.bind.transparent
         return 0
 
     @property

@@ -254,7 +254,8 @@ cdef struct Listener:
     uint8_t drained  # soft stop: its queue was seen empty, it is not served any more
     uint8_t accepts_proxy  # each connection begins with a PROXY header
     uint8_t keeps_addresses  # its sessions have `addresses`
-    sockaddr_in6 address  # where it listens; family 0: several addresses
+    uint8_t anywhere  # its clients come to several addresses
+    sockaddr_in6 address  # where it listens, once it was registered; family 0: several addresses
     uint8_t client_first  # sessions in a row in which the client spoke first, up to 255
 
 cdef struct Session:

@@ -47,6 +47,7 @@ from shm.tally import Tally
 class Ground(msgspec.Struct, frozen=True):
     """What the kernel grants a generation: its sockets, and descriptors for its children."""
 
+    workers: int
     sockets: SocketSet
     grant: Grant
 
@@ -59,7 +60,7 @@ def open_all(settings: Settings, inherited: Held, descriptors: Descriptors) -> G
     workers = worker_count(settings)
     wants = wanted_sockets(settings, workers)
     grant = descriptors.grant(settings, workers, count_sockets(wants, inherited))
-    return Ground(open_sockets(wants, workers, inherited), grant)
+    return Ground(workers, open_sockets(wants, workers, inherited), grant)
 
 
 class Builder(msgspec.Struct, frozen=True):
@@ -84,9 +85,8 @@ class Builder(msgspec.Struct, frozen=True):
         With `old`, the records of everything that still exists are copied, while their writers go
         on; `hand_over` brings the rest.
         """
-        settings, sockets = prepared.settings, ground.sockets
+        settings, sockets, workers = prepared.settings, ground.sockets, ground.workers
         assert settings is not None, "there are no settings to build from"
-        workers = worker_count(settings)
         number = 1 if old is None else old.runtime.segment.reload_generation + 1
         with ExitStack() as undo:
             segment = Segment.create(shape_of(settings, workers, len(sockets.listeners)), number)

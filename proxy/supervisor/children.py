@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 import msgspec
 
@@ -27,7 +27,7 @@ class Child:
         name: str,
         position: int,
         body: Callable[[], object],
-        keep: tuple[int, ...],
+        keep: frozenset[int],
         watch: Watch,
     ) -> None:
         """A position without a process; `keep` are the descriptors of its process."""
@@ -52,20 +52,19 @@ class Children:
     ) -> None:
         """Nothing is forked yet."""
         common = (runtime.segment.fd, *runtime.bells.all(), *log_descriptors)
-        clients = tuple(listener.socket.fileno() for listener in runtime.listeners)
-        services = tuple(
-            item.fileno()
-            for item in (
-                *runtime.stats_sockets,
-                *(service for _, service in runtime.service_sockets),
-            )
+        clients = (listener.socket.fileno() for listener in runtime.listeners)
+        for_workers = frozenset((*common, *clients, *runtime.log_sockets.values()))
+        services = (
+            *(item.fileno() for item in runtime.stats_sockets),
+            *(service.fileno() for _, service in runtime.service_sockets),
         )
+        for_control = frozenset((*common, *services))
 
         folders = (file.folder for file in runtime.state_files if file.folder is not None)
         linked = runtime.resolv_conf.folders if runtime.resolv_conf else ()
-        files = (*common, *folders, *(folder for _, folder in linked))
+        files = frozenset((*common, *folders, *(folder for _, folder in linked)))
 
-        def body(run: Callable[[], object], keep: tuple[int, ...]) -> Callable[[], object]:
+        def body(run: Callable[[], object], keep: frozenset[int]) -> Callable[[], object]:
             def owned_run() -> None:
                 _disown(runtime, keep)
                 run()
@@ -73,12 +72,11 @@ class Children:
             return owned_run
 
         def worker(position: int) -> Child:
-            keep = (*common, *clients, *runtime.log_sockets.values())
             return Child(
                 f"worker {position}",
                 position,
-                body(lambda: entries.worker(runtime, position), keep),
-                keep,
+                body(lambda: entries.worker(runtime, position), for_workers),
+                for_workers,
                 Watch(now_ms, has_relay=True),
             )
 
@@ -87,8 +85,8 @@ class Children:
         self.control = Child(
             "control",
             shape.control_process,
-            body(lambda: entries.control(runtime), (*common, *services)),
-            (*common, *services),
+            body(lambda: entries.control(runtime), for_control),
+            for_control,
             Watch(now_ms, has_relay=False),
         )
         self.resolverd = Child(
@@ -115,7 +113,7 @@ class Children:
         return any(child.process is not None for child in self.workers)
 
 
-def _disown(runtime: Runtime, keep: Collection[int]) -> None:
+def _disown(runtime: Runtime, keep: frozenset[int]) -> None:
     """In the child: forget sockets that were closed, before their numbers mean something else."""
     sockets = [
         *(listener.socket for listener in runtime.listeners),

@@ -96,6 +96,7 @@ class Generation:
         self._privileges = Privileges.of(runtime.settings.globals)
         self._homes = [listener.worker for listener in runtime.listeners]
         self._owners = list(self._homes)
+        self._serving: tuple[set[int], set[int]] | None = None  # whom the owners were planned for
         self._closing: list[OpenSocket] = []
         self._quiet_ms = 0  # when the handshakes under way are over
         self._hard_stop_ms: int | None = None
@@ -200,6 +201,9 @@ class Generation:
         workers = self.children.workers
         staying = {child.position for child in workers if child.watch.can_serve(now_ms)}
         siblings = {child.position for child in workers if child.watch.life is Life.SERVING}
+        if (staying, siblings) == self._serving:
+            return
+        self._serving = staying, siblings
         changed = False
         for index, owner in enumerate(plan_owners(self._homes, staying, siblings)):
             if self._owners[index] != owner:

@@ -41,7 +41,6 @@ from proxy.supervisor.listening import (
     wanted_sockets,
 )
 from proxy.supervisor.prepare import Prepared, Previous, decode, encode
-from proxy.supervisor.workers import worker_count
 
 LEVELS = {Severity.ALERT: ALERT, Severity.WARNING: WARNING, Severity.NOTICE: NOTICE}
 Read = Callable[[Previous], Prepared]
@@ -218,10 +217,9 @@ class Reload:
                 give_back(self._ground.sockets.fresh)
         with contained("restoring the options of open sockets"):
             if self._tried_sockets:
-                settings = self._old.runtime.settings
-                workers = worker_count(settings)
-                wants = wanted_sockets(settings, workers)
-                restore_options(wants, workers, self._old.sockets.held)
+                old = self._old.runtime
+                wants = wanted_sockets(old.settings, old.workers)
+                restore_options(wants, old.workers, self._old.sockets.held)
 
     def _tell(self, messages: tuple[Message, ...]) -> None:
         """To the log, each as it would stand on a terminal but for its tag."""

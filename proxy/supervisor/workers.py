@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 from proxy.config.model import Settings
+from proxy.supervisor.cores import cores_granted
 
 
 def worker_count(settings: Settings) -> int:
-    """`nbthread`, or one worker for each core that this process may use."""
-    return settings.globals.nbthread or len(os.sched_getaffinity(0))
+    """`nbthread`, or one worker for each core that this process is granted."""
+    return settings.globals.nbthread or cores_granted()
