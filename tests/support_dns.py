@@ -155,6 +155,7 @@ class ScriptedNameserver:
         self._zone: dict[tuple[str, str], Answer] = {}
         self._zone_over_tcp: dict[tuple[str, str], Answer] = {}
         self._queries: list[Query] = []
+        self._forgotten = 0.0  # what came before this is not told
         self._held: list[tuple[float, int, bytes, Sender]] = []  # heap: due, order, reply, to
         self._order = 0
         self._wake, self._waker = socket.socketpair()
@@ -209,7 +210,7 @@ class ScriptedNameserver:
     def queries(self) -> list[Query]:
         """All queries so far, oldest first (a copy)."""
         with self._lock:
-            return list(self._queries)
+            return [query for query in self._queries if query.at > self._forgotten]
 
     def asked(self, name: str | None = None, rtype: str | None = None) -> list[Query]:
         """The queries for this name and type; None means any."""
@@ -246,8 +247,9 @@ class ScriptedNameserver:
             zone[_plain(name), rtype] = answer
 
     def forget(self) -> None:
-        """Empty the log of queries."""
+        """Empty the log of queries, and of those that have come and wait to be read."""
         with self._lock:
+            self._forgotten = time.monotonic()
             self._queries.clear()
 
     def hang_up(self) -> None:
@@ -306,7 +308,7 @@ class ScriptedNameserver:
                 return
             wire = bytes(connection.incoming[2:end])
             del connection.incoming[:end]
-            self._take(wire, connection.source, send, "tcp")
+            self._take(wire, connection.source, send, "tcp", time.monotonic())
 
     def _receive(self) -> None:
         try:
@@ -314,11 +316,11 @@ class ScriptedNameserver:
         except OSError:
             return  # an ICMP error of an earlier reply
         seconds, nanoseconds = TIMESPEC.unpack(told[0][2])
-        waited = time.time() - seconds - nanoseconds / 1e9
-        self._take(wire, source, lambda reply: self._socket.sendto(reply, source), "udp", waited)
+        at = time.monotonic() - time.time() + seconds + nanoseconds / 1e9
+        self._take(wire, source, lambda reply: self._socket.sendto(reply, source), "udp", at)
 
     def _take(
-        self, wire: bytes, source: tuple[str, int], send: Sender, over: str, waited: float = 0.0
+        self, wire: bytes, source: tuple[str, int], send: Sender, over: str, at: float
     ) -> None:
         try:
             message = dns.message.from_wire(wire)
@@ -330,7 +332,7 @@ class ScriptedNameserver:
         with self._lock:
             self._queries.append(
                 Query(
-                    at=now - waited,
+                    at=at,
                     name=_plain(name),
                     rtype=type_text,
                     id=message.id,

@@ -105,3 +105,16 @@ def test_a_query_is_logged_with_the_time_at_which_it_came_however_late_it_is_rea
     with nameserver:
         (seen,) = nameserver.wait_queries(1)
     assert before - 0.05 < seen.at < after + 0.05, "the kernel has another clock"
+
+
+def test_what_came_before_the_log_was_emptied_is_not_in_it_though_it_is_read_later() -> None:
+    nameserver = ScriptedNameserver()
+    time.sleep(0.1)  # as above
+    query = dns.message.make_query("app.test", "A")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.sendto(query.to_wire(), (nameserver.host, nameserver.port))
+        time.sleep(0.01)  # clocks of the kernel
+        nameserver.forget()
+        with nameserver:
+            ask(nameserver, "later.test", "A")
+            assert [seen.name for seen in nameserver.queries] == ["later.test"]
