@@ -15,7 +15,7 @@ PY := $(VENV)/bin/python
 TEST_JOBS ?= 6
 COMPILED := $(shell find shm proxy -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.h' 2>/dev/null)
 
-.PHONY: run test test-parallel test-alone test-busy long bench bench-quick lint sanitize programs build clean
+.PHONY: run test test-parallel test-quiet test-alone test-busy long bench bench-quick lint sanitize programs build clean
 
 run: $(VENV)/.built
 	$(PY) -m proxy.demo
@@ -44,15 +44,18 @@ $(VENV)/.loading: $(VENV)/.built
 programs:
 	sh tests/install_programs.sh
 
-# Each test once. Generated tests take a sample from fixed seeds; those marked `alone` come last, one
-# at a time, because they count what the whole machine does.
+# Each test once. Generated tests take a sample from fixed seeds. Those marked `quiet` mostly wait, and
+# compare when something happens: three at a time. Those marked `alone` come last, one at a time.
 PYTEST := $(PY) -m pytest -q --durations=10
-PARALLEL := -n $(TEST_JOBS) --dist worksteal -m 'not alone'
+PARALLEL := -n $(TEST_JOBS) --dist worksteal -m 'not alone and not quiet'
 
-test: $(VENV)/.testing programs test-parallel test-alone
+test: $(VENV)/.testing programs test-parallel test-quiet test-alone
 
 test-parallel: $(VENV)/.testing
 	$(PYTEST) $(PARALLEL)
+
+test-quiet: $(VENV)/.testing
+	$(PYTEST) -n 3 --dist worksteal -m quiet
 
 test-alone: $(VENV)/.testing
 	$(PYTEST) -m alone
@@ -60,12 +63,12 @@ test-alone: $(VENV)/.testing
 # The same tests while both cores are busy and processes stop at random moments.
 test-busy: $(VENV)/.testing programs
 	$(PY) tests/busy_machine.py $(PYTEST) $(PARALLEL)
-	$(MAKE) test-alone
+	$(MAKE) test-quiet test-alone
 
 # The generated, tortured and fuzzed tests in full, from new seeds, which are printed at the end.
 long: export MILLRACE_LONG = 1
 long: PYTEST += --timeout 0 -o faulthandler_timeout=0
-long: $(VENV)/.testing programs test-parallel test-alone
+long: $(VENV)/.testing programs test-parallel test-quiet test-alone
 
 bench: $(VENV)/.loading programs
 	$(PY) -m loadtest

@@ -10,13 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support_differential import (
-    Scenario,
-    answers,
-    disagreements,
-    millrace_command,
-)
+from tests.support_differential import disagreements, millrace_command
 from tests.support_dns import NODATA, NX, REFUSED, SERVFAIL, SILENT, Answer, records
+from tests.support_scenarios import Scenario, answers
 
 OPTIONS = "resolvers r1 resolve-prefer ipv4 init-addr none"
 ONE_SERVER = f"backend be\n    server s1 app.test:8080 {OPTIONS}"
@@ -165,7 +161,7 @@ SCENARIOS = (
 
 
 @pytest.mark.slow
-@pytest.mark.alone
+@pytest.mark.quiet
 def test_errors_and_recovery_give_the_sequences_of_haproxy(tmp_path: Path) -> None:
     accounts = disagreements(SCENARIOS, millrace_command(), tmp_path)
     assert not accounts, "\n\n".join(accounts)

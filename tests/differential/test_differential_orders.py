@@ -6,16 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support_differential import (
-    Scenario,
-    answers,
-    command,
-    disagreements,
-    millrace_command,
-    server_ends,
-    server_starts,
-)
+from tests.support_differential import disagreements, millrace_command
 from tests.support_dns import NX, records
+from tests.support_scenarios import Scenario, answers, command, server_ends, server_starts
 
 PLAIN = "resolvers r1 resolve-prefer ipv4 init-addr none"
 CHECKED = f"{PLAIN} check inter 400ms fastinter 400ms fall 2 rise 2"
@@ -164,7 +157,7 @@ SCENARIOS = (
 
 
 @pytest.mark.slow
-@pytest.mark.alone
+@pytest.mark.quiet
 def test_orders_beside_dns_give_the_sequences_of_haproxy(tmp_path: Path) -> None:
     accounts = disagreements(SCENARIOS, millrace_command(), tmp_path)
     assert not accounts, "\n\n".join(accounts)

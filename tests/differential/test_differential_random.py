@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support_differential import Scenario, Step, answers, disagreements, millrace_command
+from tests.support_differential import disagreements, millrace_command
 from tests.support_dns import NODATA, NX, REFUSED, SERVFAIL, SILENT, Answer, delayed, records
+from tests.support_scenarios import Scenario, Step, answers
 
 SEEDS = range(8)
 SECONDS_MAX = 13.0
@@ -62,7 +63,7 @@ SCENARIOS = tuple(_history(seed) for seed in SEEDS)
 
 
 @pytest.mark.slow
-@pytest.mark.alone
+@pytest.mark.quiet
 def test_random_histories_give_the_sequences_of_haproxy(tmp_path: Path) -> None:
     accounts = disagreements(SCENARIOS, millrace_command(), tmp_path)
     assert not accounts, "\n\n".join(accounts)

@@ -6,14 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support_differential import (
-    SHORT_HOLDS,
-    Scenario,
-    answers,
-    disagreements,
-    millrace_command,
-)
+from tests.support_differential import disagreements, millrace_command
 from tests.support_dns import NODATA, records
+from tests.support_scenarios import SHORT_HOLDS, Scenario, answers
 
 OPTIONS = "resolvers r1 resolve-prefer ipv4 init-addr none"
 ONE_SERVER = f"backend be\n    server s1 app.test:8080 {OPTIONS}"
@@ -125,7 +120,7 @@ SCENARIOS = (
 
 
 @pytest.mark.slow
-@pytest.mark.alone
+@pytest.mark.quiet
 def test_changing_records_give_the_sequences_of_haproxy(tmp_path: Path) -> None:
     accounts = disagreements(SCENARIOS, millrace_command(), tmp_path)
     assert not accounts, "\n\n".join(accounts)

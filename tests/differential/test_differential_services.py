@@ -6,15 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support_differential import (
-    SHORT_HOLDS,
-    Scenario,
-    Step,
-    answers,
-    disagreements,
-    millrace_command,
-)
+from tests.support_differential import disagreements, millrace_command
 from tests.support_dns import NX, SERVFAIL, SILENT, Answer, records, services
+from tests.support_scenarios import SHORT_HOLDS, Scenario, Step, answers
 
 LABEL = "_web._tcp.app.test"
 OPTIONS = "resolvers r1 resolve-prefer ipv4 init-addr none"
@@ -236,7 +230,7 @@ SCENARIOS = (
 
 
 @pytest.mark.slow
-@pytest.mark.alone
+@pytest.mark.quiet
 def test_srv_records_give_the_sequences_of_haproxy(tmp_path: Path) -> None:
     accounts = disagreements(SCENARIOS, millrace_command(), tmp_path)
     assert not accounts, "\n\n".join(accounts)

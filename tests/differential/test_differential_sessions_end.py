@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.support import PATIENCE_SECONDS, wait_for
-from tests.support_differential import Server, haproxy_command, millrace_command
+from tests.support_differential import haproxy_command, millrace_command
 from tests.support_dns import NX
 from tests.support_one_program import OneProgram, one_program
+from tests.support_scenarios import Server
 from tests.support_servers import Server as Echo
 from tests.support_servers import echo
 

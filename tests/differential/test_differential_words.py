@@ -6,13 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support_differential import (
-    Scenario,
-    answers,
-    disagreements,
-    millrace_command,
-)
+from tests.support_differential import disagreements, millrace_command
 from tests.support_dns import NODATA, NX, records
+from tests.support_scenarios import Scenario, answers
 
 OPTIONS = "resolvers r1 resolve-prefer ipv4 init-addr none"
 
@@ -130,7 +126,7 @@ SCENARIOS = (
 
 
 @pytest.mark.slow
-@pytest.mark.alone
+@pytest.mark.quiet
 def test_words_about_addresses_give_the_sequences_of_haproxy(tmp_path: Path) -> None:
     accounts = disagreements(SCENARIOS, millrace_command(), tmp_path)
     assert not accounts, "\n\n".join(accounts)

@@ -122,7 +122,7 @@ def checker_life() -> list[Seen]:
         return life(look, backend)
 
 
-@pytest.mark.alone
+@pytest.mark.quiet
 @pytest.mark.slow
 def test_haproxy_and_the_checker_tell_the_same_life_of_a_server(tmp_path: Path) -> None:
     theirs, ours = haproxy_life(tmp_path), checker_life()

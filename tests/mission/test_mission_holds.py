@@ -19,7 +19,7 @@ from tests.support import free_port, wait_for
 from tests.support_dns import NX, REFUSED, SERVFAIL, SILENT, Answer, ScriptedNameserver, records
 from tests.support_program import Program
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.slow, pytest.mark.quiet]
 
 KINDS = ("nx", "refused", "timeout", "other", "obsolete", "valid")
 HOLD_S = 1.5

@@ -22,7 +22,7 @@ from tests.support_dns import ScriptedNameserver, records, services
 from tests.support_move import BlackHole, LogReceiver, moves
 from tests.support_program import NamedBackend, Program, greet, who_answers
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.slow, pytest.mark.quiet]
 
 OLD, NEW = "127.0.31.1", "127.0.31.2"
 CONNECT_S = 0.3

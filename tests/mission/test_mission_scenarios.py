@@ -176,7 +176,7 @@ def steadied(scenario: Scenario, folder: Path) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.alone
+@pytest.mark.quiet
 def test_two_nameservers_are_asked_as_the_documents_say(tmp_path: Path) -> None:
     with ThreadPoolExecutor(len(SCENARIOS)) as pool:
         accounts = list(

@@ -143,7 +143,6 @@ async def measure(folder: Path) -> None:
     source.close()
 
 
-@pytest.mark.alone
 @pytest.mark.slow
 def test_slow_readers_cost_a_mebibyte_each_at_most(tmp_path: Path) -> None:
     require_program("iperf3")

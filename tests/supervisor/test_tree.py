@@ -103,7 +103,7 @@ def test_clients_of_a_worker_that_crashes_again_and_again_are_served_by_its_sibl
     wait_for(lambda: workers_seen(address) == {0, 1}, 15, "worker 1 serves again")
 
 
-@pytest.mark.alone
+@pytest.mark.quiet
 def test_sockets_of_a_stopped_worker_are_adopted_at_once_and_the_worker_is_replaced(
     program: Program, address: Address
 ) -> None:
