@@ -44,6 +44,7 @@ from resolverd.resolv_conf_follower import ResolvConfFollower
 from resolverd.served import Log
 from resolverd.state_writer import StateWriter
 from resolverd.transport import Transport
+from shm.gate import wait_at_gate
 from shm.locks import SLOT_WRITER, take_role
 from shm.mailbox import MAIL_BYTES, MailReceiver
 from shm.names import NameOrderWatch, NameReader
@@ -92,6 +93,7 @@ def run(
     another process writes slots, and whatever ends the loop unforeseen.
     """
     take_role(segment.fd, SLOT_WRITER)
+    wait_at_gate(ProcessSelf(segment, segment.shape.resolverd_process), doorbell_fd)
     loop = uvloop.new_event_loop()
     daemon = Daemon(settings, segment, doorbell_fd, ring, log=log, loop=loop)
     daemon.keep(state_files)

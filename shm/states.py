@@ -63,6 +63,7 @@ class ProcessState(enum.IntEnum):
     STARTING = 1
     READY = 2
     STOPPING = 3
+    WAITING = 4  # resolverd or control: loaded, at the gate
 
 
 class Command(enum.IntEnum):
@@ -71,6 +72,7 @@ class Command(enum.IntEnum):
     RUN = 0
     SOFT_STOP = 1
     STOP = 2
+    WAIT = 3  # at the gate, until it is RUN
 
 
 class Cause(enum.IntEnum):

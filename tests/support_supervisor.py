@@ -1,8 +1,9 @@
 """The program with stand-in children: `python tests/support_supervisor.py <arguments>`.
 
 The stand-in worker answers each client with its number, its pid and the generation, then echoes
-until the client closes; with a first server named `crash` it ends at once. A client's line `HANG` makes it stop turning, `CRASH` ends it. Control
-and resolverd only beat. `Program` starts it (or the real one) and ends it by pid.
+until the client closes; with a first server named `crash` it ends at once. A client's line `HANG`
+makes it stop turning, `CRASH` ends it. Control and resolverd only beat; with a first server named
+`gatecrash` they end before the gate of a reload, with `late` they come to it late. `Program` starts it (or the real one) and ends it by pid.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pathlib import Path
 from proxy.cli import run as run_cli
 from proxy.runtime import ListeningSocket, Runtime, now_ms
 from proxy.supervisor.children import Entries
+from shm.gate import wait_at_gate
 from shm.processes import ProcessBoard, ProcessSelf
 from shm.states import Command, ProcessState
 from tests.support import PATIENCE_SECONDS, wait_for
@@ -32,6 +34,7 @@ AREA_PROCESSES = 1
 PROCESS_BYTES = 128
 RELAY_BEAT_BYTES = 80
 TICK_SECONDS = 0.05
+LATE_SECONDS = 1.0
 
 
 class StandInWorker:
@@ -129,6 +132,14 @@ def run_worker(runtime: Runtime, worker: int) -> None:
 def run_service(runtime: Runtime, position: int) -> None:
     assert all(item.socket.fileno() == -1 for item in runtime.listeners), "not its own"
     me = ProcessSelf(runtime.segment, position)
+    bells = runtime.bells
+    is_control = position == runtime.segment.shape.control_process
+    server = runtime.settings.servers[0].name
+    if server == "gatecrash" and me.command == Command.WAIT:
+        os._exit(9)
+    if server == "late" and me.command == Command.WAIT:
+        threading.Event().wait(LATE_SECONDS)
+    wait_at_gate(me, bells.control if is_control else bells.resolverd)
     me.state(ProcessState.READY)
     while True:
         me.beat(now_ms())

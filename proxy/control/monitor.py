@@ -65,15 +65,12 @@ class Monitor:
         self.usable = UsableServers(segment)
         self.counters = CounterReader(segment)
         self.cleared = Cleared(segment)
-        self.meters = Meters(segment, self.cleared, now_ms)
         self.board = ProcessBoard(segment)
         self.services = {
             proxy.frontend_index: ServiceCounters()
             for proxy in settings.frontends
             if proxy.service is not None
         }
-        worker = self.counters.worker()
-        self.process = ProcessMeter(worker["accepts"], worker["bytes_out"], now_ms)
         self.service_meters = {
             index: SessionMeter(service.fields(), now_ms)
             for index, service in self.services.items()
@@ -81,6 +78,13 @@ class Monitor:
         self.availability = {proxy.name: self.availability_of(proxy) for proxy in settings.backends}
         self.backends = settings.backends
         self.accept_pauses = 0  # of control's own sockets
+        self.begin(now_ms)
+
+    def begin(self, now_ms: int) -> None:
+        """Rates count from the totals of now on."""
+        self.meters = Meters(self.segment, self.cleared, now_ms)
+        worker = self.counters.worker()
+        self.process = ProcessMeter(worker["accepts"], worker["bytes_out"], now_ms)
 
     def accept_paused(self) -> None:
         """Accepting paused for lack of descriptors or memory."""

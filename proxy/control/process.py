@@ -43,6 +43,7 @@ from proxy.control.show_why import ShowWhy
 from proxy.control.stats_socket import StatsConversation
 from proxy.control.turns import Turns
 from proxy.runtime import Runtime, now_ms
+from shm.gate import wait_at_gate
 from shm.locks import ADMIN_WRITER, take_role
 from shm.names import NameOrderWriter
 from shm.processes import ProcessSelf
@@ -155,7 +156,10 @@ def run(runtime: Runtime) -> NoReturn:
         take_role(runtime.segment.fd, ADMIN_WRITER)
         loop = uvloop.new_event_loop()
         asyncio.set_event_loop(loop)
-        loop.run_until_complete(Control(runtime).main())
+        control = Control(runtime)
+        wait_at_gate(control.me, runtime.bells.control)
+        control.monitor.begin(now_ms())
+        loop.run_until_complete(control.main())
     except Exception as error:
         runtime.log(ERROR, f"control: {one_line(error)}")
     os._exit(1)

@@ -17,14 +17,15 @@ from proxy.supervisor.carry import (
     carry_answers,
     carry_counters,
     known_addresses,
+    pair_nameservers,
     plan_carry,
     take_tally,
 )
 from proxy.supervisor.children import Entries
 from proxy.supervisor.descriptors import Descriptors, Grant
 from proxy.supervisor.faults import Faults
-from proxy.supervisor.fill import fill_restored, fill_segment, shape_of
-from proxy.supervisor.generation import Generation
+from proxy.supervisor.fill import fill_restored, filling, shape_of
+from proxy.supervisor.generation import Carried, Generation
 from proxy.supervisor.handover import Handover
 from proxy.supervisor.listening import (
     Held,
@@ -33,15 +34,15 @@ from proxy.supervisor.listening import (
     open_sockets,
     wanted_sockets,
 )
+from proxy.supervisor.pairs import Onward
 from proxy.supervisor.prepare import Prepared
 from proxy.supervisor.reactor import Reactor
 from proxy.supervisor.resolv_conf import close_resolv_conf, open_resolv_conf
-from proxy.supervisor.slices import at_once
+from proxy.supervisor.slices import Steps
 from proxy.supervisor.state_files import close_state_files, open_state_files
 from proxy.supervisor.workers import worker_count
 from shm.names import NameReader
 from shm.segment import Segment
-from shm.tally import Tally
 
 
 class Ground(msgspec.Struct, frozen=True):
@@ -79,7 +80,7 @@ class Builder(msgspec.Struct, frozen=True):
 
     def build(
         self, prepared: Prepared, ground: Ground, now_ms: int, old: Generation | None = None
-    ) -> Generation:
+    ) -> Steps[Generation]:
         """A generation that is ready to be forked; raises OSError when memory or descriptors end.
 
         With `old`, the records of everything that still exists are copied, while their writers go
@@ -91,7 +92,7 @@ class Builder(msgspec.Struct, frozen=True):
         with ExitStack() as undo:
             segment = Segment.create(shape_of(settings, workers, len(sockets.listeners)), number)
             undo.callback(segment.close)
-            handover = self._fill(segment, prepared, settings, now_ms, old)
+            handover = yield from self._fill(segment, prepared, settings, now_ms, old)
             log = self.open_log(settings)
             undo.callback(log.close)
             bells = Bells.create(workers)
@@ -136,36 +137,36 @@ class Builder(msgspec.Struct, frozen=True):
         settings: Settings,
         now_ms: int,
         old: Generation | None,
-    ) -> Handover | None:
+    ) -> Steps[Handover | None]:
         """All records as the files say and as they were; the way to the rest of the latter."""
         if old is None:
-            fill_segment(segment, settings, prepared.initial, frozenset(), now_ms)
+            yield from filling(segment, settings, prepared.initial, frozenset(), now_ms)
             fill_restored(segment, prepared.restored, now_ms)
             return None
         former = (old.runtime.settings, old.runtime.segment)
-        known = known_addresses(*former, settings)
-        fill_segment(segment, settings, prepared.initial, known, now_ms)
+        plan = yield from plan_carry(former[0], settings)
+        known = yield from known_addresses(*former, settings, plan.counted.servers)
+        yield from filling(segment, settings, prepared.initial, known, now_ms)
         fill_restored(segment, prepared.restored, now_ms)
-        plan = plan_carry(former[0], settings)
         handover = Handover(former, (settings, segment), plan, known)
-        handover.copy()
+        yield from handover.copy()
         return handover
 
 
-def hand_over(old: Generation, new: Generation) -> None:
-    """Bring what the old resolverd and control wrote until their end, and the counters."""
-    assert new.handover is not None, "nothing to hand over to the first generation"
-    new.handover.copy_moved()
-    new.handover = None  # it knows all servers of both
-    old.carried = carry_tally(old, new)
-    new.runtime.bells.ring_table()
+def hand_over(old: Generation, new: Generation) -> Steps[None]:
+    """Bring what the old resolverd and control wrote until their end, and the counters.
 
-
-def carry_tally(old: Generation, new: Generation) -> Tally:
-    """Carry the counters; what was carried, for the difference at the end of the old ones."""
-    names = NameReader(old.runtime.segment)
-    plan = plan_carry(old.runtime.settings, new.runtime.settings, names)
-    tally = at_once(take_tally(old.runtime.segment))
-    at_once(carry_counters(tally, new.runtime.segment, plan))
-    carry_answers(old.runtime.segment, new.runtime.segment, plan)
-    return tally
+    What they counted last is seen first by their successors, so no total ever falls.
+    """
+    handover, (before, after) = new.handover, (old.runtime, new.runtime)
+    assert handover is not None, "nothing to hand over to the first generation"
+    yield from handover.copy_moved()
+    names = NameReader(before.segment)
+    nameservers = yield from pair_nameservers(before.settings, after.settings, names)
+    plan = handover.plan
+    yield from carry_answers(before.segment, after.segment, plan, nameservers)
+    tally = yield from take_tally(before.segment)
+    yield from carry_counters(tally, after.segment, plan.counted)
+    old.carried = Carried(tally, Onward(plan.counted))
+    new.handover = None
+    after.bells.ring_table()

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from proxy.config.model import CHECK_FALL, CHECK_RISE, InitState, Server, Settings
 from proxy.supervisor.initial import InitialAddress
 from proxy.supervisor.restore import Restored, admin_state, health_state
+from proxy.supervisor.slices import PORTION, Steps, at_once
 from shm.names import NameOrderWriter, NameserverNameWriter, TargetWriter
 from shm.segment import Segment
 from shm.shape import Shape
@@ -36,6 +37,17 @@ def fill_segment(
     carried: Collection[int],
     now_ms: int,
 ) -> None:
+    """Write all that the configuration fixes, at once."""
+    at_once(filling(segment, settings, initial, carried, now_ms))
+
+
+def filling(
+    segment: Segment,
+    settings: Settings,
+    initial: Iterable[InitialAddress],
+    carried: Collection[int],
+    now_ms: int,
+) -> Steps[None]:
     """Write all that the configuration fixes; slots that are `carried` get their record later."""
     slots = SlotTableWriter(segment)
     admins = AdminTableWriter(segment)
@@ -48,12 +60,17 @@ def fill_segment(
         assert proxy.backend_index == index, f"backend {proxy.name} is not number {index}"
         first = proxy.servers[0].slot if proxy.servers else 0
         slots.lay_backend(index, first, len(proxy.servers))
-        for server in proxy.servers:
+        yield
+        for number, server in enumerate(proxy.servers):
+            if number % PORTION == 0:
+                yield
             slots.place(server.slot, static_state(server))
             if server.disabled:
                 maintenance = AdminState(AdminFlag.CMAINT, -1, None, 0, 0, now_ms)
                 admins.publish(server.slot, maintenance)
-    for record in initial:
+    for number, record in enumerate(initial):
+        if number % PORTION == 0:
+            yield
         if record.slot not in carried:
             slots.publish(
                 record.slot,

@@ -37,10 +37,12 @@ DEFAULT = (signal.SIGTERM, signal.SIGCHLD, signal.SIGALRM)
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def freeze_memory() -> None:
-    """Keep what is allocated now out of garbage collection, so that children go on sharing it."""
-    gc.unfreeze()  # what an earlier generation froze and left behind
-    gc.collect()
+def share_memory() -> None:
+    """Keep what is allocated now out of garbage collection, so that children go on sharing it.
+
+    Nothing is collected first: that would take time in proportion to the settings, and settings
+    are in no cycle.
+    """
     gc.freeze()
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import enum
 import signal
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from proxy.log import LogWriter
 from proxy.log_sockets import close_log_sockets
@@ -37,6 +38,7 @@ from proxy.supervisor.limits import (
     TICK_MS,
 )
 from proxy.supervisor.listening import OpenSocket, SocketSet
+from proxy.supervisor.pairs import Onward
 from proxy.supervisor.privileges import Privileges
 from proxy.supervisor.reactor import Reactor
 from proxy.supervisor.reaping import abandon, is_stopped, kill_and_reap, reap, send
@@ -45,7 +47,7 @@ from proxy.supervisor.state_files import close_state_files
 from proxy.supervisor.watch import Life
 from shm.counters import CounterReader, settle_dead_worker
 from shm.processes import ProcessBoard
-from shm.states import Command
+from shm.states import Command, ProcessState
 from shm.tally import Tally
 
 ALERT = 1  # syslog severities
@@ -61,6 +63,13 @@ class Phase(enum.Enum):
     DRAINING = "draining"
     ENDING = "ending"
     ENDED = "ended"
+
+
+class Carried(NamedTuple):
+    """Counters as they were when the successor took them over, and their way to the newest one."""
+
+    tally: Tally
+    onward: Onward
 
 
 class Generation:
@@ -80,13 +89,14 @@ class Generation:
     ) -> None:
         """Nothing is forked yet; that begins with the first turn. `descriptors`: their limit.
 
-        With a `handover` from another generation resolverd and control wait for `start_services`.
+        With a `handover` from another generation resolverd and control load and wait at a gate,
+        until `open_gate`.
         """
         self.runtime = runtime
         self.sockets = sockets
         self.handover = handover
-        self._serves_all = handover is None
-        self.carried: Tally | None = None  # what its successor took over of the counters
+        self.carried: Carried | None = None  # what its successor took over of the counters
+        self.came_by: Onward | None = None  # how it got those of its predecessor
         self.phase = Phase.RUNNING
         self.children = Children(runtime, entries, log.descriptors(), now_ms)
         self._descriptors = descriptors
@@ -103,6 +113,8 @@ class Generation:
         self._kill_ms = 0
         for index, home in enumerate(self._homes):
             self._board.assign(index, home)
+        if handover is not None:
+            self._command(Command.WAIT, self.children.services, ())
 
     def __repr__(self) -> str:
         """Number, phase and children."""
@@ -120,9 +132,21 @@ class Generation:
         return all(child.watch.life is Life.SERVING for child in self.children.workers)
 
     @property
+    def services_loaded(self) -> bool:
+        """Resolverd and control wait at the gate."""
+        loaded = (ProcessState.WAITING, ProcessState.READY)
+        states = [self._board.status(child.position).state for child in self.children.services]
+        return all(state in loaded for state in states)
+
+    @property
     def hopeless(self) -> bool:
         """Some worker dies before it is ready, each time."""
         return any(child.watch.hopeless for child in self.children.workers)
+
+    @property
+    def services_hopeless(self) -> bool:
+        """The same for resolverd or control: a start does without them, a reload keeps the old."""
+        return any(child.watch.hopeless for child in self.children.services)
 
     # -- looking after the children ---------------------------------------------------------------
 
@@ -133,8 +157,7 @@ class Generation:
                 status = self._board.status(child.position)
                 if child.watch.look(status, now_ms):
                     self._kill_stale(child)
-            wanted = self._serves_all or child not in self.children.services
-            if self.phase is Phase.RUNNING and wanted and child.watch.due(now_ms):
+            if self.phase is Phase.RUNNING and child.watch.due(now_ms):
                 self._start(child, now_ms)
         self._adopt(now_ms)
         if self.phase is not Phase.RUNNING:
@@ -234,9 +257,10 @@ class Generation:
         """Neither resolverd nor control runs."""
         return all(child.process is None for child in self.children.services)
 
-    def start_services(self) -> None:
-        """Resolverd and control start with the next turn: the records hold still."""
-        self._serves_all = True
+    def open_gate(self) -> None:
+        """Resolverd and control may serve: the records of their predecessors are here."""
+        bells = self.runtime.bells
+        self._command(Command.RUN, self.children.services, (bells.resolverd, bells.control))
 
     def end_services(self) -> None:
         """Kill resolverd and control: a successor is about to speak for them."""

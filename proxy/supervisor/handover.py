@@ -8,23 +8,30 @@ check for themselves.
 
 from __future__ import annotations
 
-from contextlib import suppress
-from typing import NamedTuple
+from bisect import bisect_right
 
 from proxy.config.model import Server, Settings
 from proxy.supervisor.carry import CarryPlan
+from proxy.supervisor.slices import PORTION, Steps
+from shm.moved import SlotRevisions
 from shm.names import NameOrderWriter, NameReader, TargetWriter
 from shm.segment import Segment
 from shm.slots import AdminTableWriter, HealthTableWriter, SlotTableReader, SlotTableWriter
-from shm.states import AdminFlag, AdminState, Cause, HealthState, NameState, Operational
+from shm.states import AdminFlag, AdminState, Cause, HealthState, Operational
 
 
-class Seen(NamedTuple):
-    """What a server's records said when they were copied."""
+class Lines:
+    """The servers of a configuration by slot; touches those only that are asked for."""
 
-    revision: int  # of address and operator's orders
-    target: NameState
-    order: NameState
+    def __init__(self, settings: Settings) -> None:
+        """Slots of one backend are neighbours, in the order of the backends."""
+        self._groups = [proxy.servers for proxy in settings.backends if proxy.servers]
+        self._firsts = [servers[0].slot for servers in self._groups]
+
+    def __getitem__(self, slot: int) -> Server:
+        """The server in this slot."""
+        group = bisect_right(self._firsts, slot) - 1
+        return self._groups[group][slot - self._firsts[group]]
 
 
 class Handover:
@@ -39,9 +46,12 @@ class Handover:
     ) -> None:
         """`known` are the new slots whose address is carried (`known_addresses`)."""
         (old_settings, old_segment), (new_settings, new_segment) = old, new
-        self._pairs = plan.servers
-        self._known = known
-        self._old_servers, self._new_servers = old_settings.servers, new_settings.servers
+        self.plan = plan
+        self._pairs = plan.counted.servers
+        self._known = bytearray(new_segment.shape.slots)
+        for slot in known:
+            self._known[slot] = True
+        self._old_servers, self._new_servers = Lines(old_settings), Lines(new_settings)
         self._reader = SlotTableReader(old_segment)
         self._names = NameReader(old_segment)
         self._slots = SlotTableWriter(new_segment)
@@ -49,39 +59,40 @@ class Handover:
         self._health = HealthTableWriter(new_segment)
         self._targets = TargetWriter(new_segment)
         self._orders = NameOrderWriter(new_segment)
-        self._seen: dict[int, Seen] = {}  # by old slot
+        self._revisions = SlotRevisions(old_segment)
 
-    def copy(self) -> None:
+    def copy(self) -> Steps[None]:
         """Everything, before the first fork; what does not hold still comes with `copy_moved`."""
-        for before, after in self._pairs:
-            with suppress(BlockingIOError):
-                seen = self._look(before)
-                self._copy(before, after, seen)
+        for number, (before, after) in enumerate(self._pairs):
+            self._revisions.look(before)
+            try:
+                self._copy(before, after)
                 self._copy_health(before, after)
-                self._seen[before] = seen
+            except BlockingIOError:
+                self._revisions.forget(before)
+            if number % PORTION == 0:
+                yield
 
-    def copy_moved(self) -> None:
+    def copy_moved(self) -> Steps[None]:
         """What has moved since `copy`; nobody writes the old records any more.
 
-        Nor the new ones: their resolverd and control start when this has been done.
+        Nor the new ones: their resolverd and control wait at the gate until this has been done.
         """
-        for before, after in self._pairs:
-            seen = self._look(before)
-            if self._seen.get(before) != seen:
-                self._copy(before, after, seen)
+        pairs = self._pairs
+        for first in range(0, len(pairs), PORTION):
+            last = min(first + PORTION, len(pairs))
+            for place in self._revisions.moved(pairs.old, first, last):
+                self._copy(pairs.old[place], pairs.new[place])
+            yield
 
-    def _look(self, before: int) -> Seen:
-        revision = self._reader.revision(before)  # first: what changes meanwhile is seen again
-        return Seen(revision, self._names.target(before), self._names.order(before))
-
-    def _copy(self, before: int, after: int, seen: Seen) -> None:
+    def _copy(self, before: int, after: int) -> None:
         was, now = self._old_servers[before], self._new_servers[after]
-        keeps_address = after in self._known
+        keeps_address = bool(self._known[after])
         state = self._reader.slot(before)
         admin = self._reader.admin(before)
         if keeps_address:
-            self._targets.publish(after, *seen.target)
-            self._orders.publish(after, *seen.order)
+            self._targets.publish(after, *self._names.target(before))
+            self._orders.publish(after, *self._names.order(before))
             if state.address is not None and state.cause != Cause.CONFIGURED:
                 state = state._replace(cause=Cause.CARRIED)
             self._slots.carry(after, state)
@@ -89,7 +100,7 @@ class Handover:
 
     def _copy_health(self, before: int, after: int) -> None:
         was, now = self._old_servers[before], self._new_servers[after]
-        if after in self._known and was.check is not None and now.check is not None:
+        if self._known[after] and was.check is not None and now.check is not None:
             state = carried_health(self._reader.health(before), was, now)
             self._health.publish(after, state, changed=True)
 

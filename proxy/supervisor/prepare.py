@@ -15,12 +15,13 @@ from proxy.capacity import listening_sockets
 from proxy.config.loader import load
 from proxy.config.messages import Message, Severity
 from proxy.config.model import MAXCONN_NONE, Settings
-from proxy.supervisor.carry import known_addresses, paired_slots
+from proxy.supervisor.carry import known_addresses, plan_carry
 from proxy.supervisor.fill import shape_of
 from proxy.supervisor.initial import InitialAddress, decide, names_wanted
 from proxy.supervisor.limits import LIBC_LIMIT_MS
 from proxy.supervisor.names import resolve_names
 from proxy.supervisor.restore import Restored, restore
+from proxy.supervisor.slices import at_once
 from proxy.supervisor.state_files import read_state
 from proxy.supervisor.workers import worker_count
 from resolverd.config import Family
@@ -67,12 +68,11 @@ def prepare(
         shape_of(settings, workers, listening_sockets(settings, workers)).check()
     except ValueError as error:
         return Prepared(None, (*outcome.messages, Message(Severity.ALERT, f"{error}. {FEWER}")))
-    known = (
-        known_addresses(previous.settings, previous.segment, settings)
-        if previous is not None
-        else frozenset()
-    )
-    remembered = paired_slots(previous.settings, settings) if previous is not None else frozenset()
+    known = remembered = frozenset[int]()
+    if previous is not None:
+        servers = at_once(plan_carry(previous.settings, settings)).counted.servers
+        known = at_once(known_addresses(previous.settings, previous.segment, settings, servers))
+        remembered = frozenset(servers.new)  # memory knows more of them than any file
     rows, notes = read_state(settings, remembered)
     restored = restore(settings, rows, remembered)
     last = {each.slot: each for each in restored}

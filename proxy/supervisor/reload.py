@@ -1,15 +1,18 @@
 """A reload: read in a helper child, switch when the new workers are ready, or call it off.
 
-               bytes came, no ALERT         new workers ready           old services gone
-    READING ------------------> STARTING ------------------> HANDING_OVER ----------> DONE
-        | ALERT, or no time left   | no time left                  | no time left      new services,
-        v                          v                               v                   the old ones
-      DONE: nothing changed      DONE: the new ones end          DONE: and old         stop softly
-                                                                 services again
+             bytes came           built            new workers ready,      old services gone,
+                                                   new services loaded     the rest copied
+    READING ----------> BUILDING -----> STARTING ---------> HANDING_OVER ---------> DONE
+        |                  |               |                     |              the gate opens,
+        v                  v               v                     v              the old workers
+      DONE: nothing changed              DONE: the new         DONE: and old    stop softly
+                                         ones end              services again
 
-Until the end of the old resolverd and control nothing of the old generation is touched but the
-options of its sockets. Whatever is raised on the way calls the reload off, foreseen or not: it is
-told, what was made goes, the old generation serves as before.
+The new resolverd and control load beside the old ones and wait at a gate, so little more than the
+copying of what has moved since the first copy lies between the end of the old ones and the work of
+the new ones. Until that end nothing of the old generation is touched but the options of its
+sockets. Whatever is raised on the way calls the reload off, foreseen or not: it is told, what was
+made goes, the old generation serves as before. What takes long is done in slices.
 
 Owns the order of the steps; what they do is in prepare, listening, build and generation.
 """
@@ -24,7 +27,7 @@ from proxy.config.report import render
 from proxy.supervisor.build import Builder, Ground, hand_over, open_all
 from proxy.supervisor.descriptors import DescriptorLimitError
 from proxy.supervisor.faults import Faults, explain
-from proxy.supervisor.fork import freeze_memory
+from proxy.supervisor.fork import share_memory
 from proxy.supervisor.generation import ALERT, NOTICE, WARNING, Generation, Phase
 from proxy.supervisor.helper import Helper
 from proxy.supervisor.limits import (
@@ -41,6 +44,7 @@ from proxy.supervisor.listening import (
     wanted_sockets,
 )
 from proxy.supervisor.prepare import Prepared, Previous, decode, encode
+from proxy.supervisor.slices import Sliced, Steps
 
 LEVELS = {Severity.ALERT: ALERT, Severity.WARNING: WARNING, Severity.NOTICE: NOTICE}
 Read = Callable[[Previous], Prepared]
@@ -50,6 +54,7 @@ class Step(enum.Enum):
     """Where a reload stands; see the drawing above."""
 
     READING = "reading"
+    BUILDING = "building"
     STARTING = "starting"
     HANDING_OVER = "handing over"
     DONE = "done"
@@ -73,6 +78,8 @@ class Reload:
         self._builder = builder
         self._faults = faults
         self._ground: Ground | None = None
+        self._building: Sliced[Generation] | None = None
+        self._copying: Sliced[None] | None = None
         self._tried_sockets = False  # open ones may have options of new lines
         self._deadline_ms = now_ms + RELOAD_LIMIT_MS
         previous = Previous(old.runtime.settings, old.runtime.segment)
@@ -101,23 +108,36 @@ class Reload:
         late = now_ms >= self._deadline_ms
         if self.step is Step.READING and late:
             self._finish_reading(now_ms)
+        elif self.step is Step.BUILDING:
+            assert self._building is not None
+            if self._building.advance():
+                self._start(self._building.result, now_ms)
         elif self.step is Step.STARTING:
             assert self.new is not None
             self.new.turn(now_ms, judge=True)
-            if self.new.workers_ready:
+            if self.new.workers_ready and self.new.services_loaded:
                 self._end_services(now_ms)
-            elif self.new.hopeless or late:
-                raise ReloadError("the new workers did not become ready")
+            elif self.new.hopeless or self.new.services_hopeless or late:
+                who = "resolverd or control" if self.new.workers_ready else "workers"
+                raise ReloadError(f"the new {who} did not become ready")
         elif self.step is Step.HANDING_OVER:
-            assert self.new is not None
-            self.new.turn(now_ms, judge=True)
-            if self._old.services_ended:
+            self._hand_over(now_ms, late=late)
+
+    def _hand_over(self, now_ms: int, *, late: bool) -> None:
+        assert self.new is not None
+        self.new.turn(now_ms, judge=True)
+        if self._copying is None and self._old.services_ended:
+            self._copying = Sliced(hand_over(self._old, self.new))
+        if self._copying is not None:
+            if self._copying.advance():
                 self._switch(now_ms)
-            elif late:
-                raise ReloadError("the old resolverd or control did not end: is it traced?")
+        elif late:
+            raise ReloadError("the old resolverd or control did not end: is it traced?")
 
     def timeout_ms(self, now_ms: int) -> int:
         """How long nothing will have to be done."""
+        if self.step is Step.BUILDING or self._copying is not None:
+            return 0
         if self.step in (Step.STARTING, Step.HANDING_OVER):
             return STARTING_TICK_MS
         return max(0, self._deadline_ms - now_ms)
@@ -136,10 +156,15 @@ class Reload:
             self._call_off(now_ms, error)
 
     def _finish_reading(self, now_ms: int) -> None:
-        prepared = decode(self._end_helper())
+        self.step = Step.BUILDING
+        self._building = Sliced(self._build(self._end_helper(), now_ms))
+
+    def _build(self, content: bytes, now_ms: int) -> Steps[Generation]:
+        prepared = decode(content)
         self._tell(prepared.messages)
         if prepared.settings is None:
             raise ReloadError("the configuration has errors")
+        yield
         self._tried_sockets = True
         held, descriptors = self._old.sockets.held, self._builder.descriptors
         try:
@@ -152,7 +177,8 @@ class Reload:
             raise ReloadError("not all sockets can be opened") from error
         for warning in self._ground.grant.warnings:
             self._old.runtime.log(WARNING, warning)
-        self._start(prepared, self._ground, now_ms)
+        yield
+        return (yield from self._builder.build(prepared, self._ground, now_ms, self._old))
 
     def _end_helper(self) -> bytes:
         """What it sent; may be called again when it raised."""
@@ -164,13 +190,13 @@ class Reload:
         self._helper = None
         return content
 
-    def _start(self, prepared: Prepared, ground: Ground, now_ms: int) -> None:
-        """Make the new generation and its workers; the old resolverd and control go on."""
+    def _start(self, new: Generation, now_ms: int) -> None:
+        """Its children start; the old resolverd and control go on."""
         self.step = Step.STARTING
         self._deadline_ms = now_ms + FIRST_READY_LIMIT_MS
-        self.new = self._builder.build(prepared, ground, now_ms, self._old)
-        freeze_memory()
-        self.new.turn(now_ms, judge=True)
+        self.new, self._building = new, None
+        share_memory()
+        new.turn(now_ms, judge=True)
 
     def _end_services(self, now_ms: int) -> None:
         self.step = Step.HANDING_OVER
@@ -178,24 +204,29 @@ class Reload:
         self._old.end_services()
 
     def _switch(self, now_ms: int) -> None:
-        """The old records hold still now: what moved since they were copied is copied again."""
+        """Everything is where it must be: the new ones begin, the old workers finish."""
         assert self.new is not None
-        hand_over(self._old, self.new)
+        assert self._old.carried is not None
+        onward = self._old.carried.onward
         closing = vanished(self._old.sockets.held, self.new.sockets.held)
         number = self.new.runtime.segment.reload_generation
-        self.new.start_services()
+        self.new.open_gate()
         with self._faults.contained("stopping the old workers"):
             self._old.soft_stop(closing, now_ms)
         if self._old.phase is Phase.RUNNING:  # it raised before it began
             raise ReloadError("the old workers cannot be stopped")
         self.succeeded = True
         self.step = Step.DONE
+        if self._old.came_by is not None:
+            self._old.came_by.following = onward
+        self.new.came_by = onward
         self.new.runtime.log(NOTICE, f"reload done: generation {number} serves")
 
     def _call_off(self, now_ms: int, error: Exception) -> None:
         """Leave everything as it was, whatever it was that failed."""
         ended_services = self.step is Step.HANDING_OVER
         self.step = Step.DONE
+        self._copying, self._old.carried = None, None
         self._drop(now_ms)
         with self._faults.contained("reviving resolverd and control"):
             if ended_services:
@@ -206,6 +237,9 @@ class Reload:
     def _drop(self, now_ms: int) -> None:
         """What was made for the new generation; its processes end on their own."""
         contained = self._faults.contained
+        with contained("undoing what is half built"):
+            if self._building is not None:
+                self._building.close()
         with contained("ending the reader of the configuration"):
             if self._helper is not None:
                 self._end_helper()

@@ -7,7 +7,7 @@ some of them in each turn.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator
 from typing import Generic, TypeVar
 
 from proxy.runtime import now_ms
@@ -16,12 +16,6 @@ from proxy.supervisor.limits import SLICE_MS
 PORTION = 256  # servers in a step: each costs some microseconds
 T = TypeVar("T")
 Steps = Generator[None, None, T]
-
-
-def portions(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    """The items, so many at a time."""
-    for first in range(0, len(items), PORTION):
-        yield items[first : first + PORTION]
 
 
 def at_once(steps: Steps[T]) -> T:
@@ -52,3 +46,7 @@ class Sliced(Generic[T]):
             self.result = end.value
             return True
         return False
+
+    def close(self) -> None:
+        """Nothing more is to be done: half a work is undone by its own steps."""
+        self._steps.close()

@@ -6,6 +6,7 @@ client was accepted.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import traceback
@@ -24,7 +25,7 @@ from proxy.supervisor.build import Builder, Ground, open_all
 from proxy.supervisor.children import Entries
 from proxy.supervisor.descriptors import DescriptorLimitError, Descriptors
 from proxy.supervisor.faults import Faults, explain
-from proxy.supervisor.fork import freeze_memory
+from proxy.supervisor.fork import share_memory
 from proxy.supervisor.helper import run_helper
 from proxy.supervisor.limits import TRIAL_LIMIT_MS
 from proxy.supervisor.listening import BindingError
@@ -33,6 +34,7 @@ from proxy.supervisor.prepare import Prepared, prepare
 from proxy.supervisor.privileges import PrivilegeError, Privileges
 from proxy.supervisor.reactor import Reactor
 from proxy.supervisor.signals import end_by
+from proxy.supervisor.slices import at_once
 from proxy.supervisor.supervisor import End, Supervisor
 from proxy.terminal import say
 
@@ -169,8 +171,9 @@ def _serve(
             background.serving()
 
     try:
-        first = builder.build(prepared, ground, now_ms())
-        freeze_memory()
+        first = at_once(builder.build(prepared, ground, now_ms()))
+        gc.collect()  # what reading the files has left behind
+        share_memory()
         supervisor = Supervisor(
             first,
             builder,

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from proxy.runtime import now_ms
 from proxy.supervisor.build import Builder
-from proxy.supervisor.carry import add_late, plan_carry, take_tally
+from proxy.supervisor.carry import add_late
 from proxy.supervisor.faults import explain
 from proxy.supervisor.generation import ALERT, NOTICE, WARNING, Generation, Phase
 from proxy.supervisor.limits import (
@@ -252,7 +252,7 @@ class Supervisor:
         for generation in [old for old in self._old if old.phase is Phase.ENDED]:
             self._old.remove(generation)
             if generation.carried is not None and self.current.phase is not Phase.ENDED:
-                plan = plan_carry(generation.runtime.settings, self.current.runtime.settings)
-                final = at_once(take_tally(generation.runtime.segment))
-                at_once(add_late(generation.carried, final, self.current.runtime.segment, plan))
+                tally, onward = generation.carried
+                segments = generation.runtime.segment, self.current.runtime.segment
+                at_once(add_late(tally, segments[0], onward, segments[1]))
             generation.close()

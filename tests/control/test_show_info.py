@@ -119,6 +119,16 @@ def test_rates_come_from_control_itself(world: World) -> None:
     assert int(values(world.ask("show info"))["MaxConnRate"]) > 0
 
 
+def test_what_a_reload_brings_while_control_waits_at_the_gate_is_no_rate(world: World) -> None:
+    monitor = Monitor(world.settings, world.segment, 1_000)
+    world.carried.worker({**world.worker_counters(), "accepts": 500})
+    world.carried.server(0, {**world.server_counters(0), "sessions_total": 500})
+    monitor.begin(2_000)
+    monitor.tick(3_000)
+    assert monitor.process.accepts.current == 0
+    assert monitor.meters.server(0).rate == 0
+
+
 def test_every_form_has_the_same_values(world: World) -> None:
     plain = values(world.ask("show info"))
     described = values(world.ask("show info desc"))

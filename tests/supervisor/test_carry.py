@@ -13,12 +13,14 @@ from proxy.supervisor.carry import (
     carry_answers,
     carry_counters,
     known_addresses,
+    pair_nameservers,
     plan_carry,
     take_tally,
 )
 from proxy.supervisor.fill import fill_segment, shape_of
 from proxy.supervisor.handover import Handover, carried_health
 from proxy.supervisor.initial import decide
+from proxy.supervisor.pairs import Onward
 from proxy.supervisor.slices import at_once
 from resolverd.config import (
     Family,
@@ -28,6 +30,7 @@ from resolverd.config import (
     ResolverdSettings,
     ResolversSection,
 )
+from shm.changes import ChangeReader
 from shm.counters import CarriedRow, CounterReader, NameserverTable
 from shm.names import NameOrderWriter, NameReader, TargetWriter
 from shm.segment import Segment
@@ -124,10 +127,21 @@ def segment_of(wanted: Settings, known: frozenset[int] = frozenset()) -> Segment
 
 
 def carried(old: Settings, old_segment: Segment, new: Settings) -> Segment:
-    known = known_addresses(old, old_segment, new)
+    known = known_slots(old, old_segment, new)
     segment = segment_of(new, known)
-    Handover((old, old_segment), (new, segment), plan_carry(old, new), known).copy()
+    plan = at_once(plan_carry(old, new))
+    at_once(Handover((old, old_segment), (new, segment), plan, known).copy())
     return segment
+
+
+def known_slots(old: Settings, segment: Segment, new: Settings) -> frozenset[int]:
+    servers = at_once(plan_carry(old, new)).counted.servers
+    return at_once(known_addresses(old, segment, new, servers))
+
+
+def carry_names(old: Settings, old_segment: Segment, new: Settings, segment: Segment) -> None:
+    nameservers = at_once(pair_nameservers(old, new, NameReader(old_segment)))
+    at_once(carry_answers(old_segment, segment, at_once(plan_carry(old, new)), nameservers))
 
 
 def test_a_fresh_segment_says_what_the_configuration_says() -> None:
@@ -171,7 +185,7 @@ def test_another_name_or_port_is_another_server() -> None:
     for slot in (0, 1):
         SlotTableWriter(segment).publish(slot, f"10.0.0.{slot}", 80, now_ms=NOW)
     new = settings(be=[Draft("a", "other.test"), Draft("b", "b.test", 81)])
-    assert known_addresses(old, segment, new) == frozenset()
+    assert known_slots(old, segment, new) == frozenset()
     reader = SlotTableReader(carried(old, segment, new))
     assert [reader.slot(slot).address for slot in (0, 1)] == [None, None]
     assert reader.slot(1).port == 81
@@ -181,14 +195,14 @@ def test_a_server_that_waits_for_resolverd_goes_on_waiting() -> None:
     old = settings(be=[Draft("a", "a.test")])
     segment = segment_of(old)
     new = settings(be=[Draft("a", "a.test")])
-    assert known_addresses(old, segment, new) == {0}
+    assert known_slots(old, segment, new) == {0}
     assert SlotTableReader(carried(old, segment, new)).slot(0).flags == SlotFlag.RMAINT
 
 
 def test_without_resolvers_a_server_without_address_is_tried_again() -> None:
     old = settings(be=[Draft("a", "a.test")])
     new = settings(be=[Draft("a", "a.test", resolution_index=None)])
-    assert known_addresses(old, segment_of(old), new) == frozenset()
+    assert known_slots(old, segment_of(old), new) == frozenset()
 
 
 def test_what_is_known_of_a_name_is_carried_to_the_row_with_the_same_options() -> None:
@@ -206,7 +220,7 @@ def test_what_is_known_of_a_name_is_carried_to_the_row_with_the_same_options() -
     segment = segment_of(old)
     NameserverTable(segment).record(0, last_valid_ms=9, ipv4_valid_ms=7, ipv6_valid_ms=9)
     reader = CounterReader(after := carried(old, segment, new))
-    carry_answers(segment, after, plan_carry(old, new))
+    carry_names(old, segment, new, after)
     assert reader.resolution(0)["last_valid_ms"] == 0
     fields = reader.resolution(1)
     assert (fields["ipv4_valid_ms"], fields["ipv6_valid_ms"]) == (7, 9)
@@ -289,6 +303,45 @@ def test_names_that_records_or_the_operator_gave_are_kept() -> None:
     assert names.target(1).name == ""
 
 
+def test_what_has_moved_since_the_first_copy_is_copied_again_and_nothing_else() -> None:
+    names = "abcdef"
+    wanted = settings(be=[Draft(name, f"{name}.test") for name in names])
+    old, new = segment_of(wanted), segment_of(wanted)
+    plan = at_once(plan_carry(wanted, wanted))
+    known = frozenset(range(len(names)))
+    handover = Handover((wanted, old), (wanted, new), plan, known)
+    at_once(handover.copy())
+    changes, reader = ChangeReader(new), SlotTableReader(new)
+    at_once(handover.copy_moved())
+    assert changes.slots() == []
+    SlotTableWriter(old).publish(1, "10.0.0.1", 80, cause=Cause.DNS, now_ms=NOW)
+    AdminTableWriter(old).publish(2, AdminState(AdminFlag.FMAINT, 7, None, 0, 0, NOW))
+    TargetWriter(old).publish(3, "target.test", NOW)
+    NameOrderWriter(old).publish(4, "ordered.test", NOW)
+    at_once(handover.copy_moved())
+    assert sorted(set(changes.slots() or ())) == [1, 2, 3, 4]
+    assert reader.slot(1).address == "10.0.0.1"
+    assert reader.admin(2).weight == 7
+    assert NameReader(new).target(3).name == "target.test"
+    assert NameReader(new).order(4).name == "ordered.test"
+
+
+def test_late_counters_go_through_all_generations_in_between() -> None:
+    first = settings(be=[Draft("a", "10.0.0.1"), Draft("b", "10.0.0.2")])
+    second = settings(other=[Draft("x", "10.0.0.9")], be=[Draft("b", "10.0.0.2")])
+    third = settings(be=[Draft("c", "10.0.0.3"), Draft("a", "10.0.0.1"), Draft("b", "10.0.0.2")])
+    old, newest = segment_of(first), segment_of(third)
+    onward = Onward(at_once(plan_carry(first, second)).counted)
+    onward.following = Onward(at_once(plan_carry(second, third)).counted)
+    before = at_once(take_tally(old))
+    reader, row = CounterReader(old), CarriedRow(old)
+    for slot in (0, 1):
+        row.server(slot, {**reader.server(slot), "sessions_total": 5 + slot})
+    at_once(add_late(before, old, onward, newest))
+    totals = [CounterReader(newest).server(slot)["sessions_total"] for slot in range(3)]
+    assert totals == [0, 0, 6], "a was gone in between"
+
+
 def test_counters_are_kept_and_what_old_workers_count_later_is_added() -> None:
     old = settings(gone=[], be=[Draft("a", "10.0.0.1")])
     new = settings(be=[Draft("new", "10.0.0.2"), Draft("a", "10.0.0.1")])
@@ -297,18 +350,17 @@ def test_counters_are_kept_and_what_old_workers_count_later_is_added() -> None:
     row.server(0, {**reader.server(0), "sessions_total": 10, "sessions_max": 4})
     row.worker({**reader.worker(), "accepts": 12, "terminations": [2] * 64})
     NameserverTable(old_segment).count(0, "sent", 5)
-    plan = plan_carry(old, new)
+    counted = at_once(plan_carry(old, new)).counted
     before = at_once(take_tally(old_segment))
-    at_once(carry_counters(before, new_segment, plan))
-    carry_answers(old_segment, new_segment, plan)
+    at_once(carry_counters(before, new_segment, counted))
+    carry_names(old, old_segment, new, new_segment)
     now = CounterReader(new_segment)
     assert now.server(1)["sessions_total"] == 10
     assert now.server(0)["sessions_total"] == 0
     assert now.nameserver(0)["sent"] == 5
     row.server(0, {**reader.server(0), "sessions_total": 13, "sessions_max": 6})
     row.worker({**reader.worker(), "accepts": 15, "terminations": [3] * 64})
-    final = at_once(take_tally(old_segment))
-    at_once(add_late(before, final, new_segment, plan))
+    at_once(add_late(before, old_segment, Onward(counted), new_segment))
     assert (now.server(1)["sessions_total"], now.server(1)["sessions_max"]) == (13, 6)
     assert now.worker()["accepts"] == 15
     assert now.worker()["terminations"] == [3] * 64

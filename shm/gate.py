@@ -1,0 +1,31 @@
+"""The gate at which resolverd and control of a reload wait until their predecessors have ended.
+
+They have loaded everything by then. Behind the gate the records are theirs to write, and whatever
+the predecessors have written is there.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from contextlib import suppress
+
+from shm.processes import ProcessSelf
+from shm.states import Command, ProcessState
+
+LOOK_MS = 100  # a ring that is lost costs no more; the heartbeat is due each second
+
+
+def wait_at_gate(process: ProcessSelf, bell: int) -> None:
+    """Say that all is loaded, and return when the supervisor lets this process serve."""
+    if process.command != Command.WAIT:
+        return
+    process.state(ProcessState.WAITING)
+    poll = select.poll()
+    poll.register(bell, select.POLLIN)
+    while process.command == Command.WAIT:
+        process.beat(time.monotonic_ns() // 1_000_000)
+        if poll.poll(LOOK_MS):
+            with suppress(BlockingIOError):
+                os.eventfd_read(bell)
