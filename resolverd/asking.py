@@ -2,7 +2,9 @@
 
 Owns attempts, retries and fall-back by the tables of transitions.py. A run has one line, for one
 type or for the preferred and then the other; a run that merges both families has a line for each.
-Knows no name, no search list, no period between runs and not what answers say.
+After an attempt at the preferred type that met silence the other is asked beside it; with a single
+attempt in each run, that of the former run counts. Knows no name, no search list, no period between
+runs and not what answers say.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from resolverd.transitions import ONE_TYPE_TRANSITIONS, TRANSITIONS, Event, Stat
 
 NOBODY: frozenset[str] = frozenset()  # one for all: an empty set is 216 bytes
 NO_ERROR: frozenset[Status] = frozenset()
+EXPIRED = (Event.EXPIRED_SILENT, Event.EXPIRED_LAST)
 
 
 class Asking:
@@ -23,7 +26,11 @@ class Asking:
         "_asked",
         "_awaited",
         "_failed",
+        "_met_silence",
         "_transitions",
+        "beside",
+        "beside_error",
+        "beside_errors",
         "deadline_ms",
         "errors",
         "last_error",
@@ -41,12 +48,16 @@ class Asking:
         self.deadline_ms = 0
         self.wanted = types[0]  # the type that is asked now, or was last
         self.retries_left = 0
+        self.beside: QueryType | None = None  # asked together with it, which met silence
+        self.beside_errors = NO_ERROR  # what nameservers answered that with
+        self.beside_error: Status | None = None  # the last of them
         self.repeated = False  # whether an attempt has come to nothing before this one
         self.errors = NO_ERROR  # what nameservers answered the attempt with
         self.last_error: Status | None = None
         self._asked = NOBODY  # nameservers that the attempt went to
         self._awaited = NOBODY  # those of them whose errors together end it
         self._failed = NOBODY  # those of them that answered it with an error
+        self._met_silence = False  # nobody has answered the preferred type since an attempt at it
         self._transitions = TRANSITIONS if len(types) > 1 else ONE_TYPE_TRANSITIONS
 
     def __repr__(self) -> str:
@@ -57,6 +68,11 @@ class Asking:
     def is_open(self) -> bool:
         """Whether the line has not ended yet."""
         return self.state is not State.IDLE
+
+    @property
+    def asked(self) -> tuple[QueryType, ...]:
+        """The types that the attempt asks for."""
+        return (self.wanted,) if self.beside is None else (self.wanted, self.beside)
 
     @property
     def silent(self) -> tuple[str, ...]:
@@ -85,9 +101,14 @@ class Asking:
             self.state = self._transitions[before, event]
         except KeyError:
             raise ValueError(f"event {event.name} in state {before.name}") from None
+        if before is State.PREFERRED and event in EXPIRED and self.last_error is None:
+            self._met_silence = True
+        self.beside = None
         if self.state is State.PREFERRED:
             self.retries_left = max(0, self.retries_left - 1)
             self.wanted = self.types[0]
+            if self._met_silence and (event is not Event.DUE or self.retries_left == 0):
+                self.beside = self.types[-1] if len(self.types) > 1 else None
         elif self.state is State.FALLBACK:
             self.wanted = self.types[1]
         else:
@@ -102,12 +123,23 @@ class Asking:
         self._asked, self._failed = nameservers, NOBODY
         self._awaited = nameservers - silent if silent else nameservers
         self.errors, self.last_error = NO_ERROR, None
+        self.beside_errors, self.beside_error = NO_ERROR, None
         self.deadline_ms = deadline_ms
 
-    def unsent(self, nameserver: str) -> None:
-        """It did not reach this one: nobody waits for its answer."""
+    def unsent(self, nameserver: str, query_type: QueryType) -> None:
+        """A question did not reach this one: nobody waits for its answer."""
+        if query_type is not self.wanted:
+            return  # nobody waits for what is asked beside it, or was asked before
         self._asked -= {nameserver}
         self._awaited -= {nameserver}
+
+    def heard(self, query_type: QueryType, status: Status) -> None:
+        """A nameserver has answered a question of the line, however and whenever."""
+        if query_type is self.types[0]:
+            self._met_silence = False
+        if query_type is self.beside and status is not Status.VALID:
+            self.beside_error = status
+            self.beside_errors |= {status}
 
     def refused(self, nameserver: str, status: Status) -> bool:
         """A nameserver has answered the attempt with an error; True if that has ended it."""
@@ -116,6 +148,11 @@ class Asking:
         self.errors |= {status}
         awaited = self._awaited or self._asked
         return self.state is not State.PAUSED and self._failed >= awaited
+
+    @property
+    def failure(self) -> Status:
+        """How the last attempt has failed: what was asked beside it says more than silence."""
+        return self.last_error or self.beside_error or Status.TIMEOUT
 
     @property
     def all_failed(self) -> Event:

@@ -14,21 +14,13 @@ from collections.abc import Callable
 from typing import Protocol
 
 from resolverd.accounts import Accounts
+from resolverd.actions import Abandoned, Action, Finished, Gained, Send, Unanswered
 from resolverd.answer import Answer, QueryType, Question
 from resolverd.board import Board
 from resolverd.config import ResolverdSettings, ResolversSection
 from resolverd.names import Names, Resolved
 from resolverd.places import RUNS_MAX, Places
-from resolverd.resolution import (
-    Abandoned,
-    Action,
-    Finished,
-    Gained,
-    Send,
-    Trigger,
-    Unanswered,
-    on_time,
-)
+from resolverd.resolution import Trigger, on_time
 from resolverd.resolved_name import ResolvedName
 from resolverd.schedule import Schedule
 from resolverd.served import Log

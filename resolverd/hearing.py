@@ -69,6 +69,12 @@ class Hearing:
             addresses = tuple(dict.fromkeys(former.addresses + addresses))
         self._outcomes[query_type] = Outcome(query_type, status, addresses, nameserver)
 
+    def prefer(self, query_type: QueryType) -> None:
+        """If this type is answered, it does not matter how the other came out."""
+        if query_type in self._valid:
+            self._valid = {query_type: self._valid[query_type]}
+            self._outcomes = {query_type: self._outcomes[query_type]}
+
     def of(self, query_type: QueryType) -> Outcome:
         """The outcome of a type that was asked; KeyError for another one."""
         return self._outcomes[query_type]

@@ -11,6 +11,9 @@ All attempts of a name stay open until its run ends: a valid reply to any of the
 counts if it speaks of the type that is asked now. What was truncated is asked for again over TCP,
 which the attempt waits for. The end of a run tells how it came out for each type that was asked.
 
+An attempt at the preferred type that met silence is followed by one at both types. The answer of
+the other waits for the end of that attempt, in case the preferred type is only slow.
+
 A name whose families are merged (`resolve-opts all-families`) is asked for both types at once, each
 with retries of its own (asking.py). The run ends when each type is answered or has failed. NODATA
 is not asked for again where the other type is answered; and an answer waits for the first attempt
@@ -25,9 +28,8 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Set
 
-import msgspec
-
-from resolverd.answer import Address, Answer, QueryType, Question, Status, query_types
+from resolverd.actions import Abandoned, Action, Finished, Gained, Send, Unanswered
+from resolverd.answer import Answer, QueryType, Question, Status, query_types
 from resolverd.asking import NOBODY, Asking
 from resolverd.config import Family, ResolutionSettings, ResolversSection, names_of
 from resolverd.hearing import Hearing, Outcome
@@ -38,7 +40,6 @@ from resolverd.transitions import Event, State
 
 TCP_MARGIN_MS = 20  # the time-out of a question over TCP comes before that of its attempt
 TRIGGER_PAUSE_MS = 1_000  # after the first trigger that brought nothing new; doubled by the next
-NO_ANSWER = Answer(Status.TIMEOUT)
 # What says something of a type for as long as a TTL; NX beside records of the other type does too.
 STATEMENTS = (Status.VALID, Status.NODATA, Status.NX)
 
@@ -48,49 +49,6 @@ class Trigger(enum.Enum):
 
     CONNECT_TIMEOUT = "timeout"
     CONNECT_REFUSED = "refused"
-
-
-class Send(msgspec.Struct, frozen=True):
-    """Ask all nameservers of the section."""
-
-    question: Question
-
-
-class Abandoned(msgspec.Struct, frozen=True):
-    """The name that was asked for is given up for another: what still answers it is late."""
-
-
-class Unanswered(msgspec.Struct, frozen=True):
-    """The time-out of an attempt has passed and these nameservers have not answered it."""
-
-    nameservers: tuple[str, ...]
-
-
-class Gained(msgspec.Struct, frozen=True):
-    """One type is answered while an attempt at the other has failed, which is asked for again."""
-
-    outcome: Outcome
-
-
-class Finished(msgspec.Struct, frozen=True):
-    """A run has ended; with VALID come the answer and the nameserver that gave it.
-
-    After a failure `answer` holds the addresses that truncated replies brought, if any, and
-    `nameserver` is the last that sent some. `outcomes` has the preferred type first.
-    """
-
-    status: Status
-    answer: Answer = NO_ANSWER
-    nameserver: str = ""
-    outcomes: tuple[Outcome, ...] = ()
-
-    @property
-    def addresses(self) -> tuple[Address, ...]:
-        """The addresses of the answer."""
-        return self.answer.addresses
-
-
-Action = Send | Abandoned | Unanswered | Gained | Finished
 
 
 def on_time(_period_ms: int) -> int:
@@ -220,10 +178,11 @@ class Resolution:
             raise ValueError(f"reply of {nameserver} while {self!r}: no attempt is open")
         self._hearing.note(query_type, nameserver, answer)
         line = self._line(query_type)
+        line.heard(query_type, answer.status)
         if not line.is_open:
             return []  # this type is through, the run waits for the other
         if answer.status is Status.VALID:
-            return self._step(line, Event.VALID, now_ms)
+            return self._accept(line, query_type, now_ms)
         if query_type is not line.wanted:
             return []  # late, about the other family: the question has moved on
         if not line.refused(nameserver, answer.status):
@@ -235,7 +194,7 @@ class Resolution:
 
     def unsent(self, nameserver: str, query_type: QueryType) -> None:
         """The question could not be sent there: nobody waits for its answer."""
-        self._line(query_type).unsent(nameserver)
+        self._line(query_type).unsent(nameserver, query_type)
 
     def fetching(self, query_type: QueryType, now_ms: int) -> None:
         """A truncated reply is asked for again over TCP, which may take `timeout retry`."""
@@ -272,6 +231,13 @@ class Resolution:
             doubled = max(TRIGGER_PAUSE_MS, 2 * self._trigger_pause_ms)
             self._trigger_pause_ms = min(doubled, self._section.holds.valid_ms)
 
+    def _accept(self, line: Asking, query_type: QueryType, now_ms: int) -> list[Action]:
+        """A valid answer ends the line, but for one that was asked for beside the preferred type.
+
+        That type may be slow only: it has the time of this attempt.
+        """
+        return [] if query_type is line.beside else self._step(line, Event.VALID, now_ms)
+
     def _line(self, query_type: QueryType) -> Asking:
         return next(line for line in self._lines if query_type in line.types)
 
@@ -296,7 +262,12 @@ class Resolution:
         """Whether an attempt has ended that leaves no hope for the name, while a list is walked."""
         if not self._walk.searching:
             return False
-        self._walk.heard(line.wanted, line.errors)
+        errors = line.errors
+        if line.beside is not None:
+            self._walk.heard(line.beside, line.beside_errors)
+            if not errors and line.beside_errors == {Status.NX}:
+                errors = line.beside_errors  # it is said of the name, whatever the type
+        self._walk.heard(line.wanted, errors)
         if self._hearing.has_valid:
             return False
         last = last and not any(each.is_open for each in self._lines if each is not line)
@@ -323,17 +294,20 @@ class Resolution:
         self._told = False
         for line in self._lines:
             line.begin(self._section.resolve_retries)
-        return [self._send(line, now_ms) for line in self._lines]
+        return [action for line in self._lines for action in self._send(line, now_ms)]
 
-    def _send(self, line: Asking, now_ms: int) -> Send:
-        self._hearing.asked(line.wanted)
+    def _send(self, line: Asking, now_ms: int) -> list[Action]:
+        for query_type in line.asked:
+            self._hearing.asked(query_type)
         deadline_ms = now_ms + self._section.timeout_retry_ms
         line.sent(self._everybody, deadline_ms, self.silent)
         self._set_deadline()
-        return Send(Question(self._walk.name, line.wanted))
+        return [Send(Question(self._walk.name, query_type)) for query_type in line.asked]
 
     def _step(self, line: Asking, event: Event, now_ms: int) -> list[Action]:
-        actions: list[Action] = [self._send(line, now_ms)] if line.step(event) else []
+        if line.beside is not None and self._hearing.has_valid:
+            event = Event.VALID  # of the type beside it; the preferred one has had its time
+        actions = self._send(line, now_ms) if line.step(event) else []
         for each in self._lines:
             if each.state is State.PAUSED and self._is_denied(each):
                 each.step(Event.EXPIRED_LAST)
@@ -365,6 +339,8 @@ class Resolution:
         return max(ttl.min_ms, period_ms - self.early_ms(period_ms))
 
     def _finish(self, now_ms: int) -> list[Action]:
+        if not self.merges:
+            self._hearing.prefer(self.types[0])
         outcomes, answer = self._hearing.outcomes(), self._hearing.answer(merges=self.merges)
         if answer is None:
             return self._fail(outcomes, self._failure(outcomes), now_ms)
@@ -383,7 +359,7 @@ class Resolution:
         It is the one that `last_valid_ms` speaks of.
         """
         if len(self._lines) == 1:
-            return self._lines[0].last_error or Status.TIMEOUT
+            return self._lines[0].failure
         holds, valid_ms = self._section.holds, self.family_valid_ms
         return max(
             outcomes, key=lambda each: (valid_ms[each.family], hold_ms(holds, each.status))

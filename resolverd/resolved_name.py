@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
+from resolverd.actions import Finished, Gained
 from resolverd.answer import Address, Status
 from resolverd.assignment import Assignment, Change
 from resolverd.board import Board
@@ -27,7 +28,7 @@ from resolverd.departures import Departures
 from resolverd.hearing import Outcome
 from resolverd.history import History
 from resolverd.messages import FROM_CACHE, describe_search
-from resolverd.resolution import Finished, Gained, Resolution
+from resolverd.resolution import Resolution
 from resolverd.ruling import Ruling, own_graces, rule, rule_merged
 from resolverd.served import FROM_ANSWERS, Log, ServedServers
 from resolverd.tally import Tally

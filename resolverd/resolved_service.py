@@ -11,6 +11,7 @@ from typing import Protocol
 
 import msgspec
 
+from resolverd.actions import Finished
 from resolverd.answer import Address, Answer, Status
 from resolverd.assignment import cause_of
 from resolverd.board import Board
@@ -18,7 +19,7 @@ from resolverd.config import Family, ResolutionSettings, ResolvedServer, Resolve
 from resolverd.departures import Departures
 from resolverd.history import History
 from resolverd.messages import FROM_ADDITIONAL
-from resolverd.resolution import Finished, Resolution
+from resolverd.resolution import Resolution
 from resolverd.served import Log, Served, ServedServers
 from resolverd.service_assignment import Attachment, Key, ServiceAssignment, ServiceChange
 from resolverd.tally import Tally

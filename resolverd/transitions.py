@@ -15,7 +15,8 @@ Where a search list applies, NAME_GONE leads from anywhere to PREFERRED with the
 LAST_NAME_GONE to IDLE (search.py says when).
 
 IDLE       no run; the next one is due at `deadline_ms`
-PREFERRED  the preferred type is asked; entered again it costs one retry
+PREFERRED  the preferred type is asked; entered again it costs one retry. After silence the other
+           type is asked beside it (asking.py)
 FALLBACK   the other family is asked, because a nameserver answered with an error (*)
 PAUSED     every nameserver answered with an error; the next try waits for `timeout retry`
 """

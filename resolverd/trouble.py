@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import enum
 
+from resolverd.actions import Finished
 from resolverd.answer import Status
 from resolverd.messages import NOTICE, WARNING, describe_cut, describe_failure, describe_unusable
 from resolverd.names import Resolved
 from resolverd.quiet import Quiet
 from resolverd.reasons import hold_left_ms, hold_of
-from resolverd.resolution import Finished
 from resolverd.served import ServedServers
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from resolverd.actions import Abandoned, Action, Finished, Send, Unanswered
 from resolverd.answer import Address, Answer, QueryType, Status
 from resolverd.assignment import Assignment, Change
 from resolverd.config import (
@@ -17,7 +18,7 @@ from resolverd.config import (
     ResolvedServer,
     ResolversSection,
 )
-from resolverd.resolution import Abandoned, Action, Finished, Resolution, Send, Trigger, Unanswered
+from resolverd.resolution import Resolution, Trigger
 from resolverd.ruling import Ruling
 
 BOTH = (Family.IPV4, Family.IPV6)

@@ -63,12 +63,14 @@ class Nameservers:
         self.replies: list[Reply] = []
         self.heard: dict[int, list[tuple[QueryType, Answer]]] = {}  # key -> in its last run
         self.asked: dict[int, list[QueryType]] = {}  # key -> in its last run
+        self.merges: dict[int, bool] = {}  # key -> whether its last run asked for both families
 
     def ask(self, key: int, question: Question, now_ms: int) -> list[str]:
         world, unsent = self._world, []
         if key not in self.open:
             world.pace.begun(key, question.name, now_ms)
             self.heard[key], self.asked[key] = [], []
+            self.merges[key] = world.core.names[key].resolution.merges
         self.asked[key].append(question.query_type)
         attempts = self.open.setdefault(key, set())
         assert len(attempts) <= 40, "attempts without bound"
@@ -299,11 +301,14 @@ class World:
                     self.judge.accepted(place, answer)
 
     def valid_answers(self, key: int) -> list[Answer]:
-        """The first of each type in the last run; several where families are merged."""
+        """The first of each type in the last run; the preferred one alone, unless they are merged."""
         found: dict[QueryType, Answer] = {}
         for kind, answer in self.asked.heard[key]:
             if answer.status is Status.VALID:
                 found.setdefault(kind, answer)
+        preferred = self.asked.asked[key][0]
+        if preferred in found and not self.asked.merges[key]:
+            return [found[preferred]]
         return list(found.values())
 
     def disturb(self, *, kills: bool = True) -> None:

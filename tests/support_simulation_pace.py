@@ -123,6 +123,8 @@ class Pace:
         if ttl is None:
             return self._world.section.timeout_resolve_ms
         kinds: list[QueryType] = self._world.asked.asked[key]
+        if self._world.outcome(key, kinds[0]) is Status.VALID and not self._world.asked.merges[key]:
+            kinds = kinds[:1]  # the other was asked beside it, and does not matter
         if ttl_s is None or any(self._world.outcome(key, k) not in STATEMENTS for k in kinds):
             return ttl.min_ms
         return max(ttl.min_ms, min(1_000 * ttl_s, ttl.max_ms))

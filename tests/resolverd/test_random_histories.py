@@ -12,16 +12,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from resolverd.actions import Action, Finished, Send
 from resolverd.answer import Address, Answer, QueryType, Status, query_types
 from resolverd.assignment import Assignment, Change
 from resolverd.config import Family, Holds, ResolvedServer, ResolversSection
-from resolverd.resolution import (
-    Action,
-    Finished,
-    Resolution,
-    Send,
-    Trigger,
-)
+from resolverd.resolution import Resolution, Trigger
 from resolverd.ruling import hold_ms, rule
 from resolverd.transitions import State
 from tests.support_generated import sample

@@ -5,10 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from resolverd.actions import Send
 from resolverd.answer import Answer, QueryType, Status
 from resolverd.config import Family, TtlPeriod
 from resolverd.places import Turn
-from resolverd.resolution import Resolution, Send, Trigger
+from resolverd.resolution import Resolution, Trigger
 from tests.support_resolution import Driver, addresses, resolution_settings, section, valid
 
 
@@ -47,20 +48,94 @@ def test_nx_and_silence_retries_with_the_other_type_after_timeout_retry() -> Non
     assert driver.unanswered == [(700, ("ns2",))]
 
 
-def test_silence_of_both_retries_with_the_same_type() -> None:
+def test_silence_of_both_retries_with_both_types() -> None:
     driver = Driver.start(section("ns1", "ns2"))
     driver.until(1_000)
-    assert driver.questions == [(0, "A"), (1_000, "A")]
+    assert driver.questions == [(0, "A"), (1_000, "A"), (1_000, "AAAA")]
     assert driver.unanswered == [(1_000, ("ns1", "ns2"))]
 
 
 def test_silence_is_reported_after_resolve_retries_attempts() -> None:
-    driver = Driver.start(section("ns1", retries=3, resolve_ms=5_000))
+    one_type = (Family.IPV4,)
+    driver = Driver.start(section("ns1", retries=3, resolve_ms=5_000), families=one_type)
     driver.until(7_999)
     assert driver.questions == [(0, "A"), (1_000, "A"), (2_000, "A")]
     assert driver.outcomes == [(3_000, Status.TIMEOUT)]
     driver.until(8_000)  # timeout resolve after the end of the run
     assert driver.questions[-1] == (8_000, "A")
+
+
+def test_a_type_that_meets_silence_gives_way_to_the_other_after_a_second_attempt() -> None:
+    driver = Driver.start(section("ns1"), preferred=Family.IPV6)
+    driver.until(1_000)
+    driver.reply("ns1", valid("127.0.1.1"), "A")
+    driver.until(1_999)
+    assert driver.outcomes == [], "the preferred type has its time"
+    driver.until(2_000)
+    ((at, finished),) = driver.finished
+    assert (at, finished.addresses) == (2_000, addresses("127.0.1.1"))
+    assert driver.questions == [(0, "AAAA"), (1_000, "AAAA"), (1_000, "A")]
+
+
+def test_a_preferred_type_that_is_slow_wins_over_the_one_asked_beside_it() -> None:
+    driver = Driver.start(section("ns1"), preferred=Family.IPV6)
+    driver.until(1_000)
+    driver.reply("ns1", valid("127.0.1.1"), "A")
+    driver.until(1_200)
+    driver.reply("ns1", valid("::1"), "AAAA")
+    ((at, finished),) = driver.finished
+    assert (at, finished.addresses) == (1_200, addresses("::1"))
+    assert [outcome.query_type for outcome in finished.outcomes] == [QueryType.AAAA]
+
+
+def test_an_error_of_the_preferred_type_ends_the_wait_of_the_one_asked_beside_it() -> None:
+    driver = Driver.start(section("ns1"), preferred=Family.IPV6)
+    driver.until(1_000)
+    driver.reply("ns1", valid("127.0.1.1"), "A")
+    driver.reply("ns1", Status.NODATA, "AAAA")
+    ((at, finished),) = driver.finished
+    assert (at, finished.addresses) == (1_000, addresses("127.0.1.1"))
+
+
+def test_an_error_or_no_way_for_the_type_asked_beside_changes_nothing() -> None:
+    driver = Driver.start(section("ns1", "ns2", retries=2), preferred=Family.IPV6)
+    driver.until(1_000)
+    driver.resolution.unsent("ns1", QueryType.A)
+    driver.reply("ns2", Status.REFUSED, "A")
+    driver.reply("ns2", Status.NODATA, "AAAA")
+    assert len(driver.questions) == 3, "ns1 is still waited for"
+    driver.until(2_000)
+    assert driver.unanswered[-1] == (2_000, ("ns1",))
+    assert driver.outcomes == [(2_000, Status.NODATA)]
+
+
+def test_where_a_run_has_one_attempt_the_silence_of_the_last_run_counts() -> None:
+    driver = Driver.start(section("ns1", retries=1), preferred=Family.IPV6)
+    driver.until(2_000)
+    assert driver.questions == [(0, "AAAA"), (2_000, "AAAA"), (2_000, "A")]
+    driver.reply("ns1", valid("127.0.1.1"), "A")
+    driver.until(4_000)
+    assert driver.outcomes == [(1_000, Status.TIMEOUT), (3_000, Status.VALID)]
+    assert driver.questions[3:] == [(4_000, "AAAA"), (4_000, "A")]
+    driver.reply("ns1", valid("::1"), "AAAA")
+    driver.until(5_000)
+    assert driver.questions[5:] == [(5_000, "AAAA")], "it is answered again"
+
+
+def test_an_error_of_the_type_asked_beside_silence_says_how_the_run_has_failed() -> None:
+    driver = Driver.start(section("ns1", retries=2), preferred=Family.IPV6)
+    driver.until(1_000)
+    driver.reply("ns1", Status.NX, "A")
+    driver.until(2_000)
+    assert driver.outcomes == [(2_000, Status.NX)]
+
+
+def test_what_was_asked_beside_an_answered_type_does_not_delay_the_next_run() -> None:
+    of_ttl = msgspec.structs.replace(section("ns1"), ttl_period=TtlPeriod(2_000, 30_000))
+    driver = Driver.start(of_ttl, preferred=Family.IPV6)
+    driver.until(1_000)
+    driver.reply("ns1", Answer(Status.VALID, addresses("::1"), ttl_s=9), "AAAA")
+    assert driver.resolution.deadline_ms == 10_000
 
 
 def test_errors_of_all_try_both_types_on_each_attempt_and_end_at_once_on_the_last() -> None:
@@ -205,7 +280,8 @@ def test_a_trigger_during_a_run_changes_nothing() -> None:
 
 
 def test_after_a_failed_run_any_trigger_starts_the_next() -> None:
-    driver = Driver.start(section("ns1", retries=1, resolve_ms=60_000))
+    one_type = (Family.IPV4,)
+    driver = Driver.start(section("ns1", retries=1, resolve_ms=60_000), families=one_type)
     driver.until(1_500)
     assert driver.outcomes == [(1_000, Status.TIMEOUT)]
     driver.trigger(Trigger.CONNECT_REFUSED, began_ms=1_400)

@@ -102,6 +102,29 @@ def test_silence_is_retried_and_ends_the_run() -> None:
     assert driver.outcomes == [(3_000, Status.TIMEOUT)]
 
 
+def test_a_type_that_nobody_answers_does_not_stop_the_walk() -> None:
+    driver = start(families=(Family.IPV4, Family.IPV6))
+    driver.until(1_000)
+    driver.reply("ns1", Status.NX, "AAAA")
+    driver.until(2_000)
+    assert driver.questions[3:] == [(2_000, "A"), (2_000, "AAAA")], "silence is remembered"
+    driver.reply("ns1", valid("::1"), "AAAA")
+    driver.until(3_000)
+    assert driver.names == ["web.a.test"] * 3 + ["web.b.test"] * 2
+    assert driver.outcomes == [(3_000, Status.VALID)]
+
+
+def test_no_data_beside_silence_gives_a_name_up_with_its_last_attempt() -> None:
+    driver = start(families=(Family.IPV4, Family.IPV6))
+    for second in (1, 2):
+        driver.until(1_000 * second)
+        driver.reply("ns1", Status.NODATA, "AAAA")
+    driver.until(2_999)
+    assert set(driver.names) == {"web.a.test"}
+    driver.until(3_000)
+    assert driver.names[-2:] == ["web.b.test"] * 2
+
+
 def test_one_nameserver_that_is_silent_does_not_stop_the_walk() -> None:
     driver = start("ns1", "ns2")
     for name in ("web.a.test", "web.b.test"):
