@@ -10,6 +10,7 @@ from __future__ import annotations
 import select
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -210,6 +211,11 @@ class Misbehaviour(NamedTuple):
     haproxy: frozenset[str]  # its codes
     count: int
     together: int  # so many at once, in each process
+    waits: bool  # for a time-out, or longer
+
+    def ended_so(self, ends: Counter[str]) -> int:
+        """How many of these sessions may have been of this kind."""
+        return sum(ends[code] for code in self.codes)
 
 
 def entry(
@@ -221,9 +227,10 @@ def entry(
     together: int = 50,
     *,
     haproxy: str = "",
+    waits: bool = False,
 ) -> Misbehaviour:
-    theirs = frozenset((haproxy or codes).split())
-    return Misbehaviour(name, clients, server, frozenset(codes.split()), theirs, count, together)
+    ours, theirs = frozenset(codes.split()), frozenset((haproxy or codes).split())
+    return Misbehaviour(name, clients, server, ours, theirs, count, together, waits)
 
 
 MISBEHAVIOURS = (
@@ -233,12 +240,20 @@ MISBEHAVIOURS = (
     entry("the client resets unserved", resets_unserved, "full", "CC", 4_000, 500, haproxy="CD"),
     entry("the client resets after its FIN", resets_after_fin, Deaf, "sD CD", 12_000),
     entry("the client half-closes and waits", half_closes, Behaviour, "--", 14_000),
-    entry("the client half-closes, the server stays", half_closes, Silent, "sD", 1_000, 500),
+    entry(
+        "the client half-closes, the server stays",
+        half_closes,
+        Silent,
+        "sD",
+        1_000,
+        500,
+        waits=True,
+    ),
     entry("the client sends a byte a second", trickles, Behaviour, "--", 500, 250),
-    entry("the client reads nothing", reads_nothing, Endless, "cD sD", 200, 100),
+    entry("the client reads nothing", reads_nothing, Endless, "cD sD", 200, 100, waits=True),
     entry("the client leaves an endless server", leaves, Endless, "CD", 1_000, 10),
-    entry("the server says nothing", asks, Silent, "sD", 2_000, 1_000),
-    entry("the server never accepts", asks, "full", "sC", 2_000, 1_000),
+    entry("the server says nothing", asks, Silent, "sD", 2_000, 1_000, waits=True),
+    entry("the server never accepts", asks, "full", "sC", 2_000, 1_000, waits=True),
     entry("the server refuses", asks, None, "SC", 14_000),
     entry("the server resets at once", asks, ResetsAtOnce, "SC SD", 8_000),
     entry("the server resets after bytes", asks, ResetsAfterBytes, "SD", 8_000),

@@ -18,10 +18,11 @@ from pathlib import Path
 import pytest
 
 from tests.support import PATIENCE_SECONDS, free_port, require_program, wait_for
-from tests.support_crowd import Address, Helper, all_together
+from tests.support_crowd import Address, Helper
 from tests.support_footprint import anonymous_bytes, open_sockets
 from tests.support_misbehaviour import (
     MISBEHAVIOURS,
+    Misbehaviour,
     be_misbehaving_servers,
     be_mischievous_clients,
 )
@@ -29,6 +30,9 @@ from tests.support_program import Program
 from tests.support_servers import Blackhole, silent_port
 
 PROCESSES = 2
+# Those that wait are played at the same time, each kind by processes of its own.
+WAITING = [number for number, how in enumerate(MISBEHAVIOURS) if how.waits]
+GROUPS = [[number] for number in range(len(MISBEHAVIOURS)) if number not in WAITING] + [WAITING]
 WARM_UP = 0.02  # of each count, before anything is measured
 LEFT_SHARE = 0.01
 SHOWN_TO_HAPROXY = 6
@@ -57,10 +61,15 @@ class Stage:
         at = {kind: ("127.33.0.1", free_port()) for kind in kinds}
         stack.enter_context(Helper(be_misbehaving_servers, at))
         self.clients = [
-            stack.enter_context(
-                Helper(be_mischievous_clients, [f"127.34.{process}.{n}" for n in range(1, 9)])
-            )
-            for process in range(PROCESSES)
+            [
+                stack.enter_context(
+                    Helper(
+                        be_mischievous_clients, [f"127.{net}.{process}.{n}" for n in range(1, 9)]
+                    )
+                )
+                for process in range(PROCESSES)
+            ]
+            for net in range(34, 34 + len(WAITING))
         ]
         full = ("127.0.0.1", stack.enter_context(Blackhole()).port)
         refusing = ("127.0.0.1", stack.enter_context(silent_port()))
@@ -78,10 +87,14 @@ class Stage:
                 number=number, port=port, address=address, server_port=server_port
             )
 
-    def play(self, number: int, count: int) -> int:
-        """So many clients of one kind; how many there were."""
-        each = -(-count // PROCESSES)
-        return sum(all_together(self.clients, "run", number, self.targets[number], each))
+    def play(self, group: list[int], count: Callable[[Misbehaviour], float]) -> list[int]:
+        """So many clients of each kind at the same time; how many there were."""
+        playing = list(zip(self.clients, group, strict=False))
+        for clients, number in playing:
+            each = max(1, round(count(MISBEHAVIOURS[number]) / PROCESSES))
+            for client in clients:
+                client.tell("run", number, self.targets[number], each)
+        return [sum(client.answer() for client in clients) for clients, _ in playing]
 
 
 @contextmanager
@@ -116,15 +129,16 @@ def test_haproxy_ends_these_sessions_with_the_same_codes(tmp_path: Path) -> None
     with ExitStack() as stack:
         stage = Stage(stack)
         logged = stack.enter_context(haproxy(tmp_path, stage.listens))
-        for number, how in enumerate(MISBEHAVIOURS):
-            count = stage.play(number, SHOWN_TO_HAPROXY)
-            wait_for(
-                lambda: logged()[number].total() == count,  # noqa: B023
-                10,
-                f"{how.name}: every session is logged",
-            )
-            codes = set(logged()[number])
-            assert codes <= how.haproxy, how.name
+        for group in GROUPS:
+            counts = stage.play(group, lambda how: SHOWN_TO_HAPROXY)
+            for number, count in zip(group, counts, strict=True):
+                how = MISBEHAVIOURS[number]
+                wait_for(
+                    lambda: logged()[number].total() == count,  # noqa: B023
+                    10,
+                    f"{how.name}: every session is logged",
+                )
+                assert set(logged()[number]) <= how.haproxy, how.name
 
 
 class Watched:
@@ -165,16 +179,21 @@ class Watched:
 
 
 def play(stage: Stage, watched: Watched, share: float) -> None:
-    """All kinds one after the other, and how the sessions of each kind ended."""
-    for number, how in enumerate(MISBEHAVIOURS):
+    """All groups one after the other, and how the sessions of each kind ended."""
+    for group in GROUPS:
+        kinds = [MISBEHAVIOURS[number] for number in group]
+        names = ", ".join(how.name for how in kinds)
         before = watched.terminations()
-        count = stage.play(number, max(1, round(how.count * share)))
+        counts = stage.play(group, lambda how: how.count * share)
         wait_for(
-            lambda: (watched.terminations() - before).total() == count,  # noqa: B023
+            lambda: (watched.terminations() - before).total() == sum(counts),  # noqa: B023
             20,
-            f"{how.name}: every session ends",
+            f"{names}: every session ends",
         )
-        assert set(watched.terminations() - before) <= how.codes, how.name
+        ended = watched.terminations() - before
+        assert set(ended) <= frozenset().union(*(how.codes for how in kinds)), names
+        for how, count in zip(kinds, counts, strict=True):
+            assert how.ended_so(ended) >= count, f"{how.name}: {ended}"
 
 
 def settled(watched: Watched) -> bool:
