@@ -38,7 +38,7 @@ SWEEP_SHARE = 50
 RETRY_MS = 5_000  # after a failed write
 ROWS_PER_TURN = 64  # of a portion, before other events have their turn: about a millisecond
 MODE = 0o644  # the stats socket tells the same
-CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 OPEN_FOLDER = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY
 OPEN_FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
 
@@ -67,13 +67,17 @@ def read(target: Target) -> bytes:
 def replace(target: Target, content: bytes | bytearray) -> None:
     """Put `content` in the file's place, whole or not at all; raises OSError.
 
-    What a killed predecessor left half written is overwritten. A device is never replaced.
+    What stands beside it (half of what a killed predecessor wrote, or whatever another put there)
+    goes first: nothing is written through a link, nobody is waited for at a FIFO. A device is never
+    replaced.
     """
     with suppress(FileNotFoundError):
         former = os.stat(target.name, dir_fd=target.folder, follow_symlinks=False)
         if not stat.S_ISREG(former.st_mode):
             raise OSError(0, "Not a regular file")
     beside = f".{target.name}.new"
+    with suppress(FileNotFoundError):
+        os.unlink(beside, dir_fd=target.folder)
     descriptor = os.open(beside, CREATE, MODE, dir_fd=target.folder)
     try:
         with open(descriptor, "wb") as file:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import stat
 import threading
 import time
 from collections import Counter
@@ -208,6 +209,38 @@ def test_many_servers_are_rendered_in_portions_on_the_loop(
     assert len(parse(path.read_bytes())) == count
     assert sum(rendered.values()) == count
     assert max(rendered.values()) <= ROWS_PER_TURN
+
+
+@pytest.mark.parametrize("kind", ["link", "hard link", "fifo", "socket", "dangling link"])
+def test_what_another_put_beside_the_file_is_neither_written_nor_waited_for(
+    tmp_path: Path, kind: str
+) -> None:
+    """Who may write to the folder shall not choose what is overwritten with resolverd's rights."""
+    place = tmp_path / "folder"
+    place.mkdir()
+    victim, beside = tmp_path / "victim", place / ".state.new"
+    if kind != "dangling link":
+        victim.write_text("not to be touched\n")
+    if kind in ("link", "dangling link"):
+        beside.symlink_to(victim)
+    elif kind == "hard link":
+        beside.hardlink_to(victim)
+    elif kind == "fifo":
+        os.mkfifo(beside)
+    else:
+        os.mknod(beside, stat.S_IFSOCK | 0o600)
+    folder = os.open(place, os.O_RDONLY)
+    try:
+        replace(Target(folder, "state"), b"servers\n")
+    finally:
+        os.close(folder)
+    assert (place / "state").read_bytes() == b"servers\n"
+    assert [entry.name for entry in place.iterdir()] == ["state"]
+    if kind == "dangling link":
+        assert not victim.exists()
+    else:
+        assert victim.read_text() == "not to be touched\n"
+        assert victim.stat().st_nlink == 1
 
 
 def test_a_writer_killed_at_any_moment_leaves_a_whole_file(tmp_path: Path) -> None:
