@@ -22,7 +22,7 @@ from collections.abc import Callable, Collection
 import setproctitle
 
 from proxy.supervisor.privileges import UNCHANGED, Privileges
-from proxy.supervisor.reaping import Process, leave
+from proxy.supervisor.reaping import Process, leave, own
 from proxy.terminal import STANDARD_DESCRIPTORS, say
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
@@ -65,6 +65,7 @@ def fork_child(
         pid = os.fork()
         if pid == 0:
             _run_child(body, title, keep, privileges, descriptors=descriptors, parent=parent)
+        own(pid)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, former)
     try:

@@ -3,6 +3,10 @@
 The kernel may keep an end back: a tracer (strace, a debugger) is told before the parent, and until
 it lets go the parent gets nothing, though the pidfd says that the process has ended. A killed
 process may also hang in the kernel. Such a child is left behind, and looked for again each tick.
+
+There are children that nobody here forked: as PID 1 the program inherits all orphans, and what
+executed it may have had some. Their ends are taken, too, and never that of an own child by mistake:
+those are numbered in `_own` from their fork until their end was taken.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from typing import NamedTuple
 
 from proxy.supervisor.limits import KILL_WAIT_MS
 
+_own: set[int] = set()
 _left: set[int] = set()  # pids of children that have ended or must: no other gets such a number
 
 
@@ -23,6 +28,11 @@ class Process(NamedTuple):
 
     pid: int
     pidfd: int
+
+
+def own(pid: int) -> None:
+    """A child was forked here: whoever has its `Process` takes its end."""
+    _own.add(pid)
 
 
 def reap(process: Process) -> int | None:
@@ -34,6 +44,7 @@ def reap(process: Process) -> int | None:
     if result is None:
         return None
     os.close(process.pidfd)
+    _own.discard(process.pid)
     return result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
 
 
@@ -82,3 +93,16 @@ def look_again() -> None:
         except ChildProcessError:  # somebody else has taken it
             pass
         _left.discard(pid)
+        _own.discard(pid)
+
+
+def reap_strangers() -> None:
+    """Take the ends of children that nobody here forked, as far as none of ours comes first."""
+    while True:
+        try:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:  # there is no child at all
+            return
+        if ended is None or ended.si_pid in _own:
+            return
+        os.waitid(os.P_PID, ended.si_pid, os.WEXITED | os.WNOHANG)

@@ -23,7 +23,7 @@ from proxy.supervisor.limits import (
     TICK_MS,
 )
 from proxy.supervisor.notify import Notifier
-from proxy.supervisor.reaping import look_again
+from proxy.supervisor.reaping import look_again, reap_strangers
 from proxy.supervisor.reload import Read, Reload, Step
 from proxy.supervisor.signals import SignalPipe
 from proxy.supervisor.slices import at_once
@@ -110,6 +110,8 @@ class Supervisor:
             self._bury()
         with contained("looking for children that a tracer holds"):
             look_again()
+        with contained("taking the ends of orphans"):
+            reap_strangers()
         with contained("waiting for the first workers"):
             if self._when_ready is not None:
                 self._await_first(now)
