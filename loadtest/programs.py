@@ -222,8 +222,8 @@ def _find_millrace() -> Program | Missing:
     installed = Path(sys.executable).parent / "millrace"
     if installed.exists():
         command: tuple[str, ...] = (str(installed),)
-    elif importlib.util.find_spec("proxy.cli") is not None:
-        command = (sys.executable, "-m", "proxy.cli")
+    elif importlib.util.find_spec("proxy.__main__") is not None:
+        command = (sys.executable, "-m", "proxy")
     else:
         return Missing("millrace", "neither installed beside this Python nor in this checkout")
     version = first_line(*command, "-v").removeprefix("Millrace version ") or "unknown"

@@ -9,8 +9,6 @@ from __future__ import annotations
 import os
 import platform
 import re
-import signal
-import sys
 from collections.abc import Callable
 
 from proxy.arguments import USAGE, Arguments, UsageError, parse
@@ -20,23 +18,11 @@ from proxy.config.report import render_tagged, summarize
 from proxy.runtime import Runtime, ring
 from proxy.supervisor.children import Entries
 from proxy.supervisor.prepare import Prepared, prepare
-from proxy.supervisor.signals import begin_signals, end_by
 from proxy.supervisor.start import listens, run_program
-from proxy.terminal import STANDARD_ERROR, STANDARD_OUTPUT, open_standard_descriptors, say
+from proxy.terminal import STANDARD_ERROR, STANDARD_OUTPUT, say
 
 CONDITION_UNREADABLE = 2  # HAProxy's exit status, apart from "false"
 LIBRARIES = ("uvloop", "dnspython", "msgspec", "prometheus-client", "setproctitle")
-
-
-def main() -> int:
-    """The console script: sys.argv to an exit status (manual of management, section 3)."""
-    open_standard_descriptors()
-    begin_signals()
-    try:
-        return run(sys.argv[1:])
-    except KeyboardInterrupt:  # before the supervisor took the signals
-        end_by(signal.SIGINT)
-        return 1
 
 
 def run(words: list[str], entries: Callable[[], Entries] | None = None) -> int:
@@ -154,7 +140,3 @@ def real_entries() -> Entries:
 
     preload()
     return Entries(worker=run_worker, control=run_control, resolverd=resolverd)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

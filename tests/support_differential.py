@@ -63,7 +63,7 @@ def haproxy_command() -> tuple[str, ...]:
 
 def millrace_command() -> tuple[str, ...]:
     """How the program under test is started, without its file."""
-    return (sys.executable, "-m", "proxy.cli")
+    return (sys.executable, "-m", "proxy")
 
 
 @contextmanager

@@ -45,7 +45,7 @@ class Program:
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
                 [
-                    *(*wrapper, sys.executable, "-m", "proxy.cli"),
+                    *(*wrapper, sys.executable, "-m", "proxy"),
                     *("-f", str(self.file), *(arguments or ("-db",))),
                 ],
                 stdout=output,

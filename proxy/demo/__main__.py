@@ -73,7 +73,7 @@ class Demo:
             "DEMO_PORT": str(PORT),
             "DEMO_METRICS_PORT": str(METRICS_PORT),
         }
-        command = [sys.executable, "-m", "proxy.cli", "-f", str(CONFIGURATION), "-db"]
+        command = [sys.executable, "-m", "proxy", "-f", str(CONFIGURATION), "-db"]
         return subprocess.Popen(command, env=environment)
 
     def tell(self, text: str) -> None:

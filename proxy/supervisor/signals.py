@@ -42,7 +42,7 @@ class SignalPipe:
         self.descriptor, self._writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._former_wakeup = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         self._former = {number: signal.signal(number, _wake_only) for number in HANDLED}
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
+        self._former_mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
 
     def take(self) -> set[signal.Signals]:
         """The signals that came since the last call."""
@@ -51,7 +51,8 @@ class SignalPipe:
         return set()
 
     def close(self) -> None:
-        """Give the signals back."""
+        """Give the signals back; those that nobody can act on any more are held, not fatal."""
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._former_mask)
         for number, handler in self._former.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._former_wakeup)

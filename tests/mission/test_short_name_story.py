@@ -68,7 +68,7 @@ class Host:
         asked = ""
         if first.startswith("millrace "):
             arguments = first.replace(FILE, str(program.file)).split()[1:]
-            words = [*self.etc.wrapper, sys.executable, "-m", "proxy.cli", *arguments]
+            words = [*self.etc.wrapper, sys.executable, "-m", "proxy", *arguments]
         else:  # socat is what users have; the test asks by itself
             socat, _, rest = rest.partition(" | ")
             assert socat == f"socat - {SOCKET}"

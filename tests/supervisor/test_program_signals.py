@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from proxy.supervisor.background import write_pid
+from proxy.supervisor.signals import HELD, SignalPipe
 from tests.support import PATIENCE_SECONDS, free_port, wait_for
 from tests.support_program import Program
 
@@ -34,6 +35,16 @@ signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 os.kill(os.getpid(), signal.SIGUSR2)
 os.execv(sys.argv[1], sys.argv[1:])
+"""
+# Signals come while the program imports what it needs: each time when it looks for these modules.
+INTERRUPTED = """
+import os, signal, sys
+class Finder:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name in ("proxy.cli", "proxy.config.loader", "proxy.supervisor.start", "uvloop"):
+            os.kill(os.getpid(), signal.{signal})
+sys.meta_path.insert(0, Finder)
 """
 
 
@@ -63,6 +74,45 @@ def test_masks_and_ignored_signals_of_the_parent_change_nothing(tmp_path: Path) 
         )
         program.process.send_signal(signal.SIGTERM)
         assert program.process.wait(PATIENCE_SECONDS) == 0
+
+
+@pytest.mark.parametrize("name", ["SIGUSR2", "SIGHUP"])
+def test_a_reload_that_is_ordered_during_the_imports_is_done_after_the_start(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(INTERRUPTED.format(signal=name))
+    with Program(tmp_path, configuration(), "-W", environ={"PYTHONPATH": str(tmp_path)}) as program:
+        wait_for(
+            lambda: "reload done: generation 2 serves" in program.output.read_text(),
+            PATIENCE_SECONDS,
+            "the early reload is done",
+        )
+
+
+def test_a_soft_stop_that_is_ordered_during_the_imports_ends_it_after_the_start(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(INTERRUPTED.format(signal="SIGUSR1"))
+    environ = {"PYTHONPATH": str(tmp_path)}
+    with Program(tmp_path, configuration(), "-W", environ=environ, wait=False) as program:
+        assert program.process.wait(PATIENCE_SECONDS) == 0
+        assert "stopping softly" in program.output.read_text()
+
+
+def test_signals_given_back_are_held_where_they_were() -> None:
+    """What comes between the end of the loop and that of the process has nobody to act on it."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
+    try:
+        pipe = SignalPipe()
+        assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()) & set(HELD)
+        pipe.close()
+        for number in HELD:
+            os.kill(os.getpid(), number)
+        assert signal.sigpending() == set(HELD)
+        for number in HELD:
+            signal.sigwait({number})
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def test_signals_of_terminals_end_and_stop_nobody(tmp_path: Path) -> None:

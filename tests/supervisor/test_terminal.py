@@ -54,7 +54,7 @@ def test_a_check_whose_reader_went_away_ends_without_a_traceback(tmp_path: Path)
     reader, writer = os.pipe()
     os.close(reader)
     ended = subprocess.run(
-        [sys.executable, "-m", "proxy.cli", "-c", "-V", "-f", str(file)],
+        [sys.executable, "-m", "proxy", "-c", "-V", "-f", str(file)],
         stdout=writer,
         stderr=subprocess.PIPE,
         check=False,

@@ -86,7 +86,7 @@ def check_with(command: list[str], number: int) -> tuple[int, set[str], bool]:
     return done.returncode, set(places), "Warnings were found." in output
 
 
-MILLRACE = [sys.executable, "-m", "proxy.cli"]
+MILLRACE = [sys.executable, "-m", "proxy"]
 
 
 @pytest.mark.slow
