@@ -38,6 +38,9 @@ class Asker(Protocol):
     def ask(self, key: int, question: Question, now_ms: int) -> list[str]:
         """Ask all nameservers; the names of those that could not be asked."""
 
+    def read(self) -> None:
+        """Hand on the answers that have come already."""
+
     def unanswered(self, key: int, nameservers: tuple[str, ...]) -> None:
         """The time-out of an attempt has passed at these."""
 
@@ -86,10 +89,14 @@ class Core:
 
     def serve_deadlines(self, now_ms: int) -> None:
         """Time has passed: begin the runs that are due, end the attempts that have expired."""
-        for key in self._schedule.pop_due(now_ms, DUE_MAX):
+        due = self._schedule.pop_due(now_ms, DUE_MAX)
+        self._read_answers(due)
+        for key in due:
             if key not in self.names:
                 continue  # another one that was due has ended the need for it
             name = self.names[key]
+            if now_ms < name.resolution.deadline_ms:
+                continue  # its answer was there, and it is scheduled anew
             if name.resolution.state is State.IDLE:
                 places = self._places[name.section.name]
                 resolution = name.resolution
@@ -97,6 +104,16 @@ class Core:
                     continue  # the schedule hears of it again when its turn has come
                 name.history.begun_ms = now_ms
             self._perform(key, name, name.resolution.tick(now_ms), now_ms)
+
+    def _read_answers(self, due: list[int]) -> None:
+        """No attempt expires while its answer lies in a socket: this process may have stood still.
+
+        A loop that goes on after that may serve its timers first.
+        """
+        names = [self.names[key] for key in due if key in self.names]
+        running = [each for each in names if each.resolution.state is not State.IDLE]
+        for section in {each.section.name for each in running}:
+            self._askers[section].read()
 
     def answered(
         self, key: int, nameserver: str, query_type: QueryType, answer: Answer, now_ms: int

@@ -9,6 +9,9 @@ nobody listens on; their ports are chosen by the kernel at random. A socket is r
 grown old: who guesses ports must begin again. A query that was not answered retires it and every
 other socket that was open then: after a change of routes, or of what a middlebox remembers, no
 former port may ever be answered again. A retired one is still read until its last query is closed.
+
+A process that was not running for a while finds its timers due and the answers in its sockets; the
+loop may serve the timers first. So whoever judges a query unanswered has the sockets read before.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from resolverd.config import Nameserver
 
 SOCKETS_MAX = 16  # source ports in use towards one nameserver: 4 bits on top of the id's 16
 SOCKET_AGE_MAX_MS = 60_000  # a port is not worth guessing for longer
+READ_AT_ONCE_MAX = 512  # datagrams on one socket: more than its buffer holds
 DATAGRAM_MAX = 65_535  # bytes: what UDP can carry
 QUERY_ID_BITS = 16
 QUERY_ID_MASK = (1 << QUERY_ID_BITS) - 1
@@ -141,6 +145,14 @@ class NameserverSockets(Generic[Owner]):
             if each is not None and each.opened_ms <= sent_ms:
                 self._retire(place)
 
+    def read(self) -> None:
+        """Take all that has come on sockets with open queries, ahead of the loop's turn."""
+        pool = [each for each in self._pool if each is not None]
+        for each in [*pool, *self._retired]:
+            for _ in range(READ_AT_ONCE_MAX):
+                if not each.open or not self._readable(each):
+                    break
+
     def close_if_done(self, each: QuerySocket[Owner]) -> None:
         """Close a retired socket that nothing is open on any more."""
         if each.retired and not each.open and each.socket.fileno() >= 0:
@@ -176,18 +188,20 @@ class NameserverSockets(Generic[Owner]):
             self._retired.add(former)
             self.close_if_done(former)
 
-    def _readable(self, readable: QuerySocket[Owner]) -> None:
+    def _readable(self, readable: QuerySocket[Owner]) -> bool:
         """Take one datagram: the queries of a moment lie on many sockets, seldom two on one.
+
+        False if there is none.
 
         What is left the loop reports again at once; looking for it here would be a call each time.
         """
         try:
             size = readable.socket.recv_into(self._buffer)
         except BlockingIOError:
-            return
+            return False
         except OSError:
             self._on_error()
-            return
+            return True
         wire = bytes(self._buffer[:size])
         query_id = int.from_bytes(wire[:2], "big")
         owner = readable.open.pop(query_id, None)
@@ -195,3 +209,4 @@ class NameserverSockets(Generic[Owner]):
             readable.open[query_id] = owner  # not its answer: it goes on waiting
         if readable.retired:
             self.close_if_done(readable)
+        return True

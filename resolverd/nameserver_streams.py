@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import select
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -143,6 +144,12 @@ class NameserverStreams(Generic[Owner]):
             query.sent_on.retired = True
             self._loop.call_soon(self._dispatch)
 
+    def read(self) -> None:
+        """Take all that has come on connections with open queries, ahead of the loop's turn."""
+        for stream in list(self._streams):
+            if stream.connected and stream.open and not stream.closed:
+                self._readable(stream)
+
     def close(self) -> None:
         """Close everything; raises nothing."""
         self._waiting.clear()
@@ -219,7 +226,14 @@ class NameserverStreams(Generic[Owner]):
         self._write(stream)
 
     def _check_connected(self, stream: Stream[Owner]) -> None:
-        if not stream.connected and not stream.closed:
+        """Its time has passed; the loop may not have seen yet that it is there."""
+        if stream.connected or stream.closed:
+            return
+        poll = select.poll()
+        poll.register(stream.socket, select.POLLOUT)
+        if poll.poll(0):
+            self._connecting(stream)
+        else:
             self._fail(stream)
 
     def _write(self, stream: Stream[Owner]) -> None:

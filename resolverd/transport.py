@@ -20,6 +20,7 @@ that refuses it is asked the same question once more at once.
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable
 from typing import Protocol
 
@@ -90,8 +91,11 @@ class Open(Protocol):
         """Let no other question go the same way."""
 
 
-class Closable(Protocol):
+class Way(Protocol):
     """A way to a nameserver."""
+
+    def read(self) -> None:
+        """Take all that has come."""
 
     def close(self) -> None:
         """Close its descriptors."""
@@ -121,7 +125,7 @@ class Transport:
         self._fetches: dict[Attempt, asyncio.TimerHandle] = {}  # over TCP after a cut reply
         self._sockets: dict[str, NameserverSockets[Attempt]] = {}
         self._streams: dict[str, NameserverStreams[Attempt]] = {}
-        self._former: dict[Nameserver, list[Closable]] = {}  # with attempts that are still open
+        self._former: dict[Nameserver, list[Way]] = {}  # with attempts that are still open
         for nameserver in section.nameservers:
             self._reach(nameserver)
 
@@ -152,7 +156,7 @@ class Transport:
         for nameserver in before.nameservers:
             if nameserver not in section.nameservers:
                 name = nameserver.name
-                ways: list[Closable] = [self._streams.pop(name)]
+                ways: list[Way] = [self._streams.pop(name)]
                 ways += [self._sockets.pop(name)] if name in self._sockets else []
                 self._former.setdefault(nameserver, []).extend(ways)
                 self._extensions.forget(nameserver)
@@ -160,6 +164,12 @@ class Transport:
             if nameserver not in before.nameservers:
                 self._reach(nameserver)
         self._close_former()
+
+    def read(self) -> None:
+        """Hand on the answers that have come already, ahead of the loop's turn."""
+        ways: list[Way] = [*self._sockets.values(), *self._streams.values()]
+        for way in itertools.chain(ways, *self._former.values()):
+            way.read()
 
     def unanswered(self, key: int, nameservers: tuple[str, ...]) -> None:
         """The time-out of an attempt has passed at these; it stays open all the same."""
@@ -344,7 +354,10 @@ class Transport:
             timer.cancel()
 
     def _give_up(self, query: Open) -> None:
-        """The answer has not come over TCP in time."""
+        """The answer has not come over TCP in time, unless it lies there unread."""
+        self.read()
+        if query.owner not in self._fetches:
+            return
         query.renew()
         query.close()
         self._lose(query.owner)

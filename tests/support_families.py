@@ -85,6 +85,9 @@ class Site:
     def unanswered(self, key: int, nameservers: tuple[str, ...]) -> None:
         assert nameservers
 
+    def read(self) -> None:
+        pass
+
     def close_run(self, key: int) -> None:
         self.asked.clear()
 

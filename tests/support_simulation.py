@@ -93,6 +93,9 @@ class Nameservers:
     def unanswered(self, key: int, nameservers: tuple[str, ...]) -> None:
         assert nameservers
 
+    def read(self) -> None:
+        pass
+
     def close_run(self, key: int) -> None:
         if self.open.pop(key, None) is not None:
             self._world.pace.closed(key, self._world.now_ms)

@@ -193,6 +193,9 @@ class Unanswering:
     def unanswered(self, key: int, nameservers: tuple[str, ...]) -> None:
         pass
 
+    def read(self) -> None:
+        pass
+
     def close_run(self, key: int) -> None:
         pass
 

@@ -41,6 +41,9 @@ class Asked:
     def unanswered(self, key: int, nameservers: tuple[str, ...]) -> None:
         assert nameservers
 
+    def read(self) -> None:
+        pass
+
     def close_run(self, key: int) -> None:
         self.closed.append(key)
 
