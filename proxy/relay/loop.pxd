@@ -2,7 +2,8 @@
 #
 # A turn: wait, look at the shared words (command, table generation), handle the events, give the
 # sessions of the run list their share, let the wheel's due timers act, and only then free what
-# ended, because an event of the same batch may still point to it.
+# ended, because an event of the same batch may still point to it. What may concern all sessions at
+# once (timers, a server that goes down, a queue) is done in slices, one in a turn.
 #
 # The bell is registered edge-triggered and never read: a write to it always makes a new edge.
 
@@ -11,7 +12,7 @@ from libc.stdint cimport INT64_MAX, int64_t, uint32_t, uint64_t
 
 from proxy.relay.accept cimport (
     LISTENER_TAG, accept_resume, limits_settle, listener_event, listeners_refresh)
-from proxy.relay.changes cimport changes_end
+from proxy.relay.changes cimport changes_end, changes_walk
 from proxy.relay.events cimport session_event, session_timer
 from proxy.relay.log_send cimport log_end, log_flush, log_next_ms
 from proxy.relay.pool cimport pool_give
@@ -23,13 +24,14 @@ from proxy.relay.syscalls cimport (
 from proxy.relay.types cimport (
     ACCEPT_BATCH, EPOLL_WAIT_MAX_MS, EVENTS_MAX, OVERLOAD_PAUSE_MS, QUEUED,
     QUEUE_SWEEP_MS, RATE_PAUSE_MS, SHARE_BYTES, STATE_ENDED, TURN_BYTES, Engine, Listener, Session)
-from proxy.relay.wheel cimport Timer, wheel_next_ms, wheel_start, wheel_take
+from proxy.relay.wheel cimport Timer, wheel_advance, wheel_next_ms, wheel_start, wheel_take
 from shm.atomics cimport count, load_acquire, load_relaxed, store_relaxed, store_release
 from shm.layout cimport COMMAND_RUN, COMMAND_SOFT_STOP, COMMAND_STOP
 
 cdef enum:
     SIDE_MASK = 1
     TAG_MASK = 3
+    TIMERS_MAX = 256  # in a turn: each may end a session, which costs some ten system calls
 
 
 cdef inline bint bell_register(Engine *engine) noexcept nogil:
@@ -44,6 +46,8 @@ cdef inline int wait_ms(Engine *engine) noexcept nogil:
     cdef int64_t longest = EPOLL_WAIT_MAX_MS
     cdef int64_t due
     if engine.run_first != NULL or engine.dead != NULL or engine.review or engine.freed != NULL:
+        return 0
+    if engine.walk_again or engine.sessions.walk != NULL:
         return 0
     if engine.waiting != 0:
         longest = QUEUE_SWEEP_MS
@@ -76,6 +80,7 @@ cdef inline void look_at_shared(Engine *engine) noexcept nogil:
         changes_end(engine, generation)
         engine.review = engine.review or engine.waiting != 0
         store_release(&engine.process.generation_seen, generation)
+    changes_walk(engine)
     if command != COMMAND_RUN:
         # at each turn: a socket may be adopted later, and others may empty a queue unseen
         engine.stop_seen = True
@@ -121,12 +126,14 @@ cdef inline void run_queued(Engine *engine, Session *session) noexcept nogil:
 
 
 cdef inline void run_timers(Engine *engine) noexcept nogil:
-    cdef Timer *timer = wheel_take(&engine.wheel, engine.now_ms)
-    cdef Timer *following
-    while timer != NULL:
-        following = timer.next
+    cdef Timer *timer
+    cdef int number
+    wheel_advance(&engine.wheel, engine.now_ms)
+    for number in range(TIMERS_MAX):
+        timer = wheel_take(&engine.wheel)
+        if timer == NULL:
+            return
         session_timer(engine, <Session *>timer)
-        timer = following
 
 
 cdef inline void free_ended(Engine *engine) noexcept nogil:

@@ -6,7 +6,7 @@
 from libc.stdint cimport uint32_t, uint64_t
 
 from proxy.relay.cache cimport server_cached
-from proxy.relay.types cimport SIGHTED_AWAY, SIGHTED_UP, Engine, Session
+from proxy.relay.types cimport SIGHTED_AWAY, SIGHTED_UP, Engine
 from shm.eligibility cimport ServerView
 from shm.records cimport SERVER_RUNNING, STATIC_SHUTDOWN_BACKUPS
 
@@ -24,8 +24,3 @@ cdef inline bint came_up(Engine *engine, uint32_t slot, uint64_t generation) noe
         return False
     engine.servers[slot].sighted = SIGHTED_UP
     return was_away and server.eligible and not server.backup
-
-
-cdef inline bint at_backup(Engine *engine, Session *session, uint64_t generation) noexcept nogil:
-    """Whether a session is at a backup whose sessions have to end."""
-    return session.backend.ends_backups and server_cached(engine, session.slot, generation).backup

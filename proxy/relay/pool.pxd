@@ -5,7 +5,9 @@
 # therefore one object and its share of a slab header, also after a peak.
 #
 # A walk over all objects in use costs the path nothing: it asks each slab which of its objects are
-# free. Under the address sanitizer the objects that are not in use are forbidden memory.
+# free. A walk in several turns goes on at `walk`, which a slab that is unmapped hands to the next
+# one; slabs that are mapped meanwhile come before it, and are not visited. Under the address
+# sanitizer the objects that are not in use are forbidden memory.
 
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
@@ -45,6 +47,7 @@ cdef struct Pool:
     Slab *partial  # slabs with room
     Slab *spare  # one empty slab, kept
     Slab *mapped  # all slabs
+    Slab *walk  # the next one of a walk; NULL: it is over
     uint32_t object_bytes
     uint32_t capacity  # objects in a slab
     uint64_t slabs  # mapped now
@@ -101,6 +104,8 @@ cdef inline void slab_enlist(Pool *pool, Slab *slab) noexcept nogil:
 cdef inline void slab_delist(Pool *pool, Slab *slab) noexcept nogil:
     """The slab is about to be unmapped."""
     pool.slabs -= 1
+    if pool.walk == slab:
+        pool.walk = slab.next_mapped
     if slab.previous_mapped != NULL:
         slab.previous_mapped.next_mapped = slab.next_mapped
     else:

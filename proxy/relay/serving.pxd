@@ -3,7 +3,8 @@
 # A look (a review) is due when a session came to a queue or left it, a place was given back, the
 # bell rang, the table changed, and every QUEUE_SWEEP_MS. It is made once a turn, after the events.
 # Sessions go in the order of their tickets over all workers: where another worker's is lower, this
-# one rings its bell, should a place be free.
+# one rings its bell, should a place be free. A turn takes so many out of their queues; a queue that
+# is long, and whose server goes down or gets many places at once, is emptied over several turns.
 
 from libc.stdint cimport uint32_t, uint64_t
 
@@ -18,10 +19,23 @@ from proxy.relay.session cimport EVENT_ATTEMPT, session_step
 from proxy.relay.types cimport NO_SLOT, Backend, Engine, Session
 from shm.atomics cimport fence_full, load_acquire
 
+cdef enum:
+    SERVED_MAX = 128  # sessions taken out of queues in a turn: each may connect
+
+
+cdef inline bint served_enough(Engine *engine, Backend *backend) noexcept nogil:
+    """Whether the rest of a queue is for the next turn."""
+    if engine.served < SERVED_MAX:
+        return False
+    backend.review = True
+    engine.review = True
+    return True
+
 
 cdef inline void session_serve(Engine *engine, Session *session, uint32_t slot) noexcept nogil:
     """The session has a place at the server: it leaves its queue and connects."""
     cdef uint64_t waited_ms = engine.now_ms - session.waiter.since_ms
+    engine.served += 1
     queue_leave(engine, session)
     session.slot = slot
     count_assigned(engine, session)
@@ -33,6 +47,7 @@ cdef inline void session_serve(Engine *engine, Session *session, uint32_t slot) 
 cdef inline void session_move(Engine *engine, Session *session, uint32_t slot) noexcept nogil:
     """The server that the session waits for takes none any more: it seeks another one."""
     cdef int picked
+    engine.served += 1
     queue_leave(engine, session)
     session.slot = NO_SLOT
     count_retry(engine, session, slot)
@@ -51,6 +66,8 @@ cdef inline void server_review(Engine *engine, uint32_t slot) noexcept nogil:
     while engine.limits[slot].queue.first != NULL:
         session = engine.limits[slot].queue.first.session
         generation = load_acquire(&engine.view.header.table_generation)
+        if served_enough(engine, session.backend):
+            return
         if not server_cached(engine, slot, generation).eligible:
             session_move(engine, session, slot)
             continue
@@ -69,6 +86,8 @@ cdef inline void any_review(Engine *engine, Backend *backend) noexcept nogil:
     while backend.queue.first != NULL:
         if waiting_for_any(&engine.view, backend.index, engine.now_ms).worker != engine.worker:
             break
+        if served_enough(engine, backend):
+            return
         session = backend.queue.first.session
         engine.ticket = session.waiter.ticket
         slot = pick_server(engine, backend, session.source_hash, NO_SLOT)
@@ -90,6 +109,7 @@ cdef inline void queues_review(Engine *engine) noexcept nogil:
     cdef Backend *backend
     cdef uint32_t index, slot
     engine.review = False
+    engine.served = 0
     fence_full()
     for index in range(engine.backend_count):
         backend = &engine.backends[index]

@@ -233,7 +233,6 @@ cdef struct Backend:
     uint8_t nolinger
     uint8_t splice
     uint8_t abortonclose
-    uint8_t ends_backups  # a server came up that ends the sessions of the backups
     uint8_t ends_sessions  # a server of it does so when it goes down or loses its address
 
 cdef struct Listener:
@@ -312,6 +311,8 @@ cdef struct ServerCache:
     uint64_t generation  # table_generation at which `view` was decoded; 0: never
     uint8_t sighted  # Sighted, for on-marked-up
     uint32_t generation_walked  # of the slot at the last walk over sessions (removed.pxd)
+    int64_t end_down_ms  # sessions that were at the server by then end: it went down
+    int64_t end_up_ms  # the same: it is a backup, and an active one came up
     ServerView view
 
 cdef struct Engine:
@@ -358,6 +359,8 @@ cdef struct Engine:
     uint32_t waiting  # sessions in queues
     int64_t queues_swept_ms
     uint8_t review  # a place may be there for a session that waits
+    uint8_t walk_again  # sessions may have to end: all are to be looked at (changes.pxd)
+    uint32_t served  # sessions that were taken out of queues in this turn
     Pool waiters
     Pool sessions
     Pool addresses

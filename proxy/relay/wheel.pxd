@@ -7,6 +7,10 @@
 # again and inserts it anew. So activity costs nothing: a session that moved bytes keeps its place
 # and is looked at once when its old deadline comes.
 #
+# The positions that the clock has reached are set aside (`due`), and their timers are taken one by
+# one, over several turns if need be; the clock of the wheel stands still until all have been taken.
+# A timer that is set aside can be removed or moved as any other.
+#
 # `occupied` has a bit for each position that may hold timers; removal leaves it set, and the next
 # visit clears it.
 
@@ -30,9 +34,11 @@ cdef struct Timer:
     int64_t due_ms
 
 cdef struct Wheel:
-    int64_t tick  # all positions up to here have been handed out
+    int64_t tick  # all positions up to here have been set aside
     uint64_t occupied[WHEEL_LEVELS]
+    uint64_t due[WHEEL_LEVELS]  # a bit for each position of `due_heads` that may hold timers
     Timer *heads[WHEEL_LEVELS][WHEEL_POSITIONS]
+    Timer *due_heads[WHEEL_LEVELS][WHEEL_POSITIONS]
 
 
 cdef inline void wheel_remove(Timer *timer) noexcept nogil:
@@ -87,34 +93,49 @@ cdef inline uint64_t positions_passed(int64_t former, int64_t current) noexcept 
     return (bits << start) | (bits >> (WHEEL_POSITIONS - start))
 
 
-cdef inline Timer *wheel_take(Wheel *wheel, int64_t now_ms) noexcept nogil:
-    """Hand out, as a chain by `next`, every timer whose position the clock has reached."""
+cdef inline bint wheel_behind(const Wheel *wheel) noexcept nogil:
+    """Whether timers that are due have not been taken yet."""
+    return wheel.due[0] | wheel.due[1] | wheel.due[2] | wheel.due[3] != 0
+
+
+cdef inline void wheel_advance(Wheel *wheel, int64_t now_ms) noexcept nogil:
+    """Set aside every position that the clock has reached, if no timer of the last ones is left."""
     cdef int64_t tick = now_ms >> WHEEL_TICK_SHIFT
     cdef int64_t former = wheel.tick
-    cdef Timer *chain = NULL
-    cdef Timer *timer
-    cdef Timer *following
     cdef uint64_t due
     cdef int level, position
-    if tick <= former:
-        return NULL
+    cdef Timer *first
+    if tick <= former or wheel_behind(wheel):
+        return
     for level in range(WHEEL_LEVELS):
         due = wheel.occupied[level] & positions_passed(
             former >> (level * WHEEL_LEVEL_SHIFT), tick >> (level * WHEEL_LEVEL_SHIFT))
         wheel.occupied[level] &= ~due
+        wheel.due[level] = due
         while due != 0:
             position = lowest_bit(due)
             due &= due - 1
-            timer = wheel.heads[level][position]
+            first = wheel.heads[level][position]
             wheel.heads[level][position] = NULL
-            while timer != NULL:
-                following = timer.next
-                timer.link = NULL
-                timer.next = chain
-                chain = timer
-                timer = following
+            wheel.due_heads[level][position] = first
+            if first != NULL:
+                first.link = &wheel.due_heads[level][position]
     wheel.tick = tick
-    return chain
+
+
+cdef inline Timer *wheel_take(Wheel *wheel) noexcept nogil:
+    """The next timer that was set aside; NULL after the last one."""
+    cdef Timer *found
+    cdef int level, position
+    for level in range(WHEEL_LEVELS):
+        while wheel.due[level] != 0:
+            position = lowest_bit(wheel.due[level])
+            found = wheel.due_heads[level][position]
+            if found != NULL:
+                wheel_remove(found)
+                return found
+            wheel.due[level] &= wheel.due[level] - 1
+    return NULL
 
 
 cdef inline int64_t wheel_next_ms(const Wheel *wheel) noexcept nogil:
@@ -123,6 +144,8 @@ cdef inline int64_t wheel_next_ms(const Wheel *wheel) noexcept nogil:
     cdef int64_t position, reached
     cdef uint64_t bits
     cdef int level, start
+    if wheel_behind(wheel):
+        return wheel.tick << WHEEL_TICK_SHIFT
     for level in range(WHEEL_LEVELS):
         bits = wheel.occupied[level]
         if bits == 0:

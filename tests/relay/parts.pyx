@@ -18,7 +18,8 @@ from proxy.relay.types cimport (
     SCHEDULE_LOADS, SCHEDULE_MAP, SCHEDULE_ORDER, SCHEDULE_RING, SCHEDULE_TURNS, Addresses,
     Schedule)
 from proxy.relay.wheel cimport (
-    Timer, Wheel, wheel_insert, wheel_next_ms, wheel_remove, wheel_start, wheel_take)
+    Timer, Wheel, wheel_advance, wheel_insert, wheel_next_ms, wheel_remove, wheel_start,
+    wheel_take)
 from shm.segment cimport Segment, rate_windows
 
 
@@ -39,11 +40,19 @@ cdef class WheelHandle:
         wheel_remove(&self.timers[number])
 
     def take(self, int64_t now_ms):
-        cdef Timer *timer = wheel_take(&self.wheel, now_ms)
+        """All that are due; what a former `take_some` has left comes first."""
+        return self.take_some(now_ms, 1 << 30)
+
+    def take_some(self, now_ms, most):
+        cdef Timer *timer
         found = []
-        while timer != NULL:
-            found.append(timer - self.timers)
-            timer = timer.next
+        for _ in range(2):
+            wheel_advance(&self.wheel, now_ms)
+            while len(found) < most:
+                timer = wheel_take(&self.wheel)
+                if timer == NULL:
+                    break
+                found.append(timer - self.timers)
         return found
 
     def next_ms(self):

@@ -55,6 +55,35 @@ def test_no_timer_is_late_and_none_is_lost(parts: Any, seed: int) -> None:
                 wheel.insert(found, due[found])
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_timers_that_are_taken_in_portions_can_be_moved_and_removed_meanwhile(
+    parts: Any, seed: int
+) -> None:
+    chance = random.Random(seed)
+    now_ms = chance.randrange(10**9)
+    wheel = parts.WheelHandle(300, now_ms)
+    due = {number: now_ms + chance.randrange(1, 400_000) for number in range(300)}
+    for number, at in due.items():
+        wheel.insert(number, at)
+    while due:
+        now_ms = max(now_ms, wheel.next_ms()) + chance.choice([0, 1, 500, 100_000])
+        found = wheel.take_some(now_ms, chance.randrange(1, 20))
+        assert len(set(found)) == len(found)
+        for number in found:
+            at = due.pop(number)  # each once, and none that was removed
+            if at > now_ms:
+                due[number] = at
+                wheel.insert(number, at)
+        for number in chance.sample(sorted(due), min(len(due), 3)):
+            if chance.random() < 0.5:
+                wheel.remove(number)
+                del due[number]
+            else:
+                due[number] = now_ms + chance.randrange(100_000)
+                wheel.insert(number, due[number])
+    assert wheel.take(now_ms + 10**8) == []
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_the_pool_gives_distinct_zeroed_objects_and_returns_its_slabs(
     parts: Any, seed: int
