@@ -14,6 +14,7 @@ from proxy.log import LogWriter, open_log
 from proxy.log_sockets import close_log_sockets, open_log_sockets
 from proxy.runtime import Bells, Runtime
 from proxy.supervisor.carry import (
+    Carried,
     carry_answers,
     carry_counters,
     known_addresses,
@@ -25,7 +26,7 @@ from proxy.supervisor.children import Entries
 from proxy.supervisor.descriptors import Descriptors, Grant
 from proxy.supervisor.faults import Faults
 from proxy.supervisor.fill import fill_restored, filling, shape_of
-from proxy.supervisor.generation import Carried, Generation
+from proxy.supervisor.generation import Generation
 from proxy.supervisor.handover import Handover
 from proxy.supervisor.listening import (
     Held,

@@ -32,6 +32,13 @@ class CarryPlan(NamedTuple):
     sections: Pairs
 
 
+class Carried(NamedTuple):
+    """Counters as they were when the successor took them over, and their way to the newest one."""
+
+    tally: Tally
+    onward: Onward
+
+
 def plan_carry(old: Settings, new: Settings) -> Steps[CarryPlan]:
     """Pair what has the same name in both."""
     frontends = yield from pair(_names(old.frontends), _names(new.frontends))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 
 import msgspec
@@ -123,3 +124,12 @@ def _disown(runtime: Runtime, keep: frozenset[int]) -> None:
     for item in sockets:
         if item.fileno() not in keep:
             item.detach()
+
+
+def describe_end(status: int | None) -> str:
+    """An exit status in words; negative: minus the signal."""
+    if status is None:
+        return "ended, and a tracer keeps its status back"
+    if status >= 0:
+        return f"exited with code {status}"
+    return f"was killed by signal {-status} ({signal.strsignal(-status)})"

@@ -10,6 +10,9 @@ on the sockets that will be closed. DRAINING: workers accept what is queued and 
 sessions (`hard-stop-after` bounds it); sockets close once their queues are empty. ENDING: told to
 stop at once, killed after a short while.
 
+At the end of the program the last generation keeps its control, and replaces it when it dies, until
+all older ones have ended (`awaits_older`): who asks the stats socket gets an answer to the end.
+
 Knows nothing of signals, of reload or of how settings came to be.
 """
 
@@ -18,14 +21,14 @@ from __future__ import annotations
 import enum
 import signal
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from proxy.log import LogWriter
 from proxy.log_sockets import close_log_sockets
 from proxy.runtime import Runtime, ring
 from proxy.supervisor.adoption import plan_owners
 from proxy.supervisor.binding import queue_length, quiesce, remove_path, shut
-from proxy.supervisor.children import Child, Children, Entries
+from proxy.supervisor.carry import Carried
+from proxy.supervisor.children import Child, Children, Entries, describe_end
 from proxy.supervisor.faults import explain
 from proxy.supervisor.fork import fork_child
 from proxy.supervisor.handover import Handover
@@ -48,7 +51,6 @@ from proxy.supervisor.watch import Life
 from shm.counters import CounterReader, settle_dead_worker
 from shm.processes import ProcessBoard
 from shm.states import Command, ProcessState
-from shm.tally import Tally
 
 ALERT = 1  # syslog severities
 WARNING = 4
@@ -63,13 +65,6 @@ class Phase(enum.Enum):
     DRAINING = "draining"
     ENDING = "ending"
     ENDED = "ended"
-
-
-class Carried(NamedTuple):
-    """Counters as they were when the successor took them over, and their way to the newest one."""
-
-    tally: Tally
-    onward: Onward
 
 
 class Generation:
@@ -98,6 +93,8 @@ class Generation:
         self.carried: Carried | None = None  # what its successor took over of the counters
         self.came_by: Onward | None = None  # how it got those of its predecessor
         self.phase = Phase.RUNNING
+        self.awaits_older = False  # nothing but the end of older generations is waited for
+        self._keeps_control = False
         self.children = Children(runtime, entries, log.descriptors(), now_ms)
         self._descriptors = descriptors
         self._log = log
@@ -110,6 +107,7 @@ class Generation:
         self._closing: list[OpenSocket] = []
         self._quiet_ms = 0  # when the handshakes under way are over
         self._hard_stop_ms: int | None = None
+        self._hard_stopped = False  # the workers were told
         self._kill_ms = 0
         for index, home in enumerate(self._homes):
             self._board.assign(index, home)
@@ -157,11 +155,17 @@ class Generation:
                 status = self._board.status(child.position)
                 if child.watch.look(status, now_ms):
                     self._kill_stale(child)
-            if self.phase is Phase.RUNNING and child.watch.due(now_ms):
+            if self._replaces(child) and child.watch.due(now_ms):
                 self._start(child, now_ms)
         self._adopt(now_ms)
         if self.phase is not Phase.RUNNING:
             self._advance(now_ms)
+
+    def _replaces(self, child: Child) -> bool:
+        if self.phase is Phase.RUNNING:
+            return True
+        ending = self.phase not in (Phase.QUIESCING, Phase.DRAINING)
+        return self._keeps_control and not ending and child is self.children.control
 
     def _start(self, child: Child, now_ms: int) -> None:
         child.watch.started(now_ms)
@@ -273,7 +277,9 @@ class Generation:
         for child in self.children.services:
             child.watch.revive(now_ms)
 
-    def soft_stop(self, closing: Iterable[OpenSocket], now_ms: int) -> None:
+    def soft_stop(
+        self, closing: Iterable[OpenSocket], now_ms: int, *, keep_control: bool = False
+    ) -> None:
         """Accept what is queued, finish the sessions, then end; close these sockets on the way."""
         assert self.phase is Phase.RUNNING, f"soft stop of {self}"
         self._closing = list(closing)
@@ -281,8 +287,10 @@ class Generation:
         limit = self.runtime.settings.globals.hard_stop_after_ms
         self._hard_stop_ms = None if limit is None else now_ms + limit
         self.phase = Phase.QUIESCING
+        self._keeps_control = keep_control
         for child in self.children.all:
-            child.watch.retire()
+            if child is not self.children.control or not keep_control:
+                child.watch.retire()
         for item in self._closing:
             quiesce(item.socket, item.endpoint)
             remove_path(item.endpoint, item.identity)
@@ -319,24 +327,38 @@ class Generation:
             self._command(Command.SOFT_STOP, self.children.workers, readers)
         if self.phase is Phase.DRAINING:
             self._shut_empty(now_ms)
-            if not self.children.working:
+            if not self.children.working and not self.awaits_older:
                 self.stop(now_ms)
         if self._hard_stop_ms is not None and now_ms >= self._hard_stop_ms:
-            self._hard_stop_ms = None
-            if self.children.working:
-                limit = self.runtime.settings.globals.hard_stop_after_ms
-                sessions = CounterReader(self.runtime.segment).worker()["sessions"]
-                self.runtime.log(
-                    WARNING,
-                    f"hard-stop-after {limit} ms is over: ending {sessions} sessions of "
-                    f"generation {self.runtime.segment.reload_generation}",
-                )
-            self.stop(now_ms)
+            self._hard_stop(now_ms)
         if self.phase is Phase.ENDING:
             if now_ms >= self._kill_ms:
                 self._kill_all(now_ms)
             if not self.children.alive:
                 self.phase = Phase.ENDED
+
+    def _hard_stop(self, now_ms: int) -> None:
+        """The sessions had their time; control goes on where older generations have more."""
+        if self.children.working and not self._hard_stopped:
+            limit = self.runtime.settings.globals.hard_stop_after_ms
+            sessions = CounterReader(self.runtime.segment).worker()["sessions"]
+            self.runtime.log(
+                WARNING,
+                f"hard-stop-after {limit} ms is over: ending {sessions} sessions of "
+                f"generation {self.runtime.segment.reload_generation}",
+            )
+        if not self.awaits_older:
+            self._hard_stop_ms = None
+            self.stop(now_ms)
+        elif self._hard_stopped:
+            self._hard_stop_ms = None
+            for child in self.children.workers:
+                if child.process is not None:
+                    send(child.process, signal.SIGKILL)
+        else:
+            self._hard_stop_ms = now_ms + STOP_LIMIT_MS
+            self._hard_stopped = True
+            self._command(Command.STOP, self.children.workers, self.runtime.bells.all())
 
     def _shut_empty(self, now_ms: int) -> None:
         """Close the sockets, all together, once nobody waits in any queue."""
@@ -366,12 +388,3 @@ class Generation:
         self.runtime.segment.close()
         close_log_sockets(self.runtime.log_sockets)
         self._log.close()
-
-
-def describe_end(status: int | None) -> str:
-    """An exit status in words; negative: minus the signal."""
-    if status is None:
-        return "ended, and a tracer keeps its status back"
-    if status >= 0:
-        return f"exited with code {status}"
-    return f"was killed by signal {-status} ({signal.strsignal(-status)})"

@@ -143,9 +143,13 @@ class Reload:
         return max(0, self._deadline_ms - now_ms)
 
     def abandon(self, now_ms: int) -> None:
-        """The program ends: nothing is to be switched any more."""
+        """The program ends: nothing is to be switched any more, and somebody must serve."""
+        ended_services = self.step is Step.HANDING_OVER
         self.step = Step.DONE
+        self._copying, self._old.carried = None, None
         self._drop(now_ms)
+        if ended_services:
+            self._old.revive_services(now_ms)
 
     def _received(self, now_ms: int) -> None:
         try:

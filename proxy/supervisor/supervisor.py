@@ -101,6 +101,7 @@ class Supervisor:
         """Everything that time brings; what goes wrong in one part leaves the others alone."""
         contained = self._faults.contained
         judge = self._trusts_beats(now)
+        self.current.awaits_older = bool(self._old)
         for generation in (self.current, *self._old):
             with contained("looking after children"):
                 generation.turn(now, judge=judge)
@@ -188,6 +189,7 @@ class Supervisor:
                     if id(item.socket) in clients
                 ],
                 now,
+                keep_control=True,
             )
 
     # -- reload -----------------------------------------------------------------------------------
