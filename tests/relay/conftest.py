@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support_compiled import compiled
 from tests.support_fault_relay import FaultyRelay, faulty_relay
-from tests.support_parts import build_parts, close_segments
+from tests.support_parts import close_segments
 
 
 @pytest.fixture(scope="session")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """parts.pyx, once for all processes of pytest-xdist."""
-    base = tmp_path_factory.getbasetemp()
-    return build_parts((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "parts")
+def parts() -> Any:
+    """The relay's small parts."""
+    return compiled(Path(__file__).parent / "parts.pyx", "-O1", "-g0")
 
 
 @pytest.fixture(autouse=True)

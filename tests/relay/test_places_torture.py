@@ -6,13 +6,10 @@ at random moments and settled as the supervisor does it.
 
 from __future__ import annotations
 
-import importlib
 import mmap
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -26,6 +23,7 @@ from shm.segment import Segment
 from shm.shape import Shape
 from shm.slots import SlotTableWriter
 from tests.support import PATIENCE_SECONDS
+from tests.support_compiled import compiled
 from tests.support_generated import sample
 
 ROOT = Path(__file__).parents[2]
@@ -33,17 +31,6 @@ WORKERS = 4
 ROUNDS = 3_000
 KILLS = sample(40, full=2_000)
 DASHES = 30_000_000 // (20 if os.environ.get("MILLRACE_SANITIZE") else 1)
-BUILD = """
-import sys
-from Cython.Build import cythonize
-from setuptools import Extension, setup
-source, target, root, *flags = sys.argv[1:]
-extension = Extension("places", [source], include_dirs=[root], extra_link_args=flags,
-                      extra_compile_args=["-O2", "-g", *flags])
-setup(name="places",
-      script_args=["-q", "build_ext", "--build-lib", target, "--build-temp", target + "/objects"],
-      ext_modules=cythonize([extension], build_dir=target, include_path=[root], quiet=True))
-"""
 
 
 class Places(Protocol):
@@ -57,24 +44,12 @@ class Places(Protocol):
 
 
 @pytest.fixture(scope="module")
-def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
+def places() -> Places:
     """places.pyx compiled against the product's own functions."""
-    target = tmp_path_factory.mktemp("places")
-    source = target / "places.pyx"
-    source.write_text((Path(__file__).parent / "places.pyx").read_text())
-    flags = (
-        ["-fsanitize=thread", "-Wno-tsan"]
-        if os.environ.get("MILLRACE_SANITIZE") == "thread"
-        else []
-    )
-    environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
-    command = [sys.executable, "-c", BUILD, str(source), str(target), str(ROOT), *flags]
-    subprocess.run(command, check=True, env=environment, cwd=ROOT)
-    sys.path.insert(0, str(target))
-    try:
-        yield cast("Places", importlib.import_module("places"))
-    finally:
-        sys.path.remove(str(target))
+    flags = ["-O2", "-g"]
+    if os.environ.get("MILLRACE_SANITIZE") == "thread":
+        flags += ["-fsanitize=thread", "-Wno-tsan"]
+    return cast("Places", compiled(Path(__file__).parent / "places.pyx", *flags))
 
 
 @pytest.fixture

@@ -6,12 +6,9 @@ table generation promised, one older than what was read before, and waiting for 
 
 from __future__ import annotations
 
-import importlib
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,20 +19,10 @@ import pytest
 
 from shm.segment import Segment
 from shm.shape import Shape
-from tests.support import PATIENCE_SECONDS
+from tests.support_compiled import compiled
 
 ROOT = Path(__file__).parents[2]
 BATCH = 20_000
-BUILD = """
-import sys
-from Cython.Build import cythonize
-from setuptools import Extension, setup
-source, target, root = sys.argv[1:]
-extension = Extension("torture", [source], include_dirs=[root], extra_compile_args=["-O2", "-g0"])
-setup(name="torture",
-      script_args=["-q", "build_ext", "--build-lib", target, "--build-temp", target + "/objects"],
-      ext_modules=cythonize([extension], build_dir=target, include_path=[root], quiet=True))
-"""
 
 
 class Reads(NamedTuple):
@@ -61,19 +48,9 @@ class Torture(Protocol):
 
 
 @pytest.fixture(scope="module")
-def torture(tmp_path_factory: pytest.TempPathFactory) -> Torture:
+def torture() -> Torture:
     """torture.pyx compiled against the product's own latch."""
-    target = tmp_path_factory.mktemp("torture")
-    source = target / "torture.pyx"
-    source.write_text((Path(__file__).parent / "torture.pyx").read_text())
-    # cimports are found by walking packages: the copy lives outside any, the root is given
-    command = [sys.executable, "-c", BUILD, str(source), str(target), str(ROOT)]
-    subprocess.run(command, cwd=target, check=True, timeout=PATIENCE_SECONDS)
-    sys.path.insert(0, str(target))
-    try:
-        return cast("Torture", importlib.import_module("torture"))
-    finally:
-        sys.path.remove(str(target))
+    return cast("Torture", compiled(Path(__file__).parent / "torture.pyx", "-O2", "-g0"))
 
 
 @pytest.fixture

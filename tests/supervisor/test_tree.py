@@ -116,6 +116,7 @@ def test_sockets_of_a_stopped_worker_are_adopted_at_once_and_the_worker_is_repla
     wait_for(lambda: workers_seen(address) == {0, 1}, 15, "its successor serves")
 
 
+@pytest.mark.quiet
 def test_a_worker_that_was_stopped_briefly_takes_its_sockets_back(
     program: Program, address: Address
 ) -> None:

@@ -86,6 +86,7 @@ def test_a_short_name_is_found_and_followed_through_its_list(site: Site) -> None
         assert names[:2] == ["web.a.test", "web.shop.test"]
         assert set(names[2:]) <= {"web.shop.test"}
         found = "'web' is found as 'web.shop.test' (search list of resolvers 'r1')."
+        wait_for(lambda: found in program.output.read_text(), 5, "it is told where it was found")
         assert program.output.read_text().count(found) == 1
         # the name that answered is gone: the whole list is walked, to its end
         nameserver.set("web.shop.test", "*", Answer(rcode=3))
