@@ -85,6 +85,17 @@ def listening_sockets(settings: Settings, workers: int) -> int:
     return clients + len(settings.globals.stats_sockets)
 
 
+def surplus_bind(settings: Settings, workers: int, most: int) -> Bind | None:
+    """The bind address with which there are more listening sockets than that."""
+    sockets = len(settings.globals.stats_sockets)
+    for proxy in settings.frontends:
+        for bind in () if proxy.disabled else proxy.binds:
+            sockets += socket_copies(proxy, bind, workers)
+            if sockets > most:
+                return bind
+    return None
+
+
 def socket_copies(proxy: Proxy, bind: Bind, workers: int) -> int:
     """One socket for each worker in one group; one for all where the kernel has no such groups.
 

@@ -25,7 +25,8 @@ from resolverd.config import Family
 
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z0-9_]*)\}?|([A-Za-z0-9_]*))")
 PORT_MAX = 65_535
-UNIX_PATH_MAX = 107  # bytes: sun_path without its NUL
+ABSTRACT_NAME_MAX = 107  # bytes: sun_path without its first NUL
+UNIX_PATH_MAX = 97  # with room for what stands behind it while it is bound; HAProxy's limit, too
 DESCRIPTOR_MAX = 1 << 20
 
 _LOCAL_PREFIXES = {
@@ -124,16 +125,22 @@ def _local(text: str, kind: SocketFamily, name: str) -> Address:
             raise ConfigError(f"descriptor of '{text}' {error}") from error
     elif not name:
         raise ConfigError(f"'{text}' names no socket")
-    else:
+    elif kind is SocketFamily.UNIX:
         check_path(name)
+    else:
+        _check_length(name, ABSTRACT_NAME_MAX)
     return Address(text, kind, name)
 
 
-def check_path(name: str) -> str:
-    """The name of a local socket as it is; ConfigError if the kernel takes none so long."""
-    if len(name.encode(errors="surrogateescape")) > UNIX_PATH_MAX:
-        raise ConfigError(f"socket name '{name}' is too long (at most {UNIX_PATH_MAX} bytes)")
-    return name
+def check_path(path: str) -> str:
+    """The path of a Unix socket as it is; ConfigError if none so long can be bound."""
+    _check_length(path, UNIX_PATH_MAX)
+    return path
+
+
+def _check_length(name: str, longest: int) -> None:
+    if len(name.encode(errors="surrogateescape")) > longest:
+        raise ConfigError(f"socket name '{name}' is too long (at most {longest} bytes)")
 
 
 def _split_port(rest: str, text: str) -> tuple[str, str]:

@@ -169,7 +169,7 @@ def _set_place(listener: socket.socket, endpoint: Endpoint, options: SocketOptio
 
 def _bind_path(listener: socket.socket, path: str, options: SocketOptions) -> None:
     """Bind beside the path and rename over it: a stale socket is in nobody's way."""
-    beside = Path(f"{path}.{os.getpid()}.tmp")
+    beside = Path(f"{path}.{os.getpid():x}.t")  # nine bytes of the ten that UNIX_PATH_MAX leaves
     beside.unlink(missing_ok=True)
     listener.bind(str(beside))
     try:

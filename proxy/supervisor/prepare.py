@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import msgspec
 
 from proxy.arguments import Arguments
-from proxy.capacity import listening_sockets
+from proxy.capacity import listening_sockets, surplus_bind
 from proxy.config.loader import load
 from proxy.config.messages import Message, Severity
 from proxy.config.model import MAXCONN_NONE, Settings
@@ -26,6 +26,7 @@ from proxy.supervisor.state_files import read_state
 from proxy.supervisor.workers import worker_count
 from resolverd.config import Family
 from shm.segment import Segment
+from shm.shape import SOCKETS_MAX
 
 FEWER = "Please write fewer of them, or fewer workers (nbthread): sockets are addresses x workers."
 FAILED_RESULT = "the process that reads the configuration ended without a result"
@@ -67,7 +68,11 @@ def prepare(
     try:
         shape_of(settings, workers, listening_sockets(settings, workers)).check()
     except ValueError as error:
-        return Prepared(None, (*outcome.messages, Message(Severity.ALERT, f"{error}. {FEWER}")))
+        surplus = surplus_bind(settings, workers, SOCKETS_MAX)
+        told = Message(Severity.ALERT, str(error))
+        if surplus is not None:
+            told = Message(Severity.ALERT, f"{error}. {FEWER}", surplus.origin)
+        return Prepared(None, (*outcome.messages, told))
     known = remembered = frozenset[int]()
     if previous is not None:
         servers = at_once(plan_carry(previous.settings, settings)).counted.servers

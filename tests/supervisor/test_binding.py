@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from proxy.config.addresses import UNIX_PATH_MAX
 from proxy.config.model import Bind, Endpoint, Global, Origin, Proxy, Settings, SocketFamily
 from proxy.supervisor.binding import (
     BindError,
@@ -210,6 +211,17 @@ def close(*sets: SocketSet) -> None:
         for held in sockets.held.values():
             for item in held:
                 item.socket.close()
+
+
+def test_the_longest_path_that_a_file_may_name_is_bound_whatever_the_pid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getpid", lambda: 1 << 22)  # above the highest one
+    monkeypatch.chdir(tmp_path)
+    path = "p" * UNIX_PATH_MAX
+    with listening(Endpoint(SocketFamily.UNIX, path)), socket.socket(socket.AF_UNIX) as client:
+        client.connect(path)
+        assert [entry.name for entry in tmp_path.iterdir()] == [path]
 
 
 def test_more_workers_get_more_sockets_and_fewer_adopt_the_surplus() -> None:

@@ -11,6 +11,7 @@ from proxy.config.model import Global, Settings
 from proxy.supervisor.cores import cores_granted
 from proxy.supervisor.workers import worker_count
 from resolverd.config import ResolverdSettings
+from shm.shape import WORKERS_MAX
 
 HOST_CORES = 16
 OTHERS = (
@@ -109,7 +110,7 @@ def test_another_controllers_group_is_none_of_ours(tmp_path: Path) -> None:
     assert cores_granted(host.proc) == HOST_CORES
 
 
-def test_nbthread_overrides_what_is_granted() -> None:
+def test_nbthread_overrides_what_is_granted(monkeypatch: pytest.MonkeyPatch) -> None:
     def settings(nbthread: int) -> Settings:
         return Settings(
             globals=Global(nbthread=nbthread), proxies=(), resolverd=ResolverdSettings()
@@ -117,3 +118,5 @@ def test_nbthread_overrides_what_is_granted() -> None:
 
     assert worker_count(settings(64)) == 64
     assert worker_count(settings(0)) == cores_granted()
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(2 * WORKERS_MAX)))
+    assert worker_count(settings(0)) == WORKERS_MAX

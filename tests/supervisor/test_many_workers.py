@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support import free_port, require_program, wait_for
+from shm.shape import SOCKETS_MAX
+from tests.support import PATIENCE_SECONDS, free_port, require_program, wait_for
 from tests.support_program import Program
 
 pytestmark = pytest.mark.slow  # starts the program with dozens of processes
@@ -51,3 +54,24 @@ def test_each_socket_is_set_up_once_whatever_the_number_of_workers(tmp_path: Pat
     )
     sockets = workers * ADDRESSES
     assert 5 * sockets < int(totals[0]) < 40 * sockets, counts.read_text()
+
+
+def test_more_sockets_than_there_can_be_are_an_error_with_its_place(tmp_path: Path) -> None:
+    """Addresses times workers: the address is named with which there are too many."""
+    file = tmp_path / "many.cfg"
+    for workers, surplus in ((81, False), (82, True), (128, True)):
+        text = configuration(workers).replace("    stats socket {socket} level admin\n", "")
+        file.write_text(text)
+        done = subprocess.run(
+            [sys.executable, "-m", "proxy", "-c", "-f", str(file)],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+        assert done.returncode == (1 if surplus else 0), done.stderr
+        if surplus:
+            place = f"bind 127.50.0.{SOCKETS_MAX // workers + 1}:"
+            line = next(n for n, each in enumerate(text.splitlines(), 1) if place in each)
+            assert f"[{file}:{line}]" in done.stderr
+            assert f"at most {SOCKETS_MAX} listening sockets, not {workers * 100}" in done.stderr
