@@ -11,6 +11,7 @@ import errno
 import os
 import socket
 import struct
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,6 +20,8 @@ import msgspec
 from proxy.config.model import Endpoint, KeepAlive, SocketFamily
 
 SO_ATTACH_FILTER = 26  # <asm-generic/socket.h>
+SO_ATTACH_REUSEPORT_CBPF = 51
+SO_DETACH_REUSEPORT_BPF = 68
 IPV6_TRANSPARENT = 75  # <linux/in6.h>
 PROBES = (socket.TCP_KEEPCNT, socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL)
 FAST_OPEN_MAX = 65_535  # clients that the kernel lets wait so: it cuts more off
@@ -120,6 +123,7 @@ def _bind_internet(listener: socket.socket, endpoint: Endpoint, options: SocketO
         listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(options.v6only))
     listener.bind((endpoint.host, endpoint.port))
     apply_options(listener, options)
+    release(listener)
 
 
 def _inherited(options: SocketOptions) -> tuple[tuple[str, int, int, int], ...]:
@@ -213,6 +217,7 @@ def _reason(error: Exception) -> str:
     return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
 
 
+_Instruction = tuple[int, int, int, int]  # operation, jumps, value
 # ldb [13]; and #0x12; jeq #0x02, drop, keep: a segment with SYN and without ACK
 _DROP_SYN = ((0x30, 0, 0, 13), (0x54, 0, 0, 0x12), (0x15, 0, 1, 0x02), (6, 0, 0, 0), (6, 0, 0, -1))
 
@@ -226,14 +231,40 @@ def quiesce(listener: socket.socket, endpoint: Endpoint) -> None:
     """
     if endpoint.family not in INTERNET:
         return
-    program = b"".join(
-        struct.pack("HBBI", code, jump_true, jump_false, value & 0xFFFFFFFF)
-        for code, jump_true, jump_false, value in _DROP_SYN
-    )
-    memory = ctypes.create_string_buffer(program)
-    filter_program = struct.pack("HP", len(_DROP_SYN), ctypes.addressof(memory))
     with suppress(OSError):  # without the filter the close may reset a client; no reason to stop
-        listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, filter_program)
+        _attach(listener, SO_ATTACH_FILTER, _DROP_SYN)
+
+
+def _attach(listener: socket.socket, name: int, program: Sequence[_Instruction]) -> None:
+    code = b"".join(
+        struct.pack("HBBI", operation, jump_true, jump_false, value & 0xFFFFFFFF)
+        for operation, jump_true, jump_false, value in program
+    )
+    memory = ctypes.create_string_buffer(code)
+    described = struct.pack("HP", len(program), ctypes.addressof(memory))
+    listener.setsockopt(socket.SOL_SOCKET, name, described)
+
+
+# ld #random; mod #k; jeq #k; ret #k
+_LOAD_RANDOM, _RANDOM, _MODULO, _SAME, _RETURN = 0x20, -0x1000 + 56, 0x94, 0x15, 0x06
+
+
+def steer(listener: socket.socket, numbers: Sequence[int]) -> None:
+    """Let new clients of a socket's group come to the members with these numbers. Raises OSError.
+
+    A number that no member has means that the kernel deals out as ever.
+    """
+    program = [(_LOAD_RANDOM, 0, 0, _RANDOM), (_MODULO, 0, 0, len(numbers))]
+    for place, number in enumerate(numbers):
+        program += [(_SAME, 0, 1, place), (_RETURN, 0, 0, number)]
+    program.append((_RETURN, 0, 0, numbers[-1]))
+    _attach(listener, SO_ATTACH_REUSEPORT_CBPF, program)
+
+
+def release(listener: socket.socket) -> None:
+    """Let the kernel deal new clients out to all members of a socket's group."""
+    with suppress(OSError):  # there is no program, as a rule
+        listener.setsockopt(socket.SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, 0)
 
 
 def queue_length(listener: socket.socket) -> int:

@@ -26,9 +26,10 @@ from proxy.log import LogWriter
 from proxy.log_sockets import close_log_sockets
 from proxy.runtime import Runtime, ring
 from proxy.supervisor.adoption import plan_owners
-from proxy.supervisor.binding import queue_length, quiesce, remove_path, shut
+from proxy.supervisor.binding import remove_path
 from proxy.supervisor.carry import Carried
 from proxy.supervisor.children import Child, Children, Entries, describe_end
+from proxy.supervisor.departure import Departure
 from proxy.supervisor.faults import explain
 from proxy.supervisor.fork import fork_child
 from proxy.supervisor.handover import Handover
@@ -104,7 +105,7 @@ class Generation:
         self._homes = [listener.worker for listener in runtime.listeners]
         self._owners = list(self._homes)
         self._serving: tuple[set[int], set[int]] | None = None  # whom the owners were planned for
-        self._closing: list[OpenSocket] = []
+        self._closing = Departure(())
         self._quiet_ms = 0  # when the handshakes under way are over
         self._hard_stop_ms: int | None = None
         self._hard_stopped = False  # the workers were told
@@ -282,7 +283,8 @@ class Generation:
     ) -> None:
         """Accept what is queued, finish the sessions, then end; close these sockets on the way."""
         assert self.phase is Phase.RUNNING, f"soft stop of {self}"
-        self._closing = list(closing)
+        items = list(closing)
+        self._closing = Departure(items)
         self._quiet_ms = now_ms + (QUIESCE_MS if self._closing else 0)
         limit = self.runtime.settings.globals.hard_stop_after_ms
         self._hard_stop_ms = None if limit is None else now_ms + limit
@@ -291,8 +293,7 @@ class Generation:
         for child in self.children.all:
             if child is not self.children.control or not keep_control:
                 child.watch.retire()
-        for item in self._closing:
-            quiesce(item.socket, item.endpoint)
+        for item in items:
             remove_path(item.endpoint, item.identity)
         self._send_services(signal.SIGKILL, but=self.children.control)
         self._advance(now_ms)
@@ -320,6 +321,7 @@ class Generation:
                 send(child.process, number)
 
     def _advance(self, now_ms: int) -> None:
+        self._closing.look()
         if self.phase is Phase.QUIESCING and now_ms >= self._quiet_ms:
             self.phase = Phase.DRAINING
             bells = self.runtime.bells
@@ -364,14 +366,12 @@ class Generation:
         """Close the sockets, all together, once nobody waits in any queue."""
         if now_ms < self._quiet_ms + EMPTYING_MS:
             return
-        waiting = any(queue_length(item.socket) for item in self._closing)
+        waiting = self._closing.waiting
         if not waiting or not self.children.working or now_ms >= self._quiet_ms + SHUT_LIMIT_MS:
             self._shut_all()
 
     def _shut_all(self) -> None:
-        for item in self._closing:
-            shut(item.socket, item.endpoint)
-        self._closing = []
+        self._closing.shut()
 
     def _kill_all(self, now_ms: int) -> None:
         for child in self.children.all:

@@ -1,0 +1,169 @@
+"""Sockets that will be closed, while others may go on listening on the same address.
+
+A successor (of `-sf`, or any program of the same user) listens in the same SO_REUSEPORT group, and
+the kernel deals new clients out to all members of the group. So a program in the group gives them
+to those who stay, and nobody waits or is refused; a client who comes to a closing socket all the
+same has its SYN dropped, and repeats it after a second (`quiesce`). Where nobody stays that is
+everyone's lot: the repetition is refused.
+
+The members of a group are numbered by age. When one leaves, the last takes its number: the
+program names none that is about to change, as far as there is another. The last program names only
+the number that nobody has when the last closing socket is gone. It means nothing then, and the
+kernel deals out as ever; nobody who is not of the group can take it away. Whoever joins does that
+(`open_listener`).
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+
+from proxy.supervisor.binding import INTERNET, queue_length, quiesce, release, shut, steer
+from proxy.supervisor.listening import OpenSocket
+from proxy.supervisor.neighbours import group_order
+
+SO_MEMINFO = 55  # <asm-generic/socket.h>
+MEMINFO_DROPS = 8  # <linux/sock_diag.h>
+STRAYS_MAX = 4  # more dropped clients than were on their way: the group's order is another one
+
+
+class Members:
+    """The numbers of a group's members, as its sockets leave it. Pure."""
+
+    def __init__(self, leaving: Sequence[bool]) -> None:
+        """Who leaves, from the eldest to the youngest."""
+        self._leaving = list(leaving)
+        self._moved: set[int] = set()
+
+    @property
+    def targets(self) -> list[int]:
+        """Numbers that new clients may be given to; none where nobody stays.
+
+        The last member is the next to move, so it is named only if it is alone. Those that have
+        moved come before it only, because where they are follows from an order that an elder
+        program may have changed.
+        """
+        settled = [number for number in self.staying if number != self.last]
+        unmoved = [number for number in settled if number not in self._moved]
+        return unmoved or settled or self.staying
+
+    @property
+    def last(self) -> int:
+        """The highest number."""
+        return len(self._leaving) - 1
+
+    @property
+    def last_stays(self) -> bool:
+        """Whether the last member stays: its number is free when another is gone."""
+        return not self._leaving[-1]
+
+    @property
+    def staying(self) -> list[int]:
+        """Numbers of all that stay."""
+        return [number for number, leaving in enumerate(self._leaving) if not leaving]
+
+    def leave(self) -> None:
+        """The first of those who leave is gone."""
+        number = self._leaving.index(True)
+        last = self.last
+        self._leaving[number] = self._leaving[last]
+        self._leaving.pop()
+        self._moved.discard(last)
+        if number < last and not self._leaving[number]:
+            self._moved.add(number)
+
+
+class Group:
+    """The closing sockets of one address."""
+
+    def __init__(self, items: Sequence[OpenSocket]) -> None:
+        """No new client comes to them from now on."""
+        self.items = list(items)
+        self._members: Members | None = None
+        if items[0].endpoint.family in INTERNET:
+            with suppress(OSError):  # then their filters alone have to do
+                members = Members(group_order(item.socket for item in items))
+                if members.staying:
+                    steer(items[0].socket, members.staying)
+                    self._members = members
+        for item in items:
+            quiesce(item.socket, item.endpoint)
+        self._dropped = 0 if self._members is None else self._drops()
+
+    def _drops(self) -> int:
+        return sum(drops(item.socket) for item in self.items)
+
+    def look(self) -> None:
+        """Give up what is wrong: clients come to closing sockets.
+
+        The numbers are others than the ages say, if an elder program has just left the group.
+        """
+        if self._members is not None and self._drops() > self._dropped + STRAYS_MAX:
+            self._members = None
+            release(self.items[0].socket)
+
+    def shut(self) -> None:
+        """End listening."""
+        members = self._members
+        for place, item in enumerate(self.items):
+            if members is not None:
+                with suppress(OSError):
+                    if place < len(self.items) - 1:
+                        steer(item.socket, members.targets)
+                    elif members.last_stays:
+                        steer(item.socket, [members.last])
+                    else:
+                        release(item.socket)
+                members.leave()
+            shut(item.socket, item.endpoint)
+        self.items = []
+
+
+class Departure:
+    """Everything that a generation closes."""
+
+    def __init__(self, items: Iterable[OpenSocket]) -> None:
+        """They let nobody in any more; who is in their queues is still to be accepted."""
+        groups: dict[object, list[OpenSocket]] = {}
+        for item in items:
+            groups.setdefault(_name(item), []).append(item)
+        self._groups = [Group(items) for items in groups.values()]
+
+    def __bool__(self) -> bool:
+        """Whether there is a socket to be closed."""
+        return bool(self._groups)
+
+    def look(self) -> None:
+        """What is to be done while handshakes end."""
+        for group in self._groups:
+            group.look()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether somebody is in a queue."""
+        return any(queue_length(item.socket) for group in self._groups for item in group.items)
+
+    def shut(self) -> None:
+        """End listening, on all together."""
+        for group in self._groups:
+            group.shut()
+        self._groups = []
+
+
+def _name(item: OpenSocket) -> object:
+    """What sockets of one group have in common, and others may."""
+    if item.endpoint.family not in INTERNET:
+        return id(item)
+    v6only = item.socket.family == socket.AF_INET6 and item.socket.getsockopt(
+        socket.IPPROTO_IPV6, socket.IPV6_V6ONLY
+    )
+    interface = item.socket.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16)
+    return item.socket.getsockname()[:2], bool(v6only), interface
+
+
+def drops(listener: socket.socket) -> int:
+    """Packets that did not get past a socket."""
+    information = listener.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 4 * (MEMINFO_DROPS + 1))
+    return int.from_bytes(information[4 * MEMINFO_DROPS :], sys.byteorder)

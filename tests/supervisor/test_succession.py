@@ -1,0 +1,270 @@
+"""A successor takes over (`-sf`), or a reload: no new client waits, is refused or reset."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from proxy.config.model import Endpoint, SocketFamily
+from proxy.supervisor.binding import SocketOptions, open_listener, queue_length, steer
+from proxy.supervisor.departure import Departure, Members
+from proxy.supervisor.listening import OpenSocket
+from proxy.supervisor.neighbours import group_order
+from tests.support import PATIENCE_SECONDS, free_port, wait_for
+from tests.support_program import NamedBackend, Program
+
+TOTAL_RETRANS = 100  # bytes into struct tcp_info
+CLIENTS = 6
+CONFIGURATION = """
+global
+    nbthread {workers}
+    stats socket {{socket}} level admin
+defaults
+    mode tcp
+    timeout connect 5s
+    timeout client 60s
+    timeout server 60s
+listen web
+    bind {address}:{port} v6only
+    server a 127.0.0.1:{server}
+"""
+
+
+class Crowd:
+    """Clients that come one after the other, in several threads, and what became of them."""
+
+    def __init__(self, target: tuple[str, int]) -> None:
+        self.target = target
+        self.served = 0
+        self.repeated = 0
+        self.failures: list[str] = []
+        self.over = threading.Event()
+        self.threads = [threading.Thread(target=self.come) for _ in range(CLIENTS)]
+
+    def come(self) -> None:
+        while not self.over.is_set():
+            try:
+                with socket.create_connection(self.target, PATIENCE_SECONDS) as client:
+                    client.sendall(b"x")
+                    received = b""
+                    while not received.endswith(b"\nx"):
+                        chunk = client.recv(100)
+                        assert chunk, f"closed after {received!r}"
+                        received += chunk
+                    told = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+                    self.repeated += int.from_bytes(told[TOTAL_RETRANS:], "little")
+                self.served += 1
+            except (OSError, AssertionError) as error:
+                self.failures.append(repr(error))
+
+    def await_more(self, count: int) -> None:
+        goal = self.served + count
+        wait_for(lambda: self.served >= goal or self.failures, 5, f"{count} more clients")
+
+    def judge(self) -> None:
+        assert self.failures == []
+        assert self.repeated == 0, f"packets repeated by {self.served} clients"
+
+
+@contextlib.contextmanager
+def crowd(target: tuple[str, int]) -> Iterator[Crowd]:
+    come = Crowd(target)
+    for thread in come.threads:
+        thread.start()
+    try:
+        yield come
+    finally:
+        come.over.set()
+        for thread in come.threads:
+            thread.join()
+
+
+@pytest.fixture
+def server() -> Iterator[NamedBackend]:
+    backend = NamedBackend("127.0.0.1", 0)
+    yield backend
+    backend.close()
+
+
+def configuration(address: str, port: int, server: NamedBackend, workers: int) -> str:
+    text = CONFIGURATION.format(address=address, port=port, server=server.port, workers=workers)
+    return text if ":" in address else text.replace(" v6only", "")
+
+
+def folder(parent: Path, name: str) -> Path:
+    made = parent / name
+    made.mkdir()
+    return made
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("address", "counts"),
+    [
+        ("127.0.0.1", (1, 1, 1)),
+        ("::1", (1, 1, 1)),
+        ("127.0.0.1", (4, 4, 4)),
+        ("::1", (4, 4, 4)),
+        ("0.0.0.0", (1, 2, 4)),
+        ("::", (1, 2, 4)),
+    ],
+)
+def test_successors_take_over_and_no_client_notices(
+    tmp_path: Path, server: NamedBackend, address: str, counts: tuple[int, ...]
+) -> None:
+    """The second succession finds a group whose first members have left it."""
+    port = free_port("::" if ":" in address else "0.0.0.0")
+    target = ({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address), port)
+    texts = [configuration(address, port, server, workers) for workers in counts]
+    with contextlib.ExitStack() as programs, crowd_of(programs, tmp_path, texts[0], target) as all_:
+        come, program = all_
+        for generation, text in enumerate(texts[1:], 1):
+            arguments = ("-db", "-sf", str(program.process.pid))
+            successor = programs.enter_context(
+                Program(folder(tmp_path, str(generation)), text, *arguments)
+            )
+            assert program.process.wait(PATIENCE_SECONDS) == 0
+            come.await_more(200)
+            program = successor
+    come.judge()
+
+
+@contextlib.contextmanager
+def crowd_of(
+    programs: contextlib.ExitStack, parent: Path, text: str, target: tuple[str, int]
+) -> Iterator[tuple[Crowd, Program]]:
+    program = programs.enter_context(Program(folder(parent, "0"), text))
+    with crowd(target) as come:
+        come.await_more(50)
+        yield come, program
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("address", "workers"), [("127.0.0.1", 4), ("::1", 1)])
+def test_reloads_and_no_client_notices(
+    tmp_path: Path, server: NamedBackend, address: str, workers: int
+) -> None:
+    port = free_port(address)
+    texts = [configuration(address, port, server, count) for count in (workers, workers + 1)]
+    with (
+        contextlib.ExitStack() as programs,
+        crowd_of(programs, tmp_path, texts[0], (address, port)) as (come, program),
+    ):
+        for generation in range(1, 5):
+            former = set(program.children()["worker"])
+            program.write(texts[generation % 2])
+            program.process.send_signal(signal.SIGUSR2)
+            wait_for(lambda gone=former: workers_are_others(program, gone), 15, "only new workers")
+            come.await_more(50)
+    come.judge()
+
+
+def workers_are_others(program: Program, former: set[int]) -> bool:
+    workers = set(program.titled_children().get("worker", ()))
+    return bool(workers) and not workers & former
+
+
+def leave_group(members: Members, group: list[str]) -> Iterator[tuple[list[int], list[str]]]:
+    """The program and the group, as the kernel changes it, before and after each closing."""
+    while "closing" in group:
+        targets = [members.last] if group.count("closing") == 1 else members.targets
+        yield targets, group
+        number = group.index("closing")
+        group[number] = group[-1]
+        group.pop()
+        members.leave()
+        yield targets, group
+
+
+@pytest.mark.parametrize("closing", range(1, 9))
+@pytest.mark.parametrize("more", range(4))
+def test_a_group_that_grows_or_stays_as_large_names_no_closing_member(
+    closing: int, more: int
+) -> None:
+    """Whoever has one of the numbers stays; a number that nobody has means any of those left."""
+    leaving = [True] * closing + [False] * (closing + more)
+    group = ["closing" if leaves else "staying" for leaves in leaving]
+    for targets, now in leave_group(Members(leaving), group):
+        named = [now[number] for number in targets if number < len(now)]
+        assert set(named or now) == {"staying"}
+    assert targets == [len(now)], "nothing is left of the program"
+    assert len(now) == closing + more
+
+
+def test_a_group_that_shrinks_names_those_that_stay() -> None:
+    members = Members([True] * 4 + [False])
+    assert members.targets == [4]
+    members.leave()
+    assert [members.targets, members.last_stays] == [[0], False]
+
+
+def test_an_elder_group_stays_where_it_is() -> None:
+    members = Members([False, False, True, True])
+    assert members.targets == [0, 1]
+    members.leave()
+    assert [members.targets, members.last_stays] == [[0, 1], False]
+
+
+@pytest.mark.parametrize("host", ["127.44.9.1", "::1"])
+def test_a_group_is_told_by_age_and_others_are_not_of_it(host: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    port = free_port(host)
+    with contextlib.ExitStack() as stack:
+        group = [listen(stack, family, host, port) for _ in range(4)]
+        listen(stack, family, "::" if ":" in host else "0.0.0.0", port)
+        assert group_order(group[:1]) == [True, False, False, False]
+        assert group_order(group[2:]) == [False, False, True, True]
+
+
+def listen(stack: contextlib.ExitStack, family: int, host: str, port: int) -> socket.socket:
+    listener = stack.enter_context(socket.socket(family))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind((host, port))
+    listener.listen()
+    return listener
+
+
+def test_a_newcomer_ends_what_was_left_of_a_program() -> None:
+    host = "127.44.9.1"
+    port = free_port(host)
+    with contextlib.ExitStack() as stack:
+        first = listen(stack, socket.AF_INET, host, port)
+        steer(first, [1])  # nobody
+        endpoint = Endpoint(SocketFamily.IPV4, host, port)
+        newcomer = stack.enter_context(open_listener(endpoint, SocketOptions(backlog=100)))
+        for _ in range(40):
+            stack.enter_context(socket.create_connection((host, port), PATIENCE_SECONDS))
+        assert queue_length(first) + queue_length(newcomer) == 40
+        assert queue_length(first) > 0
+
+
+def test_clients_at_closing_sockets_end_a_wrong_program() -> None:
+    """They are dealt out as ever then: some wait for a second, not all."""
+    host = "127.44.9.1"
+    port = free_port(host)
+    endpoint = Endpoint(SocketFamily.IPV4, host, port)
+    with contextlib.ExitStack() as stack:
+        closing, staying = (listen(stack, socket.AF_INET, host, port) for _ in range(2))
+        departure = Departure([OpenSocket(closing, endpoint)])
+        steer(staying, [0])  # the ages do not say how an elder program has left the group
+        for _ in range(40):
+            begin(stack, (host, port))
+        assert [queue_length(closing), queue_length(staying)] == [0, 0]
+        departure.look()
+        for _ in range(40):
+            begin(stack, (host, port))
+        assert [queue_length(closing), queue_length(staying) > 0] == [0, True]
+        departure.shut()
+
+
+def begin(stack: contextlib.ExitStack, target: tuple[str, int]) -> None:
+    client = stack.enter_context(socket.socket())
+    client.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        client.connect(target)
