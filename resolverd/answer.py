@@ -147,6 +147,12 @@ class Service(msgspec.Struct, frozen=True):
     priority: int = 0
     addresses: tuple[Address, ...] = ()
 
+    @property
+    def text(self) -> str:
+        """For people: target and port, and where that is, in the same words for the same."""
+        found = ", ".join(sorted(each.text for each in self.addresses))
+        return f"{self.target}:{self.port}" + (f" ({found})" if found else "")
+
 
 class Answer(msgspec.Struct, frozen=True):
     """What a matching reply says; `addresses` or `services` are in its order, without repeats.

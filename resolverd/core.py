@@ -28,6 +28,7 @@ from resolverd.silence import Silence
 from resolverd.stopwatch import Stopwatch
 from resolverd.transitions import State
 from resolverd.trouble import Trouble
+from resolverd.views import Views
 
 DUE_MAX = 4  # resolutions served before replies have their turn: these are not kept waiting
 
@@ -81,6 +82,7 @@ class Core:
         self.accounts = Accounts(self.names, self._places, configured)
         self._stopwatch = Stopwatch(board, settings.sections)
         self._trouble = Trouble(self.names.served, self.names.served.quiet)
+        self._views = Views(self.names.served.quiet)
         self._schedule_new()
 
     def next_deadline_ms(self) -> int | None:
@@ -183,6 +185,7 @@ class Core:
                 self._stopwatch.ran(name.section.name, now_ms - name.history.begun_ms)
                 self._stopwatch.moved(name.section.name, self.names.served.take_moved(), now_ms)
                 self._trouble.ended(key, name, action, now_ms)
+                self._views.ended(key, name, action, now_ms)
         if key in self.names:
             self._schedule.set(key, name.resolution.deadline_ms)
         self._schedule_new()
@@ -206,4 +209,5 @@ class Core:
         self._askers[section].close_run(key)
         self._schedule.drop(key)
         self._trouble.forget(key)
+        self._views.forget(key)
         self._leave(key, section, now_ms)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from resolverd.answer import Address, Status
 from resolverd.config import ResolvedServer, ResolversSection
 from resolverd.remaining import Loss
@@ -24,6 +26,8 @@ _REASONS = {
 }
 
 ADVISED_MS = (30_000, 60_000, 120_000, 300_000)  # values of `hold obsolete` to recommend
+
+LISTED_MAX = 4  # records of an answer in one line
 
 Lines = list[tuple[int, str]]  # severity, text
 
@@ -105,6 +109,23 @@ def describe_refused(nameserver: str, name: str, address: Address) -> tuple[int,
         "nameserver; `show resolvers` counts them as unusable.)"
     )
     return WARNING, text
+
+
+def describe_views(name: str, section: str, said: Mapping[str, frozenset[str]]) -> str:
+    """The line about two nameservers whose answers take turns at the servers of a name."""
+    (one, ones), (other, others) = sorted(said.items())
+    return (
+        f"Nameservers {section}/{one} and {section}/{other} do not agree about '{name}', whose "
+        f"servers change with whoever answers first: {one} says {_listed(ones, others)}, {other} "
+        f"says {_listed(others, ones)}."
+    )
+
+
+def _listed(said: frozenset[str], others: frozenset[str]) -> str:
+    """Some of the records, those first that the other has not."""
+    texts = sorted(said - others) + sorted(said & others)
+    more = f" and {len(texts) - LISTED_MAX} more" if len(texts) > LISTED_MAX else ""
+    return ", ".join(texts[:LISTED_MAX]) + more
 
 
 def describe_surplus(name: str, records: int, missing: int) -> Lines:

@@ -64,6 +64,7 @@ class ResolvedName:
         )
         self.permanent = has_record  # it is resolved though no server needs it
         self.history = History()
+        self.changed = False  # whether the last run has changed a server
         self.outcomes: tuple[Outcome, ...] = ()  # of the last run, the preferred type first
         self._departures: Departures[Address] = Departures()
         self._rows = {nameserver.name: nameserver.index for nameserver in section.nameservers}
@@ -138,7 +139,9 @@ class ResolvedName:
         self.outcomes = finished.outcomes
         former = dict(assignment.records)
         changes = self._assign(finished, now_ms)
-        news = bool(changes) or not former.keys() >= assignment.records.keys()
+        self.changed = bool(changes)
+        news = self.changed or not former.keys() >= assignment.records.keys()
+        self.changed |= self._has_gained
         self.resolution.learned(news or self._has_gained)
         self._has_gained = False
         self.tally.ended(

@@ -64,6 +64,7 @@ class ResolvedService:
         self.tally = Tally(
             board, log, served.quiet, settings.name, section.name, index=settings.index
         )
+        self.changed = False  # whether the last run has changed a server
         self.history = History()
         self._departures: Departures[Key] = Departures()
         self._rows = {nameserver.name: nameserver.index for nameserver in section.nameservers}
@@ -118,7 +119,8 @@ class ResolvedService:
             changes = assignment.valid(finished.answer, now_ms, self._resolved(finished.answer))
         else:
             changes = assignment.failed(finished.status, self.resolution.last_valid_ms, now_ms)
-        news = bool(changes) or not former.keys() >= assignment.records.keys()
+        self.changed = bool(changes)
+        news = self.changed or not former.keys() >= assignment.records.keys()
         self.resolution.learned(news)
         self.tally.ended(
             self.resolution,
