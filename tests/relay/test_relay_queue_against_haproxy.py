@@ -10,7 +10,7 @@ import contextlib
 import socket
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,7 +27,7 @@ from tests.support_servers import Server, holding, receive_count
 
 pytestmark = pytest.mark.slow
 
-LONG = Timeouts(client_ms=600_000, server_ms=600_000, connect_ms=2_000)
+LONG = Timeouts(client_ms=600_000, server_ms=600_000, connect_ms=600_000)
 SOURCE = Balance.SOURCE
 COLUMNS = {
     "qcur": "queued", "qmax": "queued_max", "scur": "sessions", "smax": "sessions_max",
@@ -55,11 +55,15 @@ CASES = (
     Case("maxqueue", "nothing", 3, {"queue_ms": 500}, SOURCE, 1),
     Case("maintenance", "maint", 2, {"queue_ms": 700}, served=False),
     Case("maintenance with redispatch", "maint", 2, {"queue_ms": 700}, SOURCE, 0, -1, False),
-    Case("the holder leaves", "release", 1, {"queue_ms": 2_000}),
-    Case("the holder leaves a server's queue", "release", 1, {"queue_ms": 2_000}, SOURCE),
+    Case("the holder leaves", "release", 1, {"queue_ms": 600_000}),
+    Case("the holder leaves a server's queue", "release", 1, {"queue_ms": 600_000}, SOURCE),
     Case("all are served in turn", "release", 3),
     Case("all are served in turn by one server", "release", 3, {}, SOURCE),
 )
+
+
+class TooLateError(Exception):
+    """A time-out ended a session before all that the case wants had happened."""
 
 
 class Outcome(NamedTuple):
@@ -141,15 +145,19 @@ def run(case: Case, peer: Peer) -> Outcome:
                 stack.enter_context(socket.create_connection(peer.address, PATIENCE_SECONDS))
             )
             wait_for(
-                lambda: peer.stat()[row]["qcur"] + peer.codes()["SQ"] == len(clients),
+                lambda: peer.stat()[row]["qcur"] + peer.codes().total() >= len(clients),
                 *(2, "it waits, or is refused"),
             )
         if case.maxqueue:
-            wait_for(lambda: sum(peer.codes().values()) == 2, 5, "the others are refused")
+            wait_for(lambda: peer.codes().total() >= 2, 5, "the others are refused")
         before = peer.stat()
+        if peer.codes() != ({"SQ": 2} if case.maxqueue else {}):
+            raise TooLateError
         if case.act == "leave":
             clients[0].close()
-            wait_for(lambda: peer.codes()["CQ"] == 1, 5, "it has left")
+            wait_for(peer.codes, 5, "it has left")
+            if peer.codes()["CQ"] != 1:
+                raise TooLateError
         elif case.act == "finish":
             clients[0].sendall(b"question")
             clients[0].shutdown(socket.SHUT_WR)
@@ -204,6 +212,15 @@ def connects(peer: HAProxy) -> bool:
         return False
 
 
+def played(case: Case, play: Callable[[Case], Outcome]) -> Outcome:
+    """With longer time-outs where the machine is too busy for these."""
+    for factor in (1, 4, 16):
+        longer = {name: factor * value for name, value in case.timeouts.items()}
+        with contextlib.suppress(TooLateError):
+            return play(case._replace(timeouts=longer))
+    pytest.fail("too busy a machine")
+
+
 def with_haproxy(case: Case, folder: Path) -> Outcome:
     with Server(holding("x")) as server, haproxy(case, folder, server.port) as peer:
         return run(case, peer)
@@ -227,7 +244,8 @@ def with_relay(case: Case) -> Outcome:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.replace(" ", "-"))
 def test_who_waits_ends_as_in_haproxy(case: Case, tmp_path: Path) -> None:
     """A place in the queue is that at the beginning; HAProxy counts who was served before."""
-    ours, theirs = with_relay(case), with_haproxy(case, tmp_path)
+    ours = played(case, with_relay)
+    theirs = played(case, lambda longer: with_haproxy(longer, tmp_path))
     if not case.served:
         ours = ours._replace(lines=[line._replace(queues="") for line in ours.lines])
         theirs = theirs._replace(lines=[line._replace(queues="") for line in theirs.lines])
