@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import selectors
 import socket
+from collections.abc import Sequence
 
 from tests.support import wait_for
-from tests.support_relay import RelayUnderTest
 
 SERVED_SECONDS_MAX = 60  # one generous limit for the whole crowd
 
@@ -14,8 +14,8 @@ SERVED_SECONDS_MAX = 60  # one generous limit for the whole crowd
 class Turns:
     """A crowd in one thread; each client waits for one byte, leaves, and comes again."""
 
-    def __init__(self, relay: RelayUnderTest, clients: list[int]) -> None:
-        self.relay = relay
+    def __init__(self, addresses: Sequence[tuple[str, int]], clients: Sequence[int]) -> None:
+        self.addresses = addresses
         self.served = [0] * len(clients)
         self.open: dict[socket.socket, int] = {}
         self.selector = selectors.DefaultSelector()
@@ -26,7 +26,7 @@ class Turns:
     def come(self, bind: int) -> None:
         client = socket.socket()
         client.setblocking(False)
-        client.connect_ex(self.relay.addresses[bind])
+        client.connect_ex(self.addresses[bind])
         self.open[client] = bind
         self.selector.register(client, selectors.EVENT_READ)
 

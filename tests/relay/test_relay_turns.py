@@ -34,7 +34,7 @@ def test_clients_of_each_listener_are_served_alike(workers: int, limit: str, mos
         Server(holding("x")) as server,
         RelayUnderTest([server.address], workers=workers, binds=binds(3), **{limit: most}) as relay,
     ):
-        turns = Turns(relay, clients)
+        turns = Turns(relay.addresses, clients)
         turns.serve(most + 30)  # those that came before anybody had to wait
         served = turns.serve(360)
         turns.close()
@@ -50,7 +50,7 @@ def test_one_listener_against_a_hundred(workers: int) -> None:
             relay
         ),
     ):
-        turns = Turns(relay, [8] + [1] * 100)
+        turns = Turns(relay.addresses, [8] + [1] * 100)
         turns.serve(200)
         served = turns.serve(101 * 20)
         turns.close()
