@@ -128,6 +128,16 @@ def _listed(said: frozenset[str], others: frozenset[str]) -> str:
     return ", ".join(texts[:LISTED_MAX]) + more
 
 
+def describe_doubt(nameserver: str, name: str) -> tuple[int, str]:
+    """The line about replies that look forged."""
+    text = (
+        f"nameserver {nameserver}: ten replies that match no question came while '{name}' was "
+        "asked for, as if somebody guessed: such questions are asked over TCP. (Told once of each "
+        "nameserver; `show resolvers` counts them as doubted.)"
+    )
+    return WARNING, text
+
+
 def describe_surplus(name: str, records: int, missing: int) -> Lines:
     """The line about records that no server is left for, or that there are none any more."""
     if missing:

@@ -10,6 +10,10 @@ grown old: who guesses ports must begin again. A query that was not answered ret
 other socket that was open then: after a change of routes, or of what a middlebox remembers, no
 former port may ever be answered again. A retired one is still read until its last query is closed.
 
+A reply under an id that was never used on its socket, or one that does not fit the query with its
+id, comes from a stranger who guesses. STRANGERS_MAX of them while a query is open make it doubted:
+its socket is retired, so that the next queries have other ports, and the owner is told.
+
 A process that was not running for a while finds its timers due and the answers in its sockets; the
 loop may serve the timers first. So whoever judges a query unanswered has the sockets read before.
 """
@@ -19,6 +23,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from array import array
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
@@ -27,6 +32,8 @@ import msgspec
 from resolverd.config import Nameserver
 
 SOCKETS_MAX = 16  # source ports in use towards one nameserver: 4 bits on top of the id's 16
+SOCKET_QUERIES_MAX = 256  # in the life of a socket, which knows the ids of all of them
+STRANGERS_MAX = 10  # replies that match nothing: by then it is no accident
 SOCKET_AGE_MAX_MS = 60_000  # a port is not worth guessing for longer
 READ_AT_ONCE_MAX = 512  # datagrams on one socket: more than its buffer holds
 DATAGRAM_MAX = 65_535  # bytes: what UDP can carry
@@ -67,21 +74,28 @@ class QuerySocket(Generic[Owner]):
         self.sockets = sockets
         self.socket = connected
         self.opened_ms = now_ms
-        self.open: dict[int, Owner] = {}
+        self.open: dict[int, OpenQuery[Owner]] = {}
+        self.asked = array("H")  # all ids so far: what is late or comes twice is no stranger
+        self.strangers = 0
         self.retired = False
 
 
 class OpenQuery(msgspec.Struct, Generic[Owner], eq=False):
-    """A query that was sent; it stays open until it is answered or closed."""
+    """A query that was sent; it stays open until it is answered or closed.
+
+    `strangers` is what its socket had counted by then, less those that came under its own id.
+    """
 
     sent_on: QuerySocket[Owner]
     query_id: int
     owner: Owner
     sent_ms: int
+    strangers: int
+    doubted: bool = False
 
     def close(self) -> None:
         """Forget the query: what answers it from now on is late."""
-        if self.sent_on.open.get(self.query_id) is self.owner:  # the id may be another's by now
+        if self.sent_on.open.get(self.query_id) is self:
             del self.sent_on.open[self.query_id]
             if self.sent_on.retired:
                 self.sent_on.sockets.close_if_done(self.sent_on)
@@ -96,7 +110,8 @@ class NameserverSockets(Generic[Owner]):
 
     `on_datagram(wire, owner)` gets each datagram with the owner of the open query whose id it bears
     (None without one) and tells whether that query is answered by it; `on_error` is called for
-    each error that the kernel reports about a query sent earlier.
+    each error that the kernel reports about a query sent earlier, `on_doubt(query)` once for a
+    query that strangers want to answer, which stays open.
     """
 
     def __init__(
@@ -105,12 +120,14 @@ class NameserverSockets(Generic[Owner]):
         nameserver: Nameserver,
         on_datagram: Callable[[bytes, Owner | None], bool],
         on_error: Callable[[], None],
+        on_doubt: Callable[[OpenQuery[Owner]], None],
     ) -> None:
         """No socket is opened before the first query."""
         self._loop = loop
         self._nameserver = nameserver
         self._on_datagram = on_datagram
         self._on_error = on_error
+        self._on_doubt = on_doubt
         self._pool: list[QuerySocket[Owner] | None] = [None] * SOCKETS_MAX
         self._retired: set[QuerySocket[Owner]] = set()
         self._draws = draw()
@@ -124,7 +141,7 @@ class NameserverSockets(Generic[Owner]):
         drawn = next(self._draws)
         place = (drawn >> QUERY_ID_BITS) % SOCKETS_MAX  # of the bits that the id leaves
         chosen = self._pool[place]
-        if chosen is None or now_ms - chosen.opened_ms > SOCKET_AGE_MAX_MS:
+        if chosen is None or _is_worn(chosen, now_ms):
             self._retire(place)
             chosen = self._pool[place] = self._connect(now_ms)
         query_id = drawn & QUERY_ID_MASK
@@ -136,8 +153,10 @@ class NameserverSockets(Generic[Owner]):
         except ConnectionRefusedError:  # said of an earlier query; this one was not sent
             self._on_error()
             chosen.socket.send(datagram)
-        chosen.open[query_id] = owner
-        return OpenQuery(chosen, query_id, owner, now_ms)
+        chosen.asked.append(query_id)
+        query = OpenQuery(chosen, query_id, owner, now_ms, chosen.strangers)
+        chosen.open[query_id] = query
+        return query
 
     def renew(self, sent_ms: int) -> None:
         """Retire the sockets that were opened until then; what is open on them stays open."""
@@ -204,9 +223,30 @@ class NameserverSockets(Generic[Owner]):
             return True
         wire = bytes(self._buffer[:size])
         query_id = int.from_bytes(wire[:2], "big")
-        owner = readable.open.pop(query_id, None)
-        if not self._on_datagram(wire, owner) and owner is not None:
-            readable.open[query_id] = owner  # not its answer: it goes on waiting
+        query = readable.open.pop(query_id, None)
+        if not self._on_datagram(wire, None if query is None else query.owner):
+            self._note_stranger(readable, query_id, query)
         if readable.retired:
             self.close_if_done(readable)
         return True
+
+    def _note_stranger(
+        self, readable: QuerySocket[Owner], query_id: int, query: OpenQuery[Owner] | None
+    ) -> None:
+        """A datagram has answered nothing; `query` is the open one with its id."""
+        if query is not None:
+            readable.open[query_id] = query  # not its answer: it goes on waiting
+            query.strangers -= 1
+        elif query_id not in readable.asked:
+            readable.strangers += 1
+        for each in list(readable.open.values()):
+            if readable.strangers - each.strangers >= STRANGERS_MAX and not each.doubted:
+                each.doubted = True
+                if readable in self._pool:
+                    self._retire(self._pool.index(readable))
+                self._on_doubt(each)
+
+
+def _is_worn(each: QuerySocket[Owner], now_ms: int) -> bool:
+    """Whether a socket has been in use for long enough."""
+    return now_ms - each.opened_ms > SOCKET_AGE_MAX_MS or len(each.asked) >= SOCKET_QUERIES_MAX

@@ -13,6 +13,9 @@ A reply with TC set, or larger than the accepted payload, makes the same questio
 nameserver over TCP at once. If that brings no answer within `timeout retry`, it counts as
 `truncated`, and what the cut reply held is handed on.
 
+A UDP question that strangers want to answer (nameserver_sockets.py) is asked over TCP as well. What
+comes over UDP meanwhile is kept, and used only if nothing comes over TCP.
+
 Questions have an OPT record, unless extensions.py says that the nameserver is asked without: one
 that refuses it is asked the same question once more at once.
 """
@@ -21,7 +24,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Protocol
 
 import msgspec
@@ -35,11 +39,12 @@ from resolverd.answer import (
     build_query,
     cut,
 )
+from resolverd.attempt import Attempt, Open, Way
 from resolverd.config import Nameserver, ResolversSection
 from resolverd.config import Transport as Carrier
 from resolverd.extensions import Extensions
-from resolverd.messages import describe_plain, describe_refused
-from resolverd.nameserver_sockets import NameserverSockets
+from resolverd.messages import describe_doubt, describe_plain, describe_refused
+from resolverd.nameserver_sockets import NameserverSockets, OpenQuery
 from resolverd.nameserver_streams import NameserverStreams
 from resolverd.recognition import ReplyReader
 from resolverd.wire import HEADER_BYTES
@@ -64,43 +69,6 @@ class Receiver(Protocol):
         """A cut answer is being asked for again, which may take `timeout retry`."""
 
 
-class Attempt(msgspec.Struct, frozen=True, eq=False):
-    """One question to one nameserver, for the run with this key.
-
-    `extended` tells that it has an OPT record, `refused` that it was sent with one before. Over TCP
-    after a cut reply, `held` is what that was worth.
-    """
-
-    key: int
-    nameserver: Nameserver
-    question: Question
-    extended: bool
-    refused: bool = False
-    held: Answer | None = None
-
-
-class Open(Protocol):
-    """An attempt that may still be answered."""
-
-    owner: Attempt
-
-    def close(self) -> None:
-        """What answers it from now on is late."""
-
-    def renew(self) -> None:
-        """Let no other question go the same way."""
-
-
-class Way(Protocol):
-    """A way to a nameserver."""
-
-    def read(self) -> None:
-        """Take all that has come."""
-
-    def close(self) -> None:
-        """Close its descriptors."""
-
-
 class Transport:
     """Asks the nameservers of one section."""
 
@@ -120,6 +88,8 @@ class Transport:
         self._log = log
         self._extensions = Extensions()
         self._unusable: set[str] = set()  # nameservers that gave such addresses; told once
+        self._doubts: dict[Attempt, Answer | None] = {}  # over UDP, and what came there since
+        self._doubted: set[str] = set()  # nameservers whose answers were doubted; told once
         self._reader = ReplyReader()
         self._open: dict[int, list[Open]] = {}
         self._fetches: dict[Attempt, asyncio.TimerHandle] = {}  # over TCP after a cut reply
@@ -133,9 +103,7 @@ class Transport:
         """Send the question to all nameservers; the names of those it could not be sent to."""
         queries = self._open.setdefault(key, [])
         surplus = len(queries) - ATTEMPTS_MAX * len(self._section.nameservers)
-        for query in queries[: max(0, surplus)]:
-            query.close()
-            self._end_fetch(query.owner)
+        self._close(queries[: max(0, surplus)])
         del queries[: max(0, surplus)]
         unsent = []
         for nameserver in self._section.nameservers:
@@ -182,9 +150,7 @@ class Transport:
 
     def close_run(self, key: int) -> None:
         """The run has ended: what still answers it is late."""
-        for query in self._open.pop(key, ()):
-            query.close()
-            self._end_fetch(query.owner)
+        self._close(self._open.pop(key, ()))
         if self._former:
             self._close_former()
 
@@ -197,6 +163,12 @@ class Transport:
         for streams in self._streams.values():
             streams.close()
         self._close_former()
+
+    def _close(self, queries: Iterable[Open]) -> None:
+        for query in queries:
+            query.close()
+            self._end_fetch(query.owner)
+            self._doubts.pop(query.owner, None)
 
     def _reach(self, nameserver: Nameserver) -> None:
         if nameserver.transport is Carrier.UDP:
@@ -217,7 +189,7 @@ class Transport:
         def on_error() -> None:
             self._count(nameserver.index, "snd_error")
 
-        return NameserverSockets(self._loop, nameserver, on_datagram, on_error)
+        return NameserverSockets(self._loop, nameserver, on_datagram, on_error, self._doubt)
 
     def _make_streams(self, nameserver: Nameserver) -> NameserverStreams[Attempt]:
         def on_message(wire: bytes, attempt: Attempt | None) -> bool:
@@ -229,7 +201,7 @@ class Transport:
     def _send(self, attempt: Attempt, now_ms: int) -> Open:
         """Raises OSError when it cannot be sent, KeyError for a former nameserver."""
         name = attempt.nameserver.name
-        if name in self._sockets and attempt.held is None:
+        if name in self._sockets and not attempt.is_second:
             return self._sockets[name].send(self._wire(attempt), attempt, now_ms)
         return self._streams[name].send(self._wire(attempt), attempt)
 
@@ -251,11 +223,34 @@ class Transport:
             return False
         if too_big and answer.status is Status.VALID:
             answer = cut(answer)
+        if attempt not in self._doubts:
+            self._accept(attempt, answer)
+        elif self._doubts[attempt] is None:
+            self._doubts[attempt] = answer
+        return True
+
+    def _accept(self, attempt: Attempt, answer: Answer) -> None:
+        """An answer over UDP: see whether it is whole."""
         if answer.partial:
             self._fetch(attempt, answer)
         else:
             self._take(attempt, answer)
-        return True
+
+    def _doubt(self, query: OpenQuery[Attempt]) -> None:
+        """Strangers want to answer a question over UDP: ask over TCP, where they cannot."""
+        attempt = query.owner
+        nameserver = attempt.nameserver
+        self._count(nameserver.index, "doubted")
+        if nameserver.name not in self._doubted:
+            self._doubted.add(nameserver.name)
+            who = f"{self._section.name}/{nameserver.name}"
+            self._log(*describe_doubt(who, attempt.question.name))
+        second = msgspec.structs.replace(attempt, instead_of=query)
+        with suppress(OSError, KeyError):  # then UDP is all there is
+            asked = self._send(second, self._now_ms())
+            self._doubts[attempt] = None
+            self._open[attempt.key].append(asked)
+            self._wait_for(asked)
 
     def _receive_message(
         self, nameserver: Nameserver, wire: bytes, attempt: Attempt | None
@@ -287,7 +282,7 @@ class Transport:
             return False
         self._open[plain.key].append(query)
         self._count(plain.nameserver.index, "sent")
-        if plain.held is not None:
+        if plain.is_second:
             self._end_fetch(attempt)
             self._wait_for(query)
         return True
@@ -323,6 +318,8 @@ class Transport:
     def _hand_on(self, attempt: Attempt, answer: Answer) -> None:
         nameserver = attempt.nameserver
         self._end_fetch(attempt)
+        if attempt.instead_of is not None:
+            attempt.instead_of.close()
         self._count(
             nameserver.index, Status.TRUNCATED.counter if answer.partial else answer.status.counter
         )
@@ -364,7 +361,13 @@ class Transport:
 
     def _lose(self, attempt: Attempt) -> None:
         """A question over TCP did not get through."""
-        if attempt.held is not None:
+        if attempt.instead_of is not None:
+            self._end_fetch(attempt)
+            first = attempt.instead_of.owner
+            kept = self._doubts.pop(first, None)
+            if kept is not None:
+                self._accept(first, kept)
+        elif attempt.held is not None:
             self._hand_on(attempt, attempt.held)
         else:
             self._count(attempt.nameserver.index, "snd_error")

@@ -27,6 +27,8 @@ cdef struct NameserverCounters:
     uint64_t truncated
     uint64_t outdated
     uint64_t unusable  # addresses in answers that no server can have
+    uint64_t doubted  # questions that were asked over TCP because wrong replies came
+    uint64_t spare[7]
 
 cdef struct ResolutionRecord:
     uint64_t last_valid_ms  # end of the last valid run, or when the name was first asked for

@@ -61,6 +61,10 @@ def labels_of_resolution(resolution: ResolutionSettings) -> Labels:
     )
 
 
+UNUSABLE = "Addresses in answers that no server can have (0.0.0.0, multicast), left out"
+DOUBTED = "Questions that were asked over TCP because ten replies came that match none"
+
+
 class DnsMetrics:
     """Builds the families."""
 
@@ -74,7 +78,8 @@ class DnsMetrics:
         """All of them."""
         yield from self.threats()
         yield self.unmatched()
-        yield self.unusable()
+        yield self.counted("unusable", "addresses", UNUSABLE)
+        yield self.counted("doubted", "questions", DOUBTED)
         for which, name, text, bounds_ms in HISTOGRAMS:
             bounds = tuple(bound / 1000 for bound in bounds_ms)
             yield Histogram(name, text, bounds, self.series(which))
@@ -127,19 +132,18 @@ class DnsMetrics:
         text = "Packets that ended no question: invalid (forged or broken) or outdated"
         return Family("millrace_nameserver_unmatched_packets_total", True, text, samples)
 
-    def unusable(self) -> Family:
-        """Addresses that were left out of answers."""
+    def counted(self, counter: str, things: str, text: str) -> Family:
+        """A counter of nameservers that HAProxy has not."""
         counted = self.report.monitor.counters.nameserver
         samples: list[Sample] = [
             (
                 labels_of(resolver=section.name, nameserver=nameserver.name),
-                counted(nameserver.index)["unusable"],
+                counted(nameserver.index)[counter],
             )
             for section in self.resolverd.sections
             for nameserver in self.report.nameservers(section)
         ]
-        text = "Addresses in answers that no server can have (0.0.0.0, multicast), left out"
-        return Family("millrace_nameserver_unusable_addresses_total", True, text, samples)
+        return Family(f"millrace_nameserver_{counter}_{things}_total", True, text, samples)
 
     def series(self, which: int) -> Iterator[Series]:
         """One histogram for each section."""

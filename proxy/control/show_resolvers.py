@@ -15,7 +15,7 @@ from proxy.control.stat_rows import PROCESS_NUMBER
 from resolverd.config import ResolversSection
 
 Row: TypeAlias = dict[str, int | str]
-UNUSABLE = "unusable"  # a counter that HAProxy has not: addresses that no server can have
+OWN_COUNTERS = ("unusable", "doubted")  # that HAProxy has not: resolution_records.pxd explains them
 NAME_COLUMN = 15  # where a value begins, counted from 1 after two blanks
 
 
@@ -27,7 +27,7 @@ def section_lines(section: ResolversSection, counters: Counted) -> Iterator[str]
     yield f"Resolvers section {section.name}\n"
     for name, counted in counters:
         yield f" nameserver {name}:\n"
-        for counter in (*RESOLVER_COUNTERS, UNUSABLE):
+        for counter in (*RESOLVER_COUNTERS, *OWN_COUNTERS):
             yield f"  {counter + ':':<{NAME_COLUMN - 2}}{counted[counter]}\n"
 
 

@@ -62,6 +62,7 @@ def world() -> Iterator[World]:
         made.nameservers.count(0, "invalid", 3)
         made.nameservers.count(1, "outdated", 4)
         made.nameservers.count(1, "unusable", 5)
+        made.nameservers.count(1, "doubted", 6)
         writer = HistogramWriter(made.segment)
         for milliseconds in (0, 1, 3, 4_999, 99_999):
             writer.observe(0, RUNS, run_bucket(milliseconds), milliseconds)
@@ -126,11 +127,10 @@ def test_histograms_and_counters_parse_back(world: World, openmetrics: bool) -> 
         if sample.name.endswith("_count")
     }
     assert counts == {"r1": 0, "r2": 1}
-    (unusable,) = [family for name, family in found.items() if "unusable_addresses" in name]
-    assert {sample.labels["resolver"]: sample.value for sample in unusable.samples} == {
-        "r1": 0,
-        "r2": 5,
-    }
+    for name, count in (("unusable_addresses", 5), ("doubted_questions", 6)):
+        (family,) = [family for found_name, family in found.items() if name in found_name]
+        values = {sample.labels["resolver"]: sample.value for sample in family.samples}
+        assert values == {"r1": 0, "r2": count}
     unmatched = next(family for name, family in found.items() if "unmatched_packets" in name)
     assert {
         (sample.labels["resolver"], sample.labels["reason"]): sample.value

@@ -5,6 +5,7 @@ It reads the ports from /proc/net/udp, which is more than one on the network can
 
 from __future__ import annotations
 
+import itertools
 import random
 import socket
 import sys
@@ -17,7 +18,7 @@ import pytest
 
 from resolverd.answer import Answer, Status
 from resolverd.config import Nameserver
-from resolverd.nameserver_sockets import SOCKETS_MAX
+from resolverd.nameserver_sockets import SOCKETS_MAX, STRANGERS_MAX, OpenQuery
 from tests.support_dns import NX, SILENT, ScriptedNameserver, build_reply, records
 from tests.support_resolution import addresses
 from tests.support_steps import counted
@@ -65,9 +66,8 @@ class Scene:
         """The first open question is still answered by who was asked, and by nobody before."""
         assert self.shell.delivered == []
         assert not self.shell.lost_questions
-        assert sum(len(queries) for queries in self.shell.transport._open.values()) == len(
-            self.open
-        )
+        open_ones = itertools.chain.from_iterable(self.shell.transport._open.values())
+        assert sum(isinstance(query, OpenQuery) for query in open_ones) == len(self.open)
         query = dns.message.make_query("app.test", "A", id=self.open[0].id, use_edns=0)
         reply = build_reply(query, records("127.0.1.1"))
         self.nameserver._socket.sendto(reply, self.open[0].source)
@@ -109,7 +109,12 @@ def test_a_hundred_thousand_wrong_ids_are_dropped_by_two_bytes(scene: Scene) -> 
 
     _, lines = counted(flood)
     assert lines == 0  # of the reader: no message was looked into
-    assert scene.shell.counters == {"0.sent": len(scene.open), "0.outdated": PACKETS}
+    questions = len(scene.open)
+    assert scene.shell.counters == {
+        "0.sent": questions,
+        "0.outdated": PACKETS,
+        "0.doubted": questions,  # and asked over TCP in vain: there is no nameserver there
+    }
     scene.expect_the_real_answer()
 
 
@@ -213,3 +218,83 @@ def test_a_flood_on_one_port_leaves_the_others_their_turn(scene: Scene) -> None:
         sys.setprofile(None)
     assert received == [1] * BURST
     scene.expect_the_real_answer()
+
+
+@pytest.fixture
+def doubted() -> Iterator[Scene]:
+    """Questions open over UDP at a nameserver that can be asked over TCP."""
+    with ScriptedNameserver(tcp=True) as nameserver, shells_closed() as shells:
+        shell = shells(Nameserver("ns0", nameserver.host, nameserver.port))
+        yield Scene(shell, nameserver)
+
+
+def guess(scene: Scene, index: int, count: int) -> None:
+    """Replies to a question under ids that were never used."""
+    wire, query = scene.forge(index), scene.open[index]
+    unused = (n for n in range(1 << 16) if n not in scene.ids[query.source])
+    for wrong in itertools.islice(unused, count):
+        scene.deliver(wrong.to_bytes(2, "big") + wire[2:], query.source[1])
+    scene.drain()
+
+
+def over_tcp(scene: Scene) -> int:
+    return sum(query.over == "tcp" for query in scene.nameserver.queries)
+
+
+def test_after_ten_guesses_the_questions_of_a_port_are_asked_over_tcp(doubted: Scene) -> None:
+    scene, source = doubted, doubted.open[0].source
+    questions = sum(query.source == source for query in scene.open)
+    guess(scene, 0, STRANGERS_MAX - 1)
+    assert (over_tcp(scene), scene.shell.log) == (0, [])
+    scene.nameserver.set("app.test", "A", "127.0.1.1")
+    guess(scene, 0, 1)
+    scene.deliver(scene.forge(0), source[1])  # the right id at last, and too late
+    scene.shell.until(lambda: len(scene.shell.delivered) == questions)
+    assert [answer for *_, answer in scene.shell.delivered] == [TRUE] * questions
+    assert over_tcp(scene) == scene.shell.counters["0.doubted"] == questions
+    assert len([line for line in scene.shell.log if "r1/ns0: ten replies" in line]) == 1
+    before = len(scene.nameserver.queries)
+    for key in range(100, 200):
+        scene.shell.ask(key)
+    asked = scene.nameserver.wait_queries(before + 100)[before:]
+    assert source[1] not in {query.source[1] for query in asked}, "the port is known"
+
+
+def test_replies_that_do_not_fit_their_question_count_for_that_alone(doubted: Scene) -> None:
+    scene, query = doubted, doubted.open[0]
+    for _ in range(STRANGERS_MAX):
+        scene.deliver(other_name(scene.forge(0)), query.source[1])
+    scene.drain()
+    assert scene.shell.counters["0.doubted"] == 1
+
+
+def test_what_comes_over_udp_meanwhile_is_used_if_tcp_brings_nothing(doubted: Scene) -> None:
+    scene, query = doubted, doubted.open[0]
+    for _ in range(STRANGERS_MAX):
+        scene.deliver(other_name(scene.forge(0)), query.source[1])
+    scene.drain()
+    scene.shell.until(lambda: over_tcp(scene) == 1)  # where it is silent
+    asked = dns.message.make_query("app.test", "A", id=query.id, use_edns=0)
+    reply = build_reply(asked, records("127.0.1.1"))
+    scene.nameserver._socket.sendto(reply, query.source)
+    scene.shell.until(lambda: any(scene.shell.transport._doubts.values()))
+    assert scene.shell.delivered == []
+    for _ in range(2):  # it is asked once more after the first close
+        scene.nameserver.hang_up()
+        scene.shell.until(lambda: scene.shell.delivered or over_tcp(scene) == 2)
+    scene.shell.until(lambda: scene.shell.delivered)
+    assert [answer for *_, answer in scene.shell.delivered] == [TRUE]
+    assert not scene.shell.lost_questions
+
+
+def test_late_and_repeated_replies_come_from_no_stranger(doubted: Scene) -> None:
+    scene = doubted
+    source = scene.open[0].source
+    keys = [key for key, query in enumerate(scene.open) if query.source == source]
+    for key in keys[1:]:
+        scene.shell.transport.close_run(key)
+    for _ in range(3 * STRANGERS_MAX):
+        for key in keys[1:]:
+            scene.deliver(scene.forge(key), source[1])
+    scene.drain()
+    assert scene.shell.counters["0.doubted"] == 0

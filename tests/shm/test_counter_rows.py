@@ -205,7 +205,7 @@ def test_a_nameserver_counter_is_known_by_its_name(segment: Segment) -> None:
     table, reader = NameserverTable(segment), CounterReader(segment)
     for amount, name in enumerate(reader.nameserver(0), start=1):
         table.count(0, name, amount)
-    assert list(reader.nameserver(0).values()) == list(range(1, 17))
+    assert list(reader.nameserver(0).values()) == list(range(1, 18))
     with pytest.raises(KeyError):
         table.count(0, "sentinel")
     with pytest.raises(KeyError):
