@@ -7,16 +7,20 @@ starting: it is a message, and the servers start as if there were none.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import stat
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
+
 from proxy.config.messages import Message, Severity
 from proxy.config.model import CHECK_RISE, Proxy, Settings
 from resolverd.config import StateFile, StateServer
 from resolverd.state_file import FILE_BYTES_MAX, StateFileError, StateRow, parse
+from resolverd.unusable import is_usable
 
 OPEN_FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # opening a fifo must not wait for a writer
 OPEN_FOLDER = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY
@@ -47,11 +51,25 @@ def read_state(
         rows, message = _read(path)
         if message is not None:
             messages.append(message)
+        impossible: list[str] = []
         for proxy, server in servers:
             row = rows.get((proxy.name, server.name))
-            if row is not None:
-                found[server.slot] = row
+            if row is None:
+                continue
+            if server.address is None and not _may_be_used(row.address):
+                impossible.append(f"'{proxy.name}/{server.name}' at {row.address}")
+                row = msgspec.structs.replace(row, address=None)
+            found[server.slot] = row
+        if impossible:
+            more = f" and {len(impossible) - 1} more" if len(impossible) > 1 else ""
+            text = f"config: [{path}] : no server can be there: {impossible[0]}{more}; ignored."
+            messages.append(Message(Severity.WARNING, text))
     return found, tuple(messages)
+
+
+def _may_be_used(address: str | None) -> bool:
+    """Whether a server can have the address; a file may be older than the look at answers."""
+    return address is None or is_usable(ipaddress.ip_address(address).packed)
 
 
 def _read(path: str) -> tuple[dict[tuple[str, str], StateRow], Message | None]:

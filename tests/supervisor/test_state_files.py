@@ -80,6 +80,26 @@ def test_rows_are_found_by_backend_and_server(tmp_path: Path) -> None:
     assert messages == ()
 
 
+@pytest.mark.parametrize("address", ["0.0.0.0", "::", "224.0.0.1"])
+def test_an_address_that_no_server_can_have_is_ignored_and_told(
+    tmp_path: Path, address: str
+) -> None:
+    path = tmp_path / "state"
+    write(path, row("s0", address), row("s1", address), row("s2", "10.0.0.1"), row("s3", address))
+    given = server(3, "a.test", fqdn=None, address=address)
+    servers = [server(slot, "a.test") for slot in range(3)]
+    rows, (message,) = read_state(settings(*servers, given, path=path))
+    assert {slot: each.address for slot, each in rows.items() if slot < 3} == {
+        0: None,
+        1: None,
+        2: "10.0.0.1",
+    }
+    assert message.severity is Severity.WARNING
+    assert message.text.endswith(
+        f": no server can be there: 'be/s0' at {address} and 1 more; ignored."
+    )
+
+
 def test_a_missing_or_empty_file_is_a_notice(tmp_path: Path) -> None:
     path = tmp_path / "state"
     wanted = settings(server(0, "a.test"), path=path)
