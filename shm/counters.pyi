@@ -4,6 +4,7 @@ from typing import TypedDict
 
 from shm.segment import Segment
 
+OF_RELAYS: tuple[str, ...]
 GAUGES: tuple[str, ...]
 
 class WorkerFields(TypedDict):

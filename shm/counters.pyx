@@ -4,7 +4,7 @@ The relay writes its row through inline functions (segment.pxd); resolverd bumps
 counters through `NameserverTable`. Field names are those of the structs in rows.pxd. Gauges
 named `sessions`, `queued`, `pipes_*` and `buffer_bytes` are sums like counters; `*_max` and
 `last_*` are the largest of the rows, which for a maximum of concurrent sessions is a lower bound.
-The `queue_ticket` of a row is for the relays alone.
+`queue_ticket`, `present` and `away` of a row are for the relays alone.
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
@@ -20,7 +20,8 @@ from shm.segment cimport (
 cdef dict named(dict fields):
     """A struct as a dict, without its padding."""
     fields.pop("spare", None)
-    fields.pop("queue_ticket", None)  # of one row; a sum of them means nothing
+    for name in OF_RELAYS:
+        fields.pop(name, None)
     return fields
 
 
@@ -109,6 +110,7 @@ cdef class CounterReader:
         return named(self.segment.view.resolutions[resolution])
 
 
+OF_RELAYS = ("queue_ticket", "present", "away")  # of one row; a sum of them means nothing
 GAUGES = ("sessions", "pipes_used", "pipes_free", "buffer_bytes", "queued")
 
 
@@ -208,7 +210,9 @@ def settle_dead_worker(Segment segment, uint32_t worker) -> None:
         held = load_relaxed(&server.sessions)
         if held != 0:
             store_relaxed(&server.sessions, 0)
-            hint_add(&segment.view, index, -<int64_t>held)
+            hint_add(&segment.view, index, <int64_t>load_relaxed(&server.away) - <int64_t>held)
+        store_relaxed(&server.away, 0)
+        store_relaxed(&server.present, 0)
 
 
 cdef class NameserverTable:

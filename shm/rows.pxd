@@ -98,7 +98,9 @@ cdef struct ServerCounters:
     uint64_t queue_time_max_ms
     uint64_t observed_successes, observed_errors  # connects, where `observe layer4` says so
     uint64_t observed_streak, observed_since  # errors since so many successes of all workers
-    uint64_t spare[3]
+    uint64_t present  # gauge: sessions that lead to the address of this tag (tag, sessions: halves)
+    uint64_t away  # gauge: sessions that lead to a former address, and are in no hint
+    uint64_t spare[1]
 
 cdef struct StopTickets:  # gauges: the lowest of the worker's listeners that a limit stops; or 0
     uint64_t places

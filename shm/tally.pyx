@@ -15,7 +15,7 @@ from shm.rows cimport BackendCounters, FrontendCounters, ServerCounters, WorkerC
 from shm.segment cimport (
     Segment, View, backend_counters, frontend_counters, server_counters, worker_counters)
 
-from shm.counters import GAUGES
+from shm.counters import GAUGES, OF_RELAYS
 
 cdef enum:
     KIND_WORKER = 0
@@ -29,7 +29,7 @@ cdef enum:
     WORD_NOT_CARRIED = 2  # a gauge: what it counts is open elsewhere; padding
 
 KIND_NUMBERS = {"worker": 0, "frontend": 1, "backend": 2, "server": 3}
-NOT_CARRIED = (*GAUGES, "spare", "queue_ticket")
+NOT_CARRIED = (*GAUGES, *OF_RELAYS, "spare")
 
 cdef uint32_t[KINDS] words_of
 cdef uint8_t[KINDS][KIND_WORDS_MAX] rules

@@ -21,6 +21,8 @@ from shm.records cimport HealthRecord
 from shm.rows cimport BackendCounters, FrontendCounters, ServerCounters
 from shm.segment cimport Segment, View, backend_counters, frontend_counters, server_counters
 
+from shm.counters import OF_RELAYS
+
 cdef enum:  # what a word of a row is
     WORD_SUM = 0
     WORD_GAUGE = 1
@@ -30,7 +32,7 @@ cdef enum:  # what a word of a row is
     NO_GAUGE = 255
 
 GAUGES = ("sessions", "queued")
-UNUSED = ("spare", "queue_ticket")
+UNUSED = (*OF_RELAYS, "spare")
 KIND_NUMBERS = {"frontend": KIND_FRONTEND, "backend": KIND_BACKEND, "server": KIND_SERVER}
 
 cdef uint32_t[KINDS] words_of

@@ -107,7 +107,6 @@ cdef inline bint session_open(
         close(fd)
         return False
     session.listener = listener
-    session.frontend = listener.frontend
     session.state = STATE_HEADER if listener.accepts_proxy else STATE_ACCEPTED
     session.slot = NO_SLOT
     session.started_ms = engine.now_ms

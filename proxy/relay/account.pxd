@@ -7,7 +7,7 @@
 from libc.stdint cimport uint32_t, uint64_t
 
 from proxy.relay.types cimport (
-    ASSIGNED, CLIENT, EARLY_OWED, NO_SLOT, Backend, Engine, Frontend, Session)
+    ASSIGNED, AWAY, CLIENT, EARLY_OWED, NO_SLOT, Backend, Engine, Frontend, Session)
 from shm.atomics cimport count, load_relaxed, store_relaxed
 from shm.rows cimport BackendCounters, ServerCounters
 from shm.segment cimport hint_add, server_counters
@@ -51,7 +51,7 @@ cdef inline void count_accepted(Engine *engine, Frontend *frontend) noexcept nog
 cdef inline void count_opened(Engine *engine, Session *session) noexcept nogil:
     """An accepted client has a session: at once, or when its PROXY header is there."""
     cdef Backend *backend = session.backend
-    count(&session.frontend.counters.sessions_total, 1)
+    count(&session.listener.frontend.counters.sessions_total, 1)
     if backend != NULL:
         count(&backend.counters.sessions_total, 1)
         gauge_up(&backend.counters.sessions, &backend.counters.sessions_max)
@@ -71,13 +71,18 @@ cdef inline void count_assigned(Engine *engine, Session *session) noexcept nogil
     count(&server.loadbalanced, 1)
     count(&session.backend.counters.loadbalanced, 1)
     store_relaxed(&server.last_session_ms, engine.now_ms)
+    session.counted = engine.count_of_place
     hint_add(&engine.view, session.slot, 1)
 
 
 cdef inline void count_released(Engine *engine, Session *session) noexcept nogil:
     """The session has left its server and its place there."""
-    session.flags &= ~ASSIGNED
-    hint_add(&engine.view, session.slot, -1)
+    cdef ServerCounters *server = counters_of(engine, session)
+    if session.flags & AWAY:
+        store_relaxed(&server.away, load_relaxed(&server.away) - 1)
+    else:
+        hint_add(&engine.view, session.slot, -1)
+    session.flags &= ~(ASSIGNED | AWAY)
 
 
 cdef inline void count_queued(
@@ -153,11 +158,11 @@ cdef inline void count_bytes(
     """Bytes moved in one go; each direction in one store per row."""
     cdef ServerCounters *server = counters_of(engine, session)
     if from_client != 0:
-        count(&session.frontend.counters.bytes_in, from_client)
+        count(&session.listener.frontend.counters.bytes_in, from_client)
         count(&session.backend.counters.bytes_in, from_client)
         count(&server.bytes_in, from_client)
     if from_server != 0:
-        count(&session.frontend.counters.bytes_out, from_server)
+        count(&session.listener.frontend.counters.bytes_out, from_server)
         count(&session.backend.counters.bytes_out, from_server)
         count(&server.bytes_out, from_server)
         count(&engine.counters.bytes_out, from_server)

@@ -128,6 +128,7 @@ cdef inline int open_toward(
         return error
     log_toward(session, &address)
     session.generation = server.generation
+    session.tag = engine.servers[session.slot].tag
     session.removed_end_ms = 0
     if early != EARLY_AT_HAND and not watch(engine, session, SERVER, EPOLL_CTL_ADD, True):
         side_close(&session.sides[SERVER], False)

@@ -107,7 +107,7 @@ cdef inline void keep_early(
     cdef Mover mover
     if early == 0:
         return
-    count(&session.frontend.counters.bytes_in, early)
+    count(&session.listener.frontend.counters.bytes_in, early)
     count(&session.backend.counters.bytes_in, early)
     session.flags |= EARLY_OWED
     mover_open(engine, &mover)
@@ -118,7 +118,7 @@ cdef inline void keep_early(
 
 cdef inline void session_admit(Engine *engine, Session *session) noexcept nogil:
     """A client is known: its session counts, and has its backend."""
-    cdef Frontend *frontend = session.frontend
+    cdef Frontend *frontend = session.listener.frontend
     if frontend.backend >= 0:
         session.backend = &engine.backends[frontend.backend]
         if session.backend.splice and frontend.splice:

@@ -1,10 +1,23 @@
 # A server's records as the relay last decoded them: one view a slot, as new as a generation.
 
 from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memcpy
 
 from proxy.relay.types cimport Engine, ServerCache
 from shm.atomics cimport count
 from shm.eligibility cimport ServerView, server_view
+
+
+cdef inline uint32_t address_tag(const ServerView *server) noexcept nogil:
+    """A number of an address and its port that another one has by a rare chance only; not 0."""
+    cdef uint64_t number = <uint64_t>server.family << 16 | server.port
+    cdef uint64_t half
+    cdef uint32_t at
+    for at in range(2):
+        memcpy(&half, &server.address[8 * at], 8)
+        number = (number ^ half) * <uint64_t>0x9E3779B97F4A7C15
+        number ^= number >> 32
+    return <uint32_t>number | 1
 
 
 cdef inline const ServerView *server_cached(
@@ -16,6 +29,7 @@ cdef inline const ServerView *server_cached(
         return &cache.view
     if server_view(&engine.view, slot, &fresh):
         cache.view = fresh
+        cache.tag = address_tag(&fresh)
         cache.generation = generation + 1
         count(&engine.counters.slot_refreshes, 1)
     return &cache.view

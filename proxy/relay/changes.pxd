@@ -15,9 +15,13 @@ from proxy.relay.cache cimport server_cached
 from proxy.relay.marked_down cimport marked_down
 from proxy.relay.marked_up cimport came_up
 from proxy.relay.pool cimport SLAB_OBJECTS_MAX, Slab, slab_objects
+from proxy.relay.present cimport (
+    count_ask, count_conclude, counts_begin, looks_at_hints, present_look, present_stale)
+from proxy.relay.queue cimport tell_next
 from proxy.relay.removed cimport moved_since, removed_look
 from proxy.relay.session cimport session_end_down, session_end_up
-from proxy.relay.types cimport ASSIGNED, STATE_ENDED, Backend, Engine, ServerCache, Session
+from proxy.relay.types cimport (
+    ASSIGNED, NO_SLOT, STATE_ENDED, Backend, Engine, ServerCache, Session)
 from shm.atomics cimport load_acquire, load_relaxed
 from shm.segment cimport server_counters
 
@@ -46,6 +50,8 @@ cdef inline bint backend_calls(
             backups_end = True
         if load_relaxed(&server_counters(&engine.view, engine.worker, slot).sessions) == 0:
             continue
+        if present_stale(engine, backend, slot, generation):
+            count_ask(engine, slot)
         if moved_since(engine, slot, generation):
             found = True
         if marked_down(engine, slot, generation):
@@ -69,7 +75,18 @@ cdef inline bint session_look(
         session_end_up(engine, session)
     else:
         removed_look(engine, session, generation)
-    return session.state == STATE_ENDED
+    if session.state == STATE_ENDED:
+        return True
+    present_look(engine, session)
+    return False
+
+
+cdef inline void counts_conclude(Engine *engine) noexcept nogil:
+    """The walk is over: places at servers that it counted may be free."""
+    cdef uint32_t slot = count_conclude(engine)
+    while slot != NO_SLOT:
+        tell_next(engine, slot)
+        slot = count_conclude(engine)
 
 
 cdef inline void changes_walk(Engine *engine) noexcept nogil:
@@ -84,12 +101,15 @@ cdef inline void changes_walk(Engine *engine) noexcept nogil:
             return
         engine.walk_again = False
         engine.sessions.walk = engine.sessions.mapped
+        counts_begin(engine)
     while engine.sessions.walk != NULL and slabs < SLICE_SLABS and ends < SLICE_ENDS:
         slab = engine.sessions.walk
         slabs += 1
         for index in range(slab_objects(&engine.sessions, slab, objects)):
             ends += session_look(engine, <Session *>objects[index], engine.generation_seen)
         engine.sessions.walk = slab.next_mapped
+    if engine.sessions.walk == NULL:
+        counts_conclude(engine)
 
 
 cdef inline void changes_end(Engine *engine, uint64_t generation) noexcept nogil:
@@ -99,7 +119,8 @@ cdef inline void changes_end(Engine *engine, uint64_t generation) noexcept nogil
     cdef uint64_t changed
     for index in range(engine.backend_count):
         backend = &engine.backends[index]
-        if not backend.ends_sessions:
+        if not backend.ends_sessions and not looks_at_hints(backend) and (
+                load_relaxed(&backend.shared.limited) == 0):
             continue
         changed = load_acquire(&backend.shared.generation)
         if changed != backend.generation_ended:

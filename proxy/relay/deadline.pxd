@@ -38,13 +38,13 @@ cdef inline int64_t side_timeout_ms(Session *session, int side) noexcept nogil:
     """
     cdef bint half_closed = session.sides[side].flags & FIN_SENT != 0
     if side == CLIENT:
-        if half_closed and session.frontend.client_fin_ms != 0:
-            return session.frontend.client_fin_ms
+        if half_closed and session.listener.frontend.client_fin_ms != 0:
+            return session.listener.frontend.client_fin_ms
     elif half_closed and session.backend.server_fin_ms != 0:
         return session.backend.server_fin_ms
     if session.backend.tunnel_ms != 0:
         return session.backend.tunnel_ms
-    return session.frontend.client_ms if side == CLIENT else session.backend.server_ms
+    return session.listener.frontend.client_ms if side == CLIENT else session.backend.server_ms
 
 
 cdef inline bint side_expected(Session *session, int side) noexcept nogil:
@@ -79,14 +79,14 @@ cdef inline Deadline session_deadline(Session *session) noexcept nogil:
         return deadline
     if session.state == STATE_HEADER:
         deadline_earlier(
-            &deadline, session.started_ms, session.frontend.client_ms, DEADLINE_HEADER)
+            &deadline, session.started_ms, session.listener.frontend.client_ms, DEADLINE_HEADER)
         return deadline
     if session.state == STATE_ACCEPTED:
         deadline_earlier(&deadline, session.started_ms, EARLY_WAIT_MS, DEADLINE_EARLY)
         return deadline
     if STATE_CONNECTING <= session.state <= STATE_QUEUED:
         deadline_earlier(
-            &deadline, session.sides[CLIENT].activity_ms, session.frontend.client_ms,
+            &deadline, session.sides[CLIENT].activity_ms, session.listener.frontend.client_ms,
             DEADLINE_CLIENT)
         if session.state == STATE_QUEUED:
             deadline_earlier(

@@ -29,7 +29,7 @@ from proxy.relay.syscalls cimport EPOLL_CLOEXEC, close, epoll_create1
 from proxy.relay.types cimport (
     BALANCE_FIRST, BALANCE_LEASTCONN, BALANCE_RANDOM, BALANCE_ROUNDROBIN, BALANCE_SOURCE,
     BALANCE_STATIC, SCHEDULE_LOADS, SCHEDULE_MAP, SCHEDULE_ORDER,
-    SCHEDULE_RING, SCHEDULE_TURNS, SCRATCH_BYTES, TERMINATIONS, Addresses, Backend, Engine,
+    SCHEDULE_RING, SCHEDULE_TURNS, SCRATCH_BYTES, TERMINATIONS, Addresses, NO_SLOT, Backend, Engine,
     Frontend, LeastBlock, Limit, Listener, Outgoing, Schedule, ServerCache, ServerLimits, Session,
     Waiter)
 from shm.atomics cimport exchange_pointer
@@ -116,6 +116,8 @@ cdef class Relay:
         self.engine.process = &self.segment.view.processes[worker]
         self.engine.counters = worker_counters(&self.engine.view, worker)
         self.engine.scratch = <char *>zeroed(SCRATCH_BYTES, 1)
+        self.engine.asked_first = NO_SLOT
+        self.engine.counting_first = NO_SLOT
         self.engine.servers = <ServerCache *>zeroed(
             self.segment.view.header.slots, sizeof(ServerCache))
         self.engine.limits = <ServerLimits *>zeroed(

@@ -4,6 +4,11 @@
 # alone. To take a place a worker raises its own gauge, fences, and sums up: over the limit it steps
 # back. So the sum of places held never exceeds the limit, whoever is stopped or killed where.
 #
+# Sessions that lead to an address that the server has no longer keep nobody from the present one. A
+# row says of one address, known by a tag, how many of its sessions lead there (`present`); where
+# the tag is another one than the server's, the worker has not counted yet, and all its sessions
+# count. present.pxd counts.
+#
 # Sessions that wait have tickets, drawn from one shared word of the backend. A worker publishes its
 # oldest ticket in its row: one for those that wait for any server of the backend, one for those
 # that must go to a certain server. A place is for the lowest ticket that wants it; a session that
@@ -16,11 +21,16 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from shm.atomics cimport fence_full, fetch_add, load_relaxed, store_relaxed
+from shm.rows cimport ServerCounters
 from shm.segment cimport View, backend_counters, server_counters
 
 cdef enum:
     NO_WORKER = 0xFFFFFFFF
     LIFELESS_MS = 300  # a worker in which somebody waits shows life three times in this time
+
+cdef struct Served:
+    uint64_t here  # sessions with a place at the server as it is now
+    uint64_t all  # those at former addresses included
 
 cdef struct Waiting:  # the lowest ticket of some
     uint64_t ticket  # 0: nobody waits
@@ -33,6 +43,31 @@ cdef inline uint64_t served_everywhere(const View *view, uint32_t slot) noexcept
     cdef uint32_t row
     for row in range(view.header.workers):
         total += load_relaxed(&server_counters(view, row, slot).sessions)
+    return total
+
+
+cdef inline uint64_t present_word(uint32_t tag, uint64_t sessions) noexcept nogil:
+    return <uint64_t>tag << 32 | sessions
+
+
+cdef inline uint32_t present_tag(uint64_t word) noexcept nogil:
+    return <uint32_t>(word >> 32)
+
+
+cdef inline Served served_by(const View *view, uint32_t slot, uint32_t tag) noexcept nogil:
+    """Sessions at a server that has the address of this tag, and those that are just trying."""
+    cdef const ServerCounters *counters
+    cdef Served total
+    cdef uint64_t sessions, present
+    cdef uint32_t row
+    total.here = 0
+    total.all = 0
+    for row in range(view.header.workers):
+        counters = server_counters(view, row, slot)
+        present = load_relaxed(&counters.present)
+        sessions = load_relaxed(&counters.sessions)
+        total.all += sessions
+        total.here += <uint32_t>present if present_tag(present) == tag else sessions
     return total
 
 
@@ -58,27 +93,37 @@ cdef inline uint64_t waiting_everywhere(
     return total
 
 
-cdef inline uint64_t place_try(
-        const View *view, uint32_t worker, uint32_t slot, uint64_t limit) noexcept nogil:
-    """Take a place at a server for a session of this worker.
+cdef inline Served place_try(
+        const View *view, uint32_t worker, uint32_t slot, uint32_t tag,
+        uint64_t limit) noexcept nogil:
+    """Take a place at a server, which has the address of this tag, for a session of this worker.
 
     How many places are taken then, over all workers; 0 when there was none to take.
     """
-    cdef uint64_t total
-    cdef uint64_t *own = &server_counters(view, worker, slot).sessions
-    store_relaxed(own, load_relaxed(own) + 1)
+    cdef Served total
+    cdef ServerCounters *own = server_counters(view, worker, slot)
+    cdef bint counted = present_tag(load_relaxed(&own.present)) == tag
+    store_relaxed(&own.sessions, load_relaxed(&own.sessions) + 1)
+    if counted:
+        store_relaxed(&own.present, load_relaxed(&own.present) + 1)
     fence_full()
-    total = served_everywhere(view, slot)
-    if total <= limit:
-        return total
-    place_leave(view, worker, slot)
-    return 0
+    total = served_by(view, slot, tag)
+    if total.here > limit:
+        place_leave(view, worker, slot, counted)
+        total.here = 0
+    return total
 
 
-cdef inline void place_leave(const View *view, uint32_t worker, uint32_t slot) noexcept nogil:
-    """Give a place back; look for who waits after a full fence, or the last waiter is missed."""
-    cdef uint64_t *own = &server_counters(view, worker, slot).sessions
-    store_relaxed(own, load_relaxed(own) - 1)
+cdef inline void place_leave(
+        const View *view, uint32_t worker, uint32_t slot, bint counted) noexcept nogil:
+    """Give a place back; look for who waits after a full fence, or the last waiter is missed.
+
+    `counted` says that it is one of those in `present`.
+    """
+    cdef ServerCounters *own = server_counters(view, worker, slot)
+    if counted:
+        store_relaxed(&own.present, load_relaxed(&own.present) - 1)
+    store_relaxed(&own.sessions, load_relaxed(&own.sessions) - 1)
 
 
 cdef inline uint64_t ticket_draw(const View *view, uint32_t backend) noexcept nogil:

@@ -90,7 +90,7 @@ cdef inline void put_fetched_number(Text *text, uint64_t value, uint32_t flags) 
 cdef inline const LogName *backend_name(Log *log, Session *session) noexcept nogil:
     """A session without a backend is where it came in."""
     if session.backend == NULL:
-        return &session.frontend.log.name
+        return &session.listener.frontend.log.name
     return &log.backends[session.backend.index]
 
 
@@ -141,7 +141,7 @@ cdef inline void put_step_time(
     elif code == LOG_TIME_DATA:
         put_number(text, -1 if note.connected_ms < 0 else end_ms - note.connected_ms)
     elif code == LOG_TIME_TOTAL:
-        if session.frontend.log.partial:
+        if session.listener.frontend.log.partial:
             put_character(text, c'+')
         put_number(text, end_ms - session.started_ms)
     elif code == LOG_TIME_USER:
@@ -174,7 +174,7 @@ cdef inline void put_step_count(
     if code == LOG_PROCESS_SESSIONS:
         put_number(text, process_sessions(engine))
     elif code == LOG_FRONTEND_SESSIONS:
-        put_number(text, frontend_sessions(engine, session.frontend.index))
+        put_number(text, frontend_sessions(engine, session.listener.frontend.index))
     elif code == LOG_BACKEND_SESSIONS:
         put_number(
             text, backend_everywhere(&engine.view, session.backend.index)
@@ -191,7 +191,7 @@ cdef inline void put_step_count(
         put_number(text, note.queued_backend)
     elif code == LOG_LINE_NUMBER:
         put_counted(
-            text, session.frontend.log.lines * engine.workers + engine.worker, flags, 4)
+            text, session.listener.frontend.log.lines * engine.workers + engine.worker, flags, 4)
     elif code == LOG_SESSION_NUMBER:
         put_counted(text, note.number * engine.workers + engine.worker, flags, 4)
     else:
@@ -234,7 +234,7 @@ cdef inline void put_step(
     elif code == LOG_CONSTANT:
         put_name(text, &step.text, step.flags)
     elif code == LOG_BYTES_OUT:
-        if session.frontend.log.partial:
+        if session.listener.frontend.log.partial:
             put_character(text, c'+')
         put_number(text, session.sides[SERVER].bytes)
     elif code == LOG_BYTES_IN:
@@ -318,7 +318,7 @@ cdef inline void log_send(
 cdef inline void log_line(
         Engine *engine, Session *session, int termination, int64_t end_ms) noexcept nogil:
     """Write a session's line, if it is one that is wanted."""
-    cdef AccessLog *access = session.frontend.log
+    cdef AccessLog *access = session.listener.frontend.log
     cdef Text text = text_over(engine.log.text, LOG_TEXT_BYTES)
     cdef bint failed = termination != TERMINATION_NORMAL or session.log.redispatched or (
         session.retries != 0)

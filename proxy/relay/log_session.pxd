@@ -37,7 +37,7 @@ cdef inline void put_end(Text *text, const sockaddr_in6 *address) noexcept nogil
 
 cdef inline void log_came(Engine *engine, Session *session) noexcept nogil:
     """The line of a frontend without a format."""
-    cdef AccessLog *access = session.frontend.log
+    cdef AccessLog *access = session.listener.frontend.log
     cdef Text text = text_over(engine.log.text, LOG_TEXT_BYTES)
     if session.log.client.sin6_family == AF_UNIX:
         put(&text, b"Connect to unix:", 16)
@@ -57,7 +57,7 @@ cdef inline void log_came(Engine *engine, Session *session) noexcept nogil:
 cdef inline void log_accepted(
         Engine *engine, Session *session, const sockaddr_in6 *client) noexcept nogil:
     """A client came to a frontend that logs, and its PROXY header is read, if it sends one."""
-    cdef AccessLog *access = session.frontend.log
+    cdef AccessLog *access = session.listener.frontend.log
     cdef LogNote *note = <LogNote *>pool_take(&engine.log.notes)
     if note == NULL:  # the session goes on unlogged
         count(&engine.counters.log_overflows, 1)
@@ -81,7 +81,7 @@ cdef inline void log_toward(Session *session, const sockaddr_storage *address) n
     """An attempt to reach a server at this address began."""
     if session.log != NULL:
         memcpy(&session.log.server, address, sizeof(sockaddr_in6))
-        if session.frontend.log.needs & LOG_NEED_SOURCE:
+        if session.listener.frontend.log.needs & LOG_NEED_SOURCE:
             note_own_address(session.sides[SERVER].fd, &session.log.source)
 
 
@@ -90,7 +90,7 @@ cdef inline void log_connected(Engine *engine, Session *session) noexcept nogil:
     if session.log == NULL:
         return
     session.log.connected_ms = engine.now_ms
-    if session.frontend.log.phase == LOG_AT_CONNECT and not session.log.written:
+    if session.listener.frontend.log.phase == LOG_AT_CONNECT and not session.log.written:
         log_line(engine, session, TERMINATION_NORMAL, engine.now_ms)
 
 
@@ -115,7 +115,7 @@ cdef inline void log_ended(Engine *engine, Session *session, int termination) no
     if session.log == NULL:
         return
     if not session.log.written and not (
-            session.frontend.log.skip_null and session.sides[CLIENT].bytes == 0):
+            session.listener.frontend.log.skip_null and session.sides[CLIENT].bytes == 0):
         log_line(engine, session, termination, engine.now_ms)
     pool_give(&engine.log.notes, session.log)
     session.log = NULL

@@ -58,7 +58,7 @@ cdef inline void header_accepted(
     session.sides[CLIENT].bytes = length
     session.sides[CLIENT].activity_ms = engine.now_ms
     session_admit(engine, session)
-    if session.frontend.log != NULL:
+    if session.listener.frontend.log != NULL:
         log_accepted(engine, session, &session.addresses.source)
     session_start(engine, session, rest, length)
 

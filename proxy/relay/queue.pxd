@@ -19,9 +19,11 @@ from proxy.relay.account cimport count_queued, count_released, count_unqueued, g
 from proxy.relay.cache cimport server_cached
 from proxy.relay.log_session cimport log_queued, log_unqueued
 from proxy.relay.limits cimport (
-    Waiting, backend_everywhere, dynamic_limit, next_for_place, place_leave, place_try,
-    served_everywhere, ticket_draw, waiting_everywhere)
+    Served, Waiting, backend_everywhere, dynamic_limit, next_for_place, place_leave, place_try,
+    served_by, ticket_draw, waiting_everywhere)
 from proxy.relay.pool cimport pool_give, pool_take
+from proxy.relay.present cimport (
+    present_enter, present_forget, present_leave, present_prepare)
 from proxy.relay.syscalls cimport ring_bell
 from proxy.relay.types cimport (
     ASSIGNED, NO_SLOT, Backend, Engine, Queue, Session, Waiter)
@@ -55,7 +57,8 @@ cdef inline bint place_free(
         Engine *engine, uint32_t slot, const ServerView *server) noexcept nogil:
     """Whether a place at a server is free, whoever it is for."""
     return server.maxconn == 0 or (
-        served_everywhere(&engine.view, slot) < server_limit(engine, slot, server))
+        served_by(&engine.view, slot, engine.servers[slot].tag).here < server_limit(
+            engine, slot, server))
 
 
 cdef inline Waiting next_waiting(Engine *engine, uint32_t slot) noexcept nogil:
@@ -102,15 +105,20 @@ cdef inline bint place_take(Engine *engine, uint32_t slot) noexcept nogil:
     cdef const ServerView *server = server_cached(
         engine, slot, load_acquire(&engine.view.header.table_generation))
     cdef ServerCounters *counters = server_counters(&engine.view, engine.worker, slot)
-    cdef uint64_t taken
+    cdef Served taken
     if server.maxconn == 0:
+        present_forget(engine, slot)
         gauge_up(&counters.sessions, &counters.sessions_max)
         return True
+    present_prepare(engine, slot)
     if not has_place(engine, slot, server):
         return False
-    taken = place_try(&engine.view, engine.worker, slot, server_limit(engine, slot, server))
-    if taken != 0:
-        raise_max(&counters.sessions_max, taken)
+    taken = place_try(
+        &engine.view, engine.worker, slot, engine.servers[slot].tag,
+        server_limit(engine, slot, server))
+    if taken.here != 0:
+        present_enter(engine, slot)
+        raise_max(&counters.sessions_max, taken.all)
         return True
     tell_next(engine, slot)  # this attempt may have kept another worker from taking it
     return False
@@ -120,7 +128,8 @@ cdef inline void server_release(Engine *engine, Session *session) noexcept nogil
     """The session leaves its server: it ended, or goes to another one."""
     if not session.flags & ASSIGNED:
         return
-    place_leave(&engine.view, engine.worker, session.slot)
+    place_leave(
+        &engine.view, engine.worker, session.slot, present_leave(engine, session))
     count_released(engine, session)
     if load_relaxed(&session.backend.shared.limited) != 0:
         tell_next(engine, session.slot)

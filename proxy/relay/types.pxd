@@ -64,6 +64,7 @@ cdef enum:  # SessionFlag
     ASSIGNED = 2  # counted for its server
     SPLICE = 4  # splicing is allowed
     CONNECTED = 8
+    AWAY = 32  # its connection leads to an address that its server has no longer
     EARLY_OWED = 16  # its first bytes came while it had no server: they count for the next one
 
 cdef enum:  # Termination; termination.py names them
@@ -262,7 +263,6 @@ cdef struct Session:
     Side sides[2]
     Session *next  # in the run list
     Listener *listener
-    Frontend *frontend
     Backend *backend  # NULL: the frontend has none, or the PROXY header is not there yet
     Waiter *waiter  # NULL: not in a queue
     Addresses *addresses  # NULL: nobody wants them
@@ -272,6 +272,8 @@ cdef struct Session:
     uint64_t source_hash  # of the client's address (hashing.pxd)
     uint32_t slot  # NO_SLOT: not picked yet
     uint32_t generation  # of the slot that it connected to
+    uint32_t tag  # of the address that it connected to
+    uint32_t counted  # number of the count that it is in (present.pxd); 0: none
     uint32_t retries  # attempts that failed
     uint8_t error  # errno of the last failed attempt: Linux has none above 133
     uint8_t state  # SessionState
@@ -307,12 +309,23 @@ cdef enum:  # Sighted: what a server was at the last look
     SIGHTED_AWAY = 1
     SIGHTED_UP = 2
 
+cdef struct Presence:  # which sessions lead to the present address (present.pxd)
+    uint32_t published  # number of the count in this worker's row; 0: none
+    uint32_t tag  # of the address at the last count
+    uint32_t counting  # number of the count that is under way; 0: none
+    uint32_t counting_tag  # of its address
+    uint32_t sessions  # counted so far
+    uint32_t next  # slot: in the list of those that are to be counted, or are being counted
+    uint8_t asked  # a count is to begin with the next walk
+
 cdef struct ServerCache:
     uint64_t generation  # table_generation at which `view` was decoded; 0: never
     uint8_t sighted  # Sighted, for on-marked-up
     uint32_t generation_walked  # of the slot at the last walk over sessions (removed.pxd)
     int64_t end_down_ms  # sessions that were at the server by then end: it went down
     int64_t end_up_ms  # the same: it is a backup, and an active one came up
+    Presence presence
+    uint32_t tag  # of the address in `view`
     ServerView view
 
 cdef struct Engine:
@@ -359,6 +372,10 @@ cdef struct Engine:
     uint32_t waiting  # sessions in queues
     int64_t queues_swept_ms
     uint8_t review  # a place may be there for a session that waits
+    uint32_t counts  # number of the last count of sessions by address
+    uint32_t count_of_place  # number of the count that the place just taken is in; 0: none
+    uint32_t asked_first  # slots that are to be counted at the next walk; NO_SLOT: none
+    uint32_t counting_first  # slots that are being counted
     uint8_t walk_again  # sessions may have to end: all are to be looked at (changes.pxd)
     uint32_t served  # sessions that were taken out of queues in this turn
     Pool waiters

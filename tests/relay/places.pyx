@@ -9,7 +9,7 @@ worker, 1 while a session of it is served; whoever sets its own looks at all of 
 from libc.stdint cimport uint32_t, uint64_t
 
 from proxy.relay.limits cimport (
-    place_leave, place_try, served_everywhere, ticket_draw, waiting_for_any)
+    place_leave, place_try, served_by, ticket_draw, waiting_for_any)
 from shm.atomics cimport fence_full, load_relaxed, store_relaxed
 from shm.segment cimport Segment, View, backend_counters
 
@@ -17,6 +17,7 @@ cdef extern from "<sched.h>" nogil:
     int sched_yield()
 
 cdef enum:
+    TAG = 7  # of the address; the rows have counted none
     LOOKS_WHILE_HELD = 20
     LOOKS_MAX = 20_000_000  # for a place by one ticket: far more than any queue takes
 
@@ -29,7 +30,8 @@ cdef bint wait_for_place(const View *view, uint32_t worker, uint64_t limit) noex
     fence_full()
     for looks in range(LOOKS_MAX):
         if waiting_for_any(view, 0, 0).worker == worker and (
-                served_everywhere(view, 0) < limit and place_try(view, worker, 0, limit) != 0):
+                served_by(view, 0, TAG).here < limit and (
+                    place_try(view, worker, 0, TAG, limit).here != 0)):
             store_relaxed(published, 0)
             return True
         sched_yield()
@@ -52,7 +54,8 @@ def hammer(Segment segment, uint32_t worker, uint64_t limit, uint64_t rounds, ui
     cdef uint64_t over = 0, waits = 0, lost = 0, number
     with nogil:
         for number in range(rounds):
-            if waiting_for_any(view, 0, 0).ticket != 0 or place_try(view, worker, 0, limit) == 0:
+            if waiting_for_any(view, 0, 0).ticket != 0 or (
+                    place_try(view, worker, 0, TAG, limit).here == 0):
                 waits += 1
                 if not wait_for_place(view, worker, limit):
                     lost += 1
@@ -63,7 +66,7 @@ def hammer(Segment segment, uint32_t worker, uint64_t limit, uint64_t rounds, ui
             sched_yield()
             store_relaxed(own, 0)
             fence_full()
-            place_leave(view, worker, 0)
+            place_leave(view, worker, 0, False)
             fence_full()
     return over, waits, lost
 
@@ -77,7 +80,7 @@ def dash(Segment segment, uint32_t worker, uint64_t limit, uint64_t rounds, uint
     cdef uint32_t look
     with nogil:
         for number in range(rounds):
-            if place_try(view, worker, 0, limit) == 0:
+            if place_try(view, worker, 0, TAG, limit).here == 0:
                 continue
             served += 1
             store_relaxed(own, 1)
@@ -88,5 +91,5 @@ def dash(Segment segment, uint32_t worker, uint64_t limit, uint64_t rounds, uint
                     break
             store_relaxed(own, 0)
             fence_full()
-            place_leave(view, worker, 0)
+            place_leave(view, worker, 0, False)
     return over, served
