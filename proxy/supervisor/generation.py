@@ -150,14 +150,19 @@ class Generation:
     # -- looking after the children ---------------------------------------------------------------
 
     def turn(self, now_ms: int, *, judge: bool) -> None:
-        """Everything that time brings; `judge`: heartbeats may be believed now."""
+        """Everything that time brings; `judge`: heartbeats may be believed now.
+
+        One child starts at most: a fork takes long where there is much memory.
+        """
+        started = False
         for child in self.children.all:
             if child.process is not None and judge:
                 status = self._board.status(child.position)
                 if child.watch.look(status, now_ms):
                     self._kill_stale(child)
-            if self._replaces(child) and child.watch.due(now_ms):
+            if not started and self._replaces(child) and child.watch.due(now_ms):
                 self._start(child, now_ms)
+                started = True
         self._adopt(now_ms)
         if self.phase is not Phase.RUNNING:
             self._advance(now_ms)
@@ -246,6 +251,8 @@ class Generation:
         if self.phase is not Phase.RUNNING:
             return STARTING_TICK_MS if self._closing or self.phase is Phase.ENDING else TICK_MS
         timeout = TICK_MS
+        if any(child.watch.due(now_ms) for child in self.children.all):
+            return 0
         for child in self.children.all:
             watch = child.watch
             if watch.life is Life.STARTING:

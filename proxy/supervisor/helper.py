@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 from collections.abc import Callable
 
 from proxy.runtime import now_ms
 from proxy.supervisor.fork import fork_child
 from proxy.supervisor.limits import MESSAGE_BYTES_MAX
-from proxy.supervisor.reaping import kill_and_reap
+from proxy.supervisor.reaping import abandon, reap, send
 
 READ_BYTES = 1 << 20
 Work = Callable[[Callable[[bytes], None]], None]  # gets the function that sends
@@ -49,11 +50,16 @@ class Helper:
         return not content or len(self._received) > MESSAGE_BYTES_MAX
 
     def end(self) -> bytes:
-        """End the helper, whatever it does; all that it sent."""
+        """End the helper, whatever it does; all that it sent.
+
+        Nobody waits for that end: giving back much memory takes the kernel a while.
+        """
         descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0:  # else this was tried before
             os.close(descriptor)
-        kill_and_reap(self._process)
+        send(self._process, signal.SIGKILL)
+        if reap(self._process) is None:
+            abandon(self._process)
         return bytes(self._received)
 
 

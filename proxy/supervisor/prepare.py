@@ -29,7 +29,6 @@ from shm.segment import Segment
 from shm.shape import SOCKETS_MAX
 
 FEWER = "Please write fewer of them, or fewer workers (nbthread): sockets are addresses x workers."
-FAILED_RESULT = "the process that reads the configuration ended without a result"
 
 
 class Prepared(msgspec.Struct, frozen=True):
@@ -118,16 +117,3 @@ def _with_overrides(settings: Settings, arguments: Arguments) -> Settings:
         )
         settings = replace(settings, proxies=proxies)
     return settings
-
-
-def encode(prepared: Prepared) -> bytes:
-    """As bytes, for the way from a helper child."""
-    return msgspec.msgpack.encode(prepared)
-
-
-def decode(content: bytes) -> Prepared:
-    """From bytes; a helper that ended early reads as an ALERT."""
-    try:
-        return msgspec.msgpack.decode(content, type=Prepared)
-    except msgspec.DecodeError:
-        return Prepared(None, (Message(Severity.ALERT, FAILED_RESULT),))

@@ -43,7 +43,8 @@ from proxy.supervisor.listening import (
     vanished,
     wanted_sockets,
 )
-from proxy.supervisor.prepare import Prepared, Previous, decode, encode
+from proxy.supervisor.passage import decode, encode
+from proxy.supervisor.prepare import Prepared, Previous
 from proxy.supervisor.slices import Sliced, Steps
 
 LEVELS = {Severity.ALERT: ALERT, Severity.WARNING: WARNING, Severity.NOTICE: NOTICE}
@@ -164,7 +165,7 @@ class Reload:
         self._building = Sliced(self._build(self._end_helper(), now_ms))
 
     def _build(self, content: bytes, now_ms: int) -> Steps[Generation]:
-        prepared = decode(content)
+        prepared = yield from decode(content)
         self._tell(prepared.messages)
         if prepared.settings is None:
             raise ReloadError("the configuration has errors")

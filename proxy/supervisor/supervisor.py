@@ -26,7 +26,7 @@ from proxy.supervisor.notify import Notifier
 from proxy.supervisor.reaping import look_again, reap_strangers
 from proxy.supervisor.reload import Read, Reload, Step
 from proxy.supervisor.signals import SignalPipe
-from proxy.supervisor.slices import at_once
+from proxy.supervisor.slices import PORTION, Sliced, Steps
 from shm.counters import CounterReader
 
 RELOAD_SIGNALS = (signal.SIGUSR2, signal.SIGHUP)
@@ -60,6 +60,7 @@ class Supervisor:
         self._notifier = notifier
         self._when_ready: Callable[[], None] | None = when_ready
         self._old: list[Generation] = []
+        self._burial: Sliced[None] | None = None
         self._reload: Reload | None = None
         self._reload_wanted = False
         self._signals = SignalPipe()
@@ -79,7 +80,7 @@ class Supervisor:
             signals.descriptor, lambda now: self._signalled(signals.take(), now), urgent=True
         )
         try:
-            while self.current.phase is not Phase.ENDED or self._old:
+            while self.current.phase is not Phase.ENDED or self._old or self._burial:
                 self._turn(now_ms())
                 self._reactor.wait(self._timeout_ms(now_ms()))
         finally:
@@ -90,6 +91,8 @@ class Supervisor:
     def _timeout_ms(self, now: int) -> int:
         if self._faults.take():  # it may happen again at once
             return FAULT_PAUSE_MS
+        if self._burial is not None:
+            return 0
         waits = [generation.timeout_ms(now) for generation in (self.current, *self._old)]
         if self._reload is not None:
             waits.append(self._reload.timeout_ms(now))
@@ -101,10 +104,7 @@ class Supervisor:
         """Everything that time brings; what goes wrong in one part leaves the others alone."""
         contained = self._faults.contained
         judge = self._trusts_beats(now)
-        self.current.awaits_older = bool(self._old)
-        for generation in (self.current, *self._old):
-            with contained("looking after children"):
-                generation.turn(now, judge=judge)
+        self._look_after_children(now, judge=judge)
         with contained("reloading"):
             self._advance_reload(now)
         with contained("forgetting old workers"):
@@ -120,6 +120,12 @@ class Supervisor:
             if self._soft_stop_ms is not None and now >= self._soft_stop_ms:
                 self._soft_stop_ms = None
                 self._begin_soft_stop(now)
+
+    def _look_after_children(self, now: int, *, judge: bool) -> None:
+        self.current.awaits_older = bool(self._old)
+        for generation in (self.current, *self._old):
+            with self._faults.contained("looking after children"):
+                generation.turn(now, judge=judge)
 
     def _trusts_beats(self, now: int) -> bool:
         """After a pause of the whole machine everybody's beats are late: let them beat first."""
@@ -252,11 +258,29 @@ class Supervisor:
             self._old.append(reload.new)
 
     def _bury(self) -> None:
-        """Add what ended generations have counted since they were carried over, and forget them."""
-        for generation in [old for old in self._old if old.phase is Phase.ENDED]:
-            self._old.remove(generation)
-            if generation.carried is not None and self.current.phase is not Phase.ENDED:
-                tally, onward = generation.carried
-                segments = generation.runtime.segment, self.current.runtime.segment
-                at_once(add_late(tally, segments[0], onward, segments[1]))
-            generation.close()
+        """Forget one ended generation after the other, each in slices."""
+        if self._burial is None:
+            ended = next((old for old in self._old if old.phase is Phase.ENDED), None)
+            if ended is None:
+                return
+            self._old.remove(ended)
+            self._burial = Sliced(self._burying(ended))
+        burial, self._burial = self._burial, None  # none, if this raises
+        if not burial.advance():
+            self._burial = burial
+
+    def _burying(self, generation: Generation) -> Steps[None]:
+        """Add what it has counted since that was carried over; give everything back."""
+        if generation.carried is not None and self.current.phase is not Phase.ENDED:
+            tally, onward = generation.carried
+            segments = generation.runtime.segment, self.current.runtime.segment
+            yield from add_late(tally, segments[0], onward, segments[1])
+        generation.close()
+        settings = generation.runtime.settings
+        resolverd = settings.resolverd
+        parts = [*settings.servers, *resolverd.resolutions, *resolverd.addressed]
+        del generation, settings, resolverd
+        yield
+        while parts:  # all at once they would take long
+            del parts[-PORTION:]
+            yield

@@ -1,0 +1,128 @@
+"""What a helper has prepared on its way to the supervisor: frames that are read one at a time.
+
+Settings of many servers take long to read, so they come without their long lists, and these after
+them in portions. A frame is its length in eight bytes, and that much msgpack; before the first
+comes the length of everything, so that nothing is taken for whole that is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+import msgspec
+
+from proxy.config.messages import Message, Severity
+from proxy.config.model import Proxy, Server
+from proxy.supervisor.initial import InitialAddress
+from proxy.supervisor.prepare import Prepared
+from proxy.supervisor.restore import Restored
+from proxy.supervisor.slices import PORTION, Steps
+from resolverd.config import ResolutionSettings
+
+LENGTH_BYTES = 8
+FAILED_RESULT = "the process that reads the configuration ended without a result"
+replace = msgspec.structs.replace
+T = TypeVar("T")
+
+
+class Portion(msgspec.Struct, frozen=True):
+    """Some things of one of the long lists; those of the others are empty."""
+
+    proxies: tuple[Proxy, ...] = ()  # each without its servers
+    servers: tuple[Server, ...] = ()  # of the last proxy that came
+    resolutions: tuple[ResolutionSettings, ...] = ()
+    addressed: tuple[ResolutionSettings, ...] = ()
+    initial: tuple[InitialAddress, ...] = ()
+    restored: tuple[Restored, ...] = ()
+
+
+def encode(prepared: Prepared) -> bytes:
+    """As bytes, for the way from a helper child."""
+    frames = [b""]
+    for part in _parts(prepared):
+        frame = msgspec.msgpack.encode(part)
+        frames += [len(frame).to_bytes(LENGTH_BYTES), frame]
+    frames[0] = (LENGTH_BYTES + sum(map(len, frames))).to_bytes(LENGTH_BYTES)
+    return b"".join(frames)
+
+
+def _parts(prepared: Prepared) -> Iterator[Prepared | Portion]:
+    settings = prepared.settings
+    if settings is None:
+        yield prepared
+        return
+    resolverd = settings.resolverd
+    short = replace(resolverd, resolutions=(), addressed=())
+    head = replace(settings, proxies=(), resolverd=short)
+    yield replace(prepared, settings=head, initial=(), restored=())
+    for proxy in settings.proxies:
+        yield Portion(proxies=(replace(proxy, servers=()),))
+        for servers in _portions(proxy.servers):
+            yield Portion(servers=servers)
+    for resolutions in _portions(resolverd.resolutions):
+        yield Portion(resolutions=resolutions)
+    for addressed in _portions(resolverd.addressed):
+        yield Portion(addressed=addressed)
+    for initial in _portions(prepared.initial):
+        yield Portion(initial=initial)
+    for restored in _portions(prepared.restored):
+        yield Portion(restored=restored)
+
+
+def _portions(items: tuple[T, ...]) -> Iterator[tuple[T, ...]]:
+    for first in range(0, len(items), PORTION):
+        yield items[first : first + PORTION]
+
+
+def decode(content: bytes) -> Steps[Prepared]:
+    """From bytes; a helper that ended early reads as an ALERT."""
+    if len(content) < LENGTH_BYTES or int.from_bytes(content[:LENGTH_BYTES]) != len(content):
+        return Prepared(None, (Message(Severity.ALERT, FAILED_RESULT),))
+    return (yield from _decode(content))
+
+
+def _decode(content: bytes) -> Steps[Prepared]:
+    frames = _frames(content)
+    prepared = msgspec.msgpack.decode(next(frames), type=Prepared)
+    if prepared.settings is None:
+        return prepared
+    proxies: list[Proxy] = []
+    servers: list[Server] = []
+    lists: dict[str, list[Any]] = {
+        name: [] for name in ("resolutions", "addressed", "initial", "restored")
+    }
+    decoder = msgspec.msgpack.Decoder(Portion)
+    for frame in frames:
+        portion = decoder.decode(frame)
+        if portion.proxies:
+            _close(proxies, servers)
+            proxies += portion.proxies
+        servers += portion.servers
+        for name, items in lists.items():
+            items.extend(getattr(portion, name))
+        yield
+    _close(proxies, servers)
+    resolverd = replace(
+        prepared.settings.resolverd,
+        resolutions=tuple(lists["resolutions"]),
+        addressed=tuple(lists["addressed"]),
+    )
+    settings = replace(prepared.settings, proxies=tuple(proxies), resolverd=resolverd)
+    initial, restored = tuple(lists["initial"]), tuple(lists["restored"])
+    return replace(prepared, settings=settings, initial=initial, restored=restored)
+
+
+def _close(proxies: list[Proxy], servers: list[Server]) -> None:
+    """The last proxy has all its servers."""
+    if servers:
+        proxies[-1] = replace(proxies[-1], servers=tuple(servers))
+        servers.clear()
+
+
+def _frames(content: bytes) -> Iterator[memoryview]:
+    view, place = memoryview(content), LENGTH_BYTES
+    while place < len(view):
+        end = place + LENGTH_BYTES + int.from_bytes(view[place : place + LENGTH_BYTES])
+        yield view[place + LENGTH_BYTES : end]
+        place = end

@@ -1,0 +1,56 @@
+"""What a helper has prepared comes over in frames, whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from proxy.arguments import Arguments, parse
+from proxy.supervisor.passage import FAILED_RESULT, decode, encode
+from proxy.supervisor.prepare import Prepared, prepare
+from proxy.supervisor.slices import PORTION, at_once
+
+MANY = 2 * PORTION + 3
+
+
+def prepared(folder: Path, more: str = "") -> Prepared:
+    path = folder / "edge.cfg"
+    servers = "".join(
+        f"    server s{number} h{number}.test:80 resolvers r init-addr none\n"
+        for number in range(MANY)
+    )
+    path.write_text(
+        f"resolvers r\n    nameserver n 127.0.0.1:53\ndefaults\n    mode tcp\n    timeout client 1s\n"
+        f"    timeout server 1s\n    timeout connect 1s\nfrontend f\n    bind 127.0.0.1:1\n"
+        f"    default_backend many\nbackend none\nbackend many\n{servers}"
+        f"backend one\n    server a 127.0.0.1:1 resolvers r\n{more}"
+    )
+    arguments = parse(["-f", str(path)])
+    assert isinstance(arguments, Arguments)
+    return prepare(arguments, {})
+
+
+def test_settings_come_over_as_they_were(tmp_path: Path) -> None:
+    sent = prepared(tmp_path)
+    assert sent.settings is not None
+    assert len(sent.settings.servers) == MANY + 1
+    assert at_once(decode(encode(sent))) == sent
+
+
+def test_no_step_reads_more_than_a_portion(tmp_path: Path) -> None:
+    sent = prepared(tmp_path)
+    steps = sum(1 for _ in decode(encode(sent)))
+    assert steps >= 3 * MANY // PORTION  # servers, resolutions, first addresses
+
+
+def test_errors_come_over_without_settings(tmp_path: Path) -> None:
+    sent = prepared(tmp_path, "    blance roundrobin\n")
+    assert sent.settings is None
+    assert at_once(decode(encode(sent))) == sent
+
+
+def test_what_a_killed_helper_sent_is_never_taken_for_settings(tmp_path: Path) -> None:
+    content = encode(prepared(tmp_path))
+    for length in (0, 1, 7, 8, 9, 100, *range(1_000, len(content), 9_999), len(content) - 1):
+        received = at_once(decode(content[:length]))
+        assert received.settings is None
+        assert [message.text for message in received.messages] == [FAILED_RESULT]
