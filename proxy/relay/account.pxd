@@ -72,6 +72,7 @@ cdef inline void count_assigned(Engine *engine, Session *session) noexcept nogil
     count(&session.backend.counters.loadbalanced, 1)
     store_relaxed(&server.last_session_ms, engine.now_ms)
     session.counted = engine.count_of_place
+    session.tag = engine.servers[session.slot].tag
     hint_add(&engine.view, session.slot, 1)
 
 

@@ -26,6 +26,7 @@ from proxy.relay.observed cimport observe_error, observe_success
 from proxy.relay.outgoing cimport outgoing_prepare, port_taken, ports_to_try
 from proxy.relay.picking cimport (
     PICK_NONE, PICK_QUEUED, PICK_REFUSED, PICK_TAKEN, session_pick)
+from proxy.relay.present cimport away_set
 from proxy.relay.proxy_header cimport HEADER_NONE
 from proxy.relay.session cimport (
     EVENT_ATTEMPT, EVENT_CONNECTED, EVENT_WAIT, session_arm, session_break, session_step,
@@ -35,10 +36,10 @@ from proxy.relay.syscalls cimport (
     TCP_QUICKACK, close, connect, htons, setsockopt, sockaddr, sockaddr_in, sockaddr_in6,
     sockaddr_storage, socket, socklen_t)
 from proxy.relay.types cimport (
-    ACKS_LATE, BALANCE_RANDOM, BALANCE_ROUNDROBIN, BALANCE_STATIC, CONNECTED, RESETS, SERVER,
-    TERMINATION_RESOURCE_CONNECT, TERMINATION_SERVER_ABORT_CONNECT,
-    TERMINATION_SERVER_ABORT_QUEUE, TERMINATION_SERVER_TIMEOUT_CONNECT, WRITABLE, Backend,
-    Engine, Outgoing, Session)
+    ACKS_LATE, BALANCE_RANDOM, BALANCE_ROUNDROBIN, BALANCE_STATIC, CONNECTED, NO_SLOT, RESETS,
+    SERVER, TERMINATION_RESOURCE_CONNECT, TERMINATION_SERVER_ABORT_CONNECT,
+    TERMINATION_SERVER_ABORT_QUEUE, TERMINATION_SERVER_TIMEOUT_CONNECT, WRITABLE, Backend, Engine,
+    Outgoing, Session)
 from shm.atomics cimport count, fence_release, load_acquire, store_relaxed
 from shm.eligibility cimport ServerView
 from shm.layout cimport Request
@@ -128,7 +129,6 @@ cdef inline int open_toward(
         return error
     log_toward(session, &address)
     session.generation = server.generation
-    session.tag = engine.servers[session.slot].tag
     session.removed_end_ms = 0
     if early != EARLY_AT_HAND and not watch(engine, session, SERVER, EPOLL_CTL_ADD, True):
         side_close(&session.sides[SERVER], False)
@@ -220,17 +220,39 @@ cdef inline int attempt_failed(Engine *engine, Session *session, int error) noex
     return FAILED_WAIT
 
 
+cdef inline int place_moved(
+        Engine *engine, Session *session, const ServerView *server) noexcept nogil:
+    """The server has another address than when the place was taken: seek one anew, if it has any.
+
+    A place is for an address: the limit of the new one knows nothing of this session.
+    """
+    if server.maxconn != 0:
+        return session_pick(engine, session, NO_SLOT)
+    session.tag = engine.servers[session.slot].tag
+    away_set(engine, session, False)
+    return PICK_TAKEN
+
+
 cdef inline void session_attempt(Engine *engine, Session *session, int early) noexcept nogil:
     """Connect to the picked server; goes on until an attempt is under way or none is left."""
     cdef uint64_t generation
-    cdef int error, verdict
+    cdef const ServerView *server
+    cdef int error, verdict, picked
     while True:
         generation = load_acquire(&engine.view.header.table_generation)
+        server = server_cached(engine, session.slot, generation)
+        if session.tag != engine.servers[session.slot].tag:
+            picked = place_moved(engine, session, server)
+            if picked == PICK_QUEUED:
+                return
+            if picked != PICK_TAKEN:
+                session_unpicked(engine, session, picked)
+                return
+            continue
         session.attempt_ms = engine.now_ms
         session.sides[SERVER].activity_ms = engine.now_ms
         count_attempt(engine, session)
-        error = open_toward(
-            engine, session, server_cached(engine, session.slot, generation), early)
+        error = open_toward(engine, session, server, early)
         if error == 0:
             session_arm(engine, session)
             return

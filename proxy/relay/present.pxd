@@ -1,20 +1,20 @@
 # Which of a server's sessions lead to the address that it has now: only they count for its limit,
 # and in the hints by which the least loaded server is found.
 #
-# Each session knows the tag of the address that it connected to. Where a server with sessions here
+# Each session knows the tag of the address that its place is for. Where a server with sessions here
 # gets another address, they are counted by a walk over all sessions (changes.pxd), in slices; then
 # the count is published in this worker's row with the tag, and until then all count. Counts have
 # numbers: a session knows the one that it is in, so that its end takes it out of that one.
 #
-# A session that still connects may yet try the present address, so it counts there. An address that
-# comes back finds its sessions: they are counted again.
+# Before each attempt a session whose place is for another address seeks one anew (attempt.pxd). An
+# address that comes back finds its sessions: they are counted again.
 
 from libc.stdint cimport uint32_t, uint64_t
 
 from proxy.relay.cache cimport server_cached
 from proxy.relay.limits cimport present_tag, present_word
 from proxy.relay.types cimport (
-    AWAY, BALANCE_LEASTCONN, BALANCE_RANDOM, CONNECTED, NO_SLOT, Backend, Engine, Presence, Session)
+    AWAY, BALANCE_LEASTCONN, BALANCE_RANDOM, NO_SLOT, Backend, Engine, Presence, Session)
 from shm.atomics cimport load_relaxed, store_relaxed
 from shm.rows cimport ServerCounters
 from shm.segment cimport hint_add, server_counters
@@ -139,7 +139,7 @@ cdef inline void present_look(Engine *engine, Session *session) noexcept nogil:
     cdef Presence *presence = &engine.servers[session.slot].presence
     if presence.counting == 0:
         return
-    if session.flags & CONNECTED and session.tag != presence.counting_tag:
+    if session.tag != presence.counting_tag:
         away_set(engine, session, True)
         return
     away_set(engine, session, False)

@@ -272,7 +272,7 @@ cdef struct Session:
     uint64_t source_hash  # of the client's address (hashing.pxd)
     uint32_t slot  # NO_SLOT: not picked yet
     uint32_t generation  # of the slot that it connected to
-    uint32_t tag  # of the address that it connected to
+    uint32_t tag  # of the address that its place is for
     uint32_t counted  # number of the count that it is in (present.pxd); 0: none
     uint32_t retries  # attempts that failed
     uint8_t error  # errno of the last failed attempt: Linux has none above 133

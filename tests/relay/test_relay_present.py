@@ -14,9 +14,10 @@ from proxy.config.model import Balance, Timeouts
 from tests.relay.test_relay_marked_down import alive
 from tests.support import PATIENCE_SECONDS, wait_for
 from tests.support_relay import RelayServer, RelayUnderTest
-from tests.support_servers import Server, echo
+from tests.support_servers import Blackhole, CountingServer, Server, echo, silent_port
 
 LONG = Timeouts(client_ms=600_000, server_ms=600_000, connect_ms=60_000, queue_ms=600_000)
+HASTY = Timeouts(client_ms=600_000, server_ms=600_000, connect_ms=100, queue_ms=600_000)
 PLACES = 2
 QUIET_SECONDS = (
     0.2  # in which somebody who has to wait is not served; a slow machine changes nothing
@@ -146,15 +147,25 @@ def test_a_killed_worker_takes_its_sessions_out_of_all_counts(echoes: list[Serve
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(6))
 def test_however_addresses_come_and_go_no_server_has_too_many_and_no_place_is_lost(
-    echoes: list[Server], seed: int
+    seed: int,
 ) -> None:
+    """One address refuses; a client that is told to try again finds the present one."""
     chance = random.Random(seed)
     with ExitStack() as stack:
-        relay = stack.enter_context(limited(echoes[:1], chance.choice([1, 2, 3])))
+        servers = [stack.enter_context(CountingServer()) for _ in range(3)]
+        addresses = [("127.0.0.1", server.port) for server in servers]
+        refusing = ("127.0.0.1", stack.enter_context(silent_port()))
+        relay = stack.enter_context(
+            RelayUnderTest(
+                [RelayServer(*addresses[0], maxconn=PLACES)],
+                workers=chance.choice([1, 2, 3]),
+                timeouts=HASTY,
+                retries=1_000,
+            )
+        )
         clients: list[socket.socket] = []
-        present = 0
         for _ in range(150):
             action = chance.random()
             if action < 0.5:
@@ -162,17 +173,35 @@ def test_however_addresses_come_and_go_no_server_has_too_many_and_no_place_is_lo
             elif action < 0.75 and clients:
                 clients.pop(chance.randrange(len(clients))).close()
             else:
-                present = chance.randrange(3)
-                relay.publish(0, *echoes[present].address)
-            wait_for(
-                lambda: all(len(server.open) <= PLACES for server in echoes),
-                PATIENCE_SECONDS,
-                "no server has more sessions than places",
-            )
+                relay.publish(0, *chance.choice([*addresses, refusing]))
+        relay.publish(0, *addresses[0])
         for client in clients:
             client.close()
         wait_for(lambda: relay.counters()["sessions"] == 0, PATIENCE_SECONDS, "all have ended")
         assert relay.hints() == [0]
+        assert max(server.most for server in servers) == PLACES
         last = [asking(relay, stack) for _ in range(PLACES)]
-        assert all(map(served, last))
+        assert all(client.recv(1) == b"s" for client in last)
         assert waits(asking(relay, stack))
+
+
+def test_a_session_that_connects_elsewhere_keeps_no_place_of_the_present_address(
+    echoes: list[Server],
+) -> None:
+    """Its connect is under way to a queue that is full when the server gets another address."""
+    with ExitStack() as stack:
+        full = "127.0.0.1", stack.enter_context(Blackhole()).port
+        relay = stack.enter_context(
+            RelayUnderTest([RelayServer(*full, maxconn=PLACES)], timeouts=LONG)
+        )
+        connecting = [asking(relay, stack) for _ in range(PLACES)]
+        wait_for(
+            lambda: relay.counters("server", 0)["connect_attempts"] == PLACES,
+            PATIENCE_SECONDS,
+            "they connect",
+        )
+        relay.publish(0, *echoes[0].address)
+        after = [asking(relay, stack) for _ in range(PLACES)]
+        assert all(map(served, after))
+        assert waits(asking(relay, stack))
+        assert waits(connecting[0])
