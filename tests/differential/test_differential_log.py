@@ -43,7 +43,7 @@ resolvers r1
     accepted_payload_size 8192
     resolve_retries 1
     timeout resolve 100ms
-    timeout retry 100ms
+    timeout retry 1s
     hold nx 100ms
     hold refused 100ms
     hold other 100ms

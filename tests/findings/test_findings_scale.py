@@ -242,8 +242,9 @@ def test_finding_41_queries_that_come_back_as_replies_cause_no_more_queries() ->
         section = quick_section(nameserver, resolve_ms=100, retry_ms=100, retries=3)
         with ResolverdProcess(follows_host(section, 3, BOTH)) as resolverd:
             wait_more_runs(resolverd, 3)
+            asked = len(nameserver.queries)  # before the runs are: both go on
             runs = resolverd.record()["runs"]
-            assert len(nameserver.queries) <= 3 * (runs + 1), "three attempts in each run"
+            assert asked <= 3 * (runs + 1), "three attempts in each run"
             assert resolverd.counters()["invalid"] >= 20
 
 
