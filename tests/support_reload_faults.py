@@ -1,7 +1,7 @@
 """The program with stand-in children, and an error raised at one call that a reload makes.
 
 Each reload reads `$MILLRACE_FAULT`: the number of a call site and of an error, or nothing; then it
-writes which sites there were. A site is a line of one of `FILES` and what it calls, in the order of
+writes which sites there were. A site is a line of one of these files and what it calls, in the order of
 the first reload; the error comes instead of the first call there.
 """
 
@@ -32,9 +32,15 @@ ERRORS: tuple[BaseException, ...] = (
     *(MemoryError(), RecursionError("of the test"), AssertionError("of the test")),
 )
 FILES = (
+    *("slices.py", "pairs.py", "cores.py"),
     *("reload.py", "build.py", "listening.py", "binding.py", "descriptors.py", "capacity.py"),
     *("handover.py", "fill.py", "carry.py", "helper.py", "state_files.py", "resolv_conf.py"),
     *("log.py", "log_sockets.py", "runtime.py", "prepare.py", "workers.py"),
+)
+# Those of the process tree: there a fault may be mended within the reload, which then succeeds.
+TREE_FILES = (
+    *("generation.py", "children.py", "fork.py", "reaping.py", "watch.py", "backoff.py"),
+    *("adoption.py", "reactor.py", "privileges.py"),
 )
 UNDOING = ("__exit__", "pop_all", "callback", "append", "close", "detach", "__hash__")
 Site = tuple[str, int, str]
@@ -73,7 +79,7 @@ class Injector:
         if caller is None or name in UNDOING or not under_reload(caller):
             return
         path = Path(caller.f_code.co_filename)
-        if path.name not in FILES or "proxy" not in path.parts:
+        if path.name not in FILES + TREE_FILES or "proxy" not in path.parts:
             return
         site = (path.name, caller.f_lineno, name)
         if self.wanted is not None:

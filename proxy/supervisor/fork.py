@@ -60,20 +60,25 @@ def fork_child(
     its limit on them, None that of the supervisor.
     """
     parent = os.getpid()
+    pid, pidfd = 0, -1
     former = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
         pid = os.fork()
         if pid == 0:
             _run_child(body, title, keep, privileges, descriptors=descriptors, parent=parent)
         own(pid)
-    finally:
+        pidfd = os.pidfd_open(pid)
+        process = Process(pid, pidfd)
         signal.pthread_sigmask(signal.SIG_SETMASK, former)
-    try:
-        return Process(pid, os.pidfd_open(pid))
-    except BaseException:  # no descriptor is left: a child that nobody watches must not run on
-        os.kill(pid, signal.SIGKILL)
-        leave(pid)
+    except BaseException:  # as without a descriptor: a child that nobody watches must not run on
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
+        if pid > 0:
+            os.kill(pid, signal.SIGKILL)
+            leave(pid)
+        if pidfd >= 0:
+            os.close(pidfd)
         raise
+    return process
 
 
 def _run_child(

@@ -188,9 +188,11 @@ class Generation:
             self._reactor.watch(process.pidfd, lambda now_ms: self._ended(child, now_ms))
         except Exception as error:
             self.runtime.log(ALERT, f"cannot start {child.name}: {explain(error)}")
-            if child.process is not None:  # a process that nobody watches must not run on
-                kill_and_reap(child.process)
-            self._settle(child, now_ms)
+            try:
+                if child.process is not None:  # a process that nobody watches must not run on
+                    kill_and_reap(child.process)
+            finally:
+                self._settle(child, now_ms)
 
     def _kill_stale(self, child: Child) -> None:
         assert child.process is not None
@@ -202,10 +204,10 @@ class Generation:
         """The loop says that a process has ended."""
         assert child.process is not None
         process = child.process
-        self._reactor.forget(process.pidfd)
-        status = reap(process)
+        status = reap(process)  # what this raises leaves it watched: the loop tries again
         if status is None:
             abandon(process)
+        self._reactor.forget(process.pidfd)
         self._settle(child, now_ms)
         if not child.watch.retired:
             how = describe_end(status)
@@ -236,7 +238,6 @@ class Generation:
         siblings = {child.position for child in workers if child.watch.life is Life.SERVING}
         if (staying, siblings) == self._serving:
             return
-        self._serving = staying, siblings
         changed = False
         for index, owner in enumerate(plan_owners(self._homes, staying, siblings)):
             if self._owners[index] != owner:
@@ -245,6 +246,7 @@ class Generation:
                 changed = True
         if changed:
             ring(self.runtime.bells.relays)
+        self._serving = staying, siblings  # at last: what was raised before is done again
 
     def timeout_ms(self, now_ms: int) -> int:
         """How long nothing will have to be done."""
@@ -330,10 +332,10 @@ class Generation:
     def _advance(self, now_ms: int) -> None:
         self._closing.look()
         if self.phase is Phase.QUIESCING and now_ms >= self._quiet_ms:
-            self.phase = Phase.DRAINING
             bells = self.runtime.bells
             readers = (*bells.relays, *bells.workers)
             self._command(Command.SOFT_STOP, self.children.workers, readers)
+            self.phase = Phase.DRAINING  # now that all were told
         if self.phase is Phase.DRAINING:
             self._shut_empty(now_ms)
             if not self.children.working and not self.awaits_older:
@@ -344,6 +346,7 @@ class Generation:
             if now_ms >= self._kill_ms:
                 self._kill_all(now_ms)
             if not self.children.alive:
+                self._shut_all()  # what is left where something was raised
                 self.phase = Phase.ENDED
 
     def _hard_stop(self, now_ms: int) -> None:

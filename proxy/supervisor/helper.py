@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 from collections.abc import Callable
 
 from proxy.runtime import now_ms
 from proxy.supervisor.fork import fork_child
 from proxy.supervisor.limits import MESSAGE_BYTES_MAX
-from proxy.supervisor.reaping import abandon, reap, send
+from proxy.supervisor.reaping import Process, kill
 
 READ_BYTES = 1 << 20
 Work = Callable[[Callable[[bytes], None]], None]  # gets the function that sends
@@ -29,7 +28,7 @@ class Helper:
         self.descriptor, sender = os.pipe2(os.O_CLOEXEC)
         try:
             os.set_blocking(self.descriptor, False)
-            self._process = fork_child(
+            self._process: Process | None = fork_child(
                 lambda: work(lambda content: _send_all(sender, content)),
                 title=title,
                 keep=(sender,),
@@ -55,11 +54,11 @@ class Helper:
         Nobody waits for that end: giving back much memory takes the kernel a while.
         """
         descriptor, self.descriptor = self.descriptor, -1
-        if descriptor >= 0:  # else this was tried before
+        if descriptor >= 0:  # else this was tried before, and the number may be another's by now
             os.close(descriptor)
-        send(self._process, signal.SIGKILL)
-        if reap(self._process) is None:
-            abandon(self._process)
+        process, self._process = self._process, None
+        if process is not None:
+            kill(process)
         return bytes(self._received)
 
 

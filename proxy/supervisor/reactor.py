@@ -32,10 +32,11 @@ class Reactor:
             self._urgent.add(descriptor)
 
     def forget(self, descriptor: int) -> None:
-        """Do not look at it any more; before it is closed."""
-        if self._resting.pop(descriptor, None) is None:
-            self._selector.unregister(descriptor)
+        """Do not look at it any more, if ever; before its number can mean something else."""
         self._urgent.discard(descriptor)
+        self._resting.pop(descriptor, None)
+        if descriptor in self._selector.get_map():
+            self._selector.unregister(descriptor)
 
     def wait(self, timeout_ms: int) -> int:
         """Wait at most that long, call back, and say what time it is."""

@@ -38,9 +38,12 @@ def own(pid: int) -> None:
 def reap(process: Process) -> int | None:
     """The exit status of an ended child (negative: minus the signal), None when there is none yet.
 
-    Closes the pidfd with the status.
+    Closes the pidfd with the status. None also where somebody else has taken the end.
     """
-    result = os.waitid(os.P_PIDFD, process.pidfd, os.WEXITED | os.WNOHANG)
+    try:
+        result = os.waitid(os.P_PIDFD, process.pidfd, os.WEXITED | os.WNOHANG)
+    except ChildProcessError:
+        return None
     if result is None:
         return None
     os.close(process.pidfd)
@@ -64,19 +67,35 @@ def send(process: Process, number: signal.Signals) -> None:
 
 
 def kill_and_reap(process: Process) -> None:
-    """End a child at once; leave it behind if that takes long."""
-    send(process, signal.SIGKILL)
-    poll = select.poll()
-    poll.register(process.pidfd, select.POLLIN)
-    poll.poll(KILL_WAIT_MS)
-    if reap(process) is None:
-        abandon(process)
+    """End a child at once; leave it behind if that takes long. Its pidfd is closed in any case."""
+    taken = False
+    try:
+        send(process, signal.SIGKILL)
+        poll = select.poll()
+        poll.register(process.pidfd, select.POLLIN)
+        poll.poll(KILL_WAIT_MS)
+        taken = reap(process) is not None
+    finally:
+        if not taken:
+            abandon(process)
+
+
+def kill(process: Process) -> None:
+    """End a child at once; nobody waits for its end. Its pidfd is closed in any case."""
+    taken = False
+    try:
+        send(process, signal.SIGKILL)
+        taken = reap(process) is not None
+    finally:
+        if not taken:
+            abandon(process)
 
 
 def abandon(process: Process) -> None:
     """Nobody asks for the end of this child any more; closes the pidfd."""
-    os.close(process.pidfd)
     leave(process.pid)
+    with suppress(OSError):  # `reap` had closed it, and raised then
+        os.close(process.pidfd)
 
 
 def leave(pid: int) -> None:

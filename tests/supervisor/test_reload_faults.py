@@ -6,13 +6,16 @@ import json
 import random
 import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from tests.support import free_port, wait_for
-from tests.support_generated import sample
-from tests.support_reload_faults import ERRORS
+from tests.support_generated import LONG, sample
+from tests.support_reload_faults import ERRORS, TREE_FILES
 from tests.support_supervisor import ROOT, Program, await_serving, greeting, started
 
 pytestmark = pytest.mark.slow  # starts the program, and reloads it many times
@@ -21,6 +24,7 @@ SECONDS = 10.0
 NAMES = {"control", "resolverd", "worker 0", "worker 1"}
 # A target of logs or a folder that cannot be reached is no reason against a reload.
 TOLERANT = ("log.py", "log_sockets.py", "state_files.py", "resolv_conf.py")
+PARTS = 8
 SCRIPT = str(ROOT / "tests" / "support_reload_faults.py")
 
 
@@ -33,6 +37,15 @@ def configuration(folder: Path, ports: list[int]) -> str:
         f"    timeout connect 1s\nlisten web\n{binds}"
         "    server-template a 3 a.test:1 resolvers r init-addr none\n    server b 127.0.0.1:1\n"
     )
+
+
+class Fault(NamedTuple):
+    """One error at one call."""
+
+    number: int
+    error: int
+    what: str
+    file: str
 
 
 class Site:
@@ -77,45 +90,96 @@ class Site:
         self.client.sendall(b"still here\n")
         assert self.client.recv(100) == b"still here\n", what
 
+    def move(self, what: str) -> None:
+        """After a reload that succeeded: to its generation, when the old one is gone."""
+        self.client.sendall(b"still here\n")
+        assert self.client.recv(100) == b"still here\n"
+        port = self.client.getpeername()[1]
+        self.client.close()
+        wait_for(self.alone, SECONDS, f"one generation is left after {what}")
+        self.client = socket.create_connection((HOST, port), SECONDS)
+        greeting(self.client)
+        descriptors = self.before[1]
+        self.before = self.state()[0], descriptors
 
-def test_whatever_a_reload_raises_calls_it_off(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    def alone(self) -> bool:
+        workers, descriptors = self.state()
+        everybody = len(self.program.titles_all()) == len(NAMES) == len(self.program.titles())
+        return everybody and len(workers) == 2 and descriptors <= self.before[1]
+
+
+@contextmanager
+def reloaded(folder: Path) -> Iterator[tuple[Site, list[Fault]]]:
+    """A program that has reloaded, one session of it, and every fault that a reload may meet."""
     port, second, third = (free_port(HOST) for _ in range(3))
-    file = tmp_path / "edge.cfg"
-    file.write_text(configuration(tmp_path, [port]))
-    plan = tmp_path / "plan"
+    file = folder / "edge.cfg"
+    file.write_text(configuration(folder, [port]))
+    plan = folder / "plan"
     plan.write_text("null")
     environ = {"MILLRACE_FAULT": str(plan)}
-    with started(tmp_path, "-f", str(file), script=SCRIPT, environ=environ) as program:
+    with started(folder, "-f", str(file), script=SCRIPT, environ=environ) as program:
         await_serving((HOST, port))
         wait_for(lambda: set(program.titles()) == NAMES, SECONDS, "all children are set up")
-        first = Site(program, tmp_path, port)
+        first = Site(program, folder, port)
         first.client.close()
         assert first.reload(None) == "reload done", program.text()
-        file.write_text(configuration(tmp_path, [port, second]))
+        file.write_text(configuration(folder, [port, second]))
         assert first.reload(None) == "reload done"  # its calls are those of all later ones
         wait_for(lambda: len(program.titles_all()) == len(NAMES), SECONDS, "the old ones left")
         sites = json.loads(plan.with_suffix(".sites").read_text())
-        assert len(sites) > 100
-        file.write_text(configuration(tmp_path, [port, second, third]))
-        site = Site(program, tmp_path, port)
+        file.write_text(configuration(folder, [port, second, third]))
+        site = Site(program, folder, port)
         site.reload((0, 0))  # by now the supervisor has forgotten the first generation
         site.before = site.state()
-        faults = [
-            (number, error)
-            for number, (file_name, _, _) in enumerate(sites)
-            for error, raised in enumerate(ERRORS)
-            if not (isinstance(raised, OSError) and file_name in TOLERANT)
-        ]
-        chosen = random.Random(9).sample(faults, sample(60, len(faults)))
-        for number, error in chosen:
-            what = f"{ERRORS[error]!r} at {sites[number]}"
-            ended = site.reload((number, error))
-            assert ended == "reload failed, nothing changed", f"{what}: {program.text()[-2000:]}"
-            site.check(what)
+        yield (
+            site,
+            [
+                Fault(number, error, f"{raised!r} at {sites[number]}", name)
+                for number, (name, _, _) in enumerate(sites)
+                for error, raised in enumerate(ERRORS)
+                if not (isinstance(raised, OSError) and name in TOLERANT)
+            ],
+        )
         assert site.reload(None) == "reload done"
         site.client.sendall(b"to the end\n")
         assert site.client.recv(100) == b"to the end\n"
         site.client.close()
         assert "Traceback" not in program.text()
+
+
+def chosen(faults: list[Fault], part: int, count: int) -> list[Fault]:
+    """A sample in the short run; in the long one all of a part, so that no test takes an hour."""
+    if LONG:
+        return faults[part::PARTS]
+    return random.Random(9).sample(faults, count)
+
+
+@pytest.mark.parametrize("part", range(sample(1, PARTS)))
+def test_whatever_a_reload_raises_calls_it_off(tmp_path: Path, part: int) -> None:
+    with reloaded(tmp_path) as (site, every):
+        faults = [fault for fault in every if fault.file not in TREE_FILES]
+        assert len({fault.number for fault in faults}) > 100
+        for fault in chosen(faults, part, 60):
+            ended = site.reload((fault.number, fault.error))
+            told = site.program.text()[-2000:]
+            assert ended == "reload failed, nothing changed", f"{fault.what}: {told}"
+            site.check(fault.what)
+
+
+@pytest.mark.parametrize("part", range(sample(1, PARTS)))
+def test_whatever_fails_in_the_process_tree_is_mended_or_calls_the_reload_off(
+    tmp_path: Path, part: int
+) -> None:
+    """A child that could not be started is started again: then the reload may succeed."""
+    with reloaded(tmp_path) as (site, every):
+        faults = [fault for fault in every if fault.file in TREE_FILES]
+        assert {fault.file for fault in faults} >= {"generation.py", "children.py", "fork.py"}
+        site.before = site.before[0], site.before[1] + 2  # the third address, of two workers
+        assert site.reload(None) == "reload done"
+        site.move("a reload without a fault")
+        site.before = site.state()
+        for fault in chosen(faults, part, 30):
+            if site.reload((fault.number, fault.error)) == "reload done":
+                site.move(fault.what)
+            else:
+                site.check(fault.what)
