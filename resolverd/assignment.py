@@ -15,10 +15,10 @@ The rule, after each run that brought addresses:
    record that is held is taken before a worse one that is free, and equals are taken in turn.
 4. No record left: the server is out for lack of an address, at once. Surplus records are ignored.
 
-After a failed run nothing changes while the last valid answer is younger than the hold of that
-status; then every server loses its address (the configured port stays) and all records go. Where
-two families are merged, each has a grace of its own, and servers of one that has gone take what is
-left of the other.
+After a failed run nothing changes until the hold of that status has passed (leases.py says since
+when it counts); then every server loses its address (the configured port stays) and all records
+go. Where two families are merged, each has a grace of its own, and servers of one that has gone
+take what is left of the other.
 
 Servers may join and leave: targets of SRV records and names that an operator ordered.
 """
@@ -211,9 +211,9 @@ class Assignment:
         }
         return self._reassign(kept)
 
-    def failed(self, status: Status, last_valid_ms: int, now_ms: int) -> list[Change]:
-        """A run has failed with `status`; the last valid answer was at `last_valid_ms`."""
-        return self.families_failed(same_grace(status, last_valid_ms, self._holds), now_ms)
+    def failed(self, status: Status, since_ms: int, now_ms: int) -> list[Change]:
+        """A run has failed with `status`, whose hold counts since `since_ms`."""
+        return self.families_failed(same_grace(status, since_ms, self._holds), now_ms)
 
     def families_failed(self, graces: Mapping[Family, Grace], now_ms: int) -> list[Change]:
         """A run has failed; each family has the grace of its own failure."""

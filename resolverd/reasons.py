@@ -45,13 +45,20 @@ def hold_left_ms(name: ResolvedName | ResolvedService, now_ms: int, joined_ms: i
     """How long a failure like the last one is overlooked yet."""
     status = name.resolution.last_status
     assert status is not None
-    return _left_ms(name, status, max(name.resolution.last_valid_ms, joined_ms), now_ms)
+    since_ms = name.resolution.leases.since_ms(hold_ms(name.section.holds, status))
+    return _left_ms(name, status, max(since_ms, joined_ms), now_ms)
 
 
 def _left_ms(
     name: ResolvedName | ResolvedService, status: Status, since_ms: int, now_ms: int
 ) -> int:
     return max(0, since_ms + hold_ms(name.section.holds, status) - now_ms)
+
+
+def _since_ms(name: ResolvedName, own: Outcome) -> int:
+    """Since when the hold of a family that failed so counts."""
+    hold = hold_ms(name.section.holds, own.status)
+    return name.resolution.leases.family_since_ms(own.family, hold)
 
 
 def without_any(name: ResolvedName | ResolvedService, now_ms: int) -> Reason:
@@ -80,7 +87,7 @@ def why_address(
         own = _outcome_of(name, address.family) if resolution.merges else None
         if own is None:
             return hold_of(name), hold_left_ms(name, now_ms, joined_ms)
-        since_ms = max(resolution.family_valid_ms[address.family], joined_ms)
+        since_ms = max(_since_ms(name, own), joined_ms)
         return hold_for(own.status), _left_ms(name, own.status, since_ms, now_ms)
     return _why_kept(name, server, address, free, now_ms)
 
@@ -104,7 +111,7 @@ def family_hold(name: ResolvedName, family: Family, now_ms: int) -> Reason | Non
     own = _outcome_of(name, family)
     if own is None or own.addresses or own.status is Status.NODATA:
         return None
-    left_ms = _left_ms(name, own.status, name.resolution.family_valid_ms[family], now_ms)
+    left_ms = _left_ms(name, own.status, _since_ms(name, own), now_ms)
     return (hold_for(own.status), left_ms) if left_ms else None
 
 

@@ -33,6 +33,7 @@ from resolverd.answer import Answer, QueryType, Question, Status, query_types
 from resolverd.asking import NOBODY, Asking
 from resolverd.config import Family, ResolutionSettings, ResolversSection, names_of
 from resolverd.hearing import Hearing, Outcome
+from resolverd.leases import Lease, Leases
 from resolverd.places import Turn
 from resolverd.ruling import hold_ms
 from resolverd.search import Walk, candidates
@@ -59,10 +60,9 @@ def on_time(_period_ms: int) -> int:
 class Resolution:
     """The resolution of one name; `deadline_ms` says when `tick` has something to do.
 
-    `last_valid_ms` is the end of the last valid run, at first the time of creation, so that a name
-    that was never resolved has its grace as well; `family_valid_ms` says the same of each family,
-    whose last valid answer may be older. `early_ms` tells by how much of `timeout resolve`
-    the next run comes early, so that the runs of many names spread (M5); nothing else does.
+    `leases` know the end of the last valid run, at first the time of creation, so that a name that
+    was never resolved has its grace as well. `early_ms` tells by how much of `timeout resolve` the
+    next run comes early, so that the runs of many names spread (M5); nothing else does.
     `silent` has the nameservers that nobody waits for (silence.py).
     """
 
@@ -77,8 +77,7 @@ class Resolution:
     ) -> None:
         """Idle, its first run due at once; `service` asks for SRV records of the name."""
         self.deadline_ms = now_ms
-        self.last_valid_ms = now_ms
-        self.family_valid_ms = {Family.IPV4: now_ms, Family.IPV6: now_ms}
+        self.leases = Leases(now_ms)
         self.last_run_ms = 0
         self.last_status: Status | None = None
         self.early_ms: Callable[[int], int] = on_time
@@ -95,6 +94,7 @@ class Resolution:
         self._everybody = names_of(section.nameservers)
         self._hearing = Hearing()
         self._told = False  # what has been gained in this run
+        self._begun_ms = now_ms  # the run that goes on, or the last
         self._trigger_waits = False  # the next run was asked for by a failed connect
         self._triggered = False  # so was the run that goes on, or the last
         self._trigger_pause_ms = 0  # after the last run no trigger counts for so long
@@ -112,10 +112,22 @@ class Resolution:
         last_status: Status | None,
     ) -> None:
         """Carry on from what a predecessor recorded; graces keep running."""
-        self.last_valid_ms = last_valid_ms
-        self.family_valid_ms = family_valid_ms
+        leases = {family: self.lease(valid_ms) for family, valid_ms in family_valid_ms.items()}
+        self.leases.restore(self.lease(last_valid_ms), leases)
         self.last_run_ms = last_run_ms
         self.last_status = last_status
+
+    def lease(self, valid_ms: int) -> Lease:
+        """The lease of a predecessor's answer: it ends with the run that is due next."""
+        ttl, period_ms = self._section.ttl_period, self._section.timeout_resolve_ms
+        longest_ms = period_ms if ttl is None else ttl.max_ms
+        lease = Lease(valid_ms, valid_ms + longest_ms)
+        return lease.ended_early(self.deadline_ms, self._section.holds)
+
+    @property
+    def last_valid_ms(self) -> int:
+        """When the last valid answer came."""
+        return self.leases.last_valid_ms
 
     @property
     def state(self) -> State:
@@ -162,7 +174,7 @@ class Resolution:
         if now_ms < self.deadline_ms:
             return []
         if self.state is State.IDLE:
-            self._begin()
+            self._begin(now_ms)
             return self._ask(now_ms)
         actions: list[Action] = []
         for line in self._lines:
@@ -282,11 +294,12 @@ class Resolution:
         self._walk.go_on()
         return [Abandoned(), *self._ask(now_ms)]
 
-    def _begin(self) -> None:
+    def _begin(self, now_ms: int) -> None:
         name, section = self._settings.name, self._section
         search = section.search if self._settings.search else ()
         self._walk.begin(candidates(name, search, section.ndots))
         self._triggered, self._trigger_waits = self._trigger_waits, False
+        self._begun_ms = now_ms
 
     def _ask(self, now_ms: int) -> list[Action]:
         """Ask for a name from the beginning."""
@@ -324,19 +337,23 @@ class Resolution:
             return []
         self._told = True
         (outcome,) = [each for each in self._hearing.outcomes() if each.status is Status.VALID]
-        self.last_valid_ms = self.family_valid_ms[outcome.family] = now_ms
+        self.leases.answered([outcome.family], now_ms, 0)  # until the end of the run says more
         return [Gained(outcome)]
 
-    def _pause_ms(self, answer: Answer | None, outcomes: tuple[Outcome, ...]) -> int:
-        """How long until the next run; where a type has failed, TTLs do not delay it."""
+    def _period_ms(self, answer: Answer | None, outcomes: tuple[Outcome, ...]) -> int:
+        """How long until the next run at most; where a type has failed, TTLs do not delay it."""
         ttl = self._section.ttl_period
         if ttl is None:
-            period_ms = self._section.timeout_resolve_ms
-            return period_ms - self.early_ms(period_ms)
+            return self._section.timeout_resolve_ms
         if answer is None or any(each.status not in STATEMENTS for each in outcomes):
             return ttl.min_ms
-        period_ms = max(ttl.min_ms, min(1_000 * answer.ttl_s, ttl.max_ms))
-        return max(ttl.min_ms, period_ms - self.early_ms(period_ms))
+        return max(ttl.min_ms, min(1_000 * answer.ttl_s, ttl.max_ms))
+
+    def _pause(self, period_ms: int, now_ms: int) -> None:
+        """Nothing is to be done until the next run."""
+        ttl = self._section.ttl_period
+        shortest_ms = 0 if ttl is None else ttl.min_ms
+        self.deadline_ms = now_ms + max(shortest_ms, period_ms - self.early_ms(period_ms))
 
     def _finish(self, now_ms: int) -> list[Action]:
         if not self.merges:
@@ -344,14 +361,21 @@ class Resolution:
         outcomes, answer = self._hearing.outcomes(), self._hearing.answer(merges=self.merges)
         if answer is None:
             return self._fail(outcomes, self._failure(outcomes), now_ms)
-        self.deadline_ms = now_ms + self._pause_ms(answer, outcomes)
-        self.last_run_ms = self.last_valid_ms = now_ms
+        period_ms = self._period_ms(answer, outcomes)
+        self._pause(period_ms, now_ms)
+        self.last_run_ms = now_ms
         self.last_status = Status.VALID
         self._walk.found()
         valid = [each for each in outcomes if each.status is Status.VALID]
-        for each in valid:
-            self.family_valid_ms[each.family] = now_ms
+        self._end_leases(outcomes)
+        self.leases.answered([each.family for each in valid], now_ms, period_ms)
         return [Finished(Status.VALID, answer, valid[0].nameserver, outcomes)]
+
+    def _end_leases(self, outcomes: tuple[Outcome, ...]) -> None:
+        """A failed connect has asked, and was not answered."""
+        if self._triggered:
+            failed = [each.family for each in outcomes if each.status is not Status.VALID]
+            self.leases.end_early(failed, self._begun_ms, self._section.holds)
 
     def _failure(self, outcomes: tuple[Outcome, ...]) -> Status:
         """The status of a run without a valid answer: of two lines, that whose records stay longer.
@@ -360,15 +384,17 @@ class Resolution:
         """
         if len(self._lines) == 1:
             return self._lines[0].failure
-        holds, valid_ms = self._section.holds, self.family_valid_ms
+        holds, leases = self._section.holds, self.leases
         return max(
-            outcomes, key=lambda each: (valid_ms[each.family], hold_ms(holds, each.status))
+            outcomes,
+            key=lambda each: (leases.valid_ms(each.family), hold_ms(holds, each.status)),
         ).status
 
     def _fail(self, outcomes: tuple[Outcome, ...], status: Status, now_ms: int) -> list[Action]:
-        self.deadline_ms = now_ms + self._pause_ms(None, outcomes)
+        self._pause(self._period_ms(None, outcomes), now_ms)
         self.last_run_ms = now_ms
         self.last_status = status
+        self._end_leases(outcomes)
         held = Answer(status, tuple(a for each in outcomes for a in each.addresses), partial=True)
         sources = [each.nameserver for each in outcomes if each.addresses]
         return [Finished(status, held, sources[-1] if sources else "", outcomes)]

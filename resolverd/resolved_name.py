@@ -29,7 +29,7 @@ from resolverd.hearing import Outcome
 from resolverd.history import History
 from resolverd.messages import FROM_CACHE, describe_search
 from resolverd.resolution import Resolution
-from resolverd.ruling import Ruling, own_graces, rule, rule_merged
+from resolverd.ruling import Ruling, hold_ms, own_graces, rule, rule_merged
 from resolverd.served import FROM_ANSWERS, Log, ServedServers
 from resolverd.tally import Tally
 
@@ -101,15 +101,16 @@ class ResolvedName:
 
         A name of the configuration has a record, which knows better when the family was answered.
         """
-        resolution, family_valid_ms = self.resolution, self.resolution.family_valid_ms
+        leases, family = self.resolution.leases, address.family
         if self.permanent:
-            self.assignment.adopt({address: min(since_ms, family_valid_ms[address.family])})
+            self.assignment.adopt({address: min(since_ms, leases.valid_ms(family))})
             return
         self.assignment.adopt({address: since_ms})
-        known_ms = resolution.last_valid_ms if self._restored else 0
-        resolution.last_valid_ms = max(known_ms, since_ms)  # graces keep running
-        known_ms = family_valid_ms[address.family] if self._restored else 0
-        family_valid_ms[address.family] = max(known_ms, since_ms)
+        any_ms, family_ms = leases.last_valid_ms, leases.valid_ms(family)
+        if not self._restored:
+            any_ms = family_ms = 0
+        lease = self.resolution.lease  # graces keep running
+        leases.restore(lease(max(any_ms, since_ms)), {family: lease(max(family_ms, since_ms))})
         self._restored = True
 
     def take(self, server: ResolvedServer) -> None:
@@ -117,7 +118,7 @@ class ResolvedName:
         slot = self._served[server.slot]
         self.assignment.join(server, slot.address, 0)
         if slot.address is not None and slot.cause in FROM_ANSWERS:
-            since_ms = self.resolution.family_valid_ms[slot.address.family]
+            since_ms = self.resolution.leases.valid_ms(slot.address.family)
             self.assignment.adopt({slot.address: since_ms})
 
     def leave(self, slot: int) -> None:
@@ -172,17 +173,26 @@ class ResolvedName:
         assignment, resolution = self.assignment, self.resolution
         if finished.addresses:
             return assignment.heard(self._rule(finished.outcomes, now_ms), now_ms)
+        holds = self.section.holds
         if resolution.merges:
-            valid_ms, holds = resolution.family_valid_ms, self.section.holds
-            graces = own_graces(finished.outcomes, valid_ms, holds)
+            graces = own_graces(finished.outcomes, self._since_ms(finished.outcomes), holds)
             return assignment.families_failed(graces, now_ms)
-        return assignment.failed(finished.status, resolution.last_valid_ms, now_ms)
+        since_ms = resolution.leases.since_ms(hold_ms(holds, finished.status))
+        return assignment.failed(finished.status, since_ms, now_ms)
 
     def _rule(self, outcomes: tuple[Outcome, ...], now_ms: int) -> Ruling:
-        holds, valid_ms = self.section.holds, self.resolution.family_valid_ms
+        holds, since_ms = self.section.holds, self._since_ms(outcomes)
         if self.resolution.merges:
-            return rule_merged(outcomes, holds, valid_ms, now_ms)
-        return rule(outcomes, self.assignment.records, holds, valid_ms, now_ms)
+            return rule_merged(outcomes, holds, since_ms, now_ms)
+        return rule(outcomes, self.assignment.records, holds, since_ms, now_ms)
+
+    def _since_ms(self, outcomes: tuple[Outcome, ...]) -> dict[Family, int]:
+        """Since when the hold of each outcome counts."""
+        leases, holds = self.resolution.leases, self.section.holds
+        return {
+            each.family: leases.family_since_ms(each.family, hold_ms(holds, each.status))
+            for each in outcomes
+        }
 
     def _tell_returns(self, former: Mapping[Address, int], now_ms: int) -> None:
         """Say it when records that have left are back; `former` are those before this answer."""

@@ -20,6 +20,7 @@ from resolverd.departures import Departures
 from resolverd.history import History
 from resolverd.messages import FROM_ADDITIONAL
 from resolverd.resolution import Resolution
+from resolverd.ruling import hold_ms
 from resolverd.served import Log, Served, ServedServers
 from resolverd.service_assignment import Attachment, Key, ServiceAssignment, ServiceChange
 from resolverd.tally import Tally
@@ -114,11 +115,12 @@ class ResolvedService:
     def finish(self, finished: Finished, now_ms: int) -> None:
         """A run has ended: record it, publish what changed."""
         assignment, valid = self.assignment, finished.status is Status.VALID
+        since_ms = self.resolution.leases.since_ms(hold_ms(self.section.holds, finished.status))
         former = {key: known.seen_ms for key, known in assignment.records.items()}
         if valid:
             changes = assignment.valid(finished.answer, now_ms, self._resolved(finished.answer))
         else:
-            changes = assignment.failed(finished.status, self.resolution.last_valid_ms, now_ms)
+            changes = assignment.failed(finished.status, since_ms, now_ms)
         self.changed = bool(changes)
         news = self.changed or not former.keys() >= assignment.records.keys()
         self.resolution.learned(news)
@@ -136,7 +138,7 @@ class ResolvedService:
             self.tally.returned([(f"{key[0]}:{key[1]}", ms) for key, ms in back], self.section)
             if not finished.answer.partial:
                 self._clear_strangers(cause, now_ms)
-        elif assignment.is_over(finished.status, self.resolution.last_valid_ms, now_ms):
+        elif assignment.is_over(finished.status, since_ms, now_ms):
             self._clear_strangers(cause, now_ms)
         self._targets.settle(now_ms)
         if updates and finished.nameserver:

@@ -3,7 +3,8 @@
 Owns the rule that a failure is no statement (M3). A valid answer and NODATA are statements: records
 of their family that are unseen for `hold obsolete` go. Any other failure of a family says nothing:
 its records stay as they are until the hold of that status has passed since the family's last valid
-answer (or since the name was first asked for); from then on `hold obsolete` counts for them too.
+answer (or since the name was first asked for; leases.py says when it counts from later); from then
+on `hold obsolete` counts for them too.
 What a cut answer held confirms and adds; it removes what has been unseen for the longer of `hold
 obsolete` and `hold other`.
 
@@ -53,18 +54,18 @@ class Grace(msgspec.Struct, frozen=True):
         return max(self.since_ms, joined_ms) + self.hold_ms <= now_ms
 
 
-def same_grace(status: Status, last_valid_ms: int, holds: Holds) -> dict[Family, Grace]:
+def same_grace(status: Status, since_ms: int, holds: Holds) -> dict[Family, Grace]:
     """Both families are protected alike after a run that failed with `status`."""
-    grace = Grace(status, last_valid_ms, hold_ms(holds, status))
+    grace = Grace(status, since_ms, hold_ms(holds, status))
     return {Family.IPV4: grace, Family.IPV6: grace}
 
 
 def own_graces(
-    outcomes: Sequence[Outcome], valid_ms: Mapping[Family, int], holds: Holds
+    outcomes: Sequence[Outcome], since_ms: Mapping[Family, int], holds: Holds
 ) -> dict[Family, Grace]:
-    """Each of two merged families is protected by its own failure and its own last answer."""
+    """Each of two merged families is protected by its own failure since its own last answer."""
     return {
-        each.family: Grace(each.status, valid_ms[each.family], hold_ms(holds, each.status))
+        each.family: Grace(each.status, since_ms[each.family], hold_ms(holds, each.status))
         for each in outcomes
     }
 
@@ -91,7 +92,7 @@ class Ruling(msgspec.Struct, frozen=True):
 
 
 def rule_merged(
-    outcomes: Sequence[Outcome], holds: Holds, valid_ms: Mapping[Family, int], now_ms: int
+    outcomes: Sequence[Outcome], holds: Holds, since_ms: Mapping[Family, int], now_ms: int
 ) -> Ruling:
     """What follows from a run, or part of one, for two families that are merged.
 
@@ -99,7 +100,7 @@ def rule_merged(
     """
     unseen_ms = {Family.IPV4: FOREVER_MS, Family.IPV6: FOREVER_MS}
     for each in outcomes:
-        unseen_ms[each.family] = _unseen_ms(each, holds, valid_ms, now_ms)
+        unseen_ms[each.family] = _unseen_ms(each, holds, since_ms, now_ms)
     return Ruling(tuple(a for each in outcomes for a in each.addresses), unseen_ms)
 
 
@@ -107,21 +108,21 @@ def rule(
     outcomes: Sequence[Outcome],
     known: Collection[Address],
     holds: Holds,
-    valid_ms: Mapping[Family, int],
+    since_ms: Mapping[Family, int],
     now_ms: int,
 ) -> Ruling:
     """What follows from a run for one family at a time; `outcomes` has the preferred first.
 
-    `known` are the records so far, `valid_ms` tells when each family was last answered validly.
+    `known` are the records so far, `since_ms` tells since when the hold of each failure counts.
     """
     first, *others = outcomes
     unasked_ms = holds.obsolete_ms if first.status is Status.VALID else _cut_ms(holds)
     unseen_ms = {Family.IPV4: unasked_ms, Family.IPV6: unasked_ms}
-    unseen_ms[first.family] = _unseen_ms(first, holds, valid_ms, now_ms)
+    unseen_ms[first.family] = _unseen_ms(first, holds, since_ms, now_ms)
     if first.status is Status.VALID or not others:
         return Ruling(first.addresses, unseen_ms)
     (other,) = others
-    unseen_ms[other.family] = _unseen_ms(other, holds, valid_ms, now_ms)
+    unseen_ms[other.family] = _unseen_ms(other, holds, since_ms, now_ms)
     protected = unseen_ms[first.family] == FOREVER_MS
     preferred_is_known = protected and any(address.family == first.family for address in known)
     added = other.addresses
@@ -134,11 +135,11 @@ def _cut_ms(holds: Holds) -> int:
     return max(holds.obsolete_ms, holds.other_ms)
 
 
-def _unseen_ms(outcome: Outcome, holds: Holds, valid_ms: Mapping[Family, int], now_ms: int) -> int:
+def _unseen_ms(outcome: Outcome, holds: Holds, since_ms: Mapping[Family, int], now_ms: int) -> int:
     """For how long records of the family may be unseen after this."""
     if outcome.status is not Status.VALID and outcome.addresses:
         return _cut_ms(holds)
     if outcome.status in (Status.VALID, Status.NODATA):
         return holds.obsolete_ms
-    over = valid_ms[outcome.family] + hold_ms(holds, outcome.status) <= now_ms
+    over = since_ms[outcome.family] + hold_ms(holds, outcome.status) <= now_ms
     return holds.obsolete_ms if over else FOREVER_MS

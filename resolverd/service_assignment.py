@@ -182,9 +182,9 @@ class ServiceAssignment:
             roster.fill(self._in_turn())
         return self._replace(self._attachments(answer.services, resolved))
 
-    def failed(self, status: Status, last_valid_ms: int, now_ms: int) -> list[ServiceChange]:
-        """A run has failed with `status`; the last valid answer was at `last_valid_ms`."""
-        if not self.is_over(status, last_valid_ms, now_ms):
+    def failed(self, status: Status, since_ms: int, now_ms: int) -> list[ServiceChange]:
+        """A run has failed with `status`, whose hold counts since `since_ms`."""
+        if not self.is_over(status, since_ms, now_ms):
             return []
         self.records = {}
         for roster in self._rosters.values():
@@ -192,9 +192,9 @@ class ServiceAssignment:
                 roster.release(key)
         return self._replace(dict.fromkeys(self._servers))
 
-    def is_over(self, status: Status, last_valid_ms: int, now_ms: int) -> bool:
+    def is_over(self, status: Status, since_ms: int, now_ms: int) -> bool:
         """Whether a failure of this kind is overlooked no longer."""
-        return last_valid_ms + hold_ms(self._holds, status) <= now_ms
+        return since_ms + hold_ms(self._holds, status) <= now_ms
 
     def holders(self, key: Key) -> list[ResolvedServer]:
         """The servers that stand for this record, one of each backend at most."""

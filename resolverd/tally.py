@@ -125,6 +125,6 @@ class Tally:
 
 def _by_family(resolution: Resolution) -> dict[str, int]:
     return {
-        "ipv4_valid_ms": resolution.family_valid_ms[Family.IPV4],
-        "ipv6_valid_ms": resolution.family_valid_ms[Family.IPV6],
+        "ipv4_valid_ms": resolution.leases.valid_ms(Family.IPV4),
+        "ipv6_valid_ms": resolution.leases.valid_ms(Family.IPV6),
     }

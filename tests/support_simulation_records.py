@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from resolverd.answer import Address, Answer, QueryType, Status
 from resolverd.config import Family, ResolutionSettings, ResolvedServer
 from tests.support_simulation_returns import Returns
-from tests.support_simulation_rules import hold_of
+from tests.support_simulation_rules import kept_ms
 from tests.support_simulation_services import ServiceRecords
 
 if TYPE_CHECKING:
@@ -79,15 +79,16 @@ class HostRecords:
 
     def _failed(self, statuses: Iterable[Status]) -> None:
         """No address outlives the longest of the holds that may apply."""
-        holds, now_ms = self._world.section.holds, self._world.now_ms
-        longest_ms = max(hold_of(holds, status) for status in (*statuses, Status.TIMEOUT))
+        section, now_ms = self._world.section, self._world.now_ms
+        kept = [kept_ms(section, status) for status in (*statuses, Status.TIMEOUT)]
+        longest_ms = max(most_ms for _, most_ms in kept)
         if self._settings.search:
-            longest_ms = max(longest_ms, holds.other_ms)
+            longest_ms = max(longest_ms, kept_ms(section, Status.OTHER)[1])
         for server in self._own():
             since_ms = max(self._valid_ms, self._world.judge.ordered_ms.get(server.slot, 0))
             if since_ms + longest_ms <= now_ms:
                 assert self._after(server) is None, "an address has outlived its hold"
-        shortest_ms = min(hold_of(holds, status) for status in (*statuses, Status.TIMEOUT))
+        shortest_ms = min(least_ms for least_ms, _ in kept)
         if self._valid_ms + shortest_ms <= now_ms:
             self._low_ms.clear()  # records go then (S37); only a newcomer may keep its address
 
@@ -140,11 +141,11 @@ class HostRecords:
         judge, status = self._world.judge, self._status(family)
         place = self._world.place(self._settings.index)
         valid_ms = judge.family_valid_ms.get((place, family), NEVER_MS)
-        hold_ms = hold_of(self._world.section.holds, status)
+        least_ms, _ = kept_ms(self._world.section, status)
         return (
             status not in STATEMENTS
             and not self._was_cut(family)
-            and valid_ms + hold_ms > self._world.now_ms
+            and valid_ms + least_ms > self._world.now_ms
         )
 
     def _may_be_protected(self, address: str) -> bool:
@@ -152,8 +153,8 @@ class HostRecords:
         if self._was_cut(family):
             return True
         status = self._status(family)
-        hold_ms = hold_of(self._world.section.holds, status)
-        over = self._family_ms[family] + hold_ms <= self._world.now_ms
+        _, most_ms = kept_ms(self._world.section, status)
+        over = self._family_ms[family] + most_ms <= self._world.now_ms
         return status not in STATEMENTS and not over
 
     def _status(self, family: Family) -> Status:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from resolverd.answer import Address, Answer, QueryType, Status, query_types
-from resolverd.config import Family, Holds
+from resolverd.config import Family, Holds, ResolversSection
 from shm.states import Cause, SlotState
 from tests.support_simulation_zone import HOSTS, LABEL
 
@@ -32,6 +32,21 @@ def hold_of(holds: Holds, status: Status) -> int:
         Status.NX: holds.nx_ms, Status.REFUSED: holds.refused_ms, Status.TIMEOUT: holds.timeout_ms,
     }  # fmt: skip
     return named.get(status, holds.other_ms)
+
+
+def kept_ms(section: ResolversSection, status: Status) -> tuple[int, int]:
+    """For how long after a valid answer such a failure is overlooked, at least and at most.
+
+    A hold no longer than the period counts from when the next answer was due, which is known within
+    bounds where TTLs say it; what asks earlier leaves the hold its length twice.
+    """
+    hold_ms, ttl = hold_of(section.holds, status), section.ttl_period
+    period_ms = section.timeout_resolve_ms
+    shortest_ms, longest_ms = (period_ms, period_ms) if ttl is None else (ttl.min_ms, ttl.max_ms)
+    return (
+        2 * hold_ms if hold_ms <= shortest_ms else hold_ms,
+        longest_ms + hold_ms if 0 < hold_ms <= longest_ms else hold_ms,
+    )
 
 
 def host_of(address: str) -> str:
@@ -125,10 +140,11 @@ class Judge:
         if before.address is None or before.address == after.address:
             return
         if after.address is None and after.cause in STATUS_OF:
-            since_ms = self.additional_ms.get((name, before.port), 0) if after.port else 0
             place = LABEL_PLACE if after.port == 0 else self.place(slot, name)
-            since_ms = max(since_ms, self._valid_ms(place, before.address))
-            self._lost_by_error(place, Cause(after.cause), since_ms)
+            status, valid_ms = STATUS_OF[Cause(after.cause)], self._valid_ms(place, before.address)
+            self._kept(valid_ms, status, slot, name if after.port else self.home[slot])
+            if after.port:
+                self._kept(self.additional_ms.get((name, before.port), 0), status)
         elif after.cause == Cause.REMOVED:
             self._lost_record(name, before.port)
         elif slot not in self.label_slots and host_of(before.address) == name:
@@ -139,9 +155,13 @@ class Judge:
             if after.address is not None and slot not in self.world.orders:
                 self._changed_family(slot, name, before.address, after.address)
 
-    def _lost_by_error(self, place: Place, cause: Cause, since_ms: int) -> None:
-        hold = hold_of(self.world.section.holds, STATUS_OF[cause])
-        assert since_ms + hold <= self.world.now_ms, f"{place}: a hold was shortened"
+    def _kept(self, since_ms: int, status: Status, slot: int = -1, name: str = "") -> None:
+        """Such a failure was overlooked; a name that comes and goes may forget what was due."""
+        section = self.world.section
+        least_ms = hold_of(section.holds, status)
+        if self.home.get(slot) == name:
+            least_ms = kept_ms(section, status)[0]
+        assert since_ms + least_ms <= self.world.now_ms, f"{name}: a hold was shortened"
 
     def _valid_ms(self, place: Place, address: str) -> int:
         """When the name was last answered, or the family where both are merged."""
@@ -170,8 +190,11 @@ class Judge:
         status = world.outcome(world.core.names.feeding(slot)[0], query_types(family, BOTH)[0])
         if status not in (Status.NODATA, Status.VALID):
             valid_ms = self.family_valid_ms.get((self.place(slot, name), family), 0)
-            over = valid_ms + hold_of(world.section.holds, status) <= world.now_ms
-            assert over, f"{name}: {status.name} changed the family"
+            # a lost reply is silence, whatever it said, and after silence the other type may answer
+            silent_ms, said_ms = (
+                kept_ms(world.section, each)[0] for each in (Status.TIMEOUT, status)
+            )
+            self._kept(valid_ms, Status.TIMEOUT if silent_ms < said_ms else status, slot, name)
 
     @property
     def _obsolete_ms(self) -> int:

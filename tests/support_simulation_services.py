@@ -13,7 +13,7 @@ from resolverd.answer import Answer, Service, Status
 from resolverd.config import ResolutionSettings, ResolvedServer
 from shm.states import SlotFlag
 from tests.support_simulation_returns import NEVER_MS, Returns
-from tests.support_simulation_rules import hold_of
+from tests.support_simulation_rules import kept_ms
 
 if TYPE_CHECKING:
     from tests.support_simulation import World
@@ -76,8 +76,8 @@ class ServiceRecords:
 
     def _failed(self, statuses: list[Status]) -> None:
         """No server outlives the longest of the holds that may apply."""
-        holds = self._world.section.holds
-        longest_ms = max(hold_of(holds, status) for status in (*statuses, Status.TIMEOUT))
+        section = self._world.section
+        longest_ms = max(kept_ms(section, status)[1] for status in (*statuses, Status.TIMEOUT))
         if self._valid_ms + longest_ms <= self._world.now_ms:
             assert not any(self._attached.values()), "a record has outlived its hold"
             for server in self._settings.servers:

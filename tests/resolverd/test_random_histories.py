@@ -22,6 +22,7 @@ from resolverd.transitions import State
 from tests.support_generated import sample
 from tests.support_resolution import BOTH, resolution_settings, section, servers
 
+ANY = Family.NONE  # whichever family was answered
 HISTORIES = sample(1_000, full=50_000)
 ZONE = {
     QueryType.A: [Address(Family.IPV4, bytes((127, 0, 1, n))) for n in range(1, 8)],
@@ -58,8 +59,9 @@ class World:
         self.replies: list[Reply] = []
         self.sick = 0.5  # the part of questions that is not answered well
         self.accepted: dict[Address, int] = {}  # every address ever accepted: when last
-        self.last_valid_ms = self.now_ms
-        self.family_valid_ms = dict.fromkeys(BOTH, self.now_ms)
+        self.valid_ms = dict.fromkeys((*BOTH, ANY), self.now_ms)
+        self.due_ms = dict(self.valid_ms)  # when the next answer was, after that
+        self.kicked_ms: int | None = None  # the run that goes on began then, for a failed connect
 
     def _section(self) -> ResolversSection:
         choose = self.random.choice
@@ -103,9 +105,12 @@ class World:
             kind = self.random.choice(list(Trigger))
             began = self.now_ms - self.random.randrange(5_000)
             if self.resolution.trigger(kind, began, self.now_ms):
+                self.kicked_ms = self.now_ms
                 self.perform(self.resolution.tick(self.now_ms))
         else:
             self.now_ms = max(self.now_ms, self.resolution.deadline_ms)
+            if self.resolution.state is State.IDLE:
+                self.kicked_ms = None
             self.perform(self.resolution.tick(self.now_ms))
 
     def perform(self, actions: list[Action]) -> None:
@@ -134,19 +139,41 @@ class World:
 
     def finish(self, finished: Finished) -> None:
         before, known = dict(self.assignment.slots), set(self.assignment.records)
+        self.note(finished)
+        holds, leases = self.section.holds, self.resolution.leases
         if finished.status is Status.VALID:
             self.accepted |= dict.fromkeys(finished.addresses, self.now_ms)
-            self.last_valid_ms = self.family_valid_ms[finished.addresses[0].family] = self.now_ms
-            ruling = rule(
-                finished.outcomes, self.assignment.records, self.section.holds,
-                self.resolution.family_valid_ms, self.now_ms,
-            )  # fmt: skip
+            since_ms = {
+                each.family: leases.family_since_ms(each.family, hold_ms(holds, each.status))
+                for each in finished.outcomes
+            }
+            known_now = self.assignment.records
+            ruling = rule(finished.outcomes, known_now, holds, since_ms, self.now_ms)
             changes = self.assignment.heard(ruling, self.now_ms)
         else:
-            changes = self.assignment.failed(
-                finished.status, self.resolution.last_valid_ms, self.now_ms
-            )
+            grace_ms = leases.since_ms(hold_ms(holds, finished.status))
+            changes = self.assignment.failed(finished.status, grace_ms, self.now_ms)
         Checker(self, known).check(finished, before, changes)
+
+    def note(self, finished: Finished) -> None:
+        """Who is answered now, and of whom a failed connect has told that an answer is overdue."""
+        valid = {each.family for each in finished.outcomes if each.status is Status.VALID}
+        period_ms, holds = self.section.timeout_resolve_ms, self.section.holds
+        named = (holds.nx_ms, holds.refused_ms, holds.timeout_ms, holds.other_ms)
+        for family in (*{each.family for each in finished.outcomes}, ANY):
+            if family in valid or (family is ANY and valid):
+                self.valid_ms[family] = self.now_ms
+                self.due_ms[family] = self.now_ms + period_ms
+            elif self.kicked_ms is not None:
+                longest_ms = max((each for each in named if each <= period_ms), default=0)
+                early_ms = max(self.kicked_ms, self.valid_ms[family] + longest_ms)
+                self.due_ms[family] = min(self.due_ms[family], early_ms)
+
+    def grace_ends_ms(self, family: Family, status: Status) -> int:
+        """Until when such a failure is overlooked."""
+        hold, valid_ms = hold_ms(self.section.holds, status), self.valid_ms[family]
+        counts_from_due = 0 < hold <= self.section.timeout_resolve_ms
+        return (self.due_ms[family] if counts_from_due else valid_ms) + hold
 
 
 class Checker:
@@ -172,11 +199,10 @@ class Checker:
 
     def preferred_is_protected(self, finished: Finished) -> bool:
         """Whether the preferred family has failed just now, and its records stay for a while."""
-        world, first = self.world, finished.outcomes[0]
+        first = finished.outcomes[0]
         if first.status in (Status.VALID, Status.NODATA):
             return False
-        hold = hold_ms(world.section.holds, first.status)
-        return world.family_valid_ms[first.family] + hold > world.now_ms
+        return self.world.grace_ends_ms(first.family, first.status) > self.world.now_ms
 
     def family_is_kept(self, finished: Finished, before: dict[int, Address | None]) -> None:
         preferred = finished.outcomes[0].family
@@ -221,8 +247,7 @@ class Checker:
 
     def holds_are_kept(self, status: Status, before: dict[int, Address | None]) -> None:
         world = self.world
-        grace_ends = world.last_valid_ms + hold_ms(world.section.holds, status)
-        if world.now_ms < grace_ends:
+        if world.now_ms < world.grace_ends_ms(ANY, status):
             assert self.slots == before, "an address was lost within its hold"
         else:
             assert set(self.slots.values()) == {None}
