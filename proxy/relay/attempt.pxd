@@ -106,6 +106,7 @@ cdef inline int connect_once(
         close(fd)
         return error
     session.sides[SERVER].fd = fd
+    session.flown = 0
     session.sides[SERVER].flags = (RESETS if session.backend.nolinger else 0) | (
         ACKS_LATE if prompt else 0)
     return 0

@@ -5,6 +5,7 @@
 # connecting means, and trying again, is attempt.pxd.
 
 from libc.errno cimport EAGAIN, EINTR, errno
+from libc.stdint cimport uint16_t
 from libc.string cimport memcpy
 
 from proxy.relay.account cimport count_aborted, count_bytes, count_opened
@@ -12,6 +13,7 @@ from proxy.relay.addresses cimport EARLY_BYTES_MAX, header_before
 from proxy.relay.attempt cimport (
     EARLY_AT_HAND, EARLY_NONE, session_attempt, session_connected, session_retry,
     session_unpicked)
+from proxy.relay.fast_open cimport goes_later, still_connects
 from proxy.relay.forward cimport Mover, drop_waiting, keep_rest, send_at_once, send_bytes
 from proxy.relay.picking cimport PICK_QUEUED, PICK_TAKEN, session_pick
 from proxy.relay.proxy_header_write cimport HEADER_ROOM
@@ -27,20 +29,25 @@ from shm.atomics cimport count
 
 
 cdef inline void session_announce(Engine *engine, Session *session) noexcept nogil:
-    """Begin what goes to a connected server with its PROXY header, if it wants one."""
+    """Begin what goes to a connected server with its PROXY header, if it wants one.
+
+    What its SYN took is there already.
+    """
     cdef Side *server = &session.sides[SERVER]
     cdef char *bytes = engine.scratch + HEADER_ROOM
     cdef size_t header = header_before(engine, session, bytes)
     cdef size_t length = 0
+    cdef size_t flown = session.flown
     cdef Mover mover
-    if header == 0:
+    if header == 0 and flown == 0:
         return
     mover_open(engine, &mover)
     if server.pending != NULL:  # the client's first bytes, EARLY_BYTES_MAX at most
         length = server.pending.end
         memcpy(bytes, server.pending.bytes, length)
         drop_waiting(&mover, server)
-    send_bytes(&mover, server, bytes - header, header + length, 0)
+    if flown != header + length:
+        send_bytes(&mover, server, bytes - header + flown, header + length - flown, 0)
     mover_collect(engine, &mover)
 
 
@@ -49,7 +56,8 @@ cdef inline void send_early(
     """Send the client's first bytes right after connect(), behind the PROXY header if there is one.
 
     Where the handshake is complete by then (loopback) no event has to be waited for; elsewhere
-    they are kept until it is. HEADER_ROOM bytes before `bytes` are ours.
+    they are kept until it is, also those that a SYN took. HEADER_ROOM bytes before `bytes` are
+    ours.
     """
     cdef Side *server = &session.sides[SERVER]
     cdef Mover mover
@@ -62,6 +70,9 @@ cdef inline void send_early(
         send_at_once(server, header + length)
         sent = send(server.fd, bytes - header, header + length, MSG_NOSIGNAL)
         error = errno if sent < 0 else 0
+    if sent > 0 and still_connects(engine, session):
+        session.flown = <uint16_t>sent  # a packet is shorter than 65,536
+        sent = 0
     if sent > 0:
         bytes = bytes - header + sent
         length = header + length - sent
@@ -70,7 +81,7 @@ cdef inline void send_early(
         session_break(engine, session, TERMINATION_RESOURCE_CONNECT, -1)
         return
     mover_collect(engine, &mover)
-    if error not in (0, EAGAIN, EINTR):
+    if error != 0 and not goes_later(error):
         session_retry(engine, session, error)
         return
     if session.state != STATE_CONNECTING:

@@ -28,8 +28,8 @@ from proxy.relay.splice cimport pipes_close
 from proxy.relay.syscalls cimport EPOLL_CLOEXEC, close, epoll_create1
 from proxy.relay.types cimport (
     BALANCE_FIRST, BALANCE_LEASTCONN, BALANCE_RANDOM, BALANCE_ROUNDROBIN, BALANCE_SOURCE,
-    BALANCE_STATIC, SCHEDULE_LOADS, SCHEDULE_MAP, SCHEDULE_ORDER,
-    SCHEDULE_RING, SCHEDULE_TURNS, SCRATCH_BYTES, TERMINATIONS, Addresses, NO_SLOT, Backend, Engine,
+    BALANCE_STATIC, NO_SLOT, RETRIES_MAX, SCHEDULE_LOADS, SCHEDULE_MAP, SCHEDULE_ORDER,
+    SCHEDULE_RING, SCHEDULE_TURNS, SCRATCH_BYTES, TERMINATIONS, Addresses, Backend, Engine,
     Frontend, LeastBlock, Limit, Listener, Outgoing, Schedule, ServerCache, ServerLimits, Session,
     Waiter)
 from shm.atomics cimport exchange_pointer
@@ -179,7 +179,7 @@ cdef class Relay:
             backend.first_slot = backend.shared.first_slot
             backend.slots = backend.shared.slots
             self.set_balance(backend, proxy)
-            backend.retries = proxy.retries
+            backend.retries = min(proxy.retries, RETRIES_MAX)
             backend.redispatch = proxy.redispatch
             backend.connect_ms = milliseconds(proxy.timeouts.connect_ms)
             backend.server_ms = milliseconds(proxy.timeouts.server_ms)

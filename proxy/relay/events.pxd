@@ -11,6 +11,7 @@ from proxy.relay.beginning cimport session_announce, session_begin
 from proxy.relay.deadline cimport (
     DEADLINE_CLIENT, DEADLINE_CONNECT, DEADLINE_EARLY, DEADLINE_HEADER, DEADLINE_QUEUE,
     DEADLINE_REMOVED, DEADLINE_TURN_AROUND, Deadline, session_deadline)
+from proxy.relay.fast_open cimport broke_later, send_in_syn, still_connects
 from proxy.relay.forward cimport note_failed, waiting
 from proxy.relay.proxied cimport header_event
 from proxy.relay.session cimport (
@@ -19,10 +20,10 @@ from proxy.relay.syscalls cimport (
     EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, MSG_PEEK, SOL_SOCKET, SO_ERROR,
     getsockopt, recv, socket, socklen_t)
 from proxy.relay.types cimport (
-    CLIENT, CONFIRM, DEAF, QUEUED, READABLE, SERVER, STATE_ACCEPTED, STATE_CONNECTING, STATE_ENDED,
-    STATE_HEADER, STATE_QUEUED, TERMINATION_CLIENT_ABORT_CONNECT, TERMINATION_CLIENT_ABORT_QUEUE,
-    TERMINATION_CLIENT_TIMEOUT_HEADER, TERMINATION_SERVER_TIMEOUT_QUEUE, WRITABLE, Engine,
-    Session, Side)
+    CLIENT, CONFIRM, DEAF, FAILED, QUEUED, READABLE, SERVER, STATE_ACCEPTED, STATE_CONNECTING,
+    STATE_ENDED, STATE_HEADER, STATE_QUEUED, TERMINATION_CLIENT_ABORT_CONNECT,
+    TERMINATION_CLIENT_ABORT_QUEUE, TERMINATION_CLIENT_TIMEOUT_HEADER,
+    TERMINATION_SERVER_TIMEOUT_QUEUE, WRITABLE, Engine, Session, Side)
 
 
 cdef inline void connect_event(Engine *engine, Session *session, uint32_t events) noexcept nogil:
@@ -31,11 +32,19 @@ cdef inline void connect_event(Engine *engine, Session *session, uint32_t events
     cdef socklen_t length = sizeof(error)
     if events & (EPOLLERR | EPOLLHUP):
         getsockopt(session.sides[SERVER].fd, SOL_SOCKET, SO_ERROR, &error, &length)
-        session_retry(engine, session, error if error != 0 else ECONNRESET)
-    elif events & EPOLLOUT:
-        session_connected(engine, session)
-        session_announce(engine, session)
-        session_relay(engine, session)
+        error = error if error != 0 else ECONNRESET
+        if not broke_later(session, error):
+            session_retry(engine, session, error)
+            return
+        session.sides[SERVER].flags |= FAILED
+    elif not events & EPOLLOUT:
+        return
+    elif still_connects(engine, session):
+        send_in_syn(engine, session)
+        return
+    session_connected(engine, session)
+    session_announce(engine, session)
+    session_relay(engine, session)
 
 
 cdef inline void client_early_event(

@@ -59,6 +59,9 @@ cdef enum:  # SessionState; session.pxd has the transitions
     STATE_ENDED = 8
     STATES = 9
 
+cdef enum:
+    RETRIES_MAX = 65534  # `retries` beyond it end there: after 18 hours of refusals
+
 cdef enum:  # SessionFlag
     QUEUED = 1  # in the run list
     ASSIGNED = 2  # counted for its server
@@ -274,7 +277,8 @@ cdef struct Session:
     uint32_t generation  # of the slot that it connected to
     uint32_t tag  # of the address that its place is for
     uint32_t counted  # number of the count that it is in (present.pxd); 0: none
-    uint32_t retries  # attempts that failed
+    uint16_t retries  # attempts that failed, RETRIES_MAX + 1 at most
+    uint16_t flown  # bytes that the SYN of this attempt took (fast_open.pxd)
     uint8_t error  # errno of the last failed attempt: Linux has none above 133
     uint8_t state  # SessionState
     uint8_t flags  # SessionFlag

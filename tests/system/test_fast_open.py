@@ -1,4 +1,4 @@
-"""`tfo` toward servers: one that speaks first is heard, in a network namespace with TCP Fast Open."""
+"""`tfo` toward servers, in a network namespace with TCP Fast Open."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import PATIENCE_SECONDS, require_program
-from tests.support_differential import ROOT, millrace_command
+from tests.support_differential import ROOT, haproxy_command, millrace_command
 
 CONFIGURATION = """\
 defaults
@@ -48,19 +48,44 @@ finally:
 """
 
 
-@pytest.mark.slow
-def test_a_server_that_speaks_first_is_heard_with_a_cookie_at_hand(tmp_path: Path) -> None:
+def run(inside: list[str], kernel: int) -> str:
+    """The output of a command in a namespace whose kernel does as `net.ipv4.tcp_fastopen` says."""
     require_program("unshare")
-    file = tmp_path / "proxy.cfg"
-    file.write_text(CONFIGURATION)
-    prepare = "ip link set lo up && sysctl -qw net.ipv4.tcp_fastopen=3 && exec"
-    command = [sys.executable, "-c", INSIDE, *millrace_command(), "-f", str(file), "-db"]
+    prepare = f"ip link set lo up && sysctl -qw net.ipv4.tcp_fastopen={kernel} && exec"
     done = subprocess.run(
-        ["unshare", "-n", "sh", "-c", f'{prepare} "$@"', "sh", *command],
+        ["unshare", "-n", "sh", "-c", f'{prepare} "$@"', "sh", *inside],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
-        timeout=PATIENCE_SECONDS,
+        timeout=4 * PATIENCE_SECONDS,
         check=True,
     )
-    assert done.stdout.split() == ["hello"] * 3
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_a_server_that_speaks_first_is_heard_with_a_cookie_at_hand(tmp_path: Path) -> None:
+    file = tmp_path / "proxy.cfg"
+    file.write_text(CONFIGURATION)
+    inside = [sys.executable, "-c", INSIDE, *millrace_command(), "-f", str(file), "-db"]
+    assert run(inside, kernel=3).split() == ["hello"] * 3
+
+
+EVERY_SYN = 0x607  # both sides fast, no cookies needed, whatever listens
+
+
+@pytest.mark.slow
+def test_bytes_in_a_syn_are_no_connection_yet() -> None:
+    """Accepting, refusing, silent and late servers; with and without a PROXY header and words."""
+
+    def played(command: tuple[str, ...]) -> list[str]:
+        inside = [sys.executable, "-m", "tests.system.fast_open_inside", *command]
+        return run(inside, kernel=EVERY_SYN).splitlines()
+
+    *millrace, syns = played(millrace_command())
+    assert len(millrace) == 20
+    assert sum(" sC 2 not reached" in line for line in millrace) == 4
+    assert sum(" SC 2 not reached" in line for line in millrace) == 4
+    assert syns == "went in a SYN"
+    *haproxy, _ = played(haproxy_command())
+    assert millrace == haproxy
