@@ -18,12 +18,12 @@ from resolverd.actions import Abandoned, Action, Finished, Gained, Send, Unanswe
 from resolverd.answer import Answer, QueryType, Question
 from resolverd.board import Board
 from resolverd.config import ResolverdSettings, ResolversSection
+from resolverd.messages import Log
 from resolverd.names import Names, Resolved
 from resolverd.places import RUNS_MAX, Places
 from resolverd.resolution import Trigger, on_time
 from resolverd.resolved_name import ResolvedName
 from resolverd.schedule import Schedule
-from resolverd.served import Log
 from resolverd.silence import Silence
 from resolverd.stopwatch import Stopwatch
 from resolverd.transitions import State

@@ -38,10 +38,9 @@ from resolverd.config import (
     StateFile,
 )
 from resolverd.core import Asker, Core
-from resolverd.messages import describe_empty
+from resolverd.messages import Log, describe_empty
 from resolverd.resolution import Trigger
 from resolverd.resolv_conf_follower import ResolvConfFollower
-from resolverd.served import Log
 from resolverd.state_writer import StateWriter
 from resolverd.transport import Transport
 from shm.gate import wait_at_gate

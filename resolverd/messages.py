@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from resolverd.answer import Address, Status
 from resolverd.config import ResolvedServer, ResolversSection
@@ -29,6 +29,7 @@ ADVISED_MS = (30_000, 60_000, 120_000, 300_000)  # values of `hold obsolete` to 
 
 LISTED_MAX = 4  # records of an answer in one line
 
+Log = Callable[[int, str], None]  # syslog severity, text
 Lines = list[tuple[int, str]]  # severity, text
 
 

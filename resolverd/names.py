@@ -20,9 +20,10 @@ from resolverd.config import (
     ResolverdSettings,
     ResolversSection,
 )
+from resolverd.messages import Log
 from resolverd.resolved_name import ResolvedName
 from resolverd.resolved_service import ResolvedService
-from resolverd.served import Log, ServedServers
+from resolverd.served import ServedServers
 from resolverd.wire import name_to_wire
 
 Resolved = ResolvedName | ResolvedService

@@ -20,9 +20,8 @@ from resolverd.config import LinkedFile, ResolversSection
 from resolverd.folder_watch import FolderWatch
 from resolverd.followed import follow, in_use, rows_of
 from resolverd.linked_file import LinkedFileReader
-from resolverd.messages import WARNING, describe_followed, describe_unasked
+from resolverd.messages import WARNING, Log, describe_followed, describe_unasked
 from resolverd.resolv_conf import BYTES_MAX, ResolvConf, parse_resolv_conf
-from resolverd.served import Log
 from shm.counters import NameserverTable
 from shm.names import NameReader, NameserverNameWriter
 from shm.segment import Segment

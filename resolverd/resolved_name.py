@@ -27,10 +27,10 @@ from resolverd.config import (
 from resolverd.departures import Departures
 from resolverd.hearing import Outcome
 from resolverd.history import History
-from resolverd.messages import FROM_CACHE, describe_search
+from resolverd.messages import FROM_CACHE, Log, describe_search
 from resolverd.resolution import Resolution
 from resolverd.ruling import Ruling, hold_ms, own_graces, rule, rule_merged
-from resolverd.served import FROM_ANSWERS, Log, ServedServers
+from resolverd.served import FROM_ANSWERS, ServedServers
 from resolverd.tally import Tally
 
 

@@ -18,10 +18,10 @@ from resolverd.board import Board
 from resolverd.config import Family, ResolutionSettings, ResolvedServer, ResolversSection, names_of
 from resolverd.departures import Departures
 from resolverd.history import History
-from resolverd.messages import FROM_ADDITIONAL
+from resolverd.messages import FROM_ADDITIONAL, Log
 from resolverd.resolution import Resolution
 from resolverd.ruling import hold_ms
-from resolverd.served import Log, Served, ServedServers
+from resolverd.served import Served, ServedServers
 from resolverd.service_assignment import Attachment, Key, ServiceAssignment, ServiceChange
 from resolverd.tally import Tally
 from shm.states import Cause

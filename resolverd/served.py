@@ -12,20 +12,16 @@ successor that finds a name beside a port has found a pair.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import msgspec
 
 from resolverd.answer import Address
 from resolverd.board import Board
 from resolverd.config import ResolvedServer
-from resolverd.messages import NOTICE, describe_address, describe_loss, describe_return
+from resolverd.messages import NOTICE, Log, describe_address, describe_loss, describe_return
 from resolverd.quiet import Quiet
 from resolverd.remaining import Loss, Remaining
 from resolverd.service_assignment import Attachment
 from shm.states import Cause, SlotFlag
-
-Log = Callable[[int, str], None]  # syslog severity, text
 
 MOVES_MAX = 4  # changes of one server that are remembered: enough to see it flap
 FROM_ANSWERS = (Cause.DNS, Cause.CARRIED)  # addresses that a valid answer brought

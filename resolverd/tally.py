@@ -13,10 +13,9 @@ from collections.abc import Sequence
 from resolverd.answer import Status
 from resolverd.board import Board
 from resolverd.config import Family, ResolversSection
-from resolverd.messages import describe_came_back, describe_surplus
+from resolverd.messages import Log, describe_came_back, describe_surplus
 from resolverd.quiet import Quiet
 from resolverd.resolution import Resolution
-from resolverd.served import Log
 
 
 class Tally:
