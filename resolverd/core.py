@@ -13,22 +13,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from resolverd.accounts import Accounts
-from resolverd.actions import Abandoned, Action, Finished, Gained, Send, Unanswered
-from resolverd.answer import Answer, QueryType, Question
 from resolverd.board import Board
 from resolverd.config import ResolverdSettings, ResolversSection
-from resolverd.messages import Log
-from resolverd.names import Names, Resolved
-from resolverd.places import RUNS_MAX, Places
-from resolverd.resolution import Trigger, on_time
-from resolverd.resolved_name import ResolvedName
-from resolverd.schedule import Schedule
-from resolverd.silence import Silence
-from resolverd.stopwatch import Stopwatch
-from resolverd.transitions import State
-from resolverd.trouble import Trouble
-from resolverd.views import Views
+from resolverd.dns.answer import Answer, QueryType, Question
+from resolverd.explain.answers import Accounts
+from resolverd.explain.views import Views
+from resolverd.explain.warnings import Trouble
+from resolverd.log.lines import Log
+from resolverd.names.host import ResolvedName
+from resolverd.names.registry import Names, Resolved
+from resolverd.pace.deadline_heap import Schedule
+from resolverd.pace.run_limit import RUNS_MAX, Places
+from resolverd.pace.stopwatch import Stopwatch
+from resolverd.resolution.actions import Abandoned, Action, Finished, Gained, Send, Unanswered
+from resolverd.resolution.resolution import Trigger, on_time
+from resolverd.resolution.silence import Silence
+from resolverd.resolution.transitions import State
 
 DUE_MAX = 4  # resolutions served before replies have their turn: these are not kept waiting
 

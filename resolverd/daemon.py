@@ -27,8 +27,6 @@ from typing import NoReturn
 
 import uvloop
 
-from resolverd.accounts import error_page
-from resolverd.answer import Answer, QueryType
 from resolverd.board import SegmentBoard
 from resolverd.config import (
     LinkedFile,
@@ -38,11 +36,13 @@ from resolverd.config import (
     StateFile,
 )
 from resolverd.core import Asker, Core
-from resolverd.messages import Log, describe_empty
-from resolverd.resolution import Trigger
-from resolverd.resolv_conf_follower import ResolvConfFollower
-from resolverd.state_writer import StateWriter
-from resolverd.transport import Transport
+from resolverd.dns.answer import Answer, QueryType
+from resolverd.explain.answers import error_page
+from resolverd.log.lines import Log, describe_empty
+from resolverd.resolution.resolution import Trigger
+from resolverd.resolv_conf.follower import ResolvConfFollower
+from resolverd.state_file.writer import StateWriter
+from resolverd.transport.transport import Transport
 from shm.gate import wait_at_gate
 from shm.locks import SLOT_WRITER, take_role
 from shm.mailbox import MAIL_BYTES, MailReceiver

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import msgspec
 
-from resolverd.answer import Answer, QueryType, Question, Status
 from resolverd.config import (
     Family,
     Holds,
@@ -16,7 +15,8 @@ from resolverd.config import (
     ResolversSection,
 )
 from resolverd.core import Core
-from resolverd.transitions import State
+from resolverd.dns.answer import Answer, QueryType, Question, Status
+from resolverd.resolution.transitions import State
 from tests.support_resolution import BOTH, addresses, resolution_settings, servers
 from tests.support_simulation_board import Board
 

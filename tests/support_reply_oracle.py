@@ -1,7 +1,7 @@
 """Replies read by dnspython: the oracle that resolverd's own reader is held against.
 
-Owns the same rules as `resolverd/answer.py`, on top of the reference implementation's parser. Where
-the two may differ is said in `tests/resolverd/test_wire_oracle.py`.
+Owns the same rules as `resolverd/dns/answer.py`, on top of the reference implementation's parser.
+Where the two may differ is said in `tests/resolverd/test_wire_oracle.py`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,16 @@ import dns.rdtypes.IN.AAAA
 import dns.rdtypes.IN.SRV
 import dns.rrset
 
-from resolverd.answer import HOST_LABELS, Address, Answer, QueryType, Question, Service, Status, cut
+from resolverd.dns.answer import (
+    HOST_LABELS,
+    Address,
+    Answer,
+    QueryType,
+    Question,
+    Service,
+    Status,
+    cut,
+)
 
 WITHOUT_EXTENSION = (dns.rcode.FORMERR, dns.rcode.NOTIMP, dns.rcode.BADVERS)
 STATUS = {dns.rcode.NXDOMAIN: Status.NX, dns.rcode.REFUSED: Status.REFUSED}

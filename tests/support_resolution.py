@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from resolverd.actions import Abandoned, Action, Finished, Send, Unanswered
-from resolverd.answer import Address, Answer, QueryType, Status
-from resolverd.assignment import Assignment, Change
+from resolverd.assignment.hosts import Assignment, Change
 from resolverd.config import (
     Family,
     Nameserver,
@@ -18,8 +16,10 @@ from resolverd.config import (
     ResolvedServer,
     ResolversSection,
 )
-from resolverd.resolution import Resolution, Trigger
-from resolverd.ruling import Ruling
+from resolverd.dns.answer import Address, Answer, QueryType, Status
+from resolverd.resolution.actions import Abandoned, Action, Finished, Send, Unanswered
+from resolverd.resolution.hold_rules import Ruling
+from resolverd.resolution.resolution import Resolution, Trigger
 
 BOTH = (Family.IPV4, Family.IPV6)
 

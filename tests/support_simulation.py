@@ -18,7 +18,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from resolverd.answer import Answer, QueryType, Question, Status
 from resolverd.config import (
     Family,
     Holds,
@@ -30,7 +29,8 @@ from resolverd.config import (
     TtlPeriod,
 )
 from resolverd.core import Core
-from resolverd.resolution import Trigger
+from resolverd.dns.answer import Answer, QueryType, Question, Status
+from resolverd.resolution.resolution import Trigger
 from tests.support_simulation_board import Board, KilledError, SegmentBoard
 from tests.support_simulation_pace import Pace
 from tests.support_simulation_records import Records

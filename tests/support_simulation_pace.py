@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from resolverd.answer import QueryType, Status
-from resolverd.resolution import Trigger
+from resolverd.dns.answer import QueryType, Status
+from resolverd.resolution.resolution import Trigger
 
 if TYPE_CHECKING:
     from tests.support_simulation import World

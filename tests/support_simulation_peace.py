@@ -10,8 +10,8 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 
-from resolverd.answer import query_types
 from resolverd.config import Family, ResolvedServer
+from resolverd.dns.answer import query_types
 from shm.states import SlotFlag
 from tests.support_simulation import World
 from tests.support_simulation_rules import check_now

@@ -12,8 +12,8 @@ import ipaddress
 from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING
 
-from resolverd.answer import Address, Answer, QueryType, Status
 from resolverd.config import Family, ResolutionSettings, ResolvedServer
+from resolverd.dns.answer import Address, Answer, QueryType, Status
 from tests.support_simulation_returns import Returns
 from tests.support_simulation_rules import kept_ms
 from tests.support_simulation_services import ServiceRecords

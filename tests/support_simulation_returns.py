@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
-from resolverd.departures import REMEMBERED_MS
+from resolverd.assignment.departures import REMEMBERED_MS
 
 if TYPE_CHECKING:
     from tests.support_simulation import World

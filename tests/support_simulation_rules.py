@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from resolverd.answer import Address, Answer, QueryType, Status, query_types
 from resolverd.config import Family, Holds, ResolversSection
+from resolverd.dns.answer import Address, Answer, QueryType, Status, query_types
 from shm.states import Cause, SlotState
 from tests.support_simulation_zone import HOSTS, LABEL
 

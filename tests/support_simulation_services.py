@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
-from resolverd.answer import Answer, Service, Status
 from resolverd.config import ResolutionSettings, ResolvedServer
+from resolverd.dns.answer import Answer, Service, Status
 from shm.states import SlotFlag
 from tests.support_simulation_returns import NEVER_MS, Returns
 from tests.support_simulation_rules import kept_ms

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import random
 
-from resolverd.answer import Address, Answer, QueryType, Question, Service, Status
 from resolverd.config import Family
+from resolverd.dns.answer import Address, Answer, QueryType, Question, Service, Status
 
 HOSTS = ("a.test", "b.test", "h0.test", "h1.test", "h2.test", "o.test", "short")
 LABEL = "_s._tcp.test"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import TypeVar
 
-READERS = ("resolverd/wire.py", "resolverd/answer.py", "resolverd/recognition.py")
+READERS = ("resolverd/dns/wire.py", "resolverd/dns/answer.py", "resolverd/dns/reply_cache.py")
 
 T = TypeVar("T")
 

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 
 import uvloop
 
-from resolverd.answer import Answer, QueryType, Question
 from resolverd.config import Nameserver, ResolversSection
-from resolverd.transport import Transport
+from resolverd.dns.answer import Answer, QueryType, Question
+from resolverd.transport.transport import Transport
 from tests.support import PATIENCE_SECONDS
 
 QUESTION = Question("app.test", QueryType.A)

@@ -30,7 +30,7 @@ from proxy.config.model import (
     StatsSocket,
 )
 from resolverd.config import PAYLOAD_DEFAULT, Family, Nameserver, TtlPeriod
-from resolverd.resolv_conf import NDOTS_DEFAULT, ResolvConf
+from resolverd.resolv_conf.file import NDOTS_DEFAULT, ResolvConf
 
 
 class ProxyKind(enum.Enum):

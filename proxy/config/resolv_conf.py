@@ -9,7 +9,7 @@ from proxy.config.drafts import ResolversDraft
 from proxy.config.messages import ConfigError
 from proxy.config.model import Origin
 from resolverd.config import FOLLOWED_MAX, Nameserver
-from resolverd.resolv_conf import BYTES_MAX, ResolvConf, parse_resolv_conf
+from resolverd.resolv_conf.file import BYTES_MAX, ResolvConf, parse_resolv_conf
 
 
 def read_resolv_conf(path: str) -> ResolvConf:

@@ -29,7 +29,7 @@ from resolverd.config import (
     Transport,
     TtlPeriod,
 )
-from resolverd.resolv_conf import NDOTS_MAX, SEARCH_MAX, normal_domain
+from resolverd.resolv_conf.file import NDOTS_MAX, SEARCH_MAX, normal_domain
 
 RETRIES_MAX = 1_000
 NAMESERVERS_MAX = 64  # of one section; every question goes to each of them

@@ -13,7 +13,7 @@ from proxy.config.drafts import ProxyDraft, ResolversDraft, ServerDraft
 from proxy.config.messages import ConfigError, Messages
 from proxy.config.names import is_service_name
 from proxy.config.resolv_conf import read_resolv_conf
-from resolverd.resolv_conf import ResolvConf
+from resolverd.resolv_conf.file import ResolvConf
 
 
 def check_short_names(

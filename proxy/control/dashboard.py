@@ -19,7 +19,7 @@ from proxy.control.resolution_record import dropped_in_ms
 from proxy.control.show_info import Info, uptime_text
 from proxy.control.stat_rows import Row
 from proxy.runtime import now_ms
-from resolverd.answer import Status
+from resolverd.dns.answer import Status
 
 REFRESH_SECONDS = 5
 SERVERS_SHOWN_MAX = 500  # of one backend; the stats socket shows them all

@@ -12,10 +12,10 @@ from proxy.control.families import Family, Histogram, Labels, Sample, Series, Va
 from proxy.control.report import Report
 from proxy.control.resolution_record import dropped_in_ms, is_stale
 from proxy.runtime import now_ms
-from resolverd.account import TOGETHER
 from resolverd.config import Family as AddressFamily
 from resolverd.config import ResolutionSettings
-from resolverd.durations import MOVE_BOUNDS_MS, RUN_BOUNDS_MS
+from resolverd.pace.durations import MOVE_BOUNDS_MS, RUN_BOUNDS_MS
+from resolverd.records.schema import TOGETHER
 from shm.histograms import MOVES, RUNS, HistogramReader
 
 Record: TypeAlias = dict[str, int]

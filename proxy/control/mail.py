@@ -15,7 +15,7 @@ import msgspec
 
 from proxy.control.limits import MAIL_LOOK_SECONDS, MAIL_SECONDS_MAX
 from proxy.runtime import Runtime, ring
-from resolverd.account import Kind, Page
+from resolverd.records.schema import Kind, Page
 from shm.mailbox import MailSender
 
 T = TypeVar("T")

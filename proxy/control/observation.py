@@ -1,7 +1,7 @@
 """One server as it is now: what the settings say and what its records add up to.
 
 `Observer` reads the segment (any process may); everything else here is pure: numbers in, numbers
-of HAProxy's vocabulary out (resolverd/standing.py says which). Knows neither sockets nor output
+of HAProxy's vocabulary out (shm/standing.py says which). Knows neither sockets nor output
 formats.
 """
 
@@ -12,8 +12,11 @@ from typing import NamedTuple, TypeVar
 
 from proxy.config.model import CHECK_FALL, CHECK_RISE, Proxy, Server, Settings
 from proxy.control.limits import SNAPSHOT_TRIES_MAX
-from resolverd import standing
-from resolverd.standing import (
+from shm import standing
+from shm.names import NameReader
+from shm.segment import Segment
+from shm.slots import SlotTableReader
+from shm.standing import (
     CHECK_OFF,
     FDRAIN,
     FMAINT,
@@ -22,9 +25,6 @@ from resolverd.standing import (
     IMAINT,
     MAINT_MASK,
 )
-from shm.names import NameReader
-from shm.segment import Segment
-from shm.slots import SlotTableReader
 from shm.states import AdminState, HealthState, Operational, ServerState, SlotState
 
 __all__ = ["CHECK_OFF", "FDRAIN", "FMAINT", "MAINT_MASK", "Observed", "Observer", "steady"]

@@ -16,7 +16,7 @@ from proxy.control.observation import Observed
 from proxy.control.stat_rows import Clock, Row, backend_row, frontend_row, server_row
 from proxy.runtime import Runtime, now_ms
 from resolverd.config import Nameserver, ResolversSection
-from resolverd.followed import in_use
+from resolverd.resolv_conf.nameserver_rows import in_use
 
 
 class Report:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from resolverd.account import Summary, asks
-from resolverd.answer import Status, query_types
 from resolverd.config import Family, Holds, ResolutionSettings
-from resolverd.reasons import hold_for
-from resolverd.ruling import hold_ms
+from resolverd.dns.answer import Status, query_types
+from resolverd.explain.reasons import hold_for
+from resolverd.records.schema import Summary, asks
+from resolverd.resolution.hold_rules import hold_ms
 
 
 def failed_with(record: Mapping[str, int]) -> Status | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from resolverd.account import Account, Record, Reply, ServerAccount, Summary, Why
+from resolverd.records.schema import Account, Record, Reply, ServerAccount, Summary, Why
 
 NOTHING = "-"  # a cell without a value
 COLUMNS = (

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from proxy.config.model import Proxy
 from proxy.control.observation import Observed
-from resolverd import standing
-from resolverd.state_file import NOTHING, StateRow, render
+from resolverd.state_file.format import NOTHING, StateRow, render
+from shm import standing
 
 PURGE_DELAY_MS = 5_000  # HAProxy's default; connections are never kept idle here
 

@@ -23,8 +23,8 @@ from proxy.control.resolution_words import (
     summary_line,
 )
 from proxy.runtime import now_ms
-from resolverd.account import Account, Summary
 from resolverd.config import ResolutionSettings
+from resolverd.records.schema import Account, Summary
 from shm.mailbox import TEXT_BYTES
 
 

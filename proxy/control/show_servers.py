@@ -14,7 +14,7 @@ from proxy.control.server_rows import (
     connections_row,
     state_row,
 )
-from resolverd.state_file import HEADER
+from resolverd.state_file.format import HEADER
 
 
 class ShowServers:

@@ -15,7 +15,7 @@ from proxy.control.report import Report
 from proxy.control.resolution_words import ago
 from proxy.control.why_words import chain, worker_line
 from proxy.runtime import now_ms
-from resolverd.account import Account
+from resolverd.records.schema import Account
 
 
 class ShowWhy:

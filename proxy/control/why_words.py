@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from proxy.control.check_names import cause, status_name
 from proxy.control.observation import FDRAIN, FMAINT, Observed
 from proxy.control.resolution_words import ago, place_text, reason_text, reply_text, seconds
-from resolverd.account import Account, Move, Record, ServerAccount
+from resolverd.records.schema import Account, Move, Record, ServerAccount
 from shm.processes import ProcessStatus
 from shm.states import Cause, HealthOrder, Operational, SlotState
 

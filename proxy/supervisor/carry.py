@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from proxy.config.model import Proxy, Settings
 from proxy.supervisor.pairs import Counted, Named, Onward, Pairs, pair, to_newest
 from proxy.supervisor.slices import PORTION, Steps
-from resolverd.followed import in_use
+from resolverd.resolv_conf.nameserver_rows import in_use
 from shm.histograms import HistogramReader, HistogramWriter
 from shm.names import NameReader
 from shm.segment import Segment

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from proxy.supervisor.helper import run_helper
 from proxy.supervisor.limits import LIBC_LIMIT_MS, LIBC_THREADS
 from resolverd.config import Family
-from resolverd.unusable import is_usable
+from resolverd.dns.unusable import is_usable
 
 ACCEPTED = {socket.AF_INET: Family.IPV4, socket.AF_INET6: Family.IPV6}
 

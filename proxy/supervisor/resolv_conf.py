@@ -7,7 +7,7 @@ from pathlib import Path
 
 from proxy.config.model import Settings
 from resolverd.config import LinkedFile
-from resolverd.linked_file import find_folders
+from resolverd.resolv_conf.linked_file import find_folders
 
 
 def open_resolv_conf(settings: Settings) -> LinkedFile | None:

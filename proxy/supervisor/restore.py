@@ -24,7 +24,8 @@ import msgspec
 from proxy.config.messages import ConfigError
 from proxy.config.model import Check, Server, Settings
 from proxy.config.names import normalize_host_name
-from resolverd.standing import (
+from resolverd.state_file.format import StateRow
+from shm.standing import (
     CHECK_OFF,
     CHECK_STATE_CONFIGURED,
     CHECK_STATE_ENABLED,
@@ -35,7 +36,6 @@ from resolverd.standing import (
     MAINT_MASK,
     RMAINT,
 )
-from resolverd.state_file import StateRow
 from shm.states import HEALTH_NONE, AdminState, HealthState, Operational, SlotState
 
 IMAINT = 0x02  # of a tracked server

@@ -1,8 +1,8 @@
 """Server state files at a start: which there are, what they say, and where resolverd keeps them.
 
 Reads files and opens their folders; what a row means is in restore.py, the format in
-resolverd/state_file.py. No file that is missing, unreadable or damaged keeps the program from
-starting: it is a message, and the servers start as if there were none.
+resolverd/state_file/format.py. No file that is missing, unreadable or damaged keeps the program
+from starting: it is a message, and the servers start as if there were none.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import msgspec
 from proxy.config.messages import Message, Severity
 from proxy.config.model import CHECK_RISE, Proxy, Settings
 from resolverd.config import StateFile, StateServer
-from resolverd.state_file import FILE_BYTES_MAX, StateFileError, StateRow, parse
-from resolverd.unusable import is_usable
+from resolverd.dns.unusable import is_usable
+from resolverd.state_file.format import FILE_BYTES_MAX, StateFileError, StateRow, parse
 
 OPEN_FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # opening a fifo must not wait for a writer
 OPEN_FOLDER = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY

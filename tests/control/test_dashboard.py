@@ -18,7 +18,7 @@ from proxy.control.dashboard import (
 from proxy.control.monitor import Monitor
 from proxy.control.report import Report
 from proxy.runtime import now_ms
-from resolverd.answer import Status
+from resolverd.dns.answer import Status
 from tests.support_control import World, a_server
 from tests.support_control_pair import RESOLVERD
 

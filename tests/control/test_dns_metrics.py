@@ -16,7 +16,6 @@ from prometheus_client.parser import text_string_to_metric_families as text_fami
 
 from proxy.config.model import Origin, Proxy, Service
 from proxy.runtime import now_ms
-from resolverd.answer import Status
 from resolverd.config import (
     Family,
     Holds,
@@ -25,7 +24,8 @@ from resolverd.config import (
     ResolverdSettings,
     ResolversSection,
 )
-from resolverd.durations import MOVE_BOUNDS_MS, RUN_BOUNDS_MS, move_bucket, run_bucket
+from resolverd.dns.answer import Status
+from resolverd.pace.durations import MOVE_BOUNDS_MS, RUN_BOUNDS_MS, move_bucket, run_bucket
 from shm.histograms import BUCKETS, MOVES, RUNS, WORDS, HistogramReader, HistogramWriter
 from shm.segment import Segment
 from shm.shape import Shape

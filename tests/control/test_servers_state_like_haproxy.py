@@ -12,8 +12,8 @@ from proxy.config.model import Origin, Proxy
 from proxy.control.observation import Observer
 from proxy.control.server_rows import state_row
 from proxy.runtime import now_ms
-from resolverd.standing import names_of
-from resolverd.state_file import COLUMNS
+from resolverd.state_file.format import COLUMNS
+from shm.standing import names_of
 from shm.states import Cause, SlotFlag
 from tests.support_control import World, a_server, control_world
 from tests.support_control_pair import Pair, pair, passed, settled, slot_of

@@ -6,9 +6,9 @@ import dns.message
 import msgspec
 import pytest
 
-from resolverd.answer import Answer, Service, Status
 from resolverd.config import Family, Holds, Nameserver, ResolversSection, TtlPeriod
-from resolverd.quiet import LINES_MAX
+from resolverd.dns.answer import Answer, Service, Status
+from resolverd.log.throttle import LINES_MAX
 from shm.states import SlotFlag
 from tests.resolverd.test_core import LABEL, World
 from tests.support_config import LISTEN, settings_of

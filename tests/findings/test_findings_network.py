@@ -10,7 +10,7 @@ import dns.message
 import pytest
 
 from resolverd.config import Nameserver, ResolversSection
-from resolverd.nameserver_sockets import SOCKETS_MAX
+from resolverd.transport.udp import SOCKETS_MAX
 from tests.support_config import LISTEN, load_text, said
 from tests.support_control import ask, haproxy
 from tests.support_dns import SILENT, ScriptedNameserver, build_reply, forged, records

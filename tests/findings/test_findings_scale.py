@@ -13,12 +13,12 @@ from types import FrameType
 import dns.message
 import pytest
 
-from resolverd.answer import Address, Answer, QueryType, Question, Service, Status
-from resolverd.assignment import Assignment
+from resolverd.assignment.hosts import Assignment
+from resolverd.assignment.services import ServiceAssignment
 from resolverd.config import Family, Holds, Nameserver, ResolversSection
 from resolverd.core import Core
 from resolverd.daemon import early_ms, now_ms
-from resolverd.service_assignment import ServiceAssignment
+from resolverd.dns.answer import Address, Answer, QueryType, Question, Service, Status
 from shm.requests import CheckRequests
 from tests.support_config import settings_of as settings_of_text
 from tests.support_dns import NX, SILENT, ScriptedNameserver, forged, services

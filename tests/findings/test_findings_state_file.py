@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from resolverd.standing import RMAINT
-from resolverd.state_file import HEADER, StateRow, parse, render
+from resolverd.state_file.format import HEADER, StateRow, parse, render
+from shm.standing import RMAINT
 from tests.support import wait_for
 from tests.support_dns import SILENT, records, services
 from tests.support_program import Program

@@ -16,9 +16,9 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(
-    include=["resolverd.wire", "resolverd.answer", "resolverd.recognition"]
+    include=["resolverd.dns.wire", "resolverd.dns.answer", "resolverd.dns.reply_cache"]
 ):
-    from resolverd import answer, recognition, wire
+    from resolverd.dns import answer, reply_cache, wire
 
 NAMES = ("app.test", "_web._tcp.app.test")
 QUESTIONS = [answer.Question(name, kind) for name in NAMES for kind in answer.QueryType]
@@ -59,10 +59,10 @@ def seeds() -> list[bytes]:
     return found
 
 
-def remembered(number: int) -> dict[tuple[str, answer.Question], recognition.KnownReply]:
+def remembered(number: int) -> dict[tuple[str, answer.Question], reply_cache.KnownReply]:
     """What a reader remembers of the largest of the seeds for this question."""
     large = max((seed for seed in SEEDS if seed[0] == number), key=len)
-    reader = recognition.ReplyReader()
+    reader = reply_cache.ReplyReader()
     reader.read(large[CHOICE_BYTES:], "ns1", QUESTIONS[number])
     return reader._known
 
@@ -74,7 +74,7 @@ def read(data: bytes) -> None:
     number, message = data[0] % len(QUESTIONS), data[CHOICE_BYTES:]
     question = QUESTIONS[number]
     found = answer.read_reply(message, question)
-    reader = recognition.ReplyReader()
+    reader = reply_cache.ReplyReader()
     if data[1] % 2:
         reader._known = dict(KNOWN[number])
     told = reader.read(message, "ns1", question)

@@ -9,12 +9,12 @@ import msgspec
 import pytest
 
 from proxy.control.resolution_words import record_line
-from resolverd.account import Account, Kind, Page, Summary, Why
-from resolverd.answer import Answer, QueryType, Service, Status
 from resolverd.config import ResolutionSettings, ResolvedServer
-from resolverd.names import Names
-from resolverd.places import RUNS_MAX
-from resolverd.resolution import Trigger
+from resolverd.dns.answer import Answer, QueryType, Service, Status
+from resolverd.names.registry import Names
+from resolverd.pace.run_limit import RUNS_MAX
+from resolverd.records.schema import Account, Kind, Page, Summary, Why
+from resolverd.resolution.resolution import Trigger
 from shm.mailbox import MAIL_BYTES, Question
 from tests.resolverd.test_core import LABEL, ONE, THREE, TWO, World, section
 from tests.support_resolution import addresses, resolution_settings, servers

@@ -10,8 +10,16 @@ import dns.opcode
 import dns.rcode
 import pytest
 
-from resolverd.answer import Address, Answer, QueryType, Question, Status, build_query, read_reply
 from resolverd.config import Family
+from resolverd.dns.answer import (
+    Address,
+    Answer,
+    QueryType,
+    Question,
+    Status,
+    build_query,
+    read_reply,
+)
 from tests.support_dns import NODATA, NX, REFUSED, SERVFAIL, TRUNCATED, build_reply, records
 from tests.support_dns import Answer as Script
 from tests.support_resolution import addresses

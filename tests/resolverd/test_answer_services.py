@@ -8,7 +8,15 @@ import dns.message
 import dns.rrset
 import pytest
 
-from resolverd.answer import Answer, QueryType, Question, Service, Status, build_query, read_reply
+from resolverd.dns.answer import (
+    Answer,
+    QueryType,
+    Question,
+    Service,
+    Status,
+    build_query,
+    read_reply,
+)
 from tests.support_dns import Answer as Script
 from tests.support_dns import build_reply, services
 from tests.support_resolution import addresses

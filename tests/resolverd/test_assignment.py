@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from resolverd.answer import Address, QueryType, Status
-from resolverd.assignment import Assignment, Change, assign
+from resolverd.assignment.hosts import Assignment, Change, assign
 from resolverd.config import Family, Holds, ResolvedServer
-from resolverd.hearing import Outcome
-from resolverd.ruling import hold_ms, rule
+from resolverd.dns.answer import Address, QueryType, Status
+from resolverd.resolution.hold_rules import hold_ms, rule
+from resolverd.resolution.run_outcomes import Outcome
 from shm.states import Cause
 from tests.support_resolution import BOTH, addresses, answered, servers
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-from resolverd.answer import Answer, QueryType, Question, Service, Status
 from resolverd.config import (
     NO_ROW,
     Holds,
@@ -15,7 +14,8 @@ from resolverd.config import (
     ResolversSection,
 )
 from resolverd.core import Core
-from resolverd.resolution import Trigger
+from resolverd.dns.answer import Answer, QueryType, Question, Service, Status
+from resolverd.resolution.resolution import Trigger
 from shm.states import Cause
 from tests.support_resolution import addresses, resolution_settings, servers
 from tests.support_resolverd import IPV4_ONLY

@@ -8,10 +8,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from resolverd.account import Why
-from resolverd.answer import Answer, Status
-from resolverd.holders import Hosts
-from resolverd.resolved_name import ResolvedName
+from resolverd.dns.answer import Answer, Status
+from resolverd.explain.holders import Hosts
+from resolverd.names.host import ResolvedName
+from resolverd.records.schema import Why
 from shm.states import Cause
 from tests.support_families import FAILURES, FOUR, HOLDS, NODATA, SIX, Site
 from tests.support_resolution import addresses, servers

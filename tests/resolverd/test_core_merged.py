@@ -10,12 +10,12 @@ import itertools
 import msgspec
 import pytest
 
-from resolverd.account import Why
-from resolverd.answer import Answer, QueryType, Status
 from resolverd.config import Family, TtlPeriod
-from resolverd.holders import Hosts
-from resolverd.resolution import Trigger
-from resolverd.resolved_name import ResolvedName
+from resolverd.dns.answer import Answer, QueryType, Status
+from resolverd.explain.holders import Hosts
+from resolverd.names.host import ResolvedName
+from resolverd.records.schema import Why
+from resolverd.resolution.resolution import Trigger
 from shm.states import Cause
 from tests.support_families import FAILURES, FOUR, HOLDS, NODATA, SIX, Said, Site, answer_of
 from tests.support_resolution import addresses, servers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from resolverd.durations import MOVE_MS_MAX, move_bucket, run_bucket
+from resolverd.pace.durations import MOVE_MS_MAX, move_bucket, run_bucket
 from shm.histograms import MOVES, RUNS
 from tests.resolverd.test_core import ONE, TWO, World
 from tests.support_resolution import resolution_settings, servers

@@ -12,10 +12,10 @@ from typing import cast
 import pytest
 import uvloop
 
-from resolverd.answer import QueryType, Question, build_query
 from resolverd.config import Holds, Nameserver, ResolversSection
 from resolverd.config import Transport as Carrier
-from resolverd.nameserver_streams import NameserverStreams
+from resolverd.dns.answer import QueryType, Question, build_query
+from resolverd.transport.tcp import NameserverStreams
 from tests.support import PATIENCE_SECONDS
 from tests.support_dns import ScriptedNameserver, delayed, records
 from tests.support_resolution import resolution_settings, servers

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from resolverd.departures import REMEMBERED_MIN, REMEMBERED_MS, Departures
-from resolverd.messages import ADVISED_MS, describe_came_back
+from resolverd.assignment.departures import REMEMBERED_MIN, REMEMBERED_MS, Departures
+from resolverd.log.lines import ADVISED_MS, describe_came_back
 from tests.support_resolution import addresses
 
 

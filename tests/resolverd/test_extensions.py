@@ -8,9 +8,9 @@ import dns.message
 import dns.rcode
 import pytest
 
-from resolverd.answer import Status
 from resolverd.config import Nameserver, Transport
-from resolverd.extensions import PLAIN_MS, Extensions
+from resolverd.dns.answer import Status
+from resolverd.dns.extensions import PLAIN_MS, Extensions
 from tests.support_dns import ScriptedNameserver, build_reply, forged, records
 from tests.support_transport import Shell, shells_closed
 

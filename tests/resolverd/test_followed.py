@@ -13,10 +13,10 @@ import msgspec
 import pytest
 
 from resolverd.config import Followed, LinkedFile, Nameserver, ResolversSection
-from resolverd.folder_watch import FolderWatch
-from resolverd.followed import follow, in_use
-from resolverd.linked_file import LINKS_MAX, OPEN_FOLDER, LinkedFileReader, find_folders
-from resolverd.resolv_conf import ResolvConf
+from resolverd.resolv_conf.file import ResolvConf
+from resolverd.resolv_conf.inotify import FolderWatch
+from resolverd.resolv_conf.linked_file import LINKS_MAX, OPEN_FOLDER, LinkedFileReader, find_folders
+from resolverd.resolv_conf.nameserver_rows import follow, in_use
 from shm.states import NameState
 
 FIXED = Nameserver("ns1", "127.0.0.1", index=0)

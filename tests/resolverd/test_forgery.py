@@ -16,9 +16,9 @@ from types import FrameType
 import dns.message
 import pytest
 
-from resolverd.answer import Answer, Status
 from resolverd.config import Nameserver
-from resolverd.nameserver_sockets import SOCKETS_MAX, STRANGERS_MAX, OpenQuery
+from resolverd.dns.answer import Answer, Status
+from resolverd.transport.udp import SOCKETS_MAX, STRANGERS_MAX, OpenQuery
 from tests.support_dns import NX, SILENT, ScriptedNameserver, build_reply, records
 from tests.support_resolution import addresses
 from tests.support_steps import counted

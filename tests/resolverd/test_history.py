@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from resolverd.answer import Answer, QueryType, Status
 from resolverd.config import Nameserver
+from resolverd.dns.answer import Answer, QueryType, Status
 from tests.resolverd.test_core import World, section
 from tests.support_resolution import resolution_settings, servers
 

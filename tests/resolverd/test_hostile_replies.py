@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resolverd.answer import QueryType, Question, Status, build_query, read_reply
+from resolverd.assignment.services import ServiceAssignment
 from resolverd.config import Family, Holds, ResolvedServer
-from resolverd.recognition import ReplyReader
-from resolverd.service_assignment import ServiceAssignment
-from resolverd.wire import CLASS_IN, HEADER, HEADER_BYTES, TYPE_A, TYPE_CNAME, TYPE_SRV
+from resolverd.dns.answer import QueryType, Question, Status, build_query, read_reply
+from resolverd.dns.reply_cache import ReplyReader
+from resolverd.dns.wire import CLASS_IN, HEADER, HEADER_BYTES, TYPE_A, TYPE_CNAME, TYPE_SRV
 from tests.support_generated import examples
 from tests.support_steps import counted
 

@@ -7,13 +7,13 @@ import random
 import msgspec
 import pytest
 
-from resolverd.actions import Action, Finished, Send
-from resolverd.answer import Answer, QueryType, Status
-from resolverd.assignment import Assignment
+from resolverd.assignment.hosts import Assignment
 from resolverd.config import Family, Holds, ResolversSection, TtlPeriod
-from resolverd.leases import Lease, Leases
-from resolverd.resolution import Resolution, Trigger
-from resolverd.ruling import hold_ms
+from resolverd.dns.answer import Answer, QueryType, Status
+from resolverd.resolution.actions import Action, Finished, Send
+from resolverd.resolution.hold_rules import hold_ms
+from resolverd.resolution.leases import Lease, Leases
+from resolverd.resolution.resolution import Resolution, Trigger
 from tests.support_generated import sample
 from tests.support_resolution import BOTH, addresses, resolution_settings, section, servers
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from resolverd.account import Account, Kind, Page
-from resolverd.answer import Answer, QueryType, Service, Status
 from resolverd.config import ResolutionSettings, ResolvedServer
+from resolverd.dns.answer import Answer, QueryType, Service, Status
+from resolverd.records.schema import Account, Kind, Page
 from shm.mailbox import MAIL_BYTES, Question
 from tests.resolverd.test_core import LABEL, World, section
 from tests.support_resolution import BOTH, addresses, resolution_settings, servers

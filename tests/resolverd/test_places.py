@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from resolverd.places import FAILING_PART, RUNS_MAX, Places, Turn
+from resolverd.pace.run_limit import FAILING_PART, RUNS_MAX, Places, Turn
 
 
 def test_there_are_256_places() -> None:

@@ -7,8 +7,8 @@ import re
 import msgspec
 import pytest
 
-from resolverd.answer import Answer, QueryType, Service, Status
-from resolverd.quiet import LINES_MAX, WINDOW_MS, Quiet
+from resolverd.dns.answer import Answer, QueryType, Service, Status
+from resolverd.log.throttle import LINES_MAX, WINDOW_MS, Quiet
 from tests.resolverd.test_core import LABEL, ONE, TWO, World, section
 from tests.support_resolution import addresses, resolution_settings, servers
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from resolverd.actions import Action, Finished, Send
-from resolverd.answer import Address, Answer, QueryType, Status, query_types
-from resolverd.assignment import Assignment, Change
+from resolverd.assignment.hosts import Assignment, Change
 from resolverd.config import Family, Holds, ResolvedServer, ResolversSection
-from resolverd.resolution import Resolution, Trigger
-from resolverd.ruling import hold_ms, rule
-from resolverd.transitions import State
+from resolverd.dns.answer import Address, Answer, QueryType, Status, query_types
+from resolverd.resolution.actions import Action, Finished, Send
+from resolverd.resolution.hold_rules import hold_ms, rule
+from resolverd.resolution.resolution import Resolution, Trigger
+from resolverd.resolution.transitions import State
 from tests.support_generated import sample
 from tests.support_resolution import BOTH, resolution_settings, section, servers
 

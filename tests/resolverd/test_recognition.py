@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resolverd import recognition
-from resolverd.answer import QueryType, Question, build_query, read_reply
-from resolverd.recognition import ReplyReader
-from resolverd.wire import HEADER, HEADER_BYTES
+from resolverd.dns import reply_cache
+from resolverd.dns.answer import QueryType, Question, build_query, read_reply
+from resolverd.dns.reply_cache import ReplyReader
+from resolverd.dns.wire import HEADER, HEADER_BYTES
 from tests.support_generated import examples
 from tests.support_steps import counted
 
@@ -109,7 +109,7 @@ def test_a_target_that_is_written_in_a_time_to_live_is_read_each_time() -> None:
 
 
 def test_no_more_than_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recognition, "KNOWN_MAX", 3)
+    monkeypatch.setattr(reply_cache, "KNOWN_MAX", 3)
     reader = ReplyReader()
     for n in range(5):
         reader.read(reply(), f"ns{n}", ASKED)

@@ -8,7 +8,7 @@ import dns.message
 import dns.query
 import pytest
 
-from resolverd.answer import QueryType, Question, Status, read_reply
+from resolverd.dns.answer import QueryType, Question, Status, read_reply
 from tests.support import PATIENCE_SECONDS, free_port, require_program, wait_for
 from tests.support_nsd import Nsd
 from tests.support_recursive import RealNameserver, unbound

@@ -9,9 +9,17 @@ import dns.renderer
 import dns.rrset
 import pytest
 
-from resolverd.answer import Answer, QueryType, Question, Service, Status, build_query, read_reply
 from resolverd.config import Nameserver
-from resolverd.wire import HEADER_BYTES, NAME_MAX
+from resolverd.dns.answer import (
+    Answer,
+    QueryType,
+    Question,
+    Service,
+    Status,
+    build_query,
+    read_reply,
+)
+from resolverd.dns.wire import HEADER_BYTES, NAME_MAX
 from tests.support_dns import ScriptedNameserver, services
 from tests.support_resolution import addresses
 from tests.support_transport import Shell, shells_closed

@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from resolverd.actions import Send
-from resolverd.answer import Answer, QueryType, Status
 from resolverd.config import Family, TtlPeriod
-from resolverd.places import Turn
-from resolverd.resolution import Resolution, Trigger
+from resolverd.dns.answer import Answer, QueryType, Status
+from resolverd.pace.run_limit import Turn
+from resolverd.resolution.actions import Send
+from resolverd.resolution.resolution import Resolution, Trigger
 from tests.support_resolution import Driver, addresses, resolution_settings, section, valid
 
 

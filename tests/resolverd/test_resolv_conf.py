@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from resolverd.resolv_conf import NDOTS_MAX, SEARCH_MAX, ResolvConf, parse_resolv_conf
+from resolverd.resolv_conf.file import NDOTS_MAX, SEARCH_MAX, ResolvConf, parse_resolv_conf
 
 KUBERNETES = """\
 search shop.svc.cluster.local svc.cluster.local cluster.local

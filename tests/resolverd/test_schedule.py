@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from resolverd.schedule import Schedule
+from resolverd.pace.deadline_heap import Schedule
 
 
 def test_keys_come_up_in_order_of_time() -> None:

@@ -7,9 +7,9 @@ import random
 import msgspec
 import pytest
 
-from resolverd.answer import Status
 from resolverd.config import Family, ResolutionSettings
-from resolverd.search import NAME_MAX, candidates
+from resolverd.dns.answer import Status
+from resolverd.resolution.search import NAME_MAX, candidates
 from tests.support_resolution import Driver, resolution_settings, section, valid
 
 LIST = ("a.test", "b.test")

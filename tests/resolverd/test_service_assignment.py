@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from resolverd.answer import Answer, Service, Status
+from resolverd.assignment.services import Attachment, ServiceAssignment
 from resolverd.config import Family, Holds, ResolvedServer
-from resolverd.service_assignment import Attachment, ServiceAssignment
+from resolverd.dns.answer import Answer, Service, Status
 from tests.support_resolution import BOTH, addresses, servers
 
 ONE, TWO, THREE = addresses("127.0.1.1", "127.0.1.2", "127.0.1.3")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from resolverd.answer import Answer, QueryType, Status
 from resolverd.config import Nameserver, ResolversSection
+from resolverd.dns.answer import Answer, QueryType, Status
 from tests.resolverd.test_core import World
 from tests.support_resolution import addresses, resolution_settings, servers
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resolverd.state_file import COLUMNS, HEADER, StateFileError, StateRow, parse, render
+from resolverd.state_file.format import COLUMNS, HEADER, StateFileError, StateRow, parse, render
 
 ROW = StateRow(3, "be", 1, "s1", "10.0.0.1", fqdn="app.test", port=8_080)
 OF_HAPROXY = (

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from resolverd.answer import Status
 from resolverd.config import StateServer
-from resolverd.state_file import StateRow, render
-from resolverd.state_rows import Doubles, Line, Place, RowReader, remembered
+from resolverd.dns.answer import Status
+from resolverd.state_file.format import StateRow, render
+from resolverd.state_file.rows import Doubles, Line, Place, RowReader, remembered
 from shm.counters import NameserverTable
 from shm.names import NameOrderWriter, TargetWriter
 from shm.segment import Segment

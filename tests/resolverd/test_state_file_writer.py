@@ -16,10 +16,10 @@ import msgspec
 import pytest
 import uvloop
 
-from resolverd import state_writer
 from resolverd.config import StateFile
-from resolverd.state_file import StateRow, parse, render
-from resolverd.state_writer import (
+from resolverd.state_file import writer as state_writer
+from resolverd.state_file.format import StateRow, parse, render
+from resolverd.state_file.writer import (
     PAUSE_MS,
     RETRY_MS,
     ROWS_PER_TURN,

@@ -9,9 +9,9 @@ from pathlib import Path
 import dns.message
 import pytest
 
-from resolverd import nameserver_sockets
-from resolverd.answer import Answer, Status
 from resolverd.config import Nameserver
+from resolverd.dns.answer import Answer, Status
+from resolverd.transport import udp
 from tests.support import free_port
 from tests.support_dns import NX, SILENT, ScriptedNameserver, build_reply, forged, records
 from tests.support_resolution import addresses
@@ -59,7 +59,7 @@ def test_ids_and_ports_vary_from_query_to_query(
         shell.ask(key)
     shell.until(lambda: len(shell.delivered) == 200)
     asked = nameserver.queries
-    assert len({query.source for query in asked}) == nameserver_sockets.SOCKETS_MAX
+    assert len({query.source for query in asked}) == udp.SOCKETS_MAX
     assert len({query.id for query in asked}) > 190
 
 
@@ -147,7 +147,7 @@ def test_aliases_are_counted_beside_the_valid_answer(
 def test_an_unanswered_query_changes_the_port_and_is_still_read(
     shells: Callable[..., Shell], nameserver: ScriptedNameserver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nameserver_sockets, "SOCKETS_MAX", 1)
+    monkeypatch.setattr(udp, "SOCKETS_MAX", 1)
     nameserver.set("app.test", "A", records("127.0.1.1", delay_s=0.1))
     shell = shells(line(nameserver))
     shell.ask()

@@ -7,10 +7,10 @@ from collections import Counter
 
 import pytest
 
-from resolverd import nameserver_streams
 from resolverd.config import Nameserver
 from resolverd.config import Transport as Carrier
-from resolverd.nameserver_streams import STREAMS_MAX
+from resolverd.transport import tcp as nameserver_streams
+from resolverd.transport.tcp import STREAMS_MAX
 from tests.support_dns import SILENT, ScriptedNameserver, records
 from tests.support_generated import sample
 from tests.support_transport import shells_closed

@@ -16,11 +16,11 @@ from contextlib import suppress
 import dns.message
 import pytest
 
-from resolverd import nameserver_streams
-from resolverd.answer import Answer, QueryType, Question, Status
 from resolverd.config import Nameserver
 from resolverd.config import Transport as Carrier
-from resolverd.nameserver_streams import PIPELINE_MAX, STREAMS_MAX
+from resolverd.dns.answer import Answer, QueryType, Question, Status
+from resolverd.transport import tcp as nameserver_streams
+from resolverd.transport.tcp import PIPELINE_MAX, STREAMS_MAX
 from tests.support_dns import (
     NX,
     SILENT,

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from resolverd.answer import QueryType, Question, Status
 from resolverd.config import Holds, Nameserver, ResolversSection
-from resolverd.unusable import is_usable
+from resolverd.dns.answer import QueryType, Question, Status
+from resolverd.dns.unusable import is_usable
 from tests.support import wait_for
 from tests.support_dns import ScriptedNameserver, services
 from tests.support_resolution import resolution_settings, servers

@@ -5,12 +5,12 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from resolverd.actions import Finished
-from resolverd.answer import Answer, QueryType, Service, Status
 from resolverd.config import Nameserver, ResolversSection
-from resolverd.hearing import Outcome
-from resolverd.quiet import LINES_MAX, Quiet
-from resolverd.views import ENDED_MS, Views
+from resolverd.dns.answer import Answer, QueryType, Service, Status
+from resolverd.explain.views import ENDED_MS, Views
+from resolverd.log.throttle import LINES_MAX, Quiet
+from resolverd.resolution.actions import Finished
+from resolverd.resolution.run_outcomes import Outcome
 from tests.support_dns import ScriptedNameserver, delayed, records
 from tests.support_resolution import addresses, resolution_settings, servers, valid
 from tests.support_resolverd import ResolverdProcess, settings_of

@@ -23,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from resolverd.answer import QueryType, Question, Status, build_query, read_reply
+from resolverd.dns.answer import QueryType, Question, Status, build_query, read_reply
 from tests.support_generated import examples
 from tests.support_reply_oracle import read_by_oracle
 

@@ -7,7 +7,7 @@ import pytest
 
 from proxy.config.model import Check, Origin, Server
 from proxy.supervisor.restore import Restored, admin_state, health_state, restore_server
-from resolverd.state_file import StateRow
+from resolverd.state_file.format import StateRow
 from shm.states import HEALTH_NONE, AdminFlag, Operational, SlotState
 
 FMAINT, IMAINT, CMAINT, FDRAIN, IDRAIN, RMAINT, FQDN_CHANGED = (1 << bit for bit in range(7))

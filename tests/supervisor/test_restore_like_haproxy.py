@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-from resolverd.state_file import HEADER, StateRow, parse, render
+from resolverd.state_file.format import HEADER, StateRow, parse, render
 from tests.support import free_port
 from tests.support_control import ask, haproxy
 from tests.support_program import Program

@@ -20,7 +20,7 @@ from proxy.supervisor.state_files import (
     read_state,
 )
 from resolverd.config import Family, ResolutionSettings, ResolvedServer, ResolverdSettings
-from resolverd.state_file import HEADER, StateRow, render
+from resolverd.state_file.format import HEADER, StateRow, render
 from shm.names import NameReader
 from shm.segment import Segment
 from shm.slots import SlotTableReader

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from resolverd.standing import RMAINT
-from resolverd.state_file import parse
+from resolverd.state_file.format import parse
+from shm.standing import RMAINT
 from tests.support import PATIENCE_SECONDS, free_port, require_program, wait_for
 from tests.support_control import ask, haproxy
 from tests.support_dns import SILENT, Answer, ScriptedNameserver, records

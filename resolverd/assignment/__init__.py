@@ -1,0 +1,1 @@
+"""Which address a server gets from an answer. Pure."""

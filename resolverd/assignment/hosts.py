@@ -1,0 +1,274 @@
+"""Which server of a resolution has which address: accepted answers in, slot changes out. Pure.
+
+Owns the records that valid answers have brought, when each was last seen, and the rule that turns
+them into addresses. Knows no socket, no clock, no segment and nothing of queries.
+
+The rule, after each run that brought addresses:
+1. A record unseen for longer than its family's ruling allows is forgotten
+   (resolution/hold_rules.py: `hold obsolete`, or never while a failure of its family is
+   overlooked); one that was seen never is.
+2. A server that holds a known record keeps it, whatever the order or preference (sticky). Of two
+   servers of one backend that hold the same record, the first in the order of the file keeps it,
+   unless duplicates are allowed. An address of the start that is no record stays while its family
+   is protected.
+3. Every other server takes the best record that no server of its backend holds: preferred family
+   before preferred network before the order of the answers. Where duplicates are allowed, a better
+   record that is held is taken before a worse one that is free, and equals are taken in turn.
+4. No record left: the server is out for lack of an address, at once. Surplus records are ignored.
+
+After a failed run nothing changes until the hold of that status has passed (resolution/leases.py
+says since when it counts); then every server loses its address (the configured port stays) and all
+records go. Where two families are merged, each has a grace of its own, and servers of one that has
+gone take what is left of the other.
+
+Servers may join and leave: targets of SRV records and names that an operator ordered.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+import msgspec
+
+from resolverd.assignment.preference import Preference, preference_of
+from resolverd.config import Family, Holds, ResolvedServer
+from resolverd.dns.answer import Address, Status
+from resolverd.resolution.hold_rules import Grace, Ruling, same_grace
+from shm.states import Cause
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One server gets another address, its first one, or loses it (`after` is None)."""
+
+    server: ResolvedServer
+    before: Address | None
+    after: Address | None
+    cause: Cause
+
+
+_ERROR_CAUSES = {
+    Status.NX: Cause.NX,
+    Status.TIMEOUT: Cause.TIMEOUT,
+    Status.REFUSED: Cause.REFUSED,
+}
+
+
+_NO_RECORD = {Family.IPV4: Cause.NO_RECORD, Family.IPV6: Cause.NO_RECORD}
+
+
+def cause_of(status: Status) -> Cause:
+    """Why a server has no address after a failure of this kind."""
+    return _ERROR_CAUSES.get(status, Cause.OTHER)
+
+
+class Choice:
+    """What the servers of one backend and one preference may still take; walks records once."""
+
+    def __init__(self, preference: Preference, records: Sequence[Address]) -> None:
+        """All `records` are there, whoever holds them."""
+        self._shares = preference.allow_dup_ip
+        ranked = preference.ranked(records)
+        if self._shares:  # never a worse record while a better one is there
+            best = ranked[:1]
+            ranked = [a for a in ranked if preference.score(a) == preference.score(best[0])]
+        self._ranked = ranked
+        self._next = 0
+        self._turn = 0
+
+    def take(self, held: set[Address]) -> Address | None:
+        """The best record that is not in `held`, where allowed also one that is."""
+        while self._next < len(self._ranked):
+            address = self._ranked[self._next]
+            self._next += 1
+            if address not in held:
+                return address
+        if not self._shares or not self._ranked:
+            return None
+        self._turn += 1
+        return self._ranked[(self._turn - 1) % len(self._ranked)]
+
+
+def assign(
+    servers: Sequence[ResolvedServer],
+    current: Mapping[int, Address | None],
+    records: Iterable[Address],
+    preferred: Family,
+    kept: Collection[int] = (),
+) -> dict[int, Address | None]:
+    """The address of each server, by slot: sticky first, then what is free in its backend.
+
+    The slots `kept` keep what they have, record or not.
+    """
+    known = list(records)
+    there = set(known)
+    held: dict[int, set[Address]] = {server.backend_index: set() for server in servers}
+    result: dict[int, Address | None] = {}
+    for server in servers:
+        address = current.get(server.slot)
+        if server.slot in kept:
+            result[server.slot] = address
+        elif address in there and (
+            server.allow_dup_ip or address not in held[server.backend_index]
+        ):
+            held[server.backend_index].add(address)
+            result[server.slot] = address
+    choices: dict[tuple[int, Preference], Choice] = {}
+    for server in servers:
+        if server.slot in result:
+            continue
+        key = (server.backend_index, preference_of(server, preferred))
+        if key not in choices:
+            choices[key] = Choice(key[1], known)
+        address = choices[key].take(held[server.backend_index])
+        if address is not None:
+            held[server.backend_index].add(address)
+        result[server.slot] = address
+    return result
+
+
+class Assignment:
+    """What the servers of one resolution hold; `slots` maps a slot to its address."""
+
+    def __init__(
+        self,
+        servers: tuple[ResolvedServer, ...],
+        preferred: Family,
+        holds: Holds,
+        slots: Mapping[int, Address | None],
+    ) -> None:
+        """Start from the addresses that the slots have (of init-addr, or of a predecessor)."""
+        self._servers = {server.slot: server for server in servers}
+        self._preferred = preferred
+        self._holds = holds
+        self._joined_ms: dict[int, int] = {}
+        self.slots: dict[int, Address | None] = {
+            server.slot: slots.get(server.slot) for server in servers
+        }
+        self.records: dict[Address, int] = {}
+        self._fewest: int | None = None  # servers in the smallest backend, once counted
+        self._complete = False  # an answer has said what there is
+        self._settled = False  # `slots` is what `assign` makes of these servers and records
+
+    @property
+    def servers(self) -> list[ResolvedServer]:
+        """Those who take part, in the order of the file."""
+        return list(self._servers.values())
+
+    def adopt(self, records: Mapping[Address, int]) -> None:
+        """Take over what a predecessor had accepted, each record with when it was last seen."""
+        self.records |= records
+        self._settled = False
+
+    def join(self, server: ResolvedServer, address: Address | None, now_ms: int) -> None:
+        """A server takes part from now on; it has what it brings until `settle` or an answer."""
+        in_order = not self._servers or next(reversed(self._servers)) < server.slot
+        self._servers[server.slot] = server
+        if not in_order:  # seldom: servers come in the order of the file
+            self._servers = dict(sorted(self._servers.items()))
+        self._joined_ms[server.slot] = now_ms
+        self.slots[server.slot] = address
+        self._settled, self._fewest = False, None
+
+    def leave(self, slot: int) -> None:
+        """A server takes part no longer; what it has is no business of this resolution."""
+        del self._servers[slot], self.slots[slot]
+        self._joined_ms.pop(slot, None)
+        self._settled, self._fewest = False, None
+
+    def settle(self) -> list[Change]:
+        """Give those who have joined what is known already.
+
+        Before the first answer that is what a predecessor's servers held, not all that it knew:
+        nobody loses an address for not being among these.
+        """
+        if not self.records:
+            return []
+        if self._complete:
+            return self._reassign()
+        return self._reassign(
+            {
+                slot
+                for slot, address in self.slots.items()
+                if address is not None and address not in self.records
+            }
+        )
+
+    def heard(self, ruling: Ruling, now_ms: int) -> list[Change]:
+        """A run has brought addresses."""
+        self._complete = True
+        seen = dict.fromkeys(ruling.seen, now_ms)
+        if self._settled and seen.keys() == self.records.keys():  # nearly always
+            self.records = dict.fromkeys(self.records, now_ms)
+            return []
+        self.records = ruling.accept(self.records, now_ms)
+        kept = {
+            slot
+            for slot, address in self.slots.items()
+            if address is not None
+            and address not in self.records
+            and ruling.protects(address.family)
+            and not self._joined_ms.get(slot)  # what a newcomer brings is of another name
+        }
+        return self._reassign(kept)
+
+    def failed(self, status: Status, since_ms: int, now_ms: int) -> list[Change]:
+        """A run has failed with `status`, whose hold counts since `since_ms`."""
+        return self.families_failed(same_grace(status, since_ms, self._holds), now_ms)
+
+    def families_failed(self, graces: Mapping[Family, Grace], now_ms: int) -> list[Change]:
+        """A run has failed; each family has the grace of its own failure."""
+        slots = dict(self.slots)
+        for slot, address in slots.items():
+            joined_ms = self._joined_ms.get(slot, 0)
+            if address is not None and graces[address.family].is_over(now_ms, joined_ms):
+                slots[slot] = None
+        over = {family: grace.is_over(now_ms) for family, grace in graces.items()}
+        self.records = {
+            address: last_ms
+            for address, last_ms in self.records.items()
+            if not over[address.family]
+        }
+        self._settled = False
+        if self.records and any(over.values()):
+            kept = {slot for slot, each in slots.items() if each and each not in self.records}
+            slots = assign(self.servers, slots, self.records, self._preferred, kept)
+        causes = {family: cause_of(grace.status) for family, grace in graces.items()}
+        return self._replace(slots, causes)
+
+    def joined_ms(self, slot: int) -> int:
+        """When the server joined; 0 for one of the configuration."""
+        return self._joined_ms.get(slot, 0)
+
+    @property
+    def used(self) -> int:
+        """How many servers have an address."""
+        return sum(address is not None for address in self.slots.values())
+
+    @property
+    def missing(self) -> int:
+        """How many servers more the backend with the fewest would need to use every record."""
+        if not self._servers:
+            return 0
+        if self._fewest is None:
+            per_backend = Counter(server.backend_index for server in self._servers.values())
+            self._fewest = min(per_backend.values())
+        return max(0, len(self.records) - self._fewest)
+
+    def _reassign(self, kept: Collection[int] = ()) -> list[Change]:
+        slots = assign(self.servers, self.slots, self.records, self._preferred, kept)
+        self._settled = not kept
+        return self._replace(slots, _NO_RECORD)
+
+    def _replace(
+        self, slots: dict[int, Address | None], causes: Mapping[Family, Cause]
+    ) -> list[Change]:
+        """`causes`: why a server has none that had one of this family."""
+        before, self.slots = self.slots, slots
+        changes = []
+        for slot, server in self._servers.items():
+            was, has = before[slot], slots[slot]
+            if was != has:
+                cause = Cause.DNS if was is None or has is not None else causes[was.family]
+                changes.append(Change(server, was, has, cause))
+        return changes

@@ -1,0 +1,1 @@
+"""DNS messages: written, read, judged, and remembered by their bytes (RFC 1035, 6891)."""

@@ -1,0 +1,1 @@
+"""What operators are told of names: accounts, reasons, warnings."""

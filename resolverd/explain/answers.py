@@ -1,0 +1,252 @@
+"""Answers to what control asks through the mailbox: what is known of names, records and servers.
+
+Reads the names as they are and writes nothing; an answer is worked out when somebody asks, in pages
+of ROWS_MAX rows, so that ten thousand names cost the loop no longer than a few runs do.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Mapping
+
+import msgspec
+
+from resolverd.config import ResolvedServer
+from resolverd.dns.answer import Status
+from resolverd.explain.holders import Hosts, Services, server_name
+from resolverd.explain.reasons import has_failed, hold_left_ms, hold_of
+from resolverd.names.host import ResolvedName
+from resolverd.names.registry import Names, Resolved
+from resolverd.pace.run_limit import Places
+from resolverd.records.history import Heard
+from resolverd.records.schema import (
+    TOGETHER,
+    Account,
+    Kind,
+    Move,
+    Page,
+    Reply,
+    ServerAccount,
+    Summary,
+    asks,
+)
+from resolverd.resolution.transitions import State
+from shm.mailbox import Question
+
+ROWS_MAX = 50  # of one page: a millisecond of the loop
+Stamp = tuple[int, int, int, int]  # key, end of its last run, records, servers
+KEY_SHIFT = 32  # a cursor over the rows of several names: key, then row
+
+
+def _age_ms(moment_ms: int, now_ms: int) -> int | None:
+    return max(0, now_ms - moment_ms) if moment_ms else None
+
+
+def _words(status: Status | None) -> str | None:
+    return None if status is None else status.name.lower().replace("_", " ")
+
+
+def error_page(error: str) -> bytes:
+    """The answer to a question that led to an error."""
+    page: Page[Summary] = Page([], error=error)
+    return msgspec.json.encode(page)
+
+
+class Accounts:
+    """Tells of the names of one core."""
+
+    def __init__(self, names: Names, places: Mapping[str, Places], configured: int) -> None:
+        """`configured`: keys below are names of the configuration."""
+        self._names = names
+        self._places = places
+        self._configured = configured
+        self._keys: list[int] = []  # of the names, in the order in which pages tell them
+        self._seen: tuple[Stamp, Hosts | Services] | None = None  # of the last part of an account
+
+    def page(self, question: Question, now_ms: int, bytes_max: int) -> bytes:
+        """The answer to one question, as JSON of at most so many bytes.
+
+        Raises ValueError for a question that nobody can ask, or whose answer does not fit.
+        """
+        rows = ROWS_MAX
+        while rows:
+            encoded = msgspec.json.encode(self._page(question, now_ms, rows))
+            if len(encoded) <= bytes_max:
+                return encoded
+            rows //= 2
+        raise ValueError(f"one row is longer than {bytes_max} bytes")
+
+    def _page(self, question: Question, now_ms: int, rows: int) -> Page[Summary] | Page[Account]:
+        _, kind, key, cursor, text = question
+        if kind == Kind.NAMES:
+            return self._summaries(cursor, now_ms, rows)
+        if kind == Kind.NAME:
+            return self._accounts(self._called(text), cursor, now_ms, rows)
+        if kind == Kind.SERVER:
+            return Page(
+                [self._about_server(each, key, now_ms) for each in self._names.feeding(key)]
+            )
+        raise ValueError(f"question of kind {kind}")
+
+    def _summaries(self, cursor: int, now_ms: int, rows: int) -> Page[Summary]:
+        if cursor == 0 or len(self._keys) != len(self._names):
+            self._keys = sorted(self._names)  # once for all pages, not for each
+        first = bisect.bisect_left(self._keys, cursor)
+        chosen = self._keys[first : first + rows]
+        shown = [self._summary(key, now_ms) for key in chosen if key in self._names]
+        last = first + rows >= len(self._keys)
+        return Page(shown, -1 if last else self._keys[first + rows])
+
+    def _called(self, text: str) -> list[int]:
+        return sorted(key for key in self._names if self._names[key].settings.name == text)
+
+    def _accounts(self, keys: list[int], cursor: int, now_ms: int, rows: int) -> Page[Account]:
+        """Part of one of these names, and where the next part is."""
+        wanted, start = cursor >> KEY_SHIFT, cursor & ((1 << KEY_SHIFT) - 1)
+        left = [key for key in keys if key >= wanted]
+        if not left:
+            return Page([])
+        start = start if left[0] == wanted else 0
+        account, ended = self._account(left[0], start, now_ms, rows)
+        if not ended:
+            return Page([account], left[0] << KEY_SHIFT | start + rows)
+        return Page([account], left[1] << KEY_SHIFT if len(left) > 1 else -1)
+
+    def _account(self, key: int, start: int, now_ms: int, rows: int) -> tuple[Account, bool]:
+        """Rows `start` to `start + rows` of its records and then its servers; if they are all."""
+        account, told = self._head(key, now_ms), self._told(key, start)
+        count = told.count
+        account.records = told.records(start, start + rows, now_ms)
+        first, last = max(0, start - count), max(0, start + rows - count)
+        account.servers = [self._server(told, each, now_ms) for each in told.servers[first:last]]
+        return account, start + rows >= count + len(told.servers)
+
+    def _told(self, key: int, start: int) -> Hosts | Services:
+        """Who holds what; a later part goes on with the view of the former, if that still holds."""
+        name = self._names[key]
+        assignment = name.assignment
+        counts = len(assignment.records), len(assignment.slots)
+        stamp = key, name.resolution.last_run_ms, *counts
+        if start == 0 or self._seen is None or self._seen[0] != stamp:
+            self._seen = stamp, _told(name)
+        return self._seen[1]
+
+    def _about_server(self, key: int, slot: int, now_ms: int) -> Account:
+        """A name, with this one of its servers and what that has."""
+        account, told = self._head(key, now_ms), _told(self._names[key])
+        account.records = told.records_of(slot, now_ms)
+        server = next(each for each in told.servers if each.slot == slot)
+        account.servers = [self._server(told, server, now_ms)]
+        return account
+
+    def _server(self, told: Hosts | Services, server: ResolvedServer, now_ms: int) -> ServerAccount:
+        served = self._names.served[server.slot]
+        why, left_ms = told.why(server, now_ms)
+        return ServerAccount(
+            server.slot,
+            server_name(server),
+            None if served.address is None else served.address.text,
+            served.port,
+            why,
+            left_ms,
+            served.target,
+            [
+                Move(
+                    now_ms - move.when_ms,
+                    None if move.before is None else move.before.text,
+                    None if move.after is None else move.after.text,
+                    move.source,
+                )
+                for move in served.moves
+            ],
+        )
+
+    def _head(self, key: int, now_ms: int) -> Account:
+        name = self._names[key]
+        history = name.history
+        replies = []
+        for nameserver in name.section.nameservers:
+            sent = nameserver.name not in history.unsent
+            if name.resolution.merges:
+                for each in name.resolution.types:
+                    heard = history.heard.get((nameserver.name, each))
+                    replies.append(_reply(nameserver.name, heard, sent, now_ms, each.name))
+            else:
+                heard = history.last(nameserver.name)
+                replies.append(_reply(nameserver.name, heard, sent, now_ms))
+        return Account(
+            self._summary(key, now_ms),
+            TOGETHER.join(each.name for each in history.query_types) or None,
+            name.resolution.asked_name,
+            _age_ms(history.asked_ms, now_ms),
+            replies,
+        )
+
+    def _summary(self, key: int, now_ms: int) -> Summary:
+        name = self._names[key]
+        resolution, assignment = name.resolution, name.assignment
+        failed = has_failed(resolution)
+        stale = failed and assignment.used > 0
+        valid = resolution.last_status is Status.VALID or bool(assignment.records)
+        return Summary(
+            key=key,
+            name=name.settings.name,
+            section=name.section.name,
+            asks=asks(resolution.types, merges=resolution.merges),
+            origin=self._origin(key),
+            state=resolution.state.value,
+            status=_words(resolution.last_status),
+            last_valid_age_ms=_age_ms(resolution.last_valid_ms, now_ms) if valid else None,
+            last_run_age_ms=_age_ms(resolution.last_run_ms, now_ms),
+            next_in_ms=max(0, resolution.deadline_ms - now_ms),
+            next_cause=self._next_cause(key),
+            records=len(assignment.records),
+            servers=len(assignment.slots),
+            used=assignment.used,
+            missing=assignment.missing,
+            stale=stale,
+            dropped_in_ms=hold_left_ms(name, now_ms) if stale else None,
+            hold=str(hold_of(name)) if stale else "",
+            triggers_held_ms=max(0, resolution.triggers_held_until_ms - now_ms),
+        )
+
+    def _origin(self, key: int) -> str:
+        if key < self._configured:
+            return "configuration"
+        slots = self._names[key].assignment.slots
+        return "order" if any(self._names.ordered(slot) for slot in slots) else "target"
+
+    def _next_cause(self, key: int) -> str:
+        name = self._names[key]
+        resolution = name.resolution
+        if self._places[name.section.name].waits(key):
+            return "a place among the questions in flight"
+        if resolution.state is State.PAUSED:
+            return "retry"
+        if resolution.state is not State.IDLE:
+            return "answer"
+        if resolution.trigger_waits:
+            return "failed connect"
+        return "period" if resolution.last_status is not None else "first run"
+
+
+def _reply(
+    nameserver: str, heard: Heard | None, sent: bool, now_ms: int, query_type: str = ""
+) -> Reply:
+    """The last answer of a nameserver; `query_type` is waited for where there is none."""
+    if heard is None:
+        return Reply(nameserver, query_type=query_type, sent=sent)
+    answer = heard.answer
+    return Reply(
+        nameserver,
+        _words(answer.status),
+        heard.query_type.name,
+        now_ms - heard.when_ms,
+        len(answer.addresses) + len(answer.services),
+        cut=answer.partial,
+        sent=sent,
+    )
+
+
+def _told(name: Resolved) -> Hosts | Services:
+    return Hosts(name) if isinstance(name, ResolvedName) else Services(name)

@@ -1,0 +1,270 @@
+"""The names that are resolved at the moment, those of the configuration and those that come and go.
+
+Owns which name feeds which server: a server has the name of its line, or one that an operator
+ordered instead, also where its line has an address; a server of an SRV label has the label, and
+the target of its record where that came without an address. One resolution for each section, name,
+family and options, whoever needs it. A name that nobody needs is forgotten. Opens no socket, reads
+no clock, knows no schedule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from resolverd.board import Board
+from resolverd.config import (
+    NO_ROW,
+    Family,
+    ResolutionSettings,
+    ResolvedServer,
+    ResolverdSettings,
+    ResolversSection,
+)
+from resolverd.dns.wire import name_to_wire
+from resolverd.log.lines import Log
+from resolverd.names.host import ResolvedName
+from resolverd.names.service import ResolvedService
+from resolverd.names.slot_publisher import ServedServers
+
+Resolved = ResolvedName | ResolvedService
+Place = tuple[str, str, Family, bool, bool]  # section, name, preferred, searched, all families
+
+
+class Names:
+    """All names by key; a name of the configuration has its index as key.
+
+    `appeared` is called with the key of a name to be resolved from now on, `vanished` with key,
+    section and time of one that is needed no longer.
+    """
+
+    def __init__(
+        self,
+        settings: ResolverdSettings,
+        board: Board,
+        log: Log,
+        *,
+        now_ms: int,
+        appeared: Callable[[int], None],
+        vanished: Callable[[int, str, int], None],
+    ) -> None:
+        """Take over what the board says of the configuration's names and their servers."""
+        self._sections = {section.name: section for section in settings.sections}
+        self._families = settings.families
+        self._board = board
+        self._log = log
+        self._appeared, self._vanished = appeared, vanished
+        self.served = ServedServers(board, log)
+        self._by_key: dict[int, Resolved] = {}
+        self._hosts: dict[Place, int] = {}
+        self._fed_by: dict[int, int] = {}  # slot -> key of the host name that feeds it
+        self._home: dict[int, int] = {}  # slot -> key of the name in its line
+        self._unsettled: dict[int, None] = {}
+        self._addressed = {each.servers[0].slot: each for each in settings.addressed}
+        self._orders: dict[int, str] = {}
+        self._next_key = 1 + max((each.index for each in settings.resolutions), default=-1)
+        services = [each for each in settings.resolutions if each.is_service]
+        hosts = [each for each in settings.resolutions if not each.is_service]
+        taken = [self._make_host(each, now_ms, has_record=True) for each in hosts]
+        for host in taken:  # all are there before a server asks for one by an order
+            self._take_host(host, now_ms)
+        for each in settings.addressed:
+            self._take_addressed(each, now_ms)
+        for each in services:
+            self._take_service(each, now_ms)
+
+    def __getitem__(self, key: int) -> Resolved:
+        """The name with this key; KeyError if it is not resolved any longer."""
+        return self._by_key[key]
+
+    def __contains__(self, key: int) -> bool:
+        """Whether a name has this key."""
+        return key in self._by_key
+
+    def __iter__(self) -> Iterator[int]:
+        """The keys of all names."""
+        return iter(self._by_key)
+
+    def __len__(self) -> int:
+        """How many names are resolved."""
+        return len(self._by_key)
+
+    def feeding(self, slot: int) -> list[int]:
+        """The keys of all names that the server's address depends on."""
+        keys: dict[int, None] = {}
+        if slot in self._home and isinstance(self._by_key[self._home[slot]], ResolvedService):
+            keys[self._home[slot]] = None
+        if slot in self._fed_by:
+            keys[self._fed_by[slot]] = None
+        return list(keys)
+
+    def ordered(self, slot: int) -> str:
+        """The name that an operator ordered for the server, "" for none."""
+        return self._orders.get(slot, "")
+
+    def follow(self, section: ResolversSection) -> None:
+        """A section has other nameservers, or another search list."""
+        self._sections[section.name] = section
+        for name in self._by_key.values():
+            if name.section.name == section.name:
+                name.follow(section)
+
+    def order(self, slot: int, name: str, now_ms: int) -> None:
+        """An operator wants the server fed from this name, "" for the one of its line."""
+        name = name.lower().removesuffix(".")
+        home = self._home_of(slot)
+        if home is None or self._orders.get(slot, "") == name:
+            return  # a server of a label goes where its record points
+        if name and not _is_name(name):
+            self._log(4, f"'{name}' is no name that could be resolved.")
+            return
+        self._orders[slot] = name
+        server = next(each for each in home.servers if each.slot == slot)
+        if slot not in self.served:
+            self.served.take(server, name)
+        self.release(slot)
+        self.served.rename(slot, name, name or home.name, now_ms)
+        if name:
+            self._feed(server, home, name, now_ms, 0)
+        elif slot in self._home:
+            own = self._by_key[self._home[slot]]
+            assert isinstance(own, ResolvedName)
+            own.join(server, now_ms)
+            self._fed_by[slot] = self._home[slot]
+            self._unsettled[self._home[slot]] = None
+        self.settle(now_ms)
+
+    def _home_of(self, slot: int) -> ResolutionSettings | None:
+        """What the server's line says of its name; None for one of a label, or that has none."""
+        if slot in self._addressed:
+            return self._addressed[slot]
+        home = self._by_key.get(self._home.get(slot, NO_ROW))
+        return home.settings if isinstance(home, ResolvedName) else None
+
+    def need(self, server: ResolvedServer, name: str, now_ms: int, since_ms: int = 0) -> None:
+        """Feed the server of a label from that name, as it has been since `since_ms`."""
+        self._feed(server, self._by_key[self._home[server.slot]].settings, name, now_ms, since_ms)
+
+    def release(self, slot: int) -> None:
+        """The server needs no host name resolved; `settle` forgets what nobody needs."""
+        key = self._fed_by.pop(slot, None)
+        if key is not None:
+            name = self._by_key[key]
+            assert isinstance(name, ResolvedName)
+            name.leave(slot)
+            self._unsettled[key] = None
+
+    def settle(self, now_ms: int) -> None:
+        """Give those who have come what is known already, drop the names that nobody needs."""
+        unsettled, self._unsettled = self._unsettled, {}
+        for key in unsettled:
+            name = self._by_key[key]
+            assert isinstance(name, ResolvedName)
+            if name.needed:
+                name.settle(now_ms)
+                continue
+            del self._by_key[key]
+            del self._hosts[self._place(name.settings)]
+            self._vanished(key, name.section.name, now_ms)
+
+    def _take_host(self, name: ResolvedName, now_ms: int) -> None:
+        settings = name.settings
+        name.carry_on()
+        for server in settings.servers:
+            served = self.served.take(server, settings.name)
+            self._home[server.slot] = settings.index
+            if served.target:  # ordered by an operator, and followed by a predecessor
+                self._orders[server.slot] = served.target
+                stamp_ms = served.target_stamp_ms
+                self._feed(server, settings, served.target, now_ms, stamp_ms)
+            else:
+                self._fed_by[server.slot] = settings.index
+                name.take(server)
+        self._appeared(settings.index)
+
+    def _take_addressed(self, home: ResolutionSettings, now_ms: int) -> None:
+        """Go on with a name that an operator ordered for a server with an address."""
+        [server] = home.servers
+        target = self._board.target(server.slot)
+        if target.name:
+            self.served.take(server, target.name)
+            self._orders[server.slot] = target.name
+            self._feed(server, home, target.name, now_ms, target.stamp_ms)
+
+    def _take_service(self, settings: ResolutionSettings, now_ms: int) -> None:
+        section = self._sections[settings.section]
+        service = ResolvedService(
+            settings,
+            section,
+            self._families,
+            self.served,
+            self._board,
+            log=self._log,
+            now_ms=now_ms,
+            targets=self,
+        )
+        self._by_key[settings.index] = service
+        for server in settings.servers:
+            self.served.take(server, settings.name)
+            self._home[server.slot] = settings.index
+        service.carry_on(now_ms)
+        self._appeared(settings.index)
+
+    def _make_host(
+        self, settings: ResolutionSettings, now_ms: int, *, has_record: bool
+    ) -> ResolvedName:
+        name = ResolvedName(
+            settings,
+            self._sections[settings.section],
+            self._families,
+            self.served,
+            self._board,
+            log=self._log,
+            now_ms=now_ms,
+            has_record=has_record,
+        )
+        self._by_key[settings.index] = name
+        self._hosts[self._place(settings)] = settings.index
+        return name
+
+    def _place(self, settings: ResolutionSettings) -> Place:
+        single = len(self._families) == 1  # then it wins over every preference
+        preferred = self._families[0] if single else settings.preferred
+        merges = settings.all_families and not single
+        return settings.section, settings.name, preferred, settings.search, merges
+
+    def _feed(
+        self,
+        server: ResolvedServer,
+        home: ResolutionSettings,
+        host: str,
+        now_ms: int,
+        since_ms: int,
+    ) -> None:
+        preferred = home.preferred if server.preferred is Family.NONE else server.preferred
+        settings = ResolutionSettings(
+            self._next_key,
+            home.section,
+            host,
+            preferred,
+            (),
+            search=home.search,
+            all_families=server.all_families,
+        )
+        key = self._hosts.get(self._place(settings))
+        if key is None:
+            key, self._next_key = self._next_key, self._next_key + 1
+            self._make_host(settings, now_ms, has_record=False)
+            self._appeared(key)
+        name = self._by_key[key]
+        assert isinstance(name, ResolvedName)
+        name.join(server, now_ms, since_ms)
+        self._fed_by[server.slot] = key
+        self._unsettled[key] = None
+
+
+def _is_name(name: str) -> bool:
+    try:
+        name_to_wire(name)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,195 @@
+"""One SRV label from question to slots: its state machine, its servers and their records together.
+
+Owns nothing but the two pure halves (resolution/resolution.py, assignment/services.py). What comes
+out goes to the servers, and to the targets: a server whose record came without an address needs its
+target resolved, one that has got an address does not any longer. Opens no socket and reads no
+clock.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from resolverd.assignment.departures import Departures
+from resolverd.assignment.hosts import cause_of
+from resolverd.assignment.services import Attachment, Key, ServiceAssignment, ServiceChange
+from resolverd.board import Board
+from resolverd.config import Family, ResolutionSettings, ResolvedServer, ResolversSection, names_of
+from resolverd.dns.answer import Address, Answer, Status
+from resolverd.log.lines import FROM_ADDITIONAL, Log
+from resolverd.names.slot_publisher import Served, ServedServers
+from resolverd.records.history import History
+from resolverd.records.resolution_record import Tally
+from resolverd.resolution.actions import Finished
+from resolverd.resolution.hold_rules import hold_ms
+from resolverd.resolution.resolution import Resolution
+from shm.states import Cause
+
+
+class Targets(Protocol):
+    """Who resolves the targets of records."""
+
+    def need(self, server: ResolvedServer, name: str, now_ms: int, since_ms: int = 0) -> None:
+        """Feed the server from that name, as it has been since `since_ms` (0: from now on)."""
+
+    def release(self, slot: int) -> None:
+        """The server needs no name resolved."""
+
+    def settle(self, now_ms: int) -> None:
+        """Give those who have come what is known already, drop the names that nobody needs."""
+
+
+class ResolvedService:
+    """A label with the servers that stand for its records."""
+
+    def __init__(
+        self,
+        settings: ResolutionSettings,
+        section: ResolversSection,
+        families: tuple[Family, ...],
+        served: ServedServers,
+        board: Board,
+        *,
+        log: Log,
+        now_ms: int,
+        targets: Targets,
+    ) -> None:
+        """Nothing is known yet; call `carry_on` before the first event."""
+        self.settings = settings
+        self.section = section
+        self.resolution = Resolution(settings, section, families, now_ms, service=True)
+        self.assignment = ServiceAssignment(
+            settings.servers, settings.preferred, families, section.holds
+        )
+        self.tally = Tally(
+            board, log, served.quiet, settings.name, section.name, index=settings.index
+        )
+        self.changed = False  # whether the last run has changed a server
+        self.history = History()
+        self._departures: Departures[Key] = Departures()
+        self._rows = {nameserver.name: nameserver.index for nameserver in section.nameservers}
+        self._served = served
+        self._board = board
+        self._targets = targets
+        self._members = {server.slot: _for_target(server, settings) for server in settings.servers}
+
+    def follow(self, section: ResolversSection) -> None:
+        """The section has other nameservers; former ones may still answer what they were asked."""
+        self.history.follow(names_of(self.section.nameservers), names_of(section.nameservers))
+        self.section = section
+        self._rows |= {nameserver.name: nameserver.index for nameserver in section.nameservers}
+        self.resolution.follow(section)
+
+    def carry_on(self, now_ms: int) -> None:
+        """Take over what the segment says: a predecessor's servers, or those of a state file."""
+        self.tally.carry_on(self.resolution)
+        for server in self.settings.servers:
+            served = self._served[server.slot]
+            if served.target and served.port:
+                self._restore(served, now_ms)
+            elif served.target:
+                self._served.release(server.slot, Cause.REMOVED, now_ms)
+
+    def _restore(self, served: Served, now_ms: int) -> None:
+        """A server that stands for a record already, if an answer said so or a state file."""
+        slot, section = served.server.slot, self.section
+        was = Attachment(
+            served.target, served.port, served.weight, served.address, backup=served.backup
+        )
+        confirmed = served.cause != Cause.STATE_FILE
+        kept_ms = section.timeout_resolve_ms + section.resolve_retries * section.timeout_retry_ms
+        seen_ms = self.resolution.last_valid_ms
+        if not confirmed:  # S54: answers may deny it after one round of questions
+            seen_ms = now_ms
+        self.assignment.adopt(slot, was, seen_ms, 0 if confirmed else kept_ms)
+        if self.assignment.slots[slot] is None:
+            self._served.release(
+                slot, Cause.REMOVED, now_ms
+            )  # the same record twice: one of them is a stray
+        elif served.address is None or served.target_stamp_ms:
+            stamp_ms = served.target_stamp_ms
+            self._targets.need(self._members[slot], served.target, now_ms, stamp_ms)
+            self.assignment.slots[slot] = msgspec.structs.replace(was, address=None)
+
+    def finish(self, finished: Finished, now_ms: int) -> None:
+        """A run has ended: record it, publish what changed."""
+        assignment, valid = self.assignment, finished.status is Status.VALID
+        since_ms = self.resolution.leases.since_ms(hold_ms(self.section.holds, finished.status))
+        former = {key: known.seen_ms for key, known in assignment.records.items()}
+        if valid:
+            changes = assignment.valid(finished.answer, now_ms, self._resolved(finished.answer))
+        else:
+            changes = assignment.failed(finished.status, since_ms, now_ms)
+        self.changed = bool(changes)
+        news = self.changed or not former.keys() >= assignment.records.keys()
+        self.resolution.learned(news)
+        self.tally.ended(
+            self.resolution,
+            len(finished.answer.services) if valid else None,
+            len(assignment.records),
+            assignment.used,
+            assignment.missing,
+        )
+        cause = Cause.REMOVED if valid else cause_of(finished.status)
+        updates = sum(self._follow(change, cause, now_ms) for change in changes)
+        if valid:
+            back = self._departures.compare(former, assignment.records, now_ms)
+            self.tally.returned([(f"{key[0]}:{key[1]}", ms) for key, ms in back], self.section)
+            if not finished.answer.partial:
+                self._clear_strangers(cause, now_ms)
+        elif assignment.is_over(finished.status, since_ms, now_ms):
+            self._clear_strangers(cause, now_ms)
+        self._targets.settle(now_ms)
+        if updates and finished.nameserver:
+            self._board.count(self._rows[finished.nameserver], "update", updates)
+
+    def _resolved(self, answer: Answer) -> dict[int, Address]:
+        """Where servers are by a resolution of their target, should the answer know as well."""
+        if not any(service.addresses for service in answer.services):
+            return {}
+        return {
+            slot: address
+            for slot, attachment in self.assignment.slots.items()
+            if attachment is not None and attachment.address is None
+            if (address := self._served[slot].address) is not None
+        }
+
+    def _follow(self, change: ServiceChange, cause: Cause, now_ms: int) -> bool:
+        """Do what the change says; True if the server has got another address by it."""
+        slot, before, after = change.server.slot, change.before, change.after
+        if after is None:
+            self._targets.release(slot)
+            self._served.release(slot, cause, now_ms)
+            return False
+        if before is None or before.key != after.key:
+            self._targets.release(slot)
+            self._served.attach(slot, after, now_ms)
+            before = None
+        elif (before.weight, before.backup) != (after.weight, after.backup):
+            self._served.rate(slot, after, now_ms)
+        if after.address is None:
+            if before is None or before.address is not None:
+                self._targets.need(self._members[slot], after.target, now_ms)
+            return False
+        self._targets.release(slot)
+        self._served.confirm(slot, 0)
+        moved = self._served[slot].address != after.address
+        self._served.point(slot, after.address, Cause.DNS, FROM_ADDITIONAL, now_ms)
+        return moved
+
+    def _clear_strangers(self, cause: Cause, now_ms: int) -> None:
+        """A server that stands for no record keeps no address of init-addr once DNS has spoken."""
+        for slot, attachment in self.assignment.slots.items():
+            if attachment is None and self._served[slot].address is not None:
+                self._served.release(slot, cause, now_ms)
+
+
+def _for_target(server: ResolvedServer, settings: ResolutionSettings) -> ResolvedServer:
+    """The server as the resolution of its target sees it.
+
+    Records of one target differ by port, so several servers may have its one address.
+    """
+    preferred = settings.preferred if server.preferred is Family.NONE else server.preferred
+    return msgspec.structs.replace(server, preferred=preferred, allow_dup_ip=True)

@@ -1,0 +1,244 @@
+"""What each server has at the moment: the only place where slot records are written.
+
+Owns, for each server, its address, port, weight and the name that it points to, and puts them
+together to one record. Decides nothing: it is told by the resolutions. Opens no socket and reads no
+clock.
+
+Two records tell of a server that stands for an SRV record: its slot (address, port, weight) and
+its target (the name). They are written in an order that a kill in between cannot turn into a lie:
+a slot is emptied, port 0, before its name becomes another one, and filled afterwards. So a
+successor that finds a name beside a port has found a pair.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from resolverd.assignment.servers_left import Loss, Remaining
+from resolverd.assignment.services import Attachment
+from resolverd.board import Board
+from resolverd.config import ResolvedServer
+from resolverd.dns.answer import Address
+from resolverd.log.lines import NOTICE, Log, describe_address, describe_loss, describe_return
+from resolverd.log.throttle import Quiet
+from shm.states import Cause, SlotFlag
+
+MOVES_MAX = 4  # changes of one server that are remembered: enough to see it flap
+FROM_ANSWERS = (Cause.DNS, Cause.CARRIED)  # addresses that a valid answer brought
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """The address of a server became another one, or went (`after` is None)."""
+
+    when_ms: int
+    before: Address | None
+    after: Address | None
+    source: str
+
+
+class Served(msgspec.Struct):
+    """One server and what readers see of it."""
+
+    server: ResolvedServer
+    name: str  # what the log calls it: the name that is resolved for it
+    address: Address | None
+    port: int
+    weight: int
+    cause: int
+    target: str = ""
+    target_stamp_ms: int = 0
+    renamed: bool = False  # an SRV record or an operator has given it a name, once
+    backup: bool = False  # by the priority of its SRV record
+    replaced: bool = False  # it went for another record, and nobody was told
+    moves: list[Moved] = []  # the last MOVES_MAX
+
+    def moved(self, now_ms: int, before: Address | None, source: str) -> None:
+        """Remember that it has the present address from now on."""
+        if before != self.address:
+            self.moves.append(Moved(now_ms, before, self.address, source))
+            del self.moves[:-MOVES_MAX]
+
+
+class ServedServers:
+    """All servers that resolutions feed, by slot.
+
+    `changed` tells that a bell should be rung, `losers` which backends have lost a server since
+    somebody looked, each with one of those servers; whoever looks takes both back. `quiet` is for
+    lines that repeat.
+    """
+
+    def __init__(self, board: Board, log: Log) -> None:
+        """Without servers; `take` brings them."""
+        self._board = board
+        self._log = log
+        self.quiet = Quiet(log)
+        self._moved: list[int] = []  # slots
+        self._remaining = Remaining(board)
+        self._served: dict[int, Served] = {}
+        self.changed = False
+        self.losers: dict[int, ResolvedServer] = {}
+
+    def __getitem__(self, slot: int) -> Served:
+        """The server of this slot; KeyError if no resolution feeds it."""
+        return self._served[slot]
+
+    def __contains__(self, slot: int) -> bool:
+        """Whether a resolution feeds the server of this slot."""
+        return slot in self._served
+
+    def take(self, server: ResolvedServer, name: str) -> Served:
+        """Read what the board says of a server, and look after it from now on."""
+        slot = self._board.slot(server.slot)
+        target = self._board.target(server.slot)
+        served = Served(
+            server,
+            target.name or name,
+            None if slot.address is None else Address.parse(slot.address),
+            slot.port,
+            slot.weight,
+            slot.cause,
+            target.name,
+            target.stamp_ms,
+            bool(slot.flags & SlotFlag.FQDN_CHANGED),
+            bool(slot.flags & SlotFlag.BACKUP),
+        )
+        self._served[server.slot] = served
+        return served
+
+    def point(
+        self, slot: int, address: Address | None, cause: Cause, source: str, now_ms: int
+    ) -> None:
+        """The server's address is another one, or gone; `source` is who said so, for the log."""
+        served = self._served[slot]
+        loss = self._loss(served) if address is None else None
+        before, served.address, served.cause = served.address, address, cause
+        served.moved(now_ms, before, source if address is not None else _words(cause))
+        if not self._publish(served, now_ms) or before == address:
+            return
+        if loss is not None:
+            self._tell_loss(served.server, Cause(served.cause), loss)
+        else:
+            self._tell(served, before, source, now_ms)
+
+    def attach(self, slot: int, to: Attachment, now_ms: int) -> None:
+        """The server stands for another SRV record from now on, without an address yet."""
+        served = self._served[slot]
+        if served.address is not None or served.port != 0:
+            served.replaced |= served.address is not None
+            self._empty(served, Cause.REMOVED, now_ms)
+        self._name(served, to.target, 0)
+        served.port, served.cause = to.port, Cause.NOTHING
+        served.weight, served.backup = to.weight, to.backup
+        self._publish(served, now_ms)
+
+    def rate(self, slot: int, to: Attachment, now_ms: int) -> None:
+        """The record of the server has another weight, or is a backup now or no longer."""
+        served = self._served[slot]
+        served.weight, served.backup = to.weight, to.backup
+        self._publish(served, now_ms)
+
+    def release(self, slot: int, cause: Cause, now_ms: int) -> None:
+        """The server stands for no record any more: address, port and name are gone (S38)."""
+        served = self._served[slot]
+        loss = self._loss(served)
+        self._empty(served, cause, now_ms)
+        self._name(served, "", 0)
+        if loss is not None:
+            self._tell_loss(served.server, Cause.REMOVED, loss)
+
+    def rename(self, slot: int, target: str, fqdn: str, now_ms: int) -> None:
+        """An operator has ordered the name `target`, or taken it back; the address stays."""
+        served = self._served[slot]
+        self._name(served, target, 0)
+        served.name = fqdn
+        self._publish(served, now_ms)
+
+    def confirm(self, slot: int, stamp_ms: int) -> None:
+        """The target of the server was resolved then: a successor goes on from this time.
+
+        0: it is not resolved on its own, the label brings its address.
+        """
+        served = self._served[slot]
+        if served.target:
+            self._name(served, served.target, stamp_ms)
+
+    def _name(self, served: Served, target: str, stamp_ms: int) -> None:
+        if (target, stamp_ms) == (served.target, served.target_stamp_ms):
+            return
+        served.target, served.target_stamp_ms = target, stamp_ms
+        if target:
+            served.name = target
+            served.renamed = True
+        self._board.publish_target(served.server.slot, target, stamp_ms)
+
+    def _empty(self, served: Served, cause: Cause, now_ms: int) -> None:
+        before, served.address, served.port, served.cause = served.address, None, 0, cause
+        served.moved(now_ms, before, _words(cause))
+        served.backup = False
+        self._publish(served, now_ms)
+
+    def _publish(self, served: Served, now_ms: int) -> bool:
+        flags = SlotFlag.FQDN_CHANGED if served.renamed else SlotFlag(0)
+        if served.address is None:
+            flags |= SlotFlag.RMAINT
+        if served.backup:
+            flags |= SlotFlag.BACKUP
+        changed = self._board.publish(
+            served.server.slot,
+            None if served.address is None else served.address.text,
+            served.port,
+            weight=served.weight,
+            cause=served.cause,
+            flags=flags,
+            now_ms=now_ms,
+        )
+        self.changed |= changed
+        return changed
+
+    def take_moved(self) -> list[int]:
+        """The slots that have got another address since somebody looked."""
+        if not self._moved:
+            return []
+        moved, self._moved = self._moved, []
+        return moved
+
+    def take_losers(self) -> dict[int, ResolvedServer]:
+        """Which backends have lost a server since somebody looked, each with one of those."""
+        losers, self.losers = self.losers, {}
+        self._remaining.forget()
+        return losers
+
+    def _loss(self, served: Served) -> Loss | None:
+        """What the loss of its address means; None if it has none."""
+        return None if served.address is None else self._remaining.without(served.server)
+
+    def _tell(self, served: Served, before: Address | None, source: str, now_ms: int) -> None:
+        server, address = served.server, served.address
+        assert address is not None
+        self._moved.append(server.slot)
+        subject = f"{server.backend_name}/{server.server_name}"
+        text = describe_address(server, before, address, source)
+        self.quiet.say(subject, NOTICE, text, now_ms, more="changes of its IP")
+        if before is None:
+            self._remaining.forget()
+            self._tell_return(served, source, now_ms)
+
+    def _tell_return(self, served: Served, source: str, now_ms: int) -> None:
+        """It comes back; with another record, and never said to be gone, it may do so often."""
+        replaced, served.replaced = served.replaced, False
+        server = served.server
+        subject = f"Server {server.backend_name}/{server.server_name}"
+        for level, line in describe_return(server, served.name, source):
+            if replaced:
+                self.quiet.say(subject, level, line, now_ms, more="lines about its records")
+            else:
+                self._log(level, line)
+
+    def _tell_loss(self, server: ResolvedServer, cause: Cause, loss: Loss) -> None:
+        self.losers[server.backend_index] = server
+        for level, text in describe_loss(server, cause, loss):
+            self._log(level, text)
+
+
+def _words(cause: Cause) -> str:
+    return cause.name.lower().replace("_", " ")

@@ -1,0 +1,1 @@
+"""What is kept of each name: its history, and the record in shared memory."""

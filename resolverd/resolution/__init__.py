@@ -1,0 +1,1 @@
+"""One run of questions for one name: attempts, outcomes, and what a failure keeps."""

@@ -1,0 +1,167 @@
+"""One line of questions within a run: which type is asked now, who has failed, what follows. Pure.
+
+Owns attempts, retries and fall-back by the tables of transitions.py. A run has one line, for one
+type or for the preferred and then the other; a run that merges both families has a line for each.
+After an attempt at the preferred type that met silence the other is asked beside it; with a single
+attempt in each run, that of the former run counts. Knows no name, no search list, no period between
+runs and not what answers say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set
+
+from resolverd.dns.answer import QueryType, Status
+from resolverd.resolution.transitions import ONE_TYPE_TRANSITIONS, TRANSITIONS, Event, State
+
+NOBODY: frozenset[str] = frozenset()  # one for all: an empty set is 216 bytes
+NO_ERROR: frozenset[Status] = frozenset()
+EXPIRED = (Event.EXPIRED_SILENT, Event.EXPIRED_LAST)
+
+
+class Asking:
+    """The line; `deadline_ms` is the end of its attempt, `state` is IDLE when it has ended."""
+
+    __slots__ = (
+        "_asked",
+        "_awaited",
+        "_failed",
+        "_met_silence",
+        "_transitions",
+        "beside",
+        "beside_error",
+        "beside_errors",
+        "deadline_ms",
+        "errors",
+        "last_error",
+        "repeated",
+        "retries_left",
+        "state",
+        "types",
+        "wanted",
+    )
+
+    def __init__(self, types: tuple[QueryType, ...]) -> None:
+        """Nothing is asked yet; of two types the first is preferred."""
+        self.types = types
+        self.state = State.IDLE
+        self.deadline_ms = 0
+        self.wanted = types[0]  # the type that is asked now, or was last
+        self.retries_left = 0
+        self.beside: QueryType | None = None  # asked together with it, which met silence
+        self.beside_errors = NO_ERROR  # what nameservers answered that with
+        self.beside_error: Status | None = None  # the last of them
+        self.repeated = False  # whether an attempt has come to nothing before this one
+        self.errors = NO_ERROR  # what nameservers answered the attempt with
+        self.last_error: Status | None = None
+        self._asked = NOBODY  # nameservers that the attempt went to
+        self._awaited = NOBODY  # those of them whose errors together end it
+        self._failed = NOBODY  # those of them that answered it with an error
+        self._met_silence = False  # nobody has answered the preferred type since an attempt at it
+        self._transitions = TRANSITIONS if len(types) > 1 else ONE_TYPE_TRANSITIONS
+
+    def __repr__(self) -> str:
+        """State, type and retries."""
+        return f"{self.state.value} {self.wanted.name} retries={self.retries_left}"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the line has not ended yet."""
+        return self.state is not State.IDLE
+
+    @property
+    def asked(self) -> tuple[QueryType, ...]:
+        """The types that the attempt asks for."""
+        return (self.wanted,) if self.beside is None else (self.wanted, self.beside)
+
+    @property
+    def silent(self) -> tuple[str, ...]:
+        """The nameservers that have not answered the attempt."""
+        return tuple(sorted(self._asked - self._failed))
+
+    @property
+    def has_failed_once(self) -> bool:
+        """Whether an attempt has come to nothing."""
+        return self.repeated or self.state is State.PAUSED
+
+    def begin(self, retries: int) -> QueryType:
+        """A name is asked for anew, in a new run or as the next of a search list."""
+        self.retries_left = retries
+        self.step(Event.NAME_GONE if self.is_open else Event.DUE)
+        self.repeated = False
+        return self.wanted
+
+    def step(self, event: Event) -> bool:
+        """Follow the table; True if `wanted` is to be asked now.
+
+        Raises ValueError for an event that cannot happen in this state.
+        """
+        before = self.state
+        try:
+            self.state = self._transitions[before, event]
+        except KeyError:
+            raise ValueError(f"event {event.name} in state {before.name}") from None
+        if before is State.PREFERRED and event in EXPIRED and self.last_error is None:
+            self._met_silence = True
+        self.beside = None
+        if self.state is State.PREFERRED:
+            self.retries_left = max(0, self.retries_left - 1)
+            self.wanted = self.types[0]
+            if self._met_silence and (event is not Event.DUE or self.retries_left == 0):
+                self.beside = self.types[-1] if len(self.types) > 1 else None
+        elif self.state is State.FALLBACK:
+            self.wanted = self.types[1]
+        else:
+            return False
+        self.repeated = True
+        return True
+
+    def sent(
+        self, nameservers: frozenset[str], deadline_ms: int, silent: Set[str] = NOBODY
+    ) -> None:
+        """The question goes to these; nobody waits for the `silent`, unless all of them are."""
+        self._asked, self._failed = nameservers, NOBODY
+        self._awaited = nameservers - silent if silent else nameservers
+        self.errors, self.last_error = NO_ERROR, None
+        self.beside_errors, self.beside_error = NO_ERROR, None
+        self.deadline_ms = deadline_ms
+
+    def unsent(self, nameserver: str, query_type: QueryType) -> None:
+        """A question did not reach this one: nobody waits for its answer."""
+        if query_type is not self.wanted:
+            return  # nobody waits for what is asked beside it, or was asked before
+        self._asked -= {nameserver}
+        self._awaited -= {nameserver}
+
+    def heard(self, query_type: QueryType, status: Status) -> None:
+        """A nameserver has answered a question of the line, however and whenever."""
+        if query_type is self.types[0]:
+            self._met_silence = False
+        if query_type is self.beside and status is not Status.VALID:
+            self.beside_error = status
+            self.beside_errors |= {status}
+
+    def refused(self, nameserver: str, status: Status) -> bool:
+        """A nameserver has answered the attempt with an error; True if that has ended it."""
+        self._failed |= {nameserver}
+        self.last_error = status
+        self.errors |= {status}
+        awaited = self._awaited or self._asked
+        return self.state is not State.PAUSED and self._failed >= awaited
+
+    @property
+    def failure(self) -> Status:
+        """How the last attempt has failed: what was asked beside it says more than silence."""
+        return self.last_error or self.beside_error or Status.TIMEOUT
+
+    @property
+    def all_failed(self) -> Event:
+        """What it is that all nameservers have answered with errors."""
+        return Event.ALL_FAILED if self.retries_left else Event.ALL_FAILED_LAST
+
+    @property
+    def expired(self) -> Event:
+        """What it is that the time of the attempt has passed."""
+        if self.retries_left == 0:
+            return Event.EXPIRED_LAST
+        return Event.EXPIRED_SILENT if self.last_error is None else Event.EXPIRED_WITH_ERROR

@@ -1,0 +1,1 @@
+"""The file that `parse-resolv-conf` names: read, watched, followed."""

@@ -1,0 +1,1 @@
+"""The servers' last known state: its format, read and written."""

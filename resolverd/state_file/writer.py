@@ -1,0 +1,244 @@
+"""Keeps server state files up to date: at most once a second, and only when something changed.
+
+Owns the files while resolverd runs. A file is written beside itself and renamed, by descriptor of
+its folder, so that whoever is killed at whatever instruction leaves a whole one. The file is
+read out of the segment, compared and rendered in small portions on the loop; a thread only writes
+bytes, as whatever else it did would keep the interpreter from DNS. Neither a large configuration
+nor a slow disk holds that up. Must not know DNS.
+
+A file that cannot be written is one warning; it is tried again for as long as it takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor  # here, because it is imported before chroot
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from resolverd.config import StateFile
+from resolverd.state_file.format import (
+    FILE_BYTES_MAX,
+    HEADER,
+    StateFileError,
+    StateRow,
+    parse,
+    render,
+)
+from resolverd.state_file.rows import Doubles, Line, RowReader
+from shm.segment import Segment
+
+Each = TypeVar("Each")
+Log = Callable[[int, str], None]  # syslog severity, text
+
+WARNING = 4  # syslog
+NOTICE = 5
+PAUSE_MS = 1_000  # between two looks that may lead to a write
+SWEEP_MS = 10_000  # what moves no generation (names, counters of checks) is found by then
+PAUSE_SHARE = 5  # and a pause takes this many times as long as the look before it
+SWEEP_SHARE = 50
+RETRY_MS = 5_000  # after a failed write
+ROWS_PER_TURN = 64  # of a portion, before other events have their turn: about a millisecond
+MODE = 0o644  # the stats socket tells the same
+CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+OPEN_FOLDER = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY
+OPEN_FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
+
+
+def now_ms() -> int:
+    """CLOCK_MONOTONIC in milliseconds."""
+    return time.monotonic_ns() // 1_000_000
+
+
+class Target(NamedTuple):
+    """A file by the descriptor of its folder."""
+
+    folder: int
+    name: str
+
+
+def read(target: Target) -> bytes:
+    """What the file holds; raises OSError, also for what is no regular file."""
+    descriptor = os.open(target.name, OPEN_FILE, dir_fd=target.folder)
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(0, "Not a regular file")
+        return file.read(FILE_BYTES_MAX + 1)
+
+
+def replace(target: Target, content: bytes | bytearray) -> None:
+    """Put `content` in the file's place, whole or not at all; raises OSError.
+
+    What stands beside it (half of what a killed predecessor wrote, or whatever another put there)
+    goes first: nothing is written through a link, nobody is waited for at a FIFO. A device is never
+    replaced.
+    """
+    with suppress(FileNotFoundError):
+        former = os.stat(target.name, dir_fd=target.folder, follow_symlinks=False)
+        if not stat.S_ISREG(former.st_mode):
+            raise OSError(0, "Not a regular file")
+    beside = f".{target.name}.new"
+    with suppress(FileNotFoundError):
+        os.unlink(beside, dir_fd=target.folder)
+    descriptor = os.open(beside, CREATE, MODE, dir_fd=target.folder)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)  # a rename may reach the disk before the data does
+        os.replace(beside, target.name, src_dir_fd=target.folder, dst_dir_fd=target.folder)
+    except OSError:
+        with suppress(OSError):
+            os.unlink(beside, dir_fd=target.folder)
+        raise
+
+
+def _portions(of: Sequence[Each]) -> Iterator[Sequence[Each]]:
+    """ROWS_PER_TURN of them at a time."""
+    return (of[first : first + ROWS_PER_TURN] for first in range(0, len(of), ROWS_PER_TURN))
+
+
+class StateWriter:
+    """One state file; `look` is called on every tick."""
+
+    def __init__(
+        self, file: StateFile, segment: Segment, log: Log, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        """Nothing is written before the first look."""
+        self._servers = file.servers
+        self._path = Path(file.path)
+        self.folder = file.folder
+        self._segment = segment
+        self._log = log
+        self._loop = loop
+        self._thread = ThreadPoolExecutor(max_workers=1)
+        self._written: list[StateRow] | None = None
+        self._reader = RowReader(segment, self._former_rows())
+        self._seen: int | None = None  # the table's generation at the last look
+        self._looked_ms = 0
+        self._pause_ms, self._sweep_ms = 0, SWEEP_MS
+        self._began_ms = 0
+        self.busy = False  # between a look and the end of what it began
+        self._portions: Iterator[None] = iter(())
+        self._complaining = False
+
+    def _former_rows(self) -> dict[int, StateRow]:
+        """What the file says now: it may know addresses that the segment has lost."""
+        if self.folder is None:
+            return {}
+        try:
+            rows = parse(read(Target(self.folder, self._path.name)))
+        except (OSError, StateFileError):  # whoever loaded it has said so
+            return {}
+        self._written = list(rows.values())
+        names = {(server.backend_name, server.name): server.slot for server in self._servers}
+        return {names[name]: row for name, row in rows.items() if name in names}
+
+    def look(self, at_ms: int) -> None:
+        """Begin to read the servers if the last look is long enough ago and something changed."""
+        generation = self._segment.table_generation
+        waited_ms = at_ms - self._looked_ms
+        if self.busy or waited_ms < self._pause_ms:
+            return
+        if generation == self._seen and waited_ms < self._sweep_ms:
+            return
+        self.busy = True
+        self._seen = generation  # read before the records: a change meanwhile is seen next time
+        self._looked_ms = at_ms
+        self._began_ms = now_ms()
+        self._portions = self._work()
+        self._go_on()
+
+    def close(self) -> None:
+        """Wait for a write under way; the process of resolverd just ends instead."""
+        self._thread.shutdown()
+
+    def _go_on(self) -> None:
+        """One portion more of what a look began."""
+        try:
+            next(self._portions)
+        except StopIteration:
+            return
+        except BlockingIOError:
+            self._seen = None  # once more, from the beginning
+            self.busy = False
+            return
+        self._loop.call_soon(self._go_on)
+
+    def _work(self) -> Iterator[None]:
+        """Read, compare and render all servers, ROWS_PER_TURN in a portion; then write.
+
+        Raises BlockingIOError where a record cannot be read at the moment.
+        """
+        doubles, lines = Doubles(), list[Line]()
+        for servers in _portions(self._servers):
+            for server in servers:
+                lines.append(self._reader.read(server))
+                doubles.note(lines[-1])
+            yield
+        took_ms = now_ms() - self._began_ms
+        self._pause_ms = max(PAUSE_MS, took_ms * PAUSE_SHARE)
+        self._sweep_ms = max(SWEEP_MS, took_ms * SWEEP_SHARE)
+        rows: list[StateRow] = []
+        former = self._written or []
+        changed = self._written is None or len(former) != len(lines)
+        for portion in _portions(lines):
+            first = len(rows)
+            rows += [doubles.settled(line).row for line in portion]
+            changed = changed or rows[first:] != former[first : len(rows)]
+            yield
+        if not changed:
+            self.busy = False
+            return
+        content = bytearray(HEADER, "ascii")
+        at_ms = now_ms()
+        for pairs in _portions(list(zip(rows, lines, strict=True))):
+            for row, line in pairs:
+                content += render(row, max(0, at_ms - line.changed_ms) // 1_000).encode("ascii")
+            yield
+        future = self._loop.run_in_executor(self._thread, self._put, content)
+        future.add_done_callback(lambda done: self._ended(rows, done.result()))
+
+    def _put(self, content: bytearray) -> str | None:
+        """In the thread, which holds up nobody: write; None, or why it cannot be."""
+        try:
+            if self.folder is None or self._complaining:
+                self._reopen()
+            assert self.folder is not None
+            replace(Target(self.folder, self._path.name), content)
+        except OSError as error:
+            return error.strerror or str(error)
+        return None
+
+    def _reopen(self) -> None:
+        """The folder may be another one by now; behind a chroot only the open one is left."""
+        try:
+            folder = os.open(self._path.parent, OPEN_FOLDER)
+        except OSError:
+            if self.folder is None:
+                raise
+            return
+        if self.folder is None:
+            self.folder = folder
+        else:
+            os.dup2(folder, self.folder, inheritable=False)
+            os.close(folder)
+
+    def _ended(self, rows: list[StateRow], failure: str | None) -> None:
+        self.busy = False
+        if failure is None:
+            self._written = rows
+            if self._complaining:
+                self._complaining = False
+                self._log(NOTICE, f"server state file '{self._path}' is written again.")
+            return
+        self._seen = None
+        self._pause_ms = RETRY_MS
+        if not self._complaining:
+            self._complaining = True
+            self._log(WARNING, f"server state file '{self._path}' cannot be written: {failure}.")

@@ -1,0 +1,1 @@
+"""Questions over UDP and TCP: sockets, query ids, attempts in flight."""
