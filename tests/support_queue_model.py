@@ -1,9 +1,9 @@
 """A model of how workers share a server's places: every interleaving of their shared accesses.
 
 One server, one queue in each worker. A step is one load or store of a shared word; each is named
-after the function that makes it (`proxy/relay/limits.pxd`, `queue.pxd`, `serving.pxd`,
-`attempt.pxd`), in the order in which that makes them. Stores are seen at once: what the fences buy
-on a real machine is taken for granted here, and `torture_places.pyx` runs the real code.
+after the function that makes it (`proxy/relay/state/server_places.pxd`, `balance/queue.pxd`,
+`session/dequeue.pxd`, `session/attempt.pxd`), in the order in which that makes them. Stores are
+seen at once: what the fences buy on a real machine is taken for granted here, and `torture_places.pyx` runs the real code.
 
 The supervisor may kill a worker between any two steps, zeroes its words one by one later
 (`settle_dead_worker`) and starts a successor.
@@ -134,14 +134,14 @@ class Model:
         return worker._replace(at=what, then=then, row=0, ticket=0, whose=NOBODY, total=0)
 
     def tickets(self, world: World, number: int, worker: Worker) -> World:
-        """limits.pxd, waiting_for_any: one load."""
+        """state/server_places.pxd, waiting_for_any: one load."""
         found = world.published[worker.row]
         if found and (worker.ticket == 0 or found < worker.ticket):
             worker = worker._replace(ticket=found, whose=worker.row)
         return self.looked(world, number, worker)
 
     def sums(self, world: World, number: int, worker: Worker) -> World:
-        """limits.pxd, served_everywhere: one load."""
+        """state/server_places.pxd, served_everywhere: one load."""
         worker = worker._replace(total=worker.total + world.sessions[worker.row])
         return self.looked(world, number, worker)
 
@@ -152,19 +152,19 @@ class Model:
         return self.moved(world, number, worker)
 
     def session_pick(self, world: World, number: int, worker: Worker) -> World:
-        """attempt.pxd: who waits comes first; else is there a place?"""
+        """session/attempt.pxd: who waits comes first; else is there a place?"""
         if worker.ticket:
             return self.moved(world, number, worker._replace(at="ticket_draw"))
         return self.moved(world, number, self.look(worker, "sums", "place_free"))
 
     def place_free(self, world: World, number: int, worker: Worker) -> World:
-        """queue.pxd, has_place: the sum is known."""
+        """balance/queue.pxd, has_place: the sum is known."""
         if worker.total >= self.limit:
             return self.moved(world, number, self.no_place(worker))
         return self.moved(world, number, self.look(worker, "tickets", "has_place"))
 
     def has_place(self, world: World, number: int, worker: Worker) -> World:
-        """queue.pxd: no lower ticket wants the place."""
+        """balance/queue.pxd: no lower ticket wants the place."""
         if worker.ticket and (worker.placing == 0 or worker.ticket < worker.placing):
             return self.moved(world, number, self.no_place(worker))
         return self.moved(world, number, worker._replace(at="place_try"))
@@ -174,7 +174,7 @@ class Model:
         return worker._replace(at="events" if worker.placing else "ticket_draw")
 
     def place_try(self, world: World, number: int, worker: Worker) -> World:
-        """limits.pxd: raise one's own gauge."""
+        """state/server_places.pxd: raise one's own gauge."""
         raised = world._replace(sessions=put(world.sessions, number, world.sessions[number] + 1))
         if "sum after raising" in self.faults:
             return self.moved(raised, number, worker._replace(at="place_tried", total=0))
@@ -194,7 +194,8 @@ class Model:
         return served._replace(out_of_order=world.out_of_order or late)
 
     def step_back(self, world: World, number: int, worker: Worker) -> World:
-        """limits.pxd, place_leave after a try in vain; then queue.pxd, tell_next."""
+        """state/server_places.pxd, place_leave after a try in vain; then balance/queue.pxd,
+        tell_next."""
         lowered = world._replace(sessions=put(world.sessions, number, world.sessions[number] - 1))
         if "telling after stepping back" in self.faults:
             return self.moved(lowered, number, self.no_place(worker))
@@ -204,7 +205,7 @@ class Model:
         return self.ring(world, number, self.no_place(worker), worker.whose)
 
     def place_leave(self, world: World, number: int, worker: Worker) -> World:
-        """queue.pxd, server_release: a session has ended."""
+        """balance/queue.pxd, server_release: a session has ended."""
         lowered = world._replace(sessions=put(world.sessions, number, world.sessions[number] - 1))
         worker = worker._replace(held=worker.held - 1)
         return self.moved(lowered, number, self.look(worker, "tickets", "tell_next"))
@@ -213,7 +214,7 @@ class Model:
         return self.ring(world, number, worker._replace(at="events"), worker.whose)
 
     def ring(self, world: World, number: int, worker: Worker, whose: int) -> World:
-        """queue.pxd, ring_relay."""
+        """balance/queue.pxd, ring_relay."""
         if whose == number:
             worker = worker._replace(review=True)
         elif whose != NOBODY:
@@ -221,7 +222,7 @@ class Model:
         return self.moved(world, number, worker)
 
     def ticket_draw(self, world: World, number: int, worker: Worker) -> World:
-        """queue.pxd, queue_enter: fetch_add, and the private queue."""
+        """balance/queue.pxd, queue_enter: fetch_add, and the private queue."""
         entry = Waiting(world.tickets + 1, world.waiting())
         first = not worker.queue
         worker = worker._replace(queue=(*worker.queue, entry), review=worker.review or first)
@@ -238,7 +239,7 @@ class Model:
         )
 
     def queue_leave(self, world: World, number: int, worker: Worker) -> World:
-        """queue.pxd: publish the next one, or none; then serving.pxd goes on."""
+        """balance/queue.pxd: publish the next one, or none; then session/dequeue.pxd goes on."""
         rest = worker.queue[1:]
         worker = worker._replace(queue=rest, review=True)
         return self.moved(
@@ -248,7 +249,7 @@ class Model:
         )
 
     def any_review(self, worker: Worker) -> Worker:
-        """serving.pxd: whose turn is it?"""
+        """session/dequeue.pxd: whose turn is it?"""
         return self.look(worker, "tickets", "turn_known" if worker.queue else "pass_on")
 
     def turn_known(self, world: World, number: int, worker: Worker) -> World:
@@ -258,7 +259,7 @@ class Model:
         return self.moved(world, number, self.look(worker, "sums", "place_free"))
 
     def pass_on(self, world: World, number: int, worker: Worker) -> World:
-        """serving.pxd: another worker's session is next."""
+        """session/dequeue.pxd: another worker's session is next."""
         if worker.whose == NOBODY or "passing on" in self.faults:
             return self.moved(world, number, worker._replace(at="events"))
         return self.moved(

@@ -34,7 +34,7 @@ from proxy.config.model import (
     SocketFamily,
     Timeouts,
 )
-from proxy.relay.termination import Termination
+from proxy.relay.state.termination import Termination
 from resolverd.config import ResolverdSettings
 from shm.processes import ProcessStatus
 from shm.states import ServerState

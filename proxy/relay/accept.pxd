@@ -1,10 +1,10 @@
 # Accepting clients within the limits: batches, places, pauses.
 #
-# A place is taken before accept4() is called (admission.pxd): no client is accepted and then
-# dropped, and `maxconn` is never exceeded. A listener that a limit stops is out of the epoll set
-# (level-triggered, it would fire without end), and gets one client each time its turn has come
-# (stopped.pxd). What comes faster than a limited rate waits in the kernel's queue likewise, and is
-# looked for every RATE_PAUSE_MS.
+# A place is taken before accept4() is called (admission/admission.pxd): no client is accepted and
+# then dropped, and `maxconn` is never exceeded. A listener that a limit stops is out of the epoll
+# set (level-triggered, it would fire without end), and gets one client each time its turn has come
+# (admission/stopped.pxd). What comes faster than a limited rate waits in the kernel's queue
+# likewise, and is looked for every RATE_PAUSE_MS.
 #
 # A server is sought at once, unless the last clients of the listener all spoke first: then a
 # session waits a moment (EARLY_WAIT_MS) for the first bytes, which nearly always follow the
@@ -14,21 +14,21 @@
 from libc.errno cimport EAGAIN, EBADF, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOTSOCK, errno
 from libc.stdint cimport uint32_t, uint64_t, uint8_t
 
-from proxy.relay.account cimport count_accepted
-from proxy.relay.addresses cimport addresses_drop, addresses_keep, listener_address
-from proxy.relay.admission cimport limit_ahead, limit_free, place_give, place_take
-from proxy.relay.beginning cimport session_admit, session_begin
-from proxy.relay.hashing cimport hash_address
-from proxy.relay.log_session cimport log_accepted
-from proxy.relay.pool cimport pool_give, pool_take
-from proxy.relay.session cimport session_arm, watch
-from proxy.relay.stopped cimport (
+from proxy.relay.admission.admission cimport limit_ahead, limit_free, place_give, place_take
+from proxy.relay.admission.stopped cimport (
     clients_wait, limit_tell, limits_publish, stop_enter, stop_leave, ticket_take, turn_served)
-from proxy.relay.syscalls cimport (
+from proxy.relay.balance.source_hash cimport hash_address
+from proxy.relay.log.session cimport log_accepted
+from proxy.relay.proxy_protocol.addresses cimport addresses_drop, addresses_keep, listener_address
+from proxy.relay.session.first_bytes cimport session_admit, session_begin
+from proxy.relay.session.session cimport session_arm, watch
+from proxy.relay.state.counting cimport count_accepted
+from proxy.relay.state.pool cimport pool_give, pool_take
+from proxy.relay.state.syscalls cimport (
     EPOLLEXCLUSIVE, EPOLLIN, EPOLL_CTL_ADD, EPOLL_CTL_DEL, IPPROTO_TCP, SOCK_CLOEXEC,
     SOCK_NONBLOCK, TCP_MAXSEG, accept4, close, epoll_ctl, epoll_event, getsockopt,
     setsockopt, sockaddr, sockaddr_in6, sockaddr_storage, socklen_t)
-from proxy.relay.types cimport (
+from proxy.relay.state.types cimport (
     ACCEPT_BATCH, CLIENT, NODELAY, NO_SLOT, OVERLOAD_PAUSE_MS, RESETS, SERVER, STATE_ACCEPTED,
     STATE_HEADER, WRITABLE, Engine, Limit, Listener, Session)
 from shm.atomics cimport count, fence_full, load32_acquire

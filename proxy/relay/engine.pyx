@@ -1,14 +1,15 @@
 """The relay as Python sees it: built from the runtime, run without the GIL, told of new schedules.
 
-Owns the memory of one relay thread (types.pxd) and fills it from the settings. The loop itself is
-loop.pxd; what a session does is session.pxd and attempt.pxd. Knows no DNS, no HTTP, no log.
+Owns the memory of one relay thread (state/types.pxd) and fills it from the settings. The loop
+itself is loop.pxd; what a session does is session/session.pxd and session/attempt.pxd. Knows no
+DNS, no HTTP, no log.
 
 Threads: `run` belongs to the relay thread, `rebuild` to the worker's main thread. They meet in one
 pointer per backend, exchanged atomically: whoever takes a schedule out of it owns it.
 """
 
-import os
 from ipaddress import ip_address
+import os
 from socket import AF_UNIX
 from sys import byteorder
 
@@ -16,29 +17,27 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from proxy.relay.access_log cimport AccessLogs
-from proxy.relay.admission_setup cimport (
-    limit_bind, limit_frontend, limit_listener, limit_process)
-from proxy.relay.least cimport blocks_of
+from proxy.relay.admission.setup cimport limit_bind, limit_frontend, limit_listener, limit_process
+from proxy.relay.balance.least cimport blocks_of
+from proxy.relay.balance.schedule cimport schedule_build, schedule_free
+from proxy.relay.log.compile cimport AccessLogs
 from proxy.relay.loop cimport engine_run
-from proxy.relay.pool cimport pool_init
-from proxy.relay.proxy_header cimport HEADER_NONE, HEADER_V1, HEADER_V2, HEADER_V2_CHECKSUM
-from proxy.relay.schedule cimport schedule_build, schedule_free
-from proxy.relay.splice cimport pipes_close
-from proxy.relay.syscalls cimport EPOLL_CLOEXEC, close, epoll_create1
-from proxy.relay.types cimport (
+from proxy.relay.proxy_protocol.format cimport HEADER_NONE, HEADER_V1, HEADER_V2, HEADER_V2_CHECKSUM
+from proxy.relay.state.pipes cimport pipes_close
+from proxy.relay.state.pool cimport pool_init
+from proxy.relay.state.syscalls cimport EPOLL_CLOEXEC, close, epoll_create1
+from proxy.relay.state.types cimport (
     BALANCE_FIRST, BALANCE_LEASTCONN, BALANCE_RANDOM, BALANCE_ROUNDROBIN, BALANCE_SOURCE,
     BALANCE_STATIC, NO_SLOT, RETRIES_MAX, SCHEDULE_LOADS, SCHEDULE_MAP, SCHEDULE_ORDER,
     SCHEDULE_RING, SCHEDULE_TURNS, SCRATCH_BYTES, TERMINATIONS, Addresses, Backend, Engine,
     Frontend, LeastBlock, Limit, Listener, Outgoing, Schedule, ServerCache, ServerLimits, Session,
     Waiter)
 from shm.atomics cimport exchange_pointer
-from shm.segment cimport (
-    Segment, backend_counters, frontend_counters, worker_counters)
+from shm.segment cimport Segment, backend_counters, frontend_counters, worker_counters
 
 from proxy.capacity import capacity_of
 from proxy.config.model import Balance, ProxyHeader
-from proxy.relay.termination import Termination
+from proxy.relay.state.termination import Termination
 from proxy.runtime import now_ms
 
 BALANCES = {
@@ -66,7 +65,7 @@ INLINE_SLOTS = {
     SCHEDULE_ORDER: 64,
 }
 SESSION_BYTES = sizeof(Session)
-assert len(Termination) == TERMINATIONS, "termination.py and types.pxd disagree"
+assert len(Termination) == TERMINATIONS, "state/termination.py and state/types.pxd disagree"
 
 
 cdef void *zeroed(size_t number, size_t size) except NULL:

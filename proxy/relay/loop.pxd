@@ -12,19 +12,19 @@ from libc.stdint cimport INT64_MAX, int64_t, uint32_t, uint64_t
 
 from proxy.relay.accept cimport (
     LISTENER_TAG, accept_resume, limits_settle, listener_event, listeners_refresh)
-from proxy.relay.changes cimport changes_end, changes_walk
-from proxy.relay.events cimport session_event, session_timer
-from proxy.relay.log_send cimport log_end, log_flush, log_next_ms
-from proxy.relay.pool cimport pool_give
-from proxy.relay.serving cimport queues_review
-from proxy.relay.session cimport session_relay
-from proxy.relay.stopped cimport limits_look
-from proxy.relay.syscalls cimport (
+from proxy.relay.admission.stopped cimport limits_look
+from proxy.relay.changes.changes cimport changes_end, changes_walk
+from proxy.relay.log.sinks cimport log_end, log_flush, log_next_ms
+from proxy.relay.session.dequeue cimport queues_review
+from proxy.relay.session.events cimport session_event, session_timer
+from proxy.relay.session.session cimport session_relay
+from proxy.relay.state.pool cimport pool_give
+from proxy.relay.state.syscalls cimport (
     EPOLLET, EPOLLIN, EPOLL_CTL_ADD, clock_ms, epoll_ctl, epoll_event, epoll_wait, ring_bell)
-from proxy.relay.types cimport (
+from proxy.relay.state.types cimport (
     ACCEPT_BATCH, EPOLL_WAIT_MAX_MS, EVENTS_MAX, OVERLOAD_PAUSE_MS, QUEUED,
     QUEUE_SWEEP_MS, RATE_PAUSE_MS, SHARE_BYTES, STATE_ENDED, TURN_BYTES, Engine, Listener, Session)
-from proxy.relay.wheel cimport Timer, wheel_advance, wheel_next_ms, wheel_start, wheel_take
+from proxy.relay.state.wheel cimport Timer, wheel_advance, wheel_next_ms, wheel_start, wheel_take
 from shm.atomics cimport count, load_acquire, load_relaxed, store_relaxed, store_release
 from shm.layout cimport COMMAND_RUN, COMMAND_SOFT_STOP, COMMAND_STOP
 

@@ -4,20 +4,20 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
-from proxy.relay.hashing cimport NO_SOURCE, avalanche, hash_address
-from proxy.relay.pool cimport Pool, pool_give, pool_init, pool_take
-from proxy.relay.proxy_header cimport HEADER_V1, HEADER_V2, HEADER_V2_CHECKSUM
-from proxy.relay.proxy_header_read cimport header_read
-from proxy.relay.proxy_header_write cimport HEADER_ROOM, header_write
-from proxy.relay.rates cimport rate_everywhere, rate_give, rate_take
-from proxy.relay.ring cimport nearer_before, node_at_or_after
-from proxy.relay.schedule cimport schedule_build, schedule_free
-from proxy.relay.syscalls cimport (
+from proxy.relay.admission.rates cimport rate_everywhere, rate_give, rate_take
+from proxy.relay.balance.ring cimport nearer_before, node_at_or_after
+from proxy.relay.balance.schedule cimport schedule_build, schedule_free
+from proxy.relay.balance.source_hash cimport NO_SOURCE, avalanche, hash_address
+from proxy.relay.proxy_protocol.format cimport HEADER_V1, HEADER_V2, HEADER_V2_CHECKSUM
+from proxy.relay.proxy_protocol.read cimport header_read
+from proxy.relay.proxy_protocol.write cimport HEADER_ROOM, header_write
+from proxy.relay.state.pool cimport Pool, pool_give, pool_init, pool_take
+from proxy.relay.state.syscalls cimport (
     htons, ntohs, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage)
-from proxy.relay.types cimport (
+from proxy.relay.state.types cimport (
     SCHEDULE_LOADS, SCHEDULE_MAP, SCHEDULE_ORDER, SCHEDULE_RING, SCHEDULE_TURNS, Addresses,
     Schedule)
-from proxy.relay.wheel cimport (
+from proxy.relay.state.wheel cimport (
     Timer, Wheel, wheel_advance, wheel_insert, wheel_next_ms, wheel_remove, wheel_start,
     wheel_take)
 from shm.segment cimport Segment, rate_windows

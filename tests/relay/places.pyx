@@ -8,7 +8,7 @@ worker, 1 while a session of it is served; whoever sets its own looks at all of 
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from proxy.relay.limits cimport (
+from proxy.relay.state.server_places cimport (
     place_leave, place_try, served_by, ticket_draw, waiting_for_any)
 from shm.atomics cimport fence_full, load_relaxed, store_relaxed
 from shm.segment cimport Segment, View, backend_counters

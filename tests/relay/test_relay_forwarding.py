@@ -18,7 +18,7 @@ from tests.support_relay import RelayServer, RelayUnderTest
 from tests.support_servers import Server, echo, receive_all, receive_count
 
 MEGABYTE = 1_000_000
-STALL_BYTES_MAX = 65_536  # SCRATCH_BYTES of types.pxd
+STALL_BYTES_MAX = 65_536  # SCRATCH_BYTES of state/types.pxd
 
 
 def test_what_a_client_sends_comes_back_from_an_echo_server() -> None:

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from proxy.config.model import Timeouts
-from proxy.relay.termination import CODES, Termination
+from proxy.relay.state.termination import CODES, Termination
 from tests.support import PATIENCE_SECONDS, wait_for
 from tests.support_relay import RelayUnderTest
 from tests.support_servers import Server, echo, receive_all, receive_count, reset

@@ -1,0 +1,1 @@
+"""Which clients are accepted: places, rates, and whose turn it is."""

@@ -1,0 +1,159 @@
+# Whether one more client may be accepted: places and rates over all workers, and whose turn it is.
+#
+# Several limits hold for a listener: the process's and the frontend's maxconn and rate, its bind
+# address's maxconn, this worker's descriptors. To take a place a worker raises its own gauge,
+# fences, and adds up all rows; over the limit it takes its own back. Two may both step back from
+# the last place: who gives back, for whatever reason, notes the limit as freed, and at the end of
+# the turn looks for listeners that it stops (accept.pxd).
+#
+# A stopped listener has a ticket (stopped.pxd), and its worker publishes the lowest for each limit
+# in its row. Where hardly a place is left, they go to the lowest ticket; a listener that is not
+# stopped has none yet and comes last. Of equal tickets the lower row comes first. A worker that
+# shows no life is passed over until it does.
+#
+# Knows rows, limits and listeners; neither sockets nor bells.
+
+from libc.stdint cimport UINT64_MAX, uint32_t, uint64_t
+
+from proxy.relay.admission.rates cimport rate_everywhere, rate_give, rate_take
+from proxy.relay.state.counting cimport gauge_down
+from proxy.relay.state.server_places cimport NO_WORKER, Waiting, lower_ticket
+from proxy.relay.state.types cimport (
+    LIMIT_DESCRIPTORS, LIMIT_PLACES, LIMIT_RATE, Engine, Limit, Listener)
+from shm.atomics cimport count, fence_full, load_relaxed, store_relaxed
+from shm.segment cimport rate_windows
+
+
+cdef inline uint64_t *word_of_row(Engine *engine, uint32_t row, uint64_t bytes) noexcept nogil:
+    return <uint64_t *>(engine.view.rows + row * engine.view.header.row_bytes + bytes)
+
+
+cdef inline uint64_t limit_total(Engine *engine, const Limit *limit) noexcept nogil:
+    """What counts against a limit now."""
+    cdef uint64_t total = 0
+    cdef uint32_t row
+    if limit.kind == LIMIT_DESCRIPTORS:
+        return load_relaxed(&engine.counters.sessions)
+    if limit.kind == LIMIT_RATE:
+        return rate_everywhere(&engine.view, limit.window, engine.now_ms)
+    for row in range(engine.workers):
+        total += load_relaxed(word_of_row(engine, row, limit.counted))
+    return total
+
+
+cdef inline Waiting limit_next(Engine *engine, const Limit *limit) noexcept nogil:
+    """The lowest ticket of the listeners that a limit stops."""
+    cdef Waiting lowest
+    cdef uint32_t row
+    lowest.ticket = 0
+    lowest.worker = NO_WORKER
+    for row in range(engine.workers):
+        lower_ticket(
+            &engine.view, &lowest, word_of_row(engine, row, limit.published), row, engine.now_ms)
+    return lowest
+
+
+cdef inline bint has_turn(
+        Engine *engine, const Limit *limit, const Listener *listener) noexcept nogil:
+    """Whether no other listener is before it where a limit leaves hardly a place."""
+    cdef Waiting lowest
+    cdef uint64_t ticket = UINT64_MAX if listener.stopped_by == NULL else listener.ticket
+    if limit.kind == LIMIT_DESCRIPTORS:
+        return limit.first == NULL or limit.first.ticket >= ticket
+    lowest = limit_next(engine, limit)
+    return lowest.ticket == 0 or ticket < lowest.ticket or (
+        ticket == lowest.ticket and engine.worker <= lowest.worker)
+
+
+cdef inline void limit_free(Engine *engine, Limit *limit) noexcept nogil:
+    """Something was given back: whom the limit stops is looked for at the end of the turn."""
+    if not limit.freed:
+        limit.freed = True
+        limit.next_freed = engine.freed
+        engine.freed = limit
+
+
+cdef inline void places_leave(Engine *engine, Listener *listener) noexcept nogil:
+    """A session has ended, or was none: its places are free."""
+    cdef uint32_t number
+    gauge_down(&engine.counters.sessions)
+    gauge_down(&listener.frontend.counters.sessions)
+    if listener.sessions != NULL:
+        gauge_down(listener.sessions)
+    for number in range(listener.limit_count):
+        if listener.limits[number].kind == LIMIT_PLACES:
+            limit_free(engine, listener.limits[number])
+    if engine.descriptors.first != NULL:
+        limit_free(engine, &engine.descriptors)
+
+
+cdef inline void rates_give(Engine *engine, Listener *listener, uint32_t taken) noexcept nogil:
+    """Of the first limits of a listener, give the rates back."""
+    cdef Limit *limit
+    cdef uint32_t number
+    for number in range(taken):
+        limit = listener.limits[number]
+        if limit.kind == LIMIT_RATE:
+            rate_give(&rate_windows(&engine.view, engine.worker)[limit.window], engine.now_ms)
+            limit_free(engine, limit)
+
+
+cdef inline void place_give(Engine *engine, Listener *listener) noexcept nogil:
+    """What was taken for a client came to nothing."""
+    rates_give(engine, listener, listener.limit_count)
+    places_leave(engine, listener)
+
+
+cdef inline bint limit_takes(
+        Engine *engine, Listener *listener, Limit *limit) noexcept nogil:
+    """Whether a limit allows the session whose gauges are raised; a rate counts it then."""
+    cdef uint64_t total
+    if limit.kind == LIMIT_PLACES:
+        total = limit_total(engine, limit)
+        return total <= limit.most and (
+            total + engine.workers <= limit.most or has_turn(engine, limit, listener))
+    total = rate_take(&engine.view, engine.worker, limit.window, limit.most, engine.now_ms)
+    if total == 0:
+        return False
+    if total + engine.workers <= limit.most or has_turn(engine, limit, listener):
+        return True
+    rate_give(&rate_windows(&engine.view, engine.worker)[limit.window], engine.now_ms)
+    limit_free(engine, limit)
+    return False
+
+
+cdef inline Limit *place_take(Engine *engine, Listener *listener) noexcept nogil:
+    """Count a session that is about to be accepted; the limit that forbids it, or NULL."""
+    cdef uint64_t here = load_relaxed(&engine.counters.sessions)
+    cdef uint32_t number
+    if here >= engine.descriptors.most:
+        return &engine.descriptors
+    store_relaxed(&engine.counters.sessions, here + 1)
+    count(&listener.frontend.counters.sessions, 1)
+    if listener.sessions != NULL:
+        count(listener.sessions, 1)
+    if listener.limit_count == 0:
+        return NULL
+    fence_full()
+    for number in range(listener.limit_count):
+        if not limit_takes(engine, listener, listener.limits[number]):
+            rates_give(engine, listener, number)
+            places_leave(engine, listener)
+            return listener.limits[number]
+    return NULL
+
+
+cdef inline bint limit_forbids(
+        Engine *engine, Listener *listener, const Limit *limit) noexcept nogil:
+    return limit_total(engine, limit) >= limit.most or not has_turn(engine, limit, listener)
+
+
+cdef inline Limit *limit_ahead(Engine *engine, Listener *listener) noexcept nogil:
+    """The limit that would forbid another session, or NULL; nothing is raised for the look."""
+    cdef uint32_t number
+    if load_relaxed(&engine.counters.sessions) >= engine.descriptors.most:
+        return &engine.descriptors
+    for number in range(listener.limit_count):
+        if limit_forbids(engine, listener, listener.limits[number]):
+            return listener.limits[number]
+    return NULL

@@ -1,0 +1,296 @@
+# Which server gets a new session: by turns, by load, by the client's address, or drawn.
+#
+# Knows slots, weights and tickets; neither sessions nor sockets. The server's records are looked
+# at through a cache: `generation` is the table's generation, loaded once for the pick, and a view
+# decoded at that generation is good. A schedule that is older than the slots only costs skipped
+# turns, because every pick is checked against the view. Small backends get a new schedule here, at
+# the first pick after a change; for large ones the main thread builds it (see engine.pyx).
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from proxy.relay.balance.least cimport blocks_forget, least_loaded, load_of
+from proxy.relay.balance.queue cimport has_place
+from proxy.relay.balance.ring cimport nearer_before, node_at_or_after
+from proxy.relay.balance.schedule cimport schedule_build, schedule_free
+from proxy.relay.balance.source_hash cimport NO_SOURCE, avalanche
+from proxy.relay.state.server_view cimport server_cached
+from proxy.relay.state.types cimport (
+    BALANCE_FIRST, BALANCE_LEASTCONN, BALANCE_RANDOM, BALANCE_SOURCE, NO_SLOT, SCHEDULE_RING,
+    Backend, Engine, Schedule)
+from shm.atomics cimport (
+    count, exchange_pointer, fetch_add, load_acquire, load_pointer, load_relaxed)
+from shm.eligibility cimport ServerView
+from shm.segment cimport backend_counters
+
+cdef enum:
+    SKIPS_MAX = 128  # turns skipped before the backend's slots are scanned instead
+
+
+cdef inline bint keeps_server(const Backend *backend) noexcept nogil:
+    """Whether the server follows from the client: a session waits for it, and for no other."""
+    return backend.balance == BALANCE_SOURCE
+
+
+cdef inline bint takes_session(
+        Engine *engine, Backend *backend, uint32_t slot, uint64_t generation) noexcept nogil:
+    """Whether a server is eligible, and has a place unless the session would wait for it."""
+    cdef const ServerView *server = server_cached(engine, slot, generation)
+    return server.eligible and (keeps_server(backend) or has_place(engine, slot, server))
+
+
+cdef inline bint usable(
+        Engine *engine, Backend *backend, uint32_t slot, uint32_t avoid,
+        uint64_t generation) noexcept nogil:
+    count(&engine.counters.pick_looks, 1)
+    return slot != avoid and takes_session(engine, backend, slot, generation)
+
+
+cdef inline uint32_t draw(Engine *engine) noexcept nogil:
+    """A random number (xorshift64*, Marsaglia and Vigna)."""
+    engine.random ^= engine.random >> 12
+    engine.random ^= engine.random << 25
+    engine.random ^= engine.random >> 27
+    return <uint32_t>(engine.random * <uint64_t>0x2545F4914F6CDD1D >> 32)
+
+
+cdef inline void schedule_use(Backend *backend, Schedule *schedule) noexcept nogil:
+    schedule_free(backend.schedule)
+    backend.schedule = schedule
+    blocks_forget(backend)
+
+
+cdef inline void schedule_take(Engine *engine, Backend *backend) noexcept nogil:
+    """Look for a newer schedule: delivered by the main thread, or built here when that is cheap."""
+    cdef Schedule *found = NULL
+    cdef uint64_t generation
+    if load_pointer(&backend.delivered) != NULL:
+        found = <Schedule *>exchange_pointer(&backend.delivered, NULL)
+    if found != NULL:
+        if backend.schedule == NULL or found.generation >= backend.schedule.generation:
+            schedule_use(backend, found)
+        else:
+            schedule_free(found)
+    generation = load_acquire(&backend.shared.generation)
+    if backend.schedule != NULL and (
+            backend.schedule.generation == generation or backend.aside):
+        return
+    found = schedule_build(
+        &engine.view, backend.index, backend.kind, backend.allbackups, engine.now_ms)
+    if found == NULL:
+        return
+    count(&engine.counters.schedule_builds, 1)
+    schedule_use(backend, found)
+
+
+cdef inline uint32_t pick_any(
+        Engine *engine, Backend *backend, uint32_t avoid, uint64_t generation) noexcept nogil:
+    """The first server with a place, in the order of the file; backups only without others.
+
+    One to avoid counts among these: a backup is no help where an active server is thought to be up.
+    """
+    cdef uint32_t backup = NO_SLOT
+    cdef bint active = False
+    cdef uint32_t slot
+    cdef const ServerView *server
+    for slot in range(backend.first_slot, backend.first_slot + backend.slots):
+        server = server_cached(engine, slot, generation)
+        if not server.eligible:
+            continue
+        active = active or not server.backup
+        if slot == avoid or (server.backup and backup != NO_SLOT):
+            continue
+        if not takes_session(engine, backend, slot, generation):
+            continue
+        if not server.backup:
+            return slot
+        backup = slot
+    if backup != NO_SLOT and not active:
+        return backup
+    if avoid == NO_SLOT or (active and server_cached(engine, avoid, generation).backup):
+        return NO_SLOT
+    return avoid if takes_session(engine, backend, avoid, generation) else NO_SLOT
+
+
+cdef inline bint any_eligible(Engine *engine, Backend *backend) noexcept nogil:
+    """Whether the backend has a server that takes sessions, be it full."""
+    cdef uint64_t generation = load_acquire(&engine.view.header.table_generation)
+    cdef uint32_t slot
+    for slot in range(backend.first_slot, backend.first_slot + backend.slots):
+        if server_cached(engine, slot, generation).eligible:
+            return True
+    return False
+
+
+cdef inline uint32_t pick_turn(
+        Engine *engine, Backend *backend, uint64_t turn, uint32_t avoid,
+        uint64_t generation) noexcept nogil:
+    """The server of a turn, or of the next turn that has an eligible one."""
+    cdef Schedule *schedule = backend.schedule
+    cdef uint32_t position, slot, skipped
+    if schedule == NULL or schedule.entries == 0:
+        return pick_any(engine, backend, avoid, generation)
+    position = <uint32_t>(turn % schedule.entries)
+    for skipped in range(min(schedule.entries, <uint32_t>SKIPS_MAX)):
+        slot = schedule.slots[position]
+        if usable(engine, backend, slot, avoid, generation):
+            return slot
+        position += 1
+        if position == schedule.entries:
+            position = 0
+    return pick_any(engine, backend, avoid, generation)
+
+
+cdef inline uint32_t pick_least(
+        Engine *engine, Backend *backend, uint32_t avoid, uint64_t generation) noexcept nogil:
+    """The server with the fewest sessions for its weight; equal ones take turns."""
+    cdef Schedule *schedule = backend.schedule
+    cdef uint64_t ticket = fetch_add(&backend.shared.tickets, 1)
+    cdef double best_load = 0
+    cdef uint32_t best, member, slot, start
+    cdef double load
+    if schedule == NULL or schedule.members == 0:
+        return pick_any(engine, backend, avoid, generation)
+    start = backend.first_slot + <uint32_t>(ticket % backend.slots)
+    best = least_loaded(engine, backend, start)
+    if best != NO_SLOT and best != start:  # the next search begins behind this one
+        fetch_add(
+            &backend.shared.tickets,
+            best - start if best > start else best - start + backend.slots)
+    if best != NO_SLOT and best != avoid and takes_session(engine, backend, best, generation):
+        return best
+    best = NO_SLOT  # rare: look at each of them
+    count(&engine.counters.pick_looks, schedule.members)
+    for member in range(schedule.members):
+        slot = schedule.member_slots[member]
+        load = load_of(engine, backend, slot)
+        if best != NO_SLOT and load >= best_load:
+            continue
+        if slot != avoid and takes_session(engine, backend, slot, generation):
+            best = slot
+            best_load = load
+    return pick_any(engine, backend, avoid, generation) if best == NO_SLOT else best
+
+
+cdef inline uint32_t pick_first(
+        Engine *engine, Backend *backend, uint32_t avoid, uint64_t generation) noexcept nogil:
+    """The server with the lowest id."""
+    cdef Schedule *schedule = backend.schedule
+    cdef uint32_t member, slot
+    if schedule != NULL:
+        for member in range(schedule.members):
+            slot = schedule.member_slots[member]
+            if usable(engine, backend, slot, avoid, generation):
+                return slot
+    return pick_any(engine, backend, avoid, generation)
+
+
+cdef inline bint bears_more(Engine *engine, Backend *backend, uint32_t slot) noexcept nogil:
+    """Whether hash-balance-factor allows the server another session.
+
+    All servers together may have `factor` percent of the sessions that there will be; each has
+    its weight's share of these places, and one at least.
+    """
+    cdef Schedule *schedule = backend.schedule
+    cdef uint32_t position = slot - backend.first_slot
+    cdef uint64_t sessions = 0
+    cdef uint64_t places, before, after
+    cdef uint32_t row
+    if backend.balance_factor == 0:
+        return True
+    for row in range(engine.workers):
+        sessions += load_relaxed(&backend_counters(&engine.view, row, backend.index).sessions)
+    places = (max(sessions, <uint64_t>1) * backend.balance_factor + 99) // 100
+    before = schedule.weights_before[position] * places // schedule.weight_total
+    after = (schedule.weights_before[position] + schedule.weights[position]) * places // (
+        schedule.weight_total)
+    return <int64_t>load_relaxed(<uint64_t *>&engine.view.hints[slot]) < (
+        max(<int64_t>(after - before), <int64_t>1))
+
+
+cdef inline uint32_t pick_nearest(
+        Engine *engine, Backend *backend, uint32_t key, uint32_t avoid,
+        uint64_t generation) noexcept nogil:
+    """The server of the node nearest to a key; from there on, the first that bears a session more.
+
+    Nodes of servers that take no sessions are passed over, so a ring that still holds them
+    answers as the next one will.
+    """
+    cdef Schedule *schedule = backend.schedule
+    cdef uint32_t before, after, skipped, slot
+    if schedule == NULL or schedule.entries == 0:
+        return pick_any(engine, backend, avoid, generation)
+    after = node_at_or_after(schedule, key)
+    before = (schedule.entries if after == 0 else after) - 1
+    for skipped in range(<uint32_t>SKIPS_MAX):
+        if usable(engine, backend, schedule.slots[after], avoid, generation):
+            break
+        after = 0 if after + 1 == schedule.entries else after + 1
+    for skipped in range(<uint32_t>SKIPS_MAX):
+        if usable(engine, backend, schedule.slots[before], avoid, generation):
+            break
+        before = (schedule.entries if before == 0 else before) - 1
+    if nearer_before(schedule, before, after, key):
+        after = before
+    for skipped in range(schedule.entries):
+        slot = schedule.slots[after]
+        if usable(engine, backend, slot, avoid, generation) and bears_more(engine, backend, slot):
+            return slot
+        after = 0 if after + 1 == schedule.entries else after + 1
+        if backend.balance_factor == 0 and skipped == SKIPS_MAX:
+            break
+    return pick_any(engine, backend, avoid, generation)
+
+
+cdef inline uint32_t pick_drawn(
+        Engine *engine, Backend *backend, uint32_t avoid, uint64_t generation) noexcept nogil:
+    """The least loaded of some servers that are drawn by their weights."""
+    cdef uint32_t best = NO_SLOT
+    cdef uint32_t drawn, slot
+    cdef double load
+    cdef double best_load = 0
+    for drawn in range(backend.draws):
+        slot = pick_turn(engine, backend, draw(engine), avoid, generation)
+        if slot == NO_SLOT or slot == best:
+            continue
+        load = load_of(engine, backend, slot)
+        if best == NO_SLOT or load < best_load:
+            best = slot
+            best_load = load
+    return best
+
+
+cdef inline uint32_t pick_source(
+        Engine *engine, Backend *backend, uint64_t source, uint32_t avoid,
+        uint64_t generation) noexcept nogil:
+    """The server that the client's address belongs to; clients without one take turns."""
+    cdef uint32_t key = <uint32_t>source
+    if source == NO_SOURCE:
+        key = <uint32_t>fetch_add(&backend.shared.tickets, 1)
+    if backend.avalanche or (source == NO_SOURCE and backend.kind == SCHEDULE_RING):
+        key = avalanche(key)
+    if backend.kind == SCHEDULE_RING:
+        return pick_nearest(engine, backend, key, avoid, generation)
+    return pick_turn(engine, backend, key, avoid, generation)
+
+
+cdef inline uint32_t pick_server(
+        Engine *engine, Backend *backend, uint64_t source_hash, uint32_t avoid) noexcept nogil:
+    """The slot for a new session; NO_SLOT when no server is eligible and has a place.
+
+    `avoid` is the server that a redispatched session has failed to reach: it is taken only when
+    there is no other.
+    """
+    cdef uint64_t generation = load_acquire(&engine.view.header.table_generation)
+    if backend.generation_seen != generation or load_pointer(&backend.delivered) != NULL:
+        backend.generation_seen = generation
+        schedule_take(engine, backend)
+    if backend.balance == BALANCE_SOURCE:
+        return pick_source(engine, backend, source_hash, avoid, generation)
+    if backend.balance == BALANCE_LEASTCONN:
+        return pick_least(engine, backend, avoid, generation)
+    if backend.balance == BALANCE_FIRST:
+        return pick_first(engine, backend, avoid, generation)
+    if backend.balance == BALANCE_RANDOM:
+        return pick_drawn(engine, backend, avoid, generation)
+    return pick_turn(
+        engine, backend, fetch_add(&backend.shared.tickets, 1), avoid, generation)

@@ -1,0 +1,174 @@
+# Which of a server's sessions lead to the address that it has now: only they count for its limit,
+# and in the hints by which the least loaded server is found.
+#
+# Each session knows the tag of the address that its place is for. Where a server with sessions here
+# gets another address, they are counted by a walk over all sessions (changes/changes.pxd), in
+# slices; then the count is published in this worker's row with the tag, and until then all count.
+# Counts have numbers: a session knows the one that it is in, so that its end takes it out of that
+# one.
+#
+# Before each attempt a session whose place is for another address seeks one anew
+# (session/attempt.pxd). An address that comes back finds its sessions: they are counted again.
+
+from libc.stdint cimport uint32_t, uint64_t
+
+from proxy.relay.state.server_places cimport present_tag, present_word
+from proxy.relay.state.server_view cimport server_cached
+from proxy.relay.state.types cimport (
+    AWAY, BALANCE_LEASTCONN, BALANCE_RANDOM, NO_SLOT, Backend, Engine, Presence, Session)
+from shm.atomics cimport load_relaxed, store_relaxed
+from shm.rows cimport ServerCounters
+from shm.segment cimport hint_add, server_counters
+
+
+cdef inline uint32_t number_count(Engine *engine) noexcept nogil:
+    """A number for another count; not 0."""
+    engine.counts += 1
+    if engine.counts == 0:
+        engine.counts = 1
+    return engine.counts
+
+
+cdef inline void count_ask(Engine *engine, uint32_t slot) noexcept nogil:
+    """The server's sessions are to be counted by a walk."""
+    cdef Presence *presence = &engine.servers[slot].presence
+    if presence.asked or presence.counting != 0:  # at its end a count looks at the address itself
+        return
+    presence.asked = True
+    presence.next = engine.asked_first
+    engine.asked_first = slot
+    engine.walk_again = True
+
+
+cdef inline void present_prepare(Engine *engine, uint32_t slot) noexcept nogil:
+    """A place at a server with a limit is sought: let this row say how many lead there."""
+    cdef ServerCounters *own = server_counters(&engine.view, engine.worker, slot)
+    cdef Presence *presence = &engine.servers[slot].presence
+    cdef uint32_t tag = engine.servers[slot].tag
+    if presence.published != 0 and present_tag(load_relaxed(&own.present)) == tag:
+        return
+    if load_relaxed(&own.sessions) != 0:
+        count_ask(engine, slot)
+        return
+    presence.published = number_count(engine)
+    presence.tag = tag
+    store_relaxed(&own.present, present_word(tag, 0))
+
+
+cdef inline void present_forget(Engine *engine, uint32_t slot) noexcept nogil:
+    """A session goes to the server while it has no limit: the row does not follow."""
+    cdef ServerCounters *own = server_counters(&engine.view, engine.worker, slot)
+    cdef Presence *presence = &engine.servers[slot].presence
+    if load_relaxed(&own.sessions) == 0:
+        presence.tag = engine.servers[slot].tag
+    if presence.published != 0:
+        presence.published = 0
+        store_relaxed(&own.present, 0)
+    engine.count_of_place = 0
+
+
+cdef inline void present_enter(Engine *engine, uint32_t slot) noexcept nogil:
+    """A place was taken: note which count it is in."""
+    cdef Presence *presence = &engine.servers[slot].presence
+    cdef ServerCounters *own = server_counters(&engine.view, engine.worker, slot)
+    cdef uint32_t tag = engine.servers[slot].tag
+    engine.count_of_place = 0
+    if present_tag(load_relaxed(&own.present)) == tag:
+        engine.count_of_place = presence.published
+    elif presence.counting != 0 and presence.counting_tag == tag:
+        engine.count_of_place = presence.counting
+        presence.sessions += 1
+
+
+cdef inline bint present_leave(Engine *engine, Session *session) noexcept nogil:
+    """The session leaves its server; whether it is in the published count."""
+    cdef Presence *presence = &engine.servers[session.slot].presence
+    cdef uint32_t counted = session.counted
+    session.counted = 0
+    if counted == 0:
+        return False
+    if counted == presence.counting:
+        presence.sessions -= 1
+    return counted == presence.published
+
+
+cdef inline void away_set(Engine *engine, Session *session, bint away) noexcept nogil:
+    """Its connection leads to a former address, or to the present one again."""
+    cdef ServerCounters *own = server_counters(&engine.view, engine.worker, session.slot)
+    if away and not session.flags & AWAY:
+        session.flags |= AWAY
+        store_relaxed(&own.away, load_relaxed(&own.away) + 1)
+        hint_add(&engine.view, session.slot, -1)
+    elif session.flags & AWAY and not away:
+        session.flags &= ~AWAY
+        store_relaxed(&own.away, load_relaxed(&own.away) - 1)
+        hint_add(&engine.view, session.slot, 1)
+
+
+cdef inline bint looks_at_hints(const Backend *backend) noexcept nogil:
+    """Whether it matters to the balance how many sessions a server has."""
+    return backend.balance in (BALANCE_LEASTCONN, BALANCE_RANDOM) or backend.balance_factor != 0
+
+
+cdef inline bint present_stale(
+        Engine *engine, Backend *backend, uint32_t slot, uint64_t generation) noexcept nogil:
+    """Whether the sessions of a server that has some are to be counted."""
+    cdef uint32_t limit = server_cached(engine, slot, generation).maxconn
+    if engine.servers[slot].presence.tag == engine.servers[slot].tag:
+        return False
+    return limit != 0 or looks_at_hints(backend)
+
+
+cdef inline void counts_begin(Engine *engine) noexcept nogil:
+    """A walk begins: the servers that were asked for are counted by it."""
+    cdef Presence *presence
+    cdef uint32_t slot = engine.asked_first
+    engine.asked_first = NO_SLOT
+    engine.counting_first = slot
+    while slot != NO_SLOT:
+        presence = &engine.servers[slot].presence
+        server_cached(engine, slot, engine.generation_seen)
+        presence.asked = False
+        presence.counting = number_count(engine)
+        presence.counting_tag = engine.servers[slot].tag
+        presence.sessions = 0
+        slot = presence.next
+
+
+cdef inline void present_look(Engine *engine, Session *session) noexcept nogil:
+    """One session of the walk."""
+    cdef Presence *presence = &engine.servers[session.slot].presence
+    if presence.counting == 0:
+        return
+    if session.tag != presence.counting_tag:
+        away_set(engine, session, True)
+        return
+    away_set(engine, session, False)
+    if session.counted != presence.counting:
+        session.counted = presence.counting
+        presence.sessions += 1
+
+
+cdef inline uint32_t count_conclude(Engine *engine) noexcept nogil:
+    """A walk is over: publish the count of one of its servers; its slot, NO_SLOT after the last."""
+    cdef uint32_t slot = engine.counting_first
+    cdef ServerCounters *own
+    cdef Presence *presence
+    if slot == NO_SLOT:
+        return NO_SLOT
+    presence = &engine.servers[slot].presence
+    own = server_counters(&engine.view, engine.worker, slot)
+    engine.counting_first = presence.next
+    presence.published = 0
+    presence.tag = presence.counting_tag
+    store_relaxed(&own.present, 0)
+    server_cached(engine, slot, engine.generation_seen)
+    if engine.servers[slot].tag != presence.counting_tag:
+        presence.counting = 0
+        count_ask(engine, slot)
+        return slot
+    if engine.servers[slot].view.maxconn != 0:
+        presence.published = presence.counting
+        store_relaxed(&own.present, present_word(presence.tag, presence.sessions))
+    presence.counting = 0
+    return slot

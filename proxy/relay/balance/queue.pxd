@@ -1,0 +1,237 @@
+# Waiting for a place at a server: this worker's queues, and who is told of a free place.
+#
+# A backend has one queue for sessions that may go to any server, a server one for those that must
+# go to it (`balance source`). Queues are in the order of their tickets; the first ticket of each is
+# published in this worker's row (state/server_places.pxd says what for). Nothing is lost:
+#   - a session that comes publishes its ticket, and the worker tries once more before it waits for
+#     events (session/dequeue.pxd);
+#   - whoever gives a place back fences, reads the tickets of all workers and rings the bell of the
+#     lowest;
+#   - and all workers with sessions that wait look every QUEUE_SWEEP_MS, because a worker can be
+#     killed before it rings.
+# Servers without `maxconn`, and backends of such servers, cost one load and no fence.
+#
+# Knows sessions only as what waits; what becomes of them is session/dequeue.pxd.
+
+from libc.stdint cimport uint32_t, uint64_t
+
+from proxy.relay.balance.present cimport (
+    present_enter, present_forget, present_leave, present_prepare)
+from proxy.relay.log.session cimport log_queued, log_unqueued
+from proxy.relay.state.counting cimport (
+    count_queued, count_released, count_unqueued, gauge_up, raise_max)
+from proxy.relay.state.pool cimport pool_give, pool_take
+from proxy.relay.state.server_places cimport (
+    Served, Waiting, backend_everywhere, dynamic_limit, next_for_place, place_leave, place_try,
+    served_by, ticket_draw, waiting_everywhere)
+from proxy.relay.state.server_view cimport server_cached
+from proxy.relay.state.syscalls cimport ring_bell
+from proxy.relay.state.types cimport ASSIGNED, NO_SLOT, Backend, Engine, Queue, Session, Waiter
+from shm.atomics cimport fence_full, load_acquire, load_relaxed, store_relaxed
+from shm.eligibility cimport WARM_STEPS, ServerView, warmth
+from shm.rows cimport ServerCounters
+from shm.segment cimport server_counters
+
+
+cdef inline uint64_t server_limit(
+        Engine *engine, uint32_t slot, const ServerView *server) noexcept nogil:
+    """How many sessions a server with a `maxconn` may have now, over all workers.
+
+    One that warms up (`slowstart`) begins with a single one.
+    """
+    cdef uint32_t minconn = engine.limits[slot].minconn
+    cdef uint32_t backend = engine.view.statics[slot].backend
+    cdef uint64_t limit = server.maxconn
+    cdef uint32_t warm = warmth(
+        server.warm_from_ms, engine.view.statics[slot].slowstart_ms, engine.now_ms)
+    if minconn != 0:
+        limit = dynamic_limit(
+            server.maxconn, minconn, engine.backends[backend].fullconn,
+            backend_everywhere(&engine.view, backend))
+    if warm < WARM_STEPS:
+        limit = max(limit * (warm - 1) // WARM_STEPS, <uint64_t>1)
+    return limit
+
+
+cdef inline bint place_free(
+        Engine *engine, uint32_t slot, const ServerView *server) noexcept nogil:
+    """Whether a place at a server is free, whoever it is for."""
+    return server.maxconn == 0 or (
+        served_by(&engine.view, slot, engine.servers[slot].tag).here < server_limit(
+            engine, slot, server))
+
+
+cdef inline Waiting next_waiting(Engine *engine, uint32_t slot) noexcept nogil:
+    """Whose turn it is when a place at a server is free."""
+    return next_for_place(
+        &engine.view, engine.view.statics[slot].backend, slot, engine.now_ms)
+
+
+cdef inline bint has_place(
+        Engine *engine, uint32_t slot, const ServerView *server) noexcept nogil:
+    """Whether a server has a place for the session that a server is being sought for.
+
+    A place that a session with a lower ticket waits for is none. Others may still be faster:
+    `place_take` decides.
+    """
+    cdef Waiting lowest
+    if server.maxconn == 0:
+        return True
+    if not place_free(engine, slot, server):
+        return False
+    lowest = next_waiting(engine, slot)
+    return lowest.ticket == 0 or lowest.ticket >= engine.ticket
+
+
+cdef inline void ring_relay(Engine *engine, uint32_t worker) noexcept nogil:
+    """Let a relay look at its queues: another by its bell, this one before it waits."""
+    if worker == engine.worker:
+        engine.review = True
+    else:
+        ring_bell(engine.relay_bells[worker])
+
+
+cdef inline void tell_next(Engine *engine, uint32_t slot) noexcept nogil:
+    """A place was given back: tell the worker whose session is next."""
+    cdef Waiting lowest
+    fence_full()
+    lowest = next_waiting(engine, slot)
+    if lowest.ticket != 0:
+        ring_relay(engine, lowest.worker)
+
+
+cdef inline bint place_take(Engine *engine, uint32_t slot) noexcept nogil:
+    """Take a place at a server for the session that it is sought for; False when there is none."""
+    cdef const ServerView *server = server_cached(
+        engine, slot, load_acquire(&engine.view.header.table_generation))
+    cdef ServerCounters *counters = server_counters(&engine.view, engine.worker, slot)
+    cdef Served taken
+    if server.maxconn == 0:
+        present_forget(engine, slot)
+        gauge_up(&counters.sessions, &counters.sessions_max)
+        return True
+    present_prepare(engine, slot)
+    if not has_place(engine, slot, server):
+        return False
+    taken = place_try(
+        &engine.view, engine.worker, slot, engine.servers[slot].tag,
+        server_limit(engine, slot, server))
+    if taken.here != 0:
+        present_enter(engine, slot)
+        raise_max(&counters.sessions_max, taken.all)
+        return True
+    tell_next(engine, slot)  # this attempt may have kept another worker from taking it
+    return False
+
+
+cdef inline void server_release(Engine *engine, Session *session) noexcept nogil:
+    """The session leaves its server: it ended, or goes to another one."""
+    if not session.flags & ASSIGNED:
+        return
+    place_leave(
+        &engine.view, engine.worker, session.slot, present_leave(engine, session))
+    count_released(engine, session)
+    if load_relaxed(&session.backend.shared.limited) != 0:
+        tell_next(engine, session.slot)
+
+
+cdef inline bint queue_full(Engine *engine, uint32_t slot) noexcept nogil:
+    """Whether a server's queue is as long as its `maxqueue` allows."""
+    cdef uint32_t longest = engine.limits[slot].maxqueue
+    return longest != 0 and (
+        waiting_everywhere(&engine.view, engine.view.statics[slot].backend, slot, True) >= longest)
+
+
+cdef inline void publish_first(Engine *engine, Session *session, Queue *queue) noexcept nogil:
+    """Say which ticket of this worker is the lowest in a queue; the fence is the caller's."""
+    cdef uint64_t ticket = 0 if queue.first == NULL else queue.first.ticket
+    if session.slot == NO_SLOT:
+        store_relaxed(&session.backend.counters.queue_ticket, ticket)
+    else:
+        store_relaxed(
+            &server_counters(&engine.view, engine.worker, session.slot).queue_ticket, ticket)
+
+
+cdef inline bint queue_enter(Engine *engine, Session *session, uint32_t slot) noexcept nogil:
+    """Let a session wait for a server, or for any (NO_SLOT); False without memory.
+
+    This worker looks for a place once more before it waits for events.
+    """
+    cdef Backend *backend = session.backend
+    cdef Queue *queue = &backend.queue
+    cdef Waiter *waiter = <Waiter *>pool_take(&engine.waiters)
+    cdef uint64_t place
+    if waiter == NULL:
+        return False
+    if slot != NO_SLOT:
+        queue = &engine.limits[slot].queue
+    session.slot = slot
+    session.waiter = waiter
+    waiter.session = session
+    waiter.queue = queue
+    waiter.since_ms = engine.now_ms
+    waiter.ticket = ticket_draw(&engine.view, backend.index)
+    waiter.previous = queue.last
+    if queue.last != NULL:
+        queue.last.next = waiter
+    else:
+        queue.first = waiter
+    queue.last = waiter
+    place = waiting_everywhere(&engine.view, backend.index, slot, slot != NO_SLOT) + 1
+    count_queued(engine, session, place)
+    log_queued(session, place, slot != NO_SLOT)
+    backend.waiting += 1
+    engine.waiting += 1
+    if queue.first == waiter:
+        publish_first(engine, session, queue)
+        backend.review = True
+        engine.review = True
+    return True
+
+
+cdef inline void queue_leave(Engine *engine, Session *session) noexcept nogil:
+    """Take a session out of its queue; the next one is published."""
+    cdef Waiter *waiter = session.waiter
+    cdef Queue *queue = waiter.queue
+    cdef bint was_first = queue.first == waiter
+    if waiter.next != NULL:
+        waiter.next.previous = waiter.previous
+    else:
+        queue.last = waiter.previous
+    if waiter.previous != NULL:
+        waiter.previous.next = waiter.next
+    else:
+        queue.first = waiter.next
+    count_unqueued(engine, session)
+    if was_first:
+        publish_first(engine, session, queue)
+        session.backend.review = True
+        engine.review = True
+    session.backend.waiting -= 1
+    engine.waiting -= 1
+    session.waiter = NULL
+    pool_give(&engine.waiters, waiter)
+
+
+cdef inline void queue_pass_on(Engine *engine, uint32_t slot) noexcept nogil:
+    """This worker is not next for a server: if a place is free, tell who is."""
+    cdef const ServerView *server = server_cached(
+        engine, slot, load_acquire(&engine.view.header.table_generation))
+    cdef Waiting lowest
+    fence_full()
+    if not server.eligible or not place_free(engine, slot, server):
+        return
+    lowest = next_waiting(engine, slot)
+    if lowest.ticket != 0 and lowest.worker != engine.worker:
+        ring_bell(engine.relay_bells[lowest.worker])
+
+
+cdef inline void queue_abandon(Engine *engine, Session *session) noexcept nogil:
+    """A session ends while it waits, if it does."""
+    cdef uint32_t slot = session.slot
+    if session.waiter == NULL:
+        return
+    queue_leave(engine, session)
+    log_unqueued(engine, session)
+    if slot != NO_SLOT:
+        queue_pass_on(engine, slot)

@@ -1,0 +1,1 @@
+"""What a change of a server does to the sessions that it has."""

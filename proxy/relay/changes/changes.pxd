@@ -1,0 +1,129 @@
+# What a change of the table means to sessions: those of servers that went down, or have another
+# address, may have to end (`on-marked-down`, `on-removed`), and those of backups where an active
+# server comes up (`on-marked-up`).
+#
+# At a change of the table, each backend with such words that has changed itself is looked at. Where
+# a server with sessions here calls for it, the server is marked with the time, and all sessions are
+# walked, a slice in each turn, so that others are served meanwhile. A mark concerns the sessions
+# that were at the server by its time: it holds though the server is back before the walk has come
+# to them, and needs no end. What calls for a walk while one is under way has another after it. No
+# session and no connection costs anything for it before that.
+
+from libc.stdint cimport uint32_t, uint64_t
+
+from proxy.relay.balance.present cimport (
+    count_ask, count_conclude, counts_begin, looks_at_hints, present_look, present_stale)
+from proxy.relay.balance.queue cimport tell_next
+from proxy.relay.changes.marked_down cimport marked_down
+from proxy.relay.changes.marked_up cimport came_up
+from proxy.relay.changes.removed cimport moved_since, removed_look
+from proxy.relay.session.session cimport session_end_down, session_end_up
+from proxy.relay.state.pool cimport SLAB_OBJECTS_MAX, Slab, slab_objects
+from proxy.relay.state.server_view cimport server_cached
+from proxy.relay.state.types cimport (
+    ASSIGNED, NO_SLOT, STATE_ENDED, Backend, Engine, ServerCache, Session)
+from shm.atomics cimport load_acquire, load_relaxed
+from shm.segment cimport server_counters
+
+cdef enum:
+    SLICE_SLABS = 16  # of sessions that are looked at in a turn: some 3,000,
+    SLICE_ENDS = 64  # or until so many have ended, which costs some ten system calls each
+
+
+cdef inline void backups_mark(
+        Engine *engine, Backend *backend, uint64_t generation) noexcept nogil:
+    """An active server came up that ends the sessions of the backups."""
+    cdef uint32_t slot
+    for slot in range(backend.first_slot, backend.first_slot + backend.slots):
+        if server_cached(engine, slot, generation).backup:
+            engine.servers[slot].end_up_ms = engine.now_ms
+
+
+cdef inline bint backend_calls(
+        Engine *engine, Backend *backend, uint64_t generation) noexcept nogil:
+    """Whether sessions of the backend may have to end; marks the servers whose sessions do."""
+    cdef uint32_t slot
+    cdef bint backups_end = False
+    cdef bint found = False
+    for slot in range(backend.first_slot, backend.first_slot + backend.slots):
+        if came_up(engine, slot, generation):
+            backups_end = True
+        if load_relaxed(&server_counters(&engine.view, engine.worker, slot).sessions) == 0:
+            continue
+        if present_stale(engine, backend, slot, generation):
+            count_ask(engine, slot)
+        if moved_since(engine, slot, generation):
+            found = True
+        if marked_down(engine, slot, generation):
+            engine.servers[slot].end_down_ms = engine.now_ms
+            found = True
+    if backups_end:
+        backups_mark(engine, backend, generation)
+    return found or backups_end
+
+
+cdef inline bint session_look(
+        Engine *engine, Session *session, uint64_t generation) noexcept nogil:
+    """One session of the walk; whether it ended now."""
+    cdef const ServerCache *server
+    if session.state == STATE_ENDED or not session.flags & ASSIGNED:
+        return False
+    server = &engine.servers[session.slot]
+    if session.attempt_ms <= server.end_down_ms:
+        session_end_down(engine, session)
+    elif session.attempt_ms <= server.end_up_ms:
+        session_end_up(engine, session)
+    else:
+        removed_look(engine, session, generation)
+    if session.state == STATE_ENDED:
+        return True
+    present_look(engine, session)
+    return False
+
+
+cdef inline void counts_conclude(Engine *engine) noexcept nogil:
+    """The walk is over: places at servers that it counted may be free."""
+    cdef uint32_t slot = count_conclude(engine)
+    while slot != NO_SLOT:
+        tell_next(engine, slot)
+        slot = count_conclude(engine)
+
+
+cdef inline void changes_walk(Engine *engine) noexcept nogil:
+    """A slice of the walk over all sessions; does nothing when none is under way."""
+    cdef void *objects[SLAB_OBJECTS_MAX]
+    cdef Slab *slab
+    cdef uint32_t index
+    cdef uint32_t slabs = 0
+    cdef uint32_t ends = 0
+    if engine.sessions.walk == NULL:
+        if not engine.walk_again:
+            return
+        engine.walk_again = False
+        engine.sessions.walk = engine.sessions.mapped
+        counts_begin(engine)
+    while engine.sessions.walk != NULL and slabs < SLICE_SLABS and ends < SLICE_ENDS:
+        slab = engine.sessions.walk
+        slabs += 1
+        for index in range(slab_objects(&engine.sessions, slab, objects)):
+            ends += session_look(engine, <Session *>objects[index], engine.generation_seen)
+        engine.sessions.walk = slab.next_mapped
+    if engine.sessions.walk == NULL:
+        counts_conclude(engine)
+
+
+cdef inline void changes_end(Engine *engine, uint64_t generation) noexcept nogil:
+    """The table has changed: sessions are to end with what they stood on."""
+    cdef Backend *backend
+    cdef uint32_t index
+    cdef uint64_t changed
+    for index in range(engine.backend_count):
+        backend = &engine.backends[index]
+        if not backend.ends_sessions and not looks_at_hints(backend) and (
+                load_relaxed(&backend.shared.limited) == 0):
+            continue
+        changed = load_acquire(&backend.shared.generation)
+        if changed != backend.generation_ended:
+            backend.generation_ended = changed
+            if backend_calls(engine, backend, generation):
+                engine.walk_again = True

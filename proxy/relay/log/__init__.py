@@ -1,0 +1,1 @@
+"""The access log: formats compiled at load, lines written in C."""

@@ -1,0 +1,20 @@
+# What the engine needs of the access log that compile.pyx makes.
+
+from libc.stdint cimport uint32_t
+
+from proxy.relay.state.log_types cimport AccessLog, Log, LogName
+
+
+cdef class AccessLogs:
+    cdef Log log
+    cdef AccessLog *accesses  # by frontend
+    cdef size_t count
+    cdef list kept  # the bytes that the C structs point to
+    cdef list order  # where the sinks lead
+
+    cdef AccessLog *of(self, size_t frontend)
+    cdef LogName name(self, bytes text, uint32_t number)
+    cdef int set_names(self, object settings, object listeners) except -1
+    cdef int set_sinks(self, object settings, object sockets) except -1
+    cdef int set_access(self, AccessLog *access, object proxy) except -1
+    cdef int set_targets(self, AccessLog *access, object wanted, object host) except -1

@@ -1,0 +1,254 @@
+"""The access log's C structs, made of the settings: formats to steps, targets, sinks, names.
+
+Owns that memory and the correspondence of a format's names with the steps of codes.pxd. What
+happens with it is session.pxd, line.pxd and sinks.pxd; the sockets are opened before any
+fork (proxy/log_sockets.py).
+"""
+
+import os
+import socket
+import stat
+
+from libc.stdint cimport uint32_t, uint8_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset
+
+from proxy.relay.log.codes cimport *
+from proxy.relay.state.log_types cimport (
+    LOG_AT_CONNECT, LOG_AT_END, LOG_BUFFER_BYTES, LOG_ESCAPE, LOG_HEXADECIMAL, LOG_LINES_MAX,
+    LOG_NEED_FRONT, LOG_NEED_SOURCE, LOG_QUOTE, LOG_TEXT_BYTES, SINK_DATAGRAM, SINK_FILE,
+    SINK_STREAM, STYLE_ISO, STYLE_LOCAL, STYLE_PRIORITY, STYLE_RAW, STYLE_RFC3164, STYLE_RFC5424,
+    STYLE_SHORT, STYLE_TIMED, AccessLog, LogName, LogNote, LogSink, LogStep, LogTarget)
+from proxy.relay.state.pool cimport pool_init
+
+from proxy.config.model import SocketFamily
+from proxy.log_sockets import endpoint_of, packed_address
+from proxy.relay.state.termination import CODES, Termination
+
+STYLES = {
+    "local": STYLE_LOCAL, "rfc3164": STYLE_RFC3164, "rfc5424": STYLE_RFC5424, "raw": STYLE_RAW,
+    "short": STYLE_SHORT, "timed": STYLE_TIMED, "iso": STYLE_ISO, "priority": STYLE_PRIORITY,
+}
+TAIL_BYTES_MAX = 400  # of a header: host, tag and pid; longer ones are cut
+# What a format can name: the step, and whether it is known only at the end of the session.
+STEPS = {
+    "B": (LOG_BYTES_OUT, True), "U": (LOG_BYTES_IN, True), "t": (LOG_DATE, False),
+    "T": (LOG_DATE_UTC, False), "Tl": (LOG_DATE_LOCAL, False), "Ts": (LOG_SECONDS, False),
+    "ms": (LOG_MILLISECONDS, False), "Tw": (LOG_TIME_QUEUE, True), "Tc": (LOG_TIME_CONNECT, True),
+    "Td": (LOG_TIME_DATA, True), "Tt": (LOG_TIME_TOTAL, True), "Tu": (LOG_TIME_USER, True),
+    "ci": (LOG_CLIENT_ADDRESS, False), "cp": (LOG_CLIENT_PORT, False),
+    "fi": (LOG_FRONT_ADDRESS, False), "fp": (LOG_FRONT_PORT, False),
+    "bi": (LOG_SOURCE_ADDRESS, False), "bp": (LOG_SOURCE_PORT, False),
+    "si": (LOG_SERVER_ADDRESS, False), "sp": (LOG_SERVER_PORT, False), "b": (LOG_BACKEND, False),
+    "s": (LOG_SERVER, False), "ts": (LOG_STATE, True), "tsc": (LOG_STATE_LONG, False),
+    "ac": (LOG_PROCESS_SESSIONS, True), "fc": (LOG_FRONTEND_SESSIONS, True),
+    "bc": (LOG_BACKEND_SESSIONS, True), "sc": (LOG_SERVER_SESSIONS, True),
+    "rc": (LOG_RETRIES, True), "sq": (LOG_QUEUE_SERVER, True), "bq": (LOG_QUEUE_BACKEND, True),
+    "lc": (LOG_LINE_NUMBER, False), "rt": (LOG_SESSION_NUMBER, False), "pid": (LOG_PID, False),
+    "src": (LOG_FETCH_CLIENT_ADDRESS, False), "src_port": (LOG_FETCH_CLIENT_PORT, False),
+    "dst": (LOG_FETCH_FRONT_ADDRESS, False), "dst_port": (LOG_FETCH_FRONT_PORT, False),
+    "be_name": (LOG_BACKEND, False), "be_id": (LOG_BACKEND_ID, False),
+    "srv_name": (LOG_FETCH_SERVER, False), "srv_id": (LOG_SERVER_ID, False),
+    "so_name": (LOG_LISTENER, False), "so_id": (LOG_LISTENER_ID, False),
+}
+AT_END = {"ID", "Th"}  # constants here, but HAProxy waits for the end with them
+NEEDS = {
+    **dict.fromkeys((LOG_FRONT_ADDRESS, LOG_FRONT_PORT), LOG_NEED_FRONT),
+    **dict.fromkeys((LOG_FETCH_FRONT_ADDRESS, LOG_FETCH_FRONT_PORT), LOG_NEED_FRONT),
+    **dict.fromkeys((LOG_SOURCE_ADDRESS, LOG_SOURCE_PORT), LOG_NEED_SOURCE),
+}
+
+
+cdef void *zeroed(size_t number, size_t size) except NULL:
+    cdef void *found = calloc(max(number, <size_t>1), size)
+    if found == NULL:
+        raise MemoryError("access log")
+    return found
+
+
+def constant_of(item, proxy, host: str) -> str | None:
+    """The value of a format's name where the configuration gives it; None where a session does."""
+    return {
+        "constant": item.text, "f": proxy.name, "ft": proxy.name, "fe_name": proxy.name,
+        "fe_id": str(proxy.id), "H": host, "hostname": host, "ID": "", "sslc": "", "sslv": "",
+    }.get(item.name)
+
+
+def plain_of(item) -> str | None:
+    """The text of a format's name that no flag changes; None for all others."""
+    return {
+        "text": item.text, "ST": "0", "Th": "0", "hr": "", "hrl": "", "hs": "", "hsl": "",
+    }.get(item.name)
+
+
+def compile_steps(items, proxy, host: str) -> list[tuple[int, int, bytes]]:
+    """The steps of a format: code, flags and text; neighbouring texts are one."""
+    steps = []
+    for item in items:
+        flags = (
+            LOG_QUOTE * item.quote | LOG_HEXADECIMAL * item.hexadecimal
+            | LOG_ESCAPE * item.escape)
+        plain, constant = plain_of(item), constant_of(item, proxy, host)
+        if plain is not None:
+            text = encoded(plain)
+            if steps and steps[len(steps) - 1][0] == LOG_TEXT:  # no negative index is compiled
+                text = steps.pop()[2] + text
+            steps.append((LOG_TEXT, 0, text))
+        elif constant is not None:
+            steps.append((LOG_CONSTANT, flags, encoded(constant)))
+        else:
+            steps.append((STEPS[item.name][0], flags, b""))
+    return steps
+
+
+def encoded(text: str) -> bytes:
+    """Text of the configuration as it was in the file; a line break would end the line."""
+    return text.encode(errors="surrogateescape").replace(b"\n", b" ").replace(b"\0", b" ")
+
+
+def header_tail(style: str, tag: str, host: str | None, pid: int) -> str:
+    """What stands between the time and the text of a line."""
+    if style == "rfc5424":
+        return f" {host or '-'} {tag} {pid} - - "
+    if style == "rfc3164":
+        return f" {host or 'localhost'} {tag}[{pid}]: "
+    return f" {tag}[{pid}]: " if style == "local" else " "
+
+
+cdef class AccessLogs:
+    """The access logs of one worker's frontends.
+
+    Raises MemoryError, ValueError for a target without a socket.
+    """
+
+    def __cinit__(self, *_):
+        memset(&self.log, 0, sizeof(self.log))
+
+    def __init__(self, runtime) -> None:
+        settings = runtime.settings
+        frontends = settings.frontends
+        self.kept = []
+        self.count = len(frontends)
+        self.accesses = <AccessLog *>zeroed(self.count, sizeof(AccessLog))
+        if all(proxy.access_log is None for proxy in frontends):
+            return
+        self.log.pid = runtime.main_pid
+        self.log.text = <char *>zeroed(LOG_TEXT_BYTES, 1)
+        self.log.now.second = -1
+        self.log.accepted.second = -1
+        pool_init(&self.log.notes, sizeof(LogNote))
+        self.set_names(settings, [listener.bind for listener in runtime.listeners])
+        self.set_sinks(settings, runtime.log_sockets)
+        for index, proxy in enumerate(frontends):
+            if proxy.access_log is not None:
+                self.set_access(&self.accesses[<size_t>index], proxy)
+                self.set_targets(
+                    &self.accesses[<size_t>index], proxy.access_log, settings.globals.log_host)
+
+    cdef AccessLog *of(self, size_t frontend):
+        """How a frontend's connections are logged; NULL: not at all."""
+        return &self.accesses[frontend] if self.accesses[frontend].target_count else NULL
+
+    cdef LogName name(self, bytes text, uint32_t number):
+        cdef LogName found
+        self.kept.append(text)
+        found.bytes = text
+        found.length = len(text)
+        found.id = number
+        return found
+
+    cdef int set_names(self, object settings, object listeners) except -1:
+        cdef bytes states = b"".join(CODES[state].encode() for state in Termination)
+        self.kept.append(states)
+        self.log.terminations = states
+        self.log.backends = <LogName *>zeroed(len(settings.backends), sizeof(LogName))
+        for proxy in settings.backends:
+            self.log.backends[<size_t>proxy.backend_index] = self.name(
+                encoded(proxy.name), proxy.id)
+        self.log.servers = <LogName *>zeroed(len(settings.servers), sizeof(LogName))
+        for server in settings.servers:
+            self.log.servers[<size_t>server.slot] = self.name(encoded(server.name), server.id)
+        self.log.listeners = <LogName *>zeroed(len(listeners), sizeof(LogName))
+        for number, bind in enumerate(listeners):
+            self.log.listeners[<size_t>number] = self.name(encoded(bind.name or ""), bind.id)
+        return 0
+
+    cdef int set_sinks(self, object settings, object sockets) except -1:
+        cdef LogSink *sink
+        cdef bytes address
+        self.log.sinks = <LogSink *>zeroed(len(sockets), sizeof(LogSink))
+        self.log.sink_count = len(sockets)
+        for number, (endpoint, descriptor) in enumerate(sockets.items()):
+            sink = &self.log.sinks[<size_t>number]
+            sink.fd = descriptor
+            sink.bytes = <char *>zeroed(LOG_BUFFER_BYTES, 1)
+            sink.ends = <uint32_t *>zeroed(LOG_LINES_MAX, sizeof(uint32_t))
+            if endpoint.family is SocketFamily.DESCRIPTOR:
+                mode = os.fstat(descriptor).st_mode
+                sink.kind = SINK_STREAM if stat.S_ISSOCK(mode) else SINK_FILE
+                continue
+            sink.kind = SINK_DATAGRAM
+            address = packed_address(endpoint)
+            memcpy(&sink.address, <char *>address, len(address))
+            sink.address_length = len(address)
+        self.order = list(sockets)
+        return 0
+
+    cdef int set_access(self, AccessLog *access, object proxy) except -1:
+        wanted = proxy.access_log
+        steps = compile_steps(wanted.items, proxy, socket.gethostname())
+        late = any(STEPS.get(item.name, (0, item.name in AT_END))[1] for item in wanted.items)
+        access.name = self.name(encoded(proxy.name), proxy.id)
+        access.phase = LOG_AT_END if late and not wanted.as_soon else LOG_AT_CONNECT
+        access.skip_null = wanted.skip_null
+        access.skip_normal = wanted.skip_normal
+        access.separate_errors = wanted.separate_errors
+        access.partial = wanted.as_soon
+        access.needs = 0 if steps else LOG_NEED_FRONT
+        access.steps = <LogStep *>zeroed(len(steps), sizeof(LogStep))
+        access.step_count = len(steps)
+        for number, (code, flags, text) in enumerate(steps):
+            access.steps[<size_t>number].code = code
+            access.steps[<size_t>number].flags = flags
+            access.steps[<size_t>number].text = self.name(text, 0)
+            access.needs |= <uint32_t>NEEDS.get(code, 0)
+        return 0
+
+    cdef int set_targets(self, AccessLog *access, object wanted, object host) except -1:
+        cdef LogTarget *target
+        name = host or (socket.gethostname() if host is not None else None)
+        access.targets = <LogTarget *>zeroed(len(wanted.targets), sizeof(LogTarget))
+        access.target_count = len(wanted.targets)
+        for number, line in enumerate(wanted.targets):
+            target = &access.targets[<size_t>number]
+            tail = encoded(header_tail(line.format, wanted.tag, name, self.log.pid))
+            target.sink = &self.log.sinks[<size_t>self.order.index(endpoint_of(line))]
+            target.tail = self.name(tail[:TAIL_BYTES_MAX], 0)
+            target.style = STYLES[line.format]
+            target.facility = line.facility
+            target.level_max = line.max_level
+            target.level_min = line.min_level
+            target.length_max = line.length_max
+            target.sample_size = len(line.sample)
+            if line.sample:
+                target.sample = <uint8_t *>zeroed(len(line.sample), 1)
+                for at, sent in enumerate(line.sample):
+                    target.sample[<size_t>at] = sent
+        return 0
+
+    def __dealloc__(self):
+        cdef size_t index, at
+        for index in range(self.log.sink_count):
+            free(self.log.sinks[index].bytes)
+            free(self.log.sinks[index].ends)
+        for index in range(self.count):
+            for at in range(self.accesses[index].target_count):
+                free(self.accesses[index].targets[at].sample)
+            free(self.accesses[index].targets)
+            free(self.accesses[index].steps)
+        free(self.accesses)
+        free(self.log.sinks)
+        free(self.log.backends)
+        free(self.log.servers)
+        free(self.log.listeners)
+        free(self.log.text)

@@ -1,0 +1,333 @@
+# One session in one line: the steps of its frontend's format, and a header for each target.
+#
+# The values are those of HAProxy's line for the same connection (manual section 8.2). The gauges of
+# process and frontend count the session itself, those of backend and server only while it is there.
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
+
+from proxy.relay.log.codes cimport *
+from proxy.relay.log.sinks cimport sink_keep, sink_room
+from proxy.relay.log.text cimport (
+    Text, port_of, put, put_address, put_character, put_counted, put_name, put_number, put_padded,
+    put_value)
+from proxy.relay.log.time cimport put_iso, text_over, time_words
+from proxy.relay.state.log_types cimport (
+    LOG_HEXADECIMAL, LOG_TEXT_BYTES, STYLE_ISO, STYLE_PRIORITY, STYLE_RAW, STYLE_RFC5424,
+    STYLE_SHORT, STYLE_TIMED, AccessLog, Log, LogName, LogNote, LogStep, LogTarget, LogTime)
+from proxy.relay.state.server_places cimport backend_everywhere, served_everywhere
+from proxy.relay.state.syscalls cimport AF_INET, AF_INET6, AF_UNIX, sockaddr_in6, wall_clock_us
+from proxy.relay.state.types cimport (
+    CLIENT, NO_SLOT, SERVER, TERMINATION_NORMAL, Backend, Engine, Session)
+from shm.atomics cimport count, load_relaxed
+from shm.segment cimport frontend_counters, worker_counters
+
+cdef enum:
+    LEVEL_ERROR = 3
+    LEVEL_INFO = 6
+    HEADER_BYTES_MAX = 512  # priority, time, and a tail (TAIL_BYTES_MAX in compile.pyx)
+
+
+cdef inline uint64_t process_sessions(Engine *engine) noexcept nogil:
+    cdef uint64_t total = 0
+    cdef uint32_t row
+    for row in range(engine.workers):
+        total += load_relaxed(&worker_counters(&engine.view, row).sessions)
+    return total
+
+
+cdef inline uint64_t frontend_sessions(Engine *engine, uint32_t frontend) noexcept nogil:
+    cdef uint64_t total = 0
+    cdef uint32_t row
+    for row in range(engine.workers):
+        total += load_relaxed(&frontend_counters(&engine.view, row, frontend).sessions)
+    return total
+
+
+cdef inline void put_retries(Text *text, const Session *session) noexcept nogil:
+    """Attempts beyond the first, with a '+' when the last one went to another server."""
+    cdef uint32_t retries = session.retries
+    if session.backend != NULL and retries > <uint32_t>session.backend.retries:
+        retries = session.backend.retries
+    if session.log.redispatched:
+        put_character(text, c'+')
+    put_number(text, retries)
+
+
+cdef inline void put_date(Text *text, const LogTime *words, int64_t accepted_us) noexcept nogil:
+    put(text, words.local, 20)
+    put_character(text, c'.')
+    put_padded(text, accepted_us // 1000 % 1000, 3)
+
+
+cdef inline void put_port(
+        Text *text, Log *log, Session *session, const sockaddr_in6 *address, uint32_t flags,
+        long listener) noexcept nogil:
+    """A port; a Unix socket's is the number of its listener."""
+    if address.sin6_family == AF_UNIX:
+        put_counted(text, log.listeners[listener].id, flags, 4)
+    elif address.sin6_family in (AF_INET, AF_INET6):
+        put_counted(text, port_of(address), flags, 4)
+    else:
+        put_character(text, c'-')
+
+
+cdef inline void put_fetched_port(
+        Text *text, const sockaddr_in6 *address, uint32_t flags) noexcept nogil:
+    cdef char found[8]
+    cdef Text inner = text_over(found, sizeof(found))
+    if address.sin6_family != AF_UNIX and address.sin6_family != 0:
+        put_number(&inner, port_of(address))
+    put_value(text, found, inner.at - found, flags)
+
+
+cdef inline void put_fetched_number(Text *text, uint64_t value, uint32_t flags) noexcept nogil:
+    cdef char found[20]
+    cdef Text inner = text_over(found, sizeof(found))
+    put_number(&inner, value)
+    put_value(text, found, inner.at - found, flags)
+
+
+cdef inline const LogName *backend_name(Log *log, Session *session) noexcept nogil:
+    """A session without a backend is where it came in."""
+    if session.backend == NULL:
+        return &session.listener.frontend.log.name
+    return &log.backends[session.backend.index]
+
+
+
+cdef inline void put_server(Text *text, Log *log, Session *session, uint32_t flags) noexcept nogil:
+    if session.slot == NO_SLOT:
+        put_value(text, b"<NOSRV>", 7, flags)
+    else:
+        put_name(text, &log.servers[session.slot], flags)
+
+
+cdef inline void put_step_address(
+        Text *text, Log *log, Session *session, uint32_t code, uint32_t flags,
+        long listener) noexcept nogil:
+    """The steps that tell addresses and ports."""
+    cdef LogNote *note = session.log
+    if code == LOG_CLIENT_ADDRESS or code == LOG_FETCH_CLIENT_ADDRESS:
+        put_address(text, &note.client, flags, code == LOG_FETCH_CLIENT_ADDRESS)
+    elif code == LOG_FRONT_ADDRESS or code == LOG_FETCH_FRONT_ADDRESS:
+        put_address(text, &note.front, flags, code == LOG_FETCH_FRONT_ADDRESS)
+    elif code == LOG_SOURCE_ADDRESS:
+        put_address(text, &note.source, flags, False)
+    elif code == LOG_SERVER_ADDRESS:
+        put_address(text, &note.server, flags, False)
+    elif code == LOG_CLIENT_PORT:
+        put_port(text, log, session, &note.client, flags, listener)
+    elif code == LOG_FRONT_PORT:
+        put_port(text, log, session, &note.front, flags, listener)
+    elif code == LOG_SOURCE_PORT:
+        put_port(text, log, session, &note.source, flags, listener)
+    elif code == LOG_SERVER_PORT:
+        put_port(text, log, session, &note.server, flags, listener)
+    elif code == LOG_FETCH_CLIENT_PORT:
+        put_fetched_port(text, &note.client, flags)
+    elif code == LOG_FETCH_FRONT_PORT:
+        put_fetched_port(text, &note.front, flags)
+
+
+cdef inline void put_step_time(
+        Text *text, Log *log, Session *session, uint32_t code, uint32_t flags,
+        int64_t end_ms) noexcept nogil:
+    """The steps that tell points in time and how long something took."""
+    cdef LogNote *note = session.log
+    if code == LOG_TIME_QUEUE:
+        put_number(text, -1 if note.assigned_ms < 0 else note.assigned_ms - session.started_ms)
+    elif code == LOG_TIME_CONNECT:
+        put_number(text, -1 if note.connected_ms < 0 else note.connected_ms - note.assigned_ms)
+    elif code == LOG_TIME_DATA:
+        put_number(text, -1 if note.connected_ms < 0 else end_ms - note.connected_ms)
+    elif code == LOG_TIME_TOTAL:
+        if session.listener.frontend.log.partial:
+            put_character(text, c'+')
+        put_number(text, end_ms - session.started_ms)
+    elif code == LOG_TIME_USER:
+        put_number(text, end_ms - session.started_ms)
+    elif code == LOG_SECONDS:
+        put_counted(text, note.accepted_us // 1_000_000, flags, 4)
+    elif code == LOG_MILLISECONDS:
+        if flags & LOG_HEXADECIMAL:
+            put_counted(text, note.accepted_us // 1000 % 1000, flags, 2)
+        else:
+            put_padded(text, note.accepted_us // 1000 % 1000, 3)
+    else:
+        time_words(&log.accepted, note.accepted_us // 1_000_000)
+        if code == LOG_DATE:
+            put_date(text, &log.accepted, note.accepted_us)
+        elif code == LOG_DATE_UTC:
+            put(text, log.accepted.utc, 20)
+            put(text, b" +0000", 6)
+        else:
+            put(text, log.accepted.local, 20)
+            put_character(text, c' ')
+            put(text, log.accepted.offset, 5)
+
+
+cdef inline void put_step_count(
+        Text *text, Engine *engine, Session *session, uint32_t code, uint32_t flags) noexcept nogil:
+    """The steps that tell gauges and numbers."""
+    cdef Log *log = engine.log
+    cdef LogNote *note = session.log
+    if code == LOG_PROCESS_SESSIONS:
+        put_number(text, process_sessions(engine))
+    elif code == LOG_FRONTEND_SESSIONS:
+        put_number(text, frontend_sessions(engine, session.listener.frontend.index))
+    elif code == LOG_BACKEND_SESSIONS:
+        put_number(
+            text, backend_everywhere(&engine.view, session.backend.index)
+            if session.backend != NULL else 0)
+    elif code == LOG_SERVER_SESSIONS:
+        put_number(
+            text, served_everywhere(&engine.view, session.slot)
+            if session.slot != NO_SLOT else 0)
+    elif code == LOG_RETRIES:
+        put_retries(text, session)
+    elif code == LOG_QUEUE_SERVER:
+        put_number(text, note.queued_server)
+    elif code == LOG_QUEUE_BACKEND:
+        put_number(text, note.queued_backend)
+    elif code == LOG_LINE_NUMBER:
+        put_counted(
+            text, session.listener.frontend.log.lines * engine.workers + engine.worker, flags, 4)
+    elif code == LOG_SESSION_NUMBER:
+        put_counted(text, note.number * engine.workers + engine.worker, flags, 4)
+    else:
+        put_counted(text, log.pid, flags, 4)
+
+
+cdef inline void put_step_name(
+        Text *text, Log *log, Session *session, uint32_t code, uint32_t flags,
+        long listener) noexcept nogil:
+    """The steps that tell names, and numbers that the configuration gives."""
+    if code == LOG_BACKEND:
+        put_name(text, backend_name(log, session), flags)
+    elif code == LOG_SERVER:
+        put_server(text, log, session, flags)
+    elif code == LOG_BACKEND_ID:
+        put_fetched_number(text, backend_name(log, session).id, flags)
+    elif code == LOG_FETCH_SERVER:
+        if session.slot == NO_SLOT:
+            put_value(text, NULL, 0, flags)
+        else:
+            put_name(text, &log.servers[session.slot], flags)
+    elif code == LOG_SERVER_ID:
+        if session.slot == NO_SLOT:
+            put_value(text, NULL, 0, flags)
+        else:
+            put_fetched_number(text, log.servers[session.slot].id, flags)
+    elif code == LOG_LISTENER:
+        put_name(text, &log.listeners[listener], flags)
+    else:
+        put_fetched_number(text, log.listeners[listener].id, flags)
+
+
+cdef inline void put_step(
+        Text *text, Engine *engine, Session *session, const LogStep *step, int termination,
+        int64_t end_ms) noexcept nogil:
+    cdef uint32_t code = step.code
+    cdef long listener = session.listener - engine.listeners
+    if code == LOG_TEXT:
+        put(text, step.text.bytes, step.text.length)
+    elif code == LOG_CONSTANT:
+        put_name(text, &step.text, step.flags)
+    elif code == LOG_BYTES_OUT:
+        if session.listener.frontend.log.partial:
+            put_character(text, c'+')
+        put_number(text, session.sides[SERVER].bytes)
+    elif code == LOG_BYTES_IN:
+        put_number(text, session.sides[CLIENT].bytes)
+    elif code == LOG_STATE or code == LOG_STATE_LONG:
+        put(text, engine.log.terminations + 2 * termination, 2)
+        if code == LOG_STATE_LONG:
+            put(text, b"--", 2)
+    elif (LOG_DATE <= code <= LOG_TIME_TOTAL) or code == LOG_TIME_USER:
+        put_step_time(text, engine.log, session, code, step.flags, end_ms)
+    elif (LOG_CLIENT_ADDRESS <= code <= LOG_SERVER_PORT) or (
+            LOG_FETCH_CLIENT_ADDRESS <= code <= LOG_FETCH_FRONT_PORT):
+        put_step_address(text, engine.log, session, code, step.flags, listener)
+    elif (LOG_PROCESS_SESSIONS <= code <= LOG_PID):
+        put_step_count(text, engine, session, code, step.flags)
+    else:
+        put_step_name(text, engine.log, session, code, step.flags, listener)
+
+
+cdef inline void put_header(
+        Text *text, Log *log, const LogTarget *target, uint32_t level,
+        int64_t now_us) noexcept nogil:
+    """What a target wants before the line's own text."""
+    if target.style == STYLE_RAW:
+        return
+    if target.style != STYLE_ISO:
+        put_character(text, c'<')
+        put_number(
+            text, level if target.style in (STYLE_SHORT, STYLE_TIMED)
+            else target.facility * 8 + level)
+        put_character(text, c'>')
+    if target.style in (STYLE_SHORT, STYLE_PRIORITY):
+        return
+    time_words(&log.now, now_us // 1_000_000)
+    if target.style == STYLE_RFC5424:
+        put(text, b"1 ", 2)
+    if target.style in (STYLE_RFC5424, STYLE_TIMED, STYLE_ISO):
+        put_iso(text, &log.now, now_us % 1_000_000)
+    else:
+        put(text, log.now.syslog, 15)
+    put(text, target.tail.bytes, target.tail.length)
+
+
+cdef inline bint sampled(LogTarget *target) noexcept nogil:
+    cdef uint32_t at = target.sample_at
+    if target.sample == NULL:
+        return True
+    target.sample_at = at + 1 if at + 1 < target.sample_size else 0
+    return target.sample[at] != 0
+
+
+cdef inline void log_send(
+        Engine *engine, AccessLog *access, uint32_t level, const char *bytes,
+        size_t length) noexcept nogil:
+    """Hand a line's text to each target that wants it."""
+    cdef LogTarget *target
+    cdef Text text
+    cdef uint32_t index
+    cdef size_t wanted
+    cdef int64_t now_us = wall_clock_us()
+    cdef char *room
+    for index in range(access.target_count):
+        target = &access.targets[index]
+        if level > target.level_max or not sampled(target):
+            continue
+        wanted = min(length + HEADER_BYTES_MAX, <size_t>target.length_max)
+        room = sink_room(target.sink, <uint32_t>wanted)
+        if room == NULL:
+            count(&engine.counters.log_overflows, 1)
+            continue
+        text = text_over(room, wanted - 1)
+        put_header(&text, engine.log, target, max(level, target.level_min), now_us)
+        put(&text, bytes, length)
+        text.end += 1
+        put_character(&text, c'\n')
+        sink_keep(target.sink, <uint32_t>(text.at - room))
+        engine.log.waiting = True
+    access.lines += 1
+
+
+cdef inline void log_line(
+        Engine *engine, Session *session, int termination, int64_t end_ms) noexcept nogil:
+    """Write a session's line, if it is one that is wanted."""
+    cdef AccessLog *access = session.listener.frontend.log
+    cdef Text text = text_over(engine.log.text, LOG_TEXT_BYTES)
+    cdef bint failed = termination != TERMINATION_NORMAL or session.log.redispatched or (
+        session.retries != 0)
+    cdef uint32_t index
+    session.log.written = True
+    if access.skip_normal and not failed:
+        return
+    for index in range(access.step_count):
+        put_step(&text, engine, session, &access.steps[index], termination, end_ms)
+    log_send(
+        engine, access, LEVEL_ERROR if failed and access.separate_errors else LEVEL_INFO,
+        text.start, text.at - text.start)

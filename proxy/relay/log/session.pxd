@@ -1,0 +1,120 @@
+# When a session is noted for the access log, and when its line is written.
+#
+# Called from the session's steps; each costs one comparison where the frontend logs nothing. A
+# format is written as soon as all that it wants is known (as with HAProxy): when the server is
+# reached, or at the end. Without a format there is one fixed line, when the client comes.
+
+from libc.stdint cimport uint64_t
+from libc.string cimport memcpy
+
+from proxy.relay.log.line cimport LEVEL_INFO, log_line, log_send
+from proxy.relay.log.text cimport Text, port_of, put, put_address, put_character, put_number
+from proxy.relay.log.time cimport text_over
+from proxy.relay.state.log_types cimport (
+    LOG_AT_CONNECT, LOG_NEED_FRONT, LOG_NEED_SOURCE, LOG_TEXT_BYTES, AccessLog,
+    LogNote)
+from proxy.relay.state.pool cimport pool_give, pool_take
+from proxy.relay.state.syscalls cimport (
+    AF_UNIX, getsockname, sockaddr, sockaddr_in6, sockaddr_storage, socklen_t, wall_clock_us)
+from proxy.relay.state.types cimport CLIENT, SERVER, TERMINATION_NORMAL, Engine, Session
+from shm.atomics cimport count
+
+
+cdef inline void note_own_address(int fd, sockaddr_in6 *found) noexcept nogil:
+    """Our own address of a connection; a Unix socket's has its family only."""
+    cdef sockaddr_storage address
+    cdef socklen_t length = sizeof(address)
+    if getsockname(fd, <sockaddr *>&address, &length) == 0:
+        memcpy(found, &address, sizeof(sockaddr_in6))
+
+
+cdef inline void put_end(Text *text, const sockaddr_in6 *address) noexcept nogil:
+    put_address(text, address, 0, False)
+    put_character(text, c':')
+    put_number(text, port_of(address))
+
+
+cdef inline void log_came(Engine *engine, Session *session) noexcept nogil:
+    """The line of a frontend without a format."""
+    cdef AccessLog *access = session.listener.frontend.log
+    cdef Text text = text_over(engine.log.text, LOG_TEXT_BYTES)
+    if session.log.client.sin6_family == AF_UNIX:
+        put(&text, b"Connect to unix:", 16)
+        put_number(&text, engine.log.listeners[session.listener - engine.listeners].id)
+    else:
+        put(&text, b"Connect from ", 13)
+        put_end(&text, &session.log.client)
+        put(&text, b" to ", 4)
+        put_end(&text, &session.log.front)
+    put(&text, b" (", 2)
+    put(&text, access.name.bytes, access.name.length)
+    put(&text, b"/TCP)", 5)
+    session.log.written = True
+    log_send(engine, access, LEVEL_INFO, text.start, text.at - text.start)
+
+
+cdef inline void log_accepted(
+        Engine *engine, Session *session, const sockaddr_in6 *client) noexcept nogil:
+    """A client came to a frontend that logs, and its PROXY header is read, if it sends one."""
+    cdef AccessLog *access = session.listener.frontend.log
+    cdef LogNote *note = <LogNote *>pool_take(&engine.log.notes)
+    if note == NULL:  # the session goes on unlogged
+        count(&engine.counters.log_overflows, 1)
+        return
+    session.log = note
+    memcpy(&note.client, client, sizeof(sockaddr_in6))
+    if session.addresses != NULL:
+        note.front = session.addresses.destination
+    note.accepted_us = wall_clock_us()
+    note.assigned_ms = -1
+    note.connected_ms = -1
+    note.number = engine.log.taken
+    engine.log.taken += 1
+    if access.needs & LOG_NEED_FRONT and note.front.sin6_family == 0:
+        note_own_address(session.sides[CLIENT].fd, &note.front)
+    if access.step_count == 0:
+        log_came(engine, session)
+
+
+cdef inline void log_toward(Session *session, const sockaddr_storage *address) noexcept nogil:
+    """An attempt to reach a server at this address began."""
+    if session.log != NULL:
+        memcpy(&session.log.server, address, sizeof(sockaddr_in6))
+        if session.listener.frontend.log.needs & LOG_NEED_SOURCE:
+            note_own_address(session.sides[SERVER].fd, &session.log.source)
+
+
+cdef inline void log_connected(Engine *engine, Session *session) noexcept nogil:
+    """The session reached its server."""
+    if session.log == NULL:
+        return
+    session.log.connected_ms = engine.now_ms
+    if session.listener.frontend.log.phase == LOG_AT_CONNECT and not session.log.written:
+        log_line(engine, session, TERMINATION_NORMAL, engine.now_ms)
+
+
+cdef inline void log_queued(Session *session, uint64_t place, bint at_server) noexcept nogil:
+    """The session began to wait; so many stand in the queue with it."""
+    if session.log == NULL:
+        return
+    if at_server:
+        session.log.queued_server = place
+    else:
+        session.log.queued_backend = place
+
+
+cdef inline void log_unqueued(Engine *engine, Session *session) noexcept nogil:
+    """The session ends while it waits: its time in the queue ends, too."""
+    if session.log != NULL:
+        session.log.assigned_ms = engine.now_ms
+
+
+cdef inline void log_ended(Engine *engine, Session *session, int termination) noexcept nogil:
+    """The session is over; its place at the server is given back, that in its frontend not yet."""
+    if session.log == NULL:
+        return
+    if not session.log.written and not (
+            session.listener.frontend.log.skip_null and session.sides[CLIENT].bytes == 0):
+        log_line(engine, session, termination, engine.now_ms)
+    pool_give(&engine.log.notes, session.log)
+    session.log = NULL

@@ -1,0 +1,93 @@
+# The addresses of a session: kept where somebody wants them, told to a server by a PROXY header.
+#
+# Kept beside the session, from a pool of their own: most sessions need none. The client's come with
+# accept4(); where it came to is the listener's address, asked of the kernel only where a listener
+# has several. A PROXY header from the client replaces both (session/accept_proxy.pxd).
+
+from libc.stdint cimport uint16_t
+from libc.string cimport memcpy
+
+from proxy.relay.proxy_protocol.format cimport HEADER_NONE
+from proxy.relay.proxy_protocol.write cimport HEADER_ROOM, header_write
+from proxy.relay.state.pool cimport pool_give, pool_take
+from proxy.relay.state.syscalls cimport (
+    AF_INET, AF_INET6, getsockname, ntohs, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage,
+    socklen_t)
+from proxy.relay.state.types cimport CLIENT, SCRATCH_BYTES, Addresses, Engine, Listener, Session
+
+cdef enum:
+    EARLY_BYTES_MAX = SCRATCH_BYTES - HEADER_ROOM  # received with room for a header before them
+
+
+cdef inline void listener_address(Listener *listener) noexcept nogil:
+    """Note where a listener listens, if its clients all come to one address."""
+    cdef socklen_t length = sizeof(listener.address)
+    cdef const unsigned char *bytes = listener.address.sin6_addr.s6_addr
+    cdef unsigned char any_bit = 0
+    cdef int index
+    if getsockname(listener.fd, <sockaddr *>&listener.address, &length) != 0:
+        listener.address.sin6_family = 0
+    elif listener.address.sin6_family == AF_INET:
+        if (<sockaddr_in *>&listener.address).sin_addr.s_addr == 0:
+            listener.address.sin6_family = 0
+    elif listener.address.sin6_family == AF_INET6:
+        for index in range(16):
+            any_bit |= bytes[index]
+        if any_bit == 0:
+            listener.address.sin6_family = 0
+
+
+cdef inline bint addresses_keep(
+        Engine *engine, Session *session, const sockaddr_storage *client) noexcept nogil:
+    """Keep where the client comes from and came to; False without memory."""
+    cdef Addresses *addresses = <Addresses *>pool_take(&engine.addresses)
+    if addresses == NULL:
+        return False
+    memcpy(&addresses.source, client, sizeof(addresses.source))
+    addresses.destination = session.listener.address
+    session.addresses = addresses
+    return True
+
+
+cdef inline void addresses_drop(Engine *engine, Session *session) noexcept nogil:
+    if session.addresses != NULL:
+        pool_give(&engine.addresses, session.addresses)
+        session.addresses = NULL
+
+
+cdef inline void destination_learn(Session *session, sockaddr_in6 *address) noexcept nogil:
+    """Ask the kernel where the client came to; a Unix socket's name is cut, its family is right."""
+    cdef socklen_t length = sizeof(address[0])
+    if getsockname(session.sides[CLIENT].fd, <sockaddr *>address, &length) != 0:
+        address.sin6_family = 0
+
+
+cdef inline uint16_t came_to_port(Session *session) noexcept nogil:
+    """The port that the client came to; 0 on a Unix socket."""
+    cdef sockaddr_in6 address
+    address.sin6_family = 0
+    if session.addresses != NULL:
+        address = session.addresses.destination
+    if address.sin6_family == 0:
+        destination_learn(session, &address)
+    if address.sin6_family != AF_INET and address.sin6_family != AF_INET6:
+        return 0
+    return ntohs(address.sin6_port)  # the same place in both families
+
+
+cdef inline size_t header_before(Engine *engine, Session *session, char *bytes) noexcept nogil:
+    """Write the PROXY header that the server wants right before `bytes`; its length, 0: none.
+
+    The listeners of servers that want one keep addresses.
+    """
+    cdef char text[HEADER_ROOM]
+    cdef int kind = engine.headers[session.slot]
+    cdef Addresses *addresses = session.addresses
+    cdef size_t length
+    if kind == HEADER_NONE:
+        return 0
+    if addresses.destination.sin6_family == 0:
+        destination_learn(session, &addresses.destination)
+    length = header_write(text, kind, addresses)
+    memcpy(bytes - length, text, length)
+    return length

@@ -1,0 +1,106 @@
+# Writing a PROXY header: the addresses of a connection in, bytes out. Pure.
+#
+# Addresses of two families, or none that TCP knows (a Unix socket), become UNKNOWN or LOCAL, as in
+# HAProxy. An IPv4 client of an IPv6 socket has two IPv6 addresses, mapped ones.
+
+from libc.stdint cimport uint32_t
+from libc.stdio cimport snprintf
+from libc.string cimport memcpy
+
+from proxy.relay.proxy_protocol.format cimport (
+    FAMILY_INET6_STREAM, FAMILY_INET_STREAM, FAMILY_UNSPECIFIED, HEADER_CHECKSUM_BYTES,
+    HEADER_FIXED_BYTES, HEADER_INET6_BYTES, HEADER_INET_BYTES, HEADER_SIGNATURE_BYTES, HEADER_V1,
+    HEADER_V2_CHECKSUM, MILLRACE_SIGNATURE, TLV_CHECKSUM, VERSION_LOCAL, VERSION_PROXY,
+    checksum_around)
+from proxy.relay.state.syscalls cimport (
+    AF_INET, AF_INET6, INET6_ADDRSTRLEN, inet_ntop, ntohs, sockaddr_in, sockaddr_in6)
+from proxy.relay.state.types cimport Addresses
+
+cdef enum:
+    HEADER_ROOM = 128  # no header that we write is longer
+
+
+cdef inline void address_write(const sockaddr_in6 *address, char *text) noexcept nogil:
+    """The address as text of at most INET6_ADDRSTRLEN bytes with its NUL."""
+    cdef const sockaddr_in *address4 = <const sockaddr_in *>address
+    if address.sin6_family == AF_INET:
+        inet_ntop(AF_INET, &address4.sin_addr, text, INET6_ADDRSTRLEN)
+    else:
+        inet_ntop(AF_INET6, &address.sin6_addr, text, INET6_ADDRSTRLEN)
+
+
+cdef inline int common_family(const Addresses *addresses) noexcept nogil:
+    """AF_INET or AF_INET6 where both addresses are of it, else 0."""
+    cdef int family = addresses.source.sin6_family
+    if addresses.destination.sin6_family != family:
+        return 0
+    return family if family == AF_INET or family == AF_INET6 else 0
+
+
+cdef inline size_t line_write(char *target, const Addresses *addresses) noexcept nogil:
+    """Version 1."""
+    cdef char source[64]
+    cdef char destination[64]
+    cdef int family = common_family(addresses)
+    if family == 0:
+        return snprintf(target, HEADER_ROOM, b"PROXY UNKNOWN\r\n")
+    address_write(&addresses.source, source)
+    address_write(&addresses.destination, destination)
+    return snprintf(
+        target, HEADER_ROOM, b"PROXY %s %s %s %u %u\r\n",
+        b"TCP4" if family == AF_INET else b"TCP6", source, destination,
+        <unsigned int>ntohs(addresses.source.sin6_port),
+        <unsigned int>ntohs(addresses.destination.sin6_port))
+
+
+cdef inline size_t body_write(
+        unsigned char *body, int family, const Addresses *addresses) noexcept nogil:
+    """The addresses of version 2."""
+    cdef const sockaddr_in *source4 = <const sockaddr_in *>&addresses.source
+    cdef const sockaddr_in *destination4 = <const sockaddr_in *>&addresses.destination
+    if family == AF_INET:
+        memcpy(body, &source4.sin_addr, 4)
+        memcpy(body + 4, &destination4.sin_addr, 4)
+        memcpy(body + 8, &source4.sin_port, 2)
+        memcpy(body + 10, &destination4.sin_port, 2)
+        return HEADER_INET_BYTES
+    memcpy(body, &addresses.source.sin6_addr, 16)
+    memcpy(body + 16, &addresses.destination.sin6_addr, 16)
+    memcpy(body + 32, &addresses.source.sin6_port, 2)
+    memcpy(body + 34, &addresses.destination.sin6_port, 2)
+    return HEADER_INET6_BYTES
+
+
+cdef inline size_t binary_write(
+        unsigned char *target, const Addresses *addresses, bint checked) noexcept nogil:
+    """Version 2, with a checksum behind the addresses if it is wanted."""
+    cdef int family = common_family(addresses)
+    cdef size_t size = HEADER_FIXED_BYTES
+    cdef uint32_t checksum
+    cdef int index
+    memcpy(target, MILLRACE_SIGNATURE, HEADER_SIGNATURE_BYTES)
+    target[12] = VERSION_LOCAL if family == 0 else VERSION_PROXY
+    target[13] = FAMILY_UNSPECIFIED
+    if family != 0:
+        target[13] = FAMILY_INET_STREAM if family == AF_INET else FAMILY_INET6_STREAM
+        size += body_write(target + size, family, addresses)
+    if checked:
+        target[size] = TLV_CHECKSUM
+        target[size + 1] = 0
+        target[size + 2] = 4
+        size += HEADER_CHECKSUM_BYTES
+    target[14] = 0
+    target[15] = <unsigned char>(size - HEADER_FIXED_BYTES)
+    if checked:
+        checksum = checksum_around(target, size, size - 4)
+        for index in range(4):
+            target[size - 4 + index] = <unsigned char>(checksum >> (24 - 8 * index))
+    return size
+
+
+cdef inline size_t header_write(
+        char *target, int kind, const Addresses *addresses) noexcept nogil:
+    """Write a header of this kind (not HEADER_NONE) into HEADER_ROOM bytes; its length."""
+    if kind == HEADER_V1:
+        return line_write(target, addresses)
+    return binary_write(<unsigned char *>target, addresses, kind == HEADER_V2_CHECKSUM)

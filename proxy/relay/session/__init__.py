@@ -1,0 +1,1 @@
+"""One session from its first byte to its end."""

@@ -1,0 +1,123 @@
+# Sessions that wait get their places: the looks at this worker's queues, and what becomes of them.
+#
+# A look (a review) is due when a session came to a queue or left it, a place was given back, the
+# bell rang, the table changed, and every QUEUE_SWEEP_MS. It is made once a turn, after the events.
+# Sessions go in the order of their tickets over all workers: where another worker's is lower, this
+# one rings its bell, should a place be free. A turn takes so many out of their queues; a queue that
+# is long, and whose server goes down or gets many places at once, is emptied over several turns.
+
+from libc.stdint cimport uint32_t, uint64_t
+
+from proxy.relay.balance.pick cimport pick_any, pick_server
+from proxy.relay.balance.queue cimport place_take, queue_leave, queue_pass_on, ring_relay
+from proxy.relay.session.attempt cimport early_kept, session_attempt, session_unpicked
+from proxy.relay.session.enter cimport PICK_NONE, PICK_REFUSED, session_pick
+from proxy.relay.session.session cimport EVENT_ATTEMPT, session_step
+from proxy.relay.state.counting cimport count_assigned, count_retry, count_waited
+from proxy.relay.state.server_places cimport Waiting, waiting_for_any
+from proxy.relay.state.server_view cimport server_cached
+from proxy.relay.state.types cimport NO_SLOT, Backend, Engine, Session
+from shm.atomics cimport fence_full, load_acquire
+
+cdef enum:
+    SERVED_MAX = 128  # sessions taken out of queues in a turn: each may connect
+
+
+cdef inline bint served_enough(Engine *engine, Backend *backend) noexcept nogil:
+    """Whether the rest of a queue is for the next turn."""
+    if engine.served < SERVED_MAX:
+        return False
+    backend.review = True
+    engine.review = True
+    return True
+
+
+cdef inline void session_serve(Engine *engine, Session *session, uint32_t slot) noexcept nogil:
+    """The session has a place at the server: it leaves its queue and connects."""
+    cdef uint64_t waited_ms = engine.now_ms - session.waiter.since_ms
+    engine.served += 1
+    queue_leave(engine, session)
+    session.slot = slot
+    count_assigned(engine, session)
+    count_waited(engine, session, waited_ms)
+    session_step(session, EVENT_ATTEMPT)
+    session_attempt(engine, session, early_kept(session))
+
+
+cdef inline void session_move(Engine *engine, Session *session, uint32_t slot) noexcept nogil:
+    """The server that the session waits for takes none any more: it seeks another one."""
+    cdef int picked
+    engine.served += 1
+    queue_leave(engine, session)
+    session.slot = NO_SLOT
+    count_retry(engine, session, slot)
+    picked = session_pick(engine, session, slot)
+    if picked == PICK_NONE or picked == PICK_REFUSED:
+        session_unpicked(engine, session, picked)
+    elif session.waiter == NULL:
+        session_step(session, EVENT_ATTEMPT)
+        session_attempt(engine, session, early_kept(session))
+
+
+cdef inline void server_review(Engine *engine, uint32_t slot) noexcept nogil:
+    """Serve those that wait for one server, while it has places and their turn has come."""
+    cdef Session *session
+    cdef uint64_t generation
+    while engine.limits[slot].queue.first != NULL:
+        session = engine.limits[slot].queue.first.session
+        generation = load_acquire(&engine.view.header.table_generation)
+        if served_enough(engine, session.backend):
+            return
+        if not server_cached(engine, slot, generation).eligible:
+            session_move(engine, session, slot)
+            continue
+        engine.ticket = session.waiter.ticket
+        if not place_take(engine, slot):
+            break
+        session_serve(engine, session, slot)
+    queue_pass_on(engine, slot)
+
+
+cdef inline void any_review(Engine *engine, Backend *backend) noexcept nogil:
+    """Serve those that wait for any server of a backend."""
+    cdef Session *session
+    cdef Waiting lowest
+    cdef uint32_t slot
+    while backend.queue.first != NULL:
+        if waiting_for_any(&engine.view, backend.index, engine.now_ms).worker != engine.worker:
+            break
+        if served_enough(engine, backend):
+            return
+        session = backend.queue.first.session
+        engine.ticket = session.waiter.ticket
+        slot = pick_server(engine, backend, session.source_hash, NO_SLOT)
+        if slot == NO_SLOT or not place_take(engine, slot):
+            return
+        session_serve(engine, session, slot)
+    lowest = waiting_for_any(&engine.view, backend.index, engine.now_ms)
+    if lowest.ticket == 0:
+        return
+    engine.ticket = lowest.ticket
+    if pick_any(
+            engine, backend, NO_SLOT,
+            load_acquire(&engine.view.header.table_generation)) != NO_SLOT:
+        ring_relay(engine, lowest.worker)
+
+
+cdef inline void queues_review(Engine *engine) noexcept nogil:
+    """Look once at every queue of this worker in which a session waits, or has waited."""
+    cdef Backend *backend
+    cdef uint32_t index, slot
+    engine.review = False
+    engine.served = 0
+    fence_full()
+    for index in range(engine.backend_count):
+        backend = &engine.backends[index]
+        if backend.waiting == 0 and not backend.review:
+            continue
+        backend.review = False
+        if backend.waiting != 0:
+            for slot in range(backend.first_slot, backend.first_slot + backend.slots):
+                if engine.limits[slot].queue.first != NULL:
+                    server_review(engine, slot)
+        any_review(engine, backend)

@@ -1,0 +1,48 @@
+# A session gets a server with a place, or a place in a queue.
+#
+# A newcomer takes a place only where nobody waits for one. Where any server will do it waits for
+# the backend, else for the one that is its own (`keeps_server`).
+
+from libc.stdint cimport UINT64_MAX, uint32_t
+
+from proxy.relay.balance.pick cimport any_eligible, keeps_server, pick_server
+from proxy.relay.balance.queue cimport place_take, queue_enter, queue_full, server_release
+from proxy.relay.session.session cimport EVENT_QUEUE, session_arm, session_step
+from proxy.relay.state.counting cimport count_assigned
+from proxy.relay.state.server_places cimport waiting_for_any
+from proxy.relay.state.types cimport NO_SLOT, Backend, Engine, Session
+from shm.atomics cimport load_relaxed
+
+cdef enum:  # what came of picking a server
+    PICK_NONE = 0  # none is eligible
+    PICK_TAKEN = 1
+    PICK_QUEUED = 2
+    PICK_REFUSED = 3  # its only server is full, and so is the queue there
+
+
+cdef inline int session_pick(Engine *engine, Session *session, uint32_t avoid) noexcept nogil:
+    """Give the session a server with a place, or let it wait for one."""
+    cdef Backend *backend = session.backend
+    cdef bint limited = load_relaxed(&backend.shared.limited) != 0
+    cdef uint32_t slot = NO_SLOT
+    server_release(engine, session)
+    engine.ticket = UINT64_MAX
+    if not limited or keeps_server(backend) or (
+            waiting_for_any(&engine.view, backend.index, engine.now_ms).ticket == 0):
+        slot = pick_server(engine, backend, session.source_hash, avoid)
+    if slot != NO_SLOT and place_take(engine, slot):
+        session.slot = slot
+        count_assigned(engine, session)
+        return PICK_TAKEN
+    if not keeps_server(backend):
+        slot = NO_SLOT
+    if not limited or not any_eligible(engine, backend):
+        return PICK_NONE
+    if slot != NO_SLOT and queue_full(engine, slot):
+        session.slot = slot
+        return PICK_REFUSED
+    if not queue_enter(engine, session, slot):
+        return PICK_NONE
+    session_step(session, EVENT_QUEUE)
+    session_arm(engine, session)
+    return PICK_QUEUED

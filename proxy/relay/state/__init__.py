@@ -1,0 +1,1 @@
+"""What a relay thread has in memory: system calls, types, pools, timers, places, counts."""

@@ -1,0 +1,192 @@
+# Places at a server: how many sessions it may have over all workers, and who is next.
+#
+# A server's sessions are the sum of its gauge over the workers' rows, each written by its worker
+# alone. To take a place a worker raises its own gauge, fences, and sums up: over the limit it steps
+# back. So the sum of places held never exceeds the limit, whoever is stopped or killed where.
+#
+# Sessions that lead to an address that the server has no longer keep nobody from the present one. A
+# row says of one address, known by a tag, how many of its sessions lead there (`present`); where
+# the tag is another one than the server's, the worker has not counted yet, and all its sessions
+# count. balance/present.pxd counts.
+#
+# Sessions that wait have tickets, drawn from one shared word of the backend. A worker publishes its
+# oldest ticket in its row: one for those that wait for any server of the backend, one for those
+# that must go to a certain server. A place is for the lowest ticket that wants it; a session that
+# has none yet comes last. A worker that shows no life is passed over until it does: what it holds
+# counts, what it waits for keeps nobody. balance/queue.pxd keeps the sessions, session/dequeue.pxd
+# gives them places.
+#
+# Knows rows and tickets, neither sessions nor bells.
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from shm.atomics cimport fence_full, fetch_add, load_relaxed, store_relaxed
+from shm.rows cimport ServerCounters
+from shm.segment cimport View, backend_counters, server_counters
+
+cdef enum:
+    NO_WORKER = 0xFFFFFFFF
+    LIFELESS_MS = 300  # a worker in which somebody waits shows life three times in this time
+
+cdef struct Served:
+    uint64_t here  # sessions with a place at the server as it is now
+    uint64_t all  # those at former addresses included
+
+cdef struct Waiting:  # the lowest ticket of some
+    uint64_t ticket  # 0: nobody waits
+    uint32_t worker  # whose it is
+
+
+cdef inline uint64_t served_everywhere(const View *view, uint32_t slot) noexcept nogil:
+    """Sessions that have a place at a server, and those that are just trying to take one."""
+    cdef uint64_t total = 0
+    cdef uint32_t row
+    for row in range(view.header.workers):
+        total += load_relaxed(&server_counters(view, row, slot).sessions)
+    return total
+
+
+cdef inline uint64_t present_word(uint32_t tag, uint64_t sessions) noexcept nogil:
+    return <uint64_t>tag << 32 | sessions
+
+
+cdef inline uint32_t present_tag(uint64_t word) noexcept nogil:
+    return <uint32_t>(word >> 32)
+
+
+cdef inline Served served_by(const View *view, uint32_t slot, uint32_t tag) noexcept nogil:
+    """Sessions at a server that has the address of this tag, and those that are just trying."""
+    cdef const ServerCounters *counters
+    cdef Served total
+    cdef uint64_t sessions, present
+    cdef uint32_t row
+    total.here = 0
+    total.all = 0
+    for row in range(view.header.workers):
+        counters = server_counters(view, row, slot)
+        present = load_relaxed(&counters.present)
+        sessions = load_relaxed(&counters.sessions)
+        total.all += sessions
+        total.here += <uint32_t>present if present_tag(present) == tag else sessions
+    return total
+
+
+cdef inline uint64_t backend_everywhere(const View *view, uint32_t backend) noexcept nogil:
+    """Sessions of a backend, those that wait included."""
+    cdef uint64_t total = 0
+    cdef uint32_t row
+    for row in range(view.header.workers):
+        total += load_relaxed(&backend_counters(view, row, backend).sessions)
+    return total
+
+
+cdef inline uint64_t waiting_everywhere(
+        const View *view, uint32_t backend, uint32_t slot, bint at_server) noexcept nogil:
+    """Sessions that wait for a certain server, or for any of the backend."""
+    cdef uint64_t total = 0
+    cdef uint32_t row
+    for row in range(view.header.workers):
+        if at_server:
+            total += load_relaxed(&server_counters(view, row, slot).queued)
+        else:
+            total += load_relaxed(&backend_counters(view, row, backend).queued)
+    return total
+
+
+cdef inline Served place_try(
+        const View *view, uint32_t worker, uint32_t slot, uint32_t tag,
+        uint64_t limit) noexcept nogil:
+    """Take a place at a server, which has the address of this tag, for a session of this worker.
+
+    How many places are taken then, over all workers; 0 when there was none to take.
+    """
+    cdef Served total
+    cdef ServerCounters *own = server_counters(view, worker, slot)
+    cdef bint counted = present_tag(load_relaxed(&own.present)) == tag
+    store_relaxed(&own.sessions, load_relaxed(&own.sessions) + 1)
+    if counted:
+        store_relaxed(&own.present, load_relaxed(&own.present) + 1)
+    fence_full()
+    total = served_by(view, slot, tag)
+    if total.here > limit:
+        place_leave(view, worker, slot, counted)
+        total.here = 0
+    return total
+
+
+cdef inline void place_leave(
+        const View *view, uint32_t worker, uint32_t slot, bint counted) noexcept nogil:
+    """Give a place back; look for who waits after a full fence, or the last waiter is missed.
+
+    `counted` says that it is one of those in `present`.
+    """
+    cdef ServerCounters *own = server_counters(view, worker, slot)
+    if counted:
+        store_relaxed(&own.present, load_relaxed(&own.present) - 1)
+    store_relaxed(&own.sessions, load_relaxed(&own.sessions) - 1)
+
+
+cdef inline uint64_t ticket_draw(const View *view, uint32_t backend) noexcept nogil:
+    """The next ticket of a backend, from 1."""
+    return fetch_add(&view.backends[backend].queue_tickets, 1) + 1
+
+
+cdef inline bint lifeless(const View *view, uint32_t worker, int64_t now_ms) noexcept nogil:
+    """Whether a worker is stopped, or so late that nobody should wait for it."""
+    return <int64_t>load_relaxed(&view.processes[worker].relay_beat_ms) + LIFELESS_MS < now_ms
+
+
+cdef inline void lower_ticket(
+        const View *view, Waiting *lowest, const uint64_t *word, uint32_t worker,
+        int64_t now_ms) noexcept nogil:
+    cdef uint64_t ticket = load_relaxed(word)
+    if ticket != 0 and (lowest.ticket == 0 or ticket < lowest.ticket) and (
+            not lifeless(view, worker, now_ms)):
+        lowest.ticket = ticket
+        lowest.worker = worker
+
+
+cdef inline Waiting waiting_for_any(
+        const View *view, uint32_t backend, int64_t now_ms) noexcept nogil:
+    """The lowest ticket of those that wait for any server of a backend."""
+    cdef Waiting lowest
+    cdef uint32_t row
+    lowest.ticket = 0
+    lowest.worker = NO_WORKER
+    for row in range(view.header.workers):
+        lower_ticket(
+            view, &lowest, &backend_counters(view, row, backend).queue_ticket, row, now_ms)
+    return lowest
+
+
+cdef inline Waiting waiting_for_server(
+        const View *view, uint32_t slot, int64_t now_ms) noexcept nogil:
+    """The lowest ticket of those that wait for a certain server."""
+    cdef Waiting lowest
+    cdef uint32_t row
+    lowest.ticket = 0
+    lowest.worker = NO_WORKER
+    for row in range(view.header.workers):
+        lower_ticket(view, &lowest, &server_counters(view, row, slot).queue_ticket, row, now_ms)
+    return lowest
+
+
+cdef inline Waiting next_for_place(
+        const View *view, uint32_t backend, uint32_t slot, int64_t now_ms) noexcept nogil:
+    """Whose turn it is when a place at a server is free."""
+    cdef Waiting lowest = waiting_for_any(view, backend, now_ms)
+    cdef Waiting at_server = waiting_for_server(view, slot, now_ms)
+    if at_server.ticket != 0 and (lowest.ticket == 0 or at_server.ticket < lowest.ticket):
+        return at_server
+    return lowest
+
+
+cdef inline uint64_t dynamic_limit(
+        uint64_t maxconn, uint64_t minconn, uint64_t fullconn, uint64_t sessions) noexcept nogil:
+    """The limit of a server by the load of its backend (manual section 5.2, `minconn`).
+
+    Between `minconn` and `maxconn` in proportion to the backend's sessions over `fullconn`.
+    """
+    if minconn == 0 or minconn >= maxconn or sessions >= fullconn:
+        return maxconn
+    return max(minconn, maxconn * sessions // fullconn)

@@ -1,0 +1,35 @@
+# A server's records as the relay last decoded them: one view a slot, as new as a generation.
+
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memcpy
+
+from proxy.relay.state.types cimport Engine, ServerCache
+from shm.atomics cimport count
+from shm.eligibility cimport ServerView, server_view
+
+
+cdef inline uint32_t address_tag(const ServerView *server) noexcept nogil:
+    """A number of an address and its port that another one has by a rare chance only; not 0."""
+    cdef uint64_t number = <uint64_t>server.family << 16 | server.port
+    cdef uint64_t half
+    cdef uint32_t at
+    for at in range(2):
+        memcpy(&half, &server.address[8 * at], 8)
+        number = (number ^ half) * <uint64_t>0x9E3779B97F4A7C15
+        number ^= number >> 32
+    return <uint32_t>number | 1
+
+
+cdef inline const ServerView *server_cached(
+        Engine *engine, uint32_t slot, uint64_t generation) noexcept nogil:
+    """The view of a slot, as new as `generation`; the former one if it does not hold still."""
+    cdef ServerCache *cache = &engine.servers[slot]
+    cdef ServerView fresh
+    if cache.generation == generation + 1:
+        return &cache.view
+    if server_view(&engine.view, slot, &fresh):
+        cache.view = fresh
+        cache.tag = address_tag(&fresh)
+        cache.generation = generation + 1
+        count(&engine.counters.slot_refreshes, 1)
+    return &cache.view
