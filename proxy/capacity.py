@@ -18,7 +18,7 @@ from collections import Counter
 
 import msgspec
 
-from proxy.config.model import Bind, Proxy, Settings, SocketFamily
+from proxy.config.model.settings import Bind, Proxy, Settings, SocketFamily
 from proxy.runtime import Runtime
 
 DESCRIPTORS_DEFAULT_MAX = 20_000  # where neither maxconn nor ulimit-n asks for more

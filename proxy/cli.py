@@ -12,9 +12,9 @@ import re
 from collections.abc import Callable
 
 from proxy.arguments import USAGE, Arguments, UsageError, parse
-from proxy.config.condition import evaluate
-from proxy.config.messages import ConfigError, Message, Severity
 from proxy.config.report import render_tagged, summarize
+from proxy.config.text.condition import evaluate
+from proxy.config.text.messages import ConfigError, Message, Severity
 from proxy.runtime import Runtime, ring
 from proxy.supervisor.children import Entries
 from proxy.supervisor.prepare import Prepared, prepare

@@ -14,9 +14,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from proxy.config.messages import Severity
-from proxy.config.model import Endpoint, Global, LogTarget, SocketFamily
+from proxy.config.model.settings import Endpoint, Global, LogTarget, SocketFamily
 from proxy.config.report import render_tagged
+from proxy.config.text.messages import Severity
 from proxy.log_sockets import FAMILIES, socket_address
 
 LINE_BYTES_MAX = 1_024  # without `len`, as in HAProxy

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Mapping
 from contextlib import suppress
 
-from proxy.config.model import Endpoint, LogTarget, Settings, SocketFamily
+from proxy.config.model.settings import Endpoint, LogTarget, Settings, SocketFamily
 
 FAMILIES = {
     SocketFamily.IPV4: socket.AF_INET,

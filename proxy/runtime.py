@@ -16,7 +16,7 @@ from typing import Protocol
 
 import msgspec
 
-from proxy.config.model import Bind, Endpoint, Settings
+from proxy.config.model.settings import Bind, Endpoint, Settings
 from resolverd.config import LinkedFile, StateFile
 from shm.segment import Segment
 

@@ -6,8 +6,8 @@ import tempfile
 from pathlib import Path
 
 from proxy.config.loader import Outcome, load
-from proxy.config.messages import Severity
-from proxy.config.model import Proxy, Server, Settings
+from proxy.config.model.settings import Proxy, Server, Settings
+from proxy.config.text.messages import Severity
 from resolverd.config import Family
 
 HOSTS = {"localhost": "127.0.0.1", "logs.test": "127.9.9.9"}

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from proxy.config.model import (
+from proxy.config.model.settings import (
     Endpoint,
     Global,
     Origin,

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from proxy.config.model import Balance, Check, Origin, Proxy, Service
+from proxy.config.model.settings import Balance, Check, Origin, Proxy, Service
 from proxy.runtime import now_ms
 from resolverd.config import (
     Family,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.model import Timeouts
+from proxy.config.model.settings import Timeouts
 from tests.support import wait_for
 from tests.support_conversation import Conversation, Scenario
 from tests.support_faults import Action, Kind, Shim

@@ -8,8 +8,8 @@ import socket
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from proxy.config.log_format import TCP_FORMAT, parse_log_format
-from proxy.config.model import AccessLog, Endpoint, LogTarget, SocketFamily
+from proxy.config.lines.log_format import TCP_FORMAT, parse_log_format
+from proxy.config.model.settings import AccessLog, Endpoint, LogTarget, SocketFamily
 from tests.support import PATIENCE_SECONDS
 
 LOCAL0 = 16

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from proxy.config.model import (
+from proxy.config.model.settings import (
     Bind,
     Endpoint,
     Global,

@@ -15,7 +15,7 @@ import sys
 import threading
 from typing import Any
 
-from proxy.config.model import Bind, SocketFamily
+from proxy.config.model.settings import Bind, SocketFamily
 from proxy.log_sockets import open_log_sockets
 from proxy.relay.engine import Relay
 from proxy.runtime import Bells, ListeningSocket, Runtime, now_ms, ring

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 import msgspec
 import uvloop
 
-from proxy.config.model import (
+from proxy.config.model.settings import (
     Bind,
     Check,
     Endpoint,

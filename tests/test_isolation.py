@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.context import has_ipv6_route
+from proxy.config.text.context import has_ipv6_route
 from tests.support import require_program
 from tests.support_isolation import ISOLATED, RESOLV_CONF
 

@@ -10,8 +10,7 @@ import enum
 
 import msgspec
 
-from proxy.config.addresses import Address
-from proxy.config.model import (
+from proxy.config.model.settings import (
     CHECK_FALL,
     CHECK_INTER_MS,
     CHECK_RISE,
@@ -29,6 +28,7 @@ from proxy.config.model import (
     Source,
     StatsSocket,
 )
+from proxy.config.text.addresses import Address
 from resolverd.config import PAYLOAD_DEFAULT, Family, Nameserver, TtlPeriod
 from resolverd.resolv_conf.file import NDOTS_DEFAULT, ResolvConf
 

@@ -10,22 +10,22 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from proxy.config.build import build
-from proxy.config.checks import DEFAULT_RESOLVERS, check
-from proxy.config.context import (
+from proxy.config.drafts import ProxyDraft, ResolversDraft
+from proxy.config.lines.process.resolv_conf import take_resolv_conf
+from proxy.config.linking.checks import DEFAULT_RESOLVERS, check
+from proxy.config.linking.settings import build
+from proxy.config.linking.short_names import check_short_names
+from proxy.config.model.settings import Settings
+from proxy.config.sections import Sections
+from proxy.config.text.context import (
     RESOLV_CONF,
     Context,
     ResolveHost,
     has_ipv6_route,
     resolve_with_libc,
 )
-from proxy.config.drafts import ProxyDraft, ResolversDraft
-from proxy.config.messages import ConfigError, Message, Messages
-from proxy.config.model import Settings
-from proxy.config.resolv_conf import take_resolv_conf
-from proxy.config.sections import Sections
-from proxy.config.short_names import check_short_names
-from proxy.config.sources import expand_sources, read_lines
+from proxy.config.text.messages import ConfigError, Message, Messages
+from proxy.config.text.sources import expand_sources, read_lines
 from resolverd.config import Family
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from proxy.config.messages import Message, Severity
+from proxy.config.text.messages import Message, Severity
 
 TAG_WIDTH = 10  # characters: the process id starts in the same column for every severity
 VALID = "Configuration file is valid"

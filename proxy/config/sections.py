@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from proxy.config.context import Context
 from proxy.config.drafts import GlobalDraft, ProxyDraft, ProxyKind, ResolversDraft, inherit
-from proxy.config.global_others import PREFIXES
-from proxy.config.global_words import GLOBAL_WORDS
-from proxy.config.messages import ConfigError
-from proxy.config.model import Origin
-from proxy.config.names import check_label
-from proxy.config.proxy_words import PROXY_WORDS, act_on_proxy_line
-from proxy.config.resolvers_words import RESOLVERS_WORDS
-from proxy.config.sources import Line
-from proxy.config.suggest import Names, hint
-from proxy.config.words import Prefix, Statement, Table, act
+from proxy.config.lines.process.others import PREFIXES
+from proxy.config.lines.process.resolvers import RESOLVERS_WORDS
+from proxy.config.lines.process.words import GLOBAL_WORDS
+from proxy.config.lines.proxy.words import PROXY_WORDS, act_on_proxy_line
+from proxy.config.lines.table import Prefix, Statement, Table, act
+from proxy.config.model.settings import Origin
+from proxy.config.text.context import Context
+from proxy.config.text.messages import ConfigError
+from proxy.config.text.names import check_label
+from proxy.config.text.sources import Line
+from proxy.config.text.suggest import Names, hint
 
 LineHandler = Callable[[Statement], None]
 

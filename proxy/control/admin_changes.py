@@ -13,9 +13,9 @@ from __future__ import annotations
 import ipaddress
 from typing import NamedTuple
 
-from proxy.config.messages import ConfigError
-from proxy.config.model import SERVER_WEIGHT_MAX
-from proxy.config.names import normalize_host_name
+from proxy.config.model.settings import SERVER_WEIGHT_MAX
+from proxy.config.text.messages import ConfigError
+from proxy.config.text.names import normalize_host_name
 from proxy.control.command import CommandError
 from proxy.control.observation import CHECK_OFF, FDRAIN, FMAINT, MAINT_MASK, Observed
 from shm.states import AdminState, HealthOrder

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from itertools import islice
 
-from proxy.config.model import Proxy
+from proxy.config.model.settings import Proxy
 from proxy.control.dashboard_style import STYLE
 from proxy.control.dns_metrics import preferred_words
 from proxy.control.report import Report

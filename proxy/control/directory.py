@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from proxy.config.model import Proxy, Server, Settings
+from proxy.config.model.settings import Proxy, Server, Settings
 from proxy.control.command import CommandError
 
 NUMBER_DIGITS_MAX = 10  # of an id: those of the configuration have 31 bits

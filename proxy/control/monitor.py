@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 
-from proxy.config.model import Proxy, Server, Settings
+from proxy.config.model.settings import Proxy, Server, Settings
 from proxy.control.cleared import Cleared
 from proxy.control.limits import CLEARED_AT_ONCE
 from proxy.control.meters import Meters

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeVar
 
-from proxy.config.model import CHECK_FALL, CHECK_RISE, Proxy, Server, Settings
+from proxy.config.model.settings import CHECK_FALL, CHECK_RISE, Proxy, Server, Settings
 from proxy.control.limits import SNAPSHOT_TRIES_MAX
 from shm import standing
 from shm.names import NameReader

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 import uvloop
 
-from proxy.config.model import Proxy
+from proxy.config.model.settings import Proxy
 from proxy.control.acceptor import Acceptor
 from proxy.control.clear_counters import ClearCounters
 from proxy.control.command import Command, Level

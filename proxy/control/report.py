@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from proxy.capacity import capacity_of
-from proxy.config.model import Proxy, Server
+from proxy.config.model.settings import Proxy, Server
 from proxy.control.directory import Directory
 from proxy.control.monitor import Monitor
 from proxy.control.observation import Observed

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
-from proxy.config.model import Proxy
+from proxy.config.model.settings import Proxy
 from proxy.control.check_names import CHECK_NAMES, REPORTED
 from proxy.control.families import MISSING, Family, Labels, Sample, Value, labels_of
 from proxy.control.metric_tables import (

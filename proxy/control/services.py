@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterator
 from http import HTTPStatus
 
-from proxy.config.model import Proxy
+from proxy.config.model.settings import Proxy
 from proxy.control.dashboard import Dashboard
 from proxy.control.families import Exposition, choose, render
 from proxy.control.http_connection import Response, one_part, plain, refusal

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
-from proxy.config.model import Proxy
+from proxy.config.model.settings import Proxy
 from proxy.control.command import Answer, Command, CommandError, Level
 from proxy.control.report import Report
 from proxy.control.server_rows import (

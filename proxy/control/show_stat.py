@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from proxy.config.model import Proxy
+from proxy.config.model.settings import Proxy
 from proxy.control.command import Answer, Command, CommandError, Level
 from proxy.control.directory import Directory, number
 from proxy.control.observation import Observed

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from proxy.config.model import Proxy, Server
+from proxy.config.model.settings import Proxy, Server
 from proxy.control.command import Answer, Command, CommandError, Level, Piece
 from proxy.control.mail import Mail
 from proxy.control.report import Report

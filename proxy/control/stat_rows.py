@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, TypeAlias
 
-from proxy.config.model import Proxy
+from proxy.config.model.settings import Proxy
 from proxy.control.check_names import IN_PROGRESS, cause, status_description, status_name
 from proxy.control.observation import Observed
 from proxy.control.rates import Availability, Reading

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from proxy.config.model import Proxy
+from proxy.config.model.settings import Proxy
 from shm.changes import UsableCounts
 
 

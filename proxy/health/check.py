@@ -20,7 +20,7 @@ import struct
 import time
 from typing import NamedTuple
 
-from proxy.config.model import ProxyHeader, Source
+from proxy.config.model.settings import ProxyHeader, Source
 from proxy.health.proxy_header import check_header
 from proxy.health.rise_fall import CheckStatus, Outcome
 

@@ -6,7 +6,7 @@ says UNKNOWN where that has no addresses (a Unix socket). Pure.
 
 from __future__ import annotations
 
-from proxy.config.model import ProxyHeader
+from proxy.config.model.settings import ProxyHeader
 
 _LOCAL = b"\r\n\r\n\0\r\nQUIT\n\x20\0"  # signature, version 2, LOCAL, no family
 _CONSTANT = {

@@ -22,7 +22,7 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple
 
-from proxy.config.model import Check, OnError
+from proxy.config.model.settings import Check, OnError
 from shm.states import HealthOrder, HealthState, Operational
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from proxy.config.model import Check, Endpoint, InitState, Proxy, Server, Settings, Source
+from proxy.config.model.settings import Check, Endpoint, InitState, Proxy, Server, Settings, Source
 from proxy.health.rise_fall import Thresholds
 
 

@@ -36,7 +36,7 @@ from shm.atomics cimport exchange_pointer
 from shm.segment cimport Segment, backend_counters, frontend_counters, worker_counters
 
 from proxy.capacity import capacity_of
-from proxy.config.model import Balance, ProxyHeader
+from proxy.config.model.settings import Balance, ProxyHeader
 from proxy.relay.state.termination import Termination
 from proxy.runtime import now_ms
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from proxy.config.model import Endpoint, KeepAlive, SocketFamily
+from proxy.config.model.settings import Endpoint, KeepAlive, SocketFamily
 
 SO_ATTACH_FILTER = 26  # <asm-generic/socket.h>
 SO_ATTACH_REUSEPORT_CBPF = 51

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import msgspec
 
-from proxy.config.model import Settings
+from proxy.config.model.settings import Settings
 from proxy.log import LogWriter, open_log
 from proxy.log_sockets import close_log_sockets, open_log_sockets
 from proxy.runtime import Bells, Runtime

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
-from proxy.config.model import Proxy, Settings
+from proxy.config.model.settings import Proxy, Settings
 from proxy.supervisor.pairs import Counted, Named, Onward, Pairs, pair, to_newest
 from proxy.supervisor.slices import PORTION, Steps
 from resolverd.resolv_conf.nameserver_rows import in_use

@@ -11,7 +11,7 @@ import resource
 import msgspec
 
 from proxy.capacity import DESCRIPTORS_DEFAULT_MAX, capacity, descriptors_needed
-from proxy.config.model import Global, Settings
+from proxy.config.model.settings import Global, Settings
 
 
 class DescriptorLimitError(Exception):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from proxy.config.model import CHECK_FALL, CHECK_RISE, InitState, Server, Settings
+from proxy.config.model.settings import CHECK_FALL, CHECK_RISE, InitState, Server, Settings
 from proxy.supervisor.initial import InitialAddress
 from proxy.supervisor.restore import Restored, admin_state, health_state
 from proxy.supervisor.slices import PORTION, Steps, at_once

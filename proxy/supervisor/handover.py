@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
-from proxy.config.model import Server, Settings
+from proxy.config.model.settings import Server, Settings
 from proxy.supervisor.carry import CarryPlan
 from proxy.supervisor.slices import PORTION, Steps
 from shm.moved import SlotRevisions

@@ -11,8 +11,8 @@ from types import MappingProxyType
 
 import msgspec
 
-from proxy.config.messages import Message, Severity
-from proxy.config.model import InitAddr, Server, Settings
+from proxy.config.model.settings import InitAddr, Server, Settings
+from proxy.config.text.messages import Message, Severity
 from proxy.supervisor.restore import Restored
 from shm.states import Cause, SlotFlag
 

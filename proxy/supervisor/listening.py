@@ -15,7 +15,7 @@ from collections.abc import Iterable
 import msgspec
 
 from proxy.capacity import socket_copies
-from proxy.config.model import Bind, Endpoint, KeepAlive, Proxy, Settings, SocketFamily
+from proxy.config.model.settings import Bind, Endpoint, KeepAlive, Proxy, Settings, SocketFamily
 from proxy.runtime import ListeningSocket
 from proxy.supervisor.binding import (
     INTERNET,

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from proxy.config.messages import Message, Severity
-from proxy.config.model import Proxy, Server
+from proxy.config.model.settings import Proxy, Server
+from proxy.config.text.messages import Message, Severity
 from proxy.supervisor.initial import InitialAddress
 from proxy.supervisor.prepare import Prepared
 from proxy.supervisor.restore import Restored

@@ -13,8 +13,8 @@ import msgspec
 from proxy.arguments import Arguments
 from proxy.capacity import listening_sockets, surplus_bind
 from proxy.config.loader import load
-from proxy.config.messages import Message, Severity
-from proxy.config.model import MAXCONN_NONE, Settings
+from proxy.config.model.settings import MAXCONN_NONE, Settings
+from proxy.config.text.messages import Message, Severity
 from proxy.supervisor.carry import known_addresses, plan_carry
 from proxy.supervisor.fill import shape_of
 from proxy.supervisor.initial import InitialAddress, decide, names_wanted

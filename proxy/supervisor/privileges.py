@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import msgspec
 
-from proxy.config.model import Global
+from proxy.config.model.settings import Global
 
 
 class PrivilegeError(Exception):

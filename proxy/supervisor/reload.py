@@ -22,8 +22,8 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 
-from proxy.config.messages import Message, Severity
 from proxy.config.report import render
+from proxy.config.text.messages import Message, Severity
 from proxy.supervisor.build import Builder, Ground, hand_over, open_all
 from proxy.supervisor.descriptors import DescriptorLimitError
 from proxy.supervisor.faults import Faults, explain

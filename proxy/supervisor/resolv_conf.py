@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from proxy.config.model import Settings
+from proxy.config.model.settings import Settings
 from resolverd.config import LinkedFile
 from resolverd.resolv_conf.linked_file import find_folders
 

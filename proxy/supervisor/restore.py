@@ -21,9 +21,9 @@ from collections.abc import Collection, Mapping
 
 import msgspec
 
-from proxy.config.messages import ConfigError
-from proxy.config.model import Check, Server, Settings
-from proxy.config.names import normalize_host_name
+from proxy.config.model.settings import Check, Server, Settings
+from proxy.config.text.messages import ConfigError
+from proxy.config.text.names import normalize_host_name
 from resolverd.state_file.format import StateRow
 from shm.standing import (
     CHECK_OFF,

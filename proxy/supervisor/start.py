@@ -15,9 +15,9 @@ from collections.abc import Mapping
 import msgspec
 
 from proxy.arguments import Arguments
-from proxy.config.messages import Severity
-from proxy.config.model import Settings
+from proxy.config.model.settings import Settings
 from proxy.config.report import render_tagged
+from proxy.config.text.messages import Severity
 from proxy.runtime import now_ms
 from proxy.supervisor.background import Background, go_background, write_pid
 from proxy.supervisor.binding import remove_path

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import msgspec
 
-from proxy.config.messages import Message, Severity
-from proxy.config.model import CHECK_RISE, Proxy, Settings
+from proxy.config.model.settings import CHECK_RISE, Proxy, Settings
+from proxy.config.text.messages import Message, Severity
 from resolverd.config import StateFile, StateServer
 from resolverd.dns.unusable import is_usable
 from resolverd.state_file.format import FILE_BYTES_MAX, StateFileError, StateRow, parse

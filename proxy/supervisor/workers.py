@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxy.config.model import Settings
+from proxy.config.model.settings import Settings
 from proxy.supervisor.cores import cores_granted
 from shm.shape import WORKERS_MAX
 

@@ -16,17 +16,17 @@ from typing import NamedTuple
 
 import pytest
 
-from proxy.config.bind_words import BIND_OPTIONS, STATS_SOCKET_OPTIONS
-from proxy.config.global_words import GLOBAL_WORDS
+from proxy.config.lines.process.resolvers import RESOLVERS_WORDS
+from proxy.config.lines.process.stats import STATS_WORDS
+from proxy.config.lines.process.words import GLOBAL_WORDS
+from proxy.config.lines.proxy.bind import BIND_OPTIONS, STATS_SOCKET_OPTIONS
+from proxy.config.lines.proxy.option import OPTIONS
+from proxy.config.lines.proxy.stats import STATS
+from proxy.config.lines.proxy.words import PROXY_WORDS, TIMEOUT_WORDS
+from proxy.config.lines.server.options import SERVER_OPTIONS
+from proxy.config.lines.table import Kind, Word
 from proxy.config.loader import load
-from proxy.config.messages import Severity
-from proxy.config.option_words import OPTIONS
-from proxy.config.proxy_stats import STATS
-from proxy.config.proxy_words import PROXY_WORDS, TIMEOUT_WORDS
-from proxy.config.resolvers_words import RESOLVERS_WORDS
-from proxy.config.server_options import SERVER_OPTIONS
-from proxy.config.stats_words import STATS_WORDS
-from proxy.config.words import Kind, Word
+from proxy.config.text.messages import Severity
 from tests.support import PATIENCE_SECONDS, require_program
 
 ARGUMENTS = Path(__file__).parent / "oracle" / "arguments.txt"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.config.messages import Severity
-from proxy.config.model import Bind, Endpoint, SocketFamily
+from proxy.config.model.settings import Bind, Endpoint, SocketFamily
+from proxy.config.text.messages import Severity
 from tests.support_config import load_text, only_alert, said, settings_of
 
 V4, V6 = SocketFamily.IPV4, SocketFamily.IPV6

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config.condition import LANGUAGE_VERSION, evaluate
-from proxy.config.messages import ConfigError
+from proxy.config.text.condition import LANGUAGE_VERSION, evaluate
+from proxy.config.text.messages import ConfigError
 
 ENVIRONMENT = {"SET": "", "NAME": "value"}
 

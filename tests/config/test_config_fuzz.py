@@ -9,17 +9,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proxy.config.bind_words import BIND_OPTIONS
-from proxy.config.global_words import GLOBAL_WORDS
+from proxy.config.lines.process.resolvers import RESOLVERS_WORDS
+from proxy.config.lines.process.words import GLOBAL_WORDS
+from proxy.config.lines.proxy.bind import BIND_OPTIONS
+from proxy.config.lines.proxy.option import OPTIONS
+from proxy.config.lines.proxy.words import PROXY_WORDS, TIMEOUTS
+from proxy.config.lines.server.options import SERVER_OPTIONS
 from proxy.config.loader import Outcome
-from proxy.config.messages import Severity
-from proxy.config.model import Settings
-from proxy.config.option_words import OPTIONS
-from proxy.config.proxy_words import PROXY_WORDS, TIMEOUTS
+from proxy.config.model.settings import Settings
 from proxy.config.report import summarize
-from proxy.config.resolvers_words import RESOLVERS_WORDS
 from proxy.config.sections import SECTIONS
-from proxy.config.server_options import SERVER_OPTIONS
+from proxy.config.text.messages import Severity
 from tests.support_config import load_text
 from tests.support_generated import examples
 

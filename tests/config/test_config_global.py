@@ -9,8 +9,8 @@ import pwd
 import msgspec
 import pytest
 
-from proxy.config.messages import Severity
-from proxy.config.model import Endpoint, Global, LogTarget, SocketFamily
+from proxy.config.model.settings import Endpoint, Global, LogTarget, SocketFamily
+from proxy.config.text.messages import Severity
 from resolverd.config import Family
 from tests.support_config import load_text, only_alert, said, settings_of
 

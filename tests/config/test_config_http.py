@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.config.messages import Severity
-from proxy.config.model import Service
+from proxy.config.model.settings import Service
+from proxy.config.text.messages import Severity
 from tests.support_config import LISTEN, listen_with, load_text, only_alert, said, settings_of
 
 STATS = "listen stats\n    mode http\n    bind 127.0.0.1:1\n    timeout client 1s\n"

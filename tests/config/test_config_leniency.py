@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.config.messages import Severity
-from proxy.config.model import Endpoint, SocketFamily
+from proxy.config.model.settings import Endpoint, SocketFamily
+from proxy.config.text.messages import Severity
 from tests.support_config import LISTEN, listen_settings, listen_with, load_text, only_alert, said
 
 ENVIRONMENT = {"HOST": "127.0.0.9", "PORT": "5514", "SOCKET": "/tmp/x.sock", "NONE": ""}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config.lexer import LINE_MAX, WORDS_MAX, LexerError, split_line
+from proxy.config.text.lexer import LINE_MAX, WORDS_MAX, LexerError, split_line
 
 ENVIRONMENT = {"NAME": "value", "TWO": "one two", "EMPTY": "", ".LINE": "17"}
 

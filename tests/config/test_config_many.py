@@ -8,8 +8,8 @@ from types import FrameType
 
 import pytest
 
-from proxy.config.messages import Severity
-from proxy.config.suggest import COMPARED_MAX, Names
+from proxy.config.text.messages import Severity
+from proxy.config.text.suggest import COMPARED_MAX, Names
 from tests.support_config import load_text, said
 
 HEAD = "defaults d\n timeout client 1s\n timeout connect 1s\n timeout server 1s\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config.loader import Outcome, load
-from proxy.config.model import Balance, InitAddr
+from proxy.config.model.settings import Balance, InitAddr
 from resolverd.config import Family, Holds
 from tests.support_config import resolve_from_table, said
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.condition import evaluate
 from proxy.config.loader import load
-from proxy.config.messages import ConfigError, Severity
 from proxy.config.report import summarize
+from proxy.config.text.condition import evaluate
+from proxy.config.text.messages import ConfigError, Severity
 from proxy.supervisor.start import listens
 from tests.support import PATIENCE_SECONDS, require_program
 

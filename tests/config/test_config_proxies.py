@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.config.messages import Severity
-from proxy.config.model import Balance, Timeouts
+from proxy.config.model.settings import Balance, Timeouts
+from proxy.config.text.messages import Severity
 from tests.support_config import (
     LISTEN,
     listen_settings,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.config.model import ProxyHeader
+from proxy.config.model.settings import ProxyHeader
 from tests.support_config import load_text, only_alert, said, server_settings, settings_of
 
 NONE, V1, V2, V2_CHECKSUM = ProxyHeader

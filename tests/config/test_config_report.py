@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from proxy.config.messages import Message, Severity
-from proxy.config.model import Origin
+from proxy.config.model.settings import Origin
 from proxy.config.report import render, render_tagged, summarize
+from proxy.config.text.messages import Message, Severity
 from tests.support_config import load_text
 
 ORIGIN = Origin("edge.cfg", 17)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.config.model import InitAddr, InitState, Server
+from proxy.config.model.settings import InitAddr, InitState, Server
 from resolverd.config import Family, ResolutionSettings, ResolvedServer
 from tests.support_config import LISTEN, listen_with, only_alert, server_settings, settings_of
 

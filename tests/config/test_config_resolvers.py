@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.messages import Severity
+from proxy.config.text.messages import Severity
 from resolverd.config import (
     Family,
     Holds,

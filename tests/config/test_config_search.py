@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.messages import Severity
+from proxy.config.text.messages import Severity
 from resolverd.resolv_conf.file import NDOTS_MAX, SEARCH_MAX
 from tests.support_config import load_text, only_alert, said, settings_of
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.config.messages import Severity
-from proxy.config.model import (
+from proxy.config.model.settings import (
     LOCAL_PLACE,
     Check,
     Endpoint,
@@ -14,6 +13,7 @@ from proxy.config.model import (
     SocketFamily,
     Source,
 )
+from proxy.config.text.messages import Severity
 from tests.support_config import (
     LISTEN,
     listen_with,

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from proxy.config.loader import load
-from proxy.config.messages import Messages, Severity
-from proxy.config.sources import expand_sources, read_lines
+from proxy.config.text.messages import Messages, Severity
+from proxy.config.text.sources import expand_sources, read_lines
 from tests.support_config import load_text, only_alert, said
 
 

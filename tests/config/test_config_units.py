@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config.messages import ConfigError
-from proxy.config.units import SIZE_MAX, TIME_MAX_MS, parse_number, parse_size, parse_time_ms
+from proxy.config.text.messages import ConfigError
+from proxy.config.text.units import SIZE_MAX, TIME_MAX_MS, parse_number, parse_size, parse_time_ms
 
 
 def refuse(text: str) -> None:

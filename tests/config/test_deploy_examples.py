@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.messages import Severity
+from proxy.config.text.messages import Severity
 from tests.support_config import load_text, said
 
 ROOT = Path(__file__).parents[2]

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config.log_format import (
+from proxy.config.lines.log_format import (
     CONSTANTS,
     FETCHES,
     HTTP_VARIABLES,
     VARIABLES,
     parse_log_format,
 )
-from proxy.config.messages import ConfigError, Severity
-from proxy.config.model import AccessLog, LogItem
+from proxy.config.model.settings import AccessLog, LogItem
+from proxy.config.text.messages import ConfigError, Severity
 from tests.support_config import LISTEN, listen_with, load_text, only_alert, said, settings_of
 
 GLOBAL = "global\n    log 127.0.0.1 local0\n"

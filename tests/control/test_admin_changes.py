@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config.model import Origin, Proxy
+from proxy.config.model.settings import Origin, Proxy
 from proxy.control.admin_changes import (
     change_address,
     change_state,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxy.config.model import Origin, Proxy
+from proxy.config.model.settings import Origin, Proxy
 from proxy.control.cleared import Cleared
 from shm.counters import CarriedRow, CounterReader
 from shm.segment import Segment

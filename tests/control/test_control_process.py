@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from proxy.config.model import Check, Origin, Proxy, Service
+from proxy.config.model.settings import Check, Origin, Proxy, Service
 from proxy.runtime import now_ms
 from tests.support import wait_for
 from tests.support_control import World, a_server, control_world

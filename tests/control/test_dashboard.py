@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from proxy.config.model import Check, Origin, Proxy, Service
+from proxy.config.model.settings import Check, Origin, Proxy, Service
 from proxy.control.dashboard import (
     SERVERS_SHOWN_MAX,
     Dashboard,

@@ -14,7 +14,7 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as text_families
 
-from proxy.config.model import Origin, Proxy, Service
+from proxy.config.model.settings import Origin, Proxy, Service
 from proxy.runtime import now_ms
 from resolverd.config import (
     Family,

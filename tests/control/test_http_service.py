@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config.model import Origin, Proxy, Service
+from proxy.config.model.settings import Origin, Proxy, Service
 from proxy.control.http_request import BadRequestError, parse_head
 from proxy.control.limits import REQUEST_HEAD_BYTES_MAX, SERVICE_CONNECTIONS_MAX
 from tests.support import PATIENCE_SECONDS, wait_for

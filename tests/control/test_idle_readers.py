@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from proxy.config.model import Global, Origin, Proxy, Service
+from proxy.config.model.settings import Global, Origin, Proxy, Service
 from proxy.control.limits import (
     RESPONSE_SECONDS_MAX,
     SCRAPES_MAX,

@@ -15,7 +15,7 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as text_families
 
-from proxy.config.model import Origin, Proxy, Service
+from proxy.config.model.settings import Origin, Proxy, Service
 from proxy.control.families import OPENMETRICS, TEXT, Family, labels_of, render
 from proxy.control.monitor import Monitor
 from proxy.control.own_metrics import OwnMetrics

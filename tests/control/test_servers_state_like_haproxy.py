@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.model import Origin, Proxy
+from proxy.config.model.settings import Origin, Proxy
 from proxy.control.observation import Observer
 from proxy.control.server_rows import state_row
 from proxy.runtime import now_ms

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from proxy.config.model import Check, Origin, Proxy
+from proxy.config.model.settings import Check, Origin, Proxy
 from proxy.runtime import now_ms
 from shm.names import NameReader
 from shm.states import AdminFlag, Cause

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from proxy.config.model import Global, Origin, Proxy
+from proxy.config.model.settings import Global, Origin, Proxy
 from proxy.control.monitor import Monitor
 from proxy.control.report import Report
 from proxy.control.show_info import FIELDS, Info, uptime_text

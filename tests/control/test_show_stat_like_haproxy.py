@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from proxy.config.model import Global, Settings
+from proxy.config.model.settings import Global, Settings
 from proxy.control.directory import Directory
 from proxy.control.show_stat import parse
 from proxy.control.stat_columns import COLUMNS

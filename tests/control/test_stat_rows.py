@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.config.model import Check, Origin, Proxy
+from proxy.config.model.settings import Check, Origin, Proxy
 from proxy.control.observation import FDRAIN, Observed
 from proxy.control.stat_rows import Clock, check_cells, server_status
 from proxy.control.summary import summarize

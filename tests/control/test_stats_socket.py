@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.model import Global, Origin, Proxy
+from proxy.config.model.settings import Global, Origin, Proxy
 from proxy.control.command import split_commands, split_words
 from proxy.control.limits import (
     ANSWER_CHUNK_BYTES,

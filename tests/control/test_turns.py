@@ -8,7 +8,7 @@ from contextlib import aclosing, contextmanager
 
 import pytest
 
-from proxy.config.model import Check, Origin, Proxy, Service
+from proxy.config.model.settings import Check, Origin, Proxy, Service
 from proxy.control.command import Level
 from proxy.control.command_line import CommandLine
 from proxy.control.http_request import parse_head

@@ -78,7 +78,7 @@ def of_text(
 
 FAMILIES = """
 from tests.support_config import LISTEN, load_text
-from proxy.config.context import has_ipv6_route
+from proxy.config.text.context import has_ipv6_route
 text = 'resolvers r\\n nameserver n 127.0.0.1:53\\n' + LISTEN + ' server s a.test:80 resolvers r\\n'
 settings = load_text(text, ipv6=has_ipv6_route()).settings
 print(*(family.name for family in settings.resolverd.families))

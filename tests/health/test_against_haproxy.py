@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from proxy.config.model import Check
+from proxy.config.model.settings import Check
 from tests.support import free_port, require_program, wait_for
 from tests.support_worker import Backend, Spec, run_checker, settings_of, site
 

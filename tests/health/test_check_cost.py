@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.model import Check
+from proxy.config.model.settings import Check
 from tests.support import free_port, require_program, wait_for
 from tests.support_worker import Backend, Spec, checking, settings_of, site
 

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from proxy.capacity import CHECKS_MIN
-from proxy.config.model import Check, Global
+from proxy.config.model.settings import Check, Global
 from proxy.health.rise_fall import CheckState
 from proxy.runtime import Runtime
 from shm.states import Operational

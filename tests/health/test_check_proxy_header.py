@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.model import ProxyHeader
+from proxy.config.model.settings import ProxyHeader
 from proxy.health.check import Connects, Target
 from proxy.health.rise_fall import CheckStatus, Outcome
 from tests.support import PATIENCE_SECONDS, free_port, require_program, wait_for

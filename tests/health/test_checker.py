@@ -9,7 +9,7 @@ import time
 
 import msgspec
 
-from proxy.config.model import Check, Timeouts
+from proxy.config.model.settings import Check, Timeouts
 from proxy.health.rise_fall import PAUSED, CheckStatus
 from proxy.runtime import now_ms
 from shm.requests import RequestReader

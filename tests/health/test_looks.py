@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from proxy.config.model import Check
+from proxy.config.model.settings import Check
 from proxy.health.checker import LOOKS_AT_ONCE, Checker, Watched
 from proxy.health.rise_fall import CheckStatus
 from proxy.health.share import CheckedServer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from proxy.config.model import Check
+from proxy.config.model.settings import Check
 from proxy.health.report import Line, Transition, Usable, lines
 from proxy.health.rise_fall import Change
 from proxy.health.share import CheckedServer

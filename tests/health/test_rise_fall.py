@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from proxy.config.model import Check
+from proxy.config.model.settings import Check
 from proxy.health.rise_fall import (
     BUSY,
     IDLE,

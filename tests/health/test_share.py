@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.config.model import Check, Origin, Proxy, Timeouts
+from proxy.config.model.settings import Check, Origin, Proxy, Timeouts
 from proxy.health.pace import REST, Pace
 from proxy.health.share import connect_limit_ms, share
 from tests.support_worker import Spec, settings_of

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.model import Endpoint, LogTarget, SocketFamily
+from proxy.config.model.settings import Endpoint, LogTarget, SocketFamily
 from shm.states import Command
 from tests.support import PATIENCE_SECONDS, free_port, wait_for
 from tests.support_log import LOCAL0, access_log, lines_of, syslog, udp_target

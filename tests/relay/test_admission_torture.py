@@ -16,7 +16,7 @@ from collections import Counter
 
 import pytest
 
-from proxy.config.model import Endpoint, SocketFamily
+from proxy.config.model.settings import Endpoint, SocketFamily
 from tests.support import wait_for
 from tests.support_generated import sample
 from tests.support_relay import RelayServer, RelayUnderTest

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from proxy.config.model import Balance
+from proxy.config.model.settings import Balance
 from shm.states import AdminFlag
 from tests.support import PATIENCE_SECONDS, free_port, require_program, wait_for
 from tests.support_relay import RelayServer, RelayUnderTest

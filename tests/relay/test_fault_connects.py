@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.model import Timeouts
+from proxy.config.model.settings import Timeouts
 from tests.support import PATIENCE_SECONDS, wait_for
 from tests.support_faults import Action, Kind, Shim
 from tests.support_relay import RelayServer, RelayUnderTest

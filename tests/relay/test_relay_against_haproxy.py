@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from proxy.config.model import Timeouts
+from proxy.config.model.settings import Timeouts
 from tests.support import PATIENCE_SECONDS, free_port, require_program, wait_for
 from tests.support_log import FORMAT, Line, access_log, lines_of, syslog, udp_target
 from tests.support_relay import RelayServer, RelayUnderTest

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.model import Balance, Endpoint, SocketFamily
+from proxy.config.model.settings import Balance, Endpoint, SocketFamily
 from shm.states import AdminFlag
 from tests.support import PATIENCE_SECONDS, wait_for
 from tests.support_relay import RelayServer, RelayUnderTest

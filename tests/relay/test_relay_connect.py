@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from proxy.config.model import Balance, Timeouts
+from proxy.config.model.settings import Balance, Timeouts
 from shm.states import AdminFlag
 from tests.support import wait_for
 from tests.support_relay import RelayServer, RelayUnderTest

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.model import ProxyHeader
+from proxy.config.model.settings import ProxyHeader
 from tests.support_relay import RelayServer, RelayUnderTest
 from tests.support_servers import Handler, Server, receive_all, receive_count
 

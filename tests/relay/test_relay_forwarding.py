@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.model import Endpoint, SocketFamily, Timeouts
+from proxy.config.model.settings import Endpoint, SocketFamily, Timeouts
 from tests.support import PATIENCE_SECONDS, free_port, wait_for
 from tests.support_relay import RelayServer, RelayUnderTest
 from tests.support_servers import Server, echo, receive_all, receive_count

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from proxy.config.model import Endpoint, SocketFamily
+from proxy.config.model.settings import Endpoint, SocketFamily
 from shm.states import Command
 from tests.support import PATIENCE_SECONDS, wait_for
 from tests.support_relay import RelayUnderTest

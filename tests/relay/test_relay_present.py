@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from proxy.config.model import Balance, Timeouts
+from proxy.config.model.settings import Balance, Timeouts
 from tests.relay.test_relay_marked_down import alive
 from tests.support import PATIENCE_SECONDS, wait_for
 from tests.support_relay import RelayServer, RelayUnderTest

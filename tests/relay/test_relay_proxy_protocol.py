@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.model import Balance, Endpoint, ProxyHeader, SocketFamily, Timeouts
+from proxy.config.model.settings import Balance, Endpoint, ProxyHeader, SocketFamily, Timeouts
 from tests.support import PATIENCE_SECONDS, wait_for
 from tests.support_faults import Action, Kind, Shim
 from tests.support_proxy_header import (

@@ -9,7 +9,7 @@ import socket
 
 import pytest
 
-from proxy.config.model import Balance, Endpoint, SocketFamily, Timeouts
+from proxy.config.model.settings import Balance, Endpoint, SocketFamily, Timeouts
 from tests.support import PATIENCE_SECONDS, all_stopped, wait_for
 from tests.support_relay import RelayServer, RelayUnderTest
 from tests.support_servers import CountingServer, Server, holding, receive_count

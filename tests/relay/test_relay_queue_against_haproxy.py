@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from proxy.config.model import Balance, Timeouts
+from proxy.config.model.settings import Balance, Timeouts
 from shm.states import AdminFlag
 from tests.support import PATIENCE_SECONDS, free_port, require_program, wait_for
 from tests.support_log import FORMAT, Line, access_log, arrived, syslog, udp_target

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from proxy.config.model import Balance, Timeouts
+from proxy.config.model.settings import Balance, Timeouts
 from shm.states import AdminFlag
 from tests.support import PATIENCE_SECONDS, wait_for
 from tests.support_relay import RelayServer, RelayUnderTest

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.model import ProxyHeader
+from proxy.config.model.settings import ProxyHeader
 from tests.support import PATIENCE_SECONDS, require_program, wait_for
 from tests.support_relay import RelayServer, RelayUnderTest
 from tests.support_servers import Handler, Server, echo, receive_all, receive_count

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from proxy.config.model import Timeouts
+from proxy.config.model.settings import Timeouts
 from proxy.relay.state.termination import CODES, Termination
 from tests.support import PATIENCE_SECONDS, wait_for
 from tests.support_relay import RelayUnderTest

@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from proxy.config.model import Endpoint, SocketFamily
+from proxy.config.model.settings import Endpoint, SocketFamily
 from tests.support import PATIENCE_SECONDS, wait_for
 from tests.support_relay import RelayUnderTest
 from tests.support_servers import Server, holding, receive_count

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config.model import Balance
+from proxy.config.model.settings import Balance
 from shm.slots import warmth_of
 from shm.states import WARM_STEPS, AdminFlag
 from tests.support import wait_for

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.model import Timeouts
+from proxy.config.model.settings import Timeouts
 from tests.support import wait_for
 from tests.support_load import run_transfers
 from tests.support_relay import RelayUnderTest

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.model import Timeouts
+from proxy.config.model.settings import Timeouts
 from tests.support import free_port, require_program, wait_for
 from tests.support_generated import sample
 from tests.support_load import Plan, SidePlan, Transfer, plan_transfers, run_transfers

@@ -11,8 +11,16 @@ from typing import Any
 
 import pytest
 
-from proxy.config.addresses import UNIX_PATH_MAX
-from proxy.config.model import Bind, Endpoint, Global, Origin, Proxy, Settings, SocketFamily
+from proxy.config.model.settings import (
+    Bind,
+    Endpoint,
+    Global,
+    Origin,
+    Proxy,
+    Settings,
+    SocketFamily,
+)
+from proxy.config.text.addresses import UNIX_PATH_MAX
 from proxy.supervisor.binding import (
     BindError,
     SocketOptions,

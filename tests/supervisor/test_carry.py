@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from proxy.config.model import Check, Global, InitState, Origin, Proxy, Server, Settings
+from proxy.config.model.settings import Check, Global, InitState, Origin, Proxy, Server, Settings
 from proxy.supervisor.carry import (
     add_late,
     carry_answers,

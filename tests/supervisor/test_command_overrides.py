@@ -9,7 +9,7 @@ import pytest
 
 from proxy.arguments import Arguments, parse
 from proxy.cli import run, version_text
-from proxy.config.model import Settings
+from proxy.config.model.settings import Settings
 from proxy.supervisor.prepare import prepare
 from resolverd.config import Family
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.model import Global, Settings
+from proxy.config.model.settings import Global, Settings
 from proxy.supervisor.cores import cores_granted
 from proxy.supervisor.workers import worker_count
 from resolverd.config import ResolverdSettings

@@ -13,7 +13,7 @@ import pytest
 
 from proxy.capacity import CHECKS_MIN, Capacity, capacity, descriptors_needed
 from proxy.config.loader import load
-from proxy.config.model import Settings
+from proxy.config.model.settings import Settings
 from tests.support import free_port, require_program, wait_for
 from tests.support_program import NamedBackend, Program
 

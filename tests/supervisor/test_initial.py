@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.config.messages import Severity
-from proxy.config.model import Global, InitAddr, Origin, Proxy, Server, Settings
+from proxy.config.model.settings import Global, InitAddr, Origin, Proxy, Server, Settings
+from proxy.config.text.messages import Severity
 from proxy.supervisor.initial import InitialAddress, decide, names_wanted
 from resolverd.config import ResolverdSettings
 from shm.states import Cause, SlotFlag

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.model import Endpoint, Global, LogTarget, SocketFamily
+from proxy.config.model.settings import Endpoint, Global, LogTarget, SocketFamily
 from proxy.log import LineFacts, format_line, open_log
 from tests.support import PATIENCE_SECONDS
 

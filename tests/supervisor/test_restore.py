@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from proxy.config.model import Check, Origin, Server
+from proxy.config.model.settings import Check, Origin, Server
 from proxy.supervisor.restore import Restored, admin_state, health_state, restore_server
 from resolverd.state_file.format import StateRow
 from shm.states import HEALTH_NONE, AdminFlag, Operational, SlotState

@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from proxy.config.messages import Severity
-from proxy.config.model import Check, Global, InitAddr, Origin, Proxy, Server, Settings
+from proxy.config.model.settings import Check, Global, InitAddr, Origin, Proxy, Server, Settings
+from proxy.config.text.messages import Severity
 from proxy.supervisor.fill import fill_restored, fill_segment, shape_of
 from proxy.supervisor.initial import InitialAddress, decide, names_wanted
 from proxy.supervisor.restore import Restored

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.model import Endpoint, SocketFamily
+from proxy.config.model.settings import Endpoint, SocketFamily
 from proxy.supervisor.binding import SocketOptions, open_listener, queue_length, steer
 from proxy.supervisor.departure import Departure, Members
 from proxy.supervisor.listening import OpenSocket

@@ -13,7 +13,7 @@ from random import Random
 
 import pytest
 
-from proxy.config.model import Check
+from proxy.config.model.settings import Check
 from proxy.worker.process import run
 from shm.states import AdminFlag
 from tests.support import PATIENCE_SECONDS

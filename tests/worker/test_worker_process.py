@@ -16,7 +16,7 @@ from typing import NoReturn
 
 import pytest
 
-from proxy.config.model import Check
+from proxy.config.model.settings import Check
 from proxy.runtime import Runtime, now_ms
 from proxy.worker.process import TICK_SECONDS, Worker, run
 from shm.states import Command, Operational, ProcessState
@@ -279,7 +279,8 @@ def test_a_worker_has_no_resolver_no_parser_and_no_metrics_in_it() -> None:
     modules = set(done.stdout.split(" ", 1)[1].strip().split(","))
     assert "proxy.worker.process" in modules
     settings = {"proxy.config", "resolverd", "resolverd.config"}
-    settings |= {f"proxy.config.{name}" for name in ("model", "model_sockets", "model_logs")}
+    settings |= {f"proxy.config.{name}" for name in ("model", "model.settings")}
+    settings |= {f"proxy.config.model.{name}" for name in ("sockets", "logs")}
     foreign = ("dns", "prometheus_client", "resolverd", "proxy.config", "proxy.control")
     foreign += ("proxy.supervisor", "proxy.cli", "proxy.arguments")
     found = {m for m in modules if any(m == f or m.startswith(f"{f}.") for f in foreign)}

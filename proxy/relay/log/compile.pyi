@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from proxy.config.model import LogItem, Proxy
+from proxy.config.model.settings import LogItem, Proxy
 from proxy.runtime import Runtime
 
 def compile_steps(

@@ -21,7 +21,7 @@ from proxy.relay.state.log_types cimport (
     STYLE_SHORT, STYLE_TIMED, AccessLog, LogName, LogNote, LogSink, LogStep, LogTarget)
 from proxy.relay.state.pool cimport pool_init
 
-from proxy.config.model import SocketFamily
+from proxy.config.model.settings import SocketFamily
 from proxy.log_sockets import endpoint_of, packed_address
 from proxy.relay.state.termination import CODES, Termination
 

@@ -25,7 +25,7 @@ cdef enum:
     FAMILY_INET6_STREAM = 0x21
     FAMILY_UNIX_STREAM = 0x31
 
-cdef enum:  # HeaderKind: what a server wants to see; proxy.config.model.ProxyHeader
+cdef enum:  # HeaderKind: what a server wants to see; proxy.config.model.settings.ProxyHeader
     HEADER_NONE = 0
     HEADER_V1 = 1
     HEADER_V2 = 2

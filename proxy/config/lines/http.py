@@ -1,0 +1,212 @@
+"""The words that mean something in mode http only, and what HAProxy says of them in mode tcp.
+
+Owns that list, nothing else: no such word does anything here. `http-request`, by which a statistics
+section (mode http) serves metrics, is read in a file of its own.
+"""
+
+from __future__ import annotations
+
+from proxy.config.drafts import HttpRule, HttpWord, ProxyDraft, Side
+from proxy.config.lines.shapes import (
+    ALONE,
+    ALONE_LENIENT,
+    NUMBER_LENIENT,
+    ONE,
+    ONE_LENIENT,
+    TIME,
+    TWO_LENIENT,
+    Shape,
+    one_of,
+)
+from proxy.config.lines.table import Kind, Prefix, Statement, Table, Word
+from proxy.config.lines.wrong_side import side_of_option, side_of_word
+from proxy.config.text.messages import ConfigError
+from proxy.config.text.units import parse_number
+
+CAPTURE_MAX = 65_535  # characters of a value
+
+_IGNORED = "{} ignored for {} as it requires HTTP mode."
+_STATEMENT = "{} statement ignored for {} as it requires HTTP mode."
+RULES = "{} rules ignored for {} as they require HTTP mode."
+_NEEDS = "{} will be ignored for {} (needs 'mode http')."
+
+
+def note(
+    statement: Statement,
+    draft: ProxyDraft,
+    label: str,
+    warning: str,
+    *,
+    side: Side = Side.BOTH,
+    rule: bool = False,
+) -> None:
+    """Remember an HTTP word, or forget it after `no`: one of each label, but each rule."""
+    if statement.prefix is not Prefix.NONE:
+        forget(draft, label)
+    elif all(word.label != label for word in draft.http_words):
+        draft.http_words.append(HttpWord(label, statement.origin, warning, side))
+    if rule:
+        draft.http_rules.append(HttpRule(" ".join(statement.words), statement.origin))
+
+
+def forget(draft: ProxyDraft, *labels: str) -> None:
+    """Take back what an earlier line, or `defaults`, asked for."""
+    draft.http_words = [word for word in draft.http_words if word.label not in labels]
+
+
+def _noted(
+    label: str,
+    warning: str = "",
+    side: Side = Side.BOTH,
+    *,
+    rule: bool = False,
+    negatable: bool = False,
+    shape: Shape | None = None,
+) -> Word[ProxyDraft]:
+    """A word that is only remembered, until the mode of the section is known."""
+
+    def handle(statement: Statement, draft: ProxyDraft) -> None:
+        note(statement, draft, label, warning, side=side, rule=rule)
+
+    return Word(Kind.HTTP_ONLY, handle, negatable=negatable, shape=shape)
+
+
+def _word(
+    name: str, warning: str = "", *, rule: bool = False, shape: Shape | None = None
+) -> Word[ProxyDraft]:
+    return _noted(f"'{name}'", warning, side_of_word(name), rule=rule, shape=shape)
+
+
+def _option(name: str, warning: str = "") -> Word[ProxyDraft]:
+    return _noted(
+        f"'option {name}'",
+        warning,
+        side_of_option(name),
+        negatable=name not in _NOT_NEGATABLE,
+        shape=_OPTION_SHAPES.get(name, ALONE),
+    )
+
+
+def _capture(statement: Statement, draft: ProxyDraft) -> None:
+    """HAProxy warns of `capture cookie` in a TCP section, and not of the captures of headers."""
+    what = " ".join(statement.arguments[:2])
+    words = statement.arguments
+    if words[:1] == ("cookie",):
+        statement = statement.pass_over(4, "'capture cookie'")
+        words = statement.arguments[1:]
+    elif what in ("request header", "response header"):
+        statement.at_most(5)
+        words = statement.arguments[2:]
+    else:
+        raise ConfigError("'capture' expects 'cookie', 'request header' or 'response header'")
+    if len(words) != 3 or words[1] != "len":
+        raise ConfigError(f"'capture {what}' expects a name and 'len <number>'")
+    parse_number(words[2], 0, CAPTURE_MAX)
+    warning = _STATEMENT if statement.words[1] == "cookie" else ""
+    note(statement, draft, "'capture'", warning, side=side_of_word("capture"))
+
+
+def _monitor_uri(statement: Statement, draft: ProxyDraft) -> None:
+    draft.monitor_uri = statement.one("an URI")
+    note(statement, draft, "'monitor-uri'", _NEEDS, side=side_of_word("monitor-uri"))
+
+
+_SILENT: dict[str, Shape | None] = {
+    "errorfile": TWO_LENIENT,
+    "errorloc": TWO_LENIENT,
+    "errorloc302": TWO_LENIENT,
+    "errorloc303": TWO_LENIENT,
+    "errorfiles": None,
+    "http-error": None,
+    "http-reuse": one_of("never", "safe", "aggressive", "always"),
+    "http-send-name-header": ONE_LENIENT,
+    "unique-id-format": ONE,
+    "unique-id-header": ONE_LENIENT,
+    "max-keep-alive-queue": NUMBER_LENIENT,
+    "declare": Shape(
+        4,
+        4,
+        lenient=True,
+        form="capture (request|response) len [0-9]+",
+        expected="'capture request|response len <number>'",
+        joined=True,
+    ),
+}
+_COOKIE = Shape(
+    least=1,
+    before=1,
+    expected="a name",
+    options=dict.fromkeys(
+        (
+            *("rewrite", "insert", "prefix", "indirect", "nocache", "postonly", "preserve"),
+            *("httponly", "secure", "dynamic"),
+        ),
+        0,
+    )
+    | dict.fromkeys(("domain", "maxidle", "maxlife", "attr"), 1),
+)
+_OPTION_SHAPES = {
+    "forwardfor": Shape(options={"except": 1, "header": 1, "if-none": 0}),
+    "originalto": Shape(options={"except": 1, "header": 1}),
+    "forwarded": None,
+    "http-restrict-req-hdr-names": one_of("preserve", "reject", "delete"),
+    "httplog": one_of("clf", least=0),
+    "httpslog": ALONE_LENIENT,
+}
+
+HTTP_WORDS: Table[ProxyDraft] = {
+    "http-response": _word("http-response", RULES, rule=True),
+    "http-after-response": _word("http-after-response", RULES, rule=True),
+    "redirect": _word("redirect", RULES, rule=True),
+    "capture": Word(Kind.HTTP_ONLY, _capture),
+    "cookie": _word("cookie", _NEEDS, shape=_COOKIE),
+    "monitor-uri": Word(Kind.HTTP_ONLY, _monitor_uri),
+    **{name: _word(name, shape=shape) for name, shape in _SILENT.items()},
+}
+
+_WARNED_OPTIONS = (
+    *("accept-invalid-http-request", "accept-invalid-http-response", "checkcache", "forwardfor"),
+    *("accept-unsafe-violations-in-http-request", "accept-unsafe-violations-in-http-response"),
+    *("forwarded", "http-buffer-request", "http-ignore-probes", "http-no-delay"),
+    *("http-pretend-keepalive", "http-use-proxy-header", "idle-close-on-response", "originalto"),
+)
+_SILENT_OPTIONS = (
+    *("h1-case-adjust-bogus-client", "h1-case-adjust-bogus-server", "http-keep-alive"),
+    *("http-restrict-req-hdr-names", "http-server-close", "httpclose", "disable-h2-upgrade"),
+    *("http-drop-request-trailers", "http-drop-response-trailers"),
+)
+_NOT_NEGATABLE = frozenset(
+    {"httplog", "httpslog", "forwardfor", "forwarded", "originalto", "http-restrict-req-hdr-names"}
+)
+_LOG_OPTIONS = ("httplog", "httpslog")
+HTTP_LOG_LABELS = tuple(f"'option {name}'" for name in _LOG_OPTIONS)
+_LOG_OPTION = "{} not usable with {} (needs 'mode http'). Falling back to 'option tcplog'."
+
+HTTP_OPTIONS: Table[ProxyDraft] = {
+    **{name: _option(name, _IGNORED) for name in _WARNED_OPTIONS},
+    **{name: _option(name) for name in _SILENT_OPTIONS},
+    **{name: _option(name, _LOG_OPTION) for name in _LOG_OPTIONS},
+}
+
+# What a statistics section honours, and rules, each of which it honours or refuses.
+HONOURED_LABELS = frozenset(
+    {
+        *("'stats' statement", "'monitor-uri'"),
+        *("'http-request'", "'http-response'", "'http-after-response'", "'redirect'"),
+    }
+)
+
+HTTP_TIMEOUTS: Table[ProxyDraft] = {
+    name: _noted(f"'timeout {name}'", shape=TIME)
+    for name in ("http-request", "http-keep-alive", "tarpit")
+}
+
+HTTP_BALANCES = frozenset({"uri", "url_param", "hdr"})
+HTTP_BALANCE = "Layer 7 hash not possible for {1} (needs 'mode http'). Falling back to round robin."
+
+
+def warning_text(word: HttpWord, draft: ProxyDraft) -> str:
+    """What HAProxy says of the word in a TCP section; nothing for many of them."""
+    if not word.side.fits(draft.kind):
+        return ""
+    return word.warning.format(word.label, draft.title)

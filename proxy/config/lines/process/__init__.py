@@ -1,0 +1,1 @@
+"""The words of the global and resolvers sections."""

@@ -1,0 +1,1 @@
+"""The words of frontend, backend, listen and defaults sections."""

@@ -1,0 +1,56 @@
+"""`http-request`: by which a statistics section serves metrics (manual section 4.2).
+
+Owns which of these lines can be honoured in whole: the exporter, on every path or on those that the
+line names. Any other line is a rule that could keep somebody out, and is kept as one: a section
+that serves statistics refuses it.
+"""
+
+from __future__ import annotations
+
+from proxy.config.drafts import ProxyDraft
+from proxy.config.lines.http import RULES, note
+from proxy.config.lines.table import Kind, Statement, Word
+from proxy.config.text.messages import ConfigError
+
+EXPORTER = "http-request use-service prometheus-exporter"
+_OR = ("or", "||")
+
+
+def _http_request(statement: Statement, draft: ProxyDraft) -> None:
+    if not statement.arguments:
+        raise ConfigError("'http-request' expects an action")
+    paths: tuple[str, ...] | None = None
+    if " ".join(statement.words[:3]) == EXPORTER:
+        paths = _paths_of_condition(statement.words[3:])
+        if paths is not None:
+            draft.metrics_paths = _together(draft.metrics_paths, paths)
+    note(statement, draft, "'http-request'", RULES, rule=paths is None)
+
+
+def _together(known: tuple[str, ...] | None, more: tuple[str, ...]) -> tuple[str, ...]:
+    """What two lines serve; one without a path serves every path."""
+    return () if known == () or more == () else tuple(dict.fromkeys((*(known or ()), *more)))
+
+
+def _paths_of_condition(words: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The paths of `if { path <path>... } [or { path ... }]...`; None: there is more to it.
+
+    () where there is no condition. A condition is honoured in whole or not at all.
+    """
+    if not words:
+        return ()
+    paths: list[str] = []
+    separator, rest = words[0] == "if", words[1:]
+    while separator and rest[:2] == ("{", "path") and "}" in rest:
+        end = rest.index("}")
+        patterns = rest[2:end]
+        if not patterns or any(pattern.startswith("-") for pattern in patterns):  # -i, -m, -f ...
+            return None
+        paths += patterns
+        if end + 1 == len(rest):
+            return tuple(paths)
+        separator, rest = rest[end + 1] in _OR, rest[end + 2 :]
+    return None
+
+
+HTTP_REQUEST: Word[ProxyDraft] = Word(Kind.HTTP_ONLY, _http_request)

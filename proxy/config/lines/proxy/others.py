@@ -1,0 +1,63 @@
+"""The words of proxy sections that set nothing in Millrace, and why.
+
+Owns lists only. To build one of the words that are not supported yet, give it a handler in
+`proxy_words` and take it off the list.
+"""
+
+from __future__ import annotations
+
+from proxy.config.drafts import ProxyDraft
+from proxy.config.lines.shapes import RANGES
+from proxy.config.lines.table import Table, later, removed, unsupported, without_effect
+
+_LATER = (
+    *("use-server", "acl", "tcp-response"),
+    *("log-format-sd", "error-log-format", "guid"),
+    *("tcp-check", "http-check"),
+    "log-steps",
+)
+_NO_STICKINESS = "use 'balance source' to keep a client on its server"
+_UNSUPPORTED = {
+    "stick-table": _NO_STICKINESS,
+    "stick": _NO_STICKINESS,
+    "persist": _NO_STICKINESS,
+    "dispatch": "write a 'server' line",
+    "transparent": "write the addresses of the servers",
+    "compression": "compress at the servers",
+    "filter": "Millrace forwards TCP as it is",
+    "use-fcgi-app": "it needs mode http",
+    "external-check": "use a TCP check ('check' on the server line)",
+    "email-alert": "watch the metrics (millrace_* and haproxy_*) and alert from there",
+    "monitor": "watch the metrics instead",
+    "hash-preserve-affinity": "consistent hashing passes over a server that takes no sessions",
+    "quic-initial": "QUIC is not TCP",
+}
+_REMOVED = {
+    "redispatch": "use 'option redispatch'",
+    "clitimeout": "use 'timeout client'",
+    "contimeout": "use 'timeout connect'",
+    "srvtimeout": "use 'timeout server'",
+    "forceclose": "remove it",
+    "grace": "use 'grace' in the global section",
+    "monitor-net": "remove it and allow the checks",
+    "block": "it needs mode http, which Millrace does not forward",
+    "appsession": _NO_STICKINESS,
+    "nolog": "use 'no log'",
+}
+_HEADER_WORDS = (
+    *("reqadd", "reqallow", "reqdel", "reqdeny", "reqpass", "reqrep", "reqtarpit", "reqiallow"),
+    *("reqidel", "reqideny", "reqipass", "reqirep", "reqitarpit", "reqsetbe", "reqisetbe"),
+    *("rspadd", "rspdel", "rspdeny", "rsprep", "rspidel", "rspideny", "rspirep"),
+)
+
+PROXY_OTHERS: Table[ProxyDraft] = {
+    **dict.fromkeys(_LATER, later()),
+    **{name: unsupported(advice) for name, advice in _UNSUPPORTED.items()},
+    **{name: removed(advice) for name, advice in _REMOVED.items()},
+    **dict.fromkeys(_HEADER_WORDS, removed("headers need mode http, which is not forwarded")),
+    **dict.fromkeys(
+        ("ignore-persist", "force-persist"),
+        without_effect("nothing keeps a client on a server that is down"),
+    ),
+    "bind-process": without_effect("every worker serves every section", shape=RANGES),
+}

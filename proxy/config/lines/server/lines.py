@@ -1,0 +1,141 @@
+"""`server`, `default-server` and `server-template` lines (manual sections 4.2 and 5.2).
+
+Owns the options of a server and the forms of its address. Whether a reference (resolvers) exists,
+and what the section's mode makes of a server, is decided when all sections are known.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+from proxy.config.drafts import ProxyDraft, ServerDraft, ServerOptions
+from proxy.config.lines.server.options import SERVER_OPTIONS, argument_count
+from proxy.config.lines.table import Statement, act
+from proxy.config.model.settings import LOCAL_PLACE, SocketFamily
+from proxy.config.text.addresses import Address, parse_address, parse_port
+from proxy.config.text.messages import ConfigError
+from proxy.config.text.names import check_label, is_service_name, normalize_host_name
+from proxy.config.text.suggest import hint
+from shm.shape import SLOTS_MAX
+
+TEMPLATE_SERVERS_MAX = SLOTS_MAX
+
+
+def server(statement: Statement, draft: ProxyDraft) -> None:
+    """`server <name> <address>[:<port>] [<option> ...]`."""
+    if len(statement.arguments) < 2:
+        raise ConfigError("'server' expects a name and <address>[:<port>] as arguments")
+    name, text = statement.arguments[:2]
+    check_label(name, "server")
+    options = draft.server_defaults.copy()
+    options.id = None
+    _read_options(statement.skip(3), f"server {draft.name}/{name}", options)
+    address, port, relative = _server_address(text, statement.context.environment)
+    _add(draft, ServerDraft(name, statement.origin, address, port, relative, options))
+
+
+def server_template(statement: Statement, draft: ProxyDraft) -> None:
+    """`server-template <prefix> <count>|<first>-<last> <address>[:<port>] [<option> ...]` (S7)."""
+    if len(statement.arguments) < 3:
+        raise ConfigError(
+            "'server-template' expects a prefix, a number or range, and <address>[:<port>]"
+        )
+    prefix, numbers_text, text = statement.arguments[:3]
+    check_label(prefix, "server-template")
+    numbers = _template_numbers(numbers_text)
+    options = draft.server_defaults.copy()
+    options.id = None
+    _read_options(statement.skip(4), f"server-template {draft.name}/{prefix}", options)
+    address, port, relative = _server_address(text, statement.context.environment)
+    for number in numbers:
+        own = options.copy()
+        own.id = options.id if number == numbers[0] else None  # a number fits one server only
+        name = f"{prefix}{number}"
+        _add(draft, ServerDraft(name, statement.origin, address, port, relative, own))
+
+
+def default_server(statement: Statement, draft: ProxyDraft) -> None:
+    """`default-server <option> ...`: what the servers after this line start from."""
+    if not statement.arguments:
+        raise ConfigError("'default-server' expects the options that servers start with")
+    options = draft.server_defaults.copy()
+    options.id = None
+    _read_options(statement.skip(1), "default-server", options)
+    if options.id is not None:
+        raise ConfigError("'id' fits one server only: write it on the 'server' line")
+    draft.server_defaults = options
+
+
+def _add(draft: ProxyDraft, new: ServerDraft) -> None:
+    if len(draft.servers) >= SLOTS_MAX:
+        raise ConfigError(f"more than {SLOTS_MAX} servers in {draft.title}")
+    draft.servers.append(new)
+
+
+def _template_numbers(text: str) -> range:
+    match = re.fullmatch(r"(?:([0-9]{1,9})-)?([0-9]{1,9})", text)
+    low, high = (1, 0) if match is None else (int(match[1] or 1), int(match[2]))
+    if high < low or high - low >= TEMPLATE_SERVERS_MAX:
+        raise ConfigError(
+            f"Wrong server-template number or range arg '{text}': give a number from 1 to "
+            f"{TEMPLATE_SERVERS_MAX}, or a range such as 1-5"
+        )
+    return range(low, high + 1)
+
+
+def _read_options(statement: Statement, described: str, options: ServerOptions) -> None:
+    """Read `<option> [<value>]...`; `statement.words` hold nothing before the first option."""
+    words = statement.words
+    while words:
+        keyword = words[0]
+        if keyword not in SERVER_OPTIONS:
+            suggestion = hint(keyword, SERVER_OPTIONS)
+            raise ConfigError(f"'{described}' : unknown keyword '{keyword}'{suggestion}")
+        size = 1 + argument_count(words)
+        piece = Statement(statement.origin, words[:size], statement.context)
+        try:
+            act(piece, options, SERVER_OPTIONS, f"'{keyword}'", keyword)
+        except ConfigError as error:
+            raise ConfigError(f"'{described}' : {error}") from error
+        words = words[size:]
+
+
+def _server_address(written: str, environment: Mapping[str, str]) -> tuple[Address, int, bool]:
+    """Address, port and whether the port is relative to the client's destination port."""
+    address = parse_address(written, environment)
+    text = address.text
+    if address.transport == "udp":
+        raise ConfigError(f"'{text}' is UDP, which Millrace does not forward")
+    if address.local is SocketFamily.DESCRIPTOR:
+        raise ConfigError(f"a file descriptor is not acceptable here in '{text}'")
+    if address.local is not None:
+        return msgspec.structs.replace(address, number=LOCAL_PLACE), 0, True
+    if address.wildcard:
+        raise ConfigError(
+            f"server address '{text}' (the client's own destination) is not supported: "
+            "write the address of the server"
+        )
+    if address.number is not None and "%" in address.number:  # a record has no place for it
+        raise ConfigError(f"server address '{text}' names an interface, which is not supported")
+    port, relative = _server_port(address.port_text, text)
+    if address.number is None:
+        normalize_host_name(address.host)
+        if is_service_name(address.host):  # the port comes from the record
+            return address, 0 if relative else port, False
+    return address, port, relative
+
+
+def _server_port(text: str, address: str) -> tuple[int, bool]:
+    """The port of `80`, the offset of `+80` and `-80`; nothing is the offset 0."""
+    if not text:
+        return 0, True
+    if text[0] not in "+-":
+        if "-" in text:
+            raise ConfigError(f"port range not permitted in server address '{address}'")
+        port = parse_port(text, address)
+        return port, port == 0
+    offset = parse_port(text[1:], address)
+    return (offset if text[0] == "+" else -offset), True

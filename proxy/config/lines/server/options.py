@@ -1,0 +1,269 @@
+"""The options of a server line: the table, and what each of them sets (manual section 5.2).
+
+Owns values and limits. Knows neither the server's name nor its address.
+"""
+
+from __future__ import annotations
+
+from proxy.config.drafts import ServerOptions
+from proxy.config.lines.server.resolution import RESOLUTION_OPTIONS
+from proxy.config.lines.shapes import NUMBER, TIME, one_of
+from proxy.config.lines.sockets import user_timeout_ms
+from proxy.config.lines.source import server_source, source_argument_count
+from proxy.config.lines.table import (
+    Handler,
+    Statement,
+    Table,
+    Word,
+    later,
+    unsupported,
+    without_effect,
+    works,
+)
+from proxy.config.model.settings import SERVER_WEIGHT_MAX, OnError
+from proxy.config.text.addresses import PORT_MAX, parse_address
+from proxy.config.text.messages import ConfigError
+from proxy.config.text.units import parse_time_ms
+
+ID_MAX = 2_147_483_647
+RISE_FALL_MAX = 1_000_000
+ERROR_LIMIT_MAX = 2_147_483_647
+CONNECTIONS_MAX = 2_147_483_647
+
+_PROXY_V2_TLS = frozenset({"ssl", "cert-cn", "ssl-cipher", "cert-sig", "cert-key"})
+_PROXY_V2_UNSUPPORTED = frozenset({"unique-id", "authority"})
+
+Options = Table[ServerOptions]
+
+
+def _number(field: str, low: int, high: int) -> Handler[ServerOptions]:
+    def handle(statement: Statement, options: ServerOptions) -> None:
+        setattr(options, field, statement.number(low, high))
+
+    return handle
+
+
+def _interval(field: str) -> Handler[ServerOptions]:
+    def handle(statement: Statement, options: ServerOptions) -> None:
+        value = parse_time_ms(statement.one("a time"), statement.warn)
+        if value == 0:
+            raise ConfigError(f"'{statement.keyword}' must be greater than 0")
+        setattr(options, field, value)
+
+    return handle
+
+
+def _slowstart(statement: Statement, options: ServerOptions) -> None:
+    """0 turns a default off."""
+    options.slowstart_ms = parse_time_ms(statement.one("a time"), statement.warn)
+
+
+def _set(field: str, value: bool) -> Handler[ServerOptions]:
+    def handle(_statement: Statement, options: ServerOptions) -> None:
+        setattr(options, field, value)
+
+    return handle
+
+
+def _check_port(statement: Statement, options: ServerOptions) -> None:
+    """0 is the server's own port, as in HAProxy."""
+    options.check_port = statement.number(0, PORT_MAX) or None
+
+
+def _address(statement: Statement, options: ServerOptions) -> None:
+    address = parse_address(statement.one("an IP address"), statement.context.environment)
+    if address.local is not None or address.number is None or address.wildcard:
+        raise ConfigError(f"'addr' expects an IP address, not '{address.text}'")
+    options.check_address = address.number
+
+
+def _marked_down(statement: Statement, options: ServerOptions) -> None:
+    statement.at_most(1)
+    action = statement.words[1] if statement.arguments else ""
+    if action != "shutdown-sessions":
+        raise ConfigError(f"'on-marked-down' expects 'shutdown-sessions' but got '{action}'")
+    options.on_marked_down_shutdown = True
+
+
+def _observe(statement: Statement, options: ServerOptions) -> None:
+    mode = statement.words[1] if statement.arguments else ""
+    if not mode:
+        raise ConfigError("'observe' expects <mode> as argument")
+    if mode == "layer7":  # HAProxy complains, and goes on without
+        statement.notice("'observe layer7' has no effect here: it needs mode http")
+        mode = "none"
+    if mode not in ("none", "layer4"):
+        raise ConfigError(f"'observe' expects one of 'none', 'layer4' but got '{mode}'")
+    options.observe = mode == "layer4"
+
+
+def _error_limit(statement: Statement, options: ServerOptions) -> None:
+    options.error_limit = statement.number(1, ERROR_LIMIT_MAX)
+
+
+def _on_error(statement: Statement, options: ServerOptions) -> None:
+    mode = statement.words[1] if statement.arguments else ""
+    if mode not in {each.value for each in OnError}:
+        known = ", ".join(f"'{each.value}'" for each in OnError)
+        raise ConfigError(f"'on-error' expects one of {known} but got '{mode}'")
+    options.on_error = OnError(mode)
+
+
+def _marked_up(statement: Statement, options: ServerOptions) -> None:
+    action = statement.words[1] if statement.arguments else ""
+    if action != "shutdown-backup-sessions":
+        raise ConfigError(f"'on-marked-up' expects 'shutdown-backup-sessions' but got '{action}'")
+    options.on_marked_up_shutdown = True
+
+
+def _removed(statement: Statement, options: ServerOptions) -> None:
+    """What becomes of sessions whose address the server has no longer, by DNS."""
+    expected = "'on-removed' expects 'keep', 'drain <time>' or 'shutdown'"
+    action, *times = statement.arguments or ("",)
+    if action == "drain":
+        if not times:
+            raise ConfigError(f"{expected}: 'drain' without a time")
+        options.removed_drain_ms = parse_time_ms(times[0], statement.warn)
+        if options.removed_drain_ms == 0:
+            raise ConfigError("'on-removed drain' must be greater than 0: 'shutdown' is at once")
+    elif action in ("keep", "shutdown"):
+        options.removed_drain_ms = None if action == "keep" else 0
+    else:
+        raise ConfigError(f"{expected}, not '{action}'")
+
+
+def _user_timeout(statement: Statement, options: ServerOptions) -> None:
+    options.user_timeout_ms = user_timeout_ms(statement)
+
+
+def _proxy_v2_options(statement: Statement, options: ServerOptions) -> None:
+    """What a header of version 2 carries beside the addresses."""
+    for name in statement.one("a list of options").split(","):
+        if name in _PROXY_V2_TLS:
+            raise ConfigError(f"proxy v2 option '{name}' is not supported: TLS is not opened here")
+        if name in _PROXY_V2_UNSUPPORTED:
+            raise ConfigError(f"proxy v2 option '{name}' is not supported: remove it")
+        if name != "crc32c":
+            raise ConfigError(f"'{name}' : proxy v2 option not implemented")
+        options.proxy_v2_checksum = True
+
+
+def _track(statement: Statement, options: ServerOptions) -> None:
+    options.track = statement.one("[<proxy>/]<server>")
+
+
+def _cookie(statement: Statement, options: ServerOptions) -> None:
+    statement.one("a value")
+    options.cookie = True
+
+
+_TLS: Word[ServerOptions] = unsupported(
+    "Millrace forwards TCP without opening it; let the client's TLS pass, or use a TLS relay"
+)
+_TLS_FLAGS = (
+    *("ssl", "check-ssl", "force-sslv3", "force-tlsv10", "force-tlsv11", "force-tlsv12"),
+    *("force-tlsv13", "no-sslv3", "no-tlsv10", "no-tlsv11", "no-tlsv12", "no-tlsv13"),
+    *("no-tls-tickets", "no-ssl-reuse", "ssl-reuse", "tls-tickets", "send-proxy-v2-ssl"),
+    *("send-proxy-v2-ssl-cn", "allow-0rtt"),
+)
+_TLS_VALUES = (
+    *("ca-file", "crt", "verify", "verifyhost", "sni", "check-sni", "alpn", "check-alpn", "npn"),
+    *("ciphers", "ciphersuites", "curves", "crl-file", "ssl-min-ver", "ssl-max-ver"),
+    *("sigalgs", "client-sigalgs"),
+)
+_NO_TLS: Word[ServerOptions] = without_effect("servers are reached without TLS anyway")
+
+SERVER_OPTIONS: Options = {
+    **RESOLUTION_OPTIONS,
+    **dict.fromkeys(_TLS_FLAGS + _TLS_VALUES, _TLS),
+    **dict.fromkeys(("no-ssl", "no-check-ssl", "no-verifyhost"), _NO_TLS),
+    "check": works(_set("check", True)),
+    "no-check": works(_set("check", False)),
+    "inter": works(_interval("inter_ms")),
+    "fastinter": works(_interval("fastinter_ms")),
+    "downinter": works(_interval("downinter_ms")),
+    "rise": works(_number("rise", 1, RISE_FALL_MAX)),
+    "fall": works(_number("fall", 1, RISE_FALL_MAX)),
+    "port": works(_check_port),
+    "addr": works(_address),
+    "weight": works(_number("weight", 0, SERVER_WEIGHT_MAX)),
+    "maxconn": works(_number("maxconn", 0, CONNECTIONS_MAX)),
+    "minconn": works(_number("minconn", 0, CONNECTIONS_MAX)),
+    "maxqueue": works(_number("maxqueue", 0, CONNECTIONS_MAX)),
+    "slowstart": works(_slowstart),
+    "send-proxy": works(_set("send_proxy", True)),
+    "no-send-proxy": works(_set("send_proxy", False)),
+    "send-proxy-v2": works(_set("send_proxy_v2", True)),
+    "no-send-proxy-v2": works(_set("send_proxy_v2", False)),
+    "proxy-v2-options": works(_proxy_v2_options),
+    "check-send-proxy": works(_set("check_send_proxy", True)),
+    "no-check-send-proxy": works(_set("check_send_proxy", False)),
+    "backup": works(_set("backup", True)),
+    "no-backup": works(_set("backup", False)),
+    "disabled": works(_set("disabled", True)),
+    "enabled": works(_set("disabled", False)),
+    "on-marked-down": works(_marked_down),
+    "observe": works(_observe),
+    "error-limit": works(_error_limit),
+    "on-error": works(_on_error),
+    "on-marked-up": works(_marked_up),
+    "on-removed": works(_removed),
+    "id": works(_number("id", 1, ID_MAX)),
+    "cookie": works(_cookie),
+    "non-stick": without_effect("there are no stick tables"),
+    "stick": without_effect("there are no stick tables"),
+    "ws": without_effect("Millrace forwards TCP as it is", shape=one_of("auto", "h1", "h2")),
+    "log-proto": without_effect("servers take no logs", shape=one_of("legacy", "octet-count")),
+    "pool-max-conn": without_effect("idle connections to servers are not kept", shape=NUMBER),
+    "pool-low-conn": without_effect("idle connections to servers are not kept", shape=NUMBER),
+    "pool-purge-delay": without_effect("idle connections to servers are not kept", shape=TIME),
+    "max-reuse": without_effect("connections to servers are not reused", shape=NUMBER),
+    **dict.fromkeys(
+        (
+            *("agent-check", "no-agent-check", "agent-port", "agent-addr", "agent-inter"),
+            *("agent-send", "from", "guid"),
+        ),
+        later(),
+    ),
+    "tcp-ut": works(_user_timeout),
+    "tfo": works(_set("fast_open", True)),
+    "no-tfo": works(_set("fast_open", False)),
+    "source": works(server_source),
+    "track": works(_track),
+    "redir": unsupported("it needs mode http, which Millrace does not forward"),
+    "check-proto": unsupported("health checks connect over TCP"),
+    "check-via-socks4": unsupported("remove it"),
+    "socks4": unsupported("remove it"),
+    "proto": unsupported("Millrace forwards TCP as it is"),
+    "namespace": unsupported("start one Millrace in each network namespace"),
+    "set-proxy-v2-tlv-fmt": unsupported("remove it"),
+    "shard": unsupported("it needs peers"),
+    "tcp-md5sig": unsupported("remove it"),
+}
+
+_ALONE = frozenset(
+    {
+        *_TLS_FLAGS,
+        *("no-ssl", "no-check-ssl", "no-verifyhost", "check", "no-check", "backup", "no-backup"),
+        *(
+            "disabled",
+            "enabled",
+            "non-stick",
+            "stick",
+            "agent-check",
+            "no-agent-check",
+            "send-proxy",
+        ),
+        *("no-send-proxy", "send-proxy-v2", "no-send-proxy-v2", "check-send-proxy"),
+        *("no-check-send-proxy", "tfo", "no-tfo", "check-via-socks4"),
+    }
+)
+
+
+def argument_count(words: tuple[str, ...]) -> int:
+    """How many words the first of these options takes behind it."""
+    if words[:2] == ("on-removed", "drain"):
+        return 2
+    if words[0] == "source":
+        return source_argument_count(words)
+    return 0 if words[0] in _ALONE else 1

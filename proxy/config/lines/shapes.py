@@ -1,0 +1,87 @@
+"""Shapes of lines: how many arguments a word takes, and of what form.
+
+Owns what is said of an argument that does not belong. A shape judges words whose arguments nobody
+else reads, so that a line is refused where HAProxy refuses it though it would change nothing here;
+and it says which words HAProxy reads without looking at what stands behind their arguments.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from proxy.config.text.messages import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """`least` to `most` arguments; where `lenient`, HAProxy passes over what is too much.
+
+    `form` is what each argument looks like, `expected` the same in words. With `options` what
+    stands behind the first `before` arguments are these words, each with so many values behind it.
+    """
+
+    least: int = 0
+    most: int | None = None
+    lenient: bool = False
+    form: str = ""
+    expected: str = ""
+    joined: bool = False  # `form` is of all of them together
+    options: Mapping[str, int] = field(default_factory=dict)
+    before: int = 0
+
+    def fitting(self, arguments: tuple[str, ...], described: str) -> int:
+        """How many of the arguments belong to the word; ConfigError for a line that is wrong."""
+        if len(arguments) < self.least:
+            raise ConfigError(f"{described} expects {self.expected or 'an argument'}")
+        count = len(arguments) if self.most is None else min(self.most, len(arguments))
+        if count < len(arguments) and not self.lenient:
+            raise ConfigError(f"{described} cannot handle unexpected argument '{arguments[count]}'")
+        forms = (" ".join(arguments[:count]),) if self.joined else arguments[:count]
+        for argument in forms if self.form else ():
+            if not re.fullmatch(self.form, argument):
+                raise ConfigError(f"{described} expects {self.expected}, not '{argument}'")
+        if self.options:
+            self._check_options(arguments[self.before :], described)
+        return count
+
+    def _check_options(self, words: tuple[str, ...], described: str) -> None:
+        while words:
+            name = words[0]
+            if name not in self.options:
+                known = "', '".join(self.options)
+                raise ConfigError(f"{described} knows the options '{known}', not '{name}'")
+            values = self.options[name]
+            if len(words) <= values:
+                raise ConfigError(f"{described} : '{name}' expects a value")
+            words = words[1 + values :]
+
+
+_TIME = r"[0-9]+((us|[smhd]|ms).*)?"
+_RANGE = r"(all|odd|even|[0-9]+(-[0-9]*)?)"
+
+ALONE = Shape(most=0)
+AT_MOST_ONE = Shape(most=1, lenient=True)  # the handler says what it expects
+AT_MOST_TWO = Shape(most=2, lenient=True)
+ALONE_LENIENT = Shape(most=0, lenient=True)
+ONE = Shape(1, 1)
+ONE_LENIENT = Shape(1, 1, lenient=True)
+TWO = Shape(2, 2)
+TWO_LENIENT = Shape(2, 2, lenient=True)
+THREE_LENIENT = Shape(most=3, lenient=True)
+NUMBER = Shape(1, 1, form=r"[+-]?[0-9]+", expected="a number")
+NUMBER_LENIENT = Shape(1, 1, lenient=True, form=r"[+-]?[0-9]+", expected="a number")
+TIME = Shape(1, 1, form=_TIME, expected="a time")
+TIME_LENIENT = Shape(1, 1, lenient=True, form=_TIME, expected="a time")
+RANGES = Shape(1, form=rf"{_RANGE}(/{_RANGE})?", expected="numbers, ranges, 'all', 'odd' or 'even'")
+
+
+def one_of(*words: str, least: int = 1) -> Shape:
+    """One argument, which is one of these."""
+    listed = "', '".join(words)
+    form = "|".join(map(re.escape, words))
+    return Shape(least, 1, form=form, expected=f"one of '{listed}'")
+
+
+ON_OFF = one_of("on", "off")

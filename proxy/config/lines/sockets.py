@@ -1,0 +1,76 @@
+"""Values of socket options that several lines know: interfaces, tcp-ut, keep-alive probes.
+
+Owns their limits, which are the kernel's.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from proxy.config.drafts import ProxyDraft
+from proxy.config.lines.shapes import AT_MOST_ONE
+from proxy.config.lines.table import Handler, Statement, Table, works
+from proxy.config.text.messages import ConfigError
+from proxy.config.text.units import parse_time_ms
+
+INTERFACE_MAX = 15  # bytes: IFNAMSIZ without its NUL
+PROBES_MAX = 127  # MAX_TCP_KEEPCNT
+PROBE_SECONDS_MAX = 32_767  # MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL
+
+
+def interface_name(statement: Statement) -> str:
+    """The name of a network interface, for any line that takes one."""
+    if not statement.arguments or not statement.words[1]:
+        raise ConfigError("'interface' : missing interface name")
+    name = statement.one("the name of a network interface")
+    if len(name.encode()) > INTERFACE_MAX or "/" in name:
+        raise ConfigError(f"'{name}' is no interface's name (at most {INTERFACE_MAX} bytes)")
+    return name
+
+
+def user_timeout_ms(statement: Statement) -> int:
+    """`tcp-ut <time>`; 0 is none."""
+    if not statement.arguments:
+        raise ConfigError("'tcp-ut' : missing TCP User Timeout value")
+    return parse_time_ms(statement.one("a time"), statement.warn)
+
+
+def _probe_count(field: str) -> Handler[ProxyDraft]:
+    def handle(statement: Statement, draft: ProxyDraft) -> None:
+        count = statement.number(0, PROBES_MAX, "an integer value") or None
+        setattr(draft, field, msgspec.structs.replace(getattr(draft, field), count=count))
+
+    return handle
+
+
+def _probe_seconds(field: str, part: str) -> Handler[ProxyDraft]:
+    """A time that is in seconds where it has no unit."""
+
+    def handle(statement: Statement, draft: ProxyDraft) -> None:
+        try:
+            time_ms = parse_time_ms(
+                statement.one("an integer value"), statement.warn, default_unit="s"
+            )
+        except ConfigError as error:
+            raise ConfigError(f"'{statement.keyword}' : {error}") from error
+        seconds = -(-time_ms // 1_000)
+        if seconds > PROBE_SECONDS_MAX:
+            raise ConfigError(f"'{statement.keyword}' : at most {PROBE_SECONDS_MAX} seconds")
+        probes = getattr(draft, field)
+        setattr(draft, field, msgspec.structs.replace(probes, **{part: seconds or None}))
+
+    return handle
+
+
+def _probe_words(prefix: str, field: str) -> Table[ProxyDraft]:
+    return {
+        f"{prefix}-cnt": works(_probe_count(field), shape=AT_MOST_ONE),
+        f"{prefix}-idle": works(_probe_seconds(field, "idle_s"), shape=AT_MOST_ONE),
+        f"{prefix}-intvl": works(_probe_seconds(field, "interval_s"), shape=AT_MOST_ONE),
+    }
+
+
+KEEPALIVE_WORDS: Table[ProxyDraft] = {
+    **_probe_words("clitcpka", "client_probes"),
+    **_probe_words("srvtcpka", "server_probes"),
+}

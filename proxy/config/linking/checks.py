@@ -1,0 +1,246 @@
+"""What can only be said once every section is known: references, doubles, missing words.
+
+Owns the judgement; it adds messages and changes no draft. `build` runs only if it found no error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from proxy.config.drafts import (
+    BindOptions,
+    GlobalDraft,
+    ProxyDraft,
+    ProxyKind,
+    ResolversDraft,
+    ServerDraft,
+)
+from proxy.config.lines.http import warning_text
+from proxy.config.lines.state_files import loads_globally
+from proxy.config.linking.checks_http import (
+    asks_for,
+    check_direct,
+    refusal,
+    serves_statistics,
+    shown_section,
+    tell_skipped,
+)
+from proxy.config.linking.log import check_log_format
+from proxy.config.linking.tracking import check_tracking
+from proxy.config.model.settings import InitAddr, Origin
+from proxy.config.text.messages import Messages
+from proxy.config.text.names import is_service_name
+from proxy.config.text.suggest import Names
+from shm.shape import SLOTS_MAX, SOCKETS_MAX
+
+DEFAULT_RESOLVERS = "default"  # made from resolv.conf when a server wants it and no section has it
+
+
+class Known:
+    """What references may name; each is found without a look at the others."""
+
+    def __init__(self, proxies: Sequence[ProxyDraft], resolvers: Sequence[ResolversDraft]) -> None:
+        """The first section of a name counts."""
+        self.backends: dict[str, ProxyDraft] = {}
+        for draft in proxies:
+            if draft.kind.serves:
+                self.backends.setdefault(draft.name, draft)
+        self.backend_names = Names(self.backends)
+        self.resolvers = {draft.name for draft in resolvers}
+        self.resolvers_names = Names(draft.name for draft in resolvers)
+
+
+def check(
+    globals_draft: GlobalDraft,
+    resolvers: Sequence[ResolversDraft],
+    proxies: Sequence[ProxyDraft],
+    messages: Messages,
+) -> None:
+    """Note everything that is wrong or doubtful between sections."""
+    _check_names(proxies, messages)
+    known = Known(proxies, resolvers)
+    for section in resolvers:
+        if not section.nameservers:
+            messages.warning(f"resolvers '{section.name}' has no nameserver", section.origin)
+    for draft in proxies:
+        if draft.disabled:
+            continue
+        if draft.mode == "http":
+            _check_http(draft, known, messages)
+            continue
+        _check_tcp(draft, known, messages)
+        check_log_format(draft, messages)
+        if loads_globally(draft) and globals_draft.server_state_file is None and draft.kind.serves:
+            messages.warning(
+                f"{draft.title} is to load the state of its servers from the file of the global "
+                "section's 'server-state-file', which is not set"
+            )
+        for server in draft.servers:
+            _check_server(draft, server, known, messages)
+    check_tracking(proxies, messages)
+    _check_limits(proxies, messages)
+
+
+def _check_names(proxies: Sequence[ProxyDraft], messages: Messages) -> None:
+    """Two frontends, or two backends, of one name; numbers given twice."""
+    seen: dict[tuple[str, str], ProxyDraft] = {}
+    numbers: dict[int, ProxyDraft] = {}
+    for draft in proxies:
+        sides = [side for side, has in zip("fb", _sides(draft), strict=True) if has]
+        for known in dict.fromkeys(
+            seen[side, draft.name].title for side in sides if (side, draft.name) in seen
+        ):
+            messages.alert(f"{draft.title} has the same name as {known}", draft.origin)
+        seen.update({(side, draft.name): draft for side in sides})
+        if draft.id is not None:
+            known_number = numbers.setdefault(draft.id, draft)
+            if known_number is not draft:
+                text = f"id {draft.id} of {draft.title} is taken by {known_number.title}"
+                messages.alert(text, draft.id_origin)
+        _check_server_names(draft, messages)
+
+
+def _sides(draft: ProxyDraft) -> tuple[bool, bool]:
+    return draft.kind.accepts, draft.kind.serves
+
+
+def _check_server_names(draft: ProxyDraft, messages: Messages) -> None:
+    names: dict[str, ServerDraft] = {}
+    numbers: dict[int, ServerDraft] = {}
+    for server in draft.servers:
+        known = names.setdefault(server.name, server)
+        if known is not server:
+            where = f"line {known.origin.line}"
+            text = f"{draft.title}, another server named '{server.name}' is defined at {where}"
+            messages.alert(text, server.origin)
+        number = server.options.id
+        if number is not None and numbers.setdefault(number, server) is not server:
+            text = f"id {number} of server '{server.name}' is taken in {draft.title}"
+            messages.alert(text, server.origin)
+
+
+def _check_http(draft: ProxyDraft, known: Known, messages: Messages) -> None:
+    """Only statistics may be in mode http, its own or those of a backend, not both."""
+    goes_on = draft.default_backend is not None or draft.switched_backend is not None
+    own = serves_statistics(draft) or asks_for(draft.http_rules)
+    shown = draft if own else shown_section(draft, known.backends)
+    if shown is not None and not draft.servers and own != goes_on:
+        for rule in draft.http_rules:
+            messages.alert(refusal(rule, draft), rule.origin)
+        tell_skipped(draft, messages)
+        if draft.kind.accepts:
+            _check_binds(draft, messages)
+            _check_timeouts(draft, messages)
+            check_direct(draft, messages)
+        return
+    messages.alert(
+        f"mode http of {draft.title} is not supported: Millrace forwards TCP, write 'mode tcp' "
+        "(mode http serves 'stats', 'monitor-uri' and 'http-request use-service "
+        "prometheus-exporter' only)",
+        draft.mode_origin or draft.origin,
+    )
+
+
+def _check_binds(draft: ProxyDraft, messages: Messages) -> None:
+    if draft.kind is ProxyKind.FRONTEND and not draft.binds:
+        messages.warning(
+            f"{draft.title} has no 'bind' directive. Please declare it as a backend if this was "
+            "intended."
+        )
+    numbers: dict[int, BindOptions] = {}
+    for draft_bind in draft.binds:
+        options = draft_bind.options  # one object for all addresses of a line
+        if options.id is not None and numbers.setdefault(options.id, options) is not options:
+            messages.alert(
+                f"id {options.id} of 'bind' is taken in {draft.title}", draft_bind.origin
+            )
+
+
+def _check_tcp(draft: ProxyDraft, known: Known, messages: Messages) -> None:
+    for word in draft.http_words:
+        text = warning_text(word, draft)
+        if text:
+            messages.warning(text, word.origin)
+    _check_binds(draft, messages)
+    for rule, name, origin in (
+        ("use_backend", draft.switched_backend, draft.switched_backend_origin),
+        ("default_backend", draft.default_backend, draft.default_backend_origin),
+    ):
+        if name is not None and draft.kind.accepts:
+            _check_backend(draft, known, messages, (rule, name, origin))
+    _check_timeouts(draft, messages)
+
+
+def _check_timeouts(draft: ProxyDraft, messages: Messages) -> None:
+    wanted = ["client"] if draft.kind.accepts else []
+    if draft.kind.serves and draft.servers:
+        wanted += ["connect", "server"]
+    if any(not draft.timeouts.get(f"{name}_ms") for name in wanted):
+        messages.warning(
+            f"missing timeouts for {draft.title}.\n"
+            "   | While not properly invalid, you will certainly encounter various problems\n"
+            "   | with such a configuration. To fix this, please ensure that all following\n"
+            "   | timeouts are set to a non-zero value: 'client', 'connect', 'server'."
+        )
+
+
+def _check_backend(
+    draft: ProxyDraft,
+    known: Known,
+    messages: Messages,
+    rule: tuple[str, str, Origin | None],
+) -> None:
+    """`rule` are the word, the name that it gives, and where."""
+    word, name, origin = rule
+    found = known.backends.get(name)
+    if found is None:
+        suggestion = known.backend_names.hint(name)
+        messages.alert(f"unable to find the {word} '{name}' of {draft.title}{suggestion}", origin)
+    elif found is draft:
+        messages.alert(f"{word} of {draft.title} is itself", origin)
+    elif shown_section(draft, known.backends) is found:
+        check_direct(draft, messages)
+        tell_skipped(draft, messages)
+    elif found.mode != draft.mode and not found.disabled:
+        messages.alert(f"{word} '{name}' of {draft.title} is not in mode tcp", origin)
+    elif draft.servers:
+        messages.warning(
+            f"in {draft.title}, the '{word}' rule always has precedence over the servers, "
+            "which will never be used"
+        )
+
+
+def _check_server(draft: ProxyDraft, server: ServerDraft, known: Known, messages: Messages) -> None:
+    options = server.options
+    described = f"{draft.title} : server '{server.name}'"
+    if options.resolvers is not None and options.resolvers not in known.resolvers:
+        messages.alert(
+            f"proxy '{draft.name}', server '{server.name}': unable to find required resolvers "
+            f"'{options.resolvers}'"
+            f"{known.resolvers_names.hint(options.resolvers)}",
+            server.origin,
+        )
+    no_port = server.port_relative and options.check_port is None and not server.address.local
+    if server.address.number is None and is_service_name(server.address.host):
+        no_port = False  # the record brings it
+        if options.resolvers is None and not _has_last_resort(options.init_addr or ()):
+            text = f"no method found to resolve SRV name '{server.address.host}'"
+            messages.alert(f"{described} : {text}: add 'resolvers <name>'", server.origin)
+    if options.check and no_port:
+        messages.alert(f"{described} has neither service port nor check port", server.origin)
+    if options.cookie:
+        messages.warning(f"{described} : ignoring cookie as HTTP mode is disabled", server.origin)
+
+
+def _has_last_resort(methods: tuple[str, ...]) -> bool:
+    """Whether `init-addr` always succeeds: `none` or an address is among its methods."""
+    return not set(methods) <= {InitAddr.LAST, InitAddr.LIBC}
+
+
+def _check_limits(proxies: Sequence[ProxyDraft], messages: Messages) -> None:
+    servers = sum(len(draft.servers) for draft in proxies)
+    binds = sum(len(draft.binds) for draft in proxies)
+    if servers > SLOTS_MAX:
+        messages.alert(f"{servers} servers are too many (at most {SLOTS_MAX})")
+    if binds > SOCKETS_MAX:
+        messages.alert(f"{binds} bind addresses are too many (at most {SOCKETS_MAX})")

@@ -1,0 +1,157 @@
+"""Server drafts to settings: slots, numbers, and the row of the name that feeds each of them.
+
+Owns the slot counter. Pure.
+"""
+
+from __future__ import annotations
+
+from proxy.config.drafts import ProxyDraft, ProxyKind, ServerDraft, ServerOptions
+from proxy.config.linking.identifiers import FIRST_SERVER, number_items
+from proxy.config.linking.resolution_table import ResolutionTable
+from proxy.config.linking.tracking import full_name
+from proxy.config.model.settings import Check, Endpoint, InitAddr, ProxyHeader, Server
+from proxy.config.text.addresses import Address
+from proxy.config.text.names import is_service_name, normalize_host_name
+from resolverd.config import ResolvedServer
+
+_INIT_ADDR = (InitAddr.LAST, InitAddr.LIBC)  # S5
+
+
+class ServerBuilder:
+    """Gives slots to servers, backend after backend."""
+
+    def __init__(self, table: ResolutionTable) -> None:
+        """Names that need resolving become rows of `table`."""
+        self._table = table
+        self._slots = 0
+
+    def build(self, draft: ProxyDraft, backend_index: int) -> tuple[Server, ...]:
+        """The servers of one backend; their slots are neighbours."""
+        numbers = number_items([server.options.id for server in draft.servers], FIRST_SERVER)
+        built: list[Server] = []
+        for server, number in zip(draft.servers, numbers, strict=True):
+            built.append(self._build_one(draft, server, backend_index, number))
+            self._slots += 1
+        return tuple(built)
+
+    def _build_one(
+        self, draft: ProxyDraft, server: ServerDraft, backend_index: int, number: int
+    ) -> Server:
+        options = server.options
+        address = server.address
+        named = address.number is None
+        service = named and is_service_name(address.host)
+        return Server(
+            slot=self._slots,
+            backend_index=backend_index,
+            id=number,
+            id_given=options.id is not None,
+            name=server.name,
+            host=_host_of(address),
+            local=Endpoint(address.local, address.host) if address.local else None,
+            port=server.port,
+            origin=server.origin,
+            address=address.number,
+            port_relative=server.port_relative,
+            fqdn=normalize_host_name(address.host) if named and not service else None,
+            weight=options.weight,
+            maxconn=max(options.maxconn, options.minconn),
+            minconn=options.minconn if options.minconn < options.maxconn else 0,
+            maxqueue=options.maxqueue,
+            slowstart_ms=options.slowstart_ms,
+            check=_build_check(options, draft.timeouts.get("check_ms")),
+            backup=options.backup,
+            disabled=options.disabled,
+            resolvers=options.resolvers,
+            resolution_index=self._resolution(draft, server, backend_index),
+            init_addr=_init_addr(options, named),
+            srv_record=address.host if service else None,
+            proxy_header=_proxy_header(options),
+            init_state=options.init_state,
+            on_marked_down_shutdown=options.on_marked_down_shutdown,
+            on_marked_up_shutdown=options.on_marked_up_shutdown,
+            removed_drain_ms=options.removed_drain_ms,
+            user_timeout_ms=options.user_timeout_ms,
+            fast_open=options.fast_open,
+            track=full_name(draft, options.track) if options.track else None,
+            source=options.source,
+        )
+
+    def _resolution(self, draft: ProxyDraft, server: ServerDraft, backend_index: int) -> int | None:
+        """The row that feeds the server (S8), None if no name of its line is asked for.
+
+        Then it has no `resolvers`, or an address; an operator may order a name for the latter.
+        """
+        options = server.options
+        section = options.resolvers
+        if section is None or server.address.local:
+            return None
+        resolved = ResolvedServer(
+            slot=self._slots,
+            backend_index=backend_index,
+            backend_name=draft.name,
+            server_name=server.name,
+            port=server.port,
+            weight=options.weight,
+            checked=options.check,
+            allow_dup_ip=options.allow_dup_ip,
+            ignore_weight=options.ignore_weight,
+            srv_priority=options.srv_priority,
+            rfc_weight=options.rfc_weight,
+            all_families=options.all_families,
+            networks=options.resolve_networks,
+            backend_kind="proxy" if draft.kind is ProxyKind.LISTEN else "backend",
+        )
+        prefer, search = options.resolve_prefer, options.search
+        if server.address.number is not None:
+            self._table.add_addressed(section, prefer, resolved, search=search)
+            return None
+        return self._table.add(section, server.address.host, prefer, resolved, search=search)
+
+
+def _host_of(address: Address) -> str:
+    """What the file says, numbers in their normal form."""
+    if address.local is not None:
+        return address.text
+    return address.host if address.number is None else address.number
+
+
+def _init_addr(options: ServerOptions, named: bool) -> tuple[str, ...]:
+    if options.init_addr is not None:
+        return options.init_addr
+    if named and options.resolvers is not None:
+        return (*_INIT_ADDR, InitAddr.NONE)
+    return _INIT_ADDR
+
+
+def _proxy_header(options: ServerOptions) -> ProxyHeader:
+    if options.send_proxy_v2:
+        return ProxyHeader.V2_CHECKSUM if options.proxy_v2_checksum else ProxyHeader.V2
+    return ProxyHeader.V1 if options.send_proxy else ProxyHeader.NONE
+
+
+def _check_header(options: ServerOptions) -> ProxyHeader:
+    """The server's own, unless the check goes elsewhere and `check-send-proxy` does not say so."""
+    header = _proxy_header(options)
+    if options.check_send_proxy:
+        return ProxyHeader.V1 if header is ProxyHeader.NONE else header
+    elsewhere = options.check_port is not None or options.check_address is not None
+    return ProxyHeader.NONE if elsewhere else header
+
+
+def _build_check(options: ServerOptions, timeout_check_ms: int | None) -> Check | None:
+    if not options.check:
+        return None
+    return Check(
+        inter_ms=options.inter_ms,
+        fastinter_ms=options.fastinter_ms,
+        downinter_ms=options.downinter_ms,
+        rise=options.rise,
+        fall=options.fall,
+        port=options.check_port,
+        address=options.check_address,
+        error_limit=options.error_limit if options.observe else 0,
+        on_error=options.on_error,
+        proxy_header=_check_header(options),
+        timeout_check_ms=timeout_check_ms or None,
+    )

@@ -1,0 +1,105 @@
+"""`track [<backend>/]<server>`: which server's state another one shares (manual section 5.2).
+
+Owns the search by name and what may not be tracked. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from proxy.config.drafts import ProxyDraft, ServerDraft
+from proxy.config.model.settings import Proxy
+from proxy.config.text.messages import Messages
+from proxy.config.text.suggest import Names
+
+Place = tuple[ProxyDraft, ServerDraft]
+
+
+def full_name(draft: ProxyDraft, track: str) -> str:
+    """`backend/server`; a server alone is one of the same section."""
+    return track if "/" in track else f"{draft.name}/{track}"
+
+
+def check_tracking(proxies: Sequence[ProxyDraft], messages: Messages) -> None:
+    """Note each server that tracks what it cannot track."""
+    serving = [draft for draft in proxies if draft.kind.serves and not draft.disabled]
+    places = {
+        f"{draft.name}/{server.name}": (draft, server)
+        for draft in serving
+        for server in draft.servers
+    }
+    chains = _Chains(places)
+    for draft in serving:
+        for server in draft.servers:
+            if server.options.track is None:
+                continue
+            wrong = "unable to enable checks and tracking at the same time!"
+            if not server.options.check:
+                wrong = chains.complaint(f"{draft.name}/{server.name}")
+            if wrong:
+                messages.alert(f"'server {draft.name}/{server.name}' : {wrong}", server.origin)
+
+
+class _Chains:
+    """Who tracks whom, along chains that are each walked once."""
+
+    def __init__(self, places: dict[str, Place]) -> None:
+        self._places = places
+        self._names = Names(places)
+        self._complaints: dict[str, str] = {}  # by the server that the chain begins with
+
+    def complaint(self, name: str) -> str:
+        """What is wrong with the chain of one server; nothing where it ends at a check."""
+        walked: dict[str, None] = {}
+        while name not in self._complaints and name not in walked:
+            if name not in self._places:
+                suggestion = self._names.hint(name)
+                text = f"unable to find required server '{name}' for tracking{suggestion}"
+                return self._remember(walked, text)
+            walked[name] = None
+            draft, server = self._places[name]
+            if server.options.track is None:
+                return self._remember(walked, "" if server.options.check else _unchecked(name))
+            name = full_name(draft, server.options.track)
+        if name in walked:
+            self._remember_loop(list(walked), name)
+            return self._complaints[next(iter(walked))]
+        return self._remember(walked, self._complaints[name])
+
+    def _remember(self, walked: dict[str, None], text: str) -> str:
+        self._complaints.update(dict.fromkeys(walked, text))
+        return text
+
+    def _remember_loop(self, walked: list[str], entry: str) -> None:
+        """Each server of a loop comes back to itself, each before it to where it enters."""
+        start = walked.index(entry)
+        for position, name in enumerate(walked):
+            again = name if position > start else entry
+            self._complaints[name] = (
+                f"unable to track {again} as it belongs to a tracking chain looping back"
+            )
+
+
+def _unchecked(name: str) -> str:
+    return f"unable to use {name} for tracking as it does not have any check enabled"
+
+
+def link_tracking(proxies: tuple[Proxy, ...]) -> tuple[Proxy, ...]:
+    """Give each server that tracks another one the slot of that one."""
+    slots = {
+        f"{proxy.name}/{server.name}": server.slot for proxy in proxies for server in proxy.servers
+    }
+    return tuple(
+        msgspec.structs.replace(
+            proxy,
+            servers=tuple(
+                server
+                if server.track is None
+                else msgspec.structs.replace(server, tracked_slot=slots[server.track])
+                for server in proxy.servers
+            ),
+        )
+        for proxy in proxies
+    )

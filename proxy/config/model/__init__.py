@@ -1,0 +1,1 @@
+"""The settings that a configuration becomes: immutable, inherited by every process."""

@@ -1,0 +1,48 @@
+"""The part of the settings that is about logs; `model` has the rest and repeats these names."""
+
+from __future__ import annotations
+
+import msgspec
+
+from proxy.config.model.sockets import Endpoint
+
+
+class LogTarget(msgspec.Struct, frozen=True):
+    """One `log` line."""
+
+    endpoint: Endpoint | None  # None: `stdout`/`stderr` are descriptors 1 and 2
+    facility: int
+    max_level: int = 7
+    min_level: int = 0
+    format: str = "local"  # rfc3164, rfc5424, raw, short, timed, iso, priority, local
+    descriptor: int | None = None
+    length_max: int = 1_024  # bytes of one message
+    sample: tuple[bool, ...] = ()  # which lines of the access log, over and over; (): each
+
+
+class LogItem(msgspec.Struct, frozen=True):
+    """One part of a log format: a variable or a sample fetch by name, or literal text.
+
+    `name` is 'text' (as it is), 'constant' (a fetch whose value `text` is known) or the name.
+    """
+
+    name: str
+    text: str = ""
+    quote: bool = False
+    hexadecimal: bool = False
+    escape: bool = False
+
+
+class AccessLog(msgspec.Struct, frozen=True):
+    """How the connections of a frontend are logged, and where.
+
+    Without `items` each is logged when it comes, in one fixed line.
+    """
+
+    targets: tuple[LogTarget, ...]
+    tag: str
+    items: tuple[LogItem, ...] = ()
+    skip_null: bool = False  # `option dontlognull`
+    skip_normal: bool = False  # `option dontlog-normal`
+    separate_errors: bool = False  # `option log-separate-errors`
+    as_soon: bool = False  # `option logasap`

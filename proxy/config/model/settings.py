@@ -1,0 +1,360 @@
+"""The settings that a configuration becomes: immutable, complete, inherited by every process.
+
+Owns the shape of the settings and the indices that the segment is addressed with. Knows nothing
+of files, words or sockets. Times are milliseconds (`_ms`); None means that the word was not given
+and the manual's default is "no limit".
+
+Indices: `Proxy.frontend_index` and `Proxy.backend_index` count frontends and backends (a `listen`
+section is both), `Bind.index` counts bind addresses over all frontends, `Server.slot` counts
+servers over all backends; one backend's slots are neighbours, in the order of the file.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from proxy.config.model.logs import AccessLog, LogItem, LogTarget
+from proxy.config.model.sockets import Endpoint, KeepAlive, Origin, SocketFamily, Source
+from resolverd.config import ResolverdSettings
+
+# what others import from here, though it is declared there
+__all__ = ["AccessLog", "Endpoint", "KeepAlive", "LogItem", "LogTarget", "Origin"]
+__all__ += ["SocketFamily", "Source"]
+
+SERVER_WEIGHT_DEFAULT = 1
+LOCAL_PLACE = "0.0.0.0"  # the address in the slot of a server on a Unix socket: no server's
+SERVER_WEIGHT_MAX = 256
+CHECK_INTER_MS = 2_000
+CHECK_RISE = 2
+CHECK_FALL = 3
+ERROR_LIMIT_DEFAULT = 10
+RETRIES_DEFAULT = 3
+RANDOM_DRAWS_DEFAULT = 2
+MAXCONN_NONE = 0  # no limit of its own
+
+
+class ProxyHeader(enum.Enum):
+    """What a connection to a server begins with, so that it knows the client's address."""
+
+    NONE = "none"
+    V1 = "send-proxy"
+    V2 = "send-proxy-v2"
+    V2_CHECKSUM = "send-proxy-v2 proxy-v2-options crc32c"
+
+
+class Bind(msgspec.Struct, frozen=True):
+    """One address of a `bind` line (a port range or a list of addresses makes several)."""
+
+    index: int
+    frontend_index: int
+    endpoint: Endpoint
+    origin: Origin
+    name: str | None = None
+    id: int = 0
+    backlog: int | None = None
+    maxconn: int = MAXCONN_NONE
+    v6only: bool = False
+    v4v6: bool = False
+    unix_mode: int | None = None
+    unix_user: int | None = None  # uid
+    unix_group: int | None = None  # gid
+    interface: str | None = None
+    mss: int = 0  # bytes; below 0: so much less than the path allows; 0: as the path allows
+    user_timeout_ms: int = 0  # tcp-ut; 0: none
+    fast_open: bool = False
+    defer_accept: bool = False
+    transparent: bool = False
+    accept_proxy: bool = False  # connections begin with a PROXY header
+
+
+class OnError(enum.StrEnum):
+    """`on-error`: what `error-limit` errors of sessions in a row do to a server (manual 5.2).
+
+    Plain strings for the same reason as InitAddr.
+    """
+
+    FASTINTER = "fastinter"
+    FAIL_CHECK = "fail-check"
+    SUDDEN_DEATH = "sudden-death"
+    MARK_DOWN = "mark-down"
+
+
+class Check(msgspec.Struct, frozen=True):
+    """The TCP connect check of one server (manual section 5.2, `check`)."""
+
+    inter_ms: int = CHECK_INTER_MS
+    fastinter_ms: int | None = None  # None: inter
+    downinter_ms: int | None = None  # None: inter
+    rise: int = CHECK_RISE
+    fall: int = CHECK_FALL
+    port: int | None = None  # None: the server's own
+    address: str | None = None  # numeric; None: the server's own
+    timeout_check_ms: int | None = None  # timeout check; None: inter bounds the whole check
+    error_limit: int = 0  # `observe layer4`: errors of sessions in a row; 0: not observed
+    on_error: OnError = OnError.FAIL_CHECK
+    proxy_header: ProxyHeader = ProxyHeader.NONE  # what each check sends
+
+
+class InitAddr(enum.StrEnum):
+    """One method of `init-addr`; an address stands for itself in `Server.init_addr`.
+
+    Plain strings, so that settings survive being sent as bytes: compare with ==, not with `is`.
+    """
+
+    LAST = "last"
+    LIBC = "libc"
+    NONE = "none"
+
+
+class InitState(enum.StrEnum):
+    """`init-state`: how much a server that appears must prove, or may fail, before its state turns.
+
+    Plain strings for the same reason as InitAddr.
+    """
+
+    UP = "up"
+    DOWN = "down"
+    FULLY_UP = "fully-up"
+    FULLY_DOWN = "fully-down"
+
+
+class Server(msgspec.Struct, frozen=True):
+    """One server of a backend; a server-template makes several.
+
+    `host` is what the file says: a numeric address (then `address` repeats it), a host name (then
+    `fqdn` is its normal form) or an SRV label (then `srv_record` repeats it, `fqdn` is None, and
+    `port` serves only until a record brings another).
+    A server on a Unix socket (`local`) has LOCAL_PLACE and no port in its slot, which is
+    enough for it to be eligible.
+    `resolution_index` is the row of its resolution in `Settings.resolverd`, None without
+    `resolvers`. `port_relative` is the sign of a port written as +N or -N (then the client's
+    destination port counts too).
+    """
+
+    slot: int
+    backend_index: int
+    id: int
+    name: str
+    host: str
+    port: int
+    origin: Origin
+    address: str | None = None
+    port_relative: bool = False
+    local: Endpoint | None = None  # the Unix socket that it is on
+    fqdn: str | None = None
+    weight: int = SERVER_WEIGHT_DEFAULT
+    slowstart_ms: int = 0  # how long its weight grows after it came back; 0: at once
+    check: Check | None = None
+    backup: bool = False
+    disabled: bool = False
+    id_given: bool = False  # `id` was written, not counted
+    maxconn: int = MAXCONN_NONE
+    minconn: int = 0  # below maxconn: the limit moves between them; 0: it does not
+    maxqueue: int = 0  # 0: no limit
+    resolvers: str | None = None
+    resolution_index: int | None = None
+    init_addr: tuple[str, ...] = (InitAddr.LAST, InitAddr.LIBC)
+    srv_record: str | None = None
+    proxy_header: ProxyHeader = ProxyHeader.NONE
+    init_state: InitState = InitState.UP
+    on_marked_down_shutdown: bool = False  # `on-marked-down shutdown-sessions`
+    user_timeout_ms: int = 0  # tcp-ut; 0: none
+    fast_open: bool = False
+    source: Source | None = None  # None: as the backend says
+    on_marked_up_shutdown: bool = False  # `on-marked-up shutdown-backup-sessions`
+    track: str | None = None  # "backend/server" whose state it shares
+    tracked_slot: int | None = None  # of that server
+    removed_drain_ms: int | None = None  # `on-removed drain`; 0: `shutdown`, None: `keep`
+
+    @property
+    def resolvable(self) -> bool:
+        """Whether its address comes from a name, or would if the operator ordered one."""
+        by_address = self.address is not None and self.local is None
+        return self.resolution_index is not None or (by_address and self.resolvers is not None)
+
+
+class Balance(enum.Enum):
+    """How a backend picks a server."""
+
+    ROUNDROBIN = "roundrobin"
+    LEASTCONN = "leastconn"
+    SOURCE = "source"
+    STATIC_RR = "static-rr"
+    FIRST = "first"
+    RANDOM = "random"
+
+
+class Timeouts(msgspec.Struct, frozen=True):
+    """The `timeout` words of one proxy, milliseconds; None: not set, no limit."""
+
+    client_ms: int | None = None
+    server_ms: int | None = None
+    connect_ms: int | None = None
+    tunnel_ms: int | None = None
+    client_fin_ms: int | None = None
+    server_fin_ms: int | None = None
+    check_ms: int | None = None
+    queue_ms: int | None = None
+
+
+class Service(enum.Enum):
+    """What a `mode http` section serves; None of them forwards anything."""
+
+    METRICS = "prometheus-exporter"
+    STATS = "stats"
+    HEALTH = "monitor-uri"
+
+
+class Proxy(msgspec.Struct, frozen=True):
+    """One frontend, backend or listen section.
+
+    `default_backend` is a backend index (its own for a `listen` with servers), None where clients
+    have nowhere to go. `service` is set for the statistics sections, which have no backend.
+    `server_state_file` is the full path of the file that the servers' state is loaded from, None
+    where nothing is loaded; `server_state_global` says that all backends share that file.
+    """
+
+    name: str
+    id: int
+    kind: str  # 'frontend', 'backend' or 'listen'
+    origin: Origin
+    id_given: bool = False  # `id` was written, not counted
+    frontend_index: int | None = None
+    backend_index: int | None = None
+    binds: tuple[Bind, ...] = ()
+    servers: tuple[Server, ...] = ()
+    default_backend: int | None = None
+    service: Service | None = None
+    stats_uri: str | None = None
+    stats_show_legends: bool = False  # whoever sees the statistics may see addresses
+    stats_hide_version: bool = False  # the page names no version
+    metrics_paths: tuple[str, ...] | None = None  # None: no metrics; (): on every path
+    monitor_uri: str | None = None  # answered with 200, for those who watch this program
+    balance: Balance = Balance.ROUNDROBIN
+    random_draws: int = RANDOM_DRAWS_DEFAULT  # of `balance random`
+    hash_consistent: bool = False  # hash-type: a ring instead of a map
+    hash_avalanche: bool = False  # the client's number is spread before it is looked up
+    hash_balance_factor: int = 0  # percent of the average load that a server may bear; 0: any
+    timeouts: Timeouts = Timeouts()
+    maxconn: int = MAXCONN_NONE  # of the frontend; 0: the process's
+    session_rate: int = 0  # `rate-limit sessions`: a second, over all workers; 0: no limit
+    fullconn: int = 0  # 0: a tenth of what the frontends let in
+    backlog: int | None = None
+    retries: int = RETRIES_DEFAULT
+    redispatch: int = 0  # 0 off; N > 0 every N retries; N < 0 the last N-th: -1 only the last
+    splice: bool = True
+    allbackups: bool = False
+    client_keepalive: bool = False
+    server_keepalive: bool = False
+    client_probes: KeepAlive = KeepAlive()  # of `clitcpka-*`
+    server_probes: KeepAlive = KeepAlive()  # of `srvtcpka-*`
+    source: Source | None = None  # of the servers without one of their own
+    abortonclose: bool = False  # a client's FIN ends a session without a server
+    nolinger: bool = False  # connections end by a reset
+    disabled: bool = False
+    description: str | None = None
+    server_state_file: str | None = None
+    server_state_global: bool = False
+    access_log: AccessLog | None = None  # None: connections are not logged
+
+    @property
+    def weights_fixed(self) -> bool:
+        """Whether the algorithm is static: a server has its configured weight or none."""
+        return self.balance is Balance.STATIC_RR or (
+            self.balance is Balance.SOURCE and not self.hash_consistent
+        )
+
+
+class StatsSocket(msgspec.Struct, frozen=True):
+    """One `stats socket` line."""
+
+    endpoint: Endpoint
+    origin: Origin
+    level: str = "operator"  # user, operator, admin
+    mode: int | None = None
+    user: int | None = None  # uid
+    group: int | None = None  # gid
+
+
+class Global(msgspec.Struct, frozen=True):
+    """The `global` section."""
+
+    nbthread: int = 0  # 0: one worker for each usable core
+    maxconn: int = 0  # 0: what the descriptor limit allows
+    connection_rate: int = 0  # `maxconnrate`: a second, over all workers; 0: no limit
+    session_rate: int = 0  # `maxsessrate`, likewise
+    ulimit_n: int | None = None
+    fd_hard_limit: int | None = None
+    strict_limits: bool = True  # a limit that cannot be had is an error
+    uid: int | None = None
+    gid: int | None = None
+    chroot: str | None = None
+    pidfile: str | None = None
+    daemon: bool = False
+    master_worker: bool = False
+    hard_stop_after_ms: int | None = None
+    grace_ms: int | None = None
+    stats_sockets: tuple[StatsSocket, ...] = ()
+    stats_timeout_ms: int = 10_000
+    logs: tuple[LogTarget, ...] = ()
+    log_tag: str = "haproxy"
+    log_host: str | None = None  # `log-send-hostname`; "": the host's own name
+    node: str = ""
+    description: str | None = None
+    reloads_max: int | None = None  # `mworker-max-reloads`
+    spread_checks_percent: int = 0
+    max_spread_checks_ms: int | None = None
+    quiet: bool = False
+    zero_warning: bool = False
+    server_state_file: str | None = None  # full path
+    server_state_base: str | None = None  # full path
+
+    @property
+    def accept_rate(self) -> int:
+        """How many clients a second are accepted: each connection is a session here."""
+        return min((rate for rate in (self.connection_rate, self.session_rate) if rate), default=0)
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """A whole configuration, checked."""
+
+    globals: Global
+    proxies: tuple[Proxy, ...]  # in the order of the file
+    resolverd: ResolverdSettings
+
+    @property
+    def frontends(self) -> tuple[Proxy, ...]:
+        """The proxies that accept clients or serve statistics, by frontend index."""
+        return tuple(p for p in self.proxies if p.frontend_index is not None)
+
+    @property
+    def backends(self) -> tuple[Proxy, ...]:
+        """The proxies that hold servers, by backend index."""
+        return tuple(p for p in self.proxies if p.backend_index is not None)
+
+    @property
+    def servers(self) -> tuple[Server, ...]:
+        """All servers, by slot."""
+        return tuple(server for proxy in self.backends for server in proxy.servers)
+
+    @property
+    def binds(self) -> tuple[Bind, ...]:
+        """All bind addresses, by index."""
+        return tuple(bind for proxy in self.frontends for bind in proxy.binds)
+
+    def full_connections(self, process_maxconn: int) -> dict[str, int]:
+        """`fullconn` by backend; where none is given a tenth of what its frontends let in.
+
+        That is HAProxy's rule; `process_maxconn` is what a frontend without `maxconn` lets in.
+        """
+        let_in: dict[int, int] = {}
+        for proxy in self.frontends:
+            if proxy.default_backend is not None:
+                limit = proxy.maxconn or process_maxconn
+                let_in[proxy.default_backend] = let_in.get(proxy.default_backend, 0) + limit
+        return {
+            proxy.name: proxy.fullconn or max(1, (let_in.get(index, 0) + 9) // 10)
+            for index, proxy in enumerate(self.backends)
+        }

@@ -1,0 +1,193 @@
+"""Files to lines: names of the files, `.if` blocks, and the messages that a file can give.
+
+Owns the order of files and which lines count. Knows no keywords: it hands over split lines, one
+by one, because a line may change the environment that the next one is expanded with.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import ChainMap
+from collections.abc import Iterator, MutableMapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from proxy.config.model.settings import Origin
+from proxy.config.text import condition
+from proxy.config.text.lexer import split_line
+from proxy.config.text.messages import ConfigError, Messages, Severity
+
+FILES_MAX = 10_000
+FILE_BYTES_MAX = 256 << 20
+NESTED_IF_MAX = 1_024  # HAProxy's limit
+SUFFIX = ".cfg"
+
+
+class Line(msgspec.Struct, frozen=True):
+    """The words of one line that is not empty."""
+
+    origin: Origin
+    words: tuple[str, ...]
+
+
+class Block(enum.Enum):
+    """Where a `.if` block stands."""
+
+    TAKEN = "taken"  # the lines count
+    WAITING = "waiting"  # no branch was taken yet
+    DONE = "done"  # a branch was taken before, or the whole block is inside one that does not count
+
+
+class _Frame(msgspec.Struct):
+    """One open `.if`."""
+
+    state: Block
+    origin: Origin
+    after_else: bool = False
+
+
+def expand_sources(sources: Sequence[str], messages: Messages) -> list[str]:
+    """The files to read: a folder stands for its *.cfg, in the order of their names' bytes."""
+    files: list[str] = []
+    for source in sources:
+        path = Path(source)
+        try:
+            if path.is_dir():
+                names = sorted(
+                    _configurations(path), key=lambda name: name.encode(errors="replace")
+                )
+                files += [str(path / name) for name in names]
+            else:
+                files.append(source)
+        except OSError as error:
+            messages.alert(f"cannot read folder '{source}': {error.strerror}")
+    if len(files) > FILES_MAX:
+        messages.alert(f"{len(files)} configuration files are too many (at most {FILES_MAX})")
+        return []
+    return files
+
+
+def _configurations(folder: Path) -> list[str]:
+    return [
+        entry.name
+        for entry in folder.iterdir()
+        if entry.name.endswith(SUFFIX) and not entry.name.startswith(".") and entry.is_file()
+    ]
+
+
+def read_lines(
+    file: str, environment: MutableMapping[str, str], messages: Messages
+) -> Iterator[Line]:
+    """Each line of a file that counts; everything wrong with the file goes to `messages`."""
+    try:
+        with open(file, "rb") as stream:
+            content = stream.read(FILE_BYTES_MAX + 1)
+    except OSError as error:
+        messages.alert(f"cannot open configuration file '{file}': {error.strerror}")
+        return
+    if len(content) > FILE_BYTES_MAX:
+        messages.alert(f"configuration file '{file}' is larger than {FILE_BYTES_MAX} bytes")
+        return
+    yield from _Filter(file, environment, messages).run(content.decode(errors="surrogateescape"))
+
+
+class _Filter:
+    """The open `.if` blocks of one file."""
+
+    def __init__(
+        self, file: str, environment: MutableMapping[str, str], messages: Messages
+    ) -> None:
+        self._file = file
+        self._environment = environment
+        self._messages = messages
+        self._frames: list[_Frame] = []
+
+    def run(self, content: str) -> Iterator[Line]:
+        lines = content.split("\n")
+        for number, text in enumerate(lines, start=1):
+            origin = Origin(self._file, number)
+            if number == len(lines) and text:
+                self._messages.alert("last line has no line end: is the file cut off?", origin)
+            try:
+                words = self._split(text, number)
+                if words and words[0] and not self._directive(words, origin) and self._counts:
+                    yield Line(origin, words)
+            except ConfigError as error:
+                self._messages.alert(str(error), origin)
+        for frame in self._frames:
+            self._messages.alert("'.if' without '.endif'", frame.origin)
+
+    @property
+    def _counts(self) -> bool:
+        # A block inside one that does not count is DONE: the innermost speaks for all.
+        return not self._frames or self._frames[-1].state is Block.TAKEN
+
+    def _split(self, text: str, number: int) -> tuple[str, ...]:
+        """The words; of lines that do not count only directives are looked at."""
+        if not self._counts and not text.lstrip().startswith("."):
+            return ()
+        pseudo = {".FILE": self._file, ".LINE": str(number)}
+        return split_line(text, ChainMap(pseudo, self._environment))
+
+    def _directive(self, words: tuple[str, ...], origin: Origin) -> bool:
+        """Act on `.if`, `.notice` and the like; False for an ordinary line."""
+        name = words[0]
+        # HAProxy evaluates the words of a condition joined again: quotes are gone by then.
+        text = " ".join(words[1:])
+        if name == ".if":
+            self._open(text, origin)
+        elif name in (".elif", ".else"):
+            self._branch(name, text)
+        elif name == ".endif":
+            self._expect_nothing(name, text)
+            if not self._frames:
+                raise ConfigError("'.endif' without '.if'")
+            self._frames.pop()
+        elif name in _SAYING:
+            if self._counts:
+                self._messages.add(_SAYING[name], f"'{words[1] if words[1:] else ''}'", origin)
+        else:
+            return False
+        return True
+
+    def _open(self, text: str, origin: Origin) -> None:
+        if len(self._frames) >= NESTED_IF_MAX:
+            raise ConfigError(f"more than {NESTED_IF_MAX} '.if' inside each other")
+        if not self._counts:
+            self._frames.append(_Frame(Block.DONE, origin))
+            return
+        self._frames.append(_Frame(Block.DONE, origin))  # stays so if the condition is wrong
+        self._frames[-1].state = self._decide(text)
+
+    def _branch(self, name: str, text: str) -> None:
+        if not self._frames:
+            raise ConfigError(f"'{name}' without '.if'")
+        frame = self._frames[-1]
+        if frame.after_else:
+            raise ConfigError(f"'{name}' after '.else'")
+        if name == ".else":
+            self._expect_nothing(name, text)
+            frame.after_else = True
+        if frame.state is not Block.WAITING:
+            frame.state = Block.DONE
+        elif name == ".else":
+            frame.state = Block.TAKEN
+        else:
+            frame.state = Block.DONE
+            frame.state = self._decide(text)
+
+    def _decide(self, text: str) -> Block:
+        return Block.TAKEN if condition.evaluate(text, self._environment) else Block.WAITING
+
+    def _expect_nothing(self, name: str, text: str) -> None:
+        if text:
+            raise ConfigError(f"'{name}' takes no argument, not '{text}'")
+
+
+_SAYING = {
+    ".alert": Severity.ALERT,
+    ".warning": Severity.WARNING,
+    ".notice": Severity.NOTICE,
+    ".diag": Severity.DIAG,
+}
