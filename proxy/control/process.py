@@ -17,29 +17,29 @@ import uvloop
 
 from proxy.config.model.settings import Proxy
 from proxy.control.acceptor import Acceptor
-from proxy.control.clear_counters import ClearCounters
 from proxy.control.command import Command, Level
 from proxy.control.command_line import LEVEL_NAMES
-from proxy.control.http_connection import HttpConnection, Response
-from proxy.control.http_request import Request
+from proxy.control.commands.clear_counters import ClearCounters
+from proxy.control.commands.mail import Mail
+from proxy.control.commands.set_server import SetServer
+from proxy.control.commands.show_info import ShowInfo
+from proxy.control.commands.show_resolution import ShowResolution
+from proxy.control.commands.show_resolvers import ShowResolvers
+from proxy.control.commands.show_servers import ShowServers
+from proxy.control.commands.show_stat import ShowStat
+from proxy.control.commands.show_why import ShowWhy
+from proxy.control.http.connection import HttpConnection, Response
+from proxy.control.http.request import Request
+from proxy.control.http.services import Services
 from proxy.control.limits import (
     BEAT_SECONDS,
     SERVICE_CONNECTIONS_MAX,
     STATS_CONNECTIONS_MAX,
     TICK_SECONDS,
 )
-from proxy.control.mail import Mail
-from proxy.control.monitor import Monitor
 from proxy.control.places import Client
-from proxy.control.report import Report
-from proxy.control.services import Services
-from proxy.control.set_server import SetServer
-from proxy.control.show_info import ShowInfo
-from proxy.control.show_resolution import ShowResolution
-from proxy.control.show_resolvers import ShowResolvers
-from proxy.control.show_servers import ShowServers
-from proxy.control.show_stat import ShowStat
-from proxy.control.show_why import ShowWhy
+from proxy.control.rows.monitor import Monitor
+from proxy.control.rows.report import Report
 from proxy.control.stats_socket import StatsConversation
 from proxy.control.turns import Turns
 from proxy.runtime import Runtime, now_ms

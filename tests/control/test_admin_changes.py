@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.config.model.settings import Origin, Proxy
-from proxy.control.admin_changes import (
+from proxy.control.command import CommandError
+from proxy.control.commands.admin_changes import (
     change_address,
     change_state,
     change_weight,
     weight_of,
 )
-from proxy.control.command import CommandError
-from proxy.control.observation import Observed
+from proxy.control.rows.observation import Observed
 from shm.states import HEALTH_NONE, AdminFlag, AdminState, ServerState, SlotState
 from tests.support_control import ADMIN_NOTHING, a_server
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proxy.config.model.settings import Origin, Proxy
-from proxy.control.cleared import Cleared
+from proxy.control.rows.cleared import Cleared
 from shm.counters import CarriedRow, CounterReader
 from shm.segment import Segment
 from shm.shape import Shape

@@ -8,15 +8,15 @@ from html.parser import HTMLParser
 import pytest
 
 from proxy.config.model.settings import Check, Origin, Proxy, Service
-from proxy.control.dashboard import (
+from proxy.control.http.dashboard import (
     SERVERS_SHOWN_MAX,
     Dashboard,
     amount,
     chip,
     resolution_state,
 )
-from proxy.control.monitor import Monitor
-from proxy.control.report import Report
+from proxy.control.rows.monitor import Monitor
+from proxy.control.rows.report import Report
 from proxy.runtime import now_ms
 from resolverd.dns.answer import Status
 from tests.support_control import World, a_server

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.config.model.settings import Origin, Proxy, Service
-from proxy.control.http_request import BadRequestError, parse_head
+from proxy.control.http.request import BadRequestError, parse_head
 from proxy.control.limits import REQUEST_HEAD_BYTES_MAX, SERVICE_CONNECTIONS_MAX
 from tests.support import PATIENCE_SECONDS, wait_for
 from tests.support_control import World, a_server, control_world, read_all
@@ -186,7 +186,7 @@ def test_a_bad_request_is_told_so(world: World, request_bytes: bytes, status: in
 
 @pytest.mark.slow
 def test_a_request_that_never_ends_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.control.http_connection.REQUEST_HEAD_SECONDS_MAX", 0.1)
+    monkeypatch.setattr("proxy.control.http.connection.REQUEST_HEAD_SECONDS_MAX", 0.1)
     with (
         control_world(
             [Proxy("m", 2, "frontend", Origin(), service=Service.METRICS, metrics_paths=ALL)]
@@ -207,7 +207,7 @@ def open_connections(made: World, frontend: str) -> int:
 
 @pytest.mark.slow
 def test_a_reader_that_takes_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    limit = "proxy.control.http_connection.RESPONSE_SECONDS_MAX"
+    limit = "proxy.control.http.connection.RESPONSE_SECONDS_MAX"
     monkeypatch.setattr(limit, 3.0)  # far above what another scrape takes beside it
     servers = tuple(a_server(f"s{number}", "127.78.7.1", 80) for number in range(3_000))
     proxies = [

@@ -1,4 +1,4 @@
-"""Meters in C against the rules of rates.py, and that a look costs what happened."""
+"""Meters in C against the rules of rows/rates.py, and that a look costs what happened."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from proxy.control.cleared import Cleared
-from proxy.control.meters import Meters
-from proxy.control.rates import Reading, SessionMeter
+from proxy.control.rows.cleared import Cleared
+from proxy.control.rows.meters import Meters
+from proxy.control.rows.rates import Reading, SessionMeter
 from shm.counters import CarriedRow, CounterReader
 from shm.segment import Segment
 from shm.shape import Shape

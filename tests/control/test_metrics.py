@@ -16,13 +16,13 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families as text_families
 
 from proxy.config.model.settings import Origin, Proxy, Service
-from proxy.control.families import OPENMETRICS, TEXT, Family, labels_of, render
-from proxy.control.monitor import Monitor
-from proxy.control.own_metrics import OwnMetrics
+from proxy.control.http.services import Services
+from proxy.control.metrics.families import OPENMETRICS, TEXT, Family, labels_of, render
+from proxy.control.metrics.own import OwnMetrics
+from proxy.control.metrics.scrape import ScrapeError, parse_query
 from proxy.control.places import Client
-from proxy.control.report import Report
-from proxy.control.scrape import ScrapeError, parse_query
-from proxy.control.services import Services
+from proxy.control.rows.monitor import Monitor
+from proxy.control.rows.report import Report
 from proxy.control.turns import Turns
 from proxy.runtime import now_ms
 from tests.support import PATIENCE_SECONDS, wait_for

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.control.rates import AVERAGE_WINDOW, Availability, Average, Rate, SessionMeter
+from proxy.control.rows.rates import AVERAGE_WINDOW, Availability, Average, Rate, SessionMeter
 
 
 def test_a_rate_is_what_happened_per_second_since_the_last_look() -> None:

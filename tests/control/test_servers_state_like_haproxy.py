@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from proxy.config.model.settings import Origin, Proxy
-from proxy.control.observation import Observer
-from proxy.control.server_rows import state_row
+from proxy.control.rows.observation import Observer
+from proxy.control.rows.server_rows import state_row
 from proxy.runtime import now_ms
 from resolverd.state_file.format import COLUMNS
 from shm.standing import names_of

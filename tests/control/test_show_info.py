@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 from proxy.config.model.settings import Global, Origin, Proxy
-from proxy.control.monitor import Monitor
-from proxy.control.report import Report
-from proxy.control.show_info import FIELDS, Info, uptime_text
+from proxy.control.commands.show_info import FIELDS, Info, uptime_text
+from proxy.control.rows.monitor import Monitor
+from proxy.control.rows.report import Report
 from proxy.runtime import now_ms
 from shm.states import Command
 from tests.support import wait_for

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from proxy.config.model.settings import Global, Settings
-from proxy.control.directory import Directory
-from proxy.control.show_stat import parse
-from proxy.control.stat_columns import COLUMNS
+from proxy.control.commands.show_stat import parse
+from proxy.control.rows.directory import Directory
+from proxy.control.rows.stat_columns import COLUMNS
 from resolverd.config import ResolverdSettings
 from tests.support_control_pair import Pair, pair, settled
 

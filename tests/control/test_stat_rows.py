@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from proxy.config.model.settings import Check, Origin, Proxy
-from proxy.control.observation import FDRAIN, Observed
-from proxy.control.stat_rows import Clock, check_cells, server_status
-from proxy.control.summary import summarize
+from proxy.control.rows.observation import FDRAIN, Observed
+from proxy.control.rows.stat_rows import Clock, check_cells, server_status
+from proxy.control.rows.summary import summarize
 from shm.changes import UsableCounts
 from shm.states import AdminState, HealthState, Operational, ServerState, SlotState
 from tests.support_control import ADMIN_NOTHING, a_server

@@ -11,7 +11,7 @@ import pytest
 from proxy.config.model.settings import Check, Origin, Proxy, Service
 from proxy.control.command import Level
 from proxy.control.command_line import CommandLine
-from proxy.control.http_request import parse_head
+from proxy.control.http.request import parse_head
 from proxy.control.limits import PIECES_AT_ONCE
 from proxy.control.places import Client
 from proxy.control.process import Control

@@ -8,7 +8,7 @@ from typing import TypeVar
 import msgspec
 import pytest
 
-from proxy.control.resolution_words import record_line
+from proxy.control.commands.resolution import record_line
 from resolverd.config import ResolutionSettings, ResolvedServer
 from resolverd.dns.answer import Answer, QueryType, Service, Status
 from resolverd.names.registry import Names

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from proxy.control.stat_columns import RESOLVER_COUNTERS
+from proxy.control.rows.stat_columns import RESOLVER_COUNTERS
 
 
 class Metric(NamedTuple):

@@ -1,6 +1,6 @@
 """`clear counters [all | server <bk>/<srv> [all]]`: maxima, or all that is counted, begins anew.
 
-That is for whoever looks: no counter changes (cleared.pyx).
+That is for whoever looks: no counter changes (rows/cleared.pyx).
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from proxy.control.command import Answer, Command, CommandError, Level
-from proxy.control.report import Report
+from proxy.control.rows.report import Report
 from proxy.runtime import now_ms
 
 USAGE = "usage: clear counters [all] | clear counters server <backend>/<server> [all]"

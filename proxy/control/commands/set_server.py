@@ -6,7 +6,8 @@ everybody who reads the slot is rung: relays and main threads of all workers, an
 
 from __future__ import annotations
 
-from proxy.control.admin_changes import (
+from proxy.control.command import Answer, Command, CommandError, Level
+from proxy.control.commands.admin_changes import (
     BY,
     Change,
     change_address,
@@ -17,11 +18,10 @@ from proxy.control.admin_changes import (
     change_weight,
     ordered_name,
 )
-from proxy.control.command import Answer, Command, CommandError, Level
-from proxy.control.observation import Observed
-from proxy.control.report import Report
-from proxy.control.server_news import NOTICE, server_lines
-from proxy.control.summary import BackendSummary
+from proxy.control.commands.server_news import NOTICE, server_lines
+from proxy.control.rows.observation import Observed
+from proxy.control.rows.report import Report
+from proxy.control.rows.summary import BackendSummary
 from proxy.runtime import now_ms, ring
 from shm.names import NameOrderWriter
 from shm.slots import AdminTableWriter

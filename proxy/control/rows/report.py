@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 from proxy.capacity import capacity_of
 from proxy.config.model.settings import Proxy, Server
-from proxy.control.directory import Directory
-from proxy.control.monitor import Monitor
-from proxy.control.observation import Observed
-from proxy.control.stat_rows import Clock, Row, backend_row, frontend_row, server_row
+from proxy.control.rows.directory import Directory
+from proxy.control.rows.monitor import Monitor
+from proxy.control.rows.observation import Observed
+from proxy.control.rows.stat_rows import Clock, Row, backend_row, frontend_row, server_row
 from proxy.runtime import Runtime, now_ms
 from resolverd.config import Nameserver, ResolversSection
 from resolverd.resolv_conf.nameserver_rows import in_use

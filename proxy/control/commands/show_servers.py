@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from proxy.config.model.settings import Proxy
 from proxy.control.command import Answer, Command, CommandError, Level
-from proxy.control.report import Report
-from proxy.control.server_rows import (
+from proxy.control.rows.report import Report
+from proxy.control.rows.server_rows import (
     backend_row,
     connections_header,
     connections_row,

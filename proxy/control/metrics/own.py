@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from proxy.control.dns_metrics import DnsMetrics
-from proxy.control.families import MISSING, Family, Histogram, Sample, Value, labels_of
-from proxy.control.report import Report
+from proxy.control.metrics.dns import DnsMetrics
+from proxy.control.metrics.families import MISSING, Family, Histogram, Sample, Value, labels_of
+from proxy.control.rows.report import Report
 from proxy.relay.state.termination import Termination
 from proxy.runtime import now_ms
 from shm.processes import ProcessStatus

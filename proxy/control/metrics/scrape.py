@@ -12,9 +12,9 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from proxy.config.model.settings import Proxy
-from proxy.control.check_names import CHECK_NAMES, REPORTED
-from proxy.control.families import MISSING, Family, Labels, Sample, Value, labels_of
-from proxy.control.metric_tables import (
+from proxy.control.commands.show_info import FIELDS, VERSION, Info
+from proxy.control.metrics.families import MISSING, Family, Labels, Sample, Value, labels_of
+from proxy.control.metrics.tables import (
     BACKEND_METRICS,
     BACKEND_STATES,
     CHECK_METRICS,
@@ -26,10 +26,10 @@ from proxy.control.metric_tables import (
     SERVICE_METRICS,
     Metric,
 )
-from proxy.control.observation import FDRAIN, Observed
-from proxy.control.report import Report
-from proxy.control.show_info import FIELDS, VERSION, Info
-from proxy.control.stat_rows import Row
+from proxy.control.rows.check_names import CHECK_NAMES, REPORTED
+from proxy.control.rows.observation import FDRAIN, Observed
+from proxy.control.rows.report import Report
+from proxy.control.rows.stat_rows import Row
 from shm.states import Operational
 
 SCOPES = ("global", "frontend", "backend", "server", "resolver", "millrace")

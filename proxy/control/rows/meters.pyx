@@ -12,13 +12,12 @@ from libc.math cimport rint
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
-from proxy.control.cleared cimport (
-    KIND_BACKEND, KIND_FRONTEND, KIND_SERVER, KINDS, Cleared)
+from proxy.control.rows.cleared cimport KIND_BACKEND, KIND_FRONTEND, KIND_SERVER, KINDS, Cleared
 from shm.atomics cimport load_relaxed
 from shm.rows cimport BackendCounters, FrontendCounters, ServerCounters
 from shm.segment cimport Segment, backend_counters, frontend_counters, server_counters
 
-from proxy.control.rates import AVERAGE_WINDOW, Reading
+from proxy.control.rows.rates import AVERAGE_WINDOW, Reading
 
 cdef enum:
     SERVERS_LOOKED_MAX = 5_000  # in one look: about 2 ms

@@ -14,9 +14,9 @@ from typing import NamedTuple, TypeAlias
 import msgspec
 
 from proxy.control.command import Answer, Command, Level
-from proxy.control.report import Report
-from proxy.control.stat_format import tags_object
-from proxy.control.stat_rows import PROCESS_NUMBER
+from proxy.control.rows.report import Report
+from proxy.control.rows.stat_format import tags_object
+from proxy.control.rows.stat_rows import PROCESS_NUMBER
 
 PRODUCT = "Millrace"
 MEGABYTE = 1 << 20

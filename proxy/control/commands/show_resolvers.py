@@ -8,10 +8,10 @@ from typing import TypeAlias
 import msgspec
 
 from proxy.control.command import Answer, Command, CommandError, Level
-from proxy.control.report import Report
-from proxy.control.stat_columns import RESOLVER_COLUMNS, RESOLVER_COUNTERS, RESOLVER_HEADER
-from proxy.control.stat_format import Format, cell, tags_object
-from proxy.control.stat_rows import PROCESS_NUMBER
+from proxy.control.rows.report import Report
+from proxy.control.rows.stat_columns import RESOLVER_COLUMNS, RESOLVER_COUNTERS, RESOLVER_HEADER
+from proxy.control.rows.stat_format import Format, cell, tags_object
+from proxy.control.rows.stat_rows import PROCESS_NUMBER
 from resolverd.config import ResolversSection
 
 Row: TypeAlias = dict[str, int | str]

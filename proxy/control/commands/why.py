@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from proxy.control.check_names import cause, status_name
-from proxy.control.observation import FDRAIN, FMAINT, Observed
-from proxy.control.resolution_words import ago, place_text, reason_text, reply_text, seconds
+from proxy.control.commands.resolution import ago, place_text, reason_text, reply_text, seconds
+from proxy.control.rows.check_names import cause, status_name
+from proxy.control.rows.observation import FDRAIN, FMAINT, Observed
 from resolverd.records.schema import Account, Move, Record, ServerAccount
 from shm.processes import ProcessStatus
 from shm.states import Cause, HealthOrder, Operational, SlotState

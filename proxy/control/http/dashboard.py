@@ -12,12 +12,12 @@ from html import escape
 from itertools import islice
 
 from proxy.config.model.settings import Proxy
-from proxy.control.dashboard_style import STYLE
-from proxy.control.dns_metrics import preferred_words
-from proxy.control.report import Report
-from proxy.control.resolution_record import dropped_in_ms
-from proxy.control.show_info import Info, uptime_text
-from proxy.control.stat_rows import Row
+from proxy.control.commands.show_info import Info, uptime_text
+from proxy.control.http.dashboard_style import STYLE
+from proxy.control.metrics.dns import preferred_words
+from proxy.control.rows.report import Report
+from proxy.control.rows.resolution_record import dropped_in_ms
+from proxy.control.rows.stat_rows import Row
 from proxy.runtime import now_ms
 from resolverd.dns.answer import Status
 

@@ -11,8 +11,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from proxy.control.metrics.scrape import Scrape, Selection
 from proxy.control.places import Client, Places
-from proxy.control.scrape import Scrape, Selection
 from proxy.control.turns import Turns
 
 

@@ -6,8 +6,8 @@ checks, or is told about a server that it checks, it logs itself.
 
 from __future__ import annotations
 
-from proxy.control.observation import FDRAIN, MAINT_MASK, Observed
-from proxy.control.summary import BackendSummary
+from proxy.control.rows.observation import FDRAIN, MAINT_MASK, Observed
+from proxy.control.rows.summary import BackendSummary
 from shm.states import Operational
 
 EMERG, ALERT, NOTICE = 0, 1, 5  # syslog

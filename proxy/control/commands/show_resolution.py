@@ -11,10 +11,8 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from proxy.control.command import Answer, Command, CommandError, Level, Piece
-from proxy.control.mail import Mail
-from proxy.control.report import Report
-from proxy.control.resolution_record import summary_of
-from proxy.control.resolution_words import (
+from proxy.control.commands.mail import Mail
+from proxy.control.commands.resolution import (
     HEADER,
     ago,
     head_lines,
@@ -22,6 +20,8 @@ from proxy.control.resolution_words import (
     server_line,
     summary_line,
 )
+from proxy.control.rows.report import Report
+from proxy.control.rows.resolution_record import summary_of
 from proxy.runtime import now_ms
 from resolverd.config import ResolutionSettings
 from resolverd.records.schema import Account, Summary

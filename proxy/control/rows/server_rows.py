@@ -7,7 +7,7 @@ version 1. Pure: observed servers in, lines out.
 from __future__ import annotations
 
 from proxy.config.model.settings import Proxy
-from proxy.control.observation import Observed
+from proxy.control.rows.observation import Observed
 from resolverd.state_file.format import NOTHING, StateRow, render
 from shm import standing
 

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 from proxy.config.model.settings import Proxy, Server
 from proxy.control.command import Answer, Command, CommandError, Level, Piece
-from proxy.control.mail import Mail
-from proxy.control.report import Report
-from proxy.control.resolution_words import ago
-from proxy.control.why_words import chain, worker_line
+from proxy.control.commands.mail import Mail
+from proxy.control.commands.resolution import ago
+from proxy.control.commands.why import chain, worker_line
+from proxy.control.rows.report import Report
 from proxy.runtime import now_ms
 from resolverd.records.schema import Account
 

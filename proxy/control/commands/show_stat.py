@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 from proxy.config.model.settings import Proxy
 from proxy.control.command import Answer, Command, CommandError, Level
-from proxy.control.directory import Directory, number
-from proxy.control.observation import Observed
-from proxy.control.report import Report
-from proxy.control.stat_format import Format, render
-from proxy.control.stat_rows import (
+from proxy.control.rows.directory import Directory, number
+from proxy.control.rows.observation import Observed
+from proxy.control.rows.report import Report
+from proxy.control.rows.stat_format import Format, render
+from proxy.control.rows.stat_rows import (
     TYPE_BACKEND,
     TYPE_FRONTEND,
     TYPE_SERVER,

@@ -8,9 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
-from proxy.control.families import Family, Histogram, Labels, Sample, Series, Value, labels_of
-from proxy.control.report import Report
-from proxy.control.resolution_record import dropped_in_ms, is_stale
+from proxy.control.metrics.families import (
+    Family,
+    Histogram,
+    Labels,
+    Sample,
+    Series,
+    Value,
+    labels_of,
+)
+from proxy.control.rows.report import Report
+from proxy.control.rows.resolution_record import dropped_in_ms, is_stale
 from proxy.runtime import now_ms
 from resolverd.config import Family as AddressFamily
 from resolverd.config import ResolutionSettings

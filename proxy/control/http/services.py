@@ -1,6 +1,7 @@
 """What the statistics sections answer: metrics, the dashboard, and its `;csv` and `;json` forms.
 
-At most SCRAPES_MAX scrapes are kept at a time, shared by all who ask for the same (snapshots.py).
+At most SCRAPES_MAX scrapes are kept at a time, shared by all who ask for the same
+(metrics/snapshots.py).
 """
 
 from __future__ import annotations
@@ -9,19 +10,19 @@ from collections.abc import AsyncGenerator, Iterator
 from http import HTTPStatus
 
 from proxy.config.model.settings import Proxy
-from proxy.control.dashboard import Dashboard
-from proxy.control.families import Exposition, choose, render
-from proxy.control.http_connection import Response, one_part, plain, refusal
-from proxy.control.http_request import Request
+from proxy.control.http.connection import Response, one_part, plain, refusal
+from proxy.control.http.dashboard import Dashboard
+from proxy.control.http.request import Request
 from proxy.control.limits import SCRAPES_MAX
-from proxy.control.own_metrics import OwnMetrics
+from proxy.control.metrics.families import Exposition, choose, render
+from proxy.control.metrics.own import OwnMetrics
+from proxy.control.metrics.scrape import Scrape, ScrapeError, Selection, parse_query
+from proxy.control.metrics.snapshots import Snapshots
 from proxy.control.places import Client
-from proxy.control.report import Report
-from proxy.control.scrape import Scrape, ScrapeError, Selection, parse_query
-from proxy.control.snapshots import Snapshots
-from proxy.control.stat_format import Format
-from proxy.control.stat_format import render as render_rows
-from proxy.control.stat_rows import Row
+from proxy.control.rows.report import Report
+from proxy.control.rows.stat_format import Format
+from proxy.control.rows.stat_format import render as render_rows
+from proxy.control.rows.stat_rows import Row
 from proxy.control.turns import Turns
 
 READY_PAGE = "<html><body><h1>200 OK</h1>\nService ready.\n</body></html>\n"

@@ -17,7 +17,7 @@ from proxy.config.model.settings import SERVER_WEIGHT_MAX
 from proxy.config.text.messages import ConfigError
 from proxy.config.text.names import normalize_host_name
 from proxy.control.command import CommandError
-from proxy.control.observation import CHECK_OFF, FDRAIN, FMAINT, MAINT_MASK, Observed
+from proxy.control.rows.observation import CHECK_OFF, FDRAIN, FMAINT, MAINT_MASK, Observed
 from shm.states import AdminState, HealthOrder
 
 ORDERS_WRAP = 1 << 32  # the record's field

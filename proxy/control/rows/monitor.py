@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from proxy.config.model.settings import Proxy, Server, Settings
-from proxy.control.cleared import Cleared
 from proxy.control.limits import CLEARED_AT_ONCE
-from proxy.control.meters import Meters
-from proxy.control.observation import Observer
-from proxy.control.rates import Availability, Rate, Reading, SessionMeter
-from proxy.control.service_counters import ServiceCounters
-from proxy.control.summary import BackendSummary, summarize
+from proxy.control.rows.cleared import Cleared
+from proxy.control.rows.meters import Meters
+from proxy.control.rows.observation import Observer
+from proxy.control.rows.rates import Availability, Rate, Reading, SessionMeter
+from proxy.control.rows.service_counters import ServiceCounters
+from proxy.control.rows.summary import BackendSummary, summarize
 from shm.changes import UsableServers
 from shm.counters import CounterReader
 from shm.processes import ProcessBoard

@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import NamedTuple, TypeAlias
 
 from proxy.config.model.settings import Proxy
-from proxy.control.check_names import IN_PROGRESS, cause, status_description, status_name
-from proxy.control.observation import Observed
-from proxy.control.rates import Availability, Reading
-from proxy.control.summary import BackendSummary
+from proxy.control.rows.check_names import IN_PROGRESS, cause, status_description, status_name
+from proxy.control.rows.observation import Observed
+from proxy.control.rows.rates import Availability, Reading
+from proxy.control.rows.summary import BackendSummary
 from shm.slots import warmth_of
 from shm.states import WARM_STEPS, Operational
 

@@ -10,8 +10,14 @@ from enum import Enum
 
 import msgspec
 
-from proxy.control.stat_columns import COLUMNS, NATURES, ORIGINS, SCOPES, STAT_HEADER, Column
-from proxy.control.stat_rows import PROCESS_NUMBER, TYPE_BACKEND, TYPE_FRONTEND, TYPE_SERVER, Row
+from proxy.control.rows.stat_columns import COLUMNS, NATURES, ORIGINS, SCOPES, STAT_HEADER, Column
+from proxy.control.rows.stat_rows import (
+    PROCESS_NUMBER,
+    TYPE_BACKEND,
+    TYPE_FRONTEND,
+    TYPE_SERVER,
+    Row,
+)
 
 KINDS = {TYPE_FRONTEND: "F", TYPE_BACKEND: "B", TYPE_SERVER: "S"}
 OBJECTS = {TYPE_FRONTEND: "Frontend", TYPE_BACKEND: "Backend", TYPE_SERVER: "Server"}

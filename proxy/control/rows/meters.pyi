@@ -1,7 +1,7 @@
 """Types of the compiled module; its documentation is in meters.pyx."""
 
-from proxy.control.cleared import Cleared
-from proxy.control.rates import Reading
+from proxy.control.rows.cleared import Cleared
+from proxy.control.rows.rates import Reading
 from shm.segment import Segment
 
 class Meters:

@@ -13,7 +13,7 @@ from contextlib import aclosing
 from http import HTTPStatus
 from typing import NamedTuple, TypeAlias
 
-from proxy.control.http_request import HEAD_END, BadRequestError, Request, parse_head
+from proxy.control.http.request import HEAD_END, BadRequestError, Request, parse_head
 from proxy.control.limits import (
     KEEP_ALIVE_REQUESTS_MAX,
     REQUEST_HEAD_BYTES_MAX,
@@ -21,7 +21,7 @@ from proxy.control.limits import (
     RESPONSE_SECONDS_MAX,
 )
 from proxy.control.places import Client
-from proxy.control.service_counters import ServiceCounters
+from proxy.control.rows.service_counters import ServiceCounters
 from proxy.control.stats_socket import READ_BYTES, discard, send
 
 LAST_CHUNK = b"0\r\n\r\n"

@@ -1,0 +1,1 @@
+"""The HTTP service of statistics sections: metrics, dashboard, csv, json."""

@@ -1,0 +1,1 @@
+"""Prometheus metrics: families, tables of names, scrapes."""

@@ -1,0 +1,1 @@
+"""What is shown, as numbers: rows of frontends, backends and servers."""
