@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support_generated import LONG, choose_seed, set_up_hypothesis
-from tests.support_isolation import isolate
+from tests.support.generated import LONG, choose_seed, set_up_hypothesis
+from tests.support.isolation import isolate
 
 isolate()
 set_up_hypothesis()

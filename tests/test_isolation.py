@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from proxy.config.text.context import has_ipv6_route
-from tests.support import require_program
-from tests.support_isolation import ISOLATED, RESOLV_CONF
+from tests.support.common import require_program
+from tests.support.isolation import ISOLATED, RESOLV_CONF
 
 ROOT = Path(__file__).parent.parent
 

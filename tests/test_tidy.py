@@ -249,8 +249,8 @@ def test_no_module_is_dead() -> None:
 
 
 def test_every_test_folder_file_name_is_unique() -> None:
-    names = [p.name for p in tracked(".py") if name(p).startswith("tests/")]
-    twice = {n for n in names if names.count(n) > 1 and n not in ("__init__.py", "conftest.py")}
+    names = [p.name for p in tracked(".py") if p.name.startswith("test_")]
+    twice = {n for n in names if names.count(n) > 1}
     assert not twice, f"test files with the same name: {twice}"
 
 

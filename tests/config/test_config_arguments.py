@@ -27,7 +27,7 @@ from proxy.config.lines.server.options import SERVER_OPTIONS
 from proxy.config.lines.table import Kind, Word
 from proxy.config.loader import load
 from proxy.config.text.messages import Severity
-from tests.support import PATIENCE_SECONDS, require_program
+from tests.support.common import PATIENCE_SECONDS, require_program
 
 ARGUMENTS = Path(__file__).parent / "oracle" / "arguments.txt"
 SURPLUS, UNKNOWN, SENTINEL = "zz_surplus", "zz_unknown", "zz_sentinel"

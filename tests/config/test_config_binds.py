@@ -6,7 +6,7 @@ import pytest
 
 from proxy.config.model.settings import Bind, Endpoint, SocketFamily
 from proxy.config.text.messages import Severity
-from tests.support_config import load_text, only_alert, said, settings_of
+from tests.support.config.loading import load_text, only_alert, said, settings_of
 
 V4, V6 = SocketFamily.IPV4, SocketFamily.IPV6
 

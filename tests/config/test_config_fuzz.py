@@ -20,8 +20,8 @@ from proxy.config.model.settings import Settings
 from proxy.config.report import summarize
 from proxy.config.sections import SECTIONS
 from proxy.config.text.messages import Severity
-from tests.support_config import load_text
-from tests.support_generated import examples
+from tests.support.config.loading import load_text
+from tests.support.generated import examples
 
 MISSION = Path(__file__).parent.parent / "mission"
 SEEDS = [path.read_text() for path in sorted(MISSION.glob("*.cfg"))]

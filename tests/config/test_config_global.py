@@ -12,7 +12,7 @@ import pytest
 from proxy.config.model.settings import Endpoint, Global, LogTarget, SocketFamily
 from proxy.config.text.messages import Severity
 from resolverd.config import Family
-from tests.support_config import load_text, only_alert, said, settings_of
+from tests.support.config.loading import load_text, only_alert, said, settings_of
 
 
 def globals_of(*lines: str) -> Global:

@@ -6,7 +6,14 @@ import pytest
 
 from proxy.config.model.settings import Service
 from proxy.config.text.messages import Severity
-from tests.support_config import LISTEN, listen_with, load_text, only_alert, said, settings_of
+from tests.support.config.loading import (
+    LISTEN,
+    listen_with,
+    load_text,
+    only_alert,
+    said,
+    settings_of,
+)
 
 STATS = "listen stats\n    mode http\n    bind 127.0.0.1:1\n    timeout client 1s\n"
 EXPORTER = "    http-request use-service prometheus-exporter{}\n"

@@ -6,7 +6,14 @@ import pytest
 
 from proxy.config.model.settings import Endpoint, SocketFamily
 from proxy.config.text.messages import Severity
-from tests.support_config import LISTEN, listen_settings, listen_with, load_text, only_alert, said
+from tests.support.config.loading import (
+    LISTEN,
+    listen_settings,
+    listen_with,
+    load_text,
+    only_alert,
+    said,
+)
 
 ENVIRONMENT = {"HOST": "127.0.0.9", "PORT": "5514", "SOCKET": "/tmp/x.sock", "NONE": ""}
 BEHIND = "behind the time unit"

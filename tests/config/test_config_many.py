@@ -10,7 +10,7 @@ import pytest
 
 from proxy.config.text.messages import Severity
 from proxy.config.text.suggest import COMPARED_MAX, Names
-from tests.support_config import load_text, said
+from tests.support.config.loading import load_text, said
 
 HEAD = "defaults d\n timeout client 1s\n timeout connect 1s\n timeout server 1s\n"
 TIMES = 10  # the larger file has so many times the sections

@@ -9,7 +9,7 @@ import pytest
 from proxy.config.loader import Outcome, load
 from proxy.config.model.settings import Balance, InitAddr
 from resolverd.config import Family, Holds
-from tests.support_config import resolve_from_table, said
+from tests.support.config.loading import resolve_from_table, said
 
 MISSION = Path(__file__).parent.parent / "mission"
 

@@ -6,7 +6,7 @@ import pytest
 
 from proxy.config.model.settings import Balance, Timeouts
 from proxy.config.text.messages import Severity
-from tests.support_config import (
+from tests.support.config.loading import (
     LISTEN,
     listen_settings,
     listen_with,

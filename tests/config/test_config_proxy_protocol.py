@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.config.model.settings import ProxyHeader
-from tests.support_config import load_text, only_alert, said, server_settings, settings_of
+from tests.support.config.loading import load_text, only_alert, said, server_settings, settings_of
 
 NONE, V1, V2, V2_CHECKSUM = ProxyHeader
 EDGE = "frontend f\n    timeout client 1s\n    bind :80,:81\n    {line}\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from proxy.config.model.settings import Origin
 from proxy.config.report import render, render_tagged, summarize
 from proxy.config.text.messages import Message, Severity
-from tests.support_config import load_text
+from tests.support.config.loading import load_text
 
 ORIGIN = Origin("edge.cfg", 17)
 NOTICE = Message(Severity.NOTICE, "n", ORIGIN)

@@ -6,7 +6,13 @@ import pytest
 
 from proxy.config.model.settings import InitAddr, InitState, Server
 from resolverd.config import Family, ResolutionSettings, ResolvedServer
-from tests.support_config import LISTEN, listen_with, only_alert, server_settings, settings_of
+from tests.support.config.loading import (
+    LISTEN,
+    listen_with,
+    only_alert,
+    server_settings,
+    settings_of,
+)
 
 RESOLVERS = (
     "resolvers r\n    nameserver n 127.0.0.1:53\nresolvers q\n    nameserver n 127.0.0.1:54\n"

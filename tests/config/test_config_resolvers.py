@@ -17,7 +17,7 @@ from resolverd.config import (
     Transport,
     TtlPeriod,
 )
-from tests.support_config import LISTEN, load_text, only_alert, said, settings_of
+from tests.support.config.loading import LISTEN, load_text, only_alert, said, settings_of
 
 ONE = "resolvers r\n    nameserver n 127.0.0.1:53\n"
 

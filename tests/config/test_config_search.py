@@ -8,7 +8,7 @@ import pytest
 
 from proxy.config.text.messages import Severity
 from resolverd.resolv_conf.file import NDOTS_MAX, SEARCH_MAX
-from tests.support_config import load_text, only_alert, said, settings_of
+from tests.support.config.loading import load_text, only_alert, said, settings_of
 
 PROXY = """
 listen edge

@@ -14,7 +14,7 @@ from proxy.config.model.settings import (
     Source,
 )
 from proxy.config.text.messages import Severity
-from tests.support_config import (
+from tests.support.config.loading import (
     LISTEN,
     listen_with,
     load_text,

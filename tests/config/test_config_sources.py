@@ -9,7 +9,7 @@ import pytest
 from proxy.config.loader import load
 from proxy.config.text.messages import Messages, Severity
 from proxy.config.text.sources import expand_sources, read_lines
-from tests.support_config import load_text, only_alert, said
+from tests.support.config.loading import load_text, only_alert, said
 
 
 def lines_of(text: str, tmp_path: Path, environment: dict[str, str] | None = None) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 from proxy.config.loader import Outcome
 from proxy.config.model.settings import Proxy
 from proxy.config.text.messages import Severity
-from tests.support_config import LISTEN, load_text, only_alert, said, settings_of
+from tests.support.config.loading import LISTEN, load_text, only_alert, said, settings_of
 
 SERVER = "    server s 127.0.0.2:80\n"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config.text.messages import Severity
-from tests.support_config import load_text, said
+from tests.support.config.loading import load_text, said
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

@@ -17,7 +17,14 @@ from proxy.config.lines.log_format import (
 )
 from proxy.config.model.settings import AccessLog, LogItem
 from proxy.config.text.messages import ConfigError, Severity
-from tests.support_config import LISTEN, listen_with, load_text, only_alert, said, settings_of
+from tests.support.config.loading import (
+    LISTEN,
+    listen_with,
+    load_text,
+    only_alert,
+    said,
+    settings_of,
+)
 
 GLOBAL = "global\n    log 127.0.0.1 local0\n"
 FLAGS = ("quote", "hexadecimal", "escape")

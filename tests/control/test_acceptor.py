@@ -11,8 +11,8 @@ import pytest
 
 from proxy.control.acceptor import Acceptor
 from proxy.control.places import Client
-from tests.support import PATIENCE_SECONDS
-from tests.support_control import read_all
+from tests.support.common import PATIENCE_SECONDS
+from tests.support.control.site import read_all
 
 
 async def greet(connection: socket.socket, client: Client) -> None:

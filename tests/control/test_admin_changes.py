@@ -16,7 +16,7 @@ from proxy.control.commands.admin_changes import (
 )
 from proxy.control.rows.observation import Observed
 from shm.states import HEALTH_NONE, AdminFlag, AdminState, ServerState, SlotState
-from tests.support_control import ADMIN_NOTHING, a_server
+from tests.support.control.site import ADMIN_NOTHING, a_server
 
 FMAINT, CMAINT, FDRAIN = (
     int(flag) for flag in (AdminFlag.FMAINT, AdminFlag.CMAINT, AdminFlag.FDRAIN)

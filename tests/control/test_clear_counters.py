@@ -9,7 +9,7 @@ from shm.segment import Segment
 from shm.shape import Shape
 from shm.slots import HealthTableWriter
 from shm.states import HEALTH_NONE
-from tests.support_control import a_server, control_world
+from tests.support.control.site import a_server, control_world
 
 
 def test_operators_clear_maxima_and_administrators_everything() -> None:

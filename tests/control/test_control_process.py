@@ -10,9 +10,9 @@ import pytest
 
 from proxy.config.model.settings import Check, Origin, Proxy, Service
 from proxy.runtime import now_ms
-from tests.support import wait_for
-from tests.support_control import World, a_server, control_world
-from tests.support_http import get
+from tests.support.common import wait_for
+from tests.support.control.http import get
+from tests.support.control.site import World, a_server, control_world
 
 
 def small() -> list[Proxy]:

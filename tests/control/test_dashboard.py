@@ -19,8 +19,8 @@ from proxy.control.rows.monitor import Monitor
 from proxy.control.rows.report import Report
 from proxy.runtime import now_ms
 from resolverd.dns.answer import Status
-from tests.support_control import World, a_server
-from tests.support_control_pair import RESOLVERD
+from tests.support.control.pair import RESOLVERD
+from tests.support.control.site import World, a_server
 
 VOID = ("meta",)
 

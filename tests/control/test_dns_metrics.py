@@ -29,8 +29,8 @@ from resolverd.pace.durations import MOVE_BOUNDS_MS, RUN_BOUNDS_MS, move_bucket,
 from shm.histograms import BUCKETS, MOVES, RUNS, WORDS, HistogramReader, HistogramWriter
 from shm.segment import Segment
 from shm.shape import Shape
-from tests.support_control import World, a_server, control_world
-from tests.support_http import get
+from tests.support.control.http import get
+from tests.support.control.site import World, a_server, control_world
 
 SECTIONS = tuple(
     ResolversSection(

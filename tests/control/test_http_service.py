@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from proxy.config.model.settings import Origin, Proxy, Service
 from proxy.control.http.request import BadRequestError, parse_head
 from proxy.control.limits import REQUEST_HEAD_BYTES_MAX, SERVICE_CONNECTIONS_MAX
-from tests.support import PATIENCE_SECONDS, wait_for
-from tests.support_control import World, a_server, control_world, read_all
-from tests.support_http import dial, exchange, get
+from tests.support.common import PATIENCE_SECONDS, wait_for
+from tests.support.control.http import dial, exchange, get
+from tests.support.control.site import World, a_server, control_world, read_all
 
 ALL: tuple[str, ...] = ()  # metrics on every path
 REQUEST = b"GET /metrics?scope=global HTTP/1.1\r\nHost: x\r\n\r\n"

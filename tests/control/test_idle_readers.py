@@ -15,8 +15,8 @@ from proxy.control.limits import (
     SERVICE_CONNECTIONS_MAX,
     STATS_CONNECTIONS_MAX,
 )
-from tests.support import PATIENCE_SECONDS
-from tests.support_control import World, a_server, control_world, read_all
+from tests.support.common import PATIENCE_SECONDS
+from tests.support.control.site import World, a_server, control_world, read_all
 
 SERVERS = 1_000  # whose metrics and rows are more than any socket buffers
 METRICS = b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"

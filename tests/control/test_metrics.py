@@ -25,10 +25,10 @@ from proxy.control.rows.monitor import Monitor
 from proxy.control.rows.report import Report
 from proxy.control.turns import Turns
 from proxy.runtime import now_ms
-from tests.support import PATIENCE_SECONDS, wait_for
-from tests.support_control import World, control_world
-from tests.support_control_pair import Pair, pair, slot_of
-from tests.support_http import get
+from tests.support.common import PATIENCE_SECONDS, wait_for
+from tests.support.control.http import get
+from tests.support.control.pair import Pair, pair, slot_of
+from tests.support.control.site import World, control_world
 
 # there is no TLS, no compression, no cache and no rate of requests to report
 ELSEWHERE = ("ssl", "zlib", "comp", "cache", "requests_rate", "http_requests_rate")

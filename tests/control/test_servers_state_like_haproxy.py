@@ -15,8 +15,8 @@ from proxy.runtime import now_ms
 from resolverd.state_file.format import COLUMNS
 from shm.standing import names_of
 from shm.states import Cause, SlotFlag
-from tests.support_control import World, a_server, control_world
-from tests.support_control_pair import Pair, pair, passed, settled, slot_of
+from tests.support.control.pair import Pair, pair, passed, settled, slot_of
+from tests.support.control.site import World, a_server, control_world
 
 FIELDS = COLUMNS.split()
 CHANGES = "srv_time_since_last_change"

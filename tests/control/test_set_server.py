@@ -12,7 +12,7 @@ from proxy.config.model.settings import Check, Origin, Proxy
 from proxy.runtime import now_ms
 from shm.names import NameReader
 from shm.states import AdminFlag, Cause
-from tests.support_control import ADMIN_NOTHING, World, a_server, control_world
+from tests.support.control.site import ADMIN_NOTHING, World, a_server, control_world
 
 NO_VALUE = 0
 

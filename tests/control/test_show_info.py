@@ -15,9 +15,9 @@ from proxy.control.rows.monitor import Monitor
 from proxy.control.rows.report import Report
 from proxy.runtime import now_ms
 from shm.states import Command
-from tests.support import wait_for
-from tests.support_control import World, a_server, ask, control_world
-from tests.support_control_pair import Pair, pair
+from tests.support.common import wait_for
+from tests.support.control.pair import Pair, pair
+from tests.support.control.site import World, a_server, ask, control_world
 
 LEFT_OUT = ("Ssl", "Compress", "DebugCommands", "Tainted")
 RENAMED = {"TotalSplicdedBytesOut": "TotalSplicedBytesOut"}  # spelled right since 2.8

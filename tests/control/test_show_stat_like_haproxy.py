@@ -13,7 +13,7 @@ from proxy.control.commands.show_stat import parse
 from proxy.control.rows.directory import Directory
 from proxy.control.rows.stat_columns import COLUMNS
 from resolverd.config import ResolverdSettings
-from tests.support_control_pair import Pair, pair, settled
+from tests.support.control.pair import Pair, pair, settled
 
 # 2.6 has no such columns; later versions have, with these values for a TCP proxy
 NEWER = ("srid", "priv_idle_cur", "reqbin", "reqbout", "resbin", "resbout")

@@ -10,7 +10,7 @@ from proxy.control.rows.stat_rows import Clock, check_cells, server_status
 from proxy.control.rows.summary import summarize
 from shm.changes import UsableCounts
 from shm.states import AdminState, HealthState, Operational, ServerState, SlotState
-from tests.support_control import ADMIN_NOTHING, a_server
+from tests.support.control.site import ADMIN_NOTHING, a_server
 
 RUNNING, STOPPED, STOPPING = Operational.RUNNING, Operational.STOPPED, Operational.STOPPING
 

@@ -15,9 +15,9 @@ from proxy.control.limits import (
     COMMAND_LINE_BYTES_MAX,
     STATS_CONNECTIONS_MAX,
 )
-from tests.support import PATIENCE_SECONDS, wait_for
-from tests.support_control import World, a_server, control_world, read_all
-from tests.support_control_pair import Pair, pair
+from tests.support.common import PATIENCE_SECONDS, wait_for
+from tests.support.control.pair import Pair, pair
+from tests.support.control.site import World, a_server, control_world, read_all
 
 BACKENDS = "# name\nbe\n\n"
 

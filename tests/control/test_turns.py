@@ -15,7 +15,7 @@ from proxy.control.http.request import parse_head
 from proxy.control.limits import PIECES_AT_ONCE
 from proxy.control.places import Client
 from proxy.control.process import Control
-from tests.support_control import World, a_server
+from tests.support.control.site import World, a_server
 
 SERVERS, SECTIONS = 600, 200
 LOOKS_OF_A_ROW = 4  # the server, its counters, those of its section, and the workers'

@@ -7,10 +7,10 @@ import socket
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.support import PATIENCE_SECONDS, free_port, wait_for
-from tests.support_differential import haproxy_command, millrace_command
-from tests.support_one_program import OneProgram, one_program
-from tests.support_servers import Server, echo, receive_count
+from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.differential.one_program import OneProgram, one_program
+from tests.support.differential.pair import haproxy_command, millrace_command
+from tests.support.servers import Server, echo, receive_count
 
 EDGE = "127.67.4.1"
 SERVER = "127.67.4.2"

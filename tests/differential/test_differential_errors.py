@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support_differential import disagreements, millrace_command
-from tests.support_dns import NODATA, NX, REFUSED, SERVFAIL, SILENT, Answer, records
-from tests.support_scenarios import Scenario, answers
+from tests.support.differential.pair import disagreements, millrace_command
+from tests.support.differential.scenarios import Scenario, answers
+from tests.support.dns.scripted import NODATA, NX, REFUSED, SERVFAIL, SILENT, Answer, records
 
 OPTIONS = "resolvers r1 resolve-prefer ipv4 init-addr none"
 ONE_SERVER = f"backend be\n    server s1 app.test:8080 {OPTIONS}"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support_differential import disagreement, disagreements, haproxy_command
-from tests.support_dns import NODATA, NX, records
-from tests.support_scenarios import Scenario, answers
+from tests.support.differential.pair import disagreement, disagreements, haproxy_command
+from tests.support.differential.scenarios import Scenario, answers
+from tests.support.dns.scripted import NODATA, NX, records
 
 ONE_SERVER = Scenario(
     name="lost and found",

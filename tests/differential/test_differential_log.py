@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import wait_for
-from tests.support_differential import haproxy_command, millrace_command
-from tests.support_dns import (
+from tests.support.common import wait_for
+from tests.support.differential.one_program import OneProgram, one_program
+from tests.support.differential.pair import haproxy_command, millrace_command
+from tests.support.dns.scripted import (
     NX,
     REFUSED,
     SERVFAIL,
@@ -21,7 +22,6 @@ from tests.support_dns import (
     Answer,
     records,
 )
-from tests.support_one_program import OneProgram, one_program
 
 CONFIGURATION = """\
 global

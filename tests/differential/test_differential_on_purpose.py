@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support_differential import haproxy_command, millrace_command, observe_all
-from tests.support_dns import NODATA, SERVFAIL, records, services
-from tests.support_scenarios import SHORT_HOLDS, Scenario, answers
-from tests.support_timeline import ServerState, Timeline
+from tests.support.differential.pair import haproxy_command, millrace_command, observe_all
+from tests.support.differential.scenarios import SHORT_HOLDS, Scenario, answers
+from tests.support.differential.timeline import ServerState, Timeline
+from tests.support.dns.scripted import NODATA, SERVFAIL, records, services
 
 LABEL = "_web._tcp.app.test"
 OPTIONS = "resolvers r1 resolve-prefer ipv4 init-addr none"

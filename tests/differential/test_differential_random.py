@@ -13,9 +13,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.support_differential import disagreements, millrace_command
-from tests.support_dns import NODATA, NX, REFUSED, SERVFAIL, SILENT, Answer, delayed, records
-from tests.support_scenarios import Scenario, Step, answers
+from tests.support.differential.pair import disagreements, millrace_command
+from tests.support.differential.scenarios import Scenario, Step, answers
+from tests.support.dns.scripted import (
+    NODATA,
+    NX,
+    REFUSED,
+    SERVFAIL,
+    SILENT,
+    Answer,
+    delayed,
+    records,
+)
 
 SEEDS = range(8)
 SECONDS_MAX = 13.0

@@ -12,9 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.support_differential import disagreements, millrace_command
-from tests.support_dns import NODATA, NX, REFUSED, SERVFAIL, SILENT, Answer, records, services
-from tests.support_scenarios import Scenario, Step, answers
+from tests.support.differential.pair import disagreements, millrace_command
+from tests.support.differential.scenarios import Scenario, Step, answers
+from tests.support.dns.scripted import (
+    NODATA,
+    NX,
+    REFUSED,
+    SERVFAIL,
+    SILENT,
+    Answer,
+    records,
+    services,
+)
 
 SEEDS = range(100, 106)
 LABEL = "_web._tcp.app.test"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support_differential import disagreements, millrace_command
-from tests.support_dns import NX, SERVFAIL, SILENT, Answer, records, services
-from tests.support_scenarios import SHORT_HOLDS, Scenario, Step, answers
+from tests.support.differential.pair import disagreements, millrace_command
+from tests.support.differential.scenarios import SHORT_HOLDS, Scenario, Step, answers
+from tests.support.dns.scripted import NX, SERVFAIL, SILENT, Answer, records, services
 
 LABEL = "_web._tcp.app.test"
 OPTIONS = "resolvers r1 resolve-prefer ipv4 init-addr none"

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import PATIENCE_SECONDS, wait_for
-from tests.support_differential import haproxy_command, millrace_command
-from tests.support_dns import NX
-from tests.support_one_program import OneProgram, one_program
-from tests.support_scenarios import Server
-from tests.support_servers import Server as Echo
-from tests.support_servers import echo
+from tests.support.common import PATIENCE_SECONDS, wait_for
+from tests.support.differential.one_program import OneProgram, one_program
+from tests.support.differential.pair import haproxy_command, millrace_command
+from tests.support.differential.scenarios import Server
+from tests.support.dns.scripted import NX
+from tests.support.servers import Server as Echo
+from tests.support.servers import echo
 
 GLOBAL = """\
 global

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import PATIENCE_SECONDS, free_port, wait_for
-from tests.support_differential import ROOT, haproxy_command, millrace_command
+from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.differential.pair import ROOT, haproxy_command, millrace_command
 
 pytestmark = pytest.mark.slow
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from tests.support import PATIENCE_SECONDS, free_port
-from tests.support_differential import haproxy_command, millrace_command
-from tests.support_one_program import OneProgram, one_program
-from tests.support_servers import Server as Echo
-from tests.support_servers import echo
-from tests.support_sockets import (
+from tests.support.common import PATIENCE_SECONDS, free_port
+from tests.support.differential.one_program import OneProgram, one_program
+from tests.support.differential.pair import haproxy_command, millrace_command
+from tests.support.servers import Server as Echo
+from tests.support.servers import echo
+from tests.support.sockets import (
     connected,
     copied_sockets,
     interface,

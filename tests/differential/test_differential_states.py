@@ -6,9 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.support_differential import disagreements, millrace_command
-from tests.support_dns import NX, SERVFAIL, records
-from tests.support_scenarios import Scenario, answers, command, server_ends, server_starts
+from tests.support.differential.pair import disagreements, millrace_command
+from tests.support.differential.scenarios import (
+    Scenario,
+    answers,
+    command,
+    server_ends,
+    server_starts,
+)
+from tests.support.dns.scripted import NX, SERVFAIL, records
 
 PLAIN = "resolvers r1 resolve-prefer ipv4 init-addr none"
 CHECKED = f"{PLAIN} check inter 100ms fall 2 rise 2"

@@ -8,9 +8,9 @@ import threading
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from tests.support import PATIENCE_SECONDS, free_port, wait_for
-from tests.support_differential import haproxy_command, millrace_command
-from tests.support_one_program import OneProgram, one_program
+from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.differential.one_program import OneProgram, one_program
+from tests.support.differential.pair import haproxy_command, millrace_command
 
 EDGE = "127.67.5.1"
 BULK = 3_000_000  # bytes: enough to be spliced where that is possible

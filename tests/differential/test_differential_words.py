@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support_differential import disagreements, millrace_command
-from tests.support_dns import NODATA, NX, records
-from tests.support_scenarios import Scenario, answers
+from tests.support.differential.pair import disagreements, millrace_command
+from tests.support.differential.scenarios import Scenario, answers
+from tests.support.dns.scripted import NODATA, NX, records
 
 OPTIONS = "resolvers r1 resolve-prefer ipv4 init-addr none"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support_timeline import Period, Snapshot, Timeline, agree, parse_states
+from tests.support.differential.timeline import Period, Snapshot, Timeline, agree, parse_states
 
 HEADER = "# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_fqdn srv_port srv_uweight"
 

@@ -15,8 +15,10 @@ from resolverd.config import Holds
 from resolverd.config import Transport as Carrier
 from shm.slots import SlotTableWriter
 from shm.states import Cause, SlotFlag
-from tests.support import wait_for
-from tests.support_dns import (
+from tests.support.common import wait_for
+from tests.support.dns.resolution import resolution_settings, servers
+from tests.support.dns.resolverd import ResolverdProcess, make_segment, place_address, settings_of
+from tests.support.dns.scripted import (
     NODATA,
     NX,
     SILENT,
@@ -27,7 +29,7 @@ from tests.support_dns import (
     records,
     services,
 )
-from tests.support_findings import (
+from tests.support.findings.scale import (
     HOST,
     LABEL,
     follows_host,
@@ -35,8 +37,6 @@ from tests.support_findings import (
     quick_section,
     wait_more_runs,
 )
-from tests.support_resolution import resolution_settings, servers
-from tests.support_resolverd import ResolverdProcess, make_segment, place_address, settings_of
 
 pytestmark = pytest.mark.slow
 

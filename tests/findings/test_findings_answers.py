@@ -11,8 +11,11 @@ from resolverd.dns.answer import Answer, Service, Status
 from resolverd.log.throttle import LINES_MAX
 from shm.states import SlotFlag
 from tests.resolverd.test_core import LABEL, World
-from tests.support_config import LISTEN, settings_of
-from tests.support_dns import (
+from tests.support.config.loading import LISTEN, settings_of
+from tests.support.dns.resolution import Driver, addresses, resolution_settings, servers, valid
+from tests.support.dns.resolverd import ResolverdProcess
+from tests.support.dns.resolverd import settings_of as resolverd_settings
+from tests.support.dns.scripted import (
     NODATA,
     SILENT,
     ScriptedNameserver,
@@ -20,12 +23,9 @@ from tests.support_dns import (
     forged,
     services,
 )
-from tests.support_dns import (
+from tests.support.dns.scripted import (
     Answer as Said,
 )
-from tests.support_resolution import Driver, addresses, resolution_settings, servers, valid
-from tests.support_resolverd import ResolverdProcess
-from tests.support_resolverd import settings_of as resolverd_settings
 
 HOUR_MS = 3_600_000
 ONE, TWO, THREE = "127.0.70.1", "127.0.70.2", "127.0.70.3"

@@ -9,7 +9,9 @@ import pytest
 
 from resolverd.config import Family, Holds
 from resolverd.daemon import now_ms
-from tests.support_dns import (
+from tests.support.dns.resolution import BOTH
+from tests.support.dns.resolverd import ResolverdProcess
+from tests.support.dns.scripted import (
     NODATA,
     NX,
     REFUSED,
@@ -20,7 +22,7 @@ from tests.support_dns import (
     ScriptedNameserver,
     services,
 )
-from tests.support_findings import (
+from tests.support.findings.scale import (
     HOST,
     HOUR_MS,
     LABEL,
@@ -29,8 +31,6 @@ from tests.support_findings import (
     quick_section,
     wait_more_runs,
 )
-from tests.support_resolution import BOTH
-from tests.support_resolverd import ResolverdProcess
 
 pytestmark = pytest.mark.slow
 

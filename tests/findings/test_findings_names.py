@@ -12,9 +12,12 @@ import pytest
 
 from resolverd.config import Family, ResolverdSettings
 from shm.states import Cause
-from tests.support import PATIENCE_SECONDS, require_program, wait_for
-from tests.support_config import NO_FILE, settings_of
-from tests.support_dns import (
+from tests.support.common import PATIENCE_SECONDS, require_program, wait_for
+from tests.support.config.loading import NO_FILE, settings_of
+from tests.support.dns.resolution import BOTH, servers
+from tests.support.dns.resolv_conf import nameserver_at_port_53
+from tests.support.dns.resolverd import ResolverdProcess, make_segment, place_address
+from tests.support.dns.scripted import (
     Answer,
     ScriptedNameserver,
     build_reply,
@@ -22,7 +25,7 @@ from tests.support_dns import (
     records,
     services,
 )
-from tests.support_findings import (
+from tests.support.findings.scale import (
     HOST,
     LABEL,
     follows_host,
@@ -30,9 +33,6 @@ from tests.support_findings import (
     quick_section,
     wait_more_runs,
 )
-from tests.support_resolution import BOTH, servers
-from tests.support_resolv_conf import nameserver_at_port_53
-from tests.support_resolverd import ResolverdProcess, make_segment, place_address
 
 pytestmark = pytest.mark.slow
 
@@ -77,7 +77,7 @@ def of_text(
 
 
 FAMILIES = """
-from tests.support_config import LISTEN, load_text
+from tests.support.config.loading import LISTEN, load_text
 from proxy.config.text.context import has_ipv6_route
 text = 'resolvers r\\n nameserver n 127.0.0.1:53\\n' + LISTEN + ' server s a.test:80 resolvers r\\n'
 settings = load_text(text, ipv6=has_ipv6_route()).settings

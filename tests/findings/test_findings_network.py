@@ -11,12 +11,12 @@ import pytest
 
 from resolverd.config import Nameserver, ResolversSection
 from resolverd.transport.udp import SOCKETS_MAX
-from tests.support_config import LISTEN, load_text, said
-from tests.support_control import ask, haproxy
-from tests.support_dns import SILENT, ScriptedNameserver, build_reply, forged, records
-from tests.support_program import Program
-from tests.support_resolution import resolution_settings, servers
-from tests.support_resolverd import ResolverdProcess, settings_of
+from tests.support.config.loading import LISTEN, load_text, said
+from tests.support.control.site import ask, haproxy
+from tests.support.dns.resolution import resolution_settings, servers
+from tests.support.dns.resolverd import ResolverdProcess, settings_of
+from tests.support.dns.scripted import SILENT, ScriptedNameserver, build_reply, forged, records
+from tests.support.program.program import Program
 
 pytestmark = pytest.mark.slow
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import wait_for
-from tests.support_differential import haproxy_command, millrace_command
-from tests.support_dns import SILENT, Answer
-from tests.support_one_program import OneProgram, one_program
+from tests.support.common import wait_for
+from tests.support.differential.one_program import OneProgram, one_program
+from tests.support.differential.pair import haproxy_command, millrace_command
+from tests.support.dns.scripted import SILENT, Answer
 
 pytestmark = pytest.mark.slow
 

@@ -20,9 +20,17 @@ from resolverd.core import Core
 from resolverd.daemon import early_ms, now_ms
 from resolverd.dns.answer import Address, Answer, QueryType, Question, Service, Status
 from shm.requests import CheckRequests
-from tests.support_config import settings_of as settings_of_text
-from tests.support_dns import NX, SILENT, ScriptedNameserver, forged, services
-from tests.support_findings import (
+from tests.support.config.loading import settings_of as settings_of_text
+from tests.support.dns.resolution import (
+    BOTH,
+    addresses,
+    answered,
+    resolution_settings,
+    servers,
+)
+from tests.support.dns.resolverd import ResolverdProcess, settings_of
+from tests.support.dns.scripted import NX, SILENT, ScriptedNameserver, forged, services
+from tests.support.findings.scale import (
     HOST,
     HOUR_MS,
     follows_host,
@@ -30,15 +38,7 @@ from tests.support_findings import (
     quick_section,
     wait_more_runs,
 )
-from tests.support_resolution import (
-    BOTH,
-    addresses,
-    answered,
-    resolution_settings,
-    servers,
-)
-from tests.support_resolverd import ResolverdProcess, settings_of
-from tests.support_simulation_board import Board
+from tests.support.simulation.board import Board
 
 ONE, TWO = "127.0.1.1", "127.0.1.2"
 RUNS_MAX = 256

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import wait_for
-from tests.support_config import listen_with, only_alert
-from tests.support_dns import NX, SERVFAIL, records, services
-from tests.support_move import BlackHole
-from tests.support_program import greet, who_answers
-from tests.support_site import Site
+from tests.support.common import wait_for
+from tests.support.config.loading import listen_with, only_alert
+from tests.support.dns.scripted import NX, SERVFAIL, records, services
+from tests.support.findings.move import BlackHole
+from tests.support.program.program import greet, who_answers
+from tests.support.program.site import Site
 
 pytestmark = pytest.mark.slow
 

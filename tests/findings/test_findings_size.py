@@ -14,9 +14,11 @@ import pytest
 
 from resolverd.config import PAYLOAD_DEFAULT, Holds, Nameserver, ResolversSection
 from resolverd.config import Transport as Carrier
-from tests.support import free_port
-from tests.support_dns import Answer, ScriptedNameserver, build_reply, forged, services
-from tests.support_findings import (
+from tests.support.common import free_port
+from tests.support.dns.resolution import resolution_settings
+from tests.support.dns.resolverd import ResolverdProcess, settings_of
+from tests.support.dns.scripted import Answer, ScriptedNameserver, build_reply, forged, services
+from tests.support.findings.scale import (
     HOST,
     LABEL,
     follows_host,
@@ -25,8 +27,6 @@ from tests.support_findings import (
     quick_section,
     wait_more_runs,
 )
-from tests.support_resolution import resolution_settings
-from tests.support_resolverd import ResolverdProcess, settings_of
 
 pytestmark = pytest.mark.slow
 

@@ -6,10 +6,10 @@ import pytest
 
 from resolverd.config import Family, Holds
 from shm.states import SlotFlag
-from tests.support_dns import NX, REFUSED, SERVFAIL, ScriptedNameserver
-from tests.support_findings import HOST, follows_host, quick_section, wait_more_runs
-from tests.support_resolution import BOTH, servers
-from tests.support_resolverd import ResolverdProcess
+from tests.support.dns.resolution import BOTH, servers
+from tests.support.dns.resolverd import ResolverdProcess
+from tests.support.dns.scripted import NX, REFUSED, SERVFAIL, ScriptedNameserver
+from tests.support.findings.scale import HOST, follows_host, quick_section, wait_more_runs
 
 pytestmark = pytest.mark.slow
 

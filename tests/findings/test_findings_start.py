@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import free_port, wait_for
-from tests.support_control import haproxy
-from tests.support_dns import NX, SILENT, records
-from tests.support_program import Program, who_answers
-from tests.support_site import Site
+from tests.support.common import free_port, wait_for
+from tests.support.control.site import haproxy
+from tests.support.dns.scripted import NX, SILENT, records
+from tests.support.program.program import Program, who_answers
+from tests.support.program.site import Site
 
 pytestmark = pytest.mark.slow
 

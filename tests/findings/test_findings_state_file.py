@@ -11,10 +11,10 @@ import pytest
 
 from resolverd.state_file.format import HEADER, StateRow, parse, render
 from shm.standing import RMAINT
-from tests.support import wait_for
-from tests.support_dns import SILENT, records, services
-from tests.support_program import Program
-from tests.support_site import Site
+from tests.support.common import wait_for
+from tests.support.dns.scripted import SILENT, records, services
+from tests.support.program.program import Program
+from tests.support.program.site import Site
 
 pytestmark = pytest.mark.slow
 

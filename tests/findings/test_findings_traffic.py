@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import wait_for
-from tests.support_dns import NX, services
-from tests.support_findings_edge import Edge
+from tests.findings.edge import Edge
+from tests.support.common import wait_for
+from tests.support.dns.scripted import NX, services
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support_generated import sample
+from tests.support.generated import sample
 
 ROOT = Path(__file__).parent.parent.parent
 RUNS = sample(10_000, full=5_000_000)

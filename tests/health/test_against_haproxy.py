@@ -11,8 +11,8 @@ from typing import NamedTuple
 import pytest
 
 from proxy.config.model.settings import Check
-from tests.support import free_port, require_program, wait_for
-from tests.support_worker import Backend, Spec, run_checker, settings_of, site
+from tests.support.common import free_port, require_program, wait_for
+from tests.support.relay.worker import Backend, Spec, run_checker, settings_of, site
 
 CHECK = Check(inter_ms=300, fastinter_ms=250, downinter_ms=250, rise=2, fall=3)
 CONFIGURATION = """

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from proxy.config.model.settings import Check
-from tests.support import free_port, require_program, wait_for
-from tests.support_worker import Backend, Spec, checking, settings_of, site
+from tests.support.common import free_port, require_program, wait_for
+from tests.support.relay.worker import Backend, Spec, checking, settings_of, site
 
 SERVERS = 500
 INTER_MS = 200

@@ -17,8 +17,8 @@ from proxy.config.model.settings import Check, Global
 from proxy.health.rise_fall import CheckState
 from proxy.runtime import Runtime
 from shm.states import Operational
-from tests.support import free_port, wait_for
-from tests.support_worker import (
+from tests.support.common import free_port, wait_for
+from tests.support.relay.worker import (
     Backend,
     Site,
     Spec,

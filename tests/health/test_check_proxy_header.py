@@ -14,8 +14,8 @@ import pytest
 from proxy.config.model.settings import ProxyHeader
 from proxy.health.check import Connects, Target
 from proxy.health.rise_fall import CheckStatus, Outcome
-from tests.support import PATIENCE_SECONDS, free_port, require_program, wait_for
-from tests.support_servers import Recorder, silent_port
+from tests.support.common import PATIENCE_SECONDS, free_port, require_program, wait_for
+from tests.support.servers import Recorder, silent_port
 
 OPTIONS = {
     ProxyHeader.NONE: "check",

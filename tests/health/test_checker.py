@@ -14,8 +14,8 @@ from proxy.health.rise_fall import PAUSED, CheckStatus
 from proxy.runtime import now_ms
 from shm.requests import RequestReader
 from shm.states import AdminFlag, Operational
-from tests.support import PATIENCE_SECONDS, free_port, wait_for
-from tests.support_worker import (
+from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.relay.worker import (
     QUICK,
     Backend,
     Spec,

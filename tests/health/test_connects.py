@@ -11,8 +11,8 @@ from contextlib import suppress
 
 from proxy.health.check import Connects, Target
 from proxy.health.rise_fall import CheckStatus, Outcome
-from tests.support import PATIENCE_SECONDS, free_port
-from tests.support_worker import (
+from tests.support.common import PATIENCE_SECONDS, free_port
+from tests.support.relay.worker import (
     Backend,
 )
 

@@ -14,8 +14,8 @@ from proxy.health.share import CheckedServer
 from proxy.runtime import now_ms
 from shm.slots import HealthTableWriter
 from shm.states import AdminFlag
-from tests.support import wait_for
-from tests.support_worker import Backend, Site, Spec, settings_of, site
+from tests.support.common import wait_for
+from tests.support.relay.worker import Backend, Site, Spec, settings_of, site
 
 SERVERS = 5 * LOOKS_AT_ONCE
 SELDOM = Check(inter_ms=86_400_000)

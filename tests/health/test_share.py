@@ -7,7 +7,7 @@ import pytest
 from proxy.config.model.settings import Check, Origin, Proxy, Timeouts
 from proxy.health.pace import REST, Pace
 from proxy.health.share import connect_limit_ms, share
-from tests.support_worker import Spec, settings_of
+from tests.support.relay.worker import Spec, settings_of
 
 
 def test_every_checked_server_belongs_to_exactly_one_worker() -> None:

@@ -21,7 +21,7 @@ from shm.processes import ProcessBoard
 from shm.segment import Segment
 from shm.shape import Shape
 from shm.slots import SlotTableWriter
-from tests.support import PATIENCE_SECONDS, require_program
+from tests.support.common import PATIENCE_SECONDS, require_program
 
 SHAPE = Shape(slots=3, backends=1, frontends=1, workers=2, sockets=2, nameservers=1, resolutions=1)
 

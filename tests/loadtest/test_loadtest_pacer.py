@@ -16,7 +16,7 @@ import pytest
 from loadtest.latency import built_pacer, read_pacer
 from loadtest.process import ProgramFailedError
 from loadtest.site import Endpoint, make_site
-from tests.support import PATIENCE_SECONDS
+from tests.support.common import PATIENCE_SECONDS
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 STALL_S = 0.3

@@ -28,7 +28,7 @@ from loadtest.programs import Program, haproxy_configuration
 from loadtest.rounds import run_rounds
 from loadtest.site import make_site
 from loadtest.table import Results
-from tests.support import PATIENCE_SECONDS, require_program, wait_for
+from tests.support.common import PATIENCE_SECONDS, require_program, wait_for
 
 EVERY_CORE = frozenset(os.sched_getaffinity(0))
 GROWTH_BYTES = 30_000_000

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import free_port, wait_for
-from tests.support_dns import ScriptedNameserver, records, services
-from tests.support_move import BlackHole, LogReceiver, moves
-from tests.support_program import NamedBackend, Program, greet, who_answers
+from tests.support.common import free_port, wait_for
+from tests.support.dns.scripted import ScriptedNameserver, records, services
+from tests.support.findings.move import BlackHole, LogReceiver, moves
+from tests.support.program.program import NamedBackend, Program, greet, who_answers
 
 pytestmark = [pytest.mark.slow, pytest.mark.quiet]
 

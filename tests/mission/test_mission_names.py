@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import PATIENCE_SECONDS, free_port, wait_for
-from tests.support_dns import ScriptedNameserver, records
-from tests.support_move import LogReceiver
-from tests.support_program import NamedBackend, Program, greet
+from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.dns.scripted import ScriptedNameserver, records
+from tests.support.findings.move import LogReceiver
+from tests.support.program.program import NamedBackend, Program, greet
 
 pytestmark = pytest.mark.slow
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import free_port, wait_for
-from tests.support_dns import Answer, ScriptedNameserver, services
-from tests.support_program import NamedBackend, Program, greet, who_answers
+from tests.support.common import free_port, wait_for
+from tests.support.dns.scripted import Answer, ScriptedNameserver, services
+from tests.support.program.program import NamedBackend, Program, greet, who_answers
 
 FIRST, SECOND, STATIC = "127.0.34.1", "127.0.34.2", "127.0.34.3"
 EDGE = "127.0.34.9"

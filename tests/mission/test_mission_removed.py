@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import free_port, wait_for
-from tests.support_dns import NX, ScriptedNameserver, services
-from tests.support_program import NamedBackend, Program, greet
+from tests.support.common import free_port, wait_for
+from tests.support.dns.scripted import NX, ScriptedNameserver, services
+from tests.support.program.program import NamedBackend, Program, greet
 
 ONE, TWO, OTHER = "127.0.35.1", "127.0.35.2", "127.0.35.3"
 EDGE = "127.0.35.9"

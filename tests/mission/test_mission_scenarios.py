@@ -15,9 +15,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import free_port, wait_for
-from tests.support_dns import NX, SILENT, TRUNCATED, Answer, Query, ScriptedNameserver, records
-from tests.support_program import Program
+from tests.support.common import free_port, wait_for
+from tests.support.dns.scripted import (
+    NX,
+    SILENT,
+    TRUNCATED,
+    Answer,
+    Query,
+    ScriptedNameserver,
+    records,
+)
+from tests.support.program.program import Program
 
 NAME = "app.mission.test"
 WITHIN_S = 0.2

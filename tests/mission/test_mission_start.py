@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import PATIENCE_SECONDS, free_port, wait_for
-from tests.support_dns import NX, SILENT, ScriptedNameserver
-from tests.support_program import NamedBackend, Program, who_answers
-from tests.support_resolv_conf import nameserver_at_port_53, with_resolv_conf
+from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.dns.resolv_conf import nameserver_at_port_53, with_resolv_conf
+from tests.support.dns.scripted import NX, SILENT, ScriptedNameserver
+from tests.support.program.program import NamedBackend, Program, who_answers
 
 pytestmark = pytest.mark.slow
 

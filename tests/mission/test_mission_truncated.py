@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import PATIENCE_SECONDS, free_port, wait_for
-from tests.support_dns import Answer, ScriptedNameserver
-from tests.support_nsd import Nsd
-from tests.support_program import Program, who_answers
+from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.dns.nsd import Nsd
+from tests.support.dns.scripted import Answer, ScriptedNameserver
+from tests.support.program.program import Program, who_answers
 
 EDGE = "127.86.0.1"
 MANY = [f"127.86.2.{number}" for number in range(1, 61)]

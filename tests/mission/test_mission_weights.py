@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import PATIENCE_SECONDS, free_port, wait_for
-from tests.support_dns import ScriptedNameserver, services
-from tests.support_program import NamedBackend, Program, who_answers
+from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.dns.scripted import ScriptedNameserver, services
+from tests.support.program.program import NamedBackend, Program, who_answers
 
 LIGHT, HEAVY = "127.0.33.1", "127.0.33.2"
 EDGE = "127.0.33.9"

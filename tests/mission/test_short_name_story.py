@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import PATIENCE_SECONDS, wait_for
-from tests.support_nsd import Nsd
-from tests.support_program import NamedBackend, Program, who_answers
-from tests.support_recursive import unbound
-from tests.support_resolv_conf import Etc
+from tests.support.common import PATIENCE_SECONDS, wait_for
+from tests.support.dns.nsd import Nsd
+from tests.support.dns.recursive import unbound
+from tests.support.dns.resolv_conf import Etc
+from tests.support.program.program import NamedBackend, Program, who_answers
 
 pytestmark = pytest.mark.slow
 

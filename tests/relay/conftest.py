@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.support_compiled import compiled
-from tests.support_fault_relay import FaultyRelay, faulty_relay
-from tests.support_parts import close_segments
+from tests.support.compiled import compiled
+from tests.support.relay.fault_relay import FaultyRelay, faulty_relay
+from tests.support.relay.parts import close_segments
 
 
 @pytest.fixture(scope="session")

@@ -17,10 +17,10 @@ import pytest
 
 from proxy.config.model.settings import Endpoint, LogTarget, SocketFamily
 from shm.states import Command
-from tests.support import PATIENCE_SECONDS, free_port, wait_for
-from tests.support_log import LOCAL0, access_log, lines_of, syslog, udp_target
-from tests.support_relay import RelayUnderTest
-from tests.support_servers import Server, echo, receive_all, receive_count, reset, silent_port
+from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.relay.log import LOCAL0, access_log, lines_of, syslog, udp_target
+from tests.support.relay.site import RelayUnderTest
+from tests.support.servers import Server, echo, receive_all, receive_count, reset, silent_port
 
 LINES_MAX = 2_048  # LOG_LINES_MAX
 BUFFER_BYTES = 262_144  # LOG_BUFFER_BYTES

@@ -17,10 +17,10 @@ from collections import Counter
 import pytest
 
 from proxy.config.model.settings import Endpoint, SocketFamily
-from tests.support import wait_for
-from tests.support_generated import sample
-from tests.support_relay import RelayServer, RelayUnderTest
-from tests.support_servers import Server, holding
+from tests.support.common import wait_for
+from tests.support.generated import sample
+from tests.support.relay.site import RelayServer, RelayUnderTest
+from tests.support.servers import Server, holding
 
 NEVER_MS = 3_600_000
 SERVED = sample(600, full=6_000)

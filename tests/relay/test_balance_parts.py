@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from shm.segment import Segment
 from shm.slots import AdminTableWriter, SlotTableReader
-from tests.support_generated import examples
-from tests.support_parts import backend_with
+from tests.support.generated import examples
+from tests.support.relay.parts import backend_with
 
 WEIGHTS = st.lists(st.integers(0, 256), min_size=1, max_size=12)
 _chance = random.Random(7)

@@ -17,9 +17,9 @@ from typing import NamedTuple
 import pytest
 
 from tests.relay.test_relay_delayed_acks import SHAPES, answering, ask, delayed_acks
-from tests.support import free_port, require_program, wait_for
-from tests.support_program import Program
-from tests.support_servers import Handler, Server, receive_all, receive_count
+from tests.support.common import free_port, require_program, wait_for
+from tests.support.program.program import Program
+from tests.support.servers import Handler, Server, receive_all, receive_count
 
 pytestmark = pytest.mark.slow
 

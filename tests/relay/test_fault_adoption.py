@@ -6,8 +6,8 @@ import signal
 import socket
 
 from shm.states import Command
-from tests.support import wait_for
-from tests.support_relay import RelayUnderTest
+from tests.support.common import wait_for
+from tests.support.relay.site import RelayUnderTest
 
 
 def test_a_socket_adopted_after_the_stop_word_does_not_keep_a_relay() -> None:

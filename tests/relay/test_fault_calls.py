@@ -13,18 +13,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import PATIENCE_SECONDS
-from tests.support_conversation import (
+from tests.support.common import PATIENCE_SECONDS
+from tests.support.relay.conversation import (
     BOTH_WAYS,
     DOWNLOAD,
     EXCHANGE,
     STALLED,
     Scenario,
 )
-from tests.support_fault_relay import FaultyRelay, faulty_relay
-from tests.support_faults import Action, Kind, Shim
-from tests.support_relay import RelayUnderTest
-from tests.support_servers import Server, echo, receive_count
+from tests.support.relay.fault_relay import FaultyRelay, faulty_relay
+from tests.support.relay.faults import Action, Kind, Shim
+from tests.support.relay.site import RelayUnderTest
+from tests.support.servers import Server, echo, receive_count
 
 pytestmark = pytest.mark.slow
 

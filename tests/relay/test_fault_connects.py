@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from proxy.config.model.settings import Timeouts
-from tests.support import PATIENCE_SECONDS, wait_for
-from tests.support_faults import Action, Kind, Shim
-from tests.support_relay import RelayServer, RelayUnderTest
+from tests.support.common import PATIENCE_SECONDS, wait_for
+from tests.support.relay.faults import Action, Kind, Shim
+from tests.support.relay.site import RelayServer, RelayUnderTest
 
 pytestmark = pytest.mark.slow
 

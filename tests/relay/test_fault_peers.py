@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support_conversation import BOTH_WAYS, DOWNLOAD, EXCHANGE, Conversation, Scenario
-from tests.support_fault_relay import FaultyRelay
-from tests.support_faults import Action, Kind
+from tests.support.relay.conversation import BOTH_WAYS, DOWNLOAD, EXCHANGE, Conversation, Scenario
+from tests.support.relay.fault_relay import FaultyRelay
+from tests.support.relay.faults import Action, Kind
 
 pytestmark = pytest.mark.slow
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support_fault_relay import FaultyRelay, faulty_relay
-from tests.support_generated import sample
-from tests.support_load import run_transfers
+from tests.support.generated import sample
+from tests.support.relay.fault_relay import FaultyRelay, faulty_relay
+from tests.support.relay.load import run_transfers
 
 pytestmark = pytest.mark.slow
 

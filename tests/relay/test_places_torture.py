@@ -22,9 +22,9 @@ from shm.counters import CounterReader, settle_dead_worker
 from shm.segment import Segment
 from shm.shape import Shape
 from shm.slots import SlotTableWriter
-from tests.support import PATIENCE_SECONDS
-from tests.support_compiled import compiled
-from tests.support_generated import sample
+from tests.support.common import PATIENCE_SECONDS
+from tests.support.compiled import compiled
+from tests.support.generated import sample
 
 ROOT = Path(__file__).parents[2]
 WORKERS = 4

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support_generated import examples
-from tests.support_proxy_header import (
+from tests.support.generated import examples
+from tests.support.relay.proxy_header import (
     BODY,
     BODY6,
     INET,

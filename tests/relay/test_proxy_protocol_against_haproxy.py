@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import PATIENCE_SECONDS, free_port, require_program, wait_for
-from tests.support_program import Program
-from tests.support_proxy_header import (
+from tests.support.common import PATIENCE_SECONDS, free_port, require_program, wait_for
+from tests.support.program.program import Program
+from tests.support.relay.proxy_header import (
     INET6,
     LOCAL,
     READ,
@@ -28,7 +28,7 @@ from tests.support_proxy_header import (
     binary,
     inet6_body,
 )
-from tests.support_servers import Recorder, Server, receive_all
+from tests.support.servers import Recorder, Server, receive_all
 
 pytestmark = pytest.mark.slow
 

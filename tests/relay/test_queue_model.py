@@ -1,4 +1,4 @@
-"""Places and queues, checked over all interleavings of a model (support_queue_model.py).
+"""Places and queues, checked over all interleavings of a model (queue_model.py).
 
 The model's steps carry the names of the functions that make them; each fault leaves one of them
 out, and something must go wrong then, or the step (or the check) would be worth nothing.
@@ -10,8 +10,8 @@ import random
 
 import pytest
 
-from tests.support_generated import sample
-from tests.support_queue_model import Model, World, begin, explore
+from tests.relay.queue_model import Model, World, begin, explore
+from tests.support.generated import sample
 
 WALKS = sample(400, full=20_000)
 

@@ -19,10 +19,10 @@ import msgspec
 import pytest
 
 from proxy.config.model.settings import Timeouts
-from tests.support import PATIENCE_SECONDS, free_port, require_program, wait_for
-from tests.support_log import FORMAT, Line, access_log, lines_of, syslog, udp_target
-from tests.support_relay import RelayServer, RelayUnderTest
-from tests.support_servers import Blackhole, Server, echo, receive_all, reset, silent_port
+from tests.support.common import PATIENCE_SECONDS, free_port, require_program, wait_for
+from tests.support.relay.log import FORMAT, Line, access_log, lines_of, syslog, udp_target
+from tests.support.relay.site import RelayServer, RelayUnderTest
+from tests.support.servers import Blackhole, Server, echo, receive_all, reset, silent_port
 
 pytestmark = pytest.mark.slow
 

@@ -13,9 +13,9 @@ import pytest
 
 from proxy.config.model.settings import Balance, Endpoint, SocketFamily
 from shm.states import AdminFlag
-from tests.support import PATIENCE_SECONDS, wait_for
-from tests.support_relay import RelayServer, RelayUnderTest
-from tests.support_servers import Server, holding, named, receive_all, receive_count
+from tests.support.common import PATIENCE_SECONDS, wait_for
+from tests.support.relay.site import RelayServer, RelayUnderTest
+from tests.support.servers import Server, holding, named, receive_all, receive_count
 
 
 @contextmanager

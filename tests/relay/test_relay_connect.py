@@ -9,9 +9,9 @@ import pytest
 
 from proxy.config.model.settings import Balance, Timeouts
 from shm.states import AdminFlag
-from tests.support import wait_for
-from tests.support_relay import RelayServer, RelayUnderTest
-from tests.support_servers import (
+from tests.support.common import wait_for
+from tests.support.relay.site import RelayServer, RelayUnderTest
+from tests.support.servers import (
     Blackhole,
     Server,
     echo,

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from proxy.config.model.settings import ProxyHeader
-from tests.support_relay import RelayServer, RelayUnderTest
-from tests.support_servers import Handler, Server, receive_all, receive_count
+from tests.support.relay.site import RelayServer, RelayUnderTest
+from tests.support.servers import Handler, Server, receive_all, receive_count
 
 ROUNDS = 60  # the relay knows after 16 that clients speak first
 SPARE = ROUNDS // 4  # such a machine that a timer runs out before an answer is read

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from proxy.config.model.settings import Endpoint, SocketFamily, Timeouts
-from tests.support import PATIENCE_SECONDS, free_port, wait_for
-from tests.support_relay import RelayServer, RelayUnderTest
-from tests.support_servers import Server, echo, receive_all, receive_count
+from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.relay.site import RelayServer, RelayUnderTest
+from tests.support.servers import Server, echo, receive_all, receive_count
 
 MEGABYTE = 1_000_000
 STALL_BYTES_MAX = 65_536  # SCRATCH_BYTES of state/types.pxd

@@ -11,9 +11,9 @@ import pytest
 
 from proxy.config.model.settings import Endpoint, SocketFamily
 from shm.states import Command
-from tests.support import PATIENCE_SECONDS, wait_for
-from tests.support_relay import RelayUnderTest
-from tests.support_servers import Server, echo, holding, receive_all, receive_count
+from tests.support.common import PATIENCE_SECONDS, wait_for
+from tests.support.relay.site import RelayUnderTest
+from tests.support.servers import Server, echo, holding, receive_all, receive_count
 
 
 class Crowd:

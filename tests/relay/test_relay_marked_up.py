@@ -8,10 +8,10 @@ from contextlib import ExitStack
 import pytest
 
 from shm.states import AdminFlag
-from tests.support import wait_for
-from tests.support_relay import RelayServer, RelayUnderTest
-from tests.support_servers import Server, echo
-from tests.support_worker import Backend
+from tests.support.common import wait_for
+from tests.support.relay.site import RelayServer, RelayUnderTest
+from tests.support.relay.worker import Backend
+from tests.support.servers import Server, echo
 
 
 def connected(relay: RelayUnderTest, stack: ExitStack) -> socket.socket:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from proxy.relay.engine import SESSION_BYTES
-from tests.support import wait_for
-from tests.support_relay import RelayUnderTest
-from tests.support_servers import Server, holding, receive_count
+from tests.support.common import wait_for
+from tests.support.relay.site import RelayUnderTest
+from tests.support.servers import Server, holding, receive_count
 
 IDLE_SESSION_BYTES_MAX = 400
 CROWD = 1_500

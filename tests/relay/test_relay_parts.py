@@ -11,7 +11,7 @@ import pytest
 
 from shm.slots import AdminTableWriter, SlotTableReader
 from shm.states import AdminFlag
-from tests.support_parts import backend_with
+from tests.support.relay.parts import backend_with
 
 TICK_MS = 4
 

@@ -12,9 +12,9 @@ import pytest
 
 from proxy.config.model.settings import Balance, Timeouts
 from tests.relay.test_relay_marked_down import alive
-from tests.support import PATIENCE_SECONDS, wait_for
-from tests.support_relay import RelayServer, RelayUnderTest
-from tests.support_servers import Blackhole, CountingServer, Server, echo, silent_port
+from tests.support.common import PATIENCE_SECONDS, wait_for
+from tests.support.relay.site import RelayServer, RelayUnderTest
+from tests.support.servers import Blackhole, CountingServer, Server, echo, silent_port
 
 LONG = Timeouts(client_ms=600_000, server_ms=600_000, connect_ms=60_000, queue_ms=600_000)
 HASTY = Timeouts(client_ms=600_000, server_ms=600_000, connect_ms=100, queue_ms=600_000)

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from proxy.config.model.settings import Balance, Endpoint, ProxyHeader, SocketFamily, Timeouts
-from tests.support import PATIENCE_SECONDS, wait_for
-from tests.support_faults import Action, Kind, Shim
-from tests.support_proxy_header import (
+from tests.support.common import PATIENCE_SECONDS, wait_for
+from tests.support.relay.faults import Action, Kind, Shim
+from tests.support.relay.proxy_header import (
     HEADER_BYTES_MAX,
     INET,
     INET6,
@@ -25,8 +25,8 @@ from tests.support_proxy_header import (
     inet6_body,
     inet_body,
 )
-from tests.support_relay import RelayServer, RelayUnderTest
-from tests.support_servers import (
+from tests.support.relay.site import RelayServer, RelayUnderTest
+from tests.support.servers import (
     Recorder,
     Server,
     echo,

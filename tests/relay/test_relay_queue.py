@@ -10,9 +10,9 @@ import socket
 import pytest
 
 from proxy.config.model.settings import Balance, Endpoint, SocketFamily, Timeouts
-from tests.support import PATIENCE_SECONDS, all_stopped, wait_for
-from tests.support_relay import RelayServer, RelayUnderTest
-from tests.support_servers import CountingServer, Server, holding, receive_count
+from tests.support.common import PATIENCE_SECONDS, all_stopped, wait_for
+from tests.support.relay.site import RelayServer, RelayUnderTest
+from tests.support.servers import CountingServer, Server, holding, receive_count
 
 PLACES = 5
 LONG_MS = 600_000  # more than a test waits for what must come

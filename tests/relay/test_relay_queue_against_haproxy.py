@@ -20,10 +20,10 @@ import pytest
 
 from proxy.config.model.settings import Balance, Timeouts
 from shm.states import AdminFlag
-from tests.support import PATIENCE_SECONDS, free_port, require_program, wait_for
-from tests.support_log import FORMAT, Line, access_log, arrived, syslog, udp_target
-from tests.support_relay import RelayServer, RelayUnderTest
-from tests.support_servers import Server, holding, receive_count
+from tests.support.common import PATIENCE_SECONDS, free_port, require_program, wait_for
+from tests.support.relay.log import FORMAT, Line, access_log, arrived, syslog, udp_target
+from tests.support.relay.site import RelayServer, RelayUnderTest
+from tests.support.servers import Server, holding, receive_count
 
 pytestmark = pytest.mark.slow
 

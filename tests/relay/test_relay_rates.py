@@ -13,9 +13,9 @@ import pytest
 
 from shm.segment import Segment
 from shm.shape import Shape
-from tests.support import PATIENCE_SECONDS
-from tests.support_relay import RelayUnderTest
-from tests.support_servers import Server, echo, receive_count
+from tests.support.common import PATIENCE_SECONDS
+from tests.support.relay.site import RelayUnderTest
+from tests.support.servers import Server, echo, receive_count
 
 WORKERS = 3
 LIMIT = 20

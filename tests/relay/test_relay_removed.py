@@ -12,10 +12,10 @@ import pytest
 from shm.states import AdminFlag
 from tests.relay.test_relay_marked_down import alive, connected, ended
 from tests.relay.test_relay_syscalls import SystemCalls
-from tests.support import wait_for
-from tests.support_relay import RelayServer, RelayUnderTest
-from tests.support_servers import Server, echo, silent_port
-from tests.support_worker import Backend
+from tests.support.common import wait_for
+from tests.support.relay.site import RelayServer, RelayUnderTest
+from tests.support.relay.worker import Backend
+from tests.support.servers import Server, echo, silent_port
 
 SHUTDOWN, DRAIN_MS = 0, 400
 

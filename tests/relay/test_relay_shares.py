@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.relay.test_relay_syscalls import SystemCalls
-from tests.support import wait_for
-from tests.support_relay import RelayUnderTest
-from tests.support_servers import Server, echo, receive_count
+from tests.support.common import wait_for
+from tests.support.relay.site import RelayUnderTest
+from tests.support.servers import Server, echo, receive_count
 
 STREAMS = 6
 STREAM_BYTES = 8 << 20

@@ -10,8 +10,8 @@ import pytest
 
 from proxy.config.model.settings import Balance, Timeouts
 from shm.states import AdminFlag
-from tests.support import PATIENCE_SECONDS, wait_for
-from tests.support_relay import RelayServer, RelayUnderTest
+from tests.support.common import PATIENCE_SECONDS, wait_for
+from tests.support.relay.site import RelayServer, RelayUnderTest
 
 pytestmark = pytest.mark.slow
 

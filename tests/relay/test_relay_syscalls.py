@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from proxy.config.model.settings import ProxyHeader
-from tests.support import PATIENCE_SECONDS, require_program, wait_for
-from tests.support_relay import RelayServer, RelayUnderTest
-from tests.support_servers import Handler, Server, echo, receive_all, receive_count
+from tests.support.common import PATIENCE_SECONDS, require_program, wait_for
+from tests.support.relay.site import RelayServer, RelayUnderTest
+from tests.support.servers import Handler, Server, echo, receive_all, receive_count
 
 ROUNDS = 200
 

@@ -10,9 +10,9 @@ import pytest
 
 from proxy.config.model.settings import Timeouts
 from proxy.relay.state.termination import CODES, Termination
-from tests.support import PATIENCE_SECONDS, wait_for
-from tests.support_relay import RelayUnderTest
-from tests.support_servers import Server, echo, receive_all, receive_count, reset
+from tests.support.common import PATIENCE_SECONDS, wait_for
+from tests.support.relay.site import RelayUnderTest
+from tests.support.servers import Server, echo, receive_all, receive_count, reset
 
 LONG = 600_000
 

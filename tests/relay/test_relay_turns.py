@@ -9,10 +9,10 @@ import socket
 import pytest
 
 from proxy.config.model.settings import Endpoint, SocketFamily
-from tests.support import PATIENCE_SECONDS, wait_for
-from tests.support_relay import RelayUnderTest
-from tests.support_servers import Server, holding, receive_count
-from tests.support_turns import Turns
+from tests.support.common import PATIENCE_SECONDS, wait_for
+from tests.support.relay.site import RelayUnderTest
+from tests.support.relay.turns import Turns
+from tests.support.servers import Server, holding, receive_count
 
 NEVER_MS = 3_600_000
 LIFELESS_MS = 400  # more than a worker may be silent before nobody waits for it

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from proxy.config.model.settings import Balance
 from shm.slots import warmth_of
 from shm.states import WARM_STEPS, AdminFlag
-from tests.support import wait_for
-from tests.support_relay import RelayServer, RelayUnderTest
-from tests.support_servers import Server, holding, named, receive_all, receive_count
+from tests.support.common import wait_for
+from tests.support.relay.site import RelayServer, RelayUnderTest
+from tests.support.servers import Server, holding, named, receive_all, receive_count
 
 LONG_MS = 600_000  # the first step lasts 37 seconds
 

@@ -17,7 +17,7 @@ from resolverd.records.schema import Account, Kind, Page, Summary, Why
 from resolverd.resolution.resolution import Trigger
 from shm.mailbox import MAIL_BYTES, Question
 from tests.resolverd.test_core import LABEL, ONE, THREE, TWO, World, section
-from tests.support_resolution import addresses, resolution_settings, servers
+from tests.support.dns.resolution import addresses, resolution_settings, servers
 
 T = TypeVar("T")
 OUTSIDE = "192.0.2.1"

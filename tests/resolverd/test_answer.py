@@ -20,9 +20,17 @@ from resolverd.dns.answer import (
     build_query,
     read_reply,
 )
-from tests.support_dns import NODATA, NX, REFUSED, SERVFAIL, TRUNCATED, build_reply, records
-from tests.support_dns import Answer as Script
-from tests.support_resolution import addresses
+from tests.support.dns.resolution import addresses
+from tests.support.dns.scripted import (
+    NODATA,
+    NX,
+    REFUSED,
+    SERVFAIL,
+    TRUNCATED,
+    build_reply,
+    records,
+)
+from tests.support.dns.scripted import Answer as Script
 
 ASKED = Question("app.test", QueryType.A)
 

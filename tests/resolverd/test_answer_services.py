@@ -17,9 +17,9 @@ from resolverd.dns.answer import (
     build_query,
     read_reply,
 )
-from tests.support_dns import Answer as Script
-from tests.support_dns import build_reply, services
-from tests.support_resolution import addresses
+from tests.support.dns.resolution import addresses
+from tests.support.dns.scripted import Answer as Script
+from tests.support.dns.scripted import build_reply, services
 
 LABEL = "_web._tcp.app.test"
 ASKED = Question(LABEL, QueryType.SRV)

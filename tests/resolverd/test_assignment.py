@@ -11,7 +11,7 @@ from resolverd.dns.answer import Address, QueryType, Status
 from resolverd.resolution.hold_rules import hold_ms, rule
 from resolverd.resolution.run_outcomes import Outcome
 from shm.states import Cause
-from tests.support_resolution import BOTH, addresses, answered, servers
+from tests.support.dns.resolution import BOTH, addresses, answered, servers
 
 A, B, C, D = addresses("127.0.1.1", "127.0.1.2", "127.0.1.3", "127.0.1.4")
 (SIX,) = addresses("::1")

@@ -17,9 +17,9 @@ from resolverd.core import Core
 from resolverd.dns.answer import Answer, QueryType, Question, Service, Status
 from resolverd.resolution.resolution import Trigger
 from shm.states import Cause
-from tests.support_resolution import addresses, resolution_settings, servers
-from tests.support_resolverd import IPV4_ONLY
-from tests.support_simulation_board import Board
+from tests.support.dns.resolution import addresses, resolution_settings, servers
+from tests.support.dns.resolverd import IPV4_ONLY
+from tests.support.simulation.board import Board
 
 LABEL = "_web._tcp.app.test"
 ONE, TWO, THREE = "127.0.1.1", "127.0.1.2", "127.0.1.3"

@@ -13,8 +13,8 @@ from resolverd.explain.holders import Hosts
 from resolverd.names.host import ResolvedName
 from resolverd.records.schema import Why
 from shm.states import Cause
-from tests.support_families import FAILURES, FOUR, HOLDS, NODATA, SIX, Site
-from tests.support_resolution import addresses, servers
+from tests.support.dns.families import FAILURES, FOUR, HOLDS, NODATA, SIX, Site
+from tests.support.dns.resolution import addresses, servers
 
 
 @pytest.mark.parametrize(("status", "hold"), FAILURES.items())

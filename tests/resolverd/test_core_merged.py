@@ -17,8 +17,8 @@ from resolverd.names.host import ResolvedName
 from resolverd.records.schema import Why
 from resolverd.resolution.resolution import Trigger
 from shm.states import Cause
-from tests.support_families import FAILURES, FOUR, HOLDS, NODATA, SIX, Said, Site, answer_of
-from tests.support_resolution import addresses, servers
+from tests.support.dns.families import FAILURES, FOUR, HOLDS, NODATA, SIX, Said, Site, answer_of
+from tests.support.dns.resolution import addresses, servers
 
 SIXES, FOURS = (SIX, "::2"), (FOUR, "127.0.1.2")
 ALL = [*SIXES, *FOURS]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from resolverd.pace.durations import MOVE_MS_MAX, move_bucket, run_bucket
 from shm.histograms import MOVES, RUNS
 from tests.resolverd.test_core import ONE, TWO, World
-from tests.support_resolution import resolution_settings, servers
+from tests.support.dns.resolution import resolution_settings, servers
 
 
 def test_runs_and_the_time_to_another_address_are_measured() -> None:

@@ -25,15 +25,15 @@ from resolverd.daemon import now_ms
 from shm.locks import SLOT_WRITER, SecondWriterError, take_role
 from shm.requests import CheckRequests
 from shm.states import Cause, SlotFlag
-from tests.support import PATIENCE_SECONDS, wait_for
-from tests.support_dns import NODATA, NX, REFUSED, SILENT, ScriptedNameserver, records
-from tests.support_resolution import resolution_settings, servers
-from tests.support_resolverd import (
+from tests.support.common import PATIENCE_SECONDS, wait_for
+from tests.support.dns.resolution import resolution_settings, servers
+from tests.support.dns.resolverd import (
     ResolverdProcess,
     make_segment,
     place_address,
     settings_of,
 )
+from tests.support.dns.scripted import NODATA, NX, REFUSED, SILENT, ScriptedNameserver, records
 
 HOUR_MS = 3_600_000
 ONE, TWO, THREE, FOUR = "127.0.1.1", "127.0.1.2", "127.0.1.3", "127.0.1.4"

@@ -7,7 +7,9 @@ import dns.name
 import pytest
 
 from resolverd.config import Family, Nameserver, ResolversSection
-from tests.support_dns import (
+from tests.support.dns.resolution import resolution_settings, servers
+from tests.support.dns.resolverd import ResolverdProcess, settings_of
+from tests.support.dns.scripted import (
     NODATA,
     NX,
     REFUSED,
@@ -20,8 +22,6 @@ from tests.support_dns import (
     forged,
     records,
 )
-from tests.support_resolution import resolution_settings, servers
-from tests.support_resolverd import ResolverdProcess, settings_of
 
 HOUR_MS = 3_600_000
 ONE = records("127.0.1.1")

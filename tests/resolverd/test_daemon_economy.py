@@ -18,10 +18,10 @@ import uvloop
 from resolverd.config import Nameserver, ResolverdSettings, ResolversSection
 from resolverd.daemon import Daemon
 from shm.counters import CounterReader
-from tests.support import require_program, wait_for
-from tests.support_nsd import Nsd
-from tests.support_resolution import resolution_settings, servers
-from tests.support_resolverd import ResolverdProcess, make_segment, settings_of
+from tests.support.common import require_program, wait_for
+from tests.support.dns.nsd import Nsd
+from tests.support.dns.resolution import resolution_settings, servers
+from tests.support.dns.resolverd import ResolverdProcess, make_segment, settings_of
 
 NAMES = 100
 RUNS = 1_000

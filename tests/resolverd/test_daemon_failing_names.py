@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from resolverd.config import Nameserver, ResolversSection
-from tests.support_dns import SILENT, ScriptedNameserver
-from tests.support_resolution import resolution_settings, servers
-from tests.support_resolverd import ResolverdProcess, settings_of
+from tests.support.dns.resolution import resolution_settings, servers
+from tests.support.dns.resolverd import ResolverdProcess, settings_of
+from tests.support.dns.scripted import SILENT, ScriptedNameserver
 
 SILENT_NAMES = 700  # more than twice the places
 RUNS = 10  # of the good name

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from resolverd.config import Holds, Nameserver, ResolverdSettings, ResolversSection
-from tests.support import wait_for
-from tests.support_dns import NODATA, NX, ScriptedNameserver
-from tests.support_resolution import resolution_settings, servers
-from tests.support_resolverd import ResolverdProcess, settings_of
+from tests.support.common import wait_for
+from tests.support.dns.resolution import resolution_settings, servers
+from tests.support.dns.resolverd import ResolverdProcess, settings_of
+from tests.support.dns.scripted import NODATA, NX, ScriptedNameserver
 
 ONE, TWO = "127.0.1.1", "127.0.1.2"
 

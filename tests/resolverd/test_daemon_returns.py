@@ -10,9 +10,16 @@ import msgspec
 import pytest
 
 from resolverd.config import Holds, Nameserver, ResolverdSettings, ResolversSection
-from tests.support_dns import Answer, ScriptedNameserver, build_reply, forged, records, services
-from tests.support_resolution import resolution_settings, servers
-from tests.support_resolverd import ResolverdProcess, settings_of
+from tests.support.dns.resolution import resolution_settings, servers
+from tests.support.dns.resolverd import ResolverdProcess, settings_of
+from tests.support.dns.scripted import (
+    Answer,
+    ScriptedNameserver,
+    build_reply,
+    forged,
+    records,
+    services,
+)
 
 LABEL = "_web._tcp.app.test"
 COUNT, SHOWN = 20, 8

@@ -14,10 +14,10 @@ from shm.names import NameOrderWriter, TargetWriter
 from shm.requests import CheckRequests
 from shm.slots import SlotTableWriter
 from shm.states import Cause, SlotFlag
-from tests.support import wait_for
-from tests.support_dns import NX, REFUSED, SILENT, Answer, ScriptedNameserver, services
-from tests.support_resolution import resolution_settings, servers
-from tests.support_resolverd import ResolverdProcess, make_segment, settings_of
+from tests.support.common import wait_for
+from tests.support.dns.resolution import resolution_settings, servers
+from tests.support.dns.resolverd import ResolverdProcess, make_segment, settings_of
+from tests.support.dns.scripted import NX, REFUSED, SILENT, Answer, ScriptedNameserver, services
 
 HOUR_MS = 3_600_000
 LABEL = "_web._tcp.app.test"

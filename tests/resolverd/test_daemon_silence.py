@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from resolverd.config import Family, Holds, Nameserver, ResolversSection
-from tests.support_dns import SILENT, ScriptedNameserver
-from tests.support_resolution import resolution_settings, servers
-from tests.support_resolverd import ResolverdProcess, settings_of
+from tests.support.dns.resolution import resolution_settings, servers
+from tests.support.dns.resolverd import ResolverdProcess, settings_of
+from tests.support.dns.scripted import SILENT, ScriptedNameserver
 
 ONE, SIX = "127.0.1.1", "::1"
 

@@ -16,10 +16,10 @@ from resolverd.config import Holds, Nameserver, ResolversSection
 from resolverd.config import Transport as Carrier
 from resolverd.dns.answer import QueryType, Question, build_query
 from resolverd.transport.tcp import NameserverStreams
-from tests.support import PATIENCE_SECONDS
-from tests.support_dns import ScriptedNameserver, delayed, records
-from tests.support_resolution import resolution_settings, servers
-from tests.support_resolverd import ResolverdProcess, settings_of
+from tests.support.common import PATIENCE_SECONDS
+from tests.support.dns.resolution import resolution_settings, servers
+from tests.support.dns.resolverd import ResolverdProcess, settings_of
+from tests.support.dns.scripted import ScriptedNameserver, delayed, records
 
 ONE = "127.0.1.1"
 RETRY_MS, HOLD_MS = 1_500, 50

@@ -8,9 +8,9 @@ import pytest
 
 from resolverd.config import Family, Holds, Nameserver, ResolverdSettings, ResolversSection
 from resolverd.config import Transport as Carrier
-from tests.support_dns import NX, Answer, ScriptedNameserver, services
-from tests.support_resolution import resolution_settings, servers
-from tests.support_resolverd import IPV4_ONLY, ResolverdProcess, settings_of
+from tests.support.dns.resolution import resolution_settings, servers
+from tests.support.dns.resolverd import IPV4_ONLY, ResolverdProcess, settings_of
+from tests.support.dns.scripted import NX, Answer, ScriptedNameserver, services
 
 ONE, TWO = "127.0.1.1", "127.0.1.2"
 BOTH = (Family.IPV4, Family.IPV6)

@@ -9,7 +9,7 @@ import pytest
 
 from resolverd.assignment.departures import REMEMBERED_MIN, REMEMBERED_MS, Departures
 from resolverd.log.lines import ADVISED_MS, describe_came_back
-from tests.support_resolution import addresses
+from tests.support.dns.resolution import addresses
 
 
 class Name:

@@ -11,8 +11,8 @@ import pytest
 from resolverd.config import Nameserver, Transport
 from resolverd.dns.answer import Status
 from resolverd.dns.extensions import PLAIN_MS, Extensions
-from tests.support_dns import ScriptedNameserver, build_reply, forged, records
-from tests.support_transport import Shell, shells_closed
+from tests.support.dns.scripted import ScriptedNameserver, build_reply, forged, records
+from tests.support.dns.transport import Shell, shells_closed
 
 REFUSALS = (dns.rcode.FORMERR, dns.rcode.NOTIMP, dns.rcode.BADVERS)
 LINE = (

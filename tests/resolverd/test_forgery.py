@@ -19,10 +19,10 @@ import pytest
 from resolverd.config import Nameserver
 from resolverd.dns.answer import Answer, Status
 from resolverd.transport.udp import SOCKETS_MAX, STRANGERS_MAX, OpenQuery
-from tests.support_dns import NX, SILENT, ScriptedNameserver, build_reply, records
-from tests.support_resolution import addresses
-from tests.support_steps import counted
-from tests.support_transport import Shell, shells_closed
+from tests.support.dns.resolution import addresses
+from tests.support.dns.scripted import NX, SILENT, ScriptedNameserver, build_reply, records
+from tests.support.dns.steps import counted
+from tests.support.dns.transport import Shell, shells_closed
 
 PACKETS = 100_000
 BURST = 64  # packets before the loop has its turn: less than a socket's buffer holds

@@ -7,7 +7,7 @@ import msgspec
 from resolverd.config import Nameserver
 from resolverd.dns.answer import Answer, QueryType, Status
 from tests.resolverd.test_core import World, section
-from tests.support_resolution import resolution_settings, servers
+from tests.support.dns.resolution import resolution_settings, servers
 
 
 def test_what_former_nameservers_said_is_forgotten() -> None:

@@ -18,8 +18,8 @@ from resolverd.config import Family, Holds, ResolvedServer
 from resolverd.dns.answer import QueryType, Question, Status, build_query, read_reply
 from resolverd.dns.reply_cache import ReplyReader
 from resolverd.dns.wire import CLASS_IN, HEADER, HEADER_BYTES, TYPE_A, TYPE_CNAME, TYPE_SRV
-from tests.support_generated import examples
-from tests.support_steps import counted
+from tests.support.dns.steps import counted
+from tests.support.generated import examples
 
 LINES_PER_BYTE = 4  # an address record has 16 bytes and takes some 20 lines
 LINES_AT_LEAST = 100  # header, question, judgement

@@ -14,8 +14,8 @@ from resolverd.resolution.actions import Action, Finished, Send
 from resolverd.resolution.hold_rules import hold_ms
 from resolverd.resolution.leases import Lease, Leases
 from resolverd.resolution.resolution import Resolution, Trigger
-from tests.support_generated import sample
-from tests.support_resolution import BOTH, addresses, resolution_settings, section, servers
+from tests.support.dns.resolution import BOTH, addresses, resolution_settings, section, servers
+from tests.support.generated import sample
 
 FAILURES = (Status.NX, Status.REFUSED, Status.OTHER)
 HOLD_MS = 30_000

@@ -9,7 +9,7 @@ from resolverd.dns.answer import Answer, QueryType, Service, Status
 from resolverd.records.schema import Account, Kind, Page
 from shm.mailbox import MAIL_BYTES, Question
 from tests.resolverd.test_core import LABEL, World, section
-from tests.support_resolution import BOTH, addresses, resolution_settings, servers
+from tests.support.dns.resolution import BOTH, addresses, resolution_settings, servers
 
 FOUR, SIX = "127.0.1.1", "::1"
 A, AAAA = QueryType.A, QueryType.AAAA

@@ -17,8 +17,10 @@ import pytest
 
 from resolverd import daemon
 from resolverd.config import Family, Nameserver, ResolversSection
-from tests.support import require_program
-from tests.support_dns import (
+from tests.support.common import require_program
+from tests.support.dns.resolution import resolution_settings, servers
+from tests.support.dns.resolverd import ResolverdProcess, settings_of
+from tests.support.dns.scripted import (
     NODATA,
     NX,
     SERVFAIL,
@@ -30,8 +32,6 @@ from tests.support_dns import (
     delayed,
     records,
 )
-from tests.support_resolution import resolution_settings, servers
-from tests.support_resolverd import ResolverdProcess, settings_of
 
 RESOLVE_MS, RETRY_MS, RETRIES = 500, 400, 3
 QUESTIONS = 10  # compared, at each nameserver

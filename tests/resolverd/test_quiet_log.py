@@ -10,7 +10,7 @@ import pytest
 from resolverd.dns.answer import Answer, QueryType, Service, Status
 from resolverd.log.throttle import LINES_MAX, WINDOW_MS, Quiet
 from tests.resolverd.test_core import LABEL, ONE, TWO, World, section
-from tests.support_resolution import addresses, resolution_settings, servers
+from tests.support.dns.resolution import addresses, resolution_settings, servers
 
 
 def test_the_first_lines_of_a_minute_are_said_and_the_rest_are_counted() -> None:

@@ -19,8 +19,8 @@ from resolverd.resolution.actions import Action, Finished, Send
 from resolverd.resolution.hold_rules import hold_ms, rule
 from resolverd.resolution.resolution import Resolution, Trigger
 from resolverd.resolution.transitions import State
-from tests.support_generated import sample
-from tests.support_resolution import BOTH, resolution_settings, section, servers
+from tests.support.dns.resolution import BOTH, resolution_settings, section, servers
+from tests.support.generated import sample
 
 ANY = Family.NONE  # whichever family was answered
 HISTORIES = sample(1_000, full=50_000)

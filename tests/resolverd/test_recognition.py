@@ -15,8 +15,8 @@ from resolverd.dns import reply_cache
 from resolverd.dns.answer import QueryType, Question, build_query, read_reply
 from resolverd.dns.reply_cache import ReplyReader
 from resolverd.dns.wire import HEADER, HEADER_BYTES
-from tests.support_generated import examples
-from tests.support_steps import counted
+from tests.support.dns.steps import counted
+from tests.support.generated import examples
 
 ASKED = Question("_web._tcp.app.test", QueryType.SRV)
 LIFE_S = 60

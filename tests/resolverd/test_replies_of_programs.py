@@ -9,9 +9,9 @@ import dns.query
 import pytest
 
 from resolverd.dns.answer import QueryType, Question, Status, read_reply
-from tests.support import PATIENCE_SECONDS, free_port, require_program, wait_for
-from tests.support_nsd import Nsd
-from tests.support_recursive import RealNameserver, unbound
+from tests.support.common import PATIENCE_SECONDS, free_port, require_program, wait_for
+from tests.support.dns.nsd import Nsd
+from tests.support.dns.recursive import RealNameserver, unbound
 
 ZONE = (
     "host IN A 127.0.1.1",

@@ -20,9 +20,9 @@ from resolverd.dns.answer import (
     read_reply,
 )
 from resolverd.dns.wire import HEADER_BYTES, NAME_MAX
-from tests.support_dns import ScriptedNameserver, services
-from tests.support_resolution import addresses
-from tests.support_transport import Shell, shells_closed
+from tests.support.dns.resolution import addresses
+from tests.support.dns.scripted import ScriptedNameserver, services
+from tests.support.dns.transport import Shell, shells_closed
 
 OPT_BYTES = 11
 ASKED = Question("app.test", QueryType.A)

@@ -10,7 +10,7 @@ from resolverd.dns.answer import Answer, QueryType, Status
 from resolverd.pace.run_limit import Turn
 from resolverd.resolution.actions import Send
 from resolverd.resolution.resolution import Resolution, Trigger
-from tests.support_resolution import Driver, addresses, resolution_settings, section, valid
+from tests.support.dns.resolution import Driver, addresses, resolution_settings, section, valid
 
 
 def test_first_valid_reply_ends_the_run_and_is_applied() -> None:

@@ -11,8 +11,8 @@ import dns.query
 import dns.rcode
 import pytest
 
-from tests.support import PATIENCE_SECONDS, wait_for
-from tests.support_dns import (
+from tests.support.common import PATIENCE_SECONDS, wait_for
+from tests.support.dns.scripted import (
     NODATA,
     NX,
     REFUSED,

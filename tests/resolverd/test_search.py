@@ -10,7 +10,7 @@ import pytest
 from resolverd.config import Family, ResolutionSettings
 from resolverd.dns.answer import Status
 from resolverd.resolution.search import NAME_MAX, candidates
-from tests.support_resolution import Driver, resolution_settings, section, valid
+from tests.support.dns.resolution import Driver, resolution_settings, section, valid
 
 LIST = ("a.test", "b.test")
 ONE = (Family.IPV4,)

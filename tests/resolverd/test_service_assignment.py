@@ -8,7 +8,7 @@ import pytest
 from resolverd.assignment.services import Attachment, ServiceAssignment
 from resolverd.config import Family, Holds, ResolvedServer
 from resolverd.dns.answer import Answer, Service, Status
-from tests.support_resolution import BOTH, addresses, servers
+from tests.support.dns.resolution import BOTH, addresses, servers
 
 ONE, TWO, THREE = addresses("127.0.1.1", "127.0.1.2", "127.0.1.3")
 (SIX,) = addresses("::1")

@@ -7,7 +7,7 @@ import msgspec
 from resolverd.config import Nameserver, ResolversSection
 from resolverd.dns.answer import Answer, QueryType, Status
 from tests.resolverd.test_core import World
-from tests.support_resolution import addresses, resolution_settings, servers
+from tests.support.dns.resolution import addresses, resolution_settings, servers
 
 
 def two_nameservers() -> ResolversSection:

@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support_generated import sample
-from tests.support_simulation_peace import play
+from tests.support.generated import sample
+from tests.support.simulation.peace import play
 
 HISTORIES = sample(20_000, full=500_000)
 PARTS = 25  # for the workers of a parallel run

@@ -12,11 +12,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.support_generated import sample
-from tests.support_simulation import World
-from tests.support_simulation_board import SegmentBoard
-from tests.support_simulation_peace import EVENTS, ROUND_MS, converge, pass_time, period_of
-from tests.support_simulation_rules import check_now
+from tests.support.generated import sample
+from tests.support.simulation.board import SegmentBoard
+from tests.support.simulation.peace import EVENTS, ROUND_MS, converge, pass_time, period_of
+from tests.support.simulation.rules import check_now
+from tests.support.simulation.simulation import World
 
 SEEDS = sample(4, full=100)  # histories of each sweep
 HISTORIES = 3  # in a row

@@ -26,7 +26,7 @@ from shm.states import (
     StaticFlag,
     StaticState,
 )
-from tests.support_state_file import LABEL, NAMED, SERVICE
+from tests.support.dns.state_file import LABEL, NAMED, SERVICE
 
 NOW = 5_000
 

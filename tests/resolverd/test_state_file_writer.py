@@ -32,7 +32,7 @@ from shm.segment import Segment
 from shm.shape import Shape
 from shm.slots import SlotTableWriter
 from shm.states import Cause, StaticFlag, StaticState
-from tests.support_state_file import NAMED
+from tests.support.dns.state_file import NAMED
 
 NOW = 5_000
 

@@ -12,10 +12,10 @@ import pytest
 from resolverd.config import Nameserver
 from resolverd.dns.answer import Answer, Status
 from resolverd.transport import udp
-from tests.support import free_port
-from tests.support_dns import NX, SILENT, ScriptedNameserver, build_reply, forged, records
-from tests.support_resolution import addresses
-from tests.support_transport import Shell, shells_closed
+from tests.support.common import free_port
+from tests.support.dns.resolution import addresses
+from tests.support.dns.scripted import NX, SILENT, ScriptedNameserver, build_reply, forged, records
+from tests.support.dns.transport import Shell, shells_closed
 
 
 @pytest.fixture

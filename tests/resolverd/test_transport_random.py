@@ -11,9 +11,9 @@ from resolverd.config import Nameserver
 from resolverd.config import Transport as Carrier
 from resolverd.transport import tcp as nameserver_streams
 from resolverd.transport.tcp import STREAMS_MAX
-from tests.support_dns import SILENT, ScriptedNameserver, records
-from tests.support_generated import sample
-from tests.support_transport import shells_closed
+from tests.support.dns.scripted import SILENT, ScriptedNameserver, records
+from tests.support.dns.transport import shells_closed
+from tests.support.generated import sample
 
 RUNS = 300  # in flight together: as many replies as a socket holds
 ROUNDS = sample(1, full=40)

@@ -21,7 +21,8 @@ from resolverd.config import Transport as Carrier
 from resolverd.dns.answer import Answer, QueryType, Question, Status
 from resolverd.transport import tcp as nameserver_streams
 from resolverd.transport.tcp import PIPELINE_MAX, STREAMS_MAX
-from tests.support_dns import (
+from tests.support.dns.resolution import addresses
+from tests.support.dns.scripted import (
     NX,
     SILENT,
     TRUNCATED,
@@ -31,9 +32,8 @@ from tests.support_dns import (
     records,
     services,
 )
-from tests.support_dns import Answer as Script
-from tests.support_resolution import addresses
-from tests.support_transport import RETRY_MS, Shell, shells_closed
+from tests.support.dns.scripted import Answer as Script
+from tests.support.dns.transport import RETRY_MS, Shell, shells_closed
 
 ONE = "127.0.1.1"
 MANY = [f"127.3.{n // 250}.{n % 250 + 1}" for n in range(1_000)]

@@ -10,11 +10,11 @@ import pytest
 from resolverd.config import Holds, Nameserver, ResolversSection
 from resolverd.dns.answer import QueryType, Question, Status
 from resolverd.dns.unusable import is_usable
-from tests.support import wait_for
-from tests.support_dns import ScriptedNameserver, services
-from tests.support_resolution import resolution_settings, servers
-from tests.support_resolverd import ResolverdProcess, settings_of
-from tests.support_transport import Shell, shells_closed
+from tests.support.common import wait_for
+from tests.support.dns.resolution import resolution_settings, servers
+from tests.support.dns.resolverd import ResolverdProcess, settings_of
+from tests.support.dns.scripted import ScriptedNameserver, services
+from tests.support.dns.transport import Shell, shells_closed
 
 LABEL = Question("_s._tcp.app.test", QueryType.SRV)
 LINE = (

@@ -11,9 +11,9 @@ from resolverd.explain.views import ENDED_MS, Views
 from resolverd.log.throttle import LINES_MAX, Quiet
 from resolverd.resolution.actions import Finished
 from resolverd.resolution.run_outcomes import Outcome
-from tests.support_dns import ScriptedNameserver, delayed, records
-from tests.support_resolution import addresses, resolution_settings, servers, valid
-from tests.support_resolverd import ResolverdProcess, settings_of
+from tests.support.dns.resolution import addresses, resolution_settings, servers, valid
+from tests.support.dns.resolverd import ResolverdProcess, settings_of
+from tests.support.dns.scripted import ScriptedNameserver, delayed, records
 
 ONE, TWO, THREE = "127.0.1.1", "127.0.1.2", "127.0.1.3"
 SECTION = ResolversSection("r1", (Nameserver("ns1", "127.0.0.1"), Nameserver("ns2", "127.0.0.2")))

@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from resolverd.dns.answer import QueryType, Question, Status, build_query, read_reply
-from tests.support_generated import examples
-from tests.support_reply_oracle import read_by_oracle
+from tests.resolverd.reply_oracle import read_by_oracle
+from tests.support.generated import examples
 
 NAMES = ("app.test", "APP.test", "real.test", "a.app.test", "app.test2", "x" * 63 + ".test", ".")
 HOSTS = st.sampled_from([f"{name.rstrip('.')}." for name in NAMES])

@@ -19,7 +19,7 @@ from shm.segment import Segment
 from shm.shape import Shape
 from shm.slots import AdminTableWriter, HealthTableWriter, SlotTableReader, SlotTableWriter
 from shm.states import HEALTH_NONE, AdminState, HealthState, NameState, SlotState, StaticState
-from tests.support_trace import SteppedChild, pause
+from tests.support.trace import SteppedChild, pause
 
 SHAPE = Shape(slots=2, backends=1, frontends=1, workers=2, sockets=1, nameservers=1, resolutions=1)
 MOVED = SlotState(2, 1, 6, "2001:db8::7", 443, -1, 0, 0, 1)

@@ -19,7 +19,7 @@ import pytest
 
 from shm.segment import Segment
 from shm.shape import Shape
-from tests.support_compiled import compiled
+from tests.support.compiled import compiled
 
 ROOT = Path(__file__).parents[2]
 BATCH = 20_000

@@ -10,7 +10,7 @@ from shm.mailbox import MAIL_BYTES, TEXT_BYTES, MailReceiver, MailSender, Questi
 from shm.segment import Segment
 from shm.shape import Shape
 from tests.shm.test_every_instruction import die_at_each_store
-from tests.support_trace import pause
+from tests.support.trace import pause
 
 LONG = bytes(range(256)) * (MAIL_BYTES // 256)
 

@@ -20,8 +20,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import PATIENCE_SECONDS, free_port, require_program, wait_for
-from tests.support_chaos import (
+from tests.support.common import PATIENCE_SECONDS, free_port, require_program, wait_for
+from tests.support.dns.scripted import ScriptedNameserver
+from tests.support.generated import sample
+from tests.support.program.chaos import (
     MESSAGE,
     Child,
     Deed,
@@ -31,9 +33,7 @@ from tests.support_chaos import (
     descriptors_of,
     echo_server,
 )
-from tests.support_dns import ScriptedNameserver
-from tests.support_generated import sample
-from tests.support_program import Program
+from tests.support.program.program import Program
 
 SECONDS = sample(20, full=300)
 RELOAD_OUTCOMES = ("reload failed", "reload done")

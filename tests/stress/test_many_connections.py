@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import free_port, wait_for
-from tests.support_crowd import Helper, all_together, be_echo_server, be_quiet_clients
-from tests.support_footprint import anonymous_bytes, open_sockets
-from tests.support_program import Program
+from tests.support.common import free_port, wait_for
+from tests.support.footprint import anonymous_bytes, open_sockets
+from tests.support.program.program import Program
+from tests.support.relay.crowd import Helper, all_together, be_echo_server, be_quiet_clients
 
 CONNECTIONS = 18_000
 PROCESSES = 2  # of clients, and of servers: 9,000 descriptors each

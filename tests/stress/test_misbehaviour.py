@@ -1,6 +1,6 @@
 """100,000 clients and servers that misbehave: each session ends as it should, nothing is left.
 
-The table (support_misbehaviour.py) says how each ends; a few of each kind are shown to HAProxy too,
+The table (misbehaviour.py) says how each ends; a few of each kind are shown to HAProxy too,
 whose log lines have the same codes.
 """
 
@@ -17,17 +17,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import PATIENCE_SECONDS, free_port, require_program, wait_for
-from tests.support_crowd import Address, Helper
-from tests.support_footprint import anonymous_bytes, open_sockets
-from tests.support_misbehaviour import (
+from tests.stress.misbehaviour import (
     MISBEHAVIOURS,
     Misbehaviour,
     be_misbehaving_servers,
     be_mischievous_clients,
 )
-from tests.support_program import Program
-from tests.support_servers import Blackhole, silent_port
+from tests.support.common import PATIENCE_SECONDS, free_port, require_program, wait_for
+from tests.support.footprint import anonymous_bytes, open_sockets
+from tests.support.program.program import Program
+from tests.support.relay.crowd import Address, Helper
+from tests.support.servers import Blackhole, silent_port
 
 PROCESSES = 2
 # Those that wait are played at the same time, each kind by processes of its own.

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import PATIENCE_SECONDS, free_port, require_program, wait_for
-from tests.support_generated import sample
-from tests.support_program import Program
+from tests.support.common import PATIENCE_SECONDS, free_port, require_program, wait_for
+from tests.support.generated import sample
+from tests.support.program.program import Program
 
 GIGABYTES = sample(5, full=50)
 STALLED = 50

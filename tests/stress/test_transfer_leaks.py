@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from proxy.config.model.settings import Timeouts
-from tests.support import wait_for
-from tests.support_load import run_transfers
-from tests.support_relay import RelayUnderTest
+from tests.support.common import wait_for
+from tests.support.relay.load import run_transfers
+from tests.support.relay.site import RelayUnderTest
 
 ROUNDS = 3
 TRANSFERS = 250

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from proxy.config.model.settings import Timeouts
-from tests.support import free_port, require_program, wait_for
-from tests.support_generated import sample
-from tests.support_load import Plan, SidePlan, Transfer, plan_transfers, run_transfers
-from tests.support_relay import RelayUnderTest
+from tests.support.common import free_port, require_program, wait_for
+from tests.support.generated import sample
+from tests.support.relay.load import Plan, SidePlan, Transfer, plan_transfers, run_transfers
+from tests.support.relay.site import RelayUnderTest
 
 TRANSFERS = sample(1_000, full=20_000)
 TIMEOUTS = Timeouts(client_ms=600_000, server_ms=600_000, connect_ms=60_000)

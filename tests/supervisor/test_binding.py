@@ -40,7 +40,7 @@ from proxy.supervisor.listening import (
     wanted_sockets,
 )
 from resolverd.config import ResolverdSettings
-from tests.support import PATIENCE_SECONDS, free_port
+from tests.support.common import PATIENCE_SECONDS, free_port
 
 HOST = "127.44.4.1"
 OPTIONS = SocketOptions(backlog=100)

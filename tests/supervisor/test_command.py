@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import PATIENCE_SECONDS, free_port, wait_for
-from tests.support_supervisor import (
+from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.supervisor.program import (
     ROOT,
     await_serving,
     descendants,
@@ -26,7 +26,7 @@ from tests.support_supervisor import (
 
 pytestmark = pytest.mark.slow  # each test starts the program
 HOST = "127.44.3.1"
-SCRIPT = str(ROOT / "tests" / "support_supervisor.py")
+SCRIPT = str(ROOT / "tests/support/supervisor/program.py")
 Address = tuple[str, int]
 
 

@@ -14,8 +14,8 @@ import pytest
 from proxy.capacity import CHECKS_MIN, Capacity, capacity, descriptors_needed
 from proxy.config.loader import load
 from proxy.config.model.settings import Settings
-from tests.support import free_port, require_program, wait_for
-from tests.support_program import NamedBackend, Program
+from tests.support.common import free_port, require_program, wait_for
+from tests.support.program.program import NamedBackend, Program
 
 HOST = "127.44.7.1"
 SECONDS = 30.0

@@ -21,8 +21,8 @@ from proxy.supervisor.privileges import UNCHANGED, PrivilegeError, Privileges
 from proxy.supervisor.reaping import Process, kill_and_reap, look_again, reap
 from proxy.supervisor.start import StartError, try_privileges
 from resolverd.config import Family
-from tests.support import wait_for
-from tests.support_supervisor import is_alive
+from tests.support.common import wait_for
+from tests.support.supervisor.program import is_alive
 
 NOBODY = 65534
 FAMILIES = (Family.IPV4, Family.IPV6)

@@ -12,7 +12,7 @@ import pytest
 
 from proxy.config.model.settings import Endpoint, Global, LogTarget, SocketFamily
 from proxy.log import LineFacts, format_line, open_log
-from tests.support import PATIENCE_SECONDS
+from tests.support.common import PATIENCE_SECONDS
 
 NOON = 1_795_176_900.25
 FACTS = LineFacts(Global(log_host="edge1"), 4242)

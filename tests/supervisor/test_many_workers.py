@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from shm.shape import SOCKETS_MAX
-from tests.support import PATIENCE_SECONDS, free_port, require_program, wait_for
-from tests.support_program import Program
+from tests.support.common import PATIENCE_SECONDS, free_port, require_program, wait_for
+from tests.support.program.program import Program
 
 pytestmark = pytest.mark.slow  # starts the program with dozens of processes
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import PATIENCE_SECONDS, free_port, wait_for
-from tests.support_servers import Server, echo, receive_count
-from tests.support_supervisor import Program, is_alive, started
+from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.servers import Server, echo, receive_count
+from tests.support.supervisor.program import Program, is_alive, started
 
 pytestmark = pytest.mark.slow
 HOST = "127.44.10.1"

@@ -10,8 +10,8 @@ import pytest
 
 from proxy.supervisor.fork import fork_child
 from proxy.supervisor.reaping import reap, reap_strangers
-from tests.support import PATIENCE_SECONDS, free_port, require_program, wait_for
-from tests.support_program import Program
+from tests.support.common import PATIENCE_SECONDS, free_port, require_program, wait_for
+from tests.support.program.program import Program
 
 CONFIGURATION = """global
   nbthread 2

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import PATIENCE_SECONDS, free_port, wait_for
-from tests.support_backend import GREETING, EchoBackend, echo_backend
-from tests.support_supervisor import ROOT, Program, descendants, is_alive, started
+from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.supervisor.backend import GREETING, EchoBackend, echo_backend
+from tests.support.supervisor.program import ROOT, Program, descendants, is_alive, started
 
 pytestmark = pytest.mark.slow  # each test starts the program
 HOST = "127.44.6.1"

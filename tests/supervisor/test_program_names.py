@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import PATIENCE_SECONDS, free_port, wait_for
-from tests.support_backend import EchoBackend, echo_backend
-from tests.support_dns import NX, SILENT, ScriptedNameserver, records
-from tests.support_supervisor import Program, is_alive, started
+from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.dns.scripted import NX, SILENT, ScriptedNameserver, records
+from tests.support.supervisor.backend import EchoBackend, echo_backend
+from tests.support.supervisor.program import Program, is_alive, started
 
 pytestmark = pytest.mark.slow  # each test starts the program
 HOST = "127.44.7.1"

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from proxy.supervisor.background import write_pid
-from tests.support import PATIENCE_SECONDS, free_port, wait_for
-from tests.support_program import Program
+from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.program.program import Program
 
 pytestmark = pytest.mark.slow
 

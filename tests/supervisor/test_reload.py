@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import PATIENCE_SECONDS, free_port, wait_for
-from tests.support_supervisor import Program, await_serving, greeting, hello, started
+from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.supervisor.program import Program, await_serving, greeting, hello, started
 
 CONFIGURATION = """
 global

@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.support import free_port, wait_for
-from tests.support_generated import LONG, sample
-from tests.support_reload_faults import ERRORS, TREE_FILES
-from tests.support_supervisor import ROOT, Program, await_serving, greeting, started
+from tests.supervisor.reload_faults import ERRORS, TREE_FILES
+from tests.support.common import free_port, wait_for
+from tests.support.generated import LONG, sample
+from tests.support.supervisor.program import ROOT, Program, await_serving, greeting, started
 
 pytestmark = pytest.mark.slow  # starts the program, and reloads it many times
 HOST = "127.44.8.1"
@@ -25,7 +25,7 @@ NAMES = {"control", "resolverd", "worker 0", "worker 1"}
 # A target of logs or a folder that cannot be reached is no reason against a reload.
 TOLERANT = ("log.py", "log_sockets.py", "state_files.py", "resolv_conf.py")
 PARTS = 8
-SCRIPT = str(ROOT / "tests" / "support_reload_faults.py")
+SCRIPT = str(ROOT / "tests/supervisor/reload_faults.py")
 
 
 def configuration(folder: Path, ports: list[int]) -> str:

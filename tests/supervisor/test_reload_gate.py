@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import PATIENCE_SECONDS, free_port, wait_for
-from tests.support_program import Program as RealProgram
-from tests.support_supervisor import Program, await_serving, hello, started
+from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.program.program import Program as RealProgram
+from tests.support.supervisor.program import Program, await_serving, hello, started
 
 pytestmark = pytest.mark.slow  # starts the program
 HOST = "127.44.9.1"

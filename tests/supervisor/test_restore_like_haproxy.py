@@ -14,9 +14,9 @@ from typing import NamedTuple
 import pytest
 
 from resolverd.state_file.format import HEADER, StateRow, parse, render
-from tests.support import free_port
-from tests.support_control import ask, haproxy
-from tests.support_program import Program
+from tests.support.common import free_port
+from tests.support.control.site import ask, haproxy
+from tests.support.program.program import Program
 
 STOPPED, RUNNING = 0, 2
 FMAINT, CMAINT, FDRAIN, RMAINT = 1, 4, 8, 0x20

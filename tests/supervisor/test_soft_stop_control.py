@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.support import PATIENCE_SECONDS, free_port, wait_for
-from tests.support_program import NamedBackend, greet
-from tests.support_program import Program as RealProgram
-from tests.support_supervisor import ROOT, await_serving, greeting, started
+from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.program.program import NamedBackend, greet
+from tests.support.program.program import Program as RealProgram
+from tests.support.supervisor.program import ROOT, await_serving, greeting, started
 
 pytestmark = pytest.mark.slow  # starts the program
 HOST = "127.44.10.1"
@@ -143,7 +143,7 @@ def test_a_soft_stop_between_the_old_services_and_the_new_leaves_a_control(tmp_p
     file = tmp_path / "edge.cfg"
     text = CONFIGURATION.format(host=HOST, port=port, more="", backend=HOST, backend_port=1)
     file.write_text(text.replace("{socket}", str(tmp_path / "s.sock")))
-    script = str(ROOT / "tests" / "support_held_reload.py")
+    script = str(ROOT / "tests/support/supervisor/held_reload.py")
     with started(tmp_path, "-f", str(file), script=script) as program:
         await_serving((HOST, port))
         control = program.pid_of("control")

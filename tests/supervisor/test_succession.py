@@ -16,8 +16,8 @@ from proxy.supervisor.binding import SocketOptions, open_listener, queue_length,
 from proxy.supervisor.departure import Departure, Members
 from proxy.supervisor.listening import OpenSocket
 from proxy.supervisor.neighbours import group_order
-from tests.support import PATIENCE_SECONDS, free_port, wait_for
-from tests.support_program import NamedBackend, Program
+from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.program.program import NamedBackend, Program
 
 TOTAL_RETRANS = 100  # bytes into struct tcp_info
 CLIENTS = 6

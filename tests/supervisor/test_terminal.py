@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from proxy.terminal import STANDARD_OUTPUT, say
-from tests.support import PATIENCE_SECONDS
-from tests.support_program import Program
+from tests.support.common import PATIENCE_SECONDS
+from tests.support.program.program import Program
 
 CONFIGURATION = """
 global

@@ -17,8 +17,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import PATIENCE_SECONDS, free_port, wait_for
-from tests.support_supervisor import Program, await_serving, greeting, hello, is_alive, started
+from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.supervisor.program import (
+    Program,
+    await_serving,
+    greeting,
+    hello,
+    is_alive,
+    started,
+)
 
 pytestmark = pytest.mark.slow
 HOST = "127.44.9.1"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import PATIENCE_SECONDS, free_port, wait_for
-from tests.support_supervisor import (
+from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.supervisor.program import (
     Program,
     await_serving,
     greeting,

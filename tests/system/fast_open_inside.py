@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support import PATIENCE_SECONDS, wait_for
-from tests.support_servers import reset
+from tests.support.common import PATIENCE_SECONDS, wait_for
+from tests.support.servers import reset
 
 HEAD = """\
 global

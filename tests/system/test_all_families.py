@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import wait_for
-from tests.support_dns import NODATA, SERVFAIL, Answer, ScriptedNameserver
-from tests.support_program import NamedBackend, Program, who_answers
+from tests.support.common import wait_for
+from tests.support.dns.scripted import NODATA, SERVFAIL, Answer, ScriptedNameserver
+from tests.support.program.program import NamedBackend, Program, who_answers
 
 pytestmark = pytest.mark.slow
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import PATIENCE_SECONDS, require_program
-from tests.support_differential import ROOT, haproxy_command, millrace_command
+from tests.support.common import PATIENCE_SECONDS, require_program
+from tests.support.differential.pair import ROOT, haproxy_command, millrace_command
 
 CONFIGURATION = """\
 defaults
@@ -24,7 +24,7 @@ listen edge
 # The first connection brings the cookie with which the next ones need no handshake first.
 INSIDE = """\
 import contextlib, socket, subprocess, sys, threading
-from tests.support import wait_for
+from tests.support.common import wait_for
 server = socket.create_server(("127.0.0.1", 9000))
 server.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 16)
 def greet():

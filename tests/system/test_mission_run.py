@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import PATIENCE_SECONDS, free_port, require_program, wait_for
-from tests.support_dns import SILENT, Answer, ScriptedNameserver, records
-from tests.support_nsd import Nsd
-from tests.support_program import NamedBackend, Program, who_answers
-from tests.support_resolv_conf import nameserver_at_port_53, with_resolv_conf
+from tests.support.common import PATIENCE_SECONDS, free_port, require_program, wait_for
+from tests.support.dns.nsd import Nsd
+from tests.support.dns.resolv_conf import nameserver_at_port_53, with_resolv_conf
+from tests.support.dns.scripted import SILENT, Answer, ScriptedNameserver, records
+from tests.support.program.program import NamedBackend, Program, who_answers
 
 MISSION = Path(__file__).parent.parent / "mission"
 SOCKET = "global\n    stats socket {socket} level admin\n"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import free_port, wait_for
-from tests.support_nsd import Nsd
-from tests.support_program import NamedBackend, Program, greet, who_answers
+from tests.support.common import free_port, wait_for
+from tests.support.dns.nsd import Nsd
+from tests.support.program.program import NamedBackend, Program, greet, who_answers
 
 ADDRESSES = tuple(f"127.81.1.{number}" for number in (1, 2, 3, 4))
 TIMEOUT_RESOLVE_SECONDS = 0.5

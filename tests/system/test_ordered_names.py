@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import free_port, wait_for
-from tests.support_dns import NX, ScriptedNameserver, records
-from tests.support_program import Program
+from tests.support.common import free_port, wait_for
+from tests.support.dns.scripted import NX, ScriptedNameserver, records
+from tests.support.program.program import Program
 
 pytestmark = pytest.mark.slow
 

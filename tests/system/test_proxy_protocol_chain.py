@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import PATIENCE_SECONDS, free_port, require_program, wait_for
-from tests.support_program import Program
-from tests.support_proxy_header import INET, checked, inet_body
-from tests.support_servers import Recorder, Server, receive_all, receive_count
+from tests.support.common import PATIENCE_SECONDS, free_port, require_program, wait_for
+from tests.support.program.program import Program
+from tests.support.relay.proxy_header import INET, checked, inet_body
+from tests.support.servers import Recorder, Server, receive_all, receive_count
 
 DEFAULTS = """
 defaults

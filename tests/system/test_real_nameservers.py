@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import free_port, wait_for
-from tests.support_nsd import Nsd
-from tests.support_program import NamedBackend, Program, who_answers
-from tests.support_recursive import Dnsmasq, unbound
+from tests.support.common import free_port, wait_for
+from tests.support.dns.nsd import Nsd
+from tests.support.dns.recursive import Dnsmasq, unbound
+from tests.support.program.program import NamedBackend, Program, who_answers
 
 pytestmark = pytest.mark.slow
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import free_port, wait_for
-from tests.support_dns import Answer, ScriptedNameserver
-from tests.support_nsd import Nsd
-from tests.support_program import NamedBackend, Program, who_answers
-from tests.support_recursive import unbound
+from tests.support.common import free_port, wait_for
+from tests.support.dns.nsd import Nsd
+from tests.support.dns.recursive import unbound
+from tests.support.dns.scripted import Answer, ScriptedNameserver
+from tests.support.program.program import NamedBackend, Program, who_answers
 
 pytestmark = pytest.mark.slow
 

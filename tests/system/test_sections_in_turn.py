@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import free_port
-from tests.support_program import Program
-from tests.support_servers import Server, holding
-from tests.support_turns import Turns
+from tests.support.common import free_port
+from tests.support.program.program import Program
+from tests.support.relay.turns import Turns
+from tests.support.servers import Server, holding
 
 SECTIONS = 2
 CLIENTS = 8

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import PATIENCE_SECONDS, all_stopped, free_port, wait_for
-from tests.support_chaos import Child, children_of
-from tests.support_program import Program
-from tests.support_servers import CountingServer
+from tests.support.common import PATIENCE_SECONDS, all_stopped, free_port, wait_for
+from tests.support.program.chaos import Child, children_of
+from tests.support.program.program import Program
+from tests.support.servers import CountingServer
 
 CLIENTS = 200
 PLACES = 5

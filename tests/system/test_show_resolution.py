@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import wait_for
-from tests.support_dns import NX, ScriptedNameserver, services
-from tests.support_program import Program
+from tests.support.common import wait_for
+from tests.support.dns.scripted import NX, ScriptedNameserver, services
+from tests.support.program.program import Program
 
 pytestmark = pytest.mark.slow
 

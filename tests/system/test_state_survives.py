@@ -17,10 +17,10 @@ import pytest
 
 from resolverd.state_file.format import parse
 from shm.standing import RMAINT
-from tests.support import PATIENCE_SECONDS, free_port, require_program, wait_for
-from tests.support_control import ask, haproxy
-from tests.support_dns import SILENT, Answer, ScriptedNameserver, records
-from tests.support_program import NamedBackend, Program, who_answers
+from tests.support.common import PATIENCE_SECONDS, free_port, require_program, wait_for
+from tests.support.control.site import ask, haproxy
+from tests.support.dns.scripted import SILENT, Answer, ScriptedNameserver, records
+from tests.support.program.program import NamedBackend, Program, who_answers
 
 pytestmark = pytest.mark.slow
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import wait_for
-from tests.support_dns import SERVFAIL, Answer, ScriptedNameserver, services
-from tests.support_program import Program
+from tests.support.common import wait_for
+from tests.support.dns.scripted import SERVFAIL, Answer, ScriptedNameserver, services
+from tests.support.program.program import Program
 
 pytestmark = pytest.mark.slow
 

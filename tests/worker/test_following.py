@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from proxy.worker.following import Following
-from tests.support import wait_for
-from tests.support_worker import Spec, settings_of, site
+from tests.support.common import wait_for
+from tests.support.relay.worker import Spec, settings_of, site
 
 
 def test_each_change_calls_for_the_work_once() -> None:

@@ -16,8 +16,8 @@ import pytest
 from proxy.config.model.settings import Check
 from proxy.worker.process import run
 from shm.states import AdminFlag
-from tests.support import PATIENCE_SECONDS
-from tests.support_worker import Backend, Site, Spec, settings_of, site
+from tests.support.common import PATIENCE_SECONDS
+from tests.support.relay.worker import Backend, Site, Spec, settings_of, site
 
 SERVERS = 12
 SECONDS = 3.0

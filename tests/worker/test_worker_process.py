@@ -20,8 +20,8 @@ from proxy.config.model.settings import Check
 from proxy.runtime import Runtime, now_ms
 from proxy.worker.process import TICK_SECONDS, Worker, run
 from shm.states import Command, Operational, ProcessState
-from tests.support import PATIENCE_SECONDS, free_port, wait_for
-from tests.support_worker import QUICK, Site, Spec, settings_of, site
+from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.relay.worker import QUICK, Site, Spec, settings_of, site
 
 ROOT = Path(__file__).parents[2]
 
@@ -250,7 +250,7 @@ MODULES = """
 import sys
 import msgspec
 from proxy.worker.process import run
-from tests.support_worker import Spec, settings_of, site
+from tests.support.relay.worker import Spec, settings_of, site
 
 def body(runtime, worker):
     def log(level, text):

@@ -1,7 +1,7 @@
 /* Faults at the N-th call: a preloaded library that stands between the relay thread and libc.
  *
  * Owns the counting of calls by kind, and one armed fault at a time, both in a small control file
- * that the test maps too (`struct control`; tests/support_faults.py has the same fields). Knows
+ * that the test maps too (`struct control`; tests/support/relay/faults.py has the same fields). Knows
  * nothing of sessions.
  *
  * The faults are such as the kernel may legally produce. Sockets are registered edge-triggered, so

@@ -1,0 +1,1 @@
+"""A control process alone, and beside HAProxy."""

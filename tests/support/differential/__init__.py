@@ -1,0 +1,1 @@
+"""The same file and the same nameserver for HAProxy and for Millrace."""

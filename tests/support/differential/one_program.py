@@ -1,0 +1,91 @@
+"""One program with a scripted nameserver, a statistics socket and a log socket of its own.
+
+HAProxy and Millrace alike: the test drives each through the same steps, waiting for what it shows,
+and compares what came out. In the configuration `{folder}`, `{log}` and `{nameserver}` are filled.
+"""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tests.support.common import PATIENCE_SECONDS, wait_for
+from tests.support.differential.pair import ROOT
+from tests.support.dns.scripted import ScriptedNameserver
+
+
+class OneProgram:
+    """A running program; `lines` are (level, text) of its log, as far as they were read."""
+
+    def __init__(self, folder: Path, log: socket.socket, nameserver: ScriptedNameserver) -> None:
+        self.folder = folder
+        self.log = log
+        self.nameserver = nameserver
+        self.lines: list[tuple[int, str]] = []
+
+    def read(self) -> None:
+        """Take what was logged meanwhile."""
+        with suppress(BlockingIOError):
+            while True:
+                text = self.log.recv(65_536).decode()
+                self.lines.append((int(text[1 : text.index(">")]) % 8, text))
+
+    def ask(self, command: str) -> str:
+        """What the statistics socket answers to one command."""
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(PATIENCE_SECONDS)
+            client.connect(str(self.folder / "s"))
+            client.sendall(command.encode() + b"\n")
+            return b"".join(iter(lambda: client.recv(65_536), b"")).decode()
+
+    def answers(self) -> bool:
+        """Whether the statistics socket is served."""
+        with suppress(OSError):
+            return bool(self.ask("show info"))
+        return False
+
+    def rows(self) -> dict[str, dict[str, str]]:
+        """`show servers state` by server name, each row by column."""
+        lines = self.ask("show servers state").strip().splitlines()
+        names = lines[1][2:].split()
+        rows = [dict(zip(names, line.split(), strict=True)) for line in lines[2:]]
+        return {row["srv_name"]: row for row in rows}
+
+
+@contextmanager
+def one_program(
+    command: tuple[str, ...], folder: Path, configuration: str, zone: dict[str, str]
+) -> Iterator[OneProgram]:
+    """Start a program; `zone` maps names to the address that they have at first."""
+    folder.mkdir()
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as log,
+        ScriptedNameserver() as nameserver,
+    ):
+        log.bind(("127.0.0.1", 0))
+        log.setblocking(False)
+        for name, address in zone.items():
+            nameserver.set(name, "A", address)
+        text = configuration.format(
+            folder=folder,
+            log="{}:{}".format(*log.getsockname()),
+            nameserver=nameserver.address,
+        )
+        (folder / "proxy.cfg").write_text(text)
+        with (folder / "output").open("wb") as output:
+            child = subprocess.Popen(
+                (*command, "-f", str(folder / "proxy.cfg"), "-db"),
+                cwd=ROOT,
+                stdout=output,
+                stderr=output,
+            )
+        try:
+            made = OneProgram(folder, log, nameserver)
+            wait_for(made.answers, 30, f"the start of {command}")
+            yield made
+        finally:
+            child.terminate()
+            child.wait(PATIENCE_SECONDS)

@@ -1,0 +1,1 @@
+"""Nameservers, real and scripted, and resolverd alone."""

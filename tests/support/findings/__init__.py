@@ -1,0 +1,1 @@
+"""What users of other programs ran into, as sites."""

@@ -1,0 +1,1 @@
+"""A relay with its clients and servers, without the rest of the program."""

@@ -1,0 +1,1 @@
+"""Random histories of names, and the judge of what resolverd makes of them."""

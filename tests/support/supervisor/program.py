@@ -1,0 +1,283 @@
+"""The program with stand-in children: `python tests/support/supervisor/program.py <arguments>`.
+
+The stand-in worker answers each client with its number, its pid and the generation, then echoes
+until the client closes; with a first server named `crash` it ends at once. A client's line `HANG`
+makes it stop turning, `CRASH` ends it. Control and resolverd only beat; with a first server named
+`gatecrash` they end before the gate of a reload, with `late` they come to it late. `Program` starts it (or the real one) and ends it by pid.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from proxy.cli import run as run_cli
+from proxy.runtime import ListeningSocket, Runtime, now_ms
+from proxy.supervisor.children import Entries
+from shm.gate import wait_at_gate
+from shm.processes import ProcessBoard, ProcessSelf
+from shm.states import Command, ProcessState
+from tests.support.common import PATIENCE_SECONDS, wait_for
+
+ROOT = Path(__file__).parents[3]
+AREA_PROCESSES = 1
+PROCESS_BYTES = 128
+RELAY_BEAT_BYTES = 80
+TICK_SECONDS = 0.05
+LATE_SECONDS = 1.0
+
+
+class StandInWorker:
+    """A worker in Python: enough of the protocol to be supervised."""
+
+    def __init__(self, runtime: Runtime, worker: int) -> None:
+        self.runtime = runtime
+        self.worker = worker
+        self.me = ProcessSelf(runtime.segment, worker)
+        self.board = ProcessBoard(runtime.segment)
+        memory = mmap.mmap(runtime.segment.fd, runtime.segment.size)
+        start = runtime.segment.offsets()[AREA_PROCESSES] + worker * PROCESS_BYTES
+        self.words = memoryview(memory).cast("Q")
+        self.relay_beat = (start + RELAY_BEAT_BYTES) // 8
+        self.selector = selectors.DefaultSelector()
+        self.sessions: set[socket.socket] = set()
+        self.owned: set[int] = set()
+        self.stopping = False
+
+    def run(self) -> None:
+        self.selector.register(self.runtime.bells.workers[self.worker], selectors.EVENT_READ)
+        self.me.state(ProcessState.READY)
+        while True:
+            self.me.beat(now_ms())
+            self.words[self.relay_beat] = now_ms()
+            self.follow_command()
+            if not self.stopping:
+                self.follow_owners()
+            elif not self.sessions:
+                os._exit(0)
+            for key, _ in self.selector.select(TICK_SECONDS):
+                if isinstance(key.data, ListeningSocket):
+                    self.accept(key.data)
+                elif key.data is not None:
+                    self.serve(key.data)
+                else:
+                    with contextlib.suppress(BlockingIOError):
+                        os.eventfd_read(self.runtime.bells.workers[self.worker])
+
+    def follow_command(self) -> None:
+        command = self.me.command
+        if command == Command.STOP:
+            os._exit(0)
+        if command == Command.SOFT_STOP and not self.stopping:
+            self.stopping = True
+            self.me.state(ProcessState.STOPPING)
+            for listener in self.runtime.listeners:
+                if listener.index in self.owned:
+                    self.accept(listener)
+                    self.selector.unregister(listener.socket)
+
+    def follow_owners(self) -> None:
+        for listener in self.runtime.listeners:
+            mine = listener.shared or self.board.owner(listener.index) == self.worker
+            if mine and listener.index not in self.owned:
+                self.owned.add(listener.index)
+                self.selector.register(listener.socket, selectors.EVENT_READ, listener)
+            elif not mine and listener.index in self.owned:
+                self.owned.remove(listener.index)
+                self.selector.unregister(listener.socket)
+
+    def accept(self, listener: ListeningSocket) -> None:
+        while True:
+            try:
+                client, _ = listener.socket.accept()
+            except BlockingIOError:
+                return
+            generation = self.runtime.segment.reload_generation
+            client.sendall(f"{self.worker} {os.getpid()} {generation}\n".encode())
+            client.setblocking(False)
+            self.sessions.add(client)
+            self.selector.register(client, selectors.EVENT_READ, client)
+
+    def serve(self, client: socket.socket) -> None:
+        content = b""
+        with contextlib.suppress(OSError):
+            content = client.recv(4096)
+            client.sendall(content)
+        if content == b"CRASH\n":
+            os._exit(3)
+        if content == b"HANG\n":
+            threading.Event().wait()
+        if not content:
+            self.selector.unregister(client)
+            self.sessions.remove(client)
+            client.close()
+
+
+def run_worker(runtime: Runtime, worker: int) -> None:
+    if runtime.settings.servers[0].name == "crash":
+        os._exit(7)
+    StandInWorker(runtime, worker).run()
+
+
+def run_service(runtime: Runtime, position: int) -> None:
+    assert all(item.socket.fileno() == -1 for item in runtime.listeners), "not its own"
+    me = ProcessSelf(runtime.segment, position)
+    bells = runtime.bells
+    is_control = position == runtime.segment.shape.control_process
+    server = runtime.settings.servers[0].name
+    if server == "gatecrash" and me.command == Command.WAIT:
+        os._exit(9)
+    if server == "late" and me.command == Command.WAIT:
+        threading.Event().wait(LATE_SECONDS)
+    wait_at_gate(me, bells.control if is_control else bells.resolverd)
+    me.state(ProcessState.READY)
+    while True:
+        me.beat(now_ms())
+        threading.Event().wait(TICK_SECONDS)
+
+
+ENTRIES = Entries(
+    worker=run_worker,
+    control=lambda runtime: run_service(runtime, runtime.segment.shape.control_process),
+    resolverd=lambda runtime: run_service(runtime, runtime.segment.shape.resolverd_process),
+)
+
+
+class Program:
+    """One started program and its output."""
+
+    def __init__(self, child: subprocess.Popen[bytes], output: Path) -> None:
+        self.child = child
+        self.output = output
+
+    @property
+    def pid(self) -> int:
+        return self.child.pid
+
+    def text(self) -> str:
+        return self.output.read_text(errors="replace")
+
+    def titles(self) -> dict[str, int]:
+        """The children by what `ps` calls them (without `millrace: `)."""
+        return {title.removeprefix("millrace: "): pid for pid, title in descendants(self.pid)}
+
+    def pid_of(self, name: str) -> int:
+        """The pid of a child that is set up, or is about to be."""
+        return wait_for(lambda: self.titles().get(name, 0), 15, f"{name} runs")
+
+    def titles_all(self) -> dict[int, str]:
+        """Every descendant, old generations too: pid to title."""
+        return dict(descendants(self.pid))
+
+    def signal(self, number: signal.Signals) -> None:
+        self.child.send_signal(number)
+
+    def wait(self, seconds: float = PATIENCE_SECONDS) -> int:
+        try:
+            return self.child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still runs after {seconds} s: {self.text()}") from None
+
+
+def descendants(pid: int) -> list[tuple[int, str]]:
+    """Pid and title of every process below this one."""
+    found = []
+    tasks = Path(f"/proc/{pid}/task")
+    for task in list(tasks.iterdir()) if tasks.exists() else []:
+        with contextlib.suppress(OSError):
+            for child in map(int, (task / "children").read_text().split()):
+                with contextlib.suppress(OSError):
+                    title = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")[0].decode()
+                    found.append((child, title))
+                found += descendants(child)
+    return found
+
+
+@contextlib.contextmanager
+def started(
+    folder: Path,
+    *arguments: str,
+    real: bool = False,
+    environ: dict[str, str] | None = None,
+    script: str = __file__,
+) -> Iterator[Program]:
+    """Run the program while the block lasts; afterwards its whole tree is gone.
+
+    `script` runs it with stand-in children.
+    """
+    words = ["-m", "proxy"] if real else [script]
+    output = folder / "output"
+    with output.open("wb") as stream:
+        child = subprocess.Popen(
+            [sys.executable, *words, *arguments],
+            stdout=stream,
+            stderr=stream,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **(environ or {})},
+        )
+    program = Program(child, output)
+    below: list[tuple[int, str]] = []
+    try:
+        yield program
+        below = descendants(child.pid)
+    finally:
+        if child.poll() is None:
+            child.kill()
+        child.wait()
+        print(f"--- output of the program\n{program.text()}")  # pytest shows it where a test fails
+        for pid, title in below:
+            wait_for(lambda pid=pid: not is_alive(pid), 15, f"{title} ({pid}) ends")
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs (a zombie does not)."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] not in "ZX"
+
+
+def hello(address: tuple[str, int], seconds: float = PATIENCE_SECONDS) -> tuple[int, int, int]:
+    """Connect, and learn worker, pid and generation."""
+    with socket.create_connection(address, seconds) as client:
+        return greeting(client)
+
+
+def greeting(client: socket.socket) -> tuple[int, int, int]:
+    line = b""
+    while not line.endswith(b"\n"):
+        more = client.recv(100)
+        if not more:
+            raise ConnectionResetError(f"closed after {line!r}")
+        line += more
+    worker, pid, generation = map(int, line.split())
+    return worker, pid, generation
+
+
+def await_serving(
+    address: tuple[str, int], seconds: float = PATIENCE_SECONDS
+) -> tuple[int, int, int]:
+    """The first greeting of a program that is starting."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return hello(address)
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+if __name__ == "__main__":
+    sys.exit(run_cli(sys.argv[1:], lambda: ENTRIES))
