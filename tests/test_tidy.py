@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,73 @@ FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 70
 LINE_COLUMNS_MAX = 100
 
-# who may import whom inside proxy: a package may use those to its right
-PROXY_LAYERS = ("demo", "cli", "supervisor", "control", "worker", "health", "relay")
+FOLDER_FILES_MAX = 16
+FLAT = ("shm", "proxy/supervisor", "proxy/health", "loadtest")  # one subject, however many files
+
+# Rooms: a folder, or a file that lies beside folders. Each may import those above it here.
+ROOMS = (
+    "shm",
+    "resolverd.config",
+    "resolverd.board",
+    "resolverd.dns",
+    "resolverd.pace",
+    "resolverd.resolution",
+    "resolverd.assignment",
+    "resolverd.log",
+    "resolverd.transport",
+    "resolverd.records",
+    "resolverd.names",
+    "resolverd.explain",
+    "resolverd.resolv_conf",
+    "resolverd.state_file",
+    "resolverd.core",
+    "resolverd.daemon",
+    "proxy.arguments",
+    "proxy.terminal",
+    "proxy.config.model",
+    "proxy.log_sockets",
+    "proxy.config.text",
+    "proxy.config.drafts",
+    "proxy.config.report",
+    "proxy.config.lines",
+    "proxy.config.lines.server",
+    "proxy.config.lines.proxy",
+    "proxy.config.lines.process",
+    "proxy.config.linking",
+    "proxy.config.sections",
+    "proxy.config.loader",
+    "proxy.log",
+    "proxy.runtime",
+    "proxy.capacity",
+    "proxy.relay.state",
+    "proxy.relay.proxy_protocol",
+    "proxy.relay.log",
+    "proxy.relay.balance",
+    "proxy.relay.admission",
+    "proxy.relay.session",
+    "proxy.relay.changes",
+    "proxy.relay.accept",
+    "proxy.relay.loop",
+    "proxy.relay.engine",
+    "proxy.health",
+    "proxy.worker",
+    "proxy.control.limits",
+    "proxy.control.command",
+    "proxy.control.turns",
+    "proxy.control.places",
+    "proxy.control.acceptor",
+    "proxy.control.rows",
+    "proxy.control.commands",
+    "proxy.control.command_line",
+    "proxy.control.stats_socket",
+    "proxy.control.metrics",
+    "proxy.control.http",
+    "proxy.control.process",
+    "proxy.supervisor",
+    "proxy.cli",
+    "proxy.demo",
+    "proxy.__main__",
+)
 
 BANNED = {
     r"\bpack_into\(": "struct.pack_into zeroes its target first: use the atomics of shm",
@@ -81,28 +147,42 @@ def all_modules() -> list[Path]:
     return [p for p in tracked(".py", ".pyx", ".pxd") if name(p).split("/")[0] in PACKAGES]
 
 
-def test_imports_go_down_only() -> None:
-    forbidden = {"shm": ("resolverd", "proxy"), "resolverd": ("proxy",), "proxy": ()}
-    wrong = [
-        f"{name(path)} imports {module}"
-        for path in all_modules()
-        for module in module_imports(path)
-        if module.split(".")[0] in forbidden[name(path).split("/")[0]]
-    ]
+def module_name(path: Path) -> str:
+    return name(path).removesuffix(path.suffix).replace("/", ".").removesuffix(".__init__")
+
+
+def room_of(module: str) -> str | None:
+    """The innermost room that a module lies in; None for a folder that has rooms itself."""
+    words = module.split(".")
+    within = (".".join(words[:count]) for count in range(len(words), 0, -1))
+    return next((room for room in within if room in ROOMS), None)
+
+
+def test_each_module_has_a_room_and_each_room_a_module() -> None:
+    modules = {module_name(path) for path in all_modules()}
+    folders = {m.rpartition(".")[0] for m in modules}
+    homeless = [m for m in sorted(modules - folders) if room_of(m) is None]
+    assert not homeless, f"name their rooms in ROOMS: {homeless}"
+    assert {room_of(m) for m in modules} - {None} == set(ROOMS)
+
+
+def test_imports_go_from_room_to_room_downward_only() -> None:
+    place = {room: number for number, room in enumerate(ROOMS)}
+    wrong = []
+    for path in all_modules():
+        room = room_of(module_name(path))
+        for module in module_imports(path):
+            other = room_of(module)
+            if room and other and place[other] > place[room]:
+                wrong.append(f"{name(path)} ({room}) imports {module} ({other})")
     assert not wrong, "\n".join(wrong)
 
 
-def test_imports_inside_proxy_go_down_only() -> None:
-    wrong = []
-    for path in all_modules():
-        parts = name(path).removesuffix(path.suffix).split("/")
-        if parts[0] != "proxy" or parts[1] not in PROXY_LAYERS:
-            continue
-        above = PROXY_LAYERS[: PROXY_LAYERS.index(parts[1])]
-        for module in module_imports(path):
-            words = module.split(".")
-            if words[0] == "proxy" and len(words) > 1 and words[1] in above:
-                wrong.append(f"{name(path)} imports {module}")
+def test_folders_stay_rooms() -> None:
+    counted = Counter(name(path.parent) for path in all_modules() if path.stem != "__init__")
+    wrong = [
+        f"{f}: {n} files" for f, n in counted.items() if n > FOLDER_FILES_MAX and f not in FLAT
+    ]
     assert not wrong, "\n".join(wrong)
 
 
