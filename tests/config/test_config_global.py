@@ -83,7 +83,7 @@ def test_nothing_said_means_one_worker_for_each_core() -> None:
         ("log 127.0.0.1 len 80 local0", "log 127.0.0.1 len 79 local0"),
         ("log 127.0.0.1 len 65535 local0", "log 127.0.0.1 len 65536 local0"),
         ("stats socket /tmp/x mode 777", "stats socket /tmp/x mode 1000"),
-        (f"stats socket /{'x' * 106}", f"stats socket /{'x' * 107}"),
+        (f"stats socket /{'x' * 96}", f"stats socket /{'x' * 97}"),
         ("tune.bufsize 16k", "tune.bufsize 3g"),
         ("default-path origin /tmp", "default-path origin"),
         ("master-worker no-exit-on-failure", "master-worker foo"),
