@@ -33,6 +33,7 @@ from resolverd.config import Nameserver
 
 SOCKETS_MAX = 16  # source ports in use towards one nameserver: 4 bits on top of the id's 16
 SOCKET_QUERIES_MAX = 256  # in the life of a socket, which knows the ids of all of them
+REPLY_BIT = 0x80  # QR, in the third byte of a message (RFC 1035 section 4.1.1)
 STRANGERS_MAX = 10  # replies that match nothing: by then it is no accident
 SOCKET_AGE_MAX_MS = 60_000  # a port is not worth guessing for longer
 READ_AT_ONCE_MAX = 512  # datagrams on one socket: more than its buffer holds
@@ -225,7 +226,10 @@ class NameserverSockets(Generic[Owner]):
         query_id = int.from_bytes(wire[:2], "big")
         query = readable.open.pop(query_id, None)
         if not self._on_datagram(wire, None if query is None else query.owner):
-            self._note_stranger(readable, query_id, query)
+            if query is not None:
+                readable.open[query_id] = query  # not its answer: it goes on waiting
+            if size > 2 and self._buffer[2] & REPLY_BIT:  # a query that comes back forges nothing
+                self._note_stranger(readable, query_id, query)
         if readable.retired:
             self.close_if_done(readable)
         return True
@@ -233,9 +237,8 @@ class NameserverSockets(Generic[Owner]):
     def _note_stranger(
         self, readable: QuerySocket[Owner], query_id: int, query: OpenQuery[Owner] | None
     ) -> None:
-        """A datagram has answered nothing; `query` is the open one with its id."""
+        """A reply has answered nothing; `query` is the open one with its id."""
         if query is not None:
-            readable.open[query_id] = query  # not its answer: it goes on waiting
             query.strangers -= 1
         elif query_id not in readable.asked:
             readable.strangers += 1

@@ -24,6 +24,19 @@ def binds(count: int) -> tuple[Endpoint, ...]:
     return (Endpoint(SocketFamily.IPV4, "127.0.0.1"),) * count
 
 
+def serve_alike(turns: Turns, count: int, spread: int) -> None:
+    """Let so many be served, so many at each listener within the spread.
+
+    A crowd that the machine holds up leaves places free, and then nobody's turn counts: such a
+    round is played again.
+    """
+    for _ in range(ROUNDS_MAX):
+        served = turns.serve(count)
+        if max(served) - min(served) <= spread:
+            return
+    pytest.fail(f"{ROUNDS_MAX} rounds, the last one {served}")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2, 8])
 @pytest.mark.parametrize(
@@ -38,13 +51,7 @@ def test_clients_of_each_listener_are_served_alike(workers: int, limit: str, mos
     ):
         turns = Turns(relay.addresses, clients)
         turns.serve(most + 30)  # those that came before anybody had to wait
-        # A crowd that the machine holds up leaves places free, and then nobody's turn counts.
-        for _ in range(ROUNDS_MAX):
-            served = turns.serve(360)
-            if max(served) - min(served) <= 120 * 5 // 100:
-                break
-        else:
-            pytest.fail(f"{ROUNDS_MAX} rounds, the last one {served}")
+        serve_alike(turns, 360, 120 * 5 // 100)
         turns.close()
 
 
@@ -59,9 +66,8 @@ def test_one_listener_against_a_hundred(workers: int) -> None:
     ):
         turns = Turns(relay.addresses, [8] + [1] * 100)
         turns.serve(200)
-        served = turns.serve(101 * 20)
+        serve_alike(turns, 101 * 20, 3)
         turns.close()
-    assert max(served) - min(served) <= 3, served
 
 
 @pytest.mark.parametrize("limit", ["global_maxconn", "maxconn", "bind_maxconn"])
