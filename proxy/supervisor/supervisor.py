@@ -122,8 +122,8 @@ class Supervisor:
                 self._begin_soft_stop(now)
 
     def _look_after_children(self, now: int, *, judge: bool) -> None:
-        self.current.awaits_older = bool(self._old)
         for generation in (self.current, *self._old):
+            generation.awaits_older = generation is self.current and bool(self._old)
             with self._faults.contained("looking after children"):
                 generation.turn(now, judge=judge)
 

@@ -38,7 +38,7 @@ class Site:
 
     def __init__(self, folder: Path) -> None:
         self.backend = NamedBackend(HOST, 0)
-        self.port = free_port(HOST)
+        self.port = free_port()
         self.program = RealProgram(folder, self.text())
         self.session = self.connect()
 
@@ -60,8 +60,9 @@ class Site:
         return greeted[1]
 
     def reload(self) -> None:
+        before = self.told().count("reload done")
         self.signal(signal.SIGUSR2)
-        wait_for(lambda: "reload done" in self.told(), 15, "the reload is done")
+        wait_for(lambda: self.told().count("reload done") > before, 15, "the reload is done")
 
     def signal(self, number: signal.Signals) -> None:
         self.program.process.send_signal(number)
@@ -83,6 +84,11 @@ class Site:
         return self.program.process.wait(PATIENCE_SECONDS)
 
 
+def descriptors(site: Site) -> int:
+    """How many the supervisor has."""
+    return len(list(Path(f"/proc/{site.program.process.pid}/fd").iterdir()))
+
+
 def test_a_session_of_an_old_generation_keeps_control_which_is_replaced_when_it_dies(
     tmp_path: Path,
 ) -> None:
@@ -97,6 +103,21 @@ def test_a_session_of_an_old_generation_keeps_control_which_is_replaced_when_it_
         control = site.control()
         os.kill(control, signal.SIGKILL)
         wait_for(lambda: site.control() != control, 15, "another control runs")
+        site.await_answer()
+        assert site.end() == 0
+
+
+def test_generations_between_the_oldest_and_the_newest_end_before_them(tmp_path: Path) -> None:
+    with Site(tmp_path) as site:
+        held = descriptors(site)
+        site.reload()
+        one_more = descriptors(site) - held
+        for _ in range(3):
+            site.reload()
+        wait_for(
+            lambda: descriptors(site) <= held + one_more, PATIENCE_SECONDS, "those between are gone"
+        )
+        site.signal(signal.SIGUSR1)
         site.await_answer()
         assert site.end() == 0
 
@@ -139,7 +160,7 @@ def test_a_soft_stop_during_a_reload_leaves_a_control(tmp_path: Path) -> None:
 
 
 def test_a_soft_stop_between_the_old_services_and_the_new_leaves_a_control(tmp_path: Path) -> None:
-    port = free_port(HOST)
+    port = free_port()
     file = tmp_path / "edge.cfg"
     text = CONFIGURATION.format(host=HOST, port=port, more="", backend=HOST, backend_port=1)
     file.write_text(text.replace("{socket}", str(tmp_path / "s.sock")))
