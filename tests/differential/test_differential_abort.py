@@ -43,7 +43,7 @@ def ended(command: tuple[str, ...], folder: Path) -> dict[str, bool]:
     }
     with ExitStack() as stack:
         stack.callback(full.close)
-        ports = {name: free_port(EDGE) for name in cases}
+        ports = {name: free_port() for name in cases}
         text = TEXT + "".join(
             f"listen {name.replace(' ', '-')}\n    bind {EDGE}:{ports[name]}\n    {words}\n"
             f"    server s {full.host}:{full.port}\n"

@@ -68,7 +68,7 @@ def observe(command: tuple[str, ...], folder: Path) -> list[dict[str, dict[str, 
     with ExitStack() as stack:
         server = stack.enter_context(Server(echo, SERVER))
         checked = stack.enter_context(socket.create_server((SERVER, 0)))
-        port = free_port(EDGE)
+        port = free_port()
         text = TEXT.format(
             edge=EDGE,
             port=port,

@@ -50,8 +50,8 @@ class Edge:
         self, command: tuple[str, ...], folder: Path, words: str, stack: ExitStack, threads: int
     ) -> None:
         checked = stack.enter_context(socket.create_server((SERVER, 0)))
-        self.port = free_port(EDGE)
-        self.server_port = free_port(SERVER)
+        self.port = free_port()
+        self.server_port = free_port()
         text = TEXT.format(
             threads=threads,
             edge=EDGE,

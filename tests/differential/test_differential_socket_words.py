@@ -61,7 +61,7 @@ def both(folder: Path, bind: str, server: str, more: str, look: Look) -> tuple[S
     for name, command in (("haproxy", haproxy_command()), ("millrace", millrace_command())):
         with ExitStack() as stack:
             echoing = stack.enter_context(Echo(echo, "127.67.1.2"))
-            port = free_port(EDGE)
+            port = free_port()
             text = (
                 f"{GLOBAL}listen edge\n    bind {EDGE}:{port} {bind}\n    {more}\n"
                 f"    server s {echoing.address[0]}:{echoing.address[1]} {server}\n"
@@ -171,7 +171,7 @@ def test_a_range_of_ports_is_used_up_and_never_left(tmp_path: Path) -> None:
             other.close()
         return {"ports": ports}
 
-    first = free_port(SOURCE)
+    first = free_port()
     theirs, ours = both(tmp_path, "", f"source {SOURCE}:{first}-{first + 2}", "retries 0", look)
     assert ours == theirs == {"ports": {0, 1, 2}}
 
@@ -189,7 +189,7 @@ def endings(command: tuple[str, ...], folder: Path) -> dict[str, list[str]]:
     with ExitStack() as stack:
         server = stack.enter_context(socket.create_server(("127.67.1.2", 0)))
         server.settimeout(PATIENCE_SECONDS)
-        port = free_port(EDGE)
+        port = free_port()
         place = "{}:{}".format(*server.getsockname())
         text = f"{GLOBAL}listen edge\n    bind {EDGE}:{port}\n    option nolinger\n    server s {place}\n"
         stack.enter_context(one_program(command, folder, text, {}))

@@ -48,7 +48,7 @@ def observe(command: tuple[str, ...], folder: Path) -> list[tuple[State, bool]]:
     with ExitStack() as stack:
         server = stack.enter_context(socket.create_server((SERVER, 0)))
         server.settimeout(PATIENCE_SECONDS)
-        checked, port = free_port(SERVER), free_port(EDGE)
+        checked, port = free_port(), free_port()
         text = TEXT.format(
             edge=EDGE, port=port, server=SERVER, served=server.getsockname()[1], checked=checked
         )

@@ -97,7 +97,7 @@ def observe(command: tuple[str, ...], folder: Path, network: str) -> list[object
         local_server(stack, b"\0" + name.encode().ljust(107, b"\0"))
         ports = []
         while len(ports) < 4:
-            port = free_port(EDGE)
+            port = free_port()
             if port not in ports:
                 ports.append(port)
         text = TEXT.format(edge=EDGE, ports=ports, path=path, name=name)

@@ -46,7 +46,7 @@ class Edge:
         self.folder, self.stack = folder, stack
         self.nameserver = stack.enter_context(ScriptedNameserver(f"{network}.53"))
         self.addresses = [f"{network}.{number}" for number in range(1, count + 1)]
-        self.front = (f"{network}.200", free_port(f"{network}.200"))
+        self.front = (f"{network}.200", free_port())
         self.backends: dict[str, NamedBackend] = {}
         self.port = 0
         for address in self.addresses:

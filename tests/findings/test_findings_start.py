@@ -136,7 +136,7 @@ def test_finding_61_a_name_that_is_found_again_is_down_until_its_check_has_passe
 
     # HAProxy 2.6 knows no such word: it is UP before any check
     site.nameserver.set("app.test", "*", NX)
-    front = ("127.0.56.251", free_port("127.0.56.251"))
+    front = ("127.0.56.251", free_port())
     text = site.configuration(f"{line} inter 60s").split("\nresolvers", 1)[1]
     text = text.replace("{}:{}".format(*site.front), "{}:{}".format(*front))
     with haproxy(f"\nresolvers{text}", tmp_path):

@@ -61,7 +61,7 @@ def test_a_dead_rack_delays_no_check_of_a_server_that_refuses() -> None:
     check = Check(inter_ms=2_000, fall=3)
     specs = [Spec(full.host, full.port, check) for _ in range(6 * CHECKS_MIN)]
     refusing = len(specs) // 2
-    specs[refusing] = Spec("127.77.0.27", free_port("127.77.0.27"), check)
+    specs[refusing] = Spec("127.77.0.27", free_port(), check)
     silent = [slot for slot in range(len(specs)) if slot != refusing]
     with site(settings_of(specs)) as made:
         checking(made)

@@ -79,7 +79,7 @@ def test_a_check_that_times_out_asks_for_a_resolution_and_says_when_it_began() -
 
 
 def test_a_refused_check_asks_for_a_resolution_where_there_is_one() -> None:
-    numeric = Spec("127.77.0.3", free_port("127.77.0.3"))
+    numeric = Spec("127.77.0.3", free_port())
     resolved = msgspec.structs.replace(numeric, resolution=0)
     with site(settings_of([resolved, numeric])) as made:
         requests = RequestReader(made.segment)
@@ -112,7 +112,7 @@ def test_port_and_address_of_the_check_are_used_instead_of_the_servers() -> None
 
 
 def test_maintenance_pauses_checks_and_leaving_it_starts_anew() -> None:
-    with site(settings_of([Spec("127.77.0.7", free_port("127.77.0.7"))])) as made:
+    with site(settings_of([Spec("127.77.0.7", free_port())])) as made:
         checking(made)
         wait_operational(made, 0, Operational.STOPPED)
         made.administer(0, AdminFlag.FMAINT)
@@ -194,7 +194,7 @@ def test_a_check_does_not_wake_the_servers_application() -> None:
 
 def test_a_restarted_worker_carries_on_from_the_records() -> None:
     backend = Backend("127.77.0.13").open()
-    refused = Spec("127.77.0.14", free_port("127.77.0.14"))
+    refused = Spec("127.77.0.14", free_port())
     with site(settings_of([Spec(backend.host, backend.port), refused])) as made:
         checking(made)
         wait_for(lambda: made.health(0).health == 4, 5, "fully up")
@@ -214,7 +214,7 @@ def test_a_restarted_worker_carries_on_from_the_records() -> None:
 def test_backup_servers_and_counts_are_told() -> None:
     backup = Backend("127.77.0.15").open()
     specs = [
-        Spec("127.77.0.16", free_port("127.77.0.16")),
+        Spec("127.77.0.16", free_port()),
         Spec(backup.host, backup.port, backup=True),
     ]
     with site(settings_of(specs, kind="backend")) as made:

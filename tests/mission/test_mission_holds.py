@@ -102,7 +102,7 @@ def section(kind: str, nameserver: ScriptedNameserver, port: int) -> str:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    refusing = free_port(ONE)
+    refusing = free_port()
     with ExitStack() as stack:
         nameservers = {kind: stack.enter_context(ScriptedNameserver()) for kind in KINDS}
         for kind, nameserver in nameservers.items():

@@ -94,7 +94,7 @@ def site(tmp_path: Path) -> Iterator[Callable[[str], Site]]:
             hole = stack.enter_context(BlackHole(OLD))
             stack.callback(NamedBackend(NEW, hole.port).close)
             speak(nameserver, hole.port)
-            fronts = {kind: ("127.0.31.9", free_port("127.0.31.9")) for kind in SERVERS}
+            fronts = {kind: ("127.0.31.9", free_port()) for kind in SERVERS}
             text = HEAD.format(log=log.address, nameserver=nameserver.address) + "".join(
                 LISTEN.format(
                     kind=kind,

@@ -57,7 +57,7 @@ class Site:
         stack.callback(first.close)
         stack.callback(NamedBackend(TWO, first.port).close)
         self.nameserver.set("app.test", "A", records(ONE))
-        self.front = (EDGE, free_port(EDGE))
+        self.front = (EDGE, free_port())
         text = CONFIGURATION.format(
             log=self.log.address,
             nameserver=self.nameserver.address,

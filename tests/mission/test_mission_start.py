@@ -56,7 +56,7 @@ class Site:
         self.port = self.serve(OLD, 0)
         for address in (NEW, FIXED):
             self.serve(address, self.port)
-        self.front = (EDGE, free_port(EDGE))
+        self.front = (EDGE, free_port())
 
     def serve(self, address: str, port: int) -> int:
         backend = NamedBackend(address, port)

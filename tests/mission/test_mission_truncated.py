@@ -82,7 +82,7 @@ def counters(program: Program) -> dict[str, int]:
 @pytest.mark.slow
 def test_all_sixty_are_used_within_one_round(tmp_path: Path) -> None:
     zone = [f"many IN A {address}" for address in MANY]
-    port = free_port(EDGE)
+    port = free_port()
     with Nsd(tmp_path, "mission.test", zone, "127.86.0.53") as nsd, everywhere() as backend:
         configuration = CONFIGURATION.format(
             nameserver=nsd.endpoint,
@@ -103,7 +103,7 @@ def test_all_sixty_are_used_within_one_round(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_none_is_lost_before_its_time_where_tcp_is_blocked(tmp_path: Path) -> None:
-    port = free_port(EDGE)
+    port = free_port()
     with (
         ScriptedNameserver("127.86.0.54", tcp=True, truncates=True) as nameserver,
         everywhere() as backend,

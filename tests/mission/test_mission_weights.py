@@ -89,7 +89,7 @@ def accepts(port: int) -> list[int]:
 def test_weights_256_and_768_share_a_thousand_connections_exactly(
     tmp_path: Path, port: int, nameserver: ScriptedNameserver
 ) -> None:
-    ports = {name: free_port(EDGE) for name in ("metrics", *LABELS)}
+    ports = {name: free_port() for name in ("metrics", *LABELS)}
     text = CONFIGURATION.format(nameserver=nameserver.address, edge=EDGE, workers=WORKERS, **ports)
     with Program(tmp_path, text) as program, ThreadPoolExecutor(CLIENTS) as pool:
         for name in LABELS:

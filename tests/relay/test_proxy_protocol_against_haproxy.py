@@ -76,9 +76,9 @@ class Side:
     def __init__(self) -> None:
         self.server = Recorder()
         self.ports = {
-            (host, sender): free_port(host) for host in HOSTS for sender in range(len(SENDERS))
+            (host, sender): free_port() for host in HOSTS for sender in range(len(SENDERS))
         }
-        self.ports |= dict.fromkeys([(host, DIRECT) for host in ANY_HOST], free_port("::"))
+        self.ports |= dict.fromkeys([(host, DIRECT) for host in ANY_HOST], free_port())
 
     def configuration(self) -> str:
         lines = ["global", " nbthread 1", " stats socket {socket} level admin", "defaults"]

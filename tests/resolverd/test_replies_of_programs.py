@@ -103,7 +103,7 @@ def test_unbound(nsd: Nsd, tmp_path: Path) -> None:
 @pytest.mark.parametrize("minimal", ["yes", "no"])
 def test_bind(nsd: Nsd, tmp_path: Path, minimal: str) -> None:
     """With and without the records that it may leave out."""
-    program, port = require_program("named"), free_port("127.0.0.1")
+    program, port = require_program("named"), free_port()
     configuration = tmp_path / "named.conf"
     configuration.write_text(BIND.format(folder=tmp_path, port=port, minimal=minimal))
     nsd.stop()  # it wrote the zone
@@ -116,7 +116,7 @@ def test_bind(nsd: Nsd, tmp_path: Path, minimal: str) -> None:
 
 def test_dnsmasq(tmp_path: Path) -> None:
     """It never names a zone: where its own alias has no record of the type, the chain just ends."""
-    hosts, port = tmp_path / "hosts", free_port("127.0.0.5")
+    hosts, port = tmp_path / "hosts", free_port()
     hosts.write_text("127.0.1.1 host.zone.test\n")
     command = [
         require_program("dnsmasq"),

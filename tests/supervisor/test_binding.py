@@ -77,7 +77,7 @@ def test_a_line_that_changes_changes_the_open_socket() -> None:
         proxy = Proxy("web", 1, "listen", Origin(), frontend_index=0, binds=(bind,))
         return Settings(Global(), (proxy,), ResolverdSettings())
 
-    endpoint = ipv4(free_port(HOST))
+    endpoint = ipv4(free_port())
     words = {"mss": 1200, "user_timeout_ms": 3_000, "defer_accept": True, "fast_open": True}
     before = opened(with_words(**words), 1)
     listener = before.listeners[0].socket
@@ -233,7 +233,7 @@ def test_the_longest_path_that_a_file_may_name_is_bound_whatever_the_pid(
 
 
 def test_more_workers_get_more_sockets_and_fewer_adopt_the_surplus() -> None:
-    port = free_port(HOST)
+    port = free_port()
     wanted = settings(ipv4(port))
     two = opened(wanted, 2)
     assert [item.worker for item in two.listeners] == [0, 1]
@@ -255,7 +255,7 @@ def test_a_shared_socket_is_one_for_all_workers(tmp_path: Path) -> None:
 
 
 def test_an_address_written_twice_does_not_grow_with_each_reload() -> None:
-    port = free_port(HOST)
+    port = free_port()
     wanted = settings(ipv4(port), ipv4(port))
     sockets = opened(wanted, 2)
     for _ in range(3):
@@ -266,7 +266,7 @@ def test_an_address_written_twice_does_not_grow_with_each_reload() -> None:
 
 
 def test_what_vanished_is_told_and_what_stays_is_the_same_socket() -> None:
-    stays, goes, comes = (ipv4(free_port(HOST)) for _ in range(3))
+    stays, goes, comes = (ipv4(free_port()) for _ in range(3))
     before = opened(settings(stays, goes), 1)
     after = opened(settings(comes, stays), 1, before.held)
     assert [item.endpoint for item in vanished(before.held, after.held)] == [goes]
@@ -275,7 +275,7 @@ def test_what_vanished_is_told_and_what_stays_is_the_same_socket() -> None:
 
 
 def test_all_failures_are_told_and_nothing_stays_open() -> None:
-    free = free_port(HOST)
+    free = free_port()
     with socket.create_server((HOST, 0)) as one, socket.create_server((HOST, 0)) as two:
         taken = [one.getsockname()[1], two.getsockname()[1]]
         with pytest.raises(BindingError) as caught:

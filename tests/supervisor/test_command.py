@@ -32,7 +32,7 @@ Address = tuple[str, int]
 
 @pytest.fixture
 def address() -> Address:
-    return HOST, free_port(HOST)
+    return HOST, free_port()
 
 
 @pytest.fixture

@@ -111,7 +111,7 @@ def test_a_start_counts_addresses_times_workers(tmp_path: Path, limited: tuple[s
 
 @pytest.mark.slow
 def test_a_reload_raises_the_limit_for_more_sessions(tmp_path: Path) -> None:
-    bind = f"bind {HOST}:{free_port(HOST)}"
+    bind = f"bind {HOST}:{free_port()}"
     wrapper = (require_program("prlimit"), "--nofile=300:20000")
     with Program(tmp_path, configuration("maxconn 20", bind), wrapper=wrapper) as program:
         assert info(program)["Maxconn"] == "20"
@@ -135,7 +135,7 @@ def maxconn(program: Program) -> str:
 def test_a_reload_for_which_descriptors_are_missing_says_which_and_changes_nothing(
     tmp_path: Path, limited: tuple[str, ...]
 ) -> None:
-    bind = f"bind {HOST}:{free_port(HOST)}"
+    bind = f"bind {HOST}:{free_port()}"
     with Program(tmp_path, configuration("maxconn 20", bind), wrapper=limited) as program:
         children = program.children()
         program.write(configuration("maxconn 5000", bind))
@@ -162,7 +162,7 @@ def test_a_reload_for_which_descriptors_are_missing_says_which_and_changes_nothi
 def test_a_start_without_enough_descriptors_is_an_alert(
     tmp_path: Path, limited: tuple[str, ...], words: str, complaint: str
 ) -> None:
-    text = configuration(words, f"bind {HOST}:{free_port(HOST)}")
+    text = configuration(words, f"bind {HOST}:{free_port()}")
     with Program(tmp_path, text, wrapper=limited, wait=False) as program:
         assert program.process.wait(SECONDS) == 1
         output = program.output.read_text()
@@ -175,7 +175,7 @@ def test_a_start_without_enough_descriptors_is_an_alert(
 def test_limits_that_are_not_strict_are_told_and_kept(
     tmp_path: Path, limited: tuple[str, ...]
 ) -> None:
-    text = configuration("no strict-limits\n    maxconn 9000", f"bind {HOST}:{free_port(HOST)}")
+    text = configuration("no strict-limits\n    maxconn 9000", f"bind {HOST}:{free_port()}")
     with Program(tmp_path, text, wrapper=limited) as program:
         output = program.output.read_text()
         assert "[WARNING]" in output
@@ -192,7 +192,7 @@ def backend() -> Iterator[NamedBackend]:
 
 @pytest.mark.slow
 def test_as_many_sessions_are_let_in_as_are_shown(tmp_path: Path, backend: NamedBackend) -> None:
-    address = (HOST, free_port(HOST))
+    address = (HOST, free_port())
     servers = f"server a {backend.address}:{backend.port}"
     bind = f"bind {HOST}:{address[1]}"
     text = configuration("nbthread 1\n    ulimit-n 260", bind, servers)

@@ -73,7 +73,7 @@ def server() -> Iterator[Server]:
 
 
 def edge_of(stack: ExitStack, folder: Path, server: Server, workers: int, more: str = "") -> Edge:
-    address = HOST, free_port(HOST)
+    address = HOST, free_port()
     path = folder / "edge.cfg"
     path.write_text(
         CONFIGURATION.format(

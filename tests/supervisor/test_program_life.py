@@ -32,7 +32,7 @@ class Site:
     def __init__(self, folder: Path, backend: EchoBackend) -> None:
         self.folder = folder
         self.backend = backend
-        self.address: Address = HOST, free_port(HOST)
+        self.address: Address = HOST, free_port()
         self.stats = str(folder / "stats.sock")
         self.path = str(folder / "edge.cfg")
         self.write()
@@ -284,7 +284,7 @@ def test_orders_and_counters_survive_a_reload(program: Program, site: Site) -> N
 
 
 def test_statistics_go_on_over_http_through_a_reload(site: Site) -> None:
-    port = free_port(HOST)
+    port = free_port()
     metrics = (
         f"frontend metrics\n    mode http\n    bind {HOST}:{port}\n"
         "    http-request use-service prometheus-exporter if { path /metrics }\n"

@@ -30,7 +30,7 @@ class Site:
         self.folder = folder
         self.backend = backend
         self.nameserver = nameserver
-        self.address: tuple[str, int] = HOST, free_port(HOST)
+        self.address: tuple[str, int] = HOST, free_port()
         self.path = str(folder / "edge.cfg")
         self.write()
 

@@ -49,7 +49,7 @@ sys.meta_path.insert(0, Finder)
 
 
 def configuration() -> str:
-    return CONFIGURATION.replace("{port}", str(free_port("127.0.0.1")))
+    return CONFIGURATION.replace("{port}", str(free_port()))
 
 
 def pids(program: Program) -> list[int]:

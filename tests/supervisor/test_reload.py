@@ -41,7 +41,7 @@ def write(folder: Path, port: int, workers: int = 2, more: str = "") -> str:
 
 @pytest.fixture
 def address() -> Address:
-    return HOST, free_port(HOST)
+    return HOST, free_port()
 
 
 @pytest.fixture
@@ -166,7 +166,7 @@ def test_a_reload_whose_workers_die_is_called_off(
 def test_a_new_bind_serves_and_a_vanished_one_is_refused_without_a_reset(
     tmp_path: Path, program: Program, address: Address
 ) -> None:
-    other = (HOST, free_port(HOST))
+    other = (HOST, free_port())
     more = f"listen more\n    bind {HOST}:{other[1]}\n    server a 127.0.0.1:1\n"
     write(tmp_path, address[1], more=more)
     reload(program, address)

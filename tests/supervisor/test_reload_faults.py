@@ -111,7 +111,7 @@ class Site:
 @contextmanager
 def reloaded(folder: Path) -> Iterator[tuple[Site, list[Fault]]]:
     """A program that has reloaded, one session of it, and every fault that a reload may meet."""
-    port, second, third = (free_port(HOST) for _ in range(3))
+    port, second, third = (free_port() for _ in range(3))
     file = folder / "edge.cfg"
     file.write_text(configuration(folder, [port]))
     plan = folder / "plan"

@@ -104,7 +104,7 @@ class Operator:
 
 def test_no_acknowledged_order_is_lost_over_reloads(tmp_path: Path) -> None:
     servers = "\n".join(f"    server a{number} 127.0.0.1:1" for number in range(SERVERS))
-    text = CONFIGURATION.format(host=HOST, port=free_port(HOST), servers=servers)
+    text = CONFIGURATION.format(host=HOST, port=free_port(), servers=servers)
     with RealProgram(tmp_path, text) as program:
         with Operator(program.socket_path) as operator:
             for number in range(RELOADS):
@@ -130,7 +130,7 @@ def write(folder: Path, port: int, name: str) -> str:
 
 @pytest.fixture
 def address() -> tuple[str, int]:
-    return HOST, free_port(HOST)
+    return HOST, free_port()
 
 
 @pytest.fixture

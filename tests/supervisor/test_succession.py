@@ -119,7 +119,7 @@ def test_successors_take_over_and_no_client_notices(
     tmp_path: Path, server: NamedBackend, address: str, counts: tuple[int, ...]
 ) -> None:
     """The second succession finds a group whose first members have left it."""
-    port = free_port("::" if ":" in address else "0.0.0.0")
+    port = free_port()
     target = ({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address), port)
     texts = [configuration(address, port, server, workers) for workers in counts]
     with contextlib.ExitStack() as programs, crowd_of(programs, tmp_path, texts[0], target) as all_:
@@ -150,7 +150,7 @@ def crowd_of(
 def test_reloads_and_no_client_notices(
     tmp_path: Path, server: NamedBackend, address: str, workers: int
 ) -> None:
-    port = free_port(address)
+    port = free_port()
     texts = [configuration(address, port, server, count) for count in (workers, workers + 1)]
     with (
         contextlib.ExitStack() as programs,
@@ -214,7 +214,7 @@ def test_an_elder_group_stays_where_it_is() -> None:
 @pytest.mark.parametrize("host", ["127.44.9.1", "::1"])
 def test_a_group_is_told_by_age_and_others_are_not_of_it(host: str) -> None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    port = free_port(host)
+    port = free_port()
     with contextlib.ExitStack() as stack:
         group = [listen(stack, family, host, port) for _ in range(4)]
         listen(stack, family, "::" if ":" in host else "0.0.0.0", port)
@@ -232,7 +232,7 @@ def listen(stack: contextlib.ExitStack, family: int, host: str, port: int) -> so
 
 def test_a_newcomer_ends_what_was_left_of_a_program() -> None:
     host = "127.44.9.1"
-    port = free_port(host)
+    port = free_port()
     with contextlib.ExitStack() as stack:
         first = listen(stack, socket.AF_INET, host, port)
         steer(first, [1])  # nobody
@@ -247,7 +247,7 @@ def test_a_newcomer_ends_what_was_left_of_a_program() -> None:
 def test_clients_at_closing_sockets_end_a_wrong_program() -> None:
     """They are dealt out as ever then: some wait for a second, not all."""
     host = "127.44.9.1"
-    port = free_port(host)
+    port = free_port()
     endpoint = Endpoint(SocketFamily.IPV4, host, port)
     with contextlib.ExitStack() as stack:
         closing, staying = (listen(stack, socket.AF_INET, host, port) for _ in range(2))

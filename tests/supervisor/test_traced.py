@@ -56,7 +56,7 @@ sys.stdin.read()
 
 @pytest.fixture
 def address() -> Address:
-    return HOST, free_port(HOST)
+    return HOST, free_port()
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ def write(folder: Path, port: int, workers: int = 2, more: str = "") -> str:
 
 @pytest.fixture
 def address() -> Address:
-    return HOST, free_port(HOST)
+    return HOST, free_port()
 
 
 @pytest.fixture

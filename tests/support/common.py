@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import os
 import shutil
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -65,18 +64,25 @@ def wait_for(condition: Callable[[], T], seconds: float, what: str, step: float 
         time.sleep(step)
 
 
-def free_port(host: str = "127.0.0.1") -> int:
-    """A port that nobody has and that nobody else is given, neither of TCP nor of UDP."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+def ports_in_use() -> set[int]:
+    """Local ports of all sockets in this network namespace, whatever their address and protocol."""
+    found = set()
+    for kind in ("tcp", "tcp6", "udp", "udp6"):
+        with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
+            for line in Path(f"/proc/self/net/{kind}").read_text().splitlines()[1:]:
+                found.add(int(line.split()[1].rpartition(":")[2], 16))
+    return found
+
+
+def free_port() -> int:
+    """A port that nobody has and that nobody else is given, neither of TCP nor of UDP.
+
+    No socket is bound to find out: a program that another thread starts at this moment would have
+    it until its exec, and the port would be taken for whoever asked.
+    """
+    used = ports_in_use()
     for port in itertools.islice(PORTS, PORTS_PER_PROCESS):
-        with (
-            socket.socket(family, socket.SOCK_STREAM) as stream,
-            socket.socket(family, socket.SOCK_DGRAM) as datagram,
-            contextlib.suppress(OSError),
-        ):
-            stream.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # past TIME_WAIT
-            stream.bind((host, port))
-            datagram.bind((host, port))
+        if port not in used:
             return port
     pytest.fail(f"no port is free in {ports_of_this_process()}")
 

@@ -27,7 +27,7 @@ class Server:
     def __init__(self, handler: Handler, host: str = "127.0.0.1", port: int = 0) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.listening = socket.create_server(
-            (host, port or free_port(host)), family=family, backlog=1024
+            (host, port or free_port()), family=family, backlog=1024
         )
         self.host = host
         self.port: int = self.listening.getsockname()[1]

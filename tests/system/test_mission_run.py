@@ -109,7 +109,7 @@ def test_1_finds_its_server_through_its_own_nameserver(
 ) -> None:
     server = backend("127.7.1.11")
     name = "desktop-server.flexhcs.rancher.internal"
-    front = ("127.7.1.1", free_port("127.7.1.1"))
+    front = ("127.7.1.1", free_port())
     with ScriptedNameserver("127.7.1.53") as nameserver:
         nameserver.set(name, "A", server.address)
         ports = {"127.7.1.1:10443": front[1], "127.7.1.53:53": nameserver.port}
@@ -123,7 +123,7 @@ def test_2_finds_its_server_through_a_nameserver_of_resolv_conf(
     tmp_path: Path, backend: Callable[..., NamedBackend]
 ) -> None:
     server = backend("127.7.2.11")
-    front = ("127.7.2.1", free_port("127.7.2.1"))
+    front = ("127.7.2.1", free_port())
     silent = ScriptedNameserver("127.7.2.53"), ScriptedNameserver("127.7.2.54")
     with silent[0] as first, silent[1] as second, nameserver_at_port_53() as listed:
         for nameserver in silent:
@@ -143,7 +143,7 @@ def test_3_starts_without_answers_and_goes_on_with_them(
 ) -> None:
     addresses = ["127.7.3.11", "127.7.3.12", "127.7.3.13"]
     port = backend("127.7.3.25").port
-    fronts = {written: free_port("127.7.3.1") for written in (10080, 10081, 10082)}
+    fronts = {written: free_port() for written in (10080, 10081, 10082)}
     for address in addresses:
         backend(address, port)
     with ScriptedNameserver("127.7.3.53") as first, ScriptedNameserver("127.7.3.54") as second:
@@ -190,7 +190,7 @@ def test_4_asks_for_one_family_only(
     with ScriptedNameserver("127.7.4.53") as nameserver:
         for rtype, address in addresses.items():
             nameserver.set(name, rtype, address)
-        front = free_port("127.7.4.1")
+        front = free_port()
         ports = {"127.7.4.1:10080": front, "127.7.4.53:53": nameserver.port, ".com:80": port}
         text = text_of(4, ports).replace("dns-accept-family ipv4", f"dns-accept-family {family}")
         with Program(tmp_path, text) as program:
@@ -214,7 +214,7 @@ def test_5_fills_the_slots_that_wait_when_records_are_added(
     for address in addresses[1:]:
         backend(address, port)
     zone = [f"myservice IN A {address}" for address in addresses]
-    front = ("127.7.5.1", free_port("127.7.5.1"))
+    front = ("127.7.5.1", free_port())
     with Nsd(tmp_path, "example.local", zone[:3], "127.7.5.53") as nsd:
         ports = {"127.7.5.1:10080": front[1], "127.7.5.53:53": nsd.port, ".local:80": port}
         with Program(tmp_path, text_of(5, ports)) as program:
@@ -238,7 +238,7 @@ def test_6_takes_ports_from_srv_records_whose_weights_are_all_0(
             f"host{number} IN A {each.address}",
         )
     ]
-    front = ("127.7.6.1", free_port("127.7.6.1"))
+    front = ("127.7.6.1", free_port())
     with Nsd(tmp_path, "example.local", zone, "127.7.6.53") as nsd:
         ports = {"127.7.6.1:10080": front[1], "127.7.6.53:53": nsd.port}
         with Program(tmp_path, text_of(6, ports)) as program:
@@ -267,7 +267,7 @@ def test_6_fills_slots_that_wait_and_frees_them_with_the_answer_as_printed(
     tmp_path: Path, backend: Callable[..., NamedBackend]
 ) -> None:
     started = [backend(f"127.7.6.{number}") for number in range(21, 26)]
-    front = ("127.7.6.2", free_port("127.7.6.2"))
+    front = ("127.7.6.2", free_port())
     with ScriptedNameserver("127.7.6.54") as nameserver:
         ports = {"127.7.6.1:10080": front[1], "127.7.6.53:53": nameserver.port}
         text = text_of(6, ports).replace("127.7.6.1:", "127.7.6.2:")

@@ -46,7 +46,7 @@ def records(addresses: tuple[str, ...]) -> list[str]:
 
 @pytest.fixture
 def backends() -> Iterator[dict[str, NamedBackend]]:
-    port = free_port(ADDRESSES[0])
+    port = free_port()
     started = {address: NamedBackend(address, port) for address in ADDRESSES}
     yield started
     for backend in started.values():
@@ -61,7 +61,7 @@ def shares(target: tuple[str, int], connections: int) -> collections.Counter[str
 def test_a_template_follows_a_zone_of_nsd(
     tmp_path: Path, backends: dict[str, NamedBackend]
 ) -> None:
-    port = free_port("127.81.0.1")
+    port = free_port()
     target = ("127.81.0.1", port)
     with Nsd(tmp_path, "system.test", records(ADDRESSES[:3]), "127.81.0.53") as nsd:
         configuration = CONFIGURATION.format(

@@ -66,7 +66,7 @@ class Edge:
     """The program on one nameserver, and who answers its clients."""
 
     def __init__(self, folder: Path, nameserver: str, port: int, stack: ExitStack) -> None:
-        self.fronts = {name: free_port(EDGE) for name in ("names", "labels")}
+        self.fronts = {name: free_port() for name in ("names", "labels")}
         text = CONFIGURATION.format(
             nameserver=nameserver, edge=EDGE, name=NAME, label=LABEL, port=port, **self.fronts
         )

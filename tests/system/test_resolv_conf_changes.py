@@ -60,7 +60,7 @@ class Site:
         self.silent = stack.enter_context(ScriptedNameserver("127.86.0.53"))
         self.first = stack.enter_context(nameserver_at_port_53())
         self.second = stack.enter_context(nameserver_at_port_53())
-        self.front, self.status = (EDGE, free_port(EDGE)), (EDGE, free_port(EDGE))
+        self.front, self.status = (EDGE, free_port()), (EDGE, free_port())
         backend = NamedBackend(ADDRESSES[0], 0)
         stack.callback(backend.close)
         self.port = backend.port

@@ -49,7 +49,7 @@ class Site:
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.folder, self.stack = folder, stack
-        self.front = (EDGE, free_port(EDGE))
+        self.front = (EDGE, free_port())
         first = NamedBackend(ADDRESSES[0], 0)
         stack.callback(first.close)
         self.port = first.port

@@ -146,7 +146,7 @@ def test_signals_are_blocked_in_the_relay_thread_only() -> None:
 
 
 def test_a_killed_worker_is_replaced_and_resumes_the_health_it_left() -> None:
-    refused = Spec("127.78.0.7", free_port("127.78.0.7"))
+    refused = Spec("127.78.0.7", free_port())
     with (
         named("127.78.0.6") as servers,
         site(settings_of([*specs(servers), refused]), listen=True) as made,
@@ -266,7 +266,7 @@ with site(settings_of([Spec("127.78.0.13", PORT)]), listen=True) as made:
 
 
 def test_a_worker_has_no_resolver_no_parser_and_no_metrics_in_it() -> None:
-    script = MODULES.replace("PORT", str(free_port("127.78.0.13")))
+    script = MODULES.replace("PORT", str(free_port()))
     done = subprocess.run(
         [sys.executable, "-c", script],
         cwd=ROOT,

@@ -189,7 +189,7 @@ def settled(compare: Callable[[], list[Found]]) -> list[Found]:
 @contextmanager
 def pair(folder: Path) -> Iterator[Pair]:
     """HAProxy and control, both started, HAProxy's first checks done and written down here too."""
-    ports = free_port("127.78.1.1"), free_port("127.78.1.1"), free_port("127.78.1.1")
+    ports = free_port(), free_port(), free_port()
     with haproxy(configuration(*ports), folder) as path:
         wait_for(lambda: checks_done(ask(path, "show servers state")), 10, "HAProxy's checks")
         with control_world(proxies(ports[0]), resolverd=RESOLVERD) as world:

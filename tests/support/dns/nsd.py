@@ -43,7 +43,7 @@ class Nsd:
     def __init__(self, folder: Path, zone: str, records: Iterable[str], address: str) -> None:
         program = require_program("nsd")
         self.folder, self.zone, self.address = folder, zone, address
-        self.port = free_port(address)
+        self.port = free_port()
         self.serial = 0
         self.write(records)
         configuration = folder / "nsd.conf"

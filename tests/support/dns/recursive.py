@@ -93,7 +93,7 @@ def unbound(
     folder: Path, nsd: Nsd, address: str, over_tcp: bool = False, port: int = 0
 ) -> RealNameserver:
     """An Unbound in front of the NSD; `over_tcp`: it does not even listen for datagrams."""
-    program, port = require_program("unbound"), port or free_port(address)
+    program, port = require_program("unbound"), port or free_port()
     configuration = folder / "unbound.conf"
     configuration.write_text(
         UNBOUND.format(
@@ -119,7 +119,7 @@ class Dnsmasq(RealNameserver):
     ) -> None:
         self.hosts = folder / "hosts"
         self.hosts.write_text("\n".join(hosts) + "\n")
-        port = free_port(address)
+        port = free_port()
         command = [
             require_program("dnsmasq"),
             *("--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts"),

@@ -142,7 +142,7 @@ class ScriptedNameserver:
         tcp: bool = False,
         truncates: bool = False,
     ) -> None:
-        port = port or free_port(address)
+        port = port or free_port()
         try:
             self._socket, self._listener = self._bind(address, port, tcp)
         except OSError as error:

@@ -27,7 +27,7 @@ class BlackHole:
     def __init__(self, address: str, port: int = 0) -> None:
         self.listener = socket.socket()
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind((address, port or free_port(address)))
+        self.listener.bind((address, port or free_port()))
         self.listener.listen(0)
         self.address = address
         self.port: int = self.listener.getsockname()[1]

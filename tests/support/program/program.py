@@ -139,7 +139,7 @@ class NamedBackend:
     def __init__(self, address: str, port: int) -> None:
         self.address = address
         self.accepted = 0
-        self.listener = socket.create_server((address, port or free_port(address)), backlog=256)
+        self.listener = socket.create_server((address, port or free_port()), backlog=256)
         self.port: int = self.listener.getsockname()[1]
         threading.Thread(target=self.accept_on, daemon=True).start()
 

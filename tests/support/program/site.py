@@ -47,7 +47,7 @@ class Site:
         """`network` is three octets, e.g. "127.0.50"."""
         self.folder, self.stack, self.network = folder, stack, network
         self.nameserver = stack.enter_context(ScriptedNameserver())
-        self.front = (f"{network}.250", free_port(f"{network}.250"))
+        self.front = (f"{network}.250", free_port())
         self.port = 0
         self.backends: dict[str, NamedBackend] = {}
 

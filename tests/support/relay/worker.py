@@ -319,7 +319,7 @@ class Backend:
     """A TCP server on one loopback address that a test opens, closes and fills up."""
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        self.host, self.port = host, port or free_port(host)
+        self.host, self.port = host, port or free_port()
         self._socket: socket.socket | None = None
         self._fillers: list[socket.socket] = []
 

@@ -19,7 +19,7 @@ class EchoBackend:
         self.greeting = greeting
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._listener = socket.create_server(
-            (host, port or free_port(host)), family=family, backlog=512
+            (host, port or free_port()), family=family, backlog=512
         )
         self.address: tuple[str, int] = self._listener.getsockname()[:2]
         self._connections: set[socket.socket] = set()
