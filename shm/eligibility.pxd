@@ -1,4 +1,4 @@
-# What the three records of a slot add up to: the one answer every process gives alike.
+# What the four records of a slot add up to: the one answer every process gives alike.
 #
 # Pure functions over copies; they never look at the segment twice for one answer.
 

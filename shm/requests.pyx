@@ -1,10 +1,8 @@
-"""What came of connecting, for those who act on it: resolverd, and whoever checks the server.
+"""Requests for a resolution: "connecting to this slot failed", from relays and checks to resolverd.
 
-Request counters: "connecting to this slot failed", from relays and checks to resolverd.
-
-A counter per worker and slot, compared by resolverd with the value it saw last: a request cannot
-be lost, not even when its writer dies before it rings. Errors in a row
-(`observe layer4`), from relays to the worker that checks the server.
+A counter for each worker and slot; resolverd compares it with the value that it saw last, so that
+no request is lost, not even when its writer dies before it rings. Beside them the errors in a row
+of `observe layer4`, which relays count for the worker that checks the server.
 """
 
 from typing import NamedTuple

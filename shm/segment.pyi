@@ -3,7 +3,6 @@
 from shm.shape import Shape
 
 MAGIC: int
-FACTS: str
 
 def check_sizes() -> None: ...
 def area_sizes(shape: Shape) -> list[int]: ...

@@ -36,7 +36,6 @@ cdef extern from "<sys/mman.h>" nogil:
     void *MAP_FAILED
 
 MAGIC = 0x4543_4152_4C4C_494D  # "MILLRACE" in memory on a little-endian machine
-FACTS = "slots, backends, frontends, workers, sockets, nameservers, resolutions"
 
 
 def check_sizes() -> None:

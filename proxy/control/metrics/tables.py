@@ -23,7 +23,6 @@ class Metric(NamedTuple):
 
 BACKEND_STATES = ("DOWN", "UP")
 SERVER_STATES = ("DOWN", "UP", "MAINT", "DRAIN", "NOLB")
-MILLISECONDS = 1000
 
 _FRONTEND = """
 current_sessions:g:scur max_sessions:g:smax limit_sessions:g:slim sessions_total:c:stot
