@@ -42,7 +42,7 @@ STORY = (
     Scene("three A records: web1, web2 and web3 get an address, web4 and web5 wait", (A, B, C), 5),
     Scene("a fourth record: a waiting slot takes it, no restart", (A, B, C, D), 5),
     Scene(f"{B} leaves the zone: no new connection goes there", (A, C, D), 5),
-    Scene(f"{A} moves to {B}: the slot follows, in place", (B, C, D), 5),
+    Scene(f"{A} leaves and {B} is back: a free slot takes it, no restart", (B, C, D), 5),
     Scene(
         f"the server at {C} dies: checks and retries see it, the others carry on", (B, C, D), 6, C
     ),
@@ -141,8 +141,9 @@ Millrace demo
 Try, in another terminal:
   curl http://127.0.0.1:{PORT}/                     a backend answers with its address
   curl http://127.0.0.1:{METRICS_PORT}/metrics              what Prometheus scrapes
-  echo 'show servers state' | nc -U {demo.socket_path}
-  echo 'set server web/web1 state maint' | nc -U {demo.socket_path}
+  http://127.0.0.1:{METRICS_PORT}/                          the dashboard, in a browser
+  echo 'show servers state' | socat - {demo.socket_path}
+  echo 'set server web/web1 state maint' | socat - {demo.socket_path}
   kill -9 a worker (ps: 'millrace: worker 0'): it is back before you look
 Ctrl-C ends everything.
 """,
