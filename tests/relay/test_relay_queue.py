@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import select
 import signal
 import socket
@@ -10,12 +11,14 @@ import socket
 import pytest
 
 from proxy.config.model.settings import Balance, Endpoint, SocketFamily, Timeouts
+from shm.states import AdminFlag
 from tests.support.common import PATIENCE_SECONDS, all_stopped, wait_for
 from tests.support.relay.site import RelayServer, RelayUnderTest
 from tests.support.servers import CountingServer, Server, holding, receive_count
 
 PLACES = 5
 LONG_MS = 600_000  # more than a test waits for what must come
+PATIENT = Timeouts(client_ms=LONG_MS, server_ms=LONG_MS, connect_ms=LONG_MS, queue_ms=LONG_MS)
 
 
 def all_seen(relay: RelayUnderTest) -> bool:
@@ -211,3 +214,28 @@ def test_a_stopped_worker_with_the_lowest_ticket_keeps_nobody_waiting(balance: B
             client.close()
         relay.wait_terminations({"--": 5})
         assert queued(relay, of) == 0
+
+
+@pytest.mark.parametrize("balance", [Balance.ROUNDROBIN, Balance.SOURCE])
+def test_who_waits_for_the_only_server_waits_through_its_maintenance(balance: Balance) -> None:
+    with (
+        Server(holding("x")) as server,
+        RelayUnderTest(
+            [RelayServer(*server.address, maxconn=1)], timeouts=PATIENT, balance=balance
+        ) as relay,
+    ):
+        clients = [relay.connect() for _ in range(3)]
+        assert receive_count(clients[0], 1) == b"x"
+        of = "server" if balance is Balance.SOURCE else "backend"
+        wait_for(lambda: queued(relay, of) == 2, PATIENCE_SECONDS, "two wait")
+        relay.administer(0, flags=AdminFlag.FMAINT)
+        wait_for(lambda: all_seen(relay), PATIENCE_SECONDS, "the relay knows")
+        turns = relay.counters()["epoll_turns"]
+        wait_for(
+            lambda: relay.counters()["epoll_turns"] > turns + 1, PATIENCE_SECONDS, "it has looked"
+        )
+        relay.administer(0)
+        for leaving, next_one in itertools.pairwise(clients):
+            leaving.close()
+            assert receive_count(next_one, 1) == b"x"
+        clients[-1].close()

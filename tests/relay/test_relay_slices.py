@@ -78,7 +78,9 @@ def test_a_server_that_is_back_at_once_loses_its_sessions_all_the_same(
 def test_a_queue_whose_server_goes_down_is_emptied_in_slices(silent: socket.socket) -> None:
     server = RelayServer(*silent.getsockname()[:2], maxconn=1)
     with ExitStack() as stack:
-        relay = stack.enter_context(RelayUnderTest([server], timeouts=LONG, balance=Balance.SOURCE))
+        relay = stack.enter_context(
+            RelayUnderTest([server], timeouts=LONG, balance=Balance.SOURCE, redispatch=1)
+        )
         crowd(relay, stack)
         before = relay.counters()["epoll_turns"]
         relay.administer(0, flags=AdminFlag.FMAINT)

@@ -8,7 +8,7 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from proxy.relay.balance.pick cimport pick_any, pick_server
+from proxy.relay.balance.pick cimport any_eligible, pick_any, pick_server
 from proxy.relay.balance.queue cimport place_take, queue_leave, queue_pass_on, ring_relay
 from proxy.relay.session.attempt cimport early_kept, session_attempt, session_unpicked
 from proxy.relay.session.enter cimport PICK_NONE, PICK_REFUSED, session_pick
@@ -59,6 +59,14 @@ cdef inline void session_move(Engine *engine, Session *session, uint32_t slot) n
         session_attempt(engine, session, early_kept(session))
 
 
+cdef inline bint stays(Engine *engine, Backend *backend) noexcept nogil:
+    """Whether those that wait for a server that is away wait on: no other one is there.
+
+    With `option redispatch` they end, as in HAProxy; without it they have `timeout queue`.
+    """
+    return backend.redispatch == 0 and not any_eligible(engine, backend)
+
+
 cdef inline void server_review(Engine *engine, uint32_t slot) noexcept nogil:
     """Serve those that wait for one server, while it has places and their turn has come."""
     cdef Session *session
@@ -69,6 +77,8 @@ cdef inline void server_review(Engine *engine, uint32_t slot) noexcept nogil:
         if served_enough(engine, session.backend):
             return
         if not server_cached(engine, slot, generation).eligible:
+            if stays(engine, session.backend):
+                break
             session_move(engine, session, slot)
             continue
         engine.ticket = session.waiter.ticket
