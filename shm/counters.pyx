@@ -114,66 +114,6 @@ OF_RELAYS = ("queue_ticket", "present", "away")  # of one row; a sum of them mea
 GAUGES = ("sessions", "pipes_used", "pipes_free", "buffer_bytes", "queued")
 
 
-cdef int fill(uint64_t *words, list names, dict fields) except -1:
-    """Store values into a struct of 64-bit words, given its field names in order."""
-    cdef uint32_t word = 0
-    for name in names:
-        value = fields[name]
-        if isinstance(value, list):
-            for item in value:
-                store_relaxed(&words[word], item)
-                word += 1
-        else:
-            store_relaxed(&words[word], value)
-            word += 1
-    return 0
-
-
-cdef class CarriedRow:
-    """Writes the last row: what was counted before a reload, or by a worker that died.
-
-    The supervisor only. Gauges are left out: what they counted is open in another generation, or
-    is gone.
-    """
-
-    cdef Segment segment
-    cdef uint32_t row
-
-    def __init__(self, Segment segment):
-        self.segment = segment
-        self.row = segment.view.header.workers
-
-    cdef dict settled(self, dict fields):
-        return {name: 0 if name in GAUGES else value for name, value in fields.items()}
-
-    def worker(self, dict fields) -> None:
-        """Carry the process-wide counters."""
-        cdef WorkerCounters *target = worker_counters(&self.segment.view, self.row)
-        cdef WorkerCounters empty = target[0]
-        fields = {**empty, **self.settled(fields)}
-        names = [name for name in empty if name != "spare" and name != "terminations"]
-        fill(<uint64_t *>target, names, fields)
-        fill(target.terminations, ["terminations"], fields)
-
-    def frontend(self, uint32_t frontend, dict fields) -> None:
-        """Carry the counters of a frontend (this generation's index)."""
-        cdef FrontendCounters *target = frontend_counters(&self.segment.view, self.row, frontend)
-        cdef FrontendCounters empty = target[0]
-        fill(<uint64_t *>target, list(empty), {**empty, **self.settled(fields)})
-
-    def backend(self, uint32_t backend, dict fields) -> None:
-        """Carry the counters of a backend."""
-        cdef BackendCounters *target = backend_counters(&self.segment.view, self.row, backend)
-        cdef BackendCounters empty = target[0]
-        fill(<uint64_t *>target, list(empty), {**empty, **self.settled(fields)})
-
-    def server(self, uint32_t slot, dict fields) -> None:
-        """Carry the counters of a server."""
-        cdef ServerCounters *target = server_counters(&self.segment.view, self.row, slot)
-        cdef ServerCounters empty = target[0]
-        fill(<uint64_t *>target, list(empty), {**empty, **self.settled(fields)})
-
-
 def settle_dead_worker(Segment segment, uint32_t worker) -> None:
     """Zero the gauges and tickets of a dead worker, take its sessions out of the hints.
 

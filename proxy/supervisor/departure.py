@@ -22,7 +22,7 @@ from contextlib import suppress
 
 from proxy.supervisor.binding import INTERNET, queue_length, quiesce, release, shut, steer
 from proxy.supervisor.listening import OpenSocket
-from proxy.supervisor.neighbours import group_order
+from proxy.supervisor.neighbours import Neighbours, group_order
 
 SO_MEMINFO = 55  # <asm-generic/socket.h>
 MEMINFO_DROPS = 8  # <linux/sock_diag.h>
@@ -78,13 +78,13 @@ class Members:
 class Group:
     """The closing sockets of one address."""
 
-    def __init__(self, items: Sequence[OpenSocket]) -> None:
+    def __init__(self, items: Sequence[OpenSocket], neighbours: Neighbours) -> None:
         """No new client comes to them from now on."""
         self.items = list(items)
         self._members: Members | None = None
         if items[0].endpoint.family in INTERNET:
             with suppress(OSError):  # then their filters alone have to do
-                members = Members(group_order(item.socket for item in items))
+                members = Members(group_order((item.socket for item in items), neighbours))
                 if members.staying:
                     steer(items[0].socket, members.staying)
                     self._members = members
@@ -129,7 +129,8 @@ class Departure:
         groups: dict[object, list[OpenSocket]] = {}
         for item in items:
             groups.setdefault(_name(item), []).append(item)
-        self._groups = [Group(items) for items in groups.values()]
+        neighbours = Neighbours()
+        self._groups = [Group(items, neighbours) for items in groups.values()]
 
     def __bool__(self) -> bool:
         """Whether there is a socket to be closed."""

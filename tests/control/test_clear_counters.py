@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from proxy.config.model.settings import Origin, Proxy
 from proxy.control.rows.cleared import Cleared
-from shm.counters import CarriedRow, CounterReader
+from shm.counters import CounterReader
 from shm.segment import Segment
 from shm.shape import Shape
 from shm.slots import HealthTableWriter
 from shm.states import HEALTH_NONE
 from tests.support.control.site import a_server, control_world
+from tests.support.rows import CarriedRow
 
 
 def test_operators_clear_maxima_and_administrators_everything() -> None:

@@ -10,10 +10,11 @@ import pytest
 from proxy.control.rows.cleared import Cleared
 from proxy.control.rows.meters import Meters
 from proxy.control.rows.rates import Reading, SessionMeter
-from shm.counters import CarriedRow, CounterReader
+from shm.counters import CounterReader
 from shm.segment import Segment
 from shm.shape import Shape
 from shm.slots import SlotTableWriter
+from tests.support.rows import CarriedRow
 
 BACKENDS, SERVERS = 4, 30  # of each backend
 COUNTED = (

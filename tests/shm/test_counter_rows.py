@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from shm.counters import CarriedRow, CounterReader, NameserverTable, settle_dead_worker
+from shm.counters import CounterReader, NameserverTable, settle_dead_worker
 from shm.processes import ProcessBoard, ProcessSelf
 from shm.requests import CheckRequests, RequestReader
 from shm.segment import Segment, row_bytes
@@ -17,6 +17,7 @@ from shm.shape import Shape
 from shm.slots import SlotTableReader
 from shm.states import Command, ProcessState
 from shm.tally import Tally, carry_nameservers, carry_resolutions
+from tests.support.rows import CarriedRow
 
 SHAPE = Shape(slots=3, backends=2, frontends=2, workers=2, sockets=2, nameservers=2, resolutions=1)
 AREA_HINTS, AREA_ROWS = 5, 10

@@ -31,7 +31,7 @@ from resolverd.config import (
     ResolversSection,
 )
 from shm.changes import ChangeReader
-from shm.counters import CarriedRow, CounterReader, NameserverTable
+from shm.counters import CounterReader, NameserverTable
 from shm.names import NameOrderWriter, NameReader, TargetWriter
 from shm.segment import Segment
 from shm.slots import AdminTableWriter, HealthTableWriter, SlotTableReader, SlotTableWriter
@@ -45,6 +45,7 @@ from shm.states import (
     SlotFlag,
     StaticFlag,
 )
+from tests.support.rows import CarriedRow
 
 NOW = 5_000_000
 _made: list[Segment] = []

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from proxy.config.model.settings import Endpoint, SocketFamily
+from proxy.supervisor import neighbours
 from proxy.supervisor.binding import SocketOptions, open_listener, queue_length, steer
 from proxy.supervisor.departure import Departure, Members
 from proxy.supervisor.listening import OpenSocket
-from proxy.supervisor.neighbours import group_order
+from proxy.supervisor.neighbours import Neighbours, group_order
 from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
 from tests.support.program.program import NamedBackend, Program
 
@@ -218,8 +219,34 @@ def test_a_group_is_told_by_age_and_others_are_not_of_it(host: str) -> None:
     with contextlib.ExitStack() as stack:
         group = [listen(stack, family, host, port) for _ in range(4)]
         listen(stack, family, "::" if ":" in host else "0.0.0.0", port)
-        assert group_order(group[:1]) == [True, False, False, False]
-        assert group_order(group[2:]) == [False, False, True, True]
+        assert group_order(group[:1], Neighbours()) == [True, False, False, False]
+        assert group_order(group[2:], Neighbours()) == [False, False, True, True]
+
+
+def test_the_kernel_lists_a_port_once_however_many_addresses_it_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    listed: list[tuple[int, int]] = []
+    listing = neighbours._listening
+
+    def counted(family: int, port: int) -> Iterator[neighbours.Neighbour]:
+        listed.append((family, port))
+        return listing(family, port)
+
+    monkeypatch.setattr(neighbours, "_listening", counted)
+    port = free_port()
+    hosts = [f"127.44.9.{number}" for number in range(1, 6)]
+    with contextlib.ExitStack() as stack:
+        items = [
+            OpenSocket(
+                listen(stack, socket.AF_INET, host, port),
+                Endpoint(SocketFamily.IPV4, host, port),
+            )
+            for host in hosts
+        ]
+        departure = Departure(items)
+        assert listed == [(socket.AF_INET, port)]
+        departure.shut()
 
 
 def listen(stack: contextlib.ExitStack, family: int, host: str, port: int) -> socket.socket:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from proxy.worker.log_losses import REPORT_MS, LogLosses
-from shm.counters import CarriedRow, CounterReader
+from shm.counters import CounterReader
 from shm.segment import Segment
 from shm.shape import Shape
+from tests.support.rows import CarriedRow
 
 
 def test_losses_are_told_once_in_a_period() -> None:

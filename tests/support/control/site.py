@@ -33,13 +33,14 @@ from proxy.config.model.settings import (
 from proxy.control import process
 from proxy.runtime import Bells, Runtime, now_ms
 from resolverd.config import ResolverdSettings
-from shm.counters import CarriedRow, CounterReader, NameserverTable
+from shm.counters import CounterReader, NameserverTable
 from shm.processes import ProcessBoard
 from shm.segment import Segment
 from shm.shape import Shape
 from shm.slots import AdminTableWriter, HealthTableWriter, SlotTableReader, SlotTableWriter
 from shm.states import AdminFlag, AdminState, Cause, ProcessState, SlotFlag, StaticFlag, StaticState
 from tests.support.common import PATIENCE_SECONDS, require_program, wait_for
+from tests.support.rows import CarriedRow
 
 if TYPE_CHECKING:
     from shm.counters import WorkerFields
