@@ -18,6 +18,7 @@ from proxy.control.commands.admin_changes import (
     change_weight,
     ordered_name,
 )
+from proxy.control.commands.in_force import InForce
 from proxy.control.commands.server_news import NOTICE, server_lines
 from proxy.control.rows.observation import Observed
 from proxy.control.rows.report import Report
@@ -36,6 +37,7 @@ class SetServer:
         self.report = report
         self.writer = writer
         self.names = names
+        self.in_force = InForce(report.runtime.segment)
 
     def commands(self) -> list[Command]:
         """What this family answers to."""
@@ -91,6 +93,11 @@ class SetServer:
             self.log(observed, former, change.answer)
         return [f"{change.answer}\n"] if change.answer else []
 
+    def publish_state(self, observed: Observed, change: Change) -> Answer:
+        """The same for a state; the answer comes when every relay goes by it."""
+        answer = self.publish(observed, change)
+        return [self.in_force, *answer] if change.record is not None else answer
+
     def log(self, before: Observed, former: BackendSummary, answer: str) -> None:
         """Say what changed, once it is published."""
         proxy, server, log = before.proxy, before.server, self.report.runtime.log
@@ -105,7 +112,7 @@ class SetServer:
     def set_state(self, words: list[str], state: str) -> Answer:
         """Bring a server into a state."""
         observed = self.observed(words)
-        return self.publish(observed, change_state(observed.admin, state, now_ms()))
+        return self.publish_state(observed, change_state(observed.admin, state, now_ms()))
 
     def disable(self, words: list[str], _level: Level) -> Answer:
         """`disable server b/s`."""
@@ -166,7 +173,8 @@ class SetServer:
         if what == ["addr"]:
             return self.publish(observed, change_address(observed, rest))
         if what == ["health"]:
-            return self.publish(observed, change_health(observed, "".join(rest[:1]), now_ms()))
+            change = change_health(observed, "".join(rest[:1]), now_ms())
+            return self.publish_state(observed, change)
         if what == ["fqdn"]:
             return self.set_name(observed, rest)
         raise CommandError(USAGE)

@@ -1,0 +1,44 @@
+"""Waits until an order is in force: every relay has seen the table that it has changed.
+
+A relay goes by the state that it finds. Two orders in a row, `state maint` and `state ready`, are
+none to one that looks after both, and sessions that were to end would live on. So the answer, and
+the next order of the same line, come after the look. A relay that has not looked in time (it is
+stopped) is waited for once, until it has caught up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from proxy.control.limits import IN_FORCE_LOOK_SECONDS, IN_FORCE_SECONDS_MAX
+from shm.processes import ProcessBoard
+from shm.segment import Segment
+from shm.states import ProcessState
+
+
+class InForce:
+    """What a command waits for after it has published a state."""
+
+    def __init__(self, segment: Segment) -> None:
+        self._segment = segment
+        self._board = ProcessBoard(segment)
+        self._given_up: set[int] = set()
+
+    async def over(self) -> None:
+        """Return when all relays that can have seen the table as it is now."""
+        wanted = self._segment.table_generation
+        until = asyncio.get_running_loop().time() + IN_FORCE_SECONDS_MAX
+        self._given_up &= self._behind(wanted)
+        while behind := self._behind(wanted) - self._given_up:
+            if asyncio.get_running_loop().time() >= until:
+                self._given_up |= behind
+                return
+            await asyncio.sleep(IN_FORCE_LOOK_SECONDS)
+
+    def _behind(self, wanted: int) -> set[int]:
+        found = set()
+        for worker in range(self._segment.shape.workers):
+            status = self._board.status(worker)
+            if status.state == ProcessState.READY and status.generation_seen < wanted:
+                found.add(worker)
+        return found
