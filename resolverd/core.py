@@ -99,11 +99,12 @@ class Core:
             name = self.names[key]
             if now_ms < name.resolution.deadline_ms:
                 continue  # its answer was there, and it is scheduled anew
-            if name.resolution.state is State.IDLE:
+            resolution, state = name.resolution, name.resolution.state
+            if state in (State.IDLE, State.PAUSED):
                 places = self._places[name.section.name]
-                resolution = name.resolution
                 if not places.enter(key, resolution.turn, places=resolution.questions):
                     continue  # the schedule hears of it again when its turn has come
+            if state is State.IDLE:
                 name.history.begun_ms = now_ms
             self._perform(key, name, name.resolution.tick(now_ms), now_ms)
 
@@ -188,6 +189,8 @@ class Core:
                 self._views.ended(key, name, action, now_ms)
         if key in self.names:
             self._schedule.set(key, name.resolution.deadline_ms)
+            if name.resolution.state is State.PAUSED:  # it asks nothing: others may meanwhile
+                self._leave(key, name.section.name, now_ms)
         self._schedule_new()
 
     def _schedule_new(self) -> None:

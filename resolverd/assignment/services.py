@@ -5,8 +5,8 @@ attached to which. Knows no socket, no clock, no segment, and nothing of how a t
 
 A record is known by target and port. The rule, after each valid answer, for each backend:
 1. A record unseen for longer than `hold obsolete` is forgotten and its server is free again. A cut
-   answer forgets only what has been unseen for `hold other` as well; what it has kept goes with the
-   next whole answer.
+   answer forgets only what has been unseen for its hold as well (leases.py); what it has kept goes
+   with the next whole answer.
 2. A server that is attached to a known record stays so.
 3. A record that comes back gets its former server, if that is still free; any other takes the
    server that has been free for longest. No server free: the record is surplus.
@@ -157,9 +157,14 @@ class ServiceAssignment:
         self.slots[slot] = was
 
     def valid(
-        self, answer: Answer, now_ms: int, resolved: Mapping[int, Address] = NOTHING_RESOLVED
+        self,
+        answer: Answer,
+        now_ms: int,
+        resolved: Mapping[int, Address] = NOTHING_RESOLVED,
+        *,
+        cut_ms: int = 0,
     ) -> list[ServiceChange]:
-        """A valid answer has come; a cut one removes only what has been unseen for long.
+        """A valid answer has come; a cut one removes only what has been unseen for `cut_ms`.
 
         `resolved` are the addresses of servers whose target is resolved on its own, by slot.
         """
@@ -172,7 +177,7 @@ class ServiceAssignment:
             key = (service.target, service.port)
             known = Known(service.weight, addresses, now_ms, 0, service.priority)
             self.records[key] = known
-        unseen_ms = max(self._holds.obsolete_ms, self._holds.other_ms if answer.partial else 0)
+        unseen_ms = max(self._holds.obsolete_ms, cut_ms if answer.partial else 0)
         for key, known in list(self.records.items()):
             if known.seen_ms + max(known.kept_ms, unseen_ms) < now_ms:
                 del self.records[key]

@@ -80,7 +80,7 @@ class Trouble:
         elif state is State.CUT:
             held = len(finished.answer.addresses) + len(finished.answer.services)
             holds = name.section.holds
-            text = describe_cut(who, held, max(holds.obsolete_ms, holds.other_ms) / 1000)
+            text = describe_cut(who, held, name.resolution.leases.cut_ms(holds) / 1000)
         elif state is State.UNUSABLE:
             slots = len(name.assignment.slots)
             text = describe_unusable(who, len(name.assignment.records), slots)

@@ -183,9 +183,10 @@ class ResolvedName:
 
     def _rule(self, outcomes: tuple[Outcome, ...], now_ms: int) -> Ruling:
         holds, since_ms = self.section.holds, self._since_ms(outcomes)
+        cut_ms = self.resolution.leases.cut_ms(holds)
         if self.resolution.merges:
-            return rule_merged(outcomes, holds, since_ms, now_ms)
-        return rule(outcomes, self.assignment.records, holds, since_ms, now_ms)
+            return rule_merged(outcomes, holds, since_ms, now_ms, cut_ms=cut_ms)
+        return rule(outcomes, self.assignment.records, holds, since_ms, now_ms, cut_ms=cut_ms)
 
     def _since_ms(self, outcomes: tuple[Outcome, ...]) -> dict[Family, int]:
         """Since when the hold of each outcome counts."""

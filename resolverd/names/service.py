@@ -119,7 +119,9 @@ class ResolvedService:
         since_ms = self.resolution.leases.since_ms(hold_ms(self.section.holds, finished.status))
         former = {key: known.seen_ms for key, known in assignment.records.items()}
         if valid:
-            changes = assignment.valid(finished.answer, now_ms, self._resolved(finished.answer))
+            cut_ms = self.resolution.leases.cut_ms(self.section.holds)
+            resolved = self._resolved(finished.answer)
+            changes = assignment.valid(finished.answer, now_ms, resolved, cut_ms=cut_ms)
         else:
             changes = assignment.failed(finished.status, since_ms, now_ms)
         self.changed = bool(changes)

@@ -1,7 +1,8 @@
 """How many runs of one `resolvers` section go on at once, and who is next. Pure.
 
 Each run has one question at a time at each nameserver, or one for each family where it merges them,
-so the limit bounds the questions in flight there. Who finds no place waits; the urgent go first,
+so the limit bounds the questions in flight there. Between two tries, when all nameservers have
+answered with an error, it has none, and no place. Who finds no place waits; the urgent go first,
 then names whose last run was valid. Names that fail take long, because they are asked again and
 again: they have half of the places at most, so that they keep no good name waiting, and one at
 least. Otherwise it is first come, first served, and nobody overtakes one who needs two places.

@@ -6,7 +6,7 @@ its records stay as they are until the hold of that status has passed since the 
 answer (or since the name was first asked for; leases.py says when it counts from later); from then
 on `hold obsolete` counts for them too.
 What a cut answer held confirms and adds; it removes what has been unseen for the longer of `hold
-obsolete` and `hold other`.
+obsolete` and `hold other`, which counts from when it was due to be seen again (leases.py).
 
 NXDOMAIN is a statement about the name, and refuted by the valid answer of the other family: it is
 treated as the failure that it is (RFC 4074 section 4.2), with `hold nx`.
@@ -92,15 +92,20 @@ class Ruling(msgspec.Struct, frozen=True):
 
 
 def rule_merged(
-    outcomes: Sequence[Outcome], holds: Holds, since_ms: Mapping[Family, int], now_ms: int
+    outcomes: Sequence[Outcome],
+    holds: Holds,
+    since_ms: Mapping[Family, int],
+    now_ms: int,
+    *,
+    cut_ms: int,
 ) -> Ruling:
     """What follows from a run, or part of one, for two families that are merged.
 
-    A family that `outcomes` does not speak of stays as it is.
+    A family that `outcomes` does not speak of stays as it is; `cut_ms` as below.
     """
     unseen_ms = {Family.IPV4: FOREVER_MS, Family.IPV6: FOREVER_MS}
     for each in outcomes:
-        unseen_ms[each.family] = _unseen_ms(each, holds, since_ms, now_ms)
+        unseen_ms[each.family] = _unseen_ms(each, holds, since_ms, now_ms, cut_ms)
     return Ruling(tuple(a for each in outcomes for a in each.addresses), unseen_ms)
 
 
@@ -110,19 +115,22 @@ def rule(
     holds: Holds,
     since_ms: Mapping[Family, int],
     now_ms: int,
+    *,
+    cut_ms: int,
 ) -> Ruling:
     """What follows from a run for one family at a time; `outcomes` has the preferred first.
 
-    `known` are the records so far, `since_ms` tells since when the hold of each failure counts.
+    `known` are the records so far, `since_ms` tells since when the hold of each failure counts,
+    `cut_ms` for how long a record may be unseen that a cut answer lacks.
     """
     first, *others = outcomes
-    unasked_ms = holds.obsolete_ms if first.status is Status.VALID else _cut_ms(holds)
+    unasked_ms = holds.obsolete_ms if first.status is Status.VALID else cut_ms
     unseen_ms = {Family.IPV4: unasked_ms, Family.IPV6: unasked_ms}
-    unseen_ms[first.family] = _unseen_ms(first, holds, since_ms, now_ms)
+    unseen_ms[first.family] = _unseen_ms(first, holds, since_ms, now_ms, cut_ms)
     if first.status is Status.VALID or not others:
         return Ruling(first.addresses, unseen_ms)
     (other,) = others
-    unseen_ms[other.family] = _unseen_ms(other, holds, since_ms, now_ms)
+    unseen_ms[other.family] = _unseen_ms(other, holds, since_ms, now_ms, cut_ms)
     protected = unseen_ms[first.family] == FOREVER_MS
     preferred_is_known = protected and any(address.family == first.family for address in known)
     added = other.addresses
@@ -131,14 +139,12 @@ def rule(
     return Ruling(first.addresses + added, unseen_ms)
 
 
-def _cut_ms(holds: Holds) -> int:
-    return max(holds.obsolete_ms, holds.other_ms)
-
-
-def _unseen_ms(outcome: Outcome, holds: Holds, since_ms: Mapping[Family, int], now_ms: int) -> int:
+def _unseen_ms(
+    outcome: Outcome, holds: Holds, since_ms: Mapping[Family, int], now_ms: int, cut_ms: int
+) -> int:
     """For how long records of the family may be unseen after this."""
     if outcome.status is not Status.VALID and outcome.addresses:
-        return _cut_ms(holds)
+        return cut_ms
     if outcome.status in (Status.VALID, Status.NODATA):
         return holds.obsolete_ms
     over = since_ms[outcome.family] + hold_ms(holds, outcome.status) <= now_ms

@@ -63,6 +63,11 @@ class Leases:
         """Since when a hold of the family counts."""
         return self._of[family].since_ms(hold_ms)
 
+    def cut_ms(self, holds: Holds) -> int:
+        """For how long what a cut answer lacks may be unseen: till it was due, and `hold other`."""
+        late_ms = self._any.since_ms(holds.other_ms) - self._any.valid_ms
+        return max(holds.obsolete_ms, holds.other_ms + late_ms)
+
     def answered(self, families: Iterable[Family], now_ms: int, period_ms: int) -> None:
         """These families have been answered; the next question is due after the period."""
         self._any = Lease(now_ms, now_ms + period_ms)

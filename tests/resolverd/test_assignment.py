@@ -214,7 +214,7 @@ def test_a_cut_answer_confirms_and_adds_and_removes_what_is_long_unseen() -> Non
 
     def cut(now_ms: int, *found: Address) -> list[Change]:
         outcome = Outcome(QueryType.A, Status.TRUNCATED, found)
-        ruling = rule((outcome,), pool.records, holds, dict.fromkeys(BOTH, 0), now_ms)
+        ruling = rule((outcome,), pool.records, holds, dict.fromkeys(BOTH, 0), now_ms, cut_ms=4_000)
         return pool.heard(ruling, now_ms)
 
     answered(pool, [A, B], 0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from resolverd.config import Holds
 from resolverd.dns.answer import Answer, Status
 from resolverd.explain.holders import Hosts
 from resolverd.names.host import ResolvedName
@@ -124,6 +125,14 @@ def test_a_cut_answer_with_records_confirms_its_family_for_as_long_as_it_comes()
     site.run(SIX, NODATA)
     cut = Answer(Status.TRUNCATED, addresses(SIX), partial=True)
     assert [site.run(cut, FOUR) for _ in range(15)] == [[SIX]] * 15
+
+
+def test_a_first_cut_answer_takes_nothing_though_the_hold_is_shorter_than_the_period() -> None:
+    site = Site(2, Holds(other_ms=500))
+    assert site.run((SIX, "::2"), NODATA) == [SIX, "::2"]
+    cut = Answer(Status.TRUNCATED, addresses(SIX), partial=True)
+    assert site.run(cut, NODATA) == [SIX, "::2"], "it was due only now"
+    assert site.run(cut, NODATA) == [SIX, None]
 
 
 def test_when_both_families_fail_the_last_valid_answer_of_any_counts() -> None:

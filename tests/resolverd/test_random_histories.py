@@ -148,7 +148,14 @@ class World:
                 for each in finished.outcomes
             }
             known_now = self.assignment.records
-            ruling = rule(finished.outcomes, known_now, holds, since_ms, self.now_ms)
+            ruling = rule(
+                finished.outcomes,
+                known_now,
+                holds,
+                since_ms,
+                self.now_ms,
+                cut_ms=leases.cut_ms(holds),
+            )
             changes = self.assignment.heard(ruling, self.now_ms)
         else:
             grace_ms = leases.since_ms(hold_ms(holds, finished.status))

@@ -246,20 +246,20 @@ def test_a_failure_frees_all_after_its_hold() -> None:
 def test_a_cut_answer_adds_and_removes_only_what_is_long_unseen() -> None:
     pool = assignment(3, HOLDS)
     pool.valid(said(record("a"), record("b")), 0)
-    (change,) = pool.valid(said(record("c"), record("a"), partial=True), 4_000)
+    (change,) = pool.valid(said(record("c"), record("a"), partial=True), 4_000, cut_ms=5_000)
     assert change.after == Attachment("c", 80, 1)
-    assert pool.valid(said(record("c"), record("a"), partial=True), 5_000) == []
-    (change,) = pool.valid(said(record("c"), record("a"), partial=True), 5_001)
+    assert pool.valid(said(record("c"), record("a"), partial=True), 5_000, cut_ms=5_000) == []
+    (change,) = pool.valid(said(record("c"), record("a"), partial=True), 5_001, cut_ms=5_000)
     assert (change.server.slot, change.after) == (1, None)
 
 
 def test_what_a_cut_answer_kept_goes_with_the_next_whole_one() -> None:
     pool = assignment(3, Holds(other_ms=30_000))
     pool.valid(said(record("a"), record("b")), 0)
-    assert pool.valid(said(record("a"), partial=True), 1_000) == []
+    assert pool.valid(said(record("a"), partial=True), 1_000, cut_ms=30_000) == []
     (change,) = pool.valid(said(record("a")), 2_000)
     assert (change.server.slot, change.after) == (1, None)
-    pool.valid(said(record("c"), partial=True), 3_000)
+    pool.valid(said(record("c"), partial=True), 3_000, cut_ms=30_000)
     (change,) = pool.valid(said(record("a")), 4_000)  # what it brought likewise
     assert (change.before, change.after) == (Attachment("c", 80, 1), None)
 

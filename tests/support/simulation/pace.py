@@ -2,8 +2,8 @@
 
 A name is asked again a period after its run has ended, early by a tenth of it at most, where no
 failed connect asks for it before; at once when resolverd starts. A failed connect that passes the
-gate makes a run at once, one that does not pass it makes none. No more runs go on at once than
-there are places.
+gate makes a run at once, one that does not pass it makes none. No more names are asked for at once
+than there are places; one that waits for its next try is not.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from resolverd.dns.answer import QueryType, Status
 from resolverd.resolution.resolution import Trigger
+from resolverd.resolution.transitions import State
 
 if TYPE_CHECKING:
     from tests.support.simulation.simulation import World
@@ -78,8 +79,10 @@ class Pace:
         world = self._world
         self._running.add(key)
         self._known_ms.setdefault(key, now_ms)
-        places = sum(1 + world.core.names[each].resolution.merges for each in self._running)
-        assert places <= world.runs_max or len(self._running) == 1, "more questions than places"
+        resolutions = (world.core.names[each].resolution for each in self._running)
+        asking = [each for each in resolutions if each.state is not State.PAUSED]
+        places = sum(1 + each.merges for each in asking)
+        assert places <= world.runs_max or len(asking) == 1, "more questions than places"
         last = self._last.get(key)
         settings = world.core.names[key].settings
         if settings.search and last is not None and key in world.ended:

@@ -109,10 +109,11 @@ class ServiceRecords:
             return
         holds, now_ms = self._world.section.holds, self._world.now_ms
         after = self._attached[server.slot]
-        kept_ms = max(holds.obsolete_ms, holds.other_ms) if cut else holds.obsolete_ms
-        if before in seen or self._low_ms.get(before, NEVER_MS) + kept_ms >= now_ms:
+        least_ms, most_ms = kept_ms(self._world.section, Status.TRUNCATED) if cut else (0, 0)
+        least_ms, most_ms = max(holds.obsolete_ms, least_ms), max(holds.obsolete_ms, most_ms)
+        if before in seen or self._low_ms.get(before, NEVER_MS) + least_ms >= now_ms:
             assert after == before, f"{after} instead of {before}, which is known"
-        elif self._high_ms.get(before, NEVER_MS) + kept_ms < now_ms:
+        elif self._high_ms.get(before, NEVER_MS) + most_ms < now_ms:
             assert after != before, f"{before} is obsolete"
 
     def _is_told(
