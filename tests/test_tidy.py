@@ -18,6 +18,7 @@ PACKAGES = ("shm", "resolverd", "proxy")
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 70
 LINE_COLUMNS_MAX = 100
+TOUR_LINES_MAX = 200
 
 FOLDER_FILES_MAX = 16
 FLAT = ("shm", "proxy/supervisor", "proxy/health", "loadtest")  # one subject, however many files
@@ -184,6 +185,15 @@ def test_folders_stay_rooms() -> None:
         f"{f}: {n} files" for f, n in counted.items() if n > FOLDER_FILES_MAX and f not in FLAT
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def test_the_tour_is_short_and_names_files_that_exist() -> None:
+    tour = (ROOT / "ARCHITECTURE.md").read_text()
+    assert tour.count("\n") <= TOUR_LINES_MAX
+    files = [name(path) for path in tracked(".py", ".pyx", ".pxd", ".md", ".txt")]
+    named = set(re.findall(r"`([\w/.]+\.(?:py|pyx|pxd|md|txt))`", tour))
+    gone = [n for n in sorted(named) if not any(f"/{f}".endswith(f"/{n}") for f in files)]
+    assert not gone, f"not in the tree: {gone}"
 
 
 def test_the_configuration_knows_no_process() -> None:

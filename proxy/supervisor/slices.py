@@ -1,8 +1,9 @@
 """Work in portions, so that signals and ends of children need not wait for the whole of it.
 
 What takes long in proportion to the configuration is a generator of steps, each of which costs a
-few milliseconds at most. Whoever has nothing else to do runs them at once, the supervisor's loop
-some of them in each turn.
+few milliseconds at most. A helper runs them at once, the supervisor's loop some of them in each
+turn. One step cannot be cut: a fork with the settings of 60,000 servers in memory takes 2 to 4 ms
+on an idle core, several times that where cores are busy, so there is a look between any two forks.
 """
 
 from __future__ import annotations
