@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from loadtest.cpu import private_bytes, process_tree, run_seconds, tree_pss_bytes, tree_run_seconds
@@ -50,8 +51,9 @@ def read_counters(text: str) -> dict[str, int]:
 def resolver_pid(root: int) -> int:
     """The process of the tree that resolves: the one that says so, else the root itself."""
     for stat in process_tree(root):
-        if Path(f"/proc/{stat.pid}/cmdline").read_bytes().startswith(RESOLVER_TITLE):
-            return stat.pid
+        with suppress(OSError):  # a process that has ended since it was listed
+            if Path(f"/proc/{stat.pid}/cmdline").read_bytes().startswith(RESOLVER_TITLE):
+                return stat.pid
     return root
 
 

@@ -200,6 +200,9 @@ def test_a_timed_out_connect_asks_at_once_and_a_refused_one_only_after_hold_vali
         checks.timed_out(0, answered_ms + 1)
         os.eventfd_write(resolverd.doorbell, 1)
         resolverd.wait_addresses(TWO)  # `timeout resolve` is an hour
+        resolverd.wait(  # the record follows the slot
+            lambda: resolverd.record()["last_valid_ms"] > answered_ms, "the run in the record"
+        )
 
         nameserver.set("app.test", "A", THREE)
         resolverd.wait(

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -118,9 +119,10 @@ def test_as_pid_1_it_takes_the_ends_of_orphans_and_keeps_those_of_its_own(tmp_pa
 def workers(supervisor: int) -> list[int]:
     found = []
     for pid, state in children(supervisor).items():
-        title = Path(f"/proc/{pid}/cmdline").read_bytes() if state != "Z" else b""
-        if title.startswith(b"millrace: worker"):
-            found.append(pid)
+        with suppress(OSError):  # it may end, and be reaped, between the two looks
+            title = Path(f"/proc/{pid}/cmdline").read_bytes() if state != "Z" else b""
+            if title.startswith(b"millrace: worker"):
+                found.append(pid)
     return found
 
 

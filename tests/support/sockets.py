@@ -41,6 +41,21 @@ def family_of(pid: int) -> list[int]:
     return found
 
 
+def _sockets_of(libc: ctypes.CDLL, pid: int) -> list[socket.socket]:
+    copies = []
+    handle = os.pidfd_open(pid)
+    try:
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):
+                if entry.readlink().name.startswith("socket:"):
+                    copy = libc.syscall(PIDFD_GETFD, handle, int(entry.name), 0)
+                    if copy >= 0:
+                        copies.append(socket.socket(fileno=copy))
+    finally:
+        os.close(handle)
+    return copies
+
+
 @contextmanager
 def copied_sockets(pid: int) -> Iterator[list[socket.socket]]:
     """Copies of all sockets of a process and its descendants; one socket may come several times."""
@@ -48,14 +63,8 @@ def copied_sockets(pid: int) -> Iterator[list[socket.socket]]:
     copies: list[socket.socket] = []
     try:
         for member in family_of(pid):
-            handle = os.pidfd_open(member)
-            for entry in Path(f"/proc/{member}/fd").iterdir():
-                with suppress(OSError):
-                    if entry.readlink().name.startswith("socket:"):
-                        copy = libc.syscall(PIDFD_GETFD, handle, int(entry.name), 0)
-                        if copy >= 0:
-                            copies.append(socket.socket(fileno=copy))
-            os.close(handle)
+            with suppress(OSError):
+                copies += _sockets_of(libc, member)
         yield copies
     finally:
         for each in copies:
