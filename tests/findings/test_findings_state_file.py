@@ -111,7 +111,8 @@ def test_finding_50_a_server_that_was_out_for_dns_is_taken_from_the_file(site: S
     )
     site.silence("app.test", "b.test")
     program = site.run(f"{NAMED}\n    server s2 b.test:{{port}} resolvers r1 init-addr last,none")
-    assert "[WARNING]" not in program.output.read_text()
+    said = program.output.read_text().splitlines()
+    assert [line for line in said if "[WARNING]" in line and "No valid answer" not in line] == []
     assert site.answering() == {site.one}
     site.nameserver.set("b.test", "A", site.two)
     site.wait_answering(site.one, site.two)

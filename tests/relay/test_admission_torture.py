@@ -142,6 +142,16 @@ class Crowd:
             client.close()
 
 
+def held(relay: RelayUnderTest) -> int:
+    """Places that are held at all levels.
+
+    A client that has left may still be in the kernel's queue, and be accepted after all others
+    have ended.
+    """
+    levels = ("worker", "frontend", "server")
+    return sum(int(relay.counters(level)["sessions"]) for level in levels)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(sample(6, full=60)))
 def test_relays_left_alone_serve_everybody_in_turn(number: int, seed: int) -> None:
@@ -161,9 +171,7 @@ def test_relays_left_alone_serve_everybody_in_turn(number: int, seed: int) -> No
         assert max(shares) - min(shares) <= SERVED // 20 + 10, f"{shares}: {limits}"
         for rate in limits.rates.values():
             assert sum(shares) <= rate * (seconds + 2), f"{limits}"
-        wait_for(lambda: relay.counters()["sessions"] == 0, 10, "all places are given back")
-        assert relay.counters("frontend")["sessions"] == 0
-        assert relay.counters("server")["sessions"] == 0
+        wait_for(lambda: not held(relay), 10, "all places are given back")
 
 
 @pytest.mark.slow
@@ -188,6 +196,4 @@ def test_workers_killed_and_stopped_hold_nobody_up(number: int, seed: int) -> No
                 relay.signal(signal.SIGCONT, victim)
             crowd.serve(chance.choice((1, 20, 60)))
         crowd.close()
-        wait_for(lambda: relay.counters()["sessions"] == 0, 10, "all places are given back")
-        assert relay.counters("frontend")["sessions"] == 0
-        assert relay.counters("server")["sessions"] == 0
+        wait_for(lambda: not held(relay), 10, "all places are given back")

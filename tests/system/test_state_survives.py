@@ -28,6 +28,7 @@ HOLD_S = 2.5
 ADDRESSES = ("127.61.1.1", "127.61.1.2")
 RUN_S = 4.0  # a run that fails, the pause before the next, and a busy machine
 NOBODY = 65_534
+NO_ANSWER = "No valid answer"  # a warning that silence brings in time
 LABEL = "_web._tcp.app.test"
 
 
@@ -286,7 +287,8 @@ def test_a_file_of_haproxy_is_taken(site: Site, what: str) -> None:
     with site.program(what) as program:
         assert who_answers(site.frontend) in ADDRESSES
         assert answers(site) == set(ADDRESSES)
-        assert "[WARNING]" not in program.output.read_text()
+        said = program.output.read_text().splitlines()
+        assert [line for line in said if "[WARNING]" in line and NO_ANSWER not in line] == []
 
 
 @pytest.mark.parametrize("what", ["", LABEL])
