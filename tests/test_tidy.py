@@ -196,6 +196,19 @@ def test_the_tour_is_short_and_names_files_that_exist() -> None:
     assert not gone, f"not in the tree: {gone}"
 
 
+def test_bytes_of_a_session_pass_through_one_file() -> None:
+    moving = re.compile(r"\b(recv|recvmsg|send|sendmsg|splice|shutdown)\(")
+    wrong = [
+        f"{name(path)}:{number}: {line.strip()}"
+        for path in tracked(".pxd", ".pyx")
+        if name(path).startswith(("proxy/relay/session/", "proxy/relay/changes/"))
+        and path.name != "side_io.pxd"
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if moving.search(line.partition("#")[0])
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
 def test_the_configuration_knows_no_process() -> None:
     below = ("proxy.config", "proxy.arguments")
     wrong = [

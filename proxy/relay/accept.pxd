@@ -6,10 +6,7 @@
 # (admission/stopped.pxd). What comes faster than a limited rate waits in the kernel's queue
 # likewise, and is looked for every RATE_PAUSE_MS.
 #
-# A server is sought at once, unless the last clients of the listener all spoke first: then a
-# session waits a moment (EARLY_WAIT_MS) for the first bytes, which nearly always follow the
-# handshake directly. With them at hand the handshake toward the server takes a packet and a wake-up
-# less. One client that stays silent, or a server that speaks first, ends that for the next ones.
+# What becomes of an accepted client is session/begin.pxd.
 
 from libc.errno cimport EAGAIN, EBADF, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOTSOCK, errno
 from libc.stdint cimport uint32_t, uint64_t, uint8_t
@@ -18,10 +15,10 @@ from proxy.relay.admission.admission cimport limit_ahead, limit_free, place_give
 from proxy.relay.admission.stopped cimport (
     clients_wait, limit_tell, limits_publish, stop_enter, stop_leave, ticket_take, turn_served)
 from proxy.relay.balance.source_hash cimport hash_address
-from proxy.relay.log.session cimport log_accepted
 from proxy.relay.proxy_protocol.addresses cimport addresses_drop, addresses_keep, listener_address
-from proxy.relay.session.first_bytes cimport session_admit, session_begin
-from proxy.relay.session.session cimport session_arm, watch
+from proxy.relay.session.begin cimport session_begin
+from proxy.relay.session.session cimport watch
+from proxy.relay.session.stages cimport STAGE_HEADER
 from proxy.relay.state.counting cimport count_accepted
 from proxy.relay.state.pool cimport pool_give, pool_take
 from proxy.relay.state.syscalls cimport (
@@ -34,7 +31,6 @@ from proxy.relay.state.types cimport (
 from shm.atomics cimport count, fence_full, load32_acquire
 
 cdef enum:
-    CLIENT_FIRST_SURE = 16  # clients in a row that spoke first: the next one will too
     LISTENER_TAG = 2  # in the event's word; sessions have 0 and 1 there, the bell is all zero
 
 cdef enum:  # AcceptResult
@@ -126,16 +122,7 @@ cdef inline bint session_open(
     if listener.mss_less != 0:
         shorten_segments(fd, listener.mss_less)
     count_accepted(engine, listener.frontend)
-    if session.state == STATE_HEADER:
-        session_arm(engine, session)
-        return True
-    session_admit(engine, session)
-    if listener.frontend.log != NULL:
-        log_accepted(engine, session, <const sockaddr_in6 *>address)
-    if listener.client_first >= CLIENT_FIRST_SURE:
-        session_arm(engine, session)
-    else:
-        session_begin(engine, session)
+    session_begin(engine, session, STAGE_HEADER, <const sockaddr_in6 *>address)
     return True
 
 

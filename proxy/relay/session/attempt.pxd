@@ -21,13 +21,13 @@ from proxy.relay.balance.present cimport away_set
 from proxy.relay.log.session cimport log_connected, log_toward
 from proxy.relay.proxy_protocol.addresses cimport came_to_port
 from proxy.relay.proxy_protocol.format cimport HEADER_NONE
+from proxy.relay.session.early cimport early_held
 from proxy.relay.session.enter cimport (
     PICK_NONE, PICK_QUEUED, PICK_REFUSED, PICK_TAKEN, session_pick)
-from proxy.relay.session.forward cimport waiting
 from proxy.relay.session.server_socket cimport outgoing_prepare, port_taken, ports_to_try
 from proxy.relay.session.session cimport (
-    EVENT_ATTEMPT, EVENT_CONNECTED, EVENT_WAIT, session_arm, session_break, session_step,
-    side_close, watch)
+    EVENT_ATTEMPT, EVENT_CONNECTED, EVENT_WAIT, session_arm, session_break, session_step, watch)
+from proxy.relay.session.side_io cimport side_close
 from proxy.relay.state.counting cimport (
     count_attempt, count_connected, count_retry, count_unreachable)
 from proxy.relay.state.observed cimport observe_error, observe_success
@@ -55,7 +55,7 @@ cdef enum:
 
 cdef enum:  # what the client's first bytes are when an attempt begins
     EARLY_NONE = 0  # none yet: the server may speak first
-    EARLY_KEPT = 1  # kept in `pending`
+    EARLY_KEPT = 1  # held (early.pxd)
     EARLY_AT_HAND = 2  # the caller sends them right after connect()
 
 
@@ -278,7 +278,7 @@ cdef inline void session_wait(Engine *engine, Session *session) noexcept nogil:
 
 
 cdef inline int early_kept(const Session *session) noexcept nogil:
-    return EARLY_KEPT if waiting(&session.sides[SERVER]) else EARLY_NONE
+    return EARLY_KEPT if early_held(session) else EARLY_NONE
 
 
 cdef inline void session_retry(Engine *engine, Session *session, int error) noexcept nogil:

@@ -5,20 +5,22 @@
 from libc.errno cimport ECONNRESET, ETIMEDOUT
 from libc.stdint cimport uint32_t
 
-from proxy.relay.session.accept_proxy cimport header_event
 from proxy.relay.session.attempt cimport session_again, session_connected, session_retry
+from proxy.relay.session.begin cimport session_begin
 from proxy.relay.session.deadline cimport (
     DEADLINE_CLIENT, DEADLINE_CONNECT, DEADLINE_EARLY, DEADLINE_HEADER, DEADLINE_QUEUE,
     DEADLINE_REMOVED, DEADLINE_TURN_AROUND, Deadline, session_deadline)
 from proxy.relay.session.fast_open cimport broke_later, send_in_syn, still_connects
-from proxy.relay.session.first_bytes cimport session_announce, session_begin
-from proxy.relay.session.forward cimport note_failed, waiting
+from proxy.relay.session.early cimport early_held
+from proxy.relay.session.first_bytes cimport session_announce
+from proxy.relay.session.forward cimport note_failed
 from proxy.relay.session.session cimport (
     session_arm, session_break, session_end_down, session_inactive, session_relay)
+from proxy.relay.session.side_io cimport side_at_end, side_error
+from proxy.relay.session.stages cimport STAGE_FIRST_BYTES, STAGE_HEADER
 from proxy.relay.state.counting cimport count_aborted, count_unreachable
 from proxy.relay.state.syscalls cimport (
-    EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, MSG_PEEK, SOL_SOCKET, SO_ERROR,
-    getsockopt, recv, socket, socklen_t)
+    EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP)
 from proxy.relay.state.types cimport (
     CLIENT, CONFIRM, DEAF, FAILED, QUEUED, READABLE, SERVER, STATE_ACCEPTED, STATE_CONNECTING,
     STATE_ENDED, STATE_HEADER, STATE_QUEUED, TERMINATION_CLIENT_ABORT_CONNECT,
@@ -28,10 +30,9 @@ from proxy.relay.state.types cimport (
 
 cdef inline void connect_event(Engine *engine, Session *session, uint32_t events) noexcept nogil:
     """The socket toward the server changed: it is connected, or the attempt failed."""
-    cdef int error = 0
-    cdef socklen_t length = sizeof(error)
+    cdef int error
     if events & (EPOLLERR | EPOLLHUP):
-        getsockopt(session.sides[SERVER].fd, SOL_SOCKET, SO_ERROR, &error, &length)
+        error = side_error(&session.sides[SERVER])
         error = error if error != 0 else ECONNRESET
         if not broke_later(session, error):
             session_retry(engine, session, error)
@@ -54,20 +55,17 @@ cdef inline void client_early_event(
     First bytes that were waited for begin the session; others stay in the kernel. A reset ends the
     session, and so does a FIN: one that no byte precedes, or any with `option abortonclose`.
     """
-    cdef char byte
-    cdef bint any_fin = session.backend != NULL and session.backend.abortonclose
     if session.state == STATE_HEADER:
-        header_event(engine, session)
+        session_begin(engine, session, STAGE_HEADER, NULL)
         return
-    if session.state == STATE_ACCEPTED and session.sides[CLIENT].flags & READABLE:
-        session_begin(engine, session)
+    if session.state == STATE_ACCEPTED:
+        if session.sides[CLIENT].flags & READABLE:
+            session_begin(engine, session, STAGE_FIRST_BYTES, NULL)
         return
     if not events & (EPOLLRDHUP | EPOLLERR | EPOLLHUP):
         return
-    if not events & (EPOLLERR | EPOLLHUP) and not any_fin:
-        if waiting(&session.sides[SERVER]):
-            return
-        if recv(session.sides[CLIENT].fd, &byte, 1, MSG_PEEK) != 0:
+    if not events & (EPOLLERR | EPOLLHUP) and not session.backend.abortonclose:
+        if early_held(session) or not side_at_end(&session.sides[CLIENT]):
             return
     if session.state == STATE_QUEUED:
         session_break(engine, session, TERMINATION_CLIENT_ABORT_QUEUE, -1)
@@ -118,7 +116,7 @@ cdef inline void session_timer(Engine *engine, Session *session) noexcept nogil:
         session_break(engine, session, TERMINATION_CLIENT_TIMEOUT_HEADER, -1)
     elif deadline.kind == DEADLINE_EARLY:
         session.listener.client_first = 0
-        session_begin(engine, session)
+        session_begin(engine, session, STAGE_FIRST_BYTES, NULL)
     else:
         session_inactive(
             engine, session, CLIENT if deadline.kind == DEADLINE_CLIENT else SERVER)

@@ -7,16 +7,16 @@
 #
 # Only a server with `tfo` costs the system call that asks whether the handshake is over.
 
-from libc.errno cimport EAGAIN, ECONNRESET, EINPROGRESS, EINTR, EPIPE, errno
+from libc.errno cimport EAGAIN, ECONNRESET, EINPROGRESS, EPIPE, errno
 from libc.stdint cimport uint16_t
-from libc.string cimport memcpy
 
 from proxy.relay.proxy_protocol.addresses cimport header_before
 from proxy.relay.proxy_protocol.write cimport HEADER_ROOM
 from proxy.relay.session.attempt cimport session_retry
+from proxy.relay.session.early cimport early_copy
 from proxy.relay.session.forward cimport send_at_once
-from proxy.relay.state.syscalls cimport (
-    MSG_NOSIGNAL, getpeername, send, sockaddr, sockaddr_storage, socklen_t)
+from proxy.relay.session.side_io cimport side_send
+from proxy.relay.state.syscalls cimport getpeername, sockaddr, sockaddr_storage, socklen_t
 from proxy.relay.state.types cimport SERVER, Engine, Session, Side
 
 
@@ -31,7 +31,7 @@ cdef inline bint still_connects(Engine *engine, Session *session) noexcept nogil
 
 cdef inline bint goes_later(int error) noexcept nogil:
     """Whether a send said that nothing went, and why not: the handshake comes first."""
-    return error in (EAGAIN, EINTR, EINPROGRESS)
+    return error in (EAGAIN, EINPROGRESS)
 
 
 cdef inline bint broke_later(const Session *session, int error) noexcept nogil:
@@ -44,15 +44,13 @@ cdef inline void send_in_syn(Engine *engine, Session *session) noexcept nogil:
     cdef Side *server = &session.sides[SERVER]
     cdef char *bytes = engine.scratch + HEADER_ROOM
     cdef size_t header = header_before(engine, session, bytes)
-    cdef size_t length = 0
+    cdef size_t length
     cdef ssize_t sent
     if session.flown != 0:
         return
-    if server.pending != NULL:  # the client's first bytes, EARLY_BYTES_MAX at most
-        length = server.pending.end
-        memcpy(bytes, server.pending.bytes, length)
+    length = early_copy(session, bytes)
     send_at_once(server, header + length)
-    sent = send(server.fd, bytes - header, header + length, MSG_NOSIGNAL)
+    sent = side_send(server, bytes - header, header + length, 0)
     if sent > 0:
         session.flown = <uint16_t>sent  # a packet is shorter than 65,536
     elif sent < 0 and not goes_later(errno):

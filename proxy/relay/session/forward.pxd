@@ -10,15 +10,15 @@
 # would be missed. A splice never proves it while CONFIRM is set: at an urgent mark it returns 0 or
 # EAGAIN although bytes follow, so one recv() decides.
 
-from libc.errno cimport EAGAIN, EINTR, EINVAL, ENOMEM, ENOSYS, errno
+from libc.errno cimport EAGAIN, EINVAL, ENOMEM, ENOSYS, errno
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
-from proxy.relay.state.pipes cimport PIPE_BYTES, Pipe, PipePool, pipe_give, pipe_take
-from proxy.relay.state.syscalls cimport (
-    IPPROTO_TCP, MSG_MORE, MSG_NOSIGNAL, SPLICE_F_MOVE, SPLICE_F_NONBLOCK, TCP_NODELAY, recv,
-    send, setsockopt, splice)
+from proxy.relay.session.side_io cimport (
+    side_nodelay, side_receive, side_send, side_splice_in, side_splice_out)
+from proxy.relay.state.pipes cimport Pipe, PipePool, pipe_give, pipe_take
+from proxy.relay.state.syscalls cimport MSG_MORE
 from proxy.relay.state.types cimport (
     BROKEN, CONFIRM, ENDED_READING, FAILED, NODELAY, READABLE, RESETS, SCRATCH_BYTES, SENT,
     WRITABLE, Pending, Side)
@@ -73,13 +73,12 @@ cdef inline void send_at_once(Side *target, size_t length) noexcept nogil:
     A first send below one segment leaves at once in any case; TCP_NODELAY is set with the second,
     or with a large one. Clients' sockets have it from their listener.
     """
-    cdef int one = 1
     if target.flags & NODELAY:
         return
     if length <= SMALL_SEND_BYTES and not target.flags & SENT:
         target.flags |= SENT
         return
-    setsockopt(target.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
+    side_nodelay(target)
     target.flags |= NODELAY
 
 
@@ -104,12 +103,10 @@ cdef inline void send_bytes(
     cdef size_t done = 0
     send_at_once(target, length)
     while done < length:
-        sent = send(target.fd, bytes + done, length - done, MSG_NOSIGNAL | flags)
+        sent = side_send(target, bytes + done, length - done, flags)
         if sent > 0:
             done += sent
             target.activity_ms = mover.now_ms
-            continue
-        if sent < 0 and errno == EINTR:
             continue
         if sent < 0 and errno == EAGAIN:
             target.flags &= ~WRITABLE
@@ -124,13 +121,11 @@ cdef inline void flush_pending(Mover *mover, Side *target) noexcept nogil:
     cdef ssize_t sent
     send_at_once(target, pending.end)
     while pending.start < pending.end:
-        sent = send(
-            target.fd, pending.bytes + pending.start, pending.end - pending.start, MSG_NOSIGNAL)
+        sent = side_send(
+            target, pending.bytes + pending.start, pending.end - pending.start, 0)
         if sent > 0:
             pending.start += <uint32_t>sent
             target.activity_ms = mover.now_ms
-            continue
-        if sent < 0 and errno == EINTR:
             continue
         if sent < 0 and errno == EAGAIN:
             target.flags &= ~WRITABLE
@@ -145,13 +140,10 @@ cdef inline void flush_pipe(Mover *mover, Side *target) noexcept nogil:
     cdef ssize_t sent
     send_at_once(target, SCRATCH_BYTES)
     while pipe.filled != 0:
-        sent = splice(
-            pipe.read_end, NULL, target.fd, NULL, pipe.filled, SPLICE_F_MOVE | SPLICE_F_NONBLOCK)
+        sent = side_splice_out(target, pipe)
         if sent > 0:
             pipe.filled -= <uint32_t>sent
             target.activity_ms = mover.now_ms
-            continue
-        if sent < 0 and errno == EINTR:
             continue
         if sent < 0 and errno == EAGAIN:
             target.flags &= ~WRITABLE
@@ -179,7 +171,7 @@ cdef inline int64_t fill_scratch(Mover *mover, Side *source) noexcept nogil:
     cdef ssize_t received
     cdef size_t filled = 0
     while filled < SCRATCH_BYTES:
-        received = recv(source.fd, mover.scratch + filled, SCRATCH_BYTES - filled, 0)
+        received = side_receive(source, mover.scratch + filled, SCRATCH_BYTES - filled)
         if received > 0:
             filled += received
             if filled == SCRATCH_BYTES or source.flags & CONFIRM:
@@ -189,8 +181,6 @@ cdef inline int64_t fill_scratch(Mover *mover, Side *source) noexcept nogil:
         if received == 0:
             source.flags = (source.flags & ~(READABLE | CONFIRM)) | ENDED_READING
             break
-        if errno == EINTR:
-            continue
         if errno == EAGAIN:
             source.flags &= ~(READABLE | CONFIRM)
         else:
@@ -231,12 +221,7 @@ cdef inline int64_t splice_once(Mover *mover, Side *source, Side *target) noexce
         if target.pipe == NULL:
             source.full_reads = 0
             return -1
-    while True:
-        moved = splice(
-            source.fd, NULL, target.pipe.write_end, NULL, PIPE_BYTES,
-            SPLICE_F_MOVE | SPLICE_F_NONBLOCK)
-        if moved >= 0 or errno != EINTR:
-            break
+    moved = side_splice_in(source, target.pipe)
     if moved > 0:
         target.pipe.filled = <uint32_t>moved
         source.bytes += moved

@@ -1,7 +1,7 @@
 # A session: a client's side and a server's side, from accept to its termination state.
 #
-# Owns the life of a session: states, half-close, the end. Knows sides through forward.pxd; when
-# something is due is deadline.pxd, connecting attempt.pxd, accepting accept.pxd.
+# Owns the life of a session: states, half-close, the end. Knows sides through forward.pxd; how it
+# begins is stages.pxd, when something is due deadline.pxd, connecting attempt.pxd.
 #
 #   accept --> HEADER  (only where connections begin with a PROXY header)
 #                  |
@@ -37,11 +37,11 @@ from proxy.relay.log.session cimport log_ended
 from proxy.relay.proxy_protocol.addresses cimport addresses_drop
 from proxy.relay.session.deadline cimport DEADLINE_NONE, Deadline, session_deadline
 from proxy.relay.session.forward cimport Mover, drop_waiting, pump, waiting
+from proxy.relay.session.side_io cimport (
+    side_close, side_quickack, side_receive, side_shutdown)
 from proxy.relay.state.counting cimport count_aborted, count_bytes, count_ended
 from proxy.relay.state.syscalls cimport (
-    EPOLLET, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, EPOLL_CTL_MOD, IPPROTO_TCP, SHUT_WR,
-    SOL_SOCKET, SO_LINGER, TCP_QUICKACK, close, epoll_ctl, epoll_event, linger, recv, setsockopt,
-    shutdown)
+    EPOLLET, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, EPOLL_CTL_MOD, epoll_ctl, epoll_event)
 from proxy.relay.state.types cimport (
     ACKS_LATE, BROKEN, CLIENT, CONFIRM, CONNECTED, DEAF, ENDED_READING, FAILED, FINISHED, FIN_SENT,
     OUTPUT_WATCHED, QUEUED, READABLE, RESETS, SCRATCH_BYTES, SERVER, SPLICE, STATES, STATE_ENDED,
@@ -114,19 +114,6 @@ cdef inline void mover_collect(Engine *engine, Mover *mover) noexcept nogil:
         count(&engine.counters.bytes_spliced, mover.spliced)
 
 
-cdef inline void side_close(Side *side, bint reset) noexcept nogil:
-    """Close a descriptor, with a RST instead of a FIN when `reset` or `option nolinger` is set."""
-    cdef linger at_once
-    if side.fd < 0:
-        return
-    if reset or side.flags & RESETS:
-        at_once.l_onoff = 1
-        at_once.l_linger = 0
-        setsockopt(side.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once))
-    close(side.fd)
-    side.fd = -1
-
-
 cdef inline void session_end(
         Engine *engine, Session *session, int termination, int reset_side) noexcept nogil:
     """Close both sides and count the end; `reset_side` is told by RST (-1: none).
@@ -139,7 +126,7 @@ cdef inline void session_end(
     cdef int side
     if not session.flags & CONNECTED:
         # what an unserved client has sent is read, because closing over unread bytes means RST
-        received = recv(session.sides[CLIENT].fd, engine.scratch, SCRATCH_BYTES, 0)
+        received = side_receive(&session.sides[CLIENT], engine.scratch, SCRATCH_BYTES)
         session.sides[CLIENT].bytes += max(received, 0)
     if session.cause != TERMINATION_NORMAL:
         termination = session.cause
@@ -241,14 +228,14 @@ cdef inline void pass_fin(Engine *engine, Session *session, int side) noexcept n
     target.activity_ms = engine.now_ms
     session_step(session, EVENT_CLIENT_FIN if side == CLIENT else EVENT_SERVER_FIN)
     if side == SERVER and target.flags & RESETS:
-        shutdown(target.fd, SHUT_WR)  # the close would not send it
+        side_shutdown(target)  # the close would not send it
     if session.state == STATE_ENDED:
         session_end(engine, session, TERMINATION_NORMAL, -1)
         return
     if side == CLIENT and target.flags & RESETS:
         session_break(engine, session, TERMINATION_NORMAL, SERVER)
         return
-    shutdown(target.fd, SHUT_WR)
+    side_shutdown(target)
     session_arm(engine, session)
 
 
@@ -350,10 +337,9 @@ cdef inline void acks_resume(Side *server) noexcept nogil:
     A server that answers in two small writes, with Nagle's rule in force, sends the second when the
     first is acknowledged: it must not wait for a delayed one. A FIN is acknowledged in any case.
     """
-    cdef int one = 1
     server.flags &= ~ACKS_LATE
     if not server.flags & FINISHED:
-        setsockopt(server.fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof(one))
+        side_quickack(server)
 
 
 cdef inline void session_relay(Engine *engine, Session *session) noexcept nogil:

@@ -50,12 +50,15 @@ cdef inline void count_accepted(Engine *engine, Frontend *frontend) noexcept nog
 
 cdef inline void count_opened(Engine *engine, Session *session) noexcept nogil:
     """An accepted client has a session: at once, or when its PROXY header is there."""
-    cdef Backend *backend = session.backend
     count(&session.listener.frontend.counters.sessions_total, 1)
-    if backend != NULL:
-        count(&backend.counters.sessions_total, 1)
-        gauge_up(&backend.counters.sessions, &backend.counters.sessions_max)
-        store_relaxed(&backend.counters.last_session_ms, engine.now_ms)
+
+
+cdef inline void count_in_backend(Engine *engine, Session *session) noexcept nogil:
+    """The session has its backend."""
+    cdef Backend *backend = session.backend
+    count(&backend.counters.sessions_total, 1)
+    gauge_up(&backend.counters.sessions, &backend.counters.sessions_max)
+    store_relaxed(&backend.counters.last_session_ms, engine.now_ms)
 
 
 cdef inline void count_assigned(Engine *engine, Session *session) noexcept nogil:
