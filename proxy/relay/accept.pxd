@@ -142,7 +142,7 @@ cdef inline void accept_resume(Engine *engine) noexcept nogil:
 
 
 cdef inline int accept_one(Engine *engine, Listener *listener) noexcept nogil:
-    """Accept a client for whom a place is taken; the place is given back where there is none."""
+    """Accept a client, whose place is taken already; without a client the place is given back."""
     cdef sockaddr_storage address
     cdef socklen_t length = sizeof(address)
     cdef int fd
@@ -194,7 +194,7 @@ cdef inline int accept_batch(Engine *engine, Listener *listener) noexcept nogil:
 
 
 cdef inline void listener_drained(Engine *engine, Listener *listener) noexcept nogil:
-    """Nobody waits at a listener; in a soft stop that is its end."""
+    """The queue of a listener is empty; in a soft stop that is its end."""
     if engine.stop_seen:
         listener.drained = True
         listener_unregister(engine, listener)

@@ -166,7 +166,7 @@ cdef inline void share_out(Engine *engine, const epoll_event *events, int found)
 
 
 cdef inline void handle_events(Engine *engine, epoll_event *events, int found) noexcept nogil:
-    """Sessions first: who is there already does not wait for newcomers."""
+    """Sessions first: those that are open do not wait for new clients."""
     cdef uint64_t word
     cdef int index
     cdef int listeners = 0

@@ -3,8 +3,8 @@
 # Several limits hold for a listener: the process's and the frontend's maxconn and rate, its bind
 # address's maxconn, this worker's descriptors. To take a place a worker raises its own gauge,
 # fences, and adds up all rows; over the limit it takes its own back. Two may both step back from
-# the last place: who gives back, for whatever reason, notes the limit as freed, and at the end of
-# the turn looks for listeners that it stops (accept.pxd).
+# the last place: a worker that gives back, for whatever reason, notes the limit as freed, and at
+# the end of the turn looks for listeners that it stops (accept.pxd).
 #
 # A stopped listener has a ticket (stopped.pxd), and its worker publishes the lowest for each limit
 # in its row. Where hardly a place is left, they go to the lowest ticket; a listener that is not
@@ -66,7 +66,7 @@ cdef inline bint has_turn(
 
 
 cdef inline void limit_free(Engine *engine, Limit *limit) noexcept nogil:
-    """Something was given back: whom the limit stops is looked for at the end of the turn."""
+    """Something was given back: at the end of the turn the limit lets stopped listeners accept."""
     if not limit.freed:
         limit.freed = True
         limit.next_freed = engine.freed

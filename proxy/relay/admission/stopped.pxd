@@ -1,13 +1,13 @@
-# Listeners that a limit stops: their tickets, their order, and who is told of a free place.
+# Listeners that a limit stops: their tickets, their order, and which worker hears of a free place.
 #
 # Tickets are turns. A bind address's next turn is one above its last one, and no lower than the
 # turn that was served last anywhere, so addresses that clients wait at are served one client each
-# in turn, whatever the number of their sockets and workers, and one where nobody waited comes in
+# in turn, whatever the number of their sockets and workers, and one without clients before comes in
 # at the present turn (start-time fair queueing, Goyal, Vin and Cheng 1996). Both words only grow.
 #
-# Nothing is missed: who stops a listener publishes its ticket, fences and looks once more; who
-# gives a place back fences, reads the tickets, and rings the worker that has the lowest, if there
-# is a place still. Who takes a ticket back, or has no use for its turn, does the same.
+# Nothing is missed: a worker that stops a listener publishes its ticket, fences and looks once
+# more; one that gives a place back fences, reads the tickets, and rings the worker that has the
+# lowest, if there is a place still. Taking a ticket back, and a turn without use, do the same.
 
 from libc.stdint cimport uint32_t
 
@@ -19,7 +19,7 @@ from shm.atomics cimport advance_to, load_relaxed, raise_to, store_relaxed
 
 
 cdef inline bint clients_wait(const Listener *listener) noexcept nogil:
-    """Whether somebody is in the kernel's queue."""
+    """Whether a client is in the kernel's queue."""
     cdef pollfd descriptor
     descriptor.fd = listener.fd
     descriptor.events = POLLIN
@@ -28,7 +28,7 @@ cdef inline bint clients_wait(const Listener *listener) noexcept nogil:
 
 
 cdef inline void limit_publish(Engine *engine, Limit *limit) noexcept nogil:
-    """Say which ticket of this worker is next; none during a pause, which nobody waits for."""
+    """Publish the next ticket of this worker; none during a pause: no other waits for its end."""
     if limit.kind == LIMIT_DESCRIPTORS:
         return
     store_relaxed(
@@ -78,7 +78,7 @@ cdef inline void stop_enter(Engine *engine, Listener *listener, Limit *limit) no
 
 
 cdef inline void stop_leave(Engine *engine, Listener *listener) noexcept nogil:
-    """Take a listener out from among those that are stopped; who is next hears of it."""
+    """Take a listener out from among those that are stopped; the next one hears of it."""
     cdef Limit *limit = listener.stopped_by
     if listener.next != NULL:
         listener.next.previous = listener.previous

@@ -1,4 +1,4 @@
-# The addresses of a session: kept where somebody wants them, told to a server by a PROXY header.
+# The addresses of a session: kept where they are needed, told to a server by a PROXY header.
 #
 # Kept beside the session, from a pool of their own: most sessions need none. The client's come with
 # accept4(); where it came to is the listener's address, asked of the kernel only where a listener

@@ -1,7 +1,7 @@
 # A session gets a server with a place, or a place in a queue.
 #
-# A newcomer takes a place only where nobody waits for one. Where any server will do it waits for
-# the backend, else for the one that is its own (`keeps_server`).
+# A new session takes a place only where no other waits for one. Where any server will do it waits
+# for the backend, else for the one that is its own (`keeps_server`).
 
 from libc.stdint cimport UINT64_MAX, uint32_t
 

@@ -324,7 +324,7 @@ cdef inline void session_queue(Engine *engine, Session *session) noexcept nogil:
 
 
 cdef inline void note_first(Session *session) noexcept nogil:
-    """The first bytes of a session went by: learn who speaks first on its listener."""
+    """The first bytes of a session went by: learn which side speaks first on its listener."""
     if session.sides[CLIENT].bytes == 0:
         session.listener.client_first = 0
     elif session.listener.client_first < CLIENT_FIRST_MAX:

@@ -33,7 +33,7 @@ cdef inline void observe_error(Engine *engine, uint32_t slot) noexcept nogil:
         successes += load_relaxed(&other.observed_successes)
     if load_relaxed(&own.observed_since) != successes:
         store_relaxed(&own.observed_streak, 0)
-        store_release(&own.observed_since, successes)  # whoever sees it sees no former streak
+        store_release(&own.observed_since, successes)  # a reader of the count sees no former streak
     count(&own.observed_streak, 1)
     count(&own.observed_errors, 1)
     for worker in range(engine.workers):
