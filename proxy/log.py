@@ -7,9 +7,11 @@ every process; lines carry the pid of the main process, as HAProxy's do.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
+import stat
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,7 +19,7 @@ from contextlib import suppress
 from proxy.config.model.settings import Endpoint, Global, LogTarget, SocketFamily
 from proxy.config.report import render_tagged
 from proxy.config.text.messages import Severity
-from proxy.log_sockets import FAMILIES, socket_address
+from proxy.log_sockets import FAMILIES, open_again, socket_address
 
 LINE_BYTES_MAX = 1_024  # without `len`, as in HAProxy
 STANDARD_ERROR = 2
@@ -72,22 +74,38 @@ def _iso(now_s: float) -> str:
 
 
 class _DescriptorTarget:
-    """stdout, stderr or fd@N: one line for each message, if the reader has room for it."""
+    """stdout, stderr or fd@N: one line for each message, if the reader has room for it.
 
-    def __init__(self, descriptor: int) -> None:
-        self.descriptor = descriptor
-        self._poll = select.poll()
-        self._poll.register(descriptor, select.POLLOUT)
+    A pipe takes so short a line whole, and does not mix it with other writers'.
+    """
+
+    def __init__(self, given: int) -> None:
+        self.descriptor = _open_given(given)
 
     def send(self, line: bytes) -> bool:
-        # The descriptor may be shared with others and must stay blocking; a pipe that polls
-        # writable takes PIPE_BUF bytes at once, and does not mix them with other writers'.
-        events = self._poll.poll(0)
-        if not events or not events[0][1] & select.POLLOUT:
-            return False
         with suppress(OSError):
             return os.write(self.descriptor, line[: select.PIPE_BUF - 1] + b"\n") > 0
         return False
+
+    def close(self) -> None:
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+
+
+class _GivenSocket:
+    """The same for a socket: its flags are shared with others, so each send asks not to wait."""
+
+    def __init__(self, given: int) -> None:
+        self._socket = socket.socket(fileno=os.dup(given))
+        self.descriptor = self._socket.fileno()
+
+    def send(self, line: bytes) -> bool:
+        with suppress(OSError):
+            return self._socket.send(line + b"\n", socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL) > 0
+        return False
+
+    def close(self) -> None:
+        self._socket.close()
 
 
 class _SocketTarget:
@@ -125,6 +143,9 @@ class _SocketTarget:
         self._socket.close()
 
 
+_Sender = _DescriptorTarget | _GivenSocket | _SocketTarget
+
+
 class LogWriter:
     """All targets of one configuration; satisfies `proxy.runtime.Log`."""
 
@@ -143,10 +164,16 @@ class LogWriter:
         self.dropped = 0
         self._facts = LineFacts(settings, main_pid)
         self._wall_clock = wall_clock
-        self._targets = [(target, _open_target(target)) for target in settings.logs]
-        self._standard_error = (
-            _DescriptorTarget(STANDARD_ERROR) if fallback and not settings.logs else None
-        )
+        self._targets: list[tuple[LogTarget, _Sender]] = []
+        self._standard_error: _Sender | None = None
+        try:
+            for target in settings.logs:
+                self._targets.append((target, _open_target(target)))
+            if fallback and not settings.logs:
+                self._standard_error = _open_descriptor(STANDARD_ERROR)
+        except BaseException:
+            self.close()
+            raise
 
     def __call__(self, level: int, text: str) -> None:
         """Send one line to every target that wants this level."""
@@ -169,23 +196,43 @@ class LogWriter:
 
     def descriptors(self) -> tuple[int, ...]:
         """What a child must keep open to be able to log."""
-        return tuple(sender.descriptor for _, sender in self._targets)
+        return tuple(sender.descriptor for sender in self._senders())
 
     def close(self) -> None:
-        """Close the sockets; descriptors given from outside stay open."""
-        for _, sender in self._targets:
-            if isinstance(sender, _SocketTarget):
-                sender.close()
+        """Close the targets; descriptors given from outside stay open."""
+        for sender in self._senders():
+            sender.close()
+
+    def _senders(self) -> list[_Sender]:
+        standard = [self._standard_error] if self._standard_error is not None else []
+        return [*(sender for _, sender in self._targets), *standard]
 
 
-def _open_target(target: LogTarget) -> _DescriptorTarget | _SocketTarget:
+def _open_target(target: LogTarget) -> _Sender:
     if target.descriptor is not None:
-        return _DescriptorTarget(target.descriptor)
+        return _open_descriptor(target.descriptor)
     endpoint = target.endpoint
     assert endpoint is not None, "a log target is an address or a descriptor"
     if endpoint.family is SocketFamily.DESCRIPTOR:
-        return _DescriptorTarget(int(endpoint.host))
+        return _open_descriptor(int(endpoint.host))
     return _SocketTarget(endpoint)
+
+
+def _open_descriptor(given: int) -> _Sender:
+    with suppress(OSError):
+        if stat.S_ISSOCK(os.fstat(given).st_mode):
+            return _GivenSocket(given)
+    return _DescriptorTarget(given)
+
+
+def _open_given(given: int) -> int:
+    """A descriptor to which no write blocks; -1, whose lines are all dropped, if none is open."""
+    try:
+        return open_again(given)
+    except OSError as error:
+        if error.errno == errno.EBADF:
+            return -1
+        raise
 
 
 def _encode(line: str, length_max: int = LINE_BYTES_MAX) -> bytes:

@@ -1,7 +1,7 @@
-"""The descriptors of the access log's targets, opened before any fork and any chroot.
+"""The descriptors of the logs' targets, opened before any fork and any chroot.
 
-One for each place that lines go to, shared by all workers: datagrams and short writes do not mix.
-Nothing here blocks later: what a pipe or a terminal does not take at once is refused.
+One for each place that lines of access logs go to, shared by all workers: datagrams and short
+writes do not mix. Nothing here blocks later: what a target does not take at once is refused.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from proxy.config.model.settings import Endpoint, LogTarget, Settings, SocketFamily
+from proxy.log_thread import start_log_thread
 
 FAMILIES = {
     SocketFamily.IPV4: socket.AF_INET,
@@ -56,7 +57,7 @@ def close_log_sockets(sockets: Mapping[Endpoint, int]) -> None:
 
 def _open(endpoint: Endpoint) -> int:
     if endpoint.family is SocketFamily.DESCRIPTOR:
-        return _open_again(int(endpoint.host))
+        return open_again(int(endpoint.host))
     opened = socket.socket(FAMILIES[endpoint.family], socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
     opened.setblocking(False)
     # A receiver that is not there yet is connected to later; a connected one outlives a chroot.
@@ -65,17 +66,21 @@ def _open(endpoint: Endpoint) -> int:
     return opened.detach()
 
 
-def _open_again(descriptor: int) -> int:
-    """A descriptor for the same pipe or terminal that does not block, whoever shares the given one.
+def open_again(descriptor: int) -> int:
+    """A descriptor for the same place to which no write blocks, however the given one is shared.
 
-    A file or socket stays as it is: the first never blocks, the second is asked not to each time.
+    A pipe or terminal is opened anew, a socket stays and has to be asked not to block each time. A
+    file always may block, and what belongs to another user cannot be opened anew: threads write to
+    these. Raises OSError when descriptors run out, and for one that is not open.
     """
     mode = os.fstat(descriptor).st_mode
+    if stat.S_ISSOCK(mode):
+        return os.dup(descriptor)
     if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
-        with suppress(OSError):  # another user's: its writers ask before they write
+        with suppress(OSError):
             flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
             return os.open(f"/proc/self/fd/{descriptor}", flags)
-    return os.dup(descriptor)
+    return start_log_thread(descriptor)
 
 
 def socket_address(endpoint: Endpoint) -> tuple[str, int] | str:

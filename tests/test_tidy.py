@@ -44,6 +44,7 @@ ROOMS = (
     "proxy.arguments",
     "proxy.terminal",
     "proxy.config.model",
+    "proxy.log_thread",
     "proxy.log_sockets",
     "proxy.config.text",
     "proxy.config.drafts",

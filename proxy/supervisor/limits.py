@@ -21,6 +21,7 @@ TICK_MS = 250  # heartbeats are looked at this often
 STARTING_TICK_MS = 5  # while somebody is waited for
 SLICE_MS = 10  # of work in proportion to the configuration, between two looks at signals and ends
 STOP_LIMIT_MS = 400  # from the stop word to SIGKILL: the whole end takes less than a second
+LOG_END_LIMIT_MS = 400  # the last lines are written to their file by then, or given up
 QUIESCE_MS = 250  # handshakes under way finish before the workers empty the queues
 EMPTYING_MS = 100  # after the word, workers accept what is queued; unix queues cannot be read
 SHUT_LIMIT_MS = 3_000  # queues that nobody empties are closed all the same
@@ -38,7 +39,7 @@ MESSAGE_BYTES_MAX = 512 << 20  # what a helper child may send: settings of 100,0
 assert ADOPT_AFTER_MS < SUSPECT_AFTER_MS < STALE_AFTER_MS < START_LIMIT_MS
 assert START_LIMIT_MS < FIRST_READY_LIMIT_MS
 assert BACKOFF_FIRST_MS < BACKOFF_MAX_MS < BACKOFF_RESET_MS
-assert STOP_LIMIT_MS < 1_000
+assert STOP_LIMIT_MS + LOG_END_LIMIT_MS < 1_000
 assert QUIESCE_MS < 1_000  # the first repetition of a dropped SYN is refused
 assert QUIESCE_MS < SHUT_LIMIT_MS
 assert LIBC_LIMIT_MS < RELOAD_LIMIT_MS

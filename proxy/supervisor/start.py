@@ -18,6 +18,7 @@ from proxy.arguments import Arguments
 from proxy.config.model.settings import Settings
 from proxy.config.report import render_tagged
 from proxy.config.text.messages import Severity
+from proxy.log_thread import finish_log_threads
 from proxy.runtime import now_ms
 from proxy.supervisor.background import Background, go_background, write_pid
 from proxy.supervisor.binding import remove_path
@@ -27,7 +28,7 @@ from proxy.supervisor.descriptors import DescriptorLimitError, Descriptors
 from proxy.supervisor.faults import Faults, explain
 from proxy.supervisor.fork import share_memory
 from proxy.supervisor.helper import run_helper
-from proxy.supervisor.limits import TRIAL_LIMIT_MS
+from proxy.supervisor.limits import LOG_END_LIMIT_MS, TRIAL_LIMIT_MS
 from proxy.supervisor.listening import BindingError
 from proxy.supervisor.notify import Notifier
 from proxy.supervisor.prepare import Prepared, prepare
@@ -103,6 +104,8 @@ def run_program(
             background.failed(lines)
         say("".join(f"{line}\n" for line in lines))
         return 1
+    finally:
+        finish_log_threads(LOG_END_LIMIT_MS / 1_000)
     return exit_status(end, mode)
 
 

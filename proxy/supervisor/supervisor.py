@@ -1,7 +1,8 @@
 """The supervisor's loop: signals and ends of processes in, steps of generations out.
 
-One process, no thread, no event loop library. It forwards nothing and resolves nothing; whatever
-may block is done by helper children. `run` returns how the program is to end.
+No thread takes part, no event loop library. It forwards nothing and resolves nothing; whatever may
+block is done by helper children, and writes to log files by threads (proxy/log_thread.pyx). `run`
+returns how the program is to end.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ import pytest
 from proxy.config.model.settings import Endpoint, LogTarget, SocketFamily
 from shm.states import Command
 from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.relay.faults import Shim
 from tests.support.relay.log import LOCAL0, access_log, lines_of, syslog, udp_target
 from tests.support.relay.site import RelayUnderTest
 from tests.support.servers import Server, echo, receive_all, receive_count, reset, silent_port
@@ -274,6 +275,36 @@ def test_a_pipe_whose_reader_stops_costs_lines_not_connections() -> None:
                 received += os.read(reader, 65_536)
             assert set(received.splitlines()) <= {b"p" * 3_999, received.splitlines()[-1]}
     os.close(reader)
+
+
+def test_a_file_whose_disk_stands_still_costs_lines_not_connections(tmp_path: Path) -> None:
+    shim, path = Shim(tmp_path), tmp_path / "lines"
+    with path.open("wb") as file, Server(echo) as server:
+        os.set_inheritable(file.fileno(), True)
+        target = LogTarget(None, LOCAL0, format="raw", descriptor=file.fileno(), length_max=4_000)
+        relay = RelayUnderTest(
+            [server.address],
+            workers=2,
+            access_log=access_log(target, text="%rt " + "f" * 4_000),
+            passed=(file.fileno(),),
+            environment=shim.environ,
+        )
+        with relay:
+            exchange(relay)
+            wait_for(lambda: path.stat().st_size == 4_000, 5, "a line is in the file")
+            shim.set(hold_files=1)
+            wait_for(lambda: exchange(relay) and lost(relay) > 0, 20, "queue and buffers are full")
+            assert shim.get("held") == 1
+            shim.set(hold_files=0)
+            for worker in range(2):
+                relay.command(Command.SOFT_STOP, worker)
+            wait_for(lambda: relay.exit_status() == relay.exit_status(1) == 0, 5, "they end")
+            kept = sum(relay.terminations().values()) - lost(relay)
+            wait_for(lambda: path.stat().st_size >= 4_000 * kept, 5, "what was not lost is written")
+            lines = path.read_text().splitlines()
+    assert len(lines) == len({line.split()[0] for line in lines}) == kept
+    assert {len(line) for line in lines} == {3_999}
+    shim.close()
 
 
 RECEIVER = """

@@ -12,6 +12,7 @@ import pytest
 
 from proxy.config.model.settings import Endpoint, Global, LogTarget, SocketFamily
 from proxy.log import LineFacts, format_line, open_log
+from proxy.log_thread import finish_log_threads
 from tests.support.common import PATIENCE_SECONDS
 
 NOON = 1_795_176_900.25
@@ -135,6 +136,8 @@ def test_without_targets_notices_and_worse_go_to_standard_error(
     log(4, "Server be/a is DOWN")
     log(5, "Server be/a is UP")
     log(6, "a connection")
+    log.close()
+    finish_log_threads(PATIENCE_SECONDS)  # standard error is a file here
     assert capfd.readouterr().err.splitlines() == [
         "[ALERT]    (4242) : worker 0 died",
         "[WARNING]  (4242) : Server be/a is DOWN",

@@ -16,7 +16,7 @@ from libc.string cimport memcpy, memset
 from proxy.relay.log.codes cimport *
 from proxy.relay.state.log_types cimport (
     LOG_AT_CONNECT, LOG_AT_END, LOG_BUFFER_BYTES, LOG_ESCAPE, LOG_HEXADECIMAL, LOG_LINES_MAX,
-    LOG_NEED_FRONT, LOG_NEED_SOURCE, LOG_QUOTE, LOG_TEXT_BYTES, SINK_DATAGRAM, SINK_FILE,
+    LOG_NEED_FRONT, LOG_NEED_SOURCE, LOG_QUOTE, LOG_TEXT_BYTES, SINK_DATAGRAM, SINK_PIPE,
     SINK_STREAM, STYLE_ISO, STYLE_LOCAL, STYLE_PRIORITY, STYLE_RAW, STYLE_RFC3164, STYLE_RFC5424,
     STYLE_SHORT, STYLE_TIMED, AccessLog, LogName, LogNote, LogSink, LogStep, LogTarget)
 from proxy.relay.state.pool cimport pool_init
@@ -185,7 +185,7 @@ cdef class AccessLogs:
             sink.ends = <uint32_t *>zeroed(LOG_LINES_MAX, sizeof(uint32_t))
             if endpoint.family is SocketFamily.DESCRIPTOR:
                 mode = os.fstat(descriptor).st_mode
-                sink.kind = SINK_STREAM if stat.S_ISSOCK(mode) else SINK_FILE
+                sink.kind = SINK_STREAM if stat.S_ISSOCK(mode) else SINK_PIPE
                 continue
             sink.kind = SINK_DATAGRAM
             address = packed_address(endpoint)

@@ -17,8 +17,7 @@ from proxy.relay.state.log_types cimport (
     LOG_BATCH, LOG_BATCHES, LOG_BUFFER_BYTES, LOG_FLUSH_MS, LOG_LINES_MAX, LOG_PIPE_BYTES,
     LOG_RETRY_MS, SINK_DATAGRAM, SINK_STREAM, Log, LogSink)
 from proxy.relay.state.syscalls cimport (
-    AF_UNIX, MSG_DONTWAIT, MSG_NOSIGNAL, POLLOUT, connect, iovec, mmsghdr, poll, pollfd, send,
-    sendmmsg, sockaddr, write)
+    AF_UNIX, MSG_DONTWAIT, MSG_NOSIGNAL, connect, iovec, mmsghdr, send, sendmmsg, sockaddr, write)
 from shm.atomics cimport count
 from shm.rows cimport WorkerCounters
 
@@ -92,9 +91,8 @@ cdef inline int send_datagrams(LogSink *sink, WorkerCounters *counters) noexcept
 cdef inline bint write_lines(LogSink *sink) noexcept nogil:
     """Write as many lines as a pipe takes whole, or a part of a long one; False when it took none.
 
-    A pipe that could not be opened anew may block, so it is asked first.
+    Nothing here may block: what could is behind a socket and a thread (proxy/log_thread.pyx).
     """
-    cdef pollfd asked
     cdef uint32_t last = sink.first
     cdef size_t length
     cdef ssize_t written
@@ -104,11 +102,6 @@ cdef inline bint write_lines(LogSink *sink) noexcept nogil:
     if sink.kind == SINK_STREAM:
         written = send(sink.fd, sink.bytes + sink.start, length, MSG_DONTWAIT | MSG_NOSIGNAL)
     else:
-        asked.fd = sink.fd
-        asked.events = POLLOUT
-        asked.revents = 0
-        if poll(&asked, 1, 0) <= 0 or not asked.revents & POLLOUT:
-            return False
         written = write(sink.fd, sink.bytes + sink.start, length)
     if written < 0:
         return False

@@ -32,8 +32,8 @@ cdef enum:  # LogNeed: system calls that only some formats cost
 
 cdef enum:  # SinkKind
     SINK_DATAGRAM = 0  # a syslog server
-    SINK_STREAM = 1  # a socket given by number
-    SINK_FILE = 2  # a pipe, terminal or file given by number
+    SINK_STREAM = 1  # a socket given by number, or before the thread that writes to a file
+    SINK_PIPE = 2  # a pipe or terminal given by number, opened anew so that it does not block
 
 cdef enum:  # LogStyle
     STYLE_LOCAL = 0

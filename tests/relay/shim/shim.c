@@ -13,7 +13,8 @@
  * A fault of the peer (urgent data, FIN, RST) is done by the test: the shim rings, and holds the
  * call back until the test has acknowledged.
  *
- * Only the relay thread is touched: the one that calls accept4.
+ * Only the relay thread is touched: the one that calls accept4. Writes to files are held in every
+ * thread, because a disk that stands still makes no difference between them.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -27,6 +28,7 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -63,6 +65,8 @@ struct control {
     uint32_t connect_error; /* every connect fails with it; 0: none */
     uint32_t chance;       /* of 65536: that a call fails or comes short by itself; 0: never */
     uint32_t seed;         /* of those */
+    uint32_t hold_files;   /* while set, no write to a regular file returns */
+    uint32_t held;         /* written by the shim: writes that were held so far */
     uint32_t counts[KINDS];
 };
 
@@ -207,6 +211,17 @@ ssize_t splice(int source, off64_t *source_at, int target, off64_t *target_at, s
     int into = getsockopt(source, SOL_SOCKET, SO_TYPE, &is_socket, &size) == 0;
     TRANSFER(into ? KIND_SPLICE_IN : KIND_SPLICE_OUT, into ? source : target, length,
              REAL(splice)(source, source_at, target, target_at, length, flags));
+}
+
+ssize_t write(int fd, const void *buffer, size_t length) {
+    struct stat found;
+    if (control != NULL && get(&control->hold_files) && fstat(fd, &found) == 0
+            && S_ISREG(found.st_mode)) {
+        __atomic_add_fetch(&control->held, 1, __ATOMIC_ACQ_REL);
+        while (get(&control->hold_files))
+            nanosleep(&(struct timespec){0, 1000000}, NULL);
+    }
+    return REAL(write)(fd, buffer, length);
 }
 
 static void shrink(int fd) {

@@ -65,6 +65,8 @@ FIELDS = (
     "connect_error",
     "chance",
     "seed",
+    "hold_files",
+    "held",
 )
 
 
