@@ -1,47 +1,26 @@
 """Millrace's shared words, read from outside: how far each worker has followed the server table.
 
-Owns the few offsets of the segment's layout (shm/layout.pxd) that this takes; a test holds them
-against a segment of this checkout. The segment is mapped read-only through a descriptor of the
-process, so reading costs Millrace nothing and changes nothing.
+Owns which words of the segment this takes; where they lie is read from its map (shm/layout.pxd).
+The segment is mapped read-only through a descriptor of the process, so reading costs Millrace
+nothing and changes nothing.
 """
 
 from __future__ import annotations
 
-import ctypes
 import mmap
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from loadtest.declarations import declared
 from loadtest.process import ProgramFailedError
 
-MAGIC = 0x454341524C4C494D
+MAGIC = int.from_bytes(b"MILLRACE", "little")
 SEGMENT_LINK = "/memfd:millrace"
 WORD = 8
-AREA_PROCESSES = 1
-OFFSETS_AND_SPARE = 25  # words between creation time and table generation, the offsets first
-PROCESS_BYTES = 128
-GENERATION_SEEN_BYTES = 88  # from the start of a process record
-
-
-class Header(ctypes.Structure):
-    """The start of the segment."""
-
-    _fields_ = (
-        ("magic", ctypes.c_uint64),
-        ("size", ctypes.c_uint64),
-        ("slots", ctypes.c_uint32),
-        ("backends", ctypes.c_uint32),
-        ("frontends", ctypes.c_uint32),
-        ("workers", ctypes.c_uint32),
-        ("sockets", ctypes.c_uint32),
-        ("nameservers", ctypes.c_uint32),
-        ("resolutions", ctypes.c_uint32),
-        ("reload_generation", ctypes.c_uint32),
-        ("created_ms", ctypes.c_int64),
-        ("offsets", ctypes.c_uint64 * OFFSETS_AND_SPARE),
-        ("table_generation", ctypes.c_uint64),
-    )
+LAYOUT = declared("shm/layout.pxd")
+HEADER, PROCESS = LAYOUT.structs["Header"], LAYOUT.structs["Process"]
 
 
 class SharedWords:
@@ -49,13 +28,16 @@ class SharedWords:
 
     def __init__(self, memory: mmap.mmap) -> None:
         """Raises ProgramFailedError for memory that is no segment."""
-        header = Header.from_buffer_copy(memory)
-        if header.magic != MAGIC:
-            raise ProgramFailedError("the memory of this name is no segment")
         self._words = memoryview(memory).cast("Q")
-        self._table = Header.table_generation.offset // WORD
-        first = header.offsets[AREA_PROCESSES] + GENERATION_SEEN_BYTES
-        self._seen = [(first + worker * PROCESS_BYTES) // WORD for worker in range(header.workers)]
+        if self._words[HEADER.offsets["magic"] // WORD] != MAGIC:
+            self._words.release()
+            raise ProgramFailedError("the memory of this name is no segment")
+        self._table = HEADER.offsets["table_generation"] // WORD
+        areas = HEADER.offsets["offsets"] // WORD
+        first = self._words[areas + LAYOUT.numbers["AREA_PROCESSES"]]
+        first += PROCESS.offsets["generation_seen"]
+        (workers,) = struct.unpack_from("=I", memory, HEADER.offsets["workers"])
+        self._seen = [(first + worker * PROCESS.size) // WORD for worker in range(workers)]
 
     def table_generation(self) -> int:
         """How often a slot record has changed."""

@@ -1,4 +1,5 @@
-# What the four records of a slot add up to: the one answer every process gives alike.
+# What the four records of a slot (static, slot, admin, health) add up to: one answer for every
+# process.
 #
 # Pure functions over copies; they never look at the segment twice for one answer.
 
@@ -16,7 +17,9 @@ from shm.segment cimport View
 cdef enum:
     WARM_STEPS = 16  # a server that warms up has so many sixteenths of its weight
     WARM_STEP_MS = 1000  # HAProxy counts whole seconds since it came back
-    CAUSE_DNS = 4  # Cause: the address is that of an answer
+
+cdef enum:  # Cause, as much of it as decides something
+    CAUSE_DNS = 4  # the address is that of an answer
 
 cdef struct ServerView:
     uint32_t generation

@@ -72,16 +72,11 @@ cdef enum:  # Area
     AREA_JOURNAL = 18
     AREA_TURNS = 19
 
-cdef enum:  # ProcessState
-    PROCESS_EMPTY = 0
-    PROCESS_STARTING = 1
-    PROCESS_READY = 2
-    PROCESS_STOPPING = 3
-
 cdef enum:  # Command
     COMMAND_RUN = 0
     COMMAND_SOFT_STOP = 1  # accept until EAGAIN, then only finish what is open
     COMMAND_STOP = 2
+    COMMAND_WAIT = 3  # at the gate
 
 cdef struct Header:
     uint64_t magic
@@ -112,7 +107,7 @@ cdef struct Process:
     uint64_t restarts
     uint64_t supervisor_spare[4]
     # one line written by the process
-    uint64_t state  # ProcessState
+    uint64_t state  # ProcessState (states.py): only Python reads it
     uint64_t main_beat_ms  # the event loop's heartbeat
     uint64_t relay_beat_ms  # the relay thread's; 0 in resolverd and control
     uint64_t generation_seen  # table_generation that the relay last looked at
@@ -141,4 +136,4 @@ cdef struct Request:
 cdef struct Journal:
     uint64_t head  # shared word: +1 for each change
     uint64_t alone[7]  # keeps it on a line of its own
-    uint64_t entries[8192]  # by position % JOURNAL_ENTRIES: position + 1 (high half), and the slot
+    uint64_t entries[JOURNAL_ENTRIES]  # by position: it + 1 (high half), and the slot

@@ -30,8 +30,10 @@ cdef enum:  # AdminFlag
     ADMIN_CMAINT = 0x04  # `disabled` in the configuration
     ADMIN_FDRAIN = 0x08
     ADMIN_CHECK_OFF = 0x100  # health checks are suspended by the operator; no bit of HAProxy's
-    ADMIN_MASK_MAINT = 0x05
-    ADMIN_MASK_DRAIN = 0x08
+
+cdef enum:  # which of them say the same
+    ADMIN_MASK_MAINT = ADMIN_FMAINT | ADMIN_CMAINT
+    ADMIN_MASK_DRAIN = ADMIN_FDRAIN
 
 cdef enum:  # HealthOrder: what the operator said of a server's health
     HEALTH_ORDER_NONE = 0
@@ -71,7 +73,7 @@ cdef struct SlotRecord:
     uint32_t weight_plus_one  # from DNS; 0: the configured one
     uint8_t address[16]  # network order; IPv4 takes the first four bytes
     int64_t changed_ms  # when an address came after none, or went
-    uint32_t cause  # why the address is what it is (slots.pyx names them)
+    uint32_t cause  # why the address is what it is (Cause in states.py names them)
     uint32_t spare
     uint64_t spare_word
 

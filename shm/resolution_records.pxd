@@ -62,7 +62,7 @@ cdef struct Mailbox:
     uint64_t answered  # number of the inquiry that `mail` answers, stored last; 0: being written
     uint64_t length  # bytes of `mail`
     uint64_t resolverd_spare[6]
-    uint64_t mail[8192]
+    uint64_t mail[MAIL_WORDS]
 
 cdef struct SectionHistograms:  # counts by bucket (resolverd says which), and the sum
     uint64_t runs[12]  # question to end of run

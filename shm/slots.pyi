@@ -3,6 +3,8 @@
 from shm.segment import Segment
 from shm.states import AdminState, HealthState, ServerState, SlotState, StaticState
 
+WARM_STEPS: int
+
 def warmth_of(warm_from_ms: int, slowstart_ms: int, now_ms: int) -> int: ...
 
 class SlotTableReader:

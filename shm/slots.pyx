@@ -12,6 +12,7 @@ import ipaddress
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
+from shm cimport eligibility
 from shm.atomics cimport fetch_add, load_acquire, store_relaxed
 from shm.eligibility cimport ServerView, server_view, warmth
 from shm.journal cimport EVERY_SLOT, journal_note
@@ -20,6 +21,8 @@ from shm.records cimport AdminRecord, HealthRecord, SlotRecord, SlotStatic
 from shm.segment cimport Segment
 
 from shm.states import AdminState, HealthState, ServerState, SlotState, StaticState
+
+WARM_STEPS = eligibility.WARM_STEPS  # of which a server's whole weight has so many
 
 
 cdef extern from "<arpa/inet.h>" nogil:

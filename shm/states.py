@@ -1,11 +1,12 @@
-"""Names of the numbers that records carry, and the records as Python sees them."""
+"""Names of the numbers that records carry, and the records as Python sees them.
+
+The .pxd files declare those that compiled code reads too; a test holds the two against each other.
+"""
 
 from __future__ import annotations
 
 import enum
 from typing import NamedTuple
-
-WARM_STEPS = 16  # a server that warms up has so many sixteenths of its weight
 
 
 class Operational(enum.IntEnum):

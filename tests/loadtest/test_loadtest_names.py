@@ -15,7 +15,7 @@ from loadtest.fleet import zone_text
 from loadtest.process import ProgramFailedError
 from loadtest.programs import Setup, haproxy_configuration
 from loadtest.resolving import read_counters
-from loadtest.shared_words import SharedWords, shared_words
+from loadtest.shared_words import LAYOUT, PROCESS, SharedWords, shared_words
 from loadtest.site import make_site
 from shm.processes import ProcessBoard
 from shm.segment import Segment
@@ -59,11 +59,13 @@ def test_the_words_are_those_of_the_segment() -> None:
         assert words.table_generation() == segment.table_generation > before
         assert words.seen_by_all() == ProcessBoard(segment).status(1).generation_seen == 0
     with mmap.mmap(segment.fd, 0, prot=mmap.PROT_READ | mmap.PROT_WRITE) as memory:
-        first = segment.offsets()[1]
-        memory[first + 88] = 5  # worker 0 alone, then worker 1: a line of the supervisor's between
+        first = (
+            segment.offsets()[LAYOUT.numbers["AREA_PROCESSES"]] + PROCESS.offsets["generation_seen"]
+        )
+        memory[first] = 5  # worker 0 alone, then worker 1: a line of the supervisor's between
         with shared_words(os.getpid()) as words:
             assert words.seen_by_all() == 0
-            memory[first + 128 + 88] = 4
+            memory[first + PROCESS.size] = 4
             assert words.seen_by_all() == 4
         seen = [ProcessBoard(segment).status(worker).generation_seen for worker in range(2)]
         assert seen == [5, 4]

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.config.model.settings import Balance
-from shm.slots import warmth_of
-from shm.states import WARM_STEPS, AdminFlag
+from shm.slots import WARM_STEPS, warmth_of
+from shm.states import AdminFlag
 from tests.support.common import wait_for
 from tests.support.relay.site import RelayServer, RelayUnderTest
 from tests.support.servers import Server, holding, named, receive_all, receive_count

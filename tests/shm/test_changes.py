@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from loadtest.declarations import declared
 from shm.changes import ChangeReader, UsableCounts, UsableServers
 from shm.segment import Segment
 from shm.shape import Shape
@@ -25,14 +26,15 @@ from shm.states import (
     StaticState,
 )
 
+LAYOUT = declared("shm/layout.pxd")
 SLOTS, BACKENDS = 600, 3  # a third of the slots each
 OF_ONE = SLOTS // BACKENDS
-JOURNAL_ENTRIES = 8_192
+JOURNAL_ENTRIES = LAYOUT.numbers["JOURNAL_ENTRIES"]
 UP = HEALTH_NONE._replace(operational=Operational.RUNNING, incarnation=1)
 DOWN = UP._replace(operational=Operational.STOPPED)
 NO_ORDER = AdminState(0, -1, None, 0, 0, 0)
 
-AREA_JOURNAL = 18
+AREA_JOURNAL = LAYOUT.numbers["AREA_JOURNAL"]
 
 
 class Table:

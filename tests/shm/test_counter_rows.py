@@ -9,19 +9,19 @@ from collections.abc import Iterator
 
 import pytest
 
+from loadtest.declarations import declared
 from shm.counters import CounterReader, NameserverTable, settle_dead_worker
 from shm.processes import ProcessBoard, ProcessSelf
 from shm.requests import CheckRequests, RequestReader
-from shm.segment import Segment, row_bytes
+from shm.segment import Segment
 from shm.shape import Shape
 from shm.slots import SlotTableReader
 from shm.states import Command, ProcessState
 from shm.tally import Tally, carry_nameservers, carry_resolutions
-from tests.support.rows import CarriedRow
+from tests.support.rows import CarriedRow, RowWords
 
 SHAPE = Shape(slots=3, backends=2, frontends=2, workers=2, sockets=2, nameservers=2, resolutions=1)
-AREA_HINTS, AREA_ROWS = 5, 10
-WORKER_BYTES, FRONTEND_BYTES, BACKEND_BYTES, SERVER_BYTES = 640, 64, 256, 256
+AREA_HINTS = declared("shm/layout.pxd").numbers["AREA_HINTS"]
 
 
 @pytest.fixture
@@ -32,58 +32,43 @@ def segment() -> Iterator[Segment]:
 
 
 class Row:
-    """A worker's row as the relay fills it: words at the byte map's own offsets."""
+    """A worker's row as the relay fills it: each call adds to a field and tells what it is then."""
 
     def __init__(self, segment: Segment, worker: int) -> None:
+        self._words = RowWords(segment, worker)
         self._memory = mmap.mmap(segment.fd, segment.size)
-        self._start = segment.offsets()[AREA_ROWS] + worker * row_bytes(SHAPE)
         self._hints = segment.offsets()[AREA_HINTS]
 
-    def _add(self, offset: int, amount: int) -> int:
-        word = ctypes.c_uint64.from_buffer(self._memory, offset)
+    def add(self, kind: str, index: int, field: str, amount: int, element: int = 0) -> int:
+        word = self._words.word(kind, index, field, element)
         word.value += amount
         return word.value
 
-    def worker(self, word: int, amount: int) -> None:
-        self._add(self._start + 8 * word, amount)
-
-    def frontend(self, index: int, word: int, amount: int) -> None:
-        self._add(self._start + WORKER_BYTES + index * FRONTEND_BYTES + 8 * word, amount)
-
-    def backend(self, index: int, word: int, amount: int) -> int:
-        start = self._start + WORKER_BYTES + SHAPE.frontends * FRONTEND_BYTES
-        return self._add(start + index * BACKEND_BYTES + 8 * word, amount)
-
-    def server(self, slot: int, word: int, amount: int) -> int:
-        start = self._start + WORKER_BYTES + SHAPE.frontends * FRONTEND_BYTES
-        start += SHAPE.backends * BACKEND_BYTES
-        return self._add(start + slot * SERVER_BYTES + 8 * word, amount)
-
     def hint(self, slot: int, amount: int) -> None:
-        self._add(self._hints + 8 * slot, amount)
+        ctypes.c_uint64.from_buffer(self._memory, self._hints + 8 * slot).value += amount
 
 
 def fill(segment: Segment) -> None:
     """Each worker w has w + 1 sessions of each kind open, (w + 1) * 10 in all, at most w + 5."""
     for worker in range(SHAPE.workers):
         row = Row(segment, worker)
-        row.worker(0, (worker + 1) * 10)
-        row.worker(1, worker + 1)
-        row.worker(2, worker + 5)
-        row.worker(16 + 63, 1)  # the last termination state
+        row.add("Worker", 0, "accepts", (worker + 1) * 10)
+        row.add("Worker", 0, "sessions", worker + 1)
+        row.add("Worker", 0, "sessions_max", worker + 5)
+        row.add("Worker", 0, "terminations", 1, 63)  # the last termination state
         for index in range(2):
-            row.frontend(index, 0, (worker + 1) * 10)
-            row.frontend(index, 1, worker + 1)
-            row.backend(index, 0, (worker + 1) * 10)
-            row.backend(index, 1, worker + 1)
-            row.backend(index, 21, worker + 1)  # waits
-            row.backend(index, 23, worker + 7)  # the oldest ticket
+            row.add("Frontend", index, "sessions_total", (worker + 1) * 10)
+            row.add("Frontend", index, "sessions", worker + 1)
+            row.add("Backend", index, "sessions_total", (worker + 1) * 10)
+            row.add("Backend", index, "sessions", worker + 1)
+            row.add("Backend", index, "queued", worker + 1)  # waits
+            row.add("Backend", index, "queue_ticket", worker + 7)  # the oldest ticket
         for slot in range(3):
-            row.server(slot, 0, (worker + 1) * 10)
-            row.server(slot, 1, worker + 1)
-            row.server(slot, 2, worker + 5)
-            row.server(slot, 20, worker + 1)
-            row.server(slot, 22, worker + 7)
+            row.add("Server", slot, "sessions_total", (worker + 1) * 10)
+            row.add("Server", slot, "sessions", worker + 1)
+            row.add("Server", slot, "sessions_max", worker + 5)
+            row.add("Server", slot, "queued", worker + 1)
+            row.add("Server", slot, "queue_ticket", worker + 7)
             row.hint(slot, worker + 1)
 
 
@@ -124,7 +109,9 @@ def test_a_dead_worker_leaves_its_counters_and_no_open_session(segment: Segment)
         assert reader.frontend(0)["sessions"] == reader.backend(0)["sessions"] == 1
         assert reader.backend(0)["queued"] == reader.server(0)["queued"] == 1
         row = Row(segment, 1)
-        assert row.backend(1, 23, 0) == row.server(2, 22, 0) == 0, "its tickets hold nobody up"
+        assert (
+            row.add("Backend", 1, "queue_ticket", 0) == row.add("Server", 2, "queue_ticket", 0) == 0
+        ), "its tickets hold nobody up"
         assert [table.hint(slot) for slot in range(3)] == [1, 1, 1]
         assert reader.server(0)["sessions_total"] == 30
     settle_dead_worker(segment, 0)

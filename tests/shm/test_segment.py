@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from loadtest.declarations import declared
 from shm.locks import ADMIN_WRITER, HEALTH_WRITER, SLOT_WRITER, SecondWriterError, take_role
 from shm.segment import MAGIC, Segment, area_sizes, check_sizes, pages, row_bytes
 from shm.shape import (
@@ -29,12 +30,19 @@ SHAPES = (
     Shape(10_000, 40, 50, 4, 200, 3, 7),
     Shape(1, 1, 1, WORKERS_MAX, SOCKETS_MAX, 1, 1),
 )
-HEADER_WORDS = 40
+LAYOUT = declared("shm/layout.pxd")
+HEADER = LAYOUT.structs["Header"]
 
 
-def header_of(segment: Segment) -> tuple[int, ...]:
-    with mmap.mmap(segment.fd, segment.size) as memory:
-        return struct.unpack_from(f"={HEADER_WORDS}Q", memory)
+class Words:
+    """The header's words, by the fields that layout.pxd gives it."""
+
+    def __init__(self, segment: Segment) -> None:
+        with mmap.mmap(segment.fd, segment.size) as memory:
+            self._bytes = memory[: HEADER.size]
+
+    def __call__(self, field: str, count: int = 1) -> tuple[int, ...]:
+        return struct.unpack_from(f"={count}Q", self._bytes, HEADER.offsets[field])
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -56,12 +64,14 @@ def test_areas_follow_one_another_on_pages_of_their_own(shape: Shape) -> None:
 
 def test_the_header_tells_the_layout_and_its_version_comes_last() -> None:
     segment = Segment.create(SHAPES[1])
-    words = header_of(segment)
-    assert words[0] == MAGIC == int.from_bytes(b"MILLRACE", "little")
-    assert words[1] == segment.size
-    assert words[7 : 7 + len(segment.offsets())] == segment.offsets()
-    assert words[7 + len(segment.offsets())] == row_bytes(SHAPES[1])
-    assert words[-1] == 8, "LAYOUT_VERSION"
+    word = Words(segment)
+    assert word("magic") == (MAGIC,)
+    assert int.from_bytes(b"MILLRACE", "little") == MAGIC
+    assert word("size") == (segment.size,)
+    assert word("offsets", LAYOUT.numbers["AREAS"]) == segment.offsets()
+    assert word("row_bytes") == (row_bytes(SHAPES[1]),)
+    assert word("version") == (LAYOUT.numbers["LAYOUT_VERSION"],)
+    assert HEADER.offsets["version"] == HEADER.size - 8
     segment.close()
 
 

@@ -14,8 +14,8 @@ from proxy.control.rows.check_names import IN_PROGRESS, cause, status_descriptio
 from proxy.control.rows.observation import Observed
 from proxy.control.rows.rates import Availability, Reading
 from proxy.control.rows.summary import BackendSummary
-from shm.slots import warmth_of
-from shm.states import WARM_STEPS, Operational
+from shm.slots import WARM_STEPS, warmth_of
+from shm.states import Operational
 
 Row: TypeAlias = dict[str, int | str]
 

@@ -1,7 +1,7 @@
 """How a session can end: HAProxy's two-letter codes (manual section 8.5), in counter order.
 
 Owns the names only. `WorkerCounters.terminations[n]` counts the sessions that ended in
-`Termination(n)`; types.pxd repeats the numbers for compiled code and a test compares the two.
+`Termination(n)`; types.pxd declares the numbers for compiled code, a test holds the two together.
 """
 
 from __future__ import annotations

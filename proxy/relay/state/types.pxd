@@ -94,7 +94,9 @@ cdef enum:  # Termination; termination.py names them
     TERMINATION_CLIENT_ABORT_HEADER = 20
     TERMINATION_CLIENT_TIMEOUT_HEADER = 21
     TERMINATION_REFUSED_HEADER = 22
-    TERMINATIONS = 23
+
+cdef enum:
+    TERMINATIONS = 23  # how many there are
 
 cdef enum:  # Balance
     BALANCE_ROUNDROBIN = 0

@@ -16,14 +16,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from shm.segment import area_sizes
-from shm.shape import Shape
+from loadtest.declarations import declared
 
 SESSION_SECONDS = 20.0  # longer than a hang and a backoff together
 BLAME_SECONDS = 3.0  # a death is felt at once; this is what a loaded machine may add
-AREA_ROWS, OFFSETS_AT, SESSIONS_WORD = 10, 7, 1
-ROW_BYTES_AT = OFFSETS_AT + len(area_sizes(Shape(0, 0, 0, 1, 0, 0, 0)))
-HEADER = struct.Struct("=40Q")
+LAYOUT = declared("shm/layout.pxd")
+HEADER = LAYOUT.structs["Header"].offsets
+ROWS_AT = HEADER["offsets"] + 8 * LAYOUT.numbers["AREA_ROWS"]
+SESSIONS_AT = declared("shm/rows.pxd").structs["WorkerCounters"].offsets["sessions"]
 MESSAGE = bytes(range(256)) * 8
 
 
@@ -52,9 +52,10 @@ class Child:
         """The gauge of its row; of a stopped worker it is all that its death can cost."""
         number = int(self.title.split()[1])
         with _segment_of(self.pid) as memory:
-            words = HEADER.unpack_from(memory)
-            row = words[OFFSETS_AT + AREA_ROWS] + number * words[ROW_BYTES_AT]
-            sessions: int = struct.unpack_from("=Q", memory, row + 8 * SESSIONS_WORD)[0]
+            (first,) = struct.unpack_from("=Q", memory, ROWS_AT)
+            (stride,) = struct.unpack_from("=Q", memory, HEADER["row_bytes"])
+            at = first + number * stride + SESSIONS_AT
+            sessions: int = struct.unpack_from("=Q", memory, at)[0]
             return sessions
 
     def account(self) -> str:

@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from loadtest.declarations import declared
 from proxy.cli import run as run_cli
 from proxy.runtime import ListeningSocket, Runtime, now_ms
 from proxy.supervisor.children import Entries
@@ -30,9 +31,8 @@ from shm.states import Command, ProcessState
 from tests.support.common import PATIENCE_SECONDS, wait_for
 
 ROOT = Path(__file__).parents[3]
-AREA_PROCESSES = 1
-PROCESS_BYTES = 128
-RELAY_BEAT_BYTES = 80
+LAYOUT = declared("shm/layout.pxd")
+PROCESS = LAYOUT.structs["Process"]
 TICK_SECONDS = 0.05
 LATE_SECONDS = 1.0
 
@@ -46,9 +46,9 @@ class StandInWorker:
         self.me = ProcessSelf(runtime.segment, worker)
         self.board = ProcessBoard(runtime.segment)
         memory = mmap.mmap(runtime.segment.fd, runtime.segment.size)
-        start = runtime.segment.offsets()[AREA_PROCESSES] + worker * PROCESS_BYTES
+        first = runtime.segment.offsets()[LAYOUT.numbers["AREA_PROCESSES"]]
         self.words = memoryview(memory).cast("Q")
-        self.relay_beat = (start + RELAY_BEAT_BYTES) // 8
+        self.relay_beat = (first + worker * PROCESS.size + PROCESS.offsets["relay_beat_ms"]) // 8
         self.selector = selectors.DefaultSelector()
         self.sessions: set[socket.socket] = set()
         self.owned: set[int] = set()
