@@ -39,6 +39,7 @@ Usage: {PROGRAM} [-f <file|folder>]... [-c] [options] [-- <file>...]
   -dD                also say what is only suspicious
   -dr                start even if a server's host name cannot be resolved
   -dS                forward without splice()
+  -h, --help         this text
   -v, -vv            version; with its build options
   -vq, -vqs, -vqb    nothing but the version, without its suffix, its branch
   -m -S -x -d...     accepted without effect; a notice says why
@@ -71,6 +72,7 @@ class Arguments(msgspec.Struct, frozen=True):
     """The command line, understood. None and empty: not given."""
 
     files: tuple[str, ...] = ()
+    help: bool = False  # -h, --help
     check: bool = False
     condition: str | None = None
     version: str = ""  # the flag: -v, -vv, -vq, -vqb, -vqs
@@ -107,6 +109,8 @@ class _WrongUsageError(Exception):
 
 
 _SWITCHES: dict[str, dict[str, object]] = {
+    "-h": {"help": True},
+    "--help": {"help": True},
     "-c": {"check": True},
     "-V": {"verbose": True, "quiet": False},
     "-q": {"quiet": True, "verbose": False},
@@ -137,8 +141,8 @@ def parse(argv: Sequence[str]) -> Arguments | UsageError:
     except _WrongUsageError as error:
         return UsageError(str(error))
     arguments = msgspec.convert(parser.values, Arguments)
-    has_work = arguments.files or arguments.condition is not None or arguments.version
-    if not has_work:
+    told = arguments.help or arguments.version
+    if not (told or arguments.files or arguments.condition is not None):
         return UsageError("no configuration file: give one with -f")
     return arguments
 

@@ -31,6 +31,9 @@ def run(words: list[str], entries: Callable[[], Entries] | None = None) -> int:
     if isinstance(arguments, UsageError):
         say(render_tagged(Severity.ALERT, os.getpid(), arguments.text) + "\n" + USAGE)
         return 1
+    if arguments.help:
+        say(USAGE, STANDARD_OUTPUT)
+        return 0
     if arguments.version:
         say(version_text(arguments.version), STANDARD_OUTPUT)
         return 0

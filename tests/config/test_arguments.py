@@ -38,6 +38,8 @@ def parsed(*words: str) -> Arguments:
         (["-st", "12"], {"end_pids": (12,)}),
         (["-sf"], {}),
         (["-cc", "streq(a,a)"], {"condition": "streq(a,a)"}),
+        (["-h"], {"help": True}),
+        (["--help"], {"help": True}),
         (["-v"], {"version": "-v"}),
         (["-vv"], {"version": "-vv"}),
         (["-vq"], {"version": "-vq"}),
@@ -76,7 +78,7 @@ def test_files_come_in_the_order_of_the_line_and_the_rest_after_two_dashes() -> 
     assert parsed("-c", "-f", "dir", "--", "a", "-b").files == ("x.cfg", "dir", "a", "-b")
 
 
-@pytest.mark.parametrize("words", [["-v"], ["-vv"], ["-cc", ""], ["--", "x"]])
+@pytest.mark.parametrize("words", [["-h"], ["--help"], ["-v"], ["-vv"], ["-cc", ""], ["--", "x"]])
 def test_some_command_lines_need_no_f(words: list[str]) -> None:
     assert isinstance(parse(words), Arguments)
 
@@ -111,7 +113,7 @@ def test_a_command_line_that_makes_no_sense_is_answered(words: list[str], compla
 
 
 def test_the_usage_names_every_flag_and_how_to_start() -> None:
-    flags = "-f -c -cc -V -q -D -d -db -W -Ws -p -C -L -n -N -m -S -x -sf -st -dW -dD -dr -v -vv -vq -4 -dS"
+    flags = "-f -h --help -c -cc -V -q -D -d -db -W -Ws -p -C -L -n -N -m -S -x -sf -st -dW -dD -dr -v -vv -vq -4 -dS"
     for flag in flags.split():
         assert f" {flag}" in USAGE
     assert "millrace -c -V -f haproxy.cfg" in USAGE

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.arguments import USAGE
 from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
 from tests.support.supervisor.program import (
     ROOT,
@@ -85,8 +86,16 @@ def test_all_errors_are_told_with_their_place(tmp_path: Path, address: Address) 
 def test_usage_is_status_1() -> None:
     for words in ([], ["--what"]):
         result = call(*words)
-        assert result.returncode == 1
-        assert "Usage: millrace" in result.stderr
+        assert (result.returncode, result.stdout) == (1, "")
+        complaint, usage = result.stderr.split("\n", 1)
+        assert complaint.startswith("[ALERT]")
+        assert usage == USAGE
+
+
+@pytest.mark.parametrize("words", [["-h"], ["--help"], ["-c", "--help"]])
+def test_help_is_told_where_it_was_asked_for_and_is_no_error(words: list[str]) -> None:
+    result = call(*words)
+    assert (result.returncode, result.stdout, result.stderr) == (0, USAGE, "")
 
 
 def test_conditions_are_statuses() -> None:
