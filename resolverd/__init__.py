@@ -1,4 +1,4 @@
-"""DNS to slots: everything that asks nameservers and decides which address a server has.
+"""DNS to slots: asks nameservers and decides which address a server has.
 
-Imports shm and the standard library's neighbours (msgspec, uvloop), never proxy.
+Imports shm, msgspec and uvloop, never proxy.
 """

@@ -1,7 +1,7 @@
-"""Where resolverd reads what a predecessor left and writes what it has found out: the segment.
+"""The segment as resolverd sees it: records that it reads at the start, and those that it writes.
 
-Owns nothing but the translation to the writers of shm. `Board` is what the rest of the package
-knows; the simulation of the tests has one without any memory to share.
+Owns only the calls of shm's readers and writers. The rest of the package knows the protocol
+`Board`; the simulation in the tests implements it without shared memory.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ class Board(Protocol):
         """The slot record."""
 
     def target(self, slot: int) -> NameState:
-        """The name that the slot points to other than by the configuration."""
+        """The name that an SRV record or the operator gave the slot."""
 
     def server(self, slot: int) -> ServerState:
-        """What all records of the slot add up to."""
+        """The state composed of all records of the slot."""
 
     def usable(self, backend: int) -> tuple[int, int]:
         """How many active and backup servers of a backend take sessions."""
 
     def sessions(self, slot: int) -> int:
-        """Sessions open to the slot, about."""
+        """Sessions open to the slot over all workers: a hint (shm/layout.pxd)."""
 
     def resolution(self, index: int) -> dict[str, int]:
         """The record of a resolution of the configuration."""
@@ -48,7 +48,7 @@ class Board(Protocol):
         flags: int,
         now_ms: int,
     ) -> bool:
-        """Publish a slot record; False if it says so already."""
+        """Publish a slot record; False if it is equal to the present one."""
 
     def publish_target(self, slot: int, name: str, stamp_ms: int) -> None:
         """Publish the name of a slot and when it was last resolved."""
@@ -64,10 +64,13 @@ class Board(Protocol):
 
 
 class SegmentBoard:
-    """The board in the segment; resolverd only, it is the one writer of all this."""
+    """The board in the segment. resolverd only: it is the only writer of these records."""
 
     def __init__(self, segment: Segment) -> None:
-        """Whatever a predecessor left unannounced is announced."""
+        """Bumps all generations once.
+
+        The previous resolverd may have died between writing a slot and announcing it.
+        """
         self._slots = SlotTableReader(segment)
         self._names = NameReader(segment)
         self._counters = CounterReader(segment)

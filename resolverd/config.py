@@ -1,7 +1,7 @@
-"""Settings of resolverd: immutable structs that the configuration fills and a fork hands over.
+"""Settings of resolverd: immutable structs that the configuration fills and a fork passes on.
 
-Owns the words of the `resolvers` section and what resolverd must know of each server that it
-feeds. Knows neither files nor sockets. All times are milliseconds, named `_ms`.
+Owns the words of the `resolvers` section and the settings of each server with a resolution. Knows
+no file and no socket. All times are milliseconds, named `_ms`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import functools
 import msgspec
 
 PAYLOAD_MIN = 12  # bytes: a DNS header, HAProxy's lower limit
-PAYLOAD_MAX = 65535  # bytes: what a 16-bit length can say
+PAYLOAD_MAX = 65535  # bytes: the largest 16-bit length
 PAYLOAD_DEFAULT = 512  # bytes: RFC 1035 section 4.2.1
 NAMESERVER_PORT = 53
 FOLLOWED_MAX = 16  # nameservers of one resolv.conf: libc itself asks three
@@ -29,7 +29,7 @@ class Family(enum.IntEnum):
 
 
 class Transport(enum.Enum):
-    """How a nameserver is asked."""
+    """The transport protocol of a nameserver line."""
 
     UDP = "udp"
     TCP = "tcp"
@@ -58,15 +58,15 @@ class Nameserver(msgspec.Struct, frozen=True):
 
 @functools.cache
 def names_of(nameservers: tuple[Nameserver, ...]) -> frozenset[str]:
-    """Their names; one set for all resolutions of a section."""
+    """The names of the nameservers; one set for all resolutions of a section."""
     return frozenset(nameserver.name for nameserver in nameservers)
 
 
 class Followed(msgspec.Struct, frozen=True):
-    """`parse-resolv-conf`: the file whose nameservers a section takes, now and whenever it changes.
+    """`parse-resolv-conf`: a section has the nameservers of this file, and follows its changes.
 
-    They have rows of their own in the segment, `rows` from `first_row` on, in no order. `search`
-    and `ndots` say whether these are the file's as well, or lines of the section.
+    Their rows in the segment are `rows` from `first_row` on, in no order. `search` and `ndots`:
+    whether these come from the file as well, or from lines of the section.
     """
 
     path: str
@@ -76,7 +76,7 @@ class Followed(msgspec.Struct, frozen=True):
     ndots: bool = True
 
     def __contains__(self, row: int) -> bool:
-        """Whether a nameserver's row is one of these."""
+        """Whether the file's nameservers have this row."""
         return self.first_row <= row < self.first_row + self.rows
 
 
@@ -99,19 +99,19 @@ class ResolversSection(msgspec.Struct, frozen=True):
     timeout_retry_ms: int = 1_000
     holds: Holds = Holds()
     search: tuple[str, ...] = ()  # for names that are searched; "" is the root
-    ndots: int = 1  # a name with fewer dots goes through the list before it is tried as written
+    ndots: int = 1  # a name with fewer dots is asked for as written after the list only
     followed: Followed | None = None
 
 
 class ResolvedServer(msgspec.Struct, frozen=True):
     """One server whose address comes from a resolution.
 
-    `slot` is its position in the segment, `port` the configured one (kept for A/AAAA; an SRV record
-    brings its own). The others are the words of its line: `allow_dup_ip`, `ignore_weight`,
-    `srv_priority`, `rfc_weight` and `all_families` of `resolve-opts` (`prevent-dup-ip` takes the
-    first back), `networks` of `resolve-net` as "address/prefix length" in the order of the file, at
+    `slot` is its position in the segment, `port` the configured one (used with A/AAAA; an SRV
+    record has its own). The others are the words of its line: `allow_dup_ip`, `ignore_weight`,
+    `srv_priority`, `rfc_weight` and `all_families` of `resolve-opts` (`prevent-dup-ip` unsets the
+    first), `networks` of `resolve-net` as "address/prefix length" in the order of the file, at
     most RESOLVE_NETS_MAX, and `preferred` of `resolve-prefer` for the target of an SRV record
-    (NONE: as the resolution says).
+    (NONE: the resolution's).
     """
 
     slot: int
@@ -125,7 +125,7 @@ class ResolvedServer(msgspec.Struct, frozen=True):
     ignore_weight: bool = False
     srv_priority: bool = False  # records of any but the lowest priority number are backups
     rfc_weight: bool = False  # weight 0 means little, not nothing (RFC 2782)
-    all_families: bool = False  # of the host name that feeds it, whichever that is
+    all_families: bool = False  # of its host name: of its line, ordered, or an SRV target
     networks: tuple[str, ...] = ()
     preferred: Family = Family.NONE
     backend_kind: str = "backend"  # or 'proxy' for a `listen` section, as log lines say it
@@ -139,8 +139,8 @@ class ResolutionSettings(msgspec.Struct, frozen=True):
 
     `index` is its row in the segment's resolution records (NO_ROW: none). `name` is lower case,
     without the trailing dot. `servers` are in the order of the file. A name that begins with
-    SERVICE_PREFIX is an SRV label (S2): all servers that share (section, name) are one resolution
-    then, whatever they prefer, and `preferred` is said of those that do not say it themselves.
+    SERVICE_PREFIX is an SRV label (S2): then all servers that share (section, name) are one
+    resolution, whatever their preference, and `preferred` holds for servers without their own.
     """
 
     index: int
@@ -158,18 +158,18 @@ class ResolutionSettings(msgspec.Struct, frozen=True):
 
 
 class ResolverdSettings(msgspec.Struct, frozen=True):
-    """All that resolverd is told: sections, resolutions and which families may be asked."""
+    """All settings of resolverd: sections, resolutions and the families that may be asked for."""
 
     sections: tuple[ResolversSection, ...] = ()
     resolutions: tuple[ResolutionSettings, ...] = ()
     families: tuple[Family, ...] = (Family.IPV4, Family.IPV6)  # dns-accept-family, resolved
-    # servers with an address and `resolvers`, each with what a name ordered for it shares with a
-    # row; `index` is NO_ROW and `name` empty
+    # servers with an address and `resolvers`: the settings of a name that the operator may order;
+    # `index` is NO_ROW, `name` empty, `servers` this one
     addressed: tuple[ResolutionSettings, ...] = ()
 
     @property
     def nameserver_rows(self) -> int:
-        """How many rows of the segment count nameservers, or may have to."""
+        """Rows of nameserver counters in the segment, those for later nameservers included."""
         rows = 0
         for section in self.sections:
             followed = section.followed
@@ -181,7 +181,7 @@ class ResolverdSettings(msgspec.Struct, frozen=True):
 
 
 class StateServer(msgspec.Struct, frozen=True):
-    """One server as a state file names it: what the configuration fixes of its row."""
+    """The configured part of a server's row in a state file."""
 
     slot: int
     backend_id: int
@@ -200,14 +200,14 @@ class StateServer(msgspec.Struct, frozen=True):
     rise: int
     check_port: int
     check_address: str | None
-    addressed: bool = False  # it has no name in its line, but an operator may order one
+    addressed: bool = False  # its line has an address, and the operator may order a name
 
 
 class StateFile(msgspec.Struct, frozen=True):
     """A server state file that is kept up to date.
 
-    `path` is absolute and leads to the file itself, not to a link; `folder` is the descriptor of
-    its folder, opened before any chroot, None where that could not be opened.
+    `path` is absolute, and the file is not a link; `folder` is the descriptor of its folder, opened
+    before any chroot, None if that failed.
     """
 
     path: str
@@ -218,8 +218,9 @@ class StateFile(msgspec.Struct, frozen=True):
 class LinkedFile(msgspec.Struct, frozen=True):
     """A file that is read again while running, through folders opened before any chroot.
 
-    `path` is absolute; `folders` are the path and descriptor of its folder and of those that links
-    lead to from there. `confined`: no other folder can be opened, the process has changed its root.
+    `path` is absolute; `folders` are the path and descriptor of its folder and of the folders that
+    links lead to from there. `confined`: the process has changed its root, so it can open no other
+    folder.
     """
 
     path: str

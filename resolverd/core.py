@@ -1,11 +1,11 @@
-"""Everything that resolverd decides, put together: events in, questions and slots out.
+"""All decisions of resolverd: events in, questions and slots out.
 
-Owns the schedule of all names and the places for their runs. Knows no socket, no loop and no clock:
-it is told the time with each event, asks through an `Asker` and writes through a `Board`, so that a
-test can drive it through any order of events.
+Owns the schedule of all names and the run limit of each section. Knows no socket, no loop and no
+clock: each event carries the time, questions go to an `Asker`, records to a `Board`, so that a test
+can drive it through any order of events.
 
 Each event (a reply, a deadline, a failed connect, an order) goes to the names that it concerns; the
-actions that come back are performed at once. A run that is due begins when there is a place for it.
+returned actions are performed at once. A run that is due begins when the run limit admits it.
 """
 
 from __future__ import annotations
@@ -21,36 +21,36 @@ from resolverd.explain.views import Views
 from resolverd.explain.warnings import Trouble
 from resolverd.log.lines import Log
 from resolverd.names.host import ResolvedName
-from resolverd.names.registry import Names, Resolved
+from resolverd.names.registry import NameRegistry, Resolved
 from resolverd.pace.deadline_heap import Schedule
-from resolverd.pace.run_limit import RUNS_MAX, Places
+from resolverd.pace.run_limit import RUNS_MAX, RunLimit
 from resolverd.pace.stopwatch import Stopwatch
 from resolverd.resolution.actions import Abandoned, Action, Finished, Gained, Send, Unanswered
 from resolverd.resolution.resolution import Trigger, on_time
 from resolverd.resolution.silence import Silence
 from resolverd.resolution.transitions import State
 
-DUE_MAX = 4  # resolutions served before replies have their turn: these are not kept waiting
+DUE_MAX = 4  # resolutions served in one call, so that waiting replies are read soon
 
 
 class Asker(Protocol):
-    """Who brings the questions of one section to its nameservers."""
+    """Sends the questions of one section to its nameservers."""
 
     def ask(self, key: int, question: Question, now_ms: int) -> list[str]:
-        """Ask all nameservers; the names of those that could not be asked."""
+        """Ask all nameservers; the names of those to which sending failed."""
 
     def read(self) -> None:
-        """Hand on the answers that have come already."""
+        """Read the sockets and pass on the answers in them."""
 
     def unanswered(self, key: int, nameservers: tuple[str, ...]) -> None:
         """The time-out of an attempt has passed at these."""
 
     def close_run(self, key: int) -> None:
-        """The run has ended: what still answers it is late."""
+        """The run has ended: later answers to it are outdated."""
 
 
 class Core:
-    """The names of one resolverd, when they are due and who may run."""
+    """The names of one resolverd, their schedule and their run limits."""
 
     def __init__(
         self,
@@ -63,14 +63,14 @@ class Core:
         runs_max: int = RUNS_MAX,
         early_ms: Callable[[int], int] = on_time,
     ) -> None:
-        """Take over what the board says; the first runs are due at once."""
+        """Adopt the records of the board; the first runs are due at once."""
         self._askers = askers
         self._early_ms = early_ms
         self._schedule = Schedule()
-        self._places = {section.name: Places(runs_max) for section in settings.sections}
+        self._run_limits = {section.name: RunLimit(runs_max) for section in settings.sections}
         self._silences = {section.name: Silence(section) for section in settings.sections}
         self._appeared: list[int] = []
-        self.names = Names(
+        self.names = NameRegistry(
             settings,
             board,
             log,
@@ -79,39 +79,39 @@ class Core:
             vanished=self._forget,
         )
         configured = 1 + max((each.index for each in settings.resolutions), default=-1)
-        self.accounts = Accounts(self.names, self._places, configured)
+        self.accounts = Accounts(self.names, self._run_limits, configured)
         self._stopwatch = Stopwatch(board, settings.sections)
-        self._trouble = Trouble(self.names.served, self.names.served.quiet)
-        self._views = Views(self.names.served.quiet)
+        self._trouble = Trouble(self.names.served, self.names.served.throttle)
+        self._views = Views(self.names.served.throttle)
         self._schedule_new()
 
     def next_deadline_ms(self) -> int | None:
-        """When `serve_deadlines` has something to do; None if never."""
+        """The earliest deadline for `serve_deadlines`; None without one."""
         return self._schedule.next_deadline_ms()
 
     def serve_deadlines(self, now_ms: int) -> None:
-        """Time has passed: begin the runs that are due, end the attempts that have expired."""
+        """Begin the runs that are due, end the attempts that have expired."""
         due = self._schedule.pop_due(now_ms, DUE_MAX)
         self._read_answers(due)
         for key in due:
             if key not in self.names:
-                continue  # another one that was due has ended the need for it
+                continue  # dropped by the run of another name in this loop
             name = self.names[key]
             if now_ms < name.resolution.deadline_ms:
-                continue  # its answer was there, and it is scheduled anew
+                continue  # its answer was in the socket: it has another deadline now
             resolution, state = name.resolution, name.resolution.state
             if state in (State.IDLE, State.PAUSED):
-                places = self._places[name.section.name]
+                places = self._run_limits[name.section.name]
                 if not places.enter(key, resolution.turn, places=resolution.questions):
-                    continue  # the schedule hears of it again when its turn has come
+                    continue  # `_leave` schedules it when a run ends
             if state is State.IDLE:
                 name.history.begun_ms = now_ms
             self._perform(key, name, name.resolution.tick(now_ms), now_ms)
 
     def _read_answers(self, due: list[int]) -> None:
-        """No attempt expires while its answer lies in a socket: this process may have stood still.
+        """Read the sockets before an attempt expires: its answer may be there unread.
 
-        A loop that goes on after that may serve its timers first.
+        After the process was stopped, the loop may run its timers before it reads.
         """
         names = [self.names[key] for key in due if key in self.names]
         running = [each for each in names if each.resolution.state is not State.IDLE]
@@ -129,7 +129,7 @@ class Core:
         self._perform(key, name, actions, now_ms)
 
     def lost(self, key: int, nameserver: str, query_type: QueryType) -> None:
-        """A question that was on its way did not reach the nameserver: nobody waits for it."""
+        """A sent question did not reach the nameserver: its attempt does not wait for it."""
         name = self.names[key]
         name.history.lost(nameserver)
         name.resolution.unsent(nameserver, query_type)
@@ -141,11 +141,11 @@ class Core:
         self._schedule.set(key, name.resolution.deadline_ms)
 
     def connect_failed(self, slot: int, kind: Trigger, began_ms: int, now_ms: int) -> None:
-        """Somebody could not connect to a server: everything that feeds it is asked anew (M7)."""
+        """A connect to a server failed: trigger a run of each name that feeds it (M7)."""
         for key in self.names.feeding(slot):
             name = self.names[key]
             if name.resolution.trigger(kind, began_ms, now_ms):
-                name.tally.triggered()
+                name.counts.triggered()
                 self._stopwatch.failed(slot, now_ms)
                 self._schedule.set(key, name.resolution.deadline_ms)
 
@@ -155,7 +155,7 @@ class Core:
         self._schedule_new()
 
     def follow(self, section: ResolversSection) -> None:
-        """A section has other nameservers, or another search list; runs that go on finish."""
+        """A section has other nameservers, or another search list; open runs go on."""
         self._silences[section.name].follow(section)
         self.names.follow(section)
 
@@ -189,7 +189,7 @@ class Core:
                 self._views.ended(key, name, action, now_ms)
         if key in self.names:
             self._schedule.set(key, name.resolution.deadline_ms)
-            if name.resolution.state is State.PAUSED:  # it asks nothing: others may meanwhile
+            if name.resolution.state is State.PAUSED:  # no question is open: it counts for no limit
                 self._leave(key, name.section.name, now_ms)
         self._schedule_new()
 
@@ -204,11 +204,11 @@ class Core:
         self._appeared.clear()
 
     def _leave(self, key: int, section: str, now_ms: int) -> None:
-        for following in self._places[section].leave(key):
+        for following in self._run_limits[section].leave(key):
             self._schedule.set(following, now_ms)
 
     def _forget(self, key: int, section: str, now_ms: int) -> None:
-        """A name is needed no longer."""
+        """No server has the name any more."""
         self._askers[section].close_run(key)
         self._schedule.drop(key)
         self._trouble.forget(key)

@@ -1,17 +1,15 @@
-"""The resolverd process: everything of this package wired to one event loop and the segment.
+"""The resolverd process: connects the core, its transports and the segment to one event loop.
 
 Owns the loop, the clock, the timer and the heartbeat. Knows no rule of DNS or of servers: those are
 in core.py and below. Writes slot records, names of slots, resolution records, nameserver
-counters and its own process record; nobody else writes these, a lock of the segment sees to it.
+counters and its own process record; a lock of the segment (SLOT_WRITER) keeps other writers out.
 
-What happens is decided in core.py; here it is told the time and what has come in. Requests for a
-resolution are counters that workers bump, orders of names are records of control's; both are looked
-at soon after the doorbell rings and on every tick, so that those of a process that died before
-ringing count too.
+core.py decides; this file passes it events and the time. Requests for a resolution are counters
+that workers bump, orders of names are records of control; both are read soon after the doorbell
+rings and on every tick, so that those of a process that died before ringing count too.
 
-It ends by SIGTERM's default action and may be killed at any moment: what it knows is in the
-segment, and a successor carries on from there. An error that nobody foresaw ends the process on
-purpose.
+The process ends by SIGTERM's default action and may be killed at any moment: its successor carries
+on from the records in the segment. An unexpected exception in a callback ends the process.
 """
 
 from __future__ import annotations
@@ -42,7 +40,7 @@ from resolverd.log.lines import Log, describe_empty
 from resolverd.resolution.resolution import Trigger
 from resolverd.resolv_conf.follower import ResolvConfFollower
 from resolverd.state_file.writer import StateWriter
-from resolverd.transport.transport import Transport
+from resolverd.transport.transport import SectionTransport
 from shm.gate import wait_at_gate
 from shm.locks import SLOT_WRITER, take_role
 from shm.mailbox import MAIL_BYTES, MailReceiver
@@ -53,23 +51,23 @@ from shm.segment import Segment
 from shm.slots import SlotTableReader
 from shm.states import ProcessState
 
-TICK_S = 0.2  # heartbeat and look at the request counters: a lost ring costs no more than this
-EARLY_PART = 10  # of `timeout resolve`: a run comes early by no more than a tenth
-TURN_MS = 5  # runs begin at multiples of it where that is early enough: one wake-up for several
+TICK_S = 0.2  # heartbeat and look at the request counters: the most that a lost ring costs
+EARLY_PART = 10  # a run comes early by at most this part of `timeout resolve`, a tenth
+TURN_MS = 5  # runs begin at multiples of it where EARLY_PART allows: one wake-up for several
 NEVER_MS = 1 << 62
-GARBAGE_THRESHOLD = 50_000  # objects made and kept until the collector looks at the young ones
-LOOK_DELAY_S = 0.01  # rings of one storm of failed connects are answered by one look
+GARBAGE_THRESHOLD = 50_000  # net allocations before a collection of the youngest generation
+LOOK_DELAY_S = 0.01  # one look for all rings of a burst of failed connects
 
 
 def early_ms(period_ms: int) -> int:
-    """Up to a tenth of the period, at random; nearly always so that several runs begin together."""
+    """A random time up to a tenth of the period, rounded up to a multiple of TURN_MS if allowed."""
     early = random.randrange(period_ms // EARLY_PART + 1)
     past_turn_ms = (now_ms() + period_ms - early) % TURN_MS
     return early + past_turn_ms if early + past_turn_ms <= period_ms // EARLY_PART else early
 
 
 def now_ms() -> int:
-    """CLOCK_MONOTONIC in milliseconds, the clock of every record in the segment."""
+    """CLOCK_MONOTONIC in milliseconds, the clock of all records in the segment."""
     return time.monotonic_ns() // 1_000_000
 
 
@@ -84,12 +82,12 @@ def run(
     ring_control: Callable[[], None] | None = None,
     resolv_conf: LinkedFile | None = None,
 ) -> NoReturn:
-    """Be resolverd until the process is killed.
+    """Run resolverd until the process is killed.
 
-    `doorbell_fd` is the eventfd that workers write to after asking for a resolution; `ring` tells
-    them that a slot has changed, `ring_control` control that its question is answered;
-    `state_files` are kept up to date, `resolv_conf` is followed. Raises SecondWriterError while
-    another process writes slots, and whatever ends the loop unforeseen.
+    `doorbell_fd` is the eventfd that workers write to after a request for a resolution; `ring`
+    wakes the workers after a change of a slot, `ring_control` wakes control after an answer to its
+    question; `state_files` are kept up to date, `resolv_conf` is followed. Raises
+    SecondWriterError while another process writes slots, RuntimeError when a callback has raised.
     """
     take_role(segment.fd, SLOT_WRITER)
     wait_at_gate(ProcessSelf(segment, segment.shape.resolverd_process), doorbell_fd)
@@ -117,11 +115,11 @@ class Daemon:
         log: Log,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        """Read what a predecessor left in the segment; nothing is sent before `start`."""
+        """Adopt the records in the segment; nothing is sent before `start`."""
         self.failure: BaseException | None = None
         self._loop = loop
         self._log = log
-        self._lines: list[tuple[int, str]] = []  # told when those who wait for slots have been rung
+        self._lines: list[tuple[int, str]] = []  # logged after the bells are rung
         self._segment = segment
         self._writers: list[StateWriter] = []
         self.ring_control: Callable[[], None] | None = None
@@ -138,18 +136,18 @@ class Daemon:
         board = SegmentBoard(segment)
         self._sections = settings.sections
         self._transports = {
-            section.name: Transport(loop, section, board.count, self, self._note)
+            section.name: SectionTransport(loop, section, board.count, self, self._note)
             for section in settings.sections
         }
         askers: dict[str, Asker] = {**self._transports}
         self._core = Core(settings, board, askers, self._note, now_ms(), early_ms=early_ms)
 
     def keep(self, files: tuple[StateFile, ...]) -> None:
-        """Write these files whenever their servers change."""
+        """Write these files when their servers change."""
         self._writers = [StateWriter(file, self._segment, self._log, self._loop) for file in files]
 
     def follow(self, file: LinkedFile) -> None:
-        """Keep the nameservers and search lists of sections as this resolv.conf says."""
+        """Follow this resolv.conf in the sections with `parse-resolv-conf`."""
         ResolvConfFollower(
             file,
             self._sections,
@@ -161,13 +159,13 @@ class Daemon:
         ).start()
 
     def start(self) -> None:
-        """Hook everything to the loop; the first questions go out as soon as it runs."""
+        """Register with the loop; the first questions are sent as soon as it runs."""
         self._loop.set_exception_handler(self._unforeseen)
         self._loop.add_reader(self._doorbell_fd, self._doorbell)
         self._tick()
         self._serve_deadlines()
         self._process.state(ProcessState.READY)
-        # what is there now stays: the collector need not walk through all names again and again
+        # these objects live as long as the process: the collector need not traverse all names
         gc.freeze()
         gc.set_threshold(GARBAGE_THRESHOLD)
 
@@ -190,7 +188,7 @@ class Daemon:
         self._core.follow(section)
 
     def _unforeseen(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
-        """A callback has raised: end the process rather than go on with half a state."""
+        """A callback has raised: end the process, its state may be inconsistent."""
         error = context.get("exception")
         if not isinstance(error, BaseException):
             error = RuntimeError(str(context.get("message")))
@@ -209,7 +207,7 @@ class Daemon:
 
     def _tick(self) -> None:
         self._process.beat(now_ms())
-        self._core.names.served.quiet.flush(now_ms())
+        self._core.names.served.throttle.flush(now_ms())
         self._look()
         self._answer_mail()
         for writer in self._writers:
@@ -224,7 +222,7 @@ class Daemon:
             self._look_timer = self._loop.call_later(LOOK_DELAY_S, self._look)
 
     def _look(self) -> None:
-        """See which slots could not be connected to, and which names were ordered."""
+        """Read the failed connects and the ordered names since the last look."""
         if self._look_timer is not None:
             self._look_timer.cancel()
             self._look_timer = None
@@ -237,7 +235,7 @@ class Daemon:
         self._arm()
 
     def _answer_mail(self) -> None:
-        """Answer what control has asked, if it has; no question may end the process."""
+        """Answer the question of control, if there is one; no question may end the process."""
         question = self._mail.question()
         if question is None:
             return
@@ -256,7 +254,7 @@ class Daemon:
         self._arm()
 
     def _tell_empty(self, losers: dict[int, ResolvedServer]) -> None:
-        """An operator is woken for a backend that has nobody left, whatever took the others."""
+        """Log the backends that have no eligible server left."""
         for backend, server in losers.items():
             if self._slots.eligible(backend) == 0:
                 for level, text in describe_empty(server):
@@ -268,14 +266,14 @@ class Daemon:
         if served.changed:
             served.changed = False
             self._ring()
-            os.sched_yield()  # whoever was rung and shares this core goes before the log
+            os.sched_yield()  # a rung process on this core runs before the log is written
         if self._lines:
             self._tell()
         if served.losers:
             self._tell_empty(served.take_losers())
         deadline_ms = self._core.next_deadline_ms()
         if deadline_ms is None or deadline_ms >= self._timer_ms:
-            return  # the timer that runs comes early enough, and looks for the next deadline
+            return  # the running timer fires before, and arms the next deadline
         if self._timer is not None:
             self._timer.cancel()
         delay_s = max(0, deadline_ms - now_ms()) / 1_000

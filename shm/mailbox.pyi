@@ -7,7 +7,7 @@ from shm.segment import Segment
 MAIL_BYTES: int
 TEXT_BYTES: int
 
-class Question(NamedTuple):
+class MailQuestion(NamedTuple):
     number: int
     kind: int
     key: int
@@ -21,5 +21,5 @@ class MailSender:
 
 class MailReceiver:
     def __init__(self, segment: Segment) -> None: ...
-    def question(self) -> Question | None: ...
+    def question(self) -> MailQuestion | None: ...
     def answer(self, number: int, mail: bytes) -> None: ...

@@ -1,9 +1,9 @@
-"""The mailbox: one question of control's at a time, and the answer of resolverd.
+"""The mailbox: one question of control at a time, and the answer of resolverd.
 
-`MailSender` belongs to control, `MailReceiver` to resolverd. A question is published whole through
-a latch; an answer is bytes, and the number of the question that it answers is stored after them. So
-either side may be killed at any instruction: a question half written is not there, an answer half
-written has no number, and what a successor finds unanswered it answers. Nobody waits in here.
+`MailSender` is for control, `MailReceiver` for resolverd. A question is published through a latch;
+an answer is bytes, followed by a store of its question's number. So either side may be killed at
+any instruction: a partial question is not visible, a partial answer has no number, and a successor
+answers an open question. No function here waits.
 """
 
 from typing import NamedTuple
@@ -21,8 +21,8 @@ MAIL_BYTES = MAIL_WORDS * 8  # of one answer
 TEXT_BYTES = INQUIRY_BYTES  # of the text of a question
 
 
-class Question(NamedTuple):
-    """What control asks; see resolution_records.pxd for the fields."""
+class MailQuestion(NamedTuple):
+    """A question of control; resolution_records.pxd has the fields."""
 
     number: int
     kind: int
@@ -36,7 +36,7 @@ cdef bint inquiry_of(Mailbox *box, Inquiry *inquiry) noexcept:
 
 
 cdef class MailSender:
-    """Asks, and takes answers: control only."""
+    """Writes questions and reads answers: control only."""
 
     cdef Segment segment
     cdef uint64_t number
@@ -44,12 +44,12 @@ cdef class MailSender:
     def __init__(self, Segment segment):
         cdef Inquiry inquiry
         self.segment = segment
-        # nobody else writes: one try is enough; numbers go on where a predecessor ended
+        # this process is the only writer, so one try is enough; the predecessor's numbers continue
         inquiry_of(segment.view.mailbox, &inquiry)
         self.number = inquiry.number
 
     def ask(self, uint32_t kind, uint64_t key, int64_t cursor, text) -> int:
-        """Put a question in the place of the last one; its number. Ring resolverd afterwards.
+        """Replace the last question; returns its number. Ring resolverd afterwards.
 
         Raises ValueError for a text of more than TEXT_BYTES.
         """
@@ -71,7 +71,7 @@ cdef class MailSender:
         return self.number
 
     def answer(self, uint64_t number):
-        """The bytes that answer this question; None while there are none."""
+        """The answer to this question; None while there is none."""
         cdef Mailbox *box = self.segment.view.mailbox
         cdef uint64_t length, word, words
         if load_acquire(&box.answered) != number:
@@ -89,17 +89,17 @@ cdef class MailSender:
 
 
 cdef class MailReceiver:
-    """Finds the question that nobody has answered, and answers it: resolverd only."""
+    """Reads questions and writes answers: resolverd only."""
 
     cdef Segment segment
-    cdef uint64_t seen  # sequence of the question that was looked at last
+    cdef uint64_t seen  # sequence of the last question read
 
     def __init__(self, Segment segment):
         self.segment = segment
         self.seen = 0
 
     def question(self):
-        """The `Question` that waits for an answer, None without one; each is told once."""
+        """The open question as a `MailQuestion`, None without one; each is returned once."""
         cdef Mailbox *box = self.segment.view.mailbox
         cdef Inquiry inquiry
         cdef uint64_t sequence = load_acquire(&box.sequence)
@@ -109,11 +109,11 @@ cdef class MailReceiver:
         if inquiry.number == load_relaxed(&box.answered):
             return None
         cdef bytes text = inquiry.text[:inquiry.length]
-        return Question(
+        return MailQuestion(
             inquiry.number, inquiry.kind, inquiry.key, inquiry.cursor, text.decode())
 
     def answer(self, uint64_t number, mail) -> None:
-        """Answer a question; ring control afterwards. ValueError for more than MAIL_BYTES."""
+        """Write an answer; ring control afterwards. ValueError for more than MAIL_BYTES."""
         cdef Mailbox *box = self.segment.view.mailbox
         cdef uint64_t word, words = (len(mail) + 7) // 8
         if len(mail) > MAIL_WORDS * 8:
@@ -121,7 +121,7 @@ cdef class MailReceiver:
         cdef bytes padded = mail.ljust(words * 8, b"\0")
         cdef const uint64_t *source = <const uint64_t *><const char *>padded
         store_relaxed(&box.answered, 0)
-        fence_release()  # whoever sees a word of the new answer sees that it is not whole
+        fence_release()  # a reader of a new word does not find the former number after it
         for word in range(words):
             store_relaxed(&box.mail[word], source[word])
         store_relaxed(&box.length, len(mail))

@@ -1,8 +1,8 @@
-"""Records that leave and come back: answers that do not always hold all records. Pure.
+"""Records that leave and come back, because an answer need not hold all records. Pure.
 
-Owns which records of one name have left lately and when each was last seen before. Knows neither
-what a record is nor what becomes of its servers. `hold obsolete` is what helps against it (M4): a
-record that stays for longer than it is unseen never leaves.
+Owns the departures of one name: which records left within REMEMBERED_MS, and when each was last
+seen. Knows no type of record and no server. The remedy is `hold obsolete` (M4): a record that is
+kept for longer than it is unseen never leaves.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Generic, NamedTuple, TypeVar
 
-REMEMBERED_MS = 60_000  # longer away is another record, not a part of the answers that was left out
-REMEMBERED_MIN = 64  # departures, for a nameserver that names few of many records at a time
+REMEMBERED_MS = 60_000  # a longer absence is a change of the zone, not an incomplete answer
+REMEMBERED_MIN = 64  # departures, for a nameserver whose answers hold few of many records
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -27,20 +27,19 @@ class Departures(Generic[Key]):
     """The departures of one name: at most as many as it has records, or REMEMBERED_MIN."""
 
     def __init__(self) -> None:
-        """Nothing has left."""
         self._departures: dict[Key, Departure] = {}  # the first to leave is first
 
     def __len__(self) -> int:
-        """How many are remembered."""
+        """The number of departures."""
         return len(self._departures)
 
     def compare(
         self, before: Mapping[Key, int], after: Mapping[Key, object], now_ms: int
     ) -> list[tuple[Key, int]]:
-        """The records that are back by an answer, each with how long it was unseen, milliseconds.
+        """The records that an answer brought back, each with its time unseen in milliseconds.
 
-        `before` and `after` are the records known before and after it; `before` says when each was
-        last seen.
+        `before` and `after` are the records known before and after the answer; `before` has the
+        time at which each was last seen.
         """
         self._forget(now_ms - REMEMBERED_MS)
         if before.keys() == after.keys():
@@ -51,7 +50,7 @@ class Departures(Generic[Key]):
                 back.append((key, now_ms - departure.seen_ms))
         for key, seen_ms in before.items():
             if key not in after:
-                self._departures.pop(key, None)  # after a failure it was back without being seen
+                self._departures.pop(key, None)  # known again without an answer, after a failure
                 self._departures[key] = Departure(now_ms, seen_ms)
         excess = len(self._departures) - max(REMEMBERED_MIN, len(after))
         for _ in range(excess):
@@ -59,7 +58,7 @@ class Departures(Generic[Key]):
         return back
 
     def _forget(self, before_ms: int) -> None:
-        """Those that left before then are gone for good."""
+        """Drop the departures before this time."""
         while self._departures:
             first = next(iter(self._departures))
             if self._departures[first].left_ms >= before_ms:

@@ -1,27 +1,26 @@
 """Which server of a resolution has which address: accepted answers in, slot changes out. Pure.
 
-Owns the records that valid answers have brought, when each was last seen, and the rule that turns
-them into addresses. Knows no socket, no clock, no segment and nothing of queries.
+Owns the records of valid answers, when each was last seen, and the rule that assigns them to
+servers. Knows no socket, no clock, no segment and no query.
 
 The rule, after each run that brought addresses:
-1. A record unseen for longer than its family's ruling allows is forgotten
-   (resolution/hold_rules.py: `hold obsolete`, or never while a failure of its family is
-   overlooked); one that was seen never is.
+1. A record is forgotten when it was unseen for longer than its family's ruling allows
+   (resolution/hold_rules.py: `hold obsolete`; never while a failure of its family is overlooked).
 2. A server that holds a known record keeps it, whatever the order or preference (sticky). Of two
    servers of one backend that hold the same record, the first in the order of the file keeps it,
-   unless duplicates are allowed. An address of the start that is no record stays while its family
+   unless duplicates are allowed. An address of init-addr that is no record stays while its family
    is protected.
 3. Every other server takes the best record that no server of its backend holds: preferred family
    before preferred network before the order of the answers. Where duplicates are allowed, a better
    record that is held is taken before a worse one that is free, and equals are taken in turn.
-4. No record left: the server is out for lack of an address, at once. Surplus records are ignored.
+4. A server without a record loses its address at once (RMAINT). Surplus records are ignored.
 
 After a failed run nothing changes until the hold of that status has passed (resolution/leases.py
-says since when it counts); then every server loses its address (the configured port stays) and all
-records go. Where two families are merged, each has a grace of its own, and servers of one that has
-gone take what is left of the other.
+has its beginning); then every server loses its address (the configured port stays) and all records
+are forgotten. Where two families are merged, each has a grace of its own, and the servers of an
+expired family take free records of the other.
 
-Servers may join and leave: targets of SRV records and names that an operator ordered.
+The servers of SRV targets and of names that an operator ordered join and leave.
 """
 
 from __future__ import annotations
@@ -38,8 +37,8 @@ from resolverd.resolution.hold_rules import Grace, Ruling, same_grace
 from shm.states import Cause
 
 
-class Change(msgspec.Struct, frozen=True):
-    """One server gets another address, its first one, or loses it (`after` is None)."""
+class AddressChange(msgspec.Struct, frozen=True):
+    """One server gets its first address, another one, or loses it (`after` is None)."""
 
     server: ResolvedServer
     before: Address | None
@@ -58,18 +57,18 @@ _NO_RECORD = {Family.IPV4: Cause.NO_RECORD, Family.IPV6: Cause.NO_RECORD}
 
 
 def cause_of(status: Status) -> Cause:
-    """Why a server has no address after a failure of this kind."""
+    """The cause in the slot record of a server that loses its address by this failure."""
     return _ERROR_CAUSES.get(status, Cause.OTHER)
 
 
 class Choice:
-    """What the servers of one backend and one preference may still take; walks records once."""
+    """The records left for servers of one backend and one preference; walks them once."""
 
     def __init__(self, preference: Preference, records: Sequence[Address]) -> None:
-        """All `records` are there, whoever holds them."""
+        """`records` are all that are known, held ones included."""
         self._shares = preference.allow_dup_ip
         ranked = preference.ranked(records)
-        if self._shares:  # never a worse record while a better one is there
+        if self._shares:  # only records of the best score are shared
             best = ranked[:1]
             ranked = [a for a in ranked if preference.score(a) == preference.score(best[0])]
         self._ranked = ranked
@@ -77,7 +76,7 @@ class Choice:
         self._turn = 0
 
     def take(self, held: set[Address]) -> Address | None:
-        """The best record that is not in `held`, where allowed also one that is."""
+        """The best record not in `held`; with duplicates allowed, else one in `held`, in turn."""
         while self._next < len(self._ranked):
             address = self._ranked[self._next]
             self._next += 1
@@ -96,9 +95,9 @@ def assign(
     preferred: Family,
     kept: Collection[int] = (),
 ) -> dict[int, Address | None]:
-    """The address of each server, by slot: sticky first, then what is free in its backend.
+    """The address of each server, by slot: the one that it holds, else a free one of its backend.
 
-    The slots `kept` keep what they have, record or not.
+    The slots `kept` keep their address, even if it is no record.
     """
     known = list(records)
     there = set(known)
@@ -128,7 +127,7 @@ def assign(
 
 
 class Assignment:
-    """What the servers of one resolution hold; `slots` maps a slot to its address."""
+    """The addresses of the servers of one resolution; `slots` maps a slot to its address."""
 
     def __init__(
         self,
@@ -137,7 +136,7 @@ class Assignment:
         holds: Holds,
         slots: Mapping[int, Address | None],
     ) -> None:
-        """Start from the addresses that the slots have (of init-addr, or of a predecessor)."""
+        """`slots` are the addresses at the start: of init-addr, or of a predecessor."""
         self._servers = {server.slot: server for server in servers}
         self._preferred = preferred
         self._holds = holds
@@ -147,40 +146,40 @@ class Assignment:
         }
         self.records: dict[Address, int] = {}
         self._fewest: int | None = None  # servers in the smallest backend, once counted
-        self._complete = False  # an answer has said what there is
-        self._settled = False  # `slots` is what `assign` makes of these servers and records
+        self._complete = False  # `records` are those of an answer, not only a predecessor's
+        self._settled = False  # `slots` is what `assign` returns for these servers and records
 
     @property
     def servers(self) -> list[ResolvedServer]:
-        """Those who take part, in the order of the file."""
+        """The servers of the resolution, in the order of the file."""
         return list(self._servers.values())
 
     def adopt(self, records: Mapping[Address, int]) -> None:
-        """Take over what a predecessor had accepted, each record with when it was last seen."""
+        """Add records that a predecessor had accepted, each with the time when it was last seen."""
         self.records |= records
         self._settled = False
 
     def join(self, server: ResolvedServer, address: Address | None, now_ms: int) -> None:
-        """A server takes part from now on; it has what it brings until `settle` or an answer."""
+        """Add a server; it keeps `address` until `settle` or an answer."""
         in_order = not self._servers or next(reversed(self._servers)) < server.slot
         self._servers[server.slot] = server
-        if not in_order:  # seldom: servers come in the order of the file
+        if not in_order:  # seldom: servers join in the order of the file
             self._servers = dict(sorted(self._servers.items()))
         self._joined_ms[server.slot] = now_ms
         self.slots[server.slot] = address
         self._settled, self._fewest = False, None
 
     def leave(self, slot: int) -> None:
-        """A server takes part no longer; what it has is no business of this resolution."""
+        """Remove a server; its address does not change."""
         del self._servers[slot], self.slots[slot]
         self._joined_ms.pop(slot, None)
         self._settled, self._fewest = False, None
 
-    def settle(self) -> list[Change]:
-        """Give those who have joined what is known already.
+    def settle(self) -> list[AddressChange]:
+        """Assign the known records to the servers that have joined.
 
-        Before the first answer that is what a predecessor's servers held, not all that it knew:
-        nobody loses an address for not being among these.
+        Before the first answer the records are only those that a predecessor's servers held, so no
+        server loses an address because it is none of them.
         """
         if not self.records:
             return []
@@ -194,8 +193,8 @@ class Assignment:
             }
         )
 
-    def heard(self, ruling: Ruling, now_ms: int) -> list[Change]:
-        """A run has brought addresses."""
+    def heard(self, ruling: Ruling, now_ms: int) -> list[AddressChange]:
+        """Apply a run that brought addresses."""
         self._complete = True
         seen = dict.fromkeys(ruling.seen, now_ms)
         if self._settled and seen.keys() == self.records.keys():  # nearly always
@@ -208,16 +207,16 @@ class Assignment:
             if address is not None
             and address not in self.records
             and ruling.protects(address.family)
-            and not self._joined_ms.get(slot)  # what a newcomer brings is of another name
+            and not self._joined_ms.get(slot)  # else the address is of its former name
         }
         return self._reassign(kept)
 
-    def failed(self, status: Status, since_ms: int, now_ms: int) -> list[Change]:
-        """A run has failed with `status`, whose hold counts since `since_ms`."""
+    def failed(self, status: Status, since_ms: int, now_ms: int) -> list[AddressChange]:
+        """Apply a run that failed with `status`, whose hold began at `since_ms`."""
         return self.families_failed(same_grace(status, since_ms, self._holds), now_ms)
 
-    def families_failed(self, graces: Mapping[Family, Grace], now_ms: int) -> list[Change]:
-        """A run has failed; each family has the grace of its own failure."""
+    def families_failed(self, graces: Mapping[Family, Grace], now_ms: int) -> list[AddressChange]:
+        """Apply a failed run; each family has the grace of its own failure."""
         slots = dict(self.slots)
         for slot, address in slots.items():
             joined_ms = self._joined_ms.get(slot, 0)
@@ -247,7 +246,7 @@ class Assignment:
 
     @property
     def missing(self) -> int:
-        """How many servers more the backend with the fewest would need to use every record."""
+        """Records less servers of the smallest backend, at least 0."""
         if not self._servers:
             return 0
         if self._fewest is None:
@@ -255,20 +254,20 @@ class Assignment:
             self._fewest = min(per_backend.values())
         return max(0, len(self.records) - self._fewest)
 
-    def _reassign(self, kept: Collection[int] = ()) -> list[Change]:
+    def _reassign(self, kept: Collection[int] = ()) -> list[AddressChange]:
         slots = assign(self.servers, self.slots, self.records, self._preferred, kept)
         self._settled = not kept
         return self._replace(slots, _NO_RECORD)
 
     def _replace(
         self, slots: dict[int, Address | None], causes: Mapping[Family, Cause]
-    ) -> list[Change]:
-        """`causes`: why a server has none that had one of this family."""
+    ) -> list[AddressChange]:
+        """`causes`: by family of its former address, why a server has none now."""
         before, self.slots = self.slots, slots
         changes = []
         for slot, server in self._servers.items():
             was, has = before[slot], slots[slot]
             if was != has:
                 cause = Cause.DNS if was is None or has is not None else causes[was.family]
-                changes.append(Change(server, was, has, cause))
+                changes.append(AddressChange(server, was, has, cause))
         return changes

@@ -1,6 +1,6 @@
-"""Which record a server would rather have: `resolve-prefer` and `resolve-net` (S42, S44). Pure.
+"""The order of records for a server: `resolve-prefer` and `resolve-net` (S42, S44). Pure.
 
-Owns the networks in binary form and the score of an address. Knows nothing of who has which record.
+Owns the networks in binary form and the score of an address. Knows no assignment.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Preference:
-    """The order in which one server takes addresses; two of the same words are equal."""
+    """The order in which one server takes addresses; equal for equal words of the server line."""
 
     def __init__(self, preferred: Family, networks: tuple[str, ...], allow_dup_ip: bool) -> None:
-        """Raises ValueError for a network that is none."""
+        """Raises ValueError for a text in `networks` that is no network."""
         self.preferred = preferred
         self.allow_dup_ip = allow_dup_ip
         self._networks: tuple[Network, ...] = tuple(
@@ -31,15 +31,15 @@ class Preference:
         self._key = (preferred, networks, allow_dup_ip)
 
     def __eq__(self, other: object) -> bool:
-        """Whether both are of the same words."""
+        """Whether family, networks and duplicates are the same."""
         return isinstance(other, Preference) and self._key == other._key
 
     def __hash__(self) -> int:
-        """Of the words."""
+        """Consistent with `__eq__`."""
         return hash(self._key)
 
     def score(self, address: Address) -> int:
-        """How much the server wants this address, more is better."""
+        """HAProxy's score of an address; a higher one is taken first."""
         score = FAMILY_SCORE if address.family == self.preferred else 0
         if self._networks and self._in_network(address):
             score += NETWORK_SCORE
@@ -52,7 +52,7 @@ class Preference:
         )
 
     def ranked(self, addresses: Iterable[Address]) -> list[Address]:
-        """The addresses, the best first, equals in the order in which they come."""
+        """The addresses by falling score, equals in the given order."""
         if self._networks:
             return sorted(addresses, key=self.score, reverse=True)
         preferred = self.preferred
@@ -65,6 +65,6 @@ def _preference(preferred: Family, networks: tuple[str, ...], allow_dup_ip: bool
 
 
 def preference_of(server: ResolvedServer, preferred: Family) -> Preference:
-    """What the server's line says; `preferred` where it says nothing about the family."""
+    """The preference of the server's line; `preferred` where it names no family."""
     family = preferred if server.preferred is Family.NONE else server.preferred
     return _preference(family, server.networks, server.allow_dup_ip)

@@ -1,7 +1,7 @@
 """How many servers a backend has left when one loses its address.
 
-Counted once for all the losses of one event, then counted down: a backend of ten thousand servers
-that goes whole is not looked through ten thousand times.
+Owns the counts during one event: they are read once, then decremented for each loss, so that the
+loss of all servers of a large backend does not cost a scan for each.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from shm.states import Operational
 
 
 class Loss(NamedTuple):
-    """A server as it was, and what its backend has without it."""
+    """A server before its loss, and the counts of its backend without it."""
 
     backup: bool
     was_down: bool  # by its checks
@@ -27,12 +27,11 @@ class Remaining:
     """The counts of backends that have lost servers since `forget`."""
 
     def __init__(self, board: Board) -> None:
-        """Nothing is lost."""
         self._board = board
         self._left: dict[int, tuple[int, int]] = {}
 
     def without(self, server: ResolvedServer) -> Loss:
-        """The server is about to lose its address: call it before that is published."""
+        """Count the loss of a server's address; call it before that is published."""
         state = self._board.server(server.slot)
         active, backup = self._left.get(server.backend_index) or self._board.usable(
             server.backend_index
@@ -51,5 +50,5 @@ class Remaining:
         )
 
     def forget(self) -> None:
-        """What comes next may find other counts."""
+        """Drop the counts: the next loss reads them anew."""
         self._left.clear()

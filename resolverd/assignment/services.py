@@ -1,28 +1,28 @@
-"""Which server of an SRV label stands for which record: accepted answers in, changes out. Pure.
+"""Which server of an SRV label is attached to which record: answers in, changes out. Pure.
 
-Owns the SRV records that valid answers have brought, when each was last seen, and which server is
-attached to which. Knows no socket, no clock, no segment, and nothing of how a target is resolved.
+Owns the SRV records of valid answers, when each was last seen, and the attachments. Knows no
+socket, no clock, no segment and no resolution of a target.
 
-A record is known by target and port. The rule, after each valid answer, for each backend:
-1. A record unseen for longer than `hold obsolete` is forgotten and its server is free again. A cut
-   answer forgets only what has been unseen for its hold as well (leases.py); what it has kept goes
-   with the next whole answer.
-2. A server that is attached to a known record stays so.
+A record is identified by target and port. The rule, after each valid answer, for each backend:
+1. A record unseen for longer than `hold obsolete` is forgotten and its server is free again. After
+   a cut answer a record is forgotten only if it was unseen for that answer's hold as well
+   (leases.py); the next whole answer removes the others.
+2. A server that is attached to a known record stays attached.
 3. A record that comes back gets its former server, if that is still free; any other takes the
-   server that has been free for longest. No server free: the record is surplus.
-4. Weights follow the records, (w + 255) / 256; 0 drains, unless the whole answer says 0: then each
-   record weighs 1, and so does a 0 where the server follows RFC 2782. A server that ignores weights
-   keeps the configured one.
-5. What the additional section says of a target is its address at once. Records of one target share
-   its addresses in turn; a server that has one of them keeps it, whoever said it first. Without
-   any, the target is to be resolved on its own (`address` is None).
+   server that has been free for longest. Without a free server the record is surplus.
+4. The weight of a server is (w + 255) / 256 of its record's. 0 drains, unless all weights of the
+   answer are 0: then each is 1, and so is a 0 of a server that follows RFC 2782. A server that
+   ignores weights keeps the configured one.
+5. The addresses of a target in the additional section are used at once. Records of one target
+   share them in turn; a server that has one of them keeps it. Without any, the target is to be
+   resolved (`address` is None).
 6. Where servers follow priorities, free ones go to the lowest numbers first. Of the records that
    have a server of the backend, those with the lowest number are active, the others backups; no
-   record loses its server for its priority. One whose priority is not known yet (a predecessor's)
-   stays what it is.
+   record loses its server for its priority. A record of unknown priority (a predecessor's) stays
+   active or backup, as it was.
 
 After a failed run nothing changes within the hold of that status; then all servers are free and all
-records go.
+records are forgotten.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ import msgspec
 
 from resolverd.assignment.preference import Preference, preference_of
 from resolverd.config import Family, Holds, ResolvedServer
-from resolverd.dns.answer import Address, Answer, Service, Status
+from resolverd.dns.answer import Address, Answer, ServiceRecord, Status
 from resolverd.resolution.hold_rules import hold_ms
 
 WEIGHT_STEP = 256  # of an SRV weight: 65535 becomes 256, a server's largest
-WEIGHT_CONFIGURED = -1  # what a slot record says for "as the configuration says"
+WEIGHT_CONFIGURED = -1  # in a slot record: the weight of the configuration
 
 Key = tuple[str, int]  # target, port
 NOTHING_RESOLVED: Mapping[int, Address] = {}
-Best = dict[tuple[int, Preference], list[Address]]  # which of these addresses such servers want
+Best = dict[tuple[int, Preference], list[Address]]  # by target's addresses: those of best score
 
 
 class Attachment(msgspec.Struct, frozen=True):
-    """What a record says of its server; `address` is None where the target is to be resolved."""
+    """A server's part in a record; `address` is None where the target is to be resolved."""
 
     target: str
     port: int
@@ -55,50 +55,50 @@ class Attachment(msgspec.Struct, frozen=True):
 
     @property
     def key(self) -> Key:
-        """The record."""
+        """The identity of the record."""
         return self.target, self.port
 
 
 class ServiceChange(msgspec.Struct, frozen=True):
-    """One server is attached, told something else, or free again (`after` is None)."""
+    """One server is attached, gets other values of its record, or is free (`after` is None)."""
 
     server: ResolvedServer
     before: Attachment | None
     after: Attachment | None
 
 
-class Known(msgspec.Struct):
-    """One record: what it said last, when, and for how long it may be unseen at least.
+class KnownRecord(msgspec.Struct):
+    """One record as it was last seen.
 
-    `kept_ms` is 0 but for a predecessor's or a state file's, until an answer has it.
+    `kept_ms` is the least time that it may be unseen: 0 for a record of an answer, more for one
+    from a predecessor or a state file.
     """
 
     weight: int
     addresses: tuple[Address, ...]
     seen_ms: int
     kept_ms: int  # after `seen_ms`
-    priority: int | None  # None: nobody has said it since a predecessor died
+    priority: int | None  # None: a predecessor's record, the segment has no priorities
 
 
 class Roster:
-    """The servers of one backend: who is attached to what, who is free, who was what before."""
+    """The servers of one backend: attached ones by record, free ones, former attachments."""
 
     def __init__(self) -> None:
-        """Without servers."""
         self.attached: dict[Key, int] = {}
         self.free: dict[int, None] = {}  # the one that has been free for longest is first
         self._former: dict[Key, int] = {}
         self._formerly: dict[int, Key] = {}
 
     def release(self, key: Key) -> None:
-        """The record is gone; its server is free, and first in line should it come back."""
+        """Free the server of a forgotten record, which gets it again if it comes back."""
         slot = self.attached.pop(key)
         self.free[slot] = None
         self._former[key] = slot
         self._formerly[slot] = key
 
     def attach(self, key: Key, slot: int) -> None:
-        """The server stands for the record from now on."""
+        """Attach the server to the record."""
         self.free.pop(slot, None)
         former = self._formerly.pop(slot, None)
         if former is not None:
@@ -106,7 +106,7 @@ class Roster:
         self.attached[key] = slot
 
     def fill(self, keys: Iterable[Key]) -> None:
-        """Find servers for all records that have none, while there are any."""
+        """Attach free servers to the records that have none."""
         unserved = [key for key in keys if key not in self.attached]
         strangers = []
         for key in unserved:
@@ -121,7 +121,7 @@ class Roster:
 
 
 class ServiceAssignment:
-    """What the servers of one label stand for; `slots` maps a slot to its attachment."""
+    """The attachments of the servers of one label; `slots` maps a slot to its attachment."""
 
     def __init__(
         self,
@@ -130,7 +130,6 @@ class ServiceAssignment:
         families: tuple[Family, ...],
         holds: Holds,
     ) -> None:
-        """All servers are free."""
         self._servers = {server.slot: server for server in servers}
         self._preferred = preferred
         self._families = families
@@ -138,20 +137,20 @@ class ServiceAssignment:
         self._by_priority = any(server.srv_priority for server in servers)
         self._rosters: dict[int, Roster] = {}
         self.slots: dict[int, Attachment | None] = dict.fromkeys(self._servers)
-        self.records: dict[Key, Known] = {}
+        self.records: dict[Key, KnownRecord] = {}
         for server in servers:
             self._rosters.setdefault(server.backend_index, Roster()).free[server.slot] = None
 
     def adopt(self, slot: int, was: Attachment, seen_ms: int, kept_ms: int) -> None:
-        """A server stands for a record already: a predecessor's, or a state file's.
+        """Attach a server as a predecessor or a state file had it.
 
-        The record was last seen at `seen_ms` and stays for `kept_ms` more, or `hold obsolete` if
-        that is longer, though answers are without it.
+        The record was last seen at `seen_ms` and may be unseen for `kept_ms`, or for `hold
+        obsolete` if that is longer.
         """
         roster = self._rosters[self._servers[slot].backend_index]
         if was.key in roster.attached:
-            return  # nobody else may be the same record; the first in the file is
-        known = Known(max(0, was.weight) * WEIGHT_STEP, (), seen_ms, kept_ms, None)
+            return  # one server for each record: the first in the file
+        known = KnownRecord(max(0, was.weight) * WEIGHT_STEP, (), seen_ms, kept_ms, None)
         self.records.setdefault(was.key, known)
         roster.attach(was.key, slot)
         self.slots[slot] = was
@@ -164,9 +163,9 @@ class ServiceAssignment:
         *,
         cut_ms: int = 0,
     ) -> list[ServiceChange]:
-        """A valid answer has come; a cut one removes only what has been unseen for `cut_ms`.
+        """Apply a valid answer; a cut one removes only records that were unseen for `cut_ms`.
 
-        `resolved` are the addresses of servers whose target is resolved on its own, by slot.
+        `resolved` are the addresses of servers whose target has a resolution of its own, by slot.
         """
         accepted: dict[int, tuple[Address, ...]] = {}  # records with one target share its addresses
         for service in answer.services:
@@ -175,7 +174,7 @@ class ServiceAssignment:
                 addresses = tuple(a for a in service.addresses if a.family in self._families)
                 accepted[id(service.addresses)] = addresses
             key = (service.target, service.port)
-            known = Known(service.weight, addresses, now_ms, 0, service.priority)
+            known = KnownRecord(service.weight, addresses, now_ms, 0, service.priority)
             self.records[key] = known
         unseen_ms = max(self._holds.obsolete_ms, cut_ms if answer.partial else 0)
         for key, known in list(self.records.items()):
@@ -188,7 +187,7 @@ class ServiceAssignment:
         return self._replace(self._attachments(answer.services, resolved))
 
     def failed(self, status: Status, since_ms: int, now_ms: int) -> list[ServiceChange]:
-        """A run has failed with `status`, whose hold counts since `since_ms`."""
+        """Apply a run that failed with `status`, whose hold began at `since_ms`."""
         if not self.is_over(status, since_ms, now_ms):
             return []
         self.records = {}
@@ -198,29 +197,29 @@ class ServiceAssignment:
         return self._replace(dict.fromkeys(self._servers))
 
     def is_over(self, status: Status, since_ms: int, now_ms: int) -> bool:
-        """Whether a failure of this kind is overlooked no longer."""
+        """Whether the hold of this status has passed."""
         return since_ms + hold_ms(self._holds, status) <= now_ms
 
     def holders(self, key: Key) -> list[ResolvedServer]:
-        """The servers that stand for this record, one of each backend at most."""
+        """The servers attached to this record, at most one of each backend."""
         slots = (roster.attached.get(key) for roster in self._rosters.values())
         return [self._servers[slot] for slot in slots if slot is not None]
 
     @property
     def used(self) -> int:
-        """How many servers stand for a record."""
+        """How many servers are attached."""
         return sum(len(roster.attached) for roster in self._rosters.values())
 
     @property
     def missing(self) -> int:
-        """How many servers more the backend with the fewest would need for every record."""
+        """Records less attached servers, of the backend with the fewest."""
         attached = (len(roster.attached) for roster in self._rosters.values())
         return len(self.records) - min(attached, default=len(self.records))
 
     def _attachments(
-        self, services: Iterable[Service], resolved: Mapping[int, Address]
+        self, services: Iterable[ServiceRecord], resolved: Mapping[int, Address]
     ) -> dict[int, Attachment | None]:
-        nobody_weighs = not any(service.weight for service in services)
+        all_zero = not any(service.weight for service in services)
         slots: dict[int, Attachment | None] = dict.fromkeys(self._servers)
         numbers = self._numbers()
         best: Best = {}
@@ -231,7 +230,7 @@ class ServiceAssignment:
                 weight = (known.weight + WEIGHT_STEP - 1) // WEIGHT_STEP
                 if server.ignore_weight:
                     weight = WEIGHT_CONFIGURED
-                elif nobody_weighs or server.rfc_weight:
+                elif all_zero or server.rfc_weight:
                     weight = max(1, weight)
                 address = None
                 if known.addresses:
@@ -243,7 +242,7 @@ class ServiceAssignment:
         return slots
 
     def _in_turn(self) -> list[Key]:
-        """The records in the order in which they get servers."""
+        """The records in the order in which free servers are attached."""
         keys = list(self.records)
         if self._by_priority:
             keys.sort(key=lambda key: self.records[key].priority or 0)
@@ -254,7 +253,7 @@ class ServiceAssignment:
         priorities = (self.records[key].priority for key in roster.attached)
         return min((number for number in priorities if number is not None), default=0)
 
-    def _is_backup(self, server: ResolvedServer, known: Known, first: int) -> bool:
+    def _is_backup(self, server: ResolvedServer, known: KnownRecord, first: int) -> bool:
         if not server.srv_priority:
             return False
         if known.priority is not None:
@@ -263,7 +262,7 @@ class ServiceAssignment:
         return former is not None and former.backup
 
     def _numbers(self) -> dict[Key, int]:
-        """Of several records with one target: which of them each is, from 0."""
+        """The position of each record among those of the same target, from 0."""
         seen: dict[str, int] = {}
         numbers: dict[Key, int] = {}
         for key in self.records:
@@ -272,13 +271,15 @@ class ServiceAssignment:
         return numbers
 
     def _present(self, slot: int, key: Key, resolved: Mapping[int, Address]) -> Address | None:
-        """Where the server is already by this record or its target."""
+        """The address that the server has by this record or by its target's resolution."""
         former = self.slots[slot]
         if former is None or former.key != key:
             return None
         return resolved.get(slot) if former.address is None else former.address
 
-    def _address(self, server: ResolvedServer, known: Known, number: int, best: Best) -> Address:
+    def _address(
+        self, server: ResolvedServer, known: KnownRecord, number: int, best: Best
+    ) -> Address:
         preference = preference_of(server, self._preferred)
         equals = best.get((id(known.addresses), preference))
         if equals is None:

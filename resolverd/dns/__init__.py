@@ -1,1 +1,1 @@
-"""DNS messages: written, read, judged, and remembered by their bytes (RFC 1035, 6891)."""
+"""DNS messages: queries written, replies read, judged and cached (RFC 1035, 6891)."""

@@ -1,28 +1,28 @@
-"""One DNS reply, judged: bytes in, an `Answer` (records or an error status) out. Pure.
+"""What one DNS reply means: bytes in, an `Answer` (records or an error status) out. Pure.
 
 Owns the wire form of queries and replies. Knows no socket, no clock and no state of a resolution.
 
 A datagram is a reply to a question only if QR, opcode and the question itself match (RFC 5452
-section 9.1); the transport has matched source and id before. What does not match is no answer at
-all: `read_reply` returns None, the caller counts it `invalid` and goes on waiting, so that a forged
-or stray datagram can never end an attempt. What does match becomes exactly one status:
+section 9.1); the transport has matched source and id before. For any other `read_reply` returns
+None, the caller counts it `invalid` and goes on waiting, so that a forged or stray datagram can
+never end an attempt. A matching reply has exactly one status:
 
     rcode 3 -> NX, 5 -> REFUSED, other than 0 -> OTHER      (the question may be missing)
     TC set -> TRUNCATED, even with no record in it; SRV records present are VALID (S23)
     body that cannot be parsed, or only records of foreign owners -> INVALID
     only addresses that no server can have     -> INVALID
-    CNAME chain that breaks or just ends       -> CNAME_ERROR
+    CNAME chain without an end or without data -> CNAME_ERROR
     a referral: only other nameservers' names  -> OTHER
     no record of the asked type -> NODATA, else VALID
 
 A chain of aliases is followed inside one reply only, by the owners of its records, in any order. It
-may end with NODATA: then the SOA record of the last name's zone says so (RFC 2308 section 2.2).
-What a reply
-with TC holds is marked `partial`: it may confirm or add, never remove by absence alone.
+may end with NODATA, with the SOA record of the last name's zone (RFC 2308 section 2.2). A reply
+with TC gives a `partial` answer: its records are confirmed or added, none is removed by absence
+alone.
 
-Of SRV answers every record counts, whatever its owner (S25); each brings the addresses that the
-additional section has for its target. A record that nobody can be sent to (no target, port 0, a
-name that is no host's) is passed over.
+In SRV answers every record counts, whatever its owner (S25), with the addresses that the additional
+section has for its target. A record with target ".", port 0, or a target that is no host name is
+skipped.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ from resolverd.dns.wire import (
     TYPE_SOA,
     TYPE_SRV,
     BrokenMessageError,
-    Record,
-    Reply,
+    WireRecord,
+    WireReply,
     is_within,
     labels_of,
     name_of,
@@ -66,11 +66,11 @@ from resolverd.dns.wire import (
 )
 
 QUESTIONS_MAX = 32_768  # kept in wire form: both families of 10,000 names, and targets
-HOST_LABELS = re.compile(rb"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")  # what a target may consist of
+HOST_LABELS = re.compile(rb"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")  # the labels of a target
 
 
 class QueryType(enum.IntEnum):
-    """What is asked; the value is the RR type number (RFC 1035 section 3.2.2, 3596, 2782)."""
+    """The type of a query; the value is the RR type number (RFC 1035 section 3.2.2, 3596, 2782)."""
 
     A = TYPE_A
     AAAA = TYPE_AAAA
@@ -78,7 +78,7 @@ class QueryType(enum.IntEnum):
 
 
 class Status(enum.IntEnum):
-    """How a reply, or a whole run, came out; 0 in a resolution record means that no run ended."""
+    """The result of a reply or of a run; 0 in a resolution record: no run has ended."""
 
     VALID = 1
     NX = 2
@@ -104,13 +104,13 @@ class Address(msgspec.Struct, frozen=True, order=True):
 
     @property
     def text(self) -> str:
-        """The address as people write it."""
+        """The address in its usual text form (inet_ntop)."""
         family = socket.AF_INET if self.family == Family.IPV4 else socket.AF_INET6
         return socket.inet_ntop(family, self.packed)
 
     @classmethod
     def parse(cls, text: str) -> Address:
-        """The address written as `text`; raises OSError where it is none."""
+        """The address of `text`; raises OSError if that is none."""
         if ":" in text:
             return cls(Family.IPV6, socket.inet_pton(socket.AF_INET6, text))
         return cls(Family.IPV4, socket.inet_pton(socket.AF_INET, text))
@@ -135,7 +135,7 @@ class Question(msgspec.Struct, frozen=True):
     query_type: QueryType
 
 
-class Service(msgspec.Struct, frozen=True):
+class ServiceRecord(msgspec.Struct, frozen=True):
     """One SRV record (RFC 2782); `target` is lower case, without the trailing dot.
 
     `addresses` are what the additional section says of the target.
@@ -149,31 +149,31 @@ class Service(msgspec.Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """For people: target and port, and where that is, in the same words for the same."""
+        """`target:port (addresses)` for log lines; equal for equal sets of addresses."""
         found = ", ".join(sorted(each.text for each in self.addresses))
         return f"{self.target}:{self.port}" + (f" ({found})" if found else "")
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What a matching reply says; `addresses` or `services` are in its order, without repeats.
+    """The content of a matching reply; `addresses` or `services` in its order, without repeats.
 
-    `aliased` tells that a CNAME led to them, `partial` that the reply was cut; `ttl_s` is the
-    smallest time to live of the aliases and records that count, 0 without any. `extension_refused`
-    tells an error that a nameserver gives which does not know EDNS; `unusable` are addresses that
-    no server can have, which do not count.
+    `aliased`: a CNAME led to them; `partial`: the reply was cut; `ttl_s` is the smallest time to
+    live of the aliases and records that count, 0 without any. `extension_refused`: an error of a
+    nameserver without EDNS; `unusable` are addresses that no server can have (unusable.py), which
+    do not count.
     """
 
     status: Status
     addresses: tuple[Address, ...] = ()
     aliased: bool = False
-    services: tuple[Service, ...] = ()
+    services: tuple[ServiceRecord, ...] = ()
     partial: bool = False
     ttl_s: int = 0
     extension_refused: bool = False
     unusable: tuple[Address, ...] = ()
 
 
-# What nameservers without EDNS answer to an OPT record (RFC 6891 sections 6.1.3 and 7)
+# The rcodes of nameservers without EDNS for an OPT record (RFC 6891 sections 6.1.3 and 7)
 EXTENSION_REFUSED = (RCODE_FORMERR, RCODE_NOTIMP, RCODE_BADVERS)
 _RCODE_STATUS = {RCODE_NXDOMAIN: Status.NX, RCODE_REFUSED: Status.REFUSED}
 _FAMILIES = {TYPE_A: Family.IPV4, TYPE_AAAA: Family.IPV6}
@@ -181,7 +181,7 @@ _FAMILIES = {TYPE_A: Family.IPV4, TYPE_AAAA: Family.IPV6}
 
 @functools.lru_cache(QUESTIONS_MAX)
 def build_query(question: Question, payload_size: int | None) -> bytes:
-    """The query in wire form, its id 0; made once and kept. Raises ValueError for no name.
+    """The query in wire form, its id 0; cached. Raises ValueError if the name is none.
 
     Without a payload size it has no OPT record.
     """
@@ -194,16 +194,16 @@ def _question_section(question: Question) -> bytes:
 
 
 def read_reply(wire: bytes, question: Question) -> Answer | None:
-    """What `wire` answers to `question`; None if it is no reply to it."""
+    """The answer of `wire` to `question`; None if it is no reply to it."""
     reply = match(wire, question)
     return None if reply is None else judge(reply, question)
 
 
-def match(wire: bytes, question: Question) -> Reply | None:
+def match(wire: bytes, question: Question) -> WireReply | None:
     """The message with its header and question read; None if it is no reply to `question`."""
     if len(wire) < HEADER_BYTES:
         return None
-    reply = Reply(wire)
+    reply = WireReply(wire)
     asked = _question_section(question)
     if reply.flags & (QR | OPCODE) != QR:
         return None
@@ -213,14 +213,14 @@ def match(wire: bytes, question: Question) -> Reply | None:
     return None
 
 
-def judge(reply: Reply, question: Question) -> Answer:
-    """What a reply that matches the question says."""
+def judge(reply: WireReply, question: Question) -> Answer:
+    """The answer of a reply that matches the question."""
     asked = _question_section(question)
     truncated = bool(reply.flags & TC)
     broken = False
     try:
         reply.read(asked)
-    except BrokenMessageError:  # a cut message may end inside a record: what was read counts
+    except BrokenMessageError:  # a cut message may end inside a record: those before it count
         broken = not truncated
     if reply.rcode != RCODE_NOERROR:
         status = _RCODE_STATUS.get(reply.rcode, Status.OTHER)
@@ -235,13 +235,13 @@ def judge(reply: Reply, question: Question) -> Answer:
 
 
 def cut(answer: Answer) -> Answer:
-    """What an answer is worth that has TC set, or that was too large to be accepted."""
+    """The answer of a reply with TC, or larger than the accepted payload."""
     if answer.services:
         return msgspec.structs.replace(answer, partial=True)
     return Answer(Status.TRUNCATED, answer.addresses, partial=True, unusable=answer.unusable)
 
 
-def _read_addresses(reply: Reply, query_type: QueryType, asked: bytes) -> Answer:
+def _read_addresses(reply: WireReply, query_type: QueryType, asked: bytes) -> Answer:
     """Follow the aliases by owner; the addresses are those of the name that they lead to."""
     records = [each for each in reply.answer.records if each[0] in (TYPE_CNAME, query_type)]
     chain = _chain(records, asked)
@@ -272,8 +272,8 @@ def _read_addresses(reply: Reply, query_type: QueryType, asked: bytes) -> Answer
     return Answer(Status.VALID, addresses, bool(passed), ttl_s=ttl_s, unusable=unusable)
 
 
-def _chain(records: list[Record], asked: bytes) -> dict[bytes, None] | None:
-    """The asked name and those that aliases lead to, in their order; None if it has no end."""
+def _chain(records: list[WireRecord], asked: bytes) -> dict[bytes, None] | None:
+    """The asked name and its aliases in order; None for a loop or an alias of two names."""
     targets: dict[bytes, bytes] = {}
     for kind, owner, _, data in records:
         if kind == TYPE_CNAME and targets.setdefault(owner, data) != data:
@@ -288,11 +288,11 @@ def _chain(records: list[Record], asked: bytes) -> dict[bytes, None] | None:
     return chain
 
 
-def _nothing(reply: Reply, name: bytes, *, aliased: bool) -> Status:
-    """What a reply says that has no record of the asked type for the name (RFC 2308 section 2.2).
+def _nothing(reply: WireReply, name: bytes, *, aliased: bool) -> Status:
+    """The status of a reply without a record of the asked type (RFC 2308 section 2.2).
 
-    That there is none says the zone of the name, by its SOA record. An alias without it leads
-    nowhere; a nameserver that only names others does not know.
+    With the SOA record of the name's zone: NODATA. Without it, behind an alias: CNAME_ERROR. A
+    referral to other nameservers: OTHER.
     """
     owners = reply.authority.owners
     if any(is_within(name, zone) for zone in owners[TYPE_SOA]):
@@ -303,10 +303,10 @@ def _nothing(reply: Reply, name: bytes, *, aliased: bool) -> Status:
     return Status.OTHER if is_referral else Status.NODATA
 
 
-def _read_services(reply: Reply, asked: bytes) -> Answer:
-    """All SRV records, each once, with what the additional section says of their targets."""
+def _read_services(reply: WireReply, asked: bytes) -> Answer:
+    """All SRV records, each once, with the addresses of their targets in the additional section."""
     known, unusable, lives_s = _addresses_of_hosts(reply.additional.records)
-    found: dict[tuple[bytes, int], Service] = {}
+    found: dict[tuple[bytes, int], ServiceRecord] = {}
     alias_lives_s = [life_s for kind, _, life_s, _ in reply.answer.records if kind == TYPE_CNAME]
     aliased = bool(alias_lives_s)
     ttl_s = min(alias_lives_s, default=TTL_MAX_S)
@@ -318,16 +318,16 @@ def _read_services(reply: Reply, asked: bytes) -> Answer:
         if target is None or port == 0:
             continue
         ttl_s = min(ttl_s, life_s, lives_s.get(name, TTL_MAX_S))
-        service = Service(target, port, weight, priority, known.get(name, ()))
+        service = ServiceRecord(target, port, weight, priority, known.get(name, ()))
         former = found.setdefault((name, port), service)
-        if former is not service:  # of repeats one, whatever their order
+        if former is not service:  # repeats become one, the same in any order
             found[name, port] = msgspec.structs.replace(
                 former,
                 weight=max(weight, former.weight),
                 priority=min(priority, former.priority),
             )
     if not found:
-        if reply.answer.services:  # none is to be had (RFC 2782), whatever the aliases
+        if reply.answer.services:  # only targets "." (RFC 2782): no such service
             return Answer(Status.NODATA)
         aliases = [each for each in reply.answer.records if each[0] == TYPE_CNAME]
         chain = _chain(aliases, asked)
@@ -344,12 +344,9 @@ def _read_services(reply: Reply, asked: bytes) -> Answer:
 
 
 def _addresses_of_hosts(
-    records: list[Record],
+    records: list[WireRecord],
 ) -> tuple[dict[bytes, tuple[Address, ...]], tuple[Address, ...], dict[bytes, int]]:
-    """The addresses in a section by owner, those that no server can have, and times to live.
-
-    Of each owner the smallest.
-    """
+    """The addresses in a section by owner, the unusable ones, and each owner's smallest TTL."""
     found: dict[bytes, dict[Address, None]] = {}
     unusable: dict[Address, None] = {}
     lives_s: dict[bytes, int] = {}
@@ -366,7 +363,7 @@ def _addresses_of_hosts(
 
 
 def host_name(name: bytes) -> str | None:
-    """A name in wire form as text, without the trailing dot; None if no host can be called so."""
+    """A name in wire form as text, without the trailing dot; None if it is no host name."""
     labels = labels_of(name)
     text = b".".join(labels)
     if not HOST_LABELS.fullmatch(text) or text.count(b".") >= len(labels):

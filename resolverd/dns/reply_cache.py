@@ -1,9 +1,9 @@
-"""Large replies that say what the last one said: known by comparison, not read again.
+"""A cache of large replies: one equal to the last is recognized by its bytes, not read again.
 
-Owns what a nameserver's last large answer to a question was made of. The same bytes but for the id
-and the times to live, all of which have grown or fallen alike (as in a cache, from second to
-second), are the same answer with another time to live. All else is read: in another order the
-names stand elsewhere. Small replies are read in less time than remembering them all is worth.
+Owns each nameserver's last large answer to a question. A reply with the same bytes but for the id
+and the times to live, all of which differ by the same amount (as from a cache, second by second),
+is the same answer with another time to live. Any other is read: in another order of records the
+compression pointers differ. Reading a small reply costs less than its entry.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from operator import sub
 import msgspec
 
 from resolverd.dns.answer import Answer, Question, Status, judge, match
-from resolverd.dns.wire import ID_BYTES, TTL_BYTES, TTL_MAX_S, Reply
+from resolverd.dns.wire import ID_BYTES, TTL_BYTES, TTL_MAX_S, WireReply
 
 LARGE_BYTES = 512  # up to here reading takes some 20 us
 KNOWN_MAX = 256  # answers: of 64 KiB each, and 3 times that for their comparison, they are 64 MiB
 
 
 class KnownReply:
-    """A valid answer and what a message has to be to say the same."""
+    """A valid answer, and the bytes of the messages that give the same."""
 
-    def __init__(self, wire: bytes, reply: Reply, answer: Answer) -> None:
-        """Remember what `reply` has read in `wire`; `answer` is what that means."""
+    def __init__(self, wire: bytes, reply: WireReply, answer: Answer) -> None:
+        """`reply` has read `wire`, which means `answer`."""
         mask = bytearray(b"\xff" * len(wire))
         mask[:ID_BYTES] = bytes(ID_BYTES)
         for place in reply.life_places:
@@ -37,13 +37,13 @@ class KnownReply:
         self._lives = struct.Struct(">" + "".join([f"{gap}xI" for gap in gaps]))
         self._lives_s = self._lives.unpack_from(wire)
         self._answer = answer
-        # a pointer may lead into an id or a time to live: with these the names would change
+        # a pointer into an id or a time to live makes a name that changes with them
         self.usable = max(self._lives_s) <= TTL_MAX_S and not any(
             0 in mask[start:end] for start, end in reply.pointed
         )
 
     def read(self, wire: bytes) -> Answer | None:
-        """The answer with the time to live of this message, None if it says something else."""
+        """The answer with the time to live of this message; None if the message differs."""
         if len(wire) != self._size or int.from_bytes(wire) & self._mask != self._content:
             return None
         lives_s = self._lives.unpack_from(wire)
@@ -56,14 +56,13 @@ class KnownReply:
 
 
 class ReplyReader:
-    """Reads replies as `read_reply` does, and knows the large ones that it has read before."""
+    """Reads replies as `read_reply` does, large repeated ones by comparison."""
 
     def __init__(self) -> None:
-        """Nothing is known."""
         self._known: dict[tuple[str, Question], KnownReply] = {}
 
     def read(self, wire: bytes, nameserver: str, question: Question) -> Answer | None:
-        """What a message of this nameserver answers to the question; None if it is no reply."""
+        """The answer of this nameserver's message to the question; None if it is no reply."""
         key = (nameserver, question)
         known = self._known.get(key)
         answer = None if known is None else known.read(wire)
@@ -82,5 +81,5 @@ class ReplyReader:
         if not known.usable:
             return
         if len(self._known) >= KNOWN_MAX:
-            del self._known[next(iter(self._known))]  # the one that was read longest ago
+            del self._known[next(iter(self._known))]  # the oldest
         self._known[key] = known

@@ -1,18 +1,18 @@
 """Addresses that no server can have, though an answer gives them. Pure.
 
-Resolvers that block names answer 0.0.0.0 or `::`, and a connect there reaches a service of the
-proxy's own host: who asks for one name would be served by whatever listens here. Loopback stays
-allowed: who writes it in a zone means it.
+Resolvers that block names answer 0.0.0.0 or `::`, and a connect to these reaches a listener on the
+proxy's own host: clients would get a service that is not the one of the name. Loopback is allowed:
+a zone has it only on purpose.
 """
 
 from __future__ import annotations
 
-THIS_NETWORK = 0  # 0.0.0.0/8 (RFC 1122 section 3.2.1.3): Linux takes 0.0.0.0 for the own host
+THIS_NETWORK = 0  # 0.0.0.0/8 (RFC 1122 section 3.2.1.3): Linux connects 0.0.0.0 to the host itself
 MULTICAST = range(224, 240)  # first byte (RFC 5771)
 BROADCAST = b"\xff" * 4
 UNSPECIFIED = bytes(16)
 MULTICAST_IPV6 = 0xFF  # first byte (RFC 4291 section 2.7)
-LINK_LOCAL = (0xFE, 0x80)  # its first ten bits: an interface belongs to it, which DNS cannot name
+LINK_LOCAL = (0xFE, 0x80)  # its first ten bits: it needs an interface, which AAAA does not have
 LINK_LOCAL_MASK = 0xC0
 MAPPED = bytes(10) + b"\xff\xff"  # an IPv4 address follows (RFC 4291 section 2.5.5.2)
 

@@ -1,15 +1,15 @@
 """DNS messages in wire form (RFC 1035): a query out; names and records of a reply in. Pure.
 
-Owns names, compression and record data. Knows nothing of what a reply means: `answer.py` judges.
+Owns names, compression and record data. Knows no meaning of a reply: that is in `answer.py`.
 
 A name is kept as its uncompressed wire form in lower case, so that equal names are equal bytes
-(lengths are below 64, no letter is). The work that a message causes is bounded by its size: each
-place that a compression pointer leads to is read once and remembered, a pointer leads only back,
-a name has 255 bytes at most.
+(length bytes are below 64, letters above). The work for a message is bounded by its size: the
+target of a compression pointer is read once and cached, a pointer leads only backward, a name has
+at most 255 bytes.
 
-Every record is stepped over by its length; the data of A, AAAA, CNAME and SRV of class IN is read,
-and has to be whole. Nobody looks into the others, so that what is wrong with a signature or a text
-does not cost the addresses beside it.
+Every record is skipped by its length; the data of A, AAAA, CNAME and SRV of class IN is read, and
+must be complete. The data of other records is not read, so that a malformed signature or text does
+not cost the addresses beside it.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ RCODE_BADVERS = 16  # RFC 6891 section 9
 ROOT = b"\0"
 NAME_MAX = 255  # bytes (section 2.3.4)
 LABEL_MAX = 63
-POINTER = 0xC0  # the two bits that make a length byte the first of a pointer (section 4.1.4)
-PLACE = 0x3FFF  # the other bits
+POINTER = 0xC0  # the two high bits of a pointer's first byte (section 4.1.4)
+PLACE = 0x3FFF  # its other bits: the offset
 TTL_MAX_S = 0x7FFF_FFFF  # a larger one counts as 0 (RFC 2181 section 8)
 
 _QUESTION_END = struct.Struct(">HH")  # type, class
 _RECORD = struct.Struct(">HHIH")  # type, class, TTL, length of the data
-_POINTED_RECORD = struct.Struct(">HHHIH")  # the same behind a pointer
-_LIFE_AND_LENGTH_BYTES = 6  # at the end of both
+_POINTED_RECORD = struct.Struct(">HHHIH")  # the same, with a pointer as owner
+_LIFE_AND_LENGTH_BYTES = 6  # TTL and length, at the end of both
 _SERVICE = struct.Struct(">HHH")  # priority, weight, port (RFC 2782)
 _ADDRESS_BYTES = {TYPE_A: 4, TYPE_AAAA: 16}
 
-Record = tuple[int, bytes, int, bytes]  # type, owner, TTL in s, address or target of the alias
-Service = tuple[bytes, int, int, int, int, bytes]  # owner, TTL, priority, weight, port, target
+WireRecord = tuple[int, bytes, int, bytes]  # type, owner, TTL in s, address or target of the alias
+WireService = tuple[bytes, int, int, int, int, bytes]  # owner, TTL, priority, weight, port, target
 
 
 class BrokenMessageError(ValueError):
@@ -58,7 +58,7 @@ class BrokenMessageError(ValueError):
 
 
 def name_to_wire(text: str) -> bytes:
-    """The wire form of a host name, with or without its last dot; raises ValueError if none."""
+    """The wire form of a host name, with or without its last dot; ValueError if it is none."""
     labels = text.lower().removesuffix(".").encode("ascii").split(b".")
     if not all(0 < len(label) <= LABEL_MAX for label in labels):
         raise ValueError(f"'{text}' has an empty or a long label")
@@ -79,7 +79,7 @@ def labels_of(name: bytes) -> list[bytes]:
 
 
 def is_within(name: bytes, zone: bytes) -> bool:
-    """Whether a name in wire form is that of the zone or below it."""
+    """Whether a name in wire form is the zone's or below it."""
     at = 0
     while name[at:] != zone:
         if not name[at]:
@@ -109,30 +109,28 @@ def query_to_wire(question: bytes, payload_size: int | None) -> bytes:
     return header + question + ROOT + _RECORD.pack(TYPE_OPT, payload_size, 0, 0)
 
 
-class Names(dict[int, bytes]):
-    """The names of a message by their place, and what was read by way of pointers."""
+class NameCache(dict[int, bytes]):
+    """The names of a message by offset, and the ranges that were read by pointers."""
 
     def __init__(self) -> None:
-        """Without names."""
         super().__init__()
-        self.pointed: list[tuple[int, int]] = []  # places from and to
+        self.pointed: list[tuple[int, int]] = []  # offsets from and to
 
 
 class Section:
-    """The records of a section that were read, in its order: addresses and aliases, services.
+    """The records of a section in order: `records` are A, AAAA and CNAME, `services` SRV.
 
-    Of SOA and NS records the `owners` are kept.
+    Of SOA and NS records it has the `owners`.
     """
 
     def __init__(self) -> None:
-        """Empty."""
-        self.records: list[Record] = []
-        self.services: list[Service] = []
+        self.records: list[WireRecord] = []
+        self.services: list[WireService] = []
         self.owners: dict[int, list[bytes]] = {TYPE_SOA: [], TYPE_NS: []}
 
 
-class Reply:
-    """A message: its header at once, its records by `read`, those before an error included."""
+class WireReply:
+    """A message: the constructor reads its header, `read` its records up to an error."""
 
     def __init__(self, wire: bytes) -> None:
         """Raises struct.error for a message that is shorter than a header."""
@@ -142,8 +140,8 @@ class Reply:
         self.authority = Section()
         self.additional = Section()
         self._wire = wire
-        self.life_places: list[int] = []  # where each record has its TTL, as far as it has one
-        self._names = Names()
+        self.life_places: list[int] = []  # the offset of each record's TTL; OPT has none
+        self._names = NameCache()
         self._has_extension = False
 
     def repeats(self, question: bytes) -> bool:
@@ -153,11 +151,11 @@ class Reply:
 
     @property
     def pointed(self) -> list[tuple[int, int]]:
-        """The places, from and to, that were read because a pointer leads there."""
+        """The ranges of offsets, from and to, that were read by pointers."""
         return self._names.pointed
 
     def read(self, question: bytes) -> None:
-        """Read what follows the question section; raises BrokenMessageError."""
+        """Read the sections after the question; raises BrokenMessageError."""
         at = HEADER_BYTES
         if self.questions:
             self._names[at] = name_of(question)
@@ -171,7 +169,7 @@ class Reply:
             raise BrokenMessageError("the message ends within a record") from error
 
     def _read_section(self, at: int, count: int, into: Section, *, extension: bool = False) -> int:
-        """Read so many records from there on; the place behind them."""
+        """Read `count` records from offset `at`; returns the offset behind them."""
         wire, names, places = self._wire, self._names, self.life_places
         for _ in range(count):
             if wire[at] >= POINTER:
@@ -207,23 +205,23 @@ class Reply:
         return at
 
     def _read_extension(self, owner: bytes, fields: int, *, may_be_here: bool) -> None:
-        """The OPT record; `fields` stand where others have their TTL."""
+        """Read the OPT record; `fields` is its TTL field (RFC 6891 section 6.1.3)."""
         if not may_be_here or self._has_extension or owner != ROOT:
             raise BrokenMessageError("an OPT record out of place")
         self._has_extension = True
         self.rcode |= fields >> 24 << 4  # its upper eight bits
 
 
-def _read_last_name(wire: bytes, at: int, end: int, names: Names) -> bytes:
-    """The name that record data ends with."""
+def _read_last_name(wire: bytes, at: int, end: int, names: NameCache) -> bytes:
+    """The name at the end of record data."""
     name, behind = _read_name(wire, at, names)
     if behind != end:
         raise BrokenMessageError("a name does not end with its record")
     return name
 
 
-def _read_name(wire: bytes, at: int, names: Names) -> tuple[bytes, int]:
-    """The name at this place, and the place behind it."""
+def _read_name(wire: bytes, at: int, names: NameCache) -> tuple[bytes, int]:
+    """The name at this offset, and the offset behind it."""
     start = at
     while 0 < (size := wire[at]) <= LABEL_MAX:
         at += 1 + size
@@ -239,10 +237,10 @@ def _read_name(wire: bytes, at: int, names: Names) -> tuple[bytes, int]:
     return name, at
 
 
-def _pointed(wire: bytes, at: int, names: Names) -> bytes:
-    """The rest of a name that goes on where the pointer at this place leads.
+def _pointed(wire: bytes, at: int, names: NameCache) -> bytes:
+    """The rest of a name, from the target of the pointer at this offset.
 
-    All that is passed on the way is remembered: no place is read twice in one message.
+    Each label passed is cached in `names`: no offset is read twice in one message.
     """
     passed: list[tuple[int, bytes]] = []
     length = 0
@@ -256,7 +254,7 @@ def _pointed(wire: bytes, at: int, names: Names) -> bytes:
             break
         passed.append((place, wire[place:end].lower()))
         length += end - place
-        if length >= NAME_MAX:  # as in a circle of labels and pointers
+        if length >= NAME_MAX:  # also a loop of labels and pointers
             raise BrokenMessageError("a name is too long")
         place = _place(wire, place) if end == place else end
     for passed_place, label in reversed(passed):
@@ -268,7 +266,7 @@ def _pointed(wire: bytes, at: int, names: Names) -> bytes:
 
 
 def _place(wire: bytes, at: int) -> int:
-    """Where the pointer leads; it may lead back only."""
+    """The target of a pointer; raises BrokenMessageError unless it leads backward."""
     if wire[at] < POINTER:
         raise BrokenMessageError("a label of an unknown kind")
     place = (wire[at] << 8 | wire[at + 1]) & PLACE

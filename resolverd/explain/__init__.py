@@ -1,1 +1,1 @@
-"""What operators are told of names: accounts, reasons, warnings."""
+"""Reports on names for operators: accounts, reasons, warnings."""

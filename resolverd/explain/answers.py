@@ -1,7 +1,7 @@
-"""Answers to what control asks through the mailbox: what is known of names, records and servers.
+"""Answers to the questions of control in the mailbox: accounts of names, records and servers.
 
-Reads the names as they are and writes nothing; an answer is worked out when somebody asks, in pages
-of ROWS_MAX rows, so that ten thousand names cost the loop no longer than a few runs do.
+Reads the names and writes nothing. An answer is computed when it is asked for, in pages of ROWS_MAX
+rows, so that ten thousand names keep the loop no longer than a few runs do.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import msgspec
 
 from resolverd.config import ResolvedServer
 from resolverd.dns.answer import Status
-from resolverd.explain.holders import Hosts, Services, server_name
+from resolverd.explain.holders import HostHolders, ServiceHolders, server_name
 from resolverd.explain.reasons import has_failed, hold_left_ms, hold_of
 from resolverd.names.host import ResolvedName
-from resolverd.names.registry import Names, Resolved
-from resolverd.pace.run_limit import Places
+from resolverd.names.registry import NameRegistry, Resolved
+from resolverd.pace.run_limit import RunLimit
 from resolverd.records.history import Heard
 from resolverd.records.schema import (
     TOGETHER,
@@ -31,11 +31,11 @@ from resolverd.records.schema import (
     asks,
 )
 from resolverd.resolution.transitions import State
-from shm.mailbox import Question
+from shm.mailbox import MailQuestion
 
 ROWS_MAX = 50  # of one page: a millisecond of the loop
 Stamp = tuple[int, int, int, int]  # key, end of its last run, records, servers
-KEY_SHIFT = 32  # a cursor over the rows of several names: key, then row
+KEY_SHIFT = 32  # a cursor over the rows of several names: key (high half), row (low half)
 
 
 def _age_ms(moment_ms: int, now_ms: int) -> int | None:
@@ -47,26 +47,30 @@ def _words(status: Status | None) -> str | None:
 
 
 def error_page(error: str) -> bytes:
-    """The answer to a question that led to an error."""
+    """The answer to a question that raised an error."""
     page: Page[Summary] = Page([], error=error)
     return msgspec.json.encode(page)
 
 
 class Accounts:
-    """Tells of the names of one core."""
+    """Accounts of the names of one core."""
 
-    def __init__(self, names: Names, places: Mapping[str, Places], configured: int) -> None:
-        """`configured`: keys below are names of the configuration."""
+    def __init__(
+        self, names: NameRegistry, places: Mapping[str, RunLimit], configured: int
+    ) -> None:
+        """Keys below `configured` are names of the configuration."""
         self._names = names
-        self._places = places
+        self._run_limits = places
         self._configured = configured
-        self._keys: list[int] = []  # of the names, in the order in which pages tell them
-        self._seen: tuple[Stamp, Hosts | Services] | None = None  # of the last part of an account
+        self._keys: list[int] = []  # of the names, in the order of pages
+        self._seen: tuple[Stamp, HostHolders | ServiceHolders] | None = (
+            None  # of the last part of an account
+        )
 
-    def page(self, question: Question, now_ms: int, bytes_max: int) -> bytes:
-        """The answer to one question, as JSON of at most so many bytes.
+    def page(self, question: MailQuestion, now_ms: int, bytes_max: int) -> bytes:
+        """The answer to one question, as JSON of at most `bytes_max` bytes.
 
-        Raises ValueError for a question that nobody can ask, or whose answer does not fit.
+        Raises ValueError for an unknown kind of question, or if one row does not fit.
         """
         rows = ROWS_MAX
         while rows:
@@ -76,7 +80,9 @@ class Accounts:
             rows //= 2
         raise ValueError(f"one row is longer than {bytes_max} bytes")
 
-    def _page(self, question: Question, now_ms: int, rows: int) -> Page[Summary] | Page[Account]:
+    def _page(
+        self, question: MailQuestion, now_ms: int, rows: int
+    ) -> Page[Summary] | Page[Account]:
         _, kind, key, cursor, text = question
         if kind == Kind.NAMES:
             return self._summaries(cursor, now_ms, rows)
@@ -101,7 +107,7 @@ class Accounts:
         return sorted(key for key in self._names if self._names[key].settings.name == text)
 
     def _accounts(self, keys: list[int], cursor: int, now_ms: int, rows: int) -> Page[Account]:
-        """Part of one of these names, and where the next part is."""
+        """A page of one of these names, with the cursor of the next."""
         wanted, start = cursor >> KEY_SHIFT, cursor & ((1 << KEY_SHIFT) - 1)
         left = [key for key in keys if key >= wanted]
         if not left:
@@ -113,7 +119,7 @@ class Accounts:
         return Page([account], left[1] << KEY_SHIFT if len(left) > 1 else -1)
 
     def _account(self, key: int, start: int, now_ms: int, rows: int) -> tuple[Account, bool]:
-        """Rows `start` to `start + rows` of its records and then its servers; if they are all."""
+        """Rows `start` to `start + rows` of its records, then servers; True with the last row."""
         account, told = self._head(key, now_ms), self._told(key, start)
         count = told.count
         account.records = told.records(start, start + rows, now_ms)
@@ -121,8 +127,8 @@ class Accounts:
         account.servers = [self._server(told, each, now_ms) for each in told.servers[first:last]]
         return account, start + rows >= count + len(told.servers)
 
-    def _told(self, key: int, start: int) -> Hosts | Services:
-        """Who holds what; a later part goes on with the view of the former, if that still holds."""
+    def _told(self, key: int, start: int) -> HostHolders | ServiceHolders:
+        """The holders of records; the view of the former page is used again if it is current."""
         name = self._names[key]
         assignment = name.assignment
         counts = len(assignment.records), len(assignment.slots)
@@ -132,14 +138,16 @@ class Accounts:
         return self._seen[1]
 
     def _about_server(self, key: int, slot: int, now_ms: int) -> Account:
-        """A name, with this one of its servers and what that has."""
+        """A name with one of its servers and that server's record."""
         account, told = self._head(key, now_ms), _told(self._names[key])
         account.records = told.records_of(slot, now_ms)
         server = next(each for each in told.servers if each.slot == slot)
         account.servers = [self._server(told, server, now_ms)]
         return account
 
-    def _server(self, told: Hosts | Services, server: ResolvedServer, now_ms: int) -> ServerAccount:
+    def _server(
+        self, told: HostHolders | ServiceHolders, server: ResolvedServer, now_ms: int
+    ) -> ServerAccount:
         served = self._names.served[server.slot]
         why, left_ms = told.why(server, now_ms)
         return ServerAccount(
@@ -219,7 +227,7 @@ class Accounts:
     def _next_cause(self, key: int) -> str:
         name = self._names[key]
         resolution = name.resolution
-        if self._places[name.section.name].waits(key):
+        if self._run_limits[name.section.name].waits(key):
             return "a place among the questions in flight"
         if resolution.state is State.PAUSED:
             return "retry"
@@ -233,7 +241,7 @@ class Accounts:
 def _reply(
     nameserver: str, heard: Heard | None, sent: bool, now_ms: int, query_type: str = ""
 ) -> Reply:
-    """The last answer of a nameserver; `query_type` is waited for where there is none."""
+    """The last answer of a nameserver; without one, `query_type` is the awaited type."""
     if heard is None:
         return Reply(nameserver, query_type=query_type, sent=sent)
     answer = heard.answer
@@ -248,5 +256,5 @@ def _reply(
     )
 
 
-def _told(name: Resolved) -> Hosts | Services:
-    return Hosts(name) if isinstance(name, ResolvedName) else Services(name)
+def _told(name: Resolved) -> HostHolders | ServiceHolders:
+    return HostHolders(name) if isinstance(name, ResolvedName) else ServiceHolders(name)

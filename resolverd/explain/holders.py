@@ -1,6 +1,6 @@
-"""Who holds which record of one name, and why: one view for host names, one for SRV labels.
+"""The holders of each record of one name, and why: a view of host names, another of SRV labels.
 
-Made for an answer to control, from the assignments as they are at that moment; reads only.
+Built for one answer to control, from the assignments at that moment; reads only.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from resolverd.names.host import ResolvedName
 from resolverd.names.service import ResolvedService
 from resolverd.records.schema import Record, Why
 
-HOLDERS_MAX = 8  # servers that are named beside their record; the others are counted
-REFUSED_MAX = 8  # backends without it likewise: thousands may share a name, and an answer is short
+HOLDERS_MAX = 8  # servers named beside their record; the others are counted
+REFUSED_MAX = 8  # backends without it likewise: thousands may share a name, a page is 64 KiB
 ADDRESSES_MAX = 32  # of the target of an SRV record, likewise
 
 
 def server_name(server: ResolvedServer) -> str:
-    """As commands and log lines call it."""
+    """`backend/server`, as in commands and log lines."""
     return f"{server.backend_name}/{server.server_name}"
 
 
-class Hosts:
-    """One host name: who has which of its records."""
+class HostHolders:
+    """The holders of the records of one host name."""
 
     def __init__(self, name: ResolvedName) -> None:
         self._name = name
@@ -56,7 +56,7 @@ class Hosts:
         return [self._record(each, now_ms) for each in self._records[start:end]]
 
     def _record(self, address: Address, now_ms: int) -> Record:
-        """One record and who has it."""
+        """One record and its holders."""
         name, holders = self._name, self._holders.get(address, [])
         seen_ms = name.assignment.records[address]
         gone = not has_failed(name.resolution) and seen_ms < name.resolution.last_valid_ms
@@ -79,7 +79,7 @@ class Hosts:
         )
 
     def records_of(self, slot: int, now_ms: int) -> list[Record]:
-        """The record that the server has."""
+        """The server's record, or none."""
         address = self._name.assignment.slots[slot]
         known = address is not None and address in self._name.assignment.records
         return [self._record(address, now_ms)] if known and address is not None else []
@@ -94,8 +94,8 @@ class Hosts:
         return why_address(name, server, self._free[key], now_ms)
 
 
-class Services:
-    """One SRV label: who stands for which of its records."""
+class ServiceHolders:
+    """The servers attached to the records of one SRV label."""
 
     def __init__(self, name: ResolvedService) -> None:
         self._name = name
@@ -109,7 +109,7 @@ class Services:
         return [self._record(each, now_ms) for each in self._records[start:end]]
 
     def _record(self, key: Key, now_ms: int) -> Record:
-        """One record and who stands for it."""
+        """One record and its servers."""
         name = self._name
         known = name.assignment.records[key]
         gone = not has_failed(name.resolution) and known.seen_ms < name.resolution.last_valid_ms
@@ -132,11 +132,11 @@ class Services:
         )
 
     def records_of(self, slot: int, now_ms: int) -> list[Record]:
-        """The record that the server stands for."""
+        """The record that the server is attached to, or none."""
         attachment = self._name.assignment.slots[slot]
         known = attachment is not None and attachment.key in self._name.assignment.records
         return [self._record(attachment.key, now_ms)] if known and attachment is not None else []
 
     def why(self, server: ResolvedServer, now_ms: int) -> Reason:
-        """Why a server stands for its record or for none."""
+        """Why a server is attached to its record or to none."""
         return why_service(self._name, server.slot, now_ms)

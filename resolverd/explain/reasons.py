@@ -1,7 +1,7 @@
 """Why a server has its address, or none, and why a record has no server. Pure.
 
-Owns the reading of what the assignments hold; decides nothing and changes nothing. Each function
-says what follows from the state as it is, so that nothing has to be noted when it comes about.
+Owns the derivation of a reason from the present state of the assignments, so that no decision has
+to record one. Decides nothing and changes nothing.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from resolverd.names.service import ResolvedService
 from resolverd.records.schema import Why
 from resolverd.resolution.hold_rules import hold_ms
 from resolverd.resolution.resolution import Resolution
-from resolverd.resolution.run_outcomes import Outcome
+from resolverd.resolution.run_outcomes import TypeOutcome
 
-Reason = tuple[Why, int | None]  # and how long that goes on, milliseconds
+Reason = tuple[Why, int | None]  # and for how long it holds, milliseconds
 
 _HOLDS = {
     Status.NX: Why.HOLD_NX,
@@ -31,18 +31,18 @@ def has_failed(resolution: Resolution) -> bool:
 
 
 def hold_of(name: ResolvedName | ResolvedService) -> Why:
-    """The hold that counts after a failure like the last one."""
+    """The hold of the last run's failure."""
     assert name.resolution.last_status is not None
     return hold_for(name.resolution.last_status)
 
 
 def hold_for(status: Status) -> Why:
-    """The hold that counts after a run that ended so."""
+    """The hold of a failure with this status."""
     return _HOLDS.get(status, Why.HOLD_OTHER)
 
 
 def hold_left_ms(name: ResolvedName | ResolvedService, now_ms: int, joined_ms: int = 0) -> int:
-    """How long a failure like the last one is overlooked yet."""
+    """How long the last run's failure is still overlooked, milliseconds."""
     status = name.resolution.last_status
     assert status is not None
     since_ms = name.resolution.leases.since_ms(hold_ms(name.section.holds, status))
@@ -55,8 +55,8 @@ def _left_ms(
     return max(0, since_ms + hold_ms(name.section.holds, status) - now_ms)
 
 
-def _since_ms(name: ResolvedName, own: Outcome) -> int:
-    """Since when the hold of a family that failed so counts."""
+def _since_ms(name: ResolvedName, own: TypeOutcome) -> int:
+    """The beginning of the hold of a family's failure."""
     hold = hold_ms(name.section.holds, own.status)
     return name.resolution.leases.family_since_ms(own.family, hold)
 
@@ -72,7 +72,7 @@ def without_any(name: ResolvedName | ResolvedService, now_ms: int) -> Reason:
 def why_address(
     name: ResolvedName, server: ResolvedServer, free: Address | None, now_ms: int
 ) -> Reason:
-    """Why a server of a host name has what it has; `free` is the best record that nobody has."""
+    """Why a server of a host name has its address or none; `free` is the best free record."""
     assignment, resolution = name.assignment, name.resolution
     address = assignment.slots.get(server.slot)
     if address is None:
@@ -115,14 +115,14 @@ def family_hold(name: ResolvedName, family: Family, now_ms: int) -> Reason | Non
     return (hold_for(own.status), left_ms) if left_ms else None
 
 
-def _outcome_of(name: ResolvedName, family: Family) -> Outcome | None:
-    """How the last run came out for a family whose records it decides about."""
+def _outcome_of(name: ResolvedName, family: Family) -> TypeOutcome | None:
+    """The outcome of the last run for a family, if it decided about the family's records."""
     decisive = name.outcomes if name.resolution.merges else name.outcomes[:1]
     return next((each for each in decisive if each.family == family), None)
 
 
 def why_service(name: ResolvedService, slot: int, now_ms: int) -> Reason:
-    """Why a server of an SRV label stands for its record, or for none."""
+    """Why a server of an SRV label is attached to its record, or to none."""
     attachment = name.assignment.slots.get(slot)
     if attachment is None:
         if name.assignment.records:
@@ -141,9 +141,9 @@ def why_service(name: ResolvedService, slot: int, now_ms: int) -> Reason:
 def why_refused(
     name: ResolvedName, server: ResolvedServer, record: Address, held: set[Address]
 ) -> Why:
-    """Why no server like this one of its backend has the record, while they have those in `held`.
+    """Why no server of this one's backend has the record; `held` are the records that they have.
 
-    A record that ranks below all that are held is named by what it lacks.
+    A record that scores below all held ones lacks the preferred family or network.
     """
     preference = preference_of(server, name.settings.preferred)
     worst = min((preference.score(each) for each in held), default=0)

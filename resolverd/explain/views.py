@@ -1,9 +1,9 @@
-"""Nameservers that answer differently, so that servers move with whoever answers first: told once.
+"""Nameservers with different answers, between which servers alternate: one line in the log.
 
-Owns what each nameserver said of a name when servers last changed by it. Told is what repeats: two
-nameservers, each of which says again what it said before, take turns at the same servers. A
-nameserver that shows another part of a pool each time does not repeat itself. It has ended when no
-turn was seen for ENDED_MS and for ENDED_RUNS runs; if it comes back after that it is told again.
+Owns each nameserver's last answer that changed servers of a name. The log has a line when two
+nameservers, each repeating its former answer, change the same servers in turn. A nameserver that
+answers with another part of a pool each time does not repeat itself. The alternation has ended
+after ENDED_MS and ENDED_RUNS runs without a turn; after that it is logged again.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ import msgspec
 
 from resolverd.dns.answer import QueryType, Status
 from resolverd.log.lines import WARNING, describe_views
-from resolverd.log.throttle import Quiet
+from resolverd.log.throttle import LogThrottle
 from resolverd.names.registry import Resolved
 from resolverd.resolution.actions import Finished
 
-TURNS_MIN = 3  # in a row: a change that reaches one nameserver before the other is none
+TURNS_MIN = 3  # in a row: a change of the zone may reach one nameserver before the other
 ENDED_MS = 600_000
 ENDED_RUNS = 10
 
 View = frozenset[str]
 
 
-class Turns(msgspec.Struct):
-    """Who has changed the servers of one name, by one type."""
+class Alternation(msgspec.Struct):
+    """The turns of nameservers at the servers of one name, by one type."""
 
-    last: str = ""  # nameserver
+    last: str = ""  # the nameserver of the last turn
     said: dict[str, View] = {}
     in_a_row: int = 0
     last_ms: int = 0
@@ -34,30 +34,31 @@ class Turns(msgspec.Struct):
 
 
 class Views:
-    """Follows the ends of all runs."""
+    """Compares the answers at the end of each run."""
 
-    def __init__(self, quiet: Quiet) -> None:
-        """All nameservers agree."""
-        self._quiet = quiet
-        self._turns: dict[int, dict[QueryType, Turns]] = {}
+    def __init__(self, throttle: LogThrottle) -> None:
+        self._throttle = throttle
+        self._turns: dict[int, dict[QueryType, Alternation]] = {}
 
     def ended(self, key: int, name: Resolved, finished: Finished, now_ms: int) -> None:
-        """A run has ended and its servers are told."""
+        """A run has ended and its changes are published."""
         if not name.changed or len(name.section.nameservers) < 2 or finished.answer.partial:
             return
         services = frozenset(each.text for each in finished.answer.services)
         for outcome in finished.outcomes:
             if outcome.status is Status.VALID:
                 said = services or frozenset(each.text for each in outcome.addresses)
-                turns = self._turns.setdefault(key, {}).setdefault(outcome.query_type, Turns())
+                turns = self._turns.setdefault(key, {}).setdefault(
+                    outcome.query_type, Alternation()
+                )
                 self._take_turn(turns, outcome.nameserver, said, name, now_ms)
 
     def forget(self, key: int) -> None:
-        """The name is needed no longer."""
+        """Drop a name that no server has any more."""
         self._turns.pop(key, None)
 
     def _take_turn(
-        self, turns: Turns, nameserver: str, said: View, name: Resolved, now_ms: int
+        self, turns: Alternation, nameserver: str, said: View, name: Resolved, now_ms: int
     ) -> None:
         other, others = turns.last, turns.said.get(turns.last, said)
         repeated = turns.said.get(nameserver) == said
@@ -75,4 +76,4 @@ class Views:
         section = name.section.name
         text = describe_views(name.settings.name, section, {nameserver: said, other: others})
         subject = f"resolvers {section}"
-        self._quiet.say(subject, WARNING, text, now_ms, more="lines about names")
+        self._throttle.log(subject, WARNING, text, now_ms, more="lines about names")

@@ -1,7 +1,7 @@
-"""What the log says of names whose answers fail, are cut, or help nobody: once for each change.
+"""Log lines about names whose answers fail, are cut, or give no server an address.
 
-Owns what was said of which name. The lines of one section are bounded (log/throttle.py): an outage
-of its nameservers concerns all its names.
+Owns the trouble of each name: one line for each change of it. The lines of one section are bounded
+(log/throttle.py), since an outage of its nameservers concerns all its names.
 """
 
 from __future__ import annotations
@@ -11,83 +11,83 @@ import enum
 from resolverd.dns.answer import Status
 from resolverd.explain.reasons import hold_left_ms, hold_of
 from resolverd.log.lines import NOTICE, WARNING, describe_cut, describe_failure, describe_unusable
-from resolverd.log.throttle import Quiet
+from resolverd.log.throttle import LogThrottle
 from resolverd.names.registry import Resolved
 from resolverd.names.slot_publisher import ServedServers
 from resolverd.resolution.actions import Finished
 
 
-class State(enum.Enum):
-    """What is wrong with a name; nothing is said of names that are not known here."""
+class Symptom(enum.Enum):
+    """What is wrong with a name; a name without trouble has none."""
 
-    SUSPECT = "valid answers, no address, once"  # targets may be on their way
+    SUSPECT = "valid answers, no address, once"  # targets may not be resolved yet
     UNUSABLE = "valid answers, no address"
     CUT = "cut answers"
     FAILED = "no valid answer"
 
 
 class Trouble:
-    """Follows the ends of all runs."""
+    """Judges each name at the end of its runs."""
 
-    def __init__(self, served: ServedServers, quiet: Quiet) -> None:
-        """All is well."""
+    def __init__(self, served: ServedServers, throttle: LogThrottle) -> None:
         self._served = served
-        self._quiet = quiet
-        self._states: dict[int, State] = {}
-        self._told: set[int] = set()  # of whom the log has said that something is wrong
+        self._throttle = throttle
+        self._symptoms: dict[int, Symptom] = {}
+        self._logged: set[int] = set()  # names with a line since they were last without trouble
 
     def ended(self, key: int, name: Resolved, finished: Finished, now_ms: int) -> None:
-        """A run has ended and its servers are told."""
-        before = self._states.get(key)
-        state = self._judge(name, finished, before)
-        if state is before:
+        """A run has ended and its changes are published."""
+        before = self._symptoms.get(key)
+        symptom = self._judge(name, finished, before)
+        if symptom is before:
             return
-        if state is None:
-            del self._states[key]
-            if key in self._told:
-                self._told.remove(key)
+        if symptom is None:
+            del self._symptoms[key]
+            if key in self._logged:
+                self._logged.remove(key)
                 text = f"'{name.settings.name}' (resolvers {name.section.name}) is well again."
                 self._say(name, NOTICE, text, now_ms)
             return
-        self._states[key] = state
-        if state is not State.SUSPECT:
-            self._told.add(key)
-        self._tell(state, name, finished, now_ms)
+        self._symptoms[key] = symptom
+        if symptom is not Symptom.SUSPECT:
+            self._logged.add(key)
+        self._tell(symptom, name, finished, now_ms)
 
     def forget(self, key: int) -> None:
-        """The name is needed no longer."""
-        self._states.pop(key, None)
-        self._told.discard(key)
+        """Drop a name that no server has any more."""
+        self._symptoms.pop(key, None)
+        self._logged.discard(key)
 
-    def _judge(self, name: Resolved, finished: Finished, before: State | None) -> State | None:
+    def _judge(self, name: Resolved, finished: Finished, before: Symptom | None) -> Symptom | None:
         slots = name.assignment.slots
         has_address = any(self._served[slot].address is not None for slot in slots)
         if finished.answer.partial and (
             finished.status is Status.TRUNCATED or finished.status is Status.VALID
         ):
-            return State.CUT
+            return Symptom.CUT
         if finished.status is not Status.VALID:
-            return State.FAILED if has_address else before
+            return Symptom.FAILED if has_address else before
         if has_address or not slots:
             return None
-        return State.SUSPECT if before in (None, State.FAILED, State.CUT) else State.UNUSABLE
+        repeated = before in (Symptom.SUSPECT, Symptom.UNUSABLE)
+        return Symptom.UNUSABLE if repeated else Symptom.SUSPECT
 
-    def _tell(self, state: State, name: Resolved, finished: Finished, now_ms: int) -> None:
-        who = f"'{name.settings.name}' (resolvers {name.section.name})"
-        if state is State.FAILED:
+    def _tell(self, symptom: Symptom, name: Resolved, finished: Finished, now_ms: int) -> None:
+        title = f"'{name.settings.name}' (resolvers {name.section.name})"
+        if symptom is Symptom.FAILED:
             kept_s = hold_left_ms(name, now_ms) / 1000
-            text = describe_failure(who, finished.status, kept_s, hold_of(name))
-        elif state is State.CUT:
+            text = describe_failure(title, finished.status, kept_s, hold_of(name))
+        elif symptom is Symptom.CUT:
             held = len(finished.answer.addresses) + len(finished.answer.services)
             holds = name.section.holds
-            text = describe_cut(who, held, name.resolution.leases.cut_ms(holds) / 1000)
-        elif state is State.UNUSABLE:
+            text = describe_cut(title, held, name.resolution.leases.cut_ms(holds) / 1000)
+        elif symptom is Symptom.UNUSABLE:
             slots = len(name.assignment.slots)
-            text = describe_unusable(who, len(name.assignment.records), slots)
+            text = describe_unusable(title, len(name.assignment.records), slots)
         else:
             return
         self._say(name, WARNING, text, now_ms)
 
     def _say(self, name: Resolved, level: int, text: str, now_ms: int) -> None:
         subject = f"resolvers {name.section.name}"
-        self._quiet.say(subject, level, text, now_ms, more="lines about names")
+        self._throttle.log(subject, level, text, now_ms, more="lines about names")

@@ -1,1 +1,1 @@
-"""The lines of resolverd's log, and how often each may be written."""
+"""The lines of resolverd's log, and their limit in a minute."""

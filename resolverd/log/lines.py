@@ -1,4 +1,4 @@
-"""What the log says when a server's address changes: HAProxy 3.x wording. Pure."""
+"""The texts of resolverd's log lines, in HAProxy 3.x's words where it has the line. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ALERT = 1
 WARNING = 4
 NOTICE = 5
 
-FROM_ADDITIONAL = "DNS additional record"  # sources of an address that are no nameserver
+FROM_ADDITIONAL = "DNS additional record"  # sources of an address other than a nameserver
 FROM_CACHE = "DNS cache"
 
 _REASONS = {
@@ -46,28 +46,28 @@ def describe_loss(server: ResolvedServer, cause: Cause, loss: Loss) -> Lines:
     return [(ALERT, f"{name} is going DOWN for maintenance ({reason}). {tail}")]
 
 
-def describe_failure(who: str, status: Status, kept_s: float, hold: str) -> str:
-    """The line about a name whose servers begin to live on a hold."""
+def describe_failure(title: str, status: Status, kept_s: float, hold: str) -> str:
+    """The line about a failed name whose servers keep their addresses for a hold."""
     words = status.name.lower().replace("_", " ")
     return (
-        f"No valid answer for {who}: {words}. Its servers keep their addresses for {kept_s:.1f} s "
-        f"({hold})."
+        f"No valid answer for {title}: {words}. Its servers keep their addresses for {kept_s:.1f} "
+        f"s ({hold})."
     )
 
 
-def describe_cut(who: str, held: int, kept_s: float) -> str:
-    """The line about a cut answer that did not come whole over TCP either."""
+def describe_cut(title: str, held: int, kept_s: float) -> str:
+    """The line about a cut answer that could not be completed over TCP."""
     return (
-        f"The answer for {who} was cut and could not be completed over TCP: it held {held} "
+        f"The answer for {title} was cut and could not be completed over TCP: it held {held} "
         "records, which confirm and add; servers of others are kept for "
         f"{kept_s:.1f} s after the last answer that had them."
     )
 
 
-def describe_unusable(who: str, records: int, servers: int) -> str:
-    """The line about valid answers that help nobody."""
+def describe_unusable(title: str, records: int, servers: int) -> str:
+    """The line about valid answers that give no server an address."""
     return (
-        f"Valid answers for {who} bring {records} records, but none of {servers} servers has an "
+        f"Valid answers for {title} bring {records} records, but none of {servers} servers has an "
         "address (`show resolution` tells why)."
     )
 
@@ -113,7 +113,7 @@ def describe_refused(nameserver: str, name: str, address: Address) -> tuple[int,
 
 
 def describe_views(name: str, section: str, said: Mapping[str, frozenset[str]]) -> str:
-    """The line about two nameservers whose answers take turns at the servers of a name."""
+    """The line about two nameservers between whose answers the servers of a name alternate."""
     (one, ones), (other, others) = sorted(said.items())
     return (
         f"Nameservers {section}/{one} and {section}/{other} do not agree about '{name}', whose "
@@ -123,14 +123,14 @@ def describe_views(name: str, section: str, said: Mapping[str, frozenset[str]]) 
 
 
 def _listed(said: frozenset[str], others: frozenset[str]) -> str:
-    """Some of the records, those first that the other has not."""
+    """At most LISTED_MAX of the records, first those that `others` lacks."""
     texts = sorted(said - others) + sorted(said & others)
     more = f" and {len(texts) - LISTED_MAX} more" if len(texts) > LISTED_MAX else ""
     return ", ".join(texts[:LISTED_MAX]) + more
 
 
 def describe_doubt(nameserver: str, name: str) -> tuple[int, str]:
-    """The line about replies that look forged."""
+    """The line about replies that match no question, as if forged."""
     text = (
         f"nameserver {nameserver}: ten replies that match no question came while '{name}' was "
         "asked for, as if somebody guessed: such questions are asked over TCP. (Told once of each "
@@ -140,7 +140,7 @@ def describe_doubt(nameserver: str, name: str) -> tuple[int, str]:
 
 
 def describe_surplus(name: str, records: int, missing: int) -> Lines:
-    """The line about records that no server is left for, or that there are none any more."""
+    """The line about `missing` surplus records, or that no record is surplus any more."""
     if missing:
         return [(NOTICE, f"{missing} of {records} records of '{name}' have no server.")]
     return [(NOTICE, f"All records of '{name}' have a server again.")]
@@ -149,9 +149,9 @@ def describe_surplus(name: str, records: int, missing: int) -> Lines:
 def describe_came_back(
     name: str, record: str, unseen_ms: int, obsolete_ms: int, section: str
 ) -> Lines:
-    """The line about a record that left and came back, and what to write against it.
+    """The line about a record that left and came back, with an advised `hold obsolete`.
 
-    The advice is the shortest of a few usual times that is twice as long as the record was unseen.
+    It is the first of ADVISED_MS that is at least twice as long as the record was unseen.
     """
     advised_ms = next((ms for ms in ADVISED_MS if ms >= 2 * unseen_ms), ADVISED_MS[-1])
     return [
@@ -166,19 +166,19 @@ def describe_came_back(
 
 
 def time_text(milliseconds: int) -> str:
-    """A time as the configuration says it."""
+    """A time with its unit, as in the configuration."""
     if milliseconds % 1000:
         return f"{milliseconds}ms"
     return f"{milliseconds // 1000}s"
 
 
 def describe_search(name: str, found: str, section: str) -> Lines:
-    """The line about a short name: under which name of the search list it has been found."""
+    """The line about a short name: the name of the search list that was answered."""
     return [(NOTICE, f"'{name}' is found as '{found}' (search list of resolvers '{section}').")]
 
 
 def describe_followed(path: str, before: ResolversSection, after: ResolversSection) -> Lines:
-    """The line about a resolv.conf that says something else than before."""
+    """The line about the changes of a resolv.conf."""
     was = [each.name for each in before.nameservers]
     now = [each.name for each in after.nameservers]
     news = [f"nameserver {each} is new" for each in now if each not in was]
@@ -193,7 +193,7 @@ def describe_followed(path: str, before: ResolversSection, after: ResolversSecti
 
 
 def describe_unasked(path: str, section: ResolversSection, found: int) -> Lines:
-    """The line about nameservers that are too many."""
+    """The line about nameservers beyond the rows of a section."""
     followed = section.followed
     if followed is None or found <= followed.rows:
         return []

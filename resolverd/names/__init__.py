@@ -1,1 +1,1 @@
-"""The names that are resolved, and what their answers do to servers' slots."""
+"""The names that are resolved, and the slots that their answers change."""

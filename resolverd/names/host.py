@@ -1,12 +1,11 @@
-"""One host name from question to slots: its state machine, its servers and their records together.
+"""One host name from question to slots: joins its state machine with its servers' records.
 
-Owns nothing but the two pure halves (resolution/resolution.py, assignment/hosts.py) and tells the
-servers what comes out. The name is one of the configuration, the target of an SRV record, or one
-that an operator ordered; the last two have servers that come and go. Opens no socket and reads no
-clock.
+Owns the two pure halves (resolution/resolution.py, assignment/hosts.py) and publishes their
+changes. The name is one of the configuration, the target of an SRV record, or one that an operator
+ordered; the servers of the last two join and leave. Opens no socket and reads no clock.
 
-The record is written before the slots: a successor that finds both may then think a record
-younger than it is, never older, so no hold is shortened by a kill in between.
+The resolution record is written before the slots: after a kill in between, a successor takes a DNS
+record for younger than it is, never for older, so no hold is shortened.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from resolverd.assignment.departures import Departures
-from resolverd.assignment.hosts import Assignment, Change
+from resolverd.assignment.hosts import AddressChange, Assignment
 from resolverd.board import Board
 from resolverd.config import (
     Family,
@@ -28,15 +27,15 @@ from resolverd.dns.answer import Address, Status
 from resolverd.log.lines import FROM_CACHE, Log, describe_search
 from resolverd.names.slot_publisher import FROM_ANSWERS, ServedServers
 from resolverd.records.history import History
-from resolverd.records.resolution_record import Tally
+from resolverd.records.resolution_record import ResolutionCounts
 from resolverd.resolution.actions import Finished, Gained
 from resolverd.resolution.hold_rules import Ruling, hold_ms, own_graces, rule, rule_merged
 from resolverd.resolution.resolution import Resolution
-from resolverd.resolution.run_outcomes import Outcome
+from resolverd.resolution.run_outcomes import TypeOutcome
 
 
 class ResolvedName:
-    """A host name with the servers that it feeds; `finish` turns the end of a run into slots."""
+    """A host name with the servers that it feeds; `finish` applies a run to their slots."""
 
     def __init__(
         self,
@@ -50,47 +49,47 @@ class ResolvedName:
         now_ms: int,
         has_record: bool,
     ) -> None:
-        """Nothing is known yet; call `carry_on` or `join` before the first event."""
+        """Call `carry_on` or `join` before the first event."""
         self.settings = settings
         self.section = section
         self.resolution = Resolution(settings, section, families, now_ms)
         self.assignment = Assignment((), settings.preferred, section.holds, {})
-        self.tally = Tally(
+        self.counts = ResolutionCounts(
             board,
             log,
-            served.quiet,
+            served.throttle,
             settings.name,
             section.name,
             index=settings.index if has_record else None,
         )
-        self.permanent = has_record  # it is resolved though no server needs it
+        self.permanent = has_record  # resolved also without a server
         self.history = History()
         self.changed = False  # whether the last run has changed a server
-        self.outcomes: tuple[Outcome, ...] = ()  # of the last run, the preferred type first
+        self.outcomes: tuple[TypeOutcome, ...] = ()  # of the last run, the preferred type first
         self._departures: Departures[Address] = Departures()
         self._rows = {nameserver.name: nameserver.index for nameserver in section.nameservers}
-        self._has_gained = False  # the run that goes on has changed something
-        self._found = ""  # with a search list: what the last valid answer was for
+        self._has_gained = False  # the open run has changed servers or records
+        self._found = ""  # with a search list: the name of the last valid answer
         self._served = served
         self._log = log
         self._board = board
         self._restored = False  # whether `last_valid_ms` is from the board
 
     def follow(self, section: ResolversSection) -> None:
-        """The section has other nameservers; former ones may still answer what they were asked."""
+        """The section has other nameservers; replies of former ones to open attempts count."""
         self.history.follow(names_of(self.section.nameservers), names_of(section.nameservers))
         self.section = section
         self._rows |= {nameserver.name: nameserver.index for nameserver in section.nameservers}
         self.resolution.follow(section)
 
     def carry_on(self) -> None:
-        """Take over what the segment says of the resolution."""
-        self.tally.carry_on(self.resolution)
+        """Restore the resolution from its record in the segment."""
+        self.counts.carry_on(self.resolution)
 
     def join(self, server: ResolvedServer, now_ms: int, since_ms: int = 0) -> None:
-        """Feed a server from now on; since `since_ms` it has had its address from this name.
+        """Add a server, which has its address from this name since `since_ms`.
 
-        0 says that the address is not from here; it stays until the first answer all the same.
+        0: the address is not from this name; it still stays until the first answer.
         """
         slot = server.slot
         self.assignment.join(server, self._served[slot].address, since_ms or now_ms)
@@ -98,9 +97,9 @@ class ResolvedName:
             self._adopt(address, since_ms)
 
     def _adopt(self, address: Address, since_ms: int) -> None:
-        """A predecessor's server had it at `since_ms`, when some answer of the name was valid.
+        """Add the record that a predecessor's server had at `since_ms`, a time of a valid answer.
 
-        A name of the configuration has a record, which knows better when the family was answered.
+        A name of the configuration has a resolution record, which has the time of each family.
         """
         leases, family = self.resolution.leases, address.family
         if self.permanent:
@@ -115,7 +114,7 @@ class ResolvedName:
         self._restored = True
 
     def take(self, server: ResolvedServer) -> None:
-        """Feed a server of the configuration, which may have an answer's address already."""
+        """Add a server of the configuration, which may have the address of an answer already."""
         slot = self._served[server.slot]
         self.assignment.join(server, slot.address, 0)
         if slot.address is not None and slot.cause in FROM_ANSWERS:
@@ -123,16 +122,16 @@ class ResolvedName:
             self.assignment.adopt({slot.address: since_ms})
 
     def leave(self, slot: int) -> None:
-        """Feed a server no longer."""
+        """Remove a server."""
         self.assignment.leave(slot)
 
     @property
     def needed(self) -> bool:
-        """Whether the name is to be resolved any longer."""
+        """Whether the name is still to be resolved."""
         return self.permanent or bool(self.assignment.slots)
 
     def settle(self, now_ms: int) -> None:
-        """Give those who have joined what is known already."""
+        """Assign the known records to the servers that have joined."""
         self._publish(self.assignment.settle(), FROM_CACHE, now_ms)
 
     def finish(self, finished: Finished, now_ms: int) -> None:
@@ -146,7 +145,7 @@ class ResolvedName:
         self.changed |= self._has_gained
         self.resolution.learned(news or self._has_gained)
         self._has_gained = False
-        self.tally.ended(
+        self.counts.ended(
             self.resolution,
             len(finished.addresses) if valid else None,
             len(assignment.records),
@@ -162,15 +161,15 @@ class ResolvedName:
         self._move(changes, finished.nameserver, finished.outcomes, now_ms)
 
     def gained(self, gained: Gained, now_ms: int) -> None:
-        """One of two merged families is answered, the run goes on for the other."""
+        """Apply the answer of one of two merged families; the run goes on for the other."""
         outcome, former = gained.outcome, dict(self.assignment.records)
         changes = self.assignment.heard(self._rule((outcome,), now_ms), now_ms)
         self._has_gained = bool(changes) or not former.keys() >= self.assignment.records.keys()
-        self.tally.gained(self.resolution)
+        self.counts.gained(self.resolution)
         self._tell_returns(former, now_ms)
         self._move(changes, outcome.nameserver, (outcome,), now_ms)
 
-    def _assign(self, finished: Finished, now_ms: int) -> list[Change]:
+    def _assign(self, finished: Finished, now_ms: int) -> list[AddressChange]:
         assignment, resolution = self.assignment, self.resolution
         if finished.addresses:
             return assignment.heard(self._rule(finished.outcomes, now_ms), now_ms)
@@ -181,15 +180,15 @@ class ResolvedName:
         since_ms = resolution.leases.since_ms(hold_ms(holds, finished.status))
         return assignment.failed(finished.status, since_ms, now_ms)
 
-    def _rule(self, outcomes: tuple[Outcome, ...], now_ms: int) -> Ruling:
+    def _rule(self, outcomes: tuple[TypeOutcome, ...], now_ms: int) -> Ruling:
         holds, since_ms = self.section.holds, self._since_ms(outcomes)
         cut_ms = self.resolution.leases.cut_ms(holds)
         if self.resolution.merges:
             return rule_merged(outcomes, holds, since_ms, now_ms, cut_ms=cut_ms)
         return rule(outcomes, self.assignment.records, holds, since_ms, now_ms, cut_ms=cut_ms)
 
-    def _since_ms(self, outcomes: tuple[Outcome, ...]) -> dict[Family, int]:
-        """Since when the hold of each outcome counts."""
+    def _since_ms(self, outcomes: tuple[TypeOutcome, ...]) -> dict[Family, int]:
+        """The beginning of the hold of each outcome."""
         leases, holds = self.resolution.leases, self.section.holds
         return {
             each.family: leases.family_since_ms(each.family, hold_ms(holds, each.status))
@@ -197,12 +196,12 @@ class ResolvedName:
         }
 
     def _tell_returns(self, former: Mapping[Address, int], now_ms: int) -> None:
-        """Say it when records that have left are back; `former` are those before this answer."""
+        """Count records that have come back; `former` are those known before this answer."""
         back = self._departures.compare(former, self.assignment.records, now_ms)
-        self.tally.returned([(each.text, unseen_ms) for each, unseen_ms in back], self.section)
+        self.counts.returned([(each.text, unseen_ms) for each, unseen_ms in back], self.section)
 
     def _tell_found(self, *, valid: bool) -> None:
-        """Say which name of the search list it is, whenever that is another one."""
+        """Log the name of the search list that was answered, when it is another one."""
         found = self.resolution.asked_name
         if valid and self.settings.search and found != self._found:
             self._found = found
@@ -210,9 +209,13 @@ class ResolvedName:
                 self._log(level, text)
 
     def _move(
-        self, changes: list[Change], nameserver: str, outcomes: tuple[Outcome, ...], now_ms: int
+        self,
+        changes: list[AddressChange],
+        nameserver: str,
+        outcomes: tuple[TypeOutcome, ...],
+        now_ms: int,
     ) -> None:
-        """Publish the changes, and count them for the nameserver that gave each address."""
+        """Publish the changes, and count each as an update of the nameserver that sent it."""
         givers = {each.family: each.nameserver for each in outcomes if each.addresses}
         moved: Counter[str] = Counter()
         for change in changes:
@@ -224,8 +227,8 @@ class ResolvedName:
         first = next(iter(moved), nameserver)
         self._publish(changes, f"{self.section.name}/{first}", now_ms)
 
-    def _publish(self, changes: list[Change], source: str, now_ms: int) -> None:
+    def _publish(self, changes: list[AddressChange], source: str, now_ms: int) -> None:
         for change in changes:
             self._served.point(change.server.slot, change.after, change.cause, source, now_ms)
             if change.after is not None:
-                source = FROM_CACHE  # said of all but the first (S47)
+                source = FROM_CACHE  # in the lines of all but the first (S47)

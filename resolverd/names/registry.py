@@ -1,10 +1,10 @@
-"""The names that are resolved at the moment, those of the configuration and those that come and go.
+"""The names that are resolved at the moment: those of the configuration, SRV targets and orders.
 
 Owns which name feeds which server: a server has the name of its line, or one that an operator
 ordered instead, also where its line has an address; a server of an SRV label has the label, and
-the target of its record where that came without an address. One resolution for each section, name,
-family and options, whoever needs it. A name that nobody needs is forgotten. Opens no socket, reads
-no clock, knows no schedule.
+the target of its record where that came without an address. All servers with the same section,
+name, family and options share one resolution. A target or an ordered name without a server is
+dropped. Opens no socket, reads no clock, knows no schedule.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from resolverd.names.service import ResolvedService
 from resolverd.names.slot_publisher import ServedServers
 
 Resolved = ResolvedName | ResolvedService
-Place = tuple[str, str, Family, bool, bool]  # section, name, preferred, searched, all families
+HostKey = tuple[str, str, Family, bool, bool]  # section, name, preferred, searched, all families
 
 
-class Names:
+class NameRegistry:
     """All names by key; a name of the configuration has its index as key.
 
-    `appeared` is called with the key of a name to be resolved from now on, `vanished` with key,
-    section and time of one that is needed no longer.
+    `appeared` is called with the key of a new name, `vanished` with key, section and time of a
+    dropped one.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Names:
         appeared: Callable[[int], None],
         vanished: Callable[[int, str, int], None],
     ) -> None:
-        """Take over what the board says of the configuration's names and their servers."""
+        """Restore the names of the configuration and their servers from the board."""
         self._sections = {section.name: section for section in settings.sections}
         self._families = settings.families
         self._board = board
@@ -55,7 +55,7 @@ class Names:
         self._appeared, self._vanished = appeared, vanished
         self.served = ServedServers(board, log)
         self._by_key: dict[int, Resolved] = {}
-        self._hosts: dict[Place, int] = {}
+        self._hosts: dict[HostKey, int] = {}
         self._fed_by: dict[int, int] = {}  # slot -> key of the host name that feeds it
         self._home: dict[int, int] = {}  # slot -> key of the name in its line
         self._unsettled: dict[int, None] = {}
@@ -65,7 +65,7 @@ class Names:
         services = [each for each in settings.resolutions if each.is_service]
         hosts = [each for each in settings.resolutions if not each.is_service]
         taken = [self._make_host(each, now_ms, has_record=True) for each in hosts]
-        for host in taken:  # all are there before a server asks for one by an order
+        for host in taken:  # after all are made: an order may name any of them
             self._take_host(host, now_ms)
         for each in settings.addressed:
             self._take_addressed(each, now_ms)
@@ -73,7 +73,7 @@ class Names:
             self._take_service(each, now_ms)
 
     def __getitem__(self, key: int) -> Resolved:
-        """The name with this key; KeyError if it is not resolved any longer."""
+        """The name with this key; KeyError if it was dropped."""
         return self._by_key[key]
 
     def __contains__(self, key: int) -> bool:
@@ -113,7 +113,7 @@ class Names:
         name = name.lower().removesuffix(".")
         home = self._home_of(slot)
         if home is None or self._orders.get(slot, "") == name:
-            return  # a server of a label goes where its record points
+            return  # a server of an SRV label has the target of its record
         if name and not _is_name(name):
             self._log(4, f"'{name}' is no name that could be resolved.")
             return
@@ -134,18 +134,18 @@ class Names:
         self.settle(now_ms)
 
     def _home_of(self, slot: int) -> ResolutionSettings | None:
-        """What the server's line says of its name; None for one of a label, or that has none."""
+        """The settings of the server's name; None for a server of a label, or without a name."""
         if slot in self._addressed:
             return self._addressed[slot]
         home = self._by_key.get(self._home.get(slot, NO_ROW))
         return home.settings if isinstance(home, ResolvedName) else None
 
     def need(self, server: ResolvedServer, name: str, now_ms: int, since_ms: int = 0) -> None:
-        """Feed the server of a label from that name, as it has been since `since_ms`."""
+        """Feed the server of a label from a host name; as for `ResolvedName.join`."""
         self._feed(server, self._by_key[self._home[server.slot]].settings, name, now_ms, since_ms)
 
     def release(self, slot: int) -> None:
-        """The server needs no host name resolved; `settle` forgets what nobody needs."""
+        """Detach the server from its host name; `settle` drops the name if it has no server."""
         key = self._fed_by.pop(slot, None)
         if key is not None:
             name = self._by_key[key]
@@ -154,7 +154,7 @@ class Names:
             self._unsettled[key] = None
 
     def settle(self, now_ms: int) -> None:
-        """Give those who have come what is known already, drop the names that nobody needs."""
+        """Assign known records to servers that have joined, drop names without a server."""
         unsettled, self._unsettled = self._unsettled, {}
         for key in unsettled:
             name = self._by_key[key]
@@ -163,7 +163,7 @@ class Names:
                 name.settle(now_ms)
                 continue
             del self._by_key[key]
-            del self._hosts[self._place(name.settings)]
+            del self._hosts[self._host_key(name.settings)]
             self._vanished(key, name.section.name, now_ms)
 
     def _take_host(self, name: ResolvedName, now_ms: int) -> None:
@@ -172,7 +172,7 @@ class Names:
         for server in settings.servers:
             served = self.served.take(server, settings.name)
             self._home[server.slot] = settings.index
-            if served.target:  # ordered by an operator, and followed by a predecessor
+            if served.target:  # ordered by an operator under a predecessor
                 self._orders[server.slot] = served.target
                 stamp_ms = served.target_stamp_ms
                 self._feed(server, settings, served.target, now_ms, stamp_ms)
@@ -182,7 +182,7 @@ class Names:
         self._appeared(settings.index)
 
     def _take_addressed(self, home: ResolutionSettings, now_ms: int) -> None:
-        """Go on with a name that an operator ordered for a server with an address."""
+        """Restore the name that an operator ordered for a server with an address."""
         [server] = home.servers
         target = self._board.target(server.slot)
         if target.name:
@@ -223,11 +223,11 @@ class Names:
             has_record=has_record,
         )
         self._by_key[settings.index] = name
-        self._hosts[self._place(settings)] = settings.index
+        self._hosts[self._host_key(settings)] = settings.index
         return name
 
-    def _place(self, settings: ResolutionSettings) -> Place:
-        single = len(self._families) == 1  # then it wins over every preference
+    def _host_key(self, settings: ResolutionSettings) -> HostKey:
+        single = len(self._families) == 1  # it takes precedence over `resolve-prefer`
         preferred = self._families[0] if single else settings.preferred
         merges = settings.all_families and not single
         return settings.section, settings.name, preferred, settings.search, merges
@@ -250,7 +250,7 @@ class Names:
             search=home.search,
             all_families=server.all_families,
         )
-        key = self._hosts.get(self._place(settings))
+        key = self._hosts.get(self._host_key(settings))
         if key is None:
             key, self._next_key = self._next_key, self._next_key + 1
             self._make_host(settings, now_ms, has_record=False)

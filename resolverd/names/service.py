@@ -1,9 +1,8 @@
-"""One SRV label from question to slots: its state machine, its servers and their records together.
+"""One SRV label from question to slots: joins its state machine with its servers' records.
 
-Owns nothing but the two pure halves (resolution/resolution.py, assignment/services.py). What comes
-out goes to the servers, and to the targets: a server whose record came without an address needs its
-target resolved, one that has got an address does not any longer. Opens no socket and reads no
-clock.
+Owns the two pure halves (resolution/resolution.py, assignment/services.py) and publishes their
+changes. A server whose record came without an address gets a resolution of its target; with an
+address it has none. Opens no socket and reads no clock.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from resolverd.dns.answer import Address, Answer, Status
 from resolverd.log.lines import FROM_ADDITIONAL, Log
 from resolverd.names.slot_publisher import Served, ServedServers
 from resolverd.records.history import History
-from resolverd.records.resolution_record import Tally
+from resolverd.records.resolution_record import ResolutionCounts
 from resolverd.resolution.actions import Finished
 from resolverd.resolution.hold_rules import hold_ms
 from resolverd.resolution.resolution import Resolution
@@ -29,20 +28,20 @@ from shm.states import Cause
 
 
 class Targets(Protocol):
-    """Who resolves the targets of records."""
+    """Resolutions of the targets of records."""
 
     def need(self, server: ResolvedServer, name: str, now_ms: int, since_ms: int = 0) -> None:
-        """Feed the server from that name, as it has been since `since_ms` (0: from now on)."""
+        """Feed the server from a host name, since `since_ms` (0: from now on)."""
 
     def release(self, slot: int) -> None:
-        """The server needs no name resolved."""
+        """Detach the server from its host name."""
 
     def settle(self, now_ms: int) -> None:
-        """Give those who have come what is known already, drop the names that nobody needs."""
+        """Assign known records to servers that have joined, drop names without a server."""
 
 
 class ResolvedService:
-    """A label with the servers that stand for its records."""
+    """A label with the servers that are attached to its records."""
 
     def __init__(
         self,
@@ -56,15 +55,15 @@ class ResolvedService:
         now_ms: int,
         targets: Targets,
     ) -> None:
-        """Nothing is known yet; call `carry_on` before the first event."""
+        """Call `carry_on` before the first event."""
         self.settings = settings
         self.section = section
         self.resolution = Resolution(settings, section, families, now_ms, service=True)
         self.assignment = ServiceAssignment(
             settings.servers, settings.preferred, families, section.holds
         )
-        self.tally = Tally(
-            board, log, served.quiet, settings.name, section.name, index=settings.index
+        self.counts = ResolutionCounts(
+            board, log, served.throttle, settings.name, section.name, index=settings.index
         )
         self.changed = False  # whether the last run has changed a server
         self.history = History()
@@ -76,15 +75,15 @@ class ResolvedService:
         self._members = {server.slot: _for_target(server, settings) for server in settings.servers}
 
     def follow(self, section: ResolversSection) -> None:
-        """The section has other nameservers; former ones may still answer what they were asked."""
+        """The section has other nameservers; replies of former ones to open attempts count."""
         self.history.follow(names_of(self.section.nameservers), names_of(section.nameservers))
         self.section = section
         self._rows |= {nameserver.name: nameserver.index for nameserver in section.nameservers}
         self.resolution.follow(section)
 
     def carry_on(self, now_ms: int) -> None:
-        """Take over what the segment says: a predecessor's servers, or those of a state file."""
-        self.tally.carry_on(self.resolution)
+        """Restore the attachments in the segment: of a predecessor, or of a state file."""
+        self.counts.carry_on(self.resolution)
         for server in self.settings.servers:
             served = self._served[server.slot]
             if served.target and served.port:
@@ -93,7 +92,7 @@ class ResolvedService:
                 self._served.release(server.slot, Cause.REMOVED, now_ms)
 
     def _restore(self, served: Served, now_ms: int) -> None:
-        """A server that stands for a record already, if an answer said so or a state file."""
+        """Attach a server to the record that an answer or a state file gave it."""
         slot, section = served.server.slot, self.section
         was = Attachment(
             served.target, served.port, served.weight, served.address, backup=served.backup
@@ -101,13 +100,13 @@ class ResolvedService:
         confirmed = served.cause != Cause.STATE_FILE
         kept_ms = section.timeout_resolve_ms + section.resolve_retries * section.timeout_retry_ms
         seen_ms = self.resolution.last_valid_ms
-        if not confirmed:  # S54: answers may deny it after one round of questions
+        if not confirmed:  # S54: kept for the length of one run, then answers decide
             seen_ms = now_ms
         self.assignment.adopt(slot, was, seen_ms, 0 if confirmed else kept_ms)
         if self.assignment.slots[slot] is None:
             self._served.release(
                 slot, Cause.REMOVED, now_ms
-            )  # the same record twice: one of them is a stray
+            )  # another server of the backend has the same record
         elif served.address is None or served.target_stamp_ms:
             stamp_ms = served.target_stamp_ms
             self._targets.need(self._members[slot], served.target, now_ms, stamp_ms)
@@ -127,7 +126,7 @@ class ResolvedService:
         self.changed = bool(changes)
         news = self.changed or not former.keys() >= assignment.records.keys()
         self.resolution.learned(news)
-        self.tally.ended(
+        self.counts.ended(
             self.resolution,
             len(finished.answer.services) if valid else None,
             len(assignment.records),
@@ -138,7 +137,7 @@ class ResolvedService:
         updates = sum(self._follow(change, cause, now_ms) for change in changes)
         if valid:
             back = self._departures.compare(former, assignment.records, now_ms)
-            self.tally.returned([(f"{key[0]}:{key[1]}", ms) for key, ms in back], self.section)
+            self.counts.returned([(f"{key[0]}:{key[1]}", ms) for key, ms in back], self.section)
             if not finished.answer.partial:
                 self._clear_strangers(cause, now_ms)
         elif assignment.is_over(finished.status, since_ms, now_ms):
@@ -148,7 +147,7 @@ class ResolvedService:
             self._board.count(self._rows[finished.nameserver], "update", updates)
 
     def _resolved(self, answer: Answer) -> dict[int, Address]:
-        """Where servers are by a resolution of their target, should the answer know as well."""
+        """The addresses of servers by their target's resolution, if the answer has any as well."""
         if not any(service.addresses for service in answer.services):
             return {}
         return {
@@ -159,7 +158,7 @@ class ResolvedService:
         }
 
     def _follow(self, change: ServiceChange, cause: Cause, now_ms: int) -> bool:
-        """Do what the change says; True if the server has got another address by it."""
+        """Apply a change; True if it gave the server another address."""
         slot, before, after = change.server.slot, change.before, change.after
         if after is None:
             self._targets.release(slot)
@@ -182,14 +181,14 @@ class ResolvedService:
         return moved
 
     def _clear_strangers(self, cause: Cause, now_ms: int) -> None:
-        """A server that stands for no record keeps no address of init-addr once DNS has spoken."""
+        """Take init-addr addresses from servers without a record, once a run has decided."""
         for slot, attachment in self.assignment.slots.items():
             if attachment is None and self._served[slot].address is not None:
                 self._served.release(slot, cause, now_ms)
 
 
 def _for_target(server: ResolvedServer, settings: ResolutionSettings) -> ResolvedServer:
-    """The server as the resolution of its target sees it.
+    """The server's settings in the resolution of its target.
 
     Records of one target differ by port, so several servers may have its one address.
     """

@@ -1,13 +1,11 @@
-"""What each server has at the moment: the only place where slot records are written.
+"""The only writer of slot records: one record from all that the resolutions give a server.
 
-Owns, for each server, its address, port, weight and the name that it points to, and puts them
-together to one record. Decides nothing: it is told by the resolutions. Opens no socket and reads no
-clock.
+Owns each server's address, port, weight and name. Decides nothing: resolutions call it. Opens no
+socket and reads no clock.
 
-Two records tell of a server that stands for an SRV record: its slot (address, port, weight) and
-its target (the name). They are written in an order that a kill in between cannot turn into a lie:
-a slot is emptied, port 0, before its name becomes another one, and filled afterwards. So a
-successor that finds a name beside a port has found a pair.
+A server attached to an SRV record has two records in the segment: its slot (address, port, weight)
+and its target (the name). A slot is emptied, port 0, before its name changes, and filled after
+that. So a name beside a port belongs to it, wherever a predecessor was killed.
 """
 
 from __future__ import annotations
@@ -20,15 +18,15 @@ from resolverd.board import Board
 from resolverd.config import ResolvedServer
 from resolverd.dns.answer import Address
 from resolverd.log.lines import NOTICE, Log, describe_address, describe_loss, describe_return
-from resolverd.log.throttle import Quiet
+from resolverd.log.throttle import LogThrottle
 from shm.states import Cause, SlotFlag
 
-MOVES_MAX = 4  # changes of one server that are remembered: enough to see it flap
+MOVES_MAX = 4  # changes kept for one server: enough to show that it flaps
 FROM_ANSWERS = (Cause.DNS, Cause.CARRIED)  # addresses that a valid answer brought
 
 
 class Moved(msgspec.Struct, frozen=True):
-    """The address of a server became another one, or went (`after` is None)."""
+    """A server's address changed, or was lost (`after` is None)."""
 
     when_ms: int
     before: Address | None
@@ -37,10 +35,10 @@ class Moved(msgspec.Struct, frozen=True):
 
 
 class Served(msgspec.Struct):
-    """One server and what readers see of it."""
+    """One server and its published values."""
 
     server: ResolvedServer
-    name: str  # what the log calls it: the name that is resolved for it
+    name: str  # in log lines: the name that is resolved for it
     address: Address | None
     port: int
     weight: int
@@ -49,11 +47,11 @@ class Served(msgspec.Struct):
     target_stamp_ms: int = 0
     renamed: bool = False  # an SRV record or an operator has given it a name, once
     backup: bool = False  # by the priority of its SRV record
-    replaced: bool = False  # it went for another record, and nobody was told
+    replaced: bool = False  # it lost its address to another record, and no line was logged
     moves: list[Moved] = []  # the last MOVES_MAX
 
     def moved(self, now_ms: int, before: Address | None, source: str) -> None:
-        """Remember that it has the present address from now on."""
+        """Add the change to the present address to `moves`."""
         if before != self.address:
             self.moves.append(Moved(now_ms, before, self.address, source))
             del self.moves[:-MOVES_MAX]
@@ -62,16 +60,16 @@ class Served(msgspec.Struct):
 class ServedServers:
     """All servers that resolutions feed, by slot.
 
-    `changed` tells that a bell should be rung, `losers` which backends have lost a server since
-    somebody looked, each with one of those servers; whoever looks takes both back. `quiet` is for
-    lines that repeat.
+    `changed`: the bells are to be rung, the caller resets it. `losers` are the backends that have
+    lost a server since `take_losers`, each with one of those servers. `throttle` limits lines that
+    repeat.
     """
 
     def __init__(self, board: Board, log: Log) -> None:
-        """Without servers; `take` brings them."""
+        """Call `take` for each server."""
         self._board = board
         self._log = log
-        self.quiet = Quiet(log)
+        self.throttle = LogThrottle(log)
         self._moved: list[int] = []  # slots
         self._remaining = Remaining(board)
         self._served: dict[int, Served] = {}
@@ -87,7 +85,7 @@ class ServedServers:
         return slot in self._served
 
     def take(self, server: ResolvedServer, name: str) -> Served:
-        """Read what the board says of a server, and look after it from now on."""
+        """Add a server with the values of its records on the board."""
         slot = self._board.slot(server.slot)
         target = self._board.target(server.slot)
         served = Served(
@@ -108,7 +106,7 @@ class ServedServers:
     def point(
         self, slot: int, address: Address | None, cause: Cause, source: str, now_ms: int
     ) -> None:
-        """The server's address is another one, or gone; `source` is who said so, for the log."""
+        """Set or remove the server's address; `source` (a nameserver, a cache) is for the log."""
         served = self._served[slot]
         loss = self._loss(served) if address is None else None
         before, served.address, served.cause = served.address, address, cause
@@ -121,7 +119,7 @@ class ServedServers:
             self._tell(served, before, source, now_ms)
 
     def attach(self, slot: int, to: Attachment, now_ms: int) -> None:
-        """The server stands for another SRV record from now on, without an address yet."""
+        """Attach the server to another SRV record, without an address yet."""
         served = self._served[slot]
         if served.address is not None or served.port != 0:
             served.replaced |= served.address is not None
@@ -132,13 +130,13 @@ class ServedServers:
         self._publish(served, now_ms)
 
     def rate(self, slot: int, to: Attachment, now_ms: int) -> None:
-        """The record of the server has another weight, or is a backup now or no longer."""
+        """Set weight and backup of the server's record."""
         served = self._served[slot]
         served.weight, served.backup = to.weight, to.backup
         self._publish(served, now_ms)
 
     def release(self, slot: int, cause: Cause, now_ms: int) -> None:
-        """The server stands for no record any more: address, port and name are gone (S38)."""
+        """Detach the server from its record: it loses address, port and name (S38)."""
         served = self._served[slot]
         loss = self._loss(served)
         self._empty(served, cause, now_ms)
@@ -147,16 +145,16 @@ class ServedServers:
             self._tell_loss(served.server, Cause.REMOVED, loss)
 
     def rename(self, slot: int, target: str, fqdn: str, now_ms: int) -> None:
-        """An operator has ordered the name `target`, or taken it back; the address stays."""
+        """Set the name `target` that an operator ordered, or withdrew (""); the address stays."""
         served = self._served[slot]
         self._name(served, target, 0)
         served.name = fqdn
         self._publish(served, now_ms)
 
     def confirm(self, slot: int, stamp_ms: int) -> None:
-        """The target of the server was resolved then: a successor goes on from this time.
+        """Store when the server's target was last resolved, for a successor.
 
-        0: it is not resolved on its own, the label brings its address.
+        0: it has no resolution of its own, the label's answer has its address.
         """
         served = self._served[slot]
         if served.target:
@@ -196,20 +194,20 @@ class ServedServers:
         return changed
 
     def take_moved(self) -> list[int]:
-        """The slots that have got another address since somebody looked."""
+        """The slots that have got another address since the last call."""
         if not self._moved:
             return []
         moved, self._moved = self._moved, []
         return moved
 
     def take_losers(self) -> dict[int, ResolvedServer]:
-        """Which backends have lost a server since somebody looked, each with one of those."""
+        """The backends that have lost a server since the last call, each with one of those."""
         losers, self.losers = self.losers, {}
         self._remaining.forget()
         return losers
 
     def _loss(self, served: Served) -> Loss | None:
-        """What the loss of its address means; None if it has none."""
+        """The loss of a server's address; None if it has none."""
         return None if served.address is None else self._remaining.without(served.server)
 
     def _tell(self, served: Served, before: Address | None, source: str, now_ms: int) -> None:
@@ -218,19 +216,19 @@ class ServedServers:
         self._moved.append(server.slot)
         subject = f"{server.backend_name}/{server.server_name}"
         text = describe_address(server, before, address, source)
-        self.quiet.say(subject, NOTICE, text, now_ms, more="changes of its IP")
+        self.throttle.log(subject, NOTICE, text, now_ms, more="changes of its IP")
         if before is None:
             self._remaining.forget()
             self._tell_return(served, source, now_ms)
 
     def _tell_return(self, served: Served, source: str, now_ms: int) -> None:
-        """It comes back; with another record, and never said to be gone, it may do so often."""
+        """Log the return of a server; the lines of one with another record are limited."""
         replaced, served.replaced = served.replaced, False
         server = served.server
         subject = f"Server {server.backend_name}/{server.server_name}"
         for level, line in describe_return(server, served.name, source):
             if replaced:
-                self.quiet.say(subject, level, line, now_ms, more="lines about its records")
+                self.throttle.log(subject, level, line, now_ms, more="lines about its records")
             else:
                 self._log(level, line)
 

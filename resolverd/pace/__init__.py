@@ -1,1 +1,1 @@
-"""When a name is asked next, how many runs there may be at a time, and how long they take."""
+"""The deadlines of runs, their number at a time, and their durations."""

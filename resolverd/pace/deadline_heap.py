@@ -1,27 +1,25 @@
-"""When the next resolution is due: a heap of deadlines, one for each key. Pure.
+"""The deadlines of all resolutions: a heap, one deadline for each key. Pure.
 
-Owns order in time only; knows nothing of what is due. A deadline that has been replaced stays in
-the heap until it comes up and is then passed over, which keeps a change at O(log n); a heap that is
-mostly of such is swept.
+Owns their order in time. Knows no resolution. A replaced deadline stays in the heap and is skipped
+when it comes first, so a change costs O(log n); a heap with mostly replaced ones is rebuilt.
 """
 
 from __future__ import annotations
 
 import heapq
 
-SWEEP_MIN = 64  # entries: below this nobody counts
+SWEEP_MIN = 64  # entries: a smaller heap is not worth rebuilding
 
 
 class Schedule:
     """Deadlines in milliseconds by key (the index of a resolution)."""
 
     def __init__(self) -> None:
-        """No deadline is set."""
         self._heap: list[tuple[int, int]] = []
         self._deadlines: dict[int, int] = {}
 
     def set(self, key: int, deadline_ms: int) -> None:
-        """The key is due then, and no longer when it was before."""
+        """Set the deadline of a key in place of its former one."""
         if self._deadlines.get(key) == deadline_ms:
             return
         self._deadlines[key] = deadline_ms
@@ -31,7 +29,7 @@ class Schedule:
             heapq.heapify(self._heap)
 
     def drop(self, key: int) -> None:
-        """The key is due no more."""
+        """Remove the deadline of a key."""
         self._deadlines.pop(key, None)
 
     def next_deadline_ms(self) -> int | None:
@@ -41,7 +39,7 @@ class Schedule:
         return self._heap[0][0] if self._heap else None
 
     def pop_due(self, now_ms: int, at_most: int) -> list[int]:
-        """The keys whose deadline has come, earliest first; each must be set anew."""
+        """Remove and return the keys that are due, earliest first."""
         due: list[int] = []
         while len(due) < at_most:
             deadline_ms = self.next_deadline_ms()

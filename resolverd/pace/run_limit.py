@@ -1,11 +1,12 @@
-"""How many runs of one `resolvers` section go on at once, and who is next. Pure.
+"""The limit of concurrent runs of one `resolvers` section, and the order of waiting names. Pure.
 
 Each run has one question at a time at each nameserver, or one for each family where it merges them,
 so the limit bounds the questions in flight there. Between two tries, when all nameservers have
-answered with an error, it has none, and no place. Who finds no place waits; the urgent go first,
-then names whose last run was valid. Names that fail take long, because they are asked again and
-again: they have half of the places at most, so that they keep no good name waiting, and one at
-least. Otherwise it is first come, first served, and nobody overtakes one who needs two places.
+answered with an error, a run has no question and no place. A name without a place waits: first
+urgent names, then those whose last run was valid. A failing name keeps its place for long, because
+it is asked for again and again: failing names have at most half of the places, so that they do not
+delay the others, and at least one. Among equals the order is first in, first out; a name that
+needs two places is not overtaken.
 """
 
 from __future__ import annotations
@@ -14,26 +15,25 @@ import enum
 from collections import deque
 
 RUNS_MAX = 256  # questions in flight at one nameserver: what a small one is sure to take
-FAILING_PART = 2  # failing names have one part of so many
+FAILING_PART = 2  # failing names have the limit divided by this
 
 
 class Turn(enum.IntEnum):
-    """Who comes before whom."""
+    """The class of a waiting name; lower ones go first."""
 
     URGENT = 0  # never resolved, or asked for by a failed connect
-    VALID = 1  # the last run was
-    FAILING = 2  # the last run was not
+    VALID = 1  # the last run was valid
+    FAILING = 2  # the last run failed
 
 
-class Places:
-    """Places for runs, by key."""
+class RunLimit:
+    """The places of open runs, by key, and the queues of waiting ones."""
 
     def __init__(self, limit: int) -> None:
-        """All places are free."""
         self._limit = limit
-        self._free = limit  # below 0 while one who needs more than there are goes on alone
+        self._free = limit  # below 0 while a run that needs more than the limit is the only one
         self._failing = 0  # places that failing names have
-        self._taken: dict[int, tuple[Turn, int]] = {}  # key -> whose turn, how many places
+        self._taken: dict[int, tuple[Turn, int]] = {}  # key -> class, places
         self._waiting: dict[int, tuple[Turn, int]] = {}
         self._queues: dict[Turn, deque[int]] = {turn: deque() for turn in Turn}
 
@@ -46,7 +46,7 @@ class Places:
         return key in self._waiting
 
     def enter(self, key: int, turn: Turn, *, places: int = 1) -> bool:
-        """Take so many places, True if the key has them now; else it waits for `leave`."""
+        """Take `places`; True if the key has them now, else it waits until `leave` returns it."""
         if key in self._taken:
             return True
         if not self._waiting and self._fits(turn, places):  # nearly always
@@ -59,7 +59,7 @@ class Places:
         return key in self._admit()
 
     def leave(self, key: int) -> list[int]:
-        """Give the places back or stop waiting; the keys that have got places by that."""
+        """Release the key's places, or its wait; returns the keys admitted by that."""
         waited = self._waiting.pop(key, None)
         if key in self._taken:
             turn, places = self._taken.pop(key)
@@ -82,7 +82,7 @@ class Places:
         self._failing += places if turn is Turn.FAILING else 0
 
     def _admit(self) -> list[int]:
-        """Let in whoever is next, as long as there is room."""
+        """Admit waiting keys in order, until the next one does not fit."""
         admitted: list[int] = []
         while (turn := self._next_turn()) is not None:
             key = self._queues[turn].popleft()
@@ -91,7 +91,7 @@ class Places:
         return admitted
 
     def _next_turn(self) -> Turn | None:
-        """Whose queue is next; None if the first who waits there has to wait on."""
+        """The queue to admit from; None if its first key does not fit."""
         turns = [turn for turn in Turn if self._first(turn) is not None]
         if self._failing == 0 and Turn.FAILING in turns and Turn.URGENT not in turns:
             places = self._first(Turn.FAILING) or 0
@@ -103,11 +103,11 @@ class Places:
         return turn if self._fits(turn, self._first(turn) or 0) else None
 
     def _first(self, turn: Turn) -> int | None:
-        """How many places the first in that queue needs; None if nobody is there."""
+        """The places that the first key of a queue needs; None if the queue is empty."""
         queue = self._queues[turn]
         while queue:
             waits = self._waiting.get(queue[0])
             if waits is not None and waits[0] is turn:
                 return waits[1]
-            queue.popleft()  # it has left, or come again as more urgent, since
+            queue.popleft()  # it has left, or waits in a more urgent queue
         return None

@@ -1,7 +1,7 @@
-"""How long runs take, and how long a server that cannot be reached waits for another address.
+"""The durations of runs, and those from a failed connect to another address of the server.
 
-Owns the moments at which failed connects asked for a run, and puts durations into the histograms of
-their section. Reads no clock.
+Owns the times of failed connects that triggered a run; counts durations in the histograms of their
+section. Reads no clock.
 """
 
 from __future__ import annotations
@@ -15,21 +15,20 @@ from shm.histograms import MOVES, RUNS
 
 
 class Stopwatch:
-    """Measures for all sections."""
+    """The histograms of all sections."""
 
     def __init__(self, board: Board, sections: Sequence[ResolversSection]) -> None:
-        """Nothing goes on."""
         self._board = board
         self._indices = {section.name: index for index, section in enumerate(sections)}
-        self._failed_ms: dict[int, int] = {}  # by slot: when a connect failed first
+        self._failed_ms: dict[int, int] = {}  # by slot: the first failed connect since it moved
 
     def ran(self, section: str, milliseconds: int) -> None:
-        """A run has ended after so long."""
+        """Count a run that took so long."""
         bucket = run_bucket(milliseconds)
         self._board.observe(self._indices[section], RUNS, bucket, milliseconds)
 
     def failed(self, slot: int, now_ms: int) -> None:
-        """Connecting to the server has failed, and a run was asked for."""
+        """A connect to the server failed and triggered a run."""
         since_ms = self._failed_ms.get(slot)
         if since_ms is None or now_ms - since_ms > MOVE_MS_MAX:
             self._failed_ms[slot] = now_ms

@@ -1,1 +1,1 @@
-"""What is kept of each name: its history, and the record in shared memory."""
+"""The records of each name: its history, and its row in the segment."""

@@ -1,9 +1,8 @@
 """The record of one resolution in the segment: runs, triggers, records and slots (M4, M6).
 
-Owns what was counted so far, so that a successor counts on, and says in the log when records are
-without a server (all names of a section together a few times a minute), and the first time that
-some have left and come back. A name that no configuration mentions has no record: nothing is stored
-then.
+Owns the counts, which a successor continues, and two log lines: about records without a server
+(limited for all names of a section together), and about the first record that left and came back.
+A name that is not in the configuration has no row: nothing is stored then.
 """
 
 from __future__ import annotations
@@ -14,20 +13,27 @@ from resolverd.board import Board
 from resolverd.config import Family, ResolversSection
 from resolverd.dns.answer import Status
 from resolverd.log.lines import Log, describe_came_back, describe_surplus
-from resolverd.log.throttle import Quiet
+from resolverd.log.throttle import LogThrottle
 from resolverd.resolution.resolution import Resolution
 
 
-class Tally:
-    """Counts the runs of one name; `index` is its row, None without one."""
+class ResolutionCounts:
+    """The counts of one name; `index` is its row, None without one."""
 
     def __init__(
-        self, board: Board, log: Log, quiet: Quiet, name: str, section: str, *, index: int | None
+        self,
+        board: Board,
+        log: Log,
+        throttle: LogThrottle,
+        name: str,
+        section: str,
+        *,
+        index: int | None,
     ) -> None:
-        """Nothing has been counted; call `carry_on` before the first run."""
+        """Call `carry_on` before the first run."""
         self._board = board
         self._log = log
-        self._quiet = quiet
+        self._throttle = throttle
         self._section = section
         self._name = name
         self._index = index
@@ -36,10 +42,10 @@ class Tally:
         self._returns = 0
         self._records_seen = 0
         self._missing = 0
-        self._outcome: tuple[int, ...] = ()  # what the record says of the last run
+        self._outcome: tuple[int, ...] = ()  # of the last run, as stored in the row
 
     def carry_on(self, resolution: Resolution) -> None:
-        """Take over what a predecessor recorded, also for the resolution itself."""
+        """Restore the counts and the resolution from a predecessor's row."""
         if self._index is None:
             return
         record = self._board.resolution(self._index)
@@ -61,13 +67,13 @@ class Tally:
             )
 
     def triggered(self) -> None:
-        """A failed connect has asked for a run."""
+        """Count a failed connect that triggered a run."""
         self._triggers += 1
         if self._index is not None:
             self._board.record(self._index, triggers=self._triggers)
 
     def returned(self, back: Sequence[tuple[str, int]], section: ResolversSection) -> None:
-        """Records have come back, each after so many milliseconds unseen; told once (M4)."""
+        """Count records that came back, each with its milliseconds unseen; logged once (M4)."""
         if back and not self._returns:
             record, unseen_ms = max(back, key=lambda each: each[1])
             obsolete_ms = section.holds.obsolete_ms
@@ -80,7 +86,7 @@ class Tally:
             self._board.record(self._index, returns=self._returns)
 
     def gained(self, resolution: Resolution) -> None:
-        """A valid answer has come, its run goes on."""
+        """Store a valid answer within a run that goes on."""
         if self._index is not None:
             self._board.record(
                 self._index, last_valid_ms=resolution.last_valid_ms, **_by_family(resolution)
@@ -89,14 +95,14 @@ class Tally:
     def ended(
         self, resolution: Resolution, records_seen: int | None, known: int, used: int, missing: int
     ) -> None:
-        """A run has ended; `records_seen` is None if it failed."""
+        """Count an ended run; `records_seen` is None if it failed."""
         self._runs += 1
         if records_seen is not None:
             self._records_seen = records_seen
         if missing != self._missing and self._index is not None:
             subject, now_ms = f"records of resolvers {self._section}", resolution.last_run_ms
             for level, text in describe_surplus(self._name, known, missing):
-                self._quiet.say(subject, level, text, now_ms, more="lines about servers they want")
+                self._throttle.log(subject, level, text, now_ms, more="lines about surplus records")
         self._missing = missing
         if self._index is None:
             return

@@ -1,8 +1,7 @@
-"""What resolverd tells of a name, a record or a server: the structs of the mailbox, as JSON.
+"""The accounts of names, records and servers in the mailbox: structs, encoded as JSON.
 
-Owns the words in them, which programs may rely on. Knows nothing of where they come from. A field
-that ends in `_age_ms` counts back from the answer, one in `_in_ms` forward; None: never, or nobody
-knows.
+Owns their words, on which programs may rely. Knows no source of their values. A field `..._age_ms`
+counts back from the time of the answer, `..._in_ms` forward; None: never, or unknown.
 """
 
 from __future__ import annotations
@@ -17,23 +16,23 @@ TOGETHER = "+"  # between types that are asked for at once
 
 
 def asks(types: Iterable[enum.Enum], *, merges: bool) -> str:
-    """The record types in words: one after the other, or both at once."""
+    """The record types in text: "A,AAAA" one after the other, "A+AAAA" at once."""
     return (TOGETHER if merges else ",").join(each.name for each in types)
 
 
 class Kind(enum.IntEnum):
-    """What may be asked through the mailbox."""
+    """The kinds of questions in the mailbox."""
 
     NAMES = 1  # Summary of all names, by key from `cursor` on
-    NAME = 2  # Account of those called `text`
-    SERVER = 3  # ServerAccount of slot `key`, and the names that feed it
+    NAME = 2  # Account of the names equal to `text`
+    SERVER = 3  # Account of each name that feeds slot `key`, with that server only
 
 
 class Why(enum.StrEnum):
     """Why a server has its address or none, and why a record has no server."""
 
     CONFIRMED = "confirmed"  # the last valid answer has the record
-    STICKY = "sticky"  # likewise, though a record that nobody has would rank better
+    STICKY = "sticky"  # likewise, though a free record has a better score
     OBSOLETE = "hold obsolete"  # the last valid answer is without it
     HOLD_NX = "hold nx"  # the last run has failed
     HOLD_REFUSED = "hold refused"
@@ -41,13 +40,13 @@ class Why(enum.StrEnum):
     HOLD_OTHER = "hold other"
     CUT = "cut answer"  # the last answer was cut and could not be completed
     UNCONFIRMED = "not confirmed yet"  # of init-addr, a state file or a former process
-    TARGET = "target"  # an SRV record without an address: its target is resolved on its own
+    TARGET = "target"  # an SRV record without an address: its target has a resolution of its own
     NO_ANSWER = "no valid answer yet"
     EXPIRED = "hold has passed"  # all nameservers have failed for longer than the hold
     DUPLICATE = "duplicate"  # each record is held by another server of the backend
     NO_RECORD = "no record"  # fewer records than servers
     NO_SERVER = "no server left"
-    NOT_IN_NETWORK = "outside resolve-net"  # no server left; others come first for this reason
+    NOT_IN_NETWORK = "outside resolve-net"  # no server left, because others score higher by it
     OTHER_FAMILY = "other family"  # likewise
 
 
@@ -81,15 +80,15 @@ class Summary(msgspec.Struct):
     servers: int
     used: int
     missing: int
-    stale: bool  # servers live on a hold
-    dropped_in_ms: int | None  # all addresses go if nothing changes
-    hold: str  # which hold that is
-    triggers_held_ms: int = 0  # failed connects ask for nothing for so long
-    live: bool = True  # told by resolverd; else by the segment alone
+    stale: bool  # servers keep their addresses by a hold
+    dropped_in_ms: int | None  # the end of that hold
+    hold: str  # its name
+    triggers_held_ms: int = 0  # for so long failed connects trigger no run
+    live: bool = True  # from resolverd; False: from the segment alone
 
 
 class Record(msgspec.Struct):
-    """One record that is known."""
+    """One known record."""
 
     record: str
     seen_age_ms: int
@@ -97,7 +96,7 @@ class Record(msgspec.Struct):
     holders: list[str]
     holders_more: int = 0
     refused: dict[str, Why] = {}  # by backend: why no server has it
-    refused_more: int = 0  # other backends of which that is true
+    refused_more: int = 0  # other backends without it
     weight: int | None = None
     priority: int | None = None
     addresses: list[str] = []
@@ -121,7 +120,7 @@ class ServerAccount(msgspec.Struct):
     address: str | None
     port: int
     why: Why
-    left_ms: int | None = None  # until that ends
+    left_ms: int | None = None  # until `why` ends
     target: str = ""
     moves: list[Move] = []
 
@@ -131,7 +130,7 @@ class Account(msgspec.Struct):
 
     summary: Summary
     question: str | None
-    asked_name: str  # with a search list: the name that was asked for last
+    asked_name: str  # with a search list: the last candidate that was asked for
     asked_age_ms: int | None
     replies: list[Reply]
     records: list[Record] = []
@@ -142,7 +141,7 @@ T = TypeVar("T")
 
 
 class Page(msgspec.Struct, Generic[T]):
-    """One answer of the mailbox; with `cursor` -1 it is the last. `error`: it failed, and how."""
+    """One answer in the mailbox; the last has `cursor` -1. `error`: why there is no answer."""
 
     rows: list[T]
     cursor: int = -1

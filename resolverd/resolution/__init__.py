@@ -1,1 +1,1 @@
-"""One run of questions for one name: attempts, outcomes, and what a failure keeps."""
+"""The runs of one name: attempts, outcomes, and the holds of failures."""

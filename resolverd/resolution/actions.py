@@ -1,11 +1,11 @@
-"""What a resolution wants done, and what it has to tell. Pure; only types."""
+"""The actions and results that a resolution returns. Only types."""
 
 from __future__ import annotations
 
 import msgspec
 
 from resolverd.dns.answer import Address, Answer, Question, Status
-from resolverd.resolution.run_outcomes import Outcome
+from resolverd.resolution.run_outcomes import TypeOutcome
 
 NO_ANSWER = Answer(Status.TIMEOUT)
 
@@ -17,32 +17,32 @@ class Send(msgspec.Struct, frozen=True):
 
 
 class Abandoned(msgspec.Struct, frozen=True):
-    """The name that was asked for is given up for another: what still answers it is late."""
+    """The search list has moved to its next name: later answers about the former are outdated."""
 
 
 class Unanswered(msgspec.Struct, frozen=True):
-    """The time-out of an attempt has passed and these nameservers have not answered it."""
+    """An attempt has timed out at these nameservers."""
 
     nameservers: tuple[str, ...]
 
 
 class Gained(msgspec.Struct, frozen=True):
-    """One type is answered while an attempt at the other has failed, which is asked for again."""
+    """One of two merged types is answered; an attempt at the other has failed and is repeated."""
 
-    outcome: Outcome
+    outcome: TypeOutcome
 
 
 class Finished(msgspec.Struct, frozen=True):
-    """A run has ended; with VALID come the answer and the nameserver that gave it.
+    """A run has ended; with VALID, `answer` is that of `nameserver`.
 
-    After a failure `answer` holds the addresses that truncated replies brought, if any, and
-    `nameserver` is the last that sent some. `outcomes` has the preferred type first.
+    After a failure `answer` has the addresses of truncated replies, if any, and `nameserver` is the
+    last that sent some. `outcomes` has the preferred type first.
     """
 
     status: Status
     answer: Answer = NO_ANSWER
     nameserver: str = ""
-    outcomes: tuple[Outcome, ...] = ()
+    outcomes: tuple[TypeOutcome, ...] = ()
 
     @property
     def addresses(self) -> tuple[Address, ...]:

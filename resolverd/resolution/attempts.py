@@ -1,10 +1,10 @@
-"""One line of questions within a run: which type is asked now, who has failed, what follows. Pure.
+"""One line of questions within a run: its type now, the errors of nameservers, the next step. Pure.
 
 Owns attempts, retries and fall-back by the tables of transitions.py. A run has one line, for one
 type or for the preferred and then the other; a run that merges both families has a line for each.
-After an attempt at the preferred type that met silence the other is asked beside it; with a single
-attempt in each run, that of the former run counts. Knows no name, no search list, no period between
-runs and not what answers say.
+After an attempt at the preferred type without any reply, the other type is asked beside it; with a
+single attempt in each run, that of the former run counts. Knows no name, no search list, no period
+between runs and no content of answers.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from collections.abc import Set
 from resolverd.dns.answer import QueryType, Status
 from resolverd.resolution.transitions import ONE_TYPE_TRANSITIONS, TRANSITIONS, Event, State
 
-NOBODY: frozenset[str] = frozenset()  # one for all: an empty set is 216 bytes
+NO_NAMESERVER: frozenset[str] = frozenset()  # shared by all: an empty set is 216 bytes
 NO_ERROR: frozenset[Status] = frozenset()
 EXPIRED = (Event.EXPIRED_SILENT, Event.EXPIRED_LAST)
 
 
-class Asking:
+class QuestionLine:
     """The line; `deadline_ms` is the end of its attempt, `state` is IDLE when it has ended."""
 
     __slots__ = (
@@ -42,22 +42,22 @@ class Asking:
     )
 
     def __init__(self, types: tuple[QueryType, ...]) -> None:
-        """Nothing is asked yet; of two types the first is preferred."""
+        """Of two types the first is preferred."""
         self.types = types
         self.state = State.IDLE
         self.deadline_ms = 0
-        self.wanted = types[0]  # the type that is asked now, or was last
+        self.wanted = types[0]  # the type of the present attempt, or of the last
         self.retries_left = 0
-        self.beside: QueryType | None = None  # asked together with it, which met silence
-        self.beside_errors = NO_ERROR  # what nameservers answered that with
+        self.beside: QueryType | None = None  # the other type, asked at the same time
+        self.beside_errors = NO_ERROR  # the errors of its replies
         self.beside_error: Status | None = None  # the last of them
-        self.repeated = False  # whether an attempt has come to nothing before this one
-        self.errors = NO_ERROR  # what nameservers answered the attempt with
+        self.repeated = False  # whether an attempt before this one has failed
+        self.errors = NO_ERROR  # the errors of replies to the attempt
         self.last_error: Status | None = None
-        self._asked = NOBODY  # nameservers that the attempt went to
-        self._awaited = NOBODY  # those of them whose errors together end it
-        self._failed = NOBODY  # those of them that answered it with an error
-        self._met_silence = False  # nobody has answered the preferred type since an attempt at it
+        self._asked = NO_NAMESERVER  # those of the attempt
+        self._awaited = NO_NAMESERVER  # those of them whose errors together end it
+        self._failed = NO_NAMESERVER  # those of them that answered it with an error
+        self._met_silence = False  # no reply about the preferred type since an attempt timed out
         self._transitions = TRANSITIONS if len(types) > 1 else ONE_TYPE_TRANSITIONS
 
     def __repr__(self) -> str:
@@ -81,18 +81,18 @@ class Asking:
 
     @property
     def has_failed_once(self) -> bool:
-        """Whether an attempt has come to nothing."""
+        """Whether an attempt has failed."""
         return self.repeated or self.state is State.PAUSED
 
     def begin(self, retries: int) -> QueryType:
-        """A name is asked for anew, in a new run or as the next of a search list."""
+        """Ask for a name with all retries: in a new run, or the next of a search list."""
         self.retries_left = retries
         self.step(Event.NAME_GONE if self.is_open else Event.DUE)
         self.repeated = False
         return self.wanted
 
     def step(self, event: Event) -> bool:
-        """Follow the table; True if `wanted` is to be asked now.
+        """Take a transition; True if `wanted` is to be asked for now.
 
         Raises ValueError for an event that cannot happen in this state.
         """
@@ -117,24 +117,24 @@ class Asking:
         return True
 
     def sent(
-        self, nameservers: frozenset[str], deadline_ms: int, silent: Set[str] = NOBODY
+        self, nameservers: frozenset[str], deadline_ms: int, silent: Set[str] = NO_NAMESERVER
     ) -> None:
-        """The question goes to these; nobody waits for the `silent`, unless all of them are."""
-        self._asked, self._failed = nameservers, NOBODY
+        """The question was sent to `nameservers`; the `silent` are not awaited, unless all are."""
+        self._asked, self._failed = nameservers, NO_NAMESERVER
         self._awaited = nameservers - silent if silent else nameservers
         self.errors, self.last_error = NO_ERROR, None
         self.beside_errors, self.beside_error = NO_ERROR, None
         self.deadline_ms = deadline_ms
 
     def unsent(self, nameserver: str, query_type: QueryType) -> None:
-        """A question did not reach this one: nobody waits for its answer."""
+        """A question did not reach this nameserver, which is not awaited."""
         if query_type is not self.wanted:
-            return  # nobody waits for what is asked beside it, or was asked before
+            return  # the attempt waits for answers about `wanted` only
         self._asked -= {nameserver}
         self._awaited -= {nameserver}
 
     def heard(self, query_type: QueryType, status: Status) -> None:
-        """A nameserver has answered a question of the line, however and whenever."""
+        """A nameserver has answered a question of the line, with any status, on time or late."""
         if query_type is self.types[0]:
             self._met_silence = False
         if query_type is self.beside and status is not Status.VALID:
@@ -142,7 +142,7 @@ class Asking:
             self.beside_errors |= {status}
 
     def refused(self, nameserver: str, status: Status) -> bool:
-        """A nameserver has answered the attempt with an error; True if that has ended it."""
+        """A nameserver has answered the attempt with an error; True if that ends the attempt."""
         self._failed |= {nameserver}
         self.last_error = status
         self.errors |= {status}
@@ -151,17 +151,17 @@ class Asking:
 
     @property
     def failure(self) -> Status:
-        """How the last attempt has failed: what was asked beside it says more than silence."""
+        """The status of the last attempt: an error about `beside` says more than TIMEOUT."""
         return self.last_error or self.beside_error or Status.TIMEOUT
 
     @property
     def all_failed(self) -> Event:
-        """What it is that all nameservers have answered with errors."""
+        """The event when all nameservers have answered with errors."""
         return Event.ALL_FAILED if self.retries_left else Event.ALL_FAILED_LAST
 
     @property
     def expired(self) -> Event:
-        """What it is that the time of the attempt has passed."""
+        """The event when the attempt has timed out."""
         if self.retries_left == 0:
             return Event.EXPIRED_LAST
         return Event.EXPIRED_SILENT if self.last_error is None else Event.EXPIRED_WITH_ERROR

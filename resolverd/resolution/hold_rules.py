@@ -1,21 +1,22 @@
-"""What a run that brought addresses means for the records of each family. Pure.
+"""The effect of a run with addresses on the records of each family. Pure.
 
 Owns the rule that a failure is no statement (M3). A valid answer and NODATA are statements: records
-of their family that are unseen for `hold obsolete` go. Any other failure of a family says nothing:
-its records stay as they are until the hold of that status has passed since the family's last valid
-answer (or since the name was first asked for; leases.py says when it counts from later); from then
-on `hold obsolete` counts for them too.
-What a cut answer held confirms and adds; it removes what has been unseen for the longer of `hold
-obsolete` and `hold other`, which counts from when it was due to be seen again (leases.py).
+of their family that are unseen for `hold obsolete` are forgotten. Any other failure of a family is
+none: its records stay until the hold of that status has passed since the family's last valid
+answer, or since the name was first asked for (leases.py has the cases in which the hold begins
+later); after that `hold obsolete` counts for them too.
+The records of a cut answer are confirmed and added; a record that it lacks is forgotten when it was
+unseen for the longer of `hold obsolete` and `hold other`, which begins when the record was due to
+be seen again (leases.py).
 
 NXDOMAIN is a statement about the name, and refuted by the valid answer of the other family: it is
-treated as the failure that it is (RFC 4074 section 4.2), with `hold nx`.
+treated as a failure (RFC 4074 section 4.2), with `hold nx`.
 
-One family at a time: the other family's answer is used where the preferred one has said that it has
-no records, or has none that are protected or confirmed. Otherwise it only confirms what is known.
-Where both are merged (`resolve-opts all-families`) each goes by its own outcome. A run in which
-neither is answered makes no statement, NODATA included (S36): each family has the grace of its own
-failure then.
+One family at a time: the other family's answer is used if the preferred one has no records
+(NODATA), or none that are protected or confirmed. Otherwise it only confirms known records.
+Where both are merged (`resolve-opts all-families`) the outcome of each decides about its records.
+A run without a valid answer for either makes no statement, even with NODATA (S36): then each family
+has the grace of its own failure.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ import msgspec
 
 from resolverd.config import Family, Holds
 from resolverd.dns.answer import Address, Status
-from resolverd.resolution.run_outcomes import Outcome
+from resolverd.resolution.run_outcomes import TypeOutcome
 
-FOREVER_MS = 1 << 62  # for how long a record may be unseen: no answer speaks of it
+FOREVER_MS = 1 << 62  # the time that a record of a protected family may be unseen
 
 
 def hold_ms(holds: Holds, status: Status) -> int:
-    """How long after a valid answer a failure of this kind is overlooked, milliseconds."""
+    """How long after a valid answer a failure with this status is overlooked, milliseconds."""
     if status is Status.NX:
         return holds.nx_ms
     if status is Status.REFUSED:
@@ -50,20 +51,20 @@ class Grace(msgspec.Struct, frozen=True):
     hold_ms: int
 
     def is_over(self, now_ms: int, joined_ms: int = 0) -> bool:
-        """Whether it is, also for a server that joined at `joined_ms`."""
+        """Whether the hold has passed, also for a server that joined at `joined_ms`."""
         return max(self.since_ms, joined_ms) + self.hold_ms <= now_ms
 
 
 def same_grace(status: Status, since_ms: int, holds: Holds) -> dict[Family, Grace]:
-    """Both families are protected alike after a run that failed with `status`."""
+    """One grace for both families, after a run that failed with `status`."""
     grace = Grace(status, since_ms, hold_ms(holds, status))
     return {Family.IPV4: grace, Family.IPV6: grace}
 
 
 def own_graces(
-    outcomes: Sequence[Outcome], since_ms: Mapping[Family, int], holds: Holds
+    outcomes: Sequence[TypeOutcome], since_ms: Mapping[Family, int], holds: Holds
 ) -> dict[Family, Grace]:
-    """Each of two merged families is protected by its own failure since its own last answer."""
+    """The grace of each of two merged families: its own failure and its own last answer."""
     return {
         each.family: Grace(each.status, since_ms[each.family], hold_ms(holds, each.status))
         for each in outcomes
@@ -71,17 +72,17 @@ def own_graces(
 
 
 class Ruling(msgspec.Struct, frozen=True):
-    """Which records are seen now, and for how long those of each family may be unseen."""
+    """The records seen by a run, and for how long those of each family may be unseen."""
 
     seen: tuple[Address, ...]
     unseen_ms: Mapping[Family, int]
 
     def protects(self, family: Family) -> bool:
-        """Whether the family has failed, and nothing of it changes for that yet."""
+        """Whether a failure of the family is overlooked."""
         return self.unseen_ms[family] == FOREVER_MS
 
     def accept(self, records: Mapping[Address, int], now_ms: int) -> dict[Address, int]:
-        """The records known from now on, each with the time when it was last seen."""
+        """The records known after the run, each with the time when it was last seen."""
         seen = dict(records) | dict.fromkeys(self.seen, now_ms)
         unseen_ms = self.unseen_ms
         return {
@@ -92,16 +93,16 @@ class Ruling(msgspec.Struct, frozen=True):
 
 
 def rule_merged(
-    outcomes: Sequence[Outcome],
+    outcomes: Sequence[TypeOutcome],
     holds: Holds,
     since_ms: Mapping[Family, int],
     now_ms: int,
     *,
     cut_ms: int,
 ) -> Ruling:
-    """What follows from a run, or part of one, for two families that are merged.
+    """The ruling of a run, or of a part of it, for two merged families.
 
-    A family that `outcomes` does not speak of stays as it is; `cut_ms` as below.
+    The records of a family without an outcome stay; `cut_ms` as for `rule`.
     """
     unseen_ms = {Family.IPV4: FOREVER_MS, Family.IPV6: FOREVER_MS}
     for each in outcomes:
@@ -110,7 +111,7 @@ def rule_merged(
 
 
 def rule(
-    outcomes: Sequence[Outcome],
+    outcomes: Sequence[TypeOutcome],
     known: Collection[Address],
     holds: Holds,
     since_ms: Mapping[Family, int],
@@ -118,10 +119,10 @@ def rule(
     *,
     cut_ms: int,
 ) -> Ruling:
-    """What follows from a run for one family at a time; `outcomes` has the preferred first.
+    """The ruling of a run for one family at a time; `outcomes` has the preferred first.
 
-    `known` are the records so far, `since_ms` tells since when the hold of each failure counts,
-    `cut_ms` for how long a record may be unseen that a cut answer lacks.
+    `known` are the records so far, `since_ms` is the beginning of each failure's hold, `cut_ms` is
+    how long a record may be unseen that a cut answer lacks.
     """
     first, *others = outcomes
     unasked_ms = holds.obsolete_ms if first.status is Status.VALID else cut_ms
@@ -140,9 +141,9 @@ def rule(
 
 
 def _unseen_ms(
-    outcome: Outcome, holds: Holds, since_ms: Mapping[Family, int], now_ms: int, cut_ms: int
+    outcome: TypeOutcome, holds: Holds, since_ms: Mapping[Family, int], now_ms: int, cut_ms: int
 ) -> int:
-    """For how long records of the family may be unseen after this."""
+    """How long records of the family may be unseen after this outcome."""
     if outcome.status is not Status.VALID and outcome.addresses:
         return cut_ms
     if outcome.status in (Status.VALID, Status.NODATA):

@@ -1,26 +1,26 @@
-"""The run-time resolution of one name: which question goes out when, and how a run ends. Pure.
+"""The resolution of one name while the program runs: when to ask what, and how a run ends. Pure.
 
 Owns the state machine of one resolution: events go in with `now_ms`, actions come out. Knows no
-socket, clock, segment or server; what an outcome means for servers is assignment/hosts.py.
+socket, clock, segment or server; assignment/hosts.py applies outcomes to servers.
 
-A run asks all nameservers at once and ends with the first valid reply, or with the last error once
-it has run out of retries (transitions.py has the table). Between two runs lies `timeout resolve`,
-counted from the end of a run, or what the TTLs of the answer say within bounds (`ttl_period`).
+A run asks all nameservers at once and ends with the first valid reply, or with the last error when
+no retry is left (transitions.py has the table). The next run is due `timeout resolve` after the end
+of a run, or after the TTL of the answer within bounds (`ttl_period`).
 
 All attempts of a name stay open until its run ends: a valid reply to any of them ends it, an error
-counts if it speaks of the type that is asked now. What was truncated is asked for again over TCP,
-which the attempt waits for. The end of a run tells how it came out for each type that was asked.
+counts if it is about the type of the present attempt. A truncated reply is asked for again over
+TCP, for which the attempt waits. A run ends with one outcome for each type that was asked.
 
-An attempt at the preferred type that met silence is followed by one at both types. The answer of
-the other waits for the end of that attempt, in case the preferred type is only slow.
+After an attempt at the preferred type without any reply, the next asks for both types. An answer
+about the other type waits for the end of that attempt, because the preferred type may only be slow.
 
 A name whose families are merged (`resolve-opts all-families`) is asked for both types at once, each
-with retries of its own (attempts.py). The run ends when each type is answered or has failed. NODATA
-is not asked for again where the other type is answered; and an answer waits for the first attempt
-at the other type, so that the preferred family comes first, not for its retries (`Gained`).
+with retries of its own (attempts.py). The run ends when each type is answered or has failed. After
+NODATA a type is not asked for again if the other is answered; and an answer waits for the first
+attempt at the other type, so that the preferred family comes first, not for its retries (`Gained`).
 
-A failed connect makes the next run due at once, if what is known is not fresh. Triggers that bring
-nothing new back off: 1, 2, 4 ... s up to `hold valid`.
+A failed connect makes the next run due at once, unless the last answer is fresh. Triggers without
+a change back off: 1, 2, 4 ... s up to `hold valid`.
 """
 
 from __future__ import annotations
@@ -32,38 +32,38 @@ from resolverd.config import Family, ResolutionSettings, ResolversSection, names
 from resolverd.dns.answer import Answer, QueryType, Question, Status, query_types
 from resolverd.pace.run_limit import Turn
 from resolverd.resolution.actions import Abandoned, Action, Finished, Gained, Send, Unanswered
-from resolverd.resolution.attempts import NOBODY, Asking
+from resolverd.resolution.attempts import NO_NAMESERVER, QuestionLine
 from resolverd.resolution.hold_rules import hold_ms
 from resolverd.resolution.leases import Lease, Leases
-from resolverd.resolution.run_outcomes import Hearing, Outcome
+from resolverd.resolution.run_outcomes import RunOutcomes, TypeOutcome
 from resolverd.resolution.search import Walk, candidates
 from resolverd.resolution.transitions import Event, State
 
 TCP_MARGIN_MS = 20  # the time-out of a question over TCP comes before that of its attempt
-TRIGGER_PAUSE_MS = 1_000  # after the first trigger that brought nothing new; doubled by the next
-# What says something of a type for as long as a TTL; NX beside records of the other type does too.
+TRIGGER_PAUSE_MS = 1_000  # after the first trigger without a change; doubled by the next
+# Statuses that hold for a TTL; NX also does if the other type has records.
 STATEMENTS = (Status.VALID, Status.NODATA, Status.NX)
 
 
 class Trigger(enum.Enum):
-    """Why somebody wants a name resolved before its time."""
+    """The failed connect that triggers a run before it is due."""
 
     CONNECT_TIMEOUT = "timeout"
     CONNECT_REFUSED = "refused"
 
 
 def on_time(_period_ms: int) -> int:
-    """Not early at all."""
+    """No jitter."""
     return 0
 
 
 class Resolution:
-    """The resolution of one name; `deadline_ms` says when `tick` has something to do.
+    """The resolution of one name; `deadline_ms` is when `tick` is to be called next.
 
-    `leases` know the end of the last valid run, at first the time of creation, so that a name that
-    was never resolved has its grace as well. `early_ms` tells by how much of `timeout resolve` the
-    next run comes early, so that the runs of many names spread (M5); nothing else does.
-    `silent` has the nameservers that nobody waits for (silence.py).
+    `leases` begin with the end of the last valid run, at first with the creation, so that a name
+    that was never resolved has its grace as well. `early_ms` returns by how much of `timeout
+    resolve` the next run comes early: the only jitter, which spreads the runs of many names (M5).
+    `silent` are the nameservers that attempts do not wait for (silence.py).
     """
 
     def __init__(
@@ -75,32 +75,32 @@ class Resolution:
         *,
         service: bool = False,
     ) -> None:
-        """Idle, its first run due at once; `service` asks for SRV records of the name."""
+        """The first run is due at once; `service`: SRV records are asked for."""
         self.deadline_ms = now_ms
         self.leases = Leases(now_ms)
         self.last_run_ms = 0
         self.last_status: Status | None = None
         self.early_ms: Callable[[int], int] = on_time
-        self.silent: Set[str] = NOBODY
+        self.silent: Set[str] = NO_NAMESERVER
         self.types = query_types(settings.preferred, families)  # the preferred first
         if service:
             self.types = (QueryType.SRV,)
         self.merges = settings.all_families and len(self.types) > 1
         lines = [(each,) for each in self.types] if self.merges else [self.types]
-        self._lines = tuple(Asking(types) for types in lines)
+        self._lines = tuple(QuestionLine(types) for types in lines)
         self._settings = settings
         self._walk = Walk(settings.name)
         self._section = section
-        self._everybody = names_of(section.nameservers)
-        self._hearing = Hearing()
-        self._told = False  # what has been gained in this run
-        self._begun_ms = now_ms  # the run that goes on, or the last
-        self._trigger_waits = False  # the next run was asked for by a failed connect
-        self._triggered = False  # so was the run that goes on, or the last
-        self._trigger_pause_ms = 0  # after the last run no trigger counts for so long
+        self._nameservers = names_of(section.nameservers)
+        self._outcomes = RunOutcomes()
+        self._has_gained = False  # `Gained` was returned in this run
+        self._begun_ms = now_ms  # beginning of the open or the last run
+        self._trigger_waits = False  # a failed connect has triggered the next run
+        self._triggered = False  # a failed connect triggered the open or the last run
+        self._trigger_pause_ms = 0  # for so long after the last run triggers are ignored
 
     def __repr__(self) -> str:
-        """Name, state and what the next deadline is about."""
+        """Name, lines and deadline."""
         lines = ", ".join(map(repr, self._lines))
         return f"<Resolution {self._walk.name} {lines} deadline={self.deadline_ms}>"
 
@@ -111,14 +111,14 @@ class Resolution:
         last_run_ms: int,
         last_status: Status | None,
     ) -> None:
-        """Carry on from what a predecessor recorded; graces keep running."""
+        """Continue from a predecessor's record; its graces keep running."""
         leases = {family: self.lease(valid_ms) for family, valid_ms in family_valid_ms.items()}
         self.leases.restore(self.lease(last_valid_ms), leases)
         self.last_run_ms = last_run_ms
         self.last_status = last_status
 
     def lease(self, valid_ms: int) -> Lease:
-        """The lease of a predecessor's answer: it ends with the run that is due next."""
+        """The lease of a predecessor's answer; the next run ends it early."""
         ttl, period_ms = self._section.ttl_period, self._section.timeout_resolve_ms
         longest_ms = period_ms if ttl is None else ttl.max_ms
         lease = Lease(valid_ms, valid_ms + longest_ms)
@@ -126,12 +126,12 @@ class Resolution:
 
     @property
     def last_valid_ms(self) -> int:
-        """When the last valid answer came."""
+        """The time of the last valid answer."""
         return self.leases.last_valid_ms
 
     @property
     def state(self) -> State:
-        """Where it stands: PAUSED if all that goes on waits for its next try."""
+        """The state of its lines: PAUSED if all open ones are."""
         if len(self._lines) == 1:
             return self._lines[0].state
         states = [line.state for line in self._lines if line.is_open]
@@ -139,38 +139,38 @@ class Resolution:
 
     @property
     def questions(self) -> int:
-        """How many questions it may have at each nameserver at once."""
+        """How many questions a run may have at each nameserver at once."""
         return len(self._lines)
 
     @property
     def asked_name(self) -> str:
-        """The name asked for now, or last: with a search list, one of several."""
+        """The name asked for now, or last: with a search list, one of its candidates."""
         return self._walk.name
 
     def follow(self, section: ResolversSection) -> None:
-        """From the next question on other nameservers count, from the next run on another list."""
+        """Use the nameservers from the next question on, the search list from the next run on."""
         self._section = section
-        self._everybody = names_of(section.nameservers)
+        self._nameservers = names_of(section.nameservers)
 
     @property
     def turn(self) -> Turn:
-        """Whether the next run comes before others: the first one, or a triggered one."""
+        """The class of the next run: urgent are the first run and a triggered one."""
         if self._trigger_waits or self.last_status is None:
             return Turn.URGENT
         return Turn.VALID if self.last_status is Status.VALID else Turn.FAILING
 
     @property
     def trigger_waits(self) -> bool:
-        """Whether a failed connect has asked for the next run."""
+        """Whether a failed connect has triggered the next run."""
         return self._trigger_waits
 
     @property
     def triggers_held_until_ms(self) -> int:
-        """Until then no failed connect asks for a run, because the last ones brought nothing."""
+        """Until then triggers are ignored, because the last ones brought no change; 0: never."""
         return self.last_run_ms + self._trigger_pause_ms if self._trigger_pause_ms else 0
 
     def tick(self, now_ms: int) -> list[Action]:
-        """Time has passed: start a run or end an attempt, if its deadline has come."""
+        """Start a run or end attempts, if their deadline has come."""
         if now_ms < self.deadline_ms:
             return []
         if self.state is State.IDLE:
@@ -185,18 +185,18 @@ class Resolution:
     def reply(
         self, nameserver: str, query_type: QueryType, answer: Answer, now_ms: int
     ) -> list[Action]:
-        """A nameserver has answered an open attempt of this run."""
+        """Apply the answer of a nameserver to an open attempt; ValueError if no run is open."""
         if self.state is State.IDLE:
             raise ValueError(f"reply of {nameserver} while {self!r}: no attempt is open")
-        self._hearing.note(query_type, nameserver, answer)
+        self._outcomes.note(query_type, nameserver, answer)
         line = self._line(query_type)
         line.heard(query_type, answer.status)
         if not line.is_open:
-            return []  # this type is through, the run waits for the other
+            return []  # this type has ended, the run waits for the other
         if answer.status is Status.VALID:
             return self._accept(line, query_type, now_ms)
         if query_type is not line.wanted:
-            return []  # late, about the other family: the question has moved on
+            return []  # an error about a type that the present attempt does not ask for
         if not line.refused(nameserver, answer.status):
             return []
         both_asked = line.wanted is line.types[-1]
@@ -205,7 +205,7 @@ class Resolution:
         return self._step(line, line.all_failed, now_ms)
 
     def unsent(self, nameserver: str, query_type: QueryType) -> None:
-        """The question could not be sent there: nobody waits for its answer."""
+        """The question did not reach this nameserver, which is not awaited."""
         self._line(query_type).unsent(nameserver, query_type)
 
     def fetching(self, query_type: QueryType, now_ms: int) -> None:
@@ -217,10 +217,10 @@ class Resolution:
             self._set_deadline()
 
     def trigger(self, kind: Trigger, began_ms: int, now_ms: int) -> bool:
-        """Make a run due before its time; False while one goes on or what is known is fresh enough.
+        """Make the next run due now; False during a run, or while the last answer is fresh.
 
         A refused connect is ignored within `hold valid` of a valid run. A connect that timed out
-        counts if it began (`began_ms`) after that answer: its address may be gone since.
+        counts if it began (`began_ms`) after that answer, for its address may be obsolete.
         """
         if self.state is not State.IDLE or self._trigger_waits:
             return False
@@ -236,28 +236,25 @@ class Resolution:
         return True
 
     def learned(self, news: bool) -> None:
-        """Whether the run that has just ended brought anything new."""
+        """Set the pause of triggers by whether the ended run brought a change."""
         if news:
             self._trigger_pause_ms = 0
         elif self._triggered:
             doubled = max(TRIGGER_PAUSE_MS, 2 * self._trigger_pause_ms)
             self._trigger_pause_ms = min(doubled, self._section.holds.valid_ms)
 
-    def _accept(self, line: Asking, query_type: QueryType, now_ms: int) -> list[Action]:
-        """A valid answer ends the line, but for one that was asked for beside the preferred type.
-
-        That type may be slow only: it has the time of this attempt.
-        """
+    def _accept(self, line: QuestionLine, query_type: QueryType, now_ms: int) -> list[Action]:
+        """End the line by a valid answer; one about `beside` waits for the end of the attempt."""
         return [] if query_type is line.beside else self._step(line, Event.VALID, now_ms)
 
-    def _line(self, query_type: QueryType) -> Asking:
+    def _line(self, query_type: QueryType) -> QuestionLine:
         return next(line for line in self._lines if query_type in line.types)
 
     def _set_deadline(self) -> None:
         self.deadline_ms = min(line.deadline_ms for line in self._lines if line.is_open)
 
-    def _expire(self, line: Asking, now_ms: int) -> list[Action]:
-        """The time of an attempt has passed."""
+    def _expire(self, line: QuestionLine, now_ms: int) -> list[Action]:
+        """End an attempt that has timed out."""
         silent = line.silent
         actions: list[Action] = [Unanswered(silent)] if silent else []
         if self._gives_up(line, last=line.retries_left == 0):
@@ -265,22 +262,22 @@ class Resolution:
         event = Event.EXPIRED_LAST if self._is_denied(line) else line.expired
         return actions + self._step(line, event, now_ms)
 
-    def _is_denied(self, line: Asking) -> bool:
+    def _is_denied(self, line: QuestionLine) -> bool:
         """Whether a type need not be asked for again: it has no records, the other type has."""
-        hearing = self._hearing
-        return hearing.has_valid and hearing.of(line.wanted).status is Status.NODATA
+        outcomes = self._outcomes
+        return outcomes.has_valid and outcomes.of(line.wanted).status is Status.NODATA
 
-    def _gives_up(self, line: Asking, *, last: bool) -> bool:
-        """Whether an attempt has ended that leaves no hope for the name, while a list is walked."""
+    def _gives_up(self, line: QuestionLine, *, last: bool) -> bool:
+        """Whether an ended attempt shows that this name of a search list does not exist."""
         if not self._walk.searching:
             return False
         errors = line.errors
         if line.beside is not None:
             self._walk.heard(line.beside, line.beside_errors)
             if not errors and line.beside_errors == {Status.NX}:
-                errors = line.beside_errors  # it is said of the name, whatever the type
+                errors = line.beside_errors  # NXDOMAIN is about the name, not the type
         self._walk.heard(line.wanted, errors)
-        if self._hearing.has_valid:
+        if self._outcomes.has_valid:
             return False
         last = last and not any(each.is_open for each in self._lines if each is not line)
         return self._walk.gone(self.types, last=last)
@@ -290,7 +287,8 @@ class Resolution:
             for line in self._lines:
                 if line.is_open:
                     line.step(Event.LAST_NAME_GONE)
-            return self._fail(self._hearing.denied(self._walk.verdict), self._walk.verdict, now_ms)
+            outcomes = self._outcomes.denied(self._walk.verdict)
+            return self._fail(outcomes, self._walk.verdict, now_ms)
         self._walk.go_on()
         return [Abandoned(), *self._ask(now_ms)]
 
@@ -302,24 +300,24 @@ class Resolution:
         self._begun_ms = now_ms
 
     def _ask(self, now_ms: int) -> list[Action]:
-        """Ask for a name from the beginning."""
-        self._hearing.clear()
-        self._told = False
+        """Ask for the walk's name with all retries."""
+        self._outcomes.clear()
+        self._has_gained = False
         for line in self._lines:
             line.begin(self._section.resolve_retries)
         return [action for line in self._lines for action in self._send(line, now_ms)]
 
-    def _send(self, line: Asking, now_ms: int) -> list[Action]:
+    def _send(self, line: QuestionLine, now_ms: int) -> list[Action]:
         for query_type in line.asked:
-            self._hearing.asked(query_type)
+            self._outcomes.asked(query_type)
         deadline_ms = now_ms + self._section.timeout_retry_ms
-        line.sent(self._everybody, deadline_ms, self.silent)
+        line.sent(self._nameservers, deadline_ms, self.silent)
         self._set_deadline()
         return [Send(Question(self._walk.name, query_type)) for query_type in line.asked]
 
-    def _step(self, line: Asking, event: Event, now_ms: int) -> list[Action]:
-        if line.beside is not None and self._hearing.has_valid:
-            event = Event.VALID  # of the type beside it; the preferred one has had its time
+    def _step(self, line: QuestionLine, event: Event, now_ms: int) -> list[Action]:
+        if line.beside is not None and self._outcomes.has_valid:
+            event = Event.VALID  # an answer about `beside` has waited for this attempt's end
         actions = self._send(line, now_ms) if line.step(event) else []
         for each in self._lines:
             if each.state is State.PAUSED and self._is_denied(each):
@@ -330,18 +328,18 @@ class Resolution:
         return actions + self._gain(now_ms)
 
     def _gain(self, now_ms: int) -> list[Action]:
-        """Tell what is answered already, once the other type has to be asked for again."""
-        if self._told or not self._hearing.has_valid:
+        """`Gained` for the answered type, once the other has to be asked for again."""
+        if self._has_gained or not self._outcomes.has_valid:
             return []
         if any(line.is_open and not line.has_failed_once for line in self._lines):
             return []
-        self._told = True
-        (outcome,) = [each for each in self._hearing.outcomes() if each.status is Status.VALID]
-        self.leases.answered([outcome.family], now_ms, 0)  # until the end of the run says more
+        self._has_gained = True
+        (outcome,) = [each for each in self._outcomes.outcomes() if each.status is Status.VALID]
+        self.leases.answered([outcome.family], now_ms, 0)  # the end of the run sets the period
         return [Gained(outcome)]
 
-    def _period_ms(self, answer: Answer | None, outcomes: tuple[Outcome, ...]) -> int:
-        """How long until the next run at most; where a type has failed, TTLs do not delay it."""
+    def _period_ms(self, answer: Answer | None, outcomes: tuple[TypeOutcome, ...]) -> int:
+        """The longest time to the next run; if a type has failed, the least of `ttl_period`."""
         ttl = self._section.ttl_period
         if ttl is None:
             return self._section.timeout_resolve_ms
@@ -350,15 +348,15 @@ class Resolution:
         return max(ttl.min_ms, min(1_000 * answer.ttl_s, ttl.max_ms))
 
     def _pause(self, period_ms: int, now_ms: int) -> None:
-        """Nothing is to be done until the next run."""
+        """Set the deadline of the next run."""
         ttl = self._section.ttl_period
         shortest_ms = 0 if ttl is None else ttl.min_ms
         self.deadline_ms = now_ms + max(shortest_ms, period_ms - self.early_ms(period_ms))
 
     def _finish(self, now_ms: int) -> list[Action]:
         if not self.merges:
-            self._hearing.prefer(self.types[0])
-        outcomes, answer = self._hearing.outcomes(), self._hearing.answer(merges=self.merges)
+            self._outcomes.prefer(self.types[0])
+        outcomes, answer = self._outcomes.outcomes(), self._outcomes.answer(merges=self.merges)
         if answer is None:
             return self._fail(outcomes, self._failure(outcomes), now_ms)
         period_ms = self._period_ms(answer, outcomes)
@@ -371,16 +369,16 @@ class Resolution:
         self.leases.answered([each.family for each in valid], now_ms, period_ms)
         return [Finished(Status.VALID, answer, valid[0].nameserver, outcomes)]
 
-    def _end_leases(self, outcomes: tuple[Outcome, ...]) -> None:
-        """A failed connect has asked, and was not answered."""
+    def _end_leases(self, outcomes: tuple[TypeOutcome, ...]) -> None:
+        """After a triggered run, end the leases of families without a valid answer."""
         if self._triggered:
             failed = [each.family for each in outcomes if each.status is not Status.VALID]
             self.leases.end_early(failed, self._begun_ms, self._section.holds)
 
-    def _failure(self, outcomes: tuple[Outcome, ...]) -> Status:
-        """The status of a run without a valid answer: of two lines, that whose records stay longer.
+    def _failure(self, outcomes: tuple[TypeOutcome, ...]) -> Status:
+        """The status of a failed run: of two lines, that of the family answered last.
 
-        It is the one that `last_valid_ms` speaks of.
+        Of equals the one with the longer hold. `last_valid_ms` is that family's as well.
         """
         if len(self._lines) == 1:
             return self._lines[0].failure
@@ -390,7 +388,7 @@ class Resolution:
             key=lambda each: (leases.valid_ms(each.family), hold_ms(holds, each.status)),
         ).status
 
-    def _fail(self, outcomes: tuple[Outcome, ...], status: Status, now_ms: int) -> list[Action]:
+    def _fail(self, outcomes: tuple[TypeOutcome, ...], status: Status, now_ms: int) -> list[Action]:
         self._pause(self._period_ms(None, outcomes), now_ms)
         self.last_run_ms = now_ms
         self.last_status = status

@@ -1,9 +1,9 @@
-"""What the replies of one run have said so far, type by type. Pure.
+"""The outcome of one run for each type. Pure.
 
-Owns how several replies about one type become one outcome: the first valid answer stands; of
-failures NODATA stands, because it is a statement that the type has no records, otherwise the last
-one counts; silence is what nobody broke. What cut replies held is kept beside. Knows no order of
-questions and no time.
+Owns the rule that makes one outcome of several replies about a type: the first valid answer stands;
+of failures NODATA stands, because it is a statement that the type has no records, otherwise the
+last counts; no reply at all is TIMEOUT. The addresses of cut replies are kept with it. Knows no
+order of questions and no time.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from resolverd.dns.answer import Address, Answer, QueryType, Status
 FAMILY_OF = {QueryType.A: Family.IPV4, QueryType.AAAA: Family.IPV6, QueryType.SRV: Family.NONE}
 
 
-class Outcome(msgspec.Struct, frozen=True):
-    """How a run came out for one type: `addresses` of the valid answer, or of cut ones.
+class TypeOutcome(msgspec.Struct, frozen=True):
+    """The outcome of a run for one type: `addresses` are those of the valid answer, or of cut ones.
 
-    `nameserver` is the one that gave them, the last of several.
+    `nameserver` sent them, the last of several.
     """
 
     query_type: QueryType
@@ -33,28 +33,27 @@ class Outcome(msgspec.Struct, frozen=True):
         return FAMILY_OF[self.query_type]
 
 
-_SILENCE = {query_type: Outcome(query_type) for query_type in QueryType}
+_TIMEOUTS = {query_type: TypeOutcome(query_type) for query_type in QueryType}
 
 
-class Hearing:
-    """The outcomes of a run, in the order in which the types were first asked."""
+class RunOutcomes:
+    """The outcomes of a run, in the order in which the types were first asked for."""
 
     def __init__(self) -> None:
-        """Nothing has been asked."""
-        self._outcomes: dict[QueryType, Outcome] = {}
+        self._outcomes: dict[QueryType, TypeOutcome] = {}
         self._valid: dict[QueryType, Answer] = {}
 
     def clear(self) -> None:
-        """Begin anew."""
+        """Drop all outcomes, for a new run or another name."""
         self._outcomes = {}
         self._valid = {}
 
     def asked(self, query_type: QueryType) -> None:
-        """A question of this type goes out."""
-        self._outcomes.setdefault(query_type, _SILENCE[query_type])
+        """A question of this type is sent."""
+        self._outcomes.setdefault(query_type, _TIMEOUTS[query_type])
 
     def note(self, query_type: QueryType, nameserver: str, answer: Answer) -> None:
-        """A reply to one of the questions."""
+        """Apply a reply to one of the questions."""
         former = self._outcomes[query_type]
         status, addresses = answer.status, answer.addresses
         if former.status is Status.VALID:
@@ -67,35 +66,35 @@ class Hearing:
             if not addresses:
                 nameserver = former.nameserver
             addresses = tuple(dict.fromkeys(former.addresses + addresses))
-        self._outcomes[query_type] = Outcome(query_type, status, addresses, nameserver)
+        self._outcomes[query_type] = TypeOutcome(query_type, status, addresses, nameserver)
 
     def prefer(self, query_type: QueryType) -> None:
-        """If this type is answered, it does not matter how the other came out."""
+        """If this type has a valid answer, drop the outcome of the other."""
         if query_type in self._valid:
             self._valid = {query_type: self._valid[query_type]}
             self._outcomes = {query_type: self._outcomes[query_type]}
 
-    def of(self, query_type: QueryType) -> Outcome:
+    def of(self, query_type: QueryType) -> TypeOutcome:
         """The outcome of a type that was asked; KeyError for another one."""
         return self._outcomes[query_type]
 
-    def outcomes(self) -> tuple[Outcome, ...]:
+    def outcomes(self) -> tuple[TypeOutcome, ...]:
         """One for each type that was asked."""
         return tuple(self._outcomes.values())
 
-    def denied(self, verdict: Status) -> tuple[Outcome, ...]:
-        """The outcomes where no name of a list exists: all come to that."""
+    def denied(self, verdict: Status) -> tuple[TypeOutcome, ...]:
+        """The outcomes when no name of a search list exists: each has the verdict."""
         return tuple(
             msgspec.structs.replace(each, status=verdict) for each in self._outcomes.values()
         )
 
     @property
     def has_valid(self) -> bool:
-        """Whether some type is answered."""
+        """Whether some type has a valid answer."""
         return bool(self._valid)
 
     def answer(self, *, merges: bool) -> Answer | None:
-        """The valid answer; `merges` joins those of all types with what cut replies held."""
+        """The valid answer; `merges` joins those of all types and the addresses of cut replies."""
         if not merges or not self._valid:
             return next(iter(self._valid.values()), None)
         outcomes = self._outcomes.values()

@@ -1,13 +1,13 @@
-"""Under which names a short name is asked for, and which of them has its turn. Pure.
+"""The search list of a short name: its candidates, and which of them is asked for. Pure.
 
-Owns the order of a search list (resolv.conf(5), as glibc walks it) and what has been heard of the
-name that is asked at the moment. Knows no question, no retry and no clock: resolution.py tells what
-each attempt came to.
+Owns the order of a search list (resolv.conf(5), as glibc walks it) and the denials of the present
+candidate. Knows no question, no retry and no clock: resolution.py passes the errors of each
+attempt.
 
-A name is given up only on somebody's word that it does not exist: NXDOMAIN, or no data of any type
-that is asked for. All nameservers that answered an attempt must say so; with no retry left, the
-word of one is enough. SERVFAIL, REFUSED and silence are no such word, or an outage of one domain's
-nameservers would send clients to the namesake in another.
+The walk leaves a candidate only after a denial: NXDOMAIN, or NODATA for all types that are asked
+for. All nameservers that answered an attempt must deny it; with no retry left, one is enough.
+SERVFAIL, REFUSED and no reply are no denials, or an outage of one domain's nameservers would send
+clients to the same name in another.
 """
 
 from __future__ import annotations
@@ -22,33 +22,33 @@ DENIALS = frozenset({Status.NX, Status.NODATA})
 
 
 def candidates(name: str, domains: Iterable[str], ndots: int) -> tuple[str, ...]:
-    """The names to ask for, in turn: a name with `ndots` dots or more first as written.
+    """The names to ask for, in order: a name with `ndots` dots or more first as written.
 
-    "" among the domains is the root; what would be too long is left out.
+    "" among the domains is the root; names of more than NAME_MAX characters are left out.
     """
     longer = [f"{name}.{domain}" if domain else name for domain in domains]
     order = [name, *longer] if name.count(".") >= ndots else [*longer, name]
     return tuple(dict.fromkeys(each for each in order if len(each) <= NAME_MAX))
 
 
-NO_TYPE: frozenset[QueryType] = frozenset()  # one for all: an empty set is 216 bytes
+NO_TYPE: frozenset[QueryType] = frozenset()  # shared by all: an empty set is 216 bytes
 
 
 class Walk:
-    """One run's way through its names; it begins where the last valid answer was found."""
+    """The walk of one run through its candidates; it begins with the last that was valid."""
 
     def __init__(self, name: str) -> None:
-        """A name that is asked for as written."""
+        """`name` is asked for as written until `begin`."""
         self._names: tuple[str, ...] = (name,)
         self._left: list[str] = []
-        self._found: str | None = None  # what the last valid answer was for, until it is denied
-        self._denied = NO_TYPE  # by at least one nameserver
-        self._gone = NO_TYPE  # by all nameservers that answered an attempt
-        self._nodata = False  # some name of this run exists
+        self._found: str | None = None  # the name of the last valid answer, until it is denied
+        self._denied = NO_TYPE  # types denied by at least one nameserver
+        self._gone = NO_TYPE  # types denied by all nameservers that answered an attempt
+        self._nodata = False  # a name of this run exists
         self.name = name
 
     def begin(self, names: tuple[str, ...]) -> None:
-        """A run begins."""
+        """Begin a run with these candidates."""
         self._names = names
         self._left = list(names)
         self._nodata = False
@@ -56,7 +56,7 @@ class Walk:
 
     @property
     def searching(self) -> bool:
-        """Whether there is a list to walk."""
+        """Whether there are several candidates."""
         return len(self._names) > 1
 
     @property
@@ -66,15 +66,15 @@ class Walk:
 
     @property
     def verdict(self) -> Status:
-        """What it means that no name is left: NODATA if one of them exists, else NX."""
+        """The status when no name is left: NODATA if one of them exists, else NX."""
         return Status.NODATA if self._nodata else Status.NX
 
     def found(self) -> None:
-        """The name has been answered."""
+        """The name has a valid answer."""
         self._found = self.name
 
     def heard(self, query_type: QueryType, errors: AbstractSet[Status]) -> None:
-        """An attempt has ended; `errors` are what nameservers answered it with."""
+        """An attempt has ended; `errors` are those of the nameservers' replies."""
         if errors & DENIALS:
             self._denied |= {query_type}
         if errors and errors <= DENIALS:
@@ -82,7 +82,7 @@ class Walk:
         self._nodata = self._nodata or Status.NODATA in errors
 
     def gone(self, query_types: Iterable[QueryType], *, last: bool) -> bool:
-        """Whether the name is given up; `last`: these types will not be asked for again."""
+        """Whether the name does not exist; `last`: these types are not asked for again."""
         return self._gone.issuperset(query_types) or (last and bool(self._denied))
 
     def go_on(self) -> None:

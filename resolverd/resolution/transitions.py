@@ -1,4 +1,4 @@
-"""The states of a resolution, and which event leads from which to which. Pure; only tables.
+"""The states, events and transitions of a resolution. Pure; only tables.
 
          DUE                      ALL_FAILED
 IDLE ----------> PREFERRED ------------------------> FALLBACK      (one family: -> PAUSED)
@@ -15,9 +15,9 @@ Where a search list applies, NAME_GONE leads from anywhere to PREFERRED with the
 LAST_NAME_GONE to IDLE (search.py says when).
 
 IDLE       no run; the next one is due at `deadline_ms`
-PREFERRED  the preferred type is asked; entered again it costs one retry. After silence the other
-           type is asked beside it (attempts.py)
-FALLBACK   the other family is asked, because a nameserver answered with an error (*)
+PREFERRED  the preferred type is asked for; each entry costs one retry. After an attempt without
+           any reply the other type is asked beside it (attempts.py)
+FALLBACK   the other family is asked for, because a nameserver answered with an error (*)
 PAUSED     every nameserver answered with an error; the next try waits for `timeout retry`
 """
 
@@ -27,7 +27,7 @@ import enum
 
 
 class State(enum.Enum):
-    """Where a resolution stands."""
+    """The state of one line of a resolution."""
 
     IDLE = "idle"
     PREFERRED = "preferred"
@@ -36,7 +36,7 @@ class State(enum.Enum):
 
 
 class Event(enum.Enum):
-    """What can happen; _LAST: no retry is left."""
+    """The events of a line; _LAST: no retry is left."""
 
     DUE = "due"
     VALID = "valid"
@@ -74,7 +74,7 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.PAUSED, Event.LAST_NAME_GONE): State.IDLE,
 }
 
-# Where only one type may be asked there is no fall-back: wait for `timeout retry` instead.
+# With one type only there is no fall-back: the line waits for `timeout retry` instead.
 ONE_TYPE_TRANSITIONS: dict[tuple[State, Event], State] = TRANSITIONS | {
     (State.PREFERRED, Event.ALL_FAILED): State.PAUSED,
     (State.PREFERRED, Event.ALL_FAILED_LAST): State.PAUSED,

@@ -1,1 +1,1 @@
-"""The file that `parse-resolv-conf` names: read, watched, followed."""
+"""The resolv.conf of `parse-resolv-conf`: read, watched, followed."""

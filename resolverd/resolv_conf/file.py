@@ -1,7 +1,7 @@
-"""What resolv.conf says of nameservers and of short names (resolv.conf(5)). Pure.
+"""The nameservers and the search list in a resolv.conf (resolv.conf(5)). Pure.
 
-Owns the words `nameserver`, `search`, `domain` and `options ndots:<n>`. Like libc it passes over
-what it does not understand, and of several search lists the last one counts. Opens no file.
+Owns the words `nameserver`, `search`, `domain` and `options ndots:<n>`. Like libc it skips unknown
+lines, and of several search lists the last one counts. Opens no file.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import re
 
 import msgspec
 
-BYTES_MAX = 1 << 20  # of the file: as much as anybody could mean
+BYTES_MAX = 1 << 20  # of the file: far more than NAMESERVERS and SEARCH_MAX need
 NDOTS_DEFAULT = 1
 NDOTS_MAX = 15  # libc's RES_MAXNDOTS: larger numbers count as this one
-SEARCH_MAX = 32  # domains: as many as Kubernetes writes at the most; libc knows no limit
+SEARCH_MAX = 32  # domains: the limit of Kubernetes; libc has none
 DOMAIN_MAX = 253  # characters: the longest name (RFC 1035 section 2.3.4)
 
 ADDRESS_MAX = 61  # characters: an IPv6 address with an IPv4 part, "%" and an interface's 15
@@ -31,7 +31,7 @@ class ResolvConf(msgspec.Struct, frozen=True):
 
 
 def normal_domain(text: str) -> str | None:
-    """A domain of a search list as it is put behind names; None if it is no name."""
+    """A domain of a search list in lower case, without its last dot; None if it is no name."""
     domain = text.lower().removesuffix(".")
     if domain and not all(_LABEL.fullmatch(label) for label in domain.split(".")):
         return None
@@ -39,7 +39,7 @@ def normal_domain(text: str) -> str | None:
 
 
 def parse_resolv_conf(text: str) -> ResolvConf:
-    """What the file says."""
+    """The contents of a file."""
     nameservers: dict[str, None] = {}
     search: tuple[str, ...] = ()
     ndots = NDOTS_DEFAULT

@@ -1,12 +1,12 @@
-"""Keeps the sections with `parse-resolv-conf` as their file says, while resolverd runs (M15).
+"""Follows the file of sections with `parse-resolv-conf` while resolverd runs (M15).
 
-Owns when the file is looked at: soon after something has happened in one of its folders, and now
-and then all the same, because a file that is mounted over another one moves nothing in the folder.
-Writes the names of these sections' nameservers into the segment. What a file means is
-file.py's, which row counts whom nameserver_rows.py's, the way to the file linked_file.py's.
+Owns the times at which the file is read: soon after an event in one of its folders, and every
+LOOK_S, because a mount over the file causes no event in the folder. Writes the names of these
+sections' nameservers into the segment. Knows no syntax (file.py), no assignment of rows
+(nameserver_rows.py) and no links (linked_file.py).
 
 A file that cannot be read or names no nameserver changes nothing. A successor begins with the
-names that it finds in the segment, then looks at the file like everybody.
+names in the segment, then reads the file.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from shm.counters import NameserverTable
 from shm.names import NameReader, NameserverNameWriter
 from shm.segment import Segment
 
-LOOK_S = 10.0  # between two looks when nothing seems to happen
-SETTLE_S = 0.05  # after an event: whoever replaces a file in two steps has done the second
+LOOK_S = 10.0  # between two readings without an event
+SETTLE_S = 0.05  # after an event: for the second step of a replacement in two steps
 
 
 class ResolvConfFollower:
-    """The file and the sections that follow it; `changed` is told each section that is another."""
+    """The file and its sections; `changed` is called with each section that has changed."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class ResolvConfFollower:
         now_ms: Callable[[], int],
         changed: Callable[[ResolversSection], None],
     ) -> None:
-        """Nothing is looked at before `start`."""
+        """The file is not read before `start`."""
         self._path = file.path
         self._reader = LinkedFileReader(file)
         self._sections = {each.name: each for each in sections if each.followed is not None}
@@ -53,11 +53,11 @@ class ResolvConfFollower:
         self._log, self._loop, self._now_ms = log, loop, now_ms
         self._changed = changed
         self._watch: FolderWatch | None = None
-        self._complaint = ""  # what was said last of a file that is of no use
+        self._complaint = ""  # the last logged reason why the file is of no use
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Take over what a predecessor knew, look at the file, and go on looking."""
+        """Adopt the nameservers of a predecessor, read the file, and follow it."""
         for section in list(self._sections.values()):
             known = msgspec.structs.replace(section, nameservers=in_use(section, self._names))
             if known != section:
@@ -68,10 +68,10 @@ class ResolvConfFollower:
         except OSError as error:
             self._log(WARNING, f"{self._path} is looked at every {LOOK_S:.0f} s: {error.strerror}")
         else:
-            self._loop.add_reader(self._watch.descriptor, self._stirred)
+            self._loop.add_reader(self._watch.descriptor, self._folder_changed)
         self._look()
 
-    def _stirred(self) -> None:
+    def _folder_changed(self) -> None:
         assert self._watch is not None
         self._watch.drain()
         self._look_in(SETTLE_S)
@@ -104,7 +104,7 @@ class ResolvConfFollower:
         try:
             self._watch.watch(set(self._reader.passed.values()))
         except OSError:
-            return  # the next look comes all the same
+            return  # the file is read every LOOK_S all the same
 
     def _take(self, section: ResolversSection, found: ResolvConf) -> None:
         followed = section.followed

@@ -1,7 +1,8 @@
-"""Tells when something in a folder is created, replaced or written: inotify(7).
+"""Watches folders for files that are created, replaced or written: inotify(7).
 
-Owns one inotify instance. Knows folders by descriptor only: the kernel wants a path, so the process
-steps into the folder for a moment and names it ".", which works in a changed root as well.
+Owns one inotify instance. Knows folders by descriptor only: inotify_add_watch() takes a path, so
+the process changes its working directory for the call and passes ".", which works in a changed root
+as well.
 """
 
 from __future__ import annotations
@@ -30,22 +31,22 @@ def _checked(result: int) -> int:
 
 
 class FolderWatch:
-    """One inotify instance; its `descriptor` becomes readable when something has happened."""
+    """One inotify instance; its `descriptor` becomes readable with an event."""
 
     def __init__(self) -> None:
-        """Raises OSError when the user has too many instances."""
+        """Raises OSError at the user's limit of instances."""
         self.descriptor = _checked(_libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
         self._watches: dict[int, int] = {}  # folder -> watch
 
     def watch(self, folders: set[int]) -> None:
-        """Watch these folders and no others; raises OSError for one that cannot be."""
+        """Watch these folders and no others; raises OSError for one that cannot be watched."""
         for folder in self._watches.keys() - folders:
             _libc.inotify_rm_watch(self.descriptor, self._watches.pop(folder))
         for folder in folders - self._watches.keys():
             self._watches[folder] = self._add(folder)
 
     def drain(self) -> None:
-        """Forget what has happened so far."""
+        """Read and drop all events."""
         with suppress(BlockingIOError):
             while os.read(self.descriptor, READ_BYTES):
                 pass
@@ -57,7 +58,7 @@ class FolderWatch:
     def _add(self, folder: int) -> int:
         try:
             here = os.open(".", os.O_PATH | os.O_CLOEXEC)
-        except OSError:  # started by root in a folder where its user may not be: no way back
+        except OSError:  # started by root in a folder that its user may not enter
             here = os.open("/", os.O_PATH | os.O_CLOEXEC)
         try:
             os.fchdir(folder)

@@ -1,10 +1,10 @@
-"""Reads a file again and again through folders that were opened before, link by link.
+"""Reads a file repeatedly through folders that were opened before, link by link.
 
-Owns the way to the file. /etc/resolv.conf is often a link (systemd-resolved, NetworkManager) that
-somebody replaces, or a file that is replaced by renaming another over it; in a changed root only
-descriptors lead there. So each link is read by hand, each step through its folder's descriptor.
-Where the root is the former one, a folder that has become another since (removed and made again, or
-a link itself, as in a mounted ConfigMap) is opened anew.
+Owns the path to the file. /etc/resolv.conf is often a link (systemd-resolved, NetworkManager) that
+is replaced, or a file that is replaced by rename(); after chroot() only descriptors lead there. So
+each link is read with readlinkat(), each step through its folder's descriptor. Without chroot a
+folder that was replaced (removed and created again, or a link itself, as in a mounted ConfigMap) is
+opened anew.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from resolverd.config import LinkedFile
 
-LINKS_MAX = 16  # one behind the other; the kernel follows 40
+LINKS_MAX = 16  # in a chain; the kernel follows 40
 OPEN_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 OPEN_FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -25,15 +25,15 @@ Passed = dict[str, int]  # path of a folder -> its descriptor
 
 
 def open_folder(path: str) -> int:
-    """A descriptor of a folder that need not be readable; raises OSError."""
+    """A descriptor of a folder, which need not be readable (O_PATH); raises OSError."""
     return os.open(path, OPEN_FOLDER)
 
 
 def walk(path: str, find: Callable[[str], int], passed: Passed) -> tuple[int, str]:
-    """Follow the links from `path`: the folder of the file itself, and its name there.
+    """Follow the links from `path`: the descriptor of the file's folder, and its name there.
 
-    `find` gives the descriptor of a folder; those that the way leads through are put in `passed`,
-    even if it ends in OSError.
+    `find` returns the descriptor of a folder; all folders on the way are added to `passed`, also
+    when it raises OSError.
     """
     for _ in range(LINKS_MAX):
         folder, name = os.path.split(path)
@@ -50,7 +50,7 @@ def walk(path: str, find: Callable[[str], int], passed: Passed) -> tuple[int, st
 
 
 def find_folders(path: str) -> tuple[tuple[str, int], ...]:
-    """Open the folders on the way to a file, as far as it leads."""
+    """Open the folders on the way to a file, up to the first that fails."""
     passed: Passed = {}
     try:
         with suppress(OSError):
@@ -63,7 +63,7 @@ def find_folders(path: str) -> tuple[tuple[str, int], ...]:
 
 
 def is_there(folder: str, descriptor: int) -> bool:
-    """Whether the path still leads to the open folder, as far as one may look."""
+    """Whether the path still leads to the open folder; True if it cannot be examined."""
     try:
         there = Path(folder).stat()
     except OSError:
@@ -72,23 +72,23 @@ def is_there(folder: str, descriptor: int) -> bool:
 
 
 class LinkedFileReader:
-    """One file; `passed` are the folders of the last way to it."""
+    """One file; `passed` are the folders on the way of the last reading."""
 
     def __init__(self, file: LinkedFile) -> None:
-        """Nothing is read yet; the descriptors of `file` stay its owner's."""
+        """The caller still owns the descriptors of `file`."""
         self.passed: Passed = {}
         self._file = file
         self._given = dict(file.folders)
         self._opened: Passed = {}
-        self._former: list[int] = []  # closed after a reading: no number serves two folders in one
+        self._former: list[int] = []  # closed after a reading, so that it reuses no number
 
     def read(self, bytes_max: int) -> bytes:
-        """The first bytes of the file; raises OSError."""
+        """The first `bytes_max` bytes of the file; raises OSError."""
         self.passed = {}
         try:
             folder, name = walk(self._file.path, self._find, self.passed)
 
-            def opener(name: str, _flags: int) -> int:  # whose descriptor `open` closes in any case
+            def opener(name: str, _flags: int) -> int:  # `open` closes this descriptor
                 return os.open(name, OPEN_FILE, dir_fd=folder)
 
             with open(name, "rb", opener=opener) as stream:

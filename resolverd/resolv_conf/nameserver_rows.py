@@ -1,8 +1,8 @@
-"""Which nameservers a section has after a change of resolv.conf, and which rows count them. Pure.
+"""A section's nameservers after a change of resolv.conf, and their rows. Pure.
 
-Owns the rows that `parse-resolv-conf` has in the segment: a nameserver that stays keeps its row; a
-new one takes the row that has been free for longest, so that late replies to a former nameserver
-are not counted for it.
+Owns the rows of `parse-resolv-conf` in the segment: a nameserver that stays keeps its row; a new
+one takes the row that has been free for longest, so that late replies of a former nameserver are
+not counted for it.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from shm.states import NameState
 
 
 class NameserverNames(Protocol):
-    """Whoever knows the names in the segment."""
+    """The names of nameservers in the segment (shm/names.pyx)."""
 
     def nameserver(self, nameserver: int) -> NameState:
-        """The name of the nameserver in a row and since when it has it, "" for a free row."""
+        """The name of the nameserver in a row ("": free), and since when."""
 
 
 def rows_of(followed: Followed, names: NameserverNames) -> dict[int, NameState]:
-    """The rows that a file has, as the segment says."""
+    """The rows of a file with their names in the segment."""
     last = followed.first_row + followed.rows
     return {row: names.nameserver(row) for row in range(followed.first_row, last)}
 
 
 def fixed_nameservers(section: ResolversSection) -> tuple[Nameserver, ...]:
-    """Those of the section's own lines."""
+    """The nameservers of the section's own lines."""
     followed = section.followed
     if followed is None:
         return section.nameservers
@@ -39,7 +39,7 @@ def fixed_nameservers(section: ResolversSection) -> tuple[Nameserver, ...]:
 
 
 def in_use(section: ResolversSection, names: NameserverNames) -> tuple[Nameserver, ...]:
-    """The nameservers that a section has now, whatever it had at the start."""
+    """The present nameservers of a section: its own, and those named in the segment."""
     if section.followed is None:
         return section.nameservers
     rows = rows_of(section.followed, names)
@@ -50,7 +50,7 @@ def in_use(section: ResolversSection, names: NameserverNames) -> tuple[Nameserve
 def follow(
     section: ResolversSection, found: ResolvConf, rows: Mapping[int, NameState]
 ) -> ResolversSection:
-    """The section as the file wants it; nameservers beyond the last row are left out."""
+    """The section after the file was read; nameservers beyond the last row are left out."""
     followed = section.followed
     assert followed is not None, f"resolvers '{section.name}' follow no file"
     fixed = fixed_nameservers(section)

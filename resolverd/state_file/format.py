@@ -1,12 +1,12 @@
 """Server state files: HAProxy's format, version 1, from text to rows and back. Pure.
 
 Owns the format (management manual 9.3, `show servers state`): a line `1`, a comment with the names
-of the columns, then one line for each server. Knows neither files nor the segment, and nothing of
-what a row means for a server that is configured otherwise by now.
+of the columns, then one line for each server. Knows no file, no segment, and no rule for a row
+whose server is configured otherwise now.
 
-A file is taken whole or not at all: one line that makes no sense may be the trace of a file that
-was cut off or edited halfway, and half a state is worse than none. What HAProxy writes beside
-addresses where it has none that can be connected to (`-`, paths of sockets) reads as None.
+A file is read whole or not at all: one malformed line may be the sign of a file that was truncated
+or half edited, and half of a state is worse than none. An address to which no connection is
+possible (`-`, the path of a socket) reads as None.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FIELDS_MIN = 20  # the oldest version 1 ends with the label of the SRV record
 FIELDS_MAX = 25
 LINE_BYTES_MAX = 2_000  # HAProxy's limit
 FILE_BYTES_MAX = 64 << 20  # 100,000 servers with the longest names
-NUMBER_DIGITS_MAX = 18  # what any of HAProxy's own numbers fits in
+NUMBER_DIGITS_MAX = 18  # more than any of HAProxy's numbers has
 
 OPERATIONAL_MAX = 3
 ADMIN_MASK = 0x7F
@@ -37,7 +37,7 @@ PORT_MAX = 65_535
 
 
 class StateFileError(ValueError):
-    """A state file that makes no sense; `line` counts from 1."""
+    """A malformed state file; `line` counts from 1."""
 
     def __init__(self, line: int, reason: str) -> None:
         super().__init__(f"line {line}: {reason}")
@@ -46,7 +46,7 @@ class StateFileError(ValueError):
 
 
 class StateRow(msgspec.Struct, frozen=True):
-    """One server as a state file has it, but for its age; the numbers are HAProxy's."""
+    """One server's line in a state file without its age; the numbers are HAProxy's."""
 
     backend_id: int
     backend: str
@@ -64,7 +64,7 @@ class StateRow(msgspec.Struct, frozen=True):
     agent_state: int = 0
     backend_id_given: int = 0
     server_id_given: int = 0
-    fqdn: str | None = None  # the name that its address is asked for
+    fqdn: str | None = None  # the host name that is resolved for it
     port: int = 0
     service: str | None = None  # the label of the SRV record that feeds it
     ssl: int = 0
@@ -75,7 +75,7 @@ class StateRow(msgspec.Struct, frozen=True):
 
 
 def render(row: StateRow, age_s: int) -> str:
-    """One line; `age_s` is how long ago the server's state last changed, seconds."""
+    """One line; `age_s` is the time since the server's state last changed, seconds."""
     fields = (
         *(row.backend_id, row.backend, row.server_id, row.server, row.address or NOTHING),
         *(row.operational, row.admin, row.weight, row.configured_weight, age_s),
@@ -90,7 +90,7 @@ def render(row: StateRow, age_s: int) -> str:
 def parse(content: bytes) -> dict[tuple[str, str], StateRow]:
     """The rows by the names of backend and server; of two for one server the first counts.
 
-    Raises StateFileError for a file that cannot be believed as a whole. An empty one has no rows.
+    Raises StateFileError for a file with a malformed line. An empty file has no rows.
     """
     rows: dict[tuple[str, str], StateRow] = {}
     if not content:
@@ -124,7 +124,7 @@ def _parse_line(line: bytes) -> StateRow:
         raise ValueError(f"{len(fields)} fields instead of {FIELDS_MIN} to {FIELDS_MAX}")
     fields += [NOTHING] * (FIELDS_MAX - len(fields))
     named = dict(zip(COLUMNS.split(), fields, strict=True))
-    _number(named, "srv_time_since_last_change")  # of no use later, but part of a whole line
+    _number(named, "srv_time_since_last_change")  # only checked
     return StateRow(
         backend_id=_number(named, "be_id"),
         backend=named["be_name"],
@@ -154,7 +154,7 @@ def _parse_line(line: bytes) -> StateRow:
 
 
 def _number(fields: dict[str, str], name: str, largest: int = 10**NUMBER_DIGITS_MAX) -> int:
-    """A number; nothing, as for a field that older files do not have, reads as 0."""
+    """A number up to `largest`; `-`, or a field that older files lack, reads as 0."""
     text = fields[name]
     if text == NOTHING:
         return 0

@@ -1,8 +1,8 @@
-"""Rows of state files out of the segment: what a server is now, and where a lost one was.
+"""Rows of state files from the segment: the present state, and the last address of a lost server.
 
-Owns the rule which addresses are kept: one that *errors* took away stays in the file, so that a
-start during the same outage still knows it; one that a valid answer took away is gone. Reads any
-record, writes none. Must not know files.
+Owns the rule for lost addresses: one lost by an error stays in the file, so that a start during the
+same outage has it; one that a valid answer removed does not. Reads any record, writes none. Knows
+no file.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from shm.states import AdminState, Cause, HealthState, Operational, ServerState,
 T = TypeVar("T")
 
 CHECK_STATUS_INITIAL = 1  # no check has ended yet
-# REMOVED is what a failed label says of its servers, too: the end of the run tells these apart
+# REMOVED is also the cause after a failed SRV label: the status of the run distinguishes the two
 LOST_BY_ERROR = (Cause.NX, Cause.TIMEOUT, Cause.REFUSED, Cause.OTHER, Cause.REMOVED)
 TRIES_MAX = 16  # of reading a record that its writer keeps changing
 
 
-class Place(NamedTuple):
-    """Where a server is or was: what an error must not erase."""
+class LastAddress(NamedTuple):
+    """The last address of a server and what belongs to it: kept after an error."""
 
     address: str
     port: int
@@ -40,7 +40,7 @@ class Place(NamedTuple):
 
 
 class Records(NamedTuple):
-    """All that the segment says of one server."""
+    """All records of one server in the segment."""
 
     slot: SlotState
     admin: AdminState
@@ -50,46 +50,46 @@ class Records(NamedTuple):
     order: str
 
 
-class Line(NamedTuple):
-    """One server as it goes into a file."""
+class DatedRow(NamedTuple):
+    """One server's row with the time of its last change."""
 
     row: StateRow
     changed_ms: int  # when its state last changed, CLOCK_MONOTONIC
-    bare: StateRow  # without the place that an error took from it; the same row if none did
+    bare: StateRow  # without a lost address; `row` itself if none was lost
 
 
 def remembered(
-    former: Place | None, row: StateRow, slot: SlotState, *, answered: bool
-) -> Place | None:
-    """Where the server is to be found after a start without answers.
+    former: LastAddress | None, row: StateRow, slot: SlotState, *, answered: bool
+) -> LastAddress | None:
+    """The server's present address, or the one that it lost by an error.
 
     `answered`: the last run for its name or label ended with a valid answer, which did not give
     this server any address.
     """
     if row.address is not None:
-        return Place(row.address, row.port, row.fqdn, row.weight)
+        return LastAddress(row.address, row.port, row.fqdn, row.weight)
     if former is None or slot.cause not in LOST_BY_ERROR:
         return None
     if row.service is None or row.fqdn is None:
         return None if answered else former
-    # Fed by a record still: what failed is the record's target, if that is the same one.
+    # It still has an SRV record: the failure is of the record's target, if that is the same one.
     return former if row.fqdn == former.fqdn else None
 
 
-def with_place(row: StateRow, place: Place | None) -> StateRow:
-    """The row with the place that its server had."""
-    if place is None or row.address is not None:
+def with_address(row: StateRow, last: LastAddress | None) -> StateRow:
+    """The row with the last address of its server, if it has none now."""
+    if last is None or row.address is not None:
         return row
     return msgspec.structs.replace(
-        row, address=place.address, port=place.port, fqdn=place.fqdn, weight=place.weight
+        row, address=last.address, port=last.port, fqdn=last.fqdn, weight=last.weight
     )
 
 
 def row_of(server: StateServer, records: Records) -> StateRow:
-    """One server's row, much as `show servers state` has it.
+    """One server's row, as in `show servers state` with two exceptions.
 
-    A check under way is not mentioned. Where the operator has set another port, the row has what
-    the slot itself has: a start could not tell that port from one that was configured before.
+    CHECK_STATE_IN_PROGRESS is never set. Where the operator has set another port, the row has the
+    slot's address and port: a start could not distinguish that port from one configured before.
     """
     slot, admin, health, state = records[:4]
     if slot.address is not None and state.port != slot.port:
@@ -134,22 +134,22 @@ def row_of(server: StateServer, records: Records) -> StateRow:
 
 
 class RowReader:
-    """Reads rows; remembers the place of each server between two looks."""
+    """Reads rows; keeps the last address of each server between two readings."""
 
     def __init__(self, segment: Segment, former: Mapping[int, StateRow]) -> None:
-        """`former` is what the file said, by slot: places lost before this process began."""
+        """`former` are the rows of the file by slot, for addresses lost before this process."""
         self._table = SlotTableReader(segment)
         self._names = NameReader(segment)
         self._counters = CounterReader(segment)
         self._created_ms = segment.created_ms
-        self._places: dict[int, Place | None] = {
-            slot: Place(row.address, row.port, row.fqdn, row.weight)
+        self._last: dict[int, LastAddress | None] = {
+            slot: LastAddress(row.address, row.port, row.fqdn, row.weight)
             for slot, row in former.items()
             if row.address is not None
         }
 
-    def read(self, server: StateServer) -> Line:
-        """One server's line; raises BlockingIOError when its records do not hold still."""
+    def read(self, server: StateServer) -> DatedRow:
+        """One server's row; raises BlockingIOError when a record changed at each of many tries."""
         slot = server.slot
         named = server.resolution_index is not None or server.addressed
         records = Records(
@@ -161,13 +161,11 @@ class RowReader:
             steady(self._names.order, slot).name if named else "",
         )
         row = row_of(server, records)
-        place = remembered(
-            self._places.get(slot), row, records.slot, answered=self._answered(server)
-        )
-        self._places[slot] = place
+        last = remembered(self._last.get(slot), row, records.slot, answered=self._answered(server))
+        self._last[slot] = last
         said = standing.statement(records.slot, records.health, checked=server.checked)
         changed_ms = standing.last_change_ms(records.slot, records.admin, said, self._created_ms)
-        return Line(with_place(row, place), changed_ms, bare=row)
+        return DatedRow(with_address(row, last), changed_ms, bare=row)
 
     def _answered(self, server: StateServer) -> bool:
         index = server.resolution_index
@@ -175,7 +173,7 @@ class RowReader:
 
 
 def steady(read: Callable[[int], T], slot: int) -> T:
-    """Read a record that may change meanwhile; raises BlockingIOError after many tries."""
+    """Read a record with retries while it changes; raises BlockingIOError after TRIES_MAX."""
     for _ in range(TRIES_MAX - 1):
         try:
             return read(slot)
@@ -185,30 +183,29 @@ def steady(read: Callable[[int], T], slot: int) -> T:
 
 
 class Doubles:
-    """Forgets the places of lost servers that another server of the same backend has by now.
+    """Drops lost addresses that another server of the same backend has now.
 
-    Line by line: first `note` for all lines, then `settled` for each in the same order.
+    Call `note` for all rows first, then `settled` for each in the same order.
     """
 
     def __init__(self) -> None:
-        """No place is taken."""
         self._taken: set[tuple[str, str | None, int]] = set()
 
-    def note(self, line: Line) -> None:
-        """A server that is not lost has its place."""
-        if line.row is line.bare:
-            self._taken.add(_place_key(line.row))
+    def note(self, dated: DatedRow) -> None:
+        """Note the address of a server that has not lost it."""
+        if dated.row is dated.bare:
+            self._taken.add(_address_key(dated.row))
 
-    def settled(self, line: Line) -> Line:
-        """The line, without a place that is another's."""
-        if line.row is line.bare:
-            return line
-        key = _place_key(line.row)
+    def settled(self, dated: DatedRow) -> DatedRow:
+        """The row without a lost address that another server has."""
+        if dated.row is dated.bare:
+            return dated
+        key = _address_key(dated.row)
         if key in self._taken:
-            return line._replace(row=line.bare)
+            return dated._replace(row=dated.bare)
         self._taken.add(key)
-        return line
+        return dated
 
 
-def _place_key(row: StateRow) -> tuple[str, str | None, int]:
+def _address_key(row: StateRow) -> tuple[str, str | None, int]:
     return row.backend, row.address, row.port

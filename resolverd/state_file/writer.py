@@ -1,12 +1,12 @@
-"""Keeps server state files up to date: at most once a second, and only when something changed.
+"""Writes server state files: at most once a second, and only after a change.
 
-Owns the files while resolverd runs. A file is written beside itself and renamed, by descriptor of
-its folder, so that whoever is killed at whatever instruction leaves a whole one. The file is
-read out of the segment, compared and rendered in small portions on the loop; a thread only writes
-bytes, as whatever else it did would keep the interpreter from DNS. Neither a large configuration
-nor a slow disk holds that up. Must not know DNS.
+Owns the files while resolverd runs. A new file is written beside the former and renamed, by the
+descriptor of its folder, so that a kill at any instruction leaves a complete one. Rows are read
+from the segment, compared and rendered in small portions on the loop; a thread only writes the
+bytes, because any other work in it would hold the interpreter lock. So neither a large
+configuration nor a slow disk delays DNS. Knows no DNS.
 
-A file that cannot be written is one warning; it is tried again for as long as it takes.
+A failed write is logged once and repeated every RETRY_MS.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ import asyncio
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor  # here, because it is imported before chroot
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor  # imported here: no import works after chroot
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from resolverd.config import StateFile
+from resolverd.log.lines import NOTICE, WARNING, Log
 from resolverd.state_file.format import (
     FILE_BYTES_MAX,
     HEADER,
@@ -30,21 +31,18 @@ from resolverd.state_file.format import (
     parse,
     render,
 )
-from resolverd.state_file.rows import Doubles, Line, RowReader
+from resolverd.state_file.rows import DatedRow, Doubles, RowReader
 from shm.segment import Segment
 
 Each = TypeVar("Each")
-Log = Callable[[int, str], None]  # syslog severity, text
 
-WARNING = 4  # syslog
-NOTICE = 5
 PAUSE_MS = 1_000  # between two looks that may lead to a write
-SWEEP_MS = 10_000  # what moves no generation (names, counters of checks) is found by then
-PAUSE_SHARE = 5  # and a pause takes this many times as long as the look before it
+SWEEP_MS = 10_000  # between two looks at values without a generation (names, counters of checks)
+PAUSE_SHARE = 5  # a pause is at least this many times as long as the look before it
 SWEEP_SHARE = 50
 RETRY_MS = 5_000  # after a failed write
-ROWS_PER_TURN = 64  # of a portion, before other events have their turn: about a millisecond
-MODE = 0o644  # the stats socket tells the same
+ROWS_PER_TURN = 64  # of a portion between two turns of the loop: about a millisecond
+MODE = 0o644  # it holds no more than `show servers state` prints
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 OPEN_FOLDER = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY
 OPEN_FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
@@ -63,7 +61,7 @@ class Target(NamedTuple):
 
 
 def read(target: Target) -> bytes:
-    """What the file holds; raises OSError, also for what is no regular file."""
+    """The content of the file; raises OSError, also if it is no regular file."""
     descriptor = os.open(target.name, OPEN_FILE, dir_fd=target.folder)
     with open(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -72,11 +70,11 @@ def read(target: Target) -> bytes:
 
 
 def replace(target: Target, content: bytes | bytearray) -> None:
-    """Put `content` in the file's place, whole or not at all; raises OSError.
+    """Replace the file by `content`, completely or not at all; raises OSError.
 
-    What stands beside it (half of what a killed predecessor wrote, or whatever another put there)
-    goes first: nothing is written through a link, nobody is waited for at a FIFO. A device is never
-    replaced.
+    A `.NAME.new` in the folder (of a killed predecessor, or a link or FIFO of another user) is
+    unlinked first, so that the write follows no link and blocks on no FIFO. A file that is not
+    regular is never replaced.
     """
     with suppress(FileNotFoundError):
         former = os.stat(target.name, dir_fd=target.folder, follow_symlinks=False)
@@ -90,7 +88,7 @@ def replace(target: Target, content: bytes | bytearray) -> None:
         with open(descriptor, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(descriptor)  # a rename may reach the disk before the data does
+            os.fsync(descriptor)  # else the rename may reach the disk before the data
         os.replace(beside, target.name, src_dir_fd=target.folder, dst_dir_fd=target.folder)
     except OSError:
         with suppress(OSError):
@@ -99,7 +97,7 @@ def replace(target: Target, content: bytes | bytearray) -> None:
 
 
 def _portions(of: Sequence[Each]) -> Iterator[Sequence[Each]]:
-    """ROWS_PER_TURN of them at a time."""
+    """Slices of ROWS_PER_TURN."""
     return (of[first : first + ROWS_PER_TURN] for first in range(0, len(of), ROWS_PER_TURN))
 
 
@@ -109,7 +107,7 @@ class StateWriter:
     def __init__(
         self, file: StateFile, segment: Segment, log: Log, loop: asyncio.AbstractEventLoop
     ) -> None:
-        """Nothing is written before the first look."""
+        """Reads the present file; nothing is written before the first look."""
         self._servers = file.servers
         self._path = Path(file.path)
         self.folder = file.folder
@@ -123,24 +121,24 @@ class StateWriter:
         self._looked_ms = 0
         self._pause_ms, self._sweep_ms = 0, SWEEP_MS
         self._began_ms = 0
-        self.busy = False  # between a look and the end of what it began
+        self.busy = False  # from a look to the end of its write
         self._portions: Iterator[None] = iter(())
         self._complaining = False
 
     def _former_rows(self) -> dict[int, StateRow]:
-        """What the file says now: it may know addresses that the segment has lost."""
+        """The rows of the present file by slot: it may have addresses that the segment has lost."""
         if self.folder is None:
             return {}
         try:
             rows = parse(read(Target(self.folder, self._path.name)))
-        except (OSError, StateFileError):  # whoever loaded it has said so
+        except (OSError, StateFileError):  # the supervisor has loaded it and logged this
             return {}
         self._written = list(rows.values())
         names = {(server.backend_name, server.name): server.slot for server in self._servers}
         return {names[name]: row for name, row in rows.items() if name in names}
 
     def look(self, at_ms: int) -> None:
-        """Begin to read the servers if the last look is long enough ago and something changed."""
+        """Begin to read the servers, after a pause and if something has changed."""
         generation = self._segment.table_generation
         waited_ms = at_ms - self._looked_ms
         if self.busy or waited_ms < self._pause_ms:
@@ -148,24 +146,24 @@ class StateWriter:
         if generation == self._seen and waited_ms < self._sweep_ms:
             return
         self.busy = True
-        self._seen = generation  # read before the records: a change meanwhile is seen next time
+        self._seen = generation  # read before the records: a later change causes another look
         self._looked_ms = at_ms
         self._began_ms = now_ms()
         self._portions = self._work()
         self._go_on()
 
     def close(self) -> None:
-        """Wait for a write under way; the process of resolverd just ends instead."""
+        """Wait for a write under way. For tests: the process of resolverd ends without it."""
         self._thread.shutdown()
 
     def _go_on(self) -> None:
-        """One portion more of what a look began."""
+        """Do the next portion of a look."""
         try:
             next(self._portions)
         except StopIteration:
             return
         except BlockingIOError:
-            self._seen = None  # once more, from the beginning
+            self._seen = None  # the next look begins again
             self.busy = False
             return
         self._loop.call_soon(self._go_on)
@@ -175,21 +173,21 @@ class StateWriter:
 
         Raises BlockingIOError where a record cannot be read at the moment.
         """
-        doubles, lines = Doubles(), list[Line]()
+        doubles, found = Doubles(), list[DatedRow]()
         for servers in _portions(self._servers):
             for server in servers:
-                lines.append(self._reader.read(server))
-                doubles.note(lines[-1])
+                found.append(self._reader.read(server))
+                doubles.note(found[-1])
             yield
         took_ms = now_ms() - self._began_ms
         self._pause_ms = max(PAUSE_MS, took_ms * PAUSE_SHARE)
         self._sweep_ms = max(SWEEP_MS, took_ms * SWEEP_SHARE)
         rows: list[StateRow] = []
         former = self._written or []
-        changed = self._written is None or len(former) != len(lines)
-        for portion in _portions(lines):
+        changed = self._written is None or len(former) != len(found)
+        for portion in _portions(found):
             first = len(rows)
-            rows += [doubles.settled(line).row for line in portion]
+            rows += [doubles.settled(each).row for each in portion]
             changed = changed or rows[first:] != former[first : len(rows)]
             yield
         if not changed:
@@ -197,15 +195,15 @@ class StateWriter:
             return
         content = bytearray(HEADER, "ascii")
         at_ms = now_ms()
-        for pairs in _portions(list(zip(rows, lines, strict=True))):
-            for row, line in pairs:
-                content += render(row, max(0, at_ms - line.changed_ms) // 1_000).encode("ascii")
+        for pairs in _portions(list(zip(rows, found, strict=True))):
+            for row, each in pairs:
+                content += render(row, max(0, at_ms - each.changed_ms) // 1_000).encode("ascii")
             yield
         future = self._loop.run_in_executor(self._thread, self._put, content)
         future.add_done_callback(lambda done: self._ended(rows, done.result()))
 
     def _put(self, content: bytearray) -> str | None:
-        """In the thread, which holds up nobody: write; None, or why it cannot be."""
+        """Write the file, in the thread; the text of the error, None after success."""
         try:
             if self.folder is None or self._complaining:
                 self._reopen()
@@ -216,7 +214,7 @@ class StateWriter:
         return None
 
     def _reopen(self) -> None:
-        """The folder may be another one by now; behind a chroot only the open one is left."""
+        """Open the folder anew, as it may have been replaced; after chroot keep the open one."""
         try:
             folder = os.open(self._path.parent, OPEN_FOLDER)
         except OSError:

@@ -1,1 +1,1 @@
-"""Questions over UDP and TCP: sockets, query ids, attempts in flight."""
+"""Questions and replies over UDP and TCP: sockets, query ids, attempts in flight."""

@@ -1,4 +1,4 @@
-"""One question to one nameserver, and what a way to a nameserver can do. Only types."""
+"""One question to one nameserver, and the protocols of its carriers. Only types."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from resolverd.transport.udp import OpenQuery
 
 
 class Attempt(msgspec.Struct, frozen=True, eq=False):
-    """One question to one nameserver, for the run with this key.
+    """One question to one nameserver, for the run of the name with this key.
 
-    `extended` tells that it has an OPT record, `refused` that it was sent with one before. Over TCP
-    after a cut reply, `held` is what that was worth; `instead_of` is the doubted question over UDP.
+    `extended`: it has an OPT record; `refused`: the nameserver has refused it with one. Over TCP,
+    `held` is the answer of the cut reply, `instead_of` the doubted question over UDP.
     """
 
     key: int
@@ -28,27 +28,27 @@ class Attempt(msgspec.Struct, frozen=True, eq=False):
 
     @property
     def is_second(self) -> bool:
-        """Whether it goes over TCP though the nameserver is asked over UDP."""
+        """Whether it is sent over TCP though the nameserver is asked over UDP."""
         return self.held is not None or self.instead_of is not None
 
 
 class Open(Protocol):
-    """An attempt that may still be answered."""
+    """An open attempt."""
 
     owner: Attempt
 
     def close(self) -> None:
-        """What answers it from now on is late."""
+        """Close the attempt: later answers to it are outdated."""
 
     def renew(self) -> None:
-        """Let no other question go the same way."""
+        """Send no other question on its socket or connection."""
 
 
-class Way(Protocol):
-    """A way to a nameserver."""
+class Carrier(Protocol):
+    """The sockets or the connections towards one nameserver."""
 
     def read(self) -> None:
-        """Take all that has come."""
+        """Read all that has arrived."""
 
     def close(self) -> None:
         """Close its descriptors."""

@@ -1,16 +1,16 @@
 """The TCP connections towards one nameserver: pipelined, bounded, renewed (RFC 7766).
 
-Owns descriptors, framing and which ids are open where. Knows nothing of DNS messages beyond the two
-bytes of the id, and nothing of resolutions: an open query carries a value of its owner's.
+Owns descriptors, framing and the open ids of each connection. Knows of DNS messages only the two
+bytes of the id, and no resolution: an open query carries a value of its owner's.
 
-A connection takes PIPELINE_MAX queries at once, each under a random id that is free there; a query
-that finds no room waits. What a nameserver closes with queries open on it is asked once more on
-another connection, as a connection may end between two queries; then, or if no connection comes
-about, the query is lost and nobody connects for RECONNECT_DELAY_S. A connection that left a query
-unanswered gets no new one, one that is idle is closed after IDLE_S.
+A connection carries at most PIPELINE_MAX open queries, each under a random id that is free there;
+other queries wait. Queries that are open when the nameserver closes the connection are sent once
+more on another, because a connection may end between two queries; if that fails too, or connect()
+does, they are lost and no connection is tried for RECONNECT_DELAY_S. A connection that left a query
+unanswered gets no new one; an idle one is closed after IDLE_S.
 
-A nameserver that closes a connection with several queries open may take one on each: for SINGLY_S
-every query has a connection of its own.
+A nameserver that closes a connection with several open queries may accept only one on each: for
+SINGLY_S every query has a connection of its own.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from resolverd.transport.udp import numeric_target
 
 STREAMS_MAX = 16  # connections to one nameserver
 PIPELINE_MAX = 4  # queries on one connection, as HAProxy has it
-SINGLY_S = 300.0  # then several are tried again: it costs one of them a second question
-WAITING_MAX = 1_024  # queries without room: the retries of all runs that may go on at once
+SINGLY_S = 300.0  # then pipelining is tried again, for the price of a repeated question
+WAITING_MAX = 1_024  # waiting queries: the retries of all runs within the run limit
 RECONNECT_DELAY_S = 1.0  # after a failure
-IDLE_S = 5.0  # a connection that is kept for the next question
+IDLE_S = 5.0  # before an idle connection is closed
 READ_BYTES = 65_536
-READS_PER_EVENT = 16  # then the other descriptors have their turn
+READS_PER_EVENT = 16  # then the loop serves other descriptors
 LENGTH_BYTES = 2  # RFC 1035 section 4.2.2
 QUERY_ID_COUNT = 1 << 16
 
@@ -42,21 +42,20 @@ Owner = TypeVar("Owner")
 
 
 class StreamQuery(Generic[Owner]):
-    """A query that was sent or waits to be; open until it is answered, lost or closed."""
+    """A query, sent or waiting; open until it is answered, lost or closed."""
 
     def __init__(self, streams: NameserverStreams[Owner], wire: bytes, owner: Owner) -> None:
-        """Without a connection."""
         self.wire = wire
         self.owner = owner
         self.sent_on: Stream[Owner] | None = None
         self.query_id = 0
         self.sent_again = False
-        self.expired = False  # its attempt has: it need not be asked again
+        self.expired = False  # its attempt has timed out: it is not sent again
         self.over = False
         self._streams = streams
 
     def close(self) -> None:
-        """Forget the query: what answers it from now on is late."""
+        """Close the query: later answers to it are outdated."""
         self._streams.close_query(self)
 
     def renew(self) -> None:
@@ -68,7 +67,6 @@ class Stream(Generic[Owner]):
     """One connection and the queries that are open on it, by id."""
 
     def __init__(self, connecting: socket.socket) -> None:
-        """Not connected yet."""
         self.socket = connecting
         self.connected = False
         self.retired = False
@@ -80,16 +78,16 @@ class Stream(Generic[Owner]):
 
     @property
     def closed(self) -> bool:
-        """Whether the descriptor is gone."""
+        """Whether the descriptor is closed."""
         return self.socket.fileno() < 0
 
 
 class NameserverStreams(Generic[Owner]):
-    """Sends queries to one nameserver and hands on what comes back.
+    """Sends queries to one nameserver and passes on its messages.
 
-    `on_message(wire, owner)` gets each message with the owner of the open query whose id it bears
-    (None without one) and tells whether that query is answered by it; `on_lost(owner)` is called
-    for a query that did not get through.
+    `on_message(wire, owner)` gets each message with the owner of the open query with its id (None
+    without one) and returns whether it answers that query; `on_lost(owner)` is called for a lost
+    query.
     """
 
     def __init__(
@@ -127,7 +125,7 @@ class NameserverStreams(Generic[Owner]):
         return query
 
     def close_query(self, query: StreamQuery[Owner]) -> None:
-        """Forget a query; nobody is told of it any more."""
+        """Close a query; no callback is called for it any more."""
         stream, query.over = query.sent_on, True
         if stream is None:
             with suppress(ValueError):
@@ -145,7 +143,7 @@ class NameserverStreams(Generic[Owner]):
             self._loop.call_soon(self._dispatch)
 
     def read(self) -> None:
-        """Take all that has come on connections with open queries, ahead of the loop's turn."""
+        """Read the connections with open queries now, before the loop does."""
         for stream in list(self._streams):
             if stream.connected and stream.open and not stream.closed:
                 self._readable(stream)
@@ -176,7 +174,7 @@ class NameserverStreams(Generic[Owner]):
                 self._write(stream)
 
     def _with_room(self) -> Stream[Owner] | None:
-        """A connection that takes another query, a new one where possible; else None."""
+        """A connection with room for a query, a new one where possible; else None."""
         singly = self._loop.time() < self._singly_until_s
         usable = [each for each in self._streams if not each.retired]
         for stream in sorted(usable, key=lambda each: not each.connected):
@@ -190,7 +188,7 @@ class NameserverStreams(Generic[Owner]):
             if retired is None:
                 return None
             for query in [each for each in retired.open.values() if each.expired]:
-                del retired.open[query.query_id]  # nothing has come for long; others wait
+                del retired.open[query.query_id]  # it has timed out, and others wait
             self._ask_elsewhere(retired)
         return self._connect()
 
@@ -198,7 +196,7 @@ class NameserverStreams(Generic[Owner]):
         try:
             family, target = numeric_target(self._nameserver, socket.SOCK_STREAM)
             connecting = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        except OSError:  # no such interface, no descriptor is left, no memory
+        except OSError:  # no such interface, no descriptor, no memory
             self._blocked_until_s = self._loop.time() + RECONNECT_DELAY_S
             self._lose_waiting()
             return None
@@ -226,7 +224,7 @@ class NameserverStreams(Generic[Owner]):
         self._write(stream)
 
     def _check_connected(self, stream: Stream[Owner]) -> None:
-        """Its time has passed; the loop may not have seen yet that it is there."""
+        """The time of connect() has passed; look once more, the loop may not have seen its end."""
         if stream.connected or stream.closed:
             return
         poll = select.poll()
@@ -281,7 +279,7 @@ class NameserverStreams(Generic[Owner]):
                 self._dispatch()
 
     def _rest(self, stream: Stream[Owner]) -> None:
-        """A query of the connection has ended: it may be of no use any more."""
+        """A query of the connection has ended: close a connection of no further use."""
         if stream.open or stream.closed:
             return
         if stream.retired or self._loop.time() < self._singly_until_s:
@@ -301,7 +299,7 @@ class NameserverStreams(Generic[Owner]):
             self._sweeper = self._loop.call_later(IDLE_S, self._sweep)
 
     def _fail(self, stream: Stream[Owner]) -> None:
-        """The connection has ended, or has not come about: ask again what may be asked again."""
+        """A connection has ended, or connect() has failed: send its queries again, or lose them."""
         worked = stream.connected
         if worked and len(stream.open) > 1:
             self._singly_until_s = self._loop.time() + SINGLY_S
@@ -310,7 +308,7 @@ class NameserverStreams(Generic[Owner]):
         self._dispatch()
 
     def _ask_elsewhere(self, stream: Stream[Owner]) -> bool:
-        """Drop a connection; its queries wait for another one, once. Whether some are lost."""
+        """Drop a connection; its queries wait for another one, once. True if some are lost."""
         queries = list(stream.open.values())
         worked = stream.connected
         self._drop(stream)
@@ -323,7 +321,7 @@ class NameserverStreams(Generic[Owner]):
         return bool(lost)
 
     def _lose_waiting(self) -> None:
-        """Nobody connects for a while: those who wait need not, unless a connection is there."""
+        """Lose the waiting queries while no connection is tried, unless one is usable."""
         if any(not stream.retired for stream in self._streams):
             return
         waiting, self._waiting = self._waiting, deque()
@@ -331,7 +329,7 @@ class NameserverStreams(Generic[Owner]):
 
     def _lose(self, queries: Iterable[StreamQuery[Owner]]) -> None:
         for query in queries:
-            if not query.over:  # the loss of another may have closed it
+            if not query.over:  # `on_lost` of another may have closed it
                 query.over = True
                 self._on_lost(query.owner)
 

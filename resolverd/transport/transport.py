@@ -1,23 +1,22 @@
-"""The questions of one `resolvers` section on their way to its nameservers, and the replies back.
+"""The questions of one `resolvers` section to its nameservers, and their replies.
 
-Owns which attempts are open and the counting of everything that arrives (the names of HAProxy's
-`show resolvers`). Knows no state machine, no server and no segment: it is given a function to count
-with and a receiver to hand answers to.
+Owns the open attempts and the counts of all messages (the names of HAProxy's `show resolvers`).
+Knows no state machine, no server and no segment: it calls a function that counts, and passes
+answers to a receiver.
 
-All nameservers are asked at once, each under an id of its own choice and, over UDP, on a socket of
-its own choice. Every attempt stays open until it is answered or its run is closed, so an answer
-slower than `timeout retry` still comes in. What does not match an open attempt is counted and ends
-nothing.
+All nameservers are asked at once, each under an id of its own and, over UDP, on a socket of its
+own. Every attempt stays open until it is answered or its run is closed, so an answer slower than
+`timeout retry` is still accepted. A message that matches no open attempt is only counted.
 
-A reply with TC set, or larger than the accepted payload, makes the same question go to the same
-nameserver over TCP at once. If that brings no answer within `timeout retry`, it counts as
-`truncated`, and what the cut reply held is handed on.
+After a reply with TC, or larger than the accepted payload, the same question is sent to the same
+nameserver over TCP at once. Without an answer within `timeout retry` it counts as `truncated`, and
+the records of the cut reply are the answer.
 
-A UDP question that strangers want to answer (udp.py) is asked over TCP as well. What
-comes over UDP meanwhile is kept, and used only if nothing comes over TCP.
+A UDP question that gets wrong replies as if forged (udp.py) is asked over TCP as well. An answer
+over UDP is kept meanwhile, and used only without one over TCP.
 
-Questions have an OPT record, unless dns/extensions.py says that the nameserver is asked without:
-one that refuses it is asked the same question once more at once.
+Questions have an OPT record, unless dns/extensions.py has the nameserver as one without EDNS; a
+question refused for its OPT record is sent once more without it at once.
 """
 
 from __future__ import annotations
@@ -30,8 +29,7 @@ from typing import Protocol
 
 import msgspec
 
-from resolverd.config import Nameserver, ResolversSection
-from resolverd.config import Transport as Carrier
+from resolverd.config import Nameserver, ResolversSection, Transport
 from resolverd.dns.answer import (
     Address,
     Answer,
@@ -44,32 +42,31 @@ from resolverd.dns.answer import (
 from resolverd.dns.extensions import Extensions
 from resolverd.dns.reply_cache import ReplyReader
 from resolverd.dns.wire import HEADER_BYTES
-from resolverd.log.lines import describe_doubt, describe_plain, describe_refused
-from resolverd.transport.attempt import Attempt, Open, Way
+from resolverd.log.lines import Log, describe_doubt, describe_plain, describe_refused
+from resolverd.transport.attempt import Attempt, Carrier, Open
 from resolverd.transport.tcp import NameserverStreams
 from resolverd.transport.udp import NameserverSockets, OpenQuery
 
-# Open at a nameserver for one run: what is older is late. Unanswered questions keep former ports.
+# Open at a nameserver for one run; older ones are closed. Each may keep a retired socket open.
 ATTEMPTS_MAX = 32
 
 Count = Callable[[int, str], None]  # a nameserver's row in the segment, a counter's name
-Log = Callable[[int, str], None]  # syslog severity, text
 
 
 class Receiver(Protocol):
-    """Who asked, by key."""
+    """The names that ask, by key."""
 
     def answered(self, key: int, nameserver: str, query_type: QueryType, answer: Answer) -> None:
-        """A nameserver has answered an open attempt; `query_type` is what it was asked."""
+        """A nameserver has answered an open attempt for `query_type`."""
 
     def lost(self, key: int, nameserver: str, query_type: QueryType) -> None:
-        """A question that was on its way has not reached the nameserver."""
+        """A sent question did not reach the nameserver."""
 
     def fetching(self, key: int, query_type: QueryType) -> None:
-        """A cut answer is being asked for again, which may take `timeout retry`."""
+        """A cut answer is asked for again over TCP, which may take `timeout retry`."""
 
 
-class Transport:
+class SectionTransport:
     """Asks the nameservers of one section."""
 
     def __init__(
@@ -80,27 +77,27 @@ class Transport:
         receiver: Receiver,
         log: Log,
     ) -> None:
-        """Nothing is opened before the first question."""
+        """No socket is opened before the first question."""
         self._loop = loop
         self._section = section
         self._count = count
         self._receiver = receiver
         self._log = log
         self._extensions = Extensions()
-        self._unusable: set[str] = set()  # nameservers that gave such addresses; told once
-        self._doubts: dict[Attempt, Answer | None] = {}  # over UDP, and what came there since
-        self._doubted: set[str] = set()  # nameservers whose answers were doubted; told once
+        self._unusable: set[str] = set()  # nameservers with unusable addresses, logged once
+        self._doubts: dict[Attempt, Answer | None] = {}  # over UDP, with the answer there, if any
+        self._doubted: set[str] = set()  # nameservers with doubted questions, logged once
         self._reader = ReplyReader()
         self._open: dict[int, list[Open]] = {}
         self._fetches: dict[Attempt, asyncio.TimerHandle] = {}  # over TCP after a cut reply
         self._sockets: dict[str, NameserverSockets[Attempt]] = {}
         self._streams: dict[str, NameserverStreams[Attempt]] = {}
-        self._former: dict[Nameserver, list[Way]] = {}  # with attempts that are still open
+        self._former: dict[Nameserver, list[Carrier]] = {}  # with attempts that are still open
         for nameserver in section.nameservers:
             self._reach(nameserver)
 
     def ask(self, key: int, question: Question, now_ms: int) -> list[str]:
-        """Send the question to all nameservers; the names of those it could not be sent to."""
+        """Send the question to all nameservers; the names of those where sending failed."""
         queries = self._open.setdefault(key, [])
         surplus = len(queries) - ATTEMPTS_MAX * len(self._section.nameservers)
         self._close(queries[: max(0, surplus)])
@@ -111,7 +108,7 @@ class Transport:
             attempt = Attempt(key, nameserver, question, extended)
             try:
                 queries.append(self._send(attempt, now_ms))
-            except OSError:  # no route, nobody there, no descriptor, no buffer: as if lost
+            except OSError:  # no route, refused, no descriptor, no buffer: as if lost
                 self._count(nameserver.index, "snd_error")
                 unsent.append(nameserver.name)
             else:
@@ -119,14 +116,14 @@ class Transport:
         return unsent
 
     def follow(self, section: ResolversSection) -> None:
-        """From the next question on ask these nameservers; what is open at others stays open."""
+        """Ask these nameservers from the next question on; attempts at former ones stay open."""
         before, self._section = self._section, section
         for nameserver in before.nameservers:
             if nameserver not in section.nameservers:
                 name = nameserver.name
-                ways: list[Way] = [self._streams.pop(name)]
-                ways += [self._sockets.pop(name)] if name in self._sockets else []
-                self._former.setdefault(nameserver, []).extend(ways)
+                carriers: list[Carrier] = [self._streams.pop(name)]
+                carriers += [self._sockets.pop(name)] if name in self._sockets else []
+                self._former.setdefault(nameserver, []).extend(carriers)
                 self._extensions.forget(nameserver)
         for nameserver in section.nameservers:
             if nameserver not in before.nameservers:
@@ -134,13 +131,13 @@ class Transport:
         self._close_former()
 
     def read(self) -> None:
-        """Hand on the answers that have come already, ahead of the loop's turn."""
-        ways: list[Way] = [*self._sockets.values(), *self._streams.values()]
-        for way in itertools.chain(ways, *self._former.values()):
-            way.read()
+        """Read all sockets now, before the loop does, and pass on the answers."""
+        carriers: list[Carrier] = [*self._sockets.values(), *self._streams.values()]
+        for carrier in itertools.chain(carriers, *self._former.values()):
+            carrier.read()
 
     def unanswered(self, key: int, nameservers: tuple[str, ...]) -> None:
-        """The time-out of an attempt has passed at these; it stays open all the same."""
+        """An attempt has timed out at these; it stays open."""
         for query in self._open.get(key, ()):
             if query.owner.nameserver.name in nameservers:
                 query.renew()
@@ -149,7 +146,7 @@ class Transport:
                 self._count(nameserver.index, "timeout")
 
     def close_run(self, key: int) -> None:
-        """The run has ended: what still answers it is late."""
+        """The run has ended: later answers to it are outdated."""
         self._close(self._open.pop(key, ()))
         if self._former:
             self._close_former()
@@ -171,16 +168,16 @@ class Transport:
             self._doubts.pop(query.owner, None)
 
     def _reach(self, nameserver: Nameserver) -> None:
-        if nameserver.transport is Carrier.UDP:
+        if nameserver.transport is Transport.UDP:
             self._sockets[nameserver.name] = self._make_sockets(nameserver)
         self._streams[nameserver.name] = self._make_streams(nameserver)
 
     def _close_former(self) -> None:
-        """Close the way to former nameservers that nobody waits for any more."""
+        """Close the carriers of former nameservers without open attempts."""
         waited = {query.owner.nameserver for each in self._open.values() for query in each}
         for nameserver in self._former.keys() - waited:
-            for way in self._former.pop(nameserver):
-                way.close()
+            for carrier in self._former.pop(nameserver):
+                carrier.close()
 
     def _make_sockets(self, nameserver: Nameserver) -> NameserverSockets[Attempt]:
         def on_datagram(wire: bytes, attempt: Attempt | None) -> bool:
@@ -199,7 +196,7 @@ class Transport:
         return NameserverStreams(self._loop, nameserver, on_message, self._lose, timeout_ms)
 
     def _send(self, attempt: Attempt, now_ms: int) -> Open:
-        """Raises OSError when it cannot be sent, KeyError for a former nameserver."""
+        """Send a question; raises OSError if that fails, KeyError for a former nameserver."""
         name = attempt.nameserver.name
         if name in self._sockets and not attempt.is_second:
             return self._sockets[name].send(self._wire(attempt), attempt, now_ms)
@@ -212,7 +209,7 @@ class Transport:
     def _receive_datagram(
         self, nameserver: Nameserver, wire: bytes, attempt: Attempt | None
     ) -> bool:
-        """Count a datagram; True if it answers the attempt, which is handed on then."""
+        """Count a datagram; True if it answers the attempt."""
         too_big = len(wire) > self._section.accepted_payload_size
         if too_big:
             self._count(nameserver.index, "too_big")
@@ -230,23 +227,23 @@ class Transport:
         return True
 
     def _accept(self, attempt: Attempt, answer: Answer) -> None:
-        """An answer over UDP: see whether it is whole."""
+        """Accept an answer over UDP; a cut one is asked for again over TCP."""
         if answer.partial:
             self._fetch(attempt, answer)
         else:
             self._take(attempt, answer)
 
     def _doubt(self, query: OpenQuery[Attempt]) -> None:
-        """Strangers want to answer a question over UDP: ask over TCP, where they cannot."""
+        """A question gets wrong replies over UDP: ask over TCP, where forging is harder."""
         attempt = query.owner
         nameserver = attempt.nameserver
         self._count(nameserver.index, "doubted")
         if nameserver.name not in self._doubted:
             self._doubted.add(nameserver.name)
-            who = f"{self._section.name}/{nameserver.name}"
-            self._log(*describe_doubt(who, attempt.question.name))
+            title = f"{self._section.name}/{nameserver.name}"
+            self._log(*describe_doubt(title, attempt.question.name))
         second = msgspec.structs.replace(attempt, instead_of=query)
-        with suppress(OSError, KeyError):  # then UDP is all there is
+        with suppress(OSError, KeyError):  # the question over UDP stays open alone
             asked = self._send(second, self._now_ms())
             self._doubts[attempt] = None
             self._open[attempt.key].append(asked)
@@ -255,7 +252,7 @@ class Transport:
     def _receive_message(
         self, nameserver: Nameserver, wire: bytes, attempt: Attempt | None
     ) -> bool:
-        """The same for a message over TCP, which is as large as it likes."""
+        """The same for a message over TCP, which may have any size."""
         answer = self._read(nameserver, wire, attempt)
         if answer is None or attempt is None:
             return False
@@ -263,7 +260,7 @@ class Transport:
         return True
 
     def _take(self, attempt: Attempt, answer: Answer) -> None:
-        """A whole answer: hand it on, unless it may be about the OPT record alone."""
+        """Pass on a whole answer, unless it refuses the OPT record and the question is repeated."""
         nameserver = attempt.nameserver
         if not answer.extension_refused:
             if attempt.refused and self._extensions.needless(nameserver, self._now_ms()):
@@ -274,7 +271,7 @@ class Transport:
         self._hand_on(attempt, answer)
 
     def _ask_without_extension(self, attempt: Attempt) -> bool:
-        """Ask the same question again, as plain as it can be; False if that cannot be."""
+        """Send the same question without OPT record; False if that fails."""
         plain = msgspec.structs.replace(attempt, extended=False, refused=True)
         try:
             query = self._send(plain, self._now_ms())
@@ -307,13 +304,13 @@ class Transport:
     def _refuse(
         self, nameserver: Nameserver, question: Question, unusable: tuple[Address, ...]
     ) -> None:
-        """Count addresses that no server can have, and say so once of each nameserver."""
+        """Count unusable addresses, and log them once for each nameserver."""
         for _ in unusable:
             self._count(nameserver.index, "unusable")
         if nameserver.name not in self._unusable:
             self._unusable.add(nameserver.name)
-            who = f"{self._section.name}/{nameserver.name}"
-            self._log(*describe_refused(who, question.name, unusable[0]))
+            title = f"{self._section.name}/{nameserver.name}"
+            self._log(*describe_refused(title, question.name, unusable[0]))
 
     def _hand_on(self, attempt: Attempt, answer: Answer) -> None:
         nameserver = attempt.nameserver
@@ -340,7 +337,7 @@ class Transport:
         self._wait_for(query)
 
     def _wait_for(self, query: Open) -> None:
-        """Give the question over TCP `timeout retry`."""
+        """Set the time-out of a question over TCP: `timeout retry`."""
         attempt, timeout_s = query.owner, self._section.timeout_retry_ms / 1_000
         self._fetches[attempt] = self._loop.call_later(timeout_s, self._give_up, query)
         self._receiver.fetching(attempt.key, attempt.question.query_type)
@@ -351,7 +348,7 @@ class Transport:
             timer.cancel()
 
     def _give_up(self, query: Open) -> None:
-        """The answer has not come over TCP in time, unless it lies there unread."""
+        """A question over TCP has timed out, unless its answer is unread in the socket."""
         self.read()
         if query.owner not in self._fetches:
             return
@@ -360,7 +357,7 @@ class Transport:
         self._lose(query.owner)
 
     def _lose(self, attempt: Attempt) -> None:
-        """A question over TCP did not get through."""
+        """A question over TCP is lost: use the answer over UDP, if there is one."""
         if attempt.instead_of is not None:
             self._end_fetch(attempt)
             first = attempt.instead_of.owner

@@ -1,21 +1,21 @@
 """The UDP sockets towards one nameserver: random source ports, random ids, strict matching.
 
-Owns descriptors and which ids are open on them. Knows nothing of DNS messages beyond the two bytes
-of the id, and nothing of resolutions: an open query carries a value of its owner's.
+Owns descriptors and the open ids of each. Knows of DNS messages only the two bytes of the id (and
+QR), and no resolution: an open query carries a value of its owner's.
 
 Each query draws one of SOCKETS_MAX sockets and an id that is free there (RFC 5452 section 9.2). The
-sockets are connected, so the kernel drops what comes from elsewhere and reports a nameserver that
-nobody listens on; their ports are chosen by the kernel at random. A socket is replaced when it has
-grown old: who guesses ports must begin again. A query that was not answered retires it and every
-other socket that was open then: after a change of routes, or of what a middlebox remembers, no
-former port may ever be answered again. A retired one is still read until its last query is closed.
+sockets are connected, so the kernel drops datagrams from other addresses and reports ICMP errors;
+it chooses their ports at random. An old socket is replaced, so that guessing its port has to begin
+again. A query without an answer retires all sockets that were open when it was sent: after a change
+of routes, or of a middlebox's connection table, a former port may never get an answer again. A
+retired socket is read until its last query is closed.
 
-A reply under an id that was never used on its socket, or one that does not fit the query with its
-id, comes from a stranger who guesses. STRANGERS_MAX of them while a query is open make it doubted:
-its socket is retired, so that the next queries have other ports, and the owner is told.
+A reply under an id that was never used on its socket, or one that does not match the query with its
+id, is a stranger: perhaps a forgery. STRANGERS_MAX of them while a query is open make it doubted:
+its socket is retired, so that the next queries have other ports, and `on_doubt` is called.
 
-A process that was not running for a while finds its timers due and the answers in its sockets; the
-loop may serve the timers first. So whoever judges a query unanswered has the sockets read before.
+After a process was stopped for a while, its timers are due and answers are in its sockets, and the
+loop may run the timers first. So `read` is to be called before a query is taken for unanswered.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ import msgspec
 from resolverd.config import Nameserver
 
 SOCKETS_MAX = 16  # source ports in use towards one nameserver: 4 bits on top of the id's 16
-SOCKET_QUERIES_MAX = 256  # in the life of a socket, which knows the ids of all of them
+SOCKET_QUERIES_MAX = 256  # in the life of a socket, which keeps all their ids
 REPLY_BIT = 0x80  # QR, in the third byte of a message (RFC 1035 section 4.1.1)
-STRANGERS_MAX = 10  # replies that match nothing: by then it is no accident
-SOCKET_AGE_MAX_MS = 60_000  # a port is not worth guessing for longer
+STRANGERS_MAX = 10  # replies that match no query: more than stray datagrams
+SOCKET_AGE_MAX_MS = 60_000  # bounds the time for guessing one port
 READ_AT_ONCE_MAX = 512  # datagrams on one socket: more than its buffer holds
-DATAGRAM_MAX = 65_535  # bytes: what UDP can carry
+DATAGRAM_MAX = 65_535  # bytes: the largest datagram of UDP
 QUERY_ID_BITS = 16
 QUERY_ID_MASK = (1 << QUERY_ID_BITS) - 1
-DRAW_BYTES = 4096  # taken from the kernel at once: a call for each query would cost more than it
+DRAW_BYTES = 4096  # of getrandom() at once: one call for each query would cost more than the query
 
 Owner = TypeVar("Owner")
 
 
 def draw() -> Iterator[int]:
-    """Numbers of 32 bits that nobody can guess, without end; never to be used across a fork."""
+    """Unpredictable numbers of 32 bits, without end; not to be used across a fork."""
     while True:
         yield from memoryview(os.urandom(DRAW_BYTES)).cast("I")
 
@@ -56,8 +56,7 @@ def numeric_target(
 ) -> tuple[socket.AddressFamily, tuple[str | int, ...] | tuple[int, bytes]]:
     """Family and address for connect().
 
-    Raises OSError for an address that is none at the moment: a link-local one names an interface,
-    which may come and go.
+    Raises OSError for a link-local address whose interface does not exist at the moment.
     """
     found = socket.getaddrinfo(
         nameserver.address, nameserver.port, type=kind, flags=socket.AI_NUMERICHOST
@@ -71,20 +70,19 @@ class QuerySocket(Generic[Owner]):
     def __init__(
         self, sockets: NameserverSockets[Owner], connected: socket.socket, now_ms: int
     ) -> None:
-        """Nothing is open yet."""
         self.sockets = sockets
         self.socket = connected
         self.opened_ms = now_ms
         self.open: dict[int, OpenQuery[Owner]] = {}
-        self.asked = array("H")  # all ids so far: what is late or comes twice is no stranger
+        self.asked = array("H")  # all ids so far: a late or repeated reply is no stranger
         self.strangers = 0
         self.retired = False
 
 
 class OpenQuery(msgspec.Struct, Generic[Owner], eq=False):
-    """A query that was sent; it stays open until it is answered or closed.
+    """A query that was sent; open until it is answered or closed.
 
-    `strangers` is what its socket had counted by then, less those that came under its own id.
+    `strangers` is its socket's count when it was sent, less those under its own id since.
     """
 
     sent_on: QuerySocket[Owner]
@@ -95,7 +93,7 @@ class OpenQuery(msgspec.Struct, Generic[Owner], eq=False):
     doubted: bool = False
 
     def close(self) -> None:
-        """Forget the query: what answers it from now on is late."""
+        """Close the query: later answers to it are outdated."""
         if self.sent_on.open.get(self.query_id) is self:
             del self.sent_on.open[self.query_id]
             if self.sent_on.retired:
@@ -107,12 +105,12 @@ class OpenQuery(msgspec.Struct, Generic[Owner], eq=False):
 
 
 class NameserverSockets(Generic[Owner]):
-    """Sends queries to one nameserver and hands on what comes back.
+    """Sends queries to one nameserver and passes on its datagrams.
 
-    `on_datagram(wire, owner)` gets each datagram with the owner of the open query whose id it bears
-    (None without one) and tells whether that query is answered by it; `on_error` is called for
-    each error that the kernel reports about a query sent earlier, `on_doubt(query)` once for a
-    query that strangers want to answer, which stays open.
+    `on_datagram(wire, owner)` gets each datagram with the owner of the open query with its id (None
+    without one) and returns whether it answers that query; `on_error` is called for each error that
+    the kernel reports about an earlier query, `on_doubt(query)` once for a doubted query, which
+    stays open.
     """
 
     def __init__(
@@ -137,10 +135,10 @@ class NameserverSockets(Generic[Owner]):
     def send(self, wire: bytes, owner: Owner, now_ms: int) -> OpenQuery[Owner]:
         """Send a query under an id of its own; the first two bytes of `wire` are replaced.
 
-        Raises OSError when it cannot be sent; nothing is open then.
+        Raises OSError when it cannot be sent; then no query is open.
         """
         drawn = next(self._draws)
-        place = (drawn >> QUERY_ID_BITS) % SOCKETS_MAX  # of the bits that the id leaves
+        place = (drawn >> QUERY_ID_BITS) % SOCKETS_MAX  # the bits above the id
         chosen = self._pool[place]
         if chosen is None or _is_worn(chosen, now_ms):
             self._retire(place)
@@ -151,7 +149,7 @@ class NameserverSockets(Generic[Owner]):
         datagram = query_id.to_bytes(2, "big") + wire[2:]
         try:
             chosen.socket.send(datagram)
-        except ConnectionRefusedError:  # said of an earlier query; this one was not sent
+        except ConnectionRefusedError:  # the error of an earlier query; this one was not sent
             self._on_error()
             chosen.socket.send(datagram)
         chosen.asked.append(query_id)
@@ -160,13 +158,13 @@ class NameserverSockets(Generic[Owner]):
         return query
 
     def renew(self, sent_ms: int) -> None:
-        """Retire the sockets that were opened until then; what is open on them stays open."""
+        """Retire the sockets opened up to `sent_ms`; the queries on them stay open."""
         for place, each in enumerate(self._pool):
             if each is not None and each.opened_ms <= sent_ms:
                 self._retire(place)
 
     def read(self) -> None:
-        """Take all that has come on sockets with open queries, ahead of the loop's turn."""
+        """Read the sockets with open queries now, before the loop does."""
         pool = [each for each in self._pool if each is not None]
         for each in [*pool, *self._retired]:
             for _ in range(READ_AT_ONCE_MAX):
@@ -174,7 +172,7 @@ class NameserverSockets(Generic[Owner]):
                     break
 
     def close_if_done(self, each: QuerySocket[Owner]) -> None:
-        """Close a retired socket that nothing is open on any more."""
+        """Close a retired socket without open queries."""
         if each.retired and not each.open and each.socket.fileno() >= 0:
             self._loop.remove_reader(each.socket.fileno())
             each.socket.close()
@@ -209,11 +207,10 @@ class NameserverSockets(Generic[Owner]):
             self.close_if_done(former)
 
     def _readable(self, readable: QuerySocket[Owner]) -> bool:
-        """Take one datagram: the queries of a moment lie on many sockets, seldom two on one.
+        """Read one datagram; False if there is none.
 
-        False if there is none.
-
-        What is left the loop reports again at once; looking for it here would be a call each time.
+        Concurrent queries are on many sockets, seldom two on one. A second datagram is reported by
+        the loop again; looking for it here would cost a system call each time.
         """
         try:
             size = readable.socket.recv_into(self._buffer)
@@ -228,7 +225,7 @@ class NameserverSockets(Generic[Owner]):
         if not self._on_datagram(wire, None if query is None else query.owner):
             if query is not None:
                 readable.open[query_id] = query  # not its answer: it goes on waiting
-            if size > 2 and self._buffer[2] & REPLY_BIT:  # a query that comes back forges nothing
+            if size > 2 and self._buffer[2] & REPLY_BIT:  # a reflected query is no forgery
                 self._note_stranger(readable, query_id, query)
         if readable.retired:
             self.close_if_done(readable)
@@ -237,7 +234,7 @@ class NameserverSockets(Generic[Owner]):
     def _note_stranger(
         self, readable: QuerySocket[Owner], query_id: int, query: OpenQuery[Owner] | None
     ) -> None:
-        """A reply has answered nothing; `query` is the open one with its id."""
+        """Count a reply that answers no query; `query` is the open one with its id, if any."""
         if query is not None:
             query.strangers -= 1
         elif query_id not in readable.asked:
@@ -251,5 +248,5 @@ class NameserverSockets(Generic[Owner]):
 
 
 def _is_worn(each: QuerySocket[Owner], now_ms: int) -> bool:
-    """Whether a socket has been in use for long enough."""
+    """Whether a socket is to be replaced."""
     return now_ms - each.opened_ms > SOCKET_AGE_MAX_MS or len(each.asked) >= SOCKET_QUERIES_MAX

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from resolverd.config import Family, Holds, Nameserver, ResolversSection, TtlPeriod
-from resolverd.dns.answer import Answer, Service, Status
+from resolverd.dns.answer import Answer, ServiceRecord, Status
 from resolverd.log.throttle import LINES_MAX
 from shm.states import SlotFlag
 from tests.resolverd.test_core import LABEL, World
@@ -113,7 +113,9 @@ def test_finding_64_weight_0_of_dns_drains_means_little_or_nothing_as_the_line_s
     world = World(resolution_settings(of_servers, name=LABEL))
     hosts = [addresses(ONE), addresses(TWO)]
     world.answer_label(
-        0, Service("h1.test", 80, 0, 0, hosts[0]), Service("h2.test", 80, 512, 0, hosts[1])
+        0,
+        ServiceRecord("h1.test", 80, 0, 0, hosts[0]),
+        ServiceRecord("h2.test", 80, 512, 0, hosts[1]),
     )
     assert world.addresses == [ONE, TWO] * 3
     assert [slot.weight for slot in world.board.slots] == [0, 2, 1, 2, -1, -1]
@@ -257,10 +259,10 @@ def test_finding_77_81_the_lowest_priority_number_serves_and_the_others_are_back
         msgspec.structs.replace(each, port=0, srv_priority=True) for each in servers(3)
     )
     world = World(resolution_settings(of_servers, name=LABEL))
-    first = Service("h1.test", 80, 256, 10, addresses(ONE))
+    first = ServiceRecord("h1.test", 80, 256, 10, addresses(ONE))
     others = [
-        Service("h2.test", 80, 512, 20, addresses(TWO)),
-        Service("h3.test", 81, 1_024, 20, addresses(THREE)),
+        ServiceRecord("h2.test", 80, 512, 20, addresses(TWO)),
+        ServiceRecord("h3.test", 81, 1_024, 20, addresses(THREE)),
     ]
 
     def roles() -> dict[str | None, tuple[int, bool]]:

@@ -18,7 +18,7 @@ from resolverd.assignment.services import ServiceAssignment
 from resolverd.config import Family, Holds, Nameserver, ResolversSection
 from resolverd.core import Core
 from resolverd.daemon import early_ms, now_ms
-from resolverd.dns.answer import Address, Answer, QueryType, Question, Service, Status
+from resolverd.dns.answer import Address, Answer, QueryType, Question, ServiceRecord, Status
 from shm.requests import CheckRequests
 from tests.support.config.loading import settings_of as settings_of_text
 from tests.support.dns.resolution import (
@@ -81,7 +81,7 @@ def label_work(slots: int, records: int) -> tuple[int, int]:
     pool = ServiceAssignment(servers(slots), Family.IPV4, BOTH, Holds())
 
     def said(first: int) -> Answer:
-        of = [Service(f"h{n}", 80, 1, 0) for n in range(first, first + records)]
+        of = [ServiceRecord(f"h{n}", 80, 1, 0) for n in range(first, first + records)]
         return Answer(Status.VALID, services=tuple(of))
 
     pool.valid(said(0), 0)

@@ -30,7 +30,7 @@ from resolverd.dns.answer import (
     Answer,
     QueryType,
     Question,
-    Service,
+    ServiceRecord,
     Status,
     cut,
 )
@@ -165,7 +165,7 @@ def _nothing(message: dns.message.Message, name: dns.name.Name, *, aliased: bool
 
 def _read_services(message: dns.message.Message, question: Question) -> Answer:
     known, lives_s, unusable = _addresses_of_hosts(message.additional)
-    found: dict[tuple[str, int], Service] = {}
+    found: dict[tuple[str, int], ServiceRecord] = {}
     ttls = []
     aliased = has_services = False
     for rrset in message.answer:
@@ -183,7 +183,7 @@ def _read_services(message: dns.message.Message, question: Question) -> Answer:
             continue
         ttls += [rrset.ttl, *lives_s.get(target, ())]
         former = found.get((target, data.port))
-        found[target, data.port] = Service(
+        found[target, data.port] = ServiceRecord(
             target,
             data.port,
             data.weight if former is None else max(data.weight, former.weight),

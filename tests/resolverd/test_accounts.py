@@ -10,12 +10,12 @@ import pytest
 
 from proxy.control.commands.resolution import record_line
 from resolverd.config import ResolutionSettings, ResolvedServer
-from resolverd.dns.answer import Answer, QueryType, Service, Status
-from resolverd.names.registry import Names
+from resolverd.dns.answer import Answer, QueryType, ServiceRecord, Status
+from resolverd.names.registry import NameRegistry
 from resolverd.pace.run_limit import RUNS_MAX
 from resolverd.records.schema import Account, Kind, Page, Summary, Why
 from resolverd.resolution.resolution import Trigger
-from shm.mailbox import MAIL_BYTES, Question
+from shm.mailbox import MAIL_BYTES, MailQuestion
 from tests.resolverd.test_core import LABEL, ONE, THREE, TWO, World, section
 from tests.support.dns.resolution import addresses, resolution_settings, servers
 
@@ -26,7 +26,7 @@ OUTSIDE = "192.0.2.1"
 def ask(
     world: World, rows: type[T], kind: int, *, key: int = 0, cursor: int = 0, text: str = ""
 ) -> Page[T]:
-    question = Question(1, kind, key, cursor, text)
+    question = MailQuestion(1, kind, key, cursor, text)
     encoded = world.core.accounts.page(question, world.now_ms, MAIL_BYTES)
     assert len(encoded) <= MAIL_BYTES
     return msgspec.json.decode(encoded, type=Page[rows])  # type: ignore[valid-type]
@@ -181,7 +181,9 @@ def test_an_address_that_no_answer_has_confirmed() -> None:
 def test_srv_records_their_servers_and_their_targets() -> None:
     world = World(label_of(*servers(3)), of=(section(resolve_ms=10_000, obsolete_ms=30_000),))
     assert [each.why for each in about(world, LABEL).servers] == [Why.NO_ANSWER] * 3
-    world.answer_label(0, Service("h1.test", 81, 10, 0, addresses(ONE)), Service("h2.test", 82, 10))
+    world.answer_label(
+        0, ServiceRecord("h1.test", 81, 10, 0, addresses(ONE)), ServiceRecord("h2.test", 82, 10)
+    )
     assert [each.why for each in about(world, LABEL).servers] == [
         Why.CONFIRMED,
         Why.TARGET,
@@ -192,7 +194,7 @@ def test_srv_records_their_servers_and_their_targets() -> None:
     why = ask(world, Account, Kind.SERVER, key=1).rows
     assert [each.summary.name for each in why] == [LABEL, "h2.test"]
     assert why[1].servers[0].target == "h2.test"
-    services = [Service(f"n{number}.test", 80, 0, 0, addresses(THREE)) for number in range(3)]
+    services = [ServiceRecord(f"n{number}.test", 80, 0, 0, addresses(THREE)) for number in range(3)]
     world.run(10_000)
     world.answer_label(0, *services)
     refused = {each.record: each.refused for each in about(world, LABEL).records}
@@ -230,14 +232,14 @@ def test_ten_thousand_names_come_in_pages(monkeypatch: pytest.MonkeyPatch) -> No
         for number in range(10_000)
     ]
     world = World(*of)
-    walks, walk = 0, Names.__iter__
+    walks, walk = 0, NameRegistry.__iter__
 
-    def counted(names: Names) -> Iterator[int]:
+    def counted(names: NameRegistry) -> Iterator[int]:
         nonlocal walks
         walks += 1
         return walk(names)
 
-    monkeypatch.setattr(Names, "__iter__", counted)
+    monkeypatch.setattr(NameRegistry, "__iter__", counted)
     cursor, rows, pages = 0, list[Summary](), 0
     while cursor >= 0:
         page = ask(world, Summary, Kind.NAMES, cursor=cursor)
@@ -275,7 +277,7 @@ def test_a_record_that_thousands_of_backends_do_not_use_fits_into_an_answer() ->
 def test_a_target_with_thousands_of_addresses_fits_into_an_answer() -> None:
     many = addresses(*(f"127.111.{100 + n // 100}.{100 + n % 100}" for n in range(4_000)))
     world = World(label_of(*servers(1)))
-    world.answer_label(0, Service("h1.test", 81, 10, 0, many))
+    world.answer_label(0, ServiceRecord("h1.test", 81, 10, 0, many))
     (record,) = about(world, LABEL).records
     assert (len(record.addresses), record.addresses_more) == (32, 3_968)
     assert " and 3968 more;" in record_line(record)

@@ -12,7 +12,7 @@ from resolverd.dns.answer import (
     Answer,
     QueryType,
     Question,
-    Service,
+    ServiceRecord,
     Status,
     build_query,
     read_reply,
@@ -44,7 +44,7 @@ def raw(*lines: str, additional: tuple[str, ...] = ()) -> Answer:
     return answer
 
 
-def by_target(answer: Answer) -> dict[tuple[str, int], Service]:
+def by_target(answer: Answer) -> dict[tuple[str, int], ServiceRecord]:
     return {(each.target, each.port): each for each in answer.services}
 
 
@@ -58,7 +58,7 @@ def test_records_carry_weight_priority_and_the_addresses_of_their_target() -> No
     assert set(found) == {("h1.test", 80), ("h2.test", 81)}
     assert (found["h1.test", 80].weight, found["h1.test", 80].priority) == (10, 0)
     assert set(found["h1.test", 80].addresses) == set(addresses("127.0.1.1", "::1"))
-    assert found["h2.test", 81] == Service("h2.test", 81, 0)
+    assert found["h2.test", 81] == ServiceRecord("h2.test", 81, 0)
 
 
 def test_each_record_of_one_target_has_its_addresses() -> None:
@@ -101,14 +101,14 @@ def test_targets_of_one_label_are_names() -> None:
 
 def test_of_a_record_that_is_told_twice_the_greater_weight_holds() -> None:
     lines = [f"{LABEL}. 0 IN SRV 0 {weight} 80 h1.test." for weight in (5, 9, 7)]
-    assert raw(*lines).services == (Service("h1.test", 80, 9),)
+    assert raw(*lines).services == (ServiceRecord("h1.test", 80, 9),)
 
 
 def test_an_alias_of_the_label_is_followed_wherever_it_stands() -> None:
     lines = [f"{LABEL}. 0 IN CNAME other.test.", "other.test. 0 IN SRV 0 1 80 h1.test."]
     for order in (lines, lines[::-1]):
         assert raw(*order) == Answer(
-            Status.VALID, aliased=True, services=(Service("h1.test", 80, 1),)
+            Status.VALID, aliased=True, services=(ServiceRecord("h1.test", 80, 1),)
         )
     assert raw(lines[0]) == Answer(Status.CNAME_ERROR)
 

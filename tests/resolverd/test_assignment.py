@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from resolverd.assignment.hosts import Assignment, Change, assign
+from resolverd.assignment.hosts import AddressChange, Assignment, assign
 from resolverd.config import Family, Holds, ResolvedServer
 from resolverd.dns.answer import Address, QueryType, Status
 from resolverd.resolution.hold_rules import hold_ms, rule
-from resolverd.resolution.run_outcomes import Outcome
+from resolverd.resolution.run_outcomes import TypeOutcome
 from shm.states import Cause
 from tests.support.dns.resolution import BOTH, addresses, answered, servers
 
@@ -212,8 +212,8 @@ def test_a_cut_answer_confirms_and_adds_and_removes_what_is_long_unseen() -> Non
     holds = Holds(other_ms=4_000)
     pool = assignment(3, holds=holds)
 
-    def cut(now_ms: int, *found: Address) -> list[Change]:
-        outcome = Outcome(QueryType.A, Status.TRUNCATED, found)
+    def cut(now_ms: int, *found: Address) -> list[AddressChange]:
+        outcome = TypeOutcome(QueryType.A, Status.TRUNCATED, found)
         ruling = rule((outcome,), pool.records, holds, dict.fromkeys(BOTH, 0), now_ms, cut_ms=4_000)
         return pool.heard(ruling, now_ms)
 

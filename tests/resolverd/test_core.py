@@ -14,7 +14,7 @@ from resolverd.config import (
     ResolversSection,
 )
 from resolverd.core import Core
-from resolverd.dns.answer import Answer, QueryType, Question, Service, Status
+from resolverd.dns.answer import Answer, QueryType, Question, ServiceRecord, Status
 from resolverd.resolution.resolution import Trigger
 from shm.states import Cause
 from tests.support.dns.resolution import addresses, resolution_settings, servers
@@ -100,7 +100,7 @@ class World:
         self.core.answered(key, "ns1", QueryType.A, Answer(status), self.now_ms)
         self.run(1_000)
 
-    def answer_label(self, key: int, *services: Service) -> None:
+    def answer_label(self, key: int, *services: ServiceRecord) -> None:
         answer = Answer(Status.VALID, services=services)
         self.core.answered(key, "ns1", QueryType.SRV, answer, self.now_ms)
         self.run(0)
@@ -184,17 +184,17 @@ def test_a_triggered_name_goes_before_those_that_are_due() -> None:
 
 def test_a_connect_that_failed_asks_for_everything_that_feeds_the_slot() -> None:
     world = World(label(servers(2)))
-    world.answer_label(0, Service("h1.test", 80, 1))
+    world.answer_label(0, ServiceRecord("h1.test", 80, 1))
     world.answer(1, ONE)
     world.run(100)
     assert world.names == [LABEL, "h1.test"]
     world.trigger(1)  # free: the label may have a record for it
     assert world.names == [LABEL, "h1.test", LABEL]
-    world.answer_label(0, Service("h1.test", 80, 1))
+    world.answer_label(0, ServiceRecord("h1.test", 80, 1))
     world.run(5_000)
     world.trigger(0)
     assert world.names[3:] == [LABEL, "h1.test"]
-    world.answer_label(0, Service("h1.test", 80, 1, 0, addresses(TWO)))
+    world.answer_label(0, ServiceRecord("h1.test", 80, 1, 0, addresses(TWO)))
     assert world.addresses == [TWO, None]
     assert world.asked["r1"].closed[-1] == 1, "the target is needed no longer"
 
@@ -202,23 +202,23 @@ def test_a_connect_that_failed_asks_for_everything_that_feeds_the_slot() -> None
 def test_a_target_that_is_known_already_gives_its_address_at_once() -> None:
     world = World(resolution_settings(servers(1), name="h1.test"), label(servers(3, 1, 1), index=1))
     world.answer(0, ONE)
-    world.answer_label(1, Service("h1.test", 80, 1), Service("h1.test", 81, 1))
+    world.answer_label(1, ServiceRecord("h1.test", 80, 1), ServiceRecord("h1.test", 81, 1))
     assert world.addresses == [ONE, ONE, ONE, None]
     assert world.names == ["h1.test", LABEL]
 
 
 def test_all_who_need_a_target_share_one_resolution_until_the_last_has_gone() -> None:
     world = World(label(servers(2)), label(servers(1, 1, 2), index=1))
-    same = Service("h1.test", 80, 1)
+    same = ServiceRecord("h1.test", 80, 1)
     world.answer_label(0, same)
     world.answer_label(1, same)
     assert world.names.count("h1.test") == 1
     world.answer(2, ONE)
     assert world.addresses == [ONE, None, ONE]
     world.run(60_000)
-    world.answer_label(0, Service("h2.test", 80, 1))
+    world.answer_label(0, ServiceRecord("h2.test", 80, 1))
     assert 2 in world.core.names
-    world.answer_label(1, Service("h2.test", 80, 1))
+    world.answer_label(1, ServiceRecord("h2.test", 80, 1))
     assert 2 not in world.core.names
     assert len(world.core.names) == 3
 
@@ -229,7 +229,7 @@ def test_a_server_that_joins_a_failing_name_has_its_own_grace() -> None:
         label(servers(1, 1, 1), index=1),
         of=(section(nx_ms=10_000),),
     )
-    with_address = Service("h1.test", 80, 1, 0, addresses(TWO))
+    with_address = ServiceRecord("h1.test", 80, 1, 0, addresses(TWO))
     world.answer(0, ONE)
     world.answer_label(1, with_address)
     world.run(60_000)
@@ -242,7 +242,7 @@ def test_a_server_that_joins_a_failing_name_has_its_own_grace() -> None:
     world.fail(0, Status.NX)
     assert world.addresses == [None, TWO]
     world.run(58_000)
-    world.answer_label(1, Service("h1.test", 80, 1))
+    world.answer_label(1, ServiceRecord("h1.test", 80, 1))
     world.run(2_000)
     world.fail(0, Status.NX)
     assert world.addresses == [None, TWO]
@@ -364,7 +364,7 @@ def test_only_the_next_run_comes_early() -> None:
 
 def test_a_target_that_looks_like_a_label_is_a_host_all_the_same() -> None:
     world = World(label(servers(1)))
-    world.answer_label(0, Service("_h1.test", 80, 1))
+    world.answer_label(0, ServiceRecord("_h1.test", 80, 1))
     assert world.asked["r1"].questions[-1] == (1, Question("_h1.test", QueryType.A))
     world.answer(1, ONE)
     assert world.addresses == [ONE]

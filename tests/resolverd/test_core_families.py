@@ -10,7 +10,7 @@ import pytest
 
 from resolverd.config import Holds
 from resolverd.dns.answer import Answer, Status
-from resolverd.explain.holders import Hosts
+from resolverd.explain.holders import HostHolders
 from resolverd.names.host import ResolvedName
 from resolverd.records.schema import Why
 from shm.states import Cause
@@ -39,11 +39,11 @@ def test_why_a_server_is_kept_names_the_hold_of_its_family() -> None:
     site.run(Status.REFUSED, FOUR)
     name = site.core.names[0]
     assert isinstance(name, ResolvedName)
-    assert Hosts(name).why(servers(1)[0], site.now_ms) == (Why.HOLD_REFUSED, 5_000)
-    (record,) = Hosts(name).records(0, 1, site.now_ms)
+    assert HostHolders(name).why(servers(1)[0], site.now_ms) == (Why.HOLD_REFUSED, 5_000)
+    (record,) = HostHolders(name).records(0, 1, site.now_ms)
     assert record.forgotten_in_ms == 5_000
     site.run(SIX, NODATA)
-    assert Hosts(name).why(servers(1)[0], site.now_ms) == (Why.CONFIRMED, None)
+    assert HostHolders(name).why(servers(1)[0], site.now_ms) == (Why.CONFIRMED, None)
 
 
 @pytest.mark.parametrize("killed_ms", [0, 2_000, 5_000])

@@ -12,7 +12,7 @@ import pytest
 
 from resolverd.config import Family, TtlPeriod
 from resolverd.dns.answer import Answer, QueryType, Status
-from resolverd.explain.holders import Hosts
+from resolverd.explain.holders import HostHolders
 from resolverd.names.host import ResolvedName
 from resolverd.records.schema import Why
 from resolverd.resolution.resolution import Trigger
@@ -105,14 +105,14 @@ def test_why_says_the_hold_of_each_family() -> None:
     name = site.core.names[0]
     assert isinstance(name, ResolvedName)
     first, *_, last = servers(4)
-    assert Hosts(name).why(first, site.now_ms)[0] is Why.HOLD_REFUSED
-    assert Hosts(name).why(last, site.now_ms) == (Why.CONFIRMED, None)
+    assert HostHolders(name).why(first, site.now_ms)[0] is Why.HOLD_REFUSED
+    assert HostHolders(name).why(last, site.now_ms) == (Why.CONFIRMED, None)
     both(site, SIXES, Status.NX)
-    assert Hosts(name).why(first, site.now_ms) == (Why.CONFIRMED, None)
-    assert Hosts(name).why(last, site.now_ms)[0] is Why.HOLD_NX
+    assert HostHolders(name).why(first, site.now_ms) == (Why.CONFIRMED, None)
+    assert HostHolders(name).why(last, site.now_ms)[0] is Why.HOLD_NX
     both(site, Status.REFUSED, Status.NX)
-    assert Hosts(name).why(first, site.now_ms)[0] is Why.HOLD_REFUSED
-    assert Hosts(name).why(last, site.now_ms)[0] is Why.HOLD_NX
+    assert HostHolders(name).why(first, site.now_ms)[0] is Why.HOLD_REFUSED
+    assert HostHolders(name).why(last, site.now_ms)[0] is Why.HOLD_NX
 
 
 @pytest.mark.parametrize("six_first", [True, False])
@@ -228,7 +228,7 @@ def test_where_one_family_is_accepted_the_option_changes_nothing(
 def test_both_questions_of_a_run_count_as_in_flight() -> None:
     site = merged()
     site.due()
-    assert len(site.core._places["r1"]) == 2
+    assert len(site.core._run_limits["r1"]) == 2
 
 
 def test_the_smallest_ttl_of_both_is_the_period_and_a_failure_of_one_the_least() -> None:

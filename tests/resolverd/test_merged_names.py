@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from resolverd.config import ResolutionSettings, ResolvedServer
-from resolverd.dns.answer import Answer, QueryType, Service, Status
+from resolverd.dns.answer import Answer, QueryType, ServiceRecord, Status
 from resolverd.records.schema import Account, Kind, Page
-from shm.mailbox import MAIL_BYTES, Question
+from shm.mailbox import MAIL_BYTES, MailQuestion
 from tests.resolverd.test_core import LABEL, World, section
 from tests.support.dns.resolution import BOTH, addresses, resolution_settings, servers
 
@@ -57,7 +57,7 @@ def test_the_targets_of_a_label_are_merged_for_servers_with_the_option_alone() -
     first, second = servers(2)
     plain = msgspec.structs.replace(resolution_settings((*merging(first), second), name=LABEL))
     world = TwoFamilies(plain)
-    same = Service("h1.test", 80, 1), Service("h1.test", 81, 1)
+    same = ServiceRecord("h1.test", 80, 1), ServiceRecord("h1.test", 81, 1)
     world.answer_label(0, *same)
     asked = world.open_questions[1:]
     assert asked == [("h1.test", "A"), ("h1.test", "AAAA"), ("h1.test", "A")]
@@ -79,8 +79,8 @@ def test_additional_records_of_either_family_need_no_question_of_their_own() -> 
     world = TwoFamilies(resolution_settings(merging(*servers(2)), name=LABEL))
     world.answer_label(
         0,
-        Service("h1.test", 80, 1, 0, addresses(SIX, FOUR)),
-        Service("h2.test", 80, 1, 0, addresses(SIX)),
+        ServiceRecord("h1.test", 80, 1, 0, addresses(SIX, FOUR)),
+        ServiceRecord("h2.test", 80, 1, 0, addresses(SIX)),
     )
     assert world.addresses == [FOUR, SIX], "the preferred family where there is one"
     assert world.open_questions == [(LABEL, "SRV")]
@@ -107,7 +107,7 @@ def test_the_account_shows_both_types() -> None:
     world = TwoFamilies(host(0, "app.test", *merging(*servers(1))), of=(section(),))
 
     def account() -> Account:
-        question = Question(1, Kind.NAME, 0, 0, "app.test")
+        question = MailQuestion(1, Kind.NAME, 0, 0, "app.test")
         encoded = world.core.accounts.page(question, world.now_ms, MAIL_BYTES)
         (row,) = msgspec.json.decode(encoded, type=Page[Account]).rows
         return row

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 
-from resolverd.pace.run_limit import FAILING_PART, RUNS_MAX, Places, Turn
+from resolverd.pace.run_limit import FAILING_PART, RUNS_MAX, RunLimit, Turn
 
 
 def test_there_are_256_places() -> None:
-    places = Places(RUNS_MAX)
+    places = RunLimit(RUNS_MAX)
     assert RUNS_MAX == 256
     assert [places.enter(key, Turn.VALID) for key in range(257)] == [True] * 256 + [False]
     assert places.leave(7) == [256]
@@ -16,7 +16,7 @@ def test_there_are_256_places() -> None:
 
 
 def test_urgent_ones_go_first_then_who_came_first() -> None:
-    places = Places(1)
+    places = RunLimit(1)
     assert places.enter(0, Turn.VALID)
     for key, urgent in ((1, False), (2, True), (3, False), (4, True)):
         assert not places.enter(key, Turn.URGENT if urgent else Turn.VALID)
@@ -28,7 +28,7 @@ def test_urgent_ones_go_first_then_who_came_first() -> None:
 
 
 def test_who_has_become_urgent_moves_up_and_is_called_once() -> None:
-    places = Places(1)
+    places = RunLimit(1)
     places.enter(0, Turn.VALID)
     for key in (1, 2):
         places.enter(key, Turn.VALID)
@@ -41,7 +41,7 @@ def test_who_has_become_urgent_moves_up_and_is_called_once() -> None:
 
 
 def test_who_leaves_while_waiting_is_not_called() -> None:
-    places = Places(1)
+    places = RunLimit(1)
     for key in (0, 1, 2):
         places.enter(key, Turn.URGENT if key == 1 else Turn.VALID)
     assert places.leave(1) == []
@@ -49,7 +49,7 @@ def test_who_leaves_while_waiting_is_not_called() -> None:
 
 
 def test_a_run_with_two_questions_takes_two_places_and_is_not_overtaken() -> None:
-    places = Places(3)
+    places = RunLimit(3)
     assert places.enter(0, Turn.VALID, places=2)
     assert not places.enter(1, Turn.VALID, places=2), "one place is left"
     assert not places.enter(2, Turn.VALID), "it waits behind the other"
@@ -61,7 +61,7 @@ def test_a_run_with_two_questions_takes_two_places_and_is_not_overtaken() -> Non
 
 
 def test_who_stops_waiting_lets_those_behind_in() -> None:
-    places = Places(2)
+    places = RunLimit(2)
     places.enter(0, Turn.VALID)
     assert not places.enter(1, Turn.VALID, places=2)
     assert not places.enter(2, Turn.VALID)
@@ -69,7 +69,7 @@ def test_who_stops_waiting_lets_those_behind_in() -> None:
 
 
 def test_one_that_needs_more_than_there_are_goes_on_alone() -> None:
-    places = Places(1)
+    places = RunLimit(1)
     assert places.enter(0, Turn.VALID, places=2)
     assert not places.enter(1, Turn.VALID)
     assert not places.enter(2, Turn.VALID, places=2)
@@ -80,7 +80,7 @@ def test_one_that_needs_more_than_there_are_goes_on_alone() -> None:
 
 
 def test_failing_names_have_half_of_the_places_and_one_at_least() -> None:
-    places = Places(4)
+    places = RunLimit(4)
     assert [places.enter(key, Turn.FAILING) for key in range(4)] == [True, True, False, False]
     assert places.enter(10, Turn.VALID)
     assert places.enter(11, Turn.VALID)
@@ -95,7 +95,7 @@ def test_random_comings_and_goings_call_everybody_once() -> None:
     for seed in range(300):
         chance = random.Random(seed)
         limit = chance.choice((1, 3, 5))
-        places = Places(limit)
+        places = RunLimit(limit)
         needs = {key: chance.choice((1, 1, 2)) for key in range(12)}
         turns = {key: chance.choice(list(Turn)) for key in range(12)}
         failing = [key for key in turns if turns[key] is Turn.FAILING]

@@ -7,35 +7,35 @@ import re
 import msgspec
 import pytest
 
-from resolverd.dns.answer import Answer, QueryType, Service, Status
-from resolverd.log.throttle import LINES_MAX, WINDOW_MS, Quiet
+from resolverd.dns.answer import Answer, QueryType, ServiceRecord, Status
+from resolverd.log.throttle import LINES_MAX, WINDOW_MS, LogThrottle
 from tests.resolverd.test_core import LABEL, ONE, TWO, World, section
 from tests.support.dns.resolution import addresses, resolution_settings, servers
 
 
 def test_the_first_lines_of_a_minute_are_said_and_the_rest_are_counted() -> None:
     said: list[tuple[int, str]] = []
-    quiet = Quiet(lambda level, text: said.append((level, text)))
+    throttle = LogThrottle(lambda level, text: said.append((level, text)))
     for number in range(LINES_MAX + 37):
-        quiet.say("be/s1", 5, f"line {number}", number, more="changes")
-    quiet.say("be/s2", 4, "another", 100, more="changes")
+        throttle.log("be/s1", 5, f"line {number}", number, more="changes")
+    throttle.log("be/s2", 4, "another", 100, more="changes")
     assert said == [*((5, f"line {number}") for number in range(LINES_MAX)), (4, "another")]
-    quiet.flush(WINDOW_MS - 1)
+    throttle.flush(WINDOW_MS - 1)
     assert len(said) == LINES_MAX + 1
-    quiet.flush(WINDOW_MS)
+    throttle.flush(WINDOW_MS)
     assert said[LINES_MAX + 1 :] == [(5, "be/s1: ... and 37 more changes in the last minute.")]
-    quiet.flush(9 * WINDOW_MS)
+    throttle.flush(9 * WINDOW_MS)
     assert len(said) == LINES_MAX + 2, "nothing was left out of the other"
-    quiet.say("be/s1", 5, "again", 9 * WINDOW_MS, more="changes")
+    throttle.log("be/s1", 5, "again", 9 * WINDOW_MS, more="changes")
     assert said[-1] == (5, "again")
 
 
 def test_a_line_after_the_minute_says_first_what_was_left_out() -> None:
     said: list[str] = []
-    quiet = Quiet(lambda _, text: said.append(text))
+    throttle = LogThrottle(lambda _, text: said.append(text))
     for _ in range(LINES_MAX + 1):
-        quiet.say("be/s1", 5, "line", 0, more="changes")
-    quiet.say("be/s1", 5, "new", WINDOW_MS, more="changes")
+        throttle.log("be/s1", 5, "line", 0, more="changes")
+    throttle.log("be/s1", 5, "new", WINDOW_MS, more="changes")
     assert said[LINES_MAX:] == ["be/s1: ... and 1 more changes in the last minute.", "new"]
 
 
@@ -46,7 +46,7 @@ def test_a_server_that_moves_with_every_answer_does_not_fill_the_log() -> None:
         world.run(1_000)
     moves = [line for line in world.log if "IP changed" in line]
     assert len(moves) == LINES_MAX
-    world.core.names.served.quiet.flush(world.now_ms + WINDOW_MS)
+    world.core.names.served.throttle.flush(world.now_ms + WINDOW_MS)
     expected = f"<5> be0/s1: ... and {50 - LINES_MAX} more changes of its IP in the last minute."
     assert world.log[-1] == expected
 
@@ -70,7 +70,7 @@ def test_targets_that_are_new_with_each_answer_do_not_fill_the_log() -> None:
     of = msgspec.structs.replace(resolution_settings(servers(1)), name=LABEL)
     world = World(of, of=(section(resolve_ms=1_000),))
     for number in range(50):
-        host = Service(f"h{number}.test", 80, 1, 0, addresses((ONE, TWO)[number % 2]))
+        host = ServiceRecord(f"h{number}.test", 80, 1, 0, addresses((ONE, TWO)[number % 2]))
         world.answer_label(0, host)
         world.run(1_000)
     assert len(world.log) <= 1 + 2 * LINES_MAX  # the first is no replacement
@@ -125,18 +125,18 @@ def test_a_failure_is_said_once_and_so_is_its_end() -> None:
 def test_the_end_is_said_though_targets_are_still_on_their_way() -> None:
     of = msgspec.structs.replace(resolution_settings(servers(1)), name=LABEL)
     world = World(of, of=(section(resolve_ms=5_000, nx_ms=8_000),))
-    world.answer_label(0, Service("h1.test", 80, 1, 0, addresses(ONE)))
+    world.answer_label(0, ServiceRecord("h1.test", 80, 1, 0, addresses(ONE)))
     for _ in range(2):
         world.run(5_000)
         world.core.answered(0, "ns1", QueryType.SRV, Answer(Status.NX), world.now_ms)
         world.run(1_000)
     assert len(of_names(world)) == 1, "its address has gone since"
     world.run(5_000)
-    world.answer_label(0, Service("h2.test", 80, 1))
+    world.answer_label(0, ServiceRecord("h2.test", 80, 1))
     assert len(of_names(world)) == 1
     world.answer(1, TWO)
     world.run(5_000)
-    world.answer_label(0, Service("h2.test", 80, 1))
+    world.answer_label(0, ServiceRecord("h2.test", 80, 1))
     assert of_names(world)[1:] == [f"<5> '{LABEL}' (resolvers r1) is well again."]
 
 
@@ -152,7 +152,7 @@ def test_an_outage_of_many_names_is_a_few_lines() -> None:
         world.answer(number, ONE)
     world.run(3_000)
     assert len(of_names(world)) == LINES_MAX
-    world.core.names.served.quiet.flush(world.now_ms + WINDOW_MS)
+    world.core.names.served.throttle.flush(world.now_ms + WINDOW_MS)
     assert "resolvers r1: ... and 94 more lines about names in the last minute." in world.log[-1]
 
 
@@ -175,11 +175,11 @@ def test_a_cut_answer_is_told_with_what_it_held() -> None:
 def test_valid_answers_that_help_nobody_are_told(arrives: bool) -> None:
     of = msgspec.structs.replace(resolution_settings(servers(2)), name=LABEL)
     world = World(of, of=(section(resolve_ms=5_000),))
-    world.answer_label(0, Service("h1.test", 80, 1))
+    world.answer_label(0, ServiceRecord("h1.test", 80, 1))
     if arrives:  # the target was on its way, as always after a first answer
         world.answer(1, ONE)
     world.run(5_000)
-    world.answer_label(0, Service("h1.test", 80, 1))
+    world.answer_label(0, ServiceRecord("h1.test", 80, 1))
     world.run(1_000)
     line = (
         f"<4> Valid answers for '{LABEL}' (resolvers r1) bring 1 records, but none of 2 servers "

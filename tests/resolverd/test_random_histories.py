@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from resolverd.assignment.hosts import Assignment, Change
+from resolverd.assignment.hosts import AddressChange, Assignment
 from resolverd.config import Family, Holds, ResolvedServer, ResolversSection
 from resolverd.dns.answer import Address, Answer, QueryType, Status, query_types
 from resolverd.resolution.actions import Action, Finished, Send
@@ -192,7 +192,7 @@ class Checker:
         self.slots = world.assignment.slots
 
     def check(
-        self, finished: Finished, before: dict[int, Address | None], changes: list[Change]
+        self, finished: Finished, before: dict[int, Address | None], changes: list[AddressChange]
     ) -> None:
         self.changes_tell_the_difference(before, changes)
         self.no_address_twice_in_a_backend()
@@ -220,7 +220,7 @@ class Checker:
             self.valid_answers_are_followed(finished.addresses, before)
 
     def changes_tell_the_difference(
-        self, before: dict[int, Address | None], changes: list[Change]
+        self, before: dict[int, Address | None], changes: list[AddressChange]
     ) -> None:
         told = dict(before)
         for change in changes:

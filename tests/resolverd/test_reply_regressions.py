@@ -14,7 +14,7 @@ from resolverd.dns.answer import (
     Answer,
     QueryType,
     Question,
-    Service,
+    ServiceRecord,
     Status,
     build_query,
     read_reply,
@@ -78,7 +78,7 @@ def test_strangers_in_every_section_hide_nothing() -> None:
     host = between("h1.test. A 127.0.1.1")
     wire = rendered(LABEL, between(f"{LABEL.name}. SRV 0 1 80 h1.test."), STRANGERS, host)
     assert read_reply(wire, LABEL) == Answer(
-        Status.VALID, services=(Service("h1.test", 80, 1, 0, ONE),)
+        Status.VALID, services=(ServiceRecord("h1.test", 80, 1, 0, ONE),)
     )
 
 
@@ -229,7 +229,7 @@ def test_an_address_that_is_told_twice_is_one() -> None:
 def test_the_extremes_of_a_service_are_kept(priority: int, weight: int, port: int) -> None:
     wire = rendered(LABEL, (f"{LABEL.name}. SRV {priority} {weight} {port} h1.test.",))
     assert read_reply(wire, LABEL) == Answer(
-        Status.VALID, services=(Service("h1.test", port, weight, priority),)
+        Status.VALID, services=(ServiceRecord("h1.test", port, weight, priority),)
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from resolverd.assignment.services import Attachment, ServiceAssignment
 from resolverd.config import Family, Holds, ResolvedServer
-from resolverd.dns.answer import Answer, Service, Status
+from resolverd.dns.answer import Answer, ServiceRecord, Status
 from tests.support.dns.resolution import BOTH, addresses, servers
 
 ONE, TWO, THREE = addresses("127.0.1.1", "127.0.1.2", "127.0.1.3")
@@ -24,12 +24,12 @@ def assignment(
     return ServiceAssignment(of_servers, Family.IPV4, families, holds or Holds())
 
 
-def said(*services: Service, partial: bool = False) -> Answer:
+def said(*services: ServiceRecord, partial: bool = False) -> Answer:
     return Answer(Status.VALID, services=services, partial=partial)
 
 
-def record(target: str, port: int = 80, weight: int = 1, priority: int = 0) -> Service:
-    return Service(target, port, weight, priority)
+def record(target: str, port: int = 80, weight: int = 1, priority: int = 0) -> ServiceRecord:
+    return ServiceRecord(target, port, weight, priority)
 
 
 def targets(of: ServiceAssignment) -> dict[int, str | None]:
@@ -207,8 +207,8 @@ def test_what_a_predecessor_left_stays_backup_or_active_until_its_record_is_seen
 
 def test_additional_addresses_are_used_and_followed_at_once() -> None:
     pool = assignment(1, HOLDS)
-    pool.valid(said(Service("a", 80, 1, 0, (ONE,))), 0)
-    (change,) = pool.valid(said(Service("a", 80, 1, 0, (TWO,))), 1)
+    pool.valid(said(ServiceRecord("a", 80, 1, 0, (ONE,))), 0)
+    (change,) = pool.valid(said(ServiceRecord("a", 80, 1, 0, (TWO,))), 1)
     assert change.after == Attachment("a", 80, 1, TWO)
     (change,) = pool.valid(said(record("a")), 2)
     assert change.after == Attachment("a", 80, 1, None)
@@ -217,19 +217,19 @@ def test_additional_addresses_are_used_and_followed_at_once() -> None:
 def test_records_of_one_target_share_its_addresses_in_turn_and_keep_theirs() -> None:
     pool = assignment(4)
     both = (ONE, TWO)
-    answer = [Service("a", port, 1, 0, both) for port in (1, 2, 3)]
+    answer = [ServiceRecord("a", port, 1, 0, both) for port in (1, 2, 3)]
     pool.valid(said(*answer), 0)
     assert [each.address for each in pool.slots.values() if each] == [ONE, TWO, ONE]
-    answer = [Service("a", port, 1, 0, (THREE, TWO, ONE)) for port in (3, 2, 1)]
+    answer = [ServiceRecord("a", port, 1, 0, (THREE, TWO, ONE)) for port in (3, 2, 1)]
     assert pool.valid(said(*answer), 1_000) == []
 
 
 def test_only_accepted_families_count_the_preferred_first() -> None:
     pool = assignment(1, families=(Family.IPV6,))
-    pool.valid(said(Service("a", 80, 1, 0, (ONE,))), 0)
+    pool.valid(said(ServiceRecord("a", 80, 1, 0, (ONE,))), 0)
     assert pool.slots[0] == Attachment("a", 80, 1, None)
     pool = assignment(2)
-    pool.valid(said(*[Service("a", port, 1, 0, (SIX, ONE)) for port in (1, 2)]), 0)
+    pool.valid(said(*[ServiceRecord("a", port, 1, 0, (SIX, ONE)) for port in (1, 2)]), 0)
     assert [each.address for each in pool.slots.values() if each] == [ONE, ONE]
 
 
@@ -293,6 +293,6 @@ def test_an_address_that_its_target_has_brought_stays_when_the_additional_sectio
 ):
     pool = assignment(2)
     pool.valid(said(record("a", 80), record("a", 81)), 0)
-    several = [Service("a", port, 1, 0, (ONE, TWO, THREE)) for port in (80, 81)]
+    several = [ServiceRecord("a", port, 1, 0, (ONE, TWO, THREE)) for port in (80, 81)]
     pool.valid(said(*several), 1_000, {0: THREE, 1: SIX})
     assert [each and each.address for each in pool.slots.values()] == [THREE, TWO]

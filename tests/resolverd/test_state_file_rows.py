@@ -10,7 +10,7 @@ import pytest
 from resolverd.config import StateServer
 from resolverd.dns.answer import Status
 from resolverd.state_file.format import StateRow, render
-from resolverd.state_file.rows import Doubles, Line, Place, RowReader, remembered
+from resolverd.state_file.rows import DatedRow, Doubles, LastAddress, RowReader, remembered
 from shm.counters import NameserverTable
 from shm.names import NameOrderWriter, TargetWriter
 from shm.segment import Segment
@@ -145,7 +145,7 @@ def test_a_lost_slot_of_an_srv_record_keeps_target_port_and_weight(world: World)
 
 def test_a_target_that_fails_alone_keeps_its_address() -> None:
     """The label still has answers: what failed is the address of the target."""
-    place = Place("10.0.0.1", 8_080, "h1.test", 1)
+    place = LastAddress("10.0.0.1", 8_080, "h1.test", 1)
     row = StateRow(3, "be", 1, "s1", fqdn="h1.test", port=8_080, service=LABEL)
     slot = SlotState(3, 1, 0, None, 8_080, -1, 0x20, Cause.NX, NOW)
     assert remembered(place, row, slot, answered=True) == place
@@ -161,13 +161,13 @@ def test_a_successor_finds_lost_addresses_in_the_file_itself(world: World) -> No
     assert world.row().address == "10.0.0.1"
 
 
-def line(server: str, address: str | None, *, lost: str | None = None) -> Line:
+def line(server: str, address: str | None, *, lost: str | None = None) -> DatedRow:
     bare = StateRow(3, "be", 1, server, address, port=80)
     row = bare if lost is None else msgspec.structs.replace(bare, address=lost)
-    return Line(row, NOW, bare)
+    return DatedRow(row, NOW, bare)
 
 
-def without_doubles(lines: list[Line]) -> list[Line]:
+def without_doubles(lines: list[DatedRow]) -> list[DatedRow]:
     """All lines at once."""
     doubles = Doubles()
     for line in lines:

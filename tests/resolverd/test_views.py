@@ -6,11 +6,11 @@ import msgspec
 import pytest
 
 from resolverd.config import Nameserver, ResolversSection
-from resolverd.dns.answer import Answer, QueryType, Service, Status
+from resolverd.dns.answer import Answer, QueryType, ServiceRecord, Status
 from resolverd.explain.views import ENDED_MS, Views
-from resolverd.log.throttle import LINES_MAX, Quiet
+from resolverd.log.throttle import LINES_MAX, LogThrottle
 from resolverd.resolution.actions import Finished
-from resolverd.resolution.run_outcomes import Outcome
+from resolverd.resolution.run_outcomes import TypeOutcome
 from tests.support.dns.resolution import addresses, resolution_settings, servers, valid
 from tests.support.dns.resolverd import ResolverdProcess, settings_of
 from tests.support.dns.scripted import ScriptedNameserver, delayed, records
@@ -38,7 +38,7 @@ class Site:
 
     def __init__(self, section: ResolversSection = SECTION) -> None:
         self.lines: list[str] = []
-        self.views = Views(Quiet(lambda _, text: self.lines.append(text)))
+        self.views = Views(LogThrottle(lambda _, text: self.lines.append(text)))
         self.now_ms = 1_000_000
         self.section = section
 
@@ -47,7 +47,7 @@ class Site:
         for nameserver, answer in answers:
             self.now_ms += PERIOD_MS
             kind = QueryType.SRV if answer.services else QueryType.A
-            outcome = Outcome(kind, answer.status, answer.addresses, nameserver)
+            outcome = TypeOutcome(kind, answer.status, answer.addresses, nameserver)
             name = Name(
                 resolution_settings(name=f"app{key}.test"),
                 self.section,
@@ -115,8 +115,8 @@ def test_many_names_are_told_a_few_times_a_minute() -> None:
 
 def test_services_are_told_by_target_port_and_address() -> None:
     site = Site()
-    first = Answer(Status.VALID, services=(Service("a.test", 80, 1, 0, addresses(TWO, ONE)),))
-    second = Answer(Status.VALID, services=(Service("b.test", 81, 1),))
+    first = Answer(Status.VALID, services=(ServiceRecord("a.test", 80, 1, 0, addresses(TWO, ONE)),))
+    second = Answer(Status.VALID, services=(ServiceRecord("b.test", 81, 1),))
     site.run(*[("ns1", first), ("ns2", second)] * 3)
     assert f"ns1 says a.test:80 ({ONE}, {TWO}), ns2 says b.test:81." in site.lines[0]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from shm.mailbox import MAIL_BYTES, TEXT_BYTES, MailReceiver, MailSender, Question
+from shm.mailbox import MAIL_BYTES, TEXT_BYTES, MailQuestion, MailReceiver, MailSender
 from shm.segment import Segment
 from shm.shape import Shape
 from tests.shm.test_every_instruction import die_at_each_store
@@ -27,7 +27,7 @@ def test_a_question_is_told_once_and_its_answer_belongs_to_it(segment: Segment) 
     assert receiver.question() is None
     number = sender.ask(2, 1 << 40, -7, "a.test")
     assert sender.answer(number) is None
-    assert receiver.question() == Question(number, 2, 1 << 40, -7, "a.test")
+    assert receiver.question() == MailQuestion(number, 2, 1 << 40, -7, "a.test")
     assert receiver.question() is None
     receiver.answer(number, b"yes")
     assert (sender.answer(number), sender.answer(number + 1)) == (b"yes", None)
@@ -107,13 +107,13 @@ def test_a_sender_killed_at_any_store_leaves_the_old_question_or_the_new(segment
         deaths += 1
         question = MailReceiver(segment).question()
         assert question in (
-            Question(old, 1, 2, 3, "old.test"),
-            Question(old + 1, 4, 5, 6, "new.test"),
+            MailQuestion(old, 1, 2, 3, "old.test"),
+            MailQuestion(old + 1, 4, 5, 6, "new.test"),
         )
         successor = MailSender(segment)
         number = successor.ask(7, 8, 9, "next.test")
         assert number in (old + 1, old + 2)
-        assert MailReceiver(segment).question() == Question(number, 7, 8, 9, "next.test")
+        assert MailReceiver(segment).question() == MailQuestion(number, 7, 8, 9, "next.test")
     assert deaths >= 4
 
 

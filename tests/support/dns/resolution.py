@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from resolverd.assignment.hosts import Assignment, Change
+from resolverd.assignment.hosts import AddressChange, Assignment
 from resolverd.config import (
     Family,
     Nameserver,
@@ -77,7 +77,7 @@ def valid(*texts: str) -> Answer:
     return Answer(Status.VALID, addresses(*texts))
 
 
-def answered(pool: Assignment, answer: Iterable[Address], now_ms: int) -> list[Change]:
+def answered(pool: Assignment, answer: Iterable[Address], now_ms: int) -> list[AddressChange]:
     """A valid answer has come; what it does not mention ages by `hold obsolete`."""
     unseen_ms = dict.fromkeys(BOTH, pool._holds.obsolete_ms)
     return pool.heard(Ruling(tuple(answer), unseen_ms), now_ms)

@@ -12,7 +12,7 @@ import uvloop
 
 from resolverd.config import Nameserver, ResolversSection
 from resolverd.dns.answer import Answer, QueryType, Question
-from resolverd.transport.transport import Transport
+from resolverd.transport.transport import SectionTransport
 from tests.support.common import PATIENCE_SECONDS
 
 QUESTION = Question("app.test", QueryType.A)
@@ -34,7 +34,7 @@ class Shell:
             "r1", nameservers, accepted_payload_size=payload, timeout_retry_ms=retry_ms
         )
         self.log: list[str] = []
-        self.transport = Transport(self.loop, section, self._count, self, self._note)
+        self.transport = SectionTransport(self.loop, section, self._count, self, self._note)
 
     def answered(self, key: int, nameserver: str, query_type: QueryType, answer: Answer) -> None:
         self.delivered.append((key, nameserver, query_type, answer))

@@ -226,4 +226,4 @@ def check_now(world: World) -> None:
     names = world.core.names
     assert len(names) <= len(world.settings.resolutions) + len(world.servers)
     assert len(world.core._schedule._heap) <= 64 + 2 * len(names)
-    assert len(world.core._places["r"]) <= min(max(2, world.runs_max), 2 * len(names))
+    assert len(world.core._run_limits["r"]) <= min(max(2, world.runs_max), 2 * len(names))

@@ -10,7 +10,7 @@ from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
 from resolverd.config import ResolutionSettings, ResolvedServer
-from resolverd.dns.answer import Answer, Service, Status
+from resolverd.dns.answer import Answer, ServiceRecord, Status
 from shm.states import SlotFlag
 from tests.support.simulation.returns import NEVER_MS, Returns
 from tests.support.simulation.rules import kept_ms
@@ -102,7 +102,12 @@ class ServiceRecords:
         self._low_ms.update(dict.fromkeys(seen, self._world.now_ms))
 
     def _follows(
-        self, server: ResolvedServer, before: Key | None, seen: dict[Key, Service], *, cut: bool
+        self,
+        server: ResolvedServer,
+        before: Key | None,
+        seen: dict[Key, ServiceRecord],
+        *,
+        cut: bool,
     ) -> None:
         """A server keeps what is seen or not obsolete, and nothing else; a cut answer keeps more."""
         if before is None:
@@ -117,7 +122,7 @@ class ServiceRecords:
             assert after != before, f"{before} is obsolete"
 
     def _is_told(
-        self, server: ResolvedServer, before: Key | None, service: Service, *, light: bool
+        self, server: ResolvedServer, before: Key | None, service: ServiceRecord, *, light: bool
     ) -> None:
         """Weight and address follow the answer."""
         slot = self._world.board.slot(server.slot)
@@ -143,7 +148,7 @@ class ServiceRecords:
         self,
         servers: list[ResolvedServer],
         before: dict[int, Key | None],
-        seen: dict[Key, Service],
+        seen: dict[Key, ServiceRecord],
     ) -> None:
         """No server is free beside a record; who comes back gets the former, if that was free."""
         attached = {key: s for s in servers if (key := self._attached[s.slot]) is not None}
@@ -166,7 +171,7 @@ class ServiceRecords:
         last = [each for (of, each), at in self._former.items() if of == backend and at == slot]
         return last == [key]
 
-    def _has_backups(self, servers: list[ResolvedServer], seen: dict[Key, Service]) -> None:
+    def _has_backups(self, servers: list[ResolvedServer], seen: dict[Key, ServiceRecord]) -> None:
         keys = {s.slot: key for s in servers if (key := self._attached[s.slot]) is not None}
         if not all(key in seen for key in keys.values()):
             return  # the priority of one that is missing is known to nobody after a restart

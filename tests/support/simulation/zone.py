@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 
 from resolverd.config import Family
-from resolverd.dns.answer import Address, Answer, QueryType, Question, Service, Status
+from resolverd.dns.answer import Address, Answer, QueryType, Question, ServiceRecord, Status
 
 HOSTS = ("a.test", "b.test", "h0.test", "h1.test", "h2.test", "o.test", "short")
 LABEL = "_s._tcp.test"
@@ -66,12 +66,12 @@ class Zone:
     def change_services(self) -> None:
         self.services = self.some_services(self.chance.randrange(1, 6))
 
-    def some_services(self, count: int) -> tuple[Service, ...]:
+    def some_services(self, count: int) -> tuple[ServiceRecord, ...]:
         chance = self.chance
         with_addresses = chance.random() < 0.5
         weights = chance.choice(((0,), (0, 1), (0, 0, 1, 256, 257, 65_535)))
         return tuple(
-            Service(
+            ServiceRecord(
                 target, port, chance.choice(weights), chance.choice((0, 10, 20)),
                 self._additional(target) if with_addresses else (),
             )
