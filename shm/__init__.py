@@ -1,1 +1,1 @@
-"""Ground floor: bytes and atomics shared by every process; knows neither DNS nor TCP."""
+"""The segment: records and atomics that all processes share. Knows no DNS and no TCP."""

@@ -1,7 +1,7 @@
-# The only atomics of the project: every word of the segment is touched through these functions.
+# The only atomics of the project: every access to a word of the segment is one of these functions.
 #
-# They are the compiler's own `__atomic` built-ins, so they mean the same on x86-64 and arm64. A
-# word that one thread alone writes is bumped with `count`: a relaxed load and store, no locked
+# They are the compiler's `__atomic` built-ins, with the same memory order on x86-64 and arm64. A
+# word with one writing thread is bumped with `count`: a relaxed load and store, no locked
 # instruction. A word that several processes write (layout.pxd names them) needs `fetch_add`, or
 # `raise_to` and `advance_to`, which never lower it.
 
@@ -72,11 +72,11 @@ cdef extern from * nogil:
     void store32_release(uint32_t *word, uint32_t value) noexcept
     void fence_acquire() noexcept
     void fence_release() noexcept
-    void fence_full() noexcept  # between storing one's own word and reading the others'
+    void fence_full() noexcept  # between a store to this thread's word and loads of the others'
     uint64_t fetch_add(uint64_t *word, uint64_t amount) noexcept
     int64_t fetch_add_signed(int64_t *word, int64_t amount) noexcept
-    void raise_to(uint64_t *word, uint64_t value) noexcept  # where it is less
-    uint64_t advance_to(uint64_t *word, uint64_t least) noexcept  # one more, or as much as `least`
+    void raise_to(uint64_t *word, uint64_t value) noexcept  # to the maximum of both
+    uint64_t advance_to(uint64_t *word, uint64_t least) noexcept  # to max(word + 1, least)
     void *exchange_pointer(void **word, void *value) noexcept
     void *load_pointer(void **word) noexcept
     void count(uint64_t *word, uint64_t amount) noexcept

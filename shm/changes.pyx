@@ -1,7 +1,7 @@
-"""Changes of slots followed: which changed since the last look, and how many servers take sessions.
+"""Changes of slots: those since the last look, and how many servers take sessions.
 
-Any process. Both cost in proportion to what changed; only at the beginning, after a writer began
-anew, and for one that is too far behind the journal, every slot counts as changed.
+For any process. The cost of both is in proportion to the changes; at first, after the start of a
+writer, and too far behind the journal, every slot counts as changed.
 """
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
@@ -23,7 +23,7 @@ cdef enum:
 
 
 cdef class ChangeReader:
-    """The slots that changed since the last look; changes count from the moment this is made."""
+    """The slots that changed since the last look, at first since its creation."""
 
     cdef Segment segment
     cdef uint64_t position
@@ -33,13 +33,13 @@ cdef class ChangeReader:
         self.position = load_acquire(&segment.view.journal.head)
 
     def backends(self):
-        """The backends of the slots that changed; None where any may have changed."""
+        """The backends of the slots that changed; None if any may have changed."""
         slots = self.slots()
         return None if slots is None else {
             self.segment.view.statics[<uint32_t>slot].backend for slot in slots}
 
     def slots(self):
-        """The slots that changed, each once; None where any may have changed."""
+        """The slots that changed, each once; None if any may have changed."""
         cdef uint32_t slots[SLOTS_AT_ONCE]
         cdef int number, found
         changed = {}
@@ -54,7 +54,7 @@ cdef class ChangeReader:
 
 
 class UsableCounts(NamedTuple):
-    """The servers of one backend that take sessions, and what they weigh together."""
+    """The servers of one backend that take sessions, and the sums of their weights."""
 
     active: int
     backup: int
@@ -70,16 +70,16 @@ cdef struct Usable:
 
 
 cdef class UsableServers:
-    """How many servers of each backend take sessions, kept from one look to the next."""
+    """How many servers of each backend take sessions, updated by the changes at each look."""
 
     cdef Segment segment
     cdef uint64_t position
-    cdef bint behind  # a record did not hold still: everything is looked at again
+    cdef bint behind  # a record could not be read: every slot is read again
     cdef uint8_t *kinds  # by slot
     cdef uint16_t *weights  # by slot
     cdef Usable *counts  # by backend
     cdef set touched
-    cdef readonly uint64_t looks  # records decided upon so far
+    cdef readonly uint64_t looks  # slots read so far
 
     def __cinit__(self, Segment segment):
         self.segment = segment
@@ -97,7 +97,7 @@ cdef class UsableServers:
         free(self.counts)
 
     def of(self, uint32_t backend):
-        """The counts of a backend now, as `UsableCounts`; raises IndexError."""
+        """The present counts of a backend, as `UsableCounts`; raises IndexError."""
         cdef Usable *counts
         cdef uint8_t *first
         cdef uint32_t first_slot
@@ -116,13 +116,13 @@ cdef class UsableServers:
             counts.weights[USABLE_BACKUP], first_weight)
 
     def take_changed(self) -> set:
-        """The backends whose counts became others since the last call; at first those with any."""
+        """The backends whose counts have changed since the last call; at first those with any."""
         self.catch_up()
         changed, self.touched = self.touched, set()
         return changed
 
     cdef int catch_up(self) except -1:
-        """Look at what changed."""
+        """Read the slots that changed."""
         cdef uint32_t slots[SLOTS_AT_ONCE]
         cdef int number, found = 1
         if self.behind:
@@ -144,7 +144,7 @@ cdef class UsableServers:
         return 0
 
     cdef int look(self, uint32_t slot) except -1:
-        """Count one server as what it is now."""
+        """Count one server by its present state."""
         cdef ServerView server
         cdef uint8_t kind = NOT_USABLE
         cdef Usable *counts

@@ -1,10 +1,10 @@
-"""Counter rows read: summed over processes at the moment somebody asks.
+"""Sums of counter rows over all processes, computed when they are read.
 
 The relay writes its row through inline functions (segment.pxd); resolverd bumps its nameserver
 counters through `NameserverTable`. Field names are those of the structs in rows.pxd. Gauges
 named `sessions`, `queued`, `pipes_*` and `buffer_bytes` are sums like counters; `*_max` and
 `last_*` are the largest of the rows, which for a maximum of concurrent sessions is a lower bound.
-`queue_ticket`, `present` and `away` of a row are for the relays alone.
+`queue_ticket`, `present` and `away` of a row are for the relays only.
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
@@ -37,10 +37,9 @@ cdef dict merge(dict total, dict row):
 
 
 cdef class CounterReader:
-    """Sums counter rows; any process. Each method returns a dict by field name (rows.pxd).
+    """Sums counter rows; for any process. Each method returns a dict by field name (rows.pxd).
 
-    Raises IndexError for something that does not exist. `row` None sums all rows, the carried one
-    included.
+    Raises IndexError for an index beyond the shape. `row` None sums all rows, with the carried one.
     """
 
     cdef Segment segment
@@ -115,7 +114,7 @@ GAUGES = ("sessions", "pipes_used", "pipes_free", "buffer_bytes", "queued")
 
 
 def settle_dead_worker(Segment segment, uint32_t worker) -> None:
-    """Zero the gauges and tickets of a dead worker, take its sessions out of the hints.
+    """Zero the gauges and tickets of a dead worker, subtract its sessions from the hints.
 
     The supervisor only, after the process was reaped and before its successor starts.
     """
@@ -156,7 +155,7 @@ def settle_dead_worker(Segment segment, uint32_t worker) -> None:
 
 
 cdef class NameserverTable:
-    """Nameserver counters and resolution records, written. resolverd only."""
+    """Writes nameserver counters and resolution records: resolverd only."""
 
     cdef Segment segment
     cdef dict positions
@@ -170,14 +169,14 @@ cdef class NameserverTable:
         self.resolution_positions = {name: at for at, name in enumerate(<dict>record)}
 
     def count(self, uint32_t nameserver, str counter, uint64_t amount=1) -> None:
-        """Add to a counter named as in resolution_records.pxd; KeyError for a name that is none."""
+        """Add to a counter by its name in resolution_records.pxd; KeyError for another name."""
         if nameserver >= self.segment.view.header.nameservers:
             raise IndexError(f"nameserver {nameserver}")
         cdef uint32_t position = self.positions[counter]
         count(<uint64_t *>&self.segment.view.nameservers[nameserver] + position, amount)
 
     def reset(self, uint32_t nameserver) -> None:
-        """Let a row count another nameserver, from 0."""
+        """Zero a row, for another nameserver."""
         if nameserver >= self.segment.view.header.nameservers:
             raise IndexError(f"nameserver {nameserver}")
         cdef uint64_t *words = <uint64_t *>&self.segment.view.nameservers[nameserver]
@@ -186,7 +185,7 @@ cdef class NameserverTable:
             store_relaxed(&words[position], 0)
 
     def record(self, uint32_t resolution, **fields: int) -> None:
-        """Store fields of a resolution record, each a word of its own."""
+        """Store fields of a resolution record, each with one atomic store."""
         cdef uint64_t *words
         cdef uint32_t position
         if resolution >= self.segment.view.header.resolutions:

@@ -1,7 +1,7 @@
-# What the four records of a slot (static, slot, admin, health) add up to: one answer for every
-# process.
+# The state of a server, composed of the four records of its slot (static, slot, admin, health): the
+# same in every process.
 #
-# Pure functions over copies; they never look at the segment twice for one answer.
+# Pure functions over copies: each record is read from the segment once for one result.
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy
@@ -15,11 +15,11 @@ from shm.records cimport (
 from shm.segment cimport View
 
 cdef enum:
-    WARM_STEPS = 16  # a server that warms up has so many sixteenths of its weight
-    WARM_STEP_MS = 1000  # HAProxy counts whole seconds since it came back
+    WARM_STEPS = 16  # parts of its weight, which a server gets one after the other in `slowstart`
+    WARM_STEP_MS = 1000  # HAProxy counts whole seconds since the server came back
 
-cdef enum:  # Cause, as much of it as decides something
-    CAUSE_DNS = 4  # the address is that of an answer
+cdef enum:  # Cause, the value that decides something
+    CAUSE_DNS = 4  # the address is from an answer
 
 cdef struct ServerView:
     uint32_t generation
@@ -30,19 +30,19 @@ cdef struct ServerView:
     uint8_t operational  # Operational, before administrative states
     uint8_t eligible  # takes new sessions
     uint8_t backup
-    uint8_t maint  # forced, configured or for lack of an address
+    uint8_t maint  # forced, configured, or without an address
     uint8_t drain
     uint8_t check_off  # no health checks, by order
     uint8_t health_order  # HealthOrder, of this incarnation
     uint32_t health_orders  # given so far, of any incarnation
     uint32_t maxconn  # over all workers; 0: no limit
     uint8_t address[16]
-    int64_t warm_from_ms  # when a server with `slowstart` came back; 0: it never was away
+    int64_t warm_from_ms  # when a server with `slowstart` came back; 0: it is warm since its start
 
 
 cdef inline uint32_t warmth(
         int64_t warm_from_ms, uint32_t slowstart_ms, int64_t now_ms) noexcept nogil:
-    """How many sixteenths of its weight a server has: one at first, all after `slowstart`."""
+    """The sixteenths of its weight that a server has now: 1 at first, 16 after `slowstart`."""
     cdef int64_t steps = (<int64_t>slowstart_ms + WARM_STEP_MS - 1) // WARM_STEP_MS
     cdef int64_t step = (now_ms - warm_from_ms) // WARM_STEP_MS
     if warm_from_ms == 0 or step >= steps:
@@ -53,9 +53,9 @@ cdef inline uint32_t warmth(
 cdef inline int64_t warm_since(
         const SlotStatic *settings, const SlotRecord *slot, const AdminRecord *admin,
         const HealthRecord *health) noexcept nogil:
-    """When it came back: from a failure, from maintenance, or because DNS gave it an address.
+    """When a server came back: from a failure, from maintenance, or with an address by DNS.
 
-    A server that was there from the start has been away never, so nobody warms up at the start.
+    0 for a server since the start of the program: it does not warm up.
     """
     cdef int64_t since = admin.changed_ms if admin.returned else 0
     if settings.slowstart_ms == 0:
@@ -70,9 +70,10 @@ cdef inline int64_t warm_since(
 cdef inline uint8_t operational_state(
         const SlotStatic *settings, const SlotRecord *slot, const HealthRecord *health,
         uint8_t health_order) noexcept nogil:
-    """A health record speaks for one incarnation only; without one the init state holds.
+    """The state by the health record, if it is of this incarnation, else by `init-state`.
 
-    A server that nobody checks is what the operator says of it; a checker obeys such orders itself.
+    A server without checks has the state that the operator ordered; with checks, the worker that
+    checks it applies orders to the health record.
     """
     if not settings.flags & STATIC_CHECKED:
         if health_order == HEALTH_ORDER_DOWN:
@@ -126,7 +127,7 @@ cdef inline void server_compose(
 
 
 cdef inline void server_follow(ServerView *server, const ServerView *tracked) noexcept nogil:
-    """Let a server be up, in maintenance and drained as the one that it tracks is."""
+    """Apply the state, maintenance and drain of the tracked server."""
     server.operational = tracked.operational
     server.drain = server.drain or (tracked.drain and not tracked.maint)
     server.maint = server.maint or tracked.maint
@@ -140,7 +141,7 @@ cdef inline bint server_view(const View *view, uint32_t slot, ServerView *server
     cdef SlotRecord slot_record
     cdef AdminRecord admin
     cdef HealthRecord health
-    cdef ServerView tracked  # chains have an end: the configuration is checked for that
+    cdef ServerView tracked  # the configuration has no loop of `track` (linking/tracking.py)
     if not latch_read(&view.slots[slot], &slot_record):
         return False
     if not latch_read(&view.admins[slot], &admin):

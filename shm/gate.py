@@ -1,7 +1,7 @@
 """The gate at which resolverd and control of a reload wait until their predecessors have ended.
 
-They have loaded everything by then. Behind the gate the records are theirs to write, and whatever
-the predecessors have written is there.
+They have loaded everything before. After the gate they are the writers of their records, and read
+all that the predecessors have written.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from contextlib import suppress
 from shm.processes import ProcessSelf
 from shm.states import Command, ProcessState
 
-LOOK_MS = 100  # a ring that is lost costs no more; the heartbeat is due each second
+LOOK_MS = 100  # the most that a lost ring costs; the heartbeat is due each second
 
 
 def wait_at_gate(process: ProcessSelf, bell: int) -> None:
-    """Say that all is loaded, and return when the supervisor lets this process serve."""
+    """Set the state WAITING, and return when the supervisor's command is no longer WAIT."""
     if process.command != Command.WAIT:
         return
     process.state(ProcessState.WAITING)

@@ -1,7 +1,7 @@
-"""Histograms of each `resolvers` section: how long runs took, and how long servers stayed lost.
+"""Histograms of each `resolvers` section: durations of runs, and of moves after failed connects.
 
-`HistogramReader` may be used by any process, `HistogramWriter` belongs to resolverd (and to the
-supervisor before the first fork, which carries what a former generation had counted).
+`HistogramReader` is for any process, `HistogramWriter` for resolverd (and for the supervisor before
+the first fork, which carries the counts of the former generation over).
 """
 
 from libc.stdint cimport uint32_t, uint64_t
@@ -10,7 +10,7 @@ from shm.atomics cimport count, load_relaxed, store_relaxed
 from shm.resolution_records cimport HISTOGRAM_BUCKETS, SectionHistograms
 from shm.segment cimport Segment
 
-BUCKETS = HISTOGRAM_BUCKETS  # the last is for everything above the others
+BUCKETS = HISTOGRAM_BUCKETS  # the last has no upper bound
 WORDS = sizeof(SectionHistograms) // 8
 RUNS = 0  # which histogram
 MOVES = 1
@@ -61,7 +61,7 @@ cdef class HistogramWriter:
         count(&words[HISTOGRAM_BUCKETS], milliseconds)
 
     def carry(self, uint32_t section, list values) -> None:
-        """Take over all words of a former generation's section; before the first fork."""
+        """Store all words of a former generation's section; before the first fork."""
         cdef uint64_t *words = <uint64_t *>section_of(self.segment, section)
         for word, value in enumerate(values[:WORDS]):
             store_relaxed(&words[<uint32_t>word], value)

@@ -1,10 +1,10 @@
-# The journal: which slots changed last, so that nobody looks at all of them to find one.
+# The journal: a ring of the slots that changed last, so that a reader need not scan all slots.
 #
-# A change takes the next position and leaves its slot there, with the position, so that a reader
-# knows an entry that is not there yet, or no longer. Whoever finds one of these, or is further
-# behind than the journal reaches back, looks at everything. The record is whole before a position
-# is drawn, so a look after reading `head` sees each record whose position is below it, whoever was
-# stopped or killed in between.
+# A change draws the next position and stores its slot and the position in the entry. By the
+# position a reader recognizes an entry that is not stored yet, or already overwritten; then, or
+# when it is more than JOURNAL_ENTRIES behind, it reads every slot. The record is complete before
+# its position is drawn, so a reader that loads `head` first sees each record whose position is
+# below it, even if a writer was stopped or killed in between.
 
 from libc.stdint cimport uint32_t, uint64_t
 
@@ -19,11 +19,11 @@ cdef extern from * nogil:
     uint32_t EVERY_SLOT "MILLRACE_EVERY_SLOT"  # any slot may have changed
 
 cdef enum:
-    JOURNAL_EVERYTHING = -1  # what `journal_read` says where it cannot say which
+    JOURNAL_EVERYTHING = -1  # returned by `journal_read`: any slot may have changed
 
 
 cdef inline void journal_note(const View *view, uint32_t slot) noexcept nogil:
-    """Say that the records of a slot changed; after the record is whole."""
+    """Note a change of a slot; call it after the record is complete."""
     cdef uint64_t position = fetch_add(&view.journal.head, 1)
     store_release(
         &view.journal.entries[position % JOURNAL_ENTRIES],
@@ -32,9 +32,9 @@ cdef inline void journal_note(const View *view, uint32_t slot) noexcept nogil:
 
 cdef inline int journal_read(
         const View *view, uint64_t *position, uint32_t *slots, int slots_max) noexcept nogil:
-    """Fill `slots` with what changed since `position` and move that on; how many, 0 at the end.
+    """Fill `slots` with changes since `position`, which is advanced; their number, 0 at the end.
 
-    JOURNAL_EVERYTHING, with the position at the end, where any slot may have changed.
+    JOURNAL_EVERYTHING, with `position` at the end, if any slot may have changed.
     """
     cdef uint64_t entry, head = load_acquire(&view.journal.head)
     cdef int found = 0

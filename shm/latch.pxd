@@ -1,13 +1,14 @@
 # The two-copy latch: a record wider than a word, published whole by one writer to any readers.
 #
 # The low bit of `sequence` names the copy that readers take. The writer fills the other copy
-# wholly and then bumps the sequence, so a writer stopped or killed at any instruction leaves the
-# readers' copy untouched: it blocks nobody and fools nobody, and the next writer needs no repair,
-# because it fills the hidden copy from the first word to the last before anybody looks there.
+# completely and then bumps the sequence, so a writer stopped or killed at any instruction leaves
+# the readers' copy unchanged: readers neither wait nor see a partial record, and the next writer
+# needs no repair, because it fills the hidden copy from the first word to the last.
 #
-# Order (the same on arm64): the writer's counter store is followed by a release fence before it
-# touches the copy that slow readers may still be on; the counter is stored with release after the
-# data. The reader loads the counter with acquire, copies relaxed, fences, and looks again.
+# Order (the same on arm64): the writer's last store of the sequence is followed by a release fence
+# before it writes to the copy that slow readers may still read; the next sequence is stored with
+# release after the data. The reader loads the sequence with acquire, copies relaxed, fences, and
+# loads the sequence again.
 
 from libc.stdint cimport uint64_t
 
@@ -21,7 +22,7 @@ cdef enum:
 
 cdef inline bint copies_read(
         const uint64_t *shared, const uint64_t *copies, int words, void *record) noexcept nogil:
-    """Copy a record of that many words out; False after LATCH_TRIES collisions."""
+    """Copy a record of `words` words out; False after LATCH_TRIES collisions."""
     cdef uint64_t *target = <uint64_t *>record
     cdef const uint64_t *source
     cdef uint64_t sequence
@@ -39,7 +40,7 @@ cdef inline bint copies_read(
 
 cdef inline void copies_write(
         uint64_t *shared, uint64_t *copies, int words, const void *record) noexcept nogil:
-    """Fill the copy that readers are not on, then show it to them."""
+    """Fill the hidden copy, then make it the readers' copy."""
     cdef const uint64_t *source = <const uint64_t *>record
     cdef uint64_t sequence = load_relaxed(shared)
     cdef int hidden = 1 - <int>(sequence & 1)
@@ -51,7 +52,7 @@ cdef inline void copies_write(
 
 
 cdef inline bint latch_read(const Latch *latch, void *record) noexcept nogil:
-    """Copy the record out; False after LATCH_TRIES collisions: keep what you had and count it."""
+    """Copy the record out; False after LATCH_TRIES collisions: then keep the former copy."""
     return copies_read(&latch.sequence, latch.copies, RECORD_WORDS, record)
 
 

@@ -1,16 +1,16 @@
-# The layout of the segment: its areas, and the structs of those that all processes share.
+# The layout of the segment: its areas, and the structs that belong to all processes.
 #
-# Each struct is declared once, with its byte map: here; in records.pxd those of servers, in
-# rows.pxd what workers count, in resolution_records.pxd what resolverd tells.
+# Each struct is declared once, with its byte map: here; in records.pxd the records of servers, in
+# rows.pxd the counters of workers, in resolution_records.pxd the records of resolverd.
 #
-# The segment is one sealed memfd, mapped by every process at fork. Areas follow one another, each
-# on a page of its own; `Header.offsets` says where (segment.pyx sums them up):
+# The segment is one sealed memfd, inherited by every child at fork. Areas follow one another, each
+# on a page of its own; `Header.offsets` has their offsets (segment.pyx computes them):
 #
 #   HEADER       1 x Header                    supervisor, but for the shared word it names
 #   PROCESSES    (workers + 2) x Process       a line of the supervisor, a line of the process
 #   OWNERS       sockets x u32                 supervisor: the worker that serves a socket
 #   STATICS      slots x SlotStatic            supervisor, before the first fork
-#   BACKENDS     backends x BackendShared      shared words (fetch_add by anybody)
+#   BACKENDS     backends x BackendShared      shared words (fetch_add by any process)
 #   HINTS        slots x i64                   shared words: sessions of a slot, for leastconn;
 #                + blocks x u64                behind them how often those of each block changed
 #   SLOTS        slots x Latch(SlotRecord)     resolverd (supervisor before the first fork)
@@ -29,12 +29,12 @@
 #   TURNS        (1 + binds) x u64             shared words: the turn of the stopped listener served
 #                                              last; for each bind, the one drawn last
 #
-# Shared words, the only ones that more than one process writes, all by fetch_add and all of them
-# right without repair when a writer dies: Header.table_generation, BackendShared.tickets,
-# BackendShared.generation, BackendShared.queue_tickets, Journal.head (an entry is written by who
-# drew its position; until then it reads as "look at everything"). TURNS only grow, by compare and
-# exchange. One more, HINTS, is a hint: the supervisor subtracts what a dead worker's row still
-# holds; a block's word moves after its hint (hint_add in segment.pxd). Header.orders_generation and
+# Shared words are the only ones that more than one process writes, all by fetch_add, and all
+# correct without repair when a writer dies: Header.table_generation, BackendShared.tickets,
+# BackendShared.generation, BackendShared.queue_tickets, Journal.head (an entry is written by the
+# process that drew its position; until then readers read every slot). TURNS only grow, by compare
+# and exchange. HINTS are approximate: the supervisor subtracts the sessions in a dead worker's row;
+# a block's word is bumped after its hint (hint_add in segment.pxd). Header.orders_generation and
 # BackendShared.limited have one writer at a time: the supervisor before the first fork, then
 # control.
 #
@@ -46,8 +46,8 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 cdef enum:
     LAYOUT_VERSION = 8
     AREAS = 20
-    HINT_BLOCK_SLOTS = 64  # neighbouring hints that one word says changed
-    JOURNAL_ENTRIES = 8_192  # 64 KiB; who is further behind looks at every slot
+    HINT_BLOCK_SLOTS = 64  # neighbouring hints with one word that counts their changes
+    JOURNAL_ENTRIES = 8_192  # 64 KiB; a reader that is further behind reads every slot
     PAGE = 4096
 
 cdef enum:  # Area
@@ -93,24 +93,24 @@ cdef struct Header:
     uint64_t offsets[AREAS]  # bytes from the start of the segment
     uint64_t row_bytes  # stride of ROWS
     uint64_t orders_generation  # +1 after each order of a name, by control
-    int64_t created_unix_s  # the same moment as the wall clock had it then
+    int64_t created_unix_s  # the same time by CLOCK_REALTIME
     uint64_t spare[2]  # fills four cache lines
     uint64_t table_generation  # shared word: +1 after each change of any slot record
-    uint64_t alone[6]  # keeps the busiest word on a line of its own
+    uint64_t alone[6]  # so that the busiest word has a cache line of its own
     uint64_t version  # LAYOUT_VERSION, stored last: the segment is ready
 
 cdef struct Process:
-    # one line written by the supervisor
+    # one cache line written by the supervisor
     uint64_t pid  # 0: not running
     uint64_t command  # Command
     uint64_t started_ms
     uint64_t restarts
     uint64_t supervisor_spare[4]
-    # one line written by the process
+    # one cache line written by the process
     uint64_t state  # ProcessState (states.py): only Python reads it
     uint64_t main_beat_ms  # the event loop's heartbeat
     uint64_t relay_beat_ms  # the relay thread's; 0 in resolverd and control
-    uint64_t generation_seen  # table_generation that the relay last looked at
+    uint64_t generation_seen  # table_generation at the relay's last look
     uint64_t process_spare[4]
 
 cdef struct BackendShared:
@@ -118,7 +118,7 @@ cdef struct BackendShared:
     uint64_t generation  # shared word: +1 after each change of a slot of this backend
     uint32_t first_slot
     uint32_t slots
-    uint64_t queue_tickets  # shared word: the ticket drawn last by a session that waits
+    uint64_t queue_tickets  # shared word: the last ticket drawn by a queued session
     uint64_t limited  # 1: a server of it has a maxconn, or had one
     uint64_t spare[3]
 
@@ -126,7 +126,7 @@ cdef struct Request:
     # written by the relay thread
     uint64_t client_timeouts  # connects of clients' sessions that timed out
     uint64_t client_refusals
-    uint64_t client_began_ms  # when the last attempt that timed out had begun
+    uint64_t client_began_ms  # beginning of the last attempt that timed out
     # written by the main thread
     uint64_t check_timeouts
     uint64_t check_refusals
@@ -135,5 +135,5 @@ cdef struct Request:
 
 cdef struct Journal:
     uint64_t head  # shared word: +1 for each change
-    uint64_t alone[7]  # keeps it on a line of its own
+    uint64_t alone[7]  # a cache line of its own
     uint64_t entries[JOURNAL_ENTRIES]  # by position: it + 1 (high half), and the slot

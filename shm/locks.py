@@ -1,7 +1,7 @@
-"""One writing process for each kind of record, held by a lock that dies with its process.
+"""One writing process for each kind of record, by a lock that the kernel drops with the process.
 
-The locks are byte ranges of the memfd itself (fcntl record locks): the kernel drops them when the
-process ends, however it ends, so a successor never waits for a ghost.
+The locks are byte ranges of the memfd itself (fcntl record locks), released at any end of the
+process, so a successor never waits for a dead one.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ class SecondWriterError(RuntimeError):
 
 
 def take_role(segment_fd: int, role: int) -> None:
-    """Become the one writer of a kind of record, until this process ends.
+    """Make this process the only writer of a kind of record until it ends.
 
-    Raises SecondWriterError while another process is it.
+    Raises SecondWriterError while another process has the role.
     """
     try:
         fcntl.lockf(segment_fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, role)

@@ -1,7 +1,7 @@
-"""Which slots have moved since they were copied: the supervisor's side of a handover.
+"""The slots that changed since they were copied: for the supervisor during a handover.
 
-Four latches of a slot tell of resolverd and of the operator (address, orders, target, ordered
-name). Each publication bumps one sequence, so their sum is another one whenever anything was said.
+Four latches of a slot belong to resolverd and control (slot, admin, target, ordered name). Each
+publication bumps one sequence, so the sum of the four changes with each.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
@@ -12,7 +12,7 @@ from shm.segment cimport Segment
 
 
 cdef class SlotRevisions:
-    """What the latches said when a slot was looked at; at first no slot was."""
+    """The sum of the sequences of each slot at its last `look`."""
 
     cdef Segment segment
     cdef uint64_t *seen  # one more than the revision; 0: never looked at
@@ -33,19 +33,19 @@ cdef class SlotRevisions:
             &self.segment.view.name_orders[slot].sequence)
 
     def look(self, uint32_t slot) -> None:
-        """Note the slot as it is now: call it before its records are read."""
+        """Note the present revision of a slot; call it before its records are read."""
         if slot >= self.segment.view.header.slots:
             raise IndexError(f"slot {slot} of {self.segment.view.header.slots}")
         self.seen[slot] = self.revision(slot)
 
     def forget(self, uint32_t slot) -> None:
-        """Its records could not be read: it has moved."""
+        """Count the slot as moved, because its records could not be read."""
         if slot >= self.segment.view.header.slots:
             raise IndexError(f"slot {slot} of {self.segment.view.header.slots}")
         self.seen[slot] = 0
 
     def moved(self, const uint32_t[::1] slots, uint32_t first, uint32_t last) -> list:
-        """The positions first..last-1 of `slots` whose slots have moved since they were noted."""
+        """The positions in first..last-1 of `slots` whose slots have moved since `look`."""
         cdef uint32_t place, slot
         if last > slots.shape[0]:
             raise IndexError(f"place {last - 1} of {slots.shape[0]}")

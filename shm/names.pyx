@@ -1,9 +1,8 @@
-"""Names: where an SRV record or the operator pointed slots, what the operator ordered, nameservers.
+"""Names: targets and ordered names of slots, and the names of nameservers.
 
-`NameReader` may be used by any process. `TargetWriter` and `NameserverNameWriter` belong to
-resolverd, `NameOrderWriter` to control, all to the supervisor before the first fork;
-`NameOrderWatch` tells resolverd which orders it has not seen. Nothing that a worker reads
-is here, so no generation of the slot table moves.
+`NameReader` is for any process. `TargetWriter` and `NameserverNameWriter` are for resolverd,
+`NameOrderWriter` for control, all for the supervisor before the first fork; `NameOrderWatch` finds
+new orders for resolverd. Workers read no names, so no generation of the slot table is bumped.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -52,7 +51,7 @@ cdef int publish_name(NameLatch *latch, str name, int64_t stamp_ms) except -1:
 
 
 cdef void announce_order(Segment segment) noexcept:
-    """After the record: whoever sees the generation sees the order."""
+    """Bump the generation after the record: a reader of the generation reads the order too."""
     cdef uint64_t *generation = &segment.view.header.orders_generation
     store_release(generation, load_relaxed(generation) + 1)
 
@@ -70,7 +69,7 @@ cdef class NameReader:
         self.segment = segment
 
     def target(self, uint32_t slot):
-        """The name that the slot points to other than by the configuration, as a `NameState`."""
+        """The name that an SRV record or the operator gave the slot, as a `NameState`."""
         return state_of(latch_of(self.segment, self.segment.view.targets, slot), slot)
 
     def order(self, uint32_t slot):
@@ -79,12 +78,12 @@ cdef class NameReader:
 
 
     def nameserver(self, uint32_t nameserver):
-        """The name of the nameserver whose counters are in this row, "" for a row that is free."""
+        """The name of the nameserver of this row, "" for a free row, as a `NameState`."""
         return state_of(nameserver_latch(self.segment, nameserver), nameserver)
 
 
 cdef class NameserverNameWriter:
-    """Writes which nameserver a row counts: resolverd, and the supervisor before the first fork."""
+    """Writes names of nameservers: resolverd; the supervisor before the first fork."""
 
     cdef Segment segment
 
@@ -92,12 +91,12 @@ cdef class NameserverNameWriter:
         self.segment = segment
 
     def publish(self, uint32_t nameserver, str name, int64_t now_ms) -> None:
-        """Publish the name, "" for a row that becomes free; ValueError if it is too long."""
+        """Publish the name of a row, "" to free it; ValueError if it is too long."""
         publish_name(nameserver_latch(self.segment, nameserver), name, now_ms)
 
 
 cdef class TargetWriter:
-    """Writes targets: resolverd, and the supervisor before the first fork; nobody else."""
+    """Writes targets: resolverd only; the supervisor before the first fork."""
 
     cdef Segment segment
 
@@ -110,7 +109,7 @@ cdef class TargetWriter:
 
 
 cdef class NameOrderWriter:
-    """Writes orders of names: control, and the supervisor before the first fork; nobody else."""
+    """Writes ordered names: control only; the supervisor before the first fork."""
 
     cdef Segment segment
 
@@ -120,13 +119,13 @@ cdef class NameOrderWriter:
         announce_order(segment)
 
     def publish(self, uint32_t slot, str name, int64_t now_ms) -> None:
-        """Order a name for a slot, "" to take an order back; ring resolverd afterwards."""
+        """Order a name for a slot, "" to withdraw an order; ring resolverd afterwards."""
         publish_name(latch_of(self.segment, self.segment.view.name_orders, slot), name, now_ms)
         announce_order(self.segment)
 
 
 cdef class NameOrderWatch:
-    """Which orders have changed since the last look. resolverd only."""
+    """The orders that have changed since the last look. resolverd only."""
 
     cdef Segment segment
     cdef uint64_t generation
@@ -143,7 +142,7 @@ cdef class NameOrderWatch:
         free(self.seen)
 
     def changes(self) -> list:
-        """The slots with another order than at the last look, at first those with any."""
+        """The slots whose order has changed since the last look, at first those with any."""
         cdef uint32_t slot
         cdef uint64_t sequence, generation = load_acquire(
             &self.segment.view.header.orders_generation)

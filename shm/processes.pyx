@@ -1,7 +1,7 @@
 """Process records: command and pid from the supervisor, state and heartbeats from the process.
 
-Also the owners of listening sockets, which the supervisor assigns. `ProcessBoard` is the
-supervisor's side and everybody's reading side; `ProcessSelf` is what one child may write.
+Also the owners of listening sockets, which the supervisor assigns. `ProcessBoard` is for the
+supervisor, and for any process to read; `ProcessSelf` writes a child's own record.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
@@ -34,7 +34,7 @@ cdef Process *process_at(Segment segment, uint32_t process) except NULL:
 
 
 cdef class ProcessBoard:
-    """All process records. Reading: anybody. Writing: the supervisor only."""
+    """All process records. Any process may read, the supervisor only may write."""
 
     cdef Segment segment
 
@@ -42,7 +42,7 @@ cdef class ProcessBoard:
         self.segment = segment
 
     def status(self, uint32_t process):
-        """What is written about a process, as a `ProcessStatus`."""
+        """The record of a process, as a `ProcessStatus`."""
         cdef Process *record = process_at(self.segment, process)
         return ProcessStatus(
             load_acquire(&record.pid), load_acquire(&record.command),
@@ -51,9 +51,9 @@ cdef class ProcessBoard:
             load_acquire(&record.relay_beat_ms), load_acquire(&record.generation_seen))
 
     def started(self, uint32_t process, uint64_t pid, uint64_t now_ms, uint64_t restarts) -> None:
-        """Note a fork: its pid, and state and beats as of a process that has said nothing yet.
+        """Write the record of a new child.
 
-        Call it between the fork's two sides becoming able to run: the child still waits.
+        Call it in the parent after fork(), while the child still waits.
         """
         cdef Process *record = process_at(self.segment, process)
         store_release(&record.started_ms, now_ms)
@@ -61,7 +61,7 @@ cdef class ProcessBoard:
         store_release(&record.pid, pid)
 
     def ended(self, uint32_t process) -> None:
-        """Note that a process is gone; its lines are empty until the next start."""
+        """Clear the record of an ended process until the next start."""
         cdef Process *record = process_at(self.segment, process)
         store_release(&record.state, 0)
         store_release(&record.main_beat_ms, 0)
@@ -69,7 +69,7 @@ cdef class ProcessBoard:
         store_release(&record.pid, 0)
 
     def command(self, uint32_t process, uint64_t command) -> None:
-        """Tell a process what is wanted of it (a `Command`); ring its bells afterwards."""
+        """Write the command for a process (a `Command`); ring its bells afterwards."""
         store_release(&process_at(self.segment, process).command, command)
 
     def owner(self, uint32_t socket) -> int:
@@ -79,7 +79,7 @@ cdef class ProcessBoard:
         return load32_acquire(&self.segment.view.owners[socket])
 
     def assign(self, uint32_t socket, uint32_t worker) -> None:
-        """Let a worker serve a socket; ring both relays afterwards."""
+        """Assign a socket to a worker; ring both relays afterwards."""
         if socket >= self.segment.view.header.sockets:
             raise IndexError(f"socket {socket} of {self.segment.view.header.sockets}")
         store32_release(&self.segment.view.owners[socket], worker)
@@ -87,7 +87,7 @@ cdef class ProcessBoard:
 
 
 cdef class ProcessSelf:
-    """What a child says of itself; made in the child for its own position only."""
+    """A child's own record; created in the child for its own position only."""
 
     cdef Segment segment
     cdef Process *record
@@ -97,14 +97,14 @@ cdef class ProcessSelf:
         self.record = process_at(segment, process)
 
     def state(self, uint64_t state) -> None:
-        """Say how far it is (a `ProcessState`)."""
+        """Write the state (a `ProcessState`)."""
         store_release(&self.record.state, state)
 
     def beat(self, uint64_t now_ms) -> None:
-        """The event loop is alive at `now_ms`."""
+        """Write the heartbeat of the event loop."""
         store_release(&self.record.main_beat_ms, now_ms)
 
     @property
     def command(self) -> int:
-        """What the supervisor wants (a `Command`)."""
+        """The supervisor's `Command`."""
         return load_acquire(&self.record.command)

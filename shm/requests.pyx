@@ -1,8 +1,8 @@
-"""Requests for a resolution: "connecting to this slot failed", from relays and checks to resolverd.
+"""Requests for a resolution: "a connect to this slot failed", from relays and checks to resolverd.
 
-A counter for each worker and slot; resolverd compares it with the value that it saw last, so that
-no request is lost, not even when its writer dies before it rings. Beside them the errors in a row
-of `observe layer4`, which relays count for the worker that checks the server.
+There is a counter for each worker and slot; resolverd compares it with its value at the last look,
+so that no request is lost, even if its writer dies before it rings. Also the consecutive errors of
+`observe layer4`, which relays count for the worker that checks the server.
 """
 
 from typing import NamedTuple
@@ -17,10 +17,10 @@ from shm.segment cimport Segment, request_of, server_counters
 
 
 class ConnectFailure(NamedTuple):
-    """What changed since resolverd last looked, for one slot over all workers.
+    """The failed connects to one slot since the last look, over all workers.
 
-    `began_ms` is when the latest attempt that timed out had begun (CLOCK_MONOTONIC), 0 when only
-    refusals came.
+    `began_ms` is the beginning of the latest attempt that timed out (CLOCK_MONOTONIC), 0 if there
+    were only refusals.
     """
 
     slot: int
@@ -30,7 +30,7 @@ class ConnectFailure(NamedTuple):
 
 
 cdef class CheckRequests:
-    """A worker's health checks ask for resolutions. The worker's main thread only."""
+    """Writes the requests of a worker's health checks: the worker's main thread only."""
 
     cdef Segment segment
     cdef uint32_t worker
@@ -47,10 +47,10 @@ cdef class CheckRequests:
         return request_of(&self.segment.view, self.worker, slot)
 
     def timed_out(self, uint32_t slot, uint64_t began_ms) -> None:
-        """A check's connect timed out; it had begun at `began_ms`."""
+        """A check's connect, begun at `began_ms`, timed out."""
         cdef Request *request = self.at(slot)
         store_relaxed(&request.check_began_ms, began_ms)
-        fence_release()  # whoever sees the count sees the time
+        fence_release()  # a reader of the count reads the time too
         count(&request.check_timeouts, 1)
 
     def refused(self, uint32_t slot) -> None:
@@ -59,9 +59,9 @@ cdef class CheckRequests:
 
 
 cdef class RequestReader:
-    """What was asked for since the last look. resolverd only.
+    """The requests since the last look. resolverd only.
 
-    A new reader starts from the present values when `from_now` is set, else from zero.
+    The first look counts from the reader's creation if `from_now`, else from zero.
     """
 
     cdef Segment segment
@@ -109,7 +109,7 @@ cdef class RequestReader:
 
 
 cdef class ObservedReader:
-    """Errors of sessions' connects (`observe layer4`). Whoever checks the server."""
+    """Reads errors of sessions' connects (`observe layer4`), for the worker that checks them."""
 
     cdef Segment segment
 
@@ -117,7 +117,7 @@ cdef class ObservedReader:
         self.segment = segment
 
     def errors(self, uint32_t slot) -> tuple[int, int]:
-        """Errors since the last success of any worker, and all errors; raises IndexError."""
+        """Errors since the last success in any worker, and all errors; raises IndexError."""
         cdef uint32_t worker, workers = self.segment.view.header.workers
         cdef uint64_t successes = 0, streak = 0, errors = 0
         cdef ServerCounters *counters

@@ -1,9 +1,9 @@
-# What a worker counts: the structs of which one row of the segment consists.
+# The counters of a worker: the structs of one row of the segment.
 #
 # A row is WorkerCounters, then one FrontendCounters for each frontend, one BackendCounters for
 # each backend, one ServerCounters for each slot, one RateWindow for the process and one for each
 # frontend (counted where a rate is limited), one StopTickets likewise, and one BindCounters for
-# each bind address; rows start on a page. segment.pxd finds each part.
+# each bind address; rows start on a page. segment.pxd has the address of each part.
 
 from libc.stdint cimport uint64_t
 
@@ -12,19 +12,19 @@ cdef struct WorkerCounters:
     uint64_t sessions  # gauge: open now
     uint64_t sessions_max
     uint64_t accept_pauses  # EMFILE, ENFILE, ENOMEM, ENOBUFS
-    uint64_t maxconn_pauses  # accepting stopped because a limit was reached
+    uint64_t maxconn_pauses  # accepting stopped at a limit
     uint64_t bytes_out  # to clients
     uint64_t bytes_spliced  # both directions
     uint64_t pipes_used  # gauge
     uint64_t pipes_free  # gauge
     uint64_t buffer_bytes  # gauge: memory held by stalled directions
     uint64_t epoll_turns
-    uint64_t log_overflows  # lines of the access log lost because their receiver took none
+    uint64_t log_overflows  # lines of the access log lost at a full receiver
     uint64_t schedule_builds
     uint64_t slot_refreshes  # slot views decoded again
-    uint64_t pick_looks  # servers, blocks of servers and ring nodes looked at to pick servers
+    uint64_t pick_looks  # servers, blocks of servers and ring nodes read to pick servers
     uint64_t spare[1]
-    uint64_t terminations[64]  # sessions ended, by termination state (proxy/relay names them)
+    uint64_t terminations[64]  # sessions ended, by termination state (relay/state/termination.py)
 
 cdef struct FrontendCounters:
     uint64_t sessions_total
@@ -37,8 +37,8 @@ cdef struct FrontendCounters:
     uint64_t internal_errors
 
 cdef struct RateWindow:
-    # sessions accepted in a second and in the one before it, each at its parity: which second of
-    # CLOCK_MONOTONIC (high half), and how many (low half)
+    # sessions accepted in a second and in the one before, at index `second % 2`: the second of
+    # CLOCK_MONOTONIC (high half) and the count (low half)
     uint64_t seconds[2]
 
 cdef struct BackendCounters:
@@ -64,7 +64,7 @@ cdef struct BackendCounters:
     uint64_t connected  # sessions that connected
     uint64_t ended  # sessions that ended
     uint64_t queued  # gauge: sessions that wait for a place at any server
-    uint64_t queued_max  # over all workers, as this one saw it
+    uint64_t queued_max  # of all workers' sum, as read by this one
     uint64_t queue_ticket  # gauge: the oldest of them; 0: none waits
     uint64_t queue_time_sum_ms  # over sessions that connected
     uint64_t queue_time_max_ms
@@ -92,20 +92,20 @@ cdef struct ServerCounters:
     uint64_t connected
     uint64_t ended
     uint64_t queued  # gauge: sessions that wait for a place at this server
-    uint64_t queued_max  # over all workers, as this one saw it
+    uint64_t queued_max  # of all workers' sum, as read by this one
     uint64_t queue_ticket  # gauge: the oldest of them; 0: none waits
     uint64_t queue_time_sum_ms
     uint64_t queue_time_max_ms
-    uint64_t observed_successes, observed_errors  # connects, where `observe layer4` says so
-    uint64_t observed_streak, observed_since  # errors since so many successes of all workers
-    uint64_t present  # gauge: sessions that lead to the address of this tag (tag, sessions: halves)
-    uint64_t away  # gauge: sessions that lead to a former address, and are in no hint
+    uint64_t observed_successes, observed_errors  # connects, with `observe layer4`
+    uint64_t observed_streak, observed_since  # errors since this sum of all workers' successes
+    uint64_t present  # gauge: tag of an address (high half), sessions to it (low half)
+    uint64_t away  # gauge: sessions to a former address, which are in no hint
     uint64_t spare[1]
 
-cdef struct StopTickets:  # gauges: the lowest of the worker's listeners that a limit stops; or 0
+cdef struct StopTickets:  # gauges: the lowest of the worker's listeners stopped at a limit; or 0
     uint64_t places
     uint64_t rate
 
 cdef struct BindCounters:
-    uint64_t sessions  # gauge: sessions that came by it, where it has a maxconn
-    uint64_t stop_ticket  # as above, of its maxconn
+    uint64_t sessions  # gauge: sessions accepted there, if it has a maxconn
+    uint64_t stop_ticket  # as above, of that maxconn

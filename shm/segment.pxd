@@ -1,4 +1,4 @@
-# The mapped segment as compiled code sees it: typed pointers to each area, fixed for its life.
+# The mapped segment in compiled code: typed pointers to each area, constant after the mapping.
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
@@ -31,7 +31,7 @@ cdef struct View:
     NameLatch *nameserver_names  # by nameserver
     SectionHistograms *sections
     Journal *journal
-    uint64_t *turns  # the one served last; behind it, by bind, the one drawn last
+    uint64_t *turns  # the last served turn; behind it, by bind, the last drawn one
 
 
 cdef inline WorkerCounters *worker_counters(const View *view, uint32_t row) noexcept nogil:
@@ -60,7 +60,7 @@ cdef inline RateWindow *rate_windows(const View *view, uint32_t row) noexcept no
 
 
 cdef inline StopTickets *stop_tickets(const View *view, uint32_t row) noexcept nogil:
-    """Those of the process's limits; behind them, those of the frontends'."""
+    """The tickets of the process's limits; behind them, those of the frontends."""
     return <StopTickets *>(rate_windows(view, row) + 1 + view.header.frontends)
 
 
@@ -74,15 +74,15 @@ cdef inline Request *request_of(const View *view, uint32_t worker, uint32_t slot
 
 
 cdef inline void hint_add(const View *view, uint32_t slot, int64_t sessions) noexcept nogil:
-    """Change a slot's sessions; who sees the block's word move sees the new number too."""
+    """Add to a slot's sessions; a reader of the block's new word reads the new hint too."""
     fetch_add_signed(&view.hints[slot], sessions)
     fetch_add(&view.hint_changes[slot // HINT_BLOCK_SLOTS], 1)
 
 
 cdef class Segment:
     cdef View view
-    cdef readonly int fd  # the sealed memfd; role locks live on it
+    cdef readonly int fd  # the sealed memfd, also of the role locks (locks.py)
     cdef readonly object shape
-    cdef dict trackers  # slots that share the state of a slot; fixed before the first fork
+    cdef dict trackers  # by slot, the slots that track it; constant after the first fork
     cdef void *address
     cdef uint64_t bytes

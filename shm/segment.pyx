@@ -1,8 +1,8 @@
-"""The segment itself: one sealed memfd, laid out, mapped, and inherited by every child's fork.
+"""The segment itself: one sealed memfd, mapped by the supervisor and inherited at each fork.
 
-Owns creation, the sums of the layout and the header. Knows nothing of what the records mean.
-The segment is created by the supervisor before any child exists; it cannot shrink or grow after
-that (F_SEAL_SHRINK, F_SEAL_GROW), so a pointer into it stays good for the life of the process.
+Owns creation, the offsets of areas and the header. Knows no meaning of records. The supervisor
+creates the segment before any child exists; it cannot shrink or grow after that (F_SEAL_SHRINK,
+F_SEAL_GROW), so a pointer into it is valid for the life of the process.
 """
 
 import fcntl
@@ -39,7 +39,7 @@ MAGIC = 0x4543_4152_4C4C_494D  # "MILLRACE" in memory on a little-endian machine
 
 
 def check_sizes() -> None:
-    """Hold the structs to their byte map: AssertionError when the compiler laid out another."""
+    """Compare the structs with their byte map: AssertionError for another size."""
     expected = {
         "Header": (sizeof(Header), 256 + 64),
         "Process": (sizeof(Process), 128),
@@ -117,8 +117,8 @@ def pages(size: int) -> int:
 cdef class Segment:
     """One mapped segment; made with `Segment.create`, inherited by fork.
 
-    `fd` is the memfd, `shape` the counts it was made for. Raises OSError when the kernel refuses
-    the memory, ValueError for an impossible shape.
+    `fd` is the memfd, `shape` the counts of its layout. Raises OSError when the kernel refuses
+    the memory, ValueError for a count beyond its limit.
     """
 
     def __cinit__(self):
@@ -128,7 +128,7 @@ cdef class Segment:
 
     @staticmethod
     def create(shape, uint32_t reload_generation=1) -> Segment:
-        """Make, map and lay out a zeroed segment; the layout's version is stored last."""
+        """Create and map a zeroed segment with its header; the layout's version is stored last."""
         shape.check()
         check_sizes()
         cdef Segment segment = Segment.__new__(Segment)
@@ -155,7 +155,7 @@ cdef class Segment:
         return segment
 
     def map(self, list offsets) -> None:
-        """Map the memfd and point the view at each area."""
+        """Map the memfd and set the view's pointers."""
         cdef void *address = mmap(
             NULL, self.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, self.fd, 0)
         if address == MAP_FAILED:
@@ -226,16 +226,16 @@ cdef class Segment:
 
     @property
     def created_ms(self) -> int:
-        """When the segment was made, CLOCK_MONOTONIC in milliseconds."""
+        """When the segment was created, CLOCK_MONOTONIC in milliseconds."""
         return self.view.header.created_ms
 
     @property
     def created_unix_s(self) -> int:
-        """The same moment in seconds since 1970, as the wall clock had it then."""
+        """The same time in seconds since 1970 (CLOCK_REALTIME)."""
         return self.view.header.created_unix_s
 
     def offsets(self) -> tuple[int, ...]:
-        """Where each area starts, bytes from the beginning, in the order of layout.pxd."""
+        """The offset of each area in bytes, in the order of layout.pxd."""
         return tuple(self.view.header.offsets[area] for area in range(AREAS))
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""How large a segment is: the counts that fix its layout for life."""
+"""The counts from which the layout of a segment is computed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ WORKERS_MAX = 256  # nbthread; HAProxy's own limit is 256 in 3.x
 SOCKETS_MAX = 8_192  # bind addresses x workers: half of a usual descriptor limit
 PROXIES_MAX = SLOTS_MAX  # frontends, and backends: more than servers would be empty ones
 NAMESERVERS_MAX = 4_096  # each has a socket in resolverd
-SECTIONS_MAX = 4_096  # each has a nameserver, or serves nobody
+SECTIONS_MAX = 4_096  # as NAMESERVERS_MAX: a section without a nameserver resolves no name
 RESOLUTIONS_MAX = SLOTS_MAX  # one name for each server at the most
 
 
 class Shape(NamedTuple):
-    """Counts of everything that has a record in the segment."""
+    """The number of each kind of object with a record in the segment."""
 
     slots: int
     backends: int
@@ -37,7 +37,7 @@ class Shape(NamedTuple):
         return self.workers + 1
 
     def check(self) -> None:
-        """Raise ValueError for a count that the layout does not hold."""
+        """Raise ValueError for a count beyond its limit."""
         if self.workers < 1 or self.workers > WORKERS_MAX:
             raise ValueError(f"workers must be 1..{WORKERS_MAX}, not {self.workers}")
         if self.slots > SLOTS_MAX:

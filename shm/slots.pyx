@@ -1,10 +1,10 @@
-"""The slot table: one reader class for everybody, one writer class for each owner of records.
+"""The slot table: one reader class, and one writer class for each kind of record.
 
-`SlotTableReader` may be used by any process. `SlotTableWriter` belongs to resolverd (and to the
-supervisor before the first fork), `AdminTableWriter` to control, `HealthTableWriter` to the worker
-that checks the slot. Each change bumps the backend's generation and then the table's, after the
-record is whole, and making a writer bumps them all once, so that nothing stays unseen when the
-former writer was killed in between; who rings whom is not decided here.
+`SlotTableReader` is for any process. `SlotTableWriter` is for resolverd (and for the supervisor
+before the first fork), `AdminTableWriter` for control, `HealthTableWriter` for the worker that
+checks the slot. Each change bumps the backend's generation and then the table's, after the record
+is complete; a new writer bumps all of them once, because the former may have died in between.
+Rings no bell: the caller does.
 """
 
 import ipaddress
@@ -41,12 +41,12 @@ cdef object address_text(uint8_t family, const uint8_t *address):
 
 
 cdef uint8_t address_bytes(object text, uint8_t *address) except 255:
-    """Fill 16 bytes and return the family; ValueError for a text that is no address."""
+    """Fill 16 bytes and return the family, 0 for None; ValueError for a text that is no address."""
     memset(address, 0, 16)
     if text is None:
         return 0
     cdef bytes written = text.encode()
-    if inet_pton(AF_INET, written, address) == 1:  # ten times faster than what follows
+    if inet_pton(AF_INET, written, address) == 1:  # ten times faster than the ipaddress module
         return 4
     if inet_pton(AF_INET6, written, address) == 1:
         return 6
@@ -57,7 +57,7 @@ cdef uint8_t address_bytes(object text, uint8_t *address) except 255:
 
 
 def warmth_of(int64_t warm_from_ms, uint32_t slowstart_ms, int64_t now_ms) -> int:
-    """How many sixteenths of its weight a server has; WARM_STEPS of them are all of it."""
+    """The sixteenths of its weight that a server has; WARM_STEPS is the whole weight."""
     return warmth(warm_from_ms, slowstart_ms, now_ms)
 
 
@@ -106,7 +106,7 @@ cdef class SlotTableReader:
             <int64_t>record.maxconn_plus_one - 1, record.returned != 0)
 
     def health(self, uint32_t slot):
-        """The health record, as a `HealthState`; compare `incarnation` before believing it."""
+        """The health record, as a `HealthState`; it is void unless `incarnation` is the slot's."""
         cdef HealthRecord record
         self.check(slot)
         if not latch_read(&self.segment.view.health[slot], &record):
@@ -118,7 +118,7 @@ cdef class SlotTableReader:
             record.checked_ms, record.orders_taken)
 
     def static(self, uint32_t slot):
-        """What the configuration fixed, as a `StaticState`."""
+        """The settings of the configuration, as a `StaticState`."""
         self.check(slot)
         cdef SlotStatic *settings = &self.segment.view.statics[slot]
         return StaticState(
@@ -126,7 +126,7 @@ cdef class SlotTableReader:
             settings.fall, settings.id, settings.removed_drain_ms, settings.slowstart_ms)
 
     def server(self, uint32_t slot):
-        """What the records add up to, as a `ServerState`; the relay's own decision."""
+        """The state composed of the records (eligibility.pxd), as a `ServerState`."""
         cdef ServerView server
         self.check(slot)
         if not server_view(&self.segment.view, slot, &server):
@@ -164,12 +164,12 @@ cdef class SlotTableReader:
         return active, backup
 
     def hint(self, uint32_t slot) -> int:
-        """Sessions open to the slot over all workers (a hint; the rows are the truth)."""
+        """Sessions open to the slot over all workers: approximate, the rows are exact."""
         self.check(slot)
         return <int64_t>load_acquire(<uint64_t *>&self.segment.view.hints[slot])
 
     def revision(self, uint32_t slot) -> int:
-        """Another number whenever resolverd or the operator has published something of the slot."""
+        """A number that grows with each publication of the slot or admin record."""
         self.check(slot)
         return load_acquire(&self.segment.view.slots[slot].sequence) + load_acquire(
             &self.segment.view.admins[slot].sequence)
@@ -182,9 +182,9 @@ cdef class SlotTableReader:
 
 
 cdef int announce(Segment segment, uint32_t slot) except -1:
-    """A record of this slot changed: journal, backend, then the table: nobody looks too early.
+    """Announce a changed record: journal, backend, then table, after which readers look.
 
-    The state of servers that track it has changed as well.
+    The slots that track it are announced as well.
     """
     cdef uint32_t tracker
     journal_note(&segment.view, slot)
@@ -197,7 +197,7 @@ cdef int announce(Segment segment, uint32_t slot) except -1:
 
 
 cdef int announce_all(Segment segment) except -1:
-    """A new writer begins: its predecessor may have died between a record and its announcement."""
+    """Announce all slots: a former writer may have died between a record and its announcement."""
     cdef uint32_t backend
     journal_note(&segment.view, EVERY_SLOT)
     for backend in range(segment.view.header.backends):
@@ -207,7 +207,7 @@ cdef int announce_all(Segment segment) except -1:
 
 
 cdef class SlotTableWriter:
-    """Writes slot records: resolverd, and the supervisor before the first fork; nobody else."""
+    """Writes slot records: resolverd only; the supervisor before the first fork."""
 
     cdef Segment segment
     cdef SlotTableReader reader
@@ -218,7 +218,7 @@ cdef class SlotTableWriter:
         announce_all(segment)
 
     def place(self, uint32_t slot, settings) -> None:
-        """Fix what the configuration says of a slot (a `StaticState`); before the first fork."""
+        """Write the settings of a slot (a `StaticState`); before the first fork."""
         self.reader.check(slot)
         cdef SlotStatic *target = &self.segment.view.statics[slot]
         target.backend = settings.backend
@@ -237,7 +237,7 @@ cdef class SlotTableWriter:
             store_relaxed(&self.segment.view.backends[settings.backend].limited, 1)
 
     def lay_backend(self, uint32_t backend, uint32_t first_slot, uint32_t slots) -> None:
-        """Fix which slots a backend has; before the first fork."""
+        """Write the range of a backend's slots; before the first fork."""
         if backend >= self.segment.view.header.backends:
             raise IndexError(f"backend {backend} of {self.segment.view.header.backends}")
         self.segment.view.backends[backend].first_slot = first_slot
@@ -246,11 +246,11 @@ cdef class SlotTableWriter:
     def publish(
             self, uint32_t slot, object address, uint16_t port, *, int32_t weight=-1,
             int cause=0, uint8_t flags=0, int64_t now_ms) -> bool:
-        """Publish where a server is, as one record; False when that is what readers see already.
+        """Publish a server's address as one record; False if it is equal to the present one.
 
         `address` is numeric text or None (then the slot is never eligible). The generation grows
-        when address or port become another, the incarnation when an address comes after none, and
-        `changed_ms` is `now_ms` only when an address comes or goes.
+        with a change of address or port, the incarnation when an address comes after none;
+        `changed_ms` becomes `now_ms` only when an address comes after none, or is lost.
         """
         cdef SlotRecord record, former
         self.reader.check(slot)
@@ -275,7 +275,7 @@ cdef class SlotTableWriter:
         elif record.weight_plus_one == former.weight_plus_one and record.flags == former.flags and (
                 record.cause == former.cause):
             return False
-        # as HAProxy's last_change: a server that moves in place has not changed its state
+        # as HAProxy's last_change: another address is no change of state
         if (record.family == 0) == (former.family == 0):
             record.changed_ms = former.changed_ms
         latch_write(&self.segment.view.slots[slot], &record)
@@ -283,7 +283,7 @@ cdef class SlotTableWriter:
         return True
 
     def carry(self, uint32_t slot, state) -> None:
-        """Write a record as it stood in a former segment (a `SlotState`); before the first fork."""
+        """Write the record of a former segment (a `SlotState`); before the first fork."""
         cdef SlotRecord record
         self.reader.check(slot)
         memset(&record, 0, sizeof(record))
@@ -300,7 +300,7 @@ cdef class SlotTableWriter:
 
 
 cdef class AdminTableWriter:
-    """Writes admin records: control, and the supervisor before the first fork; nobody else."""
+    """Writes admin records: control only; the supervisor before the first fork."""
 
     cdef Segment segment
     cdef SlotTableReader reader
@@ -311,7 +311,7 @@ cdef class AdminTableWriter:
         announce_all(segment)
 
     def publish(self, uint32_t slot, state) -> None:
-        """Publish an `AdminState` whole; read the former one first and replace what changes."""
+        """Publish an `AdminState`; read the former one and replace the changed fields."""
         cdef AdminRecord record
         self.reader.check(slot)
         memset(&record, 0, sizeof(record))
@@ -334,7 +334,7 @@ cdef class AdminTableWriter:
 
 
 cdef class HealthTableWriter:
-    """Writes health records of the slots that one worker checks; the supervisor before forks."""
+    """Writes health records: the worker that checks the slot; the supervisor before forks."""
 
     cdef Segment segment
     cdef SlotTableReader reader
@@ -345,7 +345,7 @@ cdef class HealthTableWriter:
         announce_all(segment)
 
     def publish(self, uint32_t slot, state, *, bint changed) -> None:
-        """Publish a `HealthState` whole; `changed` says that eligibility may differ now."""
+        """Publish a `HealthState`; `changed`: the slot's eligibility may have changed."""
         cdef HealthRecord record
         self.reader.check(slot)
         memset(&record, 0, sizeof(record))

@@ -1,10 +1,10 @@
-"""What the records of one server add up to, in the numbers that HAProxy's users know. Pure.
+"""The numbers of `show servers state` for one server, computed from its records. Pure.
 
 Owns the meaning of srv_admin_state, srv_check_health, srv_check_state and the names of a row, so
-that whoever prints them and whoever writes them to a file say the same. Reads no segment.
+that commands and state files have the same. Reads no segment.
 
-The administrative state is HAProxy's mask: a server that is `disabled` in the configuration shows
-0x04 for ever and 0x01 as long as it is out, whichever of the two bits the record carries.
+The administrative state is HAProxy's mask: a server that is `disabled` in the configuration always
+has 0x04, and 0x01 while it is in maintenance, whichever of the two bits the record has.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CHECK_STATE_IN_PROGRESS = 0x01
 CHECK_STATE_CONFIGURED = 0x02
 CHECK_STATE_ENABLED = 0x04
 CHECK_STATE_PAUSED = 0x08
-# plain numbers: operations on flags cost ten times as much, and these run for every cell
+# plain ints: operations on IntFlag cost ten times as much, and these run for every cell
 FMAINT = int(AdminFlag.FMAINT)
 CMAINT = int(AdminFlag.CMAINT)
 FDRAIN = int(AdminFlag.FDRAIN)
@@ -36,7 +36,7 @@ MAINT_MASK = FMAINT | CMAINT
 
 
 def lacks_address(slot: SlotState, state: ServerState, *, named: bool) -> bool:
-    """Whether a server is out because nothing says where it is (HAProxy's RMAINT)."""
+    """Whether a server is in maintenance for lack of an address (HAProxy's RMAINT)."""
     return bool(slot.flags & RMAINT) or (named and state.address is None)
 
 
@@ -51,14 +51,14 @@ def admin_mask(admin: AdminState, slot: SlotState, *, disabled: bool, lacking: b
 
 
 def statement(slot: SlotState, health: HealthState, *, checked: bool) -> HealthState | None:
-    """The health record, if it speaks of the address that the slot has now."""
+    """The health record, if it is of the slot's incarnation; else None."""
     if not checked or health.incarnation == 0:
         return None
     return health if health.incarnation == slot.incarnation else None
 
 
 def check_health(said: HealthState | None, state: ServerState, rise: int, *, maint: bool) -> int:
-    """Where the counter of passes and failures stands: 0 .. rise + fall - 1."""
+    """HAProxy's srv_check_health, the counter of passes and failures: 0 .. rise + fall - 1."""
     if maint:
         return 0
     if said is not None:
@@ -80,7 +80,7 @@ def check_state(
 def last_change_ms(
     slot: SlotState, admin: AdminState, said: HealthState | None, created_ms: int
 ) -> int:
-    """When its state last changed (CLOCK_MONOTONIC, ms); `created_ms` if it never did."""
+    """The time of the last change of state (CLOCK_MONOTONIC, ms), at first `created_ms`."""
     health_ms = said.changed_ms if said is not None else 0
     return max(created_ms, slot.changed_ms, admin.changed_ms, health_ms)
 
@@ -88,9 +88,9 @@ def last_change_ms(
 def names_of(
     fqdn: str | None, label: str | None, target: str = "", order: str = ""
 ) -> tuple[str | None, str | None]:
-    """The name that its address is asked for, and the label of the SRV record that feeds it.
+    """The host name that is resolved for a server, and its SRV label (srv_fqdn, srvrecord).
 
-    `target` is where that record points, `order` the name that the operator gave the server.
+    `target` is the target of its SRV record, `order` the name that the operator ordered.
     """
     if label is not None:
         return target or None, label

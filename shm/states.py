@@ -1,6 +1,6 @@
-"""Names of the numbers that records carry, and the records as Python sees them.
+"""Enumerations of the numbers in records, and the records as named tuples.
 
-The .pxd files declare those that compiled code reads too; a test holds the two against each other.
+The .pxd files declare those that compiled code reads too; a test compares the two.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class AdminFlag(enum.IntFlag):
 
 
 class HealthOrder(enum.IntEnum):
-    """What the operator said of a server's health."""
+    """`set server ... health` of the operator."""
 
     NONE = 0
     UP = 1
@@ -45,7 +45,7 @@ class SlotFlag(enum.IntFlag):
 
 
 class StaticFlag(enum.IntFlag):
-    """What the configuration fixes about a server."""
+    """Flags of a server in the configuration (records.pxd)."""
 
     CHECKED = 1
     BACKUP = 2
@@ -58,7 +58,7 @@ class StaticFlag(enum.IntFlag):
 
 
 class ProcessState(enum.IntEnum):
-    """Life of a child process, as it says itself."""
+    """The state of a child process, written by itself."""
 
     EMPTY = 0
     STARTING = 1
@@ -68,7 +68,7 @@ class ProcessState(enum.IntEnum):
 
 
 class Command(enum.IntEnum):
-    """What the supervisor wants of a child."""
+    """The supervisor's command to a child."""
 
     RUN = 0
     SOFT_STOP = 1
@@ -77,9 +77,9 @@ class Command(enum.IntEnum):
 
 
 class Cause(enum.IntEnum):
-    """Why a slot has the address it has, or none."""
+    """Why a slot has its address, or none."""
 
-    NOTHING = 0  # never had one
+    NOTHING = 0  # it never had one
     CONFIGURED = 1  # numeric in the configuration
     LIBC = 2  # init-addr libc, or a name without resolvers
     INIT_ADDRESS = 3  # init-addr <ip>
@@ -109,7 +109,7 @@ class SlotState(NamedTuple):
 
 
 class NameState(NamedTuple):
-    """One name record; `name` is lower case, empty for none. See records.pxd for the stamp."""
+    """One name record; `name` is lower case, empty for none; records.pxd has the stamp."""
 
     name: str
     stamp_ms: int
@@ -155,7 +155,7 @@ HEALTH_NONE = HealthState(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 class StaticState(NamedTuple):
-    """What the configuration fixes about a server, as the segment stores it."""
+    """The settings of a server in the segment."""
 
     backend: int
     flags: int
@@ -166,11 +166,11 @@ class StaticState(NamedTuple):
     id: int
     removed_drain_ms: int = 0
     slowstart_ms: int = 0
-    tracked: int = -1  # slot whose state it shares; -1: none
+    tracked: int = -1  # the slot that it tracks; -1: none
 
 
 class ServerState(NamedTuple):
-    """What the records of a slot add up to: where it is and whether it takes sessions."""
+    """The state composed of the records of a slot (ServerView in eligibility.pxd)."""
 
     generation: int
     incarnation: int

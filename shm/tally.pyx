@@ -1,8 +1,8 @@
-"""Counter totals of one segment at one moment, and their way into the last row of another segment.
+"""Counter totals of one segment, which a reload carries over into the last row of the next.
 
-The supervisor only. A reload carries the totals over; what old workers count after that is the
-difference of two tallies, added when they have ended. All methods take parts of the work, so that
-who does it can look after other things in between. Also what resolverd has counted is copied here.
+The supervisor only. A reload carries the totals over; the counts of old workers after that are the
+difference of two tallies, added when these workers have ended. All methods work on a range, so that
+the supervisor can serve other events in between. Also copies the counters of resolverd.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -24,9 +24,9 @@ cdef enum:
     KIND_SERVER = 3
     KINDS = 4
     KIND_WORDS_MAX = 80  # WorkerCounters is the longest
-    WORD_SUM = 0  # what a word of a row is
-    WORD_HIGHEST = 1  # a maximum, or the last time that something happened
-    WORD_NOT_CARRIED = 2  # a gauge: what it counts is open elsewhere; padding
+    WORD_SUM = 0  # a counter
+    WORD_HIGHEST = 1  # a maximum, or the time of the last event
+    WORD_NOT_CARRIED = 2  # a gauge, whose sessions are in another row; padding
 
 KIND_NUMBERS = {"worker": 0, "frontend": 1, "backend": 2, "server": 3}
 NOT_CARRIED = (*GAUGES, *OF_RELAYS, "spare")
@@ -36,7 +36,7 @@ cdef uint8_t[KINDS][KIND_WORDS_MAX] rules
 
 
 cdef int learn(int kind, dict fields) except -1:
-    """Note what each word of a struct is, by the names of its fields."""
+    """Set the rule of each word of a struct by the names of its fields."""
     cdef uint32_t word = 0
     for name, value in fields.items():
         for _ in range(len(value) if isinstance(value, list) else 1):
@@ -76,7 +76,7 @@ cdef inline uint64_t *part_of(const View *view, int kind, uint32_t row, uint32_t
 
 
 cdef uint32_t count_of(Segment segment, int kind) noexcept:
-    """How many there are of a kind."""
+    """The number of parts of a kind in a row."""
     if kind == KIND_WORKER:
         return 1
     if kind == KIND_FRONTEND:
@@ -113,7 +113,7 @@ cdef class Tally:
         return &self.words[self.starts[kind] + <uint64_t>index * words_of[kind]]
 
     def take(self, Segment segment, str kind, uint32_t first, uint32_t last) -> None:
-        """Sum first..last-1 of a kind over all rows; of maxima and moments take the largest."""
+        """Sum first..last-1 of a kind over all rows; of maxima and times take the largest."""
         cdef int number = KIND_NUMBERS[kind]
         cdef uint32_t index, row, word
         cdef uint64_t value
@@ -135,7 +135,7 @@ cdef class Tally:
                         total[word] += value
 
     cdef uint64_t *carried(self, Segment segment, int kind, uint32_t index) except NULL:
-        """The last row's part: only the supervisor writes it."""
+        """The part of the last row, which only the supervisor writes."""
         if index >= count_of(segment, kind):
             raise IndexError(f"number {index} of {count_of(segment, kind)}")
         return part_of(&segment.view, kind, segment.view.header.workers, index)
@@ -153,7 +153,7 @@ cdef class Tally:
                     store_relaxed(&target[word], total[word])
 
     def add_late(self, Tally before, Segment segment, str kind, object pairs) -> None:
-        """Add what was counted since the tally `before` of the same segment to the last row."""
+        """Add the counts since the tally `before` of the same segment to the last row."""
         cdef int number = KIND_NUMBERS[kind]
         cdef uint32_t old, new, word
         cdef int64_t more
