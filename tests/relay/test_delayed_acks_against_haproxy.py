@@ -185,6 +185,7 @@ def excess(found: dict[str, tuple[Count, Count]]) -> list[str]:
     ]
 
 
+@pytest.mark.quiet  # a relay that gets no turn for 40 ms reads, and so acknowledges, that late
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_no_word_lets_a_server_wait(tmp_path: Path, variant: str) -> None:
     """What a busy machine makes late is not late each time."""
