@@ -20,11 +20,10 @@ from proxy.config.model.settings import Endpoint, Global, LogTarget, SocketFamil
 from proxy.config.report import render_tagged
 from proxy.config.text.messages import Severity
 from proxy.log_sockets import FAMILIES, open_again, socket_address
+from shm.log_level import LogLevel
 
 LINE_BYTES_MAX = 1_024  # without `len`, as in HAProxy
 STANDARD_ERROR = 2
-LEVEL_WARNING = 4
-LEVEL_NOTICE = 5
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -187,7 +186,7 @@ class LogWriter:
                 target.format, target.facility, shown, text, facts=self._facts, now_s=now_s
             )
             self._count(sender.send(_encode(line, target.length_max)))
-        if self._standard_error is not None and level <= LEVEL_NOTICE:
+        if self._standard_error is not None and level <= LogLevel.NOTICE:
             line = render_tagged(_severity(level), self._facts.pid, text)
             self._count(self._standard_error.send(_encode(line)))
 
@@ -240,9 +239,9 @@ def _encode(line: str, length_max: int = LINE_BYTES_MAX) -> bytes:
 
 
 def _severity(level: int) -> Severity:
-    if level < LEVEL_WARNING:
+    if level < LogLevel.WARNING:
         return Severity.ALERT
-    return Severity.WARNING if level == LEVEL_WARNING else Severity.NOTICE
+    return Severity.WARNING if level == LogLevel.WARNING else Severity.NOTICE
 
 
 def open_log(settings: Global, main_pid: int, *, fallback: bool = True) -> LogWriter:

@@ -18,13 +18,14 @@ import msgspec
 
 from proxy.config.model.settings import Bind, Endpoint, Settings
 from resolverd.config import LinkedFile, StateFile
+from shm.log_level import LogLevel
 from shm.segment import Segment
 
 
 class Log(Protocol):
-    """Operational messages; `level` is the syslog severity (0 emerg .. 7 debug)."""
+    """Operational messages; satisfied by `proxy.log.LogWriter`."""
 
-    def __call__(self, level: int, text: str) -> None:
+    def __call__(self, level: LogLevel, text: str) -> None:
         """Send one line to every configured target; never raises, never blocks."""
 
 

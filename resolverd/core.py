@@ -19,7 +19,6 @@ from resolverd.dns.answer import Answer, QueryType, Question
 from resolverd.explain.answers import Accounts
 from resolverd.explain.views import Views
 from resolverd.explain.warnings import Trouble
-from resolverd.log.lines import Log
 from resolverd.names.host import ResolvedName
 from resolverd.names.registry import NameRegistry, Resolved
 from resolverd.pace.deadline_heap import Schedule
@@ -29,6 +28,7 @@ from resolverd.resolution.actions import Abandoned, Action, Finished, Gained, Se
 from resolverd.resolution.resolution import Trigger, on_time
 from resolverd.resolution.silence import Silence
 from resolverd.resolution.transitions import State
+from shm.log_level import Log
 
 DUE_MAX = 4  # resolutions served in one call, so that waiting replies are read soon
 

@@ -36,13 +36,14 @@ from resolverd.config import (
 from resolverd.core import Asker, Core
 from resolverd.dns.answer import Answer, QueryType
 from resolverd.explain.answers import error_page
-from resolverd.log.lines import Log, describe_empty
+from resolverd.log.lines import describe_empty
 from resolverd.resolution.resolution import Trigger
 from resolverd.resolv_conf.follower import ResolvConfFollower
 from resolverd.state_file.writer import StateWriter
 from resolverd.transport.transport import SectionTransport
 from shm.gate import wait_at_gate
 from shm.locks import SLOT_WRITER, take_role
+from shm.log_level import Lines, Log, LogLevel
 from shm.mailbox import MAIL_BYTES, MailReceiver
 from shm.names import NameOrderWatch, NameReader
 from shm.processes import ProcessSelf
@@ -119,7 +120,7 @@ class Daemon:
         self.failure: BaseException | None = None
         self._loop = loop
         self._log = log
-        self._lines: list[tuple[int, str]] = []  # logged after the bells are rung
+        self._lines: Lines = []  # logged after the bells are rung
         self._segment = segment
         self._writers: list[StateWriter] = []
         self.ring_control: Callable[[], None] | None = None
@@ -196,7 +197,7 @@ class Daemon:
         self._tell()
         loop.stop()
 
-    def _note(self, level: int, text: str) -> None:
+    def _note(self, level: LogLevel, text: str) -> None:
         """Keep a line for the log until the bells have been rung."""
         self._lines.append((level, text))
 
@@ -242,7 +243,7 @@ class Daemon:
         try:
             mail = self._core.accounts.page(question, now_ms(), MAIL_BYTES)
         except Exception as error:  # a successor would find the same question
-            self._log(3, f"resolverd: no answer to {question}: {error!r}")
+            self._log(LogLevel.ERR, f"resolverd: no answer to {question}: {error!r}")
             mail = error_page(repr(error))
         self._mail.answer(question.number, mail)
         if self.ring_control is not None:

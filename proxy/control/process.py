@@ -45,12 +45,11 @@ from proxy.control.turns import Turns
 from proxy.runtime import Runtime, now_ms
 from shm.gate import wait_at_gate
 from shm.locks import ADMIN_WRITER, take_role
+from shm.log_level import LogLevel
 from shm.names import NameOrderWriter
 from shm.processes import ProcessSelf
 from shm.slots import AdminTableWriter
 from shm.states import ProcessState
-
-ERROR = 3  # syslog
 
 
 def one_line(error: BaseException) -> str:
@@ -133,7 +132,7 @@ class Control:
 
     def connection_failed(self, error: BaseException) -> None:
         """Log what a connection died of."""
-        self.runtime.log(ERROR, f"control: {one_line(error)}")
+        self.runtime.log(LogLevel.ERR, f"control: {one_line(error)}")
 
     async def main(self) -> None:
         """Serve everything; returns only by an exception."""
@@ -161,5 +160,5 @@ def run(runtime: Runtime) -> NoReturn:
         control.monitor.begin(now_ms())
         loop.run_until_complete(control.main())
     except Exception as error:
-        runtime.log(ERROR, f"control: {one_line(error)}")
+        runtime.log(LogLevel.ERR, f"control: {one_line(error)}")
     os._exit(1)

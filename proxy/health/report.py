@@ -11,11 +11,8 @@ from typing import NamedTuple
 
 from proxy.health.rise_fall import Change, CheckStatus
 from proxy.health.share import CheckedServer
+from shm.log_level import LogLevel
 from shm.states import HealthState
-
-LEVEL_EMERG = 0
-LEVEL_ALERT = 1
-LEVEL_NOTICE = 5
 
 DESCRIPTIONS = {
     CheckStatus.HEALTH_ANALYSIS: "Health analyze",
@@ -54,7 +51,7 @@ class Transition(NamedTuple):
 class Line(NamedTuple):
     """One line for the log."""
 
-    level: int
+    level: LogLevel
     text: str
 
 
@@ -82,10 +79,12 @@ def server_line(transition: Transition, left: Usable) -> Line:
     if transition.change is Change.DOWN:
         sessions = f"{transition.sessions} sessions active, 0 requeued, 0 remaining in queue."
         text = f"{subject} is DOWN, {why}. {counts} left.{on_backup} {sessions}"
-        return Line(LEVEL_ALERT, text)
+        return Line(LogLevel.ALERT, text)
     sessions = "0 sessions requeued, 0 total in queue."
     now = "stopping" if transition.change is Change.STOPPING else "UP"
-    return Line(LEVEL_NOTICE, f"{subject} is {now}, {why}. {counts} online.{on_backup} {sessions}")
+    return Line(
+        LogLevel.NOTICE, f"{subject} is {now}, {why}. {counts} online.{on_backup} {sessions}"
+    )
 
 
 def lines(transitions: list[Transition], left: Usable) -> list[Line]:
@@ -102,5 +101,5 @@ def lines(transitions: list[Transition], left: Usable) -> list[Line]:
         if transition.change is not Change.UP and transition.counted and after == (0, 0):
             server = transition.server
             text = f"{server.backend_kind} {server.backend_name} has no server available!"
-            found.append(Line(LEVEL_EMERG, text))
+            found.append(Line(LogLevel.EMERG, text))
     return found

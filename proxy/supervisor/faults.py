@@ -14,8 +14,8 @@ from pathlib import Path
 
 from proxy.runtime import Log
 from proxy.terminal import say
+from shm.log_level import LogLevel
 
-CRITICAL = 2  # syslog
 ADVICE = {
     errno.EMFILE: "raise the hard limit on descriptors (ulimit -Hn, LimitNOFILE=)",
     errno.ENFILE: "raise fs.file-max",
@@ -62,7 +62,7 @@ class Faults:
         if kind in self._told:
             return
         self._told.add(kind)
-        self.log(CRITICAL, f"a fault while {doing}, everything else goes on: {explain(error)}")
+        self.log(LogLevel.CRIT, f"a fault while {doing}, everything else goes on: {explain(error)}")
 
     @contextmanager
     def contained(self, doing: str) -> Iterator[None]:

@@ -50,12 +50,9 @@ from proxy.supervisor.resolv_conf import close_resolv_conf
 from proxy.supervisor.state_files import close_state_files
 from proxy.supervisor.watch import Life
 from shm.counters import CounterReader, settle_dead_worker
+from shm.log_level import LogLevel
 from shm.processes import ProcessBoard
 from shm.states import Command, ProcessState
-
-ALERT = 1  # syslog severities
-WARNING = 4
-NOTICE = 5
 
 
 class Phase(enum.Enum):
@@ -187,7 +184,7 @@ class Generation:
             self._board.started(child.position, process.pid, now_ms, child.watch.restarts)
             self._reactor.watch(process.pidfd, lambda now_ms: self._ended(child, now_ms))
         except Exception as error:
-            self.runtime.log(ALERT, f"cannot start {child.name}: {explain(error)}")
+            self.runtime.log(LogLevel.ALERT, f"cannot start {child.name}: {explain(error)}")
             try:
                 if child.process is not None:  # a process that nobody watches must not run on
                     kill_and_reap(child.process)
@@ -197,7 +194,8 @@ class Generation:
     def _kill_stale(self, child: Child) -> None:
         assert child.process is not None
         pid = child.process.pid
-        self.runtime.log(ALERT, f"{child.name} ({pid}) does not answer any more: killing it")
+        said = f"{child.name} ({pid}) does not answer any more: killing it"
+        self.runtime.log(LogLevel.ALERT, said)
         send(child.process, signal.SIGKILL)
 
     def _ended(self, child: Child, now_ms: int) -> None:
@@ -211,11 +209,12 @@ class Generation:
         self._settle(child, now_ms)
         if not child.watch.retired:
             how = describe_end(status)
-            self.runtime.log(ALERT, f"{child.name} ({process.pid}) {how}: starting another")
+            said = f"{child.name} ({process.pid}) {how}: starting another"
+            self.runtime.log(LogLevel.ALERT, said)
             self.turn(now_ms, judge=False)
         elif self.phase in (Phase.QUIESCING, Phase.DRAINING) and status != 0:
             how = describe_end(status)
-            self.runtime.log(WARNING, f"old {child.name} ({process.pid}) {how}")
+            self.runtime.log(LogLevel.WARNING, f"old {child.name} ({process.pid}) {how}")
 
     def _settle(self, child: Child, now_ms: int) -> None:
         """Nobody holds this position any more."""
@@ -355,7 +354,7 @@ class Generation:
             limit = self.runtime.settings.globals.hard_stop_after_ms
             sessions = CounterReader(self.runtime.segment).worker()["sessions"]
             self.runtime.log(
-                WARNING,
+                LogLevel.WARNING,
                 f"hard-stop-after {limit} ms is over: ending {sessions} sessions of "
                 f"generation {self.runtime.segment.reload_generation}",
             )

@@ -28,7 +28,7 @@ from proxy.supervisor.build import Builder, Ground, hand_over, open_all
 from proxy.supervisor.descriptors import DescriptorLimitError
 from proxy.supervisor.faults import Faults, explain
 from proxy.supervisor.fork import share_memory
-from proxy.supervisor.generation import ALERT, NOTICE, WARNING, Generation, Phase
+from proxy.supervisor.generation import Generation, Phase
 from proxy.supervisor.helper import Helper
 from proxy.supervisor.limits import (
     FIRST_READY_LIMIT_MS,
@@ -46,8 +46,13 @@ from proxy.supervisor.listening import (
 from proxy.supervisor.passage import decode, encode
 from proxy.supervisor.prepare import Prepared, Previous
 from proxy.supervisor.slices import Sliced, Steps
+from shm.log_level import LogLevel
 
-LEVELS = {Severity.ALERT: ALERT, Severity.WARNING: WARNING, Severity.NOTICE: NOTICE}
+LEVELS = {
+    Severity.ALERT: LogLevel.ALERT,
+    Severity.WARNING: LogLevel.WARNING,
+    Severity.NOTICE: LogLevel.NOTICE,
+}
 Read = Callable[[Previous], Prepared]
 
 
@@ -178,10 +183,10 @@ class Reload:
             raise ReloadError(str(error)) from error
         except BindingError as error:
             for line in error.lines:
-                self._old.runtime.log(ALERT, line)
+                self._old.runtime.log(LogLevel.ALERT, line)
             raise ReloadError("not all sockets can be opened") from error
         for warning in self._ground.grant.warnings:
-            self._old.runtime.log(WARNING, warning)
+            self._old.runtime.log(LogLevel.WARNING, warning)
         yield
         return (yield from self._builder.build(prepared, self._ground, now_ms, self._old))
 
@@ -225,7 +230,7 @@ class Reload:
         if self._old.came_by is not None:
             self._old.came_by.following = onward
         self.new.came_by = onward
-        self.new.runtime.log(NOTICE, f"reload done: generation {number} serves")
+        self.new.runtime.log(LogLevel.NOTICE, f"reload done: generation {number} serves")
 
     def _call_off(self, now_ms: int, error: Exception) -> None:
         """Leave everything as it was, whatever it was that failed."""
@@ -237,7 +242,7 @@ class Reload:
             if ended_services:
                 self._old.revive_services(now_ms)
         reason = str(error) if isinstance(error, ReloadError) else explain(error)
-        self._old.runtime.log(ALERT, f"reload failed, nothing changed: {reason}")
+        self._old.runtime.log(LogLevel.ALERT, f"reload failed, nothing changed: {reason}")
 
     def _drop(self, now_ms: int) -> None:
         """What was made for the new generation; its processes end on their own."""

@@ -38,8 +38,8 @@ from proxy.supervisor.signals import end_by
 from proxy.supervisor.slices import at_once
 from proxy.supervisor.supervisor import End, Supervisor
 from proxy.terminal import say
+from shm.log_level import LogLevel
 
-CRITICAL = 2  # syslog
 NO_LISTENER = "No enabled listener found (check for 'bind' directives) ! Exiting."
 NO_LISTENERS = "Some protocols failed to start their listeners! Exiting."
 INTERRUPTED_STATUS = 130  # what a shell says of a program ended by SIGINT
@@ -193,7 +193,9 @@ def _serve(
         end = supervisor.run()
     except Exception:
         # The children die with this process; without a terminal the log is the only witness.
-        supervisor.current.runtime.log(CRITICAL, f"supervisor failed: {traceback.format_exc()}")
+        supervisor.current.runtime.log(
+            LogLevel.CRIT, f"supervisor failed: {traceback.format_exc()}"
+        )
         raise
     for held in supervisor.current.sockets.held.values():
         for item in held:

@@ -15,7 +15,7 @@ from proxy.runtime import now_ms
 from proxy.supervisor.build import Builder
 from proxy.supervisor.carry import add_late
 from proxy.supervisor.faults import explain
-from proxy.supervisor.generation import ALERT, NOTICE, WARNING, Generation, Phase
+from proxy.supervisor.generation import Generation, Phase
 from proxy.supervisor.limits import (
     FAULT_PAUSE_MS,
     FIRST_READY_LIMIT_MS,
@@ -29,6 +29,7 @@ from proxy.supervisor.reload import Read, Reload, Step
 from proxy.supervisor.signals import SignalPipe
 from proxy.supervisor.slices import PORTION, Sliced, Steps
 from shm.counters import CounterReader
+from shm.log_level import LogLevel
 
 RELOAD_SIGNALS = (signal.SIGUSR2, signal.SIGHUP)
 
@@ -146,7 +147,7 @@ class Supervisor:
         elif self._end is None and (
             self.current.hopeless or now >= self._begun_ms + FIRST_READY_LIMIT_MS
         ):
-            self.current.runtime.log(ALERT, "the workers do not become ready: giving up")
+            self.current.runtime.log(LogLevel.ALERT, "the workers do not become ready: giving up")
             self._stop(End.FAILED, now)
 
     # -- signals ----------------------------------------------------------------------------------
@@ -185,7 +186,9 @@ class Supervisor:
         self._notifier.stopping()
         self._abandon_reload(now)
         if self.current.phase is Phase.RUNNING:
-            self.current.runtime.log(WARNING, "stopping softly: no new connections are accepted")
+            self.current.runtime.log(
+                LogLevel.WARNING, "stopping softly: no new connections are accepted"
+            )
             held = self.current.sockets.held
             clients = {id(item.socket) for item in self.current.runtime.listeners}
             self.current.soft_stop(
@@ -213,12 +216,12 @@ class Supervisor:
 
     def _begin_reload(self, now: int) -> None:
         log = self.current.runtime.log
-        log(NOTICE, "reloading")
+        log(LogLevel.NOTICE, "reloading")
         self._notifier.reloading()
         try:
             self._reload = Reload(self.current, self._read, self._builder, self._faults, now)
         except Exception as error:
-            log(ALERT, f"reload failed, nothing changed: {explain(error)}")
+            log(LogLevel.ALERT, f"reload failed, nothing changed: {explain(error)}")
             self._notifier.ready()
 
     def _conclude_reload(self, reload: Reload, now: int) -> None:
@@ -244,7 +247,7 @@ class Supervisor:
             if old.phase is not Phase.ENDING and newest - number > limit:
                 sessions = CounterReader(old.runtime.segment).worker()["sessions"]
                 self.current.runtime.log(
-                    WARNING,
+                    LogLevel.WARNING,
                     f"mworker-max-reloads {limit}: ending {sessions} sessions of generation "
                     f"{number}, which is {newest - number} reloads old",
                 )

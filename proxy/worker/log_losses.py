@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from proxy.runtime import Log
 from shm.counters import CounterReader
+from shm.log_level import LogLevel
 
 REPORT_MS = 10_000  # between two reports: who reads them looks at counters for more
-LOG_WARNING = 4
 
 
 class LogLosses:
@@ -31,7 +31,7 @@ class LogLosses:
         if lost != self._told:
             self._next_ms = now_ms + REPORT_MS
             self._log(
-                LOG_WARNING,
+                LogLevel.WARNING,
                 f"worker {self._worker}: {lost - self._told} lines of the access log were lost, "
                 "because their receiver did not take them",
             )

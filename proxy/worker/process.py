@@ -31,12 +31,12 @@ from proxy.worker.following import Following
 from proxy.worker.log_losses import LogLosses
 from shm.counters import CounterReader
 from shm.locks import HEALTH_WRITER, take_role
+from shm.log_level import LogLevel
 from shm.processes import ProcessSelf
 from shm.states import Command, ProcessState
 
 TICK_SECONDS = 0.1  # heartbeat and look around; the supervisor calls 10 missed ones stale
 READY_POLL_SECONDS = 0.001  # while the relay thread starts: a killed worker is missed meanwhile
-LOG_CRITICAL = 2
 
 
 class RelayThread(Protocol):
@@ -66,7 +66,7 @@ def run(runtime: Runtime, worker: int) -> NoReturn:
     try:
         status = Worker(runtime, worker, Relay).serve()
     except Exception:
-        runtime.log(LOG_CRITICAL, f"worker {worker} failed: {traceback.format_exc()}")
+        runtime.log(LogLevel.CRIT, f"worker {worker} failed: {traceback.format_exc()}")
     os._exit(status)
 
 
@@ -169,7 +169,7 @@ class Worker:
         if self._stopping:
             self._status = 0
         else:
-            self._runtime.log(LOG_CRITICAL, f"the relay of worker {self._number} ended unasked")
+            self._runtime.log(LogLevel.CRIT, f"the relay of worker {self._number} ended unasked")
         self._loop.stop()
 
     def _look(self) -> None:
@@ -186,6 +186,6 @@ class Worker:
             "".join(traceback.format_exception(error)) if isinstance(error, BaseException) else ""
         )
         text = f"worker {self._number} failed: {context.get('message')}\n{told}"
-        self._runtime.log(LOG_CRITICAL, text)
+        self._runtime.log(LogLevel.CRIT, text)
         self._status = 1
         loop.stop()

@@ -11,10 +11,11 @@ from __future__ import annotations
 import msgspec
 
 from resolverd.dns.answer import QueryType, Status
-from resolverd.log.lines import WARNING, describe_views
+from resolverd.log.lines import describe_views
 from resolverd.log.throttle import LogThrottle
 from resolverd.names.registry import Resolved
 from resolverd.resolution.actions import Finished
+from shm.log_level import LogLevel
 
 TURNS_MIN = 3  # in a row: a change of the zone may reach one nameserver before the other
 ENDED_MS = 600_000
@@ -76,4 +77,4 @@ class Views:
         section = name.section.name
         text = describe_views(name.settings.name, section, {nameserver: said, other: others})
         subject = f"resolvers {section}"
-        self._throttle.log(subject, WARNING, text, now_ms, more="lines about names")
+        self._throttle.log(subject, LogLevel.WARNING, text, now_ms, more="lines about names")

@@ -10,11 +10,12 @@ import enum
 
 from resolverd.dns.answer import Status
 from resolverd.explain.reasons import hold_left_ms, hold_of
-from resolverd.log.lines import NOTICE, WARNING, describe_cut, describe_failure, describe_unusable
+from resolverd.log.lines import describe_cut, describe_failure, describe_unusable
 from resolverd.log.throttle import LogThrottle
 from resolverd.names.registry import Resolved
 from resolverd.names.slot_publisher import ServedServers
 from resolverd.resolution.actions import Finished
+from shm.log_level import LogLevel
 
 
 class Symptom(enum.Enum):
@@ -46,7 +47,7 @@ class Trouble:
             if key in self._logged:
                 self._logged.remove(key)
                 text = f"'{name.settings.name}' (resolvers {name.section.name}) is well again."
-                self._say(name, NOTICE, text, now_ms)
+                self._say(name, LogLevel.NOTICE, text, now_ms)
             return
         self._symptoms[key] = symptom
         if symptom is not Symptom.SUSPECT:
@@ -86,8 +87,8 @@ class Trouble:
             text = describe_unusable(title, len(name.assignment.records), slots)
         else:
             return
-        self._say(name, WARNING, text, now_ms)
+        self._say(name, LogLevel.WARNING, text, now_ms)
 
-    def _say(self, name: Resolved, level: int, text: str, now_ms: int) -> None:
+    def _say(self, name: Resolved, level: LogLevel, text: str, now_ms: int) -> None:
         subject = f"resolvers {name.section.name}"
         self._throttle.log(subject, level, text, now_ms, more="lines about names")

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from resolverd.assignment.servers_left import Loss
 from resolverd.config import ResolvedServer, ResolversSection
 from resolverd.dns.answer import Address, Status
+from shm.log_level import Lines, LogLevel
 from shm.states import Cause
-
-EMERGENCY = 0  # syslog severities (RFC 5424 section 6.2.1)
-ALERT = 1
-WARNING = 4
-NOTICE = 5
 
 FROM_ADDITIONAL = "DNS additional record"  # sources of an address other than a nameserver
 FROM_CACHE = "DNS cache"
@@ -29,9 +25,6 @@ ADVISED_MS = (30_000, 60_000, 120_000, 300_000)  # values of `hold obsolete` to 
 
 LISTED_MAX = 4  # records of an answer in one line
 
-Log = Callable[[int, str], None]  # syslog severity, text
-Lines = list[tuple[int, str]]  # severity, text
-
 
 def describe_loss(server: ResolvedServer, cause: Cause, loss: Loss) -> Lines:
     """The lines about a server that has lost its address."""
@@ -39,11 +32,11 @@ def describe_loss(server: ResolvedServer, cause: Cause, loss: Loss) -> Lines:
     name = f"{kind} {server.backend_name}/{server.server_name}"
     reason = _REASONS.get(cause, "unspecified DNS error")
     if loss.was_down:
-        return [(NOTICE, f"{name} was DOWN and now enters maintenance ({reason}).")]
+        return [(LogLevel.NOTICE, f"{name} was DOWN and now enters maintenance ({reason}).")]
     on_backup = " Running on backup." if not loss.active_left and loss.backup_left else ""
     left = f"{loss.active_left} active and {loss.backup_left} backup servers left.{on_backup}"
     tail = f"{left} {loss.sessions} sessions active, 0 requeued, 0 remaining in queue."
-    return [(ALERT, f"{name} is going DOWN for maintenance ({reason}). {tail}")]
+    return [(LogLevel.ALERT, f"{name} is going DOWN for maintenance ({reason}). {tail}")]
 
 
 def describe_failure(title: str, status: Status, kept_s: float, hold: str) -> str:
@@ -75,7 +68,7 @@ def describe_unusable(title: str, records: int, servers: int) -> str:
 def describe_empty(server: ResolvedServer) -> Lines:
     """The line about a backend whose last server is gone."""
     name = f"{server.backend_kind} {server.backend_name}"
-    return [(EMERGENCY, f"{name} has no server available!")]
+    return [(LogLevel.EMERG, f"{name} has no server available!")]
 
 
 def describe_address(
@@ -90,26 +83,28 @@ def describe_address(
 def describe_return(server: ResolvedServer, fqdn: str, source: str) -> Lines:
     """The lines about a server that had no address before."""
     name = f"{server.backend_name}/{server.server_name}"
-    lines = [(NOTICE, f"Server {name} ('{fqdn}') is UP/READY (resolves again).")]
+    lines = [(LogLevel.NOTICE, f"Server {name} ('{fqdn}') is UP/READY (resolves again).")]
     if source != FROM_ADDITIONAL:
-        lines.append((NOTICE, f"Server {name} administratively READY thanks to valid DNS answer."))
+        lines.append(
+            (LogLevel.NOTICE, f"Server {name} administratively READY thanks to valid DNS answer.")
+        )
     return lines
 
 
-def describe_plain(section: str, nameserver: str) -> tuple[int, str]:
+def describe_plain(section: str, nameserver: str) -> tuple[LogLevel, str]:
     """The line about a nameserver that does not take the OPT record of EDNS."""
     text = "refuses questions with EDNS and answers without: it is asked without, 512 bytes at most"
-    return NOTICE, f"nameserver {section}/{nameserver} {text} a reply over UDP."
+    return LogLevel.NOTICE, f"nameserver {section}/{nameserver} {text} a reply over UDP."
 
 
-def describe_refused(nameserver: str, name: str, address: Address) -> tuple[int, str]:
+def describe_refused(nameserver: str, name: str, address: Address) -> tuple[LogLevel, str]:
     """The line about an address that no server can have."""
     text = (
         f"nameserver {nameserver} answers {address.text} for '{name}': no server can have such an "
         "address, it is left out. A resolver that blocks names answers so. (Told once of each "
         "nameserver; `show resolvers` counts them as unusable.)"
     )
-    return WARNING, text
+    return LogLevel.WARNING, text
 
 
 def describe_views(name: str, section: str, said: Mapping[str, frozenset[str]]) -> str:
@@ -129,21 +124,21 @@ def _listed(said: frozenset[str], others: frozenset[str]) -> str:
     return ", ".join(texts[:LISTED_MAX]) + more
 
 
-def describe_doubt(nameserver: str, name: str) -> tuple[int, str]:
+def describe_doubt(nameserver: str, name: str) -> tuple[LogLevel, str]:
     """The line about replies that match no question, as if forged."""
     text = (
         f"nameserver {nameserver}: ten replies that match no question came while '{name}' was "
         "asked for, as if somebody guessed: such questions are asked over TCP. (Told once of each "
         "nameserver; `show resolvers` counts them as doubted.)"
     )
-    return WARNING, text
+    return LogLevel.WARNING, text
 
 
 def describe_surplus(name: str, records: int, missing: int) -> Lines:
     """The line about `missing` surplus records, or that no record is surplus any more."""
     if missing:
-        return [(NOTICE, f"{missing} of {records} records of '{name}' have no server.")]
-    return [(NOTICE, f"All records of '{name}' have a server again.")]
+        return [(LogLevel.NOTICE, f"{missing} of {records} records of '{name}' have no server.")]
+    return [(LogLevel.NOTICE, f"All records of '{name}' have a server again.")]
 
 
 def describe_came_back(
@@ -156,7 +151,7 @@ def describe_came_back(
     advised_ms = next((ms for ms in ADVISED_MS if ms >= 2 * unseen_ms), ADVISED_MS[-1])
     return [
         (
-            WARNING,
+            LogLevel.WARNING,
             f"Record '{record}' of '{name}' left and came back: answers were without it for "
             f"{unseen_ms / 1000:.1f}s, and 'hold obsolete' is {time_text(obsolete_ms)}. If answers "
             f"do not always hold all records, set 'hold obsolete {time_text(advised_ms)}' in "
@@ -174,7 +169,9 @@ def time_text(milliseconds: int) -> str:
 
 def describe_search(name: str, found: str, section: str) -> Lines:
     """The line about a short name: the name of the search list that was answered."""
-    return [(NOTICE, f"'{name}' is found as '{found}' (search list of resolvers '{section}').")]
+    return [
+        (LogLevel.NOTICE, f"'{name}' is found as '{found}' (search list of resolvers '{section}').")
+    ]
 
 
 def describe_followed(path: str, before: ResolversSection, after: ResolversSection) -> Lines:
@@ -189,7 +186,7 @@ def describe_followed(path: str, before: ResolversSection, after: ResolversSecti
         news.append(f"ndots {after.ndots}")
     if not news:
         return []
-    return [(NOTICE, f"resolvers '{after.name}': {path} has changed: {', '.join(news)}.")]
+    return [(LogLevel.NOTICE, f"resolvers '{after.name}': {path} has changed: {', '.join(news)}.")]
 
 
 def describe_unasked(path: str, section: ResolversSection, found: int) -> Lines:
@@ -198,4 +195,4 @@ def describe_unasked(path: str, section: ResolversSection, found: int) -> Lines:
     if followed is None or found <= followed.rows:
         return []
     text = f"only the first {followed.rows} of the {found} nameservers of {path} are asked."
-    return [(WARNING, f"resolvers '{section.name}': {text}")]
+    return [(LogLevel.WARNING, f"resolvers '{section.name}': {text}")]

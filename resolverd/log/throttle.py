@@ -8,9 +8,9 @@ comes back with another record and whose loss was not logged.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import msgspec
+
+from shm.log_level import Log, LogLevel
 
 LINES_MAX = 6  # of one subject in one window: enough to show the pattern
 WINDOW_MS = 60_000
@@ -20,7 +20,7 @@ class Window(msgspec.Struct):
     """The lines of one subject in the minute that began at `begin_ms`."""
 
     begin_ms: int
-    level: int
+    level: LogLevel
     more: str  # a noun for the lines that were left out
     said: int = 0
     left_out: int = 0
@@ -29,11 +29,11 @@ class Window(msgspec.Struct):
 class LogThrottle:
     """The open windows, the oldest first."""
 
-    def __init__(self, write: Callable[[int, str], None]) -> None:
+    def __init__(self, write: Log) -> None:
         self._write = write
         self._windows: dict[str, Window] = {}
 
-    def log(self, subject: str, level: int, text: str, now_ms: int, *, more: str) -> None:
+    def log(self, subject: str, level: LogLevel, text: str, now_ms: int, *, more: str) -> None:
         """Log a line about the subject, or count it; `more` is a noun for several such lines."""
         self.flush(now_ms)
         window = self._windows.get(subject)

@@ -24,7 +24,7 @@ from resolverd.config import (
     names_of,
 )
 from resolverd.dns.answer import Address, Status
-from resolverd.log.lines import FROM_CACHE, Log, describe_search
+from resolverd.log.lines import FROM_CACHE, describe_search
 from resolverd.names.slot_publisher import FROM_ANSWERS, ServedServers
 from resolverd.records.history import History
 from resolverd.records.resolution_record import ResolutionCounts
@@ -32,6 +32,7 @@ from resolverd.resolution.actions import Finished, Gained
 from resolverd.resolution.hold_rules import Ruling, hold_ms, own_graces, rule, rule_merged
 from resolverd.resolution.resolution import Resolution
 from resolverd.resolution.run_outcomes import TypeOutcome
+from shm.log_level import Log
 
 
 class ResolvedName:

@@ -21,10 +21,10 @@ from resolverd.config import (
     ResolversSection,
 )
 from resolverd.dns.wire import name_to_wire
-from resolverd.log.lines import Log
 from resolverd.names.host import ResolvedName
 from resolverd.names.service import ResolvedService
 from resolverd.names.slot_publisher import ServedServers
+from shm.log_level import Log, LogLevel
 
 Resolved = ResolvedName | ResolvedService
 HostKey = tuple[str, str, Family, bool, bool]  # section, name, preferred, searched, all families
@@ -115,7 +115,7 @@ class NameRegistry:
         if home is None or self._orders.get(slot, "") == name:
             return  # a server of an SRV label has the target of its record
         if name and not _is_name(name):
-            self._log(4, f"'{name}' is no name that could be resolved.")
+            self._log(LogLevel.WARNING, f"'{name}' is no name that could be resolved.")
             return
         self._orders[slot] = name
         server = next(each for each in home.servers if each.slot == slot)

@@ -17,13 +17,14 @@ from resolverd.assignment.services import Attachment, Key, ServiceAssignment, Se
 from resolverd.board import Board
 from resolverd.config import Family, ResolutionSettings, ResolvedServer, ResolversSection, names_of
 from resolverd.dns.answer import Address, Answer, Status
-from resolverd.log.lines import FROM_ADDITIONAL, Log
+from resolverd.log.lines import FROM_ADDITIONAL
 from resolverd.names.slot_publisher import Served, ServedServers
 from resolverd.records.history import History
 from resolverd.records.resolution_record import ResolutionCounts
 from resolverd.resolution.actions import Finished
 from resolverd.resolution.hold_rules import hold_ms
 from resolverd.resolution.resolution import Resolution
+from shm.log_level import Log
 from shm.states import Cause
 
 

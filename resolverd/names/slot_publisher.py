@@ -17,8 +17,9 @@ from resolverd.assignment.services import Attachment
 from resolverd.board import Board
 from resolverd.config import ResolvedServer
 from resolverd.dns.answer import Address
-from resolverd.log.lines import NOTICE, Log, describe_address, describe_loss, describe_return
+from resolverd.log.lines import describe_address, describe_loss, describe_return
 from resolverd.log.throttle import LogThrottle
+from shm.log_level import Log, LogLevel
 from shm.states import Cause, SlotFlag
 
 MOVES_MAX = 4  # changes kept for one server: enough to show that it flaps
@@ -216,7 +217,7 @@ class ServedServers:
         self._moved.append(server.slot)
         subject = f"{server.backend_name}/{server.server_name}"
         text = describe_address(server, before, address, source)
-        self.throttle.log(subject, NOTICE, text, now_ms, more="changes of its IP")
+        self.throttle.log(subject, LogLevel.NOTICE, text, now_ms, more="changes of its IP")
         if before is None:
             self._remaining.forget()
             self._tell_return(served, source, now_ms)

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from resolverd.board import Board
 from resolverd.config import Family, ResolversSection
 from resolverd.dns.answer import Status
-from resolverd.log.lines import Log, describe_came_back, describe_surplus
+from resolverd.log.lines import describe_came_back, describe_surplus
 from resolverd.log.throttle import LogThrottle
 from resolverd.resolution.resolution import Resolution
+from shm.log_level import Log
 
 
 class ResolutionCounts:

@@ -17,12 +17,13 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from resolverd.config import LinkedFile, ResolversSection
-from resolverd.log.lines import WARNING, Log, describe_followed, describe_unasked
+from resolverd.log.lines import describe_followed, describe_unasked
 from resolverd.resolv_conf.file import BYTES_MAX, ResolvConf, parse_resolv_conf
 from resolverd.resolv_conf.inotify import FolderWatch
 from resolverd.resolv_conf.linked_file import LinkedFileReader
 from resolverd.resolv_conf.nameserver_rows import follow, in_use, rows_of
 from shm.counters import NameserverTable
+from shm.log_level import Log, LogLevel
 from shm.names import NameReader, NameserverNameWriter
 from shm.segment import Segment
 
@@ -66,7 +67,10 @@ class ResolvConfFollower:
         try:
             self._watch = FolderWatch()
         except OSError as error:
-            self._log(WARNING, f"{self._path} is looked at every {LOOK_S:.0f} s: {error.strerror}")
+            self._log(
+                LogLevel.WARNING,
+                f"{self._path} is looked at every {LOOK_S:.0f} s: {error.strerror}",
+            )
         else:
             self._loop.add_reader(self._watch.descriptor, self._folder_changed)
         self._look()
@@ -95,7 +99,7 @@ class ResolvConfFollower:
                 self._take(section, found)
         elif complaint != self._complaint:
             self._complaint = complaint
-            self._log(WARNING, f"{self._path} {complaint}: what it said last is kept.")
+            self._log(LogLevel.WARNING, f"{self._path} {complaint}: what it said last is kept.")
         self._look_in(LOOK_S)
 
     def _watch_folders(self) -> None:

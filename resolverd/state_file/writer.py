@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from resolverd.config import StateFile
-from resolverd.log.lines import NOTICE, WARNING, Log
 from resolverd.state_file.format import (
     FILE_BYTES_MAX,
     HEADER,
@@ -32,6 +31,7 @@ from resolverd.state_file.format import (
     render,
 )
 from resolverd.state_file.rows import DatedRow, Doubles, RowReader
+from shm.log_level import Log, LogLevel
 from shm.segment import Segment
 
 Each = TypeVar("Each")
@@ -233,10 +233,12 @@ class StateWriter:
             self._written = rows
             if self._complaining:
                 self._complaining = False
-                self._log(NOTICE, f"server state file '{self._path}' is written again.")
+                self._log(LogLevel.NOTICE, f"server state file '{self._path}' is written again.")
             return
         self._seen = None
         self._pause_ms = RETRY_MS
         if not self._complaining:
             self._complaining = True
-            self._log(WARNING, f"server state file '{self._path}' cannot be written: {failure}.")
+            self._log(
+                LogLevel.WARNING, f"server state file '{self._path}' cannot be written: {failure}."
+            )

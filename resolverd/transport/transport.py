@@ -42,10 +42,11 @@ from resolverd.dns.answer import (
 from resolverd.dns.extensions import Extensions
 from resolverd.dns.reply_cache import ReplyReader
 from resolverd.dns.wire import HEADER_BYTES
-from resolverd.log.lines import Log, describe_doubt, describe_plain, describe_refused
+from resolverd.log.lines import describe_doubt, describe_plain, describe_refused
 from resolverd.transport.attempt import Attempt, Carrier, Open
 from resolverd.transport.tcp import NameserverStreams
 from resolverd.transport.udp import NameserverSockets, OpenQuery
+from shm.log_level import Log
 
 # Open at a nameserver for one run; older ones are closed. Each may keep a retired socket open.
 ATTEMPTS_MAX = 32

@@ -8,6 +8,7 @@ import pytest
 
 from loadtest.declarations import declared
 from proxy.relay.state.termination import CODES, Termination
+from shm.log_level import LogLevel
 from shm.segment import area_sizes
 from shm.shape import Shape
 from shm.states import (
@@ -39,10 +40,16 @@ def test_both_sides_name_the_same_numbers(
     assert compiled == {f"{prefix}_{name}": int(each) for name, each in names.__members__.items()}
 
 
-def test_the_causes_that_compiled_code_names_are_those_of_the_whole_list() -> None:
-    compiled = declared("shm/eligibility.pxd").enums["Cause"]
+@pytest.mark.parametrize(
+    ("path", "prefix", "names"),
+    [("shm/eligibility.pxd", "CAUSE", Cause), ("proxy/relay/log/line.pxd", "LEVEL", LogLevel)],
+)
+def test_compiled_code_that_names_some_numbers_means_the_same(
+    path: str, prefix: str, names: type[enum.IntEnum]
+) -> None:
+    compiled = declared(path).enums[names.__name__]
     assert compiled
-    assert compiled == {name: Cause[name.removeprefix("CAUSE_")] for name in compiled}
+    assert compiled == {name: names[name.removeprefix(f"{prefix}_")] for name in compiled}
 
 
 def test_every_termination_state_has_letters_and_a_counter() -> None:

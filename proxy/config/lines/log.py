@@ -15,6 +15,7 @@ from proxy.config.text.context import Context
 from proxy.config.text.messages import ConfigError
 from proxy.config.text.suggest import hint
 from proxy.config.text.units import parse_number
+from shm.log_level import LogLevel
 
 SYSLOG_PORT = 514
 LENGTH_MIN = 80  # bytes of one message, HAProxy's limits
@@ -28,7 +29,7 @@ FACILITIES = (
     *("uucp", "cron", "auth2", "ftp", "ntp", "audit", "alert", "cron2"),
     *("local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"),
 )
-LEVELS = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug")
+LEVELS = tuple(level.name.lower() for level in LogLevel)
 FORMATS = ("local", "rfc3164", "rfc5424", "priority", "short", "timed", "iso", "raw")
 _STANDARD = {"stdout": 1, "stderr": 2}
 
@@ -105,7 +106,7 @@ def parse_log(statement: Statement) -> LogTarget:
     return LogTarget(
         endpoint=endpoint,
         facility=facility,
-        max_level=levels[0] if levels else len(LEVELS) - 1,
+        max_level=levels[0] if levels else LogLevel.DEBUG,
         min_level=levels[1] if len(levels) > 1 else 0,
         format=log_format,
         descriptor=descriptor,

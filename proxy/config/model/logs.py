@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from proxy.config.model.sockets import Endpoint
+from shm.log_level import LogLevel
 
 
 class LogTarget(msgspec.Struct, frozen=True):
@@ -12,8 +13,8 @@ class LogTarget(msgspec.Struct, frozen=True):
 
     endpoint: Endpoint | None  # None: `stdout`/`stderr` are descriptors 1 and 2
     facility: int
-    max_level: int = 7
-    min_level: int = 0
+    max_level: int = LogLevel.DEBUG
+    min_level: int = LogLevel.EMERG
     format: str = "local"  # rfc3164, rfc5424, raw, short, timed, iso, priority, local
     descriptor: int | None = None
     length_max: int = 1_024  # bytes of one message

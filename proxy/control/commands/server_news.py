@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from proxy.control.rows.observation import FDRAIN, MAINT_MASK, Observed
 from proxy.control.rows.summary import BackendSummary
+from shm.log_level import LogLevel
 from shm.states import Operational
 
-EMERG, ALERT, NOTICE = 0, 1, 5  # syslog
-Line = tuple[int, str]
+Line = tuple[LogLevel, str]
 
 
 def subject(observed: Observed) -> str:
@@ -37,16 +37,19 @@ def administrative(before: Observed, after: Observed, left: BackendSummary, sess
     was_out = before.admin.flags & MAINT_MASK
     if after.admin.flags & MAINT_MASK:
         if before.maint:
-            return NOTICE, f"{who} was in maintenance and now enters forced maintenance."
+            return LogLevel.NOTICE, f"{who} was in maintenance and now enters forced maintenance."
         if not before.up:
-            return NOTICE, f"{who} was DOWN and now enters maintenance."
-        return ALERT, f"{who} is going DOWN for maintenance. {left_without(left, sessions)}"
+            return LogLevel.NOTICE, f"{who} was DOWN and now enters maintenance."
+        return (
+            LogLevel.ALERT,
+            f"{who} is going DOWN for maintenance. {left_without(left, sessions)}",
+        )
     if was_out and after.resolution_maint:
-        return NOTICE, f"{who} is leaving forced maintenance but remains in maintenance."
+        return LogLevel.NOTICE, f"{who} is leaving forced maintenance but remains in maintenance."
     if after.admin.flags & FDRAIN:
-        return NOTICE, f"{who} enters drain state."
+        return LogLevel.NOTICE, f"{who} enters drain state."
     cause = "forced maintenance" if was_out else "forced drain"
-    return NOTICE, f"{who} is UP/READY (leaving {cause})."
+    return LogLevel.NOTICE, f"{who} is UP/READY (leaving {cause})."
 
 
 def healthy(before: Observed, after: Observed, left: BackendSummary, sessions: int) -> list[Line]:
@@ -55,10 +58,12 @@ def healthy(before: Observed, after: Observed, left: BackendSummary, sessions: i
         return []
     who = subject(after)
     if after.operational == Operational.STOPPED:
-        return [(ALERT, f"{who} is DOWN, changed from CLI. {left_without(left, sessions)}")]
+        return [
+            (LogLevel.ALERT, f"{who} is DOWN, changed from CLI. {left_without(left, sessions)}")
+        ]
     state = "UP" if after.operational == Operational.RUNNING else "stopping"
     online = counts(left, "online", "0 sessions requeued, 0 total in queue.")
-    return [(NOTICE, f"{who} is {state}, changed from CLI. {online}")]
+    return [(LogLevel.NOTICE, f"{who} is {state}, changed from CLI. {online}")]
 
 
 def server_lines(
@@ -72,5 +77,5 @@ def server_lines(
         lines = healthy(before, after, left, sessions)
     if lines and former.active + former.backup and not left.active + left.backup:
         kind = "proxy" if before.proxy.kind == "listen" else "backend"
-        lines.append((EMERG, f"{kind} {before.proxy.name} has no server available!"))
+        lines.append((LogLevel.EMERG, f"{kind} {before.proxy.name} has no server available!"))
     return lines

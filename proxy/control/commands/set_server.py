@@ -19,11 +19,12 @@ from proxy.control.commands.admin_changes import (
     ordered_name,
 )
 from proxy.control.commands.in_force import InForce
-from proxy.control.commands.server_news import NOTICE, server_lines
+from proxy.control.commands.server_news import server_lines
 from proxy.control.rows.observation import Observed
 from proxy.control.rows.report import Report
 from proxy.control.rows.summary import BackendSummary
 from proxy.runtime import now_ms, ring
+from shm.log_level import LogLevel
 from shm.names import NameOrderWriter
 from shm.slots import AdminTableWriter
 
@@ -102,7 +103,7 @@ class SetServer:
         """Say what changed, once it is published."""
         proxy, server, log = before.proxy, before.server, self.report.runtime.log
         if answer:
-            log(NOTICE, f"{proxy.name}/{server.name}: {answer}")
+            log(LogLevel.NOTICE, f"{proxy.name}/{server.name}: {answer}")
         after = self.report.observer.server(proxy, server)
         left = self.report.monitor.summary(proxy)
         sessions = self.report.monitor.server_counters(server)["sessions"]
@@ -144,7 +145,7 @@ class SetServer:
         where = f"{observed.proxy.name}/{observed.server.name}"
         former = observed.name or "(null)"  # likewise: the server was given by its address
         answer = f"{where} changed its FQDN from {former} to {name} {BY}"
-        self.report.runtime.log(NOTICE, answer)
+        self.report.runtime.log(LogLevel.NOTICE, answer)
         return [f"{answer}\n"]
 
     def set_maxconn(self, words: list[str], _level: Level) -> Answer:

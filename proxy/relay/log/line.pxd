@@ -21,9 +21,11 @@ from proxy.relay.state.types cimport (
 from shm.atomics cimport count, load_relaxed
 from shm.segment cimport frontend_counters, worker_counters
 
-cdef enum:
-    LEVEL_ERROR = 3
+cdef enum:  # LogLevel (shm/log_level.py), those of lines about sessions
+    LEVEL_ERR = 3
     LEVEL_INFO = 6
+
+cdef enum:
     HEADER_BYTES_MAX = 512  # priority, time, and a tail (TAIL_BYTES_MAX in compile.pyx)
 
 
@@ -329,5 +331,5 @@ cdef inline void log_line(
     for index in range(access.step_count):
         put_step(&text, engine, session, &access.steps[index], termination, end_ms)
     log_send(
-        engine, access, LEVEL_ERROR if failed and access.separate_errors else LEVEL_INFO,
+        engine, access, LEVEL_ERR if failed and access.separate_errors else LEVEL_INFO,
         text.start, text.at - text.start)
