@@ -1,7 +1,7 @@
-"""Sections while they are being read: mutable, with references still by name.
+"""Sections while they are being read: mutable, with references by name.
 
-Owns what a line may set and what a section inherits from its `defaults`. `build` turns drafts into
-the immutable settings once every section is known.
+Owns the fields that lines set, and what a section inherits from its `defaults`. `build` makes the
+immutable settings from the drafts once every section is known.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ class ProxyKind(enum.Enum):
 
     @property
     def accepts(self) -> bool:
-        """Whether frontend words mean something here."""
+        """Whether the section has a frontend."""
         return self is not ProxyKind.BACKEND
 
     @property
     def serves(self) -> bool:
-        """Whether backend words mean something here."""
+        """Whether the section has a backend."""
         return self is not ProxyKind.FRONTEND
 
 
@@ -60,14 +60,14 @@ class Side(enum.Enum):
     BOTH = "any"
 
     def fits(self, kind: ProxyKind) -> bool:
-        """Whether such a section (or one that starts from it) has this half."""
+        """Whether a section of this kind, or one that inherits from it, has this half."""
         if self is Side.FRONT:
             return kind.accepts
         return self is Side.BOTH or kind.serves
 
 
 class GlobalDraft(msgspec.Struct):
-    """The `global` sections, all of them together; the fields are those of model.Global."""
+    """All `global` sections together; the fields are those of model.Global."""
 
     nbthread: int = 0
     maxconn: int = 0
@@ -114,10 +114,10 @@ class ResolversDraft(msgspec.Struct):
     ttl_period: TtlPeriod | None = None
     timeout_retry_ms: int = 1_000
     holds: dict[str, int] = {}  # field of resolverd.config.Holds -> milliseconds
-    resolv_conf: ResolvConf | None = None  # `parse-resolv-conf`: what the file said
+    resolv_conf: ResolvConf | None = None  # `parse-resolv-conf`: the content of the file
     resolv_conf_path: str = ""
-    followed: frozenset[str] = frozenset()  # names of the nameservers that the file brought
-    search: tuple[str, ...] | None = None  # its own lines, which win over the file's
+    followed: frozenset[str] = frozenset()  # names of the nameservers from the file
+    search: tuple[str, ...] | None = None  # of its own lines, instead of the file's
     ndots: int | None = None
 
     @property
@@ -136,7 +136,7 @@ class ResolversDraft(msgspec.Struct):
 
 
 class ServerOptions(msgspec.Struct):
-    """What a `server` line, or `default-server` before it, can set."""
+    """The options of a `server` line, or of `default-server` before it."""
 
     check: bool = False
     inter_ms: int = CHECK_INTER_MS
@@ -154,7 +154,7 @@ class ServerOptions(msgspec.Struct):
     minconn: int = 0
     maxqueue: int = 0
     send_proxy: bool = False
-    send_proxy_v2: bool = False  # wins over the other
+    send_proxy_v2: bool = False  # takes precedence over `send_proxy`
     proxy_v2_checksum: bool = False
     check_send_proxy: bool = False
     slowstart_ms: int = 0
@@ -182,12 +182,12 @@ class ServerOptions(msgspec.Struct):
     id: int | None = None
 
     def copy(self) -> ServerOptions:
-        """Options that can change without changing these."""
+        """A copy, to be changed independently."""
         return msgspec.structs.replace(self)
 
 
 class ServerDraft(msgspec.Struct):
-    """One server; a server-template has made one for each of its numbers."""
+    """One server; a server-template makes one for each of its numbers."""
 
     name: str
     origin: Origin
@@ -198,7 +198,7 @@ class ServerDraft(msgspec.Struct):
 
 
 class BindOptions(msgspec.Struct):
-    """What stands behind the addresses of a `bind` line."""
+    """The options after the addresses of a `bind` line."""
 
     name: str | None = None
     id: int | None = None
@@ -228,14 +228,14 @@ class BindDraft(msgspec.Struct):
 
 
 class LogFormatDraft(msgspec.Struct, frozen=True):
-    """`log-format`, or `option tcplog` for the usual one; read once it is known to be of use."""
+    """`log-format`, or `option tcplog` for the usual one; parsed for sections that log."""
 
     text: str
     origin: Origin
 
 
 class ServerStateSource(enum.Enum):
-    """`load-server-state-from-file`: which file knows the servers' last state."""
+    """`load-server-state-from-file`: the file with the servers' last state."""
 
     GLOBAL = "global"
     LOCAL = "local"
@@ -243,9 +243,9 @@ class ServerStateSource(enum.Enum):
 
 
 class HttpWord(msgspec.Struct, frozen=True):
-    """A word that needs mode http; `warning` is what HAProxy says in a TCP section, or nothing.
+    """A word that needs mode http; `warning` is HAProxy's in a TCP section, "" without one.
 
-    HAProxy looks only in sections that have the word's `side`.
+    HAProxy warns only in sections that have the word's `side`.
     """
 
     label: str
@@ -255,14 +255,14 @@ class HttpWord(msgspec.Struct, frozen=True):
 
 
 class HttpRule(msgspec.Struct, frozen=True):
-    """A whole line that decides about requests: a section that serves statistics cannot skip it."""
+    """A line with a rule for requests, which a section that serves statistics may not skip."""
 
     line: str
     origin: Origin
 
 
 class ProxyDraft(msgspec.Struct):
-    """One proxy section, or a `defaults` section that others start from."""
+    """One proxy section, or a `defaults` section from which others inherit."""
 
     name: str
     kind: ProxyKind
@@ -313,7 +313,7 @@ class ProxyDraft(msgspec.Struct):
     metrics_paths: tuple[str, ...] | None = None  # None: no metrics; (): on every path
     monitor_uri: str | None = None
     logs: list[LogTarget] = []
-    log_global: bool = False  # those of the global section too
+    log_global: bool = False  # `log global`: the targets of the global section too
     log_format: LogFormatDraft | None = None
     log_tag: str | None = None
     log_skip_null: bool = False
@@ -330,7 +330,7 @@ class ProxyDraft(msgspec.Struct):
 
 
 def inherit(defaults: ProxyDraft, name: str, kind: ProxyKind, origin: Origin) -> ProxyDraft:
-    """A new section that starts with everything its `defaults` section says."""
+    """A new section with the values of its `defaults` section."""
     return msgspec.structs.replace(
         defaults,
         name=name,

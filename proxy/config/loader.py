@@ -1,7 +1,7 @@
 """Configuration files to settings: the one entry to this package.
 
-Owns the order of the steps: files, lines, sections, checks, build. Reading files and asking the
-host for names, users and routes are its only contact with the world; it prints and changes nothing.
+Owns the order of the steps: files, lines, sections, checks, build. Its only inputs are the files
+and the host's names, users and routes; it prints nothing and changes nothing.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from proxy.config.text.sources import expand_sources, read_lines
 from resolverd.config import Family
 
 
-class Outcome(msgspec.Struct, frozen=True):
-    """What a load came to: settings unless there was an ALERT, and everything there is to say."""
+class LoadResult(msgspec.Struct, frozen=True):
+    """The result of a load: settings unless there was an ALERT, and all messages."""
 
     settings: Settings | None
     messages: tuple[Message, ...]
@@ -44,12 +44,12 @@ def load(
     ipv6_route: Callable[[], bool] = has_ipv6_route,
     resolv_conf: str = RESOLV_CONF,
     accept_families: tuple[Family, ...] | None = None,
-) -> Outcome:
-    """Read files and folders in order; `environ` is what `"$NAME"` means and is not changed.
+) -> LoadResult:
+    """Read files and folders in order; `environ` has the values of `"$NAME"` and is not changed.
 
-    `resolve_host` finds the address of a host name in `bind`, `log`, `stats socket` and
-    `nameserver` lines (never of a server) and may block; None means that there is none.
-    `accept_families` counts more than what the files say of it.
+    `resolve_host` returns the address of a host name in `bind`, `log`, `stats socket` and
+    `nameserver` lines (never of a server) or None, and may block. `accept_families` takes
+    precedence over `dns-accept-family`.
     """
     messages = Messages()
     context = Context(messages, dict(environ), resolve_host, ipv6_route, resolv_conf)
@@ -65,7 +65,7 @@ def load(
     if not messages.failed:
         families = accept_families or _families(sections, context)
         settings = build(sections.globals, sections.resolvers, sections.proxies, families)
-    return Outcome(settings, messages.all())
+    return LoadResult(settings, messages.all())
 
 
 def _families(sections: Sections, context: Context) -> tuple[Family, ...]:
@@ -76,7 +76,7 @@ def _families(sections: Sections, context: Context) -> tuple[Family, ...]:
 
 
 def _add_default_resolvers(sections: Sections, context: Context) -> None:
-    """Section `default` exists without being written, with resolv.conf's nameservers (S4)."""
+    """Add section `default` with resolv.conf's nameservers, if a server refers to it (S4)."""
     user = _first_user(sections.proxies)
     if user is None or any(known.name == DEFAULT_RESOLVERS for known in sections.resolvers):
         return

@@ -1,4 +1,4 @@
-"""Messages as HAProxy prints them, and what `-c` says and returns.
+"""Messages in HAProxy's form, and the output and exit status of `-c`.
 
 Owns the text form only: scripts and editors parse these lines. Prints nothing itself.
 """
@@ -21,7 +21,7 @@ WARNINGS_FATAL = "config : Some warnings were found and 'zero-warning' is set. A
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What to print, line by line, and the exit status that goes with it."""
+    """The lines to print, and the exit status."""
 
     lines: tuple[str, ...]
     exit_status: int
@@ -36,7 +36,7 @@ def render_tagged(severity: Severity, pid: int, text: str) -> str:
 def render(message: Message, pid: int) -> str:
     """One message as a line: `[ALERT]    (1234) : config : parsing [edge.cfg:17] : text`.
 
-    Bytes of the file that are not UTF-8 are shown escaped, so that any terminal can take them.
+    Bytes of the file that are not UTF-8 are escaped, so that any terminal can show the line.
     """
     place = ""
     if message.origin is not None:
@@ -56,9 +56,9 @@ def summarize(
     has_listener: bool = True,
     pid: int | None = None,
 ) -> Report:
-    """What `-c` (or a start) prints for these messages, and its exit status.
+    """The output of `-c` (or of a start) for these messages, and its exit status.
 
-    0: it can start; 1: there are errors; 2: there are none, but nothing would listen.
+    0: no error; 1: errors; 2: no error, but no bind address.
     `verbose` is -V, `quiet` -q (errors only), `diagnose` -dD, `warnings_fatal` -dW or
     `zero-warning`, `has_listener` whether the settings have a bind address.
     """

@@ -1,6 +1,6 @@
-"""Section headers, and which table reads the lines under them.
+"""Section headers, and the table of words for the lines below each.
 
-Owns the sections seen so far. A section that Millrace cannot honour is reported once, at its
+Owns the sections read so far. A section that Millrace cannot honour is reported once, at its
 header, and its lines are skipped.
 """
 
@@ -18,8 +18,8 @@ from proxy.config.model.settings import Origin
 from proxy.config.text.context import Context
 from proxy.config.text.messages import ConfigError
 from proxy.config.text.names import check_label
-from proxy.config.text.sources import Line
-from proxy.config.text.suggest import Names, hint
+from proxy.config.text.sources import SourceLine
+from proxy.config.text.suggest import NameIndex, hint
 
 LineHandler = Callable[[Statement], None]
 
@@ -45,33 +45,32 @@ SECTIONS = ("global", "resolvers", *PROXY_KINDS, *_UNSUPPORTED_SECTIONS, *_IGNOR
 
 
 class Sections:
-    """Everything read so far, and the section that the next line belongs to."""
+    """All sections read so far, and the open one, to which the next line belongs."""
 
     def __init__(self, context: Context) -> None:
-        """Start with no section open."""
         self.globals = GlobalDraft()
         self.resolvers: list[ResolversDraft] = []
         self._resolvers_by_name: dict[str, ResolversDraft] = {}
         self.proxies: list[ProxyDraft] = []
         self._context = context
         self._defaults: dict[str, ProxyDraft] = {}
-        self._defaults_names = Names()
+        self._defaults_names = NameIndex()
         self._ambiguous: set[str] = set()  # names that several defaults sections have
         self._last_defaults = ProxyDraft("", ProxyKind.DEFAULTS, Origin())
         self._handle: LineHandler | None = None
 
     def leave(self) -> None:
-        """A new file begins: its first line must open a section."""
+        """Close the section at the end of a file: the next one's first line must open another."""
         self._handle = None
 
-    def read(self, line: Line) -> None:
-        """Act on one line; what is wrong with it goes to the messages."""
+    def read(self, line: SourceLine) -> None:
+        """Act on one line; its errors are added to the messages."""
         try:
             words = tuple(map(_as_text, line.words))
             statement = Statement(line.origin, words, self._context)
             if line.words[0] in SECTIONS:
                 self._context.environment[".SECTION"] = line.words[0]
-                self._handle = _skip  # a header that fails is followed by lines of its own
+                self._handle = _skip  # the lines below a header that fails
                 self._handle = self._open(statement)
             elif self._handle is None:
                 raise ConfigError(f"unknown keyword '{line.words[0]}' out of section")
@@ -171,7 +170,7 @@ class Sections:
 
 
 def _as_text(word: str) -> str:
-    """Settings travel between processes as UTF-8, so every word must be that."""
+    """The word as text; ConfigError unless it is UTF-8, in which settings are passed on."""
     if word.isascii():
         return word
     try:
@@ -181,7 +180,7 @@ def _as_text(word: str) -> str:
 
 
 def _skip(_statement: Statement) -> None:
-    """Lines of a section that is not read."""
+    """Skip a line of a section that is not supported."""
 
 
 def _check_known(
@@ -195,7 +194,7 @@ def _check_known(
 
 
 def _unprefixed(statement: Statement) -> Statement:
-    """`no option x` and `default option x` as `option x` with a prefix."""
+    """`no option x` and `default option x` become `option x` with a prefix."""
     if statement.keyword not in (Prefix.NO.value, Prefix.DEFAULT.value):
         return statement
     if not statement.arguments:

@@ -15,7 +15,7 @@ from proxy.config.lines.proxy.bind import BIND_OPTIONS
 from proxy.config.lines.proxy.option import OPTIONS
 from proxy.config.lines.proxy.words import PROXY_WORDS, TIMEOUTS
 from proxy.config.lines.server.options import SERVER_OPTIONS
-from proxy.config.loader import Outcome
+from proxy.config.loader import LoadResult
 from proxy.config.model.settings import Settings
 from proxy.config.report import summarize
 from proxy.config.sections import SECTIONS
@@ -76,7 +76,7 @@ headers = st.sampled_from(
 )
 
 
-def judge(outcome: Outcome) -> None:
+def judge(outcome: LoadResult) -> None:
     """Either settings that can be sent, or at least one ALERT; and a report either way."""
     failed = any(message.severity is Severity.ALERT for message in outcome.messages)
     assert (outcome.settings is None) is failed

@@ -9,7 +9,7 @@ from types import FrameType
 import pytest
 
 from proxy.config.text.messages import Severity
-from proxy.config.text.suggest import COMPARED_MAX, Names
+from proxy.config.text.suggest import COMPARED_MAX, NameIndex
 from tests.support.config.loading import load_text, said
 
 HEAD = "defaults d\n timeout client 1s\n timeout connect 1s\n timeout server 1s\n"
@@ -117,7 +117,7 @@ def test_a_section_costs_the_same_among_ten_times_as_many(name: str) -> None:
 
 
 def test_among_many_names_the_one_that_was_meant_is_found() -> None:
-    names = Names(f"backend-{number}-east" for number in range(10 * COMPARED_MAX))
+    names = NameIndex(f"backend-{number}-east" for number in range(10 * COMPARED_MAX))
     for unknown in ("bckend-77-east", "backend-77-eastt", "backemd-77-east", "backend-77-aest"):
         assert names.hint(unknown) == "; did you mean 'backend-77-east' maybe ?", unknown
     assert names.hint("something-else") == ""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.loader import Outcome, load
+from proxy.config.loader import LoadResult, load
 from proxy.config.model.settings import Balance, InitAddr
 from resolverd.config import Family, Holds
 from tests.support.config.loading import resolve_from_table, said
@@ -14,7 +14,7 @@ from tests.support.config.loading import resolve_from_table, said
 MISSION = Path(__file__).parent.parent / "mission"
 
 
-def load_mission(number: int, tmp_path: Path) -> Outcome:
+def load_mission(number: int, tmp_path: Path) -> LoadResult:
     resolv_conf = tmp_path / "resolv.conf"
     resolv_conf.write_text("nameserver 127.7.0.53\nsearch flexhcs.rancher.internal\n")
     return load(

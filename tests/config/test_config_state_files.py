@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.loader import Outcome
+from proxy.config.loader import LoadResult
 from proxy.config.model.settings import Proxy
 from proxy.config.text.messages import Severity
 from tests.support.config.loading import LISTEN, load_text, only_alert, said, settings_of
@@ -14,7 +14,7 @@ from tests.support.config.loading import LISTEN, load_text, only_alert, said, se
 SERVER = "    server s 127.0.0.2:80\n"
 
 
-def warned(outcome: Outcome) -> list[tuple[int, str]]:
+def warned(outcome: LoadResult) -> list[tuple[int, str]]:
     return said(outcome, Severity.WARNING)
 
 

@@ -1,1 +1,1 @@
-"""What the words of a line do: the table of words, and what several sections share."""
+"""The effects of words: the table of words, and the handlers that several sections share."""

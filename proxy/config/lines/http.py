@@ -1,7 +1,7 @@
-"""The words that mean something in mode http only, and what HAProxy says of them in mode tcp.
+"""The words with a meaning in mode http only, and HAProxy's warnings about them in mode tcp.
 
-Owns that list, nothing else: no such word does anything here. `http-request`, by which a statistics
-section (mode http) serves metrics, is read in a file of its own.
+Owns that list only: no such word has an effect here. `http-request`, with which a statistics
+section (mode http) serves metrics, has a file of its own.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def note(
     side: Side = Side.BOTH,
     rule: bool = False,
 ) -> None:
-    """Remember an HTTP word, or forget it after `no`: one of each label, but each rule."""
+    """Add an HTTP word to the draft, or remove it after `no`: one of each label, but each rule."""
     if statement.prefix is not Prefix.NONE:
         forget(draft, label)
     elif all(word.label != label for word in draft.http_words):
@@ -50,7 +50,7 @@ def note(
 
 
 def forget(draft: ProxyDraft, *labels: str) -> None:
-    """Take back what an earlier line, or `defaults`, asked for."""
+    """Remove the words of an earlier line or of `defaults`."""
     draft.http_words = [word for word in draft.http_words if word.label not in labels]
 
 
@@ -63,7 +63,7 @@ def _noted(
     negatable: bool = False,
     shape: Shape | None = None,
 ) -> Word[ProxyDraft]:
-    """A word that is only remembered, until the mode of the section is known."""
+    """A word that is only stored: the mode of the section is known at its end."""
 
     def handle(statement: Statement, draft: ProxyDraft) -> None:
         note(statement, draft, label, warning, side=side, rule=rule)
@@ -188,7 +188,7 @@ HTTP_OPTIONS: Table[ProxyDraft] = {
     **{name: _option(name, _LOG_OPTION) for name in _LOG_OPTIONS},
 }
 
-# What a statistics section honours, and rules, each of which it honours or refuses.
+# The words that a statistics section honours, and rules, each of which it honours or refuses.
 HONOURED_LABELS = frozenset(
     {
         *("'stats' statement", "'monitor-uri'"),
@@ -206,7 +206,7 @@ HTTP_BALANCE = "Layer 7 hash not possible for {1} (needs 'mode http'). Falling b
 
 
 def warning_text(word: HttpWord, draft: ProxyDraft) -> str:
-    """What HAProxy says of the word in a TCP section; nothing for many of them."""
+    """HAProxy's warning about the word in a TCP section; "" for many of them."""
     if not word.side.fits(draft.kind):
         return ""
     return word.warning.format(word.label, draft.title)

@@ -1,6 +1,6 @@
 """The words about logs: targets, facilities, levels, formats (manual sections 3.1, 4.2 and 8.2).
 
-Owns the names and numbers of syslog (RFC 5424 section 6.2.1) as HAProxy spells them. Sends nothing.
+Owns the names and numbers of syslog (RFC 5424 section 6.2.1) in HAProxy's spelling. Sends nothing.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def log_format(statement: Statement, draft: ProxyDraft) -> None:
 
 
 def set_log_format(statement: Statement, draft: ProxyDraft, text: str = TCP_FORMAT) -> None:
-    """Take the place of the format, or the HTTP log, that `defaults` asked for."""
+    """Replace the format, or the HTTP log, of an earlier line or of `defaults`."""
     forget(draft, *HTTP_LOG_LABELS)
     draft.log_format = LogFormatDraft(text, statement.origin)
 

@@ -45,7 +45,7 @@ _VERBATIM = "If you wanted to emit the '%' character verbatim, you need to use '
 
 
 def parse_log_format(text: str) -> tuple[LogItem, ...]:
-    """The items of a format; ConfigError names what is wrong with it."""
+    """The items of a format; ConfigError for one with an error."""
     return _Parser(text).run()
 
 
@@ -117,7 +117,7 @@ class _Parser:
         )
 
     def _read_flags(self) -> frozenset[str]:
-        """`{+Q,-X,+E}`: added to, or taken from, those that hold for all; unknown ones: nothing."""
+        """`{+Q,-X,+E}`: the flags set by `o` with these changes; unknown ones have no effect."""
         if self._text[self._at : self._at + 1] != "{":
             return self._flags
         close = self._text.find("}", self._at)

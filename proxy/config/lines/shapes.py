@@ -1,8 +1,8 @@
-"""Shapes of lines: how many arguments a word takes, and of what form.
+"""Shapes of lines: the number of arguments of a word, and their form.
 
-Owns what is said of an argument that does not belong. A shape judges words whose arguments nobody
-else reads, so that a line is refused where HAProxy refuses it though it would change nothing here;
-and it says which words HAProxy reads without looking at what stands behind their arguments.
+Owns the errors about an argument that does not fit. A shape checks the arguments of words whose
+handler does not read them, so that a line without effect is refused where HAProxy refuses it; and
+it marks the words after whose arguments HAProxy ignores the rest.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from proxy.config.text.messages import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """`least` to `most` arguments; where `lenient`, HAProxy passes over what is too much.
+    """`least` to `most` arguments; if `lenient`, HAProxy ignores surplus ones.
 
-    `form` is what each argument looks like, `expected` the same in words. With `options` what
-    stands behind the first `before` arguments are these words, each with so many values behind it.
+    `form` is a pattern for each argument, `expected` the same in words. `options` are the words
+    allowed after the first `before` arguments, each with the number of its values.
     """
 
     least: int = 0
@@ -27,12 +27,12 @@ class Shape:
     lenient: bool = False
     form: str = ""
     expected: str = ""
-    joined: bool = False  # `form` is of all of them together
+    joined: bool = False  # `form` is for all of them together
     options: Mapping[str, int] = field(default_factory=dict)
     before: int = 0
 
     def fitting(self, arguments: tuple[str, ...], described: str) -> int:
-        """How many of the arguments belong to the word; ConfigError for a line that is wrong."""
+        """How many of the arguments belong to the word; ConfigError for one that does not fit."""
         if len(arguments) < self.least:
             raise ConfigError(f"{described} expects {self.expected or 'an argument'}")
         count = len(arguments) if self.most is None else min(self.most, len(arguments))
@@ -62,7 +62,7 @@ _TIME = r"[0-9]+((us|[smhd]|ms).*)?"
 _RANGE = r"(all|odd|even|[0-9]+(-[0-9]*)?)"
 
 ALONE = Shape(most=0)
-AT_MOST_ONE = Shape(most=1, lenient=True)  # the handler says what it expects
+AT_MOST_ONE = Shape(most=1, lenient=True)  # the handler checks that it is there
 AT_MOST_TWO = Shape(most=2, lenient=True)
 ALONE_LENIENT = Shape(most=0, lenient=True)
 ONE = Shape(1, 1)
@@ -78,7 +78,7 @@ RANGES = Shape(1, form=rf"{_RANGE}(/{_RANGE})?", expected="numbers, ranges, 'all
 
 
 def one_of(*words: str, least: int = 1) -> Shape:
-    """One argument, which is one of these."""
+    """One argument out of these words."""
     listed = "', '".join(words)
     form = "|".join(map(re.escape, words))
     return Shape(least, 1, form=form, expected=f"one of '{listed}'")

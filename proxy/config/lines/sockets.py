@@ -1,4 +1,4 @@
-"""Values of socket options that several lines know: interfaces, tcp-ut, keep-alive probes.
+"""Values of socket options that several lines have: interfaces, tcp-ut, keep-alive probes.
 
 Owns their limits, which are the kernel's.
 """
@@ -19,7 +19,7 @@ PROBE_SECONDS_MAX = 32_767  # MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL
 
 
 def interface_name(statement: Statement) -> str:
-    """The name of a network interface, for any line that takes one."""
+    """The argument of `interface`: the name of a network interface."""
     if not statement.arguments or not statement.words[1]:
         raise ConfigError("'interface' : missing interface name")
     name = statement.one("the name of a network interface")
@@ -44,7 +44,7 @@ def _probe_count(field: str) -> Handler[ProxyDraft]:
 
 
 def _probe_seconds(field: str, part: str) -> Handler[ProxyDraft]:
-    """A time that is in seconds where it has no unit."""
+    """A handler for a time whose default unit is the second."""
 
     def handle(statement: Statement, draft: ProxyDraft) -> None:
         try:

@@ -2,7 +2,7 @@
 
     source <addr>[:<port>[-<port>]] [usesrc client|clientip|<addr>[:<port>]] [interface <name>]
 
-Owns its forms. Opens nothing; whether the address is this host's is seen when a server is reached.
+Owns its forms. Opens no socket; bind() fails at a connect if the address is not this host's.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _MORE = ("usesrc", "interface")
 
 
 def server_source(statement: Statement, options: ServerOptions) -> None:
-    """On a server line; a range of ports is allowed."""
+    """`source` on a server line, which may have a range of ports."""
     options.source = _source(statement, ranges=True)
 
 
 def proxy_source(statement: Statement, draft: ProxyDraft) -> None:
-    """In a backend: of all its servers that say nothing themselves."""
+    """`source` in a backend, for its servers without one of their own."""
     draft.source = _source(statement, ranges=False)
 
 
@@ -60,7 +60,7 @@ def _source(statement: Statement, *, ranges: bool) -> Source:
 
 
 def _placed(found: Source, statement: Statement, *, ranges: bool) -> Source:
-    """The address and ports of a first argument; a wildcard alone leaves all to the kernel."""
+    """The address and ports of a first argument; with a wildcard alone the kernel chooses."""
     address = parse_address(statement.words[1], statement.context.environment)
     text = address.text
     if address.local is not None or address.number is None:
@@ -79,7 +79,7 @@ def _placed(found: Source, statement: Statement, *, ranges: bool) -> Source:
 
 
 def _used(found: Source, piece: Statement) -> Source:
-    """`usesrc`: to come from an address that need not be this host's."""
+    """`usesrc`: a source address that need not be this host's."""
     what = piece.words[1] if piece.arguments else ""
     if what in ("client", "clientip"):
         return msgspec.structs.replace(found, from_client=True, from_client_port=what == "client")

@@ -1,7 +1,7 @@
-"""Where the last known state of servers is kept: words, and the paths that they come to.
+"""The words about server state files, and the paths that follow from them.
 
 Owns the rules of joining `server-state-base` with a file's name (manual sections 3.1 and 4.2).
-Opens no file: who loads the state does.
+Opens no file.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ def load_server_state(statement: Statement, draft: ProxyDraft) -> None:
 
 
 def server_state_file_name(statement: Statement, draft: ProxyDraft) -> None:
-    """`server-state-file-name [<file>|use-backend-name]`; nothing is the section's own name."""
+    """`server-state-file-name [<file>|use-backend-name]`; the default is the section's name."""
     statement.at_most(1)
     name = statement.words[1] if statement.arguments else ""
     draft.server_state_name = None if name in ("", OWN_NAME) else name
 
 
 def state_base(draft: GlobalDraft) -> str | None:
-    """The full path of `server-state-base`; relative ones begin where the program started."""
+    """The full path of `server-state-base`, relative to the working directory at the start."""
     return None if draft.server_state_base is None else _full_path(draft.server_state_base)
 
 
@@ -65,7 +65,7 @@ def loads_globally(draft: ProxyDraft) -> bool:
 
 
 def state_file_of(draft: ProxyDraft, globals_draft: GlobalDraft) -> str | None:
-    """The full path of the file that a backend's state is loaded from, None if nothing is."""
+    """The full path of the file with a backend's state, None without one."""
     if draft.server_state is ServerStateSource.NONE:
         return None
     if loads_globally(draft):

@@ -1,6 +1,6 @@
-"""The table of words: what each keyword of a section is, and how a line is acted on.
+"""The table of words: the kind of each keyword of a section, and the action of a line.
 
-Owns the kinds of words and what is said about those that do nothing. To add a word, add an entry
+Owns the kinds of words and the messages about words without effect. To add a word, add an entry
 to a section's table; to make a "not supported yet" word work, replace its entry by one with a
 handler. Knows no single keyword.
 
@@ -30,7 +30,7 @@ D = TypeVar("D")
 
 
 class Kind(enum.Enum):
-    """What Millrace makes of a word."""
+    """How Millrace treats a word."""
 
     WORKS = "works"
     NO_EFFECT = "no effect here"
@@ -74,13 +74,13 @@ class Statement:
             raise ConfigError(f"'{self.keyword}' cannot handle unexpected argument '{extra}'")
 
     def pass_over(self, count: int, described: str) -> Statement:
-        """The line without what is behind `count` arguments, which HAProxy does not look at."""
+        """The line with its first `count` arguments, and a warning about each surplus one."""
         for extra in self.arguments[count:]:
             self.warn(f"{described} : surplus argument '{extra}' is ignored")
         return Statement(self.origin, self.words[: count + 1], self.context, self.prefix)
 
     def one(self, what: str) -> str:
-        """The only argument; ConfigError names `what` is expected."""
+        """The only argument; ConfigError with `what` as the expected one."""
         self.at_most(1)
         if not self.arguments or not self.arguments[0]:
             raise ConfigError(f"'{self.keyword}' expects {what} as argument")
@@ -99,11 +99,11 @@ class Statement:
         return Statement(self.origin, self.words[count:], self.context, self.prefix)
 
     def warn(self, text: str) -> None:
-        """Say what HAProxy warns of."""
+        """Add a warning at this line."""
         self.context.messages.warning(text, self.origin)
 
     def notice(self, text: str) -> None:
-        """Say that something has no effect."""
+        """Add a notice at this line, that something has no effect."""
         self.context.messages.notice(text, self.origin)
 
 
@@ -118,7 +118,7 @@ class Word(Generic[D]):
     handler: Handler[D] | None = None
     advice: str = ""
     negatable: bool = False
-    shape: Shape | None = None  # None: the handler knows, or everything behind the word is its own
+    shape: Shape | None = None  # None: the handler checks the arguments, or any are allowed
 
 
 Table = Mapping[str, Word[D]]
@@ -150,9 +150,9 @@ def removed(advice: str) -> Word[D]:
 
 
 def act(statement: Statement, draft: D, table: Table[D], described: str, key: str) -> None:
-    """Do what the table says for `key`; `described` names the word in messages.
+    """Act on a line by the table's entry for `key`; `described` is the word in messages.
 
-    Raises ConfigError for everything that does not start.
+    Raises ConfigError for a word that is not supported, and for errors of the handler.
     """
     word = table[key]
     if statement.prefix is not Prefix.NONE and not word.negatable:
@@ -165,7 +165,7 @@ def act(statement: Statement, draft: D, table: Table[D], described: str, key: st
         return
     tail = f": {word.advice}" if word.advice else ""
     if word.kind is Kind.NO_EFFECT:
-        if word.shape is None and statement.arguments:  # nobody has looked at them
+        if word.shape is None and statement.arguments:  # not checked
             described = f"{described} ({' '.join(statement.arguments)})"
         statement.notice(f"{described} has no effect here{tail}")
     elif word.kind is Kind.LATER:
@@ -179,7 +179,7 @@ def act(statement: Statement, draft: D, table: Table[D], described: str, key: st
 def act_on_second(statement: Statement, draft: D, table: Table[D], expectation: str) -> None:
     """Dispatch on the word after the keyword (`timeout client`, `option tcpka`).
 
-    The handler sees the second word as its keyword.
+    It is the handler's keyword.
     """
     if not statement.arguments:
         raise ConfigError(f"'{statement.keyword}' expects {expectation}")

@@ -1,6 +1,6 @@
-"""Which half of a proxy each word is about: its clients or its servers.
+"""The half of a proxy to which each word belongs: frontend or backend.
 
-Owns those lists. A word on the wrong side is ignored with HAProxy's warning (`server` is refused).
+Owns those lists. A word of the other half is ignored with HAProxy's warning (`server` is refused).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _BACK_OPTIONS = {
 }
 _FRONT_TIMEOUTS = {"client", "client-fin"}
 _BACK_TIMEOUTS = {"server", "server-fin", "connect", "tunnel", "check", "queue"}
-# HAProxy takes these lines on either side, and looks at them where they mean something only.
+# HAProxy accepts these on either side without a warning, and uses them where they apply.
 _QUIET_OPTIONS = {"httplog", "httpslog"}
 
 
@@ -59,7 +59,7 @@ def side_of_option(name: str) -> Side:
 
 
 def word_fits(statement: Statement, draft: ProxyDraft) -> bool:
-    """Whether a line is about a half that the section has; if not, says so."""
+    """Whether the section has the half of the line's word; else adds a warning or raises."""
     name = statement.keyword
     side = side_of_word(name)
     if side.fits(draft.kind):

@@ -1,1 +1,1 @@
-"""From sections with references by name to settings, and what only the whole file can tell."""
+"""From sections with references by name to settings, and the checks that need all sections."""

@@ -1,6 +1,6 @@
-"""What can only be said once every section is known: references, doubles, missing words.
+"""Checks that need all sections: references, duplicates, missing words.
 
-Owns the judgement; it adds messages and changes no draft. `build` runs only if it found no error.
+Owns the messages about these. Changes no draft. `build` runs only if there is no error.
 """
 
 from __future__ import annotations
@@ -30,24 +30,23 @@ from proxy.config.linking.tracking import check_tracking
 from proxy.config.model.settings import InitAddr, Origin
 from proxy.config.text.messages import Messages
 from proxy.config.text.names import is_service_name
-from proxy.config.text.suggest import Names
+from proxy.config.text.suggest import NameIndex
 from shm.shape import SLOTS_MAX, SOCKETS_MAX
 
-DEFAULT_RESOLVERS = "default"  # made from resolv.conf when a server wants it and no section has it
+DEFAULT_RESOLVERS = "default"  # made from resolv.conf if a server refers to it and no section is it
 
 
-class Known:
-    """What references may name; each is found without a look at the others."""
+class References:
+    """The targets of references by name; of several sections with one name the first counts."""
 
     def __init__(self, proxies: Sequence[ProxyDraft], resolvers: Sequence[ResolversDraft]) -> None:
-        """The first section of a name counts."""
         self.backends: dict[str, ProxyDraft] = {}
         for draft in proxies:
             if draft.kind.serves:
                 self.backends.setdefault(draft.name, draft)
-        self.backend_names = Names(self.backends)
+        self.backend_names = NameIndex(self.backends)
         self.resolvers = {draft.name for draft in resolvers}
-        self.resolvers_names = Names(draft.name for draft in resolvers)
+        self.resolvers_names = NameIndex(draft.name for draft in resolvers)
 
 
 def check(
@@ -56,9 +55,9 @@ def check(
     proxies: Sequence[ProxyDraft],
     messages: Messages,
 ) -> None:
-    """Note everything that is wrong or doubtful between sections."""
+    """Add a message for each error and each doubtful setting that concerns several sections."""
     _check_names(proxies, messages)
-    known = Known(proxies, resolvers)
+    known = References(proxies, resolvers)
     for section in resolvers:
         if not section.nameservers:
             messages.warning(f"resolvers '{section.name}' has no nameserver", section.origin)
@@ -82,7 +81,7 @@ def check(
 
 
 def _check_names(proxies: Sequence[ProxyDraft], messages: Messages) -> None:
-    """Two frontends, or two backends, of one name; numbers given twice."""
+    """Check for two frontends, or two backends, with one name, and for numbers given twice."""
     seen: dict[tuple[str, str], ProxyDraft] = {}
     numbers: dict[int, ProxyDraft] = {}
     for draft in proxies:
@@ -119,8 +118,8 @@ def _check_server_names(draft: ProxyDraft, messages: Messages) -> None:
             messages.alert(text, server.origin)
 
 
-def _check_http(draft: ProxyDraft, known: Known, messages: Messages) -> None:
-    """Only statistics may be in mode http, its own or those of a backend, not both."""
+def _check_http(draft: ProxyDraft, known: References, messages: Messages) -> None:
+    """A section in mode http may only serve statistics: its own or those of a backend."""
     goes_on = draft.default_backend is not None or draft.switched_backend is not None
     own = serves_statistics(draft) or asks_for(draft.http_rules)
     shown = draft if own else shown_section(draft, known.backends)
@@ -156,7 +155,7 @@ def _check_binds(draft: ProxyDraft, messages: Messages) -> None:
             )
 
 
-def _check_tcp(draft: ProxyDraft, known: Known, messages: Messages) -> None:
+def _check_tcp(draft: ProxyDraft, known: References, messages: Messages) -> None:
     for word in draft.http_words:
         text = warning_text(word, draft)
         if text:
@@ -186,11 +185,11 @@ def _check_timeouts(draft: ProxyDraft, messages: Messages) -> None:
 
 def _check_backend(
     draft: ProxyDraft,
-    known: Known,
+    known: References,
     messages: Messages,
     rule: tuple[str, str, Origin | None],
 ) -> None:
-    """`rule` are the word, the name that it gives, and where."""
+    """Check a reference to a backend; `rule` is its word, the name, and its origin."""
     word, name, origin = rule
     found = known.backends.get(name)
     if found is None:
@@ -210,7 +209,9 @@ def _check_backend(
         )
 
 
-def _check_server(draft: ProxyDraft, server: ServerDraft, known: Known, messages: Messages) -> None:
+def _check_server(
+    draft: ProxyDraft, server: ServerDraft, known: References, messages: Messages
+) -> None:
     options = server.options
     described = f"{draft.title} : server '{server.name}'"
     if options.resolvers is not None and options.resolvers not in known.resolvers:
@@ -222,7 +223,7 @@ def _check_server(draft: ProxyDraft, server: ServerDraft, known: Known, messages
         )
     no_port = server.port_relative and options.check_port is None and not server.address.local
     if server.address.number is None and is_service_name(server.address.host):
-        no_port = False  # the record brings it
+        no_port = False  # the record has it
         if options.resolvers is None and not _has_last_resort(options.init_addr or ()):
             text = f"no method found to resolve SRV name '{server.address.host}'"
             messages.alert(f"{described} : {text}: add 'resolvers <name>'", server.origin)

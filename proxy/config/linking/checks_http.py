@@ -1,7 +1,7 @@
-"""What a section shows to HTTP clients, and which of its lines stand in the way.
+"""Sections that serve statistics to HTTP clients, and the lines that they do not honour.
 
-Owns what a statistics section is, and what is said of lines that it does not honour: one that could
-keep somebody out is refused, the others are named. Changes no draft.
+Owns the definition of a statistics section, and the messages about lines that it does not honour: a
+line that could deny access is an error, the others are listed in a notice. Changes no draft.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from proxy.config.text.messages import Messages
 
 
 def serves_statistics(draft: ProxyDraft) -> bool:
-    """Whether a section is there to show metrics, statistics or its health only."""
+    """Whether a section serves only metrics, statistics or its health."""
     alive = draft.monitor_uri is not None and draft.kind.accepts
     return draft.mode == "http" and (
         draft.metrics_paths is not None or draft.stats_enabled or alive
@@ -23,9 +23,9 @@ def serves_statistics(draft: ProxyDraft) -> bool:
 
 
 def shown_section(draft: ProxyDraft, backends: Mapping[str, ProxyDraft]) -> ProxyDraft | None:
-    """The section whose statistics clients of this one see; None where they are forwarded.
+    """The section whose statistics are served to clients of this one; None if it forwards them.
 
-    That is the section itself, or the backend that all its clients go to.
+    That is the section itself, or the backend of all its clients.
     """
     if serves_statistics(draft):
         return draft
@@ -36,7 +36,7 @@ def shown_section(draft: ProxyDraft, backends: Mapping[str, ProxyDraft]) -> Prox
 
 
 def check_direct(draft: ProxyDraft, messages: Messages) -> None:
-    """Statistics are not served behind the PROXY protocol."""
+    """Refuse the PROXY protocol in a section that serves statistics."""
     if draft.expect_proxy or any(bind.options.accept_proxy for bind in draft.binds):
         messages.alert(
             f"the PROXY protocol is not supported in {draft.title}: statistics are served "
@@ -46,12 +46,12 @@ def check_direct(draft: ProxyDraft, messages: Messages) -> None:
 
 
 def asks_for(rules: Sequence[HttpRule]) -> bool:
-    """Whether one of the lines would serve metrics, if its condition could be honoured."""
+    """Whether one of the lines serves metrics, under a condition that is not supported."""
     return any(rule.line.startswith(EXPORTER) for rule in rules)
 
 
 def refusal(rule: HttpRule, draft: ProxyDraft) -> str:
-    """Why a line that could keep somebody out is not skipped, and what to do."""
+    """The error about a line that could deny access, with advice."""
     return (
         f"'{rule.line}' is not supported yet in {draft.title}: a statistics section serves metrics "
         f"with '{EXPORTER}' alone or with '{EXPORTER} if {{ path <path>... }}'; keep others out "
@@ -60,7 +60,7 @@ def refusal(rule: HttpRule, draft: ProxyDraft) -> str:
 
 
 def tell_skipped(draft: ProxyDraft, messages: Messages) -> None:
-    """The HTTP words of a statistics section that do nothing, in one line."""
+    """List the words without effect in a statistics section in one notice."""
     labels = [word.label for word in draft.http_words if draft.mode == "http"]
     labels += [f"'{name}'" for name, given in _limits(draft) if given]
     skipped = [label for label in dict.fromkeys(labels) if label not in HONOURED_LABELS]
@@ -72,7 +72,7 @@ def tell_skipped(draft: ProxyDraft, messages: Messages) -> None:
 
 
 def _limits(draft: ProxyDraft) -> tuple[tuple[str, bool], ...]:
-    """Words of clients that whoever serves statistics does not look at."""
+    """Frontend words that have no effect where statistics are served, and if they are given."""
     return (
         ("log", bool(draft.logs) or draft.log_global),
         ("rate-limit sessions", draft.session_rate > 0),

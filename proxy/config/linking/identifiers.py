@@ -1,7 +1,7 @@
-"""Numbers that HAProxy gives to proxies, servers and bind lines when the file gives none.
+"""The numbers of proxies, servers and bind lines without an `id`, as HAProxy assigns them.
 
-Owns one rule: the counter moves on with every item, and takes the next number that nobody has.
-Tools find objects by these numbers, so they must come out as HAProxy's.
+Owns one rule: the counter is incremented with every item, and skips numbers that are in use. Tools
+find objects by these numbers, so they must equal HAProxy's.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ FIRST_BIND = 1
 
 
 def number_items(given: Sequence[int | None], first: int) -> list[int]:
-    """The number of each item; None stands for an item without one in the file."""
+    """The number of each item; `given` has None for an item without an `id`."""
     used = {number for number in given if number is not None}
     counter = first
     numbers: list[int] = []

@@ -1,7 +1,7 @@
-"""What a frontend's log words come to: its `AccessLog`.
+"""The `AccessLog` of a frontend from its log words and the global ones.
 
-Owns what of global and proxy words counts together. A format is read here, for a section that logs
-TCP connections: in `defaults` it may be meant for HTTP. Expects checked drafts to build. Pure.
+Owns the precedence of these words. A format is parsed here, for a section that logs TCP
+connections: in `defaults` it may be meant for HTTP. `build_access_log` needs checked drafts. Pure.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def _logs_connections(draft: ProxyDraft) -> bool:
 
 
 def _wanted_format(draft: ProxyDraft) -> str:
-    """The format's text; empty: none was asked for. An HTTP log falls back to the TCP one."""
+    """The text of the format, "" without one; for an HTTP log that of the TCP log."""
     if any(word.label in HTTP_LOG_LABELS for word in draft.http_words):
         return TCP_FORMAT
     return draft.log_format.text if draft.log_format is not None else ""
@@ -45,13 +45,13 @@ def _items(draft: ProxyDraft) -> tuple[LogItem, ...]:
 
 
 def check_log_format(draft: ProxyDraft, messages: Messages) -> None:
-    """Note what is wrong with a frontend's format, and one that is of no use."""
+    """Add a message about an error in a frontend's format, or about one without a target."""
     if not _logs_connections(draft):
         return
     try:
         items = _items(draft)
     except ConfigError as error:
-        assert draft.log_format is not None, "the built-in format is right"
+        assert draft.log_format is not None, "the built-in format has no error"
         origin = draft.log_format.origin
         if not messages.failed_at(origin):  # of `defaults`: once for all sections
             messages.alert(f"failed to parse log-format : {error}", origin)

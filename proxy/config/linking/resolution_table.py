@@ -1,10 +1,10 @@
-"""Which names are resolved while running: one row for each section, name and family (S8).
+"""The names that are resolved while running: one row for each section, name and family (S8).
 
-A name that goes through a search list (M13) is another one than the same name as written, and one
-whose families are merged (M3) another than one that is served from one family at a time.
+A name with a search list (M13) has another row than the same name as written, and one whose
+families are merged (M3) another than one with one family at a time.
 
 Owns the grouping of servers under resolutions. An SRV label has one row for each section, whatever
-its servers prefer: what they prefer concerns the targets. Pure.
+the preference of its servers, which concerns the targets. Pure.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ Key = tuple[str, str, Family, bool, bool]
 
 
 def preferred_family(prefer: Family, accepted: tuple[Family, ...]) -> Family:
-    """The family asked for first: the only accepted one, or what `resolve-prefer` says (S12)."""
+    """The family asked for first: the only accepted one, or that of `resolve-prefer` (S12)."""
     return accepted[0] if len(accepted) == 1 else prefer
 
 
 class ResolutionTable:
-    """Rows in the order in which the file first needs them."""
+    """Rows in the order of their first server in the file."""
 
     def __init__(self, families: tuple[Family, ...]) -> None:
-        """Start without rows; `families` are those that DNS may be asked for."""
+        """`families` are those that DNS may be asked for."""
         self._families = families
         self._rows: dict[Key, list[ResolvedServer]] = {}
         self._indices: dict[Key, int] = {}
@@ -35,10 +35,10 @@ class ResolutionTable:
     def add(
         self, section: str, host: str, prefer: Family, server: ResolvedServer, *, search: bool
     ) -> int:
-        """Let a name feed a server; the index of its row, a new one if nobody needed it before.
+        """Add a server to the row of its name, a new one if there is none; returns the row's index.
 
-        `search` does not reach SRV labels and names with a dot at their end. `all_families` of the
-        server reaches the targets of its label, and nothing where one family is accepted.
+        `search` has no effect on SRV labels and names with a dot at their end. `all_families` of
+        the server applies to the targets of its label, and has no effect with one accepted family.
         """
         preferred = preferred_family(prefer, self._families)
         if is_service_name(host):
@@ -54,7 +54,7 @@ class ResolutionTable:
     def add_addressed(
         self, section: str, prefer: Family, server: ResolvedServer, *, search: bool
     ) -> None:
-        """Let a server that has an address be fed by a name as soon as an operator orders one."""
+        """Add a server with an address, for which an operator may order a name."""
         preferred = preferred_family(prefer, self._families)
         merges = server.all_families and len(self._families) > 1
         self._addressed.append(
@@ -64,7 +64,7 @@ class ResolutionTable:
         )
 
     def addressed(self) -> tuple[ResolutionSettings, ...]:
-        """What names of such servers would have in common with a row, in the order of the file."""
+        """The settings for ordered names of such servers, in the order of the file."""
         return tuple(self._addressed)
 
     def settings(self) -> tuple[ResolutionSettings, ...]:

@@ -1,4 +1,4 @@
-"""Server drafts to settings: slots, numbers, and the row of the name that feeds each of them.
+"""Server drafts to settings: slots, numbers, and the row of each server's name.
 
 Owns the slot counter. Pure.
 """
@@ -18,10 +18,10 @@ _INIT_ADDR = (InitAddr.LAST, InitAddr.LIBC)  # S5
 
 
 class ServerBuilder:
-    """Gives slots to servers, backend after backend."""
+    """Assigns slots to servers, backend after backend."""
 
     def __init__(self, table: ResolutionTable) -> None:
-        """Names that need resolving become rows of `table`."""
+        """Servers with a resolution are added to `table`."""
         self._table = table
         self._slots = 0
 
@@ -78,9 +78,9 @@ class ServerBuilder:
         )
 
     def _resolution(self, draft: ProxyDraft, server: ServerDraft, backend_index: int) -> int | None:
-        """The row that feeds the server (S8), None if no name of its line is asked for.
+        """The row of the server's name (S8), None without `resolvers` or with an address.
 
-        Then it has no `resolvers`, or an address; an operator may order a name for the latter.
+        For a server with both an operator may order a name.
         """
         options = server.options
         section = options.resolvers
@@ -110,7 +110,7 @@ class ServerBuilder:
 
 
 def _host_of(address: Address) -> str:
-    """What the file says, numbers in their normal form."""
+    """The host in the file, a numeric address in canonical form."""
     if address.local is not None:
         return address.text
     return address.host if address.number is None else address.number
@@ -131,7 +131,10 @@ def _proxy_header(options: ServerOptions) -> ProxyHeader:
 
 
 def _check_header(options: ServerOptions) -> ProxyHeader:
-    """The server's own, unless the check goes elsewhere and `check-send-proxy` does not say so."""
+    """The server's header; none if the check has an address or port of its own.
+
+    `check-send-proxy` takes precedence.
+    """
     header = _proxy_header(options)
     if options.check_send_proxy:
         return ProxyHeader.V1 if header is ProxyHeader.NONE else header

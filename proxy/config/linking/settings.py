@@ -1,7 +1,7 @@
 """Drafts to settings: indices, numbers, references resolved to positions.
 
 Owns the order of indices (frontends, backends, slots, bind addresses, nameservers, resolutions).
-Expects drafts that `checks` had nothing against. Pure.
+Needs drafts without errors (checks.py). Pure.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from proxy.config.lines.state_files import (
     state_base,
     state_file_of,
 )
-from proxy.config.linking.checks import Known
+from proxy.config.linking.checks import References
 from proxy.config.linking.checks_http import serves_statistics, shown_section
 from proxy.config.linking.identifiers import FIRST_BIND, FIRST_PROXY, number_items
 from proxy.config.linking.log import build_access_log, global_targets
@@ -120,7 +120,7 @@ class _Builder:
         self._binds = 0
         self._frontends = 0
         self._backend_indices = _number_backends(drafts)
-        self._backends = Known(drafts, ()).backends
+        self._backends = References(drafts, ()).backends
         self._positions = {  # of the first section that serves, by name
             draft.name: position
             for position, draft in reversed(list(enumerate(drafts)))
@@ -224,7 +224,7 @@ class _Builder:
         return built
 
     def _default_backend(self, draft: ProxyDraft, own: int | None) -> int | None:
-        """A disabled backend is like none: clients have nowhere to go."""
+        """The backend of clients; None without one, or if it is disabled."""
         if not draft.kind.accepts or draft.disabled:
             return None
         name = draft.switched_backend or draft.default_backend
@@ -244,7 +244,7 @@ def _number_backends(drafts: Sequence[ProxyDraft]) -> dict[int, int]:
 
 
 def _first_keeps_id(draft: ProxyDraft) -> list[BindDraft]:
-    """A `bind` line with several addresses has one id: the first address takes it."""
+    """The binds, with the `id` of a line only at its first address."""
     result: list[BindDraft] = []
     before: BindOptions | None = None  # the addresses of a line are neighbours
     for bind in draft.binds:

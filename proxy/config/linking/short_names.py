@@ -1,8 +1,8 @@
-"""Short names: what is asked for as written though a search list is at hand (M13).
+"""Notices about short names that are asked for as written although there is a search list (M13).
 
-Owns the judgement, from the text alone: no name is looked up. libc applies the list when it finds
-an address at the start, DNS does not afterwards, so such a server works until the first NXDOMAIN.
-A section without a list of its own is judged by the host's resolv.conf, because libc uses that.
+Owns the rule, from the text alone: no name is looked up. libc applies the list when it resolves a
+name at the start, DNS does not after that, so such a server works until the first NXDOMAIN. For a
+section without a list of its own the host's resolv.conf counts, because libc uses that.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ def check_short_names(
     messages: Messages,
     resolv_conf: str,
 ) -> None:
-    """One notice for each name that a search list would change, and for each list that is none.
+    """Add a notice for each name that a search list would change, or that lacks its search list.
 
-    `resolv_conf` is the path of the host's; one that cannot be read has no list.
+    `resolv_conf` is the path of the host's file; one that cannot be read has no list.
     """
     host: ResolvConf | None = None
     sections = {draft.name: draft for draft in resolvers}

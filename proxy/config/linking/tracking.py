@@ -1,6 +1,6 @@
-"""`track [<backend>/]<server>`: which server's state another one shares (manual section 5.2).
+"""`track [<backend>/]<server>`: a server that shares the state of another (manual section 5.2).
 
-Owns the search by name and what may not be tracked. Pure.
+Owns the search by name and the errors. Pure.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ import msgspec
 from proxy.config.drafts import ProxyDraft, ServerDraft
 from proxy.config.model.settings import Proxy
 from proxy.config.text.messages import Messages
-from proxy.config.text.suggest import Names
+from proxy.config.text.suggest import NameIndex
 
-Place = tuple[ProxyDraft, ServerDraft]
+NamedServer = tuple[ProxyDraft, ServerDraft]
 
 
 def full_name(draft: ProxyDraft, track: str) -> str:
-    """`backend/server`; a server alone is one of the same section."""
+    """`backend/server`; a name without backend is of the same section."""
     return track if "/" in track else f"{draft.name}/{track}"
 
 
 def check_tracking(proxies: Sequence[ProxyDraft], messages: Messages) -> None:
-    """Note each server that tracks what it cannot track."""
+    """Add an error for each server whose `track` cannot work."""
     serving = [draft for draft in proxies if draft.kind.serves and not draft.disabled]
-    places = {
+    by_name = {
         f"{draft.name}/{server.name}": (draft, server)
         for draft in serving
         for server in draft.servers
     }
-    chains = _Chains(places)
+    chains = _Chains(by_name)
     for draft in serving:
         for server in draft.servers:
             if server.options.track is None:
@@ -43,23 +43,23 @@ def check_tracking(proxies: Sequence[ProxyDraft], messages: Messages) -> None:
 
 
 class _Chains:
-    """Who tracks whom, along chains that are each walked once."""
+    """The chains of tracking servers; each is walked once."""
 
-    def __init__(self, places: dict[str, Place]) -> None:
-        self._places = places
-        self._names = Names(places)
+    def __init__(self, by_name: dict[str, NamedServer]) -> None:
+        self._by_name = by_name
+        self._names = NameIndex(by_name)
         self._complaints: dict[str, str] = {}  # by the server that the chain begins with
 
     def complaint(self, name: str) -> str:
-        """What is wrong with the chain of one server; nothing where it ends at a check."""
+        """The error in the chain of one server; "" if it ends at a server with checks."""
         walked: dict[str, None] = {}
         while name not in self._complaints and name not in walked:
-            if name not in self._places:
+            if name not in self._by_name:
                 suggestion = self._names.hint(name)
                 text = f"unable to find required server '{name}' for tracking{suggestion}"
                 return self._remember(walked, text)
             walked[name] = None
-            draft, server = self._places[name]
+            draft, server = self._by_name[name]
             if server.options.track is None:
                 return self._remember(walked, "" if server.options.check else _unchecked(name))
             name = full_name(draft, server.options.track)
@@ -73,7 +73,7 @@ class _Chains:
         return text
 
     def _remember_loop(self, walked: list[str], entry: str) -> None:
-        """Each server of a loop comes back to itself, each before it to where it enters."""
+        """Store the error of each server of a loop, and of each server before the loop."""
         start = walked.index(entry)
         for position, name in enumerate(walked):
             again = name if position > start else entry
@@ -87,7 +87,7 @@ def _unchecked(name: str) -> str:
 
 
 def link_tracking(proxies: tuple[Proxy, ...]) -> tuple[Proxy, ...]:
-    """Give each server that tracks another one the slot of that one."""
+    """The proxies with the tracked slot of each server that tracks another."""
     slots = {
         f"{proxy.name}/{server.name}": server.slot for proxy in proxies for server in proxy.servers
     }

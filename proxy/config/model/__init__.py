@@ -1,1 +1,1 @@
-"""The settings that a configuration becomes: immutable, inherited by every process."""
+"""The settings of a configuration: immutable, inherited by every process."""

@@ -1,4 +1,4 @@
-"""The part of the settings that is about logs; `model` has the rest and repeats these names."""
+"""The settings of logs; settings.py exports these names too."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class LogTarget(msgspec.Struct, frozen=True):
     format: str = "local"  # rfc3164, rfc5424, raw, short, timed, iso, priority, local
     descriptor: int | None = None
     length_max: int = 1_024  # bytes of one message
-    sample: tuple[bool, ...] = ()  # which lines of the access log, over and over; (): each
+    sample: tuple[bool, ...] = ()  # which lines of each round of the access log; (): all
 
 
 class LogItem(msgspec.Struct, frozen=True):
     """One part of a log format: a variable or a sample fetch by name, or literal text.
 
-    `name` is 'text' (as it is), 'constant' (a fetch whose value `text` is known) or the name.
+    `name` is 'text' (literal), 'constant' (a fetch with the value `text`), or the name.
     """
 
     name: str
@@ -35,9 +35,9 @@ class LogItem(msgspec.Struct, frozen=True):
 
 
 class AccessLog(msgspec.Struct, frozen=True):
-    """How the connections of a frontend are logged, and where.
+    """The access log of a frontend.
 
-    Without `items` each is logged when it comes, in one fixed line.
+    Without `items` a connection is logged when it is accepted, in one fixed format.
     """
 
     targets: tuple[LogTarget, ...]

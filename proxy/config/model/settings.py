@@ -1,8 +1,8 @@
-"""The settings that a configuration becomes: immutable, complete, inherited by every process.
+"""The settings of a configuration: immutable, complete, inherited by every process.
 
-Owns the shape of the settings and the indices that the segment is addressed with. Knows nothing
-of files, words or sockets. Times are milliseconds (`_ms`); None means that the word was not given
-and the manual's default is "no limit".
+Owns the structure of the settings and the indices of the segment's records. Knows no file, no word
+and no socket. Times are milliseconds (`_ms`); None: the word was not given, and the manual's
+default is "no limit".
 
 Indices: `Proxy.frontend_index` and `Proxy.backend_index` count frontends and backends (a `listen`
 section is both), `Bind.index` counts bind addresses over all frontends, `Server.slot` counts
@@ -19,12 +19,12 @@ from proxy.config.model.logs import AccessLog, LogItem, LogTarget
 from proxy.config.model.sockets import Endpoint, KeepAlive, Origin, SocketFamily, Source
 from resolverd.config import ResolverdSettings
 
-# what others import from here, though it is declared there
+# declared in logs.py and sockets.py, imported from here
 __all__ = ["AccessLog", "Endpoint", "KeepAlive", "LogItem", "LogTarget", "Origin"]
 __all__ += ["SocketFamily", "Source"]
 
 SERVER_WEIGHT_DEFAULT = 1
-LOCAL_PLACE = "0.0.0.0"  # the address in the slot of a server on a Unix socket: no server's
+LOCAL_PLACE = "0.0.0.0"  # in the slot of a server on a Unix socket: an address of no server
 SERVER_WEIGHT_MAX = 256
 CHECK_INTER_MS = 2_000
 CHECK_RISE = 2
@@ -36,7 +36,7 @@ MAXCONN_NONE = 0  # no limit of its own
 
 
 class ProxyHeader(enum.Enum):
-    """What a connection to a server begins with, so that it knows the client's address."""
+    """The PROXY header of connections to a server, with the client's address."""
 
     NONE = "none"
     V1 = "send-proxy"
@@ -61,7 +61,7 @@ class Bind(msgspec.Struct, frozen=True):
     unix_user: int | None = None  # uid
     unix_group: int | None = None  # gid
     interface: str | None = None
-    mss: int = 0  # bytes; below 0: so much less than the path allows; 0: as the path allows
+    mss: int = 0  # bytes; below 0: less than that of the path by so much; 0: that of the path
     user_timeout_ms: int = 0  # tcp-ut; 0: none
     fast_open: bool = False
     defer_accept: bool = False
@@ -70,7 +70,7 @@ class Bind(msgspec.Struct, frozen=True):
 
 
 class OnError(enum.StrEnum):
-    """`on-error`: what `error-limit` errors of sessions in a row do to a server (manual 5.2).
+    """`on-error`: the effect of `error-limit` consecutive errors of sessions (manual 5.2).
 
     Plain strings for the same reason as InitAddr.
     """
@@ -98,9 +98,9 @@ class Check(msgspec.Struct, frozen=True):
 
 
 class InitAddr(enum.StrEnum):
-    """One method of `init-addr`; an address stands for itself in `Server.init_addr`.
+    """One method of `init-addr`; `Server.init_addr` may also have an address.
 
-    Plain strings, so that settings survive being sent as bytes: compare with ==, not with `is`.
+    Settings that were sent as bytes have plain strings: compare with ==, not with `is`.
     """
 
     LAST = "last"
@@ -109,7 +109,7 @@ class InitAddr(enum.StrEnum):
 
 
 class InitState(enum.StrEnum):
-    """`init-state`: how much a server that appears must prove, or may fail, before its state turns.
+    """`init-state`: the state of a server with a new address, and the checks that change it.
 
     Plain strings for the same reason as InitAddr.
     """
@@ -123,14 +123,14 @@ class InitState(enum.StrEnum):
 class Server(msgspec.Struct, frozen=True):
     """One server of a backend; a server-template makes several.
 
-    `host` is what the file says: a numeric address (then `address` repeats it), a host name (then
-    `fqdn` is its normal form) or an SRV label (then `srv_record` repeats it, `fqdn` is None, and
-    `port` serves only until a record brings another).
-    A server on a Unix socket (`local`) has LOCAL_PLACE and no port in its slot, which is
-    enough for it to be eligible.
+    `host` is the text of the file: a numeric address (then `address` is the same), a host name
+    (then `fqdn` is its normal form) or an SRV label (then `srv_record` is the same, `fqdn` is None,
+    and `port` is used until there is a record).
+    The slot of a server on a Unix socket (`local`) has LOCAL_PLACE and no port, which makes it
+    eligible.
     `resolution_index` is the row of its resolution in `Settings.resolverd`, None without
-    `resolvers`. `port_relative` is the sign of a port written as +N or -N (then the client's
-    destination port counts too).
+    `resolvers`. `port_relative`: the port was written as +N or -N, and is added to the client's
+    destination port.
     """
 
     slot: int
@@ -142,10 +142,10 @@ class Server(msgspec.Struct, frozen=True):
     origin: Origin
     address: str | None = None
     port_relative: bool = False
-    local: Endpoint | None = None  # the Unix socket that it is on
+    local: Endpoint | None = None  # its Unix socket
     fqdn: str | None = None
     weight: int = SERVER_WEIGHT_DEFAULT
-    slowstart_ms: int = 0  # how long its weight grows after it came back; 0: at once
+    slowstart_ms: int = 0  # for which its weight grows after it came back; 0: none
     check: Check | None = None
     backup: bool = False
     disabled: bool = False
@@ -162,21 +162,21 @@ class Server(msgspec.Struct, frozen=True):
     on_marked_down_shutdown: bool = False  # `on-marked-down shutdown-sessions`
     user_timeout_ms: int = 0  # tcp-ut; 0: none
     fast_open: bool = False
-    source: Source | None = None  # None: as the backend says
+    source: Source | None = None  # None: the backend's
     on_marked_up_shutdown: bool = False  # `on-marked-up shutdown-backup-sessions`
-    track: str | None = None  # "backend/server" whose state it shares
+    track: str | None = None  # "backend/server" that it tracks
     tracked_slot: int | None = None  # of that server
     removed_drain_ms: int | None = None  # `on-removed drain`; 0: `shutdown`, None: `keep`
 
     @property
     def resolvable(self) -> bool:
-        """Whether its address comes from a name, or would if the operator ordered one."""
+        """Whether its address comes from a name, or the operator may order one."""
         by_address = self.address is not None and self.local is None
         return self.resolution_index is not None or (by_address and self.resolvers is not None)
 
 
 class Balance(enum.Enum):
-    """How a backend picks a server."""
+    """The `balance` algorithm of a backend."""
 
     ROUNDROBIN = "roundrobin"
     LEASTCONN = "leastconn"
@@ -200,7 +200,7 @@ class Timeouts(msgspec.Struct, frozen=True):
 
 
 class Service(enum.Enum):
-    """What a `mode http` section serves; None of them forwards anything."""
+    """The service of a `mode http` section, which forwards nothing."""
 
     METRICS = "prometheus-exporter"
     STATS = "stats"
@@ -210,10 +210,10 @@ class Service(enum.Enum):
 class Proxy(msgspec.Struct, frozen=True):
     """One frontend, backend or listen section.
 
-    `default_backend` is a backend index (its own for a `listen` with servers), None where clients
-    have nowhere to go. `service` is set for the statistics sections, which have no backend.
-    `server_state_file` is the full path of the file that the servers' state is loaded from, None
-    where nothing is loaded; `server_state_global` says that all backends share that file.
+    `default_backend` is a backend index (its own for a `listen` with servers), None without a
+    backend for clients. `service` is set for statistics sections, which have no backend.
+    `server_state_file` is the full path of the file with the servers' state, None without one;
+    `server_state_global`: all backends share that file.
     """
 
     name: str
@@ -228,19 +228,19 @@ class Proxy(msgspec.Struct, frozen=True):
     default_backend: int | None = None
     service: Service | None = None
     stats_uri: str | None = None
-    stats_show_legends: bool = False  # whoever sees the statistics may see addresses
-    stats_hide_version: bool = False  # the page names no version
+    stats_show_legends: bool = False  # the statistics show addresses
+    stats_hide_version: bool = False  # the page shows no version
     metrics_paths: tuple[str, ...] | None = None  # None: no metrics; (): on every path
-    monitor_uri: str | None = None  # answered with 200, for those who watch this program
+    monitor_uri: str | None = None  # answered with 200
     balance: Balance = Balance.ROUNDROBIN
     random_draws: int = RANDOM_DRAWS_DEFAULT  # of `balance random`
     hash_consistent: bool = False  # hash-type: a ring instead of a map
-    hash_avalanche: bool = False  # the client's number is spread before it is looked up
-    hash_balance_factor: int = 0  # percent of the average load that a server may bear; 0: any
+    hash_avalanche: bool = False  # the hash is mixed before the lookup
+    hash_balance_factor: int = 0  # percent of the average load, a server's limit; 0: none
     timeouts: Timeouts = Timeouts()
     maxconn: int = MAXCONN_NONE  # of the frontend; 0: the process's
     session_rate: int = 0  # `rate-limit sessions`: a second, over all workers; 0: no limit
-    fullconn: int = 0  # 0: a tenth of what the frontends let in
+    fullconn: int = 0  # 0: a tenth of the frontends' maxconn
     backlog: int | None = None
     retries: int = RETRIES_DEFAULT
     redispatch: int = 0  # 0 off; N > 0 every N retries; N < 0 the last N-th: -1 only the last
@@ -287,7 +287,7 @@ class Global(msgspec.Struct, frozen=True):
     session_rate: int = 0  # `maxsessrate`, likewise
     ulimit_n: int | None = None
     fd_hard_limit: int | None = None
-    strict_limits: bool = True  # a limit that cannot be had is an error
+    strict_limits: bool = True  # a resource limit that cannot be set is an error
     uid: int | None = None
     gid: int | None = None
     chroot: str | None = None
@@ -313,7 +313,7 @@ class Global(msgspec.Struct, frozen=True):
 
     @property
     def accept_rate(self) -> int:
-        """How many clients a second are accepted: each connection is a session here."""
+        """Connections accepted in a second, 0 without limit: here a connection is a session."""
         return min((rate for rate in (self.connection_rate, self.session_rate) if rate), default=0)
 
 
@@ -345,9 +345,9 @@ class Settings(msgspec.Struct, frozen=True):
         return tuple(bind for proxy in self.frontends for bind in proxy.binds)
 
     def full_connections(self, process_maxconn: int) -> dict[str, int]:
-        """`fullconn` by backend; where none is given a tenth of what its frontends let in.
+        """`fullconn` by backend; without one a tenth of its frontends' maxconn, HAProxy's rule.
 
-        That is HAProxy's rule; `process_maxconn` is what a frontend without `maxconn` lets in.
+        `process_maxconn` is the limit of a frontend without `maxconn`.
         """
         let_in: dict[int, int] = {}
         for proxy in self.frontends:

@@ -1,6 +1,6 @@
-"""Settings of sockets: addresses, where they were written, and what their connections are like.
+"""Settings of sockets: addresses, their origin, keep-alive probes, source addresses.
 
-Owns the parts of the settings that say nothing of proxies; import them from `model`.
+Owns the settings without a proxy; import them from settings.py.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ SUN_PATH_BYTES = 108  # <sys/un.h>
 
 
 class SocketFamily(enum.Enum):
-    """What kind of address a socket has."""
+    """The kind of a socket's address."""
 
     IPV4 = "ipv4"
     IPV6 = "ipv6"
@@ -24,7 +24,7 @@ class SocketFamily(enum.Enum):
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """Where a setting was written, for messages: file as given on the command line, line from 1."""
+    """The file of a setting, as on the command line, and its line from 1, for messages."""
 
     file: str = "-"
     line: int = 0
@@ -39,7 +39,7 @@ class Endpoint(msgspec.Struct, frozen=True):
 
     @property
     def local_name(self) -> bytes:
-        """`sun_path` of a Unix socket; an abstract name is as long as the field, as HAProxy's."""
+        """`sun_path` of a Unix socket; an abstract name is padded to its size, as by HAProxy."""
         name = os.fsencode(self.host)
         if self.family is SocketFamily.ABSTRACT:
             return b"\0" + name.ljust(SUN_PATH_BYTES - 1, b"\0")
@@ -47,20 +47,20 @@ class Endpoint(msgspec.Struct, frozen=True):
 
 
 class KeepAlive(msgspec.Struct, frozen=True):
-    """How TCP probes an idle connection; None: as the host is set up."""
+    """TCP keep-alive probes of an idle connection; None: the host's sysctl."""
 
-    count: int | None = None  # probes without an answer before it is given up
-    idle_s: int | None = None  # seconds of silence before the first probe
+    count: int | None = None  # unanswered probes before the connection is dropped
+    idle_s: int | None = None  # idle seconds before the first probe
     interval_s: int | None = None  # seconds between probes
 
 
 class Source(msgspec.Struct, frozen=True):
-    """`source`: where connections toward a server come from; no address: the kernel says."""
+    """`source`: the source address of connections to a server; None: the kernel's choice."""
 
     address: str | None = None  # numeric
     port_first: int = 0
     ports: int = 0  # in the range; 0: any port
-    foreign: bool = False  # `usesrc <address>`: it need not be this host's
+    foreign: bool = False  # `usesrc <address>`: perhaps not an address of this host
     from_client: bool = False  # `usesrc clientip`: the client's address
-    from_client_port: bool = False  # `usesrc client`: and its port
+    from_client_port: bool = False  # `usesrc client`: the client's address and port
     interface: str | None = None

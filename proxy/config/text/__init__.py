@@ -1,1 +1,1 @@
-"""From files to words, and the forms that words have."""
+"""From files to words, and the forms of words."""

@@ -1,11 +1,11 @@
-"""Addresses as the manual writes them: prefix, host, port (section 11 of the manual).
+"""Addresses in the manual's forms: prefix, host, port (section 11 of the manual).
 
-Owns the forms; the lines decide which of them they accept. Nothing is resolved here: a host name
-stays a name until somebody calls `resolve`.
+Owns the forms; each line accepts some of them. Only `resolve` and `single_endpoint` resolve a host
+name.
 
     [udp@|tcp@][ipv4@|ipv6@]<host>[:<port>[-<end>]|:+<n>|:-<n>]   /path  unix@path  abns@name  fd@3
 
-The last colon separates the port. An IPv6 address without port needs brackets, unless what stands
+The last colon separates the port. An IPv6 address without port needs brackets, unless the part
 before its last colon is no address: `::1:53` is port 53 of `::1`, but `fd00::53` is an address.
 """
 
@@ -26,7 +26,7 @@ from resolverd.config import Family
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z0-9_]*)\}?|([A-Za-z0-9_]*))")
 PORT_MAX = 65_535
 ABSTRACT_NAME_MAX = 107  # bytes: sun_path without its first NUL
-UNIX_PATH_MAX = 97  # with room for what stands behind it while it is bound; HAProxy's limit, too
+UNIX_PATH_MAX = 97  # leaves room for the suffix while it is bound; HAProxy's limit too
 DESCRIPTOR_MAX = 1 << 20
 
 _LOCAL_PREFIXES = {
@@ -41,7 +41,7 @@ _UNSUPPORTED_PREFIXES = frozenset(
 
 
 class Address(msgspec.Struct, frozen=True):
-    """One address: a local socket (`local`), or a host with what was written as its port.
+    """One address: a local socket (`local`), or a host with the text of its port.
 
     `number` is the host in numeric form, None for a host name.
     """
@@ -63,7 +63,7 @@ class Address(msgspec.Struct, frozen=True):
 def expand(text: str, environment: Mapping[str, str]) -> str:
     """The address with `$NAME` and `${NAME}` replaced; a variable that is not set is empty.
 
-    Elsewhere that takes quotes, but HAProxy reads addresses so wherever they stand.
+    In other words variables need quotes; HAProxy expands them in addresses without.
     """
     expanded = _VARIABLE.sub(lambda match: environment.get(match[1] or match[2] or "", ""), text)
     if text and not expanded:
@@ -72,7 +72,7 @@ def expand(text: str, environment: Mapping[str, str]) -> str:
 
 
 def parse_address(text: str, environment: Mapping[str, str]) -> Address:
-    """Split an address; ConfigError for a form that does not exist."""
+    """Split an address; ConfigError for an unknown form."""
     rest = text = expand(text, environment)
     family = Family.NONE
     transport = ""
@@ -104,7 +104,7 @@ def parse_address(text: str, environment: Mapping[str, str]) -> Address:
 
 
 def parse_number_of_host(host: str, family: Family = Family.NONE) -> str | None:
-    """The canonical numeric form of a host, None for a name; `*` and nothing are the wildcard."""
+    """The canonical numeric form of a host, None for a name; `*` and "" are the wildcard."""
     if host in ("", "*"):
         return "::" if family is Family.IPV6 else "0.0.0.0"
     try:
@@ -133,7 +133,7 @@ def _local(text: str, kind: SocketFamily, name: str) -> Address:
 
 
 def check_path(path: str) -> str:
-    """The path of a Unix socket as it is; ConfigError if none so long can be bound."""
+    """The path of a Unix socket, unchanged; ConfigError if it is too long."""
     _check_length(path, UNIX_PATH_MAX)
     return path
 
@@ -179,7 +179,7 @@ def parse_port_range(text: str, address: str) -> range:
 
 
 def resolve(address: Address, resolve_host: ResolveHost) -> tuple[SocketFamily, str]:
-    """Family and numeric host of an IP address; a name is asked for with `resolve_host`."""
+    """Family and numeric host of an IP address; a name is resolved with `resolve_host`."""
     number = address.number
     if number is None:
         found = resolve_host(address.host, address.family)
@@ -191,7 +191,7 @@ def resolve(address: Address, resolve_host: ResolveHost) -> tuple[SocketFamily, 
 
 
 def single_endpoint(address: Address, resolve_host: ResolveHost, default_port: int = 0) -> Endpoint:
-    """The one endpoint that an address stands for; ConfigError for ranges and missing ports."""
+    """The endpoint of an address; ConfigError for a range or a missing port."""
     if address.local is not None:
         return Endpoint(address.local, address.host)
     if address.port_text:

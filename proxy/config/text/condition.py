@@ -1,6 +1,6 @@
 """The conditions of `.if`, `.elif` and `-cc` (manual section 2.4).
 
-Owns the grammar and the predicates. Knows no files: what is defined comes in as a mapping.
+Owns the grammar and the predicates. Knows no file: the variables are passed in as a mapping.
 
     condition = term { "&&" term } { "||" ... }      && binds stronger than ||
     term      = "!" term | "(" condition ")" | predicate "(" [ argument { "," argument } ] ")"
@@ -29,7 +29,7 @@ _Predicate = tuple[int, Callable[[_Arguments, Mapping[str, str]], bool]]
 
 
 def evaluate(text: str, environment: Mapping[str, str]) -> bool:
-    """Whether the condition holds; ConfigError says what is wrong with it."""
+    """Whether the condition is true; ConfigError for one with an error."""
     if not text.strip():
         return False
     parser = _Parser(text, environment)
@@ -61,14 +61,14 @@ _PREDICATES: dict[str, _Predicate] = {
     "strstr": (2, lambda a, _: a[1] in a[0]),
     "version_atleast": (1, lambda a, _: _at_least(a[0])),
     "version_before": (1, lambda a, _: not _at_least(a[0])),
-    # Without OpenSSL no statement about its version is true.
+    # Without OpenSSL both predicates are false.
     "openssl_version_atleast": (1, lambda _a, _: False),
     "openssl_version_before": (1, lambda _a, _: False),
 }
 
 
 class _Parser:
-    """Recursive descent over one condition; every value is computed, so every error is found."""
+    """Recursive descent over one condition; evaluates every term, so finds every error."""
 
     def __init__(self, text: str, environment: Mapping[str, str]) -> None:
         self._text = text
@@ -77,7 +77,7 @@ class _Parser:
 
     @property
     def rest(self) -> str:
-        """What has not been read yet, without the spaces before it."""
+        """The unread text, without leading spaces."""
         self._skip_spaces()
         return self._text[self._at :]
 

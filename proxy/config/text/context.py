@@ -1,7 +1,7 @@
-"""What every line may need beside its words: messages, environment, and the host's answers.
+"""The context of every line: messages, environment, and the look-ups in the host.
 
-Owns nothing that is read from a file. Everything that asks the host is a callable that a test can
-replace; reading a configuration changes nothing outside this object.
+Owns the state of one load that is not in a section. Each look-up in the host is a callable that a
+test can replace; reading a configuration changes nothing outside this object.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SOCKET_FAMILIES = {
 
 @dataclass(frozen=True, slots=True)
 class UnixBind:
-    """`unix-bind`: what the sockets of the lines after it have unless they say otherwise."""
+    """`unix-bind`: the defaults for Unix sockets of later lines."""
 
     prefix: str = ""
     mode: int | None = None
@@ -37,18 +37,18 @@ class UnixBind:
 
 @dataclass(slots=True)
 class Context:
-    """One load: what it may ask, and the messages it collects."""
+    """The look-ups, messages and variables of one load."""
 
     messages: Messages
     environment: MutableMapping[str, str]
     resolve_host: ResolveHost
     has_ipv6_route: Callable[[], bool]
     resolv_conf: str = RESOLV_CONF
-    unix_bind: UnixBind = UnixBind()  # as the lines so far say
+    unix_bind: UnixBind = UnixBind()  # of the lines so far
 
 
 def resolve_with_libc(name: str, family: Family) -> str | None:
-    """The first address that libc gives for a host name, None if there is none; may block."""
+    """The first address of a host name by getaddrinfo(), None without one; may block."""
     try:
         found = socket.getaddrinfo(name, None, _SOCKET_FAMILIES[family], socket.SOCK_STREAM)
     except (OSError, UnicodeError):
@@ -57,7 +57,7 @@ def resolve_with_libc(name: str, family: Family) -> str | None:
 
 
 def has_ipv6_route() -> bool:
-    """Whether the host has a route to the IPv6 Internet; asks the kernel, sends no packet (S6)."""
+    """Whether the host has a route to the IPv6 Internet, by a connect() without a packet (S6)."""
     try:
         with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:
             probe.connect(("2001::", 53))

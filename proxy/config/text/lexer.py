@@ -1,7 +1,7 @@
 """One line of a configuration to its words: quotes, escapes, comments, environment (section 2.2).
 
-Owns the characters. Knows neither files nor keywords: the environment is a mapping that is passed
-in, and pseudo variables such as `.LINE` are entries of it.
+Owns the characters. Knows no file and no keyword: the environment is passed in as a mapping, and
+pseudo variables such as `.LINE` are entries of it.
 
     outside quotes   space ends a word, `#` starts a comment, `\\` escapes
     "weak quotes"    keep spaces and `#`; escapes and `$NAME`, `${NAME}`, `${NAME-default}` work
@@ -28,7 +28,7 @@ _REST_OF_NAME = _FIRST_OF_NAME | frozenset("0123456789")
 
 
 class LexerError(ConfigError):
-    """A line that cannot be split; the text names the position, counted from 1."""
+    """A line that cannot be split; the text has the position, from 1."""
 
 
 def split_line(text: str, environment: Mapping[str, str]) -> tuple[str, ...]:
@@ -126,7 +126,7 @@ class _Splitter:
             raise LexerError(f"invalid hexadecimal escape at position {self._at + 1}")
         if value == 0:
             raise LexerError(f"NUL character at position {self._at + 1}")
-        # A byte that is no ASCII is written as Python's file reader writes undecodable bytes.
+        # a byte above 0x7F becomes a surrogate, as Python reads undecodable bytes of files
         self._emit(chr(value) if value < 0x80 else chr(0xDC00 + value))
         self._at += 4
 
@@ -167,7 +167,7 @@ class _Splitter:
         return name
 
     def _close_brace(self, start: int, value: str | None) -> str | None:
-        """Step over `}` or `-default}`; the value, or the default if there is none."""
+        """Skip `}` or `-default}`; returns the value, or the default for None."""
         text = self._text
         close = text.find("}", self._at)
         if close < 0 or (close > self._at and text[self._at] != "-"):

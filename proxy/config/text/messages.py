@@ -1,7 +1,7 @@
-"""What reading a configuration has to say: severity, place and text, collected and never printed.
+"""The messages of a load: severity, origin and text, collected and not printed.
 
-Owns the four severities and the list that all parts of the reader add to. Knows nothing of process
-ids or terminals: `report` turns messages into lines.
+Owns the four severities and the list. Knows no process id and no terminal: `report` renders
+messages as lines.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from proxy.config.model.settings import Origin
 
 
 class Severity(enum.Enum):
-    """How grave a message is; an ALERT means that there are no settings."""
+    """The severity of a message; after an ALERT there are no settings."""
 
     ALERT = "ALERT"
     WARNING = "WARNING"
@@ -23,7 +23,7 @@ class Severity(enum.Enum):
 
 
 class Message(msgspec.Struct, frozen=True):
-    """One thing to say; `origin` is None when it concerns no single line."""
+    """One message; `origin` is None when it concerns no single line."""
 
     severity: Severity
     text: str
@@ -31,33 +31,32 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class ConfigError(Exception):
-    """A line that cannot be accepted; whoever reads the line turns it into an ALERT."""
+    """A line with an error; `Sections.read` makes an ALERT of it."""
 
 
 class Messages:
     """All messages of one load, in the order in which they were found."""
 
     def __init__(self) -> None:
-        """Start without messages."""
         self._messages: list[Message] = []
         self._alerted: set[Origin | None] = set()
 
     def add(self, severity: Severity, text: str, origin: Origin | None = None) -> None:
-        """Note one message."""
+        """Add a message."""
         self._messages.append(Message(severity, text, origin))
         if severity is Severity.ALERT:
             self._alerted.add(origin)
 
     def alert(self, text: str, origin: Origin | None = None) -> None:
-        """Note an error: loading goes on to find the others, but gives no settings."""
+        """Add an error: the load goes on to find others, but returns no settings."""
         self.add(Severity.ALERT, text, origin)
 
     def warning(self, text: str, origin: Origin | None = None) -> None:
-        """Note something that HAProxy warns of, too (fatal with -dW and zero-warning)."""
+        """Add a warning, as HAProxy does (fatal with -dW and zero-warning)."""
         self.add(Severity.WARNING, text, origin)
 
     def notice(self, text: str, origin: Origin | None = None) -> None:
-        """Note something worth knowing that is no reason to stop."""
+        """Add a notice, which no option makes fatal."""
         self.add(Severity.NOTICE, text, origin)
 
     def all(self) -> tuple[Message, ...]:

@@ -1,4 +1,4 @@
-"""Which names may be used: of sections and servers, and of hosts in DNS (RFC 1035 section 2.3.4).
+"""Valid names: of sections and servers, and of hosts in DNS (RFC 1035 section 2.3.4).
 
 Owns the characters and lengths. Pure.
 """
@@ -28,9 +28,9 @@ def check_label(name: str, what: str) -> str:
 
 
 def normalize_host_name(name: str) -> str:
-    """A host name as it is asked for: lower case, without the dot at its end.
+    """A host name in lower case, without the dot at its end.
 
-    ConfigError for empty or long labels, long names and characters that DNS host names lack.
+    ConfigError for empty or long labels, long names and other characters than those of host names.
     """
     normal = name.removesuffix(".").lower()
     if len(normal) + 2 > NAME_MAX:  # a length byte in front, the root behind

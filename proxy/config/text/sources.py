@@ -1,7 +1,7 @@
-"""Files to lines: names of the files, `.if` blocks, and the messages that a file can give.
+"""Files to lines: names of the files, `.if` blocks, and messages such as `.notice`.
 
-Owns the order of files and which lines count. Knows no keywords: it hands over split lines, one
-by one, because a line may change the environment that the next one is expanded with.
+Owns the order of files and the lines in force. Knows no keyword: it yields split lines one by one,
+because a line may change the environment with which the next one is expanded.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NESTED_IF_MAX = 1_024  # HAProxy's limit
 SUFFIX = ".cfg"
 
 
-class Line(msgspec.Struct, frozen=True):
+class SourceLine(msgspec.Struct, frozen=True):
     """The words of one line that is not empty."""
 
     origin: Origin
@@ -32,11 +32,11 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class Block(enum.Enum):
-    """Where a `.if` block stands."""
+    """The state of a `.if` block."""
 
-    TAKEN = "taken"  # the lines count
+    TAKEN = "taken"  # the present branch is in force
     WAITING = "waiting"  # no branch was taken yet
-    DONE = "done"  # a branch was taken before, or the whole block is inside one that does not count
+    DONE = "done"  # a branch was taken before, or the block is inside one that is not in force
 
 
 class _Frame(msgspec.Struct):
@@ -48,7 +48,7 @@ class _Frame(msgspec.Struct):
 
 
 def expand_sources(sources: Sequence[str], messages: Messages) -> list[str]:
-    """The files to read: a folder stands for its *.cfg, in the order of their names' bytes."""
+    """The files to read: of a folder its *.cfg, in the order of their names' bytes."""
     files: list[str] = []
     for source in sources:
         path = Path(source)
@@ -78,8 +78,8 @@ def _configurations(folder: Path) -> list[str]:
 
 def read_lines(
     file: str, environment: MutableMapping[str, str], messages: Messages
-) -> Iterator[Line]:
-    """Each line of a file that counts; everything wrong with the file goes to `messages`."""
+) -> Iterator[SourceLine]:
+    """The lines of a file that are in force; errors of the file are added to `messages`."""
     try:
         with open(file, "rb") as stream:
             content = stream.read(FILE_BYTES_MAX + 1)
@@ -103,7 +103,7 @@ class _Filter:
         self._messages = messages
         self._frames: list[_Frame] = []
 
-    def run(self, content: str) -> Iterator[Line]:
+    def run(self, content: str) -> Iterator[SourceLine]:
         lines = content.split("\n")
         for number, text in enumerate(lines, start=1):
             origin = Origin(self._file, number)
@@ -112,7 +112,7 @@ class _Filter:
             try:
                 words = self._split(text, number)
                 if words and words[0] and not self._directive(words, origin) and self._counts:
-                    yield Line(origin, words)
+                    yield SourceLine(origin, words)
             except ConfigError as error:
                 self._messages.alert(str(error), origin)
         for frame in self._frames:
@@ -120,11 +120,11 @@ class _Filter:
 
     @property
     def _counts(self) -> bool:
-        # A block inside one that does not count is DONE: the innermost speaks for all.
+        # a block inside one that is not in force is DONE, so the innermost decides
         return not self._frames or self._frames[-1].state is Block.TAKEN
 
     def _split(self, text: str, number: int) -> tuple[str, ...]:
-        """The words; of lines that do not count only directives are looked at."""
+        """The words of a line; () for a line that is not in force, unless it is a directive."""
         if not self._counts and not text.lstrip().startswith("."):
             return ()
         pseudo = {".FILE": self._file, ".LINE": str(number)}
@@ -133,7 +133,7 @@ class _Filter:
     def _directive(self, words: tuple[str, ...], origin: Origin) -> bool:
         """Act on `.if`, `.notice` and the like; False for an ordinary line."""
         name = words[0]
-        # HAProxy evaluates the words of a condition joined again: quotes are gone by then.
+        # HAProxy evaluates the joined words of a condition, without their quotes
         text = " ".join(words[1:])
         if name == ".if":
             self._open(text, origin)
@@ -157,7 +157,7 @@ class _Filter:
         if not self._counts:
             self._frames.append(_Frame(Block.DONE, origin))
             return
-        self._frames.append(_Frame(Block.DONE, origin))  # stays so if the condition is wrong
+        self._frames.append(_Frame(Block.DONE, origin))  # the state after an error in the condition
         self._frames[-1].state = self._decide(text)
 
     def _branch(self, name: str, text: str) -> None:

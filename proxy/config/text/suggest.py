@@ -1,8 +1,8 @@
-"""The word that was probably meant.
+"""Hints at the known word nearest to an unknown one.
 
-Owns one decision: whether a known word is near enough to an unknown one to be worth a hint. Of a
-few words each is compared; of many names only those that an index finds near, so that a file full
-of errors costs no more than one without.
+Owns one decision: whether a known word is near enough for a hint. Each of a few words is compared;
+of many names only those that an index finds near, so that a file full of errors costs no more than
+one without.
 """
 
 from __future__ import annotations
@@ -10,32 +10,34 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator
 
-NEAR = 0.6  # share of matching characters below which a hint would mislead
+NEAR = 0.6  # the least share of matching characters for a hint
 COMPARED_MAX = 100  # names of one hint: comparing one costs as much as reading a line
-LENGTH_MAX = 64  # characters that are looked at
+LENGTH_MAX = 64  # characters that are compared
 
 
 def hint(unknown: str, known: Iterable[str]) -> str:
-    """`; did you mean 'balance' maybe ?`, or nothing when no known word is near."""
+    """`; did you mean 'balance' maybe ?`, or "" when no known word is near."""
     near = difflib.get_close_matches(unknown[:LENGTH_MAX], known, n=1, cutoff=NEAR)
     return f"; did you mean '{near[0]}' maybe ?" if near else ""
 
 
-class Names:
-    """Names of the user's own, in any number, and the one that was probably meant."""
+class NameIndex:
+    """Names in the user's files, in any number, with a hint at the nearest.
+
+    The index is built by the first hint among more than COMPARED_MAX names.
+    """
 
     def __init__(self, names: Iterable[str] = ()) -> None:
-        """Nothing is indexed before there is something to suggest among many."""
         self._names = list(names)
-        self._indexed = 0  # so many of them are in the index
+        self._indexed = 0  # the number of names in the index
         self._index: dict[str, list[str]] = {}
 
     def add(self, name: str) -> None:
-        """One more name."""
+        """Add a name."""
         self._names.append(name)
 
     def hint(self, unknown: str) -> str:
-        """The hint; among many names, one that differs by one character or two neighbours."""
+        """The hint; among many, at a name with one character changed or two adjacent swapped."""
         if len(self._names) <= COMPARED_MAX:
             return hint(unknown, self._names)
         for name in self._names[self._indexed :]:
@@ -49,7 +51,7 @@ class Names:
 
 
 def _shortened(name: str) -> Iterator[str]:
-    """The name, and each form of it that lacks one character."""
+    """The name, and each form of it without one character."""
     name = name[:LENGTH_MAX]
     yield name
     for position in range(len(name)):

@@ -1,7 +1,7 @@
-"""Numbers, times and sizes as the manual writes them (sections 2.5 and 2.6).
+"""Numbers, times and sizes in the manual's forms (sections 2.5 and 2.6).
 
-Owns the units and their limits. Each function raises ConfigError with a text that says what was
-wrong; the caller knows which word the value belonged to.
+Owns the units and their limits. Each function raises ConfigError with the error of the value; the
+caller adds its word.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _NUMBER = re.compile(r"([0-9]+)(.*)", re.DOTALL)
 
 
 def parse_time_ms(text: str, warn: Callable[[str], None], default_unit: str = "ms") -> int:
-    """Milliseconds of `10s`, `1500us`, `20`; a part of a millisecond counts as a whole one.
+    """Milliseconds of `10s`, `1500us`, `20`, rounded up.
 
-    What stands behind a unit (`5sec`) is told to `warn` and changes nothing, as in HAProxy 2.6.
+    Text after a unit (`5sec`) is ignored with a warning to `warn`, as in HAProxy 2.6.
     """
     match = _NUMBER.fullmatch(text)
     if match is None:
@@ -74,6 +74,6 @@ def parse_number(text: str, low: int, high: int) -> int:
 
 
 def _decimal(digits: str) -> int:
-    """The value of ASCII digits; Python refuses to convert thousands of them."""
+    """The value of ASCII digits; int() refuses more than 4,300 of them."""
     significant = digits.lstrip("0") or "0"
-    return int(significant[:20])  # longer ones are over every limit already
+    return int(significant[:20])  # a longer one is above every limit

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from proxy.config.loader import Outcome, load
+from proxy.config.loader import LoadResult, load
 from proxy.config.model.settings import Proxy, Server, Settings
 from proxy.config.text.messages import Severity
 from resolverd.config import Family
@@ -33,7 +33,7 @@ def load_text(
     environ: dict[str, str] | None = None,
     ipv6: bool = True,
     resolv_conf: str = NO_FILE,
-) -> Outcome:
+) -> LoadResult:
     """Load one file with this text, called `t.cfg` in messages."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "t.cfg"
@@ -54,7 +54,7 @@ def settings_of(text: str, ipv6: bool = True, resolv_conf: str = NO_FILE) -> Set
     return outcome.settings
 
 
-def said(outcome: Outcome, severity: Severity = Severity.ALERT) -> list[tuple[int, str]]:
+def said(outcome: LoadResult, severity: Severity = Severity.ALERT) -> list[tuple[int, str]]:
     """Line and text of each message of a severity; line 0 where there is no place."""
     return [
         (message.origin.line if message.origin else 0, message.text)

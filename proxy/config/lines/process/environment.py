@@ -1,6 +1,6 @@
-"""`setenv` and its kin: they change what `"$NAME"` means in the lines that follow.
+"""`setenv`, `presetenv`, `unsetenv`, `resetenv`: the value of `"$NAME"` in later lines.
 
-Owns no environment: the one that is changed is the load's own copy, never the process's.
+Changes the load's copy of the environment, never the process's.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _unsetenv(statement: Statement, _draft: GlobalDraft) -> None:
 
 
 def _resetenv(statement: Statement, _draft: GlobalDraft) -> None:
-    """Forget every variable but those named; pseudo variables begin with a dot and stay."""
+    """Remove every variable but those named and the pseudo variables, which begin with a dot."""
     environment = statement.context.environment
     for name in list(environment):
         if name not in statement.arguments and not name.startswith("."):

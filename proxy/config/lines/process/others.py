@@ -1,7 +1,7 @@
 """The words of the `global` section that set nothing in Millrace, and why.
 
-Owns lists only. Names ending in a dot stand for every word that begins so. A word with a shape is
-refused where HAProxy refuses its arguments; of a word without one the notice names them.
+Owns lists only. A name that ends in a dot is a prefix. The arguments of a word with a shape are
+refused where HAProxy refuses them; those of a word without one are named in the notice.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The file that `parse-resolv-conf` names, read into a `resolvers` section (S4, M13).
+"""The resolv.conf of `parse-resolv-conf`, read into a `resolvers` section (S4, M13).
 
-Owns the reading; what the lines mean is resolverd's, which reads the file again while it runs.
+Owns the reading; the syntax is in resolverd/resolv_conf, which reads the file again while running.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from resolverd.resolv_conf.file import BYTES_MAX, ResolvConf, parse_resolv_conf
 
 
 def read_resolv_conf(path: str) -> ResolvConf:
-    """What the file says; ConfigError if it cannot be read."""
+    """The content of the file; ConfigError if it cannot be read."""
     try:
         with open(path, "rb") as stream:
             text = stream.read(BYTES_MAX).decode(errors="replace")
@@ -23,9 +23,9 @@ def read_resolv_conf(path: str) -> ResolvConf:
 
 
 def take_resolv_conf(draft: ResolversDraft, path: str, origin: Origin) -> ResolvConf:
-    """Let a section follow the file; ConfigError as above.
+    """Add the file's nameservers to a section, which follows the file; ConfigError as above.
 
-    An address is a nameserver's name here; one that the section names itself is not taken.
+    The name of such a nameserver is its address; one with the name of another line is left out.
     """
     found = read_resolv_conf(path)
     known = {nameserver.name for nameserver, _ in draft.nameservers}

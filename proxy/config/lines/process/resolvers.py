@@ -1,7 +1,7 @@
 """The words of a `resolvers` section (manual section 5.3.2).
 
-Owns their limits. Where Millrace is more generous than HAProxy the handler says so: port 53 is
-taken when none is given, and a nameserver may be a host name.
+Owns their limits. Millrace accepts more than HAProxy: the default port is 53, and a nameserver may
+be a host name.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from resolverd.config import (
 from resolverd.resolv_conf.file import NDOTS_MAX, SEARCH_MAX, normal_domain
 
 RETRIES_MAX = 1_000
-NAMESERVERS_MAX = 64  # of one section; every question goes to each of them
+NAMESERVERS_MAX = 64  # of one section; every question is sent to each of them
 
 
 def _nameserver(statement: Statement, draft: ResolversDraft) -> None:
@@ -81,7 +81,7 @@ def _parse_resolv_conf(statement: Statement, draft: ResolversDraft) -> None:
 
 
 def _search(statement: Statement, draft: ResolversDraft) -> None:
-    """The last line counts, as in resolv.conf."""
+    """`search`: the last line counts, as in resolv.conf."""
     if not 0 < len(statement.arguments) <= SEARCH_MAX:
         raise ConfigError(f"'search' expects 1 to {SEARCH_MAX} domains")
     domains: dict[str, None] = {}

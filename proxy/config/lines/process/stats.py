@@ -1,6 +1,6 @@
-"""`stats` in the global section: the sockets that operators' tools talk to (manual section 3.1).
+"""`stats` in the global section: the sockets for operators and tools (manual section 3.1).
 
-Owns what a `stats socket` line may say. Opens nothing.
+Owns the forms of a `stats socket` line. Opens no socket.
 """
 
 from __future__ import annotations

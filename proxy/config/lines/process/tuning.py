@@ -1,6 +1,6 @@
-"""The `tune.*` words of HAProxy 2.6: none has an effect, and each has the form it has there.
+"""The `tune.*` words of HAProxy 2.6: none has an effect, and each has the same form as there.
 
-Owns lists only. A word of a later HAProxy is known by its prefix alone (`global_others`).
+Owns lists only. A word of a later HAProxy is recognized by its prefix (others.py).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from proxy.config.text.messages import ConfigError
 from proxy.config.text.units import parse_size
 
 _BUFFERS = "the kernel sizes the buffers of sockets"
-# What the word begins with -> why it changes nothing; the first that fits.
+# prefix of the word -> why it has no effect; the first that matches
 ADVICE = {
     "tune.ssl.": "Millrace forwards TLS without opening it",
     "tune.h1.": "Millrace forwards TCP as it is",

@@ -1,7 +1,7 @@
-"""`unix-bind` of the global section: what the sockets of later lines have in common (manual 3.1).
+"""`unix-bind` of the global section: the defaults for Unix sockets of later lines (manual 3.1).
 
-Owns its options. A line counts for the lines after it, as in HAProxy; what a `bind` or
-`stats socket` line says itself wins.
+Owns its options. A line holds for the lines after it, as in HAProxy; the options of a `bind` or
+`stats socket` line take precedence.
 """
 
 from __future__ import annotations

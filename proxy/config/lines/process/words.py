@@ -1,7 +1,7 @@
-"""The words of the `global` section that Millrace acts on (manual section 3).
+"""The words of the `global` section with an effect (manual section 3).
 
-Owns what each of them means; `global_others` lists those that do nothing here. Log lines and stats
-sockets are read in files of their own.
+Owns the handler of each; others.py lists the words without effect. Log lines and stats sockets have
+files of their own.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def _accept_family(statement: Statement, draft: GlobalDraft) -> None:
 
 
 def _default_path(statement: Statement, _draft: GlobalDraft) -> None:
-    """Checked only: no word that Millrace reads so far names a file to load."""
+    """`default-path`: only checked, because no word of Millrace loads a file."""
     mode = statement.words[1] if statement.arguments else ""
     if mode not in _DEFAULT_PATHS:
         raise ConfigError(f"'default-path' expects one of {', '.join(_DEFAULT_PATHS)}")

@@ -1,8 +1,8 @@
-"""`balance`, `hash-type` and `hash-balance-factor`: how a backend picks its servers (section 4.2).
+"""`balance`, `hash-type` and `hash-balance-factor` of a backend (manual section 4.2).
 
-Owns the names of algorithms and of hash functions, and their arguments. What they do is the
-relay's business. A function of `hash-type` hashes texts; the only thing that Millrace hashes is a
-client's address, which is a number already, so a function changes nothing, as in HAProxy.
+Owns the names of algorithms and of hash functions, and their arguments. The relay implements them.
+A function of `hash-type` hashes texts; Millrace hashes only the client's address, which is a number
+already, so a function has no effect, as in HAProxy.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from proxy.config.model.settings import RANDOM_DRAWS_DEFAULT, Balance
 from proxy.config.text.messages import ConfigError
 from proxy.config.text.suggest import hint
 
-DRAWS_MAX = 256  # a look at each drawn server: more are leastconn, which finds the best at once
+DRAWS_MAX = 256  # each draw reads one server; instead of more use leastconn
 FACTOR_MAX = 10_000  # percent: a hundred times the average
-_FACTOR_OFF = 100  # up to the average no server could take another session
+_FACTOR_OFF = 100  # with a limit up to the average no server could take another session
 
 _BALANCES: dict[str, Balance] = {balance.value: balance for balance in Balance}
 _UNSUPPORTED = {
@@ -62,7 +62,7 @@ def _balance(statement: Statement, draft: ProxyDraft) -> None:
 
 
 def _draws(text: str) -> int:
-    """The number in `random(<draws>)`; `text` is what follows the opening parenthesis."""
+    """The number in `random(<draws>)`; `text` follows the opening parenthesis."""
     inside, parenthesis, rest = text.partition(")")
     if not parenthesis:
         raise ConfigError("balance random : missing closing parenthesis")
@@ -82,7 +82,7 @@ def _draws(text: str) -> int:
 
 
 def _hash_type(statement: Statement, draft: ProxyDraft) -> None:
-    """`hash-type <method> [<function> [avalanche]]`; consistent alone means avalanche."""
+    """`hash-type <method> [<function> [avalanche]]`; `consistent` alone implies avalanche."""
     words = statement.arguments
     if not words or words[0] not in _METHODS:
         text = words[0] if words else ""

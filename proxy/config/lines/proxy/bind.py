@@ -1,6 +1,6 @@
-"""`bind` lines: addresses, port ranges and what stands behind them (manual section 5.1).
+"""`bind` lines: addresses, port ranges and options (manual section 5.1).
 
-Owns the options of a listening socket, which stats sockets share. Opens nothing.
+Owns the options of a listening socket, which stats sockets share. Opens no socket.
 """
 
 from __future__ import annotations

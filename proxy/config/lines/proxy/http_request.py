@@ -1,8 +1,8 @@
-"""`http-request`: by which a statistics section serves metrics (manual section 4.2).
+"""`http-request`, with which a statistics section serves metrics (manual section 4.2).
 
-Owns which of these lines can be honoured in whole: the exporter, on every path or on those that the
-line names. Any other line is a rule that could keep somebody out, and is kept as one: a section
-that serves statistics refuses it.
+Owns the lines that are honoured: the exporter, on every path or on the paths of its condition. Any
+other line is a rule that could deny access, and is stored as one: a section that serves statistics
+refuses it.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ def _http_request(statement: Statement, draft: ProxyDraft) -> None:
 
 
 def _together(known: tuple[str, ...] | None, more: tuple[str, ...]) -> tuple[str, ...]:
-    """What two lines serve; one without a path serves every path."""
+    """The paths of two lines; () is every path."""
     return () if known == () or more == () else tuple(dict.fromkeys((*(known or ()), *more)))
 
 
 def _paths_of_condition(words: tuple[str, ...]) -> tuple[str, ...] | None:
-    """The paths of `if { path <path>... } [or { path ... }]...`; None: there is more to it.
+    """The paths of `if { path <path>... } [or { path ... }]...`; None for any other condition.
 
-    () where there is no condition. A condition is honoured in whole or not at all.
+    () without a condition.
     """
     if not words:
         return ()

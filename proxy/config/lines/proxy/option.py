@@ -1,4 +1,4 @@
-"""`option ...` of proxies, and what `no` and `default` before it mean (manual section 4.2).
+"""`option ...` of proxies, with `no` and `default` before it (manual section 4.2).
 
 Owns the table of options. An option that is on or off sets one field of the draft.
 """
@@ -58,13 +58,13 @@ def _redispatch(statement: Statement, draft: ProxyDraft) -> None:
 
 
 def _tcplog(statement: Statement, draft: ProxyDraft) -> None:
-    """The usual format; it takes the place of a log that `defaults` asked for."""
+    """`option tcplog`: the usual format, which replaces the log of `defaults`."""
     statement.at_most(0)
     set_log_format(statement, draft)
 
 
 def _nothing(_statement: Statement, _draft: ProxyDraft) -> None:
-    """What the option asks for is what Millrace does anyway."""
+    """An option that Millrace always implements."""
 
 
 OPTIONS: Table[ProxyDraft] = {
@@ -79,7 +79,7 @@ OPTIONS: Table[ProxyDraft] = {
     "abortonclose": works(_switch("abortonclose"), negatable=True),
     "nolinger": works(_switch("nolinger"), negatable=True),
     "allbackups": works(_switch("allbackups"), negatable=True),
-    "contstats": works(_nothing, negatable=True, shape=ALONE),  # counters are never behind
+    "contstats": works(_nothing, negatable=True, shape=ALONE),  # counters are always current
     "socket-stats": without_effect(
         "counters are kept for each frontend", shape=ALONE, negatable=True
     ),

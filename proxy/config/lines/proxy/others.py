@@ -1,7 +1,7 @@
 """The words of proxy sections that set nothing in Millrace, and why.
 
-Owns lists only. To build one of the words that are not supported yet, give it a handler in
-`proxy_words` and take it off the list.
+Owns lists only. To implement a word that is not supported yet, add its handler in words.py and
+remove it from the list.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""`stats ...` in proxy sections: how a mode http section shows statistics (manual section 4.2).
+"""`stats ...` in proxy sections: the statistics of a mode http section (manual section 4.2).
 
-Owns which of these lines may be skipped without showing anybody more than the file allows.
+Owns which of these lines may be skipped: not one that restricts access or content.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def _uri(statement: Statement, draft: ProxyDraft) -> None:
 
 
 def _shown(field: str) -> Handler[ProxyDraft]:
-    """What the page shows or hides; such a line turns the page on, too, as in HAProxy."""
+    """A word that changes the content of the page; it enables the page too, as in HAProxy."""
 
     def handle(statement: Statement, draft: ProxyDraft) -> None:
         setattr(draft, field, True)
@@ -44,7 +44,7 @@ def _shown(field: str) -> Handler[ProxyDraft]:
 
 
 def _without_effect(why: str, shape: Shape | None = None) -> Word[ProxyDraft]:
-    """A line that changes nothing on the page, but turns it on."""
+    """A word without effect on the page, except that it enables it."""
 
     def handle(statement: Statement, draft: ProxyDraft) -> None:
         statement.notice(f"'stats {' '.join(statement.words)}' has no effect here: {why}")
@@ -74,7 +74,7 @@ STATS: Table[ProxyDraft] = {
     "show-modules": _without_effect(_LOOKS, ALONE_LENIENT),
     "admin": _without_effect("the page changes nothing; use the stats socket"),
     "bind-process": without_effect("one process serves all pages"),
-    # These keep people out: skipping them would show more than the file allows.
+    # These restrict access: without them the page would show more than the file allows.
     "auth": later("keep the address out of reach of others, and remove the line"),
     "scope": later("remove it if everything may be seen"),
     "http-request": later("keep the address out of reach of others, and remove the line"),

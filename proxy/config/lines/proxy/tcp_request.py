@@ -1,6 +1,6 @@
-"""`tcp-request` lines (manual section 4.2): what happens to connections before they are forwarded.
+"""`tcp-request` lines (manual section 4.2): rules for connections before they are forwarded.
 
-Owns the words behind `tcp-request`. Conditions need ACLs, which are not built yet.
+Owns the words after `tcp-request`. Conditions need ACLs, which are not supported yet.
 """
 
 from __future__ import annotations

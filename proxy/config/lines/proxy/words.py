@@ -1,7 +1,7 @@
 """The words of defaults, frontend, backend and listen sections (manual section 4).
 
-Owns the table, and what the plain words mean. Lines of servers, bind addresses, options and
-HTTP words are read in files of their own; `proxy_others` lists the words that do nothing.
+Owns the table, and the handlers of simple words. Lines of servers, bind addresses, options and HTTP
+words have files of their own; others.py lists the words without effect.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _default_backend(statement: Statement, draft: ProxyDraft) -> None:
 
 
 def _use_backend(statement: Statement, draft: ProxyDraft) -> None:
-    """Without a condition the first line decides, before `default_backend` (section 4.2)."""
+    """`use_backend`: the first line without a condition precedes `default_backend` (4.2)."""
     if not statement.arguments:
         raise ConfigError("'use_backend' expects a backend name.")
     name, *condition = statement.arguments
@@ -99,7 +99,7 @@ def _number(field: str, low: int, high: int) -> Handler[ProxyDraft]:
 
 
 def _retry_on(statement: Statement, draft: ProxyDraft) -> None:
-    """In mode tcp only a connect that fails can be tried again: all else needs mode http."""
+    """`retry-on`: in mode tcp only a failed connect can be retried, all else needs mode http."""
     if not statement.arguments:
         raise ConfigError("'retry-on' expects at least one of " + ", ".join(_RETRY_ON))
     for word in statement.arguments:

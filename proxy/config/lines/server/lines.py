@@ -1,7 +1,7 @@
 """`server`, `default-server` and `server-template` lines (manual sections 4.2 and 5.2).
 
-Owns the options of a server and the forms of its address. Whether a reference (resolvers) exists,
-and what the section's mode makes of a server, is decided when all sections are known.
+Owns the options of a server and the forms of its address. References (resolvers), and the mode of
+the section, are checked when all sections are known.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def server_template(statement: Statement, draft: ProxyDraft) -> None:
 
 
 def default_server(statement: Statement, draft: ProxyDraft) -> None:
-    """`default-server <option> ...`: what the servers after this line start from."""
+    """`default-server <option> ...`: the defaults of the servers after this line."""
     if not statement.arguments:
         raise ConfigError("'default-server' expects the options that servers start with")
     options = draft.server_defaults.copy()
@@ -118,18 +118,18 @@ def _server_address(written: str, environment: Mapping[str, str]) -> tuple[Addre
             f"server address '{text}' (the client's own destination) is not supported: "
             "write the address of the server"
         )
-    if address.number is not None and "%" in address.number:  # a record has no place for it
+    if address.number is not None and "%" in address.number:  # a slot record has no interface
         raise ConfigError(f"server address '{text}' names an interface, which is not supported")
     port, relative = _server_port(address.port_text, text)
     if address.number is None:
         normalize_host_name(address.host)
-        if is_service_name(address.host):  # the port comes from the record
+        if is_service_name(address.host):  # its port is in the SRV record
             return address, 0 if relative else port, False
     return address, port, relative
 
 
 def _server_port(text: str, address: str) -> tuple[int, bool]:
-    """The port of `80`, the offset of `+80` and `-80`; nothing is the offset 0."""
+    """The port of `80`, the offset of `+80` and `-80`; "" is the offset 0."""
     if not text:
         return 0, True
     if text[0] not in "+-":

@@ -1,6 +1,6 @@
-"""The options of a server line: the table, and what each of them sets (manual section 5.2).
+"""The options of a server line: the table, and the handler of each (manual section 5.2).
 
-Owns values and limits. Knows neither the server's name nor its address.
+Owns values and limits. Knows no name and no address of a server.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _interval(field: str) -> Handler[ServerOptions]:
 
 
 def _slowstart(statement: Statement, options: ServerOptions) -> None:
-    """0 turns a default off."""
+    """`slowstart`; 0 disables that of `default-server`."""
     options.slowstart_ms = parse_time_ms(statement.one("a time"), statement.warn)
 
 
@@ -66,7 +66,7 @@ def _set(field: str, value: bool) -> Handler[ServerOptions]:
 
 
 def _check_port(statement: Statement, options: ServerOptions) -> None:
-    """0 is the server's own port, as in HAProxy."""
+    """`port` of checks; 0 is the server's own port, as in HAProxy."""
     options.check_port = statement.number(0, PORT_MAX) or None
 
 
@@ -89,7 +89,7 @@ def _observe(statement: Statement, options: ServerOptions) -> None:
     mode = statement.words[1] if statement.arguments else ""
     if not mode:
         raise ConfigError("'observe' expects <mode> as argument")
-    if mode == "layer7":  # HAProxy complains, and goes on without
+    if mode == "layer7":  # HAProxy warns and continues without it
         statement.notice("'observe layer7' has no effect here: it needs mode http")
         mode = "none"
     if mode not in ("none", "layer4"):
@@ -117,7 +117,7 @@ def _marked_up(statement: Statement, options: ServerOptions) -> None:
 
 
 def _removed(statement: Statement, options: ServerOptions) -> None:
-    """What becomes of sessions whose address the server has no longer, by DNS."""
+    """`on-removed`: the end of sessions to an address that DNS has taken from the server."""
     expected = "'on-removed' expects 'keep', 'drain <time>' or 'shutdown'"
     action, *times = statement.arguments or ("",)
     if action == "drain":
@@ -137,7 +137,7 @@ def _user_timeout(statement: Statement, options: ServerOptions) -> None:
 
 
 def _proxy_v2_options(statement: Statement, options: ServerOptions) -> None:
-    """What a header of version 2 carries beside the addresses."""
+    """`proxy-v2-options`: the fields of a version 2 header beside the addresses."""
     for name in statement.one("a list of options").split(","):
         if name in _PROXY_V2_TLS:
             raise ConfigError(f"proxy v2 option '{name}' is not supported: TLS is not opened here")
@@ -261,7 +261,7 @@ _ALONE = frozenset(
 
 
 def argument_count(words: tuple[str, ...]) -> int:
-    """How many words the first of these options takes behind it."""
+    """The number of arguments of the first of these options."""
     if words[:2] == ("on-removed", "drain"):
         return 2
     if words[0] == "source":

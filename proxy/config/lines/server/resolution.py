@@ -1,7 +1,7 @@
-"""The options of a server line that say where its address comes from (manual section 5.3).
+"""The options of a server line about the source of its address (manual section 5.3).
 
-Owns `resolvers`, `resolve-*`, `init-addr` and `init-state`. Asks nobody: networks and addresses are
-numbers here, and whether a resolvers section exists is checked when all are known.
+Owns `resolvers`, `resolve-*`, `init-addr` and `init-state`. Resolves no name: networks and
+addresses are numeric, and a reference to a resolvers section is checked when all are known.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _prefer(statement: Statement, options: ServerOptions) -> None:
 
 
 def _networks(statement: Statement, options: ServerOptions) -> None:
-    """Adds to those of `default-server` and of earlier words, like HAProxy."""
+    """`resolve-net`: added to those of `default-server` and of earlier words, as in HAProxy."""
     found = options.resolve_networks
     for text in _list_items(statement.one("a list of networks such as 10.0.0.0/8")):
         if len(found) == RESOLVE_NETS_MAX:
@@ -72,7 +72,7 @@ def _without_zeros(match: re.Match[str]) -> str:
 
 
 def _options(statement: Statement, options: ServerOptions) -> None:
-    """Nothing behind the word changes nothing, like HAProxy."""
+    """`resolve-opts`; without an argument it has no effect, as in HAProxy."""
     statement.at_most(1)
     text = statement.words[1] if statement.arguments else ""
     for name in _list_items(text) if text else ():
@@ -87,12 +87,12 @@ def _options(statement: Statement, options: ServerOptions) -> None:
 
 
 def _list_items(text: str) -> list[str]:
-    """The items of a list with commas; a comma at its end adds none."""
+    """The items of a comma-separated list; a comma at its end adds none."""
     return text.removesuffix(",").split(",")
 
 
 def _init_addr(statement: Statement, options: ServerOptions) -> None:
-    """Methods in their order, at most one address (S5); an empty list is the default."""
+    """`init-addr`: methods in order, at most one address (S5); an empty list is the default."""
     statement.at_most(1)
     methods: list[str] = []
     for text in statement.words[1].split(",") if statement.arguments else ():
@@ -112,7 +112,7 @@ def _init_method(text: str, before: list[str]) -> str:
 
 
 def _init_address(text: str) -> str:
-    """The canonical form of an address without port; brackets may stand around it."""
+    """The canonical form of an address without port, with or without brackets."""
     bare = text[1:-1] if text[0] == "[" and text[-1] == "]" else text
     try:
         address = ipaddress.ip_address("" if "%" in bare else bare)
