@@ -1,5 +1,5 @@
-"""Black-box load test: starts Millrace and its peers on the same work and compares what it costs.
+"""Black-box load test: runs Millrace and its peers under the same loads and compares the costs.
 
-It knows the programs only by their command lines, their ports and /proc, never by their code.
-`python -m loadtest` runs it; `loadtest/README.md` says what is measured and how.
+It uses only the programs' command lines, their ports and /proc, never their code. `python -m
+loadtest` runs it; `loadtest/README.md` describes the measurements.
 """

@@ -1,7 +1,7 @@
 """`python -m loadtest`: reads the options, runs the rounds, prints the table, writes the files.
 
-The table goes to standard output, progress to standard error. Ends with 0 when Millrace did all its
-work, else with 1; Ctrl-C prints and writes what there is, and ends every process first.
+The table is printed to standard output, progress to standard error. Ends with 0 if Millrace did not
+fail at any load, else with 1; Ctrl-C ends every process, then prints and writes the results so far.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _progress(line: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run as the options say; the exit status."""
+    """Run with these options; returns the exit status."""
     options = _parser().parse_args(arguments)
     INTERRUPTION.install()
     rounds = QUICK_ROUNDS if options.quick else options.rounds

@@ -1,4 +1,4 @@
-"""The servers behind the proxies: nginx with a small answer from memory, iperf3.
+"""The servers of the proxies: nginx with a small answer from memory, iperf3.
 
 Owns their configuration and start; they run on the load's cores, never on the proxy's.
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from loadtest.process import ProgramFailedError, running
 from loadtest.programs import executable
-from loadtest.site import Endpoint, Site
+from loadtest.site import HostPort, Site
 
 START_SECONDS = 5.0
 RETRY_SECONDS = 0.01
@@ -73,7 +73,7 @@ def web_backend(site: Site) -> Iterator[None]:
             yield
 
 
-def _await_listener(child: subprocess.Popen[bytes], server: Endpoint, output: Path) -> None:
+def _await_listener(child: subprocess.Popen[bytes], server: HostPort, output: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and child.poll() is None:
         with (
@@ -87,8 +87,8 @@ def _await_listener(child: subprocess.Popen[bytes], server: Endpoint, output: Pa
 
 
 @contextmanager
-def bulk_backend(server: Endpoint, cores: frozenset[int]) -> Iterator[None]:
-    """Run an iperf3 server while the block lasts; a new one each time, it keeps broken tests."""
+def bulk_backend(server: HostPort, cores: frozenset[int]) -> Iterator[None]:
+    """Run an iperf3 server while the block lasts: a new one each time, as it keeps broken tests."""
     path = executable("iperf3")
     if path is None:
         raise ProgramFailedError("iperf3 is not installed")

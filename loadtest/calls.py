@@ -1,7 +1,7 @@
 """System calls per request and per connection, counted by strace while wrk runs.
 
-Owns the tracing. Counts do not depend on the machine's noise, so that a lost call is seen where a
-time would hide it; what is traced runs far slower, so no time is taken from here.
+Owns the tracing. Counts do not depend on the machine's noise, so that one more call is visible even
+where its time is not; a traced program is far slower, so no time is measured here.
 """
 
 from __future__ import annotations

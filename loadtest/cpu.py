@@ -1,9 +1,8 @@
 """CPU time and memory of a whole process tree, read from /proc.
 
-Owns the accounting only: it knows pids, not which program they belong to. A tree is found anew at
-each reading, so children that were forked meanwhile count; the time of a child that has ended and
-was waited for is in its parent's `cutime` and `cstime`, so it counts too, once.
-proc(5) describes the files.
+Owns the accounting only: knows pids, not their program. A tree is listed at each reading, so
+children forked meanwhile count; the time of a child that has ended and was waited for is in its
+parent's `cutime` and `cstime`, so it counts once. proc(5) describes the files.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ START_TIME_FIELD = 19
 
 @dataclass(frozen=True, slots=True)
 class ProcessStat:
-    """One process in /proc/<pid>/stat; `start_time` tells a reused pid from the former one."""
+    """One process in /proc/<pid>/stat; `start_time` distinguishes processes with one pid."""
 
     pid: int
     parent: int
@@ -67,10 +66,10 @@ def tree_cpu_seconds(root: int) -> float:
 
 
 def tree_run_seconds(root: int) -> float:
-    """Time that the living threads of the tree have run, in seconds; steps of a nanosecond.
+    """CPU time of the living threads of the tree, in seconds; steps of a nanosecond.
 
-    For a tree at rest, where clock ticks tell nothing: what threads and children that have ended
-    used is not in it.
+    For an idle tree, which uses less than a clock tick. The time of ended threads and children is
+    not included.
     """
     return sum(run_seconds(stat.pid) for stat in process_tree(root))
 
@@ -88,15 +87,15 @@ def _run_nanoseconds(task: Path) -> int:
 
 
 def tree_pss_bytes(root: int) -> int:
-    """Proportional set size of the tree in bytes: shared pages count once, split by their users."""
+    """Proportional set size of the tree in bytes: shared pages are divided among their users."""
     return sum(_rollup(stat.pid)["Pss"] for stat in process_tree(root))
 
 
 def tree_private_bytes(root: int) -> int:
-    """The part of the PSS that is no file's: heap, stacks, shared memory, in bytes.
+    """The PSS without file pages, in bytes: heap, stacks, shared memory.
 
-    For differences: file pages are split among all programs of the machine that map the same
-    libraries, so their share moves when somebody else starts or ends one.
+    For differences: file pages are divided among all programs of the machine that map the same
+    libraries, so their share changes when another program starts or ends.
     """
     return sum(private_bytes(stat.pid) for stat in process_tree(root))
 
@@ -108,7 +107,7 @@ def private_bytes(pid: int) -> int:
 
 
 def _rollup(pid: int) -> defaultdict[str, int]:
-    """The sizes of /proc/<pid>/smaps_rollup in bytes; a process that is gone has none."""
+    """The sizes in /proc/<pid>/smaps_rollup in bytes; zeros for an ended process."""
     sizes: defaultdict[str, int] = defaultdict(int)
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()

@@ -1,7 +1,7 @@
-"""The figures that are printed: name, unit, and what Millrace wants of each.
+"""The printed figures: name, unit, and Millrace's goal.
 
-A goal is a ratio (Millrace / peer) that may not be exceeded, or an absolute value; rates have none,
-they are printed beside the quoted CPU figures.
+A goal is an upper limit of a ratio (Millrace / peer) or of the value; rates have none, they are
+printed beside the CPU figures.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ class Figure:
     over: str = ""
 
     def goal(self) -> str:
-        """What the table prints as the goal; '' when there is none."""
+        """The goal as the table prints it; "" without one."""
         goals = [f"<={ratio:g}x {peer}" for peer, ratio in self.ratio_goals.items()]
         if self.absolute_goal is not None:
             goals.append(f"<={self.absolute_goal:g} {self.unit}")
         return ", ".join(goals)
 
     def met(self, value: float, ratios: Mapping[str, float]) -> bool | None:
-        """Whether Millrace's median and its ratios to the peers reach every goal; None without one.
+        """Whether Millrace's median and its ratios to the peers meet every goal; None without one.
 
-        A peer that was not measured says nothing.
+        Goals about a peer that was not measured are left out.
         """
         verdicts = [
             ratios[peer] <= goal for peer, goal in self.ratio_goals.items() if peer in ratios
@@ -60,7 +60,7 @@ def names_figures(load: str, title: str, percent_max: float) -> tuple[Figure, ..
 
 
 def servers_figures(balance: str, most: float) -> tuple[Figure, ...]:
-    """The rows about the cost of a connection with ever more servers."""
+    """The rows about the cost of a connection by the number of servers."""
     return (
         Figure(f"{balance}10", "cpu_us", f"CPU per connection, 10 servers, {balance}", "us"),
         *(

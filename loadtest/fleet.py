@@ -1,7 +1,7 @@
-"""Nameservers under load: an NSD on two addresses that serves a generated zone of names.
+"""Nameservers under load: an NSD on two addresses with a generated zone.
 
-Owns the zone, NSD's configuration and start, and the number of questions that it says it has seen.
-The zone is as large as the largest load of the run wants it; each name has one address.
+Owns the zone, NSD's configuration and start, and its counter of questions. The zone has the names
+of the load, each with one address.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Fleet:
     cores: frozenset[int]
 
     def questions(self) -> int:
-        """How many questions have come in since the start, as NSD counts them."""
+        """The number of questions received since the start, by NSD's counter."""
         command = (_control(), "-c", str(self.configuration), "stats_noreset")
         text = output_of(command, self.cores, CONTROL_SECONDS)
         for line in text.splitlines():

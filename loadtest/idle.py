@@ -1,8 +1,8 @@
-"""Holding many established connections through a proxy, both ends in this process.
+"""Many established connections through a proxy, with both ends in this process.
 
 Owns the sockets of both sides. Connections are made one after the other, and each carries a byte in
-both directions first: an idle connection of real life has spoken before, so a proxy that keeps a
-buffer for it shows that.
+both directions first: real idle connections have carried data, so that a buffer which the proxy
+keeps after that is measured.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from loadtest.process import ProgramFailedError
-from loadtest.site import Service
+from loadtest.site import ProxiedService
 
 STEP_SECONDS = 5.0
 
 
 @contextmanager
-def hold_connections(service: Service, count: int) -> Iterator[None]:
+def hold_connections(service: ProxiedService, count: int) -> Iterator[None]:
     """Hold `count` connections from the service's front to its server while the block lasts.
 
     Raises ProgramFailedError when the proxy does not connect one of them within five seconds.
@@ -35,7 +35,7 @@ def hold_connections(service: Service, count: int) -> Iterator[None]:
         yield
 
 
-def _pair(service: Service, listener: socket.socket, sockets: ExitStack) -> None:
+def _pair(service: ProxiedService, listener: socket.socket, sockets: ExitStack) -> None:
     front = (service.front.host, service.front.port)
     client = sockets.enter_context(socket.create_connection(front, STEP_SECONDS))
     client.sendall(b"c")

@@ -1,6 +1,6 @@
 """One started proxy: writes its configuration, starts it, and times its first forwarded byte.
 
-Knows a program only as `programs.Program`; knows no load.
+Owns the start of a `programs.Program`. Knows no load.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from loadtest.process import ProgramFailedError, running
 from loadtest.programs import ROOT, STATS_SOCKET, Program, Setup
-from loadtest.site import Endpoint, Site
+from loadtest.site import HostPort, Site
 
 START_SECONDS = 10.0
 PROBE_SECONDS = 1.0
@@ -27,7 +27,7 @@ PROBE_REQUEST = b"GET / HTTP/1.0\r\n\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """A proxy that forwards; `start_ms` is from its start to the first byte of an answer."""
+    """A running proxy; `start_ms` is the time from its start to the first byte of an answer."""
 
     child: subprocess.Popen[bytes]
     start_ms: float
@@ -39,7 +39,7 @@ class Instance:
         return self.child.pid
 
     def settle(self, seconds: float) -> None:
-        """Let it be for that long; raises ProgramFailedError when it ends meanwhile."""
+        """Wait for so many seconds; raises ProgramFailedError if the proxy ends meanwhile."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             raise ProgramFailedError(f"ended with status {self.child.wait(seconds)}")
 
@@ -65,7 +65,7 @@ def started(program: Program, site: Site, setup: Setup) -> Iterator[Instance]:
                 yield Instance(child, start_ms, folder / STATS_SOCKET)
 
 
-def _first_byte(child: subprocess.Popen[bytes], front: Endpoint, deadline: float) -> bool:
+def _first_byte(child: subprocess.Popen[bytes], front: HostPort, deadline: float) -> bool:
     while time.monotonic() < deadline:
         with (
             contextlib.suppress(OSError),

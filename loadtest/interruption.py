@@ -1,7 +1,7 @@
 """Ctrl-C and SIGTERM end a run in order, also where Python swallows the exception that they raise.
 
-An exception of a signal handler that falls into a hook after a fork, or into a finalizer, is
-printed and forgotten. So it is remembered here that the signal came, and looked at between works.
+An exception of a signal handler during an at-fork hook or a finalizer is only printed. So the
+handler also sets a flag, which is checked before each load.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from types import FrameType
 
 
 class Interruption:
-    """Whether the run has been told to end."""
+    """The flag of a signal that ends the run."""
 
     def __init__(self) -> None:
         self.came = False
 
     def install(self) -> None:
-        """From now on both signals raise KeyboardInterrupt, at once or at the next `check`."""
+        """Let both signals raise KeyboardInterrupt, at once or at the next `check`."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._raise)
 
@@ -26,7 +26,7 @@ class Interruption:
         raise KeyboardInterrupt
 
     def check(self) -> None:
-        """Raise what was swallowed."""
+        """Raise KeyboardInterrupt if a signal has come."""
         if self.came:
             raise KeyboardInterrupt
 

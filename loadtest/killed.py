@@ -1,8 +1,8 @@
-"""A worker that is killed: how long until a client is served again.
+"""The time from the kill of a worker to the next served client.
 
-Owns the killing (only of workers of the instance that it is given) and the clock: from the kill to
-the first byte of an answer, for a client that connects at once and again whenever it is turned
-away. A reload between two kills makes each of them the first of its worker.
+Owns the kills (only of workers of the given instance) and the clock: from the kill to the first
+byte of an answer, for a client that connects at once, and again after each failure. A reload
+between two kills makes each kill the first of its generation.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from loadtest.cpu import process_tree
 from loadtest.instance import PROBE_REQUEST, Instance
 from loadtest.process import ProgramFailedError
-from loadtest.site import Endpoint
+from loadtest.site import HostPort
 
 WORKER_TITLE = b"millrace: worker"
 SERVED_SECONDS = 5.0
@@ -31,7 +31,7 @@ TRAFFIC_SECONDS = 0.1  # before the kill
 
 def kill_again_and_again(
     instance: Instance,
-    front: Endpoint,
+    front: HostPort,
     kills: int,
     traffic: Callable[[], AbstractContextManager[object]],
 ) -> list[float]:
@@ -53,7 +53,7 @@ def kill_again_and_again(
 
 
 def workers(root: int) -> list[int]:
-    """The workers below a supervisor, by the title that they give themselves."""
+    """The workers of a supervisor, by their process title."""
     return [stat.pid for stat in process_tree(root) if WORKER_TITLE in _title(stat.pid)]
 
 
@@ -63,7 +63,7 @@ def _title(pid: int) -> bytes:
     return b""
 
 
-def _served(front: Endpoint, began: float) -> float:
+def _served(front: HostPort, began: float) -> float:
     while time.monotonic() < began + SERVED_SECONDS:
         with (
             contextlib.suppress(OSError),
@@ -76,7 +76,7 @@ def _served(front: Endpoint, began: float) -> float:
 
 
 def _renew(instance: Instance) -> None:
-    """Reload, and wait until the former generation's worker is gone."""
+    """Reload, and wait until the former generation's worker has ended."""
     before = set(workers(instance.pid))
     os.kill(instance.pid, signal.SIGUSR2)
     deadline = time.monotonic() + RELOAD_SECONDS

@@ -1,8 +1,8 @@
-"""Latency at a fixed rate: an open loop, so that a stall costs every request that it held up.
+"""Latency at a fixed rate: an open loop, so that a stall counts for every request that it delays.
 
-Owns the generator `pacer.c` (built with gcc when it is needed; wrk has no such mode) and the rate:
-70 % of what HAProxy does in a closed loop on this machine, measured once in a run; Millrace's where
-HAProxy is missing. Latency counts from when a request was due, not from when it was sent.
+Owns the generator `pacer.c` (built with gcc on demand; wrk has no such mode) and the rate: 70 % of
+HAProxy's in a closed loop on this machine, measured once in a run; of Millrace's without HAProxy.
+Latency counts from the time when a request was due, not from when it was sent.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Saturate = Callable[[Instance, Site, int], Sample]
 
 @contextmanager
 def built_pacer(site: Site) -> Iterator[Path]:
-    """The generator, compiled; raises ProgramFailedError where that cannot be done."""
+    """The compiled generator; raises ProgramFailedError without a C compiler."""
     compiler = executable("gcc") or executable("cc")
     if compiler is None:
         raise ProgramFailedError("no C compiler for the generator")
@@ -45,7 +45,7 @@ def built_pacer(site: Site) -> Iterator[Path]:
 
 @functools.cache
 def fixed_rate(site: Site, saturate: Saturate) -> float:
-    """Requests per second: a share of what HAProxy can do in a closed loop."""
+    """Requests per second: SATURATION_SHARE of HAProxy's in a closed loop."""
     for name in ("haproxy", "millrace"):
         program = find_program(name)
         if not isinstance(program, Missing):
@@ -55,7 +55,7 @@ def fixed_rate(site: Site, saturate: Saturate) -> float:
 
 
 def read_pacer(text: str) -> Sample:
-    """The figures of a report; raises ProgramFailedError when requests were not answered."""
+    """The figures of a report; raises ProgramFailedError for unanswered requests."""
     report = json.loads(text)
     if report["errors"] or report["answered"] != report["requests"]:
         raise ProgramFailedError(
@@ -74,7 +74,7 @@ def read_pacer(text: str) -> Sample:
 
 
 def pace(instance: Instance, site: Site, seconds: int, pacer: Path, rate: float) -> Sample:
-    """Requests at `rate` per second for so long; the proxy must still be there afterwards."""
+    """Send `rate` requests a second for `seconds`; ProgramFailedError if the proxy has ended."""
     front = site.web.front
     command = (str(pacer), front.host, str(front.port), str(CONNECTIONS), f"{rate:.0f}")
     text = output_of((*command, str(seconds)), site.load_cores, seconds + GRACE_SECONDS)

@@ -1,7 +1,7 @@
-"""The loads: what each does to a started proxy, and which figures come out of it.
+"""The loads: the work that each gives a started proxy, and its figures.
 
-Owns the list, and the loads that need no generator of their own; `traffic.py` has wrk and iperf3. A
-load gets an `Instance` that forwards and knows nothing about the program behind.
+Owns the list, and the loads without a generator of their own; `traffic.py` has wrk and iperf3. A
+load gets a running `Instance` and knows no program.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ SETTLE_SECONDS = 1.0
 RESIDENT_SERVERS = 10
 TRACED_CONNECTIONS = 16
 TRACED_SECONDS = 2
-BUSY_SECONDS_MAX = 600  # it is ended when the kills are done
+BUSY_SECONDS_MAX = 600  # of wrk, which is ended after the kills
 KILLS_PER_SECOND = 5  # of the length of a load
 CHECKED_SERVERS = 200
 CHECK_INTER_MS = 100
@@ -55,22 +55,22 @@ Prepare = Callable[[Site, Setup], AbstractContextManager[Run]]
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """One kind of work: the setup it needs and the function that does it and measures.
+    """One load: its setup, and the function that applies and measures it.
 
-    `prepare` starts what must run before the program does, and gives that function.
+    `prepare` starts the helpers that must run before the program, and yields that function.
     """
 
     name: str
     title: str
     prepare: Prepare
     setup: Setup = field(default_factory=Setup)
-    quick: Setup | None = None  # instead of `setup` where only a moment may be spent
-    programs: tuple[str, ...] = PROGRAM_NAMES  # those that can do this work
-    brief: bool = True  # worth its time in a quick run
+    quick: Setup | None = None  # instead of `setup` with --quick
+    programs: tuple[str, ...] = PROGRAM_NAMES  # those that support this load
+    brief: bool = True  # part of a run with --quick
 
 
 def at_once(run: Run) -> Prepare:
-    """Nothing needs to run before the program."""
+    """A `prepare` without helpers."""
     return lambda _site, _setup: nullcontext(run)
 
 
@@ -101,7 +101,7 @@ def killed_idle(instance: Instance, site: Site, seconds: int) -> Sample:
 
 
 def killed_busy(instance: Instance, site: Site, seconds: int) -> Sample:
-    """The same beside a closed loop of 64 connections, which all come again at once."""
+    """The same during a closed loop of 64 connections, which all reconnect at once."""
     command = wrk_command(site, BUSY_SECONDS_MAX, WRK_CONNECTIONS, ())
 
     def traffic() -> AbstractContextManager[object]:
@@ -132,7 +132,7 @@ def checks(instance: Instance, _site: Site, seconds: int) -> Sample:
 
 
 def idle(instance: Instance, site: Site, _seconds: int) -> Sample:
-    """Userspace memory that established connections without traffic take, per connection."""
+    """Userspace memory per established connection without traffic."""
     count = idle_connections(site)
     instance.settle(SETTLE_SECONDS)
     before = tree_private_bytes(instance.pid)
@@ -143,7 +143,7 @@ def idle(instance: Instance, site: Site, _seconds: int) -> Sample:
 
 
 def resident(instance: Instance, _site: Site, seconds: int) -> Sample:
-    """Memory and CPU of a proxy that has nothing to do: two workers, ten checked servers."""
+    """Memory and CPU of an idle proxy: two workers, ten checked servers."""
     instance.settle(SETTLE_SECONDS)
     before = tree_run_seconds(instance.pid)
     instance.settle(seconds)
@@ -159,8 +159,8 @@ def resident(instance: Instance, _site: Site, seconds: int) -> Sample:
 def logged(site: Site, _setup: Setup) -> Iterator[Run]:
     """Short connections, each with a line to a syslog address.
 
-    Nobody reads there: what does not fit into the socket's buffer is dropped by the kernel, which
-    costs the sender the same.
+    The socket is not read: the kernel drops lines that do not fit into its buffer, at the same cost
+    for the sender.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
         receiver.bind((site.syslog.host, site.syslog.port))
@@ -169,7 +169,7 @@ def logged(site: Site, _setup: Setup) -> Iterator[Run]:
 
 @contextmanager
 def fixed_rate_load(site: Site, _setup: Setup) -> Iterator[Run]:
-    """Requests at a fixed rate, below what HAProxy can do."""
+    """Requests at a fixed rate, below HAProxy's largest."""
     rate = fixed_rate(site, keepalive)
     with built_pacer(site) as pacer:
         yield lambda instance, site, seconds: pace(instance, site, seconds, pacer, rate)
@@ -177,20 +177,20 @@ def fixed_rate_load(site: Site, _setup: Setup) -> Iterator[Run]:
 
 @contextmanager
 def many_names(site: Site, setup: Setup) -> Iterator[Run]:
-    """Many names on two nameservers, each again and again."""
+    """Repeated resolution of many names by two nameservers."""
     with nameservers(site, setup.names) as fleet:
         yield lambda instance, _site, _seconds: resolve_names(instance, setup, fleet)
 
 
 @contextmanager
 def propagation(site: Site, setup: Setup) -> Iterator[Run]:
-    """The same, and one more name that gets another address with each answer."""
+    """The same, with one more name whose address changes with each answer."""
     with nameservers(site, setup.names), scripted_nameserver(site) as nameserver:
         yield lambda instance, _site, _seconds: answer_anew(instance, site, setup, nameserver)
 
 
 def _server_loads(balance: str) -> tuple[Load, ...]:
-    """Short connections with ever more servers in the backend."""
+    """Short connections by the number of servers in the backend."""
     return tuple(
         Load(
             f"{balance}{count}",

@@ -1,10 +1,10 @@
-/* An open-loop HTTP/1.1 load generator: requests at a fixed rate, whatever becomes of the answers.
+/* An open-loop HTTP/1.1 load generator: requests at a fixed rate, independent of the answers.
  *
  * pacer <IPv4 address> <port> <connections> <requests per second> <seconds>
  *
- * Request k is due at start + k / rate. It goes out on the connection that has been free for longest;
- * while none is free it waits, and its latency still counts from the moment when it was due, so that a
- * proxy that stalls pays for every request that it held up (no coordinated omission). Prints one JSON
+ * Request k is due at start + k / rate. It is sent on the connection that has been free for longest;
+ * while none is free it waits, and its latency still counts from when it was due, so that a stall of
+ * the proxy counts for every request that it delays (no coordinated omission). Prints one JSON
  * object; all latencies in microseconds. Ends with 0 when every request was answered.
  *
  * All answers must be equally long (Content-Length is read once). One thread, no timers but

@@ -1,8 +1,8 @@
 """Starting a pinned child process and ending it, with all its descendants, by pid.
 
-Owns the life of the processes that a run starts. Every child is pinned before it executes, lives
-in a session of its own (a Ctrl-C reaches the harness alone, which then ends the others in order)
-and is told to end when the harness dies, however that happens. The harness has no threads.
+Owns the processes that a run starts. Every child is pinned before exec, has a session of its own (a
+Ctrl-C reaches only the harness, which ends the others in order) and gets SIGTERM at any death of
+the harness (PR_SET_PDEATHSIG). The harness has no threads.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class ProgramFailedError(Exception):
-    """A program did not start, ended by itself, or did not do its work; the text says which."""
+    """A program did not start, ended unexpectedly, or failed at its load; the text says why."""
 
 
 def _before_exec(cores: frozenset[int]) -> Callable[[], None]:
@@ -44,7 +44,7 @@ def running(
     output: IO[bytes] | int,
     folder: Path | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run `command` on `cores` while the block lasts; its whole tree is gone afterwards."""
+    """Run `command` on `cores` while the block lasts; its whole process tree is ended after it."""
     try:
         child = subprocess.Popen(
             command,
@@ -81,7 +81,7 @@ def stop(child: subprocess.Popen[bytes]) -> None:
 
 
 def output_of(command: Sequence[str], cores: frozenset[int], limit_seconds: float) -> str:
-    """What a load generator prints on its standard output.
+    """The standard output of a load generator.
 
     Raises ProgramFailedError when it does not end within `limit_seconds` or with status 0.
     """

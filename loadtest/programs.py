@@ -1,7 +1,7 @@
-"""The proxies under test: how each is found, configured at its best, and started.
+"""The proxies under test: how each is found, configured for speed, and started.
 
-Owns command lines and configuration texts; knows nothing of loads. Millrace gets HAProxy's file
-word for word. Each program is described once, so a further peer is one more entry.
+Owns command lines and configuration texts. Knows no load. Millrace gets the same file as HAProxy.
+Each program is described once, so a further peer is one more entry.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from loadtest.site import (
     NAMES_SECTION,
     PROBE_LABEL,
     PROBE_NAME,
-    Endpoint,
-    Service,
+    HostPort,
+    ProxiedService,
     Site,
     name_of,
 )
@@ -28,8 +28,8 @@ ROOT = Path(__file__).resolve().parent.parent
 STATS_SOCKET = "stats.sock"
 SYSTEM_FOLDERS = "/usr/sbin:/sbin:/usr/local/sbin"
 VERSION_SECONDS = 10.0
-PROBE_RESOLVE_MS = 20  # how often the name that changes is asked for
-PROBE_LABEL_RESOLVE_MS = 100  # and an SRV label with many records
+PROBE_RESOLVE_MS = 20  # `timeout resolve` of the name that changes
+PROBE_LABEL_RESOLVE_MS = 100  # of an SRV label with many records
 PAYLOAD_MAX = 65_535
 NGINX_STREAM_MODULES = (
     Path("/usr/lib/nginx/modules/ngx_stream_module.so"),
@@ -39,18 +39,18 @@ NGINX_STREAM_MODULES = (
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a load asks of a program: number of workers, and of servers in its first backend."""
+    """The configuration that a load needs: workers, servers, checks, names."""
 
     workers: int = 1
-    web_servers: int | None = None  # None: those of the site, once each
+    web_servers: int | None = None  # in the first backend; None: those of the site, once each
     check_inter_ms: int = 0  # 0: no health checks
     balance: str = "roundrobin"
     access_log: bool = False  # `option tcplog`, to the site's syslog address
     names: int = 0  # to be resolved, each for a server of its own
     resolve_ms: int = 0  # their `timeout resolve`
-    periods: int = 2  # of it, to be measured
-    changes: int = 0  # of the address of one more name, which has a section of its own
-    records: int = 0  # of that name if it is an SRV label, a server for each
+    periods: int = 2  # measured ones, of `resolve_ms` each
+    changes: int = 0  # of the address of one more name, with a section of its own
+    records: int = 0  # of that name as an SRV label, with a server for each; 0: a host name
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,24 +66,24 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A proxy that is not here, and why."""
+    """A proxy that is not installed, and why."""
 
     name: str
     reason: str
 
 
 def find_program(name: str) -> Program | Missing:
-    """The program of that name (`PROGRAM_NAMES`) as installed here."""
+    """The installed program of this name (`PROGRAM_NAMES`)."""
     return _FINDERS[name]()
 
 
 def executable(name: str) -> str | None:
-    """The path of an installed program, also where root's folders are not in PATH."""
+    """The path of an installed program, also in root's folders that are not in PATH."""
     return shutil.which(name) or shutil.which(name, path=SYSTEM_FOLDERS)
 
 
 def first_line(*command: str) -> str:
-    """The first line that a program prints about itself, from either output; '' for none."""
+    """The first line of a program's standard output or standard error; "" without one."""
     try:
         done = subprocess.run(
             command,
@@ -100,7 +100,7 @@ def first_line(*command: str) -> str:
 
 
 def haproxy_configuration(site: Site, setup: Setup, folder: Path) -> str:
-    """HAProxy at its best for TCP: as many threads as workers, splice, no logging."""
+    """HAProxy for TCP at its fastest: as many threads as workers, splice, no log."""
     lines = [
         "global",
         f"    nbthread {setup.workers}",
@@ -125,7 +125,7 @@ def haproxy_configuration(site: Site, setup: Setup, folder: Path) -> str:
 
 
 def _names_lines(site: Site, setup: Setup) -> list[str]:
-    """The names that a load wants resolved, and the one whose address is changed."""
+    """The lines for the names of a load, and for the name whose address changes."""
     lines = []
     if setup.names:
         lines += [
@@ -151,14 +151,14 @@ def _names_lines(site: Site, setup: Setup) -> list[str]:
     return lines
 
 
-def _resolvers_lines(name: str, nameservers: tuple[Endpoint, ...], resolve_ms: int) -> list[str]:
+def _resolvers_lines(name: str, nameservers: tuple[HostPort, ...], resolve_ms: int) -> list[str]:
     lines = [f"resolvers {name}"]
     lines += [f"    nameserver ns{number} {each}" for number, each in enumerate(nameservers, 1)]
     return [*lines, f"    timeout resolve {resolve_ms}ms", "    timeout retry 1s"]
 
 
 def nginx_configuration(site: Site, setup: Setup, folder: Path) -> str:
-    """nginx's stream module at its best: batched accept, a socket per worker, no delay, no log."""
+    """nginx's stream module at its fastest: batched accept, SO_REUSEPORT, no delay, no log."""
     lines = [f"load_module {path};" for path in NGINX_STREAM_MODULES if path.exists()][:1]
     lines += [
         f"worker_processes {setup.workers};",
@@ -182,7 +182,7 @@ def nginx_configuration(site: Site, setup: Setup, folder: Path) -> str:
     return "\n".join([*lines, "}"]) + "\n"
 
 
-def _servers(service: Service, site: Site, setup: Setup) -> list[str]:
+def _servers(service: ProxiedService, site: Site, setup: Setup) -> list[str]:
     members = [str(server) for server in service.servers]
     if service is not site.web or setup.web_servers is None:
         return members
@@ -236,4 +236,4 @@ _FINDERS: dict[str, Callable[[], Program | Missing]] = {
     "nginx": _find_nginx,
 }
 PROGRAM_NAMES = tuple(_FINDERS)
-DNS_PROGRAMS = ("millrace", "haproxy")  # those that resolve names again and again
+DNS_PROGRAMS = ("millrace", "haproxy")  # those that resolve names while running

@@ -1,15 +1,14 @@
-"""How long a new address takes from the nameserver's reply to every worker.
+"""The time of a new address from the nameserver's reply to every worker.
 
-Owns a scripted nameserver for one name, which gets another address with each answer, and the clock.
-The time begins right before the reply is handed to the kernel and ends when this process sees that
-every worker's relay has acted on the changed table (`generation_seen` in its process record, which
-it stores before it takes another connection). The name has one address, or an SRV answer of many
-records whose targets all move at once; the time ends with the last of them. That each change is the
-announced one is shown, off the clock, by a connection through the proxy that must arrive at the new
-address.
+Owns a scripted nameserver for one name, whose address changes with each answer, and the clock. The
+time begins right before the sendto() of the reply and ends when this process reads that every
+worker's relay has acted on the changed table (`generation_seen` in its process record, which the
+relay stores before it accepts another connection). The name has one address, or an SRV answer of
+many records whose targets all move at once; the time ends with the last of them. After that a
+connection through the proxy must arrive at the new address, which shows that it was this change.
 
-Two things make the figure a little larger than what a client would see: this process looks at the
-words in turn, about once in a microsecond, and the reply's way through the kernel is in it.
+The figure is a little larger than a client would measure: this process reads the words in turn,
+about once in a microsecond, and the reply's time in the kernel is included.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ from loadtest.process import ProgramFailedError
 from loadtest.programs import Setup
 from loadtest.resolving import await_names, show_resolvers
 from loadtest.shared_words import SharedWords, shared_words
-from loadtest.site import Service, Site
+from loadtest.site import ProxiedService, Site
 
 QUERY_SECONDS = 5.0
 STEP_SECONDS = 5.0
-CHANGE_SECONDS = 30.0  # a busy machine: what is measured is far below
+CHANGE_SECONDS = 30.0  # for a busy machine; measured times are far below
 QUERY_MAX = 512
 HEADER_BYTES = 12
 QUESTION_FIELDS_BYTES = 5  # the root label, type and class
@@ -41,17 +40,16 @@ class ScriptedNameserver:
     """Answers each question with one address."""
 
     def __init__(self, bound: socket.socket) -> None:
-        """It has answered nothing yet."""
         self._socket = bound
         self._socket.settimeout(QUERY_SECONDS)
 
     def question(self) -> tuple[bytes, tuple[str, int]]:
-        """The next query up to the end of its question, and who asks; raises TimeoutError."""
+        """The next query up to the end of its question, and its source; raises TimeoutError."""
         query, client = self._socket.recvfrom(QUERY_MAX)
         return query[: query.index(b"\0", HEADER_BYTES) + QUESTION_FIELDS_BYTES], client
 
     def answer(self, reply: bytes, client: tuple[str, int]) -> None:
-        """Answer that question."""
+        """Send the reply to that source."""
         self._socket.sendto(reply, client)
 
 
@@ -69,7 +67,7 @@ def address_of(change: int) -> bytes:
 
 
 def reply_of(query: bytes, address: bytes, records: int, port: int) -> bytes:
-    """The reply with that address: one record, or so many SRV records with a target each."""
+    """The reply with this address: one A record, or `records` SRV records with a target each."""
     if not records:
         return _head(query, 1, 0) + ASKED + A_HEAD + address
     targets = [bytes([len(name)]) + name + b"\0" for name in map(b"h%d".__mod__, range(records))]
@@ -90,7 +88,7 @@ def _head(query: bytes, answers: int, additional: int) -> bytes:
 def answer_anew(
     instance: Instance, site: Site, setup: Setup, nameserver: ScriptedNameserver
 ) -> dict[str, float]:
-    """Change the address again and again while the other names are resolved; the delays."""
+    """Change the address `setup.changes` times while the other names are resolved; the delays."""
     await_names(instance, setup.names)
     delays_us = []
     wildcard = ("0.0.0.0", site.probe.servers[0].port)
@@ -119,7 +117,7 @@ def answer_anew(
 def _change(
     nameserver: ScriptedNameserver, words: SharedWords, setup: Setup, address: bytes, port: int
 ) -> int:
-    """Answer one question; nanoseconds until every worker has acted on it."""
+    """Answer one question; returns the nanoseconds until every worker has acted on it."""
     try:
         query, client = nameserver.question()
     except OSError as error:
@@ -138,7 +136,7 @@ def _change(
             raise ProgramFailedError("a worker has not seen the new address")
 
 
-def _arrives(probe: Service, arrivals: socket.socket, address: str) -> None:
+def _arrives(probe: ProxiedService, arrivals: socket.socket, address: str) -> None:
     """Fail unless a connection through the proxy reaches this address."""
     front = (probe.front.host, probe.front.port)
     try:

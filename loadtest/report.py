@@ -1,6 +1,6 @@
-"""What surrounds the numbers of a run: date, commit, machine, versions; the JSON file; the plot.
+"""The circumstances of a run (date, commit, machine, versions), the JSON file and the plot.
 
-A result without these is worth nothing, and none is compared across machines.
+Results are comparable only on one machine.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def _cores(cores: frozenset[int]) -> str:
 
 
 def default_path() -> Path:
-    """A new name in the results folder, from the time of day."""
+    """A new name in the results folder, with date and time."""
     return RESULTS_FOLDER / f"loadtest-{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
 
 
@@ -88,7 +88,7 @@ def write_json(
 
 
 def write_plot(path: Path, around: dict[str, str], results: Results) -> bool:
-    """Draw each figure that has a goal as bars per program; False where matplotlib is missing."""
+    """Draw each figure with a goal as bars per program; False without matplotlib."""
     try:
         from loadtest.plot import draw  # noqa: PLC0415 - its library is an extra
     except ImportError as error:

@@ -1,8 +1,8 @@
-"""The loads that resolve many names: CPU per wall time and per run, and whether the rate was held.
+"""The loads that resolve many names: CPU per wall time and per run, and the rates.
 
-Owns what is counted and when. A program is read through its stats socket (`show resolvers`), the
-nameservers through their own counters; so a rate that was not kept shows twice. The process that
-resolves is Millrace's resolverd, or all of a program that has no such process.
+Owns the counters and the times of their reading. A program's are those of its stats socket (`show
+resolvers`), the nameservers have their own; so a rate below the configured one shows twice. The
+resolving process is Millrace's resolverd, or the root of a program without such a process.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def read_counters(text: str) -> dict[str, int]:
 
 
 def resolver_pid(root: int) -> int:
-    """The process of the tree that resolves: the one that says so, else the root itself."""
+    """The resolving process of the tree, by its title; else the root."""
     for stat in process_tree(root):
         with suppress(OSError):  # a process that has ended since it was listed
             if Path(f"/proc/{stat.pid}/cmdline").read_bytes().startswith(RESOLVER_TITLE):
@@ -58,7 +58,7 @@ def resolver_pid(root: int) -> int:
 
 
 def await_names(instance: Instance, names: int) -> None:
-    """Wait until that many runs have been valid; raises ProgramFailedError after a minute."""
+    """Wait for `names` valid runs; raises ProgramFailedError after a minute."""
     deadline = time.monotonic() + READY_SECONDS
     while show_resolvers(instance.stats_socket).get("valid", 0) < names:
         if time.monotonic() > deadline:
@@ -67,7 +67,7 @@ def await_names(instance: Instance, names: int) -> None:
 
 
 def resolve_names(instance: Instance, setup: Setup, fleet: Fleet) -> dict[str, float]:
-    """Let the names be resolved again and again; the figures of some periods."""
+    """The figures of `setup.periods` periods in which all names are resolved."""
     await_names(instance, setup.names)
     resolver = resolver_pid(instance.pid)
     before = show_resolvers(instance.stats_socket)

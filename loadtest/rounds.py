@@ -1,7 +1,7 @@
 """The order of one run: rounds, loads, and the programs in turn (A B C, A B C, ...).
 
-Owns the interleaving and what happens when a program fails: its failure is kept and the run goes
-on; a program that cannot be started twice in a row is left out from there.
+Owns the interleaving and the failures: a failure is stored and the run goes on; a program that
+failed twice in a row is left out after that.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def run_rounds(
 ) -> None:
     """Fill `results`: each load, `rounds` times, every program in turn, each freshly started.
 
-    What was measured so far stays in `results` when this is interrupted.
+    After an interruption `results` has the samples so far.
     """
     failures_in_a_row: Counter[str] = Counter()
     works = sum(_can(program, load) for load in loads for program in programs) * rounds
@@ -71,7 +71,7 @@ def _can(program: Program, load: Load) -> bool:
 
 
 def _left(done: int, works: int, seconds: float) -> str:
-    """How long the rest takes, if it goes on like this."""
+    """The progress, with an estimate of the time left."""
     if done == 0:
         return f"1 of {works}"
     left = seconds / done * (works - done)

@@ -1,4 +1,4 @@
-"""Millrace's shared words, read from outside: how far each worker has followed the server table.
+"""Millrace's shared words, read from outside: the table generation that each worker has seen.
 
 Owns which words of the segment this takes; where they lie is read from its map (shm/layout.pxd).
 The segment is mapped read-only through a descriptor of the process, so reading costs Millrace
@@ -27,7 +27,7 @@ class SharedWords:
     """The generation of the server table, and the one that each worker's relay has seen."""
 
     def __init__(self, memory: mmap.mmap) -> None:
-        """Raises ProgramFailedError for memory that is no segment."""
+        """Raises ProgramFailedError if the memory is no segment."""
         self._words = memoryview(memory).cast("Q")
         if self._words[HEADER.offsets["magic"] // WORD] != MAGIC:
             self._words.release()
@@ -49,7 +49,7 @@ class SharedWords:
         return min(int(words[at]) for at in self._seen)
 
     def release(self) -> None:
-        """Let the mapping be closed."""
+        """Release the views, so that the mapping can be closed."""
         self._words.release()
 
 

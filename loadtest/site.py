@@ -1,7 +1,7 @@
-"""Where everything of one run listens, and which cores it runs on.
+"""The addresses and cores of one run.
 
-Owns addresses, ports, cores and descriptor limits. All addresses are loopback ones that derive from
-the harness's pid, so that two runs on one machine do not meet.
+Owns addresses, ports, cores and descriptor limits. All addresses are loopback ones derived from the
+harness's pid, so that two runs on one machine do not share any.
 """
 
 from __future__ import annotations
@@ -12,53 +12,53 @@ import socket
 from dataclasses import dataclass
 
 DESCRIPTORS_MAX = 20_000
-RESERVED_DESCRIPTORS = 400  # listeners, pipes, logs and the like, of a proxy or of the harness
+RESERVED_DESCRIPTORS = 400  # for listeners, pipes, logs and the like of a proxy or of the harness
 WEB_SERVERS = 4
 IDLE_CONNECTIONS_MAX = 4_000
-ZONE = "load.test"  # where the names are that a load wants resolved
+ZONE = "load.test"  # the zone of the names to resolve
 NAMES_SECTION = "fleet"  # the `resolvers` section that resolves them
 PROBE_NAME = f"probe.{ZONE}"  # the name whose address changes
-PROBE_LABEL = f"_probe._tcp.{ZONE}"  # the SRV label whose records do
+PROBE_LABEL = f"_probe._tcp.{ZONE}"  # the SRV label whose records change
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class HostPort:
     """One listening address."""
 
     host: str
     port: int
 
     def __str__(self) -> str:
-        """As configuration files write it."""
+        """`host:port`, as in configuration files."""
         return f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
-    """One kind of traffic: where the proxy accepts it, and the servers behind."""
+class ProxiedService:
+    """One kind of traffic: the proxy's address for it, and its servers."""
 
     name: str
-    front: Endpoint
-    servers: tuple[Endpoint, ...]
+    front: HostPort
+    servers: tuple[HostPort, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
     """The services (small answers, bulk, idle connections), nameservers and cores of a run."""
 
-    web: Service
-    bulk: Service
-    idle: Service
-    probe: Service  # behind it the name whose address changes, on any address of this host
-    nameservers: tuple[Endpoint, Endpoint]
-    probe_nameserver: Endpoint
-    syslog: Endpoint
+    web: ProxiedService
+    bulk: ProxiedService
+    idle: ProxiedService
+    probe: ProxiedService  # its server is the name whose address changes
+    nameservers: tuple[HostPort, HostPort]
+    probe_nameserver: HostPort
+    syslog: HostPort
     proxy_cores: frozenset[int]
     load_cores: frozenset[int]
-    sessions_max: int  # at 2.5 descriptors each: HAProxy counts its pipes in
+    sessions_max: int  # at 2.5 descriptors each: HAProxy includes its pipes
 
     @property
-    def services(self) -> tuple[Service, Service, Service]:
+    def services(self) -> tuple[ProxiedService, ProxiedService, ProxiedService]:
         """All services with addresses, in the order in which configurations list them."""
         return (self.web, self.bulk, self.idle)
 
@@ -70,13 +70,13 @@ def make_site() -> Site:
     nameserver_port = _free(f"127.105.{octets}").port
     proxy_cores, load_cores = split_cores(os.sched_getaffinity(0))
     return Site(
-        web=Service("web", _free(f"127.100.{octets}"), tuple(_free(host) for host in back)),
-        bulk=Service("bulk", _free(f"127.100.{octets}"), (_free(back[0]),)),
-        idle=Service("idle", _free(f"127.100.{octets}"), (_free(back[0]),)),
-        probe=Service("probe", _free(f"127.100.{octets}"), (_free("0.0.0.0"),)),
+        web=ProxiedService("web", _free(f"127.100.{octets}"), tuple(_free(host) for host in back)),
+        bulk=ProxiedService("bulk", _free(f"127.100.{octets}"), (_free(back[0]),)),
+        idle=ProxiedService("idle", _free(f"127.100.{octets}"), (_free(back[0]),)),
+        probe=ProxiedService("probe", _free(f"127.100.{octets}"), (_free("0.0.0.0"),)),
         nameservers=(
-            Endpoint(f"127.105.{octets}", nameserver_port),
-            Endpoint(f"127.106.{octets}", nameserver_port),
+            HostPort(f"127.105.{octets}", nameserver_port),
+            HostPort(f"127.106.{octets}", nameserver_port),
         ),
         probe_nameserver=_free(f"127.107.{octets}"),
         syslog=_free(f"127.108.{octets}"),
@@ -94,20 +94,20 @@ def split_cores(usable: set[int]) -> tuple[frozenset[int], frozenset[int]]:
 
 
 def name_of(number: int) -> str:
-    """One of the names that the zone has."""
+    """A name of the zone."""
     return f"n{number}.{ZONE}"
 
 
 def idle_connections(site: Site) -> int:
-    """How many connections the idle load holds: the harness holds both ends of each."""
+    """The connections of the idle load; the harness has both ends of each."""
     return min(IDLE_CONNECTIONS_MAX, site.sessions_max - RESERVED_DESCRIPTORS)
 
 
-def _free(host: str) -> Endpoint:
+def _free(host: str) -> HostPort:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind((host, 0))
         port: int = probe.getsockname()[1]
-        return Endpoint(host, port)
+        return HostPort(host, port)
 
 
 def _raise_descriptor_limit() -> int:

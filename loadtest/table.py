@@ -1,6 +1,6 @@
 """The printed table: median, min-max and ratios of the figures of one run.
 
-Pure text from numbers; knows the figures, not how they were measured.
+Pure: text from numbers. Knows the figures, no measurement.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SUBJECT = "millrace"
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One piece of work that a program did not do; an empty load means it never ran at all."""
+    """A load at which a program failed; `load` is "" for a program that could not be started."""
 
     program: str
     load: str
@@ -27,13 +27,13 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """All samples of one run, `samples[load][program]` in order of rounds, and what failed."""
+    """All samples of one run, `samples[load][program]` in order of rounds, and the failures."""
 
     samples: dict[str, dict[str, list[Sample]]] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
 
     def add(self, load: str, program: str, sample: Sample) -> None:
-        """Keep one round's sample."""
+        """Add one round's sample."""
         self.samples.setdefault(load, {}).setdefault(program, []).append(sample)
 
     def values(self, figure: Figure, program: str) -> list[float]:
@@ -45,17 +45,17 @@ class Results:
         return [value / below for value, below in zip(values, base, strict=False) if below > 0]
 
     def failed(self, load: str, program: str) -> bool:
-        """Whether the program failed at this load at least once, or at starting altogether."""
+        """Whether the program failed at this load at least once, or could not be started."""
         return any(
             failure.program == program and failure.load in {load, ""} for failure in self.failures
         )
 
 
 def ratio(results: Results, figure: Figure, peer: str) -> float | None:
-    """The median of Millrace / peer over the rounds; None where there is nothing to compare.
+    """The median of Millrace / peer over the rounds; None without samples of both.
 
-    The machine's speed drifts from round to round more than within one, so each round is a pair.
-    Where a round failed for one of them the pairs are lost, and the medians are compared.
+    The machine's speed drifts more from round to round than within one, so the two samples of a
+    round are a pair. If a round failed for one of them, the medians are compared instead.
     """
     ours, theirs = results.values(figure, SUBJECT), results.values(figure, peer)
     if not ours or not theirs or min(theirs) <= 0:
@@ -66,7 +66,7 @@ def ratio(results: Results, figure: Figure, peer: str) -> float | None:
 
 
 def render(results: Results, programs: Sequence[str]) -> str:
-    """The whole table with the failures below it; `programs` gives the columns."""
+    """The whole table with the failures below it; `programs` are the columns."""
     figures = [figure for figure in FIGURES if figure.load in _loads(results)]
     peers = [name for name in programs if name != SUBJECT] if SUBJECT in programs else []
     rows = [
@@ -106,7 +106,7 @@ def _verdict(results: Results, figure: Figure, ratios: Mapping[str, float]) -> s
 
 
 def markdown(results: Results, programs: Sequence[str]) -> str:
-    """The figures that have a goal, as a table for a README."""
+    """The figures with a goal, as a Markdown table."""
     peers = [name for name in programs if name != SUBJECT]
     lines = ["| figure | " + " | ".join(programs) + " | ratio | goal | |"]
     lines.append("|---" * (len(programs) + 4) + "|")
@@ -133,7 +133,7 @@ def _cell(values: Sequence[float]) -> str:
 
 
 def number(value: float) -> str:
-    """A figure in three significant digits, thousands separated."""
+    """A number with about three significant digits and separated thousands."""
     magnitude = abs(value)
     digits = 0 if magnitude >= 100 else 1 if magnitude >= 10 else 2 if magnitude >= 1 else 3
     return f"{value:,.{digits}f}"

@@ -1,7 +1,7 @@
-"""The traffic of wrk and iperf3: what each does to a started proxy, and what their reports say.
+"""The loads of wrk and iperf3: their command lines, and the figures of their reports.
 
-Owns the command lines of both. Quoted figures are CPU time of the whole proxy tree per unit of
-work; rates are printed beside them.
+Owns both. The main figures are the CPU time of the whole proxy tree per unit of work; rates are
+printed beside them.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _seconds_of(text: str) -> float:
 
 
 def read_wrk(text: str) -> tuple[int, float, Sample]:
-    """Requests done, seconds taken, and rate, latency and errors as wrk's report gives them."""
+    """Requests, seconds, and rate, latency and errors in wrk's report."""
     total = re.search(r"^\s*(\d+) requests in ([\d.]+[a-z]+),", text, re.MULTILINE)
     median = re.search(r"^\s*50%\s+(\S+)$", text, re.MULTILINE)
     slowest = re.search(r"^\s*99%\s+(\S+)$", text, re.MULTILINE)
@@ -98,7 +98,7 @@ def close(instance: Instance, site: Site, seconds: int) -> Sample:
 
 
 def read_iperf(text: str) -> tuple[float, float]:
-    """Bytes received and the seconds that took, from iperf3's JSON report."""
+    """The received bytes and the seconds in iperf3's JSON report."""
     report = json.loads(text)
     if "error" in report:
         raise ProgramFailedError(f"iperf3: {report['error']}")

@@ -15,7 +15,7 @@ import pytest
 
 from loadtest.latency import built_pacer, read_pacer
 from loadtest.process import ProgramFailedError
-from loadtest.site import Endpoint, make_site
+from loadtest.site import HostPort, make_site
 from tests.support.common import PATIENCE_SECONDS
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
@@ -32,7 +32,7 @@ REPORT = {
 
 
 @contextmanager
-def server(answer: Callable[[socket.socket, int], None]) -> Iterator[Endpoint]:
+def server(answer: Callable[[socket.socket, int], None]) -> Iterator[HostPort]:
     """Answers the requests of one connection at a time; `answer` is told which request it is."""
 
     def serve(connection: socket.socket) -> None:
@@ -55,7 +55,7 @@ def server(answer: Callable[[socket.socket, int], None]) -> Iterator[Endpoint]:
 
         threading.Thread(target=accept, daemon=True).start()
         host, port = listening.getsockname()
-        yield Endpoint(host, port)
+        yield HostPort(host, port)
         listening.shutdown(socket.SHUT_RDWR)
 
 
@@ -65,7 +65,7 @@ def pacer() -> Iterator[Path]:
         yield program
 
 
-def paced(pacer: Path, front: Endpoint, *numbers: float) -> tuple[int, str]:
+def paced(pacer: Path, front: HostPort, *numbers: float) -> tuple[int, str]:
     """Exit status and report; `numbers` are connections, rate and seconds."""
     command = (str(pacer), front.host, str(front.port), *(f"{number:g}" for number in numbers))
     done = subprocess.run(
