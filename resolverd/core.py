@@ -150,7 +150,7 @@ class Core:
                 self._schedule.set(key, name.resolution.deadline_ms)
 
     def ordered(self, slot: int, name: str, now_ms: int) -> None:
-        """An operator wants the server fed from this name, "" for the one of its line."""
+        """Apply an order of the operator: the server's name, "" for the one of its line."""
         self.names.order(slot, name, now_ms)
         self._schedule_new()
 

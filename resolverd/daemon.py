@@ -194,14 +194,14 @@ class Daemon:
         if not isinstance(error, BaseException):
             error = RuntimeError(str(context.get("message")))
         self.failure = error
-        self._tell()
+        self._log_lines()
         loop.stop()
 
     def _note(self, level: LogLevel, text: str) -> None:
         """Keep a line for the log until the bells have been rung."""
         self._lines.append((level, text))
 
-    def _tell(self) -> None:
+    def _log_lines(self) -> None:
         lines, self._lines = self._lines, []
         for level, text in lines:
             self._log(level, text)
@@ -254,7 +254,7 @@ class Daemon:
         self._core.serve_deadlines(now_ms())
         self._arm()
 
-    def _tell_empty(self, losers: dict[int, ResolvedServer]) -> None:
+    def _log_empty(self, losers: dict[int, ResolvedServer]) -> None:
         """Log the backends that have no eligible server left."""
         for backend, server in losers.items():
             if self._slots.eligible(backend) == 0:
@@ -269,9 +269,9 @@ class Daemon:
             self._ring()
             os.sched_yield()  # a rung process on this core runs before the log is written
         if self._lines:
-            self._tell()
+            self._log_lines()
         if served.losers:
-            self._tell_empty(served.take_losers())
+            self._log_empty(served.take_losers())
         deadline_ms = self._core.next_deadline_ms()
         if deadline_ms is None or deadline_ms >= self._timer_ms:
             return  # the running timer fires before, and arms the next deadline

@@ -108,13 +108,13 @@ class Roster:
     def fill(self, keys: Iterable[Key]) -> None:
         """Attach free servers to the records that have none."""
         unserved = [key for key in keys if key not in self.attached]
-        strangers = []
+        others = []
         for key in unserved:
             if key in self._former:
                 self.attach(key, self._former[key])
             else:
-                strangers.append(key)
-        for key in strangers:
+                others.append(key)
+        for key in others:
             if not self.free:
                 return
             self.attach(key, next(iter(self.free)))

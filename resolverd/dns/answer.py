@@ -138,7 +138,7 @@ class Question(msgspec.Struct, frozen=True):
 class ServiceRecord(msgspec.Struct, frozen=True):
     """One SRV record (RFC 2782); `target` is lower case, without the trailing dot.
 
-    `addresses` are what the additional section says of the target.
+    `addresses` are those of the target in the additional section.
     """
 
     target: str

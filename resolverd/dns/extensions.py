@@ -18,7 +18,7 @@ class Extensions:
 
     def __init__(self) -> None:
         self._plain_until_ms: dict[Nameserver, int] = {}
-        self._told: set[Nameserver] = set()
+        self._logged: set[Nameserver] = set()
 
     def may_be_used(self, nameserver: Nameserver, now_ms: int) -> bool:
         """Whether the nameserver is asked with an OPT record."""
@@ -27,11 +27,11 @@ class Extensions:
     def needless(self, nameserver: Nameserver, now_ms: int) -> bool:
         """A refused question was answered without the record; True if that is to be logged."""
         self._plain_until_ms[nameserver] = now_ms + PLAIN_MS
-        news = nameserver not in self._told
-        self._told.add(nameserver)
+        news = nameserver not in self._logged
+        self._logged.add(nameserver)
         return news
 
     def forget(self, nameserver: Nameserver) -> None:
         """Drop a nameserver that is not asked any more."""
         self._plain_until_ms.pop(nameserver, None)
-        self._told.discard(nameserver)
+        self._logged.discard(nameserver)

@@ -18,7 +18,7 @@ from resolverd.explain.reasons import has_failed, hold_left_ms, hold_of
 from resolverd.names.host import ResolvedName
 from resolverd.names.registry import NameRegistry, Resolved
 from resolverd.pace.run_limit import RunLimit
-from resolverd.records.history import Heard
+from resolverd.records.history import LastAnswer
 from resolverd.records.schema import (
     TOGETHER,
     Account,
@@ -120,36 +120,36 @@ class Accounts:
 
     def _account(self, key: int, start: int, now_ms: int, rows: int) -> tuple[Account, bool]:
         """Rows `start` to `start + rows` of its records, then servers; True with the last row."""
-        account, told = self._head(key, now_ms), self._told(key, start)
-        count = told.count
-        account.records = told.records(start, start + rows, now_ms)
+        account, view = self._head(key, now_ms), self._view(key, start)
+        count = view.count
+        account.records = view.records(start, start + rows, now_ms)
         first, last = max(0, start - count), max(0, start + rows - count)
-        account.servers = [self._server(told, each, now_ms) for each in told.servers[first:last]]
-        return account, start + rows >= count + len(told.servers)
+        account.servers = [self._server(view, each, now_ms) for each in view.servers[first:last]]
+        return account, start + rows >= count + len(view.servers)
 
-    def _told(self, key: int, start: int) -> HostHolders | ServiceHolders:
+    def _view(self, key: int, start: int) -> HostHolders | ServiceHolders:
         """The holders of records; the view of the former page is used again if it is current."""
         name = self._names[key]
         assignment = name.assignment
         counts = len(assignment.records), len(assignment.slots)
         stamp = key, name.resolution.last_run_ms, *counts
         if start == 0 or self._seen is None or self._seen[0] != stamp:
-            self._seen = stamp, _told(name)
+            self._seen = stamp, _holders_of(name)
         return self._seen[1]
 
     def _about_server(self, key: int, slot: int, now_ms: int) -> Account:
         """A name with one of its servers and that server's record."""
-        account, told = self._head(key, now_ms), _told(self._names[key])
-        account.records = told.records_of(slot, now_ms)
-        server = next(each for each in told.servers if each.slot == slot)
-        account.servers = [self._server(told, server, now_ms)]
+        account, view = self._head(key, now_ms), _holders_of(self._names[key])
+        account.records = view.records_of(slot, now_ms)
+        server = next(each for each in view.servers if each.slot == slot)
+        account.servers = [self._server(view, server, now_ms)]
         return account
 
     def _server(
-        self, told: HostHolders | ServiceHolders, server: ResolvedServer, now_ms: int
+        self, view: HostHolders | ServiceHolders, server: ResolvedServer, now_ms: int
     ) -> ServerAccount:
         served = self._names.served[server.slot]
-        why, left_ms = told.why(server, now_ms)
+        why, left_ms = view.why(server, now_ms)
         return ServerAccount(
             server.slot,
             server_name(server),
@@ -177,11 +177,11 @@ class Accounts:
             sent = nameserver.name not in history.unsent
             if name.resolution.merges:
                 for each in name.resolution.types:
-                    heard = history.heard.get((nameserver.name, each))
-                    replies.append(_reply(nameserver.name, heard, sent, now_ms, each.name))
+                    last = history.answers.get((nameserver.name, each))
+                    replies.append(_reply(nameserver.name, last, sent, now_ms, each.name))
             else:
-                heard = history.last(nameserver.name)
-                replies.append(_reply(nameserver.name, heard, sent, now_ms))
+                last = history.last(nameserver.name)
+                replies.append(_reply(nameserver.name, last, sent, now_ms))
         return Account(
             self._summary(key, now_ms),
             TOGETHER.join(each.name for each in history.query_types) or None,
@@ -239,22 +239,22 @@ class Accounts:
 
 
 def _reply(
-    nameserver: str, heard: Heard | None, sent: bool, now_ms: int, query_type: str = ""
+    nameserver: str, last: LastAnswer | None, sent: bool, now_ms: int, query_type: str = ""
 ) -> Reply:
     """The last answer of a nameserver; without one, `query_type` is the awaited type."""
-    if heard is None:
+    if last is None:
         return Reply(nameserver, query_type=query_type, sent=sent)
-    answer = heard.answer
+    answer = last.answer
     return Reply(
         nameserver,
         _words(answer.status),
-        heard.query_type.name,
-        now_ms - heard.when_ms,
+        last.query_type.name,
+        now_ms - last.when_ms,
         len(answer.addresses) + len(answer.services),
         cut=answer.partial,
         sent=sent,
     )
 
 
-def _told(name: Resolved) -> HostHolders | ServiceHolders:
+def _holders_of(name: Resolved) -> HostHolders | ServiceHolders:
     return HostHolders(name) if isinstance(name, ResolvedName) else ServiceHolders(name)

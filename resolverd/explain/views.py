@@ -31,7 +31,7 @@ class Alternation(msgspec.Struct):
     said: dict[str, View] = {}
     in_a_row: int = 0
     last_ms: int = 0
-    told: bool = False
+    logged: bool = False
 
 
 class Views:
@@ -69,11 +69,11 @@ class Views:
             return
         period_ms = name.resolution.deadline_ms - now_ms
         if now_ms - turns.last_ms > max(ENDED_MS, ENDED_RUNS * period_ms):
-            turns.in_a_row, turns.told = 0, False
+            turns.in_a_row, turns.logged = 0, False
         turns.in_a_row, turns.last_ms = turns.in_a_row + 1, now_ms
-        if turns.in_a_row < TURNS_MIN or turns.told:
+        if turns.in_a_row < TURNS_MIN or turns.logged:
             return
-        turns.told = True
+        turns.logged = True
         section = name.section.name
         text = describe_views(name.settings.name, section, {nameserver: said, other: others})
         subject = f"resolvers {section}"

@@ -52,7 +52,7 @@ class Trouble:
         self._symptoms[key] = symptom
         if symptom is not Symptom.SUSPECT:
             self._logged.add(key)
-        self._tell(symptom, name, finished, now_ms)
+        self._log(symptom, name, finished, now_ms)
 
     def forget(self, key: int) -> None:
         """Drop a name that no server has any more."""
@@ -73,7 +73,7 @@ class Trouble:
         repeated = before in (Symptom.SUSPECT, Symptom.UNUSABLE)
         return Symptom.UNUSABLE if repeated else Symptom.SUSPECT
 
-    def _tell(self, symptom: Symptom, name: Resolved, finished: Finished, now_ms: int) -> None:
+    def _log(self, symptom: Symptom, name: Resolved, finished: Finished, now_ms: int) -> None:
         title = f"'{name.settings.name}' (resolvers {name.section.name})"
         if symptom is Symptom.FAILED:
             kept_s = hold_left_ms(name, now_ms) / 1000

@@ -157,8 +157,8 @@ class ResolvedName:
             for slot in assignment.slots:
                 self._served.confirm(slot, now_ms)
         if valid or finished.addresses:
-            self._tell_returns(former, now_ms)
-        self._tell_found(valid=valid)
+            self._count_returns(former, now_ms)
+        self._log_found(valid=valid)
         self._move(changes, finished.nameserver, finished.outcomes, now_ms)
 
     def gained(self, gained: Gained, now_ms: int) -> None:
@@ -167,7 +167,7 @@ class ResolvedName:
         changes = self.assignment.heard(self._rule((outcome,), now_ms), now_ms)
         self._has_gained = bool(changes) or not former.keys() >= self.assignment.records.keys()
         self.counts.gained(self.resolution)
-        self._tell_returns(former, now_ms)
+        self._count_returns(former, now_ms)
         self._move(changes, outcome.nameserver, (outcome,), now_ms)
 
     def _assign(self, finished: Finished, now_ms: int) -> list[AddressChange]:
@@ -196,12 +196,12 @@ class ResolvedName:
             for each in outcomes
         }
 
-    def _tell_returns(self, former: Mapping[Address, int], now_ms: int) -> None:
+    def _count_returns(self, former: Mapping[Address, int], now_ms: int) -> None:
         """Count records that have come back; `former` are those known before this answer."""
         back = self._departures.compare(former, self.assignment.records, now_ms)
         self.counts.returned([(each.text, unseen_ms) for each, unseen_ms in back], self.section)
 
-    def _tell_found(self, *, valid: bool) -> None:
+    def _log_found(self, *, valid: bool) -> None:
         """Log the name of the search list that was answered, when it is another one."""
         found = self.resolution.asked_name
         if valid and self.settings.search and found != self._found:

@@ -109,7 +109,7 @@ class NameRegistry:
                 name.follow(section)
 
     def order(self, slot: int, name: str, now_ms: int) -> None:
-        """An operator wants the server fed from this name, "" for the one of its line."""
+        """Apply an order of the operator: the server's name, "" for the one of its line."""
         name = name.lower().removesuffix(".")
         home = self._home_of(slot)
         if home is None or self._orders.get(slot, "") == name:

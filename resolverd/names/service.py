@@ -140,9 +140,9 @@ class ResolvedService:
             back = self._departures.compare(former, assignment.records, now_ms)
             self.counts.returned([(f"{key[0]}:{key[1]}", ms) for key, ms in back], self.section)
             if not finished.answer.partial:
-                self._clear_strangers(cause, now_ms)
+                self._clear_unattached(cause, now_ms)
         elif assignment.is_over(finished.status, since_ms, now_ms):
-            self._clear_strangers(cause, now_ms)
+            self._clear_unattached(cause, now_ms)
         self._targets.settle(now_ms)
         if updates and finished.nameserver:
             self._board.count(self._rows[finished.nameserver], "update", updates)
@@ -181,7 +181,7 @@ class ResolvedService:
         self._served.point(slot, after.address, Cause.DNS, FROM_ADDITIONAL, now_ms)
         return moved
 
-    def _clear_strangers(self, cause: Cause, now_ms: int) -> None:
+    def _clear_unattached(self, cause: Cause, now_ms: int) -> None:
         """Take init-addr addresses from servers without a record, once a run has decided."""
         for slot, attachment in self.assignment.slots.items():
             if attachment is None and self._served[slot].address is not None:

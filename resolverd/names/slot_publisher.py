@@ -115,9 +115,9 @@ class ServedServers:
         if not self._publish(served, now_ms) or before == address:
             return
         if loss is not None:
-            self._tell_loss(served.server, Cause(served.cause), loss)
+            self._log_loss(served.server, Cause(served.cause), loss)
         else:
-            self._tell(served, before, source, now_ms)
+            self._log_move(served, before, source, now_ms)
 
     def attach(self, slot: int, to: Attachment, now_ms: int) -> None:
         """Attach the server to another SRV record, without an address yet."""
@@ -143,7 +143,7 @@ class ServedServers:
         self._empty(served, cause, now_ms)
         self._name(served, "", 0)
         if loss is not None:
-            self._tell_loss(served.server, Cause.REMOVED, loss)
+            self._log_loss(served.server, Cause.REMOVED, loss)
 
     def rename(self, slot: int, target: str, fqdn: str, now_ms: int) -> None:
         """Set the name `target` that an operator ordered, or withdrew (""); the address stays."""
@@ -211,7 +211,7 @@ class ServedServers:
         """The loss of a server's address; None if it has none."""
         return None if served.address is None else self._remaining.without(served.server)
 
-    def _tell(self, served: Served, before: Address | None, source: str, now_ms: int) -> None:
+    def _log_move(self, served: Served, before: Address | None, source: str, now_ms: int) -> None:
         server, address = served.server, served.address
         assert address is not None
         self._moved.append(server.slot)
@@ -220,9 +220,9 @@ class ServedServers:
         self.throttle.log(subject, LogLevel.NOTICE, text, now_ms, more="changes of its IP")
         if before is None:
             self._remaining.forget()
-            self._tell_return(served, source, now_ms)
+            self._log_return(served, source, now_ms)
 
-    def _tell_return(self, served: Served, source: str, now_ms: int) -> None:
+    def _log_return(self, served: Served, source: str, now_ms: int) -> None:
         """Log the return of a server; the lines of one with another record are limited."""
         replaced, served.replaced = served.replaced, False
         server = served.server
@@ -233,7 +233,7 @@ class ServedServers:
             else:
                 self._log(level, line)
 
-    def _tell_loss(self, server: ResolvedServer, cause: Cause, loss: Loss) -> None:
+    def _log_loss(self, server: ResolvedServer, cause: Cause, loss: Loss) -> None:
         self.losers[server.backend_index] = server
         for level, text in describe_loss(server, cause, loss):
             self._log(level, text)

@@ -13,7 +13,7 @@ import msgspec
 from resolverd.dns.answer import Answer, QueryType
 
 
-class Heard(msgspec.Struct):
+class LastAnswer(msgspec.Struct):
     """The last answer of one nameserver for one type."""
 
     query_type: QueryType
@@ -24,14 +24,14 @@ class Heard(msgspec.Struct):
 class History:
     """The last question about one name and its answers."""
 
-    __slots__ = ("_former", "asked_ms", "begun_ms", "heard", "query_types", "unsent")
+    __slots__ = ("_former", "answers", "asked_ms", "begun_ms", "query_types", "unsent")
 
     def __init__(self) -> None:
         self.query_types: tuple[QueryType, ...] = ()  # asked for at once
         self.begun_ms = 0  # beginning of the open or the last run
         self.asked_ms = 0
         self.unsent: tuple[str, ...] = ()  # nameservers that the last question did not reach
-        self.heard: dict[tuple[str, QueryType], Heard] = {}
+        self.answers: dict[tuple[str, QueryType], LastAnswer] = {}
         self._former: frozenset[str] = (
             frozenset()
         )  # nameservers before the last change: their late answers are not kept
@@ -39,7 +39,7 @@ class History:
     def follow(self, before: Set[str], after: Set[str]) -> None:
         """The nameservers have changed: drop the answers of former ones."""
         self._former = frozenset(before - after)
-        self.heard = {key: heard for key, heard in self.heard.items() if key[0] in after}
+        self.answers = {key: last for key, last in self.answers.items() if key[0] in after}
         self.unsent = tuple(each for each in self.unsent if each in after)
 
     def asked(self, query_types: tuple[QueryType, ...], now_ms: int, unsent: list[str]) -> None:
@@ -60,13 +60,13 @@ class History:
         """Store a nameserver's answer."""
         if nameserver in self._former:
             return
-        heard = self.heard.get((nameserver, query_type))
-        if heard is None:
-            self.heard[nameserver, query_type] = Heard(query_type, answer, now_ms)
+        last = self.answers.get((nameserver, query_type))
+        if last is None:
+            self.answers[nameserver, query_type] = LastAnswer(query_type, answer, now_ms)
         else:
-            heard.answer, heard.when_ms = answer, now_ms
+            last.answer, last.when_ms = answer, now_ms
 
-    def last(self, nameserver: str) -> Heard | None:
+    def last(self, nameserver: str) -> LastAnswer | None:
         """The last answer of a nameserver, for any type."""
-        said = [heard for (name, _), heard in self.heard.items() if name == nameserver]
-        return max(reversed(said), key=lambda heard: heard.when_ms, default=None)
+        found = [last for (name, _), last in self.answers.items() if name == nameserver]
+        return max(reversed(found), key=lambda last: last.when_ms, default=None)

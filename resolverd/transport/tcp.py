@@ -120,7 +120,7 @@ class NameserverStreams(Generic[Owner]):
             raise ConnectionError("the nameserver takes no connection at the moment")
         query = StreamQuery(self, wire, owner)
         self._waiting.append(query)
-        # a failure is told from the loop, never from inside this call
+        # `on_lost` is called from the loop, never within this call
         self._loop.call_soon(self._dispatch)
         return query
 

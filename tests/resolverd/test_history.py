@@ -20,4 +20,4 @@ def test_what_former_nameservers_said_is_forgotten() -> None:
         world.core.answered(0, nameserver.name, QueryType.A, Answer(Status.NX), world.now_ms)
         late = f"ns{number - 1}"  # what it was asked before is still open
         world.core.answered(0, late, QueryType.A, Answer(Status.NX), world.now_ms)
-        assert [name for name, _ in world.core.names[0].history.heard] == [nameserver.name]
+        assert [name for name, _ in world.core.names[0].history.answers] == [nameserver.name]

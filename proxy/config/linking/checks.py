@@ -21,9 +21,9 @@ from proxy.config.linking.checks_http import (
     asks_for,
     check_direct,
     refusal,
+    report_skipped,
     serves_statistics,
     shown_section,
-    tell_skipped,
 )
 from proxy.config.linking.log import check_log_format
 from proxy.config.linking.tracking import check_tracking
@@ -126,7 +126,7 @@ def _check_http(draft: ProxyDraft, known: References, messages: Messages) -> Non
     if shown is not None and not draft.servers and own != goes_on:
         for rule in draft.http_rules:
             messages.alert(refusal(rule, draft), rule.origin)
-        tell_skipped(draft, messages)
+        report_skipped(draft, messages)
         if draft.kind.accepts:
             _check_binds(draft, messages)
             _check_timeouts(draft, messages)
@@ -199,7 +199,7 @@ def _check_backend(
         messages.alert(f"{word} of {draft.title} is itself", origin)
     elif shown_section(draft, known.backends) is found:
         check_direct(draft, messages)
-        tell_skipped(draft, messages)
+        report_skipped(draft, messages)
     elif found.mode != draft.mode and not found.disabled:
         messages.alert(f"{word} '{name}' of {draft.title} is not in mode tcp", origin)
     elif draft.servers:

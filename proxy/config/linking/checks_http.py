@@ -59,7 +59,7 @@ def refusal(rule: HttpRule, draft: ProxyDraft) -> str:
     )
 
 
-def tell_skipped(draft: ProxyDraft, messages: Messages) -> None:
+def report_skipped(draft: ProxyDraft, messages: Messages) -> None:
     """List the words without effect in a statistics section in one notice."""
     labels = [word.label for word in draft.http_words if draft.mode == "http"]
     labels += [f"'{name}'" for name, given in _limits(draft) if given]

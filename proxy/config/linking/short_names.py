@@ -28,7 +28,7 @@ def check_short_names(
     """
     host: ResolvConf | None = None
     sections = {draft.name: draft for draft in resolvers}
-    told: set[tuple[str, str]] = set()
+    reported: set[tuple[str, str]] = set()
     for proxy in proxies:
         for server in proxy.servers:
             section = sections.get(server.options.resolvers or "")
@@ -44,8 +44,8 @@ def check_short_names(
             text = _judge(described, server, section)
             if not section.domains and section.resolv_conf is None and not server.options.search:
                 text = _judge_by_host(described, name, section, host, resolv_conf)
-            if text and place not in told:
-                told.add(place)
+            if text and place not in reported:
+                reported.add(place)
                 messages.notice(text, server.origin)
 
 
