@@ -69,6 +69,7 @@ ROOMS = (
     "proxy.relay.accept",
     "proxy.relay.loop",
     "proxy.relay.engine",
+    "proxy.health.dialect",
     "proxy.health",
     "proxy.worker",
     "proxy.control.limits",

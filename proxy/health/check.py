@@ -1,12 +1,10 @@
-"""TCP connect checks under way: begin, end, expire. Knows sockets, but neither servers nor health.
+"""Checks under way: connect, exchange, deadline. Knows sockets, but neither servers nor health.
 
-One check is one non-blocking connect, and a PROXY header where the server wants one. All of them
+Owns the sockets and their deadlines. One check is one non-blocking connect, a PROXY header where
+the server wants one, and what its dialect says after that; the connect is judged here. All of them
 are watched by one epoll descriptor, which the event loop watches in turn: one wake-up serves every
-connect that ended, and closing a socket takes it out (27 us of CPU a check on loopback, 50 with the
+check that ended, and closing a socket takes it out (27 us of CPU a check on loopback, 50 with the
 loop's own add_writer).
-
-As HAProxy does for a check that sends nothing, quick acknowledgements are off, so the handshake's
-last ACK is never sent, and the close is a reset: the server's application is not woken up.
 """
 
 from __future__ import annotations
@@ -14,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import heapq
+import os
 import select
 import socket
 import struct
@@ -21,8 +20,12 @@ import time
 from typing import NamedTuple
 
 from proxy.config.model.settings import ProxyHeader, Source
+from proxy.health.dialect.connect_only import CONNECT_ONLY
+from proxy.health.dialect.seam import Dialect, Moment, Result
+from proxy.health.exchange import Exchange
 from proxy.health.proxy_header import check_header
-from proxy.health.rise_fall import CheckStatus, Outcome
+from proxy.health.rise_fall import Outcome
+from shm.check_status import CheckStatus
 
 IP_BIND_ADDRESS_NO_PORT = 24  # <linux/in.h>
 TRANSPARENT = {  # by family: level and name of the option to come from a foreign address
@@ -60,13 +63,14 @@ class Target(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """One connect under way for the server in `slot`."""
+    """One check under way for the server in `slot`."""
 
     slot: int
     socket: socket.socket
     began_ns: int
     deadline_ms: int
     header: ProxyHeader
+    dialect: Dialect
 
     @property
     def began_ms(self) -> int:
@@ -74,16 +78,19 @@ class Attempt(NamedTuple):
         return self.began_ns // 1_000_000
 
 
-def outcome_of(code: int, began_ns: int) -> Outcome:
-    """What an errno of connect (0: connected) means for a check that ends now."""
+def outcome_of(result: Result, began_ns: int) -> Outcome:
+    """The outcome of a check that ends now."""
     duration_us = (time.monotonic_ns() - began_ns) // 1_000
-    if code == 0:
-        return Outcome(CheckStatus.LAYER4_OK, 0, duration_us)
+    return Outcome(result.status, result.code, duration_us, result.description)
+
+
+def failed_connect(code: int) -> Result:
+    """What the errno of a failed connect says."""
     if code == errno.ETIMEDOUT:
-        return Outcome(CheckStatus.LAYER4_TIMEOUT, 0, duration_us)
+        return Result(CheckStatus.L4TOUT)
     if code in LOCAL_ERRORS:
-        return Outcome(CheckStatus.SOCKET_ERROR, code, duration_us)
-    return Outcome(CheckStatus.LAYER4_CONNECTION, code, duration_us)
+        return Result(CheckStatus.SOCKERR, code)
+    return Result(CheckStatus.L4CON, code)
 
 
 def come_from(connection: socket.socket, source: Source, family: int) -> None:
@@ -118,23 +125,24 @@ def _announce(attempt: Attempt) -> None:
 
 
 class Connects:
-    """The connects under way of one worker; whoever begins one keeps to a limit.
+    """The checks under way of one worker, from connect to close; their number is the user's care.
 
-    Deadlines are in a heap; entries of connects that have ended are skipped when they come up.
+    Deadlines are in a heap; entries of checks that have ended are skipped when they come up.
     """
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._attempts: dict[int, Attempt] = {}  # by descriptor
+        self._exchanges: dict[int, Exchange] = {}  # of those that are connected, by descriptor
         self._deadlines: list[tuple[int, int, Attempt]] = []  # a number: none are equal
         self._begun = 0
 
     def __len__(self) -> int:
-        """Connects under way."""
+        """Checks under way."""
         return len(self._attempts)
 
     def fileno(self) -> int:
-        """Readable when `ended` has something to say."""
+        """Readable when `ended` has something to do."""
         return self._epoll.fileno()
 
     def begin(
@@ -143,29 +151,18 @@ class Connects:
         target: Target,
         limit_ms: int,
         source: Source | None = None,
+        *,
         header: ProxyHeader = ProxyHeader.NONE,
+        dialect: Dialect = CONNECT_ONLY,
     ) -> Attempt | Outcome:
-        """Start a connect that may take `limit_ms`; an `Outcome` when it failed on the spot."""
+        """Start a check that may take `limit_ms`; an `Outcome` when it failed on the spot."""
         began_ns = time.monotonic_ns()
-        flags = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
         try:
-            connection = socket.socket(target.family, flags, 0)
+            connection = self._connect(target, source, dialect)
         except OSError as error:
-            return outcome_of(error.errno or errno.EMFILE, began_ns)
-        try:
-            if target.family != socket.AF_UNIX:
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
-            if source is not None and target.family != socket.AF_UNIX:
-                come_from(connection, source, target.family)
-            code = connection.connect_ex(target.host if isinstance(target.host, bytes) else target)
-            if code in (0, errno.EINPROGRESS):
-                self._epoll.register(connection.fileno(), select.EPOLLOUT)
-        except OSError as error:
-            code = error.errno or errno.ENOBUFS
-        if code not in (0, errno.EINPROGRESS):
-            connection.close()
-            return outcome_of(code, began_ns)
-        attempt = Attempt(slot, connection, began_ns, began_ns // 1_000_000 + limit_ms, header)
+            return outcome_of(failed_connect(error.errno or errno.ENOBUFS), began_ns)
+        deadline_ms = began_ns // 1_000_000 + limit_ms
+        attempt = Attempt(slot, connection, began_ns, deadline_ms, header, dialect)
         self._attempts[connection.fileno()] = attempt
         self._begun += 1
         heapq.heappush(self._deadlines, (attempt.deadline_ms, self._begun, attempt))
@@ -174,27 +171,74 @@ class Connects:
             heapq.heapify(self._deadlines)
         return attempt
 
+    def _connect(self, target: Target, source: Source | None, dialect: Dialect) -> socket.socket:
+        """A watched socket whose connect is under way, or done; raises OSError."""
+        flags = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+        connection = socket.socket(target.family, flags, 0)
+        try:
+            if target.family != socket.AF_UNIX:
+                if not dialect.quick_ack:
+                    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
+                if source is not None:
+                    come_from(connection, source, target.family)
+            code = connection.connect_ex(target.host if isinstance(target.host, bytes) else target)
+            if code not in (0, errno.EINPROGRESS):
+                raise OSError(code, os.strerror(code))
+            self._epoll.register(connection.fileno(), select.EPOLLOUT)
+        except OSError:
+            connection.close()
+            raise
+        return connection
+
     def _is_open(self, attempt: Attempt) -> bool:
-        """Whether a connect is under way; the descriptor of a closed socket is -1."""
+        """Whether a check is under way; the descriptor of a closed socket is -1."""
         return attempt.socket.fileno() in self._attempts
 
-    def ended(self, attempts_max: int) -> list[tuple[Attempt, Outcome]]:
-        """The connects that ended since the last call, closed; so many at most."""
+    def ended(self, events_max: int) -> list[tuple[Attempt, Outcome]]:
+        """Go on where sockets are ready, so many at most; the checks that ended by it, closed."""
         found = []
-        for descriptor, _ in self._epoll.poll(0, attempts_max):
-            attempt = self._attempts.pop(descriptor)
-            code = attempt.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if code == 0:
-                _announce(attempt)
-                attempt.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
-            attempt.socket.close()
-            found.append((attempt, outcome_of(code, attempt.began_ns)))
+        for descriptor, _ in self._epoll.poll(0, events_max):
+            attempt = self._attempts[descriptor]
+            result = self._advance(attempt)
+            if result is not None:
+                self.abandon(attempt)
+                found.append((attempt, outcome_of(result, attempt.began_ns)))
         return found
 
-    def expired(self, now_ms: int, attempts_max: int) -> list[tuple[Attempt, Outcome]]:
-        """The connects whose time was up at `now_ms`, closed; so many at most.
+    def _advance(self, attempt: Attempt) -> Result | None:
+        """One step of a check whose socket is ready; None while it goes on."""
+        descriptor = attempt.socket.fileno()
+        exchange = self._exchanges.get(descriptor)
+        if exchange is None:
+            return self._connected(attempt)
+        awaited = exchange.events
+        result = exchange.resume()
+        if result is None and exchange.events != awaited:
+            self._epoll.modify(descriptor, exchange.events)
+        return result
 
-        Call it when `ended` has no more to say: one that ended in time was only not heard yet.
+    def _connected(self, attempt: Attempt) -> Result | None:
+        """The connect ended: judge it, or begin what comes next."""
+        code = attempt.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code != 0:
+            return failed_connect(code)
+        _announce(attempt)
+        if attempt.dialect.reset_on_close:
+            attempt.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+        answer = attempt.dialect.answer(Moment.CONNECTED)
+        if isinstance(answer, Result):
+            return answer
+        exchange = Exchange(attempt.socket, attempt.dialect)
+        result = exchange.obey(answer)
+        if result is None:
+            self._exchanges[attempt.socket.fileno()] = exchange
+            self._epoll.modify(attempt.socket.fileno(), exchange.events)
+        return result
+
+    def expired(self, now_ms: int, attempts_max: int) -> list[tuple[Attempt, Outcome]]:
+        """The checks whose time was up at `now_ms`, closed; so many at most.
+
+        One whose socket is ready goes on first: it may have ended in time and only not been heard.
         """
         found: list[tuple[Attempt, Outcome]] = []
         while len(found) < attempts_max:
@@ -202,17 +246,32 @@ class Connects:
             if deadline_ms is None or deadline_ms > now_ms:
                 break
             _, _, attempt = heapq.heappop(self._deadlines)
+            result = self._advance(attempt) if self._is_ready(attempt) else None
+            if result is None:
+                exchange = self._exchanges.get(attempt.socket.fileno())
+                timed_out = failed_connect(errno.ETIMEDOUT)
+                result = timed_out if exchange is None else exchange.expire()
             self.abandon(attempt)
-            found.append((attempt, outcome_of(errno.ETIMEDOUT, attempt.began_ns)))
+            found.append((attempt, outcome_of(result, attempt.began_ns)))
         return found
 
+    def _is_ready(self, attempt: Attempt) -> bool:
+        """Whether something that the check waits for has happened."""
+        descriptor = attempt.socket.fileno()
+        exchange = self._exchanges.get(descriptor)
+        poll = select.poll()
+        poll.register(descriptor, select.EPOLLOUT if exchange is None else exchange.events)
+        return bool(poll.poll(0))
+
     def abandon(self, attempt: Attempt) -> None:
-        """Close a connect whose outcome no longer matters."""
-        del self._attempts[attempt.socket.fileno()]
+        """Close a check, ended or not."""
+        descriptor = attempt.socket.fileno()
+        del self._attempts[descriptor]
+        self._exchanges.pop(descriptor, None)
         attempt.socket.close()
 
     def next_deadline_ms(self) -> int | None:
-        """When the first connect under way runs out of time; None when there is none."""
+        """When the first check under way runs out of time; None when there is none."""
         while self._deadlines:
             deadline_ms, _, attempt = self._deadlines[0]
             if self._is_open(attempt):

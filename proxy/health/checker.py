@@ -1,7 +1,7 @@
 """One worker's health checks on its event loop: what is due, what ended, whom to tell.
 
 Owns the health records of the worker's share of the slots. Decides nothing itself: rise_fall says
-what an outcome means, timetable when a check is due, check.py makes the connect, news tells others.
+what an outcome means, timetable when a check is due, check.py makes the check, news tells others.
 Must not know the relay.
 
 A check speaks of the address it connected to: when the slot's records name another one at its end,
@@ -28,11 +28,12 @@ from proxy.health import rise_fall
 from proxy.health.check import Attempt, Connects, Target
 from proxy.health.news import News
 from proxy.health.observation import Observation
-from proxy.health.rise_fall import Change, CheckStatus, Outcome, Sight
+from proxy.health.rise_fall import Change, Outcome, Sight
 from proxy.health.share import CheckedServer, share
 from proxy.health.timetable import Timetable, first_due_ms, spread_ms
 from proxy.runtime import Runtime, now_ms
 from shm.changes import ChangeReader
+from shm.check_status import CheckStatus
 from shm.requests import CheckRequests
 from shm.slots import HealthTableWriter, SlotTableReader
 from shm.states import HealthOrder, HealthState, ServerState
@@ -59,7 +60,7 @@ class Watched:
     @property
     def slow(self) -> bool:
         """Whether its next check is likely to take all of its time, or does not matter so much."""
-        return rise_fall.is_down(self.state) or self.state.status == CheckStatus.LAYER4_TIMEOUT
+        return rise_fall.is_down(self.state) or CheckStatus.of(self.state.status).timed_out
 
     @property
     def interval_ms(self) -> int:
@@ -251,9 +252,8 @@ class Checker:
         What is too much for one turn comes with the next: the sockets are still ready, the times
         are past.
         """
-        self._end(ended := self._connects.ended(CHECKS_AT_ONCE))
-        if len(ended) < CHECKS_AT_ONCE:
-            self._end(self._connects.expired(now_ms(), CHECKS_AT_ONCE))
+        self._end(self._connects.ended(CHECKS_AT_ONCE))
+        self._end(self._connects.expired(now_ms(), CHECKS_AT_ONCE))
         self._begin_due()
         self._arm()
         self._news.tell()
@@ -302,7 +302,7 @@ class Checker:
             watched.target,
             server.connect_limit_ms,
             server.source,
-            server.check.proxy_header,
+            header=server.check.proxy_header,
         )
         if isinstance(begun, Outcome):
             self._judge(watched, begun, now_ms())
@@ -332,9 +332,9 @@ class Checker:
 
     def _ask(self, slot: int, status: CheckStatus, began_ms: int) -> None:
         """Ask for a resolution when the connect failed: the server may be elsewhere by now."""
-        if status is CheckStatus.LAYER4_TIMEOUT:
+        if status is CheckStatus.L4TOUT:
             self._requests.timed_out(slot, began_ms)
-        elif status is CheckStatus.LAYER4_CONNECTION:
+        elif status is CheckStatus.L4CON:
             self._requests.refused(slot)
         else:
             return

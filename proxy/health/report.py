@@ -6,21 +6,13 @@ changes, after all of them; the line of an earlier change is computed back from 
 
 from __future__ import annotations
 
-import os
 from typing import NamedTuple
 
-from proxy.health.rise_fall import Change, CheckStatus
+from proxy.health.rise_fall import Change
 from proxy.health.share import CheckedServer
+from shm.check_status import CheckStatus
 from shm.log_level import LogLevel
 from shm.states import HealthState
-
-DESCRIPTIONS = {
-    CheckStatus.HEALTH_ANALYSIS: "Health analyze",
-    CheckStatus.SOCKET_ERROR: "Socket error",
-    CheckStatus.LAYER4_OK: "Layer4 check passed",
-    CheckStatus.LAYER4_TIMEOUT: "Layer4 timeout",
-    CheckStatus.LAYER4_CONNECTION: "Layer4 connection problem",
-}
 
 
 class Usable(NamedTuple):
@@ -57,12 +49,13 @@ class Line(NamedTuple):
 
 def reason(state: HealthState, error_limit: int) -> str:
     """Why a check ended as it did, with its duration, or why sessions' errors counted as one."""
-    text = f"reason: {DESCRIPTIONS[CheckStatus(state.status)]}"
-    if state.status == CheckStatus.HEALTH_ANALYSIS:
+    status = CheckStatus.of(state.status)
+    text = f"reason: {status.description}"
+    if status is CheckStatus.HANA:
         last = "last one was: L4 unsuccessful connection"
         return f'{text}, info: "Detected {error_limit} consecutive errors, {last}"'
-    if state.code != 0:
-        text += f', info: "{os.strerror(state.code)}"'
+    if cause := status.cause(state.code):
+        text += f', info: "{cause}"'
     return f"{text}, check duration: {state.duration_us // 1000}ms"
 
 

@@ -23,27 +23,8 @@ import enum
 from typing import NamedTuple
 
 from proxy.config.model.settings import Check, OnError
+from shm.check_status import CheckResult, CheckStatus
 from shm.states import HealthOrder, HealthState, Operational
-
-
-class CheckStatus(enum.IntEnum):
-    """HAProxy's srv_check_status, as far as a TCP connect check has them."""
-
-    UNKNOWN = 0
-    INITIAL = 1
-    HEALTH_ANALYSIS = 4  # sessions could not connect
-    SOCKET_ERROR = 5
-    LAYER4_OK = 6
-    LAYER4_TIMEOUT = 7
-    LAYER4_CONNECTION = 8
-
-
-class CheckResult(enum.IntEnum):
-    """HAProxy's srv_check_result."""
-
-    UNKNOWN = 0
-    FAILED = 2
-    PASSED = 3
 
 
 class CheckState(enum.IntFlag):
@@ -86,20 +67,18 @@ class Thresholds(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """How one check ended; `code` is the errno of a failed connect, or 0."""
+    """How one check ended.
+
+    `code` is the errno of a failed connect, the dialect's code, or 0. Health records have no room
+    for the description.
+    """
 
     status: CheckStatus
     code: int
     duration_us: int
+    description: str = ""
 
 
-RESULTS = {
-    CheckStatus.HEALTH_ANALYSIS: CheckResult.FAILED,
-    CheckStatus.SOCKET_ERROR: CheckResult.UNKNOWN,
-    CheckStatus.LAYER4_OK: CheckResult.PASSED,
-    CheckStatus.LAYER4_TIMEOUT: CheckResult.FAILED,
-    CheckStatus.LAYER4_CONNECTION: CheckResult.FAILED,
-}
 ORDERED = {
     HealthOrder.UP: (Operational.RUNNING, Change.UP),
     HealthOrder.STOPPING: (Operational.STOPPING, Change.STOPPING),
@@ -135,7 +114,7 @@ class Sight(NamedTuple):
 
 def seen(former: HealthState, thresholds: Thresholds, sight: Sight, now_ms: int) -> HealthState:
     """The health after a look at the slot: the same, anew, paused or resumed."""
-    if former.incarnation != sight.incarnation or former.status == CheckStatus.UNKNOWN:
+    if former.incarnation != sight.incarnation or former.status == CheckStatus.UNK:
         return fresh(former, thresholds, sight, now_ms)
     if is_paused(former) == sight.checkable:
         state = fresh(former, thresholds, sight, now_ms)
@@ -156,13 +135,13 @@ def fresh(former: HealthState, thresholds: Thresholds, sight: Sight, now_ms: int
     status is the initial one.
     """
     # Incarnation 0 with a status comes from a state file, which tells how the last check ended.
-    known = former.status != CheckStatus.UNKNOWN
+    known = former.status != CheckStatus.UNK
     same = known and former.incarnation in (0, sight.incarnation)
     return former._replace(
         incarnation=sight.incarnation,
         generation=sight.generation,
         operational=Operational.STOPPED if thresholds.starts_down else Operational.RUNNING,
-        status=former.status if same else CheckStatus.INITIAL,
+        status=former.status if same else CheckStatus.INI,
         result=former.result if same else CheckResult.UNKNOWN,
         code=former.code if same else 0,
         check_state=IDLE if sight.checkable else PAUSED,
@@ -219,7 +198,7 @@ def judged(
     state: HealthState, thresholds: Thresholds, outcome: Outcome, now_ms: int
 ) -> tuple[HealthState, Change]:
     """The health after a check that ended at `now_ms`, and whether the server went down or up."""
-    result = RESULTS[outcome.status]
+    result = outcome.status.result
     health, failures = state.health, state.failures
     if result is CheckResult.PASSED and health < thresholds.top:
         health = thresholds.top if health + 1 >= thresholds.rise else health + 1
@@ -263,7 +242,7 @@ def analyzed(
         health = min(health, thresholds.rise + 1)
     elif on_error == OnError.MARK_DOWN:
         health = thresholds.rise
-    outcome = Outcome(CheckStatus.HEALTH_ANALYSIS, 0, 0)
+    outcome = Outcome(CheckStatus.HANA, 0, 0)
     judgement, change = judged(state._replace(health=health), thresholds, outcome, now_ms)
     return judgement._replace(check_state=state.check_state, checked_ms=state.checked_ms), change
 

@@ -25,6 +25,7 @@ from proxy.config.model.settings import Check, Server, Settings
 from proxy.config.text.messages import ConfigError
 from proxy.config.text.names import normalize_host_name
 from resolverd.state_file.format import StateRow
+from shm.check_status import CheckResult, CheckStatus
 from shm.standing import (
     CHECK_OFF,
     CHECK_STATE_CONFIGURED,
@@ -40,8 +41,8 @@ from shm.states import HEALTH_NONE, AdminState, HealthState, Operational, SlotSt
 
 IMAINT = 0x02  # of a tracked server
 OUT_MASK = FMAINT | IMAINT | CMAINT | RMAINT
-CHECK_STATUS_MAX = 20  # the last that version 1 names
-CHECK_RESULT_MAX = 4
+CHECK_STATUS_MAX = int(max(CheckStatus))
+CHECK_RESULT_MAX = int(max(CheckResult))
 
 
 class Restored(msgspec.Struct, frozen=True):

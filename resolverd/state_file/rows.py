@@ -16,6 +16,7 @@ from resolverd.config import StateServer
 from resolverd.dns.answer import Status
 from resolverd.state_file.format import StateRow
 from shm import standing
+from shm.check_status import CheckStatus
 from shm.counters import CounterReader
 from shm.names import NameReader
 from shm.segment import Segment
@@ -24,7 +25,6 @@ from shm.states import AdminState, Cause, HealthState, Operational, ServerState,
 
 T = TypeVar("T")
 
-CHECK_STATUS_INITIAL = 1  # no check has ended yet
 # REMOVED is also the cause after a failed SRV label: the status of the run distinguishes the two
 LOST_BY_ERROR = (Cause.NX, Cause.TIMEOUT, Cause.REFUSED, Cause.OTHER, Cause.REMOVED)
 TRIES_MAX = 16  # of reading a record that its writer keeps changing
@@ -111,7 +111,7 @@ def row_of(server: StateServer, records: Records) -> StateRow:
         admin=standing.admin_mask(admin, slot, disabled=server.disabled, lacking=lacking),
         weight=state.weight,
         configured_weight=server.weight,
-        check_status=(health.status if checked else 0) or CHECK_STATUS_INITIAL,
+        check_status=(health.status if checked else 0) or int(CheckStatus.INI),
         check_result=health.result if checked else 0,
         check_health=standing.check_health(said, state, server.rise, maint=maint),
         check_state=standing.check_state(

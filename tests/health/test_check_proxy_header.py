@@ -13,7 +13,8 @@ import pytest
 
 from proxy.config.model.settings import ProxyHeader
 from proxy.health.check import Connects, Target
-from proxy.health.rise_fall import CheckStatus, Outcome
+from proxy.health.rise_fall import Outcome
+from shm.check_status import CheckStatus
 from tests.support.common import PATIENCE_SECONDS, free_port, require_program, wait_for
 from tests.support.servers import Recorder, silent_port
 
@@ -66,7 +67,7 @@ def from_check(kind: ProxyHeader, server: Recorder) -> bytes:
         own = begun.socket.getsockname()
         assert select.select([connects], [], [], PATIENCE_SECONDS)[0]
         [(_, outcome)] = connects.ended(9)
-        assert outcome.status is CheckStatus.LAYER4_OK
+        assert outcome.status is CheckStatus.L4OK
         wait_for(lambda: server.received, 10, "the check")
     finally:
         connects.close()
@@ -96,7 +97,7 @@ def test_a_check_of_another_server_sends_nothing() -> None:
         if not isinstance(begun, Outcome):
             assert select.select([connects], [], [], PATIENCE_SECONDS)[0]
             [(_, begun)] = connects.ended(9)
-    assert begun.status is CheckStatus.LAYER4_CONNECTION
+    assert begun.status is CheckStatus.L4CON
     connects.close()
 
 
@@ -110,7 +111,7 @@ def test_a_check_of_a_unix_socket_names_no_addresses(kind: ProxyHeader, tmp_path
         assert not isinstance(begun, Outcome)
         assert select.select([connects], [], [], PATIENCE_SECONDS)[0]
         [(_, outcome)] = connects.ended(9)
-        assert outcome.status is CheckStatus.LAYER4_OK
+        assert outcome.status is CheckStatus.L4OK
         accepted, _ = server.accept()
         with accepted:
             received = accepted.recv(200)

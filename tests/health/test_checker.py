@@ -10,8 +10,9 @@ import time
 import msgspec
 
 from proxy.config.model.settings import Check, Timeouts
-from proxy.health.rise_fall import PAUSED, CheckStatus
+from proxy.health.rise_fall import PAUSED
 from proxy.runtime import now_ms
+from shm.check_status import CheckStatus
 from shm.requests import RequestReader
 from shm.states import AdminFlag, Operational
 from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
@@ -73,7 +74,7 @@ def test_a_check_that_times_out_asks_for_a_resolution_and_says_when_it_began() -
         assert (failure.slot, failure.refusals) == (0, 0)
         assert failure.timeouts >= 1
         assert before_ms <= failure.began_ms <= time.monotonic_ns() // 1_000_000 - 140
-        assert made.health(0)[3:5] == (CheckStatus.LAYER4_TIMEOUT, 2)
+        assert made.health(0)[3:5] == (CheckStatus.L4TOUT, 2)
         assert made.health(0).duration_us >= 140_000
     backend.close()
 
@@ -107,7 +108,7 @@ def test_port_and_address_of_the_check_are_used_instead_of_the_servers() -> None
     elsewhere = Check(inter_ms=100, address="127.77.0.5", port=backend.port)
     with site(settings_of([Spec("127.77.0.6", 1, elsewhere)])) as made:
         checking(made)
-        wait_for(lambda: made.health(0).status == CheckStatus.LAYER4_OK, 5, "passed")
+        wait_for(lambda: made.health(0).status == CheckStatus.L4OK, 5, "passed")
     backend.close()
 
 

@@ -10,7 +10,8 @@ import socket
 from contextlib import suppress
 
 from proxy.health.check import Connects, Target
-from proxy.health.rise_fall import CheckStatus, Outcome
+from proxy.health.rise_fall import Outcome
+from shm.check_status import CheckStatus
 from tests.support.common import PATIENCE_SECONDS, free_port
 from tests.support.relay.worker import (
     Backend,
@@ -34,13 +35,13 @@ def test_connects_tell_passed_refused_and_timed_out_apart() -> None:
             found |= {attempt.slot: outcome for attempt, outcome in connects.ended(9)}
             if len(found) == 2:
                 break
-        assert found[1].status is CheckStatus.LAYER4_OK
-        assert found[2][:2] == (CheckStatus.LAYER4_CONNECTION, errno.ECONNREFUSED)
+        assert found[1].status is CheckStatus.L4OK
+        assert found[2][:2] == (CheckStatus.L4CON, errno.ECONNREFUSED)
         deadline_ms = connects.next_deadline_ms()
         assert deadline_ms is not None
         assert connects.expired(deadline_ms - 1, 9) == []
         [(attempt, outcome)] = connects.expired(deadline_ms, 9)
-        assert (attempt.slot, outcome.status) == (3, CheckStatus.LAYER4_TIMEOUT)
+        assert (attempt.slot, outcome.status) == (3, CheckStatus.L4TOUT)
         assert len(connects) == 0
     finally:
         connects.close()
@@ -55,7 +56,7 @@ def test_a_check_over_ipv6_passes() -> None:
     assert not isinstance(begun, Outcome)
     assert select.select([connects], [], [], PATIENCE_SECONDS)[0]
     [(_, outcome)] = connects.ended(9)
-    assert outcome.status is CheckStatus.LAYER4_OK
+    assert outcome.status is CheckStatus.L4OK
     connects.close()
     listening.close()
 
@@ -76,7 +77,7 @@ def test_a_lack_of_descriptors_is_no_verdict_on_the_server() -> None:
             os.close(descriptor)
         connects.close()
     assert isinstance(begun, Outcome)
-    assert begun[:2] == (CheckStatus.SOCKET_ERROR, errno.EMFILE)
+    assert begun[:2] == (CheckStatus.SOCKERR, errno.EMFILE)
 
 
 def test_deadlines_come_in_their_order_and_portions_and_ended_connects_have_none() -> None:

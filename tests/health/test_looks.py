@@ -9,9 +9,9 @@ import pytest
 
 from proxy.config.model.settings import Check
 from proxy.health.checker import LOOKS_AT_ONCE, Checker, Watched
-from proxy.health.rise_fall import CheckStatus
 from proxy.health.share import CheckedServer
 from proxy.runtime import now_ms
+from shm.check_status import CheckStatus
 from shm.slots import HealthTableWriter
 from shm.states import AdminFlag
 from tests.support.common import wait_for
@@ -105,7 +105,7 @@ def test_a_check_that_passed_in_time_is_no_timeout_for_a_worker_that_slept() -> 
         past_ms = now_ms() + 2 * check.inter_ms
         wait_for(lambda: now_ms() > past_ms, 10, "the time is up")
         bench.checker._wake()
-        assert [made.health(slot).status for slot in range(5)] == [CheckStatus.LAYER4_OK] * 5
+        assert [made.health(slot).status for slot in range(5)] == [CheckStatus.L4OK] * 5
         bench.checker.stop()
         bench.loop.close()
     good.close()

@@ -12,7 +12,6 @@ from proxy.health.rise_fall import (
     IDLE,
     PAUSED,
     Change,
-    CheckStatus,
     Outcome,
     Sight,
     Thresholds,
@@ -23,12 +22,13 @@ from proxy.health.rise_fall import (
     seen,
     started,
 )
+from shm.check_status import CheckStatus
 from shm.states import HEALTH_NONE, HealthOrder, HealthState, Operational
 
-PASSED = Outcome(CheckStatus.LAYER4_OK, 0, 100)
-REFUSED = Outcome(CheckStatus.LAYER4_CONNECTION, errno.ECONNREFUSED, 50)
-TIMED_OUT = Outcome(CheckStatus.LAYER4_TIMEOUT, 0, 300_000)
-NO_SOCKET = Outcome(CheckStatus.SOCKET_ERROR, errno.EMFILE, 3)
+PASSED = Outcome(CheckStatus.L4OK, 0, 100)
+REFUSED = Outcome(CheckStatus.L4CON, errno.ECONNREFUSED, 50)
+TIMED_OUT = Outcome(CheckStatus.L4TOUT, 0, 300_000)
+NO_SOCKET = Outcome(CheckStatus.SOCKERR, errno.EMFILE, 3)
 THREE = Thresholds(rise=3, fall=3)
 HERE = Sight(incarnation=1, generation=1, checkable=True)
 
@@ -223,7 +223,7 @@ def test_what_was_found_of_an_address_is_not_shown_for_the_next_one() -> None:
     held = seen(down, THREE, Sight(1, 2, False), 3_000)
     assert (held.status, held.result, held.code) == (8, 2, 111)
     back = seen(held, THREE, Sight(2, 3, True), 4_000)
-    assert (back.status, back.result, back.code) == (CheckStatus.INITIAL, 0, 0)
+    assert (back.status, back.result, back.code) == (CheckStatus.INI, 0, 0)
     assert (back.failures, back.downs, back.checked_ms) == (1, 1, 2_000)
     left = seen(held, THREE, Sight(1, 2, True), 4_000)  # maintenance: the address is the same
     assert (left.status, left.code) == (8, 111)

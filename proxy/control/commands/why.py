@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from proxy.control.commands.resolution import ago, place_text, reason_text, reply_text, seconds
-from proxy.control.rows.check_names import cause, status_name
 from proxy.control.rows.observation import FDRAIN, FMAINT, Observed
 from resolverd.records.schema import Account, Move, Record, ServerAccount
+from shm.check_status import CheckStatus
 from shm.processes import ProcessStatus
 from shm.states import Cause, HealthOrder, Operational, SlotState
 
@@ -95,8 +95,9 @@ def health_text(observed: Observed, now_ms: int) -> str:
         return f"{state} as init-state has it: this address was not checked yet"
     last = ""
     if said.checked_ms:
-        why = f" ({cause(said.code)})" if said.code else ""
-        last = f", last check {status_name(said.status)}{why} {ago(now_ms - said.checked_ms)}"
+        status = CheckStatus.of(said.status)
+        why = f" ({cause})" if (cause := status.cause(said.code)) else ""
+        last = f", last check {status.name}{why} {ago(now_ms - said.checked_ms)}"
     passes = f"{observed.check_health} of {observed.rise + observed.fall - 1}"
     return f"{state} since {ago(now_ms - said.changed_ms)}, {passes} in its favour{last}"
 

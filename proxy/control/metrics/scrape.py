@@ -26,15 +26,20 @@ from proxy.control.metrics.tables import (
     SERVICE_METRICS,
     Metric,
 )
-from proxy.control.rows.check_names import CHECK_NAMES, REPORTED
 from proxy.control.rows.observation import FDRAIN, Observed
 from proxy.control.rows.report import Report
 from proxy.control.rows.stat_rows import Row
+from shm.check_status import CheckStatus
 from shm.states import Operational
 
 SCOPES = ("global", "frontend", "backend", "server", "resolver", "millrace")
 SCOPES_ELSEWHERE = ("listener", "sticktable")  # HAProxy's, without anything here
 EXPLANATIONS = {field.name: field.text.capitalize() for field in FIELDS}
+CHECKS_REPORTED = tuple(  # how checks end
+    (int(status), status.name)
+    for status in CheckStatus
+    if status not in (CheckStatus.UNK, CheckStatus.INI, CheckStatus.CHECKED)
+)
 RESPONSE_CODES = ("1xx", "2xx", "3xx", "4xx", "5xx", "other")
 
 
@@ -297,9 +302,9 @@ class Scrape:
             False,
             "Number of servers with each result of the last check (backend)",
             (
-                (with_state(backend, CHECK_NAMES[status][0]), count[status])
+                (with_state(backend, name), count[status])
                 for backend, count in self.checks.items()
-                for status in REPORTED
+                for status, name in CHECKS_REPORTED
             ),
         )
 
@@ -318,11 +323,11 @@ class Scrape:
             "Result of the last check, one series for each (server)",
             (
                 (
-                    with_state(point.labels, CHECK_NAMES[status][0]),
+                    with_state(point.labels, name),
                     int(point.check_status == status),
                 )
                 for point in self.checked()
-                for status in REPORTED
+                for status, name in CHECKS_REPORTED
             ),
         )
         yield from table_families(CHECK_METRICS, self.checked, of_checks)

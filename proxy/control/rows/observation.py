@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 from proxy.config.model.settings import CHECK_FALL, CHECK_RISE, Proxy, Server, Settings
 from proxy.control.limits import SNAPSHOT_TRIES_MAX
 from shm import standing
+from shm.check_status import CheckStatus
 from shm.names import NameReader
 from shm.segment import Segment
 from shm.slots import SlotTableReader
@@ -31,7 +32,7 @@ __all__ = ["CHECK_OFF", "FDRAIN", "FMAINT", "MAINT_MASK", "Observed", "Observer"
 
 T = TypeVar("T")
 
-CHECK_STATUS_INI = 1  # no check has ended yet
+CHECK_STATUS_INI = int(CheckStatus.INI)  # no check has ended yet
 
 
 class Observed(NamedTuple):

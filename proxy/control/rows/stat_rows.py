@@ -10,11 +10,12 @@ from __future__ import annotations
 from typing import NamedTuple, TypeAlias
 
 from proxy.config.model.settings import Proxy
-from proxy.control.rows.check_names import IN_PROGRESS, cause, status_description, status_name
 from proxy.control.rows.observation import Observed
 from proxy.control.rows.rates import Availability, Reading
 from proxy.control.rows.summary import BackendSummary
+from shm.check_status import CheckStatus
 from shm.slots import WARM_STEPS, warmth_of
+from shm.standing import CHECK_STATE_IN_PROGRESS
 from shm.states import Operational
 
 Row: TypeAlias = dict[str, int | str]
@@ -163,13 +164,13 @@ def check_cells(observed: Observed, clock: Clock) -> Row:
     }
     if not observed.checking:
         return row
-    status = observed.check_status
-    running = "* " if health.check_state & IN_PROGRESS else ""
+    status = CheckStatus.of(observed.check_status)
+    running = "* " if health.check_state & CHECK_STATE_IN_PROGRESS else ""
     return row | {
-        "check_status": running + status_name(status),
+        "check_status": running + status.name,
         "check_duration": health.duration_us // 1000,
-        "last_chk": cause(health.code),
-        "check_desc": status_description(status),
+        "last_chk": status.cause(health.code),
+        "check_desc": status.description,
         "check_rise": observed.rise,
         "check_fall": observed.fall,
         "check_health": observed.check_health,

@@ -1,0 +1,87 @@
+"""HAProxy's check statuses: the numbers in health records, and what each says.
+
+Owns the one table of them: number, short name (the member's), description, layer, result. Knows
+neither how a check is made nor what its result does to a server.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+
+LAYER_CONNECT = 4
+
+
+class CheckResult(enum.IntEnum):
+    """HAProxy's srv_check_result."""
+
+    UNKNOWN = 0
+    NEUTRAL = 1
+    FAILED = 2
+    PASSED = 3
+    CONDITIONAL = 4  # passed, for the sessions that the server has already
+
+
+class CheckStatus(enum.IntEnum):
+    """HAProxy's srv_check_status; the numbers that it shows as UNK itself (2, 14) are not here.
+
+    `layer` is 0 where the status speaks of none.
+    """
+
+    description: str
+    layer: int
+    result: CheckResult
+
+    UNK = 0, "Unknown", 0, CheckResult.UNKNOWN
+    INI = 1, "Initializing", 0, CheckResult.UNKNOWN
+    CHECKED = 3, "No status change", 0, CheckResult.NEUTRAL
+    HANA = 4, "Health analyze", 0, CheckResult.FAILED  # sessions could not connect
+    SOCKERR = 5, "Socket error", 0, CheckResult.UNKNOWN
+    L4OK = 6, "Layer4 check passed", 4, CheckResult.PASSED
+    L4TOUT = 7, "Layer4 timeout", 4, CheckResult.FAILED
+    L4CON = 8, "Layer4 connection problem", 4, CheckResult.FAILED
+    L6OK = 9, "Layer6 check passed", 6, CheckResult.PASSED
+    L6TOUT = 10, "Layer6 timeout", 6, CheckResult.FAILED
+    L6RSP = 11, "Layer6 invalid response", 6, CheckResult.FAILED
+    L7TOUT = 12, "Layer7 timeout", 7, CheckResult.FAILED
+    L7RSP = 13, "Layer7 invalid response", 7, CheckResult.FAILED
+    L7OK = 15, "Layer7 check passed", 7, CheckResult.PASSED
+    L7OKC = 16, "Layer7 check conditionally passed", 7, CheckResult.CONDITIONAL
+    L7STS = 17, "Layer7 wrong status", 7, CheckResult.FAILED
+    PROCERR = 18, "External check error", 0, CheckResult.FAILED
+    PROCTOUT = 19, "External check timeout", 0, CheckResult.FAILED
+    PROCOK = 20, "External check passed", 0, CheckResult.PASSED
+
+    def __new__(cls, number: int, description: str, layer: int, result: CheckResult) -> CheckStatus:
+        """One row of the table."""
+        status = int.__new__(cls, number)
+        status._value_ = number
+        status.description = description
+        status.layer = layer
+        status.result = result
+        return status
+
+    @classmethod
+    def of(cls, number: int) -> CheckStatus:
+        """The status of a record; UNK, as HAProxy shows it, for a number that is none."""
+        return BY_NUMBER.get(number, cls.UNK)
+
+    @property
+    def failed(self) -> bool:
+        """Whether a check that ends like this counts against the server."""
+        return self.result is CheckResult.FAILED
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether a check that ends like this took all of its time."""
+        return self in TIMEOUTS
+
+    def cause(self, code: int) -> str:
+        """The kernel's reason, an errno, where no connection came about; empty for none."""
+        return os.strerror(code) if code and self.layer <= LAYER_CONNECT else ""
+
+
+BY_NUMBER = {int(status): status for status in CheckStatus}
+TIMEOUTS = frozenset(
+    {CheckStatus.L4TOUT, CheckStatus.L6TOUT, CheckStatus.L7TOUT, CheckStatus.PROCTOUT}
+)
