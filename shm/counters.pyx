@@ -4,16 +4,17 @@ The relay writes its row through inline functions (segment.pxd); resolverd bumps
 counters through `NameserverTable`. Field names are those of the structs in rows.pxd. Gauges
 named `sessions`, `queued`, `pipes_*` and `buffer_bytes` are sums like counters; `*_max` and
 `last_*` are the largest of the rows, which for a maximum of concurrent sessions is a lower bound.
-`queue_ticket`, `present` and `away` of a row are for the relays only.
+`queue_ticket`, `present` and `hinted` of a row are for the relays only.
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from shm.atomics cimport count, load_relaxed, store_relaxed
+from shm.atomics cimport count, load_acquire, load_relaxed, store_relaxed
+from shm.layout cimport HINT_BLOCK_SLOTS
 from shm.resolution_records cimport NameserverCounters, ResolutionRecord
 from shm.rows cimport BackendCounters, FrontendCounters, ServerCounters, WorkerCounters
 from shm.segment cimport (
-    Segment, backend_counters, bind_counters, frontend_counters, hint_add, server_counters,
+    Segment, View, backend_counters, bind_counters, frontend_counters, hint_add, server_counters,
     stop_tickets, worker_counters)
 
 
@@ -109,19 +110,22 @@ cdef class CounterReader:
         return named(self.segment.view.resolutions[resolution])
 
 
-OF_RELAYS = ("queue_ticket", "present", "away")  # of one row; a sum of them means nothing
+OF_RELAYS = ("queue_ticket", "present", "hinted")  # of one row; a sum of them means nothing
 GAUGES = ("sessions", "pipes_used", "pipes_free", "buffer_bytes", "queued")
+MEND_TRIES = 100  # looks at one hint: each takes less than a microsecond
 
 
-def settle_dead_worker(Segment segment, uint32_t worker) -> None:
+def settle_dead_worker(Segment segment, uint32_t worker) -> set[int]:
     """Zero the gauges and tickets of a dead worker, subtract its sessions from the hints.
 
-    The supervisor only, after the process was reaped and before its successor starts.
+    The supervisor only, after the process was reaped and before its successor starts. The slots
+    whose hint is in doubt, because the worker died in a step of it: for `mend_hints`.
     """
     cdef uint32_t index
-    cdef uint64_t held
+    cdef uint64_t hinted
     cdef BackendCounters *backend
     cdef ServerCounters *server
+    cdef set doubtful = set()
     if worker >= segment.view.header.workers:
         raise IndexError(f"worker {worker}")
     cdef WorkerCounters *process = worker_counters(&segment.view, worker)
@@ -146,12 +150,61 @@ def settle_dead_worker(Segment segment, uint32_t worker) -> None:
         server = server_counters(&segment.view, worker, index)
         store_relaxed(&server.queued, 0)
         store_relaxed(&server.queue_ticket, 0)
-        held = load_relaxed(&server.sessions)
-        if held != 0:
-            store_relaxed(&server.sessions, 0)
-            hint_add(&segment.view, index, <int64_t>load_relaxed(&server.away) - <int64_t>held)
-        store_relaxed(&server.away, 0)
+        store_relaxed(&server.sessions, 0)
         store_relaxed(&server.present, 0)
+        hinted = load_relaxed(&server.hinted)
+        if hinted != 0:
+            store_relaxed(&server.hinted, 0)
+            hint_add(&segment.view, index, -<int64_t>(hinted // 2))
+            if hinted % 2 != 0:
+                doubtful.add(index)
+    return doubtful
+
+
+def mend_hints(Segment segment, set doubtful) -> None:
+    """Make the hints of these slots the sums of the rows; leave those of which that works now.
+
+    Where a live worker is just taking a step, or has been stopped in one, later will do. The
+    supervisor only.
+    """
+    cdef int tries
+    for slot in tuple(doubtful):
+        for tries in range(MEND_TRIES):
+            if hint_mend(&segment.view, slot):
+                doubtful.discard(slot)
+                break
+
+
+cdef bint hinted_sum(const View *view, uint32_t slot, int64_t *total) noexcept nogil:
+    """What all workers together have put into a hint; False while one of them takes a step."""
+    cdef uint32_t row
+    cdef uint64_t hinted
+    total[0] = 0
+    for row in range(view.header.workers):
+        hinted = load_acquire(&server_counters(view, row, slot).hinted)
+        if hinted % 2 != 0:
+            return False
+        total[0] += <int64_t>(hinted // 2)
+    return True
+
+
+cdef bint hint_mend(const View *view, uint32_t slot) noexcept nogil:
+    """Take what no row has put there out of a hint; False if it moved meanwhile.
+
+    What was read belongs together if no step was under way before and after, and none ended in
+    between, for a step moves the block's word before it ends. By how much a hint is wrong, no whole
+    step changes: so it is no matter that more of them are taken until that is added.
+    """
+    cdef uint64_t *changes = &view.hint_changes[slot // HINT_BLOCK_SLOTS]
+    cdef uint64_t seen = load_acquire(changes)
+    cdef int64_t total, hint
+    if not hinted_sum(view, slot, &total):
+        return False
+    hint = <int64_t>load_acquire(<uint64_t *>&view.hints[slot])
+    if not hinted_sum(view, slot, &total) or load_acquire(changes) != seen:
+        return False
+    hint_add(view, slot, total - hint)
+    return True
 
 
 cdef class NameserverTable:

@@ -33,8 +33,9 @@
 # correct without repair when a writer dies: Header.table_generation, BackendShared.tickets,
 # BackendShared.generation, BackendShared.queue_tickets, Journal.head (an entry is written by the
 # process that drew its position; until then readers read every slot). TURNS only grow, by compare
-# and exchange. HINTS are approximate: the supervisor subtracts the sessions in a dead worker's row;
-# a block's word is bumped after its hint (hint_add in segment.pxd). Header.orders_generation and
+# and exchange. HINTS are approximate: the supervisor subtracts the share that a dead worker's row
+# names, and mends a hint that the worker was changing (hint_step in segment.pxd, mend_hints in
+# counters.pyx); a block's word is bumped after its hint. Header.orders_generation and
 # BackendShared.limited have one writer at a time: the supervisor before the first fork, then
 # control.
 #

@@ -2,7 +2,8 @@
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from shm.atomics cimport fetch_add, fetch_add_signed
+from shm.atomics cimport (
+    fetch_add, fetch_add_signed, load_relaxed, store_relaxed, store_release)
 from shm.layout cimport HINT_BLOCK_SLOTS, BackendShared, Header, Journal, Process, Request
 from shm.records cimport Latch, NameLatch, SlotStatic
 from shm.resolution_records cimport Mailbox, NameserverCounters, ResolutionRecord, SectionHistograms
@@ -77,6 +78,20 @@ cdef inline void hint_add(const View *view, uint32_t slot, int64_t sessions) noe
     """Add to a slot's sessions; a reader of the block's new word reads the new hint too."""
     fetch_add_signed(&view.hints[slot], sessions)
     fetch_add(&view.hint_changes[slot // HINT_BLOCK_SLOTS], 1)
+
+
+cdef inline void hint_step(
+        const View *view, uint32_t worker, uint32_t slot, int64_t sessions) noexcept nogil:
+    """A session of the worker comes into the slot's hint (1) or leaves it (-1).
+
+    Its row says how much of the hint is the worker's, and that this is in doubt from before the
+    step until after it: what a worker has left that is killed in between, mend_hints finds out.
+    """
+    cdef uint64_t *hinted = &server_counters(view, worker, slot).hinted
+    cdef uint64_t before = load_relaxed(hinted)
+    store_relaxed(hinted, before | 1)
+    hint_add(view, slot, sessions)
+    store_release(hinted, before + 2 * <uint64_t>sessions)
 
 
 cdef class Segment:

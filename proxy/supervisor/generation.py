@@ -49,7 +49,7 @@ from proxy.supervisor.reaping import abandon, is_stopped, kill_and_reap, reap, s
 from proxy.supervisor.resolv_conf import close_resolv_conf
 from proxy.supervisor.state_files import close_state_files
 from proxy.supervisor.watch import Life
-from shm.counters import CounterReader, settle_dead_worker
+from shm.counters import CounterReader, mend_hints, settle_dead_worker
 from shm.log_level import LogLevel
 from shm.processes import ProcessBoard
 from shm.states import Command, ProcessState
@@ -102,6 +102,7 @@ class Generation:
         self._homes = [listener.worker for listener in runtime.listeners]
         self._owners = list(self._homes)
         self._serving: tuple[set[int], set[int]] | None = None  # whom the owners were planned for
+        self._doubtful_hints: set[int] = set()  # of slots at which a worker died in a step
         self._closing = Departure(())
         self._quiet_ms = 0  # when the handshakes under way are over
         self._hard_stop_ms: int | None = None
@@ -161,6 +162,7 @@ class Generation:
                 self._start(child, now_ms)
                 started = True
         self._adopt(now_ms)
+        mend_hints(self.runtime.segment, self._doubtful_hints)
         if self.phase is not Phase.RUNNING:
             self._advance(now_ms)
 
@@ -222,7 +224,7 @@ class Generation:
         child.watch.died(now_ms)
         self._board.ended(child.position)
         if child in self.children.workers:
-            settle_dead_worker(self.runtime.segment, child.position)
+            self._doubtful_hints |= settle_dead_worker(self.runtime.segment, child.position)
 
     def look_for_stopped(self, now_ms: int) -> None:
         """Notice workers stopped by a signal: siblings serve their sockets before they go stale."""
@@ -316,7 +318,7 @@ class Generation:
             child.watch.retire()
         self._command(Command.STOP, self.children.all, self.runtime.bells.all())
         self._send_services(signal.SIGTERM)
-        self._shut_all()
+        self._closing.shut()
 
     def _command(self, command: Command, children: Iterable[Child], bells: Iterable[int]) -> None:
         for child in children:
@@ -345,7 +347,7 @@ class Generation:
             if now_ms >= self._kill_ms:
                 self._kill_all(now_ms)
             if not self.children.alive:
-                self._shut_all()  # what is left where something was raised
+                self._closing.shut()  # what is left where something was raised
                 self.phase = Phase.ENDED
 
     def _hard_stop(self, now_ms: int) -> None:
@@ -377,10 +379,7 @@ class Generation:
             return
         waiting = self._closing.waiting
         if not waiting or not self.children.working or now_ms >= self._quiet_ms + SHUT_LIMIT_MS:
-            self._shut_all()
-
-    def _shut_all(self) -> None:
-        self._closing.shut()
+            self._closing.shut()
 
     def _kill_all(self, now_ms: int) -> None:
         for child in self.children.all:

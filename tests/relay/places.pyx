@@ -2,7 +2,8 @@
 """Relays without sockets: the product's own places and tickets, hammered by threads or processes.
 
 Each hammer is one worker that serves one session after the other at one server: it takes a place,
-waits for one by its ticket where there is none, and gives it back. `held` has a word for each
+waits for one by its ticket where there is none, and gives it back, and is in the server's hint
+meanwhile. `held` has a word for each
 worker, 1 while a session of it is served; whoever sets its own looks at all of them.
 """
 
@@ -11,7 +12,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from proxy.relay.state.server_places cimport (
     place_leave, place_try, served_by, ticket_draw, waiting_for_any)
 from shm.atomics cimport fence_full, load_relaxed, store_relaxed
-from shm.segment cimport Segment, View, backend_counters
+from shm.segment cimport Segment, View, backend_counters, hint_step
 
 cdef extern from "<sched.h>" nogil:
     int sched_yield()
@@ -60,6 +61,7 @@ def hammer(Segment segment, uint32_t worker, uint64_t limit, uint64_t rounds, ui
                 if not wait_for_place(view, worker, limit):
                     lost += 1
                     break
+            hint_step(view, worker, 0, 1)
             store_relaxed(own, 1)
             fence_full()
             over += held_together(&held[0], workers) > limit
@@ -67,6 +69,7 @@ def hammer(Segment segment, uint32_t worker, uint64_t limit, uint64_t rounds, ui
             store_relaxed(own, 0)
             fence_full()
             place_leave(view, worker, 0, False)
+            hint_step(view, worker, 0, -1)
             fence_full()
     return over, waits, lost
 
@@ -93,3 +96,8 @@ def dash(Segment segment, uint32_t worker, uint64_t limit, uint64_t rounds, uint
             fence_full()
             place_leave(view, worker, 0, False)
     return over, served
+
+
+def hint(Segment segment, uint32_t worker, int sessions):
+    """Take one step in the hint of the server."""
+    hint_step(&segment.view, worker, 0, sessions)

@@ -18,10 +18,10 @@ from typing import Protocol, cast
 
 import pytest
 
-from shm.counters import CounterReader, settle_dead_worker
+from shm.counters import CounterReader, mend_hints, settle_dead_worker
 from shm.segment import Segment
 from shm.shape import Shape
-from shm.slots import SlotTableWriter
+from shm.slots import SlotTableReader, SlotTableWriter
 from tests.support.common import PATIENCE_SECONDS
 from tests.support.compiled import compiled
 from tests.support.generated import sample
@@ -113,6 +113,7 @@ class Hammers:
         self.places, self.segment, self.limit = places, segment, limit
         self.shared = mmap.mmap(-1, 8 * 3 * WORKERS)  # held; rounds served; faults seen
         self.words = memoryview(self.shared).cast("Q")
+        self.doubtful: set[int] = set()  # hints
         self.pids = [self.start(worker) for worker in range(WORKERS)]
 
     def start(self, worker: int) -> int:
@@ -132,7 +133,8 @@ class Hammers:
         os.kill(self.pids[worker], signal.SIGKILL)
         os.waitpid(self.pids[worker], 0)
         self.words[worker] = 0  # its sessions ended with it
-        settle_dead_worker(self.segment, worker)
+        self.doubtful |= settle_dead_worker(self.segment, worker)
+        mend_hints(self.segment, self.doubtful)
 
     def served(self) -> list[int]:
         return list(self.words[WORKERS : 2 * WORKERS])
@@ -162,4 +164,5 @@ def test_processes_killed_at_random_moments_hold_nobody_up(
         for worker in range(WORKERS):
             hammers.kill(worker)
     assert hammers.faults() == 0, f"seed {seed}"
+    assert (hammers.doubtful, SlotTableReader(segment).hint(0)) == (set(), 0), f"seed {seed}"
     assert CounterReader(segment).server(0)["sessions"] == 0

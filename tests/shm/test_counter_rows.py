@@ -69,6 +69,7 @@ def fill(segment: Segment) -> None:
             row.add("Server", slot, "sessions_max", worker + 5)
             row.add("Server", slot, "queued", worker + 1)
             row.add("Server", slot, "queue_ticket", worker + 7)
+            row.add("Server", slot, "hinted", 2 * (worker + 1))
             row.hint(slot, worker + 1)
 
 

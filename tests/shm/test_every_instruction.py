@@ -7,8 +7,7 @@ and whoever watches only the generations must find a reason to look.
 
 from __future__ import annotations
 
-import mmap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -19,7 +18,7 @@ from shm.segment import Segment
 from shm.shape import Shape
 from shm.slots import AdminTableWriter, HealthTableWriter, SlotTableReader, SlotTableWriter
 from shm.states import HEALTH_NONE, AdminState, HealthState, NameState, SlotState, StaticState
-from tests.support.trace import SteppedChild, pause
+from tests.support.trace import SteppedChild, die_at_each_store, pause
 
 SHAPE = Shape(slots=2, backends=1, frontends=1, workers=2, sockets=1, nameservers=1, resolutions=1)
 MOVED = SlotState(2, 1, 6, "2001:db8::7", 443, -1, 0, 0, 1)
@@ -68,26 +67,6 @@ class PausingHealthState(HealthState):
     def checked_ms(self) -> int:
         pause()
         return 77
-
-
-def die_at_each_store(segment: Segment, work: Callable[[], object]) -> Iterator[int]:
-    """Kill a process that does `work` after its 1st store into the segment, its 2nd, ... its last.
-
-    The segment is put back before each; yields the number of the store after each death.
-    """
-    with mmap.mmap(segment.fd, segment.size) as memory:
-        before = memory[:]
-        for deadly in range(1, 100):
-            memory[:] = before
-            stores, seen = 0, before
-            with SteppedChild(work) as child:
-                while stores < deadly and child.step():
-                    if memory[:] != seen:
-                        stores, seen = stores + 1, memory[:]
-                if not child.running:
-                    return
-                child.kill()
-            yield deadly
 
 
 @pytest.mark.slow

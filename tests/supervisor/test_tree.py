@@ -73,6 +73,25 @@ def test_children_carry_their_titles(program: Program) -> None:
     assert set(program.titles()) == {"control", "worker 0", "worker 1"}
 
 
+def test_a_worker_killed_in_a_step_of_a_hint_leaves_no_session_there(
+    program: Program, address: Address
+) -> None:
+    def hint() -> int:
+        with socket.create_connection(address, PATIENCE_SECONDS) as client, client.makefile() as it:
+            it.readline()
+            client.sendall(b"HINT\n")
+            assert it.readline() == "HINT\n"
+            return int(it.readline())
+
+    for _ in range(3):
+        with socket.create_connection(address, PATIENCE_SECONDS) as client:
+            _, pid, _ = greeting(client)
+            client.sendall(b"STEP\n")
+            wait_for(lambda pid=pid: not is_alive(pid), 15, "it dies in the step")
+        wait_for(lambda: workers_seen(address) == {0, 1}, 15, "it has a successor")
+        wait_for(lambda: hint() == 0, 15, "the hint is mended")
+
+
 def test_a_killed_worker_is_back_within_a_moment_and_its_siblings_sessions_go_on(
     program: Program, address: Address
 ) -> None:

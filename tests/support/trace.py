@@ -8,12 +8,16 @@ single steps).
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 
+from shm.segment import Segment
+
 PTRACE_TRACEME = 0
+PTRACE_CONT = 7
 PTRACE_SINGLESTEP = 9
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -82,3 +86,33 @@ class SteppedChild:
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
             self.running = False
+
+    def finish(self) -> None:
+        """Run the rest of the work."""
+        if self.running:
+            _ptrace(PTRACE_CONT, self.pid)
+            self._wait()
+
+    def to_store(self, segment: Segment, number: int) -> bool:
+        """Run up to the `number`-th store into the segment from here; False if there are fewer."""
+        with mmap.mmap(segment.fd, segment.size) as memory:
+            stores, seen = 0, memory[:]
+            while stores < number and self.step():
+                if memory[:] != seen:
+                    stores, seen = stores + 1, memory[:]
+        return self.running
+
+
+def die_at_each_store(segment: Segment, work: Callable[[], object]) -> Iterator[int]:
+    """Kill a process that does `work` after its 1st store into the segment, its 2nd, ... its last.
+
+    The segment is put back before each; yields the number of the store after each death.
+    """
+    with mmap.mmap(segment.fd, segment.size) as memory:
+        before = memory[:]
+        for deadly in range(1, 100):
+            memory[:] = before
+            with SteppedChild(work) as child:
+                if not child.to_store(segment, deadly):
+                    return
+            yield deadly

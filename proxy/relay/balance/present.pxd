@@ -18,7 +18,7 @@ from proxy.relay.state.types cimport (
     AWAY, BALANCE_LEASTCONN, BALANCE_RANDOM, NO_SLOT, Backend, Engine, Presence, Session)
 from shm.atomics cimport load_relaxed, store_relaxed
 from shm.rows cimport ServerCounters
-from shm.segment cimport hint_add, server_counters
+from shm.segment cimport hint_step, server_counters
 
 
 cdef inline uint32_t number_count(Engine *engine) noexcept nogil:
@@ -94,15 +94,12 @@ cdef inline bint present_leave(Engine *engine, Session *session) noexcept nogil:
 
 cdef inline void away_set(Engine *engine, Session *session, bint away) noexcept nogil:
     """Its connection leads to a former address, or to the present one again."""
-    cdef ServerCounters *own = server_counters(&engine.view, engine.worker, session.slot)
     if away and not session.flags & AWAY:
         session.flags |= AWAY
-        store_relaxed(&own.away, load_relaxed(&own.away) + 1)
-        hint_add(&engine.view, session.slot, -1)
+        hint_step(&engine.view, engine.worker, session.slot, -1)
     elif session.flags & AWAY and not away:
         session.flags &= ~AWAY
-        store_relaxed(&own.away, load_relaxed(&own.away) - 1)
-        hint_add(&engine.view, session.slot, 1)
+        hint_step(&engine.view, engine.worker, session.slot, 1)
 
 
 cdef inline bint looks_at_hints(const Backend *backend) noexcept nogil:

@@ -10,7 +10,7 @@ from proxy.relay.state.types cimport (
     ASSIGNED, AWAY, CLIENT, EARLY_OWED, NO_SLOT, Backend, Engine, Frontend, Session)
 from shm.atomics cimport count, load_relaxed, store_relaxed
 from shm.rows cimport BackendCounters, ServerCounters
-from shm.segment cimport hint_add, server_counters
+from shm.segment cimport hint_step, server_counters
 
 
 cdef inline void gauge_up(uint64_t *gauge, uint64_t *gauge_max) noexcept nogil:
@@ -76,16 +76,13 @@ cdef inline void count_assigned(Engine *engine, Session *session) noexcept nogil
     store_relaxed(&server.last_session_ms, engine.now_ms)
     session.counted = engine.count_of_place
     session.tag = engine.servers[session.slot].tag
-    hint_add(&engine.view, session.slot, 1)
+    hint_step(&engine.view, engine.worker, session.slot, 1)
 
 
 cdef inline void count_released(Engine *engine, Session *session) noexcept nogil:
     """The session has left its server and its place there."""
-    cdef ServerCounters *server = counters_of(engine, session)
-    if session.flags & AWAY:
-        store_relaxed(&server.away, load_relaxed(&server.away) - 1)
-    else:
-        hint_add(&engine.view, session.slot, -1)
+    if not session.flags & AWAY:
+        hint_step(&engine.view, engine.worker, session.slot, -1)
     session.flags &= ~(ASSIGNED | AWAY)
 
 

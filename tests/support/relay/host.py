@@ -19,7 +19,7 @@ from proxy.config.model.settings import Bind, SocketFamily
 from proxy.log_sockets import open_log_sockets
 from proxy.relay.engine import Relay
 from proxy.runtime import Bells, ListeningSocket, Runtime, now_ms, ring
-from shm.counters import CounterReader, settle_dead_worker
+from shm.counters import CounterReader, mend_hints, settle_dead_worker
 from shm.processes import ProcessBoard, ProcessSelf, ProcessStatus
 from shm.requests import RequestReader
 from shm.segment import Segment
@@ -225,7 +225,7 @@ class Host:
 
     def restart(self, worker: int) -> None:
         self.board.ended(worker)
-        settle_dead_worker(self.segment, worker)
+        mend_hints(self.segment, settle_dead_worker(self.segment, worker))
         self.board.command(worker, 0)
         self.start(worker)
 

@@ -2,7 +2,8 @@
 
 The stand-in worker answers each client with its number, its pid and the generation, then echoes
 until the client closes; with a first server named `crash` it ends at once. A client's line `HANG`
-makes it stop turning, `CRASH` ends it. Control and resolverd only beat; with a first server named
+makes it stop turning, `CRASH` ends it, `STEP` in the midst of a step in the first server's hint;
+`HINT` is answered with that. Control and resolverd only beat; with a first server named
 `gatecrash` they end before the gate of a reload, with `late` they come to it late. `Program` starts it (or the real one) and ends it by pid.
 """
 
@@ -27,8 +28,10 @@ from proxy.runtime import ListeningSocket, Runtime, now_ms
 from proxy.supervisor.children import Entries
 from shm.gate import wait_at_gate
 from shm.processes import ProcessBoard, ProcessSelf
+from shm.slots import SlotTableReader
 from shm.states import Command, ProcessState
 from tests.support.common import PATIENCE_SECONDS, wait_for
+from tests.support.rows import RowWords
 
 ROOT = Path(__file__).parents[3]
 LAYOUT = declared("shm/layout.pxd")
@@ -115,12 +118,23 @@ class StandInWorker:
             client.sendall(content)
         if content == b"CRASH\n":
             os._exit(3)
+        if content == b"STEP\n":
+            self.die_in_a_step()
+        if content == b"HINT\n":
+            client.sendall(f"{SlotTableReader(self.runtime.segment).hint(0)}\n".encode())
         if content == b"HANG\n":
             threading.Event().wait()
         if not content:
             self.selector.unregister(client)
             self.sessions.remove(client)
             client.close()
+
+    def die_in_a_step(self) -> None:
+        """As hint_step of shm/segment.pxd, killed when the hint has moved."""
+        segment = self.runtime.segment
+        RowWords(segment, self.worker).word("Server", 0, "hinted").value |= 1
+        self.words[segment.offsets()[LAYOUT.numbers["AREA_HINTS"]] // 8] += 1
+        os._exit(3)
 
 
 def run_worker(runtime: Runtime, worker: int) -> None:
