@@ -4,7 +4,7 @@ At the limit one more client is taken from each socket and waits for a place (pl
 wait in the kernel's queue, unharmed.
 
 Running out of descriptors or memory is a pause, not an error. Sockets are shared with the
-supervisor and with a former generation, so somebody else may take a connection first; nothing is
+supervisor and with a former generation, so another process may take a connection first; nothing is
 ever closed here but what was accepted here.
 """
 

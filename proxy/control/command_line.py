@@ -33,20 +33,18 @@ class CommandLine:
         self.level = level
         self.interactive = False
         self.ended = False
-        everybody = Level.USER
+        lowest = Level.USER
         own = [
+            Command(("help",), "[<command>]", "list matching or all commands", lowest, self.help),
+            Command(("prompt",), "", "toggle interactive mode", lowest, self.prompt),
+            Command(("quit",), "", "end the connection", lowest, self.quit),
             Command(
-                ("help",), "[<command>]", "list matching or all commands", everybody, self.help
-            ),
-            Command(("prompt",), "", "toggle interactive mode", everybody, self.prompt),
-            Command(("quit",), "", "end the connection", everybody, self.quit),
-            Command(
-                ("show", "cli", "level"), "", "level of this connection", everybody, self.show_level
+                ("show", "cli", "level"), "", "level of this connection", lowest, self.show_level
             ),
             Command(
                 ("operator",), "", "lower the level to operator", Level.OPERATOR, self.operator
             ),
-            Command(("user",), "", "lower the level to user", everybody, self.user),
+            Command(("user",), "", "lower the level to user", lowest, self.user),
         ]
         self.closing_commands = own[:3]
         self.commands = sorted([*commands, *own[3:]], key=lambda command: command.words)

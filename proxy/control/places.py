@@ -1,8 +1,8 @@
-"""A limited number of places: who keeps one and is waited for gives it to one who wants it.
+"""A limited number of places: a client that is waited for loses its own to one that wants it.
 
-Waited for is a client that asks nothing, or takes nothing of its answer. So nobody locks others out
-by opening connections, or by asking for large answers, and keeping still. While nobody else wants
-a place, everybody may keep theirs.
+Waited for is a client that asks nothing, or takes nothing of its answer. So none locks others out
+by opening connections, or by asking for large answers, and keeping still. While no other wants a
+place, each may keep its own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from proxy.control.limits import PATIENCE_SECONDS
 
 
 class Holder(Protocol):
-    """Who has a place."""
+    """A client that has a place."""
 
     @property
     def waited_for_since(self) -> float | None:
@@ -49,14 +49,14 @@ class Client:
 
 
 class Places:
-    """So many places, and who has them."""
+    """So many places, and the holders of those that are taken."""
 
     def __init__(self, places_max: int) -> None:
         self._free = asyncio.Semaphore(places_max)
         self._holders: set[Holder] = set()
 
     async def take(self, holder: Holder) -> None:
-        """Wait for a place; at last whoever has been waited for longest gives its own."""
+        """Wait for a place; at last the holder that has been waited for longest loses its own."""
         loop = asyncio.get_running_loop()
         while self._free.locked():
             oldest = self._oldest()
@@ -79,12 +79,12 @@ class Places:
         return False
 
     def leave(self, holder: Holder) -> None:
-        """Give a place back; nothing happens for one who has none yet."""
+        """Give a place back; nothing happens for a holder that has none yet."""
         if holder in self._holders:
             self._holders.remove(holder)
             self._free.release()
 
     def _oldest(self) -> Holder | None:
-        """Who has been waited for longest."""
+        """The holder that has been waited for longest."""
         waited_for = [each for each in self._holders if each.waited_for_since is not None]
         return min(waited_for, key=lambda each: each.waited_for_since or 0.0, default=None)

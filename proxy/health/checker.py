@@ -1,4 +1,4 @@
-"""One worker's health checks on its event loop: what is due, what ended, whom to tell.
+"""One worker's health checks on its event loop: what is due, what ended, what to tell.
 
 Owns the health records of the worker's share of the slots. Decides nothing itself: rise_fall says
 what an outcome means, timetable when a check is due, check.py makes the check, news tells others.

@@ -1,4 +1,4 @@
-"""What a group of checks changed, told to those who should know: bells, then log lines.
+"""What a group of checks changed, told by bells, then by log lines.
 
 Owns the order: records are already published, then bells ring once for the whole group, then the
 lines are written. Lines of one backend share one count of its usable servers.

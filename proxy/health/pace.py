@@ -1,7 +1,7 @@
 """Keeps work whose cost grows with the table from taking the whole thread. Pure; takes `now`.
 
 Work that took c is not done again for REST x c: at most one fifth of the time goes into it, and
-as long as it is cheap nobody waits for it.
+cheap work waits for nothing.
 """
 
 from __future__ import annotations

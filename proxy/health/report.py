@@ -29,7 +29,7 @@ class Usable(NamedTuple):
 
 
 class Transition(NamedTuple):
-    """One server went down or up; `counted` when that changed who takes sessions."""
+    """One server went down or up; `counted` when that changed which servers take sessions."""
 
     server: CheckedServer
     state: HealthState

@@ -37,7 +37,7 @@ class CheckState(enum.IntFlag):
 
 
 class Change(enum.Enum):
-    """What a check changed for those who pick servers."""
+    """What a check changed for the choice of servers."""
 
     NONE = 0
     DOWN = 1
@@ -127,10 +127,10 @@ def seen(former: HealthState, thresholds: Thresholds, sight: Sight, now_ms: int)
 
 
 def fresh(former: HealthState, thresholds: Thresholds, sight: Sight, now_ms: int) -> HealthState:
-    """The health of a server that nobody has checked since it came; its counters live on.
+    """The health of a server without a check since it came; its counters live on.
 
     A paused server's record already reads as on the way out of maintenance, so that leaving takes
-    no time; whoever shows it prints state 0 and health 0 from the maintenance itself. What was
+    no time; commands that show it print state 0 and health 0 from the maintenance itself. What was
     found out about an address does not speak of the next one: until a check of it has ended, the
     status is the initial one.
     """

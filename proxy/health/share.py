@@ -1,6 +1,6 @@
 """Which servers a worker checks, and what the configuration says about each. Pure.
 
-The worker of a slot is `slot % workers`: everybody computes it alike, nothing is negotiated. Must
+The worker of a slot is `slot % workers`: all processes compute it alike, without negotiation. Must
 not know the segment.
 """
 
@@ -61,7 +61,7 @@ def checked_servers(settings: Settings) -> list[tuple[Proxy, Server, Check]]:
 
 def share(settings: Settings, workers: int, worker: int) -> list[CheckedServer]:
     """The servers that this worker checks."""
-    everybody = checked_servers(settings)
+    every_server = checked_servers(settings)
     return [
         CheckedServer(
             slot=server.slot,
@@ -75,10 +75,10 @@ def share(settings: Settings, workers: int, worker: int) -> list[CheckedServer]:
             source=server.source or proxy.source,
             local=server.local,
             position=position,
-            count=len(everybody),
+            count=len(every_server),
             starts_down=server.init_state in (InitState.DOWN, InitState.FULLY_DOWN),
             starts_fully=server.init_state in (InitState.FULLY_UP, InitState.FULLY_DOWN),
         )
-        for position, (proxy, server, check) in enumerate(everybody)
+        for position, (proxy, server, check) in enumerate(every_server)
         if server.slot % workers == worker
     ]

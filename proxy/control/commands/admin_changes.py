@@ -57,7 +57,7 @@ def change_health(observed: Observed, word: str, now_ms: int) -> Change:
     """`set server b/s health up|stopping|down`; raises CommandError.
 
     It holds until checks say otherwise: the worker that checks the server obeys it once, a server
-    that nobody checks is what was said of it. The order speaks of the present incarnation only.
+    without checks is what was said of it. The order speaks of the present incarnation only.
     """
     order = {"up": HealthOrder.UP, "stopping": HealthOrder.STOPPING, "down": HealthOrder.DOWN}.get(
         word

@@ -1,6 +1,6 @@
 """`clear counters [all | server <bk>/<srv> [all]]`: maxima, or all that is counted, begins anew.
 
-That is for whoever looks: no counter changes (rows/cleared.pyx).
+That is a matter of display: no counter changes (rows/cleared.pyx).
 """
 
 from __future__ import annotations

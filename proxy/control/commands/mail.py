@@ -1,7 +1,7 @@
 """Questions to resolverd through the mailbox: one at a time, each with a deadline.
 
-Owns who may ask next and how long an answer is waited for. resolverd may be dead, slow or busy:
-then there is no answer, and whoever asked tells what the segment knows. Knows no command.
+Owns the order of questions and how long an answer is waited for. resolverd may be dead, slow or
+busy: then there is no answer, and the asking side tells what the segment says. Knows no command.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Mail:
         asyncio.get_running_loop().add_reader(self.bell, self.hear)
 
     def hear(self) -> None:
-        """The bell was rung, by resolverd or by anybody else."""
+        """The bell was rung, by resolverd or another process."""
         with suppress(BlockingIOError):
             os.eventfd_read(self.bell)
         self.rung.set()

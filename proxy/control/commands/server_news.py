@@ -53,7 +53,7 @@ def administrative(before: Observed, after: Observed, left: BackendSummary, sess
 
 
 def healthy(before: Observed, after: Observed, left: BackendSummary, sessions: int) -> list[Line]:
-    """What an order about the health of a server that nobody checks has changed."""
+    """What an order about the health of a server without checks has changed."""
     if before.operational == after.operational or after.server.check is not None:
         return []
     who = subject(after)

@@ -1,7 +1,7 @@
 """The commands that change a server: set server|weight|maxconn, enable, disable; and get weight.
 
 The only writer of admin records and of orders of names: each change is published whole, then
-everybody who reads the slot is rung: relays and main threads of all workers, and resolverd.
+all readers of the slot are rung: relays and main threads of all workers, and resolverd.
 """
 
 from __future__ import annotations

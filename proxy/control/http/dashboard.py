@@ -128,7 +128,7 @@ class Dashboard:
         yield "</main></body></html>\n"
 
     def summary(self, *, version: bool) -> str:
-        """The first lines: who this is and how it does."""
+        """The first lines: name, version, and the figures of the whole program."""
         values = Info(self.report).values()
         tiles = (
             (str(values["CurrConns"]), "open sessions"),

@@ -1,6 +1,6 @@
 """What the statistics sections answer: metrics, the dashboard, and its `;csv` and `;json` forms.
 
-At most SCRAPES_MAX scrapes are kept at a time, shared by all who ask for the same
+At most SCRAPES_MAX scrapes are kept at a time, shared by all requests for the same
 (metrics/snapshots.py).
 """
 

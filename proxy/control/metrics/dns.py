@@ -115,7 +115,7 @@ class DnsMetrics:
             yield Family(f"millrace_resolution_{name}", False, text, self.samples(value))
 
     def samples(self, value: Callable[[ResolutionSettings, Record], Value]) -> Iterator[Sample]:
-        """One for each name, read while it is rendered: ten thousand names must stop nobody."""
+        """One for each name, read while it is rendered: ten thousand names must delay no answer."""
         reader = self.report.monitor.counters
         for labels, resolution in zip(self.labels, self.resolverd.resolutions, strict=True):
             yield labels, value(resolution, reader.resolution(resolution.index))

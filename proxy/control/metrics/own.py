@@ -1,7 +1,8 @@
 """Metrics that HAProxy has no name for: `millrace_*`.
 
 What operators of DNS-fed proxies lack elsewhere: how old the last valid answer is, how many
-records did not find a server, which table generation each worker has seen, who was restarted.
+records did not find a server, which table generation each worker has seen, which processes were
+restarted.
 """
 
 from __future__ import annotations

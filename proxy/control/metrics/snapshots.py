@@ -1,7 +1,7 @@
-"""Scrapes, shared by all who ask for the same before one begins; a few are kept at a time.
+"""Scrapes, shared by all requests for the same before one begins; a few are kept at a time.
 
-Each holds a snapshot of all rows, for as long as somebody still reads from it. When all places are
-taken, whoever asks next shares the one that begins as soon as a place is free; readers who take
+Each holds a snapshot of all rows, for as long as a request still reads from it. When all places are
+taken, the next request shares the one that begins as soon as a place is free; readers that take
 nothing lose theirs then (places.py).
 """
 
@@ -69,7 +69,7 @@ class Snapshots:
         await self._turns.work(snapshot.scrape.take())
 
     def _end(self, selection: Selection, snapshot: Snapshot) -> None:
-        """Nobody reads it: give up what has not begun, and the place of what has."""
+        """No request reads it: give up what has not begun, and the place of what has."""
         assert snapshot.begun is not None
         if self._next.get(selection) is snapshot:
             del self._next[selection]
