@@ -187,13 +187,3 @@ def act_on_second(statement: Statement, draft: D, table: Table[D], expectation: 
     if second not in table:
         raise ConfigError(f"unknown {statement.keyword} '{second}'{hint(second, table)}")
     act(statement.skip(1), draft, table, f"'{statement.keyword} {second}'", second)
-
-
-def flag(field: str, value: object = True) -> Handler[D]:
-    """A handler that sets `draft.field` and takes no argument; `no` sets False."""
-
-    def handle(statement: Statement, draft: D) -> None:
-        statement.at_most(0)
-        setattr(draft, field, value if statement.prefix is Prefix.NONE else False)
-
-    return handle

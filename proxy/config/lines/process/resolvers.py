@@ -7,6 +7,7 @@ be a host name.
 from __future__ import annotations
 
 from proxy.config.drafts import ResolversDraft
+from proxy.config.lines.handlers import number
 from proxy.config.lines.process.resolv_conf import take_resolv_conf
 from proxy.config.lines.shapes import ALONE_LENIENT, AT_MOST_ONE
 from proxy.config.lines.table import (
@@ -93,13 +94,6 @@ def _search(statement: Statement, draft: ResolversDraft) -> None:
     draft.search = tuple(domains)
 
 
-def _number(field: str, low: int, high: int) -> Handler[ResolversDraft]:
-    def handle(statement: Statement, draft: ResolversDraft) -> None:
-        setattr(draft, field, statement.number(low, high))
-
-    return handle
-
-
 def _time(field: str) -> Handler[ResolversDraft]:
     def handle(statement: Statement, draft: ResolversDraft) -> None:
         if statement.arguments[:1] == ("ttl",):
@@ -177,12 +171,12 @@ RESOLVERS_WORDS: Table[ResolversDraft] = {
     "nameserver": works(_nameserver),
     "parse-resolv-conf": works(_parse_resolv_conf, shape=ALONE_LENIENT),
     "accepted_payload_size": works(
-        _number("accepted_payload_size", PAYLOAD_MIN, PAYLOAD_MAX), shape=AT_MOST_ONE
+        number("accepted_payload_size", PAYLOAD_MIN, PAYLOAD_MAX), shape=AT_MOST_ONE
     ),
-    "resolve_retries": works(_number("resolve_retries", 1, RETRIES_MAX), shape=AT_MOST_ONE),
+    "resolve_retries": works(number("resolve_retries", 1, RETRIES_MAX), shape=AT_MOST_ONE),
     "timeout": works(_timeout),
     "hold": works(_hold_line),
     "resolution_pool_size": works(_pool_size),
     "search": works(_search),
-    "ndots": works(_number("ndots", 0, NDOTS_MAX)),
+    "ndots": works(number("ndots", 0, NDOTS_MAX)),
 }

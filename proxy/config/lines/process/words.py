@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from proxy.config.drafts import GlobalDraft
+from proxy.config.lines.handlers import flag, number, text, time
 from proxy.config.lines.log import global_log, log_send_hostname
 from proxy.config.lines.process.environment import ENVIRONMENT_WORDS
 from proxy.config.lines.process.others import GLOBAL_OTHERS
@@ -16,10 +17,9 @@ from proxy.config.lines.process.stats import stats
 from proxy.config.lines.process.unix_bind import unix_bind
 from proxy.config.lines.shapes import ALONE, AT_MOST_ONE
 from proxy.config.lines.state_files import global_path
-from proxy.config.lines.table import Handler, Prefix, Statement, Table, flag, without_effect, works
+from proxy.config.lines.table import Statement, Table, without_effect, works
 from proxy.config.text.context import find_group, find_user
 from proxy.config.text.messages import ConfigError
-from proxy.config.text.units import parse_time_ms
 from resolverd.config import Family
 from shm.shape import WORKERS_MAX
 
@@ -30,33 +30,6 @@ SPREAD_CHECKS_MAX = 50  # percent
 
 _FAMILIES = {"ipv4": Family.IPV4, "ipv6": Family.IPV6}
 _DEFAULT_PATHS = ("current", "config", "parent", "origin")
-
-
-def number(field: str, low: int, high: int) -> Handler[GlobalDraft]:
-    """A handler that stores a number."""
-
-    def handle(statement: Statement, draft: GlobalDraft) -> None:
-        setattr(draft, field, statement.number(low, high))
-
-    return handle
-
-
-def text(field: str, what: str) -> Handler[GlobalDraft]:
-    """A handler that stores one word."""
-
-    def handle(statement: Statement, draft: GlobalDraft) -> None:
-        setattr(draft, field, statement.one(what))
-
-    return handle
-
-
-def time(field: str) -> Handler[GlobalDraft]:
-    """A handler that stores a time in milliseconds."""
-
-    def handle(statement: Statement, draft: GlobalDraft) -> None:
-        setattr(draft, field, parse_time_ms(statement.one("a time"), statement.warn))
-
-    return handle
 
 
 def _user(statement: Statement, draft: GlobalDraft) -> None:
@@ -131,11 +104,6 @@ def _default_path(statement: Statement, _draft: GlobalDraft) -> None:
 RELOADS_MAX = 2**31 - 1  # of `mworker-max-reloads`: an int, as in HAProxy
 
 
-def _strict_limits(statement: Statement, draft: GlobalDraft) -> None:
-    statement.at_most(0)
-    draft.strict_limits = statement.prefix is not Prefix.NO
-
-
 GLOBAL_WORDS: Table[GlobalDraft] = {
     **GLOBAL_OTHERS,
     **ENVIRONMENT_WORDS,
@@ -167,7 +135,7 @@ GLOBAL_WORDS: Table[GlobalDraft] = {
     "ulimit-n": works(number("ulimit_n", 1, DESCRIPTORS_MAX)),
     "fd-hard-limit": works(number("fd_hard_limit", 1, DESCRIPTORS_MAX)),
     "zero-warning": works(flag("zero_warning")),
-    "strict-limits": works(_strict_limits, negatable=True),
+    "strict-limits": works(flag("strict_limits"), negatable=True),
     "quiet": works(flag("quiet")),
     "server-state-file": works(global_path("server_state_file", "a file"), shape=AT_MOST_ONE),
     "server-state-base": works(global_path("server_state_base", "a folder"), shape=AT_MOST_ONE),

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from proxy.config.drafts import BindDraft, BindOptions, ProxyDraft
+from proxy.config.lines.handlers import flag, number, text
 from proxy.config.lines.shapes import NUMBER, ONE, RANGES, Shape, one_of
 from proxy.config.lines.sockets import interface_name, user_timeout_ms
 from proxy.config.lines.table import (
-    Handler,
     Statement,
     Table,
     Word,
@@ -37,27 +37,6 @@ SHARDS = Shape(
 MSS_MAX = 65_535  # bytes: no TCP segment is longer
 
 Options = Table[BindOptions]
-
-
-def _number(field: str, low: int, high: int) -> Handler[BindOptions]:
-    def handle(statement: Statement, options: BindOptions) -> None:
-        setattr(options, field, statement.number(low, high))
-
-    return handle
-
-
-def _text(field: str) -> Handler[BindOptions]:
-    def handle(statement: Statement, options: BindOptions) -> None:
-        setattr(options, field, statement.one("a name"))
-
-    return handle
-
-
-def _flag(field: str) -> Handler[BindOptions]:
-    def handle(_statement: Statement, options: BindOptions) -> None:
-        setattr(options, field, True)
-
-    return handle
 
 
 def parse_mode(statement: Statement) -> int:
@@ -138,8 +117,8 @@ STATS_SOCKET_OPTIONS: Options = {
     "mode": works(_mode),
     "user": works(_user),
     "group": works(_group),
-    "uid": works(_number("unix_user", 0, OWNER_MAX)),
-    "gid": works(_number("unix_group", 0, OWNER_MAX)),
+    "uid": works(number("unix_user", 0, OWNER_MAX)),
+    "gid": works(number("unix_group", 0, OWNER_MAX)),
     "level": works(_level),
     "expose-fd": works(_expose),
     "name": without_effect(_NOT_LISTED, shape=ONE),
@@ -156,23 +135,23 @@ STATS_SOCKET_OPTIONS: Options = {
 BIND_OPTIONS: Options = {
     **STATS_SOCKET_OPTIONS,
     "level": works(_idle_level),
-    "name": works(_text("name")),
-    "id": works(_number("id", 1, ID_MAX)),
-    "backlog": works(_number("backlog", 0, BACKLOG_MAX)),
-    "maxconn": works(_number("maxconn", 0, MAXCONN_MAX)),
-    "v4v6": works(_flag("v4v6")),
-    "v6only": works(_flag("v6only")),
+    "name": works(text("name", "a name")),
+    "id": works(number("id", 1, ID_MAX)),
+    "backlog": works(number("backlog", 0, BACKLOG_MAX)),
+    "maxconn": works(number("maxconn", 0, MAXCONN_MAX)),
+    "v4v6": works(flag("v4v6")),
+    "v6only": works(flag("v6only")),
     "nice": without_effect("all clients are served in the order of their arrival", shape=NUMBER),
     "process": without_effect("every worker accepts on every address", shape=RANGES),
     "thread": without_effect("every worker accepts on every address", shape=RANGES),
     "shards": without_effect("every worker has a socket of its own for each address", shape=SHARDS),
-    "transparent": works(_flag("transparent")),
-    "tfo": works(_flag("fast_open")),
-    "defer-accept": works(_flag("defer_accept")),
+    "transparent": works(flag("transparent")),
+    "tfo": works(flag("fast_open")),
+    "defer-accept": works(flag("defer_accept")),
     "interface": works(_interface),
     "mss": works(_mss),
     "tcp-ut": works(_user_timeout),
-    "accept-proxy": works(_flag("accept_proxy")),
+    "accept-proxy": works(flag("accept_proxy")),
     "accept-netscaler-cip": unsupported("use the PROXY protocol"),
     "namespace": unsupported("start one Millrace in each network namespace"),
     "proto": unsupported("Millrace forwards TCP as it is"),

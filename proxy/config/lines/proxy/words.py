@@ -7,6 +7,7 @@ words have files of their own; others.py lists the words without effect.
 from __future__ import annotations
 
 from proxy.config.drafts import ProxyDraft, ProxyKind
+from proxy.config.lines.handlers import flag, number
 from proxy.config.lines.http import HTTP_TIMEOUTS, HTTP_WORDS
 from proxy.config.lines.log import log_format, log_tag, proxy_log
 from proxy.config.lines.proxy.balance import BALANCE_WORDS
@@ -27,7 +28,6 @@ from proxy.config.lines.table import (
     Table,
     act,
     act_on_second,
-    flag,
     removed,
     works,
 )
@@ -89,13 +89,6 @@ def _use_backend(statement: Statement, draft: ProxyDraft) -> None:
         raise ConfigError("'use_backend' not allowed in 'defaults' section.")
     if draft.switched_backend is None:
         draft.switched_backend, draft.switched_backend_origin = name, statement.origin
-
-
-def _number(field: str, low: int, high: int) -> Handler[ProxyDraft]:
-    def handle(statement: Statement, draft: ProxyDraft) -> None:
-        setattr(draft, field, statement.number(low, high))
-
-    return handle
 
 
 def _retry_on(statement: Statement, draft: ProxyDraft) -> None:
@@ -189,12 +182,12 @@ PROXY_WORDS: Table[ProxyDraft] = {
     "source": works(proxy_source),
     "default_backend": works(_default_backend),
     "use_backend": works(_use_backend),
-    "maxconn": works(_number("maxconn", 0, MAXCONN_MAX)),
+    "maxconn": works(number("maxconn", 0, MAXCONN_MAX)),
     "rate-limit": works(_rate_limit, shape=AT_MOST_TWO),
-    "fullconn": works(_number("fullconn", 0, MAXCONN_MAX)),
-    "backlog": works(_number("backlog", 0, BACKLOG_MAX)),
+    "fullconn": works(number("fullconn", 0, MAXCONN_MAX)),
+    "backlog": works(number("backlog", 0, BACKLOG_MAX)),
     "retry-on": works(_retry_on),
-    "retries": works(_number("retries", 0, RETRIES_MAX)),
+    "retries": works(number("retries", 0, RETRIES_MAX)),
     "id": works(_id),
     "option": works(option, negatable=True),
     "timeout": works(_timeout_line),

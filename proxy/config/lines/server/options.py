@@ -6,6 +6,7 @@ Owns values and limits. Knows no name and no address of a server.
 from __future__ import annotations
 
 from proxy.config.drafts import ServerOptions
+from proxy.config.lines.handlers import flag, number, text, time
 from proxy.config.lines.server.resolution import RESOLUTION_OPTIONS
 from proxy.config.lines.shapes import NUMBER, TIME, one_of
 from proxy.config.lines.sockets import user_timeout_ms
@@ -36,30 +37,11 @@ _PROXY_V2_UNSUPPORTED = frozenset({"unique-id", "authority"})
 Options = Table[ServerOptions]
 
 
-def _number(field: str, low: int, high: int) -> Handler[ServerOptions]:
-    def handle(statement: Statement, options: ServerOptions) -> None:
-        setattr(options, field, statement.number(low, high))
-
-    return handle
-
-
 def _interval(field: str) -> Handler[ServerOptions]:
     def handle(statement: Statement, options: ServerOptions) -> None:
         value = parse_time_ms(statement.one("a time"), statement.warn)
         if value == 0:
             raise ConfigError(f"'{statement.keyword}' must be greater than 0")
-        setattr(options, field, value)
-
-    return handle
-
-
-def _slowstart(statement: Statement, options: ServerOptions) -> None:
-    """`slowstart`; 0 disables that of `default-server`."""
-    options.slowstart_ms = parse_time_ms(statement.one("a time"), statement.warn)
-
-
-def _set(field: str, value: bool) -> Handler[ServerOptions]:
-    def handle(_statement: Statement, options: ServerOptions) -> None:
         setattr(options, field, value)
 
     return handle
@@ -95,10 +77,6 @@ def _observe(statement: Statement, options: ServerOptions) -> None:
     if mode not in ("none", "layer4"):
         raise ConfigError(f"'observe' expects one of 'none', 'layer4' but got '{mode}'")
     options.observe = mode == "layer4"
-
-
-def _error_limit(statement: Statement, options: ServerOptions) -> None:
-    options.error_limit = statement.number(1, ERROR_LIMIT_MAX)
 
 
 def _on_error(statement: Statement, options: ServerOptions) -> None:
@@ -148,10 +126,6 @@ def _proxy_v2_options(statement: Statement, options: ServerOptions) -> None:
         options.proxy_v2_checksum = True
 
 
-def _track(statement: Statement, options: ServerOptions) -> None:
-    options.track = statement.one("[<proxy>/]<server>")
-
-
 def _cookie(statement: Statement, options: ServerOptions) -> None:
     statement.one("a value")
     options.cookie = True
@@ -177,38 +151,38 @@ SERVER_OPTIONS: Options = {
     **RESOLUTION_OPTIONS,
     **dict.fromkeys(_TLS_FLAGS + _TLS_VALUES, _TLS),
     **dict.fromkeys(("no-ssl", "no-check-ssl", "no-verifyhost"), _NO_TLS),
-    "check": works(_set("check", True)),
-    "no-check": works(_set("check", False)),
+    "check": works(flag("check")),
+    "no-check": works(flag("check", False)),
     "inter": works(_interval("inter_ms")),
     "fastinter": works(_interval("fastinter_ms")),
     "downinter": works(_interval("downinter_ms")),
-    "rise": works(_number("rise", 1, RISE_FALL_MAX)),
-    "fall": works(_number("fall", 1, RISE_FALL_MAX)),
+    "rise": works(number("rise", 1, RISE_FALL_MAX)),
+    "fall": works(number("fall", 1, RISE_FALL_MAX)),
     "port": works(_check_port),
     "addr": works(_address),
-    "weight": works(_number("weight", 0, SERVER_WEIGHT_MAX)),
-    "maxconn": works(_number("maxconn", 0, CONNECTIONS_MAX)),
-    "minconn": works(_number("minconn", 0, CONNECTIONS_MAX)),
-    "maxqueue": works(_number("maxqueue", 0, CONNECTIONS_MAX)),
-    "slowstart": works(_slowstart),
-    "send-proxy": works(_set("send_proxy", True)),
-    "no-send-proxy": works(_set("send_proxy", False)),
-    "send-proxy-v2": works(_set("send_proxy_v2", True)),
-    "no-send-proxy-v2": works(_set("send_proxy_v2", False)),
+    "weight": works(number("weight", 0, SERVER_WEIGHT_MAX)),
+    "maxconn": works(number("maxconn", 0, CONNECTIONS_MAX)),
+    "minconn": works(number("minconn", 0, CONNECTIONS_MAX)),
+    "maxqueue": works(number("maxqueue", 0, CONNECTIONS_MAX)),
+    "slowstart": works(time("slowstart_ms")),
+    "send-proxy": works(flag("send_proxy")),
+    "no-send-proxy": works(flag("send_proxy", False)),
+    "send-proxy-v2": works(flag("send_proxy_v2")),
+    "no-send-proxy-v2": works(flag("send_proxy_v2", False)),
     "proxy-v2-options": works(_proxy_v2_options),
-    "check-send-proxy": works(_set("check_send_proxy", True)),
-    "no-check-send-proxy": works(_set("check_send_proxy", False)),
-    "backup": works(_set("backup", True)),
-    "no-backup": works(_set("backup", False)),
-    "disabled": works(_set("disabled", True)),
-    "enabled": works(_set("disabled", False)),
+    "check-send-proxy": works(flag("check_send_proxy")),
+    "no-check-send-proxy": works(flag("check_send_proxy", False)),
+    "backup": works(flag("backup")),
+    "no-backup": works(flag("backup", False)),
+    "disabled": works(flag("disabled")),
+    "enabled": works(flag("disabled", False)),
     "on-marked-down": works(_marked_down),
     "observe": works(_observe),
-    "error-limit": works(_error_limit),
+    "error-limit": works(number("error_limit", 1, ERROR_LIMIT_MAX)),
     "on-error": works(_on_error),
     "on-marked-up": works(_marked_up),
     "on-removed": works(_removed),
-    "id": works(_number("id", 1, ID_MAX)),
+    "id": works(number("id", 1, ID_MAX)),
     "cookie": works(_cookie),
     "non-stick": without_effect("there are no stick tables"),
     "stick": without_effect("there are no stick tables"),
@@ -226,10 +200,10 @@ SERVER_OPTIONS: Options = {
         later(),
     ),
     "tcp-ut": works(_user_timeout),
-    "tfo": works(_set("fast_open", True)),
-    "no-tfo": works(_set("fast_open", False)),
+    "tfo": works(flag("fast_open")),
+    "no-tfo": works(flag("fast_open", False)),
     "source": works(server_source),
-    "track": works(_track),
+    "track": works(text("track", "[<proxy>/]<server>")),
     "redir": unsupported("it needs mode http, which Millrace does not forward"),
     "check-proto": unsupported("health checks connect over TCP"),
     "check-via-socks4": unsupported("remove it"),
