@@ -56,9 +56,7 @@ def build(
 
 
 def _build_globals(draft: GlobalDraft) -> Global:
-    values = {
-        name: getattr(draft, name) for name in Global.__struct_fields__ if hasattr(draft, name)
-    }
+    values = {name: getattr(draft, name) for name in Global.__struct_fields__}
     values["stats_sockets"] = tuple(draft.stats_sockets)
     values["logs"] = global_targets(draft)
     values["server_state_file"] = global_state_file(draft)
