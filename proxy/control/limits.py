@@ -14,7 +14,6 @@ REQUEST_HEAD_SECONDS_MAX = 5.0  # for a request to be complete, whatever the con
 RESPONSE_SECONDS_MAX = 60.0  # for a response to be taken: Prometheus gives up after 10
 KEEP_ALIVE_REQUESTS_MAX = 1_000  # of one HTTP connection
 SCRAPES_MAX = 4  # kept at the same time: each holds a snapshot of all rows
-SNAPSHOT_TRIES_MAX = 16  # of reading a record that changes while it is read
 CLEARED_AT_ONCE = 200  # servers whose counters are cleared for one piece of the answer: 0.1 ms
 DISCARDED_BYTES_MAX = 1 << 20  # of a refused client, so that it gets to read why
 MAIL_SECONDS_MAX = 0.5  # for an answer of resolverd, which gives one within milliseconds

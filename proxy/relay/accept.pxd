@@ -11,7 +11,8 @@
 from libc.errno cimport EAGAIN, EBADF, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOTSOCK, errno
 from libc.stdint cimport uint32_t, uint64_t, uint8_t
 
-from proxy.relay.admission.admission cimport limit_ahead, limit_free, place_give, place_take
+from proxy.relay.admission.admission cimport (
+    client_place_give, client_place_take, limit_ahead, limit_free)
 from proxy.relay.admission.stopped cimport (
     clients_wait, limit_tell, limits_publish, stop_enter, stop_leave, ticket_take, turn_served)
 from proxy.relay.balance.source_hash cimport hash_address
@@ -151,10 +152,10 @@ cdef inline int accept_one(Engine *engine, Listener *listener) noexcept nogil:
     if fd >= 0:
         if session_open(engine, listener, fd, &address):
             return ACCEPT_MORE
-        place_give(engine, listener)
+        client_place_give(engine, listener)
         accept_overload(engine)
         return ACCEPT_STOPPED
-    place_give(engine, listener)
+    client_place_give(engine, listener)
     if errno == EAGAIN:
         return ACCEPT_DRAINED
     if errno in (EMFILE, ENFILE, ENOBUFS, ENOMEM):
@@ -184,7 +185,7 @@ cdef inline int accept_batch(Engine *engine, Listener *listener) noexcept nogil:
     cdef Limit *limit
     cdef int taken, result
     for taken in range(engine.accepts):
-        limit = place_take(engine, listener)
+        limit = client_place_take(engine, listener)
         if limit != NULL:
             return listener_stop(engine, listener, limit)
         result = accept_one(engine, listener)
@@ -215,7 +216,7 @@ cdef inline bint stopped_accept(Engine *engine, Limit *limit) noexcept nogil:
         return False
     ahead = limit_ahead(engine, listener)
     if ahead == NULL:
-        ahead = place_take(engine, listener)
+        ahead = client_place_take(engine, listener)
     if ahead == limit:
         return False
     if ahead != NULL:  # this limit keeps it no more, but another one does

@@ -7,8 +7,8 @@ no file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple, TypeVar
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import msgspec
 
@@ -22,12 +22,10 @@ from shm.names import NameReader
 from shm.segment import Segment
 from shm.slots import SlotTableReader
 from shm.states import AdminState, Cause, HealthState, Operational, ServerState, SlotState
-
-T = TypeVar("T")
+from shm.steady import steady
 
 # REMOVED is also the cause after a failed SRV label: the status of the run distinguishes the two
 LOST_BY_ERROR = (Cause.NX, Cause.TIMEOUT, Cause.REFUSED, Cause.OTHER, Cause.REMOVED)
-TRIES_MAX = 16  # of reading a record that its writer keeps changing
 
 
 class LastAddress(NamedTuple):
@@ -170,16 +168,6 @@ class RowReader:
     def _answered(self, server: StateServer) -> bool:
         index = server.resolution_index
         return index is not None and self._counters.resolution(index)["status"] == Status.VALID
-
-
-def steady(read: Callable[[int], T], slot: int) -> T:
-    """Read a record with retries while it changes; raises BlockingIOError after TRIES_MAX."""
-    for _ in range(TRIES_MAX - 1):
-        try:
-            return read(slot)
-        except BlockingIOError:
-            continue
-    return read(slot)
 
 
 class Doubles:

@@ -113,7 +113,9 @@ class ShowResolution:
 
     def absence(self) -> str:
         """That resolverd does not answer, and since when."""
-        status = self.report.monitor.board.status(self.report.runtime.workers)
+        status = self.report.monitor.board.status(
+            self.report.runtime.segment.shape.resolverd_process
+        )
         age_ms = now_ms() - status.main_beat_ms if status.main_beat_ms else None
         return (
             f"resolverd does not answer (process {status.pid or 'none'}, heartbeat {ago(age_ms)}); "

@@ -65,6 +65,8 @@ class ShowWhy:
 
     def absence(self) -> str:
         """That resolverd does not answer."""
-        status = self.report.monitor.board.status(self.report.runtime.workers)
+        status = self.report.monitor.board.status(
+            self.report.runtime.segment.shape.resolverd_process
+        )
         age_ms = now_ms() - status.main_beat_ms if status.main_beat_ms else None
         return f"resolverd does not answer (heartbeat {ago(age_ms)}), its records say the rest"

@@ -7,11 +7,10 @@ formats.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import NamedTuple, TypeVar
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from proxy.config.model.settings import CHECK_FALL, CHECK_RISE, Proxy, Server, Settings
-from proxy.control.limits import SNAPSHOT_TRIES_MAX
 from shm import standing
 from shm.check_status import CheckStatus
 from shm.names import NameReader
@@ -27,10 +26,9 @@ from shm.standing import (
     MAINT_MASK,
 )
 from shm.states import AdminState, HealthState, Operational, ServerState, SlotState
+from shm.steady import steady
 
-__all__ = ["CHECK_OFF", "FDRAIN", "FMAINT", "MAINT_MASK", "Observed", "Observer", "steady"]
-
-T = TypeVar("T")
+__all__ = ["CHECK_OFF", "FDRAIN", "FMAINT", "MAINT_MASK", "Observed", "Observer"]
 
 CHECK_STATUS_INI = int(CheckStatus.INI)  # no check has ended yet
 
@@ -156,16 +154,6 @@ class Observed(NamedTuple):
     def changed_ms(self, created_ms: int) -> int:
         """When its state last changed (CLOCK_MONOTONIC, ms); `created_ms` if it never did."""
         return standing.last_change_ms(self.slot, self.admin, self.statement, created_ms)
-
-
-def steady(read: Callable[[int], T], slot: int) -> T:
-    """Read a record that may change meanwhile; raises BlockingIOError after many tries."""
-    for _ in range(SNAPSHOT_TRIES_MAX - 1):
-        try:
-            return read(slot)
-        except BlockingIOError:
-            continue
-    return read(slot)
 
 
 class Observer:

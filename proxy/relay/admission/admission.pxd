@@ -73,7 +73,7 @@ cdef inline void limit_free(Engine *engine, Limit *limit) noexcept nogil:
         engine.freed = limit
 
 
-cdef inline void places_leave(Engine *engine, Listener *listener) noexcept nogil:
+cdef inline void client_places_leave(Engine *engine, Listener *listener) noexcept nogil:
     """A session has ended, or was none: its places are free."""
     cdef uint32_t number
     gauge_down(&engine.counters.sessions)
@@ -98,10 +98,10 @@ cdef inline void rates_give(Engine *engine, Listener *listener, uint32_t taken) 
             limit_free(engine, limit)
 
 
-cdef inline void place_give(Engine *engine, Listener *listener) noexcept nogil:
+cdef inline void client_place_give(Engine *engine, Listener *listener) noexcept nogil:
     """What was taken for a client came to nothing."""
     rates_give(engine, listener, listener.limit_count)
-    places_leave(engine, listener)
+    client_places_leave(engine, listener)
 
 
 cdef inline bint limit_takes(
@@ -122,7 +122,7 @@ cdef inline bint limit_takes(
     return False
 
 
-cdef inline Limit *place_take(Engine *engine, Listener *listener) noexcept nogil:
+cdef inline Limit *client_place_take(Engine *engine, Listener *listener) noexcept nogil:
     """Count a session that is about to be accepted; the limit that forbids it, or NULL."""
     cdef uint64_t here = load_relaxed(&engine.counters.sessions)
     cdef uint32_t number
@@ -138,7 +138,7 @@ cdef inline Limit *place_take(Engine *engine, Listener *listener) noexcept nogil
     for number in range(listener.limit_count):
         if not limit_takes(engine, listener, listener.limits[number]):
             rates_give(engine, listener, number)
-            places_leave(engine, listener)
+            client_places_leave(engine, listener)
             return listener.limits[number]
     return NULL
 

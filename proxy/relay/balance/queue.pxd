@@ -72,7 +72,7 @@ cdef inline bint has_place(
     """Whether a server has a place for the session that a server is being sought for.
 
     A place that a session with a lower ticket waits for is none. Others may still be faster:
-    `place_take` decides.
+    `server_place_take` decides.
     """
     cdef Waiting lowest
     if server.maxconn == 0:
@@ -100,7 +100,7 @@ cdef inline void tell_next(Engine *engine, uint32_t slot) noexcept nogil:
         ring_relay(engine, lowest.worker)
 
 
-cdef inline bint place_take(Engine *engine, uint32_t slot) noexcept nogil:
+cdef inline bint server_place_take(Engine *engine, uint32_t slot) noexcept nogil:
     """Take a place at a server for the session that it is sought for; False when there is none."""
     cdef const ServerView *server = server_cached(
         engine, slot, load_acquire(&engine.view.header.table_generation))

@@ -9,7 +9,7 @@
 from libc.stdint cimport uint32_t, uint64_t
 
 from proxy.relay.balance.pick cimport any_eligible, pick_any, pick_server
-from proxy.relay.balance.queue cimport place_take, queue_leave, queue_pass_on, ring_relay
+from proxy.relay.balance.queue cimport queue_leave, queue_pass_on, ring_relay, server_place_take
 from proxy.relay.session.attempt cimport early_kept, session_attempt, session_unpicked
 from proxy.relay.session.enter cimport PICK_NONE, PICK_REFUSED, session_pick
 from proxy.relay.session.session cimport EVENT_ATTEMPT, session_step
@@ -82,7 +82,7 @@ cdef inline void server_review(Engine *engine, uint32_t slot) noexcept nogil:
             session_move(engine, session, slot)
             continue
         engine.ticket = session.waiter.ticket
-        if not place_take(engine, slot):
+        if not server_place_take(engine, slot):
             break
         session_serve(engine, session, slot)
     queue_pass_on(engine, slot)
@@ -101,7 +101,7 @@ cdef inline void any_review(Engine *engine, Backend *backend) noexcept nogil:
         session = backend.queue.first.session
         engine.ticket = session.waiter.ticket
         slot = pick_server(engine, backend, session.source_hash, NO_SLOT)
-        if slot == NO_SLOT or not place_take(engine, slot):
+        if slot == NO_SLOT or not server_place_take(engine, slot):
             return
         session_serve(engine, session, slot)
     lowest = waiting_for_any(&engine.view, backend.index, engine.now_ms)

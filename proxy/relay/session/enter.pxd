@@ -6,7 +6,7 @@
 from libc.stdint cimport UINT64_MAX, uint32_t
 
 from proxy.relay.balance.pick cimport any_eligible, keeps_server, pick_server
-from proxy.relay.balance.queue cimport place_take, queue_enter, queue_full, server_release
+from proxy.relay.balance.queue cimport queue_enter, queue_full, server_place_take, server_release
 from proxy.relay.session.session cimport EVENT_QUEUE, session_arm, session_step
 from proxy.relay.state.counting cimport count_assigned
 from proxy.relay.state.server_places cimport waiting_for_any
@@ -30,7 +30,7 @@ cdef inline int session_pick(Engine *engine, Session *session, uint32_t avoid) n
     if not limited or keeps_server(backend) or (
             waiting_for_any(&engine.view, backend.index, engine.now_ms).ticket == 0):
         slot = pick_server(engine, backend, session.source_hash, avoid)
-    if slot != NO_SLOT and place_take(engine, slot):
+    if slot != NO_SLOT and server_place_take(engine, slot):
         session.slot = slot
         count_assigned(engine, session)
         return PICK_TAKEN

@@ -31,7 +31,7 @@ from libc.stdint cimport uint64_t, uint8_t
 from libc.stdio cimport fprintf, stderr
 from libc.stdlib cimport abort
 
-from proxy.relay.admission.admission cimport places_leave
+from proxy.relay.admission.admission cimport client_places_leave
 from proxy.relay.balance.queue cimport queue_abandon, server_release
 from proxy.relay.log.session cimport log_ended
 from proxy.relay.proxy_protocol.addresses cimport addresses_drop
@@ -141,7 +141,7 @@ cdef inline void session_end(
     queue_abandon(engine, session)
     server_release(engine, session)
     log_ended(engine, session, termination)
-    places_leave(engine, session.listener)
+    client_places_leave(engine, session.listener)
     addresses_drop(engine, session)
     session.timer.next = engine.dead
     engine.dead = &session.timer
