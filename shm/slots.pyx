@@ -120,10 +120,9 @@ cdef class SlotTableReader:
     def static(self, uint32_t slot):
         """The settings of the configuration, as a `StaticState`."""
         self.check(slot)
-        cdef SlotStatic *settings = &self.segment.view.statics[slot]
-        return StaticState(
-            settings.backend, settings.flags, settings.weight, settings.maxconn, settings.rise,
-            settings.fall, settings.id, settings.removed_drain_ms, settings.slowstart_ms)
+        cdef dict fields = self.segment.view.statics[slot]
+        tracked = fields.pop("tracked_plus_one") - 1
+        return StaticState(**fields, tracked=tracked)
 
     def server(self, uint32_t slot):
         """The state composed of the records (eligibility.pxd), as a `ServerState`."""
@@ -221,16 +220,7 @@ cdef class SlotTableWriter:
         """Write the settings of a slot (a `StaticState`); before the first fork."""
         self.reader.check(slot)
         cdef SlotStatic *target = &self.segment.view.statics[slot]
-        target.backend = settings.backend
-        target.flags = settings.flags
-        target.weight = settings.weight
-        target.maxconn = settings.maxconn
-        target.rise = settings.rise
-        target.fall = settings.fall
-        target.id = settings.id
-        target.removed_drain_ms = settings.removed_drain_ms
-        target.slowstart_ms = settings.slowstart_ms
-        target.tracked_plus_one = settings.tracked + 1
+        target[0] = {"tracked_plus_one": settings.tracked + 1, **settings._asdict()}
         if settings.tracked >= 0:
             self.segment.trackers.setdefault(settings.tracked, []).append(slot)
         if settings.maxconn != 0:

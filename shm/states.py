@@ -155,7 +155,7 @@ HEALTH_NONE = HealthState(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 class StaticState(NamedTuple):
-    """The settings of a server in the segment."""
+    """The settings of a server in the segment; the fields are those of SlotStatic (records.pxd)."""
 
     backend: int
     flags: int

@@ -51,6 +51,15 @@ def test_a_slot_of_zeros_says_nothing_and_takes_nothing(segment: Segment) -> Non
     assert reader.server(0).maint
 
 
+def test_every_setting_of_a_slot_is_read_as_it_was_placed() -> None:
+    made = Segment.create(Shape(2, 2, 1, 1, 0, 0, 0))
+    placed = StaticState(*range(1, len(StaticState._fields)), tracked=0)
+    assert len({*placed}) == len(placed)
+    SlotTableWriter(made).place(1, placed)
+    assert SlotTableReader(made).static(1) == placed
+    made.close()
+
+
 def test_random_histories_of_a_slot_match_a_model() -> None:
     for seed in range(200):
         one_history(seed)

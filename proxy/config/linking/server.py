@@ -5,6 +5,8 @@ Owns the slot counter. Pure.
 
 from __future__ import annotations
 
+from typing import Any
+
 from proxy.config.drafts import ProxyDraft, ProxyKind, ServerDraft, ServerOptions
 from proxy.config.linking.identifiers import FIRST_SERVER, number_items
 from proxy.config.linking.resolution_table import ResolutionTable
@@ -14,6 +16,9 @@ from proxy.config.text.addresses import Address
 from proxy.config.text.names import is_service_name, normalize_host_name
 from resolverd.config import ResolvedServer
 
+# fields of both that a server has otherwise than its line
+_MADE = {"id", "maxconn", "minconn", "check", "init_addr", "track"}
+_AS_READ = {*Server.__struct_fields__} & {*ServerOptions.__struct_fields__} - _MADE
 _INIT_ADDR = (InitAddr.LAST, InitAddr.LIBC)  # S5
 
 
@@ -42,6 +47,7 @@ class ServerBuilder:
         named = address.number is None
         service = named and is_service_name(address.host)
         return Server(
+            **_as_read(options),
             slot=self._slots,
             backend_index=backend_index,
             id=number,
@@ -54,27 +60,14 @@ class ServerBuilder:
             address=address.number,
             port_relative=server.port_relative,
             fqdn=normalize_host_name(address.host) if named and not service else None,
-            weight=options.weight,
             maxconn=max(options.maxconn, options.minconn),
             minconn=options.minconn if options.minconn < options.maxconn else 0,
-            maxqueue=options.maxqueue,
-            slowstart_ms=options.slowstart_ms,
             check=_build_check(options, draft.timeouts.get("check_ms")),
-            backup=options.backup,
-            disabled=options.disabled,
-            resolvers=options.resolvers,
             resolution_index=self._resolution(draft, server, backend_index),
             init_addr=_init_addr(options, named),
             srv_record=address.host if service else None,
             proxy_header=_proxy_header(options),
-            init_state=options.init_state,
-            on_marked_down_shutdown=options.on_marked_down_shutdown,
-            on_marked_up_shutdown=options.on_marked_up_shutdown,
-            removed_drain_ms=options.removed_drain_ms,
-            user_timeout_ms=options.user_timeout_ms,
-            fast_open=options.fast_open,
             track=full_name(draft, options.track) if options.track else None,
-            source=options.source,
         )
 
     def _resolution(self, draft: ProxyDraft, server: ServerDraft, backend_index: int) -> int | None:
@@ -107,6 +100,11 @@ class ServerBuilder:
             self._table.add_addressed(section, prefer, resolved, search=search)
             return None
         return self._table.add(section, server.address.host, prefer, resolved, search=search)
+
+
+def _as_read(options: ServerOptions) -> dict[str, Any]:
+    """The fields of a server that are those of its line."""
+    return {name: getattr(options, name) for name in _AS_READ}
 
 
 def _host_of(address: Address) -> str:
