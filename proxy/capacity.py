@@ -20,6 +20,7 @@ import msgspec
 
 from proxy.config.model.settings import Bind, Proxy, Settings, SocketFamily
 from proxy.runtime import Runtime
+from shm.shape import GAUGED_SESSIONS_MAX
 
 DESCRIPTORS_DEFAULT_MAX = 20_000  # where neither maxconn nor ulimit-n asks for more
 DESCRIPTORS_RESERVED = 64  # of a worker beside all that is counted here
@@ -62,7 +63,7 @@ def capacity(settings: Settings, workers: int, sockets: int, descriptors: int) -
     pipes = min(_pipes_wanted(workers), descriptors // PIPES_SHARE)
     checks = min(_checks_wanted(settings, workers), max(CHECKS_MIN, descriptors // CHECKS_SHARE))
     taken = _inherited(settings, workers, sockets) + checks + 2 * pipes + DESCRIPTORS_RESERVED
-    sessions = max(0, (descriptors - taken) // 2)
+    sessions = min(max(0, (descriptors - taken) // 2), GAUGED_SESSIONS_MAX)
     possible = sessions * workers
     maxconn = min(settings.globals.maxconn or possible, possible)
     return Capacity(descriptors, workers, sessions, pipes, checks, maxconn)

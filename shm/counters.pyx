@@ -4,7 +4,7 @@ The relay writes its row through inline functions (segment.pxd); resolverd bumps
 counters through `NameserverTable`. Field names are those of the structs in rows.pxd. Gauges
 named `sessions`, `queued`, `pipes_*` and `buffer_bytes` are sums like counters; `*_max` and
 `last_*` are the largest of the rows, which for a maximum of concurrent sessions is a lower bound.
-`queue_ticket`, `present` and `hinted` of a row are for the relays only.
+`queue_ticket`, `gauged` and `hinted` of a row are for the relays only.
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
@@ -14,8 +14,8 @@ from shm.layout cimport HINT_BLOCK_SLOTS
 from shm.resolution_records cimport NameserverCounters, ResolutionRecord
 from shm.rows cimport BackendCounters, FrontendCounters, ServerCounters, WorkerCounters
 from shm.segment cimport (
-    Segment, View, backend_counters, bind_counters, frontend_counters, hint_add, server_counters,
-    stop_tickets, worker_counters)
+    Segment, View, backend_counters, bind_counters, frontend_counters, gauges_own_cell, hint_add,
+    server_counters, stop_tickets, worker_counters)
 
 
 cdef dict named(dict fields):
@@ -110,16 +110,17 @@ cdef class CounterReader:
         return named(self.segment.view.resolutions[resolution])
 
 
-OF_RELAYS = ("queue_ticket", "present", "hinted")  # of one row; a sum of them means nothing
+OF_RELAYS = ("queue_ticket", "gauged", "hinted")  # of one row; a sum of them means nothing
 GAUGES = ("sessions", "pipes_used", "pipes_free", "buffer_bytes", "queued")
 MEND_TRIES = 100  # looks at one hint: each takes less than a microsecond
 
 
-def settle_dead_worker(Segment segment, uint32_t worker) -> set[int]:
+def settle_dead_worker(Segment segment, uint32_t worker, *, bint last=False) -> set[int]:
     """Zero the gauges and tickets of a dead worker, subtract its sessions from the hints.
 
-    The supervisor only, after the process was reaped and before its successor starts. The slots
-    whose hint is in doubt, because the worker died in a step of it: for `mend_hints`.
+    The supervisor only, after the process was reaped and before its successor starts; the `last`
+    worker of its position gives its row of the gauges back. The slots whose hint is in doubt,
+    because the worker died in a step of it: for `mend_hints`.
     """
     cdef uint32_t index
     cdef uint64_t hinted
@@ -150,14 +151,18 @@ def settle_dead_worker(Segment segment, uint32_t worker) -> set[int]:
         server = server_counters(&segment.view, worker, index)
         store_relaxed(&server.queued, 0)
         store_relaxed(&server.queue_ticket, 0)
+        if load_relaxed(&server.sessions) != 0 or load_relaxed(&server.gauged) != 0:
+            store_relaxed(gauges_own_cell(&segment.view, worker, index), 0)
         store_relaxed(&server.sessions, 0)
-        store_relaxed(&server.present, 0)
+        store_relaxed(&server.gauged, 0)
         hinted = load_relaxed(&server.hinted)
         if hinted != 0:
             store_relaxed(&server.hinted, 0)
             hint_add(&segment.view, index, -<int64_t>(hinted // 2))
             if hinted % 2 != 0:
                 doubtful.add(index)
+    if last:
+        segment.give_row(worker)
     return doubtful
 
 

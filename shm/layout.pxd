@@ -39,13 +39,15 @@
 # BackendShared.limited have one writer at a time: the supervisor before the first fork, then
 # control.
 #
+# Beside the segment there are the gauges (gauges.pxd): memory that generations share.
+#
 # Process order: workers 0..N-1, then resolverd (N), then control (N + 1).
 # All times are CLOCK_MONOTONIC in milliseconds unless the name says otherwise.
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 cdef enum:
-    LAYOUT_VERSION = 8
+    LAYOUT_VERSION = 9
     AREAS = 20
     HINT_BLOCK_SLOTS = 64  # neighbouring hints with one word that counts their changes
     JOURNAL_ENTRIES = 8_192  # 64 KiB; a reader that is further behind reads every slot
@@ -106,7 +108,8 @@ cdef struct Process:
     uint64_t command  # Command
     uint64_t started_ms
     uint64_t restarts
-    uint64_t supervisor_spare[4]
+    uint64_t gauges_row  # of a worker (gauges.pxd)
+    uint64_t supervisor_spare[3]
     # one cache line written by the process
     uint64_t state  # ProcessState (states.py): only Python reads it
     uint64_t main_beat_ms  # the event loop's heartbeat

@@ -98,7 +98,7 @@ cdef struct ServerCounters:
     uint64_t queue_time_max_ms
     uint64_t observed_successes, observed_errors  # connects, with `observe layer4`
     uint64_t observed_streak, observed_since  # errors since this sum of all workers' successes
-    uint64_t present  # gauge: tag of an address (high half), sessions to it (low half)
+    uint64_t gauged  # 1: the worker's cell in the gauges has the sessions, too
     uint64_t hinted  # gauge: twice its sessions in the hint; odd while a step is under way
     uint64_t spare[1]
 

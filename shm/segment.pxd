@@ -4,12 +4,16 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from shm.atomics cimport (
     fetch_add, fetch_add_signed, load_relaxed, store_relaxed, store_release)
+from shm.gauges cimport COLUMNS_MAX, LINE_ROWS, Gauges, GaugesHeader
 from shm.layout cimport HINT_BLOCK_SLOTS, BackendShared, Header, Journal, Process, Request
 from shm.records cimport Latch, NameLatch, SlotStatic
 from shm.resolution_records cimport Mailbox, NameserverCounters, ResolutionRecord, SectionHistograms
 from shm.rows cimport (
     BackendCounters, BindCounters, FrontendCounters, RateWindow, ServerCounters, StopTickets,
     WorkerCounters)
+
+cdef enum:
+    NO_COLUMN = 0xFFFFFFFF
 
 cdef struct View:
     Header *header
@@ -33,6 +37,8 @@ cdef struct View:
     SectionHistograms *sections
     Journal *journal
     uint64_t *turns  # the last served turn; behind it, by bind, the last drawn one
+    const GaugesHeader *gauges
+    uint64_t *cells  # of the gauges
 
 
 cdef inline WorkerCounters *worker_counters(const View *view, uint32_t row) noexcept nogil:
@@ -53,6 +59,18 @@ cdef inline BackendCounters *backend_counters(
 cdef inline ServerCounters *server_counters(
         const View *view, uint32_t row, uint32_t slot) noexcept nogil:
     return <ServerCounters *>backend_counters(view, row, view.header.backends) + slot
+
+
+cdef inline uint64_t *gauges_cell(const View *view, uint64_t row, uint32_t slot) noexcept nogil:
+    """The cell of a server in a row of the gauges."""
+    cdef uint64_t line = row // LINE_ROWS * COLUMNS_MAX + view.statics[slot].column
+    return view.cells + line * LINE_ROWS + row % LINE_ROWS
+
+
+cdef inline uint64_t *gauges_own_cell(
+        const View *view, uint32_t worker, uint32_t slot) noexcept nogil:
+    """The cell that a worker of this generation writes."""
+    return gauges_cell(view, view.processes[worker].gauges_row, slot)
 
 
 cdef inline RateWindow *rate_windows(const View *view, uint32_t row) noexcept nogil:
@@ -98,6 +116,8 @@ cdef class Segment:
     cdef View view
     cdef readonly int fd  # the sealed memfd, also of the role locks (locks.py)
     cdef readonly object shape
+    cdef readonly Gauges gauges  # shared with other generations
+    cdef list rows  # of the gauges, by worker; None: given back. The supervisor's
     cdef dict trackers  # by slot, the slots that track it; constant after the first fork
     cdef void *address
     cdef uint64_t bytes

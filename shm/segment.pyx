@@ -14,13 +14,13 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from shm.atomics cimport load_acquire, store_release
+from shm.gauges cimport Gauges
 from shm.layout cimport (
     AREAS, AREA_ADMINS, AREA_BACKENDS, AREA_HEADER, AREA_HEALTH, AREA_HINTS, AREA_JOURNAL,
     AREA_MAILBOX, AREA_NAMESERVERS, AREA_NAMESERVER_NAMES, AREA_NAME_ORDERS, AREA_OWNERS,
     AREA_PROCESSES, AREA_REQUESTS, AREA_RESOLUTIONS, AREA_ROWS, AREA_SECTIONS, AREA_SLOTS,
     AREA_STATICS, AREA_TARGETS, AREA_TURNS, HINT_BLOCK_SLOTS, LAYOUT_VERSION, PAGE, BackendShared,
-    Header,
-    Journal, Process, Request)
+    Header, Journal, Process, Request)
 from shm.records cimport (
     AdminRecord, HealthRecord, Latch, NameLatch, NameRecord, SlotRecord, SlotStatic)
 from shm.resolution_records cimport (
@@ -43,7 +43,7 @@ def check_sizes() -> None:
     expected = {
         "Header": (sizeof(Header), 256 + 64),
         "Process": (sizeof(Process), 128),
-        "SlotStatic": (sizeof(SlotStatic), 40),
+        "SlotStatic": (sizeof(SlotStatic), 44),
         "BackendShared": (sizeof(BackendShared), 64),
         "Latch": (sizeof(Latch), 128),
         "SlotRecord": (sizeof(SlotRecord), 56),
@@ -125,10 +125,15 @@ cdef class Segment:
         self.address = NULL
         self.fd = -1
         self.trackers = {}
+        self.rows = []
 
     @staticmethod
-    def create(shape, uint32_t reload_generation=1) -> Segment:
-        """Create and map a zeroed segment with its header; the layout's version is stored last."""
+    def create(shape, uint32_t reload_generation=1, Gauges gauges=None) -> Segment:
+        """Create and map a zeroed segment with its header; the layout's version is stored last.
+
+        With the `gauges` of another one, servers have columns there only when they were given some
+        (columns.pyx); raises GaugesFullError when there are no rows for these workers.
+        """
         shape.check()
         check_sizes()
         cdef Segment segment = Segment.__new__(Segment)
@@ -145,6 +150,7 @@ cdef class Segment:
             fcntl.fcntl(segment.fd, fcntl.F_ADD_SEALS, seals)
             segment.bytes = end
             segment.map(offsets)
+            segment.join(Gauges() if gauges is None else gauges, fresh=gauges is None)
             segment.fill_header(reload_generation, offsets)
         except BaseException:
             if segment.address != NULL:
@@ -188,6 +194,24 @@ cdef class Segment:
         self.view.sections = <SectionHistograms *>(base + at[AREA_SECTIONS])
         self.view.journal = <Journal *>(base + at[AREA_JOURNAL])
         self.view.turns = <uint64_t *>(base + at[AREA_TURNS])
+
+    def join(self, Gauges gauges, *, bint fresh) -> None:
+        """Take rows of the gauges; columns only of fresh ones."""
+        cdef uint32_t slot, worker
+        self.gauges = gauges
+        self.view.gauges = gauges.header
+        self.view.cells = gauges.cells
+        self.rows = gauges.take(self.shape.workers)
+        for worker in range(self.shape.workers):
+            self.view.processes[worker].gauges_row = self.rows[worker]
+        for slot in range(self.shape.slots):
+            self.view.statics[slot].column = slot if fresh else <uint32_t>NO_COLUMN
+
+    def give_row(self, uint32_t worker) -> None:
+        """The worker was settled and gets no successor: its row of the gauges is free."""
+        row, self.rows[worker] = self.rows[worker], None
+        if row is not None:
+            self.gauges.give(row)
 
     def fill_header(self, uint32_t reload_generation, list offsets) -> None:
         """Write the header, its version last."""
@@ -239,8 +263,14 @@ cdef class Segment:
         return tuple(self.view.header.offsets[area] for area in range(AREAS))
 
     def close(self) -> None:
-        """Unmap and close; only for a process whose threads no longer use the view."""
+        """Unmap and close; only for a process whose threads no longer use the view.
+
+        The gauges stay as long as another segment has them; the rows of this one are free.
+        """
+        cdef uint32_t worker
         if self.address != NULL:
+            for worker in range(len(self.rows)):
+                self.give_row(worker)
             munmap(self.address, self.bytes)
             self.address = NULL
             memset(&self.view, 0, sizeof(self.view))

@@ -9,8 +9,13 @@ WORKERS_MAX = 256  # nbthread; HAProxy's own limit is 256 in 3.x
 SOCKETS_MAX = 8_192  # bind addresses x workers: half of a usual descriptor limit
 PROXIES_MAX = SLOTS_MAX  # frontends, and backends: more than servers would be empty ones
 NAMESERVERS_MAX = 4_096  # each has a socket in resolverd
+GAUGED_SESSIONS_MAX = (1 << 21) - 1  # of a worker: its sessions at one server in half a cell
 SECTIONS_MAX = 4_096  # as NAMESERVERS_MAX: a section without a nameserver resolves no name
 RESOLUTIONS_MAX = SLOTS_MAX  # one name for each server at the most
+
+
+class GaugesFullError(Exception):
+    """Living generations together have more workers or servers than gauges; the text says what."""
 
 
 class Shape(NamedTuple):

@@ -19,6 +19,7 @@ from libc.string cimport memcpy, memset
 
 from proxy.relay.admission.setup cimport limit_bind, limit_frontend, limit_listener, limit_process
 from proxy.relay.balance.least cimport blocks_of
+from proxy.relay.balance.present cimport present_begin
 from proxy.relay.balance.schedule cimport schedule_build, schedule_free
 from proxy.relay.log.compile cimport AccessLogs
 from proxy.relay.loop cimport engine_run
@@ -188,6 +189,8 @@ cdef class Relay:
                 milliseconds(proxy.timeouts.queue_ms) or backend.connect_ms)  # manual, section 4.2
             backend.fullconn = fullconn[proxy.name]
             for server in proxy.servers:
+                if server.maxconn != 0:
+                    present_begin(&self.engine, server.slot)
                 self.engine.limits[server.slot].minconn = server.minconn
                 self.engine.limits[server.slot].maxqueue = server.maxqueue
                 if server.check is not None:

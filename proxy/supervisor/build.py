@@ -5,6 +5,7 @@ The one place where all parts of a generation meet. Opens descriptors, forks not
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 
 import msgspec
@@ -23,10 +24,11 @@ from proxy.supervisor.carry import (
     take_tally,
 )
 from proxy.supervisor.children import Entries
+from proxy.supervisor.columns import Content, settle_columns
 from proxy.supervisor.descriptors import Descriptors, Grant
 from proxy.supervisor.faults import Faults
 from proxy.supervisor.fill import fill_restored, filling, shape_of
-from proxy.supervisor.generation import Generation
+from proxy.supervisor.generation import Generation, Phase
 from proxy.supervisor.handover import Handover
 from proxy.supervisor.listening import (
     Held,
@@ -80,20 +82,32 @@ class Builder(msgspec.Struct, frozen=True):
         return open_log(settings.globals, self.main_pid, fallback=self.log_fallback)
 
     def build(
-        self, prepared: Prepared, ground: Ground, now_ms: int, old: Generation | None = None
+        self,
+        prepared: Prepared,
+        ground: Ground,
+        now_ms: int,
+        old: Generation | None = None,
+        older: Callable[[], Iterable[Generation]] = tuple,
     ) -> Steps[Generation]:
         """A generation that is ready to be forked; raises OSError when memory or descriptors end.
 
         With `old`, the records of everything that still exists are copied, while their writers go
-        on; `hand_over` brings the rest.
+        on; `hand_over` brings the rest. `older` are the other generations that live, which share
+        the gauges, too; raises GaugesFullError when these have no room for one more.
         """
         settings, sockets, workers = prepared.settings, ground.sockets, ground.workers
         assert settings is not None, "there are no settings to build from"
         number = 1 if old is None else old.runtime.segment.reload_generation + 1
         with ExitStack() as undo:
-            segment = Segment.create(shape_of(settings, workers, len(sockets.listeners)), number)
+            segment = Segment.create(
+                shape_of(settings, workers, len(sockets.listeners)),
+                number,
+                None if old is None else old.runtime.segment.gauges,
+            )
             undo.callback(segment.close)
-            handover = yield from self._fill(segment, prepared, settings, now_ms, old)
+            handover = yield from self._fill(
+                segment, prepared, settings, now_ms, old=old, older=older
+            )
             log = self.open_log(settings)
             undo.callback(log.close)
             bells = Bells.create(workers)
@@ -137,7 +151,9 @@ class Builder(msgspec.Struct, frozen=True):
         prepared: Prepared,
         settings: Settings,
         now_ms: int,
+        *,
         old: Generation | None,
+        older: Callable[[], Iterable[Generation]],
     ) -> Steps[Handover | None]:
         """All records as the files say and as they were; the way to the rest of the latter."""
         if old is None:
@@ -149,9 +165,18 @@ class Builder(msgspec.Struct, frozen=True):
         known = yield from known_addresses(*former, settings, plan.counted.servers)
         yield from filling(segment, settings, prepared.initial, known, now_ms)
         fill_restored(segment, prepared.restored, now_ms)
+        yield from settle_columns(
+            (settings, segment), former, plan.counted.servers, lambda: _contents(older())
+        )
         handover = Handover(former, (settings, segment), plan, known)
         yield from handover.copy()
         return handover
+
+
+def _contents(generations: Iterable[Generation]) -> list[Content]:
+    """Those of generations that have not ended, the latest first."""
+    living = [each.runtime for each in generations if each.phase is not Phase.ENDED]
+    return [(runtime.settings, runtime.segment) for runtime in reversed(living)]
 
 
 def hand_over(old: Generation, new: Generation) -> Steps[None]:

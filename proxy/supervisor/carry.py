@@ -43,7 +43,7 @@ def plan_carry(old: Settings, new: Settings) -> Steps[CarryPlan]:
     """Pair what has the same name in both."""
     frontends = yield from pair(_names(old.frontends), _names(new.frontends))
     backends = yield from pair(_names(old.backends), _names(new.backends))
-    servers = yield from pair(_servers(old), _servers(new))
+    servers = yield from pair(named_servers(old), named_servers(new))
     resolutions = yield from pair(_resolutions(old), _resolutions(new))
     sections = yield from pair(_sections(old), _sections(new))
     return CarryPlan(Counted(frontends, backends, servers), resolutions, sections)
@@ -65,7 +65,8 @@ def pair_nameservers(old: Settings, new: Settings, names: NameReader) -> Steps[P
     )
 
 
-def _servers(settings: Settings) -> Named:
+def named_servers(settings: Settings) -> Named:
+    """All servers by name, with their slots."""
     for proxy in settings.backends:
         for server in proxy.servers:
             yield (proxy.name, server.name), server.slot

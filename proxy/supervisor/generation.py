@@ -224,7 +224,9 @@ class Generation:
         child.watch.died(now_ms)
         self._board.ended(child.position)
         if child in self.children.workers:
-            self._doubtful_hints |= settle_dead_worker(self.runtime.segment, child.position)
+            self._doubtful_hints |= settle_dead_worker(
+                self.runtime.segment, child.position, last=child.watch.retired
+            )
 
     def look_for_stopped(self, now_ms: int) -> None:
         """Notice workers stopped by a signal: siblings serve their sockets before they go stale."""

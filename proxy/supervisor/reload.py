@@ -20,7 +20,7 @@ Owns the order of the steps; what they do is in prepare, listening, build and ge
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from proxy.config.report import render
 from proxy.config.text.messages import Message, Severity
@@ -47,6 +47,7 @@ from proxy.supervisor.passage import decode, encode
 from proxy.supervisor.prepare import Prepared, Previous
 from proxy.supervisor.slices import Sliced, Steps
 from shm.log_level import LogLevel
+from shm.shape import GaugesFullError
 
 LEVELS = {
     Severity.ALERT: LogLevel.ALERT,
@@ -74,13 +75,24 @@ class Reload:
     """One reload; `succeeded` and `new` say how it went once `step` is DONE."""
 
     def __init__(
-        self, old: Generation, read: Read, builder: Builder, faults: Faults, now_ms: int
+        self,
+        old: Generation,
+        read: Read,
+        builder: Builder,
+        faults: Faults,
+        now_ms: int,
+        *,
+        older: Callable[[], Iterable[Generation]] = tuple,
     ) -> None:
-        """Start reading; what this raises has left nothing behind."""
+        """Start reading; what this raises has left nothing behind.
+
+        `older` are the generations before `old` that live.
+        """
         self.step = Step.READING
         self.new: Generation | None = None
         self.succeeded = False
         self._old = old
+        self._older = older
         self._builder = builder
         self._faults = faults
         self._ground: Ground | None = None
@@ -188,7 +200,11 @@ class Reload:
         for warning in self._ground.grant.warnings:
             self._old.runtime.log(LogLevel.WARNING, warning)
         yield
-        return (yield from self._builder.build(prepared, self._ground, now_ms, self._old))
+        build = self._builder.build(prepared, self._ground, now_ms, self._old, self._older)
+        try:
+            return (yield from build)
+        except GaugesFullError as error:
+            raise ReloadError(str(error)) from error
 
     def _end_helper(self) -> bytes:
         """What it sent; may be called again when it raised."""

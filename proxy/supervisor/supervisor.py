@@ -219,7 +219,14 @@ class Supervisor:
         log(LogLevel.NOTICE, "reloading")
         self._notifier.reloading()
         try:
-            self._reload = Reload(self.current, self._read, self._builder, self._faults, now)
+            self._reload = Reload(
+                self.current,
+                self._read,
+                self._builder,
+                self._faults,
+                now,
+                older=lambda: self._old,
+            )
         except Exception as error:
             log(LogLevel.ALERT, f"reload failed, nothing changed: {explain(error)}")
             self._notifier.ready()

@@ -10,7 +10,7 @@ worker, 1 while a session of it is served; whoever sets its own looks at all of 
 from libc.stdint cimport uint32_t, uint64_t
 
 from proxy.relay.state.server_places cimport (
-    place_leave, place_try, served_by, ticket_draw, waiting_for_any)
+    gauge_begin, place_leave, place_try, served_by, ticket_draw, waiting_for_any)
 from shm.atomics cimport fence_full, load_relaxed, store_relaxed
 from shm.segment cimport Segment, View, backend_counters, hint_step
 
@@ -31,8 +31,8 @@ cdef bint wait_for_place(const View *view, uint32_t worker, uint64_t limit) noex
     fence_full()
     for looks in range(LOOKS_MAX):
         if waiting_for_any(view, 0, 0).worker == worker and (
-                served_by(view, 0, TAG).here < limit and (
-                    place_try(view, worker, 0, TAG, limit).here != 0)):
+                served_by(view, 0, TAG) < limit and (
+                    place_try(view, worker, 0, TAG, limit))):
             store_relaxed(published, 0)
             return True
         sched_yield()
@@ -54,9 +54,10 @@ def hammer(Segment segment, uint32_t worker, uint64_t limit, uint64_t rounds, ui
     cdef uint32_t workers = view.header.workers
     cdef uint64_t over = 0, waits = 0, lost = 0, number
     with nogil:
+        gauge_begin(view, worker, 0)
         for number in range(rounds):
             if waiting_for_any(view, 0, 0).ticket != 0 or (
-                    place_try(view, worker, 0, TAG, limit).here == 0):
+                    not place_try(view, worker, 0, TAG, limit)):
                 waits += 1
                 if not wait_for_place(view, worker, limit):
                     lost += 1
@@ -68,7 +69,7 @@ def hammer(Segment segment, uint32_t worker, uint64_t limit, uint64_t rounds, ui
             sched_yield()
             store_relaxed(own, 0)
             fence_full()
-            place_leave(view, worker, 0, False)
+            place_leave(view, worker, 0, TAG)
             hint_step(view, worker, 0, -1)
             fence_full()
     return over, waits, lost
@@ -82,8 +83,9 @@ def dash(Segment segment, uint32_t worker, uint64_t limit, uint64_t rounds, uint
     cdef uint64_t over = 0, served = 0, number
     cdef uint32_t look
     with nogil:
+        gauge_begin(view, worker, 0)
         for number in range(rounds):
-            if place_try(view, worker, 0, TAG, limit).here == 0:
+            if not place_try(view, worker, 0, TAG, limit):
                 continue
             served += 1
             store_relaxed(own, 1)
@@ -94,7 +96,7 @@ def dash(Segment segment, uint32_t worker, uint64_t limit, uint64_t rounds, uint
                     break
             store_relaxed(own, 0)
             fence_full()
-            place_leave(view, worker, 0, False)
+            place_leave(view, worker, 0, TAG)
     return over, served
 
 

@@ -34,7 +34,15 @@ ERRORS: tuple[BaseException, ...] = (
 FILES = (
     *("slices.py", "pairs.py", "cores.py"),
     *("reload.py", "build.py", "listening.py", "binding.py", "descriptors.py", "capacity.py"),
-    *("handover.py", "fill.py", "carry.py", "helper.py", "state_files.py", "resolv_conf.py"),
+    *(
+        "columns.py",
+        "handover.py",
+        "fill.py",
+        "carry.py",
+        "helper.py",
+        "state_files.py",
+        "resolv_conf.py",
+    ),
     *("log.py", "log_sockets.py", "runtime.py", "prepare.py", "workers.py"),
 )
 # Those of the process tree: there a fault may be mended within the reload, which then succeeds.
@@ -56,7 +64,7 @@ class Injector:
         self.wanted: Site | None = None
         self.error = ERRORS[0]
 
-    def begin(self, *arguments: Any) -> Reload:
+    def begin(self, *arguments: Any, **named: Any) -> Reload:
         """Instead of the class: a reload under observation."""
         known = self.plan.with_suffix(".sites")
         wish = json.loads(self.plan.read_text())
@@ -68,7 +76,7 @@ class Injector:
             self.wanted = (file, line, name)
             self.error = ERRORS[error]
         sys.setprofile(self.look)
-        return Reload(*arguments)
+        return Reload(*arguments, **named)
 
     def look(self, frame: FrameType, event: str, argument: Any) -> None:
         """A profile function: `call` comes in the called frame, `c_call` in the calling one."""

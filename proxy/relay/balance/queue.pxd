@@ -16,14 +16,14 @@
 from libc.stdint cimport uint32_t, uint64_t
 
 from proxy.relay.balance.present cimport (
-    present_enter, present_forget, present_leave, present_prepare)
+    present_enter, present_leave, present_pass, present_prepare)
 from proxy.relay.log.session cimport log_queued, log_unqueued
 from proxy.relay.state.counting cimport (
-    count_queued, count_released, count_unqueued, gauge_up, raise_max)
+    count_queued, count_released, count_unqueued, gauge_down, gauge_up, raise_max)
 from proxy.relay.state.pool cimport pool_give, pool_take
 from proxy.relay.state.server_places cimport (
-    Served, Waiting, backend_everywhere, dynamic_limit, next_for_place, place_leave, place_try,
-    served_by, ticket_draw, waiting_everywhere)
+    Waiting, backend_everywhere, dynamic_limit, next_for_place, place_leave, place_raise,
+    place_try, served_by, served_everywhere, ticket_draw, waiting_everywhere)
 from proxy.relay.state.server_view cimport server_cached
 from proxy.relay.state.syscalls cimport ring_bell
 from proxy.relay.state.types cimport ASSIGNED, NO_SLOT, Backend, Engine, Queue, Session, Waiter
@@ -57,7 +57,7 @@ cdef inline bint place_free(
         Engine *engine, uint32_t slot, const ServerView *server) noexcept nogil:
     """Whether a place at a server is free, whoever it is for."""
     return server.maxconn == 0 or (
-        served_by(&engine.view, slot, engine.servers[slot].tag).here < server_limit(
+        served_by(&engine.view, slot, engine.servers[slot].tag) < server_limit(
             engine, slot, server))
 
 
@@ -105,34 +105,37 @@ cdef inline bint server_place_take(Engine *engine, uint32_t slot) noexcept nogil
     cdef const ServerView *server = server_cached(
         engine, slot, load_acquire(&engine.view.header.table_generation))
     cdef ServerCounters *counters = server_counters(&engine.view, engine.worker, slot)
-    cdef Served taken
-    if server.maxconn == 0:
-        present_forget(engine, slot)
+    if server.maxconn == 0 and not engine.servers[slot].presence.gauged:
+        present_pass(engine, slot)
         gauge_up(&counters.sessions, &counters.sessions_max)
         return True
     present_prepare(engine, slot)
-    if not has_place(engine, slot, server):
+    if server.maxconn == 0:  # it had a limit, and may have one again
+        place_raise(&engine.view, engine.worker, slot, engine.servers[slot].tag)
+    elif not has_place(engine, slot, server):
         return False
-    taken = place_try(
-        &engine.view, engine.worker, slot, engine.servers[slot].tag,
-        server_limit(engine, slot, server))
-    if taken.here != 0:
-        present_enter(engine, slot)
-        raise_max(&counters.sessions_max, taken.all)
-        return True
-    tell_next(engine, slot)  # this attempt may have kept another worker from taking it
-    return False
+    elif not place_try(
+            &engine.view, engine.worker, slot, engine.servers[slot].tag,
+            server_limit(engine, slot, server)):
+        tell_next(engine, slot)  # this attempt may have kept another worker from taking it
+        return False
+    present_enter(engine, slot)
+    raise_max(&counters.sessions_max, served_everywhere(&engine.view, slot))
+    return True
 
 
 cdef inline void server_release(Engine *engine, Session *session) noexcept nogil:
     """The session leaves its server: it ended, or goes to another one."""
     if not session.flags & ASSIGNED:
         return
-    place_leave(
-        &engine.view, engine.worker, session.slot, present_leave(engine, session))
+    if load_relaxed(&session.backend.shared.limited) == 0:
+        gauge_down(&server_counters(&engine.view, engine.worker, session.slot).sessions)
+        count_released(engine, session)
+        return
+    present_leave(engine, session)
+    place_leave(&engine.view, engine.worker, session.slot, session.tag)
     count_released(engine, session)
-    if load_relaxed(&session.backend.shared.limited) != 0:
-        tell_next(engine, session.slot)
+    tell_next(engine, session.slot)
 
 
 cdef inline bint queue_full(Engine *engine, uint32_t slot) noexcept nogil:

@@ -228,7 +228,7 @@ cdef inline int place_moved(
 
     A place is for an address: the limit of the new one knows nothing of this session.
     """
-    if server.maxconn != 0:
+    if server.maxconn != 0 or engine.servers[session.slot].presence.gauged:
         return session_pick(engine, session, NO_SLOT)
     session.tag = engine.servers[session.slot].tag
     away_set(engine, session, False)

@@ -75,7 +75,7 @@ cdef inline void count_assigned(Engine *engine, Session *session) noexcept nogil
     count(&session.backend.counters.loadbalanced, 1)
     store_relaxed(&server.last_session_ms, engine.now_ms)
     session.counted = engine.count_of_place
-    session.tag = engine.servers[session.slot].tag
+    session.tag = engine.tag_of_place
     hint_step(&engine.view, engine.worker, session.slot, 1)
 
 

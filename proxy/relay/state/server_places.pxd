@@ -1,13 +1,18 @@
 # Places at a server: how many sessions it may have over all workers, and who is next.
 #
-# A server's sessions are the sum of its gauge over the workers' rows, each written by its worker
-# alone. To take a place a worker raises its own gauge, fences, and sums up: over the limit it steps
-# back. So the sum of places held never exceeds the limit, whoever is stopped or killed where.
+# A server's sessions are the sum of its cells in the gauges (shm/gauges.pxd), each written by its
+# worker alone; workers of former generations that finish their sessions have theirs there, too. To
+# take a place a worker raises its own cell, fences, and sums up: over the limit it steps back. So
+# the sum of places held never exceeds the limit, whichever worker is stopped or killed where.
 #
 # Sessions that lead to an address that the server has no longer keep nobody from the present one. A
-# row says of one address, known by a tag, how many of its sessions lead there (`present`); where
-# the tag is another one than the server's, the worker has not counted yet, and all its sessions
-# count. balance/present.pxd counts.
+# cell says of one address, known by a tag that follows from it, how many sessions lead there, and
+# how many elsewhere; for any other address the latter count. So two generations that know of
+# different addresses need not agree. balance/present.pxd counts.
+#
+# Where an operator limits a server that has no `maxconn` in the file, a worker has no cell before
+# it has seen the order: until then all its sessions count. This is known within a generation only;
+# a reload comes after the order was seen everywhere.
 #
 # Sessions that wait have tickets, drawn from one shared word of the backend. A worker publishes its
 # oldest ticket in its row: one for those that wait for any server of the backend, one for those
@@ -20,17 +25,16 @@
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from shm.atomics cimport fence_full, fetch_add, load_relaxed, store_relaxed
+from shm.atomics cimport (
+    fence_full, fetch_add, load_acquire, load_relaxed, store_relaxed, store_release)
+from shm.gauges cimport COLUMNS_MAX, LINE_ROWS, cell_sessions, cell_step, cell_word
 from shm.rows cimport ServerCounters
-from shm.segment cimport View, backend_counters, server_counters
+from shm.segment cimport (
+    View, backend_counters, gauges_cell, gauges_own_cell, server_counters)
 
 cdef enum:
     NO_WORKER = 0xFFFFFFFF
     LIFELESS_MS = 300  # a worker in which somebody waits shows life three times in this time
-
-cdef struct Served:
-    uint64_t here  # sessions with a place at the server as it is now
-    uint64_t all  # those at former addresses included
 
 cdef struct Waiting:  # the lowest ticket of some
     uint64_t ticket  # 0: nobody waits
@@ -38,7 +42,7 @@ cdef struct Waiting:  # the lowest ticket of some
 
 
 cdef inline uint64_t served_everywhere(const View *view, uint32_t slot) noexcept nogil:
-    """Sessions that have a place at a server, and those that are just trying to take one."""
+    """Sessions of this generation that have a place at a server, or are just trying to take one."""
     cdef uint64_t total = 0
     cdef uint32_t row
     for row in range(view.header.workers):
@@ -46,28 +50,44 @@ cdef inline uint64_t served_everywhere(const View *view, uint32_t slot) noexcept
     return total
 
 
-cdef inline uint64_t present_word(uint32_t tag, uint64_t sessions) noexcept nogil:
-    return <uint64_t>tag << 32 | sessions
+cdef inline void gauge_begin(const View *view, uint32_t worker, uint32_t slot) noexcept nogil:
+    """Let this worker's cell have its sessions at a server, of which none was counted yet."""
+    cdef ServerCounters *own = server_counters(view, worker, slot)
+    store_relaxed(
+        gauges_own_cell(view, worker, slot), cell_word(0, 0, load_relaxed(&own.sessions)))
+    store_release(&own.gauged, 1)
 
 
-cdef inline uint32_t present_tag(uint64_t word) noexcept nogil:
-    return <uint32_t>(word >> 32)
+cdef inline uint64_t ungauged(const View *view, uint32_t slot) noexcept nogil:
+    """Sessions at a server of those workers of this generation that have no cell for it.
 
-
-cdef inline Served served_by(const View *view, uint32_t slot, uint32_t tag) noexcept nogil:
-    """Sessions at a server that has the address of this tag, and those that are just trying."""
+    Call it before cells are read: a worker that begins now is counted twice then, not left out.
+    """
     cdef const ServerCounters *counters
-    cdef Served total
-    cdef uint64_t sessions, present
+    cdef uint64_t total = 0
     cdef uint32_t row
-    total.here = 0
-    total.all = 0
     for row in range(view.header.workers):
         counters = server_counters(view, row, slot)
-        present = load_relaxed(&counters.present)
-        sessions = load_relaxed(&counters.sessions)
-        total.all += sessions
-        total.here += <uint32_t>present if present_tag(present) == tag else sessions
+        if load_acquire(&counters.gauged) == 0:
+            total += load_relaxed(&counters.sessions)
+    return total
+
+
+cdef inline uint64_t served_by(const View *view, uint32_t slot, uint32_t tag) noexcept nogil:
+    """Sessions at a server that has the address of this tag, and those that are just trying."""
+    cdef const uint64_t *line = gauges_cell(view, 0, slot)
+    cdef uint64_t total = 0
+    cdef uint64_t left, place
+    if view.statics[slot].maxconn == 0:
+        total = ungauged(view, slot)
+    left = load_relaxed(&view.gauges.rows)
+    while left > LINE_ROWS:
+        for place in range(<uint64_t>LINE_ROWS):
+            total += cell_sessions(load_relaxed(&line[place]), tag)
+        line += COLUMNS_MAX * LINE_ROWS
+        left -= LINE_ROWS
+    for place in range(left):
+        total += cell_sessions(load_relaxed(&line[place]), tag)
     return total
 
 
@@ -93,36 +113,44 @@ cdef inline uint64_t waiting_everywhere(
     return total
 
 
-cdef inline Served place_try(
+cdef inline void place_raise(
+        const View *view, uint32_t worker, uint32_t slot, uint32_t tag) noexcept nogil:
+    """One more session of this worker at the address of this tag, limit or not."""
+    cdef ServerCounters *own = server_counters(view, worker, slot)
+    cdef uint64_t *cell = gauges_own_cell(view, worker, slot)
+    cdef uint64_t word = load_relaxed(cell)
+    store_relaxed(&own.sessions, load_relaxed(&own.sessions) + 1)
+    store_relaxed(cell, word + cell_step(word, tag))
+
+
+cdef inline bint place_try(
         const View *view, uint32_t worker, uint32_t slot, uint32_t tag,
         uint64_t limit) noexcept nogil:
     """Take a place at a server, which has the address of this tag, for a session of this worker.
 
-    How many places are taken then, over all workers; 0 when there was none to take.
+    False when over all workers there was none to take. The worker has its cell (`gauge_begin`).
     """
-    cdef Served total
-    cdef ServerCounters *own = server_counters(view, worker, slot)
-    cdef bint counted = present_tag(load_relaxed(&own.present)) == tag
-    store_relaxed(&own.sessions, load_relaxed(&own.sessions) + 1)
-    if counted:
-        store_relaxed(&own.present, load_relaxed(&own.present) + 1)
+    place_raise(view, worker, slot, tag)
     fence_full()
-    total = served_by(view, slot, tag)
-    if total.here > limit:
-        place_leave(view, worker, slot, counted)
-        total.here = 0
-    return total
+    if served_by(view, slot, tag) > limit:
+        place_leave(view, worker, slot, tag)
+        return False
+    return True
 
 
 cdef inline void place_leave(
-        const View *view, uint32_t worker, uint32_t slot, bint counted) noexcept nogil:
-    """Give a place back; look for who waits after a full fence, or the last waiter is missed.
+        const View *view, uint32_t worker, uint32_t slot, uint32_t tag) noexcept nogil:
+    """Give a place for the address of this tag back.
 
-    `counted` says that it is one of those in `present`.
+    Look for the next waiter after a full fence, or the last one is missed.
     """
     cdef ServerCounters *own = server_counters(view, worker, slot)
-    if counted:
-        store_relaxed(&own.present, load_relaxed(&own.present) - 1)
+    cdef uint64_t *cell
+    cdef uint64_t word
+    if load_relaxed(&own.gauged) != 0:
+        cell = gauges_own_cell(view, worker, slot)
+        word = load_relaxed(cell)
+        store_relaxed(cell, word - cell_step(word, tag))
     store_relaxed(&own.sessions, load_relaxed(&own.sessions) - 1)
 
 

@@ -6,10 +6,14 @@ from libc.string cimport memcpy
 from proxy.relay.state.types cimport Engine, ServerCache
 from shm.atomics cimport count
 from shm.eligibility cimport ServerView, server_view
+from shm.gauges cimport TAG_BITS
 
 
 cdef inline uint32_t address_tag(const ServerView *server) noexcept nogil:
-    """A number of an address and its port that another one has by a rare chance only; not 0."""
+    """A number of an address and its port that another one has by a rare chance only; not 0.
+
+    It follows from them alone, so it means the same in all workers of all generations.
+    """
     cdef uint64_t number = <uint64_t>server.family << 16 | server.port
     cdef uint64_t half
     cdef uint32_t at
@@ -17,7 +21,7 @@ cdef inline uint32_t address_tag(const ServerView *server) noexcept nogil:
         memcpy(&half, &server.address[8 * at], 8)
         number = (number ^ half) * <uint64_t>0x9E3779B97F4A7C15
         number ^= number >> 32
-    return <uint32_t>number | 1
+    return <uint32_t>(number >> (64 - TAG_BITS)) | 1
 
 
 cdef inline const ServerView *server_cached(

@@ -278,7 +278,7 @@ cdef struct Session:
     uint32_t slot  # NO_SLOT: not picked yet
     uint32_t generation  # of the slot that it connected to
     uint32_t tag  # of the address that its place is for
-    uint32_t counted  # number of the count that it is in (balance/present.pxd); 0: none
+    uint32_t counted  # number of the count under way that it is in (balance/present.pxd)
     uint16_t retries  # attempts that failed, RETRIES_MAX + 1 at most
     uint16_t flown  # bytes that the SYN of this attempt took (session/fast_open.pxd)
     uint8_t error  # errno of the last failed attempt: Linux has none above 133
@@ -316,7 +316,8 @@ cdef enum:  # Sighted: what a server was at the last look
     SIGHTED_UP = 2
 
 cdef struct Presence:  # which sessions lead to the present address (balance/present.pxd)
-    uint32_t published  # number of the count in this worker's row; 0: none
+    uint8_t gauged  # this worker has its cell for the server
+    uint8_t whole  # it had it before the count that is under way began
     uint32_t tag  # of the address at the last count
     uint32_t counting  # number of the count that is under way; 0: none
     uint32_t counting_tag  # of its address
@@ -380,6 +381,7 @@ cdef struct Engine:
     uint8_t review  # a place may be there for a session that waits
     uint32_t counts  # number of the last count of sessions by address
     uint32_t count_of_place  # number of the count that the place just taken is in; 0: none
+    uint32_t tag_of_place  # of the address that it is for
     uint32_t asked_first  # slots that are to be counted at the next walk; NO_SLOT: none
     uint32_t counting_first  # slots that are being counted
     uint8_t walk_again  # sessions may have to end: all are to be looked at (changes/changes.pxd)
