@@ -46,7 +46,7 @@ def spawn(work: object, *arguments: object) -> int:
 
 
 def burn(core: int) -> None:
-    """Take what nobody else wants."""
+    """Take the time that no other process wants."""
     os.sched_setaffinity(0, {core})
     os.nice(NICE)
     while True:
@@ -83,7 +83,7 @@ def title_of(pid: int) -> str:
 
 
 def is_stopped(pid: int) -> bool:
-    """Whether somebody stopped or traces it, or it has ended."""
+    """Whether it is stopped or traced, or has ended."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

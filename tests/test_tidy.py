@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.comments import comments
+
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("shm", "resolverd", "proxy")
 FILE_LINES_MAX = 400
@@ -98,6 +100,12 @@ BANNED = {
     r"\bpickle\b": "use msgspec",
     r"#\s*(TODO|FIXME|XXX)\b": "finish it, or say plainly in the head comment what is missing",
 }
+PERSONS = re.compile(
+    r"\b(nobody|somebody|anybody|everybody|whoever|someone|anyone|everyone|who|whom)\b",
+    re.IGNORECASE,
+)
+PERSONS_MAX = 1  # of 1,000 words of comments and docstrings
+PERSONS_LEFT = ("proxy", "proxy/relay", "proxy/supervisor", "proxy/worker")  # still above
 PRINT_ALLOWED = ("proxy/cli.py", "proxy/demo/", "loadtest/")
 
 
@@ -367,5 +375,22 @@ def test_only_the_demo_reads_messages_by_dnspython() -> None:
         if not name(path).startswith("proxy/demo/")
         for module in module_imports(path)
         if module.split(".")[0] == "dns"
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_comments_speak_of_things_as_things() -> None:
+    words: Counter[str] = Counter()
+    persons: Counter[str] = Counter()
+    for path in tracked(".py", ".pyx", ".pxd", ".pxi"):
+        folders = name(path).split("/")[:-1]
+        package = "/".join(folders[: 2 if folders[:1] == ["proxy"] else 1])
+        for comment in comments(path):
+            words[package] += len(re.findall(r"[A-Za-z']+", comment))
+            persons[package] += len(PERSONS.findall(comment))
+    wrong = [
+        f"{package}: {count} in {words[package]} words"
+        for package, count in persons.items()
+        if package not in PERSONS_LEFT and 1_000 * count > PERSONS_MAX * words[package]
     ]
     assert not wrong, "\n".join(wrong)

@@ -1,4 +1,4 @@
-"""Who may clear counters, and what is seen of a maximum afterwards."""
+"""The level that clearing counters takes, and what is seen of a maximum afterwards."""
 
 from __future__ import annotations
 

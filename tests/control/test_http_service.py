@@ -249,7 +249,7 @@ def test_silent_connections_cannot_keep_every_place(world: World) -> None:
     with dial(world, "metrics") as late:
         late.sendall(REQUEST)
         late.shutdown(socket.SHUT_WR)
-        assert read_all(late).startswith(b"HTTP/1.1 200 OK")  # though nobody has left
+        assert read_all(late).startswith(b"HTTP/1.1 200 OK")  # though no client has left
     clients[-1].sendall(b" x\r\n\r\n")  # one of the others is in the middle of its request
     assert clients[-1].recv(12) == b"HTTP/1.1 200"
     for client in clients:

@@ -1,4 +1,4 @@
-"""Who asks for much and takes nothing keeps a place only while nobody else wants it."""
+"""A client that asks for much and reads nothing keeps a place only while no other wants it."""
 
 from __future__ import annotations
 

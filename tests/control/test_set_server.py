@@ -1,4 +1,4 @@
-"""Orders through the real socket: what is published, who is rung, what DNS voids, what is logged."""
+"""Orders through the real socket: what is published, which bells ring, what DNS voids, what is logged."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def test_the_time_of_the_start_stays_whatever_the_wall_clock_says_later(
         said = Info(report).values()["Start_time_sec"]
         assert before_s <= int(said) <= after_s
         ahead_s = time.time() + 3_600
-        monkeypatch.setattr(time, "time", lambda: ahead_s)  # somebody has set the clock
+        monkeypatch.setattr(time, "time", lambda: ahead_s)  # the clock was set
         assert Info(report).values()["Start_time_sec"] == said
     finally:
         world.close()

@@ -1,4 +1,4 @@
-"""`option abortonclose`: who waits on after a client's FIN, beside HAProxy."""
+"""`option abortonclose`: which sessions wait on after a client's FIN, beside HAProxy."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 A history is made so that its outcome does not depend on when exactly a program asks: changes are
 further apart than a round of questions takes, errors end well before their hold or well after it,
-and there are never more records than servers (which of a surplus is left out is nobody's promise).
+and there are never more records than servers (which of a surplus is left out is not specified).
 A failure names its seed, which is all it takes to run it again.
 """
 

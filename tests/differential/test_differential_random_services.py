@@ -1,7 +1,7 @@
 """Random histories of an SRV label, from seeds: HAProxy and Millrace follow every one alike.
 
 As with names, a history is made so that its outcome depends neither on when a program asks nor on
-what nobody promises: every slot is used at first, no target has two ports, some weight is not 0.
+what is not specified: every slot is used at first, no target has two ports, some weight is not 0.
 A target keeps its address, told beside the records or asked for, as the seed will have it.
 """
 

@@ -23,7 +23,7 @@ PREFERRED_NETWORK = Scenario(
     zone={("app.test", "A"): records("NET.1", "NET.200", "NET.2")},
     steps=(
         answers(1.5, "app.test", "A", records("NET.1")),
-        answers(3.0, "app.test", "A", records("NET.1", "NET.201")),  # moves nobody
+        answers(3.0, "app.test", "A", records("NET.1", "NET.201")),  # moves no server
         answers(4.5, "app.test", "A", records("NET.201", "NET.3")),
     ),
     seconds=6.0,

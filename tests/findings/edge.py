@@ -70,7 +70,7 @@ class Edge:
         return self.stack.enter_context(Program(self.folder, text))
 
     def who(self, connections: int) -> set[str | None]:
-        """Who answers so many connections, one after the other; None: nobody."""
+        """The backends that answer so many connections, one by one; None: no answer."""
         return {who_answers(self.front) for _ in range(connections)}
 
     def wait_for(self, *addresses: str | None) -> None:

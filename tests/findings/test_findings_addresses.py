@@ -53,7 +53,7 @@ def test_finding_01_a_reused_slot_never_keeps_the_former_address() -> None:
             nameserver.set(LABEL, "SRV", services("1 8001 h1.test", h1_test=ONE))
             resolverd.wait_pairs(("h1.test", 8001, ONE, 1))
 
-            # a newcomer whose address nobody knows yet takes the slot that was freed
+            # a newcomer whose address is not known yet takes the slot that was freed
             nameserver.set(LABEL, "SRV", services("1 8001 h1.test", "1 8003 h3.test", h1_test=ONE))
             resolverd.wait_pairs(("h1.test", 8001, ONE, 1), ("h3.test", 8003, None, 1))
             nameserver.set("h3.test", "A", THREE)
@@ -154,7 +154,7 @@ def test_finding_04_slots_freed_by_a_collapse_are_filled_again_and_unusable_ones
                 nameserver.set(LABEL, "SRV", crowd(hosts))
                 resolverd.wait_pairs(*pairs_of(hosts))
 
-            # records, but of no use to anybody: said once, while every answer is valid
+            # records, but of no use to any server: said once, while every answer is valid
             nameserver.set(LABEL, "SRV", services(*[f"1 80 gone{n}.test" for n in range(7)]))
             alarm = "bring 7 records, but none of 7 servers has an address"
             wait_for(lambda: alarm in "".join(resolverd.log_lines()), 10, "the alarm")

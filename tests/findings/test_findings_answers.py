@@ -75,7 +75,7 @@ def test_finding_59_each_word_about_time_means_one_thing() -> None:
     held: list[tuple[int, int]] = []
 
     def live(answer: Answer, milliseconds: int) -> None:
-        """Whoever asks gets this; notes when the number of addresses changes."""
+        """Each question gets this answer; notes when the number of addresses changes."""
         for _ in range(milliseconds // 100):
             if len(asked.questions) > len(asked.closed):
                 kind = asked.questions[-1][1].query_type
@@ -234,7 +234,7 @@ def test_finding_75_after_a_failure_the_pace_is_min_not_a_time_to_live() -> None
     assert 45_000 <= driver.resolution.deadline_ms <= 50_000
     driver.until(50_000)
     asked_ms = driver.sent[-1][0]
-    driver.until(asked_ms + 1_000)  # nobody answers
+    driver.until(asked_ms + 1_000)  # no answer comes
     assert driver.outcomes[-1] == (asked_ms + 1_000, Status.TIMEOUT)
     assert driver.resolution.deadline_ms - driver.now_ms <= 3_000
 

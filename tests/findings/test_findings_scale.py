@@ -185,7 +185,7 @@ def test_finding_39_each_of_340_names_is_asked_for_once_for_2000_servers() -> No
 
 
 class Unanswering:
-    """Asks nobody; the test answers."""
+    """Sends no question; the test answers."""
 
     def ask(self, key: int, question: Question, now_ms: int) -> list[str]:
         return []

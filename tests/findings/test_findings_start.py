@@ -64,7 +64,7 @@ def status_of(program: Program, server: str) -> str:
 
 
 def refused_port(site: Site, address: str) -> int:
-    """A port of that address where nobody listens, kept from others."""
+    """A port of that address without a listener, kept from others."""
     kept = site.stack.enter_context(socket.socket())
     kept.bind((address, 0))
     port: int = kept.getsockname()[1]
@@ -87,7 +87,7 @@ def test_finding_56_no_client_of_a_reload_finds_a_server_without_an_address(site
 def test_finding_57_before_its_first_check_a_server_gets_nobody_at_start_and_reload(
     site: Site,
 ) -> None:
-    """One server's checks fail, and its port would answer: who reaches it was not checked for."""
+    """One server's checks fail, and its port would answer: a client that reaches it was sent there unchecked."""
     good, bad = site.serve(1), site.serve(2)
     check = "check inter 200ms init-state down"
     servers = (

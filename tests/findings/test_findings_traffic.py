@@ -39,7 +39,7 @@ def test_finding_07_a_removed_record_leaves_no_trace_and_its_address_gets_no_tra
     edge.wait_for(gone, stays)
     edge.nameserver.set(LABEL, "SRV", services(f"1 {edge.port} h2.test", h2_test=stays))
     wait_for(lambda: gone not in program.ask("show servers state edge"), 10, "no trace of it")
-    # another service has that address and port now: the same listener, whom nobody may reach
+    # another service has that address and port now: the same listener, which no client may reach
     before = edge.backends[gone].accepted
     assert edge.who(10) == {stays}
     assert edge.backends[gone].accepted == before

@@ -5,7 +5,7 @@
 FOLDER keeps the inputs that led to new code. The first two bytes of an input choose the question
 and whether the input follows a large reply to it.
 Ends with another status than 0 at the first exception, and at the first reply that is read
-otherwise by who remembers the one before it.
+otherwise by the reader that remembers the one before it.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def remembered(number: int) -> dict[tuple[str, answer.Question], reply_cache.Kno
 
 
 def read(data: bytes) -> None:
-    """Read one input as a reply, by who remembers a large one and by who remembers nothing."""
+    """Read one input as a reply, by a reader that remembers a large one and by a fresh one."""
     if len(data) < CHOICE_BYTES:
         return
     number, message = data[0] % len(QUESTIONS), data[CHOICE_BYTES:]

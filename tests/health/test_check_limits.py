@@ -1,4 +1,4 @@
-"""How many checks, when, and by whom: counted on the wire and in /proc."""
+"""How many checks, when, and by which process: counted on the wire and in /proc."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 Seen by client traffic and by health checks, for a server by name, for a slot of an SRV record with
 an additional record, and for one whose target is resolved on its own. The old address is a listener
 whose queue is full. Times are those of events: a client's connect, log lines as they arrive. A
-machine that pauses somebody proves nothing, so a scenario may be run again.
+machine that pauses a process proves nothing, so a scenario may be run again.
 """
 
 from __future__ import annotations

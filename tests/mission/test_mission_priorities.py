@@ -1,4 +1,4 @@
-"""`resolve-opts srv-priority` end to end: who is active follows the answers, sessions and health stay."""
+"""`resolve-opts srv-priority` end to end: active servers follow the answers, sessions and health stay."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 The whole program runs on the documents' own `resolvers` section. Each nameserver keeps a log of the
 questions that it got, type and time, and that log is compared question by question within 0.2 s.
-IPv6 is preferred, as nobody says otherwise, so the new type of a retry is A. All scenarios run at
+IPv6 is preferred, by default, so the new type of a retry is A. All scenarios run at
 the same time, each with a program and nameservers of its own; they mostly wait.
 """
 

@@ -1,4 +1,4 @@
-"""What a server's address is at the start, and who may change it later: the whole program.
+"""What a server's address is at the start, and what may change it later: the whole program.
 
 libc asks a nameserver of the test's own: the program runs with another /etc/resolv.conf, in a mount
 namespace that ends with it. Without `resolvers` libc's answer is kept for life, with it the first

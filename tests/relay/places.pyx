@@ -4,7 +4,7 @@
 Each hammer is one worker that serves one session after the other at one server: it takes a place,
 waits for one by its ticket where there is none, and gives it back, and is in the server's hint
 meanwhile. `held` has a word for each
-worker, 1 while a session of it is served; whoever sets its own looks at all of them.
+worker, 1 while a session of it is served; a worker that sets its own looks at all of them.
 """
 
 from libc.stdint cimport uint32_t, uint64_t

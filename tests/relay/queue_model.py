@@ -50,7 +50,7 @@ class World(NamedTuple):
     bells: tuple[bool, ...]
     tickets: int = 0  # BackendShared.queue_tickets
     kills: int = 0  # that are still to come
-    out_of_order: bool = False  # somebody was served before one who waited when it came
+    out_of_order: bool = False  # a session was served before one that waited when it came
 
     def held(self) -> int:
         return sum(worker.held for worker in self.workers)
@@ -65,7 +65,7 @@ class World(NamedTuple):
         )
 
     def asleep(self) -> bool:
-        """Nobody will do anything before a client or a server does."""
+        """No worker takes a step before a client or a server does."""
         return not any(self.bells) and all(
             worker.at == "events" and not worker.review for worker in self.workers
         )
@@ -152,7 +152,7 @@ class Model:
         return self.moved(world, number, worker)
 
     def session_pick(self, world: World, number: int, worker: Worker) -> World:
-        """session/attempt.pxd: who waits comes first; else is there a place?"""
+        """session/attempt.pxd: a waiting session comes first; else is there a place?"""
         if worker.ticket:
             return self.moved(world, number, worker._replace(at="ticket_draw"))
         return self.moved(world, number, self.look(worker, "sums", "place_free"))

@@ -1,8 +1,8 @@
-"""Random limits, workers and clients: no limit is exceeded, nobody waits beside a free place.
+"""Random limits, workers and clients: no limit is exceeded, no client waits beside a free place.
 
 Everything is seen from the clients. One is present from the server's byte on until it closes: no
-relay can know earlier that its place is free, so those present never exceed a limit, whoever is
-killed or stopped where. Relays that are left alone serve everybody without a sweep.
+relay can know earlier that its place is free, so those present never exceed a limit, whatever is
+killed or stopped where. Relays that are left alone serve every client without a sweep.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Limits:
 
 
 class Crowd:
-    """Clients of all binds in one thread; whoever leaves is followed by another."""
+    """Clients of all binds in one thread; each that leaves is followed by another."""
 
     def __init__(self, relay: RelayUnderTest, limits: Limits, chance: random.Random) -> None:
         self.relay, self.limits, self.chance = relay, limits, chance
@@ -119,7 +119,7 @@ class Crowd:
             assert not exceeded, f"{exceeded} exceeded: {self.limits}"
 
     def forget_lost(self) -> None:
-        """Those whose worker was killed are not present any more, though nobody has heard of it."""
+        """Those whose worker was killed are not present any more, though no FIN or RST came yet."""
         for client in list(self.present):
             try:
                 ended = client.recv(1) == b""
@@ -155,7 +155,7 @@ def held(relay: RelayUnderTest) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(sample(6, full=60)))
 def test_relays_left_alone_serve_everybody_in_turn(number: int, seed: int) -> None:
-    """Without a sweep: each place that is given back rings whoever is next."""
+    """Without a sweep: each place that is given back rings the worker that is next."""
     chance = random.Random(f"{seed} {number}")
     limits = Limits(chance)
     with Server(holding("x")) as server, limits.relay(server.address, sweep_ms=NEVER_MS) as relay:

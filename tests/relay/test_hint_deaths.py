@@ -1,6 +1,6 @@
 """Workers that are killed or stopped after each store of a step in a server's hint.
 
-The hint is what the living have put there: as soon as nobody is in the middle of a step.
+The hint is what the living have put there: as soon as no worker is in the middle of a step.
 """
 
 from __future__ import annotations

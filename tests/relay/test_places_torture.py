@@ -1,4 +1,4 @@
-"""The real code of places and tickets, hammered: never over the limit, and nobody waits in vain.
+"""The real code of places and tickets, hammered: never over the limit, and no worker waits in vain.
 
 Threads first, which the thread sanitizer watches in `make sanitize`; then processes that are killed
 at random moments and settled as the supervisor does it.
@@ -80,7 +80,7 @@ def test_threads_never_exceed_the_limit(places: Places, segment: Segment, limit:
         thread.join()
     assert len(found) == WORKERS
     assert [(over, lost) for over, _, lost in found] == [(0, 0)] * WORKERS
-    if limit == WORKERS:  # with fewer, who meets whom is the scheduler's affair
+    if limit == WORKERS:  # with fewer, the scheduler decides which workers meet
         assert sum(waits for _, waits, _ in found) == 0
     assert CounterReader(segment).server(0)["sessions"] == 0
 

@@ -17,7 +17,7 @@ WALKS = sample(400, full=20_000)
 
 
 def wrong(world: World, limit: int) -> str:
-    """What must never be: without a kill, nobody sleeps beside a free place."""
+    """What must never be: without a kill, no session sleeps beside a free place."""
     if world.held() > limit:
         return "over the limit"
     if world.out_of_order:
@@ -79,7 +79,7 @@ def swept(model: Model, world: World) -> World:
 
 @pytest.mark.slow
 def test_only_a_kill_delays_and_the_sweep_ends_that() -> None:
-    """A worker killed between giving a place back and ringing leaves someone asleep."""
+    """A worker killed between giving a place back and ringing leaves a session asleep."""
     model = Model(1, sweep=False)
     asleep = 0
     for world in explore(model, begin((1, 1), 1)):

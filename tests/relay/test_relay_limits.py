@@ -1,4 +1,4 @@
-"""Limits, overload, adoption and soft stop: nobody is dropped, nothing is exceeded."""
+"""Limits, overload, adoption and soft stop: no client is dropped, no limit is exceeded."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ LONG = Timeouts(client_ms=600_000, server_ms=600_000, connect_ms=60_000, queue_m
 HASTY = Timeouts(client_ms=600_000, server_ms=600_000, connect_ms=100, queue_ms=600_000)
 PLACES = 2
 QUIET_SECONDS = (
-    0.2  # in which somebody who has to wait is not served; a slow machine changes nothing
+    0.2  # in which a client that has to wait is not served; a slow machine changes nothing
 )
 
 

@@ -1,4 +1,4 @@
-"""`maxconn` of a server holds over all workers, and who waits for a place is served in order."""
+"""`maxconn` of a server holds over all workers, and waiting sessions are served in order."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_a_worker_killed_in_the_middle_leaves_nobody_waiting_for_ever() -> None:
 
 
 def test_the_operator_moves_the_limit_of_a_running_server() -> None:
-    """A server without `maxconn` gets one, and a raised one lets those in who wait."""
+    """A server without `maxconn` gets one, and a raised one admits waiting sessions."""
     with (
         CountingServer() as server,
         RelayUnderTest([RelayServer("127.0.0.1", server.port)], workers=2) as relay,

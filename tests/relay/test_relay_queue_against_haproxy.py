@@ -243,7 +243,7 @@ def with_relay(case: Case) -> Outcome:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.replace(" ", "-"))
 def test_who_waits_ends_as_in_haproxy(case: Case, tmp_path: Path) -> None:
-    """A place in the queue is that at the beginning; HAProxy counts who was served before."""
+    """A place in the queue is that at the beginning; HAProxy counts the sessions served before."""
     ours = played(case, with_relay)
     theirs = played(case, lambda longer: with_haproxy(longer, tmp_path))
     if not case.served:

@@ -1,4 +1,4 @@
-"""`rate-limit sessions` and `maxconnrate`: a sliding second over all workers, nobody is dropped."""
+"""`rate-limit sessions` and `maxconnrate`: a sliding second over all workers, no client is dropped."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_clients_beyond_the_rate_wait_in_the_kernels_queue(workers: int, word: s
         assert counters["accepts"] == CLIENTS
         assert counters["maxconn_pauses"] > 0
         assert counters["sessions"] == relay.counters("frontend")["sessions"] == 0
-        first = relay.connect()  # a place and the rate come back while nobody waits
+        first = relay.connect()  # a place and the rate come back while no client waits
         first.sendall(b"y")
         assert receive_count(first, 1) == b"y"
         first.close()

@@ -97,7 +97,7 @@ def test_a_short_connection_is_few_calls_and_no_option_too_many(tmp_path: Path) 
     assert calls.each("accept4") <= 2.05
     assert calls.each("socket") == calls.each("connect") == 1
     assert calls.each("epoll_ctl") <= 2.05
-    # TCP_QUICKACK off, once it is known who speaks; on again where the FIN is not there yet
+    # TCP_QUICKACK off, once the first side to speak is known; on again where the FIN is not there yet
     assert 0.5 < calls.each("setsockopt") <= 2.05
     assert calls.each("getsockopt") == calls.each("fcntl") == 0
     assert calls.each("shutdown") <= 1
@@ -173,7 +173,7 @@ def test_who_speaks_and_who_ends_costs_no_call_more(
     handler: Handler, be_client: Callable[[socket.socket], None], receives: float, tmp_path: Path
 ) -> None:
     with Server(handler) as server, RelayUnderTest([server.address]) as relay:
-        for _ in range(20):  # the relay learns who speaks first
+        for _ in range(20):  # the relay learns which side speaks first
             with relay.connect() as client:
                 be_client(client)
         relay.wait_terminations({"--": 20})

@@ -15,7 +15,7 @@ from tests.support.relay.turns import Turns
 from tests.support.servers import Server, holding, receive_count
 
 NEVER_MS = 3_600_000
-LIFELESS_MS = 400  # more than a worker may be silent before nobody waits for it
+LIFELESS_MS = 400  # more than a worker may be silent before the others wait no more for it
 
 ROUNDS_MAX = 5
 
@@ -27,7 +27,7 @@ def binds(count: int) -> tuple[Endpoint, ...]:
 def serve_alike(turns: Turns, count: int, spread: int) -> None:
     """Let so many be served, so many at each listener within the spread.
 
-    A crowd that the machine holds up leaves places free, and then nobody's turn counts: such a
+    A crowd that the machine holds up leaves places free, and then no turn counts: such a
     round is played again.
     """
     for _ in range(ROUNDS_MAX):
@@ -50,7 +50,7 @@ def test_clients_of_each_listener_are_served_alike(workers: int, limit: str, mos
         RelayUnderTest([server.address], workers=workers, binds=binds(3), **{limit: most}) as relay,
     ):
         turns = Turns(relay.addresses, clients)
-        turns.serve(most + 30)  # those that came before anybody had to wait
+        turns.serve(most + 30)  # those that came before any client had to wait
         serve_alike(turns, 360, 120 * 5 // 100)
         turns.close()
 

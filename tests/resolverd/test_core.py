@@ -1,4 +1,4 @@
-"""The core with a fake clock and no sockets: who is asked when, what feeds what, what is logged."""
+"""The core with a fake clock and no sockets: which name is asked when, what feeds what, what is logged."""
 
 from __future__ import annotations
 

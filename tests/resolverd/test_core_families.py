@@ -1,4 +1,4 @@
-"""Two families of one name: what fails in one of them moves nobody, what it states does (M3).
+"""Two families of one name: what fails in one of them moves no server, what it states does (M3).
 
 A core with a fake clock; `Site.run` is one run, with what is said of AAAA (preferred) and of A.
 """

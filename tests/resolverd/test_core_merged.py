@@ -23,7 +23,7 @@ from tests.support.dns.resolution import addresses, servers
 SIXES, FOURS = (SIX, "::2"), (FOUR, "127.0.1.2")
 ALL = [*SIXES, *FOURS]
 A, AAAA = QueryType.A, QueryType.AAAA
-SILENT = Status.TIMEOUT  # nobody sends that
+SILENT = Status.TIMEOUT  # no server sends that
 FAILED = {**FAILURES, SILENT: HOLDS.timeout_ms}
 OUTCOMES: tuple[Said, ...] = ("valid", NODATA, *FAILED)
 
@@ -33,7 +33,7 @@ def merged(count: int = 4, **words: int) -> Site:
 
 
 def both(site: Site, six: Said, four: Said, *, six_first: bool = True) -> list[str | None]:
-    """One run; `SILENT` is said by nobody."""
+    """One run; `SILENT` is no answer."""
     said = [(kind, what) for kind, what in ((AAAA, six), (A, four)) if what is not SILENT]
     return site.run_merged(*(said if six_first else reversed(said)))
 

@@ -33,7 +33,7 @@ class Narrow(World):
         self.run(0)
 
     def keys(self) -> list[int]:
-        """Who was asked for, in order."""
+        """The names asked for, in order."""
         return [key for key, _ in self.asked["r1"].questions]
 
 

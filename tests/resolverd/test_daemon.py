@@ -208,7 +208,7 @@ def test_a_timed_out_connect_asks_at_once_and_a_refused_one_only_after_hold_vali
         resolverd.wait(
             lambda: now_ms() > resolverd.record()["last_run_ms"] + 1_200, "hold valid to pass"
         )
-        checks.refused(0)  # nobody rings: the tick finds it
+        checks.refused(0)  # no bell rings: the tick finds it
         resolverd.wait_addresses(THREE, seconds=2)
         assert resolverd.record()["triggers"] == 2
 

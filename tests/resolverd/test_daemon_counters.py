@@ -34,7 +34,7 @@ def twice(query: dns.message.Message) -> list[bytes]:
 
 
 def other_question(query: dns.message.Message) -> list[bytes]:
-    """An answer to what nobody asked, under the right id."""
+    """An answer to no question, under the right id."""
     reply = build_reply(query, ONE)
     message = dns.message.from_wire(reply)
     message.question[0].name = dns.name.from_text("evil.test.")

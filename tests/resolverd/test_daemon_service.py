@@ -237,7 +237,7 @@ def test_an_operator_orders_another_name_and_takes_it_back(
         nameserver.wait_queries(2, "other.test")
         assert resolverd.slot(1).address == THREE
         orders.publish(1, "no..name", now_ms())
-        orders.publish(1, "", now_ms())  # nobody rings: the tick finds it
+        orders.publish(1, "", now_ms())  # no bell rings: the tick finds it
         resolverd.wait_addresses(ONE, TWO)
         assert resolverd.target(1) == ""
 

@@ -1,4 +1,4 @@
-"""Places for runs: never more than there are, the urgent first, nobody forgotten."""
+"""Places for runs: never more than there are, the urgent first, none forgotten."""
 
 from __future__ import annotations
 

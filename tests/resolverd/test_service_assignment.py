@@ -179,7 +179,7 @@ def test_few_servers_go_to_low_numbers_and_no_record_loses_its_server() -> None:
     assert ranks(pool) == {0: "a", 1: "b"}
     low = record("d", priority=10)
     pool.valid(said(record("a", priority=20), record("b", priority=30), low), 1)
-    assert ranks(pool) == {0: "a", 1: "(b)"}  # nobody of the backend has 10
+    assert ranks(pool) == {0: "a", 1: "(b)"}  # no server of the backend has 10
     pool.valid(said(record("c", priority=5), record("b", priority=30), low), 2)
     assert ranks(pool) == {0: "c", 1: "(b)"}
 

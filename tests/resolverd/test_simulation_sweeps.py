@@ -38,7 +38,7 @@ def world_of(seed: int, *, real: bool = False) -> Iterator[World]:
 
 
 def play_quietly(world: World) -> None:
-    """Histories in which nobody but the sweep kills resolverd."""
+    """Histories in which only the sweep kills resolverd."""
     chance = world.chance
     for _ in range(HISTORIES):
         for _ in range(chance.randrange(1, EVENTS)):

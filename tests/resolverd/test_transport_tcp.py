@@ -115,7 +115,7 @@ def test_without_tcp_the_records_of_a_cut_reply_are_handed_on(
         shell.ask()
         shell.until(lambda: shell.delivered)
         assert answers(shell) == [Answer(Status.TRUNCATED, addresses(ONE), partial=True)]
-        shell.ask(1)  # nobody connects for a second: told at once
+        shell.ask(1)  # no connect for a second: told at once
         shell.until(lambda: len(shell.delivered) == 2)
         assert shell.counters == {"0.sent": 2, "0.truncated": 2}
 
@@ -231,7 +231,7 @@ def test_a_connection_that_does_not_come_about_in_time_is_given_up(
 ) -> None:
     shell = shells(Nameserver("ns0", "127.0.0.1", 9, Carrier.TCP))
     streams = shell.transport._streams["ns0"]
-    streams._target = ("192.0.2.1", 53)  # documentation addresses: nobody answers, if routed
+    streams._target = ("192.0.2.1", 53)  # documentation addresses: no answer, if routed
     streams._connect_timeout_s = 0.1
     shell.ask()
     shell.until(lambda: shell.lost_questions)

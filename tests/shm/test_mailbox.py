@@ -1,4 +1,4 @@
-"""The mailbox: what is asked is read whole and once, what is answered is taken whole, whoever dies."""
+"""The mailbox: what is asked is read whole and once, what is answered is taken whole, whichever side dies."""
 
 from __future__ import annotations
 

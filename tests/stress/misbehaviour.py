@@ -202,7 +202,7 @@ class ClosesUnread(Behaviour):
 
 
 class Misbehaviour(NamedTuple):
-    """`server` None: nobody listens; "full": its queue of connections is full."""
+    """`server` None: no listener; "full": its queue of connections is full."""
 
     name: str
     clients: Callable[[Clients], None]

@@ -305,7 +305,7 @@ def judge(chaos: Chaos, report: str) -> None:
 
 
 def bindable(port: int) -> bool:
-    """Whether nobody holds the port any more."""
+    """Whether no socket holds the port any more."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -351,7 +351,7 @@ def test_random_deaths_cost_only_what_the_dead_had_accepted(tmp_path: Path, seed
 def test_without_the_supervisor_all_is_gone_within_a_second(tmp_path: Path) -> None:
     chaos = Chaos(tmp_path, 0)
     chaos.echo_port = free_port()
-    chaos.nameserver = f"127.0.0.1:{free_port()}"  # nobody answers, nobody needs it
+    chaos.nameserver = f"127.0.0.1:{free_port()}"  # without a server, and not needed
     with Program(tmp_path, chaos.configuration(2)) as chaos.program:
         wait_for(chaos.whole, SETTLE_SECONDS, "all children")
         chaos.program.process.kill()

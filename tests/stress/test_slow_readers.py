@@ -81,7 +81,7 @@ def iperf_server(port: int) -> Iterator[None]:
 
 
 def listening(port: int) -> bool:
-    """Whether somebody listens, without a connection that would disturb a server of one client."""
+    """Whether a listener is there, without a connection that would disturb a server of one client."""
     wanted = f":{port:04X}"
     rows = Path("/proc/net/tcp").read_text().splitlines()[1:]
     return any(row.split()[1].endswith(wanted) and row.split()[3] == "0A" for row in rows)

@@ -1,4 +1,4 @@
-"""Old generations of the real program: who stays, how long, and what is said when they are ended."""
+"""Old generations of the real program: which workers stay, how long, and what is said when they are ended."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def pids(program: Program) -> list[int]:
 
 
 def test_masks_and_ignored_signals_of_the_parent_change_nothing(tmp_path: Path) -> None:
-    """A reload that was ordered before anybody could hear it is done after the start."""
+    """A reload that was ordered before a handler was set is done after the start."""
     wrapper = (sys.executable, "-c", MISGUIDED)
     with Program(tmp_path, configuration(), "-W", wrapper=wrapper) as program:
         wait_for(
@@ -113,7 +113,7 @@ assert signal.sigpending() == set(HELD), signal.sigpending()
 
 
 def test_signals_given_back_are_held_where_they_were() -> None:
-    """What comes between the end of the loop and that of the process has nobody to act on it.
+    """What comes between the end of the loop and that of the process has no handler.
 
     A process of its own: in this one another thread would take them.
     """

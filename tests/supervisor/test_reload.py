@@ -1,4 +1,4 @@
-"""Reloads of a running tree of stand-ins: nobody refused, nothing lost, errors change nothing."""
+"""Reloads of a running tree of stand-ins: no client refused, nothing lost, errors change nothing."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def test_a_name_that_the_operator_gave_holds() -> None:
     row = changed(ROW, fqdn="other.test", admin=FQDN_CHANGED)
     restored = restore_server(SERVER, row)
     assert (restored.address, restored.order) == ("10.0.0.1", "other.test")
-    alone = configured(SERVER, resolution_index=None)  # nobody would resolve it
+    alone = configured(SERVER, resolution_index=None)  # no `resolvers` would resolve it
     assert restore_server(alone, row).address is None
     assert restore_server(SERVER, changed(row, fqdn="not a name")).order == ""
 

@@ -1,4 +1,4 @@
-"""Who asks the stats socket of a program that is stopping softly gets an answer to the end."""
+"""A client of the stats socket of a program that is stopping softly gets an answer to the end."""
 
 from __future__ import annotations
 

@@ -188,7 +188,7 @@ def leave_group(members: Members, group: list[str]) -> Iterator[tuple[list[int],
 def test_a_group_that_grows_or_stays_as_large_names_no_closing_member(
     closing: int, more: int
 ) -> None:
-    """Whoever has one of the numbers stays; a number that nobody has means any of those left."""
+    """A worker with one of the numbers stays; a number of no worker means any of those left."""
     leaving = [True] * closing + [False] * (closing + more)
     group = ["closing" if leaves else "staying" for leaves in leaving]
     for targets, now in leave_group(Members(leaving), group):
@@ -262,7 +262,7 @@ def test_a_newcomer_ends_what_was_left_of_a_program() -> None:
     port = free_port()
     with contextlib.ExitStack() as stack:
         first = listen(stack, socket.AF_INET, host, port)
-        steer(first, [1])  # nobody
+        steer(first, [1])  # no worker
         endpoint = Endpoint(SocketFamily.IPV4, host, port)
         newcomer = stack.enter_context(open_listener(endpoint, SocketOptions(backlog=100)))
         for _ in range(40):

@@ -15,8 +15,8 @@ import pytest
 
 T = TypeVar("T")
 
-# How long a test waits for an event that must come, beyond what the event itself takes: whoever
-# else keeps this machine busy may hold it up, and nothing is gained by giving up sooner.
+# How long a test waits for an event that must come, beyond what the event itself takes: other
+# load of this machine may hold it up, and nothing is gained by giving up sooner.
 PATIENCE_SECONDS = 120.0
 
 # Below the ports that the kernel hands out: a connection never takes one that a test chose, and a
@@ -75,10 +75,10 @@ def ports_in_use() -> set[int]:
 
 
 def free_port() -> int:
-    """A port that nobody has and that nobody else is given, neither of TCP nor of UDP.
+    """A port that is free and given out once, neither of TCP nor of UDP.
 
     No socket is bound to find out: a program that another thread starts at this moment would have
-    it until its exec, and the port would be taken for whoever asked.
+    it until its exec, and the port would be taken for the caller.
     """
     used = ports_in_use()
     for port in itertools.islice(PORTS, PORTS_PER_PROCESS):

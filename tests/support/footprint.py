@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def anonymous_bytes(pid: int) -> int:
-    """Memory of a process and all below it that no file backs: nobody else on the machine moves it.
+    """Memory of a process and all below it that no file backs: no other process moves it.
 
     Pages that a fork still shares count in each process.
     """

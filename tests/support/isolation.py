@@ -3,7 +3,7 @@
 As root each test process (the single one, and each worker of pytest-xdist) moves into a network
 namespace that has only its own loopback and a default route into the void, so that no two of them
 ever want the same port and nothing that the host runs or lacks matters, and into a mount namespace with another /etc/resolv.conf, so
-that libc asks an address where nobody answers. Its children inherit both, and both end with it.
+that libc asks an address without a server. Its children inherit both, and both end with it.
 Without the right to do so tests share the host's loopback, and names go where the host sends them.
 """
 

@@ -160,7 +160,7 @@ class CountingServer:
 
 
 class silent_port:  # noqa: N801  used as a function: `with silent_port() as port`
-    """A loopback port that refuses connections and that nobody else gets meanwhile."""
+    """A loopback port that refuses connections and that is given out once."""
 
     def __enter__(self) -> int:
         self.socket = socket.socket()

@@ -121,7 +121,7 @@ def test_a_successor_knows_that_a_family_is_on_its_hold(site: Site, how: str) ->
 
 
 def test_a_client_whose_server_of_one_family_refuses_gets_the_other(tmp_path: Path) -> None:
-    """haproxy/haproxy#2472: the name has an IPv6 address, and nobody listens there."""
+    """haproxy/haproxy#2472: the name has an IPv6 address, and no listener is there."""
     backend = NamedBackend("127.0.77.1", 0)
     configuration = CONFIGURATION.replace("app.test:80", f"app.test:{backend.port}")
     configuration = configuration.replace("    mode tcp", "    mode tcp\n    option redispatch 1")

@@ -56,7 +56,7 @@ def backend() -> Iterator[Callable[[str, int], NamedBackend]]:
 
 
 def answers_of(target: Target, connections: int) -> list[str]:
-    """Who answered, sorted; `nobody` where nobody did."""
+    """The backends that answered, sorted; a word of its own without an answer."""
     return sorted(who_answers(target) or "nobody" for _ in range(connections))
 
 

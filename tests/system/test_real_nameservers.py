@@ -63,7 +63,7 @@ def port() -> Iterator[int]:
 
 
 class Edge:
-    """The program on one nameserver, and who answers its clients."""
+    """The program on one nameserver, and the backends of its clients."""
 
     def __init__(self, folder: Path, nameserver: str, port: int, stack: ExitStack) -> None:
         self.fronts = {name: free_port() for name in ("names", "labels")}

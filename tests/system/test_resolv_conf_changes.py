@@ -1,4 +1,4 @@
-"""resolv.conf changes under a running program: it follows, and shows whom it asks (M15, root)."""
+"""resolv.conf changes under a running program: it follows, and shows the nameservers it asks (M15, root)."""
 
 from __future__ import annotations
 

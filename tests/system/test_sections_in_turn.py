@@ -14,7 +14,7 @@ from tests.support.servers import Server, holding
 SECTIONS = 2
 CLIENTS = 8
 LIMITS = {"maxconn 4": 1_200, "maxconnrate 60": 240}  # and how many are served
-FIRST = 80  # came before anybody had to wait
+FIRST = 80  # came before any client had to wait
 CONFIGURATION = """
 global
     nbthread {workers}

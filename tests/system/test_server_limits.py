@@ -48,7 +48,7 @@ def kill_a_worker(program: Program) -> int:
 
 
 def serve(waiting: set[socket.socket]) -> tuple[int, int]:
-    """Read what came to the clients, who leave then: served, lost."""
+    """Read what came to the clients, which leave then: served, lost."""
     served = lost = 0
     readable, _, _ = select.select(waiting, [], [], PATIENCE_SECONDS)
     assert readable, f"{len(waiting)} clients wait for ever"

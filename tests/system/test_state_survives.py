@@ -125,7 +125,7 @@ def all_out(path: Path) -> bool:
 
 
 def kill_everything(program: Program) -> None:
-    """SIGKILL to all of them at once, whoever comes first."""
+    """SIGKILL to all of them at once, in any order."""
     children = [pid for pids in program.children().values() for pid in pids]
     for pid in (*children, program.process.pid):
         with suppress(ProcessLookupError):
@@ -195,7 +195,7 @@ def test_slots_of_srv_records_outlive_kill_9_with_ports_and_weights(site: Site) 
 
 
 def test_slots_that_no_answer_confirms_are_freed_within_a_round(site: Site) -> None:
-    """S54: the record has gone while nobody was there."""
+    """S54: the record has gone while no process ran."""
     site.learn(LABEL)
     only = f"0 255 {site.port} h2.test."
     site.nameserver.set(

@@ -1,4 +1,4 @@
-"""`timeout resolve ttl`, the whole program: who is asked how often beside whom (M16)."""
+"""`timeout resolve ttl`, the whole program: how often each name is asked (M16)."""
 
 from __future__ import annotations
 

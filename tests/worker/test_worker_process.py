@@ -213,7 +213,7 @@ class UnaskedEnd:
         """Nothing to build."""
 
     def warm_up(self) -> None:
-        """Nobody came back."""
+        """No server came back."""
 
 
 class BrokenBuild(UnaskedEnd):

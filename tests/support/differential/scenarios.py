@@ -167,7 +167,7 @@ def nameserver_ends(at: float, nameserver: int) -> Step:
 
 
 def command(at: float, text: str) -> Step:
-    """Somebody gives this command on the statistics socket."""
+    """Give this command on the statistics socket."""
 
     return Step(at, lambda side: side.command(text))
 

@@ -2,7 +2,7 @@
 
 Each runs in its own folder on an address of its own, and ends with the test. Unbound asks an NSD
 for its zone and keeps answers for their TTL, which it counts down; it turns the order of records
-with every answer. Outside of that zone no name exists, and nobody else is asked. dnsmasq serves what a hosts file says, and reads it again when told.
+with every answer. Outside of that zone no name exists, and no other server is asked. dnsmasq serves what a hosts file says, and reads it again when told.
 """
 
 from __future__ import annotations

@@ -124,7 +124,7 @@ class Driver:
         self._note(self.resolution.reply(nameserver, query_type, answer, self.now_ms))
 
     def trigger(self, kind: Trigger, began_ms: int) -> None:
-        """Somebody's connect failed."""
+        """A connect failed."""
         if self.resolution.trigger(kind, began_ms, self.now_ms):
             self.until(self.now_ms)
 

@@ -98,7 +98,7 @@ class ResolverdProcess:
         self.doorbell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)  # rung when a slot changed
         self.pid = 0
-        self._log = os.memfd_create("log", os.MFD_CLOEXEC)  # one offset for all who inherit it
+        self._log = os.memfd_create("log", os.MFD_CLOEXEC)  # one offset for all its heirs
 
     def __enter__(self) -> ResolverdProcess:
         """Start it and wait until it is ready."""

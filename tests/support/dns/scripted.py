@@ -2,7 +2,7 @@
 
 Owns its sockets and one thread. Each name and type has an `Answer` that may be changed at any time;
 what has no answer of its own is NXDOMAIN, or NODATA where the name exists with another type. Every
-query is logged with its time. Knows nothing of who asks: Millrace, HAProxy and dig are the same.
+query is logged with its time. Knows no client: Millrace, HAProxy and dig are the same.
 
     with ScriptedNameserver() as nameserver:
         nameserver.set("app.test", "A", records("127.0.1.1", "127.0.1.2"))
@@ -279,7 +279,7 @@ class ScriptedNameserver:
                         self._receive()
                 while self._held and self._held[0][0] <= time.monotonic():
                     _, _, reply, send = heapq.heappop(self._held)
-                    with suppress(OSError):  # who asked may be gone
+                    with suppress(OSError):  # the client may be gone
                         send(reply)
 
     def _accept(self, selector: selectors.BaseSelector) -> None:
@@ -326,7 +326,7 @@ class ScriptedNameserver:
             message = dns.message.from_wire(wire)
             name, rtype = message.question[0].name, message.question[0].rdtype
         except (dns.exception.DNSException, IndexError):
-            return  # no DNS query: nobody to answer
+            return  # no DNS query: no answer
         now = time.monotonic()
         type_text = dns.rdatatype.to_text(rtype)
         with self._lock:

@@ -166,7 +166,7 @@ class NamedBackend:
 def greet(
     target: tuple[str, int], seconds: float = PATIENCE_SECONDS
 ) -> tuple[str, socket.socket] | None:
-    """Connect through the proxy: which backend answered and the open connection; None: nobody."""
+    """Connect through the proxy: which backend answered and the open connection; None: no answer."""
     try:
         connection = socket.create_connection(target, seconds)
     except OSError:
@@ -187,7 +187,7 @@ def greet(
 
 
 def who_answers(target: tuple[str, int]) -> str | None:
-    """The backend that a new connection reaches; None when nobody answers."""
+    """The backend that a new connection reaches; None without an answer."""
     greeted = greet(target)
     if greeted is None:
         return None

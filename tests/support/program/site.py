@@ -94,11 +94,11 @@ class Site:
         )
 
     def answering(self, connections: int = 4) -> set[str | None]:
-        """Who answers so many new connections."""
+        """The backends that answer so many new connections."""
         return {who_answers(self.front) for _ in range(connections)}
 
     def wait_answering(self, *addresses: str | None) -> None:
-        """New connections reach exactly these; None is nobody."""
+        """New connections reach exactly these; None is no answer."""
         wait_for(lambda: self.answering() == set(addresses), 10.0, f"{addresses} at the edge")
 
     def wait_states(self, *addresses: str) -> dict[str, dict[str, str]]:

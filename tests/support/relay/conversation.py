@@ -3,7 +3,7 @@
 Both ends live in one selector loop, together with the bell of the fault library, whose wish for an
 act of the peer (urgent data, FIN, RST) is granted between two rounds. The conversation decides what
 is a failure: a byte lost, wrong or too many, an end that does not come, or no progress while
-somebody waits.
+a peer waits.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Clients that come again as soon as they are served, at several listeners: who is served how often."""
+"""Clients that come again as soon as they are served, at several listeners: how often each is served."""
 
 from __future__ import annotations
 

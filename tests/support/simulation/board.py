@@ -27,7 +27,7 @@ class KilledError(Exception):
 
 
 class Axe:
-    """Counts writes; `writes_left` writes from now it kills who writes, or at write `fall_at`.
+    """Counts writes; `writes_left` writes from now it kills the writer, or at write `fall_at`.
 
     Never while these are negative.
     """

@@ -18,7 +18,7 @@ from tests.support.simulation.simulation import World
 
 EVENTS = 9  # of one history, before peace
 ROUND_MS = 30  # for a question and its answer in peace, and those of targets that follow
-SLICES = 6  # of that time: who is right is looked at after each
+SLICES = 6  # of that time: the state is judged after each
 RECOVER_PART = 0.15  # of the histories are looked at from the first moment of the peace on
 RESTART_PART = 0.15  # end with a restart in peace
 STORM_PART = 0.04  # with connects that fail, one after the other, with such pauses

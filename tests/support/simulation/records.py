@@ -176,7 +176,7 @@ class HostRecords:
         )
 
     def _fills(self, servers: list[ResolvedServer], answer: list[Address]) -> None:
-        """No server is empty beside a record; who takes one takes the best."""
+        """No server is empty beside a record; a server takes the best."""
         held = {self._after(server) for server in servers}
         free = [address for address in answer if address.text not in held]
         assert None not in held or not free, f"{free} are free and a server has none"

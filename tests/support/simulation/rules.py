@@ -61,7 +61,7 @@ class Judge:
     def __init__(self, world: World) -> None:
         self.world = world
         self.changed: dict[int, SlotState] = {}  # what slots were before the present event
-        self.touched: set[int] = set()  # slots that became another since somebody looked
+        self.touched: set[int] = set()  # slots that became another since the last look
         self.said: set[str] = set()  # addresses of any answer that was handed to the core
         self.services_said: set[tuple[str, int]] = set()
         self.ordered_ms: dict[int, int] = {}  # when an operator last named the slot's name

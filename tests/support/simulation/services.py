@@ -150,7 +150,7 @@ class ServiceRecords:
         before: dict[int, Key | None],
         seen: dict[Key, ServiceRecord],
     ) -> None:
-        """No server is free beside a record; who comes back gets the former, if that was free."""
+        """No server is free beside a record; one that comes back gets the former, if that was free."""
         attached = {key: s for s in servers if (key := self._attached[s.slot]) is not None}
         surplus = [key for key in seen if key not in attached]
         assert len(attached) == len(servers) or not surplus, f"{surplus} beside a free server"
@@ -174,7 +174,7 @@ class ServiceRecords:
     def _has_backups(self, servers: list[ResolvedServer], seen: dict[Key, ServiceRecord]) -> None:
         keys = {s.slot: key for s in servers if (key := self._attached[s.slot]) is not None}
         if not all(key in seen for key in keys.values()):
-            return  # the priority of one that is missing is known to nobody after a restart
+            return  # the priority of one that is missing is unknown after a restart
         first = min((seen[key].priority for key in keys.values()), default=0)
         for slot, key in keys.items():
             backup = bool(self._world.board.slot(slot).flags & SlotFlag.BACKUP)

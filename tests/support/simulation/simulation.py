@@ -4,7 +4,7 @@ The adversary answers late, twice, cut, in part, in another order, not at all, w
 true, or cannot be asked; nameservers die and return; the zone changes; connects fail; an operator
 orders names; resolverd is killed between any two writes and starts again on the same board.
 
-Who judges: each write to the board `Judge` (rules.py), each end of a run
+The judges: each write to the board `Judge` (rules.py), each end of a run
 `Records` (records.py), each question `Pace` (pace.py).
 """
 
@@ -315,7 +315,7 @@ class World:
         return list(found.values())
 
     def disturb(self, *, kills: bool = True) -> None:
-        """One thing of those that nobody expects, at any time before the next that is due."""
+        """One thing that is not scheduled, at any time before the next that is due."""
         chance, core = self.chance, self.core
         self.now_ms += chance.randrange(1 + max(0, self.next_event_ms() - self.now_ms))
         what = chance.randrange(0 if kills else 2, 10)
