@@ -122,6 +122,7 @@ cdef class SlotTableReader:
         self.check(slot)
         cdef dict fields = self.segment.view.statics[slot]
         tracked = fields.pop("tracked_plus_one") - 1
+        del fields["column"]  # no setting: the supervisor gives it (columns.pyx)
         return StaticState(**fields, tracked=tracked)
 
     def server(self, uint32_t slot):
@@ -220,7 +221,9 @@ cdef class SlotTableWriter:
         """Write the settings of a slot (a `StaticState`); before the first fork."""
         self.reader.check(slot)
         cdef SlotStatic *target = &self.segment.view.statics[slot]
-        target[0] = {"tracked_plus_one": settings.tracked + 1, **settings._asdict()}
+        target[0] = {
+            "tracked_plus_one": settings.tracked + 1, "column": target.column,
+            **settings._asdict()}
         if settings.tracked >= 0:
             self.segment.trackers.setdefault(settings.tracked, []).append(slot)
         if settings.maxconn != 0:
