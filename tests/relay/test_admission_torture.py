@@ -119,7 +119,7 @@ class Crowd:
             assert not exceeded, f"{exceeded} exceeded: {self.limits}"
 
     def forget_lost(self) -> None:
-        """Those whose worker was killed are not present any more, though no FIN or RST came yet."""
+        """Those whose worker was killed are not present any more, though the client has not read its end yet."""
         for client in list(self.present):
             try:
                 ended = client.recv(1) == b""
