@@ -65,6 +65,7 @@ class ProcessState(enum.IntEnum):
     READY = 2
     STOPPING = 3
     WAITING = 4  # resolverd or control: loaded, at the gate
+    RETIRED = 5  # control: writes no record any more, sends the answers that it owes
 
 
 class Command(enum.IntEnum):
@@ -74,6 +75,7 @@ class Command(enum.IntEnum):
     SOFT_STOP = 1
     STOP = 2
     WAIT = 3  # at the gate, until it is RUN
+    RETIRE = 4  # control: let a successor write, and end with the last answer
 
 
 class Cause(enum.IntEnum):

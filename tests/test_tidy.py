@@ -85,6 +85,7 @@ ROOMS = (
     "proxy.control.stats_socket",
     "proxy.control.metrics",
     "proxy.control.http",
+    "proxy.control.retirement",
     "proxy.control.process",
     "proxy.supervisor",
     "proxy.cli",

@@ -1,5 +1,7 @@
 """Accepting on inherited listening sockets, with a limit on connections. Knows no protocol.
 
+After `pause` new clients wait in the kernel's queue for the process that accepts next.
+
 At the limit one more client is taken from each socket and waits for a place (places.py); the others
 wait in the kernel's queue, unharmed.
 
@@ -40,18 +42,39 @@ class Acceptor:
         self.failed = failed
         self.paused = paused
         self.places = Places(connections_max)
+        self.clients: set[Client] = set()  # that were accepted and are not served to the end
         self.tasks: set[asyncio.Task[None]] = set()  # the loop alone would forget them
+        self._open = asyncio.Event()
+        self._open.set()
+        self._knocks: set[asyncio.Future[None]] = set()
+
+    def pause(self) -> None:
+        """Accept no more; clients that were accepted leave with the answer that they are owed."""
+        self._open.clear()
+        for knock in self._knocks:
+            _wake(knock)
+        for client in self.clients:
+            client.leaving = True
+
+    def resume(self) -> None:
+        """Accept again; clients that are still there may stay."""
+        self._open.set()
+        for client in self.clients:
+            client.leaving = False
 
     async def accept(self, listening: socket.socket, serve: Serve) -> None:
         """Accept for ever; each connection is served by a task of its own.
 
         Raises OSError when the socket cannot be accepted from at all.
         """
-        loop = asyncio.get_running_loop()
         listening.setblocking(False)
         while True:
-            try:
-                connection, _ = await loop.sock_accept(listening)
+            await self._open.wait()
+            try:  # accepted here and not in the loop: there a pause could lose a connection
+                connection, _ = listening.accept()
+            except BlockingIOError:
+                await self._knock(listening)
+                continue
             except OSError as error:
                 if error.errno in OVERLOAD:
                     self.paused()
@@ -61,10 +84,23 @@ class Acceptor:
                 continue
             connection.setblocking(False)
             client = Client()
+            self.clients.add(client)
             await self.places.take(client)
             client.task = task = asyncio.create_task(self.serve(connection, serve, client))
             self.tasks.add(task)
             task.add_done_callback(self.ended)
+
+    async def _knock(self, listening: socket.socket) -> None:
+        """Return when a client may be in the queue, or accepting was paused."""
+        loop = asyncio.get_running_loop()
+        knock = loop.create_future()
+        self._knocks.add(knock)
+        loop.add_reader(listening, _wake, knock)
+        try:
+            await knock
+        finally:
+            loop.remove_reader(listening)
+            self._knocks.discard(knock)
 
     def ended(self, task: asyncio.Task[None]) -> None:
         """Forget a connection; the others go on, whatever it died of."""
@@ -81,4 +117,10 @@ class Acceptor:
                 await serve(connection, client)
         finally:
             connection.close()
+            self.clients.discard(client)
             self.places.leave(client)
+
+
+def _wake(knock: asyncio.Future[None]) -> None:
+    if not knock.done():
+        knock.set_result(None)

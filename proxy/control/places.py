@@ -31,6 +31,18 @@ class Client:
     def __init__(self) -> None:
         self.task: asyncio.Task[None] | None = None
         self.waited_for_since: float | None = None
+        self.owed = True  # an answer: newcomers ask at once
+        self.begun = False  # something of its question has come
+        self.leaving = False  # its conversation ends with the answer that it is owed
+        self.waited_for()
+
+    def asks(self) -> None:
+        """Something of a question has come."""
+        self.owed = self.begun = True
+
+    def answered(self) -> None:
+        """It has its answer, and may ask again."""
+        self.owed = self.begun = False
         self.waited_for()
 
     def served(self) -> None:

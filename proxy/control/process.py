@@ -1,8 +1,8 @@
 """The control process: what it serves, its heartbeat, and its place as writer of admin records.
 
-Runs after the fork, with the supervisor's inheritance; ends by the default action of SIGTERM, or
-when something that cannot happen does (then the supervisor starts another). No client's connection
-depends on it.
+Runs after the fork, with the supervisor's inheritance; ends by the default action of SIGTERM, when
+it has retired, or when something that cannot happen does (then the supervisor starts another). No
+client's connection depends on it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import os
 import socket
 import traceback
+from contextlib import suppress
 from typing import NoReturn
 
 import uvloop
@@ -38,6 +39,7 @@ from proxy.control.limits import (
     TICK_SECONDS,
 )
 from proxy.control.places import Client
+from proxy.control.retirement import Retirement
 from proxy.control.rows.monitor import Monitor
 from proxy.control.rows.report import Report
 from proxy.control.stats_socket import StatsConversation
@@ -57,9 +59,8 @@ def one_line(error: BaseException) -> str:
     return "".join(traceback.format_exception(error)).replace("\n", " | ")
 
 
-def all_commands(report: Report, mail: Mail) -> list[Command]:
-    """The commands of all families; this process becomes the writer of its records."""
-    segment = report.runtime.segment
+def all_commands(report: Report, mail: Mail, orders: SetServer) -> list[Command]:
+    """The commands of all families."""
     resolvers = ShowResolvers(report)
     return [
         *ShowServers(report).commands(),
@@ -69,7 +70,7 @@ def all_commands(report: Report, mail: Mail) -> list[Command]:
         *resolvers.commands(),
         *ShowResolution(report, mail).commands(),
         *ShowWhy(report, mail).commands(),
-        *SetServer(report, AdminTableWriter(segment), NameOrderWriter(segment)).commands(),
+        *orders.commands(),
     ]
 
 
@@ -83,12 +84,15 @@ class Control:
         self.monitor = Monitor(runtime.settings, runtime.segment, now_ms())
         self.report = Report(runtime, self.monitor)
         self.mail = Mail(runtime)
-        self.commands = all_commands(self.report, self.mail)
+        segment = runtime.segment
+        orders = SetServer(self.report, AdminTableWriter(segment), NameOrderWriter(segment))
+        self.commands = all_commands(self.report, self.mail, orders)
         self.turns = Turns()
         self.services = Services(self.report, self.turns)
         failed, paused = self.connection_failed, self.monitor.accept_paused
         self.stats_acceptor = Acceptor(STATS_CONNECTIONS_MAX, failed, paused)
         self.service_acceptor = Acceptor(SERVICE_CONNECTIONS_MAX, failed, paused)
+        self.retirement = Retirement(self.me, self.stats_acceptor, self.service_acceptor, orders)
 
     async def serve_stats(self, listening: socket.socket, level: Level) -> None:
         """Serve one stats socket for ever."""
@@ -118,10 +122,18 @@ class Control:
 
         await self.service_acceptor.accept(listening, converse)
 
+    def hear(self) -> None:
+        """The bell was rung: resolverd has answered, or the supervisor wants something."""
+        with suppress(BlockingIOError):
+            os.eventfd_read(self.runtime.bells.control)
+        self.mail.hear()
+        self.retirement.look()
+
     async def beat(self) -> None:
-        """Say for ever that the loop turns."""
+        """Say for ever that the loop turns, and look at the command: a ring may be lost."""
         while True:
             self.me.beat(now_ms())
+            self.retirement.look()
             await asyncio.sleep(BEAT_SECONDS)
 
     async def tick(self) -> None:
@@ -138,7 +150,7 @@ class Control:
         """Serve everything; returns only by an exception."""
         stats = self.runtime.settings.globals.stats_sockets
         frontends = {proxy.frontend_index: proxy for proxy in self.runtime.settings.frontends}
-        self.mail.listen()
+        asyncio.get_running_loop().add_reader(self.runtime.bells.control, self.hear)
         async with asyncio.TaskGroup() as group:
             group.create_task(self.beat())
             group.create_task(self.tick())
@@ -146,7 +158,7 @@ class Control:
                 group.create_task(self.serve_stats(listening, LEVEL_NAMES[line.level]))
             for frontend, listening in self.runtime.service_sockets:
                 group.create_task(self.serve_statistics(listening, frontends[frontend]))
-            self.me.state(ProcessState.READY)
+            self.me.state(ProcessState.READY)  # before anything of the group has run
 
 
 def run(runtime: Runtime) -> NoReturn:

@@ -73,9 +73,10 @@ class StatsConversation:
             self.client.served()
             async for chunk in self.turns.chunks(self.line.answers(text)):
                 await self.send(chunk)
-            if self.line.ended or not (self.line.interactive or b"\n" in self.received):
+            self.client.answered()
+            more = b"\n" in self.received
+            if self.line.ended or not (more or (self.line.interactive and not self.client.leaving)):
                 return
-            self.client.waited_for()
 
     async def send(self, data: bytes) -> None:
         """Send a part of an answer."""
@@ -97,6 +98,8 @@ class StatsConversation:
                 data = await loop.sock_recv(self.connection, READ_BYTES)
             if not data:
                 return None
+            self.client.asks()
             self.received += data
+        self.client.asks()
         line, _, self.received = self.received.partition(b"\n")
         return line.decode("utf-8", "replace").removesuffix("\r")

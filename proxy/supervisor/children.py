@@ -8,7 +8,7 @@ from collections.abc import Callable
 import msgspec
 
 from proxy.runtime import Runtime
-from proxy.supervisor.reaping import Process
+from proxy.supervisor.reaping import Process, send
 from proxy.supervisor.watch import Watch
 
 
@@ -38,6 +38,14 @@ class Child:
         self.keep = keep
         self.watch = watch
         self.process: Process | None = None
+        self.expected: set[int] = set()  # statuses with which it ends because it was told to
+        self.ended_as_told = False  # the last process did
+
+    def end(self, number: signal.Signals) -> None:
+        """Signal the process, if there is one; that it ends by it is no news."""
+        if self.process is not None:
+            self.expected.add(-number)
+            send(self.process, number)
 
     def __repr__(self) -> str:
         """Name, pid and state."""

@@ -7,7 +7,8 @@
 
 A RUNNING generation replaces what dies; the others only watch. QUIESCING: no new handshake begins
 on the sockets that will be closed. DRAINING: workers accept what is queued and finish their
-sessions (`hard-stop-after` bounds it); sockets close once their queues are empty. ENDING: told to
+sessions (`hard-stop-after` bounds it), control the answers that it owes; sockets close once their
+queues are empty. ENDING: told to
 stop at once, killed after a short while.
 
 At the end of the program the last generation keeps its control, and replaces it when it dies, until
@@ -47,12 +48,13 @@ from proxy.supervisor.privileges import Privileges
 from proxy.supervisor.reactor import Reactor
 from proxy.supervisor.reaping import abandon, is_stopped, kill_and_reap, reap, send
 from proxy.supervisor.resolv_conf import close_resolv_conf
+from proxy.supervisor.services import Services
 from proxy.supervisor.state_files import close_state_files
 from proxy.supervisor.watch import Life
 from shm.counters import CounterReader, mend_hints, settle_dead_worker
 from shm.log_level import LogLevel
 from shm.processes import ProcessBoard
-from shm.states import Command, ProcessState
+from shm.states import Command
 
 
 class Phase(enum.Enum):
@@ -83,7 +85,7 @@ class Generation:
         """Nothing is forked yet; that begins with the first turn. `descriptors`: their limit.
 
         With a `handover` from another generation resolverd and control load and wait at a gate,
-        until `open_gate`.
+        until its `services` are let in.
         """
         self.runtime = runtime
         self.sockets = sockets
@@ -98,6 +100,7 @@ class Generation:
         self._log = log
         self._reactor = reactor
         self._board = ProcessBoard(runtime.segment)
+        self.services = Services(runtime, self.children, self._board)
         self._privileges = Privileges.of(runtime.settings.globals)
         self._homes = [listener.worker for listener in runtime.listeners]
         self._owners = list(self._homes)
@@ -111,7 +114,7 @@ class Generation:
         for index, home in enumerate(self._homes):
             self._board.assign(index, home)
         if handover is not None:
-            self._command(Command.WAIT, self.children.services, ())
+            self.services.wait()
 
     def __repr__(self) -> str:
         """Number, phase and children."""
@@ -129,21 +132,9 @@ class Generation:
         return all(child.watch.life is Life.SERVING for child in self.children.workers)
 
     @property
-    def services_loaded(self) -> bool:
-        """Resolverd and control wait at the gate."""
-        loaded = (ProcessState.WAITING, ProcessState.READY)
-        states = [self._board.status(child.position).state for child in self.children.services]
-        return all(state in loaded for state in states)
-
-    @property
     def hopeless(self) -> bool:
         """Some worker dies before it is ready, each time."""
         return any(child.watch.hopeless for child in self.children.workers)
-
-    @property
-    def services_hopeless(self) -> bool:
-        """The same for resolverd or control: a start does without them, a reload keeps the old."""
-        return any(child.watch.hopeless for child in self.children.services)
 
     # -- looking after the children ---------------------------------------------------------------
 
@@ -153,6 +144,7 @@ class Generation:
         One child starts at most: a fork takes long where there is much memory.
         """
         started = False
+        self.services.turn(now_ms)
         for child in self.children.all:
             if child.process is not None and judge:
                 status = self._board.status(child.position)
@@ -182,6 +174,10 @@ class Generation:
                 privileges=self._privileges,
                 descriptors=self._descriptors,
             )
+            if child.ended_as_told:
+                text = f"starting another {child.name}: a reload that was called off had ended it"
+                self.runtime.log(LogLevel.NOTICE, text)
+            child.expected, child.ended_as_told = set(), False
             process = child.process
             self._board.started(child.position, process.pid, now_ms, child.watch.restarts)
             self._reactor.watch(process.pidfd, lambda now_ms: self._ended(child, now_ms))
@@ -209,14 +205,15 @@ class Generation:
             abandon(process)
         self._reactor.forget(process.pidfd)
         self._settle(child, now_ms)
+        told = status in child.expected or (status is None and bool(child.expected))
+        child.ended_as_told = told
+        how = f"{child.name} ({process.pid}) {describe_end(status)}"
         if not child.watch.retired:
-            how = describe_end(status)
-            said = f"{child.name} ({process.pid}) {how}: starting another"
-            self.runtime.log(LogLevel.ALERT, said)
+            if not told:
+                self.runtime.log(LogLevel.ALERT, f"{how}: starting another")
             self.turn(now_ms, judge=False)
-        elif self.phase in (Phase.QUIESCING, Phase.DRAINING) and status != 0:
-            how = describe_end(status)
-            self.runtime.log(LogLevel.WARNING, f"old {child.name} ({process.pid}) {how}")
+        elif self.phase not in (Phase.ENDING, Phase.ENDED) and status != 0 and not told:
+            self.runtime.log(LogLevel.WARNING, f"old {how}")
 
     def _settle(self, child: Child, now_ms: int) -> None:
         """Nobody holds this position any more."""
@@ -269,27 +266,6 @@ class Generation:
 
     # -- the end ----------------------------------------------------------------------------------
 
-    @property
-    def services_ended(self) -> bool:
-        """Neither resolverd nor control runs."""
-        return all(child.process is None for child in self.children.services)
-
-    def open_gate(self) -> None:
-        """Resolverd and control may serve: the records of their predecessors are here."""
-        bells = self.runtime.bells
-        self._command(Command.RUN, self.children.services, (bells.resolverd, bells.control))
-
-    def end_services(self) -> None:
-        """Kill resolverd and control: a successor is about to speak for them."""
-        for child in self.children.services:
-            child.watch.retire()
-        self._send_services(signal.SIGKILL)
-
-    def revive_services(self, now_ms: int) -> None:
-        """The successor did not come to be."""
-        for child in self.children.services:
-            child.watch.revive(now_ms)
-
     def soft_stop(
         self, closing: Iterable[OpenSocket], now_ms: int, *, keep_control: bool = False
     ) -> None:
@@ -307,7 +283,7 @@ class Generation:
                 child.watch.retire()
         for item in items:
             remove_path(item.endpoint, item.identity)
-        self._send_services(signal.SIGKILL, but=self.children.control)
+        self.services.end(signal.SIGKILL, but=self.children.control)
         self._advance(now_ms)
 
     def stop(self, now_ms: int) -> None:
@@ -319,18 +295,13 @@ class Generation:
         for child in self.children.all:
             child.watch.retire()
         self._command(Command.STOP, self.children.all, self.runtime.bells.all())
-        self._send_services(signal.SIGTERM)
+        self.services.end(signal.SIGTERM)
         self._closing.shut()
 
     def _command(self, command: Command, children: Iterable[Child], bells: Iterable[int]) -> None:
         for child in children:
             self._board.command(child.position, command)
         ring(bells)
-
-    def _send_services(self, number: signal.Signals, but: Child | None = None) -> None:
-        for child in self.children.services:
-            if child.process is not None and child is not but:
-                send(child.process, number)
 
     def _advance(self, now_ms: int) -> None:
         self._closing.look()
@@ -341,7 +312,8 @@ class Generation:
             self.phase = Phase.DRAINING  # now that all were told
         if self.phase is Phase.DRAINING:
             self._shut_empty(now_ms)
-            if not self.children.working and not self.awaits_older:
+            waits = self.awaits_older or self.services.finishing
+            if not self.children.working and not waits:
                 self.stop(now_ms)
         if self._hard_stop_ms is not None and now_ms >= self._hard_stop_ms:
             self._hard_stop(now_ms)
@@ -368,8 +340,7 @@ class Generation:
         elif self._hard_stopped:
             self._hard_stop_ms = None
             for child in self.children.workers:
-                if child.process is not None:
-                    send(child.process, signal.SIGKILL)
+                child.end(signal.SIGKILL)
         else:
             self._hard_stop_ms = now_ms + STOP_LIMIT_MS
             self._hard_stopped = True
@@ -385,8 +356,7 @@ class Generation:
 
     def _kill_all(self, now_ms: int) -> None:
         for child in self.children.all:
-            if child.process is not None:
-                send(child.process, signal.SIGKILL)
+            child.end(signal.SIGKILL)
         self._kill_ms = now_ms + STOP_LIMIT_MS
 
     def close(self) -> None:

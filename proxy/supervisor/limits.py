@@ -27,7 +27,9 @@ EMPTYING_MS = 100  # after the word, workers accept what is queued; unix queues 
 SHUT_LIMIT_MS = 3_000  # queues that nobody empties are closed all the same
 
 KILL_WAIT_MS = 50  # a killed helper is gone by then, or it is left behind
-SERVICES_END_LIMIT_MS = 2_000  # resolverd and control, killed for a successor, are gone by then
+RETIRE_LIMIT_MS = 400  # control writes no more by then: its sockets rest half a second at most
+FINISH_LIMIT_MS = 10_000  # for the answers that a retired control owes: Prometheus waits as long
+SERVICES_END_LIMIT_MS = 2_000  # a killed resolverd or control is gone by then
 FAULT_PAUSE_MS = 100  # a handler that raised rests so long: it might raise again at once
 
 RELOAD_LIMIT_MS = 60_000  # parsing and resolving in the helper child
@@ -42,4 +44,5 @@ assert BACKOFF_FIRST_MS < BACKOFF_MAX_MS < BACKOFF_RESET_MS
 assert STOP_LIMIT_MS + LOG_END_LIMIT_MS < 1_000
 assert QUIESCE_MS < 1_000  # the first repetition of a dropped SYN is refused
 assert QUIESCE_MS < SHUT_LIMIT_MS
+assert RETIRE_LIMIT_MS < SERVICES_END_LIMIT_MS
 assert LIBC_LIMIT_MS < RELOAD_LIMIT_MS

@@ -1,6 +1,6 @@
 """A reload: read in a helper child, switch when the new workers are ready, or call it off.
 
-             bytes came           built            new workers ready,      old services gone,
+             bytes came           built            new workers ready,      old services silent,
                                                    new services loaded     the rest copied
     READING ----------> BUILDING -----> STARTING ---------> HANDING_OVER ---------> DONE
         |                  |               |                     |              the gate opens,
@@ -9,8 +9,8 @@
                                          ones end              services again
 
 The new resolverd and control load beside the old ones and wait at a gate, so little more than the
-copying of what has moved since the first copy lies between the end of the old ones and the work of
-the new ones. Until that end nothing of the old generation is touched but the options of its
+copying of what has moved since the first copy lies between the last word of the old ones and the
+work of the new ones. Until that end nothing of the old generation is touched but the options of its
 sockets. Whatever is raised on the way calls the reload off, foreseen or not: it is told, what was
 made goes, the old generation serves as before. What takes long is done in slices.
 
@@ -133,9 +133,9 @@ class Reload:
         elif self.step is Step.STARTING:
             assert self.new is not None
             self.new.turn(now_ms, judge=True)
-            if self.new.workers_ready and self.new.services_loaded:
+            if self.new.workers_ready and self.new.services.loaded:
                 self._end_services(now_ms)
-            elif self.new.hopeless or self.new.services_hopeless or late:
+            elif self.new.hopeless or self.new.services.hopeless or late:
                 who = "resolverd or control" if self.new.workers_ready else "workers"
                 raise ReloadError(f"the new {who} did not become ready")
         elif self.step is Step.HANDING_OVER:
@@ -144,7 +144,7 @@ class Reload:
     def _hand_over(self, now_ms: int, *, late: bool) -> None:
         assert self.new is not None
         self.new.turn(now_ms, judge=True)
-        if self._copying is None and self._old.services_ended:
+        if self._copying is None and self._old.services.silent:
             self._copying = Sliced(hand_over(self._old, self.new))
         if self._copying is not None:
             if self._copying.advance():
@@ -167,7 +167,7 @@ class Reload:
         self._copying, self._old.carried = None, None
         self._drop(now_ms)
         if ended_services:
-            self._old.revive_services(now_ms)
+            self._old.services.revive(now_ms)
 
     def _received(self, now_ms: int) -> None:
         try:
@@ -227,7 +227,7 @@ class Reload:
     def _end_services(self, now_ms: int) -> None:
         self.step = Step.HANDING_OVER
         self._deadline_ms = now_ms + SERVICES_END_LIMIT_MS
-        self._old.end_services()
+        self._old.services.give_way(now_ms)
 
     def _switch(self, now_ms: int) -> None:
         """Everything is where it must be: the new ones begin, the old workers finish."""
@@ -236,7 +236,7 @@ class Reload:
         onward = self._old.carried.onward
         closing = vanished(self._old.sockets.held, self.new.sockets.held)
         number = self.new.runtime.segment.reload_generation
-        self.new.open_gate()
+        self.new.services.open_gate()
         with self._faults.contained("stopping the old workers"):
             self._old.soft_stop(closing, now_ms)
         if self._old.phase is Phase.RUNNING:  # it raised before it began
@@ -256,7 +256,7 @@ class Reload:
         self._drop(now_ms)
         with self._faults.contained("reviving resolverd and control"):
             if ended_services:
-                self._old.revive_services(now_ms)
+                self._old.services.revive(now_ms)
         reason = str(error) if isinstance(error, ReloadError) else explain(error)
         self._old.runtime.log(LogLevel.ALERT, f"reload failed, nothing changed: {reason}")
 

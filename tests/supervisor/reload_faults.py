@@ -48,7 +48,7 @@ FILES = (
 # Those of the process tree: there a fault may be mended within the reload, which then succeeds.
 TREE_FILES = (
     *("generation.py", "children.py", "fork.py", "reaping.py", "watch.py", "backoff.py"),
-    *("adoption.py", "reactor.py", "privileges.py"),
+    *("adoption.py", "reactor.py", "privileges.py", "services.py"),
 )
 UNDOING = ("__exit__", "pop_all", "callback", "append", "close", "detach", "__hash__")
 Site = tuple[str, int, str]

@@ -68,7 +68,7 @@ class Operator:
                 connection.sendall(line.encode() + b"\n")
                 while chunk := connection.recv(4_096):
                     received += chunk
-            except ConnectionError:  # control has ended with this conversation
+            except ConnectionError:  # counted as unanswered
                 return ""
         return received.decode()
 
@@ -119,7 +119,8 @@ def test_no_acknowledged_order_is_lost_over_reloads(tmp_path: Path) -> None:
             done = operator.acknowledged
             wait_for(lambda: operator.acknowledged > done + 5, 15, "orders are taken at the end")
         assert operator.failures == []
-        assert operator.unanswered <= 2 * RELOADS, "one conversation, or two, with each old control"
+        ended = program.output.read_text().count("ending old control")  # the machine was busy
+        assert operator.unanswered <= 2 * ended
 
 
 def write(folder: Path, port: int, name: str) -> str:

@@ -177,3 +177,6 @@ def test_a_soft_stop_between_the_old_services_and_the_new_leaves_a_control(tmp_p
             wait_for(lambda: len(program.titles_all()) == 2, 15, "the new generation is gone")
             assert program.pid_of("control") not in (0, control)
         assert program.wait() == 0
+        told = program.text()
+        assert "starting another control: a reload that was called off had ended it" in told
+        assert f"control ({control})" not in told, "it did not die"

@@ -7,7 +7,6 @@ busy: then there is no answer, and the asking side tells what the segment says. 
 from __future__ import annotations
 
 import asyncio
-import os
 from contextlib import suppress
 from typing import TypeVar
 
@@ -49,18 +48,11 @@ class Mail:
     def __init__(self, runtime: Runtime) -> None:
         self.sender = MailSender(runtime.segment)
         self.doorbell = runtime.bells.resolverd
-        self.bell = runtime.bells.control
         self.turn = asyncio.Lock()
         self.rung = asyncio.Event()
 
-    def listen(self) -> None:
-        """Hear the bell that resolverd rings; call it once, in the loop."""
-        asyncio.get_running_loop().add_reader(self.bell, self.hear)
-
     def hear(self) -> None:
         """The bell was rung, by resolverd or another process."""
-        with suppress(BlockingIOError):
-            os.eventfd_read(self.bell)
         self.rung.set()
 
     async def ask(self, kind: Kind, key: int, cursor: int, text: str) -> bytes | None:

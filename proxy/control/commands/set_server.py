@@ -1,7 +1,8 @@
 """The commands that change a server: set server|weight|maxconn, enable, disable; and get weight.
 
 The only writer of admin records and of orders of names: each change is published whole, then
-all readers of the slot are rung: relays and main threads of all workers, and resolverd.
+all readers of the slot are rung: relays and main threads of all workers, and resolverd. Once a
+successor is about to write, changes are refused.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from shm.log_level import LogLevel
 from shm.names import NameOrderWriter
 from shm.slots import AdminTableWriter
 
+REPLACED = "This process is being replaced by a reload; nothing was changed, please try again."
 USAGE = "usage: set server <backend>/<server> addr | fqdn | health | state | weight"
 
 
@@ -38,6 +40,7 @@ class SetServer:
         self.report = report
         self.writer = writer
         self.names = names
+        self.replaced = False  # a successor writes from now on
         self.in_force = InForce(report.runtime.segment)
 
     def commands(self) -> list[Command]:
@@ -86,6 +89,7 @@ class SetServer:
     def publish(self, observed: Observed, change: Change) -> Answer:
         """Publish a change, ring its readers, and answer."""
         if change.record is not None:
+            self.refuse_if_replaced()
             former = self.report.monitor.summary(observed.proxy)
             bells = self.report.runtime.bells
             self.writer.publish(observed.server.slot, change.record)
@@ -93,6 +97,11 @@ class SetServer:
             ring((bells.resolverd,))
             self.log(observed, former, change.answer)
         return [f"{change.answer}\n"] if change.answer else []
+
+    def refuse_if_replaced(self) -> None:
+        """Raise CommandError when nothing may be written any more."""
+        if self.replaced:
+            raise CommandError(REPLACED)
 
     def publish_state(self, observed: Observed, change: Change) -> Answer:
         """The same for a state; the answer comes when every relay goes by it."""
@@ -138,6 +147,7 @@ class SetServer:
         name = ordered_name(observed, words)
         if not name:
             return [f"no need to change the FDQN {BY}\n"]  # sic: HAProxy's own words
+        self.refuse_if_replaced()
         # the name of the server's line is no order
         ordered = "" if name == observed.server.fqdn else name
         self.names.publish(observed.server.slot, ordered, now_ms())

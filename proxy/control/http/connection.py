@@ -94,9 +94,10 @@ class HttpConnection:
             await discard(self.connection, REQUEST_HEAD_SECONDS_MAX)
             return False
         response = await self.handler(request, self.client)
-        await self.respond(request, response, keep_alive=request.keep_alive)
-        self.client.waited_for()
-        return request.keep_alive
+        keep_alive = request.keep_alive and not self.client.leaving
+        await self.respond(request, response, keep_alive=keep_alive)
+        self.client.answered()
+        return keep_alive and not self.client.leaving
 
     async def next_head(self) -> bytes | None:
         """The bytes of the next request head; None when the client has left.
@@ -112,12 +113,14 @@ class HttpConnection:
                     data = await loop.sock_recv(self.connection, READ_BYTES)
                     if not data:
                         return None
+                    self.client.asks()
                     self.counters.bytes_in += len(data)
                     self.received += data
         except TimeoutError as error:
             if not self.received:  # nothing was asked: an idle connection just ends
                 return None
             raise BadRequestError(HTTPStatus.REQUEST_TIMEOUT) from error
+        self.client.asks()
         head, _, self.received = self.received.partition(HEAD_END)
         return head
 

@@ -157,6 +157,8 @@ def run_service(runtime: Runtime, position: int) -> None:
     me.state(ProcessState.READY)
     while True:
         me.beat(now_ms())
+        if me.command == Command.RETIRE:
+            os._exit(0)
         threading.Event().wait(TICK_SECONDS)
 
 
