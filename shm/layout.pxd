@@ -80,6 +80,7 @@ cdef enum:  # Command
     COMMAND_SOFT_STOP = 1  # accept until EAGAIN, then only finish what is open
     COMMAND_STOP = 2
     COMMAND_WAIT = 3  # at the gate
+    COMMAND_RETIRE = 4  # control: let a successor write
 
 cdef struct Header:
     uint64_t magic
