@@ -60,16 +60,23 @@ class Program:
         self.file.write_text(configuration.replace("{socket}", str(self.socket_path)))
 
     def wait_until_answering(self) -> None:
-        """Return once the stats socket answers; fail with the output when the program ended."""
+        """Return once the stats socket answers, beside all workers; fail when the program ended."""
 
         def answering() -> bool:
             if self.process.poll() is not None:
                 pytest.fail(f"ended with {self.process.returncode}:\n{self.output.read_text()}")
             with suppress(OSError):
-                return "Pid:" in self.ask("show info")
+                said = self.ask("show info")
+                return "Pid:" in said and self._has_workers(said)
             return False
 
         wait_for(answering, 15, "an answer on the stats socket", step=0.02)
+
+    def _has_workers(self, said: str) -> bool:
+        """Whether all workers are there; of a program inside a pid namespace nothing is seen."""
+        found = self.titled_children()
+        wanted = int(said.partition("Nbthread: ")[2].split()[0])
+        return "control" not in found or len(found.get("worker", [])) >= wanted
 
     def ask(self, command: str) -> str:
         """One command on the stats socket, its whole answer."""
