@@ -1,7 +1,7 @@
 """The command `millrace`, also as `python -m proxy`: standard descriptors and signals first.
 
 Whatever else the program needs is imported after that: a reload or soft stop that is ordered
-meanwhile would end it, because nobody has asked for these signals yet.
+meanwhile would end it, because no handler of these signals is set yet.
 """
 
 import signal

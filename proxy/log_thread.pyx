@@ -53,7 +53,7 @@ cdef void write_record(int source, int target, const char *record, size_t length
         written = write(target, record + done, length - done)
         if written >= 0:
             done += written
-        elif errno == EAGAIN:  # a full pipe that whoever gave it has made non-blocking
+        elif errno == EAGAIN:  # a full pipe that was given as a non-blocking one
             ready_within(target, POLLOUT, RETRY_MS)
         elif errno != EINTR and ready_within(source, POLLRDHUP, RETRY_MS):
             return

@@ -1,8 +1,8 @@
 """What every child inherits by fork: settings, segment, bells, listening sockets, log.
 
 Made once per generation by the supervisor, before the first child; immutable afterwards. A bell
-is an eventfd with one reader: whoever publishes something writes to the bells of those who should
-look. Losing a ring is harmless, because every reader also looks on its own tick.
+is an eventfd with one reader: a process that publishes something writes to the bells of those that
+should look. Losing a ring is harmless, because every reader also looks on its own tick.
 """
 
 from __future__ import annotations

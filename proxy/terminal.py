@@ -1,4 +1,4 @@
-"""What the program says to whoever started it, on the standard descriptors.
+"""What the program says to its starter, on the standard descriptors.
 
 The starter may have closed them, put a full disk behind them or ended the program at a pipe's
 other end: none of that is a reason not to serve, so nothing here raises. Nothing is buffered, so

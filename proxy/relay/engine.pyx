@@ -5,7 +5,7 @@ itself is loop.pxd; what a session does is session/session.pxd and session/attem
 DNS, no HTTP, no log.
 
 Threads: `run` belongs to the relay thread, `rebuild` to the worker's main thread. They meet in one
-pointer per backend, exchanged atomically: whoever takes a schedule out of it owns it.
+pointer per backend, exchanged atomically: the thread that takes a schedule out of it owns it.
 """
 
 from ipaddress import ip_address

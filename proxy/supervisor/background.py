@@ -3,8 +3,8 @@
     parent: fork, wait for one byte or the end of the pipe, exit 0 or 1
     child:  setsid, let go of the terminal (but a copy of standard error), start, say so
 
-The terminal is let go before any child exists: whoever reads the output of `millrace -D` to its
-end must not wait for the children.
+The terminal is let go before any child exists: a program that reads the output of `millrace -D` to
+its end must not wait for the children.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def write_pid(path: str, pid: int) -> None:
     """The pid file, made anew; raises OSError.
 
     A link, FIFO or socket that stands there is removed first: a link is not followed to another
-    file, and nobody is waited for at a FIFO. A device (/dev/null) is written to and stays.
+    file, and no reader of a FIFO is waited for. A device (/dev/null) is written to and stays.
     """
     with suppress(OSError):
         mode = Path(path).lstat().st_mode

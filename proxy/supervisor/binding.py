@@ -172,7 +172,7 @@ def _set_place(listener: socket.socket, endpoint: Endpoint, options: SocketOptio
 
 
 def _bind_path(listener: socket.socket, path: str, options: SocketOptions) -> None:
-    """Bind beside the path and rename over it: a stale socket is in nobody's way."""
+    """Bind beside the path and rename over it: a stale socket is in the way of none."""
     beside = Path(f"{path}.{os.getpid():x}.t")  # nine bytes of the ten that UNIX_PATH_MAX leaves
     beside.unlink(missing_ok=True)
     listener.bind(str(beside))
@@ -268,7 +268,7 @@ def release(listener: socket.socket) -> None:
 
 
 def queue_length(listener: socket.socket) -> int:
-    """Clients that nobody has accepted yet; 0 where the kernel does not say (unix sockets)."""
+    """Clients that are not accepted yet; 0 where the kernel does not say (unix sockets)."""
     if listener.family not in (socket.AF_INET, socket.AF_INET6):
         return 0
     with suppress(OSError):

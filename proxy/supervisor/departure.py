@@ -2,14 +2,14 @@
 
 A successor (of `-sf`, or any program of the same user) listens in the same SO_REUSEPORT group, and
 the kernel deals new clients out to all members of the group. So a program in the group gives them
-to those who stay, and nobody waits or is refused; a client who comes to a closing socket all the
-same has its SYN dropped, and repeats it after a second (`quiesce`). Where nobody stays that is
-everyone's lot: the repetition is refused.
+to the sockets that stay, and no client waits or is refused; one that comes to a closing socket all
+the same has its SYN dropped, and repeats it after a second (`quiesce`). Where no socket stays, that
+happens to each: the repetition is refused.
 
 The members of a group are numbered by age. When one leaves, the last takes its number: the
 program names none that is about to change, as far as there is another. The last program names only
-the number that nobody has when the last closing socket is gone. It means nothing then, and the
-kernel deals out as ever; nobody who is not of the group can take it away. Whoever joins does that
+the number that no member has when the last closing socket is gone. It means nothing then, and the
+kernel deals out as ever; only a member of the group can take it away, and each new one does
 (`open_listener`).
 """
 
@@ -33,13 +33,13 @@ class Members:
     """The numbers of a group's members, as its sockets leave it. Pure."""
 
     def __init__(self, leaving: Sequence[bool]) -> None:
-        """Who leaves, from the eldest to the youngest."""
+        """Which members leave, from the eldest to the youngest."""
         self._leaving = list(leaving)
         self._moved: set[int] = set()
 
     @property
     def targets(self) -> list[int]:
-        """Numbers that new clients may be given to; none where nobody stays.
+        """Numbers that new clients may be given to; none where no member stays.
 
         The last member is the next to move, so it is named only if it is alone. Those that have
         moved come before it only, because where they are follows from an order that an elder
@@ -65,7 +65,7 @@ class Members:
         return [number for number, leaving in enumerate(self._leaving) if not leaving]
 
     def leave(self) -> None:
-        """The first of those who leave is gone."""
+        """The first of those that leave is gone."""
         number = self._leaving.index(True)
         last = self.last
         self._leaving[number] = self._leaving[last]
@@ -125,7 +125,7 @@ class Departure:
     """Everything that a generation closes."""
 
     def __init__(self, items: Iterable[OpenSocket]) -> None:
-        """They let nobody in any more; who is in their queues is still to be accepted."""
+        """They let no client in any more; those in their queues are still to be accepted."""
         groups: dict[object, list[OpenSocket]] = {}
         for item in items:
             groups.setdefault(_name(item), []).append(item)
@@ -143,7 +143,7 @@ class Departure:
 
     @property
     def waiting(self) -> bool:
-        """Whether somebody is in a queue."""
+        """Whether a client is in a queue."""
         return any(queue_length(item.socket) for group in self._groups for item in group.items)
 
     def shut(self) -> None:

@@ -1,4 +1,4 @@
-"""What an exception means for whoever reads the log; one that nobody expected ends nothing.
+"""What an exception means for the reader of the log; an unexpected one ends nothing.
 
 All children depend on the one process in which these happen, so a fault is told, and whatever
 it fell into is given up or tried again; each kind is told once.

@@ -70,7 +70,7 @@ def fork_child(
         pidfd = os.pidfd_open(pid)
         process = Process(pid, pidfd)
         signal.pthread_sigmask(signal.SIG_SETMASK, former)
-    except BaseException:  # as without a descriptor: a child that nobody watches must not run on
+    except BaseException:  # as without a descriptor: a child that is not watched must not run on
         signal.pthread_sigmask(signal.SIG_SETMASK, former)
         if pid > 0:
             os.kill(pid, signal.SIGKILL)
@@ -106,7 +106,7 @@ def _run_child(
     except SystemExit as ending:
         status = ending.code if isinstance(ending.code, int) else 1
     except BaseException:
-        # Nobody above can handle it: the supervisor sees the exit status, the operator the text.
+        # No caller can handle it: the supervisor sees the exit status, the operator the text.
         say(f"{title} failed:\n{traceback.format_exc()}")
     finally:
         os._exit(status)

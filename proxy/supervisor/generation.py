@@ -12,7 +12,7 @@ queues are empty. ENDING: told to
 stop at once, killed after a short while.
 
 At the end of the program the last generation keeps its control, and replaces it when it dies, until
-all older ones have ended (`awaits_older`): who asks the stats socket gets an answer to the end.
+all older ones have ended (`awaits_older`): the stats socket answers to the end.
 
 Knows nothing of signals, of reload or of how settings came to be.
 """
@@ -104,7 +104,9 @@ class Generation:
         self._privileges = Privileges.of(runtime.settings.globals)
         self._homes = [listener.worker for listener in runtime.listeners]
         self._owners = list(self._homes)
-        self._serving: tuple[set[int], set[int]] | None = None  # whom the owners were planned for
+        self._serving: tuple[set[int], set[int]] | None = (
+            None  # the workers that the owners were planned for
+        )
         self._doubtful_hints: set[int] = set()  # of slots at which a worker died in a step
         self._closing = Departure(())
         self._quiet_ms = 0  # when the handshakes under way are over
@@ -184,7 +186,7 @@ class Generation:
         except Exception as error:
             self.runtime.log(LogLevel.ALERT, f"cannot start {child.name}: {explain(error)}")
             try:
-                if child.process is not None:  # a process that nobody watches must not run on
+                if child.process is not None:  # a process that is not watched must not run on
                     kill_and_reap(child.process)
             finally:
                 self._settle(child, now_ms)
@@ -216,7 +218,7 @@ class Generation:
             self.runtime.log(LogLevel.WARNING, f"old {how}")
 
     def _settle(self, child: Child, now_ms: int) -> None:
-        """Nobody holds this position any more."""
+        """No process holds this position any more."""
         child.process = None
         child.watch.died(now_ms)
         self._board.ended(child.position)
@@ -347,7 +349,7 @@ class Generation:
             self._command(Command.STOP, self.children.workers, self.runtime.bells.all())
 
     def _shut_empty(self, now_ms: int) -> None:
-        """Close the sockets, all together, once nobody waits in any queue."""
+        """Close the sockets, all together, once no client waits in any queue."""
         if now_ms < self._quiet_ms + EMPTYING_MS:
             return
         waiting = self._closing.waiting

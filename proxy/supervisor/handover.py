@@ -74,7 +74,7 @@ class Handover:
                 yield
 
     def copy_moved(self) -> Steps[None]:
-        """What has moved since `copy`; nobody writes the old records any more.
+        """What has moved since `copy`; no process writes the old records any more.
 
         Nor the new ones: their resolverd and control wait at the gate until this has been done.
         """

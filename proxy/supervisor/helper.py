@@ -51,7 +51,7 @@ class Helper:
     def end(self) -> bytes:
         """End the helper, whatever it does; all that it sent.
 
-        Nobody waits for that end: giving back much memory takes the kernel a while.
+        That end is not waited for: giving back much memory takes the kernel a while.
         """
         descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0:  # else this was tried before, and the number may be another's by now

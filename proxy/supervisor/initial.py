@@ -1,6 +1,6 @@
 """Where each server is when the first client comes: `init-addr` (manual section 5.2). Pure.
 
-The names are resolved by somebody else; here the methods of each server are walked in order:
+The names are resolved elsewhere; here the methods of each server are walked in order:
 `last` (what the state file says), `libc`, `none` (starts in RMAINT), an address.
 """
 

@@ -18,13 +18,13 @@ BACKOFF_MAX_MS = 5_000
 BACKOFF_RESET_MS = 10_000  # a child that lived this long starts with a clean record
 
 TICK_MS = 250  # heartbeats are looked at this often
-STARTING_TICK_MS = 5  # while somebody is waited for
+STARTING_TICK_MS = 5  # while a child is waited for
 SLICE_MS = 10  # of work in proportion to the configuration, between two looks at signals and ends
 STOP_LIMIT_MS = 400  # from the stop word to SIGKILL: the whole end takes less than a second
 LOG_END_LIMIT_MS = 400  # the last lines are written to their file by then, or given up
 QUIESCE_MS = 250  # handshakes under way finish before the workers empty the queues
 EMPTYING_MS = 100  # after the word, workers accept what is queued; unix queues cannot be read
-SHUT_LIMIT_MS = 3_000  # queues that nobody empties are closed all the same
+SHUT_LIMIT_MS = 3_000  # queues that no worker empties are closed all the same
 
 KILL_WAIT_MS = 50  # a killed helper is gone by then, or it is left behind
 RETIRE_LIMIT_MS = 400  # control writes no more by then: its sockets rest half a second at most

@@ -190,7 +190,7 @@ def restore_options(wants: list[Want], workers: int, held: Held) -> None:
 
 
 def give_back(fresh: Iterable[OpenSocket]) -> None:
-    """Undo the opening of sockets that nobody was told of."""
+    """Undo the opening of sockets that no generation has yet."""
     for item in fresh:
         if item.endpoint.family is SocketFamily.DESCRIPTOR:
             item.socket.detach()  # it was open before, and may be wanted later

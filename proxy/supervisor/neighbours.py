@@ -1,4 +1,4 @@
-"""Who else listens on an address: the sockets of a SO_REUSEPORT group, told by the kernel.
+"""What else listens on an address: the sockets of a SO_REUSEPORT group, told by the kernel.
 
 Asks over NETLINK_SOCK_DIAG, which needs no privilege.
 """

@@ -1,6 +1,6 @@
 """Pairs of (old index, new index): which things of one generation are which of the next.
 
-They are kept in arrays and chained from one generation to the next, because whoever looks up the
+They are kept in arrays and chained from one generation to the next, because a look at the
 settings once more touches each server's object, and ends the sharing of its memory with children.
 """
 

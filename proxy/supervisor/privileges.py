@@ -16,7 +16,7 @@ class PrivilegeError(Exception):
 
 
 class Privileges(msgspec.Struct, frozen=True):
-    """Whom a child runs as (global `user`, `group`, `uid`, `gid`, `chroot`); None: unchanged."""
+    """As which user a child runs (`user`, `group`, `uid`, `gid`, `chroot`); None: unchanged."""
 
     uid: int | None = None
     gid: int | None = None

@@ -1,4 +1,4 @@
-"""Readable descriptors and who is called about them: the whole event loop of the supervisor."""
+"""Readable descriptors and what is called for each: the whole event loop of the supervisor."""
 
 from __future__ import annotations
 

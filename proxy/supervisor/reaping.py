@@ -4,7 +4,7 @@ The kernel may keep an end back: a tracer (strace, a debugger) is told before th
 it lets go the parent gets nothing, though the pidfd says that the process has ended. A killed
 process may also hang in the kernel. Such a child is left behind, and looked for again each tick.
 
-There are children that nobody here forked: as PID 1 the program inherits all orphans, and what
+There are children that were not forked here: as PID 1 the program inherits all orphans, and what
 executed it may have had some. Their ends are taken, too, and never that of an own child by mistake:
 those are numbered in `_own` from their fork until their end was taken.
 """
@@ -31,14 +31,14 @@ class Process(NamedTuple):
 
 
 def own(pid: int) -> None:
-    """A child was forked here: whoever has its `Process` takes its end."""
+    """A child was forked here: the owner of its `Process` takes its end."""
     _own.add(pid)
 
 
 def reap(process: Process) -> int | None:
     """The exit status of an ended child (negative: minus the signal), None when there is none yet.
 
-    Closes the pidfd with the status. None also where somebody else has taken the end.
+    Closes the pidfd with the status. None also where the end was taken elsewhere.
     """
     try:
         result = os.waitid(os.P_PIDFD, process.pidfd, os.WEXITED | os.WNOHANG)
@@ -81,7 +81,7 @@ def kill_and_reap(process: Process) -> None:
 
 
 def kill(process: Process) -> None:
-    """End a child at once; nobody waits for its end. Its pidfd is closed in any case."""
+    """End a child at once, without waiting for its end. Its pidfd is closed in any case."""
     taken = False
     try:
         send(process, signal.SIGKILL)
@@ -92,7 +92,7 @@ def kill(process: Process) -> None:
 
 
 def abandon(process: Process) -> None:
-    """Nobody asks for the end of this child any more; closes the pidfd."""
+    """The end of this child is not asked for any more; closes the pidfd."""
     leave(process.pid)
     with suppress(OSError):  # `reap` had closed it, and raised then
         os.close(process.pidfd)
@@ -109,14 +109,14 @@ def look_again() -> None:
         try:
             if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG) is None:
                 continue
-        except ChildProcessError:  # somebody else has taken it
+        except ChildProcessError:  # it was taken elsewhere
             pass
         _left.discard(pid)
         _own.discard(pid)
 
 
 def reap_strangers() -> None:
-    """Take the ends of children that nobody here forked, as far as none of ours comes first."""
+    """Take the ends of children that were not forked here, as far as none of ours comes first."""
     while True:
         try:
             ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)

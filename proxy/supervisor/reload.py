@@ -161,7 +161,7 @@ class Reload:
         return max(0, self._deadline_ms - now_ms)
 
     def abandon(self, now_ms: int) -> None:
-        """The program ends: nothing is to be switched any more, and somebody must serve."""
+        """The program ends: nothing is to be switched any more, and the old ones must serve."""
         ended_services = self.step is Step.HANDING_OVER
         self.step = Step.DONE
         self._copying, self._old.carried = None, None

@@ -15,9 +15,9 @@ HANDLED = (
     signal.SIGHUP,
     signal.SIGCHLD,
 )
-HELD = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)  # until somebody can act on them
+HELD = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)  # until a handler can act on them
 # HAProxy dumps its pools for the first, and lets go of its ports for a successor without
-# SO_REUSEPORT with the others: there is nothing to be done, but nobody is to end or stop either.
+# SO_REUSEPORT with the others: there is nothing to be done, but no process may end or stop.
 IGNORED = (signal.SIGQUIT, signal.SIGTTOU, signal.SIGTTIN)
 READ_BYTES = 4_096
 
@@ -51,7 +51,7 @@ class SignalPipe:
         return set()
 
     def close(self) -> None:
-        """Give the signals back; those that nobody can act on any more are held, not fatal."""
+        """Give the signals back; those that no handler acts on any more are held, not fatal."""
         signal.pthread_sigmask(signal.SIG_SETMASK, self._former_mask)
         for number, handler in self._former.items():
             signal.signal(number, handler)

@@ -184,7 +184,7 @@ def _serve(
             notifier,
             when_ready,
         )
-        # Whoever finds the file may signal at once: signals are taken already.
+        # A reader of the file may signal at once: signals are taken already.
         if mode.pidfile is not None:
             write_pid(mode.pidfile, os.getpid())
     except Exception as error:

@@ -115,7 +115,7 @@ def _open_state_file(path: str, proxies: list[Proxy]) -> StateFile:
     real = os.path.realpath(path)  # a link stays a link: its target is replaced
     servers = tuple(server for proxy in proxies for server in _state_servers(proxy))
     folder = None
-    with suppress(OSError):  # whoever writes notices, too, and says so
+    with suppress(OSError):  # the writer notices, too, and says so
         folder = os.open(Path(real).parent, OPEN_FOLDER)
     return StateFile(real, servers, folder)
 

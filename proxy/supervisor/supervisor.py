@@ -130,7 +130,7 @@ class Supervisor:
                 generation.turn(now, judge=judge)
 
     def _trusts_beats(self, now: int) -> bool:
-        """After a pause of the whole machine everybody's beats are late: let them beat first."""
+        """After a pause of the whole machine all beats are late: let the children beat first."""
         if now - self._looked_ms > SUSPECT_AFTER_MS // 2:
             self._believe_ms = now + SUSPECT_AFTER_MS
         self._looked_ms = now

@@ -8,8 +8,8 @@
           +--- death --- CONDEMNED <-- stale --+- SUSPECT <+
 
 WAITING has a time at which the successor is due. STARTING, SUSPECT and CONDEMNED count as away:
-after 100 ms siblings serve its sockets. A retired child is judged as any other, but nobody wants
-it back once it is dead (unless a reload is called off).
+after 100 ms siblings serve its sockets. A retired child is judged as any other, but is not
+replaced once it is dead (unless a reload is called off).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Watch:
     """Judges one child position over all its incarnations."""
 
     def __init__(self, now_ms: int, *, has_relay: bool) -> None:
-        """A position that nobody holds yet; `has_relay`: both heartbeats count."""
+        """A position without a process yet; `has_relay`: both heartbeats count."""
         self.life = Life.WAITING
         self.due_ms = now_ms
         self.restarts = 0

@@ -1,4 +1,4 @@
-"""Follows the changes of all backends: who changed since last time, dear work not too often.
+"""Follows the changes of all backends: which changed since last time, dear work not too often.
 
 Must not know what is done about a change. A backend whose turn is put off stays waiting and is
 found again at the next call, so nothing is lost: the segment is state, not events. A call costs in

@@ -6,7 +6,7 @@ from proxy.runtime import Log
 from shm.counters import CounterReader
 from shm.log_level import LogLevel
 
-REPORT_MS = 10_000  # between two reports: who reads them looks at counters for more
+REPORT_MS = 10_000  # between two reports: counters say more
 
 
 class LogLosses:

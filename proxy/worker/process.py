@@ -146,7 +146,7 @@ class Worker:
         self._act()
 
     def _rung(self) -> None:
-        """Somebody published something."""
+        """The bell was rung: something was published."""
         with suppress(BlockingIOError):
             os.eventfd_read(self._bell)
         self._act()

@@ -1,11 +1,11 @@
-# Waiting for a place at a server: this worker's queues, and who is told of a free place.
+# Waiting for a place at a server: this worker's queues, and which worker hears of a free place.
 #
 # A backend has one queue for sessions that may go to any server, a server one for those that must
 # go to it (`balance source`). Queues are in the order of their tickets; the first ticket of each is
 # published in this worker's row (state/server_places.pxd says what for). Nothing is lost:
 #   - a session that comes publishes its ticket, and the worker tries once more before it waits for
 #     events (session/dequeue.pxd);
-#   - whoever gives a place back fences, reads the tickets of all workers and rings the bell of the
+#   - a worker that gives a place back fences, reads all tickets and rings the bell of the
 #     lowest;
 #   - and all workers with sessions that wait look every QUEUE_SWEEP_MS, because a worker can be
 #     killed before it rings.
@@ -55,7 +55,7 @@ cdef inline uint64_t server_limit(
 
 cdef inline bint place_free(
         Engine *engine, uint32_t slot, const ServerView *server) noexcept nogil:
-    """Whether a place at a server is free, whoever it is for."""
+    """Whether a place at a server is free, whichever session it is for."""
     return server.maxconn == 0 or (
         served_by(&engine.view, slot, engine.servers[slot].tag) < server_limit(
             engine, slot, server))
@@ -217,7 +217,7 @@ cdef inline void queue_leave(Engine *engine, Session *session) noexcept nogil:
 
 
 cdef inline void queue_pass_on(Engine *engine, uint32_t slot) noexcept nogil:
-    """This worker is not next for a server: if a place is free, tell who is."""
+    """This worker is not next for a server: if a place is free, ring the one that is."""
     cdef const ServerView *server = server_cached(
         engine, slot, load_acquire(&engine.view.header.table_generation))
     cdef Waiting lowest

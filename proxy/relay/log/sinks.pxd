@@ -5,7 +5,7 @@
 # have passed or LOG_BATCH lines wait. A receiver that takes nothing is tried again after
 # LOG_RETRY_MS.
 #
-# A datagram is gone when the kernel took it. One that nobody received is known where the kernel
+# A datagram is gone when the kernel took it. One without a receiver is known where the kernel
 # says so with the next one (ECONNREFUSED). A Unix socket whose server went away is connected again
 # by its path.
 

@@ -150,7 +150,7 @@ cdef inline void ask_resolution(Engine *engine, Session *session) noexcept nogil
     request = request_of(&engine.view, engine.worker, session.slot)
     if session.error == ETIMEDOUT:
         store_relaxed(&request.client_began_ms, session.attempt_ms)
-        fence_release()  # whoever sees the count sees the time
+        fence_release()  # a reader that sees the count sees the time
         count(&request.client_timeouts, 1)
     else:
         count(&request.client_refusals, 1)
@@ -158,7 +158,7 @@ cdef inline void ask_resolution(Engine *engine, Session *session) noexcept nogil
 
 
 cdef inline void session_unreachable(Engine *engine, Session *session) noexcept nogil:
-    """No attempt is left, or nobody to try."""
+    """No attempt is left, or no server to try."""
     if session.error == ETIMEDOUT:
         session_break(engine, session, TERMINATION_SERVER_TIMEOUT_CONNECT, -1)
     elif is_local_error(session.error):

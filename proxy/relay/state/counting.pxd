@@ -30,13 +30,13 @@ cdef inline void raise_max(uint64_t *word, uint64_t value) noexcept nogil:
 
 
 cdef inline ServerCounters *counters_of(Engine *engine, Session *session) noexcept nogil:
-    """The row of the session's server; without one, a row that is nobody's and that nobody reads.
+    """The row of the session's server; without one, a row that is never read.
 
     Whatever ends, queues or picks again may leave a session without a slot: every count for its
     server goes through here.
     """
     if session.slot == NO_SLOT:
-        return &engine.nobody
+        return &engine.no_server
     return server_counters(&engine.view, engine.worker, session.slot)
 
 

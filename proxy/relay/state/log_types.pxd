@@ -66,7 +66,7 @@ cdef struct LogSink:
     uint32_t first  # that was not sent
     uint32_t start  # of what was not sent
     int64_t next_ms  # not before: when lines are sent again
-    uint8_t refused  # a batch ended early: nobody receives, or the kernel has no room
+    uint8_t refused  # a batch ended early: no receiver, or no room in the kernel
 
 cdef struct LogTarget:
     LogSink *sink

@@ -1,11 +1,11 @@
-# Places at a server: how many sessions it may have over all workers, and who is next.
+# Places at a server: how many sessions it may have over all workers, and which is next.
 #
 # A server's sessions are the sum of its cells in the gauges (shm/gauges.pxd), each written by its
 # worker alone; workers of former generations that finish their sessions have theirs there, too. To
 # take a place a worker raises its own cell, fences, and sums up: over the limit it steps back. So
 # the sum of places held never exceeds the limit, whichever worker is stopped or killed where.
 #
-# Sessions that lead to an address that the server has no longer keep nobody from the present one. A
+# Sessions that lead to an address that the server has no longer take no place at the present one. A
 # cell says of one address, known by a tag that follows from it, how many sessions lead there, and
 # how many elsewhere; for any other address the latter count. So two generations that know of
 # different addresses need not agree. balance/present.pxd counts.
@@ -18,7 +18,7 @@
 # oldest ticket in its row: one for those that wait for any server of the backend, one for those
 # that must go to a certain server. A place is for the lowest ticket that wants it; a session that
 # has none yet comes last. A worker that shows no life is passed over until it does: what it holds
-# counts, what it waits for keeps nobody. balance/queue.pxd keeps the sessions, session/dequeue.pxd
+# counts, what it waits for does not. balance/queue.pxd keeps the sessions, session/dequeue.pxd
 # gives them places.
 #
 # Knows rows and tickets, neither sessions nor bells.
@@ -34,10 +34,10 @@ from shm.segment cimport (
 
 cdef enum:
     NO_WORKER = 0xFFFFFFFF
-    LIFELESS_MS = 300  # a worker in which somebody waits shows life three times in this time
+    LIFELESS_MS = 300  # a worker in which a session waits shows life three times in this time
 
 cdef struct Waiting:  # the lowest ticket of some
-    uint64_t ticket  # 0: nobody waits
+    uint64_t ticket  # 0: none waits
     uint32_t worker  # whose it is
 
 
@@ -160,7 +160,7 @@ cdef inline uint64_t ticket_draw(const View *view, uint32_t backend) noexcept no
 
 
 cdef inline bint lifeless(const View *view, uint32_t worker, int64_t now_ms) noexcept nogil:
-    """Whether a worker is stopped, or so late that nobody should wait for it."""
+    """Whether a worker is stopped, or so late that no session should wait for it."""
     return <int64_t>load_relaxed(&view.processes[worker].relay_beat_ms) + LIFELESS_MS < now_ms
 
 

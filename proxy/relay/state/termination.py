@@ -10,7 +10,7 @@ import enum
 
 
 class Termination(enum.IntEnum):
-    """Termination states; the first letter says who ended the session, the second in which phase.
+    """Termination states; the first letter says what ended the session, the second in which phase.
 
     An upper-case C or S is the client or the server itself, a lower-case one its time-out.
     """

@@ -18,7 +18,7 @@ from shm.segment cimport View
 
 cdef enum:
     SCRATCH_BYTES = 65536  # one receive at most, and the most that a stalled direction owns
-    TURN_BYTES = 1048576  # moved for one direction in a turn in which nobody else has work
+    TURN_BYTES = 1048576  # moved for one direction in a turn in which no other session has work
     SHARE_BYTES = 262144  # moved for one direction in a turn of several: a pipe's fill
     ACCEPT_BATCH = 64  # connections taken from all listeners before other events have their turn
     EVENTS_MAX = 256
@@ -149,7 +149,7 @@ cdef struct Schedule:  # immutable once delivered; balance/schedule.pxd builds i
     uint32_t *weights  # by position in the backend; 0: no member
     uint64_t *weights_before  # by position in the backend: sum of the weights of those before
     uint64_t weight_total
-    int64_t warm_next_ms  # when a member that warms up has more weight; 0: nobody warms up
+    int64_t warm_next_ms  # when a member that warms up has more weight; 0: none warms up
 
 cdef struct LeastBlock:  # HINT_BLOCK_SLOTS neighbouring slots, as leastconn last saw them
     uint64_t changes  # of the block's hints at that time, plus one; 0: never
@@ -173,7 +173,7 @@ cdef struct Limit:  # keeps listeners from accepting while it is reached (admiss
     Limit *next_freed
     Limit *next  # in the engine's list of those that stop a listener of this worker
     Limit *previous
-    Listener *first  # whom it stops, in the order of tickets
+    Listener *first  # that it stops, in the order of tickets
     Listener *last
 
 cdef struct Frontend:
@@ -270,7 +270,7 @@ cdef struct Session:
     Listener *listener
     Backend *backend  # NULL: the frontend has none, or the PROXY header is not there yet
     Waiter *waiter  # NULL: not in a queue
-    Addresses *addresses  # NULL: nobody wants them
+    Addresses *addresses  # NULL: they are not needed
     LogNote *log  # NULL: not logged
     int64_t started_ms
     int64_t attempt_ms  # start of the connect attempt, or of the turn-around time
@@ -374,7 +374,7 @@ cdef struct Engine:
     Outgoing **outgoing  # by slot; NULL: plain connections
     ServerLimits *limits  # by slot
     uint8_t *headers  # by slot: HeaderKind of proxy_protocol/format.pxd
-    ServerCounters nobody  # counts of sessions without a server (counting.pxd)
+    ServerCounters no_server  # counts of sessions without a server (counting.pxd)
     uint64_t ticket  # of the session that a server is being sought for; the highest: none yet
     uint32_t waiting  # sessions in queues
     int64_t queues_swept_ms
