@@ -17,7 +17,7 @@ python=${PYTHON:-$root/.venv/bin/python}
 
 make_copy() { # folder, kind: the tree, built with sanitizers of this kind
     mkdir -p "$1"
-    for part in shm proxy resolverd tests; do
+    for part in shm proxy resolverd loadtest tests; do
         mkdir -p "$1/$part"
         # nothing stale but the extension modules; timestamps are kept: only changes are compiled
         find "$1/$part" -type f ! -name '*.so' -delete

@@ -94,6 +94,7 @@ def test_as_pid_1_it_takes_the_ends_of_orphans_and_keeps_those_of_its_own(tmp_pa
             assert "NSpid:" in inside
             assert inside.partition("NSpid:")[2].splitlines()[0].split()[-1] == "1"
             for turn in range(1, 6):
+                wait_for(lambda: len(workers(supervisor)) == 2, 10, "two have their titles")
                 (victim, *_) = workers(supervisor)
                 os.kill(victim, signal.SIGKILL)
                 wait_for(
@@ -103,7 +104,6 @@ def test_as_pid_1_it_takes_the_ends_of_orphans_and_keeps_those_of_its_own(tmp_pa
                     10,
                     "the end of a worker is told with its reason",
                 )
-                wait_for(lambda: len(workers(supervisor)) == 2, 10, "another has its place")
             wait_for(
                 lambda: list(children(supervisor).values()).count("Z") <= PLAIN_ORPHANS,
                 10,
