@@ -8,8 +8,7 @@
 A RUNNING generation replaces what dies; the others only watch. QUIESCING: no new handshake begins
 on the sockets that will be closed. DRAINING: workers accept what is queued and finish their
 sessions (`hard-stop-after` bounds it), control the answers that it owes; sockets close once their
-queues are empty. ENDING: told to
-stop at once, killed after a short while.
+queues are empty. ENDING: told to stop at once, killed after a short while.
 
 At the end of the program the last generation keeps its control, and replaces it when it dies, until
 all older ones have ended (`awaits_older`): the stats socket answers to the end.
@@ -104,9 +103,7 @@ class Generation:
         self._privileges = Privileges.of(runtime.settings.globals)
         self._homes = [listener.worker for listener in runtime.listeners]
         self._owners = list(self._homes)
-        self._serving: tuple[set[int], set[int]] | None = (
-            None  # the workers that the owners were planned for
-        )
+        self._serving: tuple[set[int], set[int]] | None = None  # the workers of `_owners`
         self._doubtful_hints: set[int] = set()  # of slots at which a worker died in a step
         self._closing = Departure(())
         self._quiet_ms = 0  # when the handshakes under way are over

@@ -5,8 +5,7 @@
 # published in this worker's row (state/server_places.pxd says what for). Nothing is lost:
 #   - a session that comes publishes its ticket, and the worker tries once more before it waits for
 #     events (session/dequeue.pxd);
-#   - a worker that gives a place back fences, reads all tickets and rings the bell of the
-#     lowest;
+#   - a worker that gives a place back fences, reads all tickets and rings the bell of the lowest;
 #   - and all workers with sessions that wait look every QUEUE_SWEEP_MS, because a worker can be
 #     killed before it rings.
 # Servers without `maxconn`, and backends of such servers, cost one load and no fence.
