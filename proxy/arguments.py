@@ -135,7 +135,7 @@ _PIDS = {"-sf": "finish_pids", "-st": "end_pids"}
 
 def parse(argv: Sequence[str]) -> Arguments | UsageError:
     """Understand the words after the program's name."""
-    parser = _Parser(argv)
+    parser = _ArgumentParser(argv)
     try:
         parser.run()
     except _WrongUsageError as error:
@@ -147,7 +147,7 @@ def parse(argv: Sequence[str]) -> Arguments | UsageError:
     return arguments
 
 
-class _Parser:
+class _ArgumentParser:
     """The words not yet read, and what was understood so far."""
 
     def __init__(self, argv: Sequence[str]) -> None:

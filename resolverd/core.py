@@ -24,7 +24,7 @@ from resolverd.names.registry import NameRegistry, Resolved
 from resolverd.pace.deadline_heap import Schedule
 from resolverd.pace.run_limit import RUNS_MAX, RunLimit
 from resolverd.pace.stopwatch import Stopwatch
-from resolverd.resolution.actions import Abandoned, Action, Finished, Gained, Send, Unanswered
+from resolverd.resolution.actions import Abandoned, Action, Ask, Finished, Gained, Unanswered
 from resolverd.resolution.resolution import Trigger, on_time
 from resolverd.resolution.silence import Silence
 from resolverd.resolution.transitions import State
@@ -163,7 +163,7 @@ class Core:
         asker = self._askers[name.section.name]
         asked: list[QueryType] = []
         for action in actions:
-            if isinstance(action, Send):
+            if isinstance(action, Ask):
                 query_type = action.question.query_type
                 unsent = asker.ask(key, action.question, now_ms)
                 asked.append(query_type)

@@ -12,19 +12,19 @@ import time
 from contextlib import suppress
 
 from shm.processes import ProcessSelf
-from shm.states import Command, ProcessState
+from shm.states import ProcessCommand, ProcessState
 
 LOOK_MS = 100  # the most that a lost ring costs; the heartbeat is due each second
 
 
 def wait_at_gate(process: ProcessSelf, bell: int) -> None:
     """Set the state WAITING, and return when the supervisor's command is no longer WAIT."""
-    if process.command != Command.WAIT:
+    if process.command != ProcessCommand.WAIT:
         return
     process.state(ProcessState.WAITING)
     poll = select.poll()
     poll.register(bell, select.POLLIN)
-    while process.command == Command.WAIT:
+    while process.command == ProcessCommand.WAIT:
         process.beat(time.monotonic_ns() // 1_000_000)
         if poll.poll(LOOK_MS):
             with suppress(BlockingIOError):

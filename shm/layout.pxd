@@ -75,7 +75,7 @@ cdef enum:  # Area
     AREA_JOURNAL = 18
     AREA_TURNS = 19
 
-cdef enum:  # Command
+cdef enum:  # ProcessCommand
     COMMAND_RUN = 0
     COMMAND_SOFT_STOP = 1  # accept until EAGAIN, then only finish what is open
     COMMAND_STOP = 2
@@ -106,7 +106,7 @@ cdef struct Header:
 cdef struct Process:
     # one cache line written by the supervisor
     uint64_t pid  # 0: not running
-    uint64_t command  # Command
+    uint64_t command  # ProcessCommand
     uint64_t started_ms
     uint64_t restarts
     uint64_t gauges_row  # of a worker (gauges.pxd)

@@ -69,7 +69,7 @@ cdef class ProcessBoard:
         store_release(&record.pid, 0)
 
     def command(self, uint32_t process, uint64_t command) -> None:
-        """Write the command for a process (a `Command`); ring its bells afterwards."""
+        """Write the command for a process (a `ProcessCommand`); ring its bells afterwards."""
         store_release(&process_at(self.segment, process).command, command)
 
     def owner(self, uint32_t socket) -> int:
@@ -106,5 +106,5 @@ cdef class ProcessSelf:
 
     @property
     def command(self) -> int:
-        """The supervisor's `Command`."""
+        """The supervisor's `ProcessCommand`."""
         return load_acquire(&self.record.command)

@@ -68,7 +68,7 @@ class ProcessState(enum.IntEnum):
     RETIRED = 5  # control: writes no record any more, sends the answers that it owes
 
 
-class Command(enum.IntEnum):
+class ProcessCommand(enum.IntEnum):
     """The supervisor's command to a child."""
 
     RUN = 0

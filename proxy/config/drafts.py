@@ -28,7 +28,7 @@ from proxy.config.model.settings import (
     Source,
     StatsSocket,
 )
-from proxy.config.text.addresses import Address
+from proxy.config.text.addresses import WrittenAddress
 from resolverd.config import PAYLOAD_DEFAULT, Family, Nameserver, TtlPeriod
 from resolverd.resolv_conf.file import NDOTS_DEFAULT, ResolvConf
 
@@ -191,7 +191,7 @@ class ServerDraft(msgspec.Struct):
 
     name: str
     origin: Origin
-    address: Address
+    address: WrittenAddress
     port: int
     port_relative: bool
     options: ServerOptions

@@ -20,7 +20,7 @@ NO_LISTENER = "Configuration file has no error but will not start (no listener) 
 WARNINGS_FATAL = "config : Some warnings were found and 'zero-warning' is set. Aborting."
 
 
-class Report(msgspec.Struct, frozen=True):
+class LoadReport(msgspec.Struct, frozen=True):
     """The lines to print, and the exit status."""
 
     lines: tuple[str, ...]
@@ -55,7 +55,7 @@ def summarize(
     warnings_fatal: bool = False,
     has_listener: bool = True,
     pid: int | None = None,
-) -> Report:
+) -> LoadReport:
     """The output of `-c` (or of a start) for these messages, and its exit status.
 
     0: no error; 1: errors; 2: no error, but no bind address.
@@ -71,15 +71,15 @@ def summarize(
     lines = [render(message, shown_pid) for message in messages if message.severity not in hidden]
     if failed:
         lines.append(render_tagged(Severity.ALERT, shown_pid, FATAL))
-        return Report(tuple(lines), 1)
+        return LoadReport(tuple(lines), 1)
     if warned and warnings_fatal:
         lines.append(render_tagged(Severity.ALERT, shown_pid, WARNINGS_FATAL))
-        return Report(tuple(lines), 1)
+        return LoadReport(tuple(lines), 1)
     if check and warned and not quiet:
         lines.append(WARNED)
     if not has_listener:
         lines.append(NO_LISTENER)
-        return Report(tuple(lines), 2)
+        return LoadReport(tuple(lines), 2)
     if check and verbose and not quiet:
         lines.append(VALID)
-    return Report(tuple(lines), 0)
+    return LoadReport(tuple(lines), 0)

@@ -31,7 +31,7 @@ from proxy.control.commands.show_stat import ShowStat
 from proxy.control.commands.show_why import ShowWhy
 from proxy.control.http.connection import HttpConnection, Response
 from proxy.control.http.request import Request
-from proxy.control.http.services import Services
+from proxy.control.http.services import HttpServices
 from proxy.control.limits import (
     BEAT_SECONDS,
     SERVICE_CONNECTIONS_MAX,
@@ -88,7 +88,7 @@ class Control:
         orders = SetServer(self.report, AdminTableWriter(segment), NameOrderWriter(segment))
         self.commands = all_commands(self.report, self.mail, orders)
         self.turns = Turns()
-        self.services = Services(self.report, self.turns)
+        self.services = HttpServices(self.report, self.turns)
         failed, paused = self.connection_failed, self.monitor.accept_paused
         self.stats_acceptor = Acceptor(STATS_CONNECTIONS_MAX, failed, paused)
         self.service_acceptor = Acceptor(SERVICE_CONNECTIONS_MAX, failed, paused)

@@ -17,7 +17,7 @@ from proxy.control.commands.set_server import SetServer
 from proxy.control.limits import LAST_ORDERS_SECONDS_MAX, RETIRING_LOOK_SECONDS
 from proxy.control.places import Client
 from shm.processes import ProcessSelf
-from shm.states import Command, ProcessState
+from shm.states import ProcessCommand, ProcessState
 
 
 class Retirement:
@@ -44,7 +44,7 @@ class Retirement:
 
     @property
     def _wanted(self) -> bool:
-        return self._me.command == Command.RETIRE
+        return self._me.command == ProcessCommand.RETIRE
 
     @property
     def _clients(self) -> set[Client]:

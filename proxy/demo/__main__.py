@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
-from proxy.demo.world import BACKENDS, NAMESERVER, Backend, Client, Nameserver
+from proxy.demo.world import BACKENDS, NAMESERVER, Backend, DemoClient, DemoNameserver
 
 CONFIGURATION = Path(__file__).parents[2] / "deploy" / "examples" / "demo.cfg"
 START_SECONDS_MAX = 10.0
@@ -58,11 +58,11 @@ class Demo:
     def __init__(self, directory: str) -> None:
         self.started = time.monotonic()
         self.socket_path = str(Path(directory) / "stats.sock")
-        self.nameserver = Nameserver()
+        self.nameserver = DemoNameserver()
         self.backends = {address: Backend(address) for address in BACKENDS}
         self.nameserver.addresses = STORY[0].addresses
         self.proxy = self.start_proxy()
-        self.client = Client(("127.0.0.1", PORT))
+        self.client = DemoClient(("127.0.0.1", PORT))
         self.ending = threading.Event()
 
     def start_proxy(self) -> subprocess.Popen[bytes]:

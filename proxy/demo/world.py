@@ -30,7 +30,7 @@ CLIENT_TIMEOUT_SECONDS = 2.0
 REQUEST = b"GET / HTTP/1.0\r\nHost: demo\r\n\r\n"
 
 
-class Nameserver:
+class DemoNameserver:
     """Answers A questions for one name from a list that the story changes.
 
     `addresses` None means that the name does not exist. Raises OSError when the address is taken.
@@ -102,7 +102,7 @@ class Backend:
         self.socket.close()
 
 
-class Client:
+class DemoClient:
     """Asks the proxy about fifteen times a second, each time on a new connection, and counts."""
 
     def __init__(self, target: tuple[str, int]) -> None:

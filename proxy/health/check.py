@@ -48,7 +48,7 @@ LOCAL_ERRORS = frozenset(
 )
 
 
-class Target(NamedTuple):
+class CheckTarget(NamedTuple):
     """Where a check connects to; `host` is numeric text, or the name of a Unix socket."""
 
     host: str | bytes
@@ -62,7 +62,7 @@ class Target(NamedTuple):
         return socket.AF_INET6 if ":" in self.host else socket.AF_INET
 
 
-class Attempt(NamedTuple):
+class RunningCheck(NamedTuple):
     """One check under way for the server in `slot`."""
 
     slot: int
@@ -112,7 +112,7 @@ def come_from(connection: socket.socket, source: Source, family: int) -> None:
     connection.bind((source.address, 0))
 
 
-def _announce(attempt: Attempt) -> None:
+def _announce(attempt: RunningCheck) -> None:
     """Send the PROXY header into the empty socket; whether it arrives is not what is checked."""
     if attempt.header is ProxyHeader.NONE:
         return
@@ -132,9 +132,9 @@ class Connects:
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
-        self._attempts: dict[int, Attempt] = {}  # by descriptor
+        self._attempts: dict[int, RunningCheck] = {}  # by descriptor
         self._exchanges: dict[int, Exchange] = {}  # of those that are connected, by descriptor
-        self._deadlines: list[tuple[int, int, Attempt]] = []  # a number: none are equal
+        self._deadlines: list[tuple[int, int, RunningCheck]] = []  # a number: none are equal
         self._begun = 0
 
     def __len__(self) -> int:
@@ -148,13 +148,13 @@ class Connects:
     def begin(
         self,
         slot: int,
-        target: Target,
+        target: CheckTarget,
         limit_ms: int,
         source: Source | None = None,
         *,
         header: ProxyHeader = ProxyHeader.NONE,
         dialect: Dialect = CONNECT_ONLY,
-    ) -> Attempt | Outcome:
+    ) -> RunningCheck | Outcome:
         """Start a check that may take `limit_ms`; an `Outcome` when it failed on the spot."""
         began_ns = time.monotonic_ns()
         try:
@@ -162,7 +162,7 @@ class Connects:
         except OSError as error:
             return outcome_of(failed_connect(error.errno or errno.ENOBUFS), began_ns)
         deadline_ms = began_ns // 1_000_000 + limit_ms
-        attempt = Attempt(slot, connection, began_ns, deadline_ms, header, dialect)
+        attempt = RunningCheck(slot, connection, began_ns, deadline_ms, header, dialect)
         self._attempts[connection.fileno()] = attempt
         self._begun += 1
         heapq.heappush(self._deadlines, (attempt.deadline_ms, self._begun, attempt))
@@ -171,7 +171,9 @@ class Connects:
             heapq.heapify(self._deadlines)
         return attempt
 
-    def _connect(self, target: Target, source: Source | None, dialect: Dialect) -> socket.socket:
+    def _connect(
+        self, target: CheckTarget, source: Source | None, dialect: Dialect
+    ) -> socket.socket:
         """A watched socket whose connect is under way, or done; raises OSError."""
         flags = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
         connection = socket.socket(target.family, flags, 0)
@@ -190,11 +192,11 @@ class Connects:
             raise
         return connection
 
-    def _is_open(self, attempt: Attempt) -> bool:
+    def _is_open(self, attempt: RunningCheck) -> bool:
         """Whether a check is under way; the descriptor of a closed socket is -1."""
         return attempt.socket.fileno() in self._attempts
 
-    def ended(self, events_max: int) -> list[tuple[Attempt, Outcome]]:
+    def ended(self, events_max: int) -> list[tuple[RunningCheck, Outcome]]:
         """Go on where sockets are ready, so many at most; the checks that ended by it, closed."""
         found = []
         for descriptor, _ in self._epoll.poll(0, events_max):
@@ -205,7 +207,7 @@ class Connects:
                 found.append((attempt, outcome_of(result, attempt.began_ns)))
         return found
 
-    def _advance(self, attempt: Attempt) -> Result | None:
+    def _advance(self, attempt: RunningCheck) -> Result | None:
         """One step of a check whose socket is ready; None while it goes on."""
         descriptor = attempt.socket.fileno()
         exchange = self._exchanges.get(descriptor)
@@ -217,7 +219,7 @@ class Connects:
             self._epoll.modify(descriptor, exchange.events)
         return result
 
-    def _connected(self, attempt: Attempt) -> Result | None:
+    def _connected(self, attempt: RunningCheck) -> Result | None:
         """The connect ended: judge it, or begin what comes next."""
         code = attempt.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code != 0:
@@ -235,12 +237,12 @@ class Connects:
             self._epoll.modify(attempt.socket.fileno(), exchange.events)
         return result
 
-    def expired(self, now_ms: int, attempts_max: int) -> list[tuple[Attempt, Outcome]]:
+    def expired(self, now_ms: int, attempts_max: int) -> list[tuple[RunningCheck, Outcome]]:
         """The checks whose time was up at `now_ms`, closed; so many at most.
 
         One whose socket is ready goes on first: it may have ended in time and only not been heard.
         """
-        found: list[tuple[Attempt, Outcome]] = []
+        found: list[tuple[RunningCheck, Outcome]] = []
         while len(found) < attempts_max:
             deadline_ms = self.next_deadline_ms()
             if deadline_ms is None or deadline_ms > now_ms:
@@ -255,7 +257,7 @@ class Connects:
             found.append((attempt, outcome_of(result, attempt.began_ns)))
         return found
 
-    def _is_ready(self, attempt: Attempt) -> bool:
+    def _is_ready(self, attempt: RunningCheck) -> bool:
         """Whether something that the check waits for has happened."""
         descriptor = attempt.socket.fileno()
         exchange = self._exchanges.get(descriptor)
@@ -263,7 +265,7 @@ class Connects:
         poll.register(descriptor, select.EPOLLOUT if exchange is None else exchange.events)
         return bool(poll.poll(0))
 
-    def abandon(self, attempt: Attempt) -> None:
+    def abandon(self, attempt: RunningCheck) -> None:
         """Close a check, ended or not."""
         descriptor = attempt.socket.fileno()
         del self._attempts[descriptor]

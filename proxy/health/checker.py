@@ -25,7 +25,7 @@ from random import Random
 
 from proxy.capacity import capacity_of
 from proxy.health import rise_fall
-from proxy.health.check import Attempt, Connects, Target
+from proxy.health.check import CheckTarget, Connects, RunningCheck
 from proxy.health.news import News
 from proxy.health.observation import Observation
 from proxy.health.rise_fall import Change, Outcome, Sight
@@ -53,8 +53,8 @@ class Watched:
         self.thresholds = server.thresholds
         self.state = rise_fall.adopted(record, self.thresholds)
         self.revision = -1  # of the slot's records at the last look
-        self.target: Target | None = None  # None: nowhere to connect to
-        self.attempt: Attempt | None = None
+        self.target: CheckTarget | None = None  # None: nowhere to connect to
+        self.attempt: RunningCheck | None = None
         self.held_as_slow = False  # the attempt counts among those of slow servers
 
     @property
@@ -68,13 +68,13 @@ class Watched:
         return rise_fall.interval_ms(self.state, self.thresholds, self.server.check)
 
 
-def target_of(server: CheckedServer, view: ServerState) -> Target | None:
+def target_of(server: CheckedServer, view: ServerState) -> CheckTarget | None:
     """Where the check of a server connects to; None while it must not be checked."""
     if server.local is not None and server.check.address is None:
-        return None if view.maint else Target(server.local.local_name, 0)
+        return None if view.maint else CheckTarget(server.local.local_name, 0)
     host = server.check.address or view.address
     port = server.check.port or view.port
-    return None if view.maint or host is None or port == 0 else Target(host, port)
+    return None if view.maint or host is None or port == 0 else CheckTarget(host, port)
 
 
 class Checker:
@@ -258,7 +258,7 @@ class Checker:
         self._arm()
         self._news.tell()
 
-    def _end(self, ended: list[tuple[Attempt, Outcome]]) -> None:
+    def _end(self, ended: list[tuple[RunningCheck, Outcome]]) -> None:
         """Judge the outcomes that still speak of their server."""
         for attempt, outcome in ended:
             watched = self._watched[attempt.slot]

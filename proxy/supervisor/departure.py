@@ -121,7 +121,7 @@ class Group:
         self.items = []
 
 
-class Departure:
+class Closing:
     """Everything that a generation closes."""
 
     def __init__(self, items: Iterable[OpenSocket]) -> None:

@@ -29,7 +29,7 @@ from proxy.supervisor.adoption import plan_owners
 from proxy.supervisor.binding import remove_path
 from proxy.supervisor.carry import Carried
 from proxy.supervisor.children import Child, Children, Entries, describe_end
-from proxy.supervisor.departure import Departure
+from proxy.supervisor.departure import Closing
 from proxy.supervisor.faults import explain
 from proxy.supervisor.fork import fork_child
 from proxy.supervisor.handover import Handover
@@ -53,7 +53,7 @@ from proxy.supervisor.watch import Life
 from shm.counters import CounterReader, mend_hints, settle_dead_worker
 from shm.log_level import LogLevel
 from shm.processes import ProcessBoard
-from shm.states import Command
+from shm.states import ProcessCommand
 
 
 class Phase(enum.Enum):
@@ -105,7 +105,7 @@ class Generation:
         self._owners = list(self._homes)
         self._serving: tuple[set[int], set[int]] | None = None  # the workers of `_owners`
         self._doubtful_hints: set[int] = set()  # of slots at which a worker died in a step
-        self._closing = Departure(())
+        self._closing = Closing(())
         self._quiet_ms = 0  # when the handshakes under way are over
         self._hard_stop_ms: int | None = None
         self._hard_stopped = False  # the workers were told
@@ -271,7 +271,7 @@ class Generation:
         """Accept what is queued, finish the sessions, then end; close these sockets on the way."""
         assert self.phase is Phase.RUNNING, f"soft stop of {self}"
         items = list(closing)
-        self._closing = Departure(items)
+        self._closing = Closing(items)
         self._quiet_ms = now_ms + (QUIESCE_MS if self._closing else 0)
         limit = self.runtime.settings.globals.hard_stop_after_ms
         self._hard_stop_ms = None if limit is None else now_ms + limit
@@ -293,11 +293,13 @@ class Generation:
         self._kill_ms = now_ms + STOP_LIMIT_MS
         for child in self.children.all:
             child.watch.retire()
-        self._command(Command.STOP, self.children.all, self.runtime.bells.all())
+        self._command(ProcessCommand.STOP, self.children.all, self.runtime.bells.all())
         self.services.end(signal.SIGTERM)
         self._closing.shut()
 
-    def _command(self, command: Command, children: Iterable[Child], bells: Iterable[int]) -> None:
+    def _command(
+        self, command: ProcessCommand, children: Iterable[Child], bells: Iterable[int]
+    ) -> None:
         for child in children:
             self._board.command(child.position, command)
         ring(bells)
@@ -307,7 +309,7 @@ class Generation:
         if self.phase is Phase.QUIESCING and now_ms >= self._quiet_ms:
             bells = self.runtime.bells
             readers = (*bells.relays, *bells.workers)
-            self._command(Command.SOFT_STOP, self.children.workers, readers)
+            self._command(ProcessCommand.SOFT_STOP, self.children.workers, readers)
             self.phase = Phase.DRAINING  # now that all were told
         if self.phase is Phase.DRAINING:
             self._shut_empty(now_ms)
@@ -343,7 +345,7 @@ class Generation:
         else:
             self._hard_stop_ms = now_ms + STOP_LIMIT_MS
             self._hard_stopped = True
-            self._command(Command.STOP, self.children.workers, self.runtime.bells.all())
+            self._command(ProcessCommand.STOP, self.children.workers, self.runtime.bells.all())
 
     def _shut_empty(self, now_ms: int) -> None:
         """Close the sockets, all together, once no client waits in any queue."""

@@ -21,7 +21,7 @@ from proxy.supervisor.children import Child, Children
 from proxy.supervisor.limits import FINISH_LIMIT_MS, RETIRE_LIMIT_MS
 from shm.log_level import LogLevel
 from shm.processes import ProcessBoard
-from shm.states import Command, ProcessState
+from shm.states import ProcessCommand, ProcessState
 
 
 class Services:
@@ -65,11 +65,11 @@ class Services:
 
     def wait(self) -> None:
         """They load, and wait at the gate until `open_gate`."""
-        self._command(Command.WAIT, self._all)
+        self._command(ProcessCommand.WAIT, self._all)
 
     def open_gate(self) -> None:
         """They may serve: the records of their predecessors are here."""
-        self._command(Command.RUN, self._all)
+        self._command(ProcessCommand.RUN, self._all)
 
     def give_way(self, now_ms: int) -> None:
         """A successor is about to speak for them; `turn` sees to the limits."""
@@ -79,7 +79,7 @@ class Services:
         self._kill_ms = now_ms + RETIRE_LIMIT_MS
         serves = self._board.status(self._control.position).state == ProcessState.READY
         self._control.expected.add(0)
-        self._command(Command.RETIRE, (self._control,))
+        self._command(ProcessCommand.RETIRE, (self._control,))
         self._resolverd.end(signal.SIGKILL)
         if not serves:  # it owes no answer
             self._control.end(signal.SIGKILL)
@@ -105,7 +105,7 @@ class Services:
         self._kill_ms = None
         for child in self._all:
             child.watch.revive(now_ms)
-        self._command(Command.RUN, (self._control,))
+        self._command(ProcessCommand.RUN, (self._control,))
 
     def end(self, number: signal.Signals, but: Child | None = None) -> None:
         """Signal both, or the other one than `but`."""
@@ -113,7 +113,7 @@ class Services:
             if child is not but:
                 child.end(number)
 
-    def _command(self, command: Command, children: Iterable[Child]) -> None:
+    def _command(self, command: ProcessCommand, children: Iterable[Child]) -> None:
         for child in children:
             self._board.command(child.position, command)
         ring((self._runtime.bells.resolverd, self._runtime.bells.control))

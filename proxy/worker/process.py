@@ -33,7 +33,7 @@ from shm.counters import CounterReader
 from shm.locks import HEALTH_WRITER, take_role
 from shm.log_level import LogLevel
 from shm.processes import ProcessSelf
-from shm.states import Command, ProcessState
+from shm.states import ProcessCommand, ProcessState
 
 TICK_SECONDS = 0.1  # heartbeat and look around; the supervisor calls 10 missed ones stale
 READY_POLL_SECONDS = 0.001  # while the relay thread starts: a killed worker is missed meanwhile
@@ -153,7 +153,7 @@ class Worker:
 
     def _act(self) -> None:
         """Do what the command word and the table say."""
-        if self._self.command != Command.RUN and not self._stopping:
+        if self._self.command != ProcessCommand.RUN and not self._stopping:
             self._stopping = True
             self._self.state(ProcessState.STOPPING)
             if self._checker is not None:

@@ -22,9 +22,9 @@ from resolverd.records.history import LastAnswer
 from resolverd.records.schema import (
     TOGETHER,
     Account,
-    Kind,
     Move,
     Page,
+    QuestionKind,
     Reply,
     ServerAccount,
     Summary,
@@ -84,11 +84,11 @@ class Accounts:
         self, question: MailQuestion, now_ms: int, rows: int
     ) -> Page[Summary] | Page[Account]:
         _, kind, key, cursor, text = question
-        if kind == Kind.NAMES:
+        if kind == QuestionKind.NAMES:
             return self._summaries(cursor, now_ms, rows)
-        if kind == Kind.NAME:
+        if kind == QuestionKind.NAME:
             return self._accounts(self._called(text), cursor, now_ms, rows)
-        if kind == Kind.SERVER:
+        if kind == QuestionKind.SERVER:
             return Page(
                 [self._about_server(each, key, now_ms) for each in self._names.feeding(key)]
             )

@@ -20,7 +20,7 @@ def asks(types: Iterable[enum.Enum], *, merges: bool) -> str:
     return (TOGETHER if merges else ",").join(each.name for each in types)
 
 
-class Kind(enum.IntEnum):
+class QuestionKind(enum.IntEnum):
     """The kinds of questions in the mailbox."""
 
     NAMES = 1  # Summary of all names, by key from `cursor` on

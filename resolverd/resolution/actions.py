@@ -10,7 +10,7 @@ from resolverd.resolution.run_outcomes import TypeOutcome
 NO_ANSWER = Answer(Status.TIMEOUT)
 
 
-class Send(msgspec.Struct, frozen=True):
+class Ask(msgspec.Struct, frozen=True):
     """Ask all nameservers of the section."""
 
     question: Question
@@ -50,4 +50,4 @@ class Finished(msgspec.Struct, frozen=True):
         return self.answer.addresses
 
 
-Action = Send | Abandoned | Unanswered | Gained | Finished
+Action = Ask | Abandoned | Unanswered | Gained | Finished

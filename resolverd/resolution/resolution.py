@@ -31,7 +31,7 @@ from collections.abc import Callable, Set
 from resolverd.config import Family, ResolutionSettings, ResolversSection, names_of
 from resolverd.dns.answer import Answer, QueryType, Question, Status, query_types
 from resolverd.pace.run_limit import Turn
-from resolverd.resolution.actions import Abandoned, Action, Finished, Gained, Send, Unanswered
+from resolverd.resolution.actions import Abandoned, Action, Ask, Finished, Gained, Unanswered
 from resolverd.resolution.attempts import NO_NAMESERVER, QuestionLine
 from resolverd.resolution.hold_rules import hold_ms
 from resolverd.resolution.leases import Lease, Leases
@@ -313,7 +313,7 @@ class Resolution:
         deadline_ms = now_ms + self._section.timeout_retry_ms
         line.sent(self._nameservers, deadline_ms, self.silent)
         self._set_deadline()
-        return [Send(Question(self._walk.name, query_type)) for query_type in line.asked]
+        return [Ask(Question(self._walk.name, query_type)) for query_type in line.asked]
 
     def _step(self, line: QuestionLine, event: Event, now_ms: int) -> list[Action]:
         if line.beside is not None and self._outcomes.has_valid:

@@ -53,14 +53,14 @@ def now_ms() -> int:
     return time.monotonic_ns() // 1_000_000
 
 
-class Target(NamedTuple):
+class FileInFolder(NamedTuple):
     """A file by the descriptor of its folder."""
 
     folder: int
     name: str
 
 
-def read(target: Target) -> bytes:
+def read(target: FileInFolder) -> bytes:
     """The content of the file; raises OSError, also if it is no regular file."""
     descriptor = os.open(target.name, OPEN_FILE, dir_fd=target.folder)
     with open(descriptor, "rb") as file:
@@ -69,7 +69,7 @@ def read(target: Target) -> bytes:
         return file.read(FILE_BYTES_MAX + 1)
 
 
-def replace(target: Target, content: bytes | bytearray) -> None:
+def replace(target: FileInFolder, content: bytes | bytearray) -> None:
     """Replace the file by `content`, completely or not at all; raises OSError.
 
     A `.NAME.new` in the folder (of a killed predecessor, or a link or FIFO of another user) is
@@ -130,7 +130,7 @@ class StateWriter:
         if self.folder is None:
             return {}
         try:
-            rows = parse(read(Target(self.folder, self._path.name)))
+            rows = parse(read(FileInFolder(self.folder, self._path.name)))
         except (OSError, StateFileError):  # the supervisor has loaded it and logged this
             return {}
         self._written = list(rows.values())
@@ -208,7 +208,7 @@ class StateWriter:
             if self.folder is None or self._complaining:
                 self._reopen()
             assert self.folder is not None
-            replace(Target(self.folder, self._path.name), content)
+            replace(FileInFolder(self.folder, self._path.name), content)
         except OSError as error:
             return error.strerror or str(error)
         return None

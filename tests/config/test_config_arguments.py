@@ -24,7 +24,7 @@ from proxy.config.lines.proxy.option import OPTIONS
 from proxy.config.lines.proxy.stats import STATS
 from proxy.config.lines.proxy.words import PROXY_WORDS, TIMEOUT_WORDS
 from proxy.config.lines.server.options import SERVER_OPTIONS
-from proxy.config.lines.table import Kind, Word
+from proxy.config.lines.table import Treatment, Word
 from proxy.config.loader import load
 from proxy.config.text.messages import Severity
 from tests.support.common import PATIENCE_SECONDS, require_program
@@ -204,7 +204,7 @@ def test_no_and_default_stand_where_haproxy_lets_them(section: str, tmp_path: Pa
 
 
 def accepted_words(*tables: dict[str, Word[object]]) -> set[str]:
-    refused = (Kind.LATER, Kind.UNSUPPORTED, Kind.REMOVED)
+    refused = (Treatment.LATER, Treatment.UNSUPPORTED, Treatment.REMOVED)
     return {name for table in tables for name, word in table.items() if word.kind not in refused}
 
 

@@ -16,8 +16,8 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families as text_families
 
 from proxy.config.model.settings import Origin, Proxy, Service
-from proxy.control.http.services import Services
-from proxy.control.metrics.families import OPENMETRICS, TEXT, Family, labels_of, render
+from proxy.control.http.services import HttpServices
+from proxy.control.metrics.families import OPENMETRICS, TEXT, MetricFamily, labels_of, render
 from proxy.control.metrics.own import OwnMetrics
 from proxy.control.metrics.scrape import ScrapeError, parse_query
 from proxy.control.places import Client
@@ -182,7 +182,7 @@ def test_counters_and_resolutions_come_from_the_segment(both: Pair) -> None:
 def test_a_scrape_that_fails_is_cut_short_logged_and_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def failing(_: OwnMetrics) -> Iterator[Family]:
+    def failing(_: OwnMetrics) -> Iterator[MetricFamily]:
         raise RuntimeError("made by the test")
 
     monkeypatch.setattr(OwnMetrics, "workers", failing)
@@ -205,7 +205,7 @@ def test_failures_of_scrapes_are_counted() -> None:
     world = World([Proxy("m", 2, "frontend", Origin(), service=Service.METRICS, metrics_paths=())])
     try:
         report = Report(world.runtime, Monitor(world.settings, world.segment, now_ms()))
-        services = Services(report, Turns())
+        services = HttpServices(report, Turns())
         services.report = None  # type: ignore[assignment]  # so that each scrape fails
 
         async def scrape() -> None:
@@ -222,7 +222,7 @@ def test_failures_of_scrapes_are_counted() -> None:
 def test_a_large_family_is_rendered_in_parts_with_one_head() -> None:
     samples = [(labels_of(n=str(number)), number) for number in range(4_500)]
     for exposition in (TEXT, OPENMETRICS):
-        parts = list(render(Family("x_total", True, "help", samples), exposition))
+        parts = list(render(MetricFamily("x_total", True, "help", samples), exposition))
         whole = b"".join(parts).decode()
         assert len(parts) == 3
         assert whole.count("# TYPE") == 1
@@ -231,7 +231,7 @@ def test_a_large_family_is_rendered_in_parts_with_one_head() -> None:
 
 
 def test_a_label_is_escaped() -> None:
-    [part] = render(Family("x", False, "help", [(labels_of(n='a"\\\n'), 1)]), TEXT)
+    [part] = render(MetricFamily("x", False, "help", [(labels_of(n='a"\\\n'), 1)]), TEXT)
     [family] = text_families(part.decode())
     assert family.samples[0].labels == {"n": 'a"\\\n'}
 

@@ -14,7 +14,7 @@ from proxy.control.commands.show_info import FIELDS, Info, uptime_text
 from proxy.control.rows.monitor import Monitor
 from proxy.control.rows.report import Report
 from proxy.runtime import now_ms
-from shm.states import Command
+from shm.states import ProcessCommand
 from tests.support.common import wait_for
 from tests.support.control.pair import Pair, pair
 from tests.support.control.site import World, a_server, ask, control_world
@@ -101,7 +101,7 @@ def test_settings_and_counters_are_reported(world: World) -> None:
 
 
 def test_stopping_is_said_once_a_worker_was_told(world: World) -> None:
-    world.board.command(1, Command.SOFT_STOP)
+    world.board.command(1, ProcessCommand.SOFT_STOP)
     assert values(world.ask("show info"))["Stopping"] == "1"
     row = world.ask("show stat fe 1 -1").splitlines()[1].split(",")
     assert row[17] == "STOP"

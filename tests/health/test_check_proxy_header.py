@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config.model.settings import ProxyHeader
-from proxy.health.check import Connects, Target
+from proxy.health.check import CheckTarget, Connects
 from proxy.health.rise_fall import Outcome
 from shm.check_status import CheckStatus
 from tests.support.common import PATIENCE_SECONDS, free_port, require_program, wait_for
@@ -62,7 +62,7 @@ def from_haproxy(kind: ProxyHeader, server: Recorder, folder: Path) -> bytes:
 def from_check(kind: ProxyHeader, server: Recorder) -> bytes:
     connects = Connects()
     try:
-        begun = connects.begin(0, Target(server.host, server.port), 5_000, header=kind)
+        begun = connects.begin(0, CheckTarget(server.host, server.port), 5_000, header=kind)
         assert not isinstance(begun, Outcome)
         own = begun.socket.getsockname()
         assert select.select([connects], [], [], PATIENCE_SECONDS)[0]
@@ -93,7 +93,7 @@ def test_a_check_announces_itself_as_haproxy_s_does(
 def test_a_check_of_another_server_sends_nothing() -> None:
     connects = Connects()
     with silent_port() as port:
-        begun = connects.begin(0, Target("127.0.0.1", port), 5_000, header=ProxyHeader.V1)
+        begun = connects.begin(0, CheckTarget("127.0.0.1", port), 5_000, header=ProxyHeader.V1)
         if not isinstance(begun, Outcome):
             assert select.select([connects], [], [], PATIENCE_SECONDS)[0]
             [(_, begun)] = connects.ended(9)
@@ -107,7 +107,7 @@ def test_a_check_of_a_unix_socket_names_no_addresses(kind: ProxyHeader, tmp_path
     with socket.socket(socket.AF_UNIX) as server, closing(Connects()) as connects:
         server.bind(path)
         server.listen()
-        begun = connects.begin(0, Target(path.encode(), 0), 5_000, header=kind)
+        begun = connects.begin(0, CheckTarget(path.encode(), 0), 5_000, header=kind)
         assert not isinstance(begun, Outcome)
         assert select.select([connects], [], [], PATIENCE_SECONDS)[0]
         [(_, outcome)] = connects.ended(9)

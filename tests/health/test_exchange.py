@@ -12,7 +12,7 @@ import threading
 import pytest
 
 from proxy.config.model.settings import ProxyHeader
-from proxy.health.check import Attempt, Connects, Target
+from proxy.health.check import CheckTarget, Connects, RunningCheck
 from proxy.health.dialect.connect_only import CONNECT_ONLY
 from proxy.health.dialect.seam import (
     RECEIVED_MAX,
@@ -86,9 +86,11 @@ class Listener:
         return Result(CheckStatus.L7TOUT) if over else Expect(self.bytes_min)
 
 
-def begin(connects: Connects, server: Server, dialect: Dialect, limit_ms: int = LONG_MS) -> Attempt:
-    begun = connects.begin(7, Target(server.host, server.port), limit_ms, dialect=dialect)
-    assert isinstance(begun, Attempt)
+def begin(
+    connects: Connects, server: Server, dialect: Dialect, limit_ms: int = LONG_MS
+) -> RunningCheck:
+    begun = connects.begin(7, CheckTarget(server.host, server.port), limit_ms, dialect=dialect)
+    assert isinstance(begun, RunningCheck)
     return begun
 
 
@@ -190,8 +192,10 @@ def test_a_deadline_in_the_middle_is_the_dialect_s_and_one_before_the_connect_is
     full = Backend().fill()
     with contextlib.closing(Connects()) as connects, Server(serve) as server:
         attempt = begin(connects, server, Greeting())
-        full_target = Target(full.host, full.port)
-        assert isinstance(connects.begin(8, full_target, 2 * LONG_MS, dialect=Greeting()), Attempt)
+        full_target = CheckTarget(full.host, full.port)
+        assert isinstance(
+            connects.begin(8, full_target, 2 * LONG_MS, dialect=Greeting()), RunningCheck
+        )
         dialect = attempt.dialect
         assert isinstance(dialect, Greeting)
         while not dialect.line:
@@ -284,10 +288,10 @@ def test_the_proxy_header_precedes_what_the_dialect_sends() -> None:
             heard.append(connection.recv(99))
 
     with contextlib.closing(Connects()) as connects, Server(serve) as server:
-        target = Target(server.host, server.port)
+        target = CheckTarget(server.host, server.port)
         header = ProxyHeader.V2
         begun = connects.begin(1, target, LONG_MS, header=header, dialect=Greeting())
-        assert isinstance(begun, Attempt)
+        assert isinstance(begun, RunningCheck)
         while not (found := turn(connects)):
             pass
     assert found[0].status is CheckStatus.L7OK

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config.model.settings import Endpoint, LogTarget, SocketFamily
-from shm.states import Command
+from shm.states import ProcessCommand
 from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
 from tests.support.relay.faults import Shim
 from tests.support.relay.log import LOCAL0, access_log, lines_of, syslog, udp_target
@@ -297,7 +297,7 @@ def test_a_file_whose_disk_stands_still_costs_lines_not_connections(tmp_path: Pa
             assert shim.get("held") == 1
             shim.set(hold_files=0)
             for worker in range(2):
-                relay.command(Command.SOFT_STOP, worker)
+                relay.command(ProcessCommand.SOFT_STOP, worker)
             wait_for(lambda: relay.exit_status() == relay.exit_status(1) == 0, 5, "they end")
             kept = sum(relay.terminations().values()) - lost(relay)
             wait_for(lambda: path.stat().st_size >= 4_000 * kept, 5, "what was not lost is written")
@@ -354,7 +354,7 @@ def test_lines_that_wait_are_sent_before_a_worker_ends() -> None:
     with syslog() as log, logging_relay(udp_target(log, format="raw"), text="%rt") as relay:
         for _ in range(10):
             exchange(relay)
-        relay.command(Command.SOFT_STOP)
+        relay.command(ProcessCommand.SOFT_STOP)
         assert sorted(int(log.recv(99)) for _ in range(10)) == list(range(10))
         wait_for(lambda: relay.exit_status() == 0, 5, "it ends")
         assert lost(relay) == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 
-from shm.states import Command
+from shm.states import ProcessCommand
 from tests.support.common import wait_for
 from tests.support.relay.site import RelayUnderTest
 
@@ -19,7 +19,7 @@ def test_a_socket_adopted_after_the_stop_word_does_not_keep_a_relay() -> None:
         accepted, _ = server.accept()
         with accepted:
             holder = next(w for w in range(2) if relay.counters(row=w)["sessions"] == 1)
-            relay.command(Command.SOFT_STOP, holder)
+            relay.command(ProcessCommand.SOFT_STOP, holder)
             relay.signal(signal.SIGKILL, 1 - holder)
             relay.assign(1 - holder, holder)
             client.sendall(b"still here")

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from proxy.config.model.settings import Endpoint, SocketFamily
-from shm.states import Command
+from shm.states import ProcessCommand
 from tests.support.common import PATIENCE_SECONDS, wait_for
 from tests.support.relay.site import RelayUnderTest
 from tests.support.servers import Server, echo, holding, receive_all, receive_count
@@ -120,7 +120,7 @@ def test_a_full_listener_that_goes_back_to_its_worker_keeps_no_other_from_ending
         for client in [first, *waiting]:
             client.close()
         wait_for(lambda: relay.counters("backend")["ended"] == 21, 5, "all have left")
-        relay.command(Command.SOFT_STOP)
+        relay.command(ProcessCommand.SOFT_STOP)
         for worker in range(2):
             wait_for(lambda number=worker: relay.exit_status(number) == 0, 5, "ended")
 
@@ -230,7 +230,7 @@ def test_a_soft_stop_serves_the_queue_and_finishes_what_is_open() -> None:
         assert receive_count(open_before, 1) == b"a"
         relay.signal(signal.SIGSTOP, 0)
         queued = [relay.connect() for _ in range(10)]
-        relay.command(Command.SOFT_STOP)
+        relay.command(ProcessCommand.SOFT_STOP)
         relay.signal(signal.SIGCONT, 0)
         for client in [*queued, open_before]:
             client.sendall(b"x")
@@ -243,7 +243,7 @@ def test_a_soft_stop_serves_the_queue_and_finishes_what_is_open() -> None:
 
 def test_a_soft_stop_without_sessions_ends_at_once() -> None:
     with Server(echo) as server, RelayUnderTest([server.address], workers=2) as relay:
-        relay.command(Command.SOFT_STOP)
+        relay.command(ProcessCommand.SOFT_STOP)
         for worker in range(2):
             wait_for(lambda number=worker: relay.exit_status(number) == 0, 5, "ended")
 
@@ -256,7 +256,7 @@ def test_a_stop_ends_at_once_with_sessions_open() -> None:
     ):
         client.sendall(b"x")
         receive_count(client, 1)
-        relay.command(Command.STOP)
+        relay.command(ProcessCommand.STOP)
         wait_for(lambda: relay.exit_status(0) == 0, 2, "the relay ends")
         assert receive_all(client) == b""
 

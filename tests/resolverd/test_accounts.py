@@ -13,7 +13,7 @@ from resolverd.config import ResolutionSettings, ResolvedServer
 from resolverd.dns.answer import Answer, QueryType, ServiceRecord, Status
 from resolverd.names.registry import NameRegistry
 from resolverd.pace.run_limit import RUNS_MAX
-from resolverd.records.schema import Account, Kind, Page, Summary, Why
+from resolverd.records.schema import Account, Page, QuestionKind, Summary, Why
 from resolverd.resolution.resolution import Trigger
 from shm.mailbox import MAIL_BYTES, MailQuestion
 from tests.resolverd.test_core import LABEL, ONE, THREE, TWO, World, section
@@ -33,13 +33,13 @@ def ask(
 
 
 def about(world: World, name: str = "app.test") -> Account:
-    page = ask(world, Account, Kind.NAME, text=name)
+    page = ask(world, Account, QuestionKind.NAME, text=name)
     assert (len(page.rows), page.cursor) == (1, -1)
     return page.rows[0]
 
 
 def summary(world: World, key: int = 0) -> Summary:
-    return ask(world, Summary, Kind.NAMES, cursor=key).rows[0]
+    return ask(world, Summary, QuestionKind.NAMES, cursor=key).rows[0]
 
 
 def reasons(world: World, name: str = "app.test") -> list[tuple[Why, int | None]]:
@@ -191,7 +191,7 @@ def test_srv_records_their_servers_and_their_targets() -> None:
     ]
     target = summary(world, 1)
     assert (target.name, target.origin, target.key) == ("h2.test", "target", 1)
-    why = ask(world, Account, Kind.SERVER, key=1).rows
+    why = ask(world, Account, QuestionKind.SERVER, key=1).rows
     assert [each.summary.name for each in why] == [LABEL, "h2.test"]
     assert why[1].servers[0].target == "h2.test"
     services = [ServiceRecord(f"n{number}.test", 80, 0, 0, addresses(THREE)) for number in range(3)]
@@ -208,7 +208,7 @@ def test_a_name_that_the_operator_ordered() -> None:
     world.core.ordered(0, "other.test", world.now_ms)
     world.run(0)
     assert summary(world, 1).origin == "order"
-    assert [each.summary.name for each in ask(world, Account, Kind.SERVER, key=0).rows] == [
+    assert [each.summary.name for each in ask(world, Account, QuestionKind.SERVER, key=0).rows] == [
         "other.test"
     ]
 
@@ -242,7 +242,7 @@ def test_ten_thousand_names_come_in_pages(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(NameRegistry, "__iter__", counted)
     cursor, rows, pages = 0, list[Summary](), 0
     while cursor >= 0:
-        page = ask(world, Summary, Kind.NAMES, cursor=cursor)
+        page = ask(world, Summary, QuestionKind.NAMES, cursor=cursor)
         rows += page.rows
         pages, cursor = pages + 1, page.cursor
     assert [each.key for each in rows] == list(range(10_000))
@@ -257,7 +257,7 @@ def test_a_name_with_ten_thousand_servers_comes_in_pages() -> None:
     world.answer(0, *(f"10.0.{number >> 8}.{number & 255}" for number in range(10_000)))
     cursor, records, found = 0, 0, 0
     while cursor >= 0:
-        page = ask(world, Account, Kind.NAME, text="app.test", cursor=cursor)
+        page = ask(world, Account, QuestionKind.NAME, text="app.test", cursor=cursor)
         records += sum(len(each.records) for each in page.rows)
         found += sum(len(each.servers) for each in page.rows)
         cursor = page.cursor
@@ -268,7 +268,7 @@ def test_a_record_that_thousands_of_backends_do_not_use_fits_into_an_answer() ->
     of = tuple(each for number in range(3_000) for each in servers(1, number, number))
     world = World(resolution_settings(of))
     world.answer(0, ONE, TWO)
-    used, left_over = ask(world, Account, Kind.NAME, text="app.test").rows[0].records[:2]
+    used, left_over = ask(world, Account, QuestionKind.NAME, text="app.test").rows[0].records[:2]
     assert (len(used.holders), used.holders_more, used.refused) == (8, 2_992, {})
     assert (len(left_over.refused), left_over.refused_more) == (8, 2_992)
     assert "; not used in 2992 other backends\n" in record_line(left_over)
@@ -285,7 +285,7 @@ def test_a_target_with_thousands_of_addresses_fits_into_an_answer() -> None:
 
 def test_names_that_nobody_knows_and_questions_that_nobody_asks() -> None:
     world = World(resolution_settings(servers(1)))
-    assert ask(world, Account, Kind.NAME, text="nobody.test").rows == []
-    assert ask(world, Account, Kind.SERVER, key=77).rows == []
+    assert ask(world, Account, QuestionKind.NAME, text="nobody.test").rows == []
+    assert ask(world, Account, QuestionKind.SERVER, key=77).rows == []
     with pytest.raises(ValueError, match="kind 9"):
         ask(world, Account, 9)

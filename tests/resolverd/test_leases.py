@@ -10,7 +10,7 @@ import pytest
 from resolverd.assignment.hosts import Assignment
 from resolverd.config import Family, Holds, ResolversSection, TtlPeriod
 from resolverd.dns.answer import Answer, QueryType, Status
-from resolverd.resolution.actions import Action, Finished, Send
+from resolverd.resolution.actions import Action, Ask, Finished
 from resolverd.resolution.hold_rules import hold_ms
 from resolverd.resolution.leases import Lease, Leases
 from resolverd.resolution.resolution import Resolution, Trigger
@@ -41,7 +41,7 @@ class Site:
         self.now_ms = max(self.now_ms, self.resolution.deadline_ms)
         actions = self.resolution.tick(self.now_ms)
         while not isinstance(actions[-1], Finished):
-            assert isinstance(actions[-1], Send)
+            assert isinstance(actions[-1], Ask)
             actions = self._reply(actions[-1].question.query_type, answer)
         finished = actions[-1]
         if finished.status is Status.VALID:

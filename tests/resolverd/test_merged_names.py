@@ -6,7 +6,7 @@ import msgspec
 
 from resolverd.config import ResolutionSettings, ResolvedServer
 from resolverd.dns.answer import Answer, QueryType, ServiceRecord, Status
-from resolverd.records.schema import Account, Kind, Page
+from resolverd.records.schema import Account, Page, QuestionKind
 from shm.mailbox import MAIL_BYTES, MailQuestion
 from tests.resolverd.test_core import LABEL, World, section
 from tests.support.dns.resolution import BOTH, addresses, resolution_settings, servers
@@ -107,7 +107,7 @@ def test_the_account_shows_both_types() -> None:
     world = TwoFamilies(host(0, "app.test", *merging(*servers(1))), of=(section(),))
 
     def account() -> Account:
-        question = MailQuestion(1, Kind.NAME, 0, 0, "app.test")
+        question = MailQuestion(1, QuestionKind.NAME, 0, 0, "app.test")
         encoded = world.core.accounts.page(question, world.now_ms, MAIL_BYTES)
         (row,) = msgspec.json.decode(encoded, type=Page[Account]).rows
         return row

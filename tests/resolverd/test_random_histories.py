@@ -15,7 +15,7 @@ import pytest
 from resolverd.assignment.hosts import AddressChange, Assignment
 from resolverd.config import Family, Holds, ResolvedServer, ResolversSection
 from resolverd.dns.answer import Address, Answer, QueryType, Status, query_types
-from resolverd.resolution.actions import Action, Finished, Send
+from resolverd.resolution.actions import Action, Ask, Finished
 from resolverd.resolution.hold_rules import hold_ms, rule
 from resolverd.resolution.resolution import Resolution, Trigger
 from resolverd.resolution.transitions import State
@@ -115,7 +115,7 @@ class World:
 
     def perform(self, actions: list[Action]) -> None:
         for action in actions:
-            if isinstance(action, Send):
+            if isinstance(action, Ask):
                 self.ask(action.question.query_type)
             elif isinstance(action, Finished):
                 self.replies.clear()

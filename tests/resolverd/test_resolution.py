@@ -8,7 +8,7 @@ import pytest
 from resolverd.config import Family, TtlPeriod
 from resolverd.dns.answer import Answer, QueryType, Status
 from resolverd.pace.run_limit import Turn
-from resolverd.resolution.actions import Send
+from resolverd.resolution.actions import Ask
 from resolverd.resolution.resolution import Resolution, Trigger
 from tests.support.dns.resolution import Driver, addresses, resolution_settings, section, valid
 
@@ -317,7 +317,7 @@ def test_an_srv_label_has_one_type_and_no_family() -> None:
     label = resolution_settings(name="_web._tcp.app.test")
     resolution = Resolution(label, section("ns1"), (Family.IPV4,), 0, service=True)
     (action,) = resolution.tick(0)
-    assert isinstance(action, Send)
+    assert isinstance(action, Ask)
     assert action.question.query_type is QueryType.SRV
     assert resolution.reply("ns1", QueryType.SRV, Answer(Status.NX), 1) == []
 

@@ -24,8 +24,8 @@ from resolverd.state_file.writer import (
     RETRY_MS,
     ROWS_PER_TURN,
     SWEEP_MS,
+    FileInFolder,
     StateWriter,
-    Target,
     replace,
 )
 from shm.segment import Segment
@@ -231,7 +231,7 @@ def test_what_another_put_beside_the_file_is_neither_written_nor_waited_for(
         os.mknod(beside, stat.S_IFSOCK | 0o600)
     folder = os.open(place, os.O_RDONLY)
     try:
-        replace(Target(folder, "state"), b"servers\n")
+        replace(FileInFolder(folder, "state"), b"servers\n")
     finally:
         os.close(folder)
     assert (place / "state").read_bytes() == b"servers\n"
@@ -248,13 +248,13 @@ def test_a_writer_killed_at_any_moment_leaves_a_whole_file(tmp_path: Path) -> No
     path = tmp_path / "state"
     wholes = [bytes([65 + number]) * 300_000 for number in range(4)]
     folder = os.open(tmp_path, os.O_RDONLY)
-    replace(Target(folder, "state"), wholes[0])
+    replace(FileInFolder(folder, "state"), wholes[0])
     for turn in range(25):
         pid = os.fork()
         if pid == 0:
             while True:
                 for whole in wholes:
-                    replace(Target(folder, "state"), whole)
+                    replace(FileInFolder(folder, "state"), whole)
         try:
             deadline = time.monotonic() + 0.01 + turn * 0.0011
             while time.monotonic() < deadline:

@@ -16,7 +16,7 @@ from shm.requests import CheckRequests, RequestReader
 from shm.segment import Segment
 from shm.shape import Shape
 from shm.slots import SlotTableReader
-from shm.states import Command, ProcessState
+from shm.states import ProcessCommand, ProcessState
 from shm.tally import Tally, carry_nameservers, carry_resolutions
 from tests.support.rows import CarriedRow, RowWords
 
@@ -225,11 +225,11 @@ def test_a_process_says_where_it_stands_and_its_successor_starts_blank(segment: 
     child = ProcessSelf(segment, SHAPE.control_process)
     child.state(ProcessState.READY)
     child.beat(11)
-    board.command(SHAPE.control_process, Command.SOFT_STOP)
-    assert child.command == Command.SOFT_STOP
+    board.command(SHAPE.control_process, ProcessCommand.SOFT_STOP)
+    assert child.command == ProcessCommand.SOFT_STOP
     assert tuple(board.status(SHAPE.control_process)) == (
         os.getpid(),
-        Command.SOFT_STOP,
+        ProcessCommand.SOFT_STOP,
         10,
         2,
         ProcessState.READY,

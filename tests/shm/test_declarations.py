@@ -14,15 +14,15 @@ from shm.shape import Shape
 from shm.states import (
     AdminFlag,
     Cause,
-    Command,
     HealthOrder,
     Operational,
+    ProcessCommand,
     SlotFlag,
     StaticFlag,
 )
 
 NAMED_ALIKE = [
-    ("shm/layout.pxd", "COMMAND", Command),
+    ("shm/layout.pxd", "COMMAND", ProcessCommand),
     ("shm/records.pxd", "STATIC", StaticFlag),
     ("shm/records.pxd", "SLOT", SlotFlag),
     ("shm/records.pxd", "ADMIN", AdminFlag),

@@ -14,7 +14,7 @@ import pytest
 from proxy.config.model.settings import Endpoint, SocketFamily
 from proxy.supervisor import neighbours
 from proxy.supervisor.binding import SocketOptions, open_listener, queue_length, steer
-from proxy.supervisor.departure import Departure, Members
+from proxy.supervisor.departure import Closing, Members
 from proxy.supervisor.listening import OpenSocket
 from proxy.supervisor.neighbours import Neighbours, group_order
 from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
@@ -244,7 +244,7 @@ def test_the_kernel_lists_a_port_once_however_many_addresses_it_has(
             )
             for host in hosts
         ]
-        departure = Departure(items)
+        departure = Closing(items)
         assert listed == [(socket.AF_INET, port)]
         departure.shut()
 
@@ -278,7 +278,7 @@ def test_clients_at_closing_sockets_end_a_wrong_program() -> None:
     endpoint = Endpoint(SocketFamily.IPV4, host, port)
     with contextlib.ExitStack() as stack:
         closing, staying = (listen(stack, socket.AF_INET, host, port) for _ in range(2))
-        departure = Departure([OpenSocket(closing, endpoint)])
+        departure = Closing([OpenSocket(closing, endpoint)])
         steer(staying, [0])  # the ages do not say how an elder program has left the group
         for _ in range(40):
             begin(stack, (host, port))

@@ -19,7 +19,7 @@ import pytest
 from proxy.config.model.settings import Check
 from proxy.runtime import Runtime, now_ms
 from proxy.worker.process import TICK_SECONDS, Worker, run
-from shm.states import Command, Operational, ProcessState
+from shm.states import Operational, ProcessCommand, ProcessState
 from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
 from tests.support.relay.worker import QUICK, Site, Spec, settings_of, site
 
@@ -103,7 +103,7 @@ def test_a_worker_says_when_it_is_ready_beats_and_forwards() -> None:
 def test_the_command_to_stop_ends_the_process_with_status_zero() -> None:
     with named("127.78.0.2") as servers, site(settings_of(specs(servers)), listen=True) as made:
         started(made)
-        made.command(0, Command.STOP)
+        made.command(0, ProcessCommand.STOP)
         assert made.reap(0) == 0
 
 
@@ -112,7 +112,7 @@ def test_a_soft_stop_finishes_open_sessions_and_checks_no_more() -> None:
         started(made)
         with client(made) as connection, connection.makefile() as answer:
             assert answer.readline().strip() == "127.78.0.3"
-            made.command(0, Command.SOFT_STOP)
+            made.command(0, ProcessCommand.SOFT_STOP)
             wait_for(lambda: made.board.status(0).state == ProcessState.STOPPING, 5, "stopping")
             checked_ms = made.health(0).checked_ms
             for _ in range(20):

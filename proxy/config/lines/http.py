@@ -15,10 +15,10 @@ from proxy.config.lines.shapes import (
     ONE_LENIENT,
     TIME,
     TWO_LENIENT,
-    Shape,
+    ArgumentShape,
     one_of,
 )
-from proxy.config.lines.table import Kind, Prefix, Statement, Table, Word
+from proxy.config.lines.table import Prefix, Statement, Table, Treatment, Word
 from proxy.config.lines.wrong_side import side_of_option, side_of_word
 from proxy.config.text.messages import ConfigError
 from proxy.config.text.units import parse_number
@@ -61,18 +61,18 @@ def _noted(
     *,
     rule: bool = False,
     negatable: bool = False,
-    shape: Shape | None = None,
+    shape: ArgumentShape | None = None,
 ) -> Word[ProxyDraft]:
     """A word that is only stored: the mode of the section is known at its end."""
 
     def handle(statement: Statement, draft: ProxyDraft) -> None:
         note(statement, draft, label, warning, side=side, rule=rule)
 
-    return Word(Kind.HTTP_ONLY, handle, negatable=negatable, shape=shape)
+    return Word(Treatment.HTTP_ONLY, handle, negatable=negatable, shape=shape)
 
 
 def _word(
-    name: str, warning: str = "", *, rule: bool = False, shape: Shape | None = None
+    name: str, warning: str = "", *, rule: bool = False, shape: ArgumentShape | None = None
 ) -> Word[ProxyDraft]:
     return _noted(f"'{name}'", warning, side_of_word(name), rule=rule, shape=shape)
 
@@ -111,7 +111,7 @@ def _monitor_uri(statement: Statement, draft: ProxyDraft) -> None:
     note(statement, draft, "'monitor-uri'", _NEEDS, side=side_of_word("monitor-uri"))
 
 
-_SILENT: dict[str, Shape | None] = {
+_SILENT: dict[str, ArgumentShape | None] = {
     "errorfile": TWO_LENIENT,
     "errorloc": TWO_LENIENT,
     "errorloc302": TWO_LENIENT,
@@ -123,7 +123,7 @@ _SILENT: dict[str, Shape | None] = {
     "unique-id-format": ONE,
     "unique-id-header": ONE_LENIENT,
     "max-keep-alive-queue": NUMBER_LENIENT,
-    "declare": Shape(
+    "declare": ArgumentShape(
         4,
         4,
         lenient=True,
@@ -132,7 +132,7 @@ _SILENT: dict[str, Shape | None] = {
         joined=True,
     ),
 }
-_COOKIE = Shape(
+_COOKIE = ArgumentShape(
     least=1,
     before=1,
     expected="a name",
@@ -146,8 +146,8 @@ _COOKIE = Shape(
     | dict.fromkeys(("domain", "maxidle", "maxlife", "attr"), 1),
 )
 _OPTION_SHAPES = {
-    "forwardfor": Shape(options={"except": 1, "header": 1, "if-none": 0}),
-    "originalto": Shape(options={"except": 1, "header": 1}),
+    "forwardfor": ArgumentShape(options={"except": 1, "header": 1, "if-none": 0}),
+    "originalto": ArgumentShape(options={"except": 1, "header": 1}),
     "forwarded": None,
     "http-restrict-req-hdr-names": one_of("preserve", "reject", "delete"),
     "httplog": one_of("clf", least=0),
@@ -158,9 +158,9 @@ HTTP_WORDS: Table[ProxyDraft] = {
     "http-response": _word("http-response", RULES, rule=True),
     "http-after-response": _word("http-after-response", RULES, rule=True),
     "redirect": _word("redirect", RULES, rule=True),
-    "capture": Word(Kind.HTTP_ONLY, _capture),
+    "capture": Word(Treatment.HTTP_ONLY, _capture),
     "cookie": _word("cookie", _NEEDS, shape=_COOKIE),
-    "monitor-uri": Word(Kind.HTTP_ONLY, _monitor_uri),
+    "monitor-uri": Word(Treatment.HTTP_ONLY, _monitor_uri),
     **{name: _word(name, shape=shape) for name, shape in _SILENT.items()},
 }
 

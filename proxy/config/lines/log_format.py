@@ -46,10 +46,10 @@ _VERBATIM = "If you wanted to emit the '%' character verbatim, you need to use '
 
 def parse_log_format(text: str) -> tuple[LogItem, ...]:
     """The items of a format; ConfigError for one with an error."""
-    return _Parser(text).run()
+    return _FormatParser(text).run()
 
 
-class _Parser:
+class _FormatParser:
     """One format while it is being read."""
 
     def __init__(self, text: str) -> None:

@@ -15,7 +15,7 @@ from proxy.config.text.messages import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ArgumentShape:
     """`least` to `most` arguments; if `lenient`, HAProxy ignores surplus ones.
 
     `form` is a pattern for each argument, `expected` the same in words. `options` are the words
@@ -61,27 +61,29 @@ class Shape:
 _TIME = r"[0-9]+((us|[smhd]|ms).*)?"
 _RANGE = r"(all|odd|even|[0-9]+(-[0-9]*)?)"
 
-ALONE = Shape(most=0)
-AT_MOST_ONE = Shape(most=1, lenient=True)  # the handler checks that it is there
-AT_MOST_TWO = Shape(most=2, lenient=True)
-ALONE_LENIENT = Shape(most=0, lenient=True)
-ONE = Shape(1, 1)
-ONE_LENIENT = Shape(1, 1, lenient=True)
-TWO = Shape(2, 2)
-TWO_LENIENT = Shape(2, 2, lenient=True)
-THREE_LENIENT = Shape(most=3, lenient=True)
-NUMBER = Shape(1, 1, form=r"[+-]?[0-9]+", expected="a number")
-NUMBER_LENIENT = Shape(1, 1, lenient=True, form=r"[+-]?[0-9]+", expected="a number")
-TIME = Shape(1, 1, form=_TIME, expected="a time")
-TIME_LENIENT = Shape(1, 1, lenient=True, form=_TIME, expected="a time")
-RANGES = Shape(1, form=rf"{_RANGE}(/{_RANGE})?", expected="numbers, ranges, 'all', 'odd' or 'even'")
+ALONE = ArgumentShape(most=0)
+AT_MOST_ONE = ArgumentShape(most=1, lenient=True)  # the handler checks that it is there
+AT_MOST_TWO = ArgumentShape(most=2, lenient=True)
+ALONE_LENIENT = ArgumentShape(most=0, lenient=True)
+ONE = ArgumentShape(1, 1)
+ONE_LENIENT = ArgumentShape(1, 1, lenient=True)
+TWO = ArgumentShape(2, 2)
+TWO_LENIENT = ArgumentShape(2, 2, lenient=True)
+THREE_LENIENT = ArgumentShape(most=3, lenient=True)
+NUMBER = ArgumentShape(1, 1, form=r"[+-]?[0-9]+", expected="a number")
+NUMBER_LENIENT = ArgumentShape(1, 1, lenient=True, form=r"[+-]?[0-9]+", expected="a number")
+TIME = ArgumentShape(1, 1, form=_TIME, expected="a time")
+TIME_LENIENT = ArgumentShape(1, 1, lenient=True, form=_TIME, expected="a time")
+RANGES = ArgumentShape(
+    1, form=rf"{_RANGE}(/{_RANGE})?", expected="numbers, ranges, 'all', 'odd' or 'even'"
+)
 
 
-def one_of(*words: str, least: int = 1) -> Shape:
+def one_of(*words: str, least: int = 1) -> ArgumentShape:
     """One argument out of these words."""
     listed = "', '".join(words)
     form = "|".join(map(re.escape, words))
-    return Shape(least, 1, form=form, expected=f"one of '{listed}'")
+    return ArgumentShape(least, 1, form=form, expected=f"one of '{listed}'")
 
 
 ON_OFF = one_of("on", "off")

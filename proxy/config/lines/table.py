@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from proxy.config.lines.shapes import Shape
+from proxy.config.lines.shapes import ArgumentShape
 from proxy.config.model.settings import Origin
 from proxy.config.text.context import Context
 from proxy.config.text.messages import ConfigError
@@ -29,7 +29,7 @@ from proxy.config.text.units import parse_number
 D = TypeVar("D")
 
 
-class Kind(enum.Enum):
+class Treatment(enum.Enum):
     """How Millrace treats a word."""
 
     WORKS = "works"
@@ -114,39 +114,43 @@ Handler = Callable[[Statement, D], None]
 class Word(Generic[D]):
     """One entry of a table; `advice` completes the message of the kinds that have no handler."""
 
-    kind: Kind
+    kind: Treatment
     handler: Handler[D] | None = None
     advice: str = ""
     negatable: bool = False
-    shape: Shape | None = None  # None: the handler checks the arguments, or any are allowed
+    shape: ArgumentShape | None = None  # None: the handler checks the arguments, or any are allowed
 
 
 Table = Mapping[str, Word[D]]
 
 
-def works(handler: Handler[D], *, negatable: bool = False, shape: Shape | None = None) -> Word[D]:
+def works(
+    handler: Handler[D], *, negatable: bool = False, shape: ArgumentShape | None = None
+) -> Word[D]:
     """A word with a handler."""
-    return Word(Kind.WORKS, handler, negatable=negatable, shape=shape)
+    return Word(Treatment.WORKS, handler, negatable=negatable, shape=shape)
 
 
-def without_effect(why: str, shape: Shape | None = None, *, negatable: bool = False) -> Word[D]:
+def without_effect(
+    why: str, shape: ArgumentShape | None = None, *, negatable: bool = False
+) -> Word[D]:
     """A word that is accepted with a NOTICE; `why` follows "has no effect here: "."""
-    return Word(Kind.NO_EFFECT, advice=why, negatable=negatable, shape=shape)
+    return Word(Treatment.NO_EFFECT, advice=why, negatable=negatable, shape=shape)
 
 
 def later(advice: str = "") -> Word[D]:
     """A word of Millrace's language that is not built yet."""
-    return Word(Kind.LATER, advice=advice, negatable=True)
+    return Word(Treatment.LATER, advice=advice, negatable=True)
 
 
 def unsupported(advice: str) -> Word[D]:
     """A word that Millrace cannot honour; `advice` says what to do instead."""
-    return Word(Kind.UNSUPPORTED, advice=advice)
+    return Word(Treatment.UNSUPPORTED, advice=advice)
 
 
 def removed(advice: str) -> Word[D]:
     """A word that HAProxy removed; `advice` says what to write instead."""
-    return Word(Kind.REMOVED, advice=advice)
+    return Word(Treatment.REMOVED, advice=advice)
 
 
 def act(statement: Statement, draft: D, table: Table[D], described: str, key: str) -> None:
@@ -164,15 +168,15 @@ def act(statement: Statement, draft: D, table: Table[D], described: str, key: st
         word.handler(statement, draft)
         return
     tail = f": {word.advice}" if word.advice else ""
-    if word.kind is Kind.NO_EFFECT:
+    if word.kind is Treatment.NO_EFFECT:
         if word.shape is None and statement.arguments:  # not checked
             described = f"{described} ({' '.join(statement.arguments)})"
         statement.notice(f"{described} has no effect here{tail}")
-    elif word.kind is Kind.LATER:
+    elif word.kind is Treatment.LATER:
         raise ConfigError(f"{described} is not supported yet{tail}")
-    elif word.kind is Kind.UNSUPPORTED:
+    elif word.kind is Treatment.UNSUPPORTED:
         raise ConfigError(f"{described} is not supported{tail}")
-    elif word.kind is Kind.REMOVED:
+    elif word.kind is Treatment.REMOVED:
         raise ConfigError(f"{described} does not exist any more{tail}")
 
 

@@ -12,7 +12,7 @@ from proxy.config.linking.identifiers import FIRST_SERVER, number_items
 from proxy.config.linking.resolution_table import ResolutionTable
 from proxy.config.linking.tracking import full_name
 from proxy.config.model.settings import Check, Endpoint, InitAddr, ProxyHeader, Server
-from proxy.config.text.addresses import Address
+from proxy.config.text.addresses import WrittenAddress
 from proxy.config.text.names import is_service_name, normalize_host_name
 from resolverd.config import ResolvedServer
 
@@ -107,7 +107,7 @@ def _as_read(options: ServerOptions) -> dict[str, Any]:
     return {name: getattr(options, name) for name in _AS_READ}
 
 
-def _host_of(address: Address) -> str:
+def _host_of(address: WrittenAddress) -> str:
     """The host in the file, a numeric address in canonical form."""
     if address.local is not None:
         return address.text

@@ -40,7 +40,7 @@ _UNSUPPORTED_PREFIXES = frozenset(
 )
 
 
-class Address(msgspec.Struct, frozen=True):
+class WrittenAddress(msgspec.Struct, frozen=True):
     """One address: a local socket (`local`), or a host with the text of its port.
 
     `number` is the host in numeric form, None for a host name.
@@ -71,7 +71,7 @@ def expand(text: str, environment: Mapping[str, str]) -> str:
     return expanded
 
 
-def parse_address(text: str, environment: Mapping[str, str]) -> Address:
+def parse_address(text: str, environment: Mapping[str, str]) -> WrittenAddress:
     """Split an address; ConfigError for an unknown form."""
     rest = text = expand(text, environment)
     family = Family.NONE
@@ -96,11 +96,11 @@ def parse_address(text: str, environment: Mapping[str, str]) -> Address:
     host, port_text = _split_port(rest, text)
     number = parse_number_of_host(host, family)
     if number is None:
-        return Address(text, None, host, None, family, transport, port_text)
+        return WrittenAddress(text, None, host, None, family, transport, port_text)
     written = Family(ipaddress.ip_address(number).version)
     if family not in (Family.NONE, written):
         raise ConfigError(f"'{host}' in '{text}' is no {family.name} address")
-    return Address(text, None, host, number, written, transport, port_text)
+    return WrittenAddress(text, None, host, number, written, transport, port_text)
 
 
 def parse_number_of_host(host: str, family: Family = Family.NONE) -> str | None:
@@ -117,7 +117,7 @@ def _is_number(host: str) -> bool:
     return bool(host) and parse_number_of_host(host) is not None
 
 
-def _local(text: str, kind: SocketFamily, name: str) -> Address:
+def _local(text: str, kind: SocketFamily, name: str) -> WrittenAddress:
     if kind is SocketFamily.DESCRIPTOR:
         try:
             parse_number(name, 0, DESCRIPTOR_MAX)
@@ -129,7 +129,7 @@ def _local(text: str, kind: SocketFamily, name: str) -> Address:
         check_path(name)
     else:
         _check_length(name, ABSTRACT_NAME_MAX)
-    return Address(text, kind, name)
+    return WrittenAddress(text, kind, name)
 
 
 def check_path(path: str) -> str:
@@ -178,7 +178,7 @@ def parse_port_range(text: str, address: str) -> range:
     return range(low, high + 1)
 
 
-def resolve(address: Address, resolve_host: ResolveHost) -> tuple[SocketFamily, str]:
+def resolve(address: WrittenAddress, resolve_host: ResolveHost) -> tuple[SocketFamily, str]:
     """Family and numeric host of an IP address; a name is resolved with `resolve_host`."""
     number = address.number
     if number is None:
@@ -190,7 +190,9 @@ def resolve(address: Address, resolve_host: ResolveHost) -> tuple[SocketFamily, 
     return (SocketFamily.IPV4 if version == 4 else SocketFamily.IPV6), number
 
 
-def single_endpoint(address: Address, resolve_host: ResolveHost, default_port: int = 0) -> Endpoint:
+def single_endpoint(
+    address: WrittenAddress, resolve_host: ResolveHost, default_port: int = 0
+) -> Endpoint:
     """The endpoint of an address; ConfigError for a range or a missing port."""
     if address.local is not None:
         return Endpoint(address.local, address.host)

@@ -32,7 +32,7 @@ def evaluate(text: str, environment: Mapping[str, str]) -> bool:
     """Whether the condition is true; ConfigError for one with an error."""
     if not text.strip():
         return False
-    parser = _Parser(text, environment)
+    parser = _ExpressionParser(text, environment)
     value = parser.disjunction(0)
     if parser.rest:
         raise ConfigError(f"unexpected '{parser.rest}' at the end of condition '{text}'")
@@ -67,7 +67,7 @@ _PREDICATES: dict[str, _Predicate] = {
 }
 
 
-class _Parser:
+class _ExpressionParser:
     """Recursive descent over one condition; evaluates every term, so finds every error."""
 
     def __init__(self, text: str, environment: Mapping[str, str]) -> None:

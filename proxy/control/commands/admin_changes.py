@@ -28,14 +28,14 @@ TOLD_MAX = 100  # characters of a wrong word that an answer repeats
 MAXCONN_MAX = 2_147_483_647  # as in the configuration
 
 
-class Change(NamedTuple):
+class AdminChange(NamedTuple):
     """The record to publish (None: nothing to do) and what to answer."""
 
     record: AdminState | None
     answer: str = ""
 
 
-def change_state(admin: AdminState, word: str, now_ms: int) -> Change:
+def change_state(admin: AdminState, word: str, now_ms: int) -> AdminChange:
     """`set server b/s state ready|drain|maint`; raises CommandError."""
     wanted = {"ready": 0, "drain": FDRAIN, "maint": FMAINT}.get(word)
     if wanted is None:
@@ -44,16 +44,16 @@ def change_state(admin: AdminState, word: str, now_ms: int) -> Change:
         wanted = admin.flags & MAINT_MASK
     flags = admin.flags & ~(MAINT_MASK | FDRAIN) | wanted
     if flags == admin.flags:
-        return Change(None)
+        return AdminChange(None)
     # a server that leaves maintenance starts anew, whatever was said of its health
     returned = bool(admin.flags & MAINT_MASK and not flags & MAINT_MASK)
     order = 0 if returned else admin.health_order
-    return Change(
+    return AdminChange(
         admin._replace(flags=flags, changed_ms=now_ms, health_order=order, returned=returned)
     )
 
 
-def change_health(observed: Observed, word: str, now_ms: int) -> Change:
+def change_health(observed: Observed, word: str, now_ms: int) -> AdminChange:
     """`set server b/s health up|stopping|down`; raises CommandError.
 
     It holds until checks say otherwise: the worker that checks the server obeys it once, a server
@@ -68,9 +68,9 @@ def change_health(observed: Observed, word: str, now_ms: int) -> Change:
         raise CommandError("cannot change health on a tracking server.")
     admin = observed.admin
     if observed.server.check is None and observed.state.health_order == order:
-        return Change(None)
+        return AdminChange(None)
     said = observed.server.check is None
-    return Change(
+    return AdminChange(
         admin._replace(
             returned=(said and word == "up" and not observed.up) or (not said and admin.returned),
             health_order=order,
@@ -81,14 +81,14 @@ def change_health(observed: Observed, word: str, now_ms: int) -> Change:
     )
 
 
-def change_checks(observed: Observed, *, enabled: bool) -> Change:
+def change_checks(observed: Observed, *, enabled: bool) -> AdminChange:
     """`enable|disable health b/s`; raises CommandError for a server without a check."""
     if enabled and observed.server.check is None:
         raise CommandError("Health check was not configured on this server, cannot enable.")
     flags = observed.admin.flags & ~CHECK_OFF if enabled else observed.admin.flags | CHECK_OFF
     if flags == observed.admin.flags or observed.server.check is None:
-        return Change(None)
-    return Change(observed.admin._replace(flags=flags))
+        return AdminChange(None)
+    return AdminChange(observed.admin._replace(flags=flags))
 
 
 def ordered_name(observed: Observed, words: list[str]) -> str:
@@ -139,18 +139,18 @@ def weight_of(text: str, initial: int, *, fixed: bool = False) -> int:
     return -1 if text == "100%" else weight
 
 
-def change_maxconn(observed: Observed, text: str) -> Change:
+def change_maxconn(observed: Observed, text: str) -> AdminChange:
     """`set maxconn server b/s <n>`: 0 for no limit; raises CommandError."""
     if not text:
         raise CommandError("Require <maxconn>.")
     if not text.isdecimal() or len(text) > len(str(MAXCONN_MAX)) or int(text) > MAXCONN_MAX:
         raise CommandError("maxconn string empty or preceded by garbage")
     if int(text) == observed.state.maxconn:
-        return Change(None)
-    return Change(observed.admin._replace(maxconn=int(text)))
+        return AdminChange(None)
+    return AdminChange(observed.admin._replace(maxconn=int(text)))
 
 
-def change_weight(observed: Observed, text: str) -> Change:
+def change_weight(observed: Observed, text: str) -> AdminChange:
     """`set server b/s weight <w>[%]`; raises CommandError.
 
     The time of change stays: a server with another weight is in the same state.
@@ -161,8 +161,8 @@ def change_weight(observed: Observed, text: str) -> Change:
     weight = weight_of(text, observed.server.weight, fixed=fixed)
     admin = observed.admin
     if weight == admin.weight:
-        return Change(None)
-    return Change(admin._replace(weight=weight))
+        return AdminChange(None)
+    return AdminChange(admin._replace(weight=weight))
 
 
 def numeric(text: str) -> str:
@@ -184,7 +184,7 @@ def port_number(text: str) -> int:
     return int(digits)
 
 
-def change_address(observed: Observed, words: list[str]) -> Change:
+def change_address(observed: Observed, words: list[str]) -> AdminChange:
     """`set server b/s addr <ip> [port <p>]`; raises CommandError.
 
     A server without an address cannot get one: there is no generation that the order could name.
@@ -207,8 +207,8 @@ def change_address(observed: Observed, words: list[str]) -> Change:
     if port != former_port:
         said.append(f"port changed from '{former_port}' to '{port}'")
     if not said:
-        return Change(None, "nothing changed")
-    return Change(override(observed, address, port), f"{', '.join(said)} {BY}")
+        return AdminChange(None, "nothing changed")
+    return AdminChange(override(observed, address, port), f"{', '.join(said)} {BY}")
 
 
 def override(observed: Observed, address: str, port: int) -> AdminState:

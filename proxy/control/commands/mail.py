@@ -14,7 +14,7 @@ import msgspec
 
 from proxy.control.limits import MAIL_LOOK_SECONDS, MAIL_SECONDS_MAX
 from proxy.runtime import Runtime, ring
-from resolverd.records.schema import Kind, Page
+from resolverd.records.schema import Page, QuestionKind
 from shm.mailbox import MailSender
 
 T = TypeVar("T")
@@ -24,7 +24,7 @@ class Inquiry:
     """What a command yields when it must wait: a question, and later the answer or None."""
 
     def __init__(
-        self, mail: Mail, kind: Kind, *, key: int = 0, cursor: int = 0, text: str = ""
+        self, mail: Mail, kind: QuestionKind, *, key: int = 0, cursor: int = 0, text: str = ""
     ) -> None:
         self.mail = mail
         self.question = (kind, key, cursor, text)
@@ -55,7 +55,7 @@ class Mail:
         """The bell was rung, by resolverd or another process."""
         self.rung.set()
 
-    async def ask(self, kind: Kind, key: int, cursor: int, text: str) -> bytes | None:
+    async def ask(self, kind: QuestionKind, key: int, cursor: int, text: str) -> bytes | None:
         """The answer to one question; None when there was none in time."""
         async with self.turn:
             number = self.sender.ask(kind, key, cursor, text)
@@ -78,12 +78,12 @@ class Mail:
 
     def names(self, cursor: int) -> Inquiry:
         """Ask for summaries of names, from this cursor on."""
-        return Inquiry(self, Kind.NAMES, cursor=cursor)
+        return Inquiry(self, QuestionKind.NAMES, cursor=cursor)
 
     def name(self, text: str, cursor: int) -> Inquiry:
         """Ask for everything about the names that are called so."""
-        return Inquiry(self, Kind.NAME, text=text, cursor=cursor)
+        return Inquiry(self, QuestionKind.NAME, text=text, cursor=cursor)
 
     def server(self, slot: int) -> Inquiry:
         """Ask for everything about one server."""
-        return Inquiry(self, Kind.SERVER, key=slot)
+        return Inquiry(self, QuestionKind.SERVER, key=slot)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from proxy.control.command import Answer, Command, CommandError, Level
 from proxy.control.commands.admin_changes import (
     BY,
-    Change,
+    AdminChange,
     change_address,
     change_checks,
     change_health,
@@ -86,7 +86,7 @@ class SetServer:
         proxy, server = self.report.directory.server(words[0] if words else "")
         return self.report.observer.server(proxy, server)
 
-    def publish(self, observed: Observed, change: Change) -> Answer:
+    def publish(self, observed: Observed, change: AdminChange) -> Answer:
         """Publish a change, ring its readers, and answer."""
         if change.record is not None:
             self.refuse_if_replaced()
@@ -103,7 +103,7 @@ class SetServer:
         if self.replaced:
             raise CommandError(REPLACED)
 
-    def publish_state(self, observed: Observed, change: Change) -> Answer:
+    def publish_state(self, observed: Observed, change: AdminChange) -> Answer:
         """The same for a state; the answer comes when every relay goes by it."""
         answer = self.publish(observed, change)
         return [self.in_force, *answer] if change.record is not None else answer

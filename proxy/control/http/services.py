@@ -29,7 +29,7 @@ READY_PAGE = "<html><body><h1>200 OK</h1>\nService ready.\n</body></html>\n"
 DASHBOARD_HEADERS = (("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'"),)
 
 
-class Services:
+class HttpServices:
     """Answers the requests of all statistics sections."""
 
     def __init__(self, report: Report, turns: Turns) -> None:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from proxy.control.metrics.families import (
-    Family,
     Histogram,
     Labels,
+    MetricFamily,
     Sample,
     Series,
     Value,
@@ -20,8 +20,7 @@ from proxy.control.metrics.families import (
 from proxy.control.rows.report import Report
 from proxy.control.rows.resolution_record import dropped_in_ms, is_stale
 from proxy.runtime import now_ms
-from resolverd.config import Family as AddressFamily
-from resolverd.config import ResolutionSettings
+from resolverd.config import Family, ResolutionSettings
 from resolverd.pace.durations import MOVE_BOUNDS_MS, RUN_BOUNDS_MS
 from resolverd.records.schema import TOGETHER
 from shm.histograms import MOVES, RUNS, HistogramReader
@@ -30,9 +29,9 @@ Record: TypeAlias = dict[str, int]
 
 ENDLESS = "+Inf"  # nothing threatens the addresses
 PREFERRED = {
-    AddressFamily.NONE: "srv",
-    AddressFamily.IPV4: "ipv4",
-    AddressFamily.IPV6: "ipv6",
+    Family.NONE: "srv",
+    Family.IPV4: "ipv4",
+    Family.IPV6: "ipv6",
 }
 UNMATCHED = ("invalid", "outdated")  # counters of packets that ended no question
 HISTOGRAMS = (
@@ -56,7 +55,7 @@ def preferred_words(resolution: ResolutionSettings) -> str:
     first = PREFERRED[resolution.preferred]
     if not resolution.all_families:
         return first
-    other = {AddressFamily.IPV4: AddressFamily.IPV6, AddressFamily.IPV6: AddressFamily.IPV4}
+    other = {Family.IPV4: Family.IPV6, Family.IPV6: Family.IPV4}
     return first + TOGETHER + PREFERRED[other[resolution.preferred]]
 
 
@@ -82,7 +81,7 @@ class DnsMetrics:
         self.labels = tuple(map(labels_of_resolution, self.resolverd.resolutions))
         self.histograms = HistogramReader(report.runtime.segment)
 
-    def families(self) -> Iterator[Family | Histogram]:
+    def families(self) -> Iterator[MetricFamily | Histogram]:
         """All of them."""
         yield from self.threats()
         yield self.unmatched()
@@ -92,7 +91,7 @@ class DnsMetrics:
             bounds = tuple(bound / 1000 for bound in bounds_ms)
             yield Histogram(name, text, bounds, self.series(which))
 
-    def threats(self) -> Iterator[Family]:
+    def threats(self) -> Iterator[MetricFamily]:
         """Names whose servers live on a hold, and names that may not be asked for."""
         now = now_ms()
         holds = {section.name: section.holds for section in self.resolverd.sections}
@@ -112,7 +111,7 @@ class DnsMetrics:
             ("dropped_in_seconds", "Time until all addresses go if nothing changes", dropped),
             ("triggers_held_seconds", "Time for which failed connects ask for no run", held),
         ):
-            yield Family(f"millrace_resolution_{name}", False, text, self.samples(value))
+            yield MetricFamily(f"millrace_resolution_{name}", False, text, self.samples(value))
 
     def samples(self, value: Callable[[ResolutionSettings, Record], Value]) -> Iterator[Sample]:
         """One for each name, read while it is rendered: ten thousand names must delay no answer."""
@@ -126,7 +125,7 @@ class DnsMetrics:
         for labels, resolution in zip(self.labels, self.resolverd.resolutions, strict=True):
             yield labels, reader.resolution(resolution.index)[name]
 
-    def unmatched(self) -> Family:
+    def unmatched(self) -> MetricFamily:
         """Packets that no open question took: forged, broken or late."""
         samples: list[Sample] = []
         for section in self.resolverd.sections:
@@ -138,9 +137,9 @@ class DnsMetrics:
                     )
                     samples.append((labels, counted[reason]))
         text = "Packets that ended no question: invalid (forged or broken) or outdated"
-        return Family("millrace_nameserver_unmatched_packets_total", True, text, samples)
+        return MetricFamily("millrace_nameserver_unmatched_packets_total", True, text, samples)
 
-    def counted(self, counter: str, things: str, text: str) -> Family:
+    def counted(self, counter: str, things: str, text: str) -> MetricFamily:
         """A counter of nameservers that HAProxy has not."""
         counted = self.report.monitor.counters.nameserver
         samples: list[Sample] = [
@@ -151,7 +150,7 @@ class DnsMetrics:
             for section in self.resolverd.sections
             for nameserver in self.report.nameservers(section)
         ]
-        return Family(f"millrace_nameserver_{counter}_{things}_total", True, text, samples)
+        return MetricFamily(f"millrace_nameserver_{counter}_{things}_total", True, text, samples)
 
     def series(self, which: int) -> Iterator[Series]:
         """One histogram for each section."""

@@ -24,7 +24,7 @@ Value: TypeAlias = int | float | str  # the only text is MISSING
 Sample: TypeAlias = tuple[Labels, Value]
 
 
-class Family(NamedTuple):
+class MetricFamily(NamedTuple):
     """One metric and its samples, made while they are rendered; counters end in `_total`."""
 
     name: str
@@ -90,7 +90,7 @@ def histogram_parts(histogram: Histogram) -> Iterator[bytes]:
         head = ""
 
 
-def head_of(family: Family, exposition: Exposition) -> str:
+def head_of(family: MetricFamily, exposition: Exposition) -> str:
     """The comment lines; OpenMetrics names a counter without its `_total`."""
     name = family.name.removesuffix("_total") if exposition.openmetrics else family.name
     text = family.help.replace("\\", r"\\").replace("\n", r"\n")
@@ -103,7 +103,7 @@ def present(samples: Iterable[Sample]) -> Iterator[Sample]:
     return (sample for sample in samples if sample[1] != MISSING)
 
 
-def render(family: Family | Histogram, exposition: Exposition) -> Iterator[bytes]:
+def render(family: MetricFamily | Histogram, exposition: Exposition) -> Iterator[bytes]:
     """The text of one family, in parts; nothing for a family without samples."""
     if isinstance(family, Histogram):
         yield from histogram_parts(family)

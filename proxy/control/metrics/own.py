@@ -10,7 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from proxy.control.metrics.dns import DnsMetrics
-from proxy.control.metrics.families import MISSING, Family, Histogram, Sample, Value, labels_of
+from proxy.control.metrics.families import (
+    MISSING,
+    Histogram,
+    MetricFamily,
+    Sample,
+    Value,
+    labels_of,
+)
 from proxy.control.rows.report import Report
 from proxy.relay.state.termination import Termination
 from proxy.runtime import now_ms
@@ -64,7 +71,7 @@ class OwnMetrics:
         self.scrapes = 0
         self.failures = 0
 
-    def families(self) -> Iterator[Family | Histogram]:
+    def families(self) -> Iterator[MetricFamily | Histogram]:
         """Every `millrace_*` family."""
         yield from self.resolutions()
         yield from self.dns.families()
@@ -76,19 +83,19 @@ class OwnMetrics:
             ("scrape_failures", "Scrapes that ended early", self.failures),
             ("control_accept_pauses", "Pauses of control", self.report.monitor.accept_pauses),
         ):
-            yield Family(f"millrace_{name}_total", True, text, [("", count)])
+            yield MetricFamily(f"millrace_{name}_total", True, text, [("", count)])
 
-    def resolutions(self) -> Iterator[Family]:
+    def resolutions(self) -> Iterator[MetricFamily]:
         """What each name in DNS gave."""
         now = now_ms()
         for field, what in (("last_valid_ms", "success"), ("last_run_ms", "run")):
             ages = ((labels, age_seconds(value, now)) for labels, value in self.dns.field(field))
             name = f"millrace_resolution_last_{what}_age_seconds"
-            yield Family(name, False, f"Time since the last {what} of a resolution", ages)
+            yield MetricFamily(name, False, f"Time since the last {what} of a resolution", ages)
         for field, counter, name, text in RESOLUTION_FIELDS:
-            yield Family(name, counter, text, self.dns.field(field))
+            yield MetricFamily(name, counter, text, self.dns.field(field))
 
-    def workers(self) -> Iterator[Family]:
+    def workers(self) -> Iterator[MetricFamily]:
         """The counter row of each worker; `carried` is what ended workers had counted."""
         reader = self.report.monitor.counters
         count = self.report.runtime.workers
@@ -98,13 +105,13 @@ class OwnMetrics:
             samples: list[Sample] = [
                 (labels_of(worker=who), row[field]) for who, row in zip(names, rows, strict=True)
             ]
-            yield Family(name, True, text, samples)
+            yield MetricFamily(name, True, text, samples)
         for field, name, text in WORKER_GAUGES:
             living = zip(names[:count], rows[:count], strict=True)
             samples = [(labels_of(worker=who), row[field]) for who, row in living]
-            yield Family(name, False, text, samples)
+            yield MetricFamily(name, False, text, samples)
         ended = reader.worker()["terminations"]
-        yield Family(
+        yield MetricFamily(
             "millrace_terminations_total",
             True,
             "Sessions ended, by termination state (two letters as in the log)",
@@ -117,7 +124,7 @@ class OwnMetrics:
         names = [*(f"worker {worker}" for worker in range(workers)), "resolverd", "control"]
         return [(name, self.board.status(at)) for at, name in enumerate(names)]
 
-    def processes(self) -> Iterator[Family]:
+    def processes(self) -> Iterator[MetricFamily]:
         """Restarts, states and heartbeats of the children."""
         now, statuses = now_ms(), self.statuses()
         restarts = [status.restarts for _, status in statuses]
@@ -132,24 +139,28 @@ class OwnMetrics:
                 (labels_of(process=who), value)
                 for (who, _), value in zip(statuses, values, strict=True)
             ]
-            yield Family(f"millrace_process_{name}", counter, text, samples)
+            yield MetricFamily(f"millrace_process_{name}", counter, text, samples)
         relays: list[Sample] = [
             (labels_of(worker=str(worker)), age_seconds(status.relay_beat_ms, now))
             for worker, (_, status) in enumerate(statuses[: self.report.runtime.workers])
         ]
         text = "Time since the relay's loop last turned"
-        yield Family("millrace_relay_heartbeat_age_seconds", False, text, relays)
+        yield MetricFamily("millrace_relay_heartbeat_age_seconds", False, text, relays)
 
-    def table(self) -> Iterator[Family]:
+    def table(self) -> Iterator[MetricFamily]:
         """Generations of the server table: published, and seen by each worker."""
         segment = self.report.runtime.segment
         published: Sample = ("", segment.table_generation)
-        yield Family("millrace_table_generation", False, "Changes of the server table", [published])
+        yield MetricFamily(
+            "millrace_table_generation", False, "Changes of the server table", [published]
+        )
         seen: list[Sample] = [
             (labels_of(worker=str(worker)), self.board.status(worker).generation_seen)
             for worker in range(self.report.runtime.workers)
         ]
         text = "Change of the server table that a worker has seen"
-        yield Family("millrace_worker_table_generation_seen", False, text, seen)
+        yield MetricFamily("millrace_worker_table_generation_seen", False, text, seen)
         reloads: Sample = ("", segment.reload_generation)
-        yield Family("millrace_reload_generation", False, "1 and one more per reload", [reloads])
+        yield MetricFamily(
+            "millrace_reload_generation", False, "1 and one more per reload", [reloads]
+        )

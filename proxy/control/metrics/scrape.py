@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 
 from proxy.config.model.settings import Proxy
 from proxy.control.commands.show_info import FIELDS, VERSION, Info
-from proxy.control.metrics.families import MISSING, Family, Labels, Sample, Value, labels_of
+from proxy.control.metrics.families import MISSING, Labels, MetricFamily, Sample, Value, labels_of
 from proxy.control.metrics.tables import (
     BACKEND_METRICS,
     BACKEND_STATES,
@@ -152,11 +152,11 @@ def table_families(
     metrics: tuple[Metric, ...],
     points: Callable[[], Iterable[Point]],
     values: Callable[[Point], tuple[Value, ...]] = of_row,
-) -> Iterator[Family]:
+) -> Iterator[MetricFamily]:
     """One family for each metric of a table; the points are walked while it is rendered."""
     for position, metric in enumerate(metrics):
         samples = samples_at(position, points(), values)
-        yield Family(metric.name, metric.counter, metric.help, samples)
+        yield MetricFamily(metric.name, metric.counter, metric.help, samples)
 
 
 def with_state(labels: Labels, state: str) -> Labels:
@@ -229,7 +229,7 @@ class Scrape:
                 )
             )
 
-    def families(self) -> Iterator[Family]:
+    def families(self) -> Iterator[MetricFamily]:
         """Every family that was asked for."""
         parts = {
             "global": self.process_families,
@@ -242,31 +242,33 @@ class Scrape:
             if scope in self.selection.scopes:
                 yield from (family for family in part() if self.selection.wants(family.name))
 
-    def process_families(self) -> Iterator[Family]:
+    def process_families(self) -> Iterator[MetricFamily]:
         """haproxy_process_*."""
         values = Info(self.report).values()
         for metric in PROCESS_METRICS:
             sample: Sample = ("", values[metric.cell])
-            yield Family(metric.name, metric.counter, EXPLANATIONS[metric.cell], [sample])
+            yield MetricFamily(metric.name, metric.counter, EXPLANATIONS[metric.cell], [sample])
         for name, text in (("node", values["node"]), ("description", values.get("description"))):
             if text is not None:
                 label = {"node": "node", "description": "desc"}[name]
                 named: Sample = (labels_of(**{label: str(text)}), 1)
-                yield Family(f"haproxy_process_{name}", False, f"The {name}, as a label", [named])
+                yield MetricFamily(
+                    f"haproxy_process_{name}", False, f"The {name}, as a label", [named]
+                )
         build: Sample = (labels_of(version=VERSION), 1)
-        yield Family("haproxy_process_build_info", False, "The version, as a label", [build])
+        yield MetricFamily("haproxy_process_build_info", False, "The version, as a label", [build])
 
-    def frontend_families(self) -> Iterator[Family]:
+    def frontend_families(self) -> Iterator[MetricFamily]:
         """haproxy_frontend_*."""
         yield from table_families(FRONTEND_METRICS, lambda: self.frontends)
-        yield Family(
+        yield MetricFamily(
             "haproxy_frontend_status",
             False,
             "Status, one series for each state (frontend)",
             state_samples(self.frontends, BACKEND_STATES),
         )
         yield from table_families(SERVICE_METRICS, lambda: (point for point, _ in self.services))
-        yield Family(
+        yield MetricFamily(
             "haproxy_frontend_http_responses_total",
             True,
             "Responses by class of status (frontend)",
@@ -277,17 +279,17 @@ class Scrape:
             ),
         )
 
-    def backend_families(self) -> Iterator[Family]:
+    def backend_families(self) -> Iterator[MetricFamily]:
         """haproxy_backend_*."""
         yield from table_families(BACKEND_METRICS, lambda: self.backends)
-        yield Family(
+        yield MetricFamily(
             "haproxy_backend_status",
             False,
             "Status, one series for each state (backend)",
             state_samples(self.backends, BACKEND_STATES),
         )
         for name in ("agg_server_status", "agg_server_check_status"):
-            yield Family(
+            yield MetricFamily(
                 f"haproxy_backend_{name}",
                 False,
                 "Number of servers in each state (backend)",
@@ -297,7 +299,7 @@ class Scrape:
                     for state in SERVER_STATES
                 ),
             )
-        yield Family(
+        yield MetricFamily(
             "haproxy_backend_agg_check_status",
             False,
             "Number of servers with each result of the last check (backend)",
@@ -308,16 +310,16 @@ class Scrape:
             ),
         )
 
-    def server_families(self) -> Iterator[Family]:
+    def server_families(self) -> Iterator[MetricFamily]:
         """haproxy_server_*."""
         yield from table_families(SERVER_METRICS, lambda: self.servers)
-        yield Family(
+        yield MetricFamily(
             "haproxy_server_status",
             False,
             "Status, one series for each state (server)",
             state_samples(self.servers, SERVER_STATES),
         )
-        yield Family(
+        yield MetricFamily(
             "haproxy_server_check_status",
             False,
             "Result of the last check, one series for each (server)",
@@ -336,7 +338,7 @@ class Scrape:
         """The servers that are checked."""
         return (point for point in self.servers if point.checks)
 
-    def resolver_families(self) -> Iterator[Family]:
+    def resolver_families(self) -> Iterator[MetricFamily]:
         """haproxy_resolver_*."""
         reader = self.report.monitor.counters
         counted = [
@@ -349,4 +351,4 @@ class Scrape:
         ]
         for metric in RESOLVER_METRICS:
             samples = [(labels, fields[metric.cell]) for labels, fields in counted]
-            yield Family(metric.name, metric.counter, metric.help, samples)
+            yield MetricFamily(metric.name, metric.counter, metric.help, samples)

@@ -22,7 +22,7 @@ from shm.changes import UsableServers
 from shm.counters import CounterReader
 from shm.processes import ProcessBoard
 from shm.segment import Segment
-from shm.states import Command
+from shm.states import ProcessCommand
 
 CLOCK_OF_PROCESS = 2  # linux/posix-timers.h: (~pid << 3) | CPUCLOCK_SCHED
 
@@ -139,7 +139,7 @@ class Monitor:
     def stopping(self) -> bool:
         """A worker was told to finish."""
         workers = range(self.segment.shape.workers)
-        return any(self.board.status(worker).command != Command.RUN for worker in workers)
+        return any(self.board.status(worker).command != ProcessCommand.RUN for worker in workers)
 
     def tick(self, now_ms: int) -> None:
         """Look at everything that is looked at once a second."""

@@ -17,7 +17,7 @@ from resolverd.config import (
     ResolversSection,
 )
 from resolverd.dns.answer import Address, Answer, QueryType, Status
-from resolverd.resolution.actions import Abandoned, Action, Finished, Send, Unanswered
+from resolverd.resolution.actions import Abandoned, Action, Ask, Finished, Unanswered
 from resolverd.resolution.hold_rules import Ruling
 from resolverd.resolution.resolution import Resolution, Trigger
 
@@ -140,7 +140,7 @@ class Driver:
 
     def _note(self, actions: list[Action]) -> None:
         for action in actions:
-            if isinstance(action, Send):
+            if isinstance(action, Ask):
                 self.sent.append((self.now_ms, action.question.query_type))
                 self.names.append(action.question.name)
             elif isinstance(action, Abandoned):

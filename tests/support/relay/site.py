@@ -295,7 +295,7 @@ class RelayUnderTest:
         self.call("assign", position, worker)
 
     def command(self, command: int, worker: int | None = None) -> None:
-        """Give one or all relays a `Command`, and ring them."""
+        """Give one or all relays a `ProcessCommand`, and ring them."""
         self.call("command", command, worker)
 
     def signal(self, number: int, worker: int) -> None:

@@ -43,9 +43,9 @@ from shm.states import (
     AdminFlag,
     AdminState,
     Cause,
-    Command,
     HealthState,
     Operational,
+    ProcessCommand,
     StaticFlag,
     StaticState,
 )
@@ -217,7 +217,7 @@ class Site:
                 with suppress(OSError):
                     os.close(int(name))
 
-    def command(self, worker: int, command: Command) -> None:
+    def command(self, worker: int, command: ProcessCommand) -> None:
         """What the supervisor does to end a worker."""
         self.board.command(worker, command)
         for bell in (self.runtime.bells.relays[worker], self.runtime.bells.workers[worker]):

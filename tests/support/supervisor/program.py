@@ -29,7 +29,7 @@ from proxy.supervisor.children import Entries
 from shm.gate import wait_at_gate
 from shm.processes import ProcessBoard, ProcessSelf
 from shm.slots import SlotTableReader
-from shm.states import Command, ProcessState
+from shm.states import ProcessCommand, ProcessState
 from tests.support.common import PATIENCE_SECONDS, wait_for
 from tests.support.rows import RowWords
 
@@ -79,9 +79,9 @@ class StandInWorker:
 
     def follow_command(self) -> None:
         command = self.me.command
-        if command == Command.STOP:
+        if command == ProcessCommand.STOP:
             os._exit(0)
-        if command == Command.SOFT_STOP and not self.stopping:
+        if command == ProcessCommand.SOFT_STOP and not self.stopping:
             self.stopping = True
             self.me.state(ProcessState.STOPPING)
             for listener in self.runtime.listeners:
@@ -149,15 +149,15 @@ def run_service(runtime: Runtime, position: int) -> None:
     bells = runtime.bells
     is_control = position == runtime.segment.shape.control_process
     server = runtime.settings.servers[0].name
-    if server == "gatecrash" and me.command == Command.WAIT:
+    if server == "gatecrash" and me.command == ProcessCommand.WAIT:
         os._exit(9)
-    if server == "late" and me.command == Command.WAIT:
+    if server == "late" and me.command == ProcessCommand.WAIT:
         threading.Event().wait(LATE_SECONDS)
     wait_at_gate(me, bells.control if is_control else bells.resolverd)
     me.state(ProcessState.READY)
     while True:
         me.beat(now_ms())
-        if me.command == Command.RETIRE:
+        if me.command == ProcessCommand.RETIRE:
             os._exit(0)
         threading.Event().wait(TICK_SECONDS)
 

@@ -16,7 +16,7 @@ from proxy.config.lines.shapes import (
     ONE_LENIENT,
     TWO,
     TWO_LENIENT,
-    Shape,
+    ArgumentShape,
     one_of,
 )
 from proxy.config.lines.table import Table, Word, later, removed, unsupported, without_effect
@@ -30,13 +30,15 @@ _ADVICE_HTTP = "Millrace forwards TCP as it is"
 _ADVICE_MEMORY = "the operating system manages the memory"
 
 _RANGE = "(all|odd|even|[0-9]+(-[0-9]*)?)"
-_CPUS = Shape(
+_CPUS = ArgumentShape(
     2,
     form=rf"(auto:)?{_RANGE}([/,]{_RANGE})*",
     expected="threads, and the CPUs that they run on, as numbers and ranges",
 )
-_THREAD_GROUP = Shape(2, form=r"[0-9]+(-[0-9]*)?", expected="a group and numbers of threads")
-_TLS_OPTIONS = Shape(
+_THREAD_GROUP = ArgumentShape(
+    2, form=r"[0-9]+(-[0-9]*)?", expected="a group and numbers of threads"
+)
+_TLS_OPTIONS = ArgumentShape(
     least=1,
     options=dict.fromkeys(
         (
@@ -49,7 +51,7 @@ _TLS_OPTIONS = Shape(
     )
     | dict.fromkeys(("ssl-min-ver", "ssl-max-ver"), 1),
 )
-_TLS: dict[str, Shape | None] = {
+_TLS: dict[str, ArgumentShape | None] = {
     **dict.fromkeys(
         (
             *("ca-base", "crt-base", "issuers-chain-path", "ssl-dh-param-file"),
@@ -66,7 +68,7 @@ _TLS: dict[str, Shape | None] = {
     "ssl-server-verify": one_of("none", "required"),
     "ssl-default-bind-options": _TLS_OPTIONS,
     "ssl-default-server-options": _TLS_OPTIONS,
-    "ssl-load-extra-files": Shape(
+    "ssl-load-extra-files": ArgumentShape(
         1,
         form="none|all|(bundle|sctl|ocsp|issuer|key)( (bundle|sctl|ocsp|issuer|key))*",
         expected="'none', 'all', or some of 'bundle', 'sctl', 'ocsp', 'issuer', 'key'",
@@ -81,7 +83,7 @@ _TLS: dict[str, Shape | None] = {
         )
     ),
 }
-_THREADS: dict[str, Shape | None] = {
+_THREADS: dict[str, ArgumentShape | None] = {
     "cpu-map": _CPUS,
     "thread-group": _THREAD_GROUP,
     "thread-groups": NUMBER,
@@ -150,7 +152,7 @@ PREFIXES: Table[GlobalDraft] = {
     "51degrees-": unsupported("it needs mode http"),
     "lua-": unsupported("Millrace runs no Lua; remove it"),
 }
-_OF_PREFIXES: dict[str, tuple[str, Shape]] = {
+_OF_PREFIXES: dict[str, tuple[str, ArgumentShape]] = {
     "profiling.tasks": ("profiling.", one_of("on", "auto", "off")),
     "httpclient.resolvers.id": ("httpclient.", ONE),
     "httpclient.resolvers.prefer": ("httpclient.", one_of("ipv4", "ipv6")),

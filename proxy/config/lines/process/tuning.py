@@ -14,7 +14,7 @@ from proxy.config.lines.shapes import (
     ONE_LENIENT,
     TIME,
     TIME_LENIENT,
-    Shape,
+    ArgumentShape,
 )
 from proxy.config.lines.table import Statement, Table, without_effect, works
 from proxy.config.text.messages import ConfigError
@@ -43,8 +43,8 @@ _SIZES = (
     *("tune.sndbuf.client", "tune.sndbuf.server", "tune.rcvbuf.frontend", "tune.rcvbuf.backend"),
     *("tune.sndbuf.frontend", "tune.sndbuf.backend", "tune.maxrewrite"),
 )
-_SIZE_LENIENT = Shape(1, 1, lenient=True, form=r"[0-9]+.*", expected="a size")
-_FORMS: dict[str, Shape] = {
+_SIZE_LENIENT = ArgumentShape(1, 1, lenient=True, form=r"[0-9]+.*", expected="a size")
+_FORMS: dict[str, ArgumentShape] = {
     **dict.fromkeys(
         (
             *("tune.maxaccept", "tune.maxpollevents", "tune.ssl.cachesize", "tune.ssl.maxrecord"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from proxy.config.drafts import ProxyDraft, Side
 from proxy.config.lines.http import HTTP_BALANCE, HTTP_BALANCES, forget, note
-from proxy.config.lines.shapes import AT_MOST_ONE, Shape
+from proxy.config.lines.shapes import AT_MOST_ONE, ArgumentShape
 from proxy.config.lines.table import Statement, Table, works
 from proxy.config.model.settings import RANDOM_DRAWS_DEFAULT, Balance
 from proxy.config.text.messages import ConfigError
@@ -27,9 +27,11 @@ _UNSUPPORTED = {
     "sticky": "it distributes logs, which Millrace does not forward; use 'balance first'",
 }
 _HTTP_BALANCE_SHAPES = {
-    "uri": Shape(1, before=1, options={"len": 1, "depth": 1, "path-only": 0, "whole": 0}),
-    "url_param": Shape(2, before=2, expected="a name", options={"check_post": 0, "max_wait": 1}),
-    "hdr": Shape(1, before=1, options={"use_domain_only": 0}),
+    "uri": ArgumentShape(1, before=1, options={"len": 1, "depth": 1, "path-only": 0, "whole": 0}),
+    "url_param": ArgumentShape(
+        2, before=2, expected="a name", options={"check_post": 0, "max_wait": 1}
+    ),
+    "hdr": ArgumentShape(1, before=1, options={"use_domain_only": 0}),
 }
 _FUNCTIONS = ("sdbm", "djb2", "wt6", "crc32", "none")
 _MODIFIERS = ("avalanche",)
@@ -111,6 +113,6 @@ def _hash_balance_factor(statement: Statement, draft: ProxyDraft) -> None:
 
 BALANCE_WORDS: Table[ProxyDraft] = {
     "balance": works(_balance),
-    "hash-type": works(_hash_type, shape=Shape(most=3, lenient=True)),
+    "hash-type": works(_hash_type, shape=ArgumentShape(most=3, lenient=True)),
     "hash-balance-factor": works(_hash_balance_factor, shape=AT_MOST_ONE),
 }

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from proxy.config.drafts import BindDraft, BindOptions, ProxyDraft
 from proxy.config.lines.handlers import flag, number, text
-from proxy.config.lines.shapes import NUMBER, ONE, RANGES, Shape, one_of
+from proxy.config.lines.shapes import NUMBER, ONE, RANGES, ArgumentShape, one_of
 from proxy.config.lines.sockets import interface_name, user_timeout_ms
 from proxy.config.lines.table import (
     Statement,
@@ -31,7 +31,7 @@ MAXCONN_MAX = 2_147_483_647
 ID_MAX = 2_147_483_647
 OWNER_MAX = 4_294_967_294
 MODE_MAX = 0o777
-SHARDS = Shape(
+SHARDS = ArgumentShape(
     1, 1, form=r"[1-9][0-9]*|by-thread|by-group", expected="a number, 'by-thread' or 'by-group'"
 )
 MSS_MAX = 65_535  # bytes: no TCP segment is longer

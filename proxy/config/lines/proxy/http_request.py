@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from proxy.config.drafts import ProxyDraft
 from proxy.config.lines.http import RULES, note
-from proxy.config.lines.table import Kind, Statement, Word
+from proxy.config.lines.table import Statement, Treatment, Word
 from proxy.config.text.messages import ConfigError
 
 EXPORTER = "http-request use-service prometheus-exporter"
@@ -53,4 +53,4 @@ def _paths_of_condition(words: tuple[str, ...]) -> tuple[str, ...] | None:
     return None
 
 
-HTTP_REQUEST: Word[ProxyDraft] = Word(Kind.HTTP_ONLY, _http_request)
+HTTP_REQUEST: Word[ProxyDraft] = Word(Treatment.HTTP_ONLY, _http_request)

@@ -7,7 +7,13 @@ from __future__ import annotations
 
 from proxy.config.drafts import ProxyDraft
 from proxy.config.lines.http import note
-from proxy.config.lines.shapes import ALONE_LENIENT, AT_MOST_ONE, ONE_LENIENT, TIME_LENIENT, Shape
+from proxy.config.lines.shapes import (
+    ALONE_LENIENT,
+    AT_MOST_ONE,
+    ONE_LENIENT,
+    TIME_LENIENT,
+    ArgumentShape,
+)
 from proxy.config.lines.table import (
     Handler,
     Statement,
@@ -43,7 +49,7 @@ def _shown(field: str) -> Handler[ProxyDraft]:
     return handle
 
 
-def _without_effect(why: str, shape: Shape | None = None) -> Word[ProxyDraft]:
+def _without_effect(why: str, shape: ArgumentShape | None = None) -> Word[ProxyDraft]:
     """A word without effect on the page, except that it enables it."""
 
     def handle(statement: Statement, draft: ProxyDraft) -> None:

@@ -15,7 +15,7 @@ from proxy.config.drafts import ProxyDraft, ServerDraft, ServerOptions
 from proxy.config.lines.server.options import SERVER_OPTIONS, argument_count
 from proxy.config.lines.table import Statement, act
 from proxy.config.model.settings import LOCAL_PLACE, SocketFamily
-from proxy.config.text.addresses import Address, parse_address, parse_port
+from proxy.config.text.addresses import WrittenAddress, parse_address, parse_port
 from proxy.config.text.messages import ConfigError
 from proxy.config.text.names import check_label, is_service_name, normalize_host_name
 from proxy.config.text.suggest import hint
@@ -103,7 +103,9 @@ def _read_options(statement: Statement, described: str, options: ServerOptions) 
         words = words[size:]
 
 
-def _server_address(written: str, environment: Mapping[str, str]) -> tuple[Address, int, bool]:
+def _server_address(
+    written: str, environment: Mapping[str, str]
+) -> tuple[WrittenAddress, int, bool]:
     """Address, port and whether the port is relative to the client's destination port."""
     address = parse_address(written, environment)
     text = address.text
