@@ -149,7 +149,7 @@ class Generation:
                 status = self._board.status(child.position)
                 if child.watch.look(status, now_ms):
                     self._kill_stale(child)
-            if not started and self._replaces(child) and child.watch.due(now_ms):
+            if not started and self._replaces(child) and self._due(child, now_ms):
                 self._start(child, now_ms)
                 started = True
         self._adopt(now_ms)
@@ -162,6 +162,16 @@ class Generation:
             return True
         ending = self.phase not in (Phase.QUIESCING, Phase.DRAINING)
         return self._keeps_control and not ending and child is self.children.control
+
+    def _due(self, child: Child, now_ms: int) -> bool:
+        return child.watch.due(now_ms, alone=self._alone(child))
+
+    def _alone(self, child: Child) -> bool:
+        """Whether clients wait for the next worker here, because none serves or is starting."""
+        if child.watch.life is not Life.WAITING or child in self.children.services:
+            return False
+        there = (Life.STARTING, Life.SERVING)
+        return all(other.watch.life not in there for other in self.children.workers)
 
     def _start(self, child: Child, now_ms: int) -> None:
         child.watch.started(now_ms)
@@ -252,13 +262,15 @@ class Generation:
         if self.phase is not Phase.RUNNING:
             return STARTING_TICK_MS if self._closing or self.phase is Phase.ENDING else TICK_MS
         timeout = TICK_MS
-        if any(child.watch.due(now_ms) for child in self.children.all):
+        if any(self._due(child, now_ms) for child in self.children.all):
             return 0
         for child in self.children.all:
             watch = child.watch
             if watch.life is Life.STARTING:
                 return STARTING_TICK_MS
-            due = watch.due_ms if watch.life is Life.WAITING else watch.adoption_due_ms()
+            due = watch.adoption_due_ms()
+            if watch.life is Life.WAITING:
+                due = watch.next_start_ms(alone=self._alone(child))
             if due is not None and due > now_ms:
                 timeout = min(timeout, due - now_ms)
         return timeout

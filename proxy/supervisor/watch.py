@@ -7,9 +7,10 @@
           |                  v                 |  |        | or stopped by a signal
           +--- death --- CONDEMNED <-- stale --+- SUSPECT <+
 
-WAITING has a time at which the successor is due. STARTING, SUSPECT and CONDEMNED count as away:
-after 100 ms siblings serve its sockets. A retired child is judged as any other, but is not
-replaced once it is dead (unless a reload is called off).
+WAITING has a time at which the successor is due: later with each death in a row. Where no other
+worker is there for the clients, only deaths before the ready word make it later. STARTING, SUSPECT
+and CONDEMNED count as away: after 100 ms siblings serve its sockets. A retired child is judged as
+any other, but is not replaced once it is dead (unless a reload is called off).
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import enum
 from proxy.supervisor.backoff import Backoff
 from proxy.supervisor.limits import (
     ADOPT_AFTER_MS,
+    BACKOFF_FIRST_MS,
+    BACKOFF_RESET_MS,
     HOPELESS_DEATHS,
     STALE_AFTER_MS,
     START_LIMIT_MS,
@@ -49,30 +52,41 @@ class Watch:
         self.retired = False
         self._has_relay = has_relay
         self._backoff = Backoff()
+        self._starts = Backoff()
+        self._alone_due_ms = now_ms
         self._started_ms = now_ms
         self._away_since_ms: int | None = now_ms
+        self._served = False  # the present process, or the last one, was ready
         self._was_ready = False
 
     def __repr__(self) -> str:
         """State, restarts and since when it is away."""
         return f"Watch({self.life.value}, restarts={self.restarts}, away={self._away_since_ms})"
 
-    def due(self, now_ms: int) -> bool:
-        """True when a process should be started now."""
-        return self.life is Life.WAITING and not self.retired and now_ms >= self.due_ms
+    def due(self, now_ms: int, *, alone: bool = False) -> bool:
+        """True when a process should be started now; `alone`: no other serves or starts."""
+        waits = self.life is Life.WAITING and not self.retired
+        return waits and now_ms >= self.next_start_ms(alone=alone)
+
+    def next_start_ms(self, *, alone: bool = False) -> int:
+        """When a process should be started."""
+        return min(self.due_ms, self._alone_due_ms) if alone else self.due_ms
 
     def started(self, now_ms: int) -> None:
         """A process was forked."""
         assert self.life is Life.WAITING, f"started while {self.life}"
         self.life = Life.STARTING
         self._started_ms = now_ms
+        self._served = False
 
     def died(self, now_ms: int) -> None:
-        """The process was reaped; its successor is due at `due_ms`."""
+        """The process was reaped; its successor is due at `next_start_ms`."""
         self._away(now_ms)
         self.life = Life.WAITING
         self.restarts += 1
         self.due_ms = self._backoff.died(now_ms - self._started_ms, now_ms)
+        begun_ms = self._starts.died(BACKOFF_RESET_MS if self._served else 0, now_ms)
+        self._alone_due_ms = max(begun_ms, now_ms + BACKOFF_FIRST_MS)
 
     def retire(self) -> None:
         """No successor is wanted; heartbeats count as before while the process lives."""
@@ -138,6 +152,7 @@ class Watch:
 
     def _back(self) -> None:
         self.life = Life.SERVING
+        self._served = True
         self._was_ready = True
         self._away_since_ms = None
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.supervisor.backoff import Backoff
 from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
 from tests.support.supervisor.program import (
     Program,
@@ -35,6 +36,7 @@ listen web
 """
 pytestmark = pytest.mark.slow  # each test starts the program
 HOST = "127.44.1.1"
+DEATHS = 20  # of one worker in a row: 71 s of back-off
 Address = tuple[str, int]
 
 
@@ -116,10 +118,27 @@ def test_clients_of_a_worker_that_crashes_again_and_again_are_served_by_its_sibl
     program: Program, address: Address
 ) -> None:
     for _ in range(4):  # the back-off is at 400 ms then
-        os.kill(program.pid_of("worker 1"), signal.SIGKILL)
+        killed = program.pid_of("worker 1")
+        os.kill(killed, signal.SIGKILL)
+        wait_for(lambda pid=killed: not is_alive(pid), 15, "it is dead")
     answers = [hello(address)[0] for _ in range(30)]
     assert 0 in answers
     wait_for(lambda: workers_seen(address) == {0, 1}, 15, "worker 1 serves again")
+
+
+def test_clients_of_the_only_worker_do_not_wait_until_its_back_off_ends(
+    tmp_path: Path, address: Address
+) -> None:
+    """Its siblings may be dead as well: a rest is for the good of those that serve."""
+    backoff = Backoff()
+    rests_ms = sum(backoff.died(0, 0) for _ in range(DEATHS))
+    with started(tmp_path, "-f", write(tmp_path, address[1], workers=1)) as program:
+        await_serving(address)
+        begun = time.monotonic()
+        for _ in range(DEATHS):
+            os.kill(program.pid_of("worker 0"), signal.SIGKILL)
+            hello(address)
+        assert (time.monotonic() - begun) * 1_000 < rests_ms
 
 
 @pytest.mark.quiet

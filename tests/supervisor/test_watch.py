@@ -7,6 +7,7 @@ import pytest
 from proxy.supervisor.backoff import Backoff
 from proxy.supervisor.limits import (
     ADOPT_AFTER_MS,
+    BACKOFF_FIRST_MS,
     BACKOFF_MAX_MS,
     BACKOFF_RESET_MS,
     HOPELESS_DEATHS,
@@ -103,6 +104,24 @@ def test_the_first_death_is_replaced_at_once_and_the_next_ones_later_and_later()
     assert delays == [0, 100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]
     for _ in range(10_000):
         assert backoff.died(5, T) - T == BACKOFF_MAX_MS
+
+
+def test_where_no_other_worker_is_there_only_failed_starts_count(serving: Watch) -> None:
+    """Clients of all workers wait for the first of them."""
+    rests = []
+    for _ in range(9):
+        serving.died(T)
+        rests.append(serving.next_start_ms(alone=True) - T)
+        serving.started(T)
+        serving.look(status(T, T), T)
+    assert rests == [0, *[BACKOFF_FIRST_MS] * 8]
+    assert serving.life is Life.SERVING
+    rests = []
+    for _ in range(9):
+        serving.died(T)
+        rests.append(serving.next_start_ms(alone=True) - T)
+        serving.started(T)
+    assert rests == [100, 100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]
 
 
 def test_ten_good_seconds_forgive_all_deaths() -> None:
