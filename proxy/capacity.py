@@ -20,6 +20,7 @@ import msgspec
 
 from proxy.config.model.settings import Bind, Proxy, Settings, SocketFamily
 from proxy.runtime import Runtime
+from proxy.server_table import ServerTable
 from shm.shape import GAUGED_SESSIONS_MAX
 
 DESCRIPTORS_DEFAULT_MAX = 20_000  # where neither maxconn nor ulimit-n asks for more
@@ -112,13 +113,8 @@ def _pipes_wanted(workers: int) -> int:
 
 def _checks_wanted(settings: Settings, workers: int) -> int:
     """The largest share of the checked servers (proxy/health/share.py), all in flight at once."""
-    shares = Counter(
-        server.slot % workers
-        for proxy in settings.backends
-        if not proxy.disabled
-        for server in proxy.servers
-        if server.check is not None
-    )
+    checked = ServerTable(settings).checked()
+    shares = Counter(server.slot % workers for _, server, _ in checked)
     return max(shares.values(), default=0)
 
 

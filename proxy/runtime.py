@@ -1,4 +1,4 @@
-"""What every child inherits by fork: settings, segment, bells, listening sockets, log.
+"""What every child inherits by fork: settings and servers, segment, bells, listening sockets, log.
 
 Made once per generation by the supervisor, before the first child; immutable afterwards. A bell
 is an eventfd with one reader: a process that publishes something writes to the bells of those that
@@ -17,6 +17,7 @@ from typing import Protocol
 import msgspec
 
 from proxy.config.model.settings import Bind, Endpoint, Settings
+from proxy.server_table import ServerTable
 from resolverd.config import LinkedFile, StateFile
 from shm.log_level import LogLevel
 from shm.segment import Segment
@@ -92,6 +93,7 @@ class Runtime(msgspec.Struct, frozen=True):
     """One generation's inheritance."""
 
     settings: Settings
+    servers: ServerTable
     segment: Segment
     bells: Bells
     listeners: tuple[ListeningSocket, ...]

@@ -59,6 +59,7 @@ ROOMS = (
     "proxy.config.sections",
     "proxy.config.loader",
     "proxy.log",
+    "proxy.server_table",
     "proxy.runtime",
     "proxy.capacity",
     "proxy.relay.state",

@@ -81,7 +81,7 @@ class Control:
         self.runtime = runtime
         self.me = ProcessSelf(runtime.segment, runtime.segment.shape.control_process)
         self.me.beat(now_ms())
-        self.monitor = Monitor(runtime.settings, runtime.segment, now_ms())
+        self.monitor = Monitor(runtime, now_ms())
         self.report = Report(runtime, self.monitor)
         self.mail = Mail(runtime)
         segment = runtime.segment

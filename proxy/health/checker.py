@@ -99,7 +99,7 @@ class Checker:
         self._timer: asyncio.TimerHandle | None = None
         self._armed_ms = 0
         self._watched: dict[int, Watched] = {}
-        mine = share(runtime.settings, runtime.workers, worker)
+        mine = share(runtime.servers, runtime.workers, worker)
         self._in_flight_max = capacity_of(runtime).checks
         enough = self._in_flight_max >= len(mine)
         self._slow_max = self._in_flight_max if enough else self._in_flight_max // 2

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import msgspec
 
-from proxy.config.model.settings import Check, Endpoint, InitState, Proxy, Server, Settings, Source
+from proxy.config.model.settings import Check, Endpoint, InitState, Proxy, Source
 from proxy.health.rise_fall import Thresholds
+from proxy.server_table import ServerTable
 
 
 class CheckedServer(msgspec.Struct, frozen=True):
@@ -48,20 +49,9 @@ def connect_limit_ms(proxy: Proxy, check: Check) -> int:
     return min(proxy.timeouts.connect_ms, check.inter_ms)
 
 
-def checked_servers(settings: Settings) -> list[tuple[Proxy, Server, Check]]:
-    """Every server with a check, in slot order; those of a disabled section have none."""
-    return [
-        (proxy, server, server.check)
-        for proxy in settings.backends
-        if not proxy.disabled
-        for server in proxy.servers
-        if server.check is not None
-    ]
-
-
-def share(settings: Settings, workers: int, worker: int) -> list[CheckedServer]:
+def share(servers: ServerTable, workers: int, worker: int) -> list[CheckedServer]:
     """The servers that this worker checks."""
-    every_server = checked_servers(settings)
+    every_server = list(servers.checked())
     return [
         CheckedServer(
             slot=server.slot,

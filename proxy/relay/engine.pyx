@@ -188,7 +188,8 @@ cdef class Relay:
             backend.queue_ms = (
                 milliseconds(proxy.timeouts.queue_ms) or backend.connect_ms)  # manual, section 4.2
             backend.fullconn = fullconn[proxy.name]
-            for server in proxy.servers:
+            servers = self.runtime.servers.of(proxy)
+            for server in servers:
                 if server.maxconn != 0:
                     present_begin(&self.engine, server.slot)
                 self.engine.limits[server.slot].minconn = server.minconn
@@ -204,7 +205,7 @@ cdef class Relay:
             backend.ends_sessions = any(
                 server.on_marked_down_shutdown or server.on_marked_up_shutdown
                 or server.removed_drain_ms is not None
-                for server in proxy.servers)
+                for server in servers)
             backend.generation_seen = <uint64_t>-1
             backend.schedule = schedule_build(
                 &self.engine.view, backend.index, backend.kind, backend.allbackups, now_ms())
@@ -254,7 +255,7 @@ cdef class Relay:
         if backend.balance == BALANCE_SOURCE and proxy.hash_consistent:
             backend.kind = SCHEDULE_RING
         warming = not proxy.weights_fixed and any(
-            server.slowstart_ms for server in proxy.servers)
+            server.slowstart_ms for server in self.runtime.servers.of(proxy))
         backend.aside = warming or backend.slots > INLINE_SLOTS[backend.kind]
         backend.avalanche = proxy.hash_avalanche
         backend.balance_factor = proxy.hash_balance_factor
@@ -285,10 +286,10 @@ cdef class Relay:
     cdef int set_listeners(self) except -1:
         cdef Listener *listener
         sockets = self.runtime.listeners
-        backends = self.runtime.settings.backends
+        servers = self.runtime.servers
         headed = [  # backends some of whose servers want a PROXY header
-            any(server.proxy_header is not ProxyHeader.NONE for server in proxy.servers)
-            for proxy in backends]
+            any(server.proxy_header is not ProxyHeader.NONE for server in servers.of(proxy))
+            for proxy in servers.backends]
         self.engine.listener_count = len(sockets)
         self.engine.listeners = <Listener *>zeroed(len(sockets), sizeof(Listener))
         for number, listening in enumerate(sockets):

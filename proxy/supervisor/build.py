@@ -14,6 +14,7 @@ from proxy.config.model.settings import Settings
 from proxy.log import LogWriter, open_log
 from proxy.log_sockets import close_log_sockets, open_log_sockets
 from proxy.runtime import Bells, Runtime
+from proxy.server_table import ServerTable
 from proxy.supervisor.carry import (
     Carried,
     carry_answers,
@@ -120,6 +121,7 @@ class Builder(msgspec.Struct, frozen=True):
             undo.callback(close_resolv_conf, resolv_conf)
             runtime = Runtime(
                 settings=settings,
+                servers=ServerTable(settings),
                 segment=segment,
                 bells=bells,
                 listeners=sockets.listeners,

@@ -70,7 +70,7 @@ def world() -> Iterator[World]:
 
 
 def test_the_page_is_well_formed_and_rows_are_as_wide_as_their_heads(world: World) -> None:
-    report = Report(world.runtime, Monitor(world.settings, world.segment, now_ms()))
+    report = Report(world.runtime, Monitor(world.runtime, now_ms()))
     page = "".join(Dashboard(report).page(refresh=True, reveal=True))
     checker = Checker()
     checker.feed(page)
@@ -85,7 +85,7 @@ def test_the_page_is_well_formed_and_rows_are_as_wide_as_their_heads(world: Worl
 
 
 def test_a_slow_reader_of_a_large_page_is_given_it_in_pieces(world: World) -> None:
-    report = Report(world.runtime, Monitor(world.settings, world.segment, now_ms()))
+    report = Report(world.runtime, Monitor(world.runtime, now_ms()))
     pieces = list(Dashboard(report).page(refresh=False, reveal=False))
     assert len(pieces) > SERVERS_SHOWN_MAX
     assert max(len(piece) for piece in pieces) < 8_192

@@ -204,7 +204,7 @@ def test_a_scrape_that_fails_is_cut_short_logged_and_counted(
 def test_failures_of_scrapes_are_counted() -> None:
     world = World([Proxy("m", 2, "frontend", Origin(), service=Service.METRICS, metrics_paths=())])
     try:
-        report = Report(world.runtime, Monitor(world.settings, world.segment, now_ms()))
+        report = Report(world.runtime, Monitor(world.runtime, now_ms()))
         services = HttpServices(report, Turns())
         services.report = None  # type: ignore[assignment]  # so that each scrape fails
 

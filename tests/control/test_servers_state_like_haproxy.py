@@ -153,7 +153,9 @@ def test_an_srv_label_stands_in_its_own_field(world: World) -> None:
 
 
 def test_the_age_counts_from_the_last_change_in_whole_seconds(world: World) -> None:
-    observed = next(Observer(world.settings, world.segment).backend(world.settings.backends[0]))
+    observed = next(
+        Observer(world.runtime.servers, world.segment).backend(world.settings.backends[0])
+    )
     changed = observed.changed_ms(0)
     fields = state_row(observed, 0, changed + 5_999).split(" ")
     assert fields[FIELDS.index(CHANGES)] == "5"

@@ -53,7 +53,7 @@ def test_the_time_of_the_start_stays_whatever_the_wall_clock_says_later(
     world = World([Proxy("be", 2, "backend", Origin())])
     try:
         after_s = int(time.time())
-        report = Report(world.runtime, Monitor(world.settings, world.segment, now_ms()))
+        report = Report(world.runtime, Monitor(world.runtime, now_ms()))
         said = Info(report).values()["Start_time_sec"]
         assert before_s <= int(said) <= after_s
         ahead_s = time.time() + 3_600
@@ -120,7 +120,7 @@ def test_rates_come_from_control_itself(world: World) -> None:
 
 
 def test_what_a_reload_brings_while_control_waits_at_the_gate_is_no_rate(world: World) -> None:
-    monitor = Monitor(world.settings, world.segment, 1_000)
+    monitor = Monitor(world.runtime, 1_000)
     world.carried.worker({**world.worker_counters(), "accepts": 500})
     world.carried.server(0, {**world.server_counters(0), "sessions_total": 500})
     monitor.begin(2_000)

@@ -12,6 +12,7 @@ from proxy.config.model.settings import Global, Settings
 from proxy.control.commands.show_stat import parse
 from proxy.control.rows.directory import Directory
 from proxy.control.rows.stat_columns import COLUMNS
+from proxy.server_table import ServerTable
 from resolverd.config import ResolverdSettings
 from tests.support.control.pair import Pair, pair, settled
 
@@ -185,7 +186,8 @@ def test_a_user_does_not_see_addresses_or_the_algorithm(both: Pair) -> None:
 
 
 def test_three_words_are_a_filter_only_when_two_are_numbers() -> None:
-    nothing = Directory(Settings(Global(), (), ResolverdSettings()))
+    empty = Settings(Global(), (), ResolverdSettings())
+    nothing = Directory(empty, ServerTable(empty))
     assert parse(["json", "up"], nothing).only_up
     assert parse(["-1", "4", "2"], nothing).types == 4
     assert parse(["resolvers"], nothing).proxies == ()

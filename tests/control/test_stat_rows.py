@@ -91,14 +91,14 @@ def test_check_cells_tell_result_duration_and_downtime() -> None:
 
 
 def test_backups_carry_weight_only_while_no_active_server_does() -> None:
-    proxy = Proxy("be", 2, "backend", Origin(), servers=(a_server("s", "127.78.10.1", 80),))
+    proxy = Proxy("be", 2, "backend", Origin())
     backups = UsableCounts(
         active=0, backup=2, active_weight=0, backup_weight=7, first_backup_weight=3
     )
-    assert summarize(proxy, backups._replace(active=1, active_weight=5)) == (1, 2, 5, True)
-    assert summarize(proxy, backups) == (0, 2, 3, True)
-    everyone = Proxy("be", 2, "backend", Origin(), servers=proxy.servers, allbackups=True)
-    assert summarize(everyone, backups) == (0, 2, 7, True)
+    assert summarize(proxy, backups._replace(active=1, active_weight=5), 1) == (1, 2, 5, True, 1)
+    assert summarize(proxy, backups, 1) == (0, 2, 3, True, 1)
+    everyone = Proxy("be", 2, "backend", Origin(), allbackups=True)
+    assert summarize(everyone, backups, 1) == (0, 2, 7, True, 1)
     nobody = UsableCounts(0, 0, 0, 0, 0)
-    assert summarize(proxy, nobody) == (0, 0, 0, False)
-    assert summarize(Proxy("be", 2, "backend", Origin()), nobody).up
+    assert summarize(proxy, nobody, 1) == (0, 0, 0, False, 1)
+    assert summarize(proxy, nobody, 0).up

@@ -7,13 +7,14 @@ import pytest
 from proxy.config.model.settings import Check, Origin, Proxy, Timeouts
 from proxy.health.pace import REST, Pace
 from proxy.health.share import connect_limit_ms, share
+from proxy.server_table import ServerTable
 from tests.support.relay.worker import Spec, settings_of
 
 
 def test_every_checked_server_belongs_to_exactly_one_worker() -> None:
     specs = [Spec("127.0.0.1", 80, Check() if slot % 3 else None) for slot in range(20)]
-    settings = settings_of(specs)
-    shares = [share(settings, 3, worker) for worker in range(3)]
+    servers = ServerTable(settings_of(specs))
+    shares = [share(servers, 3, worker) for worker in range(3)]
     slots = sorted(server.slot for one in shares for server in one)
     assert slots == [slot for slot in range(20) if slot % 3]
     assert all(server.slot % 3 == worker for worker in range(3) for server in shares[worker])

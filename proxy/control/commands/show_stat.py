@@ -123,7 +123,7 @@ class ShowStat:
 
     def servers(self, proxy: Proxy, query: Query, *, reveal: bool) -> Iterator[Row | None]:
         """The rows of one backend's servers; one that is filtered out is not built."""
-        chosen = proxy.servers
+        chosen = self.report.servers.of(proxy)
         if query.server != ALL:
             server = self.report.directory.server_numbered(proxy, query.server)
             chosen = () if server is None else (server,)

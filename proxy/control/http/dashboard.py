@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from html import escape
-from itertools import islice
 
 from proxy.config.model.settings import Proxy
 from proxy.control.commands.show_info import Info, uptime_text
@@ -173,11 +172,12 @@ class Dashboard:
         yield table_head(
             f"<server|<address|<status|<last check|weight|{TRAFFIC}|connect|errors|retries|since"
         )
-        for server in islice(proxy.servers, SERVERS_SHOWN_MAX):
+        servers = self.report.servers.of(proxy)
+        for server in servers[:SERVERS_SHOWN_MAX]:
             row = self.report.server(proxy, server, reveal=reveal)
             yield self.server_row(row, escape(server.name), "")
-        if len(proxy.servers) > SERVERS_SHOWN_MAX:
-            more = f"and {len(proxy.servers) - SERVERS_SHOWN_MAX} more"
+        if len(servers) > SERVERS_SHOWN_MAX:
+            more = f"and {len(servers) - SERVERS_SHOWN_MAX} more"
             yield f'<tr><td class="t" colspan="{COLUMNS_OF_BACKEND}">{more}</td></tr>\n'
         yield self.server_row(total, "all", "sum") + TABLE_END
 

@@ -208,7 +208,7 @@ class Scrape:
         backend = labels_of(proxy=proxy.name)
         states: Counter[str] = Counter()
         checks: Counter[int] = Counter()
-        if proxy.servers:
+        if self.report.servers.of(proxy):
             self.states[backend], self.checks[backend] = states, checks
         for observed in self.report.observer.backend(proxy):
             yield

@@ -5,10 +5,9 @@ All names are indexed when control begins, so that no order pays for it.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from proxy.config.model.settings import Proxy, Server, Settings
 from proxy.control.command import CommandError
+from proxy.server_table import ServerNames, ServerTable
 
 NUMBER_DIGITS_MAX = 10  # of an id: those of the configuration have 31 bits
 
@@ -27,17 +26,10 @@ def number(word: str) -> int | None:
     return -int(digits) if word.startswith("-") else int(digits)
 
 
-class Names(NamedTuple):
-    """The servers of one backend."""
-
-    by_name: dict[str, Server]
-    by_id: dict[int, Server]
-
-
 class Directory:
     """What the running configuration calls its proxies and servers; disabled proxies are not in."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, servers: ServerTable) -> None:
         self.proxies = tuple(proxy for proxy in settings.proxies if not proxy.disabled)
         self.backends = tuple(proxy for proxy in self.proxies if proxy.backend_index is not None)
         self.frontends = tuple(proxy for proxy in self.proxies if proxy.frontend_index is not None)
@@ -46,13 +38,7 @@ class Directory:
         for proxy in self.proxies:
             self._by_name.setdefault(proxy.name, []).append(proxy)
             self._by_id.setdefault(proxy.id, []).append(proxy)
-        self._names = {  # by backend index
-            proxy.backend_index: Names(
-                {server.name: server for server in proxy.servers},
-                {server.id: server for server in proxy.servers},
-            )
-            for proxy in self.backends
-        }
+        self._servers = ServerNames(servers)
 
     def proxies_called(self, word: str) -> tuple[Proxy, ...]:
         """Proxies by number or name, in the order of the file; raises CommandError for no name."""
@@ -81,7 +67,7 @@ class Directory:
         proxy = self.backend(backend_word)
         if proxy is None:
             raise CommandError("No such backend.")
-        server = self._names[proxy.backend_index].by_name.get(server_word)
+        server = self._servers.named(proxy, server_word)
         if server_word.startswith("#"):
             value = number(server_word[1:])
             server = None if value is None else self.server_numbered(proxy, value)
@@ -91,4 +77,4 @@ class Directory:
 
     def server_numbered(self, proxy: Proxy, server_id: int) -> Server | None:
         """The server of a backend that has this id."""
-        return self._names[proxy.backend_index].by_id.get(server_id)
+        return self._servers.numbered(proxy, server_id)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 
-from proxy.config.model.settings import Proxy, Server, Settings
+from proxy.config.model.settings import Proxy, Server
 from proxy.control.limits import CLEARED_AT_ONCE
 from proxy.control.rows.cleared import Cleared
 from proxy.control.rows.meters import Meters
@@ -18,10 +18,10 @@ from proxy.control.rows.observation import Observer
 from proxy.control.rows.rates import Availability, Rate, Reading, SessionMeter
 from proxy.control.rows.service_counters import ServiceCounters
 from proxy.control.rows.summary import BackendSummary, summarize
+from proxy.runtime import Runtime
 from shm.changes import UsableServers
 from shm.counters import CounterReader
 from shm.processes import ProcessBoard
-from shm.segment import Segment
 from shm.states import ProcessCommand
 
 CLOCK_OF_PROCESS = 2  # linux/posix-timers.h: (~pid << 3) | CPUCLOCK_SCHED
@@ -58,10 +58,11 @@ class ProcessMeter:
 class Monitor:
     """Looks at the counters once a second; rows are built from it and from the counters of now."""
 
-    def __init__(self, settings: Settings, segment: Segment, now_ms: int) -> None:
-        self.settings = settings
+    def __init__(self, runtime: Runtime, now_ms: int) -> None:
+        settings, segment = runtime.settings, runtime.segment
+        self.servers = runtime.servers
         self.segment = segment
-        self.observer = Observer(settings, segment)
+        self.observer = Observer(self.servers, segment)
         self.usable = UsableServers(segment)
         self.counters = CounterReader(segment)
         self.cleared = Cleared(segment)
@@ -121,7 +122,7 @@ class Monitor:
     def summary(self, proxy: Proxy) -> BackendSummary:
         """How many servers of a backend take sessions now."""
         assert proxy.backend_index is not None
-        return summarize(proxy, self.usable.of(proxy.backend_index))
+        return summarize(proxy, self.usable.of(proxy.backend_index), len(self.servers.of(proxy)))
 
     def availability_of(self, proxy: Proxy) -> Availability:
         """Where a backend stands when control begins: down since its last server changed."""

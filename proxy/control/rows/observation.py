@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from proxy.config.model.settings import CHECK_FALL, CHECK_RISE, Proxy, Server, Settings
+from proxy.config.model.settings import CHECK_FALL, CHECK_RISE, Proxy, Server
+from proxy.server_table import ServerTable
 from shm import standing
 from shm.check_status import CheckStatus
 from shm.names import NameReader
@@ -159,8 +160,8 @@ class Observed(NamedTuple):
 class Observer:
     """Reads servers out of the segment. Any process."""
 
-    def __init__(self, settings: Settings, segment: Segment) -> None:
-        self.settings = settings
+    def __init__(self, servers: ServerTable, segment: Segment) -> None:
+        self.servers = servers
         self.segment = segment
         self.table = SlotTableReader(segment)
         self.names = NameReader(segment)
@@ -181,5 +182,5 @@ class Observer:
 
     def backend(self, proxy: Proxy) -> Iterator[Observed]:
         """The servers of one backend, in the order of the file, each read when it is asked for."""
-        for server in proxy.servers:
+        for server in self.servers.of(proxy):
             yield self.server(proxy, server)

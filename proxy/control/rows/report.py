@@ -25,11 +25,12 @@ class Report:
     def __init__(self, runtime: Runtime, monitor: Monitor) -> None:
         self.runtime = runtime
         self.settings = runtime.settings
+        self.servers = runtime.servers
         self.monitor = monitor
         self.observer = monitor.observer
         self.capacity = capacity_of(runtime)
         self.full_connections = self.settings.full_connections(self.capacity.maxconn)
-        self.directory = Directory(self.settings)
+        self.directory = Directory(self.settings, self.servers)
         self.binds = len(self.settings.binds)
         self.proxies = self.directory.proxies
         self.backends = self.directory.backends
@@ -88,6 +89,6 @@ class Report:
         if proxy.frontend_index is not None:
             yield self.frontend(proxy)
         if proxy.backend_index is not None:
-            for server in proxy.servers:
+            for server in self.servers.of(proxy):
                 yield self.server(proxy, server, reveal=reveal)
             yield self.backend(proxy, reveal=reveal)

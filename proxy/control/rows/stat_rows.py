@@ -246,7 +246,7 @@ def backend_row(
     row |= zeros("agg_server_check_status agg_check_status")
     if reveal:
         row["algo"] = proxy.balance.value
-    if proxy.servers:
+    if summary.servers:
         row["downtime"] = availability.downtime_ms(clock.now_ms) // 1000
     return row | {
         "pxname": proxy.name,

@@ -18,12 +18,13 @@ class BackendSummary(NamedTuple):
     backup: int
     weight: int
     up: bool
+    servers: int  # usable or not
 
 
-def summarize(proxy: Proxy, usable: UsableCounts) -> BackendSummary:
+def summarize(proxy: Proxy, usable: UsableCounts, servers: int) -> BackendSummary:
     """Backups carry weight only while no active server does: all of them, or the first."""
     weight = usable.active_weight
     if not usable.active:
         weight = usable.backup_weight if proxy.allbackups else usable.first_backup_weight
-    up = weight > 0 or not proxy.servers
-    return BackendSummary(usable.active, usable.backup, weight, up)
+    up = weight > 0 or servers == 0
+    return BackendSummary(usable.active, usable.backup, weight, up, servers)

@@ -137,7 +137,7 @@ cdef class AccessLogs:
         self.log.now.second = -1
         self.log.accepted.second = -1
         pool_init(&self.log.notes, sizeof(LogNote))
-        self.set_names(settings, [listener.bind for listener in runtime.listeners])
+        self.set_names(runtime, [listener.bind for listener in runtime.listeners])
         self.set_sinks(settings, runtime.log_sockets)
         for index, proxy in enumerate(frontends):
             if proxy.access_log is not None:
@@ -157,16 +157,17 @@ cdef class AccessLogs:
         found.id = number
         return found
 
-    cdef int set_names(self, object settings, object listeners) except -1:
+    cdef int set_names(self, object runtime, object listeners) except -1:
         cdef bytes states = b"".join(CODES[state].encode() for state in Termination)
         self.kept.append(states)
         self.log.terminations = states
-        self.log.backends = <LogName *>zeroed(len(settings.backends), sizeof(LogName))
-        for proxy in settings.backends:
+        backends = runtime.servers.backends
+        self.log.backends = <LogName *>zeroed(len(backends), sizeof(LogName))
+        for proxy in backends:
             self.log.backends[<size_t>proxy.backend_index] = self.name(
                 encoded(proxy.name), proxy.id)
-        self.log.servers = <LogName *>zeroed(len(settings.servers), sizeof(LogName))
-        for server in settings.servers:
+        self.log.servers = <LogName *>zeroed(runtime.segment.shape.slots, sizeof(LogName))
+        for server in runtime.servers:
             self.log.servers[<size_t>server.slot] = self.name(encoded(server.name), server.id)
         self.log.listeners = <LogName *>zeroed(len(listeners), sizeof(LogName))
         for number, bind in enumerate(listeners):

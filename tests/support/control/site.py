@@ -32,6 +32,7 @@ from proxy.config.model.settings import (
 )
 from proxy.control import process
 from proxy.runtime import Bells, Runtime, now_ms
+from proxy.server_table import ServerTable
 from resolverd.config import ResolverdSettings
 from shm.counters import CounterReader, NameserverTable
 from shm.processes import ProcessBoard
@@ -146,6 +147,7 @@ class World:
         }
         self.runtime = Runtime(
             settings=self.settings,
+            servers=ServerTable(self.settings),
             segment=self.segment,
             bells=Bells.create(workers),
             listeners=(),

@@ -19,6 +19,7 @@ from proxy.config.model.settings import Bind, SocketFamily
 from proxy.log_sockets import open_log_sockets
 from proxy.relay.engine import Relay
 from proxy.runtime import Bells, ListeningSocket, Runtime, now_ms, ring
+from proxy.server_table import ServerTable
 from shm.counters import CounterReader, mend_hints, settle_dead_worker
 from shm.processes import ProcessBoard, ProcessSelf, ProcessStatus
 from shm.requests import RequestReader
@@ -88,6 +89,7 @@ class Host:
         self.fill(plan)
         self.runtime = Runtime(
             settings=plan.settings,
+            servers=ServerTable(plan.settings),
             segment=self.segment,
             bells=Bells.create(plan.workers),
             listeners=self.listeners(plan),

@@ -33,6 +33,7 @@ from proxy.config.model.settings import (
 )
 from proxy.health.checker import Checker
 from proxy.runtime import Bells, ListeningSocket, Runtime, now_ms
+from proxy.server_table import ServerTable
 from resolverd.config import ResolverdSettings
 from shm.locks import HEALTH_WRITER, take_role
 from shm.processes import ProcessBoard
@@ -167,6 +168,7 @@ class Site:
             )
         self.runtime = Runtime(
             settings=settings,
+            servers=ServerTable(settings),
             segment=self.segment,
             bells=Bells.create(workers),
             listeners=listening_sockets(settings, workers) if listen else (),

@@ -1,0 +1,109 @@
+"""The servers of a configuration by slot, backend, name and id: the one place to read them.
+
+    table[slot]           its settings: `name`, `backend_index`, and all options of its line
+    table.of(proxy)       those of one backend, in the order of the file
+    table, len(table)     all, by slot; how many there are
+    table.checked()       those that have a health check
+    table.capacity        how many slots a segment has for them
+    ServerNames(table)    by the words of an operator
+
+The entries are the objects of the settings, so that a table costs some words for each backend and
+nothing for a server; the generation in force has one in its Runtime, which the children inherit.
+
+The capacity is no less than the count, and nothing may take one for the other: records, counter
+rows and hints of a segment are as many as its slots (`Segment.shape.slots`), and a slot without a
+server has no entry here. The generation of a slot is that of its address: it is read with the
+address, from the record in the segment (`SlotTableReader.slot`), because two reads could tell of
+two addresses. The options of an entry are fixed for the lifetime of its table.
+
+Where the line is: proxy/config makes `Proxy.servers` while it links a configuration, and
+proxy/supervisor/passage.py takes settings apart and puts them together again on their way through
+a pipe. Everything else asks a table, also what compares two configurations or prepares one before
+its segment exists: it makes one of the settings. Must not know the segment.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from itertools import chain
+from typing import NamedTuple
+
+from proxy.config.model.settings import Check, Proxy, Server, Settings
+
+
+class ServerTable:
+    """All servers of a configuration, those of disabled sections among them."""
+
+    __slots__ = ("_count", "_firsts", "_groups", "_laid", "backends")
+
+    def __init__(self, settings: Settings) -> None:
+        """Slots of one backend are neighbours, in the order of the backends."""
+        self.backends = settings.backends  # by backend index
+        self._groups = tuple(proxy.servers for proxy in self.backends)
+        self._laid = tuple(group for group in self._groups if group)
+        self._firsts = tuple(group[0].slot for group in self._laid)
+        self._count = sum(map(len, self._laid))
+
+    def __len__(self) -> int:
+        """How many servers there are."""
+        return self._count
+
+    def __iter__(self) -> Iterator[Server]:
+        """All servers, by slot."""
+        return chain.from_iterable(self._laid)
+
+    def __getitem__(self, slot: int) -> Server:
+        """The server in this slot; raises KeyError for a slot without one."""
+        number = bisect_right(self._firsts, slot) - 1
+        if number < 0 or slot - self._firsts[number] >= len(self._laid[number]):
+            raise KeyError(slot)
+        return self._laid[number][slot - self._firsts[number]]
+
+    @property
+    def capacity(self) -> int:
+        """How many slots, rows and hints a segment needs; no server is added while it is in use."""
+        return self._count
+
+    def of(self, proxy: Proxy) -> tuple[Server, ...]:
+        """The servers of a backend, in the order of the file; none of what is no backend."""
+        return () if proxy.backend_index is None else self._groups[proxy.backend_index]
+
+    def checked(self) -> Iterator[tuple[Proxy, Server, Check]]:
+        """Every server with a check, by slot; those of a disabled section are not checked."""
+        for proxy in self.backends:
+            if not proxy.disabled:
+                for server in self.of(proxy):
+                    if server.check is not None:
+                        yield proxy, server, server.check
+
+
+class Names(NamedTuple):
+    """The servers of one backend."""
+
+    by_name: dict[str, Server]
+    by_id: dict[int, Server]
+
+
+class ServerNames:
+    """The servers of a table by name and by id, at a cost that does not grow with their number.
+
+    Costs two entries of a dictionary for each server: made only where operators name servers.
+    """
+
+    def __init__(self, table: ServerTable) -> None:
+        self._names = {
+            proxy.backend_index: Names(
+                {server.name: server for server in table.of(proxy)},
+                {server.id: server for server in table.of(proxy)},
+            )
+            for proxy in table.backends
+        }
+
+    def named(self, proxy: Proxy, name: str) -> Server | None:
+        """The server of a backend that has this name."""
+        return self._names[proxy.backend_index].by_name.get(name)
+
+    def numbered(self, proxy: Proxy, server_id: int) -> Server | None:
+        """The server of a backend that has this id."""
+        return self._names[proxy.backend_index].by_id.get(server_id)
