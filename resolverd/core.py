@@ -87,10 +87,15 @@ class Core:
 
     def next_deadline_ms(self) -> int | None:
         """The earliest deadline for `serve_deadlines`; None without one."""
-        return self._schedule.next_deadline_ms()
+        deadlines = [limit.release_ms for limit in self._run_limits.values()]
+        deadlines.append(self._schedule.next_deadline_ms())
+        return min((each for each in deadlines if each is not None), default=None)
 
     def serve_deadlines(self, now_ms: int) -> None:
         """Begin the runs that are due, end the attempts that have expired."""
+        for limit in self._run_limits.values():
+            for key in limit.release(now_ms):
+                self._schedule.set(key, now_ms)
         due = self._schedule.pop_due(now_ms, DUE_MAX)
         self._read_answers(due)
         for key in due:
@@ -102,7 +107,7 @@ class Core:
             resolution, state = name.resolution, name.resolution.state
             if state in (State.IDLE, State.PAUSED):
                 places = self._run_limits[name.section.name]
-                if not places.enter(key, resolution.turn, places=resolution.questions):
+                if not places.enter(key, resolution.turn, now_ms, places=resolution.questions):
                     continue  # `_leave` schedules it when a run ends
             if state is State.IDLE:
                 name.history.begun_ms = now_ms

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from resolverd.config import (
     NO_ROW,
@@ -123,7 +124,7 @@ def label(of_servers: tuple[ResolvedServer, ...], index: int = 0) -> ResolutionS
     return resolution_settings(plain, name=LABEL, index=index)
 
 
-def test_256_runs_of_a_section_go_on_at_once_and_the_others_follow() -> None:
+def test_256_runs_of_a_section_begin_at_once_and_the_others_follow() -> None:
     world = World(
         *[
             resolution_settings(servers(1, index, index), name=f"n{index}.test", index=index)
@@ -136,6 +137,28 @@ def test_256_runs_of_a_section_go_on_at_once_and_the_others_follow() -> None:
     assert len(world.names) == 300
     world.run(1_000)  # one try each: silence ends the runs
     assert world.core.next_deadline_ms() == 61_000
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_good_name_is_asked_on_time_beside_many_that_get_no_answer(first: bool) -> None:
+    """At the start, and where those that were good until now get no answer: 18 s of places."""
+    count, period_ms = 1_500, 2_000
+    tries = msgspec.structs.replace(section("r1", period_ms), resolve_retries=3)
+    world = World(
+        *[
+            resolution_settings(servers(1, index, index), name=f"n{index}.test", index=index)
+            for index in range(count)
+        ],
+        of=(tries,),
+    )
+    for key in range(1 if first else count):
+        world.answer(key, ONE)
+    for _ in range(3):
+        asked = world.names.count("n0.test")
+        world.run(period_ms)
+        assert world.names.count("n0.test") == asked + 1
+        world.answer(0, ONE)
+    assert len(set(world.names)) == count
 
 
 def test_sections_do_not_wait_for_one_another() -> None:

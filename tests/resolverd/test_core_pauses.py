@@ -39,7 +39,11 @@ class Narrow(World):
 
 @pytest.fixture
 def world() -> Narrow:
-    two_tries = msgspec.structs.replace(section(), resolve_retries=2)
+    return narrow(1_000)
+
+
+def narrow(retry_ms: int) -> Narrow:
+    two_tries = msgspec.structs.replace(section(), resolve_retries=2, timeout_retry_ms=retry_ms)
     first = resolution_settings(servers(1), name="a.test")
     second = resolution_settings(servers(1, backend=1, first_slot=1), name="b.test", index=1)
     return Narrow(first, second, of=(two_tries,))
@@ -56,10 +60,11 @@ def test_a_name_that_pauses_gives_its_place_to_one_that_waits(world: Narrow) -> 
     assert world.addresses == [ONE, TWO]
 
 
-def test_a_pause_that_is_over_waits_for_a_place_like_everybody(world: Narrow) -> None:
-    world.run(500)
+def test_a_pause_that_is_over_waits_for_a_place_like_everybody() -> None:
+    world = narrow(200)
+    world.run(100)
     world.refuse(0)
-    world.run(700)  # its pause ends while the other one is asked
+    world.run(150)  # its pause ends while the other one is asked
     assert world.keys() == [0, 1]
     world.answer(1, TWO)
     assert world.keys() == [0, 1, 0]

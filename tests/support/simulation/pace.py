@@ -3,7 +3,7 @@
 A name is asked again a period after its run has ended, early by a tenth of it at most, where no
 failed connect asks for it before; at once when resolverd starts. A failed connect that passes the
 gate makes a run at once, one that does not pass it makes none. No more names are asked for at once
-than there are places; one that waits for its next try is not.
+than there are places; one that waits for its next try is not, nor one that has been asked for long.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from resolverd.dns.answer import QueryType, Status
+from resolverd.pace.run_limit import HELD_MS
 from resolverd.resolution.resolution import Trigger
 from resolverd.resolution.transitions import State
 
@@ -37,7 +38,7 @@ class Pace:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._running: set[int] = set()
+        self._running: dict[int, int] = {}  # and since when
         self._due: dict[int, tuple[int, int]] = {}  # not before, not after
         self._last: dict[int, Run] = {}
         self._before_last: dict[int, Run] = {}
@@ -77,9 +78,10 @@ class Pace:
     def begun(self, key: int, name: str, now_ms: int) -> None:
         """The first question of a run, or the first for the next name of a search list."""
         world = self._world
-        self._running.add(key)
+        self._running.setdefault(key, now_ms)
         self._known_ms.setdefault(key, now_ms)
-        resolutions = (world.core.names[each].resolution for each in self._running)
+        recent = [each for each, ms in self._running.items() if now_ms < ms + HELD_MS]
+        resolutions = (world.core.names[each].resolution for each in recent)
         asking = [each for each in resolutions if each.state is not State.PAUSED]
         places = sum(1 + each.merges for each in asking)
         assert places <= world.runs_max or len(asking) == 1, "more questions than places"
@@ -103,7 +105,7 @@ class Pace:
     def closed(self, key: int, now_ms: int) -> None:
         """A run has ended."""
         world = self._world
-        self._running.discard(key)
+        self._running.pop(key, None)
         answers = world.valid_answers(key)
         valid = bool(answers)
         former = self._last.get(key)
