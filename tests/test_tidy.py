@@ -71,6 +71,7 @@ ROOMS = (
     "proxy.relay.changes",
     "proxy.relay.accept",
     "proxy.relay.loop",
+    "proxy.relay.filling",
     "proxy.relay.engine",
     "proxy.health.dialect",
     "proxy.health",

@@ -370,6 +370,7 @@ cdef struct Engine:
     uint32_t frontend_count
     uint32_t backend_count
     uint32_t listener_count
+    uint32_t slots  # length of the arrays by slot
     ServerCache *servers  # by slot
     Outgoing **outgoing  # by slot; NULL: plain connections
     ServerLimits *limits  # by slot

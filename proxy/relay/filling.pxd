@@ -1,0 +1,12 @@
+# What the engine needs of filling.pyx: a worker's memory, made from the settings and given back.
+
+from libc.stdint cimport uint32_t
+
+from proxy.relay.log.compile cimport AccessLogs
+from proxy.relay.state.types cimport Engine
+from shm.segment cimport Segment
+
+cdef int engine_fill(
+    Engine *engine, Segment segment, object runtime, object capacity, AccessLogs access_logs,
+    uint32_t worker) except -1
+cdef void engine_free(Engine *engine) noexcept

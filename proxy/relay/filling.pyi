@@ -1,0 +1,1 @@
+"""The module has no names for Python; its functions are in filling.pxd."""

@@ -1,0 +1,320 @@
+"""The memory of one relay, filled from the settings before its first turn.
+
+Owns what each word of a section or a server is in C, and who is to free it (`engine_free`). Knows
+no session and no turn of the loop: what the words do is in the rooms below.
+"""
+
+from ipaddress import ip_address
+import os
+from socket import AF_UNIX
+from sys import byteorder
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
+
+from proxy.relay.admission.setup cimport limit_bind, limit_frontend, limit_listener, limit_process
+from proxy.relay.balance.least cimport blocks_of
+from proxy.relay.balance.present cimport present_begin
+from proxy.relay.balance.schedule cimport schedule_build, schedule_free
+from proxy.relay.log.compile cimport AccessLogs
+from proxy.relay.proxy_protocol.format cimport HEADER_NONE, HEADER_V1, HEADER_V2, HEADER_V2_CHECKSUM
+from proxy.relay.state.pipes cimport pipes_close
+from proxy.relay.state.pool cimport pool_init
+from proxy.relay.state.syscalls cimport EPOLL_CLOEXEC, close, epoll_create1
+from proxy.relay.state.types cimport (
+    BALANCE_FIRST, BALANCE_LEASTCONN, BALANCE_RANDOM, BALANCE_ROUNDROBIN, BALANCE_SOURCE,
+    BALANCE_STATIC, NO_SLOT, RETRIES_MAX, SCHEDULE_LOADS, SCHEDULE_MAP, SCHEDULE_ORDER,
+    SCHEDULE_RING, SCHEDULE_TURNS, SCRATCH_BYTES, Addresses, Backend, Engine, Frontend, LeastBlock,
+    Limit, Listener, Outgoing, Schedule, ServerCache, ServerLimits, Session, Waiter)
+from shm.segment cimport Segment, backend_counters, frontend_counters, worker_counters
+
+from proxy.config.model.settings import Balance, ProxyHeader
+from proxy.runtime import now_ms
+
+BALANCES = {
+    Balance.ROUNDROBIN: BALANCE_ROUNDROBIN, Balance.LEASTCONN: BALANCE_LEASTCONN,
+    Balance.SOURCE: BALANCE_SOURCE, Balance.STATIC_RR: BALANCE_STATIC,
+    Balance.FIRST: BALANCE_FIRST, Balance.RANDOM: BALANCE_RANDOM,
+}
+KINDS = {
+    Balance.ROUNDROBIN: SCHEDULE_TURNS, Balance.LEASTCONN: SCHEDULE_LOADS,
+    Balance.SOURCE: SCHEDULE_MAP, Balance.STATIC_RR: SCHEDULE_MAP,
+    Balance.FIRST: SCHEDULE_ORDER, Balance.RANDOM: SCHEDULE_TURNS,
+}
+HEADERS = {
+    ProxyHeader.NONE: HEADER_NONE,
+    ProxyHeader.V1: HEADER_V1,
+    ProxyHeader.V2: HEADER_V2,
+    ProxyHeader.V2_CHECKSUM: HEADER_V2_CHECKSUM,
+}
+# Up to so many servers the relay builds a schedule itself: it takes less than 0.3 ms.
+INLINE_SLOTS = {
+    SCHEDULE_TURNS: 64,
+    SCHEDULE_MAP: 16,  # up to 4,096 turns, each a look at all members
+    SCHEDULE_RING: 4,  # up to 16,384 nodes
+    SCHEDULE_LOADS: 64,
+    SCHEDULE_ORDER: 64,
+}
+
+
+cdef void *zeroed(size_t number, size_t size) except NULL:
+    cdef void *found = calloc(max(number, <size_t>1), size)
+    if found == NULL:
+        raise MemoryError("relay")
+    return found
+
+
+cdef int64_t milliseconds(object value) except -1:
+    """A time-out of the settings; 0 for none, as in the file."""
+    return 0 if value is None else value
+
+
+cdef int engine_fill(
+        Engine *engine, Segment segment, object runtime, object capacity, AccessLogs access_logs,
+        uint32_t worker) except -1:
+    """Fill an engine of zeros, whose `epoll` is -1; `engine_free` it even where this raises.
+
+    Raises OSError when the kernel gives no epoll set, MemoryError without memory.
+    """
+    settings = runtime.settings
+    engine.view = segment.view
+    engine.worker = worker
+    engine.workers = runtime.workers
+    engine.random = int.from_bytes(os.urandom(8), "little") | 1
+    engine.process = &segment.view.processes[worker]
+    engine.counters = worker_counters(&engine.view, worker)
+    engine.scratch = <char *>zeroed(SCRATCH_BYTES, 1)
+    engine.asked_first = NO_SLOT
+    engine.counting_first = NO_SLOT
+    pool_init(&engine.sessions, sizeof(Session))
+    pool_init(&engine.addresses, sizeof(Addresses))
+    pool_init(&engine.waiters, sizeof(Waiter))
+    fill_limits(engine, settings, capacity)
+    fill_bells(engine, runtime.bells)
+    fill_servers(engine, runtime.servers)
+    fill_backends(engine, runtime, capacity)
+    engine.log = &access_logs.log
+    fill_frontends(engine, settings, access_logs)
+    fill_listeners(engine, runtime.servers, runtime.listeners)
+    engine.epoll = epoll_create1(EPOLL_CLOEXEC)
+    if engine.epoll < 0:
+        raise OSError("no epoll set")
+    return 0
+
+
+cdef int fill_limits(Engine *engine, object settings, object capacity) except -1:
+    engine.pipes.limit = capacity.pipes
+    words = settings.globals
+    limit_process(engine, capacity.sessions, words.maxconn, words.accept_rate)
+    binds = settings.binds
+    engine.binds = <Limit *>zeroed(len(binds), sizeof(Limit))
+    for bind in binds:
+        limit_bind(engine, bind.index, bind.maxconn)
+    return 0
+
+
+cdef int fill_bells(Engine *engine, object bells) except -1:
+    engine.relay_bells = descriptors(bells.relays, engine.workers)
+    engine.worker_bells = descriptors(bells.workers, engine.workers)
+    engine.own_bell = engine.relay_bells[engine.worker]
+    engine.resolverd_bell = bells.resolverd
+    return 0
+
+
+cdef int *descriptors(object numbers, uint32_t count) except NULL:
+    cdef int *found = <int *>zeroed(count, sizeof(int))
+    for place, number in enumerate(numbers):
+        found[place] = number
+    return found
+
+
+cdef int fill_servers(Engine *engine, object servers) except -1:
+    """What the lines of servers say, by slot."""
+    cdef uint32_t slots = engine.view.header.slots
+    engine.servers = <ServerCache *>zeroed(slots, sizeof(ServerCache))
+    engine.limits = <ServerLimits *>zeroed(slots, sizeof(ServerLimits))
+    engine.outgoing = <Outgoing **>zeroed(slots, sizeof(void *))
+    engine.slots = slots
+    engine.headers = <uint8_t *>zeroed(slots, 1)
+    for proxy in servers.backends:
+        for server in servers.of(proxy):
+            if server.maxconn != 0:
+                present_begin(engine, server.slot)
+            engine.limits[server.slot].minconn = server.minconn
+            engine.limits[server.slot].maxqueue = server.maxqueue
+            if server.check is not None:
+                engine.limits[server.slot].error_limit = server.check.error_limit
+            engine.headers[server.slot] = HEADERS[server.proxy_header]
+            fill_outgoing(engine, proxy, server)
+    return 0
+
+
+cdef int fill_outgoing(Engine *engine, object proxy, object server) except -1:
+    """The options of connections to a server; NULL stays where there are none."""
+    cdef Outgoing *words
+    source = server.source or proxy.source
+    if not (proxy.server_keepalive or server.user_timeout_ms or server.fast_open or source
+            or server.local):
+        return 0
+    words = <Outgoing *>zeroed(1, sizeof(Outgoing))
+    engine.outgoing[server.slot] = words
+    words.keepalive = proxy.server_keepalive
+    words.keepalive_count = proxy.server_probes.count or 0
+    words.keepalive_idle_s = proxy.server_probes.idle_s or 0
+    words.keepalive_interval_s = proxy.server_probes.interval_s or 0
+    words.user_timeout_ms = server.user_timeout_ms
+    words.fast_open = server.fast_open
+    if server.local is not None:
+        packed = AF_UNIX.to_bytes(2, byteorder) + server.local.local_name
+        words.local_length = len(packed)
+        memcpy(words.local, <const char *>packed, len(packed))
+    if source is not None:
+        fill_source(engine, words, source)
+    return 0
+
+
+cdef int fill_source(const Engine *engine, Outgoing *words, object source) except -1:
+    words.from_client = source.from_client
+    words.from_client_port = source.from_client_port
+    words.transparent = source.from_client or source.foreign
+    if source.address is not None:
+        packed = ip_address(source.address).packed
+        words.family = 4 if len(packed) == 4 else 6
+        memcpy(words.address, <const char *>packed, len(packed))
+    words.port_first = source.port_first
+    words.ports = source.ports
+    if source.ports:  # workers begin at ports of their own
+        words.port_next = source.ports * engine.worker // engine.workers
+    name = (source.interface or "").encode()
+    memcpy(words.interface, <const char *>name, len(name))
+    return 0
+
+
+cdef int fill_backends(Engine *engine, object runtime, object capacity) except -1:
+    proxies = runtime.servers.backends
+    fullconn = runtime.settings.full_connections(capacity.maxconn)
+    engine.backends = <Backend *>zeroed(len(proxies), sizeof(Backend))
+    engine.backend_count = len(proxies)
+    for proxy in proxies:
+        fill_backend(engine, proxy, runtime.servers.of(proxy), fullconn[proxy.name])
+    return 0
+
+
+cdef int fill_backend(
+        Engine *engine, object proxy, object servers, uint64_t fullconn) except -1:
+    cdef Backend *backend = &engine.backends[proxy.backend_index]
+    backend.index = proxy.backend_index
+    backend.counters = backend_counters(&engine.view, engine.worker, backend.index)
+    backend.shared = &engine.view.backends[backend.index]
+    backend.first_slot = backend.shared.first_slot
+    backend.slots = backend.shared.slots
+    fill_balance(backend, proxy, servers)
+    backend.retries = min(proxy.retries, RETRIES_MAX)
+    backend.redispatch = proxy.redispatch
+    backend.connect_ms = milliseconds(proxy.timeouts.connect_ms)
+    backend.server_ms = milliseconds(proxy.timeouts.server_ms)
+    backend.server_fin_ms = milliseconds(proxy.timeouts.server_fin_ms)
+    backend.tunnel_ms = milliseconds(proxy.timeouts.tunnel_ms)
+    backend.queue_ms = (
+        milliseconds(proxy.timeouts.queue_ms) or backend.connect_ms)  # manual, section 4.2
+    backend.fullconn = fullconn
+    backend.allbackups = proxy.allbackups
+    backend.nolinger = proxy.nolinger
+    backend.abortonclose = proxy.abortonclose
+    backend.splice = proxy.splice
+    backend.ends_sessions = any(
+        server.on_marked_down_shutdown or server.on_marked_up_shutdown
+        or server.removed_drain_ms is not None
+        for server in servers)
+    backend.generation_seen = <uint64_t>-1
+    backend.schedule = schedule_build(
+        &engine.view, backend.index, backend.kind, backend.allbackups, now_ms())
+    if backend.schedule == NULL:
+        raise MemoryError(f"schedule of backend {proxy.name}")
+    backend.warm_next_ms = backend.schedule.warm_next_ms
+    return 0
+
+
+cdef int fill_balance(Backend *backend, object proxy, object servers) except -1:
+    backend.balance = BALANCES[proxy.balance]
+    backend.kind = KINDS[proxy.balance]
+    if backend.balance == BALANCE_SOURCE and proxy.hash_consistent:
+        backend.kind = SCHEDULE_RING
+    warming = not proxy.weights_fixed and any(server.slowstart_ms for server in servers)
+    backend.aside = warming or backend.slots > INLINE_SLOTS[backend.kind]
+    backend.avalanche = proxy.hash_avalanche
+    backend.balance_factor = proxy.hash_balance_factor
+    backend.draws = proxy.random_draws
+    if backend.balance == BALANCE_LEASTCONN and backend.slots != 0:
+        backend.blocks = <LeastBlock *>zeroed(blocks_of(backend), sizeof(LeastBlock))
+    return 0
+
+
+cdef int fill_frontends(Engine *engine, object settings, AccessLogs access_logs) except -1:
+    cdef Frontend *frontend
+    proxies = settings.frontends
+    engine.frontend_count = len(proxies)
+    engine.frontends = <Frontend *>zeroed(len(proxies), sizeof(Frontend))
+    for proxy in proxies:
+        frontend = &engine.frontends[proxy.frontend_index]
+        frontend.index = proxy.frontend_index
+        frontend.counters = frontend_counters(&engine.view, engine.worker, frontend.index)
+        frontend.backend = -1 if proxy.default_backend is None else proxy.default_backend
+        limit_frontend(engine, frontend, proxy.maxconn, proxy.session_rate)
+        frontend.client_ms = milliseconds(proxy.timeouts.client_ms)
+        frontend.client_fin_ms = milliseconds(proxy.timeouts.client_fin_ms)
+        frontend.nolinger = proxy.nolinger
+        frontend.splice = proxy.splice
+        frontend.log = access_logs.of(frontend.index)
+    return 0
+
+
+cdef int fill_listeners(Engine *engine, object servers, object sockets) except -1:
+    cdef Listener *listener
+    headed = [  # backends some of whose servers want a PROXY header
+        any(server.proxy_header is not ProxyHeader.NONE for server in servers.of(proxy))
+        for proxy in servers.backends]
+    engine.listener_count = len(sockets)
+    engine.listeners = <Listener *>zeroed(len(sockets), sizeof(Listener))
+    for number, listening in enumerate(sockets):
+        if listening.socket.gettimeout() != 0:  # most are set up: no system call for each
+            listening.socket.setblocking(False)
+        listener = &engine.listeners[number]
+        listener.fd = listening.socket.fileno()
+        listener.index = listening.index
+        listener.shared = listening.shared
+        listener.bind = listening.bind.index
+        listener.mss_less = min(listening.bind.mss, 0)
+        listener.frontend = &engine.frontends[listening.bind.frontend_index]
+        limit_listener(engine, listener)
+        listener.accepts_proxy = listening.bind.accept_proxy
+        listener.keeps_addresses = listening.bind.accept_proxy or (
+            listener.frontend.backend >= 0 and headed[listener.frontend.backend])
+        listener.anywhere = listening.bind.transparent
+    return 0
+
+
+cdef void engine_free(Engine *engine) noexcept:
+    """Give back the memory and the descriptors of an engine, filled wholly or in part."""
+    cdef uint32_t index
+    if engine.epoll >= 0:
+        close(engine.epoll)
+    pipes_close(&engine.pipes)
+    for index in range(engine.backend_count):
+        schedule_free(engine.backends[index].schedule)
+        schedule_free(<Schedule *>engine.backends[index].delivered)
+        free(engine.backends[index].blocks)
+    free(engine.backends)
+    free(engine.frontends)
+    free(engine.listeners)
+    free(engine.binds)
+    free(engine.servers)
+    free(engine.limits)
+    for index in range(engine.slots):
+        free(engine.outgoing[index])
+    free(engine.outgoing)
+    free(engine.headers)
+    free(engine.scratch)
+    free(<void *>engine.relay_bells)
+    free(<void *>engine.worker_bells)
