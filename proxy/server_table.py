@@ -6,6 +6,7 @@
     table.checked()       those that have a health check
     table.capacity        how many slots a segment has for them
     ServerNames(table)    by the words of an operator
+    Configured(settings, table)
 
 The entries are the objects of the settings, so that a table costs some words for each backend and
 nothing for a server; the generation in force has one in its Runtime, which the children inherit.
@@ -76,6 +77,18 @@ class ServerTable:
                 for server in self.of(proxy):
                     if server.check is not None:
                         yield proxy, server, server.check
+
+
+class Configured(NamedTuple):
+    """A configuration and the table of its servers."""
+
+    settings: Settings
+    servers: ServerTable
+
+    @classmethod
+    def of(cls, settings: Settings) -> Configured:
+        """With a table that is made now."""
+        return cls(settings, ServerTable(settings))
 
 
 class Names(NamedTuple):

@@ -5,9 +5,17 @@ from __future__ import annotations
 import pytest
 
 from proxy.config.model.settings import Check, Global, Origin, Proxy, Server, Settings
-from proxy.server_table import ServerNames, ServerTable
+from proxy.control.rows.monitor import Monitor
+from proxy.control.rows.report import Report
+from proxy.runtime import now_ms
+from proxy.server_table import Configured, ServerNames, ServerTable
+from proxy.supervisor.fill import fill_segment, shape_of
+from proxy.supervisor.initial import decide
 from resolverd.config import ResolverdSettings
-from tests.support.control.site import a_server, index_proxies
+from shm.changes import UsableServers
+from shm.segment import Segment
+from shm.slots import SlotTableReader
+from tests.support.control.site import World, a_server, index_proxies
 
 
 def servers(*names: str, **more: object) -> tuple[Server, ...]:
@@ -100,3 +108,33 @@ def test_names_and_ids_are_those_of_one_backend() -> None:
     assert found.numbered(api, 3) is None
     assert found.named(BY_NAME["middle"], "a") is None
     assert found.numbered(BY_NAME["middle"], 1) is None
+
+
+def test_a_segment_with_more_slots_than_servers_is_filled_and_the_rest_take_no_session() -> None:
+    configured = Configured.of(MIXED)
+    shape = shape_of(configured, 2, 0)
+    segment = Segment.create(shape._replace(slots=shape.slots + 70))
+    initial = decide(configured.servers, {}).addresses
+    fill_segment(segment, configured, initial, (), now_ms())
+    reader, usable = SlotTableReader(segment), UsableServers(segment)
+    addresses = [reader.slot(slot).address for slot in range(len(reader))]
+    assert addresses == ["127.0.0.1"] * 6 + [None] * 70
+    assert not any(reader.server(slot).eligible for slot in range(6, len(reader)))
+    counts = [len(TABLE.of(backend)) for backend in TABLE.backends]
+    assert [usable.of(backend).active for backend in range(shape.backends)] == counts
+    assert [reader.usable(backend)[0] for backend in range(shape.backends)] == counts
+    segment.close()
+
+
+def test_rows_are_those_of_servers_however_many_slots_there_are() -> None:
+    held = [proxy("be", "backend", *servers("a", "b")), proxy("none", "backend")]
+    world = World(held, spare_slots=70)
+    monitor = Monitor(world.runtime, now_ms())
+    report = Report(world.runtime, monitor)
+    shown = [(row["pxname"], row["svname"]) for each in report.proxies for row in report.rows(each)]
+    assert shown == [("be", "a"), ("be", "b"), ("be", "BACKEND"), ("none", "BACKEND")]
+    assert [report.backend(each)["act"] for each in report.backends] == [2, 0]
+    for _ in monitor.clear(now_ms(), totals=True):
+        pass
+    monitor.tick(now_ms())
+    world.close()

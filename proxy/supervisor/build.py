@@ -14,7 +14,7 @@ from proxy.config.model.settings import Settings
 from proxy.log import LogWriter, open_log
 from proxy.log_sockets import close_log_sockets, open_log_sockets
 from proxy.runtime import Bells, Runtime
-from proxy.server_table import ServerTable
+from proxy.server_table import Configured
 from proxy.supervisor.carry import (
     Carried,
     carry_answers,
@@ -98,22 +98,23 @@ class Builder(msgspec.Struct, frozen=True):
         """
         settings, sockets, workers = prepared.settings, ground.sockets, ground.workers
         assert settings is not None, "there are no settings to build from"
+        configured = Configured.of(settings)
         number = 1 if old is None else old.runtime.segment.reload_generation + 1
         with ExitStack() as undo:
             segment = Segment.create(
-                shape_of(settings, workers, len(sockets.listeners)),
+                shape_of(configured, workers, len(sockets.listeners)),
                 number,
                 None if old is None else old.runtime.segment.gauges,
             )
             undo.callback(segment.close)
             handover = yield from self._fill(
-                segment, prepared, settings, now_ms, old=old, older=older
+                segment, prepared, configured, now_ms, old=old, older=older
             )
             log = self.open_log(settings)
             undo.callback(log.close)
             bells = Bells.create(workers)
             undo.callback(bells.close)
-            state_files = open_state_files(settings)
+            state_files = open_state_files(configured.servers)
             undo.callback(close_state_files, state_files)
             log_sockets = open_log_sockets(settings)
             undo.callback(close_log_sockets, log_sockets)
@@ -121,7 +122,7 @@ class Builder(msgspec.Struct, frozen=True):
             undo.callback(close_resolv_conf, resolv_conf)
             runtime = Runtime(
                 settings=settings,
-                servers=ServerTable(settings),
+                servers=configured.servers,
                 segment=segment,
                 bells=bells,
                 listeners=sockets.listeners,
@@ -151,7 +152,7 @@ class Builder(msgspec.Struct, frozen=True):
         self,
         segment: Segment,
         prepared: Prepared,
-        settings: Settings,
+        configured: Configured,
         now_ms: int,
         *,
         old: Generation | None,
@@ -159,18 +160,19 @@ class Builder(msgspec.Struct, frozen=True):
     ) -> Steps[Handover | None]:
         """All records as the files say and as they were; the way to the rest of the latter."""
         if old is None:
-            yield from filling(segment, settings, prepared.initial, frozenset(), now_ms)
+            yield from filling(segment, configured, prepared.initial, frozenset(), now_ms)
             fill_restored(segment, prepared.restored, now_ms)
             return None
-        former = (old.runtime.settings, old.runtime.segment)
-        plan = yield from plan_carry(former[0], settings)
-        known = yield from known_addresses(*former, settings, plan.counted.servers)
-        yield from filling(segment, settings, prepared.initial, known, now_ms)
-        fill_restored(segment, prepared.restored, now_ms)
-        yield from settle_columns(
-            (settings, segment), former, plan.counted.servers, lambda: _contents(older())
+        former = (old.runtime.servers, old.runtime.segment)
+        new = (configured.servers, segment)
+        plan = yield from plan_carry(
+            Configured(old.runtime.settings, old.runtime.servers), configured
         )
-        handover = Handover(former, (settings, segment), plan, known)
+        known = yield from known_addresses(*former, configured.servers, plan.counted.servers)
+        yield from filling(segment, configured, prepared.initial, known, now_ms)
+        fill_restored(segment, prepared.restored, now_ms)
+        yield from settle_columns(new, former, plan.counted.servers, lambda: _contents(older()))
+        handover = Handover(former, new, plan, known)
         yield from handover.copy()
         return handover
 
@@ -178,7 +180,7 @@ class Builder(msgspec.Struct, frozen=True):
 def _contents(generations: Iterable[Generation]) -> list[Content]:
     """Those of generations that have not ended, the latest first."""
     living = [each.runtime for each in generations if each.phase is not Phase.ENDED]
-    return [(runtime.settings, runtime.segment) for runtime in reversed(living)]
+    return [(runtime.servers, runtime.segment) for runtime in reversed(living)]
 
 
 def hand_over(old: Generation, new: Generation) -> Steps[None]:

@@ -1,6 +1,6 @@
 """What a reload keeps: pairs of (old index, new index) for everything that still exists.
 
-`plan_carry` compares settings; handover.py copies the records. Counters go on growing in old
+`plan_carry` compares configurations; handover.py copies the records. Counters go on growing in old
 workers that finish their sessions: a tally holds what was carried, so that the rest can be added
 when they have ended. All of it goes in portions.
 """
@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.config.model.settings import Proxy, Settings
+from proxy.server_table import Configured, ServerTable
 from proxy.supervisor.pairs import Counted, Named, Onward, Pairs, pair, to_newest
 from proxy.supervisor.slices import PORTION, Steps
 from resolverd.resolv_conf.nameserver_rows import in_use
@@ -39,13 +40,14 @@ class Carried(NamedTuple):
     onward: Onward
 
 
-def plan_carry(old: Settings, new: Settings) -> Steps[CarryPlan]:
+def plan_carry(old: Configured, new: Configured) -> Steps[CarryPlan]:
     """Pair what has the same name in both."""
-    frontends = yield from pair(_names(old.frontends), _names(new.frontends))
-    backends = yield from pair(_names(old.backends), _names(new.backends))
-    servers = yield from pair(named_servers(old), named_servers(new))
-    resolutions = yield from pair(_resolutions(old), _resolutions(new))
-    sections = yield from pair(_sections(old), _sections(new))
+    before, after = old.settings, new.settings
+    frontends = yield from pair(_names(before.frontends), _names(after.frontends))
+    backends = yield from pair(_names(old.servers.backends), _names(new.servers.backends))
+    servers = yield from pair(named_servers(old.servers), named_servers(new.servers))
+    resolutions = yield from pair(_resolutions(before), _resolutions(after))
+    sections = yield from pair(_sections(before), _sections(after))
     return CarryPlan(Counted(frontends, backends, servers), resolutions, sections)
 
 
@@ -65,10 +67,10 @@ def pair_nameservers(old: Settings, new: Settings, names: NameReader) -> Steps[P
     )
 
 
-def named_servers(settings: Settings) -> Named:
+def named_servers(servers: ServerTable) -> Named:
     """All servers by name, with their slots."""
-    for proxy in settings.backends:
-        for server in proxy.servers:
+    for proxy in servers.backends:
+        for server in servers.of(proxy):
             yield (proxy.name, server.name), server.slot
 
 
@@ -91,17 +93,16 @@ def _resolutions(settings: Settings) -> Named:
 
 
 def known_addresses(
-    old: Settings, segment: Segment, new: Settings, servers: Pairs
+    old: ServerTable, segment: Segment, new: ServerTable, pairs: Pairs
 ) -> Steps[frozenset[int]]:
     """The new slots whose record is carried: they have an address, or wait for resolverd.
 
     Those are servers whose line has the same host and port as before.
     """
     reader = SlotTableReader(segment)
-    old_servers, new_servers = old.servers, new.servers
     known = set()
-    for number, (before, after) in enumerate(servers):
-        was, now = old_servers[before], new_servers[after]
+    for number, (before, after) in enumerate(pairs):
+        was, now = old[before], new[after]
         if (was.host, was.port) == (now.host, now.port) and (
             now.resolvable or reader.slot(before).address is not None
         ):

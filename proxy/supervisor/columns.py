@@ -8,29 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from proxy.config.model.settings import Settings
+from proxy.server_table import ServerTable
 from proxy.supervisor.carry import named_servers
 from proxy.supervisor.pairs import Pairs
 from proxy.supervisor.slices import PORTION, Steps
 from shm.columns import columns_give, columns_keep, columns_mark, columns_none
 from shm.segment import Segment
 
-Content = tuple[Settings, Segment]
+Content = tuple[ServerTable, Segment]
 
 
 def settle_columns(
-    new: Content, old: Content, servers: Pairs, older: Callable[[], Iterable[Content]]
+    new: Content, old: Content, pairs: Pairs, older: Callable[[], Iterable[Content]]
 ) -> Steps[None]:
-    """Give each server its column; `servers` are those of `old` that `new` has, too.
+    """Give each server its column; `pairs` are those of `old` that `new` has, too.
 
     `older` are the other generations that live, the latest first. Raises GaugesFullError.
     """
-    settings, segment = new
+    servers, segment = new
     used = columns_none()
-    columns_keep(old[1], segment, servers.old, servers.new, used)
+    columns_keep(old[1], segment, pairs.old, pairs.new, used)
     yield
-    if len(servers) < segment.shape.slots:
-        yield from _keep_returned(settings, segment, servers, older(), used)
+    if len(pairs) < len(servers):
+        yield from _keep_returned(new, pairs, older(), used)
     for _, living in (old, *older()):
         columns_mark(living, used)
         yield
@@ -38,14 +38,15 @@ def settle_columns(
 
 
 def _keep_returned(
-    settings: Settings, segment: Segment, servers: Pairs, older: Iterable[Content], used: bytearray
+    new: Content, pairs: Pairs, older: Iterable[Content], used: bytearray
 ) -> Steps[None]:
     """Names that the predecessor does not have, but a generation before it."""
+    servers, segment = new
     paired = bytearray(segment.shape.slots)
-    for slot in servers.new:
+    for slot in pairs.new:
         paired[slot] = True
     missing = {}
-    for number, (name, slot) in enumerate(named_servers(settings)):
+    for number, (name, slot) in enumerate(named_servers(servers)):
         if not paired[slot]:
             missing[name] = slot
         if number % PORTION == 0:

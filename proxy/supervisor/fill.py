@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from proxy.config.model.settings import CHECK_FALL, CHECK_RISE, InitState, Server, Settings
+from proxy.config.model.settings import CHECK_FALL, CHECK_RISE, InitState, Server
+from proxy.server_table import Configured
 from proxy.supervisor.initial import InitialAddress
 from proxy.supervisor.restore import Restored, admin_state, health_state
 from proxy.supervisor.slices import PORTION, Steps, at_once
@@ -15,11 +16,12 @@ from shm.slots import AdminTableWriter, HealthTableWriter, SlotTableReader, Slot
 from shm.states import AdminFlag, AdminState, StaticFlag, StaticState
 
 
-def shape_of(settings: Settings, workers: int, sockets: int) -> Shape:
-    """How large a segment these settings need."""
+def shape_of(configured: Configured, workers: int, sockets: int) -> Shape:
+    """How large a segment this configuration needs."""
+    settings, servers = configured
     return Shape(
-        slots=len(settings.servers),
-        backends=len(settings.backends),
+        slots=servers.capacity,
+        backends=len(servers.backends),
         frontends=len(settings.frontends),
         workers=workers,
         sockets=sockets,
@@ -32,23 +34,24 @@ def shape_of(settings: Settings, workers: int, sockets: int) -> Shape:
 
 def fill_segment(
     segment: Segment,
-    settings: Settings,
+    configured: Configured,
     initial: Iterable[InitialAddress],
     carried: Collection[int],
     now_ms: int,
 ) -> None:
     """Write all that the configuration fixes, at once."""
-    at_once(filling(segment, settings, initial, carried, now_ms))
+    at_once(filling(segment, configured, initial, carried, now_ms))
 
 
 def filling(
     segment: Segment,
-    settings: Settings,
+    configured: Configured,
     initial: Iterable[InitialAddress],
     carried: Collection[int],
     now_ms: int,
 ) -> Steps[None]:
     """Write all that the configuration fixes; slots that are `carried` get their record later."""
+    settings, servers = configured
     slots = SlotTableWriter(segment)
     admins = AdminTableWriter(segment)
     targets = TargetWriter(segment)
@@ -56,12 +59,12 @@ def filling(
     for section in settings.resolverd.sections:
         for nameserver in section.nameservers:
             nameservers.publish(nameserver.index, nameserver.name, now_ms)
-    for index, proxy in enumerate(settings.backends):
+    for index, proxy in enumerate(servers.backends):
         assert proxy.backend_index == index, f"backend {proxy.name} is not number {index}"
-        first = proxy.servers[0].slot if proxy.servers else 0
-        slots.lay_backend(index, first, len(proxy.servers))
+        members = servers.of(proxy)
+        slots.lay_backend(index, members[0].slot if members else 0, len(members))
         yield
-        for number, server in enumerate(proxy.servers):
+        for number, server in enumerate(members):
             if number % PORTION == 0:
                 yield
             slots.place(server.slot, static_state(server))

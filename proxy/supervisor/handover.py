@@ -8,9 +8,8 @@ check for themselves.
 
 from __future__ import annotations
 
-from bisect import bisect_right
-
-from proxy.config.model.settings import Server, Settings
+from proxy.config.model.settings import Server
+from proxy.server_table import ServerTable
 from proxy.supervisor.carry import CarryPlan
 from proxy.supervisor.slices import PORTION, Steps
 from shm.moved import SlotRevisions
@@ -20,38 +19,23 @@ from shm.slots import AdminTableWriter, HealthTableWriter, SlotTableReader, Slot
 from shm.states import AdminFlag, AdminState, Cause, HealthState, Operational
 
 
-class Lines:
-    """The servers of a configuration by slot; touches those only that are asked for."""
-
-    def __init__(self, settings: Settings) -> None:
-        """Slots of one backend are neighbours, in the order of the backends."""
-        self._groups = [proxy.servers for proxy in settings.backends if proxy.servers]
-        self._firsts = [servers[0].slot for servers in self._groups]
-
-    def __getitem__(self, slot: int) -> Server:
-        """The server in this slot."""
-        group = bisect_right(self._firsts, slot) - 1
-        return self._groups[group][slot - self._firsts[group]]
-
-
 class Handover:
     """From the segment of one generation to that of its successor."""
 
     def __init__(
         self,
-        old: tuple[Settings, Segment],
-        new: tuple[Settings, Segment],
+        old: tuple[ServerTable, Segment],
+        new: tuple[ServerTable, Segment],
         plan: CarryPlan,
         known: frozenset[int],
     ) -> None:
         """`known` are the new slots whose address is carried (`known_addresses`)."""
-        (old_settings, old_segment), (new_settings, new_segment) = old, new
+        (self._old_servers, old_segment), (self._new_servers, new_segment) = old, new
         self.plan = plan
         self._pairs = plan.counted.servers
         self._known = bytearray(new_segment.shape.slots)
         for slot in known:
             self._known[slot] = True
-        self._old_servers, self._new_servers = Lines(old_settings), Lines(new_settings)
         self._reader = SlotTableReader(old_segment)
         self._names = NameReader(old_segment)
         self._slots = SlotTableWriter(new_segment)

@@ -11,8 +11,9 @@ from types import MappingProxyType
 
 import msgspec
 
-from proxy.config.model.settings import InitAddr, Server, Settings
+from proxy.config.model.settings import InitAddr, Server
 from proxy.config.text.messages import Message, Severity
+from proxy.server_table import ServerTable
 from proxy.supervisor.restore import Restored
 from shm.states import Cause, SlotFlag
 
@@ -40,7 +41,7 @@ class InitialAddresses(msgspec.Struct, frozen=True):
 
 
 def names_wanted(
-    settings: Settings, known: Collection[int], last: Mapping[int, Restored] = NOTHING_RESTORED
+    servers: ServerTable, known: Collection[int], last: Mapping[int, Restored] = NOTHING_RESTORED
 ) -> set[str]:
     """The names that libc must be asked for.
 
@@ -48,7 +49,7 @@ def names_wanted(
     """
     return {
         server.host
-        for server in settings.servers
+        for server in servers
         if server.slot not in known
         and server.address is None
         and _asks_libc(server, last.get(server.slot))
@@ -56,7 +57,7 @@ def names_wanted(
 
 
 def decide(
-    settings: Settings,
+    servers: ServerTable,
     resolved: Mapping[str, str],
     known: Collection[int] = (),
     last: Mapping[int, Restored] = NOTHING_RESTORED,
@@ -69,8 +70,7 @@ def decide(
     """
     addresses = []
     messages: list[Message] = []
-    backends = settings.backends
-    for server in settings.servers:
+    for server in servers:
         if server.slot in known:  # the record itself is carried over
             addresses.append(_without_address(server))
             continue
@@ -80,7 +80,7 @@ def decide(
         if message is not None:
             severity, text = message
             place = f"[{server.origin.file}:{server.origin.line}]"
-            name = f"{backends[server.backend_index].name}/{server.name}"
+            name = f"{servers.backends[server.backend_index].name}/{server.name}"
             messages.append(Message(severity, f"{place} : 'server {name}' : {text}"))
     if any(message.severity is Severity.ALERT for message in messages):
         messages.append(Message(Severity.ALERT, FAILED))

@@ -15,6 +15,7 @@ from proxy.capacity import listening_sockets, surplus_bind
 from proxy.config.loader import load
 from proxy.config.model.settings import MAXCONN_NONE, Settings
 from proxy.config.text.messages import Message, Severity
+from proxy.server_table import Configured
 from proxy.supervisor.carry import known_addresses, plan_carry
 from proxy.supervisor.fill import shape_of
 from proxy.supervisor.initial import InitialAddress, decide, names_wanted
@@ -43,7 +44,7 @@ class Prepared(msgspec.Struct, frozen=True):
 class Previous(msgspec.Struct, frozen=True):
     """What a reload starts from."""
 
-    settings: Settings
+    configured: Configured
     segment: Segment
 
 
@@ -63,9 +64,10 @@ def prepare(
     if outcome.settings is None:
         return Prepared(None, outcome.messages)
     settings = _with_overrides(outcome.settings, arguments)
-    workers = worker_count(settings)
+    configured, workers = Configured.of(settings), worker_count(settings)
+    servers = configured.servers
     try:
-        shape_of(settings, workers, listening_sockets(settings, workers)).check()
+        shape_of(configured, workers, listening_sockets(settings, workers)).check()
     except ValueError as error:
         surplus = surplus_bind(settings, workers, SOCKETS_MAX)
         told = Message(Severity.ALERT, str(error))
@@ -74,14 +76,15 @@ def prepare(
         return Prepared(None, (*outcome.messages, told))
     known = remembered = frozenset[int]()
     if previous is not None:
-        servers = at_once(plan_carry(previous.settings, settings)).counted.servers
-        known = at_once(known_addresses(previous.settings, previous.segment, settings, servers))
-        remembered = frozenset(servers.new)  # memory knows more of them than any file
-    rows, notes = read_state(settings, remembered)
-    restored = restore(settings, rows, remembered)
+        old, segment = previous.configured, previous.segment
+        pairs = at_once(plan_carry(old, configured)).counted.servers
+        known = at_once(known_addresses(old.servers, segment, servers, pairs))
+        remembered = frozenset(pairs.new)  # memory knows more of them than any file
+    rows, notes = read_state(servers, remembered)
+    restored = restore(servers, settings.resolverd, rows, remembered)
     last = {each.slot: each for each in restored}
-    resolved = resolve_names(names_wanted(settings, known, last), settings.resolverd.families)
-    found = decide(settings, resolved, known, last, ignore_failures=arguments.ignore_unresolved)
+    resolved = resolve_names(names_wanted(servers, known, last), settings.resolverd.families)
+    found = decide(servers, resolved, known, last, ignore_failures=arguments.ignore_unresolved)
     messages = outcome.messages + notes + found.messages
     if any(message.severity is Severity.ALERT for message in messages):
         return Prepared(None, messages)

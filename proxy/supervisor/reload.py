@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable
 
 from proxy.config.report import render
 from proxy.config.text.messages import Message, Severity
+from proxy.server_table import Configured
 from proxy.supervisor.build import Builder, Ground, hand_over, open_all
 from proxy.supervisor.descriptors import DescriptorLimitError
 from proxy.supervisor.faults import Faults, explain
@@ -100,7 +101,9 @@ class Reload:
         self._copying: Sliced[None] | None = None
         self._tried_sockets = False  # open ones may have options of new lines
         self._deadline_ms = now_ms + RELOAD_LIMIT_MS
-        previous = Previous(old.runtime.settings, old.runtime.segment)
+        previous = Previous(
+            Configured(old.runtime.settings, old.runtime.servers), old.runtime.segment
+        )
         self._helper: Helper | None = Helper(
             lambda send: send(encode(read(previous))), "millrace: reload"
         )

@@ -21,9 +21,11 @@ from collections.abc import Collection, Mapping
 
 import msgspec
 
-from proxy.config.model.settings import Check, Server, Settings
+from proxy.config.model.settings import Check, Server
 from proxy.config.text.messages import ConfigError
 from proxy.config.text.names import normalize_host_name
+from proxy.server_table import ServerTable
+from resolverd.config import ResolverdSettings
 from resolverd.state_file.format import StateRow
 from shm.check_status import CheckResult, CheckStatus
 from shm.standing import (
@@ -62,13 +64,15 @@ class Restored(msgspec.Struct, frozen=True):
 
 
 def restore(
-    settings: Settings, rows: Mapping[int, StateRow], known: Collection[int] = ()
+    servers: ServerTable,
+    resolverd: ResolverdSettings,
+    rows: Mapping[int, StateRow],
+    known: Collection[int] = (),
 ) -> tuple[Restored, ...]:
     """What holds of the rows, by slot; slots that are `known` from before a reload need none."""
-    servers = settings.servers
     fixed = {  # weights of SRV records are nothing to these
         server.slot
-        for resolution in settings.resolverd.resolutions
+        for resolution in resolverd.resolutions
         for server in resolution.servers
         if server.ignore_weight
     }

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import msgspec
 
-from proxy.config.model.settings import CHECK_RISE, Proxy, Settings
+from proxy.config.model.settings import CHECK_RISE, Proxy
 from proxy.config.text.messages import Message, Severity
+from proxy.server_table import ServerTable
 from resolverd.config import StateFile, StateServer
 from resolverd.dns.unusable import is_usable
 from resolverd.state_file.format import FILE_BYTES_MAX, StateFileError, StateRow, parse
@@ -26,17 +27,17 @@ OPEN_FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # opening a fifo must no
 OPEN_FOLDER = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY
 
 
-def backends_by_file(settings: Settings) -> dict[str, list[Proxy]]:
+def backends_by_file(servers: ServerTable) -> dict[str, list[Proxy]]:
     """The files that state is loaded from, each with its backends in the order of the file."""
     files: dict[str, list[Proxy]] = {}
-    for proxy in settings.backends:
-        if proxy.server_state_file is not None and proxy.servers:
+    for proxy in servers.backends:
+        if proxy.server_state_file is not None and servers.of(proxy):
             files.setdefault(proxy.server_state_file, []).append(proxy)
     return files
 
 
 def read_state(
-    settings: Settings, known: Collection[int] = ()
+    servers: ServerTable, known: Collection[int] = ()
 ) -> tuple[dict[int, StateRow], tuple[Message, ...]]:
     """The rows of servers that exist, by slot, and what is to be said of the files.
 
@@ -44,15 +45,15 @@ def read_state(
     """
     found: dict[int, StateRow] = {}
     messages: list[Message] = []
-    for path, proxies in backends_by_file(settings).items():
-        servers = [(proxy, server) for proxy in proxies for server in proxy.servers]
-        if all(server.slot in known for _, server in servers):
+    for path, proxies in backends_by_file(servers).items():
+        members = [(proxy, server) for proxy in proxies for server in servers.of(proxy)]
+        if all(server.slot in known for _, server in members):
             continue
         rows, message = _read(path)
         if message is not None:
             messages.append(message)
         impossible: list[str] = []
-        for proxy, server in servers:
+        for proxy, server in members:
             row = rows.get((proxy.name, server.name))
             if row is None:
                 continue
@@ -99,28 +100,28 @@ def read_regular(path: str) -> bytes:
         return file.read(FILE_BYTES_MAX + 1)
 
 
-def open_state_files(settings: Settings) -> tuple[StateFile, ...]:
+def open_state_files(servers: ServerTable) -> tuple[StateFile, ...]:
     """What resolverd keeps up to date, each with its folder open: it may not see paths later."""
     opened: list[StateFile] = []
     try:
-        for path, proxies in backends_by_file(settings).items():
-            opened.append(_open_state_file(path, proxies))
+        for path, proxies in backends_by_file(servers).items():
+            members = [each for proxy in proxies for each in _state_servers(proxy, servers)]
+            opened.append(_open_state_file(path, tuple(members)))
     except BaseException:
         close_state_files(opened)
         raise
     return tuple(opened)
 
 
-def _open_state_file(path: str, proxies: list[Proxy]) -> StateFile:
+def _open_state_file(path: str, servers: tuple[StateServer, ...]) -> StateFile:
     real = os.path.realpath(path)  # a link stays a link: its target is replaced
-    servers = tuple(server for proxy in proxies for server in _state_servers(proxy))
     folder = None
     with suppress(OSError):  # the writer notices, too, and says so
         folder = os.open(Path(real).parent, OPEN_FOLDER)
     return StateFile(real, servers, folder)
 
 
-def _state_servers(proxy: Proxy) -> list[StateServer]:
+def _state_servers(proxy: Proxy, servers: ServerTable) -> list[StateServer]:
     return [
         StateServer(
             slot=server.slot,
@@ -142,7 +143,7 @@ def _state_servers(proxy: Proxy) -> list[StateServer]:
             check_address=server.check.address if server.check else None,
             addressed=server.resolvable and server.resolution_index is None,
         )
-        for server in proxy.servers
+        for server in servers.of(proxy)
     ]
 
 

@@ -287,10 +287,9 @@ class Supervisor:
             segments = generation.runtime.segment, self.current.runtime.segment
             yield from add_late(tally, segments[0], onward, segments[1])
         generation.close()
-        settings = generation.runtime.settings
-        resolverd = settings.resolverd
-        parts = [*settings.servers, *resolverd.resolutions, *resolverd.addressed]
-        del generation, settings, resolverd
+        resolverd = generation.runtime.settings.resolverd
+        parts = [*generation.runtime.servers, *resolverd.resolutions, *resolverd.addressed]
+        del generation, resolverd
         yield
         while parts:  # all at once they would take long
             del parts[-PORTION:]

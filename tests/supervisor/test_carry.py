@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from proxy.config.model.settings import Check, Global, InitState, Origin, Proxy, Server, Settings
+from proxy.server_table import Configured
 from proxy.supervisor.carry import (
     add_late,
     carry_answers,
@@ -61,7 +62,7 @@ class Draft:
         self.changes = changes
 
 
-def settings(**backends: list[Draft]) -> Settings:
+def configured(**backends: list[Draft]) -> Configured:
     """Backends that are frontends, too; host names are resolved by section `dns`."""
     proxies: list[Proxy] = []
     slot = 0
@@ -106,7 +107,9 @@ def settings(**backends: list[Draft]) -> Settings:
         for index, (name, users) in enumerate(names.items())
     )
     section = ResolversSection("dns", (Nameserver("n1", "127.0.0.1"),))
-    return Settings(Global(), tuple(proxies), ResolverdSettings((section,), resolutions))
+    return Configured.of(
+        Settings(Global(), tuple(proxies), ResolverdSettings((section,), resolutions))
+    )
 
 
 def _changed(server: Server, changes: dict[str, object]) -> Server:
@@ -120,33 +123,34 @@ def _no_segment_is_left() -> Iterator[None]:
         _made.pop().close()
 
 
-def segment_of(wanted: Settings, known: frozenset[int] = frozenset()) -> Segment:
-    segment = Segment.create(shape_of(wanted, 2, 0))
+def segment_of(wanted: Configured, known: frozenset[int] = frozenset(), spare: int = 0) -> Segment:
+    shape = shape_of(wanted, 2, 0)
+    segment = Segment.create(shape._replace(slots=shape.slots + spare))
     _made.append(segment)
-    fill_segment(segment, wanted, decide(wanted, {}, known).addresses, known, NOW)
+    fill_segment(segment, wanted, decide(wanted.servers, {}, known).addresses, known, NOW)
     return segment
 
 
-def carried(old: Settings, old_segment: Segment, new: Settings) -> Segment:
+def carried(old: Configured, old_segment: Segment, new: Configured, spare: int = 0) -> Segment:
     known = known_slots(old, old_segment, new)
-    segment = segment_of(new, known)
+    segment = segment_of(new, known, spare)
     plan = at_once(plan_carry(old, new))
-    at_once(Handover((old, old_segment), (new, segment), plan, known).copy())
+    at_once(Handover((old.servers, old_segment), (new.servers, segment), plan, known).copy())
     return segment
 
 
-def known_slots(old: Settings, segment: Segment, new: Settings) -> frozenset[int]:
+def known_slots(old: Configured, segment: Segment, new: Configured) -> frozenset[int]:
     servers = at_once(plan_carry(old, new)).counted.servers
-    return at_once(known_addresses(old, segment, new, servers))
+    return at_once(known_addresses(old.servers, segment, new.servers, servers))
 
 
-def carry_names(old: Settings, old_segment: Segment, new: Settings, segment: Segment) -> None:
-    nameservers = at_once(pair_nameservers(old, new, NameReader(old_segment)))
+def carry_names(old: Configured, old_segment: Segment, new: Configured, segment: Segment) -> None:
+    nameservers = at_once(pair_nameservers(old.settings, new.settings, NameReader(old_segment)))
     at_once(carry_answers(old_segment, segment, at_once(plan_carry(old, new)), nameservers))
 
 
 def test_a_fresh_segment_says_what_the_configuration_says() -> None:
-    wanted = settings(
+    wanted = configured(
         be=[
             Draft("a", "10.0.0.1", 81, weight=7, backup=True, check=None),
             Draft("b", "b.test", 82, disabled=True),
@@ -164,16 +168,18 @@ def test_a_fresh_segment_says_what_the_configuration_says() -> None:
 
 
 def test_a_server_that_must_prove_itself_first_starts_down() -> None:
-    wanted = settings(be=[Draft("a", "10.0.0.1", init_state=InitState.FULLY_DOWN)])
+    wanted = configured(be=[Draft("a", "10.0.0.1", init_state=InitState.FULLY_DOWN)])
     assert not SlotTableReader(segment_of(wanted)).server(0).eligible
 
 
 def test_an_address_found_by_dns_is_kept_with_its_generation_wherever_the_slot_moves() -> None:
-    old = settings(be=[Draft("a", "a.test"), Draft("b", "a.test")])
+    old = configured(be=[Draft("a", "a.test"), Draft("b", "a.test")])
     segment = segment_of(old)
     SlotTableWriter(segment).publish(1, "10.0.0.9", 80, weight=9, cause=Cause.DNS, now_ms=NOW)
     before = SlotTableReader(segment).slot(1)
-    new = settings(first=[Draft("x", "10.1.1.1")], be=[Draft("b", "a.test"), Draft("c", "a.test")])
+    new = configured(
+        first=[Draft("x", "10.1.1.1")], be=[Draft("b", "a.test"), Draft("c", "a.test")]
+    )
     reader = SlotTableReader(carried(old, segment, new))
     assert reader.slot(1) == before._replace(cause=Cause.CARRIED)
     assert reader.slot(2).address is None
@@ -181,11 +187,11 @@ def test_an_address_found_by_dns_is_kept_with_its_generation_wherever_the_slot_m
 
 
 def test_another_name_or_port_is_another_server() -> None:
-    old = settings(be=[Draft("a", "a.test"), Draft("b", "b.test")])
+    old = configured(be=[Draft("a", "a.test"), Draft("b", "b.test")])
     segment = segment_of(old)
     for slot in (0, 1):
         SlotTableWriter(segment).publish(slot, f"10.0.0.{slot}", 80, now_ms=NOW)
-    new = settings(be=[Draft("a", "other.test"), Draft("b", "b.test", 81)])
+    new = configured(be=[Draft("a", "other.test"), Draft("b", "b.test", 81)])
     assert known_slots(old, segment, new) == frozenset()
     reader = SlotTableReader(carried(old, segment, new))
     assert [reader.slot(slot).address for slot in (0, 1)] == [None, None]
@@ -193,29 +199,29 @@ def test_another_name_or_port_is_another_server() -> None:
 
 
 def test_a_server_that_waits_for_resolverd_goes_on_waiting() -> None:
-    old = settings(be=[Draft("a", "a.test")])
+    old = configured(be=[Draft("a", "a.test")])
     segment = segment_of(old)
-    new = settings(be=[Draft("a", "a.test")])
+    new = configured(be=[Draft("a", "a.test")])
     assert known_slots(old, segment, new) == {0}
     assert SlotTableReader(carried(old, segment, new)).slot(0).flags == SlotFlag.RMAINT
 
 
 def test_without_resolvers_a_server_without_address_is_tried_again() -> None:
-    old = settings(be=[Draft("a", "a.test")])
-    new = settings(be=[Draft("a", "a.test", resolution_index=None)])
+    old = configured(be=[Draft("a", "a.test")])
+    new = configured(be=[Draft("a", "a.test", resolution_index=None)])
     assert known_slots(old, segment_of(old), new) == frozenset()
 
 
 def test_what_is_known_of_a_name_is_carried_to_the_row_with_the_same_options() -> None:
-    def with_rows(*merges: bool) -> Settings:
-        made = settings(be=[Draft("a", "a.test")])
+    def with_rows(*merges: bool) -> Configured:
+        made = configured(be=[Draft("a", "a.test")]).settings
         (row,) = made.resolverd.resolutions
         rows = tuple(
             msgspec.structs.replace(row, index=index, all_families=each)
             for index, each in enumerate(merges)
         )
         resolverd = msgspec.structs.replace(made.resolverd, resolutions=rows)
-        return msgspec.structs.replace(made, resolverd=resolverd)
+        return Configured.of(msgspec.structs.replace(made, resolverd=resolverd))
 
     old, new = with_rows(True), with_rows(False, True)
     segment = segment_of(old)
@@ -228,21 +234,21 @@ def test_what_is_known_of_a_name_is_carried_to_the_row_with_the_same_options() -
 
 
 def test_a_server_that_is_down_stays_down() -> None:
-    old = settings(be=[Draft("a", "10.0.0.1")])
+    old = configured(be=[Draft("a", "10.0.0.1")])
     segment = segment_of(old)
     slot = SlotTableReader(segment).slot(0)
     down = HEALTH_NONE._replace(
         incarnation=slot.incarnation, operational=Operational.STOPPED, downs=3, failures=9
     )
     HealthTableWriter(segment).publish(0, down, changed=True)
-    reader = SlotTableReader(carried(old, segment, settings(be=[Draft("a", "10.0.0.1")])))
+    reader = SlotTableReader(carried(old, segment, configured(be=[Draft("a", "10.0.0.1")])))
     assert reader.health(0) == down
     assert not reader.server(0).eligible
 
 
 def test_another_rise_or_fall_makes_up_fully_up_and_down_fully_down() -> None:
-    was = settings(be=[Draft("a", "10.0.0.1")]).servers[0]
-    now = settings(be=[Draft("a", "10.0.0.1", check=Check(rise=5, fall=7))]).servers[0]
+    was = configured(be=[Draft("a", "10.0.0.1")]).servers[0]
+    now = configured(be=[Draft("a", "10.0.0.1", check=Check(rise=5, fall=7))]).servers[0]
     up = HEALTH_NONE._replace(operational=Operational.RUNNING, health=3)
     assert carried_health(up, was, was).health == 3
     assert carried_health(up, was, now).health == 11
@@ -251,12 +257,12 @@ def test_another_rise_or_fall_makes_up_fully_up_and_down_fully_down() -> None:
 
 
 def test_the_operators_orders_are_kept() -> None:
-    old = settings(be=[Draft("a", "10.0.0.1"), Draft("b", "10.0.0.2"), Draft("c", "10.0.0.3")])
+    old = configured(be=[Draft("a", "10.0.0.1"), Draft("b", "10.0.0.2"), Draft("c", "10.0.0.3")])
     segment = segment_of(old)
     admins = AdminTableWriter(segment)
     admins.publish(0, AdminState(AdminFlag.FMAINT, -1, None, 0, 0, NOW))
     admins.publish(1, AdminState(AdminFlag.FDRAIN, 77, "10.9.9.9", 99, 1, NOW))
-    new = settings(be=[Draft("b", "10.0.0.2"), Draft("a", "10.0.0.1"), Draft("c", "10.0.0.3")])
+    new = configured(be=[Draft("b", "10.0.0.2"), Draft("a", "10.0.0.1"), Draft("c", "10.0.0.3")])
     reader = SlotTableReader(carried(old, segment, new))
     assert reader.admin(0) == AdminState(AdminFlag.FDRAIN, 77, "10.9.9.9", 99, 1, NOW)
     assert reader.server(0).address == "10.9.9.9"
@@ -265,21 +271,21 @@ def test_the_operators_orders_are_kept() -> None:
 
 
 def test_a_new_weight_and_a_new_address_win_over_the_operators() -> None:
-    old = settings(be=[Draft("a", "10.0.0.1")])
+    old = configured(be=[Draft("a", "10.0.0.1")])
     segment = segment_of(old)
     order = AdminState(AdminFlag.FDRAIN, 77, "10.9.9.9", 99, 1, NOW, HealthOrder.DOWN, 4, 1)
     AdminTableWriter(segment).publish(0, order)
-    heavier = settings(be=[Draft("a", "10.0.0.1", weight=5)])
+    heavier = configured(be=[Draft("a", "10.0.0.1", weight=5)])
     assert SlotTableReader(carried(old, segment, heavier)).admin(0) == order._replace(weight=-1)
-    moved = settings(be=[Draft("a", "10.0.0.2")])
+    moved = configured(be=[Draft("a", "10.0.0.2")])
     assert SlotTableReader(carried(old, segment, moved)).admin(0) == order._replace(
         address=None, port=0, override_generation=0, health_order=HealthOrder.NONE
     )
 
 
 def test_maintenance_of_the_file_comes_and_goes_with_the_file() -> None:
-    plain = settings(be=[Draft("a", "10.0.0.1")])
-    disabled = settings(be=[Draft("a", "10.0.0.1", disabled=True)])
+    plain = configured(be=[Draft("a", "10.0.0.1")])
+    disabled = configured(be=[Draft("a", "10.0.0.1", disabled=True)])
     segment = segment_of(plain)
     assert SlotTableReader(carried(plain, segment, disabled)).admin(0).flags == AdminFlag.CMAINT
     segment = segment_of(disabled)
@@ -287,14 +293,14 @@ def test_maintenance_of_the_file_comes_and_goes_with_the_file() -> None:
 
 
 def test_a_server_enabled_by_the_operator_stays_enabled_while_the_file_says_the_same() -> None:
-    disabled = settings(be=[Draft("a", "10.0.0.1", disabled=True)])
+    disabled = configured(be=[Draft("a", "10.0.0.1", disabled=True)])
     segment = segment_of(disabled)
     AdminTableWriter(segment).publish(0, AdminState(0, -1, None, 0, 0, NOW))
     assert SlotTableReader(carried(disabled, segment, disabled)).admin(0).flags == 0
 
 
 def test_names_that_records_or_the_operator_gave_are_kept() -> None:
-    wanted = settings(be=[Draft("a", "_x._tcp.test"), Draft("b", "b.test")])
+    wanted = configured(be=[Draft("a", "_x._tcp.test"), Draft("b", "b.test")])
     segment = segment_of(wanted)
     TargetWriter(segment).publish(0, "host1.test", NOW)
     NameOrderWriter(segment).publish(1, "other.test", NOW)
@@ -306,11 +312,11 @@ def test_names_that_records_or_the_operator_gave_are_kept() -> None:
 
 def test_what_has_moved_since_the_first_copy_is_copied_again_and_nothing_else() -> None:
     names = "abcdef"
-    wanted = settings(be=[Draft(name, f"{name}.test") for name in names])
+    wanted = configured(be=[Draft(name, f"{name}.test") for name in names])
     old, new = segment_of(wanted), segment_of(wanted)
     plan = at_once(plan_carry(wanted, wanted))
     known = frozenset(range(len(names)))
-    handover = Handover((wanted, old), (wanted, new), plan, known)
+    handover = Handover((wanted.servers, old), (wanted.servers, new), plan, known)
     at_once(handover.copy())
     changes, reader = ChangeReader(new), SlotTableReader(new)
     at_once(handover.copy_moved())
@@ -327,10 +333,26 @@ def test_what_has_moved_since_the_first_copy_is_copied_again_and_nothing_else() 
     assert NameReader(new).order(4).name == "ordered.test"
 
 
+def test_slots_without_a_server_stay_as_they_are() -> None:
+    old = configured(be=[Draft("a", "a.test"), Draft("b", "10.0.0.2")])
+    new = configured(be=[Draft("b", "10.0.0.2"), Draft("n", "10.0.0.3"), Draft("a", "a.test")])
+    segment = segment_of(old, spare=70)
+    SlotTableWriter(segment).publish(0, "10.0.0.1", 80, cause=Cause.DNS, now_ms=NOW)
+    AdminTableWriter(segment).publish(1, AdminState(AdminFlag.FMAINT, 7, None, 0, 0, NOW))
+    after = carried(old, segment, new, spare=3)
+    reader = SlotTableReader(after)
+    assert [reader.slot(slot).address for slot in range(6)] == [
+        *("10.0.0.2", "10.0.0.3", "10.0.0.1"),
+        *(None, None, None),
+    ]
+    assert reader.admin(0).flags == AdminFlag.FMAINT
+    assert [reader.server(slot).eligible for slot in range(6)] == [False, True, True, *[False] * 3]
+
+
 def test_late_counters_go_through_all_generations_in_between() -> None:
-    first = settings(be=[Draft("a", "10.0.0.1"), Draft("b", "10.0.0.2")])
-    second = settings(other=[Draft("x", "10.0.0.9")], be=[Draft("b", "10.0.0.2")])
-    third = settings(be=[Draft("c", "10.0.0.3"), Draft("a", "10.0.0.1"), Draft("b", "10.0.0.2")])
+    first = configured(be=[Draft("a", "10.0.0.1"), Draft("b", "10.0.0.2")])
+    second = configured(other=[Draft("x", "10.0.0.9")], be=[Draft("b", "10.0.0.2")])
+    third = configured(be=[Draft("c", "10.0.0.3"), Draft("a", "10.0.0.1"), Draft("b", "10.0.0.2")])
     old, newest = segment_of(first), segment_of(third)
     onward = Onward(at_once(plan_carry(first, second)).counted)
     onward.following = Onward(at_once(plan_carry(second, third)).counted)
@@ -344,8 +366,8 @@ def test_late_counters_go_through_all_generations_in_between() -> None:
 
 
 def test_counters_are_kept_and_what_old_workers_count_later_is_added() -> None:
-    old = settings(gone=[], be=[Draft("a", "10.0.0.1")])
-    new = settings(be=[Draft("new", "10.0.0.2"), Draft("a", "10.0.0.1")])
+    old = configured(gone=[], be=[Draft("a", "10.0.0.1")])
+    new = configured(be=[Draft("new", "10.0.0.2"), Draft("a", "10.0.0.1")])
     old_segment, new_segment = segment_of(old), segment_of(new)
     reader, row = CounterReader(old_segment), CarriedRow(old_segment)
     row.server(0, {**reader.server(0), "sessions_total": 10, "sessions_max": 4})

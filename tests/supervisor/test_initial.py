@@ -6,6 +6,7 @@ import pytest
 
 from proxy.config.model.settings import Global, InitAddr, Origin, Proxy, Server, Settings
 from proxy.config.text.messages import Severity
+from proxy.server_table import ServerTable
 from proxy.supervisor.initial import InitialAddress, decide, names_wanted
 from resolverd.config import ResolverdSettings
 from shm.states import Cause, SlotFlag
@@ -13,7 +14,7 @@ from shm.states import Cause, SlotFlag
 LAST, LIBC, NONE = InitAddr.LAST, InitAddr.LIBC, InitAddr.NONE
 
 
-def settings(*servers: tuple[str, tuple[str, ...]]) -> Settings:
+def table(*servers: tuple[str, tuple[str, ...]]) -> ServerTable:
     made = tuple(
         Server(
             slot=slot,
@@ -29,12 +30,12 @@ def settings(*servers: tuple[str, tuple[str, ...]]) -> Settings:
         for slot, (host, methods) in enumerate(servers)
     )
     proxy = Proxy("be", 1, "backend", Origin(), backend_index=0, servers=made)
-    return Settings(Global(), (proxy,), ResolverdSettings())
+    return ServerTable(Settings(Global(), (proxy,), ResolverdSettings()))
 
 
 def one(host: str, *methods: str, **resolved: str) -> tuple[InitialAddress, list[str]]:
     found = decide(
-        settings((host, methods)), {name.replace("_", "."): a for name, a in resolved.items()}
+        table((host, methods)), {name.replace("_", "."): a for name, a in resolved.items()}
     )
     return found.addresses[0], [f"{m.severity.value} {m.text}" for m in found.messages]
 
@@ -92,7 +93,7 @@ def test_a_start_that_fails_without_having_asked_libc_says_so() -> None:
 
 
 def test_failures_can_be_ignored() -> None:
-    found = decide(settings(("a.test", (LAST, LIBC))), {}, ignore_failures=True)
+    found = decide(table(("a.test", (LAST, LIBC))), {}, ignore_failures=True)
     assert found.addresses[0].flags == SlotFlag.RMAINT
     assert [message.severity for message in found.messages] == [Severity.WARNING]
 
@@ -109,11 +110,11 @@ def test_failures_can_be_ignored() -> None:
     ],
 )
 def test_libc_is_asked_only_where_it_may_count(methods: tuple[str, ...], asked: bool) -> None:
-    assert names_wanted(settings(("a.test", methods)), set()) == ({"a.test"} if asked else set())
+    assert names_wanted(table(("a.test", methods)), set()) == ({"a.test"} if asked else set())
 
 
 def test_service_names_are_nothing_for_libc() -> None:
-    wanted = settings(("_http._tcp.a.test", (LAST, LIBC, NONE)))
+    wanted = table(("_http._tcp.a.test", (LAST, LIBC, NONE)))
     assert names_wanted(wanted, set()) == set()
     found = decide(wanted, {})
     assert found.addresses[0].flags == SlotFlag.RMAINT
@@ -121,7 +122,7 @@ def test_service_names_are_nothing_for_libc() -> None:
 
 
 def test_servers_known_from_before_a_reload_ask_nobody() -> None:
-    wanted = settings(("a.test", (LAST, LIBC)), ("b.test", (LAST, LIBC)))
+    wanted = table(("a.test", (LAST, LIBC)), ("b.test", (LAST, LIBC)))
     assert names_wanted(wanted, {0}) == {"b.test"}
     found = decide(wanted, {"b.test": "10.0.0.2"}, {0})
     assert found.messages == ()

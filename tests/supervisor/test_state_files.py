@@ -10,6 +10,7 @@ import pytest
 
 from proxy.config.model.settings import Check, Global, InitAddr, Origin, Proxy, Server, Settings
 from proxy.config.text.messages import Severity
+from proxy.server_table import Configured, ServerTable
 from proxy.supervisor.fill import fill_restored, fill_segment, shape_of
 from proxy.supervisor.initial import InitialAddress, decide, names_wanted
 from proxy.supervisor.restore import Restored
@@ -48,7 +49,11 @@ def server(slot: int, host: str, *methods: str, backend: int = 0, **more: object
     return msgspec.structs.replace(base, **more)
 
 
-def settings(*servers: Server, path: Path | None = None) -> Settings:
+def table(*servers: Server, path: Path | None = None) -> ServerTable:
+    return configured(*servers, path=path).servers
+
+
+def configured(*servers: Server, path: Path | None = None) -> Configured:
     proxy = Proxy(
         "be",
         1,
@@ -60,7 +65,7 @@ def settings(*servers: Server, path: Path | None = None) -> Settings:
     )
     resolved = tuple(ResolvedServer(each.slot, 0, "be", each.name, 80, 1) for each in servers)
     resolution = ResolutionSettings(0, "r1", "app.test", Family.IPV4, resolved)
-    return Settings(Global(), (proxy,), ResolverdSettings(resolutions=(resolution,)))
+    return Configured.of(Settings(Global(), (proxy,), ResolverdSettings(resolutions=(resolution,))))
 
 
 def write(path: Path, *rows: StateRow) -> None:
@@ -75,7 +80,7 @@ def row(name: str, address: str | None, **more: object) -> StateRow:
 def test_rows_are_found_by_backend_and_server(tmp_path: Path) -> None:
     path = tmp_path / "state"
     write(path, row("s1", "10.0.0.1"), row("s9", "10.0.0.9"), row("s0", "10.0.0.2", backend="x"))
-    rows, messages = read_state(settings(server(0, "a.test"), server(1, "a.test"), path=path))
+    rows, messages = read_state(table(server(0, "a.test"), server(1, "a.test"), path=path))
     assert {slot: each.address for slot, each in rows.items()} == {1: "10.0.0.1"}
     assert messages == ()
 
@@ -88,7 +93,7 @@ def test_an_address_that_no_server_can_have_is_ignored_and_told(
     write(path, row("s0", address), row("s1", address), row("s2", "10.0.0.1"), row("s3", address))
     given = server(3, "a.test", fqdn=None, address=address)
     servers = [server(slot, "a.test") for slot in range(3)]
-    rows, (message,) = read_state(settings(*servers, given, path=path))
+    rows, (message,) = read_state(table(*servers, given, path=path))
     assert {slot: each.address for slot, each in rows.items() if slot < 3} == {
         0: None,
         1: None,
@@ -102,7 +107,7 @@ def test_an_address_that_no_server_can_have_is_ignored_and_told(
 
 def test_a_missing_or_empty_file_is_a_notice(tmp_path: Path) -> None:
     path = tmp_path / "state"
-    wanted = settings(server(0, "a.test"), path=path)
+    wanted = table(server(0, "a.test"), path=path)
     rows, (message,) = read_state(wanted)
     assert rows == {}
     assert message.severity is Severity.NOTICE
@@ -115,7 +120,7 @@ def test_a_missing_or_empty_file_is_a_notice(tmp_path: Path) -> None:
 def test_a_file_that_makes_no_sense_is_one_warning_with_its_place(tmp_path: Path) -> None:
     path = tmp_path / "state"
     path.write_text(HEADER + render(row("s0", "10.0.0.1"), 1) + "half a line\n")
-    rows, (message,) = read_state(settings(server(0, "a.test"), path=path))
+    rows, (message,) = read_state(table(server(0, "a.test"), path=path))
     assert rows == {}
     assert message.severity is Severity.WARNING
     assert f"[{path}:4]" in message.text
@@ -128,7 +133,7 @@ def test_what_is_no_file_neither_blocks_nor_ends_the_start(tmp_path: Path, kind:
         os.mkfifo(path)
     else:
         path.mkdir()
-    rows, (message,) = read_state(settings(server(0, "a.test"), path=path))
+    rows, (message,) = read_state(table(server(0, "a.test"), path=path))
     assert rows == {}
     assert message.severity is Severity.NOTICE
 
@@ -136,13 +141,13 @@ def test_what_is_no_file_neither_blocks_nor_ends_the_start(tmp_path: Path, kind:
 def test_a_reload_reads_only_for_servers_that_are_new(tmp_path: Path) -> None:
     path = tmp_path / "state"
     path.write_text("damaged")
-    wanted = settings(server(0, "a.test"), path=path)
+    wanted = table(server(0, "a.test"), path=path)
     assert read_state(wanted, known={0}) == ({}, ())
     assert len(read_state(wanted)[1]) == 1
 
 
 def test_nothing_is_read_or_kept_for_backends_that_load_nothing(tmp_path: Path) -> None:
-    wanted = settings(server(0, "a.test"))
+    wanted = table(server(0, "a.test"))
     assert read_state(wanted) == ({}, ())
     assert backends_by_file(wanted) == {}
     assert open_state_files(wanted) == ()
@@ -151,7 +156,7 @@ def test_nothing_is_read_or_kept_for_backends_that_load_nothing(tmp_path: Path) 
 def test_a_link_leads_to_the_file_that_is_kept(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "real" / "state")
     (tmp_path / "real").mkdir()
-    files = open_state_files(settings(server(0, "a.test"), path=tmp_path / "link"))
+    files = open_state_files(table(server(0, "a.test"), path=tmp_path / "link"))
     assert files[0].path == str(tmp_path / "real" / "state")
     assert files[0].folder is not None
     assert Path(f"/proc/self/fd/{files[0].folder}").resolve() == tmp_path / "real"
@@ -160,7 +165,7 @@ def test_a_link_leads_to_the_file_that_is_kept(tmp_path: Path) -> None:
 
 def one(restored: Restored, *methods: str, libc: str | None = None) -> InitialAddress:
     host = LABEL if restored.target else "app.test"
-    wanted = settings(server(0, host, *methods))
+    wanted = table(server(0, host, *methods))
     names = {} if libc is None else {"app.test": libc}
     return decide(wanted, names, (), {0: restored}, ignore_failures=True).addresses[0]
 
@@ -180,7 +185,7 @@ def test_the_order_of_the_methods_decides() -> None:
 
 
 def test_libc_is_not_asked_for_what_the_file_knows() -> None:
-    wanted = settings(server(0, "app.test", LAST, LIBC), server(1, "b.test", LIBC, LAST))
+    wanted = table(server(0, "app.test", LAST, LIBC), server(1, "b.test", LIBC, LAST))
     last = {slot: Restored(slot, "10.0.0.1", 80) for slot in (0, 1)}
     assert names_wanted(wanted, (), last) == {"b.test"}
     assert names_wanted(wanted, ()) == {"app.test", "b.test"}
@@ -198,7 +203,7 @@ def test_a_slot_of_an_srv_record_starts_where_the_record_pointed() -> None:
 
 def test_the_segment_begins_with_all_that_the_file_says() -> None:
     check = Check(rise=2, fall=3)
-    wanted = settings(server(0, LABEL, check=check), server(1, "app.test", check=check))
+    wanted = configured(server(0, LABEL, check=check), server(1, "app.test", check=check))
     restored = (
         Restored(
             *(0, "10.0.0.1", 8_080, "h1.test"),
@@ -211,7 +216,7 @@ def test_the_segment_begins_with_all_that_the_file_says() -> None:
     )
     last = {each.slot: each for each in restored}
     segment = Segment.create(shape_of(wanted, 1, 1))
-    fill_segment(segment, wanted, decide(wanted, {}, (), last).addresses, (), NOW)
+    fill_segment(segment, wanted, decide(wanted.servers, {}, (), last).addresses, (), NOW)
     fill_restored(segment, restored, NOW)
     reader, names = SlotTableReader(segment), NameReader(segment)
     assert reader.slot(0)[3:8] == ("10.0.0.1", 8_080, 3, 0x40, Cause.STATE_FILE)

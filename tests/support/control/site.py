@@ -107,6 +107,7 @@ class World:
         resolverd: ResolverdSettings | None = None,
         workers: int = 2,
         globals_: Global | None = None,
+        spare_slots: int = 0,
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="millrace-control-"))
         self.log_path = self.folder / "log"
@@ -124,7 +125,7 @@ class World:
         nameservers = sum(len(section.nameservers) for section in self.settings.resolverd.sections)
         self.segment = Segment.create(
             Shape(
-                slots=len(self.settings.servers),
+                slots=len(self.settings.servers) + spare_slots,
                 backends=len(self.settings.backends),
                 frontends=len(self.settings.frontends),
                 workers=workers,
