@@ -21,12 +21,13 @@ from proxy.relay.log.compile cimport AccessLogs
 from proxy.relay.proxy_protocol.format cimport HEADER_NONE, HEADER_V1, HEADER_V2, HEADER_V2_CHECKSUM
 from proxy.relay.state.pipes cimport pipes_close
 from proxy.relay.state.pool cimport pool_init
+from proxy.relay.state.server_types cimport Outgoing, ServerCache
 from proxy.relay.state.syscalls cimport EPOLL_CLOEXEC, close, epoll_create1
 from proxy.relay.state.types cimport (
     BALANCE_FIRST, BALANCE_LEASTCONN, BALANCE_RANDOM, BALANCE_ROUNDROBIN, BALANCE_SOURCE,
     BALANCE_STATIC, NO_SLOT, RETRIES_MAX, SCHEDULE_LOADS, SCHEDULE_MAP, SCHEDULE_ORDER,
     SCHEDULE_RING, SCHEDULE_TURNS, SCRATCH_BYTES, Addresses, Backend, Engine, Frontend, LeastBlock,
-    Limit, Listener, Outgoing, Schedule, ServerCache, ServerLimits, Session, Waiter)
+    Limit, Listener, Schedule, ServerLimits, Session, Waiter)
 from shm.segment cimport Segment, backend_counters, frontend_counters, worker_counters
 
 from proxy.config.model.settings import Balance, ProxyHeader

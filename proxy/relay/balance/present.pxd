@@ -15,10 +15,10 @@
 from libc.stdint cimport uint32_t, uint64_t
 
 from proxy.relay.state.server_places cimport gauge_begin
+from proxy.relay.state.server_types cimport Presence, ServerCache
 from proxy.relay.state.server_view cimport server_cached
 from proxy.relay.state.types cimport (
-    AWAY, BALANCE_LEASTCONN, BALANCE_RANDOM, NO_SLOT, Backend, Engine, Presence, ServerCache,
-    Session)
+    AWAY, BALANCE_LEASTCONN, BALANCE_RANDOM, NO_SLOT, Backend, Engine, Session)
 from shm.atomics cimport load_relaxed, store_relaxed
 from shm.gauges cimport cell_tag, cell_word
 from shm.rows cimport ServerCounters

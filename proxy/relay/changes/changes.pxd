@@ -19,9 +19,9 @@ from proxy.relay.changes.marked_up cimport came_up
 from proxy.relay.changes.removed cimport moved_since, removed_look
 from proxy.relay.session.session cimport session_end_down, session_end_up
 from proxy.relay.state.pool cimport SLAB_OBJECTS_MAX, Slab, slab_objects
+from proxy.relay.state.server_types cimport ServerCache
 from proxy.relay.state.server_view cimport server_cached
-from proxy.relay.state.types cimport (
-    ASSIGNED, NO_SLOT, STATE_ENDED, Backend, Engine, ServerCache, Session)
+from proxy.relay.state.types cimport ASSIGNED, NO_SLOT, STATE_ENDED, Backend, Engine, Session
 from shm.atomics cimport load_acquire, load_relaxed
 from shm.segment cimport server_counters
 

@@ -5,8 +5,9 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
+from proxy.relay.state.server_types cimport SIGHTED_AWAY, SIGHTED_UP
 from proxy.relay.state.server_view cimport server_cached
-from proxy.relay.state.types cimport SIGHTED_AWAY, SIGHTED_UP, Engine
+from proxy.relay.state.types cimport Engine
 from shm.eligibility cimport ServerView
 from shm.records cimport SERVER_RUNNING, STATIC_SHUTDOWN_BACKUPS
 

@@ -31,6 +31,7 @@ from proxy.relay.session.side_io cimport side_close
 from proxy.relay.state.counting cimport (
     count_attempt, count_connected, count_retry, count_unreachable)
 from proxy.relay.state.observed cimport observe_error, observe_success
+from proxy.relay.state.server_types cimport Outgoing
 from proxy.relay.state.server_view cimport server_cached
 from proxy.relay.state.syscalls cimport (
     AF_INET, AF_INET6, EPOLL_CTL_ADD, IPPROTO_TCP, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM,
@@ -40,7 +41,7 @@ from proxy.relay.state.types cimport (
     ACKS_LATE, BALANCE_RANDOM, BALANCE_ROUNDROBIN, BALANCE_STATIC, CONNECTED, NO_SLOT, RESETS,
     SERVER, TERMINATION_RESOURCE_CONNECT, TERMINATION_SERVER_ABORT_CONNECT,
     TERMINATION_SERVER_ABORT_QUEUE, TERMINATION_SERVER_TIMEOUT_CONNECT, WRITABLE, Backend, Engine,
-    Outgoing, Session)
+    Session)
 from shm.atomics cimport count, fence_release, load_acquire, store_relaxed
 from shm.eligibility cimport ServerView
 from shm.layout cimport Request

@@ -12,12 +12,13 @@ from libc.errno cimport EADDRINUSE, EADDRNOTAVAIL, errno
 from libc.stdint cimport uint16_t, uint32_t
 from libc.string cimport memcpy, memset
 
+from proxy.relay.state.server_types cimport INTERFACE_BYTES, Outgoing
 from proxy.relay.state.syscalls cimport (
     AF_INET, AF_INET6, IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP, IP_BIND_ADDRESS_NO_PORT,
     IP_TRANSPARENT, SOL_SOCKET, SO_BINDTODEVICE, SO_KEEPALIVE, SO_REUSEADDR, TCP_FASTOPEN_CONNECT,
     TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_USER_TIMEOUT, bind, getpeername, htons,
     setsockopt, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage, socklen_t)
-from proxy.relay.state.types cimport CLIENT, INTERFACE_BYTES, Outgoing, Session
+from proxy.relay.state.types cimport CLIENT, Session
 
 cdef enum:
     IPV6_TRANSPARENT = 75  # <linux/in6.h>; the C library's headers hide it

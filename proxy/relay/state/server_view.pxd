@@ -3,7 +3,8 @@
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from proxy.relay.state.types cimport Engine, ServerCache
+from proxy.relay.state.server_types cimport ServerCache
+from proxy.relay.state.types cimport Engine
 from shm.atomics cimport count
 from shm.eligibility cimport ServerView, server_view
 from shm.gauges cimport TAG_BITS

@@ -2,16 +2,17 @@
 #
 # All of this is private memory of one relay thread; only `Backend.delivered` is shared with the
 # main thread of the same worker, and only by atomic exchange. What other processes see is in the
-# segment (shm/layout.pxd).
+# segment (shm/layout.pxd). server_types.pxd has what one server is to the relay, log_types.pxd the
+# access log.
 
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t, uint8_t
 
 from proxy.relay.state.log_types cimport AccessLog, Log, LogNote
 from proxy.relay.state.pipes cimport Pipe, PipePool
 from proxy.relay.state.pool cimport Pool
+from proxy.relay.state.server_types cimport Outgoing, ServerCache
 from proxy.relay.state.syscalls cimport sockaddr_in6
 from proxy.relay.state.wheel cimport Timer, Wheel
-from shm.eligibility cimport ServerView
 from shm.layout cimport BackendShared, Process
 from shm.rows cimport BackendCounters, FrontendCounters, ServerCounters, WorkerCounters
 from shm.segment cimport View
@@ -286,54 +287,6 @@ cdef struct Session:
     uint8_t flags  # SessionFlag
     uint8_t cause  # Termination: the first event that will end the session; 0: none yet
     int64_t removed_end_ms  # when it ends because its server has another address; 0: not
-
-cdef enum:
-    INTERFACE_BYTES = 16  # IFNAMSIZ
-    LOCAL_BYTES = 110  # struct sockaddr_un
-
-cdef struct Outgoing:  # options of the connections toward one server (session/server_socket.pxd)
-    int keepalive_count  # 0: as the host is set up
-    int keepalive_idle_s
-    int keepalive_interval_s
-    unsigned int user_timeout_ms
-    uint8_t keepalive
-    uint8_t fast_open
-    uint8_t transparent  # the source address need not be this host's
-    uint8_t from_client  # it is the client's
-    uint8_t from_client_port  # and so is the port
-    uint8_t family  # of the source address; 0: none
-    uint8_t address[16]  # network order
-    uint32_t port_first  # of the source; 0: any
-    uint32_t ports  # in its range; 0: any
-    uint32_t port_next  # offset into the range
-    char interface[INTERFACE_BYTES]  # empty: any
-    uint32_t local_length  # of `local`; 0: the server has an IP address
-    char local[LOCAL_BYTES]  # struct sockaddr_un of a server on a Unix socket
-
-cdef enum:  # Sighted: what a server was at the last look
-    SIGHTED_NEVER = 0
-    SIGHTED_AWAY = 1
-    SIGHTED_UP = 2
-
-cdef struct Presence:  # which sessions lead to the present address (balance/present.pxd)
-    uint8_t gauged  # this worker has its cell for the server
-    uint8_t whole  # it had it before the count that is under way began
-    uint32_t tag  # of the address at the last count
-    uint32_t counting  # number of the count that is under way; 0: none
-    uint32_t counting_tag  # of its address
-    uint32_t sessions  # counted so far
-    uint32_t next  # slot: in the list of those that are to be counted, or are being counted
-    uint8_t asked  # a count is to begin with the next walk
-
-cdef struct ServerCache:
-    uint64_t generation  # table_generation at which `view` was decoded; 0: never
-    uint8_t sighted  # Sighted, for on-marked-up
-    uint32_t generation_walked  # of the slot at the last walk over sessions (changes/removed.pxd)
-    int64_t end_down_ms  # sessions that were at the server by then end: it went down
-    int64_t end_up_ms  # the same: it is a backup, and an active one came up
-    Presence presence
-    uint32_t tag  # of the address in `view`
-    ServerView view
 
 cdef struct Engine:
     View view
