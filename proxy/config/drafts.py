@@ -11,22 +11,26 @@ import enum
 import msgspec
 
 from proxy.config.model.settings import (
-    CHECK_FALL,
-    CHECK_INTER_MS,
-    CHECK_RISE,
     ERROR_LIMIT_DEFAULT,
+    PLAIN_BALANCING,
+    PLAIN_CONNECTING,
+    PLAIN_QUEUEING,
+    PLAIN_STOPPING,
     RANDOM_DRAWS_DEFAULT,
     RETRIES_DEFAULT,
-    SERVER_WEIGHT_DEFAULT,
     Balance,
+    Balancing,
+    Check,
+    Connecting,
     Endpoint,
     InitState,
     KeepAlive,
     LogTarget,
-    OnError,
     Origin,
+    Queueing,
     Source,
     StatsSocket,
+    Stopping,
 )
 from proxy.config.text.addresses import WrittenAddress
 from resolverd.config import PAYLOAD_DEFAULT, Family, Nameserver, TtlPeriod
@@ -136,29 +140,23 @@ class ResolversDraft(msgspec.Struct):
 
 
 class ServerOptions(msgspec.Struct):
-    """The options of a `server` line, or of `default-server` before it."""
+    """The options of a `server` line, or of `default-server` before it.
 
+    Its parts are those of model.Server. What a part has beside the words of its line is added when
+    sections are linked: the PROXY headers, `timeout check`.
+    """
+
+    connecting: Connecting = PLAIN_CONNECTING
+    queueing: Queueing = PLAIN_QUEUEING
+    balancing: Balancing = PLAIN_BALANCING
+    checking: Check = Check(error_limit=ERROR_LIMIT_DEFAULT)
+    stopping: Stopping = PLAIN_STOPPING
     check: bool = False
-    inter_ms: int = CHECK_INTER_MS
-    fastinter_ms: int | None = None
-    downinter_ms: int | None = None
-    rise: int = CHECK_RISE
-    fall: int = CHECK_FALL
-    check_port: int | None = None
-    check_address: str | None = None
     observe: bool = False
-    error_limit: int = ERROR_LIMIT_DEFAULT
-    on_error: OnError = OnError.FAIL_CHECK
-    weight: int = SERVER_WEIGHT_DEFAULT
-    maxconn: int = 0
-    minconn: int = 0
-    maxqueue: int = 0
     send_proxy: bool = False
     send_proxy_v2: bool = False  # takes precedence over `send_proxy`
     proxy_v2_checksum: bool = False
     check_send_proxy: bool = False
-    slowstart_ms: int = 0
-    backup: bool = False
     disabled: bool = False
     resolvers: str | None = None
     resolve_prefer: Family = Family.IPV6
@@ -171,12 +169,6 @@ class ServerOptions(msgspec.Struct):
     search: bool = False
     init_addr: tuple[str, ...] | None = None
     init_state: InitState = InitState.UP
-    on_marked_down_shutdown: bool = False
-    on_marked_up_shutdown: bool = False
-    removed_drain_ms: int | None = None
-    user_timeout_ms: int = 0
-    fast_open: bool = False
-    source: Source | None = None
     track: str | None = None  # as written
     cookie: bool = False  # warned of once the mode is known
     id: int | None = None

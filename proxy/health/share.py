@@ -62,7 +62,7 @@ def share(servers: ServerTable, workers: int, worker: int) -> list[CheckedServer
             resolved=server.resolvable,
             check=check,
             connect_limit_ms=connect_limit_ms(proxy, check),
-            source=server.source or proxy.source,
+            source=server.connecting.source or proxy.source,
             local=server.local,
             position=position,
             count=len(every_server),

@@ -140,13 +140,13 @@ cdef int fill_servers(Engine *engine, object servers) except -1:
     engine.headers = <uint8_t *>zeroed(slots, 1)
     for proxy in servers.backends:
         for server in servers.of(proxy):
-            if server.maxconn != 0:
+            if server.queueing.maxconn != 0:
                 present_begin(engine, server.slot)
-            engine.limits[server.slot].minconn = server.minconn
-            engine.limits[server.slot].maxqueue = server.maxqueue
+            engine.limits[server.slot].minconn = server.queueing.minconn
+            engine.limits[server.slot].maxqueue = server.queueing.maxqueue
             if server.check is not None:
                 engine.limits[server.slot].error_limit = server.check.error_limit
-            engine.headers[server.slot] = HEADERS[server.proxy_header]
+            engine.headers[server.slot] = HEADERS[server.connecting.proxy_header]
             fill_outgoing(engine, proxy, server)
     return 0
 
@@ -154,9 +154,10 @@ cdef int fill_servers(Engine *engine, object servers) except -1:
 cdef int fill_outgoing(Engine *engine, object proxy, object server) except -1:
     """The options of connections to a server; NULL stays where there are none."""
     cdef Outgoing *words
-    source = server.source or proxy.source
-    if not (proxy.server_keepalive or server.user_timeout_ms or server.fast_open or source
-            or server.local):
+    connecting = server.connecting
+    source = connecting.source or proxy.source
+    if not (proxy.server_keepalive or connecting.user_timeout_ms or connecting.fast_open
+            or source or server.local):
         return 0
     words = <Outgoing *>zeroed(1, sizeof(Outgoing))
     engine.outgoing[server.slot] = words
@@ -164,8 +165,8 @@ cdef int fill_outgoing(Engine *engine, object proxy, object server) except -1:
     words.keepalive_count = proxy.server_probes.count or 0
     words.keepalive_idle_s = proxy.server_probes.idle_s or 0
     words.keepalive_interval_s = proxy.server_probes.interval_s or 0
-    words.user_timeout_ms = server.user_timeout_ms
-    words.fast_open = server.fast_open
+    words.user_timeout_ms = connecting.user_timeout_ms
+    words.fast_open = connecting.fast_open
     if server.local is not None:
         packed = AF_UNIX.to_bytes(2, byteorder) + server.local.local_name
         words.local_length = len(packed)
@@ -224,10 +225,7 @@ cdef int fill_backend(
     backend.nolinger = proxy.nolinger
     backend.abortonclose = proxy.abortonclose
     backend.splice = proxy.splice
-    backend.ends_sessions = any(
-        server.on_marked_down_shutdown or server.on_marked_up_shutdown
-        or server.removed_drain_ms is not None
-        for server in servers)
+    backend.ends_sessions = any(server.stopping.ends_sessions for server in servers)
     backend.generation_seen = <uint64_t>-1
     backend.schedule = schedule_build(
         &engine.view, backend.index, backend.kind, backend.allbackups, now_ms())
@@ -242,7 +240,7 @@ cdef int fill_balance(Backend *backend, object proxy, object servers) except -1:
     backend.kind = KINDS[proxy.balance]
     if backend.balance == BALANCE_SOURCE and proxy.hash_consistent:
         backend.kind = SCHEDULE_RING
-    warming = not proxy.weights_fixed and any(server.slowstart_ms for server in servers)
+    warming = not proxy.weights_fixed and any(server.balancing.slowstart_ms for server in servers)
     backend.aside = warming or backend.slots > INLINE_SLOTS[backend.kind]
     backend.avalanche = proxy.hash_avalanche
     backend.balance_factor = proxy.hash_balance_factor
@@ -274,7 +272,7 @@ cdef int fill_frontends(Engine *engine, object settings, AccessLogs access_logs)
 cdef int fill_listeners(Engine *engine, object servers, object sockets) except -1:
     cdef Listener *listener
     headed = [  # backends some of whose servers want a PROXY header
-        any(server.proxy_header is not ProxyHeader.NONE for server in servers.of(proxy))
+        any(server.connecting.proxy_header is not ProxyHeader.NONE for server in servers.of(proxy))
         for proxy in servers.backends]
     engine.listener_count = len(sockets)
     engine.listeners = <Listener *>zeroed(len(sockets), sizeof(Listener))

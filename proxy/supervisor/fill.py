@@ -105,7 +105,7 @@ def static_state(server: Server) -> StaticState:
     flags = StaticFlag(0)
     if server.check is not None:
         flags |= StaticFlag.CHECKED
-    if server.backup:
+    if server.balancing.backup:
         flags |= StaticFlag.BACKUP
     if server.init_state in (InitState.DOWN, InitState.FULLY_DOWN):
         flags |= StaticFlag.INIT_DOWN
@@ -113,21 +113,21 @@ def static_state(server: Server) -> StaticState:
         flags |= StaticFlag.RESOLVED
     if server.port_relative:
         flags |= StaticFlag.PORT_RELATIVE
-    if server.on_marked_down_shutdown:
+    if server.stopping.when_down:
         flags |= StaticFlag.SHUTDOWN_DOWN
-    if server.on_marked_up_shutdown:
+    if server.stopping.of_backups_when_up:
         flags |= StaticFlag.SHUTDOWN_BACKUPS
-    if server.removed_drain_ms is not None:
+    if server.stopping.removed_drain_ms is not None:
         flags |= StaticFlag.SHUTDOWN_REMOVED
     return StaticState(
         backend=server.backend_index,
         flags=flags,
-        weight=server.weight,
-        maxconn=server.maxconn,
+        weight=server.balancing.weight,
+        maxconn=server.queueing.maxconn,
         rise=server.check.rise if server.check else CHECK_RISE,
         fall=server.check.fall if server.check else CHECK_FALL,
         id=server.id,
-        removed_drain_ms=server.removed_drain_ms or 0,
-        slowstart_ms=server.slowstart_ms,
+        removed_drain_ms=server.stopping.removed_drain_ms or 0,
+        slowstart_ms=server.balancing.slowstart_ms,
         tracked=-1 if server.tracked_slot is None else server.tracked_slot,
     )

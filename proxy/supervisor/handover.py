@@ -110,9 +110,9 @@ def carried_admin(
     if was.disabled != now.disabled:
         cleared = state.flags & ~AdminFlag.CMAINT
         state = state._replace(flags=cleared | (AdminFlag.CMAINT if now.disabled else 0))
-    if was.weight != now.weight:
+    if was.balancing.weight != now.balancing.weight:
         state = state._replace(weight=-1)
-    if was.maxconn != now.maxconn:
+    if was.queueing.maxconn != now.queueing.maxconn:
         state = state._replace(maxconn=-1)
     if not keeps_address:
         state = state._replace(address=None, port=0, override_generation=0, health_order=0)

@@ -86,7 +86,8 @@ def restore(
 def restore_server(server: Server, row: StateRow, *, ignores_weight: bool = False) -> Restored:
     """What holds of one row."""
     place = _place(server, row)
-    same = row.configured_weight == server.weight and row.weight != server.weight
+    configured = server.balancing.weight
+    same = row.configured_weight == configured and row.weight != configured
     weight = row.weight if same else -1
     from_record = place is not None and bool(place.target) and not ignores_weight
     flags = _admin_flags(server, row)

@@ -135,7 +135,7 @@ def _state_servers(proxy: Proxy, servers: ServerTable) -> list[StateServer]:
             service=server.srv_record,
             resolution_index=server.resolution_index,
             port=server.port,
-            weight=server.weight,
+            weight=server.balancing.weight,
             disabled=server.disabled,
             checked=server.check is not None,
             rise=server.check.rise if server.check else CHECK_RISE,

@@ -39,7 +39,7 @@ def test_what_a_server_and_its_check_begin_with(
 ) -> None:
     """As seen from HAProxy 2.6."""
     server = server_settings(options)
-    assert server.proxy_header is header
+    assert server.connecting.proxy_header is header
     assert server.check is not None
     assert server.check.proxy_header is check_header
 

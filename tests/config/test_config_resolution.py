@@ -209,9 +209,9 @@ def test_labels_have_63_characters_and_names_255_bytes(name: str) -> None:
 @pytest.mark.parametrize("state", list(InitState))
 def test_the_first_state_and_the_end_of_sessions_are_words_of_the_line(state: InitState) -> None:
     server = server_settings(f"init-state {state.value} on-marked-down shutdown-sessions")
-    assert (server.init_state, server.on_marked_down_shutdown) == (state, True)
+    assert (server.init_state, server.stopping.when_down) == (state, True)
     plain: Server = server_settings("")
-    assert (plain.init_state, plain.on_marked_down_shutdown) == (InitState.UP, False)
+    assert (plain.init_state, plain.stopping.when_down) == (InitState.UP, False)
 
 
 def test_a_template_may_begin_at_zero() -> None:
@@ -233,13 +233,14 @@ def test_a_template_may_begin_at_zero() -> None:
 def test_on_removed_says_how_long_sessions_of_a_lost_address_may_last(
     written: str, drain_ms: int | None
 ) -> None:
-    assert server_settings(f"{written} weight 7", "app.test:80").removed_drain_ms == drain_ms
-    assert server_settings(f"{written} weight 7").weight == 7
+    server = server_settings(f"{written} weight 7", "app.test:80")
+    assert server.stopping.removed_drain_ms == drain_ms
+    assert server_settings(f"{written} weight 7").balancing.weight == 7
 
 
 def test_on_removed_of_default_server_holds_for_templates_and_can_be_taken_back() -> None:
     lines = ("server-template t 2 app.test:80 resolvers r", "server s 127.0.0.2:80 on-removed keep")
     header = "defaults\n    default-server on-removed drain 5s\n"
     text = f"{header}{RESOLVERS}{LISTEN}" + "".join(f"    {line}\n" for line in lines)
-    found = [server.removed_drain_ms for server in settings_of(text).servers]
+    found = [server.stopping.removed_drain_ms for server in settings_of(text).servers]
     assert found == [5_000, 5_000, None]

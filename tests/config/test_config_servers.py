@@ -6,10 +6,13 @@ import pytest
 
 from proxy.config.model.settings import (
     LOCAL_PLACE,
+    Balancing,
     Check,
+    Connecting,
     Endpoint,
     InitAddr,
     OnError,
+    ProxyHeader,
     SocketFamily,
     Source,
 )
@@ -61,7 +64,7 @@ def test_an_address_may_be_written_in_many_ways(
 
 def test_nothing_said_means_the_defaults_of_the_manual() -> None:
     server = server_settings("")
-    assert (server.weight, server.check, server.backup, server.disabled) == (1, None, False, False)
+    assert (server.balancing, server.check, server.disabled) == (Balancing(1), None, False)
     assert (server.slot, server.backend_index, server.id, server.name) == (0, 0, 1, "s")
     assert server_settings("check").check == Check(2_000, None, None, 2, 3, None, None, None)
 
@@ -72,7 +75,8 @@ def test_every_option_arrives_in_the_settings() -> None:
         "weight 256 backup disabled id 77"
     )
     assert server.check == Check(3_000, 500, 60_000, 4, 5, 8080, "127.0.0.9", None)
-    assert (server.weight, server.backup, server.disabled, server.id) == (256, True, True, 77)
+    assert server.balancing == Balancing(256, backup=True)
+    assert (server.disabled, server.id) == (True, 77)
 
 
 @pytest.mark.parametrize(
@@ -194,14 +198,14 @@ def test_a_tracking_server_knows_the_slot_of_the_other() -> None:
 
 def test_where_connections_come_from_arrives_in_the_settings() -> None:
     server = server_settings("source 127.0.0.3:10-12 interface lo tcp-ut 5s tfo check")
-    assert server.source == Source("127.0.0.3", 10, 3, interface="lo")
-    assert (server.user_timeout_ms, server.fast_open) == (5_000, True)
+    source = Source("127.0.0.3", 10, 3, interface="lo")
+    assert server.connecting == Connecting(ProxyHeader.NONE, 5_000, True, source)
     assert server.check is not None
     client = server_settings("source 0.0.0.0 usesrc client tfo no-tfo")
-    assert client.source == Source(from_client=True, from_client_port=True)
-    assert not client.fast_open
+    assert client.connecting.source == Source(from_client=True, from_client_port=True)
+    assert not client.connecting.fast_open
     foreign = server_settings("source ::1 usesrc 192.0.2.1:99")
-    assert foreign.source == Source("192.0.2.1", 99, 1, foreign=True)
+    assert foreign.connecting.source == Source("192.0.2.1", 99, 1, foreign=True)
 
 
 def test_a_name_without_resolvers_is_not_resolved_while_running() -> None:
@@ -290,9 +294,9 @@ def test_default_server_reaches_the_lines_after_it_only() -> None:
         "    server b 127.0.0.2:81\n    server c 127.0.0.2:82 check weight 9\n"
     )
     a, b, c = settings_of(text).servers
-    assert (a.weight, a.check) == (3, Check(timeout_check_ms=7_000))
-    assert (b.weight, b.check) == (3, None)
-    assert (c.weight, c.check) == (9, Check(inter_ms=5_000, timeout_check_ms=7_000))
+    assert (a.balancing.weight, a.check) == (3, Check(timeout_check_ms=7_000))
+    assert (b.balancing.weight, b.check) == (3, None)
+    assert (c.balancing.weight, c.check) == (9, Check(inter_ms=5_000, timeout_check_ms=7_000))
 
 
 def test_names_and_numbers_are_unique_within_a_backend() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config.model.settings import Origin, Proxy
+from proxy.config.model.settings import Balancing, Origin, Proxy
 from proxy.control.command import CommandError
 from proxy.control.commands.admin_changes import (
     change_address,
@@ -26,7 +26,7 @@ FMAINT, CMAINT, FDRAIN = (
 def observed(
     admin: AdminState = ADMIN_NOTHING, *, address: str | None = "127.78.4.1", weight: int = 10
 ) -> Observed:
-    server = a_server("s1", "app.test", 80, weight=weight)
+    server = a_server("s1", "app.test", 80, balancing=Balancing(weight))
     proxy = Proxy("be", 2, "backend", Origin(), servers=(server,))
     slot = SlotState(7, 1, 4 if address else 0, address, 80, -1, 0 if address else 0x20, 4, 1000)
     in_force = admin.address is not None and admin.override_generation == slot.generation

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from proxy.config.model.settings import Check, Origin, Proxy
+from proxy.config.model.settings import Balancing, Check, Origin, Proxy
 from proxy.runtime import now_ms
 from shm.names import NameReader
 from shm.states import AdminFlag, Cause
@@ -20,9 +20,9 @@ NO_VALUE = 0
 @pytest.fixture
 def world() -> Iterator[World]:
     servers = (
-        a_server("s1", "127.78.5.1", 80, weight=10),
+        a_server("s1", "127.78.5.1", 80, balancing=Balancing(10)),
         a_server("s2", "app.test", 80, check=Check()),
-        a_server("s3", "127.78.5.3", 80, disabled=True, backup=True),
+        a_server("s3", "127.78.5.3", 80, disabled=True, balancing=Balancing(backup=True)),
     )
     with control_world([Proxy("be", 2, "backend", Origin(), servers=servers)]) as made:
         yield made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.config.model.settings import Check, Origin, Proxy
+from proxy.config.model.settings import Balancing, Check, Origin, Proxy
 from proxy.control.rows.observation import FDRAIN, Observed
 from proxy.control.rows.stat_rows import Clock, check_cells, server_status
 from proxy.control.rows.summary import summarize
@@ -26,7 +26,9 @@ def observed(
     **more: int,
 ) -> Observed:
     """A server with rise 2 and fall 3, as its worker has written it down."""
-    server = a_server("s1", "127.78.10.1", 80, check=Check(rise=2, fall=3), backup=backup)
+    server = a_server(
+        "s1", "127.78.10.1", 80, check=Check(rise=2, fall=3), balancing=Balancing(backup=backup)
+    )
     proxy = Proxy("be", 2, "backend", Origin(), servers=(server,))
     slot = SlotState(1, incarnation, 4, "127.78.10.1", 80, -1, 0, 1, 1_000)
     fields = {"changed_ms": 2_000, "duration_us": 1_500, "checked_ms": 3_000, **more}

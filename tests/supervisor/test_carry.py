@@ -7,7 +7,16 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from proxy.config.model.settings import Check, Global, InitState, Origin, Proxy, Server, Settings
+from proxy.config.model.settings import (
+    Balancing,
+    Check,
+    Global,
+    InitState,
+    Origin,
+    Proxy,
+    Server,
+    Settings,
+)
 from proxy.server_table import Configured
 from proxy.supervisor.carry import (
     add_late,
@@ -152,7 +161,7 @@ def carry_names(old: Configured, old_segment: Segment, new: Configured, segment:
 def test_a_fresh_segment_says_what_the_configuration_says() -> None:
     wanted = configured(
         be=[
-            Draft("a", "10.0.0.1", 81, weight=7, backup=True, check=None),
+            Draft("a", "10.0.0.1", 81, balancing=Balancing(7, backup=True), check=None),
             Draft("b", "b.test", 82, disabled=True),
         ]
     )
@@ -275,7 +284,7 @@ def test_a_new_weight_and_a_new_address_win_over_the_operators() -> None:
     segment = segment_of(old)
     order = AdminState(AdminFlag.FDRAIN, 77, "10.9.9.9", 99, 1, NOW, HealthOrder.DOWN, 4, 1)
     AdminTableWriter(segment).publish(0, order)
-    heavier = configured(be=[Draft("a", "10.0.0.1", weight=5)])
+    heavier = configured(be=[Draft("a", "10.0.0.1", balancing=Balancing(5))])
     assert SlotTableReader(carried(old, segment, heavier)).admin(0) == order._replace(weight=-1)
     moved = configured(be=[Draft("a", "10.0.0.2")])
     assert SlotTableReader(carried(old, segment, moved)).admin(0) == order._replace(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from proxy.config.model.settings import Check, Origin, Server
+from proxy.config.model.settings import Balancing, Check, Origin, Server
 from proxy.supervisor.restore import Restored, admin_state, health_state, restore_server
 from resolverd.state_file.format import StateRow
 from shm.states import HEALTH_NONE, AdminFlag, Operational, SlotState
@@ -83,10 +83,10 @@ def test_with_ignore_weight_the_weight_is_the_operators() -> None:
 
 
 def test_the_weight_holds_while_the_configured_one_is_the_same() -> None:
-    server = configured(SERVER, weight=100)
+    server = configured(SERVER, balancing=Balancing(100))
     row = changed(ROW, weight=50, configured_weight=100)
     assert restore_server(server, row).admin_weight == 50
-    assert restore_server(configured(server, weight=101), row).admin_weight == -1
+    assert restore_server(configured(server, balancing=Balancing(101)), row).admin_weight == -1
     assert restore_server(server, changed(row, weight=100)).admin_weight == -1
 
 

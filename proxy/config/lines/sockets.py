@@ -5,11 +5,10 @@ Owns their limits, which are the kernel's.
 
 from __future__ import annotations
 
-import msgspec
-
 from proxy.config.drafts import ProxyDraft
+from proxy.config.lines.handlers import store
 from proxy.config.lines.shapes import AT_MOST_ONE
-from proxy.config.lines.table import Handler, Statement, Table, works
+from proxy.config.lines.table import D, Handler, Statement, Table, works
 from proxy.config.text.messages import ConfigError
 from proxy.config.text.units import parse_time_ms
 
@@ -28,22 +27,26 @@ def interface_name(statement: Statement) -> str:
     return name
 
 
-def user_timeout_ms(statement: Statement) -> int:
-    """`tcp-ut <time>`; 0 is none."""
-    if not statement.arguments:
-        raise ConfigError("'tcp-ut' : missing TCP User Timeout value")
-    return parse_time_ms(statement.one("a time"), statement.warn)
+def user_timeout(field: str) -> Handler[D]:
+    """A handler of `tcp-ut <time>`; 0 is none."""
+
+    def handle(statement: Statement, draft: D) -> None:
+        if not statement.arguments:
+            raise ConfigError("'tcp-ut' : missing TCP User Timeout value")
+        store(draft, field, parse_time_ms(statement.one("a time"), statement.warn))
+
+    return handle
 
 
 def _probe_count(field: str) -> Handler[ProxyDraft]:
     def handle(statement: Statement, draft: ProxyDraft) -> None:
         count = statement.number(0, PROBES_MAX, "an integer value") or None
-        setattr(draft, field, msgspec.structs.replace(getattr(draft, field), count=count))
+        store(draft, field, count)
 
     return handle
 
 
-def _probe_seconds(field: str, part: str) -> Handler[ProxyDraft]:
+def _probe_seconds(field: str) -> Handler[ProxyDraft]:
     """A handler for a time whose default unit is the second."""
 
     def handle(statement: Statement, draft: ProxyDraft) -> None:
@@ -56,17 +59,16 @@ def _probe_seconds(field: str, part: str) -> Handler[ProxyDraft]:
         seconds = -(-time_ms // 1_000)
         if seconds > PROBE_SECONDS_MAX:
             raise ConfigError(f"'{statement.keyword}' : at most {PROBE_SECONDS_MAX} seconds")
-        probes = getattr(draft, field)
-        setattr(draft, field, msgspec.structs.replace(probes, **{part: seconds or None}))
+        store(draft, field, seconds or None)
 
     return handle
 
 
 def _probe_words(prefix: str, field: str) -> Table[ProxyDraft]:
     return {
-        f"{prefix}-cnt": works(_probe_count(field), shape=AT_MOST_ONE),
-        f"{prefix}-idle": works(_probe_seconds(field, "idle_s"), shape=AT_MOST_ONE),
-        f"{prefix}-intvl": works(_probe_seconds(field, "interval_s"), shape=AT_MOST_ONE),
+        f"{prefix}-cnt": works(_probe_count(f"{field}.count"), shape=AT_MOST_ONE),
+        f"{prefix}-idle": works(_probe_seconds(f"{field}.idle_s"), shape=AT_MOST_ONE),
+        f"{prefix}-intvl": works(_probe_seconds(f"{field}.interval_s"), shape=AT_MOST_ONE),
     }
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from proxy.config.drafts import ProxyDraft, ServerOptions
+from proxy.config.lines.handlers import store
 from proxy.config.lines.sockets import interface_name
 from proxy.config.lines.table import Statement
 from proxy.config.model.settings import Source
@@ -21,7 +22,7 @@ _MORE = ("usesrc", "interface")
 
 def server_source(statement: Statement, options: ServerOptions) -> None:
     """`source` on a server line, which may have a range of ports."""
-    options.source = _source(statement, ranges=True)
+    store(options, "connecting.source", _source(statement, ranges=True))
 
 
 def proxy_source(statement: Statement, draft: ProxyDraft) -> None:

@@ -5,20 +5,26 @@ Owns the slot counter. Pure.
 
 from __future__ import annotations
 
-from typing import Any
+import msgspec
 
 from proxy.config.drafts import ProxyDraft, ProxyKind, ServerDraft, ServerOptions
 from proxy.config.linking.identifiers import FIRST_SERVER, number_items
 from proxy.config.linking.resolution_table import ResolutionTable
 from proxy.config.linking.tracking import full_name
-from proxy.config.model.settings import Check, Endpoint, InitAddr, ProxyHeader, Server
+from proxy.config.model.settings import (
+    Check,
+    Connecting,
+    Endpoint,
+    InitAddr,
+    ProxyHeader,
+    Queueing,
+    Server,
+)
 from proxy.config.text.addresses import WrittenAddress
 from proxy.config.text.names import is_service_name, normalize_host_name
 from resolverd.config import ResolvedServer
 
-# fields of both that a server has otherwise than its line
-_MADE = {"id", "maxconn", "minconn", "check", "init_addr", "track"}
-_AS_READ = {*Server.__struct_fields__} & {*ServerOptions.__struct_fields__} - _MADE
+replace = msgspec.structs.replace
 _INIT_ADDR = (InitAddr.LAST, InitAddr.LIBC)  # S5
 
 
@@ -47,7 +53,6 @@ class ServerBuilder:
         named = address.number is None
         service = named and is_service_name(address.host)
         return Server(
-            **_as_read(options),
             slot=self._slots,
             backend_index=backend_index,
             id=number,
@@ -60,13 +65,17 @@ class ServerBuilder:
             address=address.number,
             port_relative=server.port_relative,
             fqdn=normalize_host_name(address.host) if named and not service else None,
-            maxconn=max(options.maxconn, options.minconn),
-            minconn=options.minconn if options.minconn < options.maxconn else 0,
+            connecting=_connecting(options),
+            queueing=_queueing(options.queueing),
+            balancing=options.balancing,
             check=_build_check(options, draft.timeouts.get("check_ms")),
+            stopping=options.stopping,
+            disabled=options.disabled,
+            resolvers=options.resolvers,
             resolution_index=self._resolution(draft, server, backend_index),
             init_addr=_init_addr(options, named),
             srv_record=address.host if service else None,
-            proxy_header=_proxy_header(options),
+            init_state=options.init_state,
             track=full_name(draft, options.track) if options.track else None,
         )
 
@@ -85,7 +94,7 @@ class ServerBuilder:
             backend_name=draft.name,
             server_name=server.name,
             port=server.port,
-            weight=options.weight,
+            weight=options.balancing.weight,
             checked=options.check,
             allow_dup_ip=options.allow_dup_ip,
             ignore_weight=options.ignore_weight,
@@ -102,16 +111,25 @@ class ServerBuilder:
         return self._table.add(section, server.address.host, prefer, resolved, search=search)
 
 
-def _as_read(options: ServerOptions) -> dict[str, Any]:
-    """The fields of a server that are those of its line."""
-    return {name: getattr(options, name) for name in _AS_READ}
-
-
 def _host_of(address: WrittenAddress) -> str:
     """The host in the file, a numeric address in canonical form."""
     if address.local is not None:
         return address.text
     return address.host if address.number is None else address.number
+
+
+def _connecting(options: ServerOptions) -> Connecting:
+    header = _proxy_header(options)
+    if header is ProxyHeader.NONE:
+        return options.connecting
+    return replace(options.connecting, proxy_header=header)
+
+
+def _queueing(words: Queueing) -> Queueing:
+    """The limits as they hold: `minconn` moves the limit below `maxconn`, and is it without one."""
+    if words.minconn < words.maxconn or words.minconn == 0:
+        return words
+    return replace(words, maxconn=words.minconn, minconn=0)
 
 
 def _init_addr(options: ServerOptions, named: bool) -> tuple[str, ...]:
@@ -136,23 +154,16 @@ def _check_header(options: ServerOptions) -> ProxyHeader:
     header = _proxy_header(options)
     if options.check_send_proxy:
         return ProxyHeader.V1 if header is ProxyHeader.NONE else header
-    elsewhere = options.check_port is not None or options.check_address is not None
+    elsewhere = options.checking.port is not None or options.checking.address is not None
     return ProxyHeader.NONE if elsewhere else header
 
 
 def _build_check(options: ServerOptions, timeout_check_ms: int | None) -> Check | None:
     if not options.check:
         return None
-    return Check(
-        inter_ms=options.inter_ms,
-        fastinter_ms=options.fastinter_ms,
-        downinter_ms=options.downinter_ms,
-        rise=options.rise,
-        fall=options.fall,
-        port=options.check_port,
-        address=options.check_address,
-        error_limit=options.error_limit if options.observe else 0,
-        on_error=options.on_error,
+    return replace(
+        options.checking,
+        error_limit=options.checking.error_limit if options.observe else 0,
         proxy_header=_check_header(options),
         timeout_check_ms=timeout_check_ms or None,
     )

@@ -16,32 +16,43 @@ import enum
 import msgspec
 
 from proxy.config.model.logs import AccessLog, LogItem, LogTarget
+from proxy.config.model.server import (
+    CHECK_FALL,
+    CHECK_INTER_MS,
+    CHECK_RISE,
+    ERROR_LIMIT_DEFAULT,
+    LOCAL_PLACE,
+    MAXCONN_NONE,
+    PLAIN_BALANCING,
+    PLAIN_CONNECTING,
+    PLAIN_QUEUEING,
+    PLAIN_STOPPING,
+    SERVER_WEIGHT_MAX,
+    Balancing,
+    Check,
+    Connecting,
+    InitAddr,
+    InitState,
+    OnError,
+    ProxyHeader,
+    Queueing,
+    Server,
+    Stopping,
+)
 from proxy.config.model.sockets import Endpoint, KeepAlive, Origin, SocketFamily, Source
 from resolverd.config import ResolverdSettings
 
-# declared in logs.py and sockets.py, imported from here
+# declared in logs.py, server.py and sockets.py, imported from here
 __all__ = ["AccessLog", "Endpoint", "KeepAlive", "LogItem", "LogTarget", "Origin"]
 __all__ += ["SocketFamily", "Source"]
+__all__ += ["CHECK_FALL", "CHECK_INTER_MS", "CHECK_RISE", "ERROR_LIMIT_DEFAULT", "LOCAL_PLACE"]
+__all__ += ["MAXCONN_NONE", "PLAIN_BALANCING", "PLAIN_CONNECTING", "PLAIN_QUEUEING"]
+__all__ += ["PLAIN_STOPPING"]
+__all__ += ["SERVER_WEIGHT_MAX", "Balancing", "Check", "Connecting", "InitAddr", "InitState"]
+__all__ += ["OnError", "ProxyHeader", "Queueing", "Server", "Stopping"]
 
-SERVER_WEIGHT_DEFAULT = 1
-LOCAL_PLACE = "0.0.0.0"  # in the slot of a server on a Unix socket: an address of no server
-SERVER_WEIGHT_MAX = 256
-CHECK_INTER_MS = 2_000
-CHECK_RISE = 2
-CHECK_FALL = 3
-ERROR_LIMIT_DEFAULT = 10
 RETRIES_DEFAULT = 3
 RANDOM_DRAWS_DEFAULT = 2
-MAXCONN_NONE = 0  # no limit of its own
-
-
-class ProxyHeader(enum.Enum):
-    """The PROXY header of connections to a server, with the client's address."""
-
-    NONE = "none"
-    V1 = "send-proxy"
-    V2 = "send-proxy-v2"
-    V2_CHECKSUM = "send-proxy-v2 proxy-v2-options crc32c"
 
 
 class Bind(msgspec.Struct, frozen=True):
@@ -67,112 +78,6 @@ class Bind(msgspec.Struct, frozen=True):
     defer_accept: bool = False
     transparent: bool = False
     accept_proxy: bool = False  # connections begin with a PROXY header
-
-
-class OnError(enum.StrEnum):
-    """`on-error`: the effect of `error-limit` consecutive errors of sessions (manual 5.2).
-
-    Plain strings for the same reason as InitAddr.
-    """
-
-    FASTINTER = "fastinter"
-    FAIL_CHECK = "fail-check"
-    SUDDEN_DEATH = "sudden-death"
-    MARK_DOWN = "mark-down"
-
-
-class Check(msgspec.Struct, frozen=True):
-    """The TCP connect check of one server (manual section 5.2, `check`)."""
-
-    inter_ms: int = CHECK_INTER_MS
-    fastinter_ms: int | None = None  # None: inter
-    downinter_ms: int | None = None  # None: inter
-    rise: int = CHECK_RISE
-    fall: int = CHECK_FALL
-    port: int | None = None  # None: the server's own
-    address: str | None = None  # numeric; None: the server's own
-    timeout_check_ms: int | None = None  # timeout check; None: inter bounds the whole check
-    error_limit: int = 0  # `observe layer4`: errors of sessions in a row; 0: not observed
-    on_error: OnError = OnError.FAIL_CHECK
-    proxy_header: ProxyHeader = ProxyHeader.NONE  # what each check sends
-
-
-class InitAddr(enum.StrEnum):
-    """One method of `init-addr`; `Server.init_addr` may also have an address.
-
-    Settings that were sent as bytes have plain strings: compare with ==, not with `is`.
-    """
-
-    LAST = "last"
-    LIBC = "libc"
-    NONE = "none"
-
-
-class InitState(enum.StrEnum):
-    """`init-state`: the state of a server with a new address, and the checks that change it.
-
-    Plain strings for the same reason as InitAddr.
-    """
-
-    UP = "up"
-    DOWN = "down"
-    FULLY_UP = "fully-up"
-    FULLY_DOWN = "fully-down"
-
-
-class Server(msgspec.Struct, frozen=True):
-    """One server of a backend; a server-template makes several.
-
-    `host` is the text of the file: a numeric address (then `address` is the same), a host name
-    (then `fqdn` is its normal form) or an SRV label (then `srv_record` is the same, `fqdn` is None,
-    and `port` is used until there is a record).
-    The slot of a server on a Unix socket (`local`) has LOCAL_PLACE and no port, which makes it
-    eligible.
-    `resolution_index` is the row of its resolution in `Settings.resolverd`, None without
-    `resolvers`. `port_relative`: the port was written as +N or -N, and is added to the client's
-    destination port.
-    """
-
-    slot: int
-    backend_index: int
-    id: int
-    name: str
-    host: str
-    port: int
-    origin: Origin
-    address: str | None = None
-    port_relative: bool = False
-    local: Endpoint | None = None  # its Unix socket
-    fqdn: str | None = None
-    weight: int = SERVER_WEIGHT_DEFAULT
-    slowstart_ms: int = 0  # for which its weight grows after it came back; 0: none
-    check: Check | None = None
-    backup: bool = False
-    disabled: bool = False
-    id_given: bool = False  # `id` was written, not counted
-    maxconn: int = MAXCONN_NONE
-    minconn: int = 0  # below maxconn: the limit moves between them; 0: it does not
-    maxqueue: int = 0  # 0: no limit
-    resolvers: str | None = None
-    resolution_index: int | None = None
-    init_addr: tuple[str, ...] = (InitAddr.LAST, InitAddr.LIBC)
-    srv_record: str | None = None
-    proxy_header: ProxyHeader = ProxyHeader.NONE
-    init_state: InitState = InitState.UP
-    on_marked_down_shutdown: bool = False  # `on-marked-down shutdown-sessions`
-    user_timeout_ms: int = 0  # tcp-ut; 0: none
-    fast_open: bool = False
-    source: Source | None = None  # None: the backend's
-    on_marked_up_shutdown: bool = False  # `on-marked-up shutdown-backup-sessions`
-    track: str | None = None  # "backend/server" that it tracks
-    tracked_slot: int | None = None  # of that server
-    removed_drain_ms: int | None = None  # `on-removed drain`; 0: `shutdown`, None: `keep`
-
-    @property
-    def resolvable(self) -> bool:
-        """Whether its address comes from a name, or the operator may order one."""
-        by_address = self.address is not None and self.local is None
-        return self.resolution_index is not None or (by_address and self.resolvers is not None)
 
 
 class Balance(enum.Enum):

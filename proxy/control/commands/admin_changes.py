@@ -158,7 +158,7 @@ def change_weight(observed: Observed, text: str) -> AdminChange:
     if not text:
         raise CommandError("Require <weight> or <weight%>.")
     fixed = observed.proxy.weights_fixed
-    weight = weight_of(text, observed.server.weight, fixed=fixed)
+    weight = weight_of(text, observed.server.balancing.weight, fixed=fixed)
     admin = observed.admin
     if weight == admin.weight:
         return AdminChange(None)

@@ -171,7 +171,7 @@ class SetServer:
     def get_weight(self, words: list[str], _level: Level) -> Answer:
         """`get weight b/s`."""
         observed = self.observed(words)
-        return [f"{observed.weight} (initial {observed.server.weight})\n"]
+        return [f"{observed.weight} (initial {observed.server.balancing.weight})\n"]
 
     def set_server(self, words: list[str], level: Level) -> Answer:
         """`set server b/s addr|fqdn|health|state|weight ...`."""

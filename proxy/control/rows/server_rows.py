@@ -39,7 +39,7 @@ def state_row(observed: Observed, created_ms: int, now_ms: int) -> str:
         operational=int(observed.operational),
         admin=observed.admin_state,
         weight=observed.weight,
-        configured_weight=server.weight,
+        configured_weight=server.balancing.weight,
         check_status=observed.check_status,
         check_result=observed.check_result,
         check_health=observed.check_health,

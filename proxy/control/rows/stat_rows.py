@@ -183,7 +183,8 @@ def weight_cells(observed: Observed, clock: Clock) -> Row:
     A static algorithm gives it all of its weight at once; HAProxy says 100 meanwhile.
     """
     row: Row = {"weight": observed.weight, "uweight": observed.weight}
-    warm = warmth_of(observed.state.warm_from_ms, observed.server.slowstart_ms, clock.now_ms)
+    slowstart_ms = observed.server.balancing.slowstart_ms
+    warm = warmth_of(observed.state.warm_from_ms, slowstart_ms, clock.now_ms)
     if warm == WARM_STEPS or not observed.state.eligible:
         return row
     if observed.proxy.weights_fixed:
@@ -206,8 +207,8 @@ def server_row(
     row |= zeros("srv_icur idle_conn_cur safe_conn_cur priv_idle_cur")
     if observed.state.maxconn:
         row["slim"] = observed.state.maxconn
-    if server.maxqueue:
-        row["qlimit"] = server.maxqueue
+    if server.queueing.maxqueue:
+        row["qlimit"] = server.queueing.maxqueue
     if reveal:
         row |= address_cell(observed)
     row |= check_cells(observed, clock)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from proxy.config.model.settings import Balance, Check, Origin, Proxy, Service
+from proxy.config.model.settings import Balance, Balancing, Check, Origin, Proxy, Queueing, Service
 from proxy.runtime import now_ms
 from resolverd.config import (
     Family,
@@ -48,9 +48,11 @@ def proxies(up_port: int) -> list[Proxy]:
             servers=(
                 a_server("a", "127.78.1.2", 7101),
                 a_server("b", "127.78.1.2", 7102, check=CHECKED),
-                a_server("c", "127.78.1.2", 7103, check=CHECKED, backup=True),
+                a_server("c", "127.78.1.2", 7103, check=CHECKED, balancing=Balancing(backup=True)),
                 a_server("d", "127.78.1.2", 7104, disabled=True),
-                a_server("e", "127.78.1.2", 7105, weight=10, check=CHECKED, disabled=True),
+                a_server(
+                    "e", "127.78.1.2", 7105, balancing=Balancing(10), check=CHECKED, disabled=True
+                ),
             ),
         ),
         Proxy("f1", 3, "frontend", Origin(), maxconn=50, default_backend=1),
@@ -69,7 +71,7 @@ def proxies(up_port: int) -> list[Proxy]:
                     "127.78.1.1",
                     up_port,
                     check=Check(inter_ms=100, rise=4, fall=5, port=up_port, address="127.78.1.1"),
-                    maxconn=12,
+                    queueing=Queueing(12),
                 ),
                 a_server("six", "::1", 99),
             ),

@@ -33,13 +33,14 @@ from proxy.config.model.settings import (
 from proxy.control import process
 from proxy.runtime import Bells, Runtime, now_ms
 from proxy.server_table import ServerTable
+from proxy.supervisor.fill import static_state
 from resolverd.config import ResolverdSettings
 from shm.counters import CounterReader, NameserverTable
 from shm.processes import ProcessBoard
 from shm.segment import Segment
 from shm.shape import Shape
 from shm.slots import AdminTableWriter, HealthTableWriter, SlotTableReader, SlotTableWriter
-from shm.states import AdminFlag, AdminState, Cause, ProcessState, SlotFlag, StaticFlag, StaticState
+from shm.states import AdminFlag, AdminState, Cause, ProcessState, SlotFlag
 from tests.support.common import PATIENCE_SECONDS, require_program, wait_for
 from tests.support.rows import CarriedRow
 
@@ -174,23 +175,7 @@ class World:
                     proxy.backend_index, proxy.servers[0].slot, len(proxy.servers)
                 )
             for server in proxy.servers:
-                flags = (StaticFlag.CHECKED if server.check else 0) | (
-                    StaticFlag.BACKUP if server.backup else 0
-                )
-                flags |= StaticFlag.RESOLVED if server.fqdn else 0
-                rise, fall = (server.check.rise, server.check.fall) if server.check else (2, 3)
-                self.slots.place(
-                    server.slot,
-                    StaticState(
-                        proxy.backend_index,
-                        int(flags),
-                        server.weight,
-                        server.maxconn,
-                        rise,
-                        fall,
-                        server.id,
-                    ),
-                )
+                self.slots.place(server.slot, static_state(server))
                 self.slots.publish(
                     server.slot,
                     server.address,

@@ -20,13 +20,14 @@ from proxy.log_sockets import open_log_sockets
 from proxy.relay.engine import Relay
 from proxy.runtime import Bells, ListeningSocket, Runtime, now_ms, ring
 from proxy.server_table import ServerTable
+from proxy.supervisor.fill import static_state
 from shm.counters import CounterReader, mend_hints, settle_dead_worker
 from shm.processes import ProcessBoard, ProcessSelf, ProcessStatus
 from shm.requests import RequestReader
 from shm.segment import Segment
 from shm.shape import Shape
 from shm.slots import AdminTableWriter, HealthTableWriter, SlotTableReader, SlotTableWriter
-from shm.states import Operational, ProcessState, ServerState, StaticFlag, StaticState
+from shm.states import Operational, ProcessState, ServerState
 from tests.support.relay.site import Plan, receive_message, send_message
 
 PR_SET_PDEATHSIG = 1
@@ -109,22 +110,11 @@ class Host:
 
     def fill(self, plan: Plan) -> None:
         self.slots.lay_backend(0, 0, len(plan.servers))
-        for slot, server in enumerate(plan.servers):
-            flags = StaticFlag.BACKUP if server.backup else StaticFlag(0)
-            flags |= StaticFlag.PORT_RELATIVE if server.port_relative else StaticFlag(0)
-            flags |= StaticFlag.CHECKED | StaticFlag.INIT_DOWN if server.checked else StaticFlag(0)
-            flags |= StaticFlag.SHUTDOWN_DOWN if server.shutdown_down else StaticFlag(0)
-            flags |= StaticFlag.SHUTDOWN_BACKUPS if server.shutdown_backups else StaticFlag(0)
-            drain_ms = server.removed_drain_ms
-            flags |= StaticFlag.SHUTDOWN_REMOVED if drain_ms is not None else StaticFlag(0)
-            static = StaticState(
-                *(0, flags, server.weight, server.maxconn, 2, 3, slot + 1),
-                removed_drain_ms=drain_ms or 0,
-                slowstart_ms=server.slowstart_ms,
-            )
-            self.slots.place(slot, static)
+        for server in plan.settings.servers:
+            self.slots.place(server.slot, static_state(server))
             if server.address is not None:
-                self.slots.publish(slot, server.address, server.port % 65536, now_ms=now_ms())
+                port = server.port % 65536
+                self.slots.publish(server.slot, server.address, port, now_ms=now_ms())
 
     def listeners(self, plan: Plan) -> tuple[ListeningSocket, ...]:
         found: list[ListeningSocket] = []

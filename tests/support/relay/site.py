@@ -23,15 +23,21 @@ from typing import Any, NamedTuple
 import msgspec
 
 from proxy.config.model.settings import (
+    Balancing,
     Bind,
+    Check,
+    Connecting,
     Endpoint,
     Global,
+    InitState,
     Origin,
     Proxy,
     ProxyHeader,
+    Queueing,
     Server,
     Settings,
     SocketFamily,
+    Stopping,
     Timeouts,
 )
 from proxy.relay.state.termination import Termination
@@ -133,17 +139,15 @@ def one_listen(
                 port=server.port,
                 origin=Origin(),
                 address=server.address,
-                weight=server.weight,
-                backup=server.backup,
                 port_relative=server.port_relative,
-                slowstart_ms=server.slowstart_ms,
-                on_marked_down_shutdown=server.shutdown_down,
-                on_marked_up_shutdown=server.shutdown_backups,
-                removed_drain_ms=server.removed_drain_ms,
-                maxconn=server.maxconn,
-                minconn=server.minconn,
-                maxqueue=server.maxqueue,
-                proxy_header=server.proxy_header,
+                connecting=Connecting(server.proxy_header),
+                queueing=Queueing(server.maxconn, server.minconn, server.maxqueue),
+                balancing=Balancing(server.weight, server.slowstart_ms, server.backup),
+                stopping=Stopping(
+                    server.shutdown_down, server.shutdown_backups, server.removed_drain_ms
+                ),
+                check=Check() if server.checked else None,
+                init_state=InitState.DOWN if server.checked else InitState.UP,
             )
             for slot, server in enumerate(servers)
         ),

@@ -20,6 +20,7 @@ import msgspec
 import uvloop
 
 from proxy.config.model.settings import (
+    Balancing,
     Bind,
     Check,
     Endpoint,
@@ -34,6 +35,7 @@ from proxy.config.model.settings import (
 from proxy.health.checker import Checker
 from proxy.runtime import Bells, ListeningSocket, Runtime, now_ms
 from proxy.server_table import ServerTable
+from proxy.supervisor.fill import static_state
 from resolverd.config import ResolverdSettings
 from shm.locks import HEALTH_WRITER, take_role
 from shm.processes import ProcessBoard
@@ -47,8 +49,6 @@ from shm.states import (
     HealthState,
     Operational,
     ProcessCommand,
-    StaticFlag,
-    StaticState,
 )
 from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
 
@@ -107,7 +107,7 @@ def settings_of(
             port=spec.port,
             origin=Origin(),
             check=spec.check,
-            backup=spec.backup,
+            balancing=Balancing(backup=spec.backup),
             resolution_index=spec.resolution,
         )
         for slot, spec in enumerate(specs)
@@ -129,25 +129,6 @@ def settings_of(
     return Settings(globals=Global(), proxies=(proxy,), resolverd=ResolverdSettings())
 
 
-def static_of(server: Server) -> StaticState:
-    """What the supervisor stores of a server."""
-    flags = StaticFlag(0)
-    check = server.check or Check()
-    if server.check is not None:
-        flags |= StaticFlag.CHECKED
-    if server.backup:
-        flags |= StaticFlag.BACKUP
-    return StaticState(
-        server.backend_index,
-        flags,
-        server.weight,
-        server.maxconn,
-        check.rise,
-        check.fall,
-        server.id,
-    )
-
-
 class Site:
     """One generation: segment, bells, listening sockets, and the workers forked so far."""
 
@@ -162,7 +143,7 @@ class Site:
         self.board = ProcessBoard(self.segment)
         self.slots.lay_backend(0, 0, len(servers))
         for server in servers:
-            self.slots.place(server.slot, static_of(server))
+            self.slots.place(server.slot, static_state(server))
             self.slots.publish(
                 server.slot, server.address, server.port, cause=Cause.CONFIGURED, now_ms=now_ms()
             )

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from proxy.config.drafts import BindDraft, BindOptions, ProxyDraft
 from proxy.config.lines.handlers import flag, number, text
 from proxy.config.lines.shapes import NUMBER, ONE, RANGES, ArgumentShape, one_of
-from proxy.config.lines.sockets import interface_name, user_timeout_ms
+from proxy.config.lines.sockets import interface_name, user_timeout
 from proxy.config.lines.table import (
     Statement,
     Table,
@@ -85,10 +85,6 @@ def _mss(statement: Statement, options: BindOptions) -> None:
         raise ConfigError(f"'mss' expects an MSS with an absolute value between 1 and {MSS_MAX}")
 
 
-def _user_timeout(statement: Statement, options: BindOptions) -> None:
-    options.user_timeout_ms = user_timeout_ms(statement)
-
-
 def _expose(statement: Statement, _options: BindOptions) -> None:
     what = statement.one("'listeners'")
     if what != "listeners":
@@ -150,7 +146,7 @@ BIND_OPTIONS: Options = {
     "defer-accept": works(flag("defer_accept")),
     "interface": works(_interface),
     "mss": works(_mss),
-    "tcp-ut": works(_user_timeout),
+    "tcp-ut": works(user_timeout("user_timeout_ms")),
     "accept-proxy": works(flag("accept_proxy")),
     "accept-netscaler-cip": unsupported("use the PROXY protocol"),
     "namespace": unsupported("start one Millrace in each network namespace"),

@@ -6,10 +6,10 @@ Owns values and limits. Knows no name and no address of a server.
 from __future__ import annotations
 
 from proxy.config.drafts import ServerOptions
-from proxy.config.lines.handlers import flag, number, text, time
+from proxy.config.lines.handlers import flag, number, store, text, time
 from proxy.config.lines.server.resolution import RESOLUTION_OPTIONS
 from proxy.config.lines.shapes import NUMBER, TIME, one_of
-from proxy.config.lines.sockets import user_timeout_ms
+from proxy.config.lines.sockets import user_timeout
 from proxy.config.lines.source import server_source, source_argument_count
 from proxy.config.lines.table import (
     Handler,
@@ -42,21 +42,21 @@ def _interval(field: str) -> Handler[ServerOptions]:
         value = parse_time_ms(statement.one("a time"), statement.warn)
         if value == 0:
             raise ConfigError(f"'{statement.keyword}' must be greater than 0")
-        setattr(options, field, value)
+        store(options, field, value)
 
     return handle
 
 
 def _check_port(statement: Statement, options: ServerOptions) -> None:
     """`port` of checks; 0 is the server's own port, as in HAProxy."""
-    options.check_port = statement.number(0, PORT_MAX) or None
+    store(options, "checking.port", statement.number(0, PORT_MAX) or None)
 
 
 def _address(statement: Statement, options: ServerOptions) -> None:
     address = parse_address(statement.one("an IP address"), statement.context.environment)
     if address.local is not None or address.number is None or address.wildcard:
         raise ConfigError(f"'addr' expects an IP address, not '{address.text}'")
-    options.check_address = address.number
+    store(options, "checking.address", address.number)
 
 
 def _marked_down(statement: Statement, options: ServerOptions) -> None:
@@ -64,7 +64,7 @@ def _marked_down(statement: Statement, options: ServerOptions) -> None:
     action = statement.words[1] if statement.arguments else ""
     if action != "shutdown-sessions":
         raise ConfigError(f"'on-marked-down' expects 'shutdown-sessions' but got '{action}'")
-    options.on_marked_down_shutdown = True
+    store(options, "stopping.when_down", True)
 
 
 def _observe(statement: Statement, options: ServerOptions) -> None:
@@ -84,14 +84,14 @@ def _on_error(statement: Statement, options: ServerOptions) -> None:
     if mode not in {each.value for each in OnError}:
         known = ", ".join(f"'{each.value}'" for each in OnError)
         raise ConfigError(f"'on-error' expects one of {known} but got '{mode}'")
-    options.on_error = OnError(mode)
+    store(options, "checking.on_error", OnError(mode))
 
 
 def _marked_up(statement: Statement, options: ServerOptions) -> None:
     action = statement.words[1] if statement.arguments else ""
     if action != "shutdown-backup-sessions":
         raise ConfigError(f"'on-marked-up' expects 'shutdown-backup-sessions' but got '{action}'")
-    options.on_marked_up_shutdown = True
+    store(options, "stopping.of_backups_when_up", True)
 
 
 def _removed(statement: Statement, options: ServerOptions) -> None:
@@ -101,17 +101,14 @@ def _removed(statement: Statement, options: ServerOptions) -> None:
     if action == "drain":
         if not times:
             raise ConfigError(f"{expected}: 'drain' without a time")
-        options.removed_drain_ms = parse_time_ms(times[0], statement.warn)
-        if options.removed_drain_ms == 0:
+        drain_ms = parse_time_ms(times[0], statement.warn)
+        if drain_ms == 0:
             raise ConfigError("'on-removed drain' must be greater than 0: 'shutdown' is at once")
+        store(options, "stopping.removed_drain_ms", drain_ms)
     elif action in ("keep", "shutdown"):
-        options.removed_drain_ms = None if action == "keep" else 0
+        store(options, "stopping.removed_drain_ms", None if action == "keep" else 0)
     else:
         raise ConfigError(f"{expected}, not '{action}'")
-
-
-def _user_timeout(statement: Statement, options: ServerOptions) -> None:
-    options.user_timeout_ms = user_timeout_ms(statement)
 
 
 def _proxy_v2_options(statement: Statement, options: ServerOptions) -> None:
@@ -153,18 +150,18 @@ SERVER_OPTIONS: Options = {
     **dict.fromkeys(("no-ssl", "no-check-ssl", "no-verifyhost"), _NO_TLS),
     "check": works(flag("check")),
     "no-check": works(flag("check", False)),
-    "inter": works(_interval("inter_ms")),
-    "fastinter": works(_interval("fastinter_ms")),
-    "downinter": works(_interval("downinter_ms")),
-    "rise": works(number("rise", 1, RISE_FALL_MAX)),
-    "fall": works(number("fall", 1, RISE_FALL_MAX)),
+    "inter": works(_interval("checking.inter_ms")),
+    "fastinter": works(_interval("checking.fastinter_ms")),
+    "downinter": works(_interval("checking.downinter_ms")),
+    "rise": works(number("checking.rise", 1, RISE_FALL_MAX)),
+    "fall": works(number("checking.fall", 1, RISE_FALL_MAX)),
     "port": works(_check_port),
     "addr": works(_address),
-    "weight": works(number("weight", 0, SERVER_WEIGHT_MAX)),
-    "maxconn": works(number("maxconn", 0, CONNECTIONS_MAX)),
-    "minconn": works(number("minconn", 0, CONNECTIONS_MAX)),
-    "maxqueue": works(number("maxqueue", 0, CONNECTIONS_MAX)),
-    "slowstart": works(time("slowstart_ms")),
+    "weight": works(number("balancing.weight", 0, SERVER_WEIGHT_MAX)),
+    "maxconn": works(number("queueing.maxconn", 0, CONNECTIONS_MAX)),
+    "minconn": works(number("queueing.minconn", 0, CONNECTIONS_MAX)),
+    "maxqueue": works(number("queueing.maxqueue", 0, CONNECTIONS_MAX)),
+    "slowstart": works(time("balancing.slowstart_ms")),
     "send-proxy": works(flag("send_proxy")),
     "no-send-proxy": works(flag("send_proxy", False)),
     "send-proxy-v2": works(flag("send_proxy_v2")),
@@ -172,13 +169,13 @@ SERVER_OPTIONS: Options = {
     "proxy-v2-options": works(_proxy_v2_options),
     "check-send-proxy": works(flag("check_send_proxy")),
     "no-check-send-proxy": works(flag("check_send_proxy", False)),
-    "backup": works(flag("backup")),
-    "no-backup": works(flag("backup", False)),
+    "backup": works(flag("balancing.backup")),
+    "no-backup": works(flag("balancing.backup", False)),
     "disabled": works(flag("disabled")),
     "enabled": works(flag("disabled", False)),
     "on-marked-down": works(_marked_down),
     "observe": works(_observe),
-    "error-limit": works(number("error_limit", 1, ERROR_LIMIT_MAX)),
+    "error-limit": works(number("checking.error_limit", 1, ERROR_LIMIT_MAX)),
     "on-error": works(_on_error),
     "on-marked-up": works(_marked_up),
     "on-removed": works(_removed),
@@ -199,9 +196,9 @@ SERVER_OPTIONS: Options = {
         ),
         later(),
     ),
-    "tcp-ut": works(_user_timeout),
-    "tfo": works(flag("fast_open")),
-    "no-tfo": works(flag("fast_open", False)),
+    "tcp-ut": works(user_timeout("connecting.user_timeout_ms")),
+    "tfo": works(flag("connecting.fast_open")),
+    "no-tfo": works(flag("connecting.fast_open", False)),
     "source": works(server_source),
     "track": works(text("track", "[<proxy>/]<server>")),
     "redir": unsupported("it needs mode http, which Millrace does not forward"),
