@@ -21,11 +21,13 @@ from proxy.config.model.settings import Endpoint, KeepAlive, SocketFamily
 
 SO_ATTACH_FILTER = 26  # <asm-generic/socket.h>
 SO_ATTACH_REUSEPORT_CBPF = 51
+SO_BINDTOIFINDEX = 62
 SO_DETACH_REUSEPORT_BPF = 68
 IPV6_TRANSPARENT = 75  # <linux/in6.h>
 PROBES = (socket.TCP_KEEPCNT, socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL)
 FAST_OPEN_MAX = 65_535  # clients that the kernel lets wait so: it cuts more off
 TCP_INFO_UNACKED = 24  # bytes into struct tcp_info: of a listener, the length of its queue
+NO_INTERFACE = 0x7FFFFFFF  # the highest number that one can have
 INTERNET = (SocketFamily.IPV4, SocketFamily.IPV6)
 FAMILIES = {
     SocketFamily.IPV4: socket.AF_INET,
@@ -215,6 +217,17 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno == errno.EMFILE:
         return "too many open files: raise the hard limit on descriptors"
     return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+
+
+def withdraw(listener: socket.socket, endpoint: Endpoint) -> None:
+    """Let new clients pass by a socket, while handshakes under way still end in its queue.
+
+    It is bound to an interface that no packet comes from (Linux 5.7 lets every user do so). Only
+    for all members of a SO_REUSEPORT group: the kernel finds one by the others.
+    """
+    if endpoint.family in INTERNET:
+        with suppress(OSError):  # there is `quiesce`
+            listener.setsockopt(socket.SOL_SOCKET, SO_BINDTOIFINDEX, NO_INTERFACE)
 
 
 _Instruction = tuple[int, int, int, int]  # operation, jumps, value

@@ -3,8 +3,9 @@
 A successor (of `-sf`, or any program of the same user) listens in the same SO_REUSEPORT group, and
 the kernel deals new clients out to all members of the group. So a program in the group gives them
 to the sockets that stay, and no client waits or is refused; one that comes to a closing socket all
-the same has its SYN dropped, and repeats it after a second (`quiesce`). Where no socket stays, that
-happens to each: the repetition is refused.
+the same has its SYN dropped, and repeats it after a second (`quiesce`). Where no member stays, the
+kernel looks for another socket that listens there, as one of a successor on 0.0.0.0 (`withdraw`):
+as a rule there is none, and new clients are refused at once.
 
 The members of a group are numbered by age. When one leaves, the last takes its number: the
 program names none that is about to change, as far as there is another. The last program names only
@@ -20,7 +21,15 @@ import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
-from proxy.supervisor.binding import INTERNET, queue_length, quiesce, release, shut, steer
+from proxy.supervisor.binding import (
+    INTERNET,
+    queue_length,
+    quiesce,
+    release,
+    shut,
+    steer,
+    withdraw,
+)
 from proxy.supervisor.listening import OpenSocket
 from proxy.supervisor.neighbours import Neighbours, group_order
 
@@ -88,6 +97,9 @@ class Group:
                 if members.staying:
                     steer(items[0].socket, members.staying)
                     self._members = members
+                else:
+                    for item in items:
+                        withdraw(item.socket, item.endpoint)
         for item in items:
             quiesce(item.socket, item.endpoint)
         self._dropped = 0 if self._members is None else self._drops()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import errno
 import os
 import socket
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,7 @@ from proxy.config.model.settings import (
 )
 from proxy.config.text.addresses import UNIX_PATH_MAX
 from proxy.supervisor.binding import (
+    SO_ATTACH_FILTER,
     BindError,
     SocketOptions,
     open_listener,
@@ -30,6 +34,7 @@ from proxy.supervisor.binding import (
     quiesce,
     remove_path,
     shut,
+    withdraw,
 )
 from proxy.supervisor.listening import (
     BindingError,
@@ -40,10 +45,11 @@ from proxy.supervisor.listening import (
     wanted_sockets,
 )
 from resolverd.config import ResolverdSettings
-from tests.support.common import PATIENCE_SECONDS, free_port
+from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
 
 HOST = "127.44.4.1"
 OPTIONS = SocketOptions(backlog=100)
+SO_DETACH_FILTER = 27  # <asm-generic/socket.h>
 
 
 def ipv4(port: int, host: str = HOST) -> Endpoint:
@@ -191,6 +197,35 @@ def test_a_quiesced_socket_keeps_its_queue_and_lets_nobody_in() -> None:
         for _ in range(3):
             listener.accept()[0].close()
         assert queue_length(listener) == 0
+
+
+def test_new_clients_pass_by_a_withdrawn_socket_and_handshakes_under_way_end_there() -> None:
+    with contextlib.ExitStack() as stack:
+        special = stack.enter_context(listening(ipv4(0)))
+        host, port = special.getsockname()
+        general = stack.enter_context(listening(Endpoint(SocketFamily.IPV4, "0.0.0.0", port)))
+        stack.enter_context(socket.create_connection((host, port)))
+        client = stack.enter_context(deaf((host, port)))
+        withdraw(special, ipv4(port))
+        stack.enter_context(socket.create_connection((host, port)))
+        assert (queue_length(special), queue_length(general)) == (1, 1)
+        client.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
+        wait_for(lambda: queue_length(special) == 2, 15, "the second answer to its SYN")
+        general.close()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((host, port))
+        special.accept()[0].close()
+
+
+def deaf(target: tuple[str, int]) -> socket.socket:
+    """A client that has begun to connect and hears no answer."""
+    client = socket.socket()
+    nothing = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0))
+    program = struct.pack("HP", 1, ctypes.addressof(nothing))
+    client.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
+    client.setblocking(False)
+    assert client.connect_ex(target) == errno.EINPROGRESS
+    return client
 
 
 def test_a_shut_socket_refuses_though_others_hold_it() -> None:

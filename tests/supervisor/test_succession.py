@@ -111,6 +111,7 @@ def folder(parent: Path, name: str) -> Path:
         ("127.0.0.1", (1, 1, 1)),
         ("::1", (1, 1, 1)),
         ("127.0.0.1", (4, 4, 4)),
+        ("127.0.0.1", (4, 1, 2)),
         ("::1", (4, 4, 4)),
         ("0.0.0.0", (1, 2, 4)),
         ("::", (1, 2, 4)),
@@ -133,6 +134,43 @@ def test_successors_take_over_and_no_client_notices(
             assert program.process.wait(PATIENCE_SECONDS) == 0
             come.await_more(200)
             program = successor
+    come.judge()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reloads", [False, True])
+@pytest.mark.parametrize(
+    ("addresses", "target"),
+    [
+        (("127.0.0.1", "0.0.0.0"), "127.0.0.1"),
+        (("0.0.0.0", "127.0.0.1"), "127.0.0.1"),
+        (("::1", "::"), "::1"),
+    ],
+)
+def test_clients_of_an_address_that_another_covers_notice_nothing(
+    tmp_path: Path,
+    server: NamedBackend,
+    addresses: tuple[str, str],
+    target: str,
+    reloads: bool,
+) -> None:
+    """The successor listens on more addresses than its predecessor, or on this one of them only."""
+    port = free_port()
+    texts = [configuration(address, port, server, 2) for address in addresses]
+    with (
+        contextlib.ExitStack() as programs,
+        crowd_of(programs, tmp_path, texts[0], (target, port)) as (come, program),
+    ):
+        if reloads:
+            former = set(program.children()["worker"])
+            program.write(texts[1])
+            program.process.send_signal(signal.SIGUSR2)
+            wait_for(lambda: workers_are_others(program, former), 15, "only new workers")
+        else:
+            arguments = ("-db", "-sf", str(program.process.pid))
+            programs.enter_context(Program(folder(tmp_path, "1"), texts[1], *arguments))
+            assert program.process.wait(PATIENCE_SECONDS) == 0
+        come.await_more(200)
     come.judge()
 
 
