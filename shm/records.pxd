@@ -58,7 +58,7 @@ cdef struct SlotStatic:
     uint32_t removed_drain_ms  # STATIC_SHUTDOWN_REMOVED: after this time; 0: at once
     uint32_t slowstart_ms  # of its warming up after it came back; 0: none
     uint32_t tracked_plus_one  # the slot that it tracks; 0: none
-    uint32_t column  # of the gauges
+    uint32_t column  # of the gauges: its sheet, and the place there
 
 cdef struct Latch:
     uint64_t sequence  # the low bit says which copy readers take

@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from shm.atomics cimport (
     fetch_add, fetch_add_signed, load_relaxed, store_relaxed, store_release)
-from shm.gauges cimport COLUMNS_MAX, LINE_ROWS, Gauges, GaugesHeader
+from shm.gauges cimport LINE_ROWS, PLACE_BITS, Gauges, GaugesHeader, Sheet
 from shm.layout cimport HINT_BLOCK_SLOTS, BackendShared, Header, Journal, Process, Request
 from shm.records cimport Latch, NameLatch, SlotStatic
 from shm.resolution_records cimport Mailbox, NameserverCounters, ResolutionRecord, SectionHistograms
@@ -38,7 +38,12 @@ cdef struct View:
     Journal *journal
     uint64_t *turns  # the last served turn; behind it, by bind, the last drawn one
     const GaugesHeader *gauges
-    uint64_t *cells  # of the gauges
+    const Sheet *sheets  # of the gauges
+
+
+cdef struct Column:
+    uint64_t *line  # the cells of the first eight rows
+    uint64_t stride  # to those of the next eight
 
 
 cdef inline WorkerCounters *worker_counters(const View *view, uint32_t row) noexcept nogil:
@@ -61,16 +66,25 @@ cdef inline ServerCounters *server_counters(
     return <ServerCounters *>backend_counters(view, row, view.header.backends) + slot
 
 
-cdef inline uint64_t *gauges_cell(const View *view, uint64_t row, uint32_t slot) noexcept nogil:
-    """The cell of a server in a row of the gauges."""
-    cdef uint64_t line = row // LINE_ROWS * COLUMNS_MAX + view.statics[slot].column
-    return view.cells + line * LINE_ROWS + row % LINE_ROWS
+cdef inline Column gauges_column(const View *view, uint32_t slot) noexcept nogil:
+    """The column of a server."""
+    cdef uint32_t column = view.statics[slot].column
+    cdef const Sheet *sheet = &view.sheets[column >> PLACE_BITS]
+    cdef Column found
+    found.line = sheet.cells + (column & (1 << PLACE_BITS) - 1) * LINE_ROWS
+    found.stride = sheet.stride
+    return found
+
+
+cdef inline uint64_t *column_cell(Column column, uint64_t row) noexcept nogil:
+    """The cell of a row of the gauges."""
+    return column.line + row // LINE_ROWS * column.stride + row % LINE_ROWS
 
 
 cdef inline uint64_t *gauges_own_cell(
         const View *view, uint32_t worker, uint32_t slot) noexcept nogil:
     """The cell that a worker of this generation writes."""
-    return gauges_cell(view, view.processes[worker].gauges_row, slot)
+    return column_cell(gauges_column(view, slot), view.processes[worker].gauges_row)
 
 
 cdef inline RateWindow *rate_windows(const View *view, uint32_t row) noexcept nogil:

@@ -150,7 +150,8 @@ cdef class Segment:
             fcntl.fcntl(segment.fd, fcntl.F_ADD_SEALS, seals)
             segment.bytes = end
             segment.map(offsets)
-            segment.join(Gauges() if gauges is None else gauges, fresh=gauges is None)
+            segment.join(
+                Gauges(shape.slots) if gauges is None else gauges, fresh=gauges is None)
             segment.fill_header(reload_generation, offsets)
         except BaseException:
             if segment.address != NULL:
@@ -200,12 +201,12 @@ cdef class Segment:
         cdef uint32_t slot, worker
         self.gauges = gauges
         self.view.gauges = gauges.header
-        self.view.cells = gauges.cells
+        self.view.sheets = gauges.sheets
         self.rows = gauges.take(self.shape.workers)
         for worker in range(self.shape.workers):
             self.view.processes[worker].gauges_row = self.rows[worker]
         for slot in range(self.shape.slots):
-            self.view.statics[slot].column = slot if fresh else <uint32_t>NO_COLUMN
+            self.view.statics[slot].column = slot if fresh else <uint32_t>NO_COLUMN  # of one sheet
 
     def give_row(self, uint32_t worker) -> None:
         """The worker was settled and gets no successor: its row of the gauges is free."""

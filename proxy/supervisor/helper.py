@@ -56,9 +56,9 @@ class Helper:
         descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0:  # else this was tried before, and the number may be another's by now
             os.close(descriptor)
-        process, self._process = self._process, None
-        if process is not None:
-            kill(process)
+        if self._process is not None:
+            kill(self._process)
+            self._process = None  # at last: a call that was never made is made again
         return bytes(self._received)
 
 

@@ -81,7 +81,12 @@ def kill_and_reap(process: Process) -> None:
 
 
 def kill(process: Process) -> None:
-    """End a child at once, without waiting for its end. Its pidfd is closed in any case."""
+    """End a child at once, without waiting for its end. Its pidfd is closed in any case.
+
+    May be called again when it raised.
+    """
+    if process.pid in _left:
+        return
     taken = False
     try:
         send(process, signal.SIGKILL)

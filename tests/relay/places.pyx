@@ -103,3 +103,14 @@ def dash(Segment segment, uint32_t worker, uint64_t limit, uint64_t rounds, uint
 def hint(Segment segment, uint32_t worker, int sessions):
     """Take one step in the hint of the server."""
     hint_step(&segment.view, worker, 0, sessions)
+
+
+def take(Segment segment, uint32_t worker, uint32_t slot, uint64_t limit):
+    """Whether this worker got a place at a server."""
+    gauge_begin(&segment.view, worker, slot)
+    return bool(place_try(&segment.view, worker, slot, TAG, limit))
+
+
+def served(Segment segment, uint32_t slot):
+    """How many places of a server are taken, over all generations."""
+    return served_by(&segment.view, slot, TAG)

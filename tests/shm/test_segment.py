@@ -90,6 +90,7 @@ def test_a_closed_segment_leaves_no_descriptor_and_no_memory() -> None:
         assert mappings() > before[1]
         segment.close()
         segment.close()
+        del segment  # the last that has the gauges
     assert (descriptors(), mappings()) == before
 
 

@@ -51,6 +51,9 @@ TREE_FILES = (
     *("adoption.py", "reactor.py", "privileges.py", "services.py"),
 )
 UNDOING = ("__exit__", "pop_all", "callback", "append", "close", "detach", "__hash__")
+# What the standard library does before and after a fork: the interpreter tells of what that raises,
+# and goes on; no caller ever sees it.
+FORK_HOOKS = ("_acquireLock", "_releaseLock", "acquire", "release", "_at_fork_reinit", "seed")
 Site = tuple[str, int, str]
 
 
@@ -88,6 +91,8 @@ class Injector:
             return
         path = Path(caller.f_code.co_filename)
         if path.name not in FILES + TREE_FILES or "proxy" not in path.parts:
+            return
+        if path.name == "fork.py" and name in FORK_HOOKS:
             return
         site = (path.name, caller.f_lineno, name)
         if self.wanted is not None:

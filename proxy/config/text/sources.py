@@ -10,6 +10,7 @@ import enum
 from collections import ChainMap
 from collections.abc import Iterator, MutableMapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -20,6 +21,7 @@ from proxy.config.text.messages import ConfigError, Messages, Severity
 
 FILES_MAX = 10_000
 FILE_BYTES_MAX = 256 << 20
+PORTION_BYTES = 1 << 20  # read() takes the memory for all that it may read beforehand
 NESTED_IF_MAX = 1_024  # HAProxy's limit
 SUFFIX = ".cfg"
 
@@ -82,7 +84,7 @@ def read_lines(
     """The lines of a file that are in force; errors of the file are added to `messages`."""
     try:
         with open(file, "rb") as stream:
-            content = stream.read(FILE_BYTES_MAX + 1)
+            content = _content(stream)
     except OSError as error:
         messages.alert(f"cannot open configuration file '{file}': {error.strerror}")
         return
@@ -90,6 +92,14 @@ def read_lines(
         messages.alert(f"configuration file '{file}' is larger than {FILE_BYTES_MAX} bytes")
         return
     yield from _Filter(file, environment, messages).run(content.decode(errors="surrogateescape"))
+
+
+def _content(stream: BinaryIO) -> bytes:
+    """All of a file, or so much that it is too large; its memory is taken as it is needed."""
+    content = bytearray()
+    while len(content) <= FILE_BYTES_MAX and (portion := stream.read(PORTION_BYTES)):
+        content += portion
+    return bytes(content)
 
 
 class _Filter:

@@ -27,10 +27,10 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from shm.atomics cimport (
     fence_full, fetch_add, load_acquire, load_relaxed, store_relaxed, store_release)
-from shm.gauges cimport COLUMNS_MAX, LINE_ROWS, cell_sessions, cell_step, cell_word
+from shm.gauges cimport LINE_ROWS, cell_sessions, cell_step, cell_word
 from shm.rows cimport ServerCounters
 from shm.segment cimport (
-    View, backend_counters, gauges_cell, gauges_own_cell, server_counters)
+    Column, View, backend_counters, column_cell, gauges_column, gauges_own_cell, server_counters)
 
 cdef enum:
     NO_WORKER = 0xFFFFFFFF
@@ -75,7 +75,13 @@ cdef inline uint64_t ungauged(const View *view, uint32_t slot) noexcept nogil:
 
 cdef inline uint64_t served_by(const View *view, uint32_t slot, uint32_t tag) noexcept nogil:
     """Sessions at a server that has the address of this tag, and those that are just trying."""
-    cdef const uint64_t *line = gauges_cell(view, 0, slot)
+    return served_in(view, slot, gauges_column(view, slot), tag)
+
+
+cdef inline uint64_t served_in(
+        const View *view, uint32_t slot, Column column, uint32_t tag) noexcept nogil:
+    """The same of a server that has this column."""
+    cdef const uint64_t *line = column.line
     cdef uint64_t total = 0
     cdef uint64_t left, place
     if view.statics[slot].maxconn == 0:
@@ -84,7 +90,7 @@ cdef inline uint64_t served_by(const View *view, uint32_t slot, uint32_t tag) no
     while left > LINE_ROWS:
         for place in range(<uint64_t>LINE_ROWS):
             total += cell_sessions(load_relaxed(&line[place]), tag)
-        line += COLUMNS_MAX * LINE_ROWS
+        line += column.stride
         left -= LINE_ROWS
     for place in range(left):
         total += cell_sessions(load_relaxed(&line[place]), tag)
@@ -116,8 +122,14 @@ cdef inline uint64_t waiting_everywhere(
 cdef inline void place_raise(
         const View *view, uint32_t worker, uint32_t slot, uint32_t tag) noexcept nogil:
     """One more session of this worker at the address of this tag, limit or not."""
+    raise_in(view, worker, slot, gauges_column(view, slot), tag)
+
+
+cdef inline void raise_in(
+        const View *view, uint32_t worker, uint32_t slot, Column column,
+        uint32_t tag) noexcept nogil:
     cdef ServerCounters *own = server_counters(view, worker, slot)
-    cdef uint64_t *cell = gauges_own_cell(view, worker, slot)
+    cdef uint64_t *cell = column_cell(column, view.processes[worker].gauges_row)
     cdef uint64_t word = load_relaxed(cell)
     store_relaxed(&own.sessions, load_relaxed(&own.sessions) + 1)
     store_relaxed(cell, word + cell_step(word, tag))
@@ -130,9 +142,10 @@ cdef inline bint place_try(
 
     False when over all workers there was none to take. The worker has its cell (`gauge_begin`).
     """
-    place_raise(view, worker, slot, tag)
+    cdef Column column = gauges_column(view, slot)
+    raise_in(view, worker, slot, column, tag)
     fence_full()
-    if served_by(view, slot, tag) > limit:
+    if served_in(view, slot, column, tag) > limit:
         place_leave(view, worker, slot, tag)
         return False
     return True

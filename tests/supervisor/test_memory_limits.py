@@ -1,0 +1,71 @@
+"""Limits of address space and of file sizes: a small configuration starts and reloads under them."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.support.common import free_port, require_program, wait_for
+from tests.support.program.program import NamedBackend, Program, greet
+
+pytestmark = pytest.mark.slow  # starts the program
+HOST = "127.44.9.1"
+SECONDS = 30.0
+ADDRESS_SPACE = 512 << 20  # of each process; half of it suffices here
+FILE_BYTES = 4 << 20  # `ulimit -f` counts shared memory, too: 600 servers take 2 MiB
+
+
+def configuration(port: int, backend: int, servers: int) -> str:
+    others = "".join(f"    server b{number} 127.0.0.1:1\n" for number in range(servers))
+    return (
+        "global\n    nbthread 2\n    stats socket {socket} level admin\ndefaults\n    mode tcp\n"
+        "    timeout client 600s\n    timeout server 600s\n    timeout connect 1s\n"
+        f"listen web\n    bind {HOST}:{port}\n    server a 127.0.0.1:{backend} maxconn 2\n"
+        f"backend others\n{others}"
+    )
+
+
+def reload(program: Program, text: str, end: str) -> None:
+    told = program.output.read_text().count(end)
+    program.write(text)
+    program.process.send_signal(signal.SIGUSR2)
+    wait_for(lambda: program.output.read_text().count(end) > told, SECONDS, end)
+
+
+def queued(program: Program) -> int:
+    """Clients that wait for a server of the listener."""
+    rows = [line.split(",") for line in program.ask("show stat").splitlines() if line]
+    place = rows[0].index("qcur")
+    return sum(int(row[place]) for row in rows[1:] if row[:2] == ["web", "BACKEND"])
+
+
+def test_a_small_configuration_starts_and_reloads_under_small_limits(tmp_path: Path) -> None:
+    """And `maxconn` of its server holds over reloads; a file that needs more is refused."""
+    port, backend = free_port(), NamedBackend("127.0.0.1", 0)
+    limits = (require_program("prlimit"), f"--as={ADDRESS_SPACE}", f"--fsize={FILE_BYTES}")
+    with ExitStack() as stack:
+        stack.callback(backend.close)
+        small = configuration(port, backend.port, 1)
+        program = stack.enter_context(Program(tmp_path, small, wrapper=limits))
+        first = session(port)
+        for servers in (600, 2):
+            reload(program, configuration(port, backend.port, servers), "reload done")
+        reload(program, configuration(port, backend.port, 30_000), "nothing changed")
+        assert "File too large" in program.output.read_text()
+        stack.enter_context(session(port))
+        waiting = stack.enter_context(socket.create_connection((HOST, port), SECONDS))
+        wait_for(lambda: queued(program) == 1, SECONDS, "the third client waits")
+        assert backend.accepted == 2
+        first.close()
+        assert waiting.recv(100) == b"127.0.0.1\n"
+
+
+def session(port: int) -> socket.socket:
+    """A client that its server has greeted."""
+    greeted = greet((HOST, port), SECONDS)
+    assert greeted is not None, "a client got no answer"
+    return greeted[1]
