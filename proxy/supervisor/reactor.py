@@ -46,9 +46,8 @@ class Reactor:
         events.sort(key=lambda event: event[0].fd not in self._urgent)
         now_ms = self._clock_ms()
         for key, _ in events:
-            # An earlier callback of this batch may have ended this one's interest.
-            if key.fd in self._selector.get_map():
-                callback: Callback = key.data
+            callback: Callback = key.data
+            if self._calls(key.fd, callback):
                 try:
                     callback(now_ms)
                 except Exception as error:
@@ -57,9 +56,14 @@ class Reactor:
         self._wake(now_ms)
         return now_ms
 
+    def _calls(self, descriptor: int, callback: Callback) -> bool:
+        """Whether this one is still called: the number may be another's descriptor by now."""
+        key = self._selector.get_map().get(descriptor)
+        return key is not None and key.data is callback
+
     def _rest(self, descriptor: int, until_ms: int, callback: Callback) -> None:
         """Look at it again later, unless the callback ended the interest before it raised."""
-        if self._selector.get_map().get(descriptor) is not None:
+        if self._calls(descriptor, callback):
             self._selector.unregister(descriptor)
             self._resting[descriptor] = until_ms, callback
 
