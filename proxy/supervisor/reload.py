@@ -132,7 +132,8 @@ class Reload:
         elif self.step is Step.BUILDING:
             assert self._building is not None
             if self._building.advance():
-                self._start(self._building.result, now_ms)
+                self.new, self._building = self._building.result, None
+                self._start(self.new, now_ms)
         elif self.step is Step.STARTING:
             assert self.new is not None
             self.new.turn(now_ms, judge=True)
@@ -223,7 +224,6 @@ class Reload:
         """Its children start; the old resolverd and control go on."""
         self.step = Step.STARTING
         self._deadline_ms = now_ms + FIRST_READY_LIMIT_MS
-        self.new, self._building = new, None
         share_memory()
         new.turn(now_ms, judge=True)
 
