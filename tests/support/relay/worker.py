@@ -66,25 +66,25 @@ class Spec(msgspec.Struct, frozen=True):
     resolution: int | None = None
 
 
-class PipeLog:
-    """A log that writes `level text` lines to a pipe which the test reads."""
+class SharedLog:
+    """A log that writes `level text` lines to a file which the test reads; no writer ever waits."""
 
     def __init__(self) -> None:
-        self.source, self.target = os.pipe2(os.O_CLOEXEC)
-        os.set_blocking(self.source, False)
-        self._text = ""
+        self.descriptor = os.memfd_create("log", os.MFD_CLOEXEC)
+        self._read = 0  # bytes
+        self._rest = b""
         self.lines: list[str] = []
 
     def __call__(self, level: int, text: str) -> None:
-        os.write(self.target, f"{level} {text}\x00".encode())
+        os.write(self.descriptor, f"{level} {text}\x00".encode())  # forks share the offset
 
     def read(self) -> list[str]:
         """Every line so far."""
-        with suppress(BlockingIOError):
-            while chunk := os.read(self.source, 65536):
-                self._text += chunk.decode()
-        *whole, self._text = self._text.split("\x00")
-        self.lines += whole
+        while chunk := os.pread(self.descriptor, 65536, self._read):
+            self._read += len(chunk)
+            self._rest += chunk
+        *whole, self._rest = self._rest.split(b"\x00")
+        self.lines += [line.decode() for line in whole]
         return self.lines
 
 
@@ -136,7 +136,7 @@ class Site:
         servers = settings.servers
         shape = Shape(len(servers), 1, 1, workers, workers, 0, 0)
         self.segment = Segment.create(shape)
-        self.log = PipeLog()
+        self.log = SharedLog()
         self.slots = SlotTableWriter(self.segment)
         self.admins = AdminTableWriter(self.segment)
         self.reader = SlotTableReader(self.segment)
@@ -193,7 +193,7 @@ class Site:
 
     def _close_strangers(self) -> None:
         """Close what the child must not hold open: a test's listener would never refuse."""
-        kept = {0, 1, 2, self.segment.fd, self.log.target, *self.runtime.bells.all()}
+        kept = {0, 1, 2, self.segment.fd, self.log.descriptor, *self.runtime.bells.all()}
         kept |= {listener.socket.fileno() for listener in self.runtime.listeners}
         for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - names, not paths
             if int(name) not in kept:
@@ -232,7 +232,7 @@ class Site:
             self.kill(worker)
         for listener in self.runtime.listeners:
             listener.socket.close()
-        for descriptor in (*self.runtime.bells.all(), self.log.source, self.log.target):
+        for descriptor in (*self.runtime.bells.all(), self.log.descriptor):
             os.close(descriptor)
         self.segment.close()
 
