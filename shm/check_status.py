@@ -36,7 +36,7 @@ class CheckStatus(enum.IntEnum):
     INI = 1, "Initializing", 0, CheckResult.UNKNOWN
     CHECKED = 3, "No status change", 0, CheckResult.NEUTRAL
     HANA = 4, "Health analyze", 0, CheckResult.FAILED  # sessions could not connect
-    SOCKERR = 5, "Socket error", 0, CheckResult.UNKNOWN
+    SOCKERR = 5, "Socket error", 0, CheckResult.FAILED
     L4OK = 6, "Layer4 check passed", 4, CheckResult.PASSED
     L4TOUT = 7, "Layer4 timeout", 4, CheckResult.FAILED
     L4CON = 8, "Layer4 connection problem", 4, CheckResult.FAILED
@@ -65,6 +65,11 @@ class CheckStatus(enum.IntEnum):
     def of(cls, number: int) -> CheckStatus:
         """The status of a record; UNK, as HAProxy shows it, for a number that is none."""
         return BY_NUMBER.get(number, cls.UNK)
+
+    @property
+    def coded(self) -> bool:
+        """Whether it comes with a code of the server's protocol, 0 among them."""
+        return self >= CheckStatus.L7OK
 
     @property
     def failed(self) -> bool:

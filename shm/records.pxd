@@ -116,7 +116,7 @@ cdef struct NameLatch:
 
 cdef struct NameRecord:
     # a target: end of its last valid resolution; an order: its time; a nameserver: when its row was
-    # assigned or, without a name, became free
+    # assigned or, without a name, became free; the text of a check: when the check ended
     int64_t stamp_ms
     uint8_t length  # bytes; 0: no name
-    uint8_t text[255]  # lower case, without the trailing dot
+    uint8_t text[255]  # a name in lower case, without the trailing dot; a text in UTF-8

@@ -32,6 +32,7 @@ cdef struct View:
     ResolutionRecord *resolutions
     NameLatch *targets  # by slot
     NameLatch *name_orders  # by slot
+    NameLatch *check_texts  # by slot
     Mailbox *mailbox
     NameLatch *nameserver_names  # by nameserver
     SectionHistograms *sections

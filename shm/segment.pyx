@@ -16,11 +16,11 @@ from libc.string cimport memset
 from shm.atomics cimport load_acquire, store_release
 from shm.gauges cimport Gauges
 from shm.layout cimport (
-    AREAS, AREA_ADMINS, AREA_BACKENDS, AREA_HEADER, AREA_HEALTH, AREA_HINTS, AREA_JOURNAL,
-    AREA_MAILBOX, AREA_NAMESERVERS, AREA_NAMESERVER_NAMES, AREA_NAME_ORDERS, AREA_OWNERS,
-    AREA_PROCESSES, AREA_REQUESTS, AREA_RESOLUTIONS, AREA_ROWS, AREA_SECTIONS, AREA_SLOTS,
-    AREA_STATICS, AREA_TARGETS, AREA_TURNS, HINT_BLOCK_SLOTS, LAYOUT_VERSION, PAGE, BackendShared,
-    Header, Journal, Process, Request)
+    AREAS, AREA_ADMINS, AREA_BACKENDS, AREA_CHECK_TEXTS, AREA_HEADER, AREA_HEALTH, AREA_HINTS,
+    AREA_JOURNAL, AREA_MAILBOX, AREA_NAMESERVERS, AREA_NAMESERVER_NAMES, AREA_NAME_ORDERS,
+    AREA_OWNERS, AREA_PROCESSES, AREA_REQUESTS, AREA_RESOLUTIONS, AREA_ROWS, AREA_SECTIONS,
+    AREA_SLOTS, AREA_STATICS, AREA_TARGETS, AREA_TURNS, HINT_BLOCK_SLOTS, LAYOUT_VERSION, PAGE,
+    BackendShared, Header, Journal, Process, Request)
 from shm.records cimport (
     AdminRecord, HealthRecord, Latch, NameLatch, NameRecord, SlotRecord, SlotStatic)
 from shm.resolution_records cimport (
@@ -93,6 +93,7 @@ def area_sizes(shape) -> list[int]:
     sizes[AREA_SECTIONS] = shape.sections * sizeof(SectionHistograms)
     sizes[AREA_JOURNAL] = sizeof(Journal)
     sizes[AREA_TURNS] = (1 + shape.binds) * sizeof(uint64_t)
+    sizes[AREA_CHECK_TEXTS] = shape.slots * sizeof(NameLatch)
     return sizes
 
 
@@ -195,6 +196,7 @@ cdef class Segment:
         self.view.sections = <SectionHistograms *>(base + at[AREA_SECTIONS])
         self.view.journal = <Journal *>(base + at[AREA_JOURNAL])
         self.view.turns = <uint64_t *>(base + at[AREA_TURNS])
+        self.view.check_texts = <NameLatch *>(base + at[AREA_CHECK_TEXTS])
 
     def join(self, Gauges gauges, *, bint fresh) -> None:
         """Take rows of the gauges; columns only of fresh ones."""

@@ -10,6 +10,7 @@ import enum
 
 import msgspec
 
+from proxy.config.model.checks import CheckRules, Step, TcpCheck
 from proxy.config.model.settings import (
     ERROR_LIMIT_DEFAULT,
     PLAIN_BALANCING,
@@ -314,6 +315,11 @@ class ProxyDraft(msgspec.Struct):
     log_as_soon: bool = False
     server_state: ServerStateSource = ServerStateSource.NONE
     server_state_name: str | None = None  # None: the section's own name
+    check_option: CheckRules | None = None  # of the last option; the rules of TcpCheck are below
+    tcp_check: list[Step | str] = []  # rules in order; a str is a comment
+    tcp_check_inherited: bool = False  # the rules are those of `defaults`
+    tcp_check_origin: Origin = Origin()  # of the last rule
+    log_health_checks: bool = False
 
     @property
     def title(self) -> str:
@@ -336,6 +342,9 @@ def inherit(defaults: ProxyDraft, name: str, kind: ProxyKind, origin: Origin) ->
         logs=list(defaults.logs),
         binds=[],
         servers=[],
+        # HAProxy passes rules on only together with their option
+        tcp_check=list(defaults.tcp_check) if isinstance(defaults.check_option, TcpCheck) else [],
+        tcp_check_inherited=True,
         id=None,
         description=None,
     )

@@ -1,10 +1,10 @@
 """Checks under way: connect, exchange, deadline. Knows sockets, but neither servers nor health.
 
-Owns the sockets and their deadlines. One check is one non-blocking connect, a PROXY header where
-the server wants one, and what its dialect says after that; the connect is judged here. All of them
-are watched by one epoll descriptor, which the event loop watches in turn: one wake-up serves every
-check that ended, and closing a socket takes it out (27 us of CPU a check on loopback, 50 with the
-loop's own add_writer).
+Owns the sockets and their deadlines. One check is a non-blocking connect, a PROXY header where one
+is wanted, and what its dialect says after that, on this connection or on further ones; connects are
+judged here. All of them are watched by one epoll descriptor, which the event loop watches in turn:
+one wake-up serves every check that ended, and closing a socket takes it out (27 us of CPU a check
+on loopback, 50 with the loop's own add_writer).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from proxy.config.model.settings import ProxyHeader, Source
 from proxy.health.dialect.connect_only import CONNECT_ONLY
-from proxy.health.dialect.seam import Dialect, Moment, Result
+from proxy.health.dialect.seam import Connect, Dialect, Moment, Result
 from proxy.health.exchange import Exchange
 from proxy.health.proxy_header import check_header
 from proxy.health.rise_fall import Outcome
@@ -62,35 +62,101 @@ class CheckTarget(NamedTuple):
         return socket.AF_INET6 if ":" in self.host else socket.AF_INET
 
 
-class RunningCheck(NamedTuple):
-    """One check under way for the server in `slot`."""
+class Limits(NamedTuple):
+    """How long a check may take, milliseconds (manual: timeout check, inter).
 
-    slot: int
-    socket: socket.socket
-    began_ns: int
-    deadline_ms: int
-    header: ProxyHeader
-    dialect: Dialect
+    With `exchange` None, `connect` is for all of it; else for each connect, and `exchange` for what
+    follows one.
+    """
+
+    connect_ms: int
+    exchange_ms: int | None = None
+
+
+class Plan(NamedTuple):
+    """What is known of a server's check before it begins."""
+
+    target: CheckTarget
+    limits: Limits
+    source: Source | None = None
+    header: ProxyHeader = ProxyHeader.NONE  # as the server's line says it
+
+
+class RunningCheck:
+    """One check under way for the server in `slot`; `socket` is that of the present connection."""
+
+    __slots__ = (
+        "began_ns",
+        "deadline_ms",
+        "dialect",
+        "exchange",
+        "plan",
+        "slot",
+        "socket",
+        "wanted",
+    )
+
+    def __init__(self, slot: int, plan: Plan, dialect: Dialect) -> None:
+        self.slot = slot
+        self.plan = plan
+        self.dialect = dialect
+        self.wanted = dialect.first  # of the present connection
+        self.began_ns = time.monotonic_ns()
+        self.deadline_ms = 0
+        self.exchange: Exchange | None = None  # None: its connect is under way
+        self.socket: socket.socket
 
     @property
     def began_ms(self) -> int:
         """When it began, CLOCK_MONOTONIC in milliseconds."""
         return self.began_ns // 1_000_000
 
+    @property
+    def target(self) -> CheckTarget:
+        """Where the present connection leads."""
+        host, port = self.plan.target
+        return CheckTarget(self.wanted.address or host, self.wanted.port or port)
+
+    @property
+    def events(self) -> int:
+        """What it waits for, as epoll has it."""
+        return select.EPOLLOUT if self.exchange is None else self.exchange.events
+
+
+def connect(check: RunningCheck) -> None:
+    """Give the check a socket whose connect is under way, or done; raises OSError."""
+    target, wanted, source = check.target, check.wanted, check.plan.source
+    flags = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+    connection = socket.socket(target.family, flags, 0)
+    try:
+        if target.family != socket.AF_UNIX:
+            if not wanted.quick_ack:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
+            if source is not None:
+                come_from(connection, source, target.family)
+        code = connection.connect_ex(target.host if isinstance(target.host, bytes) else target)
+        if code not in (0, errno.EINPROGRESS):
+            raise OSError(code, os.strerror(code))
+    except OSError:
+        connection.close()
+        raise
+    check.socket = connection
+
 
 def outcome_of(result: Result, began_ns: int) -> Outcome:
     """The outcome of a check that ends now."""
     duration_us = (time.monotonic_ns() - began_ns) // 1_000
-    return Outcome(result.status, result.code, duration_us, result.description)
+    status, code, description, own_fault = result
+    return Outcome(status, code, duration_us, description, own_fault)
 
 
-def failed_connect(code: int) -> Result:
-    """What the errno of a failed connect says."""
+def failed_connect(code: int, place: str) -> Result:
+    """What the errno of a failed connect says; `place`: where in its conversation the check was."""
     if code == errno.ETIMEDOUT:
-        return Result(CheckStatus.L4TOUT)
-    if code in LOCAL_ERRORS:
-        return Result(CheckStatus.SOCKERR, code)
-    return Result(CheckStatus.L4CON, code)
+        return Result(CheckStatus.L4TOUT, 0, place)
+    own_fault = code in LOCAL_ERRORS
+    status = CheckStatus.SOCKERR if own_fault else CheckStatus.L4CON
+    return Result(status, code, os.strerror(code) + place if place else "", own_fault)
 
 
 def come_from(connection: socket.socket, source: Source, family: int) -> None:
@@ -112,177 +178,172 @@ def come_from(connection: socket.socket, source: Source, family: int) -> None:
     connection.bind((source.address, 0))
 
 
-def _announce(attempt: RunningCheck) -> None:
+def _announce(check: RunningCheck) -> None:
     """Send the PROXY header into the empty socket; whether it arrives is not what is checked."""
-    if attempt.header is ProxyHeader.NONE:
+    header = check.plan.header if check.wanted.header is None else check.wanted.header
+    if header is ProxyHeader.NONE:
         return
     with contextlib.suppress(OSError):
-        connection = attempt.socket
+        connection = check.socket
         own = server = None
         if connection.family != socket.AF_UNIX:
             own, server = connection.getsockname()[:2], connection.getpeername()[:2]
-        connection.send(check_header(attempt.header, own, server), socket.MSG_NOSIGNAL)
+        connection.send(check_header(header, own, server), socket.MSG_NOSIGNAL)
 
 
 class Connects:
     """The checks under way of one worker, from connect to close; their number is the user's care.
 
-    Deadlines are in a heap; entries of checks that have ended are skipped when they come up.
+    Deadlines are in a heap; entries of checks that have ended or have another deadline are skipped
+    when they come up.
     """
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
-        self._attempts: dict[int, RunningCheck] = {}  # by descriptor
-        self._exchanges: dict[int, Exchange] = {}  # of those that are connected, by descriptor
+        self._checks: dict[int, RunningCheck] = {}  # by descriptor
         self._deadlines: list[tuple[int, int, RunningCheck]] = []  # a number: none are equal
-        self._begun = 0
+        self._entries = 0
 
     def __len__(self) -> int:
         """Checks under way."""
-        return len(self._attempts)
+        return len(self._checks)
 
     def fileno(self) -> int:
         """Readable when `ended` has something to do."""
         return self._epoll.fileno()
 
     def begin(
-        self,
-        slot: int,
-        target: CheckTarget,
-        limit_ms: int,
-        source: Source | None = None,
-        *,
-        header: ProxyHeader = ProxyHeader.NONE,
-        dialect: Dialect = CONNECT_ONLY,
+        self, slot: int, plan: Plan, dialect: Dialect = CONNECT_ONLY
     ) -> RunningCheck | Outcome:
-        """Start a check that may take `limit_ms`; an `Outcome` when it failed on the spot."""
-        began_ns = time.monotonic_ns()
+        """Start a check; an `Outcome` when it failed on the spot."""
+        check = RunningCheck(slot, plan, dialect)
+        failed = self._connect(check)
+        if failed is not None:
+            return outcome_of(failed, check.began_ns)
+        self._limit(check, check.began_ms + plan.limits.connect_ms)
+        return check
+
+    def _connect(self, check: RunningCheck) -> Result | None:
+        """Begin a connection and watch it; a result when that failed."""
         try:
-            connection = self._connect(target, source, dialect)
+            connect(check)
+            try:
+                self._epoll.register(check.socket.fileno(), select.EPOLLOUT)
+            except OSError:
+                check.socket.close()
+                raise
         except OSError as error:
-            return outcome_of(failed_connect(error.errno or errno.ENOBUFS), began_ns)
-        deadline_ms = began_ns // 1_000_000 + limit_ms
-        attempt = RunningCheck(slot, connection, began_ns, deadline_ms, header, dialect)
-        self._attempts[connection.fileno()] = attempt
-        self._begun += 1
-        heapq.heappush(self._deadlines, (attempt.deadline_ms, self._begun, attempt))
-        if len(self._deadlines) > 2 * len(self._attempts) + STALE_ENTRIES_MAX:
-            self._deadlines = [entry for entry in self._deadlines if self._is_open(entry[2])]
+            return failed_connect(error.errno or errno.ENOBUFS, check.dialect.place)
+        check.exchange = None
+        self._checks[check.socket.fileno()] = check
+        return None
+
+    def _limit(self, check: RunningCheck, deadline_ms: int) -> None:
+        """Let the check end at the deadline."""
+        check.deadline_ms = deadline_ms
+        self._entries += 1
+        heapq.heappush(self._deadlines, (deadline_ms, self._entries, check))
+        if len(self._deadlines) > 2 * len(self._checks) + STALE_ENTRIES_MAX:
+            self._deadlines = [entry for entry in self._deadlines if self._is_valid(entry)]
             heapq.heapify(self._deadlines)
-        return attempt
 
-    def _connect(
-        self, target: CheckTarget, source: Source | None, dialect: Dialect
-    ) -> socket.socket:
-        """A watched socket whose connect is under way, or done; raises OSError."""
-        flags = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-        connection = socket.socket(target.family, flags, 0)
-        try:
-            if target.family != socket.AF_UNIX:
-                if not dialect.quick_ack:
-                    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
-                if source is not None:
-                    come_from(connection, source, target.family)
-            code = connection.connect_ex(target.host if isinstance(target.host, bytes) else target)
-            if code not in (0, errno.EINPROGRESS):
-                raise OSError(code, os.strerror(code))
-            self._epoll.register(connection.fileno(), select.EPOLLOUT)
-        except OSError:
-            connection.close()
-            raise
-        return connection
-
-    def _is_open(self, attempt: RunningCheck) -> bool:
-        """Whether a check is under way; the descriptor of a closed socket is -1."""
-        return attempt.socket.fileno() in self._attempts
+    def _is_valid(self, entry: tuple[int, int, RunningCheck]) -> bool:
+        """Whether it is the deadline of a check under way; a closed socket's descriptor is -1."""
+        deadline_ms, _, check = entry
+        return deadline_ms == check.deadline_ms and check.socket.fileno() in self._checks
 
     def ended(self, events_max: int) -> list[tuple[RunningCheck, Outcome]]:
         """Go on where sockets are ready, so many at most; the checks that ended by it, closed."""
         found = []
         for descriptor, _ in self._epoll.poll(0, events_max):
-            attempt = self._attempts[descriptor]
-            result = self._advance(attempt)
+            check = self._checks[descriptor]
+            result = self._advance(check)
             if result is not None:
-                self.abandon(attempt)
-                found.append((attempt, outcome_of(result, attempt.began_ns)))
+                self.abandon(check)
+                found.append((check, outcome_of(result, check.began_ns)))
         return found
 
-    def _advance(self, attempt: RunningCheck) -> Result | None:
+    def _advance(self, check: RunningCheck) -> Result | None:
         """One step of a check whose socket is ready; None while it goes on."""
-        descriptor = attempt.socket.fileno()
-        exchange = self._exchanges.get(descriptor)
-        if exchange is None:
-            return self._connected(attempt)
-        awaited = exchange.events
-        result = exchange.resume()
-        if result is None and exchange.events != awaited:
-            self._epoll.modify(descriptor, exchange.events)
-        return result
+        awaited = check.events
+        if check.exchange is None:
+            code = check.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if code != 0:
+                return failed_connect(code, check.dialect.place)
+            answer = self._connected(check)
+        else:
+            answer = check.exchange.resume()
+        if isinstance(answer, Connect):
+            return self._connect_again(check, answer)
+        if answer is None and check.events != awaited:
+            self._epoll.modify(check.socket.fileno(), check.events)
+        return answer
 
-    def _connected(self, attempt: RunningCheck) -> Result | None:
-        """The connect ended: judge it, or begin what comes next."""
-        code = attempt.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code != 0:
-            return failed_connect(code)
-        _announce(attempt)
-        if attempt.dialect.reset_on_close:
-            attempt.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
-        answer = attempt.dialect.answer(Moment.CONNECTED)
-        if isinstance(answer, Result):
-            return answer
-        exchange = Exchange(attempt.socket, attempt.dialect)
-        result = exchange.obey(answer)
-        if result is None:
-            self._exchanges[attempt.socket.fileno()] = exchange
-            self._epoll.modify(attempt.socket.fileno(), exchange.events)
-        return result
+    def _connected(self, check: RunningCheck) -> Result | Connect | None:
+        """The connection is there: begin what comes next."""
+        _announce(check)
+        if check.wanted.reset_on_close:
+            check.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+        exchange_ms = check.plan.limits.exchange_ms
+        check.exchange = Exchange(check.socket, check.dialect)
+        answer = check.exchange.obey(check.dialect.answer(Moment.CONNECTED))
+        if answer is None and exchange_ms is not None:
+            self._limit(check, time.monotonic_ns() // 1_000_000 + exchange_ms)
+        return answer
 
-    def expired(self, now_ms: int, attempts_max: int) -> list[tuple[RunningCheck, Outcome]]:
+    def _connect_again(self, check: RunningCheck, wanted: Connect) -> Result | None:
+        """Go on with another connection in the place of the present one."""
+        self.abandon(check)
+        check.wanted = wanted
+        failed = self._connect(check)
+        if failed is None and check.plan.limits.exchange_ms is not None:
+            now_ms = time.monotonic_ns() // 1_000_000
+            self._limit(check, now_ms + check.plan.limits.connect_ms)
+        return failed
+
+    def expired(self, now_ms: int, checks_max: int) -> list[tuple[RunningCheck, Outcome]]:
         """The checks whose time was up at `now_ms`, closed; so many at most.
 
         One whose socket is ready goes on first: it may have ended in time and only not been heard.
         """
         found: list[tuple[RunningCheck, Outcome]] = []
-        while len(found) < attempts_max:
+        while len(found) < checks_max:
             deadline_ms = self.next_deadline_ms()
             if deadline_ms is None or deadline_ms > now_ms:
                 break
-            _, _, attempt = heapq.heappop(self._deadlines)
-            result = self._advance(attempt) if self._is_ready(attempt) else None
+            _, _, check = heapq.heappop(self._deadlines)
+            result = self._advance(check) if self._is_ready(check) else None
+            if result is None and check.deadline_ms != deadline_ms:
+                continue  # it has another limit now
+            if result is None and check.exchange is not None:
+                result = check.exchange.expire()
             if result is None:
-                exchange = self._exchanges.get(attempt.socket.fileno())
-                timed_out = failed_connect(errno.ETIMEDOUT)
-                result = timed_out if exchange is None else exchange.expire()
-            self.abandon(attempt)
-            found.append((attempt, outcome_of(result, attempt.began_ns)))
+                result = failed_connect(errno.ETIMEDOUT, check.dialect.place)
+            self.abandon(check)
+            found.append((check, outcome_of(result, check.began_ns)))
         return found
 
-    def _is_ready(self, attempt: RunningCheck) -> bool:
+    def _is_ready(self, check: RunningCheck) -> bool:
         """Whether something that the check waits for has happened."""
-        descriptor = attempt.socket.fileno()
-        exchange = self._exchanges.get(descriptor)
         poll = select.poll()
-        poll.register(descriptor, select.EPOLLOUT if exchange is None else exchange.events)
+        poll.register(check.socket.fileno(), check.events)
         return bool(poll.poll(0))
 
-    def abandon(self, attempt: RunningCheck) -> None:
-        """Close a check, ended or not."""
-        descriptor = attempt.socket.fileno()
-        del self._attempts[descriptor]
-        self._exchanges.pop(descriptor, None)
-        attempt.socket.close()
+    def abandon(self, check: RunningCheck) -> None:
+        """Close the connection of a check, ended or not."""
+        self._checks.pop(check.socket.fileno(), None)
+        check.socket.close()
 
     def next_deadline_ms(self) -> int | None:
         """When the first check under way runs out of time; None when there is none."""
         while self._deadlines:
-            deadline_ms, _, attempt = self._deadlines[0]
-            if self._is_open(attempt):
-                return deadline_ms
+            if self._is_valid(self._deadlines[0]):
+                return self._deadlines[0][0]
             heapq.heappop(self._deadlines)
         return None
 
     def close(self) -> None:
         """Give up everything under way."""
-        for attempt in list(self._attempts.values()):
-            self.abandon(attempt)
+        for check in list(self._checks.values()):
+            self.abandon(check)
         self._epoll.close()

@@ -24,8 +24,9 @@ from collections import deque
 from random import Random
 
 from proxy.capacity import capacity_of
-from proxy.health import rise_fall
-from proxy.health.check import CheckTarget, Connects, RunningCheck
+from proxy.health import report, rise_fall
+from proxy.health.check import CheckTarget, Connects, Plan, RunningCheck
+from proxy.health.dialect.dialects import Dialects, Factory
 from proxy.health.news import News
 from proxy.health.observation import Observation
 from proxy.health.rise_fall import Change, Outcome, Sight
@@ -34,22 +35,34 @@ from proxy.health.timetable import Timetable, first_due_ms, spread_ms
 from proxy.runtime import Runtime, now_ms
 from shm.changes import ChangeReader
 from shm.check_status import CheckStatus
+from shm.check_texts import CheckTextWriter
 from shm.requests import CheckRequests
 from shm.slots import HealthTableWriter, SlotTableReader
 from shm.states import HealthOrder, HealthState, ServerState
 
 LOOKS_AT_ONCE = 100  # servers, in about 2 ms
 CHECKS_AT_ONCE = 100  # ended, expired and begun in one turn of the loop each: about 5 ms together
+TEXT_MAX = 127  # of what a server said, in HAProxy as here
 GRAIN_MS = 5  # the timer fires on multiples of it: a wake-up costs as much as a check
 
 
 class Watched:
     """One server of the share, as the checker knows it now."""
 
-    __slots__ = ("attempt", "held_as_slow", "revision", "server", "state", "target", "thresholds")
+    __slots__ = (
+        "attempt",
+        "dialect",
+        "held_as_slow",
+        "revision",
+        "server",
+        "state",
+        "target",
+        "thresholds",
+    )
 
-    def __init__(self, server: CheckedServer, record: HealthState) -> None:
+    def __init__(self, server: CheckedServer, record: HealthState, dialect: Factory) -> None:
         self.server = server
+        self.dialect = dialect
         self.thresholds = server.thresholds
         self.state = rise_fall.adopted(record, self.thresholds)
         self.revision = -1  # of the slot's records at the last look
@@ -89,6 +102,8 @@ class Checker:
         self._writer = HealthTableWriter(runtime.segment)
         self._requests = CheckRequests(runtime.segment, worker)
         self._changes = ChangeReader(runtime.segment)
+        self._texts = CheckTextWriter(runtime.segment)
+        self._dialects = Dialects()
         self._news = News(runtime, self._reader)
         self._loop = loop
         self._random = Random(worker)
@@ -157,12 +172,14 @@ class Checker:
         watched.state, change = rise_fall.analyzed(
             former, watched.thresholds, check.on_error, at_ms
         )
+        text = report.errors_text(check.error_limit)
         if watched.state is not former:
+            self._texts.publish(slot, text, watched.state.checked_ms)
             self._writer.publish(slot, watched.state, changed=change is not Change.NONE)
         if check.fastinter_ms is not None:
             self._timetable.hasten(slot, at_ms + check.fastinter_ms)
         if change is not Change.NONE:
-            self._news.changed(watched.server, watched.state, change)
+            self._news.changed(watched.server, watched.state, change, text=text)
 
     def _first_look(self, server: CheckedServer) -> None:
         """Carry on from the record in the segment where it speaks of this server, or start anew."""
@@ -173,7 +190,8 @@ class Checker:
         except BlockingIOError:
             self._new.append(server)
             return
-        watched = self._watched[slot] = Watched(server, record)
+        dialect = self._dialects.of(server.rules, server.backend_index, server.explicit_header)
+        watched = self._watched[slot] = Watched(server, record, dialect)
         watched.revision = revision
         self._see(watched, view, at_ms)
         carried = watched.state.incarnation == record.incarnation != 0
@@ -297,13 +315,8 @@ class Checker:
             return  # paused meanwhile, or begun after it had waited
         server = watched.server
         watched.state = rise_fall.started(watched.state)
-        begun = self._connects.begin(
-            server.slot,
-            watched.target,
-            server.connect_limit_ms,
-            server.source,
-            header=server.check.proxy_header,
-        )
+        plan = Plan(watched.target, server.limits, server.source, server.check.proxy_header)
+        begun = self._connects.begin(server.slot, plan, watched.dialect())
         if isinstance(begun, Outcome):
             self._judge(watched, begun, now_ms())
             return
@@ -321,14 +334,20 @@ class Checker:
     def _judge(self, watched: Watched, outcome: Outcome, began_ms: int) -> None:
         """Publish what a check's outcome means, ask for a resolution, plan the next check."""
         slot, at_ms = watched.server.slot, now_ms()
-        watched.state, change = rise_fall.judged(watched.state, watched.thresholds, outcome, at_ms)
+        former = watched.state
+        watched.state, change = rise_fall.judged(former, watched.thresholds, outcome, at_ms)
+        text = outcome.description[:TEXT_MAX]
+        if text:
+            self._texts.publish(slot, text, at_ms)
         self._writer.publish(slot, watched.state, changed=change is not Change.NONE)
         percent = self._globals.spread_checks_percent
         self._timetable.place(slot, at_ms + spread_ms(watched.interval_ms, percent, self._random))
         if watched.server.resolved:
             self._ask(slot, outcome.status, began_ms)
+        if watched.server.log_checks and rise_fall.is_news(former, watched.state):
+            self._news.checked(watched.server, watched.state, text)
         if change is not Change.NONE:
-            self._news.changed(watched.server, watched.state, change)
+            self._news.changed(watched.server, watched.state, change, text=text)
 
     def _ask(self, slot: int, status: CheckStatus, began_ms: int) -> None:
         """Ask for a resolution when the connect failed: the server may be elsewhere by now."""

@@ -35,8 +35,19 @@ class News:
         """A resolution was asked for."""
         self._asked = True
 
+    def checked(self, server: CheckedServer, state: HealthState, text: str) -> None:
+        """Log how a check ended, before what it changed."""
+        line = report.check_line(server, state, text)
+        self._runtime.log(line.level, line.text)
+
     def changed(
-        self, server: CheckedServer, state: HealthState, change: Change, *, ordered: bool = False
+        self,
+        server: CheckedServer,
+        state: HealthState,
+        change: Change,
+        *,
+        text: str = "",
+        ordered: bool = False,
     ) -> None:
         """A server went down or up, by a check or by order, and its record says so already."""
         counted, backup = True, False
@@ -46,7 +57,7 @@ class News:
             backup = view.backup
         sessions = self._reader.hint(server.slot)
         self._transitions.append(
-            Transition(server, state, change, counted, sessions, ordered, backup)
+            Transition(server, state, change, counted, sessions, ordered, backup, text)
         )
         self._changed = True
 

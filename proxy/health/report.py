@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from proxy.health.rise_fall import Change
 from proxy.health.share import CheckedServer
-from shm.check_status import CheckStatus
+from shm.check_status import CheckResult, CheckStatus
 from shm.log_level import LogLevel
 from shm.states import HealthState
 
@@ -38,6 +38,7 @@ class Transition(NamedTuple):
     sessions: int  # open to the server at that moment
     ordered: bool = False  # by the operator, not by a check
     backup: bool = False  # at that moment: the priority of an SRV record may change it
+    text: str = ""  # what the server said to the check, or where that failed
 
 
 class Line(NamedTuple):
@@ -47,16 +48,38 @@ class Line(NamedTuple):
     text: str
 
 
-def reason(state: HealthState, error_limit: int) -> str:
+def errors_text(error_limit: int) -> str:
+    """Why errors of sessions counted as a failed check (manual: observe)."""
+    last = "last one was: L4 unsuccessful connection"
+    return f"Detected {error_limit} consecutive errors, {last}"
+
+
+def reason(state: HealthState, text: str) -> str:
     """Why a check ended as it did, with its duration, or why sessions' errors counted as one."""
     status = CheckStatus.of(state.status)
-    text = f"reason: {status.description}"
-    if status is CheckStatus.HANA:
-        last = "last one was: L4 unsuccessful connection"
-        return f'{text}, info: "Detected {error_limit} consecutive errors, {last}"'
-    if cause := status.cause(state.code):
-        text += f', info: "{cause}"'
-    return f"{text}, check duration: {state.duration_us // 1000}ms"
+    parts = [f"reason: {status.description}"]
+    if status.coded:
+        parts.append(f"code: {state.code}")
+    if info := text or status.cause(state.code):
+        parts.append(f'info: "{info}"')
+    if status is not CheckStatus.HANA:
+        parts.append(f"check duration: {state.duration_us // 1000}ms")
+    return ", ".join(parts)
+
+
+def check_line(server: CheckedServer, state: HealthState, text: str) -> Line:
+    """The line of one check (manual: option log-health-checks)."""
+    result = CheckResult(state.result)
+    how = {
+        CheckResult.PASSED: "succeeded",
+        CheckResult.CONDITIONAL: "conditionally succeeded",
+    }.get(result, "failed")
+    kind = "backup server" if server.backup else "server"
+    subject = f"Health check for {kind} {server.backend_name}/{server.name} {how}"
+    rise, fall = server.check.rise, server.check.fall
+    up = state.health >= rise
+    counter = f"{state.health - rise + 1}/{fall} UP" if up else f"{state.health}/{rise} DOWN"
+    return Line(LogLevel.NOTICE, f"{subject}, {reason(state, text)}, status: {counter}.")
 
 
 def server_line(transition: Transition, left: Usable) -> Line:
@@ -66,18 +89,17 @@ def server_line(transition: Transition, left: Usable) -> Line:
     subject = f"{kind} {server.backend_name}/{server.name}"
     on_backup = " Running on backup." if left.active == 0 and left.backup > 0 else ""
     counts = f"{left.active} active and {left.backup} backup servers"
-    why = "changed from CLI"
+    why = ", changed from CLI"
     if not transition.ordered:
-        why = reason(transition.state, server.check.error_limit)
+        # with `option log-health-checks` the line before says why
+        why = "" if server.log_checks else f", {reason(transition.state, transition.text)}"
     if transition.change is Change.DOWN:
         sessions = f"{transition.sessions} sessions active, 0 requeued, 0 remaining in queue."
-        text = f"{subject} is DOWN, {why}. {counts} left.{on_backup} {sessions}"
+        text = f"{subject} is DOWN{why}. {counts} left.{on_backup} {sessions}"
         return Line(LogLevel.ALERT, text)
     sessions = "0 sessions requeued, 0 total in queue."
     now = "stopping" if transition.change is Change.STOPPING else "UP"
-    return Line(
-        LogLevel.NOTICE, f"{subject} is {now}, {why}. {counts} online.{on_backup} {sessions}"
-    )
+    return Line(LogLevel.NOTICE, f"{subject} is {now}{why}. {counts} online.{on_backup} {sessions}")
 
 
 def lines(transitions: list[Transition], left: Usable) -> list[Line]:

@@ -69,14 +69,20 @@ class Thresholds(NamedTuple):
 class Outcome(NamedTuple):
     """How one check ended.
 
-    `code` is the errno of a failed connect, the dialect's code, or 0. Health records have no room
-    for the description.
+    `code` is the errno of a failed connect, the dialect's code, or 0; `description` what the server
+    said, or where the check failed.
     """
 
     status: CheckStatus
     code: int
     duration_us: int
     description: str = ""
+    own_fault: bool = False  # of this host: it says nothing of the server
+
+    @property
+    def result(self) -> CheckResult:
+        """What it means for the server."""
+        return CheckResult.UNKNOWN if self.own_fault else self.status.result
 
 
 ORDERED = {
@@ -84,6 +90,7 @@ ORDERED = {
     HealthOrder.STOPPING: (Operational.STOPPING, Change.STOPPING),
     HealthOrder.DOWN: (Operational.STOPPED, Change.DOWN),
 }
+GOOD = (CheckResult.PASSED, CheckResult.CONDITIONAL)
 IDLE = int(CheckState.CONFIGURED | CheckState.ENABLED)
 BUSY = IDLE | int(CheckState.IN_PROGRESS)
 PAUSED = IDLE | int(CheckState.PAUSED)
@@ -198,9 +205,9 @@ def judged(
     state: HealthState, thresholds: Thresholds, outcome: Outcome, now_ms: int
 ) -> tuple[HealthState, Change]:
     """The health after a check that ended at `now_ms`, and whether the server went down or up."""
-    result = outcome.status.result
+    result = outcome.result
     health, failures = state.health, state.failures
-    if result is CheckResult.PASSED and health < thresholds.top:
+    if result in GOOD and health < thresholds.top:
         health = thresholds.top if health + 1 >= thresholds.rise else health + 1
     elif result is CheckResult.FAILED and health > 0:
         failures += 1
@@ -215,6 +222,8 @@ def judged(
         failures=failures,
         checked_ms=now_ms,
     )
+    if result is CheckResult.CONDITIONAL and health >= thresholds.rise:
+        return _stopping(state, ended, now_ms)
     if result is CheckResult.PASSED and health >= thresholds.rise and not is_running(state):
         downtime_ms = state.downtime_ms + ended_downtime_ms(state, now_ms)
         return ended._replace(
@@ -225,6 +234,22 @@ def judged(
             operational=Operational.STOPPED, changed_ms=now_ms, downs=state.downs + 1
         ), Change.DOWN
     return ended, Change.NONE
+
+
+def _stopping(state: HealthState, ended: HealthState, now_ms: int) -> tuple[HealthState, Change]:
+    """The health after a check that passed for the sessions that the server has already."""
+    if state.operational == Operational.STOPPING:
+        return ended, Change.NONE
+    return ended._replace(
+        operational=Operational.STOPPING,
+        changed_ms=now_ms,
+        downtime_ms=state.downtime_ms + ended_downtime_ms(state, now_ms),
+    ), Change.STOPPING
+
+
+def is_news(former: HealthState, state: HealthState) -> bool:
+    """Whether a check ended otherwise than the one before, or moved the counter."""
+    return former.status != state.status or former.health != state.health
 
 
 def analyzed(

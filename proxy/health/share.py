@@ -8,7 +8,17 @@ from __future__ import annotations
 
 import msgspec
 
-from proxy.config.model.settings import Check, Endpoint, InitState, Proxy, Source
+from proxy.config.model.checks import CheckRules
+from proxy.config.model.settings import (
+    Check,
+    Endpoint,
+    InitState,
+    Proxy,
+    ProxyHeader,
+    Server,
+    Source,
+)
+from proxy.health.check import Limits
 from proxy.health.rise_fall import Thresholds
 from proxy.server_table import ServerTable
 
@@ -23,13 +33,17 @@ class CheckedServer(msgspec.Struct, frozen=True):
     backend_kind: str  # 'backend' or 'proxy', as log lines say it
     resolved: bool  # its address comes from a resolution, which a failed connect may speed up
     check: Check
-    connect_limit_ms: int
+    limits: Limits
     position: int  # among all checked servers of all workers: spreads the first checks
     count: int  # of checked servers
     starts_down: bool = False  # init-state
     starts_fully: bool = False
     local: Endpoint | None = None  # the Unix socket that it is on
     source: Source | None = None  # where its connections come from
+    rules: CheckRules | None = None  # what a check says; None: it only connects
+    explicit_header: ProxyHeader = ProxyHeader.V1  # of a connection that asks for one
+    backup: bool = False  # by its line
+    log_checks: bool = False  # option log-health-checks
 
     @property
     def thresholds(self) -> Thresholds:
@@ -37,16 +51,23 @@ class CheckedServer(msgspec.Struct, frozen=True):
         return Thresholds(self.check.rise, self.check.fall, self.starts_down, self.starts_fully)
 
 
-def connect_limit_ms(proxy: Proxy, check: Check) -> int:
-    """How long a check's connect may take (manual: timeout check).
+def limits(proxy: Proxy, check: Check) -> Limits:
+    """How long a check may take (manual: timeout check).
 
-    With `timeout check` the connect has min(timeout connect, inter), without it the whole check
-    has inter; a TCP connect check is nothing but its connect.
+    With `timeout check` each connect has min(timeout connect, inter) and what follows it the
+    time-out; without, the whole check has inter.
     """
-    timeout_check_ms = check.timeout_check_ms or proxy.timeouts.check_ms
-    if timeout_check_ms is None or proxy.timeouts.connect_ms is None:
-        return check.inter_ms
-    return min(proxy.timeouts.connect_ms, check.inter_ms)
+    exchange_ms = check.timeout_check_ms or proxy.timeouts.check_ms
+    if exchange_ms is None:
+        return Limits(check.inter_ms)
+    connect_ms = min(proxy.timeouts.connect_ms or check.inter_ms, check.inter_ms)
+    return Limits(connect_ms, exchange_ms)
+
+
+def _explicit_header(server: Server) -> ProxyHeader:
+    """The version that the server is sent otherwise, 1 without any."""
+    header = server.connecting.proxy_header
+    return ProxyHeader.V1 if header is ProxyHeader.NONE else header
 
 
 def share(servers: ServerTable, workers: int, worker: int) -> list[CheckedServer]:
@@ -61,7 +82,11 @@ def share(servers: ServerTable, workers: int, worker: int) -> list[CheckedServer
             backend_kind="proxy" if proxy.kind == "listen" else "backend",
             resolved=server.resolvable,
             check=check,
-            connect_limit_ms=connect_limit_ms(proxy, check),
+            limits=limits(proxy, check),
+            rules=proxy.check_rules,
+            backup=server.balancing.backup,
+            log_checks=proxy.log_health_checks,
+            explicit_header=_explicit_header(server),
             source=server.connecting.source or proxy.source,
             local=server.local,
             position=position,

@@ -178,7 +178,6 @@ def test_a_server_may_stick() -> None:
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        (listen_with("option log-health-checks"), "and no others"),
         (listen_with("option independent-streams"), "count as its activity"),
         (f"global\n    tune.ssl.cachesize 5\n{LISTEN}", "without opening it"),
         (f"global\n    tune.quic.later 5\n{LISTEN}", "QUIC is not TCP"),

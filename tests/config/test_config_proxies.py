@@ -134,7 +134,7 @@ def test_nosplice_in_global_turns_splicing_off_everywhere() -> None:
         ("option redispach", "did you mean 'redispatch' maybe ?"),
         ("option redispatch x", "'option redispatch' expects a whole number"),
         ("option httpchk", "'option httpchk' is not supported yet"),
-        ("option tcp-check", "is not supported yet"),
+        ("option tcp-check x", "unexpected argument 'x'"),
         ("option forceclose", "does not exist any more"),
         ("no timeout client 3s", "'no' cannot stand before 'timeout'"),
         ("no", "'no' expects the word"),
@@ -183,7 +183,7 @@ def test_what_cannot_work_says_what_to_do(line: str, complaint: str) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        *("option tcp-smart-accept", "option tcp-smart-connect", "option log-health-checks"),
+        *("option tcp-smart-accept", "option tcp-smart-connect"),
         "bind-process 1",
     ],
 )

@@ -88,7 +88,13 @@ def test_check_cells_tell_result_duration_and_downtime() -> None:
     assert cells["downtime"] == 7 + 10
     assert (cells["chkfail"], cells["chkdown"]) == (3, 2)
     assert cells["check_status"] == "* L4CON"
-    assert (cells["last_chk"], cells["check_duration"]) == ("Connection refused", 1)
+    assert (cells["last_chk"], cells["check_duration"]) == ("", 1)
+    ended = observed(STOPPED, 0, status=8, code=111, check_state=6)
+    assert check_cells(ended, clock)["last_chk"] == "Connection refused"
+    assert "check_code" not in check_cells(ended, clock)
+    said = observed(STOPPED, 0, status=17, code=421)._replace(check_text="too busy")
+    cells = check_cells(said, clock)
+    assert (cells["check_code"], cells["last_chk"]) == (421, "too busy")
     assert check_cells(observed(RUNNING, 4, downtime_ms=7_000), clock)["downtime"] == 7
 
 

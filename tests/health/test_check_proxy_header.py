@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config.model.settings import ProxyHeader
-from proxy.health.check import CheckTarget, Connects
+from proxy.health.check import CheckTarget, Connects, Limits, Plan
 from proxy.health.rise_fall import Outcome
 from shm.check_status import CheckStatus
 from tests.support.common import PATIENCE_SECONDS, free_port, require_program, wait_for
@@ -42,6 +42,10 @@ listen be
 """
 
 
+def plan(host: str | bytes, port: int, header: ProxyHeader) -> Plan:
+    return Plan(CheckTarget(host, port), Limits(5_000), header=header)
+
+
 def from_haproxy(kind: ProxyHeader, server: Recorder, folder: Path) -> bytes:
     file = folder / "haproxy.cfg"
     host = f"[{server.host}]" if ":" in server.host else server.host
@@ -62,7 +66,7 @@ def from_haproxy(kind: ProxyHeader, server: Recorder, folder: Path) -> bytes:
 def from_check(kind: ProxyHeader, server: Recorder) -> bytes:
     connects = Connects()
     try:
-        begun = connects.begin(0, CheckTarget(server.host, server.port), 5_000, header=kind)
+        begun = connects.begin(0, plan(server.host, server.port, kind))
         assert not isinstance(begun, Outcome)
         own = begun.socket.getsockname()
         assert select.select([connects], [], [], PATIENCE_SECONDS)[0]
@@ -93,7 +97,7 @@ def test_a_check_announces_itself_as_haproxy_s_does(
 def test_a_check_of_another_server_sends_nothing() -> None:
     connects = Connects()
     with silent_port() as port:
-        begun = connects.begin(0, CheckTarget("127.0.0.1", port), 5_000, header=ProxyHeader.V1)
+        begun = connects.begin(0, plan("127.0.0.1", port, ProxyHeader.V1))
         if not isinstance(begun, Outcome):
             assert select.select([connects], [], [], PATIENCE_SECONDS)[0]
             [(_, begun)] = connects.ended(9)
@@ -107,7 +111,7 @@ def test_a_check_of_a_unix_socket_names_no_addresses(kind: ProxyHeader, tmp_path
     with socket.socket(socket.AF_UNIX) as server, closing(Connects()) as connects:
         server.bind(path)
         server.listen()
-        begun = connects.begin(0, CheckTarget(path.encode(), 0), 5_000, header=kind)
+        begun = connects.begin(0, plan(path.encode(), 0, kind))
         assert not isinstance(begun, Outcome)
         assert select.select([connects], [], [], PATIENCE_SECONDS)[0]
         [(_, outcome)] = connects.ended(9)

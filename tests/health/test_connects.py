@@ -9,7 +9,7 @@ import select
 import socket
 from contextlib import suppress
 
-from proxy.health.check import CheckTarget, Connects
+from proxy.health.check import CheckTarget, Connects, Limits, Plan
 from proxy.health.rise_fall import Outcome
 from shm.check_status import CheckStatus
 from tests.support.common import PATIENCE_SECONDS, free_port
@@ -28,7 +28,7 @@ def test_connects_tell_passed_refused_and_timed_out_apart() -> None:
             3: CheckTarget(full.host, full.port),
         }
         for slot, target in targets.items():
-            assert not isinstance(connects.begin(slot, target, 80), Outcome)
+            assert not isinstance(connects.begin(slot, Plan(target, Limits(80))), Outcome)
         found = {}
         for _ in range(2):
             assert select.select([connects], [], [], PATIENCE_SECONDS)[0]
@@ -52,7 +52,7 @@ def test_connects_tell_passed_refused_and_timed_out_apart() -> None:
 def test_a_check_over_ipv6_passes() -> None:
     listening = socket.create_server(("::1", 0), family=socket.AF_INET6)
     connects = Connects()
-    begun = connects.begin(1, CheckTarget("::1", listening.getsockname()[1]), 1_000)
+    begun = connects.begin(1, Plan(CheckTarget("::1", listening.getsockname()[1]), Limits(1_000)))
     assert not isinstance(begun, Outcome)
     assert select.select([connects], [], [], PATIENCE_SECONDS)[0]
     [(_, outcome)] = connects.ended(9)
@@ -70,7 +70,7 @@ def test_a_lack_of_descriptors_is_no_verdict_on_the_server() -> None:
         with suppress(OSError):  # fill the gaps below the limit
             while True:
                 spare.append(os.open("/dev/null", os.O_RDONLY))
-        begun = connects.begin(1, CheckTarget("127.0.0.1", 9), 100)
+        begun = connects.begin(1, Plan(CheckTarget("127.0.0.1", 9), Limits(100)))
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         for descriptor in spare:
@@ -86,7 +86,7 @@ def test_deadlines_come_in_their_order_and_portions_and_ended_connects_have_none
     limits = {slot: 10_000 + slot * 37 % 400 for slot in range(400)}
     for slot, limit_ms in limits.items():
         there = good if slot % 2 else full
-        begun = connects.begin(slot, CheckTarget(there.host, there.port), limit_ms)
+        begun = connects.begin(slot, Plan(CheckTarget(there.host, there.port), Limits(limit_ms)))
         assert not isinstance(begun, Outcome)
     ended: list[int] = []
     while len(ended) < 200:

@@ -12,11 +12,12 @@ import threading
 import pytest
 
 from proxy.config.model.settings import ProxyHeader
-from proxy.health.check import CheckTarget, Connects, RunningCheck
+from proxy.health.check import CheckTarget, Connects, Limits, Plan, RunningCheck
 from proxy.health.dialect.connect_only import CONNECT_ONLY
 from proxy.health.dialect.seam import (
     RECEIVED_MAX,
     Answer,
+    Connect,
     Dialect,
     Ended,
     Event,
@@ -39,8 +40,8 @@ QUIT = b"QUIT\r\n"
 class Greeting:
     """Expects a line that begins with 220, sends QUIT, expects the end."""
 
-    quick_ack = True
-    reset_on_close = False
+    first = Connect(reset_on_close=False)
+    place = ""
 
     def __init__(self, bytes_min: int = 1, farewell: bytes = QUIT) -> None:
         self.bytes_min = bytes_min
@@ -72,8 +73,8 @@ class Greeting:
 class Listener:
     """Never satisfied: it expects until time is up."""
 
-    quick_ack = True
-    reset_on_close = False
+    first = Connect(reset_on_close=False)
+    place = ""
 
     def __init__(self, bytes_min: int = 1) -> None:
         self.bytes_min = bytes_min
@@ -89,7 +90,8 @@ class Listener:
 def begin(
     connects: Connects, server: Server, dialect: Dialect, limit_ms: int = LONG_MS
 ) -> RunningCheck:
-    begun = connects.begin(7, CheckTarget(server.host, server.port), limit_ms, dialect=dialect)
+    plan = Plan(CheckTarget(server.host, server.port), Limits(limit_ms))
+    begun = connects.begin(7, plan, dialect)
     assert isinstance(begun, RunningCheck)
     return begun
 
@@ -194,7 +196,7 @@ def test_a_deadline_in_the_middle_is_the_dialect_s_and_one_before_the_connect_is
         attempt = begin(connects, server, Greeting())
         full_target = CheckTarget(full.host, full.port)
         assert isinstance(
-            connects.begin(8, full_target, 2 * LONG_MS, dialect=Greeting()), RunningCheck
+            connects.begin(8, Plan(full_target, Limits(2 * LONG_MS)), Greeting()), RunningCheck
         )
         dialect = attempt.dialect
         assert isinstance(dialect, Greeting)
@@ -290,7 +292,7 @@ def test_the_proxy_header_precedes_what_the_dialect_sends() -> None:
     with contextlib.closing(Connects()) as connects, Server(serve) as server:
         target = CheckTarget(server.host, server.port)
         header = ProxyHeader.V2
-        begun = connects.begin(1, target, LONG_MS, header=header, dialect=Greeting())
+        begun = connects.begin(1, Plan(target, Limits(LONG_MS), header=header), Greeting())
         assert isinstance(begun, RunningCheck)
         while not (found := turn(connects)):
             pass
@@ -310,7 +312,7 @@ def test_a_check_closes_as_its_dialect_says(reset: bool, end: str) -> None:
             seen.append("reset")
 
     dialect = Greeting()
-    dialect.reset_on_close = reset
+    dialect.first = Connect(reset_on_close=reset)
     outcome_with(serve, dialect)
     wait_for(lambda: seen, 9, "the end")
     assert seen == [end]
@@ -348,4 +350,4 @@ def void(connection: socket.socket) -> None:
 
 def test_the_connect_only_dialect_passes_what_is_connected() -> None:
     assert CONNECT_ONLY.answer(Moment.CONNECTED) == Result(CheckStatus.L4OK, 0, "")
-    assert (CONNECT_ONLY.quick_ack, CONNECT_ONLY.reset_on_close) == (False, True)
+    assert CONNECT_ONLY.first == Connect(quick_ack=False, reset_on_close=True)

@@ -28,7 +28,7 @@ from shm.states import HEALTH_NONE, HealthOrder, HealthState, Operational
 PASSED = Outcome(CheckStatus.L4OK, 0, 100)
 REFUSED = Outcome(CheckStatus.L4CON, errno.ECONNREFUSED, 50)
 TIMED_OUT = Outcome(CheckStatus.L4TOUT, 0, 300_000)
-NO_SOCKET = Outcome(CheckStatus.SOCKERR, errno.EMFILE, 3)
+NO_SOCKET = Outcome(CheckStatus.SOCKERR, errno.EMFILE, 3, own_fault=True)
 THREE = Thresholds(rise=3, fall=3)
 HERE = Sight(incarnation=1, generation=1, checkable=True)
 

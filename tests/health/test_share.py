@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from proxy.config.model.settings import Check, Origin, Proxy, Timeouts
+from proxy.health.check import Limits
 from proxy.health.pace import REST, Pace
-from proxy.health.share import connect_limit_ms, share
+from proxy.health.share import limits, share
 from proxy.server_table import ServerTable
 from tests.support.relay.worker import Spec, settings_of
 
@@ -23,15 +24,20 @@ def test_every_checked_server_belongs_to_exactly_one_worker() -> None:
 
 
 @pytest.mark.parametrize(
-    ("timeout_check_ms", "connect_ms", "limit_ms"),
-    [(None, 500, 2_000), (100, 500, 500), (100, 9_000, 2_000), (100, None, 2_000)],
+    ("timeout_check_ms", "connect_ms", "expected"),
+    [
+        (None, 500, Limits(2_000)),
+        (100, 500, Limits(500, 100)),
+        (100, 9_000, Limits(2_000, 100)),
+        (100, None, Limits(2_000, 100)),
+    ],
 )
-def test_the_connect_limit_is_the_manuals(
-    timeout_check_ms: int | None, connect_ms: int | None, limit_ms: int
+def test_the_limits_are_the_manuals(
+    timeout_check_ms: int | None, connect_ms: int | None, expected: Limits
 ) -> None:
     timeouts = Timeouts(connect_ms=connect_ms, check_ms=timeout_check_ms)
     proxy = Proxy(name="be", id=1, kind="backend", origin=Origin(), timeouts=timeouts)
-    assert connect_limit_ms(proxy, Check(inter_ms=2_000)) == limit_ms
+    assert limits(proxy, Check(inter_ms=2_000)) == expected
 
 
 def test_dear_work_rests_in_proportion_to_its_cost() -> None:

@@ -27,6 +27,7 @@ from proxy.config.linking.checks_http import (
 )
 from proxy.config.linking.log import check_log_format
 from proxy.config.linking.tracking import check_tracking
+from proxy.config.model.checks import TcpCheck
 from proxy.config.model.settings import InitAddr, Origin
 from proxy.config.text.messages import Messages
 from proxy.config.text.names import is_service_name
@@ -34,6 +35,17 @@ from proxy.config.text.suggest import NameIndex
 from shm.shape import SLOTS_MAX, SOCKETS_MAX
 
 DEFAULT_RESOLVERS = "default"  # made from resolv.conf if a server refers to it and no section is it
+
+
+def _check_rules(draft: ProxyDraft, messages: Messages) -> None:
+    """Rules of health checks that no option puts in force."""
+    used = draft.tcp_check_inherited or isinstance(draft.check_option, TcpCheck)
+    if draft.kind.serves and draft.tcp_check and not used:
+        messages.warning(
+            f"{draft.title} uses tcp-check rules without 'option tcp-check', "
+            "so the rules are ignored",
+            draft.tcp_check_origin,
+        )
 
 
 class References:
@@ -74,6 +86,7 @@ def check(
                 f"{draft.title} is to load the state of its servers from the file of the global "
                 "section's 'server-state-file', which is not set"
             )
+        _check_rules(draft, messages)
         for server in draft.servers:
             _check_server(draft, server, known, messages)
     check_tracking(proxies, messages)

@@ -15,6 +15,7 @@ import enum
 
 import msgspec
 
+from proxy.config.model.checks import CheckRules
 from proxy.config.model.logs import AccessLog, LogItem, LogTarget
 from proxy.config.model.server import (
     CHECK_FALL,
@@ -163,6 +164,8 @@ class Proxy(msgspec.Struct, frozen=True):
     server_state_file: str | None = None
     server_state_global: bool = False
     access_log: AccessLog | None = None  # None: connections are not logged
+    check_rules: CheckRules | None = None  # what health checks say; None: they only connect
+    log_health_checks: bool = False
 
     @property
     def weights_fixed(self) -> bool:

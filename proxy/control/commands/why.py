@@ -96,7 +96,8 @@ def health_text(observed: Observed, now_ms: int) -> str:
     last = ""
     if said.checked_ms:
         status = CheckStatus.of(said.status)
-        why = f" ({cause})" if (cause := status.cause(said.code)) else ""
+        text = observed.check_text.strip() or status.cause(said.code)
+        why = f" ({text})" if text else ""
         last = f", last check {status.name}{why} {ago(now_ms - said.checked_ms)}"
     passes = f"{observed.check_health} of {observed.rise + observed.fall - 1}"
     return f"{state} since {ago(now_ms - said.changed_ms)}, {passes} in its favour{last}"

@@ -14,6 +14,7 @@ from proxy.config.model.settings import CHECK_FALL, CHECK_RISE, Proxy, Server
 from proxy.server_table import ServerTable
 from shm import standing
 from shm.check_status import CheckStatus
+from shm.check_texts import CheckTextReader
 from shm.names import NameReader
 from shm.segment import Segment
 from shm.slots import SlotTableReader
@@ -45,6 +46,7 @@ class Observed(NamedTuple):
     state: ServerState
     target: str = ""  # where an SRV record points the server
     order: str = ""  # the name that the operator gave it
+    check_text: str = ""  # what the server said to the last check, or where that failed
 
     @property
     def maint_tracked(self) -> bool:
@@ -165,19 +167,22 @@ class Observer:
         self.segment = segment
         self.table = SlotTableReader(segment)
         self.names = NameReader(segment)
+        self.texts = CheckTextReader(segment)
 
     def server(self, proxy: Proxy, server: Server) -> Observed:
         """One server now; raises BlockingIOError when its records do not hold still."""
         slot = server.slot
+        health = steady(self.table.health, slot)
         return Observed(
             proxy,
             server,
             steady(self.table.slot, slot),
             steady(self.table.admin, slot),
-            steady(self.table.health, slot),
+            health,
             steady(self.table.server, slot),
             steady(self.names.target, slot).name if server.resolvable else "",
             steady(self.names.order, slot).name if server.resolvable else "",
+            self.texts.of(slot, health.checked_ms) if server.check else "",
         )
 
     def backend(self, proxy: Proxy) -> Iterator[Observed]:

@@ -166,10 +166,12 @@ def check_cells(observed: Observed, clock: Clock) -> Row:
         return row
     status = CheckStatus.of(observed.check_status)
     running = "* " if health.check_state & CHECK_STATE_IN_PROGRESS else ""
+    if status.coded:
+        row["check_code"] = health.code
     return row | {
         "check_status": running + status.name,
         "check_duration": health.duration_us // 1000,
-        "last_chk": status.cause(health.code),
+        "last_chk": "" if running else observed.check_text or status.cause(health.code),
         "check_desc": status.description,
         "check_rise": observed.rise,
         "check_fall": observed.fall,

@@ -6,7 +6,7 @@ last ACK is never sent, and the close is a reset: the server's application is no
 
 from __future__ import annotations
 
-from proxy.health.dialect.seam import Answer, Event, Moment, Result
+from proxy.health.dialect.seam import Answer, Connect, Event, Moment, Result
 from shm.check_status import CheckStatus
 
 PASSED = Result(CheckStatus.L4OK)
@@ -15,8 +15,8 @@ PASSED = Result(CheckStatus.L4OK)
 class ConnectOnly:
     """Its first event, CONNECTED, is its last."""
 
-    quick_ack = False
-    reset_on_close = True
+    first = Connect(quick_ack=False)
+    place = ""
 
     def answer(self, event: Event) -> Answer:
         """Passed."""

@@ -2,23 +2,21 @@
 
 Owns the words of the seam. Knows no socket, clock or server.
 
-A `Dialect` is told what has happened on the connection of one check, and answers what is to be done
-next. The first event is CONNECTED. Each answer but a result leads to one event, or to the end:
+A `Dialect` says how a check connects at first, is told what has happened on the connection, and
+answers what is to be done next. Each answer leads to one event, or to the end:
 
+    Connect(...)       CONNECTED; the connection before it is closed
     Send(data)         SENT, once the kernel has taken all of it
     Expect(bytes_min)  Received, once so many bytes are there
     Result             none: the connection is closed
-    either of the first two, when the stream ends or breaks first: Ended; when time is up: Expired
+    Send or Expect, when the stream ends or breaks first: Ended; when time is up: EXPIRED
 
-The answer to Ended and Expired is a result. A dialect that has state serves one check; one without
-serves all. Its attributes say how the connection is set up and closed. What precedes CONNECTED, its
-failures and its time-out included, belongs to layer 4 and is judged by the side that has the
-socket, and so is the deadline: it covers connect and exchange. The time that answers take counts
-too: none blocks. Bytes are given once, and the dialect bounds what it keeps of them; it ends a run
-of Sends by itself.
-
-All answers speak of one connection. A check with several would answer with where to connect next,
-and be told CONNECTED again: neither event nor answer carries anything of the connection itself.
+The answer to EXPIRED is a result, and so is that to Ended; but where the server has only sent all
+that it will send (code 0), a check may still Send. A dialect that has state serves one check; one
+without serves all. What precedes CONNECTED, its failures and its time-out included, belongs to
+layer 4 and is judged by the side that has the socket, and so are the deadlines. The time that
+answers take counts too: none blocks. Bytes are given once, and the dialect bounds what it keeps of
+them; it ends a run of Sends by itself.
 """
 
 from __future__ import annotations
@@ -26,9 +24,25 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple, Protocol
 
+from proxy.config.model.settings import ProxyHeader
 from shm.check_status import CheckStatus
 
 RECEIVED_MAX = 16_384  # bytes given at once, HAProxy's buffer
+
+
+class Connect(NamedTuple):
+    """A connection as the check wants it.
+
+    `header`: a PROXY header of its own, None for what the server's line says. `quick_ack`: the
+    kernel acknowledges at once; else not even the handshake's last ACK goes. `reset_on_close`: an
+    established connection is closed by a reset.
+    """
+
+    address: str | None = None  # numeric; None: the check's own
+    port: int | None = None  # likewise
+    header: ProxyHeader | None = None
+    quick_ack: bool = True
+    reset_on_close: bool = True
 
 
 class Moment(enum.Enum):
@@ -68,27 +82,31 @@ class Expect(NamedTuple):
 
 
 class Result(NamedTuple):
-    """How the check ended; `code` is the protocol's, `description` what the server said."""
+    """How the check ended; `code` is the protocol's, `description` what the server said.
+
+    `own_fault`: this host could not connect, which says nothing of the server.
+    """
 
     status: CheckStatus
     code: int = 0
     description: str = ""
+    own_fault: bool = False
 
 
 Event = Moment | Received | Ended
-Answer = Send | Expect | Result
+Answer = Connect | Send | Expect | Result
 
 
 class Dialect(Protocol):
     """One check's part in a conversation."""
 
     @property
-    def quick_ack(self) -> bool:
-        """Whether the kernel acknowledges at once; else not even the handshake's last ACK goes."""
+    def first(self) -> Connect:
+        """The connection that a check begins with."""
 
     @property
-    def reset_on_close(self) -> bool:
-        """Whether an established connection is closed by a reset."""
+    def place(self) -> str:
+        """Where the conversation stands, as it follows the reason of a failed connect; or empty."""
 
     def answer(self, event: Event) -> Answer:
         """What is to be done after `event`; raises nothing, whatever the server sent."""

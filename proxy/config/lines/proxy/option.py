@@ -22,6 +22,7 @@ from proxy.config.lines.table import (
     works,
 )
 from proxy.config.lines.wrong_side import option_fits
+from proxy.config.model.checks import CheckRules, RedisCheck, TcpCheck
 from proxy.config.model.settings import Origin
 from proxy.config.text.messages import ConfigError
 from proxy.config.text.suggest import hint
@@ -63,6 +64,15 @@ def _tcplog(statement: Statement, draft: ProxyDraft) -> None:
     set_log_format(statement, draft)
 
 
+def _checks(rules: CheckRules) -> Handler[ProxyDraft]:
+    """A handler for an option that says how servers are checked: the last one holds."""
+
+    def handle(_statement: Statement, draft: ProxyDraft) -> None:
+        draft.check_option = rules
+
+    return handle
+
+
 def _nothing(_statement: Statement, _draft: ProxyDraft) -> None:
     """An option that Millrace always implements."""
 
@@ -94,18 +104,15 @@ OPTIONS: Table[ProxyDraft] = {
     "dontlog-normal": works(_switch("log_skip_normal"), negatable=True),
     "log-separate-errors": works(_switch("log_separate_errors"), negatable=True),
     "logasap": works(_switch("log_as_soon"), negatable=True),
-    "log-health-checks": without_effect(
-        "checks that change a server's state are logged, and no others", shape=ALONE, negatable=True
-    ),
+    "log-health-checks": works(_switch("log_health_checks"), negatable=True),
     "independent-streams": without_effect(
         "bytes that are sent to a side count as its activity, too", shape=ALONE, negatable=True
     ),
     "prefer-last-server": without_effect("it needs mode http", shape=ALONE, negatable=True),
+    "tcp-check": works(_checks(TcpCheck(())), shape=ALONE),
+    "redis-check": works(_checks(RedisCheck()), shape=ALONE),
     **dict.fromkeys(
-        (
-            *("tcp-check", "httpchk", "mysql-check", "pgsql-check"),
-            *("redis-check", "smtpchk", "ldap-check", "ssl-hello-chk"),
-        ),
+        ("httpchk", "mysql-check", "pgsql-check", "smtpchk", "ldap-check", "ssl-hello-chk"),
         later(),
     ),
     "spop-check": unsupported("SPOE needs mode http"),

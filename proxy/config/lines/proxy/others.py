@@ -13,7 +13,7 @@ from proxy.config.lines.table import Table, later, removed, unsupported, without
 _LATER = (
     *("use-server", "acl", "tcp-response"),
     *("log-format-sd", "error-log-format", "guid"),
-    *("tcp-check", "http-check"),
+    "http-check",
     "log-steps",
 )
 _NO_STICKINESS = "use 'balance source' to keep a client on its server"

@@ -16,6 +16,7 @@ from proxy.config.lines.proxy.http_request import HTTP_REQUEST
 from proxy.config.lines.proxy.option import option
 from proxy.config.lines.proxy.others import PROXY_OTHERS
 from proxy.config.lines.proxy.stats import proxy_stats
+from proxy.config.lines.proxy.tcp_check import tcp_check
 from proxy.config.lines.proxy.tcp_request import tcp_request
 from proxy.config.lines.server.lines import default_server, server, server_template
 from proxy.config.lines.shapes import AT_MOST_ONE, AT_MOST_TWO
@@ -180,6 +181,7 @@ PROXY_WORDS: Table[ProxyDraft] = {
     **BALANCE_WORDS,
     **KEEPALIVE_WORDS,
     "source": works(proxy_source),
+    "tcp-check": works(tcp_check),
     "default_backend": works(_default_backend),
     "use_backend": works(_use_backend),
     "maxconn": works(number("maxconn", 0, MAXCONN_MAX)),

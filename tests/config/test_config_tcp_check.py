@@ -1,0 +1,174 @@
+"""`tcp-check` and the options that say how servers are checked."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.config.model.checks import (
+    ConnectStep,
+    ExpectStep,
+    Match,
+    RedisCheck,
+    SendStep,
+    TcpCheck,
+)
+from proxy.config.text.messages import Severity
+from shm.check_status import CheckStatus
+from tests.support.config.loading import LISTEN, load_text, said, settings_of
+
+TCP = "option tcp-check"
+
+
+def rules_of(*lines: str, before: str = "") -> object:
+    text = before + LISTEN + "".join(f"    {line}\n" for line in lines)
+    return settings_of(text + "    server s 127.0.0.2:80 check\n").proxies[0].check_rules
+
+
+def steps_of(*lines: str) -> tuple[object, ...]:
+    rules = rules_of(TCP, *lines)
+    assert isinstance(rules, TcpCheck)
+    return rules.steps
+
+
+def complaint_of(*lines: str) -> str:
+    text = LISTEN + "".join(f"    {line}\n" for line in lines)
+    [(line, text)] = said(load_text(text))
+    assert line == LISTEN.count("\n") + len(lines)
+    return text
+
+
+def test_rules_have_their_numbers_and_comments() -> None:
+    assert steps_of(
+        "tcp-check comment first",
+        "tcp-check connect port 8 addr 127.0.0.3 linger send-proxy default",
+        r"tcp-check send PING\r\n comment own",
+        "tcp-check send-binary 00ff",
+        "tcp-check comment second",
+        "tcp-check expect string +PONG",
+    ) == (
+        ConnectStep(2, "first", 8, "127.0.0.3", None, True, True, True),
+        SendStep(3, b"PING\r\n", "own"),
+        SendStep(4, b"\0\xff", "first"),
+        ExpectStep(6, Match.STRING, b"+PONG", "second"),
+    )
+
+
+def test_an_expectation_has_its_options_in_any_order() -> None:
+    assert steps_of(
+        "tcp-check expect min-recv 4 ok-status L7OKC !rstring ^a+ error-status L7STS "
+        "tout-status L6TOUT on-success yes on-error no comment c"
+    ) == (
+        ExpectStep(
+            number=1,
+            match=Match.REGEX,
+            pattern=b"^a+",
+            comment="c",
+            negated=True,
+            bytes_min=4,
+            ok_status=CheckStatus.L7OKC,
+            error_status=CheckStatus.L7STS,
+            timeout_status=CheckStatus.L6TOUT,
+            on_success="yes",
+            on_error="no",
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "address", "port", "address_port"),
+    [
+        ("addr 127.0.0.3", "127.0.0.3", None, None),
+        ("addr 127.0.0.3:9", "127.0.0.3", None, 9),
+        ("port 8 addr 127.0.0.3:9", "127.0.0.3", 8, 9),
+        ("addr localhost", "127.0.0.1", None, None),
+    ],
+)
+def test_a_connection_elsewhere(
+    words: str, address: str, port: int | None, address_port: int | None
+) -> None:
+    [step] = steps_of(f"tcp-check connect {words}")
+    assert step == ConnectStep(1, "", port, address, address_port)
+
+
+@pytest.mark.parametrize(
+    ("before", "own", "expected"),
+    [
+        ((TCP, "tcp-check send d"), (), TcpCheck((SendStep(1, b"d"),))),
+        ((TCP, "tcp-check send d"), (TCP,), TcpCheck((SendStep(1, b"d"),))),
+        ((TCP, "tcp-check send d"), ("tcp-check send o",), TcpCheck((SendStep(1, b"o"),))),
+        (("tcp-check send d",), (TCP,), TcpCheck(())),
+        ((TCP,), ("tcp-check send o",), TcpCheck((SendStep(1, b"o"),))),
+        ((TCP, "tcp-check send d"), ("option redis-check",), RedisCheck()),
+        (("option redis-check",), (TCP,), TcpCheck(())),
+        (("option redis-check",), (), RedisCheck()),
+        ((), ("option redis-check", TCP), TcpCheck(())),
+    ],
+)
+def test_what_defaults_say_is_inherited_as_haproxy_does(
+    before: tuple[str, ...], own: tuple[str, ...], expected: object
+) -> None:
+    defaults = "defaults\n" + "".join(f"    {line}\n" for line in before)
+    assert rules_of(*own, before=defaults) == expected
+
+
+def test_rules_without_their_option_are_warned_of() -> None:
+    loaded = load_text(LISTEN + "    tcp-check send a\n    tcp-check send b\n")
+    assert loaded.settings is not None
+    assert loaded.settings.proxies[0].check_rules is None
+    [warning] = [text for _, text in said(loaded, Severity.WARNING) if "tcp-check" in text]
+    assert warning == (
+        "listen 'edge' uses tcp-check rules without 'option tcp-check', so the rules are ignored"
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("tcp-check", "'tcp-check' only supports 'comment', 'connect'"),
+        ("tcp-check sned a", "did you mean 'send' maybe ?"),
+        ("tcp-check send", "'tcp-check send' : expects a string"),
+        ('tcp-check send ""', "'tcp-check send' : expects a string"),
+        ("tcp-check send a b", "expects 'comment' but got 'b'"),
+        ("tcp-check send a comment", "'comment' expects a string"),
+        ("tcp-check send a comment b c", "unexpected argument 'c'"),
+        ("tcp-check send-binary 0", "an even number of hex digits"),
+        ("tcp-check send-binary 0g", "'0g' is no binary string"),
+        ('tcp-check send-binary "00 01"', "is no binary string"),
+        ("tcp-check connect port", "'port' expects a port number"),
+        ("tcp-check connect port 0", "'port' must be between 1"),
+        ("tcp-check connect port 65536", "'port' must be between 1"),
+        ("tcp-check connect port src_port", "an expression as 'port' is not supported yet"),
+        ("tcp-check connect addr", "'addr' expects <ipv4|ipv6>"),
+        ("tcp-check connect addr nowhere.test", "cannot resolve 'nowhere.test'"),
+        ("tcp-check connect addr /tmp/x", "'addr' is not supported with '/tmp/x'"),
+        ("tcp-check connect prot 5", "did you mean 'port' maybe ?"),
+        ("tcp-check connect ssl", "'ssl' is not supported yet"),
+        ("tcp-check connect via-socks4", "'via-socks4' is not supported"),
+        ("tcp-check expect", "expects a pattern"),
+        ("tcp-check expect comment x", "expects a pattern"),
+        ("tcp-check expect string", "'string' expects a pattern"),
+        ("tcp-check expect !", "expects a pattern behind '!'"),
+        ("tcp-check expect strnig a", "did you mean 'string' maybe ?"),
+        ("tcp-check expect status 200", "but got 'status'"),
+        ("tcp-check expect string a string b", "only one pattern is expected"),
+        ("tcp-check expect string a b", "but got 'b'"),
+        ("tcp-check expect rstring (a", "regex '(a' is invalid"),
+        ("tcp-check expect binary zz", "'zz' is no binary string"),
+        ("tcp-check expect min-recv -2 string a", "'min-recv' must be between -1"),
+        ("tcp-check expect min-recv a string a", "'min-recv' expects a whole number"),
+        ("tcp-check expect ! min-recv 4 string a", "'!' is not supported with 'min-recv'"),
+        ("tcp-check expect ok-status L7RSP string a", "'ok-status' only supports 'L4OK'"),
+        ("tcp-check expect on-error a%[src] string a", "'on-error' : '%' is not supported yet"),
+        ("tcp-check expect string-lf a", "'string-lf' is not supported yet"),
+        ("tcp-check comment", "'tcp-check comment' : expects a string"),
+        ("tcp-check set-var(check.x) int(1)", "'tcp-check set-var(check.x)' is not supported yet"),
+    ],
+)
+def test_a_wrong_rule_is_an_error_at_its_line(line: str, complaint: str) -> None:
+    assert complaint in complaint_of(TCP, line)
+
+
+def test_a_later_connect_needs_one_at_the_beginning() -> None:
+    text = complaint_of(TCP, "tcp-check expect string a", "tcp-check connect")
+    assert "the first step must be a 'connect', too" in text
+    assert len(steps_of("tcp-check comment x", "tcp-check connect", "tcp-check connect")) == 2

@@ -1,0 +1,184 @@
+"""Debian's HAProxy and Millrace check the same scripted servers: what each sent, judged and told.
+
+A case is a backend with a server of its own, which does the same in each of its connections.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import socket
+import struct
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.support.common import free_port, require_program
+from tests.support.differential.one_program import OneProgram, one_program
+from tests.support.servers import Server
+
+CONFIGURATION = """
+global
+  stats socket {{folder}}/s level admin
+  log {{log}} len 4096 local0
+defaults
+  mode tcp
+  log global
+  option log-health-checks
+  timeout connect 5s
+  timeout client 5s
+  timeout server 5s
+{defaults}
+listen edge
+  bind 127.0.0.1:{port}
+{backends}
+"""
+CHECK = "check inter 1s fall 1 rise 1"
+PROGRAMS = {
+    "haproxy": lambda: (require_program("haproxy"),),
+    "millrace": lambda: (sys.executable, "-m", "proxy"),
+}
+Act = Callable[[socket.socket, bytearray], None]
+
+
+def receive(count: int) -> Act:
+    """Take so many bytes."""
+
+    def act(connection: socket.socket, received: bytearray) -> None:
+        while len(received) < count:
+            data = connection.recv(count - len(received))
+            if not data:
+                raise OSError("the check has ended")
+            received += data
+
+    return act
+
+
+def send(data: bytes) -> Act:
+    """Send these bytes."""
+    return lambda connection, _received: connection.sendall(data)
+
+
+def hold(connection: socket.socket, received: bytearray) -> None:
+    """Do nothing more until the check closes."""
+    while data := connection.recv(4096):
+        received += data
+
+
+def reset(connection: socket.socket, _received: bytearray) -> None:
+    """Close by a reset."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+class Case(NamedTuple):
+    """`lines` of the backend; `acts` of its server, None: it refuses."""
+
+    lines: tuple[str, ...]
+    acts: tuple[Act, ...] | None
+    server: str = CHECK
+    heard: bool = True  # False: nothing is sent, so the server does not even accept
+
+
+class Told(NamedTuple):
+    """What a program sent in the first check and said of it."""
+
+    sent: bytes
+    line: str
+    status: str
+    code: str
+    description: str
+    last: str
+
+
+def _handler(case: Case, sent: list[bytes]) -> Callable[[socket.socket], None]:
+    def handle(connection: socket.socket) -> None:
+        received = bytearray()
+        with suppress(OSError):
+            for act in case.acts or ():
+                act(connection, received)
+        # a port that is its own is what differs between two programs
+        sent.append(re.sub(rb"(PROXY TCP4 \S+ \S+) \d+ \d+", rb"\1", bytes(received)))
+
+    return handle
+
+
+@contextmanager
+def _servers(cases: dict[str, Case], sent: dict[str, list[bytes]]) -> Iterator[dict[str, int]]:
+    with ExitStack() as stack:
+        ports = {}
+        for name, case in cases.items():
+            if case.acts is None:
+                ports[name] = free_port()
+            else:
+                sent[name] = []
+                server = stack.enter_context(Server(_handler(case, sent[name])))
+                ports[name] = server.port
+        yield ports
+
+
+def tell(program: str, folder: Path, cases: dict[str, Case], defaults: str = "") -> dict[str, Told]:
+    """What the program makes of each case."""
+    sent: dict[str, list[bytes]] = {}
+    with _servers(cases, sent) as ports:
+        backends = "\n".join(
+            "\n  ".join(
+                (f"backend {name}", *case.lines, f"server s 127.0.0.1:{ports[name]} {case.server}")
+            )
+            for name, case in cases.items()
+        )
+        text = CONFIGURATION.format(port=free_port(), backends=backends, defaults=defaults)
+        with one_program(PROGRAMS[program](), folder / program, text, {}) as running:
+            return _read(running, cases, sent)
+
+
+def _read(
+    running: OneProgram, cases: dict[str, Case], sent: dict[str, list[bytes]]
+) -> dict[str, Told]:
+    rows: dict[str, dict[str, str]] = {}
+
+    def complete() -> bool:
+        running.read()
+        shown = running.ask("show stat -1 4 -1").lstrip("# ").strip()
+        for row in csv.DictReader(io.StringIO(shown)):
+            if (
+                row["check_status"]
+                and row["check_status"] != "INI"
+                and row["check_status"][0] != "*"
+            ):
+                rows.setdefault(row["pxname"], row)
+        lined = {name for name in cases if _line(running, name)}
+        heard = {name for name, each in sent.items() if each or not cases[name].heard}
+        missing[:] = sorted(
+            cases.keys() - (lined & rows.keys() & (heard | cases.keys() - sent.keys()))
+        )
+        return not missing
+
+    missing: list[str] = []
+    deadline = time.monotonic() + 40
+    while not complete():
+        assert time.monotonic() < deadline, f"no check of {missing}"
+        time.sleep(0.02)
+    return {
+        name: Told(
+            next(iter(sent.get(name, ())), b"") if cases[name].heard else b"",
+            _line(running, name),
+            rows[name]["check_status"],
+            rows[name]["check_code"],
+            rows[name]["check_desc"],
+            rows[name]["last_chk"],
+        )
+        for name in cases
+    }
+
+
+def _line(running: OneProgram, name: str) -> str:
+    """The first line about the server's checks, without what no two runs share."""
+    for level, text in running.lines:
+        if f"server {name}/s " in text:
+            said = text.split(": ", 1)[1].strip()
+            return f"{level} " + re.sub(r"duration: \d+ms", "duration", said)
+    return ""
