@@ -380,7 +380,7 @@ def test_runs_come_early_by_up_to_a_tenth_and_spread(nameserver: ScriptedNameser
         nameserver.set(f"n{index}.test", "A", ONE)
         one = servers(1, backend=index, first_slot=index)
         resolutions.append(resolution_settings(one, name=f"n{index}.test", index=index))
-    section = section_of(nameserver, resolve_ms=1_500, retry_ms=5_000)
+    section = section_of(nameserver, resolve_ms=5_000, retry_ms=30_000)
     with ResolverdProcess(settings_of(section, *resolutions)):
         for each in resolutions:
             nameserver.wait_queries(2, each.name)
@@ -388,8 +388,8 @@ def test_runs_come_early_by_up_to_a_tenth_and_spread(nameserver: ScriptedNameser
     for index in range(40):
         first, second = nameserver.asked(f"n{index}.test")[:2]
         gaps.append(second.at - first.at)
-    assert 1.3 < min(gaps) < 1.5, "a busy machine delays many, but not each of forty"
-    assert max(gaps) - min(gaps) > 0.05
+    assert 4.4 < min(gaps) < 5, "a busy machine delays many, but not each of forty"
+    assert max(gaps) - min(gaps) > 0.2
 
 
 def test_without_any_name_it_is_ready_and_beats() -> None:
