@@ -9,6 +9,7 @@ import msgspec
 
 from proxy.runtime import Runtime
 from proxy.supervisor.reaping import Process, send
+from proxy.supervisor.starvation import Starvation
 from proxy.supervisor.watch import Watch
 
 
@@ -37,6 +38,7 @@ class Child:
         self.body = body  # run in the forked process
         self.keep = keep
         self.watch = watch
+        self.starvation = Starvation()
         self.process: Process | None = None
         self.expected: set[int] = set()  # statuses with which it ends because it was told to
         self.ended_as_told = False  # the last process did

@@ -145,10 +145,8 @@ class Generation:
         started = False
         self.services.turn(now_ms)
         for child in self.children.all:
-            if child.process is not None and judge:
-                status = self._board.status(child.position)
-                if child.watch.look(status, now_ms):
-                    self._kill_stale(child)
+            if child.process is not None and judge and self._is_stale(child, now_ms):
+                self._kill_stale(child)
             if not started and self._replaces(child) and self._due(child, now_ms):
                 self._start(child, now_ms)
                 started = True
@@ -156,6 +154,15 @@ class Generation:
         mend_hints(self.runtime.segment, self._doubtful_hints)
         if self.phase is not Phase.RUNNING:
             self._advance(now_ms)
+
+    def _is_stale(self, child: Child, now_ms: int) -> bool:
+        status = self._board.status(child.position)
+        starved_ms = 0
+        if child.process is not None and child.watch.late(status, now_ms):
+            starved_ms = child.starvation.waited_ms(child.process.pid, now_ms)
+        else:
+            child.starvation.forget()
+        return child.watch.look(status, now_ms, starved_ms=starved_ms)
 
     def _replaces(self, child: Child) -> bool:
         if self.phase is Phase.RUNNING:

@@ -8,6 +8,7 @@ from __future__ import annotations
 ADOPT_AFTER_MS = 100  # a socket without a ready worker that long is served by a sibling
 SUSPECT_AFTER_MS = 1_500  # a beat comes at least each second: half a beat late is a hang
 STALE_AFTER_MS = 3_000  # two beats missed: kill and replace
+STARVED_LIMIT_MS = 30_000  # time in which it got no CPU counts against a child from here on
 START_LIMIT_MS = 10_000  # a child that is not ready by then never will be
 FIRST_READY_LIMIT_MS = 15_000  # a start that takes longer has failed
 HOPELESS_DEATHS = 5  # of one worker in a row, before it was ever ready: no use to wait on
@@ -38,7 +39,7 @@ LIBC_LIMIT_MS = 11_000  # two nameservers of resolv.conf, five seconds each, and
 LIBC_THREADS = 32  # names asked for at the same time
 MESSAGE_BYTES_MAX = 512 << 20  # what a helper child may send: settings of 100,000 servers
 
-assert ADOPT_AFTER_MS < SUSPECT_AFTER_MS < STALE_AFTER_MS < START_LIMIT_MS
+assert ADOPT_AFTER_MS < SUSPECT_AFTER_MS < STALE_AFTER_MS < START_LIMIT_MS < STARVED_LIMIT_MS
 assert START_LIMIT_MS < FIRST_READY_LIMIT_MS
 assert BACKOFF_FIRST_MS < BACKOFF_MAX_MS < BACKOFF_RESET_MS
 assert STOP_LIMIT_MS + LOG_END_LIMIT_MS < 1_000

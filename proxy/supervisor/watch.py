@@ -9,7 +9,8 @@
 
 WAITING has a time at which the successor is due: later with each death in a row. Where no other
 worker is there for the clients, only deaths before the ready word make it later. STARTING, SUSPECT
-and CONDEMNED count as away: after 100 ms siblings serve its sockets. A retired child is judged as
+and CONDEMNED count as away: after 100 ms siblings serve its sockets. Time for which a child got no
+CPU does not make it stale (starvation.py). A retired child is judged as
 any other, but is not replaced once it is dead (unless a reload is called off).
 """
 
@@ -25,6 +26,7 @@ from proxy.supervisor.limits import (
     HOPELESS_DEATHS,
     STALE_AFTER_MS,
     START_LIMIT_MS,
+    STARVED_LIMIT_MS,
     SUSPECT_AFTER_MS,
 )
 from shm.processes import ProcessStatus
@@ -104,18 +106,26 @@ class Watch:
             self.life = Life.SUSPECT
             self._away(now_ms)
 
-    def look(self, status: ProcessStatus, now_ms: int) -> bool:
-        """Judge by the process record; True when the process must be killed (once)."""
+    def late(self, status: ProcessStatus, now_ms: int) -> bool:
+        """Whether so much time has passed without a sign that the next look may be the last."""
+        return now_ms - self._last_sign_ms(status) >= SUSPECT_AFTER_MS
+
+    def look(self, status: ProcessStatus, now_ms: int, *, starved_ms: int = 0) -> bool:
+        """Judge by the process record; True when the process must be killed (once).
+
+        `starved_ms`: of its silence, how long it got no CPU.
+        """
         if self.life in (Life.WAITING, Life.CONDEMNED):
             return False
         silent_ms = now_ms - self._last_sign_ms(status)
+        counted_ms = silent_ms - starved_ms if silent_ms < STARVED_LIMIT_MS else silent_ms
         if self.life is Life.STARTING:
             if status.state == ProcessState.READY:
                 self._back()
-            elif silent_ms >= START_LIMIT_MS:
+            elif counted_ms >= START_LIMIT_MS:
                 return self._condemn(now_ms)
             return False
-        if silent_ms >= STALE_AFTER_MS:
+        if counted_ms >= STALE_AFTER_MS:
             return self._condemn(now_ms)
         if silent_ms >= SUSPECT_AFTER_MS:
             self.life = Life.SUSPECT

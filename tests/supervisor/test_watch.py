@@ -13,6 +13,7 @@ from proxy.supervisor.limits import (
     HOPELESS_DEATHS,
     STALE_AFTER_MS,
     START_LIMIT_MS,
+    STARVED_LIMIT_MS,
     SUSPECT_AFTER_MS,
 )
 from proxy.supervisor.watch import Life, Watch
@@ -70,6 +71,26 @@ def test_one_late_heartbeat_of_the_two_is_suspect_then_stale(
     assert not serving.look(late, T + STALE_AFTER_MS - 1)
     assert serving.look(late, T + STALE_AFTER_MS)
     assert serving.life is Life.CONDEMNED
+
+
+def test_time_without_a_cpu_makes_no_child_stale_within_a_limit(serving: Watch) -> None:
+    silent = status(T, T)
+    assert not serving.late(silent, T + SUSPECT_AFTER_MS - 1)
+    assert serving.late(silent, T + SUSPECT_AFTER_MS)
+    at_ms = T + STARVED_LIMIT_MS - 1
+    starved_ms = STARVED_LIMIT_MS - STALE_AFTER_MS
+    assert not serving.look(silent, at_ms, starved_ms=starved_ms)
+    assert serving.life is Life.SUSPECT
+    assert not serving.can_serve(at_ms + ADOPT_AFTER_MS)
+    assert serving.look(silent, T + STARVED_LIMIT_MS, starved_ms=STARVED_LIMIT_MS)
+
+
+def test_a_start_without_a_cpu_is_not_late() -> None:
+    watch = Watch(T, has_relay=True)
+    watch.started(T)
+    silent = status(0, 0, ProcessState.STARTING)
+    assert not watch.look(silent, T + START_LIMIT_MS, starved_ms=1)
+    assert watch.look(silent, T + START_LIMIT_MS + 1, starved_ms=1)
 
 
 def test_a_child_without_relay_is_judged_by_its_one_heartbeat() -> None:
