@@ -25,15 +25,13 @@ LINK = [f"-fsanitize={SANITIZE}"] if SANITIZE else []
 
 def extensions() -> list[Extension]:
     sources = [*ROOT.glob("shm/*.pyx"), *ROOT.glob("proxy/**/*.pyx")]
+    # of the sources only: what is found in build/ is copied into build/ again, deeper each time
+    declarations = sorted([*ROOT.glob("shm/*.pxd"), *ROOT.glob("proxy/**/*.pxd")])
     return [
         Extension(
             ".".join(source.relative_to(ROOT).with_suffix("").parts),
             [str(source.relative_to(ROOT))],
-            depends=[
-                str(path.relative_to(ROOT))
-                for path in ROOT.glob("**/*.pxd")
-                if ".venv" not in path.parts
-            ]
+            depends=[str(path.relative_to(ROOT)) for path in declarations]
             + [str(path.relative_to(ROOT)) for path in source.parent.glob("*.h")],
             extra_compile_args=FLAGS,
             extra_link_args=LINK,
