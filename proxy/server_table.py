@@ -6,7 +6,7 @@
     table.checked()       those that have a health check
     table.capacity        how many slots a segment has for them
     ServerNames(table)    by the words of an operator
-    Configured(settings, table)
+    Configured            settings with their table
 
 The entries are the objects of the settings, so that a table costs some words for each backend and
 nothing for a server; the generation in force has one in its Runtime, which the children inherit.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from proxy.config.model.settings import Check, Global, Origin, Proxy, Server, Settings
@@ -16,6 +18,7 @@ from shm.changes import UsableServers
 from shm.segment import Segment
 from shm.slots import SlotTableReader
 from tests.support.control.site import World, a_server, index_proxies
+from tests.test_tidy import all_modules, name
 
 
 def servers(*names: str, **more: object) -> tuple[Server, ...]:
@@ -138,3 +141,22 @@ def test_rows_are_those_of_servers_however_many_slots_there_are() -> None:
         pass
     monitor.tick(now_ms())
     world.close()
+
+
+def test_nothing_else_reads_the_servers_of_a_proxy() -> None:
+    """`.servers` of what is not known to be something else is taken for that of a proxy."""
+    tables = ("self", "runtime", "configured", "old", "new", "report")
+    pairs = ("counted", "steps")  # of two generations
+    of_a_name = ("account", "summary", "resolution")
+    arrays = ("engine", "log")  # of the relay
+    others = (*tables, *pairs, *of_a_name, *arrays)
+    may_read = ("proxy/config/", "proxy/server_table.py", "proxy/supervisor/passage.py")
+    wrong = [
+        f"{name(path)}:{number}: {line.strip()}"
+        for path in all_modules()
+        if name(path).startswith("proxy/") and not name(path).startswith(may_read)
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        for base in re.findall(r"(\S*?)\.servers\b", line)
+        if re.split(r"\W", base)[-1] not in others
+    ]
+    assert not wrong, "ask the ServerTable:\n" + "\n".join(wrong)

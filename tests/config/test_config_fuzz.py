@@ -20,6 +20,7 @@ from proxy.config.model.settings import Settings
 from proxy.config.report import summarize
 from proxy.config.sections import SECTIONS
 from proxy.config.text.messages import Severity
+from proxy.server_table import ServerTable
 from tests.support.config.loading import load_text
 from tests.support.generated import examples
 
@@ -83,7 +84,7 @@ def judge(outcome: LoadResult) -> None:
     if outcome.settings is not None:
         content = msgspec.msgpack.encode(outcome.settings)
         assert msgspec.msgpack.decode(content, type=Settings) == outcome.settings
-        slots = [server.slot for server in outcome.settings.servers]
+        slots = [server.slot for server in ServerTable(outcome.settings)]
         assert slots == list(range(len(slots)))
         assert [bind.index for bind in outcome.settings.binds] == list(
             range(len(outcome.settings.binds))

@@ -6,6 +6,7 @@ import pytest
 
 from proxy.config.model.settings import Endpoint, SocketFamily
 from proxy.config.text.messages import Severity
+from proxy.server_table import ServerTable
 from tests.support.config.loading import (
     LISTEN,
     listen_settings,
@@ -148,7 +149,7 @@ def test_retry_on_knows_its_words(words: str) -> None:
 def test_observe_layer7_is_named_and_observes_nothing() -> None:
     outcome = load_text(listen_with("server s 127.0.0.2:80 check observe layer7"))
     assert outcome.settings is not None
-    check = outcome.settings.servers[0].check
+    check = ServerTable(outcome.settings)[0].check
     assert check is not None
     assert check.error_limit == 0
     assert said(outcome, Severity.WARNING) == []

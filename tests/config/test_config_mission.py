@@ -8,6 +8,7 @@ import pytest
 
 from proxy.config.loader import LoadResult, load
 from proxy.config.model.settings import Balance, InitAddr
+from proxy.server_table import ServerTable
 from resolverd.config import Family, Holds
 from tests.support.config.loading import resolve_from_table, said
 
@@ -41,7 +42,7 @@ def test_1_holds_and_timeouts_are_those_of_the_document(tmp_path: Path) -> None:
     assert (section.resolve_retries, section.timeout_resolve_ms) == (3, 10_000)
     proxy = settings.proxies[0]
     assert (proxy.balance, proxy.timeouts.client_ms) == (Balance.SOURCE, 28_801_000)
-    server = settings.servers[0]
+    server = ServerTable(settings)[0]
     assert (server.fqdn, server.port) == ("desktop-server.flexhcs.rancher.internal", 443)
 
 
@@ -68,7 +69,7 @@ def test_3_says_how_each_server_starts(tmp_path: Path) -> None:
     settings = load_mission(3, tmp_path).settings
     assert settings is not None
     libc, none = InitAddr.LIBC, InitAddr.NONE
-    assert [server.init_addr[1:] for server in settings.servers] == [
+    assert [server.init_addr[1:] for server in ServerTable(settings)] == [
         *[(libc, none)] * 4,
         (libc, "127.7.3.25"),
     ]
@@ -84,16 +85,22 @@ def test_4_accepts_ipv4_only(tmp_path: Path) -> None:
 def test_5_has_five_slots_that_share_one_name(tmp_path: Path) -> None:
     settings = load_mission(5, tmp_path).settings
     assert settings is not None
-    assert [server.name for server in settings.servers] == ["web1", "web2", "web3", "web4", "web5"]
+    assert [server.name for server in ServerTable(settings)] == [
+        "web1",
+        "web2",
+        "web3",
+        "web4",
+        "web5",
+    ]
     assert [len(r.servers) for r in settings.resolverd.resolutions] == [5]
-    assert settings.servers[0].init_addr == (InitAddr.NONE,)
+    assert ServerTable(settings)[0].init_addr == (InitAddr.NONE,)
 
 
 def test_6_has_five_slots_that_share_one_label_and_take_its_ports(tmp_path: Path) -> None:
     settings = load_mission(6, tmp_path).settings
     assert settings is not None
     label = "_myservice._tcp.example.local"
-    assert [(s.name, s.srv_record, s.fqdn, s.port) for s in settings.servers] == [
+    assert [(s.name, s.srv_record, s.fqdn, s.port) for s in ServerTable(settings)] == [
         (f"web{number}", label, None, 0) for number in range(1, 6)
     ]
     (resolution,) = settings.resolverd.resolutions

@@ -6,6 +6,7 @@ import pytest
 
 from proxy.config.model.settings import Balance, Timeouts
 from proxy.config.text.messages import Severity
+from proxy.server_table import ServerTable
 from tests.support.config.loading import (
     LISTEN,
     listen_settings,
@@ -270,7 +271,7 @@ def test_numbers_that_the_file_gives_are_known_from_counted_ones() -> None:
         "listen m\n    bind 127.0.0.1:3\n"
     )
     assert [(p.id, p.id_given) for p in settings.proxies] == [(77, True), (3, False)]
-    assert [(s.id, s.id_given) for s in settings.servers] == [(9, True), (2, False)]
+    assert [(s.id, s.id_given) for s in ServerTable(settings)] == [(9, True), (2, False)]
 
 
 def test_use_backend_without_condition_comes_before_the_default() -> None:
@@ -313,15 +314,19 @@ def test_frontends_and_backends_are_numbered_in_the_order_of_the_file() -> None:
         ("m", "listen", 3, 2, 0),
     ]
     assert [p.name for p in settings.frontends] == ["f", "l", "g", "m"]
-    assert [(s.slot, s.backend_index) for s in settings.servers] == [(0, 0), (1, 1), (2, 2)]
+    assert [(s.slot, s.backend_index) for s in ServerTable(settings)] == [(0, 0), (1, 1), (2, 2)]
 
 
 def test_a_disabled_section_neither_listens_nor_serves_nor_is_checked() -> None:
     text = listen_with("disabled\n    server s nosuch.test resolvers nosuch check\n    mode http")
     settings = settings_of(text)
-    assert (settings.binds, settings.servers, settings.proxies[0].disabled) == ((), (), True)
+    assert (settings.binds, len(ServerTable(settings)), settings.proxies[0].disabled) == (
+        (),
+        0,
+        True,
+    )
 
 
 def test_resolvers_may_follow_their_users() -> None:
     text = f"{LISTEN}    server s a.test:80 resolvers r\nresolvers r\n    nameserver n 127.0.0.1\n"
-    assert settings_of(text).servers[0].resolution_index == 0
+    assert ServerTable(settings_of(text))[0].resolution_index == 0

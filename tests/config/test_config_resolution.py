@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.config.model.settings import InitAddr, InitState, Server
+from proxy.server_table import ServerTable
 from resolverd.config import Family, ResolutionSettings, ResolvedServer
 from tests.support.config.loading import (
     LISTEN,
@@ -45,7 +46,7 @@ def test_an_srv_label_is_no_host_and_needs_no_port(written: str, port: int) -> N
 def test_the_label_stands_as_written_and_is_asked_for_in_lower_case() -> None:
     text = f"{RESOLVERS}{LISTEN}    server s _Web._TCP.App.test. resolvers r\n"
     settings = settings_of(text)
-    assert settings.servers[0].srv_record == "_Web._TCP.App.test."
+    assert ServerTable(settings)[0].srv_record == "_Web._TCP.App.test."
     assert settings.resolverd.resolutions[0].name == LABEL
 
 
@@ -216,7 +217,7 @@ def test_the_first_state_and_the_end_of_sessions_are_words_of_the_line(state: In
 
 def test_a_template_may_begin_at_zero() -> None:
     text = f"{LISTEN}    server-template w 0-2 127.0.0.2:80\n"
-    assert [server.name for server in settings_of(text).servers] == ["w0", "w1", "w2"]
+    assert [server.name for server in ServerTable(settings_of(text))] == ["w0", "w1", "w2"]
 
 
 @pytest.mark.parametrize(
@@ -242,5 +243,5 @@ def test_on_removed_of_default_server_holds_for_templates_and_can_be_taken_back(
     lines = ("server-template t 2 app.test:80 resolvers r", "server s 127.0.0.2:80 on-removed keep")
     header = "defaults\n    default-server on-removed drain 5s\n"
     text = f"{header}{RESOLVERS}{LISTEN}" + "".join(f"    {line}\n" for line in lines)
-    found = [server.stopping.removed_drain_ms for server in settings_of(text).servers]
+    found = [server.stopping.removed_drain_ms for server in ServerTable(settings_of(text))]
     assert found == [5_000, 5_000, None]

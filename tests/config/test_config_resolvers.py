@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config.text.messages import Severity
+from proxy.server_table import ServerTable
 from resolverd.config import (
     Family,
     Holds,
@@ -198,7 +199,7 @@ def test_one_resolution_serves_all_servers_of_one_section_name_and_family() -> N
         (1, "r", "app.test", Family.IPV4),
         (2, "q", "app.test", Family.IPV6),
     ]
-    assert [server.resolution_index for server in settings.servers] == [0, None, 0, 1, 2, None]
+    assert [server.resolution_index for server in ServerTable(settings)] == [0, None, 0, 1, 2, None]
 
 
 def test_a_single_accepted_family_wins_over_the_preference() -> None:

@@ -17,6 +17,7 @@ from proxy.config.model.settings import (
     Source,
 )
 from proxy.config.text.messages import Severity
+from proxy.server_table import ServerTable
 from tests.support.config.loading import (
     LISTEN,
     listen_with,
@@ -190,7 +191,7 @@ def test_a_tracking_server_knows_the_slot_of_the_other() -> None:
         "    server a 127.0.0.1:2 track o/s\n    server b 127.0.0.1:2 track a\n"
         "backend o\n    timeout connect 1s\n    timeout server 1s\n    server s 127.0.0.1:3 check\n"
     )
-    servers = settings_of(LISTEN + lines).servers
+    servers = ServerTable(settings_of(LISTEN + lines))
     assert [(server.track, server.tracked_slot) for server in servers] == [
         *(("o/s", 2), ("edge/a", 0), (None, None)),
     ]
@@ -280,7 +281,7 @@ def test_a_template_makes_servers_that_share_one_resolution() -> None:
         "    server-template old 7-8 127.0.0.2:80\n"
     )
     settings = settings_of(text)
-    assert [(s.name, s.slot, s.id) for s in settings.servers] == [
+    assert [(s.name, s.slot, s.id) for s in ServerTable(settings)] == [
         *(("web1", 0, 5), ("web2", 1, 2), ("web3", 2, 3), ("old7", 3, 4), ("old8", 4, 6)),
     ]
     assert len(settings.resolverd.resolutions) == 1
@@ -293,7 +294,7 @@ def test_default_server_reaches_the_lines_after_it_only() -> None:
         f"{LISTEN}    server a 127.0.0.2:80\n    default-server no-check inter 5s\n"
         "    server b 127.0.0.2:81\n    server c 127.0.0.2:82 check weight 9\n"
     )
-    a, b, c = settings_of(text).servers
+    a, b, c = ServerTable(settings_of(text))
     assert (a.balancing.weight, a.check) == (3, Check(timeout_check_ms=7_000))
     assert (b.balancing.weight, b.check) == (3, None)
     assert (c.balancing.weight, c.check) == (9, Check(inter_ms=5_000, timeout_check_ms=7_000))
@@ -320,9 +321,9 @@ def test_numbers_are_given_as_haproxy_gives_them() -> None:
     )
     settings = settings_of(text)
     assert [(p.name, p.id) for p in settings.proxies] == [("f", 2), ("a", 4), ("f", 5), ("q", 3)]
-    assert [s.id for s in settings.servers] == [2, 1, 4, 7, 9, 3, 4, 1]
-    assert [s.slot for s in settings.servers] == list(range(8))
-    assert [s.backend_index for s in settings.servers] == [0, 0, 0, 1, 1, 1, 1, 2]
+    assert [s.id for s in ServerTable(settings)] == [2, 1, 4, 7, 9, 3, 4, 1]
+    assert [s.slot for s in ServerTable(settings)] == list(range(8))
+    assert [s.backend_index for s in ServerTable(settings)] == [0, 0, 0, 1, 1, 1, 1, 2]
 
 
 def test_a_cookie_on_a_server_is_only_warned_of() -> None:

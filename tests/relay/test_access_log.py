@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config.model.settings import Endpoint, LogTarget, SocketFamily
+from proxy.server_table import ServerTable
 from shm.states import ProcessCommand
 from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
 from tests.support.relay.faults import Shim
@@ -62,7 +63,7 @@ def lost(relay: RelayUnderTest) -> int:
 def test_each_variable_says_what_happened() -> None:
     text = "%ci %cp %fi %fp %si %sp %bi %f %ft %b %s %B %U %ts %tsc %rt %lc %pid %ID %ST %Th"
     with syslog() as log, logging_relay(udp_target(log, format="raw"), text=text) as relay:
-        server = relay.settings.servers[0]
+        server = ServerTable(relay.settings)[0]
         for number in range(2):
             client = exchange(relay)
             words = log.recv(4_096).decode().split()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from proxy.arguments import Arguments, parse
+from proxy.server_table import ServerTable
 from proxy.supervisor.passage import FAILED_RESULT, decode, encode
 from proxy.supervisor.prepare import Prepared, prepare
 from proxy.supervisor.slices import PORTION, at_once
@@ -32,7 +33,7 @@ def prepared(folder: Path, more: str = "") -> Prepared:
 def test_settings_come_over_as_they_were(tmp_path: Path) -> None:
     sent = prepared(tmp_path)
     assert sent.settings is not None
-    assert len(sent.settings.servers) == MANY + 1
+    assert len(ServerTable(sent.settings)) == MANY + 1
     assert at_once(decode(encode(sent))) == sent
 
 

@@ -243,11 +243,6 @@ class Settings(msgspec.Struct, frozen=True):
         return tuple(p for p in self.proxies if p.backend_index is not None)
 
     @property
-    def servers(self) -> tuple[Server, ...]:
-        """All servers, by slot."""
-        return tuple(server for proxy in self.backends for server in proxy.servers)
-
-    @property
     def binds(self) -> tuple[Bind, ...]:
         """All bind addresses, by index."""
         return tuple(bind for proxy in self.frontends for bind in proxy.binds)

@@ -97,17 +97,17 @@ class ShowResolution:
     def paragraphs(self, name: str) -> Iterator[Piece]:
         """All names that are called so, each in full."""
         shown = -1
-        for each in self.accounts(name):
-            if not isinstance(each, Account):
-                yield each
+        for account in self.accounts(name):
+            if not isinstance(account, Account):
+                yield account
                 continue
-            if not each.summary.live:
+            if not account.summary.live:
                 yield self.absence()
-            if each.summary.key != shown:
-                shown = each.summary.key
-                yield from head_lines(each)
-            yield from map(record_line, each.records)
-            yield from map(server_line, each.servers)
+            if account.summary.key != shown:
+                shown = account.summary.key
+                yield from head_lines(account)
+            yield from map(record_line, account.records)
+            yield from map(server_line, account.servers)
         if shown < 0:
             yield "No such name.\n"
 

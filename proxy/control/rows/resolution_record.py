@@ -31,7 +31,7 @@ def dropped_in_ms(record: Mapping[str, int], holds: Holds, now_ms: int) -> int |
 
 
 def summary_of(
-    settings: ResolutionSettings,
+    resolution: ResolutionSettings,
     record: Mapping[str, int],
     holds: Holds,
     families: tuple[Family, ...],
@@ -40,12 +40,12 @@ def summary_of(
     """All that is known of a name while resolverd does not answer."""
     status = Status(record["status"]) if record["status"] else None
     failed = failed_with(record)
-    types = query_types(settings.preferred, families)
+    types = query_types(resolution.preferred, families)
     return Summary(
-        key=settings.index,
-        name=settings.name,
-        section=settings.section,
-        asks="SRV" if settings.is_service else asks(types, merges=settings.all_families),
+        key=resolution.index,
+        name=resolution.name,
+        section=resolution.section,
+        asks="SRV" if resolution.is_service else asks(types, merges=resolution.all_families),
         origin="configuration",
         state="unknown",
         status=None if status is None else status.name.lower().replace("_", " "),
@@ -54,7 +54,7 @@ def summary_of(
         next_in_ms=None,
         next_cause="",
         records=record["records_seen"],
-        servers=len(settings.servers),
+        servers=len(resolution.servers),
         used=record["slots_used"],
         missing=record["slots_missing"],
         stale=is_stale(record),

@@ -8,6 +8,7 @@ from pathlib import Path
 from proxy.config.loader import LoadResult, load
 from proxy.config.model.settings import Proxy, Server, Settings
 from proxy.config.text.messages import Severity
+from proxy.server_table import ServerTable
 from resolverd.config import Family
 
 HOSTS = {"localhost": "127.0.0.1", "logs.test": "127.9.9.9"}
@@ -83,4 +84,4 @@ def listen_settings(line: str) -> Proxy:
 def server_settings(options: str, address: str = "127.0.0.2:80") -> Server:
     """One server with these options, in a configuration that has resolvers `r`."""
     text = f"resolvers r\n    nameserver n 127.0.0.1:53\n{listen_with(f'server s {address} {options}')}"
-    return settings_of(text).servers[0]
+    return ServerTable(settings_of(text))[0]

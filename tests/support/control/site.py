@@ -126,7 +126,7 @@ class World:
         nameservers = sum(len(section.nameservers) for section in self.settings.resolverd.sections)
         self.segment = Segment.create(
             Shape(
-                slots=len(self.settings.servers) + spare_slots,
+                slots=len(ServerTable(self.settings)) + spare_slots,
                 backends=len(self.settings.backends),
                 frontends=len(self.settings.frontends),
                 workers=workers,

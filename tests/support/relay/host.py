@@ -110,7 +110,7 @@ class Host:
 
     def fill(self, plan: Plan) -> None:
         self.slots.lay_backend(0, 0, len(plan.servers))
-        for server in plan.settings.servers:
+        for server in ServerTable(plan.settings):
             self.slots.place(server.slot, static_state(server))
             if server.address is not None:
                 port = server.port % 65536

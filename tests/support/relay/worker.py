@@ -133,7 +133,7 @@ class Site:
     """One generation: segment, bells, listening sockets, and the workers forked so far."""
 
     def __init__(self, settings: Settings, workers: int, listen: bool = False) -> None:
-        servers = settings.servers
+        servers = ServerTable(settings)
         shape = Shape(len(servers), 1, 1, workers, workers, 0, 0)
         self.segment = Segment.create(shape)
         self.log = SharedLog()
@@ -149,7 +149,7 @@ class Site:
             )
         self.runtime = Runtime(
             settings=settings,
-            servers=ServerTable(settings),
+            servers=servers,
             segment=self.segment,
             bells=Bells.create(workers),
             listeners=listening_sockets(settings, workers) if listen else (),

@@ -138,7 +138,7 @@ class StandInWorker:
 
 
 def run_worker(runtime: Runtime, worker: int) -> None:
-    if runtime.settings.servers[0].name == "crash":
+    if runtime.servers[0].name == "crash":
         os._exit(7)
     StandInWorker(runtime, worker).run()
 
@@ -148,7 +148,7 @@ def run_service(runtime: Runtime, position: int) -> None:
     me = ProcessSelf(runtime.segment, position)
     bells = runtime.bells
     is_control = position == runtime.segment.shape.control_process
-    server = runtime.settings.servers[0].name
+    server = runtime.servers[0].name
     if server == "gatecrash" and me.command == ProcessCommand.WAIT:
         os._exit(9)
     if server == "late" and me.command == ProcessCommand.WAIT:
