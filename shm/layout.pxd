@@ -8,7 +8,8 @@
 #
 #   HEADER       1 x Header                    supervisor, but for the shared word it names
 #   PROCESSES    (workers + 2) x Process       a line of the supervisor, a line of the process
-#   OWNERS       sockets x u32                 supervisor: the worker that serves a socket
+#   OWNERS       sockets x u32                 supervisor: the worker that serves a socket,
+#                                              and whether it will be closed
 #   STATICS      slots x SlotStatic            supervisor, before the first fork
 #   BACKENDS     backends x BackendShared      shared words (fetch_add by any process)
 #   HINTS        slots x i64                   shared words: sessions of a slot, for leastconn;
@@ -46,6 +47,9 @@
 # All times are CLOCK_MONOTONIC in milliseconds unless the name says otherwise.
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+cdef enum:
+    OWNER_CLOSES = 0x80000000  # in the owner's word of a socket
 
 cdef enum:
     LAYOUT_VERSION = 10

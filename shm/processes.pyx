@@ -8,7 +8,7 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from shm.atomics cimport (
     fetch_add, load32_acquire, load_acquire, store32_release, store_release)
-from shm.layout cimport Process
+from shm.layout cimport OWNER_CLOSES, Process
 from shm.segment cimport Segment
 
 from typing import NamedTuple
@@ -76,13 +76,17 @@ cdef class ProcessBoard:
         """The worker that serves a listening socket."""
         if socket >= self.segment.view.header.sockets:
             raise IndexError(f"socket {socket} of {self.segment.view.header.sockets}")
-        return load32_acquire(&self.segment.view.owners[socket])
+        return load32_acquire(&self.segment.view.owners[socket]) & ~<uint32_t>OWNER_CLOSES
 
-    def assign(self, uint32_t socket, uint32_t worker) -> None:
-        """Assign a socket to a worker; ring both relays afterwards."""
+    def assign(self, uint32_t socket, uint32_t worker, *, bint closes=False) -> None:
+        """Assign a socket to a worker; ring both relays afterwards.
+
+        Of one that `closes` it accepts all clients that wait, whatever limit they were kept by.
+        """
         if socket >= self.segment.view.header.sockets:
             raise IndexError(f"socket {socket} of {self.segment.view.header.sockets}")
-        store32_release(&self.segment.view.owners[socket], worker)
+        store32_release(
+            &self.segment.view.owners[socket], worker | (OWNER_CLOSES if closes else 0))
         fetch_add(&self.segment.view.header.table_generation, 1)
 
 

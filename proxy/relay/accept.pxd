@@ -30,6 +30,7 @@ from proxy.relay.state.types cimport (
     ACCEPT_BATCH, CLIENT, NODELAY, NO_SLOT, OVERLOAD_PAUSE_MS, RESETS, SERVER, STATE_ACCEPTED,
     STATE_HEADER, WRITABLE, Engine, Limit, Listener, Session)
 from shm.atomics cimport count, fence_full, load32_acquire
+from shm.layout cimport OWNER_CLOSES
 
 cdef enum:
     LISTENER_TAG = 2  # in the event's word; sessions have 0 and 1 there, the bell is all zero
@@ -64,8 +65,16 @@ cdef inline bint listener_mine(Engine *engine, Listener *listener) noexcept nogi
     """Whether this worker serves it: its own, one whose worker is away, or one that all share."""
     if listener.drained:
         return False
-    return listener.shared or (
-        load32_acquire(&engine.view.owners[listener.index]) == engine.worker)
+    return listener.shared or engine.worker == (
+        load32_acquire(&engine.view.owners[listener.index]) & ~<uint32_t>OWNER_CLOSES)
+
+
+cdef inline void listener_closes(Engine *engine, Listener *listener) noexcept nogil:
+    """It will be closed: clients that wait for a place are accepted now, or they would be reset."""
+    if load32_acquire(&engine.view.owners[listener.index]) & OWNER_CLOSES:
+        listener.limit_count = 0
+        if listener.stopped_by != NULL:
+            stop_leave(engine, listener)
 
 
 cdef inline void listeners_refresh(Engine *engine) noexcept nogil:
@@ -74,6 +83,7 @@ cdef inline void listeners_refresh(Engine *engine) noexcept nogil:
     cdef uint32_t index
     for index in range(engine.listener_count):
         listener = &engine.listeners[index]
+        listener_closes(engine, listener)
         if listener.stopped_by != NULL and not listener_mine(engine, listener):
             stop_leave(engine, listener)
         listener_watch(engine, listener)

@@ -106,6 +106,7 @@ class Generation:
         self._serving: tuple[set[int], set[int]] | None = None  # the workers of `_owners`
         self._doubtful_hints: set[int] = set()  # of slots at which a worker died in a step
         self._closing = Closing(())
+        self._closing_indices: set[int] = set()  # of listeners
         self._quiet_ms = 0  # when the handshakes under way are over
         self._hard_stop_ms: int | None = None
         self._hard_stopped = False  # the workers were told
@@ -257,7 +258,7 @@ class Generation:
         changed = False
         for index, owner in enumerate(plan_owners(self._homes, staying, siblings)):
             if self._owners[index] != owner:
-                self._board.assign(index, owner)
+                self._board.assign(index, owner, closes=index in self._closing_indices)
                 self._owners[index] = owner
                 changed = True
         if changed:
@@ -301,8 +302,17 @@ class Generation:
                 child.watch.retire()
         for item in items:
             remove_path(item.endpoint, item.identity)
+        self._let_in({id(item.socket) for item in items})
         self.services.end(signal.SIGKILL, but=self.children.control)
         self._advance(now_ms)
+
+    def _let_in(self, closing: set[int]) -> None:
+        """Clients in the queues of sockets that will be closed wait for no place any more."""
+        listeners = self.runtime.listeners
+        self._closing_indices = {each.index for each in listeners if id(each.socket) in closing}
+        for index in self._closing_indices:
+            self._board.assign(index, self._owners[index], closes=True)
+        ring(self.runtime.bells.relays)
 
     def stop(self, now_ms: int) -> None:
         """End now, whatever is open."""

@@ -216,7 +216,7 @@ class Model:
         """The sum is known."""
         if worker.total > self.limit:
             return self.moved(world, number, self.go(worker, "step_back"))
-        if worker.total + len(world.workers) <= self.limit:
+        if not worker.mine and worker.total + len(world.workers) <= self.limit:  # plenty
             return self.moved(world, number, self.go(worker, "accept_one"))
         return self.moved(world, number, self.look(worker, "limit_next", "place_taken"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import selectors
 import signal
 import socket
@@ -12,7 +13,7 @@ from proxy.config.model.settings import Endpoint, SocketFamily
 from tests.support.common import PATIENCE_SECONDS, wait_for
 from tests.support.relay.site import RelayUnderTest
 from tests.support.relay.turns import Turns
-from tests.support.servers import Server, holding, receive_count
+from tests.support.servers import Server, holding, receive_count, reset
 
 NEVER_MS = 3_600_000
 LIFELESS_MS = 400  # more than a worker may be silent before the others wait no more for it
@@ -132,3 +133,33 @@ def serve_all(clients: list[socket.socket]) -> None:
                 assert client.recv(1) == b"x"
                 selector.unregister(client)
                 client.close()
+
+
+def test_new_clients_do_not_pass_those_that_a_limit_has_kept_waiting() -> None:
+    """Several places are given back at once, and clients come to other listeners just then."""
+    with (
+        Server(holding("x")) as server,
+        RelayUnderTest([server.address], binds=binds(4), global_maxconn=4) as relay,
+    ):
+        first = [relay.connect() for _ in range(4)]
+        for client in first:
+            assert receive_count(client, 1) == b"x"
+        waiting = []
+        for bind in range(2):
+            pauses = relay.counters()["maxconn_pauses"]
+            waiting.append(relay.connect(bind=bind))
+            wait_for(
+                lambda before=pauses: relay.counters()["maxconn_pauses"] > before, 30, "it stops"
+            )
+        relay.signal(signal.SIGSTOP, 0)
+        for client in first[:2]:
+            reset(client)  # both end at once
+        newcomers = [relay.connect(bind=bind) for bind in (2, 3)]
+        relay.signal(signal.SIGCONT, 0)
+        for client in waiting:
+            assert receive_count(client, 1) == b"x"
+        readable, _, _ = select.select(newcomers, [], [], 0)
+        assert not readable
+        for client in (*first[2:], *waiting):
+            client.close()
+        serve_all(newcomers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import signal
 import socket
 import threading
@@ -172,6 +173,32 @@ def test_clients_of_an_address_that_another_covers_notice_nothing(
             assert program.process.wait(PATIENCE_SECONDS) == 0
         come.await_more(200)
     come.judge()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reloads", [False, True])
+def test_clients_that_wait_for_a_place_at_a_closing_socket_are_served(
+    tmp_path: Path, server: NamedBackend, reloads: bool
+) -> None:
+    """They would be reset with it. A reload closes it if its address is no longer there."""
+    ports = free_port(), free_port()
+    text, other = (
+        configuration("127.0.0.1", port, server, 2).replace(
+            "bind", "backlog 100\n    maxconn 2\n    bind"
+        )
+        for port in ports
+    )
+    with Program(tmp_path, text) as program, contextlib.ExitStack() as stack:
+        clients = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", ports[0]), PATIENCE_SECONDS))
+            for _ in range(10)
+        ]
+        served, _, _ = select.select(clients, [], [], PATIENCE_SECONDS)
+        assert 0 < len(served) <= 2
+        program.write(other)
+        program.process.send_signal(signal.SIGUSR2 if reloads else signal.SIGUSR1)
+        for client in clients:
+            assert client.recv(100) == b"127.0.0.1\n"
 
 
 @contextlib.contextmanager

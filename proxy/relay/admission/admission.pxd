@@ -7,9 +7,9 @@
 # the end of the turn looks for listeners that it stops (accept.pxd).
 #
 # A stopped listener has a ticket (stopped.pxd), and its worker publishes the lowest for each limit
-# in its row. Where hardly a place is left, they go to the lowest ticket; a listener that is not
-# stopped has none yet and comes last. Of equal tickets the lower row comes first. A worker that
-# shows no life is passed over until it does.
+# in its row. Where hardly a place is left, or this worker has a stopped listener, places go to the
+# lowest ticket; a listener that is not stopped has none yet and comes last. Of equal tickets the
+# lower row comes first. A worker that shows no life is passed over until it does.
 #
 # Knows rows, limits and listeners; neither sockets nor bells.
 
@@ -104,6 +104,12 @@ cdef inline void client_place_give(Engine *engine, Listener *listener) noexcept 
     client_places_leave(engine, listener)
 
 
+cdef inline bint plenty(
+        const Engine *engine, const Limit *limit, uint64_t total) noexcept nogil:
+    """Whether no turn counts: each worker could have a place, and none stops here for one."""
+    return limit.first == NULL and total + engine.workers <= limit.most
+
+
 cdef inline bint limit_takes(
         Engine *engine, Listener *listener, Limit *limit) noexcept nogil:
     """Whether a limit allows the session whose gauges are raised; a rate counts it then."""
@@ -111,11 +117,11 @@ cdef inline bint limit_takes(
     if limit.kind == LIMIT_PLACES:
         total = limit_total(engine, limit)
         return total <= limit.most and (
-            total + engine.workers <= limit.most or has_turn(engine, limit, listener))
+            plenty(engine, limit, total) or has_turn(engine, limit, listener))
     total = rate_take(&engine.view, engine.worker, limit.window, limit.most, engine.now_ms)
     if total == 0:
         return False
-    if total + engine.workers <= limit.most or has_turn(engine, limit, listener):
+    if plenty(engine, limit, total) or has_turn(engine, limit, listener):
         return True
     rate_give(&rate_windows(&engine.view, engine.worker)[limit.window], engine.now_ms)
     limit_free(engine, limit)
