@@ -1,11 +1,15 @@
 """Regular expressions over bytes, as HAProxy's: PCRE2 with its syntax and its limit of effort.
 
-Owns the library, which is loaded with the first pattern. Python's own `re` has another syntax (no
-POSIX classes), and no limit: bytes of a server could keep a worker busy without end.
+Owns the library, which takes 1.7 MB that most configurations have no use for: it is loaded with the
+first pattern, or by `load` where a process will change its root before. Python's own `re` has
+another syntax (no POSIX classes), and no limit: bytes of a server could keep a worker busy without
+end.
 """
 
 from __future__ import annotations
 
+import importlib
+from types import ModuleType
 from typing import Protocol
 
 
@@ -13,13 +17,17 @@ class PatternError(ValueError):
     """A pattern that PCRE2 refuses; the text says where and why."""
 
 
+def load() -> ModuleType:
+    """The library; raises ImportError where it is not installed."""
+    return importlib.import_module("pcre2")
+
+
 class Pattern:
     """A compiled pattern."""
 
     def __init__(self, pattern: bytes) -> None:
         """Raises PatternError."""
-        import pcre2  # noqa: PLC0415 - 1.7 MB that most configurations have no use for
-
+        pcre2 = load()
         self._too_dear: type[Exception] = pcre2.LibraryError
         try:
             self._compiled: _Compiled = pcre2.compile(pattern)

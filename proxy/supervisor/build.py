@@ -39,6 +39,7 @@ from proxy.supervisor.listening import (
     wanted_sockets,
 )
 from proxy.supervisor.pairs import Onward
+from proxy.supervisor.preload import preload_for
 from proxy.supervisor.prepare import Prepared
 from proxy.supervisor.reactor import Reactor
 from proxy.supervisor.resolv_conf import close_resolv_conf, open_resolv_conf
@@ -98,6 +99,7 @@ class Builder(msgspec.Struct, frozen=True):
         """
         settings, sockets, workers = prepared.settings, ground.sockets, ground.workers
         assert settings is not None, "there are no settings to build from"
+        preload_for(settings)
         configured = Configured.of(settings)
         number = 1 if old is None else old.runtime.segment.reload_generation + 1
         with ExitStack() as undo:

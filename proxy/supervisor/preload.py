@@ -8,6 +8,9 @@ from __future__ import annotations
 import codecs
 import importlib
 
+from proxy import patterns
+from proxy.config.model.settings import Settings
+
 MODULES = (
     "uvloop",
     "proxy.control.process",
@@ -15,6 +18,12 @@ MODULES = (
     "resolverd.daemon",
 )
 CODECS = ("ascii", "idna", "latin-1", "punycode", "utf-8")
+
+
+def preload_for(settings: Settings) -> None:
+    """Import what only these settings need; raises ImportError."""
+    if any(proxy.check_rules and proxy.check_rules.has_patterns for proxy in settings.proxies):
+        patterns.load()
 
 
 def preload() -> None:

@@ -106,6 +106,26 @@ def test_names_are_resolved_behind_chroot_by_another_user(site: Site) -> None:
     assert not is_alive(old)
 
 
+@as_root
+def test_checks_find_regular_expressions_behind_chroot(site: Site) -> None:
+    """No module can be imported there any more."""
+    jail = site.folder / "jail"
+    jail.mkdir()
+    site.write(f"    chroot {jail}\n    uid {NOBODY}\n    gid {NOBODY}\n")
+    with started(site.folder, "-f", site.path, real=True) as program:
+        wait_for(lambda: forwards(site), 15, "the name is resolved")
+        rules = (
+            "    option log-health-checks\n    option tcp-check\n    tcp-check expect rstring .\n"
+        )
+        path = Path(site.path)
+        text = path.read_text().replace("    server a ", f"{rules}    server a ")
+        path.write_text(text.rstrip() + " check\n")
+        reload(program)
+        passed = "Health check for server web/a succeeded, reason: Layer7 check passed"
+        wait_for(lambda: passed in program.text(), 15, "a check")
+        assert "failed" not in program.text()
+
+
 def test_a_reload_relearns_nothing(site: Site) -> None:
     with started(site.folder, "-f", site.path, real=True) as program:
         wait_for(lambda: forwards(site), 15, "the name is resolved")

@@ -7,6 +7,7 @@ sends and how it judges is known where checks are made, not here.
 from __future__ import annotations
 
 import enum
+from typing import ClassVar
 
 import msgspec
 
@@ -77,9 +78,19 @@ class TcpCheck(msgspec.Struct, frozen=True, tag=True):
 
     steps: tuple[Step, ...]
 
+    @property
+    def has_patterns(self) -> bool:
+        """Whether a step looks for a regular expression."""
+        return any(
+            isinstance(step, ExpectStep) and step.match in (Match.REGEX, Match.BINARY_REGEX)
+            for step in self.steps
+        )
+
 
 class RedisCheck(msgspec.Struct, frozen=True, tag=True):
     """`option redis-check`."""
+
+    has_patterns: ClassVar[bool] = False
 
 
 CheckRules = TcpCheck | RedisCheck
