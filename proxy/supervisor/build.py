@@ -147,7 +147,7 @@ class Builder(msgspec.Struct, frozen=True):
                 now_ms=now_ms,
                 handover=handover,
             )
-            undo.pop_all()
+            generation.resources = undo.pop_all()
         return generation
 
     def _fill(

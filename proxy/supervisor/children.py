@@ -11,6 +11,7 @@ from proxy.runtime import Runtime
 from proxy.supervisor.reaping import Process, send
 from proxy.supervisor.starvation import Starvation
 from proxy.supervisor.watch import Watch
+from shm.processes import ProcessStatus
 
 
 class Entries(msgspec.Struct, frozen=True):
@@ -42,12 +43,25 @@ class Child:
         self.process: Process | None = None
         self.expected: set[int] = set()  # statuses with which it ends because it was told to
         self.ended_as_told = False  # the last process did
+        self.reaped = False  # the end of the process was taken
+        self.status: int | None = None  # with which it ended; None: it is kept back
 
     def end(self, number: signal.Signals) -> None:
         """Signal the process, if there is one; that it ends by it is no news."""
         if self.process is not None:
             self.expected.add(-number)
             send(self.process, number)
+
+    def is_stale(self, status: ProcessStatus, now_ms: int) -> bool:
+        """Whether the process must be killed (once): it shows no life, though it gets a CPU."""
+        if self.process is None:
+            return False
+        starved_ms = 0
+        if self.watch.late(status, now_ms):
+            starved_ms = self.starvation.waited_ms(self.process.pid, now_ms)
+        else:
+            self.starvation.forget()
+        return self.watch.look(status, now_ms, starved_ms=starved_ms)
 
     def __repr__(self) -> str:
         """Name, pid and state."""

@@ -19,11 +19,12 @@ Knows nothing of signals, of reload or of how settings came to be.
 from __future__ import annotations
 
 import enum
+import os
 import signal
 from collections.abc import Iterable
+from contextlib import ExitStack
 
 from proxy.log import LogWriter
-from proxy.log_sockets import close_log_sockets
 from proxy.runtime import Runtime, ring
 from proxy.supervisor.adoption import plan_owners
 from proxy.supervisor.binding import remove_path
@@ -45,10 +46,8 @@ from proxy.supervisor.listening import OpenSocket, SocketSet
 from proxy.supervisor.pairs import Onward
 from proxy.supervisor.privileges import Privileges
 from proxy.supervisor.reactor import Reactor
-from proxy.supervisor.reaping import abandon, is_stopped, kill_and_reap, reap, send
-from proxy.supervisor.resolv_conf import close_resolv_conf
+from proxy.supervisor.reaping import Process, is_stopped, kill_and_reap, leave, reap, send
 from proxy.supervisor.services import Services
-from proxy.supervisor.state_files import close_state_files
 from proxy.supervisor.watch import Life
 from shm.counters import CounterReader, mend_hints, settle_dead_worker
 from shm.log_level import LogLevel
@@ -96,7 +95,7 @@ class Generation:
         self._keeps_control = False
         self.children = Children(runtime, entries, log.descriptors(), now_ms)
         self._descriptors = descriptors
-        self._log = log
+        self.resources = ExitStack()  # what it gives back: the builder's
         self._reactor = reactor
         self._board = ProcessBoard(runtime.segment)
         self.services = Services(runtime, self.children, self._board)
@@ -146,24 +145,16 @@ class Generation:
         started = False
         self.services.turn(now_ms)
         for child in self.children.all:
-            if child.process is not None and judge and self._is_stale(child, now_ms):
+            if judge and child.is_stale(self._board.status(child.position), now_ms):
                 self._kill_stale(child)
-            if not started and self._replaces(child) and self._due(child, now_ms):
+            free = child.process is None and self._due(child, now_ms)
+            if not started and free and self._replaces(child):
                 self._start(child, now_ms)
                 started = True
         self._adopt(now_ms)
         mend_hints(self.runtime.segment, self._doubtful_hints)
         if self.phase is not Phase.RUNNING:
             self._advance(now_ms)
-
-    def _is_stale(self, child: Child, now_ms: int) -> bool:
-        status = self._board.status(child.position)
-        starved_ms = 0
-        if child.process is not None and child.watch.late(status, now_ms):
-            starved_ms = child.starvation.waited_ms(child.process.pid, now_ms)
-        else:
-            child.starvation.forget()
-        return child.watch.look(status, now_ms, starved_ms=starved_ms)
 
     def _replaces(self, child: Child) -> bool:
         if self.phase is Phase.RUNNING:
@@ -194,10 +185,10 @@ class Generation:
             if child.ended_as_told:
                 text = f"starting another {child.name}: a reload that was called off had ended it"
                 self.runtime.log(LogLevel.NOTICE, text)
-            child.expected, child.ended_as_told = set(), False
+            child.expected, child.ended_as_told, child.reaped = set(), False, False
             process = child.process
             self._board.started(child.position, process.pid, now_ms, child.watch.restarts)
-            self._reactor.watch(process.pidfd, lambda now_ms: self._ended(child, now_ms))
+            self._reactor.watch(process.pidfd, lambda now_ms: self._ended(child, process, now_ms))
         except Exception as error:
             self.runtime.log(LogLevel.ALERT, f"cannot start {child.name}: {explain(error)}")
             try:
@@ -213,15 +204,22 @@ class Generation:
         self.runtime.log(LogLevel.ALERT, said)
         send(child.process, signal.SIGKILL)
 
-    def _ended(self, child: Child, now_ms: int) -> None:
-        """The loop says that a process has ended."""
-        assert child.process is not None
-        process = child.process
-        status = reap(process)  # what this raises leaves it watched: the loop tries again
-        if status is None:
-            abandon(process)
+    def _ended(self, child: Child, process: Process, now_ms: int) -> None:
+        """The loop says that a process has ended.
+
+        It says so again where something was raised: each step may be done twice, and the
+        descriptor, without which it could not, is closed after them.
+        """
+        if child.process is process:
+            if not child.reaped:
+                child.status = reap(process)
+                if child.status is None:
+                    leave(process.pid)
+                child.reaped = True
+            self._settle(child, now_ms)
         self._reactor.forget(process.pidfd)
-        self._settle(child, now_ms)
+        os.close(process.pidfd)
+        status = child.status
         told = status in child.expected or (status is None and bool(child.expected))
         child.ended_as_told = told
         how = f"{child.name} ({process.pid}) {describe_end(status)}"
@@ -234,13 +232,13 @@ class Generation:
 
     def _settle(self, child: Child, now_ms: int) -> None:
         """No process holds this position any more."""
-        child.process = None
-        child.watch.died(now_ms)
         self._board.ended(child.position)
         if child in self.children.workers:
             self._doubtful_hints |= settle_dead_worker(
                 self.runtime.segment, child.position, last=child.watch.retired
             )
+        child.watch.died(now_ms)
+        child.process = None
 
     def look_for_stopped(self, now_ms: int) -> None:
         """Notice workers stopped by a signal: siblings serve their sockets before they go stale."""
@@ -390,11 +388,9 @@ class Generation:
         self._kill_ms = now_ms + STOP_LIMIT_MS
 
     def close(self) -> None:
-        """Give back the segment and the bells, after the last process has ended."""
+        """Give back the segment and the rest, after the last process has ended.
+
+        All of it is given back, whatever one of them raises.
+        """
         assert self.phase is Phase.ENDED, f"closing {self}"
-        self.runtime.bells.close()
-        close_state_files(self.runtime.state_files)
-        close_resolv_conf(self.runtime.resolv_conf)
-        self.runtime.segment.close()
-        close_log_sockets(self.runtime.log_sockets)
-        self._log.close()
+        self.resources.close()

@@ -38,7 +38,7 @@ def own(pid: int) -> None:
 def reap(process: Process) -> int | None:
     """The exit status of an ended child (negative: minus the signal), None when there is none yet.
 
-    Closes the pidfd with the status. None also where the end was taken elsewhere.
+    None also where the end was taken elsewhere. The pidfd stays open.
     """
     try:
         result = os.waitid(os.P_PIDFD, process.pidfd, os.WEXITED | os.WNOHANG)
@@ -46,7 +46,6 @@ def reap(process: Process) -> int | None:
         return None
     if result is None:
         return None
-    os.close(process.pidfd)
     _own.discard(process.pid)
     return result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
 
@@ -77,7 +76,8 @@ def kill_and_reap(process: Process) -> None:
         taken = reap(process) is not None
     finally:
         if not taken:
-            abandon(process)
+            leave(process.pid)
+        os.close(process.pidfd)
 
 
 def kill(process: Process) -> None:
@@ -93,13 +93,7 @@ def kill(process: Process) -> None:
         taken = reap(process) is not None
     finally:
         if not taken:
-            abandon(process)
-
-
-def abandon(process: Process) -> None:
-    """The end of this child is not asked for any more; closes the pidfd."""
-    leave(process.pid)
-    with suppress(OSError):  # `reap` had closed it, and raised then
+            leave(process.pid)
         os.close(process.pidfd)
 
 

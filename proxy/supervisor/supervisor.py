@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 
 from proxy.runtime import now_ms
 from proxy.supervisor.build import Builder
@@ -65,6 +66,7 @@ class Supervisor:
         self._burial: Sliced[None] | None = None
         self._reload: Reload | None = None
         self._reload_wanted = False
+        self._ordered: set[signal.Signals] = set()  # not yet obeyed
         self._signals = SignalPipe()
         self._faults = builder.faults
         self._faults.log = first.runtime.log
@@ -79,16 +81,30 @@ class Supervisor:
         signals = self._signals
         # Urgent: a signal to the whole group ends children, too, and those shall not come back.
         self._reactor.watch(
-            signals.descriptor, lambda now: self._signalled(signals.take(), now), urgent=True
+            signals.descriptor, lambda now: self._signalled(signals, now), urgent=True
         )
         try:
             while self.current.phase is not Phase.ENDED or self._old or self._burial:
-                self._turn(now_ms())
-                self._reactor.wait(self._timeout_ms(now_ms()))
+                self._round()
         finally:
             self._reactor.forget(signals.descriptor)
             signals.close()
         return self._end or End.FAILED
+
+    def _round(self) -> None:
+        """Take a turn and wait; no exception gets past here, not even that of telling of one."""
+        timeout_ms = FAULT_PAUSE_MS
+        try:
+            self._turn(now_ms())
+            timeout_ms = self._timeout_ms(now_ms())
+        except Exception as error:
+            with suppress(Exception):
+                self._faults.tell("taking a turn", error)
+        try:
+            self._reactor.wait(timeout_ms)
+        except Exception as error:
+            with suppress(Exception):
+                self._faults.tell("waiting", error)
 
     def _timeout_ms(self, now: int) -> int:
         if self._faults.take():  # it may happen again at once
@@ -107,6 +123,10 @@ class Supervisor:
         contained = self._faults.contained
         judge = self._trusts_beats(now)
         self._look_after_children(now, judge=judge)
+        with contained("obeying a signal"):
+            if self._ordered:
+                self._obey(self._ordered, now)
+                self._ordered = set()
         with contained("reloading"):
             self._advance_reload(now)
         with contained("forgetting old workers"):
@@ -152,7 +172,13 @@ class Supervisor:
 
     # -- signals ----------------------------------------------------------------------------------
 
-    def _signalled(self, numbers: set[signal.Signals], now: int) -> None:
+    def _signalled(self, signals: SignalPipe, now: int) -> None:
+        """Do what they say; what was not done, because something was raised, in the next turn."""
+        self._ordered |= signals.take()
+        self._obey(self._ordered, now)
+        self._ordered = set()
+
+    def _obey(self, numbers: set[signal.Signals], now: int) -> None:
         if signal.SIGCHLD in numbers:
             for generation in (self.current, *self._old):
                 generation.look_for_stopped(now)
@@ -211,8 +237,8 @@ class Supervisor:
                 self._conclude_reload(self._reload, now)
         may_begin = self._reload is None and self._end is None and self._soft_stop_ms is None
         if self._reload_wanted and may_begin and self._when_ready is None:
-            self._reload_wanted = False
             self._begin_reload(now)
+            self._reload_wanted = False
 
     def _begin_reload(self, now: int) -> None:
         log = self.current.runtime.log
@@ -232,14 +258,16 @@ class Supervisor:
             self._notifier.ready()
 
     def _conclude_reload(self, reload: Reload, now: int) -> None:
-        self._reload = None
         if reload.succeeded:
             assert reload.new is not None
-            self._old.append(self.current)
-            self.current = reload.new
+            if self.current is not reload.new:
+                if self.current not in self._old:
+                    self._old.append(self.current)
+                self.current = reload.new
             self._faults.log = reload.new.runtime.log
-        elif reload.new is not None:
+        elif reload.new is not None and reload.new not in self._old:
             self._old.append(reload.new)
+        self._reload = None
         self._notifier.ready()
         self._end_oldest(now)
 
@@ -269,12 +297,14 @@ class Supervisor:
             self._old.append(reload.new)
 
     def _bury(self) -> None:
-        """Forget one ended generation after the other, each in slices."""
+        """Forget one ended generation after the other, each in slices.
+
+        What is raised ends that; the next turn begins anew with what is not closed yet.
+        """
         if self._burial is None:
             ended = next((old for old in self._old if old.phase is Phase.ENDED), None)
             if ended is None:
                 return
-            self._old.remove(ended)
             self._burial = Sliced(self._burying(ended))
         burial, self._burial = self._burial, None  # none, if this raises
         if not burial.advance():
@@ -282,10 +312,12 @@ class Supervisor:
 
     def _burying(self, generation: Generation) -> Steps[None]:
         """Add what it has counted since that was carried over; give everything back."""
-        if generation.carried is not None and self.current.phase is not Phase.ENDED:
-            tally, onward = generation.carried
+        carried, generation.carried = generation.carried, None  # nothing is added twice
+        if carried is not None and self.current.phase is not Phase.ENDED:
+            tally, onward = carried
             segments = generation.runtime.segment, self.current.runtime.segment
             yield from add_late(tally, segments[0], onward, segments[1])
+        self._old.remove(generation)  # its segment must not be looked at any more
         generation.close()
         resolverd = generation.runtime.settings.resolverd
         parts = [*generation.runtime.servers, *resolverd.resolutions, *resolverd.addressed]
