@@ -27,7 +27,10 @@ class Pattern:
 
     def __init__(self, pattern: bytes) -> None:
         """Raises PatternError."""
-        pcre2 = load()
+        try:
+            pcre2 = load()
+        except ImportError as error:
+            raise PatternError(f"it takes the package pcre2: {error}") from error
         self._too_dear: type[Exception] = pcre2.LibraryError
         try:
             self._compiled: _Compiled = pcre2.compile(pattern)

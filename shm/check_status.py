@@ -90,3 +90,11 @@ BY_NUMBER = {int(status): status for status in CheckStatus}
 TIMEOUTS = frozenset(
     {CheckStatus.L4TOUT, CheckStatus.L6TOUT, CheckStatus.L7TOUT, CheckStatus.PROCTOUT}
 )
+
+
+def escaped(text: str) -> str:
+    """Text of a server for a line of the log: no byte of it ends a field, a line or a colour."""
+    return "".join(
+        chr(byte) if 0x20 <= byte < 0x7F and byte not in b'"<>' else f"<{byte:02X}>"
+        for byte in text.encode(errors="replace")
+    )

@@ -296,7 +296,7 @@ class Connects:
         self.abandon(check)
         check.wanted = wanted
         failed = self._connect(check)
-        if failed is None and check.plan.limits.exchange_ms is not None:
+        if failed is None:
             now_ms = time.monotonic_ns() // 1_000_000
             self._limit(check, now_ms + check.plan.limits.connect_ms)
         return failed

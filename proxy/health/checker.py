@@ -336,7 +336,7 @@ class Checker:
         slot, at_ms = watched.server.slot, now_ms()
         former = watched.state
         watched.state, change = rise_fall.judged(former, watched.thresholds, outcome, at_ms)
-        text = outcome.description[:TEXT_MAX]
+        text = outcome.description.partition("\0")[0][:TEXT_MAX]
         if text:
             self._texts.publish(slot, text, at_ms)
         self._writer.publish(slot, watched.state, changed=change is not Change.NONE)

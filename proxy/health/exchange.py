@@ -99,8 +99,11 @@ class Exchange:
             return
         self._unsent = self._unsent[taken:]
 
-    def _end(self, error: OSError) -> Result:
-        return self._last(Ended(self._received, error.errno or errno.EPIPE))
+    def _end(self, error: OSError) -> Result | Connect | None:
+        """The connection is broken; what came before that may still be an answer."""
+        self._whole = True
+        data, self._received, self._unsent = self._received, b"", b""
+        return self.obey(self._dialect.answer(Ended(data, error.errno or errno.EPIPE)))
 
     def _last(self, event: Event) -> Result:
         """The answer to an event after which there is none."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from proxy.health.rise_fall import Change
 from proxy.health.share import CheckedServer
-from shm.check_status import CheckResult, CheckStatus
+from shm.check_status import CheckResult, CheckStatus, escaped
 from shm.log_level import LogLevel
 from shm.states import HealthState
 
@@ -61,7 +61,7 @@ def reason(state: HealthState, text: str) -> str:
     if status.coded:
         parts.append(f"code: {state.code}")
     if info := text or status.cause(state.code):
-        parts.append(f'info: "{info}"')
+        parts.append(f'info: "{escaped(info)}"')
     if status is not CheckStatus.HANA:
         parts.append(f"check duration: {state.duration_us // 1000}ms")
     return ", ".join(parts)

@@ -69,6 +69,11 @@ def hold(connection: socket.socket, received: bytearray) -> None:
         received += data
 
 
+def pause(_connection: socket.socket, _received: bytearray) -> None:
+    """Let the check take what was sent before, so that the rest comes by itself."""
+    time.sleep(0.06)
+
+
 def reset(connection: socket.socket, _received: bytearray) -> None:
     """Close by a reset."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

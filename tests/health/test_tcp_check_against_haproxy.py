@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.health.check_peers import Case, Told, hold, receive, reset, send, tell
+from tests.health.check_peers import Case, Told, hold, pause, receive, reset, send, tell
 
 TCP = "option tcp-check"
 PING = (TCP, r"tcp-check send PING\r\n", "tcp-check expect string +PONG")
@@ -100,6 +100,52 @@ CASES = {
     "connect_twice": Case(
         (TCP, *(("tcp-check connect", "tcp-check expect string a") * 2)), (send(b"a"), hold)
     ),
+    "reset_behind_answer": Case(PING, (receive(6), send(b"+PONG"), reset)),
+    "reset_behind_unwanted": Case(
+        expecting("! string bad", "tcp-check send PING"), (receive(4), send(b"hello"), reset)
+    ),
+    "reset_behind_least": Case(
+        expecting("min-recv 10 string ok", "tcp-check send PING"),
+        (receive(4), send(b"ok"), reset),
+    ),
+    "reset_behind_error": Case(PING, (receive(6), send(b"-ERR"), reset)),
+    "redis_reset_behind_error": Case(
+        ("option redis-check",), (receive(14), send(b"-DENIED no\r\n"), reset)
+    ),
+    "unwanted_later": Case(
+        expecting("string OK", "tcp-check expect min-recv 1 ! string ERR"),
+        (send(b"hello"), pause, send(b" ERR"), pause, send(b" OK"), hold),
+    ),
+    "unwanted_row_silent": Case(
+        expecting(
+            "comment two string OK",
+            "tcp-check expect comment one tout-status L6TOUT min-recv 1 ! string ERR",
+        ),
+        (send(b"hello"), hold),
+        SHORT,
+    ),
+    "comment_before_send": Case(
+        expecting("string zz", "tcp-check comment one", "tcp-check send PING"), (hold,), SHORT
+    ),
+    "comment_before_connect": Case(
+        expecting("string zz", "tcp-check comment one", "tcp-check connect"), (hold,), SHORT
+    ),
+    "comment_for_two": Case(
+        expecting("string zz", "tcp-check comment one", "tcp-check expect string a"),
+        (send(b"a"), hold),
+        SHORT,
+    ),
+    "comment_empty": Case(expecting("comment own string a"), ()),
+    "connects_in_time": Case(
+        (TCP, *(("tcp-check connect", "tcp-check expect string a") * 3)),
+        (pause, pause, pause, pause, send(b"a"), hold),
+        "check inter 600 fall 1 rise 1",
+    ),
+    "forged_line": Case(
+        ("option redis-check",),
+        (receive(14), send(b'-x", check duration: 0ms\x1b[2J\x07<>\xc3\xa9 end\r\n')),
+    ),
+    "nul_in_line": Case(("option redis-check",), (receive(14), send(b"-a\0b\r\n"))),
     "nul": Case(expecting("string b"), (send(b"a\0b"), hold)),
     "header": Case((TCP, "tcp-check connect send-proxy", *PING[1:]), (receive(40), hold), SHORT),
     "header_of_server": Case((PING), (receive(40), hold), f"{SHORT} check-send-proxy"),

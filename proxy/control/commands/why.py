@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from proxy.control.commands.resolution import ago, place_text, reason_text, reply_text, seconds
 from proxy.control.rows.observation import FDRAIN, FMAINT, Observed
 from resolverd.records.schema import Account, Move, Record, ServerAccount
-from shm.check_status import CheckStatus
+from shm.check_status import CheckStatus, escaped
 from shm.processes import ProcessStatus
 from shm.states import Cause, HealthOrder, Operational, SlotState
 
@@ -96,7 +96,7 @@ def health_text(observed: Observed, now_ms: int) -> str:
     last = ""
     if said.checked_ms:
         status = CheckStatus.of(said.status)
-        text = observed.check_text.strip() or status.cause(said.code)
+        text = escaped(observed.check_text.strip()) or status.cause(said.code)
         why = f" ({text})" if text else ""
         last = f", last check {status.name}{why} {ago(now_ms - said.checked_ms)}"
     passes = f"{observed.check_health} of {observed.rise + observed.fall - 1}"

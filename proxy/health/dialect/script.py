@@ -44,6 +44,7 @@ class Script:
         self.steps: tuple[CompiledStep, ...] = tuple(
             _compiled(step, header, after) for step, after in zip_longest(steps, steps[1:])
         )
+        self.heads = _heads(self.steps)
         self.numbered = numbered
         begins = self.steps[0] if self.steps else None
         self.connects = isinstance(begins, tuple)  # by its own first step
@@ -54,6 +55,22 @@ class Script:
     def run(self) -> Run:
         """One check."""
         return Run(self)
+
+
+def _heads(steps: tuple[CompiledStep, ...]) -> tuple[int, ...]:
+    """Where each step goes on when it waits: more bytes may hold what a step before did not want.
+
+    That is the first negated one of the expectations in a row that lead to it, or itself.
+    """
+    heads: list[int] = []
+    negated: int | None = None  # the first one of the row
+    for at, step in enumerate(steps):
+        if not isinstance(step, Expectation):
+            negated = None
+        heads.append(at if negated is None else negated)
+        if isinstance(step, Expectation) and step.step.negated and negated is None:
+            negated = at
+    return tuple(heads)
 
 
 def _compiled(step: Step, header: ProxyHeader, after: Step | None) -> CompiledStep:
@@ -109,9 +126,11 @@ class Run:
             return self._judge(last=len(self._data) == RECEIVED_MAX)
         if isinstance(event, Ended):
             self._take(event.data)
+            if self._data:  # a server that resets right behind its answer has answered
+                return self._judge(last=True)
             if event.code:
                 return Result(CheckStatus.SOCKERR, 0, os.strerror(event.code) + self.place)
-            return self._judge(last=True) if self._data else self._empty()
+            return self._empty()
         if event is Moment.EXPIRED:
             return self._expired()
         return self._next(last=False)
@@ -134,7 +153,8 @@ class Run:
         expectation = self._expectation()
         verdict = expectation.judge(self._data, last=last)
         if verdict is Verdict.WAIT:
-            return Expect(max(1, expectation.missing(self._data)))
+            self._at = self._script.heads[self._at]
+            return Expect(max(1, self._expectation().missing(self._data)))
         if verdict is Verdict.AS_EXPECTED:
             return self._next(last=last)
         return self._failed(expectation.step, expectation.complaint())
@@ -142,7 +162,8 @@ class Run:
     def _empty(self) -> Result:
         step = self._expectation().step
         text = f"TCPCHK got an empty response at step {step.number}"
-        return Result(CheckStatus.of(step.error_status), 0, _commented(text, step))
+        comment = f" comment: '{step.comment}'" if step.comment else ""
+        return Result(CheckStatus.of(step.error_status), 0, text + comment)
 
     def _failed(self, step: ExpectStep, complaint: str) -> Result:
         """Bytes are otherwise than expected."""

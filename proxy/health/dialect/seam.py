@@ -11,8 +11,8 @@ answers what is to be done next. Each answer leads to one event, or to the end:
     Result             none: the connection is closed
     Send or Expect, when the stream ends or breaks first: Ended; when time is up: EXPIRED
 
-The answer to EXPIRED is a result, and so is that to Ended; but where the server has only sent all
-that it will send (code 0), a check may still Send. A dialect that has state serves one check; one
+The answer to EXPIRED is a result. Behind Ended a check may still Send or Connect: what it expects
+then of the same connection has ended, too. A dialect that has state serves one check; one
 without serves all. What precedes CONNECTED, its failures and its time-out included, belongs to
 layer 4 and is judged by the side that has the socket, and so are the deadlines. The time that
 answers take counts too: none blocks. Bytes are given once, and the dialect bounds what it keeps of

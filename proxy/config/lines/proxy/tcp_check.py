@@ -78,8 +78,13 @@ class _Rule:
         return len(self._rules) + 1
 
     def _comment(self) -> str:
-        """The comment before the rule."""
-        return next((rule for rule in reversed(self._rules) if isinstance(rule, str)), "")
+        """The comment right before the rule; expectations in a row share the one before them."""
+        for rule in reversed(self._rules):
+            if isinstance(rule, str):
+                return rule
+            if self._statement.keyword != "expect" or not isinstance(rule, ExpectStep):
+                break
+        return ""
 
     def _value(self, what: str, option: str = "") -> str:
         """The next word; ConfigError where there is none."""
