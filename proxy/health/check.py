@@ -114,6 +114,8 @@ class RunningCheck:
     @property
     def target(self) -> CheckTarget:
         """Where the present connection leads."""
+        if self.wanted.address is None and self.wanted.port is None:
+            return self.plan.target
         host, port = self.plan.target
         return CheckTarget(self.wanted.address or host, self.wanted.port or port)
 
@@ -265,28 +267,34 @@ class Connects:
 
     def _advance(self, check: RunningCheck) -> Result | None:
         """One step of a check whose socket is ready; None while it goes on."""
-        awaited = check.events
+        awaited = select.EPOLLOUT
         if check.exchange is None:
             code = check.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if code != 0:
                 return failed_connect(code, check.dialect.place)
             answer = self._connected(check)
         else:
+            awaited = check.events
             answer = check.exchange.resume()
+        if isinstance(answer, Result):
+            return answer
         if isinstance(answer, Connect):
             return self._connect_again(check, answer)
-        if answer is None and check.events != awaited:
+        if check.events != awaited:
             self._epoll.modify(check.socket.fileno(), check.events)
-        return answer
+        return None
 
     def _connected(self, check: RunningCheck) -> Result | Connect | None:
         """The connection is there: begin what comes next."""
         _announce(check)
         if check.wanted.reset_on_close:
             check.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+        first = check.dialect.answer(Moment.CONNECTED)
+        if isinstance(first, Result):
+            return first
         exchange_ms = check.plan.limits.exchange_ms
         check.exchange = Exchange(check.socket, check.dialect)
-        answer = check.exchange.obey(check.dialect.answer(Moment.CONNECTED))
+        answer = check.exchange.obey(first)
         if answer is None and exchange_ms is not None:
             self._limit(check, time.monotonic_ns() // 1_000_000 + exchange_ms)
         return answer

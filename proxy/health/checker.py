@@ -53,6 +53,7 @@ class Watched:
         "attempt",
         "dialect",
         "held_as_slow",
+        "plan",
         "revision",
         "server",
         "state",
@@ -68,6 +69,7 @@ class Watched:
         self.revision = -1  # of the slot's records at the last look
         self.target: CheckTarget | None = None  # None: nowhere to connect to
         self.attempt: RunningCheck | None = None
+        self.plan: Plan | None = None  # for its present target
         self.held_as_slow = False  # the attempt counts among those of slow servers
 
     @property
@@ -315,8 +317,10 @@ class Checker:
             return  # paused meanwhile, or begun after it had waited
         server = watched.server
         watched.state = rise_fall.started(watched.state)
-        plan = Plan(watched.target, server.limits, server.source, server.check.proxy_header)
-        begun = self._connects.begin(server.slot, plan, watched.dialect())
+        if watched.plan is None or watched.plan.target is not watched.target:
+            header = server.check.proxy_header
+            watched.plan = Plan(watched.target, server.limits, server.source, header)
+        begun = self._connects.begin(server.slot, watched.plan, watched.dialect())
         if isinstance(begun, Outcome):
             self._judge(watched, begun, now_ms())
             return
