@@ -150,9 +150,11 @@ class Play:
         elif peer == "resets":
             client = self.client(name, words)
             accepted, _ = server.listening.accept()
-            received = accepted.recv(200)[-7:]
+            received = accepted.recv(200)
+            while not received.endswith(words):  # they may come behind the header
+                received += accepted.recv(200)
             reset(accepted)
-            result = f"{received!r} {client.recv(10)!r}"
+            result = f"{received[-7:]!r} {client.recv(10)!r}"
             client.close()
         elif peer == "refuses":
             with server.refusing(), self.client(name, words) as client:

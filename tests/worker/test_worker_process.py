@@ -250,11 +250,13 @@ MODULES = """
 import sys
 import msgspec
 from proxy.worker.process import run
+own = set(sys.modules)
 from tests.support.relay.worker import Spec, settings_of, site
+of_the_test = set(sys.modules) - own
 
 def body(runtime, worker):
     def log(level, text):
-        runtime.log(level, ",".join(sys.modules))
+        runtime.log(level, ",".join(set(sys.modules) - of_the_test))
     run(msgspec.structs.replace(runtime, log=log), worker)
 
 with site(settings_of([Spec("127.78.0.13", PORT)]), listen=True) as made:
@@ -280,7 +282,7 @@ def test_a_worker_has_no_resolver_no_parser_and_no_metrics_in_it() -> None:
     assert "proxy.worker.process" in modules
     settings = {"proxy.config", "resolverd", "resolverd.config"}
     settings |= {f"proxy.config.{name}" for name in ("model", "model.settings")}
-    settings |= {f"proxy.config.model.{name}" for name in ("sockets", "logs")}
+    settings |= {f"proxy.config.model.{name}" for name in ("sockets", "logs", "server", "checks")}
     foreign = ("dns", "prometheus_client", "resolverd", "proxy.config", "proxy.control")
     foreign += ("proxy.supervisor", "proxy.cli", "proxy.arguments")
     found = {m for m in modules if any(m == f or m.startswith(f"{f}.") for f in foreign)}
