@@ -65,8 +65,8 @@ class CheckTarget(NamedTuple):
 class Limits(NamedTuple):
     """How long a check may take, milliseconds (manual: timeout check, inter).
 
-    With `exchange` None, `connect` is for all of it; else for each connect, and `exchange` for what
-    follows one.
+    `connect` begins anew with each connection of a check. With `exchange` None it is for the
+    connect and all that follows it; else what follows has a time of its own.
     """
 
     connect_ms: int

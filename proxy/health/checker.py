@@ -42,7 +42,7 @@ from shm.states import HealthOrder, HealthState, ServerState
 
 LOOKS_AT_ONCE = 100  # servers, in about 2 ms
 CHECKS_AT_ONCE = 100  # ended, expired and begun in one turn of the loop each: about 5 ms together
-TEXT_MAX = 127  # of what a server said, in HAProxy as here
+TEXT_MAX = 127  # bytes of what a server said, in HAProxy as here
 GRAIN_MS = 5  # the timer fires on multiples of it: a wake-up costs as much as a check
 
 
@@ -81,6 +81,14 @@ class Watched:
     def interval_ms(self) -> int:
         """Until the next check, as the health is now."""
         return rise_fall.interval_ms(self.state, self.thresholds, self.server.check)
+
+
+def cut(text: str) -> str:
+    """As much of a check's text as HAProxy keeps: up to a NUL, and no half character."""
+    if not text:
+        return text
+    whole = text.partition("\0")[0].encode(errors="replace")
+    return whole[:TEXT_MAX].decode(errors="ignore")
 
 
 def target_of(server: CheckedServer, view: ServerState) -> CheckTarget | None:
@@ -340,7 +348,7 @@ class Checker:
         slot, at_ms = watched.server.slot, now_ms()
         former = watched.state
         watched.state, change = rise_fall.judged(former, watched.thresholds, outcome, at_ms)
-        text = outcome.description.partition("\0")[0][:TEXT_MAX]
+        text = cut(outcome.description)
         if text:
             self._texts.publish(slot, text, at_ms)
         self._writer.publish(slot, watched.state, changed=change is not Change.NONE)

@@ -55,7 +55,7 @@ def limits(proxy: Proxy, check: Check) -> Limits:
     """How long a check may take (manual: timeout check).
 
     With `timeout check` each connect has min(timeout connect, inter) and what follows it the
-    time-out; without, the whole check has inter.
+    time-out; without, a connect and what follows it have inter.
     """
     exchange_ms = check.timeout_check_ms or proxy.timeouts.check_ms
     if exchange_ms is None:

@@ -30,6 +30,7 @@ defaults
   log global
   option log-health-checks
   timeout connect 5s
+  timeout check 60s
   timeout client 5s
   timeout server 5s
 {defaults}
@@ -37,7 +38,7 @@ listen edge
   bind 127.0.0.1:{port}
 {backends}
 """
-CHECK = "check inter 1s fall 1 rise 1"
+CHECK = "check inter 2s fall 1 rise 1"  # `timeout check` limits it: the machine may be busy
 PROGRAMS = {
     "haproxy": lambda: (require_program("haproxy"),),
     "millrace": lambda: (sys.executable, "-m", "proxy"),
@@ -111,6 +112,11 @@ def _handler(case: Case, sent: list[bytes]) -> Callable[[socket.socket], None]:
     return handle
 
 
+def _limits(case: Case) -> tuple[str, ...]:
+    """Checks of a server that never answers end by this."""
+    return ("timeout check 400",) if "inter 400" in case.server else ()
+
+
 @contextmanager
 def _servers(cases: dict[str, Case], sent: dict[str, list[bytes]]) -> Iterator[dict[str, int]]:
     with ExitStack() as stack:
@@ -131,7 +137,12 @@ def tell(program: str, folder: Path, cases: dict[str, Case], defaults: str = "")
     with _servers(cases, sent) as ports:
         backends = "\n".join(
             "\n  ".join(
-                (f"backend {name}", *case.lines, f"server s 127.0.0.1:{ports[name]} {case.server}")
+                (
+                    f"backend {name}",
+                    *_limits(case),
+                    *case.lines,
+                    f"server s 127.0.0.1:{ports[name]} {case.server}",
+                )
             )
             for name, case in cases.items()
         )

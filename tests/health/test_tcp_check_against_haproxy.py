@@ -8,7 +8,7 @@ from tests.health.check_peers import Case, Told, hold, pause, receive, reset, se
 
 TCP = "option tcp-check"
 PING = (TCP, r"tcp-check send PING\r\n", "tcp-check expect string +PONG")
-SHORT = "check inter 400 fall 1 rise 1"
+SHORT = "check inter 400 fall 1 rise 1"  # of servers that never say what is expected
 PONG = (receive(6), send(b"+PONG\r\n"), hold)
 
 
@@ -137,9 +137,9 @@ CASES = {
     ),
     "comment_empty": Case(expecting("comment own string a"), ()),
     "connects_in_time": Case(
-        (TCP, *(("tcp-check connect", "tcp-check expect string a") * 3)),
-        (pause, pause, pause, pause, send(b"a"), hold),
-        "check inter 600 fall 1 rise 1",
+        (TCP, "timeout check 0", *(("tcp-check connect", "tcp-check expect string a") * 3)),
+        (*[pause] * 25, send(b"a"), hold),
+        "check inter 4s fall 1 rise 1",
     ),
     "forged_line": Case(
         ("option redis-check",),
@@ -153,7 +153,7 @@ CASES = {
         (TCP, "tcp-check connect default", *PING[1:]), (receive(40), hold), f"{SHORT} send-proxy"
     ),
     "header_not_explicit": Case(
-        (TCP, "tcp-check connect", *PING[1:]), PONG, "check inter 1s fall 1 rise 1 send-proxy"
+        (TCP, "tcp-check connect", *PING[1:]), PONG, "check inter 2s fall 1 rise 1 send-proxy"
     ),
     "long": Case(expecting("string " + "x" * 300), (send(b"b"),)),
     "redis": Case(("option redis-check",), (receive(14), send(b"+PONG\r\n"), hold)),

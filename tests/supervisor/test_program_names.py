@@ -85,11 +85,17 @@ def named_children(program: Program) -> dict[str, int]:
     return {name: pid for name, pid in program.titles().items() if "python" not in name}
 
 
-@as_root
-def test_names_are_resolved_behind_chroot_by_another_user(site: Site) -> None:
+def in_a_jail(site: Site) -> Path:
+    """Let the children run behind an empty root, as another user."""
     jail = site.folder / "jail"
     jail.mkdir()
     site.write(f"    chroot {jail}\n    uid {NOBODY}\n    gid {NOBODY}\n")
+    return jail
+
+
+@as_root
+def test_names_are_resolved_behind_chroot_by_another_user(site: Site) -> None:
+    jail = in_a_jail(site)
     with started(site.folder, "-f", site.path, real=True) as program:
         wait_for(lambda: forwards(site), 15, "the name is resolved")
         wait_for(lambda: len(named_children(program)) == 4, 15, "all children have their titles")
@@ -109,9 +115,7 @@ def test_names_are_resolved_behind_chroot_by_another_user(site: Site) -> None:
 @as_root
 def test_checks_find_regular_expressions_behind_chroot(site: Site) -> None:
     """No module can be imported there any more."""
-    jail = site.folder / "jail"
-    jail.mkdir()
-    site.write(f"    chroot {jail}\n    uid {NOBODY}\n    gid {NOBODY}\n")
+    in_a_jail(site)
     with started(site.folder, "-f", site.path, real=True) as program:
         wait_for(lambda: forwards(site), 15, "the name is resolved")
         rules = (

@@ -21,7 +21,7 @@ from shm.check_status import CheckStatus
 BYTES_MAX = 2**31 - 1  # of `min-recv`
 _KINDS = ("comment", "connect", "send", "send-binary", "expect")
 _LATER = ("send-lf", "send-binary-lf", "set-var", "set-var-fmt", "unset-var")
-_CONNECT_LATER = {"ssl": 0, "sni": 1, "alpn": 1}
+_CONNECT_LATER = ("ssl", "sni", "alpn")
 _EXPECT_LATER = ("string-lf", "binary-lf", "status-code")
 _STATUSES = {
     "ok-status": (CheckStatus.L4OK, CheckStatus.L6OK, CheckStatus.L7OK, CheckStatus.L7OKC),
