@@ -322,6 +322,13 @@ class ProxyDraft(msgspec.Struct):
     log_health_checks: bool = False
 
     @property
+    def check_rules(self) -> CheckRules | None:
+        """What health checks say; None: they only connect."""
+        if not isinstance(self.check_option, TcpCheck):
+            return self.check_option
+        return TcpCheck(tuple(rule for rule in self.tcp_check if not isinstance(rule, str)))
+
+    @property
     def title(self) -> str:
         """The section in messages: `listen 'edge'`."""
         return f"{self.kind.value} '{self.name}'"

@@ -97,7 +97,8 @@ def target_of(server: CheckedServer, view: ServerState) -> CheckTarget | None:
         return None if view.maint else CheckTarget(server.local.local_name, 0)
     host = server.check.address or view.address
     port = server.check.port or view.port
-    return None if view.maint or host is None or port == 0 else CheckTarget(host, port)
+    nowhere = port == 0 and not (server.rules and server.rules.names_ports)
+    return None if view.maint or host is None or nowhere else CheckTarget(host, port)
 
 
 class Checker:

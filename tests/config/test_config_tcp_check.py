@@ -168,6 +168,25 @@ def test_a_wrong_rule_is_an_error_at_its_line(line: str, complaint: str) -> None
     assert complaint in complaint_of(TCP, line)
 
 
+@pytest.mark.parametrize(
+    ("rules", "accepted"),
+    [
+        (("tcp-check connect port 80",), True),
+        (("tcp-check connect addr 127.0.0.1:80",), True),
+        (("tcp-check connect port 80", "tcp-check connect"), False),
+        (("tcp-check send x",), False),
+        ((), False),
+    ],
+)
+def test_a_server_needs_no_port_where_each_connection_has_one(
+    rules: tuple[str, ...], accepted: bool
+) -> None:
+    lines = "".join(f"    {line}\n" for line in (TCP, *rules, "server s 127.0.0.2 check"))
+    complaints = [text for _, text in said(load_text(LISTEN + lines))]
+    assert (complaints == []) is accepted
+    assert accepted or "has neither service port nor check port" in complaints[0]
+
+
 def test_a_later_connect_needs_one_at_the_beginning() -> None:
     text = complaint_of(TCP, "tcp-check expect string a", "tcp-check connect")
     assert "the first step must be a 'connect', too" in text

@@ -86,6 +86,7 @@ class Case(NamedTuple):
     lines: tuple[str, ...]
     acts: tuple[Act, ...] | None
     server: str = CHECK
+    port: bool = True  # on the server's line; PORT in the others is replaced by it
     heard: bool = True  # False: nothing is sent, so the server does not even accept
 
 
@@ -112,6 +113,14 @@ def _handler(case: Case, sent: list[bytes]) -> Callable[[socket.socket], None]:
     return handle
 
 
+def _backend(name: str, case: Case, port: int) -> str:
+    lines = [line.replace("PORT", str(port)) for line in case.lines]
+    address = f"127.0.0.1:{port}" if case.port else "127.0.0.1"
+    return "\n  ".join(
+        (f"backend {name}", *_limits(case), *lines, f"server s {address} {case.server}")
+    )
+
+
 def _limits(case: Case) -> tuple[str, ...]:
     """Checks of a server that never answers end by this."""
     return ("timeout check 400",) if "inter 400" in case.server else ()
@@ -135,17 +144,7 @@ def tell(program: str, folder: Path, cases: dict[str, Case], defaults: str = "")
     """What the program makes of each case."""
     sent: dict[str, list[bytes]] = {}
     with _servers(cases, sent) as ports:
-        backends = "\n".join(
-            "\n  ".join(
-                (
-                    f"backend {name}",
-                    *_limits(case),
-                    *case.lines,
-                    f"server s 127.0.0.1:{ports[name]} {case.server}",
-                )
-            )
-            for name, case in cases.items()
-        )
+        backends = "\n".join(_backend(name, case, ports[name]) for name, case in cases.items())
         text = CONFIGURATION.format(port=free_port(), backends=backends, defaults=defaults)
         with one_program(PROGRAMS[program](), folder / program, text, {}) as running:
             return _read(running, cases, sent)

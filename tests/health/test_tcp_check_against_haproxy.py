@@ -146,6 +146,9 @@ CASES = {
         (receive(14), send(b'-x", check duration: 0ms\x1b[2J\x07<>\xc3\xa9 end\r\n')),
     ),
     "nul_in_line": Case(("option redis-check",), (receive(14), send(b"-a\0b\r\n"))),
+    "ports_of_connects": Case(
+        (TCP, "tcp-check connect addr 127.0.0.1:PORT", *PING[1:]), PONG, port=False
+    ),
     "nul": Case(expecting("string b"), (send(b"a\0b"), hold)),
     "header": Case((TCP, "tcp-check connect send-proxy", *PING[1:]), (receive(40), hold), SHORT),
     "header_of_server": Case((PING), (receive(40), hold), f"{SHORT} check-send-proxy"),

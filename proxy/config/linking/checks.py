@@ -240,8 +240,11 @@ def _check_server(
         if options.resolvers is None and not _has_last_resort(options.init_addr or ()):
             text = f"no method found to resolve SRV name '{server.address.host}'"
             messages.alert(f"{described} : {text}: add 'resolvers <name>'", server.origin)
-    if options.check and no_port:
-        messages.alert(f"{described} has neither service port nor check port", server.origin)
+    if options.check and no_port and not (draft.check_rules and draft.check_rules.names_ports):
+        text = "neither service port nor check port"
+        if draft.tcp_check:
+            text += ", and not each connection of tcp-check has a port: write 'connect port <n>'"
+        messages.alert(f"{described} has {text}", server.origin)
     if options.cookie:
         messages.warning(f"{described} : ignoring cookie as HTTP mode is disabled", server.origin)
 

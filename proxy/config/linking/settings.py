@@ -30,7 +30,6 @@ from proxy.config.linking.log import build_access_log, global_targets
 from proxy.config.linking.resolution_table import ResolutionTable
 from proxy.config.linking.server import ServerBuilder
 from proxy.config.linking.tracking import link_tracking
-from proxy.config.model.checks import CheckRules, TcpCheck
 from proxy.config.model.settings import Bind, Global, Proxy, Server, Service, Settings, Timeouts
 from resolverd.config import Family, Followed, Holds, ResolverdSettings, ResolversSection
 
@@ -188,7 +187,7 @@ class _Builder:
             server_state_file=state_file,
             server_state_global=bool(state_file) and loads_globally(draft),
             access_log=None if shown else build_access_log(draft, self._globals),
-            check_rules=_check_rules(draft),
+            check_rules=draft.check_rules if draft.kind.serves else None,
             log_health_checks=draft.log_health_checks,
         )
 
@@ -254,12 +253,6 @@ def _first_keeps_id(draft: ProxyDraft) -> list[BindDraft]:
         result.append(msgspec.structs.replace(bind, options=options))
         before = bind.options
     return result
-
-
-def _check_rules(draft: ProxyDraft) -> CheckRules | None:
-    if not draft.kind.serves or not isinstance(draft.check_option, TcpCheck):
-        return draft.check_option if draft.kind.serves else None
-    return TcpCheck(tuple(rule for rule in draft.tcp_check if not isinstance(rule, str)))
 
 
 def _service(draft: ProxyDraft) -> Service:

@@ -79,6 +79,12 @@ class TcpCheck(msgspec.Struct, frozen=True, tag=True):
     steps: tuple[Step, ...]
 
     @property
+    def names_ports(self) -> bool:
+        """Whether each connection has a port of its own, so that servers need none."""
+        connects = [step for step in self.steps if isinstance(step, ConnectStep)]
+        return bool(connects) and all(step.port or step.address_port for step in connects)
+
+    @property
     def has_patterns(self) -> bool:
         """Whether a step looks for a regular expression."""
         return any(
@@ -90,6 +96,7 @@ class TcpCheck(msgspec.Struct, frozen=True, tag=True):
 class RedisCheck(msgspec.Struct, frozen=True, tag=True):
     """`option redis-check`."""
 
+    names_ports: ClassVar[bool] = False
     has_patterns: ClassVar[bool] = False
 
 
