@@ -19,7 +19,7 @@ from proxy.relay.balance.present cimport present_begin
 from proxy.relay.balance.schedule cimport schedule_build, schedule_free
 from proxy.relay.log.compile cimport AccessLogs
 from proxy.relay.proxy_protocol.format cimport HEADER_NONE, HEADER_V1, HEADER_V2, HEADER_V2_CHECKSUM
-from proxy.relay.state.pipes cimport pipes_close
+from proxy.relay.state.pipes cimport pipes_close, pipes_init
 from proxy.relay.state.pool cimport pool_init
 from proxy.relay.state.server_types cimport Outgoing, ServerCache
 from proxy.relay.state.syscalls cimport EPOLL_CLOEXEC, close, epoll_create1
@@ -105,7 +105,7 @@ cdef int engine_fill(
 
 
 cdef int fill_limits(Engine *engine, object settings, object capacity) except -1:
-    engine.pipes.limit = capacity.pipes
+    pipes_init(&engine.pipes, capacity.pipes)
     words = settings.globals
     limit_process(engine, capacity.sessions, words.maxconn, words.accept_rate)
     binds = settings.binds

@@ -12,7 +12,6 @@ destructor of the supervisor's objects ever runs in it.
 from __future__ import annotations
 
 import ctypes
-import gc
 import os
 import resource
 import signal
@@ -35,15 +34,6 @@ DESCRIPTOR_MAX = 1 << 30  # the kernel gives no higher one
 DEFAULT = (signal.SIGTERM, signal.SIGCHLD, signal.SIGALRM)
 
 _libc = ctypes.CDLL(None, use_errno=True)
-
-
-def share_memory() -> None:
-    """Keep what is allocated now out of garbage collection, so that children go on sharing it.
-
-    Nothing is collected first: that would take time in proportion to the settings, and settings
-    are in no cycle.
-    """
-    gc.freeze()
 
 
 def fork_child(

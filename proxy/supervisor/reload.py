@@ -28,7 +28,6 @@ from proxy.server_table import Configured
 from proxy.supervisor.build import Builder, Ground, hand_over, open_all
 from proxy.supervisor.descriptors import DescriptorLimitError
 from proxy.supervisor.faults import Faults, explain
-from proxy.supervisor.fork import share_memory
 from proxy.supervisor.generation import Generation, Phase
 from proxy.supervisor.helper import Helper
 from proxy.supervisor.limits import (
@@ -44,6 +43,7 @@ from proxy.supervisor.listening import (
     vanished,
     wanted_sockets,
 )
+from proxy.supervisor.memory import share_memory
 from proxy.supervisor.passage import decode, encode
 from proxy.supervisor.prepare import Prepared, Previous
 from proxy.supervisor.slices import Sliced, Steps

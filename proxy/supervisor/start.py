@@ -26,10 +26,10 @@ from proxy.supervisor.build import Builder, Ground, open_all
 from proxy.supervisor.children import Entries
 from proxy.supervisor.descriptors import DescriptorLimitError, Descriptors
 from proxy.supervisor.faults import Faults, explain
-from proxy.supervisor.fork import share_memory
 from proxy.supervisor.helper import run_helper
 from proxy.supervisor.limits import LOG_END_LIMIT_MS, TRIAL_LIMIT_MS
 from proxy.supervisor.listening import BindingError
+from proxy.supervisor.memory import give_back_memory, share_memory
 from proxy.supervisor.notify import Notifier
 from proxy.supervisor.prepare import Prepared, prepare
 from proxy.supervisor.privileges import PrivilegeError, Privileges
@@ -84,6 +84,7 @@ def run_program(
     assert prepared.settings is not None, "nothing to start"
     mode = Mode.of(arguments, prepared.settings)
     background: Background | None = None
+    give_back_memory()
     try:
         descriptors = Descriptors()
         ground = _open(prepared.settings, descriptors)

@@ -7,8 +7,8 @@
 # without. Each worker has its share of pipes (proxy/capacity.py).
 
 from libc.stdint cimport uint32_t
-from libc.stdlib cimport free, malloc
 
+from proxy.relay.state.pool cimport Pool, pool_give, pool_init, pool_take
 from proxy.relay.state.syscalls cimport F_SETPIPE_SZ, O_CLOEXEC, O_NONBLOCK, close, fcntl, pipe2
 
 cdef enum:
@@ -23,12 +23,19 @@ cdef struct Pipe:
     uint32_t filled  # bytes in it
 
 cdef struct PipePool:
+    Pool made  # all of them: slabs, so that one in use keeps no other memory of a peak mapped
     Pipe *free
     uint32_t free_count
     uint32_t used_count
     uint32_t limit  # pipes this worker may have
     uint32_t passed  # how many do without after a refusal: twice as many after each
     uint32_t to_pass  # of these, how many are to come
+
+
+cdef inline void pipes_init(PipePool *pool, uint32_t limit) noexcept nogil:
+    """No pipe yet, and so many at most."""
+    pool_init(&pool.made, sizeof(Pipe))
+    pool.limit = limit
 
 
 cdef inline void pipe_refused(PipePool *pool) noexcept nogil:
@@ -48,9 +55,10 @@ cdef inline Pipe *pipe_make(PipePool *pool) noexcept nogil:
         return NULL
     if pipe2(ends, O_NONBLOCK | O_CLOEXEC) != 0:
         return NULL
-    made = <Pipe *>malloc(sizeof(Pipe))
+    made = <Pipe *>pool_take(&pool.made)
     if made == NULL or fcntl(ends[1], F_SETPIPE_SZ, <int>PIPE_BYTES) < PIPE_BYTES:
-        free(made)
+        if made != NULL:
+            pool_give(&pool.made, made)
         close(ends[0])
         close(ends[1])
         pipe_refused(pool)
@@ -82,7 +90,7 @@ cdef inline void pipe_give(PipePool *pool, Pipe *pipe) noexcept nogil:
     if pipe.filled != 0:
         close(pipe.read_end)
         close(pipe.write_end)
-        free(pipe)
+        pool_give(&pool.made, pipe)
         return
     pipe.next = pool.free
     pool.free = pipe
@@ -98,4 +106,4 @@ cdef inline void pipes_close(PipePool *pool) noexcept nogil:
         pool.free_count -= 1
         close(pipe.read_end)
         close(pipe.write_end)
-        free(pipe)
+        pool_give(&pool.made, pipe)

@@ -1,0 +1,33 @@
+"""How the processes of the program hold their memory: what they share, what they give back.
+
+Both are settled before the first fork, because children inherit them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+from contextlib import suppress
+
+M_TRIM_THRESHOLD = -1  # mallopt(3)
+TRIM_BYTES = 131_072  # free at the end of a heap: glibc's own first threshold
+
+
+def share_memory() -> None:
+    """Keep what is allocated now out of garbage collection, so that children go on sharing it.
+
+    Nothing is collected first: that would take time in proportion to the settings, and settings
+    are in no cycle.
+    """
+    gc.freeze()
+
+
+def give_back_memory() -> None:
+    """Fix the threshold above which malloc gives free memory at the end of a heap to the kernel.
+
+    Unless it is fixed, glibc raises it to twice the largest block that was ever freed, so that a
+    worker that has read a large table keeps megabytes after a peak of stalled sessions. A C
+    library without mallopt(3) has no such threshold.
+    """
+    with suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(M_TRIM_THRESHOLD, TRIM_BYTES)
