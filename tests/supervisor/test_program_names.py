@@ -158,7 +158,7 @@ def test_a_nameserver_that_says_no_leaves_the_server_out_and_the_start_goes_on(s
     site.write(server=f"{NAME}:{site.backend.address[1]} resolvers dns")
     with started(site.folder, "-f", site.path, real=True) as program:
         site.nameserver.wait_queries(2, NAME)
-        assert "could not resolve address 'app.test', disabling server." in program.text()
+        program.await_text("could not resolve address 'app.test', disabling server.")
         assert not forwards(site)
         site.nameserver.set(NAME, "A", records(BACKEND_HOST))
         site.nameserver.set(NAME, "AAAA", records())

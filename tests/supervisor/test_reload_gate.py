@@ -193,7 +193,7 @@ def test_a_reload_whose_control_never_comes_to_the_gate_is_called_off(
     write(tmp_path, address[1], "gatecrash")
     program.signal(signal.SIGUSR2)
     wait_for(lambda: "nothing changed" in program.text(), 15, "it is called off")
-    assert "the new resolverd or control did not become ready" in program.text()
+    program.await_text("the new resolverd or control did not become ready")
     wait_for(lambda: settled(program) == before, 15, "the old ones go on, all of them")
     assert hello(address)[2] == 1
     write(tmp_path, address[1], "a")

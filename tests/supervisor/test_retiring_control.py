@@ -258,7 +258,7 @@ def test_a_reader_that_takes_nothing_keeps_the_old_control_for_its_limit_only(
             assert old in site.controls()
             wait_for(lambda: old not in site.controls(), 15, "its time is over")
             assert not is_whole_stat(rest(show))
-        assert "1000 ms are over before it has sent its last answers" in site.program.text()
+        site.program.await_text("1000 ms are over before it has sent its last answers")
         assert "killed by signal" not in site.program.text()
 
 

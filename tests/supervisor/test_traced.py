@@ -116,7 +116,7 @@ def test_a_child_that_ends_under_a_tracer_is_replaced_and_reaped_when_it_is_let_
                 "another one takes its place",
             )
             assert Path(f"/proc/{former}").exists(), "nobody but the tracer has its end"
-            assert "a tracer keeps its status back" in program.text()
+            program.await_text("a tracer keeps its status back")
             client.sendall(b"go on\n")
             assert client.recv(100) == b"go on\n"
         wait_for(lambda: not Path(f"/proc/{former}").exists(), PATIENCE_SECONDS, "it is reaped")

@@ -111,7 +111,7 @@ def test_a_killed_worker_is_back_within_a_moment_and_its_siblings_sessions_go_on
         client.close()
     wait_for(lambda: workers_seen(address) == {0, 1}, 15, "worker 1 serves again")
     assert program.pid_of("worker 1") != pids["worker 1"]
-    assert f"worker 1 ({pids['worker 1']}) was killed by signal 9" in program.text()
+    program.await_text(f"worker 1 ({pids['worker 1']}) was killed by signal 9")
 
 
 def test_clients_of_a_worker_that_crashes_again_and_again_are_served_by_its_sibling(
@@ -172,7 +172,7 @@ def test_a_hanging_worker_is_replaced(program: Program, address: Address) -> Non
         client.sendall(b"HANG\n")
         wait_for(lambda: not is_alive(pid), 6, "the hanging worker is killed")
     wait_for(lambda: workers_seen(address) == {0, 1}, 15, "its successor serves")
-    assert f"worker {worker} ({pid}) does not answer any more" in program.text()
+    program.await_text(f"worker {worker} ({pid}) does not answer any more")
 
 
 def test_a_killed_control_is_back_and_no_client_notices(program: Program, address: Address) -> None:
@@ -256,7 +256,7 @@ def test_a_soft_stop_is_bounded_by_hard_stop_after(tmp_path: Path, address: Addr
             assert program.wait() == 0
             assert time.monotonic() - before > 0.5
             assert client.recv(10) == b""
-        assert "hard-stop-after 600 ms is over: ending" in program.text()
+        program.await_text("hard-stop-after 600 ms is over: ending")
 
 
 def test_a_stop_ends_a_soft_stop_that_takes_too_long(program: Program, address: Address) -> None:

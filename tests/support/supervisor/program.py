@@ -183,6 +183,10 @@ class Program:
     def text(self) -> str:
         return self.output.read_text(errors="replace")
 
+    def await_text(self, wanted: str) -> None:
+        """A thread of the program writes what it says, so it may come after what it tells of."""
+        wait_for(lambda: wanted in self.text(), 15, f"{wanted!r} is told")
+
     def titles(self) -> dict[str, int]:
         """The children by what `ps` calls them (without `millrace: `)."""
         return {title.removeprefix("millrace: "): pid for pid, title in descendants(self.pid)}
