@@ -19,6 +19,7 @@ from tests.support.supervisor.program import (
     greeting,
     hello,
     is_alive,
+    kill,
     started,
 )
 
@@ -101,7 +102,7 @@ def test_a_killed_worker_is_back_within_a_moment_and_its_siblings_sessions_go_on
     clients = [socket.create_connection(address) for _ in range(12)]
     served = {client: greeting(client)[0] for client in clients}
     assert set(served.values()) == {0, 1}
-    os.kill(pids["worker 1"], signal.SIGKILL)
+    kill(pids["worker 1"])
     assert all(hello(address)[1] != pids["worker 1"] for _ in range(20))
     for client, worker in served.items():
         client.settimeout(PATIENCE_SECONDS)
@@ -118,9 +119,7 @@ def test_clients_of_a_worker_that_crashes_again_and_again_are_served_by_its_sibl
     program: Program, address: Address
 ) -> None:
     for _ in range(4):  # the back-off is at 400 ms then
-        killed = program.pid_of("worker 1")
-        os.kill(killed, signal.SIGKILL)
-        wait_for(lambda pid=killed: not is_alive(pid), 15, "it is dead")
+        kill(program.pid_of("worker 1"))
     answers = [hello(address)[0] for _ in range(30)]
     assert 0 in answers
     wait_for(lambda: workers_seen(address) == {0, 1}, 15, "worker 1 serves again")
@@ -136,7 +135,7 @@ def test_clients_of_the_only_worker_do_not_wait_until_its_back_off_ends(
         await_serving(address)
         begun = time.monotonic()
         for _ in range(DEATHS):
-            os.kill(program.pid_of("worker 0"), signal.SIGKILL)
+            kill(program.pid_of("worker 0"))
             hello(address)
         assert (time.monotonic() - begun) * 1_000 < rests_ms
 

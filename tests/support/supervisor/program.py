@@ -268,6 +268,12 @@ def is_alive(pid: int) -> bool:
     return status.rpartition(")")[2].split()[0] not in "ZX"
 
 
+def kill(pid: int) -> None:
+    """Kill a process, and wait until it is dead: what it accepts before that dies with it."""
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not is_alive(pid), 15, f"{pid} is dead")
+
+
 def hello(address: tuple[str, int], seconds: float = PATIENCE_SECONDS) -> tuple[int, int, int]:
     """Connect, and learn worker, pid and generation."""
     with socket.create_connection(address, seconds) as client:
