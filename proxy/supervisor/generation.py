@@ -232,6 +232,7 @@ class Generation:
 
     def _settle(self, child: Child, now_ms: int) -> None:
         """No process holds this position any more."""
+        child.watch.ended(self._board.status(child.position))
         self._board.ended(child.position)
         if child in self.children.workers:
             self._doubtful_hints |= settle_dead_worker(

@@ -81,6 +81,11 @@ class Watch:
         self._started_ms = now_ms
         self._served = False
 
+    def ended(self, status: ProcessStatus) -> None:
+        """The last look: a process may have become ready, and served, since the one before."""
+        if self.life is Life.STARTING and status.state == ProcessState.READY:
+            self._back()
+
     def died(self, now_ms: int) -> None:
         """The process was reaped; its successor is due at `next_start_ms`."""
         self._away(now_ms)

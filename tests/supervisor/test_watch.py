@@ -145,6 +145,17 @@ def test_where_no_other_worker_is_there_only_failed_starts_count(serving: Watch)
     assert rests == [100, 100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]
 
 
+def test_a_process_that_was_ready_between_two_looks_has_served() -> None:
+    watch = Watch(T, has_relay=True)
+    for _ in range(HOPELESS_DEATHS):
+        watch.started(T)
+        watch.ended(status(T, T))
+        watch.died(T)
+        assert watch.next_start_ms(alone=True) - T <= BACKOFF_FIRST_MS
+        assert watch.adoption_due_ms() == T + ADOPT_AFTER_MS
+    assert not watch.hopeless
+
+
 def test_ten_good_seconds_forgive_all_deaths() -> None:
     backoff = Backoff()
     for _ in range(5):
