@@ -127,6 +127,11 @@ class Children:
             self.services.insert(0, self.resolverd)
         self.all = [*self.services, *self.workers]
 
+    def pardon(self, now_ms: int) -> None:
+        """No child's silence until now counts."""
+        for child in self.all:
+            child.watch.pardon(now_ms)
+
     @property
     def alive(self) -> bool:
         """True while any process of this generation runs."""

@@ -146,6 +146,8 @@ class Supervisor:
     def _look_after_children(self, now: int, *, judge: bool) -> None:
         for generation in (self.current, *self._old):
             generation.awaits_older = generation is self.current and bool(self._old)
+            if not judge:
+                generation.children.pardon(now)
             with self._faults.contained("looking after children"):
                 generation.turn(now, judge=judge)
 

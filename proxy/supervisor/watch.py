@@ -57,6 +57,7 @@ class Watch:
         self._starts = Backoff()
         self._alone_due_ms = now_ms
         self._started_ms = now_ms
+        self._pardoned_ms = now_ms
         self._away_since_ms: int | None = now_ms
         self._served = False  # the present process, or the last one, was ready
         self._was_ready = False
@@ -115,6 +116,10 @@ class Watch:
         """Whether so much time has passed without a sign that the next look may be the last."""
         return now_ms - self._last_sign_ms(status) >= SUSPECT_AFTER_MS
 
+    def pardon(self, now_ms: int) -> None:
+        """Silence until now does not make it stale: the supervisor itself was away."""
+        self._pardoned_ms = now_ms
+
     def look(self, status: ProcessStatus, now_ms: int, *, starved_ms: int = 0) -> bool:
         """Judge by the process record; True when the process must be killed (once).
 
@@ -123,7 +128,9 @@ class Watch:
         if self.life in (Life.WAITING, Life.CONDEMNED):
             return False
         silent_ms = now_ms - self._last_sign_ms(status)
-        counted_ms = silent_ms - starved_ms if silent_ms < STARVED_LIMIT_MS else silent_ms
+        counted_ms = min(silent_ms, now_ms - self._pardoned_ms)
+        if silent_ms < STARVED_LIMIT_MS:
+            counted_ms -= starved_ms
         if self.life is Life.STARTING:
             if status.state == ProcessState.READY:
                 self._back()

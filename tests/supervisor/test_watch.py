@@ -145,6 +145,16 @@ def test_where_no_other_worker_is_there_only_failed_starts_count(serving: Watch)
     assert rests == [100, 100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]
 
 
+def test_silence_while_the_supervisor_was_away_does_not_count(serving: Watch) -> None:
+    late = status(T, T)
+    for at_ms in range(T + STALE_AFTER_MS, T + 3 * STALE_AFTER_MS, 250):
+        serving.pardon(at_ms)
+    assert not serving.look(late, at_ms + 250)
+    assert serving.life is Life.SUSPECT
+    assert not serving.look(late, at_ms + STALE_AFTER_MS, starved_ms=1)
+    assert serving.look(late, at_ms + STALE_AFTER_MS)
+
+
 def test_a_process_that_was_ready_between_two_looks_has_served() -> None:
     watch = Watch(T, has_relay=True)
     for _ in range(HOPELESS_DEATHS):
