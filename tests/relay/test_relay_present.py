@@ -154,7 +154,7 @@ def test_however_addresses_come_and_go_no_server_has_too_many_and_no_place_is_lo
     """One address refuses; a client that is told to try again finds the present one."""
     chance = random.Random(seed)
     with ExitStack() as stack:
-        servers = [stack.enter_context(CountingServer()) for _ in range(3)]
+        servers = [stack.enter_context(CountingServer(PLACES)) for _ in range(3)]
         addresses = [("127.0.0.1", server.port) for server in servers]
         refusing = ("127.0.0.1", stack.enter_context(silent_port()))
         relay = stack.enter_context(

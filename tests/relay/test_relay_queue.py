@@ -77,7 +77,7 @@ def test_a_server_with_a_place_is_taken_before_anybody_waits(workers: int) -> No
 @pytest.mark.parametrize("balance", [Balance.ROUNDROBIN, Balance.LEASTCONN, Balance.SOURCE])
 def test_two_hundred_clients_at_once_share_the_places(balance: Balance) -> None:
     with contextlib.ExitStack() as stack:
-        servers = [stack.enter_context(CountingServer()) for _ in range(3)]
+        servers = [stack.enter_context(CountingServer(PLACES)) for _ in range(3)]
         relay = stack.enter_context(
             RelayUnderTest(
                 [RelayServer("127.0.0.1", server.port, maxconn=PLACES) for server in servers],
@@ -105,7 +105,7 @@ def test_two_hundred_clients_at_once_share_the_places(balance: Balance) -> None:
 @pytest.mark.slow
 def test_a_worker_killed_in_the_middle_leaves_nobody_waiting_for_ever() -> None:
     with contextlib.ExitStack() as stack:
-        servers = [stack.enter_context(CountingServer()) for _ in range(3)]
+        servers = [stack.enter_context(CountingServer(PLACES)) for _ in range(3)]
         relay = stack.enter_context(
             RelayUnderTest(
                 [RelayServer("127.0.0.1", server.port, maxconn=PLACES) for server in servers],
@@ -177,7 +177,7 @@ def test_a_stopped_worker_with_the_lowest_ticket_keeps_nobody_waiting(balance: B
     """Its session has its turn again when it lives again; what it holds counts meanwhile."""
     endpoints = (Endpoint(SocketFamily.IPV4, "127.0.0.1"),) * 2
     with (
-        CountingServer() as server,
+        CountingServer(2) as server,
         RelayUnderTest(
             [RelayServer("127.0.0.1", server.port, maxconn=2)],
             workers=2,

@@ -114,6 +114,7 @@ class Chaos:
     def story(self) -> str:
         output = self.program.output.read_text()[-6_000:]
         states = [child.account() for child in self.children()]
+        states.append(f"descriptors: {dict(descriptors_of(self.program.process.pid))}")
         return "\n".join([*self.log, *states, f"--- output\n{output}"])
 
     async def hurt(self) -> None:
@@ -278,10 +279,11 @@ async def run_chaos(chaos: Chaos, nameserver: ScriptedNameserver) -> None:
             await chaos.ledger.stop()
             judge(chaos, report)
             await chaos.until(chaos.whole, SETTLE_SECONDS, "all children in the end")
+            chaos.note(f"descriptors at first: {dict(descriptors)}")
             await chaos.until(
                 lambda: descriptors_of(chaos.program.process.pid) == descriptors,
                 5,
-                f"the supervisor back at {descriptors} descriptors",
+                "the supervisor back at its descriptors",
             )
             await chaos.soft_stop()
             nothing_left(chaos)

@@ -25,6 +25,7 @@ OUT = FMAINT | CMAINT | RMAINT | 2
 MASKS = (0, FMAINT, CMAINT, FMAINT | CMAINT, FDRAIN, CMAINT | FDRAIN, RMAINT, 0x60, 2, 0x10)
 ADDRESS = "127.62.1.1"
 TOP = 5  # rise 3, fall 3
+SHOW = "show servers state be"
 
 
 class Case(NamedTuple):
@@ -79,18 +80,18 @@ backend be
 {lines}
 """
     with haproxy(sections, tmp_path) as path:
-        theirs = parse(ask(path, "show servers state be").strip().encode() + b"\n")
+        theirs = wait_for(lambda: settled(ask(path, SHOW)), 10, "HAProxy's first check has ended")
     with Program(
         tmp_path, f"global\n  nbthread 1\n  stats socket {{socket}} level admin\n{sections}"
     ) as program:
-        ours = wait_for(lambda: settled(program), 10, "the first check has ended")
+        ours = wait_for(lambda: settled(program.ask(SHOW)), 10, "the first check has ended")
     for number, case in enumerate(CASES):
         compare(case, theirs["be", f"s{number}"], ours["be", f"s{number}"])
 
 
-def settled(program: Program) -> dict[tuple[str, str], StateRow]:
+def settled(shown: str) -> dict[tuple[str, str], StateRow]:
     """The rows; none while a check goes on: the first of the hour begins at once, and is refused."""
-    rows = parse(program.ask("show servers state be").strip().encode() + b"\n")
+    rows = parse(shown.strip().encode() + b"\n")
     return {} if any(row.check_state & IN_PROGRESS for row in rows.values()) else dict(rows)
 
 

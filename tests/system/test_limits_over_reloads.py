@@ -250,7 +250,7 @@ def test_however_clients_come_over_reloads_no_server_has_too_many_and_no_client_
     edge: Edge, seed: int
 ) -> None:
     chance = random.Random(seed)
-    server = edge.stack.enter_context(CountingServer())
+    server = edge.stack.enter_context(CountingServer(PLACES))
     edge.start(
         f"server s1 127.0.0.1:{server.port} maxconn {PLACES}",
         globally="    nbthread 2",

@@ -74,7 +74,7 @@ def sessions_of(program: Program) -> set[str]:
 @pytest.mark.slow
 def test_the_death_of_a_worker_costs_its_sessions_and_no_others(tmp_path: Path) -> None:
     with contextlib.ExitStack() as stack:
-        servers = [stack.enter_context(CountingServer()) for _ in range(SERVERS)]
+        servers = [stack.enter_context(CountingServer(PLACES)) for _ in range(SERVERS)]
         port = free_port()
         lines = "\n".join(
             f"  server s{number} 127.0.0.1:{server.port} maxconn {PLACES}"

@@ -12,6 +12,7 @@ import mmap
 import re
 import struct
 import time
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,8 +90,13 @@ def children_of(pid: int) -> list[Child]:
     return found
 
 
-def descriptors_of(pid: int) -> int:
-    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+def descriptors_of(pid: int) -> Counter[str]:
+    """What a process has open, by kind: names of files, without the numbers of sockets."""
+    kinds: Counter[str] = Counter()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            kinds[re.sub(r"\[\d+\]|\d+", "", str(descriptor.readlink()))] += 1
+    return kinds
 
 
 @dataclass
