@@ -7,10 +7,11 @@ immutable settings from the drafts once every section is known.
 from __future__ import annotations
 
 import enum
+from typing import Generic, TypeVar
 
 import msgspec
 
-from proxy.config.model.checks import CheckRules, Step, TcpCheck
+from proxy.config.model.checks import CheckRules, HttpCheck, HttpStep, Step, TcpCheck
 from proxy.config.model.settings import (
     ERROR_LIMIT_DEFAULT,
     PLAIN_BALANCING,
@@ -254,6 +255,32 @@ class HttpRule(msgspec.Struct, frozen=True):
     origin: Origin
 
 
+AnyStep = TypeVar("AnyStep")
+
+
+class RulesDraft(msgspec.Struct, Generic[AnyStep]):
+    """The lines of `tcp-check` or `http-check` in order; a str is a comment."""
+
+    lines: list[AnyStep | str] = []
+    from_defaults: bool = False  # the first line of the section's own replaces them
+    origin: Origin = Origin()  # of the last line
+
+    @property
+    def steps(self) -> list[AnyStep]:
+        """The lines that do something."""
+        return [line for line in self.lines if not isinstance(line, str)]
+
+    def inherited(self, in_force: bool) -> RulesDraft[AnyStep]:
+        """What a section gets: HAProxy passes rules on only together with their option."""
+        return RulesDraft(list(self.lines) if in_force else [], from_defaults=True)
+
+    def begin(self, origin: Origin) -> None:
+        """A line of the section's own is read."""
+        if self.from_defaults:
+            self.lines, self.from_defaults = [], False
+        self.origin = origin
+
+
 class ProxyDraft(msgspec.Struct):
     """One proxy section, or a `defaults` section from which others inherit."""
 
@@ -315,18 +342,21 @@ class ProxyDraft(msgspec.Struct):
     log_as_soon: bool = False
     server_state: ServerStateSource = ServerStateSource.NONE
     server_state_name: str | None = None  # None: the section's own name
-    check_option: CheckRules | None = None  # of the last option; the rules of TcpCheck are below
-    tcp_check: list[Step | str] = []  # rules in order; a str is a comment
-    tcp_check_inherited: bool = False  # the rules are those of `defaults`
-    tcp_check_origin: Origin = Origin()  # of the last rule
+    check_option: CheckRules | None = None  # of the last option; rules of two of them are below
+    tcp_check: RulesDraft[Step] = msgspec.field(default_factory=RulesDraft)
+    http_check: RulesDraft[HttpStep] = msgspec.field(default_factory=RulesDraft)
+    disable_on_404: bool = False
     log_health_checks: bool = False
 
     @property
     def check_rules(self) -> CheckRules | None:
         """What health checks say; None: they only connect."""
-        if not isinstance(self.check_option, TcpCheck):
-            return self.check_option
-        return TcpCheck(tuple(rule for rule in self.tcp_check if not isinstance(rule, str)))
+        option = self.check_option
+        if isinstance(option, TcpCheck):
+            return TcpCheck(tuple(self.tcp_check.steps))
+        if isinstance(option, HttpCheck):
+            return option.joined(self.http_check.steps, disable_on_404=self.disable_on_404)
+        return option
 
     @property
     def title(self) -> str:
@@ -350,8 +380,8 @@ def inherit(defaults: ProxyDraft, name: str, kind: ProxyKind, origin: Origin) ->
         binds=[],
         servers=[],
         # HAProxy passes rules on only together with their option
-        tcp_check=list(defaults.tcp_check) if isinstance(defaults.check_option, TcpCheck) else [],
-        tcp_check_inherited=True,
+        tcp_check=defaults.tcp_check.inherited(isinstance(defaults.check_option, TcpCheck)),
+        http_check=defaults.http_check.inherited(isinstance(defaults.check_option, HttpCheck)),
         id=None,
         description=None,
     )

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from functools import partial
 from random import Random
 
 from proxy.capacity import capacity_of
@@ -201,7 +202,9 @@ class Checker:
         except BlockingIOError:
             self._new.append(server)
             return
-        dialect = self._dialects.of(server.rules, server.backend_index, server.explicit_header)
+        dialect = self._dialects.of(
+            server.rules, server.backend_index, server.explicit_header, partial(self._is_down, slot)
+        )
         watched = self._watched[slot] = Watched(server, record, dialect)
         watched.revision = revision
         self._see(watched, view, at_ms)
@@ -211,6 +214,9 @@ class Checker:
         self._timetable.place(slot, self._first_due_ms(watched, carried, at_ms))
         if watched.target is None:
             self._timetable.pause(slot)
+
+    def _is_down(self, slot: int) -> bool:
+        return rise_fall.is_down(self._watched[slot].state)
 
     def _first_due_ms(self, watched: Watched, carried: bool, at_ms: int) -> int:
         """Where a former worker's timetable had it, else spread over the interval."""

@@ -27,7 +27,7 @@ from proxy.config.linking.checks_http import (
 )
 from proxy.config.linking.log import check_log_format
 from proxy.config.linking.tracking import check_tracking
-from proxy.config.model.checks import TcpCheck
+from proxy.config.model.checks import HttpCheck, TcpCheck
 from proxy.config.model.settings import InitAddr, Origin
 from proxy.config.text.messages import Messages
 from proxy.config.text.names import is_service_name
@@ -39,13 +39,17 @@ DEFAULT_RESOLVERS = "default"  # made from resolv.conf if a server refers to it 
 
 def _check_rules(draft: ProxyDraft, messages: Messages) -> None:
     """Rules of health checks that no option puts in force."""
-    used = draft.tcp_check_inherited or isinstance(draft.check_option, TcpCheck)
-    if draft.kind.serves and draft.tcp_check and not used:
-        messages.warning(
-            f"{draft.title} uses tcp-check rules without 'option tcp-check', "
-            "so the rules are ignored",
-            draft.tcp_check_origin,
-        )
+    for word, rules, option, kind in (
+        ("tcp-check", draft.tcp_check, "tcp-check", TcpCheck),
+        ("http-check", draft.http_check, "httpchk", HttpCheck),
+    ):
+        used = rules.from_defaults or isinstance(draft.check_option, kind)
+        if draft.kind.serves and rules.lines and not used:
+            messages.warning(
+                f"{draft.title} uses {word} rules without 'option {option}', "
+                "so the rules are ignored",
+                rules.origin,
+            )
 
 
 class References:
@@ -242,8 +246,8 @@ def _check_server(
             messages.alert(f"{described} : {text}: add 'resolvers <name>'", server.origin)
     if options.check and no_port and not (draft.check_rules and draft.check_rules.names_ports):
         text = "neither service port nor check port"
-        if draft.tcp_check:
-            text += ", and not each connection of tcp-check has a port: write 'connect port <n>'"
+        if isinstance(draft.check_rules, (TcpCheck, HttpCheck)):
+            text += ", and not each connection of its check has one: write 'connect port <n>'"
         messages.alert(f"{described} has {text}", server.origin)
     if options.cookie:
         messages.warning(f"{described} : ignoring cookie as HTTP mode is disabled", server.origin)

@@ -7,6 +7,7 @@ sends and how it judges is known where checks are made, not here.
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from typing import ClassVar
 
 import msgspec
@@ -15,7 +16,7 @@ from shm.check_status import CheckStatus
 
 
 class Match(enum.StrEnum):
-    """How `tcp-check expect` looks for its pattern.
+    """How `tcp-check expect` or `http-check expect` looks for its pattern.
 
     Settings that were sent as bytes have plain strings: compare with ==, not with `is`.
     """
@@ -24,10 +25,14 @@ class Match(enum.StrEnum):
     REGEX = "rstring"
     BINARY = "binary"
     BINARY_REGEX = "rbinary"  # over the hexadecimal form, in capitals
+    STATUS = "status"
+    STATUS_REGEX = "rstatus"
+    HEADER = "hdr"  # each element of its list
+    FULL_HEADER = "fhdr"
 
 
 class ConnectStep(msgspec.Struct, frozen=True, tag=True):
-    """`tcp-check connect`; None: the check's own address or port.
+    """`tcp-check connect` or `http-check connect`; None: the check's own address or port.
 
     `number` counts the rules of the file from 1, comments too; `comment` is the rule's own, or that
     of the last `tcp-check comment` before it.
@@ -70,6 +75,64 @@ class ExpectStep(msgspec.Struct, frozen=True, tag=True):
 Step = ConnectStep | SendStep | ExpectStep
 
 
+class HttpRequest(msgspec.Struct, frozen=True):
+    """A request as `option httpchk` or `http-check send` has it; None: not said there.
+
+    `headers` are pairs of name and value.
+    """
+
+    method: str | None = None
+    uri: str | None = None
+    version: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    body: str = ""
+
+    def or_else(self, other: HttpRequest) -> HttpRequest:
+        """This request, and from the other one what it does not say."""
+        return HttpRequest(
+            self.method or other.method,
+            self.uri or other.uri,
+            self.version or other.version,
+            self.headers or other.headers,
+            self.body or other.body,
+        )
+
+
+class HttpSendStep(msgspec.Struct, frozen=True, tag=True):
+    """`http-check send`."""
+
+    number: int
+    request: HttpRequest
+    comment: str = ""
+
+
+class TextMatch(msgspec.Struct, frozen=True):
+    """A pattern of `http-check expect hdr`: `method` is str, beg, end, sub or reg."""
+
+    pattern: str
+    method: str = "str"
+
+
+class HttpExpectStep(ExpectStep, frozen=True, tag=True):
+    """`http-check expect`; `ranges` of status codes, both ends included, where it looks at them."""
+
+    ranges: tuple[tuple[int, int], ...] = ()
+    name: TextMatch | None = None  # of a header
+    value: TextMatch | None = None  # None: that the header is there is enough
+
+
+HttpStep = ConnectStep | HttpSendStep | HttpExpectStep
+GOOD_STATUS = HttpExpectStep(
+    0, Match.STATUS, b"200-399", error_status=CheckStatus.L7STS, ranges=((200, 399),)
+)
+_REGEX = (Match.REGEX, Match.BINARY_REGEX, Match.STATUS_REGEX)
+
+
+def _names_ports(steps: tuple[Step, ...] | tuple[HttpStep, ...]) -> bool:
+    connects = [step for step in steps if isinstance(step, ConnectStep)]
+    return bool(connects) and all(step.port or step.address_port for step in connects)
+
+
 class TcpCheck(msgspec.Struct, frozen=True, tag=True):
     """`option tcp-check` with rules; without any, a check only connects.
 
@@ -81,16 +144,54 @@ class TcpCheck(msgspec.Struct, frozen=True, tag=True):
     @property
     def names_ports(self) -> bool:
         """Whether each connection has a port of its own, so that servers need none."""
-        connects = [step for step in self.steps if isinstance(step, ConnectStep)]
-        return bool(connects) and all(step.port or step.address_port for step in connects)
+        return _names_ports(self.steps)
 
     @property
     def has_patterns(self) -> bool:
         """Whether a step looks for a regular expression."""
-        return any(
-            isinstance(step, ExpectStep) and step.match in (Match.REGEX, Match.BINARY_REGEX)
-            for step in self.steps
-        )
+        return any(isinstance(step, ExpectStep) and step.match in _REGEX for step in self.steps)
+
+
+class HttpCheck(msgspec.Struct, frozen=True, tag=True):
+    """`option httpchk`: `request` is what its line says; `joined` makes the steps of it."""
+
+    request: HttpRequest
+    steps: tuple[HttpStep, ...] = ()
+    disable_on_404: bool = False
+
+    @property
+    def names_ports(self) -> bool:
+        """Whether each connection has a port of its own, so that servers need none."""
+        return _names_ports(self.steps)
+
+    @property
+    def has_patterns(self) -> bool:
+        """Whether a step looks for a regular expression."""
+        return any(isinstance(step, HttpExpectStep) and _is_regex(step) for step in self.steps)
+
+    def joined(self, rules: Sequence[HttpStep], *, disable_on_404: bool) -> HttpCheck:
+        """With the rules of `http-check`.
+
+        The first request takes from the option what it does not say itself, and is wholly the
+        option's where no rule sends before the first expectation. Behind the last request a good
+        status is expected where the rules expect nothing.
+        """
+        steps = list(rules)
+        at = 1 if steps and isinstance(steps[0], ConnectStep) else 0
+        first = steps[at] if at < len(steps) else None
+        if isinstance(first, HttpSendStep):
+            request = first.request.or_else(self.request)
+            steps[at] = msgspec.structs.replace(first, request=request)
+        else:
+            steps.insert(at, HttpSendStep(0, self.request))
+        if not isinstance(steps[-1], HttpExpectStep):
+            steps.append(GOOD_STATUS)
+        return HttpCheck(self.request, tuple(steps), disable_on_404)
+
+
+def _is_regex(step: HttpExpectStep) -> bool:
+    texts = [text for text in (step.name, step.value) if text is not None]
+    return step.match in _REGEX or any(text.method == "reg" for text in texts)
 
 
 class RedisCheck(msgspec.Struct, frozen=True, tag=True):
@@ -100,4 +201,4 @@ class RedisCheck(msgspec.Struct, frozen=True, tag=True):
     has_patterns: ClassVar[bool] = False
 
 
-CheckRules = TcpCheck | RedisCheck
+CheckRules = TcpCheck | HttpCheck | RedisCheck

@@ -7,10 +7,20 @@ compiled once for all its servers; one check is one run of it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
-from proxy.config.model.checks import CheckRules, ExpectStep, Match, RedisCheck, SendStep, TcpCheck
+from proxy.config.model.checks import (
+    CheckRules,
+    ExpectStep,
+    HttpCheck,
+    Match,
+    RedisCheck,
+    SendStep,
+    TcpCheck,
+)
 from proxy.config.model.settings import ProxyHeader
 from proxy.health.dialect.connect_only import CONNECT_ONLY
+from proxy.health.dialect.http import HttpRun, HttpScript
 from proxy.health.dialect.script import Script
 from proxy.health.dialect.seam import Dialect
 from shm.check_status import CheckStatus
@@ -38,19 +48,34 @@ class Dialects:
     """The dialects of one worker's checks."""
 
     def __init__(self) -> None:
-        self._scripts: dict[tuple[int, ProxyHeader], Script] = {}
+        self._scripts: dict[tuple[int, ProxyHeader], Script | HttpScript] = {}
 
-    def of(self, rules: CheckRules | None, backend_index: int, header: ProxyHeader) -> Factory:
-        """What makes the dialect of each check; `header`: of `tcp-check connect send-proxy`."""
+    def of(
+        self,
+        rules: CheckRules | None,
+        backend_index: int,
+        header: ProxyHeader,
+        is_down: Callable[[], bool],
+    ) -> Factory:
+        """What makes the dialect of each check of a server.
+
+        `header`: of the rules' `connect send-proxy`; `is_down`: whether checks have taken the
+        server down.
+        """
         if rules is None:
             return connect_only
         key = backend_index, header
-        if key not in self._scripts:
-            self._scripts[key] = _script(rules, header)
-        return self._scripts[key].run
+        script = self._scripts.get(key)
+        if script is None:
+            script = self._scripts[key] = _script(rules, header)
+        if isinstance(script, HttpScript):
+            return partial(HttpRun, script, is_down)
+        return script.run
 
 
-def _script(rules: CheckRules, header: ProxyHeader) -> Script:
+def _script(rules: CheckRules, header: ProxyHeader) -> Script | HttpScript:
+    if isinstance(rules, HttpCheck):
+        return HttpScript(rules, header=header)
     if isinstance(rules, TcpCheck):
         return Script(rules.steps, header=header, numbered=True)
     assert isinstance(rules, RedisCheck), rules

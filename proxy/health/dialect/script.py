@@ -73,16 +73,21 @@ def _heads(steps: tuple[CompiledStep, ...]) -> tuple[int, ...]:
     return tuple(heads)
 
 
+def connection(step: ConnectStep, header: ProxyHeader, *, quick_ack: bool) -> Connect:
+    """What a rule `connect` asks for; `header`: where it says `send-proxy`."""
+    own = header if step.send_proxy else ProxyHeader.NONE
+    return Connect(
+        address=step.address,
+        port=step.port or step.address_port,
+        header=None if step.default else own,
+        quick_ack=quick_ack,
+        reset_on_close=not step.linger,
+    )
+
+
 def _compiled(step: Step, header: ProxyHeader, after: Step | None) -> CompiledStep:
-    if isinstance(step, ConnectStep):
-        own = header if step.send_proxy else ProxyHeader.NONE
-        return step, Connect(
-            address=step.address,
-            port=step.port or step.address_port,
-            header=None if step.default else own,
-            quick_ack=isinstance(after, ExpectStep),  # else the next bytes carry it
-            reset_on_close=not step.linger,
-        )
+    if isinstance(step, ConnectStep):  # what is sent next carries the acknowledgement
+        return step, connection(step, header, quick_ack=isinstance(after, ExpectStep))
     return Expectation(step) if isinstance(step, ExpectStep) else step
 
 
@@ -172,7 +177,7 @@ class Run:
             text = f"{complaint} at step {step.number}"
         elif not text:
             text = first_line(self._data)
-        return Result(CheckStatus.of(step.error_status), 0, _commented(text, step))
+        return Result(CheckStatus.of(step.error_status), 0, commented(text, step))
 
     def _expired(self) -> Result:
         step = self._script.steps[self._at]
@@ -204,5 +209,6 @@ def first_line(data: bytes) -> str:
     return data.replace(b"\r", b"\n").partition(b"\n")[0].decode(errors="replace")
 
 
-def _commented(text: str, step: ExpectStep) -> str:
+def commented(text: str, step: ExpectStep) -> str:
+    """The text with the step's comment."""
     return f"{text} comment: {step.comment}" if step.comment else text

@@ -8,6 +8,7 @@ from __future__ import annotations
 from proxy.config.drafts import ProxyDraft, ProxyKind
 from proxy.config.lines.http import HTTP_OPTIONS
 from proxy.config.lines.log import set_log_format
+from proxy.config.lines.proxy.http_check import httpchk
 from proxy.config.lines.shapes import ALONE, AT_MOST_ONE
 from proxy.config.lines.table import (
     Handler,
@@ -110,9 +111,10 @@ OPTIONS: Table[ProxyDraft] = {
     ),
     "prefer-last-server": without_effect("it needs mode http", shape=ALONE, negatable=True),
     "tcp-check": works(_checks(TcpCheck(())), shape=ALONE),
+    "httpchk": works(httpchk),
     "redis-check": works(_checks(RedisCheck()), shape=ALONE),
     **dict.fromkeys(
-        ("httpchk", "mysql-check", "pgsql-check", "smtpchk", "ldap-check", "ssl-hello-chk"),
+        ("mysql-check", "pgsql-check", "smtpchk", "ldap-check", "ssl-hello-chk"),
         later(),
     ),
     "spop-check": unsupported("SPOE needs mode http"),

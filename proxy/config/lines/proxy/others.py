@@ -13,7 +13,6 @@ from proxy.config.lines.table import Table, later, removed, unsupported, without
 _LATER = (
     *("use-server", "acl", "tcp-response"),
     *("log-format-sd", "error-log-format", "guid"),
-    "http-check",
     "log-steps",
 )
 _NO_STICKINESS = "use 'balance source' to keep a client on its server"

@@ -12,6 +12,7 @@ from proxy.config.lines.http import HTTP_TIMEOUTS, HTTP_WORDS
 from proxy.config.lines.log import log_format, log_tag, proxy_log
 from proxy.config.lines.proxy.balance import BALANCE_WORDS
 from proxy.config.lines.proxy.bind import bind
+from proxy.config.lines.proxy.http_check import http_check
 from proxy.config.lines.proxy.http_request import HTTP_REQUEST
 from proxy.config.lines.proxy.option import option
 from proxy.config.lines.proxy.others import PROXY_OTHERS
@@ -182,6 +183,7 @@ PROXY_WORDS: Table[ProxyDraft] = {
     **KEEPALIVE_WORDS,
     "source": works(proxy_source),
     "tcp-check": works(tcp_check),
+    "http-check": works(http_check),
     "default_backend": works(_default_backend),
     "use_backend": works(_use_backend),
     "maxconn": works(number("maxconn", 0, MAXCONN_MAX)),

@@ -1,0 +1,194 @@
+"""`option httpchk` and `http-check ...`: health checks that speak HTTP (manual section 4.2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from proxy.config.drafts import ProxyDraft
+from proxy.config.lines.proxy.check_rule import LATER, RuleReader
+from proxy.config.lines.table import Statement
+from proxy.config.model.checks import (
+    ConnectStep,
+    HttpCheck,
+    HttpExpectStep,
+    HttpRequest,
+    HttpSendStep,
+    Match,
+    TextMatch,
+)
+from proxy.config.text.messages import ConfigError
+from proxy.config.text.suggest import hint
+from shm.check_status import CheckStatus
+
+_KINDS = ("disable-on-404", "comment", "connect", "send", "expect")
+_LATER = ("send-state", *LATER)
+_MATCHES = (
+    *(Match.STRING, Match.REGEX, Match.STATUS, Match.STATUS_REGEX),
+    *(Match.HEADER, Match.FULL_HEADER),
+)
+_BODY_MATCHES = (Match.STRING, Match.REGEX)
+_SEND_WORDS = ("comment", "meth", "uri", "ver", "hdr", "body")
+_SEND_LATER = ("uri-lf", "body-lf")
+_FRAMING = ("content-length", "transfer-encoding")  # what the body says, and nothing else
+_METHODS = ("str", "beg", "end", "sub", "reg")
+
+
+def httpchk(statement: Statement, draft: ProxyDraft) -> None:
+    """`option httpchk [[<method>] <uri> [<version>]]`; headers may follow the version's \\r\\n."""
+    words = [word for word in statement.arguments if word]
+    if len(words) > 3:
+        raise ConfigError(f"'option httpchk' cannot handle unexpected argument '{words[3]}'")
+    method = words.pop(0) if len(words) > 1 else None
+    uri = words.pop(0) if words else None
+    version, _, rest = words[0].partition("\r\n") if words else (None, "", "")
+    if words and len(words[0]) > len(version or ""):
+        statement.warn(
+            "'option httpchk' : headers or a body behind the version are deprecated: "
+            "use 'http-check send'"
+        )
+    head, _, body = rest.partition("\r\n\r\n")
+    request = HttpRequest(method, uri, version, _old_headers(head), body)
+    draft.check_option = HttpCheck(request)
+
+
+def _old_headers(text: str) -> tuple[tuple[str, str], ...]:
+    kept: list[tuple[str, str]] = []
+    for line in filter(None, text.split("\r\n")):
+        name, colon, value = line.partition(":")
+        if not colon or not name or (name.lower() == "host" and _has_host(kept)):
+            raise ConfigError(f"'option httpchk' : '{line}' behind the version is no header")
+        if name.lower() not in _FRAMING:
+            kept.append((name, value.strip()))
+    return tuple(kept)
+
+
+def _has_host(headers: list[tuple[str, str]]) -> bool:
+    return any(name.lower() == "host" for name, _ in headers)
+
+
+def http_check(statement: Statement, draft: ProxyDraft) -> None:
+    """One rule. The first of a section replaces the rules that it inherited."""
+    kind = statement.arguments[0] if statement.arguments else ""
+    if kind.partition("(")[0] in _LATER:
+        raise ConfigError(f"'http-check {kind}' is not supported yet")
+    if kind not in _KINDS:
+        known = "', '".join(_KINDS)
+        raise ConfigError(
+            f"'http-check' only supports '{known}', but got '{kind}'{hint(kind, _KINDS)}"
+        )
+    if kind == "disable-on-404":
+        statement.skip(1).at_most(0)
+        draft.disable_on_404 = True
+        return
+    draft.http_check.begin(statement.origin)
+    lines = draft.http_check.lines
+    rule = _HttpRule(f"http-check {kind}", statement.skip(1), lines)
+    steps = draft.http_check.steps
+    rule.follows(kind, type(steps[-1]) if steps else None)
+    if kind == "comment":
+        lines.append(rule.comment())
+    elif kind == "connect":
+        lines.append(rule.connect())
+    elif kind == "send":
+        lines.append(rule.send())
+    else:
+        lines.append(rule.expect())
+
+
+class _HttpRule(RuleReader):
+    def follows(self, kind: str, former: type | None) -> None:
+        """Each connection has one request, and what is expected of its answer."""
+        if former is None:
+            return
+        missing = {
+            "send": "connect" if former is not ConnectStep else "",
+            "expect": "send" if former is ConnectStep else "",
+            "connect": "expect" if former is not HttpExpectStep else "",
+        }.get(kind)
+        if missing:
+            self.fail(f"step {self.number} : there is no '{missing}' before it")
+
+    def send(self) -> HttpSendStep:
+        """The line `send`."""
+        words: dict[str, str] = {}
+        headers: list[tuple[str, str]] = []
+        while self.words:
+            option = self.words.pop(0)
+            if option in _SEND_LATER:
+                self.fail(f"'{option}' is not supported yet")
+            if option == "hdr":
+                headers.append(self._header(headers))
+            elif option in _SEND_WORDS:
+                words[option] = self.value("a string", option)
+            else:
+                self.only((*_SEND_WORDS, *_SEND_LATER), option)
+        kept = tuple(pair for pair in headers if pair[0].lower() not in _FRAMING)
+        request = HttpRequest(
+            words.get("meth"), words.get("uri"), words.get("ver"), kept, words.get("body", "")
+        )
+        comment = words.get("comment", self.comment_before())
+        return HttpSendStep(self.number, request, comment)
+
+    def _header(self, others: list[tuple[str, str]]) -> tuple[str, str]:
+        if len(self.words) < 2 or not self.words[0] or not self.words[1]:
+            self.fail("'hdr' expects <name> and <value>")
+        name, value = self.words.pop(0), self.words.pop(0)
+        if name.lower() == "host" and _has_host(others):
+            self.fail("'Host' header already defined")
+        if "%" in value.replace("%%", ""):
+            self.fail("'hdr' : a format is not supported yet (write '%%' for a '%')")
+        return name, value.replace("%%", "%")
+
+    def expect(self) -> HttpExpectStep:
+        """The line `expect`."""
+        given = self.expectation(_MATCHES)
+        if given["match"] not in _BODY_MATCHES:
+            given.setdefault("error_status", int(CheckStatus.L7STS))
+        return HttpExpectStep(self.number, **given)
+
+    def pattern(self, match: Match) -> dict[str, Any]:
+        if match in (Match.HEADER, Match.FULL_HEADER):
+            return self._header_patterns(match)
+        text = self.value("a pattern", match)
+        if match is Match.STATUS:
+            return {"pattern": text.encode(), "ranges": self._ranges(text)}
+        return {"pattern": text.encode() if match is Match.STRING else self.regex(text)}
+
+    def _ranges(self, text: str) -> tuple[tuple[int, int], ...]:
+        ranges = []
+        for part in filter(None, text.split(",")):
+            first, dash, last = part.partition("-")
+            wrong = next((c for c in first + last if c not in "0123456789"), "")
+            if wrong:
+                self.fail(f"invalid character '{wrong}' in the list of status codes")
+            if not first or (dash and (not last or int(last) < int(first))):
+                self.fail(f"invalid range of status codes '{part}'")
+            ranges.append((int(first), int(last or first)))
+        return tuple(ranges)
+
+    def _header_patterns(self, match: Match) -> dict[str, Any]:
+        if self.words[:1] == ["name-lf"]:
+            self.fail(f"'{match}' : 'name-lf' is not supported yet")
+        if self.words[:1] != ["name"] or len(self.words) < 2:
+            self.fail(f"'{match}' expects 'name' and a pattern")
+        self.words.pop(0)
+        given: dict[str, Any] = {"name": self._text_match(match), "pattern": b""}
+        if self.words[:1] == ["value-lf"]:
+            self.fail(f"'{match}' : 'value-lf' is not supported yet")
+        if self.words[:1] == ["value"]:
+            self.words.pop(0)
+            given["value"] = self._text_match(match)
+        return given
+
+    def _text_match(self, match: Match) -> TextMatch:
+        method = "str"
+        if self.words[:1] == ["-m"]:
+            self.words.pop(0)
+            known = "', '".join(_METHODS)
+            method = self.value(f"one of '{known}'", f"{match}' : '-m")
+            if method not in _METHODS:
+                self.fail(f"'{match}' : '-m' only supports '{known}' (got '{method}')")
+        text = self.value("a pattern", match)
+        if method == "reg":
+            self.regex(text)
+        return TextMatch(text, method)

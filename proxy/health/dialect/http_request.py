@@ -1,0 +1,63 @@
+"""The bytes of a check's HTTP request (manual: option httpchk, http-check send). Pure.
+
+As HAProxy writes it: names in small letters, the length behind the other header fields, the
+connection last.
+"""
+
+from __future__ import annotations
+
+import re
+
+from proxy.config.model.checks import HttpRequest
+
+METHOD, URI, VERSION = "OPTIONS", "/", "HTTP/1.0"
+NO_BODY_METHODS = frozenset(("GET", "HEAD", "OPTIONS", "DELETE"))  # that need no length
+_HTTP = re.compile(r"HTTP/([0-9])\.([0-9])", re.IGNORECASE)
+_ABSOLUTE = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://(?:[^/?#@]*@)?)[^/?#]*(.*)", re.DOTALL)
+
+
+def method_of(request: HttpRequest) -> str:
+    """The method that is sent."""
+    return request.method or METHOD
+
+
+def request_bytes(request: HttpRequest) -> bytes:
+    """The whole request; a header `Host` is also the authority of an absolute URI."""
+    method, uri = method_of(request), request.uri or URI
+    said = request.version or VERSION
+    number = _HTTP.fullmatch(said)
+    newer = number is not None and (int(number[1]), int(number[2])) >= (1, 1)
+    version = "HTTP/1.1" if newer else said
+    fields = []
+    said_of_connection: set[str] = set()
+    for name, value in request.headers:
+        small, text = name.lower(), value
+        if small == "connection":
+            text, words = _connection(value)
+            said_of_connection |= words
+        elif small == "host":
+            uri = _with_authority(method, uri, value)
+        if text:
+            fields.append(f"{small}: {text}\r\n")
+    body = request.body.encode()
+    if body or method not in NO_BODY_METHODS:
+        fields.append(f"content-length: {len(body)}\r\n")
+    if newer and (not said_of_connection or "close" in said_of_connection):
+        fields.append("connection: close\r\n")
+    elif not newer and "keep-alive" in said_of_connection:
+        fields.append("connection: keep-alive\r\n")
+    return f"{method} {uri} {version}\r\n{''.join(fields)}\r\n".encode() + body
+
+
+def _with_authority(method: str, uri: str, host: str) -> str:
+    absolute = _ABSOLUTE.fullmatch(uri)
+    if absolute is not None:
+        return f"{absolute[1]}{host}{absolute[2]}"
+    return host if method == "CONNECT" or uri[0] not in "/*?" else uri
+
+
+def _connection(value: str) -> tuple[str, set[str]]:
+    """What a header field `connection` says beside how long it lasts, and all of its words."""
+    tokens = [token.strip() for token in value.split(",")]
+    kept = [token for token in tokens if token.lower() not in ("", "close", "keep-alive")]
+    return ", ".join(kept), {token.lower() for token in tokens}
