@@ -148,8 +148,8 @@ def connect(check: RunningCheck) -> None:
 def outcome_of(result: Result, began_ns: int) -> Outcome:
     """The outcome of a check that ends now."""
     duration_us = (time.monotonic_ns() - began_ns) // 1_000
-    status, code, description, own_fault = result
-    return Outcome(status, code, duration_us, description, own_fault)
+    status, code, description, own_fault, logged = result
+    return Outcome(status, code, duration_us, description, own_fault, logged)
 
 
 def failed_connect(code: int, place: str) -> Result:

@@ -364,7 +364,8 @@ class Checker:
         if watched.server.resolved:
             self._ask(slot, outcome.status, began_ms)
         if watched.server.log_checks and rise_fall.is_news(former, watched.state):
-            self._news.checked(watched.server, watched.state, text)
+            line_text = text or cut(outcome.logged)
+            self._news.checked(watched.server, watched.state, line_text)
         if change is not Change.NONE:
             self._news.changed(watched.server, watched.state, change, text=text)
 

@@ -70,7 +70,7 @@ class Outcome(NamedTuple):
     """How one check ended.
 
     `code` is the errno of a failed connect, the dialect's code, or 0; `description` what the server
-    said, or where the check failed.
+    said, or where the check failed; `logged` what only the check's own line says.
     """
 
     status: CheckStatus
@@ -78,6 +78,7 @@ class Outcome(NamedTuple):
     duration_us: int
     description: str = ""
     own_fault: bool = False  # of this host: it says nothing of the server
+    logged: str = ""
 
     @property
     def result(self) -> CheckResult:

@@ -134,7 +134,6 @@ def test_nosplice_in_global_turns_splicing_off_everywhere() -> None:
         ("option", "expects the name of an option"),
         ("option redispach", "did you mean 'redispatch' maybe ?"),
         ("option redispatch x", "'option redispatch' expects a whole number"),
-        ("option mysql-check", "'option mysql-check' is not supported yet"),
         ("option tcp-check x", "unexpected argument 'x'"),
         ("option forceclose", "does not exist any more"),
         ("no timeout client 3s", "'no' cannot stand before 'timeout'"),

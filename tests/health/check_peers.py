@@ -70,6 +70,21 @@ def hold(connection: socket.socket, received: bytearray) -> None:
         received += data
 
 
+def end_of(connection: socket.socket, received: bytearray) -> None:
+    """Do nothing more, and tell whether the check closes in order or by a reset."""
+    try:
+        hold(connection, received)
+    except ConnectionResetError:
+        received += b" [reset]"
+        raise
+    received += b" [closed]"
+
+
+def end(connection: socket.socket, _received: bytearray) -> None:
+    """Send no more, but receive."""
+    connection.shutdown(socket.SHUT_WR)
+
+
 def pause(_connection: socket.socket, _received: bytearray) -> None:
     """Let the check take what was sent before, so that the rest comes by itself."""
     time.sleep(0.06)
@@ -107,8 +122,9 @@ def _handler(case: Case, sent: list[bytes]) -> Callable[[socket.socket], None]:
         with suppress(OSError):
             for act in case.acts or ():
                 act(connection, received)
-        # a port that is its own is what differs between two programs
-        sent.append(re.sub(rb"(PROXY TCP4 \S+ \S+) \d+ \d+", rb"\1", bytes(received)))
+        # a port that is its own is what differs between two programs, and the time of day
+        data = re.sub(rb"(PROXY TCP4 \S+ \S+) \d+ \d+", rb"\1", bytes(received))
+        sent.append(re.sub(rb"(?s)....(?=HAPROXYSSLCHK)", b"time", data, count=1))
 
     return handle
 

@@ -13,6 +13,7 @@ from proxy.health.dialect.seam import (
     RECEIVED_MAX,
     Answer,
     Connect,
+    Dialect,
     Ended,
     Event,
     Expect,
@@ -103,7 +104,7 @@ steps = st.one_of(
 ends = st.sampled_from([Ended(b"", 0), Ended(b"ab", 0), Ended(b"a", 104), Moment.EXPIRED])
 
 
-def obey(check: Run, answer: Answer, pieces: list[bytes], end: Event) -> Result:
+def obey(check: Dialect, answer: Answer, pieces: list[bytes], end: Event) -> Result:
     """Do as the seam's user does."""
     over = False
     for _ in range(200):

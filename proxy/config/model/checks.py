@@ -194,11 +194,44 @@ def _is_regex(step: HttpExpectStep) -> bool:
     return step.match in _REGEX or any(text.method == "reg" for text in texts)
 
 
-class RedisCheck(msgspec.Struct, frozen=True, tag=True):
-    """`option redis-check`."""
+class FixedCheck(msgspec.Struct, frozen=True):
+    """A check whose steps no rule says: on the server's port, without patterns."""
 
     names_ports: ClassVar[bool] = False
     has_patterns: ClassVar[bool] = False
 
 
-CheckRules = TcpCheck | HttpCheck | RedisCheck
+class RedisCheck(FixedCheck, frozen=True, tag=True):
+    """`option redis-check`."""
+
+
+class SmtpCheck(FixedCheck, frozen=True, tag=True):
+    """`option smtpchk`."""
+
+    hello: str = "HELO"
+    domain: str = "localhost"
+
+
+class MysqlCheck(FixedCheck, frozen=True, tag=True):
+    """`option mysql-check`; without a user there is no login."""
+
+    user: str | None = None
+    before_41: bool = False  # logs in as clients before MySQL 4.1 do
+
+
+class PgsqlCheck(FixedCheck, frozen=True, tag=True):
+    """`option pgsql-check`."""
+
+    user: str
+
+
+class LdapCheck(FixedCheck, frozen=True, tag=True):
+    """`option ldap-check`."""
+
+
+class SslHelloCheck(FixedCheck, frozen=True, tag=True):
+    """`option ssl-hello-chk`."""
+
+
+NamedCheck = RedisCheck | SmtpCheck | MysqlCheck | PgsqlCheck | LdapCheck | SslHelloCheck
+CheckRules = TcpCheck | HttpCheck | NamedCheck

@@ -1,11 +1,12 @@
 """From the settings of a section to the dialect of its checks.
 
-Owns what the dialects with an option of their own send and expect, as steps. A section's script is
-compiled once for all its servers; one check is one run of it.
+Owns the steps of `redis-check`, and which file has each of the other options. A section's script
+or conversation is made once for all its servers; one check is one run of it.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -13,13 +14,21 @@ from proxy.config.model.checks import (
     CheckRules,
     ExpectStep,
     HttpCheck,
+    LdapCheck,
     Match,
+    MysqlCheck,
+    NamedCheck,
+    PgsqlCheck,
     RedisCheck,
     SendStep,
+    SmtpCheck,
+    SslHelloCheck,
     TcpCheck,
 )
 from proxy.config.model.settings import ProxyHeader
+from proxy.health.dialect import ldap, mail, mysql, pgsql, tls_hello
 from proxy.health.dialect.connect_only import CONNECT_ONLY
+from proxy.health.dialect.conversation import Conversation
 from proxy.health.dialect.http import HttpRun, HttpScript
 from proxy.health.dialect.script import Script
 from proxy.health.dialect.seam import Dialect
@@ -48,7 +57,8 @@ class Dialects:
     """The dialects of one worker's checks."""
 
     def __init__(self) -> None:
-        self._scripts: dict[tuple[int, ProxyHeader], Script | HttpScript] = {}
+        self._factories: dict[tuple[int, ProxyHeader], Factory] = {}
+        self._http: dict[tuple[int, ProxyHeader], HttpScript] = {}
 
     def of(
         self,
@@ -65,18 +75,28 @@ class Dialects:
         if rules is None:
             return connect_only
         key = backend_index, header
-        script = self._scripts.get(key)
-        if script is None:
-            script = self._scripts[key] = _script(rules, header)
-        if isinstance(script, HttpScript):
-            return partial(HttpRun, script, is_down)
-        return script.run
+        if isinstance(rules, HttpCheck):
+            if key not in self._http:
+                self._http[key] = HttpScript(rules, header=header)
+            return partial(HttpRun, self._http[key], is_down)
+        if key not in self._factories:
+            self._factories[key] = _factory(rules, header)
+        return self._factories[key]
 
 
-def _script(rules: CheckRules, header: ProxyHeader) -> Script | HttpScript:
-    if isinstance(rules, HttpCheck):
-        return HttpScript(rules, header=header)
+def _factory(rules: TcpCheck | NamedCheck, header: ProxyHeader) -> Factory:
     if isinstance(rules, TcpCheck):
-        return Script(rules.steps, header=header, numbered=True)
-    assert isinstance(rules, RedisCheck), rules
-    return Script(REDIS, header=header, numbered=False)
+        return Script(rules.steps, header=header, numbered=True).run
+    if isinstance(rules, RedisCheck):
+        return Script(REDIS, header=header, numbered=False).run
+    if isinstance(rules, SslHelloCheck):
+        return lambda: tls_hello.conversation(int(time.time())).run()
+    return _conversation(rules).run
+
+
+def _conversation(rules: SmtpCheck | MysqlCheck | PgsqlCheck | LdapCheck) -> Conversation:
+    if isinstance(rules, SmtpCheck):
+        return mail.conversation(rules)
+    if isinstance(rules, MysqlCheck):
+        return mysql.conversation(rules)
+    return pgsql.conversation(rules) if isinstance(rules, PgsqlCheck) else ldap.conversation()

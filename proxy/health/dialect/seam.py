@@ -84,13 +84,15 @@ class Expect(NamedTuple):
 class Result(NamedTuple):
     """How the check ended; `code` is the protocol's, `description` what the server said.
 
-    `own_fault`: this host could not connect, which says nothing of the server.
+    `own_fault`: this host could not connect, which says nothing of the server. `logged`: what the
+    line of `option log-health-checks` says where `last_chk` says nothing.
     """
 
     status: CheckStatus
     code: int = 0
     description: str = ""
     own_fault: bool = False
+    logged: str = ""
 
 
 Event = Moment | Received | Ended

@@ -8,7 +8,7 @@ from __future__ import annotations
 from proxy.config.drafts import ProxyDraft, ProxyKind
 from proxy.config.lines.http import HTTP_OPTIONS
 from proxy.config.lines.log import set_log_format
-from proxy.config.lines.proxy.http_check import httpchk
+from proxy.config.lines.proxy.check_options import CHECK_OPTIONS
 from proxy.config.lines.shapes import ALONE, AT_MOST_ONE
 from proxy.config.lines.table import (
     Handler,
@@ -16,14 +16,12 @@ from proxy.config.lines.table import (
     Statement,
     Table,
     act,
-    later,
     removed,
     unsupported,
     without_effect,
     works,
 )
 from proxy.config.lines.wrong_side import option_fits
-from proxy.config.model.checks import CheckRules, RedisCheck, TcpCheck
 from proxy.config.model.settings import Origin
 from proxy.config.text.messages import ConfigError
 from proxy.config.text.suggest import hint
@@ -65,15 +63,6 @@ def _tcplog(statement: Statement, draft: ProxyDraft) -> None:
     set_log_format(statement, draft)
 
 
-def _checks(rules: CheckRules) -> Handler[ProxyDraft]:
-    """A handler for an option that says how servers are checked: the last one holds."""
-
-    def handle(_statement: Statement, draft: ProxyDraft) -> None:
-        draft.check_option = rules
-
-    return handle
-
-
 def _nothing(_statement: Statement, _draft: ProxyDraft) -> None:
     """An option that Millrace always implements."""
 
@@ -110,13 +99,7 @@ OPTIONS: Table[ProxyDraft] = {
         "bytes that are sent to a side count as its activity, too", shape=ALONE, negatable=True
     ),
     "prefer-last-server": without_effect("it needs mode http", shape=ALONE, negatable=True),
-    "tcp-check": works(_checks(TcpCheck(())), shape=ALONE),
-    "httpchk": works(httpchk),
-    "redis-check": works(_checks(RedisCheck()), shape=ALONE),
-    **dict.fromkeys(
-        ("mysql-check", "pgsql-check", "smtpchk", "ldap-check", "ssl-hello-chk"),
-        later(),
-    ),
+    **CHECK_OPTIONS,
     "spop-check": unsupported("SPOE needs mode http"),
     "external-check": unsupported("use a TCP check ('check' on the server line)"),
     "transparent": unsupported("write the addresses of the servers"),

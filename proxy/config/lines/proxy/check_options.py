@@ -1,0 +1,86 @@
+"""The options that say how servers are checked (manual section 4.2); the last of a section holds.
+
+Owns their arguments. What each sends and expects is known where checks are made.
+"""
+
+from __future__ import annotations
+
+from proxy.config.drafts import ProxyDraft
+from proxy.config.lines.proxy.http_check import httpchk
+from proxy.config.lines.shapes import ALONE, ArgumentShape
+from proxy.config.lines.table import Handler, Statement, Table, works
+from proxy.config.model.checks import (
+    CheckRules,
+    LdapCheck,
+    MysqlCheck,
+    PgsqlCheck,
+    RedisCheck,
+    SmtpCheck,
+    SslHelloCheck,
+    TcpCheck,
+)
+from proxy.config.text.messages import ConfigError
+
+HELLOS = ("HELO", "EHLO")
+
+
+def _checks(rules: CheckRules) -> Handler[ProxyDraft]:
+    """A handler for an option without arguments."""
+
+    def handle(_statement: Statement, draft: ProxyDraft) -> None:
+        draft.check_option = rules
+
+    return handle
+
+
+def _smtp(statement: Statement, draft: ProxyDraft) -> None:
+    """`option smtpchk [<hello> <domain>]`: HAProxy says the usual one where these are not right."""
+    hello, domain = (*statement.arguments, "", "")[:2]
+    if hello in HELLOS and domain:
+        draft.check_option = SmtpCheck(hello, domain)
+        return
+    usual = draft.check_option = SmtpCheck()
+    if hello:
+        words = " ".join(statement.arguments)
+        statement.warn(
+            f"'option smtpchk' expects 'HELO' or 'EHLO' and a name: '{words}' is ignored "
+            f"for '{usual.hello} {usual.domain}'"
+        )
+
+
+def _mysql(statement: Statement, draft: ProxyDraft) -> None:
+    """`option mysql-check [user <name> [post-41|pre-41]]`; ConfigError."""
+    word, user, version = (*statement.arguments, "", "", "")[:3]
+    if not word:
+        draft.check_option = MysqlCheck()
+        return
+    if word != "user":
+        raise ConfigError(f"'option mysql-check' only supports 'user', but got '{word}'")
+    if not user:
+        raise ConfigError("'option mysql-check user' expects <username>")
+    if version not in ("", "post-41", "pre-41"):
+        raise ConfigError(
+            "'option mysql-check user' only supports 'post-41' and 'pre-41' behind the name, "
+            f"but got '{version}'"
+        )
+    draft.check_option = MysqlCheck(user, before_41=version == "pre-41")
+
+
+def _pgsql(statement: Statement, draft: ProxyDraft) -> None:
+    """`option pgsql-check user <name>`; ConfigError."""
+    word, user = (*statement.arguments, "", "")[:2]
+    if word != "user" or not user:
+        raise ConfigError("'option pgsql-check' expects 'user <username>'")
+    draft.check_option = PgsqlCheck(user)
+
+
+CHECK_OPTIONS: Table[ProxyDraft] = {
+    "tcp-check": works(_checks(TcpCheck(())), shape=ALONE),
+    "httpchk": works(httpchk),
+    "redis-check": works(_checks(RedisCheck()), shape=ALONE),
+    "ldap-check": works(_checks(LdapCheck()), shape=ALONE),
+    "ssl-hello-chk": works(_checks(SslHelloCheck()), shape=ALONE),
+    "smtpchk": works(_smtp, shape=ArgumentShape(most=2)),
+    "mysql-check": works(_mysql, shape=ArgumentShape(most=3)),
+    "pgsql-check": works(_pgsql, shape=ArgumentShape(most=2)),
+}
