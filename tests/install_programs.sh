@@ -19,6 +19,11 @@ want dnsmasq dnsmasq-base
 want named bind9
 want strace strace
 want ip iproute2
+want mariadbd mariadb-server
+want pg_lsclusters postgresql
+want redis-server redis-server
+want slapd slapd
+want exim4 exim4-daemon-light
 
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then

@@ -138,8 +138,9 @@ def _backend(name: str, case: Case, port: int) -> str:
 
 
 def _limits(case: Case) -> tuple[str, ...]:
-    """Checks of a server that never answers end by this."""
-    return ("timeout check 400",) if "inter 400" in case.server else ()
+    """Checks of a server that never answers end by this: one that has `inter` in milliseconds."""
+    found = re.search(r"\binter (\d+) ", case.server)
+    return (f"timeout check {found[1]}",) if found else ()
 
 
 @contextmanager
@@ -156,10 +157,18 @@ def _servers(cases: dict[str, Case], sent: dict[str, list[bytes]]) -> Iterator[d
         yield ports
 
 
-def tell(program: str, folder: Path, cases: dict[str, Case], defaults: str = "") -> dict[str, Told]:
-    """What the program makes of each case."""
+def tell(
+    program: str,
+    folder: Path,
+    cases: dict[str, Case],
+    defaults: str = "",
+    ports: dict[str, int] | None = None,
+) -> dict[str, Told]:
+    """What the program makes of each case; `ports`: of servers that run already."""
     sent: dict[str, list[bytes]] = {}
-    with _servers(cases, sent) as ports:
+    with ExitStack() as stack:
+        if ports is None:
+            ports = stack.enter_context(_servers(cases, sent))
         backends = "\n".join(_backend(name, case, ports[name]) for name, case in cases.items())
         text = CONFIGURATION.format(port=free_port(), backends=backends, defaults=defaults)
         with one_program(PROGRAMS[program](), folder / program, text, {}) as running:

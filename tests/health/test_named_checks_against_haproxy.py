@@ -22,7 +22,7 @@ from tests.health.check_peers import (
     tell,
 )
 
-SHORT = "check inter 400 fall 1 rise 1"  # of servers that never say what is expected
+SHORT = "check inter 1500 fall 1 rise 1"  # of servers that never say what is expected
 SMTP = ("option smtpchk",)
 MYSQL = ("option mysql-check",)
 MYSQL_USER = ("option mysql-check user bob",)
