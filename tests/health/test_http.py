@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import timeit
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -116,6 +118,31 @@ def test_lines_without_an_end_are_given_up(endless: bytes) -> None:
     response = HttpReply(to_head=False)
     response.feed(endless)
     assert response.broken
+
+
+def _effort(line: bytes) -> float:
+    """Of looking at this, by the clock: the least of several."""
+
+    def look() -> None:
+        HttpReply(to_head=False).feed(line)
+
+    return min(timeit.repeat(look, number=1, repeat=5))
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        b"HTTP/1.1 200",
+        LINE + b"a:",
+        LINE + b"a: b\r\n",
+        LINE + b"Transfer-Encoding: chunked\r\n\r\n0\r\na:",
+    ],
+)
+@pytest.mark.parametrize("end", [b"", b"\rx"])
+def test_the_effort_is_in_proportion_to_the_bytes(begin: bytes, end: bytes) -> None:
+    """Spaces that two parts of a pattern could take: it took seconds, and all checks waited."""
+    few, many = (begin + b" " * count + end for count in (1_000, 16_000))
+    assert _effort(many) < 100 * _effort(few)  # 16 times; in proportion to the square 256 times
 
 
 @given(st.lists(st.binary(max_size=60)), st.booleans())

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import enum
 import re
+from itertools import chain
 
 from proxy.health.dialect.seam import RECEIVED_MAX
 
 HEADERS_MAX = 100  # of one response: one less than HAProxy's tune.http.maxhdr
+LINES_MAX = 4 * HEADERS_MAX  # of header fields that are not whole yet, folded ones among them
 NO_BODY = (204, 304)
 STATUS_MODULO = 1 << 16  # HAProxy's field for it
 STATUS_DIGITS = 16  # the last ones: those before them are multiples of it
@@ -25,16 +27,25 @@ CHUNK_MAX = (1 << 52) - 1
 HEAD_BYTES = 93
 FIELD_BYTES = 8
 
-_EMPTY_LINES = re.compile(rb"(?:\r?\n)+")
-_START = re.compile(rb"([A-Z0-9./]{4}/[0-9]\.[0-9])[ \t]+([0-9]+)(?:[ \t]+([^\r\n]*))?\r?\n")
-_FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\r\n]*)(\r?\n)")
-_FOLDED = re.compile(rb"([ \t]+[^\r\n]*)(\r?\n)")
-_BLANK = re.compile(rb"\r?\n")
+# Repetitions are possessive (`*+`, `++`): no answer makes a pattern try one line in all ways.
+_NAME = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+_LINE = rb"[^\r\n]*+\r?\n"
+_START = re.compile(
+    rb"(?:\r?\n)*+([A-Z0-9./]{4}/[0-9]\.[0-9])[ \t]++([0-9]++)(?:[ \t]++([^\r\n]*+))?\r?\n"
+)
+_FIELDS = re.compile(rb"((?:%b:%b(?:[ \t]%b)*+)*+)\r?\n" % (_NAME, _LINE, _LINE))
+_FIELD = re.compile(rb"(%b):[ \t]*+([^\r\n]*+)\r?\n" % _NAME)
+_FOLD = re.compile(rb"(\r?\n)(?=[ \t])")
 # Lines that are not whole yet and can still become right.
-_PART_OF_START = re.compile(rb"[A-Z0-9./]*(?:[ \t]+[0-9]*(?:[ \t]+[^\r\n]*)?)?\r?")
-_PART_OF_FIELD = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?::[^\r\n]*)?)?\r?")
-_CHUNK = re.compile(rb"([0-9A-Fa-f]+)[ \t]*(?:;[^\r\n]*)?\r?\n")
-_PART_OF_CHUNK = re.compile(rb"[0-9A-Fa-f]*[ \t]*(?:;[^\r\n]*)?\r?")
+_PART_OF_START = re.compile(
+    rb"(?:\r?\n)*+[A-Z0-9./]*+(?:[ \t]++(?:[0-9]++(?:[ \t]++[^\r\n]*+)?)?)?\r?"
+)
+_PART_OF_FIELDS = re.compile(
+    rb"(?:%b:%b(?:[ \t]%b)*+)*+(?:%b(?::[^\r\n]*+)?)?\r?" % (_NAME, _LINE, _LINE, _NAME)
+)
+_PART_OF_FOLDED = re.compile(rb"(?:%b:%b(?:[ \t]%b)*+)++[ \t][^\r\n]*+\r?" % (_NAME, _LINE, _LINE))
+_CHUNK = re.compile(rb"([0-9A-Fa-f]++)[ \t]*+(?:;[^\r\n]*+)?\r?\n")
+_PART_OF_CHUNK = re.compile(rb"[0-9A-Fa-f]*+[ \t]*+(?:;[^\r\n]*+)?\r?")
 _LINE_END = re.compile(rb"\r?\n")
 LINE_MAX = 1_024  # of a chunk's size with its extensions
 
@@ -129,19 +140,18 @@ class HttpReply:
 
     def _head(self) -> bool:
         data = self._data
-        empty = _EMPTY_LINES.match(data)
-        begin = empty.end() if empty else 0
-        start = _START.match(data, begin)
+        start = _START.match(data)
         if start is None:
-            if _PART_OF_START.fullmatch(data, begin) and len(data) < RECEIVED_MAX:
+            if _PART_OF_START.fullmatch(data) and len(data) < RECEIVED_MAX:
                 return False
             return self._break()
-        fields, end = self._fields(start.end())
-        if end is None:
+        found = self._fields(start.end())
+        if found is None:
             return False
+        fields, end = found
         version, code, reason = start.groups()
-        for name, value in fields:
-            self._room -= len(name) + len(value) + FIELD_BYTES
+        texts = chain.from_iterable(fields)
+        self._room -= sum(map(len, texts)) + FIELD_BYTES * len(fields)
         self._room -= HEAD_BYTES + len(version) + 3 + len(reason or b"")
         status = int(code[-STATUS_DIGITS:]) % STATUS_MODULO
         self.fields += fields
@@ -150,36 +160,23 @@ class HttpReply:
         self._data = data[end:]
         return self._frame(status, fields)
 
-    def _fields(self, at: int) -> tuple[list[tuple[bytes, bytes]], int | None]:
-        """The header fields from there on, and where they end; None: not here, or broken."""
+    def _fields(self, at: int) -> tuple[list[tuple[bytes, bytes]], int] | None:
+        """The header fields from there on, and where they end; None: not whole, or broken."""
         data = self._data
-        fields: list[tuple[bytes, bytes]] = []
-        while True:
-            found = _FIELD.match(data, at)
-            if found is not None:
-                name, value, line_end = found.groups()
-                at = found.end()
-                while folded := _FOLDED.match(data, at):
-                    value += b" " * len(line_end) + folded[1]
-                    line_end, at = folded[2], folded.end()
-                fields.append((name.lower(), value.rstrip(b" \t")))
-                continue
-            blank = _BLANK.match(data, at)
-            if len(fields) > HEADERS_MAX:
+        found = _FIELDS.match(data, at)
+        if found is None:
+            part = _PART_OF_FIELDS.fullmatch(data, at) or _PART_OF_FOLDED.fullmatch(data, at)
+            if part is None or len(data) >= RECEIVED_MAX or data.count(b"\n", at) > LINES_MAX:
                 self._break()
-            elif blank is not None:
-                return fields, blank.end()
-            elif not self._may_go_on(at, bool(fields)):
-                self._break()
-            return fields, None
-
-    def _may_go_on(self, at: int, behind_field: bool) -> bool:
-        """Whether a line that is not whole can still be a header field."""
-        if len(self._data) >= RECEIVED_MAX:
-            return False
-        if behind_field and self._data[at : at + 1] in (b" ", b"\t"):
-            return re.fullmatch(rb"[^\r\n]*\r?", self._data[at:]) is not None
-        return _PART_OF_FIELD.fullmatch(self._data, at) is not None
+            return None
+        text = found[1]
+        if b"\n " in text or b"\n\t" in text:
+            text = _FOLD.sub(lambda line_end: b" " * len(line_end[0]), text)
+        fields = [(name.lower(), value.rstrip(b" \t")) for name, value in _FIELD.findall(text)]
+        if len(fields) > HEADERS_MAX:
+            self._break()
+            return None
+        return fields, found.end()
 
     def _frame(self, status: int, fields: list[tuple[bytes, bytes]]) -> bool:
         """What bounds the body, if there is one (RFC 9112, section 6.3)."""
@@ -233,8 +230,7 @@ class HttpReply:
         return True
 
     def _trailer(self) -> bool:
-        _, end = self._fields(0)
-        if end is not None:
+        if self._fields(0) is not None:
             self._stage = Stage.DONE
         return False
 
