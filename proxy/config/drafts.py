@@ -346,6 +346,7 @@ class ProxyDraft(msgspec.Struct):
     tcp_check: RulesDraft[Step] = msgspec.field(default_factory=RulesDraft)
     http_check: RulesDraft[HttpStep] = msgspec.field(default_factory=RulesDraft)
     disable_on_404: bool = False
+    own_404: bool = False  # the section says so itself
     log_health_checks: bool = False
 
     @property
@@ -381,6 +382,7 @@ def inherit(defaults: ProxyDraft, name: str, kind: ProxyKind, origin: Origin) ->
         servers=[],
         # HAProxy passes rules on only together with their option
         tcp_check=defaults.tcp_check.inherited(isinstance(defaults.check_option, TcpCheck)),
+        own_404=False,
         http_check=defaults.http_check.inherited(isinstance(defaults.check_option, HttpCheck)),
         id=None,
         description=None,

@@ -191,7 +191,7 @@ class Checker:
         if check.fastinter_ms is not None:
             self._timetable.hasten(slot, at_ms + check.fastinter_ms)
         if change is not Change.NONE:
-            self._news.changed(watched.server, watched.state, change, text=text)
+            self._news.changed(watched.server, former, watched.state, change, text=text)
 
     def _first_look(self, server: CheckedServer) -> None:
         """Carry on from the record in the segment where it speaks of this server, or start anew."""
@@ -261,7 +261,7 @@ class Checker:
         changed = same and state.operational != former.operational
         self._writer.publish(slot, state, changed=changed)
         if ordered is not Change.NONE:
-            self._news.changed(watched.server, state, ordered, ordered=True)
+            self._news.changed(watched.server, former, state, ordered, ordered=True)
         self._replan(watched, at_ms)
         return True
 
@@ -367,7 +367,7 @@ class Checker:
             line_text = text or cut(outcome.logged)
             self._news.checked(watched.server, watched.state, line_text)
         if change is not Change.NONE:
-            self._news.changed(watched.server, watched.state, change, text=text)
+            self._news.changed(watched.server, former, watched.state, change, text=text)
 
     def _ask(self, slot: int, status: CheckStatus, began_ms: int) -> None:
         """Ask for a resolution when the connect failed: the server may be elsewhere by now."""

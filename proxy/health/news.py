@@ -15,7 +15,7 @@ from proxy.health.share import CheckedServer
 from proxy.runtime import Runtime, ring
 from shm.changes import UsableServers
 from shm.slots import SlotTableReader
-from shm.states import HealthState
+from shm.states import HealthState, Operational
 
 
 class News:
@@ -43,6 +43,7 @@ class News:
     def changed(
         self,
         server: CheckedServer,
+        former: HealthState,
         state: HealthState,
         change: Change,
         *,
@@ -51,13 +52,14 @@ class News:
     ) -> None:
         """A server went down or up, by a check or by order, and its record says so already."""
         counted, backup = True, False
+        left = former.operational == Operational.STOPPING and change is Change.DOWN
         with suppress(BlockingIOError):
             view = self._reader.server(server.slot)
-            counted = not view.maint and not view.drain and view.weight > 0
+            counted = not left and not view.maint and not view.drain and view.weight > 0
             backup = view.backup
         sessions = self._reader.hint(server.slot)
         self._transitions.append(
-            Transition(server, state, change, counted, sessions, ordered, backup, text)
+            Transition(server, state, change, counted, sessions, ordered, backup, text, left)
         )
         self._changed = True
 

@@ -39,6 +39,7 @@ class Transition(NamedTuple):
     ordered: bool = False  # by the operator, not by a check
     backup: bool = False  # at that moment: the priority of an SRV record may change it
     text: str = ""  # what the server said to the check, or where that failed
+    left: bool = False  # it went down on its way out, when it took no sessions any more
 
 
 class Line(NamedTuple):
@@ -96,7 +97,7 @@ def server_line(transition: Transition, left: Usable) -> Line:
     if transition.change is Change.DOWN:
         sessions = f"{transition.sessions} sessions active, 0 requeued, 0 remaining in queue."
         text = f"{subject} is DOWN{why}. {counts} left.{on_backup} {sessions}"
-        return Line(LogLevel.ALERT, text)
+        return Line(LogLevel.NOTICE if transition.left else LogLevel.ALERT, text)
     sessions = "0 sessions requeued, 0 total in queue."
     now = "stopping" if transition.change is Change.STOPPING else "UP"
     return Line(LogLevel.NOTICE, f"{subject} is {now}{why}. {counts} online.{on_backup} {sessions}")

@@ -50,6 +50,9 @@ def complaint_of(*lines: str) -> str:
         ("", HttpRequest()),
         (' ""', HttpRequest()),
         (" /x", HttpRequest(uri="/x")),
+        (' /x "" HTTP/1.1', HttpRequest(uri="/x", version="HTTP/1.1")),
+        (r" PUT / HTTP/1.0\r\n\r\nxyz", HttpRequest("PUT", "/", "HTTP/1.0", body="xyz")),
+        (r" GET / HTTP/1.0\r\nA:\ 1%%", HttpRequest("GET", "/", "HTTP/1.0", (("A", "1%"),))),
         (" GET /x", HttpRequest("GET", "/x")),
         (" GET /x HTTP/1.1", HttpRequest("GET", "/x", "HTTP/1.1")),
     ],
@@ -154,6 +157,21 @@ def test_rules_without_their_option_are_warned_of() -> None:
     assert "http-check rules without 'option httpchk'" in warning
 
 
+def test_404_without_the_option_is_warned_of() -> None:
+    text = LISTEN + "    http-check disable-on-404\n    server s 127.0.0.2:80 check\n"
+    [(_, warning)] = said(load_text(text), Severity.WARNING)
+    assert "needs 'option httpchk'" in warning
+
+
+@pytest.mark.parametrize("first", ["", "    http-check disable-on-404\n"])
+def test_servers_that_track_agree_about_404(first: str) -> None:
+    second = "" if first else "    http-check disable-on-404\n"
+    text = f"{LISTEN}    {HTTP}\n{first}    server s 127.0.0.2:80 check\n"
+    text += f"backend other\n    {HTTP}\n{second}    server t 127.0.0.2:80 track edge/s\n"
+    [(_, complaint)] = said(load_text(text))
+    assert "disable-on-404 option inconsistency" in complaint
+
+
 def test_a_server_needs_no_port_where_each_connection_has_one() -> None:
     lines = f"    {HTTP}\n    http-check connect port 8008\n    server s 127.0.0.2 check\n"
     assert settings_of(LISTEN + lines).proxies[0].check_rules
@@ -186,13 +204,15 @@ def test_a_server_needs_no_port_where_each_connection_has_one() -> None:
         ("http-check expect hdr name x value-lf x", "'value-lf' is not supported yet"),
         ("http-check send method GET", "did you mean 'meth' maybe"),
         ("http-check send hdr A", "'hdr' expects <name> and <value>"),
-        ("http-check send hdr A %[src]", "a format is not supported yet"),
+        ("http-check send hdr A %[src]", "a format in a header is not supported yet"),
         ("http-check send hdr Host a hdr host b", "'Host' header already defined"),
         ("http-check send uri-lf /%[src]", "'uri-lf' is not supported yet"),
         ("http-check connect ssl", "'ssl' is not supported yet"),
         ("http-check connect proto h2", "'proto' is not supported yet"),
         ("option httpchk GET / HTTP/1.1 x", "unexpected argument 'x'"),
         (r"option httpchk GET / HTTP/1.1\r\nfoo", "'foo' behind the version is no header"),
+        (r"option httpchk GET / HTTP/1.1\r\nA:b\r\n\ c:d", "' c:d' behind the version is no"),
+        (r"option httpchk GET / HTTP/1.1\r\nA:\ 1%", "a format in a header is not supported yet"),
         ("no option httpchk", "cannot stand before"),
     ],
 )

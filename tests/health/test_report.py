@@ -51,3 +51,8 @@ def test_a_server_that_took_no_sessions_changes_no_count() -> None:
     drained = Transition(server("s1"), REFUSED, Change.DOWN, False, 0)
     found = lines([drained], Usable(0, 0))
     assert [line.level for line in found] == [1]
+
+
+def test_the_end_of_a_server_on_its_way_out_is_no_alert() -> None:
+    out = Transition(server("s1"), REFUSED, Change.DOWN, False, 0, left=True)
+    assert [line.level for line in lines([out], Usable(0, 0))] == [5]

@@ -19,7 +19,13 @@ _BACK = {
     *("server-template", "retries", "retry-on", "cookie", "source"),
     *("srvtcpka-cnt", "srvtcpka-idle", "srvtcpka-intvl"),
     *("fullconn", "http-reuse", "http-send-name-header", "max-keep-alive-queue", "force-persist"),
-    *("tcp-check", "ignore-persist", "load-server-state-from-file", "server-state-file-name"),
+    *(
+        "tcp-check",
+        "http-check",
+        "ignore-persist",
+        "load-server-state-from-file",
+        "server-state-file-name",
+    ),
 }
 _REFUSED = {"server", "default-server", "server-template"}
 _FRONT_OPTIONS = {

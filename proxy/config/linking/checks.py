@@ -50,6 +50,10 @@ def _check_rules(draft: ProxyDraft, messages: Messages) -> None:
                 "so the rules are ignored",
                 rules.origin,
             )
+    if draft.kind.serves and draft.own_404 and not isinstance(draft.check_option, HttpCheck):
+        messages.warning(
+            f"'http-check disable-on-404' of {draft.title} needs 'option httpchk', so it is ignored"
+        )
 
 
 class References:

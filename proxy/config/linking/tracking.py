@@ -63,6 +63,10 @@ class _Chains:
             if server.options.track is None:
                 return self._remember(walked, "" if server.options.check else _unchecked(name))
             name = full_name(draft, server.options.track)
+            tracked = self._by_name.get(name)
+            if tracked and tracked[0].disable_on_404 != draft.disable_on_404:
+                text = f"unable to use {name} for tracking: disable-on-404 option inconsistency"
+                return self._remember(walked, text)
         if name in walked:
             self._remember_loop(list(walked), name)
             return self._complaints[next(iter(walked))]

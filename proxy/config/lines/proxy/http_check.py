@@ -35,19 +35,20 @@ _METHODS = ("str", "beg", "end", "sub", "reg")
 
 def httpchk(statement: Statement, draft: ProxyDraft) -> None:
     """`option httpchk [[<method>] <uri> [<version>]]`; headers may follow the version's \\r\\n."""
-    words = [word for word in statement.arguments if word]
-    if len(words) > 3:
-        raise ConfigError(f"'option httpchk' cannot handle unexpected argument '{words[3]}'")
-    method = words.pop(0) if len(words) > 1 else None
-    uri = words.pop(0) if words else None
-    version, _, rest = words[0].partition("\r\n") if words else (None, "", "")
-    if words and len(words[0]) > len(version or ""):
+    if len(statement.arguments) > 3:
+        surplus = statement.arguments[3]
+        raise ConfigError(f"'option httpchk' cannot handle unexpected argument '{surplus}'")
+    first, second, third = (*statement.arguments, "", "", "")[:3]
+    method, uri = (first, second) if second else ("", first)
+    lines, _, body = third.partition("\r\n\r\n")
+    version, _, head = lines.partition("\r\n")
+    headers = _old_headers(head)
+    if version != third:
         statement.warn(
             "'option httpchk' : headers or a body behind the version are deprecated: "
             "use 'http-check send'"
         )
-    head, _, body = rest.partition("\r\n\r\n")
-    request = HttpRequest(method, uri, version, _old_headers(head), body)
+    request = HttpRequest(method or None, uri or None, version or None, headers, body)
     draft.check_option = HttpCheck(request)
 
 
@@ -55,11 +56,24 @@ def _old_headers(text: str) -> tuple[tuple[str, str], ...]:
     kept: list[tuple[str, str]] = []
     for line in filter(None, text.split("\r\n")):
         name, colon, value = line.partition(":")
-        if not colon or not name or (name.lower() == "host" and _has_host(kept)):
+        if (
+            not colon
+            or not name.strip()
+            or name[0] in " \t"
+            or (name.lower() == "host" and _has_host(kept))
+        ):
             raise ConfigError(f"'option httpchk' : '{line}' behind the version is no header")
         if name.lower() not in _FRAMING:
-            kept.append((name, value.strip()))
+            kept.append((name, _verbatim(value.strip(), "option httpchk")))
     return tuple(kept)
+
+
+def _verbatim(value: str, rule: str) -> str:
+    """A format without variables; ConfigError."""
+    if "%" in value.replace("%%", ""):
+        text = f"'{rule}' : a format in a header is not supported yet (write '%%' for a '%')"
+        raise ConfigError(text)
+    return value.replace("%%", "%")
 
 
 def _has_host(headers: list[tuple[str, str]]) -> bool:
@@ -78,7 +92,7 @@ def http_check(statement: Statement, draft: ProxyDraft) -> None:
         )
     if kind == "disable-on-404":
         statement.skip(1).at_most(0)
-        draft.disable_on_404 = True
+        draft.disable_on_404 = draft.own_404 = True
         return
     draft.http_check.begin(statement.origin)
     lines = draft.http_check.lines
@@ -135,9 +149,7 @@ class _HttpRule(RuleReader):
         name, value = self.words.pop(0), self.words.pop(0)
         if name.lower() == "host" and _has_host(others):
             self.fail("'Host' header already defined")
-        if "%" in value.replace("%%", ""):
-            self.fail("'hdr' : a format is not supported yet (write '%%' for a '%')")
-        return name, value.replace("%%", "%")
+        return name, _verbatim(value, "http-check send")
 
     def expect(self) -> HttpExpectStep:
         """The line `expect`."""
