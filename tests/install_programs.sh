@@ -20,7 +20,7 @@ want named bind9
 want strace strace
 want ip iproute2
 want mariadbd mariadb-server
-want pg_lsclusters postgresql
+[ -n "$(ls /usr/lib/postgresql/*/bin/postgres 2>/dev/null)" ] || missing="$missing postgresql"
 want redis-server redis-server
 want slapd slapd
 want exim4 exim4-daemon-light
