@@ -39,6 +39,19 @@ _CONNECT_WORDS = (
 )
 
 
+def rule_kind(statement: Statement, kinds: Sequence[str], later: Sequence[str]) -> str:
+    """The word behind `tcp-check` or `http-check`; ConfigError where it is not one of `kinds`."""
+    word = statement.keyword
+    kind = statement.arguments[0] if statement.arguments else ""
+    if kind.partition("(")[0] in later:
+        raise ConfigError(f"'{word} {kind}' is not supported yet")
+    if kind not in kinds:
+        known = "', '".join(kinds)
+        found = hint(kind, tuple(kinds))
+        raise ConfigError(f"'{word}' only supports '{known}', but got '{kind}'{found}")
+    return kind
+
+
 class RuleReader:
     """One rule while its words are read; `rules` are the lines before it, comments too."""
 

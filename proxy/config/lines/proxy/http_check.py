@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from proxy.config.drafts import ProxyDraft
-from proxy.config.lines.proxy.check_rule import LATER, RuleReader
+from proxy.config.lines.proxy.check_rule import LATER, RuleReader, rule_kind
 from proxy.config.lines.table import Statement
 from proxy.config.model.checks import (
     ConnectStep,
@@ -17,7 +17,6 @@ from proxy.config.model.checks import (
     TextMatch,
 )
 from proxy.config.text.messages import ConfigError
-from proxy.config.text.suggest import hint
 from shm.check_status import CheckStatus
 
 _KINDS = ("disable-on-404", "comment", "connect", "send", "expect")
@@ -82,14 +81,7 @@ def _has_host(headers: list[tuple[str, str]]) -> bool:
 
 def http_check(statement: Statement, draft: ProxyDraft) -> None:
     """One rule. The first of a section replaces the rules that it inherited."""
-    kind = statement.arguments[0] if statement.arguments else ""
-    if kind.partition("(")[0] in _LATER:
-        raise ConfigError(f"'http-check {kind}' is not supported yet")
-    if kind not in _KINDS:
-        known = "', '".join(_KINDS)
-        raise ConfigError(
-            f"'http-check' only supports '{known}', but got '{kind}'{hint(kind, _KINDS)}"
-        )
+    kind = rule_kind(statement, _KINDS, _LATER)
     if kind == "disable-on-404":
         statement.skip(1).at_most(0)
         draft.disable_on_404 = draft.own_404 = True

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from proxy.config.drafts import ProxyDraft
-from proxy.config.lines.proxy.check_rule import LATER, RuleReader
+from proxy.config.lines.proxy.check_rule import LATER, RuleReader, rule_kind
 from proxy.config.lines.table import Statement
 from proxy.config.model.checks import ExpectStep, Match, SendStep
-from proxy.config.text.messages import ConfigError
-from proxy.config.text.suggest import hint
 
 _KINDS = ("comment", "connect", "send", "send-binary", "expect")
 _LATER = ("send-lf", "send-binary-lf", *LATER)
@@ -18,14 +16,7 @@ _MATCHES = (Match.STRING, Match.REGEX, Match.BINARY, Match.BINARY_REGEX)
 
 def tcp_check(statement: Statement, draft: ProxyDraft) -> None:
     """One rule. The first of a section replaces the rules that it inherited."""
-    kind = statement.arguments[0] if statement.arguments else ""
-    if kind.partition("(")[0] in _LATER:
-        raise ConfigError(f"'tcp-check {kind}' is not supported yet")
-    if kind not in _KINDS:
-        known = "', '".join(_KINDS)
-        raise ConfigError(
-            f"'tcp-check' only supports '{known}', but got '{kind}'{hint(kind, _KINDS)}"
-        )
+    kind = rule_kind(statement, _KINDS, _LATER)
     draft.tcp_check.begin(statement.origin)
     lines = draft.tcp_check.lines
     rule = _TcpRule(f"tcp-check {kind}", statement.skip(1), lines)
