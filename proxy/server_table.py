@@ -7,6 +7,8 @@
     table.capacity        how many slots a segment has for them
     ServerNames(table)    by the words of an operator
     Configured            settings with their table
+    configured_server(server), state_server(proxy, server)
+                          what the numbers and the row of `show servers state` depend on
 
 The entries are the objects of the settings, so that a table costs some words for each backend and
 nothing for a server; the generation in force has one in its Runtime, which the children inherit.
@@ -30,7 +32,16 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import NamedTuple
 
-from proxy.config.model.settings import Check, Proxy, Server, Settings
+from proxy.config.model.settings import (
+    CHECK_FALL,
+    CHECK_RISE,
+    Check,
+    Proxy,
+    Server,
+    Settings,
+)
+from resolverd.config import StateServer
+from shm.standing import ConfiguredServer
 
 
 class ServerTable:
@@ -120,3 +131,39 @@ class ServerNames:
     def numbered(self, proxy: Proxy, server_id: int) -> Server | None:
         """The server of a backend that has this id."""
         return self._names[proxy.backend_index].by_id.get(server_id)
+
+
+def configured_server(server: Server) -> ConfiguredServer:
+    """What the numbers of `show servers state` depend on."""
+    check = server.check
+    return ConfiguredServer(
+        server.fqdn,
+        server.srv_record,
+        server.port,
+        server.disabled,
+        check is not None,
+        check.rise if check else CHECK_RISE,
+        check.fall if check else CHECK_FALL,
+        server.local is not None,
+    )
+
+
+def state_server(proxy: Proxy, server: Server) -> StateServer:
+    """What its row of `show servers state` or of a state file depends on."""
+    check = server.check
+    return StateServer(
+        slot=server.slot,
+        backend_id=proxy.id,
+        backend_name=proxy.name,
+        backend_id_given=proxy.id_given,
+        id=server.id,
+        name=server.name,
+        id_given=server.id_given,
+        configured=configured_server(server),
+        resolution_index=server.resolution_index,
+        weight=server.balancing.weight,
+        check_port=check.port or 0 if check else 0,
+        check_address=check.address if check else None,
+        tracked_slot=server.tracked_slot,
+        addressed=server.resolvable and server.resolution_index is None,
+    )

@@ -11,6 +11,8 @@ import functools
 
 import msgspec
 
+from shm.standing import ConfiguredServer
+
 PAYLOAD_MIN = 12  # bytes: a DNS header, HAProxy's lower limit
 PAYLOAD_MAX = 65535  # bytes: the largest 16-bit length
 PAYLOAD_DEFAULT = 512  # bytes: RFC 1035 section 4.2.1
@@ -181,7 +183,7 @@ class ResolverdSettings(msgspec.Struct, frozen=True):
 
 
 class StateServer(msgspec.Struct, frozen=True):
-    """The configured part of a server's row in a state file."""
+    """The configured part of a server's row in `show servers state` and in state files."""
 
     slot: int
     backend_id: int
@@ -190,16 +192,12 @@ class StateServer(msgspec.Struct, frozen=True):
     id: int
     name: str
     id_given: bool
-    fqdn: str | None  # a host name
-    service: str | None  # an SRV label
+    configured: ConfiguredServer
     resolution_index: int | None
-    port: int
     weight: int
-    disabled: bool
-    checked: bool
-    rise: int
     check_port: int
     check_address: str | None
+    tracked_slot: int | None = None  # of the server that it tracks
     addressed: bool = False  # its line has an address, and the operator may order a name
 
 

@@ -4,14 +4,19 @@ Owns the meaning of srv_admin_state, srv_check_health, srv_check_state and the n
 that commands and state files have the same. Reads no segment.
 
 The administrative state is HAProxy's mask: a server that is `disabled` in the configuration always
-has 0x04, and 0x01 while it is in maintenance, whichever of the two bits the record has.
+has 0x04, and 0x01 while it is in maintenance, whichever of the two bits the record has. What a
+server has from the one that it tracks (0x02, 0x10) is shown beside its own.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+from shm.check_status import CheckStatus
 from shm.states import (
     AdminFlag,
     AdminState,
+    HealthOrder,
     HealthState,
     Operational,
     ServerState,
@@ -28,77 +33,148 @@ FMAINT = int(AdminFlag.FMAINT)
 CMAINT = int(AdminFlag.CMAINT)
 FDRAIN = int(AdminFlag.FDRAIN)
 IMAINT = 0x02  # the server that it tracks is in maintenance
-IDRAIN = 0x10  # it is drained
+IDRAIN = 0x10  # the server that it tracks is drained
 CHECK_OFF = int(AdminFlag.CHECK_OFF)
 RMAINT = int(SlotFlag.RMAINT)
 FQDN_CHANGED = int(SlotFlag.FQDN_CHANGED)
 MAINT_MASK = FMAINT | CMAINT
+CHECK_STATUS_INI = int(CheckStatus.INI)  # no check has ended yet
 
 
-def lacks_address(slot: SlotState, state: ServerState, *, named: bool) -> bool:
-    """Whether a server is in maintenance for lack of an address (HAProxy's RMAINT)."""
-    return bool(slot.flags & RMAINT) or (named and state.address is None)
+class ConfiguredServer(NamedTuple):
+    """What the configuration says of a server, as far as its numbers depend on it."""
+
+    fqdn: str | None
+    service: str | None  # its SRV label
+    port: int
+    disabled: bool
+    checked: bool
+    rise: int
+    fall: int
+    local: bool = False  # on a Unix socket
 
 
-def admin_mask(admin: AdminState, slot: SlotState, *, disabled: bool, lacking: bool) -> int:
-    """HAProxy's srv_admin_state (management manual 9.3, `show servers state`)."""
-    mask = admin.flags & FDRAIN | slot.flags & FQDN_CHANGED
-    if admin.flags & MAINT_MASK:
-        mask |= FMAINT
-    if disabled:
-        mask |= CMAINT
-    return mask | RMAINT if lacking else mask
+class Standing(NamedTuple):
+    """One server: what is configured, its records, and what they add up to."""
 
+    configured: ConfiguredServer
+    slot: SlotState
+    admin: AdminState
+    health: HealthState
+    state: ServerState
+    target: str = ""  # where an SRV record points the server
+    order: str = ""  # the name that the operator gave it
+    tracked: ServerState | None = None  # the server that it tracks
 
-def statement(slot: SlotState, health: HealthState, *, checked: bool) -> HealthState | None:
-    """The health record, if it is of the slot's incarnation; else None."""
-    if not checked or health.incarnation == 0:
-        return None
-    return health if health.incarnation == slot.incarnation else None
+    @property
+    def address(self) -> str | None:
+        """Its IP address; None while it has none, and on a Unix socket."""
+        return None if self.configured.local else self.state.address
 
+    @property
+    def lacks_address(self) -> bool:
+        """In maintenance for lack of an address (HAProxy's RMAINT)."""
+        configured = self.configured
+        named = bool(configured.fqdn is not None or configured.service is not None or self.order)
+        return bool(self.slot.flags & RMAINT) or (named and self.state.address is None)
 
-def check_health(said: HealthState | None, state: ServerState, rise: int, *, maint: bool) -> int:
-    """HAProxy's srv_check_health, the counter of passes and failures: 0 .. rise + fall - 1."""
-    if maint:
-        return 0
-    if said is not None:
-        return said.health
-    return rise if state.operational != Operational.STOPPED else 0
+    @property
+    def maint(self) -> bool:
+        """In maintenance, for whatever reason."""
+        return self.state.maint or self.lacks_address
 
+    @property
+    def maint_tracked(self) -> bool:
+        """In maintenance with the server that it tracks, for whatever other reason as well."""
+        return self.tracked is not None and self.tracked.maint
 
-def check_state(
-    health: HealthState, *, checked: bool, disabled: bool, maint: bool, check_off: bool = False
-) -> int:
-    """HAProxy's srv_check_state mask."""
-    if not checked:
-        return CHECK_STATE_PAUSED if disabled and maint else 0
-    mask = health.check_state & CHECK_STATE_IN_PROGRESS
-    mask |= CHECK_STATE_CONFIGURED if check_off else CHECK_STATE_CONFIGURED | CHECK_STATE_ENABLED
-    return mask & ~CHECK_STATE_IN_PROGRESS | CHECK_STATE_PAUSED if maint else mask
+    @property
+    def operational(self) -> int:
+        """HAProxy's srv_op_state: a server in maintenance is stopped."""
+        return Operational.STOPPED if self.maint else self.state.operational
 
+    @property
+    def admin_mask(self) -> int:
+        """HAProxy's srv_admin_state (management manual 9.3, `show servers state`).
 
-def last_change_ms(
-    slot: SlotState, admin: AdminState, said: HealthState | None, created_ms: int
-) -> int:
-    """The time of the last change of state (CLOCK_MONOTONIC, ms), at first `created_ms`."""
-    health_ms = said.changed_ms if said is not None else 0
-    return max(created_ms, slot.changed_ms, admin.changed_ms, health_ms)
+        HAProxy shows 0x40 only from the next change of state after the order of a name.
+        """
+        mask = self.admin.flags & FDRAIN | self.slot.flags & FQDN_CHANGED
+        if self.admin.flags & MAINT_MASK:
+            mask |= FMAINT
+        if self.configured.disabled:
+            mask |= CMAINT
+        if self.lacks_address:
+            mask |= RMAINT
+        if self.tracked is not None:
+            mask |= (IMAINT if self.tracked.maint else 0) | (IDRAIN if self.tracked.drain else 0)
+        return mask | FQDN_CHANGED if self.order else mask
 
+    @property
+    def statement(self) -> HealthState | None:
+        """The health record, if it speaks of the address that the slot has now."""
+        if not self.configured.checked or self.health.incarnation == 0:
+            return None
+        return self.health if self.health.incarnation == self.slot.incarnation else None
 
-def names_of(
-    fqdn: str | None, label: str | None, target: str = "", order: str = ""
-) -> tuple[str | None, str | None]:
-    """The host name that is resolved for a server, and its SRV label (srv_fqdn, srvrecord).
+    @property
+    def check_status(self) -> int:
+        """HAProxy's srv_check_status; the last one is kept in maintenance."""
+        return (self.health.status if self.configured.checked else 0) or CHECK_STATUS_INI
 
-    `target` is the target of its SRV record, `order` the name that the operator ordered.
-    """
-    if label is not None:
-        return target or None, label
-    return order or fqdn, None
+    @property
+    def check_result(self) -> int:
+        """HAProxy's srv_check_result."""
+        return self.health.result if self.configured.checked else 0
 
+    @property
+    def check_health(self) -> int:
+        """HAProxy's srv_check_health, the counter of passes and failures: 0 .. rise + fall - 1.
 
-def port_of(slot: SlotState, state: ServerState, configured: int, *, service: bool) -> int:
-    """The port; a server that never had a record shows the configured one."""
-    if state.port == 0 and state.address is None and slot.port == 0:
-        return 0 if service else configured
-    return state.port
+        That of a server without checks moves with the operator's orders, and not with the server
+        that it tracks.
+        """
+        if self.maint:
+            return 0
+        said, rise = self.statement, self.configured.rise
+        if said is not None:
+            return said.health
+        if self.configured.checked:
+            return 0 if self.state.operational == Operational.STOPPED else rise
+        order = self.state.health_order
+        if order == HealthOrder.NONE:
+            return rise
+        return 0 if order == HealthOrder.DOWN else rise + self.configured.fall - 1
+
+    @property
+    def check_state(self) -> int:
+        """HAProxy's srv_check_state mask."""
+        if not self.configured.checked:
+            return CHECK_STATE_PAUSED if self.configured.disabled and self.maint else 0
+        mask = CHECK_STATE_CONFIGURED
+        if not self.state.check_off:
+            mask |= CHECK_STATE_ENABLED
+        if self.maint:
+            return mask | CHECK_STATE_PAUSED
+        return mask | self.health.check_state & CHECK_STATE_IN_PROGRESS
+
+    @property
+    def names(self) -> tuple[str | None, str | None]:
+        """The host name that is resolved for it, and its SRV label (srv_fqdn, srvrecord)."""
+        if self.configured.service is not None:
+            return self.target or None, self.configured.service
+        return self.order or self.configured.fqdn, None
+
+    @property
+    def port(self) -> int:
+        """The port; a server that never had a record shows the configured one."""
+        state = self.state
+        if state.port == 0 and state.address is None and self.slot.port == 0:
+            return 0 if self.configured.service is not None else self.configured.port
+        return state.port
+
+    def last_change_ms(self, created_ms: int) -> int:
+        """The time of the last change of state (CLOCK_MONOTONIC, ms), at first `created_ms`."""
+        said = self.statement
+        health_ms = said.changed_ms if said is not None else 0
+        return max(created_ms, self.slot.changed_ms, self.admin.changed_ms, health_ms)

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import msgspec
 
-from proxy.config.model.settings import CHECK_RISE, Proxy
+from proxy.config.model.settings import Proxy
 from proxy.config.text.messages import Message, Severity
-from proxy.server_table import ServerTable
+from proxy.server_table import ServerTable, state_server
 from resolverd.config import StateFile, StateServer
 from resolverd.dns.unusable import is_usable
 from resolverd.state_file.format import FILE_BYTES_MAX, StateFileError, StateRow, parse
@@ -105,7 +105,9 @@ def open_state_files(servers: ServerTable) -> tuple[StateFile, ...]:
     opened: list[StateFile] = []
     try:
         for path, proxies in backends_by_file(servers).items():
-            members = [each for proxy in proxies for each in _state_servers(proxy, servers)]
+            members = [
+                state_server(proxy, server) for proxy in proxies for server in servers.of(proxy)
+            ]
             opened.append(_open_state_file(path, tuple(members)))
     except BaseException:
         close_state_files(opened)
@@ -119,32 +121,6 @@ def _open_state_file(path: str, servers: tuple[StateServer, ...]) -> StateFile:
     with suppress(OSError):  # the writer notices, too, and says so
         folder = os.open(Path(real).parent, OPEN_FOLDER)
     return StateFile(real, servers, folder)
-
-
-def _state_servers(proxy: Proxy, servers: ServerTable) -> list[StateServer]:
-    return [
-        StateServer(
-            slot=server.slot,
-            backend_id=proxy.id,
-            backend_name=proxy.name,
-            backend_id_given=proxy.id_given,
-            id=server.id,
-            name=server.name,
-            id_given=server.id_given,
-            fqdn=server.fqdn,
-            service=server.srv_record,
-            resolution_index=server.resolution_index,
-            port=server.port,
-            weight=server.balancing.weight,
-            disabled=server.disabled,
-            checked=server.check is not None,
-            rise=server.check.rise if server.check else CHECK_RISE,
-            check_port=server.check.port or 0 if server.check else 0,
-            check_address=server.check.address if server.check else None,
-            addressed=server.resolvable and server.resolution_index is None,
-        )
-        for server in servers.of(proxy)
-    ]
 
 
 def close_state_files(files: Iterable[StateFile]) -> None:

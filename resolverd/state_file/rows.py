@@ -15,13 +15,13 @@ import msgspec
 from resolverd.config import StateServer
 from resolverd.dns.answer import Status
 from resolverd.state_file.format import StateRow
-from shm import standing
-from shm.check_status import CheckStatus
+from resolverd.state_file.server_row import row_of
 from shm.counters import CounterReader
 from shm.names import NameReader
 from shm.segment import Segment
 from shm.slots import SlotTableReader
-from shm.states import AdminState, Cause, HealthState, Operational, ServerState, SlotState
+from shm.standing import Standing
+from shm.states import Cause, SlotState
 from shm.steady import steady
 
 # REMOVED is also the cause after a failed SRV label: the status of the run distinguishes the two
@@ -35,17 +35,6 @@ class LastAddress(NamedTuple):
     port: int
     fqdn: str | None
     weight: int
-
-
-class Records(NamedTuple):
-    """All records of one server in the segment."""
-
-    slot: SlotState
-    admin: AdminState
-    health: HealthState
-    state: ServerState
-    target: str
-    order: str
 
 
 class DatedRow(NamedTuple):
@@ -83,52 +72,16 @@ def with_address(row: StateRow, last: LastAddress | None) -> StateRow:
     )
 
 
-def row_of(server: StateServer, records: Records) -> StateRow:
-    """One server's row, as in `show servers state` with two exceptions.
+def kept(standing: Standing) -> Standing:
+    """What a file keeps of a server: all of `show servers state` with two exceptions.
 
     CHECK_STATE_IN_PROGRESS is never set. Where the operator has set another port, the row has the
     slot's address and port: a start could not distinguish that port from one configured before.
     """
-    slot, admin, health, state = records[:4]
+    slot, state = standing.slot, standing.state
     if slot.address is not None and state.port != slot.port:
         state = state._replace(address=slot.address, port=slot.port)
-    checked = server.checked
-    named = server.fqdn is not None or server.service is not None or records.order != ""
-    lacking = standing.lacks_address(slot, state, named=named)
-    maint = state.maint or lacking
-    said = standing.statement(slot, health, checked=checked)
-    fqdn, service = standing.names_of(server.fqdn, server.service, records.target, records.order)
-    idle = health._replace(check_state=0)
-    return StateRow(
-        backend_id=server.backend_id,
-        backend=server.backend_name,
-        server_id=server.id,
-        server=server.name,
-        address=state.address,
-        operational=int(Operational.STOPPED) if maint else state.operational,
-        admin=standing.admin_mask(admin, slot, disabled=server.disabled, lacking=lacking),
-        weight=state.weight,
-        configured_weight=server.weight,
-        check_status=(health.status if checked else 0) or int(CheckStatus.INI),
-        check_result=health.result if checked else 0,
-        check_health=standing.check_health(said, state, server.rise, maint=maint),
-        check_state=standing.check_state(
-            idle,
-            checked=checked,
-            disabled=server.disabled,
-            maint=maint,
-            check_off=state.check_off,
-        ),
-        backend_id_given=int(server.backend_id_given),
-        server_id_given=int(server.id_given),
-        fqdn=fqdn,
-        port=standing.port_of(slot, state, server.port, service=service is not None),
-        service=service,
-        check_port=server.check_port,
-        check_address=server.check_address,
-        agent_address=server.check_address,  # `addr` and `port` mean both
-        agent_port=server.check_port,
-    )
+    return standing._replace(health=standing.health._replace(check_state=0), state=state)
 
 
 class RowReader:
@@ -148,22 +101,27 @@ class RowReader:
 
     def read(self, server: StateServer) -> DatedRow:
         """One server's row; raises BlockingIOError when a record changed at each of many tries."""
-        slot = server.slot
+        standing = self._standing(server)
+        row = row_of(server, kept(standing))
+        last = self._last.get(server.slot)
+        last = remembered(last, row, standing.slot, answered=self._answered(server))
+        self._last[server.slot] = last
+        changed_ms = standing.last_change_ms(self._created_ms)
+        return DatedRow(with_address(row, last), changed_ms, bare=row)
+
+    def _standing(self, server: StateServer) -> Standing:
+        slot, tracked = server.slot, server.tracked_slot
         named = server.resolution_index is not None or server.addressed
-        records = Records(
+        return Standing(
+            server.configured,
             steady(self._table.slot, slot),
             steady(self._table.admin, slot),
             steady(self._table.health, slot),
             steady(self._table.server, slot),
             steady(self._names.target, slot).name if named else "",
             steady(self._names.order, slot).name if named else "",
+            None if tracked is None else steady(self._table.server, tracked),
         )
-        row = row_of(server, records)
-        last = remembered(self._last.get(slot), row, records.slot, answered=self._answered(server))
-        self._last[slot] = last
-        said = standing.statement(records.slot, records.health, checked=server.checked)
-        changed_ms = standing.last_change_ms(records.slot, records.admin, said, self._created_ms)
-        return DatedRow(with_address(row, last), changed_ms, bare=row)
 
     def _answered(self, server: StateServer) -> bool:
         index = server.resolution_index

@@ -15,6 +15,8 @@ from proxy.control.commands.admin_changes import (
     weight_of,
 )
 from proxy.control.rows.observation import Observed
+from proxy.server_table import configured_server
+from shm.standing import Standing
 from shm.states import HEALTH_NONE, AdminFlag, AdminState, ServerState, SlotState
 from tests.support.control.site import ADMIN_NOTHING, a_server
 
@@ -42,7 +44,8 @@ def observed(
         False,
         False,
     )
-    return Observed(proxy, server, slot, admin, HEALTH_NONE, state)
+    standing = Standing(configured_server(server), slot, admin, HEALTH_NONE, state)
+    return Observed(proxy, server, standing)
 
 
 @pytest.mark.parametrize(

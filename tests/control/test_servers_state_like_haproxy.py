@@ -13,7 +13,7 @@ from proxy.control.rows.observation import Observer
 from proxy.control.rows.server_rows import state_row
 from proxy.runtime import now_ms
 from resolverd.state_file.format import COLUMNS
-from shm.standing import names_of
+from shm.names import TargetWriter
 from shm.states import Cause, SlotFlag
 from tests.support.control.pair import Pair, pair, passed, settled, slot_of
 from tests.support.control.site import World, a_server, control_world
@@ -148,15 +148,16 @@ def test_the_weight_that_dns_gives_is_the_users_weight(world: World) -> None:
 def test_an_srv_label_stands_in_its_own_field(world: World) -> None:
     row = state_of(world, "be/s2")
     assert (row["srv_fqdn"], row["srvrecord"]) == ("-", "_web._tcp.app.test")
-    assert names_of("app.test", None) == ("app.test", None)
-    assert names_of(None, "_web._tcp.app.test", "h1.test") == ("h1.test", "_web._tcp.app.test")
+    TargetWriter(world.segment).publish(slot_of(world, "be/s2"), "h1.test", now_ms())
+    row = state_of(world, "be/s2")
+    assert (row["srv_fqdn"], row["srvrecord"]) == ("h1.test", "_web._tcp.app.test")
 
 
 def test_the_age_counts_from_the_last_change_in_whole_seconds(world: World) -> None:
     observed = next(
         Observer(world.runtime.servers, world.segment).backend(world.settings.backends[0])
     )
-    changed = observed.changed_ms(0)
+    changed = observed.standing.last_change_ms(0)
     fields = state_row(observed, 0, changed + 5_999).split(" ")
     assert fields[FIELDS.index(CHANGES)] == "5"
 

@@ -8,7 +8,9 @@ from proxy.config.model.settings import Balancing, Check, Origin, Proxy
 from proxy.control.rows.observation import FDRAIN, Observed
 from proxy.control.rows.stat_rows import Clock, check_cells, server_status
 from proxy.control.rows.summary import summarize
+from proxy.server_table import configured_server
 from shm.changes import UsableCounts
+from shm.standing import Standing
 from shm.states import AdminState, HealthState, Operational, ServerState, SlotState
 from tests.support.control.site import ADMIN_NOTHING, a_server
 
@@ -45,7 +47,8 @@ def observed(
         False,
         bool(admin.flags & FDRAIN),
     )
-    return Observed(proxy, server, slot, admin, statement._replace(**fields), state)
+    health = statement._replace(**fields)
+    return Observed(proxy, server, Standing(configured_server(server), slot, admin, health, state))
 
 
 @pytest.mark.parametrize(
@@ -75,7 +78,7 @@ def test_a_draining_server_says_so_while_it_is_up() -> None:
 
 def test_a_statement_about_a_former_address_counts_for_nothing() -> None:
     stale = observed(RUNNING, 4, incarnation=2)
-    assert stale.statement is None
+    assert stale.standing.statement is None
     assert server_status(stale) == "UP 1/3"
 
 

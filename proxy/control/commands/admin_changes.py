@@ -191,8 +191,8 @@ def change_address(observed: Observed, words: list[str]) -> AdminChange:
     """
     if not words:
         raise CommandError("set server <b>/<s> addr requires an address and optionally a port.")
-    former, former_port = observed.address, observed.state.port
-    if former is None or observed.resolution_maint:
+    former, former_port = observed.standing.address, observed.state.port
+    if former is None or observed.standing.lacks_address:
         raise CommandError(
             f"Update for the current server address family is only supported through configuration "
             f"file {BY}"

@@ -44,7 +44,7 @@ def administrative(before: Observed, after: Observed, left: BackendSummary, sess
             LogLevel.ALERT,
             f"{who} is going DOWN for maintenance. {left_without(left, sessions)}",
         )
-    if was_out and after.resolution_maint:
+    if was_out and after.standing.lacks_address:
         return LogLevel.NOTICE, f"{who} is leaving forced maintenance but remains in maintenance."
     if after.admin.flags & FDRAIN:
         return LogLevel.NOTICE, f"{who} enters drain state."
@@ -54,14 +54,14 @@ def administrative(before: Observed, after: Observed, left: BackendSummary, sess
 
 def healthy(before: Observed, after: Observed, left: BackendSummary, sessions: int) -> list[Line]:
     """What an order about the health of a server without checks has changed."""
-    if before.operational == after.operational or after.server.check is not None:
+    if before.standing.operational == after.standing.operational or after.server.check is not None:
         return []
     who = subject(after)
-    if after.operational == Operational.STOPPED:
+    if after.standing.operational == Operational.STOPPED:
         return [
             (LogLevel.ALERT, f"{who} is DOWN, changed from CLI. {left_without(left, sessions)}")
         ]
-    state = "UP" if after.operational == Operational.RUNNING else "stopping"
+    state = "UP" if after.standing.operational == Operational.RUNNING else "stopping"
     online = counts(left, "online", "0 sessions requeued, 0 total in queue.")
     return [(LogLevel.NOTICE, f"{who} is {state}, changed from CLI. {online}")]
 

@@ -37,7 +37,7 @@ def verdict(observed: Observed) -> str:
     state = observed.state
     if state.eligible:
         return ""
-    lacking = state.address is None or observed.resolution_maint
+    lacking = state.address is None or observed.standing.lacks_address
     reasons = (
         (observed.admin.flags & FMAINT, "the operator has put it into maintenance"),
         (observed.server.disabled and observed.maint, "it is disabled in the configuration"),
@@ -90,7 +90,7 @@ def health_text(observed: Observed, now_ms: int) -> str:
     """What checks say."""
     if observed.server.check is None:
         return f"no check configured, counts as {OPERATIONAL[observed.state.operational]}"
-    state, said = OPERATIONAL[observed.state.operational], observed.statement
+    state, said = OPERATIONAL[observed.state.operational], observed.standing.statement
     if said is None:
         return f"{state} as init-state has it: this address was not checked yet"
     last = ""
@@ -99,7 +99,7 @@ def health_text(observed: Observed, now_ms: int) -> str:
         text = escaped(observed.check_text.strip()) or status.cause(said.code)
         why = f" ({text})" if text else ""
         last = f", last check {status.name}{why} {ago(now_ms - said.checked_ms)}"
-    passes = f"{observed.check_health} of {observed.rise + observed.fall - 1}"
+    passes = f"{observed.standing.check_health} of {observed.rise + observed.fall - 1}"
     return f"{state} since {ago(now_ms - said.changed_ms)}, {passes} in its favour{last}"
 
 

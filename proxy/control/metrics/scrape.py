@@ -124,9 +124,9 @@ def server_state(observed: Observed) -> str:
     """The state label of a server."""
     if observed.maint:
         return "MAINT"
-    if observed.operational == Operational.STOPPED:
+    if observed.standing.operational == Operational.STOPPED:
         return "DOWN"
-    if observed.operational == Operational.STOPPING:
+    if observed.standing.operational == Operational.STOPPING:
         return "NOLB"
     return "DRAIN" if observed.admin.flags & FDRAIN else "UP"
 
@@ -213,7 +213,7 @@ class Scrape:
         for observed in self.report.observer.backend(proxy):
             yield
             state, checking = server_state(observed), observed.checking
-            check_status = observed.check_status if checking else -1
+            check_status = observed.standing.check_status if checking else -1
             states[state] += 1
             checks[check_status] += 1
             if not rows or (self.selection.no_maint and state == "MAINT"):

@@ -129,7 +129,9 @@ class Monitor:
         created_ms = self.segment.created_ms
         if self.summary(proxy).up:
             return Availability(up=True, since_ms=created_ms)
-        changes = [server.changed_ms(created_ms) for server in self.observer.backend(proxy)]
+        changes = [
+            server.standing.last_change_ms(created_ms) for server in self.observer.backend(proxy)
+        ]
         return Availability(up=False, since_ms=max(changes, default=created_ms))
 
     def worker_pids(self) -> list[int]:

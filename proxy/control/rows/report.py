@@ -58,7 +58,7 @@ class Report:
         """The row of a server that was observed already."""
         counters = self.monitor.server_counters(observed.server)
         health = self.monitor.cleared.health(observed.server.slot, observed.health)
-        observed = observed._replace(health=health)
+        observed = observed._replace(standing=observed.standing._replace(health=health))
         clock = self.clock()
         reading = self.monitor.meters.server(observed.server.slot)
         return server_row(observed, counters, reading, clock, reveal=reveal)

@@ -125,18 +125,20 @@ def connection_cells(counters: dict[str, int], reading: Reading, clock: Clock) -
 
 def server_status(observed: Observed) -> str:
     """The `status` cell of a server."""
-    if observed.resolution_maint:
+    standing = observed.standing
+    if standing.lacks_address:
         return "MAINT (resolution)"
-    if observed.maint:
-        return f"MAINT (via {observed.server.track})" if observed.maint_tracked else "MAINT"
-    health, rise, fall = observed.check_health, observed.rise, observed.fall
-    if observed.operational == Operational.STOPPED:
-        return f"DOWN {health}/{rise}" if health else "DOWN"
+    if standing.maint:
+        return f"MAINT (via {observed.server.track})" if standing.maint_tracked else "MAINT"
+    health, rise, fall = standing.check_health, observed.rise, observed.fall
+    if standing.operational == Operational.STOPPED:
+        checked = observed.server.check is not None
+        return f"DOWN {health}/{rise}" if checked and health else "DOWN"
     falling = observed.checking and health < rise + fall - 1
     step = f" {health - rise + 1}/{fall}" if falling else ""
     if observed.state.drain:
         return "DRAIN" + step
-    if observed.operational == Operational.STOPPING:
+    if standing.operational == Operational.STOPPING:
         return "NOLB" + step
     return "UP" + step if observed.checking or observed.server.track else "no check"
 
@@ -145,7 +147,7 @@ def address_cell(observed: Observed) -> Row:
     """Address and port as one cell; none where there is no address."""
     if observed.server.local is not None:
         return {"addr": "unix"}
-    address, port = observed.address, observed.state.port
+    address, port = observed.standing.address, observed.state.port
     if address is None:
         return {}
     return {"addr": f"[{address}]:{port}" if ":" in address else f"{address}:{port}"}
@@ -156,7 +158,8 @@ def check_cells(observed: Observed, clock: Clock) -> Row:
     if observed.server.check is None:
         return {}
     health = observed.health
-    down_since = 0 if observed.up else clock.age_s(observed.changed_ms(clock.created_ms))
+    changed_ms = observed.standing.last_change_ms(clock.created_ms)
+    down_since = 0 if observed.up else clock.age_s(changed_ms)
     row: Row = {
         "chkfail": health.failures,
         "chkdown": health.downs,
@@ -164,7 +167,7 @@ def check_cells(observed: Observed, clock: Clock) -> Row:
     }
     if not observed.checking:
         return row
-    status = CheckStatus.of(observed.check_status)
+    status = CheckStatus.of(observed.standing.check_status)
     running = "* " if health.check_state & CHECK_STATE_IN_PROGRESS else ""
     if status.coded:
         row["check_code"] = health.code
@@ -175,7 +178,7 @@ def check_cells(observed: Observed, clock: Clock) -> Row:
         "check_desc": status.description,
         "check_rise": observed.rise,
         "check_fall": observed.fall,
-        "check_health": observed.check_health,
+        "check_health": observed.standing.check_health,
     }
 
 
@@ -222,7 +225,7 @@ def server_row(
         **weight_cells(observed, clock),
         "act": 0 if observed.state.backup else 1,
         "bck": 1 if observed.state.backup else 0,
-        "lastchg": clock.age_s(observed.changed_ms(clock.created_ms)),
+        "lastchg": clock.age_s(observed.standing.last_change_ms(clock.created_ms)),
         "iid": proxy.id,
         "sid": server.id,
         "srid": observed.slot.generation,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from resolverd.config import StateServer
+from shm.standing import ConfiguredServer
 
 LABEL = "_web._tcp.app.test"
 NAMED = StateServer(
@@ -15,15 +16,15 @@ NAMED = StateServer(
     id=1,
     name="s1",
     id_given=True,
-    fqdn="app.test",
-    service=None,
+    configured=ConfiguredServer("app.test", None, 80, disabled=False, checked=True, rise=2, fall=3),
     resolution_index=0,
-    port=80,
     weight=10,
-    disabled=False,
-    checked=True,
-    rise=2,
     check_port=81,
     check_address=None,
 )
-SERVICE = msgspec.structs.replace(NAMED, slot=1, name="s2", fqdn=None, service=LABEL)
+SERVICE = msgspec.structs.replace(
+    NAMED,
+    slot=1,
+    name="s2",
+    configured=NAMED.configured._replace(fqdn=None, service=LABEL),
+)
