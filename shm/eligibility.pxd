@@ -38,6 +38,9 @@ cdef struct ServerView:
     uint32_t maxconn  # over all workers; 0: no limit
     uint8_t address[16]
     int64_t warm_from_ms  # when a server with `slowstart` came back; 0: it is warm since its start
+    uint8_t comings  # orders that brought it back, modulo 256: a late reader sees that there were
+    uint8_t goings  # orders that took it away, likewise
+    uint8_t downs  # checks that found it to be down, likewise
 
 
 cdef inline uint32_t warmth(
@@ -65,6 +68,11 @@ cdef inline int64_t warm_since(
     if health.incarnation == slot.incarnation and health.downs != 0:
         since = max(since, health.changed_ms)
     return since
+
+
+cdef inline bint ordered_away(const AdminRecord *admin) noexcept nogil:
+    """Whether the operator has taken the server out of service."""
+    return (admin.flags & ADMIN_MASK_MAINT) != 0 or admin.health_order == HEALTH_ORDER_DOWN
 
 
 cdef inline uint8_t operational_state(
@@ -120,6 +128,9 @@ cdef inline void server_compose(
         server.health_order = admin.health_order
     server.operational = operational_state(settings, slot, health, server.health_order)
     server.warm_from_ms = warm_since(settings, slot, admin, health)
+    server.comings = admin.comings
+    server.goings = admin.goings
+    server.downs = <uint8_t>health.downs
     server.eligible = (
         not server.maint and not server.drain and server.weight > 0
         and (server.port != 0 or (settings.flags & STATIC_PORT_RELATIVE) != 0)
@@ -131,6 +142,9 @@ cdef inline void server_follow(ServerView *server, const ServerView *tracked) no
     server.operational = tracked.operational
     server.drain = server.drain or (tracked.drain and not tracked.maint)
     server.maint = server.maint or tracked.maint
+    server.comings += tracked.comings
+    server.goings += tracked.goings
+    server.downs += tracked.downs
     server.eligible = (
         server.eligible and not server.maint and not server.drain
         and (server.operational == SERVER_RUNNING or server.operational == SERVER_STARTING))

@@ -90,7 +90,10 @@ cdef struct AdminRecord:
     uint32_t health_orders  # their number: the worker that checks applies each once
     uint32_t health_incarnation  # of the slot at the last order
     uint32_t maxconn_plus_one  # set by the operator; 0: the configured one
-    uint32_t returned  # 1: at `changed_ms` it left maintenance, or was ordered up
+    uint8_t returned  # 1: at `changed_ms` it left maintenance, or was ordered up
+    uint8_t comings  # how often that was so, modulo 256: a reader that looks late sees each
+    uint8_t goings  # how often it was taken into maintenance, or was ordered down; modulo 256
+    uint8_t spare
 
 cdef struct HealthRecord:
     uint32_t incarnation  # of the slot; the record is void for another one

@@ -14,7 +14,7 @@ from libc.string cimport memcpy, memset
 
 from shm cimport eligibility
 from shm.atomics cimport fetch_add, load_acquire, store_relaxed
-from shm.eligibility cimport ServerView, server_view, warmth
+from shm.eligibility cimport ServerView, ordered_away, server_view, warmth
 from shm.journal cimport EVERY_SLOT, journal_note
 from shm.latch cimport latch_read, latch_write
 from shm.records cimport AdminRecord, HealthRecord, SlotRecord, SlotStatic
@@ -306,7 +306,9 @@ cdef class AdminTableWriter:
     def publish(self, uint32_t slot, state) -> None:
         """Publish an `AdminState`; read the former one and replace the changed fields."""
         cdef AdminRecord record
+        cdef AdminRecord former
         self.reader.check(slot)
+        latch_read(&self.segment.view.admins[slot], &former)  # its own: no writer is beside it
         memset(&record, 0, sizeof(record))
         record.flags = state.flags
         record.weight_plus_one = state.weight + 1
@@ -318,6 +320,8 @@ cdef class AdminTableWriter:
         record.health_orders = state.health_orders
         record.health_incarnation = state.health_incarnation
         record.returned = state.returned
+        record.comings = former.comings + (ordered_away(&former) and not ordered_away(&record))
+        record.goings = former.goings + (ordered_away(&record) and not ordered_away(&former))
         record.maxconn_plus_one = state.maxconn + 1
         if state.maxconn > 0:
             store_relaxed(

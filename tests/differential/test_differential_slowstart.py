@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.common import PATIENCE_SECONDS, free_port, listens, wait_for
 from tests.support.differential.pair import ROOT, haproxy_command, millrace_command
 
 pytestmark = pytest.mark.slow
@@ -56,7 +56,7 @@ def course(program: tuple[str, ...], folder: Path, balance: str) -> list[tuple[s
         (*program, "-f", str(file), "-db"), cwd=ROOT, stderr=subprocess.DEVNULL
     )
     try:
-        wait_for(lambda: (folder / "s").exists() and weights(folder), 20, "it answers")
+        wait_for(lambda: listens(folder / "s"), PATIENCE_SECONDS, "it answers")
         found = [weights(folder)]
         ask(folder, "set server edge/a state maint")
         ask(folder, "set server edge/a state ready")

@@ -11,7 +11,7 @@ import pytest
 
 from resolverd.state_file.format import HEADER, StateRow, parse, render
 from shm.standing import RMAINT
-from tests.support.common import wait_for
+from tests.support.common import PATIENCE_SECONDS, wait_for
 from tests.support.dns.scripted import SILENT, records, services
 from tests.support.program.program import Program
 from tests.support.program.site import Site
@@ -138,7 +138,7 @@ def test_finding_52_reloads_make_no_duplicates(site: StateSite) -> None:
     site.nameserver.set("app.test", "A", records(site.one, site.two, site.three))
     site.run("server-template s 5 app.test:{port} resolvers r1 init-addr last,none")
     before = site.wait_states(site.one, site.two, site.three)
-    wait_for(lambda: site.file.exists() and len(site.held()) == 3, 10, "the file")
+    wait_for(lambda: site.file.exists() and len(site.held()) == 3, PATIENCE_SECONDS, "the file")
     for _ in range(3):
         site.reload()
         after = site.program.servers("edge")
@@ -153,7 +153,11 @@ def test_finding_53_the_file_follows_by_itself_and_a_restart_reads_it(site: Stat
     program = site.run(NAMED)
     site.wait_answering(site.one)
     site.nameserver.set("app.test", "A", site.two)
-    wait_for(lambda: site.file.exists() and site.held() == [site.two], 10, "the next address")
+    wait_for(
+        lambda: site.file.exists() and site.held() == [site.two],
+        PATIENCE_SECONDS,
+        "the next address",
+    )
     site.silence()
     program.process.send_signal(signal.SIGKILL)
     program.process.wait()

@@ -116,15 +116,17 @@ class Told(NamedTuple):
     last: str
 
 
-def _handler(case: Case, sent: list[bytes]) -> Callable[[socket.socket], None]:
+def _handler(case: Case, sent: list[bytes | None]) -> Callable[[socket.socket], None]:
     def handle(connection: socket.socket) -> None:
         received = bytearray()
+        place = len(sent)  # a check may have several connections, the last of which may end first
+        sent.append(None)
         with suppress(OSError):
             for act in case.acts or ():
                 act(connection, received)
         # a port that is its own is what differs between two programs, and the time of day
         data = re.sub(rb"(PROXY TCP4 \S+ \S+) \d+ \d+", rb"\1", bytes(received))
-        sent.append(re.sub(rb"(?s)....(?=HAPROXYSSLCHK)", b"time", data, count=1))
+        sent[place] = re.sub(rb"(?s)....(?=HAPROXYSSLCHK)", b"time", data, count=1)
 
     return handle
 
@@ -144,7 +146,9 @@ def _limits(case: Case) -> tuple[str, ...]:
 
 
 @contextmanager
-def _servers(cases: dict[str, Case], sent: dict[str, list[bytes]]) -> Iterator[dict[str, int]]:
+def _servers(
+    cases: dict[str, Case], sent: dict[str, list[bytes | None]]
+) -> Iterator[dict[str, int]]:
     with ExitStack() as stack:
         ports = {}
         for name, case in cases.items():
@@ -165,7 +169,7 @@ def tell(
     ports: dict[str, int] | None = None,
 ) -> dict[str, Told]:
     """What the program makes of each case; `ports`: of servers that run already."""
-    sent: dict[str, list[bytes]] = {}
+    sent: dict[str, list[bytes | None]] = {}
     with ExitStack() as stack:
         if ports is None:
             ports = stack.enter_context(_servers(cases, sent))
@@ -176,7 +180,7 @@ def tell(
 
 
 def _read(
-    running: OneProgram, cases: dict[str, Case], sent: dict[str, list[bytes]]
+    running: OneProgram, cases: dict[str, Case], sent: dict[str, list[bytes | None]]
 ) -> dict[str, Told]:
     rows: dict[str, dict[str, str]] = {}
 
@@ -191,7 +195,11 @@ def _read(
             ):
                 rows.setdefault(row["pxname"], row)
         lined = {name for name in cases if _line(running, name)}
-        heard = {name for name, each in sent.items() if each or not cases[name].heard}
+        heard = {
+            name
+            for name, each in sent.items()
+            if (each and each[0] is not None) or not cases[name].heard
+        }
         missing[:] = sorted(
             cases.keys() - (lined & rows.keys() & (heard | cases.keys() - sent.keys()))
         )
@@ -204,7 +212,7 @@ def _read(
         time.sleep(0.02)
     return {
         name: Told(
-            next(iter(sent.get(name, ())), b"") if cases[name].heard else b"",
+            next(iter(sent.get(name, ())), None) or b"" if cases[name].heard else b"",
             _line(running, name),
             rows[name]["check_status"],
             rows[name]["check_code"],

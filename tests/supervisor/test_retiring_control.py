@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.common import PATIENCE_SECONDS, free_port, listens, wait_for
 from tests.support.supervisor.program import ROOT, Program, started
 
 pytestmark = pytest.mark.slow  # starts the program
@@ -105,7 +105,8 @@ def running(folder: Path, environ: dict[str, str] | None = None) -> Iterator[Sit
     )
     with started(folder, "-f", str(file), script=SCRIPT, environ=environ) as program:
         site = Site(program, folder, port)
-        wait_for(lambda: site.path.exists() and "Pid:" in site.ask("show info"), 20, "it answers")
+        wait_for(lambda: listens(site.path), PATIENCE_SECONDS, "it listens")
+        assert "Pid:" in site.ask("show info")
         yield site
 
 

@@ -1,11 +1,12 @@
-"""Orders that follow each other at once: each is in force in every worker before the next one."""
+"""Orders that follow each other at once: each counts in every worker, also in one that looks late."""
 
 from __future__ import annotations
 
 import os
 import signal
 import socket
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from tests.support.program.program import Program
 
 pytestmark = pytest.mark.slow
 ROUNDS, CLIENTS = 20, 20
+BACKUPS = "on-marked-up shutdown-backup-sessions"
 CONFIGURATION = """
 global
     nbthread 2
@@ -32,13 +34,35 @@ listen f
 DOWN_AND_UP = "set server f/s1 state maint; set server f/s1 state ready"
 
 
-def sessions_on(program: Program, server: str) -> int:
-    """`scur` of a server."""
+def cell(program: Program, server: str, position: int) -> int:
     for line in program.ask("show stat").splitlines():
         cells = line.split(",")
         if cells[:2] == ["f", server]:
-            return int(cells[4] or 0)
+            return int(cells[position] or 0)
     raise AssertionError(f"no server {server}")
+
+
+def sessions_on(program: Program, server: str) -> int:
+    """`scur` of a server."""
+    return cell(program, server, 4)
+
+
+def bytes_in(program: Program, server: str) -> int:
+    """`bin` of a server."""
+    return cell(program, server, 8)
+
+
+@contextmanager
+def all_held(pids: Sequence[int]) -> Iterator[None]:
+    """Stopped until the end of the block."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        wait_for(lambda: all(map(all_stopped, pids)), PATIENCE_SECONDS, "they stand still")
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
 
 
 def site(stack: ExitStack, folder: Path, words: str) -> tuple[Program, int]:
@@ -75,12 +99,39 @@ def test_a_server_that_comes_up_and_goes_in_one_line_ends_those_of_the_backup(
     tmp_path: Path,
 ) -> None:
     with ExitStack() as stack:
-        program, port = site(stack, tmp_path, "on-marked-up shutdown-backup-sessions")
+        program, port = site(stack, tmp_path, BACKUPS)
         program.ask("set server f/s1 state maint")
         for _ in range(ROUNDS):
             clients = crowd(stack, program, port, "s2")
             program.ask("set server f/s1 state ready; set server f/s1 state maint")
             assert all(client.recv(1) == b"" for client in clients)
+
+
+@pytest.mark.parametrize(
+    ("words", "server", "before", "orders"),
+    [
+        ("on-marked-down shutdown-sessions", "s1", "state ready", ("state maint", "state ready")),
+        ("on-marked-down shutdown-sessions", "s1", "health up", ("health down", "health up")),
+        (BACKUPS, "s2", "state maint", ("state ready", "state maint")),
+        (BACKUPS, "s2", "health down", ("health up", "health down")),
+    ],
+)
+def test_a_worker_that_was_stopped_acts_on_orders_that_took_each_other_back(
+    tmp_path: Path, words: str, server: str, before: str, orders: tuple[str, str]
+) -> None:
+    with ExitStack() as stack:
+        program, port = site(stack, tmp_path, words)
+        program.ask(f"set server f/s1 {before}")
+        clients = crowd(stack, program, port, server)
+        with all_held(program.children()["worker"]):
+            for order in orders:
+                program.ask(f"set server f/s1 {order}")
+        assert all(client.recv(1) == b"" for client in clients)
+        after = crowd(stack, program, port, server)
+        program.ask("set server f/s1 weight 7")  # a change of the table, and none of its state
+        after[0].sendall(b"x")
+        wait_for(lambda: bytes_in(program, server) > 0, PATIENCE_SECONDS, "it serves on")
+        assert sessions_on(program, server) == CLIENTS
 
 
 def test_a_stopped_worker_holds_up_no_order_for_long(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 """Waits until an order is in force: every relay has seen the table that it has changed.
 
-A relay goes by the state that it finds. Two orders in a row, `state maint` and `state ready`, are
-none to one that looks after both, and sessions that were to end would live on. So the answer, and
-the next order of the same line, come after the look. A relay that has not looked in time (it is
-stopped) is waited for once, until it has caught up.
+The answer to an order, and the next order of the same line, come after the relays' look, so that a
+client that connects after the answer finds the order in force. A relay that has not looked in time
+(it is stopped) is waited for once, until it has caught up; it misses no order by that, because the
+records count how often a server went and came (relay/changes/).
 """
 
 from __future__ import annotations

@@ -15,14 +15,15 @@ from proxy.relay.balance.present cimport (
     count_ask, count_conclude, counts_begin, looks_at_hints, present_look, present_stale)
 from proxy.relay.balance.queue cimport tell_next
 from proxy.relay.changes.marked_down cimport marked_down
-from proxy.relay.changes.marked_up cimport came_up
+from proxy.relay.changes.marked_up cimport came_up, is_up
 from proxy.relay.changes.removed cimport moved_since, removed_look
 from proxy.relay.session.session cimport session_end_down, session_end_up
 from proxy.relay.state.pool cimport SLAB_OBJECTS_MAX, Slab, slab_objects
-from proxy.relay.state.server_types cimport ServerCache
+from proxy.relay.state.server_types cimport SIGHTED_AWAY, SIGHTED_UP, ServerCache
 from proxy.relay.state.server_view cimport server_cached
 from proxy.relay.state.types cimport ASSIGNED, NO_SLOT, STATE_ENDED, Backend, Engine, Session
 from shm.atomics cimport load_acquire, load_relaxed
+from shm.eligibility cimport ServerView
 from shm.segment cimport server_counters
 
 cdef enum:
@@ -39,6 +40,29 @@ cdef inline void backups_mark(
             engine.servers[slot].end_up_ms = engine.now_ms
 
 
+cdef inline bint sessions_called(
+        Engine *engine, Backend *backend, uint32_t slot, uint64_t generation) noexcept nogil:
+    """Whether sessions of a server may have to end; marks it if they do with the server."""
+    cdef bint found = moved_since(engine, slot, generation)
+    if present_stale(engine, backend, slot, generation):
+        count_ask(engine, slot)
+    if marked_down(engine, slot, generation):
+        engine.servers[slot].end_down_ms = engine.now_ms
+        found = True
+    return found
+
+
+cdef inline void crossings_seen(
+        Engine *engine, uint32_t slot, uint64_t generation) noexcept nogil:
+    """Remember what the server is, and how often it has gone and come by this look."""
+    cdef const ServerView *server = server_cached(engine, slot, generation)
+    cdef ServerCache *cache = &engine.servers[slot]
+    cache.sighted = SIGHTED_UP if is_up(server) else SIGHTED_AWAY
+    cache.comings = server.comings
+    cache.goings = server.goings
+    cache.downs = server.downs
+
+
 cdef inline bint backend_calls(
         Engine *engine, Backend *backend, uint64_t generation) noexcept nogil:
     """Whether sessions of the backend may have to end; marks the servers whose sessions do."""
@@ -48,15 +72,9 @@ cdef inline bint backend_calls(
     for slot in range(backend.first_slot, backend.first_slot + backend.slots):
         if came_up(engine, slot, generation):
             backups_end = True
-        if load_relaxed(&server_counters(&engine.view, engine.worker, slot).sessions) == 0:
-            continue
-        if present_stale(engine, backend, slot, generation):
-            count_ask(engine, slot)
-        if moved_since(engine, slot, generation):
-            found = True
-        if marked_down(engine, slot, generation):
-            engine.servers[slot].end_down_ms = engine.now_ms
-            found = True
+        if load_relaxed(&server_counters(&engine.view, engine.worker, slot).sessions) != 0:
+            found |= sessions_called(engine, backend, slot, generation)
+        crossings_seen(engine, slot, generation)
     if backups_end:
         backups_mark(engine, backend, generation)
     return found or backups_end

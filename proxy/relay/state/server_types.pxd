@@ -46,7 +46,8 @@ cdef struct Presence:  # which sessions lead to the present address (balance/pre
 
 cdef struct ServerCache:
     uint64_t generation  # table_generation at which `view` was decoded; 0: never
-    uint8_t sighted  # Sighted, for on-marked-up
+    uint8_t sighted  # Sighted
+    uint8_t comings, goings, downs  # of `view` at the last look at changes
     uint32_t generation_walked  # of the slot at the last walk over sessions (changes/removed.pxd)
     int64_t end_down_ms  # sessions that were at the server by then end: it went down
     int64_t end_up_ms  # the same: it is a backup, and an active one came up
