@@ -15,6 +15,7 @@ from resolverd.dns.answer import QueryType, Status
 from resolverd.resolution.transitions import ONE_TYPE_TRANSITIONS, TRANSITIONS, Event, State
 
 NO_NAMESERVER: frozenset[str] = frozenset()  # shared by all: an empty set is 216 bytes
+DENIALS = frozenset({Status.NX, Status.NODATA})
 NO_ERROR: frozenset[Status] = frozenset()
 EXPIRED = (Event.EXPIRED_SILENT, Event.EXPIRED_LAST)
 
@@ -26,6 +27,8 @@ class QuestionLine:
         "_asked",
         "_awaited",
         "_failed",
+        "_fetches",
+        "_full_ms",
         "_met_silence",
         "_transitions",
         "beside",
@@ -33,6 +36,7 @@ class QuestionLine:
         "beside_errors",
         "deadline_ms",
         "errors",
+        "is_hurried",
         "last_error",
         "repeated",
         "retries_left",
@@ -54,6 +58,9 @@ class QuestionLine:
         self.repeated = False  # whether an attempt before this one has failed
         self.errors = NO_ERROR  # the errors of replies to the attempt
         self.last_error: Status | None = None
+        self.is_hurried = False  # the attempt ends before its time-out, `_full_ms`
+        self._full_ms = 0
+        self._fetches = False  # a truncated reply to it is asked for again
         self._asked = NO_NAMESERVER  # those of the attempt
         self._awaited = NO_NAMESERVER  # those of them whose errors together end it
         self._failed = NO_NAMESERVER  # those of them that answered it with an error
@@ -112,6 +119,7 @@ class QuestionLine:
         elif self.state is State.FALLBACK:
             self.wanted = self.types[1]
         else:
+            self._wait_in_full()  # PAUSED: for as long as the attempt might have taken
             return False
         self.repeated = True
         return True
@@ -124,7 +132,23 @@ class QuestionLine:
         self._awaited = nameservers - silent if silent else nameservers
         self.errors, self.last_error = NO_ERROR, None
         self.beside_errors, self.beside_error = NO_ERROR, None
-        self.deadline_ms = deadline_ms
+        self.deadline_ms = self._full_ms = deadline_ms
+        self.is_hurried = self._fetches = False
+
+    def hurry(self, deadline_ms: int) -> None:
+        """End the attempt then, if not sooner; one that asks again over TCP has its time."""
+        if deadline_ms < self.deadline_ms and not self._fetches:
+            self.deadline_ms = deadline_ms
+            self.is_hurried = True
+
+    def fetching(self, deadline_ms: int) -> None:
+        """A truncated reply is asked for again: the attempt lasts until then at least."""
+        self.deadline_ms = self._full_ms = max(self._full_ms, deadline_ms)
+        self.is_hurried, self._fetches = False, True
+
+    def _wait_in_full(self) -> None:
+        self.deadline_ms = self._full_ms
+        self.is_hurried = False
 
     def unsent(self, nameserver: str, query_type: QueryType) -> None:
         """A question did not reach this nameserver, which is not awaited."""
@@ -146,8 +170,19 @@ class QuestionLine:
         self._failed |= {nameserver}
         self.last_error = status
         self.errors |= {status}
-        awaited = self._awaited or self._asked
-        return self.state is not State.PAUSED and self._failed >= awaited
+        if status not in DENIALS:
+            self._wait_in_full()
+        return self.state is not State.PAUSED and not self.awaited
+
+    @property
+    def is_denied(self) -> bool:
+        """Whether all replies to the attempt are denials; it has some, and goes on."""
+        return bool(self.errors) and self.errors <= DENIALS and self.state is not State.PAUSED
+
+    @property
+    def awaited(self) -> frozenset[str]:
+        """The nameservers whose errors would end the attempt."""
+        return (self._awaited or self._asked) - self._failed
 
     @property
     def failure(self) -> Status:

@@ -35,14 +35,13 @@ from resolverd.resolution.actions import Abandoned, Action, Ask, Finished, Gaine
 from resolverd.resolution.attempts import NO_NAMESERVER, QuestionLine
 from resolverd.resolution.hold_rules import hold_ms
 from resolverd.resolution.leases import Lease, Leases
+from resolverd.resolution.period import period_ms
 from resolverd.resolution.run_outcomes import RunOutcomes, TypeOutcome
-from resolverd.resolution.search import Walk, candidates
+from resolverd.resolution.search import DENIED_WAIT_MS, Walk, candidates
 from resolverd.resolution.transitions import Event, State
 
 TCP_MARGIN_MS = 20  # the time-out of a question over TCP comes before that of its attempt
 TRIGGER_PAUSE_MS = 1_000  # after the first trigger without a change; doubled by the next
-# Statuses that hold for a TTL; NX also does if the other type has records.
-STATEMENTS = (Status.VALID, Status.NODATA, Status.NX)
 
 
 class Trigger(enum.Enum):
@@ -82,9 +81,8 @@ class Resolution:
         self.last_status: Status | None = None
         self.early_ms: Callable[[int], int] = on_time
         self.silent: Set[str] = NO_NAMESERVER
-        self.types = query_types(settings.preferred, families)  # the preferred first
-        if service:
-            self.types = (QueryType.SRV,)
+        of_hosts = query_types(settings.preferred, families)
+        self.types = (QueryType.SRV,) if service else of_hosts  # the preferred first
         self.merges = settings.all_families and len(self.types) > 1
         lines = [(each,) for each in self.types] if self.merges else [self.types]
         self._lines = tuple(QuestionLine(types) for types in lines)
@@ -189,6 +187,7 @@ class Resolution:
         if self.state is State.IDLE:
             raise ValueError(f"reply of {nameserver} while {self!r}: no attempt is open")
         self._outcomes.note(query_type, nameserver, answer)
+        self._walk.spoke(nameserver)
         line = self._line(query_type)
         line.heard(query_type, answer.status)
         if not line.is_open:
@@ -197,12 +196,10 @@ class Resolution:
             return self._accept(line, query_type, now_ms)
         if query_type is not line.wanted:
             return []  # an error about a type that the present attempt does not ask for
-        if not line.refused(nameserver, answer.status):
-            return []
-        both_asked = line.wanted is line.types[-1]
-        if self._gives_up(line, last=both_asked and line.retries_left == 0):
-            return self._go_on(now_ms)
-        return self._step(line, line.all_failed, now_ms)
+        if line.refused(nameserver, answer.status) or self._is_over(line, now_ms):
+            return self._all_failed(line, now_ms)
+        self._set_deadline()
+        return []
 
     def unsent(self, nameserver: str, query_type: QueryType) -> None:
         """The question did not reach this nameserver, which is not awaited."""
@@ -212,8 +209,7 @@ class Resolution:
         """A truncated reply is asked for again over TCP, which may take `timeout retry`."""
         line = self._line(query_type)
         if line.is_open:
-            end_ms = now_ms + self._section.timeout_retry_ms + TCP_MARGIN_MS
-            line.deadline_ms = max(line.deadline_ms, end_ms)
+            line.fetching(now_ms + self._section.timeout_retry_ms + TCP_MARGIN_MS)
             self._set_deadline()
 
     def trigger(self, kind: Trigger, began_ms: int, now_ms: int) -> bool:
@@ -253,9 +249,29 @@ class Resolution:
     def _set_deadline(self) -> None:
         self.deadline_ms = min(line.deadline_ms for line in self._lines if line.is_open)
 
+    def _is_over(self, line: QuestionLine, now_ms: int) -> bool:
+        """Whether a denial ends an attempt along a search list now, if not soon (search.py)."""
+        walk = self._walk
+        fails = walk.ends and line.wanted is line.types[-1] and not self._outcomes.has_valid
+        if fails or not (walk.searching and line.is_denied):
+            return False
+        line.hurry(now_ms + DENIED_WAIT_MS)
+        return line.awaited <= walk.unheard
+
+    def _all_failed(self, line: QuestionLine, now_ms: int) -> list[Action]:
+        """End an attempt that all nameservers, as far as they are waited for, have failed."""
+        both_asked = line.wanted is line.types[-1]
+        if self._gives_up(line, last=both_asked and line.retries_left == 0):
+            return self._go_on(now_ms)
+        return self._step(line, line.all_failed, now_ms)
+
     def _expire(self, line: QuestionLine, now_ms: int) -> list[Action]:
         """End an attempt that has timed out."""
         silent = line.silent
+        if line.is_denied:
+            self._walk.missed(silent)
+        if line.is_hurried:
+            return self._all_failed(line, now_ms)
         actions: list[Action] = [Unanswered(silent)] if silent else []
         if self._gives_up(line, last=line.retries_left == 0):
             return actions + self._go_on(now_ms)
@@ -293,9 +309,8 @@ class Resolution:
         return [Abandoned(), *self._ask(now_ms)]
 
     def _begin(self, now_ms: int) -> None:
-        name, section = self._settings.name, self._section
-        search = section.search if self._settings.search else ()
-        self._walk.begin(candidates(name, search, section.ndots))
+        search = self._section.search if self._settings.search else ()
+        self._walk.begin(candidates(self._settings.name, search, self._section.ndots))
         self._triggered, self._trigger_waits = self._trigger_waits, False
         self._begun_ms = now_ms
 
@@ -310,8 +325,7 @@ class Resolution:
     def _send(self, line: QuestionLine, now_ms: int) -> list[Action]:
         for query_type in line.asked:
             self._outcomes.asked(query_type)
-        deadline_ms = now_ms + self._section.timeout_retry_ms
-        line.sent(self._nameservers, deadline_ms, self.silent)
+        line.sent(self._nameservers, now_ms + self._section.timeout_retry_ms, self.silent)
         self._set_deadline()
         return [Ask(Question(self._walk.name, query_type)) for query_type in line.asked]
 
@@ -338,20 +352,11 @@ class Resolution:
         self.leases.answered([outcome.family], now_ms, 0)  # the end of the run sets the period
         return [Gained(outcome)]
 
-    def _period_ms(self, answer: Answer | None, outcomes: tuple[TypeOutcome, ...]) -> int:
-        """The longest time to the next run; if a type has failed, the least of `ttl_period`."""
-        ttl = self._section.ttl_period
-        if ttl is None:
-            return self._section.timeout_resolve_ms
-        if answer is None or any(each.status not in STATEMENTS for each in outcomes):
-            return ttl.min_ms
-        return max(ttl.min_ms, min(1_000 * answer.ttl_s, ttl.max_ms))
-
-    def _pause(self, period_ms: int, now_ms: int) -> None:
+    def _pause(self, longest_ms: int, now_ms: int) -> None:
         """Set the deadline of the next run."""
         ttl = self._section.ttl_period
         shortest_ms = 0 if ttl is None else ttl.min_ms
-        self.deadline_ms = now_ms + max(shortest_ms, period_ms - self.early_ms(period_ms))
+        self.deadline_ms = now_ms + max(shortest_ms, longest_ms - self.early_ms(longest_ms))
 
     def _finish(self, now_ms: int) -> list[Action]:
         if not self.merges:
@@ -359,14 +364,14 @@ class Resolution:
         outcomes, answer = self._outcomes.outcomes(), self._outcomes.answer(merges=self.merges)
         if answer is None:
             return self._fail(outcomes, self._failure(outcomes), now_ms)
-        period_ms = self._period_ms(answer, outcomes)
-        self._pause(period_ms, now_ms)
+        longest_ms = period_ms(self._section, answer, outcomes)
+        self._pause(longest_ms, now_ms)
         self.last_run_ms = now_ms
         self.last_status = Status.VALID
         self._walk.found()
         valid = [each for each in outcomes if each.status is Status.VALID]
         self._end_leases(outcomes)
-        self.leases.answered([each.family for each in valid], now_ms, period_ms)
+        self.leases.answered([each.family for each in valid], now_ms, longest_ms)
         return [Finished(Status.VALID, answer, valid[0].nameserver, outcomes)]
 
     def _end_leases(self, outcomes: tuple[TypeOutcome, ...]) -> None:
@@ -382,14 +387,11 @@ class Resolution:
         """
         if len(self._lines) == 1:
             return self._lines[0].failure
-        holds, leases = self._section.holds, self.leases
-        return max(
-            outcomes,
-            key=lambda each: (leases.valid_ms(each.family), hold_ms(holds, each.status)),
-        ).status
+        holds, valid_ms = self._section.holds, self.leases.valid_ms
+        return max(outcomes, key=lambda o: (valid_ms(o.family), hold_ms(holds, o.status))).status
 
     def _fail(self, outcomes: tuple[TypeOutcome, ...], status: Status, now_ms: int) -> list[Action]:
-        self._pause(self._period_ms(None, outcomes), now_ms)
+        self._pause(period_ms(self._section, None, outcomes), now_ms)
         self.last_run_ms = now_ms
         self.last_status = status
         self._end_leases(outcomes)

@@ -8,6 +8,12 @@ The walk leaves a candidate only after a denial: NXDOMAIN, or NODATA for all typ
 for. All nameservers that answered an attempt must deny it; with no retry left, one is enough.
 SERVFAIL, REFUSED and no reply are no denials, or an outage of one domain's nameservers would send
 clients to the same name in another.
+
+A denial waits for the other nameservers for DENIED_WAIT_MS. One that has said nothing by then is
+unheard: it is asked on, but denials of the following candidates, and those of later runs, do not
+wait for it until it answers any question about the name. So a dead nameserver costs a walk one
+wait. The denial of the last candidate, which fails the run, waits for all as long as without a
+list.
 """
 
 from __future__ import annotations
@@ -16,9 +22,10 @@ from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 
 from resolverd.dns.answer import QueryType, Status
+from resolverd.resolution.attempts import DENIALS, NO_NAMESERVER
 
 NAME_MAX = 253  # characters of a name without the dot at its end (RFC 1035 section 2.3.4)
-DENIALS = frozenset({Status.NX, Status.NODATA})
+DENIED_WAIT_MS = 250  # longer than the way to most nameservers and back
 
 
 def candidates(name: str, domains: Iterable[str], ndots: int) -> tuple[str, ...]:
@@ -45,6 +52,7 @@ class Walk:
         self._denied = NO_TYPE  # types denied by at least one nameserver
         self._gone = NO_TYPE  # types denied by all nameservers that answered an attempt
         self._nodata = False  # a name of this run exists
+        self.unheard = NO_NAMESERVER  # nameservers that denials do not wait for
         self.name = name
 
     def begin(self, names: tuple[str, ...]) -> None:
@@ -72,6 +80,16 @@ class Walk:
     def found(self) -> None:
         """The name has a valid answer."""
         self._found = self.name
+
+    def missed(self, nameservers: Iterable[str]) -> None:
+        """A denial has waited for these, and they have said nothing."""
+        if self.searching:
+            self.unheard |= frozenset(nameservers)
+
+    def spoke(self, nameserver: str) -> None:
+        """A nameserver has answered a question about the name."""
+        if nameserver in self.unheard:
+            self.unheard = self.unheard - {nameserver} or NO_NAMESERVER
 
     def heard(self, query_type: QueryType, errors: AbstractSet[Status]) -> None:
         """An attempt has ended; `errors` are those of the nameservers' replies."""

@@ -9,7 +9,7 @@ import pytest
 
 from resolverd.config import Family, ResolutionSettings
 from resolverd.dns.answer import Status
-from resolverd.resolution.search import NAME_MAX, candidates
+from resolverd.resolution.search import DENIED_WAIT_MS, NAME_MAX, candidates
 from tests.support.dns.resolution import Driver, resolution_settings, section, valid
 
 LIST = ("a.test", "b.test")
@@ -125,15 +125,93 @@ def test_no_data_beside_silence_gives_a_name_up_with_its_last_attempt() -> None:
     assert driver.names[-2:] == ["web.b.test"] * 2
 
 
-def test_one_nameserver_that_is_silent_does_not_stop_the_walk() -> None:
+def test_a_walk_waits_for_a_silent_nameserver_once() -> None:
     driver = start("ns1", "ns2")
-    for name in ("web.a.test", "web.b.test"):
-        assert driver.names[-1] == name
-        driver.reply("ns1", Status.NX)
-        driver.until(driver.now_ms + 1_000)
-    driver.reply("ns1", valid("127.0.1.1"))
+    driver.reply("ns1", Status.NX)
+    driver.until(DENIED_WAIT_MS - 1)
+    assert driver.names == ["web.a.test"]
+    driver.until(DENIED_WAIT_MS)
+    assert driver.names == ["web.a.test", "web.b.test"]
+    driver.reply("ns1", Status.NX)
     assert driver.names == ["web.a.test", "web.b.test", "web"]
-    assert driver.outcomes == [(2_000, Status.VALID)]
+    assert driver.now_ms == DENIED_WAIT_MS
+    assert driver.unanswered == [], "a short wait tells nothing of the nameserver to other names"
+    driver.reply("ns1", valid("127.0.1.1"))
+    assert driver.outcomes == [(DENIED_WAIT_MS, Status.VALID)]
+
+
+def long_walk(retries: int, retry_ms: int) -> Driver:
+    """AAAA and A along six domains; ns2 is dead."""
+    settings = section("ns1", "ns2", retries=retries, retry_ms=retry_ms)
+    domains = tuple(f"{each}.test" for each in "abcdef")
+    return Driver.start(
+        msgspec.structs.replace(settings, search=domains, ndots=1),
+        (Family.IPV6, Family.IPV4),
+        settings=msgspec.structs.replace(searched(), preferred=Family.IPV6),
+    )
+
+
+@pytest.mark.parametrize(("retries", "retry_ms"), [(1, 1_000), (3, 1_000), (3, 100)])
+def test_a_dead_nameserver_costs_a_long_walk_one_wait(retries: int, retry_ms: int) -> None:
+    driver = long_walk(retries, retry_ms)
+    while driver.names[-1] != "web.f.test":
+        asked = len(driver.names)
+        driver.reply("ns1", Status.NX)
+        if len(driver.names) == asked:
+            driver.until(driver.resolution.deadline_ms)
+    driver.reply("ns1", Status.NODATA)
+    driver.reply("ns1", valid("127.0.1.1"))
+    assert driver.outcomes == [(min(DENIED_WAIT_MS, retry_ms), Status.VALID)]
+    assert driver.names == [f"web.{each}.test" for each in "abcdef" for _ in ("AAAA", "A")]
+
+
+def test_a_later_run_does_not_wait_for_it_until_it_answers() -> None:
+    driver = long_walk(3, 1_000)
+    driver.reply("ns1", Status.NODATA)
+    driver.until(DENIED_WAIT_MS)
+    driver.reply("ns1", valid("127.0.1.1"))
+    driver.until(DENIED_WAIT_MS + 1_000)
+    driver.reply("ns1", Status.NODATA)
+    assert driver.questions[-1] == (DENIED_WAIT_MS + 1_000, "A"), "at once"
+    driver.reply("ns2", Status.NX)  # it is alive
+    driver.reply("ns1", valid("127.0.1.1"))
+    driver.until(DENIED_WAIT_MS + 2_000)
+    asked = len(driver.names)
+    driver.reply("ns1", Status.NODATA)
+    assert len(driver.names) == asked, "it is waited for again"
+    driver.reply("ns2", Status.NODATA)
+    assert len(driver.names) == asked + 1
+
+
+def test_a_denial_that_fails_the_run_waits_for_all_nameservers() -> None:
+    driver = start("ns1", "ns2")
+    driver.reply("ns1", Status.NX)
+    driver.until(DENIED_WAIT_MS)
+    driver.reply("ns1", Status.NX)
+    driver.reply("ns1", Status.NX)
+    driver.until(DENIED_WAIT_MS + 900)
+    assert driver.finished == []
+    driver.reply("ns2", valid("127.0.1.1"))
+    assert driver.outcomes == [(DENIED_WAIT_MS + 900, Status.VALID)]
+
+
+def test_a_reply_that_is_asked_for_again_over_tcp_is_waited_for() -> None:
+    driver = start("ns1", "ns2")
+    driver.resolution.fetching(driver.sent[-1][1], 0)
+    driver.reply("ns1", Status.NX)
+    driver.until(1_000)
+    assert driver.names == ["web.a.test"]
+    driver.reply("ns2", valid("127.0.1.1"))
+    assert driver.outcomes == [(1_000, Status.VALID)]
+
+
+def test_an_outage_of_one_domain_is_no_denial_beside_silence() -> None:
+    driver = start("ns1", "ns2")
+    driver.reply("ns1", Status.OTHER)
+    driver.until(999)
+    assert driver.names == ["web.a.test"]
+    driver.until(2_999)
+    assert set(driver.names) == {"web.a.test"}
 
 
 @pytest.mark.parametrize("order", [(Status.NX, Status.REFUSED), (Status.REFUSED, Status.NX)])
@@ -152,10 +230,10 @@ def test_where_nameservers_disagree_the_name_is_retried_first(order: tuple[Statu
 def test_with_one_try_a_denial_beside_silence_is_enough(families: tuple[Family, ...]) -> None:
     driver = start("ns1", "ns2", retries=1, families=families)
     driver.reply("ns1", Status.NX)
-    driver.until(999)
-    assert driver.names == ["web.a.test"]
-    driver.until(1_000)
-    assert driver.names == ["web.a.test", "web.b.test"]
+    driver.until(DENIED_WAIT_MS)
+    if len(families) > 1:
+        driver.reply("ns1", Status.NX)
+    assert driver.names == ["web.a.test"] * len(families) + ["web.b.test"]
 
 
 def test_each_name_has_all_its_retries() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -34,6 +35,7 @@ resolvers r1
     timeout retry 300ms
     hold nx 500ms
     hold timeout 500ms
+{more}
 listen edge
     mode tcp
     bind {edge}:{front}
@@ -56,8 +58,10 @@ class Site:
         for address in ADDRESSES[1:]:
             stack.callback(NamedBackend(address, self.port).close)
 
-    def start(self, nameserver: str, name: str = "web", ndots: int = 1) -> Program:
+    def start(self, nameserver: str, name: str = "web", ndots: int = 1, more: str = "") -> Program:
+        """`more`: lines of the `resolvers` section, which win over those before."""
         text = CONFIGURATION.format(
+            more=more,
             nameserver=nameserver,
             ndots=ndots,
             edge=EDGE,
@@ -151,3 +155,29 @@ def test_a_short_name_is_found_through_unbound(site: Site, tmp_path: Path) -> No
         site.wait_for_answer(None)
         nsd.set_records([f"web IN A {ADDRESSES[0]}"])
         site.wait_for_answer(ADDRESSES[0])
+
+
+def test_a_dead_nameserver_holds_no_walk_up(site: Site) -> None:
+    """Each attempt that waits for it would take an hour."""
+    domains = [f"{each}.test" for each in "abcdef"]
+    with (
+        ScriptedNameserver("127.85.0.53") as nameserver,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as dead,
+    ):
+        dead.bind(("127.85.0.54", 0))
+        nameserver.set("web.f.test", "A", ADDRESSES[0])
+        more = f"""
+    nameserver ns2 127.85.0.54:{dead.getsockname()[1]}
+    search {" ".join(domains)}
+    timeout retry 1h
+"""
+        program = site.start(nameserver.address, more=more)
+        site.wait_for_answer(ADDRESSES[0])
+        names = [query.name for query in nameserver.queries]
+        assert names[:6] == [f"web.{domain}" for domain in domains]
+        (pid,) = program.children()["resolverd"]
+        nameserver.forget()
+        os.kill(pid, signal.SIGKILL)  # its successor knows nothing of the dead one
+        nameserver.wait_queries(2, "web.f.test")
+        nameserver.set("web.f.test", "A", ADDRESSES[1])
+        site.wait_for_answer(ADDRESSES[1])

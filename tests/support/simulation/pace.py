@@ -39,6 +39,7 @@ class Pace:
     def __init__(self, world: World) -> None:
         self._world = world
         self._running: dict[int, int] = {}  # and since when
+        self._began_ms: dict[int, int] = {}  # the beginning of the last run
         self._due: dict[int, tuple[int, int]] = {}  # not before, not after
         self._last: dict[int, Run] = {}
         self._before_last: dict[int, Run] = {}
@@ -77,17 +78,18 @@ class Pace:
 
     def begun(self, key: int, name: str, now_ms: int) -> None:
         """The first question of a run, or the first for the next name of a search list."""
-        world = self._world
-        self._running.setdefault(key, now_ms)
+        world, settings = self._world, self._world.core.names[key].settings
+        last = self._last.get(key)
+        goes_on = settings.search and last is not None and key in world.ended
+        # a run that goes on has had its place since it began, and may have given it back
+        self._running.setdefault(key, self._began_ms[key] if goes_on else now_ms)
         self._known_ms.setdefault(key, now_ms)
         recent = [each for each, ms in self._running.items() if now_ms < ms + HELD_MS]
         resolutions = (world.core.names[each].resolution for each in recent)
         asking = [each for each in resolutions if each.state is not State.PAUSED]
         places = sum(1 + each.merges for each in asking)
         assert places <= world.runs_max or len(asking) == 1, "more questions than places"
-        last = self._last.get(key)
-        settings = world.core.names[key].settings
-        if settings.search and last is not None and key in world.ended:
+        if goes_on:
             said = {answer.status for _, answer in world.asked.heard[key]}
             assert said & DENIALS, f"{self._asked[key]} was left without a denial"
             self._asked[key] = name
@@ -105,7 +107,7 @@ class Pace:
     def closed(self, key: int, now_ms: int) -> None:
         """A run has ended."""
         world = self._world
-        self._running.pop(key, None)
+        self._began_ms[key] = self._running.pop(key, now_ms)
         answers = world.valid_answers(key)
         valid = bool(answers)
         former = self._last.get(key)

@@ -1,0 +1,25 @@
+"""How long after a run the next one is due: `timeout resolve`, or a TTL within bounds. Pure.
+
+Owns the statuses that hold for a TTL. Knows no jitter and no failed connect.
+"""
+
+from __future__ import annotations
+
+from resolverd.config import ResolversSection
+from resolverd.dns.answer import Answer, Status
+from resolverd.resolution.run_outcomes import TypeOutcome
+
+# Statuses that hold for a TTL; NX also does if the other type has records.
+STATEMENTS = (Status.VALID, Status.NODATA, Status.NX)
+
+
+def period_ms(
+    section: ResolversSection, answer: Answer | None, outcomes: tuple[TypeOutcome, ...]
+) -> int:
+    """The longest time to the next run; if a type has failed, the least of `ttl_period`."""
+    ttl = section.ttl_period
+    if ttl is None:
+        return section.timeout_resolve_ms
+    if answer is None or any(each.status not in STATEMENTS for each in outcomes):
+        return ttl.min_ms
+    return max(ttl.min_ms, min(1_000 * answer.ttl_s, ttl.max_ms))
