@@ -1,7 +1,7 @@
 # `on-marked-up shutdown-backup-sessions`: when the sessions of the backups have to end, and which.
 #
-# A server has come up when it is up and was not at the last look, in each worker for itself. One that
-# came and went between two looks has come, too: its records count that.
+# A server has come up when it is up and was not at the last look, in each worker for itself. One
+# that came and went between two looks has come, too: its records count that.
 
 from libc.stdint cimport uint32_t, uint64_t
 
