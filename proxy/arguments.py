@@ -39,6 +39,7 @@ Usage: {PROGRAM} [-f <file|folder>]... [-c] [options] [-- <file>...]
   -dD                also say what is only suspicious
   -dr                start even if a server's host name cannot be resolved
   -dS                forward without splice()
+  -dV                checks over TLS verify certificates only where a line says so
   -h, --help         this text
   -v, -vv            version; with its build options
   -vq, -vqs, -vqb    nothing but the version, without its suffix, its branch
@@ -57,7 +58,6 @@ _IDLE = {
     "-dR": "the workers' sockets share a port by SO_REUSEPORT and cannot do without",
     "-dG": "host names are always found by getaddrinfo",
     "-dI": "no program is started",
-    "-dV": "servers are reached without TLS",
     "-de": _EPOLL,
     "-dp": _EPOLL,
     "-dk": _EPOLL,
@@ -96,6 +96,7 @@ class Arguments(msgspec.Struct, frozen=True):
     warnings_fatal: bool = False  # -dW
     diagnose: bool = False  # -dD
     ignore_unresolved: bool = False  # -dr
+    server_verify: bool = True  # -dV turns it off
 
 
 class UsageError(msgspec.Struct, frozen=True):
@@ -125,6 +126,7 @@ _SWITCHES: dict[str, dict[str, object]] = {
     "-dD": {"diagnose": True},
     "-dr": {"ignore_unresolved": True},
     "-dS": {"splice": False},
+    "-dV": {"server_verify": False},
 }
 _TEXTS = {"-cc": "condition", "-p": "pidfile", "-C": "folder", "-L": "local_peer"}
 _NUMBERS = {"-n": "maxconn", "-N": "proxy_maxconn"}

@@ -12,7 +12,7 @@ import socket
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -21,6 +21,11 @@ from proxy.server_table import ServerTable
 from resolverd.config import LinkedFile, StateFile
 from shm.log_level import LogLevel
 from shm.segment import Segment
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+else:
+    SSLContext = Any  # most configurations have no use for ssl
 
 
 class Log(Protocol):
@@ -105,6 +110,7 @@ class Runtime(msgspec.Struct, frozen=True):
     state_files: tuple[StateFile, ...] = ()  # those that resolverd keeps up to date
     log_sockets: dict[Endpoint, int] = {}  # of the access log, by where they lead
     resolv_conf: LinkedFile | None = None  # the one that resolverd follows
+    tls_contexts: tuple[SSLContext, ...] = ()  # by row of `Settings.tls_contexts`
 
 
 def now_ms() -> int:

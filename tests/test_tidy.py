@@ -47,6 +47,7 @@ ROOMS = (
     "proxy.patterns",
     "proxy.terminal",
     "proxy.config.model",
+    "proxy.tls",
     "proxy.log_thread",
     "proxy.log_sockets",
     "proxy.config.text",
@@ -223,7 +224,7 @@ def test_bytes_of_a_session_pass_through_one_file() -> None:
 
 
 def test_the_configuration_knows_no_process() -> None:
-    below = ("proxy.config", "proxy.arguments", "proxy.patterns")
+    below = ("proxy.config", "proxy.arguments", "proxy.patterns", "proxy.tls")
     wrong = [
         f"{name(path)} imports {module}"
         for path in all_modules()

@@ -34,6 +34,7 @@ from proxy.config.model.settings import (
     StatsSocket,
     Stopping,
 )
+from proxy.config.model.tls import PLAIN_TLS, TlsWords
 from proxy.config.text.addresses import WrittenAddress
 from resolverd.config import PAYLOAD_DEFAULT, Family, Nameserver, TtlPeriod
 from resolverd.resolv_conf.file import NDOTS_DEFAULT, ResolvConf
@@ -106,6 +107,10 @@ class GlobalDraft(msgspec.Struct):
     server_state_base: str | None = None  # as written
     splice: bool = True  # `nosplice` of the whole process
     accept_families: tuple[Family, ...] | None = None  # None: ask the host (auto)
+    tls: TlsWords = PLAIN_TLS  # of servers whose lines say nothing
+    key_beside: bool = True  # a certificate's key may be in a file of its own
+    key_replaces_suffix: bool = False  # the name of that file: x.key, else x.crt.key
+    tls_refused: list[tuple[str, Origin]] = []  # words that no check over TLS can honour
 
 
 class ResolversDraft(msgspec.Struct):
@@ -159,6 +164,8 @@ class ServerOptions(msgspec.Struct):
     send_proxy_v2: bool = False  # takes precedence over `send_proxy`
     proxy_v2_checksum: bool = False
     check_send_proxy: bool = False
+    check_ssl: bool = False
+    tls: TlsWords = PLAIN_TLS
     disabled: bool = False
     resolvers: str | None = None
     resolve_prefer: Family = Family.IPV6

@@ -15,6 +15,7 @@ from proxy.config.lines.process.resolv_conf import take_resolv_conf
 from proxy.config.linking.checks import DEFAULT_RESOLVERS, check
 from proxy.config.linking.settings import build
 from proxy.config.linking.short_names import check_short_names
+from proxy.config.linking.tls import TlsTable
 from proxy.config.model.settings import Settings
 from proxy.config.sections import Sections
 from proxy.config.text.context import (
@@ -44,12 +45,14 @@ def load(
     ipv6_route: Callable[[], bool] = has_ipv6_route,
     resolv_conf: str = RESOLV_CONF,
     accept_families: tuple[Family, ...] | None = None,
+    server_verify: bool = True,
 ) -> LoadResult:
     """Read files and folders in order; `environ` has the values of `"$NAME"` and is not changed.
 
     `resolve_host` returns the address of a host name in `bind`, `log`, `stats socket` and
     `nameserver` lines (never of a server) or None, and may block. `accept_families` takes
-    precedence over `dns-accept-family`.
+    precedence over `dns-accept-family`. Without `server_verify` certificates of servers are
+    verified only where lines ask for it.
     """
     messages = Messages()
     context = Context(messages, dict(environ), resolve_host, ipv6_route, resolv_conf)
@@ -59,12 +62,13 @@ def load(
         for line in read_lines(file, context.environment, messages):
             sections.read(line)
     _add_default_resolvers(sections, context)
-    check(sections.globals, sections.resolvers, sections.proxies, messages)
+    tls = TlsTable(sections.globals, verify=server_verify)
+    check(sections.globals, sections.resolvers, sections.proxies, tls, messages)
     check_short_names(sections.resolvers, sections.proxies, messages, resolv_conf)
     settings: Settings | None = None
     if not messages.failed:
         families = accept_families or _families(sections, context)
-        settings = build(sections.globals, sections.resolvers, sections.proxies, families)
+        settings = build(sections.globals, sections.resolvers, sections.proxies, families, tls)
     return LoadResult(settings, messages.all())
 
 

@@ -1,10 +1,10 @@
 """Checks under way: connect, exchange, deadline. Knows sockets, but neither servers nor health.
 
-Owns the sockets and their deadlines. One check is a non-blocking connect, a PROXY header where one
-is wanted, and what its dialect says after that, on this connection or on further ones; connects are
-judged here. All of them are watched by one epoll descriptor, which the event loop watches in turn:
-one wake-up serves every check that ended, and closing a socket takes it out (27 us of CPU a check
-on loopback, 50 with the loop's own add_writer).
+Owns the sockets and their deadlines. One check is a non-blocking connect, a PROXY header and a TLS
+handshake where they are wanted, and what its dialect says after that, on this connection or on
+further ones; connects and handshakes are judged here. All of them are watched by one epoll
+descriptor, which the event loop watches in turn: one wake-up serves every check that ended, and
+closing a socket takes it out (27 us of CPU a check on loopback, 50 with the loop's own add_writer).
 """
 
 from __future__ import annotations
@@ -17,15 +17,18 @@ import select
 import socket
 import struct
 import time
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.config.model.settings import ProxyHeader, Source
 from proxy.health.dialect.connect_only import CONNECT_ONLY
 from proxy.health.dialect.seam import Connect, Dialect, Moment, Result
-from proxy.health.exchange import Exchange
+from proxy.health.exchange import Exchange, TlsExchange
 from proxy.health.proxy_header import check_header
 from proxy.health.rise_fall import Outcome
 from shm.check_status import CheckStatus
+
+if TYPE_CHECKING:  # most configurations have no use for ssl
+    from proxy.health.tls_stream import ServerTls, TlsStream
 
 IP_BIND_ADDRESS_NO_PORT = 24  # <linux/in.h>
 TRANSPARENT = {  # by family: level and name of the option to come from a foreign address
@@ -80,6 +83,7 @@ class Plan(NamedTuple):
     limits: Limits
     source: Source | None = None
     header: ProxyHeader = ProxyHeader.NONE  # as the server's line says it
+    tls: ServerTls | None = None  # None: no connection is encrypted
 
 
 class RunningCheck:
@@ -93,6 +97,7 @@ class RunningCheck:
         "plan",
         "slot",
         "socket",
+        "tls",
         "wanted",
     )
 
@@ -103,7 +108,8 @@ class RunningCheck:
         self.wanted = dialect.first  # of the present connection
         self.began_ns = time.monotonic_ns()
         self.deadline_ms = 0
-        self.exchange: Exchange | None = None  # None: its connect is under way
+        self.exchange: Exchange | None = None  # None: its connect or handshake is under way
+        self.tls: TlsStream | None = None  # None: there is no handshake, or not yet
         self.socket: socket.socket
 
     @property
@@ -122,7 +128,9 @@ class RunningCheck:
     @property
     def events(self) -> int:
         """What it waits for, as epoll has it."""
-        return select.EPOLLOUT if self.exchange is None else self.exchange.events
+        if self.exchange is not None:
+            return self.exchange.events
+        return select.EPOLLOUT if self.tls is None else self.tls.events
 
 
 def connect(check: RunningCheck) -> None:
@@ -236,7 +244,7 @@ class Connects:
                 raise
         except OSError as error:
             return failed_connect(error.errno or errno.ENOBUFS, check.dialect.place)
-        check.exchange = None
+        check.exchange = check.tls = None
         self._checks[check.socket.fileno()] = check
         return None
 
@@ -267,15 +275,16 @@ class Connects:
 
     def _advance(self, check: RunningCheck) -> Result | None:
         """One step of a check whose socket is ready; None while it goes on."""
-        awaited = select.EPOLLOUT
-        if check.exchange is None:
+        awaited = check.events
+        if check.exchange is not None:
+            answer = check.exchange.resume()
+        elif check.tls is not None:
+            answer = self._shake(check, check.tls)
+        else:
             code = check.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if code != 0:
                 return failed_connect(code, check.dialect.place)
             answer = self._connected(check)
-        else:
-            awaited = check.events
-            answer = check.exchange.resume()
         if isinstance(answer, Result):
             return answer
         if isinstance(answer, Connect):
@@ -289,12 +298,30 @@ class Connects:
         _announce(check)
         if check.wanted.reset_on_close:
             check.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
-        first = check.dialect.answer(Moment.CONNECTED)
+        if check.plan.tls is not None:
+            check.tls = check.plan.tls.stream(check.socket, check.wanted)
+        if check.tls is not None:
+            return self._shake(check, check.tls)
+        return self._begin_exchange(check, Moment.CONNECTED, Exchange(check.socket, check.dialect))
+
+    def _shake(self, check: RunningCheck, tls: TlsStream) -> Result | Connect | None:
+        """One step of the handshake, and what follows its end."""
+        if not tls.shake():
+            return None
+        if tls.failure:
+            return Result(CheckStatus.L6RSP, 0, tls.failure + check.dialect.place)
+        return self._begin_exchange(check, Moment.SECURED, TlsExchange(tls, check.dialect))
+
+    def _begin_exchange(
+        self, check: RunningCheck, moment: Moment, exchange: Exchange
+    ) -> Result | Connect | None:
+        """The connection is ready for what the dialect says."""
+        first = check.dialect.answer(moment)
         if isinstance(first, Result):
             return first
         exchange_ms = check.plan.limits.exchange_ms
-        check.exchange = Exchange(check.socket, check.dialect)
-        answer = check.exchange.obey(first)
+        check.exchange = exchange
+        answer = exchange.begin(first)
         if answer is None and exchange_ms is not None:
             self._limit(check, time.monotonic_ns() // 1_000_000 + exchange_ms)
         return answer
@@ -325,6 +352,8 @@ class Connects:
                 continue  # it has another limit now
             if result is None and check.exchange is not None:
                 result = check.exchange.expire()
+            if result is None and check.tls is not None:
+                result = Result(CheckStatus.L6TOUT, 0, check.dialect.place)
             if result is None:
                 result = failed_connect(errno.ETIMEDOUT, check.dialect.place)
             self.abandon(check)
@@ -339,6 +368,8 @@ class Connects:
 
     def abandon(self, check: RunningCheck) -> None:
         """Close the connection of a check, ended or not."""
+        if check.tls is not None and check.exchange is not None and check.wanted.notifies:
+            check.tls.notify()
         self._checks.pop(check.socket.fileno(), None)
         check.socket.close()
 

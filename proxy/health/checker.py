@@ -31,7 +31,7 @@ from proxy.health.dialect.dialects import Dialects, Factory
 from proxy.health.news import News
 from proxy.health.observation import Observation
 from proxy.health.rise_fall import Change, Outcome, Sight
-from proxy.health.share import CheckedServer, share
+from proxy.health.share import CheckedServer, server_tls, share
 from proxy.health.timetable import Timetable, first_due_ms, spread_ms
 from proxy.runtime import Runtime, now_ms
 from shm.changes import ChangeReader
@@ -110,6 +110,7 @@ class Checker:
 
     def __init__(self, runtime: Runtime, worker: int, loop: asyncio.AbstractEventLoop) -> None:
         self._globals = runtime.settings.globals
+        self._tls_contexts = runtime.tls_contexts
         self._reader = SlotTableReader(runtime.segment)
         self._writer = HealthTableWriter(runtime.segment)
         self._requests = CheckRequests(runtime.segment, worker)
@@ -334,7 +335,8 @@ class Checker:
         watched.state = rise_fall.started(watched.state)
         if watched.plan is None or watched.plan.target is not watched.target:
             header = server.check.proxy_header
-            watched.plan = Plan(watched.target, server.limits, server.source, header)
+            tls = server_tls(server.check.tls, self._tls_contexts)
+            watched.plan = Plan(watched.target, server.limits, server.source, header, tls)
         begun = self._connects.begin(server.slot, watched.plan, watched.dialect())
         if isinstance(begun, Outcome):
             self._judge(watched, begun, now_ms())

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import select
 import socket
+from typing import Protocol
 
 from proxy.health.dialect.seam import (
     RECEIVED_MAX,
@@ -27,13 +28,31 @@ from proxy.health.dialect.seam import (
 )
 
 
+class ByteStream(Protocol):
+    """A socket, or what encrypts between it and the exchange."""
+
+    def recv(self, bytes_max: int, /) -> bytes:
+        """As a socket's."""
+
+    def send(self, data: bytes, flags: int, /) -> int:
+        """As a socket's; after BlockingIOError it is called with the same bytes again."""
+
+
+class TlsLayer(ByteStream, Protocol):
+    """A stream within another, which may hold what no descriptor tells of."""
+
+    @property
+    def pending(self) -> bool:
+        """Whether `recv` has something to give."""
+
+
 class Exchange:
-    """One connection's exchange; `obey` the first answer, then `resume` whenever `events` occur."""
+    """One connection's exchange; `begin` it, then `resume` whenever `events` occur."""
 
-    __slots__ = ("_dialect", "_expected", "_received", "_socket", "_unsent", "_whole")
+    __slots__ = ("_dialect", "_expected", "_received", "_stream", "_unsent", "_whole")
 
-    def __init__(self, connection: socket.socket, dialect: Dialect) -> None:
-        self._socket = connection
+    def __init__(self, stream: ByteStream, dialect: Dialect) -> None:
+        self._stream = stream
         self._dialect = dialect
         self._unsent = b""
         self._received = b""
@@ -45,12 +64,16 @@ class Exchange:
         """What `resume` waits for, as epoll has it."""
         return select.EPOLLOUT if self._unsent else select.EPOLLIN
 
+    def begin(self, answer: Answer) -> Result | Connect | None:
+        """Obey the first answer; None when there is something to wait for."""
+        return self._obey(answer)
+
     def resume(self) -> Result | Connect | None:
         """Do what the socket allows; None while the exchange goes on."""
         if self._unsent:
-            return self.obey(Send(self._unsent))
+            return self._obey(Send(self._unsent))
         try:
-            data = self._socket.recv(RECEIVED_MAX - len(self._received))
+            data = self._stream.recv(RECEIVED_MAX - len(self._received))
         except BlockingIOError:
             return None
         except OSError as error:
@@ -61,13 +84,13 @@ class Exchange:
         if len(self._received) < self._expected:
             return None
         event, self._received = Received(self._received), b""
-        return self.obey(self._dialect.answer(event))
+        return self._obey(self._dialect.answer(event))
 
     def expire(self) -> Result:
         """Time is up."""
         return self._last(Moment.EXPIRED)
 
-    def obey(self, answer: Answer) -> Result | Connect | None:
+    def _obey(self, answer: Answer) -> Result | Connect | None:
         """Do what the dialect answered; None when there is something to wait for."""
         while isinstance(answer, Send):
             self._unsent = answer.data
@@ -89,12 +112,12 @@ class Exchange:
         """The server sends no more; it may still receive."""
         self._whole = True
         data, self._received = self._received, b""
-        return self.obey(self._dialect.answer(Ended(data, 0)))
+        return self._obey(self._dialect.answer(Ended(data, 0)))
 
     def _send(self) -> None:
         """Give the kernel what it takes; raises OSError when the connection is broken."""
         try:
-            taken = self._socket.send(self._unsent, socket.MSG_NOSIGNAL)
+            taken = self._stream.send(self._unsent, socket.MSG_NOSIGNAL)
         except BlockingIOError:
             return
         self._unsent = self._unsent[taken:]
@@ -103,10 +126,35 @@ class Exchange:
         """The connection is broken; what came before that may still be an answer."""
         self._whole = True
         data, self._received, self._unsent = self._received, b"", b""
-        return self.obey(self._dialect.answer(Ended(data, error.errno or errno.EPIPE)))
+        ended = Ended(data, error.errno or errno.EPIPE, error.strerror or "")
+        return self._obey(self._dialect.answer(ended))
 
     def _last(self, event: Event) -> Result:
         """The answer to an event after which there is none."""
         answer = self._dialect.answer(event)
         assert isinstance(answer, Result), f"{self._dialect} has no result after {event}"
+        return answer
+
+
+class TlsExchange(Exchange):
+    """One exchange over TLS: what came with the bytes before is taken without an event."""
+
+    __slots__ = ("_layer",)
+
+    def __init__(self, layer: TlsLayer, dialect: Dialect) -> None:
+        super().__init__(layer, dialect)
+        self._layer = layer
+
+    def begin(self, answer: Answer) -> Result | Connect | None:
+        """Obey the first answer."""
+        return self._take_rest(self._obey(answer))
+
+    def resume(self) -> Result | Connect | None:
+        """As of any exchange."""
+        return self._take_rest(super().resume())
+
+    def _take_rest(self, answer: Result | Connect | None) -> Result | Connect | None:
+        """Go on while there is something to take; it is less than two events bring."""
+        while answer is None and not self._unsent and self._layer.pending:
+            answer = super().resume()
         return answer

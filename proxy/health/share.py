@@ -6,6 +6,8 @@ not know the segment.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from proxy.config.model.checks import CheckRules
@@ -21,6 +23,12 @@ from proxy.config.model.settings import (
 from proxy.health.check import Limits
 from proxy.health.rise_fall import Thresholds
 from proxy.server_table import ServerTable
+
+if TYPE_CHECKING:
+    import ssl
+
+    from proxy.config.model.tls import CheckTls
+    from proxy.health.tls_stream import ServerTls
 
 
 class CheckedServer(msgspec.Struct, frozen=True):
@@ -97,3 +105,18 @@ def share(servers: ServerTable, workers: int, worker: int) -> list[CheckedServer
         for position, (proxy, server, check) in enumerate(every_server)
         if server.slot % workers == worker
     ]
+
+
+def server_tls(check: CheckTls | None, contexts: tuple[ssl.SSLContext, ...]) -> ServerTls | None:
+    """The TLS of one server's checks, by the contexts of all servers; None without any."""
+    if check is None:
+        return None
+    from proxy.health.tls_stream import ServerTls  # noqa: PLC0415 (it loads ssl)
+
+    return ServerTls(
+        contexts[check.context],
+        check.by_line,
+        check.sni,
+        check.verify_host,
+        {protocols: contexts[row] for protocols, row in check.contexts},
+    )

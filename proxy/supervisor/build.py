@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -46,8 +47,12 @@ from proxy.supervisor.resolv_conf import close_resolv_conf, open_resolv_conf
 from proxy.supervisor.slices import Steps
 from proxy.supervisor.state_files import close_state_files, open_state_files
 from proxy.supervisor.workers import worker_count
+from proxy.tls import make_context
 from shm.names import NameReader
 from shm.segment import Segment
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 
 class Ground(msgspec.Struct, frozen=True):
@@ -122,6 +127,7 @@ class Builder(msgspec.Struct, frozen=True):
             undo.callback(close_log_sockets, log_sockets)
             resolv_conf = open_resolv_conf(settings)
             undo.callback(close_resolv_conf, resolv_conf)
+            tls_contexts = yield from _make_contexts(settings)
             runtime = Runtime(
                 settings=settings,
                 servers=configured.servers,
@@ -136,6 +142,7 @@ class Builder(msgspec.Struct, frozen=True):
                 state_files=state_files,
                 log_sockets=log_sockets,
                 resolv_conf=resolv_conf,
+                tls_contexts=tls_contexts,
             )
             generation = Generation(
                 runtime,
@@ -177,6 +184,15 @@ class Builder(msgspec.Struct, frozen=True):
         handover = Handover(former, new, plan, known)
         yield from handover.copy()
         return handover
+
+
+def _make_contexts(settings: Settings) -> Steps[tuple[SSLContext, ...]]:
+    """The contexts of checks over TLS; each takes some milliseconds."""
+    made = []
+    for wanted in settings.tls_contexts:
+        made.append(make_context(wanted))
+        yield
+    return tuple(made)
 
 
 def _contents(generations: Iterable[Generation]) -> list[Content]:

@@ -24,6 +24,8 @@ def preload_for(settings: Settings) -> None:
     """Import what only these settings need; raises ImportError."""
     if any(proxy.check_rules and proxy.check_rules.has_patterns for proxy in settings.proxies):
         patterns.load()
+    if settings.tls_contexts:
+        importlib.import_module("proxy.health.tls_stream")
 
 
 def preload() -> None:

@@ -60,6 +60,7 @@ def prepare(
         environ=environment,
         resolve_host=_resolve_ipv4_host if arguments.ipv4_only else _resolve_host,
         accept_families=only_ipv4,
+        server_verify=arguments.server_verify,
     )
     if outcome.settings is None:
         return Prepared(None, outcome.messages)

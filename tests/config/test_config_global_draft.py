@@ -7,7 +7,13 @@ import msgspec
 from proxy.config.drafts import GlobalDraft
 from proxy.config.model.settings import Global
 
-OF_READING = {"splice", "accept_families"}  # spent on other sections, not kept
+# spent on other sections, not kept
+OF_READING = {"splice", "accept_families"} | {
+    "tls",
+    "key_beside",
+    "key_replaces_suffix",
+    "tls_refused",
+}
 
 
 def defaults(of: msgspec.Struct) -> dict[str, object]:

@@ -207,7 +207,6 @@ def test_a_server_needs_no_port_where_each_connection_has_one() -> None:
         ("http-check send hdr A %[src]", "a format in a header is not supported yet"),
         ("http-check send hdr Host a hdr host b", "'Host' header already defined"),
         ("http-check send uri-lf /%[src]", "'uri-lf' is not supported yet"),
-        ("http-check connect ssl", "'ssl' is not supported yet"),
         ("http-check connect proto h2", "'proto' is not supported yet"),
         ("option httpchk GET / HTTP/1.1 x", "unexpected argument 'x'"),
         (r"option httpchk GET / HTTP/1.1\r\nfoo", "'foo' behind the version is no header"),

@@ -142,7 +142,6 @@ def test_rules_without_their_option_are_warned_of() -> None:
         ("tcp-check connect addr nowhere.test", "cannot resolve 'nowhere.test'"),
         ("tcp-check connect addr /tmp/x", "'addr' is not supported with '/tmp/x'"),
         ("tcp-check connect poort 5", "did you mean 'port' maybe ?"),
-        ("tcp-check connect ssl", "'ssl' is not supported yet"),
         ("tcp-check connect via-socks4", "'via-socks4' is not supported"),
         ("tcp-check expect", "expects a pattern"),
         ("tcp-check expect comment x", "expects a pattern"),

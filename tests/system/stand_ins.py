@@ -6,9 +6,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import socket
+import ssl
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
+from tests.support.certificates import Authority
 from tests.support.servers import Server
 
 Handler = Callable[["StandIn", socket.socket], None]
@@ -38,6 +43,24 @@ def http(good: bytes, bad: bytes) -> Handler:
         status, _, body = (good if server.well else bad).partition(b"\n")
         length = b"Content-Length: %d\r\n\r\n" % len(body)
         connection.sendall(b"HTTP/1.1 " + status + b"\r\n" + length + body)
+
+    return serve
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.TemporaryDirectory() as folder:
+        made.load_cert_chain(Authority(Path(folder)).self_signed("server", "server.test"))
+    return made
+
+
+def over_tls(handler: Handler) -> Handler:
+    """The same behind a handshake, with a certificate that only itself vouches for."""
+
+    def serve(server: StandIn, connection: socket.socket) -> None:
+        with _tls().wrap_socket(connection, server_side=True) as stream:
+            handler(server, stream)
 
     return serve
 

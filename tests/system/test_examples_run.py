@@ -32,6 +32,9 @@ SYNCED = stand_ins.http(
 RABBIT = stand_ins.http(b'200 OK\n{"status":"ok"}', b'200 OK\n{"status":"failed"}')
 ETCD = stand_ins.http(b'200 OK\n{"health":"true"}', b'200 OK\n{"health":"false"}')
 READY = stand_ins.http(b"200 OK\nyes", b"404 Not Found\nleaving")
+API = stand_ins.over_tls(
+    stand_ins.http(b"200 OK\nok", b"500 Internal Server Error\n[-]etcd failed: reason withheld")
+)
 
 
 class Example(NamedTuple):
@@ -69,6 +72,7 @@ RUNS = {
     "mqtt": Example(same(stand_ins.MQTT, range(81, 83), 1883), (82, 1883), "mqtt"),
     "etcd": Example(same(ETCD, range(91, 94), 2379), (91, 2379), "members"),
     "consul": Example(same(READY, range(101, 103), 9001), (101, 9001), "orders", "NOLB"),
+    "kubernetes": Example(same(API, range(121, 124), 6443), (122, 6443), "apiservers"),
     "swarm": Example(same(stand_ins.at_once(b"", b""), range(111, 114), 7000), None, "app"),
 }
 

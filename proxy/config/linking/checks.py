@@ -26,6 +26,7 @@ from proxy.config.linking.checks_http import (
     shown_section,
 )
 from proxy.config.linking.log import check_log_format
+from proxy.config.linking.tls import TlsTable
 from proxy.config.linking.tracking import check_tracking
 from proxy.config.model.checks import HttpCheck, TcpCheck
 from proxy.config.model.settings import InitAddr, Origin
@@ -73,6 +74,7 @@ def check(
     globals_draft: GlobalDraft,
     resolvers: Sequence[ResolversDraft],
     proxies: Sequence[ProxyDraft],
+    tls: TlsTable,
     messages: Messages,
 ) -> None:
     """Add a message for each error and each doubtful setting that concerns several sections."""
@@ -97,6 +99,8 @@ def check(
         _check_rules(draft, messages)
         for server in draft.servers:
             _check_server(draft, server, known, messages)
+            tls.check(draft, server, messages)
+    tls.check_globals(messages)
     check_tracking(proxies, messages)
     _check_limits(proxies, messages)
 

@@ -10,6 +10,7 @@ import msgspec
 from proxy.config.drafts import ProxyDraft, ProxyKind, ServerDraft, ServerOptions
 from proxy.config.linking.identifiers import FIRST_SERVER, number_items
 from proxy.config.linking.resolution_table import ResolutionTable
+from proxy.config.linking.tls import TlsTable
 from proxy.config.linking.tracking import full_name
 from proxy.config.model.settings import (
     Check,
@@ -20,6 +21,7 @@ from proxy.config.model.settings import (
     Queueing,
     Server,
 )
+from proxy.config.model.tls import CheckTls
 from proxy.config.text.addresses import WrittenAddress
 from proxy.config.text.names import is_service_name, normalize_host_name
 from resolverd.config import ResolvedServer
@@ -31,9 +33,10 @@ _INIT_ADDR = (InitAddr.LAST, InitAddr.LIBC)  # S5
 class ServerBuilder:
     """Assigns slots to servers, backend after backend."""
 
-    def __init__(self, table: ResolutionTable) -> None:
-        """Servers with a resolution are added to `table`."""
+    def __init__(self, table: ResolutionTable, tls: TlsTable) -> None:
+        """Servers with a resolution are added to `table`, contexts of checks to `tls`."""
         self._table = table
+        self._tls = tls
         self._slots = 0
 
     def build(self, draft: ProxyDraft, backend_index: int) -> tuple[Server, ...]:
@@ -68,7 +71,7 @@ class ServerBuilder:
             connecting=_connecting(options),
             queueing=_queueing(options.queueing),
             balancing=options.balancing,
-            check=_build_check(options, draft.timeouts.get("check_ms")),
+            check=self._check(draft, server),
             stopping=options.stopping,
             disabled=options.disabled,
             resolvers=options.resolvers,
@@ -78,6 +81,12 @@ class ServerBuilder:
             init_state=options.init_state,
             track=full_name(draft, options.track) if options.track else None,
         )
+
+    def _check(self, draft: ProxyDraft, server: ServerDraft) -> Check | None:
+        if not server.options.check:
+            return None
+        tls = self._tls.build(draft, server)
+        return _build_check(server.options, draft.timeouts.get("check_ms"), tls)
 
     def _resolution(self, draft: ProxyDraft, server: ServerDraft, backend_index: int) -> int | None:
         """The row of the server's name (S8), None without `resolvers` or with an address.
@@ -158,12 +167,13 @@ def _check_header(options: ServerOptions) -> ProxyHeader:
     return ProxyHeader.NONE if elsewhere else header
 
 
-def _build_check(options: ServerOptions, timeout_check_ms: int | None) -> Check | None:
-    if not options.check:
-        return None
+def _build_check(
+    options: ServerOptions, timeout_check_ms: int | None, tls: CheckTls | None
+) -> Check:
     return replace(
         options.checking,
         error_limit=options.checking.error_limit if options.observe else 0,
         proxy_header=_check_header(options),
         timeout_check_ms=timeout_check_ms or None,
+        tls=tls,
     )

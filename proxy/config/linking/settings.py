@@ -29,6 +29,7 @@ from proxy.config.linking.identifiers import FIRST_BIND, FIRST_PROXY, number_ite
 from proxy.config.linking.log import build_access_log, global_targets
 from proxy.config.linking.resolution_table import ResolutionTable
 from proxy.config.linking.server import ServerBuilder
+from proxy.config.linking.tls import TlsTable
 from proxy.config.linking.tracking import link_tracking
 from proxy.config.model.settings import Bind, Global, Proxy, Server, Service, Settings, Timeouts
 from resolverd.config import Family, Followed, Holds, ResolverdSettings, ResolversSection
@@ -39,10 +40,11 @@ def build(
     resolvers: Sequence[ResolversDraft],
     proxies: Sequence[ProxyDraft],
     families: tuple[Family, ...],
+    tls: TlsTable,
 ) -> Settings:
     """The settings; `families` are those that DNS may be asked for."""
     table = ResolutionTable(families)
-    built = link_tracking(_Builder(globals_draft, proxies, table).proxies())
+    built = link_tracking(_Builder(globals_draft, proxies, table, tls).proxies())
     return Settings(
         globals=_build_globals(globals_draft),
         proxies=built,
@@ -52,6 +54,7 @@ def build(
             addressed=table.addressed(),
             families=families,
         ),
+        tls_contexts=tls.contexts,
     )
 
 
@@ -110,11 +113,12 @@ class _Builder:
         globals_draft: GlobalDraft,
         drafts: Sequence[ProxyDraft],
         table: ResolutionTable,
+        tls: TlsTable,
     ) -> None:
         self._globals = globals_draft
         self._splice = globals_draft.splice
         self._drafts = drafts
-        self._servers = ServerBuilder(table)
+        self._servers = ServerBuilder(table, tls)
         self._binds = 0
         self._frontends = 0
         self._backend_indices = _number_backends(drafts)

@@ -46,6 +46,9 @@ class ConnectStep(msgspec.Struct, frozen=True, tag=True):
     default: bool = False  # as the server's line says it: a PROXY header among others
     send_proxy: bool = False
     linger: bool = False  # the connection is closed in order, not by a reset
+    ssl: bool = False
+    sni: str | None = None
+    alpn: str | None = None  # as written: protocols and commas
 
 
 class SendStep(msgspec.Struct, frozen=True, tag=True):
@@ -131,6 +134,15 @@ _REGEX = (Match.REGEX, Match.BINARY_REGEX, Match.STATUS_REGEX)
 def _names_ports(steps: tuple[Step, ...] | tuple[HttpStep, ...]) -> bool:
     connects = [step for step in steps if isinstance(step, ConnectStep)]
     return bool(connects) and all(step.port or step.address_port for step in connects)
+
+
+def tls_protocols(rules: CheckRules | None) -> tuple[str, ...] | None:
+    """ALPN of the rules that connect by TLS, as written; None where none of them does."""
+    steps = rules.steps if isinstance(rules, TcpCheck | HttpCheck) else ()
+    connects = [step for step in steps if isinstance(step, ConnectStep)]
+    if not any(step.ssl for step in connects):
+        return None
+    return tuple(dict.fromkeys(step.alpn for step in connects if step.alpn))
 
 
 class TcpCheck(msgspec.Struct, frozen=True, tag=True):

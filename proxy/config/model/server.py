@@ -13,6 +13,7 @@ import enum
 import msgspec
 
 from proxy.config.model.sockets import Endpoint, Origin, Source
+from proxy.config.model.tls import CheckTls
 
 SERVER_WEIGHT_DEFAULT = 1
 LOCAL_PLACE = "0.0.0.0"  # in the slot of a server on a Unix socket: an address of no server
@@ -92,7 +93,7 @@ class OnError(enum.StrEnum):
 
 
 class Check(msgspec.Struct, frozen=True):
-    """The TCP connect check of one server (manual section 5.2, `check`)."""
+    """The checks of one server (manual section 5.2, `check`)."""
 
     inter_ms: int = CHECK_INTER_MS
     fastinter_ms: int | None = None  # None: inter
@@ -105,6 +106,7 @@ class Check(msgspec.Struct, frozen=True):
     error_limit: int = 0  # `observe layer4`: errors of sessions in a row; 0: not observed
     on_error: OnError = OnError.FAIL_CHECK
     proxy_header: ProxyHeader = ProxyHeader.NONE  # what each check sends
+    tls: CheckTls | None = None  # None: no connection of its checks is encrypted
 
 
 class InitAddr(enum.StrEnum):

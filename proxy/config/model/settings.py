@@ -41,6 +41,7 @@ from proxy.config.model.server import (
     Stopping,
 )
 from proxy.config.model.sockets import Endpoint, KeepAlive, Origin, SocketFamily, Source
+from proxy.config.model.tls import TlsContext
 from resolverd.config import ResolverdSettings
 
 # declared in logs.py, server.py and sockets.py, imported from here
@@ -231,6 +232,7 @@ class Settings(msgspec.Struct, frozen=True):
     globals: Global
     proxies: tuple[Proxy, ...]  # in the order of the file
     resolverd: ResolverdSettings
+    tls_contexts: tuple[TlsContext, ...] = ()
 
     @property
     def frontends(self) -> tuple[Proxy, ...]:

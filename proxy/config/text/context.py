@@ -10,7 +10,7 @@ import grp
 import pwd
 import socket
 from collections.abc import Callable, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from proxy.config.text.messages import ConfigError, Messages
 from resolverd.config import Family
@@ -45,6 +45,8 @@ class Context:
     has_ipv6_route: Callable[[], bool]
     resolv_conf: str = RESOLV_CONF
     unix_bind: UnixBind = UnixBind()  # of the lines so far
+    default_path: str = ""  # `config`, `parent` or `origin <folder>`; empty: the working directory
+    bases: dict[str, str] = field(default_factory=dict)  # `ca-base`, `crt-base`, by word
 
 
 def resolve_with_libc(name: str, family: Family) -> str | None:

@@ -7,7 +7,6 @@ that says nothing. Judges no reply itself: the protocol of the option does (mail
 from __future__ import annotations
 
 import enum
-import os
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -94,7 +93,7 @@ class ConversationRun:
             if self._data:  # a server that resets right behind its reply has replied
                 return self._judge(last=True)
             if event.code:
-                return Result(CheckStatus.SOCKERR, 0, os.strerror(event.code))
+                return Result(CheckStatus.SOCKERR, 0, event.reason)
             reply = self._reply()
             return Result(reply.silent, 0, f"TCPCHK got an empty response at step {reply.number}")
         if event is Moment.EXPIRED:

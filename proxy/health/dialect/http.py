@@ -10,8 +10,6 @@ of its answer is judged in order, all of it by the same bytes.
 
 from __future__ import annotations
 
-import errno
-import os
 from collections.abc import Callable
 
 from proxy.config.model.checks import ConnectStep, HttpCheck, HttpExpectStep, HttpSendStep
@@ -53,7 +51,9 @@ class HttpScript:
         self.steps = tuple(_compiled(step, header) for step in rules.steps)
         begins = self.steps[0]
         self.connects = isinstance(begins, Connect)  # by its own first step
-        self.first = begins if isinstance(begins, Connect) else Connect(quick_ack=False)
+        self.first = (
+            begins if isinstance(begins, Connect) else Connect(quick_ack=False, notifies=True)
+        )
         self.disable_on_404 = rules.disable_on_404
 
 
@@ -64,7 +64,7 @@ def _compiled(
     step: ConnectStep | HttpSendStep | HttpExpectStep, header: ProxyHeader
 ) -> CompiledStep:
     if isinstance(step, ConnectStep):
-        return connection(step, header, quick_ack=False)
+        return connection(step, header, quick_ack=False)._replace(notifies=True)
     return _Request(step) if isinstance(step, HttpSendStep) else HttpExpectation(step)
 
 
@@ -105,11 +105,11 @@ class HttpRun:
     def _ended(self, event: Ended) -> Answer:
         """The stream is over; a server that resets right behind its answer has answered."""
         if not isinstance(self._script.steps[self._at], HttpExpectation):  # not all was sent
-            return Result(CheckStatus.SOCKERR, 0, os.strerror(event.code or errno.EPIPE))
+            return Result(CheckStatus.SOCKERR, 0, event.reason)
         self._response.feed(event.data)
         answer = self._judge(last=event.code == 0)
         if isinstance(answer, Expect):
-            return Result(CheckStatus.SOCKERR, 0, os.strerror(event.code))
+            return Result(CheckStatus.SOCKERR, 0, event.reason)
         return answer
 
     def _next(self) -> Answer:

@@ -3,7 +3,7 @@
 Owns the order of steps, the bytes that were received and not yet followed by a step that sends, and
 the texts about each step. Judges no bytes itself (expectations.py).
 
-    CONNECTED ──> the next step ──┬─ Connect: bytes of the former connection are forgotten
+    connected ──> the next step ──┬─ Connect: bytes of the former connection are forgotten
                                   ├─ Send: bytes that came before it are forgotten
                                   ├─ Expect: judged at once if there are bytes, else waited for
                                   └─ none left: passed
@@ -11,7 +11,6 @@ the texts about each step. Judges no bytes itself (expectations.py).
 
 from __future__ import annotations
 
-import os
 from itertools import zip_longest
 
 from proxy.config.model.checks import ConnectStep, ExpectStep, SendStep, Step
@@ -82,6 +81,9 @@ def connection(step: ConnectStep, header: ProxyHeader, *, quick_ack: bool) -> Co
         header=None if step.default else own,
         quick_ack=quick_ack,
         reset_on_close=not step.linger,
+        ssl=step.ssl,
+        sni=step.sni,
+        alpn=step.alpn,
     )
 
 
@@ -94,10 +96,11 @@ def _compiled(step: Step, header: ProxyHeader, after: Step | None) -> CompiledSt
 class Run:
     """The dialect of one check."""
 
-    __slots__ = ("_at", "_data", "_script")
+    __slots__ = ("_at", "_connected", "_data", "_script")
 
     def __init__(self, script: Script) -> None:
         self._script = script
+        self._connected = CheckStatus.L4OK  # that the present connection is there
         self._at = 0 if script.connects else -1  # the step under way; -1: the connect before all
         self._data = b""
 
@@ -134,10 +137,13 @@ class Run:
             if self._data:  # a server that resets right behind its answer has answered
                 return self._judge(last=True)
             if event.code:
-                return Result(CheckStatus.SOCKERR, 0, os.strerror(event.code) + self.place)
+                return Result(CheckStatus.SOCKERR, 0, event.reason + self.place)
             return self._empty()
         if event is Moment.EXPIRED:
             return self._expired()
+        if event is not Moment.SENT:
+            secured = event is Moment.SECURED
+            self._connected = CheckStatus.L6OK if secured else CheckStatus.L4OK
         return self._next(last=False)
 
     def _take(self, data: bytes) -> None:
@@ -189,13 +195,13 @@ class Run:
     def _passed(self) -> Result:
         """The last step says how the check passed."""
         if not self._script.steps:
-            return Result(CheckStatus.L4OK)
+            return Result(self._connected)
         step = self._script.steps[-1]
         if isinstance(step, Expectation):
             said = step.step
             return Result(CheckStatus.of(said.ok_status), 0, said.on_success or PASSED_TEXT)
         connected = isinstance(step, tuple)
-        return Result(CheckStatus.L4OK if connected else CheckStatus.L7OK, 0, PASSED_TEXT)
+        return Result(self._connected if connected else CheckStatus.L7OK, 0, PASSED_TEXT)
 
     def _expectation(self) -> Expectation:
         """The step under way: only an expectation receives bytes."""

@@ -5,7 +5,7 @@ Owns the words of the seam. Knows no socket, clock or server.
 A `Dialect` says how a check connects at first, is told what has happened on the connection, and
 answers what is to be done next. Each answer leads to one event, or to the end:
 
-    Connect(...)       CONNECTED; the connection before it is closed
+    Connect(...)       CONNECTED, or SECURED where it is encrypted; the one before is closed
     Send(data)         SENT, once the kernel has taken all of it
     Expect(bytes_min)  Received, once so many bytes are there
     Result             none: the connection is closed
@@ -14,14 +14,16 @@ answers what is to be done next. Each answer leads to one event, or to the end:
 The answer to EXPIRED is a result. Behind Ended a check may still Send or Connect: what it expects
 then of the same connection has ended, too. A dialect that has state serves one check; one
 without serves all. What precedes CONNECTED, its failures and its time-out included, belongs to
-layer 4 and is judged by the side that has the socket, and so are the deadlines. The time that
-answers take counts too: none blocks. Bytes are given once, and the dialect bounds what it keeps of
-them; it ends a run of Sends by itself.
+layers 4 and 6 and is judged by the side that has the socket, and so are the deadlines. The time
+that answers take counts too: none blocks. Bytes are given once, and the dialect bounds what it
+keeps of them; it ends a run of Sends by itself.
 """
 
 from __future__ import annotations
 
 import enum
+import errno
+import os
 from typing import NamedTuple, Protocol
 
 from proxy.config.model.settings import ProxyHeader
@@ -33,9 +35,11 @@ RECEIVED_MAX = 16_384  # bytes given at once, HAProxy's buffer
 class Connect(NamedTuple):
     """A connection as the check wants it.
 
-    `header`: a PROXY header of its own, None for what the server's line says. `quick_ack`: the
-    kernel acknowledges at once; else not even the handshake's last ACK goes. `reset_on_close`: an
-    established connection is closed by a reset.
+    `header`: a PROXY header of its own, None for what the server's line says, of TLS too.
+    `quick_ack`: the kernel acknowledges at once; else not even the handshake's last ACK goes.
+    `reset_on_close`: an established connection is closed by a reset. `ssl`: it is encrypted, with
+    the name and the protocols here; `alpn` is as written in the file. `notifies`: the end of an
+    encrypted one is announced (RFC 8446, section 6.1).
     """
 
     address: str | None = None  # numeric; None: the check's own
@@ -43,12 +47,17 @@ class Connect(NamedTuple):
     header: ProxyHeader | None = None
     quick_ack: bool = True
     reset_on_close: bool = True
+    ssl: bool = False
+    sni: str | None = None
+    alpn: str | None = None
+    notifies: bool = False
 
 
 class Moment(enum.Enum):
     """What happened, where there is no more to tell."""
 
     CONNECTED = enum.auto()
+    SECURED = enum.auto()
     SENT = enum.auto()
     EXPIRED = enum.auto()
 
@@ -62,11 +71,18 @@ class Received(NamedTuple):
 class Ended(NamedTuple):
     """The stream's end: `code` 0, or the errno of a broken connection.
 
-    `data` came before it, fewer bytes than were expected.
+    `data` came before it, fewer bytes than were expected. `text` is what is said of it, where that
+    is not the kernel's text for the errno.
     """
 
     data: bytes
     code: int
+    text: str = ""
+
+    @property
+    def reason(self) -> str:
+        """Why it is over; an end where none may be is a broken connection, too."""
+        return self.text or os.strerror(self.code or errno.EPIPE)
 
 
 class Send(NamedTuple):

@@ -13,7 +13,6 @@ from proxy.config.lines.shapes import (
     ALONE_LENIENT,
     NUMBER,
     ONE,
-    ONE_LENIENT,
     TWO,
     TWO_LENIENT,
     ArgumentShape,
@@ -21,7 +20,7 @@ from proxy.config.lines.shapes import (
 )
 from proxy.config.lines.table import Table, Word, later, removed, unsupported, without_effect
 
-_ADVICE_TLS = "Millrace forwards TLS without opening it"
+_ADVICE_TLS = "clients' TLS is forwarded without opening it"
 _ADVICE_THREADS = "'nbthread' workers are spread by the kernel"
 _ADVICE_EPOLL = "the event loop is always epoll"
 _ADVICE_COMPRESSION = "nothing is compressed"
@@ -38,7 +37,7 @@ _CPUS = ArgumentShape(
 _THREAD_GROUP = ArgumentShape(
     2, form=r"[0-9]+(-[0-9]*)?", expected="a group and numbers of threads"
 )
-_TLS_OPTIONS = ArgumentShape(
+BIND_TLS_OPTIONS = ArgumentShape(
     least=1,
     options=dict.fromkeys(
         (
@@ -54,32 +53,17 @@ _TLS_OPTIONS = ArgumentShape(
 _TLS: dict[str, ArgumentShape | None] = {
     **dict.fromkeys(
         (
-            *("ca-base", "crt-base", "issuers-chain-path", "ssl-dh-param-file"),
-            *("ssl-default-bind-ciphers", "ssl-default-bind-ciphersuites"),
-            *("ssl-default-bind-curves", "ssl-default-server-ciphers"),
-            "ssl-default-server-ciphersuites",
+            *("issuers-chain-path", "ssl-dh-param-file", "ssl-default-bind-ciphers"),
+            *("ssl-default-bind-ciphersuites", "ssl-default-bind-curves"),
         ),
         ONE,
     ),
-    **dict.fromkeys(("ssl-propquery", "ssl-provider", "ssl-provider-path"), ONE_LENIENT),
-    **dict.fromkeys(
-        ("ssl-load-extra-del-ext", "ssl-mode-async", "ssl-skip-self-issued-ca"), ALONE_LENIENT
-    ),
-    "ssl-server-verify": one_of("none", "required"),
-    "ssl-default-bind-options": _TLS_OPTIONS,
-    "ssl-default-server-options": _TLS_OPTIONS,
-    "ssl-load-extra-files": ArgumentShape(
-        1,
-        form="none|all|(bundle|sctl|ocsp|issuer|key)( (bundle|sctl|ocsp|issuer|key))*",
-        expected="'none', 'all', or some of 'bundle', 'sctl', 'ocsp', 'issuer', 'key'",
-        joined=True,
-    ),
+    **dict.fromkeys(("ssl-mode-async", "ssl-skip-self-issued-ca"), ALONE_LENIENT),
+    "ssl-default-bind-options": BIND_TLS_OPTIONS,
     **dict.fromkeys(
         (
             *("key-base", "ssl-default-bind-sigalgs", "ssl-default-bind-client-sigalgs"),
-            *("ssl-default-server-curves", "ssl-default-server-sigalgs", "ssl-engine"),
-            *("ssl-default-server-client-sigalgs", "ssl-security-level", "ssl-passphrase-cmd"),
-            "acme.scheduler",
+            *("ssl-passphrase-cmd", "acme.scheduler"),
         )
     ),
 }

@@ -14,6 +14,7 @@ from proxy.config.lines.log import global_log, log_send_hostname
 from proxy.config.lines.process.environment import ENVIRONMENT_WORDS
 from proxy.config.lines.process.others import GLOBAL_OTHERS
 from proxy.config.lines.process.stats import stats
+from proxy.config.lines.process.tls import TLS_WORDS
 from proxy.config.lines.process.unix_bind import unix_bind
 from proxy.config.lines.shapes import ALONE, AT_MOST_ONE
 from proxy.config.lines.state_files import global_path
@@ -92,13 +93,16 @@ def _accept_family(statement: Statement, draft: GlobalDraft) -> None:
 
 
 def _default_path(statement: Statement, _draft: GlobalDraft) -> None:
-    """`default-path`: only checked, because no word of Millrace loads a file."""
+    """`default-path`: where the relative names of files with certificates start from."""
     mode = statement.words[1] if statement.arguments else ""
     if mode not in _DEFAULT_PATHS:
         raise ConfigError(f"'default-path' expects one of {', '.join(_DEFAULT_PATHS)}")
     if mode == "origin" and len(statement.arguments) < 2:
         raise ConfigError("'default-path origin' expects a folder")
-    statement.pass_over(2 if mode == "origin" else 1, "'default-path'")
+    count = 2 if mode == "origin" else 1
+    statement.pass_over(count, "'default-path'")
+    path = " ".join(statement.arguments[:count])
+    statement.context.default_path = "" if mode == "current" else path
 
 
 RELOADS_MAX = 2**31 - 1  # of `mworker-max-reloads`: an int, as in HAProxy
@@ -107,6 +111,7 @@ RELOADS_MAX = 2**31 - 1  # of `mworker-max-reloads`: an int, as in HAProxy
 GLOBAL_WORDS: Table[GlobalDraft] = {
     **GLOBAL_OTHERS,
     **ENVIRONMENT_WORDS,
+    **TLS_WORDS,
     "daemon": works(flag("daemon")),
     "user": works(_user),
     "group": works(_group),

@@ -1,8 +1,7 @@
 """What the rules of `tcp-check` and `http-check` have in common (manual section 4.2).
 
 Owns `comment`, `connect` and the options of `expect`; the rules themselves are read in tcp_check.py
-and http_check.py. Formats and expressions (`%[...]`, `*-lf`, `set-var`) are not supported yet, nor
-is TLS.
+and http_check.py. Formats and expressions (`%[...]`, `*-lf`, `set-var`) are not supported yet.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from proxy.config.lines.table import Statement
+from proxy.config.lines.tls import protocols, server_name
 from proxy.config.model.checks import ConnectStep, ExpectStep, Match
 from proxy.config.text.addresses import parse_address, parse_port
 from proxy.config.text.messages import ConfigError
@@ -22,7 +22,6 @@ from shm.check_status import CheckStatus
 BYTES_MAX = 2**31 - 1  # of `min-recv`
 LATER = ("set-var", "set-var-fmt", "unset-var")
 EXPECT_LATER = ("string-lf", "binary-lf", "status-code")
-_CONNECT_LATER = ("ssl", "sni", "alpn", "proto")
 _STATUSES = {
     "ok-status": (CheckStatus.L4OK, CheckStatus.L6OK, CheckStatus.L7OK, CheckStatus.L7OKC),
     "error-status": (
@@ -35,7 +34,7 @@ _TEXTS = ("on-success", "on-error")
 EXPECT_OPTIONS = ("min-recv", "comment", *_STATUSES, *_TEXTS)
 _CONNECT_WORDS = (
     *("comment", "default", "port", "addr", "send-proxy", "linger"),
-    *(*_CONNECT_LATER, "via-socks4"),
+    *("ssl", "sni", "alpn", "proto", "via-socks4"),
 )
 
 
@@ -116,11 +115,16 @@ class RuleReader:
                 given.update(self._address())
             elif option == "comment":
                 given["comment"] = self.value("a string", option)
-            elif option in ("default", "linger", "send-proxy"):
+            elif option == "sni":
+                given["sni"] = server_name(self.value("a host name", option), option)
+            elif option == "alpn":
+                text = self.value("the comma-delimited ALPN protocol suite", option)
+                given["alpn"] = protocols(text, option)
+            elif option in ("default", "linger", "send-proxy", "ssl"):
                 given[option.replace("-", "_")] = True
             elif option == "proto" and self.words[:1] == ["h1"]:
                 self.words.pop(0)  # the only one there is
-            elif option in _CONNECT_LATER:
+            elif option == "proto":
                 self.fail(f"'{option}' is not supported yet")
             elif option == "via-socks4":
                 self.fail(f"'{option}' is not supported")

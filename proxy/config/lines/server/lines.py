@@ -66,6 +66,10 @@ def default_server(statement: Statement, draft: ProxyDraft) -> None:
     _read_options(statement.skip(1), "default-server", options)
     if options.id is not None:
         raise ConfigError("'id' fits one server only: write it on the 'server' line")
+    if options.tls.excluded:
+        raise ConfigError(
+            "'no-sslv3' and 'no-tlsv1x' are not accepted in 'default-server': use 'ssl-min-ver'"
+        )
     draft.server_defaults = options
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from proxy.config.drafts import ServerOptions
 from proxy.config.lines.handlers import flag, number, store, text, time
 from proxy.config.lines.server.resolution import RESOLUTION_OPTIONS
+from proxy.config.lines.server.tls import TLS_ALONE, TLS_OPTIONS
 from proxy.config.lines.shapes import NUMBER, TIME, one_of
 from proxy.config.lines.sockets import user_timeout
 from proxy.config.lines.source import server_source, source_argument_count
@@ -15,7 +16,6 @@ from proxy.config.lines.table import (
     Handler,
     Statement,
     Table,
-    Word,
     later,
     unsupported,
     without_effect,
@@ -128,26 +128,9 @@ def _cookie(statement: Statement, options: ServerOptions) -> None:
     options.cookie = True
 
 
-_TLS: Word[ServerOptions] = unsupported(
-    "Millrace forwards TCP without opening it; let the client's TLS pass, or use a TLS relay"
-)
-_TLS_FLAGS = (
-    *("ssl", "check-ssl", "force-sslv3", "force-tlsv10", "force-tlsv11", "force-tlsv12"),
-    *("force-tlsv13", "no-sslv3", "no-tlsv10", "no-tlsv11", "no-tlsv12", "no-tlsv13"),
-    *("no-tls-tickets", "no-ssl-reuse", "ssl-reuse", "tls-tickets", "send-proxy-v2-ssl"),
-    *("send-proxy-v2-ssl-cn", "allow-0rtt"),
-)
-_TLS_VALUES = (
-    *("ca-file", "crt", "verify", "verifyhost", "sni", "check-sni", "alpn", "check-alpn", "npn"),
-    *("ciphers", "ciphersuites", "curves", "crl-file", "ssl-min-ver", "ssl-max-ver"),
-    *("sigalgs", "client-sigalgs"),
-)
-_NO_TLS: Word[ServerOptions] = without_effect("servers are reached without TLS anyway")
-
 SERVER_OPTIONS: Options = {
     **RESOLUTION_OPTIONS,
-    **dict.fromkeys(_TLS_FLAGS + _TLS_VALUES, _TLS),
-    **dict.fromkeys(("no-ssl", "no-check-ssl", "no-verifyhost"), _NO_TLS),
+    **TLS_OPTIONS,
     "check": works(flag("check")),
     "no-check": works(flag("check", False)),
     "inter": works(_interval("checking.inter_ms")),
@@ -214,8 +197,8 @@ SERVER_OPTIONS: Options = {
 
 _ALONE = frozenset(
     {
-        *_TLS_FLAGS,
-        *("no-ssl", "no-check-ssl", "no-verifyhost", "check", "no-check", "backup", "no-backup"),
+        *TLS_ALONE,
+        *("check", "no-check", "backup", "no-backup"),
         *(
             "disabled",
             "enabled",

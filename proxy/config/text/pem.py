@@ -1,0 +1,107 @@
+"""Files with certificates: where they are, and what is in them as text.
+
+Owns the rules of paths (`ca-base`, `crt-base`, `default-path`) and the first look at a content.
+What OpenSSL makes of it is not known here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from proxy.config.model.settings import Origin
+from proxy.config.model.tls import PemFile
+from proxy.config.text.context import Context
+from proxy.config.text.messages import ConfigError
+
+PEM_BYTES_MAX = 16 << 20
+SYSTEM = "@system-ca"
+SYSTEM_FOLDERS = ("/etc/ssl/certs", "/etc/pki/tls/certs", "/usr/lib/ssl/certs")
+SUFFIXES = (".pem", ".crt", ".cer", ".crl")
+_TRUSTED = re.compile(
+    rb"-----BEGIN ((?:TRUSTED |X509 )?CERTIFICATE|X509 CRL)-----.*?-----END \1-----\n?", re.DOTALL
+)
+_KEY = re.compile(rb"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----")
+
+
+def has_key(content: bytes) -> bool:
+    """Whether a private key is among it, other than one with a password."""
+    return _KEY.search(content) is not None
+
+
+def full_path(written: str, base: str, context: Context, origin: Origin) -> str:
+    """The path of a file; `base` is the word whose folder a relative one starts from."""
+    root = Path.cwd()
+    if context.default_path == "config":
+        root /= Path(origin.file).parent
+    elif context.default_path == "parent":
+        root /= Path(origin.file).parent / ".."
+    elif context.default_path:
+        root /= context.default_path.removeprefix("origin ")
+    return str(root / context.bases.get(base, "") / written)
+
+
+def read_bytes(path: str) -> bytes:
+    """The content of a file; raises OSError, and ConfigError for one that is too large."""
+    with open(path, "rb") as file:
+        content = file.read(PEM_BYTES_MAX + 1)
+    if len(content) > PEM_BYTES_MAX:
+        raise ConfigError(f"'{path}' is too large: more than {PEM_BYTES_MAX} bytes")
+    return content
+
+
+def read_authorities(path: str, context: Context, origin: Origin) -> PemFile:
+    """Certificates and lists of revoked ones, of a file or of all files of a folder.
+
+    Raises ConfigError.
+    """
+    if Path(path).is_dir():
+        content = _folder(path, context, origin)
+        if not content:
+            context.messages.warning(f"ca-file: 0 CA were loaded from '{path}'", origin)
+        return PemFile(path, content)
+    try:
+        found = _blocks(read_bytes(path))
+    except OSError as error:
+        raise ConfigError(f"Couldn't open the ca-file '{path}' ({error.strerror})") from error
+    if not found:
+        text = f"Couldn't open the ca-file '{path}' (no certificate or crl found)"
+        raise ConfigError(text)
+    return PemFile(path, b"".join(found))
+
+
+def system_authorities() -> PemFile:
+    """Those of the host; raises ConfigError where there are none."""
+    for folder in SYSTEM_FOLDERS:
+        found: dict[bytes, None] = {}
+        if Path(folder).is_dir():
+            for path in sorted(Path(folder).iterdir()):
+                if path.suffix in SUFFIXES and path.is_file() and os.access(path, os.R_OK):
+                    found |= dict.fromkeys(_blocks(read_bytes(str(path))))
+        if found:
+            return PemFile(SYSTEM, b"".join(found))
+    raise ConfigError(f"'{SYSTEM}' : no certificates in {', '.join(SYSTEM_FOLDERS)}")
+
+
+def _folder(folder: str, context: Context, origin: Origin) -> bytes:
+    found: dict[bytes, None] = {}
+    for path in sorted(Path(folder).iterdir()):
+        if path.suffix not in SUFFIXES or not path.is_file():
+            continue
+        try:
+            blocks = _blocks(read_bytes(str(path)))
+        except OSError as error:
+            blocks, reason = [], str(error.strerror)
+        else:
+            reason = "no start line"
+        if not blocks:
+            text = f"ca-file: '{folder}' couldn't load '{path}' ({reason})"
+            context.messages.warning(text, origin)
+        found |= dict.fromkeys(blocks)
+    return b"".join(found)
+
+
+def _blocks(content: bytes) -> list[bytes]:
+    """Each certificate and each list, ended by a newline."""
+    return [match[0].rstrip(b"\n") + b"\n" for match in _TRUSTED.finditer(content)]
