@@ -4,11 +4,13 @@ Whatever else the program needs is imported after that: a reload or soft stop th
 meanwhile would end it, because no handler of these signals is set yet.
 """
 
+import os
 import signal
 import sys
+from collections.abc import Callable
 
 from proxy.supervisor.signals import begin_signals, end_by
-from proxy.terminal import open_standard_descriptors
+from proxy.terminal import open_standard_descriptors, say
 
 
 def main() -> int:
@@ -16,12 +18,22 @@ def main() -> int:
     open_standard_descriptors()
     begin_signals()
     try:
-        from proxy.cli import run  # noqa: PLC0415 - after the signals
-
-        return run(sys.argv[1:])
+        run = load()
+        return 1 if run is None else run(sys.argv[1:])
     except KeyboardInterrupt:  # before the supervisor took the signals
         end_by(signal.SIGINT)
         return 1
+
+
+def load() -> Callable[[list[str]], int] | None:
+    """The program itself; None, and an ALERT, where a library cannot be loaded."""
+    try:
+        from proxy.cli import run  # noqa: PLC0415 - after the signals
+    except Exception as error:  # as a SystemError of the interpreter, for lack of memory
+        reason = str(error) or "out of memory"
+        say(f"[ALERT]    ({os.getpid()}) : cannot start: {type(error).__name__}: {reason}\n")
+        return None
+    return run
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from proxy.config.text.condition import evaluate
 from proxy.config.text.messages import ConfigError, Message, Severity
 from proxy.runtime import Runtime, ring
 from proxy.supervisor.children import Entries
+from proxy.supervisor.faults import last_words
 from proxy.supervisor.prepare import Prepared, prepare
 from proxy.supervisor.start import listens, run_program
 from proxy.terminal import STANDARD_ERROR, STANDARD_OUTPUT, say
@@ -27,6 +28,13 @@ LIBRARIES = ("uvloop", "dnspython", "msgspec", "prometheus-client", "setproctitl
 
 def run(words: list[str], entries: Callable[[], Entries] | None = None) -> int:
     """Do what the words after the program's name say; `entries` replaces the children's code."""
+    try:
+        return _run(words, entries or real_entries)
+    except Exception as error:
+        return _refuse(f"cannot start: {last_words(error)}")
+
+
+def _run(words: list[str], entries: Callable[[], Entries]) -> int:
     arguments = parse(words)
     if isinstance(arguments, UsageError):
         say(render_tagged(Severity.ALERT, os.getpid(), arguments.text) + "\n" + USAGE)
@@ -44,7 +52,7 @@ def run(words: list[str], entries: Callable[[], Entries] | None = None) -> int:
             os.chdir(arguments.folder)
         except OSError as error:
             return _refuse(f"Could not change to directory {arguments.folder} : {error.strerror}")
-    return _load_and_serve(arguments, entries or real_entries)
+    return _load_and_serve(arguments, entries)
 
 
 def _load_and_serve(arguments: Arguments, entries: Callable[[], Entries]) -> int:

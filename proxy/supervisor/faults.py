@@ -16,6 +16,7 @@ from proxy.runtime import Log
 from proxy.terminal import say
 from shm.log_level import LogLevel
 
+NO_MEMORY = "out of memory: free some memory, or allow more"
 ADVICE = {
     errno.EMFILE: "raise the hard limit on descriptors (ulimit -Hn, LimitNOFILE=)",
     errno.ENFILE: "raise fs.file-max",
@@ -36,14 +37,29 @@ def explain(error: BaseException) -> str:
         named = f" [{error.filename}]" if error.filename is not None else ""
         advice = ADVICE.get(error.errno or 0)
         return f"{reason}{named} ({place_of(error)})" + (f": {advice}" if advice else "")
+    if isinstance(error, ImportError):
+        return f"{error} ({place_of(error)}): allow more memory, or install the program anew"
     text = f": {error}" if str(error) else ""
     return f"unforeseen {type(error).__name__} ({place_of(error)}){text}: please report it"
 
 
 def place_of(error: BaseException) -> str:
-    """File and line that raised it."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "nowhere"
+    """File and line that raised it; reads no source, as there may be little memory."""
+    step = error.__traceback__
+    while step is not None and step.tb_next is not None:
+        step = step.tb_next
+    if step is None:
+        return "nowhere"
+    return f"{Path(step.tb_frame.f_code.co_filename).name}:{step.tb_lineno}"
+
+
+def last_words(error: BaseException) -> str:
+    """What ends a process, in one line; what the frames of the error hold is given up first."""
+    try:
+        traceback.clear_frames(error.__traceback__)
+        return explain(error)
+    except MemoryError:
+        return NO_MEMORY
 
 
 class Faults:

@@ -20,6 +20,7 @@ from collections.abc import Callable, Collection
 
 import setproctitle
 
+from proxy.supervisor.faults import last_words
 from proxy.supervisor.privileges import UNCHANGED, Privileges
 from proxy.supervisor.reaping import Process, leave, own
 from proxy.terminal import STANDARD_DESCRIPTORS, say
@@ -95,6 +96,8 @@ def _run_child(
         status = 0
     except SystemExit as ending:
         status = ending.code if isinstance(ending.code, int) else 1
+    except (MemoryError, OSError) as error:
+        say(f"{title} failed: {last_words(error)}\n")
     except BaseException:
         # No caller can handle it: the supervisor sees the exit status, the operator the text.
         say(f"{title} failed:\n{traceback.format_exc()}")

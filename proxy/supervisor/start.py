@@ -25,7 +25,7 @@ from proxy.supervisor.binding import remove_path
 from proxy.supervisor.build import Builder, Ground, open_all
 from proxy.supervisor.children import Entries
 from proxy.supervisor.descriptors import DescriptorLimitError, Descriptors
-from proxy.supervisor.faults import Faults, explain
+from proxy.supervisor.faults import Faults, last_words
 from proxy.supervisor.helper import run_helper
 from proxy.supervisor.limits import LOG_END_LIMIT_MS, TRIAL_LIMIT_MS
 from proxy.supervisor.listening import BindingError
@@ -46,12 +46,7 @@ INTERRUPTED_STATUS = 130  # what a shell says of a program ended by SIGINT
 
 
 class StartError(Exception):
-    """Why the program does not start, one line each."""
-
-    def __init__(self, *lines: str) -> None:
-        """The lines are shown as [ALERT]."""
-        super().__init__(*lines)
-        self.lines = lines
+    """Why the program does not start: each argument is a line, shown as [ALERT]."""
 
 
 class Mode(msgspec.Struct, frozen=True):
@@ -99,8 +94,10 @@ def run_program(
             descriptors=descriptors,
             background=background,
         )
-    except StartError as error:
-        lines = [render_tagged(Severity.ALERT, os.getpid(), line) for line in error.lines]
+    except Exception as error:
+        known = isinstance(error, StartError)
+        told = error.args if known else (f"cannot start: {last_words(error)}",)
+        lines = [render_tagged(Severity.ALERT, os.getpid(), line) for line in told]
         if background is not None:
             background.failed(lines)
         say("".join(f"{line}\n" for line in lines))
@@ -126,8 +123,6 @@ def _open(settings: Settings, descriptors: Descriptors) -> Ground:
         raise StartError(*error.lines, NO_LISTENERS) from error
     except (DescriptorLimitError, PrivilegeError) as error:
         raise StartError(str(error)) from error
-    except Exception as error:
-        raise StartError(f"cannot start: {explain(error)}") from error
     for warning in ground.grant.warnings:
         _tell(Severity.WARNING, warning)
     return ground
@@ -143,6 +138,8 @@ def try_privileges(privileges: Privileges) -> None:
             privileges.drop()
         except PrivilegeError as error:
             return str(error).encode()
+        except Exception as error:
+            return last_words(error).encode()
         return b""
 
     refusal = run_helper(lambda send: send(attempt()), "millrace: privileges", TRIAL_LIMIT_MS)
@@ -174,33 +171,34 @@ def _serve(
         if background is not None:
             background.serving()
 
-    try:
-        first = at_once(builder.build(prepared, ground, now_ms()))
-        gc.collect()  # what reading the files has left behind
-        share_memory()
-        supervisor = Supervisor(
-            first,
-            builder,
-            lambda previous: prepare(arguments, environ, previous),
-            notifier,
-            when_ready,
-        )
-        # A reader of the file may signal at once: signals are taken already.
-        if mode.pidfile is not None:
-            write_pid(mode.pidfile, os.getpid())
-    except Exception as error:
-        raise StartError(f"cannot start: {explain(error)}") from error
+    first = at_once(builder.build(prepared, ground, now_ms()))
+    gc.collect()  # what reading the files has left behind
+    share_memory()
+    supervisor = Supervisor(
+        first,
+        builder,
+        lambda previous: prepare(arguments, environ, previous),
+        notifier,
+        when_ready,
+    )
+    # A reader of the file may signal at once: signals are taken already.
+    if mode.pidfile is not None:
+        write_pid(mode.pidfile, os.getpid())
+    return _run_to_the_end(supervisor)
+
+
+def _run_to_the_end(supervisor: Supervisor) -> End:
     try:
         end = supervisor.run()
+        for held in supervisor.current.sockets.held.values():
+            for item in held:
+                remove_path(item.endpoint, item.identity)
     except Exception:
         # The children die with this process; without a terminal the log is the only witness.
         supervisor.current.runtime.log(
             LogLevel.CRIT, f"supervisor failed: {traceback.format_exc()}"
         )
-        raise
-    for held in supervisor.current.sockets.held.values():
-        for item in held:
-            remove_path(item.endpoint, item.identity)
+        return End.FAILED
     return end
 
 
