@@ -21,7 +21,8 @@ from proxy.config.text.messages import Message, Severity
 from proxy.server_table import ServerTable, state_server
 from resolverd.config import StateFile, StateServer
 from resolverd.dns.unusable import is_usable
-from resolverd.state_file.format import FILE_BYTES_MAX, StateFileError, StateRow, parse
+from resolverd.state_file.format import StateFileError, StateRow, parse
+from resolverd.state_file.reading import read_whole
 
 OPEN_FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # opening a fifo must not wait for a writer
 OPEN_FOLDER = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY
@@ -94,10 +95,11 @@ def read_regular(path: str) -> bytes:
     Raises OSError.
     """
     descriptor = os.open(path, OPEN_FILE)
-    with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return b""
-        return file.read(FILE_BYTES_MAX + 1)
+    try:
+        regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        return read_whole(descriptor) if regular else b""
+    finally:
+        os.close(descriptor)
 
 
 def open_state_files(servers: ServerTable) -> tuple[StateFile, ...]:

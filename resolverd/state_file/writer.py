@@ -22,14 +22,8 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from resolverd.config import StateFile
-from resolverd.state_file.format import (
-    FILE_BYTES_MAX,
-    HEADER,
-    StateFileError,
-    StateRow,
-    parse,
-    render,
-)
+from resolverd.state_file.format import HEADER, StateFileError, StateRow, parse, render
+from resolverd.state_file.reading import read_whole
 from resolverd.state_file.rows import DatedRow, Doubles, RowReader
 from shm.log_level import Log, LogLevel
 from shm.segment import Segment
@@ -63,10 +57,12 @@ class FileInFolder(NamedTuple):
 def read(target: FileInFolder) -> bytes:
     """The content of the file; raises OSError, also if it is no regular file."""
     descriptor = os.open(target.name, OPEN_FILE, dir_fd=target.folder)
-    with open(descriptor, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(0, "Not a regular file")
-        return file.read(FILE_BYTES_MAX + 1)
+        return read_whole(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def replace(target: FileInFolder, content: bytes | bytearray) -> None:

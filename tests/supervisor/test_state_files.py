@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -18,10 +20,14 @@ from proxy.supervisor.state_files import (
     backends_by_file,
     close_state_files,
     open_state_files,
+    read_regular,
     read_state,
 )
 from resolverd.config import Family, ResolutionSettings, ResolvedServer, ResolverdSettings
+from resolverd.state_file import reading, writer
 from resolverd.state_file.format import HEADER, StateRow, render
+from resolverd.state_file.reading import PORTION_BYTES
+from resolverd.state_file.writer import FileInFolder
 from shm.names import NameReader
 from shm.segment import Segment
 from shm.slots import SlotTableReader
@@ -136,6 +142,39 @@ def test_what_is_no_file_neither_blocks_nor_ends_the_start(tmp_path: Path, kind:
     rows, (message,) = read_state(table(server(0, "a.test"), path=path))
     assert rows == {}
     assert message.severity is Severity.NOTICE
+
+
+def peak_bytes(read: Callable[[], bytes]) -> int:
+    """The memory that is taken meanwhile."""
+    tracemalloc.start()
+    try:
+        read()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_short_file_takes_little_memory(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    write(path, row("s1", "10.0.0.1"))
+    folder = os.open(tmp_path, os.O_RDONLY)
+    try:
+        assert peak_bytes(lambda: read_regular(str(path))) < 2 * PORTION_BYTES
+        assert peak_bytes(lambda: writer.read(FileInFolder(folder, "state"))) < 2 * PORTION_BYTES
+    finally:
+        os.close(folder)
+
+
+def test_a_file_is_read_to_its_end_or_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "state"
+    content = os.urandom(2 * PORTION_BYTES + 5)
+    path.write_bytes(content)
+    assert read_regular(str(path)) == content
+    for limit in (PORTION_BYTES - 1, PORTION_BYTES, 2 * PORTION_BYTES + 3):
+        monkeypatch.setattr(reading, "FILE_BYTES_MAX", limit)
+        assert read_regular(str(path)) == content[: limit + 1]
 
 
 def test_a_reload_reads_only_for_servers_that_are_new(tmp_path: Path) -> None:
