@@ -21,6 +21,7 @@ from proxy.health.dialect.seam import RECEIVED_MAX, Connect
 
 FAILED = "SSL handshake failure"
 BROKEN = "SSL fatal error"
+UNSENT_MAX = 4 * RECEIVED_MAX  # ciphertext that the kernel has not taken
 OTHER_NAME = "Server presented an SSL certificate different from the expected one"
 OTHER_HOST = "Server presented an SSL certificate different from the configured one"
 
@@ -49,6 +50,9 @@ class ServerTls(NamedTuple):
             return None
         context = self.contexts[wanted.alpn] if wanted.alpn else self.context
         sni = wanted.sni or (self.sni if as_line else None)
+        if connection.family != socket.AF_UNIX:
+            # The handshake's last message waits for no acknowledgement, nor does what follows it.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return TlsStream(connection, Encryption(context, sni, self.verify_host))
 
 
@@ -178,6 +182,8 @@ class TlsStream:
         except ssl.SSLError:
             given, self._over, self._error = b"", True, OSError(errno.EPROTO, BROKEN)
         self._flush_if_open()  # what the protocol answers by itself
+        if len(self._unsent) > UNSENT_MAX:  # a server that asks and asks, and does not read
+            given, self._over, self._error = b"", True, OSError(errno.ENOBUFS, BROKEN)
         return given
 
     def send(self, data: bytes, _flags: int = 0) -> int:
@@ -214,8 +220,6 @@ class TlsStream:
         """Send what is encrypted, as much as the kernel takes; raises OSError."""
         if self._outgoing.pending:
             self._unsent += self._outgoing.read()
-        if len(self._unsent) > 2 * RECEIVED_MAX:
-            raise OSError(errno.ENOBUFS, BROKEN)
         if self._unsent:
             with suppress(BlockingIOError):
                 sent = self._socket.send(self._unsent, socket.MSG_NOSIGNAL)

@@ -242,6 +242,27 @@ def test_servers_with_the_same_words_share_a_context(folder: Path, tmp_path: Pat
     assert len(settings.tls_contexts) == 3
 
 
+def test_a_file_is_read_once_however_many_lines_name_it(folder: Path, tmp_path: Path) -> None:
+    lines = "".join(
+        f"    server s{number} 127.0.0.1:1 check check-ssl ca-file {{folder}}/ca.pem alpn p{number}\n"
+        for number in range(3)
+    )
+    settings = loaded((HEAD + LISTEN + lines).replace("{folder}", str(folder)), tmp_path).settings
+    assert settings is not None
+    contents = {id(context.authorities) for context in settings.tls_contexts}
+    assert (len(settings.tls_contexts), len(contents)) == (3, 1)
+
+
+def test_what_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    [(severity, _, text)] = told(loaded(text_of(f"{NONE} ca-file /{'a' * 300}"), tmp_path))
+    assert (severity, "File name too long" in text) == ("ALERT", True)
+
+
+def test_a_file_without_end_is_too_large(tmp_path: Path) -> None:
+    [(severity, _, text)] = told(loaded(text_of(f"{NONE} ca-file /dev/zero"), tmp_path))
+    assert (severity, "is too large" in text) == ("ALERT", True)
+
+
 def test_rules_have_contexts_for_their_protocols(tmp_path: Path) -> None:
     rules = ("option tcp-check", "tcp-check connect ssl", "tcp-check connect ssl alpn a,b")
     result = loaded(text_of("check verify none alpn c", *rules), tmp_path)

@@ -37,12 +37,18 @@ def http(*acts: TlsAct, start: str = CHECK) -> Case:
     return line("verify none", shake(ServerTls("good"), get, *acts), rules=(HTTP,), start=start)
 
 
-def tcp(*rules: str, acts: tuple[TlsAct, ...], words: str = "check-ssl verify none") -> Case:
+def tcp(
+    *rules: str,
+    acts: tuple[TlsAct, ...],
+    words: str = "check-ssl verify none",
+    start: str = CHECK,
+) -> Case:
     hears = any("expect" in rule for rule in rules)
     act = shake(ServerTls("good"), *acts)
-    return Case((TCP, *rules), (act,), f"{SHORT} {words}", heard=hears)
+    return Case((TCP, *rules), (act,), f"{start} {words}", heard=hears)
 
 
+OLD = ServerTls("good", versions=("TLSv1_2", "TLSv1_2"))  # its server has the last word
 CASES = {
     # steps
     "initial_garbage": plain_server(
@@ -100,8 +106,15 @@ CASES = {
         heard=False,
     ),
     "greeting": tcp("tcp-check expect string hi", acts=(say(b"hi"), wait)),
-    "greeting_with_the_handshake": tcp(
-        "tcp-check expect string hi", acts=(write(b"hi"), plain(pause), raw(b""), wait)
+    "greeting_with_the_handshake": Case(
+        (TCP, "tcp-check expect string hi"),
+        (shake(OLD, say(b"hi"), wait, flushing=False),),
+        f"{CHECK} check-ssl verify none",
+    ),
+    "end_with_the_handshake": Case(
+        (TCP, "tcp-check expect string hi"),
+        (shake(OLD, write(b"ho"), notify, wait, flushing=False),),
+        f"{CHECK} check-ssl verify none",
     ),
     "question": tcp(
         *("tcp-check send hello", "tcp-check expect string hi"),
@@ -117,7 +130,7 @@ CASES = {
         "tcp-check expect string ho",
         acts=(take(5), write(b"h"), write(b"i"), raw(b""), take(4), say(b"ho"), wait),
     ),
-    "otherwise": tcp("tcp-check expect string hi", acts=(say(b"ho"), wait)),
+    "otherwise": tcp("tcp-check expect string hi", acts=(say(b"ho"), wait), start=SHORT),
     "two_connections": tcp(
         *("tcp-check connect ssl", "tcp-check expect string hi"),
         *("tcp-check connect ssl sni second.test", "tcp-check expect string hi"),
@@ -135,7 +148,7 @@ CASES = {
     "answers_and_notifies_later": http(say(OK), plain(pause), notify, end_of),
     "answers_and_closes": http(say(OK)),
     "answers_and_resets_later": http(say(OK), plain(pause), plain(reset)),
-    "notifies": http(notify, wait, start=SHORT),
+    "notifies": http(notify, wait),
     "closes_behind": http(),
     "resets_behind": http(plain(reset)),
     "silent_behind": http(wait, start=SHORT),
@@ -143,7 +156,7 @@ CASES = {
     "wrong_record_behind": http(raw(b"\x17\x03\x03\0\x30" + b"a" * 48), wait),
     "answers_with_garbage": http(write(OK), raw(b"220 hello\r\n" * 9), wait),
     "half_an_answer_with_garbage": http(write(OK[:9]), raw(b"220 hello\r\n" * 9), wait),
-    "half_an_answer_and_notifies": http(write(OK[:9]), notify, wait, start=SHORT),
+    "half_an_answer_and_notifies": http(write(OK[:9]), notify, wait),
     "half_an_answer_and_closes": http(say(OK[:9])),
     "until_the_end": Case(
         (HTTP, "http-check expect string done"),
@@ -194,6 +207,11 @@ CASES = {
                 wait,
             ),
         ),
+        f"{CHECK} check-ssl verify none",
+    ),
+    "hello_within": Case(
+        ("option ssl-hello-chk",),
+        (shake(ServerTls("good"), take(60), say(b"\x15\3\0\0\2\2\x28"), wait),),
         f"{CHECK} check-ssl verify none",
     ),
     "redis": Case(

@@ -16,6 +16,7 @@ from tests.health.tls_peers import (
     plain_server,
     say,
     shake,
+    tell_hello,
     tell_tls,
     wait,
 )
@@ -33,6 +34,10 @@ def greets(words: str, server: ServerTls) -> Case:
 def version(words: str, *versions: str) -> Case:
     server = ServerTls("good", versions=(versions[0], versions[-1]))
     return greets(f"verify none {words}", server)
+
+
+def hello(words: str) -> Case:
+    return line(f"verify none {words}", tell_hello, rules=(TCP,))
 
 
 def asks(words: str, version: str = "TLSv1_2") -> Case:
@@ -104,6 +109,13 @@ CASES = {
     "client_missing": asks(""),
     "client_unknown": asks("crt {folder}/unknown.pem"),
     "client_not_asked": greets("verify none crt {folder}/client.pem", ServerTls("good")),
+    # what is offered
+    "hello": hello(""),
+    "hello_with_names": hello("check-sni a.test check-alpn h2,b"),
+    "hello_of_12": hello("ssl-max-ver TLSv1.2 no-tls-tickets"),
+    "hello_of_13": hello("force-tlsv13"),
+    "hello_with_a_hole": hello("no-tlsv11"),
+    "hello_with_ciphers": hello("ciphers ECDHE+AESGCM:!SHA384 ssl-min-ver TLSv1.2"),
     # servers that do not shake hands
     "refused": Case((), None, f"{CHECK} check-ssl verify none"),
     "garbage": plain_server("", send(b"220 hello\r\n"), hold),

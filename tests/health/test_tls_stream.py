@@ -200,6 +200,25 @@ def mutated(sent: bytes, random: Random) -> bytes:
     return bytes(changed)
 
 
+@pytest.mark.parametrize(
+    ("pattern", "host", "same"),
+    [
+        ("ab*ba.test", "abba.test", True),
+        ("ab*ba.test", "aba.test", False),
+        ("*.test", "a.test", True),
+        ("*", "test", False),
+        ("*.test", "test", False),
+        ("**.test", "a.test", False),
+        ("a.*.test", "a.b.test", False),
+        ("a.test", "a.test.", False),
+        ("*.Test", "A.tEST", True),
+        ("", "a.test", False),
+    ],
+)
+def test_names(pattern: str, host: str, same: bool) -> None:
+    assert matches(pattern, host) is same
+
+
 @given(st.text(max_size=20), st.text(max_size=20))
 def test_a_name_matches_itself_and_no_name_of_another_depth(pattern: str, host: str) -> None:
     assert matches(host, host)

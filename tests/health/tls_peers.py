@@ -7,6 +7,8 @@ records come together.
 
 from __future__ import annotations
 
+import io
+import re
 import socket
 import ssl
 import warnings
@@ -68,8 +70,8 @@ class Peer:
     def flush(self) -> None:
         self.connection.sendall(self.outgoing.read())
 
-    def take(self, call: Callable[[], Any]) -> Any:
-        """The result of a call that may have to read first."""
+    def take(self, call: Callable[[], Any], *, flushing: bool = True) -> Any:
+        """The result of a call that may have to read first; what it writes is sent, or waits."""
         while True:
             try:
                 result = call()
@@ -81,7 +83,8 @@ class Peer:
                 else:
                     self.incoming.write_eof()
                 continue
-            self.flush()
+            if flushing:
+                self.flush()
             return result
 
     def read(self) -> bytes:
@@ -92,8 +95,11 @@ class Peer:
 TlsAct = Callable[[Peer, bytearray], None]
 
 
-def shake(server: ServerTls, *acts: TlsAct) -> Act:
-    """Make the handshake, and act; what is told is what the client says of itself."""
+def shake(server: ServerTls, *acts: TlsAct, flushing: bool = True) -> Act:
+    """Make the handshake, and act; what is told is what the client says of itself.
+
+    Without `flushing` its last messages are sent with what the acts send.
+    """
 
     def act(connection: socket.socket, received: bytearray) -> None:
         names: list[str | None] = []
@@ -101,7 +107,7 @@ def shake(server: ServerTls, *acts: TlsAct) -> Act:
         context.sni_callback = lambda _socket, name, _context: names.append(name)
         peer = Peer(connection, context)
         try:
-            peer.take(peer.tls.do_handshake)
+            peer.take(peer.tls.do_handshake, flushing=flushing)
         except ssl.SSLError as error:
             with suppress(OSError):
                 peer.flush()
@@ -196,13 +202,31 @@ def plain(act: Act) -> TlsAct:
 REQUIRED = "verify required ca-file {folder}/ca.pem"
 SHORT = "check inter 400 fall 1 rise 1 "  # of servers that never say what is expected
 HTTP = "option httpchk GET /x"
+KEY_SHARE = b"\0\x33"
 TCP = "option tcp-check"
 
 
 def client_hello(connection: socket.socket, _received: bytearray) -> None:
     """Take the client's first record, which holds a random number."""
+    _first_record(connection)
+
+
+def _first_record(connection: socket.socket) -> bytes:
     header = connection.recv(5, socket.MSG_WAITALL)
-    connection.recv(int.from_bytes(header[3:]), socket.MSG_WAITALL)
+    return connection.recv(int.from_bytes(header[3:]), socket.MSG_WAITALL)
+
+
+def tell_hello(connection: socket.socket, received: bytearray) -> None:
+    """Tell what the client offers (RFC 8446, section 4.1.2), without what is random in it."""
+    hello = io.BytesIO(_first_record(connection))
+    version = hello.read(38)[4:6]
+    parts = [hello.read(int.from_bytes(hello.read(size))) for size in (1, 2, 1, 2)]
+    extensions = io.BytesIO(parts[3])
+    told = [version.hex(), parts[1].hex(), parts[2].hex()]
+    while kind := extensions.read(2):
+        content = extensions.read(int.from_bytes(extensions.read(2)))
+        told.append(f"{kind.hex()}:{len(content) if kind == KEY_SHARE else content.hex()}")
+    received += " ".join(told).encode()
 
 
 def line(words: str, *acts: Act, start: str = CHECK, rules: tuple[str, ...] = ()) -> Case:
@@ -240,4 +264,13 @@ def tell_tls(folder: Path, cases: dict[str, Case]) -> dict[str, dict[str, Told]]
         name: case._replace(server=case.server.replace("{folder}", str(certificates)))
         for name, case in cases.items()
     }
-    return {program: tell(program, folder, placed) for program in ("haproxy", "millrace")}
+    return {
+        program: {name: without_errno(each) for name, each in tell(program, folder, placed).items()}
+        for program in ("haproxy", "millrace")
+    }
+
+
+def without_errno(told: Told) -> Told:
+    """HAProxy adds the last error that it knows of, sometimes, be it another connection's."""
+    shown = re.compile(r"(?<=SSL handshake failure) \([A-Z][a-z ]+\)")
+    return told._replace(line=shown.sub("", told.line), last=shown.sub("", told.last))

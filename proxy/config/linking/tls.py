@@ -8,7 +8,7 @@ that what OpenSSL refuses is an error of the line.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
+from contextlib import suppress
 
 from proxy import tls
 from proxy.config.drafts import GlobalDraft, ProxyDraft, ServerDraft
@@ -148,12 +148,12 @@ class TlsTable:
             raise ConfigError(f"unable to load certificate from file '{path}'.")
         if has_key(content):
             return content
-        beside = Path(path + ".key")
-        if self._globals.key_replaces_suffix and path.endswith(".crt"):
-            beside = Path(path).with_suffix(".key")
+        replaces = self._globals.key_replaces_suffix and path.endswith(".crt")
+        beside = (path.removesuffix(".crt") if replaces else path) + ".key"
         key = b""
-        if self._globals.key_beside and beside.is_file():
-            key = read_bytes(str(beside))
+        if self._globals.key_beside:
+            with suppress(OSError):  # it need not be there
+                key = read_bytes(beside)
         if not has_key(key):
             raise ConfigError(f"No Private Key found in '{beside}'.")
         return content.rstrip(b"\n") + b"\n" + key

@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
 
+from proxy.config.model.tls import PemFile
 from proxy.config.text.messages import ConfigError, Messages
 from resolverd.config import Family
 
@@ -47,6 +48,7 @@ class Context:
     unix_bind: UnixBind = UnixBind()  # of the lines so far
     default_path: str = ""  # `config`, `parent` or `origin <folder>`; empty: the working directory
     bases: dict[str, str] = field(default_factory=dict)  # `ca-base`, `crt-base`, by word
+    authorities: dict[str, PemFile] = field(default_factory=dict)  # read so far, by path
 
 
 def resolve_with_libc(name: str, family: Family) -> str | None:

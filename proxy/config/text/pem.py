@@ -6,6 +6,7 @@ What OpenSSL makes of it is not known here.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from pathlib import Path
@@ -32,18 +33,20 @@ def has_key(content: bytes) -> bool:
 
 def full_path(written: str, base: str, context: Context, origin: Origin) -> str:
     """The path of a file; `base` is the word whose folder a relative one starts from."""
-    root = Path.cwd()
-    if context.default_path == "config":
-        root /= Path(origin.file).parent
-    elif context.default_path == "parent":
-        root /= Path(origin.file).parent / ".."
-    elif context.default_path:
-        root /= context.default_path.removeprefix("origin ")
+    root = Path()
+    if context.default_path in ("config", "parent"):
+        root = Path(origin.file).parent
+    if context.default_path == "parent":
+        root /= ".."
+    elif context.default_path.startswith("origin "):
+        root = Path(context.default_path.removeprefix("origin "))
     return str(root / context.bases.get(base, "") / written)
 
 
 def read_bytes(path: str) -> bytes:
     """The content of a file; raises OSError, and ConfigError for one that is too large."""
+    if "\0" in path:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
     with open(path, "rb") as file:
         content = file.read(PEM_BYTES_MAX + 1)
     if len(content) > PEM_BYTES_MAX:
@@ -52,54 +55,63 @@ def read_bytes(path: str) -> bytes:
 
 
 def read_authorities(path: str, context: Context, origin: Origin) -> PemFile:
-    """Certificates and lists of revoked ones, of a file or of all files of a folder.
+    """Certificates and lists of revoked ones: of a file, of a folder's files, or the host's.
 
-    Raises ConfigError.
+    Each path is read once in a load. Raises ConfigError.
     """
-    if Path(path).is_dir():
-        content = _folder(path, context, origin)
-        if not content:
-            context.messages.warning(f"ca-file: 0 CA were loaded from '{path}'", origin)
-        return PemFile(path, content)
+    known = context.authorities.get(path)
+    if known is None:
+        known = context.authorities[path] = PemFile(path, _read(path, context, origin))
+    return known
+
+
+def _read(path: str, context: Context, origin: Origin) -> bytes:
+    if path == SYSTEM:
+        return _of_the_host()
     try:
+        if Path(path).is_dir():
+            return _folder(path, context, origin)
         found = _blocks(read_bytes(path))
     except OSError as error:
         raise ConfigError(f"Couldn't open the ca-file '{path}' ({error.strerror})") from error
     if not found:
         text = f"Couldn't open the ca-file '{path}' (no certificate or crl found)"
         raise ConfigError(text)
-    return PemFile(path, b"".join(found))
+    return b"".join(found)
 
 
-def system_authorities() -> PemFile:
-    """Those of the host; raises ConfigError where there are none."""
+def _of_the_host() -> bytes:
     for folder in SYSTEM_FOLDERS:
         found: dict[bytes, None] = {}
-        if Path(folder).is_dir():
-            for path in sorted(Path(folder).iterdir()):
-                if path.suffix in SUFFIXES and path.is_file() and os.access(path, os.R_OK):
-                    found |= dict.fromkeys(_blocks(read_bytes(str(path))))
+        for path in _files(folder) if Path(folder).is_dir() else ():
+            if os.access(path, os.R_OK):
+                found |= dict.fromkeys(_blocks(read_bytes(path)))
         if found:
-            return PemFile(SYSTEM, b"".join(found))
+            return b"".join(found)
     raise ConfigError(f"'{SYSTEM}' : no certificates in {', '.join(SYSTEM_FOLDERS)}")
 
 
 def _folder(folder: str, context: Context, origin: Origin) -> bytes:
     found: dict[bytes, None] = {}
-    for path in sorted(Path(folder).iterdir()):
-        if path.suffix not in SUFFIXES or not path.is_file():
-            continue
+    for path in _files(folder):
+        reason = "no start line"
         try:
-            blocks = _blocks(read_bytes(str(path)))
+            blocks = _blocks(read_bytes(path))
         except OSError as error:
             blocks, reason = [], str(error.strerror)
-        else:
-            reason = "no start line"
         if not blocks:
             text = f"ca-file: '{folder}' couldn't load '{path}' ({reason})"
             context.messages.warning(text, origin)
         found |= dict.fromkeys(blocks)
+    if not found:
+        context.messages.warning(f"ca-file: 0 CA were loaded from '{folder}'", origin)
     return b"".join(found)
+
+
+def _files(folder: str) -> list[str]:
+    """The files of a folder whose names say that certificates are in them."""
+    paths = sorted(Path(folder).iterdir())
+    return [str(path) for path in paths if path.suffix in SUFFIXES and path.is_file()]
 
 
 def _blocks(content: bytes) -> list[bytes]:

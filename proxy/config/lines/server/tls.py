@@ -28,7 +28,7 @@ from proxy.config.lines.tls import (
     version_limit,
 )
 from proxy.config.text.messages import ConfigError
-from proxy.config.text.pem import SYSTEM, full_path, read_authorities, system_authorities
+from proxy.config.text.pem import SYSTEM, full_path, read_authorities
 
 _EXPRESSION = r"[a-z][a-z0-9_.]*(\(.*\))?(,[a-z][a-z0-9_.]*(\(.*\))?)*"
 
@@ -44,10 +44,9 @@ def _verify(statement: Statement, options: ServerOptions) -> None:
 
 def _ca_file(statement: Statement, options: ServerOptions) -> None:
     written = statement.one("a file with certificates")
-    if written == SYSTEM:
-        change(options, authorities=system_authorities())
-        return
-    path = full_path(written, "ca-base", statement.context, statement.origin)
+    path = written
+    if written != SYSTEM:
+        path = full_path(written, "ca-base", statement.context, statement.origin)
     change(options, authorities=read_authorities(path, statement.context, statement.origin))
 
 
