@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     import ssl
 
 
+UNREADABLE = "it cannot be read; a key with a password is not supported"
+
+
 class TlsError(ValueError):
     """A context that OpenSSL refuses; the text says what of it, and `part` is the field."""
 
@@ -74,8 +77,9 @@ def _refused(part: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        reason = getattr(error, "reason", None) or str(error)
-        raise TlsError(part, str(reason).lower().replace("_", " ")) from error
+        reason = getattr(error, "reason", None)  # of ssl.SSLError, where OpenSSL has one
+        text = str(reason).lower().replace("_", " ") if reason else UNREADABLE
+        raise TlsError(part, text) from error
 
 
 @contextmanager

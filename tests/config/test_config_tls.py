@@ -215,6 +215,22 @@ def test_an_error_is_at_its_line(folder: Path, tmp_path: Path) -> None:
     assert said == f"'server a/s' : No Private Key found in '{folder}/lost.pem.key'."
 
 
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("crossed", "unable to load certificate and key of 'crt' (key values mismatch)"),
+        ("locked", "a key with a password is not supported"),
+        ("garbage", "unable to load certificate from file"),
+    ],
+)
+def test_what_is_wrong_with_a_certificate_is_told(
+    name: str, complaint: str, folder: Path, tmp_path: Path
+) -> None:
+    text = text_of(f"{NONE} crt {{folder}}/{name}.pem", folder=folder)
+    [(severity, _, said)] = told(loaded(text, tmp_path))
+    assert (severity, complaint in said) == ("ALERT", True), said
+
+
 def test_a_server_has_the_bytes_of_its_files(folder: Path, tmp_path: Path) -> None:
     words = (
         f"{TRUSTED} crl-file {{folder}}/none.pem crt {{folder}}/bare.pem verifyhost h check-sni n"

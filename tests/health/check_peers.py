@@ -43,6 +43,8 @@ PROGRAMS = {
     "haproxy": lambda: (require_program("haproxy"),),
     "millrace": lambda: (sys.executable, "-m", "proxy"),
 }
+# HAProxy adds the last error that it knows of, sometimes, be it another connection's.
+ERRNO = re.compile(r"(?<=SSL handshake failure) \([A-Z][a-z ]+\)")
 Act = Callable[[socket.socket, bytearray], None]
 
 
@@ -217,7 +219,7 @@ def _read(
             rows[name]["check_status"],
             rows[name]["check_code"],
             rows[name]["check_desc"],
-            rows[name]["last_chk"],
+            ERRNO.sub("", rows[name]["last_chk"]),
         )
         for name in cases
     }
@@ -228,5 +230,5 @@ def _line(running: OneProgram, name: str) -> str:
     for level, text in running.lines:
         if f"server {name}/s " in text:
             said = text.split(": ", 1)[1].strip()
-            return f"{level} " + re.sub(r"duration: \d+ms", "duration", said)
+            return f"{level} " + re.sub(r"duration: \d+ms", "duration", ERRNO.sub("", said))
     return ""

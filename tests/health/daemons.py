@@ -36,6 +36,22 @@ helo:
   deny condition = ${{if eq{{$sender_helo_name}}{{refused.test}}}}
   accept
 """
+NGINX = """
+daemon off;
+pid {folder}/pid;
+error_log {folder}/log;
+events {{}}
+http {{
+  access_log off;
+  client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c;
+  uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
+  server {{
+    listen 127.0.0.1:{port} ssl;
+    {lines}
+    location / {{ return 200 "well"; }}
+  }}
+}}
+"""
 MARIADB_USERS = """
 CREATE USER known@'127.0.0.1';
 CREATE USER secret@'127.0.0.1' IDENTIFIED BY 'password';
@@ -183,13 +199,14 @@ def postgres() -> Iterator[int]:
 
 
 @contextmanager
-def redis(*options: str) -> Iterator[int]:
-    """In memory only."""
+def redis(*options: str, secure: bool = False) -> Iterator[int]:
+    """In memory only; `secure`: over TLS, with the options for that."""
     program, port = require_program("redis-server"), free_port()
     with _folder() as folder:
         command = (
             program,
-            *("--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder),
+            *(("--port", "0", "--tls-port", str(port)) if secure else ("--port", str(port))),
+            *("--bind", "127.0.0.1", "--save", "", "--dir", folder),
             *options,
         )
         with _running(command, folder, port):
@@ -197,26 +214,37 @@ def redis(*options: str) -> Iterator[int]:
 
 
 @contextmanager
-def slapd(*lines: str) -> Iterator[int]:
+def slapd(*lines: str, scheme: str = "ldap") -> Iterator[int]:
     """Without a database: it is asked for no entry."""
     program, port = require_program("slapd"), free_port()
     with _folder() as folder:
         configuration = _owned(
             folder / "slapd.conf", "\n".join((f"pidfile {folder / 'pid'}", *lines, ""))
         )
-        command = (program, "-f", configuration, "-h", f"ldap://127.0.0.1:{port}", "-d", "0")
+        command = (program, "-f", configuration, "-h", f"{scheme}://127.0.0.1:{port}", "-d", "0")
         with _running(command, folder, port):
             yield port
 
 
 @contextmanager
-def exim(connections_max: int) -> Iterator[int]:
-    """Takes any name of a client but `refused.test`."""
+def exim(connections_max: int, *lines: str, secure: bool = False) -> Iterator[int]:
+    """Takes any name of a client but `refused.test`; `secure`: TLS before all else."""
     program, port = require_program("exim4"), free_port()
     with _folder("Debian-exim") as folder:
         configuration = folder / "exim.conf"
-        configuration.write_text(
-            EXIM.format(folder=folder, port=port, connections_max=connections_max)
-        )
+        text = EXIM.format(folder=folder, port=port, connections_max=connections_max)
+        first = [f"tls_on_connect_ports = {port}"] if secure else []
+        configuration.write_text("\n".join((*first, *lines, text)))
         with _running((program, "-C", configuration, "-bdf"), folder, port, None):
+            yield port
+
+
+@contextmanager
+def nginx(*lines: str) -> Iterator[int]:
+    """Answers each request over TLS with 200; `lines` of its server."""
+    program, port = require_program("nginx"), free_port()
+    with _folder() as folder:
+        text = NGINX.format(folder=folder, port=port, lines="\n".join(lines))
+        command = (program, "-p", folder, "-c", _owned(folder / "conf", text))
+        with _running(command, folder, port):
             yield port

@@ -8,7 +8,6 @@ records come together.
 from __future__ import annotations
 
 import io
-import re
 import socket
 import ssl
 import warnings
@@ -264,13 +263,4 @@ def tell_tls(folder: Path, cases: dict[str, Case]) -> dict[str, dict[str, Told]]
         name: case._replace(server=case.server.replace("{folder}", str(certificates)))
         for name, case in cases.items()
     }
-    return {
-        program: {name: without_errno(each) for name, each in tell(program, folder, placed).items()}
-        for program in ("haproxy", "millrace")
-    }
-
-
-def without_errno(told: Told) -> Told:
-    """HAProxy adds the last error that it knows of, sometimes, be it another connection's."""
-    shown = re.compile(r"(?<=SSL handshake failure) \([A-Z][a-z ]+\)")
-    return told._replace(line=shown.sub("", told.line), last=shown.sub("", told.last))
+    return {program: tell(program, folder, placed) for program in ("haproxy", "millrace")}
