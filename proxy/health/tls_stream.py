@@ -49,6 +49,8 @@ class ServerTls(NamedTuple):
         if not wanted.ssl and not (as_line and self.by_line):
             return None
         context = self.contexts[wanted.alpn] if wanted.alpn else self.context
+        if not as_line and not wanted.alpn:
+            context = self.contexts.get("", context)
         sni = wanted.sni or (self.sni if as_line else None)
         if connection.family != socket.AF_UNIX:
             # The handshake's last message waits for no acknowledgement, nor does what follows it.
@@ -58,14 +60,14 @@ class ServerTls(NamedTuple):
 
 def matches(pattern: str, host: str) -> bool:
     """Whether a name of a certificate is the host's: one `*` in its first label stands for any."""
-    pattern, host = pattern.lower(), host.lower()
-    if pattern == host:
+    wanted, own = pattern.encode().lower(), host.encode().lower()  # ASCII alone has two cases
+    if wanted == own:
         return True
-    label, dot, rest = pattern.partition(".")
-    own_label, own_dot, own_rest = host.partition(".")
-    if not dot or not own_dot or rest != own_rest or label.count("*") != 1:
+    label, dot, rest = wanted.partition(b".")
+    own_label, own_dot, own_rest = own.partition(b".")
+    if not dot or not own_dot or rest != own_rest or label.count(b"*") != 1:
         return False
-    before, _, after = label.partition("*")
+    before, _, after = label.partition(b"*")
     long_enough = len(own_label) >= len(before) + len(after)
     return long_enough and own_label.startswith(before) and own_label.endswith(after)
 

@@ -289,6 +289,16 @@ def test_rules_have_contexts_for_their_protocols(tmp_path: Path) -> None:
     assert result.settings.tls_contexts[1].alpn == ("a", "b")
 
 
+def test_a_rule_that_says_nothing_of_protocols_leaves_those_of_checks_aside(tmp_path: Path) -> None:
+    rules = ("option tcp-check", "tcp-check connect ssl")
+    result = loaded(text_of("check verify none alpn a check-alpn b", *rules), tmp_path)
+    tls, context = tls_of(result)
+    assert result.settings is not None
+    [(written, row)] = tls.contexts
+    assert (written, result.settings.tls_contexts[row].alpn) == ("", ("a",))
+    assert context.alpn == ("b",)
+
+
 def test_without_tls_there_is_no_context(folder: Path, tmp_path: Path) -> None:
     words = "check verify none ca-file {folder}/ca.pem check-sni x alpn h2"
     settings = loaded(text_of(words, folder=folder), tmp_path).settings

@@ -45,6 +45,11 @@ def asks(words: str, version: str = "TLSv1_2") -> Case:
     return greets(f"verify none {words}", server)
 
 
+def offers(rule: str, words: str) -> Case:
+    rules = (TCP, f"tcp-check connect {rule}")
+    return line(f"verify none check-sni s.test {words}", tell_hello, rules=rules)
+
+
 CASES = {
     # who is trusted
     "unverified": line("verify none", shake(ServerTls("alone"), wait)),
@@ -102,6 +107,11 @@ CASES = {
     "alpn_of_both": greets(
         "verify none alpn h2 check-alpn http/1.1", ServerTls("good", alpn=("h2", "http/1.1"))
     ),
+    **{
+        f"alpn_of_rule_{rule.replace(' ', '_')}_{number}": offers(rule, words)
+        for rule in ("ssl", "default", "default ssl", "ssl alpn c", "default ssl alpn c")
+        for number, words in enumerate(("alpn a", "check-alpn b", "alpn a check-alpn b"))
+    },
     "alpn_unknown": greets("verify none check-alpn x", ServerTls("good", alpn=("h2",))),
     "no_common_alpn": plain_server("check-alpn x", send(b"\x15\x03\x03\0\2\2\x78")),
     "client": asks("crt {folder}/client.pem"),

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.config.model.tls import TlsContext
+from proxy.health import tls_stream
 from proxy.health.dialect.seam import (
     RECEIVED_MAX,
     Answer,
@@ -213,6 +214,7 @@ def mutated(sent: bytes, random: Random) -> bytes:
         ("a.test", "a.test.", False),
         ("*.Test", "A.tEST", True),
         ("", "a.test", False),
+        ("\N{KELVIN SIGN}.test", "k.test", False),
     ],
 )
 def test_names(pattern: str, host: str, same: bool) -> None:
@@ -224,3 +226,21 @@ def test_a_name_matches_itself_and_no_name_of_another_depth(pattern: str, host: 
     assert matches(host, host)
     if matches(pattern, host):
         assert pattern.count(".") == host.count(".")
+
+
+def test_what_a_server_does_not_read_is_bounded(
+    contexts: Contexts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tls_stream, "UNSENT_MAX", 1_000)
+    with Conversation(contexts) as talk:
+        talk.step()
+        while not talk.stream.shake():
+            talk.far.sendall(talk.serve(b""))
+        talk.far.sendall(talk.serve(b""))  # the handshake is done on both sides
+        with suppress(BlockingIOError):
+            while True:  # until the kernel takes no more
+                talk.stream.send(bytes(RECEIVED_MAX))
+        talk.server.write(b"asks")
+        talk.far.sendall(talk.outgoing.read())
+        with pytest.raises(OSError, match="SSL fatal error"):
+            talk.stream.recv(100)

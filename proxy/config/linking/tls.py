@@ -63,9 +63,10 @@ class TlsTable:
             messages.warning(f"'{described}' : {text}", server.origin)
 
         try:
-            for protocols in (None, *(tls_protocols(draft.check_rules) or ())):
-                self._check_protocols(draft, protocols or _own_protocols(server))
-                self._try(self._context(server, protocols, warn if protocols is None else _ignore))
+            own = _own_protocols(server)
+            for protocols in dict.fromkeys((own, *_of_rules(draft, server).values())):
+                self._check_protocols(draft, protocols)
+                self._try(self._context(server, protocols, warn if protocols is own else _ignore))
         except ConfigError as error:
             messages.alert(f"'{described}' : {error}", server.origin)
 
@@ -83,12 +84,13 @@ class TlsTable:
             return None
         words = server.options.tls
         return CheckTls(
-            self._row(server, None),
+            self._row(server, _own_protocols(server)),
             by_line=server.options.check_ssl,
             sni=words.sni,
             verify_host=words.verify_host,
             contexts=tuple(
-                (each, self._row(server, each)) for each in tls_protocols(draft.check_rules) or ()
+                (written, self._row(server, protocols))
+                for written, protocols in _of_rules(draft, server).items()
             ),
         )
 
@@ -119,7 +121,6 @@ class TlsTable:
         if verify and words.authorities is None:
             raise ConfigError(NO_AUTHORITIES)
         _check_suites(words.suites or defaults.suites)
-        alpn = protocols or _own_protocols(server)
         return TlsContext(
             verify=verify,
             authorities=words.authorities.content if verify and words.authorities else b"",
@@ -128,7 +129,7 @@ class TlsTable:
             versions=_versions(words, defaults, warn),
             ciphers=words.ciphers or defaults.ciphers or "DEFAULT",
             tickets=_first(words.tickets, defaults.tickets, True),
-            alpn=tuple(alpn.split(",")) if alpn else (),
+            alpn=tuple(protocols.split(",")) if protocols else (),
         )
 
     def _certificate(self, path: str) -> bytes:
@@ -182,6 +183,19 @@ def _ignore(_text: str) -> None:
 def _own_protocols(server: ServerDraft) -> str | None:
     words = server.options.tls
     return words.check_alpn or words.alpn
+
+
+def _of_rules(draft: ProxyDraft, server: ServerDraft) -> dict[str, str | None]:
+    """What rules offer that connect by TLS: by what they say, and "" for one that says nothing.
+
+    That one takes `alpn` of the line, and not `check-alpn`.
+    """
+    written = tls_protocols(draft.check_rules)
+    if written is None:
+        return {}
+    words = server.options.tls
+    silent: dict[str, str | None] = {"": words.alpn} if words.check_alpn else {}
+    return silent | {each: each for each in written}
 
 
 def _first(*values: bool | None) -> bool:

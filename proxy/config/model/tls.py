@@ -30,7 +30,8 @@ class CheckTls(msgspec.Struct, frozen=True):
     """The TLS of one server's checks; a context is a row of `Settings.tls_contexts`.
 
     `by_line`: also of connections that no rule says otherwise for (`check-ssl`). `contexts` is for
-    connections of rules that offer protocols of their own: ALPN as written, and the row.
+    connections of rules that offer other protocols than the line: ALPN as written, and the row; ""
+    for rules that say nothing of it, and nothing of `default`.
     """
 
     context: int
