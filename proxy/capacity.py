@@ -104,7 +104,7 @@ def socket_copies(proxy: Proxy, bind: Bind, workers: int) -> int:
     Statistics are served by one process.
     """
     internet = bind.endpoint.family in (SocketFamily.IPV4, SocketFamily.IPV6)
-    return workers if internet and proxy.service is None else 1
+    return workers if internet and proxy.http is None else 1
 
 
 def _pipes_wanted(workers: int) -> int:

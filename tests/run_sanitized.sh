@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds a copy of the tree with the address and undefined-behaviour sanitizers, and runs the tests
-# of the compiled parts in it: tests/shm and tests/relay, or what SANITIZED_TESTS names. Arguments go
-# to pytest. Then another copy with the thread sanitizer, in which threads hammer the places that
+# of the compiled parts in it: tests/shm, tests/rules and tests/relay, or what SANITIZED_TESTS names.
+# Arguments go to pytest. Then another copy with the thread sanitizer, in which threads hammer the places that
 # relays share (THREADED_TESTS).
 #
 # The copies are build/sanitize and build/sanitize-thread, so the tree's own extension modules stay
@@ -41,7 +41,7 @@ finish() { # folder, status: one report is a failure
 
 copy=$root/build/sanitize
 make_copy "$copy" 1
-read -r -a tests <<<"${SANITIZED_TESTS:-tests/shm tests/relay}"
+read -r -a tests <<<"${SANITIZED_TESTS:-tests/shm tests/rules/test_rules.py tests/relay}"
 status=0
 LD_PRELOAD=$(gcc -print-file-name=libasan.so) \
 ASAN_OPTIONS=detect_leaks=0:halt_on_error=1:log_path=$copy/reports/address \

@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from proxy.config.http_drafts import HttpDraft
 from proxy.config.model.checks import CheckRules, HttpCheck, HttpStep, Step, TcpCheck
 from proxy.config.model.settings import (
     ERROR_LIMIT_DEFAULT,
@@ -255,13 +256,6 @@ class HttpWord(msgspec.Struct, frozen=True):
     side: Side = Side.BOTH
 
 
-class HttpRule(msgspec.Struct, frozen=True):
-    """A line with a rule for requests, which a section that serves statistics may not skip."""
-
-    line: str
-    origin: Origin
-
-
 AnyStep = TypeVar("AnyStep")
 
 
@@ -332,13 +326,7 @@ class ProxyDraft(msgspec.Struct):
     disabled: bool = False
     description: str | None = None
     http_words: list[HttpWord] = []  # the first of each label
-    http_rules: list[HttpRule] = []
-    stats_enabled: bool = False
-    stats_uri: str | None = None
-    stats_show_legends: bool = False
-    stats_hide_version: bool = False
-    metrics_paths: tuple[str, ...] | None = None  # None: no metrics; (): on every path
-    monitor_uri: str | None = None
+    http: HttpDraft = msgspec.field(default_factory=HttpDraft)
     logs: list[LogTarget] = []
     log_global: bool = False  # `log global`: the targets of the global section too
     log_format: LogFormatDraft | None = None
@@ -383,7 +371,7 @@ def inherit(defaults: ProxyDraft, name: str, kind: ProxyKind, origin: Origin) ->
         own_timeouts=set(),
         mode_origin=None,
         http_words=list(defaults.http_words),
-        http_rules=list(defaults.http_rules),
+        http=defaults.http.inherited(),
         logs=list(defaults.logs),
         binds=[],
         servers=[],

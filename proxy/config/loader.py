@@ -63,12 +63,14 @@ def load(
             sections.read(line)
     _add_default_resolvers(sections, context)
     tls = TlsTable(sections.globals, verify=server_verify)
-    check(sections.globals, sections.resolvers, sections.proxies, tls, messages)
+    lists = sections.user_lists
+    drafts = (sections.globals, sections.resolvers, sections.proxies)
+    check(*drafts, messages, tls=tls, user_lists=lists)
     check_short_names(sections.resolvers, sections.proxies, messages, resolv_conf)
     settings: Settings | None = None
     if not messages.failed:
         families = accept_families or _families(sections, context)
-        settings = build(sections.globals, sections.resolvers, sections.proxies, families, tls)
+        settings = build(*drafts, families, tls=tls, user_lists=lists)
     return LoadResult(settings, messages.all())
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from proxy.config.drafts import GlobalDraft, ProxyDraft, ProxyKind, ResolversDraft, inherit
+from proxy.config.http_drafts import UserListDraft
 from proxy.config.lines.process.others import PREFIXES
 from proxy.config.lines.process.resolvers import RESOLVERS_WORDS
+from proxy.config.lines.process.user_list import USER_LIST_WORDS
 from proxy.config.lines.process.words import GLOBAL_WORDS
 from proxy.config.lines.proxy.words import PROXY_WORDS, act_on_proxy_line
 from proxy.config.lines.table import Prefix, Statement, Table, act
@@ -36,12 +38,18 @@ _UNSUPPORTED_SECTIONS = {
     "acme": "Millrace forwards TLS without opening it",
 }
 _IGNORED_SECTIONS = {
-    "userlist": "nobody is asked for a password",
     "http-errors": "errors of HTTP are made by the servers",
     "crt-store": "Millrace forwards TLS without opening it",
     "traces": "there is nothing to trace so",
 }
-SECTIONS = ("global", "resolvers", *PROXY_KINDS, *_UNSUPPORTED_SECTIONS, *_IGNORED_SECTIONS)
+SECTIONS = (
+    "global",
+    "resolvers",
+    "userlist",
+    *PROXY_KINDS,
+    *_UNSUPPORTED_SECTIONS,
+    *_IGNORED_SECTIONS,
+)
 
 
 class Sections:
@@ -52,6 +60,7 @@ class Sections:
         self.resolvers: list[ResolversDraft] = []
         self._resolvers_by_name: dict[str, ResolversDraft] = {}
         self.proxies: list[ProxyDraft] = []
+        self.user_lists: dict[str, UserListDraft] = {}
         self._context = context
         self._defaults: dict[str, ProxyDraft] = {}
         self._defaults_names = NameIndex()
@@ -86,6 +95,8 @@ class Sections:
             return self._global_line
         if keyword == "resolvers":
             return self._open_resolvers(statement)
+        if keyword == "userlist":
+            return self._open_user_list(statement)
         if keyword in PROXY_KINDS:
             return self._open_proxy(statement, PROXY_KINDS[keyword])
         if keyword in _IGNORED_SECTIONS:
@@ -119,6 +130,19 @@ class Sections:
         def handle(inner: Statement) -> None:
             _check_known(inner.keyword, "resolvers", RESOLVERS_WORDS)
             act(inner, draft, RESOLVERS_WORDS, f"'{inner.keyword}'", inner.keyword)
+
+        return handle
+
+    def _open_user_list(self, statement: Statement) -> LineHandler:
+        name = check_label(statement.one("a name"), "userlist")
+        if name in self.user_lists:
+            statement.warn(f"ignoring duplicated userlist '{name}'.")
+            return _skip
+        draft = self.user_lists[name] = UserListDraft(name, statement.origin)
+
+        def handle(inner: Statement) -> None:
+            _check_known(inner.keyword, "userlist", USER_LIST_WORDS)
+            act(inner, draft, USER_LIST_WORDS, f"'{inner.keyword}'", inner.keyword)
 
         return handle
 
@@ -186,7 +210,7 @@ def _skip(_statement: Statement) -> None:
 def _check_known(
     keyword: str,
     section: str,
-    table: Table[GlobalDraft] | Table[ResolversDraft] | Table[ProxyDraft],
+    table: Table[GlobalDraft] | Table[ResolversDraft] | Table[ProxyDraft] | Table[UserListDraft],
 ) -> None:
     if keyword not in table:
         suggestion = hint(keyword, (*table, *SECTIONS))

@@ -29,7 +29,7 @@ from proxy.control.commands.show_resolvers import ShowResolvers
 from proxy.control.commands.show_servers import ShowServers
 from proxy.control.commands.show_stat import ShowStat
 from proxy.control.commands.show_why import ShowWhy
-from proxy.control.http.connection import HttpConnection, Response
+from proxy.control.http.connection import Addresses, HttpConnection, Response
 from proxy.control.http.request import Request
 from proxy.control.http.services import HttpServices
 from proxy.control.limits import (
@@ -114,8 +114,8 @@ class Control:
         assert proxy.frontend_index is not None
         counters = self.monitor.services[proxy.frontend_index]
 
-        async def answer(request: Request, client: Client) -> Response:
-            return await self.services.answer(proxy, request, client)
+        async def answer(request: Request, client: Client, addresses: Addresses) -> Response:
+            return await self.services.answer(proxy, request, client, addresses)
 
         async def converse(connection: socket.socket, client: Client) -> None:
             await HttpConnection(connection, client, answer, counters).serve()

@@ -87,7 +87,7 @@ def wanted_sockets(settings: Settings, workers: int) -> list[Want]:
         if proxy.disabled:
             continue
         for bind in proxy.binds:
-            serves_clients = proxy.service is None
+            serves_clients = proxy.http is None
             wants.append(
                 Want(
                     endpoint=bind.endpoint,

@@ -58,6 +58,8 @@ DIFFERENT = {
     "http-after-response allow if TRUE": RULES,
     "http-request use-service prometheus-exporter if { path /x }": RULES,
     "redirect location /x if TRUE": RULES,
+    "stats http-request deny if TRUE": RULES,
+    "monitor fail if TRUE": RULES,
     "stats admin if TRUE": "the page changes nothing, whoever may",
     "ignore-persist if TRUE": "the notice names the line",
     "force-persist if TRUE": "the notice names the line",

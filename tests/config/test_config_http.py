@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.config.model.settings import Service
+from proxy.config.model.http import Action, HttpSection
+from proxy.config.model.settings import Proxy
 from proxy.config.text.messages import Severity
 from tests.support.config.loading import (
     LISTEN,
@@ -63,27 +64,46 @@ def test_http_words_of_defaults_are_warned_of_where_a_tcp_section_inherits_them(
     assert "'option forwardfor' ignored for listen 'other'" in warnings[-1][1]
 
 
+def http_of(proxy: Proxy) -> HttpSection:
+    assert proxy.http is not None
+    return proxy.http
+
+
+def http_in(text: str) -> HttpSection:
+    """That of the first section."""
+    return http_of(settings_of(text).proxies[0])
+
+
+def actions(http: HttpSection) -> list[Action]:
+    return [rule.action for ruleset in http.rulesets for rule in ruleset]
+
+
+def page_uri(http: HttpSection) -> str | None:
+    return http.page.uri if http.page else None
+
+
 def test_a_section_with_the_exporter_serves_metrics() -> None:
     settings = settings_of(f"{STATS}{METRICS}    stats enable\n    stats uri /stats\n")
     proxy = settings.proxies[0]
-    assert (proxy.service, proxy.stats_uri) == (Service.METRICS, "/stats")
+    http = http_of(proxy)
+    assert (actions(http), page_uri(http)) == ([Action.METRICS], "/stats")
     assert (proxy.frontend_index, proxy.backend_index, proxy.default_backend) == (0, None, None)
     assert len(settings.binds) == 1
     assert settings.backends == ()
 
 
 def test_a_section_with_stats_serves_the_page() -> None:
-    proxy = settings_of(f"{STATS}    stats enable\n").proxies[0]
-    assert (proxy.service, proxy.stats_uri) == (Service.STATS, "/haproxy?stats")
-    proxy = settings_of(f"{STATS}    stats uri /x\n    stats refresh 5s\n    stats realm a\\ b\n")
-    assert proxy.proxies[0].stats_uri == "/x"
+    http = http_in(f"{STATS}    stats enable\n")
+    assert (actions(http), page_uri(http)) == ([], "/haproxy?stats")
+    http = http_in(f"{STATS}    stats uri /x\n    stats refresh 5s\n    stats realm a\\ b\n")
+    assert (page_uri(http), http.realm) == ("/x", "a b")
 
 
 def test_addresses_are_shown_where_the_section_says_so() -> None:
-    proxy = settings_of(f"{STATS}    stats enable\n").proxies[0]
-    assert not proxy.stats_show_legends
-    proxy = settings_of(f"{STATS}    stats show-legends\n").proxies[0]
-    assert (proxy.service, proxy.stats_show_legends) == (Service.STATS, True)
+    for word, shown in (("enable", False), ("show-legends", True)):
+        page = http_in(f"{STATS}    stats {word}\n").page
+        assert page is not None
+        assert page.show_legends == shown
 
 
 def test_what_the_usual_defaults_say_does_not_disturb_a_statistics_section() -> None:
@@ -113,33 +133,130 @@ def test_any_other_http_section_is_refused_where_the_mode_is_said(text: str, lin
 @pytest.mark.parametrize(
     ("rest", "line"),
     [
-        (f"{METRICS}    http-request deny\n", 6),
         ("    stats enable\n    redirect location /x\n", 6),
-        (EXPORTER.format(" if { path /metrics } { src 10.0.0.0/8 }"), 5),
-        (EXPORTER.format(" if { path /metrics } !{ src 10.0.0.0/8 }"), 5),
-        (EXPORTER.format(" if { path /metrics } or { src 10.0.0.0/8 }"), 5),
-        (EXPORTER.format(" if { path -i /metrics }"), 5),
-        (EXPORTER.format(" if { path -f /etc/paths }"), 5),
-        (EXPORTER.format(" if { path_beg /metrics }"), 5),
-        (EXPORTER.format(" if !{ path /metrics }"), 5),
-        (EXPORTER.format(" if { path }"), 5),
-        (EXPORTER.format(" if { path /metrics"), 5),
-        (EXPORTER.format(" if { path /metrics } or"), 5),
-        (EXPORTER.format(" if"), 5),
-        (EXPORTER.format(" if LOCAL"), 5),
-        (EXPORTER.format(" unless { path /metrics }"), 5),
-        (EXPORTER.format(" { path /metrics }"), 5),
+        ("    stats enable\n    http-request redirect location /x\n", 6),
+        ("    stats enable\n    http-request set-header X y\n", 6),
+        ("    stats enable\n    http-request use-service other\n", 6),
+        ("    stats enable\n    stats http-request return\n", 6),
         (f"{METRICS}    http-response set-header X y\n", 6),
-        (f"    stats enable\n{EXPORTER.format(' if { path /x } { method GET }')}", 6),
     ],
 )
-def test_a_rule_that_is_not_honoured_in_whole_is_refused_where_it_stands(
-    rest: str, line: int
-) -> None:
+def test_a_rule_that_is_not_honoured_is_refused_where_it_stands(rest: str, line: int) -> None:
     place, complaint = only_alert(STATS + rest)
     assert place == line
-    assert rest.splitlines()[line - 5].strip() in complaint
-    assert "is not supported yet in listen 'stats'" in complaint
+    assert f"'{rest.splitlines()[line - 5].strip()}' is not supported yet" in complaint
+
+
+@pytest.mark.parametrize(
+    ("rule", "complaint"),
+    [
+        ("deny if { path -f /etc/paths }", "'-f' (patterns of a file) is not supported yet"),
+        ("deny if { path,lower /x }", "converters (',lower') are not supported yet"),
+        ("deny if { path -m reg ^/x }", "matching method 'reg' is not supported yet"),
+        ("deny if { path -m foo x }", "unknown matching method 'foo'"),
+        ("deny if { path a '' }", "an empty pattern is not possible"),
+        ("deny if { path -z x }", "'-z' is not a valid ACL option"),
+        (
+            "deny if { path_bag /x }",
+            "fetch method 'path_bag' is unknown, or not supported yet; did",
+        ),
+        ("deny if { path(x) /x }", "'path(x)': write path"),
+        ("deny if { hdr /x }", "'hdr': write hdr(<name>[,<occurrence>])"),
+        ("deny if { hdr(a,b) /x }", "'b' is not the number of an occurrence"),
+        ("deny if { hdr(a /x }", "the arguments of a fetch end with ')'"),
+        ("deny if { src 1.2.3.4.5 }", "'1.2.3.4.5' is not a valid IPv4 or IPv6 address"),
+        ("deny if { src host }", "'host' is not a valid IPv4 or IPv6 address"),
+        ("deny if { src -m beg 1. }", "matching method 'beg' is not supported yet for 'src'"),
+        ("deny if { src_port foo }", "'foo' is not a number"),
+        ("deny if { src_port : }", "':' is not a number or a range"),
+        ("deny if { src_port 2:1 }", "'2:1' is not a valid number range"),
+        ("deny if { src_port lt 1:2 }", "a range stands behind 'eq' only"),
+        ("deny if { always_true 1 }", "takes no pattern"),
+        ("deny if { nbsrv(nope) lt 1 }", "unable to find backend 'nope'"),
+        ("deny if { srv_is_up(be/nope) }", "unable to find server 'be/nope'"),
+        ("deny if { srv_is_up(be) }", "write srv_is_up(<backend>/<server>)"),
+        ("deny if { fe_conn(be) gt 1 }", "unable to find frontend 'be'"),
+        ("deny if { http_auth(nope) }", "unable to find userlist 'nope'"),
+        ("deny if { http_auth_group(l) h }", "userlist 'l' has no group 'h'"),
+        ("deny if { path /x", "missing closing '}' in condition"),
+        ("deny if { path /x } or", "the condition ends where another word is expected"),
+        ("deny if or { path /x }", "'or' stands between two conditions"),
+        ("deny if !", "the condition ends where another word is expected"),
+        ("deny if", "the condition ends where another word is expected"),
+        ("deny if { }", "missing fetch method"),
+        ("deny if LOCAL", "no such ACL : 'LOCAL'; did you mean 'LOCALHOST' maybe ?"),
+        ("deny if later", "no such ACL : 'later'"),
+        ("deny { path /x }", "'http-request deny' does not know '{' here"),
+        ("allow foo", "expects either 'if' or 'unless' followed by a condition but found 'foo'"),
+        ("auth realm", "missing realm value"),
+        ("deny deny_status 999", "unexpected status code '999'"),
+        ("return status 199", "unexpected status code '199'"),
+        ("return status", "ends where a value is expected"),
+        ("return string a", "a content type must be given with 'string'"),
+        ("return content-type a", "'content-type a' without 'string' or 'file'"),
+        ("return content-type a string b file c", "unexpected 'file', 'string' is there already"),
+        (
+            "return content-type a lf-string %[src]",
+            "a format ('%') in 'lf-string' is not supported",
+        ),
+        ("return content-type a file /nonexistent/x", "cannot read '/nonexistent/x'"),
+        ("return errorfile /dev/null", "is no HTTP response"),
+        ("return hdr a: b", "'hdr a:' cannot be set"),
+        ("return hdr content-length 3", "'hdr content-length' cannot be set"),
+    ],
+)
+def test_what_is_wrong_with_a_rule_is_said_at_its_line(rule: str, complaint: str) -> None:
+    users = "userlist l\n    user a insecure-password b\n    group g users a\n"
+    rest = "    acl later path /x\nbackend be\n    server s 127.0.0.1:1\n"
+    place, text = only_alert(f"{users}{STATS}    stats enable\n    http-request {rule}\n{rest}")
+    assert (place, complaint in text) == (9, True), text
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("acl a", "missing fetch method"),
+        ("acl", "'acl' expects a name and a condition"),
+        ("acl or path /x", "acl name 'or' will never match"),
+        ("acl a!b path /x", "character '!' is not permitted in acl name 'a!b'"),
+        ("acl a nope x", "error detected while parsing ACL 'a' : fetch method 'nope' is unknown"),
+        ("monitor", "'monitor' only supports 'fail'."),
+        ("monitor fail", "requires either 'if' or 'unless' followed by a condition."),
+        ("monitor fail if nope", "'monitor fail' condition : no such ACL : 'nope'"),
+        ("stats admin", "'stats admin' requires either 'if' or 'unless'"),
+        ("stats admin if nope", "'stats admin' condition : no such ACL : 'nope'"),
+        ("stats http-request", "expects 'allow', 'deny' or 'auth'"),
+        ("errorfile 599 /x", "status code '599' not handled"),
+        ("errorfile 503 /nonexistent/x", "'errorfile' : cannot read '/nonexistent/x'"),
+    ],
+)
+def test_what_is_wrong_with_a_line_about_requests_is_said(line: str, complaint: str) -> None:
+    place, text = only_alert(f"{STATS}    stats enable\n    {line}\n")
+    assert (place, complaint in text) == (6, True), text
+
+
+def test_an_acl_without_patterns_never_matches_and_is_warned_of() -> None:
+    for line, warned in (("path", 1), ("path --", 0), ("path -m found", 0), ("always_true", 0)):
+        outcome = load_text(f"{STATS}    stats enable\n    acl a {line}\n")
+        assert outcome.settings is not None
+        assert len(said(outcome, Severity.WARNING)) == warned
+
+
+@pytest.mark.parametrize(
+    ("lines", "complaint"),
+    [
+        ("user", "'user' expects <name> as arguments."),
+        ("user a password x y", "'user' only supports 'password', 'insecure-password' and"),
+        ("user a groups g", "no such group 'g' specified in user 'a'"),
+        ("group g users z", "no such user 'z' specified in group 'g'"),
+        ("group", "'group' expects <name> as arguments."),
+        ("group g foo x", "'group' only supports 'users' option, not 'foo'"),
+        ("foo", "unknown keyword 'foo' in 'userlist' section"),
+    ],
+)
+def test_what_is_wrong_with_a_user_list_is_said(lines: str, complaint: str) -> None:
+    _, text = only_alert(f"userlist l\n    {lines}\n{LISTEN}")
+    assert complaint in text
 
 
 @pytest.mark.parametrize(
@@ -149,47 +266,56 @@ def test_a_rule_that_is_not_honoured_in_whole_is_refused_where_it_stands(
         ((" if { path /prom }",), ("/prom",)),
         ((" if { path /a /b } || { path /c }",), ("/a", "/b", "/c")),
         ((" if { path /a } or { path /b }", " if { path /c }"), ("/a", "/b", "/c")),
-        ((" if { path /a }", ""), ()),
-        (("", " if { path /a }"), ()),
+        ((" if { path /a }", ""), ("/a",)),
+        (("", " if { path /a }"), ("/a",)),
     ],
 )
 def test_metrics_are_on_the_paths_of_the_lines(
     lines: tuple[str, ...], paths: tuple[str, ...]
 ) -> None:
-    text = STATS + "".join(EXPORTER.format(line) for line in lines)
-    assert settings_of(text).proxies[0].metrics_paths == paths
+    http = http_in(STATS + "".join(EXPORTER.format(line) for line in lines))
+    assert actions(http) == [Action.METRICS] * len(lines)
+    conditions = [rule.condition for ruleset in http.rulesets for rule in ruleset]
+    texts = [text for each in conditions if each for term in each.terms for text in term.texts]
+    assert tuple(text.decode() for text in texts) == paths
 
 
 def test_a_page_alone_serves_no_metrics() -> None:
-    assert settings_of(f"{STATS}    stats enable\n").proxies[0].metrics_paths is None
+    assert actions(http_in(f"{STATS}    stats enable\n")) == []
 
 
 @pytest.mark.parametrize("mode", ["http", "tcp"])
 def test_words_of_a_statistics_section_that_do_nothing_are_named(mode: str) -> None:
-    words = "    errorfile 503 /x\n    option forwardfor\n    stats enable\n"
+    words = "    errorfile 502 /x\n    option forwardfor\n    stats enable\n"
     outcome = load_text(STATS.replace("http", mode) + words)
     assert outcome.settings is not None
     named = [text for _, text in said(outcome, Severity.NOTICE) if "errorfile" in text]
-    wanted = "'errorfile', 'option forwardfor' without effect in listen 'stats': it serves statistics only"
+    wanted = "'option forwardfor', 'errorfile 502' without effect in listen 'stats': it forwards nothing, and answers as its own lines say"
     assert named == ([wanted] if mode == "http" else [])
 
 
 @pytest.mark.parametrize(
-    ("line", "field"),
-    [("hide-version", "stats_hide_version"), ("show-legends", "stats_show_legends")],
+    ("line", "field", "value"),
+    [
+        *(("hide-version", "hide_version", True), ("show-legends", "show_legends", True)),
+        *(("refresh 5s", "refresh_seconds", 5), ("refresh 7", "refresh_seconds", 7)),
+        *(("show-node", "node", "nnn"), ("show-node x", "node", "x")),
+        *(("show-desc", "description", "ddd"), ("show-desc a b", "description", "a b")),
+        *(("scope .", "scope", {"stats"}), ("scope x\n    stats scope .", "scope", {"x", "stats"})),
+    ],
 )
-def test_what_the_page_shows_turns_it_on(line: str, field: str) -> None:
-    proxy = settings_of(f"{STATS}    stats {line}\n").proxies[0]
-    assert (proxy.stats_uri, getattr(proxy, field)) == ("/haproxy?stats", True)
+def test_what_the_page_shows_turns_it_on(line: str, field: str, value: object) -> None:
+    head = "global\n    node nnn\n    description ddd\n"
+    page = http_in(f"{head}{STATS}    stats {line}\n").page
+    assert page is not None
+    assert (page.uri, getattr(page, field)) == ("/haproxy?stats", value)
 
 
-@pytest.mark.parametrize(
-    "line", ["realm x", "refresh 5s", "show-node", "show-desc d", "admin if A"]
-)
+@pytest.mark.parametrize("line", ["show-modules", "admin if TRUE"])
 def test_what_changes_nothing_on_the_page_is_named_and_turns_it_on(line: str) -> None:
     outcome = load_text(f"{STATS}    stats {line}\n")
     assert outcome.settings is not None
-    assert outcome.settings.proxies[0].stats_uri == "/haproxy?stats"
+    assert page_uri(http_of(outcome.settings.proxies[0])) == "/haproxy?stats"
     told = said(outcome, Severity.NOTICE)[0][1]
     assert (told.split()[1].strip("'"), "has no effect here: " in told) == (
         line.split(maxsplit=1)[0],
@@ -209,28 +335,24 @@ def test_clients_see_the_statistics_of_the_backend_that_they_go_to(mode: str, ru
     front = STATS.replace("listen", "frontend").replace("http", mode)
     settings = settings_of(f"{front}    {rule} shown\n{BACKEND}")
     proxy = settings.proxies[0]
-    assert (proxy.service, proxy.default_backend) == (Service.METRICS, None)
-    assert (proxy.stats_uri, proxy.metrics_paths) == ("/s", ("/m",))
-    assert proxy.stats_hide_version
+    http = http_of(proxy)
+    assert (actions(http), proxy.default_backend) == ([Action.METRICS], None)
+    assert (page_uri(http), http.metrics_path) == ("/s", "/m")
+    assert http.page is not None
+    assert http.page.hide_version
     assert settings.backends == ()
 
 
-@pytest.mark.parametrize(
-    ("text", "line"),
-    [
-        ("    http-request deny\n", 11),
-        ("    http-request use-service prometheus-exporter if { src 10.0.0.0/8 }\n", 11),
-    ],
-)
-def test_a_rule_of_such_a_backend_is_refused(text: str, line: int) -> None:
+def test_a_rule_of_such_a_backend_is_refused_where_it_is_not_honoured() -> None:
     front = STATS.replace("listen", "frontend").replace("http", "tcp")
-    assert only_alert(f"{front}    default_backend shown\n{BACKEND}{text}")[0] == line
+    text = f"{front}    default_backend shown\n{BACKEND}    http-request set-header X y\n"
+    assert only_alert(text)[0] == 11
 
 
-def test_a_frontend_with_rules_or_a_proxy_header_does_not_go_there() -> None:
+def test_rules_of_the_frontend_come_first_and_a_proxy_header_does_not_go_there() -> None:
     front = STATS.replace("listen", "frontend")
-    place, _ = only_alert(f"{front}    default_backend shown\n    http-request deny\n{BACKEND}")
-    assert place == 6
+    http = http_in(f"{front}    default_backend shown\n    http-request allow if TRUE\n{BACKEND}")
+    assert actions(http) == [Action.ALLOW, Action.METRICS]
     front = front.replace("http", "tcp").replace(":1", ":1 accept-proxy")
     _, text = only_alert(f"{front}    default_backend shown\n{BACKEND}")
     assert "the PROXY protocol is not supported" in text
@@ -243,24 +365,18 @@ def test_limits_and_logs_of_a_statistics_section_are_named() -> None:
         (
             1,
             "'log', 'rate-limit sessions', 'maxconn' without effect in listen 'stats': "
-            "it serves statistics only",
+            "it forwards nothing, and answers as its own lines say",
         )
     ]
 
 
 def test_a_section_can_serve_its_health_alone() -> None:
-    proxy = settings_of(f"{STATS}    monitor-uri /alive\n").proxies[0]
-    assert (proxy.service, proxy.monitor_uri) == (Service.HEALTH, "/alive")
-    assert (proxy.stats_uri, proxy.metrics_paths) == (None, None)
-
-
-@pytest.mark.parametrize("word", ["auth a:b", "scope x", "http-request auth"])
-def test_lines_that_keep_people_out_are_not_skipped(word: str) -> None:
-    assert "is not supported yet" in only_alert(f"{STATS}    stats enable\n    stats {word}\n")[1]
+    http = http_in(f"{STATS}    monitor-uri /alive\n")
+    assert (http.monitor_uri, http.page, http.rulesets) == ("/alive", None, ())
 
 
 def test_the_exporter_in_a_tcp_section_is_only_warned_of() -> None:
     outcome = load_text(f"{LISTEN}{METRICS}")
     assert outcome.settings is not None
-    assert outcome.settings.proxies[0].service is None
+    assert outcome.settings.proxies[0].http is None
     assert len(said(outcome, Severity.WARNING)) == 1

@@ -8,10 +8,12 @@ import threading
 
 import pytest
 
-from proxy.config.model.settings import Check, Origin, Proxy, Service
+from proxy.config.model.http import StatsPage
+from proxy.config.model.settings import Check, Origin, Proxy
 from proxy.runtime import now_ms
 from tests.support.common import wait_for
 from tests.support.control.http import get
+from tests.support.control.sections import metrics_on
 from tests.support.control.site import World, a_server, control_world
 
 
@@ -66,9 +68,7 @@ def test_a_large_table_is_served_without_missing_a_beat() -> None:
             3,
             "frontend",
             Origin(),
-            service=Service.METRICS,
-            metrics_paths=("/metrics",),
-            stats_uri="/haproxy?stats",
+            http=metrics_on("/metrics", page=StatsPage("/haproxy?stats")),
         ),
     ]
     with control_world(proxies) as world:

@@ -7,7 +7,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from proxy.config.model.settings import Check, Origin, Proxy, Service
+from proxy.config.model.http import StatsPage
+from proxy.config.model.settings import Check, Origin, Proxy
 from proxy.control.http.dashboard import (
     SERVERS_SHOWN_MAX,
     Dashboard,
@@ -20,6 +21,7 @@ from proxy.control.rows.report import Report
 from proxy.runtime import now_ms
 from resolverd.dns.answer import Status
 from tests.support.control.pair import RESOLVERD
+from tests.support.control.sections import page_at
 from tests.support.control.site import World, a_server
 
 VOID = ("meta",)
@@ -61,7 +63,7 @@ def world() -> Iterator[World]:
         [
             Proxy("be", 2, "backend", Origin(), servers=servers),
             Proxy("many", 3, "backend", Origin(), servers=many),
-            Proxy("stats", 4, "frontend", Origin(), service=Service.STATS),
+            Proxy("stats", 4, "frontend", Origin(), http=page_at("/")),
         ],
         resolverd=RESOLVERD,
     )
@@ -71,7 +73,7 @@ def world() -> Iterator[World]:
 
 def test_the_page_is_well_formed_and_rows_are_as_wide_as_their_heads(world: World) -> None:
     report = Report(world.runtime, Monitor(world.runtime, now_ms()))
-    page = "".join(Dashboard(report).page(refresh=True, reveal=True))
+    page = "".join(Dashboard(report).page(StatsPage("/", show_legends=True), refresh=True))
     checker = Checker()
     checker.feed(page)
     checker.close()
@@ -86,7 +88,7 @@ def test_the_page_is_well_formed_and_rows_are_as_wide_as_their_heads(world: Worl
 
 def test_a_slow_reader_of_a_large_page_is_given_it_in_pieces(world: World) -> None:
     report = Report(world.runtime, Monitor(world.runtime, now_ms()))
-    pieces = list(Dashboard(report).page(refresh=False, reveal=False))
+    pieces = list(Dashboard(report).page(StatsPage("/"), refresh=False))
     assert len(pieces) > SERVERS_SHOWN_MAX
     assert max(len(piece) for piece in pieces) < 8_192
 

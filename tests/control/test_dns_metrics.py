@@ -14,7 +14,7 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as text_families
 
-from proxy.config.model.settings import Origin, Proxy, Service
+from proxy.config.model.settings import Origin, Proxy
 from proxy.runtime import now_ms
 from resolverd.config import (
     Family,
@@ -30,6 +30,7 @@ from shm.histograms import BUCKETS, MOVES, RUNS, WORDS, HistogramReader, Histogr
 from shm.segment import Segment
 from shm.shape import Shape
 from tests.support.control.http import get
+from tests.support.control.sections import METRICS
 from tests.support.control.site import World, a_server, control_world
 
 SECTIONS = tuple(
@@ -49,7 +50,7 @@ MERGED = ResolutionSettings(4, "r1", "both.test", Family.IPV6, (), all_families=
 def world() -> Iterator[World]:
     proxies = [
         Proxy("be", 2, "backend", Origin(), servers=(a_server("s1", "127.78.7.1", 80),)),
-        Proxy("prom", 3, "frontend", Origin(), service=Service.METRICS, metrics_paths=()),
+        Proxy("prom", 3, "frontend", Origin(), http=METRICS),
     ]
     settings = ResolverdSettings(SECTIONS, (*RESOLUTIONS, MERGED))
     with control_world(proxies, resolverd=settings) as made:

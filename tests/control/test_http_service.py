@@ -11,14 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config.model.settings import Origin, Proxy, Service
+from proxy.config.model.http import HttpSection, StatsPage
+from proxy.config.model.settings import Origin, Proxy
 from proxy.control.http.request import BadRequestError, parse_head
 from proxy.control.limits import REQUEST_HEAD_BYTES_MAX, SERVICE_CONNECTIONS_MAX
 from tests.support.common import PATIENCE_SECONDS, wait_for
 from tests.support.control.http import dial, exchange, get
+from tests.support.control.sections import METRICS, metrics_on, page_at
 from tests.support.control.site import World, a_server, control_world, read_all
 
-ALL: tuple[str, ...] = ()  # metrics on every path
 REQUEST = b"GET /metrics?scope=global HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -28,28 +29,23 @@ def world() -> Iterator[World]:
     with control_world(
         [
             Proxy("be", 2, "backend", Origin(), servers=servers),
-            Proxy("metrics", 3, "frontend", Origin(), service=Service.METRICS, metrics_paths=ALL),
-            Proxy("stats", 4, "frontend", Origin(), service=Service.STATS, stats_uri="/stats"),
+            Proxy("metrics", 3, "frontend", Origin(), http=METRICS),
+            Proxy("stats", 4, "frontend", Origin(), http=page_at("/stats")),
             Proxy(
                 "legends",
                 5,
                 "frontend",
                 Origin(),
-                service=Service.STATS,
-                stats_uri="/",
-                stats_show_legends=True,
+                http=page_at("/", show_legends=True),
             ),
             Proxy(
                 "both",
                 6,
                 "frontend",
                 Origin(),
-                service=Service.METRICS,
-                metrics_paths=("/prom", "/more"),
-                stats_uri="/page",
-                stats_hide_version=True,
+                http=metrics_on("/prom", "/more", page=StatsPage("/page", hide_version=True)),
             ),
-            Proxy("health", 7, "frontend", Origin(), service=Service.HEALTH, monitor_uri="/alive"),
+            Proxy("health", 7, "frontend", Origin(), http=HttpSection(monitor_uri="/alive")),
         ]
     ) as made:
         yield made
@@ -68,7 +64,7 @@ def test_metrics_are_served_where_the_section_says(world: World) -> None:
 
 def test_a_metrics_section_has_a_page_where_its_stats_uri_says(world: World) -> None:
     assert get(world, "both", "/page").headers["content-type"].startswith("text/html")
-    assert get(world, "both", "/haproxy?stats").status == 404
+    assert get(world, "both", "/haproxy?stats").status == 503
 
 
 @pytest.mark.parametrize(
@@ -79,7 +75,7 @@ def test_a_metrics_section_has_a_page_where_its_stats_uri_says(world: World) -> 
     ],
 )
 def test_nothing_is_served_that_no_line_asks_for(world: World, frontend: str, path: str) -> None:
-    assert get(world, frontend, path).status == 404
+    assert get(world, frontend, path).status == 503
 
 
 def test_a_section_answers_that_it_lives(world: World) -> None:
@@ -131,7 +127,7 @@ def test_the_page_has_haproxys_csv_and_json_forms(world: World) -> None:
     ("frontend", "path"), [("both", "/stats"), ("both", "/"), ("stats", "/other")]
 )
 def test_any_other_path_is_not_found(world: World, frontend: str, path: str) -> None:
-    assert get(world, frontend, path).status == 404
+    assert get(world, frontend, path).status == 503
 
 
 def test_other_methods_are_not_allowed(world: World) -> None:
@@ -188,9 +184,7 @@ def test_a_bad_request_is_told_so(world: World, request_bytes: bytes, status: in
 def test_a_request_that_never_ends_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("proxy.control.http.connection.REQUEST_HEAD_SECONDS_MAX", 0.1)
     with (
-        control_world(
-            [Proxy("m", 2, "frontend", Origin(), service=Service.METRICS, metrics_paths=ALL)]
-        ) as made,
+        control_world([Proxy("m", 2, "frontend", Origin(), http=METRICS)]) as made,
         dial(made, "m") as idle,
         dial(made, "m") as slow,
     ):
@@ -212,7 +206,7 @@ def test_a_reader_that_takes_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch
     servers = tuple(a_server(f"s{number}", "127.78.7.1", 80) for number in range(3_000))
     proxies = [
         Proxy("be", 2, "backend", Origin(), servers=servers),
-        Proxy("m", 3, "frontend", Origin(), service=Service.METRICS, metrics_paths=ALL),
+        Proxy("m", 3, "frontend", Origin(), http=METRICS),
     ]
     with control_world(proxies) as made, dial(made, "m") as slow:
         slow.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")

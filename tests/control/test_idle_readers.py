@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from proxy.config.model.settings import Global, Origin, Proxy, Service
+from proxy.config.model.settings import Global, Origin, Proxy
 from proxy.control.limits import (
     RESPONSE_SECONDS_MAX,
     SCRAPES_MAX,
@@ -16,6 +16,7 @@ from proxy.control.limits import (
     STATS_CONNECTIONS_MAX,
 )
 from tests.support.common import PATIENCE_SECONDS
+from tests.support.control.sections import METRICS as SECTION
 from tests.support.control.site import World, a_server, control_world, read_all
 
 SERVERS = 200  # whose metrics and rows are more than the sockets buffer
@@ -30,7 +31,7 @@ def world() -> Iterator[World]:
     with control_world(
         [
             Proxy("be", 2, "backend", Origin(), servers=servers),
-            Proxy("metrics", 3, "frontend", Origin(), service=Service.METRICS, metrics_paths=()),
+            Proxy("metrics", 3, "frontend", Origin(), http=SECTION),
         ],
         globals_=Global(maxconn=1000, stats_timeout_ms=600_000),
     ) as made:

@@ -15,7 +15,7 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as text_families
 
-from proxy.config.model.settings import Origin, Proxy, Service
+from proxy.config.model.settings import Origin, Proxy
 from proxy.control.http.services import HttpServices
 from proxy.control.metrics.families import OPENMETRICS, TEXT, MetricFamily, labels_of, render
 from proxy.control.metrics.own import OwnMetrics
@@ -28,6 +28,7 @@ from proxy.runtime import now_ms
 from tests.support.common import PATIENCE_SECONDS, wait_for
 from tests.support.control.http import get
 from tests.support.control.pair import Pair, pair, slot_of
+from tests.support.control.sections import METRICS as SECTION
 from tests.support.control.site import World, control_world
 
 # there is no TLS, no compression, no cache and no rate of requests to report
@@ -186,7 +187,7 @@ def test_a_scrape_that_fails_is_cut_short_logged_and_counted(
         raise RuntimeError("made by the test")
 
     monkeypatch.setattr(OwnMetrics, "workers", failing)
-    proxies = [Proxy("m", 2, "frontend", Origin(), service=Service.METRICS, metrics_paths=())]
+    proxies = [Proxy("m", 2, "frontend", Origin(), http=SECTION)]
     with control_world(proxies) as world:
         with pytest.raises(http.client.IncompleteRead):
             get(world, "m", "/metrics")
@@ -202,7 +203,7 @@ def test_a_scrape_that_fails_is_cut_short_logged_and_counted(
 
 
 def test_failures_of_scrapes_are_counted() -> None:
-    world = World([Proxy("m", 2, "frontend", Origin(), service=Service.METRICS, metrics_paths=())])
+    world = World([Proxy("m", 2, "frontend", Origin(), http=SECTION)])
     try:
         report = Report(world.runtime, Monitor(world.runtime, now_ms()))
         services = HttpServices(report, Turns())

@@ -8,13 +8,15 @@ from contextlib import aclosing, contextmanager
 
 import pytest
 
-from proxy.config.model.settings import Check, Origin, Proxy, Service
+from proxy.config.model.settings import Check, Origin, Proxy
 from proxy.control.command import Level
 from proxy.control.command_line import CommandLine
+from proxy.control.http.connection import Addresses
 from proxy.control.http.request import parse_head
 from proxy.control.limits import PIECES_AT_ONCE
 from proxy.control.places import Client
 from proxy.control.process import Control
+from tests.support.control.sections import METRICS
 from tests.support.control.site import World, a_server
 
 SERVERS, SECTIONS = 600, 200
@@ -109,7 +111,7 @@ def world_of(servers: int, sections: int) -> Iterator[World]:
         Proxy(f"l{at}", 100 + at, "listen", Origin(), servers=(a_server("s", "127.78.9.2", 80),))
         for at in range(sections)
     ]
-    stats = Proxy("stats", 99, "frontend", Origin(), service=Service.METRICS, metrics_paths=())
+    stats = Proxy("stats", 99, "frontend", Origin(), http=METRICS)
     world = World([Proxy("be", 2, "backend", Origin(), servers=large), *small, stats])
     try:
         yield world
@@ -164,9 +166,11 @@ def test_a_scrape_lets_others_have_their_turn_and_builds_what_is_wanted(
     async def scenario() -> Looks:
         room = Room(world)
         others = asyncio.create_task(room.looks.turns())
-        stats = next(proxy for proxy in world.settings.frontends if proxy.service)
+        stats = next(proxy for proxy in world.settings.frontends if proxy.http)
         request = parse_head(f"GET /metrics?{query} HTTP/1.1\r\nHost: x".encode())
-        response = await room.control.services.answer(stats, request, Client())
+        response = await room.control.services.answer(
+            stats, request, Client(), Addresses(None, None)
+        )
         async with aclosing(response.parts) as parts:
             assert [part async for part in parts]
         others.cancel()

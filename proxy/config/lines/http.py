@@ -6,7 +6,8 @@ section (mode http) serves metrics, has a file of its own.
 
 from __future__ import annotations
 
-from proxy.config.drafts import HttpRule, HttpWord, ProxyDraft, Side
+from proxy.config.drafts import HttpWord, ProxyDraft, Side
+from proxy.config.http_drafts import ErrorFile, RuleLine
 from proxy.config.lines.shapes import (
     ALONE,
     ALONE_LENIENT,
@@ -24,6 +25,10 @@ from proxy.config.text.messages import ConfigError
 from proxy.config.text.units import parse_number
 
 CAPTURE_MAX = 65_535  # characters of a value
+ERROR_CODES = (
+    *("200", "400", "401", "403", "404", "405", "407", "408", "410", "413", "421", "422", "425"),
+    *("429", "500", "501", "502", "503", "504"),
+)
 
 _IGNORED = "{} ignored for {} as it requires HTTP mode."
 _STATEMENT = "{} statement ignored for {} as it requires HTTP mode."
@@ -46,7 +51,7 @@ def note(
     elif all(word.label != label for word in draft.http_words):
         draft.http_words.append(HttpWord(label, statement.origin, warning, side))
     if rule:
-        draft.http_rules.append(HttpRule(" ".join(statement.words), statement.origin))
+        draft.http.rules = (*draft.http.rules, RuleLine(statement.words, statement.origin))
 
 
 def forget(draft: ProxyDraft, *labels: str) -> None:
@@ -107,12 +112,23 @@ def _capture(statement: Statement, draft: ProxyDraft) -> None:
 
 
 def _monitor_uri(statement: Statement, draft: ProxyDraft) -> None:
-    draft.monitor_uri = statement.one("an URI")
+    draft.http.monitor_uri = statement.one("an URI")
     note(statement, draft, "'monitor-uri'", _NEEDS, side=side_of_word("monitor-uri"))
 
 
+def _error_file(statement: Statement, draft: ProxyDraft) -> None:
+    """The file is read where the section sends such an answer (linking/http.py)."""
+    status, path = statement.arguments[:2]
+    if status not in ERROR_CODES:
+        raise ConfigError(
+            f"'errorfile': status code '{status}' not handled; the codes are "
+            f"{', '.join(ERROR_CODES)}"
+        )
+    draft.http.error_files[int(status)] = ErrorFile(int(status), path, statement.origin)
+    note(statement, draft, "'errorfile'", "")
+
+
 _SILENT: dict[str, ArgumentShape | None] = {
-    "errorfile": TWO_LENIENT,
     "errorloc": TWO_LENIENT,
     "errorloc302": TWO_LENIENT,
     "errorloc303": TWO_LENIENT,
@@ -161,6 +177,7 @@ HTTP_WORDS: Table[ProxyDraft] = {
     "capture": Word(Treatment.HTTP_ONLY, _capture),
     "cookie": _word("cookie", _NEEDS, shape=_COOKIE),
     "monitor-uri": Word(Treatment.HTTP_ONLY, _monitor_uri),
+    "errorfile": Word(Treatment.HTTP_ONLY, _error_file, shape=TWO_LENIENT),
     **{name: _word(name, shape=shape) for name, shape in _SILENT.items()},
 }
 
@@ -191,7 +208,7 @@ HTTP_OPTIONS: Table[ProxyDraft] = {
 # The words that a statistics section honours, and rules, each of which it honours or refuses.
 HONOURED_LABELS = frozenset(
     {
-        *("'stats' statement", "'monitor-uri'"),
+        *("'stats' statement", "'monitor-uri'", "'monitor fail'", "'errorfile'"),
         *("'http-request'", "'http-response'", "'http-after-response'", "'redirect'"),
     }
 )

@@ -10,8 +10,8 @@ from proxy.config.lines.table import Statement
 from proxy.config.text.messages import ConfigError
 
 _FRONT = {
-    *("bind", "backlog", "default_backend", "maxconn", "monitor-uri", "capture", "rate-limit"),
-    "use_backend",
+    *("bind", "backlog", "default_backend", "maxconn", "monitor-uri", "monitor", "capture"),
+    *("use_backend", "rate-limit"),
     *("clitcpka-cnt", "clitcpka-idle", "clitcpka-intvl"),
 }
 _BACK = {

@@ -5,7 +5,7 @@ Owns the messages about these. Changes no draft. `build` runs only if there is n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from proxy.config.drafts import (
     BindOptions,
@@ -15,16 +15,18 @@ from proxy.config.drafts import (
     ResolversDraft,
     ServerDraft,
 )
+from proxy.config.http_drafts import UserListDraft
 from proxy.config.lines.http import warning_text
+from proxy.config.lines.process.user_list import check_user_list
 from proxy.config.lines.state_files import loads_globally
 from proxy.config.linking.checks_http import (
-    asks_for,
+    answers_itself,
     check_direct,
-    refusal,
-    report_skipped,
-    serves_statistics,
+    check_section,
     shown_section,
 )
+from proxy.config.linking.conditions import SectionIndex
+from proxy.config.linking.directory import DraftDirectory
 from proxy.config.linking.log import check_log_format
 from proxy.config.linking.tls import TlsTable
 from proxy.config.linking.tracking import check_tracking
@@ -74,12 +76,17 @@ def check(
     globals_draft: GlobalDraft,
     resolvers: Sequence[ResolversDraft],
     proxies: Sequence[ProxyDraft],
-    tls: TlsTable,
     messages: Messages,
+    *,
+    tls: TlsTable,
+    user_lists: Mapping[str, UserListDraft],
 ) -> None:
     """Add a message for each error and each doubtful setting that concerns several sections."""
     _check_names(proxies, messages)
     known = References(proxies, resolvers)
+    directory = DraftDirectory(proxies, user_lists)
+    for user_list in user_lists.values():
+        check_user_list(user_list, messages)
     for section in resolvers:
         if not section.nameservers:
             messages.warning(f"resolvers '{section.name}' has no nameserver", section.origin)
@@ -87,9 +94,9 @@ def check(
         if draft.disabled:
             continue
         if draft.mode == "http":
-            _check_http(draft, known, messages)
+            _check_http(draft, known, directory, messages)
             continue
-        _check_tcp(draft, known, messages)
+        _check_tcp(draft, known, directory, messages)
         check_log_format(draft, messages)
         if loads_globally(draft) and globals_draft.server_state_file is None and draft.kind.serves:
             messages.warning(
@@ -143,19 +150,19 @@ def _check_server_names(draft: ProxyDraft, messages: Messages) -> None:
             messages.alert(text, server.origin)
 
 
-def _check_http(draft: ProxyDraft, known: References, messages: Messages) -> None:
+def _check_http(
+    draft: ProxyDraft, known: References, directory: SectionIndex, messages: Messages
+) -> None:
     """A section in mode http may only serve statistics: its own or those of a backend."""
     goes_on = draft.default_backend is not None or draft.switched_backend is not None
-    own = serves_statistics(draft) or asks_for(draft.http_rules)
-    shown = draft if own else shown_section(draft, known.backends)
+    own = answers_itself(draft)
+    shown = shown_section(draft, known.backends)
     if shown is not None and not draft.servers and own != goes_on:
-        for rule in draft.http_rules:
-            messages.alert(refusal(rule, draft), rule.origin)
-        report_skipped(draft, messages)
         if draft.kind.accepts:
             _check_binds(draft, messages)
             _check_timeouts(draft, messages)
             check_direct(draft, messages)
+            check_section(draft, shown, directory, messages)
         return
     messages.alert(
         f"mode http of {draft.title} is not supported: Millrace forwards TCP, write 'mode tcp' "
@@ -180,7 +187,9 @@ def _check_binds(draft: ProxyDraft, messages: Messages) -> None:
             )
 
 
-def _check_tcp(draft: ProxyDraft, known: References, messages: Messages) -> None:
+def _check_tcp(
+    draft: ProxyDraft, known: References, directory: SectionIndex, messages: Messages
+) -> None:
     for word in draft.http_words:
         text = warning_text(word, draft)
         if text:
@@ -191,7 +200,7 @@ def _check_tcp(draft: ProxyDraft, known: References, messages: Messages) -> None
         ("default_backend", draft.default_backend, draft.default_backend_origin),
     ):
         if name is not None and draft.kind.accepts:
-            _check_backend(draft, known, messages, (rule, name, origin))
+            _check_backend(draft, known, directory, messages, (rule, name, origin))
     _check_timeouts(draft, messages)
 
 
@@ -211,6 +220,7 @@ def _check_timeouts(draft: ProxyDraft, messages: Messages) -> None:
 def _check_backend(
     draft: ProxyDraft,
     known: References,
+    directory: SectionIndex,
     messages: Messages,
     rule: tuple[str, str, Origin | None],
 ) -> None:
@@ -224,7 +234,7 @@ def _check_backend(
         messages.alert(f"{word} of {draft.title} is itself", origin)
     elif shown_section(draft, known.backends) is found:
         check_direct(draft, messages)
-        report_skipped(draft, messages)
+        check_section(draft, found, directory, messages)
     elif found.mode != draft.mode and not found.disabled:
         messages.alert(f"{word} '{name}' of {draft.title} is not in mode tcp", origin)
     elif draft.servers:

@@ -8,18 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from proxy.config.drafts import HttpRule, ProxyDraft
+from proxy.config.drafts import ProxyDraft
 from proxy.config.lines.http import HONOURED_LABELS
-from proxy.config.lines.proxy.http_request import EXPORTER
+from proxy.config.linking.conditions import SectionIndex
+from proxy.config.linking.http import SectionLinker
 from proxy.config.text.messages import Messages
 
+_ANSWERS = frozenset(
+    ("http-request", action) for action in ("use-service", "return", "deny", "auth")
+)
 
-def serves_statistics(draft: ProxyDraft) -> bool:
-    """Whether a section serves only metrics, statistics or its health."""
-    alive = draft.monitor_uri is not None and draft.kind.accepts
-    return draft.mode == "http" and (
-        draft.metrics_paths is not None or draft.stats_enabled or alive
-    )
+
+def answers_itself(draft: ProxyDraft) -> bool:
+    """Whether a section has lines that say what it answers: nothing is forwarded in mode http."""
+    http = draft.http
+    alive = http.monitor_uri is not None and draft.kind.accepts
+    own = any(line.words[:2] in _ANSWERS for line in http.rules)
+    page = 503 in http.error_files
+    return draft.mode == "http" and (http.stats.enabled or alive or own or page)
 
 
 def shown_section(draft: ProxyDraft, backends: Mapping[str, ProxyDraft]) -> ProxyDraft | None:
@@ -27,12 +33,12 @@ def shown_section(draft: ProxyDraft, backends: Mapping[str, ProxyDraft]) -> Prox
 
     That is the section itself, or the backend of all its clients.
     """
-    if serves_statistics(draft):
+    if answers_itself(draft):
         return draft
     name = draft.switched_backend or draft.default_backend
     found = backends.get(name) if name is not None and draft.kind.accepts else None
     usable = found is not None and found is not draft and not found.disabled
-    return found if usable and found is not None and serves_statistics(found) else None
+    return found if usable and found is not None and answers_itself(found) else None
 
 
 def check_direct(draft: ProxyDraft, messages: Messages) -> None:
@@ -45,28 +51,24 @@ def check_direct(draft: ProxyDraft, messages: Messages) -> None:
         )
 
 
-def asks_for(rules: Sequence[HttpRule]) -> bool:
-    """Whether one of the lines serves metrics, under a condition that is not supported."""
-    return any(rule.line.startswith(EXPORTER) for rule in rules)
+def check_section(
+    draft: ProxyDraft, shown: ProxyDraft, directory: SectionIndex, messages: Messages
+) -> None:
+    """Add an error for each line that is not honoured, and one notice of words without effect."""
+    linker = SectionLinker(draft, shown, directory, messages)
+    section = linker.section("", "")
+    _report_skipped(draft, linker.unused_files(section), messages)
 
 
-def refusal(rule: HttpRule, draft: ProxyDraft) -> str:
-    """The error about a line that could deny access, with advice."""
-    return (
-        f"'{rule.line}' is not supported yet in {draft.title}: a statistics section serves metrics "
-        f"with '{EXPORTER}' alone or with '{EXPORTER} if {{ path <path>... }}'; keep others out "
-        "by the address in 'bind' or by the packet filter of the host"
-    )
-
-
-def report_skipped(draft: ProxyDraft, messages: Messages) -> None:
-    """List the words without effect in a statistics section in one notice."""
+def _report_skipped(draft: ProxyDraft, files: Sequence[str], messages: Messages) -> None:
     labels = [word.label for word in draft.http_words if draft.mode == "http"]
     labels += [f"'{name}'" for name, given in _limits(draft) if given]
     skipped = [label for label in dict.fromkeys(labels) if label not in HONOURED_LABELS]
+    skipped += files
     if skipped:
         messages.notice(
-            f"{', '.join(skipped)} without effect in {draft.title}: it serves statistics only",
+            f"{', '.join(skipped)} without effect in {draft.title}: it forwards nothing, and "
+            "answers as its own lines say",
             draft.origin,
         )
 

@@ -6,7 +6,7 @@ Needs drafts without errors (checks.py). Pure.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -17,6 +17,7 @@ from proxy.config.drafts import (
     ProxyDraft,
     ResolversDraft,
 )
+from proxy.config.http_drafts import UserListDraft
 from proxy.config.lines.state_files import (
     global_state_file,
     loads_globally,
@@ -24,14 +25,17 @@ from proxy.config.lines.state_files import (
     state_file_of,
 )
 from proxy.config.linking.checks import References
-from proxy.config.linking.checks_http import serves_statistics, shown_section
+from proxy.config.linking.checks_http import answers_itself, shown_section
+from proxy.config.linking.directory import SettingsDirectory
+from proxy.config.linking.http import SectionLinker
 from proxy.config.linking.identifiers import FIRST_BIND, FIRST_PROXY, number_items
 from proxy.config.linking.log import build_access_log, global_targets
 from proxy.config.linking.resolution_table import ResolutionTable
 from proxy.config.linking.server import ServerBuilder
 from proxy.config.linking.tls import TlsTable
 from proxy.config.linking.tracking import link_tracking
-from proxy.config.model.settings import Bind, Global, Proxy, Server, Service, Settings, Timeouts
+from proxy.config.model.settings import Bind, Global, Proxy, Server, Settings, Timeouts
+from proxy.config.text.messages import Messages
 from resolverd.config import Family, Followed, Holds, ResolverdSettings, ResolversSection
 
 
@@ -40,11 +44,14 @@ def build(
     resolvers: Sequence[ResolversDraft],
     proxies: Sequence[ProxyDraft],
     families: tuple[Family, ...],
+    *,
     tls: TlsTable,
+    user_lists: Mapping[str, UserListDraft],
 ) -> Settings:
     """The settings; `families` are those that DNS may be asked for."""
     table = ResolutionTable(families)
     built = link_tracking(_Builder(globals_draft, proxies, table, tls).proxies())
+    built = _link_http(built, proxies, globals_draft, user_lists)
     return Settings(
         globals=_build_globals(globals_draft),
         proxies=built,
@@ -159,12 +166,6 @@ class _Builder:
             binds=self._build_binds(draft, frontend_index),
             servers=servers,
             default_backend=None if shown else self._default_backend(draft, backend_index),
-            service=_service(shown) if shown and draft.kind.accepts else None,
-            stats_uri=shown.stats_uri if shown else None,
-            stats_show_legends=shown is not None and shown.stats_show_legends,
-            stats_hide_version=shown is not None and shown.stats_hide_version,
-            metrics_paths=shown.metrics_paths if shown else None,
-            monitor_uri=draft.monitor_uri if shown is draft else None,
             balance=draft.balance,
             random_draws=draft.random_draws,
             hash_consistent=draft.hash_consistent,
@@ -242,7 +243,7 @@ def _number_backends(drafts: Sequence[ProxyDraft]) -> dict[int, int]:
     serving = [
         position
         for position, draft in enumerate(drafts)
-        if draft.kind.serves and not draft.disabled and not serves_statistics(draft)
+        if draft.kind.serves and not draft.disabled and not answers_itself(draft)
     ]
     return {position: index for index, position in enumerate(serving)}
 
@@ -259,7 +260,22 @@ def _first_keeps_id(draft: ProxyDraft) -> list[BindDraft]:
     return result
 
 
-def _service(draft: ProxyDraft) -> Service:
-    if draft.metrics_paths is not None:
-        return Service.METRICS
-    return Service.STATS if draft.stats_enabled else Service.HEALTH
+def _link_http(
+    built: tuple[Proxy, ...],
+    drafts: Sequence[ProxyDraft],
+    globals_draft: GlobalDraft,
+    user_lists: Mapping[str, UserListDraft],
+) -> tuple[Proxy, ...]:
+    """The sections, with what those answer that forward nothing."""
+    backends = References(drafts, ()).backends
+    directory = SettingsDirectory(built, user_lists)
+    found = []
+    for proxy, draft in zip(built, drafts, strict=True):
+        shown = shown_section(draft, backends) if draft.kind.accepts else None
+        if shown is not None:
+            linker = SectionLinker(draft, shown, directory, Messages())
+            section = linker.section(globals_draft.node, globals_draft.description or "")
+            found.append(msgspec.structs.replace(proxy, http=section))
+        else:
+            found.append(proxy)
+    return tuple(found)

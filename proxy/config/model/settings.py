@@ -16,6 +16,7 @@ import enum
 import msgspec
 
 from proxy.config.model.checks import CheckRules
+from proxy.config.model.http import HttpSection
 from proxy.config.model.logs import AccessLog, LogItem, LogTarget
 from proxy.config.model.server import (
     CHECK_FALL,
@@ -106,19 +107,11 @@ class Timeouts(msgspec.Struct, frozen=True):
     queue_ms: int | None = None
 
 
-class Service(enum.Enum):
-    """The service of a `mode http` section, which forwards nothing."""
-
-    METRICS = "prometheus-exporter"
-    STATS = "stats"
-    HEALTH = "monitor-uri"
-
-
 class Proxy(msgspec.Struct, frozen=True):
     """One frontend, backend or listen section.
 
     `default_backend` is a backend index (its own for a `listen` with servers), None without a
-    backend for clients. `service` is set for statistics sections, which have no backend.
+    backend for clients. `http` is set for sections that answer themselves, without a backend.
     `server_state_file` is the full path of the file with the servers' state, None without one;
     `server_state_global`: all backends share that file.
     """
@@ -133,12 +126,7 @@ class Proxy(msgspec.Struct, frozen=True):
     binds: tuple[Bind, ...] = ()
     servers: tuple[Server, ...] = ()
     default_backend: int | None = None
-    service: Service | None = None
-    stats_uri: str | None = None
-    stats_show_legends: bool = False  # the statistics show addresses
-    stats_hide_version: bool = False  # the page shows no version
-    metrics_paths: tuple[str, ...] | None = None  # None: no metrics; (): on every path
-    monitor_uri: str | None = None  # answered with 200
+    http: HttpSection | None = None
     balance: Balance = Balance.ROUNDROBIN
     random_draws: int = RANDOM_DRAWS_DEFAULT  # of `balance random`
     hash_consistent: bool = False  # hash-type: a ring instead of a map

@@ -28,25 +28,59 @@ LAST_CHUNK = b"0\r\n\r\n"
 
 
 class Response(NamedTuple):
-    """What to answer: status, type, and the body in parts."""
+    """What to answer: status, headers, and the body in parts; `length` where it is known."""
 
-    status: HTTPStatus
-    content_type: str
+    status: int
+    reason: str
+    headers: tuple[tuple[str, str], ...]
     parts: AsyncGenerator[bytes, None]
-    headers: tuple[tuple[str, str], ...] = ()
+    length: int | None = None
 
 
-Handler: TypeAlias = Callable[[Request, Client], Awaitable[Response]]
+class Addresses(NamedTuple):
+    """Address and port of the client and of the listening socket; None for a Unix socket."""
+
+    client: tuple[str, int] | None
+    front: tuple[str, int] | None
 
 
-async def one_part(text: str) -> AsyncGenerator[bytes, None]:
-    """A body that is there already."""
-    yield text.encode()
+Handler: TypeAlias = Callable[[Request, Client, Addresses], Awaitable[Response]]
+
+
+async def _one_part(content: bytes) -> AsyncGenerator[bytes, None]:
+    yield content
+
+
+def streamed(
+    status: HTTPStatus,
+    content_type: str,
+    parts: AsyncGenerator[bytes, None],
+    headers: tuple[tuple[str, str], ...] = (),
+) -> Response:
+    """A response whose body comes in parts; it is not to be cached, nor to be guessed at."""
+    usual = (
+        ("Content-Type", content_type),
+        ("Cache-Control", "no-cache"),
+        ("X-Content-Type-Options", "nosniff"),
+    )
+    return Response(status.value, status.phrase, (*usual, *headers), parts)
+
+
+def whole(status: int, reason: str, headers: tuple[tuple[str, str], ...], body: bytes) -> Response:
+    """A response whose body is there already."""
+    return Response(status, reason, headers, _one_part(body), len(body))
 
 
 def plain(status: HTTPStatus, text: str, headers: tuple[tuple[str, str], ...] = ()) -> Response:
     """A short text response."""
-    return Response(status, "text/plain; charset=utf-8", one_part(text), headers)
+    return streamed(status, "text/plain; charset=utf-8", _one_part(text.encode()), headers)
+
+
+def addresses_of(connection: socket.socket) -> Addresses:
+    """The two ends of a connection."""
+    if connection.family == socket.AF_UNIX:
+        return Addresses(None, None)
+    return Addresses(connection.getpeername()[:2], connection.getsockname()[:2])
 
 
 def refusal(status: HTTPStatus) -> Response:
@@ -93,7 +127,7 @@ class HttpConnection:
             await self.respond(None, refusal(error.status), keep_alive=False)
             await discard(self.connection, REQUEST_HEAD_SECONDS_MAX)
             return False
-        response = await self.handler(request, self.client)
+        response = await self.handler(request, self.client, addresses_of(self.connection))
         keep_alive = request.keep_alive and not self.client.leaving
         await self.respond(request, response, keep_alive=keep_alive)
         self.client.answered()
@@ -128,9 +162,9 @@ class HttpConnection:
         self, request: Request | None, response: Response, *, keep_alive: bool
     ) -> None:
         """Send a response; raises TimeoutError when that takes longer than allowed."""
-        chunked = request is not None and request.version == "HTTP/1.1"
+        chunked = request is not None and request.version == "HTTP/1.1" and response.length is None
         head_only = request is not None and request.head_only
-        self.counters.answered(response.status.value)
+        self.counters.answered(response.status)
         async with asyncio.timeout(RESPONSE_SECONDS_MAX), aclosing(response.parts) as parts:
             head = self.head(response, chunked=chunked, keep_alive=keep_alive)
             await self.send(head)
@@ -145,14 +179,13 @@ class HttpConnection:
     def head(self, response: Response, *, chunked: bool, keep_alive: bool) -> bytes:
         """Status line and headers."""
         lines = [
-            f"HTTP/1.1 {response.status.value} {response.status.phrase}",
-            f"Content-Type: {response.content_type}",
-            "Cache-Control: no-cache",
-            "X-Content-Type-Options: nosniff",
+            f"HTTP/1.1 {response.status} {response.reason}",
             *(f"{name}: {value}" for name, value in response.headers),
         ]
         if chunked:
             lines.append("Transfer-Encoding: chunked")
+        elif response.length is not None and response.status != HTTPStatus.NO_CONTENT:
+            lines.append(f"Content-Length: {response.length}")
         if not keep_alive:
             lines.append("Connection: close")
         return "\r\n".join((*lines, "", "")).encode("latin-1")

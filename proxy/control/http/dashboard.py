@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from html import escape
 
+from proxy.config.model.http import StatsPage
 from proxy.config.model.settings import Proxy
 from proxy.control.commands.show_info import Info, uptime_text
 from proxy.control.http.dashboard_style import STYLE
@@ -93,6 +94,11 @@ COLUMNS_OF_BACKEND = 15
 TABLE_END = "</table></div>\n"
 
 
+def shows(wanted: StatsPage, proxy: Proxy) -> bool:
+    """Whether a section is within the page's `stats scope`."""
+    return not wanted.scope or proxy.name in wanted.scope
+
+
 class Dashboard:
     """Writes the page, piece by piece."""
 
@@ -100,33 +106,30 @@ class Dashboard:
         self.report = report
 
     def page(
-        self,
-        *,
-        refresh: bool,
-        reveal: bool,
-        version: bool = True,
-        metrics_paths: tuple[str, ...] | None = None,
+        self, wanted: StatsPage, *, refresh: bool, metrics_path: str | None = None
     ) -> Iterator[str]:
-        """The whole page; `metrics_paths` are those of the section that serves it."""
-        tag = f'<meta http-equiv="refresh" content="{REFRESH_SECONDS}">' if refresh else ""
+        """The whole page; `metrics_path` is one of the section that serves it."""
+        seconds = REFRESH_SECONDS if wanted.refresh_seconds is None else wanted.refresh_seconds
+        tag = f'<meta http-equiv="refresh" content="{seconds}">' if refresh and seconds else ""
+        named = f" on {escape(wanted.node)}" if wanted.node else ""
         yield (
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            f"{tag}<title>Millrace</title><style>{STYLE}</style></head>\n<body><main>\n"
+            f"{tag}<title>Millrace{named}</title><style>{STYLE}</style></head>\n<body><main>\n"
         )
-        yield self.summary(version=version)
-        yield from self.frontends()
+        yield self.summary(wanted)
+        yield from self.frontends(wanted)
         for proxy in self.report.backends:
-            yield from self.backend(proxy, reveal=reveal)
+            if shows(wanted, proxy):
+                yield from self.backend(proxy, reveal=wanted.show_legends)
         yield from self.resolutions()
         yield from self.nameservers()
         yield from self.processes()
-        if metrics_paths:
-            path = escape(metrics_paths[0])
-            yield f"<footer>{path} has all of this for Prometheus</footer>"
+        if metrics_path:
+            yield f"<footer>{escape(metrics_path)} has all of this for Prometheus</footer>"
         yield "</main></body></html>\n"
 
-    def summary(self, *, version: bool) -> str:
+    def summary(self, wanted: StatsPage) -> str:
         """The first lines: name, version, and the figures of the whole program."""
         values = Info(self.report).values()
         tiles = (
@@ -138,17 +141,19 @@ class Dashboard:
             (str(values["Uptime"]), "since the last reload"),
         )
         shown = "".join(f'<div class="tile"><b>{a}</b><span>{b}</span></div>' for a, b in tiles)
-        named = f"{escape(str(values['Version']))} on " if version else ""
+        named = "" if wanted.hide_version else f"{escape(str(values['Version']))} on "
+        node = escape(wanted.node or str(values["node"]))
+        said = f": {escape(wanted.description)}" if wanted.description else ""
         return (
             f"<header><h1>Millrace</h1><span>{named}"
-            f"{escape(str(values['node']))}, process {values['Pid']}, {values['Nbthread']} workers"
+            f"{node}{said}, process {values['Pid']}, {values['Nbthread']} workers"
             f'</span></header>\n<div class="tiles">{shown}</div>\n'
         )
 
-    def frontends(self) -> Iterator[str]:
+    def frontends(self, wanted: StatsPage) -> Iterator[str]:
         """One row for each frontend."""
         yield "<h2>Frontends</h2>\n" + table_head(f"<name|<status|limit|{TRAFFIC}|denied|errors")
-        for proxy in self.report.frontends:
+        for proxy in filter(lambda each: shows(wanted, each), self.report.frontends):
             row = self.report.frontend(proxy)
             yield table_row(
                 [

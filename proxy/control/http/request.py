@@ -1,16 +1,17 @@
 """The head of an HTTP/1.x request: parsed, bounded, judged (RFC 9112). Pure: bytes in.
 
-Only what serving statistics needs: GET and HEAD, no body. A request with a body is answered and
-its connection closed, so that the body is never taken for a request.
+No body is read: a request with one is answered and its connection closed, so that the body is never
+taken for a request.
 """
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 from typing import NamedTuple
 
 HEAD_END = b"\r\n\r\n"
-METHODS = ("GET", "HEAD")
+METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 VERSIONS = ("HTTP/1.0", "HTTP/1.1")
 
 
@@ -23,13 +24,18 @@ class BadRequestError(Exception):
 
 
 class Request(NamedTuple):
-    """One request: path and query are as sent, header names in lower case."""
+    """One request: path and query are as sent, header names in lower case.
+
+    `target` and `lines` are what the client sent as such: conditions look at these.
+    """
 
     method: str
     path: str
     query: str
     version: str
     headers: dict[str, str]
+    target: bytes = b""
+    lines: bytes = b""
 
     @property
     def keep_alive(self) -> bool:
@@ -61,17 +67,16 @@ def parse_head(head: bytes) -> Request:
     """Request line and headers, without the empty line; raises BadRequestError."""
     lines = head.decode("latin-1").split("\r\n")
     words = lines[0].split(" ")
-    if len(words) != 3 or words[2] not in VERSIONS:
+    if len(words) != 3 or words[2] not in VERSIONS or not METHOD.fullmatch(words[0]):
         raise BadRequestError(HTTPStatus.BAD_REQUEST)
     method, target, version = words
+    sent = target.encode("latin-1")
     if target.lower().startswith("http://"):  # absolute-form, which every server must take
         target = "/" + target[len("http://") :].partition("/")[2]
-    if not target.startswith("/"):
+    if not target.startswith("/") and (method, target) != ("OPTIONS", "*"):
         raise BadRequestError(HTTPStatus.BAD_REQUEST)
     headers = parse_headers(lines[1:])
     if version == "HTTP/1.1" and "host" not in headers:
         raise BadRequestError(HTTPStatus.BAD_REQUEST)
-    if method not in METHODS:
-        raise BadRequestError(HTTPStatus.METHOD_NOT_ALLOWED)
     path, _, query = target.partition("?")
-    return Request(method, path, query, version, headers)
+    return Request(method, path, query, version, headers, sent, head.partition(b"\r\n")[2])

@@ -1,4 +1,4 @@
-"""What the statistics sections answer: metrics, the dashboard, and its `;csv` and `;json` forms.
+"""What the sections in mode http answer: rules, health, metrics, the dashboard in its three forms.
 
 At most SCRAPES_MAX scrapes are kept at a time, shared by all requests for the same
 (metrics/snapshots.py).
@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterator
 from http import HTTPStatus
 
+from proxy.config.model.http import Action, HttpSection, RequestRule, StatsPage
 from proxy.config.model.settings import Proxy
-from proxy.control.http.connection import Response, one_part, plain, refusal
+from proxy.control.http.connection import Addresses, Response, plain, refusal, streamed, whole
 from proxy.control.http.dashboard import Dashboard
 from proxy.control.http.request import Request
+from proxy.control.http.rulesets import Facts, SectionRules
 from proxy.control.limits import SCRAPES_MAX
 from proxy.control.metrics.families import Exposition, choose, render
 from proxy.control.metrics.own import OwnMetrics
@@ -25,12 +27,19 @@ from proxy.control.rows.stat_format import render as render_rows
 from proxy.control.rows.stat_rows import Row
 from proxy.control.turns import Turns
 
-READY_PAGE = "<html><body><h1>200 OK</h1>\nService ready.\n</body></html>\n"
 DASHBOARD_HEADERS = (("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'"),)
+PAGE_HEADERS = (("Cache-Control", "no-cache"), ("Content-Type", "text/html"))
+WORDS: dict[int, str] = {  # what a page says below its status
+    HTTPStatus.OK: "Service ready.",
+    HTTPStatus.UNAUTHORIZED: "This needs the name and password of a user.",
+    HTTPStatus.FORBIDDEN: "A rule refuses this request.",
+    HTTPStatus.SERVICE_UNAVAILABLE: "Nothing here serves this request.",
+}
+READING = ("GET", "HEAD")
 
 
 class HttpServices:
-    """Answers the requests of all statistics sections."""
+    """Answers the requests of all sections in mode http."""
 
     def __init__(self, report: Report, turns: Turns) -> None:
         self.report = report
@@ -40,29 +49,61 @@ class HttpServices:
         self.snapshots = Snapshots(
             SCRAPES_MAX, turns, lambda selection: Scrape(self.report, selection)
         )
+        self.rules = {
+            proxy.name: SectionRules(proxy.http, report.runtime.segment)
+            for proxy in report.proxies
+            if proxy.http is not None
+        }
 
-    async def answer(self, proxy: Proxy, request: Request, client: Client) -> Response:
-        """The response of one section to one request: nothing but what its lines say."""
+    async def answer(
+        self, proxy: Proxy, request: Request, client: Client, addresses: Addresses
+    ) -> Response:
+        """The response of one section to one request, in HAProxy's order of its lines."""
+        section = proxy.http
+        if section is None:
+            return refusal(HTTPStatus.NOT_FOUND)
+        rules = self.rules[proxy.name]
+        facts = await rules.facts(request, addresses)
         target = f"{request.path}?{request.query}" if request.query else request.path
-        if target == proxy.monitor_uri:
-            return Response(HTTPStatus.OK, "text/html", one_part(READY_PAGE))
-        paths = proxy.metrics_paths
-        if paths is not None and (not paths or request.path in paths):
-            return self.metrics(request, client)
-        base = proxy.stats_uri
-        if base is not None and target.startswith(base):
-            return self.statistics(proxy, target[len(base) :])
-        return refusal(HTTPStatus.NOT_FOUND)
+        if target == section.monitor_uri:
+            return page_of(section, 503 if rules.fails(facts) else 200)
+        rule = rules.deciding(facts)
+        if rule is not None and rule.action is not Action.METRICS:
+            return decided(section, rule)
+        if rule is not None:
+            known = await rules.is_known(request)
+            return self.metrics(request, client) if known else challenge(section, section.realm)
+        page = section.page
+        if page is None or not target.startswith(page.uri):
+            return page_of(section, 503)
+        refused = await self.refused(section, page, request, facts, rules)
+        return refused or self.statistics(section, page, request, target[len(page.uri) :])
+
+    async def refused(
+        self,
+        section: HttpSection,
+        page: StatsPage,
+        request: Request,
+        facts: Facts,
+        rules: SectionRules,
+    ) -> Response | None:
+        """Why a request does not get the page: by `stats http-request`, then by `stats auth`."""
+        rule = rules.decisive(page.rules, facts)
+        if rule is not None:
+            return None if rule.action is Action.ALLOW else decided(section, rule)
+        return None if await rules.is_known(request) else challenge(section, section.realm)
 
     def metrics(self, request: Request, client: Client) -> Response:
         """Metrics, as `?scope=...` and the like want them."""
+        if request.method not in READING:
+            return refusal(HTTPStatus.METHOD_NOT_ALLOWED)
         try:
             selection = parse_query(request.query)
         except ScrapeError as error:
             return plain(HTTPStatus.BAD_REQUEST, f"{error}\n")
         exposition = choose(request.headers.get("accept", ""))
         parts = self.scrape(selection, exposition, client)
-        return Response(HTTPStatus.OK, exposition.content_type, parts)
+        return streamed(HTTPStatus.OK, exposition.content_type, parts)
 
     async def scrape(
         self, selection: Selection, exposition: Exposition, client: Client
@@ -90,30 +131,67 @@ class HttpServices:
                 if selection.wants(own.name):
                     yield from render(own, exposition)
 
-    def statistics(self, proxy: Proxy, rest: str) -> Response:
+    def statistics(
+        self, section: HttpSection, page: StatsPage, request: Request, rest: str
+    ) -> Response:
         """The dashboard, or the rows as `;csv` or `;json`.
 
         Addresses are shown only with `stats show-legends`, as in HAProxy.
         """
-        words, reveal = rest.split(";"), proxy.stats_show_legends
+        if request.method not in READING:
+            return refusal(HTTPStatus.METHOD_NOT_ALLOWED)
+        words = rest.split(";")
         for word, form, content_type in (
             ("csv", Format.CSV, "text/plain; charset=utf-8"),
             ("json", Format.JSON, "application/json"),
         ):
             if word in words:
-                rows = render_rows(self.all_rows(reveal=reveal), form)
-                return Response(HTTPStatus.OK, content_type, self.turns.chunks(rows))
-        page = self.dashboard.page(
-            refresh="norefresh" not in words,
-            reveal=reveal,
-            version=not proxy.stats_hide_version,
-            metrics_paths=proxy.metrics_paths,
+                rows = self.turns.chunks(render_rows(self.all_rows(page), form))
+                return streamed(HTTPStatus.OK, content_type, rows)
+        shown = self.dashboard.page(
+            page, refresh="norefresh" not in words, metrics_path=section.metrics_path
         )
-        return Response(
-            HTTPStatus.OK, "text/html; charset=utf-8", self.turns.chunks(page), DASHBOARD_HEADERS
-        )
+        content_type = "text/html; charset=utf-8"
+        return streamed(HTTPStatus.OK, content_type, self.turns.chunks(shown), DASHBOARD_HEADERS)
 
-    def all_rows(self, *, reveal: bool) -> Iterator[Row]:
-        """Every row of every proxy."""
+    def all_rows(self, page: StatsPage) -> Iterator[Row]:
+        """Every row of every section that the page shows."""
         for proxy in self.report.proxies:
-            yield from self.report.rows(proxy, reveal=reveal)
+            if not page.scope or proxy.name in page.scope:
+                yield from self.report.rows(proxy, reveal=page.show_legends)
+
+
+def phrase_of(status: int) -> str:
+    """The usual phrase of a status; "" for one of the configuration's own."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
+
+
+def page_of(
+    section: HttpSection, status: int, headers: tuple[tuple[str, str], ...] = ()
+) -> Response:
+    """The page of a status: that of `errorfile`, or a line of our own."""
+    for reply in section.replies:
+        if reply.status == status:
+            return whole(status, reply.reason, (*reply.headers, *headers), reply.body)
+    reason = phrase_of(status)
+    text = f"<html><body><h1>{status} {reason}</h1>\n{WORDS.get(status, '')}\n</body></html>\n"
+    return whole(status, reason, (*PAGE_HEADERS, *headers), text.encode())
+
+
+def challenge(section: HttpSection, realm: str) -> Response:
+    """The answer to a request without the name and password of a user (RFC 7617)."""
+    quoted = realm.replace("\\", "\\\\").replace('"', '\\"')
+    return page_of(section, 401, (("WWW-Authenticate", f'Basic realm="{quoted}"'),))
+
+
+def decided(section: HttpSection, rule: RequestRule) -> Response:
+    """The answer of a rule that is not `allow`."""
+    if rule.action is Action.AUTH:
+        return challenge(section, rule.realm)
+    if rule.reply is None:
+        return page_of(section, rule.status)
+    reply = rule.reply
+    return whole(reply.status, reply.reason, reply.headers, reply.body)

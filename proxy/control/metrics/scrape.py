@@ -191,7 +191,7 @@ class Scrape:
             state = "UP" if row["status"] == "OPEN" else "DOWN"
             point = point_of(proxy, numbers(row, FRONTEND_METRICS))._replace(state=state)
             self.frontends.append(point)
-            if proxy.service is not None:
+            if proxy.http is not None:
                 self.services.append((point._replace(values=numbers(row, SERVICE_METRICS)), row))
             yield
         backends, servers = self.selection.needs("backend"), self.selection.needs("server")

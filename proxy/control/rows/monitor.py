@@ -70,7 +70,7 @@ class Monitor:
         self.services = {
             proxy.frontend_index: ServiceCounters()
             for proxy in settings.frontends
-            if proxy.service is not None
+            if proxy.http is not None
         }
         self.service_meters = {
             index: SessionMeter(service.fields(), now_ms)

@@ -59,7 +59,7 @@ def frontend_row(
     """One FRONTEND row; `maxconn` is the limit that holds for it."""
     row: Row = zeros("dreq dresp ereq req_rate req_rate_max req_tot comp_in comp_out")
     row |= zeros("comp_byp comp_rsp dses wrew")
-    if proxy.service is not None:
+    if proxy.http is not None:
         row |= zeros("intercepted cache_lookups cache_hits")
         row["req_tot"] = row["intercepted"] = counters["requests"]
         for kind in ("1xx", "2xx", "3xx", "4xx", "5xx", "other"):
@@ -80,7 +80,7 @@ def frontend_row(
         "rate": reading.rate,
         "rate_lim": proxy.session_rate,
         "rate_max": reading.rate_max,
-        "mode": "tcp" if proxy.service is None else "http",
+        "mode": "tcp" if proxy.http is None else "http",
         "conn_rate": reading.connection_rate,
         "conn_rate_max": reading.connection_rate_max,
         "conn_tot": counters["connections_total"],

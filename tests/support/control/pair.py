@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from proxy.config.model.settings import Balance, Balancing, Check, Origin, Proxy, Queueing, Service
+from proxy.config.model.http import StatsPage
+from proxy.config.model.settings import Balance, Balancing, Check, Origin, Proxy, Queueing
 from proxy.runtime import now_ms
 from resolverd.config import (
     Family,
@@ -22,6 +23,7 @@ from resolverd.config import (
 )
 from shm.states import HealthState, Operational
 from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.control.sections import metrics_on
 from tests.support.control.site import World, a_server, ask, control_world, haproxy
 
 CHECKED = Check(inter_ms=100)
@@ -82,9 +84,7 @@ def proxies(up_port: int) -> list[Proxy]:
             6,
             "frontend",
             Origin(),
-            service=Service.STATS,
-            stats_uri="/stats",
-            metrics_paths=("/metrics",),
+            http=metrics_on("/metrics", page=StatsPage("/stats")),
         ),
     ]
 

@@ -145,7 +145,7 @@ class World:
         self.lay()
         self.stats_sockets = tuple(self.listen_unix(level) for level in LEVELS)
         self.services = {
-            proxy.name: self.listen_tcp() for proxy in self.settings.frontends if proxy.service
+            proxy.name: self.listen_tcp() for proxy in self.settings.frontends if proxy.http
         }
         self.runtime = Runtime(
             settings=self.settings,
@@ -157,7 +157,7 @@ class World:
             service_sockets=tuple(
                 (proxy.frontend_index or 0, self.services[proxy.name])
                 for proxy in self.settings.frontends
-                if proxy.service
+                if proxy.http
             ),
             workers=workers,
             main_pid=os.getpid(),

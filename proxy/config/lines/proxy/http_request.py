@@ -1,56 +1,61 @@
-"""`http-request`, with which a statistics section serves metrics (manual section 4.2).
+"""Lines about requests: `http-request`, `acl`, `monitor fail` (manual section 4.2).
 
-Owns the lines that are honoured: the exporter, on every path or on the paths of its condition. Any
-other line is a rule that could deny access, and is stored as one: a section that serves statistics
-refuses it.
+Owns their storing only: what conditions name may follow, and in mode tcp none of them means
+anything. `acl` is read at once, because its errors are those of its line.
 """
 
 from __future__ import annotations
 
-from proxy.config.drafts import ProxyDraft
+from proxy.config.drafts import ProxyDraft, ProxyKind
+from proxy.config.http_drafts import RuleLine
 from proxy.config.lines.http import RULES, note
-from proxy.config.lines.table import Statement, Treatment, Word
+from proxy.config.lines.rules.condition import OR
+from proxy.config.lines.rules.expression import parse_expression
+from proxy.config.lines.table import Statement, Treatment, Word, works
 from proxy.config.text.messages import ConfigError
-
-EXPORTER = "http-request use-service prometheus-exporter"
-_OR = ("or", "||")
+from proxy.config.text.names import check_label
 
 
 def _http_request(statement: Statement, draft: ProxyDraft) -> None:
     if not statement.arguments:
         raise ConfigError("'http-request' expects an action")
-    paths: tuple[str, ...] | None = None
-    if " ".join(statement.words[:3]) == EXPORTER:
-        paths = _paths_of_condition(statement.words[3:])
-        if paths is not None:
-            draft.metrics_paths = _together(draft.metrics_paths, paths)
-    note(statement, draft, "'http-request'", RULES, rule=paths is None)
+    note(statement, draft, "'http-request'", RULES, rule=True)
 
 
-def _together(known: tuple[str, ...] | None, more: tuple[str, ...]) -> tuple[str, ...]:
-    """The paths of two lines; () is every path."""
-    return () if known == () or more == () else tuple(dict.fromkeys((*(known or ()), *more)))
+def _acl(statement: Statement, draft: ProxyDraft) -> None:
+    if draft.kind is ProxyKind.DEFAULTS and not draft.name:
+        raise ConfigError("'acl' not allowed in anonymous 'defaults' section.")
+    if not statement.arguments:
+        raise ConfigError("'acl' expects a name and a condition")
+    name = check_label(statement.words[1], "acl")
+    if name in OR:
+        raise ConfigError(
+            f"acl name '{name}' will never match. '{name}' is used to express a logical "
+            "disjunction within a condition."
+        )
+    try:
+        found = parse_expression(statement.origin, statement.words[2:], statement.warn)
+    except ConfigError as error:
+        raise ConfigError(f"error detected while parsing ACL '{name}' : {error}") from error
+    draft.http.expressions[name] = (*draft.http.expressions.get(name, ()), found)
 
 
-def _paths_of_condition(words: tuple[str, ...]) -> tuple[str, ...] | None:
-    """The paths of `if { path <path>... } [or { path ... }]...`; None for any other condition.
-
-    () without a condition.
-    """
-    if not words:
-        return ()
-    paths: list[str] = []
-    separator, rest = words[0] == "if", words[1:]
-    while separator and rest[:2] == ("{", "path") and "}" in rest:
-        end = rest.index("}")
-        patterns = rest[2:end]
-        if not patterns or any(pattern.startswith("-") for pattern in patterns):  # -i, -m, -f ...
-            return None
-        paths += patterns
-        if end + 1 == len(rest):
-            return tuple(paths)
-        separator, rest = rest[end + 1] in _OR, rest[end + 2 :]
-    return None
+def _monitor(statement: Statement, draft: ProxyDraft) -> None:
+    if statement.arguments[:1] != ("fail",):
+        raise ConfigError("'monitor' only supports 'fail'.")
+    if draft.kind is ProxyKind.DEFAULTS:
+        raise ConfigError("'monitor fail' not allowed in 'defaults' section.")
+    if statement.words[2:3] not in (("if",), ("unless",)):
+        raise ConfigError(
+            "'monitor fail' requires either 'if' or 'unless' followed by a condition."
+        )
+    line = RuleLine(statement.words, statement.origin)
+    draft.http.monitor_fail = (*draft.http.monitor_fail, line)
+    note(statement, draft, "'monitor fail'", "")
 
 
-HTTP_REQUEST: Word[ProxyDraft] = Word(Treatment.HTTP_ONLY, _http_request)
+REQUEST_WORDS: dict[str, Word[ProxyDraft]] = {
+    "http-request": Word(Treatment.HTTP_ONLY, _http_request),
+    "acl": works(_acl),
+    "monitor": Word(Treatment.HTTP_ONLY, _monitor),
+}

@@ -11,7 +11,7 @@ from proxy.config.lines.shapes import RANGES
 from proxy.config.lines.table import Table, later, removed, unsupported, without_effect
 
 _LATER = (
-    *("use-server", "acl", "tcp-response"),
+    *("use-server", "tcp-response"),
     *("log-format-sd", "error-log-format", "guid"),
     "log-steps",
 )
@@ -27,7 +27,6 @@ _UNSUPPORTED = {
     "use-fcgi-app": "it needs mode http",
     "external-check": "use a TCP check ('check' on the server line)",
     "email-alert": "watch the metrics (millrace_* and haproxy_*) and alert from there",
-    "monitor": "watch the metrics instead",
     "hash-preserve-affinity": "consistent hashing passes over a server that takes no sessions",
     "quic-initial": "QUIC is not TCP",
 }

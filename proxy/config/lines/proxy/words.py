@@ -13,7 +13,7 @@ from proxy.config.lines.log import log_format, log_tag, proxy_log
 from proxy.config.lines.proxy.balance import BALANCE_WORDS
 from proxy.config.lines.proxy.bind import bind
 from proxy.config.lines.proxy.http_check import http_check
-from proxy.config.lines.proxy.http_request import HTTP_REQUEST
+from proxy.config.lines.proxy.http_request import REQUEST_WORDS
 from proxy.config.lines.proxy.option import option
 from proxy.config.lines.proxy.others import PROXY_OTHERS
 from proxy.config.lines.proxy.stats import proxy_stats
@@ -172,8 +172,8 @@ def _timeout_line(statement: Statement, draft: ProxyDraft) -> None:
 
 PROXY_WORDS: Table[ProxyDraft] = {
     **HTTP_WORDS,
-    "http-request": HTTP_REQUEST,
     **PROXY_OTHERS,
+    **REQUEST_WORDS,
     "mode": works(_mode),
     "bind": works(bind),
     "server": works(server),

@@ -1,0 +1,98 @@
+"""What a section in mode http answers, while it is being read: lines by their words.
+
+The lines of rules are kept as they are written: conditions name lists, backends and servers that
+later lines may make, and in mode tcp none of them means anything.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from proxy.config.model.http import REALM_DEFAULT, User
+from proxy.config.model.rules import IntRange, Matcher, Network
+from proxy.config.model.settings import Origin
+
+
+class RuleLine(msgspec.Struct, frozen=True):
+    """A line with a rule for requests: its words from the keyword on."""
+
+    words: tuple[str, ...]
+    origin: Origin
+
+    @property
+    def text(self) -> str:
+        """The line as it is shown in messages."""
+        return " ".join(self.words)
+
+
+class Expression(msgspec.Struct, frozen=True):
+    """One fetch with its patterns: the content of an `acl` line, or of braces."""
+
+    word: str  # as written, for messages
+    fetch: str
+    arguments: tuple[str, ...]
+    matcher: Matcher
+    insensitive: bool
+    texts: tuple[bytes, ...]
+    ranges: tuple[IntRange, ...]
+    networks: tuple[Network, ...]
+    origin: Origin
+
+
+class StatsDraft(msgspec.Struct):
+    """The `stats` lines of a section."""
+
+    enabled: bool = False
+    uri: str | None = None
+    show_legends: bool = False
+    hide_version: bool = False
+    refresh_seconds: int | None = None
+    node: str | None = None
+    description: str | None = None
+    scope: tuple[str, ...] = ()
+    realm: str = REALM_DEFAULT
+    users: tuple[User, ...] = ()
+    rules: tuple[RuleLine, ...] = ()
+    admin: RuleLine | None = None
+
+
+class ErrorFile(msgspec.Struct, frozen=True):
+    """One `errorfile` line."""
+
+    status: int
+    path: str
+    origin: Origin
+
+
+class HttpDraft(msgspec.Struct):
+    """All lines about requests of one section."""
+
+    stats: StatsDraft = msgspec.field(default_factory=StatsDraft)
+    rules: tuple[RuleLine, ...] = ()
+    monitor_uri: str | None = None
+    monitor_fail: tuple[RuleLine, ...] = ()
+    error_files: dict[int, ErrorFile] = {}
+    expressions: dict[str, tuple[Expression, ...]] = {}  # `acl` lines by name
+
+    def inherited(self) -> HttpDraft:
+        """What another section gets of it."""
+        return msgspec.structs.replace(
+            self,
+            stats=msgspec.structs.replace(self.stats),
+            error_files=dict(self.error_files),
+            expressions=dict(self.expressions),
+        )
+
+
+class UserListDraft(msgspec.Struct):
+    """A `userlist` section; members are checked when all of it is known."""
+
+    name: str
+    origin: Origin
+    users: dict[str, User] = {}
+    members: dict[str, tuple[str, ...]] = {}  # of each group, as its line has them
+
+    def groups_of(self, user: User) -> frozenset[str]:
+        """The groups of a user, by its own line and by theirs."""
+        named = {group for group, members in self.members.items() if user.name in members}
+        return frozenset((*user.groups, *named))

@@ -1,0 +1,1 @@
+"""Words of conditions: fetches, patterns, `acl` and what follows `if` (manual section 7)."""

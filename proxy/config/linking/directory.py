@@ -1,0 +1,65 @@
+"""Where the things are that conditions name: by drafts while they are checked, then by settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from proxy.config.drafts import ProxyDraft
+from proxy.config.http_drafts import UserListDraft
+from proxy.config.model.settings import Proxy
+
+
+class DraftDirectory:
+    """What there is; the numbers are not known yet."""
+
+    def __init__(
+        self, drafts: Sequence[ProxyDraft], user_lists: Mapping[str, UserListDraft]
+    ) -> None:
+        enabled = [draft for draft in drafts if not draft.disabled]
+        self.user_lists = user_lists
+        self._backends = {draft.name: draft for draft in enabled if draft.kind.serves}
+        self._frontends = {draft.name for draft in enabled if draft.kind.accepts}
+
+    def backend(self, name: str) -> tuple[int, bool] | None:
+        """Any number, if there is such a backend."""
+        return (0, False) if name in self._backends else None
+
+    def server(self, backend: str, name: str) -> int | None:
+        """Any number, if there is such a server."""
+        found = self._backends.get(backend)
+        names = () if found is None else (server.name for server in found.servers)
+        return 0 if name in names else None
+
+    def frontend(self, name: str) -> int | None:
+        """Any number, if there is such a frontend."""
+        return 0 if name in self._frontends else None
+
+
+class SettingsDirectory:
+    """The indices and slots of linked sections."""
+
+    def __init__(self, proxies: Sequence[Proxy], user_lists: Mapping[str, UserListDraft]) -> None:
+        self.user_lists = user_lists
+        self._backends = {proxy.name: proxy for proxy in proxies if proxy.backend_index is not None}
+        self._frontends = {
+            proxy.name: proxy.frontend_index
+            for proxy in proxies
+            if proxy.frontend_index is not None
+        }
+
+    def backend(self, name: str) -> tuple[int, bool] | None:
+        """Its index, and `option allbackups`."""
+        found = self._backends.get(name)
+        if found is None or found.backend_index is None:
+            return None
+        return found.backend_index, found.allbackups
+
+    def server(self, backend: str, name: str) -> int | None:
+        """Its slot."""
+        found = self._backends.get(backend)
+        servers = found.servers if found is not None else ()
+        return next((server.slot for server in servers if server.name == name), None)
+
+    def frontend(self, name: str) -> int | None:
+        """Its index."""
+        return self._frontends.get(name)

@@ -1,0 +1,162 @@
+"""Sections that answer requests themselves: all their lines to one `HttpSection`.
+
+Owns what of a frontend and of the backend behind it counts, and which `errorfile` is used. Reads
+drafts and the files that their lines name; changes no draft.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import chain
+from typing import TypeVar
+
+import msgspec
+
+from proxy.config.drafts import ProxyDraft
+from proxy.config.http_drafts import ErrorFile, HttpDraft, RuleLine
+from proxy.config.linking.conditions import ConditionLinker, SectionIndex
+from proxy.config.linking.http_replies import reply_in
+from proxy.config.linking.http_rules import RequestRuleReader
+from proxy.config.model.http import (
+    Action,
+    AuthQuestion,
+    HttpSection,
+    RequestRule,
+    StatsPage,
+    WrittenReply,
+)
+from proxy.config.model.rules import Matcher
+from proxy.config.model.settings import Origin
+from proxy.config.text.messages import ConfigError, Messages
+
+Linked = TypeVar("Linked")
+METRICS_PATH = "/metrics"  # where a scraper looks that is told nothing else
+
+
+class SectionLinker:
+    """Links one section: `front` has the clients, `shown` the statistics; often they are one."""
+
+    def __init__(
+        self, front: ProxyDraft, shown: ProxyDraft, directory: SectionIndex, messages: Messages
+    ) -> None:
+        http = front.mode == "http"  # in mode tcp its own lines about requests mean nothing
+        self._front = front.http if http else HttpDraft()
+        own = (front,) if http or front is shown else ()
+        self._drafts = own if front is shown else (*own, shown)
+        self._shown = shown
+        self._messages = messages
+        self._linker = ConditionLinker(directory)
+
+    def section(self, node: str, description: str) -> HttpSection:
+        """The settings; messages have an alert for each line that is not honoured.
+
+        `node` and `description` are those of the global section.
+        """
+        rulesets = tuple(tuple(self._rules(draft.http)) for draft in self._drafts)
+        page = self._page(node, description)
+        fails = self._each(
+            self._front,
+            self._front.monitor_fail,
+            lambda reader, line: reader.needed(line, line.words[2:], "monitor fail"),
+        )
+        stats = self._shown.http.stats
+        section = HttpSection(
+            page=page,
+            monitor_uri=self._front.monitor_uri,
+            monitor_fail=tuple(fails),
+            rulesets=tuple(filter(None, rulesets)),
+            users=AuthQuestion(stats.users) if stats.users else None,
+            realm=stats.realm,
+            questions=tuple(self._linker.questions),
+            metrics_path=next(filter(None, map(_metrics_path, chain(*rulesets))), None),
+        )
+        replies = tuple(self._replies(statuses(section)))
+        return msgspec.structs.replace(section, replies=replies)
+
+    def _each(
+        self,
+        http: HttpDraft,
+        lines: tuple[RuleLine, ...],
+        read: Callable[[RequestRuleReader, RuleLine], Linked],
+    ) -> Iterator[Linked]:
+        reader = RequestRuleReader(http.expressions, self._linker, self._warn)
+        for line in lines:
+            try:
+                yield read(reader, line)
+            except ConfigError as error:
+                self._messages.alert(str(error), line.origin)
+
+    def _warn(self, text: str, origin: Origin) -> None:
+        self._messages.warning(text, origin)
+
+    def _rules(self, http: HttpDraft) -> Iterator[RequestRule]:
+        return self._each(http, http.rules, lambda reader, line: reader.rule(line))
+
+    def _page(self, node: str, description: str) -> StatsPage | None:
+        http = self._shown.http
+        stats = http.stats
+        if not stats.enabled or stats.uri is None:
+            return None
+        if stats.admin is not None:  # its condition is judged, though it changes nothing
+            tuple(
+                self._each(
+                    http,
+                    (stats.admin,),
+                    lambda reader, line: reader.needed(line, line.words[2:], "stats admin"),
+                )
+            )
+        rules = self._each(http, stats.rules, lambda reader, line: reader.rule(line, "stats "))
+        names = (self._shown.name if name == "." else name for name in stats.scope)
+        return StatsPage(
+            uri=stats.uri,
+            show_legends=stats.show_legends,
+            hide_version=stats.hide_version,
+            refresh_seconds=stats.refresh_seconds,
+            node=None if stats.node is None else stats.node or node,
+            description=None if stats.description is None else stats.description or description,
+            scope=frozenset(names),
+            rules=tuple(rules),
+        )
+
+    def _replies(self, wanted: frozenset[int]) -> Iterator[WrittenReply]:
+        for status, file in sorted(self._error_files().items()):
+            if status in wanted:
+                try:
+                    yield reply_in(file.path)
+                except ConfigError as error:
+                    self._messages.alert(f"'errorfile' : {error}", file.origin)
+
+    def _error_files(self) -> dict[int, ErrorFile]:
+        return {
+            status: file
+            for draft in self._drafts
+            for status, file in draft.http.error_files.items()
+        }
+
+    def unused_files(self, section: HttpSection) -> list[str]:
+        """`errorfile` lines of statuses that the section never answers with, for a notice."""
+        wanted = statuses(section)
+        return [f"'errorfile {status}'" for status in self._error_files() if status not in wanted]
+
+
+def statuses(section: HttpSection) -> frozenset[int]:
+    """The statuses of the answers that a section makes, and not its page, metrics or a reply."""
+    rules = (*chain(*section.rulesets), *(section.page.rules if section.page else ()))
+    found = {rule.status for rule in rules if rule.status and rule.reply is None}
+    if section.monitor_uri is not None:
+        found.add(200)
+    if section.users is not None or any(rule.action is Action.AUTH for rule in rules):
+        found.add(401)
+    return frozenset(found | {503})
+
+
+def _metrics_path(rule: RequestRule) -> str | None:
+    """A path on which a rule serves metrics, if one is to be seen; None."""
+    if rule.action is not Action.METRICS:
+        return None
+    if rule.condition is None:
+        return METRICS_PATH
+    for term in rule.condition.terms:
+        if term.fetch == "path" and term.matcher in (Matcher.STR, Matcher.BEG) and term.texts:
+            return term.texts[0].decode(errors="replace")
+    return None

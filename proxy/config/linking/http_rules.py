@@ -1,0 +1,115 @@
+"""Rules for requests: their lines to settings (manual section 4.2, `http-request`).
+
+Owns the actions that a section in mode http honours. Any other line is refused: it could keep a
+client out. Reads drafts, changes none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+
+from proxy.config.http_drafts import RuleLine
+from proxy.config.lines.rules.condition import BEGINNINGS, Lists, flattened, parse_clauses
+from proxy.config.linking.conditions import ConditionLinker
+from proxy.config.linking.http_replies import ReplyWords
+from proxy.config.model.http import REALM_DEFAULT, Action, RequestRule
+from proxy.config.model.rules import Condition
+from proxy.config.model.settings import Origin
+from proxy.config.text.messages import ConfigError
+
+SERVICE = "prometheus-exporter"
+_HONOURED = "it honours 'allow', 'deny', 'return', 'auth' and 'use-service prometheus-exporter'"
+
+
+class RequestRuleReader:
+    """Reads the rules of one section; `lists` are its `acl` lines."""
+
+    def __init__(
+        self, lists: Lists, linker: ConditionLinker, warn: Callable[[str, Origin], None]
+    ) -> None:
+        self._lists = lists
+        self._linker = linker
+        self._warn = warn
+
+    def condition(self, line: RuleLine, words: Sequence[str], what: str) -> Condition | None:
+        """What follows the action; None without a condition. Raises ConfigError."""
+        if not words:
+            return None
+        if words[0] not in BEGINNINGS:
+            raise ConfigError(
+                f"'{what}' expects either 'if' or 'unless' followed by a condition but found "
+                f"'{words[0]}'"
+            )
+        origin = line.origin
+        try:
+            clauses = parse_clauses(
+                origin, words[1:], self._lists, lambda text: self._warn(text, origin)
+            )
+            return flattened(clauses, self._linker.term, unless=words[0] == "unless")
+        except ConfigError as error:
+            raise ConfigError(f"'{what}' condition : {error}") from error
+
+    def needed(self, line: RuleLine, words: Sequence[str], what: str) -> Condition:
+        """The condition of a word that has to have one."""
+        found = self.condition(line, words, what)
+        if found is None:
+            raise ConfigError(f"'{what}' requires either 'if' or 'unless' followed by a condition")
+        return found
+
+    def rule(self, line: RuleLine, before: str = "") -> RequestRule:
+        """The rule of a line; `before` is what stands before its words. Raises ConfigError."""
+        keyword, action, *rest = (*line.words, "")
+        rest = rest[:-1] if action else []
+        what = f"{before}{keyword} {action}"
+        known = _READERS if not before else _READERS.keys() & _OF_STATISTICS
+        if keyword == "http-request" and action in known:
+            found = _READERS[action](self, line, rest, what)
+            if found is not None:
+                return found
+        raise ConfigError(
+            f"'{before}{line.text}' is not supported yet in a section that serves statistics or "
+            f"answers by itself: {_HONOURED}; keep others out by the address in 'bind' or by the "
+            "packet filter of the host"
+        )
+
+    def _allow(self, line: RuleLine, words: Sequence[str], what: str) -> RequestRule:
+        return RequestRule(Action.ALLOW, self.condition(line, words, what))
+
+    def _auth(self, line: RuleLine, words: Sequence[str], what: str) -> RequestRule:
+        realm = REALM_DEFAULT
+        if words and words[0] == "realm":
+            if len(words) < 2:
+                raise ConfigError(f"'{what}' : missing realm value")
+            realm, words = words[1], words[2:]
+        return RequestRule(Action.AUTH, self.condition(line, words, what), realm=realm)
+
+    def _metrics(self, line: RuleLine, words: Sequence[str], what: str) -> RequestRule | None:
+        if not words or words[0] != SERVICE:
+            return None
+        return RequestRule(Action.METRICS, self.condition(line, words[1:], f"{what} {SERVICE}"))
+
+    def _deny(self, line: RuleLine, words: Sequence[str], what: str) -> RequestRule:
+        return self._answering(line, words, what, Action.DENY, HTTPStatus.FORBIDDEN)
+
+    def _return(self, line: RuleLine, words: Sequence[str], what: str) -> RequestRule:
+        return self._answering(line, words, what, Action.RETURN, HTTPStatus.OK)
+
+    def _answering(
+        self, line: RuleLine, words: Sequence[str], what: str, action: Action, status: HTTPStatus
+    ) -> RequestRule:
+        reader = ReplyWords(words, what, status.value)
+        reply = reader.reply()
+        condition = self.condition(line, reader.rest, what)
+        return RequestRule(action, condition, status=reader.status, reply=reply)
+
+
+_OF_STATISTICS = frozenset({"allow", "auth", "deny"})  # `stats http-request`
+_Reader = Callable[[RequestRuleReader, RuleLine, Sequence[str], str], RequestRule | None]
+_READERS: dict[str, _Reader] = {
+    "allow": RequestRuleReader._allow,
+    "auth": RequestRuleReader._auth,
+    "deny": RequestRuleReader._deny,
+    "return": RequestRuleReader._return,
+    "use-service": RequestRuleReader._metrics,
+}

@@ -1,0 +1,86 @@
+"""What a section in mode http answers: statistics, metrics, its health, and rules for requests.
+
+The section itself answers every request: nothing of mode http is forwarded.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from proxy.config.model.rules import Condition
+
+REALM_DEFAULT = "HAProxy Statistics"
+
+
+class User(msgspec.Struct, frozen=True):
+    """A name with its password, as written or as crypt(3) made it; without one it never enters."""
+
+    name: str
+    password: str = ""
+    encrypted: bool = False
+    groups: tuple[str, ...] = ()
+
+
+class AuthQuestion(msgspec.Struct, frozen=True):
+    """Whether a request has the name and password of one of these users."""
+
+    users: tuple[User, ...]
+
+
+class WrittenReply(msgspec.Struct, frozen=True):
+    """A response that the configuration gives in whole."""
+
+    status: int
+    reason: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+class Action(enum.Enum):
+    """What a rule of `http-request` or `stats http-request` does with a request."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+    RETURN = "return"
+    AUTH = "auth"
+    METRICS = "use-service"
+
+
+class RequestRule(msgspec.Struct, frozen=True):
+    """One rule; the first whose condition holds is the last one looked at."""
+
+    action: Action
+    condition: Condition | None = None  # None: always
+    status: int = 0  # of `deny`
+    reply: WrittenReply | None = None  # of `return`; None: the section's own for `status`
+    realm: str = REALM_DEFAULT
+
+
+class StatsPage(msgspec.Struct, frozen=True):
+    """The `stats` lines of a section."""
+
+    uri: str
+    show_legends: bool = False  # addresses
+    hide_version: bool = False
+    refresh_seconds: int | None = None  # None: in the page's own time; 0: never
+    node: str | None = None
+    description: str | None = None
+    scope: frozenset[str] = frozenset()  # names of the sections that are shown; empty: all
+    rules: tuple[RequestRule, ...] = ()
+    admin: bool = False
+
+
+class HttpSection(msgspec.Struct, frozen=True):
+    """All that a section answers. Metrics are served by a rule."""
+
+    page: StatsPage | None = None
+    monitor_uri: str | None = None
+    monitor_fail: tuple[Condition, ...] = ()  # 503 instead of 200 if one holds
+    rulesets: tuple[tuple[RequestRule, ...], ...] = ()  # each has a last rule of its own
+    users: AuthQuestion | None = None  # `stats auth`: asked for on each path of page and metrics
+    realm: str = REALM_DEFAULT
+    questions: tuple[AuthQuestion, ...] = ()  # that conditions ask, by the number of their term
+    replies: tuple[WrittenReply, ...] = ()  # `errorfile`, one of each status
+    metrics_path: str | None = None  # one that serves metrics, for people

@@ -1,0 +1,84 @@
+"""The rules of a section for one request: which of them decides.
+
+Owns the numbers under which the conditions of a section are compiled, and the facts of a request
+that they look at. What a decision means is services.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from proxy.config.model.http import Action, AuthQuestion, HttpSection, RequestRule
+from proxy.config.model.rules import Condition
+from proxy.control.http.connection import Addresses
+from proxy.control.http.credentials import answers
+from proxy.control.http.request import Request
+from proxy.rules.program import Conditions
+from shm.segment import Segment
+
+
+class Facts:
+    """What conditions look at of one request; users are asked about at most once."""
+
+    def __init__(self, request: Request, addresses: Addresses, authorised: int) -> None:
+        self._request = request
+        self._addresses = addresses
+        self._authorised = authorised
+
+    def satisfy(self, conditions: Conditions, number: int) -> bool:
+        """Whether the condition with this number holds."""
+        return conditions.holds(
+            number,
+            method=self._request.method.encode("latin-1"),
+            target=self._request.target,
+            headers=self._request.lines,
+            client=self._addresses.client,
+            front=self._addresses.front,
+            authorised=self._authorised,
+        )
+
+
+class SectionRules:
+    """The conditions of one section, compiled."""
+
+    def __init__(self, section: HttpSection, segment: Segment) -> None:
+        every = list(_conditions(section))
+        self._section = section
+        self._conditions = Conditions(segment, every)
+        self._numbers = {id(condition): number for number, condition in enumerate(every)}
+        self._users = () if section.users is None else (section.users,)
+
+    async def facts(self, request: Request, addresses: Addresses) -> Facts:
+        """The facts of a request."""
+        questions: Sequence[AuthQuestion] = self._section.questions
+        return Facts(request, addresses, await answers(questions, request))
+
+    async def is_known(self, request: Request) -> bool:
+        """Whether the request is of one of the users of `stats auth`; True without any."""
+        return not self._users or bool(await answers(self._users, request))
+
+    def fails(self, facts: Facts) -> bool:
+        """Whether `monitor fail` says so."""
+        return any(self._holds(condition, facts) for condition in self._section.monitor_fail)
+
+    def deciding(self, facts: Facts) -> RequestRule | None:
+        """The rule of `http-request` that answers; `allow` ends its own set of rules only."""
+        for ruleset in self._section.rulesets:
+            rule = self.decisive(ruleset, facts)
+            if rule is not None and rule.action is not Action.ALLOW:
+                return rule
+        return None
+
+    def decisive(self, rules: Sequence[RequestRule], facts: Facts) -> RequestRule | None:
+        """The first rule whose condition holds."""
+        return next((rule for rule in rules if self._holds(rule.condition, facts)), None)
+
+    def _holds(self, condition: Condition | None, facts: Facts) -> bool:
+        return condition is None or facts.satisfy(self._conditions, self._numbers[id(condition)])
+
+
+def _conditions(section: HttpSection) -> Iterator[Condition]:
+    yield from section.monitor_fail
+    rulesets = (*section.rulesets, section.page.rules if section.page else ())
+    for rules in rulesets:
+        yield from (rule.condition for rule in rules if rule.condition is not None)

@@ -1,0 +1,1 @@
+"""Conditions that are run: one evaluator, compiled, for every process that has rules."""

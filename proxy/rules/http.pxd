@@ -1,0 +1,164 @@
+# Samples of the head of an HTTP request (manual section 7.3.6). Pure; every loop is over its bytes.
+
+from libc.stddef cimport size_t
+from libc.stdint cimport int64_t
+from libc.string cimport memchr
+
+from proxy.rules.match cimport same
+from proxy.rules.types cimport SAMPLE_NUMBER, SAMPLE_TEXT, HttpView, Sample, Term
+
+
+cdef inline void set_text(Sample *sample, const char *text, size_t length) noexcept nogil:
+    sample.type = SAMPLE_TEXT
+    sample.text = text
+    sample.length = length
+
+
+cdef inline size_t span(const char *text, size_t length, char until) noexcept nogil:
+    """How many bytes come before the first such letter; all if there is none."""
+    cdef const char *found = <const char *>memchr(text, until, length) if length else NULL
+    return length if found == NULL else <size_t>(found - text)
+
+
+cdef inline bint path_sample(const HttpView *http, Sample *sample) noexcept nogil:
+    """The path of the target, behind scheme and authority where it has them (RFC 9112, 3.2.2)."""
+    cdef const char *text = http.target
+    cdef size_t length = http.target_length, skipped
+    if length and text[0] != c"/":
+        skipped = span(text, length, c":")
+        if length - skipped < 3 or text[skipped + 1] != c"/" or text[skipped + 2] != c"/":
+            return False
+        text += skipped + 3
+        length -= skipped + 3
+        skipped = span(text, length, c"/")
+        text += skipped
+        length -= skipped
+    length = span(text, span(text, length, c"?"), c"#")
+    set_text(sample, text, length)
+    return length != 0
+
+
+cdef inline bint query_sample(const HttpView *http, Sample *sample) noexcept nogil:
+    """What follows the first question mark."""
+    cdef size_t before = span(http.target, http.target_length, c"?")
+    if before == http.target_length:
+        return False
+    set_text(sample, http.target + before + 1, http.target_length - before - 1)
+    return True
+
+
+cdef inline bint ends_parameter(char letter) noexcept nogil:
+    return letter == c"&" or letter == c";" or letter == c"?"  # also behind the first: as HAProxy
+
+
+cdef inline bint parameter_sample(
+        const HttpView *http, const Term *term, Sample *sample) noexcept nogil:
+    """The next value of a parameter of the query, as it is written."""
+    cdef Sample query
+    cdef size_t at = sample.position, end, name
+    sample.more = False
+    if not query_sample(http, &query):
+        return False
+    while at < query.length:
+        end = at
+        while end < query.length and not ends_parameter(query.text[end]):
+            end += 1
+        name = span(query.text + at, end - at, c"=")
+        if name == term.length and name < end - at and same(
+                query.text + at, term.text, name, False):
+            set_text(sample, query.text + at + name + 1, end - at - name - 1)
+            sample.position = end + 1
+            sample.more = True
+            return True
+        at = end + 1
+    return False
+
+
+cdef inline bint blank(char letter) noexcept nogil:
+    return letter == c" " or letter == c"\t"
+
+
+cdef inline void trim(const char **text, size_t *length) noexcept nogil:
+    while length[0] and blank(text[0][0]):
+        text[0] += 1
+        length[0] -= 1
+    while length[0] and blank(text[0][length[0] - 1]):
+        length[0] -= 1
+
+
+cdef inline size_t value_span(const char *text, size_t length) noexcept nogil:
+    """The bytes of one value of a list: up to a comma outside quotes (RFC 9110, 5.6.1)."""
+    cdef size_t at = 0
+    cdef bint quoted = False
+    while at < length and (quoted or text[at] != c","):
+        if text[at] == c'"':
+            quoted = not quoted
+        elif quoted and text[at] == c"\\" and at + 1 < length:
+            at += 1
+        at += 1
+    return at
+
+
+cdef inline bint header_sample(
+        const HttpView *http, const Term *term, bint whole, Sample *sample) noexcept nogil:
+    """The next value of a header; `whole`: the next line of it, with commas.
+
+    `position` is where the rest of a list, or else the next line, begins; it never lies within
+    another line's name, because a line is left only at its end.
+    """
+    cdef const char *line
+    cdef const char *text
+    cdef size_t at = sample.position, length, name, taken, line_begin
+    sample.more = False
+    while at < http.headers_length:
+        line_begin = line_start(http, at)
+        line = http.headers + line_begin
+        length = span(line, http.headers_length - line_begin, c"\r")
+        name = span(line, length, c":")
+        if name == length or name != term.length or not same(line, term.text, name, True):
+            at = line_begin + length + 2
+            continue
+        taken = at - line_begin if at > line_begin else name + 1
+        text = line + taken
+        length -= taken
+        name = length if whole else value_span(text, length)
+        sample.position = line_begin + taken + name + (2 if name == length else 1)
+        sample.more = True
+        length = name
+        trim(&text, &length)
+        set_text(sample, text, length)
+        return True
+    return False
+
+
+cdef inline size_t line_start(const HttpView *http, size_t at) noexcept nogil:
+    """Where the line of a position begins."""
+    while at and http.headers[at - 1] != c"\n":
+        at -= 1
+    return at
+
+
+cdef inline int64_t header_count(
+        const HttpView *http, const Term *term, bint whole) noexcept nogil:
+    cdef Sample sample
+    cdef int64_t count = 0
+    sample.position = 0
+    while header_sample(http, term, whole, &sample):
+        count += 1
+    return count
+
+
+cdef inline bint header_fetch(
+        const HttpView *http, const Term *term, bint whole, Sample *sample) noexcept nogil:
+    """The next value; with an occurrence, that one only: from the end if it is negative."""
+    cdef int64_t wanted = term.numbers[0], left
+    if wanted == 0:
+        return header_sample(http, term, whole, sample)
+    if wanted < 0:
+        wanted += header_count(http, term, whole) + 1
+    sample.position = 0
+    left = wanted
+    while left > 0 and header_sample(http, term, whole, sample):
+        left -= 1
+    sample.more = False
+    return wanted > 0 and left == 0

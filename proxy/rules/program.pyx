@@ -1,0 +1,167 @@
+"""Compiled conditions of one process: flat C arrays made of the settings, and their evaluation.
+
+Owns the memory of the arrays and the correspondence of names with the numbers of codes.pxd. What a
+condition means is evaluate.pxd.
+"""
+
+import ipaddress
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport (
+    INT64_MAX, INT64_MIN, int32_t, int64_t, uint16_t, uint32_t, uint64_t, uint8_t)
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset
+
+from proxy.rules.codes cimport *
+from proxy.rules.evaluate cimport condition_holds
+from proxy.rules.types cimport TERM_NUMBERS, Context, HttpView, Pattern, Term
+from shm.segment cimport Segment
+
+FETCHES = {
+    "always_true": FETCH_TRUE, "always_false": FETCH_FALSE, "src": FETCH_CLIENT_ADDRESS,
+    "src_port": FETCH_CLIENT_PORT, "dst": FETCH_FRONT_ADDRESS, "dst_port": FETCH_FRONT_PORT,
+    "method": FETCH_METHOD, "path": FETCH_PATH, "url": FETCH_URL, "query": FETCH_QUERY,
+    "url_param": FETCH_URL_PARAMETER, "req.hdr": FETCH_HEADER_VALUE,
+    "req.fhdr": FETCH_HEADER_LINE, "req.hdr_cnt": FETCH_HEADER_VALUES,
+    "req.fhdr_cnt": FETCH_HEADER_LINES, "http_auth": FETCH_AUTHORISED,
+    "nbsrv": FETCH_USABLE_SERVERS, "srv_is_up": FETCH_SERVER_IS_UP,
+    "srv_conn": FETCH_SERVER_SESSIONS, "be_conn": FETCH_BACKEND_SESSIONS,
+    "queue": FETCH_BACKEND_QUEUE, "fe_conn": FETCH_FRONTEND_SESSIONS,
+}
+MATCHERS = {
+    "found": MATCH_FOUND, "bool": MATCH_BOOL, "int": MATCH_INT, "ip": MATCH_IP, "str": MATCH_STR,
+    "beg": MATCH_BEG, "end": MATCH_END, "sub": MATCH_SUB, "dir": MATCH_DIR, "dom": MATCH_DOM,
+    "len": MATCH_LEN,
+}
+
+
+cdef void *zeroed(size_t number, size_t size) except NULL:
+    cdef void *found = calloc(max(number, <size_t>1), size)
+    if found == NULL:
+        raise MemoryError("conditions")
+    return found
+
+
+cdef uint8_t packed(object address, uint8_t *out) except 255:
+    """Fill 16 bytes; the family, 0 for None."""
+    cdef bytes content
+    memset(out, 0, 16)
+    if address is None:
+        return 0
+    content = ipaddress.ip_address(address).packed
+    memcpy(out, PyBytes_AS_STRING(content), PyBytes_GET_SIZE(content))
+    return 4 if PyBytes_GET_SIZE(content) == 4 else 6
+
+
+cdef class Conditions:
+    """Conditions by their number, for the requests of one process.
+
+    Raises KeyError for a fetch or matcher without a C function, MemoryError.
+    """
+
+    cdef Segment segment  # keeps the mapping
+    cdef list kept  # the bytes that terms and patterns point to
+    cdef Term *terms
+    cdef Pattern *patterns
+    cdef int32_t *firsts
+    cdef uint32_t count
+
+    def __init__(self, Segment segment, conditions) -> None:
+        cdef uint32_t number = 0
+        cdef int32_t first = 0
+        cdef uint32_t pattern = 0
+        every = [term for condition in conditions for term in condition.terms]
+        self.segment = segment
+        self.kept = []
+        self.terms = <Term *>zeroed(len(every), sizeof(Term))
+        self.patterns = <Pattern *>zeroed(
+            sum(len(term.texts) + len(term.ranges) + len(term.networks) for term in every),
+            sizeof(Pattern))
+        self.firsts = <int32_t *>zeroed(len(conditions), sizeof(int32_t))
+        for condition in conditions:
+            self.firsts[number] = first
+            number += 1
+            for offset, term in enumerate(condition.terms):
+                self.set_term(&self.terms[first + <int32_t>offset], term, first)
+                pattern = self.set_patterns(&self.terms[first + <int32_t>offset], term, pattern)
+            first += <int32_t>len(condition.terms)
+        self.count = number
+
+    def __dealloc__(self):
+        free(self.terms)
+        free(self.patterns)
+        free(self.firsts)
+
+    def __len__(self) -> int:
+        return self.count
+
+    cdef const char *keep(self, bytes content) except NULL:
+        self.kept.append(content)
+        return PyBytes_AS_STRING(content)
+
+    cdef int set_term(self, Term *target, object term, int32_t first) except -1:
+        cdef bytes text = term.text.encode()
+        cdef uint32_t at = 0
+        target.fetch = FETCHES[term.fetch]
+        target.matcher = MATCHERS[term.matcher.value]
+        target.insensitive = term.insensitive
+        target.text = self.keep(text)
+        target.length = len(text)
+        for number in term.numbers:
+            if at < TERM_NUMBERS:
+                target.numbers[at] = number
+            at += 1
+        target.then = first + term.then if term.then >= 0 else term.then
+        target.otherwise = first + term.otherwise if term.otherwise >= 0 else term.otherwise
+        return 0
+
+    cdef uint32_t set_patterns(self, Term *target, object term, uint32_t first) except 0xFFFFFFFF:
+        cdef Pattern *pattern = &self.patterns[first]
+        target.first_pattern = first
+        for content in term.texts:
+            pattern.text = self.keep(content)
+            pattern.length = len(content)
+            pattern += 1
+        for each in term.ranges:
+            pattern.low = INT64_MIN if each.low is None else each.low
+            pattern.high = INT64_MAX if each.high is None else each.high
+            pattern += 1
+        for network in term.networks:
+            pattern.family = 4 if len(network.address) == 4 else 6
+            memcpy(pattern.address, <const char *>network.address, len(network.address))
+            pattern.bits = network.bits
+            pattern += 1
+        target.patterns = <uint32_t>(pattern - &self.patterns[first])
+        return first + target.patterns
+
+    def holds(
+        self, uint32_t number, *, bytes method=None, bytes target=b"", bytes headers=b"",
+        client=None, front=None, uint64_t authorised=0,
+    ) -> bool:
+        """Whether a condition holds for a request; IndexError for a number that there is not.
+
+        `client` and `front` are pairs of address and port, None on a Unix socket; `headers` are the
+        lines after the request line; bit N of `authorised` answers question N of the section.
+        """
+        cdef Context context
+        cdef HttpView http
+        if number >= self.count:
+            raise IndexError(f"condition {number} of {self.count}")
+        memset(&context, 0, sizeof(context))
+        context.view = &self.segment.view
+        context.authorised = authorised
+        if client is not None:
+            context.client_family = packed(client[0], context.client)
+            context.client_port = client[1]
+        if front is not None:
+            context.front_family = packed(front[0], context.front)
+            context.front_port = front[1]
+        if method is not None:
+            http.method = PyBytes_AS_STRING(method)
+            http.method_length = PyBytes_GET_SIZE(method)
+            http.target = PyBytes_AS_STRING(target)
+            http.target_length = PyBytes_GET_SIZE(target)
+            http.headers = PyBytes_AS_STRING(headers)
+            http.headers_length = PyBytes_GET_SIZE(headers)
+            context.http = &http
+        return condition_holds(&context, self.terms, self.patterns, self.firsts[number])

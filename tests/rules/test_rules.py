@@ -1,0 +1,106 @@
+"""The words of conditions and what runs them are one vocabulary; jumps lead forward."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.config.lines.rules.condition import flattened, parse_clauses
+from proxy.config.lines.rules.expression import parse_expression
+from proxy.config.lines.rules.fetches import FETCHES, PREDEFINED
+from proxy.config.model.rules import ACCEPTED, REJECTED, Condition, Matcher, Term
+from proxy.config.model.settings import Origin
+from proxy.rules import program
+from proxy.rules.program import Conditions
+from shm.segment import Segment
+from shm.shape import Shape
+
+HEADERS = b"X-A: one, two\r\nHost: h\r\nX-A: three\r\n"
+
+
+def condition(text: str, *, unless: bool = False) -> Condition:
+    def linked(expression, then: int, otherwise: int) -> Term:  # type: ignore[no-untyped-def]
+        return Term(
+            expression.fetch,
+            expression.matcher,
+            then,
+            otherwise,
+            text=next(iter(expression.arguments), ""),
+            texts=expression.texts,
+            ranges=expression.ranges,
+            networks=expression.networks,
+        )
+
+    clauses = parse_clauses(Origin(), text.split(), {}, lambda _: None)
+    return flattened(clauses, linked, unless=unless)
+
+
+@pytest.fixture(scope="module")
+def segment() -> Segment:
+    return Segment.create(
+        Shape(slots=1, backends=1, frontends=1, workers=1, sockets=1, nameservers=0, resolutions=0)
+    )
+
+
+def holds(segment: Segment, wanted: Condition, headers: bytes = HEADERS) -> bool:
+    return Conditions(segment, [wanted]).holds(
+        0, method=b"GET", target=b"/a?b=c", headers=headers, client=("127.0.0.1", 1)
+    )
+
+
+def test_every_fetch_and_matcher_of_the_configuration_is_run() -> None:
+    configured = {fetch.name for fetch in FETCHES.values()} - {"http_auth_group"}  # a question
+    assert configured == program.FETCHES.keys()
+    assert {matcher.value for matcher in Matcher} == program.MATCHERS.keys()
+
+
+def test_every_predefined_condition_is_an_expression() -> None:
+    for text in PREDEFINED.values():
+        assert parse_expression(Origin(), tuple(text.split()), pytest.fail).fetch
+
+
+@pytest.mark.parametrize(
+    ("text", "true"),
+    [
+        ("TRUE", True),
+        ("FALSE", False),
+        ("!FALSE", True),
+        ("! FALSE", True),
+        ("!!FALSE", False),
+        ("TRUE FALSE", False),
+        ("TRUE !FALSE", True),
+        ("FALSE or TRUE", True),
+        ("FALSE TRUE || TRUE FALSE || TRUE TRUE", True),
+        ("{ path /a } !{ path /b } or FALSE", True),
+        ("{ req.hdr(x-a) two }", True),
+        ("{ req.fhdr(x-a) two }", False),
+        ("{ req.hdr(x-a) three }", True),
+        ("{ req.hdr(x) one }", False),
+        ("!{ req.hdr(x) one }", True),
+        ("{ src 127.0.0.0/30 }", True),
+        ("{ dst 127.0.0.0/30 }", False),
+        ("{ dst_port 0 }", False),
+    ],
+)
+def test_a_condition_and_its_opposite(segment: Segment, text: str, true: bool) -> None:
+    assert holds(segment, condition(text)) == true
+    assert holds(segment, condition(text, unless=True)) != true
+
+
+def test_every_jump_leads_forward() -> None:
+    found = condition("{ path /a } !{ path /b } FALSE or !TRUE or TRUE LOCALHOST !FALSE")
+    for position, term in enumerate(found.terms):
+        for jump in (term.then, term.otherwise):
+            assert jump in (ACCEPTED, REJECTED) or position < jump < len(found.terms)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [b"", b"\r\n", b":", b"X-A", b"X-A:", b"X-A: one", b"x-a:,", b'X-A: "one', b'X-A: "\\', b"\n"],
+)
+def test_headers_of_any_form_end_where_they_end(segment: Segment, headers: bytes) -> None:
+    assert holds(segment, condition("{ req.hdr(x-a) one }"), headers) == (headers == b"X-A: one")
+
+
+def test_an_unknown_condition_is_an_error(segment: Segment) -> None:
+    with pytest.raises(IndexError):
+        Conditions(segment, []).holds(0)

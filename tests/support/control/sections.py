@@ -1,0 +1,25 @@
+"""Sections in mode http, as the configuration links them."""
+
+from __future__ import annotations
+
+from proxy.config.model.http import Action, HttpSection, RequestRule, StatsPage
+from proxy.config.model.rules import ACCEPTED, REJECTED, Condition, Matcher, Term
+
+METRICS = HttpSection(rulesets=((RequestRule(Action.METRICS),),), metrics_path="/metrics")
+
+
+def on_paths(*paths: str) -> Condition:
+    """`if { path <path>... }`."""
+    texts = tuple(path.encode() for path in paths)
+    return Condition((Term("path", Matcher.STR, ACCEPTED, REJECTED, texts=texts),))
+
+
+def metrics_on(*paths: str, page: StatsPage | None = None) -> HttpSection:
+    """A section that serves metrics on these paths, and perhaps a page."""
+    rule = RequestRule(Action.METRICS, on_paths(*paths))
+    return HttpSection(page=page, rulesets=((rule,),), metrics_path=paths[0])
+
+
+def page_at(uri: str, **words: bool) -> HttpSection:
+    """A section that serves a page."""
+    return HttpSection(page=StatsPage(uri, **words))  # type: ignore[arg-type]
