@@ -67,10 +67,8 @@ class SegmentBoard:
     """The board in the segment. resolverd only: it is the only writer of these records."""
 
     def __init__(self, segment: Segment) -> None:
-        """Bumps all generations once.
-
-        The previous resolverd may have died between writing a slot and announcing it.
-        """
+        """Reads only, until `begin`."""
+        self._segment = segment
         self._slots = SlotTableReader(segment)
         self._names = NameReader(segment)
         self._counters = CounterReader(segment)
@@ -81,10 +79,16 @@ class SegmentBoard:
         self.sessions = self._slots.hint
         self.target = self._names.target
         self.resolution = self._counters.resolution
-        self.publish = SlotTableWriter(segment).publish
         self.publish_target = TargetWriter(segment).publish
         self.count = self._table.count
         self.observe = HistogramWriter(segment).observe
+
+    def begin(self) -> None:
+        """Write from now on; bumps all generations once.
+
+        The previous resolverd may have died between writing a slot and announcing it.
+        """
+        self.publish = SlotTableWriter(self._segment).publish
 
     def record(self, index: int, **fields: int) -> None:
         """Store fields of a resolution record."""

@@ -10,7 +10,7 @@ returned actions are performed at once. A run that is due begins when the run li
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from resolverd.board import Board
@@ -25,7 +25,8 @@ from resolverd.pace.deadline_heap import Schedule
 from resolverd.pace.run_limit import RUNS_MAX, RunLimit
 from resolverd.pace.stopwatch import Stopwatch
 from resolverd.resolution.actions import Abandoned, Action, Ask, Finished, Gained, Unanswered
-from resolverd.resolution.resolution import Trigger, on_time
+from resolverd.resolution.period import on_time
+from resolverd.resolution.resolution import Trigger
 from resolverd.resolution.silence import Silence
 from resolverd.resolution.transitions import State
 from shm.log_level import Log
@@ -62,8 +63,9 @@ class Core:
         *,
         runs_max: int = RUNS_MAX,
         early_ms: Callable[[int], int] = on_time,
+        begins: bool = True,
     ) -> None:
-        """Adopt the records of the board; the first runs are due at once."""
+        """The first runs are due at once; without `begins`, `begin` is called by the caller."""
         self._askers = askers
         self._early_ms = early_ms
         self._schedule = Schedule()
@@ -83,6 +85,16 @@ class Core:
         self._stopwatch = Stopwatch(board, settings.sections)
         self._trouble = Trouble(self.names.served, self.names.served.throttle)
         self._views = Views(self.names.served.throttle)
+        self._schedule_new()
+        if begins:
+            self.begin(now_ms)
+
+    def begin(self, now_ms: int, moved: Iterable[int] = ()) -> None:
+        """Adopt the records of the board, to which no predecessor writes any more.
+
+        `moved` are the slots whose records have changed since this was made.
+        """
+        self.names.begin(now_ms, moved)
         self._schedule_new()
 
     def next_deadline_ms(self) -> int | None:
@@ -201,7 +213,7 @@ class Core:
     def _schedule_new(self) -> None:
         for key in self._appeared:
             if key in self.names:
-                name = self.names[key]
+                name = self.names.peek(key)
                 resolution = name.resolution
                 resolution.early_ms = self._early_ms
                 resolution.silent = self._silences[name.section.name].nameservers

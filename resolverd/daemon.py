@@ -8,6 +8,9 @@ core.py decides; this file passes it events and the time. Requests for a resolut
 that workers bump, orders of names are records of control; both are read soon after the doorbell
 rings and on every tick, so that those of a process that died before ringing count too.
 
+All names are made before the gate of a reload, from records that a predecessor may still change;
+behind it only the slots that have moved are read again, and a name's record when its turn comes.
+
 The process ends by SIGTERM's default action and may be killed at any moment: its successor carries
 on from the records in the segment. An unexpected exception in a callback ends the process.
 """
@@ -19,6 +22,7 @@ import gc
 import os
 import random
 import time
+from array import array
 from collections.abc import Callable
 from contextlib import suppress
 from typing import NoReturn
@@ -45,6 +49,7 @@ from shm.gate import wait_at_gate
 from shm.locks import SLOT_WRITER, take_role
 from shm.log_level import Lines, Log, LogLevel
 from shm.mailbox import MAIL_BYTES, MailReceiver
+from shm.moved import SlotRevisions
 from shm.names import NameOrderWatch, NameReader
 from shm.processes import ProcessSelf
 from shm.requests import RequestReader
@@ -91,14 +96,15 @@ def run(
     SecondWriterError while another process writes slots, RuntimeError when a callback has raised.
     """
     take_role(segment.fd, SLOT_WRITER)
-    wait_at_gate(ProcessSelf(segment, segment.shape.resolverd_process), doorbell_fd)
     loop = uvloop.new_event_loop()
     daemon = Daemon(settings, segment, doorbell_fd, ring, log=log, loop=loop)
-    daemon.keep(state_files)
+    gc.freeze()  # and what is made behind the gate is collected without these
+    wait_at_gate(ProcessSelf(segment, segment.shape.resolverd_process), doorbell_fd)
     daemon.ring_control = ring_control
     if resolv_conf is not None:
         daemon.follow(resolv_conf)
     daemon.start()
+    loop.call_soon(daemon.keep, state_files)  # it reads them: the first questions come before
     loop.run_forever()
     raise RuntimeError("the event loop of resolverd has ended") from daemon.failure
 
@@ -116,7 +122,7 @@ class Daemon:
         log: Log,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        """Adopt the records in the segment; nothing is sent before `start`."""
+        """Make all names; nothing is written or sent before `start`."""
         self.failure: BaseException | None = None
         self._loop = loop
         self._log = log
@@ -127,25 +133,29 @@ class Daemon:
         self._mail = MailReceiver(segment)
         self._doorbell_fd = doorbell_fd
         self._ring = ring
-        self._requests = RequestReader(segment, from_now=True)
-        self._slots = SlotTableReader(segment)
-        self._orders, self._names = NameOrderWatch(segment), NameReader(segment)
+        self._slots, self._names = SlotTableReader(segment), NameReader(segment)
         self._process = ProcessSelf(segment, segment.shape.resolverd_process)
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ms = NEVER_MS  # when it fires
         self._look_timer: asyncio.TimerHandle | None = None
-        board = SegmentBoard(segment)
+        self._board = board = SegmentBoard(segment)
+        self._revisions = SlotRevisions(segment)
+        for slot in range(segment.shape.slots):
+            self._revisions.look(slot)  # before their records are read
         self._sections = settings.sections
         self._transports = {
             section.name: SectionTransport(loop, section, board.count, self, self._note)
             for section in settings.sections
         }
         askers: dict[str, Asker] = {**self._transports}
-        self._core = Core(settings, board, askers, self._note, now_ms(), early_ms=early_ms)
+        self._core = Core(
+            settings, board, askers, self._note, now_ms(), early_ms=early_ms, begins=False
+        )
 
     def keep(self, files: tuple[StateFile, ...]) -> None:
         """Write these files when their servers change."""
         self._writers = [StateWriter(file, self._segment, self._log, self._loop) for file in files]
+        self._look_for_writers()
 
     def follow(self, file: LinkedFile) -> None:
         """Follow this resolv.conf in the sections with `parse-resolv-conf`."""
@@ -160,7 +170,11 @@ class Daemon:
         ).start()
 
     def start(self) -> None:
-        """Register with the loop; the first questions are sent as soon as it runs."""
+        """Take the records over, and register with the loop: the first questions are sent.
+
+        No predecessor writes any more.
+        """
+        self._take_over()
         self._loop.set_exception_handler(self._unforeseen)
         self._loop.add_reader(self._doorbell_fd, self._doorbell)
         self._tick()
@@ -169,6 +183,13 @@ class Daemon:
         # these objects live as long as the process: the collector need not traverse all names
         gc.freeze()
         gc.set_threshold(GARBAGE_THRESHOLD)
+
+    def _take_over(self) -> None:
+        self._board.begin()
+        self._requests = RequestReader(self._segment, from_now=True)
+        self._orders = NameOrderWatch(self._segment)
+        slots = array("I", range(self._segment.shape.slots))
+        self._core.begin(now_ms(), self._revisions.moved(slots, 0, len(slots)))
 
     def answered(self, key: int, nameserver: str, query_type: QueryType, answer: Answer) -> None:
         """A nameserver has answered an open attempt."""
@@ -211,9 +232,12 @@ class Daemon:
         self._core.names.served.throttle.flush(now_ms())
         self._look()
         self._answer_mail()
+        self._look_for_writers()
+        self._loop.call_later(TICK_S, self._tick)
+
+    def _look_for_writers(self) -> None:
         for writer in self._writers:
             writer.look(now_ms())
-        self._loop.call_later(TICK_S, self._tick)
 
     def _doorbell(self) -> None:
         with suppress(BlockingIOError):

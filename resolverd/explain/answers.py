@@ -104,7 +104,7 @@ class Accounts:
         return Page(shown, -1 if last else self._keys[first + rows])
 
     def _called(self, text: str) -> list[int]:
-        return sorted(key for key in self._names if self._names[key].settings.name == text)
+        return sorted(key for key in self._names if self._names.peek(key).settings.name == text)
 
     def _accounts(self, keys: list[int], cursor: int, now_ms: int, rows: int) -> Page[Account]:
         """A page of one of these names, with the cursor of the next."""

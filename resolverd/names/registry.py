@@ -5,11 +5,15 @@ ordered instead, also where its line has an address; a server of an SRV label ha
 the target of its record where that came without an address. All servers with the same section,
 name, family and options share one resolution. A target or an ordered name without a server is
 dropped. Opens no socket, reads no clock, knows no schedule.
+
+The names of the configuration are made at once, while a predecessor may still write its records.
+From `begin` on the records are this process's. Labels and orders, on which other names depend, are
+restored then; a host name when it is asked for first, so that many names put no question off.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from resolverd.board import Board
 from resolverd.config import (
@@ -47,7 +51,7 @@ class NameRegistry:
         appeared: Callable[[int], None],
         vanished: Callable[[int, str, int], None],
     ) -> None:
-        """Restore the names of the configuration and their servers from the board."""
+        """Make the names of the configuration; call `begin` before the first event."""
         self._sections = {section.name: section for section in settings.sections}
         self._families = settings.families
         self._board = board
@@ -62,18 +66,37 @@ class NameRegistry:
         self._addressed = {each.servers[0].slot: each for each in settings.addressed}
         self._orders: dict[int, str] = {}
         self._next_key = 1 + max((each.index for each in settings.resolutions), default=-1)
-        services = [each for each in settings.resolutions if each.is_service]
+        self._begun_ms = now_ms
+        self._services = [each for each in settings.resolutions if each.is_service]
         hosts = [each for each in settings.resolutions if not each.is_service]
-        taken = [self._make_host(each, now_ms, has_record=True) for each in hosts]
-        for host in taken:  # after all are made: an order may name any of them
-            self._take_host(host, now_ms)
-        for each in settings.addressed:
+        for each in hosts:
+            self._prepare_host(each, now_ms)
+        self._pending = {each.index for each in hosts}  # without what their records say
+
+    def begin(self, now_ms: int, moved: Iterable[int]) -> None:
+        """Take the records over, which hold still; those of `moved` slots were read too early."""
+        self._begun_ms = now_ms
+        for slot in moved:
+            if slot in self.served:
+                name = self._by_key[self._home[slot]].settings.name
+                self.served.take(self.served[slot].server, name)
+        for slot in self.served.renamed():  # all are made: an order may name any of them
+            self[self._home[slot]]
+        for each in self._addressed.values():
             self._take_addressed(each, now_ms)
-        for each in services:
+        for each in self._services:
             self._take_service(each, now_ms)
 
     def __getitem__(self, key: int) -> Resolved:
         """The name with this key; KeyError if it was dropped."""
+        name = self._by_key[key]
+        if self._pending and key in self._pending and isinstance(name, ResolvedName):
+            self._pending.discard(key)
+            self._take_host(name, self._begun_ms)
+        return name
+
+    def peek(self, key: int) -> Resolved:
+        """The name with this key, of which nothing may be restored yet."""
         return self._by_key[key]
 
     def __contains__(self, key: int) -> bool:
@@ -126,7 +149,7 @@ class NameRegistry:
         if name:
             self._feed(server, home, name, now_ms, 0)
         elif slot in self._home:
-            own = self._by_key[self._home[slot]]
+            own = self[self._home[slot]]
             assert isinstance(own, ResolvedName)
             own.join(server, now_ms)
             self._fed_by[slot] = self._home[slot]
@@ -148,7 +171,7 @@ class NameRegistry:
         """Detach the server from its host name; `settle` drops the name if it has no server."""
         key = self._fed_by.pop(slot, None)
         if key is not None:
-            name = self._by_key[key]
+            name = self[key]
             assert isinstance(name, ResolvedName)
             name.leave(slot)
             self._unsettled[key] = None
@@ -166,20 +189,25 @@ class NameRegistry:
             del self._hosts[self._host_key(name.settings)]
             self._vanished(key, name.section.name, now_ms)
 
+    def _prepare_host(self, settings: ResolutionSettings, now_ms: int) -> None:
+        self._make_host(settings, now_ms, has_record=True)
+        for server in settings.servers:
+            self.served.take(server, settings.name)
+            self._home[server.slot] = self._fed_by[server.slot] = settings.index
+        self._appeared(settings.index)
+
     def _take_host(self, name: ResolvedName, now_ms: int) -> None:
         settings = name.settings
+        name.resolution.put_off(now_ms)
         name.carry_on()
         for server in settings.servers:
-            served = self.served.take(server, settings.name)
-            self._home[server.slot] = settings.index
+            served = self.served[server.slot]
             if served.target:  # ordered by an operator under a predecessor
                 self._orders[server.slot] = served.target
                 stamp_ms = served.target_stamp_ms
                 self._feed(server, settings, served.target, now_ms, stamp_ms)
             else:
-                self._fed_by[server.slot] = settings.index
                 name.take(server)
-        self._appeared(settings.index)
 
     def _take_addressed(self, home: ResolutionSettings, now_ms: int) -> None:
         """Restore the name that an operator ordered for a server with an address."""
@@ -255,7 +283,7 @@ class NameRegistry:
             key, self._next_key = self._next_key, self._next_key + 1
             self._make_host(settings, now_ms, has_record=False)
             self._appeared(key)
-        name = self._by_key[key]
+        name = self[key]
         assert isinstance(name, ResolvedName)
         name.join(server, now_ms, since_ms)
         self._fed_by[server.slot] = key

@@ -104,6 +104,10 @@ class ServedServers:
         self._served[server.slot] = served
         return served
 
+    def renamed(self) -> list[int]:
+        """The servers whose name is not the one of their line."""
+        return [slot for slot, served in self._served.items() if served.target]
+
     def point(
         self, slot: int, address: Address | None, cause: Cause, source: str, now_ms: int
     ) -> None:

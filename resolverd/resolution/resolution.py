@@ -35,7 +35,7 @@ from resolverd.resolution.actions import Abandoned, Action, Ask, Finished, Gaine
 from resolverd.resolution.attempts import NO_NAMESERVER, QuestionLine
 from resolverd.resolution.hold_rules import hold_ms
 from resolverd.resolution.leases import Lease, Leases
-from resolverd.resolution.period import period_ms
+from resolverd.resolution.period import on_time, period_ms
 from resolverd.resolution.run_outcomes import RunOutcomes, TypeOutcome
 from resolverd.resolution.search import DENIED_WAIT_MS, Walk, candidates
 from resolverd.resolution.transitions import Event, State
@@ -49,11 +49,6 @@ class Trigger(enum.Enum):
 
     CONNECT_TIMEOUT = "timeout"
     CONNECT_REFUSED = "refused"
-
-
-def on_time(_period_ms: int) -> int:
-    """No jitter."""
-    return 0
 
 
 class Resolution:
@@ -75,8 +70,7 @@ class Resolution:
         service: bool = False,
     ) -> None:
         """The first run is due at once; `service`: SRV records are asked for."""
-        self.deadline_ms = now_ms
-        self.leases = Leases(now_ms)
+        self.put_off(now_ms)
         self.last_run_ms = 0
         self.last_status: Status | None = None
         self.early_ms: Callable[[int], int] = on_time
@@ -101,6 +95,11 @@ class Resolution:
         """Name, lines and deadline."""
         lines = ", ".join(map(repr, self._lines))
         return f"<Resolution {self._walk.name} {lines} deadline={self.deadline_ms}>"
+
+    def put_off(self, now_ms: int) -> None:
+        """The first run is due now, and the grace of a name without an answer begins."""
+        self.deadline_ms = now_ms
+        self.leases = Leases(now_ms)
 
     def restore(
         self,

@@ -146,6 +146,7 @@ class SegmentBoard(Axe):
         """Another process writes from now on: it finds what is in the segment, nothing else."""
         self.writes_left = -1
         self._board = board = resolverd.board.SegmentBoard(self._segment)
+        board.begin()
         self.slot, self.target, self.resolution = board.slot, board.target, board.resolution
         self.server, self.usable, self.sessions = board.server, board.usable, board.sessions
 
