@@ -25,7 +25,7 @@ from tests.supervisor.reload_faults import ERRORS, FORK_HOOKS
 from tests.support.supervisor.program import ENTRIES
 
 ROOMS = ("supervisor", "proxy", "config")
-PASSED_OVER = (*FORK_HOOKS, "__exit__", "__hash__")
+PASSED_OVER = (*FORK_HOOKS, "__exit__", "__hash__", "started")  # the last is the loop
 TELLING = ("_refuse", "last_words", "_report")  # what says how it went
 UNFORESEEN = 70  # os.EX_SOFTWARE
 Site = tuple[str, int, str]
