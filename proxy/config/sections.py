@@ -30,7 +30,6 @@ _UNSUPPORTED_SECTIONS = {
     "peers": "there are no stick tables to exchange",
     "cache": "it needs mode http",
     "program": "start it as a service of its own",
-    "mailers": "watch the metrics and alert from there",
     "ring": "send logs to a syslog address",
     "log-forward": "use a syslog daemon",
     "log-profile": "the log format is fixed",
@@ -38,6 +37,7 @@ _UNSUPPORTED_SECTIONS = {
     "acme": "Millrace forwards TLS without opening it",
 }
 _IGNORED_SECTIONS = {
+    "mailers": "no mail is sent",
     "http-errors": "errors of HTTP are made by the servers",
     "crt-store": "Millrace forwards TLS without opening it",
     "traces": "there is nothing to trace so",

@@ -133,8 +133,7 @@ def test_any_other_http_section_is_refused_where_the_mode_is_said(text: str, lin
 @pytest.mark.parametrize(
     ("rest", "line"),
     [
-        ("    stats enable\n    redirect location /x\n", 6),
-        ("    stats enable\n    http-request redirect location /x\n", 6),
+        ("    stats enable\n    http-request silent-drop\n", 6),
         ("    stats enable\n    http-request set-header X y\n", 6),
         ("    stats enable\n    http-request use-service other\n", 6),
         ("    stats enable\n    stats http-request return\n", 6),
@@ -200,6 +199,11 @@ def test_a_rule_that_is_not_honoured_is_refused_where_it_stands(rest: str, line:
             "a format ('%') in 'lf-string' is not supported",
         ),
         ("return content-type a file /nonexistent/x", "cannot read '/nonexistent/x'"),
+        ("redirect", "redirection type expected ('prefix', 'location', or 'scheme')"),
+        ("redirect foo", "expects 'code', 'location', 'prefix', 'scheme'"),
+        ("redirect scheme", "missing argument for 'scheme'"),
+        ("redirect location /x code 200", "unsupported HTTP code '200'"),
+        ("redirect location /%[path]", "a format ('%') in 'location' is not supported yet"),
         ("return errorfile /dev/null", "is no HTTP response"),
         ("return hdr a: b", "'hdr a:' cannot be set"),
         ("return hdr content-length 3", "'hdr content-length' cannot be set"),

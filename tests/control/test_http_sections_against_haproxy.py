@@ -55,6 +55,21 @@ listen page
   http-request return if {{{{ path /empty }}}}
   http-request auth realm R if {{{{ path_beg /auth }}}} !{{{{ http_auth(people) }}}}
   http-request return status 204 if {{{{ path /auth }}}}
+frontend moved
+  mode http
+  bind 127.0.0.1:{moved}
+  stats uri /st
+  stats auth ann:secret
+  redirect scheme https if {{{{ path /s }}}} !{{{{ ssl_fc }}}}
+  redirect scheme https code 301 drop-query if {{{{ path /sd }}}}
+  redirect prefix http://h:8 code 307 if {{{{ path /p }}}}
+  redirect prefix / if {{{{ path /pp }}}}
+  redirect prefix http://h append-slash drop-query code 303 if {{{{ path /pa }}}}
+  redirect prefix http://h append-slash code 308 if {{{{ path /pb }}}}
+  redirect location /l drop-query set-cookie X=1 if {{{{ path /c }}}}
+  redirect location http://z clear-cookie X if {{{{ path /cc }}}}
+  http-request redirect location /first code 302 if {{{{ path /order }}}}
+  redirect location /any
 listen ruled
   mode http
   bind 127.0.0.1:{ruled}
@@ -89,7 +104,7 @@ FILES = {
     "body": b"a body\n",
 }
 FRAMING = ("connection", "content-length", "transfer-encoding")
-OURS = frozenset(("date", "server", "x-content-type-options", *FRAMING))
+OURS = frozenset(("date", "server", "x-content-type-options", "content-security-policy", *FRAMING))
 ROWLESS = b"behind"  # a backend without servers, which has rows in HAProxy only
 # whose texts are each program's own
 PAGES = (b"<html><body>", b"<!DOCTYPE", b"<!doctype", b"# pxname")
@@ -109,6 +124,9 @@ CASES = (
     *(Asked("page", path, method="HEAD") for path in ("/alive", "/s", "/deny", "/none", "/st")),
     *(Asked("page", "/st;csv", who) for who in ("ann:secret", "bob:se:cret", "bob:se", "x:secret")),
     *(Asked("page", "/auth", who) for who in ("ann:secret", "ann:wrong", "bob:se:cret")),
+    *(Asked("moved", f"/{path}?a=b") for path in ("s", "sd", "p", "pp", "pa", "pb", "c", "cc")),
+    *(Asked("moved", path) for path in ("/order", "/st", "/zz", "/")),
+    *(Asked("moved", "/st", "ann:secret"), Asked("moved", "/s", method="POST")),
     *(Asked("ruled", f"/st;csv;{word}") for word in ("", "open", "closed", "openclosed")),
     *(Asked("ruled", path, "ann:secret") for path in ("/st;csv", "/st;csv;closed", "/none")),
     *(Asked("bare", path) for path in ("/alive", "/", "/st")),
@@ -125,7 +143,7 @@ class Answered(NamedTuple):
 
 def ask(port: int, asked: Asked) -> Answered:
     client = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
-    headers = {}
+    headers = {"Host": "the.host:8080"}
     if asked.credentials:
         text = base64.b64encode(asked.credentials.encode()).decode()
         headers["Authorization"] = f"Basic {text}"
@@ -153,7 +171,7 @@ class Sections(NamedTuple):
 
 @contextmanager
 def _running(program: str, folder: Path) -> Iterator[Sections]:
-    ports = {name: free_port() for name in ("page", "ruled", "bare", "through", "real")}
+    ports = {name: free_port() for name in ("page", "moved", "ruled", "bare", "through", "real")}
     own = folder / program
     text = CONFIGURATION.format(**ports).replace("{folder}", str(folder))
     text = text.replace(f"{folder}/s level", "{folder}/s level")

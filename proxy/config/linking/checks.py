@@ -166,8 +166,8 @@ def _check_http(
         return
     messages.alert(
         f"mode http of {draft.title} is not supported: Millrace forwards TCP, write 'mode tcp' "
-        "(mode http serves 'stats', 'monitor-uri' and 'http-request use-service "
-        "prometheus-exporter' only)",
+        "(a section in mode http answers itself: 'stats', 'monitor-uri', 'redirect', "
+        "'http-request return' and the like)",
         draft.mode_origin or draft.origin,
     )
 

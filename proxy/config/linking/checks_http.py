@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from proxy.config.drafts import ProxyDraft
 from proxy.config.lines.http import HONOURED_LABELS
 from proxy.config.linking.conditions import SectionIndex
-from proxy.config.linking.http import SectionLinker
+from proxy.config.linking.http import REDIRECT, SectionLinker
 from proxy.config.text.messages import Messages
 
 _ANSWERS = frozenset(
-    ("http-request", action) for action in ("use-service", "return", "deny", "auth")
+    ("http-request", action) for action in ("use-service", "return", "deny", "auth", "redirect")
 )
 
 
@@ -23,7 +23,7 @@ def answers_itself(draft: ProxyDraft) -> bool:
     """Whether a section has lines that say what it answers: nothing is forwarded in mode http."""
     http = draft.http
     alive = http.monitor_uri is not None and draft.kind.accepts
-    own = any(line.words[:2] in _ANSWERS for line in http.rules)
+    own = any(line.words[:2] in _ANSWERS or line.words[0] == REDIRECT for line in http.rules)
     page = 503 in http.error_files
     return draft.mode == "http" and (http.stats.enabled or alive or own or page)
 

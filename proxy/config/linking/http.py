@@ -30,6 +30,7 @@ from proxy.config.model.settings import Origin
 from proxy.config.text.messages import ConfigError, Messages
 
 Linked = TypeVar("Linked")
+REDIRECT = "redirect"
 METRICS_PATH = "/metrics"  # where a scraper looks that is told nothing else
 
 
@@ -65,6 +66,9 @@ class SectionLinker:
             monitor_uri=self._front.monitor_uri,
             monitor_fail=tuple(fails),
             rulesets=tuple(filter(None, rulesets)),
+            redirects=tuple(
+                redirect for draft in self._drafts for redirect in self._redirects(draft)
+            ),
             users=AuthQuestion(stats.users) if stats.users else None,
             realm=stats.realm,
             questions=tuple(self._linker.questions),
@@ -90,7 +94,12 @@ class SectionLinker:
         self._messages.warning(text, origin)
 
     def _rules(self, http: HttpDraft) -> Iterator[RequestRule]:
-        return self._each(http, http.rules, lambda reader, line: reader.rule(line))
+        lines = tuple(line for line in http.rules if line.words[0] != REDIRECT)
+        return self._each(http, lines, lambda reader, line: reader.rule(line))
+
+    def _redirects(self, draft: ProxyDraft) -> Iterator[RequestRule]:
+        lines = tuple(line for line in draft.http.rules if line.words[0] == REDIRECT)
+        return self._each(draft.http, lines, lambda reader, line: reader.redirect(line))
 
     def _page(self, node: str, description: str) -> StatsPage | None:
         http = self._shown.http

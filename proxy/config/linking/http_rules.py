@@ -12,6 +12,7 @@ from http import HTTPStatus
 from proxy.config.http_drafts import RuleLine
 from proxy.config.lines.rules.condition import BEGINNINGS, Lists, flattened, parse_clauses
 from proxy.config.linking.conditions import ConditionLinker
+from proxy.config.linking.http_redirects import redirect_of
 from proxy.config.linking.http_replies import ReplyWords
 from proxy.config.model.http import REALM_DEFAULT, Action, RequestRule
 from proxy.config.model.rules import Condition
@@ -19,7 +20,9 @@ from proxy.config.model.settings import Origin
 from proxy.config.text.messages import ConfigError
 
 SERVICE = "prometheus-exporter"
-_HONOURED = "it honours 'allow', 'deny', 'return', 'auth' and 'use-service prometheus-exporter'"
+_HONOURED = (
+    "it honours 'allow', 'deny', 'return', 'auth', 'redirect' and 'use-service prometheus-exporter'"
+)
 
 
 class RequestRuleReader:
@@ -73,6 +76,15 @@ class RequestRuleReader:
             "packet filter of the host"
         )
 
+    def redirect(self, line: RuleLine) -> RequestRule:
+        """The rule of a `redirect` line."""
+        found, rest = redirect_of(line.words[1:])
+        return RequestRule(Action.REDIRECT, self.condition(line, rest, "redirect"), redirect=found)
+
+    def _redirect(self, line: RuleLine, words: Sequence[str], what: str) -> RequestRule:
+        found, rest = redirect_of(tuple(words))
+        return RequestRule(Action.REDIRECT, self.condition(line, rest, what), redirect=found)
+
     def _allow(self, line: RuleLine, words: Sequence[str], what: str) -> RequestRule:
         return RequestRule(Action.ALLOW, self.condition(line, words, what))
 
@@ -110,6 +122,7 @@ _READERS: dict[str, _Reader] = {
     "allow": RequestRuleReader._allow,
     "auth": RequestRuleReader._auth,
     "deny": RequestRuleReader._deny,
+    "redirect": RequestRuleReader._redirect,
     "return": RequestRuleReader._return,
     "use-service": RequestRuleReader._metrics,
 }

@@ -38,6 +38,25 @@ class WrittenReply(msgspec.Struct, frozen=True):
     body: bytes
 
 
+class RedirectKind(enum.Enum):
+    """What of the request is in the address that a redirect leads to."""
+
+    LOCATION = "location"  # nothing
+    PREFIX = "prefix"  # path and query
+    SCHEME = "scheme"  # host, path and query
+
+
+class Redirect(msgspec.Struct, frozen=True):
+    """One `redirect` rule."""
+
+    kind: RedirectKind
+    value: str
+    status: int = 302
+    drop_query: bool = False
+    append_slash: bool = False
+    cookie: str | None = None  # the value of Set-Cookie
+
+
 class Action(enum.Enum):
     """What a rule of `http-request` or `stats http-request` does with a request."""
 
@@ -46,6 +65,7 @@ class Action(enum.Enum):
     RETURN = "return"
     AUTH = "auth"
     METRICS = "use-service"
+    REDIRECT = "redirect"
 
 
 class RequestRule(msgspec.Struct, frozen=True):
@@ -56,6 +76,7 @@ class RequestRule(msgspec.Struct, frozen=True):
     status: int = 0  # of `deny`
     reply: WrittenReply | None = None  # of `return`; None: the section's own for `status`
     realm: str = REALM_DEFAULT
+    redirect: Redirect | None = None
 
 
 class StatsPage(msgspec.Struct, frozen=True):
@@ -79,6 +100,7 @@ class HttpSection(msgspec.Struct, frozen=True):
     monitor_uri: str | None = None
     monitor_fail: tuple[Condition, ...] = ()  # 503 instead of 200 if one holds
     rulesets: tuple[tuple[RequestRule, ...], ...] = ()  # each has a last rule of its own
+    redirects: tuple[RequestRule, ...] = ()  # `redirect` lines: behind the page
     users: AuthQuestion | None = None  # `stats auth`: asked for on each path of page and metrics
     realm: str = REALM_DEFAULT
     questions: tuple[AuthQuestion, ...] = ()  # that conditions ask, by the number of their term

@@ -69,6 +69,10 @@ class SectionRules:
                 return rule
         return None
 
+    def redirecting(self, facts: Facts) -> RequestRule | None:
+        """The first `redirect` line whose condition holds."""
+        return self.decisive(self._section.redirects, facts)
+
     def decisive(self, rules: Sequence[RequestRule], facts: Facts) -> RequestRule | None:
         """The first rule whose condition holds."""
         return next((rule for rule in rules if self._holds(rule.condition, facts)), None)
@@ -79,6 +83,6 @@ class SectionRules:
 
 def _conditions(section: HttpSection) -> Iterator[Condition]:
     yield from section.monitor_fail
-    rulesets = (*section.rulesets, section.page.rules if section.page else ())
+    rulesets = (*section.rulesets, section.redirects, section.page.rules if section.page else ())
     for rules in rulesets:
         yield from (rule.condition for rule in rules if rule.condition is not None)

@@ -13,6 +13,7 @@ from proxy.config.model.http import Action, HttpSection, RequestRule, StatsPage
 from proxy.config.model.settings import Proxy
 from proxy.control.http.connection import Addresses, Response, plain, refusal, streamed, whole
 from proxy.control.http.dashboard import Dashboard
+from proxy.control.http.redirects import redirected
 from proxy.control.http.request import Request
 from proxy.control.http.rulesets import Facts, SectionRules
 from proxy.control.limits import SCRAPES_MAX
@@ -64,20 +65,27 @@ class HttpServices:
             return refusal(HTTPStatus.NOT_FOUND)
         rules = self.rules[proxy.name]
         facts = await rules.facts(request, addresses)
-        target = f"{request.path}?{request.query}" if request.query else request.path
-        if target == section.monitor_uri:
+        if target_of(request) == section.monitor_uri:
             return page_of(section, 503 if rules.fails(facts) else 200)
         rule = rules.deciding(facts)
         if rule is not None and rule.action is not Action.METRICS:
-            return decided(section, rule)
+            return decided(section, rule, request)
         if rule is not None:
             known = await rules.is_known(request)
             return self.metrics(request, client) if known else challenge(section, section.realm)
+        return await self.behind_rules(section, request, facts, rules)
+
+    async def behind_rules(
+        self, section: HttpSection, request: Request, facts: Facts, rules: SectionRules
+    ) -> Response:
+        """What no rule of `http-request` answers: the page, `redirect` lines, or nothing does."""
+        target = target_of(request)
         page = section.page
-        if page is None or not target.startswith(page.uri):
-            return page_of(section, 503)
-        refused = await self.refused(section, page, request, facts, rules)
-        return refused or self.statistics(section, page, request, target[len(page.uri) :])
+        if page is not None and target.startswith(page.uri):
+            refused = await self.refused(section, page, request, facts, rules)
+            return refused or self.statistics(section, page, request, target[len(page.uri) :])
+        rule = rules.redirecting(facts)
+        return page_of(section, 503) if rule is None else decided(section, rule, request)
 
     async def refused(
         self,
@@ -90,7 +98,7 @@ class HttpServices:
         """Why a request does not get the page: by `stats http-request`, then by `stats auth`."""
         rule = rules.decisive(page.rules, facts)
         if rule is not None:
-            return None if rule.action is Action.ALLOW else decided(section, rule)
+            return None if rule.action is Action.ALLOW else decided(section, rule, request)
         return None if await rules.is_known(request) else challenge(section, section.realm)
 
     def metrics(self, request: Request, client: Client) -> Response:
@@ -161,6 +169,11 @@ class HttpServices:
                 yield from self.report.rows(proxy, reveal=page.show_legends)
 
 
+def target_of(request: Request) -> str:
+    """Path and query."""
+    return f"{request.path}?{request.query}" if request.query else request.path
+
+
 def phrase_of(status: int) -> str:
     """The usual phrase of a status; "" for one of the configuration's own."""
     try:
@@ -187,8 +200,10 @@ def challenge(section: HttpSection, realm: str) -> Response:
     return page_of(section, 401, (("WWW-Authenticate", f'Basic realm="{quoted}"'),))
 
 
-def decided(section: HttpSection, rule: RequestRule) -> Response:
+def decided(section: HttpSection, rule: RequestRule, request: Request) -> Response:
     """The answer of a rule that is not `allow`."""
+    if rule.redirect is not None:
+        return redirected(rule.redirect, request)
     if rule.action is Action.AUTH:
         return challenge(section, rule.realm)
     if rule.reply is None:

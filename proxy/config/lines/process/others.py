@@ -162,7 +162,9 @@ GLOBAL_OTHERS: Table[GlobalDraft] = {
     **TUNING,
     **dict.fromkeys(_RATES, later("'maxconn' limits connections")),
     "stats-file": later("counters start from 0"),
-    "external-check": unsupported("use a TCP check ('check' on the server line)"),
+    "external-check": without_effect(
+        "no program is started; 'option external-check' is refused where it stands", shape=ALONE
+    ),
     "setcap": unsupported("give the capability to the service (AmbientCapabilities of systemd)"),
     "nbproc": removed("'nbthread' sets the number of workers"),
     "debug": removed("use -d on the command line"),

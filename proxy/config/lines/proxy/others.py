@@ -25,8 +25,6 @@ _UNSUPPORTED = {
     "compression": "compress at the servers",
     "filter": "Millrace forwards TCP as it is",
     "use-fcgi-app": "it needs mode http",
-    "external-check": "use a TCP check ('check' on the server line)",
-    "email-alert": "watch the metrics (millrace_* and haproxy_*) and alert from there",
     "hash-preserve-affinity": "consistent hashing passes over a server that takes no sessions",
     "quic-initial": "QUIC is not TCP",
 }

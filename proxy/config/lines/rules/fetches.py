@@ -79,6 +79,7 @@ _ENDINGS = (
 FETCHES: dict[str, Fetch] = {
     "always_true": Fetch("always_true", _TRUTH),
     "always_false": Fetch("always_false", _TRUTH),
+    "ssl_fc": Fetch("always_false", _TRUTH),  # no client's TLS ends here
     "src": Fetch("src", _ADDRESS),
     "src_port": Fetch("src_port", _NUMBER),
     "dst": Fetch("dst", _ADDRESS),
