@@ -109,7 +109,15 @@ FIGURES = (
     Figure("resident", "pss_mb", "memory at rest, 2 workers", "MB", absolute_goal=50),
     Figure("resident", "idle_cpu_ms_per_s", "CPU at rest, 10 checks per 2 s", "ms/s"),
     Figure("resident", "start_ms", "start to first forwarded byte", "ms", absolute_goal=500),
-    Figure("checks", "cpu_us", "CPU per TCP health check", "us", absolute_goal=60),
+    Figure(
+        "checks", "cpu_us", "CPU per TCP health check", "us", {"haproxy": 2.0}, absolute_goal=60
+    ),
+    Figure("checkshttp", "cpu_us", "CPU per HTTP health check", "us", {"haproxy": 2.5}),
+    Figure("checks10k", "cpu_us", "  10,000 servers, half silent", "us", {"haproxy": 2.5}),
+    Figure("checks10k", "late_p99_ms", "  how late a check comes, p99", "ms", absolute_goal=100),
+    Figure("checks10k", "late_p50_ms", "  p50", "ms"),
+    Figure("checks10k", "checks_per_s", "  checks that are answered", "1/s"),
+    Figure("checks10k", "kib_per_server", "  memory per server, all processes", "KiB"),
     Figure("killed", "gap_p99_ms", "killed worker, idle, p99 of the gap", "ms", absolute_goal=20),
     Figure("killed", "gap_p50_ms", "  p50", "ms"),
     Figure("killedbusy", "gap_p99_ms", "killed worker, loaded, p99", "ms", absolute_goal=50),

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from loadtest.calls import traced
+from loadtest.checked import checked_servers, watch_checks
 from loadtest.cpu import tree_private_bytes, tree_pss_bytes, tree_run_seconds
 from loadtest.fleet import nameservers
 from loadtest.idle import hold_connections
@@ -176,6 +177,13 @@ def fixed_rate_load(site: Site, _setup: Setup) -> Iterator[Run]:
 
 
 @contextmanager
+def many_checks(site: Site, setup: Setup) -> Iterator[Run]:
+    """Servers that are only checked: whether each check comes in its time."""
+    with checked_servers(site) as servers:
+        yield lambda instance, _site, seconds: watch_checks(instance, setup, servers, seconds)
+
+
+@contextmanager
 def many_names(site: Site, setup: Setup) -> Iterator[Run]:
     """Repeated resolution of many names by two nameservers."""
     with nameservers(site, setup.names) as fleet:
@@ -230,6 +238,21 @@ LOADS = (
         "health checks",
         at_once(checks),
         Setup(web_servers=CHECKED_SERVERS, check_inter_ms=CHECK_INTER_MS),
+        programs=DNS_PROGRAMS,
+    ),
+    Load(
+        "checkshttp",
+        "health checks, HTTP",
+        at_once(checks),
+        Setup(web_servers=CHECKED_SERVERS, check_inter_ms=CHECK_INTER_MS, http_checks=True),
+        programs=DNS_PROGRAMS,
+    ),
+    Load(
+        "checks10k",
+        "10,000 checked servers, half silent",
+        many_checks,
+        Setup(workers=2, checked=10_000),
+        quick=Setup(workers=2, checked=400),
         programs=DNS_PROGRAMS,
     ),
     Load("killed", "a killed worker, at rest", at_once(killed_idle), programs=("millrace",)),

@@ -21,6 +21,7 @@ from loadtest.site import (
     HostPort,
     ProxiedService,
     Site,
+    checked_address,
     name_of,
 )
 
@@ -31,6 +32,8 @@ VERSION_SECONDS = 10.0
 PROBE_RESOLVE_MS = 20  # `timeout resolve` of the name that changes
 PROBE_LABEL_RESOLVE_MS = 100  # of an SRV label with many records
 PAYLOAD_MAX = 65_535
+CHECKED_INTER_MS = 2_000
+SESSIONS_BESIDE_CHECKS = 1_000
 NGINX_STREAM_MODULES = (
     Path("/usr/lib/nginx/modules/ngx_stream_module.so"),
     Path("/usr/lib64/nginx/modules/ngx_stream_module.so"),
@@ -44,6 +47,8 @@ class Setup:
     workers: int = 1
     web_servers: int | None = None  # in the first backend; None: those of the site, once each
     check_inter_ms: int = 0  # 0: no health checks
+    http_checks: bool = False  # `option httpchk`: they ask for a page
+    checked: int = 0  # servers that are only checked, half of them silent
     balance: str = "roundrobin"
     access_log: bool = False  # `option tcplog`, to the site's syslog address
     names: int = 0  # to be resolved, each for a server of its own
@@ -104,7 +109,8 @@ def haproxy_configuration(site: Site, setup: Setup, folder: Path) -> str:
     lines = [
         "global",
         f"    nbthread {setup.workers}",
-        f"    maxconn {site.sessions_max}",
+        # HAProxy keeps a descriptor for the check of each server beside those of sessions
+        f"    maxconn {SESSIONS_BESIDE_CHECKS if setup.checked else site.sessions_max}",
         f"    stats socket {folder / STATS_SOCKET} level admin",
         "defaults",
         "    mode tcp",
@@ -119,9 +125,27 @@ def haproxy_configuration(site: Site, setup: Setup, folder: Path) -> str:
     check = f" check inter {setup.check_inter_ms}ms" if setup.check_inter_ms else ""
     for service in site.services:
         lines += [f"listen {service.name}", f"    bind {service.front}"]
+        if setup.http_checks and service is site.web:
+            lines.append("    option httpchk GET /")
         for number, server in enumerate(_servers(service, site, setup), 1):
             lines.append(f"    server {service.name}{number} {server}{check}")
-    return "\n".join([*lines, *_names_lines(site, setup)]) + "\n"
+    return "\n".join([*lines, *_checked_lines(site, setup), *_names_lines(site, setup)]) + "\n"
+
+
+def _checked_lines(site: Site, setup: Setup) -> list[str]:
+    """The lines for servers that are only checked."""
+    if not setup.checked:
+        return []
+    return [
+        "backend checked",
+        "    option httpchk GET /health",
+        "    timeout check 1s",
+        f"    default-server check inter {CHECKED_INTER_MS}ms",
+        *(
+            f"    server c{number} {checked_address(site, number)}"
+            for number in range(setup.checked)
+        ),
+    ]
 
 
 def _names_lines(site: Site, setup: Setup) -> list[str]:

@@ -53,6 +53,8 @@ class Site:
     nameservers: tuple[HostPort, HostPort]
     probe_nameserver: HostPort
     syslog: HostPort
+    living_port: int  # of the servers that answer checks, on any loopback address
+    silent_port: int  # of those that do not
     proxy_cores: frozenset[int]
     load_cores: frozenset[int]
     sessions_max: int  # at 2.5 descriptors each: HAProxy includes its pipes
@@ -80,6 +82,8 @@ def make_site() -> Site:
         ),
         probe_nameserver=_free(f"127.107.{octets}"),
         syslog=_free(f"127.108.{octets}"),
+        living_port=_free("0.0.0.0").port,
+        silent_port=_free("0.0.0.0").port,
         proxy_cores=proxy_cores,
         load_cores=load_cores,
         sessions_max=(_raise_descriptor_limit() - RESERVED_DESCRIPTORS) * 2 // 5,
@@ -96,6 +100,13 @@ def split_cores(usable: set[int]) -> tuple[frozenset[int], frozenset[int]]:
 def name_of(number: int) -> str:
     """A name of the zone."""
     return f"n{number}.{ZONE}"
+
+
+def checked_address(site: Site, number: int) -> HostPort:
+    """A server to be checked: those with even numbers answer, the others are silent."""
+    silent, place = number % 2, number // 2
+    port = site.silent_port if silent else site.living_port
+    return HostPort(f"127.{112 + silent}.{place >> 8}.{place & 0xFF}", port)
 
 
 def idle_connections(site: Site) -> int:
