@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -113,6 +114,7 @@ def _running(
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=stream,
+            start_new_session=True,
         )
 
     def ready() -> bool:
@@ -127,7 +129,8 @@ def _running(
         try:
             child.wait(PATIENCE_SECONDS)
         finally:
-            child.kill()
+            with suppress(ProcessLookupError):  # a child of its own would write into the folder
+                os.killpg(child.pid, signal.SIGKILL)
             child.wait()
 
 
