@@ -53,8 +53,12 @@ def place_of(error: BaseException) -> str:
     return f"{Path(step.tb_frame.f_code.co_filename).name}:{step.tb_lineno}"
 
 
+_reserve = [bytearray(1 << 20)]  # given up to have room for the last words; no page is touched
+
+
 def last_words(error: BaseException) -> str:
     """What ends a process, in one line; what the frames of the error hold is given up first."""
+    _reserve.clear()
     try:
         traceback.clear_frames(error.__traceback__)
         return explain(error)

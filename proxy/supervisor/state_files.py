@@ -21,8 +21,8 @@ from proxy.config.text.messages import Message, Severity
 from proxy.server_table import ServerTable, state_server
 from resolverd.config import StateFile, StateServer
 from resolverd.dns.unusable import is_usable
-from resolverd.state_file.format import StateFileError, StateRow, parse
-from resolverd.state_file.reading import read_whole
+from resolverd.state_file.format import FILE_BYTES_MAX, StateFileError, StateRow, parse
+from shm.files import read_whole
 
 OPEN_FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # opening a fifo must not wait for a writer
 OPEN_FOLDER = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY
@@ -97,7 +97,7 @@ def read_regular(path: str) -> bytes:
     descriptor = os.open(path, OPEN_FILE)
     try:
         regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
-        return read_whole(descriptor) if regular else b""
+        return read_whole(descriptor, FILE_BYTES_MAX) if regular else b""
     finally:
         os.close(descriptor)
 

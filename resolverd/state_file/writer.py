@@ -22,9 +22,16 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from resolverd.config import StateFile
-from resolverd.state_file.format import HEADER, StateFileError, StateRow, parse, render
-from resolverd.state_file.reading import read_whole
+from resolverd.state_file.format import (
+    FILE_BYTES_MAX,
+    HEADER,
+    StateFileError,
+    StateRow,
+    parse,
+    render,
+)
 from resolverd.state_file.rows import DatedRow, Doubles, RowReader
+from shm.files import read_whole
 from shm.log_level import Log, LogLevel
 from shm.segment import Segment
 
@@ -60,7 +67,7 @@ def read(target: FileInFolder) -> bytes:
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(0, "Not a regular file")
-        return read_whole(descriptor)
+        return read_whole(descriptor, FILE_BYTES_MAX)
     finally:
         os.close(descriptor)
 

@@ -13,6 +13,7 @@ import pytest
 from proxy.config.model.settings import Check, Global, InitAddr, Origin, Proxy, Server, Settings
 from proxy.config.text.messages import Severity
 from proxy.server_table import Configured, ServerTable
+from proxy.supervisor import state_files
 from proxy.supervisor.fill import fill_restored, fill_segment, shape_of
 from proxy.supervisor.initial import InitialAddress, decide, names_wanted
 from proxy.supervisor.restore import Restored
@@ -24,10 +25,10 @@ from proxy.supervisor.state_files import (
     read_state,
 )
 from resolverd.config import Family, ResolutionSettings, ResolvedServer, ResolverdSettings
-from resolverd.state_file import reading, writer
+from resolverd.state_file import writer
 from resolverd.state_file.format import HEADER, StateRow, render
-from resolverd.state_file.reading import PORTION_BYTES
 from resolverd.state_file.writer import FileInFolder
+from shm.files import PORTION_BYTES
 from shm.names import NameReader
 from shm.segment import Segment
 from shm.slots import SlotTableReader
@@ -173,7 +174,7 @@ def test_a_file_is_read_to_its_end_or_the_limit(
     path.write_bytes(content)
     assert read_regular(str(path)) == content
     for limit in (PORTION_BYTES - 1, PORTION_BYTES, 2 * PORTION_BYTES + 3):
-        monkeypatch.setattr(reading, "FILE_BYTES_MAX", limit)
+        monkeypatch.setattr(state_files, "FILE_BYTES_MAX", limit)
         assert read_regular(str(path)) == content[: limit + 1]
 
 

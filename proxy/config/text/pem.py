@@ -15,6 +15,7 @@ from proxy.config.model.settings import Origin
 from proxy.config.model.tls import PemFile
 from proxy.config.text.context import Context
 from proxy.config.text.messages import ConfigError
+from shm.files import read_whole
 
 PEM_BYTES_MAX = 16 << 20
 SYSTEM = "@system-ca"
@@ -47,8 +48,8 @@ def read_bytes(path: str) -> bytes:
     """The content of a file; raises OSError, and ConfigError for one that is too large."""
     if "\0" in path:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-    with open(path, "rb") as file:
-        content = file.read(PEM_BYTES_MAX + 1)
+    with open(path, "rb", buffering=0) as file:
+        content = read_whole(file.fileno(), PEM_BYTES_MAX)
     if len(content) > PEM_BYTES_MAX:
         raise ConfigError(f"'{path}' is too large: more than {PEM_BYTES_MAX} bytes")
     return content

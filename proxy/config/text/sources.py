@@ -10,7 +10,6 @@ import enum
 from collections import ChainMap
 from collections.abc import Iterator, MutableMapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 
@@ -18,10 +17,10 @@ from proxy.config.model.settings import Origin
 from proxy.config.text import condition
 from proxy.config.text.lexer import split_line
 from proxy.config.text.messages import ConfigError, Messages, Severity
+from shm.files import read_whole
 
 FILES_MAX = 10_000
 FILE_BYTES_MAX = 256 << 20
-PORTION_BYTES = 1 << 20  # read() takes the memory for all that it may read beforehand
 NESTED_IF_MAX = 1_024  # HAProxy's limit
 SUFFIX = ".cfg"
 
@@ -83,8 +82,8 @@ def read_lines(
 ) -> Iterator[SourceLine]:
     """The lines of a file that are in force; errors of the file are added to `messages`."""
     try:
-        with open(file, "rb") as stream:
-            content = _content(stream)
+        with open(file, "rb", buffering=0) as stream:
+            content = read_whole(stream.fileno(), FILE_BYTES_MAX)
     except OSError as error:
         messages.alert(f"cannot open configuration file '{file}': {error.strerror}")
         return
@@ -92,14 +91,6 @@ def read_lines(
         messages.alert(f"configuration file '{file}' is larger than {FILE_BYTES_MAX} bytes")
         return
     yield from _Filter(file, environment, messages).run(content.decode(errors="surrogateescape"))
-
-
-def _content(stream: BinaryIO) -> bytes:
-    """All of a file, or so much that it is too large; its memory is taken as it is needed."""
-    content = bytearray()
-    while len(content) <= FILE_BYTES_MAX and (portion := stream.read(PORTION_BYTES)):
-        content += portion
-    return bytes(content)
 
 
 class _Filter:
