@@ -44,7 +44,7 @@ ROOMS = (
     "resolverd.core",
     "resolverd.daemon",
     "proxy.arguments",
-    "proxy.patterns",
+    *("proxy.patterns", "proxy.passwords"),
     "proxy.terminal",
     "proxy.config.model",
     "proxy.tls",
@@ -226,7 +226,7 @@ def test_bytes_of_a_session_pass_through_one_file() -> None:
 
 
 def test_the_configuration_knows_no_process() -> None:
-    below = ("proxy.config", "proxy.arguments", "proxy.patterns", "proxy.tls")
+    below = ("proxy.config", "proxy.arguments", "proxy.patterns", "proxy.passwords", "proxy.tls")
     wrong = [
         f"{name(path)} imports {module}"
         for path in all_modules()

@@ -8,21 +8,9 @@ from __future__ import annotations
 
 import msgspec
 
-from proxy.config.model.http import REALM_DEFAULT, User
+from proxy.config.model.http import User
 from proxy.config.model.rules import IntRange, Matcher, Network
 from proxy.config.model.settings import Origin
-
-
-class RuleLine(msgspec.Struct, frozen=True):
-    """A line with a rule for requests: its words from the keyword on."""
-
-    words: tuple[str, ...]
-    origin: Origin
-
-    @property
-    def text(self) -> str:
-        """The line as it is shown in messages."""
-        return " ".join(self.words)
 
 
 class Expression(msgspec.Struct, frozen=True):
@@ -39,6 +27,19 @@ class Expression(msgspec.Struct, frozen=True):
     origin: Origin
 
 
+class RuleLine(msgspec.Struct, frozen=True):
+    """A line with a rule for requests: its words from the keyword on."""
+
+    words: tuple[str, ...]
+    origin: Origin
+    lists: dict[str, tuple[Expression, ...]]  # the `acl` lines of its section, also later ones
+
+    @property
+    def text(self) -> str:
+        """The line as it is shown in messages."""
+        return " ".join(self.words)
+
+
 class StatsDraft(msgspec.Struct):
     """The `stats` lines of a section."""
 
@@ -50,10 +51,11 @@ class StatsDraft(msgspec.Struct):
     node: str | None = None
     description: str | None = None
     scope: tuple[str, ...] = ()
-    realm: str = REALM_DEFAULT
+    realm: str | None = None
     users: tuple[User, ...] = ()
     rules: tuple[RuleLine, ...] = ()
     admin: RuleLine | None = None
+    from_defaults: bool = False  # the first line of the section's own begins another page
 
 
 class ErrorFile(msgspec.Struct, frozen=True):
@@ -78,9 +80,9 @@ class HttpDraft(msgspec.Struct):
         """What another section gets of it."""
         return msgspec.structs.replace(
             self,
-            stats=msgspec.structs.replace(self.stats),
+            stats=msgspec.structs.replace(self.stats, from_defaults=True),
             error_files=dict(self.error_files),
-            expressions=dict(self.expressions),
+            expressions={},  # rules of `defaults` keep theirs
         )
 
 

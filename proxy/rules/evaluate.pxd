@@ -94,7 +94,7 @@ cdef inline bint term_holds(
         const Context *context, const Term *term, const Pattern *patterns) noexcept nogil:
     """Whether one of the samples has one of the patterns; without a sample, it does not."""
     cdef Sample sample
-    sample.position = 0
+    sample.position = sample.line_end = 0
     while fetch(context, term, &sample):
         if sample_matches(&sample, patterns, term):
             return True

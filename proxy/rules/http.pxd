@@ -75,7 +75,7 @@ cdef inline bint parameter_sample(
 
 
 cdef inline bint blank(char letter) noexcept nogil:
-    return letter == c" " or letter == c"\t"
+    return letter == c" " or letter == c"\t" or letter == c"\r"  # the end of a line has one
 
 
 cdef inline void trim(const char **text, size_t *length) noexcept nogil:
@@ -99,50 +99,53 @@ cdef inline size_t value_span(const char *text, size_t length) noexcept nogil:
     return at
 
 
-cdef inline bint header_sample(
-        const HttpView *http, const Term *term, bint whole, Sample *sample) noexcept nogil:
-    """The next value of a header; `whole`: the next line of it, with commas.
+cdef inline bint header_line(
+        const HttpView *http, const Term *term, Sample *sample) noexcept nogil:
+    """Go to the next line with the term's name, behind its colon; False: there is none.
 
-    `position` is where the rest of a list, or else the next line, begins; it never lies within
-    another line's name, because a line is left only at its end.
+    A line ends before a line feed, with or without a carriage return, or at the end of all.
     """
     cdef const char *line
-    cdef const char *text
-    cdef size_t at = sample.position, length, name, taken, line_begin
-    sample.more = False
+    cdef size_t at = sample.position, length, name
     while at < http.headers_length:
-        line_begin = line_start(http, at)
-        line = http.headers + line_begin
-        length = span(line, http.headers_length - line_begin, c"\r")
+        line = http.headers + at
+        length = span(line, http.headers_length - at, c"\n")
         name = span(line, length, c":")
-        if name == length or name != term.length or not same(line, term.text, name, True):
-            at = line_begin + length + 2
-            continue
-        taken = at - line_begin if at > line_begin else name + 1
-        text = line + taken
-        length -= taken
-        name = length if whole else value_span(text, length)
-        sample.position = line_begin + taken + name + (2 if name == length else 1)
-        sample.more = True
-        length = name
-        trim(&text, &length)
-        set_text(sample, text, length)
-        return True
+        if name < length and name == term.length and same(line, term.text, name, True):
+            sample.position = at + name + 1
+            sample.line_end = at + length
+            return True
+        at += length + 1
     return False
 
 
-cdef inline size_t line_start(const HttpView *http, size_t at) noexcept nogil:
-    """Where the line of a position begins."""
-    while at and http.headers[at - 1] != c"\n":
-        at -= 1
-    return at
+cdef inline bint header_sample(
+        const HttpView *http, const Term *term, bint whole, Sample *sample) noexcept nogil:
+    """The next value of a header; `whole`: the next line of it, with commas."""
+    cdef const char *text
+    cdef size_t length, taken
+    sample.more = False
+    if sample.line_end == 0 and not header_line(http, term, sample):
+        return False
+    text = http.headers + sample.position
+    length = sample.line_end - sample.position
+    taken = length if whole else value_span(text, length)
+    if taken == length:  # the next value is on another line
+        sample.position = sample.line_end + 1
+        sample.line_end = 0
+    else:
+        sample.position += taken + 1
+    sample.more = True
+    trim(&text, &taken)
+    set_text(sample, text, taken)
+    return True
 
 
 cdef inline int64_t header_count(
         const HttpView *http, const Term *term, bint whole) noexcept nogil:
     cdef Sample sample
     cdef int64_t count = 0
-    sample.position = 0
+    sample.position = sample.line_end = 0
     while header_sample(http, term, whole, &sample):
         count += 1
     return count
@@ -156,7 +159,7 @@ cdef inline bint header_fetch(
         return header_sample(http, term, whole, sample)
     if wanted < 0:
         wanted += header_count(http, term, whole) + 1
-    sample.position = 0
+    sample.position = sample.line_end = 0
     left = wanted
     while left > 0 and header_sample(http, term, whole, sample):
         left -= 1

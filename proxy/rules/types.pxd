@@ -27,6 +27,7 @@ cdef struct Sample:
     const char *text
     size_t length
     size_t position  # where the fetch goes on for the next value; 0 at first
+    size_t line_end  # of the line that the position is in; 0: it is at the beginning of one
 
 cdef struct Pattern:  # one of: a text, a range of numbers, a network
     const char *text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import http.client
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,14 @@ global
   stats socket {{folder}}/s level admin
   node thenode
   description the host
+defaults named
+  timeout connect 5s
+  timeout client 60s
+  timeout server 60s
+  acl mine src 10.0.0.0/8
+  stats auth old:user
+  stats uri /dstats
+  http-request deny if {{{{ path_beg /x }}}} !mine
 defaults
   timeout connect 5s
   timeout client 60s
@@ -83,6 +92,27 @@ frontend bare
   monitor-uri /alive
   errorfile 503 {{folder}}/e503
   errorfile 200 {{folder}}/e200
+frontend inherits from named
+  mode http
+  bind 127.0.0.1:{inherits}
+  timeout client 60s
+  acl mine src 127.0.0.0/8
+  stats auth new:user
+  http-request return status 200 content-type text/plain string passed if {{{{ path_beg /x }}}}
+frontend plain from named
+  mode http
+  bind 127.0.0.1:{plain}
+  timeout client 60s
+frontend trick
+  mode http
+  bind 127.0.0.1:{trick}
+  errorfile 503 {{folder}}/e200
+frontend both
+  mode http
+  bind 127.0.0.1:{both}
+  monitor-uri /alive
+  http-request deny if {{{{ path /no }}}}
+  default_backend behind
 frontend through
   mode http
   bind 127.0.0.1:{through}
@@ -130,6 +160,12 @@ CASES = (
     *(Asked("ruled", f"/st;csv;{word}") for word in ("", "open", "closed", "openclosed")),
     *(Asked("ruled", path, "ann:secret") for path in ("/st;csv", "/st;csv;closed", "/none")),
     *(Asked("bare", path) for path in ("/alive", "/", "/st")),
+    *(Asked("inherits", path) for path in ("/x", "/dstats", "/haproxy?stats")),
+    *(Asked("inherits", "/haproxy?stats;csv", who) for who in ("old:user", "new:user")),
+    *(Asked("plain", path) for path in ("/x", "/dstats", "/haproxy?stats")),
+    *(Asked("plain", "/dstats;csv", who) for who in ("old:user", "new:user")),
+    *(Asked("both", path) for path in ("/alive", "/alive?", "/no", "/behind", "/st;csv", "/x")),
+    Asked("trick", "/"),
     *(Asked("through", path) for path in ("/behind", "/st;csv", "/none")),
 )
 
@@ -171,7 +207,13 @@ class Sections(NamedTuple):
 
 @contextmanager
 def _running(program: str, folder: Path) -> Iterator[Sections]:
-    ports = {name: free_port() for name in ("page", "moved", "ruled", "bare", "through", "real")}
+    ports = {
+        name: free_port()
+        for name in (
+            *("page", "moved", "ruled", "bare", "through", "real"),
+            *("inherits", "plain", "trick", "both"),
+        )
+    }
     own = folder / program
     text = CONFIGURATION.format(**ports).replace("{folder}", str(folder))
     text = text.replace(f"{folder}/s level", "{folder}/s level")
@@ -203,15 +245,71 @@ def test_the_health_of_a_section_follows_the_servers(both: dict[str, Sections]) 
             wait_for(lambda: ask(port, alive).status == status, PATIENCE_SECONDS, state)  # noqa: B023
 
 
-def test_a_status_without_a_name_is_answered(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /s HTTP/1.1\r\nHost: a\rB: c\r\nX-Foo: good\r\n\r\n",
+        b"GET /s HTTP/1.1\r\nHost: a\r\na: b\rc: d\r\nzz: 1\r\n\r\n",
+        b"GET /s HTTP/1.1\r\nHost: a\nX-Foo: evil\r\n\r\n",
+        b"GET /s/x\nSet-Cookie:x HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /s\x00\xff HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /s#x HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /s HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        b"GET http://foo/s HTTP/1.1\r\nHost: b\r\n\r\n",
+        b"GET /s HTTP/1.1\r\nHost: a b\r\n\r\n",
+    ],
+)
+def test_a_head_that_two_readers_could_read_differently_is_refused(
+    both: dict[str, Sections], head: bytes
+) -> None:
+    """No value of it comes into a condition, nor into an answer."""
+    port = both["millrace"].ports["moved"]
+    with socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS) as client:
+        client.sendall(head)
+        assert client.recv(100).startswith(b"HTTP/1.1 400 ")
+    assert ask(port, Asked("moved", "/zz")).status == 302  # it serves on
+
+
+def test_an_empty_line_before_a_request_is_passed_over(both: dict[str, Sections]) -> None:
+    for sections in both.values():
+        with socket.create_connection(("127.0.0.1", sections.ports["page"])) as client:
+            client.settimeout(PATIENCE_SECONDS)
+            client.sendall(b"\r\nGET /alive HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            assert client.recv(100).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_body_that_is_not_read_takes_no_answer_away(both: dict[str, Sections]) -> None:
+    for sections in both.values():
+        with socket.create_connection(("127.0.0.1", sections.ports["page"])) as client:
+            client.settimeout(PATIENCE_SECONDS)
+            head = b"POST /s HTTP/1.1\r\nHost: a\r\nContent-Length: 300000\r\n\r\n"
+            client.sendall(head + b"x" * 300_000)
+            answer = b"".join(iter(lambda: client.recv(65_536), b""))
+            assert answer.endswith(b"hello there")
+
+
+def test_users_enter_behind_a_chroot_and_without_a_password_never(tmp_path: Path) -> None:
     port = free_port()
+    (tmp_path / "empty").mkdir()
     text = (
-        "global\n  stats socket {folder}/s level admin\n"
+        f"global\n  stats socket {{folder}}/s level admin\n  chroot {tmp_path}/empty\n"
+        "userlist u\n  user bob password $5$salt$kpa26zwgX83BPSR8d7w93OIXbFt/d3UOTZaAu5vsTM6\n"
+        '  user joe\n  user eve insecure-password ""\n'
         f"frontend m\n  mode http\n  bind 127.0.0.1:{port}\n  timeout client 5s\n"
-        "  http-request deny deny_status 499\n"
+        "  http-request auth realm Büro unless {{ http_auth(u) }}\n"
+        "  http-request return status 200 content-type text/plain string in\n"
     )
     with one_program(PROGRAMS["millrace"](), tmp_path / "m", text, {}):
-        assert ask(port, Asked("m", "/")).status == 499
+        for who, status in (("bob:secret", 200), ("bob:x", 401), ("joe:", 401), ("eve:", 200)):
+            answer = ask(port, Asked("m", "/", who))
+            assert (who, answer.status) == (who, status)
+        assert "Büro" in answer_bytes(port).decode()
+
+
+def answer_bytes(port: int) -> bytes:
+    with socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS) as client:
+        client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        return b"".join(iter(lambda: client.recv(65_536), b""))
 
 
 def test_metrics_of_a_section_with_users_ask_for_them(tmp_path: Path) -> None:

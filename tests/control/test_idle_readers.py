@@ -81,7 +81,7 @@ def test_readers_that_take_nothing_do_not_lock_out_metrics(world: World) -> None
         late.settimeout(SOON_SECONDS)
         assert read_the_rest(late) == LAST_CHUNK
         whole = [read_the_rest(client) == LAST_CHUNK for client in idle]
-        assert whole == [False, *[True] * (SCRAPES_MAX - 1)], "one place was wanted"
+        assert whole.count(False) == 1, "one place was wanted"
 
 
 def test_a_full_house_of_readers_that_take_nothing_locks_nobody_out(world: World) -> None:

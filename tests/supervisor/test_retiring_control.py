@@ -164,7 +164,7 @@ def test_clients_that_ask_nothing_keep_no_old_control(site: Site) -> None:
         prompted.sendall(b"prompt\n")
         assert prompted.recv(100) == b"\n> "
         kept.sendall(b"GET /nothing HTTP/1.1\r\nHost: edge\r\n\r\n")
-        assert kept.recv(100).startswith(b"HTTP/1.1 404")
+        assert kept.recv(100).startswith(b"HTTP/1.1 503")
         site.reload()
         wait_for(lambda: old not in site.controls(), 15, "the old one ends")
         assert rest(prompted) == rest(silent) == b""

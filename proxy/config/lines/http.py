@@ -6,7 +6,7 @@ section (mode http) serves metrics, has a file of its own.
 
 from __future__ import annotations
 
-from proxy.config.drafts import HttpWord, ProxyDraft, Side
+from proxy.config.drafts import HttpWord, ProxyDraft, ProxyKind, Side
 from proxy.config.http_drafts import ErrorFile, RuleLine
 from proxy.config.lines.shapes import (
     ALONE,
@@ -51,7 +51,13 @@ def note(
     elif all(word.label != label for word in draft.http_words):
         draft.http_words.append(HttpWord(label, statement.origin, warning, side))
     if rule:
-        draft.http.rules = (*draft.http.rules, RuleLine(statement.words, statement.origin))
+        draft.http.rules = (*draft.http.rules, rule_line(statement, draft))
+
+
+def rule_line(statement: Statement, draft: ProxyDraft, *before: str) -> RuleLine:
+    """A line with a rule; `before` are words before the statement's."""
+    words = (*before, *statement.words)
+    return RuleLine(words, statement.origin, draft.http.expressions)
 
 
 def forget(draft: ProxyDraft, *labels: str) -> None:
@@ -109,6 +115,12 @@ def _capture(statement: Statement, draft: ProxyDraft) -> None:
     parse_number(words[2], 0, CAPTURE_MAX)
     warning = _STATEMENT if statement.words[1] == "cookie" else ""
     note(statement, draft, "'capture'", warning, side=side_of_word("capture"))
+
+
+def _redirect(statement: Statement, draft: ProxyDraft) -> None:
+    if draft.kind is ProxyKind.DEFAULTS:
+        raise ConfigError("'redirect' not allowed in 'defaults' section.")
+    note(statement, draft, "'redirect'", RULES, rule=True)
 
 
 def _monitor_uri(statement: Statement, draft: ProxyDraft) -> None:
@@ -173,7 +185,7 @@ _OPTION_SHAPES = {
 HTTP_WORDS: Table[ProxyDraft] = {
     "http-response": _word("http-response", RULES, rule=True),
     "http-after-response": _word("http-after-response", RULES, rule=True),
-    "redirect": _word("redirect", RULES, rule=True),
+    "redirect": Word(Treatment.HTTP_ONLY, _redirect),
     "capture": Word(Treatment.HTTP_ONLY, _capture),
     "cookie": _word("cookie", _NEEDS, shape=_COOKIE),
     "monitor-uri": Word(Treatment.HTTP_ONLY, _monitor_uri),

@@ -20,7 +20,6 @@ from proxy.config.lines.http import warning_text
 from proxy.config.lines.process.user_list import check_user_list
 from proxy.config.lines.state_files import loads_globally
 from proxy.config.linking.checks_http import (
-    answers_itself,
     check_direct,
     check_section,
     shown_section,
@@ -155,9 +154,14 @@ def _check_http(
 ) -> None:
     """A section in mode http may only serve statistics: its own or those of a backend."""
     goes_on = draft.default_backend is not None or draft.switched_backend is not None
-    own = answers_itself(draft)
     shown = shown_section(draft, known.backends)
-    if shown is not None and not draft.servers and own != goes_on:
+    two_pages = shown is not draft and draft.http.stats.enabled
+    if (
+        shown is not None
+        and not draft.servers
+        and (shown is not draft) == goes_on
+        and (not two_pages)
+    ):
         if draft.kind.accepts:
             _check_binds(draft, messages)
             _check_timeouts(draft, messages)

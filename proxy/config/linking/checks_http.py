@@ -33,12 +33,11 @@ def shown_section(draft: ProxyDraft, backends: Mapping[str, ProxyDraft]) -> Prox
 
     That is the section itself, or the backend of all its clients.
     """
-    if answers_itself(draft):
-        return draft
     name = draft.switched_backend or draft.default_backend
     found = backends.get(name) if name is not None and draft.kind.accepts else None
-    usable = found is not None and found is not draft and not found.disabled
-    return found if usable and found is not None and answers_itself(found) else None
+    if found is not None and found is not draft and not found.disabled and answers_itself(found):
+        return found
+    return draft if answers_itself(draft) else None
 
 
 def check_direct(draft: ProxyDraft, messages: Messages) -> None:

@@ -99,6 +99,10 @@ class ConditionLinker:
         found = lists[name]
         users = tuple(found.users.values())
         if expression.fetch == "http_auth_group":
+            if expression.matcher is not Matcher.STR or expression.insensitive:
+                raise ConfigError(f"'{expression.word}' is compared with names of groups only")
+            if not expression.texts:
+                raise ConfigError(f"'{expression.word}' needs the name of a group")
             groups = {text.decode(errors="surrogateescape") for text in expression.texts}
             for group in sorted(groups - found.members.keys()):
                 raise ConfigError(

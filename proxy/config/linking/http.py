@@ -18,6 +18,7 @@ from proxy.config.linking.conditions import ConditionLinker, SectionIndex
 from proxy.config.linking.http_replies import reply_in
 from proxy.config.linking.http_rules import RequestRuleReader
 from proxy.config.model.http import (
+    REALM_DEFAULT,
     Action,
     AuthQuestion,
     HttpSection,
@@ -56,7 +57,6 @@ class SectionLinker:
         rulesets = tuple(tuple(self._rules(draft.http)) for draft in self._drafts)
         page = self._page(node, description)
         fails = self._each(
-            self._front,
             self._front.monitor_fail,
             lambda reader, line: reader.needed(line, line.words[2:], "monitor fail"),
         )
@@ -70,20 +70,19 @@ class SectionLinker:
                 redirect for draft in self._drafts for redirect in self._redirects(draft)
             ),
             users=AuthQuestion(stats.users) if stats.users else None,
-            realm=stats.realm,
+            realm=REALM_DEFAULT if stats.realm is None else stats.realm,
             questions=tuple(self._linker.questions),
             metrics_path=next(filter(None, map(_metrics_path, chain(*rulesets))), None),
         )
-        replies = tuple(self._replies(statuses(section)))
+        replies = dict(self._replies(statuses(section)))
         return msgspec.structs.replace(section, replies=replies)
 
     def _each(
         self,
-        http: HttpDraft,
         lines: tuple[RuleLine, ...],
         read: Callable[[RequestRuleReader, RuleLine], Linked],
     ) -> Iterator[Linked]:
-        reader = RequestRuleReader(http.expressions, self._linker, self._warn)
+        reader = RequestRuleReader(self._linker, self._warn)
         for line in lines:
             try:
                 yield read(reader, line)
@@ -95,26 +94,29 @@ class SectionLinker:
 
     def _rules(self, http: HttpDraft) -> Iterator[RequestRule]:
         lines = tuple(line for line in http.rules if line.words[0] != REDIRECT)
-        return self._each(http, lines, lambda reader, line: reader.rule(line))
+        return self._each(lines, lambda reader, line: reader.rule(line))
 
     def _redirects(self, draft: ProxyDraft) -> Iterator[RequestRule]:
         lines = tuple(line for line in draft.http.rules if line.words[0] == REDIRECT)
-        return self._each(draft.http, lines, lambda reader, line: reader.redirect(line))
+        return self._each(lines, lambda reader, line: reader.redirect(line))
 
     def _page(self, node: str, description: str) -> StatsPage | None:
-        http = self._shown.http
-        stats = http.stats
+        stats = self._shown.http.stats
         if not stats.enabled or stats.uri is None:
             return None
         if stats.admin is not None:  # its condition is judged, though it changes nothing
             tuple(
                 self._each(
-                    http,
                     (stats.admin,),
                     lambda reader, line: reader.needed(line, line.words[2:], "stats admin"),
                 )
             )
-        rules = self._each(http, stats.rules, lambda reader, line: reader.rule(line, "stats "))
+        if stats.rules and (stats.users or stats.realm is not None):
+            self._messages.alert(
+                "stats 'auth'/'realm' and 'http-request' can't be used at the same time.",
+                stats.rules[0].origin,
+            )
+        rules = self._each(stats.rules, lambda reader, line: reader.rule(line, "stats "))
         names = (self._shown.name if name == "." else name for name in stats.scope)
         return StatsPage(
             uri=stats.uri,
@@ -127,11 +129,11 @@ class SectionLinker:
             rules=tuple(rules),
         )
 
-    def _replies(self, wanted: frozenset[int]) -> Iterator[WrittenReply]:
+    def _replies(self, wanted: frozenset[int]) -> Iterator[tuple[int, WrittenReply]]:
         for status, file in sorted(self._error_files().items()):
             if status in wanted:
                 try:
-                    yield reply_in(file.path)
+                    yield status, reply_in(file.path)
                 except ConfigError as error:
                     self._messages.alert(f"'errorfile' : {error}", file.origin)
 

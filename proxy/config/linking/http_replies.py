@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from pathlib import Path
 
+from proxy.config.lines.http import ERROR_CODES
 from proxy.config.model.http import WrittenReply
 from proxy.config.text.messages import ConfigError
 
 FILE_BYTES_MAX = 16_384  # HAProxy's buffer
 STATUS_MIN, STATUS_MAX = 200, 599
+BODILESS = (204, 304)  # RFC 9110, sections 15.3.5 and 15.4.5
 _STATUS_LINE = re.compile(rb"HTTP/[0-9]\.[0-9] +([0-9]{3})(?: +([^\r\n]*))?")
 _HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n]*)")
 _FRAMING = frozenset({"content-length", "transfer-encoding", "connection"})  # ours to say
@@ -83,6 +85,10 @@ class ReplyWords:
         """The response; None: the section's own page of the status."""
         while self.rest and self.rest[0] not in ("if", "unless"):
             self._word(self.rest[0])
+        if (self._whole is not None or self._own_page) and (self._headers or self._type):
+            raise ConfigError(
+                f"'{self._action}': 'hdr' and 'content-type' change no '{self._source}'"
+            )
         if self._whole is not None:
             return self._whole
         if self._body and self._type is None:
@@ -93,8 +99,13 @@ class ReplyWords:
             raise ConfigError(
                 f"'{self._action}': 'content-type {self._type}' without 'string' or 'file'"
             )
+        if self._body and self.status in BODILESS:
+            raise ConfigError(f"'{self._action}': no body expected for {self.status} responses")
         bare = not self._source and not self._headers
-        if self._own_page or (bare and self._action.endswith(" deny")):
+        has_page = str(self.status) in ERROR_CODES
+        if self._own_page and not has_page:
+            raise ConfigError(f"'{self._action}': there is no page of status {self.status}")
+        if self._own_page or (bare and has_page and self._action.endswith(" deny")):
             return None
         types = [("Content-Type", self._type)] if self._type and self._body else []
         headers = (*self._headers, *types)
@@ -111,6 +122,11 @@ class ReplyWords:
             (text,) = self._take(1)
             if not text.isdecimal() or not STATUS_MIN <= int(text) <= STATUS_MAX:
                 raise ConfigError(f"'{self._action}': unexpected status code '{text}'")
+            if word == "deny_status" and text not in ERROR_CODES:
+                raise ConfigError(
+                    f"'{self._action}': unexpected status code '{text}' (one of "
+                    f"{', '.join(ERROR_CODES)})"
+                )
             self.status = int(text)
         elif word == "content-type":
             self._type = self._take(1)[0]

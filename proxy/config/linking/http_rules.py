@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
 from proxy.config.http_drafts import RuleLine
-from proxy.config.lines.rules.condition import BEGINNINGS, Lists, flattened, parse_clauses
+from proxy.config.lines.rules.condition import BEGINNINGS, flattened, parse_clauses
 from proxy.config.linking.conditions import ConditionLinker
 from proxy.config.linking.http_redirects import redirect_of
 from proxy.config.linking.http_replies import ReplyWords
@@ -26,12 +26,9 @@ _HONOURED = (
 
 
 class RequestRuleReader:
-    """Reads the rules of one section; `lists` are its `acl` lines."""
+    """Reads the rules of one section; each sees the `acl` lines of the section that it is in."""
 
-    def __init__(
-        self, lists: Lists, linker: ConditionLinker, warn: Callable[[str, Origin], None]
-    ) -> None:
-        self._lists = lists
+    def __init__(self, linker: ConditionLinker, warn: Callable[[str, Origin], None]) -> None:
         self._linker = linker
         self._warn = warn
 
@@ -47,7 +44,7 @@ class RequestRuleReader:
         origin = line.origin
         try:
             clauses = parse_clauses(
-                origin, words[1:], self._lists, lambda text: self._warn(text, origin)
+                origin, words[1:], line.lists, lambda text: self._warn(text, origin)
             )
             return flattened(clauses, self._linker.term, unless=words[0] == "unless")
         except ConfigError as error:

@@ -18,7 +18,7 @@ class User(msgspec.Struct, frozen=True):
     """A name with its password, as written or as crypt(3) made it; without one it never enters."""
 
     name: str
-    password: str = ""
+    password: str | None = None
     encrypted: bool = False
     groups: tuple[str, ...] = ()
 
@@ -104,5 +104,5 @@ class HttpSection(msgspec.Struct, frozen=True):
     users: AuthQuestion | None = None  # `stats auth`: asked for on each path of page and metrics
     realm: str = REALM_DEFAULT
     questions: tuple[AuthQuestion, ...] = ()  # that conditions ask, by the number of their term
-    replies: tuple[WrittenReply, ...] = ()  # `errorfile`, one of each status
+    replies: dict[int, WrittenReply] = {}  # `errorfile`: by the code of its line
     metrics_path: str | None = None  # one that serves metrics, for people

@@ -131,6 +131,8 @@ class HttpConnection:
         keep_alive = request.keep_alive and not self.client.leaving
         await self.respond(request, response, keep_alive=keep_alive)
         self.client.answered()
+        if request.has_body:  # unread bytes at the close would reset the response
+            await discard(self.connection, REQUEST_HEAD_SECONDS_MAX)
         return keep_alive and not self.client.leaving
 
     async def next_head(self) -> bytes | None:
@@ -149,7 +151,7 @@ class HttpConnection:
                         return None
                     self.client.asks()
                     self.counters.bytes_in += len(data)
-                    self.received += data
+                    self.received = (self.received + data).lstrip(b"\r\n")  # RFC 9112, 2.2
         except TimeoutError as error:
             if not self.received:  # nothing was asked: an idle connection just ends
                 return None
@@ -188,7 +190,8 @@ class HttpConnection:
             lines.append(f"Content-Length: {response.length}")
         if not keep_alive:
             lines.append("Connection: close")
-        return "\r\n".join((*lines, "", "")).encode("latin-1")
+        # words of the configuration are as they were in the file
+        return "\r\n".join((*lines, "", "")).encode(errors="surrogateescape")
 
     async def send(self, data: bytes) -> None:
         """Send and count."""

@@ -9,16 +9,18 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import ctypes
 import hmac
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor  # imported here: no import works after chroot
 from typing import NamedTuple
 
 from proxy.config.model.http import AuthQuestion, User
 from proxy.control.http.request import Request
+from proxy.passwords import crypted
 
 SCHEME = "basic"
-CRYPT_LIBRARY = "libcrypt.so.1"
+# crypt(3) takes milliseconds of CPU on purpose: one at a time, beside all else
+_COMPARING = ThreadPoolExecutor(1, "passwords")
 
 
 class Presented(NamedTuple):
@@ -46,7 +48,8 @@ async def answers(questions: Sequence[AuthQuestion], request: Request) -> int:
     if found is None or not questions:
         return 0
     if any(user.encrypted for question in questions for user in question.users):
-        return await asyncio.to_thread(_answers, questions, found)  # takes milliseconds of CPU
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(_COMPARING, _answers, questions, found)
     return _answers(questions, found)
 
 
@@ -65,23 +68,11 @@ def _answers(questions: Sequence[AuthQuestion], found: Presented) -> int:
 def is_user(user: User, found: Presented) -> bool:
     """Whether a name and a password are those of the user; one without a password is none's."""
     named = hmac.compare_digest(user.name.encode(errors="surrogateescape"), found.name)
+    if user.password is None:
+        return False
     wanted = user.password.encode(errors="surrogateescape")
     given = found.password
     if user.encrypted:
         # for another name it is not computed: that a name exists is no secret, its password is
         given = crypted(found.password, wanted) if named else b""
     return hmac.compare_digest(wanted, given) and named and bool(wanted or not user.encrypted)
-
-
-def crypted(password: bytes, setting: bytes) -> bytes:
-    """crypt(3) of a password; b"" where the library does not know the method.
-
-    Raises OSError where the C library of this host has no crypt().
-    """
-    if b"\0" in password or not setting:
-        return b""
-    library = ctypes.CDLL(CRYPT_LIBRARY, use_errno=True)
-    library.crypt_r.restype = ctypes.c_char_p
-    room = ctypes.create_string_buffer(1 << 15)  # struct crypt_data of libxcrypt, crypt(3)
-    made = library.crypt_r(password, setting, room)
-    return b"" if made is None or made.startswith(b"*") else bytes(made)

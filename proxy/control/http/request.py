@@ -11,6 +11,8 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 HEAD_END = b"\r\n\r\n"
+TARGET = re.compile(r"[!-~]+")  # visible ASCII, RFC 9112, section 3.2
+CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # that no field may have, RFC 9110, section 5.5
 METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 VERSIONS = ("HTTP/1.0", "HTTP/1.1")
 
@@ -26,7 +28,8 @@ class BadRequestError(Exception):
 class Request(NamedTuple):
     """One request: path and query are as sent, header names in lower case.
 
-    `target` and `lines` are what the client sent as such: conditions look at these.
+    `uri` is path and query as they are written, also where the request has the absolute form.
+    `target` and `lines` are what the client sent: conditions look at these.
     """
 
     method: str
@@ -34,6 +37,7 @@ class Request(NamedTuple):
     query: str
     version: str
     headers: dict[str, str]
+    uri: str = ""
     target: bytes = b""
     lines: bytes = b""
 
@@ -41,8 +45,13 @@ class Request(NamedTuple):
     def keep_alive(self) -> bool:
         """Whether the connection may carry another request: only in 1.1, after no body."""
         words = [word.strip() for word in self.headers.get("connection", "").lower().split(",")]
-        body = "content-length" in self.headers or "transfer-encoding" in self.headers
-        return self.version == "HTTP/1.1" and not body and "close" not in words
+        return self.version == "HTTP/1.1" and not self.has_body and "close" not in words
+
+    @property
+    def has_body(self) -> bool:
+        """Whether bytes follow the head that are no other request."""
+        length = self.headers.get("content-length", "0")
+        return length != "0" or "transfer-encoding" in self.headers
 
     @property
     def head_only(self) -> bool:
@@ -59,6 +68,8 @@ def parse_headers(lines: list[str]) -> dict[str, str]:
             raise BadRequestError(HTTPStatus.BAD_REQUEST)
         name = name.lower()
         value = value.strip()
+        if CONTROLS.search(line) or (name == "host" and "host" in headers):
+            raise BadRequestError(HTTPStatus.BAD_REQUEST)
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
 
@@ -70,13 +81,21 @@ def parse_head(head: bytes) -> Request:
     if len(words) != 3 or words[2] not in VERSIONS or not METHOD.fullmatch(words[0]):
         raise BadRequestError(HTTPStatus.BAD_REQUEST)
     method, target, version = words
+    if not TARGET.fullmatch(target) or "#" in target:
+        raise BadRequestError(HTTPStatus.BAD_REQUEST)
     sent = target.encode("latin-1")
+    authority = None
     if target.lower().startswith("http://"):  # absolute-form, which every server must take
-        target = "/" + target[len("http://") :].partition("/")[2]
+        authority, _, rest = target[len("http://") :].partition("/")
+        target = f"/{rest}"
     if not target.startswith("/") and (method, target) != ("OPTIONS", "*"):
         raise BadRequestError(HTTPStatus.BAD_REQUEST)
     headers = parse_headers(lines[1:])
-    if version == "HTTP/1.1" and "host" not in headers:
+    host = headers.get("host")
+    if (host is None and version == "HTTP/1.1") or (host and not TARGET.fullmatch(host)):
+        raise BadRequestError(HTTPStatus.BAD_REQUEST)
+    if None not in (authority, host) and authority != host:
         raise BadRequestError(HTTPStatus.BAD_REQUEST)
     path, _, query = target.partition("?")
-    return Request(method, path, query, version, headers, sent, head.partition(b"\r\n")[2])
+    lines_sent = head.partition(b"\r\n")[2]
+    return Request(method, path, query, version, headers, target, sent, lines_sent)

@@ -65,7 +65,7 @@ class HttpServices:
             return refusal(HTTPStatus.NOT_FOUND)
         rules = self.rules[proxy.name]
         facts = await rules.facts(request, addresses)
-        if target_of(request) == section.monitor_uri:
+        if request.uri == section.monitor_uri:
             return page_of(section, 503 if rules.fails(facts) else 200)
         rule = rules.deciding(facts)
         if rule is not None and rule.action is not Action.METRICS:
@@ -79,7 +79,7 @@ class HttpServices:
         self, section: HttpSection, request: Request, facts: Facts, rules: SectionRules
     ) -> Response:
         """What no rule of `http-request` answers: the page, `redirect` lines, or nothing does."""
-        target = target_of(request)
+        target = request.uri
         page = section.page
         if page is not None and target.startswith(page.uri):
             refused = await self.refused(section, page, request, facts, rules)
@@ -169,11 +169,6 @@ class HttpServices:
                 yield from self.report.rows(proxy, reveal=page.show_legends)
 
 
-def target_of(request: Request) -> str:
-    """Path and query."""
-    return f"{request.path}?{request.query}" if request.query else request.path
-
-
 def phrase_of(status: int) -> str:
     """The usual phrase of a status; "" for one of the configuration's own."""
     try:
@@ -186,9 +181,9 @@ def page_of(
     section: HttpSection, status: int, headers: tuple[tuple[str, str], ...] = ()
 ) -> Response:
     """The page of a status: that of `errorfile`, or a line of our own."""
-    for reply in section.replies:
-        if reply.status == status:
-            return whole(status, reply.reason, (*reply.headers, *headers), reply.body)
+    reply = section.replies.get(status)
+    if reply is not None:
+        return whole(reply.status, reply.reason, (*reply.headers, *headers), reply.body)
     reason = phrase_of(status)
     text = f"<html><body><h1>{status} {reason}</h1>\n{WORDS.get(status, '')}\n</body></html>\n"
     return whole(status, reason, (*PAGE_HEADERS, *headers), text.encode())

@@ -12,6 +12,7 @@ from proxy.config.lines.table import Statement, Table, works
 from proxy.config.model.http import User
 from proxy.config.text.messages import ConfigError, Messages
 from proxy.config.text.suggest import hint
+from proxy.passwords import LIBRARY, ROUNDS_MAX, is_available, is_too_dear
 
 
 def _user(statement: Statement, draft: UserListDraft) -> None:
@@ -22,10 +23,13 @@ def _user(statement: Statement, draft: UserListDraft) -> None:
     while words:
         option, *rest = words
         value, words = (rest[0] if rest else ""), rest[1:]
+        if option == "password":
+            _check_crypt(name, value)
         if option in ("password", "insecure-password"):
             found = msgspec.structs.replace(found, password=value, encrypted=option == "password")
         elif option == "groups":
-            found = msgspec.structs.replace(found, groups=tuple(value.split(",")))
+            names = tuple(filter(None, value.split(",")))
+            found = msgspec.structs.replace(found, groups=names)
         else:
             raise ConfigError(
                 "'user' only supports 'password', 'insecure-password' and 'groups' options, not "
@@ -35,6 +39,18 @@ def _user(statement: Statement, draft: UserListDraft) -> None:
         statement.warn(f"ignoring duplicated user '{name}' in userlist '{draft.name}'.")
     else:
         draft.users[name] = found
+
+
+def _check_crypt(name: str, setting: str) -> None:
+    if not is_available():
+        raise ConfigError(
+            f"the password of user '{name}' needs {LIBRARY} (Debian's libcrypt1), which is not here"
+        )
+    if is_too_dear(setting.encode(errors="surrogateescape")):
+        raise ConfigError(
+            f"the password of user '{name}' has more than {ROUNDS_MAX:,} rounds: each request "
+            "with that name would take seconds"
+        )
 
 
 def _group(statement: Statement, draft: UserListDraft) -> None:

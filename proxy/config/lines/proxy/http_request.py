@@ -7,8 +7,7 @@ anything. `acl` is read at once, because its errors are those of its line.
 from __future__ import annotations
 
 from proxy.config.drafts import ProxyDraft, ProxyKind
-from proxy.config.http_drafts import RuleLine
-from proxy.config.lines.http import RULES, note
+from proxy.config.lines.http import RULES, note, rule_line
 from proxy.config.lines.rules.condition import OR
 from proxy.config.lines.rules.expression import parse_expression
 from proxy.config.lines.table import Statement, Treatment, Word, works
@@ -19,6 +18,8 @@ from proxy.config.text.names import check_label
 def _http_request(statement: Statement, draft: ProxyDraft) -> None:
     if not statement.arguments:
         raise ConfigError("'http-request' expects an action")
+    if draft.kind is ProxyKind.DEFAULTS and not draft.name:
+        raise ConfigError("'http-request' not allowed in anonymous 'defaults' section.")
     note(statement, draft, "'http-request'", RULES, rule=True)
 
 
@@ -49,8 +50,7 @@ def _monitor(statement: Statement, draft: ProxyDraft) -> None:
         raise ConfigError(
             "'monitor fail' requires either 'if' or 'unless' followed by a condition."
         )
-    line = RuleLine(statement.words, statement.origin)
-    draft.http.monitor_fail = (*draft.http.monitor_fail, line)
+    draft.http.monitor_fail = (*draft.http.monitor_fail, rule_line(statement, draft))
     note(statement, draft, "'monitor fail'", "")
 
 

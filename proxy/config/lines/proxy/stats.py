@@ -6,8 +6,8 @@ Owns what these lines set. Each of them enables the page, as in HAProxy.
 from __future__ import annotations
 
 from proxy.config.drafts import ProxyDraft, ProxyKind
-from proxy.config.http_drafts import RuleLine, StatsDraft
-from proxy.config.lines.http import note
+from proxy.config.http_drafts import StatsDraft
+from proxy.config.lines.http import note, rule_line
 from proxy.config.lines.shapes import (
     ALONE_LENIENT,
     AT_MOST_ONE,
@@ -37,10 +37,17 @@ def _word(set_in: Handler[StatsDraft], shape: ArgumentShape | None = None) -> Wo
     """A word that sets something of the page, and enables it."""
 
     def handle(statement: Statement, draft: ProxyDraft) -> None:
+        _own(draft)
         set_in(statement, draft.http.stats)
         _turn_on(statement, draft)
 
     return works(handle, shape=shape)
+
+
+def _own(draft: ProxyDraft) -> None:
+    """A section with a line of its own has a page of its own, without the lines of `defaults`."""
+    if draft.http.stats.from_defaults:
+        draft.http.stats = StatsDraft()
 
 
 def _turn_on(statement: Statement, draft: ProxyDraft) -> None:
@@ -104,7 +111,8 @@ def _admin(statement: Statement, draft: ProxyDraft) -> None:
         f"'stats {' '.join(statement.words)}' has no effect here: the page changes nothing; use "
         "the stats socket"
     )
-    draft.http.stats.admin = RuleLine(("stats", *statement.words), statement.origin)
+    _own(draft)
+    draft.http.stats.admin = rule_line(statement, draft, "stats")
     _turn_on(statement, draft)
 
 
@@ -113,8 +121,8 @@ def _rule(statement: Statement, draft: ProxyDraft) -> None:
         raise ConfigError("'stats http-request' not allowed in 'defaults' section.")
     if not statement.arguments:
         raise ConfigError("'stats http-request' expects 'allow', 'deny' or 'auth'")
-    line = RuleLine(statement.words, statement.origin)
-    draft.http.stats.rules = (*draft.http.stats.rules, line)
+    _own(draft)
+    draft.http.stats.rules = (*draft.http.stats.rules, rule_line(statement, draft))
     _turn_on(statement, draft)
 
 

@@ -23,7 +23,7 @@ _LATER_FLAGS = {
     "-M": "maps",
     "-u": "the number of a list",
 }
-_OCCURRENCE = re.compile(r"-?[0-9]{1,4}")
+_OCCURRENCE = re.compile(r"-?[0-9]|-10|[0-9]{2,4}")  # from the end, HAProxy knows ten
 
 
 def parse_expression(
