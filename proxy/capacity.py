@@ -112,9 +112,10 @@ def _pipes_wanted(workers: int) -> int:
 
 
 def _checks_wanted(settings: Settings, workers: int) -> int:
-    """The largest share of the checked servers (proxy/health/share.py), all in flight at once."""
-    checked = ServerTable(settings).checked()
-    shares = Counter(server.slot % workers for _, server, _ in checked)
+    """The largest share of checks and agents (proxy/health/share.py), all in flight at once."""
+    shares: Counter[int] = Counter()
+    for _, server in ServerTable(settings).watched():
+        shares[server.slot % workers] += (server.check is not None) + (server.agent is not None)
     return max(shares.values(), default=0)
 
 

@@ -3,7 +3,7 @@
     table[slot]           its settings: `name`, `backend_index`, and all options of its line
     table.of(proxy)       those of one backend, in the order of the file
     table, len(table)     all, by slot; how many there are
-    table.checked()       those that have a health check
+    table.watched()       those that have a health check or an agent
     table.capacity        how many slots a segment has for them
     ServerNames(table)    by the words of an operator
     Configured            settings with their table
@@ -35,7 +35,6 @@ from typing import NamedTuple
 from proxy.config.model.settings import (
     CHECK_FALL,
     CHECK_RISE,
-    Check,
     Proxy,
     Server,
     Settings,
@@ -81,13 +80,13 @@ class ServerTable:
         """The servers of a backend, in the order of the file; none of what is no backend."""
         return () if proxy.backend_index is None else self._groups[proxy.backend_index]
 
-    def checked(self) -> Iterator[tuple[Proxy, Server, Check]]:
-        """Every server with a check, by slot; those of a disabled section are not checked."""
+    def watched(self) -> Iterator[tuple[Proxy, Server]]:
+        """Every server with a check or an agent, by slot; none of a disabled section."""
         for proxy in self.backends:
             if not proxy.disabled:
                 for server in self.of(proxy):
-                    if server.check is not None:
-                        yield proxy, server, server.check
+                    if server.watched:
+                        yield proxy, server
 
 
 class Configured(NamedTuple):
@@ -166,4 +165,6 @@ def state_server(proxy: Proxy, server: Server) -> StateServer:
         check_address=check.address if check else None,
         tracked_slot=server.tracked_slot,
         addressed=server.resolvable and server.resolution_index is None,
+        agent_port=server.agent.port if server.agent else 0,
+        agent_address=server.agent.address if server.agent else None,
     )

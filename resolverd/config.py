@@ -199,6 +199,8 @@ class StateServer(msgspec.Struct, frozen=True):
     check_address: str | None
     tracked_slot: int | None = None  # of the server that it tracks
     addressed: bool = False  # its line has an address, and the operator may order a name
+    agent_port: int = 0  # of its agent; 0: it has none
+    agent_address: str | None = None
 
 
 class StateFile(msgspec.Struct, frozen=True):

@@ -1,17 +1,19 @@
-# The state of a server, composed of the four records of its slot (static, slot, admin, health): the
-# same in every process.
+# The state of a server, composed of the records of its slot (static, slot, admin, health, and what
+# its agent has said): the same in every process.
 #
 # Pure functions over copies: each record is read from the segment once for one result.
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy
 
-from shm.latch cimport latch_read
+from shm.latch cimport agent_read, latch_read
 from shm.records cimport (
-    ADMIN_CHECK_OFF, ADMIN_MASK_DRAIN, ADMIN_MASK_MAINT, HEALTH_ORDER_DOWN, HEALTH_ORDER_NONE,
+    ADMIN_CHECK_OFF, ADMIN_FDRAIN, ADMIN_FMAINT, ADMIN_MASK_DRAIN, ADMIN_MASK_MAINT,
+    AGENT_WORD_DRAIN, AGENT_WORD_MAINT, HEALTH_ORDER_DOWN, HEALTH_ORDER_NONE,
     HEALTH_ORDER_STOPPING, SERVER_RUNNING, SERVER_STARTING, SERVER_STOPPED, SERVER_STOPPING,
     SLOT_BACKUP, SLOT_RMAINT, STATIC_BACKUP, STATIC_CHECKED, STATIC_INIT_DOWN,
-    STATIC_PORT_RELATIVE, AdminRecord, HealthRecord, SlotRecord, SlotStatic)
+    STATIC_PORT_RELATIVE, AdminRecord, AgentOrder, AgentRecord, HealthRecord, SlotRecord,
+    SlotStatic)
 from shm.segment cimport View
 
 cdef enum:
@@ -71,7 +73,7 @@ cdef inline int64_t warm_since(
 
 
 cdef inline bint ordered_away(const AdminRecord *admin) noexcept nogil:
-    """Whether the operator has taken the server out of service."""
+    """Whether an order has taken the server out of service."""
     return (admin.flags & ADMIN_MASK_MAINT) != 0 or admin.health_order == HEALTH_ORDER_DOWN
 
 
@@ -80,10 +82,10 @@ cdef inline uint8_t operational_state(
         uint8_t health_order) noexcept nogil:
     """The state by the health record, if it is of this incarnation, else by `init-state`.
 
-    A server without checks has the state that the operator ordered; with checks, the worker that
-    checks it applies orders to the health record.
+    A server without checks and without an agent has the state that the operator ordered; else the
+    worker that checks it applies orders, and what the agent says, to the health record.
     """
-    if not settings.flags & STATIC_CHECKED:
+    if not settings.flags & STATIC_CHECKED and settings.agent_plus_one == 0:
         if health_order == HEALTH_ORDER_DOWN:
             return SERVER_STOPPED
         return SERVER_STOPPING if health_order == HEALTH_ORDER_STOPPING else SERVER_RUNNING
@@ -92,10 +94,51 @@ cdef inline uint8_t operational_state(
     return SERVER_STOPPED if settings.flags & STATIC_INIT_DOWN else SERVER_RUNNING
 
 
+cdef inline void admin_compose(
+        AdminRecord *admin, const AgentRecord *said, const AgentOrder *ordered) noexcept nogil:
+    """Replace what the agent has said after the operator's last order about the same.
+
+    The last word wins, as in HAProxy, where both set one field; the operator wins a tie.
+    """
+    if said.weight_ns > ordered.weight_ns:
+        admin.weight_plus_one = said.weight_plus_one
+    if said.maxconn_ns > ordered.maxconn_ns:
+        admin.maxconn_plus_one = said.maxconn_plus_one
+    if said.state_ns > ordered.state_ns:
+        admin.flags &= ~<uint32_t>(ADMIN_MASK_MAINT | ADMIN_MASK_DRAIN)
+        if said.word == AGENT_WORD_MAINT:
+            admin.flags |= ADMIN_FMAINT
+        elif said.word == AGENT_WORD_DRAIN:
+            admin.flags |= ADMIN_FDRAIN
+    if said.changed_ms > admin.changed_ms:
+        admin.changed_ms = said.changed_ms
+        admin.returned = said.returned
+    admin.comings += said.comings
+    admin.goings += said.goings
+
+
+cdef inline bint admin_read(const View *view, uint32_t slot, AdminRecord *admin) noexcept nogil:
+    """Read what operator and agent together ordered; False when it could not be read whole."""
+    cdef uint32_t agent = view.statics[slot].agent_plus_one
+    cdef AgentRecord said
+    cdef AgentOrder ordered
+    if agent == 0:
+        return latch_read(&view.admins[slot], admin)
+    # the operator's time is read before the order that it belongs to, which is written first
+    if not agent_read(&view.agents[agent - 1].ordered, &ordered):
+        return False
+    if not latch_read(&view.admins[slot], admin):
+        return False
+    if not agent_read(&view.agents[agent - 1].said, &said):
+        return False
+    admin_compose(admin, &said, &ordered)
+    return True
+
+
 cdef inline void server_compose(
         const SlotStatic *settings, const SlotRecord *slot, const AdminRecord *admin,
         const HealthRecord *health, ServerView *server) noexcept nogil:
-    """Fill `server` from the four records of one slot."""
+    """Fill `server` from the records of one slot; `admin` has what its agent said, too."""
     cdef bint overridden = admin.family != 0 and admin.override_generation == slot.generation
     cdef uint32_t weight = settings.weight
     if admin.weight_plus_one != 0:
@@ -158,7 +201,7 @@ cdef inline bint server_view(const View *view, uint32_t slot, ServerView *server
     cdef ServerView tracked  # the configuration has no loop of `track` (linking/tracking.py)
     if not latch_read(&view.slots[slot], &slot_record):
         return False
-    if not latch_read(&view.admins[slot], &admin):
+    if not admin_read(view, slot, &admin):
         return False
     if not latch_read(&view.health[slot], &health):
         return False

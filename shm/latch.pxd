@@ -14,7 +14,7 @@ from libc.stdint cimport uint64_t
 
 from shm.atomics cimport (
     fence_acquire, fence_release, load_acquire, load_relaxed, store_relaxed, store_release)
-from shm.records cimport NAME_WORDS, RECORD_WORDS, Latch, NameLatch
+from shm.records cimport AGENT_WORDS, NAME_WORDS, RECORD_WORDS, AgentLatch, Latch, NameLatch
 
 cdef enum:
     LATCH_TRIES = 64  # a writer would have to publish 64 times while 7 words are copied
@@ -59,6 +59,16 @@ cdef inline bint latch_read(const Latch *latch, void *record) noexcept nogil:
 cdef inline void latch_write(Latch *latch, const void *record) noexcept nogil:
     """Publish a record. Precondition: the caller is the one writing process (see locks.py)."""
     copies_write(&latch.sequence, latch.copies, RECORD_WORDS, record)
+
+
+cdef inline bint agent_read(const AgentLatch *latch, void *record) noexcept nogil:
+    """`latch_read` for a record of an agent."""
+    return copies_read(&latch.sequence, latch.copies, AGENT_WORDS, record)
+
+
+cdef inline void agent_write(AgentLatch *latch, const void *record) noexcept nogil:
+    """`latch_write` for a record of an agent."""
+    copies_write(&latch.sequence, latch.copies, AGENT_WORDS, record)
 
 
 cdef inline bint name_read(const NameLatch *latch, void *record) noexcept nogil:

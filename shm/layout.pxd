@@ -30,6 +30,8 @@
 #   TURNS        (1 + binds) x u64             shared words: the turn of the stopped listener served
 #                                              last; for each bind, the one drawn last
 #   CHECK_TEXTS  slots x NameLatch(NameRecord) the worker that checks it
+#   AGENTS       agents x Agent                the worker that checks the server, but for the latch
+#                                              of control's (supervisor before the first fork)
 #
 # Shared words are the only ones that more than one process writes, all by fetch_add, and all
 # correct without repair when a writer dies: Header.table_generation, BackendShared.tickets,
@@ -52,8 +54,8 @@ cdef enum:
     OWNER_CLOSES = 0x80000000  # in the owner's word of a socket
 
 cdef enum:
-    LAYOUT_VERSION = 10
-    AREAS = 21
+    LAYOUT_VERSION = 11
+    AREAS = 22
     HINT_BLOCK_SLOTS = 64  # neighbouring hints with one word that counts their changes
     JOURNAL_ENTRIES = 8_192  # 64 KiB; a reader that is further behind reads every slot
     PAGE = 4096
@@ -80,6 +82,7 @@ cdef enum:  # Area
     AREA_JOURNAL = 18
     AREA_TURNS = 19
     AREA_CHECK_TEXTS = 20
+    AREA_AGENTS = 21
 
 cdef enum:  # ProcessCommand
     COMMAND_RUN = 0
@@ -103,8 +106,7 @@ cdef struct Header:
     uint64_t offsets[AREAS]  # bytes from the start of the segment
     uint64_t row_bytes  # stride of ROWS
     uint64_t orders_generation  # +1 after each order of a name, by control
-    int64_t created_unix_s  # the same time by CLOCK_REALTIME
-    uint64_t spare[1]  # fills four cache lines
+    int64_t created_unix_s  # the same time by CLOCK_REALTIME; it fills four cache lines
     uint64_t table_generation  # shared word: +1 after each change of any slot record
     uint64_t alone[6]  # so that the busiest word has a cache line of its own
     uint64_t version  # LAYOUT_VERSION, stored last: the segment is ready

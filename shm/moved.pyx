@@ -1,7 +1,7 @@
 """The slots that changed since they were copied: for the supervisor during a handover.
 
-Four latches of a slot belong to resolverd and control (slot, admin, target, ordered name). Each
-publication bumps one sequence, so the sum of the four changes with each.
+Four latches of a slot belong to resolverd and control (slot, admin, target, ordered name), and one
+of its agent. Each publication bumps one sequence, so the sum changes with each.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
@@ -27,7 +27,11 @@ cdef class SlotRevisions:
         free(self.seen)
 
     cdef uint64_t revision(self, uint32_t slot) noexcept:
-        return 1 + load_acquire(&self.segment.view.slots[slot].sequence) + load_acquire(
+        cdef uint32_t agent = self.segment.view.statics[slot].agent_plus_one
+        cdef uint64_t ordered = 0
+        if agent != 0:
+            ordered = load_acquire(&self.segment.view.agents[agent - 1].ordered.sequence)
+        return 1 + ordered + load_acquire(&self.segment.view.slots[slot].sequence) + load_acquire(
             &self.segment.view.admins[slot].sequence) + load_acquire(
             &self.segment.view.targets[slot].sequence) + load_acquire(
             &self.segment.view.name_orders[slot].sequence)

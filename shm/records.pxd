@@ -1,4 +1,4 @@
-# Records of a server, and the latches that publish them: slot, admin, health, name.
+# Records of a server, and the latches that publish them: slot, admin, health, agent, name.
 #
 # layout.pxd has their areas and writers. A record of zeros is empty: no address, no order, no
 # check.
@@ -7,6 +7,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef enum:
     RECORD_WORDS = 7  # 56 bytes: the record of a latch
+    AGENT_WORDS = 8  # 64 bytes: a record of an agent's latch
     NAME_WORDS = 33  # 264 bytes: the record of a name latch
     NAME_BYTES = 255  # the longest DNS name (RFC 1035 section 2.3.4)
 
@@ -41,6 +42,17 @@ cdef enum:  # HealthOrder: `set server ... health` of the operator
     HEALTH_ORDER_STOPPING = 2
     HEALTH_ORDER_DOWN = 3
 
+cdef enum:  # AgentWord: what an agent said last of the administrative state
+    AGENT_WORD_NONE = 0
+    AGENT_WORD_READY = 1
+    AGENT_WORD_DRAIN = 2
+    AGENT_WORD_MAINT = 3
+
+cdef enum:  # AgentCommand: `set server ... agent` of the operator
+    AGENT_COMMAND_NONE = 0
+    AGENT_COMMAND_UP = 1
+    AGENT_COMMAND_DOWN = 2
+
 cdef enum:  # Operational: HAProxy's srv_op_state
     SERVER_STOPPED = 0
     SERVER_STARTING = 1
@@ -59,6 +71,7 @@ cdef struct SlotStatic:
     uint32_t slowstart_ms  # of its warming up after it came back; 0: none
     uint32_t tracked_plus_one  # the slot that it tracks; 0: none
     uint32_t column  # of the gauges: its sheet, and the place there
+    uint32_t agent_plus_one  # the agent that is asked about it; 0: none
 
 cdef struct Latch:
     uint64_t sequence  # the low bit says which copy readers take
@@ -112,6 +125,45 @@ cdef struct HealthRecord:
     uint64_t downtime_ms  # of ended downtimes
     int64_t checked_ms  # end of the last check; 0: none yet
 
+cdef struct AgentLatch:
+    uint64_t sequence  # the low bit says which copy readers take
+    uint64_t copies[16]  # two copies of AGENT_WORDS words
+    uint64_t spare[7]
+
+cdef struct AgentRecord:
+    # what the agent has said: the time of each word (CLOCK_MONOTONIC, ns), 0 for never
+    int64_t weight_ns
+    int64_t state_ns
+    int64_t maxconn_ns
+    int64_t changed_ms  # when its word changed the administrative state
+    int64_t checked_ms  # end of its last check; 0: none yet
+    uint32_t weight_plus_one  # as in AdminRecord
+    uint32_t maxconn_plus_one  # likewise
+    uint32_t duration_us  # of the last check
+    uint32_t orders_taken  # AgentOrder.orders applied to this record
+    uint8_t word  # AgentWord
+    uint8_t returned  # 1: at `changed_ms` the server left maintenance
+    uint8_t comings  # how often that was so, modulo 256
+    uint8_t goings  # how often a word took it into maintenance, modulo 256
+    uint8_t status  # HAProxy's number, as of a health check
+    uint8_t running  # 1: a check is under way
+    uint8_t down  # 1: the agent, or the operator for it, has said so
+    uint8_t code  # errno of a failed connect, or 0
+
+cdef struct AgentOrder:
+    # when the operator ordered what an agent may say, too (CLOCK_MONOTONIC, ns), 0 for never
+    int64_t weight_ns
+    int64_t state_ns
+    int64_t maxconn_ns
+    uint8_t address[16]  # of the agent, ordered by the operator: network order
+    uint8_t family  # of that; 0: the configured address
+    uint8_t off  # 1: the agent is not asked
+    uint16_t port  # ordered by the operator; 0: the configured one
+    uint32_t orders  # their number: the worker that checks obeys each once
+    uint8_t order  # AgentCommand, the last one
+    uint8_t spare[7]
+    uint64_t spare_word
+
 cdef struct NameLatch:
     uint64_t sequence  # the low bit says which copy readers take
     uint64_t copies[66]  # two copies of NAME_WORDS words
@@ -123,3 +175,8 @@ cdef struct NameRecord:
     int64_t stamp_ms
     uint8_t length  # bytes; 0: no name
     uint8_t text[255]  # a name in lower case, without the trailing dot; a text in UTF-8
+
+cdef struct Agent:
+    AgentLatch said  # AgentRecord: the worker that checks the server
+    AgentLatch ordered  # AgentOrder: control
+    NameLatch text  # NameRecord, of the last check: the worker

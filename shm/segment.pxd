@@ -6,7 +6,7 @@ from shm.atomics cimport (
     fetch_add, fetch_add_signed, load_relaxed, store_relaxed, store_release)
 from shm.gauges cimport LINE_ROWS, PLACE_BITS, Gauges, GaugesHeader, Sheet
 from shm.layout cimport HINT_BLOCK_SLOTS, BackendShared, Header, Journal, Process, Request
-from shm.records cimport Latch, NameLatch, SlotStatic
+from shm.records cimport Agent, Latch, NameLatch, SlotStatic
 from shm.resolution_records cimport Mailbox, NameserverCounters, ResolutionRecord, SectionHistograms
 from shm.rows cimport (
     BackendCounters, BindCounters, FrontendCounters, RateWindow, ServerCounters, StopTickets,
@@ -33,6 +33,7 @@ cdef struct View:
     NameLatch *targets  # by slot
     NameLatch *name_orders  # by slot
     NameLatch *check_texts  # by slot
+    Agent *agents  # by agent
     Mailbox *mailbox
     NameLatch *nameserver_names  # by nameserver
     SectionHistograms *sections

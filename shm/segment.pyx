@@ -16,13 +16,14 @@ from libc.string cimport memset
 from shm.atomics cimport load_acquire, store_release
 from shm.gauges cimport Gauges
 from shm.layout cimport (
-    AREAS, AREA_ADMINS, AREA_BACKENDS, AREA_CHECK_TEXTS, AREA_HEADER, AREA_HEALTH, AREA_HINTS,
-    AREA_JOURNAL, AREA_MAILBOX, AREA_NAMESERVERS, AREA_NAMESERVER_NAMES, AREA_NAME_ORDERS,
-    AREA_OWNERS, AREA_PROCESSES, AREA_REQUESTS, AREA_RESOLUTIONS, AREA_ROWS, AREA_SECTIONS,
-    AREA_SLOTS, AREA_STATICS, AREA_TARGETS, AREA_TURNS, HINT_BLOCK_SLOTS, LAYOUT_VERSION, PAGE,
-    BackendShared, Header, Journal, Process, Request)
+    AREAS, AREA_ADMINS, AREA_AGENTS, AREA_BACKENDS, AREA_CHECK_TEXTS, AREA_HEADER, AREA_HEALTH,
+    AREA_HINTS, AREA_JOURNAL, AREA_MAILBOX, AREA_NAMESERVERS, AREA_NAMESERVER_NAMES,
+    AREA_NAME_ORDERS, AREA_OWNERS, AREA_PROCESSES, AREA_REQUESTS, AREA_RESOLUTIONS, AREA_ROWS,
+    AREA_SECTIONS, AREA_SLOTS, AREA_STATICS, AREA_TARGETS, AREA_TURNS, HINT_BLOCK_SLOTS,
+    LAYOUT_VERSION, PAGE, BackendShared, Header, Journal, Process, Request)
 from shm.records cimport (
-    AdminRecord, HealthRecord, Latch, NameLatch, NameRecord, SlotRecord, SlotStatic)
+    AdminRecord, Agent, AgentLatch, AgentOrder, AgentRecord, HealthRecord, Latch, NameLatch,
+    NameRecord, SlotRecord, SlotStatic)
 from shm.resolution_records cimport (
     Inquiry, Mailbox, NameserverCounters, ResolutionRecord, SectionHistograms)
 from shm.rows cimport (
@@ -43,12 +44,16 @@ def check_sizes() -> None:
     expected = {
         "Header": (sizeof(Header), 256 + 64),
         "Process": (sizeof(Process), 128),
-        "SlotStatic": (sizeof(SlotStatic), 44),
+        "SlotStatic": (sizeof(SlotStatic), 48),
         "BackendShared": (sizeof(BackendShared), 64),
         "Latch": (sizeof(Latch), 128),
         "SlotRecord": (sizeof(SlotRecord), 56),
         "AdminRecord": (sizeof(AdminRecord), 56),
         "HealthRecord": (sizeof(HealthRecord), 56),
+        "AgentLatch": (sizeof(AgentLatch), 192),
+        "AgentRecord": (sizeof(AgentRecord), 64),
+        "AgentOrder": (sizeof(AgentOrder), 64),
+        "Agent": (sizeof(Agent), 960),
         "NameLatch": (sizeof(NameLatch), 576),
         "NameRecord": (sizeof(NameRecord), 264),
         "Request": (sizeof(Request), 64),
@@ -94,6 +99,7 @@ def area_sizes(shape) -> list[int]:
     sizes[AREA_JOURNAL] = sizeof(Journal)
     sizes[AREA_TURNS] = (1 + shape.binds) * sizeof(uint64_t)
     sizes[AREA_CHECK_TEXTS] = shape.slots * sizeof(NameLatch)
+    sizes[AREA_AGENTS] = shape.agents * sizeof(Agent)
     return sizes
 
 
@@ -197,6 +203,7 @@ cdef class Segment:
         self.view.journal = <Journal *>(base + at[AREA_JOURNAL])
         self.view.turns = <uint64_t *>(base + at[AREA_TURNS])
         self.view.check_texts = <NameLatch *>(base + at[AREA_CHECK_TEXTS])
+        self.view.agents = <Agent *>(base + at[AREA_AGENTS])
 
     def join(self, Gauges gauges, *, bint fresh) -> None:
         """Take rows of the gauges; columns only of fresh ones."""

@@ -30,6 +30,7 @@ class Shape(NamedTuple):
     resolutions: int
     binds: int = 0
     sections: int = 0
+    agents: int = 0  # servers with an agent
 
     @property
     def resolverd_process(self) -> int:
@@ -57,5 +58,7 @@ class Shape(NamedTuple):
             raise ValueError(f"at most {RESOLUTIONS_MAX} resolutions, not {self.resolutions}")
         if self.sections > SECTIONS_MAX:
             raise ValueError(f"at most {SECTIONS_MAX} resolvers sections, not {self.sections}")
+        if self.agents > self.slots:
+            raise ValueError(f"{self.agents} agents for {self.slots} servers")
         if min(self) < 0:
             raise ValueError(f"negative count in {self}")

@@ -7,58 +7,38 @@ is complete; a new writer bumps all of them once, because the former may have di
 Rings no bell: the caller does.
 """
 
-import ipaddress
-
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from shm cimport eligibility
-from shm.atomics cimport fetch_add, load_acquire, store_relaxed
-from shm.eligibility cimport ServerView, ordered_away, server_view, warmth
-from shm.journal cimport EVERY_SLOT, journal_note
-from shm.latch cimport latch_read, latch_write
-from shm.records cimport AdminRecord, HealthRecord, SlotRecord, SlotStatic
-from shm.segment cimport Segment
+from shm.addresses cimport address_bytes, address_text
+from shm.agents cimport agent_of, order_fill
+from shm.announce cimport announce, announce_all
+from shm.atomics cimport load_acquire, store_relaxed
+from shm.eligibility cimport (
+    ServerView, admin_compose, admin_read, ordered_away, server_view, warmth)
+from shm.latch cimport agent_read, agent_write, latch_read, latch_write
+from shm.records cimport (
+    AdminRecord, AgentOrder, AgentRecord, HealthRecord, SlotRecord, SlotStatic)
+from shm.segment cimport Segment, View
 
 from shm.states import AdminState, HealthState, ServerState, SlotState, StaticState
 
 WARM_STEPS = eligibility.WARM_STEPS  # of which a server's whole weight has so many
 
 
-cdef extern from "<arpa/inet.h>" nogil:
-    enum:
-        AF_INET
-        AF_INET6
-    int inet_pton(int family, const char *text, void *address)
-
-
-cdef object address_text(uint8_t family, const uint8_t *address):
-    if family == 4:
-        return str(ipaddress.IPv4Address(address[:4]))
-    if family == 6:
-        return str(ipaddress.IPv6Address(address[:16]))
-    return None
-
-
-cdef uint8_t address_bytes(object text, uint8_t *address) except 255:
-    """Fill 16 bytes and return the family, 0 for None; ValueError for a text that is no address."""
-    memset(address, 0, 16)
-    if text is None:
-        return 0
-    cdef bytes written = text.encode()
-    if inet_pton(AF_INET, written, address) == 1:  # ten times faster than the ipaddress module
-        return 4
-    if inet_pton(AF_INET6, written, address) == 1:
-        return 6
-    parsed = ipaddress.ip_address(text)
-    cdef bytes packed = parsed.packed
-    memcpy(address, <const char *>packed, len(packed))
-    return parsed.version
-
-
 def warmth_of(int64_t warm_from_ms, uint32_t slowstart_ms, int64_t now_ms) -> int:
     """The sixteenths of its weight that a server has; WARM_STEPS is the whole weight."""
     return warmth(warm_from_ms, slowstart_ms, now_ms)
+
+
+cdef object admin_state(const AdminRecord *record):
+    return AdminState(
+        record.flags, <int>record.weight_plus_one - 1,
+        address_text(record.family, record.address),
+        record.port, record.override_generation, record.changed_ms, record.health_order,
+        record.health_orders, record.health_incarnation,
+        <int64_t>record.maxconn_plus_one - 1, record.returned != 0)
 
 
 cdef class SlotTableReader:
@@ -98,12 +78,15 @@ cdef class SlotTableReader:
         self.check(slot)
         if not latch_read(&self.segment.view.admins[slot], &record):
             raise BlockingIOError(f"admin record {slot} does not hold still")
-        return AdminState(
-            record.flags, <int>record.weight_plus_one - 1,
-            address_text(record.family, record.address),
-            record.port, record.override_generation, record.changed_ms, record.health_order,
-            record.health_orders, record.health_incarnation,
-            <int64_t>record.maxconn_plus_one - 1, record.returned != 0)
+        return admin_state(&record)
+
+    def administration(self, uint32_t slot):
+        """What operator and agent together ordered, the last word of each kind: an `AdminState`."""
+        cdef AdminRecord record
+        self.check(slot)
+        if not admin_read(&self.segment.view, slot, &record):
+            raise BlockingIOError(f"admin record {slot} does not hold still")
+        return admin_state(&record)
 
     def health(self, uint32_t slot):
         """The health record, as a `HealthState`; it is void unless `incarnation` is the slot's."""
@@ -121,9 +104,9 @@ cdef class SlotTableReader:
         """The settings of the configuration, as a `StaticState`."""
         self.check(slot)
         cdef dict fields = self.segment.view.statics[slot]
-        tracked = fields.pop("tracked_plus_one") - 1
+        tracked, agent = fields.pop("tracked_plus_one") - 1, fields.pop("agent_plus_one") - 1
         del fields["column"]  # no setting: the supervisor gives it (columns.pyx)
-        return StaticState(**fields, tracked=tracked)
+        return StaticState(**fields, tracked=tracked, agent=agent)
 
     def server(self, uint32_t slot):
         """The state composed of the records (eligibility.pxd), as a `ServerState`."""
@@ -181,31 +164,6 @@ cdef class SlotTableReader:
         return load_acquire(&self.segment.view.backends[backend].generation)
 
 
-cdef int announce(Segment segment, uint32_t slot) except -1:
-    """Announce a changed record: journal, backend, then table, after which readers look.
-
-    The slots that track it are announced as well.
-    """
-    cdef uint32_t tracker
-    journal_note(&segment.view, slot)
-    fetch_add(&segment.view.backends[segment.view.statics[slot].backend].generation, 1)
-    if segment.trackers:
-        for tracker in segment.trackers.get(slot, ()):
-            announce(segment, tracker)
-    fetch_add(&segment.view.header.table_generation, 1)
-    return 0
-
-
-cdef int announce_all(Segment segment) except -1:
-    """Announce all slots: a former writer may have died between a record and its announcement."""
-    cdef uint32_t backend
-    journal_note(&segment.view, EVERY_SLOT)
-    for backend in range(segment.view.header.backends):
-        fetch_add(&segment.view.backends[backend].generation, 1)
-    fetch_add(&segment.view.header.table_generation, 1)
-    return 0
-
-
 cdef class SlotTableWriter:
     """Writes slot records: resolverd only; the supervisor before the first fork."""
 
@@ -220,13 +178,15 @@ cdef class SlotTableWriter:
     def place(self, uint32_t slot, settings) -> None:
         """Write the settings of a slot (a `StaticState`); before the first fork."""
         self.reader.check(slot)
+        if settings.agent >= self.segment.shape.agents:
+            raise IndexError(f"agent {settings.agent} of {self.segment.shape.agents}")
         cdef SlotStatic *target = &self.segment.view.statics[slot]
         target[0] = {
-            "tracked_plus_one": settings.tracked + 1, "column": target.column,
-            **settings._asdict()}
+            "tracked_plus_one": settings.tracked + 1, "agent_plus_one": settings.agent + 1,
+            "column": target.column, **settings._asdict()}
         if settings.tracked >= 0:
             self.segment.trackers.setdefault(settings.tracked, []).append(slot)
-        if settings.maxconn != 0:
+        if settings.maxconn != 0 or settings.agent >= 0:  # which may give it a maxconn
             store_relaxed(&self.segment.view.backends[settings.backend].limited, 1)
 
     def lay_backend(self, uint32_t backend, uint32_t first_slot, uint32_t slots) -> None:
@@ -292,6 +252,18 @@ cdef class SlotTableWriter:
         announce(self.segment, slot)
 
 
+cdef bint away_with_agent(
+        const View *view, uint32_t slot, AdminRecord admin, const AgentOrder *ordered) noexcept:
+    """Whether orders (NULL: those in force) and the agent take the server out of service."""
+    cdef uint32_t agent = view.statics[slot].agent_plus_one
+    cdef AgentRecord said
+    cdef AgentOrder present
+    if agent != 0 and agent_read(&view.agents[agent - 1].said, &said) and (
+            agent_read(&view.agents[agent - 1].ordered, &present)):
+        admin_compose(&admin, &said, &present if ordered == NULL else ordered)
+    return ordered_away(&admin)
+
+
 cdef class AdminTableWriter:
     """Writes admin records: control only; the supervisor before the first fork."""
 
@@ -303,12 +275,20 @@ cdef class AdminTableWriter:
         self.reader = SlotTableReader(segment)
         announce_all(segment)
 
-    def publish(self, uint32_t slot, state) -> None:
-        """Publish an `AdminState`; read the former one and replace the changed fields."""
+    def publish(self, uint32_t slot, state, orders=None) -> None:
+        """Publish an `AdminState`; read the former one and replace the changed fields.
+
+        `orders`: an `AgentOrders` for the agent of the slot, in force with it.
+        """
         cdef AdminRecord record
-        cdef AdminRecord former
+        cdef AdminRecord former  # its own: no writer is beside it
+        cdef bint away, goes
         self.reader.check(slot)
-        latch_read(&self.segment.view.admins[slot], &former)  # its own: no writer is beside it
+        latch_read(&self.segment.view.admins[slot], &former)
+        cdef AgentOrder ordered
+        if orders is not None:
+            order_fill(&ordered, orders)
+        away = away_with_agent(&self.segment.view, slot, former, NULL)
         memset(&record, 0, sizeof(record))
         record.flags = state.flags
         record.weight_plus_one = state.weight + 1
@@ -320,13 +300,17 @@ cdef class AdminTableWriter:
         record.health_orders = state.health_orders
         record.health_incarnation = state.health_incarnation
         record.returned = state.returned
-        record.comings = former.comings + (ordered_away(&former) and not ordered_away(&record))
-        record.goings = former.goings + (ordered_away(&record) and not ordered_away(&former))
+        goes = away_with_agent(
+            &self.segment.view, slot, record, NULL if orders is None else &ordered)
+        record.comings = former.comings + (away and not goes)
+        record.goings = former.goings + (goes and not away)
         record.maxconn_plus_one = state.maxconn + 1
         if state.maxconn > 0:
             store_relaxed(
                 &self.segment.view.backends[self.segment.view.statics[slot].backend].limited, 1)
         latch_write(&self.segment.view.admins[slot], &record)
+        if orders is not None:
+            agent_write(&agent_of(self.segment, slot).ordered, &ordered)
         announce(self.segment, slot)
 
 

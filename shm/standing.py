@@ -16,6 +16,8 @@ from shm.check_status import CheckStatus
 from shm.states import (
     AdminFlag,
     AdminState,
+    AgentOrders,
+    AgentState,
     HealthOrder,
     HealthState,
     Operational,
@@ -28,6 +30,7 @@ CHECK_STATE_IN_PROGRESS = 0x01
 CHECK_STATE_CONFIGURED = 0x02
 CHECK_STATE_ENABLED = 0x04
 CHECK_STATE_PAUSED = 0x08
+CHECK_STATE_AGENT = 0x10
 # plain ints: operations on IntFlag cost ten times as much, and these run for every cell
 FMAINT = int(AdminFlag.FMAINT)
 CMAINT = int(AdminFlag.CMAINT)
@@ -65,6 +68,8 @@ class Standing(NamedTuple):
     target: str = ""  # where an SRV record points the server
     order: str = ""  # the name that the operator gave it
     tracked: ServerState | None = None  # the server that it tracks
+    said: AgentState | None = None  # by its agent; None: it has none
+    orders: AgentOrders | None = None  # of the operator, beside its agent
 
     @property
     def address(self) -> str | None:
@@ -113,7 +118,8 @@ class Standing(NamedTuple):
     @property
     def statement(self) -> HealthState | None:
         """The health record, if it speaks of the address that the slot has now."""
-        if not self.configured.checked or self.health.incarnation == 0:
+        watched = self.configured.checked or self.said is not None
+        if not watched or self.health.incarnation == 0:
             return None
         return self.health if self.health.incarnation == self.slot.incarnation else None
 
@@ -157,6 +163,16 @@ class Standing(NamedTuple):
         if self.maint:
             return mask | CHECK_STATE_PAUSED
         return mask | self.health.check_state & CHECK_STATE_IN_PROGRESS
+
+    @property
+    def agent_state(self) -> int:
+        """HAProxy's srv_agent_state mask."""
+        if self.said is None or self.orders is None:
+            return 0
+        mask = CHECK_STATE_CONFIGURED | CHECK_STATE_AGENT
+        if not self.orders.off:
+            mask |= CHECK_STATE_ENABLED
+        return mask | (CHECK_STATE_IN_PROGRESS if self.said.running else 0)
 
     @property
     def names(self) -> tuple[str | None, str | None]:

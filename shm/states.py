@@ -36,6 +36,23 @@ class HealthOrder(enum.IntEnum):
     DOWN = 3
 
 
+class AgentWord(enum.IntEnum):
+    """What an agent said last of the administrative state (manual section 5.2, agent-check)."""
+
+    NONE = 0
+    READY = 1
+    DRAIN = 2
+    MAINT = 3
+
+
+class AgentCommand(enum.IntEnum):
+    """`set server ... agent` of the operator."""
+
+    NONE = 0
+    UP = 1
+    DOWN = 2
+
+
 class SlotFlag(enum.IntFlag):
     """Bits of a slot record, HAProxy's srv_admin_state."""
 
@@ -156,6 +173,49 @@ class HealthState(NamedTuple):
 HEALTH_NONE = HealthState(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
+class AgentState(NamedTuple):
+    """One record of an agent; see records.pxd for the fields. `weight` and `maxconn`: -1 for none.
+
+    `down`: the agent, or the operator for it, has said so.
+    """
+
+    weight_ns: int = 0
+    state_ns: int = 0
+    maxconn_ns: int = 0
+    changed_ms: int = 0
+    checked_ms: int = 0
+    weight: int = -1
+    maxconn: int = -1
+    duration_us: int = 0
+    orders_taken: int = 0
+    word: int = AgentWord.NONE
+    returned: bool = False
+    comings: int = 0
+    goings: int = 0
+    status: int = 0
+    running: bool = False
+    down: bool = False
+    code: int = 0
+
+    @property
+    def health(self) -> int:
+        """HAProxy's counter: rise and fall of an agent are 1."""
+        return 0 if self.down else 1
+
+
+class AgentOrders(NamedTuple):
+    """What the operator has ordered beside an agent; see records.pxd for the fields."""
+
+    weight_ns: int = 0
+    state_ns: int = 0
+    maxconn_ns: int = 0
+    address: str | None = None
+    off: bool = False
+    port: int = 0
+    orders: int = 0
+    order: int = AgentCommand.NONE
+
+
 class StaticState(NamedTuple):
     """The settings of a server in the segment; the fields are those of SlotStatic (records.pxd)."""
 
@@ -169,6 +229,7 @@ class StaticState(NamedTuple):
     removed_drain_ms: int = 0
     slowstart_ms: int = 0
     tracked: int = -1  # the slot that it tracks; -1: none
+    agent: int = -1  # the agent that is asked about it; -1: none
 
 
 class ServerState(NamedTuple):

@@ -93,8 +93,8 @@ def test_a_table_holds_the_servers_of_the_settings_themselves() -> None:
     assert TABLE.of(BY_NAME["web"]) is BY_NAME["web"].servers
 
 
-def test_servers_of_disabled_sections_are_not_checked() -> None:
-    assert [(proxy.name, server.name) for proxy, server, _ in TABLE.checked()] == [
+def test_servers_of_disabled_sections_are_not_watched() -> None:
+    assert [(proxy.name, server.name) for proxy, server in TABLE.watched()] == [
         ("api", "a"),
         ("api", "d"),
     ]

@@ -21,6 +21,7 @@ from proxy.config.model.settings import (
     PLAIN_STOPPING,
     RANDOM_DRAWS_DEFAULT,
     RETRIES_DEFAULT,
+    Agent,
     Balance,
     Balancing,
     Check,
@@ -160,6 +161,8 @@ class ServerOptions(msgspec.Struct):
     checking: Check = Check(error_limit=ERROR_LIMIT_DEFAULT)
     stopping: Stopping = PLAIN_STOPPING
     check: bool = False
+    asking: Agent = Agent()
+    agent_check: bool = False
     observe: bool = False
     send_proxy: bool = False
     send_proxy_v2: bool = False  # takes precedence over `send_proxy`

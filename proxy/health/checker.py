@@ -26,80 +26,35 @@ from random import Random
 
 from proxy.capacity import capacity_of
 from proxy.health import report, rise_fall
-from proxy.health.check import CheckTarget, Connects, Plan, RunningCheck
-from proxy.health.dialect.dialects import Dialects, Factory
+from proxy.health.agents import Agents
+from proxy.health.check import Connects, Plan, RunningCheck
+from proxy.health.dialect.dialects import Dialects
 from proxy.health.news import News
 from proxy.health.observation import Observation
 from proxy.health.rise_fall import Change, Outcome, Sight
 from proxy.health.share import CheckedServer, server_tls, share
 from proxy.health.timetable import Timetable, first_due_ms, spread_ms
+from proxy.health.watched import GRAIN_MS, Watched, cut, target_of
 from proxy.runtime import Runtime, now_ms
 from shm.changes import ChangeReader
 from shm.check_status import CheckStatus
 from shm.check_texts import CheckTextWriter
 from shm.requests import CheckRequests
 from shm.slots import HealthTableWriter, SlotTableReader
-from shm.states import HealthOrder, HealthState, ServerState
+from shm.states import AgentState, HealthOrder, ServerState
 
 LOOKS_AT_ONCE = 100  # servers, in about 2 ms
 CHECKS_AT_ONCE = 100  # ended, expired and begun in one turn of the loop each: about 5 ms together
-TEXT_MAX = 127  # bytes of what a server said, in HAProxy as here
-GRAIN_MS = 5  # the timer fires on multiples of it: a wake-up costs as much as a check
 
 
-class Watched:
-    """One server of the share, as the checker knows it now."""
-
-    __slots__ = (
-        "attempt",
-        "dialect",
-        "held_as_slow",
-        "plan",
-        "revision",
-        "server",
-        "state",
-        "target",
-        "thresholds",
-    )
-
-    def __init__(self, server: CheckedServer, record: HealthState, dialect: Factory) -> None:
-        self.server = server
-        self.dialect = dialect
-        self.thresholds = server.thresholds
-        self.state = rise_fall.adopted(record, self.thresholds)
-        self.revision = -1  # of the slot's records at the last look
-        self.target: CheckTarget | None = None  # None: nowhere to connect to
-        self.attempt: RunningCheck | None = None
-        self.plan: Plan | None = None  # for its present target
-        self.held_as_slow = False  # the attempt counts among those of slow servers
-
-    @property
-    def slow(self) -> bool:
-        """Whether its next check is likely to take all of its time, or does not matter so much."""
-        return rise_fall.is_down(self.state) or CheckStatus.of(self.state.status).timed_out
-
-    @property
-    def interval_ms(self) -> int:
-        """Until the next check, as the health is now."""
-        return rise_fall.interval_ms(self.state, self.thresholds, self.server.check)
-
-
-def cut(text: str) -> str:
-    """As much of a check's text as HAProxy keeps: up to a NUL, and no half character."""
-    if not text:
-        return text
-    whole = text.partition("\0")[0].encode(errors="replace")
-    return whole[:TEXT_MAX].decode(errors="ignore")
-
-
-def target_of(server: CheckedServer, view: ServerState) -> CheckTarget | None:
-    """Where the check of a server connects to; None while it must not be checked."""
-    if server.local is not None and server.check.address is None:
-        return None if view.maint else CheckTarget(server.local.local_name, 0)
-    host = server.check.address or view.address
-    port = server.check.port or view.port
-    nowhere = port == 0 and not (server.rules and server.rules.names_ports)
-    return None if view.maint or host is None or nowhere else CheckTarget(host, port)
+def in_flight(mine: list[CheckedServer], capacity: int) -> tuple[int, int]:
+    """How many checks, and how many checks of agents, may be under way at once."""
+    checks = sum(server.checked for server in mine)
+    agents = sum(server.agent is not None for server in mine)
+    if not agents:
+        return capacity, 0
+    part = min(agents, max(1, capacity * agents // (checks + agents)))
+    return max(1, capacity - part), part
 
 
 class Checker:
@@ -128,7 +83,9 @@ class Checker:
         self._armed_ms = 0
         self._watched: dict[int, Watched] = {}
         mine = share(runtime.servers, runtime.workers, worker)
-        self._in_flight_max = capacity_of(runtime).checks
+        checks, agents = in_flight(mine, capacity_of(runtime).checks)
+        self._in_flight_max = checks
+        self._agents = Agents(runtime, loop, self._news, self, agents)
         enough = self._in_flight_max >= len(mine)
         self._slow_max = self._in_flight_max if enough else self._in_flight_max // 2
         self._observation = Observation(runtime.segment, mine)
@@ -140,6 +97,7 @@ class Checker:
     def start(self) -> None:
         """Begin to check."""
         self._loop.add_reader(self._connects.fileno(), self._turn)
+        self._agents.start()
         self._look_on()
 
     def stop(self) -> None:
@@ -150,6 +108,7 @@ class Checker:
         if self._next_portion is not None:
             self._next_portion.cancel()
         self._connects.close()
+        self._agents.stop()
         self._news.tell()
 
     def look(self) -> None:
@@ -168,6 +127,8 @@ class Checker:
                 self._first_look(self._new.popleft())
             elif self._changed:
                 watched = self._watched[self._changed.popleft()]
+                if watched.server.agent is not None:
+                    self._agents.look(watched.server.slot)
                 self._observe(watched)
                 if self._observation.over_limit(watched.server.slot):
                     self._act_on_errors(watched)
@@ -176,7 +137,35 @@ class Checker:
         if self._new or self._changed:
             self._next_portion = self._loop.call_soon(self._look_on)
         self._arm()
+        self._agents.arm()
         self._news.tell()
+
+    def observe(self, slot: int) -> None:
+        """The agent of a server has changed records of it."""
+        self._observe(self._watched[slot])
+        self._arm()
+
+    def heard(self, slot: int, said: AgentState, text: str, *, ordered: bool) -> None:
+        """The agent of a server, or the operator for it, has said that it is down or up."""
+        watched, at_ms = self._watched[slot], now_ms()
+        former = watched.state
+        if said.down:
+            watched.state, change = rise_fall.taken_down(former, at_ms)
+        else:
+            watched.state, change = rise_fall.brought_up(
+                former, watched.thresholds, at_ms, by_check=watched.has_check, ordered=ordered
+            )
+        if change is not Change.NONE:
+            self._writer.publish(slot, watched.state, changed=True)
+            self._news.changed(
+                watched.server,
+                former,
+                watched.state,
+                change,
+                text=text,
+                ordered=ordered,
+                agent=said,
+            )
 
     def _act_on_errors(self, watched: Watched) -> None:
         """Count too many errors of sessions in a row as the server's line says."""
@@ -200,6 +189,8 @@ class Checker:
         revision = self._reader.revision(slot)
         try:
             record, view = self._reader.health(slot), self._reader.server(slot)
+            if server.agent is not None:
+                self._agents.adopt(server)
         except BlockingIOError:
             self._new.append(server)
             return
@@ -231,9 +222,11 @@ class Checker:
     def _see(self, watched: Watched, view: ServerState, at_ms: int) -> Change:
         """Take in what the slot's records say; what an order of the operator has changed."""
         watched.target = target_of(watched.server, view)
-        sight = Sight(view.incarnation, view.generation, watched.target is not None)
+        agent_down = self._agents.is_down(watched.server.slot)
+        sight = Sight(view.incarnation, view.generation, watched.target is not None, agent_down)
         watched.state = rise_fall.seen(watched.state, watched.thresholds, sight, at_ms)
-        if view.check_off and watched.target is not None:
+        watched.has_check = watched.server.checked and not view.check_off
+        if not watched.has_check and watched.target is not None:
             watched.target = None
             if watched.attempt is not None:
                 watched.state = watched.state._replace(check_state=rise_fall.IDLE)
@@ -356,7 +349,13 @@ class Checker:
         """Publish what a check's outcome means, ask for a resolution, plan the next check."""
         slot, at_ms = watched.server.slot, now_ms()
         former = watched.state
-        watched.state, change = rise_fall.judged(former, watched.thresholds, outcome, at_ms)
+        watched.state, change = rise_fall.judged(
+            former,
+            watched.thresholds,
+            outcome,
+            at_ms,
+            agent_down=self._agents.is_down(slot),
+        )
         text = cut(outcome.description)
         if text:
             self._texts.publish(slot, text, at_ms)

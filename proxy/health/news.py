@@ -9,13 +9,13 @@ from __future__ import annotations
 from contextlib import suppress
 
 from proxy.health import report
-from proxy.health.report import Transition, Usable
+from proxy.health.report import Administered, Transition, Usable
 from proxy.health.rise_fall import Change
 from proxy.health.share import CheckedServer
 from proxy.runtime import Runtime, ring
 from shm.changes import UsableServers
 from shm.slots import SlotTableReader
-from shm.states import HealthState, Operational
+from shm.states import AgentState, HealthState, Operational
 
 
 class News:
@@ -40,6 +40,32 @@ class News:
         line = report.check_line(server, state, text)
         self._runtime.log(line.level, line.text)
 
+    def agent_checked(self, server: CheckedServer, state: AgentState, text: str) -> None:
+        """The same of an agent."""
+        line = report.agent_line(server, state, text)
+        self._runtime.log(line.level, line.text)
+
+    def usable(self, backend: int) -> Usable:
+        """The servers of a backend that take sessions now."""
+        counts = self._usable.of(backend)
+        return Usable(counts.active, counts.backup)
+
+    def administered(
+        self, server: CheckedServer, change: Administered | None, former: Usable
+    ) -> None:
+        """An agent has said something else, and its record says so already.
+
+        `former`: the usable servers of the backend before; `change`: of the administrative state.
+        """
+        self._changed = True
+        left = self.usable(server.backend_index)
+        if change is not None:
+            for line in report.administered_lines(change, left):
+                self._runtime.log(line.level, line.text)
+        if left == (0, 0) != former:
+            line = report.none_left(server)
+            self._runtime.log(line.level, line.text)
+
     def changed(
         self,
         server: CheckedServer,
@@ -49,8 +75,12 @@ class News:
         *,
         text: str = "",
         ordered: bool = False,
+        agent: AgentState | None = None,
     ) -> None:
-        """A server went down or up, by a check or by order, and its record says so already."""
+        """A server went down or up, by a check or by order, and its record says so already.
+
+        `agent`: by what its agent said.
+        """
         counted, backup = True, False
         left = former.operational == Operational.STOPPING and change is Change.DOWN
         with suppress(BlockingIOError):
@@ -59,7 +89,9 @@ class News:
             backup = view.backup
         sessions = self._reader.hint(server.slot)
         self._transitions.append(
-            Transition(server, state, change, counted, sessions, ordered, backup, text, left)
+            Transition(
+                server, agent or state, change, counted, sessions, ordered, backup, text, left
+            )
         )
         self._changed = True
 
@@ -76,6 +108,5 @@ class News:
             by_backend.setdefault(transition.server.backend_index, []).append(transition)
         self._transitions = []
         for backend, transitions in by_backend.items():
-            counts = self._usable.of(backend)
-            for line in report.lines(transitions, Usable(counts.active, counts.backup)):
+            for line in report.lines(transitions, self.usable(backend)):
                 self._runtime.log(line.level, line.text)

@@ -118,6 +118,7 @@ class Sight(NamedTuple):
     incarnation: int
     generation: int
     checkable: bool  # not in maintenance, and there is somewhere to connect to
+    agent_down: bool = False  # its agent says so
 
 
 def seen(former: HealthState, thresholds: Thresholds, sight: Sight, now_ms: int) -> HealthState:
@@ -145,10 +146,11 @@ def fresh(former: HealthState, thresholds: Thresholds, sight: Sight, now_ms: int
     # Incarnation 0 with a status comes from a state file, which tells how the last check ended.
     known = former.status != CheckStatus.UNK
     same = known and former.incarnation in (0, sight.incarnation)
+    starts_down = thresholds.starts_down or sight.agent_down
     return former._replace(
         incarnation=sight.incarnation,
         generation=sight.generation,
-        operational=Operational.STOPPED if thresholds.starts_down else Operational.RUNNING,
+        operational=Operational.STOPPED if starts_down else Operational.RUNNING,
         status=former.status if same else CheckStatus.INI,
         result=former.result if same else CheckResult.UNKNOWN,
         code=former.code if same else 0,
@@ -203,9 +205,17 @@ def started(state: HealthState) -> HealthState:
 
 
 def judged(
-    state: HealthState, thresholds: Thresholds, outcome: Outcome, now_ms: int
+    state: HealthState,
+    thresholds: Thresholds,
+    outcome: Outcome,
+    now_ms: int,
+    *,
+    agent_down: bool = False,
 ) -> tuple[HealthState, Change]:
-    """The health after a check that ended at `now_ms`, and whether the server went down or up."""
+    """The health after a check that ended at `now_ms`, and whether the server went down or up.
+
+    While its agent says that it is down, no check brings it up.
+    """
     result = outcome.result
     health, failures = state.health, state.failures
     if result in GOOD and health < thresholds.top:
@@ -223,6 +233,8 @@ def judged(
         failures=failures,
         checked_ms=now_ms,
     )
+    if agent_down and result in GOOD:
+        return ended, Change.NONE
     if result is CheckResult.CONDITIONAL and health >= thresholds.rise:
         return _stopping(state, ended, now_ms)
     if result is CheckResult.PASSED and health >= thresholds.rise and not is_running(state):
@@ -246,6 +258,35 @@ def _stopping(state: HealthState, ended: HealthState, now_ms: int) -> tuple[Heal
         changed_ms=now_ms,
         downtime_ms=state.downtime_ms + ended_downtime_ms(state, now_ms),
     ), Change.STOPPING
+
+
+def taken_down(state: HealthState, now_ms: int) -> tuple[HealthState, Change]:
+    """The health after the agent has said that the server is down; checks count on."""
+    if is_down(state) or is_paused(state):
+        return state, Change.NONE
+    return state._replace(
+        operational=Operational.STOPPED, changed_ms=now_ms, downs=state.downs + 1
+    ), Change.DOWN
+
+
+def brought_up(
+    state: HealthState, thresholds: Thresholds, now_ms: int, *, by_check: bool, ordered: bool
+) -> tuple[HealthState, Change]:
+    """The health after the agent has said that the server is up.
+
+    A check that says otherwise outweighs it (`by_check`: there is one), but not an order of the
+    operator. A server on its way out stays there.
+    """
+    outweighed = by_check and state.health < thresholds.rise
+    if is_paused(state) or is_running(state) or (outweighed and not ordered):
+        return state, Change.NONE
+    if not is_down(state) and not ordered:
+        return state, Change.NONE
+    return state._replace(
+        operational=Operational.RUNNING,
+        changed_ms=now_ms,
+        downtime_ms=state.downtime_ms + ended_downtime_ms(state, now_ms),
+    ), Change.UP
 
 
 def is_news(former: HealthState, state: HealthState) -> bool:

@@ -12,6 +12,8 @@ import msgspec
 
 from proxy.config.model.checks import CheckRules
 from proxy.config.model.settings import (
+    CHECK_INTER_MS,
+    Agent,
     Check,
     Endpoint,
     InitState,
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class CheckedServer(msgspec.Struct, frozen=True):
-    """One server that is checked."""
+    """One server that is checked, or has an agent, or both; `check` is the usual one without."""
 
     slot: int
     name: str
@@ -52,6 +54,11 @@ class CheckedServer(msgspec.Struct, frozen=True):
     explicit_header: ProxyHeader = ProxyHeader.V1  # of a connection that asks for one
     backup: bool = False  # by its line
     log_checks: bool = False  # option log-health-checks
+    checked: bool = True  # False: it has only an agent
+    agent: Agent | None = None
+    agent_limits: Limits = Limits(0)
+    weight: int = 1  # configured
+    weights_fixed: bool = False  # by the backend's algorithm
 
     @property
     def thresholds(self) -> Thresholds:
@@ -59,16 +66,17 @@ class CheckedServer(msgspec.Struct, frozen=True):
         return Thresholds(self.check.rise, self.check.fall, self.starts_down, self.starts_fully)
 
 
-def limits(proxy: Proxy, check: Check) -> Limits:
+def limits(proxy: Proxy, check: Check | Agent) -> Limits:
     """How long a check may take (manual: timeout check).
 
     With `timeout check` each connect has min(timeout connect, inter) and what follows it the
     time-out; without, a connect and what follows it have inter.
     """
     exchange_ms = check.timeout_check_ms or proxy.timeouts.check_ms
+    inter_ms = check.inter_ms or CHECK_INTER_MS
     if exchange_ms is None:
-        return Limits(check.inter_ms)
-    connect_ms = min(proxy.timeouts.connect_ms or check.inter_ms, check.inter_ms)
+        return Limits(inter_ms)
+    connect_ms = min(proxy.timeouts.connect_ms or inter_ms, inter_ms)
     return Limits(connect_ms, exchange_ms)
 
 
@@ -80,31 +88,41 @@ def _explicit_header(server: Server) -> ProxyHeader:
 
 def share(servers: ServerTable, workers: int, worker: int) -> list[CheckedServer]:
     """The servers that this worker checks."""
-    every_server = list(servers.checked())
+    every_server = list(servers.watched())
     return [
-        CheckedServer(
-            slot=server.slot,
-            name=server.name,
-            backend_index=server.backend_index,
-            backend_name=proxy.name,
-            backend_kind="proxy" if proxy.kind == "listen" else "backend",
-            resolved=server.resolvable,
-            check=check,
-            limits=limits(proxy, check),
-            rules=proxy.check_rules,
-            backup=server.balancing.backup,
-            log_checks=proxy.log_health_checks,
-            explicit_header=_explicit_header(server),
-            source=server.connecting.source or proxy.source,
-            local=server.local,
-            position=position,
-            count=len(every_server),
-            starts_down=server.init_state in (InitState.DOWN, InitState.FULLY_DOWN),
-            starts_fully=server.init_state in (InitState.FULLY_UP, InitState.FULLY_DOWN),
-        )
-        for position, (proxy, server, check) in enumerate(every_server)
+        _checked_server(proxy, server, position, len(every_server))
+        for position, (proxy, server) in enumerate(every_server)
         if server.slot % workers == worker
     ]
+
+
+def _checked_server(proxy: Proxy, server: Server, position: int, count: int) -> CheckedServer:
+    check, agent = server.check or Check(), server.agent
+    return CheckedServer(
+        slot=server.slot,
+        name=server.name,
+        backend_index=server.backend_index,
+        backend_name=proxy.name,
+        backend_kind="proxy" if proxy.kind == "listen" else "backend",
+        resolved=server.resolvable,
+        check=check,
+        limits=limits(proxy, check),
+        rules=proxy.check_rules,
+        backup=server.balancing.backup,
+        log_checks=proxy.log_health_checks,
+        explicit_header=_explicit_header(server),
+        source=server.connecting.source or proxy.source,
+        local=server.local,
+        position=position,
+        count=count,
+        starts_down=server.init_state in (InitState.DOWN, InitState.FULLY_DOWN),
+        starts_fully=server.init_state in (InitState.FULLY_UP, InitState.FULLY_DOWN),
+        checked=server.check is not None,
+        agent=agent,
+        agent_limits=limits(proxy, agent) if agent else Limits(0),
+        weight=server.balancing.weight,
+        weights_fixed=proxy.weights_fixed,
+    )
 
 
 def server_tls(check: CheckTls | None, contexts: tuple[ssl.SSLContext, ...]) -> ServerTls | None:

@@ -29,6 +29,7 @@ def shape_of(configured: Configured, workers: int, sockets: int) -> Shape:
         resolutions=len(settings.resolverd.resolutions),
         binds=len(settings.binds),
         sections=len(settings.resolverd.sections),
+        agents=sum(server.agent is not None for server in servers),
     )
 
 
@@ -59,6 +60,7 @@ def filling(
     for section in settings.resolverd.sections:
         for nameserver in section.nameservers:
             nameservers.publish(nameserver.index, nameserver.name, now_ms)
+    agents = 0
     for index, proxy in enumerate(servers.backends):
         assert proxy.backend_index == index, f"backend {proxy.name} is not number {index}"
         members = servers.of(proxy)
@@ -67,7 +69,9 @@ def filling(
         for number, server in enumerate(members):
             if number % PORTION == 0:
                 yield
-            slots.place(server.slot, static_state(server))
+            agent = -1 if server.agent is None else agents
+            agents += server.agent is not None
+            slots.place(server.slot, static_state(server)._replace(agent=agent))
             if server.disabled:
                 maintenance = AdminState(AdminFlag.CMAINT, -1, None, 0, 0, now_ms)
                 admins.publish(server.slot, maintenance)

@@ -12,11 +12,21 @@ from proxy.config.model.settings import Server
 from proxy.server_table import ServerTable
 from proxy.supervisor.carry import CarryPlan
 from proxy.supervisor.slices import PORTION, Steps
+from shm.agents import AgentReader, AgentWriter
 from shm.moved import SlotRevisions
 from shm.names import NameOrderWriter, NameReader, TargetWriter
 from shm.segment import Segment
 from shm.slots import AdminTableWriter, HealthTableWriter, SlotTableReader, SlotTableWriter
-from shm.states import AdminFlag, AdminState, Cause, HealthState, Operational
+from shm.states import (
+    AdminFlag,
+    AdminState,
+    AgentOrders,
+    AgentState,
+    AgentWord,
+    Cause,
+    HealthState,
+    Operational,
+)
 
 
 class Handover:
@@ -43,6 +53,8 @@ class Handover:
         self._health = HealthTableWriter(new_segment)
         self._targets = TargetWriter(new_segment)
         self._orders = NameOrderWriter(new_segment)
+        self._agents = AgentReader(old_segment)
+        self._new_agents = AgentWriter(new_segment)
         self._revisions = SlotRevisions(old_segment)
 
     def copy(self) -> Steps[None]:
@@ -80,23 +92,54 @@ class Handover:
             if state.address is not None and state.cause != Cause.CONFIGURED:
                 state = state._replace(cause=Cause.CARRIED)
             self._slots.carry(after, state)
-        self._admins.publish(after, carried_admin(admin, was, now, keeps_address=keeps_address))
+        orders = None
+        if was.agent is not None and now.agent is not None:
+            orders = carried_orders(self._agents.orders(before), was, now)
+        carried = carried_admin(admin, was, now, keeps_address=keeps_address)
+        self._admins.publish(after, carried, orders)
 
     def _copy_health(self, before: int, after: int) -> None:
         was, now = self._old_servers[before], self._new_servers[after]
-        if self._known[after] and was.check is not None and now.check is not None:
+        both_checked = was.check is not None and now.check is not None
+        both_asked = was.agent is not None and now.agent is not None
+        if self._known[after] and (both_checked or both_asked):
             state = carried_health(self._reader.health(before), was, now)
             self._health.publish(after, state, changed=True)
+        if was.agent is not None and now.agent is not None:
+            said = carried_agent(self._agents.said(before), was, now)
+            text = self._agents.text(before, said.checked_ms)
+            self._new_agents.tell(after, text, said.checked_ms)
+            self._new_agents.publish(after, said, changed=True)
 
 
 def carried_health(state: HealthState, was: Server, now: Server) -> HealthState:
     """A health statement under other `rise` and `fall`: up stays fully up, down fully down."""
-    assert was.check is not None
-    assert now.check is not None
+    if was.check is None or now.check is None:
+        return state
     if (was.check.rise, was.check.fall) == (now.check.rise, now.check.fall):
         return state
     up = state.operational != Operational.STOPPED
     return state._replace(health=now.check.rise + now.check.fall - 1 if up else 0)
+
+
+def carried_agent(state: AgentState, was: Server, now: Server) -> AgentState:
+    """What an agent has said, under new settings: where those changed, they win."""
+    if was.disabled != now.disabled:
+        state = state._replace(state_ns=0, word=AgentWord.NONE)
+    if was.balancing.weight != now.balancing.weight:
+        state = state._replace(weight_ns=0, weight=-1)
+    if was.queueing.maxconn != now.queueing.maxconn:
+        state = state._replace(maxconn_ns=0, maxconn=-1)
+    return state
+
+
+def carried_orders(orders: AgentOrders, was: Server, now: Server) -> AgentOrders:
+    """What the operator has ordered beside an agent, under new settings."""
+    assert was.agent is not None
+    assert now.agent is not None
+    if (was.agent.address, was.agent.port) != (now.agent.address, now.agent.port):
+        return orders._replace(address=None, port=0)
+    return orders
 
 
 def carried_admin(

@@ -16,6 +16,7 @@ from resolverd.config import StateServer
 from resolverd.dns.answer import Status
 from resolverd.state_file.format import StateRow
 from resolverd.state_file.server_row import row_of
+from shm.agents import AgentReader
 from shm.counters import CounterReader
 from shm.names import NameReader
 from shm.segment import Segment
@@ -90,6 +91,7 @@ class RowReader:
     def __init__(self, segment: Segment, former: Mapping[int, StateRow]) -> None:
         """`former` are the rows of the file by slot, for addresses lost before this process."""
         self._table = SlotTableReader(segment)
+        self._agents = AgentReader(segment)
         self._names = NameReader(segment)
         self._counters = CounterReader(segment)
         self._created_ms = segment.created_ms
@@ -112,15 +114,18 @@ class RowReader:
     def _standing(self, server: StateServer) -> Standing:
         slot, tracked = server.slot, server.tracked_slot
         named = server.resolution_index is not None or server.addressed
+        asked = server.agent_port != 0
         return Standing(
             server.configured,
             steady(self._table.slot, slot),
-            steady(self._table.admin, slot),
+            steady(self._table.administration, slot),
             steady(self._table.health, slot),
             steady(self._table.server, slot),
             steady(self._names.target, slot).name if named else "",
             steady(self._names.order, slot).name if named else "",
             None if tracked is None else steady(self._table.server, tracked),
+            steady(self._agents.said, slot) if asked else None,
+            steady(self._agents.orders, slot) if asked else None,
         )
 
     def _answered(self, server: StateServer) -> bool:

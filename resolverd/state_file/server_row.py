@@ -13,6 +13,10 @@ from shm.standing import Standing
 def row_of(server: StateServer, standing: Standing) -> StateRow:
     """One server's row (management manual 9.3, `show servers state`)."""
     fqdn, service = standing.names
+    address, port = server.check_address, server.check_port  # `addr` and `port` mean both
+    if standing.orders is not None:
+        address = standing.orders.address or server.agent_address
+        port = standing.orders.port or server.agent_port
     return StateRow(
         backend_id=server.backend_id,
         backend=server.backend_name,
@@ -34,6 +38,7 @@ def row_of(server: StateServer, standing: Standing) -> StateRow:
         service=service,
         check_port=server.check_port,
         check_address=server.check_address,
-        agent_address=server.check_address,  # `addr` and `port` mean both
-        agent_port=server.check_port,
+        agent_state=standing.agent_state,
+        agent_address=address,
+        agent_port=port,
     )

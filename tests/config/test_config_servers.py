@@ -6,6 +6,7 @@ import pytest
 
 from proxy.config.model.settings import (
     LOCAL_PLACE,
+    Agent,
     Balancing,
     Check,
     Connecting,
@@ -168,8 +169,12 @@ def test_a_server_may_be_on_a_unix_socket(address: str, local: Endpoint) -> None
     ("lines", "complaint"),
     [
         ("server t 127.0.0.1:1 track x/s", "unable to find required server 'x/s' for tracking"),
-        ("server t 127.0.0.1:1 track s", "does not have any check enabled"),
+        ("server t 127.0.0.1:1 track s", "does not have any check nor agent enabled"),
         ("server t 127.0.0.1:1 check track s", "checks and tracking at the same time"),
+        (
+            "server t 127.0.0.1:1 agent-check agent-port 1 track s",
+            "'agent-check' beside 'track' is not supported",
+        ),
         ("server t 127.0.0.1:1 track t", "unable to track edge/t as it belongs to a tracking"),
     ],
 )
@@ -195,6 +200,55 @@ def test_a_tracking_server_knows_the_slot_of_the_other() -> None:
     assert [(server.track, server.tracked_slot) for server in servers] == [
         *(("o/s", 2), ("edge/a", 0), (None, None)),
     ]
+
+
+@pytest.mark.parametrize(
+    ("options", "agent"),
+    [
+        ("agent-port 7", None),
+        ("agent-check agent-port 7 no-agent-check", None),
+        ("agent-check agent-port 7", Agent(7, None, 2_000)),
+        ("agent-check agent-port 7 inter 3s", Agent(7, None, 3_000)),
+        ("agent-check agent-port 7 agent-inter 1s inter 3s", Agent(7, None, 1_000)),
+        ("agent-check agent-port 7 addr 127.0.0.9", Agent(7, "127.0.0.9", 2_000)),
+        ("agent-check agent-port 7 agent-addr ::1 addr 127.0.0.9", Agent(7, "::1", 2_000)),
+        (r'agent-check agent-port 7 agent-send "a\n\x41\q"', Agent(7, None, 2_000, b"a\nA\\q")),
+    ],
+)
+def test_an_agent_has_what_its_words_say(options: str, agent: Agent | None) -> None:
+    server = server_settings(options)
+    assert server.agent == agent
+    assert (server.check, server.watched) == (None, agent is not None)
+
+
+def test_default_servers_have_agents_and_lines_take_them_back() -> None:
+    lines = (
+        "    default-server agent-check agent-port 7 agent-inter 1s\n"
+        "    server a 127.0.0.1:2\n    server b 127.0.0.1:2 no-agent-check\n"
+        "    server c 127.0.0.1:2 agent-port 8\n"
+    )
+    servers = ServerTable(settings_of(LISTEN + lines))
+    assert [server.agent and server.agent.port for server in servers] == [7, None, 8]
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ("agent-check", "has no agent port: write 'agent-port <port>'"),
+        ("agent-check agent-port 0", "has no agent port"),
+        ("agent-check agent-port 7 agent-inter 0", "'agent-inter' must be greater than 0"),
+        ("agent-port 65536", "agent-port"),
+        ("agent-port x", "agent-port"),
+        ("agent-addr a.test", "'agent-addr' expects an IP address, not 'a.test'"),
+        ("agent-addr 127.0.0.1:9", "agent-addr"),
+        ("agent-addr /run/x", "'agent-addr' expects an IP address"),
+        ('agent-send ""', "'agent-send' expects a string"),
+    ],
+)
+def test_an_agent_that_cannot_be(options: str, complaint: str) -> None:
+    place, text = only_alert(f"{LISTEN}    server s 127.0.0.1:2 {options}\n")
+    assert place == 7
+    assert complaint in text
 
 
 def test_where_connections_come_from_arrives_in_the_settings() -> None:

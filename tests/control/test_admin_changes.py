@@ -12,9 +12,9 @@ from proxy.control.commands.admin_changes import (
     change_address,
     change_state,
     change_weight,
-    weight_of,
 )
 from proxy.control.rows.observation import Observed
+from proxy.ordered_values import OrderedValueError, weight_of
 from proxy.server_table import configured_server
 from shm.standing import Standing
 from shm.states import HEALTH_NONE, AdminFlag, AdminState, ServerState, SlotState
@@ -85,14 +85,14 @@ def test_a_weight_is_absolute_or_a_percentage_of_the_configured_one() -> None:
 
 @pytest.mark.parametrize("text", ["257", "-1", "", "x", "1x", "1%%", "-1%", "9" * 5000])
 def test_a_weight_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(CommandError):
+    with pytest.raises(OrderedValueError):
         weight_of(text, 10)
 
 
 def test_a_static_balance_takes_only_all_or_nothing() -> None:
     assert weight_of("0%", 10, fixed=True) == 0
     assert weight_of("100%", 10, fixed=True) == -1
-    with pytest.raises(CommandError, match="only accepts weights"):
+    with pytest.raises(OrderedValueError, match="only accepts weights"):
         weight_of("50%", 10, fixed=True)
 
 
@@ -100,7 +100,7 @@ def test_a_static_balance_takes_only_all_or_nothing() -> None:
 def test_any_text_is_a_weight_or_an_error(text: str) -> None:
     try:
         assert -1 <= weight_of(text, 10) <= 256
-    except CommandError:
+    except OrderedValueError:
         return
 
 

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from proxy.config.model.settings import Balancing, Check, Origin, Proxy
+from proxy.config.model.settings import Agent, Balancing, Check, Origin, Proxy
 from proxy.runtime import now_ms
+from shm.agents import AgentReader, AgentWriter
 from shm.names import NameReader
-from shm.states import AdminFlag, Cause
+from shm.states import AdminFlag, AgentCommand, AgentState, AgentWord, Cause
 from tests.support.control.site import ADMIN_NOTHING, World, a_server, control_world
 
 NO_VALUE = 0
@@ -255,3 +256,75 @@ def test_set_maxconn_server(world: World) -> None:
         assert "garbage" in world.ask(f"set maxconn server be/s1 {text}")
     assert world.ask("set maxconn server be/s1").strip() == "Require <maxconn>."
     assert world.ask("set maxconn server be/nix 7").strip() == "No such server."
+
+
+@pytest.fixture
+def asked() -> Iterator[World]:
+    """A server with an agent, and one without."""
+    servers = (
+        a_server("s1", "127.78.5.1", 80, balancing=Balancing(10), agent=Agent(7, None, 2_000)),
+        a_server("s2", "127.78.5.2", 80),
+    )
+    with control_world([Proxy("be", 2, "backend", Origin(), servers=servers)]) as made:
+        yield made
+
+
+def test_an_order_counts_against_what_the_agent_said_before(asked: World) -> None:
+    agent = AgentWriter(asked.segment)
+    said = AgentState(1, 1, 1, weight=5, maxconn=7, word=AgentWord.DRAIN)
+    agent.publish(0, said, changed=True)
+    assert state_of(asked, 0)[6:8] == ["8", "5"]
+    asked.ask("set server be/s1 weight 3")
+    assert state_of(asked, 0)[6:8] == ["8", "3"]
+    assert asked.table.admin(0).flags == 0  # the drain is the agent's
+    asked.ask("set server be/s1 state ready")
+    assert state_of(asked, 0)[6:8] == ["0", "3"]
+    orders = AgentReader(asked.segment).orders(0)
+    assert orders.weight_ns > 1
+    assert orders.state_ns > 1
+    assert orders.maxconn_ns == 0
+    assert asked.table.server(0).maxconn == 7
+    asked.ask("set maxconn server be/s1 9")
+    assert asked.table.server(0).maxconn == 9
+    agent.publish(0, said._replace(state_ns=now_ms() * 1_000_000 + 1), changed=True)
+    assert asked.table.server(0).drain
+    assert asked.table.server(0).weight == 3
+
+
+def test_agents_obey_orders_of_their_own(asked: World) -> None:
+    reader = AgentReader(asked.segment)
+    assert asked.ask("set server be/s1 agent down") == "\n"
+    assert (reader.orders(0).orders, reader.orders(0).order) == (1, AgentCommand.DOWN)
+    asked.ask("set server be/s1 agent up")
+    assert (reader.orders(0).orders, reader.orders(0).order) == (2, AgentCommand.UP)
+    asked.ask("set server be/s1 agent-addr 127.0.0.9 port 99")
+    assert state_of(asked, 0)[-2:] == ["127.0.0.9", "99"]
+    asked.ask("set server be/s1 agent-port 98")
+    assert (reader.orders(0).address, reader.orders(0).port) == ("127.0.0.9", 98)
+    asked.ask("disable agent be/s1")
+    assert state_of(asked, 0)[14] == "18"
+    assert "not enabled" in asked.ask("set server be/s1 agent up")
+    asked.ask("enable agent be/s1")
+    assert state_of(asked, 0)[14] == "22"
+
+
+@pytest.mark.parametrize(
+    ("order", "answer"),
+    [
+        ("set server be/s1 agent x", "'set server <srv> agent' expects 'up' or 'down'."),
+        ("set server be/s1 agent-addr", "requires an address and optionally a port."),
+        ("set server be/s1 agent-addr a.test", "invalid addr 'a.test'"),
+        ("set server be/s1 agent-addr ::1 port x", "provided port is not an integer"),
+        ("set server be/s1 agent-port 65536", "provided port is invalid"),
+        ("set server be/s1 agent-port", "agent-port requires a port."),
+        ("set server be/s1 agent-send x", "is for the configuration only"),
+        ("set server be/s2 agent up", "agent checks are not enabled on this server."),
+        ("set server be/s2 agent-addr ::1", "agent checks are not enabled on this server."),
+        ("enable agent be/s2", "Agent was not configured on this server, cannot enable."),
+    ],
+)
+def test_orders_about_agents_that_cannot_be(asked: World, order: str, answer: str) -> None:
+    generation = asked.segment.table_generation
+    assert answer in asked.ask(order)
+    assert asked.ask("disable agent be/s2") == "\n"
+    assert asked.segment.table_generation == generation

@@ -13,6 +13,8 @@ from shm.segment import area_sizes
 from shm.shape import Shape
 from shm.states import (
     AdminFlag,
+    AgentCommand,
+    AgentWord,
     Cause,
     HealthOrder,
     Operational,
@@ -27,6 +29,8 @@ NAMED_ALIKE = [
     ("shm/records.pxd", "SLOT", SlotFlag),
     ("shm/records.pxd", "ADMIN", AdminFlag),
     ("shm/records.pxd", "HEALTH_ORDER", HealthOrder),
+    ("shm/records.pxd", "AGENT_WORD", AgentWord),
+    ("shm/records.pxd", "AGENT_COMMAND", AgentCommand),
     ("shm/records.pxd", "SERVER", Operational),
     ("proxy/relay/state/types.pxd", "TERMINATION", Termination),
 ]
@@ -63,7 +67,7 @@ def test_every_termination_state_has_letters_and_a_counter() -> None:
 def test_structs_have_the_sizes_that_the_compiler_gave_them() -> None:
     layout, records = declared("shm/layout.pxd"), declared("shm/records.pxd")
     told = declared("shm/resolution_records.pxd").structs
-    made = area_sizes(Shape(1, 1, 1, 1, 1, 1, 1, sections=1))
+    made = area_sizes(Shape(1, 1, 1, 1, 1, 1, 1, sections=1, agents=1))
     areas = {
         "HEADER": layout.structs["Header"].size,
         "PROCESSES": 3 * layout.structs["Process"].size,
@@ -76,6 +80,7 @@ def test_structs_have_the_sizes_that_the_compiler_gave_them() -> None:
         "RESOLUTIONS": told["ResolutionRecord"].size,
         "MAILBOX": told["Mailbox"].size,
         "SECTIONS": told["SectionHistograms"].size,
+        "AGENTS": 2 * records.structs["AgentLatch"].size + records.structs["NameLatch"].size,
         "JOURNAL": layout.structs["Journal"].size,
     }
     assert areas == {name: made[layout.numbers[f"AREA_{name}"]] for name in areas}

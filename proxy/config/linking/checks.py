@@ -271,6 +271,9 @@ def _check_server(
         if isinstance(draft.check_rules, (TcpCheck, HttpCheck)):
             text += ", and not each connection of its check has one: write 'connect port <n>'"
         messages.alert(f"{described} has {text}", server.origin)
+    if options.agent_check and options.asking.port == 0:
+        text = f"{described} has no agent port: write 'agent-port <port>' beside 'agent-check'"
+        messages.alert(text, server.origin)
     if options.cookie:
         messages.warning(f"{described} : ignoring cookie as HTTP mode is disabled", server.origin)
 

@@ -13,6 +13,7 @@ from proxy.config.linking.resolution_table import ResolutionTable
 from proxy.config.linking.tls import TlsTable
 from proxy.config.linking.tracking import full_name
 from proxy.config.model.settings import (
+    Agent,
     Check,
     Connecting,
     Endpoint,
@@ -72,6 +73,7 @@ class ServerBuilder:
             queueing=_queueing(options.queueing),
             balancing=options.balancing,
             check=self._check(draft, server),
+            agent=_agent(server.options, draft.timeouts.get("check_ms")),
             stopping=options.stopping,
             disabled=options.disabled,
             resolvers=options.resolvers,
@@ -118,6 +120,19 @@ class ServerBuilder:
             self._table.add_addressed(section, prefer, resolved, search=search)
             return None
         return self._table.add(section, server.address.host, prefer, resolved, search=search)
+
+
+def _agent(options: ServerOptions, timeout_check_ms: int | None) -> Agent | None:
+    """Its agent, asked at the address and in the interval of its checks without own ones."""
+    if not options.agent_check:
+        return None
+    asking, checking = options.asking, options.checking
+    return replace(
+        asking,
+        address=asking.address or checking.address,
+        inter_ms=asking.inter_ms or checking.inter_ms,
+        timeout_check_ms=timeout_check_ms or None,
+    )
 
 
 def _host_of(address: WrittenAddress) -> str:

@@ -36,7 +36,9 @@ def check_tracking(proxies: Sequence[ProxyDraft], messages: Messages) -> None:
             if server.options.track is None:
                 continue
             wrong = "unable to enable checks and tracking at the same time!"
-            if not server.options.check:
+            if server.options.agent_check:
+                wrong = "'agent-check' beside 'track' is not supported: ask for the tracked server"
+            elif not server.options.check:
                 wrong = chains.complaint(f"{draft.name}/{server.name}")
             if wrong:
                 messages.alert(f"'server {draft.name}/{server.name}' : {wrong}", server.origin)
@@ -61,7 +63,7 @@ class _Chains:
             walked[name] = None
             draft, server = self._by_name[name]
             if server.options.track is None:
-                return self._remember(walked, "" if server.options.check else _unchecked(name))
+                return self._remember(walked, "" if _is_watched(server) else _unchecked(name))
             name = full_name(draft, server.options.track)
             tracked = self._by_name.get(name)
             if tracked and tracked[0].disable_on_404 != draft.disable_on_404:
@@ -86,8 +88,12 @@ class _Chains:
             )
 
 
+def _is_watched(server: ServerDraft) -> bool:
+    return server.options.check or server.options.agent_check
+
+
 def _unchecked(name: str) -> str:
-    return f"unable to use {name} for tracking as it does not have any check enabled"
+    return f"unable to use {name} for tracking as it does not have any check nor agent enabled"
 
 
 def link_tracking(proxies: tuple[Proxy, ...]) -> tuple[Proxy, ...]:

@@ -2,8 +2,8 @@
 
 Owns what each server has; import it from settings.py. An option of a server is a field of the part
 that it concerns: how connections to it are made (`Connecting`), how many sessions it takes
-(`Queueing`), which of them it gets (`Balancing`), how it is checked (`Check`), what ends its
-sessions beside client and server (`Stopping`). The drafts of server lines hold the same parts.
+(`Queueing`), which of them it gets (`Balancing`), how it is checked (`Check`, `Agent`), what ends
+its sessions beside client and server (`Stopping`). The drafts of server lines hold the same parts.
 """
 
 from __future__ import annotations
@@ -109,6 +109,16 @@ class Check(msgspec.Struct, frozen=True):
     tls: CheckTls | None = None  # None: no connection of its checks is encrypted
 
 
+class Agent(msgspec.Struct, frozen=True):
+    """The agent that is asked about one server (manual section 5.2, `agent-check`)."""
+
+    port: int = 0
+    address: str | None = None  # numeric; None: the server's own
+    inter_ms: int | None = None  # None only in drafts: that of the checks
+    send: bytes = b""  # sent before its line is read
+    timeout_check_ms: int | None = None  # timeout check; None: inter bounds the whole check
+
+
 class InitAddr(enum.StrEnum):
     """One method of `init-addr`; `Server.init_addr` may also have an address.
 
@@ -160,6 +170,7 @@ class Server(msgspec.Struct, frozen=True, omit_defaults=True):
     queueing: Queueing = PLAIN_QUEUEING
     balancing: Balancing = PLAIN_BALANCING
     check: Check | None = None
+    agent: Agent | None = None
     stopping: Stopping = PLAIN_STOPPING
     disabled: bool = False
     id_given: bool = False  # `id` was written, not counted
@@ -170,6 +181,11 @@ class Server(msgspec.Struct, frozen=True, omit_defaults=True):
     init_state: InitState = InitState.UP
     track: str | None = None  # "backend/server" that it tracks
     tracked_slot: int | None = None  # of that server
+
+    @property
+    def watched(self) -> bool:
+        """Whether a worker finds out how it is, by checks or from an agent."""
+        return self.check is not None or self.agent is not None
 
     @property
     def resolvable(self) -> bool:

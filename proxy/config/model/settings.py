@@ -30,6 +30,7 @@ from proxy.config.model.server import (
     PLAIN_QUEUEING,
     PLAIN_STOPPING,
     SERVER_WEIGHT_MAX,
+    Agent,
     Balancing,
     Check,
     Connecting,
@@ -51,8 +52,8 @@ __all__ += ["SocketFamily", "Source"]
 __all__ += ["CHECK_FALL", "CHECK_INTER_MS", "CHECK_RISE", "ERROR_LIMIT_DEFAULT", "LOCAL_PLACE"]
 __all__ += ["MAXCONN_NONE", "PLAIN_BALANCING", "PLAIN_CONNECTING", "PLAIN_QUEUEING"]
 __all__ += ["PLAIN_STOPPING"]
-__all__ += ["SERVER_WEIGHT_MAX", "Balancing", "Check", "Connecting", "InitAddr", "InitState"]
-__all__ += ["OnError", "ProxyHeader", "Queueing", "Server", "Stopping"]
+__all__ += ["SERVER_WEIGHT_MAX", "Agent", "Balancing", "Check", "Connecting", "InitAddr"]
+__all__ += ["InitState", "OnError", "ProxyHeader", "Queueing", "Server", "Stopping"]
 
 RETRIES_DEFAULT = 3
 RANDOM_DRAWS_DEFAULT = 2

@@ -13,19 +13,17 @@ from __future__ import annotations
 import ipaddress
 from typing import NamedTuple
 
-from proxy.config.model.settings import SERVER_WEIGHT_MAX
 from proxy.config.text.messages import ConfigError
 from proxy.config.text.names import normalize_host_name
 from proxy.control.command import CommandError
 from proxy.control.rows.observation import CHECK_OFF, FDRAIN, FMAINT, MAINT_MASK, Observed
-from shm.states import AdminState, HealthOrder
+from proxy.ordered_values import OrderedValueError, maxconn_of, weight_of
+from shm.states import AdminState, AgentOrders, HealthOrder
 
 ORDERS_WRAP = 1 << 32  # the record's field
 BY = "by 'stats socket command'"
 PORT_MAX = 65_535
 TOLD_MAX = 100  # characters of a wrong word that an answer repeats
-
-MAXCONN_MAX = 2_147_483_647  # as in the configuration
 
 
 class AdminChange(NamedTuple):
@@ -33,6 +31,30 @@ class AdminChange(NamedTuple):
 
     record: AdminState | None
     answer: str = ""
+
+
+def beside_agent(
+    raw: AdminState, seen: AdminState, wanted: AdminState, orders: AgentOrders, now_ns: int
+) -> tuple[AdminState, AgentOrders]:
+    """The record of an order for a server with an agent, and its times.
+
+    `raw` is the operator's own record, `seen` what it and the agent's words add up to: of that an
+    order changes one thing, which counts from now on against the agent's word. The rest of the
+    record stays the operator's.
+    """
+    state_mask = MAINT_MASK | FDRAIN
+    if (wanted.flags ^ seen.flags) & state_mask:
+        orders = orders._replace(state_ns=now_ns)
+        flags = wanted.flags
+    else:
+        flags = wanted.flags & ~state_mask | raw.flags & state_mask
+        wanted = wanted._replace(changed_ms=raw.changed_ms, returned=raw.returned)
+    weight, maxconn = raw.weight, raw.maxconn
+    if wanted.weight != seen.weight:
+        orders, weight = orders._replace(weight_ns=now_ns), wanted.weight
+    if wanted.maxconn != seen.maxconn:
+        orders, maxconn = orders._replace(maxconn_ns=now_ns), wanted.maxconn
+    return wanted._replace(flags=flags, weight=weight, maxconn=maxconn), orders
 
 
 def change_state(admin: AdminState, word: str, now_ms: int) -> AdminChange:
@@ -56,8 +78,8 @@ def change_state(admin: AdminState, word: str, now_ms: int) -> AdminChange:
 def change_health(observed: Observed, word: str, now_ms: int) -> AdminChange:
     """`set server b/s health up|stopping|down`; raises CommandError.
 
-    It holds until checks say otherwise: the worker that checks the server obeys it once, a server
-    without checks is what was said of it. The order speaks of the present incarnation only.
+    It holds until checks say otherwise: the worker that checks the server obeys it once; a server
+    without checks and agent is what was said of it. The order is for the present incarnation only.
     """
     order = {"up": HealthOrder.UP, "stopping": HealthOrder.STOPPING, "down": HealthOrder.DOWN}.get(
         word
@@ -67,9 +89,9 @@ def change_health(observed: Observed, word: str, now_ms: int) -> AdminChange:
     if observed.server.track is not None:
         raise CommandError("cannot change health on a tracking server.")
     admin = observed.admin
-    if observed.server.check is None and observed.state.health_order == order:
+    said = not observed.server.watched
+    if said and observed.state.health_order == order:
         return AdminChange(None)
-    said = observed.server.check is None
     return AdminChange(
         admin._replace(
             returned=(said and word == "up" and not observed.up) or (not said and admin.returned),
@@ -111,43 +133,15 @@ def ordered_name(observed: Observed, words: list[str]) -> str:
     return "" if name == observed.name else name
 
 
-def weight_of(text: str, initial: int, *, fixed: bool = False) -> int:
-    """The weight that `<w>` or `<w>%` means, -1 for back to the beginning; raises CommandError.
-
-    `fixed`: the backend's algorithm is static, a server has its initial weight or none.
-    """
-    digits = text.removeprefix("-").removeprefix("+")
-    length = next((at for at, digit in enumerate(digits) if digit not in "0123456789"), len(digits))
-    if length == 0 or length > len(str(10**9)):
-        raise CommandError("Empty weight string empty or preceded by garbage")
-    value = int(digits[:length]) * (-1 if text.startswith("-") else 1)
-    rest = digits[length:]
-    if rest not in ("", "%"):
-        raise CommandError("Trailing garbage in weight string")
-    if rest == "%":
-        if value < 0:
-            raise CommandError("Relative weight must be positive.")
-        weight = min(initial * value // 100, SERVER_WEIGHT_MAX)
-    elif 0 <= value <= SERVER_WEIGHT_MAX:
-        weight = value
-    else:
-        raise CommandError("Absolute weight can only be between 0 and 256 inclusive.")
-    if fixed and weight not in (0, initial):
-        raise CommandError(
-            "Backend is using a static LB algorithm and only accepts weights '0%' and '100%'."
-        )
-    return -1 if text == "100%" else weight
-
-
 def change_maxconn(observed: Observed, text: str) -> AdminChange:
     """`set maxconn server b/s <n>`: 0 for no limit; raises CommandError."""
-    if not text:
-        raise CommandError("Require <maxconn>.")
-    if not text.isdecimal() or len(text) > len(str(MAXCONN_MAX)) or int(text) > MAXCONN_MAX:
-        raise CommandError("maxconn string empty or preceded by garbage")
-    if int(text) == observed.state.maxconn:
+    try:
+        maxconn = maxconn_of(text)
+    except OrderedValueError as error:
+        raise CommandError(str(error)) from error
+    if maxconn == observed.state.maxconn:
         return AdminChange(None)
-    return AdminChange(observed.admin._replace(maxconn=int(text)))
+    return AdminChange(observed.admin._replace(maxconn=maxconn))
 
 
 def change_weight(observed: Observed, text: str) -> AdminChange:
@@ -158,7 +152,10 @@ def change_weight(observed: Observed, text: str) -> AdminChange:
     if not text:
         raise CommandError("Require <weight> or <weight%>.")
     fixed = observed.proxy.weights_fixed
-    weight = weight_of(text, observed.server.balancing.weight, fixed=fixed)
+    try:
+        weight = weight_of(text, observed.server.balancing.weight, fixed=fixed)
+    except OrderedValueError as error:
+        raise CommandError(str(error)) from error
     admin = observed.admin
     if weight == admin.weight:
         return AdminChange(None)

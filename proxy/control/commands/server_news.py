@@ -53,8 +53,8 @@ def administrative(before: Observed, after: Observed, left: BackendSummary, sess
 
 
 def healthy(before: Observed, after: Observed, left: BackendSummary, sessions: int) -> list[Line]:
-    """What an order about the health of a server without checks has changed."""
-    if before.standing.operational == after.standing.operational or after.server.check is not None:
+    """What an order about the health of a server that no worker watches has changed."""
+    if before.standing.operational == after.standing.operational or after.server.watched:
         return []
     who = subject(after)
     if after.standing.operational == Operational.STOPPED:

@@ -7,10 +7,13 @@ successor is about to write, changes are refused.
 
 from __future__ import annotations
 
+import time
+
 from proxy.control.command import Answer, Command, CommandError, Level
 from proxy.control.commands.admin_changes import (
     BY,
     AdminChange,
+    beside_agent,
     change_address,
     change_checks,
     change_health,
@@ -19,6 +22,7 @@ from proxy.control.commands.admin_changes import (
     change_weight,
     ordered_name,
 )
+from proxy.control.commands.agent_orders import commanded, moved, on_port, switched
 from proxy.control.commands.in_force import InForce
 from proxy.control.commands.server_news import server_lines
 from proxy.control.rows.observation import Observed
@@ -28,9 +32,11 @@ from proxy.runtime import now_ms, ring
 from shm.log_level import LogLevel
 from shm.names import NameOrderWriter
 from shm.slots import AdminTableWriter
+from shm.states import AdminState, AgentOrders
+from shm.steady import steady
 
 REPLACED = "This process is being replaced by a reload; nothing was changed, please try again."
-USAGE = "usage: set server <backend>/<server> addr | fqdn | health | state | weight"
+USAGE = "usage: set server <backend>/<server> addr | agent | fqdn | health | state | weight"
 
 
 class SetServer:
@@ -53,6 +59,20 @@ class SetServer:
             ),
             Command(
                 ("enable", "health"), "<bk>/<srv>", "resume health checks", admin, self.checks_on
+            ),
+            Command(
+                ("disable", "agent"),
+                "<bk>/<srv>",
+                "ask a server's agent no more",
+                admin,
+                self.agent_off,
+            ),
+            Command(
+                ("enable", "agent"),
+                "<bk>/<srv>",
+                "ask a server's agent again",
+                admin,
+                self.agent_on,
             ),
             Command(("enable", "server"), "<bk>/<srv>", "put a server back", admin, self.enable),
             Command(
@@ -91,12 +111,21 @@ class SetServer:
         if change.record is not None:
             self.refuse_if_replaced()
             former = self.report.monitor.summary(observed.proxy)
-            bells = self.report.runtime.bells
-            self.writer.publish(observed.server.slot, change.record)
-            bells.ring_table()
-            ring((bells.resolverd,))
+            record, orders = change.record, observed.orders
+            if orders is not None:
+                raw = steady(self.report.observer.table.admin, observed.server.slot)
+                now_ns = time.monotonic_ns()
+                record, orders = beside_agent(raw, observed.admin, record, orders, now_ns)
+            self.write(observed, record, orders)
             self.log(observed, former, change.answer)
         return [f"{change.answer}\n"] if change.answer else []
+
+    def write(self, observed: Observed, record: AdminState, orders: AgentOrders | None) -> None:
+        """Write the records of a server and ring their readers."""
+        bells = self.report.runtime.bells
+        self.writer.publish(observed.server.slot, record, orders)
+        bells.ring_table()
+        ring((bells.resolverd,))
 
     def refuse_if_replaced(self) -> None:
         """Raise CommandError when nothing may be written any more."""
@@ -141,6 +170,36 @@ class SetServer:
         """`enable health b/s`."""
         observed = self.observed(words)
         return self.publish(observed, change_checks(observed, enabled=True))
+
+    def agent_off(self, words: list[str], _level: Level) -> Answer:
+        """`disable agent b/s`."""
+        observed = self.observed(words)
+        return self.publish_orders(observed, switched(observed, off=True))
+
+    def agent_on(self, words: list[str], _level: Level) -> Answer:
+        """`enable agent b/s`."""
+        observed = self.observed(words)
+        return self.publish_orders(observed, switched(observed, off=False))
+
+    def publish_orders(self, observed: Observed, orders: AgentOrders | None) -> Answer:
+        """Publish what is ordered beside an agent."""
+        if orders is not None:
+            self.refuse_if_replaced()
+            raw = steady(self.report.observer.table.admin, observed.server.slot)
+            self.write(observed, raw, orders)
+        return []
+
+    def set_agent(self, observed: Observed, what: str, words: list[str]) -> Answer | None:
+        """`set server b/s agent|agent-addr|agent-port ...`; None: it is none of these."""
+        if what == "agent":
+            return self.publish_orders(observed, commanded(observed, "".join(words[:1])))
+        if what == "agent-addr":
+            return self.publish_orders(observed, moved(observed, words))
+        if what == "agent-port":
+            return self.publish_orders(observed, on_port(observed, words))
+        if what == "agent-send":
+            raise CommandError("'agent-send' is for the configuration only: change its line there.")
+        return None
 
     def set_name(self, observed: Observed, words: list[str]) -> Answer:
         """`set server b/s fqdn <name>`: resolverd asks for that name from now on."""
@@ -188,4 +247,7 @@ class SetServer:
             return self.publish_state(observed, change)
         if what == ["fqdn"]:
             return self.set_name(observed, rest)
-        raise CommandError(USAGE)
+        answer = self.set_agent(observed, "".join(what), rest)
+        if answer is None:
+            raise CommandError(USAGE)
+        return answer

@@ -39,15 +39,22 @@ def verdict(observed: Observed) -> str:
         return ""
     lacking = state.address is None or observed.standing.lacks_address
     reasons = (
-        (observed.admin.flags & FMAINT, "the operator has put it into maintenance"),
+        (observed.admin.flags & FMAINT, f"{_who(observed)} has put it into maintenance"),
         (observed.server.disabled and observed.maint, "it is disabled in the configuration"),
         (lacking, "it has no address"),
-        (state.drain, "the operator drains it"),
+        (state.drain, f"{_who(observed)} drains it"),
         (state.weight == 0, "its weight is 0"),
         (state.operational == Operational.STOPPED, "it is DOWN"),
         (state.operational == Operational.STOPPING, "it is stopping"),
     )
     return next((text for holds, text in reasons if holds), "it has no port")
+
+
+def _who(observed: Observed) -> str:
+    """Whose word about the administrative state was the last."""
+    said, orders = observed.standing.said, observed.orders
+    by_agent = said is not None and orders is not None and said.state_ns > orders.state_ns
+    return "its agent" if by_agent else "the operator"
 
 
 def slot_text(slot: SlotState, now_ms: int) -> str:

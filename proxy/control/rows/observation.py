@@ -10,12 +10,21 @@ from typing import NamedTuple
 
 from proxy.config.model.settings import Proxy, Server
 from proxy.server_table import ServerTable, configured_server
+from shm.agents import AgentReader
 from shm.check_texts import CheckTextReader
 from shm.names import NameReader
 from shm.segment import Segment
 from shm.slots import SlotTableReader
 from shm.standing import CHECK_OFF, FDRAIN, FMAINT, MAINT_MASK, Standing
-from shm.states import AdminState, HealthState, Operational, ServerState, SlotState
+from shm.states import (
+    AdminState,
+    AgentOrders,
+    AgentState,
+    HealthState,
+    Operational,
+    ServerState,
+    SlotState,
+)
 from shm.steady import steady
 
 __all__ = ["CHECK_OFF", "FDRAIN", "FMAINT", "MAINT_MASK", "Observed", "Observer"]
@@ -28,6 +37,7 @@ class Observed(NamedTuple):
     server: Server
     standing: Standing
     check_text: str = ""  # what the server said to the last check, or where that failed
+    agent_text: str = ""  # what is told of its agent's last check
 
     @property
     def slot(self) -> SlotState:
@@ -36,8 +46,19 @@ class Observed(NamedTuple):
 
     @property
     def admin(self) -> AdminState:
-        """What the operator has ordered."""
+        """What operator and agent have ordered, the last word of each kind."""
         return self.standing.admin
+
+    @property
+    def orders(self) -> AgentOrders | None:
+        """What the operator has ordered beside its agent; None without an agent."""
+        return self.standing.orders
+
+    @property
+    def asked(self) -> AgentState | None:
+        """What its agent has said; None without one, or while the operator lets none be asked."""
+        standing = self.standing
+        return None if standing.orders is None or standing.orders.off else standing.said
 
     @property
     def health(self) -> HealthState:
@@ -99,6 +120,7 @@ class Observer:
         self.table = SlotTableReader(segment)
         self.names = NameReader(segment)
         self.texts = CheckTextReader(segment)
+        self.agents = AgentReader(segment)
 
     def server(self, proxy: Proxy, server: Server) -> Observed:
         """One server now; raises BlockingIOError when its records do not hold still."""
@@ -107,7 +129,7 @@ class Observer:
         standing = Standing(
             configured_server(server),
             steady(self.table.slot, slot),
-            steady(self.table.admin, slot),
+            steady(self.table.administration, slot),
             health,
             steady(self.table.server, slot),
             steady(self.names.target, slot).name if server.resolvable else "",
@@ -115,7 +137,12 @@ class Observer:
             None if tracked is None else steady(self.table.server, tracked),
         )
         text = self.texts.of(slot, health.checked_ms) if server.check else ""
-        return Observed(proxy, server, standing, text)
+        if server.agent is None:
+            return Observed(proxy, server, standing, text)
+        said = steady(self.agents.said, slot)
+        standing = standing._replace(said=said, orders=steady(self.agents.orders, slot))
+        agent_text = self.agents.text(slot, said.checked_ms)
+        return Observed(proxy, server, standing, text, agent_text)
 
     def backend(self, proxy: Proxy) -> Iterator[Observed]:
         """The servers of one backend, in the order of the file, each read when it is asked for."""

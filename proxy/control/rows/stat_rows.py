@@ -130,6 +130,26 @@ def server_status(observed: Observed) -> str:
         return "MAINT (resolution)"
     if standing.maint:
         return f"MAINT (via {observed.server.track})" if standing.maint_tracked else "MAINT"
+    return _status_by_agent(observed) or _status_by_checks(observed)
+
+
+def _status_by_agent(observed: Observed) -> str:
+    """What its agent, or the operator beside it, made of a server that is in use; else empty."""
+    said, operational = observed.asked, observed.standing.operational
+    if said is None:
+        return ""
+    if operational == Operational.STOPPED:
+        if said.down:
+            return "DOWN (agent)"
+        health = observed.standing.check_health
+        return "" if observed.checking else f"DOWN {health}/{observed.rise}"
+    if not observed.state.drain:
+        return ""
+    return "NOLB" if operational == Operational.STOPPING else "DRAIN (agent)"
+
+
+def _status_by_checks(observed: Observed) -> str:
+    standing = observed.standing
     health, rise, fall = standing.check_health, observed.rise, observed.fall
     if standing.operational == Operational.STOPPED:
         checked = observed.server.check is not None
@@ -182,6 +202,27 @@ def check_cells(observed: Observed, clock: Clock) -> Row:
     }
 
 
+def agent_cells(observed: Observed) -> Row:
+    """What is known from the checks of its agent; nothing for a server that is asked about none."""
+    said = observed.asked
+    if said is None:
+        return {}
+    status = CheckStatus.of(said.status or CheckStatus.INI)
+    row: Row = {
+        "agent_status": ("* " if said.running else "") + status.name,
+        "last_agt": "" if said.running else observed.agent_text,
+        "agent_desc": status.description,
+        "agent_rise": 1,
+        "agent_fall": 1,
+        "agent_health": said.health,
+    }
+    if status >= CheckStatus.CHECKED:
+        row["agent_duration"] = said.duration_us // 1000
+    if status.coded:
+        row["agent_code"] = said.code
+    return row
+
+
 def weight_cells(observed: Observed, clock: Clock) -> Row:
     """The weight at the moment, and how much of it in percent while the server warms up.
 
@@ -216,7 +257,7 @@ def server_row(
         row["qlimit"] = server.queueing.maxqueue
     if reveal:
         row |= address_cell(observed)
-    row |= check_cells(observed, clock)
+    row |= check_cells(observed, clock) | agent_cells(observed)
     return row | {
         "pxname": proxy.name,
         "svname": server.name,

@@ -134,6 +134,7 @@ class World:
                 nameservers=nameservers,
                 resolutions=len(self.settings.resolverd.resolutions),
                 sections=len(self.settings.resolverd.sections),
+                agents=sum(server.agent is not None for server in ServerTable(self.settings)),
             )
         )
         self.slots = SlotTableWriter(self.segment)
@@ -168,6 +169,7 @@ class World:
     def lay(self) -> None:
         """Fill the segment as the supervisor does before the first fork."""
         admin = AdminTableWriter(self.segment)
+        agents = 0
         for proxy in self.settings.backends:
             assert proxy.backend_index is not None
             if proxy.servers:
@@ -175,7 +177,9 @@ class World:
                     proxy.backend_index, proxy.servers[0].slot, len(proxy.servers)
                 )
             for server in proxy.servers:
-                self.slots.place(server.slot, static_state(server))
+                agent = -1 if server.agent is None else agents
+                agents += server.agent is not None
+                self.slots.place(server.slot, static_state(server)._replace(agent=agent))
                 self.slots.publish(
                     server.slot,
                     server.address,

@@ -59,6 +59,21 @@ def _address(statement: Statement, options: ServerOptions) -> None:
     store(options, "checking.address", address.number)
 
 
+def _agent_address(statement: Statement, options: ServerOptions) -> None:
+    address = parse_address(statement.one("an IP address"), statement.context.environment)
+    ported = bool(address.port_text)
+    if address.local is not None or address.number is None or address.wildcard or ported:
+        raise ConfigError(f"'agent-addr' expects an IP address, not '{address.text}'")
+    store(options, "asking.address", address.number)
+
+
+def _agent_send(statement: Statement, options: ServerOptions) -> None:
+    sent = statement.one("a string")
+    if not sent:
+        raise ConfigError("'agent-send' expects a string")
+    store(options, "asking.send", sent.encode())
+
+
 def _marked_down(statement: Statement, options: ServerOptions) -> None:
     statement.at_most(1)
     action = statement.words[1] if statement.arguments else ""
@@ -136,6 +151,12 @@ SERVER_OPTIONS: Options = {
     "inter": works(_interval("checking.inter_ms")),
     "fastinter": works(_interval("checking.fastinter_ms")),
     "downinter": works(_interval("checking.downinter_ms")),
+    "agent-check": works(flag("agent_check")),
+    "no-agent-check": works(flag("agent_check", False)),
+    "agent-port": works(number("asking.port", 0, PORT_MAX)),
+    "agent-addr": works(_agent_address),
+    "agent-inter": works(_interval("asking.inter_ms")),
+    "agent-send": works(_agent_send),
     "rise": works(number("checking.rise", 1, RISE_FALL_MAX)),
     "fall": works(number("checking.fall", 1, RISE_FALL_MAX)),
     "port": works(_check_port),
@@ -172,13 +193,7 @@ SERVER_OPTIONS: Options = {
     "pool-low-conn": without_effect("idle connections to servers are not kept", shape=NUMBER),
     "pool-purge-delay": without_effect("idle connections to servers are not kept", shape=TIME),
     "max-reuse": without_effect("connections to servers are not reused", shape=NUMBER),
-    **dict.fromkeys(
-        (
-            *("agent-check", "no-agent-check", "agent-port", "agent-addr", "agent-inter"),
-            *("agent-send", "from", "guid"),
-        ),
-        later(),
-    ),
+    **dict.fromkeys(("from", "guid"), later()),
     "tcp-ut": works(user_timeout("connecting.user_timeout_ms")),
     "tfo": works(flag("connecting.fast_open")),
     "no-tfo": works(flag("connecting.fast_open", False)),

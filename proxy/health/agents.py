@@ -1,0 +1,270 @@
+"""One worker's agents on its event loop: who is asked when, and what becomes of the answers.
+
+Owns the records of the agents of the worker's share. Decides nothing itself: agent_words says what
+a line means, agent_state what it makes of a record, timetable when an agent is asked, check.py
+makes the connection. What an agent says of a server's health is handed on (`Health`), because
+checks and operators say something of it, too. An agent is asked whatever its server's state, also
+in maintenance, which it may end (manual section 5.2, `agent-check`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from random import Random
+from typing import Protocol
+
+from proxy.health import agent_state
+from proxy.health.agent_state import Instant
+from proxy.health.agent_words import AgentReport, understood
+from proxy.health.check import CheckTarget, Connects, Plan, RunningCheck
+from proxy.health.dialect.agent import AgentDialect
+from proxy.health.news import News
+from proxy.health.report import Administered
+from proxy.health.rise_fall import Outcome
+from proxy.health.share import CheckedServer
+from proxy.health.timetable import Timetable, first_due_ms, spread_ms
+from proxy.health.watched import GRAIN_MS, cut
+from proxy.runtime import Runtime, now_ms
+from shm.agents import AgentReader, AgentWriter
+from shm.check_status import CheckStatus
+from shm.slots import SlotTableReader
+from shm.states import AdminFlag, AgentOrders, AgentState, AgentWord, Operational
+
+AT_ONCE = 100  # agents that are asked, and answers that are judged, in one turn of the loop
+MAINT = int(AdminFlag.FMAINT | AdminFlag.CMAINT)
+DRAIN = int(AdminFlag.FDRAIN)
+
+
+class Health(Protocol):
+    """What acts on an agent's word about health, and on orders."""
+
+    def observe(self, slot: int) -> None:
+        """Records of the slot changed."""
+
+    def heard(self, slot: int, said: AgentState, text: str, *, ordered: bool) -> None:
+        """The agent, or the operator for it, has said that the server is down or up."""
+
+
+class Asked:
+    """One server with an agent, as it is known now."""
+
+    __slots__ = ("attempt", "dialect", "orders", "server", "state")
+
+    def __init__(self, server: CheckedServer, state: AgentState, orders: AgentOrders) -> None:
+        self.server = server
+        self.state = state
+        self.orders = orders
+        self.attempt: RunningCheck | None = None
+        self.dialect: AgentDialect | None = None  # of the attempt
+
+    @property
+    def interval_ms(self) -> int:
+        """From the end of a check to the next."""
+        assert self.server.agent is not None
+        assert self.server.agent.inter_ms is not None
+        return self.server.agent.inter_ms
+
+
+def standing_word(flags: int) -> AgentWord:
+    """The word for what orders made of a server."""
+    if flags & MAINT:
+        return AgentWord.MAINT
+    return AgentWord.DRAIN if flags & DRAIN else AgentWord.READY
+
+
+class Agents:
+    """Asks the agents of one worker's share; everything happens on the thread of `loop`."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        loop: asyncio.AbstractEventLoop,
+        news: News,
+        health: Health,
+        in_flight_max: int,
+    ) -> None:
+        self._globals = runtime.settings.globals
+        self._loop = loop
+        self._news = news
+        self._health = health
+        self._in_flight_max = in_flight_max
+        self._slots = SlotTableReader(runtime.segment)
+        self._reader = AgentReader(runtime.segment)
+        self._writer = AgentWriter(runtime.segment)
+        self._random = Random()
+        self._connects = Connects()
+        self._timetable = Timetable()
+        self._timer: asyncio.TimerHandle | None = None
+        self._armed_ms = 0
+        self._asked: dict[int, Asked] = {}
+        self._began_ms = now_ms()
+
+    def start(self) -> None:
+        """Begin to listen to what is asked from now on."""
+        self._loop.add_reader(self._connects.fileno(), self._turn)
+
+    def stop(self) -> None:
+        """Ask no more."""
+        self._loop.remove_reader(self._connects.fileno())
+        if self._timer is not None:
+            self._timer.cancel()
+        self._connects.close()
+
+    def is_down(self, slot: int) -> bool:
+        """Whether the agent of a server says that it is down; False without an agent."""
+        asked = self._asked.get(slot)
+        return asked is not None and asked.state.down and not asked.orders.off
+
+    def adopt(self, server: CheckedServer) -> None:
+        """Carry on from the record of a server's agent; raises BlockingIOError."""
+        slot, at_ms = server.slot, now_ms()
+        state = self._reader.said(slot)._replace(running=False)
+        asked = self._asked[slot] = Asked(server, state, self._reader.orders(slot))
+        self._writer.publish(slot, state, changed=False)
+        span_ms, checked_ms = asked.interval_ms, state.checked_ms
+        if checked_ms and at_ms < checked_ms + 2 * span_ms:
+            due_ms = max(at_ms, checked_ms + span_ms)
+        else:
+            span_ms = min(span_ms, self._globals.max_spread_checks_ms or span_ms)
+            due_ms = first_due_ms(self._began_ms, span_ms, server.position, server.count)
+        self._timetable.place(slot, due_ms)
+
+    def look(self, slot: int) -> None:
+        """Orders may have changed: obey them."""
+        asked = self._asked[slot]
+        with suppress(BlockingIOError):
+            asked.orders = self._reader.orders(slot)
+        former = asked.state
+        asked.state = agent_state.ordered(former, asked.orders)
+        if asked.state is not former:
+            self._writer.publish(slot, asked.state, changed=False)
+            self._health.heard(slot, asked.state, "", ordered=True)
+
+    def arm(self) -> None:
+        """Let the timer wake us for the next due agent or deadline, whichever comes first."""
+        wake_ms = self._connects.next_deadline_ms()
+        if len(self._connects) < self._in_flight_max:
+            due_ms = self._timetable.next_ms()
+            if due_ms is not None and (wake_ms is None or due_ms < wake_ms):
+                wake_ms = due_ms
+        if wake_ms is None:
+            return
+        wake_ms = -(-wake_ms // GRAIN_MS) * GRAIN_MS
+        if self._timer is not None and self._armed_ms <= wake_ms:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._armed_ms = wake_ms
+        self._timer = self._loop.call_later(max(0, wake_ms - now_ms()) / 1000, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        self._turn()
+
+    def _turn(self) -> None:
+        """Judge what ended, then what ran out of time, ask who is due, tell others."""
+        for attempt, outcome in self._connects.ended(AT_ONCE):
+            self._judge(self._asked[attempt.slot], outcome)
+        for attempt, outcome in self._connects.expired(now_ms(), AT_ONCE):
+            self._judge(self._asked[attempt.slot], outcome)
+        at_ms = now_ms()
+        for _ in range(AT_ONCE):
+            slot = self._timetable.take(at_ms) if self._has_room else None
+            if slot is None:
+                break
+            self._begin(self._asked[slot])
+        self.arm()
+        self._news.tell()
+
+    @property
+    def _has_room(self) -> bool:
+        return len(self._connects) < self._in_flight_max
+
+    def _begin(self, asked: Asked) -> None:
+        """Ask one agent, where orders and records say that it is."""
+        server = asked.server
+        target = None if asked.orders.off else self._target(asked)
+        if target is None:
+            self._timetable.place(server.slot, now_ms() + asked.interval_ms)
+            return
+        assert server.agent is not None
+        asked.dialect = AgentDialect(server.agent.send)
+        plan = Plan(target, server.agent_limits, server.source)
+        begun = self._connects.begin(server.slot, plan, asked.dialect)
+        if isinstance(begun, Outcome):
+            self._judge(asked, begun)
+            return
+        asked.attempt = begun
+        asked.state = asked.state._replace(running=True)
+        self._writer.publish(server.slot, asked.state, changed=False)
+
+    def _target(self, asked: Asked) -> CheckTarget | None:
+        """Where an agent is; None while its server has no address, nor the agent its own."""
+        agent, orders, server = asked.server.agent, asked.orders, asked.server
+        assert agent is not None
+        host = orders.address or agent.address
+        if host is None and server.local is not None:
+            return CheckTarget(server.local.local_name, 0)
+        if host is None:
+            with suppress(BlockingIOError):
+                host = self._slots.server(server.slot).address
+        return None if host is None else CheckTarget(host, orders.port or agent.port)
+
+    def _judge(self, asked: Asked, outcome: Outcome) -> None:
+        """Publish what an answer means, act on it, and plan the next check."""
+        slot, server, now = asked.server.slot, asked.server, Instant.now()
+        line = asked.dialect.line if asked.dialect is not None else None
+        asked.attempt = asked.dialect = None
+        percent = self._globals.spread_checks_percent
+        due_ms = now.ms + spread_ms(asked.interval_ms, percent, self._random)
+        self._timetable.place(slot, due_ms)
+        if asked.orders.off:  # it was asked before that order
+            asked.state = asked.state._replace(running=False)
+            self._writer.publish(slot, asked.state, changed=False)
+            return
+        report = AgentReport(outcome.status, outcome.description)
+        if line is not None and outcome.status is CheckStatus.CHECKED:
+            report = understood(line, server.weight, fixed=server.weights_fixed)
+        report = report._replace(text=cut(report.text or outcome.status.cause(outcome.code)))
+        former = asked.state
+        asked.state = agent_state.ended(former, outcome, report, now)
+        if report.text:
+            self._writer.tell(slot, report.text, now.ms)
+        self._obey(asked, former, report, now)
+        if server.log_checks and agent_state.is_news(former, asked.state):
+            self._news.agent_checked(server, asked.state, report.text)
+        spoke = report.status in (CheckStatus.UNK, CheckStatus.L7OK, CheckStatus.L7STS)
+        if spoke and asked.state.status in (CheckStatus.L7OK, CheckStatus.L7STS):
+            self._health.heard(slot, asked.state, report.text, ordered=False)
+
+    def _obey(self, asked: Asked, former: AgentState, report: AgentReport, now: Instant) -> None:
+        """Publish a record; tell others what its words about weight, state and maxconn changed."""
+        slot, server = asked.server.slot, asked.server
+        try:
+            was = standing_word(self._slots.administration(slot).flags)
+            before = self._slots.server(slot)
+        except BlockingIOError:  # the next answer says the same
+            self._writer.publish(slot, asked.state, changed=False)
+            return
+        asked.state = agent_state.said(asked.state, report, was, now)
+        changed = agent_state.changes(former, asked.state, asked.orders)
+        left = self._news.usable(server.backend_index) if changed else None
+        self._writer.publish(slot, asked.state, changed=changed)
+        if left is None:
+            return
+        self._health.observe(slot)
+        change = None
+        if report.word not in (None, was):
+            after = self._slots.server(slot)
+            change = Administered(
+                server,
+                was,
+                report.word or was,
+                up=before.operational != Operational.STOPPED and not before.maint,
+                comes_up=after.operational != Operational.STOPPED,
+                lacks_address=after.address is None,
+                backup=after.backup,
+                sessions=self._slots.hint(slot),
+            )
+        self._news.administered(server, change, left)

@@ -1,0 +1,73 @@
+"""One server of a checker's share as it is known now, and where its check connects to.
+
+Must not know the relay.
+"""
+
+from __future__ import annotations
+
+from proxy.health import rise_fall
+from proxy.health.check import CheckTarget, Plan, RunningCheck
+from proxy.health.dialect.dialects import Factory
+from proxy.health.share import CheckedServer
+from shm.check_status import CheckStatus
+from shm.states import HealthState, ServerState
+
+TEXT_MAX = 127  # bytes of what a server said, in HAProxy as here
+GRAIN_MS = 5  # the timer fires on multiples of it: a wake-up costs as much as a check
+
+
+class Watched:
+    """One server of the share, as the checker knows it now."""
+
+    __slots__ = (
+        "attempt",
+        "dialect",
+        "has_check",
+        "held_as_slow",
+        "plan",
+        "revision",
+        "server",
+        "state",
+        "target",
+        "thresholds",
+    )
+
+    def __init__(self, server: CheckedServer, record: HealthState, dialect: Factory) -> None:
+        self.server = server
+        self.dialect = dialect
+        self.thresholds = server.thresholds
+        self.state = rise_fall.adopted(record, self.thresholds)
+        self.revision = -1  # of the slot's records at the last look
+        self.target: CheckTarget | None = None  # None: nowhere to connect to
+        self.attempt: RunningCheck | None = None
+        self.plan: Plan | None = None  # for its present target
+        self.has_check = server.checked  # and no order suspends it
+        self.held_as_slow = False  # the attempt counts among those of slow servers
+
+    @property
+    def slow(self) -> bool:
+        """Whether its next check is likely to take all of its time, or does not matter so much."""
+        return rise_fall.is_down(self.state) or CheckStatus.of(self.state.status).timed_out
+
+    @property
+    def interval_ms(self) -> int:
+        """Until the next check, as the health is now."""
+        return rise_fall.interval_ms(self.state, self.thresholds, self.server.check)
+
+
+def cut(text: str) -> str:
+    """As much of a check's text as HAProxy keeps: up to a NUL, and no half character."""
+    if not text:
+        return text
+    whole = text.partition("\0")[0].encode(errors="replace")
+    return whole[:TEXT_MAX].decode(errors="ignore")
+
+
+def target_of(server: CheckedServer, view: ServerState) -> CheckTarget | None:
+    """Where the check of a server connects to; None while it must not be checked."""
+    if server.local is not None and server.check.address is None:
+        return None if view.maint else CheckTarget(server.local.local_name, 0)
+    host = server.check.address or view.address
+    port = server.check.port or view.port
+    nowhere = server.checked and port == 0 and not (server.rules and server.rules.names_ports)
+    return None if view.maint or host is None or nowhere else CheckTarget(host, port)
