@@ -5,14 +5,15 @@ supervisor before the first fork). Orders are written with the admin record that
 (`AdminTableWriter.publish` in slots.pyx). IndexError for a slot without an agent.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t
-from libc.string cimport memcpy, memset
+from libc.stdint cimport int64_t, uint32_t
+from libc.string cimport memset
 
 from shm.addresses cimport address_text
 from shm.agents cimport agent_of
 from shm.announce cimport announce
-from shm.latch cimport agent_read, agent_write, name_read, name_write
-from shm.records cimport NAME_BYTES, AgentOrder, AgentRecord, NameRecord
+from shm.check_texts cimport text_read, text_write
+from shm.latch cimport agent_read, agent_write
+from shm.records cimport AgentOrder, AgentRecord
 from shm.segment cimport Segment
 
 from shm.states import AgentOrders, AgentState
@@ -53,13 +54,7 @@ cdef class AgentReader:
 
     def text(self, uint32_t slot, int64_t checked_ms) -> str:
         """The text of the check that ended then; "" without one."""
-        cdef NameRecord record
-        if not name_read(&agent_of(self.segment, slot).text, &record):
-            return ""
-        if record.stamp_ms != checked_ms:
-            return ""
-        cdef bytes text = record.text[:record.length]
-        return text.decode()
+        return text_read(&agent_of(self.segment, slot).text, checked_ms)
 
 
 cdef class AgentWriter:
@@ -72,15 +67,7 @@ cdef class AgentWriter:
 
     def tell(self, uint32_t slot, str text, int64_t checked_ms) -> None:
         """Publish the text of a check before its record; what is too long of it is cut."""
-        cdef NameRecord record
-        cdef bytes content = text.encode(errors="replace")
-        if len(content) > NAME_BYTES:
-            content = content[:NAME_BYTES].decode(errors="ignore").encode()
-        memset(&record, 0, sizeof(record))
-        record.stamp_ms = checked_ms
-        record.length = <uint8_t>len(content)
-        memcpy(record.text, <const char *>content, len(content))
-        name_write(&agent_of(self.segment, slot).text, &record)
+        text_write(&agent_of(self.segment, slot).text, text, checked_ms)
 
     def publish(self, uint32_t slot, state, *, bint changed) -> None:
         """Publish an `AgentState`; `changed`: what the server takes may have changed."""

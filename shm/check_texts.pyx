@@ -19,6 +19,29 @@ cdef NameLatch *text_latch(Segment segment, uint32_t slot) except NULL:
     return &segment.view.check_texts[slot]
 
 
+cdef str text_read(const NameLatch *latch, int64_t checked_ms):
+    """The text of the check that ended then; "" without one."""
+    cdef NameRecord record
+    if not name_read(latch, &record) or record.stamp_ms != checked_ms:
+        return ""
+    cdef bytes text = record.text[:record.length]
+    return text.decode()
+
+
+cdef int text_write(NameLatch *latch, str text, int64_t checked_ms) except -1:
+    """Publish a text before the record of its check; what is too long of it is cut."""
+    cdef NameRecord record
+    cdef bytes content = text.encode(errors="replace")
+    if len(content) > NAME_BYTES:
+        content = content[:NAME_BYTES].decode(errors="ignore").encode()
+    memset(&record, 0, sizeof(record))
+    record.stamp_ms = checked_ms
+    record.length = <uint8_t>len(content)
+    memcpy(record.text, <const char *>content, len(content))
+    name_write(latch, &record)
+    return 0
+
+
 cdef class CheckTextReader:
     """Reads the texts of any slot. Any process, any number of readers."""
 
@@ -29,11 +52,7 @@ cdef class CheckTextReader:
 
     def of(self, uint32_t slot, int64_t checked_ms) -> str:
         """The text of the check that ended then; "" without one. IndexError for no slot."""
-        cdef NameRecord record
-        if not name_read(text_latch(self.segment, slot), &record) or record.stamp_ms != checked_ms:
-            return ""
-        cdef bytes text = record.text[:record.length]
-        return text.decode()
+        return text_read(text_latch(self.segment, slot), checked_ms)
 
 
 cdef class CheckTextWriter:
@@ -46,12 +65,4 @@ cdef class CheckTextWriter:
 
     def publish(self, uint32_t slot, str text, int64_t checked_ms) -> None:
         """Publish a text before the health record; what is too long of it is cut."""
-        cdef NameRecord record
-        cdef bytes content = text.encode(errors="replace")
-        if len(content) > NAME_BYTES:
-            content = content[:NAME_BYTES].decode(errors="ignore").encode()
-        memset(&record, 0, sizeof(record))
-        record.stamp_ms = checked_ms
-        record.length = <uint8_t>len(content)
-        memcpy(record.text, <const char *>content, len(content))
-        name_write(text_latch(self.segment, slot), &record)
+        text_write(text_latch(self.segment, slot), text, checked_ms)

@@ -17,6 +17,7 @@ from typing import Protocol
 from proxy.health import agent_state
 from proxy.health.agent_state import Instant
 from proxy.health.agent_words import AgentReport, understood
+from proxy.health.alarm import Alarm
 from proxy.health.check import CheckTarget, Connects, Plan, RunningCheck
 from proxy.health.dialect.agent import AgentDialect
 from proxy.health.news import News
@@ -24,7 +25,7 @@ from proxy.health.report import Administered
 from proxy.health.rise_fall import Outcome
 from proxy.health.share import CheckedServer
 from proxy.health.timetable import Timetable, first_due_ms, spread_ms
-from proxy.health.watched import GRAIN_MS, cut
+from proxy.health.watched import cut
 from proxy.runtime import Runtime, now_ms
 from shm.agents import AgentReader, AgentWriter
 from shm.check_status import CheckStatus
@@ -95,8 +96,7 @@ class Agents:
         self._random = Random()
         self._connects = Connects()
         self._timetable = Timetable()
-        self._timer: asyncio.TimerHandle | None = None
-        self._armed_ms = 0
+        self._alarm = Alarm(loop, self._turn)
         self._asked: dict[int, Asked] = {}
         self._began_ms = now_ms()
 
@@ -107,8 +107,7 @@ class Agents:
     def stop(self) -> None:
         """Ask no more."""
         self._loop.remove_reader(self._connects.fileno())
-        if self._timer is not None:
-            self._timer.cancel()
+        self._alarm.cancel()
         self._connects.close()
 
     def is_down(self, slot: int) -> bool:
@@ -142,25 +141,8 @@ class Agents:
             self._health.heard(slot, asked.state, "", ordered=True)
 
     def arm(self) -> None:
-        """Let the timer wake us for the next due agent or deadline, whichever comes first."""
-        wake_ms = self._connects.next_deadline_ms()
-        if len(self._connects) < self._in_flight_max:
-            due_ms = self._timetable.next_ms()
-            if due_ms is not None and (wake_ms is None or due_ms < wake_ms):
-                wake_ms = due_ms
-        if wake_ms is None:
-            return
-        wake_ms = -(-wake_ms // GRAIN_MS) * GRAIN_MS
-        if self._timer is not None and self._armed_ms <= wake_ms:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._armed_ms = wake_ms
-        self._timer = self._loop.call_later(max(0, wake_ms - now_ms()) / 1000, self._wake)
-
-    def _wake(self) -> None:
-        self._timer = None
-        self._turn()
+        """Let the alarm wake us for the next due agent or deadline, whichever comes first."""
+        self._alarm.arm(self._connects, self._timetable, self._in_flight_max)
 
     def _turn(self) -> None:
         """Judge what ended, then what ran out of time, ask who is due, tell others."""

@@ -27,6 +27,7 @@ from random import Random
 from proxy.capacity import capacity_of
 from proxy.health import report, rise_fall
 from proxy.health.agents import Agents
+from proxy.health.alarm import Alarm
 from proxy.health.check import Connects, Plan, RunningCheck
 from proxy.health.dialect.dialects import Dialects
 from proxy.health.news import News
@@ -34,7 +35,7 @@ from proxy.health.observation import Observation
 from proxy.health.rise_fall import Change, Outcome, Sight
 from proxy.health.share import CheckedServer, server_tls, share
 from proxy.health.timetable import Timetable, first_due_ms, spread_ms
-from proxy.health.watched import GRAIN_MS, Watched, cut, target_of
+from proxy.health.watched import Watched, cut, target_of
 from proxy.runtime import Runtime, now_ms
 from shm.changes import ChangeReader
 from shm.check_status import CheckStatus
@@ -79,8 +80,7 @@ class Checker:
         self._timetable = Timetable()
         self._waiting_slow: deque[int] = deque()  # due; begun when another slow server's ends
         self._slow_in_flight = 0
-        self._timer: asyncio.TimerHandle | None = None
-        self._armed_ms = 0
+        self._alarm = Alarm(loop, self._turn)
         self._watched: dict[int, Watched] = {}
         mine = share(runtime.servers, runtime.workers, worker)
         checks, agents = in_flight(mine, capacity_of(runtime).checks)
@@ -103,8 +103,7 @@ class Checker:
     def stop(self) -> None:
         """Check no more; a worker that only finishes its sessions has no use for health."""
         self._loop.remove_reader(self._connects.fileno())
-        if self._timer is not None:
-            self._timer.cancel()
+        self._alarm.cancel()
         if self._next_portion is not None:
             self._next_portion.cancel()
         self._connects.close()
@@ -270,11 +269,6 @@ class Checker:
         elif not self._timetable.plans(slot):
             self._timetable.resume(slot, at_ms, watched.server.check.inter_ms)
 
-    def _wake(self) -> None:
-        """The timer: a check is due, or one ran out of time."""
-        self._timer = None
-        self._turn()
-
     def _turn(self) -> None:
         """Judge what ended, then what ran out of time, start what is due, tell others.
 
@@ -381,18 +375,5 @@ class Checker:
         self._news.asked()
 
     def _arm(self) -> None:
-        """Let the timer wake us for the next due check or deadline, whichever comes first."""
-        wake_ms = self._connects.next_deadline_ms()
-        if len(self._connects) < self._in_flight_max:
-            due_ms = self._timetable.next_ms()
-            if due_ms is not None and (wake_ms is None or due_ms < wake_ms):
-                wake_ms = due_ms
-        if wake_ms is None:
-            return
-        wake_ms = -(-wake_ms // GRAIN_MS) * GRAIN_MS
-        if self._timer is not None and self._armed_ms <= wake_ms:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._armed_ms = wake_ms
-        self._timer = self._loop.call_later(max(0, wake_ms - now_ms()) / 1000, self._wake)
+        """Let the alarm wake us for the next due check or deadline, whichever comes first."""
+        self._alarm.arm(self._connects, self._timetable, self._in_flight_max)

@@ -13,7 +13,6 @@ from shm.check_status import CheckStatus
 from shm.states import HealthState, ServerState
 
 TEXT_MAX = 127  # bytes of what a server said, in HAProxy as here
-GRAIN_MS = 5  # the timer fires on multiples of it: a wake-up costs as much as a check
 
 
 class Watched:

@@ -104,7 +104,7 @@ def test_a_check_that_passed_in_time_is_no_timeout_for_a_worker_that_slept() -> 
         wait_for(bench.begin_all, 10, "five checks under way")
         past_ms = now_ms() + 2 * check.inter_ms
         wait_for(lambda: now_ms() > past_ms, 10, "the time is up")
-        bench.checker._wake()
+        bench.checker._turn()
         assert [made.health(slot).status for slot in range(5)] == [CheckStatus.L4OK] * 5
         bench.checker.stop()
         bench.loop.close()

@@ -90,7 +90,6 @@ class StatsPage(msgspec.Struct, frozen=True):
     description: str | None = None
     scope: frozenset[str] = frozenset()  # names of the sections that are shown; empty: all
     rules: tuple[RequestRule, ...] = ()
-    admin: bool = False
 
 
 class HttpSection(msgspec.Struct, frozen=True):
