@@ -56,7 +56,7 @@ defaults
 resolvers r1
     {section}
     timeout resolve 50ms
-    timeout retry 150ms
+    timeout retry 60s
 listen edge
     bind 127.0.0.1:1
     {server} resolvers r1 init-addr none

@@ -43,7 +43,7 @@ def nameserver() -> Iterator[ScriptedNameserver]:
 
 
 def section_of(
-    *nameservers: ScriptedNameserver, resolve_ms: int = 300, retries: int = 3
+    *nameservers: ScriptedNameserver, resolve_ms: int = 300, retries: int = 3, retry_ms: int = 250
 ) -> ResolversSection:
     return ResolversSection(
         "r1",
@@ -53,7 +53,7 @@ def section_of(
         ),
         resolve_retries=retries,
         timeout_resolve_ms=resolve_ms,
-        timeout_retry_ms=250,
+        timeout_retry_ms=retry_ms,
     )
 
 
@@ -82,12 +82,13 @@ def test_finding_42_44_after_dead_flows_each_name_loses_one_question(
     nameserver: ScriptedNameserver, tmp_path: Path
 ) -> None:
     box = Middlebox(nameserver, ONE)
+    section = section_of(nameserver, retry_ms=2_000)  # a slow nameserver renews no port before
     resolutions = []
     for index, name in enumerate(NAMES):
         nameserver.set(name, "A", forged(box.reply))
         one = servers(1, backend=index, first_slot=index)
         resolutions.append(resolution_settings(one, name=name, index=index))
-    with ResolverdProcess(settings_of(section_of(nameserver), *resolutions)) as resolverd:
+    with ResolverdProcess(settings_of(section, *resolutions)) as resolverd:
         resolverd.wait_addresses(*[ONE] * len(NAMES))
         assert len({query.source for query in nameserver.queries}) > SOCKETS_MAX // 2
         box.forget(TWO)

@@ -175,6 +175,10 @@ def test_however_addresses_come_and_go_no_server_has_too_many_and_no_place_is_lo
             else:
                 relay.publish(0, *chance.choice([*addresses, refusing]))
         relay.publish(0, *addresses[0])
+        clients.extend(asking(relay, stack) for _ in range(PLACES))
+        wait_for(
+            lambda: max(server.most for server in servers) >= PLACES, PATIENCE_SECONDS, "all places"
+        )
         for client in clients:
             client.close()
         wait_for(lambda: relay.counters()["sessions"] == 0, PATIENCE_SECONDS, "all have ended")

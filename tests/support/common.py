@@ -58,13 +58,18 @@ def listens(path: Path) -> bool:
 def wait_for(condition: Callable[[], T], seconds: float, what: str, step: float = 0.01) -> T:
     """Poll `condition` until it is true; its value, or a failure that names what did not come.
 
-    `seconds` is what it takes where nothing else runs; the machine is granted more.
+    `seconds` is what it takes where nothing else runs; the machine is granted more. A file that
+    the condition reads may still have to be made.
     """
     seconds += PATIENCE_SECONDS
     deadline = time.monotonic() + seconds
     while True:
-        value = condition()
-        if value:
+        value: T | FileNotFoundError
+        try:
+            value = condition()
+        except FileNotFoundError as missing:
+            value = missing
+        if value and not isinstance(value, FileNotFoundError):
             return value
         if time.monotonic() > deadline:
             pytest.fail(f"{what}: not within {seconds} s (last value {value!r})")
