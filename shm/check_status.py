@@ -76,19 +76,15 @@ class CheckStatus(enum.IntEnum):
         """Whether a check that ends like this counts against the server."""
         return self.result is CheckResult.FAILED
 
-    @property
-    def timed_out(self) -> bool:
-        """Whether a check that ends like this took all of its time."""
-        return self in TIMEOUTS
-
     def cause(self, code: int) -> str:
         """The kernel's reason, an errno, where no connection came about; empty for none."""
         return os.strerror(code) if code and self.layer <= LAYER_CONNECT else ""
 
 
 BY_NUMBER = {int(status): status for status in CheckStatus}
-TIMEOUTS = frozenset(
-    {CheckStatus.L4TOUT, CheckStatus.L6TOUT, CheckStatus.L7TOUT, CheckStatus.PROCTOUT}
+TIMEOUTS = frozenset(  # a check that ends like this took all of its time
+    int(status)
+    for status in (CheckStatus.L4TOUT, CheckStatus.L6TOUT, CheckStatus.L7TOUT, CheckStatus.PROCTOUT)
 )
 
 

@@ -30,6 +30,7 @@ from shm.check_status import CheckStatus
 if TYPE_CHECKING:  # most configurations have no use for ssl
     from proxy.health.tls_stream import ServerTls, TlsStream
 
+SOCKET_KIND = int(socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
 IP_BIND_ADDRESS_NO_PORT = 24  # <linux/in.h>
 TRANSPARENT = {  # by family: level and name of the option to come from a foreign address
     int(socket.AF_INET): (socket.SOL_IP, socket.IP_TRANSPARENT),
@@ -136,14 +137,14 @@ class RunningCheck:
 def connect(check: RunningCheck) -> None:
     """Give the check a socket whose connect is under way, or done; raises OSError."""
     target, wanted, source = check.target, check.wanted, check.plan.source
-    flags = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-    connection = socket.socket(target.family, flags, 0)
+    family = target.family
+    connection = socket.socket(family, SOCKET_KIND, 0)
     try:
-        if target.family != socket.AF_UNIX:
+        if family is not socket.AF_UNIX:
             if not wanted.quick_ack:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
             if source is not None:
-                come_from(connection, source, target.family)
+                come_from(connection, source, family)
         code = connection.connect_ex(target.host if isinstance(target.host, bytes) else target)
         if code not in (0, errno.EINPROGRESS):
             raise OSError(code, os.strerror(code))
@@ -302,7 +303,7 @@ class Connects:
             check.tls = check.plan.tls.stream(check.socket, check.wanted)
         if check.tls is not None:
             return self._shake(check, check.tls)
-        return self._begin_exchange(check, Moment.CONNECTED, Exchange(check.socket, check.dialect))
+        return self._begin_exchange(check, Moment.CONNECTED)
 
     def _shake(self, check: RunningCheck, tls: TlsStream) -> Result | Connect | None:
         """One step of the handshake, and what follows its end."""
@@ -310,18 +311,19 @@ class Connects:
             return None
         if tls.failure:
             return Result(CheckStatus.L6RSP, 0, tls.failure + check.dialect.place)
-        return self._begin_exchange(check, Moment.SECURED, TlsExchange(tls, check.dialect))
+        return self._begin_exchange(check, Moment.SECURED)
 
-    def _begin_exchange(
-        self, check: RunningCheck, moment: Moment, exchange: Exchange
-    ) -> Result | Connect | None:
+    def _begin_exchange(self, check: RunningCheck, moment: Moment) -> Result | Connect | None:
         """The connection is ready for what the dialect says."""
         first = check.dialect.answer(moment)
         if isinstance(first, Result):
             return first
         exchange_ms = check.plan.limits.exchange_ms
-        check.exchange = exchange
-        answer = exchange.begin(first)
+        if check.tls is None:
+            check.exchange = Exchange(check.socket, check.dialect)
+        else:
+            check.exchange = TlsExchange(check.tls, check.dialect)
+        answer = check.exchange.begin(first)
         if answer is None and exchange_ms is not None:
             self._limit(check, time.monotonic_ns() // 1_000_000 + exchange_ms)
         return answer

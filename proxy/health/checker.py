@@ -24,6 +24,8 @@ from collections import deque
 from functools import partial
 from random import Random
 
+from msgspec.structs import replace
+
 from proxy.capacity import capacity_of
 from proxy.health import report, rise_fall
 from proxy.health.agents import Agents
@@ -228,7 +230,7 @@ class Checker:
         if not watched.has_check and watched.target is not None:
             watched.target = None
             if watched.attempt is not None:
-                watched.state = watched.state._replace(check_state=rise_fall.IDLE)
+                watched.state = replace(watched.state, check_state=rise_fall.IDLE)
         if view.health_orders == watched.state.orders_taken:
             return Change.NONE
         order = HealthOrder(view.health_order)

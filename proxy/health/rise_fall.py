@@ -22,8 +22,10 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from proxy.config.model.settings import Check, OnError
-from shm.check_status import CheckResult, CheckStatus
+from shm.check_status import TIMEOUTS, CheckResult, CheckStatus
 from shm.states import HealthOrder, HealthState, Operational
 
 
@@ -83,7 +85,7 @@ class Outcome(NamedTuple):
     @property
     def result(self) -> CheckResult:
         """What it means for the server."""
-        return CheckResult.UNKNOWN if self.own_fault else self.status.result
+        return UNKNOWN if self.own_fault else self.status.result
 
 
 ORDERED = {
@@ -91,25 +93,36 @@ ORDERED = {
     HealthOrder.STOPPING: (Operational.STOPPING, Change.STOPPING),
     HealthOrder.DOWN: (Operational.STOPPED, Change.DOWN),
 }
-GOOD = (CheckResult.PASSED, CheckResult.CONDITIONAL)
+# What each check asks for. To look up a member of an enumeration takes longer than to compare it.
+STOPPED, RUNNING = int(Operational.STOPPED), int(Operational.RUNNING)
+UNKNOWN, FAILED = CheckResult.UNKNOWN, CheckResult.FAILED
+PASSED, CONDITIONAL = CheckResult.PASSED, CheckResult.CONDITIONAL
+UNCHANGED = Change.NONE
+GOOD = (PASSED, CONDITIONAL)
 IDLE = int(CheckState.CONFIGURED | CheckState.ENABLED)
 BUSY = IDLE | int(CheckState.IN_PROGRESS)
-PAUSED = IDLE | int(CheckState.PAUSED)
+PAUSED_FLAG = int(CheckState.PAUSED)
+PAUSED = IDLE | PAUSED_FLAG
 
 
 def is_paused(state: HealthState) -> bool:
     """Whether the server is in maintenance or has no address, so that no check is made."""
-    return state.check_state & CheckState.PAUSED != 0
+    return state.check_state & PAUSED_FLAG != 0
 
 
 def is_down(state: HealthState) -> bool:
     """Whether checks took the server down, or none has brought it up yet."""
-    return state.operational == Operational.STOPPED
+    return state.operational == STOPPED
+
+
+def timed_out(state: HealthState) -> bool:
+    """Whether the last check took all of its time."""
+    return state.status in TIMEOUTS
 
 
 def is_running(state: HealthState) -> bool:
     """Neither down nor on its way out."""
-    return state.operational == Operational.RUNNING
+    return state.operational == RUNNING
 
 
 class Sight(NamedTuple):
@@ -128,10 +141,10 @@ def seen(former: HealthState, thresholds: Thresholds, sight: Sight, now_ms: int)
     if is_paused(former) == sight.checkable:
         state = fresh(former, thresholds, sight, now_ms)
         went_down = not sight.checkable and not is_down(former)
-        return state._replace(downs=former.downs + went_down)
+        return replace(state, downs=former.downs + went_down)
     if former.generation != sight.generation:
-        state = former._replace(generation=sight.generation)
-        return state if is_paused(state) else state._replace(check_state=IDLE)
+        state = replace(former, generation=sight.generation)
+        return state if is_paused(state) else replace(state, check_state=IDLE)
     return former
 
 
@@ -147,7 +160,8 @@ def fresh(former: HealthState, thresholds: Thresholds, sight: Sight, now_ms: int
     known = former.status != CheckStatus.UNK
     same = known and former.incarnation in (0, sight.incarnation)
     starts_down = thresholds.starts_down or sight.agent_down
-    return former._replace(
+    return replace(
+        former,
         incarnation=sight.incarnation,
         generation=sight.generation,
         operational=Operational.STOPPED if starts_down else Operational.RUNNING,
@@ -174,7 +188,7 @@ def adopted(record: HealthState, thresholds: Thresholds) -> HealthState:
         health = min(record.health, thresholds.rise - 1)
     else:
         health = min(max(record.health, thresholds.rise), thresholds.top)
-    return record._replace(health=health, check_state=record.check_state & ~CheckState.IN_PROGRESS)
+    return replace(record, health=health, check_state=record.check_state & ~CheckState.IN_PROGRESS)
 
 
 def ordered(
@@ -184,14 +198,15 @@ def ordered(
 
     `orders` is the number of the order. A server that is paused starts anew anyway.
     """
-    obeyed = state._replace(orders_taken=orders)
+    obeyed = replace(state, orders_taken=orders)
     if order is HealthOrder.NONE or is_paused(state):
         return obeyed, Change.NONE
     operational, change = ORDERED[order]
-    obeyed = obeyed._replace(health=0 if order is HealthOrder.DOWN else thresholds.top)
+    obeyed = replace(obeyed, health=0 if order is HealthOrder.DOWN else thresholds.top)
     if operational == state.operational:
         return obeyed, Change.NONE
-    return obeyed._replace(
+    return replace(
+        obeyed,
         operational=operational,
         changed_ms=now_ms,
         downs=state.downs + (change is Change.DOWN),
@@ -201,7 +216,7 @@ def ordered(
 
 def started(state: HealthState) -> HealthState:
     """A check is under way; the last result no longer counts as one (as HAProxy shows it)."""
-    return state._replace(check_state=BUSY, result=CheckResult.UNKNOWN)
+    return replace(state, check_state=BUSY, result=UNKNOWN)
 
 
 def judged(
@@ -220,10 +235,11 @@ def judged(
     health, failures = state.health, state.failures
     if result in GOOD and health < thresholds.top:
         health = thresholds.top if health + 1 >= thresholds.rise else health + 1
-    elif result is CheckResult.FAILED and health > 0:
+    elif result is FAILED and health > 0:
         failures += 1
         health = health - 1 if health > thresholds.rise else 0
-    ended = state._replace(
+    ended = replace(
+        state,
         status=outcome.status,
         result=result,
         check_state=IDLE,
@@ -234,26 +250,27 @@ def judged(
         checked_ms=now_ms,
     )
     if agent_down and result in GOOD:
-        return ended, Change.NONE
-    if result is CheckResult.CONDITIONAL and health >= thresholds.rise:
+        return ended, UNCHANGED
+    if result is CONDITIONAL and health >= thresholds.rise:
         return _stopping(state, ended, now_ms)
-    if result is CheckResult.PASSED and health >= thresholds.rise and not is_running(state):
+    if result is PASSED and health >= thresholds.rise and not is_running(state):
         downtime_ms = state.downtime_ms + ended_downtime_ms(state, now_ms)
-        return ended._replace(
-            operational=Operational.RUNNING, changed_ms=now_ms, downtime_ms=downtime_ms
+        return replace(
+            ended, operational=Operational.RUNNING, changed_ms=now_ms, downtime_ms=downtime_ms
         ), Change.UP
     if health < thresholds.rise and not is_down(state):
-        return ended._replace(
-            operational=Operational.STOPPED, changed_ms=now_ms, downs=state.downs + 1
+        return replace(
+            ended, operational=Operational.STOPPED, changed_ms=now_ms, downs=state.downs + 1
         ), Change.DOWN
-    return ended, Change.NONE
+    return ended, UNCHANGED
 
 
 def _stopping(state: HealthState, ended: HealthState, now_ms: int) -> tuple[HealthState, Change]:
     """The health after a check that passed for the sessions that the server has already."""
     if state.operational == Operational.STOPPING:
         return ended, Change.NONE
-    return ended._replace(
+    return replace(
+        ended,
         operational=Operational.STOPPING,
         changed_ms=now_ms,
         downtime_ms=state.downtime_ms + ended_downtime_ms(state, now_ms),
@@ -264,8 +281,8 @@ def taken_down(state: HealthState, now_ms: int) -> tuple[HealthState, Change]:
     """The health after the agent has said that the server is down; checks count on."""
     if is_down(state) or is_paused(state):
         return state, Change.NONE
-    return state._replace(
-        operational=Operational.STOPPED, changed_ms=now_ms, downs=state.downs + 1
+    return replace(
+        state, operational=Operational.STOPPED, changed_ms=now_ms, downs=state.downs + 1
     ), Change.DOWN
 
 
@@ -282,7 +299,8 @@ def brought_up(
         return state, Change.NONE
     if not is_down(state) and not ordered:
         return state, Change.NONE
-    return state._replace(
+    return replace(
+        state,
         operational=Operational.RUNNING,
         changed_ms=now_ms,
         downtime_ms=state.downtime_ms + ended_downtime_ms(state, now_ms),
@@ -310,8 +328,8 @@ def analyzed(
     elif on_error == OnError.MARK_DOWN:
         health = thresholds.rise
     outcome = Outcome(CheckStatus.HANA, 0, 0)
-    judgement, change = judged(state._replace(health=health), thresholds, outcome, now_ms)
-    return judgement._replace(check_state=state.check_state, checked_ms=state.checked_ms), change
+    judgement, change = judged(replace(state, health=health), thresholds, outcome, now_ms)
+    return replace(judgement, check_state=state.check_state, checked_ms=state.checked_ms), change
 
 
 def interval_ms(state: HealthState, thresholds: Thresholds, check: Check) -> int:

@@ -9,7 +9,6 @@ from proxy.health import rise_fall
 from proxy.health.check import CheckTarget, Plan, RunningCheck
 from proxy.health.dialect.dialects import Factory
 from proxy.health.share import CheckedServer
-from shm.check_status import CheckStatus
 from shm.states import HealthState, ServerState
 
 TEXT_MAX = 127  # bytes of what a server said, in HAProxy as here
@@ -46,7 +45,7 @@ class Watched:
     @property
     def slow(self) -> bool:
         """Whether its next check is likely to take all of its time, or does not matter so much."""
-        return rise_fall.is_down(self.state) or CheckStatus.of(self.state.status).timed_out
+        return rise_fall.is_down(self.state) or rise_fall.timed_out(self.state)
 
     @property
     def interval_ms(self) -> int:

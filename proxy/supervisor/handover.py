@@ -8,6 +8,8 @@ check for themselves.
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from proxy.config.model.settings import Server
 from proxy.server_table import ServerTable
 from proxy.supervisor.carry import CarryPlan
@@ -119,7 +121,7 @@ def carried_health(state: HealthState, was: Server, now: Server) -> HealthState:
     if (was.check.rise, was.check.fall) == (now.check.rise, now.check.fall):
         return state
     up = state.operational != Operational.STOPPED
-    return state._replace(health=now.check.rise + now.check.fall - 1 if up else 0)
+    return replace(state, health=now.check.rise + now.check.fall - 1 if up else 0)
 
 
 def carried_agent(state: AgentState, was: Server, now: Server) -> AgentState:

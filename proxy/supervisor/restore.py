@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 import msgspec
+from msgspec.structs import replace
 
 from proxy.config.model.settings import Check, Server
 from proxy.config.text.messages import ConfigError
@@ -173,10 +174,11 @@ def health_state(restored: Restored, slot: SlotState, now_ms: int) -> HealthStat
 
     Without a statement about this address it only tells how the last check ended.
     """
-    last = HEALTH_NONE._replace(status=restored.check_status, result=restored.check_result)
+    last = replace(HEALTH_NONE, status=restored.check_status, result=restored.check_result)
     if restored.health is None or slot.incarnation == 0:
         return last
-    return last._replace(
+    return replace(
+        last,
         incarnation=slot.incarnation,
         generation=slot.generation,
         operational=Operational.RUNNING if restored.health else Operational.STOPPED,

@@ -82,7 +82,9 @@ def kept(standing: Standing) -> Standing:
     slot, state = standing.slot, standing.state
     if slot.address is not None and state.port != slot.port:
         state = state._replace(address=slot.address, port=slot.port)
-    return standing._replace(health=standing.health._replace(check_state=0), state=state)
+    return standing._replace(
+        health=msgspec.structs.replace(standing.health, check_state=0), state=state
+    )
 
 
 class RowReader:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from proxy.control.metrics.scrape import CHECKS_REPORTED
-from shm.check_status import CheckStatus
+from shm.check_status import TIMEOUTS, CheckStatus
 from tests.support.common import free_port
 from tests.support.control.site import ask, haproxy
 
@@ -66,7 +66,7 @@ def test_results_follow_from_names() -> None:
         ending = next((e for e in endings if status.name.endswith(e)), None)
         if ending is not None and status is not CheckStatus.SOCKERR:
             assert status.failed == endings[ending], status
-        assert status.timed_out == status.name.endswith("TOUT")
+        assert (status in TIMEOUTS) == status.name.endswith("TOUT")
         layer = status.name[1] if status.name[0] == "L" else "0"
         assert status.layer == int(layer)
         assert f"Layer{status.layer} " in status.description or status.layer == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from proxy.config.model.settings import Origin, Proxy
 from proxy.control.rows.cleared import Cleared
 from shm.counters import CounterReader
@@ -81,10 +83,10 @@ def test_a_health_record_shows_what_came_after() -> None:
     segment = Segment.create(Shape(1, 1, 1, 1, 1, 0, 0))
     cleared = Cleared(segment)
     writer = HealthTableWriter(segment)
-    writer.publish(0, HEALTH_NONE._replace(failures=7, downs=2), changed=False)
+    writer.publish(0, replace(HEALTH_NONE, failures=7, downs=2), changed=False)
     cleared.clear("server", 0, 1, totals=False)
-    assert cleared.health(0, HEALTH_NONE._replace(failures=7)).failures == 7
+    assert cleared.health(0, replace(HEALTH_NONE, failures=7)).failures == 7
     cleared.clear("server", 0, 1, totals=True)
-    state = HEALTH_NONE._replace(failures=9, downs=2, health=3)
-    assert cleared.health(0, state) == state._replace(failures=2, downs=0)
+    state = replace(HEALTH_NONE, failures=9, downs=2, health=3)
+    assert cleared.health(0, state) == replace(state, failures=2, downs=0)
     segment.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.config.model.settings import Balancing, Check, Origin, Proxy
 from proxy.control.rows.observation import FDRAIN, Observed
@@ -47,7 +48,7 @@ def observed(
         False,
         bool(admin.flags & FDRAIN),
     )
-    health = statement._replace(**fields)
+    health = replace(statement, **fields)
     return Observed(proxy, server, Standing(configured_server(server), slot, admin, health, state))
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import errno
 
+from msgspec.structs import replace
+
 from proxy.config.model.settings import Check
 from proxy.health.report import Line, Transition, Usable, lines
 from proxy.health.rise_fall import Change
 from proxy.health.share import CheckedServer
 from shm.states import HEALTH_NONE
 
-REFUSED = HEALTH_NONE._replace(status=8, code=errno.ECONNREFUSED, duration_us=1_900)
-LATE = HEALTH_NONE._replace(status=7, duration_us=301_000)
-PASSED = HEALTH_NONE._replace(status=6, duration_us=300)
+REFUSED = replace(HEALTH_NONE, status=8, code=errno.ECONNREFUSED, duration_us=1_900)
+LATE = replace(HEALTH_NONE, status=7, duration_us=301_000)
+PASSED = replace(HEALTH_NONE, status=6, duration_us=300)
 
 
 def server(name: str) -> CheckedServer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.config.model.settings import Check
 from proxy.health.rise_fall import (
@@ -183,7 +184,7 @@ def test_a_carried_record_is_fitted_to_new_thresholds() -> None:
     assert adopted(started(full), Thresholds(2, 2)).check_state == IDLE
     down, _ = judged(start(), THREE, REFUSED, 1_100)
     rising, _ = judged(down, THREE, PASSED, 1_200)
-    assert adopted(rising._replace(health=2), Thresholds(2, 2)).health == 1
+    assert adopted(replace(rising, health=2), Thresholds(2, 2)).health == 1
 
 
 def test_fully_up_and_fully_down_take_all_their_checks() -> None:
@@ -213,9 +214,9 @@ def test_an_order_holds_until_checks_say_otherwise() -> None:
 def test_an_order_in_maintenance_or_about_another_address_is_noted_and_void() -> None:
     held = seen(start(), THREE, Sight(1, 1, False), 2_000)
     state, change = ordered(held, THREE, HealthOrder.DOWN, 1, 3_000)
-    assert (change, state) == (Change.NONE, held._replace(orders_taken=1))
+    assert (change, state) == (Change.NONE, replace(held, orders_taken=1))
     state, change = ordered(start(), THREE, HealthOrder.NONE, 2, 3_000)
-    assert (change, state) == (Change.NONE, start()._replace(orders_taken=2))
+    assert (change, state) == (Change.NONE, replace(start(), orders_taken=2))
 
 
 def test_what_was_found_of_an_address_is_not_shown_for_the_next_one() -> None:
@@ -227,5 +228,5 @@ def test_what_was_found_of_an_address_is_not_shown_for_the_next_one() -> None:
     assert (back.failures, back.downs, back.checked_ms) == (1, 1, 2_000)
     left = seen(held, THREE, Sight(1, 2, True), 4_000)  # maintenance: the address is the same
     assert (left.status, left.code) == (8, 111)
-    restored = HEALTH_NONE._replace(status=8, result=2)  # by a state file, before any look
+    restored = replace(HEALTH_NONE, status=8, result=2)  # by a state file, before any look
     assert seen(restored, THREE, Sight(1, 1, True), 4_000).status == 8

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from resolverd.config import StateServer
 from resolverd.dns.answer import Status
@@ -65,8 +66,15 @@ def world() -> Iterator[World]:
 def test_a_row_says_all_that_the_segment_knows(world: World) -> None:
     world.publish(0, "10.0.0.1", Cause.DNS)
     AdminTableWriter(world.segment).publish(0, AdminState(AdminFlag.FDRAIN, 5, None, 0, 0, NOW + 7))
-    health = HEALTH_NONE._replace(
-        incarnation=1, operational=2, status=6, result=3, check_state=7, health=4, changed_ms=NOW
+    health = replace(
+        HEALTH_NONE,
+        incarnation=1,
+        operational=2,
+        status=6,
+        result=3,
+        check_state=7,
+        health=4,
+        changed_ms=NOW,
     )
     HealthTableWriter(world.segment).publish(0, health, changed=True)
     line = world.reader.read(NAMED)

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterator
 
 import pytest
+from msgspec.structs import replace
 
 from loadtest.declarations import declared
 from shm.changes import ChangeReader, UsableCounts, UsableServers
@@ -30,8 +31,8 @@ LAYOUT = declared("shm/layout.pxd")
 SLOTS, BACKENDS = 600, 3  # a third of the slots each
 OF_ONE = SLOTS // BACKENDS
 JOURNAL_ENTRIES = LAYOUT.numbers["JOURNAL_ENTRIES"]
-UP = HEALTH_NONE._replace(operational=Operational.RUNNING, incarnation=1)
-DOWN = UP._replace(operational=Operational.STOPPED)
+UP = replace(HEALTH_NONE, operational=Operational.RUNNING, incarnation=1)
+DOWN = replace(UP, operational=Operational.STOPPED)
 NO_ORDER = AdminState(0, -1, None, 0, 0, 0)
 
 AREA_JOURNAL = LAYOUT.numbers["AREA_JOURNAL"]
@@ -73,7 +74,7 @@ class Table:
                 self.admins.publish(slot, NO_ORDER._replace(weight=weight))
             case 3:
                 incarnation = self.reader.slot(slot).incarnation
-                state = chance.choice((UP, DOWN))._replace(incarnation=incarnation)
+                state = replace(chance.choice((UP, DOWN)), incarnation=incarnation)
                 self.health.publish(slot, state, changed=True)
 
     def counted(self, backend: int) -> UsableCounts:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from msgspec.structs import astuple, replace
 
 from shm.names import NameOrderWatch, NameOrderWriter, NameReader, TargetWriter
 from shm.processes import ProcessBoard
@@ -112,16 +113,15 @@ def test_deaths_of_control_and_of_a_checking_worker_leave_whole_records(segment:
     reader = SlotTableReader(segment)
     admin, health = AdminTableWriter(segment), HealthTableWriter(segment)
     drained = PausingAdminState(8, 7, "10.0.0.9", 99, 1, 5)
-    failed = PausingHealthState(*HEALTH_NONE)._replace(
-        incarnation=1, generation=1, checked_ms=77, downtime_ms=1 << 40
-    )
+    told = replace(HEALTH_NONE, incarnation=1, generation=1, checked_ms=77, downtime_ms=1 << 40)
+    failed = PausingHealthState(*astuple(told))
     old, new = reader.admin(1), AdminState(8, 7, "10.0.0.9", 99, 1, 5)
     deaths = 0
     for _ in die_at_each_store(segment, lambda: admin.publish(1, drained)):
         assert reader.admin(1) in (old, new)
         deaths += 1
     for _ in die_at_each_store(segment, lambda: health.publish(1, failed, changed=True)):
-        assert reader.health(1) in (HEALTH_NONE, HealthState(*failed))
+        assert reader.health(1) in (HEALTH_NONE, told)
         deaths += 1
     assert deaths >= 2 * RECORD_STORES
 

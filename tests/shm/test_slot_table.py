@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 
 import pytest
+from msgspec.structs import replace
 
 from shm.segment import Segment
 from shm.shape import Shape
@@ -22,8 +23,8 @@ from shm.states import (
 )
 
 SLOTS = 6
-UP = HEALTH_NONE._replace(operational=Operational.RUNNING)
-DOWN = HEALTH_NONE._replace(operational=Operational.STOPPED)
+UP = replace(HEALTH_NONE, operational=Operational.RUNNING)
+DOWN = replace(HEALTH_NONE, operational=Operational.STOPPED)
 ADDRESSES = (None, "127.0.0.1", "127.0.0.2", "::1", "2001:db8::ff", "0.0.0.1")
 
 
@@ -123,18 +124,18 @@ def test_a_health_statement_holds_for_one_incarnation_only(segment: Segment) -> 
     writer.place(0, StaticState(0, StaticFlag.CHECKED, 10, 0, 2, 3, 1))
     writer.publish(0, "127.0.0.1", 80, now_ms=1)
     assert reader.server(0).eligible, "without a statement a server counts as up"
-    health.publish(0, DOWN._replace(incarnation=1, generation=1), changed=True)
+    health.publish(0, replace(DOWN, incarnation=1, generation=1), changed=True)
     assert not reader.server(0).eligible
     writer.publish(0, "127.0.0.2", 80, now_ms=2)
     assert not reader.server(0).eligible, "an address that is replaced keeps the health"
     writer.publish(0, None, 80, flags=SlotFlag.RMAINT, now_ms=3)
     writer.publish(0, "127.0.0.1", 80, now_ms=4)
     assert reader.server(0).eligible, "a server that comes back starts anew"
-    health.publish(0, DOWN._replace(incarnation=1, generation=1), changed=True)
+    health.publish(0, replace(DOWN, incarnation=1, generation=1), changed=True)
     assert reader.server(0).eligible, "a late statement about the former server"
     writer.place(0, StaticState(0, StaticFlag.CHECKED | StaticFlag.INIT_DOWN, 10, 0, 2, 3, 1))
     assert not reader.server(0).eligible
-    health.publish(0, UP._replace(incarnation=2, generation=4), changed=True)
+    health.publish(0, replace(UP, incarnation=2, generation=4), changed=True)
     assert reader.server(0).eligible
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from proxy.config.model.settings import (
     Balancing,
@@ -246,9 +247,8 @@ def test_a_server_that_is_down_stays_down() -> None:
     old = configured(be=[Draft("a", "10.0.0.1")])
     segment = segment_of(old)
     slot = SlotTableReader(segment).slot(0)
-    down = HEALTH_NONE._replace(
-        incarnation=slot.incarnation, operational=Operational.STOPPED, downs=3, failures=9
-    )
+    counted = replace(HEALTH_NONE, downs=3, failures=9)
+    down = replace(counted, incarnation=slot.incarnation, operational=Operational.STOPPED)
     HealthTableWriter(segment).publish(0, down, changed=True)
     reader = SlotTableReader(carried(old, segment, configured(be=[Draft("a", "10.0.0.1")])))
     assert reader.health(0) == down
@@ -258,11 +258,11 @@ def test_a_server_that_is_down_stays_down() -> None:
 def test_another_rise_or_fall_makes_up_fully_up_and_down_fully_down() -> None:
     was = configured(be=[Draft("a", "10.0.0.1")]).servers[0]
     now = configured(be=[Draft("a", "10.0.0.1", check=Check(rise=5, fall=7))]).servers[0]
-    up = HEALTH_NONE._replace(operational=Operational.RUNNING, health=3)
+    up = replace(HEALTH_NONE, operational=Operational.RUNNING, health=3)
     assert carried_health(up, was, was).health == 3
     assert carried_health(up, was, now).health == 11
-    assert carried_health(up._replace(operational=Operational.STOPPING), was, now).health == 11
-    assert carried_health(up._replace(operational=Operational.STOPPED), was, now).health == 0
+    assert carried_health(replace(up, operational=Operational.STOPPING), was, now).health == 11
+    assert carried_health(replace(up, operational=Operational.STOPPED), was, now).health == 0
 
 
 def test_the_operators_orders_are_kept() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from proxy.config.model.settings import Agent, Balancing
 from shm.agents import AgentReader, AgentWriter
 from shm.slots import AdminTableWriter, HealthTableWriter, SlotTableReader
@@ -22,7 +24,7 @@ def test_what_an_agent_said_and_what_was_ordered_beside_it_is_carried() -> None:
     orders = AgentOrders(weight_ns=9, address="10.0.0.7", port=8, off=True)
     admin = AdminState(0, 2, None, 0, 0, NOW)
     AdminTableWriter(segment).publish(1, admin, orders)
-    stopped = HEALTH_NONE._replace(incarnation=1, operational=Operational.STOPPED, status=1)
+    stopped = replace(HEALTH_NONE, incarnation=1, operational=Operational.STOPPED, status=1)
     HealthTableWriter(segment).publish(1, stopped, changed=True)
     new = configured(be=[Draft("a", "10.0.0.1", check=None, agent=agent)])
     after = carried(old, segment, new)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from proxy.config.model.settings import Balancing, Check, Origin, Server
 from proxy.supervisor.restore import Restored, admin_state, health_state, restore_server
@@ -157,5 +158,5 @@ def test_a_health_record_speaks_of_the_address_that_the_slot_starts_with() -> No
     up = health_state(Restored(0, health=6), slot, 60)
     assert (up.health, up.operational) == (6, Operational.RUNNING)
     anew = health_state(Restored(0, check_status=8, check_result=2), slot, 60)
-    assert anew == HEALTH_NONE._replace(status=8, result=2)
+    assert anew == replace(HEALTH_NONE, status=8, result=2)
     assert health_state(Restored(0, health=6), slot._replace(incarnation=0), 60) == HEALTH_NONE

@@ -21,6 +21,8 @@ from shm.records cimport HealthRecord
 from shm.rows cimport BackendCounters, FrontendCounters, ServerCounters
 from shm.segment cimport Segment, View, backend_counters, frontend_counters, server_counters
 
+from msgspec.structs import replace
+
 from shm.counters import OF_RELAYS
 
 cdef enum:  # what a word of a row is
@@ -142,8 +144,8 @@ cdef class Cleared:
         cdef ClearedChecks *cleared = &self.checks[slot]
         if cleared.failures == 0 and cleared.downs == 0:
             return state
-        return state._replace(
-            failures=max(0, state.failures - cleared.failures),
+        return replace(
+            state, failures=max(0, state.failures - cleared.failures),
             downs=max(0, state.downs - cleared.downs))
 
     def clear(self, str kind, uint32_t first, uint32_t last, *, bint totals) -> None:

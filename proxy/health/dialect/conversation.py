@@ -85,11 +85,11 @@ class ConversationRun:
 
     def answer(self, event: Event) -> Answer:
         """The next step, or how it ended."""
-        if isinstance(event, Received | Ended):
-            self._data = (self._data + event.data)[:RECEIVED_MAX]
         if isinstance(event, Received):
+            self._take(event.data)
             return self._judge(last=len(self._data) == RECEIVED_MAX)
         if isinstance(event, Ended):
+            self._take(event.data)
             if self._data:  # a server that resets right behind its reply has replied
                 return self._judge(last=True)
             if event.code:
@@ -99,6 +99,9 @@ class ConversationRun:
         if event is Moment.EXPIRED:
             return self._expired()
         return self._next()
+
+    def _take(self, data: bytes) -> None:
+        self._data = (self._data + data)[:RECEIVED_MAX]
 
     def _next(self) -> Answer:
         """Go on behind the step under way."""
