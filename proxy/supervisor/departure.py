@@ -30,6 +30,7 @@ from proxy.supervisor.binding import (
     steer,
     withdraw,
 )
+from proxy.supervisor.limits import EMPTYING_MS, SHUT_LIMIT_MS
 from proxy.supervisor.listening import OpenSocket
 from proxy.supervisor.neighbours import Neighbours, group_order
 
@@ -153,10 +154,16 @@ class Closing:
         for group in self._groups:
             group.look()
 
-    @property
-    def waiting(self) -> bool:
-        """Whether a client is in a queue."""
-        return any(queue_length(item.socket) for group in self._groups for item in group.items)
+    def shut_empty(self, told_ms: int, *, served: bool) -> None:
+        """End listening once no client is in any queue; the workers were told `told_ms` ago.
+
+        `served`: one of them lives.
+        """
+        if told_ms < EMPTYING_MS:
+            return
+        waiting = any(queue_length(item.socket) for group in self._groups for item in group.items)
+        if not waiting or not served or told_ms >= SHUT_LIMIT_MS:
+            self.shut()
 
     def shut(self) -> None:
         """End listening, on all together."""

@@ -35,9 +35,7 @@ from proxy.supervisor.faults import explain
 from proxy.supervisor.fork import fork_child
 from proxy.supervisor.handover import Handover
 from proxy.supervisor.limits import (
-    EMPTYING_MS,
     QUIESCE_MS,
-    SHUT_LIMIT_MS,
     STARTING_TICK_MS,
     STOP_LIMIT_MS,
     TICK_MS,
@@ -107,6 +105,7 @@ class Generation:
         self._closing = Closing(())
         self._closing_indices: set[int] = set()  # of listeners
         self._quiet_ms = 0  # when the handshakes under way are over
+        self._look_ms = 0  # when it has its next turn where it only drains
         self._hard_stop_ms: int | None = None
         self._hard_stopped = False  # the workers were told
         self._kill_ms = 0
@@ -155,6 +154,12 @@ class Generation:
         mend_hints(self.runtime.segment, self._doubtful_hints)
         if self.phase is not Phase.RUNNING:
             self._advance(now_ms)
+        self._look_ms = now_ms + TICK_MS
+
+    def is_due(self, now_ms: int) -> bool:
+        """Whether it may have something to do; one that only finishes its sessions beats."""
+        drains = self.phase is Phase.DRAINING and not self._closing and not self.services.finishing
+        return not drains or now_ms >= self._look_ms
 
     def _replaces(self, child: Child) -> bool:
         if self.phase is Phase.RUNNING:
@@ -210,6 +215,7 @@ class Generation:
         It says so again where something was raised: each step may be done twice, and the
         descriptor, without which it could not, is closed after them.
         """
+        self._look_ms = 0
         if child.process is process:
             if not child.reaped:
                 child.status = reap(process)
@@ -246,6 +252,7 @@ class Generation:
         for child in self.children.workers:
             if child.process is not None and is_stopped(child.process):
                 child.watch.stopped(now_ms)
+                self._look_ms = 0
 
     def _adopt(self, now_ms: int) -> None:
         """Give sockets to siblings of workers that are away, and back."""
@@ -340,7 +347,8 @@ class Generation:
             self._command(ProcessCommand.SOFT_STOP, self.children.workers, readers)
             self.phase = Phase.DRAINING  # now that all were told
         if self.phase is Phase.DRAINING:
-            self._shut_empty(now_ms)
+            told_ms = now_ms - self._quiet_ms
+            self._closing.shut_empty(told_ms, served=self.children.working)
             waits = self.awaits_older or self.services.finishing
             if not self.children.working and not waits:
                 self.stop(now_ms)
@@ -374,14 +382,6 @@ class Generation:
             self._hard_stop_ms = now_ms + STOP_LIMIT_MS
             self._hard_stopped = True
             self._command(ProcessCommand.STOP, self.children.workers, self.runtime.bells.all())
-
-    def _shut_empty(self, now_ms: int) -> None:
-        """Close the sockets, all together, once no client waits in any queue."""
-        if now_ms < self._quiet_ms + EMPTYING_MS:
-            return
-        waiting = self._closing.waiting
-        if not waiting or not self.children.working or now_ms >= self._quiet_ms + SHUT_LIMIT_MS:
-            self._closing.shut()
 
     def _kill_all(self, now_ms: int) -> None:
         for child in self.children.all:

@@ -144,10 +144,13 @@ class Supervisor:
                 self._begin_soft_stop(now)
 
     def _look_after_children(self, now: int, *, judge: bool) -> None:
+        """Give a turn to each generation that may have something to do."""
         for generation in (self.current, *self._old):
             generation.awaits_older = generation is self.current and bool(self._old)
             if not judge:
                 generation.children.pardon(now)
+            elif not generation.is_due(now):
+                continue
             with self._faults.contained("looking after children"):
                 generation.turn(now, judge=judge)
 
@@ -304,7 +307,8 @@ class Supervisor:
         What is raised ends that; the next turn begins anew with what is not closed yet.
         """
         if self._burial is None:
-            ended = next((old for old in self._old if old.phase is Phase.ENDED), None)
+            dead = Phase.ENDED  # looked up once: there may be a hundred of them
+            ended = next((old for old in self._old if old.phase is dead), None)
             if ended is None:
                 return
             self._burial = Sliced(self._burying(ended))

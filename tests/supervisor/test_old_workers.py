@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from proxy.supervisor.limits import TICK_MS
 from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
 from tests.support.servers import Server, echo, receive_count
-from tests.support.supervisor.program import Program, is_alive, started
+from tests.support.supervisor.program import ROOT, Program, is_alive, started
 
 pytestmark = pytest.mark.slow
 HOST = "127.44.10.1"
@@ -31,6 +34,7 @@ listen web
     server a {server[0]}:{server[1]}
 """
 STORM = 40  # reloads; their signals may fall together
+OLD = 12  # generations that only finish their sessions
 
 
 class Edge:
@@ -72,7 +76,9 @@ def server() -> Iterator[Server]:
         yield made
 
 
-def edge_of(stack: ExitStack, folder: Path, server: Server, workers: int, more: str = "") -> Edge:
+def edge_of(
+    stack: ExitStack, folder: Path, server: Server, workers: int, more: str = "", **ways: Any
+) -> Edge:
     address = HOST, free_port()
     path = folder / "edge.cfg"
     path.write_text(
@@ -80,7 +86,8 @@ def edge_of(stack: ExitStack, folder: Path, server: Server, workers: int, more: 
             host=HOST, port=address[1], workers=workers, more=more, server=server.address
         )
     )
-    program = stack.enter_context(started(folder, "-f", str(path), real=True))
+    ways = ways or {"real": True}
+    program = stack.enter_context(started(folder, "-f", str(path), **ways))
     edge = Edge(folder, program, address)
     wait_for(lambda: len(edge.workers()) == workers, PATIENCE_SECONDS, "the start")
     return edge
@@ -122,3 +129,23 @@ def test_a_storm_of_reloads_ends_no_session(tmp_path: Path, server: Server) -> N
         clients.append(stack.enter_context(edge.session()))
         edge.reload(1)
         assert all(map(works, clients))
+
+
+def test_old_generations_have_no_turns_in_a_reload_but_those_of_their_heartbeats(
+    tmp_path: Path, server: Server
+) -> None:
+    """A reload takes no longer where a hundred of them are left."""
+    counts = tmp_path / "turns"
+    script = str(ROOT / "tests/supervisor/turn_counts.py")
+    with ExitStack() as stack:
+        environ = {"MILLRACE_TURNS": str(counts)}
+        edge = edge_of(stack, tmp_path, server, 1, script=script, environ=environ)
+        for _ in range(OLD):
+            stack.enter_context(edge.session())
+            edge.reload(1)
+        edge.program.await_text(f"reload done: generation {OLD + 1} serves")
+        wait_for(lambda: len(json.loads(counts.read_text())) == 2 * OLD, PATIENCE_SECONDS, "counts")
+        (began_ms, before), (ended_ms, after) = json.loads(counts.read_text())[-2:]
+        for number in range(1, OLD - 1):  # without those that have sockets or a control to end
+            had = after[str(number)] - before[str(number)]
+            assert had <= 2 + (ended_ms - began_ms) // TICK_MS, (number, before, after)
