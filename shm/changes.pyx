@@ -4,12 +4,12 @@ For any process. The cost of both is in proportion to the changes; at first, aft
 writer, and too far behind the journal, every slot counts as changed.
 """
 
-from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memchr
 
 from shm.atomics cimport load_acquire
-from shm.eligibility cimport ServerView, server_view
+from shm.eligibility cimport ServerView, server_view, warmth, whole_weight
 from shm.journal cimport JOURNAL_EVERYTHING, journal_read
 from shm.segment cimport Segment
 
@@ -62,6 +62,12 @@ class UsableCounts(NamedTuple):
     backup_weight: int
     first_backup_weight: int  # of the first of them in the order of the file
 
+    def weight(self, *, allbackups: bool) -> int:
+        """Of those in use: of backups only while no active one is, all of them or the first."""
+        if self.active:
+            return self.active_weight
+        return self.backup_weight if allbackups else self.first_backup_weight
+
 
 cdef struct Usable:
     uint32_t active
@@ -78,16 +84,24 @@ cdef class UsableServers:
     cdef uint8_t *kinds  # by slot
     cdef uint16_t *weights  # by slot
     cdef Usable *counts  # by backend
+    cdef uint8_t *warms  # by backend: whether one of its servers has `slowstart`
     cdef set touched
     cdef readonly uint64_t looks  # slots read so far
 
     def __cinit__(self, Segment segment):
+        cdef uint32_t slot
         self.segment = segment
         self.kinds = <uint8_t *>calloc(segment.view.header.slots + 1, sizeof(uint8_t))
         self.weights = <uint16_t *>calloc(segment.view.header.slots + 1, sizeof(uint16_t))
         self.counts = <Usable *>calloc(segment.view.header.backends + 1, sizeof(Usable))
-        if self.kinds == NULL or self.weights == NULL or self.counts == NULL:
+        self.warms = <uint8_t *>calloc(segment.view.header.backends + 1, sizeof(uint8_t))
+        if (
+                self.kinds == NULL or self.weights == NULL or self.counts == NULL
+                or self.warms == NULL):
             raise MemoryError("counts of usable servers")
+        for slot in range(segment.view.header.slots):
+            if segment.view.statics[slot].slowstart_ms != 0:
+                self.warms[segment.view.statics[slot].backend] = 1
         self.touched = set()
         self.behind = True
 
@@ -95,14 +109,21 @@ cdef class UsableServers:
         free(self.kinds)
         free(self.weights)
         free(self.counts)
+        free(self.warms)
 
-    def of(self, uint32_t backend):
-        """The present counts of a backend, as `UsableCounts`; raises IndexError."""
+    def of(self, uint32_t backend, int64_t warm_at_ms=0):
+        """The present counts of a backend, as `UsableCounts`; raises IndexError.
+
+        With `warm_at_ms` the weights are those of that moment (CLOCK_MONOTONIC, ms), which servers
+        with `slowstart` do not have in whole; a backend with such servers costs a look at each.
+        """
         cdef Usable *counts
         cdef uint8_t *first
         cdef uint32_t first_slot
         if backend >= self.segment.view.header.backends:
             raise IndexError(f"backend {backend} of {self.segment.view.header.backends}")
+        if warm_at_ms != 0 and self.warms[backend]:
+            return self.warming(backend, warm_at_ms)
         self.catch_up()
         counts = &self.counts[backend]
         first_weight = 0
@@ -114,6 +135,28 @@ cdef class UsableServers:
         return UsableCounts(
             counts.active, counts.backup, counts.weights[USABLE_ACTIVE],
             counts.weights[USABLE_BACKUP], first_weight)
+
+    cdef object warming(self, uint32_t backend, int64_t at_ms):
+        """The counts with the weights of a moment, from a look at every server."""
+        cdef ServerView server
+        cdef uint32_t first = self.segment.view.backends[backend].first_slot, slot
+        cdef uint32_t numbers[2]
+        cdef uint64_t sums[2]
+        cdef uint64_t sixteenths, first_backup = 0
+        numbers[0] = numbers[1] = 0
+        sums[0] = sums[1] = 0
+        for slot in range(first, first + self.segment.view.backends[backend].slots):
+            if not server_view(&self.segment.view, slot, &server) or not server.eligible:
+                continue
+            sixteenths = <uint64_t>server.weight * warmth(
+                server.warm_from_ms, self.segment.view.statics[slot].slowstart_ms, at_ms)
+            if server.backup and numbers[1] == 0:
+                first_backup = sixteenths
+            numbers[server.backup] += 1
+            sums[server.backup] += sixteenths
+        return UsableCounts(
+            numbers[0], numbers[1], whole_weight(sums[0]), whole_weight(sums[1]),
+            whole_weight(first_backup))
 
     def take_changed(self) -> set:
         """The backends whose counts have changed since the last call; at first those with any."""

@@ -3,7 +3,7 @@
 #
 # Pure functions over copies: each record is read from the segment once for one result.
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from shm.latch cimport agent_read, latch_read
@@ -53,6 +53,11 @@ cdef inline uint32_t warmth(
     if warm_from_ms == 0 or step >= steps:
         return WARM_STEPS
     return <uint32_t>min(<int64_t>WARM_STEPS, 1 + WARM_STEPS * max(step, <int64_t>0) // steps)
+
+
+cdef inline uint64_t whole_weight(uint64_t sixteenths) noexcept nogil:
+    """A weight in sixteenths as it is shown: what has begun counts as one."""
+    return (sixteenths + WARM_STEPS - 1) // WARM_STEPS
 
 
 cdef inline int64_t warm_since(

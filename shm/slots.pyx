@@ -16,7 +16,7 @@ from shm.agents cimport agent_of, order_fill
 from shm.announce cimport announce, announce_all
 from shm.atomics cimport load_acquire, store_relaxed
 from shm.eligibility cimport (
-    ServerView, admin_compose, admin_read, ordered_away, server_view, warmth)
+    ServerView, admin_compose, admin_read, ordered_away, server_view, warmth, whole_weight)
 from shm.latch cimport agent_read, agent_write, latch_read, latch_write
 from shm.records cimport (
     AdminRecord, AgentOrder, AgentRecord, HealthRecord, SlotRecord, SlotStatic)
@@ -30,6 +30,11 @@ WARM_STEPS = eligibility.WARM_STEPS  # of which a server's whole weight has so m
 def warmth_of(int64_t warm_from_ms, uint32_t slowstart_ms, int64_t now_ms) -> int:
     """The sixteenths of its weight that a server has; WARM_STEPS is the whole weight."""
     return warmth(warm_from_ms, slowstart_ms, now_ms)
+
+
+def warm_weight(uint32_t weight, uint32_t warm) -> int:
+    """A weight of which so many sixteenths count."""
+    return whole_weight(<uint64_t>weight * warm)
 
 
 cdef object admin_state(const AdminRecord *record):

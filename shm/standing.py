@@ -44,6 +44,13 @@ MAINT_MASK = FMAINT | CMAINT
 CHECK_STATUS_INI = int(CheckStatus.INI)  # no check has ended yet
 
 
+def status_text(word: str, health: int, rise: int, fall: int) -> str:
+    """What a server is (DOWN or another word), and how far on the way to something else."""
+    if word == "DOWN":
+        return f"{word} {health}/{rise}" if health else word
+    return f"{word} {health - rise + 1}/{fall}" if health < rise + fall - 1 else word
+
+
 class ConfiguredServer(NamedTuple):
     """What the configuration says of a server, as far as its numbers depend on it."""
 

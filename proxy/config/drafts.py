@@ -344,7 +344,8 @@ class ProxyDraft(msgspec.Struct):
     tcp_check: RulesDraft[Step] = msgspec.field(default_factory=RulesDraft)
     http_check: RulesDraft[HttpStep] = msgspec.field(default_factory=RulesDraft)
     disable_on_404: bool = False
-    own_404: bool = False  # the section says so itself
+    send_state: bool = False
+    own_http_words: tuple[str, ...] = ()  # the two before, where the section says so itself
     log_health_checks: bool = False
 
     @property
@@ -354,7 +355,11 @@ class ProxyDraft(msgspec.Struct):
         if isinstance(option, TcpCheck):
             return TcpCheck(tuple(self.tcp_check.steps))
         if isinstance(option, HttpCheck):
-            return option.joined(self.http_check.steps, disable_on_404=self.disable_on_404)
+            return option.joined(
+                self.http_check.steps,
+                disable_on_404=self.disable_on_404,
+                send_state=self.send_state,
+            )
         return option
 
     @property
@@ -380,7 +385,7 @@ def inherit(defaults: ProxyDraft, name: str, kind: ProxyKind, origin: Origin) ->
         servers=[],
         # HAProxy passes rules on only together with their option
         tcp_check=defaults.tcp_check.inherited(isinstance(defaults.check_option, TcpCheck)),
-        own_404=False,
+        own_http_words=(),
         http_check=defaults.http_check.inherited(isinstance(defaults.check_option, HttpCheck)),
         id=None,
         description=None,

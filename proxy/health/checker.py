@@ -32,14 +32,16 @@ from proxy.health.agents import Agents
 from proxy.health.alarm import Alarm
 from proxy.health.check import Connects, Plan, RunningCheck
 from proxy.health.dialect.dialects import Dialects
+from proxy.health.dialect.seam import Subject
 from proxy.health.news import News
 from proxy.health.observation import Observation
 from proxy.health.rise_fall import Change, Outcome, Sight
+from proxy.health.server_states import ServerStates
 from proxy.health.share import CheckedServer, server_tls, share
 from proxy.health.timetable import Timetable, first_due_ms, spread_ms
 from proxy.health.watched import Watched, cut, target_of
 from proxy.runtime import Runtime, now_ms
-from shm.changes import ChangeReader
+from shm.changes import ChangeReader, UsableServers
 from shm.check_status import CheckStatus
 from shm.check_texts import CheckTextWriter
 from shm.requests import CheckRequests
@@ -75,7 +77,9 @@ class Checker:
         self._changes = ChangeReader(runtime.segment)
         self._texts = CheckTextWriter(runtime.segment)
         self._dialects = Dialects()
-        self._news = News(runtime, self._reader)
+        usable = UsableServers(runtime.segment)
+        self._server_states = ServerStates(runtime, self._reader, usable)
+        self._news = News(runtime, self._reader, usable)
         self._loop = loop
         self._random = Random(worker)
         self._connects = Connects()
@@ -195,8 +199,9 @@ class Checker:
         except BlockingIOError:
             self._new.append(server)
             return
+        subject = Subject(partial(self._is_down, slot), partial(self._state_text, slot))
         dialect = self._dialects.of(
-            server.rules, server.backend_index, server.explicit_header, partial(self._is_down, slot)
+            server.rules, server.backend_index, server.explicit_header, subject
         )
         watched = self._watched[slot] = Watched(server, record, dialect)
         watched.revision = revision
@@ -210,6 +215,10 @@ class Checker:
 
     def _is_down(self, slot: int) -> bool:
         return rise_fall.is_down(self._watched[slot].state)
+
+    def _state_text(self, slot: int) -> str:
+        watched = self._watched[slot]
+        return self._server_states.text(watched.server, watched.state, now_ms())
 
     def _first_due_ms(self, watched: Watched, carried: bool, at_ms: int) -> int:
         """Where a former worker's timetable had it, else spread over the interval."""

@@ -21,10 +21,10 @@ from shm.states import AgentState, HealthState, Operational
 class News:
     """Collects what happened until `tell`, which the checker calls after each group."""
 
-    def __init__(self, runtime: Runtime, reader: SlotTableReader) -> None:
+    def __init__(self, runtime: Runtime, reader: SlotTableReader, usable: UsableServers) -> None:
         self._runtime = runtime
         self._reader = reader
-        self._usable = UsableServers(runtime.segment)
+        self._usable = usable
         bells = runtime.bells
         self._changed_bells = (*bells.relays, *bells.workers, bells.control)
         self._changed = False

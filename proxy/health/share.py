@@ -59,6 +59,8 @@ class CheckedServer(msgspec.Struct, frozen=True):
     agent_limits: Limits = Limits(0)
     weight: int = 1  # configured
     weights_fixed: bool = False  # by the backend's algorithm
+    slowstart_ms: int = 0
+    allbackups: bool = False  # of the backend
 
     @property
     def thresholds(self) -> Thresholds:
@@ -122,6 +124,8 @@ def _checked_server(proxy: Proxy, server: Server, position: int, count: int) -> 
         agent_limits=limits(proxy, agent) if agent else Limits(0),
         weight=server.balancing.weight,
         weights_fixed=proxy.weights_fixed,
+        slowstart_ms=server.balancing.slowstart_ms,
+        allbackups=proxy.allbackups,
     )
 
 

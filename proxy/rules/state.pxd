@@ -56,12 +56,21 @@ cdef inline int64_t frontend_sessions(const View *view, uint32_t frontend) noexc
     return count
 
 
+cdef inline int64_t server_queue(const View *view, uint32_t slot) noexcept nogil:
+    """Sessions that wait for a place at one server."""
+    cdef uint32_t row
+    cdef int64_t count = 0
+    for row in range(view.header.workers):
+        count += <int64_t>load_relaxed(&server_counters(view, row, slot).queued)
+    return count
+
+
 cdef inline int64_t backend_queue(const View *view, uint32_t backend) noexcept nogil:
     """Sessions that wait for a place, at any server or at one."""
     cdef uint32_t row, at, first = view.backends[backend].first_slot
     cdef int64_t count = 0
     for row in range(view.header.workers):
         count += <int64_t>load_relaxed(&backend_counters(view, row, backend).queued)
-        for at in range(view.backends[backend].slots):
-            count += <int64_t>load_relaxed(&server_counters(view, row, first + at).queued)
+    for at in range(view.backends[backend].slots):
+        count += server_queue(view, first + at)
     return count

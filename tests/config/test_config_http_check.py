@@ -157,10 +157,13 @@ def test_rules_without_their_option_are_warned_of() -> None:
     assert "http-check rules without 'option httpchk'" in warning
 
 
-def test_404_without_the_option_is_warned_of() -> None:
+def test_words_that_need_the_option_are_told_of_without_it() -> None:
     text = LISTEN + "    http-check disable-on-404\n    server s 127.0.0.2:80 check\n"
-    [(_, warning)] = said(load_text(text), Severity.WARNING)
-    assert "needs 'option httpchk'" in warning
+    [(_, notice)] = said(load_text(text), Severity.NOTICE)
+    assert "needs 'option httpchk'" in notice
+    text = text.replace("    server", "    http-check send-state\n    option tcp-check\n    server")
+    warnings = [warning for _, warning in said(load_text(text), Severity.WARNING)]
+    assert ["disable-on-404" in warnings[0], "send-state" in warnings[1]] == [True, True]
 
 
 @pytest.mark.parametrize("first", ["", "    http-check disable-on-404\n"])
@@ -184,7 +187,7 @@ def test_a_server_needs_no_port_where_each_connection_has_one() -> None:
         ("http-check exepct status 200", "did you mean 'expect' maybe"),
         ("http-check comment", "expects a string"),
         ("http-check disable-on-404 foo", "unexpected argument 'foo'"),
-        ("http-check send-state", "not supported yet"),
+        ("http-check send-state foo", "unexpected argument 'foo'"),
         ("http-check set-var(check.a) int(1)", "not supported yet"),
         ("http-check expect", "expects a pattern"),
         ("http-check expect stauts 200", "did you mean 'status' maybe"),

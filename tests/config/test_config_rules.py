@@ -127,6 +127,13 @@ def test_what_does_not_stand_in_defaults(line: str, complaint: str) -> None:
     assert only_alert(f"defaults\n    {line}\n{LISTEN}") == (2, complaint)
 
 
+def test_a_rule_behind_a_redirect_is_warned_of() -> None:
+    lines = ("http-request deny", "redirect location /x", "http-request allow")
+    text = STATS + "    stats enable\n" + "".join(f"    {line} if TRUE\n" for line in lines)
+    [(place, warning)] = said(load_text(text), Severity.WARNING)
+    assert (place, "placed after a 'redirect' rule" in warning) == (8, True)
+
+
 def test_an_acl_without_patterns_never_matches_and_is_warned_of() -> None:
     for line, warned in (("path", 1), ("path --", 0), ("path -m found", 0), ("always_true", 0)):
         outcome = load_text(f"{STATS}    stats enable\n    acl a {line}\n")

@@ -98,12 +98,12 @@ def reset(connection: socket.socket, _received: bytearray) -> None:
 
 
 class Case(NamedTuple):
-    """`lines` of the backend; `acts` of its server, None: it refuses."""
+    """`lines` of the backend; `acts` of its server, None: it refuses. PORT is its port."""
 
     lines: tuple[str, ...]
     acts: tuple[Act, ...] | None
     server: str = CHECK
-    port: bool = True  # on the server's line; PORT in the others is replaced by it
+    port: bool = True  # the server's line has it behind the address
     heard: bool = True  # False: nothing is sent, so the server does not even accept
 
 
@@ -134,11 +134,12 @@ def _handler(case: Case, sent: list[bytes | None]) -> Callable[[socket.socket], 
 
 
 def _backend(name: str, case: Case, port: int) -> str:
-    lines = [line.replace("PORT", str(port)) for line in case.lines]
+    lines = [  # the file is a format of one_program
+        line.replace("PORT", str(port)).replace("{", "{{").replace("}", "}}") for line in case.lines
+    ]
     address = f"127.0.0.1:{port}" if case.port else "127.0.0.1"
-    return "\n  ".join(
-        (f"backend {name}", *_limits(case), *lines, f"server s {address} {case.server}")
-    )
+    server = case.server.replace("PORT", str(port))
+    return "\n  ".join((f"backend {name}", *_limits(case), *lines, f"server s {address} {server}"))
 
 
 def _limits(case: Case) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ from proxy.health.dialect.seam import (
     Received,
     Result,
     Send,
+    Subject,
 )
 from proxy.health.dialect.tls_hello import client_hello
 from shm.check_status import CheckStatus
@@ -48,8 +49,11 @@ BOUND = bytes.fromhex("300c02010161070a010004000400")
 MAIL = (b"220 mx\r\n", b"250-mx\r\n250 HELP\r\n", b"221 bye\r\n")
 
 
+NOBODY = Subject(lambda: False, str)
+
+
 def run(name: str) -> ConversationRun:
-    dialect = Dialects().of(RULES[name], 0, ProxyHeader.NONE, lambda: False)()
+    dialect = Dialects().of(RULES[name], 0, ProxyHeader.NONE, NOBODY)()
     assert isinstance(dialect, ConversationRun)
     return dialect
 
@@ -144,7 +148,7 @@ def test_a_code_has_no_sign() -> None:
 
 def test_each_hello_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     hellos = []
-    factory = Dialects().of(SslHelloCheck(), 0, ProxyHeader.NONE, lambda: False)
+    factory = Dialects().of(SslHelloCheck(), 0, ProxyHeader.NONE, NOBODY)
     for now in (0, 2**31 + 5):
         monkeypatch.setattr("proxy.health.dialect.dialects.time.time", lambda now=now: now + 0.9)
         hellos.append(factory().answer(Moment.CONNECTED))

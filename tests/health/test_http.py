@@ -29,6 +29,7 @@ from proxy.health.dialect.seam import (
     Received,
     Result,
     Send,
+    Subject,
 )
 from shm.check_status import CheckStatus
 from tests.health.test_http_answers_against_haproxy import BODIES, HEADS, LINE
@@ -40,7 +41,7 @@ ANSWERS = [*(head + b"\r\n\r\n" for head in HEADS.values()), *BODIES.values()]
 
 def run(*rules: HttpStep, disable_on_404: bool = False, down: bool = False) -> HttpRun:
     check = HttpCheck(HttpRequest()).joined(rules, disable_on_404=disable_on_404)
-    return HttpRun(HttpScript(check, header=ProxyHeader.V1), lambda: down)
+    return HttpRun(HttpScript(check, header=ProxyHeader.V1), Subject(lambda: down, str))
 
 
 def begun(check: HttpRun) -> HttpRun:

@@ -52,10 +52,11 @@ def _check_rules(draft: ProxyDraft, messages: Messages) -> None:
                 "so the rules are ignored",
                 rules.origin,
             )
-    if draft.kind.serves and draft.own_404 and not isinstance(draft.check_option, HttpCheck):
-        messages.warning(
-            f"'http-check disable-on-404' of {draft.title} needs 'option httpchk', so it is ignored"
-        )
+    if not draft.kind.serves or isinstance(draft.check_option, HttpCheck):
+        return
+    for word in dict.fromkeys(draft.own_http_words):
+        tell = messages.warning if draft.check_option is not None else messages.notice
+        tell(f"'http-check {word}' of {draft.title} needs 'option httpchk', so it is ignored")
 
 
 class References:

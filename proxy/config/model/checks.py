@@ -170,6 +170,7 @@ class HttpCheck(msgspec.Struct, frozen=True, tag=True):
     request: HttpRequest
     steps: tuple[HttpStep, ...] = ()
     disable_on_404: bool = False
+    send_state: bool = False  # each request says how the server stands
 
     @property
     def names_ports(self) -> bool:
@@ -181,7 +182,9 @@ class HttpCheck(msgspec.Struct, frozen=True, tag=True):
         """Whether a step looks for a regular expression."""
         return any(isinstance(step, HttpExpectStep) and _is_regex(step) for step in self.steps)
 
-    def joined(self, rules: Sequence[HttpStep], *, disable_on_404: bool) -> HttpCheck:
+    def joined(
+        self, rules: Sequence[HttpStep], *, disable_on_404: bool = False, send_state: bool = False
+    ) -> HttpCheck:
         """With the rules of `http-check`.
 
         The first request takes from the option what it does not say itself, and is wholly the
@@ -198,7 +201,7 @@ class HttpCheck(msgspec.Struct, frozen=True, tag=True):
             steps.insert(at, HttpSendStep(0, self.request))
         if not isinstance(steps[-1], HttpExpectStep):
             steps.append(GOOD_STATUS)
-        return HttpCheck(self.request, tuple(steps), disable_on_404)
+        return HttpCheck(self.request, tuple(steps), disable_on_404, send_state)
 
 
 def _is_regex(step: HttpExpectStep) -> bool:

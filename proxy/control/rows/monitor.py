@@ -18,7 +18,7 @@ from proxy.control.rows.observation import Observer
 from proxy.control.rows.rates import Availability, Rate, Reading, SessionMeter
 from proxy.control.rows.service_counters import ServiceCounters
 from proxy.control.rows.summary import BackendSummary, summarize
-from proxy.runtime import Runtime
+from proxy.runtime import Runtime, now_ms
 from shm.changes import UsableServers
 from shm.counters import CounterReader
 from shm.processes import ProcessBoard
@@ -122,7 +122,9 @@ class Monitor:
     def summary(self, proxy: Proxy) -> BackendSummary:
         """How many servers of a backend take sessions now."""
         assert proxy.backend_index is not None
-        return summarize(proxy, self.usable.of(proxy.backend_index), len(self.servers.of(proxy)))
+        warm_at_ms = 0 if proxy.weights_fixed else now_ms()
+        usable = self.usable.of(proxy.backend_index, warm_at_ms)
+        return summarize(proxy, usable, len(self.servers.of(proxy)))
 
     def availability_of(self, proxy: Proxy) -> Availability:
         """Where a backend stands when control begins: down since its last server changed."""

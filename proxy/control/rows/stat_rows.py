@@ -14,8 +14,8 @@ from proxy.control.rows.observation import Observed
 from proxy.control.rows.rates import Availability, Reading
 from proxy.control.rows.summary import BackendSummary
 from shm.check_status import CheckStatus
-from shm.slots import WARM_STEPS, warmth_of
-from shm.standing import CHECK_STATE_IN_PROGRESS
+from shm.slots import WARM_STEPS, warm_weight, warmth_of
+from shm.standing import CHECK_STATE_IN_PROGRESS, status_text
 from shm.states import Operational
 
 Row: TypeAlias = dict[str, int | str]
@@ -152,15 +152,13 @@ def _status_by_checks(observed: Observed) -> str:
     standing = observed.standing
     health, rise, fall = standing.check_health, observed.rise, observed.fall
     if standing.operational == Operational.STOPPED:
-        checked = observed.server.check is not None
-        return f"DOWN {health}/{rise}" if checked and health else "DOWN"
-    falling = observed.checking and health < rise + fall - 1
-    step = f" {health - rise + 1}/{fall}" if falling else ""
+        return status_text("DOWN", health if observed.server.check else 0, rise, fall)
+    word = "NOLB" if standing.operational == Operational.STOPPING else "UP"
     if observed.state.drain:
-        return "DRAIN" + step
-    if standing.operational == Operational.STOPPING:
-        return "NOLB" + step
-    return "UP" + step if observed.checking or observed.server.track else "no check"
+        word = "DRAIN"
+    if observed.checking:
+        return status_text(word, health, rise, fall)
+    return word if word != "UP" or observed.server.track else "no check"
 
 
 def address_cell(observed: Observed) -> Row:
@@ -235,7 +233,7 @@ def weight_cells(observed: Observed, clock: Clock) -> Row:
         return row
     if observed.proxy.weights_fixed:
         return row | {"throttle": 100}
-    now = -(-observed.weight * warm // WARM_STEPS)
+    now = warm_weight(observed.weight, warm)
     return row | {"weight": now, "throttle": 100 * warm // WARM_STEPS}
 
 

@@ -22,9 +22,7 @@ class BackendSummary(NamedTuple):
 
 
 def summarize(proxy: Proxy, usable: UsableCounts, servers: int) -> BackendSummary:
-    """Backups carry weight only while no active server does: all of them, or the first."""
-    weight = usable.active_weight
-    if not usable.active:
-        weight = usable.backup_weight if proxy.allbackups else usable.first_backup_weight
+    """Sum up a backend with so many servers."""
+    weight = usable.weight(allbackups=proxy.allbackups)
     up = weight > 0 or servers == 0
     return BackendSummary(usable.active, usable.backup, weight, up, servers)

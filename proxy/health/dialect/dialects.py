@@ -31,7 +31,7 @@ from proxy.health.dialect.connect_only import CONNECT_ONLY
 from proxy.health.dialect.conversation import Conversation
 from proxy.health.dialect.http import HttpRun, HttpScript
 from proxy.health.dialect.script import Script
-from proxy.health.dialect.seam import Dialect
+from proxy.health.dialect.seam import Dialect, Subject
 from shm.check_status import CheckStatus
 
 Factory = Callable[[], Dialect]
@@ -65,12 +65,11 @@ class Dialects:
         rules: CheckRules | None,
         backend_index: int,
         header: ProxyHeader,
-        is_down: Callable[[], bool],
+        subject: Subject,
     ) -> Factory:
         """What makes the dialect of each check of a server.
 
-        `header`: of the rules' `connect send-proxy`; `is_down`: whether checks have taken the
-        server down.
+        `header`: of the rules' `connect send-proxy`.
         """
         if rules is None:
             return connect_only
@@ -78,7 +77,7 @@ class Dialects:
         if isinstance(rules, HttpCheck):
             if key not in self._http:
                 self._http[key] = HttpScript(rules, header=header)
-            return partial(HttpRun, self._http[key], is_down)
+            return partial(HttpRun, self._http[key], subject)
         if key not in self._factories:
             self._factories[key] = _factory(rules, header)
         return self._factories[key]

@@ -10,8 +10,6 @@ of its answer is judged in order, all of it by the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from proxy.config.model.checks import ConnectStep, HttpCheck, HttpExpectStep, HttpSendStep
 from proxy.config.model.settings import ProxyHeader
 from proxy.health.dialect.expectations import Verdict
@@ -29,6 +27,7 @@ from proxy.health.dialect.seam import (
     Received,
     Result,
     Send,
+    Subject,
 )
 from shm.check_status import CheckStatus
 
@@ -36,11 +35,17 @@ NOT_FOUND = 404
 
 
 class _Request:
-    """One request, as bytes, and whether its answer has no body."""
+    """One request, and whether its answer has no body."""
 
-    def __init__(self, step: HttpSendStep) -> None:
-        self.send = Send(request_bytes(step.request))
+    def __init__(self, step: HttpSendStep, *, with_state: bool) -> None:
+        """`with_state`: it says how the server stands, so its bytes are made for each check."""
+        self._request = step.request
+        self._send = None if with_state else Send(request_bytes(step.request))
         self.is_head = method_of(step.request) == "HEAD"
+
+    def send(self, subject: Subject) -> Send:
+        """The bytes of it."""
+        return self._send or Send(request_bytes(self._request, subject.state()))
 
 
 class HttpScript:
@@ -48,7 +53,7 @@ class HttpScript:
 
     def __init__(self, rules: HttpCheck, *, header: ProxyHeader) -> None:
         """`header`: of `http-check connect send-proxy`."""
-        self.steps = tuple(_compiled(step, header) for step in rules.steps)
+        self.steps = tuple(_compiled(step, header, rules) for step in rules.steps)
         begins = self.steps[0]
         self.connects = isinstance(begins, Connect)  # by its own first step
         self.first = (
@@ -61,24 +66,25 @@ CompiledStep = Connect | _Request | HttpExpectation
 
 
 def _compiled(
-    step: ConnectStep | HttpSendStep | HttpExpectStep, header: ProxyHeader
+    step: ConnectStep | HttpSendStep | HttpExpectStep, header: ProxyHeader, rules: HttpCheck
 ) -> CompiledStep:
     if isinstance(step, ConnectStep):
         return connection(step, header, quick_ack=False)._replace(notifies=True)
-    return _Request(step) if isinstance(step, HttpSendStep) else HttpExpectation(step)
+    if isinstance(step, HttpSendStep):
+        return _Request(step, with_state=rules.send_state)
+    return HttpExpectation(step)
 
 
 class HttpRun:
     """The dialect of one check."""
 
-    __slots__ = ("_at", "_is_down", "_response", "_script")
+    __slots__ = ("_at", "_response", "_script", "_subject")
 
     place = ""
 
-    def __init__(self, script: HttpScript, is_down: Callable[[], bool]) -> None:
-        """`is_down`: whether checks have taken the server down."""
+    def __init__(self, script: HttpScript, subject: Subject) -> None:
         self._script = script
-        self._is_down = is_down
+        self._subject = subject
         self._at = 0 if script.connects else -1  # the step under way; -1: the connect before all
         self._response: HttpReply  # to the request of the present connection
 
@@ -122,7 +128,7 @@ class HttpRun:
             return step
         if isinstance(step, _Request):
             self._response = HttpReply(to_head=step.is_head)
-            return step.send
+            return step.send(self._subject)
         return self._judge(last=False) if self._response.code is not None else Expect()
 
     def _judge(self, *, last: bool) -> Answer:
@@ -133,7 +139,8 @@ class HttpRun:
             return Result(CheckStatus.L7RSP, 0, commented(step.on_error, step))
         if response.code is None:
             return Expect()
-        if response.code == NOT_FOUND and self._script.disable_on_404 and not self._is_down():
+        ends = response.code == NOT_FOUND and self._script.disable_on_404
+        if ends and not self._subject.is_down():
             return Result(CheckStatus.L7OKC, NOT_FOUND)
         verdict = expectation.judge(response, last=last)
         if verdict is Verdict.WAIT:

@@ -1,7 +1,7 @@
 """The bytes of a check's HTTP request (manual: option httpchk, http-check send). Pure.
 
-As HAProxy writes it: names in small letters, the length behind the other header fields, the
-connection last.
+As HAProxy writes it: names in small letters, the server's state and then the length behind the
+other header fields, the connection last.
 """
 
 from __future__ import annotations
@@ -21,8 +21,11 @@ def method_of(request: HttpRequest) -> str:
     return request.method or METHOD
 
 
-def request_bytes(request: HttpRequest) -> bytes:
-    """The whole request; a header `Host` is also the authority of an absolute URI."""
+def request_bytes(request: HttpRequest, state: str = "") -> bytes:
+    """The whole request; a header `Host` is also the authority of an absolute URI.
+
+    `state`: what is said of the server itself, by `http-check send-state`.
+    """
     method, uri = method_of(request), request.uri or URI
     said = request.version or VERSION
     number = _HTTP.fullmatch(said)
@@ -39,6 +42,8 @@ def request_bytes(request: HttpRequest) -> bytes:
             uri = _with_authority(method, uri, value)
         if text:
             fields.append(f"{small}: {text}\r\n")
+    if state:
+        fields.append(f"x-haproxy-server-state: {state}\r\n")
     body = request.body.encode()
     if body or method not in NO_BODY_METHODS:
         fields.append(f"content-length: {len(body)}\r\n")

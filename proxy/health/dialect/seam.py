@@ -24,6 +24,7 @@ from __future__ import annotations
 import enum
 import errno
 import os
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from proxy.config.model.settings import ProxyHeader
@@ -109,6 +110,13 @@ class Result(NamedTuple):
     description: str = ""
     own_fault: bool = False
     logged: str = ""
+
+
+class Subject(NamedTuple):
+    """The server that a check is of."""
+
+    is_down: Callable[[], bool]  # whether checks have taken it down
+    state: Callable[[], str]  # how it stands, as `http-check send-state` tells it
 
 
 Event = Moment | Received | Ended

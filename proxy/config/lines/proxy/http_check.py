@@ -19,8 +19,8 @@ from proxy.config.model.checks import (
 from proxy.config.text.messages import ConfigError
 from shm.check_status import CheckStatus
 
-_KINDS = ("disable-on-404", "comment", "connect", "send", "expect")
-_LATER = ("send-state", *LATER)
+_FLAGS = {"disable-on-404": "disable_on_404", "send-state": "send_state"}
+_KINDS = (*_FLAGS, "comment", "connect", "send", "expect")
 _MATCHES = (
     *(Match.STRING, Match.REGEX, Match.STATUS, Match.STATUS_REGEX),
     *(Match.HEADER, Match.FULL_HEADER),
@@ -81,10 +81,11 @@ def _has_host(headers: list[tuple[str, str]]) -> bool:
 
 def http_check(statement: Statement, draft: ProxyDraft) -> None:
     """One rule. The first of a section replaces the rules that it inherited."""
-    kind = rule_kind(statement, _KINDS, _LATER)
-    if kind == "disable-on-404":
+    kind = rule_kind(statement, _KINDS, LATER)
+    if kind in _FLAGS:
         statement.skip(1).at_most(0)
-        draft.disable_on_404 = draft.own_404 = True
+        setattr(draft, _FLAGS[kind], True)
+        draft.own_http_words = (*draft.own_http_words, kind)
         return
     draft.http_check.begin(statement.origin)
     lines = draft.http_check.lines

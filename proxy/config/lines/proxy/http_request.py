@@ -20,6 +20,10 @@ def _http_request(statement: Statement, draft: ProxyDraft) -> None:
         raise ConfigError("'http-request' expects an action")
     if draft.kind is ProxyKind.DEFAULTS and not draft.name:
         raise ConfigError("'http-request' not allowed in anonymous 'defaults' section.")
+    if any(line.words[0] == "redirect" for line in draft.http.rules):
+        statement.warn(
+            "a 'http-request' rule placed after a 'redirect' rule will still be processed before."
+        )
     note(statement, draft, "'http-request'", RULES, rule=True)
 
 
