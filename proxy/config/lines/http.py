@@ -32,6 +32,7 @@ ERROR_CODES = (
 
 _IGNORED = "{} ignored for {} as it requires HTTP mode."
 _STATEMENT = "{} statement ignored for {} as it requires HTTP mode."
+REDIRECT = "'redirect'"
 RULES = "{} rules ignored for {} as they require HTTP mode."
 _NEEDS = "{} will be ignored for {} (needs 'mode http')."
 
@@ -48,10 +49,15 @@ def note(
     """Add an HTTP word to the draft, or remove it after `no`: one of each label, but each rule."""
     if statement.prefix is not Prefix.NONE:
         forget(draft, label)
-    elif all(word.label != label for word in draft.http_words):
+    elif not noted(draft, label):
         draft.http_words.append(HttpWord(label, statement.origin, warning, side))
     if rule:
         draft.http.rules = (*draft.http.rules, rule_line(statement, draft))
+
+
+def noted(draft: ProxyDraft, label: str) -> bool:
+    """Whether the draft has this word: a look at one of each label, not at each rule."""
+    return any(word.label == label for word in draft.http_words)
 
 
 def rule_line(statement: Statement, draft: ProxyDraft, *before: str) -> RuleLine:
@@ -120,7 +126,7 @@ def _capture(statement: Statement, draft: ProxyDraft) -> None:
 def _redirect(statement: Statement, draft: ProxyDraft) -> None:
     if draft.kind is ProxyKind.DEFAULTS:
         raise ConfigError("'redirect' not allowed in 'defaults' section.")
-    note(statement, draft, "'redirect'", RULES, rule=True)
+    note(statement, draft, REDIRECT, RULES, rule=True)
 
 
 def _monitor_uri(statement: Statement, draft: ProxyDraft) -> None:
@@ -221,7 +227,7 @@ HTTP_OPTIONS: Table[ProxyDraft] = {
 HONOURED_LABELS = frozenset(
     {
         *("'stats' statement", "'monitor-uri'", "'monitor fail'", "'errorfile'"),
-        *("'http-request'", "'http-response'", "'http-after-response'", "'redirect'"),
+        *("'http-request'", "'http-response'", "'http-after-response'", REDIRECT),
     }
 )
 

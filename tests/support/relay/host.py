@@ -15,6 +15,8 @@ import sys
 import threading
 from typing import Any
 
+from msgspec.structs import replace
+
 from proxy.config.model.settings import Bind, SocketFamily
 from proxy.log_sockets import open_log_sockets
 from proxy.relay.engine import Relay
@@ -175,7 +177,8 @@ class Host:
         former = self.reader.health(slot)
         operational = Operational.RUNNING if up else Operational.STOPPED
         incarnation = self.reader.slot(slot).incarnation
-        state = former._replace(
+        state = replace(
+            former,
             incarnation=incarnation,
             operational=operational,
             changed_ms=now_ms(),

@@ -7,7 +7,7 @@ anything. `acl` is read at once, because its errors are those of its line.
 from __future__ import annotations
 
 from proxy.config.drafts import ProxyDraft, ProxyKind
-from proxy.config.lines.http import RULES, note, rule_line
+from proxy.config.lines.http import REDIRECT, RULES, note, noted, rule_line
 from proxy.config.lines.rules.condition import OR
 from proxy.config.lines.rules.expression import parse_expression
 from proxy.config.lines.table import Statement, Treatment, Word, works
@@ -20,7 +20,7 @@ def _http_request(statement: Statement, draft: ProxyDraft) -> None:
         raise ConfigError("'http-request' expects an action")
     if draft.kind is ProxyKind.DEFAULTS and not draft.name:
         raise ConfigError("'http-request' not allowed in anonymous 'defaults' section.")
-    if any(line.words[0] == "redirect" for line in draft.http.rules):
+    if noted(draft, REDIRECT):
         statement.warn(
             "a 'http-request' rule placed after a 'redirect' rule will still be processed before."
         )
