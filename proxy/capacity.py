@@ -61,7 +61,7 @@ def capacity_of(runtime: Runtime) -> Capacity:
 
 def capacity(settings: Settings, workers: int, sockets: int, descriptors: int) -> Capacity:
     """What so many descriptors are good for where so many sockets listen."""
-    pipes = min(_pipes_wanted(workers), descriptors // PIPES_SHARE)
+    pipes = min(_pipes_wanted(settings, workers), descriptors // PIPES_SHARE)
     checks = min(_checks_wanted(settings, workers), max(CHECKS_MIN, descriptors // CHECKS_SHARE))
     taken = _inherited(settings, workers, sockets) + checks + 2 * pipes + DESCRIPTORS_RESERVED
     sessions = min(max(0, (descriptors - taken) // 2), GAUGED_SESSIONS_MAX)
@@ -73,7 +73,7 @@ def capacity(settings: Settings, workers: int, sockets: int, descriptors: int) -
 def descriptors_needed(settings: Settings, workers: int, sockets: int, sessions: int) -> int:
     """The limit with which one worker can have so many sessions beside all the rest."""
     taken = _inherited(settings, workers, sockets) + _checks_wanted(settings, workers)
-    return taken + 2 * _pipes_wanted(workers) + DESCRIPTORS_RESERVED + 2 * sessions
+    return taken + 2 * _pipes_wanted(settings, workers) + DESCRIPTORS_RESERVED + 2 * sessions
 
 
 def listening_sockets(settings: Settings, workers: int) -> int:
@@ -107,8 +107,11 @@ def socket_copies(proxy: Proxy, bind: Bind, workers: int) -> int:
     return workers if internet and proxy.http is None else 1
 
 
-def _pipes_wanted(workers: int) -> int:
-    return max(1, PIPES_MAX // workers)
+def _pipes_wanted(settings: Settings, workers: int) -> int:
+    """One at least, unless `maxpipes` is smaller than the number of workers."""
+    wanted = max(1, PIPES_MAX // workers)
+    ordered = settings.globals.pipes_max
+    return min(wanted, ordered // workers) if ordered else wanted
 
 
 def _checks_wanted(settings: Settings, workers: int) -> int:

@@ -83,6 +83,7 @@ class GlobalDraft(msgspec.Struct):
     connection_rate: int = 0
     session_rate: int = 0
     ulimit_n: int | None = None
+    pipes_max: int = 0
     fd_hard_limit: int | None = None
     strict_limits: bool = True
     uid: int | None = None

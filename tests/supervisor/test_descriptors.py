@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -16,6 +18,7 @@ from proxy.config.loader import load
 from proxy.config.model.settings import Settings
 from tests.support.common import free_port, require_program, wait_for
 from tests.support.program.program import NamedBackend, Program
+from tests.support.servers import Server, echo, receive_count
 
 HOST = "127.44.7.1"
 SECONDS = 30.0
@@ -58,6 +61,17 @@ def test_every_descriptor_is_counted_once(tmp_path: Path) -> None:
     found = capacity(settings, 2, 2, 1_000)
     # 64 reserved, 2 sockets, 6 bells, 5 checks, 62 pipes of two: the rest in twos
     assert found == Capacity(1_000, 2, (1_000 - 64 - 2 - 6 - 5 - 2 * 62) // 2, 62, 5, 50)
+
+
+@pytest.mark.parametrize(
+    ("maxpipes", "workers", "pipes"),
+    [(0, 2, 62), (123, 2, 61), (10, 3, 3), (2, 2, 1), (1, 2, 0), (100_000, 2, 62)],
+)
+def test_workers_share_the_pipes_that_maxpipes_allows(
+    tmp_path: Path, maxpipes: int, workers: int, pipes: int
+) -> None:
+    settings = settings_of(tmp_path, f"maxpipes {maxpipes}")
+    assert capacity(settings, workers, workers, 1_000).pipes == pipes
 
 
 def test_checks_leave_room_for_sessions(tmp_path: Path) -> None:
@@ -204,3 +218,30 @@ def test_as_many_sessions_are_let_in_as_are_shown(tmp_path: Path, backend: Named
         wait_for(lambda: info(program)["CurrConns"] == str(limit), SECONDS, "all that fit are in")
         served = program.ask("show info").count("PoolFailed: 0")
         assert served == 1, "the kernel never refused a descriptor"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_sessions_beyond_maxpipes_are_copied(tmp_path: Path, workers: int) -> None:
+    """With one pipe each worker has that one, or none where two workers share it."""
+    address = (HOST, free_port())
+    with Server(echo) as server, ExitStack() as clients:
+        backend = f"server a {server.host}:{server.port}"
+        words = f"nbthread {workers}\n    maxpipes 1"
+        text = configuration(words, f"bind {HOST}:{address[1]}", backend)
+        with Program(tmp_path, text) as program:
+            assert info(program)["Maxpipes"] == str(2 - workers)
+            sent = random.Random(5).randbytes(4_000_000)
+            made = [
+                clients.enter_context(socket.create_connection(address, SECONDS)) for _ in range(4)
+            ]
+            senders = [threading.Thread(target=client.sendall, args=(sent,)) for client in made]
+            for sender in senders:
+                sender.start()
+            # read one after the other: the sessions not read from yet are in the middle of bulk
+            assert [receive_count(client, len(sent)) == sent for client in made] == [True] * 4
+            for sender in senders:
+                sender.join()
+            shown = info(program)
+            assert (int(shown["TotalSplicedBytesOut"]) > 0) == (workers == 1)
+            assert int(shown["PipesUsed"]) + int(shown["PipesFree"]) <= 2 - workers

@@ -184,6 +184,7 @@ class Global(msgspec.Struct, frozen=True):
     connection_rate: int = 0  # `maxconnrate`: a second, over all workers; 0: no limit
     session_rate: int = 0  # `maxsessrate`, likewise
     ulimit_n: int | None = None
+    pipes_max: int = 0  # `maxpipes`, of all workers; 0: as many as suit the kernel
     fd_hard_limit: int | None = None
     strict_limits: bool = True  # a resource limit that cannot be set is an error
     uid: int | None = None

@@ -106,6 +106,10 @@ _OTHERS: dict[str, Word[GlobalDraft]] = {
         ("maxzlibmem", "maxcompcpuusage", "maxcomprate"),
         without_effect(_ADVICE_COMPRESSION, shape=ONE),
     ),
+    **dict.fromkeys(
+        ("maxsslconn", "maxsslrate"),
+        without_effect("TLS of clients passes unopened: 'maxconn' limits them", shape=ONE),
+    ),
     **dict.fromkeys(("limited-quic", "no-quic"), without_effect("QUIC is not TCP")),
     **dict.fromkeys(
         ("http-err-codes", "http-fail-codes"), without_effect("no HTTP status is looked at")
@@ -122,7 +126,6 @@ _OTHERS: dict[str, Word[GlobalDraft]] = {
         without_effect(_ADVICE_DEBUG),
     ),
 }
-_RATES = ("maxsslconn", "maxsslrate", "maxpipes")
 PREFIXES: Table[GlobalDraft] = {
     **{prefix: without_effect(advice) for prefix, advice in ADVICE.items()},
     "profiling.": without_effect("use perf on the worker's relay thread"),
@@ -160,7 +163,6 @@ GLOBAL_OTHERS: Table[GlobalDraft] = {
         for name, (prefix, shape) in _OF_PREFIXES.items()
     },
     **TUNING,
-    **dict.fromkeys(_RATES, later("'maxconn' limits connections")),
     "stats-file": later("counters start from 0"),
     "external-check": without_effect(
         "no program is started; 'option external-check' is refused where it stands", shape=ALONE

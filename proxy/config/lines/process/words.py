@@ -138,6 +138,7 @@ GLOBAL_WORDS: Table[GlobalDraft] = {
     "spread-checks": works(_spread_checks),
     "max-spread-checks": works(time("max_spread_checks_ms")),
     "ulimit-n": works(number("ulimit_n", 1, DESCRIPTORS_MAX)),
+    "maxpipes": works(number("pipes_max", 0, DESCRIPTORS_MAX)),
     "fd-hard-limit": works(number("fd_hard_limit", 1, DESCRIPTORS_MAX)),
     "zero-warning": works(flag("zero_warning")),
     "strict-limits": works(flag("strict_limits"), negatable=True),
