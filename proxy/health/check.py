@@ -141,6 +141,8 @@ def connect(check: RunningCheck) -> None:
     connection = socket.socket(family, SOCKET_KIND, 0)
     try:
         if family is not socket.AF_UNIX:
+            if check.dialect is not CONNECT_ONLY:  # no send waits for the ACK of the one before
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if not wanted.quick_ack:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
             if source is not None:
@@ -189,7 +191,7 @@ def come_from(connection: socket.socket, source: Source, family: int) -> None:
     connection.bind((source.address, 0))
 
 
-def _announce(check: RunningCheck) -> None:
+def _announce(check: RunningCheck, *, never_local: bool) -> None:
     """Send the PROXY header into the empty socket; whether it arrives is not what is checked."""
     header = check.plan.header if check.wanted.header is None else check.wanted.header
     if header is ProxyHeader.NONE:
@@ -199,7 +201,8 @@ def _announce(check: RunningCheck) -> None:
         own = server = None
         if connection.family != socket.AF_UNIX:
             own, server = connection.getsockname()[:2], connection.getpeername()[:2]
-        connection.send(check_header(header, own, server), socket.MSG_NOSIGNAL)
+        data = check_header(header, own, server, never_local=never_local)
+        connection.send(data, socket.MSG_NOSIGNAL)
 
 
 class Connects:
@@ -209,7 +212,9 @@ class Connects:
     when they come up.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, never_local: bool = False) -> None:
+        """`never_local`: PROXY headers of version 2 name a check's own connection."""
+        self._never_local = never_local
         self._epoll = select.epoll()
         self._checks: dict[int, RunningCheck] = {}  # by descriptor
         self._deadlines: list[tuple[int, int, RunningCheck]] = []  # a number: none are equal
@@ -296,7 +301,7 @@ class Connects:
 
     def _connected(self, check: RunningCheck) -> Result | Connect | None:
         """The connection is there: begin what comes next."""
-        _announce(check)
+        _announce(check, never_local=self._never_local)
         if check.wanted.reset_on_close:
             check.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         if check.plan.tls is not None:

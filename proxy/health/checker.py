@@ -82,7 +82,7 @@ class Checker:
         self._news = News(runtime, self._reader, usable)
         self._loop = loop
         self._random = Random(worker)
-        self._connects = Connects()
+        self._connects = Connects(never_local=self._globals.checks_never_local)
         self._timetable = Timetable()
         self._waiting_slow: deque[int] = deque()  # due; begun when another slow server's ends
         self._slow_in_flight = 0

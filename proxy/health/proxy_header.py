@@ -1,28 +1,62 @@
 """The PROXY header that a health check sends: it comes from the proxy itself, for no client.
 
 Version 2 has a command for that; version 1 names the check's own connection, as HAProxy does, or
-says UNKNOWN where that has no addresses (a Unix socket). Pure.
+says UNKNOWN where that has no addresses (a Unix socket). With `pp2-never-send-local` version 2
+names the connection, too, as if it were a client's (manual section 3.1). Pure.
 """
 
 from __future__ import annotations
 
+import socket
+import struct
+
 from proxy.config.model.settings import ProxyHeader
 
-_LOCAL = b"\r\n\r\n\0\r\nQUIT\n\x20\0"  # signature, version 2, LOCAL, no family
+Place = tuple[str, int]  # an address in numeric text, and a port
+
+_SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+_LOCAL = _SIGNATURE + b"\x20\0"  # version 2, LOCAL, no family
+_PROXY = b"\x21"  # version 2, PROXY
 _CONSTANT = {
     ProxyHeader.NONE: b"",
     ProxyHeader.V2: _LOCAL + b"\0\0",
     ProxyHeader.V2_CHECKSUM: _LOCAL + b"\0\x07\x03\0\x04\xa9\xb8\x7e\x8f",
 }
+_FAMILIES = {socket.AF_INET: b"\x11", socket.AF_INET6: b"\x21"}  # over TCP
+_CHECKSUM_TLV = b"\x03\0\x04"
+_CASTAGNOLI = 0x82F63B78  # CRC32c, reflected
 
 
 def check_header(
-    kind: ProxyHeader, own: tuple[str, int] | None, server: tuple[str, int] | None
+    kind: ProxyHeader, own: Place | None, server: Place | None, *, never_local: bool = False
 ) -> bytes:
-    """The header of a check's connection from `own` to `server`, addresses in numeric text."""
-    if kind is not ProxyHeader.V1:
-        return _CONSTANT[kind]
+    """The header of a check's connection from `own` to `server`; None: a Unix socket's."""
     if own is None or server is None:
-        return b"PROXY UNKNOWN\r\n"
-    family = "TCP6" if ":" in own[0] else "TCP4"
-    return f"PROXY {family} {own[0]} {server[0]} {own[1]} {server[1]}\r\n".encode()
+        return b"PROXY UNKNOWN\r\n" if kind is ProxyHeader.V1 else _CONSTANT[kind]
+    if kind is ProxyHeader.V1:
+        family = "TCP6" if ":" in own[0] else "TCP4"
+        return f"PROXY {family} {own[0]} {server[0]} {own[1]} {server[1]}\r\n".encode()
+    if kind is ProxyHeader.NONE or not never_local:
+        return _CONSTANT[kind]
+    return _named(own, server, checked=kind is ProxyHeader.V2_CHECKSUM)
+
+
+def _named(own: Place, server: Place, *, checked: bool) -> bytes:
+    """Version 2 with the command PROXY and the addresses of the check's connection."""
+    family = socket.AF_INET6 if ":" in own[0] else socket.AF_INET
+    hosts = b"".join(socket.inet_pton(family, host) for host, _ in (own, server))
+    body = hosts + struct.pack(">HH", own[1], server[1])
+    tail = _CHECKSUM_TLV + bytes(4) if checked else b""
+    length = struct.pack(">H", len(body) + len(tail))
+    header = _SIGNATURE + _PROXY + _FAMILIES[family] + length + body + tail
+    return header[:-4] + struct.pack(">I", _crc32c(header)) if checked else header
+
+
+def _crc32c(data: bytes) -> int:
+    """The checksum of the PROXY protocol (section 2.2.3), of at most some dozen bytes."""
+    remainder = 0xFFFF_FFFF
+    for byte in data:
+        remainder ^= byte
+        for _ in range(8):
+            remainder = remainder >> 1 ^ (_CASTAGNOLI if remainder & 1 else 0)
+    return remainder ^ 0xFFFF_FFFF

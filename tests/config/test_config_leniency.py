@@ -187,7 +187,6 @@ def test_a_server_may_stick() -> None:
         (listen_with("bind 127.0.0.1:2 level admin"), "give no commands"),
         (f"global\n    stats socket /tmp/x.sock maxconn 5\n{LISTEN}", "'maxconn' has no effect"),
         (f"global\n    stats socket /tmp/x.sock backlog 5\n{LISTEN}", "'backlog' has no effect"),
-        (f"global\n    pp2-never-send-local\n{LISTEN}", "still say LOCAL"),
         (f"global\n    nogetaddrinfo\n{LISTEN}", "always found by getaddrinfo"),
         (f"global\n    noreuseport\n{LISTEN}", "SO_REUSEPORT"),
         (f"global\n    tune.later 1 2\n{LISTEN}", "'tune.later' (1 2)"),

@@ -13,9 +13,12 @@ import pytest
 
 from proxy.config.model.settings import ProxyHeader
 from proxy.health.check import CheckTarget, Connects, Limits, Plan
+from proxy.health.proxy_header import check_header
 from proxy.health.rise_fall import Outcome
 from shm.check_status import CheckStatus
 from tests.support.common import PATIENCE_SECONDS, free_port, require_program, wait_for
+from tests.support.config.loading import load_text
+from tests.support.relay.worker import checking, site
 from tests.support.servers import Recorder, silent_port
 
 OPTIONS = {
@@ -31,6 +34,7 @@ NO_ADDRESSES = {
     ProxyHeader.V2_CHECKSUM: LOCAL + b"\0\x07\x03\0\x04\xa9\xb8\x7e\x8f",
 }
 CONFIGURATION = """
+{globals}
 defaults
   mode tcp
   timeout connect 2s
@@ -46,12 +50,18 @@ def plan(host: str | bytes, port: int, header: ProxyHeader) -> Plan:
     return Plan(CheckTarget(host, port), Limits(5_000), header=header)
 
 
-def from_haproxy(kind: ProxyHeader, server: Recorder, folder: Path) -> bytes:
+def from_haproxy(
+    kind: ProxyHeader, server: Recorder, folder: Path, *, never_local: bool = False
+) -> bytes:
     file = folder / "haproxy.cfg"
     host = f"[{server.host}]" if ":" in server.host else server.host
     file.write_text(
         CONFIGURATION.format(
-            port=free_port(), host=host, server_port=server.port, options=OPTIONS[kind]
+            globals="global\n  pp2-never-send-local" if never_local else "",
+            port=free_port(),
+            host=host,
+            server_port=server.port,
+            options=OPTIONS[kind],
         )
     )
     command = [require_program("haproxy"), "-db", "-f", str(file)]
@@ -63,8 +73,8 @@ def from_haproxy(kind: ProxyHeader, server: Recorder, folder: Path) -> bytes:
     return server.received[0]
 
 
-def from_check(kind: ProxyHeader, server: Recorder) -> bytes:
-    connects = Connects()
+def from_check(kind: ProxyHeader, server: Recorder, *, never_local: bool = False) -> bytes:
+    connects = Connects(never_local=never_local)
     try:
         begun = connects.begin(0, plan(server.host, server.port, kind))
         assert not isinstance(begun, Outcome)
@@ -94,6 +104,43 @@ def test_a_check_announces_itself_as_haproxy_s_does(
     assert ports.sub(b" P P", ours) == ports.sub(b" P P", theirs)
 
 
+PORTS_AT = {"127.0.0.1": 24, "::1": 48}  # in a header of version 2: the source's, two bytes
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("kind", [*ProxyHeader][1:])
+def test_checks_never_say_local_where_that_is_configured(
+    kind: ProxyHeader, host: str, tmp_path: Path
+) -> None:
+    with Recorder(host) as server:
+        theirs = from_haproxy(kind, server, tmp_path, never_local=True)
+        if kind is ProxyHeader.V1:
+            port = int(theirs.split()[4])
+        else:
+            at = PORTS_AT[host]
+            port = int.from_bytes(theirs[at : at + 2], "big")
+        wanted = check_header(kind, (host, port), server.address, never_local=True)
+        assert wanted == theirs  # the checksum, too
+    with Recorder(host) as server:
+        ours = from_check(kind, server, never_local=True)
+    assert len(ours) == len(theirs) or kind is ProxyHeader.V1
+    assert ours[:16] == theirs[:16]
+
+
+@pytest.mark.parametrize("never_local", [False, True])
+def test_the_option_is_that_of_the_configuration(*, never_local: bool) -> None:
+    line = "pp2-never-send-local" if never_local else ""
+    with Recorder() as server:
+        listen = f"listen a\n  bind 127.0.0.1:{free_port()}\n  server s 127.0.0.1:{server.port}"
+        text = f"global\n  {line}\n{listen} {OPTIONS[ProxyHeader.V2]} inter 100ms\n"
+        made = load_text(text).settings
+        assert made is not None
+        with site(made) as running:
+            checking(running)
+            wait_for(lambda: server.received, PATIENCE_SECONDS, "a check")
+    assert server.received[0][12] == (0x21 if never_local else 0x20)
+
+
 def test_a_check_of_another_server_sends_nothing() -> None:
     connects = Connects()
     with silent_port() as port:
@@ -120,3 +167,4 @@ def test_a_check_of_a_unix_socket_names_no_addresses(kind: ProxyHeader, tmp_path
         with accepted:
             received = accepted.recv(200)
     assert received == NO_ADDRESSES[kind]  # as HAProxy 2.6 was seen to send
+    assert received == check_header(kind, None, None, never_local=True)  # likewise

@@ -205,6 +205,7 @@ class Global(msgspec.Struct, frozen=True):
     reloads_max: int | None = None  # `mworker-max-reloads`
     spread_checks_percent: int = 0
     max_spread_checks_ms: int | None = None
+    checks_never_local: bool = False  # `pp2-never-send-local`
     quiet: bool = False
     zero_warning: bool = False
     server_state_file: str | None = None  # full path

@@ -91,9 +91,6 @@ _OTHERS: dict[str, Word[GlobalDraft]] = {
     "localpeer": without_effect("there are no peers", shape=ONE),
     "insecure-setuid-wanted": without_effect("no program is started", shape=ALONE),
     "insecure-fork-wanted": without_effect("no program is started", shape=ALONE, negatable=True),
-    "pp2-never-send-local": without_effect(
-        "health checks that send a PROXY header of version 2 still say LOCAL in it", shape=ALONE
-    ),
     "cluster-secret": without_effect("nothing is derived from it", shape=ONE),
     "expose-experimental-directives": without_effect(
         "no word is behind this lock", shape=ALONE_LENIENT

@@ -137,6 +137,7 @@ GLOBAL_WORDS: Table[GlobalDraft] = {
     "default-path": works(_default_path),
     "spread-checks": works(_spread_checks),
     "max-spread-checks": works(time("max_spread_checks_ms")),
+    "pp2-never-send-local": works(flag("checks_never_local")),
     "ulimit-n": works(number("ulimit_n", 1, DESCRIPTORS_MAX)),
     "maxpipes": works(number("pipes_max", 0, DESCRIPTORS_MAX)),
     "fd-hard-limit": works(number("fd_hard_limit", 1, DESCRIPTORS_MAX)),
