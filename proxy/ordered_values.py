@@ -9,6 +9,7 @@ from __future__ import annotations
 from proxy.config.model.settings import SERVER_WEIGHT_MAX
 
 MAXCONN_MAX = 2_147_483_647  # as in the configuration
+DIGITS_MAX = 10  # of a weight that are looked at
 _DIGITS = "0123456789"
 
 
@@ -28,9 +29,10 @@ def weight_of(text: str, initial: int, *, fixed: bool = False) -> int:
     """
     digits = text.removeprefix("-").removeprefix("+")
     length = _number_length(digits)
-    if length == 0 or length > len(str(10**9)):
+    if length == 0:
         raise OrderedValueError("Empty weight string empty or preceded by garbage")
-    value = int(digits[:length]) * (-1 if text.startswith("-") else 1)
+    number = digits[:length].lstrip("0")[:DIGITS_MAX] or "0"  # more of them are too many anyway
+    value = int(number) * (-1 if text.startswith("-") else 1)
     rest = digits[length:]
     if rest not in ("", "%"):
         raise OrderedValueError("Trailing garbage in weight string")

@@ -2,18 +2,19 @@
 
 `AgentReader` is for any process, `AgentWriter` for the worker that checks the slot (and for the
 supervisor before the first fork). Orders are written with the admin record that they belong to
-(`AdminTableWriter.publish` in slots.pyx). IndexError for a slot without an agent.
+(`AdminTableWriter.publish` in slots.pyx), but for what agents are sent: `AgentSendingWriter` is for
+control. IndexError for a slot without an agent.
 """
 
-from libc.stdint cimport int64_t, uint32_t
-from libc.string cimport memset
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.string cimport memcpy, memset
 
 from shm.addresses cimport address_text
 from shm.agents cimport agent_of
 from shm.announce cimport announce
 from shm.check_texts cimport text_read, text_write
-from shm.latch cimport agent_read, agent_write
-from shm.records cimport AgentOrder, AgentRecord
+from shm.latch cimport agent_read, agent_write, name_read, name_write
+from shm.records cimport NAME_BYTES, AgentOrder, AgentRecord, NameRecord
 from shm.segment cimport Segment
 
 from shm.states import AgentOrders, AgentState
@@ -51,6 +52,13 @@ cdef class AgentReader:
             record.weight_ns, record.state_ns, record.maxconn_ns,
             address_text(record.family, record.address), record.off != 0, record.port,
             record.orders, record.order)
+
+    def sending(self, uint32_t slot):
+        """What the operator ordered the agent of a slot to be sent; None: no order."""
+        cdef NameRecord record
+        if not name_read(&agent_of(self.segment, slot).sending, &record):
+            raise BlockingIOError(f"what the agent of slot {slot} is sent does not hold still")
+        return None if record.stamp_ms == 0 else <bytes>record.text[:record.length]
 
     def text(self, uint32_t slot, int64_t checked_ms) -> str:
         """The text of the check that ended then; "" without one."""
@@ -93,3 +101,23 @@ cdef class AgentWriter:
         agent_write(&agent_of(self.segment, slot).said, &record)
         if changed:
             announce(self.segment, slot)
+
+
+cdef class AgentSendingWriter:
+    """Writes what agents are sent by order: control (and the supervisor before the first fork)."""
+
+    cdef Segment segment
+
+    def __init__(self, Segment segment):
+        self.segment = segment
+
+    def publish(self, uint32_t slot, bytes sending, int64_t now_ms) -> None:
+        """Publish an order, good for the next check; ValueError for more than NAME_BYTES."""
+        cdef NameRecord record
+        if len(sending) > NAME_BYTES:
+            raise ValueError(f"{len(sending)} bytes are more than {NAME_BYTES}")
+        memset(&record, 0, sizeof(record))
+        record.stamp_ms = now_ms
+        record.length = <uint8_t>len(sending)
+        memcpy(record.text, <const char *>sending, len(sending))
+        name_write(&agent_of(self.segment, slot).sending, &record)

@@ -185,9 +185,14 @@ cdef inline void server_compose(
         and (server.operational == SERVER_RUNNING or server.operational == SERVER_STARTING))
 
 
-cdef inline void server_follow(ServerView *server, const ServerView *tracked) noexcept nogil:
-    """Apply the state, maintenance and drain of the tracked server."""
-    server.operational = tracked.operational
+cdef inline void server_follow(
+        const SlotStatic *settings, ServerView *server, const ServerView *tracked) noexcept nogil:
+    """Apply the state, maintenance and drain of the tracked server.
+
+    An agent of its own may have said that it is down; without one it has no state of its own.
+    """
+    if settings.agent_plus_one == 0 or server.operational != SERVER_STOPPED:
+        server.operational = tracked.operational
     server.drain = server.drain or (tracked.drain and not tracked.maint)
     server.maint = server.maint or tracked.maint
     server.comings += tracked.comings
@@ -215,5 +220,5 @@ cdef inline bint server_view(const View *view, uint32_t slot, ServerView *server
         return True
     if not server_view(view, view.statics[slot].tracked_plus_one - 1, &tracked):
         return False
-    server_follow(server, &tracked)
+    server_follow(&view.statics[slot], server, &tracked)
     return True

@@ -171,7 +171,8 @@ cdef struct NameLatch:
 
 cdef struct NameRecord:
     # a target: end of its last valid resolution; an order: its time; a nameserver: when its row was
-    # assigned or, without a name, became free; the text of a check: when the check ended
+    # assigned or, without a name, became free; the text of a check: when the check ended; what an
+    # agent is sent: when it was ordered, 0 for never
     int64_t stamp_ms
     uint8_t length  # bytes; 0: no name
     uint8_t text[255]  # a name in lower case, without the trailing dot; a text in UTF-8
@@ -180,3 +181,4 @@ cdef struct Agent:
     AgentLatch said  # AgentRecord: the worker that checks the server
     AgentLatch ordered  # AgentOrder: control
     NameLatch text  # NameRecord, of the last check: the worker
+    NameLatch sending  # NameRecord, of the last `set server ... agent-send`: control

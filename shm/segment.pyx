@@ -53,7 +53,7 @@ def check_sizes() -> None:
         "AgentLatch": (sizeof(AgentLatch), 192),
         "AgentRecord": (sizeof(AgentRecord), 64),
         "AgentOrder": (sizeof(AgentOrder), 64),
-        "Agent": (sizeof(Agent), 960),
+        "Agent": (sizeof(Agent), 1536),
         "NameLatch": (sizeof(NameLatch), 576),
         "NameRecord": (sizeof(NameRecord), 264),
         "Request": (sizeof(Request), 64),

@@ -124,7 +124,7 @@ cdef class SlotTableReader:
             address_text(server.family, server.address), server.port, server.operational,
             bool(server.eligible), bool(server.backup), bool(server.maint), bool(server.drain),
             bool(server.check_off), server.health_order, server.health_orders,
-            server.maxconn, server.warm_from_ms)
+            server.maxconn, server.warm_from_ms, server.goings)
 
     def eligible(self, uint32_t backend) -> int:
         """How many servers of a backend take sessions at the moment."""

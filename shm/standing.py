@@ -145,19 +145,17 @@ class Standing(NamedTuple):
         """HAProxy's srv_check_health, the counter of passes and failures: 0 .. rise + fall - 1.
 
         That of a server without checks moves with the operator's orders, and not with the server
-        that it tracks.
+        that it tracks; maintenance leaves 0 behind.
         """
-        if self.maint:
-            return 0
-        said, rise = self.statement, self.configured.rise
+        said, rise, order = self.statement, self.configured.rise, self.state.health_order
+        if self.maint or not (self.configured.checked or said is not None):
+            if order == HealthOrder.NONE and not self.maint:
+                return 0 if self.configured.disabled or self.state.goings else rise
+            ordered_up = order in (HealthOrder.UP, HealthOrder.STOPPING)
+            return rise + self.configured.fall - 1 if ordered_up else 0
         if said is not None:
             return said.health
-        if self.configured.checked:
-            return 0 if self.state.operational == Operational.STOPPED else rise
-        order = self.state.health_order
-        if order == HealthOrder.NONE:
-            return rise
-        return 0 if order == HealthOrder.DOWN else rise + self.configured.fall - 1
+        return 0 if self.state.operational == Operational.STOPPED else rise
 
     @property
     def check_state(self) -> int:

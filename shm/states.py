@@ -255,3 +255,4 @@ class ServerState(NamedTuple):
     health_orders: int = 0
     maxconn: int = 0
     warm_from_ms: int = 0
+    goings: int = 0

@@ -62,7 +62,7 @@ ROOMS = (
     "proxy.config.sections",
     "proxy.config.loader",
     "proxy.log",
-    *("proxy.server_table", "proxy.ordered_values"),
+    *("proxy.server_table", "proxy.ordered_values", "proxy.server_news", "proxy.families"),
     "proxy.runtime",
     "proxy.capacity",
     "proxy.rules",

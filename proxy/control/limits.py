@@ -20,6 +20,7 @@ MAIL_SECONDS_MAX = 0.5  # for an answer of resolverd, which gives one within mil
 MAIL_LOOK_SECONDS = 0.05  # between two looks: a lost ring costs no more
 IN_FORCE_SECONDS_MAX = 0.1  # for relays to see an order: a busy one looks within milliseconds
 IN_FORCE_LOOK_SECONDS = 0.0005  # between two looks whether they have
+LOOKUP_SECONDS_MAX = 5.0  # for libc to find an address: its time-out for one nameserver
 LAST_ORDERS_SECONDS_MAX = 0.1  # a client let in just before a reload asks within microseconds
 RETIRING_LOOK_SECONDS = 0.01  # between two looks at the clients that are still there
 BEAT_SECONDS = 0.2  # the supervisor is promised one each 500 ms

@@ -21,7 +21,6 @@ from proxy.health.alarm import Alarm
 from proxy.health.check import CheckTarget, Connects, Plan, RunningCheck
 from proxy.health.dialect.agent import AgentDialect
 from proxy.health.news import News
-from proxy.health.report import Administered
 from proxy.health.rise_fall import Outcome
 from proxy.health.share import CheckedServer
 from proxy.health.timetable import Timetable, first_due_ms, spread_ms
@@ -30,7 +29,7 @@ from proxy.runtime import Runtime, now_ms
 from shm.agents import AgentReader, AgentWriter
 from shm.check_status import CheckStatus
 from shm.slots import SlotTableReader
-from shm.states import AdminFlag, AgentOrders, AgentState, AgentWord, Operational
+from shm.states import AdminFlag, AgentOrders, AgentState, AgentWord
 
 AT_ONCE = 100  # agents that are asked, and answers that are judged, in one turn of the loop
 MAINT = int(AdminFlag.FMAINT | AdminFlag.CMAINT)
@@ -50,7 +49,7 @@ class Health(Protocol):
 class Asked:
     """One server with an agent, as it is known now."""
 
-    __slots__ = ("attempt", "dialect", "orders", "server", "state")
+    __slots__ = ("attempt", "dialect", "orders", "server", "state", "target")
 
     def __init__(self, server: CheckedServer, state: AgentState, orders: AgentOrders) -> None:
         self.server = server
@@ -58,6 +57,7 @@ class Asked:
         self.orders = orders
         self.attempt: RunningCheck | None = None
         self.dialect: AgentDialect | None = None  # of the attempt
+        self.target: CheckTarget | None = None  # likewise
 
     @property
     def interval_ms(self) -> int:
@@ -170,8 +170,8 @@ class Agents:
         if target is None:
             self._timetable.place(server.slot, now_ms() + asked.interval_ms)
             return
-        assert server.agent is not None
-        asked.dialect = AgentDialect(server.agent.send)
+        asked.dialect = AgentDialect(self._sending(asked))
+        asked.target = target
         plan = Plan(target, server.agent_limits, server.source)
         begun = self._connects.begin(server.slot, plan, asked.dialect)
         if isinstance(begun, Outcome):
@@ -180,6 +180,15 @@ class Agents:
         asked.attempt = begun
         asked.state = asked.state._replace(running=True)
         self._writer.publish(server.slot, asked.state, changed=False)
+
+    def _sending(self, asked: Asked) -> bytes:
+        """What an agent is sent."""
+        agent = asked.server.agent
+        assert agent is not None
+        with suppress(BlockingIOError):
+            ordered = self._reader.sending(asked.server.slot)
+            return agent.send if ordered is None else ordered
+        return agent.send
 
     def _target(self, asked: Asked) -> CheckTarget | None:
         """Where an agent is; None while its server has no address, nor the agent its own."""
@@ -199,9 +208,10 @@ class Agents:
         line = asked.dialect.line if asked.dialect is not None else None
         asked.attempt = asked.dialect = None
         percent = self._globals.spread_checks_percent
-        due_ms = now.ms + spread_ms(asked.interval_ms, percent, self._random)
-        self._timetable.place(slot, due_ms)
-        if asked.orders.off:  # it was asked before that order
+        moved = self._target(asked) != asked.target  # by order, or with its server
+        wait_ms = 0 if moved else spread_ms(asked.interval_ms, percent, self._random)
+        self._timetable.place(slot, now.ms + wait_ms)
+        if asked.orders.off or moved:  # the answer speaks of nothing any more
             asked.state = asked.state._replace(running=False)
             self._writer.publish(slot, asked.state, changed=False)
             return
@@ -222,31 +232,16 @@ class Agents:
 
     def _obey(self, asked: Asked, former: AgentState, report: AgentReport, now: Instant) -> None:
         """Publish a record; tell others what its words about weight, state and maxconn changed."""
-        slot, server = asked.server.slot, asked.server
+        slot = asked.server.slot
         try:
             was = standing_word(self._slots.administration(slot).flags)
-            before = self._slots.server(slot)
+            before = self._news.stands(slot)
         except BlockingIOError:  # the next answer says the same
             self._writer.publish(slot, asked.state, changed=False)
             return
         asked.state = agent_state.said(asked.state, report, was, now)
         changed = agent_state.changes(former, asked.state, asked.orders)
-        left = self._news.usable(server.backend_index) if changed else None
         self._writer.publish(slot, asked.state, changed=changed)
-        if left is None:
-            return
-        self._health.observe(slot)
-        change = None
-        if report.word not in (None, was):
-            after = self._slots.server(slot)
-            change = Administered(
-                server,
-                was,
-                report.word or was,
-                up=before.operational != Operational.STOPPED and not before.maint,
-                comes_up=after.operational != Operational.STOPPED,
-                lacks_address=after.address is None,
-                backup=after.backup,
-                sessions=self._slots.hint(slot),
-            )
-        self._news.administered(server, change, left)
+        if changed:
+            self._health.observe(slot)
+            self._news.administered(slot, before, touched=report.weight is not None)

@@ -79,7 +79,7 @@ class Checker:
         self._dialects = Dialects()
         usable = UsableServers(runtime.segment)
         self._server_states = ServerStates(runtime, self._reader, usable)
-        self._news = News(runtime, self._reader, usable)
+        self._news = News(runtime, usable)
         self._loop = loop
         self._random = Random(worker)
         self._connects = Connects(never_local=self._globals.checks_never_local)
@@ -163,13 +163,7 @@ class Checker:
         if change is not Change.NONE:
             self._writer.publish(slot, watched.state, changed=True)
             self._news.changed(
-                watched.server,
-                former,
-                watched.state,
-                change,
-                text=text,
-                ordered=ordered,
-                agent=said,
+                watched.server, former, watched.state, text=text, ordered=ordered, agent=said
             )
 
     def _act_on_errors(self, watched: Watched) -> None:
@@ -186,7 +180,7 @@ class Checker:
         if check.fastinter_ms is not None:
             self._timetable.hasten(slot, at_ms + check.fastinter_ms)
         if change is not Change.NONE:
-            self._news.changed(watched.server, former, watched.state, change, text=text)
+            self._news.changed(watched.server, former, watched.state, text=text)
 
     def _first_look(self, server: CheckedServer) -> None:
         """Carry on from the record in the segment where it speaks of this server, or start anew."""
@@ -265,7 +259,7 @@ class Checker:
         changed = same and state.operational != former.operational
         self._writer.publish(slot, state, changed=changed)
         if ordered is not Change.NONE:
-            self._news.changed(watched.server, former, state, ordered, ordered=True)
+            self._news.changed(watched.server, former, state, ordered=True)
         self._replan(watched, at_ms)
         return True
 
@@ -373,7 +367,7 @@ class Checker:
             line_text = text or cut(outcome.logged)
             self._news.checked(watched.server, watched.state, line_text)
         if change is not Change.NONE:
-            self._news.changed(watched.server, former, watched.state, change, text=text)
+            self._news.changed(watched.server, former, watched.state, text=text)
 
     def _ask(self, slot: int, status: CheckStatus, began_ms: int) -> None:
         """Ask for a resolution when the connect failed: the server may be elsewhere by now."""

@@ -1,4 +1,4 @@
-"""What a group of checks changed, told by bells, then by log lines.
+"""What a group of checks and agents changed, told by bells, then by log lines.
 
 Owns the order: records are already published, then bells ring once for the whole group, then the
 lines are written. Lines of one backend share one count of its usable servers.
@@ -8,28 +8,27 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from proxy.families import Families
 from proxy.health import report
-from proxy.health.report import Administered, Transition, Usable
-from proxy.health.rise_fall import Change
 from proxy.health.share import CheckedServer
 from proxy.runtime import Runtime, ring
+from proxy.server_news import BY_ORDER, ServerChange, Stand, Usable, lines
 from shm.changes import UsableServers
-from shm.slots import SlotTableReader
-from shm.states import AgentState, HealthState, Operational
+from shm.states import AgentState, HealthState
 
 
 class News:
     """Collects what happened until `tell`, which the checker calls after each group."""
 
-    def __init__(self, runtime: Runtime, reader: SlotTableReader, usable: UsableServers) -> None:
+    def __init__(self, runtime: Runtime, usable: UsableServers) -> None:
         self._runtime = runtime
-        self._reader = reader
         self._usable = usable
+        self._families = Families(runtime.servers, runtime.segment)
         bells = runtime.bells
         self._changed_bells = (*bells.relays, *bells.workers, bells.control)
         self._changed = False
         self._asked = False
-        self._transitions: list[Transition] = []
+        self._changes: list[ServerChange] = []
 
     def asked(self) -> None:
         """A resolution was asked for."""
@@ -45,33 +44,25 @@ class News:
         line = report.agent_line(server, state, text)
         self._runtime.log(line.level, line.text)
 
-    def usable(self, backend: int) -> Usable:
-        """The servers of a backend that take sessions now."""
-        counts = self._usable.of(backend)
-        return Usable(counts.active, counts.backup)
+    def stands(self, slot: int) -> dict[int, Stand]:
+        """How a server and its trackers stand; raises BlockingIOError."""
+        return self._families.stands(slot)
 
-    def administered(
-        self, server: CheckedServer, change: Administered | None, former: Usable
-    ) -> None:
+    def administered(self, slot: int, before: dict[int, Stand], *, touched: bool) -> None:
         """An agent has said something else, and its record says so already.
 
-        `former`: the usable servers of the backend before; `change`: of the administrative state.
+        `touched`: something about the weight.
         """
         self._changed = True
-        left = self.usable(server.backend_index)
-        if change is not None:
-            for line in report.administered_lines(change, left):
-                self._runtime.log(line.level, line.text)
-        if left == (0, 0) != former:
-            line = report.none_left(server)
-            self._runtime.log(line.level, line.text)
+        with suppress(BlockingIOError):
+            after = self._families.stands(slot)
+            self._changes += self._families.changes(before, after, touched=touched)
 
     def changed(
         self,
         server: CheckedServer,
         former: HealthState,
         state: HealthState,
-        change: Change,
         *,
         text: str = "",
         ordered: bool = False,
@@ -81,19 +72,16 @@ class News:
 
         `agent`: by what its agent said.
         """
-        counted, backup = True, False
-        left = former.operational == Operational.STOPPING and change is Change.DOWN
-        with suppress(BlockingIOError):
-            view = self._reader.server(server.slot)
-            counted = not left and not view.maint and not view.drain and view.weight > 0
-            backup = view.backup
-        sessions = self._reader.hint(server.slot)
-        self._transitions.append(
-            Transition(
-                server, agent or state, change, counted, sessions, ordered, backup, text, left
-            )
-        )
         self._changed = True
+        why = BY_ORDER
+        if not ordered:
+            # with `option log-health-checks` the line before says why
+            told = server.log_checks or server.tracks
+            why = "" if told else f", {report.reason(agent or state, text)}"
+        with suppress(BlockingIOError):
+            after = self._families.stands(server.slot)
+            before = self._families.before(server.slot, former.operational, after)
+            self._changes += self._families.changes(before, after, why=why)
 
     def tell(self) -> None:
         """Ring for what happened since the last call, and log it."""
@@ -103,10 +91,12 @@ class News:
         if self._changed:
             self._changed = False
             ring(self._changed_bells)
-        by_backend: dict[int, list[Transition]] = {}
-        for transition in self._transitions:
-            by_backend.setdefault(transition.server.backend_index, []).append(transition)
-        self._transitions = []
-        for backend, transitions in by_backend.items():
-            for line in report.lines(transitions, self.usable(backend)):
+        if self._changes:
+            changes, self._changes = self._changes, []
+            backends = {change.subject.backend_index for change in changes}
+            for line in lines(changes, {backend: self._count(backend) for backend in backends}):
                 self._runtime.log(line.level, line.text)
+
+    def _count(self, backend: int) -> Usable:
+        counts = self._usable.of(backend)
+        return Usable(counts.active, counts.backup)

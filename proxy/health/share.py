@@ -40,7 +40,6 @@ class CheckedServer(msgspec.Struct, frozen=True):
     name: str
     backend_index: int
     backend_name: str
-    backend_kind: str  # 'backend' or 'proxy', as log lines say it
     resolved: bool  # its address comes from a resolution, which a failed connect may speed up
     check: Check
     limits: Limits
@@ -61,6 +60,7 @@ class CheckedServer(msgspec.Struct, frozen=True):
     weights_fixed: bool = False  # by the backend's algorithm
     slowstart_ms: int = 0
     allbackups: bool = False  # of the backend
+    tracks: bool = False  # another server, beside its agent
 
     @property
     def thresholds(self) -> Thresholds:
@@ -105,7 +105,6 @@ def _checked_server(proxy: Proxy, server: Server, position: int, count: int) -> 
         name=server.name,
         backend_index=server.backend_index,
         backend_name=proxy.name,
-        backend_kind="proxy" if proxy.kind == "listen" else "backend",
         resolved=server.resolvable,
         check=check,
         limits=limits(proxy, check),
@@ -126,6 +125,7 @@ def _checked_server(proxy: Proxy, server: Server, position: int, count: int) -> 
         weights_fixed=proxy.weights_fixed,
         slowstart_ms=server.balancing.slowstart_ms,
         allbackups=proxy.allbackups,
+        tracks=server.track is not None,
     )
 
 

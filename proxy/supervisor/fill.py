@@ -7,8 +7,9 @@ from collections.abc import Collection, Iterable
 from proxy.config.model.settings import CHECK_FALL, CHECK_RISE, InitState, Server
 from proxy.server_table import Configured
 from proxy.supervisor.initial import InitialAddress
-from proxy.supervisor.restore import Restored, admin_state, health_state
+from proxy.supervisor.restore import Restored, admin_state, agent_records, health_state
 from proxy.supervisor.slices import PORTION, Steps, at_once
+from shm.agents import AgentWriter
 from shm.names import NameOrderWriter, NameserverNameWriter, TargetWriter
 from shm.segment import Segment
 from shm.shape import Shape
@@ -97,8 +98,13 @@ def fill_restored(segment: Segment, restored: Iterable[Restored], now_ms: int) -
     reader = SlotTableReader(segment)
     admins, health = AdminTableWriter(segment), HealthTableWriter(segment)
     orders = NameOrderWriter(segment)
+    agents = AgentWriter(segment)
     for each in restored:
-        admins.publish(each.slot, admin_state(each, now_ms))
+        ordered = None
+        if each.agent_off or each.agent_down:
+            said, ordered = agent_records(each)
+            agents.publish(each.slot, said, changed=True)
+        admins.publish(each.slot, admin_state(each, now_ms), ordered)
         health.publish(each.slot, health_state(each, reader.slot(each.slot), now_ms), changed=True)
         if each.order:
             orders.publish(each.slot, each.order, now_ms)

@@ -11,10 +11,11 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from proxy.config.model.settings import Server
+from proxy.runtime import now_ms
 from proxy.server_table import ServerTable
 from proxy.supervisor.carry import CarryPlan
 from proxy.supervisor.slices import PORTION, Steps
-from shm.agents import AgentReader, AgentWriter
+from shm.agents import AgentReader, AgentSendingWriter, AgentWriter
 from shm.moved import SlotRevisions
 from shm.names import NameOrderWriter, NameReader, TargetWriter
 from shm.segment import Segment
@@ -29,6 +30,8 @@ from shm.states import (
     HealthState,
     Operational,
 )
+
+MOVED_BY_AGENTS = AdminFlag.FMAINT | AdminFlag.CMAINT | AdminFlag.FDRAIN
 
 
 class Handover:
@@ -57,6 +60,7 @@ class Handover:
         self._orders = NameOrderWriter(new_segment)
         self._agents = AgentReader(old_segment)
         self._new_agents = AgentWriter(new_segment)
+        self._sendings = AgentSendingWriter(new_segment)
         self._revisions = SlotRevisions(old_segment)
 
     def copy(self) -> Steps[None]:
@@ -97,6 +101,12 @@ class Handover:
         orders = None
         if was.agent is not None and now.agent is not None:
             orders = carried_orders(self._agents.orders(before), was, now)
+            sending = self._agents.sending(before)
+            if sending is not None and was.agent.send == now.agent.send:
+                self._sendings.publish(after, sending, now_ms())
+        elif was.agent is not None:
+            said, ordered = self._agents.said(before), self._agents.orders(before)
+            admin = without_agent(admin, said, ordered, disabled=was.disabled)
         carried = carried_admin(admin, was, now, keeps_address=keeps_address)
         self._admins.publish(after, carried, orders)
 
@@ -132,6 +142,24 @@ def carried_agent(state: AgentState, was: Server, now: Server) -> AgentState:
         state = state._replace(weight_ns=0, weight=-1)
     if was.queueing.maxconn != now.queueing.maxconn:
         state = state._replace(maxconn_ns=0, maxconn=-1)
+    return state
+
+
+def without_agent(
+    state: AdminState, said: AgentState, orders: AgentOrders, *, disabled: bool
+) -> AdminState:
+    """The operator's orders for a server that has lost its agent.
+
+    What the agent had overruled does not come back: the operator has not seen it in force since.
+    """
+    if said.weight_ns > orders.weight_ns:
+        state = state._replace(weight=-1)
+    if said.maxconn_ns > orders.maxconn_ns:
+        state = state._replace(maxconn=-1)
+    if said.state_ns > orders.state_ns:
+        state = state._replace(flags=state.flags & ~MOVED_BY_AGENTS)
+        if disabled:
+            state = state._replace(flags=state.flags | AdminFlag.CMAINT)
     return state
 
 

@@ -13,6 +13,8 @@ The rules (management manual, `show servers state`; configuration manual 4.2, se
   they would stay down: a server that was stopped because it was in maintenance, or had no address,
   starts anew, as one that leaves maintenance; one without checks, which nothing would bring up
   again, is not taken down.
+- Agents: one that the operator had switched off stays so. A server that was stopped though no check
+  said so stays down until its agent says something else. The configuration says where the agent is.
 """
 
 from __future__ import annotations
@@ -40,7 +42,15 @@ from shm.standing import (
     MAINT_MASK,
     RMAINT,
 )
-from shm.states import HEALTH_NONE, AdminState, HealthState, Operational, SlotState
+from shm.states import (
+    HEALTH_NONE,
+    AdminState,
+    AgentOrders,
+    AgentState,
+    HealthState,
+    Operational,
+    SlotState,
+)
 
 IMAINT = 0x02  # of a tracked server
 OUT_MASK = FMAINT | IMAINT | CMAINT | RMAINT
@@ -62,6 +72,8 @@ class Restored(msgspec.Struct, frozen=True):
     health: int | None = None  # None: nothing is known of it
     check_status: int = 0
     check_result: int = 0
+    agent_off: bool = False  # by order
+    agent_down: bool = False  # its agent had said so
 
 
 def restore(
@@ -103,6 +115,8 @@ def restore_server(server: Server, row: StateRow, *, ignores_weight: bool = Fals
         health=health,
         check_status=min(row.check_status, CHECK_STATUS_MAX) if server.check else 0,
         check_result=min(row.check_result, CHECK_RESULT_MAX) if server.check else 0,
+        agent_off=server.agent is not None and _is_off(row.agent_state),
+        agent_down=server.agent is not None and not anew and _is_down_by_agent(server, row),
     )
 
 
@@ -138,8 +152,20 @@ def _name(text: str | None) -> str:
 
 def _check_flags(server: Server, row: StateRow) -> int:
     """Checks that the operator had suspended stay so."""
-    enabled = row.check_state & (CHECK_STATE_CONFIGURED | CHECK_STATE_ENABLED)
-    return CHECK_OFF if server.check is not None and enabled == CHECK_STATE_CONFIGURED else 0
+    return CHECK_OFF if server.check is not None and _is_off(row.check_state) else 0
+
+
+def _is_off(check_state: int) -> bool:
+    """Whether the operator let no check be made, of the server or of its agent."""
+    enabled = check_state & (CHECK_STATE_CONFIGURED | CHECK_STATE_ENABLED)
+    return enabled == CHECK_STATE_CONFIGURED
+
+
+def _is_down_by_agent(server: Server, row: StateRow) -> bool:
+    """Whether an agent had taken it down: it was stopped, and no check said so."""
+    if row.operational != Operational.STOPPED or row.admin & OUT_MASK or _is_off(row.agent_state):
+        return False
+    return server.check is None or row.check_health >= server.check.rise
 
 
 def _admin_flags(server: Server, row: StateRow) -> int:
@@ -169,20 +195,26 @@ def admin_state(restored: Restored, now_ms: int) -> AdminState:
     return AdminState(restored.admin_flags, restored.admin_weight, None, 0, 0, now_ms)
 
 
+def agent_records(restored: Restored) -> tuple[AgentState, AgentOrders]:
+    """The records of a restored slot with an agent."""
+    return AgentState(down=restored.agent_down), AgentOrders(off=restored.agent_off)
+
+
 def health_state(restored: Restored, slot: SlotState, now_ms: int) -> HealthState:
     """The health record of a restored slot, which has its first address already.
 
     Without a statement about this address it only tells how the last check ended.
     """
     last = replace(HEALTH_NONE, status=restored.check_status, result=restored.check_result)
-    if restored.health is None or slot.incarnation == 0:
+    if slot.incarnation == 0 or (restored.health is None and not restored.agent_down):
         return last
+    up = bool(restored.health) and not restored.agent_down
     return replace(
         last,
         incarnation=slot.incarnation,
         generation=slot.generation,
-        operational=Operational.RUNNING if restored.health else Operational.STOPPED,
+        operational=Operational.RUNNING if up else Operational.STOPPED,
         check_state=CHECK_STATE_CONFIGURED | CHECK_STATE_ENABLED,
-        health=restored.health,
+        health=restored.health or 0,
         changed_ms=now_ms,
     )

@@ -173,7 +173,11 @@ def test_a_server_may_be_on_a_unix_socket(address: str, local: Endpoint) -> None
         ("server t 127.0.0.1:1 check track s", "checks and tracking at the same time"),
         (
             "server t 127.0.0.1:1 agent-check agent-port 1 track s",
-            "'agent-check' beside 'track' is not supported",
+            "does not have any check nor agent enabled",
+        ),
+        (
+            "server t 127.0.0.1:1 check agent-check agent-port 1 track s",
+            "checks and tracking at the same time",
         ),
         ("server t 127.0.0.1:1 track t", "unable to track edge/t as it belongs to a tracking"),
     ],

@@ -15,7 +15,7 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as text_families
 
-from proxy.config.model.settings import Origin, Proxy
+from proxy.config.model.settings import Agent, Origin, Proxy
 from proxy.control.http.services import HttpServices
 from proxy.control.metrics.families import OPENMETRICS, TEXT, MetricFamily, labels_of, render
 from proxy.control.metrics.own import OwnMetrics
@@ -25,11 +25,13 @@ from proxy.control.rows.monitor import Monitor
 from proxy.control.rows.report import Report
 from proxy.control.turns import Turns
 from proxy.runtime import now_ms
+from shm.agents import AgentWriter
+from shm.states import AgentState
 from tests.support.common import PATIENCE_SECONDS, wait_for
 from tests.support.control.http import get
 from tests.support.control.pair import Pair, pair, slot_of
 from tests.support.control.sections import METRICS as SECTION
-from tests.support.control.site import World, control_world
+from tests.support.control.site import World, a_server, control_world
 
 # there is no TLS, no compression, no cache and no rate of requests to report
 ELSEWHERE = ("ssl", "zlib", "comp", "cache", "requests_rate", "http_requests_rate")
@@ -200,6 +202,29 @@ def test_a_scrape_that_fails_is_cut_short_logged_and_counted(
         text = get(world, "m", "/metrics").text
     assert "\nmillrace_scrape_failures_total 0\n" in text
     assert "\nmillrace_scrapes_total 1\n" in text
+
+
+def test_agents_have_rows_with_the_names_of_later_haproxys() -> None:
+    """HAProxy 2.6 has none, so there is nothing to compare with."""
+    agent = Agent(7, None, 2_000)
+    servers = (a_server("s1", "127.78.5.1", 80, agent=agent), a_server("s2", "127.78.5.2", 80))
+    backend = Proxy("be", 2, "backend", Origin(), servers=servers)
+    with control_world([backend, Proxy("m", 3, "frontend", Origin(), http=SECTION)]) as world:
+        said = AgentState(status=17, code=0, duration_us=3_000, checked_ms=9, down=True)
+        AgentWriter(world.segment).publish(0, said, changed=True)
+
+        def rows() -> list[str]:
+            lines = get(world, "m", "/metrics").text.splitlines()
+            return [line for line in lines if line.startswith("haproxy_server_agent_")]
+
+        where = 'proxy="be",server="s1"'
+        assert f'haproxy_server_agent_status{{{where},state="L7STS"}} 1' in rows()
+        assert f'haproxy_server_agent_status{{{where},state="L7OK"}} 0' in rows()
+        assert f"haproxy_server_agent_code{{{where}}} 0" in rows()
+        assert f"haproxy_server_agent_duration_seconds{{{where}}} 0.003" in rows()
+        assert all(where in row for row in rows())
+        world.ask("disable agent be/s1")
+        assert rows() == []
 
 
 def test_failures_of_scrapes_are_counted() -> None:

@@ -135,9 +135,10 @@ def test_what_changed_is_logged_in_haproxys_words(world: World) -> None:
     world.ask("enable server be/s2")
     world.ask("enable server be/s3")
     assert world.logged().splitlines() == [
-        "5 Server be/s1 enters drain state.",
+        "5 Server be/s1 enters drain state. 0 active and 0 backup servers online. "
+        "0 sessions requeued, 0 total in queue.",
         "0 backend be has no server available!",
-        "1 Server be/s1 is going DOWN for maintenance. 0 active and 0 backup servers left. "
+        "5 Server be/s1 is going DOWN for maintenance. 0 active and 0 backup servers left. "
         "0 sessions active, 0 requeued, 0 remaining in queue.",
         "5 Server be/s1 is UP/READY (leaving forced maintenance).",
         "5 be/s1: IP changed from '127.78.5.1' to '127.78.5.9' by 'stats socket command'",
@@ -313,11 +314,12 @@ def test_agents_obey_orders_of_their_own(asked: World) -> None:
     [
         ("set server be/s1 agent x", "'set server <srv> agent' expects 'up' or 'down'."),
         ("set server be/s1 agent-addr", "requires an address and optionally a port."),
-        ("set server be/s1 agent-addr a.test", "invalid addr 'a.test'"),
+        ("set server be/s1 agent-addr no.invalid", "invalid addr 'no.invalid'"),
         ("set server be/s1 agent-addr ::1 port x", "provided port is not an integer"),
         ("set server be/s1 agent-port 65536", "provided port is invalid"),
         ("set server be/s1 agent-port", "agent-port requires a port."),
-        ("set server be/s1 agent-send x", "is for the configuration only"),
+        ("set server be/s1 agent-send " + "x" * 256, "at most 255 bytes at run time"),
+        ("set server be/s2 agent-send x", "agent checks are not enabled on this server."),
         ("set server be/s2 agent up", "agent checks are not enabled on this server."),
         ("set server be/s2 agent-addr ::1", "agent checks are not enabled on this server."),
         ("enable agent be/s2", "Agent was not configured on this server, cannot enable."),

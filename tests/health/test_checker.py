@@ -136,8 +136,10 @@ def test_a_drained_server_is_still_checked() -> None:
         wait_for(lambda: made.health(0).health == 4, 5, "fully up")
         backend.close()
         wait_operational(made, 0, Operational.STOPPED)
-        wait_for(made.log.read, 5, "log line")
-        assert len(made.log.read()) == 1  # it took no sessions: no "no server available"
+        wait_for(lambda: len(made.log.read()) == 2, 5, "log lines")
+        down, drained = made.log.read()  # it took no sessions: no "no server available"
+        assert "Server be/s1 is DOWN, " in down
+        assert drained.endswith("Server be/s1 remains in forced drain mode.")
 
 
 def test_a_server_that_resolves_again_is_up_at_once_and_checked_at_its_new_address() -> None:

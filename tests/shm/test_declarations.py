@@ -80,7 +80,7 @@ def test_structs_have_the_sizes_that_the_compiler_gave_them() -> None:
         "RESOLUTIONS": told["ResolutionRecord"].size,
         "MAILBOX": told["Mailbox"].size,
         "SECTIONS": told["SectionHistograms"].size,
-        "AGENTS": 2 * records.structs["AgentLatch"].size + records.structs["NameLatch"].size,
+        "AGENTS": 2 * (records.structs["AgentLatch"].size + records.structs["NameLatch"].size),
         "JOURNAL": layout.structs["Journal"].size,
     }
     assert areas == {name: made[layout.numbers[f"AREA_{name}"]] for name in areas}

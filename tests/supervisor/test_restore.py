@@ -6,8 +6,14 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from proxy.config.model.settings import Balancing, Check, Origin, Server
-from proxy.supervisor.restore import Restored, admin_state, health_state, restore_server
+from proxy.config.model.settings import Agent, Balancing, Check, Origin, Server
+from proxy.supervisor.restore import (
+    Restored,
+    admin_state,
+    agent_records,
+    health_state,
+    restore_server,
+)
 from resolverd.state_file.format import StateRow
 from shm.states import HEALTH_NONE, AdminFlag, Operational, SlotState
 
@@ -160,3 +166,28 @@ def test_a_health_record_speaks_of_the_address_that_the_slot_starts_with() -> No
     anew = health_state(Restored(0, check_status=8, check_result=2), slot, 60)
     assert anew == replace(HEALTH_NONE, status=8, result=2)
     assert health_state(Restored(0, health=6), slot._replace(incarnation=0), 60) == HEALTH_NONE
+
+
+@pytest.mark.parametrize("check", [None, Check(rise=2, fall=3)])
+def test_a_server_that_its_agent_had_taken_down_waits_for_the_agent(check: Check | None) -> None:
+    server = configured(NUMERIC, agent=Agent(7, None, 2_000), check=check)
+    stopped = changed(ROW, operational=Operational.STOPPED, check_health=4, agent_state=22)
+    restored = restore_server(server, stopped)
+    said, orders = agent_records(restored)
+    assert (said.down, orders.off) == (True, False)
+    slot = SlotState(1, 1, 4, "10.0.0.9", 80, -1, 0, 0, 9)
+    assert health_state(restored, slot, 9).operational == Operational.STOPPED
+    up = changed(stopped, operational=Operational.RUNNING)
+    in_maintenance = changed(stopped, admin=FMAINT)
+    by_checks = changed(stopped, check_health=0)
+    for row in (up, in_maintenance, *([by_checks] if check else [])):
+        assert not restore_server(server, row).agent_down
+    assert not restore_server(NUMERIC, stopped).agent_down
+
+
+def test_an_agent_that_was_switched_off_stays_so() -> None:
+    server = configured(NUMERIC, agent=Agent(7, None, 2_000))
+    stopped = changed(ROW, operational=Operational.STOPPED, agent_state=18)
+    said, orders = agent_records(restore_server(server, stopped))
+    assert (said.down, orders.off) == (False, True)
+    assert not restore_server(server, changed(ROW, agent_state=0)).agent_off

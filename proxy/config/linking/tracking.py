@@ -36,9 +36,7 @@ def check_tracking(proxies: Sequence[ProxyDraft], messages: Messages) -> None:
             if server.options.track is None:
                 continue
             wrong = "unable to enable checks and tracking at the same time!"
-            if server.options.agent_check:
-                wrong = "'agent-check' beside 'track' is not supported: ask for the tracked server"
-            elif not server.options.check:
+            if not server.options.check:
                 wrong = chains.complaint(f"{draft.name}/{server.name}")
             if wrong:
                 messages.alert(f"'server {draft.name}/{server.name}' : {wrong}", server.origin)

@@ -67,9 +67,12 @@ def change_state(admin: AdminState, word: str, now_ms: int) -> AdminChange:
     flags = admin.flags & ~(MAINT_MASK | FDRAIN) | wanted
     if flags == admin.flags:
         return AdminChange(None)
-    # a server that leaves maintenance starts anew, whatever was said of its health
     returned = bool(admin.flags & MAINT_MASK and not flags & MAINT_MASK)
-    order = 0 if returned else admin.health_order
+    order = admin.health_order
+    if flags & MAINT_MASK:
+        order = HealthOrder.NONE
+    elif returned:  # it comes back up, whatever was said of its health; only the counter is kept
+        order = HealthOrder.UP if order in (HealthOrder.UP, HealthOrder.STOPPING) else 0
     return AdminChange(
         admin._replace(flags=flags, changed_ms=now_ms, health_order=order, returned=returned)
     )

@@ -14,6 +14,9 @@ from shm.states import AgentCommand, AgentOrders
 
 ORDERS_WRAP = 1 << 32  # the record's field
 PORT_MAX = 65_535
+SENT_BYTES_MAX = 255  # the record's field
+TOLD_MAX = 100  # of a text that is repeated in an answer
+UNREADABLE = "\N{REPLACEMENT CHARACTER}"  # in place of bytes that are not UTF-8
 NO_AGENT = "agent checks are not enabled on this server."
 
 
@@ -50,6 +53,38 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def is_numeric(text: str) -> bool:
+    """Whether it is an IP address, and no name."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def invalid_address(text: str) -> CommandError:
+    """What is said of neither an address nor a name that has one."""
+    return CommandError(f"invalid addr '{text[:TOLD_MAX]}'")
+
+
+def sent(observed: Observed, words: list[str]) -> bytes:
+    """`set server b/s agent-send <text>`, nothing without a text; raises CommandError.
+
+    As in HAProxy a text is one word, in which a backslash takes the next character as it is.
+    """
+    _orders(observed)
+    text = "".join(words[:1])
+    if UNREADABLE in text:
+        raise CommandError("agent-send takes a text in UTF-8.")
+    data = text.encode()
+    if len(data) > SENT_BYTES_MAX:
+        raise CommandError(
+            f"agent-send takes at most {SENT_BYTES_MAX} bytes at run time: write a longer text "
+            f"into the configuration."
+        )
+    return data
+
+
 def moved(observed: Observed, words: list[str]) -> AgentOrders:
     """`set server b/s agent-addr <addr> [port <port>]`; raises CommandError."""
     orders = _orders(observed)
@@ -57,11 +92,9 @@ def moved(observed: Observed, words: list[str]) -> AgentOrders:
         raise CommandError(
             "set server <b>/<s> agent-addr requires an address and optionally a port."
         )
-    try:
-        address = str(ipaddress.ip_address(words[0]))
-    except ValueError as error:
-        raise CommandError(f"invalid addr '{words[0][:100]}'") from error
-    orders = orders._replace(address=address)
+    if not is_numeric(words[0]):
+        raise invalid_address(words[0])
+    orders = orders._replace(address=str(ipaddress.ip_address(words[0])))
     if words[1:2] != ["port"]:
         return orders
     return orders._replace(port=_port("".join(words[2:3])))

@@ -22,13 +22,23 @@ from proxy.control.commands.admin_changes import (
     change_weight,
     ordered_name,
 )
-from proxy.control.commands.agent_orders import commanded, moved, on_port, switched
+from proxy.control.commands.agent_orders import (
+    commanded,
+    invalid_address,
+    is_numeric,
+    moved,
+    on_port,
+    sent,
+    switched,
+)
 from proxy.control.commands.in_force import InForce
-from proxy.control.commands.server_news import server_lines
+from proxy.control.commands.lookup import Lookup
 from proxy.control.rows.observation import Observed
 from proxy.control.rows.report import Report
-from proxy.control.rows.summary import BackendSummary
+from proxy.families import Families
 from proxy.runtime import now_ms, ring
+from proxy.server_news import BY_ORDER, Stand, Usable, lines
+from shm.agents import AgentSendingWriter
 from shm.log_level import LogLevel
 from shm.names import NameOrderWriter
 from shm.slots import AdminTableWriter
@@ -46,8 +56,10 @@ class SetServer:
         self.report = report
         self.writer = writer
         self.names = names
+        self.sendings = AgentSendingWriter(report.runtime.segment)
         self.replaced = False  # a successor writes from now on
         self.in_force = InForce(report.runtime.segment)
+        self.families = Families(report.runtime.servers, report.runtime.segment)
 
     def commands(self) -> list[Command]:
         """What this family answers to."""
@@ -110,14 +122,14 @@ class SetServer:
         """Publish a change, ring its readers, and answer."""
         if change.record is not None:
             self.refuse_if_replaced()
-            former = self.report.monitor.summary(observed.proxy)
+            before = self.families.stands(observed.server.slot)
             record, orders = change.record, observed.orders
             if orders is not None:
                 raw = steady(self.report.observer.table.admin, observed.server.slot)
                 now_ns = time.monotonic_ns()
                 record, orders = beside_agent(raw, observed.admin, record, orders, now_ns)
             self.write(observed, record, orders)
-            self.log(observed, former, change.answer)
+            self.log(observed, before, change)
         return [f"{change.answer}\n"] if change.answer else []
 
     def write(self, observed: Observed, record: AdminState, orders: AgentOrders | None) -> None:
@@ -137,16 +149,33 @@ class SetServer:
         answer = self.publish(observed, change)
         return [self.in_force, *answer] if change.record is not None else answer
 
-    def log(self, before: Observed, former: BackendSummary, answer: str) -> None:
-        """Say what changed, once it is published."""
-        proxy, server, log = before.proxy, before.server, self.report.runtime.log
-        if answer:
-            log(LogLevel.NOTICE, f"{proxy.name}/{server.name}: {answer}")
-        after = self.report.observer.server(proxy, server)
-        left = self.report.monitor.summary(proxy)
-        sessions = self.report.monitor.server_counters(server)["sessions"]
-        for level, text in server_lines(before, after, former, left, sessions):
+    def log(self, observed: Observed, before: dict[int, Stand], change: AdminChange) -> None:
+        """Say what changed, once it is published, of the server and of those that track it.
+
+        What a worker finds out about a server that it watches, the worker says.
+        """
+        server, log = observed.server, self.report.runtime.log
+        if change.answer:
+            log(LogLevel.NOTICE, f"{observed.proxy.name}/{server.name}: {change.answer}")
+        after = self.families.stands(server.slot)
+        if server.watched or server.track is not None:
+            after = {
+                slot: stand
+                if before[slot].out
+                else stand._replace(operational=before[slot].operational)
+                for slot, stand in after.items()
+            }
+        assert change.record is not None
+        touched = change.record.weight != observed.admin.weight
+        changes = self.families.changes(before, after, why=BY_ORDER, touched=touched)
+        backends = {change.subject.backend_index for change in changes}
+        for level, text in lines(changes, {backend: self.usable(backend) for backend in backends}):
             log(level, text)
+
+    def usable(self, backend: int) -> Usable:
+        """How many servers of a backend take sessions."""
+        summary = self.report.monitor.summary(self.report.runtime.servers.backends[backend])
+        return Usable(summary.active, summary.backup)
 
     def set_state(self, words: list[str], state: str) -> Answer:
         """Bring a server into a state."""
@@ -189,17 +218,37 @@ class SetServer:
             self.write(observed, raw, orders)
         return []
 
-    def set_agent(self, observed: Observed, what: str, words: list[str]) -> Answer | None:
-        """`set server b/s agent|agent-addr|agent-port ...`; None: it is none of these."""
+    def set_agent(self, words: list[str]) -> Answer | None:
+        """`set server b/s agent|agent-addr|agent-port|agent-send ...`; None: it is none of these.
+
+        Raises CommandError.
+        """
+        observed, rest = self.observed(words), words[2:]
+        what = "".join(words[1:2])
         if what == "agent":
-            return self.publish_orders(observed, commanded(observed, "".join(words[:1])))
+            return self.publish_orders(observed, commanded(observed, "".join(rest[:1])))
         if what == "agent-addr":
-            return self.publish_orders(observed, moved(observed, words))
+            return self.move_agent(words)
         if what == "agent-port":
-            return self.publish_orders(observed, on_port(observed, words))
+            return self.publish_orders(observed, on_port(observed, rest))
         if what == "agent-send":
-            raise CommandError("'agent-send' is for the configuration only: change its line there.")
+            sending = sent(observed, rest)
+            self.refuse_if_replaced()
+            self.sendings.publish(observed.server.slot, sending, now_ms())
+            return self.publish_orders(observed, observed.orders)  # a reload sees that it moved
         return None
+
+    def move_agent(self, words: list[str]) -> Answer:
+        """`set server b/s agent-addr <addr> [port <port>]`; a name is asked for once."""
+        rest = words[2:]
+        if rest and not is_numeric(rest[0]) and self.observed(words).asked is not None:
+            lookup = Lookup(rest[0])
+            yield lookup
+            if lookup.address is None:
+                raise invalid_address(rest[0])
+            rest = [lookup.address, *rest[1:]]
+        observed = self.observed(words)  # as it is by now
+        yield from self.publish_orders(observed, moved(observed, rest))
 
     def set_name(self, observed: Observed, words: list[str]) -> Answer:
         """`set server b/s fqdn <name>`: resolverd asks for that name from now on."""
@@ -247,7 +296,7 @@ class SetServer:
             return self.publish_state(observed, change)
         if what == ["fqdn"]:
             return self.set_name(observed, rest)
-        answer = self.set_agent(observed, "".join(what), rest)
+        answer = self.set_agent(words)
         if answer is None:
             raise CommandError(USAGE)
         return answer

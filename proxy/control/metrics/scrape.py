@@ -1,7 +1,8 @@
 """One scrape: rows of everything, taken once, handed out as metric families with HAProxy's names.
 
 Rows are taken step by step (turns.py); a row is reduced at once to the numbers that metrics need.
-What a row lacks is NaN, as promex does it; check metrics are left out for servers without checks.
+What a row lacks is NaN, as promex does it; metrics of checks are left out for servers without
+checks, and those of agents for servers without an agent (names of later HAProxys: 2.6 has none).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from proxy.config.model.settings import Proxy
 from proxy.control.commands.show_info import FIELDS, VERSION, Info
 from proxy.control.metrics.families import MISSING, Labels, MetricFamily, Sample, Value, labels_of
 from proxy.control.metrics.tables import (
+    AGENT_METRICS,
     BACKEND_METRICS,
     BACKEND_STATES,
     CHECK_METRICS,
@@ -26,7 +28,7 @@ from proxy.control.metrics.tables import (
     SERVICE_METRICS,
     Metric,
 )
-from proxy.control.rows.observation import FDRAIN, Observed
+from proxy.control.rows.observation import Observed
 from proxy.control.rows.report import Report
 from proxy.control.rows.stat_rows import Row
 from shm.check_status import CheckStatus
@@ -99,6 +101,8 @@ class Point(NamedTuple):
     state: str = ""
     checks: tuple[Value, ...] = ()
     check_status: int = -1  # -1: no check
+    agent: tuple[Value, ...] = ()
+    agent_status: int = -1  # -1: no agent is asked
 
 
 def numbers(row: Row, metrics: tuple[Metric, ...]) -> tuple[Value, ...]:
@@ -128,7 +132,7 @@ def server_state(observed: Observed) -> str:
         return "DOWN"
     if observed.standing.operational == Operational.STOPPING:
         return "NOLB"
-    return "DRAIN" if observed.admin.flags & FDRAIN else "UP"
+    return "DRAIN" if observed.state.drain else "UP"
 
 
 def of_row(point: Point) -> tuple[Value, ...]:
@@ -139,6 +143,18 @@ def of_row(point: Point) -> tuple[Value, ...]:
 def of_checks(point: Point) -> tuple[Value, ...]:
     """The numbers that its checks have."""
     return point.checks
+
+
+def of_agent(point: Point) -> tuple[Value, ...]:
+    """The numbers that the checks of its agent have."""
+    return point.agent
+
+
+def status_samples(statuses: Iterable[tuple[Labels, int]]) -> Iterator[Sample]:
+    """One series for each way in which a check ends, 1 for the last one."""
+    for labels, last in statuses:
+        for status, name in CHECKS_REPORTED:
+            yield with_state(labels, name), int(last == status)
 
 
 def samples_at(
@@ -219,6 +235,7 @@ class Scrape:
             if not rows or (self.selection.no_maint and state == "MAINT"):
                 continue
             row = self.report.server_of(observed, reveal=False)
+            said = observed.asked
             self.servers.append(
                 Point(
                     labels_of(proxy=proxy.name, server=observed.server.name),
@@ -226,6 +243,8 @@ class Scrape:
                     state,
                     numbers({"check_code": 0, **row}, CHECK_METRICS) if checking else (),
                     check_status,
+                    numbers({"agent_code": 0, **row}, AGENT_METRICS) if said else (),
+                    said.status if said else -1,
                 )
             )
 
@@ -323,20 +342,24 @@ class Scrape:
             "haproxy_server_check_status",
             False,
             "Result of the last check, one series for each (server)",
-            (
-                (
-                    with_state(point.labels, name),
-                    int(point.check_status == status),
-                )
-                for point in self.checked()
-                for status, name in CHECKS_REPORTED
-            ),
+            status_samples((point.labels, point.check_status) for point in self.checked()),
         )
         yield from table_families(CHECK_METRICS, self.checked, of_checks)
+        yield MetricFamily(
+            "haproxy_server_agent_status",
+            False,
+            "Result of the last check of its agent, one series for each (server)",
+            status_samples((point.labels, point.agent_status) for point in self.asked()),
+        )
+        yield from table_families(AGENT_METRICS, self.asked, of_agent)
 
     def checked(self) -> Iterator[Point]:
         """The servers that are checked."""
         return (point for point in self.servers if point.checks)
+
+    def asked(self) -> Iterator[Point]:
+        """The servers whose agent is asked."""
+        return (point for point in self.servers if point.agent)
 
     def resolver_families(self) -> Iterator[MetricFamily]:
         """haproxy_resolver_*."""

@@ -62,6 +62,7 @@ safe_idle_connections_current:g:safe_conn_cur private_idle_connections_current:g
 used_connections_current:g:used_conn_cur need_connections_current:g:need_conn_est
 """
 _CHECK = "check_code:g:check_code check_duration_seconds:g:check_duration:1000"
+_AGENT = "agent_code:g:agent_code agent_duration_seconds:g:agent_duration:1000"
 _PROCESS = """
 nbthread:g:Nbthread nbproc:g:Nbproc relative_process_id:g:Process_num uptime_seconds:g:Uptime_sec
 start_time_seconds:g:Start_time_sec max_memory_bytes:g:Memmax_bytes
@@ -113,6 +114,7 @@ SERVICE_METRICS = table("frontend", _SERVICE)
 BACKEND_METRICS = table("backend", _BACKEND)
 SERVER_METRICS = table("server", _SERVER)
 CHECK_METRICS = table("server", _CHECK)
+AGENT_METRICS = table("server", _AGENT)
 RESOLVER_METRICS = tuple(
     Metric(
         f"haproxy_resolver_{'send_error' if name == 'snd_error' else name}",

@@ -38,6 +38,7 @@ class Observed(NamedTuple):
     standing: Standing
     check_text: str = ""  # what the server said to the last check, or where that failed
     agent_text: str = ""  # what is told of its agent's last check
+    origin: Observed | None = None  # the server at the end of the chain that it tracks
 
     @property
     def slot(self) -> SlotState:
@@ -137,12 +138,22 @@ class Observer:
             None if tracked is None else steady(self.table.server, tracked),
         )
         text = self.texts.of(slot, health.checked_ms) if server.check else ""
-        if server.agent is None:
-            return Observed(proxy, server, standing, text)
-        said = steady(self.agents.said, slot)
-        standing = standing._replace(said=said, orders=steady(self.agents.orders, slot))
-        agent_text = self.agents.text(slot, said.checked_ms)
-        return Observed(proxy, server, standing, text, agent_text)
+        agent_text = ""
+        if server.agent is not None:
+            said = steady(self.agents.said, slot)
+            standing = standing._replace(said=said, orders=steady(self.agents.orders, slot))
+            agent_text = self.agents.text(slot, said.checked_ms)
+        return Observed(proxy, server, standing, text, agent_text, self._origin(server))
+
+    def _origin(self, server: Server) -> Observed | None:
+        """What the server tracks in the end."""
+        slot, origin = server.tracked_slot, None
+        while slot is not None:
+            origin = self.servers[slot]
+            slot = origin.tracked_slot
+        if origin is None:
+            return None
+        return self.server(self.servers.backends[origin.backend_index], origin)
 
     def backend(self, proxy: Proxy) -> Iterator[Observed]:
         """The servers of one backend, in the order of the file, each read when it is asked for."""

@@ -134,31 +134,34 @@ def server_status(observed: Observed) -> str:
 
 
 def _status_by_agent(observed: Observed) -> str:
-    """What its agent, or the operator beside it, made of a server that is in use; else empty."""
-    said, operational = observed.asked, observed.standing.operational
-    if said is None:
-        return ""
+    """What an agent, or the operator beside it, made of a server that is in use; else empty.
+
+    The agent is its own, or that of the server that it tracks.
+    """
+    operational, source = observed.standing.operational, observed.origin or observed
+    said = source.asked
     if operational == Operational.STOPPED:
-        if said.down:
+        if any(seen.asked is not None and seen.asked.down for seen in (observed, source)):
             return "DOWN (agent)"
-        health = observed.standing.check_health
-        return "" if observed.checking else f"DOWN {health}/{observed.rise}"
-    if not observed.state.drain:
+        health = source.standing.check_health
+        return "" if said is None or source.checking else f"DOWN {health}/{source.rise}"
+    if said is None or not observed.state.drain:
         return ""
     return "NOLB" if operational == Operational.STOPPING else "DRAIN (agent)"
 
 
 def _status_by_checks(observed: Observed) -> str:
-    standing = observed.standing
-    health, rise, fall = standing.check_health, observed.rise, observed.fall
+    """What checks found out, of the server or of the one that it tracks."""
+    standing, source = observed.standing, observed.origin or observed
+    health, rise, fall = source.standing.check_health, source.rise, source.fall
     if standing.operational == Operational.STOPPED:
-        return status_text("DOWN", health if observed.server.check else 0, rise, fall)
+        return status_text("DOWN", health if source.server.check else 0, rise, fall)
     word = "NOLB" if standing.operational == Operational.STOPPING else "UP"
-    if observed.state.drain:
+    if word == "UP" and observed.state.drain:
         word = "DRAIN"
-    if observed.checking:
+    if source.checking:
         return status_text(word, health, rise, fall)
-    return word if word != "UP" or observed.server.track else "no check"
+    return word if word != "UP" else "no check"
 
 
 def address_cell(observed: Observed) -> Row:

@@ -31,13 +31,14 @@ _END = re.compile(rb"[\0\r\n]")  # a NUL ends what HAProxy sees: no line end fol
 class AgentDialect:
     """One check of one agent."""
 
-    __slots__ = ("_received", "_send", "line")
+    __slots__ = ("_endless", "_received", "_send", "line")
     first = Connect()
     place = ""
 
     def __init__(self, send: bytes) -> None:
         self._send = send
         self._received = b""
+        self._endless = False  # a NUL came before the line's end
         self.line: bytes | None = None  # without its end
 
     def answer(self, event: Event) -> Answer:
@@ -53,11 +54,13 @@ class AgentDialect:
         return Expect()
 
     def _read(self, data: bytes) -> Answer:
+        looked_at = len(self._received)  # bytes may come one by one
         self._received += data
-        end = _END.search(self._received)
+        end = None if self._endless else _END.search(self._received, looked_at)
         if end is not None and end.group() != b"\0":
             self.line = self._received[: end.start()]
             return Result(CheckStatus.CHECKED)
+        self._endless = self._endless or end is not None
         return Expect() if len(self._received) < RECEIVED_MAX else INCOMPLETE
 
     def _ended(self, event: Ended) -> Answer:

@@ -1,0 +1,151 @@
+"""Servers that track another: what happens to them, and what is told of it, is HAProxy's."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from tests.health.agent_peers import NEUTRAL, Agent
+from tests.support.common import PATIENCE_SECONDS, require_program, wait_for
+from tests.support.differential.one_program import OneProgram, one_program
+from tests.support.servers import Server
+
+PROGRAMS = {
+    "haproxy": lambda: (require_program("haproxy"),),
+    "millrace": lambda: (sys.executable, "-m", "proxy"),
+}
+CONFIGURATION = """
+global
+  stats socket {{folder}}/s level admin
+  log {{log}} len 4096 local0
+defaults
+  mode tcp
+  log global
+  timeout connect 5s
+  timeout check 60s
+  timeout client 5s
+  timeout server 5s
+  option httpchk
+  http-check disable-on-404
+frontend unused
+  bind unix@{{folder}}/unused
+backend base
+  server s 127.0.0.1:{port} check inter 100ms fall 1 rise 1 {agent}
+backend one
+  server x 127.0.0.1:9 track base/s
+  server y 127.0.0.1:9
+backend two
+  server x 127.0.0.1:9 track one/x
+listen three
+  bind unix@{{folder}}/three
+  server x 127.0.0.1:9 track base/s backup
+backend four
+  server x 127.0.0.1:9 track base/s disabled
+  server y 127.0.0.1:9 track base/s
+"""
+Word = str | bytes | int  # an order, a line of the agent, the status of a check's answer
+STEPS: tuple[Word, ...] = (
+    *(500, 404, 200, 404, "base/s state drain", "one/x state drain", "one/x state ready"),
+    *(200, "base/s state ready", "base/s state drain", "one/x state drain"),
+    *("base/s state ready", "one/x state ready", "base/s state maint", "one/x state maint"),
+    *("one/x state ready", "three/x state drain", "base/s state drain", "base/s state ready"),
+    *("three/x state ready", "one/x state maint", "base/s state maint", "base/s state ready"),
+    *("one/x state ready", b"down\n", b"up\n", b"drain\n", b"ready\n", b"maint\n", b"ready\n"),
+    *(b"drain maint\n", b"ready\n", "base/s weight 0", "one/x weight 0", "one/y state maint"),
+    *("one/x weight 1", "base/s weight 1", 500, "two/x state drain", "one/x state maint", 200),
+    *("two/x state ready", "one/x state ready", "four/x state ready", 500, 200),
+)
+Seen = tuple[list[str], dict[tuple[str, str], list[str]]]
+
+
+class Site:
+    """A program, the server that it checks, and the agent."""
+
+    def __init__(self, made: OneProgram, agent: Agent, answers: dict[str, int]) -> None:
+        self.made = made
+        self.agent = agent
+        self.answers = answers
+
+    def act(self, word: Word) -> None:
+        """Let something happen, and wait until it was seen."""
+        if isinstance(word, str):
+            self.made.ask(f"set server {word}")
+        elif isinstance(word, bytes):
+            self.agent.say_once({"s": word})
+        else:
+            self.answers["status"] = word
+            status = {200: ("L7OK",), 404: ("L7OKC", "L7STS"), 500: ("L7STS",)}[word]
+            wait_for(lambda: self.check_code() in status, PATIENCE_SECONDS, f"a check's {word}")
+
+    def check_code(self) -> str:
+        """How the last check of the tracked server ended."""
+        cells = self.rows()["base", "s"]
+        return cells["check_status"] if cells["check_code"] == str(self.answers["status"]) else ""
+
+    def rows(self) -> dict[tuple[str, str], dict[str, str]]:
+        shown = self.made.ask("show stat -1 4 -1").lstrip("# ").strip()
+        return {(row["pxname"], row["svname"]): row for row in csv.DictReader(io.StringIO(shown))}
+
+    def seen(self) -> Seen:
+        """The lines of the log so far, and how all servers stand."""
+        self.made.read()
+        told = [
+            f"{level} " + re.sub(r"duration: \d+ms", "duration", text.split(": ", 1)[1].strip())
+            for level, text in self.made.lines
+            if re.search(r" (Server|backend|proxy) ", text)
+        ]
+        found = {server: [row["status"]] for server, row in self.rows().items()}
+        lines = self.made.ask("show servers state").strip().splitlines()
+        names = lines[1][2:].split()
+        for line in lines[2:]:
+            row = dict(zip(names, line.split(), strict=True))
+            columns = ("srv_op_state", "srv_admin_state", "srv_check_health", "srv_uweight")
+            found[row["be_name"], row["srv_name"]] += [row[column] for column in columns]
+        return told, found
+
+
+@contextmanager
+def site(program: str, folder: Path, *, asked: bool) -> Iterator[Site]:
+    answers = {"status": 200}
+
+    def answer(connection: socket.socket) -> None:
+        connection.recv(1_000)
+        connection.sendall(f"HTTP/1.0 {answers['status']} x\r\n\r\n".encode())
+
+    with Agent() as agent, Server(answer) as server:
+        said = rf'agent-check agent-port {agent.port} agent-inter 100ms agent-send "s\n"'
+        text = CONFIGURATION.format(port=server.port, agent=said if asked else "")
+        with one_program(PROGRAMS[program](), folder / program, text, {}) as made:
+            found = Site(made, agent, answers)
+            found.act(200)
+            if asked:
+                agent.say({"s": NEUTRAL})
+            found.seen()
+            made.lines.clear()
+            yield found
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_trackers_follow_and_it_is_told(tmp_path: Path, *, asked: bool) -> None:
+    steps = [step for step in STEPS if asked or not isinstance(step, bytes)]
+    wanted: list[Seen] = []
+    with site("haproxy", tmp_path, asked=asked) as theirs:
+        for step in steps:
+            theirs.act(step)
+            wanted.append(theirs.seen())
+    with site("millrace", tmp_path, asked=asked) as ours:
+        for step, seen in zip(steps, wanted, strict=True):
+            ours.act(step)
+            with suppress(pytest.fail.Exception):  # what differs is shown below
+                wait_for(lambda: ours.seen() == seen, PATIENCE_SECONDS, f"{seen}")  # noqa: B023
+            lines, states = ours.seen()
+            assert (step, lines) == (step, seen[0])
+            assert (step, states) == (step, seen[1])
