@@ -52,7 +52,7 @@ def parsed(*words: str) -> Arguments:
     ],
 )
 def test_a_flag_sets_what_it_says(words: list[str], expected: dict[str, object]) -> None:
-    assert parsed(*words) == Arguments(files=("x.cfg",), **expected)  # type: ignore[arg-type]
+    assert parsed(*words) == Arguments(files=("x.cfg",), **expected)
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def bench() -> Iterator[Bench]:
 
 
 def near(reading: Reading) -> list[float]:
-    return [pytest.approx(value) for value in reading]  # type: ignore[misc]
+    return [pytest.approx(value) for value in reading]
 
 
 def test_meters_say_what_the_rules_say(bench: Bench) -> None:

@@ -232,7 +232,7 @@ def test_failures_of_scrapes_are_counted() -> None:
     try:
         report = Report(world.runtime, Monitor(world.runtime, now_ms()))
         services = HttpServices(report, Turns())
-        services.report = None  # type: ignore[assignment]  # so that each scrape fails
+        services.report = None  # so that each scrape fails
 
         async def scrape() -> None:
             async for _ in services.scrape(parse_query(""), TEXT, Client()):

@@ -88,7 +88,7 @@ class Room:
         ):
             for name in names:
                 setattr(owner, name, self.looks.counting(getattr(owner, name)))
-        monitor.clear_some = self.looks.counting(monitor.clear_some)  # type: ignore[method-assign]
+        monitor.clear_some = self.looks.counting(monitor.clear_some)
         for name in ("server_of", "backend", "frontend"):
             setattr(report, name, self.looks.counting_rows(getattr(report, name)))
 

@@ -55,14 +55,14 @@ def ended(command: tuple[str, ...], folder: Path) -> dict[str, bool]:
             title = name.replace(" ", "-")
             if name.startswith("queued"):
                 stack.enter_context(socket.create_connection((EDGE, ports[name]), PATIENCE_SECONDS))
-                wait_for(lambda t=title: sessions(program, t) == 1, 5, "the first")  # type: ignore[misc]
+                wait_for(lambda t=title: sessions(program, t) == 1, 5, "the first")
             client = stack.enter_context(
                 socket.create_connection((EDGE, ports[name]), PATIENCE_SECONDS)
             )
             client.sendall(b"request")
             clients[name] = client
             count = 1 + name.startswith("queued")
-            wait_for(lambda t=title, c=count: sessions(program, t) == c, 5, "the session")  # type: ignore[misc]
+            wait_for(lambda t=title, c=count: sessions(program, t) == c, 5, "the session")
         for client in clients.values():
             client.shutdown(socket.SHUT_WR)
         for name in ("connecting aborts", "queued aborts"):

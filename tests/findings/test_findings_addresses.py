@@ -216,7 +216,7 @@ def test_finding_08_after_an_outage_no_answer_is_applied_to_another_name() -> No
     other = "b.test"
     section_words = {"retries": 3, "retry_ms": 60}
     with ScriptedNameserver() as nameserver:
-        section = quick_section(nameserver, **section_words)  # type: ignore[arg-type]
+        section = quick_section(nameserver, **section_words)
         settings = settings_of(
             section,
             resolution_settings(servers(1), name="a.test"),

@@ -176,8 +176,7 @@ def mariadb(connections_max: int) -> Iterator[int]:
 def postgres() -> Iterator[int]:
     """With the user `known`, who needs no password, and `secret`."""
     installed = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    folder_of_programs = installed[-1] if installed else None
-    program = require_program(str(folder_of_programs / "postgres") if installed else "postgres")
+    program = require_program(str(installed[-1] / "postgres") if installed else "postgres")
     port = free_port()
     with _folder() as folder:
         data = folder / "data"

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from proxy.config.model.settings import Check
-from proxy.health.checker import LOOKS_AT_ONCE, Checker, Watched
+from proxy.health.checker import LOOKS_AT_ONCE, Checker
 from proxy.health.share import CheckedServer
+from proxy.health.watched import Watched
 from proxy.runtime import now_ms
 from shm.check_status import CheckStatus
 from shm.slots import HealthTableWriter

@@ -380,4 +380,4 @@ def test_the_usual_line_over_ipv6() -> None:
         ) as relay:
             exchange(relay)
             (line,) = lines_of(log, 1)
-            assert (line.client, line.bytes, line.state) == ("::1", "5", "--")
+            assert (line.client, line.bytes_read, line.state) == ("::1", "5", "--")

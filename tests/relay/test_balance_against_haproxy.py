@@ -151,7 +151,8 @@ def both(
         ]
         oracle = stack.enter_context(Haproxy(folder, case.lines, servers))
         relay = stack.enter_context(Relay(servers, workers=workers, **case.fields))
-        for program in (oracle, relay):
+        programs: tuple[Haproxy, Relay] = (oracle, relay)
+        for program in programs:
             for slot in case.out:
                 program.take_out(slot)
             for slot, weight in case.weigh.items():

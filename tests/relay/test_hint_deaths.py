@@ -113,7 +113,7 @@ def test_a_step_between_any_two_instructions_of_the_mending_is_counted_once(
     places: Places, segment: Segment
 ) -> None:
     def work() -> None:
-        mend_hints(segment, {PausingSlot()})  # type: ignore[arg-type]
+        mend_hints(segment, {PausingSlot()})
 
     table, expected, at, mended = SlotTableReader(segment), sum(HELD), 0, False
     with mmap.mmap(segment.fd, segment.size) as memory:

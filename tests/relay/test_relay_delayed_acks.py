@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,7 @@ def answering(header: int, *parts: bytes, nodelay: bool = False, greets: bool = 
     return handle
 
 
-SHAPES = {
+SHAPES: dict[str, dict[str, Any]] = {
     "one-write": {"parts": (b"answer",)},
     "two-writes": {"parts": (b"head", b"body")},
     "two-writes-nodelay": {"parts": (b"head", b"body"), "nodelay": True},

@@ -93,7 +93,7 @@ def test_a_header_may_come_byte_by_byte(header: bytes) -> None:
         for number in range(len(header)):
             turns = relay.counters()["epoll_turns"]
             client.sendall(header[number : number + 1])
-            wait_for(lambda turns=turns: relay.counters()["epoll_turns"] > turns, 5, "read", 0)  # type: ignore[misc]
+            wait_for(lambda turns=turns: relay.counters()["epoll_turns"] > turns, 5, "read", 0)
         assert server.accepted <= 1
         say(client, b"first bytes")
         assert one_received(server) == b"first bytes"

@@ -84,7 +84,7 @@ def test_a_keep_alive_request_is_two_receives_and_two_sends(tmp_path: Path) -> N
 @pytest.mark.slow
 def test_a_short_connection_is_few_calls_and_no_option_too_many(tmp_path: Path) -> None:
     def answer(connection: object) -> None:
-        data = receive_count(connection, 7)  # type: ignore[arg-type]
+        data = receive_count(connection, 7)
         connection.sendall(data)  # type: ignore[attr-defined]
 
     with Server(answer) as server, RelayUnderTest([server.address]) as relay:

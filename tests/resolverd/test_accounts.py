@@ -148,7 +148,7 @@ def test_a_record_of_the_other_family_comes_last() -> None:
         resolution_settings(servers(1)), of=(section(resolve_ms=10_000, obsolete_ms=99_000),)
     )
     world.answer(0, "2001:db8::1")
-    world.core.names[0].assignment.slots[0] = addresses(ONE)[0]  # type: ignore[index]
+    world.core.names[0].assignment.slots[0] = addresses(ONE)[0]
     world.run(10_000)
     preferred = world.core.names[0].settings.preferred
     world.answer(0, ONE)

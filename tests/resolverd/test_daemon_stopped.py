@@ -95,12 +95,12 @@ def test_no_attempt_expires_while_its_answer_lies_in_the_socket(way: str) -> Non
             resolverd.wait_addresses(*many)
             for _ in range(STOPS):
                 before = asked()
-                resolverd.wait(lambda before=before: asked() > before, "a question")  # type: ignore[misc]
+                resolverd.wait(lambda before=before: asked() > before, "a question")
                 os.kill(resolverd.pid, signal.SIGSTOP)
                 time.sleep((RETRY_MS + HOLD_MS) / 1_000 + DELAY_S)
                 os.kill(resolverd.pid, signal.SIGCONT)
                 runs = resolverd.record()["runs"]
-                resolverd.wait(lambda runs=runs: resolverd.record()["runs"] > runs + 1, "a run")  # type: ignore[misc]
+                resolverd.wait(lambda runs=runs: resolverd.record()["runs"] > runs + 1, "a run")
             counters = resolverd.counters()
             assert (counters["timeout"], counters["truncated"]) == (0, 0)
             assert not [line for line in resolverd.log_lines() if "going DOWN" in line]

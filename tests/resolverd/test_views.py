@@ -55,7 +55,7 @@ class Site:
                 changed,
             )
             finished = Finished(Status.VALID, answer, nameserver, (outcome,))
-            self.views.ended(key, name, finished, self.now_ms)  # type: ignore[arg-type]
+            self.views.ended(key, name, finished, self.now_ms)
 
 
 FIRST, SECOND = ("ns1", valid(ONE)), ("ns2", valid(TWO, THREE))

@@ -9,8 +9,7 @@ import pytest
 from shm.mailbox import MAIL_BYTES, TEXT_BYTES, MailQuestion, MailReceiver, MailSender
 from shm.segment import Segment
 from shm.shape import Shape
-from tests.shm.test_every_instruction import die_at_each_store
-from tests.support.trace import pause
+from tests.support.trace import die_at_each_store, pause
 
 LONG = bytes(range(256)) * (MAIL_BYTES // 256)
 
@@ -92,7 +91,7 @@ class PausingText(str):
 class PausingBytes(bytes):
     """Pauses when it is padded: after that come the stores."""
 
-    def ljust(self, width: int, fillchar: bytes = b" ", /) -> bytes:  # type: ignore[override]
+    def ljust(self, width: int, fillchar: bytes = b" ", /) -> bytes:
         padded = bytes(self).ljust(width, fillchar)
         pause()
         return padded

@@ -50,7 +50,7 @@ class Injector:
             sys.setprofile(self.look)
             turn(supervisor, now_ms)
 
-        Supervisor._turn = watched  # type: ignore[method-assign]
+        Supervisor._turn = watched
 
     def look(self, frame: FrameType, event: str, argument: Any) -> None:
         """A profile function: `call` comes in the called frame, `c_call` in the calling one."""
@@ -101,7 +101,8 @@ def in_loop(frame: FrameType | None) -> bool:
 
 
 if __name__ == "__main__":
-    backoff_module.BACKOFF_FIRST_MS = backoff_module.BACKOFF_MAX_MS = BACKOFF_MAX_MS
+    backoff_module.BACKOFF_FIRST_MS = BACKOFF_MAX_MS  # type: ignore[attr-defined]
+    backoff_module.BACKOFF_MAX_MS = BACKOFF_MAX_MS  # type: ignore[attr-defined]
     injector = Injector(Path(os.environ["MILLRACE_FAULT"]))
     injector.watch()
     sys.exit(run_cli(sys.argv[1:], lambda: ENTRIES))

@@ -117,5 +117,5 @@ def under_reload(frame: FrameType | None) -> bool:
 
 if __name__ == "__main__":
     injector = Injector(Path(os.environ["MILLRACE_FAULT"]))
-    supervisor_module.Reload = injector.begin  # type: ignore[misc, assignment]
+    supervisor_module.Reload = injector.begin  # type: ignore[attr-defined]
     sys.exit(run_cli(sys.argv[1:], lambda: ENTRIES))

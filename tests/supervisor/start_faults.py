@@ -76,7 +76,7 @@ def started(_: Supervisor) -> End:
 
 def start(injector: StartInjector, words: list[str]) -> int:
     """The status of a start that ends where the loop would begin."""
-    Supervisor.run = started  # type: ignore[method-assign]
+    Supervisor.run = started
     sys.setprofile(injector.look)
     try:
         return run_cli(words, lambda: ENTRIES)
@@ -128,4 +128,5 @@ def main(folder: Path, first: int, step: int, limit: int, file: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *map(int, sys.argv[2:5]), sys.argv[5])
+    first, step, limit = map(int, sys.argv[2:5])
+    main(Path(sys.argv[1]), first, step, limit, sys.argv[5])

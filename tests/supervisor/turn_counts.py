@@ -42,7 +42,7 @@ def concluded(supervisor: Supervisor, reload: Reload, now: int) -> None:
 
 
 if __name__ == "__main__":
-    Generation.turn = counted  # type: ignore[method-assign]
-    Supervisor._begin_reload = begun  # type: ignore[method-assign]
-    Supervisor._conclude_reload = concluded  # type: ignore[method-assign]
+    Generation.turn = counted
+    Supervisor._begin_reload = begun
+    Supervisor._conclude_reload = concluded
     sys.exit(run(sys.argv[1:]))

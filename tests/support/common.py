@@ -55,7 +55,7 @@ def listens(path: Path) -> bool:
         return client.connect_ex(str(path)) == 0
 
 
-def wait_for(condition: Callable[[], T], seconds: float, what: str, step: float = 0.01) -> T:
+def wait_for(condition: Callable[[], T | None], seconds: float, what: str, step: float = 0.01) -> T:
     """Poll `condition` until it is true; its value, or a failure that names what did not come.
 
     `seconds` is what it takes where nothing else runs; the machine is granted more. A file that
@@ -64,7 +64,7 @@ def wait_for(condition: Callable[[], T], seconds: float, what: str, step: float 
     seconds += PATIENCE_SECONDS
     deadline = time.monotonic() + seconds
     while True:
-        value: T | FileNotFoundError
+        value: T | FileNotFoundError | None
         try:
             value = condition()
         except FileNotFoundError as missing:

@@ -13,6 +13,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from typing import Self
 
 from tests.support.common import PATIENCE_SECONDS, free_port
 
@@ -58,7 +59,7 @@ class Server:
     def address(self) -> tuple[str, int]:
         return self.host, self.port
 
-    def __enter__(self) -> Server:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

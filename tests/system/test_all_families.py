@@ -44,7 +44,7 @@ class Site:
     def __init__(self, program: Program, nameserver: ScriptedNameserver) -> None:
         self.program, self.nameserver = program, nameserver
 
-    def set(self, kind: str, answer: Answer | set[str]) -> None:
+    def answer(self, kind: str, answer: Answer | set[str]) -> None:
         is_answer = isinstance(answer, Answer)
         self.nameserver.set("app.test", kind, answer if is_answer else sorted(answer))
 
@@ -77,13 +77,13 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
 def test_all_four_servers_are_used_and_a_failing_family_goes_alone_and_comes_back(
     site: Site,
 ) -> None:
-    site.set("AAAA", SERVFAIL)
+    site.answer("AAAA", SERVFAIL)
     site.wait_for_runs(3)
     assert site.addresses == FOURS | SIXES, "within the hold"
     site.wait_for(FOURS)
-    site.set("AAAA", SIXES)
+    site.answer("AAAA", SIXES)
     site.wait_for(FOURS | SIXES)
-    site.set("A", NODATA)
+    site.answer("A", NODATA)
     site.wait_for(SIXES)
     said = site.program.ask("show resolution app.test")
     assert "(resolvers r1, AAAA+A)" in said
@@ -92,15 +92,15 @@ def test_all_four_servers_are_used_and_a_failing_family_goes_alone_and_comes_bac
 
 
 def test_news_of_one_family_does_not_wait_for_the_retries_of_the_other(site: Site) -> None:
-    site.set("AAAA", SERVFAIL)
-    site.set("A", {"127.0.77.3"})
+    site.answer("AAAA", SERVFAIL)
+    site.answer("A", {"127.0.77.3"})
     site.wait_for({"127.0.77.3"} | SIXES)
 
 
 @pytest.mark.parametrize("site", ["60s"], indirect=True)
 @pytest.mark.parametrize("how", ["kill", "reload"])
 def test_a_successor_knows_that_a_family_is_on_its_hold(site: Site, how: str) -> None:
-    site.set("AAAA", SERVFAIL)
+    site.answer("AAAA", SERVFAIL)
     site.wait_for_runs(1)
     program = site.program
     (before,) = program.children()["resolverd"]
@@ -116,7 +116,7 @@ def test_a_successor_knows_that_a_family_is_on_its_hold(site: Site, how: str) ->
     site.nameserver.forget()
     site.wait_for_runs(3)
     assert site.addresses == FOURS | SIXES
-    site.set("A", {"127.0.77.3"})
+    site.answer("A", {"127.0.77.3"})
     site.wait_for({"127.0.77.3"} | SIXES)
 
 

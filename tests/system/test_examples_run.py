@@ -138,7 +138,8 @@ def test_a_server_that_is_ill_leaves_and_comes_back(name: str, tmp_path: Path) -
             return
         ill = servers[example.falls]
         ill.well = False
-        wait_for(lambda: are({example.falls[0]: example.ill}), 15, "it is ill, and no other")
+        falling, _ = example.falls
+        wait_for(lambda: are({falling: example.ill}), 15, "it is ill, and no other")
         ill.well = True
         wait_for(lambda: are({}), 15, "it is well again")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,9 +113,9 @@ def a_removed_record_gets_no_new_connection(nsd: Nsd, target: tuple[str, int]) -
         connection.close()
 
 
-def held_connections(target: tuple[str, int], address: str) -> list:
+def held_connections(target: tuple[str, int], address: str) -> list[socket.socket]:
     """Four open sessions to one server."""
-    held = []
+    held: list[socket.socket] = []
     while len(held) < 4:
         greeted = greet(target)
         assert greeted is not None

@@ -49,7 +49,8 @@ class NamedHandler(socketserver.BaseRequestHandler):
     """One connection of a `Named` server."""
 
     def handle(self) -> None:
-        self.request.sendall(f"{self.client_address and self.server.host}\n".encode())
+        assert isinstance(self.server, Named)
+        self.request.sendall(f"{self.server.host}\n".encode())
         while data := self.request.recv(65536):
             self.request.sendall(data)
 
@@ -73,7 +74,7 @@ def started(made: Site, *workers: int) -> None:
         made.fork(worker, run)
     for worker in workers or range(made.runtime.workers):
         wait_for(
-            lambda worker=worker: made.board.status(worker).state == ProcessState.READY,  # type: ignore[misc]
+            lambda worker=worker: made.board.status(worker).state == ProcessState.READY,
             10,
             f"worker {worker} ready; {made.log.read()}",
         )

@@ -22,4 +22,4 @@ def metrics_on(*paths: str, page: StatsPage | None = None) -> HttpSection:
 
 def page_at(uri: str, **words: bool) -> HttpSection:
     """A section that serves a page."""
-    return HttpSection(page=StatsPage(uri, **words))  # type: ignore[arg-type]
+    return HttpSection(page=StatsPage(uri, **words))

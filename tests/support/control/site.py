@@ -95,7 +95,7 @@ class ServerDraft(msgspec.Struct):
     port: int
 
     def make(self, fields: dict[str, object]) -> Server:
-        return Server(name=self.name, host=self.host, port=self.port, **fields)  # type: ignore[arg-type]
+        return Server(name=self.name, host=self.host, port=self.port, **fields)
 
 
 class World:
@@ -286,7 +286,7 @@ def ask(path: Path, command: str) -> str:
 @contextmanager
 def control_world(proxies: list[Proxy], **more: object) -> Iterator[World]:
     """A started control process, ended and cleaned up afterwards."""
-    world = World(proxies, **more)  # type: ignore[arg-type]
+    world = World(proxies, **more)
     try:
         world.start()
         yield world

@@ -193,7 +193,7 @@ class Host:
     def counters(self, of: str, index: int, row: int | None) -> dict[str, Any]:
         reader = CounterReader(self.segment)
         if of == "worker":
-            return reader.worker(row)
+            return {**reader.worker(row)}
         found: dict[str, Any] = getattr(reader, of)(index, row)
         return found
 

@@ -31,7 +31,7 @@ class Line(NamedTuple):
     queued: bool  # a server was assigned
     connected: bool
     plus: str  # of the total
-    bytes: str
+    bytes_read: str
     state: str
     counts: str  # actconn/feconn/beconn/srv_conn/retries
     queues: str
@@ -43,7 +43,7 @@ class Line(NamedTuple):
         found = LINE.fullmatch(datagram.decode())
         assert found is not None, datagram
         values = list(found.groups())
-        return cls(*values[:4], values[4] != "-1", values[5] != "-1", *values[6:])
+        return cls(*values[:4], values[4] != "-1", values[5] != "-1", *values[6:])  # type: ignore[call-arg]
 
 
 def udp_target(log: socket.socket, **fields: object) -> LogTarget:
@@ -52,7 +52,7 @@ def udp_target(log: socket.socket, **fields: object) -> LogTarget:
     family = SocketFamily.IPV6 if log.family is socket.AF_INET6 else SocketFamily.IPV4
     target = LogTarget(Endpoint(family, host, port), LOCAL0)
     return LogTarget(**{**{name: getattr(target, name) for name in target.__struct_fields__},
-                        **fields})  # type: ignore[arg-type]  # fmt: skip
+                        **fields})  # fmt: skip
 
 
 def access_log(*targets: LogTarget, text: str = FORMAT, **fields: bool) -> AccessLog:

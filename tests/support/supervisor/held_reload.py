@@ -21,5 +21,5 @@ def copy_for_ever(_old: Generation, _new: Generation) -> Steps[None]:
 
 
 if __name__ == "__main__":
-    reload_module.hand_over = copy_for_ever
+    reload_module.hand_over = copy_for_ever  # type: ignore[attr-defined]
     sys.exit(run_cli(sys.argv[1:], lambda: ENTRIES))
