@@ -39,6 +39,10 @@ class Families:
         """How all of them stand; raises BlockingIOError."""
         return {member: self._stand(member) for member in self.of(slot)}
 
+    def weighs(self, slot: int) -> bool:
+        """Whether a server's weight is not 0; raises BlockingIOError."""
+        return steady(self._reader.server, slot).weight > 0
+
     def _stand(self, slot: int) -> Stand:
         view = steady(self._reader.server, slot)
         flags = steady(self._reader.administration, slot).flags

@@ -89,8 +89,11 @@ TIMEOUTS = frozenset(  # a check that ends like this took all of its time
 
 
 def escaped(text: str) -> str:
-    """Text of a server for a line of the log: no byte of it ends a field, a line or a colour."""
+    """Text of a server for a line of the log: no byte of it ends a field, a line or a colour.
+
+    What was not UTF-8 is a surrogate of it (PEP 383).
+    """
     return "".join(
         chr(byte) if 0x20 <= byte < 0x7F and byte not in b'"<>' else f"<{byte:02X}>"
-        for byte in text.encode(errors="replace")
+        for byte in text.encode(errors="surrogateescape")
     )

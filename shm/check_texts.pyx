@@ -2,7 +2,8 @@
 
 `CheckTextReader` is for any process, `CheckTextWriter` for the worker that checks the slot. A text
 belongs to the health record with the same end of the check: both are published one after the
-other, and a reader that finds one of another check has no text.
+other, and a reader that finds one of another check has no text. Bytes of a server that are not
+UTF-8 are surrogates in the text (PEP 383), so that they are shown as they came.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t
@@ -25,15 +26,13 @@ cdef str text_read(const NameLatch *latch, int64_t checked_ms):
     if not name_read(latch, &record) or record.stamp_ms != checked_ms:
         return ""
     cdef bytes text = record.text[:record.length]
-    return text.decode()
+    return text.decode(errors="surrogateescape")
 
 
 cdef int text_write(NameLatch *latch, str text, int64_t checked_ms) except -1:
     """Publish a text before the record of its check; what is too long of it is cut."""
     cdef NameRecord record
-    cdef bytes content = text.encode(errors="replace")
-    if len(content) > NAME_BYTES:
-        content = content[:NAME_BYTES].decode(errors="ignore").encode()
+    cdef bytes content = text.encode(errors="surrogateescape")[:NAME_BYTES]
     memset(&record, 0, sizeof(record))
     record.stamp_ms = checked_ms
     record.length = <uint8_t>len(content)

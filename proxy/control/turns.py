@@ -53,7 +53,7 @@ class Turns:
                 break
             for piece in taken:
                 if isinstance(piece, str):
-                    waiting.append(piece.encode())
+                    waiting.append(piece.encode(errors="surrogateescape"))  # as servers said it
                     size += len(waiting[-1])
                 else:
                     await piece.over()

@@ -7,6 +7,7 @@ Each word has its time, because the operator sets the same, and the last of both
 
 from __future__ import annotations
 
+import os
 import time
 from typing import NamedTuple
 
@@ -32,6 +33,20 @@ class Instant(NamedTuple):
         return self.ns // 1_000_000
 
 
+def without_words(former: AgentState, outcome: Outcome) -> AgentReport:
+    """What a check says that brought no whole line.
+
+    A part of one repeats what the check before said; the first check has none, and its failure is
+    that of the connection, as in HAProxy.
+    """
+    first = CheckStatus.of(former.status).result is CheckResult.UNKNOWN
+    if outcome.status is CheckStatus.UNK and first:
+        if outcome.code:
+            return AgentReport(CheckStatus.SOCKERR, os.strerror(outcome.code))
+        return AgentReport(CheckStatus.L7TOUT)
+    return AgentReport(outcome.status, outcome.description)
+
+
 def ended(former: AgentState, outcome: Outcome, report: AgentReport, now: Instant) -> AgentState:
     """The record after a check; words are taken in by `said`.
 
@@ -43,7 +58,7 @@ def ended(former: AgentState, outcome: Outcome, report: AgentReport, now: Instan
         down = status is CheckStatus.L7STS
     return former._replace(
         status=int(status),
-        code=min(outcome.code, 0xFF),
+        code=0 if outcome.status is CheckStatus.UNK else min(outcome.code, 0xFF),
         duration_us=outcome.duration_us,
         checked_ms=now.ms,
         running=False,

@@ -43,7 +43,7 @@ class _Words(NamedTuple):
 
 def understood(line: bytes, initial_weight: int, *, fixed: bool) -> AgentReport:
     """What a line says about a server; `fixed`: its weight is the initial one or 0."""
-    words = _words(line.decode(errors="replace"))
+    words = _words(line.decode(errors="surrogateescape"))
     weight, weight_wrong = _value(words.weight or None, initial_weight, fixed=fixed)
     maxconn, maxconn_wrong = _value(words.maxconn)
     wrong = weight_wrong or maxconn_wrong

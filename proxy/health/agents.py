@@ -215,7 +215,7 @@ class Agents:
             asked.state = asked.state._replace(running=False)
             self._writer.publish(slot, asked.state, changed=False)
             return
-        report = AgentReport(outcome.status, outcome.description)
+        report = agent_state.without_words(asked.state, outcome)
         if line is not None and outcome.status is CheckStatus.CHECKED:
             report = understood(line, server.weight, fixed=server.weights_fixed)
         report = report._replace(text=cut(report.text or outcome.status.cause(outcome.code)))

@@ -3,7 +3,8 @@
 Owns the bytes in between: what the kernel has not taken yet, and what is too little to be given.
 Knows neither deadline nor server, and leaves it to its user to wait and to close.
 
-One event reads at most RECEIVED_MAX bytes: a server that sends for ever delays no other check.
+One event reads as much as the dialect has room for: a server that sends for ever delays no other
+check, and what follows a step waits in the kernel.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import socket
 from typing import Protocol
 
 from proxy.health.dialect.seam import (
-    RECEIVED_MAX,
     Answer,
     Connect,
     Dialect,
@@ -56,7 +56,7 @@ class Exchange:
         self._dialect = dialect
         self._unsent = b""
         self._received = b""
-        self._expected = 1
+        self._expected = Expect()
         self._whole = False  # the server has sent all that it will send
 
     @property
@@ -73,7 +73,7 @@ class Exchange:
         if self._unsent:
             return self._obey(Send(self._unsent))
         try:
-            data = self._stream.recv(RECEIVED_MAX - len(self._received))
+            data = self._stream.recv(self._expected.bytes_max - len(self._received))
         except BlockingIOError:
             return None
         except OSError as error:
@@ -81,7 +81,7 @@ class Exchange:
         self._received += data
         if not data:
             return self._end_of_stream()
-        if len(self._received) < self._expected:
+        if len(self._received) < self._expected.bytes_min:
             return None
         event, self._received = Received(self._received), b""
         return self._obey(self._dialect.answer(event))
@@ -105,7 +105,7 @@ class Exchange:
             return answer
         if self._whole:
             return self._last(Ended(b"", 0))
-        self._expected = min(answer.bytes_min, RECEIVED_MAX)
+        self._expected = answer
         return None
 
     def _end_of_stream(self) -> Result | Connect | None:

@@ -36,13 +36,18 @@ class News:
 
     def checked(self, server: CheckedServer, state: HealthState, text: str) -> None:
         """Log how a check ended, before what it changed."""
-        line = report.check_line(server, state, text)
+        line = report.check_line(server, state, text, weighs=self._weighs(server))
         self._runtime.log(line.level, line.text)
 
     def agent_checked(self, server: CheckedServer, state: AgentState, text: str) -> None:
         """The same of an agent."""
-        line = report.agent_line(server, state, text)
+        line = report.agent_line(server, state, text, weighs=self._weighs(server))
         self._runtime.log(line.level, line.text)
+
+    def _weighs(self, server: CheckedServer) -> bool:
+        with suppress(BlockingIOError):
+            return self._families.weighs(server.slot)
+        return True
 
     def stands(self, slot: int) -> dict[int, Stand]:
         """How a server and its trackers stand; raises BlockingIOError."""

@@ -31,19 +31,27 @@ def reason(state: HealthState | AgentState, text: str) -> str:
     return ", ".join(parts)
 
 
-def check_line(server: CheckedServer, state: HealthState, text: str) -> Line:
-    """The line of one check (manual: option log-health-checks)."""
+def check_line(server: CheckedServer, state: HealthState, text: str, *, weighs: bool) -> Line:
+    """The line of one check (manual: option log-health-checks).
+
+    `weighs`: the server's weight is not 0.
+    """
     rise, fall = server.check.rise, server.check.fall
-    up = state.health >= rise
-    counter = f"{state.health - rise + 1}/{fall} UP" if up else f"{state.health}/{rise} DOWN"
+    counter = f"{state.health}/{rise} DOWN"
+    if state.health >= rise:
+        counter = f"{state.health - rise + 1}/{fall} {_up(weighs)}"
     return _ended_line("Health", server, CheckResult(state.result), reason(state, text), counter)
 
 
-def agent_line(server: CheckedServer, state: AgentState, text: str) -> Line:
+def agent_line(server: CheckedServer, state: AgentState, text: str, *, weighs: bool) -> Line:
     """The same of an agent, whose rise and fall are 1."""
-    counter = "0/1 DOWN" if state.down else "1/1 UP"
+    counter = "0/1 DOWN" if state.down else f"1/1 {_up(weighs)}"
     result = CheckStatus.of(state.status).result
     return _ended_line("Agent", server, result, reason(state, text), counter)
+
+
+def _up(weighs: bool) -> str:
+    return "UP" if weighs else "DRAIN"
 
 
 def _ended_line(

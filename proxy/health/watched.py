@@ -54,11 +54,11 @@ class Watched:
 
 
 def cut(text: str) -> str:
-    """As much of a check's text as HAProxy keeps: up to a NUL, and no half character."""
+    """As much of a check's text as HAProxy keeps: so many bytes up to a NUL."""
     if not text:
         return text
-    whole = text.partition("\0")[0].encode(errors="replace")
-    return whole[:TEXT_MAX].decode(errors="ignore")
+    whole = text.partition("\0")[0].encode(errors="surrogateescape")
+    return whole[:TEXT_MAX].decode(errors="surrogateescape")
 
 
 def target_of(server: CheckedServer, view: ServerState) -> CheckTarget | None:

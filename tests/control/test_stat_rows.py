@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from msgspec.structs import replace
 
 from proxy.config.model.settings import Balancing, Check, Origin, Proxy
 from proxy.control.rows.observation import FDRAIN, Observed
+from proxy.control.rows.stat_format import json_row
 from proxy.control.rows.stat_rows import Clock, check_cells, server_status
 from proxy.control.rows.summary import summarize
 from proxy.server_table import configured_server
@@ -100,6 +103,14 @@ def test_check_cells_tell_result_duration_and_downtime() -> None:
     cells = check_cells(said, clock)
     assert (cells["check_code"], cells["last_chk"]) == (421, "too busy")
     assert check_cells(observed(RUNNING, 4, downtime_ms=7_000), clock)["downtime"] == 7
+
+
+def test_json_takes_what_a_server_said_that_is_not_utf_8() -> None:
+    said = observed(STOPPED, 0, status=17)._replace(check_text="caf\udce9 é \udcff")
+    cells = check_cells(said, Clock(now_ms=12_000, created_ms=500))
+    row = json.loads(json_row({"type": 2, "iid": 1, "sid": 1, **cells}))
+    shown = {field["field"]["name"]: field["value"]["value"] for field in row}
+    assert shown["last_chk"] == "caf� é �"
 
 
 def test_backups_carry_weight_only_while_no_active_server_does() -> None:

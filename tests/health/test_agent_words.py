@@ -30,7 +30,7 @@ def test_a_line_is_read_to_its_end() -> None:
     dialect = AgentDialect(b"who\n")
     assert dialect.answer(Moment.CONNECTED) == Send(b"who\n")
     assert dialect.answer(Moment.SENT) == Expect()
-    assert dialect.answer(Received(b"50% ")) == Expect()
+    assert dialect.answer(Received(b"50% ")) == Expect(1, RECEIVED_MAX - 4)
     assert dialect.answer(Received(b"up\r\nmore")) == Result(CheckStatus.CHECKED)
     assert dialect.line == b"50% up"
 
@@ -42,7 +42,8 @@ def test_without_a_text_nothing_is_sent() -> None:
 def test_lines_that_do_not_come() -> None:
     assert AgentDialect(b"").answer(Ended(b"", 0)) == EMPTY
     assert AgentDialect(b"").answer(Ended(b"up", 0)) == INCOMPLETE
-    assert AgentDialect(b"").answer(Ended(b"up", errno.ECONNRESET)) == INCOMPLETE
+    broken = AgentDialect(b"").answer(Ended(b"up", errno.ECONNRESET))
+    assert broken == INCOMPLETE._replace(code=errno.ECONNRESET)
     broken = AgentDialect(b"").answer(Ended(b"", errno.ECONNRESET))
     assert broken == Result(CheckStatus.SOCKERR, 0, "Connection reset by peer")
     assert AgentDialect(b"").answer(Moment.EXPIRED) == Result(CheckStatus.L7TOUT)
@@ -52,7 +53,7 @@ def test_lines_that_do_not_come() -> None:
 def test_what_is_kept_of_a_line_is_bounded() -> None:
     dialect = AgentDialect(b"")
     half = b"a" * (RECEIVED_MAX // 2)
-    assert dialect.answer(Received(half)) == Expect()
+    assert dialect.answer(Received(half)) == Expect(1, RECEIVED_MAX // 2)
     assert dialect.answer(Received(half)) == INCOMPLETE
 
 
@@ -101,6 +102,17 @@ def test_a_line_that_was_not_whole_repeats_the_last_status() -> None:
     assert agent_state.ended(former, outcome(CheckStatus.UNK), report, NOW).down
     former = AgentState(status=CheckStatus.L4CON, down=True)
     assert agent_state.ended(former, outcome(CheckStatus.UNK), report, NOW).down
+
+
+def test_a_part_of_a_first_line_is_a_failure_of_the_connection() -> None:
+    former = AgentState(status=CheckStatus.INI)
+    assert agent_state.without_words(former, outcome(CheckStatus.UNK)).status is CheckStatus.L7TOUT
+    broken = outcome(CheckStatus.UNK)._replace(code=104)
+    report = agent_state.without_words(former, broken)
+    assert report[:2] == (CheckStatus.SOCKERR, "Connection reset by peer")
+    later = agent_state.without_words(AgentState(status=CheckStatus.L7OK), broken)
+    assert later.status is CheckStatus.UNK
+    assert agent_state.ended(AgentState(status=CheckStatus.L7OK), broken, later, NOW).code == 0
 
 
 def test_a_state_counts_as_changed_only_where_it_is_another() -> None:

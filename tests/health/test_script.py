@@ -116,10 +116,12 @@ def obey(check: Dialect, answer: Answer, pieces: list[bytes], end: Event) -> Res
             answer = check.answer(Moment.SENT)
         elif pieces and not over:
             data = pieces.pop()
-            while len(data) < min(answer.bytes_min, RECEIVED_MAX) and pieces:
+            while len(data) < answer.bytes_min and pieces:
                 data += pieces.pop()
-            over = len(data) < min(answer.bytes_min, RECEIVED_MAX)
-            answer = check.answer(Ended(data, 0) if over else Received(data[:RECEIVED_MAX]))
+            over = len(data) < answer.bytes_min
+            data, rest = data[: answer.bytes_max], data[answer.bytes_max :]
+            pieces += [rest] if rest else []
+            answer = check.answer(Ended(data, 0) if over else Received(data))
         else:
             answer, over = check.answer(Ended(b"", 0) if over else end), True
     raise AssertionError("no end")

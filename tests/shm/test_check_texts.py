@@ -25,13 +25,15 @@ def test_a_text_belongs_to_one_check() -> None:
     assert (reader.of(1, 7_000), reader.of(1, 8_000)) == ("", "")
 
 
-def test_a_long_text_is_cut_between_characters() -> None:
+def test_a_text_is_cut_at_its_bytes_and_read_as_they_came() -> None:
     segment = Segment.create(SHAPE)
     reader, writer = CheckTextReader(segment), CheckTextWriter(segment)
     writer.publish(0, "x" + "é" * 200, 1)
     assert reader.of(0, 1) == "x" + "é" * 127
-    writer.publish(0, "a\udcffb", 2)
-    assert reader.of(0, 2) == "a?b"
+    writer.publish(0, "é" * 200, 2)
+    assert reader.of(0, 2) == "é" * 127 + "\udcc3"
+    writer.publish(0, "a\udcffb", 3)
+    assert reader.of(0, 3).encode(errors="surrogateescape") == b"a\xffb"
 
 
 def test_there_is_no_text_of_a_slot_that_is_not_there() -> None:

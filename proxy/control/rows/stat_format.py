@@ -86,6 +86,13 @@ def tags_object(tag: str) -> dict[str, str]:
     return {"origin": ORIGINS[tag[0]], "nature": NATURES[tag[1]], "scope": SCOPES[tag[2]]}
 
 
+def _json_value(value: str | int) -> str | int:
+    """Text in UTF-8, which JSON has to be (RFC 8259, section 8.1), whatever a server said."""
+    if isinstance(value, int) or value.isascii():
+        return value
+    return value.encode(errors="surrogateescape").decode(errors="replace")
+
+
 def json_row(row: Row) -> bytes:
     """One row as a JSON array of fields."""
     kind = int(row["type"])
@@ -97,7 +104,7 @@ def json_row(row: Row) -> bytes:
             "field": {"pos": column.position, "name": column.name},
             "processNum": PROCESS_NUMBER,
             "tags": tags_object(tag_of(column, kind)),
-            "value": {"type": column.type, "value": row[column.name]},
+            "value": {"type": column.type, "value": _json_value(row[column.name])},
         }
         for column in COLUMNS
         if column.name in row

@@ -2,7 +2,7 @@
 
 Owns where the line ends, and what is said of one that does not come. What its words mean is not
 known here: `line` has it once the check has ended as CHECKED. UNK says that the status of the
-check before holds on.
+check before holds on; its code is the errno of a connection that broke.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from proxy.health.dialect.seam import (
     Received,
     Result,
     Send,
+    more_behind,
 )
 from shm.check_status import CheckStatus
 
@@ -61,12 +62,14 @@ class AgentDialect:
             self.line = self._received[: end.start()]
             return Result(CheckStatus.CHECKED)
         self._endless = self._endless or end is not None
-        return Expect() if len(self._received) < RECEIVED_MAX else INCOMPLETE
+        if len(self._received) == RECEIVED_MAX:
+            return INCOMPLETE
+        return more_behind(self._received)
 
     def _ended(self, event: Ended) -> Answer:
         answer = self._read(event.data) if event.data else Expect()
         if isinstance(answer, Result):
             return answer
         if self._received:
-            return INCOMPLETE
+            return INCOMPLETE._replace(code=event.code)
         return Result(CheckStatus.SOCKERR, 0, event.reason) if event.code else EMPTY

@@ -21,6 +21,7 @@ from proxy.health.dialect.seam import (
     Received,
     Result,
     Send,
+    more_behind,
 )
 from shm.check_status import CheckStatus
 
@@ -86,10 +87,10 @@ class ConversationRun:
     def answer(self, event: Event) -> Answer:
         """The next step, or how it ended."""
         if isinstance(event, Received):
-            self._take(event.data)
+            self._data += event.data
             return self._judge(last=len(self._data) == RECEIVED_MAX)
         if isinstance(event, Ended):
-            self._take(event.data)
+            self._data += event.data
             if self._data:  # a server that resets right behind its reply has replied
                 return self._judge(last=True)
             if event.code:
@@ -99,9 +100,6 @@ class ConversationRun:
         if event is Moment.EXPIRED:
             return self._expired()
         return self._next()
-
-    def _take(self, data: bytes) -> None:
-        self._data = (self._data + data)[:RECEIVED_MAX]
 
     def _next(self) -> Answer:
         """Go on behind the step under way."""
@@ -113,7 +111,7 @@ class ConversationRun:
     def _judge(self, *, last: bool) -> Answer:
         meaning = self._reply().judge(self._data, last)
         if meaning is Meaning.INCOMPLETE:
-            return Expect()
+            return more_behind(self._data)
         return self._next() if meaning is Meaning.GO_ON else meaning
 
     def _expired(self) -> Result:
@@ -129,4 +127,4 @@ class ConversationRun:
 
 def c_text(data: bytes) -> str:
     """Text of a server up to its NUL, as HAProxy shows it."""
-    return data.partition(b"\0")[0].decode(errors="replace")
+    return data.partition(b"\0")[0].decode(errors="surrogateescape")

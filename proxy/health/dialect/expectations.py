@@ -54,8 +54,8 @@ class Expectation:
 
 
 def text_of(pattern: bytes) -> str:
-    """A pattern in messages."""
-    return pattern.decode(errors="replace")
+    """A pattern in messages, up to a NUL, as HAProxy has it."""
+    return pattern.partition(b"\0")[0].decode(errors="surrogateescape")
 
 
 _PATTERNS: dict[Match, Callable[[ExpectStep], str]] = {
@@ -82,4 +82,5 @@ def _finder(step: ExpectStep) -> Find:
     if step.match == Match.REGEX:
         # HAProxy looks at one byte less than its buffer has
         return lambda data: pattern.found_in(data[: RECEIVED_MAX - 1])
-    return lambda data: pattern.found_in(data.hex().upper().encode())
+    # of digits its buffer has no more
+    return lambda data: pattern.found_in(data[: RECEIVED_MAX // 2 - 1].hex().upper().encode())

@@ -15,7 +15,7 @@ from proxy.config.model.settings import ProxyHeader
 from proxy.health.dialect.expectations import Verdict
 from proxy.health.dialect.http_expectations import HttpExpectation
 from proxy.health.dialect.http_request import method_of, request_bytes
-from proxy.health.dialect.http_response import HttpReply
+from proxy.health.dialect.http_response import READ_MAX, HttpReply
 from proxy.health.dialect.script import commented, connection
 from proxy.health.dialect.seam import (
     Answer,
@@ -96,8 +96,7 @@ class HttpRun:
     def answer(self, event: Event) -> Answer:
         """The next step, or how it ended."""
         if isinstance(event, Received):
-            self._response.feed(event.data)
-            return self._judge(last=False)
+            return self._received(event.data)
         if isinstance(event, Ended):
             return self._ended(event)
         if event is Moment.EXPIRED:
@@ -108,12 +107,23 @@ class HttpRun:
             return Result(status)
         return self._next()
 
+    def _received(self, data: bytes) -> Answer:
+        """Judge as much as HAProxy reads at once, and the rest only if that says nothing."""
+        answer: Answer = Expect()
+        for at in range(0, len(data), READ_MAX):
+            self._response.feed(data[at : at + READ_MAX])
+            answer = self._judge(last=False)
+            if not isinstance(answer, Expect):
+                break
+        return answer
+
     def _ended(self, event: Ended) -> Answer:
         """The stream is over; a server that resets right behind its answer has answered."""
         if not isinstance(self._script.steps[self._at], HttpExpectation):  # not all was sent
             return Result(CheckStatus.SOCKERR, 0, event.reason)
-        self._response.feed(event.data)
-        answer = self._judge(last=event.code == 0)
+        answer = self._received(event.data)
+        if isinstance(answer, Expect):
+            answer = self._judge(last=event.code == 0)
         if isinstance(answer, Expect):
             return Result(CheckStatus.SOCKERR, 0, event.reason)
         return answer

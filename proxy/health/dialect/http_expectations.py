@@ -26,7 +26,8 @@ class HttpExpectation:
         self.looks_at_body = step.match in _BODY
         self._find = _finder(step)
         self._find_value = _text_finder(step.value) if step.value is not None else None
-        self._bytes_first = step.bytes_min or 0
+        fixed = step.match == Match.STRING
+        self._bytes_first = max(len(step.pattern) if fixed else 0, step.bytes_min or 0)
 
     def judge(self, response: HttpReply, *, last: bool) -> Verdict:
         """What a response says whose head is there; `last`: no more will come."""
@@ -48,7 +49,7 @@ class HttpExpectation:
     def complaint(self, response: HttpReply) -> str:
         """What is wrong with a response that is otherwise."""
         if not self.looks_at_body:
-            return response.reason.decode(errors="replace")
+            return response.reason.decode(errors="surrogateescape")
         if not response.body:
             return "HTTP content check could not find a response body"
         if self.step.negated:
@@ -56,11 +57,11 @@ class HttpExpectation:
         return "HTTP content check did not match"
 
     def _look(self, response: HttpReply) -> bool:
-        step, code = self.step, response.code
+        step, code = self.step, response.code or 0
         if step.match == Match.STATUS:
-            return any(first <= (code or 0) <= last for first, last in step.ranges)
+            return any(first <= code <= last for first, last in step.ranges)
         if step.match == Match.STATUS_REGEX:
-            return self._find(b"%d" % (code or 0))
+            return self._find(response.status)
         return self._has_field(response)
 
     def _has_field(self, response: HttpReply) -> bool:

@@ -4,8 +4,8 @@ Owns the grammar: start line, header fields, and what bounds the body (its lengt
 end of the stream). Bytes are given in pieces of any size and looked at once; what is kept of them
 is as much as HAProxy's buffer holds. Judges nothing.
 
-    HEAD ──> BODY ──> DONE        a response 1xx but 101 is followed by another one, whose header
-      └────────┴────> BROKEN      fields and body count, while the status stays that of the first
+    HEAD ──> BODY ──> DONE        a response 1xx but 101 is followed by another one, whose body
+      └────────┴────> BROKEN      counts, while status and fields stay those of the first
 """
 
 from __future__ import annotations
@@ -23,31 +23,33 @@ STATUS_MODULO = 1 << 16  # HAProxy's field for it
 STATUS_DIGITS = 16  # the last ones: those before them are multiples of it
 LENGTH_MAX = (1 << 64) - 1
 CHUNK_MAX = (1 << 52) - 1
-# What HAProxy's buffer takes besides bodies: for a response, and for each of its header fields.
-HEAD_BYTES = 93
-FIELD_BYTES = 8
+# What HAProxy's buffer takes besides texts: once, for each response, for a header field or a body.
+ONCE_BYTES = 48
+HEAD_BYTES = 37
+PART_BYTES = 8
+READ_MAX = RECEIVED_MAX - 64  # bytes that HAProxy reads at once: no head is longer
 
 # Repetitions are possessive (`*+`, `++`): no answer makes a pattern try one line in all ways.
 _NAME = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _LINE = rb"[^\r\n]*+\r?\n"
-_START = re.compile(
-    rb"(?:\r?\n)*+([A-Z0-9./]{4}/[0-9]\.[0-9])[ \t]++([0-9]++)(?:[ \t]++([^\r\n]*+))?\r?\n"
-)
+_WORD = rb"[A-Z0-9.][A-Z0-9./]*+"  # is looked at once the head is whole
+_START = re.compile(rb"(?:\r?\n)*+(%b)[ \t]++([0-9]++)(?:[ \t]++([^\r\n]*+))?\r?\n" % _WORD)
+_VERSION = re.compile(rb"[A-Z0-9./]{4}/[0-9]\.[0-9]")
 _FIELDS = re.compile(rb"((?:%b:%b(?:[ \t]%b)*+)*+)\r?\n" % (_NAME, _LINE, _LINE))
 _FIELD = re.compile(rb"(%b):[ \t]*+([^\r\n]*+)\r?\n" % _NAME)
 _FOLD = re.compile(rb"(\r?\n)(?=[ \t])")
 # Lines that are not whole yet and can still become right.
 _PART_OF_START = re.compile(
-    rb"(?:\r?\n)*+[A-Z0-9./]*+(?:[ \t]++(?:[0-9]++(?:[ \t]++[^\r\n]*+)?)?)?\r?"
+    rb"(?:\r?\n)*+(?:\r|%b(?:[ \t]++(?:[0-9]++(?:[ \t]++[^\r\n]*+)?\r?)?)?)?" % _WORD
 )
 _PART_OF_FIELDS = re.compile(
-    rb"(?:%b:%b(?:[ \t]%b)*+)*+(?:%b(?::[^\r\n]*+)?)?\r?" % (_NAME, _LINE, _LINE, _NAME)
+    rb"(?:%b:%b(?:[ \t]%b)*+)*+(?:\r|%b(?::[^\r\n]*+\r?)?)?" % (_NAME, _LINE, _LINE, _NAME)
 )
 _PART_OF_FOLDED = re.compile(rb"(?:%b:%b(?:[ \t]%b)*+)++[ \t][^\r\n]*+\r?" % (_NAME, _LINE, _LINE))
 _CHUNK = re.compile(rb"([0-9A-Fa-f]++)[ \t]*+(?:;[^\r\n]*+)?\r?\n")
 _PART_OF_CHUNK = re.compile(rb"[0-9A-Fa-f]*+[ \t]*+(?:;[^\r\n]*+)?\r?")
 _LINE_END = re.compile(rb"\r?\n")
-LINE_MAX = 1_024  # of a chunk's size with its extensions
+LINE_MAX = READ_MAX - PART_BYTES  # of a chunk's size with its extensions
 
 
 class Stage(enum.Enum):
@@ -77,19 +79,20 @@ class HttpReply:
         "code",
         "fields",
         "reason",
+        "status",
     )
 
     def __init__(self, *, to_head: bool) -> None:
         """`to_head`: the request was a HEAD, whose answer has no body."""
         self.code: int | None = None  # None: no head has come whole
-        self.reason = b""
+        self.status = self.reason = b""  # as they were written
         self.fields: list[tuple[bytes, bytes]] = []  # names in small letters
         self.body = bytearray()
         self._to_head = to_head
         self._stage = Stage.HEAD
         self._data = b""  # not looked at yet
         self._left = 0
-        self._room = RECEIVED_MAX
+        self._room = RECEIVED_MAX - ONCE_BYTES - PART_BYTES  # for a body
 
     @property
     def broken(self) -> bool:
@@ -102,11 +105,11 @@ class HttpReply:
         return self._stage is Stage.DONE or (self.code is not None and len(self.body) >= self._room)
 
     def feed(self, data: bytes) -> None:
-        """Take bytes of the stream."""
+        """Take bytes of the stream; what has no room is not even looked at."""
         self._data += data
-        while self._stage not in (Stage.DONE, Stage.BROKEN) and self._advance():
+        while not (self.complete or self.broken) and self._advance():
             pass
-        if self._stage in (Stage.DONE, Stage.BROKEN):
+        if self.complete or self.broken:
             self._data = b""
 
     def _advance(self) -> bool:
@@ -142,7 +145,7 @@ class HttpReply:
         data = self._data
         start = _START.match(data)
         if start is None:
-            if _PART_OF_START.fullmatch(data) and len(data) < RECEIVED_MAX:
+            if _PART_OF_START.fullmatch(data) and len(data) < READ_MAX:
                 return False
             return self._break()
         found = self._fields(start.end())
@@ -150,13 +153,17 @@ class HttpReply:
             return False
         fields, end = found
         version, code, reason = start.groups()
+        if not _VERSION.fullmatch(version) or (self.code is None and end > READ_MAX):
+            return self._break()
         texts = chain.from_iterable(fields)
-        self._room -= sum(map(len, texts)) + FIELD_BYTES * len(fields)
+        self._room -= sum(map(len, texts)) + PART_BYTES * len(fields)
         self._room -= HEAD_BYTES + len(version) + 3 + len(reason or b"")
         status = int(code[-STATUS_DIGITS:]) % STATUS_MODULO
-        self.fields += fields
         if self.code is None:
-            self.code, self.reason = status, reason or b""
+            if self._room < -PART_BYTES:
+                return self._break()
+            self.code, self.status, self.reason = status, code, reason or b""
+            self.fields = fields
         self._data = data[end:]
         return self._frame(status, fields)
 
@@ -166,7 +173,7 @@ class HttpReply:
         found = _FIELDS.match(data, at)
         if found is None:
             part = _PART_OF_FIELDS.fullmatch(data, at) or _PART_OF_FOLDED.fullmatch(data, at)
-            if part is None or len(data) >= RECEIVED_MAX or data.count(b"\n", at) > LINES_MAX:
+            if part is None or len(data) >= READ_MAX or data.count(b"\n", at) > LINES_MAX:
                 self._break()
             return None
         text = found[1]
@@ -214,7 +221,7 @@ class HttpReply:
                 return False
             return self._break()
         size = int(found[1], 16)
-        if size > CHUNK_MAX:
+        if size > CHUNK_MAX or found.end() > READ_MAX:
             return self._break()
         self._data = self._data[found.end() :]
         self._left = size

@@ -12,6 +12,7 @@ from shm.check_status import CheckStatus
 
 REQUEST = bytes.fromhex("300c020101600702010304008000")  # version 3, no name, no password
 RESPONSE_LENGTH_MIN = 14
+HEAD_LENGTH = 2  # tag and length
 SEQUENCE = b"\x30"
 MANY_BYTES = 0x80  # in the first byte of a length: the other bits are the number of those behind it
 BIND_RESPONSE = bytes.fromhex("02010161")  # of message 1
@@ -29,14 +30,14 @@ def conversation() -> Conversation:
 
 
 def _bound(data: bytes, last: bool) -> Result | Meaning:
-    incomplete = CUT_OFF if last else Meaning.INCOMPLETE
     if len(data) < RESPONSE_LENGTH_MIN and not last:
-        return incomplete
+        return Meaning.INCOMPLETE
+    incomplete = CUT_OFF if last else Meaning.INCOMPLETE
     if not data.startswith(SEQUENCE):
         return OTHER_PROTOCOL
-    if len(data) < RESPONSE_LENGTH_MIN:
+    if len(data) < HEAD_LENGTH:
         return incomplete
-    at, length = 2, data[1]
+    at, length = HEAD_LENGTH, data[1]
     if length & MANY_BYTES:
         count = length - MANY_BYTES
         if len(data) < 1 + count:

@@ -27,6 +27,7 @@ from proxy.health.dialect.seam import (
     Received,
     Result,
     Send,
+    more_behind,
 )
 from shm.check_status import CheckStatus
 
@@ -130,10 +131,10 @@ class Run:
     def answer(self, event: Event) -> Answer:
         """The next step, or how it ended."""
         if isinstance(event, Received):
-            self._take(event.data)
+            self._data += event.data
             return self._judge(last=len(self._data) == RECEIVED_MAX)
         if isinstance(event, Ended):
-            self._take(event.data)
+            self._data += event.data
             if self._data:  # a server that resets right behind its answer has answered
                 return self._judge(last=True)
             if event.code:
@@ -145,9 +146,6 @@ class Run:
             secured = event is Moment.SECURED
             self._connected = CheckStatus.L6OK if secured else CheckStatus.L4OK
         return self._next(last=False)
-
-    def _take(self, data: bytes) -> None:
-        self._data = (self._data + data)[:RECEIVED_MAX]
 
     def _next(self, *, last: bool) -> Answer:
         """Go on behind the step under way."""
@@ -165,7 +163,7 @@ class Run:
         verdict = expectation.judge(self._data, last=last)
         if verdict is Verdict.WAIT:
             self._at = self._script.heads[self._at]
-            return Expect(max(1, self._expectation().missing(self._data)))
+            return more_behind(self._data, max(1, self._expectation().missing(self._data)))
         if verdict is Verdict.AS_EXPECTED:
             return self._next(last=last)
         return self._failed(expectation.step, expectation.complaint())
@@ -212,7 +210,7 @@ class Run:
 
 def first_line(data: bytes) -> str:
     """What a server said, up to the end of its first line."""
-    return data.replace(b"\r", b"\n").partition(b"\n")[0].decode(errors="replace")
+    return data.replace(b"\r", b"\n").partition(b"\n")[0].decode(errors="surrogateescape")
 
 
 def commented(text: str, step: ExpectStep) -> str:

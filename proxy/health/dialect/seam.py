@@ -64,7 +64,7 @@ class Moment(enum.Enum):
 
 
 class Received(NamedTuple):
-    """Bytes that came, at least as many as were expected and at most RECEIVED_MAX."""
+    """Bytes that came, as many as were expected."""
 
     data: bytes
 
@@ -93,9 +93,18 @@ class Send(NamedTuple):
 
 
 class Expect(NamedTuple):
-    """Wait for at least so many more bytes, 1 to RECEIVED_MAX."""
+    """Wait for at least so many more bytes, 1 to RECEIVED_MAX, and take so many at most.
+
+    What there is no room for stays where it is: it may belong to a later step.
+    """
 
     bytes_min: int = 1
+    bytes_max: int = RECEIVED_MAX
+
+
+def more_behind(data: bytes, bytes_min: int = 1) -> Expect:
+    """Expect what follows bytes that are kept, as long as there is room for more."""
+    return Expect(bytes_min, RECEIVED_MAX - len(data))
 
 
 class Result(NamedTuple):
