@@ -35,11 +35,15 @@ class OneProgram:
 
     def ask(self, command: str) -> str:
         """What the statistics socket answers to one command."""
+        return self.ask_bytes(command).decode()
+
+    def ask_bytes(self, command: str) -> bytes:
+        """The same as it comes: servers may have said what is not text."""
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(PATIENCE_SECONDS)
             client.connect(str(self.folder / "s"))
             client.sendall(command.encode() + b"\n")
-            return b"".join(iter(lambda: client.recv(65_536), b"")).decode()
+            return b"".join(iter(lambda: client.recv(65_536), b""))
 
     def answers(self) -> bool:
         """Whether the statistics socket is served."""
