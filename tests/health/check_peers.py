@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.support.common import free_port, require_program
+from tests.support.common import PATIENCE_SECONDS, free_port, require_program, wait_for
 from tests.support.differential.one_program import OneProgram, one_program
 from tests.support.servers import Server
 
@@ -87,9 +87,23 @@ def end(connection: socket.socket, _received: bytearray) -> None:
     connection.shutdown(socket.SHUT_WR)
 
 
-def pause(_connection: socket.socket, _received: bytearray) -> None:
+def unread(connection: socket.socket) -> int:
+    """How many bytes the other end has not taken from the kernel; over IPv4 on loopback."""
+    ends = [connection.getpeername(), connection.getsockname()]
+    wanted = [
+        f"{int.from_bytes(socket.inet_aton(host), 'little'):08X}:{port:04X}" for host, port in ends
+    ]
+    for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[1:3] == wanted:
+            return int(fields[4].partition(":")[2], 16)
+    return 0
+
+
+def pause(connection: socket.socket, _received: bytearray) -> None:
     """Let the check take what was sent before, so that the rest comes by itself."""
-    time.sleep(0.06)
+    wait_for(lambda: unread(connection) == 0, PATIENCE_SECONDS, "the check reads")
+    time.sleep(0.06)  # until it has judged what it took
 
 
 def reset(connection: socket.socket, _received: bytearray) -> None:

@@ -18,7 +18,7 @@ from tests.support.servers import Server, holding, receive_count, reset
 NEVER_MS = 3_600_000
 LIFELESS_MS = 400  # more than a worker may be silent before the others wait no more for it
 
-ROUNDS_MAX = 5
+ROUNDS_MAX = 20
 
 
 def binds(count: int) -> tuple[Endpoint, ...]:

@@ -58,6 +58,12 @@ class Edge(Site):
         place = rows[0].index("qcur")
         return sum(int(row[place]) for row in rows[1:] if row[place])
 
+    def reload(self) -> None:
+        """Reload; returns when the old workers take no more clients."""
+        before = self.workers()
+        super().reload()
+        wait_for(lambda: not any(map(accepts, before)), PATIENCE_SECONDS, "their last client")
+
     def queued(self) -> socket.socket:
         """One more client, which waits in the newest generation."""
         before = self.waiting()
@@ -68,6 +74,25 @@ class Edge(Site):
 
     def accepted(self) -> int:
         return sum(backend.accepted for backend in self.backends.values())
+
+
+def accepts(pid: int) -> bool:
+    """Whether a worker waits for clients: some epoll of it has a TCP socket that listens."""
+    rows = [line.split() for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]]
+    listening = {f"socket:[{row[9]}]" for row in rows if row[3] == "0A"}
+    process = Path(f"/proc/{pid}")
+    try:
+        links = {link.name: str(link.readlink()) for link in (process / "fd").iterdir()}
+        watched = {
+            line.split()[1]
+            for number, link in links.items()
+            if link.endswith("[eventpoll]")
+            for line in (process / "fdinfo" / number).read_text().splitlines()
+            if line.startswith("tfd:")
+        }
+    except FileNotFoundError:  # it has ended, or closes something just now
+        return process.exists()
+    return any(links.get(number) in listening for number in watched)
 
 
 def served(client: socket.socket) -> str:
