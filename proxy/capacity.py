@@ -20,7 +20,7 @@ import msgspec
 
 from proxy.config.model.settings import Bind, Proxy, Settings, SocketFamily
 from proxy.runtime import Runtime
-from proxy.server_table import ServerTable
+from proxy.server_table import ServerTable, checked_by_program
 from shm.shape import GAUGED_SESSIONS_MAX
 
 DESCRIPTORS_DEFAULT_MAX = 20_000  # where neither maxconn nor ulimit-n asks for more
@@ -117,7 +117,9 @@ def _pipes_wanted(settings: Settings, workers: int) -> int:
 def _checks_wanted(settings: Settings, workers: int) -> int:
     """The largest share of checks and agents (proxy/health/share.py), all in flight at once."""
     shares: Counter[int] = Counter()
-    for _, server in ServerTable(settings).watched():
+    for proxy, server in ServerTable(settings).watched():
+        if checked_by_program(proxy, server):
+            continue  # by the runner, its agent, too
         shares[server.slot % workers] += (server.check is not None) + (server.agent is not None)
     return max(shares.values(), default=0)
 
@@ -130,5 +132,5 @@ def _inherited(settings: Settings, workers: int, sockets: int) -> int:
         if proxy.access_log is not None
         for target in proxy.access_log.targets
     }
-    bells = 2 * workers + 2
+    bells = 2 * workers + 3
     return sockets + bells + len(targets)

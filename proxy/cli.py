@@ -149,5 +149,10 @@ def real_entries() -> Entries:
             resolv_conf=runtime.resolv_conf,
         )
 
+    def runner(runtime: Runtime) -> object:
+        from proxy.runner.process import run as run_runner  # noqa: PLC0415 (few files need it)
+
+        return run_runner(runtime)
+
     preload()
-    return Entries(worker=run_worker, control=run_control, resolverd=resolverd)
+    return Entries(worker=run_worker, control=run_control, resolverd=resolverd, runner=runner)

@@ -42,12 +42,13 @@ class Bells(msgspec.Struct, frozen=True):
     workers: tuple[int, ...]  # by worker: its main thread
     resolverd: int
     control: int
+    runner: int | None = None  # None: no check is a program
 
     @classmethod
-    def create(cls, workers: int) -> Bells:
+    def create(cls, workers: int, runners: int = 0) -> Bells:
         """Make them all; raises OSError when descriptors run out."""
         flags = os.EFD_NONBLOCK | os.EFD_CLOEXEC
-        opened = [-1] * (2 * workers + 2)
+        opened = [-1] * (2 * workers + 2 + runners)
         try:
             for place in range(len(opened)):
                 opened[place] = os.eventfd(0, flags)
@@ -59,13 +60,26 @@ class Bells(msgspec.Struct, frozen=True):
         return cls(
             relays=tuple(opened[:workers]),
             workers=tuple(opened[workers : 2 * workers]),
-            resolverd=opened[-2],
-            control=opened[-1],
+            resolverd=opened[2 * workers],
+            control=opened[2 * workers + 1],
+            runner=opened[2 * workers + 2] if runners else None,
         )
+
+    @property
+    def checkers(self) -> tuple[int, ...]:
+        """Of all processes that check servers."""
+        return self.workers if self.runner is None else (*self.workers, self.runner)
+
+    def checker(self, slot: int, *, is_program: bool) -> int:
+        """Of the process that checks a server; `is_program`: its check is one."""
+        if is_program:
+            assert self.runner is not None, f"slot {slot} has no runner"
+            return self.runner
+        return self.workers[slot % len(self.workers)]
 
     def all(self) -> tuple[int, ...]:
         """Every descriptor, for closing."""
-        return (*self.relays, *self.workers, self.resolverd, self.control)
+        return (*self.relays, *self.checkers, self.resolverd, self.control)
 
     def close(self) -> None:
         """Close every descriptor."""
@@ -73,8 +87,8 @@ class Bells(msgspec.Struct, frozen=True):
             os.close(bell)
 
     def ring_table(self) -> None:
-        """A slot record changed: relays and main threads of all workers look."""
-        ring((*self.relays, *self.workers))
+        """A slot record changed: relays, main threads of all workers and the runner look."""
+        ring((*self.relays, *self.checkers))
 
 
 def ring(bells: Iterable[int]) -> None:
@@ -94,6 +108,13 @@ class ListeningSocket(msgspec.Struct, frozen=True):
     shared: bool = False  # one socket for all workers (fd@, unix): each registers EPOLLEXCLUSIVE
 
 
+class Outside(msgspec.Struct, frozen=True):
+    """Descriptors of what a runner takes from outside of any chroot."""
+
+    processes: int  # /proc
+    nothing: int  # /dev/null: the standard input of programs
+
+
 class Runtime(msgspec.Struct, frozen=True):
     """One generation's inheritance."""
 
@@ -111,6 +132,7 @@ class Runtime(msgspec.Struct, frozen=True):
     log_sockets: dict[Endpoint, int] = {}  # of the access log, by where they lead
     resolv_conf: LinkedFile | None = None  # the one that resolverd follows
     tls_contexts: tuple[SSLContext, ...] = ()  # by row of `Settings.tls_contexts`
+    outside: Outside | None = None  # None without a runner
 
 
 def now_ms() -> int:

@@ -4,6 +4,7 @@
     table.of(proxy)       those of one backend, in the order of the file
     table, len(table)     all, by slot; how many there are
     table.watched()       those that have a health check or an agent
+    table.has_programs    whether the check of one is a program
     table.capacity        how many slots a segment has for them
     ServerNames(table)    by the words of an operator
     Configured            settings with their table
@@ -32,6 +33,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import NamedTuple
 
+from proxy.config.model.checks import ExternalCheck
 from proxy.config.model.settings import (
     CHECK_FALL,
     CHECK_RISE,
@@ -87,6 +89,20 @@ class ServerTable:
                 for server in self.of(proxy):
                     if server.watched:
                         yield proxy, server
+
+    @property
+    def has_programs(self) -> bool:
+        """Whether some server is checked by a program, so that there is a runner."""
+        return any(
+            any(checked_by_program(proxy, server) for server in self.of(proxy))
+            for proxy in self.backends
+            if isinstance(proxy.check_rules, ExternalCheck) and not proxy.disabled
+        )
+
+
+def checked_by_program(proxy: Proxy, server: Server) -> bool:
+    """Whether the check of a server is an external one."""
+    return isinstance(proxy.check_rules, ExternalCheck) and server.check is not None
 
 
 class Configured(NamedTuple):

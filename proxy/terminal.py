@@ -11,6 +11,7 @@ import os
 from contextlib import suppress
 
 STANDARD_DESCRIPTORS = (0, 1, 2)
+STANDARD_INPUT = 0
 STANDARD_OUTPUT = 1
 STANDARD_ERROR = 2
 

@@ -10,6 +10,7 @@ import enum
 import os
 
 LAYER_CONNECT = 4
+KILLED_CODE = 0xFFFF  # in a record: of a program that a signal ended, -1 for HAProxy
 
 
 class CheckResult(enum.IntEnum):
@@ -71,6 +72,10 @@ class CheckStatus(enum.IntEnum):
         """Whether it comes with a code of the server's protocol, 0 among them."""
         return self >= CheckStatus.L7OK
 
+    def shown_code(self, code: int) -> int:
+        """The code of a record as log lines have it."""
+        return -1 if self is CheckStatus.PROCERR and code == KILLED_CODE else code
+
     @property
     def failed(self) -> bool:
         """Whether a check that ends like this counts against the server."""
@@ -78,7 +83,8 @@ class CheckStatus(enum.IntEnum):
 
     def cause(self, code: int) -> str:
         """The kernel's reason, an errno, where no connection came about; empty for none."""
-        return os.strerror(code) if code and self.layer <= LAYER_CONNECT else ""
+        connects = self.layer <= LAYER_CONNECT and not self.coded
+        return os.strerror(code) if code and connects else ""
 
 
 BY_NUMBER = {int(status): status for status in CheckStatus}

@@ -7,7 +7,7 @@
 # on a page of its own; `Header.offsets` has their offsets (segment.pyx computes them):
 #
 #   HEADER       1 x Header                    supervisor, but for the shared word it names
-#   PROCESSES    (workers + 2) x Process       a line of the supervisor, a line of the process
+#   PROCESSES    processes x Process           a line of the supervisor, a line of the process
 #   OWNERS       sockets x u32                 supervisor: the worker that serves a socket,
 #                                              and whether it will be closed
 #   STATICS      slots x SlotStatic            supervisor, before the first fork
@@ -16,7 +16,8 @@
 #                + blocks x u64                behind them how often those of each block changed
 #   SLOTS        slots x Latch(SlotRecord)     resolverd (supervisor before the first fork)
 #   ADMINS       slots x Latch(AdminRecord)    control (likewise)
-#   HEALTH       slots x Latch(HealthRecord)   the worker that checks it (likewise)
+#   HEALTH       slots x Latch(HealthRecord)   the process that checks it (likewise): its worker, or
+#                                              the runner where the check is a program
 #   REQUESTS     workers x slots x Request     the worker of the row
 #   ROWS         (workers + 1) x one row       the worker of the row; the last: carried over
 #   NAMESERVERS  nameservers x NameserverCounters   resolverd
@@ -29,8 +30,8 @@
 #   JOURNAL      1 x Journal                   shared words: the slots that changed last
 #   TURNS        (1 + binds) x u64             shared words: the turn of the stopped listener served
 #                                              last; for each bind, the one drawn last
-#   CHECK_TEXTS  slots x NameLatch(NameRecord) the worker that checks it
-#   AGENTS       agents x Agent                the worker that checks the server, but for the latch
+#   CHECK_TEXTS  slots x NameLatch(NameRecord) the process that checks it
+#   AGENTS       agents x Agent                the process that checks the server, but for the latch
 #                                              of control's (supervisor before the first fork)
 #
 # Shared words are the only ones that more than one process writes, all by fetch_add, and all
@@ -45,7 +46,8 @@
 #
 # Beside the segment there are the gauges (gauges.pxd): memory that generations share.
 #
-# Process order: workers 0..N-1, then resolverd (N), then control (N + 1).
+# Process order: workers 0..N-1, then resolverd (N), then control (N + 1), then the runner (N + 2),
+# where there is one.
 # All times are CLOCK_MONOTONIC in milliseconds unless the name says otherwise.
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
@@ -54,7 +56,7 @@ cdef enum:
     OWNER_CLOSES = 0x80000000  # in the owner's word of a socket
 
 cdef enum:
-    LAYOUT_VERSION = 11
+    LAYOUT_VERSION = 12
     AREAS = 22
     HINT_BLOCK_SLOTS = 64  # neighbouring hints with one word that counts their changes
     JOURNAL_ENTRIES = 8_192  # 64 KiB; a reader that is further behind reads every slot
@@ -122,9 +124,10 @@ cdef struct Process:
     # one cache line written by the process
     uint64_t state  # ProcessState (states.py): only Python reads it
     uint64_t main_beat_ms  # the event loop's heartbeat
-    uint64_t relay_beat_ms  # the relay thread's; 0 in resolverd and control
+    uint64_t relay_beat_ms  # the relay thread's; 0 in all others than workers
     uint64_t generation_seen  # table_generation at the relay's last look
-    uint64_t process_spare[4]
+    uint64_t late_checks  # of the runner: checks that had to wait for a place
+    uint64_t process_spare[3]
 
 cdef struct BackendShared:
     uint64_t tickets  # shared word: the next position of the round robin

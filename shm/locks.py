@@ -9,9 +9,12 @@ from __future__ import annotations
 import errno
 import fcntl
 
+from shm.shape import WORKERS_MAX
+
 SLOT_WRITER = 0  # resolverd
 ADMIN_WRITER = 1  # control
 HEALTH_WRITER = 2  # worker 0; worker n is HEALTH_WRITER + n
+PROGRAM_HEALTH_WRITER = HEALTH_WRITER + WORKERS_MAX  # the runner: of servers checked by programs
 
 
 class SecondWriterError(RuntimeError):

@@ -7,7 +7,7 @@ supervisor, and for any process to read; `ProcessSelf` writes a child's own reco
 from libc.stdint cimport uint32_t, uint64_t
 
 from shm.atomics cimport (
-    fetch_add, load32_acquire, load_acquire, store32_release, store_release)
+    count, fetch_add, load32_acquire, load_acquire, store32_release, store_release)
 from shm.layout cimport OWNER_CLOSES, Process
 from shm.segment cimport Segment
 
@@ -25,11 +25,13 @@ class ProcessStatus(NamedTuple):
     main_beat_ms: int
     relay_beat_ms: int
     generation_seen: int
+    late_checks: int
 
 
 cdef Process *process_at(Segment segment, uint32_t process) except NULL:
-    if process >= segment.view.header.workers + 2:
-        raise IndexError(f"process {process} of {segment.view.header.workers + 2}")
+    cdef uint32_t processes = segment.view.header.workers + 2 + segment.shape.runners
+    if process >= processes:
+        raise IndexError(f"process {process} of {processes}")
     return &segment.view.processes[process]
 
 
@@ -48,7 +50,8 @@ cdef class ProcessBoard:
             load_acquire(&record.pid), load_acquire(&record.command),
             load_acquire(&record.started_ms), load_acquire(&record.restarts),
             load_acquire(&record.state), load_acquire(&record.main_beat_ms),
-            load_acquire(&record.relay_beat_ms), load_acquire(&record.generation_seen))
+            load_acquire(&record.relay_beat_ms), load_acquire(&record.generation_seen),
+            load_acquire(&record.late_checks))
 
     def started(self, uint32_t process, uint64_t pid, uint64_t now_ms, uint64_t restarts) -> None:
         """Write the record of a new child.
@@ -107,6 +110,10 @@ cdef class ProcessSelf:
     def beat(self, uint64_t now_ms) -> None:
         """Write the heartbeat of the event loop."""
         store_release(&self.record.main_beat_ms, now_ms)
+
+    def count_late(self, uint64_t checks) -> None:
+        """So many more checks had to wait for a place; a former process's are among them."""
+        count(&self.record.late_checks, checks)
 
     @property
     def command(self) -> int:

@@ -79,7 +79,7 @@ def area_sizes(shape) -> list[int]:
     """Bytes of each area, in the order of layout.pxd, before rounding to pages."""
     sizes = [0] * AREAS
     sizes[AREA_HEADER] = sizeof(Header)
-    sizes[AREA_PROCESSES] = (shape.workers + 2) * sizeof(Process)
+    sizes[AREA_PROCESSES] = len(shape.process_names) * sizeof(Process)
     sizes[AREA_OWNERS] = shape.sockets * sizeof(uint32_t)
     sizes[AREA_STATICS] = shape.slots * sizeof(SlotStatic)
     sizes[AREA_BACKENDS] = shape.backends * sizeof(BackendShared)

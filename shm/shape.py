@@ -31,6 +31,7 @@ class Shape(NamedTuple):
     binds: int = 0
     sections: int = 0
     agents: int = 0  # servers with an agent
+    runners: int = 0  # 1 where checks are programs
 
     @property
     def resolverd_process(self) -> int:
@@ -41,6 +42,17 @@ class Shape(NamedTuple):
     def control_process(self) -> int:
         """Position of control in the process records."""
         return self.workers + 1
+
+    @property
+    def runner_process(self) -> int:
+        """Position of the runner in the process records, where there is one."""
+        return self.workers + 2
+
+    @property
+    def process_names(self) -> tuple[str, ...]:
+        """What operators call each process, by its position."""
+        workers = (f"worker {number}" for number in range(self.workers))
+        return (*workers, "resolverd", "control", *("runner",) * self.runners)
 
     def check(self) -> None:
         """Raise ValueError for a count beyond its limit."""
@@ -60,5 +72,7 @@ class Shape(NamedTuple):
             raise ValueError(f"at most {SECTIONS_MAX} resolvers sections, not {self.sections}")
         if self.agents > self.slots:
             raise ValueError(f"{self.agents} agents for {self.slots} servers")
+        if self.runners > 1:
+            raise ValueError(f"at most one runner, not {self.runners}")
         if min(self) < 0:
             raise ValueError(f"negative count in {self}")

@@ -7,12 +7,20 @@ immutable settings from the drafts once every section is known.
 from __future__ import annotations
 
 import enum
-from typing import Generic, TypeVar
 
 import msgspec
 
+from proxy.config.check_drafts import RulesDraft
 from proxy.config.http_drafts import HttpDraft
-from proxy.config.model.checks import CheckRules, HttpCheck, HttpStep, Step, TcpCheck
+from proxy.config.model.checks import (
+    CheckRules,
+    ExternalCheck,
+    HttpCheck,
+    HttpStep,
+    ProgramRights,
+    Step,
+    TcpCheck,
+)
 from proxy.config.model.settings import (
     ERROR_LIMIT_DEFAULT,
     PLAIN_BALANCING,
@@ -107,6 +115,7 @@ class GlobalDraft(msgspec.Struct):
     checks_never_local: bool = False  # `pp2-never-send-local`
     quiet: bool = False
     zero_warning: bool = False
+    programs: ProgramRights = ProgramRights()
     server_state_file: str | None = None  # as written
     server_state_base: str | None = None  # as written
     splice: bool = True  # `nosplice` of the whole process
@@ -261,32 +270,6 @@ class HttpWord(msgspec.Struct, frozen=True):
     side: Side = Side.BOTH
 
 
-AnyStep = TypeVar("AnyStep")
-
-
-class RulesDraft(msgspec.Struct, Generic[AnyStep]):
-    """The lines of `tcp-check` or `http-check` in order; a str is a comment."""
-
-    lines: list[AnyStep | str] = []
-    from_defaults: bool = False  # the first line of the section's own replaces them
-    origin: Origin = Origin()  # of the last line
-
-    @property
-    def steps(self) -> list[AnyStep]:
-        """The lines that do something."""
-        return [line for line in self.lines if not isinstance(line, str)]
-
-    def inherited(self, in_force: bool) -> RulesDraft[AnyStep]:
-        """What a section gets: HAProxy passes rules on only together with their option."""
-        return RulesDraft(list(self.lines) if in_force else [], from_defaults=True)
-
-    def begin(self, origin: Origin) -> None:
-        """A line of the section's own is read."""
-        if self.from_defaults:
-            self.lines, self.from_defaults = [], False
-        self.origin = origin
-
-
 class ProxyDraft(msgspec.Struct):
     """One proxy section, or a `defaults` section from which others inherit."""
 
@@ -342,7 +325,9 @@ class ProxyDraft(msgspec.Struct):
     log_as_soon: bool = False
     server_state: ServerStateSource = ServerStateSource.NONE
     server_state_name: str | None = None  # None: the section's own name
-    check_option: CheckRules | None = None  # of the last option; rules of two of them are below
+    check_option: CheckRules | None = None  # of the last option; words of three of them are below
+    external_check: ExternalCheck = ExternalCheck()
+    external_origin: Origin | None = None  # of the last of its words and its option
     tcp_check: RulesDraft[Step] = msgspec.field(default_factory=RulesDraft)
     http_check: RulesDraft[HttpStep] = msgspec.field(default_factory=RulesDraft)
     disable_on_404: bool = False
@@ -354,6 +339,8 @@ class ProxyDraft(msgspec.Struct):
     def check_rules(self) -> CheckRules | None:
         """What health checks say; None: they only connect."""
         option = self.check_option
+        if isinstance(option, ExternalCheck):
+            return self.external_check
         if isinstance(option, TcpCheck):
             return TcpCheck(tuple(self.tcp_check.steps))
         if isinstance(option, HttpCheck):

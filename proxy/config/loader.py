@@ -6,11 +6,12 @@ and the host's names, users and routes; it prints nothing and changes nothing.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from proxy.config.drafts import ProxyDraft, ResolversDraft
+from proxy.config.drafts import GlobalDraft, ProxyDraft, ResolversDraft
 from proxy.config.lines.process.resolv_conf import take_resolv_conf
 from proxy.config.linking.checks import DEFAULT_RESOLVERS, check
 from proxy.config.linking.settings import build
@@ -62,6 +63,7 @@ def load(
         for line in read_lines(file, context.environment, messages):
             sections.read(line)
     _add_default_resolvers(sections, context)
+    _keep_environment(sections.globals, context)
     tls = TlsTable(sections.globals, verify=server_verify)
     lists = sections.user_lists
     drafts = (sections.globals, sections.resolvers, sections.proxies)
@@ -79,6 +81,18 @@ def _families(sections: Sections, context: Context) -> tuple[Family, ...]:
     if sections.globals.accept_families is not None:
         return sections.globals.accept_families
     return (Family.IPV4, Family.IPV6) if context.has_ipv6_route() else (Family.IPV4,)
+
+
+def _keep_environment(draft: GlobalDraft, context: Context) -> None:
+    """`external-check preserve-env`: what programs have beside variables of their own."""
+    if draft.programs.keep_environment:
+        pairs = sorted(context.environment.items())
+        kept = tuple(
+            (os.fsencode(name), os.fsencode(value))
+            for name, value in pairs
+            if not name.startswith(".")  # a pseudo variable
+        )
+        draft.programs = msgspec.structs.replace(draft.programs, environment=kept)
 
 
 def _add_default_resolvers(sections: Sections, context: Context) -> None:

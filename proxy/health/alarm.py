@@ -1,11 +1,11 @@
-"""The one timer of a worker's checks, or of its agents."""
+"""The one timer of a process's checks, or of its agents."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 
-from proxy.health.check import Connects
+from proxy.health.attempts import A, Attempts
 from proxy.health.timetable import Timetable
 from proxy.runtime import now_ms
 
@@ -21,10 +21,10 @@ class Alarm:
         self._timer: asyncio.TimerHandle | None = None
         self._armed_ms = 0
 
-    def arm(self, connects: Connects, timetable: Timetable, in_flight_max: int) -> None:
+    def arm(self, attempts: Attempts[A], timetable: Timetable, in_flight_max: int) -> None:
         """Look when the next wake-up is due; what is due waits while all places are taken."""
-        wake_ms = connects.next_deadline_ms()
-        if len(connects) < in_flight_max:
+        wake_ms = attempts.next_deadline_ms()
+        if len(attempts) < in_flight_max:
             due_ms = timetable.next_ms()
             if due_ms is not None and (wake_ms is None or due_ms < wake_ms):
                 wake_ms = due_ms

@@ -1,17 +1,17 @@
 """Checks under way: connect, exchange, deadline. Knows sockets, but neither servers nor health.
 
-Owns the sockets and their deadlines. One check is a non-blocking connect, a PROXY header and a TLS
-handshake where they are wanted, and what its dialect says after that, on this connection or on
-further ones; connects and handshakes are judged here. All of them are watched by one epoll
-descriptor, which the event loop watches in turn: one wake-up serves every check that ended, and
-closing a socket takes it out (27 us of CPU a check on loopback, 50 with the loop's own add_writer).
+Owns the sockets; attempts.py keeps the deadlines. One check is a non-blocking connect, a PROXY
+header and a TLS handshake where they are wanted, and what its dialect says after that, on this
+connection or on further ones; connects and handshakes are judged here. All of them are watched by
+one epoll descriptor, which the event loop watches in turn: one wake-up serves every check that
+ended, and closing a socket takes it out (27 us of CPU a check on loopback, 50 with the loop's own
+add_writer).
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import heapq
 import os
 import select
 import socket
@@ -20,6 +20,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.config.model.settings import ProxyHeader, Source
+from proxy.health.attempts import Attempts, outcome_of
 from proxy.health.dialect.connect_only import CONNECT_ONLY
 from proxy.health.dialect.seam import Connect, Dialect, Moment, Result
 from proxy.health.exchange import Exchange, TlsExchange
@@ -36,7 +37,6 @@ TRANSPARENT = {  # by family: level and name of the option to come from a foreig
     int(socket.AF_INET): (socket.SOL_IP, socket.IP_TRANSPARENT),
     int(socket.AF_INET6): (socket.IPPROTO_IPV6, 75),  # <linux/in6.h>
 }
-STALE_ENTRIES_MAX = 64  # of the heap, beyond one for each connect: then it is rebuilt
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 s
 # Failures to connect that say something of this host, not of the server.
 LOCAL_ERRORS = frozenset(
@@ -119,6 +119,11 @@ class RunningCheck:
         return self.began_ns // 1_000_000
 
     @property
+    def descriptor(self) -> int:
+        """Of the present connection, -1 once it is closed."""
+        return self.socket.fileno()
+
+    @property
     def target(self) -> CheckTarget:
         """Where the present connection leads."""
         if self.wanted.address is None and self.wanted.port is None:
@@ -154,13 +159,6 @@ def connect(check: RunningCheck) -> None:
         connection.close()
         raise
     check.socket = connection
-
-
-def outcome_of(result: Result, began_ns: int) -> Outcome:
-    """The outcome of a check that ends now."""
-    duration_us = (time.monotonic_ns() - began_ns) // 1_000
-    status, code, description, own_fault, logged = result
-    return Outcome(status, code, duration_us, description, own_fault, logged)
 
 
 def failed_connect(code: int, place: str) -> Result:
@@ -205,28 +203,13 @@ def _announce(check: RunningCheck, *, never_local: bool) -> None:
         connection.send(data, socket.MSG_NOSIGNAL)
 
 
-class Connects:
-    """The checks under way of one worker, from connect to close; their number is the user's care.
-
-    Deadlines are in a heap; entries of checks that have ended or have another deadline are skipped
-    when they come up.
-    """
+class Connects(Attempts[RunningCheck]):
+    """The checks under way of one worker, from connect to close."""
 
     def __init__(self, *, never_local: bool = False) -> None:
         """`never_local`: PROXY headers of version 2 name a check's own connection."""
+        super().__init__()
         self._never_local = never_local
-        self._epoll = select.epoll()
-        self._checks: dict[int, RunningCheck] = {}  # by descriptor
-        self._deadlines: list[tuple[int, int, RunningCheck]] = []  # a number: none are equal
-        self._entries = 0
-
-    def __len__(self) -> int:
-        """Checks under way."""
-        return len(self._checks)
-
-    def fileno(self) -> int:
-        """Readable when `ended` has something to do."""
-        return self._epoll.fileno()
 
     def begin(
         self, slot: int, plan: Plan, dialect: Dialect = CONNECT_ONLY
@@ -253,20 +236,6 @@ class Connects:
         check.exchange = check.tls = None
         self._checks[check.socket.fileno()] = check
         return None
-
-    def _limit(self, check: RunningCheck, deadline_ms: int) -> None:
-        """Let the check end at the deadline."""
-        check.deadline_ms = deadline_ms
-        self._entries += 1
-        heapq.heappush(self._deadlines, (deadline_ms, self._entries, check))
-        if len(self._deadlines) > 2 * len(self._checks) + STALE_ENTRIES_MAX:
-            self._deadlines = [entry for entry in self._deadlines if self._is_valid(entry)]
-            heapq.heapify(self._deadlines)
-
-    def _is_valid(self, entry: tuple[int, int, RunningCheck]) -> bool:
-        """Whether it is the deadline of a check under way; a closed socket's descriptor is -1."""
-        deadline_ms, _, check = entry
-        return deadline_ms == check.deadline_ms and check.socket.fileno() in self._checks
 
     def ended(self, events_max: int) -> list[tuple[RunningCheck, Outcome]]:
         """Go on where sockets are ready, so many at most; the checks that ended by it, closed."""
@@ -350,10 +319,10 @@ class Connects:
         """
         found: list[tuple[RunningCheck, Outcome]] = []
         while len(found) < checks_max:
-            deadline_ms = self.next_deadline_ms()
-            if deadline_ms is None or deadline_ms > now_ms:
+            check = self._take_expired(now_ms)
+            if check is None:
                 break
-            _, _, check = heapq.heappop(self._deadlines)
+            deadline_ms = check.deadline_ms
             result = self._advance(check) if self._is_ready(check) else None
             if result is None and check.deadline_ms != deadline_ms:
                 continue  # it has another limit now
@@ -379,17 +348,3 @@ class Connects:
             check.tls.notify()
         self._checks.pop(check.socket.fileno(), None)
         check.socket.close()
-
-    def next_deadline_ms(self) -> int | None:
-        """When the first check under way runs out of time; None when there is none."""
-        while self._deadlines:
-            if self._is_valid(self._deadlines[0]):
-                return self._deadlines[0][0]
-            heapq.heappop(self._deadlines)
-        return None
-
-    def close(self) -> None:
-        """Give up everything under way."""
-        for check in list(self._checks.values()):
-            self.abandon(check)
-        self._epoll.close()

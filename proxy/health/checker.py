@@ -1,17 +1,18 @@
-"""One worker's health checks on its event loop: what is due, what ended, what to tell.
+"""One process's health checks on its event loop: what is due, what ended, what to tell.
 
-Owns the health records of the worker's share of the slots. Decides nothing itself: rise_fall says
-what an outcome means, timetable when a check is due, check.py makes the check, news tells others.
-Must not know the relay.
+Owns the health records of the process's part of the slots. Decides nothing itself: rise_fall says
+what an outcome means, timetable when a check is due, its attempts make the checks (check.py in a
+worker, proxy/runner/programs.py in the runner), news tells others. Must not know the relay.
 
-A check speaks of the address it connected to: when the slot's records name another one at its end,
+A check speaks of the address it was aimed at: when the slot's records name another one at its end,
 the outcome is dropped. Records left by a former worker are carried on where they speak of the
 slot's present incarnation.
 
-Each server is checked in its own time, whatever the others do: as a rule all checks of the share
-may be under way at once. Where descriptors are too few for that (proxy/capacity.py), servers that
-are likely to keep theirs long have half of them at the most: a dead rack delays the checks of the
-living by no more than what it takes to find out that it is dead.
+Each server is checked in its own time, whatever the others do: as a rule all checks of the part
+may be under way at once. Where descriptors are too few for that (proxy/capacity.py), or programs
+more than run at once, servers that are likely to keep theirs long have half of the places at the
+most: a dead rack delays the checks of the living by no more than what it takes to find out that it
+is dead.
 
 Servers whose records changed, and at first all of them, are looked at in portions, between which
 everything else of the loop has its turn.
@@ -23,28 +24,28 @@ import asyncio
 from collections import deque
 from functools import partial
 from random import Random
+from typing import Generic
 
 from msgspec.structs import replace
 
-from proxy.capacity import capacity_of
 from proxy.health import report, rise_fall
 from proxy.health.agents import Agents
 from proxy.health.alarm import Alarm
+from proxy.health.attempts import A, Attempts
 from proxy.health.check import Connects, Plan, RunningCheck
 from proxy.health.dialect.dialects import Dialects
 from proxy.health.dialect.seam import Subject
 from proxy.health.news import News
 from proxy.health.observation import Observation
+from proxy.health.part import Part, worker_part
 from proxy.health.rise_fall import Change, Outcome, Sight
 from proxy.health.server_states import ServerStates
-from proxy.health.share import CheckedServer, server_tls, share
+from proxy.health.share import CheckedServer, server_tls
 from proxy.health.timetable import Timetable, first_due_ms, spread_ms
 from proxy.health.watched import Watched, cut, target_of
 from proxy.runtime import Runtime, now_ms
 from shm.changes import ChangeReader, UsableServers
-from shm.check_status import CheckStatus
 from shm.check_texts import CheckTextWriter
-from shm.requests import CheckRequests
 from shm.slots import HealthTableWriter, SlotTableReader
 from shm.states import AgentState, HealthOrder, ServerState
 
@@ -52,48 +53,45 @@ LOOKS_AT_ONCE = 100  # servers, in about 2 ms
 CHECKS_AT_ONCE = 100  # ended, expired and begun in one turn of the loop each: about 5 ms together
 
 
-def in_flight(mine: list[CheckedServer], capacity: int) -> tuple[int, int]:
-    """How many checks, and how many checks of agents, may be under way at once."""
-    checks = sum(server.checked for server in mine)
-    agents = sum(server.agent is not None for server in mine)
-    if not agents:
-        return capacity, 0
-    part = min(agents, max(1, capacity * agents // (checks + agents)))
-    return max(1, capacity - part), part
+class PartChecker(Generic[A]):
+    """Checks one process's part of the servers; everything happens on the thread of `loop`.
 
-
-class Checker:
-    """Checks one worker's share of the servers; everything happens on the thread of `loop`.
-
-    Changes of records count from the moment this is made.
+    Changes of records count from the moment this is made. `late` counts checks that had to wait
+    for a place among those under way.
     """
 
-    def __init__(self, runtime: Runtime, worker: int, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        loop: asyncio.AbstractEventLoop,
+        attempts: Attempts[A],
+        part: Part,
+    ) -> None:
+        self.late = 0
         self._globals = runtime.settings.globals
         self._tls_contexts = runtime.tls_contexts
         self._reader = SlotTableReader(runtime.segment)
         self._writer = HealthTableWriter(runtime.segment)
-        self._requests = CheckRequests(runtime.segment, worker)
         self._changes = ChangeReader(runtime.segment)
         self._texts = CheckTextWriter(runtime.segment)
         self._dialects = Dialects()
         usable = UsableServers(runtime.segment)
         self._server_states = ServerStates(runtime, self._reader, usable)
-        self._news = News(runtime, usable)
+        self._news = News(runtime, usable, part.requests)
         self._loop = loop
-        self._random = Random(worker)
-        self._connects = Connects(never_local=self._globals.checks_never_local)
+        self._random = Random(part.seed)
+        self._attempts = attempts
         self._timetable = Timetable()
         self._waiting_slow: deque[int] = deque()  # due; begun when another slow server's ends
         self._slow_in_flight = 0
         self._alarm = Alarm(loop, self._turn)
-        self._watched: dict[int, Watched] = {}
-        mine = share(runtime.servers, runtime.workers, worker)
-        checks, agents = in_flight(mine, capacity_of(runtime).checks)
-        self._in_flight_max = checks
-        self._agents = Agents(runtime, loop, self._news, self, agents)
+        self._watched: dict[int, Watched[A]] = {}
+        mine = part.mine
+        self._in_flight_max = part.checks_max
+        self._agents = Agents(runtime, loop, self._news, self, part.agents_max)
         enough = self._in_flight_max >= len(mine)
         self._slow_max = self._in_flight_max if enough else self._in_flight_max // 2
+        self._full_ms = 0  # when there was no place for a check the last time
         self._observation = Observation(runtime.segment, mine)
         self._new = deque(mine)  # to be looked at for the first time
         self._changed: deque[int] = deque()  # slots to be looked at again
@@ -102,17 +100,17 @@ class Checker:
 
     def start(self) -> None:
         """Begin to check."""
-        self._loop.add_reader(self._connects.fileno(), self._turn)
+        self._loop.add_reader(self._attempts.fileno(), self._turn)
         self._agents.start()
         self._look_on()
 
     def stop(self) -> None:
         """Check no more; a worker that only finishes its sessions has no use for health."""
-        self._loop.remove_reader(self._connects.fileno())
+        self._loop.remove_reader(self._attempts.fileno())
         self._alarm.cancel()
         if self._next_portion is not None:
             self._next_portion.cancel()
-        self._connects.close()
+        self._attempts.close()
         self._agents.stop()
         self._news.tell()
 
@@ -166,7 +164,7 @@ class Checker:
                 watched.server, former, watched.state, text=text, ordered=ordered, agent=said
             )
 
-    def _act_on_errors(self, watched: Watched) -> None:
+    def _act_on_errors(self, watched: Watched[A]) -> None:
         """Count too many errors of sessions in a row as the server's line says."""
         slot, check, at_ms = watched.server.slot, watched.server.check, now_ms()
         former = watched.state
@@ -197,7 +195,8 @@ class Checker:
         dialect = self._dialects.of(
             server.rules, server.backend_index, server.explicit_header, subject
         )
-        watched = self._watched[slot] = Watched(server, record, dialect)
+        watched: Watched[A] = Watched(server, record, dialect)
+        self._watched[slot] = watched
         watched.revision = revision
         self._see(watched, view, at_ms)
         carried = watched.state.incarnation == record.incarnation != 0
@@ -214,7 +213,7 @@ class Checker:
         watched = self._watched[slot]
         return self._server_states.text(watched.server, watched.state, now_ms())
 
-    def _first_due_ms(self, watched: Watched, carried: bool, at_ms: int) -> int:
+    def _first_due_ms(self, watched: Watched[A], carried: bool, at_ms: int) -> int:
         """Where a former worker's timetable had it, else spread over the interval."""
         checked_ms, span_ms = watched.state.checked_ms, watched.interval_ms
         if carried and checked_ms != 0 and at_ms < checked_ms + 2 * span_ms:
@@ -223,7 +222,7 @@ class Checker:
             span_ms = min(span_ms, self._globals.max_spread_checks_ms)
         return first_due_ms(self._began_ms, span_ms, watched.server.position, watched.server.count)
 
-    def _see(self, watched: Watched, view: ServerState, at_ms: int) -> Change:
+    def _see(self, watched: Watched[A], view: ServerState, at_ms: int) -> Change:
         """Take in what the slot's records say; what an order of the operator has changed."""
         watched.target = target_of(watched.server, view)
         agent_down = self._agents.is_down(watched.server.slot)
@@ -242,7 +241,7 @@ class Checker:
         )
         return change
 
-    def _observe(self, watched: Watched) -> bool:
+    def _observe(self, watched: Watched[A]) -> bool:
         """Bring one server in line with its slot; True when it is another, elsewhere, or paused."""
         slot, at_ms = watched.server.slot, now_ms()
         former, former_target = watched.state, watched.target
@@ -263,11 +262,11 @@ class Checker:
         self._replan(watched, at_ms)
         return True
 
-    def _replan(self, watched: Watched, at_ms: int) -> None:
+    def _replan(self, watched: Watched[A], at_ms: int) -> None:
         """Drop what is under way to the former address; check the present one in its phase."""
         slot = watched.server.slot
         if watched.attempt is not None:
-            self._connects.abandon(watched.attempt)
+            self._attempts.abandon(watched.attempt)
             self._release(watched)
         if watched.target is None:
             self._timetable.pause(slot)
@@ -280,13 +279,13 @@ class Checker:
         What is too much for one turn comes with the next: the sockets are still ready, the times
         are past.
         """
-        self._end(self._connects.ended(CHECKS_AT_ONCE))
-        self._end(self._connects.expired(now_ms(), CHECKS_AT_ONCE))
+        self._end(self._attempts.ended(CHECKS_AT_ONCE))
+        self._end(self._attempts.expired(now_ms(), CHECKS_AT_ONCE))
         self._begin_due()
         self._arm()
         self._news.tell()
 
-    def _end(self, ended: list[tuple[RunningCheck, Outcome]]) -> None:
+    def _end(self, ended: list[tuple[A, Outcome]]) -> None:
         """Judge the outcomes that still speak of their server."""
         for attempt, outcome in ended:
             watched = self._watched[attempt.slot]
@@ -295,7 +294,7 @@ class Checker:
             if not (self._is_stale(watched) and self._observe(watched)):
                 self._judge(watched, outcome, attempt.began_ms)
 
-    def _is_stale(self, watched: Watched) -> bool:
+    def _is_stale(self, watched: Watched[A]) -> bool:
         """Whether records of the slot changed since the last look."""
         return watched.revision != self._reader.revision(watched.server.slot)
 
@@ -303,21 +302,25 @@ class Checker:
         """Start what is due, within the limits; the rest starts when others end."""
         at_ms = now_ms()
         for _ in range(CHECKS_AT_ONCE):
-            if len(self._connects) >= self._in_flight_max:
+            if len(self._attempts) >= self._in_flight_max:
+                self._full_ms = at_ms
                 break
             slow_allowed = self._slow_in_flight < self._slow_max
             if self._waiting_slow and slow_allowed:
                 self._begin(self._watched[self._waiting_slow.popleft()])
                 continue
+            due_ms = self._timetable.next_ms()
             slot = self._timetable.take(at_ms)
             if slot is None:
                 break
-            if self._watched[slot].slow and not slow_allowed:
+            waits = self._watched[slot].slow and not slow_allowed
+            self.late += waits or (due_ms is not None and due_ms <= self._full_ms)
+            if waits:
                 self._waiting_slow.append(slot)
             else:
                 self._begin(self._watched[slot])
 
-    def _begin(self, watched: Watched) -> None:
+    def _begin(self, watched: Watched[A]) -> None:
         """Start one check, aimed by what the records say at this moment."""
         if self._is_stale(watched):
             self._observe(watched)
@@ -329,7 +332,7 @@ class Checker:
             header = server.check.proxy_header
             tls = server_tls(server.check.tls, self._tls_contexts)
             watched.plan = Plan(watched.target, server.limits, server.source, header, tls)
-        begun = self._connects.begin(server.slot, watched.plan, watched.dialect())
+        begun = self._attempts.begin(server.slot, watched.plan, watched.dialect())
         if isinstance(begun, Outcome):
             self._judge(watched, begun, now_ms())
             return
@@ -338,13 +341,13 @@ class Checker:
         self._slow_in_flight += watched.held_as_slow
         self._writer.publish(server.slot, watched.state, changed=False)
 
-    def _release(self, watched: Watched) -> None:
+    def _release(self, watched: Watched[A]) -> None:
         """The attempt is over, whatever comes of it."""
         watched.attempt = None
         self._slow_in_flight -= watched.held_as_slow
         watched.held_as_slow = False
 
-    def _judge(self, watched: Watched, outcome: Outcome, began_ms: int) -> None:
+    def _judge(self, watched: Watched[A], outcome: Outcome, began_ms: int) -> None:
         """Publish what a check's outcome means, ask for a resolution, plan the next check."""
         slot, at_ms = watched.server.slot, now_ms()
         former = watched.state
@@ -362,23 +365,21 @@ class Checker:
         percent = self._globals.spread_checks_percent
         self._timetable.place(slot, at_ms + spread_ms(watched.interval_ms, percent, self._random))
         if watched.server.resolved:
-            self._ask(slot, outcome.status, began_ms)
+            self._news.ask_if_unconnected(slot, outcome.status, began_ms)
         if watched.server.log_checks and rise_fall.is_news(former, watched.state):
             line_text = text or cut(outcome.logged)
             self._news.checked(watched.server, watched.state, line_text)
         if change is not Change.NONE:
             self._news.changed(watched.server, former, watched.state, text=text)
 
-    def _ask(self, slot: int, status: CheckStatus, began_ms: int) -> None:
-        """Ask for a resolution when the connect failed: the server may be elsewhere by now."""
-        if status is CheckStatus.L4TOUT:
-            self._requests.timed_out(slot, began_ms)
-        elif status is CheckStatus.L4CON:
-            self._requests.refused(slot)
-        else:
-            return
-        self._news.asked()
-
     def _arm(self) -> None:
         """Let the alarm wake us for the next due check or deadline, whichever comes first."""
-        self._alarm.arm(self._connects, self._timetable, self._in_flight_max)
+        self._alarm.arm(self._attempts, self._timetable, self._in_flight_max)
+
+
+class Checker(PartChecker[RunningCheck]):
+    """The checks of a worker."""
+
+    def __init__(self, runtime: Runtime, worker: int, loop: asyncio.AbstractEventLoop) -> None:
+        connects = Connects(never_local=runtime.settings.globals.checks_never_local)
+        super().__init__(runtime, loop, connects, worker_part(runtime, worker))

@@ -14,24 +14,38 @@ from proxy.health.share import CheckedServer
 from proxy.runtime import Runtime, ring
 from proxy.server_news import BY_ORDER, ServerChange, Stand, Usable, lines
 from shm.changes import UsableServers
+from shm.check_status import CheckStatus
+from shm.requests import CheckRequests
 from shm.states import AgentState, HealthState
 
 
 class News:
     """Collects what happened until `tell`, which the checker calls after each group."""
 
-    def __init__(self, runtime: Runtime, usable: UsableServers) -> None:
+    def __init__(
+        self, runtime: Runtime, usable: UsableServers, requests: CheckRequests | None
+    ) -> None:
+        """`requests` of resolutions; None where no check connects."""
         self._runtime = runtime
         self._usable = usable
         self._families = Families(runtime.servers, runtime.segment)
+        self._requests = requests
         bells = runtime.bells
-        self._changed_bells = (*bells.relays, *bells.workers, bells.control)
+        self._changed_bells = (*bells.relays, *bells.checkers, bells.control)
         self._changed = False
         self._asked = False
         self._changes: list[ServerChange] = []
 
-    def asked(self) -> None:
-        """A resolution was asked for."""
+    def ask_if_unconnected(self, slot: int, status: CheckStatus, began_ms: int) -> None:
+        """Ask for a resolution if a check's connect failed: the server may be elsewhere by now."""
+        if self._requests is None:
+            return
+        if status is CheckStatus.L4TOUT:
+            self._requests.timed_out(slot, began_ms)
+        elif status is CheckStatus.L4CON:
+            self._requests.refused(slot)
+        else:
+            return
         self._asked = True
 
     def checked(self, server: CheckedServer, state: HealthState, text: str) -> None:

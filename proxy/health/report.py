@@ -23,7 +23,7 @@ def reason(state: HealthState | AgentState, text: str) -> str:
     status = CheckStatus.of(state.status)
     parts = [f"reason: {status.description}"]
     if status.coded:
-        parts.append(f"code: {state.code}")
+        parts.append(f"code: {status.shown_code(state.code)}")
     if info := text or status.cause(state.code):
         parts.append(f'info: "{escaped(info)}"')
     if status is not CheckStatus.HANA:

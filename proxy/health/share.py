@@ -1,16 +1,18 @@
-"""Which servers a worker checks, and what the configuration says about each. Pure.
+"""Which servers a process checks, and what the configuration says about each. Pure.
 
-The worker of a slot is `slot % workers`: all processes compute it alike, without negotiation. Must
-not know the segment.
+The worker of a slot is `slot % workers`: all processes compute it alike, without negotiation. The
+runner has the servers whose check is a program, whatever their slots; their agents, too, because
+one process writes all that is known of a server's health. Must not know the segment.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from proxy.config.model.checks import CheckRules
+from proxy.config.model.checks import CheckRules, ExternalCheck
 from proxy.config.model.settings import (
     CHECK_INTER_MS,
     Agent,
@@ -24,7 +26,7 @@ from proxy.config.model.settings import (
 )
 from proxy.health.check import Limits
 from proxy.health.rise_fall import Thresholds
-from proxy.server_table import ServerTable
+from proxy.server_table import ServerTable, checked_by_program
 
 if TYPE_CHECKING:
     import ssl
@@ -63,6 +65,11 @@ class CheckedServer(msgspec.Struct, frozen=True):
     tracks: bool = False  # another server, beside its agent
 
     @property
+    def by_program(self) -> bool:
+        """Whether a check is a program, which is given the server's own address."""
+        return isinstance(self.rules, ExternalCheck) and self.checked
+
+    @property
     def thresholds(self) -> Thresholds:
         """Rise and fall of this server."""
         return Thresholds(self.check.rise, self.check.fall, self.starts_down, self.starts_fully)
@@ -90,11 +97,25 @@ def _explicit_header(server: Server) -> ProxyHeader:
 
 def share(servers: ServerTable, workers: int, worker: int) -> list[CheckedServer]:
     """The servers that this worker checks."""
+    return _part(
+        servers,
+        lambda proxy, server: (
+            server.slot % workers == worker and not checked_by_program(proxy, server)
+        ),
+    )
+
+
+def programs_share(servers: ServerTable) -> list[CheckedServer]:
+    """The servers that the runner checks."""
+    return _part(servers, checked_by_program)
+
+
+def _part(servers: ServerTable, belongs: Callable[[Proxy, Server], bool]) -> list[CheckedServer]:
     every_server = list(servers.watched())
     return [
         _checked_server(proxy, server, position, len(every_server))
         for position, (proxy, server) in enumerate(every_server)
-        if server.slot % workers == worker
+        if belongs(proxy, server)
     ]
 
 

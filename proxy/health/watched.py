@@ -1,12 +1,15 @@
-"""One server of a checker's share as it is known now, and where its check connects to.
+"""One server of a checker's share as it is known now, and what its check is aimed at.
 
 Must not know the relay.
 """
 
 from __future__ import annotations
 
+from typing import Generic
+
 from proxy.health import rise_fall
-from proxy.health.check import CheckTarget, Plan, RunningCheck
+from proxy.health.attempts import A
+from proxy.health.check import CheckTarget, Plan
 from proxy.health.dialect.dialects import Factory
 from proxy.health.share import CheckedServer
 from shm.states import HealthState, ServerState
@@ -14,7 +17,7 @@ from shm.states import HealthState, ServerState
 TEXT_MAX = 127  # bytes of what a server said, in HAProxy as here
 
 
-class Watched:
+class Watched(Generic[A]):
     """One server of the share, as the checker knows it now."""
 
     __slots__ = (
@@ -37,7 +40,7 @@ class Watched:
         self.state = rise_fall.adopted(record, self.thresholds)
         self.revision = -1  # of the slot's records at the last look
         self.target: CheckTarget | None = None  # None: nowhere to connect to
-        self.attempt: RunningCheck | None = None
+        self.attempt: A | None = None
         self.plan: Plan | None = None  # for its present target
         self.has_check = server.checked  # and no order suspends it
         self.held_as_slow = False  # the attempt counts among those of slow servers
@@ -62,10 +65,17 @@ def cut(text: str) -> str:
 
 
 def target_of(server: CheckedServer, view: ServerState) -> CheckTarget | None:
-    """Where the check of a server connects to; None while it must not be checked."""
-    if server.local is not None and server.check.address is None:
+    """What the check of a server is aimed at; None while it must not be checked.
+
+    A program is given the server's own address, whatever `addr` and `port` of its line say.
+    """
+    if server.local is not None and (server.check.address is None or server.by_program):
         return None if view.maint else CheckTarget(server.local.local_name, 0)
     host = server.check.address or view.address
     port = server.check.port or view.port
     nowhere = server.checked and port == 0 and not (server.rules and server.rules.names_ports)
-    return None if view.maint or host is None or nowhere else CheckTarget(host, port)
+    if view.maint or host is None or nowhere:
+        return None
+    if server.by_program and view.address is not None:
+        return CheckTarget(view.address, view.port)
+    return CheckTarget(host, port)

@@ -32,6 +32,7 @@ from shm.segment cimport Segment, backend_counters, frontend_counters, worker_co
 
 from proxy.config.model.settings import Balance, ProxyHeader
 from proxy.runtime import now_ms
+from proxy.server_table import checked_by_program
 
 BALANCES = {
     Balance.ROUNDROBIN: BALANCE_ROUNDROBIN, Balance.LEASTCONN: BALANCE_LEASTCONN,
@@ -93,7 +94,7 @@ cdef int engine_fill(
     pool_init(&engine.waiters, sizeof(Waiter))
     fill_limits(engine, settings, capacity)
     fill_bells(engine, runtime.bells)
-    fill_servers(engine, runtime.servers)
+    fill_servers(engine, runtime.servers, runtime.bells)
     fill_backends(engine, runtime, capacity)
     engine.log = &access_logs.log
     fill_frontends(engine, settings, access_logs)
@@ -117,7 +118,6 @@ cdef int fill_limits(Engine *engine, object settings, object capacity) except -1
 
 cdef int fill_bells(Engine *engine, object bells) except -1:
     engine.relay_bells = descriptors(bells.relays, engine.workers)
-    engine.worker_bells = descriptors(bells.workers, engine.workers)
     engine.own_bell = engine.relay_bells[engine.worker]
     engine.resolverd_bell = bells.resolverd
     return 0
@@ -130,7 +130,7 @@ cdef int *descriptors(object numbers, uint32_t count) except NULL:
     return found
 
 
-cdef int fill_servers(Engine *engine, object servers) except -1:
+cdef int fill_servers(Engine *engine, object servers, object bells) except -1:
     """What the lines of servers say, by slot."""
     cdef uint32_t slots = engine.view.header.slots
     engine.servers = <ServerCache *>zeroed(slots, sizeof(ServerCache))
@@ -146,6 +146,8 @@ cdef int fill_servers(Engine *engine, object servers) except -1:
             engine.limits[server.slot].maxqueue = server.queueing.maxqueue
             if server.check is not None:
                 engine.limits[server.slot].error_limit = server.check.error_limit
+                engine.limits[server.slot].checker_bell = bells.checker(
+                    server.slot, is_program=checked_by_program(proxy, server))
             engine.headers[server.slot] = HEADERS[server.connecting.proxy_header]
             fill_outgoing(engine, proxy, server)
     return 0
@@ -316,4 +318,3 @@ cdef void engine_free(Engine *engine) noexcept:
     free(engine.headers)
     free(engine.scratch)
     free(<void *>engine.relay_bells)
-    free(<void *>engine.worker_bells)

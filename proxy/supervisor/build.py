@@ -43,6 +43,7 @@ from proxy.supervisor.pairs import Onward
 from proxy.supervisor.preload import preload_for
 from proxy.supervisor.prepare import Prepared
 from proxy.supervisor.reactor import Reactor
+from proxy.supervisor.remnants import open_outside
 from proxy.supervisor.resolv_conf import close_resolv_conf, open_resolv_conf
 from proxy.supervisor.slices import Steps
 from proxy.supervisor.state_files import close_state_files, open_state_files
@@ -119,7 +120,7 @@ class Builder(msgspec.Struct, frozen=True):
             )
             log = self.open_log(settings)
             undo.callback(log.close)
-            bells = Bells.create(workers)
+            bells = Bells.create(workers, segment.shape.runners)
             undo.callback(bells.close)
             state_files = open_state_files(configured.servers)
             undo.callback(close_state_files, state_files)
@@ -127,6 +128,7 @@ class Builder(msgspec.Struct, frozen=True):
             undo.callback(close_log_sockets, log_sockets)
             resolv_conf = open_resolv_conf(settings)
             undo.callback(close_resolv_conf, resolv_conf)
+            outside = open_outside(segment.shape.runners, undo)
             tls_contexts = yield from _make_contexts(settings)
             runtime = Runtime(
                 settings=settings,
@@ -143,6 +145,7 @@ class Builder(msgspec.Struct, frozen=True):
                 log_sockets=log_sockets,
                 resolv_conf=resolv_conf,
                 tls_contexts=tls_contexts,
+                outside=outside,
             )
             generation = Generation(
                 runtime,

@@ -10,7 +10,7 @@ import msgspec
 from proxy.runtime import Runtime
 from proxy.supervisor.reaping import Process, send
 from proxy.supervisor.starvation import Starvation
-from proxy.supervisor.watch import Watch
+from proxy.supervisor.watch import Life, Watch
 from shm.processes import ProcessStatus
 
 
@@ -20,6 +20,7 @@ class Entries(msgspec.Struct, frozen=True):
     worker: Callable[[Runtime, int], object]
     control: Callable[[Runtime], object]
     resolverd: Callable[[Runtime], object]
+    runner: Callable[[Runtime], object] | None = None  # needed where checks are programs
 
 
 class Child:
@@ -70,7 +71,7 @@ class Child:
 
 
 class Children:
-    """All positions of one generation; resolverd only where it has something to do."""
+    """All positions of one generation; resolverd and the runner only where they have a use."""
 
     def __init__(
         self, runtime: Runtime, entries: Entries, log_descriptors: tuple[int, ...], now_ms: int
@@ -105,32 +106,47 @@ class Children:
                 Watch(now_ms, has_relay=True),
             )
 
+        def service(
+            name: str, position: int, run: Callable[[Runtime], object], keep: frozenset[int]
+        ) -> Child:
+            watch = Watch(now_ms, has_relay=False)
+            return Child(name, position, body(lambda: run(runtime), keep), keep, watch)
+
         shape = runtime.segment.shape
         self.workers = [worker(position) for position in range(runtime.workers)]
-        self.control = Child(
-            "control",
-            shape.control_process,
-            body(lambda: entries.control(runtime), for_control),
-            for_control,
-            Watch(now_ms, has_relay=False),
-        )
-        self.resolverd = Child(
-            "resolverd",
-            shape.resolverd_process,
-            body(lambda: entries.resolverd(runtime), files),
-            files,
-            Watch(now_ms, has_relay=False),
-        )
+        self.control = service("control", shape.control_process, entries.control, for_control)
+        self.resolverd = service("resolverd", shape.resolverd_process, entries.resolverd, files)
+        self.runner: Child | None = None  # where checks are programs
+        if runtime.outside is not None:
+            assert entries.runner is not None, "nothing runs external checks"
+            kept = frozenset((*common, runtime.outside.processes, runtime.outside.nothing))
+            self.runner = service("runner", shape.runner_process, entries.runner, kept)
         self.services = [self.control]
         resolverd = runtime.settings.resolverd
         if resolverd.resolutions or resolverd.addressed or runtime.state_files:
             self.services.insert(0, self.resolverd)
-        self.all = [*self.services, *self.workers]
+        runners = [] if self.runner is None else [self.runner]
+        self.all = [*self.services, *runners, *self.workers]
 
     def pardon(self, now_ms: int) -> None:
         """No child's silence until now counts."""
         for child in self.all:
             child.watch.pardon(now_ms)
+
+    @property
+    def ready(self) -> bool:
+        """Every child serves."""
+        return all(child.watch.life is Life.SERVING for child in self.all)
+
+    @property
+    def workers_ready(self) -> bool:
+        """Every worker serves."""
+        return all(child.watch.life is Life.SERVING for child in self.workers)
+
+    @property
+    def hopeless(self) -> bool:
+        """Some worker dies before it is ready, each time."""
+        return any(child.watch.hopeless for child in self.workers)
 
     @property
     def alive(self) -> bool:

@@ -31,6 +31,7 @@ def shape_of(configured: Configured, workers: int, sockets: int) -> Shape:
         binds=len(settings.binds),
         sections=len(settings.resolverd.sections),
         agents=sum(server.agent is not None for server in servers),
+        runners=int(servers.has_programs),
     )
 
 

@@ -45,6 +45,7 @@ from proxy.supervisor.pairs import Onward
 from proxy.supervisor.privileges import Privileges
 from proxy.supervisor.reactor import Reactor
 from proxy.supervisor.reaping import Process, is_stopped, kill_and_reap, leave, reap, send
+from proxy.supervisor.remnants import Remnants
 from proxy.supervisor.services import Services
 from proxy.supervisor.watch import Life
 from shm.counters import CounterReader, mend_hints, settle_dead_worker
@@ -101,6 +102,7 @@ class Generation:
         self._homes = [listener.worker for listener in runtime.listeners]
         self._owners = list(self._homes)
         self._serving: tuple[set[int], set[int]] | None = None  # the workers of `_owners`
+        self._remnants = Remnants(runtime.outside, log)
         self._doubtful_hints: set[int] = set()  # of slots at which a worker died in a step
         self._closing = Closing(())
         self._closing_indices: set[int] = set()  # of listeners
@@ -119,21 +121,6 @@ class Generation:
         number = self.runtime.segment.reload_generation
         return f"Generation({number}, {self.phase.value}, {self.children.all})"
 
-    @property
-    def ready(self) -> bool:
-        """Every child serves."""
-        return all(child.watch.life is Life.SERVING for child in self.children.all)
-
-    @property
-    def workers_ready(self) -> bool:
-        """Every worker serves."""
-        return all(child.watch.life is Life.SERVING for child in self.children.workers)
-
-    @property
-    def hopeless(self) -> bool:
-        """Some worker dies before it is ready, each time."""
-        return any(child.watch.hopeless for child in self.children.workers)
-
     # -- looking after the children ---------------------------------------------------------------
 
     def turn(self, now_ms: int, *, judge: bool) -> None:
@@ -143,6 +130,7 @@ class Generation:
         """
         started = False
         self.services.turn(now_ms)
+        self._remnants.turn(now_ms)
         for child in self.children.all:
             if judge and child.is_stale(self._board.status(child.position), now_ms):
                 self._kill_stale(child)
@@ -159,9 +147,12 @@ class Generation:
     def is_due(self, now_ms: int) -> bool:
         """Whether it may have something to do; one that only finishes its sessions beats."""
         drains = self.phase is Phase.DRAINING and not self._closing and not self.services.finishing
+        drains = drains and not self._remnants.pending
         return not drains or now_ms >= self._look_ms
 
     def _replaces(self, child: Child) -> bool:
+        if child is self.children.runner and self._remnants.pending:
+            return False  # programs of the former runner would count for nothing
         if self.phase is Phase.RUNNING:
             return True
         ending = self.phase not in (Phase.QUIESCING, Phase.DRAINING)
@@ -172,7 +163,7 @@ class Generation:
 
     def _alone(self, child: Child) -> bool:
         """Whether clients wait for the next worker here, because none serves or is starting."""
-        if child.watch.life is not Life.WAITING or child in self.children.services:
+        if child.watch.life is not Life.WAITING or child not in self.children.workers:
             return False
         there = (Life.STARTING, Life.SERVING)
         return all(other.watch.life not in there for other in self.children.workers)
@@ -218,6 +209,8 @@ class Generation:
         self._look_ms = 0
         if child.process is process:
             if not child.reaped:
+                if child is self.children.runner:
+                    self._remnants.add(process.pid, now_ms)
                 child.status = reap(process)
                 if child.status is None:
                     leave(process.pid)
@@ -273,6 +266,8 @@ class Generation:
 
     def timeout_ms(self, now_ms: int) -> int:
         """How long nothing will have to be done."""
+        if self._remnants.pending:
+            return STARTING_TICK_MS
         if self.phase is not Phase.RUNNING:
             return STARTING_TICK_MS if self._closing or self.phase is Phase.ENDING else TICK_MS
         timeout = TICK_MS
@@ -310,6 +305,8 @@ class Generation:
             remove_path(item.endpoint, item.identity)
         self._let_in({id(item.socket) for item in items})
         self.services.end(signal.SIGKILL, but=self.children.control)
+        if self.children.runner is not None:
+            self.children.runner.end(signal.SIGKILL)
         self._advance(now_ms)
 
     def _let_in(self, closing: set[int]) -> None:
@@ -357,7 +354,7 @@ class Generation:
         if self.phase is Phase.ENDING:
             if now_ms >= self._kill_ms:
                 self._kill_all(now_ms)
-            if not self.children.alive:
+            if not self.children.alive and not self._remnants.pending:
                 self._closing.shut()  # what is left where something was raised
                 self.phase = Phase.ENDED
 

@@ -31,6 +31,7 @@ KILL_WAIT_MS = 50  # a killed helper is gone by then, or it is left behind
 RETIRE_LIMIT_MS = 400  # control writes no more by then: its sockets rest half a second at most
 FINISH_LIMIT_MS = 10_000  # for the answers that a retired control owes: Prometheus waits as long
 SERVICES_END_LIMIT_MS = 2_000  # a killed resolverd or control is gone by then
+REMNANTS_LIMIT_MS = 400  # killed programs are gone by then: the whole end takes less than a second
 FAULT_PAUSE_MS = 100  # a handler that raised rests so long: it might raise again at once
 
 RELOAD_LIMIT_MS = 60_000  # parsing and resolving in the helper child

@@ -137,10 +137,10 @@ class Reload:
         elif self.step is Step.STARTING:
             assert self.new is not None
             self.new.turn(now_ms, judge=True)
-            if self.new.workers_ready and self.new.services.loaded:
+            if self.new.children.workers_ready and self.new.services.loaded:
                 self._end_services(now_ms)
-            elif self.new.hopeless or self.new.services.hopeless or late:
-                who = "resolverd or control" if self.new.workers_ready else "workers"
+            elif self.new.children.hopeless or self.new.services.hopeless or late:
+                who = "resolverd or control" if self.new.children.workers_ready else "workers"
                 raise ReloadError(f"the new {who} did not become ready")
         elif self.step is Step.HANDING_OVER:
             self._hand_over(now_ms, late=late)

@@ -164,13 +164,14 @@ class Supervisor:
     def _await_first(self, now: int) -> None:
         """The start succeeds when clients are served; statistics may take a little longer."""
         patience_is_over = now >= self._begun_ms + SERVICES_LIMIT_MS
-        if self.current.ready or (self.current.workers_ready and patience_is_over):
+        children = self.current.children
+        if children.ready or (children.workers_ready and patience_is_over):
             when_ready, self._when_ready = self._when_ready, None
             assert when_ready is not None
             when_ready()
             self._notifier.ready()
         elif self._end is None and (
-            self.current.hopeless or now >= self._begun_ms + FIRST_READY_LIMIT_MS
+            children.hopeless or now >= self._begun_ms + FIRST_READY_LIMIT_MS
         ):
             self.current.runtime.log(LogLevel.ALERT, "the workers do not become ready: giving up")
             self._stop(End.FAILED, now)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from proxy.config.model.settings import Check
+from proxy.health.check import RunningCheck
 from proxy.health.checker import LOOKS_AT_ONCE, Checker
 from proxy.health.share import CheckedServer
 from proxy.health.watched import Watched
@@ -29,7 +30,7 @@ class Counting(Checker):
         self.looks = self.turn = self.longest_turn = 0
         super().__init__(made.runtime, 0, loop)
 
-    def _observe(self, watched: Watched) -> bool:
+    def _observe(self, watched: Watched[RunningCheck]) -> bool:
         self.count()
         return super()._observe(watched)
 

@@ -1,13 +1,16 @@
-"""Which worker checks which server, and how long a connect may take."""
+"""Which process checks which server, and how long a connect may take."""
 
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
-from proxy.config.model.settings import Check, Origin, Proxy, Timeouts
+from proxy.config.model.checks import ExternalCheck
+from proxy.config.model.settings import Agent, Check, Origin, Proxy, Timeouts
 from proxy.health.check import Limits
 from proxy.health.pace import REST, Pace
-from proxy.health.share import limits, share
+from proxy.health.share import limits, programs_share, share
+from proxy.runtime import Bells
 from proxy.server_table import ServerTable
 from tests.support.relay.worker import Spec, settings_of
 
@@ -21,6 +24,32 @@ def test_every_checked_server_belongs_to_exactly_one_worker() -> None:
     assert all(server.slot % 3 == worker for worker in range(3) for server in shares[worker])
     positions = sorted(server.position for one in shares for server in one)
     assert positions == list(range(13))
+
+
+def test_servers_that_programs_check_belong_to_the_runner_with_their_agents() -> None:
+    specs = [Spec("127.0.0.1", 80, Check() if slot % 3 else None) for slot in range(20)]
+    settings = settings_of(specs)
+    [proxy] = settings.proxies
+    rules = ExternalCheck("/bin/true")
+    lines = tuple(
+        replace(server, agent=Agent(8080) if server.slot in (3, 4) else None)
+        for server in proxy.servers
+    )
+    changed = replace(proxy, servers=lines, check_rules=rules)
+    servers = ServerTable(replace(settings, proxies=(changed,)))
+    assert [server.slot for server in programs_share(servers)] == [n for n in range(20) if n % 3]
+    assert [server.slot for worker in range(3) for server in share(servers, 3, worker)] == [3]
+
+
+def test_sessions_ring_for_the_process_that_checks_their_server() -> None:
+    bells = Bells.create(2, 1)
+    try:
+        assert bells.checker(3, is_program=False) == bells.workers[1]
+        assert bells.checker(3, is_program=True) == bells.runner
+        assert bells.checkers == (*bells.workers, bells.runner)
+        assert len(set(bells.all())) == 7
+    finally:
+        bells.close()
 
 
 @pytest.mark.parametrize(

@@ -236,6 +236,7 @@ def test_a_process_says_where_it_stands_and_its_successor_starts_blank(segment: 
         11,
         0,
         0,
+        0,
     )
     board.ended(SHAPE.control_process)
     status = board.status(SHAPE.control_process)

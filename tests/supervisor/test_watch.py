@@ -24,7 +24,7 @@ T = 1_000_000
 
 
 def status(main: int, relay: int, state: ProcessState = ProcessState.READY) -> ProcessStatus:
-    return ProcessStatus(1, 0, T, 0, state, main, relay, 0)
+    return ProcessStatus(1, 0, T, 0, state, main, relay, 0, 0)
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from proxy.config.linking.directory import DraftDirectory
 from proxy.config.linking.log import check_log_format
 from proxy.config.linking.tls import TlsTable
 from proxy.config.linking.tracking import check_tracking
-from proxy.config.model.checks import HttpCheck, TcpCheck
+from proxy.config.model.checks import ExternalCheck, HttpCheck, ProgramRights, TcpCheck
 from proxy.config.model.settings import InitAddr, Origin
 from proxy.config.text.messages import Messages
 from proxy.config.text.names import is_service_name
@@ -57,6 +57,42 @@ def _check_rules(draft: ProxyDraft, messages: Messages) -> None:
     for word in dict.fromkeys(draft.own_http_words):
         tell = messages.warning if draft.check_option is not None else messages.notice
         tell(f"'http-check {word}' of {draft.title} needs 'option httpchk', so it is ignored")
+
+
+def _check_external(draft: ProxyDraft, rights: ProgramRights, messages: Messages) -> None:
+    """What programs that are checks need; words about them that no option puts in force."""
+    words, origin = draft.external_check, draft.external_origin
+    option = f"{draft.title} : 'option external-check'"
+    if not isinstance(draft.check_option, ExternalCheck):
+        for name in ("command", "path"):
+            if getattr(words, name):
+                text = f"'external-check {name}' will be ignored for {draft.title}"
+                messages.warning(f"{text} (requires 'option external-check').", origin)
+        return
+    if not rights.allowed:
+        messages.alert(
+            f"{option} unable to find required 'global.external-check': write 'external-check' "
+            "in the global section, if programs may be run",
+            origin,
+        )
+    if not words.command:
+        messages.alert(
+            f"{option} unable to find required 'external-check command': write which program "
+            "checks the servers",
+            origin,
+        )
+    elif not words.command.startswith("/") and not words.path:
+        messages.alert(
+            f"{draft.title} : 'external-check command' does not have a leading '/' and "
+            "'external-check path' is not set: write one of the two",
+            origin,
+        )
+    if not rights.fork:
+        messages.warning(
+            f"{option} will likely fail, because 'insecure-fork-wanted' is not enabled in the "
+            "global section: only root can run programs without it",
+            origin,
+        )
 
 
 class References:
@@ -93,6 +129,7 @@ def check(
     for draft in proxies:
         if draft.disabled:
             continue
+        _check_external(draft, globals_draft.programs, messages)
         if draft.mode == "http":
             _check_http(draft, known, directory, messages)
             continue

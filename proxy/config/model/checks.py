@@ -248,5 +248,28 @@ class SslHelloCheck(FixedCheck, frozen=True, tag=True):
     """`option ssl-hello-chk`."""
 
 
+class ExternalCheck(FixedCheck, frozen=True, tag=True):
+    """`option external-check`; the words of `external-check` may stand without the option.
+
+    `command` is searched for in the folders of `path` (`:` between them) unless it has a slash.
+    """
+
+    command: str = ""
+    path: str = ""
+
+
+class ProgramRights(msgspec.Struct, frozen=True):
+    """What the programs of external checks may do, and have, by the global section.
+
+    `environment` has the variables of the program's own, as they are behind the last line.
+    """
+
+    allowed: bool = False  # `external-check`
+    keep_environment: bool = False  # `external-check preserve-env`
+    fork: bool = False  # `insecure-fork-wanted`
+    gain: bool = False  # `insecure-setuid-wanted`: rights of the owner of a file
+    environment: tuple[tuple[bytes, bytes], ...] = ()
+
+
 NamedCheck = RedisCheck | SmtpCheck | MysqlCheck | PgsqlCheck | LdapCheck | SslHelloCheck
-CheckRules = TcpCheck | HttpCheck | NamedCheck
+CheckRules = TcpCheck | HttpCheck | NamedCheck | ExternalCheck

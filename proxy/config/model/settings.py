@@ -15,7 +15,7 @@ import enum
 
 import msgspec
 
-from proxy.config.model.checks import CheckRules
+from proxy.config.model.checks import CheckRules, ProgramRights
 from proxy.config.model.http import HttpSection
 from proxy.config.model.logs import AccessLog, LogItem, LogTarget
 from proxy.config.model.server import (
@@ -208,6 +208,7 @@ class Global(msgspec.Struct, frozen=True):
     checks_never_local: bool = False  # `pp2-never-send-local`
     quiet: bool = False
     zero_warning: bool = False
+    programs: ProgramRights = ProgramRights()
     server_state_file: str | None = None  # full path
     server_state_base: str | None = None  # full path
 

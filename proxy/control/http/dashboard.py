@@ -255,7 +255,7 @@ class Dashboard:
     def processes(self) -> Iterator[str]:
         """One row for each child process."""
         monitor, now, count = self.report.monitor, now_ms(), self.report.runtime.workers
-        names = [*(f"worker {worker}" for worker in range(count)), "resolverd", "control"]
+        names = self.report.runtime.segment.shape.process_names
         yield "<h2>Processes</h2>\n" + table_head(
             "<process|<state|pid|restarts|heartbeat|sessions|accepted|to clients"
         )

@@ -120,8 +120,7 @@ class OwnMetrics:
 
     def statuses(self) -> list[tuple[str, ProcessStatus]]:
         """Each child's name and what is written about it."""
-        workers = self.report.runtime.workers
-        names = [*(f"worker {worker}" for worker in range(workers)), "resolverd", "control"]
+        names = self.report.runtime.segment.shape.process_names
         return [(name, self.board.status(at)) for at, name in enumerate(names)]
 
     def processes(self) -> Iterator[MetricFamily]:
@@ -144,6 +143,11 @@ class OwnMetrics:
             (labels_of(worker=str(worker)), age_seconds(status.relay_beat_ms, now))
             for worker, (_, status) in enumerate(statuses[: self.report.runtime.workers])
         ]
+        shape = self.report.runtime.segment.shape
+        if shape.runners:
+            late: Sample = ("", statuses[shape.runner_process][1].late_checks)
+            text = "External checks that began late, for want of a place"
+            yield MetricFamily("millrace_external_checks_late_total", True, text, [late])
         text = "Time since the relay's loop last turned"
         yield MetricFamily("millrace_relay_heartbeat_age_seconds", False, text, relays)
 

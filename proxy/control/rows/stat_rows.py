@@ -21,6 +21,7 @@ from shm.states import Operational
 Row: TypeAlias = dict[str, int | str]
 
 TYPE_FRONTEND, TYPE_BACKEND, TYPE_SERVER = 0, 1, 2
+UNSIGNED = 0xFFFF_FFFF  # HAProxy's column of codes has no sign
 PROCESS_NUMBER = 1  # one aggregated socket: HAProxy's numbering of a single process
 
 
@@ -191,7 +192,7 @@ def check_cells(observed: Observed, clock: Clock) -> Row:
     status = CheckStatus.of(observed.standing.check_status)
     running = "* " if health.check_state & CHECK_STATE_IN_PROGRESS else ""
     if status.coded:
-        row["check_code"] = health.code
+        row["check_code"] = status.shown_code(health.code) & UNSIGNED
     return row | {
         "check_status": running + status.name,
         "check_duration": health.duration_us // 1000,

@@ -13,6 +13,7 @@ from functools import partial
 from proxy.config.model.checks import (
     CheckRules,
     ExpectStep,
+    ExternalCheck,
     HttpCheck,
     LdapCheck,
     Match,
@@ -71,7 +72,7 @@ class Dialects:
 
         `header`: of the rules' `connect send-proxy`.
         """
-        if rules is None:
+        if rules is None or isinstance(rules, ExternalCheck):  # a program: nothing is said here
             return connect_only
         key = backend_index, header
         if isinstance(rules, HttpCheck):

@@ -1,4 +1,4 @@
-# `observe layer4`: what sessions' connects say of a server, for the worker that checks it.
+# `observe layer4`: what sessions' connects say of a server, for the process that checks it.
 #
 # A success ends every streak of errors, whichever worker had it, without a word that two of them
 # write: each counts its own successes, and a streak belongs to the sum that it began with. Sums are
@@ -42,4 +42,4 @@ cdef inline void observe_error(Engine *engine, uint32_t slot) noexcept nogil:
             streak += load_relaxed(&other.observed_streak)
     if streak >= engine.limits[slot].error_limit:
         journal_note(&engine.view, slot)
-        ring_bell(engine.worker_bells[slot % engine.workers])
+        ring_bell(engine.limits[slot].checker_bell)

@@ -203,6 +203,7 @@ cdef struct Queue:  # in the order of the tickets
 
 cdef struct ServerLimits:
     uint32_t error_limit  # observe: errors in a row that its checker hears of; 0: not observed
+    int checker_bell  # of the process that checks it
     Queue queue  # sessions that must go to this server
     uint32_t minconn  # 0: the limit does not move
     uint32_t maxqueue  # over all workers; 0: no limit
@@ -315,7 +316,6 @@ cdef struct Engine:
     uint8_t stop_seen  # soft stop has begun
     const int *relay_bells  # of all workers
     int own_bell
-    const int *worker_bells  # of all workers' main threads
     int resolverd_bell
     Frontend *frontends
     Backend *backends

@@ -97,7 +97,7 @@ class Program:
         return {row["srv_name"]: row for row in rows}
 
     def children(self) -> dict[str, list[int]]:
-        """Pids of the children by what they are: worker, resolverd, control."""
+        """Pids of the children by what they are: worker, resolverd, control, runner."""
         return wait_for(self.titled_children, 10, "each child has its title")
 
     def titled_children(self) -> dict[str, list[int]]:

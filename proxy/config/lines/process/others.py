@@ -89,8 +89,6 @@ _OTHERS: dict[str, Word[GlobalDraft]] = {
     ),
     "thread-hard-limit": without_effect("'nbthread' alone sets the number of workers"),
     "localpeer": without_effect("there are no peers", shape=ONE),
-    "insecure-setuid-wanted": without_effect("no program is started", shape=ALONE),
-    "insecure-fork-wanted": without_effect("no program is started", shape=ALONE, negatable=True),
     "cluster-secret": without_effect("nothing is derived from it", shape=ONE),
     "expose-experimental-directives": without_effect(
         "no word is behind this lock", shape=ALONE_LENIENT
@@ -161,9 +159,6 @@ GLOBAL_OTHERS: Table[GlobalDraft] = {
     },
     **TUNING,
     "stats-file": later("counters start from 0"),
-    "external-check": without_effect(
-        "no program is started; 'option external-check' is refused where it stands", shape=ALONE
-    ),
     "setcap": unsupported("give the capability to the service (AmbientCapabilities of systemd)"),
     "nbproc": removed("'nbthread' sets the number of workers"),
     "debug": removed("use -d on the command line"),

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from msgspec.structs import replace
+
 from proxy.config.drafts import GlobalDraft
 from proxy.config.lines.handlers import flag, number, text, time
 from proxy.config.lines.log import global_log, log_send_hostname
@@ -16,7 +18,7 @@ from proxy.config.lines.process.others import GLOBAL_OTHERS
 from proxy.config.lines.process.stats import stats
 from proxy.config.lines.process.tls import TLS_WORDS
 from proxy.config.lines.process.unix_bind import unix_bind
-from proxy.config.lines.shapes import ALONE, AT_MOST_ONE
+from proxy.config.lines.shapes import ALONE, AT_MOST_ONE, one_of
 from proxy.config.lines.state_files import global_path
 from proxy.config.lines.table import Statement, Table, without_effect, works
 from proxy.config.text.context import find_group, find_user
@@ -105,6 +107,12 @@ def _default_path(statement: Statement, _draft: GlobalDraft) -> None:
     statement.context.default_path = "" if mode == "current" else path
 
 
+def _external_check(statement: Statement, draft: GlobalDraft) -> None:
+    """`external-check [preserve-env]`; programs have no environment but their own without it."""
+    keep = bool(statement.arguments)
+    draft.programs = replace(draft.programs, allowed=True, keep_environment=keep)
+
+
 RELOADS_MAX = 2**31 - 1  # of `mworker-max-reloads`: an int, as in HAProxy
 
 
@@ -147,6 +155,9 @@ GLOBAL_WORDS: Table[GlobalDraft] = {
     "server-state-file": works(global_path("server_state_file", "a file"), shape=AT_MOST_ONE),
     "server-state-base": works(global_path("server_state_base", "a folder"), shape=AT_MOST_ONE),
     "unix-bind": works(unix_bind),
+    "external-check": works(_external_check, shape=one_of("preserve-env", least=0)),
+    "insecure-fork-wanted": works(flag("programs.fork"), negatable=True),
+    "insecure-setuid-wanted": works(flag("programs.gain")),
     "nosplice": works(flag("splice", False)),
     "busy-polling": without_effect(
         "workers sleep in epoll when there is nothing to do", shape=ALONE, negatable=True

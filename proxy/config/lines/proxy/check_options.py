@@ -6,11 +6,13 @@ Owns their arguments. What each sends and expects is known where checks are made
 from __future__ import annotations
 
 from proxy.config.drafts import ProxyDraft
+from proxy.config.lines.handlers import store
 from proxy.config.lines.proxy.http_check import httpchk
 from proxy.config.lines.shapes import ALONE, ArgumentShape
-from proxy.config.lines.table import Handler, Statement, Table, works
+from proxy.config.lines.table import Handler, Statement, Table, Word, works
 from proxy.config.model.checks import (
     CheckRules,
+    ExternalCheck,
     LdapCheck,
     MysqlCheck,
     PgsqlCheck,
@@ -74,12 +76,32 @@ def _pgsql(statement: Statement, draft: ProxyDraft) -> None:
     draft.check_option = PgsqlCheck(user)
 
 
+def _external(statement: Statement, draft: ProxyDraft) -> None:
+    draft.check_option = ExternalCheck()
+    draft.external_origin = statement.origin
+
+
+def _external_word(statement: Statement, draft: ProxyDraft) -> None:
+    """`external-check command|path <value>`; ConfigError."""
+    if not statement.arguments:
+        raise ConfigError("missing argument after 'external-check': 'command' or 'path'")
+    word, value = (*statement.arguments, "")[:2]
+    if word not in ("command", "path"):
+        raise ConfigError(f"'external-check' only supports 'command' and 'path'. but got '{word}'.")
+    if not value:
+        raise ConfigError(f"missing argument after '{word}'")
+    store(draft, f"external_check.{word}", value)
+    draft.external_origin = statement.origin
+
+
+EXTERNAL_WORD: Word[ProxyDraft] = works(_external_word, shape=ArgumentShape(most=2))
 CHECK_OPTIONS: Table[ProxyDraft] = {
     "tcp-check": works(_checks(TcpCheck(())), shape=ALONE),
     "httpchk": works(httpchk),
     "redis-check": works(_checks(RedisCheck()), shape=ALONE),
     "ldap-check": works(_checks(LdapCheck()), shape=ALONE),
     "ssl-hello-chk": works(_checks(SslHelloCheck()), shape=ALONE),
+    "external-check": works(_external, shape=ALONE),
     "smtpchk": works(_smtp, shape=ArgumentShape(most=2)),
     "mysql-check": works(_mysql, shape=ArgumentShape(most=3)),
     "pgsql-check": works(_pgsql, shape=ArgumentShape(most=2)),

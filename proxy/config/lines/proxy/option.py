@@ -101,7 +101,6 @@ OPTIONS: Table[ProxyDraft] = {
     "prefer-last-server": without_effect("it needs mode http", shape=ALONE, negatable=True),
     **CHECK_OPTIONS,
     "spop-check": unsupported("SPOE needs mode http"),
-    "external-check": unsupported("use a TCP check ('check' on the server line)"),
     "transparent": unsupported("write the addresses of the servers"),
     "persist": unsupported("it needs cookies"),
     "rdp-cookie": unsupported("use 'balance source'"),

@@ -12,6 +12,7 @@ from proxy.config.lines.http import HTTP_TIMEOUTS, HTTP_WORDS
 from proxy.config.lines.log import log_format, log_tag, proxy_log
 from proxy.config.lines.proxy.balance import BALANCE_WORDS
 from proxy.config.lines.proxy.bind import bind
+from proxy.config.lines.proxy.check_options import EXTERNAL_WORD
 from proxy.config.lines.proxy.email_alert import EMAIL_ALERT
 from proxy.config.lines.proxy.http_check import http_check
 from proxy.config.lines.proxy.http_request import REQUEST_WORDS
@@ -21,7 +22,7 @@ from proxy.config.lines.proxy.stats import proxy_stats
 from proxy.config.lines.proxy.tcp_check import tcp_check
 from proxy.config.lines.proxy.tcp_request import tcp_request
 from proxy.config.lines.server.lines import default_server, server, server_template
-from proxy.config.lines.shapes import AT_MOST_ONE, AT_MOST_TWO, ArgumentShape
+from proxy.config.lines.shapes import AT_MOST_ONE, AT_MOST_TWO
 from proxy.config.lines.sockets import KEEPALIVE_WORDS
 from proxy.config.lines.source import proxy_source
 from proxy.config.lines.state_files import load_server_state, server_state_file_name
@@ -134,17 +135,6 @@ def _description(statement: Statement, draft: ProxyDraft) -> None:
     draft.description = text
 
 
-def _external_check(statement: Statement, draft: ProxyDraft) -> None:
-    """`external-check command|path <value>`, which only `option external-check` would use."""
-    word = statement.arguments[0] if statement.arguments else ""
-    if word not in ("command", "path") or len(statement.arguments) < 2:
-        raise ConfigError("'external-check' expects 'command <program>' or 'path <folders>'")
-    statement.warn(
-        f"'external-check {word}' will be ignored for {draft.title} (requires 'option "
-        "external-check')."
-    )
-
-
 def _timeout(name: str) -> Handler[ProxyDraft]:
     field = f"{name.replace('-', '_')}_ms"
 
@@ -215,7 +205,7 @@ PROXY_WORDS: Table[ProxyDraft] = {
     "log-tag": works(log_tag, shape=AT_MOST_ONE),
     "stats": works(proxy_stats),
     "email-alert": EMAIL_ALERT,
-    "external-check": works(_external_check, shape=ArgumentShape(most=2)),
+    "external-check": EXTERNAL_WORD,
     "tcp-request": works(tcp_request),
     "load-server-state-from-file": works(load_server_state, shape=AT_MOST_ONE),
     "server-state-file-name": works(server_state_file_name),

@@ -1,0 +1,34 @@
+"""The rules of health checks while they are being read, and what a section inherits of them."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+import msgspec
+
+from proxy.config.model.settings import Origin
+
+AnyStep = TypeVar("AnyStep")
+
+
+class RulesDraft(msgspec.Struct, Generic[AnyStep]):
+    """The lines of `tcp-check` or `http-check` in order; a str is a comment."""
+
+    lines: list[AnyStep | str] = []
+    from_defaults: bool = False  # the first line of the section's own replaces them
+    origin: Origin = Origin()  # of the last line
+
+    @property
+    def steps(self) -> list[AnyStep]:
+        """The lines that do something."""
+        return [line for line in self.lines if not isinstance(line, str)]
+
+    def inherited(self, in_force: bool) -> RulesDraft[AnyStep]:
+        """What a section gets: HAProxy passes rules on only together with their option."""
+        return RulesDraft(list(self.lines) if in_force else [], from_defaults=True)
+
+    def begin(self, origin: Origin) -> None:
+        """A line of the section's own is read."""
+        if self.from_defaults:
+            self.lines, self.from_defaults = [], False
+        self.origin = origin

@@ -1,0 +1,40 @@
+"""The part of all checks that one process makes, and how many of them at once.
+
+Must not know how a check is made.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from proxy.capacity import capacity_of
+from proxy.health.share import CheckedServer, share
+from proxy.runtime import Runtime
+from shm.requests import CheckRequests
+
+
+class Part(NamedTuple):
+    """What one process checks."""
+
+    mine: list[CheckedServer]
+    checks_max: int  # under way at once
+    agents_max: int  # likewise
+    requests: CheckRequests | None = None  # of resolutions; None: no check connects
+    seed: int = 0
+
+
+def in_flight(mine: list[CheckedServer], capacity: int) -> tuple[int, int]:
+    """How many checks, and how many checks of agents, may be under way at once."""
+    checks = sum(server.checked for server in mine)
+    agents = sum(server.agent is not None for server in mine)
+    if not agents:
+        return capacity, 0
+    part = min(agents, max(1, capacity * agents // (checks + agents)))
+    return max(1, capacity - part), part
+
+
+def worker_part(runtime: Runtime, worker: int) -> Part:
+    """That of a worker."""
+    mine = share(runtime.servers, runtime.workers, worker)
+    checks, agents = in_flight(mine, capacity_of(runtime).checks)
+    return Part(mine, checks, agents, CheckRequests(runtime.segment, worker), worker)

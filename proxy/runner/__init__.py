@@ -1,0 +1,1 @@
+"""The runner: external checks, which are programs, run in a process of their own."""
