@@ -16,7 +16,7 @@ class RulesDraft(msgspec.Struct, Generic[AnyStep]):
 
     lines: list[AnyStep | str] = []
     from_defaults: bool = False  # the first line of the section's own replaces them
-    origin: Origin = Origin()  # of the last line
+    origins: list[Origin] = []  # of each line
 
     @property
     def steps(self) -> list[AnyStep]:
@@ -25,10 +25,17 @@ class RulesDraft(msgspec.Struct, Generic[AnyStep]):
 
     def inherited(self, in_force: bool) -> RulesDraft[AnyStep]:
         """What a section gets: HAProxy passes rules on only together with their option."""
-        return RulesDraft(list(self.lines) if in_force else [], from_defaults=True)
+        kept = RulesDraft(list(self.lines), from_defaults=True, origins=list(self.origins))
+        return kept if in_force else RulesDraft(from_defaults=True)
+
+    @property
+    def origin(self) -> Origin:
+        """That of the last line."""
+        return self.origins[-1] if self.origins else Origin()
 
     def begin(self, origin: Origin) -> None:
         """A line of the section's own is read."""
         if self.from_defaults:
             self.lines, self.from_defaults = [], False
-        self.origin = origin
+        del self.origins[len(self.lines) :]  # of a line with an error
+        self.origins.append(origin)

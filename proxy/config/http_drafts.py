@@ -6,6 +6,8 @@ later lines may make, and in mode tcp none of them means anything.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from proxy.config.model.http import User
@@ -33,6 +35,7 @@ class RuleLine(msgspec.Struct, frozen=True):
     words: tuple[str, ...]
     origin: Origin
     lists: dict[str, tuple[Expression, ...]]  # the `acl` lines of its section, also later ones
+    environment: Mapping[str, str]
 
     @property
     def text(self) -> str:

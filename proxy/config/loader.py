@@ -72,7 +72,10 @@ def load(
     settings: Settings | None = None
     if not messages.failed:
         families = accept_families or _families(sections, context)
-        settings = build(*drafts, families, tls=tls, user_lists=lists)
+        try:
+            settings = build(*drafts, families, tls=tls, user_lists=lists)
+        except ConfigError as error:
+            messages.alert(str(error))
     return LoadResult(settings, messages.all())
 
 

@@ -23,7 +23,7 @@ from proxy.config.model.settings import ProxyHeader, Source
 from proxy.health.attempts import Attempts, outcome_of
 from proxy.health.dialect.connect_only import CONNECT_ONLY
 from proxy.health.dialect.seam import Connect, Dialect, Moment, Result
-from proxy.health.exchange import Exchange, TlsExchange
+from proxy.health.exchange import Exchange, TlsExchange, ends_of
 from proxy.health.proxy_header import check_header
 from proxy.health.rise_fall import Outcome
 from shm.check_status import CheckStatus
@@ -195,12 +195,9 @@ def _announce(check: RunningCheck, *, never_local: bool) -> None:
     if header is ProxyHeader.NONE:
         return
     with contextlib.suppress(OSError):
-        connection = check.socket
-        own = server = None
-        if connection.family != socket.AF_UNIX:
-            own, server = connection.getsockname()[:2], connection.getpeername()[:2]
+        own, server = ends_of(check.socket)
         data = check_header(header, own, server, never_local=never_local)
-        connection.send(data, socket.MSG_NOSIGNAL)
+        check.socket.send(data, socket.MSG_NOSIGNAL)
 
 
 class Connects(Attempts[RunningCheck]):
@@ -271,6 +268,9 @@ class Connects(Attempts[RunningCheck]):
     def _connected(self, check: RunningCheck) -> Result | Connect | None:
         """The connection is there: begin what comes next."""
         _announce(check, never_local=self._never_local)
+        if check.wanted.told is not None:
+            with contextlib.suppress(OSError):  # the exchange finds that it is broken
+                check.wanted.told(*ends_of(check.socket))
         if check.wanted.reset_on_close:
             check.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         if check.plan.tls is not None:

@@ -74,7 +74,7 @@ class PartChecker(Generic[A]):
         self._writer = HealthTableWriter(runtime.segment)
         self._changes = ChangeReader(runtime.segment)
         self._texts = CheckTextWriter(runtime.segment)
-        self._dialects = Dialects()
+        self._dialects = Dialects(runtime.segment, runtime.main_pid)
         usable = UsableServers(runtime.segment)
         self._server_states = ServerStates(runtime, self._reader, usable)
         self._news = News(runtime, usable, part.requests)
@@ -191,7 +191,13 @@ class PartChecker(Generic[A]):
         except BlockingIOError:
             self._new.append(server)
             return
-        subject = Subject(partial(self._is_down, slot), partial(self._state_text, slot))
+        subject = Subject(
+            partial(self._is_down, slot),
+            partial(self._state_text, slot),
+            slot,
+            server.name,
+            server.id,
+        )
         dialect = self._dialects.of(
             server.rules, server.backend_index, server.explicit_header, subject
         )

@@ -18,6 +18,7 @@ from proxy.health.dialect.seam import (
     Answer,
     Connect,
     Dialect,
+    End,
     Ended,
     Event,
     Expect,
@@ -158,3 +159,10 @@ class TlsExchange(Exchange):
         while answer is None and not self._unsent and self._layer.pending:
             answer = super().resume()
         return answer
+
+
+def ends_of(connection: socket.socket) -> tuple[End, End]:
+    """Our end of a connection, and the server's; raises OSError where it is broken."""
+    if connection.family == socket.AF_UNIX:
+        return None, None
+    return connection.getsockname()[:2], connection.getpeername()[:2]

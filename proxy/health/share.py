@@ -63,6 +63,7 @@ class CheckedServer(msgspec.Struct, frozen=True):
     slowstart_ms: int = 0
     allbackups: bool = False  # of the backend
     tracks: bool = False  # another server, beside its agent
+    id: int = 0
 
     @property
     def by_program(self) -> bool:
@@ -147,6 +148,7 @@ def _checked_server(proxy: Proxy, server: Server, position: int, count: int) -> 
         slowstart_ms=server.balancing.slowstart_ms,
         allbackups=proxy.allbackups,
         tracks=server.track is not None,
+        id=server.id,
     )
 
 

@@ -1,80 +1,122 @@
-# Runs a compiled condition: fetch, compare, jump. One evaluator for every process that has rules.
+# Runs what the configuration compiled: fetch, convert, compare, jump, or write. One evaluator for
+# every process that has rules.
 
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t, uint8_t
-from libc.string cimport memcpy
 
+from proxy.rules.check cimport check_fetch
 from proxy.rules.codes cimport *
+from proxy.rules.convert cimport converted
 from proxy.rules.http cimport (
-    header_count, header_fetch, parameter_sample, path_sample, query_sample, set_text)
+    base_sample, header_count, header_fetch, parameter_sample, path_query_sample, path_sample,
+    query_sample, span, version_sample)
 from proxy.rules.match cimport sample_matches
+from proxy.rules.moment cimport moment_fetch
+from proxy.rules.sample cimport set_address, set_number, set_text, set_truth
 from proxy.rules.state cimport (
-    backend_queue, backend_sessions, frontend_sessions, server_is_up, server_sessions,
-    usable_servers)
+    backend_queue, backend_sessions, frontend_sessions, process_sessions, server_is_up,
+    server_queue, server_sessions, usable_servers)
 from proxy.rules.types cimport (
-    ACCEPTED, SAMPLE_ADDRESS, SAMPLE_NUMBER, Context, HttpView, Pattern, Sample, Term)
+    ACCEPTED, SAMPLE_NONE, Call, Context, HttpView, Pattern, Sample, Scratch, Term)
 
 
-cdef inline bint set_number(Sample *sample, int64_t number) noexcept nogil:
-    sample.type = SAMPLE_NUMBER
-    sample.number = number
-    return True
-
-
-cdef inline bint set_address(
-        Sample *sample, uint8_t family, const uint8_t *address) noexcept nogil:
-    sample.type = SAMPLE_ADDRESS
-    sample.family = family
-    memcpy(sample.address, address, 16)
-    return family != 0
+cdef inline bint request_line_fetch(
+        const HttpView *http, const Call *call, Scratch *scratch, Sample *sample) noexcept nogil:
+    """Parts of the request line that formats say."""
+    cdef size_t before = span(http.target, http.target_length, c"?")
+    if call.fetch == FETCH_URL_PATH:
+        set_text(sample, http.target, before)
+        return True
+    if call.fetch == FETCH_URL_QUERY:
+        set_text(sample, http.target + before, http.target_length - before)
+        return True
+    if call.fetch == FETCH_PATH_QUERY:
+        return path_query_sample(http, sample)
+    if call.fetch == FETCH_BASE:
+        return base_sample(http, scratch, sample)
+    return version_sample(http, call.fetch == FETCH_VERSION_NUMBER, sample)
 
 
 cdef inline bint http_fetch(
-        const HttpView *http, const Term *term, Sample *sample) noexcept nogil:
+        const HttpView *http, const Call *call, Scratch *scratch, Sample *sample) noexcept nogil:
     if http == NULL:
         return False
-    if term.fetch == FETCH_METHOD:
+    if call.fetch == FETCH_METHOD:
         set_text(sample, http.method, http.method_length)
         return True
-    if term.fetch == FETCH_PATH:
+    if call.fetch == FETCH_PATH:
         return path_sample(http, sample)
-    if term.fetch == FETCH_URL:
+    if call.fetch == FETCH_URL:
         set_text(sample, http.target, http.target_length)
         return True
-    if term.fetch == FETCH_QUERY:
+    if call.fetch == FETCH_QUERY:
         return query_sample(http, sample)
-    if term.fetch == FETCH_URL_PARAMETER:
-        return parameter_sample(http, term, sample)
-    if term.fetch == FETCH_HEADER_VALUES:
-        return set_number(sample, header_count(http, term, False))
-    if term.fetch == FETCH_HEADER_LINES:
-        return set_number(sample, header_count(http, term, True))
-    return header_fetch(http, term, term.fetch == FETCH_HEADER_LINE, sample)
+    if call.fetch == FETCH_URL_PARAMETER:
+        return parameter_sample(http, call, sample)
+    if call.fetch == FETCH_HEADER_VALUES:
+        return set_number(sample, header_count(http, call, False))
+    if call.fetch == FETCH_HEADER_LINES:
+        return set_number(sample, header_count(http, call, True))
+    if FETCH_URL_PATH <= call.fetch <= FETCH_VERSION_NUMBER:
+        return request_line_fetch(http, call, scratch, sample)
+    return header_fetch(http, call, call.fetch == FETCH_HEADER_LINE, sample)
 
 
 cdef inline bint state_fetch(
-        const Context *context, const Term *term, Sample *sample) noexcept nogil:
-    cdef uint32_t index = <uint32_t>term.numbers[0]
+        const Context *context, const Call *call, Sample *sample) noexcept nogil:
+    cdef uint32_t index = <uint32_t>call.numbers[0]
     if context.view == NULL:
         return False
-    if term.fetch == FETCH_USABLE_SERVERS:
-        return set_number(sample, usable_servers(context.view, index, term.numbers[1] != 0))
-    if term.fetch == FETCH_SERVER_IS_UP:
-        return set_number(sample, server_is_up(context.view, index))
-    if term.fetch == FETCH_SERVER_SESSIONS:
+    if call.fetch == FETCH_USABLE_SERVERS:
+        return set_number(sample, usable_servers(context.view, index, call.numbers[1] != 0))
+    if call.fetch == FETCH_SERVER_IS_UP:
+        return set_truth(sample, server_is_up(context.view, index))
+    if call.fetch == FETCH_SERVER_SESSIONS:
         return set_number(sample, server_sessions(context.view, index))
-    if term.fetch == FETCH_BACKEND_SESSIONS:
+    if call.fetch == FETCH_BACKEND_SESSIONS:
         return set_number(sample, backend_sessions(context.view, index))
-    if term.fetch == FETCH_BACKEND_QUEUE:
+    if call.fetch == FETCH_BACKEND_QUEUE:
         return set_number(sample, backend_queue(context.view, index))
+    if call.fetch == FETCH_SERVER_QUEUE:
+        return set_number(sample, server_queue(context.view, index))
+    if call.fetch == FETCH_PROCESS_SESSIONS:
+        return set_number(sample, process_sessions(context.view))
     return set_number(sample, frontend_sessions(context.view, index))
 
 
-cdef inline bint fetch(const Context *context, const Term *term, Sample *sample) noexcept nogil:
-    """The next sample of the term; False: there is none, or no other."""
-    cdef uint16_t what = term.fetch
+cdef inline bint constant_fetch(
+        const Context *context, const Call *call, Sample *sample) noexcept nogil:
+    """What the configuration says, a variable, or what is of the moment."""
+    cdef uint64_t variable = <uint64_t>call.numbers[0]
+    if call.fetch == FETCH_NOTHING:
+        return False
+    if call.fetch == FETCH_NUMBER:
+        set_number(sample, call.numbers[0])
+        sample.truth = call.numbers[1] != 0
+        return True
+    if call.fetch == FETCH_TEXT:
+        set_text(sample, call.text, call.length)
+        sample.binary = call.numbers[0] != 0
+        return True
+    if call.fetch == FETCH_ADDRESS:
+        return set_address(sample, 4 if call.length == 4 else 6, <const uint8_t *>call.text)
+    if call.fetch == FETCH_PROCESS:
+        return set_number(sample, context.process)
+    if call.fetch != FETCH_VARIABLE:
+        return moment_fetch(call, context.scratch, sample)
+    if variable < context.variable_count and context.variables[variable].type != SAMPLE_NONE:
+        sample[0] = context.variables[variable]
+        sample.more = False
+        return True
+    set_text(sample, call.text, call.length)  # the one given for lack of a value
+    return call.numbers[1] != 0
+
+
+cdef inline bint fetch(const Context *context, const Call *call, Sample *sample) noexcept nogil:
+    """The next sample of the call; False: there is none, or no other."""
+    cdef uint16_t what = call.fetch
     sample.more = False
     if what == FETCH_TRUE or what == FETCH_FALSE:
-        return set_number(sample, what == FETCH_TRUE)
+        return set_truth(sample, what == FETCH_TRUE)
     if what == FETCH_CLIENT_ADDRESS:
         return set_address(sample, context.client_family, context.client)
     if what == FETCH_FRONT_ADDRESS:
@@ -84,10 +126,26 @@ cdef inline bint fetch(const Context *context, const Term *term, Sample *sample)
     if what == FETCH_FRONT_PORT:
         return set_number(sample, context.front_port) and context.front_family != 0
     if what == FETCH_AUTHORISED:
-        return set_number(sample, context.authorised >> <uint64_t>term.numbers[0] & 1)
+        return set_number(sample, context.authorised >> <uint64_t>call.numbers[0] & 1)
+    if what >= FETCH_NOTHING:
+        return constant_fetch(context, call, sample)
+    if what >= FETCH_CHECKED_SESSIONS:
+        return context.check != NULL and check_fetch(context, call, sample)
     if what >= FETCH_USABLE_SERVERS:
-        return state_fetch(context, term, sample)
-    return http_fetch(context.http, term, sample)
+        return state_fetch(context, call, sample)
+    return http_fetch(context.http, call, context.scratch, sample)
+
+
+cdef inline bint value_of(const Context *context, const Call *call, Sample *sample) noexcept nogil:
+    """The value of an expression; False: there is none."""
+    cdef uint32_t at
+    sample.position = sample.line_end = 0
+    if not fetch(context, call, sample):
+        return False
+    for at in range(call.step_count):
+        if not converted(&call.steps[at], context.scratch, sample):
+            return False
+    return True
 
 
 cdef inline bint term_holds(
@@ -95,7 +153,7 @@ cdef inline bint term_holds(
     """Whether one of the samples has one of the patterns; without a sample, it does not."""
     cdef Sample sample
     sample.position = sample.line_end = 0
-    while fetch(context, term, &sample):
+    while fetch(context, &term.call, &sample):
         if sample_matches(&sample, patterns, term):
             return True
         if not sample.more:

@@ -2,16 +2,15 @@
 
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t
-from libc.string cimport memchr
+from libc.string cimport memchr, memset
 
 from proxy.rules.match cimport same
-from proxy.rules.types cimport SAMPLE_NUMBER, SAMPLE_TEXT, HttpView, Sample, Term
+from proxy.rules.sample cimport set_text, take_scratch
+from proxy.rules.types cimport SCRATCH_BYTES, Call, HttpView, Sample, Scratch
+from shm.text cimport Text, put, text_over
 
-
-cdef inline void set_text(Sample *sample, const char *text, size_t length) noexcept nogil:
-    sample.type = SAMPLE_TEXT
-    sample.text = text
-    sample.length = length
+cdef enum:
+    PROTOCOL_BYTES = 5  # HTTP/
 
 
 cdef inline size_t span(const char *text, size_t length, char until) noexcept nogil:
@@ -20,8 +19,8 @@ cdef inline size_t span(const char *text, size_t length, char until) noexcept no
     return length if found == NULL else <size_t>(found - text)
 
 
-cdef inline bint path_sample(const HttpView *http, Sample *sample) noexcept nogil:
-    """The path of the target, behind scheme and authority where it has them (RFC 9112, 3.2.2)."""
+cdef inline bint path_query_sample(const HttpView *http, Sample *sample) noexcept nogil:
+    """Path and query, behind scheme and authority where the target has them (RFC 9112, 3.2.2)."""
     cdef const char *text = http.target
     cdef size_t length = http.target_length, skipped
     if length and text[0] != c"/":
@@ -33,9 +32,24 @@ cdef inline bint path_sample(const HttpView *http, Sample *sample) noexcept nogi
         skipped = span(text, length, c"/")
         text += skipped
         length -= skipped
-    length = span(text, span(text, length, c"?"), c"#")
     set_text(sample, text, length)
     return length != 0
+
+
+cdef inline bint path_sample(const HttpView *http, Sample *sample) noexcept nogil:
+    """The path of the target."""
+    if not path_query_sample(http, sample):
+        return False
+    sample.length = span(sample.text, span(sample.text, sample.length, c"?"), c"#")
+    return sample.length != 0
+
+
+cdef inline bint version_sample(
+        const HttpView *http, bint number, Sample *sample) noexcept nogil:
+    """The version of the protocol; `number`: without its name."""
+    cdef size_t skipped = min(<size_t>PROTOCOL_BYTES, http.version_length) if number else 0
+    set_text(sample, http.version + skipped, http.version_length - skipped)
+    return http.version_length != 0
 
 
 cdef inline bint query_sample(const HttpView *http, Sample *sample) noexcept nogil:
@@ -52,7 +66,7 @@ cdef inline bint ends_parameter(char letter) noexcept nogil:
 
 
 cdef inline bint parameter_sample(
-        const HttpView *http, const Term *term, Sample *sample) noexcept nogil:
+        const HttpView *http, const Call *call, Sample *sample) noexcept nogil:
     """The next value of a parameter of the query, as it is written."""
     cdef Sample query
     cdef size_t at = sample.position, end, name
@@ -64,8 +78,8 @@ cdef inline bint parameter_sample(
         while end < query.length and not ends_parameter(query.text[end]):
             end += 1
         name = span(query.text + at, end - at, c"=")
-        if name == term.length and name < end - at and same(
-                query.text + at, term.text, name, False):
+        if name == call.length and name < end - at and same(
+                query.text + at, call.text, name, False):
             set_text(sample, query.text + at + name + 1, end - at - name - 1)
             sample.position = end + 1
             sample.more = True
@@ -100,8 +114,8 @@ cdef inline size_t value_span(const char *text, size_t length) noexcept nogil:
 
 
 cdef inline bint header_line(
-        const HttpView *http, const Term *term, Sample *sample) noexcept nogil:
-    """Go to the next line with the term's name, behind its colon; False: there is none.
+        const HttpView *http, const Call *call, Sample *sample) noexcept nogil:
+    """Go to the next line with the call's name, behind its colon; False: there is none.
 
     A line ends before a line feed, with or without a carriage return, or at the end of all.
     """
@@ -111,7 +125,7 @@ cdef inline bint header_line(
         line = http.headers + at
         length = span(line, http.headers_length - at, c"\n")
         name = span(line, length, c":")
-        if name < length and name == term.length and same(line, term.text, name, True):
+        if name < length and name == call.length and same(line, call.text, name, True):
             sample.position = at + name + 1
             sample.line_end = at + length
             return True
@@ -120,12 +134,12 @@ cdef inline bint header_line(
 
 
 cdef inline bint header_sample(
-        const HttpView *http, const Term *term, bint whole, Sample *sample) noexcept nogil:
+        const HttpView *http, const Call *call, bint whole, Sample *sample) noexcept nogil:
     """The next value of a header; `whole`: the next line of it, with commas."""
     cdef const char *text
     cdef size_t length, taken
     sample.more = False
-    if sample.line_end == 0 and not header_line(http, term, sample):
+    if sample.line_end == 0 and not header_line(http, call, sample):
         return False
     text = http.headers + sample.position
     length = sample.line_end - sample.position
@@ -142,26 +156,50 @@ cdef inline bint header_sample(
 
 
 cdef inline int64_t header_count(
-        const HttpView *http, const Term *term, bint whole) noexcept nogil:
+        const HttpView *http, const Call *call, bint whole) noexcept nogil:
     cdef Sample sample
     cdef int64_t count = 0
     sample.position = sample.line_end = 0
-    while header_sample(http, term, whole, &sample):
+    while header_sample(http, call, whole, &sample):
         count += 1
     return count
 
 
 cdef inline bint header_fetch(
-        const HttpView *http, const Term *term, bint whole, Sample *sample) noexcept nogil:
+        const HttpView *http, const Call *call, bint whole, Sample *sample) noexcept nogil:
     """The next value; with an occurrence, that one only: from the end if it is negative."""
-    cdef int64_t wanted = term.numbers[0], left
+    cdef int64_t wanted = call.numbers[0], left
     if wanted == 0:
-        return header_sample(http, term, whole, sample)
+        return header_sample(http, call, whole, sample)
     if wanted < 0:
-        wanted += header_count(http, term, whole) + 1
+        wanted += header_count(http, call, whole) + 1
     sample.position = sample.line_end = 0
     left = wanted
-    while left > 0 and header_sample(http, term, whole, sample):
+    while left > 0 and header_sample(http, call, whole, sample):
         left -= 1
     sample.more = False
     return wanted > 0 and left == 0
+
+
+cdef inline bint base_sample(
+        const HttpView *http, Scratch *scratch, Sample *sample) noexcept nogil:
+    """The first value of Host, and the path behind it, as far as they are there."""
+    cdef Call host
+    cdef Sample path
+    cdef Text text
+    cdef bint named
+    memset(&host, 0, sizeof(Call))
+    host.text = b"host"
+    host.length = 4
+    host.numbers[0] = 1
+    named = header_fetch(http, &host, False, sample)
+    if not path_sample(http, &path):
+        return named
+    if scratch == NULL or not named:
+        set_text(sample, path.text, path.length)
+        return not named
+    text = text_over(take_scratch(scratch), SCRATCH_BYTES)
+    put(&text, sample.text, sample.length)
+    put(&text, path.text, path.length)
+    set_text(sample, text.start, text.at - text.start)
+    return True

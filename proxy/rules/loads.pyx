@@ -1,10 +1,10 @@
 """The sessions of a server, its queue and its backend, over all workers: the sums of state.pxd."""
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport uint32_t
 
-from proxy.rules.state cimport backend_sessions, server_queue, server_sessions
-from shm.atomics cimport load_relaxed
-from shm.segment cimport Segment, View, backend_counters
+from proxy.rules.state cimport (
+    backend_sessions, backend_waiting, server_queue, server_sessions)
+from shm.segment cimport Segment, View
 
 from typing import NamedTuple
 
@@ -15,15 +15,6 @@ class Load(NamedTuple):
     sessions: int
     queued: int  # sessions that wait for a place at it
     backend_sessions: int  # of those that have a server
-
-
-cdef int64_t backend_waiting(const View *view, uint32_t backend) noexcept nogil:
-    """Sessions that wait for a place at any server of a backend."""
-    cdef uint32_t row
-    cdef int64_t count = 0
-    for row in range(view.header.workers):
-        count += <int64_t>load_relaxed(&backend_counters(view, row, backend).queued)
-    return count
 
 
 cdef class Loads:

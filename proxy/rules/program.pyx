@@ -1,10 +1,11 @@
 """Compiled conditions of one process: flat C arrays made of the settings, and their evaluation.
 
 Owns the memory of the arrays and the correspondence of names with the numbers of codes.pxd. What a
-condition means is evaluate.pxd.
+condition means is evaluate.pxd; formats.pyx has formats and values.
 """
 
 import ipaddress
+from typing import NamedTuple
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport (
@@ -14,19 +15,39 @@ from libc.string cimport memcpy, memset
 
 from proxy.rules.codes cimport *
 from proxy.rules.evaluate cimport condition_holds
-from proxy.rules.types cimport TERM_NUMBERS, Context, HttpView, Pattern, Term
+from proxy.rules.types cimport CALL_NUMBERS, Call, Context, HttpView, Pattern, Step, Term
 from shm.segment cimport Segment
 
 FETCHES = {
     "always_true": FETCH_TRUE, "always_false": FETCH_FALSE, "src": FETCH_CLIENT_ADDRESS,
     "src_port": FETCH_CLIENT_PORT, "dst": FETCH_FRONT_ADDRESS, "dst_port": FETCH_FRONT_PORT,
     "method": FETCH_METHOD, "path": FETCH_PATH, "url": FETCH_URL, "query": FETCH_QUERY,
+    "url_path": FETCH_URL_PATH, "url_query": FETCH_URL_QUERY, "pathq": FETCH_PATH_QUERY,
+    "base": FETCH_BASE, "version": FETCH_VERSION, "req.ver": FETCH_VERSION_NUMBER,
     "url_param": FETCH_URL_PARAMETER, "req.hdr": FETCH_HEADER_VALUE,
     "req.fhdr": FETCH_HEADER_LINE, "req.hdr_cnt": FETCH_HEADER_VALUES,
     "req.fhdr_cnt": FETCH_HEADER_LINES, "http_auth": FETCH_AUTHORISED,
     "nbsrv": FETCH_USABLE_SERVERS, "srv_is_up": FETCH_SERVER_IS_UP,
     "srv_conn": FETCH_SERVER_SESSIONS, "be_conn": FETCH_BACKEND_SESSIONS,
     "queue": FETCH_BACKEND_QUEUE, "fe_conn": FETCH_FRONTEND_SESSIONS,
+    "srv_queue": FETCH_SERVER_QUEUE, "sessions": FETCH_PROCESS_SESSIONS,
+    "checked_sessions": FETCH_CHECKED_SESSIONS, "srv_name": FETCH_CHECKED_NAME,
+    "srv_id": FETCH_CHECKED_NUMBER, "bc_src": FETCH_OWN_ADDRESS, "bc_src_port": FETCH_OWN_PORT,
+    "bc_dst": FETCH_PEER_ADDRESS, "bc_dst_port": FETCH_PEER_PORT, "res.payload": FETCH_RECEIVED,
+    "res.payload_lv": FETCH_RECEIVED_BLOCK, "res.len": FETCH_RECEIVED_LENGTH,
+    "res.body": FETCH_BODY, "status": FETCH_STATUS, "res.hdr": FETCH_ANSWER_VALUE,
+    "res.fhdr": FETCH_ANSWER_LINE, "res.hdr_cnt": FETCH_ANSWER_VALUES,
+    "res.fhdr_cnt": FETCH_ANSWER_LINES, "nothing": FETCH_NOTHING, "text": FETCH_TEXT,
+    "number": FETCH_NUMBER, "address": FETCH_ADDRESS, "var": FETCH_VARIABLE, "date": FETCH_DATE,
+    "clock": FETCH_CLOCK, "milliseconds": FETCH_MILLISECONDS, "rand": FETCH_RANDOM,
+    "uuid": FETCH_UUID, "process": FETCH_PROCESS,
+}
+CONVERTERS = {
+    "upper": CONVERT_UPPER, "lower": CONVERT_LOWER, "hex": CONVERT_HEX, "length": CONVERT_LENGTH,
+    "bytes": CONVERT_BYTES, "field": CONVERT_FIELD, "add": CONVERT_ADD, "sub": CONVERT_SUB,
+    "mul": CONVERT_MUL, "div": CONVERT_DIV, "mod": CONVERT_MOD, "and": CONVERT_AND,
+    "or": CONVERT_OR, "xor": CONVERT_XOR, "neg": CONVERT_NEG, "cpl": CONVERT_CPL,
+    "not": CONVERT_NOT, "bool": CONVERT_BOOL, "even": CONVERT_EVEN, "odd": CONVERT_ODD,
 }
 MATCHERS = {
     "found": MATCH_FOUND, "bool": MATCH_BOOL, "int": MATCH_INT, "ip": MATCH_IP, "str": MATCH_STR,
@@ -38,7 +59,7 @@ MATCHERS = {
 cdef void *zeroed(size_t number, size_t size) except NULL:
     cdef void *found = calloc(max(number, <size_t>1), size)
     if found == NULL:
-        raise MemoryError("conditions")
+        raise MemoryError("rules")
     return found
 
 
@@ -53,14 +74,105 @@ cdef uint8_t packed(object address, uint8_t *out) except 255:
     return 4 if PyBytes_GET_SIZE(content) == 4 else 6
 
 
-cdef class Conditions:
-    """Conditions by their number, for the requests of one process.
+class Seen(NamedTuple):
+    """A request as conditions and formats look at it.
 
-    Raises KeyError for a fetch or matcher without a C function, MemoryError.
+    `client` and `front` are pairs of address and port, None on a Unix socket; `headers` are the
+    lines after the request line, `version` is HTTP/1.1 or the like. Without a method there is none.
     """
 
-    cdef Segment segment  # keeps the mapping
-    cdef list kept  # the bytes that terms and patterns point to
+    method: bytes | None = None
+    target: bytes = b""
+    version: bytes = b""
+    headers: bytes = b""
+    client: tuple[str, int] | None = None
+    front: tuple[str, int] | None = None
+
+
+cdef int look_at(
+        Context *context, HttpView *http, Segment segment, object seen,
+        uint64_t authorised) except -1:
+    """Fill both with a request, whose bytes have to outlive them."""
+    cdef bytes method, target, version, headers
+    method, target, version, headers, client, front = seen
+    memset(context, 0, sizeof(Context))
+    context.view = &segment.view
+    context.authorised = authorised
+    if client is not None:
+        context.client_family = packed(client[0], context.client)
+        context.client_port = client[1]
+    if front is not None:
+        context.front_family = packed(front[0], context.front)
+        context.front_port = front[1]
+    if method is not None:
+        http.method = PyBytes_AS_STRING(method)
+        http.method_length = PyBytes_GET_SIZE(method)
+        http.target = PyBytes_AS_STRING(target)
+        http.target_length = PyBytes_GET_SIZE(target)
+        http.version = PyBytes_AS_STRING(version)
+        http.version_length = PyBytes_GET_SIZE(version)
+        http.headers = PyBytes_AS_STRING(headers)
+        http.headers_length = PyBytes_GET_SIZE(headers)
+        context.http = http
+    return 0
+
+
+cdef class Program:
+    """The texts and the converters of what was compiled.
+
+    Raises KeyError for a fetch, converter or matcher without a C function, MemoryError.
+    """
+
+    cdef int begin(self, Segment segment, size_t converters) except -1:
+        """Make room for so many converters."""
+        self.segment = segment
+        self.kept = []
+        self.steps = <Step *>zeroed(converters, sizeof(Step))
+        return 0
+
+    def __dealloc__(self):
+        free(self.steps)
+
+    cdef const char *keep(self, bytes content) except NULL:
+        self.kept.append(content)
+        return PyBytes_AS_STRING(content)
+
+    cdef int set_call(self, Call *target, object value) except -1:
+        """Fill a call from a Value, or from a Term, which has no converters."""
+        cdef bytes text = getattr(value, "content", b"") or value.text.encode(
+            errors="surrogateescape")
+        target.fetch = FETCHES[value.fetch]
+        target.text = self.keep(text)
+        target.length = len(text)
+        set_numbers(target.numbers, value.numbers)
+        target.steps = &self.steps[self.step_count]
+        for converter in getattr(value, "converters", ()):
+            self.set_step(&self.steps[self.step_count], converter)
+            self.step_count += 1
+            target.step_count += 1
+        return 0
+
+    cdef int set_step(self, Step *target, object converter) except -1:
+        cdef bytes text = converter.text.encode(errors="surrogateescape")
+        target.convert = CONVERTERS[converter.name]
+        target.text = self.keep(text)
+        target.length = len(text)
+        set_numbers(target.numbers, converter.numbers)
+        return 0
+
+
+cdef int set_numbers(int64_t *target, object numbers) except -1:
+    cdef uint32_t at = 0
+    for number in numbers:
+        if at < CALL_NUMBERS:
+            target[at] = number
+        at += 1
+    return 0
+
+
+cdef class Conditions(Program):
+    """Conditions by their number, for the requests of one process."""
+
     cdef Term *terms
     cdef Pattern *patterns
     cdef int32_t *firsts
@@ -71,8 +183,7 @@ cdef class Conditions:
         cdef int32_t first = 0
         cdef uint32_t pattern = 0
         every = [term for condition in conditions for term in condition.terms]
-        self.segment = segment
-        self.kept = []
+        self.begin(segment, 0)
         self.terms = <Term *>zeroed(len(every), sizeof(Term))
         self.patterns = <Pattern *>zeroed(
             sum(len(term.texts) + len(term.ranges) + len(term.networks) for term in every),
@@ -95,22 +206,10 @@ cdef class Conditions:
     def __len__(self) -> int:
         return self.count
 
-    cdef const char *keep(self, bytes content) except NULL:
-        self.kept.append(content)
-        return PyBytes_AS_STRING(content)
-
     cdef int set_term(self, Term *target, object term, int32_t first) except -1:
-        cdef bytes text = term.text.encode()
-        cdef uint32_t at = 0
-        target.fetch = FETCHES[term.fetch]
+        self.set_call(&target.call, term)
         target.matcher = MATCHERS[term.matcher.value]
         target.insensitive = term.insensitive
-        target.text = self.keep(text)
-        target.length = len(text)
-        for number in term.numbers:
-            if at < TERM_NUMBERS:
-                target.numbers[at] = number
-            at += 1
         target.then = first + term.then if term.then >= 0 else term.then
         target.otherwise = first + term.otherwise if term.otherwise >= 0 else term.otherwise
         return 0
@@ -134,34 +233,14 @@ cdef class Conditions:
         target.patterns = <uint32_t>(pattern - &self.patterns[first])
         return first + target.patterns
 
-    def holds(
-        self, uint32_t number, *, bytes method=None, bytes target=b"", bytes headers=b"",
-        client=None, front=None, uint64_t authorised=0,
-    ) -> bool:
+    def holds(self, uint32_t number, seen, *, uint64_t authorised=0) -> bool:
         """Whether a condition holds for a request; IndexError for a number that there is not.
 
-        `client` and `front` are pairs of address and port, None on a Unix socket; `headers` are the
-        lines after the request line; bit N of `authorised` answers question N of the section.
+        Bit N of `authorised` answers question N of the section.
         """
         cdef Context context
         cdef HttpView http
         if number >= self.count:
             raise IndexError(f"condition {number} of {self.count}")
-        memset(&context, 0, sizeof(context))
-        context.view = &self.segment.view
-        context.authorised = authorised
-        if client is not None:
-            context.client_family = packed(client[0], context.client)
-            context.client_port = client[1]
-        if front is not None:
-            context.front_family = packed(front[0], context.front)
-            context.front_port = front[1]
-        if method is not None:
-            http.method = PyBytes_AS_STRING(method)
-            http.method_length = PyBytes_GET_SIZE(method)
-            http.target = PyBytes_AS_STRING(target)
-            http.target_length = PyBytes_GET_SIZE(target)
-            http.headers = PyBytes_AS_STRING(headers)
-            http.headers_length = PyBytes_GET_SIZE(headers)
-            context.http = &http
+        look_at(&context, &http, self.segment, seen, authorised)
         return condition_holds(&context, self.terms, self.patterns, self.firsts[number])

@@ -6,7 +6,8 @@ from libc.stdint cimport int64_t, uint32_t
 
 from shm.atomics cimport load_relaxed
 from shm.eligibility cimport ServerView, server_view
-from shm.segment cimport View, backend_counters, frontend_counters, server_counters
+from shm.segment cimport (
+    View, backend_counters, frontend_counters, server_counters, worker_counters)
 
 
 cdef inline int64_t usable_servers(
@@ -48,6 +49,14 @@ cdef inline int64_t backend_sessions(const View *view, uint32_t backend) noexcep
     return count
 
 
+cdef inline int64_t process_sessions(const View *view) noexcept nogil:
+    cdef uint32_t row
+    cdef int64_t count = 0
+    for row in range(view.header.workers):
+        count += <int64_t>load_relaxed(&worker_counters(view, row).sessions)
+    return count
+
+
 cdef inline int64_t frontend_sessions(const View *view, uint32_t frontend) noexcept nogil:
     cdef uint32_t row
     cdef int64_t count = 0
@@ -65,12 +74,19 @@ cdef inline int64_t server_queue(const View *view, uint32_t slot) noexcept nogil
     return count
 
 
-cdef inline int64_t backend_queue(const View *view, uint32_t backend) noexcept nogil:
-    """Sessions that wait for a place, at any server or at one."""
-    cdef uint32_t row, at, first = view.backends[backend].first_slot
+cdef inline int64_t backend_waiting(const View *view, uint32_t backend) noexcept nogil:
+    """Sessions that wait for a place at any server of a backend."""
+    cdef uint32_t row
     cdef int64_t count = 0
     for row in range(view.header.workers):
         count += <int64_t>load_relaxed(&backend_counters(view, row, backend).queued)
+    return count
+
+
+cdef inline int64_t backend_queue(const View *view, uint32_t backend) noexcept nogil:
+    """Sessions that wait for a place, at any server or at one."""
+    cdef uint32_t at, first = view.backends[backend].first_slot
+    cdef int64_t count = backend_waiting(view, backend)
     for at in range(view.backends[backend].slots):
         count += server_queue(view, first + at)
     return count

@@ -1,7 +1,7 @@
-# A compiled condition in C, and the sample that its terms compare.
+# Compiled conditions and formats in C, and the sample that is compared or written.
 #
-# Terms and patterns are arrays that proxy/rules/program.pyx fills once; texts point into memory of
-# the same program. Nothing here is written after that.
+# Terms, patterns, steps and parts are arrays that program.pyx and formats.pyx fill once; texts
+# point into memory of the same program. Nothing here is written after that.
 
 from libc.stddef cimport size_t
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t, uint8_t
@@ -9,7 +9,8 @@ from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t, uint8_t
 from shm.segment cimport View
 
 cdef enum:
-    TERM_NUMBERS = 2  # arguments of a fetch that are numbers, at most
+    CALL_NUMBERS = 3  # arguments of a fetch or a converter that are numbers, at most
+    SCRATCH_BYTES = 16384  # of one text that a converter makes
     ACCEPTED = -1  # as in proxy/config/model/rules.py
     REJECTED = -2
 
@@ -17,11 +18,14 @@ cdef enum:  # types of a sample
     SAMPLE_NUMBER  # also a truth value
     SAMPLE_ADDRESS
     SAMPLE_TEXT
+    SAMPLE_NONE  # a variable that is not set
 
 cdef struct Sample:
     uint8_t type
     uint8_t family  # of an address: 4 or 6
+    bint truth  # a number that is 0 or 1 where it becomes bytes: as HAProxy
     bint more  # the fetch has another value
+    bint binary  # a text that is no number: as HAProxy, which has no cast
     uint8_t address[16]
     int64_t number
     const char *text
@@ -38,13 +42,34 @@ cdef struct Pattern:  # one of: a text, a range of numbers, a network
     uint8_t family
     uint8_t bits
 
-cdef struct Term:
-    uint16_t fetch
-    uint8_t matcher
-    bint insensitive
-    int64_t numbers[TERM_NUMBERS]
+cdef struct Step:  # a converter
+    uint16_t convert
+    int64_t numbers[CALL_NUMBERS]
     const char *text
     size_t length
+
+cdef struct Call:  # a fetch, and the converters behind it
+    uint16_t fetch
+    int64_t numbers[CALL_NUMBERS]
+    const char *text
+    size_t length
+    const Step *steps
+    uint32_t step_count
+
+cdef struct Part:  # of a format
+    bint literal  # only the text counts
+    const char *text
+    size_t length
+    Call call
+    bint quote
+    bint escape
+    bint hexadecimal
+    char encode  # what stands before the digits of a byte that a header cannot have; 0: nothing
+
+cdef struct Term:
+    Call call
+    uint8_t matcher
+    bint insensitive
     uint32_t first_pattern
     uint32_t patterns
     int32_t then
@@ -57,6 +82,32 @@ cdef struct HttpView:  # the head of a request; the texts are the caller's
     size_t target_length
     const char *headers  # lines, each ended by CR LF or by the end
     size_t headers_length
+    const char *version  # HTTP/1.1
+    size_t version_length
+
+cdef struct Ends:  # of a connection to a server; family 0: none that has a number
+    uint8_t own_family
+    uint8_t own[16]
+    uint16_t own_port
+    uint8_t peer_family
+    uint8_t peer[16]
+    uint16_t peer_port
+
+cdef struct CheckView:  # what a health check has seen; the texts are the caller's
+    uint32_t slot
+    const char *name  # of the server
+    size_t name_length
+    uint32_t number  # of the server: its id
+    Ends ends
+    const char *received  # what the server said; in a check by HTTP the body
+    size_t received_length
+    bint raw  # it is all that the server said
+    int32_t status  # of an answer by HTTP; -1: there is none
+    HttpView answer  # its header lines
+
+cdef struct Scratch:  # what converters write into, in turns: the text before is read meanwhile
+    char bytes[2][SCRATCH_BYTES]
+    uint32_t turn
 
 cdef struct Context:  # what the fetches look at; a part that is not there gives no sample
     const View *view
@@ -68,3 +119,8 @@ cdef struct Context:  # what the fetches look at; a part that is not there gives
     uint8_t front[16]
     uint16_t front_port
     uint64_t authorised  # bit N: the answer to the section's question N
+    const CheckView *check
+    const Sample *variables  # by their number
+    uint32_t variable_count
+    uint32_t process  # id of the process, as logs have it
+    Scratch *scratch  # NULL: converters that make texts give none

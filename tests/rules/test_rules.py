@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from proxy.config.lines.rules.aliases import ALIASES, ANSWER_ALIASES
 from proxy.config.lines.rules.condition import flattened, parse_clauses
+from proxy.config.lines.rules.converters import CONVERTERS
 from proxy.config.lines.rules.expression import parse_expression
 from proxy.config.lines.rules.fetches import FETCHES, PREDEFINED
 from proxy.config.model.rules import ACCEPTED, REJECTED, Condition, Matcher, Term
 from proxy.config.model.settings import Origin
 from proxy.rules import program
-from proxy.rules.program import Conditions
+from proxy.rules.program import Conditions, Seen
 from shm.segment import Segment
 from shm.shape import Shape
 
@@ -42,14 +44,16 @@ def segment() -> Segment:
 
 
 def holds(segment: Segment, wanted: Condition, headers: bytes = HEADERS) -> bool:
-    return Conditions(segment, [wanted]).holds(
-        0, method=b"GET", target=b"/a?b=c", headers=headers, client=("127.0.0.1", 1)
-    )
+    seen = Seen(b"GET", b"/a?b=c", b"HTTP/1.1", headers, client=("127.0.0.1", 1))
+    return Conditions(segment, [wanted]).holds(0, seen)
 
 
-def test_every_fetch_and_matcher_of_the_configuration_is_run() -> None:
+def test_every_word_of_the_configuration_is_run() -> None:
     configured = {fetch.name for fetch in FETCHES.values()} - {"http_auth_group"}  # a question
-    assert configured == program.FETCHES.keys()
+    said = (*ALIASES.values(), *ANSWER_ALIASES.values())
+    of_aliases = {each.value.fetch for each in said if each.value is not None}
+    assert configured | of_aliases | {"nothing"} == program.FETCHES.keys()
+    assert CONVERTERS.keys() == program.CONVERTERS.keys()
     assert {matcher.value for matcher in Matcher} == program.MATCHERS.keys()
 
 
@@ -103,4 +107,4 @@ def test_headers_of_any_form_end_where_they_end(segment: Segment, headers: bytes
 
 def test_an_unknown_condition_is_an_error(segment: Segment) -> None:
     with pytest.raises(IndexError):
-        Conditions(segment, []).holds(0)
+        Conditions(segment, []).holds(0, Seen())

@@ -63,7 +63,8 @@ def noted(draft: ProxyDraft, label: str) -> bool:
 def rule_line(statement: Statement, draft: ProxyDraft, *before: str) -> RuleLine:
     """A line with a rule; `before` are words before the statement's."""
     words = (*before, *statement.words)
-    return RuleLine(words, statement.origin, draft.http.expressions)
+    environment = statement.context.environment
+    return RuleLine(words, statement.origin, draft.http.expressions, environment)
 
 
 def forget(draft: ProxyDraft, *labels: str) -> None:

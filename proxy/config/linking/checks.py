@@ -19,6 +19,7 @@ from proxy.config.http_drafts import UserListDraft
 from proxy.config.lines.http import warning_text
 from proxy.config.lines.process.user_list import check_user_list
 from proxy.config.lines.state_files import loads_globally
+from proxy.config.linking.check_rules import check_names
 from proxy.config.linking.checks_http import (
     check_direct,
     check_section,
@@ -141,6 +142,8 @@ def check(
                 "section's 'server-state-file', which is not set"
             )
         _check_rules(draft, messages)
+        if draft.kind.serves:
+            check_names(draft, directory, messages)
         for server in draft.servers:
             _check_server(draft, server, known, messages)
             tls.check(draft, server, messages)

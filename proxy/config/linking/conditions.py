@@ -1,4 +1,4 @@
-"""Conditions when all sections are known: names of backends, servers and user lists to numbers.
+"""Conditions and values when all sections are known: names of what there is to numbers.
 
 Owns the errors about names that there are not. Changes no draft.
 """
@@ -8,19 +8,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+import msgspec
+
 from proxy.config.http_drafts import Expression, UserListDraft
 from proxy.config.lines.rules.fetches import FETCHES, Argument
 from proxy.config.model.http import AuthQuestion
-from proxy.config.model.rules import IntRange, Matcher, Term
+from proxy.config.model.rules import (
+    Format,
+    FormatPart,
+    FormatText,
+    IntRange,
+    Matcher,
+    Target,
+    Term,
+    Value,
+)
 from proxy.config.text.messages import ConfigError
 from proxy.config.text.suggest import hint
 
 QUESTIONS_MAX = 64  # of one section: a request's answers are the bits of a word
+LASTING = ("check", "sess")  # scopes whose variables outlive the step that sets them
+NO_ROWS = (-1, False)  # of a section that answers itself: it has no servers, and no queue
 _IS_TRUE = (IntRange(1, None),)
 
 
 class SectionIndex(Protocol):
-    """Where the things are that conditions name; None for what there is not."""
+    """Where the things are that conditions name; None for what there is not, or NO_ROWS."""
 
     user_lists: Mapping[str, UserListDraft]
 
@@ -44,8 +57,9 @@ class ConditionLinker:
     def term(self, expression: Expression, then: int, otherwise: int) -> Term:
         """The term of an expression; ConfigError for a name that there is not."""
         text, numbers = self._arguments(expression)
+        fetch = _fetch_of(expression.fetch, numbers)
         term = Term(
-            fetch=expression.fetch,
+            fetch=fetch,
             matcher=expression.matcher,
             then=then,
             otherwise=otherwise,
@@ -116,3 +130,94 @@ class ConditionLinker:
                 raise ConfigError(f"more than {QUESTIONS_MAX} different conditions about users")
             self.questions.append(question)
         return self.questions.index(question)
+
+
+def _fetch_of(fetch: str, numbers: tuple[int, ...]) -> str:
+    """The fetch, or where a section has no rows what says 0; ConfigError for what it does not."""
+    if fetch not in ("nbsrv", "queue", "be_conn") or numbers != NO_ROWS:
+        return fetch
+    if fetch == "be_conn":
+        raise ConfigError("'be_conn' counts no sessions of a section that answers itself")
+    return "always_false"
+
+
+class ValueLinker:
+    """Links the formats and values of one section, and numbers its variables.
+
+    `front` is the section that has the clients, where requests are answered.
+    """
+
+    def __init__(
+        self,
+        directory: SectionIndex,
+        name: str,
+        number: int,
+        *,
+        front: str = "",
+        serves: bool = True,
+    ) -> None:
+        """`name` and `number` are the section's own, its id; `serves`: it is a backend."""
+        self.variables: dict[str, int] = {}
+        self._directory = directory
+        self._name = name
+        self._number = number
+        self._front = front
+        self._serves = serves
+
+    def text(self, text: FormatText | None) -> FormatText | None:
+        """A format with all numbers, or a text as it is; ConfigError for what there is not."""
+        return self.format(text) if isinstance(text, tuple) else text
+
+    def format(self, form: Format) -> Format:
+        """A format with all numbers; ConfigError."""
+        return tuple(map(self._part, form))
+
+    def value(self, value: Value | None) -> Value | None:
+        """A value with all numbers; ConfigError."""
+        if value is None:
+            return None
+        if value.variable:
+            numbers = (self.variable(value.variable), *value.numbers[1:])
+            return msgspec.structs.replace(value, numbers=numbers)
+        if value.target is None:
+            return value
+        kind = value.target.kind
+        if kind == "be_name" and not self._serves:
+            raise ConfigError("'be_name' needs a backend, which is not chosen here")
+        if kind in ("name", "be_name", "fe_name"):
+            name = self._front if kind == "fe_name" else self._name
+            return msgspec.structs.replace(value, target=None, text=name)
+        numbers = self._numbers(value.target)
+        fetch = _fetch_of(value.fetch, numbers)
+        return msgspec.structs.replace(value, fetch=fetch, target=None, numbers=numbers)
+
+    def variable(self, name: str) -> int:
+        """The number of a variable; -1: nothing can be in it when a later step looks."""
+        if name.partition(".")[0] not in LASTING:
+            return -1
+        return self.variables.setdefault(name, len(self.variables))
+
+    def _part(self, part: FormatPart) -> FormatPart:
+        return msgspec.structs.replace(part, value=self.value(part.value))
+
+    def _numbers(self, target: Target) -> tuple[int, ...]:
+        if target.kind == "id":
+            return (self._number,)
+        if target.kind == "backend":
+            backend = self._directory.backend(target.name or self._name)
+            if backend is not None:
+                return backend[0], int(backend[1])
+        else:
+            section, slash, server = target.name.partition("/")
+            found = (
+                self._directory.frontend(target.name or self._front)
+                if target.kind == "frontend"
+                else self._directory.server(
+                    section if slash else self._name, server if slash else section
+                )
+            )
+            if found is not None:
+                return (found,)
+        raise ConfigError(
+            f"unable to find {target.kind} '{target.name or self._name}' that an expression names"
+        )

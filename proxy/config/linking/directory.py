@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from proxy.config.drafts import ProxyDraft
+from proxy.config.drafts import ProxyDraft, ProxyKind
 from proxy.config.http_drafts import UserListDraft
+from proxy.config.linking.checks_http import answers_itself
+from proxy.config.linking.conditions import NO_ROWS
 from proxy.config.model.settings import Proxy
 
 
@@ -18,15 +20,18 @@ class DraftDirectory:
         enabled = [draft for draft in drafts if not draft.disabled]
         self.user_lists = user_lists
         self._backends = {draft.name: draft for draft in enabled if draft.kind.serves}
+        self._rowless = {draft.name for draft in enabled if answers_itself(draft)}
         self._frontends = {draft.name for draft in enabled if draft.kind.accepts}
 
     def backend(self, name: str) -> tuple[int, bool] | None:
         """Any number, if there is such a backend."""
+        if name in self._rowless and name in self._backends:
+            return NO_ROWS
         return (0, False) if name in self._backends else None
 
     def server(self, backend: str, name: str) -> int | None:
         """Any number, if there is such a server."""
-        found = self._backends.get(backend)
+        found = self._backends.get(backend) if backend not in self._rowless else None
         names = () if found is None else (server.name for server in found.servers)
         return 0 if name in names else None
 
@@ -41,6 +46,9 @@ class SettingsDirectory:
     def __init__(self, proxies: Sequence[Proxy], user_lists: Mapping[str, UserListDraft]) -> None:
         self.user_lists = user_lists
         self._backends = {proxy.name: proxy for proxy in proxies if proxy.backend_index is not None}
+        self._rowless = {
+            proxy.name for proxy in proxies if ProxyKind(proxy.kind).serves
+        } - self._backends.keys()
         self._frontends = {
             proxy.name: proxy.frontend_index
             for proxy in proxies
@@ -51,7 +59,7 @@ class SettingsDirectory:
         """Its index, and `option allbackups`."""
         found = self._backends.get(name)
         if found is None or found.backend_index is None:
-            return None
+            return NO_ROWS if name in self._rowless else None
         return found.backend_index, found.allbackups
 
     def server(self, backend: str, name: str) -> int | None:

@@ -14,7 +14,7 @@ import msgspec
 
 from proxy.config.drafts import ProxyDraft
 from proxy.config.http_drafts import ErrorFile, HttpDraft, RuleLine
-from proxy.config.linking.conditions import ConditionLinker, SectionIndex
+from proxy.config.linking.conditions import ConditionLinker, SectionIndex, ValueLinker
 from proxy.config.linking.http_replies import reply_in
 from proxy.config.linking.http_rules import RequestRuleReader
 from proxy.config.model.http import (
@@ -25,6 +25,7 @@ from proxy.config.model.http import (
     RequestRule,
     StatsPage,
     WrittenReply,
+    formats_of,
 )
 from proxy.config.model.rules import Matcher
 from proxy.config.model.settings import Origin
@@ -48,15 +49,18 @@ class SectionLinker:
         self._shown = shown
         self._messages = messages
         self._linker = ConditionLinker(directory)
+        self._directory = directory
+        self._front_name = front.name
 
     def section(self, node: str, description: str) -> HttpSection:
         """The settings; messages have an alert for each line that is not honoured.
 
         `node` and `description` are those of the global section.
         """
-        rulesets = tuple(tuple(self._rules(draft.http)) for draft in self._drafts)
+        rulesets = tuple(tuple(self._rules(draft)) for draft in self._drafts)
         page = self._page(node, description)
         fails = self._each(
+            self._shown,
             self._front.monitor_fail,
             lambda reader, line: reader.needed(line, line.words[2:], "monitor fail"),
         )
@@ -79,10 +83,15 @@ class SectionLinker:
 
     def _each(
         self,
+        draft: ProxyDraft,
         lines: tuple[RuleLine, ...],
         read: Callable[[RequestRuleReader, RuleLine], Linked],
     ) -> Iterator[Linked]:
-        reader = RequestRuleReader(self._linker, self._warn)
+        """What the lines of a section say, and alerts."""
+        values = ValueLinker(
+            self._directory, draft.name, 0, front=self._front_name, serves=draft.kind.serves
+        )
+        reader = RequestRuleReader(self._linker, values, self._warn)
         for line in lines:
             try:
                 yield read(reader, line)
@@ -92,13 +101,13 @@ class SectionLinker:
     def _warn(self, text: str, origin: Origin) -> None:
         self._messages.warning(text, origin)
 
-    def _rules(self, http: HttpDraft) -> Iterator[RequestRule]:
-        lines = tuple(line for line in http.rules if line.words[0] != REDIRECT)
-        return self._each(lines, lambda reader, line: reader.rule(line))
+    def _rules(self, draft: ProxyDraft) -> Iterator[RequestRule]:
+        lines = tuple(line for line in draft.http.rules if line.words[0] != REDIRECT)
+        return self._each(draft, lines, lambda reader, line: reader.rule(line))
 
     def _redirects(self, draft: ProxyDraft) -> Iterator[RequestRule]:
         lines = tuple(line for line in draft.http.rules if line.words[0] == REDIRECT)
-        return self._each(lines, lambda reader, line: reader.redirect(line))
+        return self._each(draft, lines, lambda reader, line: reader.redirect(line))
 
     def _page(self, node: str, description: str) -> StatsPage | None:
         stats = self._shown.http.stats
@@ -107,6 +116,7 @@ class SectionLinker:
         if stats.admin is not None:  # its condition is judged, though it changes nothing
             tuple(
                 self._each(
+                    self._shown,
                     (stats.admin,),
                     lambda reader, line: reader.needed(line, line.words[2:], "stats admin"),
                 )
@@ -116,7 +126,9 @@ class SectionLinker:
                 "stats 'auth'/'realm' and 'http-request' can't be used at the same time.",
                 stats.rules[0].origin,
             )
-        rules = self._each(stats.rules, lambda reader, line: reader.rule(line, "stats "))
+        rules = self._each(
+            self._shown, stats.rules, lambda reader, line: reader.rule(line, "stats ")
+        )
         names = (self._shown.name if name == "." else name for name in stats.scope)
         return StatsPage(
             uri=stats.uri,
@@ -156,6 +168,8 @@ def statuses(section: HttpSection) -> frozenset[int]:
     found = {rule.status for rule in rules if rule.status and rule.reply is None}
     if section.monitor_uri is not None:
         found.add(200)
+    if any(formats_of(section)):
+        found.add(500)
     if section.users is not None or any(rule.action is Action.AUTH for rule in rules):
         found.add(401)
     return frozenset(found | {503})

@@ -7,14 +7,16 @@ makes one (manual section 4.2). Reads the files that lines name.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from pathlib import Path
 
 from proxy.config.lines.http import ERROR_CODES
 from proxy.config.model.http import WrittenReply
+from proxy.config.model.rules import FormatText
 from proxy.config.text.messages import ConfigError
 
+ReadFormat = Callable[[str, str], FormatText]  # as written, and the status that it tells
 FILE_BYTES_MAX = 16_384  # HAProxy's buffer
 STATUS_MIN, STATUS_MAX = 200, 599
 BODILESS = (204, 304)  # RFC 9110, sections 15.3.5 and 15.4.5
@@ -69,14 +71,24 @@ def reply_in(path: str) -> WrittenReply:
 class ReplyWords:
     """Reads the arguments of a rule that makes a response, up to its condition."""
 
-    def __init__(self, words: Sequence[str], action: str, status: int) -> None:
-        """`status` is the one without a word that sets it."""
+    def __init__(
+        self,
+        words: Sequence[str],
+        action: str,
+        status: int,
+        read: ReadFormat,
+        warn: Callable[[str], None],
+    ) -> None:
+        """`status` is the one without a word that sets it; `read` makes a text of a format."""
         self.status = status
         self.rest = tuple(words)
         self._action = action
+        self._read = read
+        self._warn = warn
         self._type: str | None = None
         self._source = ""  # the word that gave the body
         self._body = b""
+        self._form = ""  # as written: the status is known at the end of the words
         self._whole: WrittenReply | None = None
         self._headers: list[tuple[str, str]] = []
         self._own_page = False
@@ -91,7 +103,8 @@ class ReplyWords:
             )
         if self._whole is not None:
             return self._whole
-        if self._body and self._type is None:
+        has_body = bool(self._body or self._form)
+        if has_body and self._type is None:
             raise ConfigError(
                 f"'{self._action}': a content type must be given with '{self._source}'"
             )
@@ -99,7 +112,7 @@ class ReplyWords:
             raise ConfigError(
                 f"'{self._action}': 'content-type {self._type}' without 'string' or 'file'"
             )
-        if self._body and self.status in BODILESS:
+        if has_body and self.status in BODILESS:
             raise ConfigError(f"'{self._action}': no body expected for {self.status} responses")
         bare = not self._source and not self._headers
         has_page = str(self.status) in ERROR_CODES
@@ -107,13 +120,26 @@ class ReplyWords:
             raise ConfigError(f"'{self._action}': there is no page of status {self.status}")
         if self._own_page or (bare and has_page and self._action.endswith(" deny")):
             return None
-        types = [("Content-Type", self._type)] if self._type and self._body else []
-        headers = (*self._headers, *types)
-        return WrittenReply(self.status, reason_of(self.status), headers, self._body)
+        return self._written()
+
+    def _written(self) -> WrittenReply:
+        headers = [(name, self._text("hdr", value)) for name, value in self._headers]
+        body, form = self._body, self._text(self._source, self._form)
+        if isinstance(form, str):
+            body, form = body or form.encode(errors="surrogateescape"), ()
+        if self._type and (body or form):
+            headers.append(("Content-Type", self._type))
+        return WrittenReply(self.status, reason_of(self.status), tuple(headers), body, form)
+
+    def _text(self, word: str, text: str) -> FormatText:
+        try:
+            return self._read(text, str(self.status))
+        except ConfigError as error:
+            raise ConfigError(f"'{self._action}': '{word}' : {error}") from error
 
     def _take(self, count: int) -> tuple[str, ...]:
         taken, self.rest = self.rest[1 : count + 1], self.rest[count + 1 :]
-        if len(taken) < count:
+        if len(taken) < count or "" in taken:
             raise ConfigError(f"'{self._action}' ends where a value is expected")
         return taken
 
@@ -140,7 +166,10 @@ class ReplyWords:
             name, value = self._take(2)
             if not _TOKEN.fullmatch(name) or name.lower() in _FRAMING:
                 raise ConfigError(f"'{self._action}': 'hdr {name}' cannot be set")
-            self._headers.append((name, self._plain(word, value)))
+            if name.lower() == "content-type":
+                self._warn("header 'content-type' always ignored by the http reply.")
+            else:
+                self._headers.append((name, value))
         else:
             raise ConfigError(
                 f"'{self._action}' does not know '{word}' here, or it is not supported yet"
@@ -155,10 +184,9 @@ class ReplyWords:
         elif word == "file":
             self._body = content_of(value)
         elif word == "lf-string":
-            self._body = self._plain(word, value).encode(errors="surrogateescape")
+            self._form = value
         else:
-            text = content_of(value).decode(errors="surrogateescape")
-            self._body = self._plain(word, text).encode(errors="surrogateescape")
+            self._form = content_of(value).decode(errors="surrogateescape")
 
     def _give(self, word: str, body: bytes) -> None:
         if self._source:
@@ -166,9 +194,3 @@ class ReplyWords:
                 f"'{self._action}': unexpected '{word}', '{self._source}' is there already"
             )
         self._source, self._body = word, body
-
-    def _plain(self, word: str, text: str) -> str:
-        """A text that may have formats; ConfigError for one that has any."""
-        if "%" in text.replace("%%", ""):
-            raise ConfigError(f"'{self._action}': a format ('%') in '{word}' is not supported yet")
-        return text.replace("%%", "%")

@@ -1,25 +1,44 @@
 """Rules for requests: their lines to settings (manual section 4.2, `http-request`).
 
-Owns the actions that a section in mode http honours. Any other line is refused: it could keep a
-client out. Reads drafts, changes none.
+Owns the actions that a section in mode http honours, and the words of a redirect. Any other line is
+refused: it could keep a client out. Reads drafts, changes none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from http import HTTPStatus
+
+import msgspec
 
 from proxy.config.http_drafts import RuleLine
 from proxy.config.lines.rules.condition import BEGINNINGS, flattened, parse_clauses
-from proxy.config.linking.conditions import ConditionLinker
-from proxy.config.linking.http_redirects import redirect_of
+from proxy.config.lines.rules.fetches import Scope
+from proxy.config.lines.rules.values import ValueReader
+from proxy.config.linking.conditions import ConditionLinker, ValueLinker
 from proxy.config.linking.http_replies import ReplyWords
-from proxy.config.model.http import REALM_DEFAULT, Action, RequestRule
-from proxy.config.model.rules import Condition
+from proxy.config.model.http import (
+    REALM_DEFAULT,
+    Action,
+    Redirect,
+    RedirectKind,
+    RequestRule,
+)
+from proxy.config.model.rules import Condition, FormatText
 from proxy.config.model.settings import Origin
 from proxy.config.text.messages import ConfigError
 
 SERVICE = "prometheus-exporter"
+STATUSES = ("301", "302", "303", "307", "308")
+_KINDS = {kind.value: kind for kind in RedirectKind}
+_Change = Callable[[Redirect], Redirect]
+_FLAGS: dict[str, _Change] = {
+    "drop-query": lambda known: msgspec.structs.replace(known, drop_query=True),
+    "append-slash": lambda known: msgspec.structs.replace(known, append_slash=True),
+    "ignore-empty": lambda known: msgspec.structs.replace(known, ignore_empty=True),
+}
+_COOKIES = {"set-cookie": "{}; path=/;", "clear-cookie": "{}; path=/; Max-Age=0;"}
 _HONOURED = (
     "it honours 'allow', 'deny', 'return', 'auth', 'redirect' and 'use-service prometheus-exporter'"
 )
@@ -28,8 +47,11 @@ _HONOURED = (
 class RequestRuleReader:
     """Reads the rules of one section; each sees the `acl` lines of the section that it is in."""
 
-    def __init__(self, linker: ConditionLinker, warn: Callable[[str, Origin], None]) -> None:
+    def __init__(
+        self, linker: ConditionLinker, values: ValueLinker, warn: Callable[[str, Origin], None]
+    ) -> None:
         self._linker = linker
+        self._values = values
         self._warn = warn
 
     def condition(self, line: RuleLine, words: Sequence[str], what: str) -> Condition | None:
@@ -74,13 +96,18 @@ class RequestRuleReader:
         )
 
     def redirect(self, line: RuleLine) -> RequestRule:
-        """The rule of a `redirect` line."""
-        found, rest = redirect_of(line.words[1:])
+        """The rule of a `redirect` line, which has no formats."""
+        found, rest = redirect_of(line.words[1:], str)
         return RequestRule(Action.REDIRECT, self.condition(line, rest, "redirect"), redirect=found)
 
     def _redirect(self, line: RuleLine, words: Sequence[str], what: str) -> RequestRule:
-        found, rest = redirect_of(tuple(words))
+        found, rest = redirect_of(tuple(words), partial(self._text, line))
         return RequestRule(Action.REDIRECT, self.condition(line, rest, what), redirect=found)
+
+    def _text(self, line: RuleLine, text: str, status: str = "-1") -> FormatText:
+        """What a format says, or will say; ConfigError."""
+        found = ValueReader(Scope.ANSWER, line.environment, status).text(text)
+        return self._values.format(found) if isinstance(found, tuple) else found
 
     def _allow(self, line: RuleLine, words: Sequence[str], what: str) -> RequestRule:
         return RequestRule(Action.ALLOW, self.condition(line, words, what))
@@ -107,7 +134,14 @@ class RequestRuleReader:
     def _answering(
         self, line: RuleLine, words: Sequence[str], what: str, action: Action, status: HTTPStatus
     ) -> RequestRule:
-        reader = ReplyWords(words, what, status.value)
+        origin = line.origin
+        reader = ReplyWords(
+            words,
+            what,
+            status.value,
+            partial(self._text, line),
+            lambda text: self._warn(text, origin),
+        )
         reply = reader.reply()
         condition = self.condition(line, reader.rest, what)
         return RequestRule(action, condition, status=reader.status, reply=reply)
@@ -123,3 +157,45 @@ _READERS: dict[str, _Reader] = {
     "return": RequestRuleReader._return,
     "use-service": RequestRuleReader._metrics,
 }
+
+
+def redirect_of(
+    words: tuple[str, ...], read: Callable[[str], FormatText]
+) -> tuple[Redirect, tuple[str, ...]]:
+    """The redirect, and the words of its condition; raises ConfigError.
+
+    `read` makes a text of the address as it is written.
+    """
+    found = Redirect(RedirectKind.LOCATION, "")
+    while words and words[0] not in BEGINNINGS:
+        word, words = words[0], words[1:]
+        if word in _FLAGS:
+            found = _FLAGS[word](found)
+            continue
+        if word != "code" and word not in _KINDS and word not in _COOKIES:
+            expected = "', '".join(("code", *_KINDS, *_COOKIES, *_FLAGS))
+            raise ConfigError(f"redirect rule : expects '{expected}' (was '{word}')")
+        if not words or not words[0]:
+            raise ConfigError(f"redirect rule : missing argument for '{word}'")
+        found, words = _with(found, word, words[0], read), words[1:]
+    if not found.value:
+        raise ConfigError(
+            "redirect rule : redirection type expected ('prefix', 'location', or 'scheme')"
+        )
+    return found, words
+
+
+def _with(known: Redirect, word: str, value: str, read: Callable[[str], FormatText]) -> Redirect:
+    if word == "code":
+        if value not in STATUSES:
+            raise ConfigError(
+                f"redirect rule : unsupported HTTP code '{value}' (must be one of "
+                f"{', '.join(STATUSES)})"
+            )
+        return msgspec.structs.replace(known, status=int(value))
+    if word in _COOKIES:
+        return msgspec.structs.replace(known, cookie=_COOKIES[word].format(value))
+    try:
+        return msgspec.structs.replace(known, kind=_KINDS[word], value=read(value))
+    except ConfigError as error:
+        raise ConfigError(f"redirect rule : {error}") from error

@@ -24,6 +24,7 @@ from proxy.config.lines.state_files import (
     state_base,
     state_file_of,
 )
+from proxy.config.linking.check_rules import CheckRuleLinker
 from proxy.config.linking.checks import References
 from proxy.config.linking.checks_http import answers_itself, shown_section
 from proxy.config.linking.directory import SettingsDirectory
@@ -35,7 +36,7 @@ from proxy.config.linking.server import ServerBuilder
 from proxy.config.linking.tls import TlsTable
 from proxy.config.linking.tracking import link_tracking
 from proxy.config.model.settings import Bind, Global, Proxy, Server, Settings, Timeouts
-from proxy.config.text.messages import Messages
+from proxy.config.text.messages import ConfigError, Messages, Severity
 from resolverd.config import Family, Followed, Holds, ResolverdSettings, ResolversSection
 
 
@@ -51,7 +52,7 @@ def build(
     """The settings; `families` are those that DNS may be asked for."""
     table = ResolutionTable(families)
     built = link_tracking(_Builder(globals_draft, proxies, table, tls).proxies())
-    built = _link_http(built, proxies, globals_draft, user_lists)
+    built = _link_rules(built, proxies, globals_draft, user_lists)
     return Settings(
         globals=_build_globals(globals_draft),
         proxies=built,
@@ -260,22 +261,27 @@ def _first_keeps_id(draft: ProxyDraft) -> list[BindDraft]:
     return result
 
 
-def _link_http(
+def _link_rules(
     built: tuple[Proxy, ...],
     drafts: Sequence[ProxyDraft],
     globals_draft: GlobalDraft,
     user_lists: Mapping[str, UserListDraft],
 ) -> tuple[Proxy, ...]:
-    """The sections, with what those answer that forward nothing."""
+    """The sections, with the rules of checks, and with what those answer that forward nothing."""
     backends = References(drafts, ()).backends
     directory = SettingsDirectory(built, user_lists)
     found = []
     for proxy, draft in zip(built, drafts, strict=True):
         shown = shown_section(draft, backends) if draft.kind.accepts else None
         if shown is not None:
-            linker = SectionLinker(draft, shown, directory, Messages())
+            messages = Messages()
+            linker = SectionLinker(draft, shown, directory, messages)
             section = linker.section(globals_draft.node, globals_draft.description or "")
+            if messages.failed:  # a file has changed meanwhile; no rule is to be left out
+                alerts = (each for each in messages.all() if each.severity is Severity.ALERT)
+                raise ConfigError(next(alerts).text)
             found.append(msgspec.structs.replace(proxy, http=section))
         else:
-            found.append(proxy)
+            rules = CheckRuleLinker(directory, proxy.name, proxy.id).rules(proxy.check_rules)
+            found.append(msgspec.structs.replace(proxy, check_rules=rules))
     return tuple(found)

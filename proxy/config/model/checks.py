@@ -12,6 +12,7 @@ from typing import ClassVar
 
 import msgspec
 
+from proxy.config.model.rules import Format, FormatText, Value
 from shm.check_status import CheckStatus
 
 
@@ -29,6 +30,8 @@ class Match(enum.StrEnum):
     STATUS_REGEX = "rstatus"
     HEADER = "hdr"  # each element of its list
     FULL_HEADER = "fhdr"
+    STRING_FORMAT = "string-lf"
+    BINARY_FORMAT = "binary-lf"  # what it says are hex digits
 
 
 class ConnectStep(msgspec.Struct, frozen=True, tag=True):
@@ -49,14 +52,27 @@ class ConnectStep(msgspec.Struct, frozen=True, tag=True):
     ssl: bool = False
     sni: str | None = None
     alpn: str | None = None  # as written: protocols and commas
+    port_value: Value | None = None  # instead of a port; no number, or 0, says nothing
 
 
 class SendStep(msgspec.Struct, frozen=True, tag=True):
-    """`tcp-check send` and `send-binary`."""
+    """`tcp-check send` and `send-binary`; with `form` what it says, if `binary` as hex digits."""
 
     number: int
     data: bytes
     comment: str = ""
+    form: Format = ()
+    binary: bool = False
+
+
+class SetStep(msgspec.Struct, frozen=True, tag=True):
+    """`set-var`, `set-var-fmt` and `unset-var`: a value, what a format says, or neither."""
+
+    number: int
+    variable: str  # its name with the scope
+    place: int = -1  # its number; -1: it has none, because nothing outlives the scope
+    value: Value | None = None
+    form: Format | None = None
 
 
 class ExpectStep(msgspec.Struct, frozen=True, tag=True):
@@ -71,11 +87,13 @@ class ExpectStep(msgspec.Struct, frozen=True, tag=True):
     ok_status: int = CheckStatus.L7OK
     error_status: int = CheckStatus.L7RSP
     timeout_status: int = CheckStatus.L7TOUT
-    on_success: str = ""
-    on_error: str = ""
+    on_success: FormatText = ""
+    on_error: FormatText = ""
+    form: Format = ()  # of string-lf and binary-lf
+    status_code: Value | None = None
 
 
-Step = ConnectStep | SendStep | ExpectStep
+Step = ConnectStep | SendStep | SetStep | ExpectStep
 
 
 class HttpRequest(msgspec.Struct, frozen=True):
@@ -85,10 +103,10 @@ class HttpRequest(msgspec.Struct, frozen=True):
     """
 
     method: str | None = None
-    uri: str | None = None
+    uri: FormatText | None = None
     version: str | None = None
-    headers: tuple[tuple[str, str], ...] = ()
-    body: str = ""
+    headers: tuple[tuple[str, FormatText], ...] = ()
+    body: FormatText = ""
 
     def or_else(self, other: HttpRequest) -> HttpRequest:
         """This request, and from the other one what it does not say."""
@@ -110,9 +128,12 @@ class HttpSendStep(msgspec.Struct, frozen=True, tag=True):
 
 
 class TextMatch(msgspec.Struct, frozen=True):
-    """A pattern of `http-check expect hdr`: `method` is str, beg, end, sub or reg."""
+    """A pattern of `http-check expect hdr`: `method` is str, beg, end, sub or reg.
 
-    pattern: str
+    One of `name-lf` or `value-lf` is always a Format.
+    """
+
+    pattern: FormatText
     method: str = "str"
 
 
@@ -124,7 +145,7 @@ class HttpExpectStep(ExpectStep, frozen=True, tag=True):
     value: TextMatch | None = None  # None: that the header is there is enough
 
 
-HttpStep = ConnectStep | HttpSendStep | HttpExpectStep
+HttpStep = ConnectStep | HttpSendStep | SetStep | HttpExpectStep
 GOOD_STATUS = HttpExpectStep(
     0, Match.STATUS, b"200-399", error_status=CheckStatus.L7STS, ranges=((200, 399),)
 )
@@ -133,7 +154,15 @@ _REGEX = (Match.REGEX, Match.BINARY_REGEX, Match.STATUS_REGEX)
 
 def _names_ports(steps: tuple[Step, ...] | tuple[HttpStep, ...]) -> bool:
     connects = [step for step in steps if isinstance(step, ConnectStep)]
-    return bool(connects) and all(step.port or step.address_port for step in connects)
+    return bool(connects) and all(
+        step.port or step.address_port or step.port_value is not None for step in connects
+    )
+
+
+def first_acting(steps: Sequence[Step | HttpStep]) -> int:
+    """Where the first step is that does not only set variables; the length without one."""
+    acting = (at for at, step in enumerate(steps) if not isinstance(step, SetStep))
+    return next(acting, len(steps))
 
 
 def tls_protocols(rules: CheckRules | None) -> tuple[str, ...] | None:
@@ -148,10 +177,11 @@ def tls_protocols(rules: CheckRules | None) -> tuple[str, ...] | None:
 class TcpCheck(msgspec.Struct, frozen=True, tag=True):
     """`option tcp-check` with rules; without any, a check only connects.
 
-    The first step connects if any does.
+    The first step that does not only set variables connects if any does.
     """
 
     steps: tuple[Step, ...]
+    variables: int = 0  # how many have a number
 
     @property
     def names_ports(self) -> bool:
@@ -171,6 +201,7 @@ class HttpCheck(msgspec.Struct, frozen=True, tag=True):
     steps: tuple[HttpStep, ...] = ()
     disable_on_404: bool = False
     send_state: bool = False  # each request says how the server stands
+    variables: int = 0
 
     @property
     def names_ports(self) -> bool:
@@ -192,14 +223,17 @@ class HttpCheck(msgspec.Struct, frozen=True, tag=True):
         status is expected where the rules expect nothing.
         """
         steps = list(rules)
-        at = 1 if steps and isinstance(steps[0], ConnectStep) else 0
+        at = first_acting(steps)
+        at += at < len(steps) and isinstance(steps[at], ConnectStep)
+        at += first_acting(steps[at:])
         first = steps[at] if at < len(steps) else None
         if isinstance(first, HttpSendStep):
             request = first.request.or_else(self.request)
             steps[at] = msgspec.structs.replace(first, request=request)
         else:
             steps.insert(at, HttpSendStep(0, self.request))
-        if not isinstance(steps[-1], HttpExpectStep):
+        acting = [step for step in steps if not isinstance(step, SetStep)]
+        if not isinstance(acting[-1], HttpExpectStep):
             steps.append(GOOD_STATUS)
         return HttpCheck(self.request, tuple(steps), disable_on_404, send_state)
 

@@ -6,10 +6,12 @@ The section itself answers every request: nothing of mode http is forwarded.
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterator
+from itertools import chain
 
 import msgspec
 
-from proxy.config.model.rules import Condition
+from proxy.config.model.rules import Condition, Format, FormatText
 
 REALM_DEFAULT = "HAProxy Statistics"
 
@@ -30,12 +32,16 @@ class AuthQuestion(msgspec.Struct, frozen=True):
 
 
 class WrittenReply(msgspec.Struct, frozen=True):
-    """A response that the configuration gives in whole."""
+    """A response that the configuration gives in whole; with `form` that is the body.
+
+    The type of such a body is the last header: it is left out where the format says nothing.
+    """
 
     status: int
     reason: str
-    headers: tuple[tuple[str, str], ...]
+    headers: tuple[tuple[str, FormatText], ...]
     body: bytes
+    form: Format = ()
 
 
 class RedirectKind(enum.Enum):
@@ -50,10 +56,11 @@ class Redirect(msgspec.Struct, frozen=True):
     """One `redirect` rule."""
 
     kind: RedirectKind
-    value: str
+    value: FormatText
     status: int = 302
     drop_query: bool = False
     append_slash: bool = False
+    ignore_empty: bool = False  # a location that says nothing leads on to the next rule
     cookie: str | None = None  # the value of Set-Cookie
 
 
@@ -105,3 +112,13 @@ class HttpSection(msgspec.Struct, frozen=True):
     questions: tuple[AuthQuestion, ...] = ()  # that conditions ask, by the number of their term
     replies: dict[int, WrittenReply] = {}  # `errorfile`: by the code of its line
     metrics_path: str | None = None  # one that serves metrics, for people
+
+
+def formats_of(section: HttpSection) -> Iterator[Format]:
+    """The formats in what rules answer."""
+    rulesets = (*section.rulesets, section.redirects, section.page.rules if section.page else ())
+    for rule in chain(*rulesets):
+        texts: list[FormatText] = [rule.redirect.value] if rule.redirect is not None else []
+        if rule.reply is not None:
+            texts += [rule.reply.form, *(value for _, value in rule.reply.headers)]
+        yield from (text for text in texts if isinstance(text, tuple) and text)

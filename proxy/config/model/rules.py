@@ -63,6 +63,50 @@ class Term(msgspec.Struct, frozen=True):
     networks: tuple[Network, ...] = ()
 
 
+class Target(msgspec.Struct, frozen=True):
+    """What an expression names, until all sections are known."""
+
+    name: str  # as written; "": the section's own
+    kind: (
+        str  # "backend", "server", "frontend", or of the section "id", "name", "be_name", "fe_name"
+    )
+
+
+class Converter(msgspec.Struct, frozen=True):
+    """What makes another sample of one."""
+
+    name: str
+    text: str = ""
+    numbers: tuple[int, ...] = ()
+
+
+class Value(msgspec.Struct, frozen=True):
+    """An expression that gives a value: a fetch, and converters from the left to the right."""
+
+    fetch: str
+    text: str = ""
+    content: bytes = b""  # instead of the text
+    numbers: tuple[int, ...] = ()  # arguments: indices, slots, a variable
+    converters: tuple[Converter, ...] = ()
+    variable: str = ""  # its name with the scope; its number is the first one
+    target: Target | None = None  # what the numbers are of, while they are not known
+
+
+class FormatPart(msgspec.Struct, frozen=True):
+    """One part of a format: text that stands for itself, or a value as its flags write it."""
+
+    text: str = ""
+    value: Value | None = None
+    quote: bool = False
+    escape: bool = False
+    hexadecimal: bool = False  # numbers and addresses
+    encode: str = ""  # one character, before the digits of bytes that no header can have
+
+
+Format = tuple[FormatPart, ...]
+FormatText = str | Format  # what is always the same is a text
+
+
 class Condition(msgspec.Struct, frozen=True):
     """What stands after `if` or `unless`; it begins at its first term."""
 

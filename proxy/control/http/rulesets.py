@@ -1,19 +1,27 @@
-"""The rules of a section for one request: which of them decides.
+"""The rules of a section for one request: which of them decides, and what their formats say.
 
-Owns the numbers under which the conditions of a section are compiled, and the facts of a request
-that they look at. What a decision means is services.py.
+Owns the numbers under which conditions and formats of a section are compiled, and the facts of a
+request that they look at. What a decision means is services.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from proxy.config.model.http import Action, AuthQuestion, HttpSection, RequestRule
-from proxy.config.model.rules import Condition
+from proxy.config.model.http import (
+    Action,
+    AuthQuestion,
+    HttpSection,
+    RedirectKind,
+    RequestRule,
+    formats_of,
+)
+from proxy.config.model.rules import Condition, FormatText
 from proxy.control.http.connection import Addresses
 from proxy.control.http.credentials import answers
 from proxy.control.http.request import Request
-from proxy.rules.program import Conditions
+from proxy.rules.formats import Formats
+from proxy.rules.program import Conditions, Seen
 from shm.segment import Segment
 
 
@@ -21,27 +29,37 @@ class Facts:
     """What conditions look at of one request; users are asked about at most once."""
 
     def __init__(self, request: Request, addresses: Addresses, authorised: int) -> None:
-        self._request = request
-        self._addresses = addresses
         self._authorised = authorised
+        self._seen = Seen(
+            request.method.encode("latin-1"),
+            request.target,
+            request.version.encode(),
+            request.lines,
+            addresses.client,
+            addresses.front,
+        )
 
     def satisfy(self, conditions: Conditions, number: int) -> bool:
         """Whether the condition with this number holds."""
-        return conditions.holds(
-            number,
-            method=self._request.method.encode("latin-1"),
-            target=self._request.target,
-            headers=self._request.lines,
-            client=self._addresses.client,
-            front=self._addresses.front,
-            authorised=self._authorised,
-        )
+        return conditions.holds(number, self._seen, authorised=self._authorised)
+
+    def write(self, formats: Formats, number: int) -> bytes | None:
+        """What the format with this number says; None: it is too long."""
+        return formats.answer(number, self._seen, authorised=self._authorised)
+
+
+class TooLongError(Exception):
+    """A format says more than a header or a body can have."""
 
 
 class SectionRules:
     """The conditions of one section, compiled."""
 
-    def __init__(self, section: HttpSection, segment: Segment) -> None:
+    def __init__(self, section: HttpSection, segment: Segment, process: int = 0) -> None:
+        """`process`: the id that `%pid` tells."""
+        forms = list(dict.fromkeys(formats_of(section)))
+        self._formats = Formats(segment, forms, process=process) if forms else None
+        self._forms = {form: number for number, form in enumerate(forms)}
         every = list(_conditions(section))
         self._section = section
         self._conditions = Conditions(segment, every)
@@ -75,7 +93,36 @@ class SectionRules:
 
     def decisive(self, rules: Sequence[RequestRule], facts: Facts) -> RequestRule | None:
         """The first rule whose condition holds."""
-        return next((rule for rule in rules if self._holds(rule.condition, facts)), None)
+        return next(
+            (
+                rule
+                for rule in rules
+                if self._holds(rule.condition, facts) and not self._leads_on(rule, facts)
+            ),
+            None,
+        )
+
+    def written(self, text: FormatText, facts: Facts) -> bytes:
+        """What a text says; raises TooLongError."""
+        if isinstance(text, str):
+            return text.encode(errors="surrogateescape")
+        assert self._formats is not None, "a section with a format has them compiled"
+        said = facts.write(self._formats, self._forms[text])
+        if said is None:
+            raise TooLongError
+        return said
+
+    def _leads_on(self, rule: RequestRule, facts: Facts) -> bool:
+        """Whether a redirect with `ignore-empty` says no address; one too long says one."""
+        redirect = rule.redirect
+        if redirect is None or not redirect.ignore_empty:
+            return False
+        if redirect.kind is not RedirectKind.LOCATION:
+            return False
+        try:
+            return not self.written(redirect.value, facts)
+        except TooLongError:
+            return False
 
     def _holds(self, condition: Condition | None, facts: Facts) -> bool:
         return condition is None or facts.satisfy(self._conditions, self._numbers[id(condition)])

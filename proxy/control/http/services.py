@@ -10,12 +10,13 @@ from collections.abc import AsyncGenerator, Iterator
 from http import HTTPStatus
 
 from proxy.config.model.http import Action, HttpSection, RequestRule, StatsPage
+from proxy.config.model.rules import FormatText
 from proxy.config.model.settings import Proxy
 from proxy.control.http.connection import Addresses, Response, plain, refusal, streamed, whole
 from proxy.control.http.dashboard import Dashboard
 from proxy.control.http.redirects import redirected
 from proxy.control.http.request import Request
-from proxy.control.http.rulesets import Facts, SectionRules
+from proxy.control.http.rulesets import Facts, SectionRules, TooLongError
 from proxy.control.limits import SCRAPES_MAX
 from proxy.control.metrics.families import Exposition, choose, render
 from proxy.control.metrics.own import OwnMetrics
@@ -34,6 +35,7 @@ WORDS: dict[int, str] = {  # what a page says below its status
     HTTPStatus.OK: "Service ready.",
     HTTPStatus.UNAUTHORIZED: "This needs the name and password of a user.",
     HTTPStatus.FORBIDDEN: "A rule refuses this request.",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "What is to be said is too long.",
     HTTPStatus.SERVICE_UNAVAILABLE: "Nothing here serves this request.",
 }
 READING = ("GET", "HEAD")
@@ -51,7 +53,7 @@ class HttpServices:
             SCRAPES_MAX, turns, lambda selection: Scrape(self.report, selection)
         )
         self.rules = {
-            proxy.name: SectionRules(proxy.http, report.runtime.segment)
+            proxy.name: SectionRules(proxy.http, report.runtime.segment, report.runtime.main_pid)
             for proxy in report.proxies
             if proxy.http is not None
         }
@@ -69,7 +71,7 @@ class HttpServices:
             return page_of(section, 503 if rules.fails(facts) else 200)
         rule = rules.deciding(facts)
         if rule is not None and rule.action is not Action.METRICS:
-            return decided(section, rule, request)
+            return decided(section, rule, request, facts, rules)
         if rule is not None:
             known = await rules.is_known(request)
             return self.metrics(request, client) if known else challenge(section, section.realm)
@@ -85,7 +87,9 @@ class HttpServices:
             refused = await self.refused(section, page, request, facts, rules)
             return refused or self.statistics(section, page, request, target[len(page.uri) :])
         rule = rules.redirecting(facts)
-        return page_of(section, 503) if rule is None else decided(section, rule, request)
+        if rule is None:
+            return page_of(section, 503)
+        return decided(section, rule, request, facts, rules)
 
     async def refused(
         self,
@@ -98,7 +102,9 @@ class HttpServices:
         """Why a request does not get the page: by `stats http-request`, then by `stats auth`."""
         rule = rules.decisive(page.rules, facts)
         if rule is not None:
-            return None if rule.action is Action.ALLOW else decided(section, rule, request)
+            if rule.action is Action.ALLOW:
+                return None
+            return decided(section, rule, request, facts, rules)
         return None if await rules.is_known(request) else challenge(section, section.realm)
 
     def metrics(self, request: Request, client: Client) -> Response:
@@ -183,7 +189,9 @@ def page_of(
     """The page of a status: that of `errorfile`, or a line of our own."""
     reply = section.replies.get(status)
     if reply is not None:
-        return whole(reply.status, reply.reason, (*reply.headers, *headers), reply.body)
+        # a file has no formats
+        fields = ((name, value) for name, value in reply.headers if isinstance(value, str))
+        return whole(reply.status, reply.reason, (*fields, *headers), reply.body)
     reason = phrase_of(status)
     text = f"<html><body><h1>{status} {reason}</h1>\n{WORDS.get(status, '')}\n</body></html>\n"
     return whole(status, reason, (*PAGE_HEADERS, *headers), text.encode())
@@ -195,13 +203,27 @@ def challenge(section: HttpSection, realm: str) -> Response:
     return page_of(section, 401, (("WWW-Authenticate", f'Basic realm="{quoted}"'),))
 
 
-def decided(section: HttpSection, rule: RequestRule, request: Request) -> Response:
+def decided(
+    section: HttpSection, rule: RequestRule, request: Request, facts: Facts, rules: SectionRules
+) -> Response:
     """The answer of a rule that is not `allow`."""
-    if rule.redirect is not None:
-        return redirected(rule.redirect, request)
+
+    def text(form: FormatText) -> str:
+        return rules.written(form, facts).decode(errors="surrogateescape")
+
+    try:
+        if rule.redirect is not None:
+            return redirected(rule.redirect, text(rule.redirect.value), request)
+        if rule.reply is not None:
+            reply = rule.reply
+            fields = ((name, text(value)) for name, value in reply.headers)
+            headers = tuple(field for field in fields if field[1])
+            body = rules.written(reply.form, facts) if reply.form else reply.body
+            if reply.form and not body:
+                headers = headers[:-1]  # without its type
+            return whole(reply.status, reply.reason, headers, body)
+    except TooLongError:
+        return page_of(section, 500)
     if rule.action is Action.AUTH:
         return challenge(section, rule.realm)
-    if rule.reply is None:
-        return page_of(section, rule.status)
-    reply = rule.reply
-    return whole(reply.status, reply.reason, reply.headers, reply.body)
+    return page_of(section, rule.status)

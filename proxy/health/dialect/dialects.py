@@ -33,7 +33,9 @@ from proxy.health.dialect.conversation import Conversation
 from proxy.health.dialect.http import HttpRun, HttpScript
 from proxy.health.dialect.script import Script
 from proxy.health.dialect.seam import Dialect, Subject
+from proxy.rules.forms import Forms, forms_of
 from shm.check_status import CheckStatus
+from shm.segment import Segment
 
 Factory = Callable[[], Dialect]
 
@@ -57,7 +59,11 @@ def connect_only() -> Dialect:
 class Dialects:
     """The dialects of one worker's checks."""
 
-    def __init__(self) -> None:
+    def __init__(self, segment: Segment | None = None, process: int = 0) -> None:
+        """`segment`, `process`: for formats, which look into one and tell the id of the other."""
+        self._segment = segment
+        self._process = process
+        self._scripts: dict[tuple[int, ProxyHeader], Script] = {}
         self._factories: dict[tuple[int, ProxyHeader], Factory] = {}
         self._http: dict[tuple[int, ProxyHeader], HttpScript] = {}
 
@@ -77,16 +83,26 @@ class Dialects:
         key = backend_index, header
         if isinstance(rules, HttpCheck):
             if key not in self._http:
-                self._http[key] = HttpScript(rules, header=header)
+                forms = self._forms(rules)
+                self._http[key] = HttpScript(rules, header=header, forms=forms)
             return partial(HttpRun, self._http[key], subject)
+        if isinstance(rules, TcpCheck):
+            if key not in self._scripts:
+                forms = self._forms(rules)
+                self._scripts[key] = Script(rules.steps, header=header, numbered=True, forms=forms)
+                self._factories[key] = self._scripts[key].run
+            if self._scripts[key].forms is not None:
+                return partial(self._scripts[key].run, subject)
+            return self._factories[key]
         if key not in self._factories:
             self._factories[key] = _factory(rules, header)
         return self._factories[key]
 
+    def _forms(self, rules: TcpCheck | HttpCheck) -> Forms | None:
+        return forms_of(rules.steps, rules.variables, self._segment, self._process)
 
-def _factory(rules: TcpCheck | NamedCheck, header: ProxyHeader) -> Factory:
-    if isinstance(rules, TcpCheck):
-        return Script(rules.steps, header=header, numbered=True).run
+
+def _factory(rules: NamedCheck, header: ProxyHeader) -> Factory:
     if isinstance(rules, RedisCheck):
         return Script(REDIS, header=header, numbered=False).run
     if isinstance(rules, SslHelloCheck):

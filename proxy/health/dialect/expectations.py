@@ -30,6 +30,7 @@ class Expectation:
     def __init__(self, step: ExpectStep) -> None:
         self.step = step
         fixed = step.match in (Match.STRING, Match.BINARY)
+        self.form = step.form
         self._find = _finder(step)
         self._bytes_first = max(1, len(step.pattern) if fixed else 1, step.bytes_min or 0)
         self.asked = _asked(step)
@@ -38,11 +39,14 @@ class Expectation:
         """How many more bytes it takes before a judgement, 0 for none."""
         return max(0, min(self._bytes_first, RECEIVED_MAX) - len(data))
 
-    def judge(self, data: bytes, *, last: bool) -> Verdict:
-        """What `data` says; `last`: no more will come, or there is no room for it."""
+    def judge(self, data: bytes, *, last: bool, wanted: bytes = b"") -> Verdict:
+        """What `data` says; `last`: no more will come, or there is no room for it.
+
+        `wanted`: what the step's format says, if it has one.
+        """
         if not last and self.missing(data):
             return Verdict.WAIT
-        found = self._find(data)
+        found = wanted in data if self.form else self._find(data)
         if not found and not last and self.step.bytes_min is None:
             return Verdict.WAIT
         return Verdict.AS_EXPECTED if found != self.step.negated else Verdict.OTHERWISE
@@ -61,6 +65,8 @@ def text_of(pattern: bytes) -> str:
 _PATTERNS: dict[Match, Callable[[ExpectStep], str]] = {
     Match.STRING: lambda step: f"'{text_of(step.pattern)}'",
     Match.BINARY: lambda _: "(binary)",
+    Match.STRING_FORMAT: lambda _: "(log-format string)",
+    Match.BINARY_FORMAT: lambda _: "(log-format binary)",
     Match.REGEX: lambda _: "(regex)",
     Match.BINARY_REGEX: lambda _: "(binary regex)",
 }
@@ -72,11 +78,14 @@ def _asked(step: ExpectStep) -> str:
         return "expect regex"
     if step.match == Match.BINARY_REGEX:
         return "expect binary regex"
+    if step.form:
+        what = "string" if step.match == Match.STRING_FORMAT else "binary"
+        return f"expect log-format {what}"
     return f"expect {step.match} '{text_of(step.pattern)}'"
 
 
 def _finder(step: ExpectStep) -> Find:
-    if step.match in (Match.STRING, Match.BINARY):
+    if step.form or step.match in (Match.STRING, Match.BINARY):
         return lambda data: step.pattern in data
     pattern = Pattern(step.pattern)
     if step.match == Match.REGEX:

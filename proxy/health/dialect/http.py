@@ -10,13 +10,22 @@ of its answer is judged in order, all of it by the same bytes.
 
 from __future__ import annotations
 
-from proxy.config.model.checks import ConnectStep, HttpCheck, HttpExpectStep, HttpSendStep
+from proxy.config.model.checks import (
+    ConnectStep,
+    HttpCheck,
+    HttpExpectStep,
+    HttpSendStep,
+    HttpStep,
+    SetStep,
+    first_acting,
+)
+from proxy.config.model.rules import FormatText
 from proxy.config.model.settings import ProxyHeader
 from proxy.health.dialect.expectations import Verdict
 from proxy.health.dialect.http_expectations import HttpExpectation
-from proxy.health.dialect.http_request import method_of, request_bytes
+from proxy.health.dialect.http_request import has_formats, literal, method_of, request_bytes
 from proxy.health.dialect.http_response import READ_MAX, HttpReply
-from proxy.health.dialect.script import commented, connection
+from proxy.health.dialect.script import EMPTY_TEXT, aimed, begun, commented, connection
 from proxy.health.dialect.seam import (
     Answer,
     Connect,
@@ -29,9 +38,11 @@ from proxy.health.dialect.seam import (
     Send,
     Subject,
 )
+from proxy.rules.forms import Forms, Writer
 from shm.check_status import CheckStatus
 
 NOT_FOUND = 404
+NO_REQUEST = "a request was sent before"
 
 
 class _Request:
@@ -40,36 +51,55 @@ class _Request:
     def __init__(self, step: HttpSendStep, *, with_state: bool) -> None:
         """`with_state`: it says how the server stands, so its bytes are made for each check."""
         self._request = step.request
-        self._send = None if with_state else Send(request_bytes(step.request))
+        self._with_state = with_state
+        same = not with_state and not has_formats(step.request)
+        self.sent = Send(request_bytes(step.request)) if same else None  # where it never differs
         self.is_head = method_of(step.request) == "HEAD"
 
-    def send(self, subject: Subject) -> Send:
-        """The bytes of it."""
-        return self._send or Send(request_bytes(self._request, subject.state()))
+    def made(self, subject: Subject, writer: Writer | None) -> Send:
+        """The bytes of it for one check."""
+        state = subject.state() if self._with_state else ""
+        return Send(request_bytes(self._request, state, writer.text if writer else literal))
 
 
 class HttpScript:
     """The steps of one section, compiled; all its checks share them."""
 
-    def __init__(self, rules: HttpCheck, *, header: ProxyHeader) -> None:
+    def __init__(
+        self, rules: HttpCheck, *, header: ProxyHeader, forms: Forms | None = None
+    ) -> None:
         """`header`: of `http-check connect send-proxy`."""
+        self.forms = forms
+        self.begins = first_acting(rules.steps)
         self.steps = tuple(_compiled(step, header, rules) for step in rules.steps)
-        begins = self.steps[0]
-        self.connects = isinstance(begins, Connect)  # by its own first step
+        begins = self.steps[self.begins]
+        self.connects = isinstance(begins, tuple)  # by its own first step
         self.first = (
-            begins if isinstance(begins, Connect) else Connect(quick_ack=False, notifies=True)
+            begins[1] if isinstance(begins, tuple) else Connect(quick_ack=False, notifies=True)
         )
+        self.sets = any(isinstance(step, SetStep) for step in self.steps)
+        self.ends_by_setting = isinstance(self.steps[-1], SetStep)
+        self.judges_on = tuple(map(self._judges_on, range(len(self.steps))))
+        acting = [step for step in self.steps if not isinstance(step, SetStep)]
+        last = acting[-1]
+        assert isinstance(last, HttpExpectation), last
+        self.last = last  # says how a check passed
         self.disable_on_404 = rules.disable_on_404
 
+    def _judges_on(self, at: int) -> bool:
+        """Whether an expectation is next behind a step."""
+        acting = (step for step in self.steps[at + 1 :] if not isinstance(step, SetStep))
+        return isinstance(next(acting, None), HttpExpectation)
 
-CompiledStep = Connect | _Request | HttpExpectation
+
+CompiledStep = tuple[ConnectStep, Connect] | _Request | SetStep | HttpExpectation
 
 
-def _compiled(
-    step: ConnectStep | HttpSendStep | HttpExpectStep, header: ProxyHeader, rules: HttpCheck
-) -> CompiledStep:
+def _compiled(step: HttpStep, header: ProxyHeader, rules: HttpCheck) -> CompiledStep:
     if isinstance(step, ConnectStep):
-        return connection(step, header, quick_ack=False)._replace(notifies=True)
+        return step, connection(step, header, quick_ack=False)._replace(notifies=True)
+    if isinstance(step, SetStep):
+        return step
     if isinstance(step, HttpSendStep):
         return _Request(step, with_state=rules.send_state)
     return HttpExpectation(step)
@@ -78,20 +108,29 @@ def _compiled(
 class HttpRun:
     """The dialect of one check."""
 
-    __slots__ = ("_at", "_response", "_script", "_subject")
+    __slots__ = ("_at", "_response", "_script", "_subject", "_writer", "first")
 
     place = ""
 
     def __init__(self, script: HttpScript, subject: Subject) -> None:
         self._script = script
         self._subject = subject
-        self._at = 0 if script.connects else -1  # the step under way; -1: the connect before all
-        self._response: HttpReply  # to the request of the present connection
+        self._at = script.begins if script.connects else -1  # the step; -1: connect before all
+        self._response: HttpReply | None = None  # to the request of the present connection
+        self._writer: Writer | None = None
+        self.first = script.first  # the first step's connection, or one as the server's line says
+        if script.forms is not None:
+            self._begin(script.forms, subject)
 
-    @property
-    def first(self) -> Connect:
-        """The first step's connection, or one as the server's line says."""
-        return self._script.first
+    def _begin(self, forms: Forms, subject: Subject) -> None:
+        """Set what is set before the first connection, which a value may aim."""
+        self._writer = begun(forms, subject)
+        if not self._script.connects:
+            self.first = aimed(self.first, None, self._writer)
+            return
+        for step in self._script.steps[: self._at]:
+            self._set(step)
+        self.first = self._aim(self._script.steps[self._at])
 
     def answer(self, event: Event) -> Answer:
         """The next step, or how it ended."""
@@ -109,6 +148,7 @@ class HttpRun:
 
     def _received(self, data: bytes) -> Answer:
         """Judge as much as HAProxy reads at once, and the rest only if that says nothing."""
+        assert self._response is not None, NO_REQUEST
         answer: Answer = Expect()
         for at in range(0, len(data), READ_MAX):
             self._response.feed(data[at : at + READ_MAX])
@@ -131,54 +171,112 @@ class HttpRun:
     def _next(self) -> Answer:
         """Go on behind the step under way."""
         self._at += 1
+        if self._script.sets:
+            self._set_all()
         if self._at == len(self._script.steps):
             return self._passed()
         step = self._script.steps[self._at]
-        if isinstance(step, Connect):
-            return step
+        if isinstance(step, tuple):
+            self._response = None
+            return step[1] if self._writer is None else self._aim(step)
         if isinstance(step, _Request):
+            sent = step.sent or self._made(step)
             self._response = HttpReply(to_head=step.is_head)
-            return step.send(self._subject)
+            return sent
+        assert self._response is not None, NO_REQUEST
         return self._judge(last=False) if self._response.code is not None else Expect()
+
+    def _set_all(self) -> None:
+        """Go on to the next step that does more than set a variable, or to the end."""
+        steps = self._script.steps
+        while self._at < len(steps) and isinstance(steps[self._at], SetStep):
+            self._set(steps[self._at])
+            self._at += 1
+
+    def _made(self, request: _Request) -> Send:
+        """A request that is made for this check."""
+        self._response = None  # HAProxy forgets the one before it
+        return request.made(self._subject, self._writing() if self._writer else None)
+
+    def _writing(self) -> Writer:
+        """The formats, which have heard what the server said."""
+        assert self._writer is not None, "a ruleset with a format has a writer"
+        response = self._response
+        if response is None or response.code is None:
+            self._writer.facts.hear(b"", headers=b"")
+        else:
+            lines = b"".join(b"%b: %b\r\n" % field for field in response.fields)
+            self._writer.facts.hear(bytes(response.body), status=response.code, headers=lines)
+        return self._writer
+
+    def _set(self, step: CompiledStep) -> None:
+        assert isinstance(step, SetStep), step
+        self._writing().set(step)
+
+    def _aim(self, step: CompiledStep) -> Connect:
+        assert isinstance(step, tuple), step
+        assert self._writer is not None, "a ruleset with a value has a writer"
+        return aimed(step[1], step[0].port_value, self._writer)
+
+    def _text(self, text: FormatText) -> str:
+        if isinstance(text, str):
+            return text
+        return self._writing().text(text).decode(errors="surrogateescape")
 
     def _judge(self, *, last: bool) -> Answer:
         response = self._response
+        assert response is not None, NO_REQUEST
         expectation = self._expectation()
         if response.broken or (last and response.code is None):
             step = expectation.step
-            return Result(CheckStatus.L7RSP, 0, commented(step.on_error, step))
+            return Result(CheckStatus.L7RSP, 0, commented(self._text(step.on_error), step))
         if response.code is None:
             return Expect()
         ends = response.code == NOT_FOUND and self._script.disable_on_404
         if ends and not self._subject.is_down():
             return Result(CheckStatus.L7OKC, NOT_FOUND)
+        if expectation.has_forms:
+            filled = expectation.filled(self._writing().text)
+            if filled is None:
+                return Result(CheckStatus.L7RSP, 0, commented(EMPTY_TEXT, expectation.step))
+            expectation = filled
         verdict = expectation.judge(response, last=last)
-        if verdict is Verdict.WAIT:
-            return Expect()
-        if verdict is Verdict.AS_EXPECTED:
-            return self._next_of_same(last=last)
+        if verdict is Verdict.OTHERWISE:
+            return self._failed(expectation, response)
+        return Expect() if verdict is Verdict.WAIT else self._next_of_same(last=last)
+
+    def _failed(self, expectation: HttpExpectation, response: HttpReply) -> Result:
         step = expectation.step
-        text = step.on_error or expectation.complaint(response)
-        return self._result(step.error_status, commented(text, step))
+        text = self._text(step.on_error) if step.on_error else expectation.complaint(response)
+        return self._result(step, step.error_status, commented(text, step))
 
     def _next_of_same(self, *, last: bool) -> Answer:
         """Behind an expectation; the next one looks at the same response."""
-        following = self._at + 1
-        steps = self._script.steps
-        if following < len(steps) and isinstance(steps[following], HttpExpectation):
-            self._at = following
-            return self._judge(last=last)
-        return self._next()
+        if not self._script.judges_on[self._at]:
+            return self._next()
+        self._at += 1
+        self._set_all()
+        return self._judge(last=last)
 
     def _passed(self) -> Result:
-        """The last step, which is an expectation, says how the check passed."""
-        step = self._script.steps[-1]
-        assert isinstance(step, HttpExpectation), step
-        return self._result(step.step.ok_status, step.step.on_success)
+        """The last expectation says how the check passed."""
+        step = self._script.last.step
+        return self._result(step, step.ok_status, self._text(step.on_success))
 
-    def _result(self, number: int, text: str) -> Result:
+    def _result(self, step: HttpExpectStep, number: int, text: str) -> Result:
         status = CheckStatus.of(number)
-        return Result(status, self._response.code or 0 if status.coded else 0, text)
+        return Result(status, self._code(step) if status.coded else 0, text)
+
+    def _code(self, step: HttpExpectStep) -> int:
+        if step.status_code is not None:
+            code = self._writing().number(step.status_code)
+            if code is not None:
+                return code
+        # where variables are set behind the last expectation, HAProxy has no code any more
+        ended = self._at == len(self._script.steps)
+        if self._response is None or (ended and self._script.ends_by_setting):
+            return 0
+        return self._response.code or 0
 
     def _expectation(self) -> HttpExpectation:
         """The step under way: only an expectation receives bytes."""

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from proxy.config.model.checks import HttpExpectStep, Match, TextMatch
+from proxy.config.model.rules import FormatText
 from proxy.health.dialect.expectations import Verdict
 from proxy.health.dialect.http_response import HttpReply
 from proxy.patterns import Pattern
 
 Find = Callable[[bytes], bool]
-_BODY = (Match.STRING, Match.REGEX)
+_BODY = (Match.STRING, Match.REGEX, Match.STRING_FORMAT)
 
 
 class HttpExpectation:
@@ -28,6 +31,25 @@ class HttpExpectation:
         self._find_value = _text_finder(step.value) if step.value is not None else None
         fixed = step.match == Match.STRING
         self._bytes_first = max(len(step.pattern) if fixed else 0, step.bytes_min or 0)
+        texts = (step.name, step.value)
+        self.has_forms = bool(step.form) or any(  # formats say what is wanted
+            text is not None and isinstance(text.pattern, tuple) for text in texts
+        )
+
+    def filled(self, write: Callable[[FormatText], bytes]) -> HttpExpectation | None:
+        """The same with what its formats say now; None where one of them says nothing."""
+        said: dict[str, TextMatch | bytes] = {}
+        for field, match in (("name", self.step.name), ("value", self.step.value)):
+            if match is not None and isinstance(match.pattern, tuple):
+                pattern = write(match.pattern).decode(errors="surrogateescape")
+                if not pattern:
+                    return None
+                said[field] = msgspec.structs.replace(match, pattern=pattern)
+        if self.step.form:
+            said["pattern"] = write(self.step.form)
+            if not said["pattern"]:
+                return None
+        return HttpExpectation(msgspec.structs.replace(self.step, **said))
 
     def judge(self, response: HttpReply, *, last: bool) -> Verdict:
         """What a response says whose head is there; `last`: no more will come."""
@@ -94,7 +116,7 @@ def elements(text: bytes) -> list[bytes]:
 
 
 def _finder(step: HttpExpectStep) -> Find:
-    if step.match == Match.STRING:
+    if step.match in (Match.STRING, Match.STRING_FORMAT):
         return lambda data: step.pattern in data
     if step.match in (Match.REGEX, Match.STATUS_REGEX):
         return Pattern(step.pattern).found_in
@@ -105,7 +127,9 @@ def _finder(step: HttpExpectStep) -> Find:
 
 def _text_finder(text: TextMatch, *, any_case: bool = False) -> Find:
     """`any_case`: header names, which are in small letters."""
-    wanted = text.pattern.encode()
+    if isinstance(text.pattern, tuple):
+        return lambda _data: False  # not before it is filled
+    wanted = text.pattern.encode(errors="surrogateescape")
     if text.method == "reg":
         return Pattern(b"(?i)" + wanted if any_case else wanted).found_in
     if any_case:

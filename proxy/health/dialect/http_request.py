@@ -7,8 +7,12 @@ other header fields, the connection last.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from proxy.config.model.checks import HttpRequest
+from proxy.config.model.rules import FormatText
+
+Write = Callable[[FormatText], bytes]
 
 METHOD, URI, VERSION = "OPTIONS", "/", "HTTP/1.0"
 NO_BODY_METHODS = frozenset(("GET", "HEAD", "OPTIONS", "DELETE"))  # that need no length
@@ -21,19 +25,33 @@ def method_of(request: HttpRequest) -> str:
     return request.method or METHOD
 
 
-def request_bytes(request: HttpRequest, state: str = "") -> bytes:
+def has_formats(request: HttpRequest) -> bool:
+    """Whether something of the request is made for each check."""
+    texts = (request.uri, request.body, *(value for _, value in request.headers))
+    return any(isinstance(text, tuple) for text in texts)
+
+
+def literal(text: FormatText) -> bytes:
+    """The bytes of a text without formats."""
+    assert isinstance(text, str), text
+    return text.encode(errors="surrogateescape")
+
+
+def request_bytes(request: HttpRequest, state: str = "", write: Write = literal) -> bytes:
     """The whole request; a header `Host` is also the authority of an absolute URI.
 
-    `state`: what is said of the server itself, by `http-check send-state`.
+    `state`: what is said of the server itself, by `http-check send-state`; `write`: makes bytes
+    of what may be a format.
     """
-    method, uri = method_of(request), request.uri or URI
+    method, uri = method_of(request), _text(write(request.uri or "")) or URI
     said = request.version or VERSION
     number = _HTTP.fullmatch(said)
     newer = number is not None and (int(number[1]), int(number[2])) >= (1, 1)
     version = "HTTP/1.1" if newer else said
     fields = []
     said_of_connection: set[str] = set()
-    for name, value in request.headers:
+    for name, form in request.headers:
+        value = _text(write(form))
         small, text = name.lower(), value
         if small == "connection":
             text, words = _connection(value)
@@ -44,14 +62,19 @@ def request_bytes(request: HttpRequest, state: str = "") -> bytes:
             fields.append(f"{small}: {text}\r\n")
     if state:
         fields.append(f"x-haproxy-server-state: {state}\r\n")
-    body = request.body.encode()
+    body = write(request.body)
     if body or method not in NO_BODY_METHODS:
         fields.append(f"content-length: {len(body)}\r\n")
     if newer and (not said_of_connection or "close" in said_of_connection):
         fields.append("connection: close\r\n")
     elif not newer and "keep-alive" in said_of_connection:
         fields.append("connection: keep-alive\r\n")
-    return f"{method} {uri} {version}\r\n{''.join(fields)}\r\n".encode() + body
+    head = f"{method} {uri} {version}\r\n{''.join(fields)}\r\n"
+    return head.encode(errors="surrogateescape") + body
+
+
+def _text(content: bytes) -> str:
+    return content.decode(errors="surrogateescape")
 
 
 def _with_authority(method: str, uri: str, host: str) -> str:

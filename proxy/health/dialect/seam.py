@@ -33,6 +33,9 @@ from shm.check_status import CheckStatus
 RECEIVED_MAX = 16_384  # bytes given at once, HAProxy's buffer
 
 
+End = tuple[str, int] | None  # of a connection: address and port, None on a Unix socket
+
+
 class Connect(NamedTuple):
     """A connection as the check wants it.
 
@@ -40,7 +43,8 @@ class Connect(NamedTuple):
     `quick_ack`: the kernel acknowledges at once; else not even the handshake's last ACK goes.
     `reset_on_close`: an established connection is closed by a reset. `ssl`: it is encrypted, with
     the name and the protocols here; `alpn` is as written in the file. `notifies`: the end of an
-    encrypted one is announced (RFC 8446, section 6.1).
+    encrypted one is announced (RFC 8446, section 6.1). `told`: is called with our end and the
+    server's, before the event.
     """
 
     address: str | None = None  # numeric; None: the check's own
@@ -52,6 +56,7 @@ class Connect(NamedTuple):
     sni: str | None = None
     alpn: str | None = None
     notifies: bool = False
+    told: Callable[[End, End], None] | None = None
 
 
 class Moment(enum.Enum):
@@ -122,10 +127,13 @@ class Result(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """The server that a check is of."""
+    """The server that a check is of; `number` is its id."""
 
     is_down: Callable[[], bool]  # whether checks have taken it down
     state: Callable[[], str]  # how it stands, as `http-check send-state` tells it
+    slot: int = 0
+    name: str = ""
+    number: int = 0
 
 
 Event = Moment | Received | Ended

@@ -7,10 +7,8 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 
 from proxy.relay.log.codes cimport *
 from proxy.relay.log.sinks cimport sink_keep, sink_room
-from proxy.relay.log.text cimport (
-    Text, port_of, put, put_address, put_character, put_counted, put_name, put_number, put_padded,
-    put_value)
-from proxy.relay.log.time cimport put_iso, text_over, time_words
+from proxy.relay.log.text cimport port_of, put_address, put_counted, put_name, put_value
+from proxy.relay.log.time cimport put_iso, time_words
 from proxy.relay.state.log_types cimport (
     LOG_HEXADECIMAL, LOG_TEXT_BYTES, STYLE_ISO, STYLE_PRIORITY, STYLE_RAW, STYLE_RFC5424,
     STYLE_SHORT, STYLE_TIMED, AccessLog, Log, LogName, LogNote, LogStep, LogTarget, LogTime)
@@ -18,6 +16,7 @@ from proxy.relay.state.server_places cimport backend_everywhere, served_everywhe
 from proxy.relay.state.syscalls cimport AF_INET, AF_INET6, AF_UNIX, sockaddr_in6, wall_clock_us
 from proxy.relay.state.types cimport (
     CLIENT, NO_SLOT, SERVER, TERMINATION_NORMAL, Backend, Engine, Session)
+from shm.text cimport Text, put, put_character, put_number, put_padded, text_over
 from shm.atomics cimport count, load_relaxed
 from shm.segment cimport frontend_counters, worker_counters
 

@@ -8,8 +8,7 @@ from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
 from proxy.relay.log.line cimport LEVEL_INFO, log_line, log_send
-from proxy.relay.log.text cimport Text, port_of, put, put_address, put_character, put_number
-from proxy.relay.log.time cimport text_over
+from proxy.relay.log.text cimport port_of, put_address
 from proxy.relay.state.log_types cimport (
     LOG_AT_CONNECT, LOG_NEED_FRONT, LOG_NEED_SOURCE, LOG_TEXT_BYTES, AccessLog,
     LogNote)
@@ -17,6 +16,7 @@ from proxy.relay.state.pool cimport pool_give, pool_take
 from proxy.relay.state.syscalls cimport (
     AF_UNIX, getsockname, sockaddr, sockaddr_in6, sockaddr_storage, socklen_t, wall_clock_us)
 from proxy.relay.state.types cimport CLIENT, SERVER, TERMINATION_NORMAL, Engine, Session
+from shm.text cimport Text, put, put_character, put_number, text_over
 from shm.atomics cimport count
 
 

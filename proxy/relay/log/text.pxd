@@ -1,66 +1,13 @@
-# Writing text into a buffer that has an end: numbers, quotes, addresses. Past the end, nothing.
+# Writing values of a log line: numbers, names and addresses, as their flags say.
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
-from libc.string cimport memcpy, strlen
+from libc.string cimport strlen
 
 from proxy.relay.state.log_types cimport LOG_ESCAPE, LOG_HEXADECIMAL, LOG_QUOTE, LogName
 from proxy.relay.state.syscalls cimport (
     AF_INET, AF_INET6, AF_UNIX, INET6_ADDRSTRLEN, inet_ntop, ntohs, sockaddr_in, sockaddr_in6)
-
-cdef struct Text:
-    char *start
-    char *at
-    char *end  # of the buffer
-
-
-cdef inline void put(Text *text, const char *bytes, size_t length) noexcept nogil:
-    cdef size_t room = text.end - text.at
-    if length > room:
-        length = room
-    memcpy(text.at, bytes, length)
-    text.at += length
-
-
-cdef inline void put_character(Text *text, char character) noexcept nogil:
-    if text.at != text.end:
-        text.at[0] = character
-        text.at += 1
-
-
-cdef inline void put_number(Text *text, int64_t value) noexcept nogil:
-    cdef char digits[20]
-    cdef uint64_t rest = <uint64_t>value
-    cdef int at = 20
-    if value < 0:
-        put_character(text, c'-')
-        rest = 0 - rest
-    while True:
-        at -= 1
-        digits[at] = <char>(c'0' + rest % 10)
-        rest //= 10
-        if rest == 0:
-            break
-    put(text, digits + at, 20 - at)
-
-
-cdef inline void put_padded(Text *text, uint64_t value, int digits) noexcept nogil:
-    """A number with leading zeros; its last digits if it has more."""
-    cdef char found[20]
-    cdef int at
-    for at in range(digits - 1, -1, -1):
-        found[at] = <char>(c'0' + value % 10)
-        value //= 10
-    put(text, found, digits)
-
-
-cdef inline void put_hexadecimal(Text *text, uint64_t value, int digits_min) noexcept nogil:
-    cdef char found[16]
-    cdef int at = 16
-    while at != 0 and (value != 0 or 16 - at < digits_min):
-        at -= 1
-        found[at] = b"0123456789ABCDEF"[value & 15]
-        value >>= 4
-    put(text, found + at, 16 - at)
+from shm.text cimport (
+    Text, put, put_address4, put_character, put_escaped, put_hexadecimal, put_number)
 
 
 cdef inline void put_counted(
@@ -75,17 +22,13 @@ cdef inline void put_counted(
 cdef inline void put_value(
         Text *text, const char *bytes, size_t length, uint32_t flags) noexcept nogil:
     """A value as its flags say; nothing is a dash, or a pair of quotes."""
-    cdef size_t at
     if length == 0 and not flags & LOG_QUOTE:
         put_character(text, c'-')
         return
     if flags & LOG_QUOTE:
         put_character(text, c'"')
     if flags & LOG_ESCAPE:
-        for at in range(length):
-            if bytes[at] in (c'"', c'\\', c']'):
-                put_character(text, c'\\')
-            put_character(text, bytes[at])
+        put_escaped(text, bytes, length)
     else:
         put(text, bytes, length)
     if flags & LOG_QUOTE:
@@ -94,14 +37,6 @@ cdef inline void put_value(
 
 cdef inline void put_name(Text *text, const LogName *name, uint32_t flags) noexcept nogil:
     put_value(text, name.bytes, name.length, flags)
-
-
-cdef inline void put_address4(Text *text, const uint8_t *bytes) noexcept nogil:
-    cdef int at
-    for at in range(4):
-        if at != 0:
-            put_character(text, c'.')
-        put_number(text, bytes[at])
 
 
 cdef inline void put_address(

@@ -2,9 +2,9 @@
 
 from libc.stdint cimport int64_t
 
-from proxy.relay.log.text cimport Text, put, put_character, put_padded
 from proxy.relay.state.log_types cimport LogTime
 from proxy.relay.state.syscalls cimport gmtime_r, localtime_r, time_t, tm
+from shm.text cimport Text, put, put_character, put_padded, text_over
 
 cdef extern from * nogil:
     """
@@ -19,14 +19,6 @@ cdef inline void put_clock(Text *text, const tm *now) noexcept nogil:
     put_padded(text, now.tm_min, 2)
     put_character(text, c':')
     put_padded(text, now.tm_sec, 2)
-
-
-cdef inline Text text_over(char *buffer, size_t room) noexcept nogil:
-    cdef Text text
-    text.start = buffer
-    text.at = buffer
-    text.end = buffer + room
-    return text
 
 
 cdef inline void write_syslog(LogTime *words, const tm *now) noexcept nogil:

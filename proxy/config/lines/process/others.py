@@ -95,7 +95,8 @@ _OTHERS: dict[str, Word[GlobalDraft]] = {
     ),
     "no-memory-trimming": without_effect(_ADVICE_MEMORY, shape=ALONE),
     **dict.fromkeys(
-        ("set-var", "set-var-fmt"), without_effect("no word reads variables", shape=TWO_LENIENT)
+        ("set-var", "set-var-fmt"),
+        without_effect("no word reads variables of the process", shape=TWO_LENIENT),
     ),
     **dict.fromkeys(
         ("maxzlibmem", "maxcompcpuusage", "maxcomprate"),

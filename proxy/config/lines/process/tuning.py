@@ -29,7 +29,7 @@ ADVICE = {
     "tune.http.": "Millrace forwards TCP as it is",
     "tune.quic.": "QUIC is not TCP",
     "tune.lua.": "Millrace runs no Lua",
-    "tune.vars.": "no word reads variables",
+    "tune.vars.": "only health checks have variables, each at most as large as an answer",
     "tune.comp.": "nothing is compressed",
     "tune.zlib.": "nothing is compressed",
     "tune.peers.": "there are no peers",

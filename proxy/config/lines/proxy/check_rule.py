@@ -1,7 +1,7 @@
 """What the rules of `tcp-check` and `http-check` have in common (manual section 4.2).
 
-Owns `comment`, `connect` and the options of `expect`; the rules themselves are read in tcp_check.py
-and http_check.py. Formats and expressions (`%[...]`, `*-lf`, `set-var`) are not supported yet.
+Owns `comment`, `connect`, variables and the options of `expect`; the rules themselves are read in
+tcp_check.py and http_check.py.
 """
 
 from __future__ import annotations
@@ -9,9 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from proxy.config.lines.rules.arguments import variable_name
+from proxy.config.lines.rules.fetches import Scope
+from proxy.config.lines.rules.values import ValueReader
 from proxy.config.lines.table import Statement
 from proxy.config.lines.tls import protocols, server_name
-from proxy.config.model.checks import ConnectStep, ExpectStep, Match
+from proxy.config.model.checks import ConnectStep, ExpectStep, Match, SetStep
+from proxy.config.model.rules import Format, FormatText, Value
 from proxy.config.text.addresses import parse_address, parse_port
 from proxy.config.text.messages import ConfigError
 from proxy.config.text.suggest import hint
@@ -20,8 +24,7 @@ from proxy.patterns import Pattern, PatternError
 from shm.check_status import CheckStatus
 
 BYTES_MAX = 2**31 - 1  # of `min-recv`
-LATER = ("set-var", "set-var-fmt", "unset-var")
-EXPECT_LATER = ("string-lf", "binary-lf", "status-code")
+SETTERS = ("set-var", "set-var-fmt", "unset-var")
 _STATUSES = {
     "ok-status": (CheckStatus.L4OK, CheckStatus.L6OK, CheckStatus.L7OK, CheckStatus.L7OKC),
     "error-status": (
@@ -31,19 +34,22 @@ _STATUSES = {
     "tout-status": (CheckStatus.L4TOUT, CheckStatus.L6TOUT, CheckStatus.L7TOUT),
 }
 _TEXTS = ("on-success", "on-error")
-EXPECT_OPTIONS = ("min-recv", "comment", *_STATUSES, *_TEXTS)
+EXPECT_OPTIONS = ("min-recv", "comment", "status-code", *_STATUSES, *_TEXTS)
 _CONNECT_WORDS = (
     *("comment", "default", "port", "addr", "send-proxy", "linger"),
     *("ssl", "sni", "alpn", "proto", "via-socks4"),
 )
 
 
-def rule_kind(statement: Statement, kinds: Sequence[str], later: Sequence[str]) -> str:
-    """The word behind `tcp-check` or `http-check`; ConfigError where it is not one of `kinds`."""
+def rule_kind(statement: Statement, kinds: Sequence[str]) -> str:
+    """The word behind `tcp-check` or `http-check`, without a variable in parentheses.
+
+    ConfigError where it is not one of `kinds`.
+    """
     word = statement.keyword
     kind = statement.arguments[0] if statement.arguments else ""
-    if kind.partition("(")[0] in later:
-        raise ConfigError(f"'{word} {kind}' is not supported yet")
+    if kind.partition("(")[0] in SETTERS:
+        return kind.partition("(")[0]
     if kind not in kinds:
         known = "', '".join(kinds)
         found = hint(kind, tuple(kinds))
@@ -54,10 +60,13 @@ def rule_kind(statement: Statement, kinds: Sequence[str], later: Sequence[str]) 
 class RuleReader:
     """One rule while its words are read; `rules` are the lines before it, comments too."""
 
-    def __init__(self, name: str, statement: Statement, rules: Sequence[object]) -> None:
+    def __init__(
+        self, name: str, statement: Statement, rules: Sequence[object], scope: Scope
+    ) -> None:
         """`name` is the rule's in messages: `tcp-check expect`."""
         self.name = f"'{name}'"
         self.words = list(statement.arguments)
+        self._values = ValueReader(scope, statement.context.environment)
         self._statement = statement
         self._rules = rules
 
@@ -95,6 +104,57 @@ class RuleReader:
         listed = "', '".join(known)
         self.fail(f"only supports '{listed}', but got '{word}'{hint(word, tuple(known))}")
 
+    def told_of_http(self, title: str) -> None:
+        """Warn, as HAProxy does, of a format that looks at HTTP in a section in mode tcp."""
+        if self._values.needs_http:
+            self._statement.warn(
+                f"HTTP log/header format not usable with {title} (needs 'mode http')."
+            )
+
+    def expression(self, text: str, what: str) -> Value:
+        """A value that the words of a rule say."""
+        try:
+            return self._values.expression(text)
+        except ConfigError as error:
+            raise ConfigError(
+                f"{self.name} : error detected while parsing {what} expression : {error}"
+            ) from error
+
+    def format(self, text: str) -> Format:
+        """A format that the words of a rule say."""
+        try:
+            return self._values.format(text)
+        except ConfigError as error:
+            raise ConfigError(
+                f"{self.name} : '{text}' invalid log-format string ({error})"
+            ) from error
+
+    def text(self, text: str) -> FormatText:
+        """The same, or what it says where that is always the same."""
+        self.format(text)
+        return self._values.text(text)
+
+    def variable(self) -> SetStep:
+        """The line `set-var(<name>) <expression>`, `set-var-fmt` or `unset-var`."""
+        kind, opening, rest = self._statement.words[0].partition("(")
+        name, comma, condition = rest.removesuffix(")").partition(",")
+        if not opening or not rest.endswith(")"):
+            self.fail(f"expects '{kind}(<variable>)'")
+        if comma:
+            self.fail(f"'{condition}' : conditions of '{kind}' are not supported yet")
+        try:
+            name = variable_name(name)
+        except ConfigError as error:
+            raise ConfigError(f"{self.name} : '{kind}' : {error}") from error
+        if kind == "unset-var":
+            self._statement.pass_over(0, self.name)
+            return SetStep(self.number, name)
+        self._statement.pass_over(1, self.name)
+        if kind == "set-var-fmt":
+            text = self.value("a format")
+            return SetStep(self.number, name, form=self.format(text))
+        return SetStep(self.number, name, value=self.expression(self.value("an expression"), kind))
+
     def comment(self) -> str:
         """The line `comment`; HAProxy says of what follows it that it is passed over."""
         text = self.value("a string")
@@ -103,14 +163,17 @@ class RuleReader:
 
     def connect(self) -> ConnectStep:
         """The line `connect`."""
-        others = [rule for rule in self._rules if not isinstance(rule, str)]
+        others = [rule for rule in self._rules if not isinstance(rule, str | SetStep)]
         if others and not isinstance(others[0], ConnectStep):
-            self.fail("the first step must be a 'connect', too, where a later one is")
+            self.fail(
+                "the first step must be a 'connect', too, where a later one is: only variables "
+                "may be set before"
+            )
         given: dict[str, Any] = {"comment": self.comment_before()}
         while self.words:
             option = self.words.pop(0)
             if option == "port":
-                given["port"] = self._port()
+                given.update(self._port())
             elif option == "addr":
                 given.update(self._address())
             elif option == "comment":
@@ -132,12 +195,12 @@ class RuleReader:
                 self.only(_CONNECT_WORDS, option)
         return ConnectStep(self.number, **given)
 
-    def _port(self) -> int:
-        text = self.value("a port number", "port")
+    def _port(self) -> dict[str, Any]:
+        text = self.value("a port number or an expression", "port")
         if not text.isdecimal():
-            self.fail("an expression as 'port' is not supported yet")
+            return {"port": None, "port_value": self.expression(text, "port")}
         try:
-            return parse_number(text, 1, 65_535)
+            return {"port": parse_number(text, 1, 65_535), "port_value": None}
         except ConfigError as error:
             raise ConfigError(f"{self.name} : 'port' {error}") from error
 
@@ -176,9 +239,9 @@ class RuleReader:
         if option == "comment":
             return {"comment": text}
         if option in _TEXTS:
-            if "%" in text:
-                self.fail(f"'{option}' : '%' is not supported yet")
-            return {option.replace("-", "_"): text}
+            return {option.replace("-", "_"): self.text(text)}
+        if option == "status-code":
+            return {"status_code": self.expression(text, option)}
         if option == "min-recv":
             try:
                 least = parse_number(text, -1, BYTES_MAX)
@@ -202,10 +265,8 @@ class RuleReader:
                     self.fail("only one pattern is expected")
                 match = Match(word)
                 given |= {"match": match, "negated": negated, **self.pattern(match)}
-            elif word in EXPECT_LATER:
-                self.fail(f"'{word}' is not supported yet")
             elif word not in EXPECT_OPTIONS:
-                self.only((*EXPECT_OPTIONS, *matches, *EXPECT_LATER), word)
+                self.only((*EXPECT_OPTIONS, *matches), word)
             elif negated:
                 self.fail(f"'!' is not supported with '{word}'")
             else:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from proxy.config.drafts import ProxyDraft
-from proxy.config.lines.proxy.check_rule import LATER, RuleReader, rule_kind
+from proxy.config.lines.proxy.check_rule import SETTERS, RuleReader, rule_kind
+from proxy.config.lines.rules.fetches import Scope
+from proxy.config.lines.rules.values import ValueReader
 from proxy.config.lines.table import Statement
 from proxy.config.model.checks import (
     ConnectStep,
@@ -14,20 +17,21 @@ from proxy.config.model.checks import (
     HttpRequest,
     HttpSendStep,
     Match,
+    SetStep,
     TextMatch,
 )
+from proxy.config.model.rules import FormatText
 from proxy.config.text.messages import ConfigError
 from shm.check_status import CheckStatus
 
 _FLAGS = {"disable-on-404": "disable_on_404", "send-state": "send_state"}
-_KINDS = (*_FLAGS, "comment", "connect", "send", "expect")
+_KINDS = (*_FLAGS, "comment", "connect", "send", "expect", *SETTERS)
 _MATCHES = (
     *(Match.STRING, Match.REGEX, Match.STATUS, Match.STATUS_REGEX),
-    *(Match.HEADER, Match.FULL_HEADER),
+    *(Match.HEADER, Match.FULL_HEADER, Match.STRING_FORMAT),
 )
-_BODY_MATCHES = (Match.STRING, Match.REGEX)
-_SEND_WORDS = ("comment", "meth", "uri", "ver", "hdr", "body")
-_SEND_LATER = ("uri-lf", "body-lf")
+_BODY_MATCHES = (Match.STRING, Match.REGEX, Match.STRING_FORMAT)
+_SEND_WORDS = ("comment", "meth", "uri", "uri-lf", "ver", "hdr", "body", "body-lf")
 _FRAMING = ("content-length", "transfer-encoding")  # what the body says, and nothing else
 _METHODS = ("str", "beg", "end", "sub", "reg")
 
@@ -41,7 +45,7 @@ def httpchk(statement: Statement, draft: ProxyDraft) -> None:
     method, uri = (first, second) if second else ("", first)
     lines, _, body = third.partition("\r\n\r\n")
     version, _, head = lines.partition("\r\n")
-    headers = _old_headers(head)
+    headers = _old_headers(head, statement.context.environment)
     if version != third:
         statement.warn(
             "'option httpchk' : headers or a body behind the version are deprecated: "
@@ -51,8 +55,9 @@ def httpchk(statement: Statement, draft: ProxyDraft) -> None:
     draft.check_option = HttpCheck(request)
 
 
-def _old_headers(text: str) -> tuple[tuple[str, str], ...]:
-    kept: list[tuple[str, str]] = []
+def _old_headers(text: str, environment: Mapping[str, str]) -> tuple[tuple[str, FormatText], ...]:
+    reader = ValueReader(Scope.HTTP_CHECK, environment)
+    kept: list[tuple[str, FormatText]] = []
     for line in filter(None, text.split("\r\n")):
         name, colon, value = line.partition(":")
         if (
@@ -63,25 +68,20 @@ def _old_headers(text: str) -> tuple[tuple[str, str], ...]:
         ):
             raise ConfigError(f"'option httpchk' : '{line}' behind the version is no header")
         if name.lower() not in _FRAMING:
-            kept.append((name, _verbatim(value.strip(), "option httpchk")))
+            try:
+                kept.append((name, reader.text(value.strip())))
+            except ConfigError as error:
+                raise ConfigError(f"'option httpchk' : {error}") from error
     return tuple(kept)
 
 
-def _verbatim(value: str, rule: str) -> str:
-    """A format without variables; ConfigError."""
-    if "%" in value.replace("%%", ""):
-        text = f"'{rule}' : a format in a header is not supported yet (write '%%' for a '%')"
-        raise ConfigError(text)
-    return value.replace("%%", "%")
-
-
-def _has_host(headers: list[tuple[str, str]]) -> bool:
+def _has_host(headers: Sequence[tuple[str, FormatText]]) -> bool:
     return any(name.lower() == "host" for name, _ in headers)
 
 
 def http_check(statement: Statement, draft: ProxyDraft) -> None:
     """One rule. The first of a section replaces the rules that it inherited."""
-    kind = rule_kind(statement, _KINDS, LATER)
+    kind = rule_kind(statement, _KINDS)
     if kind in _FLAGS:
         statement.skip(1).at_most(0)
         setattr(draft, _FLAGS[kind], True)
@@ -89,8 +89,8 @@ def http_check(statement: Statement, draft: ProxyDraft) -> None:
         return
     draft.http_check.begin(statement.origin)
     lines = draft.http_check.lines
-    rule = _HttpRule(f"http-check {kind}", statement.skip(1), lines)
-    steps = draft.http_check.steps
+    rule = _HttpRule(f"http-check {kind}", statement.skip(1), lines, Scope.HTTP_CHECK)
+    steps = [step for step in draft.http_check.steps if not isinstance(step, SetStep)]
     rule.follows(kind, type(steps[-1]) if steps else None)
     if kind == "comment":
         lines.append(rule.comment())
@@ -98,8 +98,11 @@ def http_check(statement: Statement, draft: ProxyDraft) -> None:
         lines.append(rule.connect())
     elif kind == "send":
         lines.append(rule.send())
+    elif kind in SETTERS:
+        lines.append(rule.variable())
     else:
         lines.append(rule.expect())
+    rule.told_of_http(f"proxy '{draft.name}'")
 
 
 class _HttpRule(RuleReader):
@@ -117,18 +120,18 @@ class _HttpRule(RuleReader):
 
     def send(self) -> HttpSendStep:
         """The line `send`."""
-        words: dict[str, str] = {}
-        headers: list[tuple[str, str]] = []
+        words: dict[str, Any] = {}
+        headers: list[tuple[str, FormatText]] = []
         while self.words:
             option = self.words.pop(0)
-            if option in _SEND_LATER:
-                self.fail(f"'{option}' is not supported yet")
             if option == "hdr":
                 headers.append(self._header(headers))
+            elif option.endswith("-lf") and option in _SEND_WORDS:
+                words[option.removesuffix("-lf")] = self.text(self.value("a format", option))
             elif option in _SEND_WORDS:
                 words[option] = self.value("a string", option)
             else:
-                self.only((*_SEND_WORDS, *_SEND_LATER), option)
+                self.only(_SEND_WORDS, option)
         kept = tuple(pair for pair in headers if pair[0].lower() not in _FRAMING)
         request = HttpRequest(
             words.get("meth"), words.get("uri"), words.get("ver"), kept, words.get("body", "")
@@ -136,13 +139,13 @@ class _HttpRule(RuleReader):
         comment = words.get("comment", self.comment_before())
         return HttpSendStep(self.number, request, comment)
 
-    def _header(self, others: list[tuple[str, str]]) -> tuple[str, str]:
+    def _header(self, others: list[tuple[str, FormatText]]) -> tuple[str, FormatText]:
         if len(self.words) < 2 or not self.words[0] or not self.words[1]:
             self.fail("'hdr' expects <name> and <value>")
         name, value = self.words.pop(0), self.words.pop(0)
         if name.lower() == "host" and _has_host(others):
             self.fail("'Host' header already defined")
-        return name, _verbatim(value, "http-check send")
+        return name, self.text(value)
 
     def expect(self) -> HttpExpectStep:
         """The line `expect`."""
@@ -155,6 +158,8 @@ class _HttpRule(RuleReader):
         if match in (Match.HEADER, Match.FULL_HEADER):
             return self._header_patterns(match)
         text = self.value("a pattern", match)
+        if match is Match.STRING_FORMAT:
+            return {"pattern": b"", "form": self.format(text)}
         if match is Match.STATUS:
             return {"pattern": text.encode(), "ranges": self._ranges(text)}
         return {"pattern": text.encode() if match is Match.STRING else self.regex(text)}
@@ -172,20 +177,16 @@ class _HttpRule(RuleReader):
         return tuple(ranges)
 
     def _header_patterns(self, match: Match) -> dict[str, Any]:
-        if self.words[:1] == ["name-lf"]:
-            self.fail(f"'{match}' : 'name-lf' is not supported yet")
-        if self.words[:1] != ["name"] or len(self.words) < 2:
+        if self.words[:1] not in (["name"], ["name-lf"]) or len(self.words) < 2:
             self.fail(f"'{match}' expects 'name' and a pattern")
-        self.words.pop(0)
-        given: dict[str, Any] = {"name": self._text_match(match), "pattern": b""}
-        if self.words[:1] == ["value-lf"]:
-            self.fail(f"'{match}' : 'value-lf' is not supported yet")
-        if self.words[:1] == ["value"]:
-            self.words.pop(0)
-            given["value"] = self._text_match(match)
+        word = self.words.pop(0)
+        given: dict[str, Any] = {"name": self._text_match(match, word), "pattern": b""}
+        if self.words[:1] in (["value"], ["value-lf"]):
+            word = self.words.pop(0)
+            given["value"] = self._text_match(match, word)
         return given
 
-    def _text_match(self, match: Match) -> TextMatch:
+    def _text_match(self, match: Match, word: str) -> TextMatch:
         method = "str"
         if self.words[:1] == ["-m"]:
             self.words.pop(0)
@@ -194,6 +195,12 @@ class _HttpRule(RuleReader):
             if method not in _METHODS:
                 self.fail(f"'{match}' : '-m' only supports '{known}' (got '{method}')")
         text = self.value("a pattern", match)
+        if word.endswith("-lf"):
+            if method == "reg":
+                self.fail(
+                    f"'{match}': log-format string is not supported with a regex matching method."
+                )
+            return TextMatch(self.format(text), method)
         if method == "reg":
             self.regex(text)
         return TextMatch(text, method)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 
 from proxy.config.http_drafts import Expression
-from proxy.config.lines.rules.fetches import FETCHES, Argument, Fetch, SampleType
+from proxy.config.lines.rules.fetches import FETCHES, Argument, Fetch, SampleType, Scope
 from proxy.config.lines.rules.patterns import network_of, ranges_of, text_of
 from proxy.config.model.rules import Matcher
 from proxy.config.model.settings import Origin
@@ -23,6 +23,7 @@ _LATER_FLAGS = {
     "-M": "maps",
     "-u": "the number of a list",
 }
+_HERE = tuple(name for name, fetch in FETCHES.items() if Scope.REQUEST in fetch.scope)
 _OCCURRENCE = re.compile(r"-?[0-9]|-10|[0-9]{2,4}")  # from the end, HAProxy knows ten
 
 
@@ -71,9 +72,9 @@ def parse_expression(
 def _fetch(word: str) -> tuple[Fetch, tuple[str, ...]]:
     match = _CALL.fullmatch(word)
     name = match[1] if match else word.partition("(")[0]
-    if name not in FETCHES:
+    if name not in FETCHES or Scope.REQUEST not in FETCHES[name].scope:
         raise ConfigError(
-            f"fetch method '{name}' is unknown, or not supported yet{hint(name, FETCHES)}"
+            f"fetch method '{name}' is unknown, or not supported yet{hint(name, _HERE)}"
         )
     if match is None:
         raise ConfigError(f"'{word}': the arguments of a fetch end with ')'")

@@ -1,4 +1,4 @@
-"""The sample fetches of conditions (manual section 7.3): one entry each.
+"""The sample fetches (manual section 7.3): one entry each.
 
 Owns the names, types and arguments. To add a fetch: an entry here, a number and a function in
 proxy/rules/. Aliases and the old spellings with a matcher at their end (`path_beg`) are entries of
@@ -38,6 +38,15 @@ _MATCHERS = {
 }
 
 
+class Scope(enum.Flag):
+    """Where a fetch has something to look at."""
+
+    REQUEST = enum.auto()  # conditions of a section that answers itself
+    TCP_CHECK = enum.auto()
+    HTTP_CHECK = enum.auto()
+    ANSWER = enum.auto()  # formats of what such a section answers
+
+
 class Argument(enum.Enum):
     """What stands in the parentheses of a fetch; the text is for messages."""
 
@@ -48,6 +57,17 @@ class Argument(enum.Enum):
     SERVER = "<backend>/<server>"
     FRONTEND = "<frontend>"
     USERS = "<userlist>"
+    TEXT = "<text>"
+    INTEGER = "<number>"
+    TRUTH = "true|false"
+    ADDRESS = "<address>"
+    DIGITS = "<hex digits>"
+    ENVIRONMENT = "<variable of the environment>"
+    VARIABLE = "<scope>.<name>[,<default>]"
+    DATE = "[<offset>[,s|ms|us]]"
+    LIMIT = "[<limit>]"
+    PART = "<offset>,<length>"
+    BLOCK = "<offset>,<bytes of the length>"
 
 
 class Fetch(NamedTuple):
@@ -57,6 +77,7 @@ class Fetch(NamedTuple):
     type: SampleType
     argument: Argument = Argument.NONE
     matcher: Matcher | None = None  # of an old spelling; None: the usual one of the type
+    scope: Scope = Scope.REQUEST
 
     @property
     def usual_matcher(self) -> Matcher:
@@ -65,47 +86,107 @@ class Fetch(NamedTuple):
 
 
 _TRUTH, _NUMBER, _ADDRESS, _TEXT = SampleType
-_TEXTS = {
-    "path": Fetch("path", _TEXT),
-    "url": Fetch("url", _TEXT),
-    "urlp": Fetch("url_param", _TEXT, Argument.NAME),
-    "hdr": Fetch("req.hdr", _TEXT, Argument.HEADER),
-}
 _ENDINGS = (
     *(Matcher.BEG, Matcher.END, Matcher.SUB, Matcher.DIR, Matcher.DOM),
     Matcher.LEN,
 )
 
+_CHECKS = Scope.TCP_CHECK | Scope.HTTP_CHECK
+_FORMATS = _CHECKS | Scope.ANSWER
+_ALL = Scope.REQUEST | _FORMATS
+_REQUEST = Scope.REQUEST | Scope.ANSWER
+_TEXTS = {
+    "path": Fetch("path", _TEXT, scope=_REQUEST),
+    "url": Fetch("url", _TEXT, scope=_REQUEST),
+    "urlp": Fetch("url_param", _TEXT, Argument.NAME, scope=_REQUEST),
+    "hdr": Fetch("req.hdr", _TEXT, Argument.HEADER, scope=_REQUEST),
+}
+
+
+def _of_checks(
+    name: str, kind: SampleType, argument: Argument = Argument.NONE, scope: Scope = _CHECKS
+) -> Fetch:
+    return Fetch(name, kind, argument, scope=scope)
+
+
+def _in_formats(name: str, kind: SampleType, argument: Argument = Argument.NONE) -> Fetch:
+    return Fetch(name, kind, argument, scope=_FORMATS)
+
+
+_IN_FORMATS = {
+    "str": _in_formats("text", _TEXT, Argument.TEXT),
+    "meth": _in_formats("text", _TEXT, Argument.TEXT),
+    "bin": _in_formats("text", _TEXT, Argument.DIGITS),
+    "env": _in_formats("text", _TEXT, Argument.ENVIRONMENT),
+    "hostname": _in_formats("text", _TEXT),
+    "int": _in_formats("number", _NUMBER, Argument.INTEGER),
+    "bool": _in_formats("number", _TRUTH, Argument.TRUTH),
+    "proc": _in_formats("number", _NUMBER),
+    "nbproc": _in_formats("number", _NUMBER),
+    "ipv4": _in_formats("address", _ADDRESS, Argument.ADDRESS),
+    "ipv6": _in_formats("address", _ADDRESS, Argument.ADDRESS),
+    "date": _in_formats("date", _NUMBER, Argument.DATE),
+    "rand": _in_formats("rand", _NUMBER, Argument.LIMIT),
+    "uuid": _in_formats("uuid", _TEXT),
+    "var": _in_formats("var", _TEXT, Argument.VARIABLE),
+    "be_name": _in_formats("text", _TEXT),
+    "be_id": _of_checks("number", _NUMBER),
+    "srv_name": _of_checks("srv_name", _TEXT),
+    "srv_id": _of_checks("srv_id", _NUMBER),
+    "bc_src": _of_checks("bc_src", _ADDRESS),
+    "bc_dst": _of_checks("bc_dst", _ADDRESS),
+    "bc_src_port": _of_checks("bc_src_port", _NUMBER),
+    "bc_dst_port": _of_checks("bc_dst_port", _NUMBER),
+    "srv_queue": _in_formats("srv_queue", _NUMBER, Argument.SERVER),
+    "pathq": Fetch("pathq", _TEXT, scope=Scope.ANSWER),
+    "base": Fetch("base", _TEXT, scope=Scope.ANSWER),
+    "fe_name": Fetch("text", _TEXT, scope=Scope.ANSWER),
+    "req.ver": Fetch("req.ver", _TEXT, scope=Scope.ANSWER),
+    "capture.req.uri": Fetch("pathq", _TEXT, scope=Scope.ANSWER),
+    "capture.req.method": Fetch("method", _TEXT, scope=Scope.ANSWER),
+    "capture.req.ver": Fetch("version", _TEXT, scope=Scope.ANSWER),
+    "res.len": _of_checks("res.len", _NUMBER, scope=Scope.TCP_CHECK),
+    "res.payload": _of_checks("res.payload", _TEXT, Argument.PART, Scope.TCP_CHECK),
+    "res.payload_lv": _of_checks("res.payload_lv", _TEXT, Argument.BLOCK, Scope.TCP_CHECK),
+    "status": _of_checks("status", _NUMBER, scope=Scope.HTTP_CHECK),
+    "res.body": _of_checks("res.body", _TEXT, scope=Scope.HTTP_CHECK),
+    "res.hdr": _of_checks("res.hdr", _TEXT, Argument.HEADER, Scope.HTTP_CHECK),
+    "res.fhdr": _of_checks("res.fhdr", _TEXT, Argument.HEADER, Scope.HTTP_CHECK),
+    "res.hdr_cnt": _of_checks("res.hdr_cnt", _NUMBER, Argument.NAME, Scope.HTTP_CHECK),
+    "res.fhdr_cnt": _of_checks("res.fhdr_cnt", _NUMBER, Argument.NAME, Scope.HTTP_CHECK),
+}
+
 FETCHES: dict[str, Fetch] = {
-    "always_true": Fetch("always_true", _TRUTH),
-    "always_false": Fetch("always_false", _TRUTH),
-    "ssl_fc": Fetch("always_false", _TRUTH),  # no client's TLS ends here
-    "src": Fetch("src", _ADDRESS),
-    "src_port": Fetch("src_port", _NUMBER),
-    "dst": Fetch("dst", _ADDRESS),
-    "dst_port": Fetch("dst_port", _NUMBER),
-    "method": Fetch("method", _TEXT),
-    "query": Fetch("query", _TEXT),
-    "url_param": Fetch("url_param", _TEXT, Argument.NAME),
-    "req.hdr": Fetch("req.hdr", _TEXT, Argument.HEADER),
-    "req.fhdr": Fetch("req.fhdr", _TEXT, Argument.HEADER),
-    "req.hdr_cnt": Fetch("req.hdr_cnt", _NUMBER, Argument.NAME),
-    "hdr_cnt": Fetch("req.hdr_cnt", _NUMBER, Argument.NAME),
-    "req.fhdr_cnt": Fetch("req.fhdr_cnt", _NUMBER, Argument.NAME),
+    "always_true": Fetch("always_true", _TRUTH, scope=_ALL),
+    "always_false": Fetch("always_false", _TRUTH, scope=_ALL),
+    "ssl_fc": Fetch("always_false", _TRUTH, scope=_REQUEST),  # no client's TLS ends here
+    "src": Fetch("src", _ADDRESS, scope=_ALL),
+    "src_port": Fetch("src_port", _NUMBER, scope=_ALL),
+    "dst": Fetch("dst", _ADDRESS, scope=_ALL),
+    "dst_port": Fetch("dst_port", _NUMBER, scope=_ALL),
+    "method": Fetch("method", _TEXT, scope=_REQUEST),
+    "query": Fetch("query", _TEXT, scope=_REQUEST),
+    "url_param": Fetch("url_param", _TEXT, Argument.NAME, scope=_REQUEST),
+    "req.hdr": Fetch("req.hdr", _TEXT, Argument.HEADER, scope=_REQUEST),
+    "req.fhdr": Fetch("req.fhdr", _TEXT, Argument.HEADER, scope=_REQUEST),
+    "req.hdr_cnt": Fetch("req.hdr_cnt", _NUMBER, Argument.NAME, scope=_REQUEST),
+    "hdr_cnt": Fetch("req.hdr_cnt", _NUMBER, Argument.NAME, scope=_REQUEST),
+    "req.fhdr_cnt": Fetch("req.fhdr_cnt", _NUMBER, Argument.NAME, scope=_REQUEST),
     **_TEXTS,
     **{
-        f"{name}_{matcher.value}": fetch._replace(matcher=matcher)
+        f"{name}_{matcher.value}": fetch._replace(matcher=matcher, scope=Scope.REQUEST)
         for name, fetch in _TEXTS.items()
         for matcher in _ENDINGS
     },
     "http_auth": Fetch("http_auth", _TRUTH, Argument.USERS),
     "http_auth_group": Fetch("http_auth_group", _TEXT, Argument.USERS),
-    "nbsrv": Fetch("nbsrv", _NUMBER, Argument.BACKEND),
-    "srv_is_up": Fetch("srv_is_up", _TRUTH, Argument.SERVER),
-    "srv_conn": Fetch("srv_conn", _NUMBER, Argument.SERVER),
-    "be_conn": Fetch("be_conn", _NUMBER, Argument.BACKEND),
-    "queue": Fetch("queue", _NUMBER, Argument.BACKEND),
-    "fe_conn": Fetch("fe_conn", _NUMBER, Argument.FRONTEND),
+    "nbsrv": Fetch("nbsrv", _NUMBER, Argument.BACKEND, scope=_ALL),
+    "srv_is_up": Fetch("srv_is_up", _TRUTH, Argument.SERVER, scope=_ALL),
+    "srv_conn": Fetch("srv_conn", _NUMBER, Argument.SERVER, scope=_ALL),
+    "be_conn": Fetch("be_conn", _NUMBER, Argument.BACKEND, scope=_ALL),
+    "queue": Fetch("queue", _NUMBER, Argument.BACKEND, scope=_ALL),
+    "fe_conn": Fetch("fe_conn", _NUMBER, Argument.FRONTEND, scope=_REQUEST),
+    **_IN_FORMATS,
 }
 
 # Names of conditions that every section has (manual section 7.4), as far as their fetches are here.

@@ -1,0 +1,145 @@
+"""The arguments of fetches that give values: words to what a Value has. Pure.
+
+Owns their forms and the errors about them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+from proxy.config.lines.rules.fetches import Argument
+from proxy.config.model.rules import Target
+from proxy.config.text.messages import ConfigError
+
+INTEGER_MAX = 2**63 - 1
+SCOPES = ("check", "sess", "txn", "req", "res", "proc")
+_UNITS = {"s": 0, "ms": 1, "us": 2}
+_LENGTH_BYTES_MAX = 8
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_VARIABLE = re.compile(r"[A-Za-z0-9_.]+")
+_TRUTHS = {"true": 1, "false": 0, "1": 1, "0": 0}
+_COUNTS = {
+    **dict.fromkeys((Argument.NONE, Argument.BACKEND, Argument.FRONTEND, Argument.LIMIT), (0, 1)),
+    **dict.fromkeys((Argument.DATE,), (0, 2)),
+    **dict.fromkeys((Argument.VARIABLE, Argument.HEADER), (1, 2)),
+    **dict.fromkeys((Argument.PART, Argument.BLOCK), (2, 2)),
+    Argument.TEXT: (0, 1),
+}
+_ONE = (1, 1)
+
+
+def integer(text: str, what: str) -> int:
+    """A whole number of 64 bits; ConfigError."""
+    if not _INTEGER.fullmatch(text) or abs(int(text)) > INTEGER_MAX:
+        raise ConfigError(f"'{what}': '{text}' is not a number")
+    return int(text)
+
+
+def variable_name(text: str) -> str:
+    """A variable as it is written, with its scope; ConfigError."""
+    scope, dot, name = text.partition(".")
+    if not text:
+        raise ConfigError("Empty variable name cannot be accepted.")
+    if not dot or scope not in SCOPES or not _VARIABLE.fullmatch(name):
+        raise ConfigError(
+            f"invalid variable name '{text}'. A variable name must be start by its scope. The "
+            "scope can be 'proc', 'sess', 'txn', 'req', 'res' or 'check'."
+        )
+    if scope == "proc":
+        raise ConfigError(
+            f"'{text}' is not supported: the workers share no variables; use the scope 'check'"
+        )
+    return text
+
+
+class ArgumentReader:
+    """Makes fields of a Value of the arguments of one fetch."""
+
+    def __init__(self, word: str, environment: Mapping[str, str]) -> None:
+        """`word` is the fetch as written."""
+        self._word = word
+        self._environment = environment
+
+    def read(self, kind: Argument, words: tuple[str, ...]) -> dict[str, Any]:
+        """The fields; raises ConfigError."""
+        least, most = _COUNTS.get(kind, _ONE)
+        if kind is Argument.NONE:
+            most = 0
+        if not least <= len(words) <= most:
+            usage = f"{self._word}({kind.value})" if kind.value else self._word
+            raise ConfigError(f"'{self._word}': write {usage}")
+        if kind is Argument.NONE:
+            return self._own()
+        first = words[0] if words else ""
+        if kind in (Argument.BACKEND, Argument.SERVER, Argument.FRONTEND):
+            return {"target": Target(first, kind.name.lower())}
+        if kind in (Argument.NAME, Argument.HEADER):
+            # without an occurrence the last value counts, where a condition looks at each
+            occurrence = integer(words[1], self._word) if len(words) > 1 else -1
+            return {"text": first, "numbers": (occurrence,)}
+        return (
+            self._constant(kind, first)
+            if len(words) < 2 and kind in _CONSTANTS
+            else (self._numbers(kind, words))
+        )
+
+    def _own(self) -> dict[str, Any]:
+        if self._word == "hostname":
+            return {"text": socket.gethostname()}
+        if self._word in ("proc", "nbproc"):
+            return {"numbers": (1,)}
+        if self._word in ("be_name", "fe_name"):
+            return {"target": Target("", self._word)}
+        if self._word == "be_id":
+            return {"target": Target("", "id")}
+        return {}
+
+    def _constant(self, kind: Argument, text: str) -> dict[str, Any]:
+        if kind is Argument.TEXT:
+            return {"text": text, "numbers": (int(self._word != "str"),)}  # no number, if 1
+        if kind is Argument.ENVIRONMENT:
+            found = self._environment.get(text)
+            return {"fetch": "nothing"} if found is None else {"text": found}
+        if kind is Argument.INTEGER:
+            return {"numbers": (integer(text, self._word),)}
+        if kind is Argument.TRUTH:
+            if text not in _TRUTHS:
+                raise ConfigError(f"'{self._word}': '{text}' is neither true nor false")
+            return {"numbers": (_TRUTHS[text], 1)}
+        try:
+            if kind is Argument.DIGITS:
+                content = bytes.fromhex(text if text.isalnum() else "x")
+                return {"content": content, "numbers": (1,)}
+            maker = ipaddress.IPv4Address if self._word == "ipv4" else ipaddress.IPv6Address
+            return {"content": maker(text).packed}
+        except ValueError:
+            raise ConfigError(f"'{self._word}': '{text}' is not {kind.value}") from None
+
+    def _numbers(self, kind: Argument, words: tuple[str, ...]) -> dict[str, Any]:
+        if kind is Argument.VARIABLE:
+            given = {"variable": variable_name(words[0]), "text": "".join(words[1:])}
+            return {**given, "numbers": (-1, len(words) - 1)}
+        unit = 0
+        if kind is Argument.DATE and len(words) > 1:
+            if words[1] not in _UNITS:
+                raise ConfigError(f"'{self._word}': the unit is s, ms or us")
+            unit, words = _UNITS[words[1]], words[:1]
+        numbers = [integer(word, self._word) for word in words] or [0]
+        if kind is Argument.DATE:
+            return {"numbers": (numbers[0], unit)}
+        wrong = min(numbers) < 0 or (
+            kind is Argument.BLOCK and not 1 <= numbers[1] <= _LENGTH_BYTES_MAX
+        )
+        if wrong or max(numbers) >= 2**31:
+            raise ConfigError(f"'{self._word}': write {self._word}({kind.value})")
+        return {"numbers": tuple(numbers)}
+
+
+_CONSTANTS = (
+    *(Argument.TEXT, Argument.ENVIRONMENT, Argument.INTEGER, Argument.TRUTH),
+    *(Argument.DIGITS, Argument.ADDRESS),
+)

@@ -1,0 +1,135 @@
+"""Expressions and formats that give values: their words to what C runs (manual 7.3 and 8.2.4).
+
+Owns how the flags of a format apply; what its variables say is in aliases.py.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator, Mapping
+
+from proxy.config.lines.rules.aliases import (
+    ALIASES,
+    ANSWER_ALIASES,
+    HTTPALIASES,
+    NOT_IN_ANSWERS,
+    WITHOUT_A_SESSION,
+)
+from proxy.config.lines.rules.arguments import ArgumentReader
+from proxy.config.lines.rules.converters import converters_of
+from proxy.config.lines.rules.fetches import FETCHES, Scope
+from proxy.config.model.rules import Format, FormatPart, FormatText, Value
+from proxy.config.text.calls import Calls, whole_calls
+from proxy.config.text.format import UNKNOWN, Alias, Bracket, Text, format_pieces
+from proxy.config.text.messages import ConfigError
+from proxy.config.text.suggest import hint
+
+_OF_HTTP = ("status", "res.body", "res.hdr", "res.fhdr", "res.hdr_cnt", "res.fhdr_cnt")
+
+
+PLACES = {
+    Scope.TCP_CHECK: "a health check of this kind",
+    Scope.HTTP_CHECK: "a health check of this kind",
+    Scope.ANSWER: "an answer",
+}
+
+
+class ValueReader:
+    """Reads the expressions and formats of one line.
+
+    `needs_http`: something in a format was of the kind that HAProxy warns of in mode tcp.
+    """
+
+    def __init__(self, scope: Scope, environment: Mapping[str, str], status: str = "-1") -> None:
+        """`status`: that of the answer, as `%ST` tells it; unknown for a redirect."""
+        self._scope = scope
+        self._environment = environment
+        self._status = status
+        self._answers = scope is Scope.ANSWER
+        self.needs_http = False
+
+    def expression(self, text: str) -> Value:
+        """The value that a word is; raises ConfigError."""
+        return self._value(whole_calls(text))
+
+    def format(self, text: str) -> Format:
+        """The parts of a format; raises ConfigError."""
+        return tuple(self._parts(text))
+
+    def text(self, text: str) -> FormatText:
+        """A format, or what it says where that is always the same; raises ConfigError."""
+        parts = self.format(text)
+        if any(part.value is not None for part in parts):
+            return parts
+        return "".join(part.text for part in parts)
+
+    def _parts(self, text: str) -> Iterator[FormatPart]:
+        for piece in format_pieces(text):
+            if isinstance(piece, Text):
+                yield FormatPart(piece.text)
+            elif isinstance(piece, Bracket):
+                yield self._bracket(piece)
+            elif self._answers and piece.name == "r":
+                yield from self._request_line(piece.flags)
+            else:
+                yield self._alias(piece)
+
+    def _alias(self, piece: Alias) -> FormatPart:
+        name, flags = piece
+        if not self._answers and name in HTTPALIASES:
+            raise ConfigError(f"format variable '{name}' is reserved for HTTP mode.")
+        reasons = NOT_IN_ANSWERS if self._answers else WITHOUT_A_SESSION
+        if name in reasons:
+            place = "an answer" if self._answers else "a check"
+            raise ConfigError(f"'%{name}' is not supported in {place}: {reasons[name]}")
+        if name == "H":
+            return FormatPart(value=Value("text", socket.gethostname()), quote="Q" in flags)
+        if self._answers and name == "ST":
+            return FormatPart(self._status)
+        known = ANSWER_ALIASES if self._answers else ALIASES
+        if name not in known:
+            raise ConfigError(UNKNOWN.format(name))
+        said = known[name]
+        self.needs_http |= name == "ST"
+        quote, hexadecimal = said.quotable and "Q" in flags, "X" in flags
+        if said.value is None:
+            text = said.other if hexadecimal and said.other else said.text
+            return FormatPart(f'"{text}"' if quote else text)
+        return FormatPart(
+            value=said.value,
+            quote=quote,
+            escape=said.quotable and "E" in flags,
+            hexadecimal=said.hexadecimal and hexadecimal,
+            encode=said.encode,
+        )
+
+    def _request_line(self, flags: frozenset[str]) -> Iterator[FormatPart]:
+        """`%r`: one text of three, which has its quotes around all of them."""
+        quote = '"' if "Q" in flags else ""
+        before = quote
+        for name in ("HM", "HU", "HV"):
+            yield FormatPart(before)
+            yield self._alias(Alias(name, flags - {"Q"}))
+            before = " "
+        yield FormatPart(quote)
+
+    def _bracket(self, piece: Bracket) -> FormatPart:
+        value = self._value(piece.calls)
+        self.needs_http |= piece.calls.fetch.name in _OF_HTTP
+        escape = "E" in piece.flags
+        if self._answers:  # in HTTP, HAProxy encodes values and does not quote them
+            return FormatPart(value=value, escape=escape, encode="%")
+        return FormatPart(value=value, quote="Q" in piece.flags, escape=escape)
+
+    def _value(self, calls: Calls) -> Value:
+        name, arguments = calls.fetch
+        fetch = FETCHES.get(name)
+        if fetch is None or self._scope not in fetch.scope:
+            here = tuple(known for known, each in FETCHES.items() if self._scope in each.scope)
+            raise ConfigError(
+                f"fetch method '{name}' is unknown, not available in {PLACES[self._scope]}, "
+                f"or not supported yet{hint(name, here)}"
+            )
+        reader = ArgumentReader(name, self._environment)
+        fields = {"fetch": fetch.name, **reader.read(fetch.argument, arguments or ())}
+        return Value(**fields, converters=converters_of(name, calls.converters))

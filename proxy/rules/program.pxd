@@ -1,0 +1,22 @@
+# What conditions and formats have in common; its documentation is in program.pyx.
+
+from libc.stdint cimport uint32_t, uint64_t, uint8_t
+
+from proxy.rules.types cimport Call, Context, HttpView, Step
+from shm.segment cimport Segment
+
+cdef void *zeroed(size_t number, size_t size) except NULL
+cdef uint8_t packed(object address, uint8_t *out) except 255
+cdef int look_at(
+    Context *context, HttpView *http, Segment segment, object seen, uint64_t authorised) except -1
+
+cdef class Program:
+    cdef Segment segment  # keeps the mapping
+    cdef list kept  # the bytes that the arrays point to
+    cdef Step *steps
+    cdef uint32_t step_count
+
+    cdef int begin(self, Segment segment, size_t converters) except -1
+    cdef const char *keep(self, bytes content) except NULL
+    cdef int set_call(self, Call *target, object value) except -1
+    cdef int set_step(self, Step *target, object converter) except -1

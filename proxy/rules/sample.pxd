@@ -1,0 +1,124 @@
+# A sample as another type: numbers, texts and addresses become each other (manual section 7.3.1).
+
+from libc.stdint cimport INT64_MAX, int64_t, uint64_t, uint8_t
+from libc.string cimport memcpy, strlen
+
+from shm.text cimport Text, put, put_number, text_over
+from proxy.rules.types cimport (
+    SAMPLE_ADDRESS, SAMPLE_NUMBER, SAMPLE_TEXT, SCRATCH_BYTES, Sample, Scratch)
+
+cdef extern from "<arpa/inet.h>" nogil:
+    const int AF_INET, AF_INET6
+    const char *inet_ntop(int family, const void *address, char *text, unsigned int size)
+
+cdef enum:
+    ADDRESS_TEXT_BYTES = 46  # INET6_ADDRSTRLEN
+
+
+cdef inline bint set_number(Sample *sample, int64_t number) noexcept nogil:
+    sample.type = SAMPLE_NUMBER
+    sample.truth = False
+    sample.number = number
+    return True
+
+
+cdef inline bint set_truth(Sample *sample, bint truth) noexcept nogil:
+    set_number(sample, truth)
+    sample.truth = True
+    return True
+
+
+cdef inline bint set_address(
+        Sample *sample, uint8_t family, const uint8_t *address) noexcept nogil:
+    sample.type = SAMPLE_ADDRESS
+    sample.family = family
+    memcpy(sample.address, address, 4 if family == 4 else 16)
+    return family != 0
+
+
+cdef inline void set_text(Sample *sample, const char *text, size_t length) noexcept nogil:
+    sample.type = SAMPLE_TEXT
+    sample.binary = False
+    sample.text = text
+    sample.length = length
+
+
+cdef inline char *take_scratch(Scratch *scratch) noexcept nogil:
+    """Room for one text; the one before lives until the next but one is taken."""
+    scratch.turn ^= 1
+    return scratch.bytes[scratch.turn]
+
+
+cdef inline void put_sample(Text *text, const Sample *sample) noexcept nogil:
+    """A sample as text, without a flag."""
+    cdef char address[ADDRESS_TEXT_BYTES]
+    if sample.type == SAMPLE_NUMBER:
+        put_number(text, sample.number)
+    elif sample.type == SAMPLE_TEXT:
+        put(text, sample.text, sample.length)
+    elif inet_ntop(
+            AF_INET if sample.family == 4 else AF_INET6, sample.address, address,
+            sizeof(address)) != NULL:
+        put(text, address, strlen(address))
+
+
+cdef inline bint as_text(Sample *sample, Scratch *scratch) noexcept nogil:
+    """Make a text of the sample; False: there is no room to."""
+    cdef Text text
+    if sample.type == SAMPLE_TEXT:
+        return True
+    if scratch == NULL:
+        return False
+    text = text_over(take_scratch(scratch), SCRATCH_BYTES)
+    put_sample(&text, sample)
+    set_text(sample, text.start, text.at - text.start)
+    return True
+
+
+cdef inline bint as_bytes(Sample *sample, Scratch *scratch) noexcept nogil:
+    """Make bytes of the sample: a number has eight, in network order; of a truth, 0 or 1."""
+    cdef char *bytes
+    cdef int at
+    cdef uint64_t number
+    if sample.type == SAMPLE_TEXT:
+        return True
+    if scratch == NULL:
+        return False
+    bytes = take_scratch(scratch)
+    number = sample.number != 0 if sample.truth else <uint64_t>sample.number
+    if sample.type == SAMPLE_ADDRESS:
+        memcpy(bytes, sample.address, 16)
+        set_text(sample, bytes, 4 if sample.family == 4 else 16)
+        sample.binary = True
+        return True
+    for at in range(8):
+        bytes[at] = <char>(number >> (56 - 8 * at) & 0xFF)
+    set_text(sample, bytes, 8)
+    sample.binary = True
+    return True
+
+
+cdef inline bint as_number(Sample *sample) noexcept nogil:
+    """Make a number of the sample: of a text its first digits; nothing is no number."""
+    cdef bint negative
+    cdef size_t at = 0
+    cdef int64_t number = 0, digit
+    if sample.type == SAMPLE_NUMBER:
+        return True
+    if sample.type == SAMPLE_ADDRESS:
+        for at in range(4):
+            number = number << 8 | sample.address[at]
+        return sample.family == 4 and set_number(sample, number)
+    if sample.length == 0 or sample.binary:
+        return False
+    negative = sample.text[0] == c"-"
+    if negative or sample.text[0] == c"+":
+        at = 1
+    while at < sample.length and c"0" <= sample.text[at] <= c"9":
+        digit = sample.text[at] - c"0"
+        if number > (INT64_MAX - digit) // 10:
+            number = INT64_MAX
+            break
+        number = number * 10 + digit
+        at += 1
+    return set_number(sample, -number if negative else number)
