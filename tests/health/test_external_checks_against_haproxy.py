@@ -234,7 +234,7 @@ listen edge
   bind 127.0.0.1:{port}
   option external-check
   external-check command {script}
-  server a 127.0.0.1:1 check inter 300 fastinter 200 rise 2 fall 3
+  server a 127.0.0.1:1 check inter 3s fastinter 200 rise 2 fall 3
 """
 WHAT_DIFFERS = re.compile(r"duration: \d+ms|\d+ms$|\[\d+\]|<\d+>|^.{15} \S+ ")
 
