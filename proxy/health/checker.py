@@ -47,7 +47,7 @@ from proxy.runtime import Runtime, now_ms
 from shm.changes import ChangeReader, UsableServers
 from shm.check_texts import CheckTextWriter
 from shm.slots import HealthTableWriter, SlotTableReader
-from shm.states import AgentState, HealthOrder, ServerState
+from shm.states import AgentState, HealthOrder, HealthState, ServerState
 
 LOOKS_AT_ONCE = 100  # servers, in about 2 ms
 CHECKS_AT_ONCE = 100  # ended, expired and begun in one turn of the loop each: about 5 ms together
@@ -177,8 +177,7 @@ class PartChecker(Generic[A]):
             self._writer.publish(slot, watched.state, changed=change is not Change.NONE)
         if check.fastinter_ms is not None:
             self._timetable.hasten(slot, at_ms + check.fastinter_ms)
-        if change is not Change.NONE:
-            self._news.changed(watched.server, former, watched.state, text=text)
+        self._tell(watched, former, change, text)
 
     def _first_look(self, server: CheckedServer) -> None:
         """Carry on from the record in the segment where it speaks of this server, or start anew."""
@@ -372,9 +371,17 @@ class PartChecker(Generic[A]):
         self._timetable.place(slot, at_ms + spread_ms(watched.interval_ms, percent, self._random))
         if watched.server.resolved:
             self._news.ask_if_unconnected(slot, outcome.status, began_ms)
+        self._tell(watched, former, change, text, logged=cut(outcome.logged))
+
+    def _tell(
+        self, watched: Watched[A], former: HealthState, change: Change, text: str, logged: str = ""
+    ) -> None:
+        """Log how a check ended, or what errors of sessions meant, then what it changed.
+
+        `logged` stands in the line of a check that has no text.
+        """
         if watched.server.log_checks and rise_fall.is_news(former, watched.state):
-            line_text = text or cut(outcome.logged)
-            self._news.checked(watched.server, watched.state, line_text)
+            self._news.checked(watched.server, watched.state, text or logged)
         if change is not Change.NONE:
             self._news.changed(watched.server, former, watched.state, text=text)
 

@@ -23,6 +23,7 @@ global
 defaults
     mode tcp
     log global
+    {option}
     retries 0
     timeout connect 2s
     timeout client 600s
@@ -47,13 +48,20 @@ class Edge:
     """One program with one server, whose port is closed until it is opened, and its checks pass."""
 
     def __init__(
-        self, command: tuple[str, ...], folder: Path, words: str, stack: ExitStack, threads: int
+        self,
+        command: tuple[str, ...],
+        folder: Path,
+        words: str,
+        stack: ExitStack,
+        threads: int = 1,
+        option: str = "",
     ) -> None:
         checked = stack.enter_context(socket.create_server((SERVER, 0)))
         self.port = free_port()
         self.server_port = free_port()
         text = TEXT.format(
             threads=threads,
+            option=option,
             edge=EDGE,
             port=self.port,
             server=SERVER,
@@ -91,6 +99,12 @@ class Edge:
         found = f"Detected {LIMIT} consecutive errors"
         return [text.split(": ", 1)[1] for _, text in self.program.lines if found in text]
 
+    def changes(self) -> list[str]:
+        """The lines that say that the server went down."""
+        self.program.read()
+        texts = [text.split(": ", 1)[1] for _, text in self.program.lines]
+        return [text for text in texts if " is DOWN" in text]
+
     def reach(self, *expected: str) -> None:
         wait_for(lambda: health(self.program) == expected, 5, f"health {expected}")
 
@@ -119,7 +133,7 @@ def test_errors_in_a_row_count_as_the_line_says(
     lines = []
     for command, folder, words in both(tmp_path, f"inter 60s on-error {on_error}"):
         with ExitStack() as stack:
-            edge = Edge(command, folder, words, stack, 1)
+            edge = Edge(command, folder, words, stack)
             edge.refuse(LIMIT - 1)
             assert health(edge.program) == TOP
             edge.refuse(1)
@@ -133,10 +147,43 @@ def test_errors_in_a_row_count_as_the_line_says(
     ]
 
 
+@pytest.mark.parametrize(
+    ("words", "healths"),
+    [
+        (
+            "on-error fail-check",
+            [("2", "4", "2", "3"), ("2", "4", "2", "2"), ("0", "4", "2", "0")],
+        ),
+        ("fall 1 on-error fail-check backup", [("0", "4", "2", "0")]),
+        ("on-error sudden-death", [("2", "4", "2", "2"), ("0", "4", "2", "0")]),
+        ("on-error mark-down", [("0", "4", "2", "0")]),
+        ("on-error fastinter fastinter 60s", []),
+    ],
+)
+def test_the_log_of_checks_says_what_each_row_of_errors_meant(
+    tmp_path: Path, words: str, healths: list[Health]
+) -> None:
+    """With `option log-health-checks` the line of the change has no reason: these have it."""
+    said = []
+    for command, folder, all_words in both(tmp_path, f"inter 60s {words}"):
+        with ExitStack() as stack:
+            edge = Edge(command, folder, all_words, stack, option="option log-health-checks")
+            if not healths:
+                edge.refuse(2 * LIMIT)
+            for after in healths:
+                edge.refuse(LIMIT)
+                edge.reach(*after)
+            down = bool(healths)
+            wait_for(lambda e=edge, n=down: len(e.changes()) == n, 5, "the line of the change")
+            said.append((edge.told(), [line.split(". ")[0] for line in edge.changes()]))
+    assert said[0] == said[1]
+    assert [len(lines) for lines in said[1]] == [len(healths), bool(healths)]
+
+
 def test_a_success_begins_the_row_anew_and_the_default_is_fail_check(tmp_path: Path) -> None:
     for command, folder, words in both(tmp_path, "inter 60s"):
         with ExitStack() as stack:
-            edge = Edge(command, folder, words, stack, 1)
+            edge = Edge(command, folder, words, stack)
             edge.refuse(LIMIT - 1)
             edge.serve()
             edge.refuse(LIMIT - 1)
@@ -153,7 +200,7 @@ def test_the_next_check_comes_after_fastinter(tmp_path: Path) -> None:
     """It passes and brings the health back to the top; with `inter` alone that takes a minute."""
     for command, folder, words in both(tmp_path, "inter 60s fastinter 300ms on-error mark-down"):
         with ExitStack() as stack:
-            edge = Edge(command, folder, words, stack, 1)
+            edge = Edge(command, folder, words, stack)
             edge.refuse(LIMIT)
             edge.reach("0", "4", "2", "0")
             edge.reach(*TOP)
@@ -171,6 +218,6 @@ def test_a_row_is_counted_over_all_workers(tmp_path: Path) -> None:
 
 def test_who_observes_nothing_is_not_told_of_errors(tmp_path: Path) -> None:
     with ExitStack() as stack:
-        edge = Edge(millrace_command(), tmp_path / "millrace", "observe none", stack, 1)
+        edge = Edge(millrace_command(), tmp_path / "millrace", "observe none", stack)
         edge.refuse(3 * LIMIT)
         assert health(edge.program) == TOP
