@@ -334,6 +334,7 @@ class ProxyDraft(msgspec.Struct):
     send_state: bool = False
     own_http_words: tuple[str, ...] = ()  # the two before, where the section says so itself
     log_health_checks: bool = False
+    email_alert: dict[str, str] = {}  # word -> value; each line makes another
 
     @property
     def check_rules(self) -> CheckRules | None:

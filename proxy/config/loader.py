@@ -13,6 +13,7 @@ import msgspec
 
 from proxy.config.drafts import GlobalDraft, ProxyDraft, ResolversDraft
 from proxy.config.lines.process.resolv_conf import take_resolv_conf
+from proxy.config.lines.proxy.email_alert import check_email_alerts
 from proxy.config.linking.checks import DEFAULT_RESOLVERS, check
 from proxy.config.linking.settings import build
 from proxy.config.linking.short_names import check_short_names
@@ -68,6 +69,7 @@ def load(
     lists = sections.user_lists
     drafts = (sections.globals, sections.resolvers, sections.proxies)
     check(*drafts, messages, tls=tls, user_lists=lists)
+    check_email_alerts(sections.proxies, sections.mailers, messages)
     check_short_names(sections.resolvers, sections.proxies, messages, resolv_conf)
     settings: Settings | None = None
     if not messages.failed:

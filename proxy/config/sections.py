@@ -6,16 +6,18 @@ header, and its lines are skipped.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from proxy.config.drafts import GlobalDraft, ProxyDraft, ProxyKind, ResolversDraft, inherit
 from proxy.config.http_drafts import UserListDraft
+from proxy.config.lines.process.mailers import MAILERS_WORDS
 from proxy.config.lines.process.others import PREFIXES
 from proxy.config.lines.process.resolvers import RESOLVERS_WORDS
 from proxy.config.lines.process.user_list import USER_LIST_WORDS
 from proxy.config.lines.process.words import GLOBAL_WORDS
+from proxy.config.lines.proxy.email_alert import INSTEAD
 from proxy.config.lines.proxy.words import PROXY_WORDS, act_on_proxy_line
-from proxy.config.lines.table import Prefix, Statement, Table, act
+from proxy.config.lines.table import Prefix, Statement, act
 from proxy.config.model.settings import Origin
 from proxy.config.text.context import Context
 from proxy.config.text.messages import ConfigError
@@ -37,7 +39,6 @@ _UNSUPPORTED_SECTIONS = {
     "acme": "Millrace forwards TLS without opening it",
 }
 _IGNORED_SECTIONS = {
-    "mailers": "no mail is sent",
     "http-errors": "errors of HTTP are made by the servers",
     "crt-store": "Millrace forwards TLS without opening it",
     "traces": "there is nothing to trace so",
@@ -46,6 +47,7 @@ SECTIONS = (
     "global",
     "resolvers",
     "userlist",
+    "mailers",
     *PROXY_KINDS,
     *_UNSUPPORTED_SECTIONS,
     *_IGNORED_SECTIONS,
@@ -61,6 +63,7 @@ class Sections:
         self._resolvers_by_name: dict[str, ResolversDraft] = {}
         self.proxies: list[ProxyDraft] = []
         self.user_lists: dict[str, UserListDraft] = {}
+        self.mailers: dict[str, Origin] = {}
         self._context = context
         self._defaults: dict[str, ProxyDraft] = {}
         self._defaults_names = NameIndex()
@@ -97,6 +100,8 @@ class Sections:
             return self._open_resolvers(statement)
         if keyword == "userlist":
             return self._open_user_list(statement)
+        if keyword == "mailers":
+            return self._open_mailers(statement)
         if keyword in PROXY_KINDS:
             return self._open_proxy(statement, PROXY_KINDS[keyword])
         if keyword in _IGNORED_SECTIONS:
@@ -143,6 +148,25 @@ class Sections:
         def handle(inner: Statement) -> None:
             _check_known(inner.keyword, "userlist", USER_LIST_WORDS)
             act(inner, draft, USER_LIST_WORDS, f"'{inner.keyword}'", inner.keyword)
+
+        return handle
+
+    def _open_mailers(self, statement: Statement) -> LineHandler:
+        if not statement.arguments or not statement.arguments[0]:
+            raise ConfigError("missing name for mailers section.")
+        name = check_label(statement.pass_over(1, "'mailers'").words[1], "mailers")
+        known = self.mailers.get(name)
+        if known is not None:
+            raise ConfigError(
+                f"mailers section '{name}' has the same name as another mailers section declared "
+                f"at {known.file}:{known.line}."
+            )
+        self.mailers[name] = statement.origin
+        statement.notice(f"section 'mailers' has no effect here: {INSTEAD}")
+
+        def handle(inner: Statement) -> None:
+            _check_known(inner.keyword, "mailers", MAILERS_WORDS)
+            act(inner, statement.origin, MAILERS_WORDS, f"'{inner.keyword}'", inner.keyword)
 
         return handle
 
@@ -207,11 +231,7 @@ def _skip(_statement: Statement) -> None:
     """Skip a line of a section that is not supported."""
 
 
-def _check_known(
-    keyword: str,
-    section: str,
-    table: Table[GlobalDraft] | Table[ResolversDraft] | Table[ProxyDraft] | Table[UserListDraft],
-) -> None:
+def _check_known(keyword: str, section: str, table: Mapping[str, object]) -> None:
     if keyword not in table:
         suggestion = hint(keyword, (*table, *SECTIONS))
         raise ConfigError(f"unknown keyword '{keyword}' in '{section}' section{suggestion}")

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import pytest
 
+from proxy.config.lines.process.mailers import MAILERS_WORDS
 from proxy.config.lines.process.resolvers import RESOLVERS_WORDS
 from proxy.config.lines.process.stats import STATS_WORDS
 from proxy.config.lines.process.words import GLOBAL_WORDS
@@ -36,6 +37,7 @@ HEADS = {
     "proxy": ["listen a", "mode tcp"],
     "global": ["global"],
     "resolvers": ["resolvers r"],
+    "mailers": ["mailers m"],
     "bind": ["listen a"],
     "server": [
         "resolvers r",
@@ -191,7 +193,7 @@ def test_what_haproxy_refuses_is_refused(section: str, cut: str, tmp_path: Path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("section", ["proxy", "global", "resolvers"])
+@pytest.mark.parametrize("section", ["proxy", "global", "resolvers", "mailers"])
 def test_no_and_default_stand_where_haproxy_lets_them(section: str, tmp_path: Path) -> None:
     known = [case.text for case in known_to_haproxy(section, tmp_path)]
     plain = [text for text in known if not text.startswith("no ")]
@@ -222,6 +224,7 @@ def accepted_words(*tables: dict[str, Word[object]]) -> set[str]:
         ("proxy", "option ", OPTIONS),
         ("proxy", "stats ", STATS),
         ("resolvers", "", RESOLVERS_WORDS),
+        ("mailers", "", MAILERS_WORDS),
         ("bind", "", BIND_OPTIONS),
         ("server", "", SERVER_OPTIONS),
     ],

@@ -18,6 +18,7 @@ from tests.support.config.loading import (
 
 ENVIRONMENT = {"HOST": "127.0.0.9", "PORT": "5514", "SOCKET": "/tmp/x.sock", "NONE": ""}
 BEHIND = "behind the time unit"
+MAIL = listen_with("email-alert mailers m\n    email-alert to a@b\n    email-alert from a@b")
 
 
 @pytest.mark.parametrize(
@@ -180,6 +181,8 @@ def test_a_server_may_stick() -> None:
     ("text", "wanted"),
     [
         (listen_with("option independent-streams"), "count as its activity"),
+        (listen_with("option persist"), "nothing keeps a client on a server that is down"),
+        (f"mailers m\n    mailer x 127.0.0.1:25\n{MAIL}", "alert from the metrics"),
         (f"global\n    tune.ssl.cachesize 5\n{LISTEN}", "without opening it"),
         (f"global\n    tune.quic.later 5\n{LISTEN}", "QUIC is not TCP"),
         (f"global\n    tune.rcvbuf.client 5\n{LISTEN}", "the kernel sizes"),
@@ -198,8 +201,24 @@ def test_a_notice_says_what_is_not_done(text: str, wanted: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("mode health", ("'mode http'", "'http-request return status 200'")),
+        ("mode htpt", ("tcp", "http")),
+        ("option spop-check", ("remove it", "'tcp-check send-binary'")),
+        ("server s 127.0.0.2:80 check check-proto h2", ("remove it", "'option httpchk'")),
+        ("email-alert mailers m\nemail-alert to a@b\nemail-alert from a@b", ("mailers 'm'",)),
+    ],
+)
+def test_what_is_refused_says_what_to_do(line: str, wanted: tuple[str, ...]) -> None:
+    _, complaint = only_alert(listen_with(line))
+    assert [word for word in wanted if word not in complaint] == []
+
+
+@pytest.mark.parametrize(
     ("text", "line"),
     [
+        ("mailers m more\n    mailer x 127.0.0.1:25\n" + MAIL, 1),
         ("global\n    grace 5s more\n" + LISTEN, 2),
         ("global\n    setenv A b more\n" + LISTEN, 2),
         (listen_with("balance roundrobin more"), 7),

@@ -168,7 +168,12 @@ def test_a_server_may_be_on_a_unix_socket(address: str, local: Endpoint) -> None
 @pytest.mark.parametrize(
     ("lines", "complaint"),
     [
-        ("server t 127.0.0.1:1 track x/s", "unable to find required server 'x/s' for tracking"),
+        ("server t 127.0.0.1:1 track x/s", "unable to find required proxy 'x' for tracking"),
+        (
+            "server t 127.0.0.1:1 track edg/s",
+            "required proxy 'edg' for tracking; did you mean 'edge' maybe ?",
+        ),
+        ("server t 127.0.0.1:1 track edge/nope", "unable to find required server 'edge/nope'"),
         ("server t 127.0.0.1:1 track s", "does not have any check nor agent enabled"),
         ("server t 127.0.0.1:1 check track s", "checks and tracking at the same time"),
         (
@@ -188,11 +193,15 @@ def test_what_cannot_be_tracked(lines: str, complaint: str) -> None:
     assert complaint in text
 
 
-def test_a_tracking_loop_is_an_error_for_each_of_its_servers() -> None:
+def test_a_tracking_loop_is_one_error_that_says_where_it_returns() -> None:
     lines = "    server a 127.0.0.1:2 track b\n    server b 127.0.0.1:2 track edge/a\n"
-    found = said(load_text(LISTEN + lines))
-    assert [line for line, _ in found] == [7, 8]
-    assert all("looping back" in text for _, text in found)
+    assert said(load_text(LISTEN + lines)) == [
+        (
+            8,
+            "'server edge/b' : unable to track edge/a as it belongs to a tracking chain looping "
+            "back to edge/b.",
+        )
+    ]
 
 
 def test_a_tracking_server_knows_the_slot_of_the_other() -> None:

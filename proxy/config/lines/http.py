@@ -60,6 +60,11 @@ def noted(draft: ProxyDraft, label: str) -> bool:
     return any(word.label == label for word in draft.http_words)
 
 
+def warn_order(statement: Statement, rule: str, earlier: str) -> None:
+    """HAProxy's warning about a rule that is not in force where it stands."""
+    statement.warn(f"{rule} rule placed after {earlier} rule will still be processed before.")
+
+
 def rule_line(statement: Statement, draft: ProxyDraft, *before: str) -> RuleLine:
     """A line with a rule; `before` are words before the statement's."""
     words = (*before, *statement.words)
@@ -127,6 +132,8 @@ def _capture(statement: Statement, draft: ProxyDraft) -> None:
 def _redirect(statement: Statement, draft: ProxyDraft) -> None:
     if draft.kind is ProxyKind.DEFAULTS:
         raise ConfigError("'redirect' not allowed in 'defaults' section.")
+    if draft.switched_backend is not None:
+        warn_order(statement, "a 'redirect'", "a 'use_backend'")
     note(statement, draft, REDIRECT, RULES, rule=True)
 
 

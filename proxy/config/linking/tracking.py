@@ -30,7 +30,7 @@ def check_tracking(proxies: Sequence[ProxyDraft], messages: Messages) -> None:
         for draft in serving
         for server in draft.servers
     }
-    chains = _Chains(by_name)
+    chains = _Chains(by_name, [draft.name for draft in serving])
     for draft in serving:
         for server in draft.servers:
             if server.options.track is None:
@@ -43,21 +43,30 @@ def check_tracking(proxies: Sequence[ProxyDraft], messages: Messages) -> None:
 
 
 class _Chains:
-    """The chains of tracking servers; each is walked once."""
+    """The chains of tracking servers; each is walked once. `by_name` is in the file's order."""
 
-    def __init__(self, by_name: dict[str, NamedServer]) -> None:
+    def __init__(self, by_name: dict[str, NamedServer], sections: Sequence[str]) -> None:
         self._by_name = by_name
         self._names = NameIndex(by_name)
+        self._sections = frozenset(sections)
+        self._section_names = NameIndex(sections)
+        self._positions = {name: position for position, name in enumerate(by_name)}
         self._complaints: dict[str, str] = {}  # by the server that the chain begins with
+        self._loops: dict[str, str] = {}  # the one error of each loop, by its last line
 
     def complaint(self, name: str) -> str:
-        """The error in the chain of one server; "" if it ends at a server with checks."""
+        """The error in the chain of one server; "" if it ends at a server with checks.
+
+        As in HAProxy, a loop is the error of its last line, which closes it.
+        """
+        found = self._walk(name)
+        return self._loops.get(name, found)
+
+    def _walk(self, name: str) -> str:
         walked: dict[str, None] = {}
         while name not in self._complaints and name not in walked:
             if name not in self._by_name:
-                suggestion = self._names.hint(name)
-                text = f"unable to find required server '{name}' for tracking{suggestion}"
-                return self._remember(walked, text)
+                return self._remember(walked, self._missing(name))
             walked[name] = None
             draft, server = self._by_name[name]
             if server.options.track is None:
@@ -69,21 +78,30 @@ class _Chains:
                 return self._remember(walked, text)
         if name in walked:
             self._remember_loop(list(walked), name)
-            return self._complaints[next(iter(walked))]
+            return self._remember(walked, "")
         return self._remember(walked, self._complaints[name])
+
+    def _missing(self, name: str) -> str:
+        section, _, _ = name.rpartition("/")
+        if section in self._sections:
+            suggestion = self._names.hint(name)
+            return f"unable to find required server '{name}' for tracking{suggestion}"
+        suggestion = self._section_names.hint(section)
+        return f"unable to find required proxy '{section}' for tracking{suggestion}"
 
     def _remember(self, walked: dict[str, None], text: str) -> str:
         self._complaints.update(dict.fromkeys(walked, text))
         return text
 
     def _remember_loop(self, walked: list[str], entry: str) -> None:
-        """Store the error of each server of a loop, and of each server before the loop."""
-        start = walked.index(entry)
-        for position, name in enumerate(walked):
-            again = name if position > start else entry
-            self._complaints[name] = (
-                f"unable to track {again} as it belongs to a tracking chain looping back"
-            )
+        """Store the one error of the loop that is entered at `entry`."""
+        last = max(walked[walked.index(entry) :], key=self._positions.__getitem__)
+        draft, server = self._by_name[last]
+        assert server.options.track is not None, "it is in a loop"
+        tracked = full_name(draft, server.options.track)
+        self._loops[last] = (
+            f"unable to track {tracked} as it belongs to a tracking chain looping back to {last}."
+        )
 
 
 def _is_watched(server: ServerDraft) -> bool:

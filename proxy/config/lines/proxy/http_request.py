@@ -7,12 +7,14 @@ anything. `acl` is read at once, because its errors are those of its line.
 from __future__ import annotations
 
 from proxy.config.drafts import ProxyDraft, ProxyKind
-from proxy.config.lines.http import REDIRECT, RULES, note, noted, rule_line
+from proxy.config.lines.http import REDIRECT, RULES, note, noted, rule_line, warn_order
 from proxy.config.lines.rules.condition import OR
 from proxy.config.lines.rules.expression import parse_expression
 from proxy.config.lines.table import Statement, Treatment, Word, works
 from proxy.config.text.messages import ConfigError
 from proxy.config.text.names import check_label
+
+_REQUEST = "http-request"
 
 
 def _http_request(statement: Statement, draft: ProxyDraft) -> None:
@@ -21,10 +23,16 @@ def _http_request(statement: Statement, draft: ProxyDraft) -> None:
     if draft.kind is ProxyKind.DEFAULTS and not draft.name:
         raise ConfigError("'http-request' not allowed in anonymous 'defaults' section.")
     if noted(draft, REDIRECT):
-        statement.warn(
-            "a 'http-request' rule placed after a 'redirect' rule will still be processed before."
-        )
-    note(statement, draft, "'http-request'", RULES, rule=True)
+        warn_order(statement, "a 'http-request'", "a 'redirect'")
+    elif draft.switched_backend is not None:
+        warn_order(statement, "a 'http-request'", "a 'use_backend'")
+    note(statement, draft, f"'{_REQUEST}'", RULES, rule=True)
+
+
+def _has_requests(draft: ProxyDraft) -> bool:
+    """Whether the section has an `http-request` line of its own: those of `defaults` are others."""
+    last = next((rule for rule in reversed(draft.http.rules) if rule.words[0] == _REQUEST), None)
+    return last is not None and last.lists is draft.http.expressions
 
 
 def _acl(statement: Statement, draft: ProxyDraft) -> None:
@@ -54,6 +62,12 @@ def _monitor(statement: Statement, draft: ProxyDraft) -> None:
         raise ConfigError(
             "'monitor fail' requires either 'if' or 'unless' followed by a condition."
         )
+    if _has_requests(draft):
+        warn_order(statement, "a 'monitor fail'", "an 'http-request'")
+    elif noted(draft, REDIRECT):
+        warn_order(statement, "a 'monitor fail'", "a 'redirect'")
+    elif draft.switched_backend is not None:
+        warn_order(statement, "a 'monitor fail'", "a 'use_backend'")
     draft.http.monitor_fail = (*draft.http.monitor_fail, rule_line(statement, draft))
     note(statement, draft, "'monitor fail'", "")
 

@@ -9,6 +9,7 @@ from proxy.config.drafts import ProxyDraft, ProxyKind
 from proxy.config.lines.http import HTTP_OPTIONS
 from proxy.config.lines.log import set_log_format
 from proxy.config.lines.proxy.check_options import CHECK_OPTIONS
+from proxy.config.lines.proxy.others import NO_PERSISTENCE
 from proxy.config.lines.shapes import ALONE, AT_MOST_ONE
 from proxy.config.lines.table import (
     Handler,
@@ -100,9 +101,12 @@ OPTIONS: Table[ProxyDraft] = {
     ),
     "prefer-last-server": without_effect("it needs mode http", shape=ALONE, negatable=True),
     **CHECK_OPTIONS,
-    "spop-check": unsupported("SPOE needs mode http"),
+    "spop-check": unsupported(
+        "no check says the HELLO of SPOP: remove it, then 'check' finds out whether the agent "
+        "accepts connections, or write its frames with 'tcp-check send-binary' and 'expect binary'"
+    ),
     "transparent": unsupported("write the addresses of the servers"),
-    "persist": unsupported("it needs cookies"),
+    "persist": without_effect(NO_PERSISTENCE, shape=ALONE, negatable=True),
     "rdp-cookie": unsupported("use 'balance source'"),
     "http-tunnel": removed("remove it"),
     "http_proxy": removed("remove it"),

@@ -15,6 +15,7 @@ _LATER = (
     *("log-format-sd", "error-log-format", "guid"),
     "log-steps",
 )
+NO_PERSISTENCE = "nothing keeps a client on a server that is down"
 _NO_STICKINESS = "use 'balance source' to keep a client on its server"
 _UNSUPPORTED = {
     "stick-table": _NO_STICKINESS,
@@ -53,7 +54,7 @@ PROXY_OTHERS: Table[ProxyDraft] = {
     **dict.fromkeys(_HEADER_WORDS, removed("headers need mode http, which is not forwarded")),
     **dict.fromkeys(
         ("ignore-persist", "force-persist"),
-        without_effect("nothing keeps a client on a server that is down"),
+        without_effect(NO_PERSISTENCE),
     ),
     "bind-process": without_effect("every worker serves every section", shape=RANGES),
 }

@@ -59,10 +59,16 @@ NOT_IN_DEFAULTS = frozenset({"bind", "server", "server-template", "id", "descrip
 
 
 def _mode(statement: Statement, draft: ProxyDraft) -> None:
-    mode = statement.one("tcp (or http for a statistics section)")
+    mode = statement.one("tcp, or http for a section that answers itself,")
+    if mode == "health":
+        raise ConfigError(
+            "'mode health' does not exist any more: use 'mode http' and 'http-request return "
+            "status 200'"
+        )
     if mode not in ("tcp", "http"):
-        advice = " ('mode health' is gone)" if mode == "health" else ""
-        raise ConfigError(f"unknown proxy mode '{mode}'{advice}: Millrace knows tcp")
+        raise ConfigError(
+            f"unknown proxy mode '{mode}': write tcp, or http for a section that answers itself"
+        )
     draft.mode = mode
     draft.mode_origin = statement.origin
 

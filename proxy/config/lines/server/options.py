@@ -200,7 +200,9 @@ SERVER_OPTIONS: Options = {
     "source": works(server_source),
     "track": works(text("track", "[<proxy>/]<server>")),
     "redir": unsupported("it needs mode http, which Millrace does not forward"),
-    "check-proto": unsupported("health checks connect over TCP"),
+    "check-proto": unsupported(
+        "remove it: checks speak HTTP/1 with 'option httpchk', and else what their option says"
+    ),
     "check-via-socks4": unsupported("remove it"),
     "socks4": unsupported("remove it"),
     "proto": unsupported("Millrace forwards TCP as it is"),
