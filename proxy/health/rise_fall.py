@@ -317,8 +317,8 @@ def analyzed(
 ) -> tuple[HealthState, Change]:
     """The health after too many sessions in a row could not connect (manual: on-error).
 
-    It counts as a failed check, as the last that may fail, or as the one too many. A check that is
-    under way goes on.
+    It counts as a failed check that ends now, as the last that may fail, or as the one too many. A
+    check that is under way goes on.
     """
     if on_error == OnError.FASTINTER or is_down(state) or is_paused(state):
         return state, Change.NONE
@@ -329,7 +329,7 @@ def analyzed(
         health = thresholds.rise
     outcome = Outcome(CheckStatus.HANA, 0, 0)
     judgement, change = judged(replace(state, health=health), thresholds, outcome, now_ms)
-    return replace(judgement, check_state=state.check_state, checked_ms=state.checked_ms), change
+    return replace(judgement, check_state=state.check_state), change
 
 
 def interval_ms(state: HealthState, thresholds: Thresholds, check: Check) -> int:

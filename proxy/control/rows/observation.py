@@ -38,7 +38,13 @@ class Observed(NamedTuple):
     standing: Standing
     check_text: str = ""  # what the server said to the last check, or where that failed
     agent_text: str = ""  # what is told of its agent's last check
-    origin: Observed | None = None  # the server at the end of the chain that it tracks
+    tracked: Observed | None = None  # the server that it tracks
+    alone: AdminState | None = None  # what the operator alone has ordered, beside an agent
+
+    @property
+    def origin(self) -> Observed:
+        """The server at the end of the chain that it tracks; itself where it tracks none."""
+        return self if self.tracked is None else self.tracked.origin
 
     @property
     def slot(self) -> SlotState:
@@ -125,7 +131,7 @@ class Observer:
 
     def server(self, proxy: Proxy, server: Server) -> Observed:
         """One server now; raises BlockingIOError when its records do not hold still."""
-        slot, tracked = server.slot, server.tracked_slot
+        slot, tracked = server.slot, self._tracked(server)
         health = steady(self.table.health, slot)
         standing = Standing(
             configured_server(server),
@@ -135,25 +141,23 @@ class Observer:
             steady(self.table.server, slot),
             steady(self.names.target, slot).name if server.resolvable else "",
             steady(self.names.order, slot).name if server.resolvable else "",
-            None if tracked is None else steady(self.table.server, tracked),
+            None if tracked is None else tracked.state,
         )
         text = self.texts.of(slot, health.checked_ms) if server.check else ""
-        agent_text = ""
+        agent_text, alone = "", None
         if server.agent is not None:
             said = steady(self.agents.said, slot)
             standing = standing._replace(said=said, orders=steady(self.agents.orders, slot))
             agent_text = self.agents.text(slot, said.checked_ms)
-        return Observed(proxy, server, standing, text, agent_text, self._origin(server))
+            alone = steady(self.table.admin, slot)
+        return Observed(proxy, server, standing, text, agent_text, tracked, alone)
 
-    def _origin(self, server: Server) -> Observed | None:
-        """What the server tracks in the end."""
-        slot, origin = server.tracked_slot, None
-        while slot is not None:
-            origin = self.servers[slot]
-            slot = origin.tracked_slot
-        if origin is None:
+    def _tracked(self, server: Server) -> Observed | None:
+        """What the server tracks; the configuration has no loop of it."""
+        if server.tracked_slot is None:
             return None
-        return self.server(self.servers.backends[origin.backend_index], origin)
+        tracked = self.servers[server.tracked_slot]
+        return self.server(self.servers.backends[tracked.backend_index], tracked)
 
     def backend(self, proxy: Proxy) -> Iterator[Observed]:
         """The servers of one backend, in the order of the file, each read when it is asked for."""

@@ -139,7 +139,7 @@ def _status_by_agent(observed: Observed) -> str:
 
     The agent is its own, or that of the server that it tracks.
     """
-    operational, source = observed.standing.operational, observed.origin or observed
+    operational, source = observed.standing.operational, observed.origin
     said = source.asked
     if operational == Operational.STOPPED:
         if any(seen.asked is not None and seen.asked.down for seen in (observed, source)):
@@ -153,7 +153,7 @@ def _status_by_agent(observed: Observed) -> str:
 
 def _status_by_checks(observed: Observed) -> str:
     """What checks found out, of the server or of the one that it tracks."""
-    standing, source = observed.standing, observed.origin or observed
+    standing, source = observed.standing, observed.origin
     health, rise, fall = source.standing.check_health, source.rise, source.fall
     if standing.operational == Operational.STOPPED:
         return status_text("DOWN", health if source.server.check else 0, rise, fall)
