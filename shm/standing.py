@@ -77,6 +77,7 @@ class Standing(NamedTuple):
     tracked: ServerState | None = None  # the server that it tracks
     said: AgentState | None = None  # by its agent; None: it has none
     orders: AgentOrders | None = None  # of the operator, beside its agent
+    followed_ms: int = 0  # of a server that tracks: its last change, or one along the chain
 
     @property
     def address(self) -> str | None:
@@ -198,4 +199,5 @@ class Standing(NamedTuple):
         """The time of the last change of state (CLOCK_MONOTONIC, ms), at first `created_ms`."""
         said = self.statement
         health_ms = said.changed_ms if said is not None else 0
-        return max(created_ms, self.slot.changed_ms, self.admin.changed_ms, health_ms)
+        own_ms = max(created_ms, self.slot.changed_ms, self.admin.changed_ms, health_ms)
+        return max(own_ms, self.followed_ms)

@@ -18,6 +18,7 @@ from resolverd.state_file.format import StateRow
 from resolverd.state_file.server_row import row_of
 from shm.agents import AgentReader
 from shm.counters import CounterReader
+from shm.last_change import last_change_ms
 from shm.names import NameReader
 from shm.segment import Segment
 from shm.slots import SlotTableReader
@@ -128,6 +129,7 @@ class RowReader:
             None if tracked is None else steady(self._table.server, tracked),
             steady(self._agents.said, slot) if asked else None,
             steady(self._agents.orders, slot) if asked else None,
+            0 if tracked is None else last_change_ms(self._table, slot),
         )
 
     def _answered(self, server: StateServer) -> bool:

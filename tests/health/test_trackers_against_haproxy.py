@@ -64,6 +64,12 @@ STEPS: tuple[Word, ...] = (
     *("one/x weight 1", "base/s weight 1", 500, "two/x state drain", "one/x state maint", 200),
     *("two/x state ready", "one/x state ready", "four/x state ready", 500, 200),
 )
+CHANGES: tuple[Word, ...] = (
+    *(500, 200, "base/s state maint", "base/s state ready", "one/x state drain"),
+    *("one/x state ready", b"drain\n"),
+)
+UNTOUCHED = ("one", "y")  # its last change is the start of the program
+GAP_SECONDS = 2  # what is shown is whole seconds of either end
 Seen = tuple[list[str], dict[tuple[str, str], list[str]]]
 
 
@@ -95,6 +101,40 @@ class Site:
         shown = self.made.ask("show stat -1 4 -1").lstrip("# ").strip()
         return {(row["pxname"], row["svname"]): row for row in csv.DictReader(io.StringIO(shown))}
 
+    def states(self) -> Iterator[dict[str, str]]:
+        """`show servers state`, each row by column."""
+        lines = self.made.ask("show servers state").strip().splitlines()
+        names = lines[1][2:].split()
+        for line in lines[2:]:
+            yield dict(zip(names, line.split(), strict=True))
+
+    def changes(self) -> list[dict[tuple[str, str], int]]:
+        """When servers last changed, in seconds after the start, by each command that says it."""
+        states = {
+            (row["be_name"], row["srv_name"]): int(row["srv_time_since_last_change"])
+            for row in self.states()
+        }
+        rows = self.rows()
+        cells = {server: int(rows[server]["lastchg"]) for server in states}
+        return [
+            {server: shown[UNTOUCHED] - age for server, age in shown.items()}
+            for shown in (states, cells)
+        ]
+
+    def clock(self) -> int:
+        """Whole seconds since the start."""
+        return int(self.rows()[UNTOUCHED]["lastchg"])
+
+    def rested(self) -> int:
+        """The clock, once it is well past all changes so far."""
+        last = max(max(shown.values()) for shown in self.changes())
+        wait_for(lambda: self.clock() >= last + GAP_SECONDS, PATIENCE_SECONDS, "a later second")
+        return self.clock()
+
+    def changed(self, since: int) -> list[set[tuple[str, str]]]:
+        """The servers whose last change is not before that second."""
+        return [{s for s, at in shown.items() if at >= since} for shown in self.changes()]
+
     def seen(self) -> Seen:
         """The lines of the log so far, and how all servers stand."""
         self.made.read()
@@ -104,10 +144,7 @@ class Site:
             if re.search(r" (Server|backend|proxy) ", text)
         ]
         found = {server: [row["status"]] for server, row in self.rows().items()}
-        lines = self.made.ask("show servers state").strip().splitlines()
-        names = lines[1][2:].split()
-        for line in lines[2:]:
-            row = dict(zip(names, line.split(), strict=True))
+        for row in self.states():
             columns = ("srv_op_state", "srv_admin_state", "srv_check_health", "srv_uweight")
             found[row["be_name"], row["srv_name"]] += [row[column] for column in columns]
         return told, found
@@ -158,3 +195,24 @@ def test_trackers_follow_and_it_is_told(tmp_path: Path, *, asked: bool) -> None:
             lines, states = ours.seen()
             assert (step, lines) == (step, seen[0])
             assert (step, states) == (step, seen[1])
+
+
+def test_what_changes_the_tracked_server_is_a_change_of_those_that_track(tmp_path: Path) -> None:
+    with (
+        site("haproxy", tmp_path, asked=True) as theirs,
+        site("millrace", tmp_path, asked=True) as ours,
+    ):
+        for step in CHANGES:
+            theirs_since, ours_since = theirs.rested(), ours.rested()
+            theirs.act(step)
+            ours.act(step)
+            theirs.settled()
+            wanted = theirs.changed(theirs_since)
+            with suppress(pytest.fail.Exception):  # what differs is shown below
+                wait_for(
+                    lambda: ours.changed(ours_since) == wanted,  # noqa: B023
+                    PATIENCE_SECONDS,
+                    f"{wanted}",
+                )
+            assert (step, ours.changed(ours_since)) == (step, wanted)
+            assert wanted[0]

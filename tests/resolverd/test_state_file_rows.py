@@ -84,6 +84,20 @@ def test_a_row_says_all_that_the_segment_knows(world: World) -> None:
     )
 
 
+def test_a_row_changes_with_the_server_that_it_tracks(world: World) -> None:
+    tracker = replace(NAMED, tracked_slot=1)
+    world.slots.place(0, StaticState(0, 0, 10, 0, 2, 3, 1, tracked=1))
+    for slot in range(2):
+        world.publish(slot, "10.0.0.1", Cause.DNS)
+    admins, orders = AdminTableWriter(world.segment), AdminState(0, -1, None, 0, 0, 0)
+    later = world.segment.created_ms + NOW
+    for at_ms in (later, later + 1):
+        admins.publish(1, orders._replace(changed_ms=at_ms))
+        assert world.reader.read(tracker).changed_ms == at_ms
+    admins.publish(0, AdminState(AdminFlag.FMAINT, -1, None, 0, 0, later))
+    assert world.reader.read(tracker).changed_ms == later  # it is out by itself
+
+
 def test_a_slot_of_an_srv_record_names_its_target_and_label(world: World) -> None:
     TargetWriter(world.segment).publish(1, "h1.test", NOW)
     world.publish(1, "10.0.0.1", Cause.DNS, weight=3, flags=SlotFlag.FQDN_CHANGED)

@@ -12,6 +12,7 @@ from proxy.config.model.settings import Proxy, Server
 from proxy.server_table import ServerTable, configured_server
 from shm.agents import AgentReader
 from shm.check_texts import CheckTextReader
+from shm.last_change import last_change_ms
 from shm.names import NameReader
 from shm.segment import Segment
 from shm.slots import SlotTableReader
@@ -150,6 +151,8 @@ class Observer:
             standing = standing._replace(said=said, orders=steady(self.agents.orders, slot))
             agent_text = self.agents.text(slot, said.checked_ms)
             alone = steady(self.table.admin, slot)
+        if tracked is not None:
+            standing = standing._replace(followed_ms=last_change_ms(self.table, slot))
         return Observed(proxy, server, standing, text, agent_text, tracked, alone)
 
     def _tracked(self, server: Server) -> Observed | None:
