@@ -20,6 +20,7 @@ from proxy.control.rows.resolution_record import dropped_in_ms
 from proxy.control.rows.stat_rows import Row
 from proxy.runtime import now_ms
 from resolverd.dns.answer import Status
+from shm.check_status import CheckStatus
 
 REFRESH_SECONDS = 5
 SERVERS_SHOWN_MAX = 500  # of one backend; the stats socket shows them all
@@ -59,6 +60,21 @@ def resolution_state(record: Mapping[str, int], left_ms: int | None) -> str:
     if left_ms is None:
         return chip(words, "down")
     return chip(f"{words}, dropped in {left_ms // 1000} s", "maint")
+
+
+def last_check(row: Row, kind: str, text: str) -> str:
+    """How the last check of a server or of its agent ended, its status as on HAProxy's page.
+
+    Empty without one; a check that has not ended yet has no code and took no time.
+    """
+    shown = str(row.get(f"{kind}_status", ""))
+    if not shown:
+        return ""
+    if f"{kind}_code" in row:
+        shown += f"/{row[f'{kind}_code']}"
+    if CheckStatus[shown.removeprefix("* ").partition("/")[0]] >= CheckStatus.CHECKED:
+        shown += f" in {row.get(f'{kind}_duration', 0)}ms"
+    return f"{shown} {row.get(f'last_{text}', '')}".rstrip()
 
 
 def table_head(names: str) -> str:
@@ -188,7 +204,9 @@ class Dashboard:
 
     def server_row(self, row: Row, name: str, kind: str) -> str:
         """One row of a backend's table."""
-        check = " ".join(str(row.get(cell, "")) for cell in ("check_status", "last_chk")).strip()
+        check, agent = last_check(row, "check", "chk"), last_check(row, "agent", "agt")
+        if agent:
+            check += f"{', ' if check else ''}agent {agent}"
         return table_row(
             [
                 ("t", name),
