@@ -46,7 +46,11 @@ from shm.states import AdminState, AgentOrders
 from shm.steady import steady
 
 REPLACED = "This process is being replaced by a reload; nothing was changed, please try again."
-USAGE = "usage: set server <backend>/<server> addr | agent | fqdn | health | state | weight"
+USAGE = (
+    "usage: set server <backend>/<server> addr | agent | agent-addr | agent-port | agent-send | "
+    "fqdn | health | state | weight"
+)
+UNSUPPORTED = {"check-addr": "addr", "check-port": "port"}  # HAProxy has them; the server's option
 
 
 class SetServer:
@@ -97,7 +101,8 @@ class SetServer:
             Command(
                 ("set", "server"),
                 "<bk>/<srv> [opts]",
-                "change a server's state, weight, health, address or name",
+                "change a server's state, weight, health, address, name or agent: addr, agent, "
+                "agent-addr, agent-port, agent-send, fqdn, health, state, weight",
                 admin,
                 self.set_server,
             ),
@@ -296,6 +301,11 @@ class SetServer:
             return self.publish_state(observed, change)
         if what == ["fqdn"]:
             return self.set_name(observed, rest)
+        if what and what[0] in UNSUPPORTED:
+            raise CommandError(
+                f"'set server <srv> {what[0]}' is not supported yet: write "
+                f"'{UNSUPPORTED[what[0]]}' into the server's line and reload."
+            )
         answer = self.set_agent(words)
         if answer is None:
             raise CommandError(USAGE)
