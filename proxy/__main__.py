@@ -31,6 +31,8 @@ def load() -> Callable[[list[str]], int] | None:
         from proxy.cli import run  # noqa: PLC0415 - after the signals
     except Exception as error:  # as a SystemError of the interpreter, for lack of memory
         reason = str(error) or "out of memory"
+        if isinstance(error, ImportError):  # a library that has no room to be mapped is one, too
+            reason += ": allow more memory, or install the program anew"
         say(f"[ALERT]    ({os.getpid()}) : cannot start: {type(error).__name__}: {reason}\n")
         return None
     return run

@@ -281,9 +281,10 @@ class PartChecker(Generic[A]):
     def _turn(self) -> None:
         """Judge what ended, then what ran out of time, start what is due, tell others.
 
-        What is too much for one turn comes with the next: the sockets are still ready, the times
-        are past.
+        What is too much for one turn comes with the next: all of it is still due.
         """
+        if len(self._attempts) >= self._in_flight_max:
+            self._full_ms = now_ms()  # what was due until now had to wait
         self._end(self._attempts.ended(CHECKS_AT_ONCE))
         self._end(self._attempts.expired(now_ms(), CHECKS_AT_ONCE))
         self._begin_due()

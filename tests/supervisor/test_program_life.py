@@ -256,7 +256,7 @@ def test_an_invalid_reload_changes_nothing(program: Program, site: Site) -> None
         wait_for(lambda: "reload failed, nothing changed" in program.text(), 10, "it is told")
         assert echoes(client)
     assert clients.failures == []
-    assert program.titles() == children
+    wait_for(lambda: program.titles() == children, 10, "the helper has ended, too")
 
 
 def test_orders_and_counters_survive_a_reload(program: Program, site: Site) -> None:

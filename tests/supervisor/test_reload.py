@@ -125,7 +125,7 @@ def test_an_invalid_configuration_changes_nothing_but_the_log(
     program.signal(signal.SIGUSR2)
     wait_for(lambda: "reload failed, nothing changed" in program.text(), 15, "the failure is told")
     program.await_text("unknown keyword 'blance'")
-    assert program.titles() == children
+    wait_for(lambda: program.titles() == children, 10, "the helper has ended, too")
     assert generation(address) == 1
     write(tmp_path, address[1])
     reload(program, address)
@@ -142,7 +142,7 @@ def test_a_reload_that_cannot_bind_changes_nothing(
         program.signal(signal.SIGUSR2)
         wait_for(lambda: "nothing changed: not all sockets" in program.text(), 15, "it is told")
     program.await_text(f"cannot bind socket (Address already in use) [{HOST}:{port}]")
-    assert program.titles() == children
+    wait_for(lambda: program.titles() == children, 10, "the helper has ended, too")
     assert generation(address) == 1
 
 
