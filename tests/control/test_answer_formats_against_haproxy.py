@@ -14,9 +14,8 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.health.check_peers import PROGRAMS
 from tests.support.common import PATIENCE_SECONDS, free_port
-from tests.support.differential.one_program import one_program
+from tests.support.differential.one_program import PROGRAMS, one_program
 from tests.support.generated import sample
 
 pytestmark = pytest.mark.slow

@@ -12,9 +12,8 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.health.check_peers import PROGRAMS
 from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
-from tests.support.differential.one_program import OneProgram, one_program
+from tests.support.differential.one_program import PROGRAMS, OneProgram, one_program
 
 pytestmark = pytest.mark.slow
 CONFIGURATION = """\

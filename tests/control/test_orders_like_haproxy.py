@@ -10,7 +10,6 @@ import csv
 import io
 import re
 import socket
-import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -19,8 +18,8 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.support.common import PATIENCE_SECONDS, require_program, wait_for
-from tests.support.differential.one_program import OneProgram, one_program
+from tests.support.common import PATIENCE_SECONDS, wait_for
+from tests.support.differential.one_program import PROGRAMS, OneProgram, one_program
 from tests.support.servers import Server
 
 ORDERS = {
@@ -31,10 +30,6 @@ ORDERS = {
     "unhealthy": "set server {} health down",
     "stopping": "set server {} health stopping",
     "weightless": "set server {} weight 0",
-}
-PROGRAMS = {
-    "haproxy": lambda: (require_program("haproxy"),),
-    "millrace": lambda: (sys.executable, "-m", "proxy"),
 }
 CONFIGURATION = """
 global

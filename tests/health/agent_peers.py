@@ -10,15 +10,14 @@ import csv
 import io
 import re
 import socket
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.common import PATIENCE_SECONDS, require_program, wait_for
-from tests.support.differential.one_program import OneProgram, one_program
+from tests.support.common import PATIENCE_SECONDS, wait_for
+from tests.support.differential.one_program import PROGRAMS, OneProgram, one_program
 from tests.support.servers import Server
 
 CONFIGURATION = """
@@ -35,10 +34,6 @@ defaults
 backend be
 {lines}
 """
-PROGRAMS = {
-    "haproxy": lambda: (require_program("haproxy"),),
-    "millrace": lambda: (sys.executable, "-m", "proxy"),
-}
 NEUTRAL = b"\n"
 Answer = bytes | Callable[[socket.socket], None]
 

@@ -10,15 +10,14 @@ import io
 import re
 import socket
 import struct
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.support.common import PATIENCE_SECONDS, free_port, require_program, wait_for
-from tests.support.differential.one_program import OneProgram, one_program
+from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.differential.one_program import PROGRAMS, OneProgram, one_program
 from tests.support.servers import Server
 
 CONFIGURATION = """
@@ -39,10 +38,6 @@ listen edge
 {backends}
 """
 CHECK = "check inter 2s fall 1 rise 1"  # `timeout check` limits it: the machine may be busy
-PROGRAMS = {
-    "haproxy": lambda: (require_program("haproxy"),),
-    "millrace": lambda: (sys.executable, "-m", "proxy"),
-}
 # HAProxy adds the last error that it knows of, sometimes, be it another connection's.
 ERRNO = re.compile(r"(?<=SSL handshake failure) \([A-Z][a-z ]+\)")
 Act = Callable[[socket.socket, bytearray], None]

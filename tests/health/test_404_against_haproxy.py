@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.health.check_peers import PROGRAMS
 from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
-from tests.support.differential.one_program import OneProgram, one_program
+from tests.support.differential.one_program import PROGRAMS, OneProgram, one_program
 from tests.support.servers import Server
 
 CODES = (200, 404, 200, 500, 404, 200, 404, 500, 200)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,14 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.health.agent_peers import Agent, idle_row, running, told
-from tests.support.common import PATIENCE_SECONDS, require_program, wait_for
-from tests.support.differential.one_program import OneProgram, one_program
+from tests.support.common import PATIENCE_SECONDS, wait_for
+from tests.support.differential.one_program import PROGRAMS, OneProgram, one_program
 from tests.support.servers import Server
 
-PROGRAMS = {
-    "haproxy": lambda: (require_program("haproxy"),),
-    "millrace": lambda: (sys.executable, "-m", "proxy"),
-}
 CONFIGURATION = """
 global
   stats socket {{folder}}/s level admin

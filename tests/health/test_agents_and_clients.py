@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.health.agent_peers import PROGRAMS, Agent, server_line
+from tests.health.agent_peers import Agent, server_line
 from tests.support.common import PATIENCE_SECONDS, free_port
-from tests.support.differential.one_program import OneProgram, one_program
+from tests.support.differential.one_program import PROGRAMS, OneProgram, one_program
 from tests.support.servers import Server
 
 CONFIGURATION = """

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.health.agent_peers import NEUTRAL, PROGRAMS
+from tests.health.agent_peers import NEUTRAL
 from tests.support.common import PATIENCE_SECONDS, wait_for
-from tests.support.differential.one_program import OneProgram, one_program
+from tests.support.differential.one_program import PROGRAMS, OneProgram, one_program
 from tests.support.dns.scripted import NX
 from tests.support.servers import Server
 

@@ -9,21 +9,16 @@ from __future__ import annotations
 
 import socket
 import struct
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.common import PATIENCE_SECONDS, free_port, require_program, wait_for
-from tests.support.differential.one_program import one_program
+from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.differential.one_program import PROGRAMS, one_program
 from tests.support.servers import Server
 
 DATA_SEGMENTS_IN_AT = 152  # struct tcp_info of <linux/tcp.h>
 INFO_BYTES = 232
-PROGRAMS = {
-    "haproxy": lambda: (require_program("haproxy"),),
-    "millrace": lambda: (sys.executable, "-m", "proxy"),
-}
 CONFIGURATION = """
 global
   stats socket {{folder}}/s level admin

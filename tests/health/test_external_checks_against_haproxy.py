@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.health.check_peers import CHECK, PROGRAMS, Case, Told, tell
+from tests.health.check_peers import CHECK, Case, Told, tell
 from tests.support.common import free_port, wait_for
-from tests.support.differential.one_program import OneProgram, one_program
+from tests.support.differential.one_program import PROGRAMS, OneProgram, one_program
 
 GLOBAL = "global\n  external-check\n  insecure-fork-wanted\n"
 SHORT = "check inter 1500 fall 1 rise 1"  # of programs that hang

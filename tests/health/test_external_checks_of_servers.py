@@ -15,9 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.health.agent_peers import Agent, server_line
-from tests.health.check_peers import PROGRAMS
 from tests.support.common import free_port, wait_for
-from tests.support.differential.one_program import OneProgram, one_program
+from tests.support.differential.one_program import PROGRAMS, OneProgram, one_program
 from tests.support.supervisor.program import is_alive
 
 pytestmark = pytest.mark.slow  # starts the program

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.health.check_peers import PROGRAMS, Case, Told, send, tell
+from tests.health.check_peers import Case, Told, send, tell
 from tests.health.test_http_check_against_haproxy import OK, reply, request
 from tests.support.common import free_port, wait_for
-from tests.support.differential.one_program import OneProgram, one_program
+from tests.support.differential.one_program import PROGRAMS, OneProgram, one_program
 from tests.support.servers import Server
 
 STATE = "http-check send-state"

@@ -6,7 +6,6 @@ import csv
 import io
 import re
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,14 +14,10 @@ from pathlib import Path
 import pytest
 
 from tests.health.agent_peers import NEUTRAL, Agent
-from tests.support.common import PATIENCE_SECONDS, require_program, wait_for
-from tests.support.differential.one_program import OneProgram, one_program
+from tests.support.common import PATIENCE_SECONDS, wait_for
+from tests.support.differential.one_program import PROGRAMS, OneProgram, one_program
 from tests.support.servers import Server
 
-PROGRAMS = {
-    "haproxy": lambda: (require_program("haproxy"),),
-    "millrace": lambda: (sys.executable, "-m", "proxy"),
-}
 CONFIGURATION = """
 global
   stats socket {{folder}}/s level admin

@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.support.common import PATIENCE_SECONDS, wait_for
+from tests.support.common import PATIENCE_SECONDS, require_program, wait_for
 from tests.support.differential.pair import ROOT
 from tests.support.dns.scripted import ScriptedNameserver
+
+PROGRAMS = {  # how each is started: which is looked for when a test needs it
+    "haproxy": lambda: (require_program("haproxy"),),
+    "millrace": lambda: (sys.executable, "-m", "proxy"),
+}
 
 
 class OneProgram:
