@@ -26,6 +26,7 @@ cdef struct Sample:
     bint truth  # a number that is 0 or 1 where it becomes bytes: as HAProxy
     bint more  # the fetch has another value
     bint binary  # a text that is no number: as HAProxy, which has no cast
+    bint unsettled  # more bytes may change it, or bring one where there is none
     uint8_t address[16]
     int64_t number
     const char *text
@@ -105,6 +106,11 @@ cdef struct CheckView:  # what a health check has seen; the texts are the caller
     int32_t status  # of an answer by HTTP; -1: there is none
     HttpView answer  # its header lines
 
+cdef struct ContentView:  # the bytes of one side, from the first that was not passed on
+    const char *bytes
+    size_t length
+    bint from_server
+
 cdef struct Scratch:  # what converters write into, in turns: the text before is read meanwhile
     char bytes[2][SCRATCH_BYTES]
     uint32_t turn
@@ -124,3 +130,6 @@ cdef struct Context:  # what the fetches look at; a part that is not there gives
     uint32_t variable_count
     uint32_t process  # id of the process, as logs have it
     Scratch *scratch  # NULL: converters that make texts give none
+    const ContentView *content  # what the client has sent; NULL: nothing is looked at
+    const ContentView *answer  # what the server has sent
+    bint final  # no more bytes are waited for

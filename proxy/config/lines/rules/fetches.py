@@ -45,6 +45,10 @@ class Scope(enum.Flag):
     TCP_CHECK = enum.auto()
     HTTP_CHECK = enum.auto()
     ANSWER = enum.auto()  # formats of what such a section answers
+    CONNECTION = enum.auto()  # layer 4: before a PROXY header is read
+    SESSION = enum.auto()
+    CONTENT = enum.auto()  # the client's first bytes
+    RESPONSE = enum.auto()  # the server's
 
 
 class Argument(enum.Enum):
