@@ -23,7 +23,7 @@ cdef struct WorkerCounters:
     uint64_t schedule_builds
     uint64_t slot_refreshes  # slot views decoded again
     uint64_t pick_looks  # servers, blocks of servers and ring nodes read to pick servers
-    uint64_t spare[1]
+    uint64_t inspections_cut  # clients judged before their bytes were there, for lack of room
     uint64_t terminations[64]  # sessions ended, by termination state (relay/state/termination.py)
 
 cdef struct FrontendCounters:
@@ -35,6 +35,9 @@ cdef struct FrontendCounters:
     uint64_t connections_total
     uint64_t denied_connections
     uint64_t internal_errors
+    uint64_t denied_sessions
+    uint64_t denied_requests
+    uint64_t spare[6]
 
 cdef struct RateWindow:
     # sessions accepted in a second and in the one before, at index `second % 2`: the second of

@@ -61,7 +61,7 @@ def check_sizes() -> None:
         "SectionHistograms": (sizeof(SectionHistograms), 256),
         "Mailbox": (sizeof(Mailbox), 704 + 65_536),
         "WorkerCounters": (sizeof(WorkerCounters), 640),
-        "FrontendCounters": (sizeof(FrontendCounters), 64),
+        "FrontendCounters": (sizeof(FrontendCounters), 128),
         "RateWindow": (sizeof(RateWindow), 16),
         "StopTickets": (sizeof(StopTickets), 16),
         "BindCounters": (sizeof(BindCounters), 16),

@@ -51,14 +51,15 @@ ROOMS = (
     "proxy.log_thread",
     "proxy.log_sockets",
     "proxy.config.text",
-    *("proxy.config.check_drafts", "proxy.config.http_drafts", "proxy.config.drafts"),
+    *("proxy.config.check_drafts", "proxy.config.http_drafts"),
+    *("proxy.config.rule_drafts", "proxy.config.drafts"),
     "proxy.config.report",
     "proxy.config.lines",
     "proxy.config.lines.rules",
     "proxy.config.lines.server",
     "proxy.config.lines.proxy",
     "proxy.config.lines.process",
-    "proxy.config.linking",
+    *("proxy.config.linking.rules", "proxy.config.linking"),
     "proxy.config.sections",
     "proxy.config.loader",
     "proxy.log",
@@ -68,13 +69,12 @@ ROOMS = (
     "proxy.rules",
     "proxy.relay.state",
     "proxy.relay.proxy_protocol",
-    "proxy.relay.log",
+    *("proxy.relay.log", "proxy.relay.rules", "proxy.relay.sides"),
     "proxy.relay.balance",
     "proxy.relay.admission",
     "proxy.relay.session",
     "proxy.relay.changes",
-    "proxy.relay.accept",
-    "proxy.relay.loop",
+    *("proxy.relay.accept", "proxy.relay.loop"),
     "proxy.relay.filling",
     "proxy.relay.engine",
     "proxy.health.dialect",
@@ -217,7 +217,7 @@ def test_bytes_of_a_session_pass_through_one_file() -> None:
     wrong = [
         f"{name(path)}:{number}: {line.strip()}"
         for path in tracked(".pxd", ".pyx")
-        if name(path).startswith(("proxy/relay/session/", "proxy/relay/changes/"))
+        if re.match("proxy/relay/(session|sides|changes)/", name(path))
         and path.name != "side_io.pxd"
         for number, line in enumerate(path.read_text().splitlines(), 1)
         if moving.search(line.partition("#")[0])

@@ -45,6 +45,7 @@ from proxy.config.model.settings import (
     Stopping,
 )
 from proxy.config.model.tls import PLAIN_TLS, TlsWords
+from proxy.config.rule_drafts import ConnectionRulesDraft
 from proxy.config.text.addresses import WrittenAddress
 from resolverd.config import PAYLOAD_DEFAULT, Family, Nameserver, TtlPeriod
 from resolverd.resolv_conf.file import NDOTS_DEFAULT, ResolvConf
@@ -285,9 +286,9 @@ class ProxyDraft(msgspec.Struct):
     server_defaults: ServerOptions = msgspec.field(default_factory=ServerOptions)
     default_backend: str | None = None
     default_backend_origin: Origin | None = None
-    switched_backend: str | None = None  # of the first `use_backend`
+    switched_backend: str | None = None  # of a first `use_backend` without a condition
     switched_backend_origin: Origin | None = None
-    expect_proxy: bool = False  # on all its addresses
+    rules: ConnectionRulesDraft = ConnectionRulesDraft()
     balance: Balance = Balance.ROUNDROBIN
     random_draws: int = RANDOM_DRAWS_DEFAULT
     hash_consistent: bool = False
@@ -351,6 +352,11 @@ class ProxyDraft(msgspec.Struct):
                 send_state=self.send_state,
             )
         return option
+
+    @property
+    def switches(self) -> bool:
+        """Whether it has a `use_backend` line."""
+        return self.switched_backend is not None or bool(self.rules.backends)
 
     @property
     def title(self) -> str:

@@ -13,6 +13,8 @@ from libc.stdint cimport uint32_t, uint64_t, uint8_t
 
 from proxy.relay.admission.admission cimport (
     client_place_give, client_place_take, limit_ahead, limit_free)
+from proxy.relay.admission.connection_rules cimport (
+    CONNECTION_HEADED, CONNECTION_REFUSED, CONNECTION_TAKEN, connection_judge)
 from proxy.relay.admission.stopped cimport (
     clients_wait, limit_tell, limits_publish, stop_enter, stop_leave, ticket_take, turn_served)
 from proxy.relay.balance.source_hash cimport hash_address
@@ -27,8 +29,8 @@ from proxy.relay.state.syscalls cimport (
     SOCK_NONBLOCK, TCP_MAXSEG, accept4, close, epoll_ctl, epoll_event, getsockopt,
     setsockopt, sockaddr, sockaddr_in6, sockaddr_storage, socklen_t)
 from proxy.relay.state.types cimport (
-    ACCEPT_BATCH, CLIENT, NODELAY, NO_SLOT, OVERLOAD_PAUSE_MS, RESETS, SERVER, STATE_ACCEPTED,
-    STATE_HEADER, WRITABLE, Engine, Limit, Listener, Session)
+    ACCEPT_BATCH, CLIENT, HEADED, NODELAY, NO_SLOT, OVERLOAD_PAUSE_MS, RESETS, SERVER,
+    STATE_ACCEPTED, STATE_HEADER, WRITABLE, Engine, Limit, Listener, Session)
 from shm.atomics cimport count, fence_full, load32_acquire
 from shm.layout cimport OWNER_CLOSES
 
@@ -107,14 +109,17 @@ cdef inline void shorten_segments(int fd, int less) noexcept nogil:
 
 
 cdef inline bint session_open(
-        Engine *engine, Listener *listener, int fd, const sockaddr_storage *address) noexcept nogil:
+        Engine *engine, Listener *listener, int fd, const sockaddr_storage *address,
+        bint headed) noexcept nogil:
     """A session for an accepted client; False without memory (the client is closed)."""
     cdef Session *session = <Session *>pool_take(&engine.sessions)
     if session == NULL:
         close(fd)
         return False
     session.listener = listener
-    session.state = STATE_HEADER if listener.accepts_proxy else STATE_ACCEPTED
+    session.state = STATE_HEADER if headed else STATE_ACCEPTED
+    if headed:
+        session.flags = HEADED
     session.slot = NO_SLOT
     session.started_ms = engine.now_ms
     session.source_hash = hash_address(<const sockaddr *>address)
@@ -152,6 +157,22 @@ cdef inline void accept_resume(Engine *engine) noexcept nogil:
     limits_publish(engine)
 
 
+cdef inline int client_accepted(
+        Engine *engine, Listener *listener, int fd, const sockaddr_storage *address) noexcept nogil:
+    """Begin the session of a client, unless a rule refuses it."""
+    cdef int verdict = CONNECTION_HEADED if listener.accepts_proxy else CONNECTION_TAKEN
+    if listener.frontend.rules != NULL:
+        verdict = max(verdict, connection_judge(engine, listener, fd, address))
+    if verdict == CONNECTION_REFUSED:
+        client_place_give(engine, listener)
+        return ACCEPT_MORE
+    if session_open(engine, listener, fd, address, verdict == CONNECTION_HEADED):
+        return ACCEPT_MORE
+    client_place_give(engine, listener)
+    accept_overload(engine)
+    return ACCEPT_STOPPED
+
+
 cdef inline int accept_one(Engine *engine, Listener *listener) noexcept nogil:
     """Accept a client, whose place is taken already; without a client the place is given back."""
     cdef sockaddr_storage address
@@ -160,11 +181,7 @@ cdef inline int accept_one(Engine *engine, Listener *listener) noexcept nogil:
     address.ss_family = 0
     fd = accept4(listener.fd, <sockaddr *>&address, &length, SOCK_NONBLOCK | SOCK_CLOEXEC)
     if fd >= 0:
-        if session_open(engine, listener, fd, &address):
-            return ACCEPT_MORE
-        client_place_give(engine, listener)
-        accept_overload(engine)
-        return ACCEPT_STOPPED
+        return client_accepted(engine, listener, fd, &address)
     client_place_give(engine, listener)
     if errno == EAGAIN:
         return ACCEPT_DRAINED

@@ -15,6 +15,7 @@ from proxy.relay.balance.schedule cimport schedule_build, schedule_free
 from proxy.relay.filling cimport engine_fill, engine_free
 from proxy.relay.log.compile cimport AccessLogs
 from proxy.relay.loop cimport engine_run
+from proxy.relay.rules.compile cimport Rulesets
 from proxy.relay.state.types cimport TERMINATIONS, Backend, Engine, Schedule, Session
 from shm.atomics cimport exchange_pointer
 from shm.segment cimport Segment
@@ -37,6 +38,7 @@ cdef class Relay:
     cdef Engine engine
     cdef Segment segment
     cdef AccessLogs access_logs
+    cdef Rulesets rulesets
     cdef readonly object runtime
     cdef readonly object capacity  # by the limit on descriptors of this process
     cdef readonly bint running  # between the first turn of `run` and its return
@@ -52,8 +54,10 @@ cdef class Relay:
         if worker >= runtime.workers:
             raise IndexError(f"worker {worker} of {runtime.workers}")
         self.access_logs = AccessLogs(runtime)
+        self.rulesets = Rulesets(self.segment, runtime.settings.proxies)
         engine_fill(
-            &self.engine, self.segment, runtime, self.capacity, self.access_logs, worker)
+            &self.engine, self.segment, runtime, self.capacity, self.access_logs, self.rulesets,
+            worker)
 
     @property
     def sweep_ms(self) -> int:

@@ -3,10 +3,11 @@
 from libc.stdint cimport uint32_t
 
 from proxy.relay.log.compile cimport AccessLogs
+from proxy.relay.rules.compile cimport Rulesets
 from proxy.relay.state.types cimport Engine
 from shm.segment cimport Segment
 
 cdef int engine_fill(
     Engine *engine, Segment segment, object runtime, object capacity, AccessLogs access_logs,
-    uint32_t worker) except -1
+    Rulesets rulesets, uint32_t worker) except -1
 cdef void engine_free(Engine *engine) noexcept

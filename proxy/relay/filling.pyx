@@ -18,6 +18,7 @@ from proxy.relay.balance.least cimport blocks_of
 from proxy.relay.balance.present cimport present_begin
 from proxy.relay.balance.schedule cimport schedule_build, schedule_free
 from proxy.relay.log.compile cimport AccessLogs
+from proxy.relay.rules.compile cimport Rulesets
 from proxy.relay.proxy_protocol.format cimport HEADER_NONE, HEADER_V1, HEADER_V2, HEADER_V2_CHECKSUM
 from proxy.relay.state.pipes cimport pipes_close, pipes_init
 from proxy.relay.state.pool cimport pool_init
@@ -74,7 +75,7 @@ cdef int64_t milliseconds(object value) except -1:
 
 cdef int engine_fill(
         Engine *engine, Segment segment, object runtime, object capacity, AccessLogs access_logs,
-        uint32_t worker) except -1:
+        Rulesets rulesets, uint32_t worker) except -1:
     """Fill an engine of zeros, whose `epoll` is -1; `engine_free` it even where this raises.
 
     Raises OSError when the kernel gives no epoll set, MemoryError without memory.
@@ -95,10 +96,11 @@ cdef int engine_fill(
     fill_limits(engine, settings, capacity)
     fill_bells(engine, runtime.bells)
     fill_servers(engine, runtime.servers, runtime.bells)
-    fill_backends(engine, runtime, capacity)
+    fill_backends(engine, runtime, capacity, rulesets)
     engine.log = &access_logs.log
-    fill_frontends(engine, settings, access_logs)
-    fill_listeners(engine, runtime.servers, runtime.listeners)
+    engine.judge = rulesets.judge
+    fill_frontends(engine, settings, access_logs, rulesets)
+    fill_listeners(engine, runtime)
     engine.epoll = epoll_create1(EPOLL_CLOEXEC)
     if engine.epoll < 0:
         raise OSError("no epoll set")
@@ -195,13 +197,15 @@ cdef int fill_source(const Engine *engine, Outgoing *words, object source) excep
     return 0
 
 
-cdef int fill_backends(Engine *engine, object runtime, object capacity) except -1:
+cdef int fill_backends(
+        Engine *engine, object runtime, object capacity, Rulesets rulesets) except -1:
     proxies = runtime.servers.backends
     fullconn = runtime.settings.full_connections(capacity.maxconn)
     engine.backends = <Backend *>zeroed(len(proxies), sizeof(Backend))
     engine.backend_count = len(proxies)
     for proxy in proxies:
         fill_backend(engine, proxy, runtime.servers.of(proxy), fullconn[proxy.name])
+        engine.backends[proxy.backend_index].rules = rulesets.of_backend(proxy)
     return 0
 
 
@@ -252,7 +256,8 @@ cdef int fill_balance(Backend *backend, object proxy, object servers) except -1:
     return 0
 
 
-cdef int fill_frontends(Engine *engine, object settings, AccessLogs access_logs) except -1:
+cdef int fill_frontends(
+        Engine *engine, object settings, AccessLogs access_logs, Rulesets rulesets) except -1:
     cdef Frontend *frontend
     proxies = settings.frontends
     engine.frontend_count = len(proxies)
@@ -268,14 +273,14 @@ cdef int fill_frontends(Engine *engine, object settings, AccessLogs access_logs)
         frontend.nolinger = proxy.nolinger
         frontend.splice = proxy.splice
         frontend.log = access_logs.of(frontend.index)
+        frontend.rules = rulesets.of_frontend(proxy)
     return 0
 
 
-cdef int fill_listeners(Engine *engine, object servers, object sockets) except -1:
+cdef int fill_listeners(Engine *engine, object runtime) except -1:
     cdef Listener *listener
-    headed = [  # backends some of whose servers want a PROXY header
-        any(server.connecting.proxy_header is not ProxyHeader.NONE for server in servers.of(proxy))
-        for proxy in servers.backends]
+    sockets = runtime.listeners
+    keeping = frontends_that_keep_addresses(runtime)
     engine.listener_count = len(sockets)
     engine.listeners = <Listener *>zeroed(len(sockets), sizeof(Listener))
     for number, listening in enumerate(sockets):
@@ -291,9 +296,21 @@ cdef int fill_listeners(Engine *engine, object servers, object sockets) except -
         limit_listener(engine, listener)
         listener.accepts_proxy = listening.bind.accept_proxy
         listener.keeps_addresses = listening.bind.accept_proxy or (
-            listener.frontend.backend >= 0 and headed[listener.frontend.backend])
+            listening.bind.frontend_index in keeping)
         listener.anywhere = listening.bind.transparent
     return 0
+
+
+cdef set frontends_that_keep_addresses(object runtime):
+    """Frontends whose sessions meet a rule, or a server that wants a PROXY header."""
+    asking = {
+        proxy.backend_index for proxy in runtime.servers.backends
+        if proxy.rules or any(
+            server.connecting.proxy_header is not ProxyHeader.NONE
+            for server in runtime.servers.of(proxy))}
+    return {
+        proxy.frontend_index for proxy in runtime.settings.frontends
+        if proxy.rules or proxy.default_backend in asking}
 
 
 cdef void engine_free(Engine *engine) noexcept:

@@ -16,7 +16,8 @@ from proxy.rules.state cimport (
     backend_queue, backend_sessions, frontend_sessions, process_sessions, server_is_up,
     server_queue, server_sessions, usable_servers)
 from proxy.rules.types cimport (
-    ACCEPTED, SAMPLE_NONE, Call, Context, HttpView, Pattern, Sample, Scratch, Term)
+    ACCEPTED, HOLDS, HOLDS_NOT, SAMPLE_NONE, UNDECIDED, Call, Context, HttpView, Pattern, Sample,
+    Scratch, Term)
 
 
 cdef inline bint request_line_fetch(
@@ -148,25 +149,52 @@ cdef inline bint value_of(const Context *context, const Call *call, Sample *samp
     return True
 
 
-cdef inline bint term_holds(
+cdef inline int term_judged(
         const Context *context, const Term *term, const Pattern *patterns) noexcept nogil:
-    """Whether one of the samples has one of the patterns; without a sample, it does not."""
+    """Whether one of the samples has one of the patterns; UNDECIDED where more bytes may say so."""
     cdef Sample sample
+    cdef bint unsettled = False
     sample.position = sample.line_end = 0
-    while fetch(context, &term.call, &sample):
-        if sample_matches(&sample, patterns, term):
-            return True
+    while True:
+        sample.unsettled = False
+        if fetch(context, &term.call, &sample):
+            if sample_matches(&sample, patterns, term):
+                return HOLDS
+        else:
+            sample.more = False
+        unsettled = unsettled or sample.unsettled
         if not sample.more:
-            return False
-    return False
+            return UNDECIDED if unsettled and not context.final else HOLDS_NOT
 
 
-cdef inline bint condition_holds(
+cdef inline bint condition_walk(
+        const Context *context, const Term *terms, const Pattern *patterns, int32_t first,
+        bint hopeful, bint *undecided) noexcept nogil:
+    """Run a condition from its first term; jumps lead forward only.
+
+    `hopeful`: undecided terms count as what lets the condition hold, else as what does not.
+    """
+    cdef int32_t at = first
+    cdef int judged
+    while at >= 0:
+        judged = term_judged(context, &terms[at], patterns)
+        if judged == UNDECIDED:
+            undecided[0] = True
+            judged = HOLDS if hopeful != terms[at].negated else HOLDS_NOT
+        at = terms[at].then if judged == HOLDS else terms[at].otherwise
+    return at == ACCEPTED
+
+
+cdef inline int condition_judged(
         const Context *context, const Term *terms, const Pattern *patterns,
         int32_t first) noexcept nogil:
-    """Run one condition from its first term; jumps lead forward only."""
-    cdef int32_t at = first
-    while at >= 0:
-        at = (
-            terms[at].then if term_holds(context, &terms[at], patterns) else terms[at].otherwise)
-    return at == ACCEPTED
+    """Whether a condition holds; UNDECIDED if that depends on what more bytes will say.
+
+    Terms with negation apart, more of them only help: where the best and the worst that the
+    undecided ones may come to agree, so does all between (Kleene's three-valued logic).
+    """
+    cdef bint undecided = False
+    cdef bint holds = condition_walk(context, terms, patterns, first, False, &undecided)
+    if undecided and holds != condition_walk(context, terms, patterns, first, True, &undecided):
+        return UNDECIDED
+    return HOLDS if holds else HOLDS_NOT

@@ -1,8 +1,8 @@
 # What conditions and formats have in common; its documentation is in program.pyx.
 
-from libc.stdint cimport uint32_t, uint64_t, uint8_t
+from libc.stdint cimport int32_t, uint32_t, uint64_t, uint8_t
 
-from proxy.rules.types cimport Call, Context, HttpView, Step
+from proxy.rules.types cimport Call, Context, HttpView, Pattern, Step, Term
 from shm.segment cimport Segment
 
 cdef void *zeroed(size_t number, size_t size) except NULL
@@ -20,3 +20,13 @@ cdef class Program:
     cdef const char *keep(self, bytes content) except NULL
     cdef int set_call(self, Call *target, object value) except -1
     cdef int set_step(self, Step *target, object converter) except -1
+
+cdef class Conditions(Program):
+    cdef Term *terms
+    cdef Pattern *patterns
+    cdef int32_t *firsts  # terms, by the number of their condition
+    cdef uint32_t count
+
+    cdef int set_term(self, Term *target, object term, int32_t first) except -1
+    cdef uint32_t set_patterns(
+        self, Term *target, object term, uint32_t first) except 0xFFFFFFFF

@@ -14,8 +14,9 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from proxy.rules.codes cimport *
-from proxy.rules.evaluate cimport condition_holds
-from proxy.rules.types cimport CALL_NUMBERS, Call, Context, HttpView, Pattern, Step, Term
+from proxy.rules.evaluate cimport condition_judged
+from proxy.rules.types cimport (
+    CALL_NUMBERS, HOLDS, Call, Context, HttpView, Pattern, Step, Term)
 from shm.segment cimport Segment
 
 FETCHES = {
@@ -173,11 +174,6 @@ cdef int set_numbers(int64_t *target, object numbers) except -1:
 cdef class Conditions(Program):
     """Conditions by their number, for the requests of one process."""
 
-    cdef Term *terms
-    cdef Pattern *patterns
-    cdef int32_t *firsts
-    cdef uint32_t count
-
     def __init__(self, Segment segment, conditions) -> None:
         cdef uint32_t number = 0
         cdef int32_t first = 0
@@ -210,6 +206,7 @@ cdef class Conditions(Program):
         self.set_call(&target.call, term)
         target.matcher = MATCHERS[term.matcher.value]
         target.insensitive = term.insensitive
+        target.negated = term.negated
         target.then = first + term.then if term.then >= 0 else term.then
         target.otherwise = first + term.otherwise if term.otherwise >= 0 else term.otherwise
         return 0
@@ -243,4 +240,5 @@ cdef class Conditions(Program):
         if number >= self.count:
             raise IndexError(f"condition {number} of {self.count}")
         look_at(&context, &http, self.segment, seen, authorised)
-        return condition_holds(&context, self.terms, self.patterns, self.firsts[number])
+        return HOLDS == condition_judged(
+            &context, self.terms, self.patterns, self.firsts[number])

@@ -14,6 +14,11 @@ cdef enum:
     ACCEPTED = -1  # as in proxy/config/model/rules.py
     REJECTED = -2
 
+cdef enum Judgement:
+    HOLDS_NOT = 0
+    HOLDS = 1
+    UNDECIDED = 2  # more bytes may change it
+
 cdef enum:  # types of a sample
     SAMPLE_NUMBER  # also a truth value
     SAMPLE_ADDRESS
@@ -73,6 +78,7 @@ cdef struct Term:
     bint insensitive
     uint32_t first_pattern
     uint32_t patterns
+    bint negated  # what it says counts the other way round where it stands
     int32_t then
     int32_t otherwise
 

@@ -77,9 +77,7 @@ def test_expect_proxy_is_said_of_all_addresses() -> None:
     [
         ("tcp-request connection expect-proxy", "only supports 'layer4'"),
         ("tcp-request connection expect-proxy layer5", "(got 'layer5')"),
-        ("tcp-request connection expect-proxy layer4 if { src 10.0.0.1 }", "not supported yet"),
-        ("tcp-request connection reject", "'tcp-request connection reject' is not supported yet"),
-        ("tcp-request", "'tcp-request' is not supported yet"),
+        ("tcp-request connection expect-proxy layer4 x", "only accepts 'if' or 'unless'"),
     ],
 )
 def test_other_requests_are_refused_with_their_line(line: str, complaint: str) -> None:

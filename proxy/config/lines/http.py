@@ -132,7 +132,7 @@ def _capture(statement: Statement, draft: ProxyDraft) -> None:
 def _redirect(statement: Statement, draft: ProxyDraft) -> None:
     if draft.kind is ProxyKind.DEFAULTS:
         raise ConfigError("'redirect' not allowed in 'defaults' section.")
-    if draft.switched_backend is not None:
+    if draft.switches:
         warn_order(statement, "a 'redirect'", "a 'use_backend'")
     note(statement, draft, REDIRECT, RULES, rule=True)
 

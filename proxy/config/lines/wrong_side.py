@@ -19,6 +19,7 @@ _BACK = {
     *("server-template", "retries", "retry-on", "cookie", "source"),
     *("srvtcpka-cnt", "srvtcpka-idle", "srvtcpka-intvl"),
     *("fullconn", "http-reuse", "http-send-name-header", "max-keep-alive-queue", "force-persist"),
+    "use-server",
     *(
         "tcp-check",
         "http-check",

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from proxy.config.drafts import ProxyDraft
-from proxy.config.linking.conditions import SectionIndex, ValueLinker
+from proxy.config.linking.rules.conditions import SectionIndex, ValueLinker
 from proxy.config.model.checks import (
     CheckRules,
     ConnectStep,

@@ -22,12 +22,14 @@ from proxy.config.lines.state_files import loads_globally
 from proxy.config.linking.check_rules import check_names
 from proxy.config.linking.checks_http import (
     check_direct,
+    check_no_rules,
     check_section,
     shown_section,
 )
-from proxy.config.linking.conditions import SectionIndex
 from proxy.config.linking.directory import DraftDirectory
 from proxy.config.linking.log import check_log_format
+from proxy.config.linking.rules.conditions import SectionIndex
+from proxy.config.linking.rules.connection_rules import ConnectionRuleLinker
 from proxy.config.linking.tls import TlsTable
 from proxy.config.linking.tracking import check_tracking
 from proxy.config.model.checks import ExternalCheck, HttpCheck, ProgramRights, TcpCheck
@@ -207,6 +209,7 @@ def _check_http(
             _check_binds(draft, messages)
             _check_timeouts(draft, messages)
             check_direct(draft, messages)
+            check_no_rules(draft, messages)
             check_section(draft, shown, directory, messages)
         return
     messages.alert(
@@ -242,10 +245,12 @@ def _check_tcp(
     _check_binds(draft, messages)
     for rule, name, origin in (
         ("use_backend", draft.switched_backend, draft.switched_backend_origin),
+        *(("use_backend", rule.target, rule.line.origin) for rule in draft.rules.backends),
         ("default_backend", draft.default_backend, draft.default_backend_origin),
     ):
         if name is not None and draft.kind.accepts:
             _check_backend(draft, known, directory, messages, (rule, name, origin))
+    ConnectionRuleLinker(draft, directory, messages).rules()
     _check_timeouts(draft, messages)
 
 
@@ -279,10 +284,11 @@ def _check_backend(
         messages.alert(f"{word} of {draft.title} is itself", origin)
     elif shown_section(draft, known.backends) is found:
         check_direct(draft, messages)
+        check_no_rules(draft, messages)
         check_section(draft, found, directory, messages)
     elif found.mode != draft.mode and not found.disabled:
         messages.alert(f"{word} '{name}' of {draft.title} is not in mode tcp", origin)
-    elif draft.servers:
+    elif draft.servers and name in (draft.switched_backend, draft.default_backend):
         messages.warning(
             f"in {draft.title}, the '{word}' rule always has precedence over the servers, "
             "which will never be used"

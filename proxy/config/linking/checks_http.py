@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 
 from proxy.config.drafts import ProxyDraft
 from proxy.config.lines.http import HONOURED_LABELS
-from proxy.config.linking.conditions import SectionIndex
 from proxy.config.linking.http import REDIRECT, SectionLinker
+from proxy.config.linking.rules.conditions import SectionIndex
+from proxy.config.model.rules import RuleAction
 from proxy.config.text.messages import Messages
 
 _ANSWERS = frozenset(
@@ -42,12 +43,23 @@ def shown_section(draft: ProxyDraft, backends: Mapping[str, ProxyDraft]) -> Prox
 
 def check_direct(draft: ProxyDraft, messages: Messages) -> None:
     """Refuse the PROXY protocol in a section that serves statistics."""
-    if draft.expect_proxy or any(bind.options.accept_proxy for bind in draft.binds):
+    if draft.rules.all_headed or any(bind.options.accept_proxy for bind in draft.binds):
         messages.alert(
             f"the PROXY protocol is not supported in {draft.title}: statistics are served "
             "to direct clients",
             draft.origin,
         )
+
+
+def check_no_rules(draft: ProxyDraft, messages: Messages) -> None:
+    """Refuse rules of connections in a section that answers itself: they may keep clients out."""
+    for rule in draft.rules.of_requests:
+        if rule.action is not RuleAction.EXPECT_PROXY:
+            messages.alert(
+                f"'{rule.line.text}' is not supported in {draft.title}, which answers itself: use "
+                "'http-request deny', or the packet filter of the host",
+                rule.line.origin,
+            )
 
 
 def check_section(

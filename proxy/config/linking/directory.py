@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from proxy.config.drafts import ProxyDraft, ProxyKind
 from proxy.config.http_drafts import UserListDraft
 from proxy.config.linking.checks_http import answers_itself
-from proxy.config.linking.conditions import NO_ROWS
+from proxy.config.linking.rules.conditions import NO_ROWS
 from proxy.config.model.settings import Proxy
 
 

@@ -14,9 +14,9 @@ import msgspec
 
 from proxy.config.drafts import ProxyDraft
 from proxy.config.http_drafts import ErrorFile, HttpDraft, RuleLine
-from proxy.config.linking.conditions import ConditionLinker, SectionIndex, ValueLinker
 from proxy.config.linking.http_replies import reply_in
 from proxy.config.linking.http_rules import RequestRuleReader
+from proxy.config.linking.rules.conditions import ConditionLinker, SectionIndex, ValueLinker
 from proxy.config.model.http import (
     REALM_DEFAULT,
     Action,

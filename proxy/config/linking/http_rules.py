@@ -16,8 +16,8 @@ from proxy.config.http_drafts import RuleLine
 from proxy.config.lines.rules.condition import BEGINNINGS, flattened, parse_clauses
 from proxy.config.lines.rules.fetches import Scope
 from proxy.config.lines.rules.values import ValueReader
-from proxy.config.linking.conditions import ConditionLinker, ValueLinker
 from proxy.config.linking.http_replies import ReplyWords
+from proxy.config.linking.rules.conditions import ConditionLinker, ValueLinker
 from proxy.config.model.http import (
     REALM_DEFAULT,
     Action,

@@ -32,6 +32,7 @@ from proxy.config.linking.http import SectionLinker
 from proxy.config.linking.identifiers import FIRST_BIND, FIRST_PROXY, number_items
 from proxy.config.linking.log import build_access_log, global_targets
 from proxy.config.linking.resolution_table import ResolutionTable
+from proxy.config.linking.rules.connection_rules import ConnectionRuleLinker
 from proxy.config.linking.server import ServerBuilder
 from proxy.config.linking.tls import TlsTable
 from proxy.config.linking.tracking import link_tracking
@@ -222,7 +223,7 @@ class _Builder:
                 fast_open=bind.options.fast_open,
                 defer_accept=bind.options.defer_accept,
                 transparent=bind.options.transparent,
-                accept_proxy=bind.options.accept_proxy or draft.expect_proxy,
+                accept_proxy=bind.options.accept_proxy or draft.rules.all_headed,
             )
             for offset, (bind, number) in enumerate(zip(draft.binds, numbers, strict=True))
         )
@@ -282,6 +283,7 @@ def _link_rules(
                 raise ConfigError(next(alerts).text)
             found.append(msgspec.structs.replace(proxy, http=section))
         else:
-            rules = CheckRuleLinker(directory, proxy.name, proxy.id).rules(proxy.check_rules)
-            found.append(msgspec.structs.replace(proxy, check_rules=rules))
+            checks = CheckRuleLinker(directory, proxy.name, proxy.id).rules(proxy.check_rules)
+            rules = ConnectionRuleLinker(draft, directory, Messages()).rules()
+            found.append(msgspec.structs.replace(proxy, check_rules=checks, rules=rules))
     return tuple(found)

@@ -58,6 +58,7 @@ class Term(msgspec.Struct, frozen=True):
     text: str = ""  # the argument that is a name: of a header
     numbers: tuple[int, ...] = ()  # arguments: indices, slots, occurrences
     insensitive: bool = False
+    negated: bool = False  # where it stands what it says counts the other way round
     texts: tuple[bytes, ...] = ()
     ranges: tuple[IntRange, ...] = ()
     networks: tuple[Network, ...] = ()
@@ -111,3 +112,48 @@ class Condition(msgspec.Struct, frozen=True):
     """What stands after `if` or `unless`; it begins at its first term."""
 
     terms: tuple[Term, ...]
+
+
+class RuleAction(enum.Enum):
+    """What rules of connections do, as they are written."""
+
+    ACCEPT = "accept"
+    REJECT = "reject"
+    SILENT_DROP = "silent-drop"
+    EXPECT_PROXY = "expect-proxy"
+    USE_BACKEND = "use_backend"
+    USE_SERVER = "use-server"
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """One rule of connections; `target` is the index of a backend, or the slot of a server."""
+
+    action: RuleAction
+    condition: Condition | None = None
+    target: int = 0
+
+
+class ConnectionRules(msgspec.Struct, frozen=True):
+    """The rules of a section in mode tcp, each stage by itself and in the order of the file.
+
+    `inspect_ms`: how long `content` waits for bytes; 0: it looks at those that are there.
+    """
+
+    connection: tuple[Rule, ...] = ()
+    session: tuple[Rule, ...] = ()
+    content: tuple[Rule, ...] = ()
+    backends: tuple[Rule, ...] = ()
+    servers: tuple[Rule, ...] = ()
+    inspect_ms: int = 0
+
+    @property
+    def every(self) -> tuple[Rule, ...]:
+        """All of them; those of `content` are of the clients, and of the backend."""
+        return (
+            *self.connection,
+            *self.session,
+            *self.content,
+            *self.content,
+            *self.backends,
+            *self.servers,
+        )

@@ -18,6 +18,7 @@ import msgspec
 from proxy.config.model.checks import CheckRules, ProgramRights
 from proxy.config.model.http import HttpSection
 from proxy.config.model.logs import AccessLog, LogItem, LogTarget
+from proxy.config.model.rules import ConnectionRules
 from proxy.config.model.server import (
     CHECK_FALL,
     CHECK_INTER_MS,
@@ -156,6 +157,7 @@ class Proxy(msgspec.Struct, frozen=True):
     access_log: AccessLog | None = None  # None: connections are not logged
     check_rules: CheckRules | None = None  # what health checks say; None: they only connect
     log_health_checks: bool = False
+    rules: ConnectionRules | None = None  # of connections; None: it has none
 
     @property
     def weights_fixed(self) -> bool:

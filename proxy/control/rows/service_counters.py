@@ -47,6 +47,8 @@ class ServiceCounters:
             "bytes_out": self.bytes_out,
             "connections_total": self.sessions_total,
             "denied_connections": 0,
+            "denied_sessions": 0,
+            "denied_requests": 0,
             "internal_errors": 0,
             "requests": self.requests,
             **{

@@ -58,8 +58,8 @@ def frontend_row(
     proxy: Proxy, counters: dict[str, int], reading: Reading, maxconn: int, stopping: bool
 ) -> Row:
     """One FRONTEND row; `maxconn` is the limit that holds for it."""
-    row: Row = zeros("dreq dresp ereq req_rate req_rate_max req_tot comp_in comp_out")
-    row |= zeros("comp_byp comp_rsp dses wrew")
+    row: Row = zeros("dresp ereq req_rate req_rate_max req_tot comp_in comp_out")
+    row |= zeros("comp_byp comp_rsp wrew")
     if proxy.http is not None:
         row |= zeros("intercepted cache_lookups cache_hits")
         row["req_tot"] = row["intercepted"] = counters["requests"]
@@ -86,6 +86,8 @@ def frontend_row(
         "conn_rate_max": reading.connection_rate_max,
         "conn_tot": counters["connections_total"],
         "dcon": counters["denied_connections"],
+        "dses": counters["denied_sessions"],
+        "dreq": counters["denied_requests"],
         "eint": counters["internal_errors"],
     }
 

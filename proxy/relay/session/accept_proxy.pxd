@@ -12,12 +12,12 @@ from proxy.relay.proxy_protocol.addresses cimport EARLY_BYTES_MAX
 from proxy.relay.proxy_protocol.read cimport HEADER_INCOMPLETE, HEADER_INVALID, header_read
 from proxy.relay.session.early cimport Beginning, early_hold, early_take
 from proxy.relay.session.session cimport EVENT_HEADER, session_step
-from proxy.relay.session.side_io cimport side_receive
+from proxy.relay.sides.side_io cimport side_receive
 from proxy.relay.session.stages cimport ENDS, GOES_ON, WAITS
 from proxy.relay.state.syscalls cimport sockaddr
 from proxy.relay.state.types cimport (
     CLIENT, CONFIRM, READABLE, STATE_HEADER, TERMINATION_CLIENT_ABORT_HEADER,
-    TERMINATION_REFUSED_HEADER, TERMINATION_RESOURCE_CONNECT, Engine, Session, Side)
+    TERMINATION_REFUSED, TERMINATION_RESOURCE_CONNECT, Engine, Session, Side)
 
 
 cdef inline void header_accepted(
@@ -56,7 +56,7 @@ cdef inline int header_stage(
             beginning.reset_side = CLIENT if filled != 0 else -1
             return ENDS
     if header == HEADER_INVALID:
-        beginning.termination = TERMINATION_REFUSED_HEADER
+        beginning.termination = TERMINATION_REFUSED
         beginning.reset_side = CLIENT
         return ENDS
     if header == HEADER_INCOMPLETE:

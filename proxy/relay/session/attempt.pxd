@@ -27,7 +27,7 @@ from proxy.relay.session.enter cimport (
 from proxy.relay.session.server_socket cimport outgoing_prepare, port_taken, ports_to_try
 from proxy.relay.session.session cimport (
     EVENT_ATTEMPT, EVENT_CONNECTED, EVENT_WAIT, session_arm, session_break, session_step, watch)
-from proxy.relay.session.side_io cimport side_close
+from proxy.relay.sides.side_io cimport side_close
 from proxy.relay.state.counting cimport (
     count_attempt, count_connected, count_retry, count_unreachable)
 from proxy.relay.state.observed cimport observe_error, observe_success

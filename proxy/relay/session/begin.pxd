@@ -2,7 +2,7 @@
 #
 # The stages of other files are called here; those that only count are here.
 
-from libc.stddef cimport size_t
+from libc.stdint cimport uint32_t
 
 from proxy.relay.log.session cimport log_accepted
 from proxy.relay.proxy_protocol.write cimport HEADER_ROOM
@@ -10,14 +10,17 @@ from proxy.relay.session.accept_proxy cimport header_stage
 from proxy.relay.session.attempt cimport (
     EARLY_AT_HAND, EARLY_NONE, session_attempt, session_unpicked)
 from proxy.relay.session.early cimport Beginning
-from proxy.relay.session.enter cimport PICK_QUEUED, PICK_TAKEN, session_pick
+from proxy.relay.session.enter cimport (
+    PICK_QUEUED, PICK_TAKEN, session_pick, session_pick_this)
 from proxy.relay.session.first_bytes cimport (
     aborts_early, first_bytes_stage, hold_first_bytes, send_first_bytes)
+from proxy.relay.session.rule_stages cimport (
+    backend_rules_stage, chosen_backend, chosen_server, frontend_rules_stage, session_rules_stage)
 from proxy.relay.session.session cimport (
     EVENT_ATTEMPT, session_arm, session_break, session_step)
 from proxy.relay.session.stages cimport (
-    ENDS, GOES_ON, LEAVES, STAGE_ADMITTED, STAGE_ATTEMPT, STAGE_BACKEND, STAGE_BALANCE,
-    STAGE_FIRST_BYTES, STAGE_HEADER, WAITS)
+    ENDS, GOES_ON, LEAVES, STAGE_ADMITTED, STAGE_BACKEND, STAGE_BACKEND_RULES, STAGE_BALANCE,
+    STAGE_FIRST_BYTES, STAGE_FRONTEND_RULES, STAGE_HEADER, STAGE_SESSION_RULES, WAITS)
 from proxy.relay.state.counting cimport (
     count_aborted, count_bytes, count_in_backend, count_opened)
 from proxy.relay.state.syscalls cimport sockaddr_in6
@@ -39,8 +42,9 @@ cdef inline int backend_stage(
         Engine *engine, Session *session, Beginning *beginning) noexcept nogil:
     """Choose the backend; a client that has left by now counts there, too."""
     cdef Frontend *frontend = session.listener.frontend
-    if frontend.backend >= 0:
-        session.backend = &engine.backends[frontend.backend]
+    cdef int backend = chosen_backend(engine, session, beginning)
+    if backend >= 0:
+        session.backend = &engine.backends[backend]
         if session.backend.splice and frontend.splice:
             session.flags |= SPLICE
         count_in_backend(engine, session)
@@ -58,7 +62,9 @@ cdef inline int backend_stage(
 cdef inline int balance_stage(
         Engine *engine, Session *session, Beginning *beginning) noexcept nogil:
     """Find a server with a place; a session without one waits, or has ended."""
-    cdef int picked = session_pick(engine, session, NO_SLOT)
+    cdef uint32_t server = chosen_server(engine, session, beginning)
+    cdef int picked = session_pick(engine, session, NO_SLOT) if server == NO_SLOT else (
+        session_pick_this(engine, session, server))
     if picked == PICK_TAKEN:
         session_step(session, EVENT_ATTEMPT)
         return GOES_ON
@@ -99,12 +105,18 @@ cdef inline void session_begin(
     while verdict == GOES_ON:
         if stage == STAGE_HEADER:
             verdict = header_stage(engine, session, &beginning)
+        elif stage == STAGE_SESSION_RULES:
+            verdict = session_rules_stage(engine, session, &beginning)
         elif stage == STAGE_ADMITTED:
             verdict = admitted_stage(engine, session, &beginning)
         elif stage == STAGE_FIRST_BYTES:
             verdict = first_bytes_stage(engine, session, &beginning)
+        elif stage == STAGE_FRONTEND_RULES:
+            verdict = frontend_rules_stage(engine, session, &beginning)
         elif stage == STAGE_BACKEND:
             verdict = backend_stage(engine, session, &beginning)
+        elif stage == STAGE_BACKEND_RULES:
+            verdict = backend_rules_stage(engine, session, &beginning)
         elif stage == STAGE_BALANCE:
             verdict = balance_stage(engine, session, &beginning)
         else:

@@ -5,10 +5,10 @@
 
 from libc.stdint cimport INT64_MAX, int64_t
 
-from proxy.relay.session.forward cimport waiting
+from proxy.relay.sides.forward cimport waiting
 from proxy.relay.state.types cimport (
     BROKEN, CLIENT, ENDED_READING, FIN_SENT, SERVER, STATE_ACCEPTED, STATE_CONNECTING,
-    STATE_ENDED, STATE_HEADER, STATE_QUEUED, STATE_WAITING, Session)
+    STATE_ENDED, STATE_HEADER, STATE_INSPECTING, STATE_QUEUED, STATE_WAITING, Session)
 
 cdef enum:
     TURN_AROUND_MAX_MS = 1000
@@ -24,6 +24,7 @@ cdef enum:  # DeadlineKind
     DEADLINE_REMOVED = 6
     DEADLINE_QUEUE = 7
     DEADLINE_HEADER = 8
+    DEADLINE_INSPECTION = 9
 
 cdef struct Deadline:
     int64_t at_ms
@@ -70,6 +71,13 @@ cdef inline void deadline_removed(Deadline *deadline, const Session *session) no
         deadline.kind = DEADLINE_REMOVED
 
 
+cdef inline int64_t inspect_ms(const Session *session) noexcept nogil:
+    """How long the rules that look at the session now may wait for bytes."""
+    if session.backend != NULL:
+        return session.backend.rules.inspect_ms
+    return session.listener.frontend.rules.inspect_ms
+
+
 cdef inline Deadline session_deadline(Session *session) noexcept nogil:
     """The earliest time at which something must have happened, and what."""
     cdef Deadline deadline
@@ -83,6 +91,13 @@ cdef inline Deadline session_deadline(Session *session) noexcept nogil:
         return deadline
     if session.state == STATE_ACCEPTED:
         deadline_earlier(&deadline, session.started_ms, EARLY_WAIT_MS, DEADLINE_EARLY)
+        return deadline
+    if session.state == STATE_INSPECTING:  # at either of both the rules decide with what is there
+        deadline_earlier(
+            &deadline, session.attempt_ms, inspect_ms(session), DEADLINE_INSPECTION)
+        deadline_earlier(
+            &deadline, session.sides[CLIENT].activity_ms, session.listener.frontend.client_ms,
+            DEADLINE_INSPECTION)
         return deadline
     if STATE_CONNECTING <= session.state <= STATE_QUEUED:
         deadline_earlier(

@@ -38,7 +38,7 @@ cdef inline void session_serve(Engine *engine, Session *session, uint32_t slot) 
     engine.served += 1
     queue_leave(engine, session)
     session.slot = slot
-    count_assigned(engine, session)
+    count_assigned(engine, session, True)
     count_waited(engine, session, waited_ms)
     session_step(session, EVENT_ATTEMPT)
     session_attempt(engine, session, early_kept(session))

@@ -6,7 +6,7 @@
 
 from libc.string cimport memcpy
 
-from proxy.relay.session.forward cimport Mover, drop_waiting, keep_rest, waiting
+from proxy.relay.sides.forward cimport Mover, drop_waiting, keep_rest, waiting
 from proxy.relay.session.session cimport mover_collect, mover_open
 from proxy.relay.state.syscalls cimport sockaddr_in6
 from proxy.relay.state.types cimport SERVER, Engine, Session, Side

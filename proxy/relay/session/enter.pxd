@@ -32,12 +32,18 @@ cdef inline int session_pick(Engine *engine, Session *session, uint32_t avoid) n
         slot = pick_server(engine, backend, session.source_hash, avoid)
     if slot != NO_SLOT and server_place_take(engine, slot):
         session.slot = slot
-        count_assigned(engine, session)
+        count_assigned(engine, session, True)
         return PICK_TAKEN
     if not keeps_server(backend):
         slot = NO_SLOT
     if not limited or not any_eligible(engine, backend):
         return PICK_NONE
+    return session_queue_up(engine, session, slot)
+
+
+cdef inline int session_queue_up(
+        Engine *engine, Session *session, uint32_t slot) noexcept nogil:
+    """Let the session wait for a server, or for any (NO_SLOT)."""
     if slot != NO_SLOT and queue_full(engine, slot):
         session.slot = slot
         return PICK_REFUSED
@@ -46,3 +52,14 @@ cdef inline int session_pick(Engine *engine, Session *session, uint32_t avoid) n
     session_step(session, EVENT_QUEUE)
     session_arm(engine, session)
     return PICK_QUEUED
+
+
+cdef inline int session_pick_this(
+        Engine *engine, Session *session, uint32_t slot) noexcept nogil:
+    """Give a new session this server, or let it wait there: that is not balancing."""
+    engine.ticket = UINT64_MAX
+    if not server_place_take(engine, slot):
+        return session_queue_up(engine, session, slot)
+    session.slot = slot
+    count_assigned(engine, session, False)
+    return PICK_TAKEN

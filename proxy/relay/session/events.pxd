@@ -8,22 +8,23 @@ from libc.stdint cimport uint32_t
 from proxy.relay.session.attempt cimport session_again, session_connected, session_retry
 from proxy.relay.session.begin cimport session_begin
 from proxy.relay.session.deadline cimport (
-    DEADLINE_CLIENT, DEADLINE_CONNECT, DEADLINE_EARLY, DEADLINE_HEADER, DEADLINE_QUEUE,
-    DEADLINE_REMOVED, DEADLINE_TURN_AROUND, Deadline, session_deadline)
+    DEADLINE_CLIENT, DEADLINE_CONNECT, DEADLINE_EARLY, DEADLINE_HEADER, DEADLINE_INSPECTION,
+    DEADLINE_QUEUE, DEADLINE_REMOVED, DEADLINE_TURN_AROUND, Deadline, session_deadline)
 from proxy.relay.session.fast_open cimport broke_later, send_in_syn, still_connects
 from proxy.relay.session.early cimport early_held
 from proxy.relay.session.first_bytes cimport session_announce
-from proxy.relay.session.forward cimport note_failed
+from proxy.relay.sides.forward cimport note_failed
 from proxy.relay.session.session cimport (
     session_arm, session_break, session_end_down, session_inactive, session_relay)
-from proxy.relay.session.side_io cimport side_at_end, side_error
-from proxy.relay.session.stages cimport STAGE_FIRST_BYTES, STAGE_HEADER
+from proxy.relay.sides.side_io cimport side_at_end, side_error
+from proxy.relay.session.stages cimport (
+    STAGE_BACKEND_RULES, STAGE_FIRST_BYTES, STAGE_FRONTEND_RULES, STAGE_HEADER)
 from proxy.relay.state.counting cimport count_aborted, count_unreachable
 from proxy.relay.state.syscalls cimport (
     EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP)
 from proxy.relay.state.types cimport (
     CLIENT, CONFIRM, DEAF, FAILED, QUEUED, READABLE, SERVER, STATE_ACCEPTED, STATE_CONNECTING,
-    STATE_ENDED, STATE_HEADER, STATE_QUEUED, TERMINATION_CLIENT_ABORT_CONNECT,
+    STATE_ENDED, STATE_HEADER, STATE_INSPECTING, STATE_QUEUED, TERMINATION_CLIENT_ABORT_CONNECT,
     TERMINATION_CLIENT_ABORT_QUEUE, TERMINATION_CLIENT_TIMEOUT_HEADER,
     TERMINATION_SERVER_TIMEOUT_QUEUE, WRITABLE, Engine, Session, Side)
 
@@ -48,6 +49,11 @@ cdef inline void connect_event(Engine *engine, Session *session, uint32_t events
     session_relay(engine, session)
 
 
+cdef inline int inspecting_stage(const Session *session) noexcept nogil:
+    """Whose rules wait for bytes."""
+    return STAGE_FRONTEND_RULES if session.backend == NULL else STAGE_BACKEND_RULES
+
+
 cdef inline void client_early_event(
         Engine *engine, Session *session, uint32_t events) noexcept nogil:
     """The client did something before there is a server.
@@ -57,6 +63,9 @@ cdef inline void client_early_event(
     """
     if session.state == STATE_HEADER:
         session_begin(engine, session, STAGE_HEADER, NULL)
+        return
+    if session.state == STATE_INSPECTING:
+        session_begin(engine, session, inspecting_stage(session), NULL)
         return
     if session.state == STATE_ACCEPTED:
         if session.sides[CLIENT].flags & READABLE:
@@ -114,6 +123,8 @@ cdef inline void session_timer(Engine *engine, Session *session) noexcept nogil:
         session_break(engine, session, TERMINATION_SERVER_TIMEOUT_QUEUE, -1)
     elif deadline.kind == DEADLINE_HEADER:
         session_break(engine, session, TERMINATION_CLIENT_TIMEOUT_HEADER, -1)
+    elif deadline.kind == DEADLINE_INSPECTION:
+        session_begin(engine, session, inspecting_stage(session), NULL)
     elif deadline.kind == DEADLINE_EARLY:
         session.listener.client_first = 0
         session_begin(engine, session, STAGE_FIRST_BYTES, NULL)

@@ -14,8 +14,8 @@ from proxy.relay.proxy_protocol.addresses cimport header_before
 from proxy.relay.proxy_protocol.write cimport HEADER_ROOM
 from proxy.relay.session.attempt cimport session_retry
 from proxy.relay.session.early cimport early_copy
-from proxy.relay.session.forward cimport send_at_once
-from proxy.relay.session.side_io cimport side_send
+from proxy.relay.sides.forward cimport send_at_once
+from proxy.relay.sides.side_io cimport side_send
 from proxy.relay.state.syscalls cimport getpeername, sockaddr, sockaddr_storage, socklen_t
 from proxy.relay.state.types cimport SERVER, Engine, Session, Side
 

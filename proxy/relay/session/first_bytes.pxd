@@ -16,15 +16,15 @@ from proxy.relay.proxy_protocol.write cimport HEADER_ROOM
 from proxy.relay.session.attempt cimport session_connected, session_retry
 from proxy.relay.session.early cimport Beginning, early_hold, early_take
 from proxy.relay.session.fast_open cimport goes_later, still_connects
-from proxy.relay.session.forward cimport Mover, send_at_once, send_bytes
+from proxy.relay.sides.forward cimport Mover, send_at_once, send_bytes
 from proxy.relay.session.session cimport (
     mover_collect, mover_open, note_first, session_break, session_relay, watch)
-from proxy.relay.session.side_io cimport side_at_end, side_receive, side_send
+from proxy.relay.sides.side_io cimport side_at_end, side_receive, side_send
 from proxy.relay.session.stages cimport GOES_ON, WAITS
 from proxy.relay.state.syscalls cimport EPOLL_CTL_ADD
 from proxy.relay.state.types cimport (
-    CLIENT, CONFIRM, EARLY_OWED, READABLE, SERVER, STATE_CONNECTING, TERMINATION_RESOURCE_CONNECT,
-    Engine, Session, Side)
+    CLIENT, CONFIRM, EARLY_OWED, HEADED, READABLE, SERVER, STATE_CONNECTING,
+    TERMINATION_RESOURCE_CONNECT, Engine, Session, Side)
 from shm.atomics cimport count
 
 cdef enum:
@@ -50,7 +50,7 @@ cdef inline int first_bytes_stage(
         Engine *engine, Session *session, Beginning *beginning) noexcept nogil:
     """Receive what is there. Of bytes behind a PROXY header only those that came with it."""
     cdef ssize_t received
-    if session.listener.accepts_proxy:
+    if session.flags & HEADED:
         return GOES_ON
     if not session.sides[CLIENT].flags & READABLE:
         return WAITS if session.listener.client_first >= CLIENT_FIRST_SURE else GOES_ON

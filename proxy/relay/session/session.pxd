@@ -1,13 +1,15 @@
 # A session: a client's side and a server's side, from accept to its termination state.
 #
-# Owns the life of a session: states, half-close, the end. Knows sides through forward.pxd; how it
-# begins is stages.pxd, when something is due deadline.pxd, connecting attempt.pxd.
+# Owns the life of a session: states, half-close, the end. Knows sides through sides/forward.pxd;
+# how it begins is stages.pxd, when something is due deadline.pxd, connecting attempt.pxd.
 #
 #   accept --> HEADER  (only where connections begin with a PROXY header)
 #                  |
 #               header
 #                  v
 #   accept --> ACCEPTED  (only where clients speak first: a moment for their first bytes)
+#                  |   \
+#                  |    INSPECTING  (only where rules wait for bytes; judged: ACCEPTED again)
 #                  |
 #               attempt <------ attempt -------+
 #                  v                           |
@@ -36,8 +38,8 @@ from proxy.relay.balance.queue cimport queue_abandon, server_release
 from proxy.relay.log.session cimport log_ended
 from proxy.relay.proxy_protocol.addresses cimport addresses_drop
 from proxy.relay.session.deadline cimport DEADLINE_NONE, Deadline, session_deadline
-from proxy.relay.session.forward cimport Mover, drop_waiting, pump, waiting
-from proxy.relay.session.side_io cimport (
+from proxy.relay.sides.forward cimport Mover, drop_waiting, pump, waiting
+from proxy.relay.sides.side_io cimport (
     side_close, side_quickack, side_receive, side_shutdown)
 from proxy.relay.state.counting cimport count_aborted, count_bytes, count_ended
 from proxy.relay.state.syscalls cimport (
@@ -49,7 +51,7 @@ from proxy.relay.state.types cimport (
     TERMINATION_CLIENT_ABORT_DATA, TERMINATION_CLIENT_ABORT_LAST,
     TERMINATION_CLIENT_TIMEOUT_CONNECT, TERMINATION_CLIENT_TIMEOUT_DATA,
     TERMINATION_CLIENT_TIMEOUT_LAST, TERMINATION_CLIENT_TIMEOUT_QUEUE, TERMINATION_DOWN_CONNECT,
-    TERMINATION_DOWN_DATA, TERMINATION_NORMAL, TERMINATION_SERVER_ABORT_DATA,
+    TERMINATION_DOWN_DATA, TERMINATION_NORMAL, TERMINATION_REFUSED, TERMINATION_SERVER_ABORT_DATA,
     TERMINATION_SERVER_TIMEOUT_DATA, TERMINATION_UP_CONNECT, TERMINATION_UP_DATA, WRITABLE,
     Engine, Session, Side)
 from proxy.relay.state.wheel cimport wheel_insert, wheel_remove
@@ -64,7 +66,9 @@ cdef enum:  # SessionEvent
     EVENT_BROKEN = 5
     EVENT_QUEUE = 6  # all servers that it may go to are full
     EVENT_HEADER = 7  # the PROXY header is there
-    EVENTS = 8
+    EVENT_INSPECT = 8  # rules wait for bytes
+    EVENT_JUDGED = 9
+    EVENTS = 10
 
 cdef enum:
     ILLEGAL = 255
@@ -73,17 +77,19 @@ cdef enum:
 cdef extern from * nogil:
     """
     /* MILLRACE_NEXT[state][event]; the drawing in session.pxd */
-    static const unsigned char MILLRACE_NEXT[9][8] = {
-        /*                  connected wait attempt client's FIN server's FIN broken queue header */
-        /* HEADER          */ { 255,    255,  255,      255,         255,        8,   255,     1 },
-        /* ACCEPTED        */ { 255,    255,    2,      255,         255,        8,     4,   255 },
-        /* CONNECTING      */ {  5,       3,    2,      255,         255,        8,     4,   255 },
-        /* WAITING         */ { 255,    255,    2,      255,         255,        8,     4,   255 },
-        /* QUEUED          */ { 255,    255,    2,      255,         255,        8,     4,   255 },
-        /* RELAYING        */ { 255,    255,  255,        6,           7,        8,   255,   255 },
-        /* CLIENT_FINISHED */ { 255,    255,  255,      255,           8,        8,   255,   255 },
-        /* SERVER_FINISHED */ { 255,    255,  255,        8,         255,        8,   255,   255 },
-        /* ENDED           */ { 255,    255,  255,      255,         255,      255,   255,   255 },
+    static const unsigned char MILLRACE_NEXT[10][10] = {
+        /*                  connected wait attempt client's FIN server's FIN broken queue header
+                            inspect judged */
+        /* HEADER          */ { 255, 255, 255, 255, 255,   9, 255,   1, 255, 255 },
+        /* ACCEPTED        */ { 255, 255,   3, 255, 255,   9,   5, 255,   2, 255 },
+        /* INSPECTING      */ { 255, 255, 255, 255, 255,   9, 255, 255, 255,   1 },
+        /* CONNECTING      */ {   6,   4,   3, 255, 255,   9,   5, 255, 255, 255 },
+        /* WAITING         */ { 255, 255,   3, 255, 255,   9,   5, 255, 255, 255 },
+        /* QUEUED          */ { 255, 255,   3, 255, 255,   9,   5, 255, 255, 255 },
+        /* RELAYING        */ { 255, 255, 255,   7,   8,   9, 255, 255, 255, 255 },
+        /* CLIENT_FINISHED */ { 255, 255, 255, 255,   9,   9, 255, 255, 255, 255 },
+        /* SERVER_FINISHED */ { 255, 255, 255,   9, 255,   9, 255, 255, 255, 255 },
+        /* ENDED           */ { 255, 255, 255, 255, 255, 255, 255, 255, 255, 255 },
     };
     """
     const unsigned char MILLRACE_NEXT[STATES][EVENTS]
@@ -127,7 +133,8 @@ cdef inline void session_end(
     if not session.flags & CONNECTED:
         # what an unserved client has sent is read, because closing over unread bytes means RST
         received = side_receive(&session.sides[CLIENT], engine.scratch, SCRATCH_BYTES)
-        session.sides[CLIENT].bytes += max(received, 0)
+        if termination != TERMINATION_REFUSED:  # what rules did not look at is not counted
+            session.sides[CLIENT].bytes += max(received, 0)
     if session.cause != TERMINATION_NORMAL:
         termination = session.cause
     session.state = STATE_ENDED

@@ -1,19 +1,19 @@
 # The stages that a session goes through before bytes are relayed, and what each may say of it.
 #
 # In HAProxy's order. A row without a file has no code yet: what will be there is named so that it
-# comes to its place.
+# comes to its place. Rules that look at a connection's own addresses precede the first stage
+# (admission/connection_rules.pxd): what they refuse becomes no session.
 #
 #   stage              decides                                           by what
-#   connection rules   whether the connection becomes a session at all    its own addresses
 #   HEADER             which addresses the client has                     accept_proxy.pxd
-#   session rules      whether the session goes on                        the header's addresses
+#   SESSION_RULES      whether the session goes on                        rule_stages.pxd
 #   ADMITTED           it counts, and is noted for the access log         begin.pxd
 #   FIRST_BYTES        what the client has sent already                   first_bytes.pxd
-#   frontend's rules   whether it goes on, after a delay for inspection   the first bytes
+#   FRONTEND_RULES     whether it goes on, after a delay for inspection   rule_stages.pxd
 #   BACKEND            its backend, where it counts from now on           begin.pxd
-#   backend's rules    as those of the frontend                           the first bytes
-#   persistence        a server that it must go to                        use-server, tables
-#   BALANCE            a server with a place, or a queue                  enter.pxd
+#   BACKEND_RULES      as those of the frontend                           rule_stages.pxd
+#   persistence        a server that it must go to                        tables
+#   BALANCE            a server with a place, or a queue                  enter.pxd, rule_stages.pxd
 #   ATTEMPT            the connection to it, and the first bytes          attempt.pxd
 #   response rules     whether it goes on                                 the server's first bytes
 #
@@ -23,11 +23,14 @@
 
 cdef enum Stage:
     STAGE_HEADER = 0
-    STAGE_ADMITTED = 1
-    STAGE_FIRST_BYTES = 2
-    STAGE_BACKEND = 3
-    STAGE_BALANCE = 4
-    STAGE_ATTEMPT = 5
+    STAGE_SESSION_RULES = 1
+    STAGE_ADMITTED = 2
+    STAGE_FIRST_BYTES = 3
+    STAGE_FRONTEND_RULES = 4
+    STAGE_BACKEND = 5
+    STAGE_BACKEND_RULES = 6
+    STAGE_BALANCE = 7
+    STAGE_ATTEMPT = 8
 
 cdef enum Verdict:
     GOES_ON = 0  # with the next stage

@@ -48,6 +48,21 @@ cdef inline void count_accepted(Engine *engine, Frontend *frontend) noexcept nog
     raise_max(&frontend.counters.sessions_max, load_relaxed(&frontend.counters.sessions))
 
 
+cdef inline void count_denied_connection(Frontend *frontend) noexcept nogil:
+    """A rule refused a client before anything was read."""
+    count(&frontend.counters.denied_connections, 1)
+
+
+cdef inline void count_denied_session(Frontend *frontend) noexcept nogil:
+    """A rule refused a client behind its PROXY header."""
+    count(&frontend.counters.denied_sessions, 1)
+
+
+cdef inline void count_denied_request(Frontend *frontend) noexcept nogil:
+    """A rule refused a client for its first bytes, or without a word: as HAProxy counts both."""
+    count(&frontend.counters.denied_requests, 1)
+
+
 cdef inline void count_opened(Engine *engine, Session *session) noexcept nogil:
     """An accepted client has a session: at once, or when its PROXY header is there."""
     count(&session.listener.frontend.counters.sessions_total, 1)
@@ -61,8 +76,9 @@ cdef inline void count_in_backend(Engine *engine, Session *session) noexcept nog
     store_relaxed(&backend.counters.last_session_ms, engine.now_ms)
 
 
-cdef inline void count_assigned(Engine *engine, Session *session) noexcept nogil:
-    """A server was picked; the place there was taken before (balance/queue.pxd)."""
+cdef inline void count_assigned(
+        Engine *engine, Session *session, bint balanced) noexcept nogil:
+    """A server was picked, by balancing or a rule; the place was taken (balance/queue.pxd)."""
     cdef ServerCounters *server = counters_of(engine, session)
     session.flags |= ASSIGNED
     if session.flags & EARLY_OWED:  # what came while it had no server
@@ -71,8 +87,9 @@ cdef inline void count_assigned(Engine *engine, Session *session) noexcept nogil
     if session.log != NULL:
         session.log.assigned_ms = engine.now_ms
     count(&server.sessions_total, 1)
-    count(&server.loadbalanced, 1)
-    count(&session.backend.counters.loadbalanced, 1)
+    if balanced:
+        count(&server.loadbalanced, 1)
+        count(&session.backend.counters.loadbalanced, 1)
     store_relaxed(&server.last_session_ms, engine.now_ms)
     session.counted = engine.count_of_place
     session.tag = engine.tag_of_place

@@ -55,7 +55,7 @@ cdef extern from "<sys/socket.h>" nogil:
 
 cdef extern from "<netinet/in.h>" nogil:
     const int IPPROTO_TCP, IPPROTO_IP, IPPROTO_IPV6
-    const int IP_TRANSPARENT, IP_BIND_ADDRESS_NO_PORT
+    const int IP_TRANSPARENT, IP_BIND_ADDRESS_NO_PORT, IP_TTL, IPV6_UNICAST_HOPS
     cdef struct in_addr:
         uint32_t s_addr
     cdef struct in6_addr:
@@ -87,7 +87,7 @@ cdef extern from "<poll.h>" nogil:
 
 cdef extern from "<netinet/tcp.h>" nogil:
     const int TCP_NODELAY, TCP_QUICKACK, TCP_MAXSEG, TCP_USER_TIMEOUT, TCP_FASTOPEN_CONNECT
-    const int TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL
+    const int TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_REPAIR
 
 cdef extern from "<fcntl.h>" nogil:
     const int F_SETPIPE_SZ, O_NONBLOCK, O_CLOEXEC

@@ -37,7 +37,7 @@ class Termination(enum.IntEnum):
     UP_DATA = 19
     CLIENT_ABORT_HEADER = 20  # before its PROXY header was there
     CLIENT_TIMEOUT_HEADER = 21
-    REFUSED_HEADER = 22  # what it sent is no PROXY header
+    REFUSED = 22  # what it sent is no PROXY header, or a rule refuses it
 
     @property
     def code(self) -> str:
@@ -67,6 +67,6 @@ CODES: dict[Termination, str] = {
     Termination.UP_DATA: "U-",
     Termination.CLIENT_ABORT_HEADER: "CR",
     Termination.CLIENT_TIMEOUT_HEADER: "cR",
-    Termination.REFUSED_HEADER: "PR",
+    Termination.REFUSED: "PR",
     Termination.DOWN_DATA: "D-",  # as HAProxy writes it: not in which phase
 }

@@ -10,6 +10,7 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t, uint8_t
 from proxy.relay.state.log_types cimport AccessLog, Log, LogNote
 from proxy.relay.state.pipes cimport Pipe, PipePool
 from proxy.relay.state.pool cimport Pool
+from proxy.relay.state.rule_types cimport BackendRules, FrontendRules, Judge
 from proxy.relay.state.server_types cimport Outgoing, ServerCache
 from proxy.relay.state.syscalls cimport sockaddr_in6
 from proxy.relay.state.wheel cimport Timer, Wheel
@@ -51,14 +52,15 @@ cdef enum:  # SideFlag
 cdef enum:  # SessionState; session/session.pxd has the transitions
     STATE_HEADER = 0  # until the PROXY header is there
     STATE_ACCEPTED = 1  # a moment for the client's first bytes
-    STATE_CONNECTING = 2
-    STATE_WAITING = 3  # turn-around time before the same server is tried again
-    STATE_QUEUED = 4  # until a server has a place
-    STATE_RELAYING = 5
-    STATE_CLIENT_FINISHED = 6  # the client's FIN went to the server
-    STATE_SERVER_FINISHED = 7
-    STATE_ENDED = 8
-    STATES = 9
+    STATE_INSPECTING = 2  # until rules have the bytes that they look at
+    STATE_CONNECTING = 3
+    STATE_WAITING = 4  # turn-around time before the same server is tried again
+    STATE_QUEUED = 5  # until a server has a place
+    STATE_RELAYING = 6
+    STATE_CLIENT_FINISHED = 7  # the client's FIN went to the server
+    STATE_SERVER_FINISHED = 8
+    STATE_ENDED = 9
+    STATES = 10
 
 cdef enum:
     RETRIES_MAX = 65534  # `retries` beyond it end there: after 18 hours of refusals
@@ -69,6 +71,7 @@ cdef enum:  # SessionFlag
     SPLICE = 4  # splicing is allowed
     CONNECTED = 8
     AWAY = 32  # its connection leads to an address that its server has no longer
+    HEADED = 64  # it begins with a PROXY header
     EARLY_OWED = 16  # its first bytes came while it had no server: they count for the next one
 
 cdef enum:  # Termination; termination.py names them
@@ -94,7 +97,7 @@ cdef enum:  # Termination; termination.py names them
     TERMINATION_UP_DATA = 19
     TERMINATION_CLIENT_ABORT_HEADER = 20
     TERMINATION_CLIENT_TIMEOUT_HEADER = 21
-    TERMINATION_REFUSED_HEADER = 22
+    TERMINATION_REFUSED = 22
 
 cdef enum:
     TERMINATIONS = 23  # how many there are
@@ -188,6 +191,7 @@ cdef struct Frontend:
     uint8_t nolinger
     uint8_t splice
     AccessLog *log  # NULL: its sessions are not logged
+    const FrontendRules *rules  # NULL: it has none
 
 cdef struct Waiter:  # a session that waits for a place at a server
     Waiter *next
@@ -241,6 +245,7 @@ cdef struct Backend:
     uint8_t nolinger
     uint8_t splice
     uint8_t abortonclose
+    const BackendRules *rules  # NULL: it has none
     uint8_t ends_sessions  # a server of it does so when it goes down or loses its address
 
 cdef struct Listener:
@@ -275,7 +280,7 @@ cdef struct Session:
     Addresses *addresses  # NULL: they are not needed
     LogNote *log  # NULL: not logged
     int64_t started_ms
-    int64_t attempt_ms  # start of the connect attempt, or of the turn-around time
+    int64_t attempt_ms  # start of the connect attempt, the turn-around time or the inspection
     uint64_t source_hash  # of the client's address (balance/source_hash.pxd)
     uint32_t slot  # NO_SLOT: not picked yet
     uint32_t generation  # of the slot that it connected to
@@ -345,6 +350,8 @@ cdef struct Engine:
     Pool addresses
     PipePool pipes
     Log *log
+    Judge judge  # of all rules
+    uint64_t inspected_bytes  # held of clients that rules wait for
     Wheel wheel
     Session *run_first
     Session *run_last

@@ -94,7 +94,10 @@ def one_program(
             )
         try:
             made = OneProgram(folder, log, nameserver)
-            wait_for(made.answers, 30, f"the start of {command}")
+            wait_for(
+                lambda: child.poll() is not None or made.answers(), 30, f"the start of {command}"
+            )
+            assert child.poll() is None, (folder / "output").read_text()
             yield made
         finally:
             child.terminate()

@@ -24,7 +24,7 @@ def _http_request(statement: Statement, draft: ProxyDraft) -> None:
         raise ConfigError("'http-request' not allowed in anonymous 'defaults' section.")
     if noted(draft, REDIRECT):
         warn_order(statement, "a 'http-request'", "a 'redirect'")
-    elif draft.switched_backend is not None:
+    elif draft.switches:
         warn_order(statement, "a 'http-request'", "a 'use_backend'")
     note(statement, draft, f"'{_REQUEST}'", RULES, rule=True)
 
@@ -66,7 +66,7 @@ def _monitor(statement: Statement, draft: ProxyDraft) -> None:
         warn_order(statement, "a 'monitor fail'", "an 'http-request'")
     elif noted(draft, REDIRECT):
         warn_order(statement, "a 'monitor fail'", "a 'redirect'")
-    elif draft.switched_backend is not None:
+    elif draft.switches:
         warn_order(statement, "a 'monitor fail'", "a 'use_backend'")
     draft.http.monitor_fail = (*draft.http.monitor_fail, rule_line(statement, draft))
     note(statement, draft, "'monitor fail'", "")

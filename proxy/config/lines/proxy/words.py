@@ -19,6 +19,7 @@ from proxy.config.lines.proxy.http_request import REQUEST_WORDS
 from proxy.config.lines.proxy.option import option
 from proxy.config.lines.proxy.others import PROXY_OTHERS
 from proxy.config.lines.proxy.stats import proxy_stats
+from proxy.config.lines.proxy.switching import use_backend, use_server
 from proxy.config.lines.proxy.tcp_check import tcp_check
 from proxy.config.lines.proxy.tcp_request import tcp_request
 from proxy.config.lines.server.lines import default_server, server, server_template
@@ -76,29 +77,6 @@ def _mode(statement: Statement, draft: ProxyDraft) -> None:
 def _default_backend(statement: Statement, draft: ProxyDraft) -> None:
     draft.default_backend = statement.one("the name of a backend")
     draft.default_backend_origin = statement.origin
-
-
-def _use_backend(statement: Statement, draft: ProxyDraft) -> None:
-    """`use_backend`: the first line without a condition precedes `default_backend` (4.2)."""
-    if not statement.arguments:
-        raise ConfigError("'use_backend' expects a backend name.")
-    name, *condition = statement.arguments
-    if condition and condition[0] not in ("if", "unless"):
-        raise ConfigError(
-            f"unexpected keyword '{condition[0]}' after switching rule, only 'if' and 'unless' are "
-            "allowed."
-        )
-    if condition:
-        raise ConfigError(
-            f"'use_backend {name} {condition[0]} ...' is not supported yet: give each kind of "
-            "client a frontend of its own, or a 'use_backend' without condition"
-        )
-    if "%[" in name:
-        raise ConfigError(f"'use_backend {name}': a name that is computed is not supported")
-    if draft.kind is ProxyKind.DEFAULTS:
-        raise ConfigError("'use_backend' not allowed in 'defaults' section.")
-    if draft.switched_backend is None:
-        draft.switched_backend, draft.switched_backend_origin = name, statement.origin
 
 
 def _retry_on(statement: Statement, draft: ProxyDraft) -> None:
@@ -193,7 +171,8 @@ PROXY_WORDS: Table[ProxyDraft] = {
     "tcp-check": works(tcp_check),
     "http-check": works(http_check),
     "default_backend": works(_default_backend),
-    "use_backend": works(_use_backend),
+    "use_backend": works(use_backend),
+    "use-server": works(use_server),
     "maxconn": works(number("maxconn", 0, MAXCONN_MAX)),
     "rate-limit": works(_rate_limit, shape=AT_MOST_TWO),
     "fullconn": works(number("fullconn", 0, MAXCONN_MAX)),

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from proxy.config.http_drafts import Expression
 from proxy.config.lines.rules.expression import parse_expression
 from proxy.config.lines.rules.fetches import PREDEFINED
@@ -28,6 +30,7 @@ class Literal(NamedTuple):
 
     negated: bool
     expressions: tuple[Expression, ...]
+    name: str = ""  # "": it stands between braces
 
 
 Clauses = tuple[tuple[Literal, ...], ...]
@@ -54,7 +57,7 @@ def parse_clauses(
         expressions = (
             (_anonymous(origin, rest, warn),) if bare == "{" else _named(origin, bare, named, warn)
         )
-        clauses[-1].append(Literal(negated, expressions))
+        clauses[-1].append(Literal(negated, expressions, "" if bare == "{" else bare))
         negated = False
     if negated or not clauses[-1]:
         raise ConfigError("the condition ends where another word is expected")
@@ -96,7 +99,8 @@ def flattened(clauses: Clauses, linked: Linked, *, unless: bool = False) -> Cond
                 last = len(terms) == end - 1
                 missed = after if literal.negated else next_clause
                 then = next_clause if literal.negated else after
-                terms.append(linked(expression, then, missed if last else len(terms) + 1))
+                term = linked(expression, then, missed if last else len(terms) + 1)
+                terms.append(msgspec.structs.replace(term, negated=literal.negated))
     return Condition(tuple(terms))
 
 

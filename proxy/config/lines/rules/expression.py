@@ -1,7 +1,7 @@
 """One expression of a condition: a fetch, flags and patterns (manual sections 7.1 and 7.2).
 
 Owns what stands behind `acl <name>` and between braces. Names of backends, servers and user lists
-are looked up when all sections are known (linking/conditions.py).
+are looked up when all sections are known (linking/rules/conditions.py).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 
 from proxy.config.http_drafts import Expression
-from proxy.config.lines.rules.fetches import FETCHES, Argument, Fetch, SampleType, Scope
+from proxy.config.lines.rules.fetches import FETCHES, RULES, Argument, Fetch, SampleType
 from proxy.config.lines.rules.patterns import network_of, ranges_of, text_of
 from proxy.config.model.rules import Matcher
 from proxy.config.model.settings import Origin
@@ -23,7 +23,7 @@ _LATER_FLAGS = {
     "-M": "maps",
     "-u": "the number of a list",
 }
-_HERE = tuple(name for name, fetch in FETCHES.items() if Scope.REQUEST in fetch.scope)
+_HERE = tuple(name for name, fetch in FETCHES.items() if RULES & fetch.scope)
 _OCCURRENCE = re.compile(r"-?[0-9]|-10|[0-9]{2,4}")  # from the end, HAProxy knows ten
 
 
@@ -72,7 +72,7 @@ def parse_expression(
 def _fetch(word: str) -> tuple[Fetch, tuple[str, ...]]:
     match = _CALL.fullmatch(word)
     name = match[1] if match else word.partition("(")[0]
-    if name not in FETCHES or Scope.REQUEST not in FETCHES[name].scope:
+    if name not in FETCHES or not RULES & FETCHES[name].scope:
         raise ConfigError(
             f"fetch method '{name}' is unknown, or not supported yet{hint(name, _HERE)}"
         )

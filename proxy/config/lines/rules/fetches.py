@@ -97,7 +97,10 @@ _ENDINGS = (
 
 _CHECKS = Scope.TCP_CHECK | Scope.HTTP_CHECK
 _FORMATS = _CHECKS | Scope.ANSWER
-_ALL = Scope.REQUEST | _FORMATS
+_BYTES = Scope.CONTENT | Scope.RESPONSE
+_CLIENTS = Scope.CONNECTION | Scope.SESSION | _BYTES  # rules of connections
+RULES = Scope.REQUEST | _CLIENTS  # wherever a condition may stand
+_ALL = Scope.REQUEST | _FORMATS | _CLIENTS
 _REQUEST = Scope.REQUEST | Scope.ANSWER
 _TEXTS = {
     "path": Fetch("path", _TEXT, scope=_REQUEST),
@@ -189,7 +192,7 @@ FETCHES: dict[str, Fetch] = {
     "srv_conn": Fetch("srv_conn", _NUMBER, Argument.SERVER, scope=_ALL),
     "be_conn": Fetch("be_conn", _NUMBER, Argument.BACKEND, scope=_ALL),
     "queue": Fetch("queue", _NUMBER, Argument.BACKEND, scope=_ALL),
-    "fe_conn": Fetch("fe_conn", _NUMBER, Argument.FRONTEND, scope=_REQUEST),
+    "fe_conn": Fetch("fe_conn", _NUMBER, Argument.FRONTEND, scope=_REQUEST | _CLIENTS),
     **_IN_FORMATS,
 }
 

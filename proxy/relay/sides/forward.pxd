@@ -15,7 +15,7 @@ from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
-from proxy.relay.session.side_io cimport (
+from proxy.relay.sides.side_io cimport (
     side_nodelay, side_receive, side_send, side_splice_in, side_splice_out)
 from proxy.relay.state.pipes cimport Pipe, PipePool, pipe_give, pipe_take
 from proxy.relay.state.syscalls cimport MSG_MORE

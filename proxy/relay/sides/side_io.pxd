@@ -7,10 +7,11 @@
 from libc.errno cimport EINTR, errno
 
 from proxy.relay.state.pipes cimport PIPE_BYTES, Pipe
+from proxy.relay.state.refusal cimport end_by_reset
 from proxy.relay.state.syscalls cimport (
-    IPPROTO_TCP, MSG_NOSIGNAL, MSG_PEEK, SHUT_WR, SOL_SOCKET, SO_ERROR, SO_LINGER, SPLICE_F_MOVE,
-    SPLICE_F_NONBLOCK, TCP_NODELAY, TCP_QUICKACK, close, getsockopt, linger, recv, send,
-    setsockopt, shutdown, socklen_t, splice)
+    IPPROTO_TCP, MSG_NOSIGNAL, MSG_PEEK, SHUT_WR, SOL_SOCKET, SO_ERROR, SPLICE_F_MOVE,
+    SPLICE_F_NONBLOCK, TCP_NODELAY, TCP_QUICKACK, close, getsockopt, recv, send, setsockopt,
+    shutdown, socklen_t, splice)
 from proxy.relay.state.types cimport RESETS, Side
 
 
@@ -90,12 +91,9 @@ cdef inline void side_shutdown(const Side *side) noexcept nogil:
 
 cdef inline void side_close(Side *side, bint reset) noexcept nogil:
     """Close the socket, with a RST instead of a FIN when `reset` or `option nolinger` is set."""
-    cdef linger at_once
     if side.fd < 0:
         return
     if reset or side.flags & RESETS:
-        at_once.l_onoff = 1
-        at_once.l_linger = 0
-        setsockopt(side.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once))
+        end_by_reset(side.fd)
     close(side.fd)
     side.fd = -1

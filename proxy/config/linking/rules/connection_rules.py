@@ -1,0 +1,157 @@
+"""Rules of connections: drafts to settings (manual section 4.2, `tcp-request` and the like).
+
+Owns the errors about what their conditions and targets name. Reads drafts, changes none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from proxy.config.drafts import ProxyDraft
+from proxy.config.http_drafts import Expression
+from proxy.config.lines.rules.condition import Clauses, Literal, flattened, parse_clauses
+from proxy.config.lines.rules.fetches import FETCHES, RULES, Scope
+from proxy.config.linking.rules.conditions import ConditionLinker, SectionIndex
+from proxy.config.model.rules import (
+    Condition,
+    ConnectionRules,
+    Matcher,
+    Rule,
+    RuleAction,
+    Term,
+)
+from proxy.config.model.settings import Origin
+from proxy.config.rule_drafts import ConnectionRuleDraft
+from proxy.config.text.messages import ConfigError, Messages
+from proxy.config.text.suggest import hint
+
+NOWHERE = -1  # the index of a backend that is disabled
+_TCP = RULES & ~Scope.REQUEST
+
+
+class ConnectionRuleLinker:
+    """Links the rules of one section in mode tcp."""
+
+    def __init__(self, draft: ProxyDraft, directory: SectionIndex, messages: Messages) -> None:
+        """Errors and warnings are added to `messages`."""
+        self._draft = draft
+        self._directory = directory
+        self._messages = messages
+        self._conditions = ConditionLinker(directory)
+
+    def rules(self) -> ConnectionRules | None:
+        """The rules, as far as they have no error; None: there are none."""
+        found = self._draft.rules
+        accepts, serves = self._draft.kind.accepts, self._draft.kind.serves
+        connection = found.connection[1:] if found.all_headed else found.connection
+        linked = ConnectionRules(
+            connection=self._stage(connection if accepts else (), Scope.CONNECTION),
+            session=self._stage(found.session if accepts else (), Scope.SESSION),
+            content=self._stage(found.content, Scope.CONTENT),
+            backends=self._stage(
+                found.backends if self._draft.switched_backend is None else (), Scope.CONTENT
+            ),
+            servers=self._stage(found.servers if serves else (), Scope.CONTENT),
+            inspect_ms=found.inspect_ms,
+        )
+        return linked if linked.every else None
+
+    def _stage(self, drafts: Sequence[ConnectionRuleDraft], scope: Scope) -> tuple[Rule, ...]:
+        linked: list[Rule] = []
+        for draft in drafts:
+            try:
+                linked.append(
+                    Rule(draft.action, self._condition(draft, scope), self._target(draft))
+                )
+            except ConfigError as error:
+                self._messages.alert(str(error), draft.line.origin)
+        return tuple(linked)
+
+    def _condition(self, draft: ConnectionRuleDraft, scope: Scope) -> Condition | None:
+        if not draft.condition:
+            return None
+        origin = draft.line.origin
+        beginning, *words = draft.condition
+        try:
+            clauses = parse_clauses(
+                origin,
+                words,
+                draft.line.lists,
+                lambda text: self._messages.warning(text, origin),
+            )
+            self._check_scope(clauses, draft, scope)
+
+            def linked(expression: Expression, then: int, otherwise: int) -> Term:
+                if _sees(expression, scope):
+                    return self._conditions.term(expression, then, otherwise)
+                return Term("always_false", Matcher.BOOL, then, otherwise)
+
+            return flattened(clauses, linked, unless=beginning == "unless")
+        except ConfigError as error:
+            raise ConfigError(self._wrong(draft, beginning, error)) from error
+
+    def _wrong(self, draft: ConnectionRuleDraft, beginning: str, error: ConfigError) -> str:
+        if draft.action is RuleAction.USE_BACKEND:
+            return f"error detected while parsing switching rule : {error}"
+        if draft.action is RuleAction.USE_SERVER:
+            return f"error detected while parsing switching rule : {error}"
+        words = " ".join(draft.line.words[:3])
+        return (
+            f"'{words}' : error detected in {self._draft.title} while parsing '{beginning}' "
+            f"condition : {error}"
+        )
+
+    def _check_scope(self, clauses: Clauses, draft: ConnectionRuleDraft, scope: Scope) -> None:
+        """Warn of lists that look at what is not there yet; refuse what is of mode http only."""
+        for clause in clauses:
+            for literal in clause:
+                for expression in literal.expressions:
+                    _check_mode(expression)
+                blind = [each for each in literal.expressions if not _sees(each, scope)]
+                if len(blind) == len(literal.expressions):
+                    self._warn_blind(literal, draft, scope, draft.line.origin)
+
+    def _warn_blind(
+        self, literal: Literal, draft: ConnectionRuleDraft, scope: Scope, origin: Origin
+    ) -> None:
+        stage = " ".join(draft.line.words[: 1 if scope is Scope.CONTENT else 2])
+        place = f"frontend {stage} rule"
+        word = literal.expressions[0].word.partition("(")[0]
+        self._messages.warning(
+            f"acl '{literal.name}' will never match in '{stage}' because it only involves "
+            f"keywords that are incompatible with '{place}'"
+            if literal.name
+            else f"anonymous acl will never match in '{stage}' because it uses keyword '{word}' "
+            f"which is incompatible with '{place}'",
+            origin,
+        )
+
+    def _target(self, draft: ConnectionRuleDraft) -> int:
+        """The index of a backend, or the slot of a server; 0 for what goes nowhere else."""
+        if draft.action is RuleAction.USE_BACKEND:
+            backend = self._directory.backend(draft.target)  # its name is checked elsewhere
+            return NOWHERE if backend is None else backend[0]
+        if draft.action is RuleAction.USE_SERVER:
+            return self._server(draft.target)
+        return 0
+
+    def _server(self, name: str) -> int:
+        slot = self._directory.server(self._draft.name, name)
+        if slot is None:
+            known = [server.name for server in self._draft.servers]
+            raise ConfigError(
+                f"unable to find server '{name}' in backend '{self._draft.name}' referenced in a "
+                f"'use-server' rule.{hint(name, known)}"
+            )
+        return slot
+
+
+def _sees(expression: Expression, scope: Scope) -> bool:
+    return bool(FETCHES[expression.word.partition("(")[0]].scope & scope)
+
+
+def _check_mode(expression: Expression) -> None:
+    """ConfigError for what can only be asked of a request by HTTP."""
+    word = expression.word.partition("(")[0]
+    if not FETCHES[word].scope & _TCP:
+        raise ConfigError(f"'{word}' is not supported in mode tcp: HTTP is forwarded as it is")

@@ -1,0 +1,47 @@
+"""Rules of connections while a section is being read: their actions, and conditions as words.
+
+Conditions name lists, backends and servers that later lines may make; they are linked when all
+sections are known (linking/rules/connection_rules.py).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from proxy.config.http_drafts import RuleLine
+from proxy.config.model.rules import RuleAction
+
+
+class ConnectionRuleDraft(msgspec.Struct, frozen=True):
+    """One rule; `condition` are the words from `if` or `unless` on, none without one."""
+
+    action: RuleAction
+    line: RuleLine
+    condition: tuple[str, ...] = ()
+    target: str = ""  # the name of a backend, or of a server
+
+
+class ConnectionRulesDraft(msgspec.Struct, frozen=True):
+    """The rules of one section, by what they look at, in the order of the file."""
+
+    connection: tuple[ConnectionRuleDraft, ...] = ()
+    session: tuple[ConnectionRuleDraft, ...] = ()
+    content: tuple[ConnectionRuleDraft, ...] = ()
+    backends: tuple[ConnectionRuleDraft, ...] = ()
+    servers: tuple[ConnectionRuleDraft, ...] = ()
+    inspect_ms: int = 0
+
+    @property
+    def all_headed(self) -> bool:
+        """Whether each connection begins with a PROXY header: the first rule says so."""
+        first = self.connection[:1]
+        return any(r.action is RuleAction.EXPECT_PROXY and not r.condition for r in first)
+
+    @property
+    def of_requests(self) -> tuple[ConnectionRuleDraft, ...]:
+        """Those of `tcp-request` lines."""
+        return (*self.connection, *self.session, *self.content)
+
+    def with_rule(self, field: str, rule: ConnectionRuleDraft) -> ConnectionRulesDraft:
+        """These rules and one more."""
+        return msgspec.structs.replace(self, **{field: (*getattr(self, field), rule)})

@@ -1,0 +1,54 @@
+# Rules that decide before anything is read whether an accepted client becomes a session (manual,
+# `tcp-request connection`). A client that is refused costs accept4(), the rules and a close.
+
+from proxy.relay.rules.judge cimport context_set, next_rule
+from proxy.relay.state.counting cimport (
+    count_accepted, count_denied_connection, count_denied_request)
+from proxy.relay.state.refusal cimport end_by_reset, end_in_silence
+from proxy.relay.state.rule_types cimport (
+    RULE_DROP, RULE_EXPECT_PROXY, RULE_REJECT, Rule, Ruleset)
+from proxy.relay.state.syscalls cimport close, sockaddr_storage
+from proxy.relay.state.types cimport Addresses, Engine, Listener
+from proxy.rules.types cimport HOLDS, Context
+
+from libc.stdint cimport uint32_t
+from libc.string cimport memcpy
+
+cdef enum:  # ConnectionVerdict
+    CONNECTION_TAKEN = 0
+    CONNECTION_HEADED = 1  # it begins with a PROXY header
+    CONNECTION_REFUSED = 2  # and closed
+
+
+cdef inline int connection_judge(
+        Engine *engine, Listener *listener, int fd,
+        const sockaddr_storage *client) noexcept nogil:
+    """What the rules of its frontend say of an accepted client."""
+    cdef const Ruleset *ruleset = &listener.frontend.rules.connection
+    cdef int verdict = CONNECTION_TAKEN
+    cdef const Rule *rule = NULL
+    cdef uint32_t at = 0
+    cdef Addresses ends
+    cdef Context context
+    if ruleset.count == 0:
+        return verdict
+    memcpy(&ends.source, client, sizeof(ends.source))
+    ends.destination = listener.address
+    context_set(engine, ruleset, &context, fd, &ends)
+    context.final = True
+    while next_rule(engine, ruleset, &context, &at, &rule) == HOLDS:
+        if rule.action == RULE_EXPECT_PROXY:
+            verdict = CONNECTION_HEADED
+            continue
+        if rule.action == RULE_REJECT:
+            count_denied_connection(listener.frontend)
+            end_by_reset(fd)
+        elif rule.action == RULE_DROP:
+            count_denied_request(listener.frontend)
+            end_in_silence(fd)
+        else:
+            return verdict
+        count_accepted(engine, listener.frontend)
+        close(fd)
+        return CONNECTION_REFUSED
+    return verdict

@@ -1,0 +1,19 @@
+# What filling.pyx needs of the rules that compile.pyx makes.
+
+from libc.stdint cimport uint32_t
+
+from proxy.relay.state.rule_types cimport BackendRules, FrontendRules, Judge, Rule, Ruleset
+from proxy.rules.program cimport Conditions
+
+
+cdef class Rulesets:
+    cdef Conditions conditions
+    cdef Judge judge
+    cdef Rule *rules
+    cdef FrontendRules *frontends  # by index
+    cdef BackendRules *backends
+    cdef uint32_t taken  # of `rules`
+
+    cdef const FrontendRules *of_frontend(self, object proxy) except? NULL
+    cdef const BackendRules *of_backend(self, object proxy) except? NULL
+    cdef int set_rules(self, Ruleset *target, object rules, dict numbers) except -1

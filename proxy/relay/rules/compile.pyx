@@ -1,0 +1,98 @@
+"""The rules of one relay as C structs, made of the settings.
+
+Owns their memory, and the correspondence of actions with the numbers of rule_types.pxd. All
+conditions of a relay are one program (proxy/rules/program.pyx). What a rule does is for the
+session's stages.
+"""
+
+from libc.stdint cimport int32_t, uint32_t
+from libc.stdlib cimport free
+
+from proxy.relay.state.rule_types cimport (
+    ALWAYS, RULE_ACCEPT, RULE_BACKEND, RULE_DROP, RULE_EXPECT_PROXY, RULE_REJECT, RULE_SERVER,
+    BackendRules, FrontendRules, Rule, Ruleset)
+from proxy.rules.program cimport Conditions, zeroed
+from proxy.rules.types cimport Scratch
+
+from proxy.config.model.rules import RuleAction
+
+ACTIONS = {
+    RuleAction.ACCEPT: RULE_ACCEPT,
+    RuleAction.REJECT: RULE_REJECT,
+    RuleAction.SILENT_DROP: RULE_DROP,
+    RuleAction.EXPECT_PROXY: RULE_EXPECT_PROXY,
+    RuleAction.USE_BACKEND: RULE_BACKEND,
+    RuleAction.USE_SERVER: RULE_SERVER,
+}
+OF_THE_FRONT = frozenset({"dst", "dst_port"})
+
+
+cdef class Rulesets:
+    """The rules of all sections of a configuration; MemoryError."""
+
+    def __init__(self, segment, proxies) -> None:
+        """`proxies` are all sections of the settings."""
+        every = [rule for proxy in proxies if proxy.rules for rule in proxy.rules.every]
+        conditions = list(dict.fromkeys(rule.condition for rule in every if rule.condition))
+        self.conditions = Conditions(segment, conditions)
+        self.rules = <Rule *>zeroed(len(every), sizeof(Rule))
+        self.frontends = <FrontendRules *>zeroed(len(proxies), sizeof(FrontendRules))
+        self.backends = <BackendRules *>zeroed(len(proxies), sizeof(BackendRules))
+        if every:
+            self.judge.scratch = <Scratch *>zeroed(1, sizeof(Scratch))
+        self.judge.terms = self.conditions.terms
+        self.judge.patterns = self.conditions.patterns
+        numbers = {condition: number for number, condition in enumerate(conditions)}
+        for proxy in proxies:
+            if proxy.rules and proxy.frontend_index is not None:
+                self.set_frontend(proxy, numbers)
+            if proxy.rules and proxy.backend_index is not None:
+                self.set_backend(proxy, numbers)
+
+    def __dealloc__(self):
+        free(self.rules)
+        free(self.frontends)
+        free(self.backends)
+        free(self.judge.scratch)
+
+    def set_frontend(self, proxy, dict numbers) -> None:
+        """Fill the rules that a section has for its clients."""
+        cdef FrontendRules *target = &self.frontends[<uint32_t>proxy.frontend_index]
+        self.set_rules(&target.connection, proxy.rules.connection, numbers)
+        self.set_rules(&target.session, proxy.rules.session, numbers)
+        self.set_rules(&target.content, proxy.rules.content, numbers)
+        self.set_rules(&target.backends, proxy.rules.backends, numbers)
+        target.inspect_ms = proxy.rules.inspect_ms
+        target.backend = -1 if proxy.backend_index is None else proxy.backend_index
+
+    def set_backend(self, proxy, dict numbers) -> None:
+        """Fill the rules that a section has for the sessions that it serves."""
+        cdef BackendRules *target = &self.backends[<uint32_t>proxy.backend_index]
+        self.set_rules(&target.content, proxy.rules.content, numbers)
+        target.inspect_ms = proxy.rules.inspect_ms
+        target.frontend = -1 if proxy.frontend_index is None else proxy.frontend_index
+        self.set_rules(&target.servers, proxy.rules.servers, numbers)
+
+    cdef int set_rules(self, Ruleset *target, object rules, dict numbers) except -1:
+        cdef Rule *rule = &self.rules[self.taken]
+        target.rules = rule
+        target.count = <uint32_t>len(rules)
+        self.taken += target.count
+        for each in rules:
+            rule.action = ACTIONS[each.action]
+            rule.target = each.target
+            rule.condition = ALWAYS
+            if each.condition is not None:
+                rule.condition = self.conditions.firsts[<uint32_t>numbers[each.condition]]
+                fetches = {term.fetch for term in each.condition.terms}
+                target.front = target.front or bool(fetches & OF_THE_FRONT)
+            rule += 1
+        return 0
+
+    cdef const FrontendRules *of_frontend(self, object proxy) except? NULL:
+        """The rules for clients of a section; NULL without any."""
+        return &self.frontends[<uint32_t>proxy.frontend_index] if proxy.rules else NULL
+
+    cdef const BackendRules *of_backend(self, object proxy) except? NULL:
+        """The rules for sessions of a section; NULL without any."""
+        return &self.backends[<uint32_t>proxy.backend_index] if proxy.rules else NULL

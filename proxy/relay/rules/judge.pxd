@@ -1,0 +1,77 @@
+# The first rule of a ruleset whose condition holds, for one connection.
+#
+# Knows addresses and bytes, and no session: what a rule does is for the caller, who goes on behind
+# the one that was found if that does not decide.
+
+from libc.string cimport memcpy, memset
+from libc.stdint cimport uint16_t, uint32_t, uint8_t
+
+from proxy.relay.state.rule_types cimport ALWAYS, Rule, Ruleset
+from proxy.relay.state.syscalls cimport (
+    AF_INET, AF_INET6, getsockname, ntohs, sockaddr, sockaddr_in, sockaddr_in6, socklen_t)
+from proxy.relay.state.types cimport Addresses, Engine
+from proxy.rules.evaluate cimport condition_judged
+from proxy.rules.types cimport HOLDS, HOLDS_NOT, ContentView, Context
+
+
+cdef inline uint8_t set_end(
+        uint8_t *address, uint16_t *port, const sockaddr_in6 *end) noexcept nogil:
+    """One end of the connection; its family, 0 for a Unix socket."""
+    if end.sin6_family == AF_INET:
+        memcpy(address, &(<const sockaddr_in *>end).sin_addr, 4)
+        port[0] = ntohs((<const sockaddr_in *>end).sin_port)
+        return 4
+    if end.sin6_family == AF_INET6:
+        memcpy(address, &end.sin6_addr, 16)
+        port[0] = ntohs(end.sin6_port)
+        return 6
+    return 0
+
+
+cdef inline void context_set(
+        Engine *engine, const Ruleset *ruleset, Context *context, int fd,
+        Addresses *ends) noexcept nogil:
+    """What conditions see of a connection before its bytes; the kernel is asked if one needs it."""
+    cdef socklen_t length = sizeof(ends.destination)
+    memset(context, 0, sizeof(Context))
+    context.view = &engine.view
+    context.scratch = engine.judge.scratch
+    context.client_family = set_end(context.client, &context.client_port, &ends.source)
+    if ruleset.front and ends.destination.sin6_family == 0 and (
+            getsockname(fd, <sockaddr *>&ends.destination, &length) != 0):
+        ends.destination.sin6_family = 0
+    context.front_family = set_end(context.front, &context.front_port, &ends.destination)
+
+
+cdef inline void content_set(
+        Context *context, ContentView *view, const char *bytes, size_t length,
+        bint final) noexcept nogil:
+    """What the client has sent so far; `final`: nothing more is waited for."""
+    view.bytes = bytes
+    view.length = length
+    view.from_server = False
+    context.content = view
+    context.final = final
+
+
+cdef inline int next_rule(
+        const Engine *engine, const Ruleset *ruleset, const Context *context, uint32_t *at,
+        const Rule **found) noexcept nogil:
+    """Find the next rule that holds from `at` on, and step behind it.
+
+    HOLDS_NOT: there is none. UNDECIDED: the rule at `at` waits for bytes.
+    """
+    cdef const Rule *rule
+    cdef int judged
+    while at[0] < ruleset.count:
+        rule = &ruleset.rules[at[0]]
+        judged = HOLDS if rule.condition == ALWAYS else condition_judged(
+            context, engine.judge.terms, engine.judge.patterns, rule.condition)
+        if judged == HOLDS:
+            found[0] = rule
+            at[0] += 1
+            return HOLDS
+        if judged != HOLDS_NOT:
+            return judged
+        at[0] += 1
+    return HOLDS_NOT

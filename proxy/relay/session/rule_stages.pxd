@@ -1,0 +1,212 @@
+# The stages in which rules decide: whether a session goes on, with which backend, at which server.
+#
+# Rules that look at bytes wait for them as long as `inspect-delay` says, and begin anew with the
+# first rule when more have come. They decide with what is there when the delay or `timeout client`
+# is over, the client has finished, or has sent as much as they look at. What they refuse is
+# counted, and logged where the session was admitted.
+
+from libc.stdint cimport int64_t, uint32_t
+
+from proxy.relay.rules.judge cimport content_set, context_set, next_rule
+from proxy.relay.session.early cimport Beginning
+from proxy.relay.session.inspect cimport (
+    CAME_BYTES, CAME_LAST, CAME_LOST, CAME_NOTHING, INSPECT_BYTES_MAX, inspect_hold,
+    inspect_receive, inspect_take, inspected_length)
+from proxy.relay.session.session cimport EVENT_INSPECT, EVENT_JUDGED, session_step
+from proxy.relay.session.stages cimport ENDS, GOES_ON, WAITS
+from proxy.relay.state.counting cimport count_denied_request, count_denied_session
+from proxy.relay.state.refusal cimport end_in_silence
+from proxy.relay.state.rule_types cimport (
+    RULE_BACKEND, RULE_DROP, RULE_REJECT, RULE_SERVER, BackendRules, Rule, Ruleset)
+from proxy.relay.state.server_view cimport server_cached
+from proxy.relay.state.types cimport (
+    CLIENT, NO_SLOT, SERVER, STATE_INSPECTING, TERMINATION_REFUSED, TERMINATION_RESOURCE_CONNECT,
+    Engine, Frontend, Session)
+from proxy.rules.types cimport HOLDS, UNDECIDED, ContentView, Context
+from shm.atomics cimport count, load_acquire
+from shm.eligibility cimport ServerView
+from shm.records cimport SERVER_STOPPED
+
+
+cdef inline void session_context(
+        Engine *engine, Session *session, const Ruleset *ruleset,
+        Context *context) noexcept nogil:
+    """What conditions see of a session; listeners of frontends with rules keep addresses."""
+    context_set(engine, ruleset, context, session.sides[CLIENT].fd, session.addresses)
+    context.final = True
+
+
+cdef inline int refuse(Session *session, Beginning *beginning, const Rule *rule) noexcept nogil:
+    if rule.action == RULE_DROP:
+        end_in_silence(session.sides[CLIENT].fd)
+    beginning.termination = TERMINATION_REFUSED
+    return ENDS
+
+
+cdef inline int session_rules_stage(
+        Engine *engine, Session *session, Beginning *beginning) noexcept nogil:
+    """Rules that look at the client that a PROXY header has named; it is no session yet."""
+    cdef Frontend *frontend = session.listener.frontend
+    cdef const Rule *rule = NULL
+    cdef uint32_t at = 0
+    cdef Context context
+    if frontend.rules == NULL or frontend.rules.session.count == 0:
+        return GOES_ON
+    session_context(engine, session, &frontend.rules.session, &context)
+    if next_rule(engine, &frontend.rules.session, &context, &at, &rule) != HOLDS:
+        return GOES_ON
+    if rule.action == RULE_REJECT:
+        count_denied_session(frontend)
+        return refuse(session, beginning, rule)
+    if rule.action == RULE_DROP:
+        count_denied_request(frontend)
+        return refuse(session, beginning, rule)
+    return GOES_ON
+
+
+cdef inline bint overdue(
+        const Engine *engine, const Session *session, int64_t delay_ms) noexcept nogil:
+    """Whether an inspection has lasted as long as it may."""
+    cdef int64_t client_ms = session.listener.frontend.client_ms
+    return session.state == STATE_INSPECTING and (
+        engine.now_ms - session.attempt_ms >= delay_ms or (
+            client_ms != 0 and (
+                engine.now_ms - session.sides[CLIENT].activity_ms >= client_ms)))
+
+
+cdef inline int content_judge(
+        Engine *engine, Session *session, const Beginning *beginning, const Ruleset *ruleset,
+        bint final, const Rule **found) noexcept nogil:
+    """What the rules say of the bytes that are held, or at hand."""
+    cdef Context context
+    cdef ContentView view
+    cdef const char *bytes = beginning.bytes
+    cdef size_t length = beginning.length
+    cdef uint32_t at = 0
+    if session.state == STATE_INSPECTING:
+        length = inspected_length(session)
+        bytes = session.sides[SERVER].pending.bytes if length != 0 else NULL
+    session_context(engine, session, ruleset, &context)
+    content_set(
+        &context, &view, bytes, min(length, <size_t>INSPECT_BYTES_MAX),
+        final or length >= INSPECT_BYTES_MAX)
+    return next_rule(engine, ruleset, &context, &at, found)
+
+
+cdef inline void inspection_begin(
+        Engine *engine, Session *session, const Beginning *beginning, int *came) noexcept nogil:
+    """Hold what is at hand, and look whether more has come with it."""
+    session_step(session, EVENT_INSPECT)
+    session.attempt_ms = engine.now_ms
+    came[0] = CAME_LOST
+    if inspect_hold(engine, session, beginning.bytes, <uint32_t>beginning.length):
+        came[0] = inspect_receive(engine, session)
+
+
+cdef inline void count_refused(Engine *engine, Session *session, size_t length) noexcept nogil:
+    """The client counts, with its bytes; in a `listen` section they are its backend's, too."""
+    cdef Frontend *frontend = session.listener.frontend
+    cdef int own = -1 if frontend.rules == NULL else frontend.rules.backend
+    count_denied_request(frontend)
+    count(&frontend.counters.bytes_in, length)
+    if session.backend != NULL:
+        count(&session.backend.counters.bytes_in, length)
+    elif own >= 0:
+        count(&engine.backends[own].counters.bytes_in, length)
+
+
+cdef inline int content_stage(
+        Engine *engine, Session *session, Beginning *beginning, const Ruleset *ruleset,
+        int64_t delay_ms) noexcept nogil:
+    """Rules that look at the client's first bytes, which wait for them if need be."""
+    cdef const Rule *rule = NULL
+    cdef int judged, came = CAME_LAST if beginning.gone else CAME_BYTES
+    cdef bint final
+    if session.state == STATE_INSPECTING:
+        came = inspect_receive(engine, session)
+    while came != CAME_LOST:
+        final = came == CAME_LAST or delay_ms == 0 or overdue(engine, session, delay_ms)
+        if came == CAME_NOTHING and not final:
+            return WAITS
+        judged = content_judge(engine, session, beginning, ruleset, final, &rule)
+        if judged != UNDECIDED:
+            break
+        if session.state == STATE_INSPECTING:
+            came = inspect_receive(engine, session)
+        else:
+            inspection_begin(engine, session, beginning, &came)
+    else:
+        beginning.termination = TERMINATION_RESOURCE_CONNECT
+        return ENDS
+    if session.state == STATE_INSPECTING:
+        session_step(session, EVENT_JUDGED)
+        beginning.length = inspect_take(engine, session, beginning.bytes)
+        beginning.gone = came == CAME_LAST and beginning.length == 0
+    if judged != HOLDS or (rule.action != RULE_REJECT and rule.action != RULE_DROP):
+        return GOES_ON
+    count_refused(engine, session, beginning.length)
+    return refuse(session, beginning, rule)
+
+
+cdef inline int frontend_rules_stage(
+        Engine *engine, Session *session, Beginning *beginning) noexcept nogil:
+    cdef Frontend *frontend = session.listener.frontend
+    if frontend.rules == NULL or frontend.rules.content.count == 0:
+        return GOES_ON
+    return content_stage(
+        engine, session, beginning, &frontend.rules.content, frontend.rules.inspect_ms)
+
+
+cdef inline int backend_rules_stage(
+        Engine *engine, Session *session, Beginning *beginning) noexcept nogil:
+    cdef const BackendRules *rules = session.backend.rules
+    if rules == NULL or rules.content.count == 0 or (
+            rules.frontend == <int>session.listener.frontend.index):
+        return GOES_ON
+    return content_stage(engine, session, beginning, &rules.content, rules.inspect_ms)
+
+
+cdef inline int chosen_backend(
+        Engine *engine, Session *session, const Beginning *beginning) noexcept nogil:
+    """The index of the session's backend, by the rules of its frontend; -1: none."""
+    cdef Frontend *frontend = session.listener.frontend
+    cdef const Rule *rule = NULL
+    cdef uint32_t at = 0
+    cdef Context context
+    cdef ContentView view
+    if frontend.rules == NULL or frontend.rules.backends.count == 0:
+        return frontend.backend
+    session_context(engine, session, &frontend.rules.backends, &context)
+    content_set(&context, &view, beginning.bytes, beginning.length, True)
+    if next_rule(engine, &frontend.rules.backends, &context, &at, &rule) != HOLDS:
+        return frontend.backend
+    return rule.target if rule.action == RULE_BACKEND else frontend.backend
+
+
+cdef inline bint may_serve(Engine *engine, uint32_t slot) noexcept nogil:
+    """Whether a server takes sessions that a rule sends to it: also one that drains."""
+    cdef const ServerView *server = server_cached(
+        engine, slot, load_acquire(&engine.view.header.table_generation))
+    return not server.maint and server.operational != SERVER_STOPPED
+
+
+cdef inline uint32_t chosen_server(
+        Engine *engine, Session *session, const Beginning *beginning) noexcept nogil:
+    """The slot that the backend's rules send the session to; NO_SLOT: it is balanced.
+
+    A rule whose server is down, or in maintenance, leaves the session to the next one.
+    """
+    cdef const Ruleset *ruleset
+    cdef const Rule *rule = NULL
+    cdef uint32_t at = 0
+    cdef Context context
+    cdef ContentView view
+    if session.backend.rules == NULL or session.backend.rules.servers.count == 0:
+        return NO_SLOT
+    ruleset = &session.backend.rules.servers
+    session_context(engine, session, ruleset, &context)
+    content_set(&context, &view, beginning.bytes, beginning.length, True)
+    while next_rule(engine, ruleset, &context, &at, &rule) == HOLDS:
+        if rule.action == RULE_SERVER and may_serve(engine, <uint32_t>rule.target):
+            return <uint32_t>rule.target
+    return NO_SLOT

@@ -1,0 +1,46 @@
+# Rules of frontends and backends, and what their conditions are judged with. Written once, by
+# rules/compile.pyx; all of it is private memory of one relay, and only read after that.
+
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint8_t
+
+from proxy.rules.types cimport Pattern, Scratch, Term
+
+cdef enum:
+    ALWAYS = -1  # the condition of a rule without one
+
+cdef enum RuleAction:
+    RULE_ACCEPT = 0  # the rules behind it are not looked at
+    RULE_REJECT = 1
+    RULE_DROP = 2  # likewise, and the client is not told
+    RULE_EXPECT_PROXY = 3  # the connection begins with a PROXY header
+    RULE_BACKEND = 4
+    RULE_SERVER = 5
+
+cdef struct Rule:
+    int32_t condition  # its first term; ALWAYS
+    uint8_t action  # RuleAction
+    int32_t target  # index of the backend, -1 for none; slot of the server
+
+cdef struct Ruleset:  # looked at from the first on
+    const Rule *rules
+    uint32_t count
+    uint8_t front  # a condition names the address that the client came to
+
+cdef struct FrontendRules:
+    Ruleset connection  # before anything is read
+    Ruleset session  # behind the PROXY header
+    Ruleset content  # with the client's first bytes
+    Ruleset backends
+    int64_t inspect_ms  # for bytes that `content` looks at; 0: those that are there
+    int backend  # index of the section's own, a `listen`; -1: it has none
+
+cdef struct BackendRules:
+    Ruleset content  # for sessions of other sections: a `listen` has asked its own clients
+    int frontend  # index of the section's own; -1: it has none
+    Ruleset servers
+    int64_t inspect_ms
+
+cdef struct Judge:
+    const Term *terms
+    const Pattern *patterns
+    Scratch *scratch
