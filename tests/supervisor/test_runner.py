@@ -73,8 +73,11 @@ def session_members(session: int) -> list[int]:
 
 
 def guard_of(runner: int) -> int:
-    titles = {pid: Path(f"/proc/{pid}/cmdline").read_text() for pid in session_members(runner)}
-    [guard] = [pid for pid, title in titles.items() if title.startswith("millrace: guard")]
+    def titled() -> list[int]:  # it takes its title after the fork
+        titles = {pid: Path(f"/proc/{pid}/cmdline").read_text() for pid in session_members(runner)}
+        return [pid for pid, title in titles.items() if title.startswith("millrace: guard")]
+
+    [guard] = wait_for(titled, PATIENCE_SECONDS, "the guard has its title")
     return guard
 
 
