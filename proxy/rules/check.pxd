@@ -1,43 +1,23 @@
 # Samples of a health check: the server, its connection, and what it said (manual section 7.3).
 
-from libc.stdint cimport int64_t, uint16_t, uint64_t
+from libc.stdint cimport uint16_t
 
 from proxy.rules.codes cimport *
+from proxy.rules.content.payload cimport payload_fetch
 from proxy.rules.http cimport header_count, header_fetch
 from proxy.rules.sample cimport set_address, set_number, set_text
 from proxy.rules.state cimport server_sessions
-from proxy.rules.types cimport Call, CheckView, Context, Sample
+from proxy.rules.types cimport Call, CheckView, ContentView, Context, Sample
 
 
-cdef inline bint received_part(
+cdef inline bint received_fetch(
         const CheckView *check, const Call *call, Sample *sample) noexcept nogil:
-    """Bytes from an offset on, so many, 0 for the rest; none while not all of them are there."""
-    cdef uint64_t offset = <uint64_t>call.numbers[0], length = <uint64_t>call.numbers[1]
-    if not check.raw or offset > check.received_length:
-        return False
-    if length > check.received_length - offset:
-        return False
-    if length == 0:
-        length = check.received_length - offset
-    set_text(sample, check.received + offset, length)
-    sample.binary = True
-    return True
-
-
-cdef inline bint received_block(
-        const CheckView *check, const Call *call, Sample *sample) noexcept nogil:
-    """The bytes behind their length, which has so many bytes at an offset, in network order."""
-    cdef uint64_t at = <uint64_t>call.numbers[0], size = <uint64_t>call.numbers[1], length = 0
-    if not check.raw or at + size > check.received_length:
-        return False
-    for _ in range(size):
-        length = length << 8 | <unsigned char>check.received[at]
-        at += 1
-    if length == 0 or length > check.received_length - at:
-        return False
-    set_text(sample, check.received + at, length)
-    sample.binary = True
-    return True
+    """What the server said, in a check that does not speak HTTP."""
+    cdef ContentView content
+    content.bytes = check.received
+    content.length = check.received_length
+    content.from_server = True
+    return check.raw and payload_fetch(&content, call, sample)
 
 
 cdef inline bint answer_fetch(
@@ -78,10 +58,6 @@ cdef inline bint check_fetch(
         return set_address(sample, check.ends.peer_family, check.ends.peer)
     if what == FETCH_PEER_PORT:
         return set_number(sample, check.ends.peer_port) and check.ends.peer_family != 0
-    if what == FETCH_RECEIVED:
-        return received_part(check, call, sample)
-    if what == FETCH_RECEIVED_BLOCK:
-        return received_block(check, call, sample)
-    if what == FETCH_RECEIVED_LENGTH:
-        return check.raw and set_number(sample, <int64_t>check.received_length)
+    if FETCH_RECEIVED <= what <= FETCH_RECEIVED_LENGTH:
+        return received_fetch(check, call, sample)
     return answer_fetch(check, call, sample)

@@ -5,6 +5,7 @@ from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t, uint8_t
 
 from proxy.rules.check cimport check_fetch
 from proxy.rules.codes cimport *
+from proxy.rules.content.fetch cimport content_fetch
 from proxy.rules.convert cimport converted
 from proxy.rules.http cimport (
     base_sample, header_count, header_fetch, parameter_sample, path_query_sample, path_sample,
@@ -112,10 +113,15 @@ cdef inline bint constant_fetch(
     return call.numbers[1] != 0
 
 
+cdef inline bint is_received(uint16_t what) noexcept nogil:
+    """Whether a fetch looks at what the server of a check, or of a session, has sent."""
+    return FETCH_RECEIVED <= what <= FETCH_RECEIVED_LENGTH
+
+
 cdef inline bint fetch(const Context *context, const Call *call, Sample *sample) noexcept nogil:
     """The next sample of the call; False: there is none, or no other."""
     cdef uint16_t what = call.fetch
-    sample.more = False
+    sample.more = sample.unsettled = False
     if what == FETCH_TRUE or what == FETCH_FALSE:
         return set_truth(sample, what == FETCH_TRUE)
     if what == FETCH_CLIENT_ADDRESS:
@@ -130,6 +136,8 @@ cdef inline bint fetch(const Context *context, const Call *call, Sample *sample)
         return set_number(sample, context.authorised >> <uint64_t>call.numbers[0] & 1)
     if what >= FETCH_NOTHING:
         return constant_fetch(context, call, sample)
+    if what >= FETCH_WAIT_END or (context.check == NULL and is_received(what)):
+        return content_fetch(context, call, sample)
     if what >= FETCH_CHECKED_SESSIONS:
         return context.check != NULL and check_fetch(context, call, sample)
     if what >= FETCH_USABLE_SERVERS:

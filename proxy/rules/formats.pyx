@@ -15,8 +15,8 @@ from proxy.rules.program cimport Program, look_at, packed, zeroed
 from proxy.rules.sample cimport as_number
 from shm.text cimport Text, text_over
 from proxy.rules.types cimport (
-    SAMPLE_NONE, SAMPLE_TEXT, SCRATCH_BYTES, Call, CheckView, Context, HttpView, Part, Sample,
-    Scratch)
+    SAMPLE_NONE, SAMPLE_TEXT, SCRATCH_BYTES, Call, CheckView, ContentView, Context, HttpView, Part,
+    Sample, Scratch)
 from shm.segment cimport Segment
 
 
@@ -152,10 +152,11 @@ cdef class Formats(Program):
         """What a format says to a request; None for 16,384 bytes or more, IndexError as above."""
         cdef Context context
         cdef HttpView http
+        cdef ContentView content
         cdef Text text = text_over(self.buffer, SCRATCH_BYTES)
         if number >= self.count:
             raise IndexError(f"format {number} of {self.count}")
-        look_at(&context, &http, self.segment, seen, authorised)
+        look_at(&context, &http, &content, self.segment, seen, authorised)
         context.process = self.process
         context.scratch = self.scratch
         put_format(

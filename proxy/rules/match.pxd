@@ -75,7 +75,8 @@ cdef inline bint text_matches(
         return has_part(sample, pattern, insensitive)
     if matcher == MATCH_DIR or matcher == MATCH_DOM:
         return has_word(sample, pattern, matcher, insensitive)
-    if length > sample.length or (matcher == MATCH_STR and length != sample.length):
+    if length > sample.length or (
+            length != sample.length and (matcher == MATCH_STR or matcher == MATCH_BIN)):
         return False
     if matcher == MATCH_END:
         return same(sample.text + sample.length - length, pattern.text, length, insensitive)

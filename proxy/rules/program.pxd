@@ -2,13 +2,15 @@
 
 from libc.stdint cimport int32_t, uint32_t, uint64_t, uint8_t
 
-from proxy.rules.types cimport Call, Context, HttpView, Pattern, Step, Term
+from proxy.rules.types cimport (
+    Call, ContentView, Context, HttpView, Pattern, Step, Term)
 from shm.segment cimport Segment
 
 cdef void *zeroed(size_t number, size_t size) except NULL
 cdef uint8_t packed(object address, uint8_t *out) except 255
 cdef int look_at(
-    Context *context, HttpView *http, Segment segment, object seen, uint64_t authorised) except -1
+    Context *context, HttpView *http, ContentView *content, Segment segment, object seen,
+    uint64_t authorised) except -1
 
 cdef class Program:
     cdef Segment segment  # keeps the mapping

@@ -15,6 +15,8 @@ class Seen(NamedTuple):
     headers: bytes = b""
     client: tuple[str, int] | None = None
     front: tuple[str, int] | None = None
+    content: bytes | None = None
+    final: bool = False
 
 class Conditions:
     def __init__(self, segment: Segment, conditions: Sequence[Condition]) -> None: ...

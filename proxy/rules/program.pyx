@@ -16,7 +16,7 @@ from libc.string cimport memcpy, memset
 from proxy.rules.codes cimport *
 from proxy.rules.evaluate cimport condition_judged
 from proxy.rules.types cimport (
-    CALL_NUMBERS, HOLDS, Call, Context, HttpView, Pattern, Step, Term)
+    CALL_NUMBERS, HOLDS, Call, ContentView, Context, HttpView, Pattern, Step, Term)
 from shm.segment cimport Segment
 
 FETCHES = {
@@ -38,7 +38,18 @@ FETCHES = {
     "res.payload_lv": FETCH_RECEIVED_BLOCK, "res.len": FETCH_RECEIVED_LENGTH,
     "res.body": FETCH_BODY, "status": FETCH_STATUS, "res.hdr": FETCH_ANSWER_VALUE,
     "res.fhdr": FETCH_ANSWER_LINE, "res.hdr_cnt": FETCH_ANSWER_VALUES,
-    "res.fhdr_cnt": FETCH_ANSWER_LINES, "nothing": FETCH_NOTHING, "text": FETCH_TEXT,
+    "res.fhdr_cnt": FETCH_ANSWER_LINES, "wait_end": FETCH_WAIT_END,
+    "req.len": FETCH_CONTENT_LENGTH, "req.payload": FETCH_CONTENT_PART,
+    "req.payload_lv": FETCH_CONTENT_BLOCK, "payload": FETCH_EITHER_PART,
+    "payload_lv": FETCH_EITHER_BLOCK, "req.rdp_cookie": FETCH_RDP_COOKIE,
+    "req.rdp_cookie_cnt": FETCH_RDP_COOKIES, "req.ssl_sni": FETCH_HELLO_SERVER_NAME,
+    "req.ssl_alpn": FETCH_HELLO_PROTOCOLS, "req.ssl_cipherlist": FETCH_HELLO_CIPHERS,
+    "req.ssl_ec_ext": FETCH_HELLO_HAS_GROUPS, "req.ssl_supported_groups": FETCH_HELLO_GROUPS,
+    "req.ssl_keyshare_groups": FETCH_HELLO_KEY_SHARES,
+    "req.ssl_sigalgs": FETCH_HELLO_SIGNATURES, "req.ssl_st_ext": FETCH_HELLO_TICKET,
+    "req.ssl_hello_type": FETCH_HELLO_TYPE, "req.ssl_ver": FETCH_HELLO_VERSION,
+    "res.ssl_hello_type": FETCH_ANSWER_HELLO_TYPE, "req.proto_http": FETCH_IS_HTTP,
+    "nothing": FETCH_NOTHING, "text": FETCH_TEXT,
     "number": FETCH_NUMBER, "address": FETCH_ADDRESS, "var": FETCH_VARIABLE, "date": FETCH_DATE,
     "clock": FETCH_CLOCK, "milliseconds": FETCH_MILLISECONDS, "rand": FETCH_RANDOM,
     "uuid": FETCH_UUID, "process": FETCH_PROCESS,
@@ -53,7 +64,7 @@ CONVERTERS = {
 MATCHERS = {
     "found": MATCH_FOUND, "bool": MATCH_BOOL, "int": MATCH_INT, "ip": MATCH_IP, "str": MATCH_STR,
     "beg": MATCH_BEG, "end": MATCH_END, "sub": MATCH_SUB, "dir": MATCH_DIR, "dom": MATCH_DOM,
-    "len": MATCH_LEN,
+    "len": MATCH_LEN, "bin": MATCH_BIN,
 }
 
 
@@ -80,6 +91,8 @@ class Seen(NamedTuple):
 
     `client` and `front` are pairs of address and port, None on a Unix socket; `headers` are the
     lines after the request line, `version` is HTTP/1.1 or the like. Without a method there is none.
+    `content` are the first bytes of a client, None where they are not looked at; `final`: there
+    will be no others.
     """
 
     method: bytes | None = None
@@ -88,14 +101,16 @@ class Seen(NamedTuple):
     headers: bytes = b""
     client: tuple[str, int] | None = None
     front: tuple[str, int] | None = None
+    content: bytes | None = None
+    final: bool = False
 
 
 cdef int look_at(
-        Context *context, HttpView *http, Segment segment, object seen,
+        Context *context, HttpView *http, ContentView *content, Segment segment, object seen,
         uint64_t authorised) except -1:
-    """Fill both with a request, whose bytes have to outlive them."""
-    cdef bytes method, target, version, headers
-    method, target, version, headers, client, front = seen
+    """Fill them with a request, whose bytes have to outlive them."""
+    cdef bytes method, target, version, headers, first
+    method, target, version, headers, client, front, first, final = seen
     memset(context, 0, sizeof(Context))
     context.view = &segment.view
     context.authorised = authorised
@@ -105,6 +120,12 @@ cdef int look_at(
     if front is not None:
         context.front_family = packed(front[0], context.front)
         context.front_port = front[1]
+    context.final = final
+    if first is not None:
+        content.bytes = PyBytes_AS_STRING(first)
+        content.length = PyBytes_GET_SIZE(first)
+        content.from_server = False
+        context.content = content
     if method is not None:
         http.method = PyBytes_AS_STRING(method)
         http.method_length = PyBytes_GET_SIZE(method)
@@ -237,8 +258,9 @@ cdef class Conditions(Program):
         """
         cdef Context context
         cdef HttpView http
+        cdef ContentView content
         if number >= self.count:
             raise IndexError(f"condition {number} of {self.count}")
-        look_at(&context, &http, self.segment, seen, authorised)
+        look_at(&context, &http, &content, self.segment, seen, authorised)
         return HOLDS == condition_judged(
             &context, self.terms, self.patterns, self.firsts[number])

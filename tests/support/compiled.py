@@ -36,7 +36,11 @@ setup(name=name,
 def digest(source: Path, flags: tuple[str, ...]) -> str:
     """Of all that the module is made of."""
     made_of = hashlib.sha256(repr((sys.version, flags, BUILD)).encode())
-    parts = [path for folder in ("shm", "proxy/relay") for path in (ROOT / folder).rglob("*.p*")]
+    parts = [
+        path
+        for folder in ("shm", "proxy/relay", "proxy/rules")
+        for path in (ROOT / folder).rglob("*.p*")
+    ]
     for path in [source, *sorted(parts)]:
         if path.suffix in (".pyx", ".pxd", ".pxi", ".h"):
             made_of.update(path.name.encode() + path.read_bytes())

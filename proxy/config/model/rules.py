@@ -29,6 +29,7 @@ class Matcher(enum.Enum):
     DIR = "dir"
     DOM = "dom"
     LEN = "len"
+    BIN = "bin"
 
 
 class IntRange(msgspec.Struct, frozen=True):

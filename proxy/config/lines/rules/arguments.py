@@ -18,6 +18,7 @@ from proxy.config.text.messages import ConfigError
 INTEGER_MAX = 2**63 - 1
 SCOPES = ("check", "sess", "txn", "req", "res", "proc")
 _UNITS = {"s": 0, "ms": 1, "us": 2}
+OFFSETS_MAX = 2**31
 _LENGTH_BYTES_MAX = 8
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _VARIABLE = re.compile(r"[A-Za-z0-9_.]+")
@@ -26,8 +27,9 @@ _COUNTS = {
     **dict.fromkeys((Argument.NONE, Argument.BACKEND, Argument.FRONTEND, Argument.LIMIT), (0, 1)),
     **dict.fromkeys((Argument.DATE,), (0, 2)),
     **dict.fromkeys((Argument.VARIABLE, Argument.HEADER), (1, 2)),
-    **dict.fromkeys((Argument.PART, Argument.BLOCK), (2, 2)),
-    Argument.TEXT: (0, 1),
+    Argument.PART: (2, 2),
+    Argument.BLOCK: (2, 3),
+    **dict.fromkeys((Argument.TEXT, Argument.ANY_NAME), (0, 1)),
 }
 _ONE = (1, 1)
 
@@ -77,6 +79,10 @@ class ArgumentReader:
         first = words[0] if words else ""
         if kind in (Argument.BACKEND, Argument.SERVER, Argument.FRONTEND):
             return {"target": Target(first, kind.name.lower())}
+        if kind is Argument.ANY_NAME:
+            return {"text": first}
+        if kind is Argument.BLOCK:
+            return {"numbers": self._block(words)}
         if kind in (Argument.NAME, Argument.HEADER):
             # without an occurrence the last value counts, where a condition looks at each
             occurrence = integer(words[1], self._word) if len(words) > 1 else -1
@@ -131,12 +137,26 @@ class ArgumentReader:
         numbers = [integer(word, self._word) for word in words] or [0]
         if kind is Argument.DATE:
             return {"numbers": (numbers[0], unit)}
-        wrong = min(numbers) < 0 or (
-            kind is Argument.BLOCK and not 1 <= numbers[1] <= _LENGTH_BYTES_MAX
-        )
-        if wrong or max(numbers) >= 2**31:
+        if min(numbers) < 0 or max(numbers) >= OFFSETS_MAX:
             raise ConfigError(f"'{self._word}': write {self._word}({kind.value})")
         return {"numbers": tuple(numbers)}
+
+    def _block(self, words: tuple[str, ...]) -> tuple[int, int, int]:
+        """Where the length is, how long; twice where the block is, and 1 if that is from there."""
+        at, size = integer(words[0], self._word), integer(words[1], self._word)
+        offset = words[2] if len(words) > 2 else ""
+        relative = offset[:1] in ("", "+", "-")
+        moved = integer(offset or "0", self._word)
+        if not 0 <= at < OFFSETS_MAX or abs(moved) >= OFFSETS_MAX:
+            raise ConfigError(f"'{self._word}': payload offset1 must be positive")
+        if not 1 <= size <= _LENGTH_BYTES_MAX:
+            raise ConfigError(
+                f"'{self._word}': payload length must be > 0, and has at most "
+                f"{_LENGTH_BYTES_MAX} bytes"
+            )
+        if relative and at + size + moved < 0:
+            raise ConfigError(f"'{self._word}': payload offset2 too negative")
+        return at, size, 2 * moved + relative
 
 
 _CONSTANTS = (

@@ -16,7 +16,11 @@ from proxy.config.text.suggest import hint
 ALL_BYTES = -1
 FIELD_MAX = 2**31  # no text has so many
 BINARY = frozenset(  # fetches whose samples HAProxy makes no numbers of
-    ("bin", "ipv6", "meth", "method", "res.payload", "res.payload_lv", "res.body")
+    (
+        *("bin", "ipv6", "meth", "method", "res.payload", "res.payload_lv", "res.body"),
+        *("payload", "payload_lv", "req.payload", "req.payload_lv", "req.ssl_cipherlist"),
+        *("req.ssl_keyshare_groups", "req.ssl_sigalgs", "req.ssl_supported_groups"),
+    )
 )
 _OF_NUMBERS = ("neg", "cpl", "not", "bool", "even", "odd")
 _ALONE = ("upper", "lower", "hex", "length", *_OF_NUMBERS)

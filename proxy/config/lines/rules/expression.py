@@ -10,8 +10,15 @@ import re
 from collections.abc import Callable
 
 from proxy.config.http_drafts import Expression
+from proxy.config.lines.rules.arguments import ArgumentReader
 from proxy.config.lines.rules.fetches import FETCHES, RULES, Argument, Fetch, SampleType
-from proxy.config.lines.rules.patterns import network_of, ranges_of, text_of
+from proxy.config.lines.rules.patterns import (
+    bytes_of,
+    network_of,
+    ranges_of,
+    text_of,
+    versions_of,
+)
 from proxy.config.model.rules import Matcher
 from proxy.config.model.settings import Origin
 from proxy.config.text.messages import ConfigError
@@ -24,6 +31,7 @@ _LATER_FLAGS = {
     "-u": "the number of a list",
 }
 _HERE = tuple(name for name, fetch in FETCHES.items() if RULES & fetch.scope)
+READ_AS_VALUES = (Argument.PART, Argument.BLOCK, Argument.ANY_NAME)
 _OCCURRENCE = re.compile(r"-?[0-9]|-10|[0-9]{2,4}")  # from the end, HAProxy knows ten
 
 
@@ -56,14 +64,18 @@ def parse_expression(
         )
     numbers = matcher in (Matcher.INT, Matcher.LEN)
     texts = not numbers and matcher is not Matcher.IP
+    dotted = fetch.name == "req.ssl_ver" and "-m" not in words
+    ranges = versions_of if dotted else ranges_of
     return Expression(
         word=words[0],
         fetch=fetch.name,
         arguments=arguments,
         matcher=matcher,
         insensitive=insensitive,
-        texts=tuple(map(text_of, patterns)) if texts else (),
-        ranges=tuple(ranges_of(patterns)) if numbers else (),
+        texts=tuple(map(bytes_of if matcher is Matcher.BIN else text_of, patterns))
+        if texts
+        else (),
+        ranges=tuple(ranges(patterns)) if numbers else (),
         networks=tuple(map(network_of, patterns)) if matcher is Matcher.IP else (),
         origin=origin,
     )
@@ -88,6 +100,9 @@ def _fetch(word: str) -> tuple[Fetch, tuple[str, ...]]:
 
 def _check_arguments(word: str, fetch: Fetch, arguments: tuple[str, ...]) -> None:
     wanted = fetch.argument
+    if wanted in READ_AS_VALUES:
+        ArgumentReader(word.partition("(")[0], {}).read(wanted, arguments)
+        return
     most = 0 if wanted is Argument.NONE else 2 if wanted is Argument.HEADER else 1
     least = 0 if wanted is Argument.NONE else 1
     usage = f"{word.partition('(')[0]}({wanted.value})" if most else word.partition("(")[0]
@@ -101,7 +116,8 @@ def _check_arguments(word: str, fetch: Fetch, arguments: tuple[str, ...]) -> Non
 
 def _flags(fetch: Fetch, words: tuple[str, ...]) -> tuple[Matcher, bool, bool, tuple[str, ...]]:
     """The matcher, whether case is ignored, whether `--` was there, and the patterns."""
-    matcher, insensitive, ended = fetch.usual_matcher, False, False
+    matcher: Matcher | None = None
+    insensitive, ended = False, False
     while words and words[0].startswith("-") and not ended and not _is_number(fetch, words[0]):
         flag, words = words[0], words[1:]
         if flag == "-i":
@@ -117,7 +133,13 @@ def _flags(fetch: Fetch, words: tuple[str, ...]) -> tuple[Matcher, bool, bool, t
                 f"'{flag}' is not a valid ACL option. Please use '--' before any pattern "
                 "beginning with a '-'."
             )
-    return matcher, insensitive, ended, words
+    found = matcher or fetch.usual_matcher
+    if found is None:
+        raise ConfigError(
+            "matching method must be specified first (using '-m') when using a sample fetch of "
+            f"this type ('{fetch.name}')"
+        )
+    return found, insensitive, ended, words
 
 
 def _is_number(fetch: Fetch, word: str) -> bool:
@@ -128,7 +150,7 @@ def _is_number(fetch: Fetch, word: str) -> bool:
 def _matcher(words: tuple[str, ...]) -> Matcher:
     name = words[0] if words else ""
     known = {matcher.value: matcher for matcher in Matcher}
-    if name in ("reg", "bin"):
+    if name == "reg":
         raise ConfigError(f"matching method '{name}' is not supported yet")
     if name not in known:
         raise ConfigError(

@@ -20,6 +20,7 @@ class SampleType(enum.Enum):
     NUMBER = "number"
     ADDRESS = "address"
     TEXT = "text"
+    BYTES = "bytes"
 
     @property
     def matchers(self) -> tuple[Matcher, ...]:
@@ -33,9 +34,10 @@ _MATCHERS = {
     SampleType.ADDRESS: (Matcher.IP, Matcher.FOUND),
     SampleType.TEXT: (
         *(Matcher.STR, Matcher.BEG, Matcher.END, Matcher.SUB, Matcher.DIR, Matcher.DOM),
-        *(Matcher.LEN, Matcher.FOUND),
+        *(Matcher.LEN, Matcher.FOUND, Matcher.BIN),
     ),
 }
+_MATCHERS[SampleType.BYTES] = _MATCHERS[SampleType.TEXT]
 
 
 class Scope(enum.Flag):
@@ -71,7 +73,8 @@ class Argument(enum.Enum):
     DATE = "[<offset>[,s|ms|us]]"
     LIMIT = "[<limit>]"
     PART = "<offset>,<length>"
-    BLOCK = "<offset>,<bytes of the length>"
+    BLOCK = "<offset>,<bytes of the length>[,<offset of the block>]"
+    ANY_NAME = "[<name>]"
 
 
 class Fetch(NamedTuple):
@@ -84,12 +87,14 @@ class Fetch(NamedTuple):
     scope: Scope = Scope.REQUEST
 
     @property
-    def usual_matcher(self) -> Matcher:
-        """The method without `-m`."""
+    def usual_matcher(self) -> Matcher | None:
+        """The method without `-m`; None: one has to be named."""
+        if self.matcher is None and self.type is SampleType.BYTES:
+            return None
         return self.matcher or self.type.matchers[0]
 
 
-_TRUTH, _NUMBER, _ADDRESS, _TEXT = SampleType
+_TRUTH, _NUMBER, _ADDRESS, _TEXT, _BYTES = SampleType
 _ENDINGS = (
     *(Matcher.BEG, Matcher.END, Matcher.SUB, Matcher.DIR, Matcher.DOM),
     Matcher.LEN,
@@ -97,8 +102,8 @@ _ENDINGS = (
 
 _CHECKS = Scope.TCP_CHECK | Scope.HTTP_CHECK
 _FORMATS = _CHECKS | Scope.ANSWER
-_BYTES = Scope.CONTENT | Scope.RESPONSE
-_CLIENTS = Scope.CONNECTION | Scope.SESSION | _BYTES  # rules of connections
+_EITHER = Scope.CONTENT | Scope.RESPONSE
+_CLIENTS = Scope.CONNECTION | Scope.SESSION | _EITHER  # rules of connections
 RULES = Scope.REQUEST | _CLIENTS  # wherever a condition may stand
 _ALL = Scope.REQUEST | _FORMATS | _CLIENTS
 _REQUEST = Scope.REQUEST | Scope.ANSWER
@@ -152,15 +157,59 @@ _IN_FORMATS = {
     "capture.req.uri": Fetch("pathq", _TEXT, scope=Scope.ANSWER),
     "capture.req.method": Fetch("method", _TEXT, scope=Scope.ANSWER),
     "capture.req.ver": Fetch("version", _TEXT, scope=Scope.ANSWER),
-    "res.len": _of_checks("res.len", _NUMBER, scope=Scope.TCP_CHECK),
-    "res.payload": _of_checks("res.payload", _TEXT, Argument.PART, Scope.TCP_CHECK),
-    "res.payload_lv": _of_checks("res.payload_lv", _TEXT, Argument.BLOCK, Scope.TCP_CHECK),
     "status": _of_checks("status", _NUMBER, scope=Scope.HTTP_CHECK),
     "res.body": _of_checks("res.body", _TEXT, scope=Scope.HTTP_CHECK),
     "res.hdr": _of_checks("res.hdr", _TEXT, Argument.HEADER, Scope.HTTP_CHECK),
     "res.fhdr": _of_checks("res.fhdr", _TEXT, Argument.HEADER, Scope.HTTP_CHECK),
     "res.hdr_cnt": _of_checks("res.hdr_cnt", _NUMBER, Argument.NAME, Scope.HTTP_CHECK),
     "res.fhdr_cnt": _of_checks("res.fhdr_cnt", _NUMBER, Argument.NAME, Scope.HTTP_CHECK),
+}
+
+_RECEIVED = Scope.TCP_CHECK | Scope.RESPONSE  # from a server
+
+
+def _of_client(
+    name: str, kind: SampleType, argument: Argument = Argument.NONE, matcher: Matcher | None = None
+) -> Fetch:
+    return Fetch(name, kind, argument, matcher, Scope.CONTENT)
+
+
+_FIRST_BYTES = {  # manual section 7.3.5; some lists of the hello are from later versions
+    "wait_end": Fetch("wait_end", _TRUTH, scope=_EITHER),
+    "req.len": _of_client("req.len", _NUMBER),
+    "req.payload": _of_client("req.payload", _BYTES, Argument.PART),
+    "req.payload_lv": _of_client("req.payload_lv", _BYTES, Argument.BLOCK),
+    "payload": Fetch("payload", _BYTES, Argument.PART, Matcher.BIN, _EITHER),
+    "payload_lv": Fetch("payload_lv", _BYTES, Argument.BLOCK, Matcher.BIN, _EITHER),
+    "req.proto_http": Fetch("req.proto_http", _TRUTH, scope=Scope.REQUEST | Scope.CONTENT),
+    "req.rdp_cookie": _of_client("req.rdp_cookie", _TEXT, Argument.ANY_NAME),
+    "req.rdp_cookie_cnt": _of_client("req.rdp_cookie_cnt", _NUMBER, Argument.ANY_NAME),
+    "req.ssl_alpn": _of_client("req.ssl_alpn", _TEXT),
+    "req.ssl_cipherlist": _of_client("req.ssl_cipherlist", _BYTES),
+    "req.ssl_ec_ext": _of_client("req.ssl_ec_ext", _TRUTH),
+    "req.ssl_hello_type": _of_client("req.ssl_hello_type", _NUMBER),
+    "req.ssl_keyshare_groups": _of_client("req.ssl_keyshare_groups", _BYTES),
+    "req.ssl_sigalgs": _of_client("req.ssl_sigalgs", _BYTES),
+    "req.ssl_sni": _of_client("req.ssl_sni", _TEXT),
+    "req.ssl_st_ext": _of_client("req.ssl_st_ext", _NUMBER),
+    "req.ssl_supported_groups": _of_client("req.ssl_supported_groups", _BYTES),
+    "req.ssl_ver": _of_client("req.ssl_ver", _NUMBER),
+    "res.len": Fetch("res.len", _NUMBER, scope=_RECEIVED),
+    "res.payload": Fetch("res.payload", _BYTES, Argument.PART, scope=_RECEIVED),
+    "res.payload_lv": Fetch("res.payload_lv", _BYTES, Argument.BLOCK, scope=_RECEIVED),
+    "res.ssl_hello_type": Fetch("res.ssl_hello_type", _NUMBER, scope=Scope.RESPONSE),
+}
+_OLD_SPELLINGS = {
+    "req_len": "req.len",
+    "req_proto_http": "req.proto_http",
+    "rdp_cookie": "req.rdp_cookie",
+    "req_rdp_cookie": "req.rdp_cookie",
+    "rdp_cookie_cnt": "req.rdp_cookie_cnt",
+    "req_rdp_cookie_cnt": "req.rdp_cookie_cnt",
+    "req_ssl_hello_type": "req.ssl_hello_type",
+    "req_ssl_sni": "req.ssl_sni",
+    "req_ssl_ver": "req.ssl_ver",
+    "rep_ssl_hello_type": "res.ssl_hello_type",
 }
 
 FETCHES: dict[str, Fetch] = {
@@ -194,6 +243,8 @@ FETCHES: dict[str, Fetch] = {
     "queue": Fetch("queue", _NUMBER, Argument.BACKEND, scope=_ALL),
     "fe_conn": Fetch("fe_conn", _NUMBER, Argument.FRONTEND, scope=_REQUEST | _CLIENTS),
     **_IN_FORMATS,
+    **_FIRST_BYTES,
+    **{old: _FIRST_BYTES[name] for old, name in _OLD_SPELLINGS.items()},
 }
 
 # Names of conditions that every section has (manual section 7.4), as far as their fetches are here.
@@ -201,7 +252,7 @@ PREDEFINED = {
     "FALSE": "always_false",
     "TRUE": "always_true",
     "LOCALHOST": "src 127.0.0.1/8 ::1",
-    "HTTP": "always_true",  # where it is asked, it is HTTP
+    "HTTP": "req.proto_http",
     "HTTP_URL_SLASH": "url_beg /",
     "HTTP_URL_STAR": "url *",
     **{
@@ -210,4 +261,7 @@ PREDEFINED = {
     },
     "METH_GET": "method GET HEAD",
     "METH_HEAD": "method HEAD",
+    "RDP_COOKIE": "req.rdp_cookie_cnt gt 0",
+    "REQ_CONTENT": "req.len gt 0",
+    "WAIT_END": "wait_end",
 }

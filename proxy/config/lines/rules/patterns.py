@@ -6,28 +6,39 @@ Pure; raises ConfigError for what is no pattern of its kind.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from proxy.config.model.rules import IntRange, Network
 from proxy.config.text.messages import ConfigError
 
 OPERATORS = ("eq", "ge", "gt", "le", "lt")
+VERSION_PART_MAX = 65_535
+_Bound = Callable[[str, str], int | None]  # one end, and the whole word for messages
 
 
 def ranges_of(words: Sequence[str]) -> Iterator[IntRange]:
     """Numbers: each word is one, or a range `low:high`, or an operator for those after it."""
+    return _ranges_of(words, _bound)
+
+
+def versions_of(words: Sequence[str]) -> Iterator[IntRange]:
+    """The same of versions `major.minor`, which are numbers of twice 16 bits."""
+    return _ranges_of(words, _version)
+
+
+def _ranges_of(words: Sequence[str], bound: _Bound) -> Iterator[IntRange]:
     operator = "eq"
     for word in words:
         if word in OPERATORS:
             operator = word
         else:
-            yield _range(word, operator)
+            yield _range(word, operator, bound)
 
 
-def _range(word: str, operator: str) -> IntRange:
+def _range(word: str, operator: str, bound: _Bound) -> IntRange:
     low, colon, high = word.partition(":")
     if operator == "eq":
-        found = IntRange(_bound(low, word), _bound(high, word) if colon else _bound(low, word))
+        found = IntRange(bound(low, word), bound(high, word) if colon else bound(low, word))
         if found.low is None and found.high is None:
             raise ConfigError(f"'{word}' is not a number or a range")
         if found.low is not None and found.high is not None and found.low > found.high:
@@ -35,7 +46,7 @@ def _range(word: str, operator: str) -> IntRange:
         return found
     if colon:
         raise ConfigError(f"'{word}': a range stands behind 'eq' only, not behind '{operator}'")
-    number = _bound(low, word)
+    number = bound(low, word)
     if number is None:
         raise ConfigError(f"'{word}' is not a number")
     return {
@@ -54,6 +65,27 @@ def _bound(text: str, word: str) -> int | None:
     if not (digits.isascii() and digits.isdecimal()) or len(digits) > 18:
         raise ConfigError(f"'{word}' is not a number")
     return int(text)
+
+
+def _version(text: str, word: str) -> int | None:
+    """One end of a range of versions; the minor is 0 where there is none."""
+    if not text:
+        return None
+    parts = text.split(".")
+    if len(parts) > 2 or not all(part.isascii() and part.isdecimal() for part in parts):
+        raise ConfigError(f"'{word}' is not a dotted number")
+    major, minor = int(parts[0]), int(parts[1]) if len(parts) > 1 else 0
+    if max(major, minor) > VERSION_PART_MAX:
+        raise ConfigError(f"'{word}' is not a dotted number")
+    return major << 16 | minor
+
+
+def bytes_of(word: str) -> bytes:
+    """What hexadecimal digits say, two a byte."""
+    try:
+        return bytes.fromhex(word if word.isalnum() else "x")
+    except ValueError:
+        raise ConfigError(f"'{word}' is not a row of hexadecimal digits, two for a byte") from None
 
 
 def network_of(word: str) -> Network:

@@ -11,6 +11,8 @@ from typing import Protocol
 import msgspec
 
 from proxy.config.http_drafts import Expression, UserListDraft
+from proxy.config.lines.rules.arguments import ArgumentReader
+from proxy.config.lines.rules.expression import READ_AS_VALUES
 from proxy.config.lines.rules.fetches import FETCHES, Argument
 from proxy.config.model.http import AuthQuestion
 from proxy.config.model.rules import (
@@ -79,6 +81,9 @@ class ConditionLinker:
         name = expression.arguments[0] if expression.arguments else ""
         if kind is Argument.NONE:
             return "", ()
+        if kind in READ_AS_VALUES:
+            read = ArgumentReader(expression.fetch, {}).read(kind, expression.arguments)
+            return read.get("text", ""), read.get("numbers", ())
         if kind in (Argument.NAME, Argument.HEADER):
             return name, (int(expression.arguments[1]) if len(expression.arguments) > 1 else 0,)
         if kind is Argument.USERS:

@@ -1,0 +1,1 @@
+"""Samples of the first bytes of a client or a server: pure functions of bytes, compiled."""

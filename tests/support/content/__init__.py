@@ -1,0 +1,1 @@
+"""First bytes of clients, and what HAProxy finds in them."""
