@@ -37,7 +37,8 @@ cdef struct FrontendCounters:
     uint64_t internal_errors
     uint64_t denied_sessions
     uint64_t denied_requests
-    uint64_t spare[6]
+    uint64_t denied_responses
+    uint64_t spare[5]
 
 cdef struct RateWindow:
     # sessions accepted in a second and in the one before, at index `second % 2`: the second of
@@ -71,7 +72,8 @@ cdef struct BackendCounters:
     uint64_t queue_ticket  # gauge: the oldest of them; 0: none waits
     uint64_t queue_time_sum_ms  # over sessions that connected
     uint64_t queue_time_max_ms
-    uint64_t spare[6]
+    uint64_t denied_responses
+    uint64_t spare[5]
 
 cdef struct ServerCounters:
     uint64_t sessions_total
@@ -103,7 +105,7 @@ cdef struct ServerCounters:
     uint64_t observed_streak, observed_since  # errors since this sum of all workers' successes
     uint64_t gauged  # 1: the worker's cell in the gauges has the sessions, too
     uint64_t hinted  # gauge: twice its sessions in the hint; odd while a step is under way
-    uint64_t spare[1]
+    uint64_t denied_responses
 
 cdef struct StopTickets:  # gauges: the lowest of the worker's listeners stopped at a limit; or 0
     uint64_t places

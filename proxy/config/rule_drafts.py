@@ -29,7 +29,9 @@ class ConnectionRulesDraft(msgspec.Struct, frozen=True):
     content: tuple[ConnectionRuleDraft, ...] = ()
     backends: tuple[ConnectionRuleDraft, ...] = ()
     servers: tuple[ConnectionRuleDraft, ...] = ()
+    response: tuple[ConnectionRuleDraft, ...] = ()
     inspect_ms: int = 0
+    response_ms: int = 0
 
     @property
     def all_headed(self) -> bool:
@@ -41,6 +43,11 @@ class ConnectionRulesDraft(msgspec.Struct, frozen=True):
     def of_requests(self) -> tuple[ConnectionRuleDraft, ...]:
         """Those of `tcp-request` lines."""
         return (*self.connection, *self.session, *self.content)
+
+    @property
+    def lines(self) -> tuple[ConnectionRuleDraft, ...]:
+        """All of them."""
+        return (*self.of_requests, *self.backends, *self.servers, *self.response)
 
     def with_rule(self, field: str, rule: ConnectionRuleDraft) -> ConnectionRulesDraft:
         """These rules and one more."""

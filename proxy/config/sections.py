@@ -69,6 +69,7 @@ class Sections:
         self._defaults_names = NameIndex()
         self._ambiguous: set[str] = set()  # names that several defaults sections have
         self._last_defaults = ProxyDraft("", ProxyKind.DEFAULTS, Origin())
+        self._heirs: dict[Origin, ProxyKind] = {}  # the first kind of section of a `defaults`
         self._handle: LineHandler | None = None
 
     def leave(self) -> None:
@@ -187,6 +188,8 @@ class Sections:
         name = words[0] if words else ""
         if name or kind is not ProxyKind.DEFAULTS:
             check_label(name, kind.value)
+        if parent.rules.lines:
+            self._check_heir(parent, kind)
         draft = inherit(parent, name, kind, statement.origin)
         self._keep(draft)
 
@@ -195,6 +198,20 @@ class Sections:
             act_on_proxy_line(inner, draft)
 
         return handle
+
+    def _check_heir(self, parent: ProxyDraft, kind: ProxyKind) -> None:
+        """Rules of a `defaults` section are for frontends or for backends, as in HAProxy."""
+        if kind is ProxyKind.LISTEN:
+            raise ConfigError(
+                "a listen section cannot inherit from a defaults section defining TCP/HTTP rules."
+            )
+        first = self._heirs.setdefault(parent.origin, kind)
+        if ProxyKind.DEFAULTS not in (kind, first) and kind is not first:
+            raise ConfigError(
+                "frontends and backends cannot inherit from the same defaults section if it "
+                f"defines TCP/HTTP rules (defaults section at {parent.origin.file}:"
+                f"{parent.origin.line})."
+            )
 
     def _keep(self, draft: ProxyDraft) -> None:
         if draft.kind is not ProxyKind.DEFAULTS:

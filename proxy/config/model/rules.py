@@ -122,6 +122,7 @@ class RuleAction(enum.Enum):
     REJECT = "reject"
     SILENT_DROP = "silent-drop"
     EXPECT_PROXY = "expect-proxy"
+    CLOSE = "close"
     USE_BACKEND = "use_backend"
     USE_SERVER = "use-server"
 
@@ -137,7 +138,8 @@ class Rule(msgspec.Struct, frozen=True):
 class ConnectionRules(msgspec.Struct, frozen=True):
     """The rules of a section in mode tcp, each stage by itself and in the order of the file.
 
-    `inspect_ms`: how long `content` waits for bytes; 0: it looks at those that are there.
+    `inspect_ms`: how long `content` waits for bytes; 0: it looks at those that are there. So does
+    `response` for `response_ms`.
     """
 
     connection: tuple[Rule, ...] = ()
@@ -145,7 +147,9 @@ class ConnectionRules(msgspec.Struct, frozen=True):
     content: tuple[Rule, ...] = ()
     backends: tuple[Rule, ...] = ()
     servers: tuple[Rule, ...] = ()
+    response: tuple[Rule, ...] = ()
     inspect_ms: int = 0
+    response_ms: int = 0
 
     @property
     def every(self) -> tuple[Rule, ...]:
@@ -157,4 +161,5 @@ class ConnectionRules(msgspec.Struct, frozen=True):
             *self.content,
             *self.backends,
             *self.servers,
+            *self.response,
         )

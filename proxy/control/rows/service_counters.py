@@ -49,6 +49,7 @@ class ServiceCounters:
             "denied_connections": 0,
             "denied_sessions": 0,
             "denied_requests": 0,
+            "denied_responses": 0,
             "internal_errors": 0,
             "requests": self.requests,
             **{

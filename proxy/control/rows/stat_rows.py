@@ -58,7 +58,7 @@ def frontend_row(
     proxy: Proxy, counters: dict[str, int], reading: Reading, maxconn: int, stopping: bool
 ) -> Row:
     """One FRONTEND row; `maxconn` is the limit that holds for it."""
-    row: Row = zeros("dresp ereq req_rate req_rate_max req_tot comp_in comp_out")
+    row: Row = zeros("ereq req_rate req_rate_max req_tot comp_in comp_out")
     row |= zeros("comp_byp comp_rsp wrew")
     if proxy.http is not None:
         row |= zeros("intercepted cache_lookups cache_hits")
@@ -88,6 +88,7 @@ def frontend_row(
         "dcon": counters["denied_connections"],
         "dses": counters["denied_sessions"],
         "dreq": counters["denied_requests"],
+        "dresp": counters["denied_responses"],
         "eint": counters["internal_errors"],
     }
 
@@ -95,7 +96,7 @@ def frontend_row(
 def connection_cells(counters: dict[str, int], reading: Reading, clock: Clock) -> Row:
     """The cells that server and BACKEND rows have in common."""
     last_ms = counters["last_session_ms"]
-    row: Row = zeros("dresp wrew reuse rtime rtime_max")
+    row: Row = zeros("wrew reuse rtime rtime_max")
     return row | {
         "qcur": counters["queued"],
         "qmax": counters["queued_max"],
@@ -103,6 +104,7 @@ def connection_cells(counters: dict[str, int], reading: Reading, clock: Clock) -
         "smax": counters["sessions_max"],
         "stot": counters["sessions_total"],
         **traffic(counters),
+        "dresp": counters["denied_responses"],
         "econ": counters["connection_errors"],
         "eresp": counters["response_errors"],
         "wretr": counters["retries"],

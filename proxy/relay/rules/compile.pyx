@@ -9,8 +9,8 @@ from libc.stdint cimport int32_t, uint32_t
 from libc.stdlib cimport free
 
 from proxy.relay.state.rule_types cimport (
-    ALWAYS, RULE_ACCEPT, RULE_BACKEND, RULE_DROP, RULE_EXPECT_PROXY, RULE_REJECT, RULE_SERVER,
-    BackendRules, FrontendRules, Rule, Ruleset)
+    ALWAYS, RULE_ACCEPT, RULE_BACKEND, RULE_CLOSE, RULE_DROP, RULE_EXPECT_PROXY, RULE_REJECT,
+    RULE_SERVER, BackendRules, FrontendRules, Rule, Ruleset)
 from proxy.rules.program cimport Conditions, zeroed
 from proxy.rules.types cimport Scratch
 
@@ -21,6 +21,7 @@ ACTIONS = {
     RuleAction.REJECT: RULE_REJECT,
     RuleAction.SILENT_DROP: RULE_DROP,
     RuleAction.EXPECT_PROXY: RULE_EXPECT_PROXY,
+    RuleAction.CLOSE: RULE_CLOSE,
     RuleAction.USE_BACKEND: RULE_BACKEND,
     RuleAction.USE_SERVER: RULE_SERVER,
 }
@@ -72,6 +73,8 @@ cdef class Rulesets:
         target.inspect_ms = proxy.rules.inspect_ms
         target.frontend = -1 if proxy.frontend_index is None else proxy.frontend_index
         self.set_rules(&target.servers, proxy.rules.servers, numbers)
+        self.set_rules(&target.response, proxy.rules.response, numbers)
+        target.response_ms = proxy.rules.response_ms
 
     cdef int set_rules(self, Ruleset *target, object rules, dict numbers) except -1:
         cdef Rule *rule = &self.rules[self.taken]

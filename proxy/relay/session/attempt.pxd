@@ -38,8 +38,8 @@ from proxy.relay.state.syscalls cimport (
     TCP_QUICKACK, close, connect, htons, setsockopt, sockaddr, sockaddr_in, sockaddr_in6,
     sockaddr_storage, socket, socklen_t)
 from proxy.relay.state.types cimport (
-    ACKS_LATE, BALANCE_RANDOM, BALANCE_ROUNDROBIN, BALANCE_STATIC, CONNECTED, NO_SLOT, RESETS,
-    SERVER, TERMINATION_RESOURCE_CONNECT, TERMINATION_SERVER_ABORT_CONNECT,
+    ACKS_LATE, BALANCE_RANDOM, BALANCE_ROUNDROBIN, BALANCE_STATIC, CONNECTED, JUDGED_LATER,
+    NO_SLOT, RESETS, SERVER, TERMINATION_RESOURCE_CONNECT, TERMINATION_SERVER_ABORT_CONNECT,
     TERMINATION_SERVER_ABORT_QUEUE, TERMINATION_SERVER_TIMEOUT_CONNECT, WRITABLE, Backend, Engine,
     Session)
 from shm.atomics cimport count, fence_release, load_acquire, store_relaxed
@@ -317,5 +317,8 @@ cdef inline void session_connected(Engine *engine, Session *session) noexcept no
     session.sides[SERVER].activity_ms = engine.now_ms
     count_connected(engine, session)
     observe_success(engine, session.slot)
+    if session.backend.rules != NULL and session.backend.rules.response.count != 0:
+        session.flags |= JUDGED_LATER
+        session.attempt_ms = engine.now_ms
     log_connected(engine, session)
     session_arm(engine, session)

@@ -7,8 +7,9 @@ from libc.stdint cimport INT64_MAX, int64_t
 
 from proxy.relay.sides.forward cimport waiting
 from proxy.relay.state.types cimport (
-    BROKEN, CLIENT, ENDED_READING, FIN_SENT, SERVER, STATE_ACCEPTED, STATE_CONNECTING,
-    STATE_ENDED, STATE_HEADER, STATE_INSPECTING, STATE_QUEUED, STATE_WAITING, Session)
+    BROKEN, CLIENT, ENDED_READING, FIN_SENT, JUDGED_LATER, SERVER, STATE_ACCEPTED,
+    STATE_CONNECTING, STATE_ENDED, STATE_HEADER, STATE_INSPECTING, STATE_QUEUED, STATE_WAITING,
+    Session)
 
 cdef enum:
     TURN_AROUND_MAX_MS = 1000
@@ -25,6 +26,7 @@ cdef enum:  # DeadlineKind
     DEADLINE_QUEUE = 7
     DEADLINE_HEADER = 8
     DEADLINE_INSPECTION = 9
+    DEADLINE_ANSWER = 10
 
 cdef struct Deadline:
     int64_t at_ms
@@ -115,11 +117,14 @@ cdef inline Deadline session_deadline(Session *session) noexcept nogil:
             deadline_removed(&deadline, session)
         return deadline
     deadline_removed(&deadline, session)
+    if session.flags & JUDGED_LATER:
+        deadline_earlier(
+            &deadline, session.attempt_ms, session.backend.rules.response_ms, DEADLINE_ANSWER)
     if side_expected(session, CLIENT):
         deadline_earlier(
             &deadline, session.sides[CLIENT].activity_ms, side_timeout_ms(session, CLIENT),
             DEADLINE_CLIENT)
-    if side_expected(session, SERVER):
+    if side_expected(session, SERVER) or session.flags & JUDGED_LATER:  # held bytes are no limit
         deadline_earlier(
             &deadline, session.sides[SERVER].activity_ms, side_timeout_ms(session, SERVER),
             DEADLINE_SERVER)

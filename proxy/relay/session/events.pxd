@@ -5,6 +5,7 @@
 from libc.errno cimport ECONNRESET, ETIMEDOUT
 from libc.stdint cimport uint32_t
 
+from proxy.relay.session.answer cimport answer_due
 from proxy.relay.session.attempt cimport session_again, session_connected, session_retry
 from proxy.relay.session.begin cimport session_begin
 from proxy.relay.session.deadline cimport (
@@ -23,10 +24,11 @@ from proxy.relay.state.counting cimport count_aborted, count_unreachable
 from proxy.relay.state.syscalls cimport (
     EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP)
 from proxy.relay.state.types cimport (
-    CLIENT, CONFIRM, DEAF, FAILED, QUEUED, READABLE, SERVER, STATE_ACCEPTED, STATE_CONNECTING,
-    STATE_ENDED, STATE_HEADER, STATE_INSPECTING, STATE_QUEUED, TERMINATION_CLIENT_ABORT_CONNECT,
-    TERMINATION_CLIENT_ABORT_QUEUE, TERMINATION_CLIENT_TIMEOUT_HEADER,
-    TERMINATION_SERVER_TIMEOUT_QUEUE, WRITABLE, Engine, Session, Side)
+    CLIENT, CONFIRM, DEAF, FAILED, JUDGED_LATER, QUEUED, READABLE, SERVER, STATE_ACCEPTED,
+    STATE_CONNECTING, STATE_ENDED, STATE_HEADER, STATE_INSPECTING, STATE_QUEUED,
+    TERMINATION_CLIENT_ABORT_CONNECT, TERMINATION_CLIENT_ABORT_QUEUE,
+    TERMINATION_CLIENT_TIMEOUT_HEADER, TERMINATION_SERVER_TIMEOUT_QUEUE, WRITABLE, Engine, Session,
+    Side)
 
 
 cdef inline void connect_event(Engine *engine, Session *session, uint32_t events) noexcept nogil:
@@ -123,6 +125,10 @@ cdef inline void session_timer(Engine *engine, Session *session) noexcept nogil:
         session_break(engine, session, TERMINATION_SERVER_TIMEOUT_QUEUE, -1)
     elif deadline.kind == DEADLINE_HEADER:
         session_break(engine, session, TERMINATION_CLIENT_TIMEOUT_HEADER, -1)
+    elif session.flags & JUDGED_LATER:
+        answer_due(engine, session)
+        session_relay(engine, session)
+        session_arm(engine, session)
     elif deadline.kind == DEADLINE_INSPECTION:
         session_begin(engine, session, inspecting_stage(session), NULL)
     elif deadline.kind == DEADLINE_EARLY:

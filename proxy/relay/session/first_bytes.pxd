@@ -23,7 +23,7 @@ from proxy.relay.sides.side_io cimport side_at_end, side_receive, side_send
 from proxy.relay.session.stages cimport GOES_ON, WAITS
 from proxy.relay.state.syscalls cimport EPOLL_CTL_ADD
 from proxy.relay.state.types cimport (
-    CLIENT, CONFIRM, EARLY_OWED, HEADED, READABLE, SERVER, STATE_CONNECTING,
+    CLIENT, CONFIRM, EARLY_OWED, HEADED, JUDGED_LATER, READABLE, SERVER, STATE_CONNECTING,
     TERMINATION_RESOURCE_CONNECT, Engine, Session, Side)
 from shm.atomics cimport count
 
@@ -114,7 +114,7 @@ cdef inline void send_first_bytes(
         session_break(engine, session, TERMINATION_RESOURCE_CONNECT, -1)
     elif sent > 0:
         session_connected(engine, session)
-        if session.sides[CLIENT].flags & READABLE:
+        if session.sides[CLIENT].flags & READABLE or session.flags & JUDGED_LATER:
             session_relay(engine, session)
 
 

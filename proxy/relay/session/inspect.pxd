@@ -6,59 +6,29 @@
 
 from libc.errno cimport EAGAIN, errno
 from libc.stdint cimport uint32_t, uint64_t
-from libc.stdlib cimport realloc
-from libc.string cimport memcpy
 
 from proxy.relay.proxy_protocol.write cimport HEADER_ROOM
 from proxy.relay.session.early cimport early_take
-from proxy.relay.session.session cimport note_first
+from proxy.relay.session.session cimport mover_collect, mover_open, note_first
+from proxy.relay.state.rule_types cimport (
+    CAME_BYTES, CAME_LAST, CAME_LOST, CAME_NOTHING, INSPECTED_BYTES_MAX, INSPECT_BYTES_MAX)
+from proxy.relay.sides.forward cimport Mover
+from proxy.relay.sides.hold cimport held_length, hold_more
 from proxy.relay.sides.side_io cimport side_receive
 from proxy.relay.state.types cimport (
-    CLIENT, CONFIRM, READABLE, SERVER, Engine, Pending, Session, Side)
+    CLIENT, CONFIRM, READABLE, SERVER, Engine, Session, Side)
 from shm.atomics cimport count
-
-cdef enum:
-    INSPECT_BYTES_MAX = 15360  # that rules look at: HAProxy's buffer less its reserve
-    INSPECT_ROOM_MIN = 1024
-    INSPECTED_BYTES_MAX = 67108864  # held by one worker
-
-cdef enum:  # what came since the last look
-    CAME_NOTHING = 0
-    CAME_BYTES = 1
-    CAME_LAST = 2  # nothing follows: the client has finished or left, or no more are held
-    CAME_LOST = 3  # without memory
-
-
-cdef inline uint32_t inspected_length(const Session *session) noexcept nogil:
-    cdef const Pending *held = session.sides[SERVER].pending
-    return 0 if held == NULL else held.end
-
-
-cdef inline uint32_t room_for(uint32_t length) noexcept nogil:
-    """The least power of two that has room."""
-    cdef uint32_t room = INSPECT_ROOM_MIN
-    while room < length:
-        room *= 2
-    return room
 
 
 cdef inline bint inspect_hold(
         Engine *engine, Session *session, const char *bytes, uint32_t length) noexcept nogil:
     """Hold more bytes; False without memory."""
-    cdef Pending *held = session.sides[SERVER].pending
-    cdef uint32_t end = inspected_length(session)
-    if length == 0:
-        return True
-    if held == NULL or room_for(end) < end + length:
-        held = <Pending *>realloc(held, sizeof(Pending) + room_for(end + length))
-        if held == NULL:
-            return False
-        session.sides[SERVER].pending = held
-        held.start = 0
-    memcpy(held.bytes + end, bytes, length)
-    held.end = end + length
+    cdef Mover mover
+    mover_open(engine, &mover)
+    if not hold_more(&mover, &session.sides[SERVER], bytes, length):
+        return False
+    mover_collect(engine, &mover)
     engine.inspected_bytes += length
-    count(&engine.counters.buffer_bytes, length)
     return True
 
 
@@ -69,7 +39,7 @@ cdef inline int inspect_receive(Engine *engine, Session *session) noexcept nogil
     cdef int came = CAME_NOTHING
     cdef ssize_t received, room
     while client.flags & READABLE:
-        room = <ssize_t>INSPECT_BYTES_MAX - inspected_length(session)
+        room = <ssize_t>INSPECT_BYTES_MAX - held_length(&session.sides[SERVER])
         if room <= 0:
             break
         received = side_receive(client, bytes, room)

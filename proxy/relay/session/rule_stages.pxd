@@ -9,15 +9,15 @@ from libc.stdint cimport int64_t, uint32_t
 
 from proxy.relay.rules.judge cimport content_set, context_set, next_rule
 from proxy.relay.session.early cimport Beginning
-from proxy.relay.session.inspect cimport (
-    CAME_BYTES, CAME_LAST, CAME_LOST, CAME_NOTHING, INSPECT_BYTES_MAX, inspect_hold,
-    inspect_receive, inspect_take, inspected_length)
+from proxy.relay.session.inspect cimport inspect_hold, inspect_receive, inspect_take
 from proxy.relay.session.session cimport EVENT_INSPECT, EVENT_JUDGED, session_step
+from proxy.relay.sides.hold cimport held_length
 from proxy.relay.session.stages cimport ENDS, GOES_ON, WAITS
 from proxy.relay.state.counting cimport count_denied_request, count_denied_session
 from proxy.relay.state.refusal cimport end_in_silence
 from proxy.relay.state.rule_types cimport (
-    RULE_BACKEND, RULE_DROP, RULE_REJECT, RULE_SERVER, BackendRules, Rule, Ruleset)
+    CAME_BYTES, CAME_LAST, CAME_LOST, CAME_NOTHING, INSPECT_BYTES_MAX, RULE_BACKEND, RULE_DROP,
+    RULE_REJECT, RULE_SERVER, BackendRules, Rule, Ruleset)
 from proxy.relay.state.server_view cimport server_cached
 from proxy.relay.state.types cimport (
     CLIENT, NO_SLOT, SERVER, STATE_INSPECTING, TERMINATION_REFUSED, TERMINATION_RESOURCE_CONNECT,
@@ -84,7 +84,7 @@ cdef inline int content_judge(
     cdef size_t length = beginning.length
     cdef uint32_t at = 0
     if session.state == STATE_INSPECTING:
-        length = inspected_length(session)
+        length = held_length(&session.sides[SERVER])
         bytes = session.sides[SERVER].pending.bytes if length != 0 else NULL
     session_context(engine, session, ruleset, &context)
     content_set(

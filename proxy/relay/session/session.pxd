@@ -37,23 +37,25 @@ from proxy.relay.admission.admission cimport client_places_leave
 from proxy.relay.balance.queue cimport queue_abandon, server_release
 from proxy.relay.log.session cimport log_ended
 from proxy.relay.proxy_protocol.addresses cimport addresses_drop
+from proxy.relay.session.answer cimport (
+    ANSWER_CLOSES, ANSWER_LOST, ANSWER_PASSES, ANSWER_REFUSED, answer_forget, answer_judge)
 from proxy.relay.session.deadline cimport DEADLINE_NONE, Deadline, session_deadline
-from proxy.relay.sides.forward cimport Mover, drop_waiting, pump, waiting
+from proxy.relay.sides.forward cimport Mover, acks_resume, drop_waiting, pump, waiting
 from proxy.relay.sides.side_io cimport (
-    side_close, side_quickack, side_receive, side_shutdown)
-from proxy.relay.state.counting cimport count_aborted, count_bytes, count_ended
+    side_close, side_receive, side_shutdown)
+from proxy.relay.state.counting cimport (
+    count_aborted, count_bytes, count_denied_response, count_ended)
 from proxy.relay.state.syscalls cimport (
     EPOLLET, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, EPOLL_CTL_MOD, epoll_ctl, epoll_event)
 from proxy.relay.state.types cimport (
     ACKS_LATE, BROKEN, CLIENT, CONFIRM, CONNECTED, DEAF, ENDED_READING, FAILED, FINISHED, FIN_SENT,
-    OUTPUT_WATCHED, QUEUED, READABLE, RESETS, SCRATCH_BYTES, SERVER, SPLICE, STATES, STATE_ENDED,
-    STATE_QUEUED,
-    TERMINATION_CLIENT_ABORT_DATA, TERMINATION_CLIENT_ABORT_LAST,
+    JUDGED_LATER, OUTPUT_WATCHED, QUEUED, READABLE, RESETS, SCRATCH_BYTES, SERVER, SPLICE, STATES,
+    STATE_ENDED, STATE_QUEUED, TERMINATION_CLIENT_ABORT_DATA, TERMINATION_CLIENT_ABORT_LAST,
     TERMINATION_CLIENT_TIMEOUT_CONNECT, TERMINATION_CLIENT_TIMEOUT_DATA,
     TERMINATION_CLIENT_TIMEOUT_LAST, TERMINATION_CLIENT_TIMEOUT_QUEUE, TERMINATION_DOWN_CONNECT,
-    TERMINATION_DOWN_DATA, TERMINATION_NORMAL, TERMINATION_REFUSED, TERMINATION_SERVER_ABORT_DATA,
-    TERMINATION_SERVER_TIMEOUT_DATA, TERMINATION_UP_CONNECT, TERMINATION_UP_DATA, WRITABLE,
-    Engine, Session, Side)
+    TERMINATION_DOWN_DATA, TERMINATION_NORMAL, TERMINATION_REFUSED, TERMINATION_REFUSED_DATA,
+    TERMINATION_SERVER_ABORT_DATA, TERMINATION_SERVER_TIMEOUT_DATA, TERMINATION_UP_CONNECT,
+    TERMINATION_UP_DATA, WRITABLE, Engine, Session, Side)
 from proxy.relay.state.wheel cimport wheel_insert, wheel_remove
 from shm.atomics cimport count
 
@@ -138,6 +140,7 @@ cdef inline void session_end(
     if session.cause != TERMINATION_NORMAL:
         termination = session.cause
     session.state = STATE_ENDED
+    answer_forget(engine, session)
     mover_open(engine, &mover)
     for side in range(2):
         drop_waiting(&mover, &session.sides[side])
@@ -338,15 +341,16 @@ cdef inline void note_first(Session *session) noexcept nogil:
         session.listener.client_first += 1
 
 
-cdef inline void acks_resume(Side *server) noexcept nogil:
-    """Acknowledge a server's first bytes at once, and from now on as the kernel sees fit.
-
-    A server that answers in two small writes, with Nagle's rule in force, sends the second when the
-    first is acknowledged: it must not wait for a delayed one. A FIN is acknowledged in any case.
-    """
-    server.flags &= ~ACKS_LATE
-    if not server.flags & FINISHED:
-        side_quickack(server)
+cdef inline void session_answered(
+        Engine *engine, Session *session, int answer) noexcept nogil:
+    """A rule has ended the session by what its server has sent."""
+    cdef int termination = TERMINATION_NORMAL
+    if answer == ANSWER_REFUSED:
+        count_denied_response(engine, session)
+        termination = TERMINATION_REFUSED_DATA
+    elif answer == ANSWER_LOST:
+        termination = TERMINATION_SERVER_ABORT_DATA
+    session_break(engine, session, termination, SERVER)
 
 
 cdef inline void session_relay(Engine *engine, Session *session) noexcept nogil:
@@ -361,11 +365,14 @@ cdef inline void session_relay(Engine *engine, Session *session) noexcept nogil:
     cdef uint64_t from_server = server.bytes
     cdef bint splicing = session.flags & SPLICE != 0
     cdef bint stalled = waiting(client) or waiting(server)
+    cdef int answer = ANSWER_PASSES
     cdef Mover mover
     cdef bint more
     mover_open(engine, &mover)
     more = pump(&mover, client, server, splicing)
-    if pump(&mover, server, client, splicing):
+    if session.flags & JUDGED_LATER:
+        answer = answer_judge(engine, session, &mover)
+    if answer in (ANSWER_PASSES, ANSWER_CLOSES) and pump(&mover, server, client, splicing):
         more = True
     if client.flags & BROKEN and pump(&mover, client, server, splicing):
         more = True
@@ -375,6 +382,9 @@ cdef inline void session_relay(Engine *engine, Session *session) noexcept nogil:
     if from_client == 0 and from_server == 0 and client.bytes + server.bytes != 0:
         note_first(session)
     count_bytes(engine, session, client.bytes - from_client, server.bytes - from_server)
+    if answer > ANSWER_PASSES:
+        session_answered(engine, session, answer)
+        return
     if (client.flags | server.flags) & FINISHED:
         session_settle(engine, session)
         if session.state == STATE_ENDED:

@@ -16,12 +16,12 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from proxy.relay.sides.side_io cimport (
-    side_nodelay, side_receive, side_send, side_splice_in, side_splice_out)
+    side_nodelay, side_quickack, side_receive, side_send, side_splice_in, side_splice_out)
 from proxy.relay.state.pipes cimport Pipe, PipePool, pipe_give, pipe_take
 from proxy.relay.state.syscalls cimport MSG_MORE
 from proxy.relay.state.types cimport (
-    BROKEN, CONFIRM, ENDED_READING, FAILED, NODELAY, READABLE, RESETS, SCRATCH_BYTES, SENT,
-    WRITABLE, Pending, Side)
+    ACKS_LATE, BROKEN, CONFIRM, ENDED_READING, FAILED, FINISHED, NODELAY, READABLE, RESETS,
+    SCRATCH_BYTES, SENT, WRITABLE, Pending, Side)
 
 cdef enum:
     FULL_READ_BYTES = 32768  # a receive of so many counts towards splicing
@@ -270,3 +270,14 @@ cdef inline bint pump(Mover *mover, Side *source, Side *target, bint splicing) n
         budget -= moved
     release_pipe(mover, target)
     return False
+
+
+cdef inline void acks_resume(Side *server) noexcept nogil:
+    """Acknowledge a server's first bytes at once, and from now on as the kernel sees fit.
+
+    A server that answers in two small writes, with Nagle's rule in force, sends the second when the
+    first is acknowledged: it must not wait for a delayed one. A FIN is acknowledged in any case.
+    """
+    server.flags &= ~ACKS_LATE
+    if not server.flags & FINISHED:
+        side_quickack(server)

@@ -63,6 +63,13 @@ cdef inline void count_denied_request(Frontend *frontend) noexcept nogil:
     count(&frontend.counters.denied_requests, 1)
 
 
+cdef inline void count_denied_response(Engine *engine, Session *session) noexcept nogil:
+    """A rule refused what a server has sent."""
+    count(&session.listener.frontend.counters.denied_responses, 1)
+    count(&session.backend.counters.denied_responses, 1)
+    count(&counters_of(engine, session).denied_responses, 1)
+
+
 cdef inline void count_opened(Engine *engine, Session *session) noexcept nogil:
     """An accepted client has a session: at once, or when its PROXY header is there."""
     count(&session.listener.frontend.counters.sessions_total, 1)

@@ -8,6 +8,16 @@ from proxy.rules.types cimport Pattern, Scratch, Term
 cdef enum:
     ALWAYS = -1  # the condition of a rule without one
 
+cdef enum:
+    INSPECT_BYTES_MAX = 15360  # of one side that rules look at: HAProxy's buffer less its reserve
+    INSPECTED_BYTES_MAX = 67108864  # held by one worker
+
+cdef enum:  # what came since the last look
+    CAME_NOTHING = 0
+    CAME_BYTES = 1
+    CAME_LAST = 2  # nothing follows: the side has finished or left, or no more are held
+    CAME_LOST = 3  # without memory
+
 cdef enum RuleAction:
     RULE_ACCEPT = 0  # the rules behind it are not looked at
     RULE_REJECT = 1
@@ -15,6 +25,7 @@ cdef enum RuleAction:
     RULE_EXPECT_PROXY = 3  # the connection begins with a PROXY header
     RULE_BACKEND = 4
     RULE_SERVER = 5
+    RULE_CLOSE = 6  # the connection to the server ends
 
 cdef struct Rule:
     int32_t condition  # its first term; ALWAYS
@@ -38,7 +49,9 @@ cdef struct BackendRules:
     Ruleset content  # for sessions of other sections: a `listen` has asked its own clients
     int frontend  # index of the section's own; -1: it has none
     Ruleset servers
+    Ruleset response  # with the server's first bytes
     int64_t inspect_ms
+    int64_t response_ms  # for bytes that `response` looks at
 
 cdef struct Judge:
     const Term *terms

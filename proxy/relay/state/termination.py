@@ -38,6 +38,7 @@ class Termination(enum.IntEnum):
     CLIENT_ABORT_HEADER = 20  # before its PROXY header was there
     CLIENT_TIMEOUT_HEADER = 21
     REFUSED = 22  # what it sent is no PROXY header, or a rule refuses it
+    REFUSED_DATA = 23  # a rule refuses what its server has sent
 
     @property
     def code(self) -> str:
@@ -68,5 +69,6 @@ CODES: dict[Termination, str] = {
     Termination.CLIENT_ABORT_HEADER: "CR",
     Termination.CLIENT_TIMEOUT_HEADER: "cR",
     Termination.REFUSED: "PR",
+    Termination.REFUSED_DATA: "PD",
     Termination.DOWN_DATA: "D-",  # as HAProxy writes it: not in which phase
 }

@@ -72,6 +72,7 @@ cdef enum:  # SessionFlag
     CONNECTED = 8
     AWAY = 32  # its connection leads to an address that its server has no longer
     HEADED = 64  # it begins with a PROXY header
+    JUDGED_LATER = 128  # rules wait for its server's first bytes, which are held
     EARLY_OWED = 16  # its first bytes came while it had no server: they count for the next one
 
 cdef enum:  # Termination; termination.py names them
@@ -98,9 +99,10 @@ cdef enum:  # Termination; termination.py names them
     TERMINATION_CLIENT_ABORT_HEADER = 20
     TERMINATION_CLIENT_TIMEOUT_HEADER = 21
     TERMINATION_REFUSED = 22
+    TERMINATION_REFUSED_DATA = 23
 
 cdef enum:
-    TERMINATIONS = 23  # how many there are
+    TERMINATIONS = 24  # how many there are
 
 cdef enum:  # Balance
     BALANCE_ROUNDROBIN = 0
@@ -280,7 +282,7 @@ cdef struct Session:
     Addresses *addresses  # NULL: they are not needed
     LogNote *log  # NULL: not logged
     int64_t started_ms
-    int64_t attempt_ms  # start of the connect attempt, the turn-around time or the inspection
+    int64_t attempt_ms  # start of the connect attempt, turn-around time or inspection
     uint64_t source_hash  # of the client's address (balance/source_hash.pxd)
     uint32_t slot  # NO_SLOT: not picked yet
     uint32_t generation  # of the slot that it connected to

@@ -32,7 +32,19 @@ defaults
   timeout client 8s
   timeout server 8s
 """
-COUNTED = ("stot", "dreq", "dcon", "dses", "ereq", "bin", "bout", "lbtot", "conn_tot", "econ")
+COUNTED = (
+    "stot",
+    "dreq",
+    "dresp",
+    "dcon",
+    "dses",
+    "ereq",
+    "bin",
+    "bout",
+    "lbtot",
+    "conn_tot",
+    "econ",
+)
 
 
 class Pause(NamedTuple):
@@ -140,7 +152,7 @@ def play(case: Case, port: int) -> tuple[bytes, str]:
                 heard += received
         except TimeoutError:
             return heard, "silence"
-        except (ConnectionResetError, BrokenPipeError):
+        except OSError:  # broken, whichever step found it
             return heard, "reset"
         return heard, "finished"
 

@@ -11,7 +11,7 @@ from proxy.config.lines.shapes import RANGES
 from proxy.config.lines.table import Table, later, removed, unsupported, without_effect
 
 _LATER = (
-    *("tcp-response", "log-format-sd", "error-log-format", "guid"),
+    *("log-format-sd", "error-log-format", "guid"),
     "log-steps",
 )
 NO_PERSISTENCE = "nothing keeps a client on a server that is down"

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from proxy.config.drafts import ProxyDraft
 from proxy.config.lines.http import REDIRECT, noted, warn_order
 from proxy.config.lines.table import Statement
+from proxy.config.rule_drafts import ConnectionRuleDraft
 
 _ORDER = (
     *("tcp-request connection", "tcp-request session", "tcp-request content", "monitor fail"),
@@ -31,11 +32,11 @@ def warn_misplaced(statement: Statement, draft: ProxyDraft, rule: str) -> None:
 
 
 def _given(draft: ProxyDraft) -> Iterator[str]:
-    """The kinds of rules that a section has so far, in their order."""
+    """The kinds of rules that a section itself has so far, in their order."""
     rules = draft.rules
-    if rules.session:
+    if _own(draft, rules.session):
         yield "tcp-request session"
-    if rules.content:
+    if _own(draft, rules.content):
         yield "tcp-request content"
     if noted(draft, "'monitor fail'"):
         yield "monitor fail"
@@ -47,3 +48,8 @@ def _given(draft: ProxyDraft) -> Iterator[str]:
         yield "use_backend"
     if rules.servers:
         yield "use-server"
+
+
+def _own(draft: ProxyDraft, rules: tuple[ConnectionRuleDraft, ...]) -> bool:
+    """Whether the section has such a rule itself: those of `defaults` see other lists."""
+    return any(rule.line.lists is draft.http.expressions for rule in rules[-1:])

@@ -21,7 +21,7 @@ from proxy.config.lines.proxy.others import PROXY_OTHERS
 from proxy.config.lines.proxy.stats import proxy_stats
 from proxy.config.lines.proxy.switching import use_backend, use_server
 from proxy.config.lines.proxy.tcp_check import tcp_check
-from proxy.config.lines.proxy.tcp_request import tcp_request
+from proxy.config.lines.proxy.tcp_rules import tcp_request, tcp_response
 from proxy.config.lines.server.lines import default_server, server, server_template
 from proxy.config.lines.shapes import AT_MOST_ONE, AT_MOST_TWO
 from proxy.config.lines.sockets import KEEPALIVE_WORDS
@@ -192,6 +192,7 @@ PROXY_WORDS: Table[ProxyDraft] = {
     "email-alert": EMAIL_ALERT,
     "external-check": EXTERNAL_WORD,
     "tcp-request": works(tcp_request),
+    "tcp-response": works(tcp_response),
     "load-server-state-from-file": works(load_server_state, shape=AT_MOST_ONE),
     "server-state-file-name": works(server_state_file_name),
 }

@@ -52,7 +52,9 @@ class ConnectionRuleLinker:
                 found.backends if self._draft.switched_backend is None else (), Scope.CONTENT
             ),
             servers=self._stage(found.servers if serves else (), Scope.CONTENT),
+            response=self._stage(found.response if serves else (), Scope.RESPONSE),
             inspect_ms=found.inspect_ms,
+            response_ms=found.response_ms,
         )
         return linked if linked.every else None
 
@@ -109,22 +111,29 @@ class ConnectionRuleLinker:
                     _check_mode(expression)
                 blind = [each for each in literal.expressions if not _sees(each, scope)]
                 if len(blind) == len(literal.expressions):
-                    self._warn_blind(literal, draft, scope, draft.line.origin)
+                    self._warn_blind(literal, draft, draft.line.origin)
 
-    def _warn_blind(
-        self, literal: Literal, draft: ConnectionRuleDraft, scope: Scope, origin: Origin
-    ) -> None:
-        stage = " ".join(draft.line.words[: 1 if scope is Scope.CONTENT else 2])
-        place = f"frontend {stage} rule"
+    def _warn_blind(self, literal: Literal, draft: ConnectionRuleDraft, origin: Origin) -> None:
+        stage, place = self._place(draft)
         word = literal.expressions[0].word.partition("(")[0]
         self._messages.warning(
-            f"acl '{literal.name}' will never match in '{stage}' because it only involves "
+            f"acl '{literal.name}' will never match{stage} because it only involves "
             f"keywords that are incompatible with '{place}'"
             if literal.name
-            else f"anonymous acl will never match in '{stage}' because it uses keyword '{word}' "
+            else f"anonymous acl will never match{stage} because it uses keyword '{word}' "
             f"which is incompatible with '{place}'",
             origin,
         )
+
+    def _place(self, draft: ConnectionRuleDraft) -> tuple[str, str]:
+        """The rule as HAProxy names it, and where it looks."""
+        if draft.action is RuleAction.USE_BACKEND:
+            return "", "frontend use-backend rule"
+        if draft.action is RuleAction.USE_SERVER:
+            return "", "backend use-server, balance or stick-match rule"
+        stage = " ".join(draft.line.words[:2])
+        asking = self._draft.kind.accepts and draft.line.words[0] == "tcp-request"
+        return f" in '{stage}'", f"{'frontend' if asking else 'backend'} {stage} rule"
 
     def _target(self, draft: ConnectionRuleDraft) -> int:
         """The index of a backend, or the slot of a server; 0 for what goes nowhere else."""

@@ -1,0 +1,127 @@
+"""`tcp-request` and `tcp-response` lines (manual section 4.2): rules for connections.
+
+Owns their actions; what follows `if` is read when all sections are known. An action that HAProxy
+has and Millrace does not is refused: it could keep a client out, or let one in.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from proxy.config.drafts import ProxyDraft, ProxyKind
+from proxy.config.lines.http import rule_line
+from proxy.config.lines.proxy.rule_order import warn_misplaced
+from proxy.config.lines.rules.condition import BEGINNINGS
+from proxy.config.lines.table import Statement
+from proxy.config.model.rules import RuleAction
+from proxy.config.rule_drafts import ConnectionRuleDraft
+from proxy.config.text.messages import ConfigError
+from proxy.config.text.suggest import hint
+from proxy.config.text.units import parse_time_ms
+
+_DECIDING = (RuleAction.ACCEPT, RuleAction.REJECT, RuleAction.SILENT_DROP)
+_REQUEST = {action.value: action for action in _DECIDING}
+_HEADED = "expect-proxy layer4"
+_STAGES = {  # the stages of each word, and their actions
+    "tcp-request": {
+        "connection": {**_REQUEST, _HEADED: RuleAction.EXPECT_PROXY},
+        "session": _REQUEST,
+        "content": _REQUEST,
+    },
+    "tcp-response": {"content": {**_REQUEST, "close": RuleAction.CLOSE}},
+}
+_LATER = (
+    *("capture", "do-resolve", "expect-netscaler-cip", "expect-proxy", "lua", "ot-group"),
+    *("sc-add-gpc", "sc-inc-gpc", "sc-inc-gpc0", "sc-inc-gpc1", "sc-set-gpt", "sc-set-gpt0"),
+    *("send-spoe-group", "set-bandwidth-limit", "set-bc-mark", "set-bc-tos", "set-dst"),
+    *("set-dst-port", "set-fc-mark", "set-fc-tos", "set-log-level", "set-mark", "set-nice"),
+    *("set-priority-class", "set-priority-offset", "set-src", "set-src-port", "set-tos"),
+    *("set-var", "set-var-fmt", "switch-mode", "track-sc0", "track-sc1", "track-sc2"),
+    *("unset-var", "use-service", "set-retries", "do-log", "attach-srv"),
+)
+_DELAY = "inspect-delay"
+
+
+def tcp_request(statement: Statement, draft: ProxyDraft) -> None:
+    """One line: a rule of one of three stages, or the delay of the last one."""
+    stage = _stage(statement, draft)
+    if draft.kind is ProxyKind.DEFAULTS and not draft.name:
+        raise ConfigError("'tcp-request' not allowed in anonymous 'defaults' section.")
+    if stage == _DELAY:
+        draft.rules = msgspec.structs.replace(draft.rules, inspect_ms=_delay(statement, draft))
+        return
+    if stage != "content" and not draft.kind.accepts and draft.kind is not ProxyKind.DEFAULTS:
+        raise ConfigError(
+            f"tcp-request {stage} is not allowed because {draft.title} is not a frontend"
+        )
+    rule = _rule(statement, draft, stage)
+    warn_misplaced(statement, draft, f"tcp-request {stage}")
+    draft.rules = draft.rules.with_rule(stage, rule)
+
+
+def tcp_response(statement: Statement, draft: ProxyDraft) -> None:
+    """One line: a rule for what a server has sent, or the delay of these rules."""
+    stage = _stage(statement, draft)
+    if not draft.kind.serves and (draft.kind is not ProxyKind.DEFAULTS or not draft.name):
+        raise ConfigError(
+            f"tcp-response {stage} is only allowed in 'backend' sections or 'defaults' section "
+            "with a name"
+        )
+    if stage == _DELAY:
+        draft.rules = msgspec.structs.replace(draft.rules, response_ms=_delay(statement, draft))
+        return
+    draft.rules = draft.rules.with_rule("response", _rule(statement, draft, stage))
+
+
+def _stage(statement: Statement, draft: ProxyDraft) -> str:
+    word = statement.keyword
+    if not statement.arguments:
+        raise ConfigError(f"missing argument for '{word}' in {draft.title}")
+    stage = statement.arguments[0]
+    known = (_DELAY, *_STAGES[word])
+    if stage not in known:
+        expected = "', '".join(known[:-1]) + f"' or '{known[-1]}"
+        raise ConfigError(
+            f"'{word}' expects '{expected}' in {draft.title} (got '{stage}'){hint(stage, known)}"
+        )
+    return stage
+
+
+def _delay(statement: Statement, draft: ProxyDraft) -> int:
+    """Milliseconds."""
+    what = f"'{statement.keyword} {_DELAY}'"
+    words = statement.pass_over(2, what).arguments[1:]
+    expected = f"{what} expects a positive delay in milliseconds, in {draft.title}"
+    if not words:
+        raise ConfigError(expected)
+    try:
+        return parse_time_ms(words[0], statement.warn)
+    except ConfigError as error:
+        raise ConfigError(f"{expected} ({error})") from error
+
+
+def _rule(statement: Statement, draft: ProxyDraft, stage: str) -> ConnectionRuleDraft:
+    """The rule of a line, whose condition is still words."""
+    what = f"{statement.keyword} {stage}"
+    known = _STAGES[statement.keyword][stage]
+    action, *rest = (*statement.arguments[1:], "")
+    if action == "expect-proxy" and _HEADED in known:
+        if rest[0] != "layer4":
+            raise ConfigError(
+                f"'{what} {action}' only supports 'layer4' in {draft.title} (got '{rest[0]}')"
+            )
+        action, rest = _HEADED, rest[1:]
+    if action not in known:
+        if action.partition("(")[0] in _LATER:
+            raise ConfigError(f"'{what} {action}' is not supported yet")
+        expected = "', '".join(known)
+        raise ConfigError(
+            f"'{what}' expects '{expected}' in {draft.title} (got '{action}'){hint(action, known)}"
+        )
+    condition = tuple(rest[:-1])
+    if condition and condition[0] not in BEGINNINGS:
+        raise ConfigError(
+            f"'{what} {action}' only accepts 'if' or 'unless', in {draft.title} "
+            f"(got '{condition[0]}')"
+        )
+    return ConnectionRuleDraft(known[action], rule_line(statement, draft), condition)

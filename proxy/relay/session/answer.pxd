@@ -1,0 +1,121 @@
+# Rules that look at the server's first bytes (manual, `tcp-response content`), which are held until
+# the rules have decided: as long as `tcp-response inspect-delay` says, and no longer than one of
+# both sides may be silent or goes on.
+
+from libc.errno cimport EAGAIN, errno
+from libc.stdint cimport uint32_t
+
+from proxy.relay.rules.judge cimport context_set, next_rule
+from proxy.relay.sides.forward cimport Mover, note_failed
+from proxy.relay.sides.hold cimport held_length, hold_more
+from proxy.relay.sides.side_io cimport side_receive
+from proxy.relay.state.refusal cimport end_in_silence
+from proxy.relay.state.rule_types cimport (
+    CAME_BYTES, CAME_LAST, CAME_LOST, CAME_NOTHING, INSPECTED_BYTES_MAX, INSPECT_BYTES_MAX,
+    RULE_CLOSE, RULE_DROP, RULE_REJECT, BackendRules, Rule)
+from proxy.relay.state.types cimport (
+    BROKEN, CLIENT, CONFIRM, ENDED_READING, JUDGED_LATER, READABLE, SERVER, Engine, Pending,
+    Session, Side)
+from proxy.rules.types cimport HOLDS, UNDECIDED, ContentView, Context
+from shm.atomics cimport count
+
+cdef enum:  # Answer: what becomes of the server's first bytes
+    ANSWER_WAITS = 0
+    ANSWER_PASSES = 1
+    ANSWER_CLOSES = 2  # they pass, and the connection to the server ends
+    ANSWER_REFUSED = 3
+    ANSWER_LOST = 4  # without memory
+
+
+cdef inline void answer_due(Engine *engine, Session *session) noexcept nogil:
+    """The rules decide at the next look, with what is there."""
+    session.attempt_ms = engine.now_ms - session.backend.rules.response_ms
+
+
+cdef inline int answer_receive(Engine *engine, Session *session, Mover *mover) noexcept nogil:
+    """Receive what the server has sent since the last look, as far as rules look at it."""
+    cdef Side *server = &session.sides[SERVER]
+    cdef Side *client = &session.sides[CLIENT]
+    cdef int came = CAME_NOTHING
+    cdef ssize_t received, room
+    while server.flags & READABLE:
+        room = <ssize_t>INSPECT_BYTES_MAX - held_length(client)
+        if room <= 0:
+            return CAME_LAST
+        received = side_receive(server, mover.scratch, room)
+        if received == 0:
+            server.flags = (server.flags & ~(READABLE | CONFIRM)) | ENDED_READING
+            return CAME_LAST
+        if received < 0 and errno == EAGAIN:
+            server.flags &= ~(READABLE | CONFIRM)
+            break
+        if received < 0:
+            note_failed(server)
+            return CAME_LAST
+        if received < room and not server.flags & CONFIRM:
+            server.flags &= ~READABLE
+        if not hold_more(mover, client, mover.scratch, <uint32_t>received):
+            return CAME_LOST
+        server.bytes += received
+        server.activity_ms = engine.now_ms
+        engine.inspected_bytes += received
+        if engine.inspected_bytes > INSPECTED_BYTES_MAX:
+            count(&engine.counters.inspections_cut, 1)
+            return CAME_LAST
+        came = CAME_BYTES
+    return came
+
+
+cdef inline bint answer_final(
+        const Engine *engine, const Session *session, int came) noexcept nogil:
+    """Whether nothing more is waited for."""
+    return came == CAME_LAST or (
+        (session.sides[CLIENT].flags | session.sides[SERVER].flags) & (ENDED_READING | BROKEN)
+        or engine.now_ms - session.attempt_ms >= session.backend.rules.response_ms)
+
+
+cdef inline int answer_verdict(
+        Engine *engine, Session *session, bint final) noexcept nogil:
+    """What the rules say of the bytes that are held."""
+    cdef const BackendRules *rules = session.backend.rules
+    cdef const Pending *held = session.sides[CLIENT].pending
+    cdef const Rule *rule = NULL
+    cdef uint32_t at = 0
+    cdef Context context
+    cdef ContentView view
+    cdef int judged
+    context_set(
+        engine, &rules.response, &context, session.sides[CLIENT].fd, session.addresses)
+    view.bytes = NULL if held == NULL else held.bytes
+    view.length = held_length(&session.sides[CLIENT])
+    view.from_server = True
+    context.answer = &view
+    context.final = final
+    judged = next_rule(engine, &rules.response, &context, &at, &rule)
+    if judged == UNDECIDED:
+        return ANSWER_WAITS
+    if judged != HOLDS:
+        return ANSWER_PASSES
+    if rule.action == RULE_DROP:
+        end_in_silence(session.sides[CLIENT].fd)
+    if rule.action == RULE_REJECT or rule.action == RULE_DROP:
+        return ANSWER_REFUSED
+    return ANSWER_CLOSES if rule.action == RULE_CLOSE else ANSWER_PASSES
+
+
+cdef inline void answer_forget(Engine *engine, Session *session) noexcept nogil:
+    """No rule waits for the server's bytes any more."""
+    if session.flags & JUDGED_LATER:
+        session.flags &= ~JUDGED_LATER
+        engine.inspected_bytes -= held_length(&session.sides[CLIENT])
+
+
+cdef inline int answer_judge(Engine *engine, Session *session, Mover *mover) noexcept nogil:
+    """Receive, and let the rules look at all that the server has sent."""
+    cdef int came = answer_receive(engine, session, mover)
+    cdef int answer = ANSWER_LOST
+    if came != CAME_LOST:
+        answer = answer_verdict(engine, session, answer_final(engine, session, came))
+    if answer != ANSWER_WAITS:
+        answer_forget(engine, session)
+    return answer

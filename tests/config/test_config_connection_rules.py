@@ -1,0 +1,175 @@
+"""Lines with rules of connections: errors and warnings stand where HAProxy has them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from proxy.config.loader import load
+from proxy.config.model.rules import RuleAction
+from proxy.config.text.messages import Severity
+from tests.support.common import PATIENCE_SECONDS, require_program
+from tests.support.config.loading import load_text, only_alert, said, settings_of
+
+LINE = re.compile(r"\[(WARNING|ALERT)\].*parsing \[[^\]:]*:(\d+)\]")
+SEVERITIES = {Severity.ALERT: "ALERT", Severity.WARNING: "WARNING"}
+HEAD = """defaults named
+  mode tcp
+  timeout client 1s
+  timeout server 1s
+  timeout connect 1s
+  acl far src 127.0.0.9
+  tcp-request inspect-delay 3s
+  tcp-request content reject if far
+defaults
+  mode tcp
+  timeout client 1s
+  timeout server 1s
+  timeout connect 1s
+"""
+FILE = (
+    HEAD
+    + """
+listen l
+  bind 127.0.0.1:7001
+  acl here src 127.0.0.1
+  acl long req.len 3
+  tcp-request connection reject if { req.len 3 }
+  tcp-request connection reject if long
+  tcp-request session accept if !here long
+  tcp-request content accept if { res.len 3 }
+  tcp-request connection accept
+  use-server s if { res.len 3 }
+  use_backend b if { res.len 3 } or here
+  tcp-request content silent-drop unless here
+  tcp-response content reject if { req.len 3 }
+  tcp-response content close if { res.len 3 }
+  tcp-response content silent-drop
+  server s 127.0.0.1:1
+frontend f from named
+  bind 127.0.0.1:7002
+  tcp-request connection reject if { src 127.0.0.9 }
+  use-server s if { src 127.0.0.1 }
+  default_backend b
+backend b
+  use_backend l if { src 127.0.0.1 }
+  server s 127.0.0.1:1
+"""
+)
+WRONG = (
+    HEAD
+    + "".join(
+        f"frontend f{number}\n  bind 127.0.0.1:{7001 + number}\n  {line}\n  default_backend b\n"
+        for number, line in enumerate(
+            (
+                "tcp-request",
+                "tcp-request blah",
+                "tcp-request content",
+                "tcp-request content frob",
+                "tcp-request content accept foo",
+                "tcp-request content accept if nosuch",
+                "tcp-request connection accept if { nosuch }",
+                "tcp-request connection expect-proxy",
+                "tcp-request connection expect-proxy layer5",
+                "tcp-request inspect-delay",
+                "tcp-request inspect-delay x",
+                "tcp-response content accept",
+                "tcp-response inspect-delay 3s",
+                "use_backend b foo",
+                "use_backend b if nosuch",
+            )
+        )
+    )
+    + "".join(
+        f"backend b{number or ''}\n  {line}\n  server s 127.0.0.1:1\n"
+        for number, line in enumerate(
+            (
+                "tcp-request connection reject",
+                "tcp-request session reject",
+                "tcp-request content close",
+                "tcp-response",
+                "tcp-response blah",
+                "tcp-response content frob",
+                "tcp-response content accept foo",
+                "tcp-response inspect-delay",
+                "use-server",
+                "use-server s",
+                "use-server s foo",
+                "use-server s if nosuch",
+            )
+        )
+    )
+)
+
+
+def haproxys(path: Path) -> set[tuple[str, int]]:
+    found = subprocess.run(
+        [require_program("haproxy"), "-c", "-f", path],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+    return {(kind, int(line)) for kind, line in LINE.findall(found.stderr)}
+
+
+def ours(path: Path) -> set[tuple[str, int]]:
+    found = load([str(path)], environ={}).messages
+    return {
+        (SEVERITIES[each.severity], each.origin.line)
+        for each in found
+        if each.severity in SEVERITIES and each.origin is not None
+    }
+
+
+@pytest.mark.parametrize("text", [FILE, WRONG], ids=["right", "wrong"])
+def test_errors_and_warnings_stand_where_haproxys_do(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "rules.cfg"
+    path.write_text(text)
+    assert ours(path) == haproxys(path)
+
+
+def test_a_server_that_a_rule_names_is_of_the_section() -> None:
+    text = HEAD + "backend b\n  use-server nosuch if { src 127.0.0.1 }\n  server such 127.0.0.1:1\n"
+    line, alert = only_alert(text)
+    assert line == HEAD.count("\n") + 2
+    assert "unable to find server 'nosuch' in backend 'b'" in alert
+
+
+@pytest.mark.parametrize(
+    "action", ["set-var(sess.x) src", "track-sc0 src", "capture req.len len 9", "set-src src"]
+)
+def test_what_is_not_built_is_refused(action: str) -> None:
+    text = (
+        HEAD + f"listen l\n  bind :7001\n  tcp-request content {action}\n  server s 127.0.0.1:1\n"
+    )
+    assert "is not supported yet" in only_alert(text)[1]
+
+
+def test_a_section_that_answers_itself_refuses_rules() -> None:
+    text = HEAD + "listen l\n  mode http\n  bind :7001\n  stats enable\n"
+    text += "  tcp-request connection reject if { src 127.0.0.9 }\n"
+    assert any("which answers itself" in alert for _, alert in said(load_text(text)))
+
+
+def test_rules_of_named_defaults_come_first() -> None:
+    text = HEAD + "frontend l from named\n  bind :7001\n  tcp-request content accept\n"
+    [proxy] = settings_of(text).proxies
+    assert proxy.rules is not None
+    actions = [rule.action for rule in proxy.rules.content]
+    assert actions == [RuleAction.REJECT, RuleAction.ACCEPT]
+    assert proxy.rules.inspect_ms == 3000
+
+
+@pytest.mark.parametrize(
+    ("sections", "complaint"),
+    [
+        ("listen l from named\n", "a listen section cannot inherit"),
+        ("backend b from named\nfrontend f from named\n", "frontends and backends cannot inherit"),
+    ],
+)
+def test_rules_of_defaults_are_for_one_side(sections: str, complaint: str) -> None:
+    assert complaint in only_alert(HEAD + sections)[1]
