@@ -99,6 +99,10 @@ FIGURES = (
         {"haproxy": 1.0},
         over="close",
     ),
+    *(
+        Figure(load, "cpu_us", f"  {what} / without", "x", {"haproxy": 1.0}, over="close")
+        for load, what in (("closerules", "with rules"), ("closebytes", "with rules about bytes"))
+    ),
     Figure("bulk1", "cpu_s_per_gb", "CPU per GB, one stream up", "s", {"haproxy": 0.38}),
     Figure("bulk1", "gbit_per_s", "  throughput", "Gbit/s"),
     Figure("bulk1r", "cpu_s_per_gb", "CPU per GB, one stream down", "s", {"haproxy": 0.38}),

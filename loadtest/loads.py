@@ -48,6 +48,18 @@ BUSY_SECONDS_MAX = 600  # of wrk, which is ended after the kills
 KILLS_PER_SECOND = 5  # of the length of a load
 CHECKED_SERVERS = 200
 CHECK_INTER_MS = 100
+RULES = (
+    "tcp-request connection reject if { src 192.0.2.0/24 198.51.100.0/24 203.0.113.0/24 }",
+    "tcp-request connection accept if { dst_port 1 }",
+    "tcp-request session reject if !{ src 127.0.0.0/8 }",
+    "tcp-request content reject if { src_port 1 }",
+)
+RULES_OF_BYTES = (
+    "tcp-request inspect-delay 5s",
+    "tcp-request content accept if { req.payload(0,4) -m str POST } or { req.payload(0,4) -m str "
+    "'GET ' }",
+    "tcp-request content reject",
+)
 MANY_SERVERS = (10, 1_000, 10_000)
 
 Run = Callable[[Instance, Site, int], Sample]
@@ -221,6 +233,20 @@ LOADS = (
         "short connection, logged",
         logged,
         Setup(access_log=True),
+        programs=DNS_PROGRAMS,
+    ),
+    Load(
+        "closerules",
+        "short connection, four rules",
+        at_once(close),
+        Setup(rules=RULES),
+        programs=DNS_PROGRAMS,
+    ),
+    Load(
+        "closebytes",
+        "short connection, by its first bytes",
+        at_once(close),
+        Setup(rules=RULES_OF_BYTES),
         programs=DNS_PROGRAMS,
     ),
     Load("bulk1", "bulk, one stream up", at_once(bulk_upload)),

@@ -51,6 +51,7 @@ class Setup:
     checked: int = 0  # servers that are only checked, half of them silent
     balance: str = "roundrobin"
     access_log: bool = False  # `option tcplog`, to the site's syslog address
+    rules: tuple[str, ...] = ()  # lines of the first section, a frontend with clients
     names: int = 0  # to be resolved, each for a server of its own
     resolve_ms: int = 0  # their `timeout resolve`
     periods: int = 2  # measured ones, of `resolve_ms` each
@@ -127,6 +128,7 @@ def haproxy_configuration(site: Site, setup: Setup, folder: Path) -> str:
         lines += [f"listen {service.name}", f"    bind {service.front}"]
         if setup.http_checks and service is site.web:
             lines.append("    option httpchk GET /")
+        lines += [f"    {line}" for line in setup.rules if service is site.web]
         for number, server in enumerate(_servers(service, site, setup), 1):
             lines.append(f"    server {service.name}{number} {server}{check}")
     return "\n".join([*lines, *_checked_lines(site, setup), *_names_lines(site, setup)]) + "\n"

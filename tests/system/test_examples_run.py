@@ -73,6 +73,7 @@ RUNS = {
     "etcd": Example(same(ETCD, range(91, 94), 2379), (91, 2379), "members"),
     "consul": Example(same(READY, range(101, 103), 9001), (101, 9001), "orders", "NOLB"),
     "kubernetes": Example(same(API, range(121, 124), 6443), (122, 6443), "apiservers"),
+    "sni": Example(same(API, range(131, 133), 8443), (132, 8443), "shop"),
     "swarm": Example(same(stand_ins.at_once(b"", b""), range(111, 114), 7000), None, "app"),
 }
 
