@@ -155,7 +155,10 @@ def medians(samples: Mapping[str, Mapping[str, Sequence[Sample]]]) -> dict[str, 
     """The median of every raw number, by load and program."""
     return {
         load: {
-            program: {key: median(sample[key] for sample in rounds) for key in rounds[0]}
+            program: {
+                key: median(sample.get(key, 0.0) for sample in rounds)
+                for key in dict.fromkeys(key for sample in rounds for key in sample)
+            }
             for program, rounds in by_program.items()
         }
         for load, by_program in samples.items()

@@ -141,6 +141,11 @@ def test_medians_cover_every_raw_number() -> None:
     )
 
 
+def test_a_system_call_that_one_round_has_not_seen_counts_nothing_there() -> None:
+    samples = {"calls": {"haproxy": [{"calls": 2.0, "calls_rare": 1.0}, {"calls": 2.0}]}}
+    assert medians(samples) == {"calls": {"haproxy": {"calls": 2.0, "calls_rare": 0.5}}}
+
+
 @pytest.mark.parametrize(
     ("value", "text"), [(0.0421, "0.042"), (3.14159, "3.14"), (12.34, "12.3"), (67777.4, "67,777")]
 )
