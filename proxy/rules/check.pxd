@@ -12,12 +12,14 @@ from proxy.rules.types cimport Call, CheckView, ContentView, Context, Sample
 
 cdef inline bint received_fetch(
         const CheckView *check, const Call *call, Sample *sample) noexcept nogil:
-    """What the server said, in a check that does not speak HTTP."""
+    """What the server said, in a check that does not speak HTTP; of nothing there is no part."""
     cdef ContentView content
     content.bytes = check.received
     content.length = check.received_length
     content.from_server = True
-    return check.raw and payload_fetch(&content, call, sample)
+    if not check.raw or (check.received_length == 0 and call.fetch != FETCH_RECEIVED_LENGTH):
+        return False
+    return payload_fetch(&content, call, sample)
 
 
 cdef inline bint answer_fetch(

@@ -1,10 +1,9 @@
 # Writes a compiled format: texts and values, as their flags say (manual section 8.2.4).
 
 from libc.stdint cimport uint32_t
-from libc.string cimport memchr
 
 from proxy.rules.evaluate cimport value_of
-from proxy.rules.sample cimport put_sample
+from proxy.rules.sample cimport end_at_nul, put_sample
 from shm.text cimport (
     Text, put, put_character, put_escaped, put_hexadecimal, put_padded)
 from proxy.rules.codes cimport FETCH_DATE, FETCH_MILLISECONDS
@@ -47,11 +46,8 @@ cdef inline void put_encoded(Text *text, const Sample *sample, const Part *part)
 
 cdef inline void put_plain(Text *text, Sample *sample, const Part *part) noexcept nogil:
     """A value; a NUL ends a text, as in HAProxy."""
-    cdef const char *end
-    if sample.type == SAMPLE_TEXT and sample.length != 0:
-        end = <const char *>memchr(sample.text, 0, sample.length)
-        if end != NULL:
-            sample.length = <size_t>(end - sample.text)
+    if sample.type == SAMPLE_TEXT:
+        end_at_nul(sample)
     if part.hexadecimal and sample.type != SAMPLE_TEXT:
         put_hexadecimal_sample(text, sample, part.call.fetch)
     elif part.call.fetch == FETCH_MILLISECONDS:

@@ -12,7 +12,7 @@ from libc.string cimport memset
 from proxy.rules.evaluate cimport value_of
 from proxy.rules.format cimport put_format
 from proxy.rules.program cimport Program, look_at, packed, zeroed
-from proxy.rules.sample cimport as_number
+from proxy.rules.sample cimport as_number, as_plain
 from shm.text cimport Text, text_over
 from proxy.rules.types cimport (
     SAMPLE_NONE, SAMPLE_TEXT, SCRATCH_BYTES, Call, CheckView, ContentView, Context, HttpView, Part,
@@ -175,7 +175,7 @@ cdef class Formats(Program):
         self.fill(&context, facts)
         if not value_of(&context, &self.calls[number], &sample):
             return None
-        sample.binary = False  # here HAProxy makes numbers of bytes, too
+        as_plain(&sample)  # here HAProxy makes numbers of bytes, too
         if not as_number(&sample):
             return None
         return sample.number

@@ -1,7 +1,7 @@
 # A sample as another type: numbers, texts and addresses become each other (manual section 7.3.1).
 
-from libc.stdint cimport INT64_MAX, int64_t, uint64_t, uint8_t
-from libc.string cimport memcpy, strlen
+from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint64_t, uint8_t
+from libc.string cimport memchr, memcpy, strlen
 
 from shm.text cimport Text, put, put_number, text_over
 from proxy.rules.types cimport (
@@ -62,10 +62,27 @@ cdef inline void put_sample(Text *text, const Sample *sample) noexcept nogil:
         put(text, address, strlen(address))
 
 
+cdef inline void end_at_nul(Sample *sample) noexcept nogil:
+    """A NUL ends a text that is made of bytes, as in HAProxy."""
+    cdef const char *end
+    if sample.length != 0:
+        end = <const char *>memchr(sample.text, 0, sample.length)
+        if end != NULL:
+            sample.length = <size_t>(end - sample.text)
+
+
+cdef inline void as_plain(Sample *sample) noexcept nogil:
+    """Make a text of bytes."""
+    if sample.type == SAMPLE_TEXT and sample.binary:
+        end_at_nul(sample)
+        sample.binary = False
+
+
 cdef inline bint as_text(Sample *sample, Scratch *scratch) noexcept nogil:
     """Make a text of the sample; False: there is no room to."""
     cdef Text text
     if sample.type == SAMPLE_TEXT:
+        as_plain(sample)
         return True
     if scratch == NULL:
         return False
@@ -99,7 +116,10 @@ cdef inline bint as_bytes(Sample *sample, Scratch *scratch) noexcept nogil:
 
 
 cdef inline bint as_number(Sample *sample) noexcept nogil:
-    """Make a number of the sample: of a text its first digits; nothing is no number."""
+    """Make a number of the sample: of a text its first digits; nothing is no number.
+
+    One beyond the limits is the limit.
+    """
     cdef bint negative
     cdef size_t at = 0
     cdef int64_t number = 0, digit
@@ -117,8 +137,7 @@ cdef inline bint as_number(Sample *sample) noexcept nogil:
     while at < sample.length and c"0" <= sample.text[at] <= c"9":
         digit = sample.text[at] - c"0"
         if number > (INT64_MAX - digit) // 10:
-            number = INT64_MAX
-            break
+            return set_number(sample, INT64_MIN if negative else INT64_MAX)
         number = number * 10 + digit
         at += 1
     return set_number(sample, -number if negative else number)

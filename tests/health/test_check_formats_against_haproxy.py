@@ -53,6 +53,12 @@ VALUES = (
     *("always_true,add(2),hex", "bool(1),cpl", "int(4),even,bytes(6)", "bool(true),mul(-3),hex"),
     *("str(abc),bytes(1,0)", "str(f1_f2),field(9223372036854775807,_,9223372036854775807)"),
     *("str(f1_f2),field(2,_,9223372036854775807)", "str(a_b),field(-9223372036854775807,_)"),
+    *("str(-9223372036854775808),add(0)", "str(-9223372036854775809),sub(-10)", "str(--1),add(1)"),
+    *("int(99999999999999999999)", "int(-9223372036854775808),hex", "int(1),or(-99999999999999999999)"),
+    *("bin(410042),length", "bin(410042),upper,hex", "bin(00),length", "bin(0041),lower,length"),
+    *("bin(410042),bytes(1),hex", "int(256),bytes(6),length", "ipv4(1.0.3.4),bytes(0,4),upper,hex"),
+    *("bin(5a00615f62),field(-2,_),hex", "bin(61005f61),field(2,_),hex", "bin(410042),hex,length"),
+    *("res.payload(0,0),length", "res.payload(0,0),hex,length"),
     *("str(f1_f2_f3__f5),field(-3,_,0)", "str(abc),field(-1,_)", "str(abc),field(1,_)"),
 )
 
@@ -134,6 +140,12 @@ CASES = {
         'expect comment cc on-error "E%s" string-lf a', acts=(hold,), server=SHORT
     ),
     "code": expects("status-code res.payload(4,3) string OK"),
+    "code_of_bytes": expects(
+        "status-code res.payload(0,4) string OK", acts=(send(b"\x0012 OK"), hold)
+    ),
+    "code_cut": expects(
+        "status-code res.payload(0,4) string OK", acts=(send(b"7\x0012 OK"), hold)
+    ),
     "code_of_number": expects("status-code int(77) string OK"),
     "code_otherwise": expects("status-code str(abc) string OK"),
     "code_of_error": expects(
@@ -161,6 +173,8 @@ CASES = {
     ),
     "variable_of_answer": kept("res.payload(4,3)", ANSWER),
     "variable_of_rest": kept("res.payload(2,0)", b"abcde"),
+    "variable_end": kept("res.payload(5,0)", b"abcde", after="var(check.x),length"),
+    "variable_cut": kept("res.payload(0,0),field(2,:)", b"a:b\0c:d", after="var(check.x),length"),
     "variable_beyond": kept("res.payload(1,9)", b"abcde"),
     "variable_behind": kept("res.payload(9,0)", b"abcde"),
     "variable_block": kept("res.payload_lv(0,1)", b"\x02abcd"),

@@ -15,12 +15,13 @@ from proxy.config.lines.rules.fetches import Argument
 from proxy.config.model.rules import Target
 from proxy.config.text.messages import ConfigError
 
-INTEGER_MAX = 2**63 - 1
+INTEGER_MIN, INTEGER_MAX = -(2**63), 2**63 - 1
 SCOPES = ("check", "sess", "txn", "req", "res", "proc")
 _UNITS = {"s": 0, "ms": 1, "us": 2}
 OFFSETS_MAX = 2**31
 _LENGTH_BYTES_MAX = 8
-_INTEGER = re.compile(r"[+-]?[0-9]+")
+_INTEGER = re.compile(r"([+-]?)0*([0-9]+)")
+_DIGITS_MAX = len(str(INTEGER_MAX))
 _VARIABLE = re.compile(r"[A-Za-z0-9_.]+")
 _TRUTHS = {"true": 1, "false": 0, "1": 1, "0": 0}
 _COUNTS = {
@@ -35,23 +36,31 @@ _ONE = (1, 1)
 
 
 def integer(text: str, what: str) -> int:
-    """A whole number of 64 bits; ConfigError."""
-    if not _INTEGER.fullmatch(text) or abs(int(text)) > INTEGER_MAX:
+    """A whole number, one beyond 64 bits being the limit, as in HAProxy; ConfigError."""
+    found = _INTEGER.fullmatch(text)
+    if found is None:
         raise ConfigError(f"'{what}': '{text}' is not a number")
-    return int(text)
+    sign, digits = found.groups()
+    size = int(digits) if len(digits) <= _DIGITS_MAX else INTEGER_MAX + 1
+    return max(INTEGER_MIN, -size) if sign == "-" else min(size, INTEGER_MAX)
+
+
+def is_variable(text: str) -> bool:
+    """Whether a word has the form of a variable."""
+    scope, dot, name = text.partition(".")
+    return bool(dot and scope in SCOPES and _VARIABLE.fullmatch(name))
 
 
 def variable_name(text: str) -> str:
     """A variable as it is written, with its scope; ConfigError."""
-    scope, dot, name = text.partition(".")
     if not text:
         raise ConfigError("Empty variable name cannot be accepted.")
-    if not dot or scope not in SCOPES or not _VARIABLE.fullmatch(name):
+    if not is_variable(text):
         raise ConfigError(
             f"invalid variable name '{text}'. A variable name must be start by its scope. The "
             "scope can be 'proc', 'sess', 'txn', 'req', 'res' or 'check'."
         )
-    if scope == "proc":
+    if text.startswith("proc."):
         raise ConfigError(
             f"'{text}' is not supported: the workers share no variables; use the scope 'check'"
         )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from proxy.config.lines.rules.arguments import integer
+from proxy.config.lines.rules.arguments import integer, is_variable
 from proxy.config.model.rules import Converter
 from proxy.config.text.calls import Call
 from proxy.config.text.messages import ConfigError
@@ -57,7 +57,13 @@ def _alone(name: str, arguments: tuple[str, ...]) -> Converter:
 def _with_number(name: str, arguments: tuple[str, ...]) -> Converter:
     if len(arguments) != 1:
         raise ConfigError(f"converter '{name}': write {name}(<number>)")
-    return Converter(name, numbers=(integer(arguments[0], name),))
+    argument = arguments[0]
+    if is_variable(argument):
+        raise ConfigError(
+            f"converter '{name}': a variable there ('{argument}') is not supported; "
+            f"write {name}(<number>)"
+        )
+    return Converter(name, numbers=(integer(argument, name),))
 
 
 def _bytes(name: str, arguments: tuple[str, ...]) -> Converter:
@@ -75,7 +81,10 @@ def _field(name: str, arguments: tuple[str, ...]) -> Converter:
     index = integer(arguments[0], name)
     count = integer(arguments[2], name) if len(arguments) > 2 else 1
     if index == 0 or count < 0 or not arguments[1]:
-        raise ConfigError(f"converter '{name}': the index is not 0, there are delimiters")
+        raise ConfigError(
+            f"converter '{name}': the index is not 0, the count not negative, "
+            "and there are delimiters"
+        )
     numbers = (max(-FIELD_MAX, min(index, FIELD_MAX)), min(count, FIELD_MAX))
     return Converter(name, arguments[1], numbers)
 
