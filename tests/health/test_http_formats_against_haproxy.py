@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from tests.health.check_peers import Act, Case, Told, send, tell
+from tests.health.check_peers import Act, Case, Told, hold, send, tell
 from tests.health.test_http_check_against_haproxy import request
 
 USUAL = Case._field_defaults["server"]
 ANSWER = send(b"HTTP/1.1 203 Hm\r\nX-A: 1, 2\r\nX-A: 3\r\nContent-Length: 5\r\n\r\nab cd")
+LARGE = "str(abcdefgh)" + ",hex" * 11
+FILLED = (
+    (16_227, 'meth POST uri /a body-lf "%[var(check.x)]"'),
+    (16_231, 'meth POST uri-lf "/%[var(check.x)]" body a'),
+    (16_264, 'meth GET uri-lf "/%[var(check.x)]"'),
+    (16_236, 'meth GET uri-lf "/%[var(check.x)]" hdr abc def hdr abc def'),
+    (16_252, 'meth GET uri-lf "/a" hdr abc "%[var(check.x)]"'),
+    (16_264, 'meth GET uri-lf "/%[var(check.x)]" ver HTTP/1.1'),
+)
+WITH_NUL = send(b"HTTP/1.0 200 OK\r\nContent-Length: 8\r\n\r\n1\0_ab_zz")
 GARBAGE = send(b"HTTP/1.1 200 OK\r\nX-A: \xff\xfe\r\n\r\n" + b"\0\xff%[str(a)]\r\n" * 2_000)
 
 
@@ -19,6 +29,12 @@ def case(
     server: str = USUAL,
 ) -> Case:
     return Case((option, *(f"http-check {rule}" for rule in rules)), acts, server)
+
+
+def filled(length: int, send: str) -> Case:
+    """A request with so many bytes of a variable: with one more of them it is too large."""
+    value = f"set-var(check.x) {LARGE},bytes(0,{length})"
+    return case(value, "connect", f"send {send}", "expect status 203")._replace(heard=False)
 
 
 CASES = {
@@ -89,6 +105,35 @@ CASES = {
         *("set-var(check.p) int(PORT)", "connect port var(check.p)", "send uri /a"),
         server="check port 1 inter 2s fall 1 rise 1",
     ),
+    "body_none": case(
+        'expect status 200 on-success "[%[res.body,length]] [%[res.body,hex]]"',
+        acts=(request, send(b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n")),
+    ),
+    "body_with_nul": case(
+        'expect status 200 on-success "[%[res.body]] [%[res.body,length]] [%[res.body,hex]] '
+        '[%[res.body,field(2,_)]] [%[res.body,upper,hex]]"',
+        acts=(request, WITH_NUL),
+    ),
+    "code_of_body": case("expect status 200 status-code res.body", acts=(request, WITH_NUL)),
+    "string_behind_nul": case('expect string-lf "%[str(zz)]"', acts=(request, WITH_NUL)),
+    "string_with_nul": case('expect string-lf "%[bin(31005f)]"', acts=(request, WITH_NUL)),
+    "header_numbers": case(
+        'expect status 203 on-success "[%[res.hdr(x-a,1),add(1)]] [%[res.hdr(x-a,-1),mul(-7)]] '
+        '[%[res.hdr(x-a,9),add(1)]] [%[res.hdr(x-a,-3),neg]] [%[res.hdr(x-a,-4)]] '
+        '[%[res.fhdr(x-a,1),field(2,\',\')]]"'
+    ),
+    **{
+        f"room_{at}_{length}": filled(length, send)
+        for at, (length_max, send) in enumerate(FILLED)
+        for length in (length_max, length_max + 1)
+    },
+    "no_room_behind": case(
+        *("comment one", "set-var(check.y) str(a)", "connect", "send", "expect status 203"),
+        *("comment two", "connect", f'send body-lf "%[{LARGE}]" comment cc', "expect status 203"),
+    )._replace(heard=False),
+    "no_room": case(
+        "set-var(check.y) str(a)", f'send body-lf "%[{LARGE}]" comment cc', acts=(hold,)
+    )._replace(heard=False),
     "garbage": case(
         'expect status 200 on-success "%[res.hdr(x-a)]"',
         "set-var(check.x) res.body",

@@ -10,6 +10,8 @@ of its answer is judged in order, all of it by the same bytes.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from proxy.config.model.checks import (
     ConnectStep,
     HttpCheck,
@@ -23,7 +25,13 @@ from proxy.config.model.rules import FormatText
 from proxy.config.model.settings import ProxyHeader
 from proxy.health.dialect.expectations import Verdict
 from proxy.health.dialect.http_expectations import HttpExpectation
-from proxy.health.dialect.http_request import has_formats, literal, method_of, request_bytes
+from proxy.health.dialect.http_request import (
+    RequestSizeError,
+    has_formats,
+    literal,
+    method_of,
+    request_bytes,
+)
 from proxy.health.dialect.http_response import READ_MAX, HttpReply
 from proxy.health.dialect.script import EMPTY_TEXT, aimed, begun, commented, connection
 from proxy.health.dialect.seam import (
@@ -52,12 +60,14 @@ class _Request:
         """`with_state`: it says how the server stands, so its bytes are made for each check."""
         self._request = step.request
         self._with_state = with_state
-        same = not with_state and not has_formats(step.request)
-        self.sent = Send(request_bytes(step.request)) if same else None  # where it never differs
+        self.sent: Send | None = None  # where it never differs
+        if not with_state and not has_formats(step.request):
+            with suppress(RequestSizeError):  # each check says so
+                self.sent = Send(request_bytes(step.request))
         self.is_head = method_of(step.request) == "HEAD"
 
     def made(self, subject: Subject, writer: Writer | None) -> Send:
-        """The bytes of it for one check."""
+        """The bytes of it for one check; raises RequestSizeError."""
         state = subject.state() if self._with_state else ""
         return Send(request_bytes(self._request, state, writer.text if writer else literal))
 
@@ -85,6 +95,13 @@ class HttpScript:
         assert isinstance(last, HttpExpectation), last
         self.last = last  # says how a check passed
         self.disable_on_404 = rules.disable_on_404
+        self._numbers = tuple(step.number for step in rules.steps)
+
+    def before(self, at: int) -> int:
+        """The number of the step before one, from the first connect on, which may be implied."""
+        if at == self.begins:
+            return 1
+        return self._numbers[at - 1] - self._numbers[self.begins] + 1
 
     def _judges_on(self, at: int) -> bool:
         """Whether an expectation is next behind a step."""
@@ -180,9 +197,7 @@ class HttpRun:
             self._response = None
             return step[1] if self._writer is None else self._aim(step)
         if isinstance(step, _Request):
-            sent = step.sent or self._made(step)
-            self._response = HttpReply(to_head=step.is_head)
-            return sent
+            return self._request(step)
         assert self._response is not None, NO_REQUEST
         return self._judge(last=False) if self._response.code is not None else Expect()
 
@@ -193,10 +208,19 @@ class HttpRun:
             self._set(steps[self._at])
             self._at += 1
 
-    def _made(self, request: _Request) -> Send:
-        """A request that is made for this check."""
-        self._response = None  # HAProxy forgets the one before it
-        return request.made(self._subject, self._writing() if self._writer else None)
+    def _request(self, request: _Request) -> Answer:
+        """Send a request, which may be made for this check."""
+        sent = request.sent
+        if sent is None:
+            self._response = None  # HAProxy forgets the one before it
+            try:
+                sent = request.made(self._subject, self._writing() if self._writer else None)
+            except RequestSizeError:
+                number = self._script.before(self._at)
+                text = f"tcp-check send : failed to build HTTP request at step {number}"
+                return Result(CheckStatus.L7RSP, 0, text)
+        self._response = HttpReply(to_head=request.is_head)
+        return sent
 
     def _writing(self) -> Writer:
         """The formats, which have heard what the server said."""

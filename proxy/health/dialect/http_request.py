@@ -14,10 +14,17 @@ from proxy.config.model.rules import FormatText
 
 Write = Callable[[FormatText], bytes]
 
+# What a request may have, counted as HAProxy counts it: so much beside the texts of the first line
+# and of each header field, and for the end of these.
+ROOM, LINE_BYTES, FIELD_BYTES, END_BYTES = 16_305, 20, 8, 9
 METHOD, URI, VERSION = "OPTIONS", "/", "HTTP/1.0"
 NO_BODY_METHODS = frozenset(("GET", "HEAD", "OPTIONS", "DELETE"))  # that need no length
 _HTTP = re.compile(r"HTTP/([0-9])\.([0-9])", re.IGNORECASE)
 _ABSOLUTE = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://(?:[^/?#@]*@)?)[^/?#]*(.*)", re.DOTALL)
+
+
+class RequestSizeError(ValueError):
+    """The formats of a request say more than there is room for."""
 
 
 def method_of(request: HttpRequest) -> str:
@@ -41,7 +48,7 @@ def request_bytes(request: HttpRequest, state: str = "", write: Write = literal)
     """The whole request; a header `Host` is also the authority of an absolute URI.
 
     `state`: what is said of the server itself, by `http-check send-state`; `write`: makes bytes
-    of what may be a format.
+    of what may be a format. Raises RequestSizeError.
     """
     method, uri = method_of(request), _text(write(request.uri or "")) or URI
     said = request.version or VERSION
@@ -65,12 +72,22 @@ def request_bytes(request: HttpRequest, state: str = "", write: Write = literal)
     body = write(request.body)
     if body or method not in NO_BODY_METHODS:
         fields.append(f"content-length: {len(body)}\r\n")
+    if not _has_room(f"{method}{uri}{version}", fields, body):
+        raise RequestSizeError(len(body))
     if newer and (not said_of_connection or "close" in said_of_connection):
         fields.append("connection: close\r\n")
     elif not newer and "keep-alive" in said_of_connection:
         fields.append("connection: keep-alive\r\n")
     head = f"{method} {uri} {version}\r\n{''.join(fields)}\r\n"
     return head.encode(errors="surrogateescape") + body
+
+
+def _has_room(line: str, fields: list[str], body: bytes) -> bool:
+    """Whether a request fits, but for what is said of the connection."""
+    used = LINE_BYTES + len(line.encode(errors="surrogateescape")) + END_BYTES
+    for field in fields:
+        used += len(field.encode(errors="surrogateescape")) - len(": \r\n") + FIELD_BYTES
+    return used + (len(body) + FIELD_BYTES if body else 0) <= ROOM
 
 
 def _text(content: bytes) -> str:
