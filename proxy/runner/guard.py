@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+from contextlib import suppress
 
 import setproctitle
 
@@ -60,6 +61,7 @@ def _end_all(processes: int) -> None:
     session = os.getsid(0)
     pause = select.poll()
     for _ in range(LOOKS_MAX):
-        if not end_session(processes, session, spared=os.getpid()):
-            return
+        with suppress(OSError):  # of a host that is out of descriptors or memory just now
+            if not end_session(processes, session, spared=os.getpid()):
+                return
         pause.poll(PAUSE_MS)

@@ -35,7 +35,9 @@ PROGRAMS_MAX = 64  # at once: each may be a shell with children of its own
 NOT_USED = "NOT_USED"  # an argument that says nothing, as in HAProxy
 NOT_STARTED_CODE = 255  # of a program that cannot be executed, as in HAProxy
 # Failures that say something of this host, not of the program.
-LOCAL_ERRORS = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
+LOCAL_ERRORS = frozenset(
+    {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC}  # of epoll_ctl(2)
+)
 
 
 class RunningProgram:
@@ -175,15 +177,24 @@ class Programs(Attempts[RunningProgram]):
             return outcome_of(self._not_started(slot, error), began_ns)
         self._complaints.pop(told.command, None)
         try:
-            program = RunningProgram(slot, began_ns, pid, os.pidfd_open(pid))
+            program = RunningProgram(slot, began_ns, pid, self._watch(pid))
         except OSError as error:
             _end_unwatched(pid)
             return outcome_of(self._not_started(slot, error), began_ns)
-        self._epoll.register(program.descriptor, select.EPOLLIN)
         self._checks[program.descriptor] = program
         limit_ms = plan.limits.exchange_ms or plan.limits.connect_ms
         self._limit(program, program.began_ms + limit_ms)
         return program
+
+    def _watch(self, pid: int) -> int:
+        """A descriptor of a program, in the epoll set; raises OSError."""
+        descriptor = os.pidfd_open(pid)
+        try:
+            self._epoll.register(descriptor, select.EPOLLIN)
+        except OSError:
+            os.close(descriptor)
+            raise
+        return descriptor
 
     def _not_started(self, slot: int, error: OSError) -> Result:
         code = error.errno or errno.EAGAIN
@@ -251,9 +262,11 @@ class Programs(Attempts[RunningProgram]):
         if self._checks.pop(check.descriptor, None) is None:
             return  # it has ended
         self._killed[check.descriptor] = check
-        check.descriptor = -1
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(check.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError, PermissionError):  # it may be in another group by now
+            signal.pidfd_send_signal(check.descriptor, signal.SIGKILL)
+        check.descriptor = -1
 
 
 def _exit_of(descriptor: int) -> int | None:
@@ -266,8 +279,9 @@ def _exit_of(descriptor: int) -> int | None:
 
 def _end_unwatched(pid: int) -> None:
     """End a program that there is no descriptor for."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
+    for kill in (os.killpg, os.kill):
+        with suppress(ProcessLookupError, PermissionError):
+            kill(pid, signal.SIGKILL)
     os.waitid(os.P_PID, pid, os.WEXITED)
 
 

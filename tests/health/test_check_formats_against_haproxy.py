@@ -54,7 +54,11 @@ VALUES = (
     *("str(abc),bytes(1,0)", "str(f1_f2),field(9223372036854775807,_,9223372036854775807)"),
     *("str(f1_f2),field(2,_,9223372036854775807)", "str(a_b),field(-9223372036854775807,_)"),
     *("str(-9223372036854775808),add(0)", "str(-9223372036854775809),sub(-10)", "str(--1),add(1)"),
-    *("int(99999999999999999999)", "int(-9223372036854775808),hex", "int(1),or(-99999999999999999999)"),
+    *(
+        "int(99999999999999999999)",
+        "int(-9223372036854775808),hex",
+        "int(1),or(-99999999999999999999)",
+    ),
     *("bin(410042),length", "bin(410042),upper,hex", "bin(00),length", "bin(0041),lower,length"),
     *("bin(410042),bytes(1),hex", "int(256),bytes(6),length", "ipv4(1.0.3.4),bytes(0,4),upper,hex"),
     *("bin(5a00615f62),field(-2,_),hex", "bin(61005f61),field(2,_),hex", "bin(410042),hex,length"),
@@ -143,9 +147,7 @@ CASES = {
     "code_of_bytes": expects(
         "status-code res.payload(0,4) string OK", acts=(send(b"\x0012 OK"), hold)
     ),
-    "code_cut": expects(
-        "status-code res.payload(0,4) string OK", acts=(send(b"7\x0012 OK"), hold)
-    ),
+    "code_cut": expects("status-code res.payload(0,4) string OK", acts=(send(b"7\x0012 OK"), hold)),
     "code_of_number": expects("status-code int(77) string OK"),
     "code_otherwise": expects("status-code str(abc) string OK"),
     "code_of_error": expects(

@@ -119,8 +119,8 @@ CASES = {
     "string_with_nul": case('expect string-lf "%[bin(31005f)]"', acts=(request, WITH_NUL)),
     "header_numbers": case(
         'expect status 203 on-success "[%[res.hdr(x-a,1),add(1)]] [%[res.hdr(x-a,-1),mul(-7)]] '
-        '[%[res.hdr(x-a,9),add(1)]] [%[res.hdr(x-a,-3),neg]] [%[res.hdr(x-a,-4)]] '
-        '[%[res.fhdr(x-a,1),field(2,\',\')]]"'
+        "[%[res.hdr(x-a,9),add(1)]] [%[res.hdr(x-a,-3),neg]] [%[res.hdr(x-a,-4)]] "
+        "[%[res.fhdr(x-a,1),field(2,',')]]\""
     ),
     **{
         f"room_{at}_{length}": filled(length, send)

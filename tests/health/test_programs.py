@@ -6,6 +6,8 @@ import errno
 import os
 import resource
 import select
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -87,6 +89,23 @@ def test_a_killed_one_has_its_place_until_it_is_gone(tmp_path: Path) -> None:
             wait_for(lambda: not is_alive(program.pid), 5, "it is gone")
     finally:
         os.close(held)
+
+
+def test_one_that_left_its_group_is_killed_too(tmp_path: Path) -> None:
+    with subprocess.Popen(["sleep", "600"], process_group=0) as other:
+        try:
+            joins = f"import os, time; os.setpgid(0, {other.pid}); time.sleep(600)"
+            text = f"#!/bin/sh\nexec {sys.executable} -c '{joins}'\n"
+            with programs(tmp_path / "p", text) as made:
+                program = begin(made)
+                wait_for(lambda: os.getpgid(program.pid) == other.pid, 10, "it left its group")
+                [(_, outcome)] = made.expired(program.deadline_ms, 9)
+                assert outcome.status is CheckStatus.PROCTOUT
+                wait_for(lambda: made.ended(9) == [] and len(made) == 0, 5, "its place is free")
+                assert not is_alive(program.pid)
+                assert other.poll() is None
+        finally:
+            other.kill()
 
 
 def in_a_child(body: Callable[[], bool]) -> bool:
