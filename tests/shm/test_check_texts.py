@@ -31,7 +31,7 @@ def test_a_text_is_cut_at_its_bytes_and_read_as_they_came() -> None:
     writer.publish(0, "x" + "é" * 200, 1)
     assert reader.of(0, 1) == "x" + "é" * 127
     writer.publish(0, "é" * 200, 2)
-    assert reader.of(0, 2) == "é" * 127 + "\udcc3"
+    assert reader.of(0, 2).encode(errors="surrogateescape") == ("é" * 127).encode() + b"\xc3"
     writer.publish(0, "a\udcffb", 3)
     assert reader.of(0, 3).encode(errors="surrogateescape") == b"a\xffb"
 
