@@ -10,7 +10,8 @@ import enum
 import os
 
 LAYER_CONNECT = 4
-KILLED_CODE = 0xFFFF  # in a record: of a program that a signal ended, -1 for HAProxy
+CODES = 1 << 16  # that a record has room for
+KILLED_CODE = CODES - 1  # in a record: of a program that a signal ended, -1 for HAProxy
 
 
 class CheckResult(enum.IntEnum):
@@ -73,8 +74,8 @@ class CheckStatus(enum.IntEnum):
         return self >= CheckStatus.L7OK
 
     def shown_code(self, code: int) -> int:
-        """The code of a record as log lines have it."""
-        return -1 if self is CheckStatus.PROCERR and code == KILLED_CODE else code
+        """The code of a record as log lines have it: one of a protocol has a sign."""
+        return code - CODES if self.coded and code >= CODES // 2 else code
 
     @property
     def failed(self) -> bool:

@@ -19,6 +19,7 @@ from proxy.health.rise_fall import Outcome
 if TYPE_CHECKING:
     from proxy.health.check import Plan
 
+DURATION_US_MAX = (1 << 32) - 1  # of a record: longer ones are shown as 71 minutes
 STALE_ENTRIES_MAX = 64  # of the heap, beyond one for each check: then it is rebuilt
 
 
@@ -118,6 +119,6 @@ class Attempts(ABC, Generic[A]):
 
 def outcome_of(result: Result, began_ns: int) -> Outcome:
     """The outcome of a check that ends now."""
-    duration_us = (time.monotonic_ns() - began_ns) // 1_000
+    duration_us = min((time.monotonic_ns() - began_ns) // 1_000, DURATION_US_MAX)
     status, code, description, own_fault, logged = result
     return Outcome(status, code, duration_us, description, own_fault, logged)

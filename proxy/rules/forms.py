@@ -21,6 +21,7 @@ from proxy.config.model.checks import (
 )
 from proxy.config.model.rules import Format, FormatText, Value
 from proxy.rules.formats import CheckFacts, Formats
+from shm.check_status import CODES
 from shm.segment import Segment
 
 OF_CONNECTION = frozenset({"bc_src", "bc_src_port", "bc_dst", "bc_dst_port"})
@@ -77,6 +78,11 @@ class Writer(NamedTuple):
             compiled.assign_format(self.forms.numbers[step.form], step.place, facts)
         else:
             compiled.forget(step.place, facts)
+
+    def code(self, value: Value) -> int | None:
+        """The code of a check: what 16 bits hold of a number, as in HAProxy; None without one."""
+        number = self.number(value)
+        return None if number is None else number % CODES
 
     def port(self, value: Value) -> int | None:
         """A port of 16 bits; None for none, and for 0."""

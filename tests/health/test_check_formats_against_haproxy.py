@@ -149,6 +149,14 @@ CASES = {
     ),
     "code_cut": expects("status-code res.payload(0,4) string OK", acts=(send(b"7\x0012 OK"), hold)),
     "code_of_number": expects("status-code int(77) string OK"),
+    **{
+        f"code_of_{number}": expects(f"status-code int({number}) string OK")
+        for number in (-1, -32_769, 32_768, 65_535, 65_536, 4_294_967_297, 2**63 - 1, -(2**63))
+    },
+    "code_said": expects("status-code res.payload(3,3) string OK", acts=(send(b"OK -7"), hold)),
+    "code_said_large": expects(
+        "error-status L7STS status-code res.payload(0,9) string NO", acts=(send(b"999999999"),)
+    ),
     "code_otherwise": expects("status-code str(abc) string OK"),
     "code_of_error": expects(
         "error-status L7STS status-code res.payload(5,1) string NO", acts=(send(b"-ERR 7\r\n"),)

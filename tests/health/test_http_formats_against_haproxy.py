@@ -114,6 +114,10 @@ CASES = {
         '[%[res.body,field(2,_)]] [%[res.body,upper,hex]]"',
         acts=(request, WITH_NUL),
     ),
+    "code_of_header_large": case(
+        "expect status 200 status-code res.hdr(x-code)",
+        acts=(request, send(b"HTTP/1.0 200 OK\r\nX-Code: -4000000000\r\n\r\n")),
+    ),
     "code_of_body": case("expect status 200 status-code res.body", acts=(request, WITH_NUL)),
     "string_behind_nul": case('expect string-lf "%[str(zz)]"', acts=(request, WITH_NUL)),
     "string_with_nul": case('expect string-lf "%[bin(31005f)]"', acts=(request, WITH_NUL)),

@@ -8,6 +8,7 @@ import resource
 import select
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +16,10 @@ from pathlib import Path
 import pytest
 
 from proxy.config.model.checks import ProgramRights
+from proxy.health.attempts import outcome_of
 from proxy.health.check import CheckTarget, Limits, Plan
 from proxy.health.dialect.connect_only import CONNECT_ONLY
+from proxy.health.dialect.seam import Result
 from proxy.health.rise_fall import Outcome
 from proxy.health.share import programs_share
 from proxy.runner.programs import Programs, RunningProgram, told_of
@@ -158,3 +161,8 @@ def has_child() -> bool:
     except ChildProcessError:
         return False
     return True
+
+
+def test_a_check_of_hours_has_a_duration_that_records_hold() -> None:
+    hours_ago = time.monotonic_ns() - 2 * 3_600 * 10**9
+    assert outcome_of(Result(CheckStatus.PROCOK), hours_ago).duration_us == 2**32 - 1

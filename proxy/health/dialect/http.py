@@ -293,7 +293,7 @@ class HttpRun:
 
     def _code(self, step: HttpExpectStep) -> int:
         if step.status_code is not None:
-            code = self._writing().number(step.status_code)
+            code = self._writing().code(step.status_code)
             if code is not None:
                 return code
         # where variables are set behind the last expectation, HAProxy has no code any more

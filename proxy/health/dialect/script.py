@@ -236,7 +236,7 @@ class Run:
         return self._writing().text(text).decode(errors="surrogateescape")
 
     def _code(self, value: Value | None) -> int:
-        return 0 if value is None else self._writing().number(value) or 0
+        return 0 if value is None else self._writing().code(value) or 0
 
     def _wanted(self, step: ExpectStep) -> bytes | Result:
         """The bytes that a format expects; a result where it says none."""
