@@ -27,7 +27,7 @@ from proxy.config.text.messages import ConfigError
 from proxy.config.text.units import parse_time_ms
 
 ID_MAX = 2_147_483_647
-RISE_FALL_MAX = 1_000_000
+RISE_FALL_MAX = 32_767  # a health, below rise + fall, has 16 bits in its record
 ERROR_LIMIT_MAX = 2_147_483_647
 CONNECTIONS_MAX = 2_147_483_647
 
