@@ -114,6 +114,12 @@ CASES = {
         '[%[res.body,field(2,_)]] [%[res.body,upper,hex]]"',
         acts=(request, WITH_NUL),
     ),
+    **{
+        f"code_of_answer_{code}": case(
+            "expect status 203", acts=(request, send(b"HTTP/1.0 %d OK\r\n\r\n" % code))
+        )
+        for code in (999, 32_767, 32_768, 40_000, 65_535, 65_536)
+    },
     "code_of_header_large": case(
         "expect status 200 status-code res.hdr(x-code)",
         acts=(request, send(b"HTTP/1.0 200 OK\r\nX-Code: -4000000000\r\n\r\n")),

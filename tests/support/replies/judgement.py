@@ -18,6 +18,7 @@ REPLAYS = 6
 FRESH = (0x41, 0xC3)  # other bytes for memory that HAProxy has not used yet
 LONG_BODY = 16_000  # with `min-recv`, a first look at so much sees what each program reads at once
 TIMEOUTS = ("L4TOUT", "L6TOUT", "L7TOUT")
+LDAP_CODES = 1 << 8
 CODE = re.compile(r"(?<=code: )-\d+")
 
 
@@ -71,9 +72,10 @@ def plain(case: Case, told: Told) -> Told:
     server = told.server
     if server and server[0].startswith("MAINT"):  # HAProxy computes no weight meanwhile
         server = (server[0], "", *server[2:])
-    modulo = 1 << (8 if "option ldap-check" in case.lines else 16)
-    code = str(int(told.code) % modulo) if told.code and modulo else told.code
-    line = CODE.sub(lambda found: str(int(found[0]) % modulo), told.line)
+    code, line = told.code, told.line
+    if "option ldap-check" in case.lines:
+        code = str(int(code) % LDAP_CODES) if code else code
+        line = CODE.sub(lambda found: str(int(found[0]) % LDAP_CODES), line)
     last = re.sub(r"(?<=\.)\n", "", told.last)  # the end of a text about an agent's weight
     return told._replace(code=code, last=last, line=line.replace(".<0A>", "."), server=server)
 
