@@ -45,7 +45,7 @@ ROOMS = (
     "resolverd.daemon",
     "proxy.arguments",
     *("proxy.patterns", "proxy.passwords"),
-    "proxy.terminal",
+    *("proxy.terminal", "proxy.lists"),
     "proxy.config.model",
     "proxy.tls",
     "proxy.log_thread",
@@ -53,8 +53,7 @@ ROOMS = (
     "proxy.config.text",
     *("proxy.config.check_drafts", "proxy.config.http_drafts"),
     *("proxy.config.rule_drafts", "proxy.config.drafts"),
-    "proxy.config.report",
-    "proxy.config.lines",
+    *("proxy.config.report", "proxy.config.lines"),
     "proxy.config.lines.rules",
     "proxy.config.lines.server",
     "proxy.config.lines.proxy",
@@ -227,6 +226,7 @@ def test_bytes_of_a_session_pass_through_one_file() -> None:
 
 def test_the_configuration_knows_no_process() -> None:
     below = ("proxy.config", "proxy.arguments", "proxy.patterns", "proxy.passwords", "proxy.tls")
+    below += ("proxy.lists",)
     wrong = [
         f"{name(path)} imports {module}"
         for path in all_modules()

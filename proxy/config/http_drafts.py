@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import msgspec
 
 from proxy.config.model.http import User
-from proxy.config.model.rules import IntRange, Matcher, Network
+from proxy.config.model.rules import Converter, Matcher
 from proxy.config.model.settings import Origin
 
 
@@ -23,10 +23,11 @@ class Expression(msgspec.Struct, frozen=True):
     arguments: tuple[str, ...]
     matcher: Matcher
     insensitive: bool
-    texts: tuple[bytes, ...]
-    ranges: tuple[IntRange, ...]
-    networks: tuple[Network, ...]
+    patterns: bytes  # the list; b"": the matcher needs none
+    words: tuple[str, ...]  # patterns as they are written; those of files are not among them
     origin: Origin
+    converters: tuple[Converter, ...] = ()
+    of_file: bool = False
 
 
 class RuleLine(msgspec.Struct, frozen=True):
@@ -36,6 +37,7 @@ class RuleLine(msgspec.Struct, frozen=True):
     origin: Origin
     lists: dict[str, tuple[Expression, ...]]  # the `acl` lines of its section, also later ones
     environment: Mapping[str, str]
+    folder: str = ""  # where the paths of its files begin
 
     @property
     def text(self) -> str:

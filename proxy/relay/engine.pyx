@@ -54,7 +54,8 @@ cdef class Relay:
         if worker >= runtime.workers:
             raise IndexError(f"worker {worker} of {runtime.workers}")
         self.access_logs = AccessLogs(runtime)
-        self.rulesets = Rulesets(self.segment, runtime.settings.proxies)
+        self.rulesets = Rulesets(
+            self.segment, runtime.settings.proxies, runtime.settings.lists)
         engine_fill(
             &self.engine, self.segment, runtime, self.capacity, self.access_logs, self.rulesets,
             worker)

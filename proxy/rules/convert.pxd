@@ -1,16 +1,25 @@
 # Converters: a sample of a sample (manual section 7.3.1). Pure; every loop is over its bytes.
 
-from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint16_t
-from libc.string cimport memchr
+from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint16_t, uint32_t, uint64_t, uint8_t
+from libc.string cimport memchr, memcmp, memcpy
 
 from proxy.rules.codes cimport *
-from proxy.rules.sample cimport as_bytes, as_number, as_text, set_number, set_text, take_scratch
+from proxy.rules.coding.base64 cimport base64_decode, base64_encode
+from proxy.rules.coding.hashes cimport avalanche, short_hash
+from proxy.rules.coding.xxhash cimport xxh32, xxh64
+from proxy.rules.moment cimport gmtime_r, localtime_r, strftime, time_t, tm
+from proxy.rules.sample cimport (
+    as_address, as_bytes, as_number, as_text, set_address, set_number, set_text, take_scratch)
 from proxy.rules.types cimport SCRATCH_BYTES, Sample, Scratch, Step
 
 cdef extern from * nogil:
     bint __builtin_add_overflow(int64_t one, int64_t other, int64_t *result)
     bint __builtin_sub_overflow(int64_t one, int64_t other, int64_t *result)
     bint __builtin_mul_overflow(int64_t one, int64_t other, int64_t *result)
+
+
+cdef enum:
+    TIME_BITS = 0x7FFFFFFFFFFFFF  # as in HAProxy: a year fits in an int, and no time is before 1970
 
 
 cdef inline char cased(char letter, bint upper) noexcept nogil:
@@ -99,6 +108,128 @@ cdef inline bint field_from_end(Sample *sample, const Step *step) noexcept nogil
     return field <= step.numbers[0]
 
 
+cdef inline void word_from_start(Sample *sample, const Step *step) noexcept nogil:
+    """The word with that number, from 1, and so many; 0: all. Without it, an empty text."""
+    cdef size_t at = 0, begin, found = sample.length
+    cdef int64_t word = 1, last = step.numbers[0] + step.numbers[1] - 1
+    while at < sample.length:
+        while at < sample.length and separates(step, sample.text[at]):
+            at += 1
+        begin = at
+        while at < sample.length and not separates(step, sample.text[at]):
+            at += 1
+        if begin == at:
+            break
+        if word == step.numbers[0]:
+            found = begin
+        if word >= step.numbers[0] and step.numbers[1] != 0 and word == last:
+            set_text(sample, sample.text + found, at - found)
+            return
+        word += 1
+    set_text(sample, sample.text + found, sample.length - found)
+
+
+cdef inline void word_from_end(Sample *sample, const Step *step) noexcept nogil:
+    """The same from the end, where the last word is number -1, to the left."""
+    cdef size_t at = sample.length, end, found = 0
+    cdef int64_t word = -1, last = step.numbers[0] - step.numbers[1] + 1
+    while at > 0:
+        while at > 0 and separates(step, sample.text[at - 1]):
+            at -= 1
+        end = at
+        while at > 0 and not separates(step, sample.text[at - 1]):
+            at -= 1
+        if end == at:
+            break
+        if word == step.numbers[0]:
+            found = end
+        if word <= step.numbers[0] and step.numbers[1] != 0 and word == last:
+            set_text(sample, sample.text + at, found - at)
+            return
+        word -= 1
+    set_text(sample, sample.text, found)
+
+
+cdef inline bint encoded(Sample *sample, Scratch *scratch) noexcept nogil:
+    """`base64`; without room for all of it there is none."""
+    cdef char *text
+    if scratch == NULL or not as_bytes(sample, scratch):
+        return False
+    if sample.length > (SCRATCH_BYTES - 1) // 4 * 3:
+        return False
+    text = take_scratch(scratch)
+    set_text(
+        sample, text,
+        base64_encode(<const unsigned char *>sample.text, sample.length, text))
+    return True
+
+
+cdef inline bint decoded(Sample *sample, Scratch *scratch) noexcept nogil:
+    """`b64dec`."""
+    cdef char *bytes
+    cdef size_t written = 0
+    if scratch == NULL or not as_text(sample, scratch) or sample.length > SCRATCH_BYTES:
+        return False
+    bytes = take_scratch(scratch)
+    if not base64_decode(sample.text, sample.length, bytes, &written):
+        return False
+    set_text(sample, bytes, written)
+    sample.binary = True
+    return True
+
+
+cdef inline bint masked(Sample *sample, const Step *step) noexcept nogil:
+    """`ipmask`: of IPv6 what is mapped IPv4 as that, the rest where there is a second mask."""
+    cdef const char *mapped = b"\0\0\0\0\0\0\0\0\0\0\xff\xff"  # RFC 4291, section 2.5.5.2
+    cdef int64_t bits = step.numbers[0]
+    cdef int at
+    if not as_address(sample):
+        return False
+    if sample.family == 6 and memcmp(sample.address, mapped, 12) == 0:
+        memcpy(sample.address, sample.address + 12, 4)
+        sample.family = 4
+    if sample.family == 6:
+        bits = step.numbers[1]
+    for at in range(4 if sample.family == 4 else 16):
+        if bits < 8:
+            sample.address[at] &= <uint8_t>(0xFF00 >> max(bits, 0))
+        bits -= 8
+    return sample.family == 4 or step.numbers[1] >= 0
+
+
+cdef inline bint said_time(Sample *sample, const Step *step, Scratch *scratch) noexcept nogil:
+    """`ltime` and `utime`: seconds since 1970 and an offset, in the form of strftime(3)."""
+    cdef tm parts
+    cdef time_t second
+    cdef char *text
+    if scratch == NULL or not as_number(sample):
+        return False
+    second = <time_t>((<uint64_t>sample.number & TIME_BITS) + <uint64_t>step.numbers[0])
+    if step.convert == CONVERT_UTC_TIME:
+        if gmtime_r(&second, &parts) == NULL:
+            return False
+    elif localtime_r(&second, &parts) == NULL:
+        return False
+    text = take_scratch(scratch)
+    set_text(sample, text, strftime(text, SCRATCH_BYTES, step.text, &parts))
+    return True
+
+
+cdef inline bint hashed(Sample *sample, const Step *step, Scratch *scratch) noexcept nogil:
+    cdef const unsigned char *bytes
+    cdef uint32_t found
+    if not as_bytes(sample, scratch):
+        return False
+    bytes = <const unsigned char *>sample.text
+    if step.convert == CONVERT_XXH64:
+        return set_number(
+            sample, <int64_t>xxh64(bytes, sample.length, <uint64_t>step.numbers[0]))
+    if step.convert == CONVERT_XXH32:
+        return set_number(sample, xxh32(bytes, sample.length, <uint32_t>step.numbers[0]))
+    found = short_hash(step.convert, bytes, sample.length)
+    return set_number(sample, avalanche(found) if step.numbers[0] != 0 else found)
+
+
 cdef inline int64_t saturated(bint overflows, int64_t result, bint down) noexcept nogil:
     if not overflows:
         return result
@@ -144,6 +275,28 @@ cdef inline int64_t alone(uint16_t what, int64_t number) noexcept nogil:
     return (number & 1) == (1 if what == CONVERT_ODD else 0)
 
 
+cdef inline bint other_converted(
+        const Step *step, Scratch *scratch, Sample *sample) noexcept nogil:
+    """Words, codings, masks, times and hashes."""
+    if step.convert == CONVERT_WORD:
+        if not as_text(sample, scratch):
+            return False
+        if step.numbers[0] > 0:
+            word_from_start(sample, step)
+        else:
+            word_from_end(sample, step)
+        return True
+    if step.convert == CONVERT_BASE64:
+        return encoded(sample, scratch)
+    if step.convert == CONVERT_UNBASE64:
+        return decoded(sample, scratch)
+    if step.convert == CONVERT_MASK:
+        return masked(sample, step)
+    if step.convert == CONVERT_LOCAL_TIME or step.convert == CONVERT_UTC_TIME:
+        return said_time(sample, step, scratch)
+    return hashed(sample, step, scratch)
+
+
 cdef inline bint converted(const Step *step, Scratch *scratch, Sample *sample) noexcept nogil:
     """Make another sample of the sample; False: there is none."""
     cdef uint16_t what = step.convert
@@ -161,6 +314,8 @@ cdef inline bint converted(const Step *step, Scratch *scratch, Sample *sample) n
         if step.numbers[0] > 0:
             return field_from_start(sample, step)
         return field_from_end(sample, step)
+    if what < CONVERT_ADD:
+        return other_converted(step, scratch, sample)
     if not as_number(sample):
         return False
     if what < CONVERT_NEG:

@@ -17,7 +17,7 @@ from proxy.rules.state cimport (
     backend_queue, backend_sessions, frontend_sessions, process_sessions, server_is_up,
     server_queue, server_sessions, usable_servers)
 from proxy.rules.types cimport (
-    ACCEPTED, HOLDS, HOLDS_NOT, SAMPLE_NONE, UNDECIDED, Call, Context, HttpView, Pattern, Sample,
+    ACCEPTED, HOLDS, HOLDS_NOT, SAMPLE_NONE, UNDECIDED, Call, Context, HttpView, Patterns, Sample,
     Scratch, Term)
 
 
@@ -145,38 +145,43 @@ cdef inline bint fetch(const Context *context, const Call *call, Sample *sample)
     return http_fetch(context.http, call, context.scratch, sample)
 
 
-cdef inline bint value_of(const Context *context, const Call *call, Sample *sample) noexcept nogil:
-    """The value of an expression; False: there is none."""
+cdef inline bint all_converted(
+        const Call *call, Scratch *scratch, Sample *sample) noexcept nogil:
+    """Run the converters of a call; False: one of them gives no sample."""
     cdef uint32_t at
-    sample.position = sample.line_end = 0
-    if not fetch(context, call, sample):
-        return False
     for at in range(call.step_count):
-        if not converted(&call.steps[at], context.scratch, sample):
+        if not converted(&call.steps[at], scratch, sample):
             return False
     return True
 
 
+cdef inline bint value_of(const Context *context, const Call *call, Sample *sample) noexcept nogil:
+    """The value of an expression; False: there is none."""
+    sample.position = sample.line_end = 0
+    return fetch(context, call, sample) and all_converted(call, context.scratch, sample)
+
+
 cdef inline int term_judged(
-        const Context *context, const Term *term, const Pattern *patterns) noexcept nogil:
+        const Context *context, const Term *term, const Patterns *patterns) noexcept nogil:
     """Whether one of the samples has one of the patterns; UNDECIDED where more bytes may say so."""
     cdef Sample sample
     cdef bint unsettled = False
     sample.position = sample.line_end = 0
     while True:
         sample.unsettled = False
-        if fetch(context, &term.call, &sample):
-            if sample_matches(&sample, patterns, term):
-                return HOLDS
-        else:
+        if not fetch(context, &term.call, &sample):
             sample.more = False
+        elif not all_converted(&term.call, context.scratch, &sample):
+            sample.more = False  # as HAProxy: without a look at the fetch's other values
+        elif sample_matches(&sample, context.scratch, patterns, term):
+            return HOLDS
         unsettled = unsettled or sample.unsettled
         if not sample.more:
             return UNDECIDED if unsettled and not context.final else HOLDS_NOT
 
 
 cdef inline bint condition_walk(
-        const Context *context, const Term *terms, const Pattern *patterns, int32_t first,
+        const Context *context, const Term *terms, const Patterns *patterns, int32_t first,
         bint hopeful, bint *undecided) noexcept nogil:
     """Run a condition from its first term; jumps lead forward only.
 
@@ -194,7 +199,7 @@ cdef inline bint condition_walk(
 
 
 cdef inline int condition_judged(
-        const Context *context, const Term *terms, const Pattern *patterns,
+        const Context *context, const Term *terms, const Patterns *patterns,
         int32_t first) noexcept nogil:
     """Whether a condition holds; UNDECIDED if that depends on what more bytes will say.
 

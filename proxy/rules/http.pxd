@@ -4,7 +4,7 @@ from libc.stddef cimport size_t
 from libc.stdint cimport int64_t
 from libc.string cimport memchr, memset
 
-from proxy.rules.match cimport same
+from proxy.lists.lookup cimport same
 from proxy.rules.sample cimport set_text, take_scratch
 from proxy.rules.types cimport SCRATCH_BYTES, Call, HttpView, Sample, Scratch
 from shm.text cimport Text, put, text_over

@@ -1,132 +1,97 @@
 # A sample against the patterns of its term (manual section 7.1). Pure.
 
-from libc.stddef cimport size_t
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t
 from libc.string cimport memcmp, memcpy, memset
 
+from proxy.lists.layout cimport ListHead
+from proxy.lists.lookup cimport (
+    networks_have_4, networks_have_6, parts_in, ranges_have, texts_begin, texts_end, texts_have,
+    texts_word)
+from proxy.lists.regex cimport regexes_match
 from proxy.rules.codes cimport *
-from proxy.rules.types cimport SAMPLE_ADDRESS, SAMPLE_NUMBER, SAMPLE_TEXT, Pattern, Sample, Term
+from proxy.rules.sample cimport as_address, as_bytes, as_number, as_text
+from proxy.rules.types cimport Patterns, Sample, Scratch, Term
 
 
-cdef inline char lowered(char letter) noexcept nogil:
-    """ASCII only, as HAProxy compares."""
-    return letter + 32 if c"A" <= letter <= c"Z" else letter
-
-
-cdef inline bint same(
-        const char *one, const char *other, size_t length, bint insensitive) noexcept nogil:
-    cdef size_t at
-    if not insensitive:
-        return memcmp(one, other, length) == 0
-    for at in range(length):
-        if lowered(one[at]) != lowered(other[at]):
-            return False
-    return True
-
-
-cdef inline bint delimits(char letter, uint8_t matcher) noexcept nogil:
-    """Whether a letter stands between the words of a path, or of a host name."""
-    if matcher == MATCH_DIR:
-        return letter == c"/" or letter == c"?"
-    return letter == c"/" or letter == c"?" or letter == c"." or letter == c":"
-
-
-cdef inline bint has_word(
-        const Sample *sample, const Pattern *pattern, uint8_t matcher,
-        bint insensitive) noexcept nogil:
-    """The pattern between delimiters; its own, at either end, count for nothing."""
-    cdef const char *text = pattern.text
-    cdef size_t length = pattern.length, at
-    cdef bint begins = True
-    while length and delimits(text[0], matcher):
-        text += 1
-        length -= 1
-    while length and delimits(text[length - 1], matcher):
-        length -= 1
-    if length == 0 or length > sample.length:  # without a word there is none to be found
-        return False
-    for at in range(sample.length - length + 1):
-        if delimits(sample.text[at], matcher):
-            begins = True
-            continue
-        if begins and same(sample.text + at, text, length, insensitive) and (
-                at + length == sample.length or delimits(sample.text[at + length], matcher)):
-            return True
-        begins = False
-    return False
-
-
-cdef inline bint has_part(
-        const Sample *sample, const Pattern *pattern, bint insensitive) noexcept nogil:
-    cdef size_t at
-    if pattern.length > sample.length:
-        return False
-    for at in range(sample.length - pattern.length + 1):
-        if same(sample.text + at, pattern.text, pattern.length, insensitive):
-            return True
-    return False
-
-
-cdef inline bint text_matches(
-        const Sample *sample, const Pattern *pattern, uint8_t matcher,
-        bint insensitive) noexcept nogil:
-    cdef size_t length = pattern.length
-    if matcher == MATCH_SUB:
-        return has_part(sample, pattern, insensitive)
-    if matcher == MATCH_DIR or matcher == MATCH_DOM:
-        return has_word(sample, pattern, matcher, insensitive)
-    if length > sample.length or (
-            length != sample.length and (matcher == MATCH_STR or matcher == MATCH_BIN)):
-        return False
-    if matcher == MATCH_END:
-        return same(sample.text + sample.length - length, pattern.text, length, insensitive)
-    return same(sample.text, pattern.text, length, insensitive)
-
-
-cdef inline void mapped(const uint8_t *address, uint8_t family, uint8_t *out) noexcept nogil:
-    """An address in 16 bytes; one of IPv4 as RFC 4291 maps it (section 2.5.5.2)."""
-    if family == 6:
-        memcpy(out, address, 16)
-        return
+cdef inline void mapped(const uint8_t *address, uint8_t *out) noexcept nogil:
+    """An address of IPv4 as one of IPv6 (RFC 4291, section 2.5.5.2)."""
     memset(out, 0, 10)
     memset(out + 10, 0xFF, 2)
     memcpy(out + 12, address, 4)
 
 
-cdef inline bint address_matches(const Sample *sample, const Pattern *pattern) noexcept nogil:
-    """Whether an address is of the network; both families are compared as IPv6."""
-    cdef uint8_t one[16]
-    cdef uint8_t other[16]
-    cdef uint32_t bits = pattern.bits + (96 if pattern.family == 4 else 0)
-    cdef uint32_t whole = bits // 8
-    cdef uint8_t mask = <uint8_t>(0xFF << (8 - bits % 8))
-    mapped(sample.address, sample.family, one)
-    mapped(pattern.address, pattern.family, other)
-    if memcmp(one, other, whole) != 0:
+cdef inline const uint8_t *embedded(const uint8_t *address) noexcept nogil:
+    """The address of IPv4 in one of IPv6: mapped, compatible or 6to4; NULL: there is none."""
+    cdef const char *zeros = b"\0\0\0\0\0\0\0\0"
+    if address[0] == 0x20 and address[1] == 2:
+        return address + 2
+    if memcmp(address, zeros, 8) != 0:
+        return NULL
+    if memcmp(address + 8, zeros, 4) == 0 or memcmp(address + 8, b"\0\0\xff\xff", 4) == 0:
+        return address + 12
+    return NULL
+
+
+cdef inline bint address_matches(const ListHead *head, const Sample *sample) noexcept nogil:
+    """Whether an address is of one of the networks: as HAProxy, also of the other family."""
+    cdef uint8_t whole[16]
+    cdef const uint8_t *part
+    if sample.family == 6:
+        part = embedded(sample.address)
+        return networks_have_6(head, sample.address) or (
+            part != NULL and networks_have_4(head, part))
+    if networks_have_4(head, sample.address):
+        return True
+    if head.count_6 == 0:
         return False
-    return bits % 8 == 0 or (one[whole] & mask) == (other[whole] & mask)
+    mapped(sample.address, whole)
+    return networks_have_6(head, whole)
 
 
-cdef inline bint pattern_matches(
-        const Sample *sample, const Pattern *pattern, const Term *term) noexcept nogil:
-    if term.matcher == MATCH_INT:
-        return pattern.low <= sample.number <= pattern.high
-    if term.matcher == MATCH_LEN:
-        return pattern.low <= <long long>sample.length <= pattern.high
-    if term.matcher == MATCH_IP:
-        return address_matches(sample, pattern)
-    return text_matches(sample, pattern, term.matcher, term.insensitive)
+cdef inline bint text_matches(
+        const ListHead *head, const Sample *sample, const Term *term) noexcept nogil:
+    cdef bint insensitive = term.insensitive
+    if term.matcher == MATCH_STR or term.matcher == MATCH_BIN:
+        return texts_have(head, sample.text, sample.length, insensitive)
+    if term.matcher == MATCH_BEG:
+        return texts_begin(head, sample.text, sample.length, insensitive)
+    if term.matcher == MATCH_END:
+        return texts_end(head, sample.text, sample.length, insensitive)
+    if term.matcher == MATCH_SUB:
+        return parts_in(head, sample.text, sample.length, insensitive)
+    return texts_word(
+        head, sample.text, sample.length, insensitive, term.matcher == MATCH_DOM)
+
+
+cdef inline bint suits(Sample *sample, Scratch *scratch, uint8_t matcher) noexcept nogil:
+    """Make of the sample what the matcher compares; False: it cannot be."""
+    if matcher == MATCH_BOOL or matcher == MATCH_INT:
+        return as_number(sample)
+    if matcher == MATCH_IP:
+        return as_address(sample)
+    if matcher == MATCH_BIN:
+        return as_bytes(sample, scratch)
+    return as_text(sample, scratch)
 
 
 cdef inline bint sample_matches(
-        const Sample *sample, const Pattern *patterns, const Term *term) noexcept nogil:
-    """Whether the sample has one of the term's patterns."""
-    cdef uint32_t at
+        Sample *sample, Scratch *scratch, const Patterns *patterns,
+        const Term *term) noexcept nogil:
+    """Whether the sample has one of the term's patterns; it may become another type."""
+    cdef const ListHead *head
     if term.matcher == MATCH_FOUND:
         return True
+    if not suits(sample, scratch, term.matcher):
+        return False
     if term.matcher == MATCH_BOOL:
         return sample.number != 0
-    for at in range(term.patterns):
-        if pattern_matches(sample, &patterns[term.first_pattern + at], term):
-            return True
-    return False
+    if term.matcher == MATCH_REG:
+        return regexes_match(patterns[term.patterns].regexes, sample.text, sample.length)
+    head = patterns[term.patterns].head
+    if term.matcher == MATCH_INT:
+        return ranges_have(head, sample.number)
+    if term.matcher == MATCH_LEN:
+        return ranges_have(head, <long long>sample.length)
+    if term.matcher == MATCH_IP:
+        return address_matches(head, sample)
+    return text_matches(head, sample, term)

@@ -3,7 +3,7 @@
 from libc.stdint cimport int32_t, uint32_t, uint64_t, uint8_t
 
 from proxy.rules.types cimport (
-    Call, ContentView, Context, HttpView, Pattern, Step, Term)
+    Call, ContentView, Context, HttpView, Patterns, Scratch, Step, Term)
 from shm.segment cimport Segment
 
 cdef void *zeroed(size_t number, size_t size) except NULL
@@ -25,10 +25,11 @@ cdef class Program:
 
 cdef class Conditions(Program):
     cdef Term *terms
-    cdef Pattern *patterns
+    cdef Patterns *patterns  # by the number of their list
     cdef int32_t *firsts  # terms, by the number of their condition
     cdef uint32_t count
+    cdef Scratch *scratch
 
-    cdef int set_term(self, Term *target, object term, int32_t first) except -1
-    cdef uint32_t set_patterns(
-        self, Term *target, object term, uint32_t first) except 0xFFFFFFFF
+    cdef int set_term(self, Term *target, object term, int32_t first, object lists) except -1
+    cdef int set_patterns(self, object lists) except -1
+    cdef int set_regexes(self, Patterns *target, bytes packed) except -1

@@ -8,15 +8,17 @@ import ipaddress
 from typing import NamedTuple
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport (
-    INT64_MAX, INT64_MIN, int32_t, int64_t, uint16_t, uint32_t, uint64_t, uint8_t)
+from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
+from proxy.lists.layout cimport ListHead
+from proxy.lists.regex cimport Regexes
 from proxy.rules.codes cimport *
 from proxy.rules.evaluate cimport condition_judged
 from proxy.rules.types cimport (
-    CALL_NUMBERS, HOLDS, Call, ContentView, Context, HttpView, Pattern, Step, Term)
+    CALL_NUMBERS, HOLDS, Call, ContentView, Context, HttpView, Patterns, Scratch,
+    Step, Term)
 from shm.segment cimport Segment
 
 FETCHES = {
@@ -60,11 +62,16 @@ CONVERTERS = {
     "mul": CONVERT_MUL, "div": CONVERT_DIV, "mod": CONVERT_MOD, "and": CONVERT_AND,
     "or": CONVERT_OR, "xor": CONVERT_XOR, "neg": CONVERT_NEG, "cpl": CONVERT_CPL,
     "not": CONVERT_NOT, "bool": CONVERT_BOOL, "even": CONVERT_EVEN, "odd": CONVERT_ODD,
+    "word": CONVERT_WORD, "base64": CONVERT_BASE64, "b64dec": CONVERT_UNBASE64,
+    "ipmask": CONVERT_MASK, "ltime": CONVERT_LOCAL_TIME, "utime": CONVERT_UTC_TIME,
+    "djb2": CONVERT_DJB2, "sdbm": CONVERT_SDBM, "wt6": CONVERT_WT6, "crc32": CONVERT_CRC32,
+    "crc32c": CONVERT_CRC32C, "xxh32": CONVERT_XXH32, "xxh64": CONVERT_XXH64,
 }
 MATCHERS = {
     "found": MATCH_FOUND, "bool": MATCH_BOOL, "int": MATCH_INT, "ip": MATCH_IP, "str": MATCH_STR,
+    "bin": MATCH_BIN,
     "beg": MATCH_BEG, "end": MATCH_END, "sub": MATCH_SUB, "dir": MATCH_DIR, "dom": MATCH_DOM,
-    "len": MATCH_LEN, "bin": MATCH_BIN,
+    "len": MATCH_LEN, "reg": MATCH_REG,
 }
 
 
@@ -160,7 +167,7 @@ cdef class Program:
         return PyBytes_AS_STRING(content)
 
     cdef int set_call(self, Call *target, object value) except -1:
-        """Fill a call from a Value, or from a Term, which has no converters."""
+        """Fill a call from a Value, or from a Term."""
         cdef bytes text = getattr(value, "content", b"") or value.text.encode(
             errors="surrogateescape")
         target.fetch = FETCHES[value.fetch]
@@ -168,7 +175,7 @@ cdef class Program:
         target.length = len(text)
         set_numbers(target.numbers, value.numbers)
         target.steps = &self.steps[self.step_count]
-        for converter in getattr(value, "converters", ()):
+        for converter in value.converters:
             self.set_step(&self.steps[self.step_count], converter)
             self.step_count += 1
             target.step_count += 1
@@ -195,23 +202,21 @@ cdef int set_numbers(int64_t *target, object numbers) except -1:
 cdef class Conditions(Program):
     """Conditions by their number, for the requests of one process."""
 
-    def __init__(self, Segment segment, conditions) -> None:
+    def __init__(self, Segment segment, conditions, lists=()) -> None:
+        """`lists` are those of the settings, by number; they stay where they are."""
         cdef uint32_t number = 0
         cdef int32_t first = 0
-        cdef uint32_t pattern = 0
         every = [term for condition in conditions for term in condition.terms]
-        self.begin(segment, 0)
+        self.begin(segment, sum(len(term.converters) for term in every))
+        self.scratch = <Scratch *>zeroed(1, sizeof(Scratch))
         self.terms = <Term *>zeroed(len(every), sizeof(Term))
-        self.patterns = <Pattern *>zeroed(
-            sum(len(term.texts) + len(term.ranges) + len(term.networks) for term in every),
-            sizeof(Pattern))
+        self.set_patterns(lists)
         self.firsts = <int32_t *>zeroed(len(conditions), sizeof(int32_t))
         for condition in conditions:
             self.firsts[number] = first
             number += 1
             for offset, term in enumerate(condition.terms):
-                self.set_term(&self.terms[first + <int32_t>offset], term, first)
-                pattern = self.set_patterns(&self.terms[first + <int32_t>offset], term, pattern)
+                self.set_term(&self.terms[first + <int32_t>offset], term, first, lists)
             first += <int32_t>len(condition.terms)
         self.count = number
 
@@ -219,37 +224,43 @@ cdef class Conditions(Program):
         free(self.terms)
         free(self.patterns)
         free(self.firsts)
+        free(self.scratch)
 
     def __len__(self) -> int:
         return self.count
 
-    cdef int set_term(self, Term *target, object term, int32_t first) except -1:
+    cdef int set_term(self, Term *target, object term, int32_t first, object lists) except -1:
+        cdef bint needed
         self.set_call(&target.call, term)
         target.matcher = MATCHERS[term.matcher.value]
         target.insensitive = term.insensitive
         target.negated = term.negated
+        needed = target.matcher != MATCH_FOUND and target.matcher != MATCH_BOOL
+        if not (0 if needed else -1) <= term.patterns < <int32_t>len(lists):
+            raise IndexError(f"list {term.patterns} of {len(lists)}")
+        target.patterns = term.patterns
+        if target.matcher == MATCH_REG:
+            self.set_regexes(&self.patterns[term.patterns], lists[term.patterns])
         target.then = first + term.then if term.then >= 0 else term.then
         target.otherwise = first + term.otherwise if term.otherwise >= 0 else term.otherwise
         return 0
 
-    cdef uint32_t set_patterns(self, Term *target, object term, uint32_t first) except 0xFFFFFFFF:
-        cdef Pattern *pattern = &self.patterns[first]
-        target.first_pattern = first
-        for content in term.texts:
-            pattern.text = self.keep(content)
-            pattern.length = len(content)
-            pattern += 1
-        for each in term.ranges:
-            pattern.low = INT64_MIN if each.low is None else each.low
-            pattern.high = INT64_MAX if each.high is None else each.high
-            pattern += 1
-        for network in term.networks:
-            pattern.family = 4 if len(network.address) == 4 else 6
-            memcpy(pattern.address, <const char *>network.address, len(network.address))
-            pattern.bits = network.bits
-            pattern += 1
-        target.patterns = <uint32_t>(pattern - &self.patterns[first])
-        return first + target.patterns
+    cdef int set_patterns(self, object lists) except -1:
+        cdef bytes packed
+        cdef uint32_t number = 0
+        self.patterns = <Patterns *>zeroed(len(lists), sizeof(Patterns))
+        for packed in lists:
+            self.patterns[number].head = <const ListHead *>self.keep(packed)
+            number += 1
+        return 0
+
+    cdef int set_regexes(self, Patterns *target, bytes packed) except -1:
+        cdef Regexes regexes
+        if target.regexes == NULL:
+            regexes = Regexes(packed)
+            self.kept.append(regexes)
+            target.regexes = &regexes.view
+        return 0
 
     def holds(self, uint32_t number, seen, *, uint64_t authorised=0) -> bool:
         """Whether a condition holds for a request; IndexError for a number that there is not.
@@ -262,5 +273,6 @@ cdef class Conditions(Program):
         if number >= self.count:
             raise IndexError(f"condition {number} of {self.count}")
         look_at(&context, &http, &content, self.segment, seen, authorised)
+        context.scratch = self.scratch
         return HOLDS == condition_judged(
             &context, self.terms, self.patterns, self.firsts[number])

@@ -1,6 +1,6 @@
 # A sample as another type: numbers, texts and addresses become each other (manual section 7.3.1).
 
-from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint64_t, uint8_t
+from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint32_t, uint64_t, uint8_t
 from libc.string cimport memchr, memcpy, strlen
 
 from shm.text cimport Text, put, put_number, text_over
@@ -10,6 +10,7 @@ from proxy.rules.types cimport (
 cdef extern from "<arpa/inet.h>" nogil:
     const int AF_INET, AF_INET6
     const char *inet_ntop(int family, const void *address, char *text, unsigned int size)
+    int inet_pton(int family, const char *text, void *address)
 
 cdef enum:
     ADDRESS_TEXT_BYTES = 46  # INET6_ADDRSTRLEN
@@ -79,7 +80,7 @@ cdef inline void as_plain(Sample *sample) noexcept nogil:
 
 
 cdef inline bint as_text(Sample *sample, Scratch *scratch) noexcept nogil:
-    """Make a text of the sample; False: there is no room to."""
+    """Make a text of the sample; False: there is no room to. Of bytes, those before a 0."""
     cdef Text text
     if sample.type == SAMPLE_TEXT:
         as_plain(sample)
@@ -141,3 +142,48 @@ cdef inline bint as_number(Sample *sample) noexcept nogil:
         number = number * 10 + digit
         at += 1
     return set_number(sample, -number if negative else number)
+
+
+cdef inline bint address_in(const char *text, size_t length, uint8_t *address) noexcept nogil:
+    """Read four decimal numbers with dots between; as HAProxy, whatever follows them."""
+    cdef size_t at
+    cdef uint32_t number = 0
+    cdef int octets = 0
+    cdef bint digits = False
+    for at in range(length):
+        if c"0" <= text[at] <= c"9":
+            number = number * 10 + <uint32_t>(text[at] - c"0") if digits else text[at] - c"0"
+            octets += not digits
+            if number > 255 or octets > 4:
+                return False
+            digits = True
+            address[octets - 1] = <uint8_t>number
+        elif text[at] != c".":
+            break
+        elif not digits or octets == 4:
+            return False
+        else:
+            digits = False
+    return octets == 4
+
+
+cdef inline bint as_address(Sample *sample) noexcept nogil:
+    """Make an address of the sample: of a number that of IPv4, of a text what it says."""
+    cdef char text[ADDRESS_TEXT_BYTES]
+    cdef uint8_t address[16]
+    cdef int at
+    if sample.type == SAMPLE_ADDRESS:
+        return True
+    if sample.type == SAMPLE_NUMBER:
+        for at in range(4):
+            address[at] = <uint8_t>(<uint64_t>sample.number >> (24 - 8 * at) & 0xFF)
+        return not sample.truth and set_address(sample, 4, address)
+    if sample.binary:
+        return False
+    if address_in(sample.text, sample.length, address):
+        return set_address(sample, 4, address)
+    if sample.length >= sizeof(text):
+        return False
+    memcpy(text, sample.text, sample.length)
+    text[sample.length] = 0
+    return inet_pton(AF_INET6, text, address) == 1 and set_address(sample, 6, address)

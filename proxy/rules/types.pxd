@@ -6,6 +6,8 @@
 from libc.stddef cimport size_t
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t, uint8_t
 
+from proxy.lists.layout cimport ListHead
+from proxy.lists.regex cimport RegexView
 from shm.segment cimport View
 
 cdef enum:
@@ -39,14 +41,9 @@ cdef struct Sample:
     size_t position  # where the fetch goes on for the next value; 0 at first
     size_t line_end  # of the line that the position is in; 0: it is at the beginning of one
 
-cdef struct Pattern:  # one of: a text, a range of numbers, a network
-    const char *text
-    size_t length
-    int64_t low
-    int64_t high
-    uint8_t address[16]
-    uint8_t family
-    uint8_t bits
+cdef struct Patterns:  # one list
+    const ListHead *head
+    RegexView *regexes  # compiled, where they are regular expressions
 
 cdef struct Step:  # a converter
     uint16_t convert
@@ -76,8 +73,7 @@ cdef struct Term:
     Call call
     uint8_t matcher
     bint insensitive
-    uint32_t first_pattern
-    uint32_t patterns
+    int32_t patterns  # the number of its list; -1: it needs none
     bint negated  # what it says counts the other way round where it stands
     int32_t then
     int32_t otherwise

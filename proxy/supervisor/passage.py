@@ -31,6 +31,7 @@ class Portion(msgspec.Struct, frozen=True):
 
     proxies: tuple[Proxy, ...] = ()  # each without its servers
     servers: tuple[Server, ...] = ()  # of the last proxy that came
+    lists: tuple[bytes, ...] = ()
     resolutions: tuple[ResolutionSettings, ...] = ()
     addressed: tuple[ResolutionSettings, ...] = ()
     initial: tuple[InitialAddress, ...] = ()
@@ -54,12 +55,14 @@ def _parts(prepared: Prepared) -> Iterator[Prepared | Portion]:
         return
     resolverd = settings.resolverd
     short = replace(resolverd, resolutions=(), addressed=())
-    head = replace(settings, proxies=(), resolverd=short)
+    head = replace(settings, proxies=(), resolverd=short, lists=())
     yield replace(prepared, settings=head, initial=(), restored=())
     for proxy in settings.proxies:
         yield Portion(proxies=(replace(proxy, servers=()),))
         for servers in _portions(proxy.servers):
             yield Portion(servers=servers)
+    for packed in settings.lists:
+        yield Portion(lists=(packed,))
     for resolutions in _portions(resolverd.resolutions):
         yield Portion(resolutions=resolutions)
     for addressed in _portions(resolverd.addressed):
@@ -90,7 +93,7 @@ def _decode(content: bytes) -> Steps[Prepared]:
     proxies: list[Proxy] = []
     servers: list[Server] = []
     lists: dict[str, list[Any]] = {
-        name: [] for name in ("resolutions", "addressed", "initial", "restored")
+        name: [] for name in ("lists", "resolutions", "addressed", "initial", "restored")
     }
     decoder = msgspec.msgpack.Decoder(Portion)
     for frame in frames:
@@ -108,7 +111,12 @@ def _decode(content: bytes) -> Steps[Prepared]:
         resolutions=tuple(lists["resolutions"]),
         addressed=tuple(lists["addressed"]),
     )
-    settings = replace(prepared.settings, proxies=tuple(proxies), resolverd=resolverd)
+    settings = replace(
+        prepared.settings,
+        proxies=tuple(proxies),
+        resolverd=resolverd,
+        lists=tuple(lists["lists"]),
+    )
     initial, restored = tuple(lists["initial"]), tuple(lists["restored"])
     return replace(prepared, settings=settings, initial=initial, restored=restored)
 

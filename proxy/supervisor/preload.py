@@ -10,6 +10,7 @@ import importlib
 
 from proxy import patterns
 from proxy.config.model.settings import Settings
+from proxy.lists import regex
 from proxy.server_table import ServerTable
 
 MODULES = (
@@ -25,6 +26,8 @@ def preload_for(settings: Settings) -> None:
     """Import what only these settings need; raises ImportError."""
     if any(proxy.check_rules and proxy.check_rules.has_patterns for proxy in settings.proxies):
         patterns.load()
+    if any(map(regex.has_regexes, settings.lists)):
+        regex.load()
     if ServerTable(settings).has_programs:
         importlib.import_module("proxy.runner.process")
     if settings.tls_contexts:

@@ -7,6 +7,7 @@ import pytest
 from proxy.config.model.http import Action, HttpSection
 from proxy.config.model.settings import Proxy
 from proxy.config.text.messages import Severity
+from tests.support.config.lists import texts_in
 from tests.support.config.loading import (
     LISTEN,
     listen_with,
@@ -160,11 +161,13 @@ def test_a_rule_that_is_not_honoured_is_refused_where_it_stands(rest: str, line:
 def test_metrics_are_on_the_paths_of_the_lines(
     lines: tuple[str, ...], paths: tuple[str, ...]
 ) -> None:
-    http = http_in(STATS + "".join(EXPORTER.format(line) for line in lines))
+    settings = settings_of(STATS + "".join(EXPORTER.format(line) for line in lines))
+    http = http_of(settings.proxies[0])
     assert actions(http) == [Action.METRICS] * len(lines)
     conditions = [rule.condition for ruleset in http.rulesets for rule in ruleset]
-    texts = [text for each in conditions if each for term in each.terms for text in term.texts]
-    assert tuple(text.decode() for text in texts) == paths
+    terms = [term for each in conditions if each for term in each.terms]
+    found = [text for term in terms for text in texts_in(settings.lists[term.patterns])]
+    assert tuple(text.decode() for text in found) == paths
 
 
 def test_a_page_alone_serves_no_metrics() -> None:

@@ -23,7 +23,14 @@ from shm.shape import Shape
 
 SIZE_MAX = 16_383  # of what a format says
 SCRATCH = 16_384  # of what a converter makes
-ARGUMENTS = {"bytes": "(3,40000)", "field": "(2,a,0)"}
+ARGUMENTS = {
+    "bytes": "(3,40000)",
+    "field": "(2,a,0)",
+    "word": "(2,a,0)",
+    "ipmask": "(24,48)",
+    "ltime": "(%Y %c)",
+    "utime": "(%Y %c,9)",
+}
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +114,8 @@ def test_no_answer_is_too_much(segment: Segment, data: st.DataObject) -> None:
     names = data.draw(st.lists(st.sampled_from(sorted(CONVERTERS)), max_size=4))
     chain = ",lower"
     for name in names:
-        between = ",upper" if chain.endswith(ARGUMENTS["bytes"]) else ""  # of bytes, no number is
+        bare = chain.endswith((ARGUMENTS["bytes"], "b64dec"))  # of bytes, no number is
+        between = ",upper" if bare or name == "ipmask" else ""
         chain += f"{between},{name}{ARGUMENTS.get(name, _argument(name))}"
     form = read(f"%[res.payload(0,0){chain}]%[var(check.x)]%{{+E,+Q}}[var(check.x){chain}]")
     value = ValueReader(Scope.TCP_CHECK, {}).expression(f"res.payload(0,0){chain}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import pytest
 
 from proxy.config.lines.rules.aliases import ALIASES, ANSWER_ALIASES
@@ -9,6 +11,7 @@ from proxy.config.lines.rules.condition import flattened, parse_clauses
 from proxy.config.lines.rules.converters import CONVERTERS
 from proxy.config.lines.rules.expression import parse_expression
 from proxy.config.lines.rules.fetches import FETCHES, PREDEFINED
+from proxy.config.linking.rules.conditions import ListTable
 from proxy.config.model.rules import ACCEPTED, REJECTED, Condition, Matcher, Term
 from proxy.config.model.settings import Origin
 from proxy.rules import program
@@ -19,7 +22,14 @@ from shm.shape import Shape
 HEADERS = b"X-A: one, two\r\nHost: h\r\nX-A: three\r\n"
 
 
-def condition(text: str, *, unless: bool = False) -> Condition:
+class Compiled(NamedTuple):
+    condition: Condition
+    lists: tuple[bytes, ...]
+
+
+def condition(text: str, *, unless: bool = False) -> Compiled:
+    lists = ListTable()
+
     def linked(expression, then: int, otherwise: int) -> Term:  # type: ignore[no-untyped-def]
         return Term(
             expression.fetch,
@@ -27,13 +37,11 @@ def condition(text: str, *, unless: bool = False) -> Condition:
             then,
             otherwise,
             text=next(iter(expression.arguments), ""),
-            texts=expression.texts,
-            ranges=expression.ranges,
-            networks=expression.networks,
+            patterns=lists.number(expression.patterns),
         )
 
     clauses = parse_clauses(Origin(), text.split(), {}, lambda _: None)
-    return flattened(clauses, linked, unless=unless)
+    return Compiled(flattened(clauses, linked, unless=unless), lists.every)
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +51,9 @@ def segment() -> Segment:
     )
 
 
-def holds(segment: Segment, wanted: Condition, headers: bytes = HEADERS) -> bool:
+def holds(segment: Segment, wanted: Compiled, headers: bytes = HEADERS) -> bool:
     seen = Seen(b"GET", b"/a?b=c", b"HTTP/1.1", headers, client=("127.0.0.1", 1))
-    return Conditions(segment, [wanted]).holds(0, seen)
+    return Conditions(segment, [wanted.condition], wanted.lists).holds(0, seen)
 
 
 def test_every_word_of_the_configuration_is_run() -> None:
@@ -59,7 +67,7 @@ def test_every_word_of_the_configuration_is_run() -> None:
 
 def test_every_predefined_condition_is_an_expression() -> None:
     for text in PREDEFINED.values():
-        assert parse_expression(Origin(), tuple(text.split()), pytest.fail).fetch
+        assert parse_expression(Origin(), tuple(text.split()), pytest.fail)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +99,7 @@ def test_a_condition_and_its_opposite(segment: Segment, text: str, true: bool) -
 
 
 def test_every_jump_leads_forward() -> None:
-    found = condition("{ path /a } !{ path /b } FALSE or !TRUE or TRUE LOCALHOST !FALSE")
+    found, _ = condition("{ path /a } !{ path /b } FALSE or !TRUE or TRUE LOCALHOST !FALSE")
     for position, term in enumerate(found.terms):
         for jump in (term.then, term.otherwise):
             assert jump in (ACCEPTED, REJECTED) or position < jump < len(found.terms)

@@ -31,8 +31,14 @@ def prepared(folder: Path, more: str = "") -> Prepared:
 
 
 def test_settings_come_over_as_they_were(tmp_path: Path) -> None:
-    sent = prepared(tmp_path)
+    (tmp_path / "list").write_text("10.0.0.0/8\n" * 3)
+    page = (
+        "listen page\n    mode http\n    bind 127.0.0.1:2\n"
+        f"    http-request deny if {{ src -f {tmp_path}/list }} or {{ path /a }} || {{ path /a }}\n"
+    )
+    sent = prepared(tmp_path, page)
     assert sent.settings is not None
+    assert len(sent.settings.lists) == 2
     assert len(ServerTable(sent.settings)) == MANY + 1
     assert at_once(decode(encode(sent))) == sent
 

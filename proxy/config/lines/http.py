@@ -22,6 +22,7 @@ from proxy.config.lines.shapes import (
 from proxy.config.lines.table import Prefix, Statement, Table, Treatment, Word
 from proxy.config.lines.wrong_side import side_of_option, side_of_word
 from proxy.config.text.messages import ConfigError
+from proxy.config.text.pem import full_path
 from proxy.config.text.units import parse_number
 
 CAPTURE_MAX = 65_535  # characters of a value
@@ -68,8 +69,10 @@ def warn_order(statement: Statement, rule: str, earlier: str) -> None:
 def rule_line(statement: Statement, draft: ProxyDraft, *before: str) -> RuleLine:
     """A line with a rule; `before` are words before the statement's."""
     words = (*before, *statement.words)
-    environment = statement.context.environment
-    return RuleLine(words, statement.origin, draft.http.expressions, environment)
+    context = statement.context
+    folder = full_path("", "", context, statement.origin)
+    expressions = draft.http.expressions
+    return RuleLine(words, statement.origin, expressions, context.environment, folder)
 
 
 def forget(draft: ProxyDraft, *labels: str) -> None:

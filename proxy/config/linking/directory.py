@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from proxy.config.drafts import ProxyDraft, ProxyKind
 from proxy.config.http_drafts import UserListDraft
 from proxy.config.linking.checks_http import answers_itself
-from proxy.config.linking.rules.conditions import NO_ROWS
+from proxy.config.linking.rules.conditions import NO_ROWS, ListTable
 from proxy.config.model.settings import Proxy
 
 
@@ -19,6 +19,7 @@ class DraftDirectory:
     ) -> None:
         enabled = [draft for draft in drafts if not draft.disabled]
         self.user_lists = user_lists
+        self.lists = ListTable()
         self._backends = {draft.name: draft for draft in enabled if draft.kind.serves}
         self._rowless = {draft.name for draft in enabled if answers_itself(draft)}
         self._frontends = {draft.name for draft in enabled if draft.kind.accepts}
@@ -45,6 +46,7 @@ class SettingsDirectory:
 
     def __init__(self, proxies: Sequence[Proxy], user_lists: Mapping[str, UserListDraft]) -> None:
         self.user_lists = user_lists
+        self.lists = ListTable()
         self._backends = {proxy.name: proxy for proxy in proxies if proxy.backend_index is not None}
         self._rowless = {
             proxy.name for proxy in proxies if ProxyKind(proxy.kind).serves

@@ -182,6 +182,6 @@ def _metrics_path(rule: RequestRule) -> str | None:
     if rule.condition is None:
         return METRICS_PATH
     for term in rule.condition.terms:
-        if term.fetch == "path" and term.matcher in (Matcher.STR, Matcher.BEG) and term.texts:
-            return term.texts[0].decode(errors="replace")
+        if term.fetch == "path" and term.matcher in (Matcher.STR, Matcher.BEG) and term.pattern:
+            return term.pattern.encode(errors="surrogateescape").decode(errors="replace")
     return None

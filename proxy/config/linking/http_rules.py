@@ -66,7 +66,11 @@ class RequestRuleReader:
         origin = line.origin
         try:
             clauses = parse_clauses(
-                origin, words[1:], line.lists, lambda text: self._warn(text, origin)
+                origin,
+                words[1:],
+                line.lists,
+                lambda text: self._warn(text, origin),
+                line.folder,
             )
             return flattened(clauses, self._linker.term, unless=words[0] == "unless")
         except ConfigError as error:

@@ -53,7 +53,7 @@ def build(
     """The settings; `families` are those that DNS may be asked for."""
     table = ResolutionTable(families)
     built = link_tracking(_Builder(globals_draft, proxies, table, tls).proxies())
-    built = _link_rules(built, proxies, globals_draft, user_lists)
+    built, lists = _link_rules(built, proxies, globals_draft, user_lists)
     return Settings(
         globals=_build_globals(globals_draft),
         proxies=built,
@@ -64,6 +64,7 @@ def build(
             families=families,
         ),
         tls_contexts=tls.contexts,
+        lists=lists,
     )
 
 
@@ -267,8 +268,8 @@ def _link_rules(
     drafts: Sequence[ProxyDraft],
     globals_draft: GlobalDraft,
     user_lists: Mapping[str, UserListDraft],
-) -> tuple[Proxy, ...]:
-    """The sections, with the rules of checks, and with what those answer that forward nothing."""
+) -> tuple[tuple[Proxy, ...], tuple[bytes, ...]]:
+    """The sections, with rules of checks, and what those answer that forward nothing; lists."""
     backends = References(drafts, ()).backends
     directory = SettingsDirectory(built, user_lists)
     found = []
@@ -286,4 +287,4 @@ def _link_rules(
             checks = CheckRuleLinker(directory, proxy.name, proxy.id).rules(proxy.check_rules)
             rules = ConnectionRuleLinker(draft, directory, Messages()).rules()
             found.append(msgspec.structs.replace(proxy, check_rules=checks, rules=rules))
-    return tuple(found)
+    return tuple(found), directory.lists.every

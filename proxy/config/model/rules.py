@@ -23,13 +23,14 @@ class Matcher(enum.Enum):
     INT = "int"
     IP = "ip"
     STR = "str"
+    BIN = "bin"
     BEG = "beg"
     END = "end"
     SUB = "sub"
     DIR = "dir"
     DOM = "dom"
     LEN = "len"
-    BIN = "bin"
+    REG = "reg"
 
 
 class IntRange(msgspec.Struct, frozen=True):
@@ -46,11 +47,16 @@ class Network(msgspec.Struct, frozen=True):
     bits: int
 
 
-Pattern = bytes | IntRange | Network
+class Converter(msgspec.Struct, frozen=True):
+    """What makes another sample of one."""
+
+    name: str
+    text: str = ""
+    numbers: tuple[int, ...] = ()
 
 
 class Term(msgspec.Struct, frozen=True):
-    """One fetch and one comparison; `then` and `otherwise` are terms, ACCEPTED or REJECTED."""
+    """A fetch, converters, a comparison; `then` and `otherwise` are terms, ACCEPTED or REJECTED."""
 
     fetch: str
     matcher: Matcher
@@ -60,9 +66,9 @@ class Term(msgspec.Struct, frozen=True):
     numbers: tuple[int, ...] = ()  # arguments: indices, slots, occurrences
     insensitive: bool = False
     negated: bool = False  # where it stands what it says counts the other way round
-    texts: tuple[bytes, ...] = ()
-    ranges: tuple[IntRange, ...] = ()
-    networks: tuple[Network, ...] = ()
+    patterns: int = -1  # the number of its list in the settings; -1: the matcher needs none
+    pattern: str = ""  # the first one of the line, for those who show it
+    converters: tuple[Converter, ...] = ()  # from the left to the right
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -72,14 +78,6 @@ class Target(msgspec.Struct, frozen=True):
     kind: (
         str  # "backend", "server", "frontend", or of the section "id", "name", "be_name", "fe_name"
     )
-
-
-class Converter(msgspec.Struct, frozen=True):
-    """What makes another sample of one."""
-
-    name: str
-    text: str = ""
-    numbers: tuple[int, ...] = ()
 
 
 class Value(msgspec.Struct, frozen=True):

@@ -227,6 +227,7 @@ class Settings(msgspec.Struct, frozen=True):
     proxies: tuple[Proxy, ...]  # in the order of the file
     resolverd: ResolverdSettings
     tls_contexts: tuple[TlsContext, ...] = ()
+    lists: tuple[bytes, ...] = ()  # of patterns, by number: proxy/lists/layout.pxd
 
     @property
     def frontends(self) -> tuple[Proxy, ...]:

@@ -55,14 +55,20 @@ class TooLongError(Exception):
 class SectionRules:
     """The conditions of one section, compiled."""
 
-    def __init__(self, section: HttpSection, segment: Segment, process: int = 0) -> None:
-        """`process`: the id that `%pid` tells."""
+    def __init__(
+        self,
+        section: HttpSection,
+        segment: Segment,
+        lists: Sequence[bytes] = (),
+        process: int = 0,
+    ) -> None:
+        """`lists` are those of the settings; `process`: the id that `%pid` tells."""
         forms = list(dict.fromkeys(formats_of(section)))
         self._formats = Formats(segment, forms, process=process) if forms else None
         self._forms = {form: number for number, form in enumerate(forms)}
         every = list(_conditions(section))
         self._section = section
-        self._conditions = Conditions(segment, every)
+        self._conditions = Conditions(segment, every, lists)
         self._numbers = {id(condition): number for number, condition in enumerate(every)}
         self._users = () if section.users is None else (section.users,)
 

@@ -53,7 +53,9 @@ class HttpServices:
             SCRAPES_MAX, turns, lambda selection: Scrape(self.report, selection)
         )
         self.rules = {
-            proxy.name: SectionRules(proxy.http, report.runtime.segment, report.runtime.main_pid)
+            proxy.name: SectionRules(
+                proxy.http, report.runtime.segment, report.settings.lists, report.runtime.main_pid
+            )
             for proxy in report.proxies
             if proxy.http is not None
         }

@@ -12,11 +12,12 @@ from proxy.relay.balance.least cimport blocks_forget, least_loaded, load_of
 from proxy.relay.balance.queue cimport has_place
 from proxy.relay.balance.ring cimport nearer_before, node_at_or_after
 from proxy.relay.balance.schedule cimport schedule_build, schedule_free
-from proxy.relay.balance.source_hash cimport NO_SOURCE, avalanche
+from proxy.relay.balance.source_hash cimport NO_SOURCE
 from proxy.relay.state.server_view cimport server_cached
 from proxy.relay.state.types cimport (
     BALANCE_FIRST, BALANCE_LEASTCONN, BALANCE_RANDOM, BALANCE_SOURCE, NO_SLOT, SCHEDULE_RING,
     Backend, Engine, Schedule)
+from proxy.rules.coding.hashes cimport avalanche
 from shm.atomics cimport (
     count, exchange_pointer, fetch_add, load_acquire, load_pointer, load_relaxed)
 from shm.eligibility cimport ServerView

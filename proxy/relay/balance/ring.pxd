@@ -8,7 +8,7 @@
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
-from proxy.relay.balance.source_hash cimport avalanche
+from proxy.rules.coding.hashes cimport avalanche
 from proxy.relay.state.types cimport Schedule
 from shm.segment cimport View
 

@@ -1,16 +1,13 @@
-# The number behind `balance source`: a client's address in 32 bits, and what spreads it.
+# The number behind `balance source`: a client's address in 32 bits.
 #
 # Pure arithmetic. As in HAProxy the address is the number itself, whatever function `hash-type`
-# names: the functions hash texts, and an address is none. `avalanche` spreads it over 32 bits.
+# names: the functions hash texts, and an address is none. `avalanche` spreads it over 32 bits
+# (proxy/rules/coding/hashes.pxd).
 
 from libc.stdint cimport uint32_t, uint64_t
 
 from proxy.relay.state.syscalls cimport (
     AF_INET, AF_INET6, ntohl, sockaddr, sockaddr_in, sockaddr_in6)
-
-cdef enum:
-    # Bob Jenkins' mixing leaves the top bits of its result alone: the lower ones reach them so
-    AVALANCHE_FACTOR = 0xC0000001
 
 cdef extern from *:
     """
@@ -28,14 +25,3 @@ cdef inline uint64_t hash_address(const sockaddr *address) noexcept nogil:
         words = <const uint32_t *>&(<const sockaddr_in6 *>address).sin6_addr
         return ntohl(words[0]) ^ ntohl(words[1]) ^ ntohl(words[2]) ^ ntohl(words[3])
     return NO_SOURCE
-
-
-cdef inline uint32_t avalanche(uint32_t value) noexcept nogil:
-    """Bob Jenkins' full avalanche of four bytes (burtleburtle.net/bob/hash/integer.html)."""
-    value = (value + <uint32_t>0x7ED55D16) + (value << 12)
-    value = (value ^ <uint32_t>0xC761C23C) ^ (value >> 19)
-    value = (value + <uint32_t>0x165667B1) + (value << 5)
-    value = (value + <uint32_t>0xD3A2646C) ^ (value << 9)
-    value = (value + <uint32_t>0xFD7046C5) + (value << 3)
-    value = (value ^ <uint32_t>0xB55A4F09) ^ (value >> 16)
-    return value * <uint32_t>AVALANCHE_FACTOR

@@ -31,11 +31,11 @@ OF_THE_FRONT = frozenset({"dst", "dst_port"})
 cdef class Rulesets:
     """The rules of all sections of a configuration; MemoryError."""
 
-    def __init__(self, segment, proxies) -> None:
-        """`proxies` are all sections of the settings."""
+    def __init__(self, segment, proxies, lists=()) -> None:
+        """`proxies` are all sections of the settings, `lists` its lists of patterns."""
         every = [rule for proxy in proxies if proxy.rules for rule in proxy.rules.every]
         conditions = list(dict.fromkeys(rule.condition for rule in every if rule.condition))
-        self.conditions = Conditions(segment, conditions)
+        self.conditions = Conditions(segment, conditions, lists)
         self.rules = <Rule *>zeroed(len(every), sizeof(Rule))
         self.frontends = <FrontendRules *>zeroed(len(proxies), sizeof(FrontendRules))
         self.backends = <BackendRules *>zeroed(len(proxies), sizeof(BackendRules))

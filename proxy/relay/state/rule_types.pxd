@@ -3,7 +3,7 @@
 
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint8_t
 
-from proxy.rules.types cimport Pattern, Scratch, Term
+from proxy.rules.types cimport Patterns, Scratch, Term
 
 cdef enum:
     ALWAYS = -1  # the condition of a rule without one
@@ -55,5 +55,5 @@ cdef struct BackendRules:
 
 cdef struct Judge:
     const Term *terms
-    const Pattern *patterns
+    const Patterns *patterns
     Scratch *scratch

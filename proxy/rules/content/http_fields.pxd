@@ -5,7 +5,7 @@ from libc.stddef cimport size_t
 from libc.stdint cimport INT64_MAX, int64_t
 from libc.string cimport memchr
 
-from proxy.rules.match cimport same
+from proxy.lists.lookup cimport same
 
 cdef enum:
     HOST_BYTES = 4

@@ -3,7 +3,7 @@
 from libc.stddef cimport size_t
 
 from proxy.rules.codes cimport FETCH_RDP_COOKIES
-from proxy.rules.match cimport same
+from proxy.lists.lookup cimport same
 from proxy.rules.sample cimport set_number, set_text
 from proxy.rules.types cimport Call, ContentView, Sample
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from proxy.config.linking.rules.conditions import ListTable
 from proxy.config.model.http import Action, HttpSection, RequestRule, StatsPage
 from proxy.config.model.rules import ACCEPTED, REJECTED, Condition, Matcher, Term
+from proxy.lists.pack import Packer
 
+TABLE = ListTable()  # of all these sections
 METRICS = HttpSection(rulesets=((RequestRule(Action.METRICS),),), metrics_path="/metrics")
 
 
 def on_paths(*paths: str) -> Condition:
     """`if { path <path>... }`."""
-    texts = tuple(path.encode() for path in paths)
-    return Condition((Term("path", Matcher.STR, ACCEPTED, REJECTED, texts=texts),))
+    packer = Packer("str")
+    for path in paths:
+        packer.add_text(path.encode())
+    number = TABLE.number(packer.packed())
+    return Condition((Term("path", Matcher.STR, ACCEPTED, REJECTED, patterns=number),))
 
 
 def metrics_on(*paths: str, page: StatsPage | None = None) -> HttpSection:

@@ -42,6 +42,7 @@ from shm.shape import Shape
 from shm.slots import AdminTableWriter, HealthTableWriter, SlotTableReader, SlotTableWriter
 from shm.states import AdminFlag, AdminState, Cause, ProcessState, SlotFlag
 from tests.support.common import PATIENCE_SECONDS, require_program, wait_for
+from tests.support.control.sections import TABLE
 from tests.support.rows import CarriedRow
 
 if TYPE_CHECKING:
@@ -122,6 +123,7 @@ class World:
             msgspec.structs.replace(base, stats_sockets=lines),
             numbered,
             resolverd or ResolverdSettings(),
+            lists=TABLE.every,
         )
         nameservers = sum(len(section.nameservers) for section in self.settings.resolverd.sections)
         self.segment = Segment.create(

@@ -13,6 +13,7 @@ from proxy.config.lines.rules.expression import parse_expression
 from proxy.config.lines.table import Statement, Treatment, Word, works
 from proxy.config.text.messages import ConfigError
 from proxy.config.text.names import check_label
+from proxy.config.text.pem import full_path
 
 _REQUEST = "http-request"
 
@@ -47,10 +48,11 @@ def _acl(statement: Statement, draft: ProxyDraft) -> None:
             "disjunction within a condition."
         )
     try:
-        found = parse_expression(statement.origin, statement.words[2:], statement.warn)
+        folder = full_path("", "", statement.context, statement.origin)
+        found = parse_expression(statement.origin, statement.words[2:], statement.warn, folder)
     except ConfigError as error:
         raise ConfigError(f"error detected while parsing ACL '{name}' : {error}") from error
-    draft.http.expressions[name] = (*draft.http.expressions.get(name, ()), found)
+    draft.http.expressions[name] = (*draft.http.expressions.get(name, ()), *found)
 
 
 def _monitor(statement: Statement, draft: ProxyDraft) -> None:

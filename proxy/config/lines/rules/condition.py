@@ -37,9 +37,16 @@ Clauses = tuple[tuple[Literal, ...], ...]
 
 
 def parse_clauses(
-    origin: Origin, words: Sequence[str], named: Lists, warn: Callable[[str], None]
+    origin: Origin,
+    words: Sequence[str],
+    named: Lists,
+    warn: Callable[[str], None],
+    folder: str = "",
 ) -> Clauses:
-    """The clauses of the words after `if`; `named` are the section's own lists."""
+    """The clauses of the words after `if`; `named` are the section's own lists.
+
+    The paths of files begin in `folder`.
+    """
     clauses: list[list[Literal]] = [[]]
     negated = False
     rest = list(words)
@@ -55,7 +62,9 @@ def parse_clauses(
         if not bare:
             continue
         expressions = (
-            (_anonymous(origin, rest, warn),) if bare == "{" else _named(origin, bare, named, warn)
+            _anonymous(origin, rest, warn, folder)
+            if bare == "{"
+            else _named(origin, bare, named, warn)
         )
         clauses[-1].append(Literal(negated, expressions, "" if bare == "{" else bare))
         negated = False
@@ -64,14 +73,16 @@ def parse_clauses(
     return tuple(map(tuple, clauses))
 
 
-def _anonymous(origin: Origin, rest: list[str], warn: Callable[[str], None]) -> Expression:
+def _anonymous(
+    origin: Origin, rest: list[str], warn: Callable[[str], None], folder: str
+) -> tuple[Expression, ...]:
     """The expression up to the closing brace, which is taken from the words."""
     if "}" not in rest:
         raise ConfigError("missing closing '}' in condition")
     end = rest.index("}")
     words = tuple(rest[:end])
     del rest[: end + 1]
-    return parse_expression(origin, words, warn)
+    return parse_expression(origin, words, warn, folder)
 
 
 def _named(
@@ -83,7 +94,7 @@ def _named(
         if first.file != origin.file or first.line < origin.line:
             return named[name]
     elif name in PREDEFINED:
-        return (parse_expression(origin, tuple(PREDEFINED[name].split()), warn),)
+        return parse_expression(origin, tuple(PREDEFINED[name].split()), warn)
     raise ConfigError(f"no such ACL : '{name}'{hint(name, (*named, *PREDEFINED))}")
 
 

@@ -5,9 +5,13 @@ To add a converter: an entry here, a number and a function in proxy/rules/.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import NamedTuple
 
 from proxy.config.lines.rules.arguments import integer, is_variable
+from proxy.config.lines.rules.fetches import SampleType
 from proxy.config.model.rules import Converter
 from proxy.config.text.calls import Call
 from proxy.config.text.messages import ConfigError
@@ -15,37 +19,36 @@ from proxy.config.text.suggest import hint
 
 ALL_BYTES = -1
 FIELD_MAX = 2**31  # no text has so many
-BINARY = frozenset(  # fetches whose samples HAProxy makes no numbers of
-    (
-        *("bin", "ipv6", "meth", "method", "res.payload", "res.payload_lv", "res.body"),
-        *("payload", "payload_lv", "req.payload", "req.payload_lv", "req.ssl_cipherlist"),
-        *("req.ssl_keyshare_groups", "req.ssl_sigalgs", "req.ssl_supported_groups"),
-    )
-)
-_OF_NUMBERS = ("neg", "cpl", "not", "bool", "even", "odd")
-_ALONE = ("upper", "lower", "hex", "length", *_OF_NUMBERS)
-_WITH_NUMBER = ("add", "sub", "mul", "div", "mod", "and", "or", "xor")
+_TRUTH, _NUMBER, _ADDRESS, _TEXT, _BYTES, *_ = SampleType
+_Reader = Callable[[str, tuple[str, ...]], Converter]
 
 
-def converter_of(call: Call) -> Converter:
-    """The converter that a call is; raises ConfigError."""
-    name, arguments = call
-    if name not in CONVERTERS:
-        found = hint(name, CONVERTERS)
-        raise ConfigError(f"converter '{name}' is unknown, or not supported yet{found}")
-    return CONVERTERS[name](name, arguments or ())
+class Kind(NamedTuple):
+    """One converter: what it takes, what it gives, and how its arguments are read."""
+
+    takes: SampleType
+    gives: SampleType
+    read: _Reader
 
 
-def converters_of(fetch: str, calls: Sequence[Call]) -> tuple[Converter, ...]:
-    """The converters behind a fetch; ConfigError for one that takes no such sample."""
-    binary = fetch in BINARY
-    found = tuple(map(converter_of, calls))
-    for converter in found:
-        numeric = converter.name in _WITH_NUMBER or converter.name in _OF_NUMBERS
-        if binary and numeric:
-            raise ConfigError(f"converter '{converter.name}' cannot be applied to bytes")
-        binary = converter.name == "bytes"
-    return found
+def converters_of(
+    given: SampleType, calls: Sequence[Call]
+) -> tuple[tuple[Converter, ...], SampleType]:
+    """The converters behind a fetch, and what the last one gives.
+
+    Raises ConfigError, also for a converter that takes no such sample.
+    """
+    found = []
+    for name, arguments in calls:
+        if name not in CONVERTERS:
+            known = hint(name, CONVERTERS)
+            raise ConfigError(f"unknown converter '{name}', or not supported yet{known}")
+        kind = CONVERTERS[name]
+        if not given.becomes(kind.takes):
+            raise ConfigError(f"converter '{name}' cannot be applied")
+        found.append(kind.read(name, arguments or ()))
+        given = kind.gives
+    return tuple(found), given
 
 
 def _alone(name: str, arguments: tuple[str, ...]) -> Converter:
@@ -66,6 +69,14 @@ def _with_number(name: str, arguments: tuple[str, ...]) -> Converter:
     return Converter(name, numbers=(integer(argument, name),))
 
 
+def _hash(name: str, arguments: tuple[str, ...]) -> Converter:
+    """A seed, or 1 for the avalanche."""
+    if len(arguments) > 1:
+        what = "seed" if name in ("xxh32", "xxh64") else "avalanche"
+        raise ConfigError(f"converter '{name}': write {name}([<{what}>])")
+    return Converter(name, numbers=(integer(arguments[0], name) if arguments else 0,))
+
+
 def _bytes(name: str, arguments: tuple[str, ...]) -> Converter:
     if not 1 <= len(arguments) <= 2:
         raise ConfigError(f"converter '{name}': write {name}(<offset>[,<length>])")
@@ -75,7 +86,8 @@ def _bytes(name: str, arguments: tuple[str, ...]) -> Converter:
     return Converter(name, numbers=(numbers[0], numbers[1] if len(numbers) > 1 else ALL_BYTES))
 
 
-def _field(name: str, arguments: tuple[str, ...]) -> Converter:
+def _parts(name: str, arguments: tuple[str, ...]) -> Converter:
+    """`field` and `word`."""
     if not 2 <= len(arguments) <= 3:
         raise ConfigError(f"converter '{name}': write {name}(<index>,<delimiters>[,<count>])")
     index = integer(arguments[0], name)
@@ -89,9 +101,52 @@ def _field(name: str, arguments: tuple[str, ...]) -> Converter:
     return Converter(name, arguments[1], numbers)
 
 
-CONVERTERS: dict[str, Callable[[str, tuple[str, ...]], Converter]] = {
-    **dict.fromkeys(_ALONE, _alone),
-    **dict.fromkeys(_WITH_NUMBER, _with_number),
-    "bytes": _bytes,
-    "field": _field,
+def _mask(name: str, arguments: tuple[str, ...]) -> Converter:
+    """Bits of IPv4 and IPv6; without the second, an address of IPv6 alone has no sample."""
+    if not 1 <= len(arguments) <= 2:
+        raise ConfigError(f"converter '{name}': write {name}(<mask4>[,<mask6>])")
+    bits = [_mask_bits(name, text, size) for text, size in zip(arguments, (32, 128), strict=False)]
+    return Converter(name, numbers=(bits[0], bits[1] if len(bits) > 1 else -1))
+
+
+def _mask_bits(name: str, text: str, size: int) -> int:
+    reader = ipaddress.IPv4Address if size == 32 else ipaddress.IPv6Address
+    with suppress(ValueError):
+        mask = 0
+        bits = int(text) if text.isdecimal() else (mask := int(reader(text))).bit_count()
+        if bits <= size and mask in (0, (1 << size) - (1 << (size - bits))):
+            return bits
+    version = "IPv4" if size == 32 else "IPv6"
+    raise ConfigError(
+        f"converter '{name}': failed to parse '{text}' as type '{version} mask': write a number "
+        "of bits, or a mask whose bits are neighbours"
+    )
+
+
+def _time(name: str, arguments: tuple[str, ...]) -> Converter:
+    if not 1 <= len(arguments) <= 2 or not arguments[0]:
+        raise ConfigError(f"converter '{name}': write {name}(<format>[,<offset in seconds>])")
+    offset = integer(arguments[1], name) if len(arguments) > 1 else 0
+    return Converter(name, arguments[0], (offset,))
+
+
+CONVERTERS: dict[str, Kind] = {
+    **dict.fromkeys(("upper", "lower"), Kind(_TEXT, _TEXT, _alone)),
+    "hex": Kind(_BYTES, _TEXT, _alone),
+    "base64": Kind(_BYTES, _TEXT, _alone),
+    "b64dec": Kind(_TEXT, _BYTES, _alone),
+    "length": Kind(_TEXT, _NUMBER, _alone),
+    "bytes": Kind(_BYTES, _BYTES, _bytes),
+    **dict.fromkeys(("field", "word"), Kind(_TEXT, _TEXT, _parts)),
+    **dict.fromkeys(("neg", "cpl"), Kind(_NUMBER, _NUMBER, _alone)),
+    **dict.fromkeys(("not", "bool", "even", "odd"), Kind(_NUMBER, _TRUTH, _alone)),
+    **dict.fromkeys(
+        ("add", "sub", "mul", "div", "mod", "and", "or", "xor"),
+        Kind(_NUMBER, _NUMBER, _with_number),
+    ),
+    "ipmask": Kind(_ADDRESS, _ADDRESS, _mask),
+    **dict.fromkeys(
+        ("djb2", "sdbm", "wt6", "crc32", "crc32c", "xxh32", "xxh64"), Kind(_BYTES, _NUMBER, _hash)
+    ),
+    **dict.fromkeys(("ltime", "utime"), Kind(_NUMBER, _TEXT, _time)),
 }

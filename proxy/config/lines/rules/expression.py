@@ -1,101 +1,129 @@
 """One expression of a condition: a fetch, flags and patterns (manual sections 7.1 and 7.2).
 
 Owns what stands behind `acl <name>` and between braces. Names of backends, servers and user lists
-are looked up when all sections are known (linking/rules/conditions.py).
+are looked up when all sections are known (linking/conditions.py).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
 
 from proxy.config.http_drafts import Expression
 from proxy.config.lines.rules.arguments import ArgumentReader
-from proxy.config.lines.rules.fetches import FETCHES, RULES, Argument, Fetch, SampleType
-from proxy.config.lines.rules.patterns import (
-    bytes_of,
-    network_of,
-    ranges_of,
-    text_of,
-    versions_of,
+from proxy.config.lines.rules.converters import converters_of
+from proxy.config.lines.rules.fetches import (
+    FETCHES,
+    RULES,
+    USUAL_MATCHERS,
+    Argument,
+    Fetch,
+    SampleType,
 )
-from proxy.config.model.rules import Matcher
+from proxy.config.lines.rules.lists import ListReader
+from proxy.config.model.rules import Converter, Matcher
 from proxy.config.model.settings import Origin
+from proxy.config.text.calls import whole_calls
 from proxy.config.text.messages import ConfigError
 from proxy.config.text.suggest import hint
 
-_CALL = re.compile(r"([^(),]+)(?:\(([^()]*)\))?(,.*)?")
-_LATER_FLAGS = {
-    "-f": "patterns of a file",
-    "-M": "maps",
-    "-u": "the number of a list",
-}
+_OF_TEXTS = (
+    *(Matcher.STR, Matcher.BEG, Matcher.END, Matcher.SUB, Matcher.DIR, Matcher.DOM),
+    Matcher.REG,
+)
+_WITHOUT_PATTERNS = (Matcher.FOUND, Matcher.BOOL)
 _HERE = tuple(name for name, fetch in FETCHES.items() if RULES & fetch.scope)
 READ_AS_VALUES = (Argument.PART, Argument.BLOCK, Argument.ANY_NAME)
 _OCCURRENCE = re.compile(r"-?[0-9]|-10|[0-9]{2,4}")  # from the end, HAProxy knows ten
 
 
+class _Sample(NamedTuple):
+    """What an expression compares; `type` is that behind the converters."""
+
+    name: str
+    fetch: Fetch
+    arguments: tuple[str, ...]
+    converters: tuple[Converter, ...]
+    type: SampleType
+
+    @property
+    def usual_matcher(self) -> Matcher:
+        """The method without `-m`: converters end what an old spelling says of it."""
+        spelled = None if self.converters else self.fetch.matcher
+        found = spelled or USUAL_MATCHERS.get(self.type)
+        if found is None:
+            raise ConfigError(
+                "matching method must be specified first (using '-m') when using a sample fetch "
+                f"of this type ('{self.name}')"
+            )
+        return found
+
+
 def parse_expression(
-    origin: Origin, words: tuple[str, ...], warn: Callable[[str], None]
-) -> Expression:
-    """The expression that these words are; warns of one without patterns, which never matches."""
+    origin: Origin, words: tuple[str, ...], warn: Callable[[str], None], folder: str = ""
+) -> tuple[Expression, ...]:
+    """The expressions that these words are, one of which has to match: `-i` may come between files.
+
+    Warns of one without patterns, which never matches. The paths of files begin in `folder`.
+    """
     if not words:
         raise ConfigError("missing fetch method in ACL expression ''")
-    fetch, arguments = _fetch(words[0])
-    matcher, insensitive, ended, patterns = _flags(fetch, words[1:])
+    sample = _sample(words[0])
+    flags = _Flags(sample, folder)
+    patterns = flags.read(words[1:])
     if "" in patterns:
         raise ConfigError(f"'{words[0]}': an empty pattern is not possible; '-m len 0' is")
-    if matcher not in fetch.type.matchers:
-        known = ", ".join(each.value for each in fetch.type.matchers)
-        raise ConfigError(
-            f"matching method '{matcher.value}' is not supported yet for '{words[0]}', which gives "
-            f"a {fetch.type.value}: use {known}"
-        )
-    if matcher in (Matcher.FOUND, Matcher.BOOL):
+    matcher = flags.matcher
+    expression = Expression(
+        word=words[0],
+        fetch=sample.fetch.name,
+        arguments=sample.arguments,
+        matcher=matcher,
+        insensitive=False,
+        patterns=b"",
+        words=patterns,
+        origin=origin,
+        converters=sample.converters,
+        of_file=flags.of_file,
+    )
+    if matcher in _WITHOUT_PATTERNS:
         if patterns:
             raise ConfigError(
                 f"'{words[0]}' with matching method '{matcher.value}' takes no pattern "
                 f"(got '{patterns[0]}')"
             )
-    elif not patterns and not ended:
+        return (expression,)
+    if not patterns and not flags.ended and not flags.of_file:
         warn(
             f"'{words[0]}' has no pattern to match against, so it never matches: add one, or "
             "'-m found' to ask for existence, or '--' if this is what you want"
         )
-    numbers = matcher in (Matcher.INT, Matcher.LEN)
-    texts = not numbers and matcher is not Matcher.IP
-    dotted = fetch.name == "req.ssl_ver" and "-m" not in words
-    ranges = versions_of if dotted else ranges_of
-    return Expression(
-        word=words[0],
-        fetch=fetch.name,
-        arguments=arguments,
-        matcher=matcher,
-        insensitive=insensitive,
-        texts=tuple(map(bytes_of if matcher is Matcher.BIN else text_of, patterns))
-        if texts
-        else (),
-        ranges=tuple(ranges(patterns)) if numbers else (),
-        networks=tuple(map(network_of, patterns)) if matcher is Matcher.IP else (),
-        origin=origin,
+    return tuple(
+        msgspec.structs.replace(expression, insensitive=insensitive, patterns=reader.packed())
+        for insensitive, reader in flags.lists(patterns).items()
     )
 
 
-def _fetch(word: str) -> tuple[Fetch, tuple[str, ...]]:
-    match = _CALL.fullmatch(word)
-    name = match[1] if match else word.partition("(")[0]
+def _sample(word: str) -> _Sample:
+    """What is compared: a fetch, and converters behind commas."""
+    name = re.split("[(,]", word)[0]
     if name not in FETCHES or not RULES & FETCHES[name].scope:
         raise ConfigError(
             f"fetch method '{name}' is unknown, or not supported yet{hint(name, _HERE)}"
         )
-    if match is None:
-        raise ConfigError(f"'{word}': the arguments of a fetch end with ')'")
-    if match[3]:
-        raise ConfigError(f"'{word}': converters ('{match[3]}') are not supported yet")
     fetch = FETCHES[name]
-    arguments = tuple(match[2].split(",")) if match[2] else ()
+    try:
+        calls = whole_calls(word)
+        converters, kind = converters_of(fetch.type, calls.converters)
+    except ConfigError as error:
+        raise ConfigError(f"{error} in ACL expression '{word}'") from error
+    arguments = calls.fetch.arguments or ()
     _check_arguments(word, fetch, arguments)
-    return fetch, arguments
+    return _Sample(name, fetch, arguments, converters, kind)
 
 
 def _check_arguments(word: str, fetch: Fetch, arguments: tuple[str, ...]) -> None:
@@ -114,46 +142,99 @@ def _check_arguments(word: str, fetch: Fetch, arguments: tuple[str, ...]) -> Non
         raise ConfigError(f"'{word}': write {usage}")
 
 
-def _flags(fetch: Fetch, words: tuple[str, ...]) -> tuple[Matcher, bool, bool, tuple[str, ...]]:
-    """The matcher, whether case is ignored, whether `--` was there, and the patterns."""
-    matcher: Matcher | None = None
-    insensitive, ended = False, False
-    while words and words[0].startswith("-") and not ended and not _is_number(fetch, words[0]):
-        flag, words = words[0], words[1:]
-        if flag == "-i":
-            insensitive = True
-        elif flag == "-m":
-            matcher, words = _matcher(words), words[1:]
-        elif flag == "--":
-            ended = True
-        elif flag in _LATER_FLAGS:
-            raise ConfigError(f"'{flag}' ({_LATER_FLAGS[flag]}) is not supported yet")
-        elif flag != "-n":  # names are never resolved here
-            raise ConfigError(
-                f"'{flag}' is not a valid ACL option. Please use '--' before any pattern "
-                "beginning with a '-'."
+class _Flags:
+    """The flags of an expression, in their order, and the lists that they make."""
+
+    def __init__(self, sample: _Sample, folder: str) -> None:
+        self.ended = False  # by `--`
+        self.of_file = False
+        self._sample = sample
+        self._folder = folder
+        self._matcher: Matcher | None = None
+        self._insensitive = False
+        self._readers: dict[bool, ListReader] = {}
+
+    @property
+    def matcher(self) -> Matcher:
+        """The method of `-m`, or the usual one."""
+        return self._matcher or self._sample.usual_matcher
+
+    @property
+    def _dotted(self) -> bool:
+        """Whether numbers are versions: what HAProxy compares without `-m`."""
+        return (
+            self._matcher is None
+            and self._sample.fetch.name == "req.ssl_ver"
+            and (not self._sample.converters)
+        )
+
+    def read(self, words: tuple[str, ...]) -> tuple[str, ...]:
+        """Read flags up to the first pattern; the patterns."""
+        while words and words[0].startswith("-") and not self.ended:
+            flag, words = words[0], words[1:]
+            if flag == "-i":
+                self._insensitive = True
+            elif flag == "-m":
+                self._matcher, words = self._method(words), words[1:]
+            elif flag == "-f":
+                self._file(words[0] if words else "")
+                words = words[1:]
+            elif flag == "-u":
+                _check_number(words[0] if words else "")
+                words = words[1:]
+            elif flag == "-M":
+                raise ConfigError("'-M' (maps) is not supported yet")
+            elif flag == "--":
+                self.ended = True
+            elif flag != "-n":  # names are never resolved here
+                raise ConfigError(
+                    f"'{flag}' is not a valid ACL option. Please use '--' before any pattern "
+                    "beginning with a '-'."
+                )
+        return words
+
+    def lists(self, patterns: tuple[str, ...]) -> dict[bool, ListReader]:
+        """The lists by whether case is ignored, after the patterns of the line were added."""
+        if patterns or not self._readers:
+            self._reader().add(patterns)
+        return self._readers
+
+    def _reader(self) -> ListReader:
+        insensitive = self._insensitive and self.matcher in _OF_TEXTS
+        if insensitive not in self._readers:
+            self._readers[insensitive] = ListReader(
+                self.matcher, insensitive=insensitive, dotted=self._dotted
             )
-    found = matcher or fetch.usual_matcher
-    if found is None:
-        raise ConfigError(
-            "matching method must be specified first (using '-m') when using a sample fetch of "
-            f"this type ('{fetch.name}')"
-        )
-    return found, insensitive, ended, words
+        return self._readers[insensitive]
+
+    def _method(self, words: tuple[str, ...]) -> Matcher:
+        name = words[0] if words else ""
+        if self.of_file:
+            raise ConfigError(
+                "'-m' must only be specified before patterns and files in parsing ACL expression"
+            )
+        known = {matcher.value: matcher for matcher in Matcher}
+        if name not in known:
+            raise ConfigError(
+                f"unknown matching method '{name}' when parsing ACL expression{hint(name, known)}"
+            )
+        found = known[name]
+        if not self._sample.type.suits(found):
+            raise ConfigError(
+                f"matching method '{name}' cannot be used with fetch keyword '{self._sample.name}'"
+            )
+        return found
+
+    def _file(self, path: str) -> None:
+        if self.matcher in _WITHOUT_PATTERNS:
+            raise ConfigError(f"matching method '{self.matcher.value}' takes no pattern (got '-f')")
+        if self._dotted:
+            raise ConfigError("'-f' takes no versions yet: write numbers, and '-m int' before it")
+        self._reader().add_file(str(Path(self._folder, path)) if path else "")
+        self.of_file = True
 
 
-def _is_number(fetch: Fetch, word: str) -> bool:
-    """A negative number is a pattern, not a flag."""
-    return fetch.type is SampleType.NUMBER and word[1:2].isdecimal()
-
-
-def _matcher(words: tuple[str, ...]) -> Matcher:
-    name = words[0] if words else ""
-    known = {matcher.value: matcher for matcher in Matcher}
-    if name == "reg":
-        raise ConfigError(f"matching method '{name}' is not supported yet")
-    if name not in known:
-        raise ConfigError(
-            f"unknown matching method '{name}' when parsing ACL expression{hint(name, known)}"
-        )
-    return known[name]
+def _check_number(word: str) -> None:
+    """ConfigError for what is no number of a list."""
+    if not word.removeprefix("-").isdecimal():
+        raise ConfigError("the argument of -u must be an integer")

@@ -21,23 +21,38 @@ class SampleType(enum.Enum):
     ADDRESS = "address"
     TEXT = "text"
     BYTES = "bytes"
+    METHOD = "method"
+    ADDRESS_6 = "address of IPv6"
 
-    @property
-    def matchers(self) -> tuple[Matcher, ...]:
-        """The methods that compare it, the usual one first."""
-        return _MATCHERS[self]
+    def becomes(self, other: SampleType) -> bool:
+        """Whether a sample of this type can be made one of the other."""
+        return other not in _IMPOSSIBLE.get(self, ())
+
+    def suits(self, matcher: Matcher) -> bool:
+        """Whether a method compares samples of this type."""
+        wanted = _COMPARED.get(matcher, SampleType.TEXT)
+        return matcher is Matcher.FOUND or self.becomes(wanted)
 
 
-_MATCHERS = {
-    SampleType.TRUTH: (Matcher.BOOL, Matcher.INT, Matcher.FOUND),
-    SampleType.NUMBER: (Matcher.INT, Matcher.BOOL, Matcher.FOUND),
-    SampleType.ADDRESS: (Matcher.IP, Matcher.FOUND),
-    SampleType.TEXT: (
-        *(Matcher.STR, Matcher.BEG, Matcher.END, Matcher.SUB, Matcher.DIR, Matcher.DOM),
-        *(Matcher.LEN, Matcher.FOUND, Matcher.BIN),
-    ),
+_IMPOSSIBLE = {  # every sample has bytes, and is some text
+    SampleType.TRUTH: (SampleType.ADDRESS,),
+    SampleType.ADDRESS_6: (SampleType.NUMBER,),
+    SampleType.BYTES: (SampleType.NUMBER, SampleType.ADDRESS),
+    SampleType.METHOD: (SampleType.NUMBER, SampleType.ADDRESS),
 }
-_MATCHERS[SampleType.BYTES] = _MATCHERS[SampleType.TEXT]
+_COMPARED = {
+    Matcher.BOOL: SampleType.NUMBER,
+    Matcher.INT: SampleType.NUMBER,
+    Matcher.IP: SampleType.ADDRESS,
+}
+USUAL_MATCHERS = {
+    SampleType.TRUTH: Matcher.BOOL,
+    SampleType.NUMBER: Matcher.INT,
+    SampleType.ADDRESS: Matcher.IP,
+    SampleType.ADDRESS_6: Matcher.IP,
+    SampleType.TEXT: Matcher.STR,
+    SampleType.METHOD: Matcher.STR,
+}
 
 
 class Scope(enum.Flag):
@@ -86,18 +101,11 @@ class Fetch(NamedTuple):
     matcher: Matcher | None = None  # of an old spelling; None: the usual one of the type
     scope: Scope = Scope.REQUEST
 
-    @property
-    def usual_matcher(self) -> Matcher | None:
-        """The method without `-m`; None: one has to be named."""
-        if self.matcher is None and self.type is SampleType.BYTES:
-            return None
-        return self.matcher or self.type.matchers[0]
 
-
-_TRUTH, _NUMBER, _ADDRESS, _TEXT, _BYTES = SampleType
+_TRUTH, _NUMBER, _ADDRESS, _TEXT, _BYTES, _METHOD, _ADDRESS_6 = SampleType
 _ENDINGS = (
     *(Matcher.BEG, Matcher.END, Matcher.SUB, Matcher.DIR, Matcher.DOM),
-    Matcher.LEN,
+    *(Matcher.LEN, Matcher.REG),
 )
 
 _CHECKS = Scope.TCP_CHECK | Scope.HTTP_CHECK
@@ -127,8 +135,8 @@ def _in_formats(name: str, kind: SampleType, argument: Argument = Argument.NONE)
 
 _IN_FORMATS = {
     "str": _in_formats("text", _TEXT, Argument.TEXT),
-    "meth": _in_formats("text", _TEXT, Argument.TEXT),
-    "bin": _in_formats("text", _TEXT, Argument.DIGITS),
+    "meth": _in_formats("text", _METHOD, Argument.TEXT),
+    "bin": _in_formats("text", _BYTES, Argument.DIGITS),
     "env": _in_formats("text", _TEXT, Argument.ENVIRONMENT),
     "hostname": _in_formats("text", _TEXT),
     "int": _in_formats("number", _NUMBER, Argument.INTEGER),
@@ -136,7 +144,7 @@ _IN_FORMATS = {
     "proc": _in_formats("number", _NUMBER),
     "nbproc": _in_formats("number", _NUMBER),
     "ipv4": _in_formats("address", _ADDRESS, Argument.ADDRESS),
-    "ipv6": _in_formats("address", _ADDRESS, Argument.ADDRESS),
+    "ipv6": _in_formats("address", _ADDRESS_6, Argument.ADDRESS),
     "date": _in_formats("date", _NUMBER, Argument.DATE),
     "rand": _in_formats("rand", _NUMBER, Argument.LIMIT),
     "uuid": _in_formats("uuid", _TEXT),
@@ -158,7 +166,7 @@ _IN_FORMATS = {
     "capture.req.method": Fetch("method", _TEXT, scope=Scope.ANSWER),
     "capture.req.ver": Fetch("version", _TEXT, scope=Scope.ANSWER),
     "status": _of_checks("status", _NUMBER, scope=Scope.HTTP_CHECK),
-    "res.body": _of_checks("res.body", _TEXT, scope=Scope.HTTP_CHECK),
+    "res.body": _of_checks("res.body", _BYTES, scope=Scope.HTTP_CHECK),
     "res.hdr": _of_checks("res.hdr", _TEXT, Argument.HEADER, Scope.HTTP_CHECK),
     "res.fhdr": _of_checks("res.fhdr", _TEXT, Argument.HEADER, Scope.HTTP_CHECK),
     "res.hdr_cnt": _of_checks("res.hdr_cnt", _NUMBER, Argument.NAME, Scope.HTTP_CHECK),
@@ -220,7 +228,7 @@ FETCHES: dict[str, Fetch] = {
     "src_port": Fetch("src_port", _NUMBER, scope=_ALL),
     "dst": Fetch("dst", _ADDRESS, scope=_ALL),
     "dst_port": Fetch("dst_port", _NUMBER, scope=_ALL),
-    "method": Fetch("method", _TEXT, scope=_REQUEST),
+    "method": Fetch("method", _METHOD, scope=_REQUEST),
     "query": Fetch("query", _TEXT, scope=_REQUEST),
     "url_param": Fetch("url_param", _TEXT, Argument.NAME, scope=_REQUEST),
     "req.hdr": Fetch("req.hdr", _TEXT, Argument.HEADER, scope=_REQUEST),

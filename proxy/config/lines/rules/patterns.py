@@ -6,14 +6,19 @@ Pure; raises ConfigError for what is no pattern of its kind.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable, Iterator, Sequence
+from string import hexdigits
 
 from proxy.config.model.rules import IntRange, Network
 from proxy.config.text.messages import ConfigError
 
+INTEGER_LIMITS = (-(2**63), 2**63 - 1)
 OPERATORS = ("eq", "ge", "gt", "le", "lt")
 VERSION_PART_MAX = 65_535
 _Bound = Callable[[str, str], int | None]  # one end, and the whole word for messages
+DIGITS_MAX = 18
+_RANGE = re.compile(r"([^:-]*)([:-]?)(.*)", re.DOTALL)  # as HAProxy: `-` is no sign
 
 
 def ranges_of(words: Sequence[str]) -> Iterator[IntRange]:
@@ -36,35 +41,35 @@ def _ranges_of(words: Sequence[str], bound: _Bound) -> Iterator[IntRange]:
 
 
 def _range(word: str, operator: str, bound: _Bound) -> IntRange:
-    low, colon, high = word.partition(":")
+    match = _RANGE.fullmatch(word)
+    assert match is not None, "every word has the form"
+    low, separator, high = match.groups()
+    first, last = bound(low, word), bound(high, word)
     if operator == "eq":
-        found = IntRange(bound(low, word), bound(high, word) if colon else bound(low, word))
-        if found.low is None and found.high is None:
-            raise ConfigError(f"'{word}' is not a number or a range")
-        if found.low is not None and found.high is not None and found.low > found.high:
+        if first is None and last is None:
+            raise ConfigError(f"'{word}' is not a valid number range")
+        found = IntRange(first, last if separator else first)
+        if first is not None and last is not None and first > last:
             raise ConfigError(f"'{word}' is not a valid number range: it ends before it begins")
         return found
-    if colon:
+    if separator or first is None:
         raise ConfigError(f"'{word}': a range stands behind 'eq' only, not behind '{operator}'")
-    number = bound(low, word)
-    if number is None:
-        raise ConfigError(f"'{word}' is not a number")
     return {
-        "ge": IntRange(number, None),
-        "gt": IntRange(number + 1, None),
-        "le": IntRange(None, number),
-        "lt": IntRange(None, number - 1),
+        "ge": IntRange(first, None),
+        "gt": IntRange(first + 1, None),
+        "le": IntRange(None, first),
+        "lt": IntRange(None, first - 1),
     }[operator]
 
 
-def _bound(text: str, word: str) -> int | None:
+def _bound(digits: str, word: str) -> int | None:
     """One end of a range; None where it is open."""
-    if not text:
-        return None
-    digits = text.removeprefix("-")
-    if not (digits.isascii() and digits.isdecimal()) or len(digits) > 18:
+    if digits and not (digits.isascii() and digits.isdecimal()):
+        one_of = "number" if word.strip("0123456789:-") else "valid number range"
+        raise ConfigError(f"'{word}' is not a {one_of}")
+    if len(digits) > DIGITS_MAX:
         raise ConfigError(f"'{word}' is not a number")
-    return int(text)
+    return int(digits) if digits else None
 
 
 def _version(text: str, word: str) -> int | None:
@@ -80,14 +85,6 @@ def _version(text: str, word: str) -> int | None:
     return major << 16 | minor
 
 
-def bytes_of(word: str) -> bytes:
-    """What hexadecimal digits say, two a byte."""
-    try:
-        return bytes.fromhex(word if word.isalnum() else "x")
-    except ValueError:
-        raise ConfigError(f"'{word}' is not a row of hexadecimal digits, two for a byte") from None
-
-
 def network_of(word: str) -> Network:
     """An address, or a network `address/bits` or `address/mask`."""
     try:
@@ -97,6 +94,16 @@ def network_of(word: str) -> Network:
             f"'{word}' is not a valid IPv4 or IPv6 address (host names are not resolved here)"
         ) from None
     return Network(found.network_address.packed, found.prefixlen)
+
+
+def bytes_of(word: str) -> bytes:
+    """Bytes by pairs of hexadecimal digits."""
+    if len(word) % 2:
+        raise ConfigError("an even number of hex digit is expected")
+    wrong = next((letter for letter in word if letter not in hexdigits), None)
+    if wrong is not None:
+        raise ConfigError(f"an hex digit is expected (found '{wrong}')")
+    return bytes.fromhex(word)
 
 
 def text_of(word: str) -> bytes:

@@ -132,4 +132,5 @@ class ValueReader:
             )
         reader = ArgumentReader(name, self._environment)
         fields = {"fetch": fetch.name, **reader.read(fetch.argument, arguments or ())}
-        return Value(**fields, converters=converters_of(name, calls.converters))
+        converters, _ = converters_of(fetch.type, calls.converters)
+        return Value(**fields, converters=converters)

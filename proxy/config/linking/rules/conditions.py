@@ -5,6 +5,7 @@ Owns the errors about names that there are not. Changes no draft.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -19,7 +20,6 @@ from proxy.config.model.rules import (
     Format,
     FormatPart,
     FormatText,
-    IntRange,
     Matcher,
     Target,
     Term,
@@ -31,12 +31,28 @@ from proxy.config.text.suggest import hint
 QUESTIONS_MAX = 64  # of one section: a request's answers are the bits of a word
 LASTING = ("check", "sess")  # scopes whose variables outlive the step that sets them
 NO_ROWS = (-1, False)  # of a section that answers itself: it has no servers, and no queue
-_IS_TRUE = (IntRange(1, None),)
+
+
+class ListTable:
+    """The lists of all conditions: equal ones are one."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[bytes, int] = {}
+
+    def number(self, packed: bytes) -> int:
+        """The number of a list; -1 for none."""
+        return self._numbers.setdefault(packed, len(self._numbers)) if packed else -1
+
+    @property
+    def every(self) -> tuple[bytes, ...]:
+        """All of them, by number."""
+        return tuple(self._numbers)
 
 
 class SectionIndex(Protocol):
     """Where the things are that conditions name; None for what there is not, or NO_ROWS."""
 
+    lists: ListTable
     user_lists: Mapping[str, UserListDraft]
 
     def backend(self, name: str) -> tuple[int, bool] | None:
@@ -68,16 +84,16 @@ class ConditionLinker:
             text=text,
             numbers=numbers,
             insensitive=expression.insensitive,
-            texts=expression.texts,
-            ranges=expression.ranges,
-            networks=expression.networks,
+            patterns=self._directory.lists.number(expression.patterns),
+            pattern=next(iter(expression.words), ""),
+            converters=expression.converters,
         )
         if expression.fetch == "http_auth_group":  # its patterns are part of the question
-            return Term("http_auth", Matcher.INT, then, otherwise, numbers=numbers, ranges=_IS_TRUE)
+            return Term("http_auth", Matcher.BOOL, then, otherwise, numbers=numbers)
         return term
 
     def _arguments(self, expression: Expression) -> tuple[str, tuple[int, ...]]:
-        kind = FETCHES[expression.word.partition("(")[0]].argument
+        kind = FETCHES[re.split("[(,]", expression.word)[0]].argument
         name = expression.arguments[0] if expression.arguments else ""
         if kind is Argument.NONE:
             return "", ()
@@ -118,11 +134,12 @@ class ConditionLinker:
         found = lists[name]
         users = tuple(found.users.values())
         if expression.fetch == "http_auth_group":
-            if expression.matcher is not Matcher.STR or expression.insensitive:
+            changed = expression.insensitive or expression.converters or expression.of_file
+            if expression.matcher is not Matcher.STR or changed:
                 raise ConfigError(f"'{expression.word}' is compared with names of groups only")
-            if not expression.texts:
+            if not expression.words:
                 raise ConfigError(f"'{expression.word}' needs the name of a group")
-            groups = {text.decode(errors="surrogateescape") for text in expression.texts}
+            groups = set(expression.words)
             for group in sorted(groups - found.members.keys()):
                 raise ConfigError(
                     f"'{expression.word}': userlist '{name}' has no group '{group}'"

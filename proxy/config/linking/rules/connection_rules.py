@@ -80,6 +80,7 @@ class ConnectionRuleLinker:
                 words,
                 draft.line.lists,
                 lambda text: self._messages.warning(text, origin),
+                draft.line.folder,
             )
             self._check_scope(clauses, draft, scope)
 

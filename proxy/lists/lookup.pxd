@@ -1,0 +1,190 @@
+# Looking up in a packed list (layout.pxd): the time follows from the sample, not from the list.
+#
+# Ranges and networks are searched by halves. Of texts one hash is carried along the sample, and
+# wherever a text of the list may end a cell is looked at. Only LIST_PARTS are taken one by one.
+
+from libc.stddef cimport size_t
+from libc.stdint cimport uint32_t, uint64_t, uint8_t
+from libc.string cimport memcmp
+
+from proxy.lists.layout cimport (
+    HASH_START, TEXT_HEAD_BYTES, Cell, ListHead, Network4, Network6, Range, delimits, hash_end,
+    hash_on, lowered, text_length)
+
+cdef extern from "<string.h>" nogil:
+    void *memmem(const void *whole, size_t length, const void *part, size_t part_length)
+
+
+cdef inline bint same(
+        const char *one, const char *other, size_t length, bint insensitive) noexcept nogil:
+    cdef size_t at
+    if not insensitive:
+        return memcmp(one, other, length) == 0
+    for at in range(length):
+        if lowered(one[at]) != lowered(other[at]):
+            return False
+    return True
+
+
+cdef inline bint ranges_have(const ListHead *head, long long number) noexcept nogil:
+    cdef const Range *ranges = <const Range *>(head + 1)
+    cdef uint32_t low = 0, high = head.count, middle
+    while low < high:
+        middle = low + (high - low) // 2
+        if ranges[middle].high < number:
+            low = middle + 1
+        else:
+            high = middle
+    return low < head.count and ranges[low].low <= number
+
+
+cdef inline bint networks_have_4(const ListHead *head, const uint8_t *address) noexcept nogil:
+    cdef const Network4 *networks = <const Network4 *>(head + 1)
+    cdef uint32_t low = 0, high = head.count, middle
+    cdef uint32_t number = (
+        <uint32_t>address[0] << 24 | <uint32_t>address[1] << 16 | <uint32_t>address[2] << 8
+        | address[3])
+    while low < high:
+        middle = low + (high - low) // 2
+        if networks[middle].last < number:
+            low = middle + 1
+        else:
+            high = middle
+    return low < head.count and networks[low].first <= number
+
+
+cdef inline bint networks_have_6(const ListHead *head, const uint8_t *address) noexcept nogil:
+    cdef const Network6 *networks = <const Network6 *>(
+        <const char *>(head + 1) + head.count * sizeof(Network4))
+    cdef uint32_t low = 0, high = head.count_6, middle
+    while low < high:
+        middle = low + (high - low) // 2
+        if memcmp(networks[middle].last, address, 16) < 0:
+            low = middle + 1
+        else:
+            high = middle
+    return low < head.count_6 and memcmp(networks[low].first, address, 16) <= 0
+
+
+cdef inline bint has_length(const ListHead *head, size_t length) noexcept nogil:
+    """Whether a text of the list has so many bytes."""
+    cdef const uint64_t *bits = <const uint64_t *>(<const char *>head + head.lengths)
+    return length <= head.longest and bits[length // 64] >> (length % 64) & 1
+
+
+cdef inline bint cell_has(
+        const ListHead *head, uint64_t hashed, const char *text, size_t length,
+        bint insensitive) noexcept nogil:
+    """Whether a text with this hash is one of the list."""
+    cdef const Cell *cells = <const Cell *>(<const char *>head + head.table)
+    cdef uint32_t wanted = hash_end(hashed), at = wanted & (head.cells - 1)
+    cdef const char *found
+    while cells[at].place != 0:
+        if cells[at].hash == wanted:
+            found = <const char *>head + head.texts + cells[at].place - 1
+            if text_length(found) == length and same(
+                    found + TEXT_HEAD_BYTES, text, length, insensitive):
+                return True
+        at = at + 1 & (head.cells - 1)
+    return False
+
+
+cdef inline bint texts_have(
+        const ListHead *head, const char *text, size_t length, bint insensitive) noexcept nogil:
+    cdef uint64_t hashed = HASH_START
+    cdef size_t at
+    if not has_length(head, length):
+        return False
+    for at in range(length):
+        hashed = hash_on(hashed, lowered(text[at]) if insensitive else text[at])
+    return cell_has(head, hashed, text, length, insensitive)
+
+
+cdef inline bint texts_begin(
+        const ListHead *head, const char *text, size_t length, bint insensitive) noexcept nogil:
+    """Whether the text begins with one of the list."""
+    cdef uint64_t hashed = HASH_START
+    cdef size_t at
+    for at in range(min(length, <size_t>head.longest)):
+        hashed = hash_on(hashed, lowered(text[at]) if insensitive else text[at])
+        if has_length(head, at + 1) and cell_has(head, hashed, text, at + 1, insensitive):
+            return True
+    return False
+
+
+cdef inline bint texts_end(
+        const ListHead *head, const char *text, size_t length, bint insensitive) noexcept nogil:
+    """Whether the text ends with one of the list."""
+    cdef uint64_t hashed = HASH_START
+    cdef size_t many
+    cdef char letter
+    for many in range(1, min(length, <size_t>head.longest) + 1):
+        letter = text[length - many]
+        hashed = hash_on(hashed, lowered(letter) if insensitive else letter)
+        if has_length(head, many) and cell_has(
+                head, hashed, text + length - many, many, insensitive):
+            return True
+    return False
+
+
+cdef inline bint begins_here(
+        const ListHead *head, const char *text, size_t length, bint insensitive,
+        bint of_names) noexcept nogil:
+    """Whether one of the list is at the beginning, and a delimiter or the end behind it."""
+    cdef uint64_t hashed = HASH_START
+    cdef uint32_t words = 0
+    cdef size_t at
+    for at in range(min(length, <size_t>head.longest)):
+        hashed = hash_on(hashed, lowered(text[at]) if insensitive else text[at])
+        if at + 1 != length and not delimits(text[at + 1], of_names):
+            continue
+        if has_length(head, at + 1) and cell_has(head, hashed, text, at + 1, insensitive):
+            return True
+        words += 1
+        if words == head.words:
+            return False
+    return False
+
+
+cdef inline bint texts_word(
+        const ListHead *head, const char *text, size_t length, bint insensitive,
+        bint of_names) noexcept nogil:
+    """Whether one of the list stands in the text between delimiters.
+
+    A byte is looked at as often as the longest text has words.
+    """
+    cdef bint begins = True
+    cdef size_t at
+    for at in range(length):
+        if delimits(text[at], of_names):
+            begins = True
+            continue
+        if begins and begins_here(head, text + at, length - at, insensitive, of_names):
+            return True
+        begins = False
+    return False
+
+
+cdef inline bint part_in(
+        const char *text, size_t length, const char *part, size_t part_length,
+        bint insensitive) noexcept nogil:
+    cdef size_t at
+    if part_length > length:
+        return False
+    if not insensitive:
+        return memmem(text, length, part, part_length) != NULL
+    for at in range(length - part_length + 1):
+        if same(text + at, part, part_length, True):
+            return True
+    return False
+
+
+cdef inline bint parts_in(
+        const ListHead *head, const char *text, size_t length, bint insensitive) noexcept nogil:
+    """Whether one of the list is somewhere in the text."""
+    cdef const char *part = <const char *>head + head.texts
+    for _ in range(head.count):
+        if part_in(text, length, part + TEXT_HEAD_BYTES, text_length(part), insensitive):
+            return True
+        part += TEXT_HEAD_BYTES + text_length(part)
+    return False

@@ -1,0 +1,35 @@
+# Regular expressions by PCRE2, whose functions are found when the first is compiled (regex.pyx).
+
+from libc.stddef cimport size_t
+from libc.stdint cimport uint32_t, uint64_t
+
+ctypedef int (*match_function)(
+    const void *code, const char *text, size_t length, size_t start, uint32_t options,
+    void *found, void *limits) noexcept nogil
+
+cdef enum:
+    NO_MATCH = -1  # PCRE2_ERROR_NOMATCH; what is below it is an effort that is too dear
+
+cdef struct RegexView:  # expressions of one list
+    match_function match
+    void **codes
+    uint32_t count
+    void *found  # room for what a match finds
+    void *limits
+    uint64_t dear  # matches that were given up
+
+
+cdef inline bint regexes_match(RegexView *view, const char *text, size_t length) noexcept nogil:
+    """Whether one of them is found in the text; one that is too dear to be found is not."""
+    cdef uint32_t at
+    cdef int found
+    for at in range(view.count):
+        found = view.match(view.codes[at], text, length, 0, 0, view.found, view.limits)
+        if found >= 0:
+            return True
+        view.dear += found != NO_MATCH
+    return False
+
+
+cdef class Regexes:
+    cdef RegexView view
