@@ -173,3 +173,17 @@ def test_rules_of_named_defaults_come_first() -> None:
 )
 def test_rules_of_defaults_are_for_one_side(sections: str, complaint: str) -> None:
     assert complaint in only_alert(HEAD + sections)[1]
+
+
+def test_a_fetch_with_converters_is_known_in_each_stage() -> None:
+    rules = "".join(
+        f"    tcp-request {stage} reject if {{ src,ipmask(8) -m reg ^10 }}\n"
+        for stage in ("connection", "session", "content")
+    )
+    head = (
+        "defaults\n    timeout client 1s\n    timeout server 1s\n    timeout connect 1s\n"
+        "listen l\n    bind 127.0.0.1:1\n"
+    )
+    outcome = load_text(f"{head}{rules}    server s 127.0.0.1:2\n")
+    assert outcome.settings is not None, outcome.messages
+    assert len(outcome.settings.lists) == 1

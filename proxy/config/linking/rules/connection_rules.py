@@ -5,6 +5,7 @@ Owns the errors about what their conditions and targets name. Reads drafts, chan
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from proxy.config.drafts import ProxyDraft
@@ -116,7 +117,7 @@ class ConnectionRuleLinker:
 
     def _warn_blind(self, literal: Literal, draft: ConnectionRuleDraft, origin: Origin) -> None:
         stage, place = self._place(draft)
-        word = literal.expressions[0].word.partition("(")[0]
+        word = re.split("[(,]", literal.expressions[0].word)[0]
         self._messages.warning(
             f"acl '{literal.name}' will never match{stage} because it only involves "
             f"keywords that are incompatible with '{place}'"
@@ -157,11 +158,11 @@ class ConnectionRuleLinker:
 
 
 def _sees(expression: Expression, scope: Scope) -> bool:
-    return bool(FETCHES[expression.word.partition("(")[0]].scope & scope)
+    return bool(FETCHES[re.split("[(,]", expression.word)[0]].scope & scope)
 
 
 def _check_mode(expression: Expression) -> None:
     """ConfigError for what can only be asked of a request by HTTP."""
-    word = expression.word.partition("(")[0]
+    word = re.split("[(,]", expression.word)[0]
     if not FETCHES[word].scope & _TCP:
         raise ConfigError(f"'{word}' is not supported in mode tcp: HTTP is forwarded as it is")
