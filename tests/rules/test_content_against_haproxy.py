@@ -11,6 +11,7 @@ import pytest
 from tests.support.content.looking import EXPRESSIONS, look
 from tests.support.content.mutations import kinds, mutated
 from tests.support.content.oracle import Look, oracle
+from tests.support.content.requests import requests
 from tests.support.generated import sample
 
 CASES = sample(2_000, 20_000)  # looks at each protocol
@@ -80,3 +81,17 @@ def test_samples_are_haproxys_and_so_is_what_is_waited_for(tmp_path: Path, seed:
     assert not wrong, "\n".join(wrong[:10])
     assert 0.1 < sum(each.found for each in looks) / len(looks) < 0.9
     assert 0.1 < sum(each.unsettled for each in looks) / len(looks) < 0.9
+
+
+@pytest.mark.slow
+def test_what_is_http_is_so_for_haproxy(tmp_path: Path) -> None:
+    heads = list(requests())
+    with oracle(tmp_path, ["req.proto_http"]) as haproxy:
+        looks = list(haproxy.looks([(0, content) for content in heads]))
+    wrong = [
+        f"{content!r}: HAProxy {theirs}"
+        for content, theirs in zip(heads, looks, strict=True)
+        if ours("req.proto_http", content) != theirs
+    ]
+    assert not wrong, "\n".join(wrong[:20])
+    assert 0.2 < sum(each.found for each in looks) / len(looks) < 0.8
