@@ -22,6 +22,7 @@ class WorkerFields(TypedDict):
     log_overflows: int
     schedule_builds: int
     slot_refreshes: int
+    inspections_cut: int
     terminations: list[int]
 
 class CounterReader:

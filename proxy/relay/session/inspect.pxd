@@ -32,6 +32,14 @@ cdef inline bint inspect_hold(
     return True
 
 
+cdef inline bint inspected_too_much(Engine *engine) noexcept nogil:
+    """Whether more is held than a worker may hold: then nothing more is waited for."""
+    if engine.inspected_bytes <= INSPECTED_BYTES_MAX:
+        return False
+    count(&engine.counters.inspections_cut, 1)
+    return True
+
+
 cdef inline int inspect_receive(Engine *engine, Session *session) noexcept nogil:
     """Receive what the client has sent since the last look, as far as rules look at it."""
     cdef Side *client = &session.sides[CLIENT]
@@ -56,8 +64,7 @@ cdef inline int inspect_receive(Engine *engine, Session *session) noexcept nogil
         client.activity_ms = engine.now_ms
         if client.bytes == <uint64_t>received:
             note_first(session)
-        if engine.inspected_bytes > INSPECTED_BYTES_MAX:
-            count(&engine.counters.inspections_cut, 1)
+        if inspected_too_much(engine):
             return CAME_LAST
         came = CAME_BYTES
     return came

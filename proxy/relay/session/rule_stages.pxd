@@ -9,7 +9,8 @@ from libc.stdint cimport int64_t, uint32_t
 
 from proxy.relay.rules.judge cimport content_set, context_set, next_rule
 from proxy.relay.session.early cimport Beginning
-from proxy.relay.session.inspect cimport inspect_hold, inspect_receive, inspect_take
+from proxy.relay.session.inspect cimport (
+    inspect_hold, inspect_receive, inspect_take, inspected_too_much)
 from proxy.relay.session.session cimport EVENT_INSPECT, EVENT_JUDGED, session_step
 from proxy.relay.sides.hold cimport held_length
 from proxy.relay.session.stages cimport ENDS, GOES_ON, WAITS
@@ -98,8 +99,11 @@ cdef inline void inspection_begin(
     """Hold what is at hand, and look whether more has come with it."""
     session_step(session, EVENT_INSPECT)
     session.attempt_ms = engine.now_ms
-    came[0] = CAME_LOST
-    if inspect_hold(engine, session, beginning.bytes, <uint32_t>beginning.length):
+    if not inspect_hold(engine, session, beginning.bytes, <uint32_t>beginning.length):
+        came[0] = CAME_LOST
+    elif inspected_too_much(engine):
+        came[0] = CAME_LAST
+    else:
         came[0] = inspect_receive(engine, session)
 
 
