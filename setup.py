@@ -24,9 +24,9 @@ LINK = [f"-fsanitize={SANITIZE}"] if SANITIZE else []
 
 
 def extensions() -> list[Extension]:
-    sources = [*ROOT.glob("shm/*.pyx"), *ROOT.glob("proxy/**/*.pyx")]
+    sources = [*ROOT.glob("shm/**/*.pyx"), *ROOT.glob("proxy/**/*.pyx")]
     # of the sources only: what is found in build/ is copied into build/ again, deeper each time
-    declarations = sorted([*ROOT.glob("shm/*.pxd"), *ROOT.glob("proxy/**/*.pxd")])
+    declarations = sorted([*ROOT.glob("shm/**/*.pxd"), *ROOT.glob("proxy/**/*.pxd")])
     return [
         Extension(
             ".".join(source.relative_to(ROOT).with_suffix("").parts),

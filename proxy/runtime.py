@@ -21,6 +21,7 @@ from proxy.server_table import ServerTable
 from resolverd.config import LinkedFile, StateFile
 from shm.log_level import LogLevel
 from shm.segment import Segment
+from shm.tables.memory import StickTable
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -133,6 +134,7 @@ class Runtime(msgspec.Struct, frozen=True):
     resolv_conf: LinkedFile | None = None  # the one that resolverd follows
     tls_contexts: tuple[SSLContext, ...] = ()  # by row of `Settings.tls_contexts`
     outside: Outside | None = None  # None without a runner
+    tables: tuple[StickTable, ...] = ()  # by number, as `Settings.tables`
 
 
 def now_ms() -> int:

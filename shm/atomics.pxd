@@ -30,6 +30,13 @@ cdef extern from * nogil:
     static inline void store32_release(uint32_t *word, uint32_t value) {
         __atomic_store_n(word, value, __ATOMIC_RELEASE);
     }
+    static inline uint32_t load32_relaxed(const uint32_t *word) {
+        return __atomic_load_n(word, __ATOMIC_RELAXED);
+    }
+    static inline int swap_word(uint64_t *word, uint64_t found, uint64_t wanted) {
+        return __atomic_compare_exchange_n(
+            word, &found, wanted, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+    }
     static inline void fence_acquire(void) { __atomic_thread_fence(__ATOMIC_ACQUIRE); }
     static inline void fence_release(void) { __atomic_thread_fence(__ATOMIC_RELEASE); }
     static inline void fence_full(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
@@ -70,6 +77,8 @@ cdef extern from * nogil:
     void store_relaxed(uint64_t *word, uint64_t value) noexcept
     void store_release(uint64_t *word, uint64_t value) noexcept
     void store32_release(uint32_t *word, uint32_t value) noexcept
+    uint32_t load32_relaxed(const uint32_t *word) noexcept
+    bint swap_word(uint64_t *word, uint64_t found, uint64_t wanted) noexcept  # whether it was found
     void fence_acquire() noexcept
     void fence_release() noexcept
     void fence_full() noexcept  # between a store to this thread's word and loads of the others'

@@ -27,7 +27,7 @@ FLAT = ("shm", "proxy/supervisor", "proxy/health", "loadtest")  # one subject, h
 
 # Rooms: a folder, or a file that lies beside folders. Each may import those above it here.
 ROOMS = (
-    "shm",
+    *("shm", "shm.tables"),
     "resolverd.config",
     "resolverd.board",
     "resolverd.dns",
@@ -71,7 +71,7 @@ ROOMS = (
     *("proxy.relay.log", "proxy.relay.rules", "proxy.relay.sides"),
     "proxy.relay.balance",
     "proxy.relay.admission",
-    "proxy.relay.session",
+    *("proxy.relay.tables", "proxy.relay.session"),
     "proxy.relay.changes",
     *("proxy.relay.accept", "proxy.relay.loop"),
     "proxy.relay.filling",

@@ -45,7 +45,7 @@ from proxy.config.model.settings import (
     Stopping,
 )
 from proxy.config.model.tls import PLAIN_TLS, TlsWords
-from proxy.config.rule_drafts import ConnectionRulesDraft
+from proxy.config.rule_drafts import ConnectionRulesDraft, TableDraft
 from proxy.config.text.addresses import WrittenAddress
 from resolverd.config import PAYLOAD_DEFAULT, Family, Nameserver, TtlPeriod
 from resolverd.resolv_conf.file import NDOTS_DEFAULT, ResolvConf
@@ -289,6 +289,7 @@ class ProxyDraft(msgspec.Struct):
     switched_backend: str | None = None  # of a first `use_backend` without a condition
     switched_backend_origin: Origin | None = None
     rules: ConnectionRulesDraft = ConnectionRulesDraft()
+    table: TableDraft | None = None
     balance: Balance = Balance.ROUNDROBIN
     random_draws: int = RANDOM_DRAWS_DEFAULT
     hash_consistent: bool = False

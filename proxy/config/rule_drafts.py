@@ -9,7 +9,9 @@ from __future__ import annotations
 import msgspec
 
 from proxy.config.http_drafts import RuleLine
-from proxy.config.model.rules import RuleAction
+from proxy.config.model.rules import RuleAction, Value
+from proxy.config.model.sockets import Origin
+from shm.tables.shape import TableShape
 
 
 class ConnectionRuleDraft(msgspec.Struct, frozen=True):
@@ -18,7 +20,16 @@ class ConnectionRuleDraft(msgspec.Struct, frozen=True):
     action: RuleAction
     line: RuleLine
     condition: tuple[str, ...] = ()
-    target: str = ""  # the name of a backend, or of a server
+    target: str = ""  # the name of a backend, of a server, or of a table
+    key: Value | None = None  # of the table's entry
+    key_type: str = ""  # what the key is: a SampleType
+
+
+class TableDraft(msgspec.Struct, frozen=True):
+    """The stick table of a section."""
+
+    shape: TableShape
+    origin: Origin
 
 
 class ConnectionRulesDraft(msgspec.Struct, frozen=True):
@@ -30,6 +41,7 @@ class ConnectionRulesDraft(msgspec.Struct, frozen=True):
     backends: tuple[ConnectionRuleDraft, ...] = ()
     servers: tuple[ConnectionRuleDraft, ...] = ()
     response: tuple[ConnectionRuleDraft, ...] = ()
+    sticks: tuple[ConnectionRuleDraft, ...] = ()
     inspect_ms: int = 0
     response_ms: int = 0
 

@@ -29,6 +29,7 @@ from proxy.control.commands.show_resolvers import ShowResolvers
 from proxy.control.commands.show_servers import ShowServers
 from proxy.control.commands.show_stat import ShowStat
 from proxy.control.commands.show_why import ShowWhy
+from proxy.control.commands.tables.orders import Tables
 from proxy.control.http.connection import Addresses, HttpConnection, Response
 from proxy.control.http.request import Request
 from proxy.control.http.services import HttpServices
@@ -70,6 +71,7 @@ def all_commands(report: Report, mail: Mail, orders: SetServer) -> list[Command]
         *resolvers.commands(),
         *ShowResolution(report, mail).commands(),
         *ShowWhy(report, mail).commands(),
+        *Tables(report).commands(),
         *orders.commands(),
     ]
 

@@ -23,6 +23,7 @@ from proxy.relay.proxy_protocol.format cimport HEADER_NONE, HEADER_V1, HEADER_V2
 from proxy.relay.state.pipes cimport pipes_close, pipes_init
 from proxy.relay.state.pool cimport pool_init
 from proxy.relay.state.server_types cimport Outgoing, ServerCache
+from proxy.relay.state.table_types cimport Sticky
 from proxy.relay.state.syscalls cimport EPOLL_CLOEXEC, close, epoll_create1
 from proxy.relay.state.types cimport (
     BALANCE_FIRST, BALANCE_LEASTCONN, BALANCE_RANDOM, BALANCE_ROUNDROBIN, BALANCE_SOURCE,
@@ -30,10 +31,13 @@ from proxy.relay.state.types cimport (
     SCHEDULE_RING, SCHEDULE_TURNS, SCRATCH_BYTES, Addresses, Backend, Engine, Frontend, LeastBlock,
     Limit, Listener, Schedule, ServerLimits, Session, Waiter)
 from shm.segment cimport Segment, backend_counters, frontend_counters, worker_counters
+from shm.tables.layout cimport Table
+from shm.tables.memory cimport StickTable, worker_writer
 
 from proxy.config.model.settings import Balance, ProxyHeader
 from proxy.runtime import now_ms
 from proxy.server_table import checked_by_program
+from shm.tables.shape import server_hash
 
 BALANCES = {
     Balance.ROUNDROBIN: BALANCE_ROUNDROBIN, Balance.LEASTCONN: BALANCE_LEASTCONN,
@@ -96,6 +100,7 @@ cdef int engine_fill(
     fill_limits(engine, settings, capacity)
     fill_bells(engine, runtime.bells)
     fill_servers(engine, runtime.servers, runtime.bells)
+    fill_tables(engine, runtime)
     fill_backends(engine, runtime, capacity, rulesets)
     engine.log = &access_logs.log
     engine.judge = rulesets.judge
@@ -152,6 +157,24 @@ cdef int fill_servers(Engine *engine, object servers, object bells) except -1:
                     server.slot, is_program=checked_by_program(proxy, server))
             engine.headers[server.slot] = HEADERS[server.connecting.proxy_header]
             fill_outgoing(engine, proxy, server)
+    return 0
+
+
+cdef int fill_tables(Engine *engine, object runtime) except -1:
+    """Stick tables by number, and what entries have of each server."""
+    cdef Table *tables = <Table *>zeroed(len(runtime.tables), sizeof(Table))
+    cdef uint32_t number = 0
+    engine.tables = tables
+    for each in runtime.tables:
+        tables[number] = (<StickTable>each).table
+        number += 1
+    engine.table_writer = worker_writer(&engine.view, engine.worker)
+    engine.sticky = <Sticky *>zeroed(engine.slots, sizeof(Sticky))
+    for proxy in runtime.servers.backends if number else ():
+        for server in runtime.servers.of(proxy):
+            engine.sticky[server.slot].name = server_hash(server.name)
+            engine.sticky[server.slot].number = server.id
+            engine.sticky[server.slot].excluded = server.balancing.non_stick
     return 0
 
 
@@ -328,6 +351,8 @@ cdef void engine_free(Engine *engine) noexcept:
     free(engine.listeners)
     free(engine.binds)
     free(engine.servers)
+    free(engine.sticky)
+    free(<void *>engine.tables)
     free(engine.limits)
     for index in range(engine.slots):
         free(engine.outgoing[index])

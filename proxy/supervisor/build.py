@@ -47,6 +47,7 @@ from proxy.supervisor.remnants import open_outside
 from proxy.supervisor.resolv_conf import close_resolv_conf, open_resolv_conf
 from proxy.supervisor.slices import Steps
 from proxy.supervisor.state_files import close_state_files, open_state_files
+from proxy.supervisor.tables import open_tables
 from proxy.supervisor.workers import worker_count
 from proxy.tls import make_context
 from shm.names import NameReader
@@ -107,13 +108,12 @@ class Builder(msgspec.Struct, frozen=True):
         assert settings is not None, "there are no settings to build from"
         preload_for(settings)
         configured = Configured.of(settings)
-        number = 1 if old is None else old.runtime.segment.reload_generation + 1
+        former = None if old is None else old.runtime
+        number = 1 if former is None else former.segment.reload_generation + 1
         with ExitStack() as undo:
-            segment = Segment.create(
-                shape_of(configured, workers, len(sockets.listeners)),
-                number,
-                None if old is None else old.runtime.segment.gauges,
-            )
+            shape = shape_of(configured, workers, len(sockets.listeners))
+            gauges = None if former is None else former.segment.gauges
+            segment = Segment.create(shape, number, gauges)
             undo.callback(segment.close)
             handover = yield from self._fill(
                 segment, prepared, configured, now_ms, old=old, older=older
@@ -146,6 +146,7 @@ class Builder(msgspec.Struct, frozen=True):
                 resolv_conf=resolv_conf,
                 tls_contexts=tls_contexts,
                 outside=outside,
+                tables=open_tables(settings.tables, segment, former, log),
             )
             generation = Generation(
                 runtime,

@@ -84,7 +84,8 @@ class Children:
             *(item.fileno() for item in runtime.stats_sockets),
             *(service.fileno() for _, service in runtime.service_sockets),
         )
-        for_control = frozenset((*common, *services))
+        tables = (table.file for table in runtime.tables)
+        for_control = frozenset((*common, *services, *tables))
 
         folders = (file.folder for file in runtime.state_files if file.folder is not None)
         linked = runtime.resolv_conf.folders if runtime.resolv_conf else ()

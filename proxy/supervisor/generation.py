@@ -47,6 +47,7 @@ from proxy.supervisor.reactor import Reactor
 from proxy.supervisor.reaping import Process, is_stopped, kill_and_reap, leave, reap, send
 from proxy.supervisor.remnants import Remnants
 from proxy.supervisor.services import Services
+from proxy.supervisor.tables import settle_tables
 from proxy.supervisor.watch import Life
 from shm.counters import CounterReader, mend_hints, settle_dead_worker
 from shm.log_level import LogLevel
@@ -231,8 +232,10 @@ class Generation:
 
     def _settle(self, child: Child, now_ms: int) -> None:
         """No process holds this position any more."""
-        child.watch.ended(self._board.status(child.position))
+        status = self._board.status(child.position)
+        child.watch.ended(status)
         self._board.ended(child.position)
+        settle_tables(self.runtime, child, status)
         if child in self.children.workers:
             self._doubtful_hints |= settle_dead_worker(
                 self.runtime.segment, child.position, last=child.watch.retired

@@ -160,7 +160,7 @@ def test_nosplice_in_global_turns_splicing_off_everywhere() -> None:
         ("rate-limit sessions", "'rate-limit sessions' expects a number of sessions a second"),
         ("rate-limit sessions -1", "'rate-limit sessions' : must be between 0 and"),
         ("fullconn -1", "'fullconn' must be between 0"),
-        ("stick-table type ip size 1m", "'stick-table' is not supported: use 'balance source'"),
+        ("persist rdp-cookie", "'persist' is not supported: use 'stick on src'"),
         ("compression algo gzip", "is not supported"),
         ("filter trace", "is not supported"),
         ("reqadd X:y", "does not exist any more"),

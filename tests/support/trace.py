@@ -11,10 +11,10 @@ import ctypes
 import mmap
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from types import TracebackType
-
-from shm.segment import Segment
+from typing import Protocol
 
 PTRACE_TRACEME = 0
 PTRACE_CONT = 7
@@ -93,26 +93,41 @@ class SteppedChild:
             _ptrace(PTRACE_CONT, self.pid)
             self._wait()
 
-    def to_store(self, segment: Segment, number: int) -> bool:
-        """Run up to the `number`-th store into the segment from here; False if there are fewer."""
-        with mmap.mmap(segment.fd, segment.size) as memory:
-            stores, seen = 0, memory[:]
-            while stores < number and self.step():
-                if memory[:] != seen:
-                    stores, seen = stores + 1, memory[:]
+    def to_store(self, memories: Sequence[mmap.mmap], number: int) -> bool:
+        """Run up to the `number`-th store into the memories from here; False if there are fewer."""
+        stores, seen = 0, [memory[:] for memory in memories]
+        while stores < number and self.step():
+            now = [memory[:] for memory in memories]
+            if now != seen:
+                stores, seen = stores + 1, now
         return self.running
 
 
-def die_at_each_store(segment: Segment, work: Callable[[], object]) -> Iterator[int]:
-    """Kill a process that does `work` after its 1st store into the segment, its 2nd, ... its last.
+class SharedFile(Protocol):
+    """Shared memory that is a file: a segment, for example."""
 
-    The segment is put back before each; yields the number of the store after each death.
+    @property
+    def fd(self) -> int: ...
+
+    @property
+    def size(self) -> int: ...
+
+
+def die_at_each_store(
+    shared: SharedFile | Sequence[SharedFile], work: Callable[[], object]
+) -> Iterator[int]:
+    """Kill a process that does `work` after its 1st store into the memory, its 2nd, ... its last.
+
+    The memory is put back before each; yields the number of the store after each death.
     """
-    with mmap.mmap(segment.fd, segment.size) as memory:
-        before = memory[:]
+    files = shared if isinstance(shared, Sequence) else [shared]
+    with ExitStack() as stack:
+        memories = [stack.enter_context(mmap.mmap(each.fd, each.size)) for each in files]
+        before = [memory[:] for memory in memories]
         for deadly in range(1, 100):
-            memory[:] = before
+            for memory, content in zip(memories, before, strict=True):
+                memory[:] = content
             with SteppedChild(work) as child:
-                if not child.to_store(segment, deadly):
+                if not child.to_store(memories, deadly):
                     return
             yield deadly

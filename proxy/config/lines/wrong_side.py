@@ -19,7 +19,7 @@ _BACK = {
     *("server-template", "retries", "retry-on", "cookie", "source"),
     *("srvtcpka-cnt", "srvtcpka-idle", "srvtcpka-intvl"),
     *("fullconn", "http-reuse", "http-send-name-header", "max-keep-alive-queue", "force-persist"),
-    "use-server",
+    *("use-server", "stick"),
     *(
         "tcp-check",
         "http-check",

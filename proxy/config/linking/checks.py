@@ -30,6 +30,7 @@ from proxy.config.linking.directory import DraftDirectory
 from proxy.config.linking.log import check_log_format
 from proxy.config.linking.rules.conditions import SectionIndex
 from proxy.config.linking.rules.connection_rules import ConnectionRuleLinker
+from proxy.config.linking.rules.stick_tables import check_tables
 from proxy.config.linking.tls import TlsTable
 from proxy.config.linking.tracking import check_tracking
 from proxy.config.model.checks import ExternalCheck, HttpCheck, ProgramRights, TcpCheck
@@ -151,6 +152,7 @@ def check(
             tls.check(draft, server, messages)
     tls.check_globals(messages)
     check_tracking(proxies, messages)
+    check_tables(proxies, messages)
     _check_limits(proxies, messages)
 
 

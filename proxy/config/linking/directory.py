@@ -9,6 +9,7 @@ from proxy.config.http_drafts import UserListDraft
 from proxy.config.linking.checks_http import answers_itself
 from proxy.config.linking.rules.conditions import NO_ROWS, ListTable
 from proxy.config.model.settings import Proxy
+from shm.tables.shape import TableShape
 
 
 class DraftDirectory:
@@ -23,6 +24,7 @@ class DraftDirectory:
         self._backends = {draft.name: draft for draft in enabled if draft.kind.serves}
         self._rowless = {draft.name for draft in enabled if answers_itself(draft)}
         self._frontends = {draft.name for draft in enabled if draft.kind.accepts}
+        self._tables = {draft.name: draft.table.shape for draft in enabled if draft.table}
 
     def backend(self, name: str) -> tuple[int, bool] | None:
         """Any number, if there is such a backend."""
@@ -40,13 +42,24 @@ class DraftDirectory:
         """Any number, if there is such a frontend."""
         return 0 if name in self._frontends else None
 
+    def table(self, name: str) -> tuple[int, TableShape] | None:
+        """Any number, and what the table is, if there is such a one."""
+        found = self._tables.get(name)
+        return None if found is None else (0, found)
+
 
 class SettingsDirectory:
     """The indices and slots of linked sections."""
 
-    def __init__(self, proxies: Sequence[Proxy], user_lists: Mapping[str, UserListDraft]) -> None:
+    def __init__(
+        self,
+        proxies: Sequence[Proxy],
+        user_lists: Mapping[str, UserListDraft],
+        tables: Sequence[TableShape],
+    ) -> None:
         self.user_lists = user_lists
         self.lists = ListTable()
+        self._tables = {shape.name: (number, shape) for number, shape in enumerate(tables)}
         self._backends = {proxy.name: proxy for proxy in proxies if proxy.backend_index is not None}
         self._rowless = {
             proxy.name for proxy in proxies if ProxyKind(proxy.kind).serves
@@ -73,3 +86,7 @@ class SettingsDirectory:
     def frontend(self, name: str) -> int | None:
         """Its index."""
         return self._frontends.get(name)
+
+    def table(self, name: str) -> tuple[int, TableShape] | None:
+        """Its number, and what it is."""
+        return self._tables.get(name)

@@ -33,6 +33,7 @@ from proxy.config.linking.identifiers import FIRST_BIND, FIRST_PROXY, number_ite
 from proxy.config.linking.log import build_access_log, global_targets
 from proxy.config.linking.resolution_table import ResolutionTable
 from proxy.config.linking.rules.connection_rules import ConnectionRuleLinker
+from proxy.config.linking.rules.stick_tables import shapes_of
 from proxy.config.linking.server import ServerBuilder
 from proxy.config.linking.tls import TlsTable
 from proxy.config.linking.tracking import link_tracking
@@ -53,7 +54,9 @@ def build(
     """The settings; `families` are those that DNS may be asked for."""
     table = ResolutionTable(families)
     built = link_tracking(_Builder(globals_draft, proxies, table, tls).proxies())
-    built, lists = _link_rules(built, proxies, globals_draft, user_lists)
+    tables = shapes_of(proxies)
+    directory = SettingsDirectory(built, user_lists, tables)
+    built, lists = _link_rules(built, proxies, globals_draft, directory)
     return Settings(
         globals=_build_globals(globals_draft),
         proxies=built,
@@ -65,6 +68,7 @@ def build(
         ),
         tls_contexts=tls.contexts,
         lists=lists,
+        tables=tables,
     )
 
 
@@ -267,11 +271,10 @@ def _link_rules(
     built: tuple[Proxy, ...],
     drafts: Sequence[ProxyDraft],
     globals_draft: GlobalDraft,
-    user_lists: Mapping[str, UserListDraft],
+    directory: SettingsDirectory,
 ) -> tuple[tuple[Proxy, ...], tuple[bytes, ...]]:
     """The sections, with rules of checks, and what those answer that forward nothing; lists."""
     backends = References(drafts, ()).backends
-    directory = SettingsDirectory(built, user_lists)
     found = []
     for proxy, draft in zip(built, drafts, strict=True):
         shown = shown_section(draft, backends) if draft.kind.accepts else None

@@ -123,14 +123,27 @@ class RuleAction(enum.Enum):
     CLOSE = "close"
     USE_BACKEND = "use_backend"
     USE_SERVER = "use-server"
+    STICK_ON = "stick on"
+    STICK_MATCH = "stick match"
+    STICK_STORE = "stick store-request"
+
+    @property
+    def uses_table(self) -> bool:
+        """Whether it looks for an entry of a stick table, or makes one."""
+        return self in (RuleAction.STICK_ON, RuleAction.STICK_MATCH, RuleAction.STICK_STORE)
 
 
 class Rule(msgspec.Struct, frozen=True):
-    """One rule of connections; `target` is the index of a backend, or the slot of a server."""
+    """One rule of connections.
+
+    `target` is the index of a backend, the slot of a server, or the number of a table, in which
+    `key` names the entry.
+    """
 
     action: RuleAction
     condition: Condition | None = None
     target: int = 0
+    key: Value | None = None
 
 
 class ConnectionRules(msgspec.Struct, frozen=True):
@@ -146,6 +159,7 @@ class ConnectionRules(msgspec.Struct, frozen=True):
     backends: tuple[Rule, ...] = ()
     servers: tuple[Rule, ...] = ()
     response: tuple[Rule, ...] = ()
+    sticks: tuple[Rule, ...] = ()
     inspect_ms: int = 0
     response_ms: int = 0
 
@@ -160,4 +174,5 @@ class ConnectionRules(msgspec.Struct, frozen=True):
             *self.backends,
             *self.servers,
             *self.response,
+            *self.sticks,
         )

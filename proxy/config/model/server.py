@@ -57,6 +57,7 @@ class Balancing(msgspec.Struct, frozen=True):
     weight: int = SERVER_WEIGHT_DEFAULT
     slowstart_ms: int = 0  # for which its weight grows after it came back; 0: none
     backup: bool = False
+    non_stick: bool = False  # no entry of a stick table is made to name it
 
 
 class Stopping(msgspec.Struct, frozen=True):

@@ -46,6 +46,7 @@ from proxy.config.model.server import (
 from proxy.config.model.sockets import Endpoint, KeepAlive, Origin, SocketFamily, Source
 from proxy.config.model.tls import TlsContext
 from resolverd.config import ResolverdSettings
+from shm.tables.shape import TableShape
 
 # declared in logs.py, server.py and sockets.py, imported from here
 __all__ = ["AccessLog", "Endpoint", "KeepAlive", "LogItem", "LogTarget", "Origin"]
@@ -228,6 +229,7 @@ class Settings(msgspec.Struct, frozen=True):
     resolverd: ResolverdSettings
     tls_contexts: tuple[TlsContext, ...] = ()
     lists: tuple[bytes, ...] = ()  # of patterns, by number: proxy/lists/layout.pxd
+    tables: tuple[TableShape, ...] = ()  # of `stick-table` lines, by their number
 
     @property
     def frontends(self) -> tuple[Proxy, ...]:

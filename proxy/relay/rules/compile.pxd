@@ -3,7 +3,15 @@
 from libc.stdint cimport uint32_t
 
 from proxy.relay.state.rule_types cimport BackendRules, FrontendRules, Judge, Rule, Ruleset
-from proxy.rules.program cimport Conditions
+from proxy.rules.program cimport Conditions, Program
+from proxy.rules.types cimport Call
+
+
+cdef class Keys(Program):
+    cdef Call *calls
+    cdef uint32_t count
+
+    cdef const Call *add(self, object value) except NULL
 
 
 cdef class Rulesets:
@@ -13,6 +21,7 @@ cdef class Rulesets:
     cdef FrontendRules *frontends  # by index
     cdef BackendRules *backends
     cdef uint32_t taken  # of `rules`
+    cdef Keys keys
 
     cdef const FrontendRules *of_frontend(self, object proxy) except? NULL
     cdef const BackendRules *of_backend(self, object proxy) except? NULL

@@ -10,9 +10,11 @@ from libc.stdlib cimport free
 
 from proxy.relay.state.rule_types cimport (
     ALWAYS, RULE_ACCEPT, RULE_BACKEND, RULE_CLOSE, RULE_DROP, RULE_EXPECT_PROXY, RULE_REJECT,
-    RULE_SERVER, BackendRules, FrontendRules, Rule, Ruleset)
-from proxy.rules.program cimport Conditions, zeroed
-from proxy.rules.types cimport Scratch
+    RULE_SERVER, RULE_STICK_MATCH, RULE_STICK_ON, RULE_STICK_STORE, BackendRules, FrontendRules,
+    Rule, Ruleset)
+from proxy.rules.program cimport Conditions, Program, zeroed
+from proxy.rules.types cimport Call, Scratch
+from shm.segment cimport Segment
 
 from proxy.config.model.rules import RuleAction
 
@@ -24,8 +26,29 @@ ACTIONS = {
     RuleAction.CLOSE: RULE_CLOSE,
     RuleAction.USE_BACKEND: RULE_BACKEND,
     RuleAction.USE_SERVER: RULE_SERVER,
+    RuleAction.STICK_ON: RULE_STICK_ON,
+    RuleAction.STICK_MATCH: RULE_STICK_MATCH,
+    RuleAction.STICK_STORE: RULE_STICK_STORE,
 }
 OF_THE_FRONT = frozenset({"dst", "dst_port"})
+
+
+cdef class Keys(Program):
+    """The expressions that name entries of stick tables."""
+
+    def __init__(self, Segment segment, values) -> None:
+        """Make room for all of these."""
+        self.begin(segment, sum(len(value.converters) for value in values))
+        self.calls = <Call *>zeroed(len(values), sizeof(Call))
+
+    def __dealloc__(self):
+        free(self.calls)
+
+    cdef const Call *add(self, object value) except NULL:
+        cdef Call *target = &self.calls[self.count]
+        self.set_call(target, value)
+        self.count += 1
+        return target
 
 
 cdef class Rulesets:
@@ -43,6 +66,7 @@ cdef class Rulesets:
             self.judge.scratch = <Scratch *>zeroed(1, sizeof(Scratch))
         self.judge.terms = self.conditions.terms
         self.judge.patterns = self.conditions.patterns
+        self.keys = Keys(segment, [rule.key for rule in every if rule.key is not None])
         numbers = {condition: number for number, condition in enumerate(conditions)}
         for proxy in proxies:
             if proxy.rules and proxy.frontend_index is not None:
@@ -75,6 +99,7 @@ cdef class Rulesets:
         self.set_rules(&target.servers, proxy.rules.servers, numbers)
         self.set_rules(&target.response, proxy.rules.response, numbers)
         target.response_ms = proxy.rules.response_ms
+        self.set_rules(&target.sticks, proxy.rules.sticks, numbers)
 
     cdef int set_rules(self, Ruleset *target, object rules, dict numbers) except -1:
         cdef Rule *rule = &self.rules[self.taken]
@@ -85,6 +110,9 @@ cdef class Rulesets:
             rule.action = ACTIONS[each.action]
             rule.target = each.target
             rule.condition = ALWAYS
+            if each.key is not None:
+                rule.key = self.keys.add(each.key)
+                target.front = target.front or each.key.fetch in OF_THE_FRONT
             if each.condition is not None:
                 rule.condition = self.conditions.firsts[<uint32_t>numbers[each.condition]]
                 fetches = {term.fetch for term in each.condition.terms}

@@ -54,6 +54,12 @@ cdef inline void content_set(
     context.final = final
 
 
+cdef inline int rule_judged(
+        const Engine *engine, const Rule *rule, const Context *context) noexcept nogil:
+    return HOLDS if rule.condition == ALWAYS else condition_judged(
+        context, engine.judge.terms, engine.judge.patterns, rule.condition)
+
+
 cdef inline int next_rule(
         const Engine *engine, const Ruleset *ruleset, const Context *context, uint32_t *at,
         const Rule **found) noexcept nogil:
@@ -65,8 +71,7 @@ cdef inline int next_rule(
     cdef int judged
     while at[0] < ruleset.count:
         rule = &ruleset.rules[at[0]]
-        judged = HOLDS if rule.condition == ALWAYS else condition_judged(
-            context, engine.judge.terms, engine.judge.patterns, rule.condition)
+        judged = rule_judged(engine, rule, context)
         if judged == HOLDS:
             found[0] = rule
             at[0] += 1

@@ -37,6 +37,7 @@ from proxy.relay.state.syscalls cimport (
     AF_INET, AF_INET6, EPOLL_CTL_ADD, IPPROTO_TCP, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM,
     TCP_QUICKACK, close, connect, htons, setsockopt, sockaddr, sockaddr_in, sockaddr_in6,
     sockaddr_storage, socket, socklen_t)
+from proxy.relay.tables.persistence cimport stores_make
 from proxy.relay.state.types cimport (
     ACKS_LATE, BALANCE_RANDOM, BALANCE_ROUNDROBIN, BALANCE_STATIC, CONNECTED, JUDGED_LATER,
     NO_SLOT, RESETS, SERVER, TERMINATION_RESOURCE_CONNECT, TERMINATION_SERVER_ABORT_CONNECT,
@@ -168,11 +169,12 @@ cdef inline void session_unreachable(Engine *engine, Session *session) noexcept 
         session_break(engine, session, TERMINATION_SERVER_ABORT_CONNECT, -1)
 
 
-cdef inline bint redispatches(Backend *backend, uint32_t retry) noexcept nogil:
+cdef inline bint redispatches(const Session *session, uint32_t retry) noexcept nogil:
     """Whether this retry (from 1) may go to another server (manual, `option redispatch`).
 
-    Balancing by turns, with other servers to go to, every retry may.
+    Where a server was balanced by turns, with others to go to, every retry may.
     """
+    cdef const Backend *backend = session.backend
     cdef int interval = backend.redispatch
     if interval == 0:
         return False
@@ -181,6 +183,8 @@ cdef inline bint redispatches(Backend *backend, uint32_t retry) noexcept nogil:
     if interval < 0 and backend.retries + 1 + interval > 0 and (
             retry % (backend.retries + 1 + interval) == 0):
         return True
+    if session.addresses != NULL and session.addresses.direct:
+        return False
     return backend.balance in (BALANCE_ROUNDROBIN, BALANCE_STATIC, BALANCE_RANDOM) and (
         backend.schedule != NULL and backend.schedule.members > 1)
 
@@ -208,7 +212,7 @@ cdef inline int attempt_failed(Engine *engine, Session *session, int error) noex
     if session.retries > <uint32_t>session.backend.retries:
         count_unreachable(engine, session)
         return FAILED_FOR_GOOD
-    elsewhere = redispatches(session.backend, session.retries) or not server_cached(
+    elsewhere = redispatches(session, session.retries) or not server_cached(
         engine, former, load_acquire(&engine.view.header.table_generation)).eligible
     if elsewhere:
         picked = session_pick(engine, session, former)
@@ -316,6 +320,7 @@ cdef inline void session_connected(Engine *engine, Session *session) noexcept no
     session.sides[SERVER].flags |= WRITABLE
     session.sides[SERVER].activity_ms = engine.now_ms
     count_connected(engine, session)
+    stores_make(engine, session)
     observe_success(engine, session.slot)
     if session.backend.rules != NULL and session.backend.rules.response.count != 0:
         session.flags |= JUDGED_LATER

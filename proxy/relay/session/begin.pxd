@@ -15,7 +15,8 @@ from proxy.relay.session.enter cimport (
 from proxy.relay.session.first_bytes cimport (
     aborts_early, first_bytes_stage, hold_first_bytes, send_first_bytes)
 from proxy.relay.session.rule_stages cimport (
-    backend_rules_stage, chosen_backend, chosen_server, frontend_rules_stage, session_rules_stage)
+    backend_rules_stage, chosen_backend, chosen_server, frontend_rules_stage, session_rules_stage,
+    sticky_server)
 from proxy.relay.session.session cimport (
     EVENT_ATTEMPT, session_arm, session_break, session_step)
 from proxy.relay.session.stages cimport (
@@ -62,7 +63,8 @@ cdef inline int backend_stage(
 cdef inline int balance_stage(
         Engine *engine, Session *session, Beginning *beginning) noexcept nogil:
     """Find a server with a place; a session without one waits, or has ended."""
-    cdef uint32_t server = chosen_server(engine, session, beginning)
+    cdef uint32_t server = sticky_server(
+        engine, session, beginning, chosen_server(engine, session, beginning))
     cdef int picked = session_pick(engine, session, NO_SLOT) if server == NO_SLOT else (
         session_pick_this(engine, session, server))
     if picked == PICK_TAKEN:

@@ -25,6 +25,8 @@ cdef inline int session_pick(Engine *engine, Session *session, uint32_t avoid) n
     cdef Backend *backend = session.backend
     cdef bint limited = load_relaxed(&backend.shared.limited) != 0
     cdef uint32_t slot = NO_SLOT
+    if session.addresses != NULL:
+        session.addresses.direct = False
     server_release(engine, session)
     engine.ticket = UINT64_MAX
     if not limited or keeps_server(backend) or (
@@ -58,6 +60,7 @@ cdef inline int session_pick_this(
         Engine *engine, Session *session, uint32_t slot) noexcept nogil:
     """Give a new session this server, or let it wait there: that is not balancing."""
     engine.ticket = UINT64_MAX
+    session.addresses.direct = True  # where rules are, they are kept
     if not server_place_take(engine, slot):
         return session_queue_up(engine, session, slot)
     session.slot = slot

@@ -7,7 +7,7 @@
 
 from libc.stdint cimport int64_t, uint32_t
 
-from proxy.relay.rules.judge cimport content_set, context_set, next_rule
+from proxy.relay.rules.judge cimport content_set, context_set, next_rule, rule_judged
 from proxy.relay.session.early cimport Beginning
 from proxy.relay.session.inspect cimport (
     inspect_hold, inspect_receive, inspect_take, inspected_too_much)
@@ -18,15 +18,15 @@ from proxy.relay.state.counting cimport count_denied_request, count_denied_sessi
 from proxy.relay.state.refusal cimport end_in_silence
 from proxy.relay.state.rule_types cimport (
     CAME_BYTES, CAME_LAST, CAME_LOST, CAME_NOTHING, INSPECT_BYTES_MAX, RULE_BACKEND, RULE_DROP,
-    RULE_REJECT, RULE_SERVER, BackendRules, Rule, Ruleset)
-from proxy.relay.state.server_view cimport server_cached
+    RULE_REJECT, RULE_SERVER, RULE_STICK_MATCH, RULE_STICK_STORE, BackendRules, Rule, Ruleset)
+from proxy.relay.tables.persistence cimport (
+    entry_server, may_serve, store_is_planned, store_plan)
+from proxy.relay.tables.table_key cimport TableKey, table_key
 from proxy.relay.state.types cimport (
     CLIENT, NO_SLOT, SERVER, STATE_INSPECTING, TERMINATION_REFUSED, TERMINATION_RESOURCE_CONNECT,
     Engine, Frontend, Session)
 from proxy.rules.types cimport HOLDS, UNDECIDED, ContentView, Context
-from shm.atomics cimport count, load_acquire
-from shm.eligibility cimport ServerView
-from shm.records cimport SERVER_STOPPED
+from shm.atomics cimport count
 
 
 cdef inline void session_context(
@@ -187,13 +187,6 @@ cdef inline int chosen_backend(
     return rule.target if rule.action == RULE_BACKEND else frontend.backend
 
 
-cdef inline bint may_serve(Engine *engine, uint32_t slot) noexcept nogil:
-    """Whether a server takes sessions that a rule sends to it: also one that drains."""
-    cdef const ServerView *server = server_cached(
-        engine, slot, load_acquire(&engine.view.header.table_generation))
-    return not server.maint and server.operational != SERVER_STOPPED
-
-
 cdef inline uint32_t chosen_server(
         Engine *engine, Session *session, const Beginning *beginning) noexcept nogil:
     """The slot that the backend's rules send the session to; NO_SLOT: it is balanced.
@@ -214,3 +207,37 @@ cdef inline uint32_t chosen_server(
         if rule.action == RULE_SERVER and may_serve(engine, <uint32_t>rule.target):
             return <uint32_t>rule.target
     return NO_SLOT
+
+
+cdef inline uint32_t sticky_server(
+        Engine *engine, Session *session, const Beginning *beginning,
+        uint32_t chosen) noexcept nogil:
+    """The slot that entries of stick tables send the session to, where it is not chosen yet.
+
+    Entries that are found live on, and keys to be stored are kept, whatever server comes of it. A
+    rule whose table has got a key already is passed over with its condition.
+    """
+    cdef const Ruleset *ruleset
+    cdef const Rule *rule
+    cdef uint32_t at, found
+    cdef Context context
+    cdef ContentView view
+    cdef TableKey key
+    if session.backend.rules == NULL or session.backend.rules.sticks.count == 0:
+        return chosen
+    ruleset = &session.backend.rules.sticks
+    session_context(engine, session, ruleset, &context)
+    content_set(&context, &view, beginning.bytes, beginning.length, True)
+    for at in range(ruleset.count):
+        rule = &ruleset.rules[at]
+        if store_is_planned(session, <uint32_t>rule.target) or (
+                rule_judged(engine, rule, &context) != HOLDS) or (
+                not table_key(&context, rule.key, &engine.tables[rule.target], &key)):
+            continue
+        if rule.action != RULE_STICK_STORE:
+            found = entry_server(
+                engine, session, <uint32_t>rule.target, &key.key, chosen == NO_SLOT)
+            chosen = found if chosen == NO_SLOT else chosen
+        if rule.action != RULE_STICK_MATCH:
+            store_plan(session, <uint32_t>rule.target, &key.key)
+    return chosen

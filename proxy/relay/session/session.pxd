@@ -39,6 +39,7 @@ from proxy.relay.log.session cimport log_ended
 from proxy.relay.proxy_protocol.addresses cimport addresses_drop
 from proxy.relay.session.answer cimport (
     ANSWER_CLOSES, ANSWER_LOST, ANSWER_PASSES, ANSWER_REFUSED, answer_forget, answer_judge)
+from proxy.relay.tables.persistence cimport stores_drop
 from proxy.relay.session.deadline cimport DEADLINE_NONE, Deadline, session_deadline
 from proxy.relay.sides.forward cimport Mover, acks_resume, drop_waiting, pump, waiting
 from proxy.relay.sides.side_io cimport (
@@ -152,6 +153,7 @@ cdef inline void session_end(
     server_release(engine, session)
     log_ended(engine, session, termination)
     client_places_leave(engine, session.listener)
+    stores_drop(session)
     addresses_drop(engine, session)
     session.timer.next = engine.dead
     engine.dead = &session.timer

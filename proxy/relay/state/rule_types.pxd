@@ -3,7 +3,7 @@
 
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint8_t
 
-from proxy.rules.types cimport Patterns, Scratch, Term
+from proxy.rules.types cimport Call, Patterns, Scratch, Term
 
 cdef enum:
     ALWAYS = -1  # the condition of a rule without one
@@ -26,11 +26,15 @@ cdef enum RuleAction:
     RULE_BACKEND = 4
     RULE_SERVER = 5
     RULE_CLOSE = 6  # the connection to the server ends
+    RULE_STICK_ON = 7  # the two behind it together
+    RULE_STICK_MATCH = 8  # to the server that an entry of a table names
+    RULE_STICK_STORE = 9  # the entry will name the session's server
 
 cdef struct Rule:
     int32_t condition  # its first term; ALWAYS
     uint8_t action  # RuleAction
-    int32_t target  # index of the backend, -1 for none; slot of the server
+    int32_t target  # index of the backend, -1 for none; slot of the server; number of the table
+    const Call *key  # of the table's entry
 
 cdef struct Ruleset:  # looked at from the first on
     const Rule *rules
@@ -50,6 +54,7 @@ cdef struct BackendRules:
     int frontend  # index of the section's own; -1: it has none
     Ruleset servers
     Ruleset response  # with the server's first bytes
+    Ruleset sticks
     int64_t inspect_ms
     int64_t response_ms  # for bytes that `response` looks at
 

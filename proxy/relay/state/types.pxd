@@ -13,10 +13,12 @@ from proxy.relay.state.pool cimport Pool
 from proxy.relay.state.rule_types cimport BackendRules, FrontendRules, Judge
 from proxy.relay.state.server_types cimport Outgoing, ServerCache
 from proxy.relay.state.syscalls cimport sockaddr_in6
+from proxy.relay.state.table_types cimport Sticky, Stores
 from proxy.relay.state.wheel cimport Timer, Wheel
 from shm.layout cimport BackendShared, Process
 from shm.rows cimport BackendCounters, FrontendCounters, ServerCounters, WorkerCounters
 from shm.segment cimport View
+from shm.tables.layout cimport Table
 
 cdef enum:
     SCRATCH_BYTES = 65536  # one receive at most, and the most that a stalled direction owns
@@ -130,9 +132,11 @@ cdef struct Pending:  # bytes that a side did not take yet; the allocation ends 
     uint32_t end
     char bytes[1]
 
-cdef struct Addresses:  # of a client and where it came to; sockaddr_in in the same place for IPv4
-    sockaddr_in6 source
+cdef struct Addresses:  # of a client and where it came to, and what rules said of its session
+    sockaddr_in6 source  # sockaddr_in in the same place for IPv4
     sockaddr_in6 destination  # family 0: not asked yet
+    Stores *stores  # NULL: no entry of a stick table waits for its server
+    uint8_t direct  # its server was named, not balanced: retries stay there
 
 cdef struct Side:
     int fd  # -1: none
@@ -334,6 +338,9 @@ cdef struct Engine:
     ServerCache *servers  # by slot
     Outgoing **outgoing  # by slot; NULL: plain connections
     ServerLimits *limits  # by slot
+    Sticky *sticky  # by slot
+    const Table *tables  # by number
+    uint32_t table_writer  # this worker's number at all of them
     uint8_t *headers  # by slot: HeaderKind of proxy_protocol/format.pxd
     ServerCounters no_server  # counts of sessions without a server (counting.pxd)
     uint64_t ticket  # of the session that a server is being sought for; the highest: none yet

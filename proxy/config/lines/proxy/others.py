@@ -15,10 +15,8 @@ _LATER = (
     "log-steps",
 )
 NO_PERSISTENCE = "nothing keeps a client on a server that is down"
-_NO_STICKINESS = "use 'balance source' to keep a client on its server"
+_NO_STICKINESS = "use 'stick on src' to keep a client on its server"
 _UNSUPPORTED = {
-    "stick-table": _NO_STICKINESS,
-    "stick": _NO_STICKINESS,
     "persist": _NO_STICKINESS,
     "dispatch": "write a 'server' line",
     "transparent": "write the addresses of the servers",

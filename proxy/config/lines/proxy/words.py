@@ -20,6 +20,8 @@ from proxy.config.lines.proxy.option import option
 from proxy.config.lines.proxy.others import PROXY_OTHERS
 from proxy.config.lines.proxy.stats import proxy_stats
 from proxy.config.lines.proxy.switching import use_backend, use_server
+from proxy.config.lines.proxy.tables.stick import stick
+from proxy.config.lines.proxy.tables.stick_table import stick_table
 from proxy.config.lines.proxy.tcp_check import tcp_check
 from proxy.config.lines.proxy.tcp_rules import tcp_request, tcp_response
 from proxy.config.lines.server.lines import default_server, server, server_template
@@ -193,6 +195,8 @@ PROXY_WORDS: Table[ProxyDraft] = {
     "external-check": EXTERNAL_WORD,
     "tcp-request": works(tcp_request),
     "tcp-response": works(tcp_response),
+    "stick-table": works(stick_table),
+    "stick": works(stick),
     "load-server-state-from-file": works(load_server_state, shape=AT_MOST_ONE),
     "server-state-file-name": works(server_state_file_name),
 }

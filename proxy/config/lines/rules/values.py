@@ -17,7 +17,7 @@ from proxy.config.lines.rules.aliases import (
 )
 from proxy.config.lines.rules.arguments import ArgumentReader
 from proxy.config.lines.rules.converters import converters_of
-from proxy.config.lines.rules.fetches import FETCHES, Scope
+from proxy.config.lines.rules.fetches import FETCHES, SampleType, Scope
 from proxy.config.model.rules import Format, FormatPart, FormatText, Value
 from proxy.config.text.calls import Calls, whole_calls
 from proxy.config.text.format import UNKNOWN, Alias, Bracket, Text, format_pieces
@@ -31,6 +31,7 @@ PLACES = {
     Scope.TCP_CHECK: "a health check of this kind",
     Scope.HTTP_CHECK: "a health check of this kind",
     Scope.ANSWER: "an answer",
+    Scope.CONTENT: "a rule of connections",
 }
 
 
@@ -51,6 +52,12 @@ class ValueReader:
     def expression(self, text: str) -> Value:
         """The value that a word is; raises ConfigError."""
         return self._value(whole_calls(text))
+
+    def typed(self, text: str) -> tuple[Value, SampleType]:
+        """The same, and what it gives; raises ConfigError."""
+        calls = whole_calls(text)
+        value = self._value(calls)
+        return value, converters_of(FETCHES[calls.fetch.name].type, calls.converters)[1]
 
     def format(self, text: str) -> Format:
         """The parts of a format; raises ConfigError."""

@@ -27,6 +27,7 @@ from proxy.config.model.rules import (
 )
 from proxy.config.text.messages import ConfigError
 from proxy.config.text.suggest import hint
+from shm.tables.shape import TableShape
 
 QUESTIONS_MAX = 64  # of one section: a request's answers are the bits of a word
 LASTING = ("check", "sess")  # scopes whose variables outlive the step that sets them
@@ -63,6 +64,9 @@ class SectionIndex(Protocol):
 
     def frontend(self, name: str) -> int | None:
         """A frontend's index."""
+
+    def table(self, name: str) -> tuple[int, TableShape] | None:
+        """The number of a stick table, and what it is."""
 
 
 class ConditionLinker:

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from proxy.config.drafts import ProxyDraft
 from proxy.config.http_drafts import Expression
 from proxy.config.lines.rules.condition import Clauses, Literal, flattened, parse_clauses
-from proxy.config.lines.rules.fetches import FETCHES, RULES, Scope
-from proxy.config.linking.rules.conditions import ConditionLinker, SectionIndex
+from proxy.config.lines.rules.fetches import FETCHES, RULES, SampleType, Scope
+from proxy.config.linking.rules.conditions import ConditionLinker, SectionIndex, ValueLinker
+from proxy.config.linking.rules.stick_tables import table_of
 from proxy.config.model.rules import (
     Condition,
     ConnectionRules,
@@ -20,6 +21,7 @@ from proxy.config.model.rules import (
     Rule,
     RuleAction,
     Term,
+    Value,
 )
 from proxy.config.model.settings import Origin
 from proxy.config.rule_drafts import ConnectionRuleDraft
@@ -54,6 +56,7 @@ class ConnectionRuleLinker:
             ),
             servers=self._stage(found.servers if serves else (), Scope.CONTENT),
             response=self._stage(found.response if serves else (), Scope.RESPONSE),
+            sticks=self._stage(found.sticks if serves else (), Scope.CONTENT),
             inspect_ms=found.inspect_ms,
             response_ms=found.response_ms,
         )
@@ -63,9 +66,8 @@ class ConnectionRuleLinker:
         linked: list[Rule] = []
         for draft in drafts:
             try:
-                linked.append(
-                    Rule(draft.action, self._condition(draft, scope), self._target(draft))
-                )
+                condition, target = self._condition(draft, scope), self._target(draft)
+                linked.append(Rule(draft.action, condition, target, self._key(draft)))
             except ConfigError as error:
                 self._messages.alert(str(error), draft.line.origin)
         return tuple(linked)
@@ -99,6 +101,8 @@ class ConnectionRuleLinker:
             return f"error detected while parsing switching rule : {error}"
         if draft.action is RuleAction.USE_SERVER:
             return f"error detected while parsing switching rule : {error}"
+        if draft.action.uses_table:
+            return f"'stick': error detected while parsing sticking condition : {error}"
         words = " ".join(draft.line.words[:3])
         return (
             f"'{words}' : error detected in {self._draft.title} while parsing '{beginning}' "
@@ -144,7 +148,13 @@ class ConnectionRuleLinker:
             return NOWHERE if backend is None else backend[0]
         if draft.action is RuleAction.USE_SERVER:
             return self._server(draft.target)
+        if draft.key is not None:
+            kind = SampleType(draft.key_type)
+            return table_of(kind, draft.target, self._draft.name, self._directory)
         return 0
+
+    def _key(self, draft: ConnectionRuleDraft) -> Value | None:
+        return ValueLinker(self._directory, self._draft.name, 0).value(draft.key)
 
     def _server(self, name: str) -> int:
         slot = self._directory.server(self._draft.name, name)

@@ -1,0 +1,1 @@
+"""Stick tables: what is counted or remembered of keys, for all workers of all generations."""

@@ -1,0 +1,1 @@
+"""Stick tables in tests."""
