@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +22,9 @@ class Steps(Protocol):
     def take(
         self, owner: StickTable, writer: int, key: bytes, now_ms: int, make: bool = True
     ) -> int | None: ...
+    def take_stopped(
+        self, owner: StickTable, writer: int, key: bytes, now_ms: int, said: memoryview
+    ) -> None: ...
     def give(self, owner: StickTable, writer: int, number: int, now_ms: int) -> None: ...
     def add(self, owner: StickTable, number: int, data: int, amount: int) -> None: ...
     def word(self, owner: StickTable, number: int, data: int) -> int: ...
@@ -65,6 +69,7 @@ class Memory(NamedTuple):
 
 def memories(table: StickTable) -> list[Memory]:
     """Cells and holds of the one table that this process has."""
+    gc.collect()  # those of other tests
     found = []
     for link in Path("/proc/self/fd").iterdir():
         with suppress(OSError):  # the one that the listing itself has open
