@@ -39,7 +39,7 @@ class ConnectionRulesDraft(msgspec.Struct, frozen=True):
     session: tuple[ConnectionRuleDraft, ...] = ()
     content: tuple[ConnectionRuleDraft, ...] = ()
     backends: tuple[ConnectionRuleDraft, ...] = ()
-    servers: tuple[ConnectionRuleDraft, ...] = ()
+    server_rules: tuple[ConnectionRuleDraft, ...] = ()
     response: tuple[ConnectionRuleDraft, ...] = ()
     sticks: tuple[ConnectionRuleDraft, ...] = ()
     inspect_ms: int = 0
@@ -59,7 +59,7 @@ class ConnectionRulesDraft(msgspec.Struct, frozen=True):
     @property
     def lines(self) -> tuple[ConnectionRuleDraft, ...]:
         """All of them."""
-        return (*self.of_requests, *self.backends, *self.servers, *self.response)
+        return (*self.of_requests, *self.backends, *self.server_rules, *self.response)
 
     def with_rule(self, field: str, rule: ConnectionRuleDraft) -> ConnectionRulesDraft:
         """These rules and one more."""

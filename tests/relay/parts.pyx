@@ -7,7 +7,8 @@ from libc.string cimport memcpy
 from proxy.relay.admission.rates cimport rate_everywhere, rate_give, rate_take
 from proxy.relay.balance.ring cimport nearer_before, node_at_or_after
 from proxy.relay.balance.schedule cimport schedule_build, schedule_free
-from proxy.relay.balance.source_hash cimport NO_SOURCE, avalanche, hash_address
+from proxy.relay.balance.source_hash cimport NO_SOURCE, hash_address
+from proxy.rules.coding.hashes cimport avalanche
 from proxy.relay.proxy_protocol.format cimport HEADER_V1, HEADER_V2, HEADER_V2_CHECKSUM
 from proxy.relay.proxy_protocol.read cimport header_read
 from proxy.relay.proxy_protocol.write cimport HEADER_ROOM, header_write

@@ -157,7 +157,7 @@ class ConnectionRules(msgspec.Struct, frozen=True):
     session: tuple[Rule, ...] = ()
     content: tuple[Rule, ...] = ()
     backends: tuple[Rule, ...] = ()
-    servers: tuple[Rule, ...] = ()
+    server_rules: tuple[Rule, ...] = ()
     response: tuple[Rule, ...] = ()
     sticks: tuple[Rule, ...] = ()
     inspect_ms: int = 0
@@ -172,7 +172,7 @@ class ConnectionRules(msgspec.Struct, frozen=True):
             *self.content,
             *self.content,
             *self.backends,
-            *self.servers,
+            *self.server_rules,
             *self.response,
             *self.sticks,
         )

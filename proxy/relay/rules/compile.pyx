@@ -96,7 +96,7 @@ cdef class Rulesets:
         self.set_rules(&target.content, proxy.rules.content, numbers)
         target.inspect_ms = proxy.rules.inspect_ms
         target.frontend = -1 if proxy.frontend_index is None else proxy.frontend_index
-        self.set_rules(&target.servers, proxy.rules.servers, numbers)
+        self.set_rules(&target.server_rules, proxy.rules.server_rules, numbers)
         self.set_rules(&target.response, proxy.rules.response, numbers)
         target.response_ms = proxy.rules.response_ms
         self.set_rules(&target.sticks, proxy.rules.sticks, numbers)

@@ -198,9 +198,9 @@ cdef inline uint32_t chosen_server(
     cdef uint32_t at = 0
     cdef Context context
     cdef ContentView view
-    if session.backend.rules == NULL or session.backend.rules.servers.count == 0:
+    if session.backend.rules == NULL or session.backend.rules.server_rules.count == 0:
         return NO_SLOT
-    ruleset = &session.backend.rules.servers
+    ruleset = &session.backend.rules.server_rules
     session_context(engine, session, ruleset, &context)
     content_set(&context, &view, beginning.bytes, beginning.length, True)
     while next_rule(engine, ruleset, &context, &at, &rule) == HOLDS:

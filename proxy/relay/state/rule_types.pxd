@@ -52,7 +52,7 @@ cdef struct FrontendRules:
 cdef struct BackendRules:
     Ruleset content  # for sessions of other sections: a `listen` has asked its own clients
     int frontend  # index of the section's own; -1: it has none
-    Ruleset servers
+    Ruleset server_rules
     Ruleset response  # with the server's first bytes
     Ruleset sticks
     int64_t inspect_ms

@@ -46,6 +46,7 @@ frontend {name}
 FOUND, ABSENT = "-m found", "-m str -- no-value-that-there-is"
 AT_ONCE = 40  # connections: as many log lines as the socket surely holds
 FENCES = 3
+ASKED_AGAIN = 3
 
 
 class Look(NamedTuple):
@@ -94,12 +95,14 @@ class Oracle:
     def _decided(self, clients: Sequence[tuple[int, bytes]]) -> list[tuple[str, str]]:
         """Y, N or W for each (it accepts, rejects, waits), and the value that was found.
 
-        On a busy machine a fence may overtake a client: what seems to wait is asked again.
+        On a busy machine fences may overtake a client: what seems to wait is asked again.
         """
         ends = self._asked(clients)
-        waiting = [number for number, (verdict, _) in enumerate(ends) if verdict == "W"]
-        for number, end in zip(waiting, self._asked([clients[n] for n in waiting]), strict=True):
-            ends[number] = end
+        for _ in range(ASKED_AGAIN):
+            waiting = [number for number, (verdict, _) in enumerate(ends) if verdict == "W"]
+            again = self._asked([clients[number] for number in waiting])
+            for number, end in zip(waiting, again, strict=True):
+                ends[number] = end
         return ends
 
     def _asked(self, clients: Sequence[tuple[int, bytes]]) -> list[tuple[str, str]]:

@@ -46,7 +46,7 @@ def _given(draft: ProxyDraft) -> Iterator[str]:
         yield "redirect"
     if draft.switches:
         yield "use_backend"
-    if rules.servers:
+    if rules.server_rules:
         yield "use-server"
 
 

@@ -51,7 +51,7 @@ def use_server(statement: Statement, draft: ProxyDraft) -> None:
     if not condition or condition[0] not in BEGINNINGS:
         raise ConfigError("'use-server' requires either 'if' or 'unless' followed by a condition.")
     draft.rules = draft.rules.with_rule(
-        "servers",
+        "server_rules",
         ConnectionRuleDraft(
             RuleAction.USE_SERVER, rule_line(statement, draft), tuple(condition), name
         ),

@@ -54,7 +54,7 @@ class ConnectionRuleLinker:
             backends=self._stage(
                 found.backends if self._draft.switched_backend is None else (), Scope.CONTENT
             ),
-            servers=self._stage(found.servers if serves else (), Scope.CONTENT),
+            server_rules=self._stage(found.server_rules if serves else (), Scope.CONTENT),
             response=self._stage(found.response if serves else (), Scope.RESPONSE),
             sticks=self._stage(found.sticks if serves else (), Scope.CONTENT),
             inspect_ms=found.inspect_ms,
