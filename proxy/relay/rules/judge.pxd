@@ -6,7 +6,7 @@
 from libc.string cimport memcpy, memset
 from libc.stdint cimport uint16_t, uint32_t, uint8_t
 
-from proxy.relay.state.rule_types cimport ALWAYS, Rule, Ruleset
+from proxy.relay.state.rule_types cimport ALWAYS, INSPECT_BYTES_MAX, Rule, Ruleset
 from proxy.relay.state.syscalls cimport (
     AF_INET, AF_INET6, getsockname, ntohs, sockaddr, sockaddr_in, sockaddr_in6, socklen_t)
 from proxy.relay.state.types cimport Addresses, Engine
@@ -46,9 +46,9 @@ cdef inline void context_set(
 cdef inline void content_set(
         Context *context, ContentView *view, const char *bytes, size_t length,
         bint final) noexcept nogil:
-    """What the client has sent so far; `final`: nothing more is waited for."""
+    """What the client has sent so far, as far as rules look; `final`: no more is waited for."""
     view.bytes = bytes
-    view.length = length
+    view.length = min(length, <size_t>INSPECT_BYTES_MAX)
     view.from_server = False
     context.content = view
     context.final = final

@@ -13,10 +13,10 @@ from proxy.relay.session.early cimport Beginning
 from proxy.relay.session.enter cimport (
     PICK_QUEUED, PICK_TAKEN, session_pick, session_pick_this)
 from proxy.relay.session.first_bytes cimport (
-    aborts_early, first_bytes_stage, hold_first_bytes, send_first_bytes)
+    aborts_early, first_bytes_stage, send_first_bytes, wait_in_queue)
 from proxy.relay.session.rule_stages cimport (
-    backend_rules_stage, chosen_backend, chosen_server, frontend_rules_stage, session_rules_stage,
-    sticky_server)
+    backend_rules_stage, chosen_backend, chosen_server, frontend_rules_stage, left,
+    session_rules_stage, sticky_server)
 from proxy.relay.session.session cimport (
     EVENT_ATTEMPT, session_arm, session_break, session_step)
 from proxy.relay.session.stages cimport (
@@ -49,8 +49,11 @@ cdef inline int backend_stage(
         if session.backend.splice and frontend.splice:
             session.flags |= SPLICE
         count_in_backend(engine, session)
+    if beginning.broken:
+        return left(engine, session, beginning)
     if beginning.gone or (
-            session.backend != NULL and beginning.length != 0 and aborts_early(session)):
+            session.backend != NULL and beginning.length != 0 and (
+                aborts_early(session, beginning))):
         count_aborted(engine, session, True)
         beginning.termination = TERMINATION_CLIENT_ABORT_CONNECT
         return ENDS
@@ -71,7 +74,7 @@ cdef inline int balance_stage(
         session_step(session, EVENT_ATTEMPT)
         return GOES_ON
     if picked == PICK_QUEUED:
-        hold_first_bytes(engine, session, beginning)
+        wait_in_queue(engine, session, beginning)
     else:
         session_unpicked(engine, session, picked)
     return LEAVES
@@ -81,10 +84,10 @@ cdef inline int attempt_stage(
         Engine *engine, Session *session, Beginning *beginning) noexcept nogil:
     """Connect, and send the first bytes."""
     session_attempt(engine, session, EARLY_AT_HAND if beginning.length != 0 else EARLY_NONE)
-    if beginning.length == 0 or session.state == STATE_ENDED:
-        return LEAVES
     if session.state == STATE_QUEUED:  # the attempts failed, and no other server has a place
-        hold_first_bytes(engine, session, beginning)
+        wait_in_queue(engine, session, beginning)
+        return LEAVES
+    if beginning.length == 0 or session.state == STATE_ENDED:
         return LEAVES
     count_bytes(engine, session, beginning.length, 0)
     send_first_bytes(engine, session, beginning)
@@ -102,7 +105,7 @@ cdef inline void session_begin(
     beginning.bytes = engine.scratch + HEADER_ROOM
     beginning.length = 0
     beginning.source = source
-    beginning.gone = False
+    beginning.gone = beginning.broken = False
     beginning.reset_side = -1
     while verdict == GOES_ON:
         if stage == STAGE_HEADER:

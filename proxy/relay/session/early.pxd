@@ -16,6 +16,7 @@ cdef struct Beginning:  # what the stages of a session hand on
     size_t length
     const sockaddr_in6 *source  # the client's address
     bint gone  # the client left before a server was sought
+    bint broken  # it broke its connection while rules waited for its bytes
     int termination  # of a verdict ENDS
     int reset_side  # that is told by RST; -1: none
 

@@ -24,7 +24,8 @@ from proxy.relay.session.stages cimport GOES_ON, WAITS
 from proxy.relay.state.syscalls cimport EPOLL_CTL_ADD
 from proxy.relay.state.types cimport (
     CLIENT, CONFIRM, EARLY_OWED, HEADED, JUDGED_LATER, READABLE, SERVER, STATE_CONNECTING,
-    TERMINATION_RESOURCE_CONNECT, Engine, Session, Side)
+    STATE_QUEUED, TERMINATION_CLIENT_ABORT_QUEUE, TERMINATION_RESOURCE_CONNECT, Engine, Session,
+    Side)
 from shm.atomics cimport count
 
 cdef enum:
@@ -60,10 +61,13 @@ cdef inline int first_bytes_stage(
     return GOES_ON
 
 
-cdef inline bint aborts_early(Session *session) noexcept nogil:
-    """With `option abortonclose`: whether the client's FIN came with its first bytes."""
-    return session.backend.abortonclose and session.sides[CLIENT].flags & CONFIRM != 0 and (
-        side_at_end(&session.sides[CLIENT]))
+cdef inline bint aborts_early(Session *session, const Beginning *beginning) noexcept nogil:
+    """Whether the client's FIN is here that ends a session without a server.
+
+    That is one which no byte precedes, or any with `option abortonclose`.
+    """
+    return (session.backend.abortonclose or beginning.length == 0) and (
+        session.sides[CLIENT].flags & CONFIRM != 0 and side_at_end(&session.sides[CLIENT]))
 
 
 cdef inline void hold_first_bytes(
@@ -76,6 +80,17 @@ cdef inline void hold_first_bytes(
     session.flags |= EARLY_OWED
     if not early_hold(engine, session, beginning.bytes, beginning.length):
         session_break(engine, session, TERMINATION_RESOURCE_CONNECT, -1)
+
+
+cdef inline void wait_in_queue(
+        Engine *engine, Session *session, const Beginning *beginning) noexcept nogil:
+    """The session waits for a place, unless the client left while rules waited for its bytes.
+
+    No event will tell of that again.
+    """
+    hold_first_bytes(engine, session, beginning)
+    if session.state == STATE_QUEUED and aborts_early(session, beginning):
+        session_break(engine, session, TERMINATION_CLIENT_ABORT_QUEUE, -1)
 
 
 cdef inline void send_first_bytes(

@@ -11,7 +11,8 @@ from proxy.relay.proxy_protocol.write cimport HEADER_ROOM
 from proxy.relay.session.early cimport early_take
 from proxy.relay.session.session cimport mover_collect, mover_open, note_first
 from proxy.relay.state.rule_types cimport (
-    CAME_BYTES, CAME_LAST, CAME_LOST, CAME_NOTHING, INSPECTED_BYTES_MAX, INSPECT_BYTES_MAX)
+    CAME_BROKEN, CAME_BYTES, CAME_LAST, CAME_LOST, CAME_NOTHING, INSPECTED_BYTES_MAX,
+    INSPECT_BYTES_MAX)
 from proxy.relay.sides.forward cimport Mover
 from proxy.relay.sides.hold cimport held_length, hold_more
 from proxy.relay.sides.side_io cimport side_receive
@@ -20,24 +21,19 @@ from proxy.relay.state.types cimport (
 from shm.atomics cimport count
 
 
-cdef inline bint inspect_hold(
+cdef inline int inspect_hold(
         Engine *engine, Session *session, const char *bytes, uint32_t length) noexcept nogil:
-    """Hold more bytes; False without memory."""
+    """Hold more bytes; CAME_LAST where a worker then holds too many to wait for others."""
     cdef Mover mover
     mover_open(engine, &mover)
     if not hold_more(&mover, &session.sides[SERVER], bytes, length):
-        return False
+        return CAME_LOST
     mover_collect(engine, &mover)
     engine.inspected_bytes += length
-    return True
-
-
-cdef inline bint inspected_too_much(Engine *engine) noexcept nogil:
-    """Whether more is held than a worker may hold: then nothing more is waited for."""
-    if engine.inspected_bytes <= INSPECTED_BYTES_MAX:
-        return False
+    if length == 0 or engine.inspected_bytes <= INSPECTED_BYTES_MAX:
+        return CAME_BYTES
     count(&engine.counters.inspections_cut, 1)
-    return True
+    return CAME_LAST
 
 
 cdef inline int inspect_receive(Engine *engine, Session *session) noexcept nogil:
@@ -55,18 +51,18 @@ cdef inline int inspect_receive(Engine *engine, Session *session) noexcept nogil
             client.flags &= ~(READABLE | CONFIRM)
             break
         if received <= 0:
-            return CAME_LAST
+            return CAME_LAST if received == 0 else CAME_BROKEN
         if received < room and not client.flags & CONFIRM:
             client.flags &= ~READABLE
-        if not inspect_hold(engine, session, bytes, <uint32_t>received):
-            return CAME_LOST
+        came = inspect_hold(engine, session, bytes, <uint32_t>received)
+        if came == CAME_LOST:
+            return came
         client.bytes += received
         client.activity_ms = engine.now_ms
         if client.bytes == <uint64_t>received:
             note_first(session)
-        if inspected_too_much(engine):
-            return CAME_LAST
-        came = CAME_BYTES
+        if came == CAME_LAST:
+            break
     return came
 
 

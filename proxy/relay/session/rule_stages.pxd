@@ -9,22 +9,23 @@ from libc.stdint cimport int64_t, uint32_t
 
 from proxy.relay.rules.judge cimport content_set, context_set, next_rule, rule_judged
 from proxy.relay.session.early cimport Beginning
-from proxy.relay.session.inspect cimport (
-    inspect_hold, inspect_receive, inspect_take, inspected_too_much)
+from proxy.relay.session.inspect cimport inspect_hold, inspect_receive, inspect_take
 from proxy.relay.session.session cimport EVENT_INSPECT, EVENT_JUDGED, session_step
 from proxy.relay.sides.hold cimport held_length
 from proxy.relay.session.stages cimport ENDS, GOES_ON, WAITS
-from proxy.relay.state.counting cimport count_denied_request, count_denied_session
+from proxy.relay.state.counting cimport (
+    count_aborted, count_denied_request, count_denied_session)
 from proxy.relay.state.refusal cimport end_in_silence
 from proxy.relay.state.rule_types cimport (
-    CAME_BYTES, CAME_LAST, CAME_LOST, CAME_NOTHING, INSPECT_BYTES_MAX, RULE_BACKEND, RULE_DROP,
-    RULE_REJECT, RULE_SERVER, RULE_STICK_MATCH, RULE_STICK_STORE, BackendRules, Rule, Ruleset)
+    CAME_BROKEN, CAME_BYTES, CAME_LAST, CAME_LOST, CAME_NOTHING, INSPECT_BYTES_MAX, RULE_BACKEND,
+    RULE_DROP, RULE_REJECT, RULE_SERVER, RULE_STICK_MATCH, RULE_STICK_STORE, BackendRules, Rule,
+    Ruleset)
 from proxy.relay.tables.persistence cimport (
     entry_server, may_serve, store_is_planned, store_plan)
 from proxy.relay.tables.table_key cimport TableKey, table_key
 from proxy.relay.state.types cimport (
-    CLIENT, NO_SLOT, SERVER, STATE_INSPECTING, TERMINATION_REFUSED, TERMINATION_RESOURCE_CONNECT,
-    Engine, Frontend, Session)
+    CLIENT, NO_SLOT, SERVER, STATE_INSPECTING, TERMINATION_CLIENT_ABORT_HEADER,
+    TERMINATION_REFUSED, TERMINATION_RESOURCE_CONNECT, Engine, Frontend, Session)
 from proxy.rules.types cimport HOLDS, UNDECIDED, ContentView, Context
 from shm.atomics cimport count
 
@@ -89,8 +90,7 @@ cdef inline int content_judge(
         bytes = session.sides[SERVER].pending.bytes if length != 0 else NULL
     session_context(engine, session, ruleset, &context)
     content_set(
-        &context, &view, bytes, min(length, <size_t>INSPECT_BYTES_MAX),
-        final or length >= INSPECT_BYTES_MAX)
+        &context, &view, bytes, length, final or length >= INSPECT_BYTES_MAX)
     return next_rule(engine, ruleset, &context, &at, found)
 
 
@@ -99,24 +99,28 @@ cdef inline void inspection_begin(
     """Hold what is at hand, and look whether more has come with it."""
     session_step(session, EVENT_INSPECT)
     session.attempt_ms = engine.now_ms
-    if not inspect_hold(engine, session, beginning.bytes, <uint32_t>beginning.length):
-        came[0] = CAME_LOST
-    elif inspected_too_much(engine):
-        came[0] = CAME_LAST
-    else:
+    came[0] = inspect_hold(engine, session, beginning.bytes, <uint32_t>beginning.length)
+    if came[0] == CAME_BYTES:
         came[0] = inspect_receive(engine, session)
 
 
-cdef inline void count_refused(Engine *engine, Session *session, size_t length) noexcept nogil:
-    """The client counts, with its bytes; in a `listen` section they are its backend's, too."""
+cdef inline void count_unserved(Engine *engine, Session *session, size_t length) noexcept nogil:
+    """The client's bytes count; in a `listen` section they are its backend's, too."""
     cdef Frontend *frontend = session.listener.frontend
     cdef int own = -1 if frontend.rules == NULL else frontend.rules.backend
-    count_denied_request(frontend)
     count(&frontend.counters.bytes_in, length)
     if session.backend != NULL:
         count(&session.backend.counters.bytes_in, length)
     elif own >= 0:
         count(&engine.backends[own].counters.bytes_in, length)
+
+
+cdef inline int left(Engine *engine, Session *session, Beginning *beginning) noexcept nogil:
+    """The client broke its connection while rules waited for its bytes: it gets no server."""
+    count_aborted(engine, session, True)
+    count_unserved(engine, session, beginning.length)
+    beginning.termination = TERMINATION_CLIENT_ABORT_HEADER
+    return ENDS
 
 
 cdef inline int content_stage(
@@ -129,7 +133,7 @@ cdef inline int content_stage(
     if session.state == STATE_INSPECTING:
         came = inspect_receive(engine, session)
     while came != CAME_LOST:
-        final = came == CAME_LAST or delay_ms == 0 or overdue(engine, session, delay_ms)
+        final = came >= CAME_LAST or delay_ms == 0 or overdue(engine, session, delay_ms)
         if came == CAME_NOTHING and not final:
             return WAITS
         judged = content_judge(engine, session, beginning, ruleset, final, &rule)
@@ -140,6 +144,7 @@ cdef inline int content_stage(
         else:
             inspection_begin(engine, session, beginning, &came)
     else:
+        inspect_take(engine, session, beginning.bytes)
         beginning.termination = TERMINATION_RESOURCE_CONNECT
         return ENDS
     if session.state == STATE_INSPECTING:
@@ -147,8 +152,10 @@ cdef inline int content_stage(
         beginning.length = inspect_take(engine, session, beginning.bytes)
         beginning.gone = came == CAME_LAST and beginning.length == 0
     if judged != HOLDS or (rule.action != RULE_REJECT and rule.action != RULE_DROP):
+        beginning.broken = came == CAME_BROKEN
         return GOES_ON
-    count_refused(engine, session, beginning.length)
+    count_denied_request(session.listener.frontend)
+    count_unserved(engine, session, beginning.length)
     return refuse(session, beginning, rule)
 
 
@@ -164,10 +171,12 @@ cdef inline int frontend_rules_stage(
 cdef inline int backend_rules_stage(
         Engine *engine, Session *session, Beginning *beginning) noexcept nogil:
     cdef const BackendRules *rules = session.backend.rules
+    cdef int verdict
     if rules == NULL or rules.content.count == 0 or (
             rules.frontend == <int>session.listener.frontend.index):
         return GOES_ON
-    return content_stage(engine, session, beginning, &rules.content, rules.inspect_ms)
+    verdict = content_stage(engine, session, beginning, &rules.content, rules.inspect_ms)
+    return left(engine, session, beginning) if verdict == GOES_ON and beginning.broken else verdict
 
 
 cdef inline int chosen_backend(

@@ -15,8 +15,9 @@ cdef enum:
 cdef enum:  # what came since the last look
     CAME_NOTHING = 0
     CAME_BYTES = 1
-    CAME_LAST = 2  # nothing follows: the side has finished or left, or no more are held
-    CAME_LOST = 3  # without memory
+    CAME_LAST = 2  # nothing follows: the side has finished, or no more are held
+    CAME_BROKEN = 3  # nothing follows: the side has broken the connection
+    CAME_LOST = 4  # without memory
 
 cdef enum RuleAction:
     RULE_ACCEPT = 0  # the rules behind it are not looked at

@@ -1,71 +1,70 @@
-"""Clients that rules wait for hold a limited sum of bytes; what is beyond it is judged at once."""
+"""What a worker holds for all clients that rules wait for is bounded, however the bytes come."""
 
 from __future__ import annotations
 
 import resource
+import signal
 import socket
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from contextlib import ExitStack
 
 import pytest
 
-from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
-from tests.support.program.program import Program
-from tests.support.servers import Server, echo
+from proxy.config.model.rules import ConnectionRules
+from tests.support.common import wait_for
+from tests.support.config.loading import LISTEN, settings_of
+from tests.support.relay.site import RelayUnderTest
+from tests.support.servers import Server, echo, receive_count
 
-HELD = 15_359  # bytes of a client: one less than what ends an inspection
-LIMIT = 64 << 20
-FILE = """
-global
-  nbthread 1
-  stats socket {{socket}} level admin
-defaults
-  mode tcp
-  timeout connect 60s
-  timeout client 600s
-  timeout server 600s
-frontend edge
-  bind 127.0.0.1:{port} backlog 4096
-  tcp-request inspect-delay 600s
-  tcp-request content accept if {{ req.len ge 15360 }}
-  default_backend servers
-backend servers
-  server s {host}:{server}
-"""
+HELD_BYTES = 15_000  # of each client: fewer than rules look at
+LIMIT_BYTES = 64 << 20
+CLIENTS = LIMIT_BYTES // HELD_BYTES + 200
+LOOKED_AT_BYTES = 15_360
 
 
-@contextmanager
-def descriptors(count: int) -> Iterator[None]:
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(before[0], count), before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+def rules(*lines: str) -> ConnectionRules | None:
+    text = LISTEN + "".join(f"    {line}\n" for line in lines)
+    servers = "    server a 127.0.0.1:1\n    server b 127.0.0.1:1\n"
+    return settings_of(text + servers).proxies[0].rules
 
 
 @pytest.mark.slow
-def test_beyond_the_limit_a_client_is_judged_by_what_is_there(tmp_path: Path) -> None:
-    port, clients = free_port(), LIMIT // HELD + 50
-    with descriptors(clients + 500), ExitStack() as stack:
-        server = stack.enter_context(Server(echo))
-        host, server_port = server.address
-        text = FILE.format(port=port, host=host, server=server_port)
-        program = stack.enter_context(Program(tmp_path, text))
-        for _ in range(clients):
-            client = socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS)
-            stack.callback(client.close)
-            client.sendall(b"x" * HELD)
-        wait_for(lambda: sessions(program, "servers") > 0, 60, "one is judged")
-        waiting = sessions(program, "edge") - sessions(program, "servers")
-        assert LIMIT // HELD - 10 <= waiting <= LIMIT // HELD + 1
-    wait_for(lambda: server.accepted > 0, 10, "it reaches a server")
+def test_clients_beyond_the_limit_are_judged_by_what_is_there() -> None:
+    waiting = rules(
+        "tcp-request inspect-delay 600s",
+        "tcp-request content reject if { req.len ge 15200 }",
+        "tcp-request content reject if WAIT_END",
+    )
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 3 * CLIENTS:
+        pytest.skip(f"takes {3 * CLIENTS} descriptors")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3 * CLIENTS, hard))
+    try:
+        with RelayUnderTest([("127.0.0.1", 1)] * 2, rules=waiting) as relay, ExitStack() as stack:
+            for _ in range(CLIENTS):  # after some the relay receives first bytes with the accept
+                client = stack.enter_context(relay.connect())
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                client.sendall(b"x" * HELD_BYTES)
+            wait_for(
+                lambda: relay.terminations().get("PR", 0) > 0, 30, "a client beyond the limit ends"
+            )
+            counters = relay.counters()
+            assert counters["inspections_cut"] >= relay.terminations()["PR"]
+            assert counters["buffer_bytes"] <= LIMIT_BYTES + HELD_BYTES
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def sessions(program: Program, section: str) -> int:
-    head, *lines = program.ask("show stat").strip().splitlines()
-    column = head.split(",").index("scur")
-    side = "BACKEND" if section == "servers" else "FRONTEND"
-    [row] = [line.split(",") for line in lines if line.startswith(f"{section},{side},")]
-    return int(row[column])
+def test_rules_that_choose_look_at_no_more_than_those_that_wait() -> None:
+    more = f"use-server b if {{ req.len gt {LOOKED_AT_BYTES} }}"
+    sent = b"PROXY UNKNOWN\r\n" + b"x" * 40_000
+    with (
+        Server(echo) as server,
+        RelayUnderTest([server.address] * 2, rules=rules(more), accept_proxy=True) as relay,
+    ):
+        relay.signal(signal.SIGSTOP, 0)  # so that it receives all at once
+        with relay.connect() as client:
+            client.sendall(sent)
+            relay.signal(signal.SIGCONT, 0)
+            assert receive_count(client, 40_000) == b"x" * 40_000
+            assert relay.counters("server", 0)["sessions_total"] == 1
+            assert relay.counters("server", 1)["sessions_total"] == 0

@@ -34,7 +34,8 @@
 
 enum kind {
     KIND_RECV, KIND_SEND, KIND_SPLICE_IN, KIND_SPLICE_OUT, KIND_ACCEPT, KIND_CONNECT,
-    KIND_SHUTDOWN, KIND_EPOLL_WAIT, KIND_CLOSE, KIND_PIPE, KIND_SOCKET, KIND_EPOLL_ADD, KINDS
+    KIND_SHUTDOWN, KIND_EPOLL_WAIT, KIND_CLOSE, KIND_PIPE, KIND_SOCKET, KIND_EPOLL_ADD,
+    KIND_MEMORY, KINDS
 };
 
 enum action {
@@ -159,6 +160,20 @@ static struct fault at_call(enum kind kind) {
         }
     errno = kept;
     return fault.error ? (struct fault){ACTION_ERROR, fault.error, 0} : none;
+}
+
+/* The allocator's own names: to look for the next `malloc` would allocate. */
+void *__libc_malloc(size_t length);
+void *__libc_realloc(void *memory, size_t length);
+
+static int no_memory(void) {
+    return is_relay && at_call(KIND_MEMORY).action == ACTION_ERROR;
+}
+
+void *malloc(size_t length) { return no_memory() ? NULL : __libc_malloc(length); }
+
+void *realloc(void *memory, size_t length) {
+    return no_memory() ? NULL : __libc_realloc(memory, length);
 }
 
 static void raise_edge(int fd) {

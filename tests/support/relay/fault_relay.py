@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -105,13 +106,17 @@ class FaultyRelay:
 
 
 @contextmanager
-def faulty_relay(folder: Path) -> Iterator[FaultyRelay]:
-    """Start one; stops with the block."""
+def faulty_relay(folder: Path, **fields: Any) -> Iterator[FaultyRelay]:
+    """Start one, with further fields of its section; stops with the block."""
     shim = Shim(folder)
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
         server = listener.getsockname()[:2]
         started = RelayUnderTest(
-            [server, server], timeouts=TIMEOUTS, redispatch=1, environment=shim.environ
+            [server, server],
+            timeouts=TIMEOUTS,
+            redispatch=1,
+            environment=shim.environ,
+            **fields,
         )
         with started as relay:
             yield FaultyRelay(relay, listener, shim)

@@ -33,6 +33,7 @@ class Kind(enum.IntEnum):
     PIPE = 9
     SOCKET = 10
     EPOLL_ADD = 11
+    MEMORY = 12
 
 
 class Action(enum.IntEnum):

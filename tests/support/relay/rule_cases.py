@@ -207,8 +207,9 @@ def meet(cases: Sequence[Case], program: str, folder: Path, servers: Servers) ->
         for thread in threads:
             thread.join()
         wait_for(lambda: _quiet(made), PATIENCE_SECONDS, "every session ends")
-        made.read()
         rows = {(row["# pxname"], row["svname"]): row for row in _stat(made)}
+        sessions = sum(int(row["stot"]) for (_, name), row in rows.items() if name == "FRONTEND")
+        wait_for(lambda: _logged(made) >= sessions, PATIENCE_SECONDS, "each session's line")
         return {
             case.name: Met(heard, end, _lines(made, number), _counters(rows, number))
             for number, (case, (heard, end)) in enumerate(zip(cases, told, strict=True))
@@ -217,6 +218,12 @@ def meet(cases: Sequence[Case], program: str, folder: Path, servers: Servers) ->
 
 def _quiet(made: OneProgram) -> bool:
     return all(row["scur"] in ("", "0") for row in _stat(made))
+
+
+def _logged(made: OneProgram) -> int:
+    """How many lines have come of sessions."""
+    made.read()
+    return sum(text.partition("]: ")[2].startswith("f") for _, text in made.lines)
 
 
 def _stat(made: OneProgram) -> list[dict[str, str]]:
