@@ -9,32 +9,29 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.config.loading import LISTEN, settings_of
-from tests.support.relay.conversation import BOTH_WAYS, DOWNLOAD, EXCHANGE, Scenario
+from tests.support.relay.conversation import DOWNLOAD, EXCHANGE, Scenario
 from tests.support.relay.fault_relay import FaultyRelay, faulty_relay
 from tests.support.relay.faults import Action, Kind
 
 pytestmark = pytest.mark.slow
 
-RULES = (
-    settings_of(
-        LISTEN
-        + "".join(
-            f"    {line}\n"
-            for line in (
-                "tcp-request inspect-delay 600s",
-                "tcp-request content accept if { req.len ge 100 }",
-                "tcp-request content reject",
-                "tcp-response inspect-delay 600s",
-                "tcp-response content accept if { res.len ge 20 }",
-                "tcp-response content reject",
-                "server s 127.0.0.1:1",
-            )
+SETTINGS = settings_of(
+    LISTEN
+    + "".join(
+        f"    {line}\n"
+        for line in (
+            "tcp-request inspect-delay 600s",
+            "tcp-request content accept if { req.len ge 100 }",
+            "tcp-request content reject",
+            "tcp-response inspect-delay 600s",
+            "tcp-response content accept if { res.len ge 20 }",
+            "tcp-response content reject",
+            "server s 127.0.0.1:1",
         )
     )
-    .proxies[0]
-    .rules
 )
-BYTES = (EXCHANGE, DOWNLOAD, BOTH_WAYS)
+FIELDS = {"rules": SETTINGS.proxies[0].rules, "lists": SETTINGS.lists}
+BYTES = (EXCHANGE, DOWNLOAD)  # in which the client finishes last: else rules wait no more
 UNNOTICED = [
     *((s, Kind.RECV, Action.SHORT_EDGE, 0) for s in BYTES),
     *((s, Kind.RECV, Action.ERROR_EDGE, errno.EAGAIN) for s in BYTES),
@@ -59,7 +56,7 @@ ENDING = [
 
 @pytest.fixture(scope="module")
 def ruled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyRelay]:
-    with faulty_relay(tmp_path_factory.mktemp("ruled"), rules=RULES) as relay:
+    with faulty_relay(tmp_path_factory.mktemp("ruled"), **FIELDS) as relay:
         yield relay
         relay.check_whole()
 

@@ -6,10 +6,10 @@ import resource
 import signal
 import socket
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
-from proxy.config.model.rules import ConnectionRules
 from tests.support.common import wait_for
 from tests.support.config.loading import LISTEN, settings_of
 from tests.support.relay.site import RelayUnderTest
@@ -21,15 +21,17 @@ CLIENTS = LIMIT_BYTES // HELD_BYTES + 200
 LOOKED_AT_BYTES = 15_360
 
 
-def rules(*lines: str) -> ConnectionRules | None:
+def fields(*lines: str) -> dict[str, Any]:
+    """Of a section with these lines."""
     text = LISTEN + "".join(f"    {line}\n" for line in lines)
     servers = "    server a 127.0.0.1:1\n    server b 127.0.0.1:1\n"
-    return settings_of(text + servers).proxies[0].rules
+    settings = settings_of(text + servers)
+    return {"rules": settings.proxies[0].rules, "lists": settings.lists}
 
 
 @pytest.mark.slow
 def test_clients_beyond_the_limit_are_judged_by_what_is_there() -> None:
-    waiting = rules(
+    waiting = fields(
         "tcp-request inspect-delay 600s",
         "tcp-request content reject if { req.len ge 15200 }",
         "tcp-request content reject if WAIT_END",
@@ -39,7 +41,7 @@ def test_clients_beyond_the_limit_are_judged_by_what_is_there() -> None:
         pytest.skip(f"takes {3 * CLIENTS} descriptors")
     resource.setrlimit(resource.RLIMIT_NOFILE, (3 * CLIENTS, hard))
     try:
-        with RelayUnderTest([("127.0.0.1", 1)] * 2, rules=waiting) as relay, ExitStack() as stack:
+        with RelayUnderTest([("127.0.0.1", 1)] * 2, **waiting) as relay, ExitStack() as stack:
             for _ in range(CLIENTS):  # after some the relay receives first bytes with the accept
                 client = stack.enter_context(relay.connect())
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -59,7 +61,7 @@ def test_rules_that_choose_look_at_no_more_than_those_that_wait() -> None:
     sent = b"PROXY UNKNOWN\r\n" + b"x" * 40_000
     with (
         Server(echo) as server,
-        RelayUnderTest([server.address] * 2, rules=rules(more), accept_proxy=True) as relay,
+        RelayUnderTest([server.address] * 2, accept_proxy=True, **fields(more)) as relay,
     ):
         relay.signal(signal.SIGSTOP, 0)  # so that it receives all at once
         with relay.connect() as client:

@@ -109,6 +109,7 @@ def one_listen(
     bind_maxconn = fields.pop("bind_maxconn", 0)
     global_rate = fields.pop("global_rate", 0)
     accept_proxy = fields.pop("accept_proxy", False)
+    lists = fields.pop("lists", ())
     fields.setdefault("timeouts", TIMEOUTS)
     proxy = Proxy(
         name="edge",
@@ -154,7 +155,7 @@ def one_listen(
         **fields,
     )
     process = Global(maxconn=global_maxconn, connection_rate=global_rate)
-    return Settings(process, (proxy,), ResolverdSettings())
+    return Settings(process, (proxy,), ResolverdSettings(), lists=lists)
 
 
 class RelayUnderTest:
@@ -162,7 +163,7 @@ class RelayUnderTest:
 
     `servers` are (address, port) pairs or `RelayServer`s; further keywords are fields of `Proxy`
     (timeouts, retries, redispatch, balance, maxconn, splice ...), `global_maxconn`, `global_rate`,
-    `bind_maxconn`, `accept_proxy`. `binds`
+    `bind_maxconn`, `accept_proxy`, `lists` (what conditions of `rules` name). `binds`
     defaults to one port of 127.0.0.1; `shared` makes one socket for all workers instead of one each.
     `sweep_ms` is the time between two looks for free places that no bell tells of.
     """
