@@ -30,7 +30,7 @@ CALLS = [
     *(
         (EXCHANGE, kind)
         for kind in Kind
-        if kind not in (Kind.PIPE, *(Kind.SPLICE_IN, Kind.SPLICE_OUT))
+        if kind not in (Kind.PIPE, Kind.MEMORY, Kind.SPLICE_IN, Kind.SPLICE_OUT)
     ),
     *(
         (scenario, kind)

@@ -88,11 +88,12 @@ def test_a_worker_in_a_step_keeps_a_hint_in_doubt_until_it_goes_on_or_dies(
 ) -> None:
     table = SlotTableReader(segment)
     with (
+        mmap.mmap(segment.fd, segment.size) as memory,
         SteppedChild(step(places, segment, 0, 1)) as victim,
         SteppedChild(step(places, segment, 1, -1)) as other,
     ):
-        assert victim.to_store(segment, at)
-        assert other.to_store(segment, other_at)
+        assert victim.to_store([memory], at)
+        assert other.to_store([memory], other_at)
         victim.kill()
         doubtful = settle_dead_worker(segment, 0)
         mend_hints(segment, doubtful)

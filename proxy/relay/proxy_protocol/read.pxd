@@ -120,7 +120,8 @@ cdef inline int line_read(
             return HEADER_INVALID
     else:
         return HEADER_INVALID
-    addresses[0] = found
+    addresses.source = found.source
+    addresses.destination = found.destination
     return size
 
 
@@ -171,7 +172,8 @@ cdef inline void binary_addresses(
     cdef sockaddr_in *destination4 = <sockaddr_in *>&addresses.destination
     if family != FAMILY_INET_STREAM and family != FAMILY_INET6_STREAM:
         return
-    memset(addresses, 0, sizeof(addresses[0]))
+    memset(&addresses.source, 0, sizeof(addresses.source))
+    memset(&addresses.destination, 0, sizeof(addresses.destination))
     if family == FAMILY_INET_STREAM:
         source4.sin_family = destination4.sin_family = AF_INET
         memcpy(&source4.sin_addr, body, 4)
