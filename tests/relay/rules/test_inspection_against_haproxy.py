@@ -5,29 +5,24 @@ from __future__ import annotations
 import pytest
 
 from tests.support.relay.rule_cases import (
+    HELLO,
+    SERVERS,
+    TWO,
     Case,
     Finish,
     Hear,
     Met,
     Pause,
     Reset,
-    meet,
-    serving,
+    front,
+    met_by_both,
+    rules,
 )
 
-SERVERS = "  server s1 <s1>\n"
-TWO = "\nbackend <other>\n  server s2 <s2>\n"
-HELLO = (b"hello", Hear(b"hello"), Finish())
-
-
-def rules(*lines: str) -> str:
-    return "".join(f"  {line}\n" for line in lines) + SERVERS
-
-
-def front(*lines: str) -> str:
-    return "".join(f"  {line}\n" for line in (*lines, "default_backend <other>"))
-
-
+FIVE_BYTES = (
+    "tcp-request content accept if { req.len ge 5 }",
+    "tcp-request content reject",
+)
 CASES = [
     Case(
         "drop content",
@@ -40,16 +35,14 @@ CASES = [
         "silent until the delay",
         rules(
             "tcp-request inspect-delay 300ms",
-            "tcp-request content accept if { req.len ge 5 }",
-            "tcp-request content reject",
+            *FIVE_BYTES,
         ),
     ),
     Case(
         "too few until the delay",
         rules(
             "tcp-request inspect-delay 300ms",
-            "tcp-request content accept if { req.len ge 5 }",
-            "tcp-request content reject",
+            *FIVE_BYTES,
         ),
         (b"abc",),
     ),
@@ -57,8 +50,7 @@ CASES = [
         "too few, and the end",
         rules(
             "tcp-request inspect-delay 30s",
-            "tcp-request content accept if { req.len ge 5 }",
-            "tcp-request content reject",
+            *FIVE_BYTES,
         ),
         (b"abc", Finish()),
     ),
@@ -66,8 +58,7 @@ CASES = [
         "too few, and broken",
         rules(
             "tcp-request inspect-delay 30s",
-            "tcp-request content accept if { req.len ge 5 }",
-            "tcp-request content reject",
+            *FIVE_BYTES,
         ),
         (b"abc", Pause(0.1), Reset()),
     ),
@@ -75,8 +66,7 @@ CASES = [
         "nothing, and the end",
         rules(
             "tcp-request inspect-delay 30s",
-            "tcp-request content accept if { req.len ge 5 }",
-            "tcp-request content reject",
+            *FIVE_BYTES,
         ),
         (Finish(),),
     ),
@@ -84,8 +74,7 @@ CASES = [
         "enough in pieces",
         rules(
             "tcp-request inspect-delay 30s",
-            "tcp-request content accept if { req.len ge 5 }",
-            "tcp-request content reject",
+            *FIVE_BYTES,
         ),
         (b"he", Pause(0.05), b"ll", Pause(0.05), b"o", Hear(b"hello"), Finish()),
     ),
@@ -94,8 +83,7 @@ CASES = [
         rules(
             "timeout client 400ms",
             "tcp-request inspect-delay 30s",
-            "tcp-request content accept if { req.len ge 5 }",
-            "tcp-request content reject",
+            *FIVE_BYTES,
         ),
         (b"abc",),
     ),
@@ -150,7 +138,14 @@ CASES = [
     *(
         Case(f"response: {name}", "".join(f"  {line}\n" for line in lines) + SERVERS, steps)
         for name, lines, steps in (
-            ("refused at once", ("tcp-response content reject",), ()),
+            (
+                "refused when it has spoken",
+                (
+                    "tcp-response inspect-delay 30s",
+                    "tcp-response content reject if { res.len ge 4 }",
+                ),
+                (),
+            ),
             (
                 "too few until the delay",
                 (
@@ -220,18 +215,9 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def met(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Met]]:
-    folder = tmp_path_factory.mktemp("rules")
-    with serving() as servers:
-        return {
-            program: meet(CASES, program, folder / program, servers)
-            for program in ("haproxy", "millrace")
-        }
+    return met_by_both(CASES, tmp_path_factory.mktemp("rules"))
 
 
 @pytest.mark.parametrize("name", [case.name for case in CASES])
 def test_a_client_meets_the_same(met: dict[str, dict[str, Met]], name: str) -> None:
     assert met["millrace"][name] == met["haproxy"][name]
-
-
-def test_cases_have_names_of_their_own() -> None:
-    assert len({case.name for case in CASES}) == len(CASES)

@@ -5,26 +5,16 @@ from __future__ import annotations
 import pytest
 
 from tests.support.relay.rule_cases import (
+    HELLO,
+    TWO,
     Case,
     Finish,
     Hear,
     Met,
-    meet,
-    serving,
+    front,
+    met_by_both,
+    rules,
 )
-
-SERVERS = "  server s1 <s1>\n"
-TWO = "\nbackend <other>\n  server s2 <s2>\n"
-HELLO = (b"hello", Hear(b"hello"), Finish())
-
-
-def rules(*lines: str) -> str:
-    return "".join(f"  {line}\n" for line in lines) + SERVERS
-
-
-def front(*lines: str) -> str:
-    return "".join(f"  {line}\n" for line in (*lines, "default_backend <other>"))
-
 
 CASES = [
     Case("no condition", rules("tcp-request connection reject")),
@@ -120,18 +110,9 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def met(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Met]]:
-    folder = tmp_path_factory.mktemp("rules")
-    with serving() as servers:
-        return {
-            program: meet(CASES, program, folder / program, servers)
-            for program in ("haproxy", "millrace")
-        }
+    return met_by_both(CASES, tmp_path_factory.mktemp("rules"))
 
 
 @pytest.mark.parametrize("name", [case.name for case in CASES])
 def test_a_client_meets_the_same(met: dict[str, dict[str, Met]], name: str) -> None:
     assert met["millrace"][name] == met["haproxy"][name]
-
-
-def test_cases_have_names_of_their_own() -> None:
-    assert len({case.name for case in CASES}) == len(CASES)

@@ -92,6 +92,21 @@ class Met(msgspec.Struct, frozen=True):
     counters: dict[str, str]
 
 
+SERVERS = "  server s1 <s1>\n"
+TWO = "\nbackend <other>\n  server s2 <s2>\n"
+HELLO = (b"hello", Hear(b"hello"), Finish())
+
+
+def rules(*lines: str) -> str:
+    """The lines of a `listen` section with one server."""
+    return "".join(f"  {line}\n" for line in lines) + SERVERS
+
+
+def front(*lines: str) -> str:
+    """The lines of a frontend in front of <other>."""
+    return "".join(f"  {line}\n" for line in (*lines, "default_backend <other>"))
+
+
 class Servers:
     """Two servers that greet, and say again what they hear."""
 
@@ -242,3 +257,11 @@ def _counters(rows: dict[tuple[str, str], dict[str, str]], number: int) -> dict[
         if proxy in (f"f{number}", f"b{number}"):
             found |= {f"{proxy[0]} {name} {column}": row[column] for column in COUNTED}
     return found
+
+
+def met_by_both(cases: Sequence[Case], folder: Path) -> dict[str, dict[str, Met]]:
+    """What each client met, by program and by the name of its case."""
+    names = [case.name for case in cases]
+    assert len(set(names)) == len(names), "each case has a name of its own"
+    with serving() as servers:
+        return {program: meet(cases, program, folder / program, servers) for program in PROGRAMS}
