@@ -21,6 +21,7 @@ FLAGS += (
 )
 FLAGS += ["-Wno-tsan"] if SANITIZE == "thread" else []  # it takes fences for nothing
 LINK = [f"-fsanitize={SANITIZE}"] if SANITIZE else []
+JOBS = len(os.sched_getaffinity(0))
 
 
 def extensions() -> list[Extension]:
@@ -42,8 +43,10 @@ def extensions() -> list[Extension]:
 
 
 setup(
+    options={"build_ext": {"parallel": JOBS}},
     ext_modules=cythonize(
         extensions(),
+        nthreads=JOBS,
         build_dir="build/cython",
         compiler_directives={
             "language_level": "3",

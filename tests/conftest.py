@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import pytest
 
 from tests.support.generated import LONG, choose_seed, set_up_hypothesis
 from tests.support.isolation import isolate
 
+# Programs start a thousand times here: one that may keep no bytecode compiles all its modules each time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 isolate()
 set_up_hypothesis()
 

@@ -75,7 +75,7 @@ def test_another_order_other_times_to_live_and_another_nameserver_are_read() -> 
 
 
 @given(st.data())
-@settings(max_examples=examples(300))
+@settings(max_examples=examples(100))
 def test_with_any_byte_changed_the_answer_is_that_of_a_reader_without_memory(
     data: st.DataObject,
 ) -> None:

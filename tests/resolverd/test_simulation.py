@@ -20,8 +20,8 @@ import pytest
 from tests.support.generated import sample
 from tests.support.simulation.peace import play
 
-HISTORIES = sample(20_000, full=500_000)
-PARTS = 25  # for the workers of a parallel run
+HISTORIES = sample(5_000, full=500_000)
+PARTS = 10  # for the workers of a parallel run
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from tests.support.differential.one_program import PROGRAMS, one_program
 from tests.support.generated import sample
 
 pytestmark = pytest.mark.slow
-CHAINS, CONDITIONS, VALUES_EACH = sample(250, 2_500), sample(250, 2_500), 6
+CHAINS, CONDITIONS, VALUES_EACH = sample(120, 2_500), sample(120, 2_500), 6
 CONFIGURATION = """\
 global
   stats socket {{folder}}/s level admin

@@ -3,7 +3,8 @@
 As root each test process (the single one, and each worker of pytest-xdist) moves into a network
 namespace that has only its own loopback and a default route into the void, so that no two of them
 ever want the same port and nothing that the host runs or lacks matters, and into a mount namespace with another /etc/resolv.conf, so
-that libc asks an address without a server. Its children inherit both, and both end with it.
+that libc asks an address without a server, and with few certificates of authorities, which HAProxy
+reads at each start (all of a host's take it 50 ms). Its children inherit both, and both end with it.
 Without the right to do so tests share the host's loopback, and names go where the host sends them.
 """
 
@@ -38,6 +39,9 @@ route add ::/0 dev outside
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWNET = 0x40000000
+CERTIFICATES = Path("/etc/ssl/certs")
+CERTIFICATES_KEPT = 2
+
 MS_BIND = 4096
 MS_REC_PRIVATE = 16384 | (1 << 18)
 SIOCGIFFLAGS = 0x8913
@@ -57,6 +61,7 @@ def isolate() -> None:
         lead_into_the_void()
     if Path(RESOLV_CONF).exists() and libc.unshare(CLONE_NEWNS) == 0:
         cover_resolv_conf(libc)
+        cover_certificates(libc)
 
 
 def raise_loopback() -> None:
@@ -85,3 +90,14 @@ def cover_resolv_conf(libc: ctypes.CDLL) -> None:
         file.flush()
         Path(file.name).chmod(0o644)
         libc.mount(file.name.encode(), RESOLV_CONF.encode(), None, MS_BIND, None)
+
+
+def cover_certificates(libc: ctypes.CDLL) -> None:
+    """Leave only some of the host's authorities, where it has any."""
+    kept = {
+        path.name: path.read_bytes()
+        for path in sorted(CERTIFICATES.glob("*.pem"))[:CERTIFICATES_KEPT]
+    }
+    if kept and libc.mount(b"tmpfs", bytes(CERTIFICATES), b"tmpfs", 0, b"size=1m") == 0:
+        for name, text in kept.items():
+            (CERTIFICATES / name).write_bytes(text)
