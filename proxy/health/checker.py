@@ -255,8 +255,7 @@ class PartChecker(Generic[A]):
             ordered = self._see(watched, self._reader.server(slot), at_ms)
         except BlockingIOError:
             return False  # what was known still holds; the next check finds the rest
-        watched.revision = revision
-        state = watched.state
+        watched.revision, state = revision, watched.state
         if state is former and watched.target == former_target:
             return False
         same = state.incarnation == former.incarnation
@@ -264,6 +263,8 @@ class PartChecker(Generic[A]):
         self._writer.publish(slot, state, changed=changed)
         if ordered is not Change.NONE:
             self._news.changed(watched.server, former, state, ordered=True)
+        if same and state.generation == former.generation and watched.target == former_target:
+            return False  # what was ordered or said of the server: a check under way goes on
         self._replan(watched, at_ms)
         return True
 

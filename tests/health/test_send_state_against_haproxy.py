@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import re
 import socket
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from tests.health.check_peers import Case, Told, send, tell
 from tests.health.test_http_check_against_haproxy import OK, reply, request
-from tests.support.common import free_port, wait_for
+from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
 from tests.support.differential.one_program import PROGRAMS, OneProgram, one_program
 from tests.support.servers import Server
 
 STATE = "http-check send-state"
+BUSY = b"HTTP/1.1 503 X\r\nContent-Length: 0\r\n\r\n"
 CASES = {
     "bare": Case(("option httpchk", STATE), (request, send(OK))),
     "body": Case(
@@ -94,10 +97,11 @@ listen edge
   server b 127.0.0.1:{other} weight 7 backup
 """
 PAUSE = "set server edge/s state maint"
+LEAVE = "set server edge/s health stopping"
 ORDERS = (
     *("set server edge/t state ready", "set server edge/t state drain"),
     *("set server edge/s state drain", "set server edge/s state ready"),
-    *("set server edge/s health down", "set server edge/s health stopping"),
+    *("set server edge/s health down", LEAVE),
     *(
         "set server edge/s weight 0",
         "set server edge/s weight 200",
@@ -112,6 +116,9 @@ class Life:
 
     def __init__(self, program: str, folder: Path, balance: str = "roundrobin") -> None:
         self._seen: list[str] = []
+        self._said = OK
+        self._answered = threading.Event()
+        self._answered.set()
         self._client = free_port()
         self._server = Server(self._answer)
         text = CONFIGURATION.format(
@@ -128,13 +135,25 @@ class Life:
             connection.recv(1)
             return
         self._seen.append(re.sub(r"; port=\d+", "", found[1].decode()))
-        connection.sendall(OK)
+        self._answered.wait(PATIENCE_SECONDS)
+        connection.sendall(self._said)
+        self._said = OK
 
     @contextmanager
     def lived(self) -> Iterator[OneProgram]:
         with self._server, self._running as running:
             self.settled()
             yield running
+
+    @contextmanager
+    def check_held(self, said: bytes) -> Iterator[None]:
+        """A check is at the server meanwhile: whether it has ended must not depend on the moment."""
+        self._answered.clear()
+        begun = len(self._seen)
+        wait_for(lambda: len(self._seen) > begun, PATIENCE_SECONDS, "a check")
+        yield
+        self._said = said
+        self._answered.set()
 
     def settled(self) -> None:
         """Wait until the state has not changed for three checks: it takes as many to rise."""
@@ -167,8 +186,10 @@ class Life:
 def lived(program: str, folder: Path, balance: str) -> list[str]:
     life = Life(program, folder, balance)
     with life.lived() as running:
-        for order in ORDERS:
-            running.ask(order)
+        for former, order in pairwise(("", *ORDERS)):
+            said = BUSY if order == LEAVE else OK  # one that passes ends it at once
+            with nullcontext() if former == PAUSE else life.check_held(said):
+                running.ask(order)
             (life.paused if order == PAUSE else life.settled)()
     return life.states
 
