@@ -12,9 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from proxy.config.drafts import GlobalDraft, ProxyDraft, ResolversDraft
+from proxy.config.lines.process.peers import LOCAL_PEER
 from proxy.config.lines.process.resolv_conf import take_resolv_conf
 from proxy.config.lines.proxy.email_alert import check_email_alerts
 from proxy.config.linking.checks import DEFAULT_RESOLVERS, check
+from proxy.config.linking.rules.peers import check_peers
 from proxy.config.linking.settings import build
 from proxy.config.linking.short_names import check_short_names
 from proxy.config.linking.tls import TlsTable
@@ -69,6 +71,8 @@ def load(
     lists = sections.user_lists
     drafts = (sections.globals, sections.resolvers, sections.proxies)
     check(*drafts, messages, tls=tls, user_lists=lists)
+    local = context.environment.get(LOCAL_PEER, "")
+    check_peers(sections.proxies, sections.peers, local, messages)
     check_email_alerts(sections.proxies, sections.mailers, messages)
     check_short_names(sections.resolvers, sections.proxies, messages, resolv_conf)
     settings: Settings | None = None

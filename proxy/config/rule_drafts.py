@@ -30,6 +30,7 @@ class TableDraft(msgspec.Struct, frozen=True):
 
     shape: TableShape
     origin: Origin
+    peers: str = ""  # the name of a section
 
 
 class ConnectionRulesDraft(msgspec.Struct, frozen=True):

@@ -12,6 +12,7 @@ from proxy.config.drafts import GlobalDraft, ProxyDraft, ProxyKind, ResolversDra
 from proxy.config.http_drafts import UserListDraft
 from proxy.config.lines.process.mailers import MAILERS_WORDS
 from proxy.config.lines.process.others import PREFIXES
+from proxy.config.lines.process.peers import PEERS_WORDS, PeersDraft
 from proxy.config.lines.process.resolvers import RESOLVERS_WORDS
 from proxy.config.lines.process.user_list import USER_LIST_WORDS
 from proxy.config.lines.process.words import GLOBAL_WORDS
@@ -29,7 +30,6 @@ LineHandler = Callable[[Statement], None]
 
 PROXY_KINDS = {kind.value: kind for kind in ProxyKind}
 _UNSUPPORTED_SECTIONS = {
-    "peers": "there are no stick tables to exchange",
     "cache": "it needs mode http",
     "program": "start it as a service of its own",
     "ring": "send logs to a syslog address",
@@ -48,6 +48,7 @@ SECTIONS = (
     "resolvers",
     "userlist",
     "mailers",
+    "peers",
     *PROXY_KINDS,
     *_UNSUPPORTED_SECTIONS,
     *_IGNORED_SECTIONS,
@@ -64,6 +65,7 @@ class Sections:
         self.proxies: list[ProxyDraft] = []
         self.user_lists: dict[str, UserListDraft] = {}
         self.mailers: dict[str, Origin] = {}
+        self.peers: dict[str, PeersDraft] = {}
         self._context = context
         self._defaults: dict[str, ProxyDraft] = {}
         self._defaults_names = NameIndex()
@@ -97,12 +99,14 @@ class Sections:
         if keyword == "global":
             statement.at_most(0)
             return self._global_line
-        if keyword == "resolvers":
-            return self._open_resolvers(statement)
-        if keyword == "userlist":
-            return self._open_user_list(statement)
-        if keyword == "mailers":
-            return self._open_mailers(statement)
+        openers = {
+            "resolvers": self._open_resolvers,
+            "userlist": self._open_user_list,
+            "mailers": self._open_mailers,
+            "peers": self._open_peers,
+        }
+        if keyword in openers:
+            return openers[keyword](statement)
         if keyword in PROXY_KINDS:
             return self._open_proxy(statement, PROXY_KINDS[keyword])
         if keyword in _IGNORED_SECTIONS:
@@ -114,6 +118,9 @@ class Sections:
 
     def _global_line(self, statement: Statement) -> None:
         keyword = statement.keyword
+        if keyword == "localpeer" and self.peers:
+            statement.warn("'localpeer' ignored since it is used after 'peers' section.")
+            return
         for prefix in PREFIXES:
             if keyword.startswith(prefix) and keyword not in GLOBAL_WORDS:
                 act(statement, self.globals, PREFIXES, f"'{keyword}'", prefix)
@@ -168,6 +175,24 @@ class Sections:
         def handle(inner: Statement) -> None:
             _check_known(inner.keyword, "mailers", MAILERS_WORDS)
             act(inner, statement.origin, MAILERS_WORDS, f"'{inner.keyword}'", inner.keyword)
+
+        return handle
+
+    def _open_peers(self, statement: Statement) -> LineHandler:
+        if not statement.arguments or not statement.arguments[0]:
+            raise ConfigError("missing name for peers section.")
+        name = check_label(statement.one("a name"), "peers")
+        known = self.peers.get(name)
+        if known is not None:
+            raise ConfigError(
+                f"peers section '{name}' has the same name as another peers section declared at "
+                f"{known.origin.file}:{known.origin.line}."
+            )
+        draft = self.peers[name] = PeersDraft(name, statement.origin)
+
+        def handle(inner: Statement) -> None:
+            _check_known(inner.keyword, "peers", PEERS_WORDS)
+            act(inner, draft, PEERS_WORDS, f"'{inner.keyword}'", inner.keyword)
 
         return handle
 

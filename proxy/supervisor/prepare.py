@@ -12,6 +12,7 @@ import msgspec
 
 from proxy.arguments import Arguments
 from proxy.capacity import listening_sockets, surplus_bind
+from proxy.config.lines.process.peers import LOCAL_PEER, LOCAL_PEER_ORDERED
 from proxy.config.loader import load
 from proxy.config.model.settings import MAXCONN_NONE, Settings
 from proxy.config.text.messages import Message, Severity
@@ -53,7 +54,9 @@ def prepare(
 ) -> Prepared:
     """Load, check, and resolve what must be resolved before the first client comes."""
     peer = arguments.local_peer or socket.gethostname()
-    environment = {"HAPROXY_LOCALPEER": peer, **environ}
+    environment = {LOCAL_PEER: peer, **environ}
+    if arguments.local_peer is not None:
+        environment[LOCAL_PEER_ORDERED] = peer
     only_ipv4 = (Family.IPV4,) if arguments.ipv4_only else None
     outcome = load(
         arguments.files,

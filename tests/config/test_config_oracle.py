@@ -41,7 +41,6 @@ DIFFERENT = {
     r"frontend f 127.0.0.1:80\n": "HAProxy shows an ALERT and goes on",
     r"defaults a b\n": "HAProxy shows an ALERT and goes on",
     r"resolvers r s\n": "HAProxy shows an ALERT and goes on",
-    r"peers p\n": "not supported",
     r"frontend f\n bind 127.0.0.1:1\n default_backend b\nbackend b\n mode http\n": "mode http",
     r"backend f\n default_backend g\n maxconn 3\n backlog 4\n": "ignored with a warning",
     r"backend f\n bind 127.0.0.1:1\n": "HAProxy counts a bind that it ignores as a listener",

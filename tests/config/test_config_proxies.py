@@ -224,7 +224,6 @@ def test_a_section_starts_with_the_last_defaults_or_those_it_names() -> None:
         ("backend a\nbackend a\n", 2, "has the same name as backend 'a'"),
         ("listen a\nfrontend a\n", 2, "has the same name as listen 'a'"),
         ("backend a\n    id 5\nbackend b\n    id 5\n", 4, "id 5 of backend 'b' is taken"),
-        ("peers p\n    peer a 127.0.0.1:1\n", 1, "section 'peers' is not supported"),
         ("foo\n", 1, "unknown keyword 'foo' out of section"),
         ("global x\n", 1, "unexpected argument 'x'"),
     ],

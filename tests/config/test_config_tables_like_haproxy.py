@@ -152,7 +152,6 @@ def test_what_a_table_is(words: str, shape: TableShape) -> None:
 
 def test_what_is_not_supported_says_what_to_do() -> None:
     for words, why in (
-        ("stick-table type ip size 1k peers p", "remove it"),
         ("stick-table type ip size 1k srvkey addr", "write 'srvkey name'"),
         ("stick store-response src", "'stick store-response' is not supported yet"),
     ):

@@ -88,7 +88,6 @@ _OTHERS: dict[str, Word[GlobalDraft]] = {
         negatable=True,
     ),
     "thread-hard-limit": without_effect("'nbthread' alone sets the number of workers"),
-    "localpeer": without_effect("there are no peers", shape=ONE),
     "cluster-secret": without_effect("nothing is derived from it", shape=ONE),
     "expose-experimental-directives": without_effect(
         "no word is behind this lock", shape=ALONE_LENIENT

@@ -44,7 +44,8 @@ def stick_table(statement: Statement, draft: ProxyDraft) -> None:
             f"stick-table name '{draft.name}' conflicts with table declared in {draft.title} at "
             f"{known.file}:{known.line}."
         )
-    draft.table = TableDraft(_TableReader(statement, draft.name).shape(), statement.origin)
+    reader = _TableReader(statement, draft.name)
+    draft.table = TableDraft(reader.shape(), statement.origin, reader.peers)
 
 
 class _TableReader:
@@ -54,6 +55,7 @@ class _TableReader:
         self._statement = statement
         self._words = list(statement.arguments)
         self._name = name
+        self.peers = ""
         self._key: KeyType | None = None
         self._key_bytes = 0
         self._entries = 0
@@ -159,11 +161,7 @@ class _TableReader:
             raise ConfigError(f"stick-table : unknown server key type '{word}'.")
 
     def _peers(self) -> None:
-        word = self._value("peers")
-        raise ConfigError(
-            f"stick-table: 'peers {word}' is not supported: the workers of one program share "
-            "their tables, and a reload keeps them; nothing is sent to other hosts: remove it"
-        )
+        self.peers = self._value("peers")
 
     def _store(self) -> None:
         for name, argument in _stores(self._words.pop(0) if self._words else ""):
