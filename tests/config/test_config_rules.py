@@ -48,7 +48,6 @@ STATS = "listen stats\n    mode http\n    bind 127.0.0.1:1\n    timeout client 1
         ("deny if { src_port : }", "':' is not a valid number range"),
         ("deny if { src_port 2:1 }", "'2:1' is not a valid number range"),
         ("deny if { src_port lt 1:2 }", "a range stands behind 'eq' only"),
-        ("deny if { always_true 1 }", "takes no pattern"),
         ("deny if { nbsrv(nope) lt 1 }", "unable to find backend 'nope'"),
         ("deny if { srv_is_up(be/nope) }", "unable to find server 'be/nope'"),
         ("deny if { srv_is_up(be) }", "write srv_is_up(<backend>/<server>)"),
@@ -166,6 +165,14 @@ def test_an_acl_without_patterns_never_matches_and_is_warned_of() -> None:
         outcome = load_text(f"{STATS}    stats enable\n    acl a {line}\n")
         assert outcome.settings is not None
         assert len(said(outcome, Severity.WARNING)) == warned
+
+
+def test_a_pattern_that_nothing_is_compared_with_is_warned_of() -> None:
+    for line in ("always_true 0", "path -m found /x"):
+        [(place, text)] = said(
+            load_text(f"{STATS}    stats enable\n    acl a {line}\n"), Severity.WARNING
+        )
+        assert (place, f"'{line.split()[-1]}' is not looked at" in text) == (6, True)
 
 
 @pytest.mark.parametrize(

@@ -159,6 +159,16 @@ def test_what_is_not_supported_says_what_to_do() -> None:
         assert why in text
 
 
+def test_a_backend_in_mode_http_may_hold_a_table() -> None:
+    text = f"{HEAD}  stick on src table http\nbackend http\n  mode http\n"
+    shapes = settings_of(f"{text}  stick-table type ip size 9\n").tables
+    assert [shape.entries for shape in shapes if shape.name == "http"] == [9]
+    assert (
+        "mode http of backend 'http' is not supported"
+        in only_alert(f"{text}  stick-table type ip size 9\n  server s 127.0.0.1:1\n")[1]
+    )
+
+
 def test_a_table_of_stick_rules_stores_servers() -> None:
     text = f"{HEAD}  stick-table type ip size 1k store gpc0\n  stick match src table tstr\n"
     settings = settings_of(text + "  stick store-request src unless { dst 127.0.0.1 }\n")

@@ -197,7 +197,9 @@ def _check_server_names(draft: ProxyDraft, messages: Messages) -> None:
 def _check_http(
     draft: ProxyDraft, known: References, directory: SectionIndex, messages: Messages
 ) -> None:
-    """A section in mode http may only serve statistics: its own or those of a backend."""
+    """A section in mode http may answer itself, or hold a table; `mode http` is of no moment then."""
+    if draft.kind is ProxyKind.BACKEND and draft.table is not None and not draft.servers:
+        return  # which clients would be led there, their own section says
     goes_on = draft.default_backend is not None or draft.switched_backend is not None
     shown = shown_section(draft, known.backends)
     two_pages = shown is not draft and draft.http.stats.enabled

@@ -20,6 +20,8 @@ CASES = [
     Case("no condition", rules("tcp-request connection reject")),
     Case("bytes are refused, too", rules("tcp-request connection reject"), (b"hello",)),
     Case("source", rules("tcp-request connection reject if { src 127.0.0.0/8 }")),
+    Case("a truth has no pattern", rules("tcp-request connection reject if { always_true 0 }")),
+    Case("nor has a lie", rules("tcp-request connection reject if { always_false 0 }"), HELLO),
     Case("other source", rules("tcp-request connection reject if { src 127.0.0.9 }"), HELLO),
     Case(
         "from there",

@@ -92,9 +92,9 @@ def parse_expression(
     )
     if matcher in _WITHOUT_PATTERNS:
         if patterns:
-            raise ConfigError(
-                f"'{words[0]}' with matching method '{matcher.value}' takes no pattern "
-                f"(got '{patterns[0]}')"
+            warn(
+                f"'{words[0]}' with matching method '{matcher.value}' takes no pattern, so "
+                f"'{patterns[0]}' is not looked at: remove it, or write '-m int' before it"
             )
         return (expression,)
     if not patterns and not flags.ended and not flags.of_file:
