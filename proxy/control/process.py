@@ -115,12 +115,13 @@ class Control:
         """Serve one socket of a statistics section for ever."""
         assert proxy.frontend_index is not None
         counters = self.monitor.services[proxy.frontend_index]
+        rules = self.services.rules[proxy.name]
 
         async def answer(request: Request, client: Client, addresses: Addresses) -> Response:
             return await self.services.answer(proxy, request, client, addresses)
 
         async def converse(connection: socket.socket, client: Client) -> None:
-            await HttpConnection(connection, client, answer, counters).serve()
+            await HttpConnection(connection, client, answer, counters, rules.denial).serve()
 
         await self.service_acceptor.accept(listening, converse)
 

@@ -12,7 +12,7 @@ from proxy.config.loader import load
 from proxy.config.model.rules import RuleAction
 from proxy.config.text.messages import Severity
 from tests.support.common import PATIENCE_SECONDS, require_program
-from tests.support.config.loading import load_text, only_alert, said, settings_of
+from tests.support.config.loading import load_text, only_alert, settings_of
 
 LINE = re.compile(r"\[(WARNING|ALERT)\].*parsing \[[^\]:]*:(\d+)\]")
 SEVERITIES = {Severity.ALERT: "ALERT", Severity.WARNING: "WARNING"}
@@ -147,12 +147,6 @@ def test_what_is_not_built_is_refused(action: str) -> None:
         HEAD + f"listen l\n  bind :7001\n  tcp-request content {action}\n  server s 127.0.0.1:1\n"
     )
     assert "is not supported yet" in only_alert(text)[1]
-
-
-def test_a_section_that_answers_itself_refuses_rules() -> None:
-    text = HEAD + "listen l\n  mode http\n  bind :7001\n  stats enable\n"
-    text += "  tcp-request connection reject if { src 127.0.0.9 }\n"
-    assert any("which answers itself" in alert for _, alert in said(load_text(text)))
 
 
 def test_rules_of_named_defaults_come_first() -> None:

@@ -22,7 +22,6 @@ from proxy.config.lines.state_files import loads_globally
 from proxy.config.linking.check_rules import check_names
 from proxy.config.linking.checks_http import (
     check_direct,
-    check_no_rules,
     check_section,
     shown_section,
 )
@@ -197,7 +196,7 @@ def _check_server_names(draft: ProxyDraft, messages: Messages) -> None:
 def _check_http(
     draft: ProxyDraft, known: References, directory: SectionIndex, messages: Messages
 ) -> None:
-    """A section in mode http may answer itself, or hold a table; `mode http` is of no moment then."""
+    """A section in mode http may answer itself, or hold a table that nobody is led to."""
     if draft.kind is ProxyKind.BACKEND and draft.table is not None and not draft.servers:
         return  # which clients would be led there, their own section says
     goes_on = draft.default_backend is not None or draft.switched_backend is not None
@@ -213,7 +212,6 @@ def _check_http(
             _check_binds(draft, messages)
             _check_timeouts(draft, messages)
             check_direct(draft, messages)
-            check_no_rules(draft, messages)
             check_section(draft, shown, directory, messages)
         return
     messages.alert(
@@ -288,7 +286,6 @@ def _check_backend(
         messages.alert(f"{word} of {draft.title} is itself", origin)
     elif shown_section(draft, known.backends) is found:
         check_direct(draft, messages)
-        check_no_rules(draft, messages)
         check_section(draft, found, directory, messages)
     elif found.mode != draft.mode and not found.disabled:
         messages.alert(f"{word} '{name}' of {draft.title} is not in mode tcp", origin)

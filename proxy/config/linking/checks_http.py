@@ -12,7 +12,6 @@ from proxy.config.drafts import ProxyDraft
 from proxy.config.lines.http import HONOURED_LABELS
 from proxy.config.linking.http import REDIRECT, SectionLinker
 from proxy.config.linking.rules.conditions import SectionIndex
-from proxy.config.model.rules import RuleAction
 from proxy.config.text.messages import Messages
 
 _ANSWERS = frozenset(
@@ -49,17 +48,6 @@ def check_direct(draft: ProxyDraft, messages: Messages) -> None:
             "to direct clients",
             draft.origin,
         )
-
-
-def check_no_rules(draft: ProxyDraft, messages: Messages) -> None:
-    """Refuse rules of connections in a section that answers itself: they may keep clients out."""
-    for rule in draft.rules.of_requests:
-        if rule.action is not RuleAction.EXPECT_PROXY:
-            messages.alert(
-                f"'{rule.line.text}' is not supported in {draft.title}, which answers itself: use "
-                "'http-request deny', or the packet filter of the host",
-                rule.line.origin,
-            )
 
 
 def check_section(

@@ -16,6 +16,7 @@ from proxy.config.drafts import ProxyDraft
 from proxy.config.http_drafts import ErrorFile, HttpDraft, RuleLine
 from proxy.config.linking.http_replies import reply_in
 from proxy.config.linking.http_rules import RequestRuleReader
+from proxy.config.linking.rules.admission import admission_of
 from proxy.config.linking.rules.conditions import ConditionLinker, SectionIndex, ValueLinker
 from proxy.config.model.http import (
     REALM_DEFAULT,
@@ -48,6 +49,7 @@ class SectionLinker:
         self._drafts = own if front is shown else (*own, shown)
         self._shown = shown
         self._messages = messages
+        self._admitting = tuple({id(draft): draft for draft in (front, shown)}.values())
         self._linker = ConditionLinker(directory)
         self._directory = directory
         self._front_name = front.name
@@ -67,6 +69,7 @@ class SectionLinker:
         stats = self._shown.http.stats
         section = HttpSection(
             page=page,
+            admission=admission_of(self._admitting, self._linker.term, self._messages),
             monitor_uri=self._front.monitor_uri,
             monitor_fail=tuple(fails),
             rulesets=tuple(filter(None, rulesets)),

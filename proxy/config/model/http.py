@@ -86,6 +86,28 @@ class RequestRule(msgspec.Struct, frozen=True):
     redirect: Redirect | None = None
 
 
+class Denied(enum.Enum):
+    """How a client that rules of connections keep out is counted: the name of the counter."""
+
+    CONNECTION = "denied_connections"
+    SESSION = "denied_sessions"
+    REQUEST = "denied_requests"
+
+
+class AdmissionRule(msgspec.Struct, frozen=True):
+    """One rule of connections; the first whose condition holds is the last one of its stage."""
+
+    rejects: bool
+    condition: Condition | None = None  # None: always
+
+
+class AdmissionStage(msgspec.Struct, frozen=True):
+    """The rules that are looked at together."""
+
+    denied: Denied
+    rules: tuple[AdmissionRule, ...]
+
+
 class StatsPage(msgspec.Struct, frozen=True):
     """The `stats` lines of a section."""
 
@@ -103,6 +125,7 @@ class HttpSection(msgspec.Struct, frozen=True):
     """All that a section answers. Metrics are served by a rule."""
 
     page: StatsPage | None = None
+    admission: tuple[AdmissionStage, ...] = ()
     monitor_uri: str | None = None
     monitor_fail: tuple[Condition, ...] = ()  # 503 instead of 200 if one holds
     rulesets: tuple[tuple[RequestRule, ...], ...] = ()  # each has a last rule of its own

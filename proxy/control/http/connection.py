@@ -13,6 +13,7 @@ from contextlib import aclosing
 from http import HTTPStatus
 from typing import NamedTuple, TypeAlias
 
+from proxy.config.model.http import Denied
 from proxy.control.http.request import HEAD_END, BadRequestError, Request, parse_head
 from proxy.control.limits import (
     KEEP_ALIVE_REQUESTS_MAX,
@@ -44,6 +45,7 @@ class Addresses(NamedTuple):
     front: tuple[str, int] | None
 
 
+Admission: TypeAlias = Callable[[Addresses], Denied | None]
 Handler: TypeAlias = Callable[[Request, Client, Addresses], Awaitable[Response]]
 
 
@@ -90,7 +92,7 @@ def refusal(status: HTTPStatus) -> Response:
 
 
 class HttpConnection:
-    """Serves one connection; `handler` answers, `counters` are the frontend's."""
+    """Serves one connection; `handler` answers, `admission` says who may ask."""
 
     def __init__(
         self,
@@ -98,15 +100,21 @@ class HttpConnection:
         client: Client,
         handler: Handler,
         counters: ServiceCounters,
+        admission: Admission,
     ) -> None:
         self.connection = connection
         self.client = client
         self.handler = handler
         self.counters = counters
+        self.admission = admission
         self.received = b""
 
     async def serve(self) -> None:
         """Answer requests until the connection ends; raises OSError or TimeoutError."""
+        denied = self.admission(addresses_of(self.connection))
+        if denied is not None:
+            self.counters.refused(denied)
+            return
         self.counters.opened()
         try:
             for _ in range(KEEP_ALIVE_REQUESTS_MAX):

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from proxy.config.model.http import (
     Action,
     AuthQuestion,
+    Denied,
     HttpSection,
     RedirectKind,
     RequestRule,
@@ -48,6 +49,9 @@ class Facts:
         return formats.answer(number, self._seen, authorised=self._authorised)
 
 
+_NO_REQUEST = Request("", "", "", "", {})  # before there is one
+
+
 class TooLongError(Exception):
     """A format says more than a header or a body can have."""
 
@@ -76,6 +80,17 @@ class SectionRules:
         """The facts of a request."""
         questions: Sequence[AuthQuestion] = self._section.questions
         return Facts(request, addresses, await answers(questions, request))
+
+    def denial(self, addresses: Addresses) -> Denied | None:
+        """How a client counts that the rules of connections keep out; None: it may ask."""
+        if not self._section.admission:
+            return None
+        facts = Facts(_NO_REQUEST, addresses, 0)
+        for stage in self._section.admission:
+            rule = next((r for r in stage.rules if self._holds(r.condition, facts)), None)
+            if rule is not None and rule.rejects:
+                return stage.denied
+        return None
 
     async def is_known(self, request: Request) -> bool:
         """Whether the request is of one of the users of `stats auth`; True without any."""
@@ -135,6 +150,8 @@ class SectionRules:
 
 
 def _conditions(section: HttpSection) -> Iterator[Condition]:
+    for stage in section.admission:
+        yield from (rule.condition for rule in stage.rules if rule.condition is not None)
     yield from section.monitor_fail
     rulesets = (*section.rulesets, section.redirects, section.page.rules if section.page else ())
     for rules in rulesets:

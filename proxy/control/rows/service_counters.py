@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from proxy.config.model.http import Denied
+
 
 class ServiceCounters:
     """Counters of one statistics frontend, with the names of the workers' frontend counters."""
@@ -10,6 +12,7 @@ class ServiceCounters:
         self.sessions = 0
         self.sessions_max = 0
         self.sessions_total = 0
+        self.denied = dict.fromkeys(Denied, 0)
         self.bytes_in = 0
         self.bytes_out = 0
         self.requests = 0
@@ -20,6 +23,13 @@ class ServiceCounters:
         self.sessions += 1
         self.sessions_total += 1
         self.sessions_max = max(self.sessions_max, self.sessions)
+
+    def refused(self, how: Denied) -> None:
+        """A client connected, and rules of connections kept it out."""
+        self.denied[how] += 1
+        if how is Denied.REQUEST:
+            self.opened()
+            self.closed()
 
     def closed(self) -> None:
         """Its connection ended."""
@@ -36,6 +46,7 @@ class ServiceCounters:
         if totals:
             self.sessions_total = self.bytes_in = self.bytes_out = self.requests = 0
             self.responses = [0] * len(self.responses)
+            self.denied = dict.fromkeys(Denied, 0)
 
     def fields(self) -> dict[str, int]:
         """As a worker's counter row has them."""
@@ -45,10 +56,10 @@ class ServiceCounters:
             "sessions_max": self.sessions_max,
             "bytes_in": self.bytes_in,
             "bytes_out": self.bytes_out,
-            "connections_total": self.sessions_total,
-            "denied_connections": 0,
-            "denied_sessions": 0,
-            "denied_requests": 0,
+            "connections_total": self.sessions_total
+            + self.denied[Denied.CONNECTION]
+            + self.denied[Denied.SESSION],
+            **{how.value: count for how, count in self.denied.items()},
             "denied_responses": 0,
             "internal_errors": 0,
             "requests": self.requests,
