@@ -59,8 +59,8 @@ def test_http_words_that_haproxy_ignores_in_silence_are_ignored_in_silence(line:
 def test_http_words_of_defaults_are_warned_of_where_a_tcp_section_inherits_them() -> None:
     outcome = load_text(f"{DEBIAN_DEFAULTS}{LISTEN}listen other\n    mode tcp\n    bind :2\n")
     assert outcome.settings is not None
-    warnings = said(outcome, Severity.WARNING)
-    assert [place for place, _ in warnings if place] == [4, 10, 4, 10]
+    warnings = [warning for warning in said(outcome, Severity.WARNING) if warning[0]]
+    assert [place for place, _ in warnings] == [4, 10, 4, 10]
     assert "'option httplog' not usable with listen 'edge'" in warnings[0][1]
     assert "'option forwardfor' ignored for listen 'other'" in warnings[-1][1]
 

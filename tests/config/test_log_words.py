@@ -183,11 +183,21 @@ def test_the_last_format_counts_and_an_http_log_is_a_tcp_log() -> None:
     assert log_of(f"{text}    option httplog\n    log-format %b\n").items == (LogItem("b"),)
 
 
-def test_a_format_without_a_target_is_warned_of() -> None:
-    outcome = load_text(listen_with("option tcplog"))
+@pytest.mark.parametrize("line", ["option tcplog", "option tcplog\n    log global"])
+def test_a_format_without_a_target_is_warned_of(line: str) -> None:
+    outcome = load_text(listen_with(line))
     assert said(outcome, Severity.WARNING) == [
         (0, "log format ignored for proxy 'edge' since it has no log address.")
     ]
+
+
+@pytest.mark.parametrize("word", ["option tcplog", "option httplog", "log-format"])
+def test_a_format_in_a_backend_is_warned_of_as_by_haproxy(word: str) -> None:
+    line = f"{word} x" if word == "log-format" else word
+    outcome = load_text(f"{LISTEN}backend b\n    {line}\n")
+    place, text = said(outcome, Severity.WARNING)[0]
+    assert place == LISTEN.count("\n") + 2
+    assert text == f"backend 'b' : '{word}' directive is ignored in backends."
 
 
 def test_sample_says_which_lines() -> None:

@@ -47,6 +47,9 @@ _FRONT_TIMEOUTS = {"client", "client-fin"}
 _BACK_TIMEOUTS = {"server", "server-fin", "connect", "tunnel", "check", "queue"}
 # HAProxy accepts these on either side without a warning, and uses them where they apply.
 _QUIET_OPTIONS = {"httplog", "httpslog"}
+# What says how connections are logged: read in a backend, too, and of no use there.
+_LOG_WORDS = {"log-format", "log-format-sd", "error-log-format"}
+_LOG_OPTIONS = {"tcplog", "httplog", "httpslog"}
 
 
 def _side(name: str, front: set[str], back: set[str]) -> Side:
@@ -69,6 +72,8 @@ def word_fits(statement: Statement, draft: ProxyDraft) -> bool:
     """Whether the section has the half of the line's word; else adds a warning or raises."""
     name = statement.keyword
     side = side_of_word(name)
+    if name in _LOG_WORDS:
+        _warn_unlogged(statement, draft, f"'{name}'")
     if side.fits(draft.kind):
         return True
     if name in _REFUSED:
@@ -80,6 +85,8 @@ def word_fits(statement: Statement, draft: ProxyDraft) -> bool:
 def option_fits(statement: Statement, name: str, draft: ProxyDraft) -> bool:
     """The same for `option <name>`."""
     side = side_of_option(name)
+    if name in _LOG_OPTIONS:
+        _warn_unlogged(statement, draft, f"'option {name}'")
     if side.fits(draft.kind) or name in _QUIET_OPTIONS:
         return True
     return _ignore(statement, draft, f"'option {name}' ignored", side)
@@ -91,6 +98,11 @@ def timeout_fits(statement: Statement, name: str, draft: ProxyDraft) -> bool:
     return side.fits(draft.kind) or _ignore(
         statement, draft, f"'timeout {name}' will be ignored", side
     )
+
+
+def _warn_unlogged(statement: Statement, draft: ProxyDraft, what: str) -> None:
+    if not Side.FRONT.fits(draft.kind):
+        statement.warn(f"{draft.title} : {what} directive is ignored in backends.")
 
 
 def _ignore(statement: Statement, draft: ProxyDraft, what: str, side: Side) -> bool:

@@ -44,7 +44,7 @@ def _items(draft: ProxyDraft) -> tuple[LogItem, ...]:
     return parse_log_format(_wanted_format(draft))
 
 
-def check_log_format(draft: ProxyDraft, messages: Messages) -> None:
+def check_log_format(draft: ProxyDraft, messages: Messages, *, global_logs: bool) -> None:
     """Add a message about an error in a frontend's format, or about one without a target."""
     if not _logs_connections(draft):
         return
@@ -56,7 +56,7 @@ def check_log_format(draft: ProxyDraft, messages: Messages) -> None:
         if not messages.failed_at(origin):  # of `defaults`: once for all sections
             messages.alert(f"failed to parse log-format : {error}", origin)
         return
-    if items and not draft.logs and not draft.log_global:
+    if items and not draft.logs and not (draft.log_global and global_logs):
         what = "proxy" if draft.kind is ProxyKind.LISTEN else draft.kind.value
         messages.warning(
             f"log format ignored for {what} '{draft.name}' since it has no log address."

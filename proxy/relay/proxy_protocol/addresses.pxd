@@ -62,14 +62,19 @@ cdef inline void destination_learn(Session *session, sockaddr_in6 *address) noex
         address.sin6_family = 0
 
 
+cdef inline void came_to(Session *session, sockaddr_in6 *address) noexcept nogil:
+    """Where the client came to; another family on a Unix socket."""
+    address.sin6_family = 0
+    if session.addresses != NULL:
+        address[0] = session.addresses.destination
+    if address.sin6_family == 0:
+        destination_learn(session, address)
+
+
 cdef inline uint16_t came_to_port(Session *session) noexcept nogil:
     """The port that the client came to; 0 on a Unix socket."""
     cdef sockaddr_in6 address
-    address.sin6_family = 0
-    if session.addresses != NULL:
-        address = session.addresses.destination
-    if address.sin6_family == 0:
-        destination_learn(session, &address)
+    came_to(session, &address)
     if address.sin6_family != AF_INET and address.sin6_family != AF_INET6:
         return 0
     return ntohs(address.sin6_port)  # the same place in both families

@@ -19,7 +19,7 @@ from libc.string cimport memcpy, memset
 
 from proxy.relay.balance.present cimport away_set
 from proxy.relay.log.session cimport log_connected, log_toward
-from proxy.relay.proxy_protocol.addresses cimport came_to_port
+from proxy.relay.proxy_protocol.addresses cimport came_to, came_to_port
 from proxy.relay.proxy_protocol.format cimport HEADER_NONE
 from proxy.relay.session.early cimport early_held
 from proxy.relay.session.enter cimport (
@@ -61,10 +61,18 @@ cdef enum:  # what the client's first bytes are when an attempt begins
     EARLY_AT_HAND = 2  # the caller sends them right after connect()
 
 
+cdef inline bint names_none(const ServerView *server) noexcept nogil:
+    """Whether the server's address is 0.0.0.0 or ::, for where the client came to."""
+    cdef uint64_t parts[2]
+    memset(parts, 0, sizeof(parts))
+    memcpy(parts, server.address, 4 if server.family == 4 else 16)
+    return parts[0] == 0 and parts[1] == 0
+
+
 cdef inline socklen_t address_of(
         Engine *engine, Session *session, const ServerView *server,
         sockaddr_storage *address) noexcept nogil:
-    """The socket address of a server; its length."""
+    """The socket address of a server, or where the client came to; its length."""
     cdef uint16_t port = server.port
     cdef sockaddr_in *address4 = <sockaddr_in *>address
     cdef sockaddr_in6 *address6 = <sockaddr_in6 *>address
@@ -75,6 +83,14 @@ cdef inline socklen_t address_of(
     if words != NULL and words.local_length != 0:
         memcpy(address, words.local, words.local_length)
         return words.local_length
+    if names_none(server):
+        came_to(session, address6)
+        address6.sin6_port = htons(port)  # the same place in both families
+        if address.ss_family == AF_INET:
+            return sizeof(sockaddr_in)
+        if address.ss_family == AF_INET6:
+            return sizeof(sockaddr_in6)
+        memset(address, 0, sizeof(address[0]))  # from a Unix socket: this host
     if server.family == 4:
         address4.sin_family = AF_INET
         address4.sin_port = htons(port)

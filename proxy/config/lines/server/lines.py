@@ -119,11 +119,6 @@ def _server_address(
         raise ConfigError(f"a file descriptor is not acceptable here in '{text}'")
     if address.local is not None:
         return msgspec.structs.replace(address, number=LOCAL_PLACE), 0, True
-    if address.wildcard:
-        raise ConfigError(
-            f"server address '{text}' (the client's own destination) is not supported: "
-            "write the address of the server"
-        )
     if address.number is not None and "%" in address.number:  # a slot record has no interface
         raise ConfigError(f"server address '{text}' names an interface, which is not supported")
     port, relative = _server_port(address.port_text, text)
