@@ -21,8 +21,10 @@ class ConnectionRuleDraft(msgspec.Struct, frozen=True):
     line: RuleLine
     condition: tuple[str, ...] = ()
     target: str = ""  # the name of a backend, of a server, or of a table
-    key: Value | None = None  # of the table's entry
+    key: Value | None = None  # of the table's entry; of a tag the value
     key_type: str = ""  # what the key is: a SampleType
+    tracked: int = 0  # which of the entries that a session follows
+    data: int = 0  # of that entry: as shape.py numbers it
 
 
 class TableDraft(msgspec.Struct, frozen=True):

@@ -31,6 +31,8 @@ from proxy.relay.state.syscalls cimport (
 from proxy.relay.state.types cimport (
     ACCEPT_BATCH, CLIENT, HEADED, NODELAY, NO_SLOT, OVERLOAD_PAUSE_MS, RESETS, SERVER,
     STATE_ACCEPTED, STATE_HEADER, WRITABLE, Engine, Limit, Listener, Session)
+from proxy.relay.tables.tracking cimport tracks_leave
+from proxy.rules.types cimport Tracks
 from shm.atomics cimport count, fence_full, load32_acquire
 from shm.layout cimport OWNER_CLOSES
 
@@ -110,8 +112,11 @@ cdef inline void shorten_segments(int fd, int less) noexcept nogil:
 
 cdef inline bint session_open(
         Engine *engine, Listener *listener, int fd, const sockaddr_storage *address,
-        bint headed) noexcept nogil:
-    """A session for an accepted client; False without memory (the client is closed)."""
+        bint headed, const Tracks *tracks) noexcept nogil:
+    """A session for an accepted client; False without memory (the client is closed).
+
+    `tracks`: entries that it follows already; NULL: rules have not looked at it.
+    """
     cdef Session *session = <Session *>pool_take(&engine.sessions)
     if session == NULL:
         close(fd)
@@ -133,6 +138,8 @@ cdef inline bint session_open(
         pool_give(&engine.sessions, session)
         close(fd)
         return False
+    if tracks != NULL:
+        session.addresses.tracks = tracks[0]
     if listener.frontend.nolinger:
         session.sides[CLIENT].flags |= RESETS
     if listener.mss_less != 0:
@@ -161,13 +168,18 @@ cdef inline int client_accepted(
         Engine *engine, Listener *listener, int fd, const sockaddr_storage *address) noexcept nogil:
     """Begin the session of a client, unless a rule refuses it."""
     cdef int verdict = CONNECTION_HEADED if listener.accepts_proxy else CONNECTION_TAKEN
+    cdef Tracks following
+    cdef Tracks *tracks = NULL
     if listener.frontend.rules != NULL:
-        verdict = max(verdict, connection_judge(engine, listener, fd, address))
+        tracks = &following
+        verdict = max(verdict, connection_judge(engine, listener, fd, address, tracks))
     if verdict == CONNECTION_REFUSED:
         client_place_give(engine, listener)
         return ACCEPT_MORE
-    if session_open(engine, listener, fd, address, verdict == CONNECTION_HEADED):
+    if session_open(engine, listener, fd, address, verdict == CONNECTION_HEADED, tracks):
         return ACCEPT_MORE
+    if tracks != NULL:
+        tracks_leave(engine, tracks)
     client_place_give(engine, listener)
     accept_overload(engine)
     return ACCEPT_STOPPED

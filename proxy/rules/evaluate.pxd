@@ -16,9 +16,11 @@ from proxy.rules.sample cimport set_address, set_number, set_text, set_truth
 from proxy.rules.state cimport (
     backend_queue, backend_sessions, frontend_sessions, process_sessions, server_is_up,
     server_queue, server_sessions, usable_servers)
+from proxy.rules.tables.convert cimport table_converted
+from proxy.rules.tables.fetch cimport table_fetch
 from proxy.rules.types cimport (
     ACCEPTED, HOLDS, HOLDS_NOT, SAMPLE_NONE, UNDECIDED, Call, Context, HttpView, Patterns, Sample,
-    Scratch, Term)
+    Scratch, Step, Term)
 
 
 cdef inline bint request_line_fetch(
@@ -134,6 +136,8 @@ cdef inline bint fetch(const Context *context, const Call *call, Sample *sample)
         return set_number(sample, context.front_port) and context.front_family != 0
     if what == FETCH_AUTHORISED:
         return set_number(sample, context.authorised >> <uint64_t>call.numbers[0] & 1)
+    if what >= FETCH_ENTRY_VALUE:
+        return table_fetch(context, call, sample)
     if what >= FETCH_NOTHING:
         return constant_fetch(context, call, sample)
     if what >= FETCH_WAIT_END or (context.check == NULL and is_received(what)):
@@ -146,11 +150,16 @@ cdef inline bint fetch(const Context *context, const Call *call, Sample *sample)
 
 
 cdef inline bint all_converted(
-        const Call *call, Scratch *scratch, Sample *sample) noexcept nogil:
+        const Context *context, const Call *call, Sample *sample) noexcept nogil:
     """Run the converters of a call; False: one of them gives no sample."""
     cdef uint32_t at
+    cdef const Step *step
     for at in range(call.step_count):
-        if not converted(&call.steps[at], scratch, sample):
+        step = &call.steps[at]
+        if step.convert >= CONVERT_IN_TABLE:
+            if not table_converted(context, step, sample):
+                return False
+        elif not converted(step, context.scratch, sample):
             return False
     return True
 
@@ -158,7 +167,7 @@ cdef inline bint all_converted(
 cdef inline bint value_of(const Context *context, const Call *call, Sample *sample) noexcept nogil:
     """The value of an expression; False: there is none."""
     sample.position = sample.line_end = 0
-    return fetch(context, call, sample) and all_converted(call, context.scratch, sample)
+    return fetch(context, call, sample) and all_converted(context, call, sample)
 
 
 cdef inline int term_judged(
@@ -171,7 +180,7 @@ cdef inline int term_judged(
         sample.unsettled = False
         if not fetch(context, &term.call, &sample):
             sample.more = False
-        elif not all_converted(&term.call, context.scratch, &sample):
+        elif not all_converted(context, &term.call, &sample):
             sample.more = False  # as HAProxy: without a look at the fetch's other values
         elif sample_matches(&sample, context.scratch, patterns, term):
             return HOLDS

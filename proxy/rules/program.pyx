@@ -54,7 +54,10 @@ FETCHES = {
     "nothing": FETCH_NOTHING, "text": FETCH_TEXT,
     "number": FETCH_NUMBER, "address": FETCH_ADDRESS, "var": FETCH_VARIABLE, "date": FETCH_DATE,
     "clock": FETCH_CLOCK, "milliseconds": FETCH_MILLISECONDS, "rand": FETCH_RANDOM,
-    "uuid": FETCH_UUID, "process": FETCH_PROCESS,
+    "uuid": FETCH_UUID, "process": FETCH_PROCESS, "entry_value": FETCH_ENTRY_VALUE,
+    "entry_kilobytes": FETCH_ENTRY_KILOBYTES, "entry_trackers": FETCH_ENTRY_TRACKERS,
+    "entry_tracked": FETCH_ENTRY_TRACKED, "entry_count": FETCH_ENTRY_COUNT,
+    "entry_clear": FETCH_ENTRY_CLEAR, "entry_connection": FETCH_ENTRY_CONNECTION,
 }
 CONVERTERS = {
     "upper": CONVERT_UPPER, "lower": CONVERT_LOWER, "hex": CONVERT_HEX, "length": CONVERT_LENGTH,
@@ -66,6 +69,8 @@ CONVERTERS = {
     "ipmask": CONVERT_MASK, "ltime": CONVERT_LOCAL_TIME, "utime": CONVERT_UTC_TIME,
     "djb2": CONVERT_DJB2, "sdbm": CONVERT_SDBM, "wt6": CONVERT_WT6, "crc32": CONVERT_CRC32,
     "crc32c": CONVERT_CRC32C, "xxh32": CONVERT_XXH32, "xxh64": CONVERT_XXH64,
+    "in_table": CONVERT_IN_TABLE, "entry_value": CONVERT_ENTRY_VALUE,
+    "entry_kilobytes": CONVERT_ENTRY_KILOBYTES, "entry_trackers": CONVERT_ENTRY_TRACKERS,
 }
 MATCHERS = {
     "found": MATCH_FOUND, "bool": MATCH_BOOL, "int": MATCH_INT, "ip": MATCH_IP, "str": MATCH_STR,

@@ -9,6 +9,7 @@ from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t, uint8_t
 from proxy.lists.layout cimport ListHead
 from proxy.lists.regex cimport RegexView
 from shm.segment cimport View
+from shm.tables.layout cimport Table
 
 cdef enum:
     CALL_NUMBERS = 3  # arguments of a fetch or a converter that are numbers, at most
@@ -113,6 +114,18 @@ cdef struct ContentView:  # the bytes of one side, from the first that was not p
     size_t length
     bint from_server
 
+cdef enum:
+    TRACKED_MAX = 3  # entries that one session follows, as HAProxy's
+
+cdef struct Tracked:  # an entry that a session follows, and holds until its end
+    uint32_t table  # its number, + 1; 0: none
+    uint32_t cell
+
+cdef struct Tracks:
+    Tracked entries[TRACKED_MAX]
+    uint64_t told[2]  # bytes of each side that the entries know of
+    uint8_t used  # at least one entry is there
+
 cdef struct Scratch:  # what converters write into, in turns: the text before is read meanwhile
     char bytes[2][SCRATCH_BYTES]
     uint32_t turn
@@ -135,3 +148,7 @@ cdef struct Context:  # what the fetches look at; a part that is not there gives
     const ContentView *content  # what the client has sent; NULL: nothing is looked at
     const ContentView *answer  # what the server has sent
     bint final  # no more bytes are waited for
+    const Table *tables  # stick tables by number; NULL: nothing is asked of them
+    uint32_t table_writer  # this process's number at all of them
+    int64_t now_ms
+    Tracks *tracks  # of the session; NULL where it can have none

@@ -56,9 +56,25 @@ cdef enum CellState:
     CELL_READY = 2
     CELL_GOING = 3
 
-cdef enum DataNumber:  # TableData.number
+cdef enum DataNumber:  # TableData.number; those of requests by HTTP stay 0
     DATA_SERVER = 0
+    DATA_GPT0 = 1
+    DATA_GPC0 = 2
+    DATA_GPC0_RATE = 3
+    DATA_CONN_CNT = 4
+    DATA_CONN_RATE = 5
     DATA_CONN_CUR = 6
+    DATA_SESS_CNT = 7
+    DATA_SESS_RATE = 8
+    DATA_BYTES_IN_CNT = 13
+    DATA_BYTES_IN_RATE = 14
+    DATA_BYTES_OUT_CNT = 15
+    DATA_BYTES_OUT_RATE = 16
+    DATA_GPC1 = 17
+    DATA_GPC1_RATE = 18
+    DATA_GPT = 21
+    DATA_GPC = 22
+    DATA_GPC_RATE = 23
 
 cdef struct TableHeader:
     uint64_t evicted  # entries that made room for others before their time

@@ -17,8 +17,10 @@ from shm.gauges cimport ROWS_MAX
 from shm.segment cimport Segment
 from shm.tables.cells cimport writer_settle
 from shm.tables.layout cimport (
-    BUCKET_CELLS, CONTROL_WRITER, STATE_BITS, TABLE_DATA, TAG_BITS, WRITER_BITS, WRITERS_MAX,
-    Cell, StoredWords, TableHeader, TableWriter)
+    BUCKET_CELLS, CONTROL_WRITER, DATA_BYTES_IN_CNT, DATA_BYTES_OUT_RATE, DATA_CONN_CUR,
+    DATA_GPC0, DATA_GPC0_RATE, DATA_GPC1_RATE, DATA_GPC_RATE, DATA_GPT0, DATA_SESS_RATE,
+    STATE_BITS, TABLE_DATA, TAG_BITS, WRITER_BITS, WRITERS_MAX, Cell, StoredWords, TableHeader,
+    TableWriter)
 
 from shm.tables.shape import KeyType, TableData
 
@@ -42,6 +44,12 @@ cdef enum:
     ROOM_PERCENT = 115  # cells for 100 entries: so seldom a key meets two full buckets
 
 assert len(TableData) == TABLE_DATA, "layout.pxd has another number of types of data"
+assert {
+    TableData.GPT0: DATA_GPT0, TableData.GPC0: DATA_GPC0, TableData.GPC0_RATE: DATA_GPC0_RATE,
+    TableData.CONN_CUR: DATA_CONN_CUR, TableData.SESS_RATE: DATA_SESS_RATE,
+    TableData.BYTES_IN_CNT: DATA_BYTES_IN_CNT, TableData.BYTES_OUT_RATE: DATA_BYTES_OUT_RATE,
+    TableData.GPC1_RATE: DATA_GPC1_RATE, TableData.GPC_RATE: DATA_GPC_RATE,
+}.items() <= {data: data.number for data in TableData}.items(), "layout.pxd has other numbers"
 assert WRITERS_MAX == ROWS_MAX + 1, "a worker has no column"
 assert WRITERS_MAX < 1 << WRITER_BITS, "a writer has no number"
 assert STATE_BITS + WRITER_BITS + TAG_BITS == 32, "meta is no word"

@@ -78,6 +78,13 @@ class TableData(enum.Enum):
 
 
 _ORDER = tuple(TableData)
+ELEMENT_BITS = 8
+
+
+def data_number(data: TableData, element: int = 0) -> int:
+    """What stands for one element of a type of data in rules; one that no table has is the last."""
+    highest = (1 << ELEMENT_BITS) - 1
+    return data.number << ELEMENT_BITS | (element if 0 <= element < highest else highest)
 
 
 class Stored(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ import pytest
 from proxy.config.model.rules import RuleAction
 from proxy.config.text.messages import Severity
 from shm.tables.shape import KeyType, Stored, TableData, TableShape
-from tests.support.common import require_program
+from tests.support.config.haproxy import haproxy_says, normal
 from tests.support.config.loading import load_text, only_alert, said, settings_of
 
 HEAD = """defaults
@@ -67,27 +66,6 @@ WRONG_STICKS = (
     "stick on always_true table tip",
     "stick on req.payload(0,4) table tip",
 )
-
-
-def normal(text: str) -> str:
-    """Without spaces around colons, proposals, or a place."""
-    text = re.sub(r"; did you mean.*", "", text)
-    text = re.sub(r"^config : (parsing \[[^]]*\] ?: ?)?", "", text)
-    return re.sub(r"\s*:\s*", ": ", text).strip().rstrip(".")
-
-
-def haproxy_says(folder: Path, text: str) -> list[str]:
-    """HAProxy's alerts, without those that only sum up."""
-    path = folder / "t.cfg"
-    path.write_text(text)
-    ran = subprocess.run(
-        [require_program("haproxy"), "-c", "-f", str(path)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    found = re.findall(r"\[ALERT\]\s*\(\d+\) : (.*)", ran.stderr)
-    return [normal(line) for line in found if "atal errors" not in line and "Error(s)" not in line]
 
 
 @pytest.mark.parametrize("words", WRONG_TABLES)

@@ -47,12 +47,22 @@ class Network(msgspec.Struct, frozen=True):
     bits: int
 
 
+class TableName(msgspec.Struct, frozen=True):
+    """A stick table that an expression names, until all sections are known."""
+
+    name: str  # "": the section's own
+    word: str  # the fetch or converter as written
+    position: int  # of the argument, from 1
+    fetch: str = ""  # of a converter: the fetch that it follows
+
+
 class Converter(msgspec.Struct, frozen=True):
     """What makes another sample of one."""
 
     name: str
     text: str = ""
     numbers: tuple[int, ...] = ()
+    table: TableName | None = None  # what the first number is of, while it is not known
 
 
 class Term(msgspec.Struct, frozen=True):
@@ -90,6 +100,7 @@ class Value(msgspec.Struct, frozen=True):
     converters: tuple[Converter, ...] = ()
     variable: str = ""  # its name with the scope; its number is the first one
     target: Target | None = None  # what the numbers are of, while they are not known
+    table: TableName | None = None  # what the second number is of, likewise
 
 
 class FormatPart(msgspec.Struct, frozen=True):
@@ -126,6 +137,9 @@ class RuleAction(enum.Enum):
     STICK_ON = "stick on"
     STICK_MATCH = "stick match"
     STICK_STORE = "stick store-request"
+    TRACK = "track-sc"
+    COUNT = "sc-inc-gpc"
+    TAG = "sc-set-gpt"
 
     @property
     def uses_table(self) -> bool:
@@ -137,13 +151,16 @@ class Rule(msgspec.Struct, frozen=True):
     """One rule of connections.
 
     `target` is the index of a backend, the slot of a server, or the number of a table, in which
-    `key` names the entry.
+    `key` names the entry. `tracked` says which of the entries that a session follows is meant;
+    of that entry `data` is counted, or gets the value that `key` is.
     """
 
     action: RuleAction
     condition: Condition | None = None
     target: int = 0
     key: Value | None = None
+    tracked: int = 0
+    data: int = 0
 
 
 class ConnectionRules(msgspec.Struct, frozen=True):

@@ -1,7 +1,7 @@
 # Rules that decide before anything is read whether an accepted client becomes a session (manual,
 # `tcp-request connection`). A client that is refused costs accept4(), the rules and a close.
 
-from proxy.relay.rules.judge cimport context_set, next_rule
+from proxy.relay.rules.judge cimport context_set
 from proxy.relay.state.counting cimport (
     count_accepted, count_denied_connection, count_denied_request)
 from proxy.relay.state.refusal cimport end_by_reset, end_in_silence
@@ -9,10 +9,12 @@ from proxy.relay.state.rule_types cimport (
     RULE_DROP, RULE_EXPECT_PROXY, RULE_REJECT, Rule, Ruleset)
 from proxy.relay.state.syscalls cimport close, sockaddr_storage
 from proxy.relay.state.types cimport Addresses, Engine, Listener
-from proxy.rules.types cimport HOLDS, Context
+from proxy.relay.tables.counter_rules cimport next_decision
+from proxy.relay.tables.tracking cimport tracks_leave
+from proxy.rules.types cimport HOLDS, Context, Tracks
 
 from libc.stdint cimport uint32_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 cdef enum:  # ConnectionVerdict
     CONNECTION_TAKEN = 0
@@ -21,22 +23,24 @@ cdef enum:  # ConnectionVerdict
 
 
 cdef inline int connection_judge(
-        Engine *engine, Listener *listener, int fd,
-        const sockaddr_storage *client) noexcept nogil:
-    """What the rules of its frontend say of an accepted client."""
+        Engine *engine, Listener *listener, int fd, const sockaddr_storage *client,
+        Tracks *tracks) noexcept nogil:
+    """What the rules of its frontend say of an accepted client, and the entries it follows."""
     cdef const Ruleset *ruleset = &listener.frontend.rules.connection
     cdef int verdict = CONNECTION_TAKEN
     cdef const Rule *rule = NULL
     cdef uint32_t at = 0
     cdef Addresses ends
     cdef Context context
+    memset(tracks, 0, sizeof(Tracks))
     if ruleset.count == 0:
         return verdict
     memcpy(&ends.source, client, sizeof(ends.source))
     ends.destination = listener.address
     context_set(engine, ruleset, &context, fd, &ends)
     context.final = True
-    while next_rule(engine, ruleset, &context, &at, &rule) == HOLDS:
+    context.tracks = tracks
+    while next_decision(engine, ruleset, &context, &at, &rule) == HOLDS:
         if rule.action == RULE_EXPECT_PROXY:
             verdict = CONNECTION_HEADED
             continue
@@ -49,6 +53,7 @@ cdef inline int connection_judge(
         else:
             return verdict
         count_accepted(engine, listener.frontend)
+        tracks_leave(engine, tracks)
         close(fd)
         return CONNECTION_REFUSED
     return verdict

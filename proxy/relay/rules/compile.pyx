@@ -10,8 +10,8 @@ from libc.stdlib cimport free
 
 from proxy.relay.state.rule_types cimport (
     ALWAYS, RULE_ACCEPT, RULE_BACKEND, RULE_CLOSE, RULE_DROP, RULE_EXPECT_PROXY, RULE_REJECT,
-    RULE_SERVER, RULE_STICK_MATCH, RULE_STICK_ON, RULE_STICK_STORE, BackendRules, FrontendRules,
-    Rule, Ruleset)
+    RULE_COUNT, RULE_SERVER, RULE_STICK_MATCH, RULE_STICK_ON, RULE_STICK_STORE, RULE_TAG,
+    RULE_TRACK, BackendRules, FrontendRules, Rule, Ruleset)
 from proxy.rules.program cimport Conditions, Program, zeroed
 from proxy.rules.types cimport Call, Scratch
 from shm.segment cimport Segment
@@ -29,6 +29,9 @@ ACTIONS = {
     RuleAction.STICK_ON: RULE_STICK_ON,
     RuleAction.STICK_MATCH: RULE_STICK_MATCH,
     RuleAction.STICK_STORE: RULE_STICK_STORE,
+    RuleAction.TRACK: RULE_TRACK,
+    RuleAction.COUNT: RULE_COUNT,
+    RuleAction.TAG: RULE_TAG,
 }
 OF_THE_FRONT = frozenset({"dst", "dst_port"})
 
@@ -109,6 +112,8 @@ cdef class Rulesets:
         for each in rules:
             rule.action = ACTIONS[each.action]
             rule.target = each.target
+            rule.tracked = each.tracked
+            rule.data = each.data
             rule.condition = ALWAYS
             if each.key is not None:
                 rule.key = self.keys.add(each.key)

@@ -36,6 +36,10 @@ cdef inline void context_set(
     memset(context, 0, sizeof(Context))
     context.view = &engine.view
     context.scratch = engine.judge.scratch
+    context.tables = engine.tables
+    context.table_writer = engine.table_writer
+    context.now_ms = engine.now_ms
+    context.tracks = &ends.tracks
     context.client_family = set_end(context.client, &context.client_port, &ends.source)
     if ruleset.front and ends.destination.sin6_family == 0 and (
             getsockname(fd, <sockaddr *>&ends.destination, &length) != 0):

@@ -5,7 +5,7 @@
 from libc.errno cimport EAGAIN, errno
 from libc.stdint cimport uint32_t
 
-from proxy.relay.rules.judge cimport context_set, next_rule
+from proxy.relay.rules.judge cimport context_set
 from proxy.relay.sides.forward cimport Mover, note_failed
 from proxy.relay.sides.hold cimport held_length, hold_more
 from proxy.relay.sides.side_io cimport side_receive
@@ -16,6 +16,7 @@ from proxy.relay.state.rule_types cimport (
 from proxy.relay.state.types cimport (
     BROKEN, CLIENT, CONFIRM, ENDED_READING, JUDGED_LATER, READABLE, SERVER, Engine, Pending,
     Session, Side)
+from proxy.relay.tables.counter_rules cimport next_decision
 from proxy.rules.types cimport HOLDS, UNDECIDED, ContentView, Context
 from shm.atomics cimport count
 
@@ -91,7 +92,7 @@ cdef inline int answer_verdict(
     view.from_server = True
     context.answer = &view
     context.final = final
-    judged = next_rule(engine, &rules.response, &context, &at, &rule)
+    judged = next_decision(engine, &rules.response, &context, &at, &rule)
     if judged == UNDECIDED:
         return ANSWER_WAITS
     if judged != HOLDS:

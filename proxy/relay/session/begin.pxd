@@ -28,12 +28,15 @@ from proxy.relay.state.syscalls cimport sockaddr_in6
 from proxy.relay.state.types cimport (
     NO_SLOT, SPLICE, STATE_ENDED, STATE_QUEUED, TERMINATION_CLIENT_ABORT_CONNECT,
     TERMINATION_SERVER_ABORT_CONNECT, Engine, Frontend, Session)
+from proxy.relay.tables.tracking cimport follows, tracks_admit
 
 
 cdef inline int admitted_stage(
         Engine *engine, Session *session, Beginning *beginning) noexcept nogil:
     """The client is known: its session counts, and is noted for the access log."""
     count_opened(engine, session)
+    if follows(session):
+        tracks_admit(engine, &session.addresses.tracks)
     if session.listener.frontend.log != NULL:
         log_accepted(engine, session, beginning.source)
     return GOES_ON

@@ -20,12 +20,14 @@ from proxy.relay.state.rule_types cimport (
     CAME_BROKEN, CAME_BYTES, CAME_LAST, CAME_LOST, CAME_NOTHING, INSPECT_BYTES_MAX, RULE_BACKEND,
     RULE_DROP, RULE_REJECT, RULE_SERVER, RULE_STICK_MATCH, RULE_STICK_STORE, BackendRules, Rule,
     Ruleset)
+from proxy.relay.tables.counter_rules cimport next_decision
 from proxy.relay.tables.persistence cimport (
     entry_server, may_serve, store_is_planned, store_plan)
-from proxy.relay.tables.table_key cimport TableKey, table_key
+from proxy.relay.tables.table_key cimport table_key
 from proxy.relay.state.types cimport (
     CLIENT, NO_SLOT, SERVER, STATE_INSPECTING, TERMINATION_CLIENT_ABORT_HEADER,
     TERMINATION_REFUSED, TERMINATION_RESOURCE_CONNECT, Engine, Frontend, Session)
+from proxy.rules.tables.key cimport TableKey
 from proxy.rules.types cimport HOLDS, UNDECIDED, ContentView, Context
 from shm.atomics cimport count
 
@@ -55,7 +57,7 @@ cdef inline int session_rules_stage(
     if frontend.rules == NULL or frontend.rules.session.count == 0:
         return GOES_ON
     session_context(engine, session, &frontend.rules.session, &context)
-    if next_rule(engine, &frontend.rules.session, &context, &at, &rule) != HOLDS:
+    if next_decision(engine, &frontend.rules.session, &context, &at, &rule) != HOLDS:
         return GOES_ON
     if rule.action == RULE_REJECT:
         count_denied_session(frontend)
@@ -91,7 +93,7 @@ cdef inline int content_judge(
     session_context(engine, session, ruleset, &context)
     content_set(
         &context, &view, bytes, length, final or length >= INSPECT_BYTES_MAX)
-    return next_rule(engine, ruleset, &context, &at, found)
+    return next_decision(engine, ruleset, &context, &at, found)
 
 
 cdef inline void inspection_begin(
@@ -241,7 +243,8 @@ cdef inline uint32_t sticky_server(
         rule = &ruleset.rules[at]
         if store_is_planned(session, <uint32_t>rule.target) or (
                 rule_judged(engine, rule, &context) != HOLDS) or (
-                not table_key(&context, rule.key, &engine.tables[rule.target], &key)):
+                HOLDS != table_key(
+                    &context, rule.key, &engine.tables[rule.target], &key)):
             continue
         if rule.action != RULE_STICK_STORE:
             found = entry_server(

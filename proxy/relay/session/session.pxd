@@ -40,10 +40,10 @@ from proxy.relay.proxy_protocol.addresses cimport addresses_drop
 from proxy.relay.session.answer cimport (
     ANSWER_CLOSES, ANSWER_LOST, ANSWER_PASSES, ANSWER_REFUSED, answer_forget, answer_judge)
 from proxy.relay.tables.persistence cimport stores_drop
+from proxy.relay.tables.tracking cimport tracks_end, tracks_tell
 from proxy.relay.session.deadline cimport DEADLINE_NONE, Deadline, session_deadline
 from proxy.relay.sides.forward cimport Mover, acks_resume, drop_waiting, pump, waiting
-from proxy.relay.sides.side_io cimport (
-    side_close, side_receive, side_shutdown)
+from proxy.relay.sides.side_io cimport side_close, side_receive, side_shutdown
 from proxy.relay.state.counting cimport (
     count_aborted, count_bytes, count_denied_response, count_ended)
 from proxy.relay.state.syscalls cimport (
@@ -154,6 +154,7 @@ cdef inline void session_end(
     log_ended(engine, session, termination)
     client_places_leave(engine, session.listener)
     stores_drop(session)
+    tracks_end(engine, session)
     addresses_drop(engine, session)
     session.timer.next = engine.dead
     engine.dead = &session.timer
@@ -384,6 +385,7 @@ cdef inline void session_relay(Engine *engine, Session *session) noexcept nogil:
     if from_client == 0 and from_server == 0 and client.bytes + server.bytes != 0:
         note_first(session)
     count_bytes(engine, session, client.bytes - from_client, server.bytes - from_server)
+    tracks_tell(engine, session)
     if answer > ANSWER_PASSES:
         session_answered(engine, session, answer)
         return

@@ -1,7 +1,7 @@
 # Rules of frontends and backends, and what their conditions are judged with. Written once, by
 # rules/compile.pyx; all of it is private memory of one relay, and only read after that.
 
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint8_t
 
 from proxy.rules.types cimport Call, Patterns, Scratch, Term
 
@@ -30,12 +30,17 @@ cdef enum RuleAction:
     RULE_STICK_ON = 7  # the two behind it together
     RULE_STICK_MATCH = 8  # to the server that an entry of a table names
     RULE_STICK_STORE = 9  # the entry will name the session's server
+    RULE_TRACK = 10  # the session follows an entry; this and the others decide nothing
+    RULE_COUNT = 11  # a counter of an entry that it follows
+    RULE_TAG = 12  # a tag of one
 
 cdef struct Rule:
     int32_t condition  # its first term; ALWAYS
     uint8_t action  # RuleAction
+    uint8_t tracked  # which of the entries that a session follows
+    uint16_t data  # of that entry: as expressions have it
     int32_t target  # index of the backend, -1 for none; slot of the server; number of the table
-    const Call *key  # of the table's entry
+    const Call *key  # of the table's entry; of a tag the value
 
 cdef struct Ruleset:  # looked at from the first on
     const Rule *rules

@@ -15,6 +15,7 @@ from proxy.relay.state.server_types cimport Outgoing, ServerCache
 from proxy.relay.state.syscalls cimport sockaddr_in6
 from proxy.relay.state.table_types cimport Sticky, Stores
 from proxy.relay.state.wheel cimport Timer, Wheel
+from proxy.rules.types cimport Tracks
 from shm.layout cimport BackendShared, Process
 from shm.rows cimport BackendCounters, FrontendCounters, ServerCounters, WorkerCounters
 from shm.segment cimport View
@@ -137,6 +138,7 @@ cdef struct Addresses:  # of a client and where it came to, and what rules said 
     sockaddr_in6 destination  # family 0: not asked yet
     Stores *stores  # NULL: no entry of a stick table waits for its server
     uint8_t direct  # its server was named, not balanced: retries stay there
+    Tracks tracks  # entries that it follows
 
 cdef struct Side:
     int fd  # -1: none

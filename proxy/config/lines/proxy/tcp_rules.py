@@ -11,6 +11,7 @@ import msgspec
 from proxy.config.drafts import ProxyDraft, ProxyKind
 from proxy.config.lines.http import rule_line
 from proxy.config.lines.proxy.rule_order import warn_misplaced
+from proxy.config.lines.proxy.tables.counters import counter_action, is_counter_action
 from proxy.config.lines.rules.condition import BEGINNINGS
 from proxy.config.lines.table import Statement
 from proxy.config.model.rules import RuleAction
@@ -32,12 +33,27 @@ _STAGES = {  # the stages of each word, and their actions
 }
 _LATER = (
     *("capture", "do-resolve", "expect-netscaler-cip", "expect-proxy", "lua", "ot-group"),
-    *("sc-add-gpc", "sc-inc-gpc", "sc-inc-gpc0", "sc-inc-gpc1", "sc-set-gpt", "sc-set-gpt0"),
-    *("send-spoe-group", "set-bandwidth-limit", "set-bc-mark", "set-bc-tos", "set-dst"),
-    *("set-dst-port", "set-fc-mark", "set-fc-tos", "set-log-level", "set-mark", "set-nice"),
+    *("sc-add-gpc", "send-spoe-group", "set-bandwidth-limit", "set-bc-mark", "set-bc-tos"),
+    *(
+        "set-dst",
+        "set-dst-port",
+        "set-fc-mark",
+        "set-fc-tos",
+        "set-log-level",
+        "set-mark",
+        "set-nice",
+    ),
     *("set-priority-class", "set-priority-offset", "set-src", "set-src-port", "set-tos"),
-    *("set-var", "set-var-fmt", "switch-mode", "track-sc0", "track-sc1", "track-sc2"),
-    *("unset-var", "use-service", "set-retries", "do-log", "attach-srv"),
+    *(
+        "set-var",
+        "set-var-fmt",
+        "switch-mode",
+        "unset-var",
+        "use-service",
+        "set-retries",
+        "do-log",
+        "attach-srv",
+    ),
 )
 _DELAY = "inspect-delay"
 
@@ -111,6 +127,8 @@ def _rule(statement: Statement, draft: ProxyDraft, stage: str) -> ConnectionRule
                 f"'{what} {action}' only supports 'layer4' in {draft.title} (got '{rest[0]}')"
             )
         action, rest = _HEADED, rest[1:]
+    if is_counter_action(action, what):
+        return _counter_rule(statement, draft, what)
     if action not in known:
         if action.partition("(")[0] in _LATER:
             raise ConfigError(f"'{what} {action}' is not supported yet")
@@ -118,10 +136,29 @@ def _rule(statement: Statement, draft: ProxyDraft, stage: str) -> ConnectionRule
         raise ConfigError(
             f"'{what}' expects '{expected}' in {draft.title} (got '{action}'){hint(action, known)}"
         )
-    condition = tuple(rest[:-1])
-    if condition and condition[0] not in BEGINNINGS:
-        raise ConfigError(
-            f"'{what} {action}' only accepts 'if' or 'unless', in {draft.title} "
-            f"(got '{condition[0]}')"
-        )
+    condition = _condition(draft, f"{what} {action}", rest[:-1])
     return ConnectionRuleDraft(known[action], rule_line(statement, draft), condition)
+
+
+def _condition(draft: ProxyDraft, what: str, words: list[str]) -> tuple[str, ...]:
+    """The words from `if` or `unless` on; ConfigError for others."""
+    if words and words[0] not in BEGINNINGS:
+        raise ConfigError(
+            f"'{what}' only accepts 'if' or 'unless', in {draft.title} (got '{words[0]}')"
+        )
+    return tuple(words)
+
+
+def _counter_rule(statement: Statement, draft: ProxyDraft, what: str) -> ConnectionRuleDraft:
+    """A rule that follows an entry of a stick table, or counts by one."""
+    said = counter_action(statement, what, list(statement.arguments[1:]))
+    return ConnectionRuleDraft(
+        said.action,
+        rule_line(statement, draft),
+        _condition(draft, f"{what} {statement.arguments[1]}", said.words),
+        said.table,
+        said.key,
+        said.key_type.value,
+        said.tracked,
+        said.data,
+    )

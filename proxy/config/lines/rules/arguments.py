@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from proxy.config.lines.rules.fetches import Argument
+from proxy.config.lines.rules.table_words import entry_asked, entry_numbers
 from proxy.config.model.rules import Target
 from proxy.config.text.messages import ConfigError
 
@@ -67,6 +68,11 @@ def variable_name(text: str) -> str:
     return text
 
 
+def given(kind: Argument, arguments: tuple[str, ...] | None) -> tuple[str, ...]:
+    """The arguments; empty parentheses name a section's own table, none the entry's."""
+    return ("",) if kind is Argument.ENTRY and arguments == () else arguments or ()
+
+
 class ArgumentReader:
     """Makes fields of a Value of the arguments of one fetch."""
 
@@ -77,6 +83,9 @@ class ArgumentReader:
 
     def read(self, kind: Argument, words: tuple[str, ...]) -> dict[str, Any]:
         """The fields; raises ConfigError."""
+        if kind is Argument.ENTRY:
+            asked = entry_asked(self._word, words)
+            return {"numbers": entry_numbers(self._word, asked), "table": asked.table}
         least, most = _COUNTS.get(kind, _ONE)
         if kind is Argument.NONE:
             most = 0
@@ -86,10 +95,9 @@ class ArgumentReader:
         if kind is Argument.NONE:
             return self._own()
         first = words[0] if words else ""
-        if kind in (Argument.BACKEND, Argument.SERVER, Argument.FRONTEND):
-            return {"target": Target(first, kind.name.lower())}
-        if kind is Argument.ANY_NAME:
-            return {"text": first}
+        if kind in (Argument.BACKEND, Argument.SERVER, Argument.FRONTEND, Argument.ANY_NAME):
+            of_text = kind is Argument.ANY_NAME
+            return {"text": first} if of_text else {"target": Target(first, kind.name.lower())}
         if kind is Argument.BLOCK:
             return {"numbers": self._block(words)}
         if kind in (Argument.NAME, Argument.HEADER):

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from proxy.config.lines.rules.arguments import integer, is_variable
 from proxy.config.lines.rules.fetches import SampleType
+from proxy.config.lines.rules.table_words import TABLE_CONVERTERS, converter_asked
 from proxy.config.model.rules import Converter
 from proxy.config.text.calls import Call
 from proxy.config.text.messages import ConfigError
@@ -130,6 +131,11 @@ def _time(name: str, arguments: tuple[str, ...]) -> Converter:
     return Converter(name, arguments[0], (offset,))
 
 
+def _of_table(name: str, arguments: tuple[str, ...]) -> Converter:
+    numbers, table = converter_asked(name, arguments)
+    return Converter(TABLE_CONVERTERS[name].name, numbers=numbers, table=table)
+
+
 CONVERTERS: dict[str, Kind] = {
     **dict.fromkeys(("upper", "lower"), Kind(_TEXT, _TEXT, _alone)),
     "hex": Kind(_BYTES, _TEXT, _alone),
@@ -149,4 +155,8 @@ CONVERTERS: dict[str, Kind] = {
         ("djb2", "sdbm", "wt6", "crc32", "crc32c", "xxh32", "xxh64"), Kind(_BYTES, _NUMBER, _hash)
     ),
     **dict.fromkeys(("ltime", "utime"), Kind(_NUMBER, _TEXT, _time)),
+    **{
+        name: Kind(_TEXT, _TRUTH if name == "in_table" else _NUMBER, _of_table)
+        for name in TABLE_CONVERTERS
+    },
 }

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from proxy.config.http_drafts import Expression
-from proxy.config.lines.rules.arguments import ArgumentReader
+from proxy.config.lines.rules.arguments import ArgumentReader, given
 from proxy.config.lines.rules.converters import converters_of
 from proxy.config.lines.rules.fetches import (
     FETCHES,
@@ -25,6 +25,7 @@ from proxy.config.lines.rules.fetches import (
     SampleType,
 )
 from proxy.config.lines.rules.lists import ListReader
+from proxy.config.lines.rules.table_words import entry_asked
 from proxy.config.model.rules import Converter, Matcher
 from proxy.config.model.settings import Origin
 from proxy.config.text.calls import whole_calls
@@ -37,7 +38,7 @@ _OF_TEXTS = (
 )
 _WITHOUT_PATTERNS = (Matcher.FOUND, Matcher.BOOL)
 _HERE = tuple(name for name, fetch in FETCHES.items() if RULES & fetch.scope)
-READ_AS_VALUES = (Argument.PART, Argument.BLOCK, Argument.ANY_NAME)
+READ_AS_VALUES = (Argument.PART, Argument.BLOCK, Argument.ANY_NAME, Argument.ENTRY)
 _OCCURRENCE = re.compile(r"-?[0-9]|-10|[0-9]{2,4}")  # from the end, HAProxy knows ten
 
 
@@ -118,10 +119,12 @@ def _sample(word: str) -> _Sample:
     fetch = FETCHES[name]
     try:
         calls = whole_calls(word)
+        arguments = given(fetch.argument, calls.fetch.arguments)
+        if fetch.argument is Argument.ENTRY:
+            entry_asked(name, arguments)
         converters, kind = converters_of(fetch.type, calls.converters)
     except ConfigError as error:
         raise ConfigError(f"{error} in ACL expression '{word}'") from error
-    arguments = calls.fetch.arguments or ()
     _check_arguments(word, fetch, arguments)
     return _Sample(name, fetch, arguments, converters, kind)
 
@@ -129,7 +132,7 @@ def _sample(word: str) -> _Sample:
 def _check_arguments(word: str, fetch: Fetch, arguments: tuple[str, ...]) -> None:
     wanted = fetch.argument
     if wanted in READ_AS_VALUES:
-        ArgumentReader(word.partition("(")[0], {}).read(wanted, arguments)
+        ArgumentReader(re.split("[(,]", word)[0], {}).read(wanted, arguments)
         return
     most = 0 if wanted is Argument.NONE else 2 if wanted is Argument.HEADER else 1
     least = 0 if wanted is Argument.NONE else 1

@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple
 
+from proxy.config.lines.rules.table_words import ENTRY_FETCHES
 from proxy.config.model.rules import Matcher
 
 
@@ -90,6 +91,7 @@ class Argument(enum.Enum):
     PART = "<offset>,<length>"
     BLOCK = "<offset>,<bytes of the length>[,<offset of the block>]"
     ANY_NAME = "[<name>]"
+    ENTRY = "[<counter>][,<table>]"
 
 
 class Fetch(NamedTuple):
@@ -253,6 +255,15 @@ FETCHES: dict[str, Fetch] = {
     **_IN_FORMATS,
     **_FIRST_BYTES,
     **{old: _FIRST_BYTES[name] for old, name in _OLD_SPELLINGS.items()},
+    **{
+        name: Fetch(
+            word.name,
+            _TRUTH if word.name == "entry_tracked" else _NUMBER,
+            Argument.ENTRY,
+            scope=_CLIENTS,
+        )
+        for name, word in ENTRY_FETCHES.items()
+    },
 }
 
 # Names of conditions that every section has (manual section 7.4), as far as their fetches are here.

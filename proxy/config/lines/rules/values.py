@@ -8,6 +8,8 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator, Mapping
 
+import msgspec
+
 from proxy.config.lines.rules.aliases import (
     ALIASES,
     ANSWER_ALIASES,
@@ -15,10 +17,10 @@ from proxy.config.lines.rules.aliases import (
     NOT_IN_ANSWERS,
     WITHOUT_A_SESSION,
 )
-from proxy.config.lines.rules.arguments import ArgumentReader
+from proxy.config.lines.rules.arguments import ArgumentReader, given
 from proxy.config.lines.rules.converters import converters_of
 from proxy.config.lines.rules.fetches import FETCHES, SampleType, Scope
-from proxy.config.model.rules import Format, FormatPart, FormatText, Value
+from proxy.config.model.rules import Converter, Format, FormatPart, FormatText, Value
 from proxy.config.text.calls import Calls, whole_calls
 from proxy.config.text.format import UNKNOWN, Alias, Bracket, Text, format_pieces
 from proxy.config.text.messages import ConfigError
@@ -31,7 +33,9 @@ PLACES = {
     Scope.TCP_CHECK: "a health check of this kind",
     Scope.HTTP_CHECK: "a health check of this kind",
     Scope.ANSWER: "an answer",
-    Scope.CONTENT: "a rule of connections",
+    **dict.fromkeys(
+        (Scope.CONNECTION, Scope.SESSION, Scope.CONTENT, Scope.RESPONSE), "a rule of connections"
+    ),
 }
 
 
@@ -138,6 +142,15 @@ class ValueReader:
                 f"or not supported yet{hint(name, here)}"
             )
         reader = ArgumentReader(name, self._environment)
-        fields = {"fetch": fetch.name, **reader.read(fetch.argument, arguments or ())}
+        words = given(fetch.argument, arguments)
+        fields = {"fetch": fetch.name, **reader.read(fetch.argument, words)}
         converters, _ = converters_of(fetch.type, calls.converters)
-        return Value(**fields, converters=converters)
+        return Value(**fields, converters=tuple(_following(each, name) for each in converters))
+
+
+def _following(converter: Converter, fetch: str) -> Converter:
+    """A converter that can say which fetch it follows, where it names a table."""
+    if converter.table is None:
+        return converter
+    table = msgspec.structs.replace(converter.table, fetch=fetch)
+    return msgspec.structs.replace(converter, table=table)

@@ -15,6 +15,8 @@ from proxy.config.http_drafts import Expression, UserListDraft
 from proxy.config.lines.rules.arguments import ArgumentReader
 from proxy.config.lines.rules.expression import READ_AS_VALUES
 from proxy.config.lines.rules.fetches import FETCHES, Argument
+from proxy.config.lines.rules.table_words import entry_asked, entry_numbers
+from proxy.config.linking.rules.table_names import TableLinker, refuse_tables
 from proxy.config.model.http import AuthQuestion
 from proxy.config.model.rules import (
     Format,
@@ -72,13 +74,21 @@ class SectionIndex(Protocol):
 class ConditionLinker:
     """Links the expressions of one section, and collects its questions about users."""
 
-    def __init__(self, directory: SectionIndex) -> None:
+    def __init__(self, directory: SectionIndex, tables: TableLinker | None = None) -> None:
+        """`tables`: None where conditions ask none."""
         self._directory = directory
+        self._tables = tables
         self.questions: list[AuthQuestion] = []
 
     def term(self, expression: Expression, then: int, otherwise: int) -> Term:
         """The term of an expression; ConfigError for a name that there is not."""
         text, numbers = self._arguments(expression)
+        name = re.split("[(,]", expression.word)[0]
+        if self._tables is None:
+            refuse_tables(expression.converters)
+            converters = expression.converters
+        else:
+            converters = self._tables.converters(expression.converters, name)
         fetch = _fetch_of(expression.fetch, numbers)
         term = Term(
             fetch=fetch,
@@ -90,14 +100,18 @@ class ConditionLinker:
             insensitive=expression.insensitive,
             patterns=self._directory.lists.number(expression.patterns),
             pattern=next(iter(expression.words), ""),
-            converters=expression.converters,
+            converters=converters,
         )
         if expression.fetch == "http_auth_group":  # its patterns are part of the question
             return Term("http_auth", Matcher.BOOL, then, otherwise, numbers=numbers)
         return term
 
     def _arguments(self, expression: Expression) -> tuple[str, tuple[int, ...]]:
-        kind = FETCHES[re.split("[(,]", expression.word)[0]].argument
+        word = re.split("[(,]", expression.word)[0]
+        kind = FETCHES[word].argument
+        if kind is Argument.ENTRY and self._tables is not None:
+            asked = entry_asked(word, expression.arguments)
+            return "", self._tables.numbers(entry_numbers(word, asked), asked.table)
         name = expression.arguments[0] if expression.arguments else ""
         if kind is Argument.NONE:
             return "", ()
@@ -202,6 +216,7 @@ class ValueLinker:
         """A value with all numbers; ConfigError."""
         if value is None:
             return None
+        refuse_tables(value.converters)
         if value.variable:
             numbers = (self.variable(value.variable), *value.numbers[1:])
             return msgspec.structs.replace(value, numbers=numbers)

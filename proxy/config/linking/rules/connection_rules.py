@@ -13,7 +13,8 @@ from proxy.config.http_drafts import Expression
 from proxy.config.lines.rules.condition import Clauses, Literal, flattened, parse_clauses
 from proxy.config.lines.rules.fetches import FETCHES, RULES, SampleType, Scope
 from proxy.config.linking.rules.conditions import ConditionLinker, SectionIndex, ValueLinker
-from proxy.config.linking.rules.stick_tables import table_of
+from proxy.config.linking.rules.stick_tables import table_of, table_to_track
+from proxy.config.linking.rules.table_names import TableLinker, UnknownTableError
 from proxy.config.model.rules import (
     Condition,
     ConnectionRules,
@@ -40,7 +41,9 @@ class ConnectionRuleLinker:
         self._draft = draft
         self._directory = directory
         self._messages = messages
-        self._conditions = ConditionLinker(directory)
+        self._conditions = ConditionLinker(
+            directory, TableLinker(directory, draft.name, "ACL keyword")
+        )
 
     def rules(self) -> ConnectionRules | None:
         """The rules, as far as they have no error; None: there are none."""
@@ -67,7 +70,8 @@ class ConnectionRuleLinker:
         for draft in drafts:
             try:
                 condition, target = self._condition(draft, scope), self._target(draft)
-                linked.append(Rule(draft.action, condition, target, self._key(draft)))
+                key = self._key(draft)
+                linked.append(Rule(draft.action, condition, target, key, draft.tracked, draft.data))
             except ConfigError as error:
                 self._messages.alert(str(error), draft.line.origin)
         return tuple(linked)
@@ -93,6 +97,8 @@ class ConnectionRuleLinker:
                 return Term("always_false", Matcher.BOOL, then, otherwise)
 
             return flattened(clauses, linked, unless=beginning == "unless")
+        except UnknownTableError:
+            raise
         except ConfigError as error:
             raise ConfigError(self._wrong(draft, beginning, error)) from error
 
@@ -148,13 +154,40 @@ class ConnectionRuleLinker:
             return NOWHERE if backend is None else backend[0]
         if draft.action is RuleAction.USE_SERVER:
             return self._server(draft.target)
-        if draft.key is not None:
-            kind = SampleType(draft.key_type)
-            return table_of(kind, draft.target, self._draft.name, self._directory)
+        kind, name = SampleType(draft.key_type or "truth"), self._draft.name
+        if draft.action is RuleAction.TRACK:
+            self._warn_of_luck(draft)
+            table = draft.target or name
+            return table_to_track(kind, table, draft.tracked, name, self._directory)
+        if draft.action.uses_table:
+            return table_of(kind, draft.target, name, self._directory)
         return 0
 
+    def _warn_of_luck(self, draft: ConnectionRuleDraft) -> None:
+        """Warn of a key that is of bytes which nothing waits for."""
+        of_bytes = draft.line.words[1] == "content" and not any(
+            FETCHES[re.split("[(,]", draft.line.words[3])[0]].scope & scope
+            for scope in (Scope.CONNECTION, Scope.SESSION)
+        )
+        if of_bytes and not self._draft.rules.inspect_ms:
+            self._messages.warning(
+                f"{self._draft.title} : a 'tcp-request content track-sc*' rule explicitly "
+                "depending on request contents without any 'tcp-request inspect-delay' setting. "
+                "This means that this rule will randomly find its contents. This can be fixed by "
+                "setting the tcp-request inspect-delay.",
+                draft.line.origin,
+            )
+
     def _key(self, draft: ConnectionRuleDraft) -> Value | None:
-        return ValueLinker(self._directory, self._draft.name, 0).value(draft.key)
+        if draft.key is None:
+            return None
+        keyword, rule = "sample fetch keyword", "stick rule"
+        if draft.action is RuleAction.TRACK:
+            rule = "tracking rule"
+        elif draft.action is RuleAction.TAG:
+            keyword, rule = "ACL keyword", ""
+        tables = TableLinker(self._directory, self._draft.name, keyword, rule)
+        return ValueLinker(self._directory, self._draft.name, 0).value(tables.value(draft.key))
 
     def _server(self, name: str) -> int:
         slot = self._directory.server(self._draft.name, name)

@@ -54,6 +54,24 @@ def check_tables(drafts: Sequence[ProxyDraft], messages: Messages) -> None:
             )
 
 
+def table_to_track(
+    kind: SampleType, name: str, place: int, section: str, directory: SectionIndex
+) -> int:
+    """The number of the table whose entries sessions of this section follow; ConfigError."""
+    found = directory.table(name)
+    if found is None:
+        raise ConfigError(
+            f"Proxy '{section}': unable to find table '{name}' referenced by track-sc{place}."
+        )
+    number, shape = found
+    if not kind.becomes(_WANTED[shape.key]):
+        raise ConfigError(
+            f"Proxy '{section}': stick-table '{name}' uses a type incompatible with the "
+            f"'track-sc{place}' rule."
+        )
+    return number
+
+
 def table_of(kind: SampleType, name: str, section: str, directory: SectionIndex) -> int:
     """The number of the table that a rule of this section names, for such keys; ConfigError."""
     found = directory.table(name)

@@ -1,0 +1,63 @@
+# Rules that decide nothing: a session follows an entry of a stick table, or changes one it follows.
+#
+# As in HAProxy the first rule for each of the three places counts, those behind it are passed over;
+# a rule without a key, an entry or the data does nothing. One that waits for bytes of its key lets
+# all rules wait.
+
+from libc.stdint cimport uint32_t, uint64_t
+
+from proxy.relay.rules.judge cimport next_rule
+from proxy.relay.state.rule_types cimport RULE_COUNT, RULE_TRACK, Rule, Ruleset
+from proxy.relay.state.types cimport Engine
+from proxy.relay.tables.table_key cimport table_key
+from proxy.relay.tables.tracking cimport track_begin
+from proxy.rules.evaluate cimport value_of
+from proxy.rules.sample cimport as_number
+from proxy.rules.tables.entry cimport data_of_number
+from proxy.rules.tables.key cimport TableKey
+from proxy.rules.types cimport HOLDS, HOLDS_NOT, UNDECIDED, Context, Sample, Tracked
+from shm.tables.layout cimport Table
+from shm.tables.values cimport Data, counter_add, tag_set
+
+
+cdef inline int rule_tracks(
+        Engine *engine, const Rule *rule, const Context *context) noexcept nogil:
+    cdef TableKey key
+    cdef int found = HOLDS_NOT
+    if context.tracks.entries[rule.tracked].table == 0:
+        found = table_key(context, rule.key, &engine.tables[rule.target], &key)
+        if found == HOLDS:
+            track_begin(engine, context.tracks, rule.tracked, <uint32_t>rule.target, &key.key)
+    return found
+
+
+cdef inline void rule_changes(
+        Engine *engine, const Rule *rule, const Context *context) noexcept nogil:
+    """Count by an entry, or give it a tag."""
+    cdef const Tracked *tracked = &context.tracks.entries[rule.tracked]
+    cdef const Table *table
+    cdef Sample value
+    cdef Data data
+    if tracked.table == 0:
+        return
+    table = &engine.tables[tracked.table - 1]
+    data_of_number(rule.data, &data)
+    if rule.action == RULE_COUNT:
+        counter_add(table, tracked.cell, &data, engine.now_ms)
+    elif value_of(context, rule.key, &value) and as_number(&value):
+        tag_set(table, tracked.cell, &data, <uint64_t>value.number, engine.now_ms)
+
+
+cdef inline int next_decision(
+        Engine *engine, const Ruleset *ruleset, const Context *context, uint32_t *at,
+        const Rule **found) noexcept nogil:
+    """Find the next rule that holds and decides, and do what those before it say; as next_rule."""
+    cdef int judged
+    while True:
+        judged = next_rule(engine, ruleset, context, at, found)
+        if judged != HOLDS or found[0].action < RULE_TRACK:
+            return judged
+        if found[0].action != RULE_TRACK:
+            rule_changes(engine, found[0], context)
+        elif rule_tracks(engine, found[0], context) == UNDECIDED:
+            return UNDECIDED

@@ -1,0 +1,1 @@
+"""Stick tables, as expressions ask them."""
