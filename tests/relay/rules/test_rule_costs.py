@@ -76,6 +76,25 @@ def test_rules_that_let_a_client_in_cost_no_call(tmp_path: Path) -> None:
         assert abs(passing.each(name) - without.each(name)) <= 0.6, name
 
 
+TRACKING = (
+    "stick-table type ip size 1k expire 1h store conn_cur,conn_rate(10s),bytes_in_cnt,gpc0",
+    "tcp-request connection track-sc0 src",
+    "tcp-request connection reject if { sc0_conn_cur gt 100 } or { src_get_gpc0 gt 1000000 }",
+    "tcp-request connection sc-inc-gpc0(0)",
+    "tcp-request content track-sc1 dst",
+    "tcp-request content reject if { src,table_conn_cur gt 100 }",
+)
+
+
+@pytest.mark.slow
+def test_a_client_whose_entries_are_followed_costs_no_call(tmp_path: Path) -> None:
+    without = calls_of(tmp_path / "without", (), b"request")
+    tracking = calls_of(tmp_path / "tracking", TRACKING, b"request")
+    for name in without.counts.keys() | tracking.counts.keys():
+        if name not in ("epoll_wait", "futex", "read", "write"):  # those differ between two runs
+            assert abs(tracking.each(name) - without.each(name)) <= 0.6, name
+
+
 @pytest.mark.slow
 def test_a_refused_client_is_accepted_and_closed_and_nothing_else(tmp_path: Path) -> None:
     calls = calls_of(

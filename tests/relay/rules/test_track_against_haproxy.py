@@ -100,6 +100,10 @@ SECTIONS = {
         "tcp-request content sc-inc-gpc0(2)",
         "tcp-request content sc-inc-gpc1(1)",
     ),
+    "p_headed": (
+        *(ALL, "tcp-request connection track-sc0 src", "tcp-request session track-sc1 src"),
+        "tcp-request content track-sc2 src,ipmask(8)",
+    ),
     "l_rate": (
         "stick-table type ip size 1k expire 1h store conn_rate(1h)",
         "tcp-request connection track-sc0 src",
@@ -185,6 +189,26 @@ def frontend_and_backend(place: TablePlace) -> None:
     place.table("b_back")
 
 
+def clients_behind_another_proxy(place: TablePlace) -> None:
+    """The header's address is followed from the session rules on; a wrong header is no session."""
+    for header in (
+        b"PROXY TCP4 10.1.2.3 10.0.0.1 1000 2000\r\n",
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x0a\x01\x02\x04\x0a\0\0\x01\x03\xe8\x07\xd0",
+        b"PROXY UNKNOWN\r\n",
+    ):
+        with place.come("p_headed", 2) as client:
+            client.sendall(header + b"abc")
+            assert heard(client, b"one:abc")
+            place.table("p_headed", *BYTES)
+        place.quiet()
+        place.table("p_headed")
+    with place.come("p_headed", 2) as client:
+        client.sendall(b"no header at all\r\n")
+        assert not heard(client, b"one:")
+    place.quiet()
+    place.table("p_headed")
+
+
 def many_bytes(place: TablePlace) -> None:
     place.visit("connection", 9, b"x" * 300_000, b"y" * 70_000)
     place.table("connection")
@@ -234,6 +258,7 @@ SCENES: tuple[Callable[[TablePlace], None], ...] = (
     a_key_of_bytes_is_waited_for,
     counters_and_tags,
     frontend_and_backend,
+    clients_behind_another_proxy,
     many_bytes,
     limits_of_rates,
     limits_of_current_sessions,

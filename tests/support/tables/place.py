@@ -76,7 +76,7 @@ class TablePlace:
 def shown(said: str, *hidden: str) -> tuple[str, list[str]]:
     """What `show table` says, in the order of keys, without what differs by nature."""
     for name in hidden:
-        said = re.sub(rf" {name}(\(\d+\))?=\d+", "", said)
+        said = re.sub(rf" {name}(\(\d+\))?=\S+", "", said)
     head, *rows = re.sub(r"0x\w+: | exp=\d+", "", said).strip().splitlines()
     return head, sorted(rows)
 
@@ -99,7 +99,9 @@ def heard(client: socket.socket, text: bytes) -> bool:
 def table_place(
     name: str, folder: Path, sections: Mapping[str, Sequence[str]], server: int
 ) -> Iterator[TablePlace]:
-    """A program with these sections: `listen`, or a backend where the name begins so.
+    """A program with these sections: `listen`, or where the name begins so `f_`, `b_`.
+
+    Connections of `p_` begin with a PROXY header.
 
     `server` is the port of the one server, which greets.
     """
@@ -110,7 +112,8 @@ def table_place(
             text += f"backend {section}\n"
         else:
             kind = "frontend" if section.startswith("f_") else "listen"
-            text += f"{kind} {section}\n  bind 127.0.0.1:{ports[section]}\n"
+            headed = " accept-proxy" if section.startswith("p_") else ""
+            text += f"{kind} {section}\n  bind 127.0.0.1:{ports[section]}{headed}\n"
         text += "".join(f"  {line}\n" for line in lines).replace("{", "{{").replace("}", "}}")
         if not section.startswith("f_"):
             text += f"  server s1 127.0.0.1:{server}\n"
