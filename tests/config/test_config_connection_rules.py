@@ -140,7 +140,7 @@ def test_a_server_that_a_rule_names_is_of_the_section() -> None:
 
 
 @pytest.mark.parametrize(
-    "action", ["set-var(sess.x) src", "track-sc0 src", "capture req.len len 9", "set-src src"]
+    "action", ["set-var(sess.x) src", "set-mark 1", "capture req.len len 9", "set-src src"]
 )
 def test_what_is_not_built_is_refused(action: str) -> None:
     text = (

@@ -11,6 +11,7 @@ from proxy.config.lines.rules.condition import flattened, parse_clauses
 from proxy.config.lines.rules.converters import CONVERTERS
 from proxy.config.lines.rules.expression import parse_expression
 from proxy.config.lines.rules.fetches import FETCHES, PREDEFINED
+from proxy.config.lines.rules.table_words import TABLE_CONVERTERS
 from proxy.config.linking.rules.conditions import ListTable
 from proxy.config.model.rules import ACCEPTED, REJECTED, Condition, Matcher, Term
 from proxy.config.model.settings import Origin
@@ -61,7 +62,8 @@ def test_every_word_of_the_configuration_is_run() -> None:
     said = (*ALIASES.values(), *ANSWER_ALIASES.values())
     of_aliases = {each.value.fetch for each in said if each.value is not None}
     assert configured | of_aliases | {"nothing"} == program.FETCHES.keys()
-    assert CONVERTERS.keys() == program.CONVERTERS.keys()
+    of_tables = {word.name for word in TABLE_CONVERTERS.values()}
+    assert (CONVERTERS.keys() - TABLE_CONVERTERS.keys()) | of_tables == program.CONVERTERS.keys()
     assert {matcher.value for matcher in Matcher} == program.MATCHERS.keys()
 
 

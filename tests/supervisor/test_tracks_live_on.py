@@ -47,7 +47,7 @@ def backend() -> Iterator[NamedBackend]:
     made.close()
 
 
-class Edge:
+class TrackingEdge:
     """The program, its clients, and what its tables show."""
 
     def __init__(self, program: Program, port: int) -> None:
@@ -87,17 +87,17 @@ class Edge:
 
 
 @pytest.fixture
-def edge(tmp_path: Path, backend: NamedBackend) -> Iterator[Edge]:
+def edge(tmp_path: Path, backend: NamedBackend) -> Iterator[TrackingEdge]:
     """A program of two workers."""
     port = free_port()
     text = FILE.format(port=port, host=backend.address, server=backend.port)
     with Program(tmp_path, text) as program:
-        made = Edge(program, port)
+        made = TrackingEdge(program, port)
         yield made
         made.leave()
 
 
-def kill(edge: Edge, pid: int) -> None:
+def kill(edge: TrackingEdge, pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
     wait_for(lambda: pid not in edge.program.children().get("worker", [pid]), 20, "it was replaced")
 
@@ -106,7 +106,7 @@ def descriptors(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
-def test_two_workers_give_the_sum_and_a_dead_one_s_sessions_are_gone(edge: Edge) -> None:
+def test_two_workers_give_the_sum_and_a_dead_one_s_sessions_are_gone(edge: TrackingEdge) -> None:
     first, second = edge.program.children()["worker"]
     idle = {pid: descriptors(pid) for pid in (first, second)}
     edge.come(10)
@@ -133,7 +133,9 @@ def test_two_workers_give_the_sum_and_a_dead_one_s_sessions_are_gone(edge: Edge)
     assert edge.value("conn_cnt") == sessions + 3
 
 
-def test_workers_that_die_while_clients_come_and_go_leave_no_hold(edge: Edge, seed: int) -> None:
+def test_workers_that_die_while_clients_come_and_go_leave_no_hold(
+    edge: TrackingEdge, seed: int
+) -> None:
     drawn = random.Random(seed)
     over = threading.Event()
 
@@ -164,7 +166,7 @@ def test_workers_that_die_while_clients_come_and_go_leave_no_hold(edge: Edge, se
     edge.shows(2)
 
 
-def test_a_reload_keeps_what_is_counted_and_who_is_there(edge: Edge) -> None:
+def test_a_reload_keeps_what_is_counted_and_who_is_there(edge: TrackingEdge) -> None:
     edge.come(5)
     former = edge.program.children()["worker"]
     edge.program.process.send_signal(signal.SIGUSR2)

@@ -29,7 +29,7 @@ class EntryWord(NamedTuple):
     indexed: bool = False  # the element is the first argument
 
 
-class Asked(NamedTuple):
+class EntryQuestion(NamedTuple):
     """What the arguments of a word say."""
 
     element: int
@@ -144,7 +144,7 @@ class _Arguments:
         )
 
 
-def entry_asked(name: str, words: tuple[str, ...]) -> Asked:
+def entry_asked(name: str, words: tuple[str, ...]) -> EntryQuestion:
     """What a fetch asks; ConfigError."""
     word = ENTRY_FETCHES[name]
     followed = name.startswith("sc_")
@@ -162,11 +162,11 @@ def entry_asked(name: str, words: tuple[str, ...]) -> Asked:
     if not source and not 0 <= place < len(TRACKED):
         place = OF_NOTHING  # as in HAProxy nothing is followed there
     if table is None and not source:
-        return Asked(element, place, None)
-    return Asked(element, place, TableName(table or "", name, position))
+        return EntryQuestion(element, place, None)
+    return EntryQuestion(element, place, TableName(table or "", name, position))
 
 
-def entry_numbers(name: str, asked: Asked) -> tuple[int, int, int]:
+def entry_numbers(name: str, asked: EntryQuestion) -> tuple[int, int, int]:
     """The arguments of its C function, with OWN_TABLE while the table is not known."""
     return asked.place, OWN_TABLE, data_number(ENTRY_FETCHES[name].data, asked.element)
 
