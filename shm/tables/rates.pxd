@@ -5,13 +5,15 @@
 # over becomes the one before; with a pause of a period between them, the next begins with its
 # first event. The rate is the count of the running period and of the part of the one before that
 # is less than a period ago. The second word is stored before the first one changes: a writer that
-# dies in between has changed nothing that a reader looks at.
+# dies in between has changed nothing that a reader looks at. A count of more than 32 bits stays at
+# the highest.
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from shm.atomics cimport load_acquire, swap_word
 
 cdef enum:
+    EVENTS_LIMIT = 0xFFFFFFFF
     AHEAD_MS = 60_000  # a tick so far in the future is another process's, later than this one's now
 
 
@@ -28,7 +30,8 @@ cdef inline void rate_add(
         running = load_acquire(&words[0])
         elapsed = now - <uint32_t>(running >> 32)
         if running != 0 and (elapsed < period_ms or 0 - elapsed < <uint32_t>AHEAD_MS):
-            if swap_word(&words[0], running, running + events):
+            before = min(<uint32_t>running + <uint64_t>events, <uint64_t>EVENTS_LIMIT)
+            if swap_word(&words[0], running, rate_word(running >> 32, <uint32_t>before)):
                 return
             continue
         tick, before = now, 0
@@ -54,4 +57,4 @@ cdef inline uint32_t rate_read(
             return 0
     if past <= 1 and count == 0:
         return <uint32_t>past  # so that one event per period is not seen as none
-    return <uint32_t>(count + past * <uint64_t>left // period_ms)
+    return <uint32_t>min(count + past * <uint64_t>left // period_ms, <uint64_t>EVENTS_LIMIT)

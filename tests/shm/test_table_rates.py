@@ -73,6 +73,20 @@ def test_a_clock_that_is_a_moment_behind_loses_nothing(steps: Steps) -> None:
     assert steps.read_rate(words, 1_000, 10_050) == 2
 
 
+def test_a_rate_that_is_beyond_32_bits_stays_at_the_highest(steps: Steps) -> None:
+    """Bytes of a fast link in an hour are so many."""
+    words = memoryview(bytearray(16)).cast("Q")
+    for _ in range(3):
+        steps.add_rate(words, 1_000, 10_000, 0x7FFFFFFF)
+    assert steps.read_rate(words, 1_000, 10_001) == 0xFFFFFFFF
+    steps.add_rate(words, 1_000, 11_000, 0x7FFFFFFF)
+    steps.add_rate(words, 1_000, 11_000, 0x7FFFFFFF)
+    assert steps.read_rate(words, 1_000, 11_001) == 0xFFFFFFFF
+    assert steps.read_rate(words, 1_000, 11_500) == 0xFFFFFFFF
+    assert steps.read_rate(words, 1_000, 12_500) == 0x7FFFFFFF
+    assert steps.read_rate(words, 1_000, 13_001) == 0
+
+
 def test_a_rate_that_rested_for_a_month_begins_anew(steps: Steps) -> None:
     words = memoryview(bytearray(16)).cast("Q")
     steps.add_rate(words, 1_000, 10_000, 7)
