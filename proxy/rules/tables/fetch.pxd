@@ -62,12 +62,8 @@ cdef inline bint source_fetch(
     """Of the client's address; what changes an entry makes it."""
     cdef const Table *table = &context.tables[call.numbers[1]]
     cdef TableKey key
-    cdef Data data
     if not set_address(sample, context.client_family, context.client) or (
             not sample_key(sample, context.scratch, table, &key)):
-        return False
-    data_of_number(call.numbers[2], &data)
-    if call.fetch == FETCH_ENTRY_CONNECTION and not data_find(table, &data):
         return False
     return key_fetch(context, call, table, &key.key, True, sample)
 

@@ -100,6 +100,16 @@ SECTIONS = {
         "tcp-request content sc-inc-gpc0(2)",
         "tcp-request content sc-inc-gpc1(1)",
     ),
+    "gone": (
+        *(ALL, "tcp-request connection track-sc0 src", "tcp-request inspect-delay 10s"),
+        "tcp-request content accept if { req.len ge 3 }",
+        "use-server s0 if TRUE",
+        "server s0 127.0.0.1:1",
+    ),
+    "f_nowhere": (
+        *(ALL, "tcp-request connection track-sc0 src", "tcp-request inspect-delay 10s"),
+        "tcp-request content accept if { req.len ge 3 }",
+    ),
     "p_headed": (
         *(ALL, "tcp-request connection track-sc0 src", "tcp-request session track-sc1 src"),
         "tcp-request content track-sc2 src,ipmask(8)",
@@ -155,6 +165,16 @@ def what_each_stage_counts(place: TablePlace) -> None:
 def what_a_refused_client_leaves(place: TablePlace) -> None:
     for section in ("refused_first", "refused_second", "refused_third"):
         place.visit(section, 2, b"abc")
+        place.table(section)
+
+
+def what_an_unserved_client_leaves(place: TablePlace) -> None:
+    """Its bytes count, too."""
+    for section in ("gone", "f_nowhere", "refused_third"):
+        with place.come(section) as client:
+            client.sendall(b"abc")
+            assert not heard(client, b"one:")
+        place.quiet()
         place.table(section)
 
 
@@ -255,6 +275,7 @@ def clients_that_were_bad(place: TablePlace) -> None:
 SCENES: tuple[Callable[[TablePlace], None], ...] = (
     what_each_stage_counts,
     what_a_refused_client_leaves,
+    what_an_unserved_client_leaves,
     a_key_of_bytes_is_waited_for,
     counters_and_tags,
     frontend_and_backend,
