@@ -11,6 +11,12 @@ from typing import NamedTuple
 from proxy.config.text.messages import ConfigError
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
+_ESCAPED = {  # behind a backslash; before any other character it is one itself
+    **{same: same for same in "\\\"' "},
+    "n": "\n",
+    "r": "\r",
+    "t": "\t",
+}
 
 
 class Call(NamedTuple):
@@ -68,9 +74,9 @@ def _argument(text: str, at: int, name: str) -> tuple[str, int]:
         character = text[at]
         if character == quote:
             quote = ""
-        elif quote != "'" and character == "\\" and at + 1 < len(text):
+        elif quote != "'" and character == "\\" and text[at + 1 : at + 2] in _ESCAPED:
             at += 1
-            kept.append(text[at])
+            kept.append(_ESCAPED[text[at]])
         elif quote:
             kept.append(character)
         elif character in "\"'":
