@@ -38,7 +38,8 @@ cdef struct FrontendCounters:
     uint64_t denied_sessions
     uint64_t denied_requests
     uint64_t denied_responses
-    uint64_t spare[5]
+    uint64_t rate[2]  # a RateWindow of sessions; counted where a rule asks
+    uint64_t spare[3]
 
 cdef struct RateWindow:
     # sessions accepted in a second and in the one before, at index `second % 2`: the second of
@@ -73,7 +74,8 @@ cdef struct BackendCounters:
     uint64_t queue_time_sum_ms  # over sessions that connected
     uint64_t queue_time_max_ms
     uint64_t denied_responses
-    uint64_t spare[5]
+    uint64_t rate[2]  # likewise
+    uint64_t spare[3]
 
 cdef struct ServerCounters:
     uint64_t sessions_total

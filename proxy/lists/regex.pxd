@@ -16,6 +16,7 @@ cdef struct RegexView:  # expressions of one list
     uint32_t count
     void *found  # room for what a match finds
     void *limits
+    size_t *pairs  # in `found`, where each group begins and ends; only of a Substitution
     uint64_t dear  # matches that were given up
 
 
@@ -32,4 +33,8 @@ cdef inline bint regexes_match(RegexView *view, const char *text, size_t length)
 
 
 cdef class Regexes:
+    cdef RegexView view
+
+
+cdef class Substitution:
     cdef RegexView view

@@ -25,12 +25,14 @@ cdef enum:
     NO_CAPTURE = 0x2000  # PCRE2_NO_AUTO_CAPTURE
     JIT_COMPLETE = 0x1
     MESSAGE_BYTES = 256
+    GROUPS_MAX = 10  # that a replacement can name
 
 ctypedef void *(*compile_function)(
     const char *text, size_t length, uint32_t options, int *error, size_t *at,
     void *context) noexcept
 ctypedef int (*jit_function)(void *code, uint32_t options) noexcept
 ctypedef void (*free_function)(void *thing) noexcept
+ctypedef size_t *(*pairs_function)(void *found) noexcept
 ctypedef void *(*room_function)(uint32_t pairs, void *context) noexcept
 ctypedef void *(*limits_function)(void *context) noexcept
 ctypedef int (*limit_function)(void *limits, uint32_t limit) noexcept
@@ -43,6 +45,7 @@ cdef struct Library:
     free_function code_free
     room_function room
     free_function room_free
+    pairs_function pairs
     limits_function limits
     free_function limits_free
     limit_function match_limit
@@ -74,6 +77,7 @@ def load() -> None:
     library.code_free = <free_function>function("pcre2_code_free_8")
     library.room = <room_function>function("pcre2_match_data_create_8")
     library.room_free = <free_function>function("pcre2_match_data_free_8")
+    library.pairs = <pairs_function>function("pcre2_get_ovector_pointer_8")
     library.limits = <limits_function>function("pcre2_match_context_create_8")
     library.limits_free = <free_function>function("pcre2_match_context_free_8")
     library.match_limit = <limit_function>function("pcre2_set_match_limit_8")
@@ -83,13 +87,15 @@ def load() -> None:
     library.loaded = True
 
 
-cdef void *compiled(const char *text, size_t length, bint insensitive) except NULL:
+cdef void *compiled(
+        const char *text, size_t length, bint insensitive, bint groups=False) except NULL:
     """The code of an expression; ValueError in HAProxy's words."""
     cdef char message[MESSAGE_BYTES]
     cdef int error = 0
     cdef size_t at = 0
     cdef void *code = library.compile(
-        text, length, NO_CAPTURE | (CASELESS if insensitive else 0), &error, &at, NULL)
+        text, length, (0 if groups else NO_CAPTURE) | (CASELESS if insensitive else 0), &error,
+        &at, NULL)
     if code == NULL:
         library.message(error, message, sizeof(message))
         said = text[:length].decode(errors="surrogateescape")
@@ -108,6 +114,24 @@ def check(bytes expression, *, bint insensitive=False) -> None:
     load()
     library.code_free(
         compiled(PyBytes_AS_STRING(expression), PyBytes_GET_SIZE(expression), insensitive))
+
+
+cdef void limit(RegexView *view) noexcept:
+    library.match_limit(view.limits, MATCH_LIMIT)
+    library.heap_limit(view.limits, HEAP_LIMIT_KIB)
+
+
+cdef void clear(RegexView *view) noexcept:
+    cdef uint32_t at
+    if not library.loaded:
+        return
+    for at in range(view.count):
+        library.code_free(view.codes[at])
+    free(view.codes)
+    if view.found != NULL:
+        library.room_free(view.found)
+    if view.limits != NULL:
+        library.limits_free(view.limits)
 
 
 cdef class Regexes:
@@ -129,8 +153,7 @@ cdef class Regexes:
         self.view.limits = library.limits(NULL)
         if self.view.codes == NULL or self.view.found == NULL or self.view.limits == NULL:
             raise MemoryError("regular expressions")
-        library.match_limit(self.view.limits, MATCH_LIMIT)
-        library.heap_limit(self.view.limits, HEAP_LIMIT_KIB)
+        limit(&self.view)
         for _ in range(head.count):
             length = text_length(text)
             text += TEXT_HEAD_BYTES
@@ -140,16 +163,7 @@ cdef class Regexes:
             text += length
 
     def __dealloc__(self):
-        cdef uint32_t at
-        if not library.loaded:
-            return
-        for at in range(self.view.count):
-            library.code_free(self.view.codes[at])
-        free(self.view.codes)
-        if self.view.found != NULL:
-            library.room_free(self.view.found)
-        if self.view.limits != NULL:
-            library.limits_free(self.view.limits)
+        clear(&self.view)
 
     @property
     def dear(self) -> int:
@@ -159,3 +173,25 @@ cdef class Regexes:
     def match(self, bytes text) -> bool:
         """Whether one of them is found in the text."""
         return regexes_match(&self.view, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
+
+
+cdef class Substitution:
+    """One expression whose groups are wanted; raises as Regexes."""
+
+    def __init__(self, bytes expression, bint insensitive) -> None:
+        load()
+        self.view.match = <match_function>function("pcre2_match_8")
+        self.view.codes = <void **>calloc(1, sizeof(void *))
+        self.view.found = library.room(GROUPS_MAX, NULL)
+        self.view.limits = library.limits(NULL)
+        if self.view.codes == NULL or self.view.found == NULL or self.view.limits == NULL:
+            raise MemoryError("regular expressions")
+        limit(&self.view)
+        self.view.pairs = library.pairs(self.view.found)
+        self.view.codes[0] = compiled(
+            PyBytes_AS_STRING(expression), PyBytes_GET_SIZE(expression), insensitive, True)
+        self.view.count = 1
+        library.jit(self.view.codes[0], JIT_COMPLETE)  # else it is interpreted
+
+    def __dealloc__(self):
+        clear(&self.view)

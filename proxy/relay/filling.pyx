@@ -229,6 +229,8 @@ cdef int fill_backends(
     for proxy in proxies:
         fill_backend(engine, proxy, runtime.servers.of(proxy), fullconn[proxy.name])
         engine.backends[proxy.backend_index].rules = rulesets.of_backend(proxy)
+        if rulesets.facts is not None:
+            rulesets.facts.fullconns[<uint32_t>proxy.backend_index] = fullconn[proxy.name]
     return 0
 
 

@@ -7,6 +7,9 @@ from proxy.rules.codes cimport *
 from proxy.rules.coding.base64 cimport base64_decode, base64_encode
 from proxy.rules.coding.hashes cimport avalanche, short_hash
 from proxy.rules.coding.xxhash cimport xxh32, xxh64
+from proxy.rules.converting.octets cimport octets_converted
+from proxy.rules.converting.substitute cimport substituted
+from proxy.rules.converting.texts cimport text_converted
 from proxy.rules.moment cimport gmtime_r, localtime_r, strftime, time_t, tm
 from proxy.rules.sample cimport (
     as_address, as_bytes, as_number, as_text, set_address, set_number, set_text, take_scratch)
@@ -300,6 +303,12 @@ cdef inline bint other_converted(
 cdef inline bint converted(const Step *step, Scratch *scratch, Sample *sample) noexcept nogil:
     """Make another sample of the sample; False: there is none."""
     cdef uint16_t what = step.convert
+    if what >= CONVERT_NETWORK_ORDER:
+        return octets_converted(step, scratch, sample)
+    if what > CONVERT_SUBSTITUTE:
+        return text_converted(step, scratch, sample)
+    if what == CONVERT_SUBSTITUTE:
+        return substituted(step, scratch, sample)
     if what == CONVERT_UPPER or what == CONVERT_LOWER:
         return change_case(sample, what == CONVERT_UPPER, scratch)
     if what == CONVERT_HEX:

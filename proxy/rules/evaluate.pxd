@@ -5,6 +5,7 @@ from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t, uint8_t
 
 from proxy.rules.check cimport check_fetch
 from proxy.rules.codes cimport *
+from proxy.rules.connection.fetch cimport further_fetch
 from proxy.rules.content.fetch cimport content_fetch
 from proxy.rules.convert cimport converted
 from proxy.rules.http cimport (
@@ -136,6 +137,8 @@ cdef inline bint fetch(const Context *context, const Call *call, Sample *sample)
         return set_number(sample, context.front_port) and context.front_family != 0
     if what == FETCH_AUTHORISED:
         return set_number(sample, context.authorised >> <uint64_t>call.numbers[0] & 1)
+    if what >= FETCH_OF_CONNECTION:
+        return further_fetch(context, call, sample)
     if what >= FETCH_ENTRY_VALUE:
         return table_fetch(context, call, sample)
     if what >= FETCH_NOTHING:
@@ -156,7 +159,7 @@ cdef inline bint all_converted(
     cdef const Step *step
     for at in range(call.step_count):
         step = &call.steps[at]
-        if step.convert >= CONVERT_IN_TABLE:
+        if CONVERT_FURTHER > step.convert >= CONVERT_IN_TABLE:
             if not table_converted(context, step, sample):
                 return False
         elif not converted(step, context.scratch, sample):

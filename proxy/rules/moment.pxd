@@ -8,7 +8,7 @@ from shm.text cimport Text, put, put_character, put_padded, text_over
 from proxy.rules.types cimport SCRATCH_BYTES, Call, Sample, Scratch
 
 cdef extern from "<time.h>" nogil:
-    const int CLOCK_REALTIME
+    const int CLOCK_MONOTONIC, CLOCK_REALTIME
     ctypedef long time_t
     cdef struct tm:
         pass

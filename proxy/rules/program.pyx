@@ -13,7 +13,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from proxy.lists.layout cimport ListHead
-from proxy.lists.regex cimport Regexes
+from proxy.lists.regex cimport Regexes, Substitution
 from proxy.rules.codes cimport *
 from proxy.rules.evaluate cimport condition_judged
 from proxy.rules.types cimport (
@@ -58,6 +58,26 @@ FETCHES = {
     "entry_kilobytes": FETCH_ENTRY_KILOBYTES, "entry_trackers": FETCH_ENTRY_TRACKERS,
     "entry_tracked": FETCH_ENTRY_TRACKED, "entry_count": FETCH_ENTRY_COUNT,
     "entry_clear": FETCH_ENTRY_CLEAR, "entry_connection": FETCH_ENTRY_CONNECTION,
+    # of connections
+    "fc_rtt": FETCH_RTT, "fc_rttvar": FETCH_RTT_VARIANCE, "fc_unacked": FETCH_UNACKED,
+    "fc_sacked": FETCH_SACKED, "fc_retrans": FETCH_RETRANSMITS, "fc_fackets": FETCH_FACKETS,
+    "fc_lost": FETCH_LOST, "fc_reordering": FETCH_REORDERING,
+    "src_is_local": FETCH_CLIENT_IS_LOCAL, "dst_is_local": FETCH_FRONT_IS_LOCAL,
+    "dst_conn": FETCH_BIND_SESSIONS, "fc_rcvd_proxy": FETCH_HEADED, "fe_id": FETCH_FRONTEND_ID,
+    "fe_name": FETCH_FRONTEND_NAME, "fe_defbe": FETCH_DEFAULT_BACKEND,
+    "fe_client_timeout": FETCH_CLIENT_TIMEOUT, "so_id": FETCH_BIND_ID, "so_name": FETCH_BIND_NAME,
+    "thread": FETCH_WORKER, "session.srv_id": FETCH_SERVER_ID,
+    "session.srv_name": FETCH_SERVER_NAME, "session.bc_src": FETCH_SERVER_END,
+    "session.bc_src_port": FETCH_SERVER_END_PORT, "session.bc_dst": FETCH_SERVER_PEER,
+    "session.bc_dst_port": FETCH_SERVER_PEER_PORT, "fc_dst": FETCH_CLIENT_END,
+    "fc_dst_port": FETCH_CLIENT_END_PORT, "fc_src": FETCH_CLIENT_PEER,
+    "fc_src_port": FETCH_CLIENT_PEER_PORT, "fc_dst_is_local": FETCH_CLIENT_END_LOCAL,
+    "fc_src_is_local": FETCH_CLIENT_PEER_LOCAL, "fe_sess_rate": FETCH_FRONTEND_RATE,
+    "be_sess_rate": FETCH_BACKEND_RATE, "connslots": FETCH_FREE_SLOTS,
+    "be_conn_free": FETCH_BACKEND_FREE, "srv_conn_free": FETCH_SERVER_FREE,
+    "avg_queue": FETCH_AVERAGE_QUEUE, "srv_weight": FETCH_WEIGHT,
+    "srv_uweight": FETCH_VISIBLE_WEIGHT, "srv_iweight": FETCH_INITIAL_WEIGHT,
+    "stopping": FETCH_STOPPING, "date_us": FETCH_DATE_MICROSECONDS,
 }
 CONVERTERS = {
     "upper": CONVERT_UPPER, "lower": CONVERT_LOWER, "hex": CONVERT_HEX, "length": CONVERT_LENGTH,
@@ -71,6 +91,13 @@ CONVERTERS = {
     "crc32c": CONVERT_CRC32C, "xxh32": CONVERT_XXH32, "xxh64": CONVERT_XXH64,
     "in_table": CONVERT_IN_TABLE, "entry_value": CONVERT_ENTRY_VALUE,
     "entry_kilobytes": CONVERT_ENTRY_KILOBYTES, "entry_trackers": CONVERT_ENTRY_TRACKERS,
+    "iif": CONVERT_CHOICE, "ltrim": CONVERT_TRIM_LEFT, "rtrim": CONVERT_TRIM_RIGHT,
+    "cut_crlf": CONVERT_CUT_LINE, "hex2i": CONVERT_HEX_NUMBER, "host_only": CONVERT_HOST,
+    "port_only": CONVERT_PORT, "url_dec": CONVERT_URL_DECODE, "url_enc": CONVERT_URL_ENCODE,
+    "param": CONVERT_PARAMETER, "htonl": CONVERT_NETWORK_ORDER, "be2dec": CONVERT_BE_DECIMAL,
+    "be2hex": CONVERT_BE_HEX, "ub64enc": CONVERT_URL_BASE64, "ub64dec": CONVERT_URL_UNBASE64,
+    "regsub": CONVERT_SUBSTITUTE, "digest": CONVERT_DIGEST, "hmac": CONVERT_CODE,
+    "http_date": CONVERT_HTTP_TIME,
 }
 MATCHERS = {
     "found": MATCH_FOUND, "bool": MATCH_BOOL, "int": MATCH_INT, "ip": MATCH_IP, "str": MATCH_STR,
@@ -188,7 +215,12 @@ cdef class Program:
 
     cdef int set_step(self, Step *target, object converter) except -1:
         cdef bytes text = converter.text.encode(errors="surrogateescape")
+        cdef Substitution regex
         target.convert = CONVERTERS[converter.name]
+        if target.convert == CONVERT_SUBSTITUTE:
+            regex = Substitution(text[:converter.numbers[0]], converter.numbers[2])
+            self.kept.append(regex)
+            target.regex = &regex.view
         target.text = self.keep(text)
         target.length = len(text)
         set_numbers(target.numbers, converter.numbers)

@@ -48,6 +48,7 @@ cdef struct Patterns:  # one list
 
 cdef struct Step:  # a converter
     uint16_t convert
+    RegexView *regex  # of `regsub`
     int64_t numbers[CALL_NUMBERS]
     const char *text
     size_t length
@@ -130,6 +131,48 @@ cdef struct Scratch:  # what converters write into, in turns: the text before is
     char bytes[2][SCRATCH_BYTES]
     uint32_t turn
 
+cdef struct SectionFacts:  # what the configuration says of a frontend
+    int64_t number  # its id
+    const char *name
+    size_t name_length
+    const char *backend  # the name of the default one
+    size_t backend_length  # 0: it has none
+    int64_t client_ms  # `timeout client`; 0: none
+
+cdef struct NameFacts:  # of a bind address, or of a server
+    int64_t number  # its id
+    const char *name
+    size_t length  # 0: it has no name
+
+cdef struct Facts:  # of the configuration; one for all rules of a relay
+    const SectionFacts *frontends  # by index
+    const NameFacts *binds  # by index
+    const NameFacts *servers  # by slot; NULL: no rule asks
+    const uint32_t *maxqueues  # by slot; 0: no limit
+    const uint32_t *minconns  # by slot; 0: the limit does not move
+    uint64_t *fullconns  # by backend
+
+cdef enum:  # KernelAnswer: of a client's connection
+    KERNEL_NOT_ASKED = 0
+    KERNEL_SAID = 1
+    KERNEL_SILENT = 2
+
+cdef enum:
+    KERNEL_NUMBERS = 8
+
+cdef struct Connection:  # of the client that rules look at
+    const Facts *facts  # NULL: there is no such connection
+    int fd
+    int server_fd  # -1: it has no server yet
+    uint32_t frontend
+    uint32_t bind
+    uint32_t slot  # of its server
+    uint32_t worker
+    bint headed  # it came with a PROXY header
+    int64_t now_ms  # of CLOCK_MONOTONIC
+    uint8_t asked  # KernelAnswer: the kernel is asked once for one look
+    uint32_t kernel[KERNEL_NUMBERS]  # by the number of the fetch
+
 cdef struct Context:  # what the fetches look at; a part that is not there gives no sample
     const View *view
     const HttpView *http
@@ -152,3 +195,4 @@ cdef struct Context:  # what the fetches look at; a part that is not there gives
     uint32_t table_writer  # this process's number at all of them
     int64_t now_ms
     Tracks *tracks  # of the session; NULL where it can have none
+    Connection connection

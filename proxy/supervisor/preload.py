@@ -8,7 +8,10 @@ from __future__ import annotations
 import codecs
 import importlib
 
+import msgspec
+
 from proxy import patterns
+from proxy.config.model.rules import Converter
 from proxy.config.model.settings import Settings
 from proxy.lists import regex
 from proxy.server_table import ServerTable
@@ -26,12 +29,23 @@ def preload_for(settings: Settings) -> None:
     """Import what only these settings need; raises ImportError."""
     if any(proxy.check_rules and proxy.check_rules.has_patterns for proxy in settings.proxies):
         patterns.load()
-    if any(map(regex.has_regexes, settings.lists)):
+    if any(map(regex.has_regexes, settings.lists)) or any(
+        _substitutes((proxy.rules, proxy.http, proxy.check_rules)) for proxy in settings.proxies
+    ):
         regex.load()
     if ServerTable(settings).has_programs:
         importlib.import_module("proxy.runner.process")
     if settings.tls_contexts:
         importlib.import_module("proxy.health.tls_stream")
+
+
+def _substitutes(part: object) -> bool:
+    """Whether a converter in a part of the settings takes a regular expression."""
+    if isinstance(part, Converter):
+        return part.name == "regsub"
+    if isinstance(part, msgspec.Struct):
+        return any(_substitutes(getattr(part, name)) for name in part.__struct_fields__)
+    return isinstance(part, tuple) and any(map(_substitutes, part))
 
 
 def preload() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,54 @@ WRONG = (
     )
 )
 
+IN_FRONTENDS = (  # what a fetch cannot say there, or cannot take
+    *("fc_rtt(x)", "fc_rtt(us,ms)", "be_id", "be_name", "be_server_timeout", "be_tunnel_timeout"),
+    *("cur_server_timeout", "srv_id", "srv_name", "bc_err", "bc_src_port", "uuid(5)", "int(x)"),
+    *("bool(x)", "bin(6)", "bin(6g)", "ipv4(::1)", "ipv6(1.2.3)", "date(x)", "date(1,x)"),
+    *(
+        "rand(x)",
+        "so_id(1)",
+        "fe_name(x)",
+        "stopping(1)",
+        "str(x),regsub(a)",
+        "str(x),regsub(a,b,x)",
+    ),
+    *("str(x),sha2(100)", "src,iif(a,b)", "bin(61),be2dec(:,9)", "bin(61),be2hex(:)"),
+    *("bin(61),be2dec(:,1,2)", "str(x),digest(foo)", "str(x),url_enc(form)", "str(x),url_dec(a)"),
+    *("str(x),hmac(sha256,***)", "str(x),iif(a)", "int(1),http_date(1,x)", "bin(61),hex2i"),
+    *("src,htonl", "str(x),ltrim", "str(x),nosuch"),
+)
+NAMING = (  # sections and servers, which are looked for when the file is read
+    *("nbsrv", "queue", "avg_queue", "be_conn", "be_conn_free", "connslots", "be_sess_rate"),
+    *("srv_conn(s)", "srv_is_up(s)", "srv_conn_free(b/t)", "srv_weight(c/s)", "nbsrv(c)"),
+    *("fe_conn(b)", "nbsrv(b)", "srv_queue(b/s)", "fe_conn", "fe_sess_rate", "fe_req_rate"),
+)
+IN_BACKENDS = (
+    *("fe_conn", "fe_sess_rate", "fe_req_rate", "nbsrv", "srv_conn(s)", "srv_conn(t)", "be_id"),
+    *("bc_err", "srv_id", "fe_id", "fe_defbe", "so_name", "fc_rtt", "connslots(f0)"),
+)
+
+
+def asking(fetches: Sequence[str], in_backend: Sequence[str] = ()) -> str:
+    """A file whose rules look at these."""
+    rule = "  tcp-request content reject if {{ {} -m found }}\n"
+    fronts = "".join(
+        f"frontend f{number}\n  bind 127.0.0.1:{7001 + number}\n{rule.format(fetch)}"
+        "  default_backend b\n"
+        for number, fetch in enumerate(fetches)
+    )
+    rules = "".join(map(rule.format, in_backend))
+    return f"{HEAD}{fronts}backend b\n{rules}  server s 127.0.0.1:1\n"
+
+
+TEXTS = {
+    "right": FILE,
+    "wrong": WRONG,
+    "fetches": asking(IN_FRONTENDS),
+    "names": asking(NAMING),
+    "backends": asking(("nbsrv(b)",), IN_BACKENDS),
+}
+
 
 def haproxys(path: Path) -> set[tuple[str, int]]:
     found = subprocess.run(
@@ -113,7 +162,9 @@ def haproxys(path: Path) -> set[tuple[str, int]]:
         timeout=PATIENCE_SECONDS,
         check=False,
     )
-    return {(kind, int(line)) for kind, line in LINE.findall(found.stderr)}
+    together = re.findall(r"^\s+parsing \[[^\]:]*:(\d+)\]", found.stderr, re.MULTILINE)
+    of_each = {(kind, int(line)) for kind, line in LINE.findall(found.stderr)}
+    return of_each | {("ALERT", int(line)) for line in together}  # several of one kind
 
 
 def ours(path: Path) -> set[tuple[str, int]]:
@@ -125,10 +176,10 @@ def ours(path: Path) -> set[tuple[str, int]]:
     }
 
 
-@pytest.mark.parametrize("text", [FILE, WRONG], ids=["right", "wrong"])
-def test_errors_and_warnings_stand_where_haproxys_do(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize("name", TEXTS)
+def test_errors_and_warnings_stand_where_haproxys_do(tmp_path: Path, name: str) -> None:
     path = tmp_path / "rules.cfg"
-    path.write_text(text)
+    path.write_text(TEXTS[name])
     assert ours(path) == haproxys(path)
 
 

@@ -50,7 +50,7 @@ STATS = "listen stats\n    mode http\n    bind 127.0.0.1:1\n    timeout client 1
         ("deny if { src_port lt 1:2 }", "a range stands behind 'eq' only"),
         ("deny if { nbsrv(nope) lt 1 }", "unable to find backend 'nope'"),
         ("deny if { srv_is_up(be/nope) }", "unable to find server 'be/nope'"),
-        ("deny if { srv_is_up(be) }", "write srv_is_up(<backend>/<server>)"),
+        ("deny if { srv_is_up(be) }", "unable to find server 'be' in proxy 'stats'"),
         ("deny if { fe_conn(be) gt 1 }", "unable to find frontend 'be'"),
         ("deny if { http_auth(nope) }", "unable to find userlist 'nope'"),
         ("deny if { http_auth_group(l) h }", "userlist 'l' has no group 'h'"),

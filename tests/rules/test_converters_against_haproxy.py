@@ -51,11 +51,27 @@ CONVERTERS = {  # what each takes and gives
     **dict.fromkeys(("ipmask({m})", "ipmask({m},{s})"), (ADDRESS, ADDRESS)),
     "ipmask(255.255.240.0,ffff:ffff::)": (ADDRESS, ADDRESS),
     **dict.fromkeys((*HASHES, *(f"{name}(1)" for name in HASHES), *XXHASHES), (BYTES, NUMBER)),
+    **dict.fromkeys(("ltrim(a.)", "rtrim(b.c)", "cut_crlf", "host_only"), (TEXT, TEXT)),
+    **dict.fromkeys(("url_dec", "url_dec({b})", "url_enc", "url_enc(query)"), (TEXT, TEXT)),
+    **dict.fromkeys(("regsub(a,b)", "regsub([a-c.]+,-,g)", "regsub(A*,/,gi)"), (TEXT, TEXT)),
+    r'regsub("(.)(.)","\2\1\x41",g)': (TEXT, TEXT),
+    "hex2i": (TEXT, NUMBER),
+    "iif(yes,no)": ("truth", TEXT),
+    "htonl": (NUMBER, BYTES),
+    **dict.fromkeys(("be2dec(:,{e})", "be2dec(,{e},{b})", "be2dec(--,1)"), (BYTES, TEXT)),
+    **dict.fromkeys(("be2hex", "be2hex(:,{e})", "be2hex(,{e},{b})"), (BYTES, TEXT)),
+    "ub64enc": (BYTES, TEXT),
+    "ub64enc,ub64dec": (BYTES, BYTES),
+    **dict.fromkeys(("sha1", "sha2", "sha2(224)", "sha2(384)", "sha2(512)"), (BYTES, BYTES)),
+    **dict.fromkeys(("digest(SHA256)", "hmac(sha384,a2V5)", "hmac(sha1,)"), (BYTES, BYTES)),
     "utime(%Y-%m-%d %H:%M:%S)": (NUMBER, TEXT),
     "utime(<%j>,{n})": (NUMBER, TEXT),
     "ltime(%c,86400)": (NUMBER, TEXT),
 }
-NEVER = {("truth", ADDRESS), (BYTES, NUMBER), (BYTES, ADDRESS)}
+NEVER = {
+    *(("truth", ADDRESS), (BYTES, NUMBER), (BYTES, ADDRESS)),
+    *((ADDRESS, "truth"), (BYTES, "truth")),
+}
 VALUES = (
     *("a", "b", "a.b.c", ".a..b.", "A/b:c.D", "12", "-7x", "0", "1700000000", "aGVsbG8=", "YQ=="),
     *("YWI=", "YQ=", "Y===", "=", "YQ==YQ==", "A=BC", "10.1.2.3", "192.168.77.1", "::1", ""),
@@ -69,6 +85,7 @@ VALUES = (
         "1.2.3.4:80",
     ),
     *("1.2.3.4.", "256.1.1.1", "  x ", "a,b,c", "9223372036854775807", "xyz" * 30, "....", "aaaa"),
+    *("a%20b+c?d+e", "%41%2fx?+%zz", "1F", "0x1f", "Host:8080", "[::1]:80", "-_8", "80000000"),
     *("0123456789abcdef" * 3, "bbbbb", "\xe9\xff", "a.b.c.d.e.f", "1.2.3.4.5"),
 )
 WORDS = ("a", "b", "1", "0", "A", "a.b", "c", "10")
@@ -106,6 +123,8 @@ def a_chain(chance: random.Random) -> tuple[str, str]:
                 n=chance.choice((0, 1, 2, 3, 5, 40, 86400)),
                 m=chance.choice((0, 1, 8, 17, 24, 31, 32)),
                 s=chance.choice((0, 1, 16, 33, 64, 127, 128)),
+                b=chance.choice((0, 1)),
+                e=chance.choice((1, 2, 3, 8)),
             )
         )
     return ",".join(chain), given

@@ -30,7 +30,18 @@ ARGUMENTS = {
     "ipmask": "(24,48)",
     "ltime": "(%Y %c)",
     "utime": "(%Y %c,9)",
+    "regsub": "([a-f],<\\\\0>,g)",
+    "iif": "(yes,no)",
+    "ltrim": "(a)",
+    "rtrim": "(a)",
+    "param": "(a,b)",
+    "be2dec": "(:,3)",
+    "be2hex": "(::,2)",
+    "digest": "(sha512)",
+    "hmac": "(sha384,a2V5)",
+    "http_date": "(3,us)",
 }
+OF_BYTES = ("b64dec", "ub64dec", "htonl", "sha1", "sha2", "(sha512)", "(sha384,a2V5)")
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +125,7 @@ def test_no_answer_is_too_much(segment: Segment, data: st.DataObject) -> None:
     names = data.draw(st.lists(st.sampled_from(sorted(CONVERTERS)), max_size=4))
     chain = ",lower"
     for name in names:
-        bare = chain.endswith((ARGUMENTS["bytes"], "b64dec"))  # of bytes, no number is
+        bare = chain.endswith((ARGUMENTS["bytes"], *OF_BYTES))  # of bytes, no number is
         between = ",upper" if bare or name == "ipmask" else ""
         chain += f"{between},{name}{ARGUMENTS.get(name, _argument(name))}"
     form = read(f"%[res.payload(0,0){chain}]%[var(check.x)]%{{+E,+Q}}[var(check.x){chain}]")
@@ -212,3 +223,30 @@ def test_an_answer_that_is_too_long_is_none(segment: Segment) -> None:
         assert (compiled.answer(0, seen) is not None) is known
     with pytest.raises(IndexError):
         compiled.answer(1, Seen())
+
+
+@pytest.mark.parametrize(
+    ("answer", "chain", "what"),
+    [
+        (b"a=1&b=2", "param(b)", b"2"),
+        (b"a=1&b=2", "param(a)", b"1"),
+        (b"a=1&b", "param(b)", b""),
+        (b"a=1&b=2", "param(c)", b""),
+        (b"ab=1;b=2=3;b=4", "param(b,;)", b"2=3"),
+        (b"", "param(b)", b""),
+        (b"YQ==", "ub64dec", b"a"),
+        (b"host:12x", "port_only", b"12"),
+        (b"a" * 6_000, "url_enc,url_enc,length", b"6000"),
+        (b"%" * 6_000, "url_enc,length", b""),  # no room
+        (b"a" * 112, "sha2(512),hex,bytes(0,16)", b"C01D080EFD492776"),
+        (b"a" * 200, "hmac(sha256,YWFh),length", b"32"),
+        (b"a" * 40 + b"!", 'regsub("(a+)+$",x)', b""),  # too dear
+        (b"aXb", 'regsub(X,"\\\\0\\\\9\\\\x4A\\\\\\\\")', b"aXJ\\b"),
+    ],
+)
+def test_converters_at_their_limits(
+    segment: Segment, answer: bytes, chain: str, what: bytes
+) -> None:
+    known = facts()
+    known.hear(answer)
+    assert said(segment, f"%[res.payload(0,0),bytes(0),{chain}]", known) == what

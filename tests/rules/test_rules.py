@@ -12,7 +12,7 @@ from proxy.config.lines.rules.converters import CONVERTERS
 from proxy.config.lines.rules.expression import parse_expression
 from proxy.config.lines.rules.fetches import FETCHES, PREDEFINED
 from proxy.config.lines.rules.table_words import TABLE_CONVERTERS
-from proxy.config.linking.rules.conditions import ListTable
+from proxy.config.linking.rules.conditions import CONSTANTS, ListTable, OwnNumbers
 from proxy.config.model.rules import ACCEPTED, REJECTED, Condition, Matcher, Term
 from proxy.config.model.settings import Origin
 from proxy.rules import program
@@ -58,12 +58,15 @@ def holds(segment: Segment, wanted: Compiled, headers: bytes = HEADERS) -> bool:
 
 
 def test_every_word_of_the_configuration_is_run() -> None:
-    configured = {fetch.name for fetch in FETCHES.values()} - {"http_auth_group"}  # a question
+    named = {name for fetch in FETCHES.values() for name in (fetch.name, fetch.live) if name}
+    linked = {*CONSTANTS, "own_name", *OwnNumbers._fields}  # as constants
+    configured = named - linked - {"http_auth_group"}  # a question
     said = (*ALIASES.values(), *ANSWER_ALIASES.values())
     of_aliases = {each.value.fetch for each in said if each.value is not None}
     assert configured | of_aliases | {"nothing"} == program.FETCHES.keys()
     of_tables = {word.name for word in TABLE_CONVERTERS.values()}
-    assert (CONVERTERS.keys() - TABLE_CONVERTERS.keys()) | of_tables == program.CONVERTERS.keys()
+    without = TABLE_CONVERTERS.keys() | {"sha1", "sha2"}  # they are digests
+    assert (CONVERTERS.keys() - without) | of_tables == program.CONVERTERS.keys()
     assert {matcher.value for matcher in Matcher} == program.MATCHERS.keys()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from proxy.config.drafts import ProxyDraft, ProxyKind
 from proxy.config.http_drafts import UserListDraft
 from proxy.config.linking.checks_http import answers_itself
-from proxy.config.linking.rules.conditions import NO_ROWS, ListTable
+from proxy.config.linking.rules.conditions import NO_ROWS, ListTable, OwnNumbers
 from proxy.config.model.settings import Proxy
 from shm.tables.shape import TableShape
 
@@ -46,6 +46,11 @@ class DraftDirectory:
         """Any number, and what the table is, if there is such a one."""
         found = self._tables.get(name)
         return None if found is None else (0, found)
+
+    def own(self, name: str) -> OwnNumbers:
+        """Any numbers, if there is such a backend."""
+        assert name in self._backends
+        return OwnNumbers()
 
 
 class SettingsDirectory:
@@ -90,3 +95,9 @@ class SettingsDirectory:
     def table(self, name: str) -> tuple[int, TableShape] | None:
         """Its number, and what it is."""
         return self._tables.get(name)
+
+    def own(self, name: str) -> OwnNumbers:
+        """What a backend's lines say of it."""
+        found = self._backends[name]
+        times = found.timeouts
+        return OwnNumbers(found.id, times.server_ms or 0, times.tunnel_ms or 0)

@@ -50,7 +50,7 @@ class SectionLinker:
         self._shown = shown
         self._messages = messages
         self._admitting = tuple({id(draft): draft for draft in (front, shown)}.values())
-        self._linker = ConditionLinker(directory)
+        self._linker = ConditionLinker(directory, front.name)
         self._directory = directory
         self._front_name = front.name
 

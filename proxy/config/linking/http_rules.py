@@ -6,6 +6,7 @@ refused: it could keep a client out. Reads drafts, changes none.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from http import HTTPStatus
@@ -13,8 +14,13 @@ from http import HTTPStatus
 import msgspec
 
 from proxy.config.http_drafts import RuleLine
-from proxy.config.lines.rules.condition import BEGINNINGS, flattened, parse_clauses
-from proxy.config.lines.rules.fetches import Scope
+from proxy.config.lines.rules.condition import (
+    BEGINNINGS,
+    Clauses,
+    flattened,
+    parse_clauses,
+)
+from proxy.config.lines.rules.fetches import FETCHES, Scope
 from proxy.config.lines.rules.values import ValueReader
 from proxy.config.linking.http_replies import ReplyWords
 from proxy.config.linking.rules.conditions import ConditionLinker, ValueLinker
@@ -64,6 +70,7 @@ class RequestRuleReader:
                 f"'{words[0]}'"
             )
         origin = line.origin
+        self._linker.environment = line.environment
         try:
             clauses = parse_clauses(
                 origin,
@@ -72,6 +79,7 @@ class RequestRuleReader:
                 lambda text: self._warn(text, origin),
                 line.folder,
             )
+            _check_requests(clauses)
             return flattened(clauses, self._linker.term, unless=words[0] == "unless")
         except ConfigError as error:
             raise ConfigError(f"'{what}' condition : {error}") from error
@@ -203,3 +211,12 @@ def _with(known: Redirect, word: str, value: str, read: Callable[[str], FormatTe
         return msgspec.structs.replace(known, kind=_KINDS[word], value=read(value))
     except ConfigError as error:
         raise ConfigError(f"redirect rule : {error}") from error
+
+
+def _check_requests(clauses: Clauses) -> None:
+    """ConfigError for what a request does not tell a section that answers itself."""
+    expressions = (each for clause in clauses for literal in clause for each in literal.expressions)
+    for expression in expressions:
+        word = re.split("[(,]", expression.word)[0]
+        if not FETCHES[word].scope & Scope.REQUEST:
+            raise ConfigError(f"'{word}' is not supported in a section that answers itself")

@@ -73,6 +73,7 @@ class Term(msgspec.Struct, frozen=True):
     then: int
     otherwise: int
     text: str = ""  # the argument that is a name: of a header
+    content: bytes = b""  # instead of the text
     numbers: tuple[int, ...] = ()  # arguments: indices, slots, occurrences
     insensitive: bool = False
     negated: bool = False  # where it stands what it says counts the other way round

@@ -1,7 +1,7 @@
 # Rules that decide before anything is read whether an accepted client becomes a session (manual,
 # `tcp-request connection`). A client that is refused costs accept4(), the rules and a close.
 
-from proxy.relay.rules.judge cimport context_set
+from proxy.relay.rules.judge cimport connection_set, context_set
 from proxy.relay.state.counting cimport (
     count_accepted, count_denied_connection, count_denied_request)
 from proxy.relay.state.refusal cimport end_by_reset, end_in_silence
@@ -38,6 +38,7 @@ cdef inline int connection_judge(
     memcpy(&ends.source, client, sizeof(ends.source))
     ends.destination = listener.address
     context_set(engine, ruleset, &context, fd, &ends)
+    connection_set(engine, listener, &context, fd)
     context.final = True
     context.tracks = tracks
     while next_decision(engine, ruleset, &context, &at, &rule) == HOLDS:

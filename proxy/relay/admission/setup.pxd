@@ -3,6 +3,7 @@
 from libc.stdint cimport uint32_t, uint64_t
 
 from proxy.relay.admission.rates cimport RATE_PROCESS
+from proxy.relay.state.rule_types cimport ASKED_BINDS
 from proxy.relay.state.types cimport (
     LIMITS_MAX, LIMIT_DESCRIPTORS, LIMIT_PLACES, LIMIT_RATE, OVERLOAD_PAUSE_MS, Engine, Frontend,
     Limit, Listener)
@@ -72,6 +73,6 @@ cdef inline void limit_listener(Engine *engine, Listener *listener) noexcept nog
         if limits[number].most != 0:
             listener.limits[listener.limit_count] = limits[number]
             listener.limit_count += 1
-    if engine.binds[listener.bind].most != 0:
+    if engine.binds[listener.bind].most != 0 or engine.judge.asks & ASKED_BINDS:
         listener.sessions = &bind_counters(
             &engine.view, engine.worker, listener.bind).sessions

@@ -21,13 +21,14 @@ from proxy.relay.state.counting cimport (
     count_queued, count_released, count_unqueued, gauge_down, gauge_up, raise_max)
 from proxy.relay.state.pool cimport pool_give, pool_take
 from proxy.relay.state.server_places cimport (
-    Waiting, backend_everywhere, dynamic_limit, next_for_place, place_leave, place_raise,
+    Waiting, backend_everywhere, next_for_place, place_leave, place_raise,
     place_try, served_by, served_everywhere, ticket_draw, waiting_everywhere)
 from proxy.relay.state.server_view cimport server_cached
 from proxy.relay.state.syscalls cimport ring_bell
 from proxy.relay.state.types cimport ASSIGNED, NO_SLOT, Backend, Engine, Queue, Session, Waiter
 from shm.atomics cimport fence_full, load_acquire, load_relaxed, store_relaxed
 from shm.eligibility cimport WARM_STEPS, ServerView, warmth
+from shm.limits cimport dynamic_limit
 from shm.rows cimport ServerCounters
 from shm.segment cimport server_counters
 

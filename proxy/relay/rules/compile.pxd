@@ -2,6 +2,7 @@
 
 from libc.stdint cimport uint32_t
 
+from proxy.relay.rules.facts cimport ConfigurationFacts
 from proxy.relay.state.rule_types cimport BackendRules, FrontendRules, Judge, Rule, Ruleset
 from proxy.rules.program cimport Conditions, Program
 from proxy.rules.types cimport Call
@@ -22,6 +23,7 @@ cdef class Rulesets:
     cdef BackendRules *backends
     cdef uint32_t taken  # of `rules`
     cdef Keys keys
+    cdef ConfigurationFacts facts  # None without rules
 
     cdef const FrontendRules *of_frontend(self, object proxy) except? NULL
     cdef const BackendRules *of_backend(self, object proxy) except? NULL

@@ -8,6 +8,7 @@ session's stages.
 from libc.stdint cimport int32_t, uint32_t
 from libc.stdlib cimport free
 
+from proxy.relay.rules.facts cimport ConfigurationFacts
 from proxy.relay.state.rule_types cimport (
     ALWAYS, RULE_ACCEPT, RULE_BACKEND, RULE_CLOSE, RULE_DROP, RULE_EXPECT_PROXY, RULE_REJECT,
     RULE_COUNT, RULE_SERVER, RULE_STICK_MATCH, RULE_STICK_ON, RULE_STICK_STORE, RULE_TAG,
@@ -33,7 +34,13 @@ ACTIONS = {
     RuleAction.COUNT: RULE_COUNT,
     RuleAction.TAG: RULE_TAG,
 }
-OF_THE_FRONT = frozenset({"dst", "dst_port"})
+OF_THE_FRONT = frozenset({"dst", "dst_port", "dst_is_local"})
+
+
+def fetches_of(rules) -> set[str]:
+    """The fetches that conditions and keys of these rules have."""
+    terms = [term for rule in rules if rule.condition for term in rule.condition.terms]
+    return {each.fetch for each in (*terms, *(rule.key for rule in rules if rule.key))}
 
 
 cdef class Keys(Program):
@@ -71,6 +78,10 @@ cdef class Rulesets:
         self.judge.patterns = self.conditions.patterns
         self.keys = Keys(segment, [rule.key for rule in every if rule.key is not None])
         numbers = {condition: number for number, condition in enumerate(conditions)}
+        if every:
+            self.facts = ConfigurationFacts(proxies, fetches_of(every))
+            self.judge.facts = self.facts.facts
+            self.judge.asks = self.facts.asks
         for proxy in proxies:
             if proxy.rules and proxy.frontend_index is not None:
                 self.set_frontend(proxy, numbers)

@@ -9,7 +9,8 @@ from libc.stdint cimport uint16_t, uint32_t, uint8_t
 from proxy.relay.state.rule_types cimport ALWAYS, INSPECT_BYTES_MAX, Rule, Ruleset
 from proxy.relay.state.syscalls cimport (
     AF_INET, AF_INET6, getsockname, ntohs, sockaddr, sockaddr_in, sockaddr_in6, socklen_t)
-from proxy.relay.state.types cimport Addresses, Engine
+from proxy.relay.state.types cimport (
+    CLIENT, HEADED, SERVER, Addresses, Engine, Listener, Session)
 from proxy.rules.evaluate cimport condition_judged
 from proxy.rules.types cimport HOLDS, HOLDS_NOT, ContentView, Context
 
@@ -45,6 +46,27 @@ cdef inline void context_set(
             getsockname(fd, <sockaddr *>&ends.destination, &length) != 0):
         ends.destination.sin6_family = 0
     context.front_family = set_end(context.front, &context.front_port, &ends.destination)
+
+
+cdef inline void connection_set(
+        const Engine *engine, const Listener *listener, Context *context, int fd) noexcept nogil:
+    """What conditions see of a client that is no session yet."""
+    context.connection.facts = &engine.judge.facts
+    context.connection.fd = fd
+    context.connection.server_fd = -1
+    context.connection.frontend = listener.frontend.index
+    context.connection.bind = listener.bind
+    context.connection.worker = engine.worker
+    context.connection.now_ms = engine.now_ms
+
+
+cdef inline void connection_of(
+        const Engine *engine, const Session *session, Context *context) noexcept nogil:
+    """The same of a session, and of its connection to a server."""
+    connection_set(engine, session.listener, context, session.sides[CLIENT].fd)
+    context.connection.headed = (session.flags & HEADED) != 0
+    context.connection.server_fd = session.sides[SERVER].fd
+    context.connection.slot = session.slot
 
 
 cdef inline void content_set(

@@ -5,7 +5,7 @@
 from libc.errno cimport EAGAIN, errno
 from libc.stdint cimport uint32_t
 
-from proxy.relay.rules.judge cimport context_set
+from proxy.relay.rules.judge cimport connection_of, context_set
 from proxy.relay.sides.forward cimport Mover, note_failed
 from proxy.relay.sides.hold cimport held_length, hold_more
 from proxy.relay.sides.side_io cimport side_receive
@@ -87,6 +87,7 @@ cdef inline int answer_verdict(
     cdef int judged
     context_set(
         engine, &rules.response, &context, session.sides[CLIENT].fd, session.addresses)
+    connection_of(engine, session, &context)
     view.bytes = NULL if held == NULL else held.bytes
     view.length = held_length(&session.sides[CLIENT])
     view.from_server = True

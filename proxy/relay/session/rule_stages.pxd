@@ -7,7 +7,8 @@
 
 from libc.stdint cimport int64_t, uint32_t
 
-from proxy.relay.rules.judge cimport content_set, context_set, next_rule, rule_judged
+from proxy.relay.rules.judge cimport (
+    connection_of, content_set, context_set, next_rule, rule_judged)
 from proxy.relay.session.early cimport Beginning
 from proxy.relay.session.inspect cimport inspect_hold, inspect_receive, inspect_take
 from proxy.relay.session.session cimport EVENT_INSPECT, EVENT_JUDGED, session_step
@@ -37,6 +38,7 @@ cdef inline void session_context(
         Context *context) noexcept nogil:
     """What conditions see of a session; listeners of frontends with rules keep addresses."""
     context_set(engine, ruleset, context, session.sides[CLIENT].fd, session.addresses)
+    connection_of(engine, session, context)
     context.final = True
 
 

@@ -6,10 +6,12 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
+from proxy.relay.state.rule_types cimport ASKED_RATES
 from proxy.relay.state.types cimport (
     ASSIGNED, AWAY, CLIENT, EARLY_OWED, NO_SLOT, Backend, Engine, Frontend, Session)
 from shm.atomics cimport count, load_relaxed, store_relaxed
-from shm.rows cimport BackendCounters, ServerCounters
+from shm.rates cimport rate_count
+from shm.rows cimport BackendCounters, FrontendCounters, RateWindow, ServerCounters
 from shm.segment cimport hint_step, server_counters
 
 
@@ -72,13 +74,18 @@ cdef inline void count_denied_response(Engine *engine, Session *session) noexcep
 
 cdef inline void count_opened(Engine *engine, Session *session) noexcept nogil:
     """An accepted client has a session: at once, or when its PROXY header is there."""
-    count(&session.listener.frontend.counters.sessions_total, 1)
+    cdef FrontendCounters *counters = session.listener.frontend.counters
+    count(&counters.sessions_total, 1)
+    if engine.judge.asks & ASKED_RATES:
+        rate_count(<RateWindow *>&counters.rate[0], engine.now_ms)
 
 
 cdef inline void count_in_backend(Engine *engine, Session *session) noexcept nogil:
     """The session has its backend."""
     cdef Backend *backend = session.backend
     count(&backend.counters.sessions_total, 1)
+    if engine.judge.asks & ASKED_RATES:
+        rate_count(<RateWindow *>&backend.counters.rate[0], engine.now_ms)
     gauge_up(&backend.counters.sessions, &backend.counters.sessions_max)
     store_relaxed(&backend.counters.last_session_ms, engine.now_ms)
 

@@ -3,7 +3,7 @@
 
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint8_t
 
-from proxy.rules.types cimport Call, Patterns, Scratch, Term
+from proxy.rules.types cimport Call, Facts, Patterns, Scratch, Term
 
 cdef enum:
     ALWAYS = -1  # the condition of a rule without one
@@ -18,6 +18,10 @@ cdef enum:  # what came since the last look
     CAME_LAST = 2  # nothing follows: the side has finished, or no more are held
     CAME_BROKEN = 3  # nothing follows: the side has broken the connection
     CAME_LOST = 4  # without memory
+
+cdef enum:  # Asked: what is counted because a rule looks at it
+    ASKED_RATES = 1  # of frontends and backends
+    ASKED_BINDS = 2  # sessions of each bind address
 
 cdef enum RuleAction:
     RULE_ACCEPT = 0  # the rules behind it are not looked at
@@ -68,3 +72,5 @@ cdef struct Judge:
     const Term *terms
     const Patterns *patterns
     Scratch *scratch
+    Facts facts
+    uint8_t asks  # Asked

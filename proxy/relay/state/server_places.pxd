@@ -220,14 +220,3 @@ cdef inline Waiting next_for_place(
     if at_server.ticket != 0 and (lowest.ticket == 0 or at_server.ticket < lowest.ticket):
         return at_server
     return lowest
-
-
-cdef inline uint64_t dynamic_limit(
-        uint64_t maxconn, uint64_t minconn, uint64_t fullconn, uint64_t sessions) noexcept nogil:
-    """The limit of a server by the load of its backend (manual section 5.2, `minconn`).
-
-    Between `minconn` and `maxconn` in proportion to the backend's sessions over `fullconn`.
-    """
-    if minconn == 0 or minconn >= maxconn or sessions >= fullconn:
-        return maxconn
-    return max(minconn, maxconn * sessions // fullconn)

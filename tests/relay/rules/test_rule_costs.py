@@ -132,3 +132,25 @@ def test_a_client_that_sends_byte_by_byte_is_received_byte_by_byte(tmp_path: Pat
     assert calls.counts["recvfrom"] <= size + 20
     assert calls.counts["epoll_ctl"] <= size // 20  # those of its other threads
     assert calls.counts["brk"] + calls.counts["mmap"] <= 30
+
+
+@pytest.mark.slow
+def test_what_only_the_kernel_knows_is_asked_once_for_a_look(tmp_path: Path) -> None:
+    asking = (
+        "tcp-request content reject if { fc_rtt gt 60000 } or { fc_lost gt 60000 }",
+        "tcp-request content reject if { fc_rttvar(us) gt 4000000000 } or { fc_sacked gt 60000 }",
+    )
+    without = calls_of(tmp_path / "without", (), b"request")
+    asked = calls_of(tmp_path / "asked", asking, b"request")
+    assert asked.each("getsockopt") - without.each("getsockopt") == pytest.approx(1, abs=0.1)
+    for name in ("getsockname", "getpeername", "socket", "bind"):
+        assert abs(asked.each(name) - without.each(name)) <= 0.2, name
+
+
+@pytest.mark.slow
+def test_whether_an_address_is_local_takes_a_socket(tmp_path: Path) -> None:
+    rule = "tcp-request content reject if !{ src_is_local }"
+    without = calls_of(tmp_path / "without", (), b"request")
+    asked = calls_of(tmp_path / "asked", [rule], b"request")
+    for name in ("socket", "bind"):
+        assert asked.each(name) - without.each(name) == pytest.approx(1, abs=0.1), name

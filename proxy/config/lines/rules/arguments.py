@@ -32,6 +32,7 @@ _COUNTS = {
     Argument.PART: (2, 2),
     Argument.BLOCK: (2, 3),
     **dict.fromkeys((Argument.TEXT, Argument.ANY_NAME), (0, 1)),
+    **dict.fromkeys((Argument.TIME_UNIT, Argument.UUID), (0, 1)),
 }
 _ONE = (1, 1)
 
@@ -95,11 +96,12 @@ class ArgumentReader:
         if kind is Argument.NONE:
             return self._own()
         first = words[0] if words else ""
-        if kind in (Argument.BACKEND, Argument.SERVER, Argument.FRONTEND, Argument.ANY_NAME):
-            of_text = kind is Argument.ANY_NAME
-            return {"text": first} if of_text else {"target": Target(first, kind.name.lower())}
+        if kind in (Argument.BACKEND, Argument.SERVER, Argument.FRONTEND):
+            return {"target": Target(first, kind.name.lower())}
         if kind is Argument.BLOCK:
             return {"numbers": self._block(words)}
+        if kind in _CHOSEN:
+            return self._chosen(kind, first)
         if kind in (Argument.NAME, Argument.HEADER):
             # without an occurrence the last value counts, where a condition looks at each
             occurrence = integer(words[1], self._word) if len(words) > 1 else -1
@@ -120,6 +122,17 @@ class ArgumentReader:
         if self._word == "be_id":
             return {"target": Target("", "id")}
         return {}
+
+    def _chosen(self, kind: Argument, text: str) -> dict[str, Any]:
+        """What may be left out; of a unit whether it is microseconds."""
+        wrong = ""
+        if kind is Argument.TIME_UNIT and text not in ("", "us", "ms"):
+            wrong = f"expects 'us' or 'ms', got '{text}'"
+        elif kind is Argument.UUID and text not in ("", "4"):
+            wrong = f"Unsupported UUID version: '{text}'"
+        if wrong:
+            raise ConfigError(f"invalid args in fetch method '{self._word}' : {wrong}")
+        return {"text": text} if kind is Argument.ANY_NAME else {"numbers": (int(text == "us"),)}
 
     def _constant(self, kind: Argument, text: str) -> dict[str, Any]:
         if kind is Argument.TEXT:
@@ -176,6 +189,7 @@ class ArgumentReader:
         return at, size, 2 * moved + relative
 
 
+_CHOSEN = (Argument.ANY_NAME, Argument.TIME_UNIT, Argument.UUID)
 _CONSTANTS = (
     *(Argument.TEXT, Argument.ENVIRONMENT, Argument.INTEGER, Argument.TRUTH),
     *(Argument.DIGITS, Argument.ADDRESS),

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from proxy.config.lines.rules.arguments import integer, is_variable
 from proxy.config.lines.rules.fetches import SampleType
+from proxy.config.lines.rules.further_converters import FURTHER, REFUSED
 from proxy.config.lines.rules.table_words import TABLE_CONVERTERS, converter_asked
 from proxy.config.model.rules import Converter
 from proxy.config.text.calls import Call
@@ -41,6 +42,8 @@ def converters_of(
     """
     found = []
     for name, arguments in calls:
+        if name in REFUSED:
+            raise ConfigError(f"converter '{name}' is not supported: {REFUSED[name]}")
         if name not in CONVERTERS:
             known = hint(name, CONVERTERS)
             raise ConfigError(f"unknown converter '{name}', or not supported yet{known}")
@@ -159,4 +162,5 @@ CONVERTERS: dict[str, Kind] = {
         name: Kind(_TEXT, _TRUTH if name == "in_table" else _NUMBER, _of_table)
         for name in TABLE_CONVERTERS
     },
+    **{name: Kind(*entry) for name, entry in FURTHER.items()},
 }

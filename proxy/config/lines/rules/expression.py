@@ -25,6 +25,7 @@ from proxy.config.lines.rules.fetches import (
     SampleType,
 )
 from proxy.config.lines.rules.lists import ListReader
+from proxy.config.lines.rules.refused import refusal
 from proxy.config.lines.rules.table_words import entry_asked
 from proxy.config.model.rules import Converter, Matcher
 from proxy.config.model.settings import Origin
@@ -38,7 +39,12 @@ _OF_TEXTS = (
 )
 _WITHOUT_PATTERNS = (Matcher.FOUND, Matcher.BOOL)
 _HERE = tuple(name for name, fetch in FETCHES.items() if RULES & fetch.scope)
-READ_AS_VALUES = (Argument.PART, Argument.BLOCK, Argument.ANY_NAME, Argument.ENTRY)
+READ_AS_VALUES = (
+    *(Argument.PART, Argument.BLOCK, Argument.ANY_NAME, Argument.TIME_UNIT, Argument.UUID),
+    *(Argument.TEXT, Argument.ENVIRONMENT, Argument.INTEGER, Argument.TRUTH, Argument.DATE),
+    *(Argument.ADDRESS, Argument.DIGITS, Argument.LIMIT, Argument.ENTRY),
+)
+_OWN_SECTION = (Argument.BACKEND, Argument.FRONTEND)  # without an argument
 _OCCURRENCE = re.compile(r"-?[0-9]|-10|[0-9]{2,4}")  # from the end, HAProxy knows ten
 
 
@@ -81,7 +87,7 @@ def parse_expression(
     matcher = flags.matcher
     expression = Expression(
         word=words[0],
-        fetch=sample.fetch.name,
+        fetch=sample.fetch.live or sample.fetch.name,
         arguments=sample.arguments,
         matcher=matcher,
         insensitive=False,
@@ -113,6 +119,9 @@ def _sample(word: str) -> _Sample:
     """What is compared: a fetch, and converters behind commas."""
     name = re.split("[(,]", word)[0]
     if name not in FETCHES or not RULES & FETCHES[name].scope:
+        reason = refusal(name)
+        if reason is not None:
+            raise ConfigError(f"fetch method '{name}' is not supported: {reason}")
         raise ConfigError(
             f"fetch method '{name}' is unknown, or not supported yet{hint(name, _HERE)}"
         )
@@ -135,14 +144,12 @@ def _check_arguments(word: str, fetch: Fetch, arguments: tuple[str, ...]) -> Non
         ArgumentReader(re.split("[(,]", word)[0], {}).read(wanted, arguments)
         return
     most = 0 if wanted is Argument.NONE else 2 if wanted is Argument.HEADER else 1
-    least = 0 if wanted is Argument.NONE else 1
+    least = 0 if wanted in (Argument.NONE, *_OWN_SECTION) else 1
     usage = f"{word.partition('(')[0]}({wanted.value})" if most else word.partition("(")[0]
     if not least <= len(arguments) <= most or "" in arguments:
         raise ConfigError(f"'{word}': write {usage}")
     if wanted is Argument.HEADER and arguments[1:] and not _OCCURRENCE.fullmatch(arguments[1]):
         raise ConfigError(f"'{word}': '{arguments[1]}' is not the number of an occurrence")
-    if wanted is Argument.SERVER and "/" not in arguments[0]:
-        raise ConfigError(f"'{word}': write {usage}")
 
 
 class _Flags:

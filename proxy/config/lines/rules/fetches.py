@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple
 
+from proxy.config.lines.rules.state_fetches import STATE_FETCHES
 from proxy.config.lines.rules.table_words import ENTRY_FETCHES
 from proxy.config.model.rules import Matcher
 
@@ -37,9 +38,10 @@ class SampleType(enum.Enum):
 
 _IMPOSSIBLE = {  # every sample has bytes, and is some text
     SampleType.TRUTH: (SampleType.ADDRESS,),
-    SampleType.ADDRESS_6: (SampleType.NUMBER,),
-    SampleType.BYTES: (SampleType.NUMBER, SampleType.ADDRESS),
-    SampleType.METHOD: (SampleType.NUMBER, SampleType.ADDRESS),
+    SampleType.ADDRESS: (SampleType.TRUTH,),
+    SampleType.ADDRESS_6: (SampleType.NUMBER, SampleType.TRUTH),
+    SampleType.BYTES: (SampleType.NUMBER, SampleType.ADDRESS, SampleType.TRUTH),
+    SampleType.METHOD: (SampleType.NUMBER, SampleType.ADDRESS, SampleType.TRUTH),
 }
 _COMPARED = {
     Matcher.BOOL: SampleType.NUMBER,
@@ -67,6 +69,7 @@ class Scope(enum.Flag):
     SESSION = enum.auto()
     CONTENT = enum.auto()  # the client's first bytes
     RESPONSE = enum.auto()  # the server's
+    BACKEND = enum.auto()  # beside one of these: the rules are a backend's
 
 
 class Argument(enum.Enum):
@@ -75,9 +78,9 @@ class Argument(enum.Enum):
     NONE = ""
     HEADER = "<name>[,<occurrence>]"
     NAME = "<name>"
-    BACKEND = "<backend>"
-    SERVER = "<backend>/<server>"
-    FRONTEND = "<frontend>"
+    BACKEND = "[<backend>]"
+    SERVER = "[<backend>/]<server>"
+    FRONTEND = "[<frontend>]"
     USERS = "<userlist>"
     TEXT = "<text>"
     INTEGER = "<number>"
@@ -92,6 +95,8 @@ class Argument(enum.Enum):
     BLOCK = "<offset>,<bytes of the length>[,<offset of the block>]"
     ANY_NAME = "[<name>]"
     ENTRY = "[<counter>][,<table>]"
+    TIME_UNIT = "[us|ms]"
+    UUID = "[<version>]"
 
 
 class Fetch(NamedTuple):
@@ -102,6 +107,7 @@ class Fetch(NamedTuple):
     argument: Argument = Argument.NONE
     matcher: Matcher | None = None  # of an old spelling; None: the usual one of the type
     scope: Scope = Scope.REQUEST
+    live: str = ""  # the name in rules of connections, where it is another
 
 
 _TRUTH, _NUMBER, _ADDRESS, _TEXT, _BYTES, _METHOD, _ADDRESS_6 = SampleType
@@ -114,7 +120,7 @@ _CHECKS = Scope.TCP_CHECK | Scope.HTTP_CHECK
 _FORMATS = _CHECKS | Scope.ANSWER
 _EITHER = Scope.CONTENT | Scope.RESPONSE
 _CLIENTS = Scope.CONNECTION | Scope.SESSION | _EITHER  # rules of connections
-RULES = Scope.REQUEST | _CLIENTS  # wherever a condition may stand
+RULES = Scope.REQUEST | _CLIENTS | Scope.BACKEND  # wherever a condition may stand
 _ALL = Scope.REQUEST | _FORMATS | _CLIENTS
 _REQUEST = Scope.REQUEST | Scope.ANSWER
 _TEXTS = {
@@ -135,21 +141,25 @@ def _in_formats(name: str, kind: SampleType, argument: Argument = Argument.NONE)
     return Fetch(name, kind, argument, scope=_FORMATS)
 
 
+def _anywhere(name: str, kind: SampleType, argument: Argument = Argument.NONE) -> Fetch:
+    return Fetch(name, kind, argument, scope=_FORMATS | RULES)
+
+
 _IN_FORMATS = {
-    "str": _in_formats("text", _TEXT, Argument.TEXT),
-    "meth": _in_formats("text", _METHOD, Argument.TEXT),
-    "bin": _in_formats("text", _BYTES, Argument.DIGITS),
-    "env": _in_formats("text", _TEXT, Argument.ENVIRONMENT),
-    "hostname": _in_formats("text", _TEXT),
-    "int": _in_formats("number", _NUMBER, Argument.INTEGER),
-    "bool": _in_formats("number", _TRUTH, Argument.TRUTH),
-    "proc": _in_formats("number", _NUMBER),
-    "nbproc": _in_formats("number", _NUMBER),
-    "ipv4": _in_formats("address", _ADDRESS, Argument.ADDRESS),
-    "ipv6": _in_formats("address", _ADDRESS_6, Argument.ADDRESS),
-    "date": _in_formats("date", _NUMBER, Argument.DATE),
-    "rand": _in_formats("rand", _NUMBER, Argument.LIMIT),
-    "uuid": _in_formats("uuid", _TEXT),
+    "str": _anywhere("text", _TEXT, Argument.TEXT),
+    "meth": _anywhere("text", _METHOD, Argument.TEXT),
+    "bin": _anywhere("text", _BYTES, Argument.DIGITS),
+    "env": _anywhere("text", _TEXT, Argument.ENVIRONMENT),
+    "hostname": _anywhere("text", _TEXT),
+    "int": _anywhere("number", _NUMBER, Argument.INTEGER),
+    "bool": _anywhere("number", _TRUTH, Argument.TRUTH),
+    "proc": _anywhere("number", _NUMBER),
+    "nbproc": _anywhere("number", _NUMBER),
+    "ipv4": _anywhere("address", _ADDRESS, Argument.ADDRESS),
+    "ipv6": _anywhere("address", _ADDRESS_6, Argument.ADDRESS),
+    "date": _anywhere("date", _NUMBER, Argument.DATE),
+    "rand": _anywhere("rand", _NUMBER, Argument.LIMIT),
+    "uuid": _anywhere("uuid", _TEXT, Argument.UUID),
     "var": _in_formats("var", _TEXT, Argument.VARIABLE),
     "be_name": _in_formats("text", _TEXT),
     "be_id": _of_checks("number", _NUMBER),
@@ -265,6 +275,21 @@ FETCHES: dict[str, Fetch] = {
         for name, word in ENTRY_FETCHES.items()
     },
 }
+_PLACES = {
+    "CLIENTS": _CLIENTS,
+    "CONDITIONS": RULES,
+    "BACKENDS": Scope.BACKEND,
+    "SERVERS": Scope.RESPONSE,
+}
+for _words, _kind, _argument, _place, _function in STATE_FETCHES:
+    for _word in _words.split():
+        _known = FETCHES.get(_word)
+        _live, _scope = _function or _word, _PLACES[_place]
+        FETCHES[_word] = (
+            Fetch(_live, SampleType[_kind], Argument[_argument], scope=_scope)
+            if _known is None
+            else _known._replace(live=_live, scope=_known.scope | _scope)
+        )
 
 # Names of conditions that every section has (manual section 7.4), as far as their fetches are here.
 PREDEFINED = {

@@ -36,6 +36,7 @@ PLACES = {
     **dict.fromkeys(
         (Scope.CONNECTION, Scope.SESSION, Scope.CONTENT, Scope.RESPONSE), "a rule of connections"
     ),
+    Scope.CONTENT | Scope.BACKEND: "a rule of connections",
 }
 
 
@@ -135,15 +136,16 @@ class ValueReader:
     def _value(self, calls: Calls) -> Value:
         name, arguments = calls.fetch
         fetch = FETCHES.get(name)
-        if fetch is None or self._scope not in fetch.scope:
-            here = tuple(known for known, each in FETCHES.items() if self._scope in each.scope)
+        if fetch is None or not self._scope & fetch.scope:
+            here = tuple(known for known, each in FETCHES.items() if self._scope & each.scope)
             raise ConfigError(
                 f"fetch method '{name}' is unknown, not available in {PLACES[self._scope]}, "
                 f"or not supported yet{hint(name, here)}"
             )
         reader = ArgumentReader(name, self._environment)
         words = given(fetch.argument, arguments)
-        fields = {"fetch": fetch.name, **reader.read(fetch.argument, words)}
+        live = fetch.live if self._scope & Scope.CONTENT else ""
+        fields = {"fetch": live or fetch.name, **reader.read(fetch.argument, words)}
         converters, _ = converters_of(fetch.type, calls.converters)
         return Value(**fields, converters=tuple(_following(each, name) for each in converters))
 

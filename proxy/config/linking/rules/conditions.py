@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -33,6 +33,8 @@ from shm.tables.shape import TableShape
 
 QUESTIONS_MAX = 64  # of one section: a request's answers are the bits of a word
 LASTING = ("check", "sess")  # scopes whose variables outlive the step that sets them
+VALUES_ALONE = ("hostname", "proc", "nbproc")  # known when the file is read
+CONSTANTS = {"zero": 0}
 NO_ROWS = (-1, False)  # of a section that answers itself: it has no servers, and no queue
 
 
@@ -50,6 +52,14 @@ class ListTable:
     def every(self) -> tuple[bytes, ...]:
         """All of them, by number."""
         return tuple(self._numbers)
+
+
+class OwnNumbers(NamedTuple):
+    """What rules of a backend may ask of it; its time-outs are 0 where it has none."""
+
+    own_id: int = 0
+    own_server_timeout: int = 0
+    own_tunnel_timeout: int = 0
 
 
 class SectionIndex(Protocol):
@@ -70,74 +80,93 @@ class SectionIndex(Protocol):
     def table(self, name: str) -> tuple[int, TableShape] | None:
         """The number of a stick table, and what it is."""
 
+    def own(self, name: str) -> OwnNumbers:
+        """What a backend's lines say of it."""
+
 
 class ConditionLinker:
     """Links the expressions of one section, and collects its questions about users."""
 
-    def __init__(self, directory: SectionIndex, tables: TableLinker | None = None) -> None:
-        """`tables`: None where conditions ask none."""
+    def __init__(
+        self, directory: SectionIndex, section: str = "", tables: TableLinker | None = None
+    ) -> None:
+        """`section` is the one whose lines are linked; `tables`: None where conditions ask none."""
         self._directory = directory
+        self._section = section
         self._tables = tables
+        self.environment: Mapping[str, str] = {}  # of the line that is being linked
         self.questions: list[AuthQuestion] = []
 
     def term(self, expression: Expression, then: int, otherwise: int) -> Term:
         """The term of an expression; ConfigError for a name that there is not."""
-        text, numbers = self._arguments(expression)
         name = re.split("[(,]", expression.word)[0]
         if self._tables is None:
             refuse_tables(expression.converters)
             converters = expression.converters
         else:
             converters = self._tables.converters(expression.converters, name)
-        fetch = _fetch_of(expression.fetch, numbers)
+        fields = {"fetch": expression.fetch, **self._arguments(expression)}
+        fields["fetch"] = _fetch_of(fields["fetch"], fields.get("numbers", ()))
+        fields |= constant_fields(fields["fetch"], self._section, self._directory)
         term = Term(
-            fetch=fetch,
+            **fields,
             matcher=expression.matcher,
             then=then,
             otherwise=otherwise,
-            text=text,
-            numbers=numbers,
             insensitive=expression.insensitive,
             patterns=self._directory.lists.number(expression.patterns),
             pattern=next(iter(expression.words), ""),
             converters=converters,
         )
         if expression.fetch == "http_auth_group":  # its patterns are part of the question
-            return Term("http_auth", Matcher.BOOL, then, otherwise, numbers=numbers)
+            return Term("http_auth", Matcher.BOOL, then, otherwise, numbers=fields["numbers"])
         return term
 
-    def _arguments(self, expression: Expression) -> tuple[str, tuple[int, ...]]:
+    def _arguments(self, expression: Expression) -> dict[str, Any]:
+        """Fields of the term."""
         word = re.split("[(,]", expression.word)[0]
         kind = FETCHES[word].argument
         if kind is Argument.ENTRY and self._tables is not None:
             asked = entry_asked(word, expression.arguments)
-            return "", self._tables.numbers(entry_numbers(word, asked), asked.table)
+            return {"numbers": self._tables.numbers(entry_numbers(word, asked), asked.table)}
         name = expression.arguments[0] if expression.arguments else ""
+        if kind in READ_AS_VALUES or word in VALUES_ALONE:
+            return ArgumentReader(word, self.environment).read(kind, expression.arguments)
         if kind is Argument.NONE:
-            return "", ()
-        if kind in READ_AS_VALUES:
-            read = ArgumentReader(expression.fetch, {}).read(kind, expression.arguments)
-            return read.get("text", ""), read.get("numbers", ())
+            return {}
         if kind in (Argument.NAME, Argument.HEADER):
-            return name, (int(expression.arguments[1]) if len(expression.arguments) > 1 else 0,)
+            occurrence = int(expression.arguments[1]) if len(expression.arguments) > 1 else 0
+            return {"text": name, "numbers": (occurrence,)}
         if kind is Argument.USERS:
-            return "", (self._question(expression, name),)
-        return "", self._numbers(kind, expression, name)
+            return {"numbers": (self._question(expression, name),)}
+        return {"numbers": self._numbers(kind, expression, name)}
 
     def _numbers(self, kind: Argument, expression: Expression, name: str) -> tuple[int, ...]:
+        word = re.split("[(,]", expression.word)[0]
         if kind is Argument.BACKEND:
-            backend = self._directory.backend(name)
+            backend = self._directory.backend(name or self._section)
             if backend is not None:
                 return backend[0], int(backend[1])
         else:
-            section, _, server = name.partition("/")
+            section, _, server = name.rpartition("/")
+            section = section or self._section
             found = (
-                self._directory.frontend(name)
+                self._directory.frontend(name or self._section)
                 if kind is Argument.FRONTEND
                 else self._directory.server(section, server)
             )
             if found is not None:
                 return (found,)
+            if kind is Argument.SERVER and "/" not in name:
+                raise ConfigError(
+                    f"unable to find server '{name}' in proxy '{section}', referenced in arg 1 of "
+                    f"ACL keyword '{word}' in proxy '{section}'."
+                )
+        if not name:
+            raise ConfigError(
+                f"proxy '{self._section}', referenced in arg 1 of ACL keyword '{word}' in proxy "
+                f"'{self._section}', has not {kind.name.lower()} capability."
+            )
         raise ConfigError(
             f"unable to find {kind.name.lower()} '{name}' that '{expression.word}' names"
         )
@@ -170,6 +199,17 @@ class ConditionLinker:
                 raise ConfigError(f"more than {QUESTIONS_MAX} different conditions about users")
             self.questions.append(question)
         return self.questions.index(question)
+
+
+def constant_fields(fetch: str, section: str, directory: SectionIndex) -> dict[str, Any]:
+    """Fields of a value that is always the same in one section; none for another fetch."""
+    if fetch in CONSTANTS:
+        return {"fetch": "number", "numbers": (CONSTANTS[fetch], 0)}
+    if fetch == "own_name":
+        return {"fetch": "text", "text": section, "numbers": (0,)}
+    if fetch in OwnNumbers._fields:
+        return {"fetch": "number", "numbers": (getattr(directory.own(section), fetch), 0)}
+    return {}
 
 
 def _fetch_of(fetch: str, numbers: tuple[int, ...]) -> str:
@@ -217,6 +257,9 @@ class ValueLinker:
         if value is None:
             return None
         refuse_tables(value.converters)
+        constant = constant_fields(value.fetch, self._name, self._directory)
+        if constant:
+            return msgspec.structs.replace(value, target=None, **constant)
         if value.variable:
             numbers = (self.variable(value.variable), *value.numbers[1:])
             return msgspec.structs.replace(value, numbers=numbers)

@@ -42,24 +42,25 @@ class ConnectionRuleLinker:
         self._directory = directory
         self._messages = messages
         self._conditions = ConditionLinker(
-            directory, TableLinker(directory, draft.name, "ACL keyword")
+            directory, draft.name, TableLinker(directory, draft.name, "ACL keyword")
         )
 
     def rules(self) -> ConnectionRules | None:
         """The rules, as far as they have no error; None: there are none."""
         found = self._draft.rules
         accepts, serves = self._draft.kind.accepts, self._draft.kind.serves
+        own = Scope.BACKEND if serves else Scope(0)
         connection = found.connection[1:] if found.all_headed else found.connection
         linked = ConnectionRules(
             connection=self._stage(connection if accepts else (), Scope.CONNECTION),
             session=self._stage(found.session if accepts else (), Scope.SESSION),
-            content=self._stage(found.content, Scope.CONTENT),
+            content=self._stage(found.content, Scope.CONTENT | own),
             backends=self._stage(
                 found.backends if self._draft.switched_backend is None else (), Scope.CONTENT
             ),
-            server_rules=self._stage(found.server_rules if serves else (), Scope.CONTENT),
-            response=self._stage(found.response if serves else (), Scope.RESPONSE),
-            sticks=self._stage(found.sticks if serves else (), Scope.CONTENT),
+            server_rules=self._stage(found.server_rules if serves else (), Scope.CONTENT | own),
+            response=self._stage(found.response if serves else (), Scope.RESPONSE | own),
+            sticks=self._stage(found.sticks if serves else (), Scope.CONTENT | own),
             inspect_ms=found.inspect_ms,
             response_ms=found.response_ms,
         )
@@ -81,6 +82,7 @@ class ConnectionRuleLinker:
             return None
         origin = draft.line.origin
         beginning, *words = draft.condition
+        self._conditions.environment = draft.line.environment
         try:
             clauses = parse_clauses(
                 origin,

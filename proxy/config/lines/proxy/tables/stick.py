@@ -51,6 +51,6 @@ def stick(statement: Statement, draft: ProxyDraft) -> None:
 
 def _key(text: str, statement: Statement) -> tuple[Value, SampleType]:
     try:
-        return ValueReader(Scope.CONTENT, statement.context.environment).typed(text)
+        return ValueReader(Scope.CONTENT | Scope.BACKEND, statement.context.environment).typed(text)
     except ConfigError as error:
         raise ConfigError(f"'stick': {error}") from error

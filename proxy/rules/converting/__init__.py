@@ -1,0 +1,1 @@
+"""Converters by families: texts, bytes, digests, protocols."""
