@@ -98,8 +98,6 @@ class ArgumentReader:
         first = words[0] if words else ""
         if kind in (Argument.BACKEND, Argument.SERVER, Argument.FRONTEND):
             return {"target": Target(first, kind.name.lower())}
-        if kind is Argument.BLOCK:
-            return {"numbers": self._block(words)}
         if kind in _CHOSEN:
             return self._chosen(kind, first)
         if kind in (Argument.NAME, Argument.HEADER):
@@ -159,6 +157,8 @@ class ArgumentReader:
         if kind is Argument.VARIABLE:
             given = {"variable": variable_name(words[0]), "text": "".join(words[1:])}
             return {**given, "numbers": (-1, len(words) - 1)}
+        if kind is Argument.BLOCK:
+            return {"numbers": self._block(words)}
         unit = 0
         if kind is Argument.DATE and len(words) > 1:
             if words[1] not in _UNITS:
