@@ -80,6 +80,7 @@ class HttpDraft(msgspec.Struct):
     monitor_fail: tuple[RuleLine, ...] = ()
     error_files: dict[int, ErrorFile] = {}
     expressions: dict[str, tuple[Expression, ...]] = {}  # `acl` lines by name
+    named: set[str] = set()  # what stands in conditions, of whichever line
 
     def inherited(self) -> HttpDraft:
         """What another section gets of it."""
@@ -88,6 +89,7 @@ class HttpDraft(msgspec.Struct):
             stats=msgspec.structs.replace(self.stats, from_defaults=True),
             error_files=dict(self.error_files),
             expressions={},  # rules of `defaults` keep theirs
+            named=set(),
         )
 
 

@@ -6,7 +6,7 @@ header, and its lines are skipped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from proxy.config.drafts import GlobalDraft, ProxyDraft, ProxyKind, ResolversDraft, inherit
 from proxy.config.http_drafts import UserListDraft
@@ -18,6 +18,7 @@ from proxy.config.lines.process.user_list import USER_LIST_WORDS
 from proxy.config.lines.process.words import GLOBAL_WORDS
 from proxy.config.lines.proxy.email_alert import INSTEAD
 from proxy.config.lines.proxy.words import PROXY_WORDS, act_on_proxy_line
+from proxy.config.lines.rules.condition import BEGINNINGS
 from proxy.config.lines.table import Prefix, Statement, act
 from proxy.config.model.settings import Origin
 from proxy.config.text.context import Context
@@ -220,6 +221,7 @@ class Sections:
 
         def handle(inner: Statement) -> None:
             _check_known(inner.keyword, kind.value, PROXY_WORDS)
+            draft.http.named.update(_in_condition(inner.words))
             act_on_proxy_line(inner, draft)
 
         return handle
@@ -277,6 +279,12 @@ def _check_known(keyword: str, section: str, table: Mapping[str, object]) -> Non
     if keyword not in table:
         suggestion = hint(keyword, (*table, *SECTIONS))
         raise ConfigError(f"unknown keyword '{keyword}' in '{section}' section{suggestion}")
+
+
+def _in_condition(words: tuple[str, ...]) -> Iterator[str]:
+    """The words that may name a list, behind `if` or `unless`."""
+    start = next((at for at, word in enumerate(words) if word in BEGINNINGS), len(words))
+    return (word.lstrip("!") for word in words[start + 1 :])
 
 
 def _unprefixed(statement: Statement) -> Statement:

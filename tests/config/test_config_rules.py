@@ -162,7 +162,9 @@ def test_a_rule_behind_a_redirect_is_warned_of() -> None:
 
 def test_an_acl_without_patterns_never_matches_and_is_warned_of() -> None:
     for line, warned in (("path", 1), ("path --", 0), ("path -m found", 0), ("always_true", 0)):
-        outcome = load_text(f"{STATS}    stats enable\n    acl a {line}\n")
+        outcome = load_text(
+            f"{STATS}    stats enable\n    acl a {line}\n    http-request deny if a\n"
+        )
         assert outcome.settings is not None
         assert len(said(outcome, Severity.WARNING)) == warned
 

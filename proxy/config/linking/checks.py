@@ -29,6 +29,7 @@ from proxy.config.linking.directory import DraftDirectory
 from proxy.config.linking.log import check_log_format
 from proxy.config.linking.rules.conditions import SectionIndex
 from proxy.config.linking.rules.connection_rules import ConnectionRuleLinker
+from proxy.config.linking.rules.reach import warn_unused_lists
 from proxy.config.linking.rules.stick_tables import check_tables
 from proxy.config.linking.tls import TlsTable
 from proxy.config.linking.tracking import check_tracking
@@ -132,6 +133,7 @@ def check(
     for draft in proxies:
         if draft.disabled:
             continue
+        warn_unused_lists(draft, messages)
         _check_external(draft, globals_draft.programs, messages)
         if draft.mode == "http":
             _check_http(draft, known, directory, messages)
@@ -252,7 +254,7 @@ def _check_tcp(
     ):
         if name is not None and draft.kind.accepts:
             _check_backend(draft, known, directory, messages, (rule, name, origin))
-    ConnectionRuleLinker(draft, directory, messages).rules()
+    ConnectionRuleLinker(draft, directory, messages).check()
     _check_timeouts(draft, messages)
 
 

@@ -11,6 +11,8 @@ import enum
 
 import msgspec
 
+from proxy.config.model.sockets import Origin
+
 ACCEPTED = -1  # the condition holds
 REJECTED = -2  # it does not
 
@@ -162,6 +164,9 @@ class Rule(msgspec.Struct, frozen=True):
     key: Value | None = None
     tracked: int = 0
     data: int = 0
+    number: int = 0  # among those of all sections: workers count by it
+    text: str = ""  # its line, word by word
+    origin: Origin = Origin()
 
 
 class ConnectionRules(msgspec.Struct, frozen=True):
@@ -180,6 +185,12 @@ class ConnectionRules(msgspec.Struct, frozen=True):
     sticks: tuple[Rule, ...] = ()
     inspect_ms: int = 0
     response_ms: int = 0
+
+    @property
+    def stages(self) -> dict[str, tuple[Rule, ...]]:
+        """The rules of each stage, by its field."""
+        values = {name: getattr(self, name) for name in self.__struct_fields__}
+        return {name: value for name, value in values.items() if isinstance(value, tuple)}
 
     @property
     def every(self) -> tuple[Rule, ...]:

@@ -7,8 +7,10 @@ anything. `acl` is read at once, because its errors are those of its line.
 from __future__ import annotations
 
 from proxy.config.drafts import ProxyDraft, ProxyKind
+from proxy.config.http_drafts import RuleLine
 from proxy.config.lines.http import REDIRECT, RULES, note, noted, rule_line, warn_order
-from proxy.config.lines.rules.condition import OR
+from proxy.config.lines.proxy.rule_order import warn_behind
+from proxy.config.lines.rules.condition import BEGINNINGS, OR
 from proxy.config.lines.rules.expression import parse_expression
 from proxy.config.lines.table import Statement, Treatment, Word, works
 from proxy.config.text.messages import ConfigError
@@ -16,6 +18,7 @@ from proxy.config.text.names import check_label
 from proxy.config.text.pem import full_path
 
 _REQUEST = "http-request"
+_FINAL = ("allow", "auth", "deny", "redirect", "return", "tarpit")  # of HAProxy's warning
 
 
 def _http_request(statement: Statement, draft: ProxyDraft) -> None:
@@ -23,6 +26,9 @@ def _http_request(statement: Statement, draft: ProxyDraft) -> None:
         raise ConfigError("'http-request' expects an action")
     if draft.kind is ProxyKind.DEFAULTS and not draft.name:
         raise ConfigError("'http-request' not allowed in anonymous 'defaults' section.")
+    last = _last_request(draft)
+    if last is not None and last.words[1] in _FINAL and not set(BEGINNINGS) & set(last.words):
+        warn_behind(_REQUEST, statement.origin, statement.context.messages)
     if noted(draft, REDIRECT):
         warn_order(statement, "a 'http-request'", "a 'redirect'")
     elif draft.switches:
@@ -30,10 +36,10 @@ def _http_request(statement: Statement, draft: ProxyDraft) -> None:
     note(statement, draft, f"'{_REQUEST}'", RULES, rule=True)
 
 
-def _has_requests(draft: ProxyDraft) -> bool:
-    """Whether the section has an `http-request` line of its own: those of `defaults` are others."""
+def _last_request(draft: ProxyDraft) -> RuleLine | None:
+    """The last `http-request` line of the section's own: those of `defaults` are others."""
     last = next((rule for rule in reversed(draft.http.rules) if rule.words[0] == _REQUEST), None)
-    return last is not None and last.lists is draft.http.expressions
+    return last if last is not None and last.lists is draft.http.expressions else None
 
 
 def _acl(statement: Statement, draft: ProxyDraft) -> None:
@@ -64,7 +70,7 @@ def _monitor(statement: Statement, draft: ProxyDraft) -> None:
         raise ConfigError(
             "'monitor fail' requires either 'if' or 'unless' followed by a condition."
         )
-    if _has_requests(draft):
+    if _last_request(draft) is not None:
         warn_order(statement, "a 'monitor fail'", "an 'http-request'")
     elif noted(draft, REDIRECT):
         warn_order(statement, "a 'monitor fail'", "a 'redirect'")

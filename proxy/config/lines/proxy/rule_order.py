@@ -1,6 +1,7 @@
 """The order in which the rules of a section are in force, whatever the order of their lines.
 
-Owns HAProxy's warning about a line that stands behind one that comes later.
+Owns HAProxy's warnings about a line that stands behind one that comes later, and about one behind
+a rule that always decides.
 """
 
 from __future__ import annotations
@@ -10,7 +11,11 @@ from collections.abc import Iterator
 from proxy.config.drafts import ProxyDraft
 from proxy.config.lines.http import REDIRECT, noted, warn_order
 from proxy.config.lines.table import Statement
+from proxy.config.model.sockets import Origin
 from proxy.config.rule_drafts import ConnectionRuleDraft
+from proxy.config.text.messages import Messages
+
+UNCONDITIONAL = "has no condition attached"
 
 _ORDER = (
     *("tcp-request connection", "tcp-request session", "tcp-request content", "monitor fail"),
@@ -29,6 +34,13 @@ def warn_misplaced(statement: Statement, draft: ProxyDraft, rule: str) -> None:
     if found is not None:
         article = "an" if found == "http-request" else "a"
         warn_order(statement, _SPOKEN.get(rule, f"a '{rule}'"), f"{article} '{found}'")
+
+
+def warn_behind(family: str, origin: Origin, messages: Messages, why: str = UNCONDITIONAL) -> None:
+    """Warn of a rule that never acts, because one before it always decides."""
+    messages.warning(
+        f"previous '{family}' action is final and {why}, further entries are NOOP.", origin
+    )
 
 
 def _given(draft: ProxyDraft) -> Iterator[str]:

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 
 from proxy.config.drafts import ProxyDraft
 from proxy.config.http_drafts import Expression
+from proxy.config.lines.proxy.rule_order import warn_behind
 from proxy.config.lines.rules.condition import Clauses, Literal, flattened, parse_clauses
 from proxy.config.lines.rules.fetches import FETCHES, RULES, SampleType, Scope
 from proxy.config.linking.rules.conditions import ConditionLinker, SectionIndex, ValueLinker
+from proxy.config.linking.rules.reach import constant_of, warn_unreached
 from proxy.config.linking.rules.stick_tables import table_of, table_to_track
 from proxy.config.linking.rules.table_names import TableLinker, UnknownTableError
 from proxy.config.model.rules import (
@@ -44,6 +46,16 @@ class ConnectionRuleLinker:
         self._conditions = ConditionLinker(
             directory, draft.name, TableLinker(directory, draft.name, "ACL keyword")
         )
+        self._constants: dict[Origin, bool] = {}  # what conditions always say, by their line
+
+    def check(self) -> None:
+        """Add the errors of the rules; without any, warnings about rules that never act."""
+        rules = self.rules()
+        if rules is not None and not self._messages.failed:
+            warn_unreached(rules, self._constants, self._messages)
+        if self._draft.switched_backend is not None:
+            for draft in self._draft.rules.backends:
+                warn_behind("use_backend", draft.line.origin, self._messages)
 
     def rules(self) -> ConnectionRules | None:
         """The rules, as far as they have no error; None: there are none."""
@@ -71,8 +83,18 @@ class ConnectionRuleLinker:
         for draft in drafts:
             try:
                 condition, target = self._condition(draft, scope), self._target(draft)
-                key = self._key(draft)
-                linked.append(Rule(draft.action, condition, target, key, draft.tracked, draft.data))
+                linked.append(
+                    Rule(
+                        draft.action,
+                        condition,
+                        target,
+                        self._key(draft),
+                        draft.tracked,
+                        draft.data,
+                        text=_written(draft.line.words),
+                        origin=draft.line.origin,
+                    )
+                )
             except ConfigError as error:
                 self._messages.alert(str(error), draft.line.origin)
         return tuple(linked)
@@ -92,6 +114,9 @@ class ConnectionRuleLinker:
                 draft.line.folder,
             )
             self._check_scope(clauses, draft, scope)
+            constant = constant_of(clauses, unless=beginning == "unless")
+            if constant is not None:
+                self._constants[origin] = constant
 
             def linked(expression: Expression, then: int, otherwise: int) -> Term:
                 if _sees(expression, scope):
@@ -200,6 +225,16 @@ class ConnectionRuleLinker:
                 f"'use-server' rule.{hint(name, known)}"
             )
         return slot
+
+
+def _written(words: Sequence[str]) -> str:
+    """The words of a line, with the quotes that they need."""
+    return " ".join(
+        '"' + re.sub(r'(["\\$])', r"\\\1", word) + '"'
+        if re.search(r"[\s\"'#\\]", word) or not word
+        else word
+        for word in words
+    )
 
 
 def _sees(expression: Expression, scope: Scope) -> bool:
