@@ -15,7 +15,7 @@ from shm.resolution_records cimport NameserverCounters, ResolutionRecord
 from shm.rows cimport BackendCounters, FrontendCounters, ServerCounters, WorkerCounters
 from shm.segment cimport (
     Segment, View, backend_counters, bind_counters, frontend_counters, gauges_own_cell, hint_add,
-    server_counters, stop_tickets, worker_counters)
+    rule_counter, server_counters, stop_tickets, worker_counters)
 
 
 cdef dict named(dict fields):
@@ -96,6 +96,14 @@ cdef class CounterReader:
             fields = named(server_counters(&self.segment.view, number, slot)[0])
             total = fields if total is None else merge(total, fields)
         return total
+
+    def hits(self, uint32_t rule, row=None) -> int:
+        """How often a rule of connections acted."""
+        if rule >= self.segment.shape.rules:
+            raise IndexError(f"rule {rule}")
+        return sum(
+            load_relaxed(&rule_counter(&self.segment.view, number, rule).hits)
+            for number in self.chosen(row))
 
     def nameserver(self, uint32_t nameserver) -> dict:
         """Counters of a nameserver (S62's names)."""

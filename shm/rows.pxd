@@ -3,7 +3,8 @@
 # A row is WorkerCounters, then one FrontendCounters for each frontend, one BackendCounters for
 # each backend, one ServerCounters for each slot, one RateWindow for the process and one for each
 # frontend (counted where a rate is limited), one StopTickets likewise, and one BindCounters for
-# each bind address; rows start on a page. segment.pxd has the address of each part.
+# each bind address; rows start on a page, and end with one RuleCounter for each rule, the first one
+# last. segment.pxd has the address of each part.
 
 from libc.stdint cimport uint64_t
 
@@ -112,6 +113,9 @@ cdef struct ServerCounters:
 cdef struct StopTickets:  # gauges: the lowest of the worker's listeners stopped at a limit; or 0
     uint64_t places
     uint64_t rate
+
+cdef struct RuleCounter:
+    uint64_t hits  # times that its condition held and it acted
 
 cdef struct BindCounters:
     uint64_t sessions  # gauge: sessions accepted there, if it has a maxconn

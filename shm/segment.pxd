@@ -9,8 +9,8 @@ from shm.layout cimport HINT_BLOCK_SLOTS, BackendShared, Header, Journal, Proces
 from shm.records cimport Agent, Latch, NameLatch, SlotStatic
 from shm.resolution_records cimport Mailbox, NameserverCounters, ResolutionRecord, SectionHistograms
 from shm.rows cimport (
-    BackendCounters, BindCounters, FrontendCounters, RateWindow, ServerCounters, StopTickets,
-    WorkerCounters)
+    BackendCounters, BindCounters, FrontendCounters, RateWindow, RuleCounter, ServerCounters,
+    StopTickets, WorkerCounters)
 
 cdef enum:
     NO_COLUMN = 0xFFFFFFFF
@@ -102,6 +102,12 @@ cdef inline StopTickets *stop_tickets(const View *view, uint32_t row) noexcept n
 cdef inline BindCounters *bind_counters(
         const View *view, uint32_t row, uint32_t bind) noexcept nogil:
     return <BindCounters *>(stop_tickets(view, row) + 1 + view.header.frontends) + bind
+
+
+cdef inline RuleCounter *rule_counter(
+        const View *view, uint32_t row, uint32_t rule) noexcept nogil:
+    """They end the row, the first one last."""
+    return <RuleCounter *>worker_counters(view, row + 1) - 1 - rule
 
 
 cdef inline Request *request_of(const View *view, uint32_t worker, uint32_t slot) noexcept nogil:

@@ -27,8 +27,8 @@ from shm.records cimport (
 from shm.resolution_records cimport (
     Inquiry, Mailbox, NameserverCounters, ResolutionRecord, SectionHistograms)
 from shm.rows cimport (
-    BackendCounters, BindCounters, FrontendCounters, RateWindow, ServerCounters, StopTickets,
-    WorkerCounters)
+    BackendCounters, BindCounters, FrontendCounters, RateWindow, RuleCounter, ServerCounters,
+    StopTickets, WorkerCounters)
 
 cdef extern from "<sys/mman.h>" nogil:
     void *mmap(void *address, size_t length, int prot, int flags, int fd, long offset)
@@ -65,6 +65,7 @@ def check_sizes() -> None:
         "RateWindow": (sizeof(RateWindow), 16),
         "StopTickets": (sizeof(StopTickets), 16),
         "BindCounters": (sizeof(BindCounters), 16),
+        "RuleCounter": (sizeof(RuleCounter), 8),
         "BackendCounters": (sizeof(BackendCounters), 256),
         "ServerCounters": (sizeof(ServerCounters), 256),
         "NameserverCounters": (sizeof(NameserverCounters), 192),
@@ -112,6 +113,7 @@ def row_bytes(shape) -> int:
         + shape.slots * sizeof(ServerCounters)
         + (1 + shape.frontends) * (sizeof(RateWindow) + sizeof(StopTickets))
         + shape.binds * sizeof(BindCounters)
+        + shape.rules * sizeof(RuleCounter)
     )
     return pages(used)
 

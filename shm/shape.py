@@ -32,6 +32,7 @@ class Shape(NamedTuple):
     sections: int = 0
     agents: int = 0  # servers with an agent
     runners: int = 0  # 1 where checks are programs
+    rules: int = 0  # of connections
 
     @property
     def resolverd_process(self) -> int:

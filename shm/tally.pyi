@@ -5,7 +5,7 @@ from typing import Literal
 
 from shm.segment import Segment
 
-Kind = Literal["worker", "frontend", "backend", "server"]
+Kind = Literal["worker", "frontend", "backend", "server", "rule"]
 Pairs = Iterable[tuple[int, int]]
 
 class Tally:

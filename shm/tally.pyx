@@ -11,9 +11,11 @@ from libc.string cimport memcpy
 
 from shm.atomics cimport load_relaxed, store_relaxed
 from shm.resolution_records cimport NameserverCounters, ResolutionRecord
-from shm.rows cimport BackendCounters, FrontendCounters, ServerCounters, WorkerCounters
+from shm.rows cimport (
+    BackendCounters, FrontendCounters, RuleCounter, ServerCounters, WorkerCounters)
 from shm.segment cimport (
-    Segment, View, backend_counters, frontend_counters, server_counters, worker_counters)
+    Segment, View, backend_counters, frontend_counters, rule_counter, server_counters,
+    worker_counters)
 
 from shm.counters import GAUGES, OF_RELAYS
 
@@ -22,13 +24,14 @@ cdef enum:
     KIND_FRONTEND = 1
     KIND_BACKEND = 2
     KIND_SERVER = 3
-    KINDS = 4
+    KIND_RULE = 4
+    KINDS = 5
     KIND_WORDS_MAX = 80  # WorkerCounters is the longest
     WORD_SUM = 0  # a counter
     WORD_HIGHEST = 1  # a maximum, or the time of the last event
     WORD_NOT_CARRIED = 2  # a gauge, whose sessions are in another row; padding
 
-KIND_NUMBERS = {"worker": 0, "frontend": 1, "backend": 2, "server": 3}
+KIND_NUMBERS = {"worker": 0, "frontend": 1, "backend": 2, "server": 3, "rule": 4}
 NOT_CARRIED = (*GAUGES, *OF_RELAYS, "spare")
 
 cdef uint32_t[KINDS] words_of
@@ -54,11 +57,13 @@ cdef int learn_all() except -1:
     cdef FrontendCounters frontend
     cdef BackendCounters backend
     cdef ServerCounters server
+    cdef RuleCounter rule
     assert sizeof(worker) <= KIND_WORDS_MAX * sizeof(uint64_t), "a row with more words"
     learn(KIND_WORKER, worker)
     learn(KIND_FRONTEND, frontend)
     learn(KIND_BACKEND, backend)
     learn(KIND_SERVER, server)
+    learn(KIND_RULE, rule)
     return 0
 
 
@@ -72,6 +77,8 @@ cdef inline uint64_t *part_of(const View *view, int kind, uint32_t row, uint32_t
         return <uint64_t *>frontend_counters(view, row, index)
     if kind == KIND_BACKEND:
         return <uint64_t *>backend_counters(view, row, index)
+    if kind == KIND_RULE:
+        return <uint64_t *>rule_counter(view, row, index)
     return <uint64_t *>server_counters(view, row, index)
 
 
@@ -83,6 +90,8 @@ cdef uint32_t count_of(Segment segment, int kind) noexcept:
         return segment.view.header.frontends
     if kind == KIND_BACKEND:
         return segment.view.header.backends
+    if kind == KIND_RULE:
+        return segment.shape.rules
     return segment.view.header.slots
 
 

@@ -55,7 +55,7 @@ cdef class Relay:
             raise IndexError(f"worker {worker} of {runtime.workers}")
         self.access_logs = AccessLogs(runtime)
         self.rulesets = Rulesets(
-            self.segment, runtime.settings.proxies, runtime.settings.lists)
+            self.segment, worker, runtime.settings.proxies, runtime.settings.lists)
         engine_fill(
             &self.engine, self.segment, runtime, self.capacity, self.access_logs, self.rulesets,
             worker)

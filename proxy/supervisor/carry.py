@@ -7,6 +7,7 @@ when they have ended. All of it goes in portions.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -46,9 +47,11 @@ def plan_carry(old: Configured, new: Configured) -> Steps[CarryPlan]:
     frontends = yield from pair(_names(before.frontends), _names(after.frontends))
     backends = yield from pair(_names(old.servers.backends), _names(new.servers.backends))
     servers = yield from pair(named_servers(old.servers), named_servers(new.servers))
+    rules = yield from pair(_rules(before), _rules(after))
     resolutions = yield from pair(_resolutions(before), _resolutions(after))
     sections = yield from pair(_sections(before), _sections(after))
-    return CarryPlan(Counted(frontends, backends, servers), resolutions, sections)
+    counted = Counted(frontends, backends, servers, rules)
+    return CarryPlan(counted, resolutions, sections)
 
 
 def pair_nameservers(old: Settings, new: Settings, names: NameReader) -> Steps[Pairs]:
@@ -77,6 +80,15 @@ def named_servers(servers: ServerTable) -> Named:
 def _names(proxies: Iterable[Proxy]) -> Named:
     for index, proxy in enumerate(proxies):
         yield proxy.name, index
+
+
+def _rules(settings: Settings) -> Named:
+    """By section and text; of those that are the same there, which it is."""
+    before: Counter[tuple[str, str]] = Counter()
+    for proxy, rule in settings.rules:
+        name = (proxy.name, rule.text)
+        yield (*name, before[name]), rule.number
+        before[name] += 1
 
 
 def _sections(settings: Settings) -> Named:
@@ -120,6 +132,7 @@ def take_tally(segment: Segment) -> Steps[Tally]:
         ("frontend", shape.frontends),
         ("backend", shape.backends),
         ("server", shape.slots),
+        ("rule", shape.rules),
     )
     for kind, count in kinds:
         for first in range(0, count, PORTION):
@@ -163,4 +176,5 @@ def _kinds(counted: Counted) -> tuple[tuple[Kind, Pairs], ...]:
         ("frontend", counted.frontends),
         ("backend", counted.backends),
         ("server", counted.servers),
+        ("rule", counted.rules),
     )

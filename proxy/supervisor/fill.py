@@ -32,6 +32,7 @@ def shape_of(configured: Configured, workers: int, sockets: int) -> Shape:
         sections=len(settings.resolverd.sections),
         agents=sum(server.agent is not None for server in servers),
         runners=int(servers.has_programs),
+        rules=len(settings.rules),
     )
 
 

@@ -54,6 +54,7 @@ class Counted(NamedTuple):
     frontends: Pairs
     backends: Pairs
     servers: Pairs
+    rules: Pairs
 
 
 class Onward:
@@ -89,7 +90,8 @@ def to_newest(onward: Onward) -> Steps[Counted]:
         frontends = yield from _chained(counted.frontends, steps.frontends)
         backends = yield from _chained(counted.backends, steps.backends)
         servers = yield from _chained(counted.servers, steps.servers)
-        counted = Counted(frontends, backends, servers)
+        rules = yield from _chained(counted.rules, steps.rules)
+        counted = Counted(frontends, backends, servers, rules)
         following = following.following
     return counted
 

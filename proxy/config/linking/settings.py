@@ -33,6 +33,7 @@ from proxy.config.linking.identifiers import FIRST_BIND, FIRST_PROXY, number_ite
 from proxy.config.linking.log import build_access_log, global_targets
 from proxy.config.linking.resolution_table import ResolutionTable
 from proxy.config.linking.rules.connection_rules import ConnectionRuleLinker
+from proxy.config.linking.rules.numbering import RuleNumbers
 from proxy.config.linking.rules.stick_tables import shapes_of
 from proxy.config.linking.server import ServerBuilder
 from proxy.config.linking.tls import TlsTable
@@ -275,7 +276,7 @@ def _link_rules(
 ) -> tuple[tuple[Proxy, ...], tuple[bytes, ...]]:
     """The sections, with rules of checks, and what those answer that forward nothing; lists."""
     backends = References(drafts, ()).backends
-    found = []
+    found, numbers = [], RuleNumbers()
     for proxy, draft in zip(built, drafts, strict=True):
         shown = shown_section(draft, backends) if draft.kind.accepts else None
         if shown is not None:
@@ -289,5 +290,6 @@ def _link_rules(
         else:
             checks = CheckRuleLinker(directory, proxy.name, proxy.id).rules(proxy.check_rules)
             rules = ConnectionRuleLinker(draft, directory, Messages()).rules()
+            rules = numbers.numbered(rules)
             found.append(msgspec.structs.replace(proxy, check_rules=checks, rules=rules))
     return tuple(found), directory.lists.every

@@ -18,7 +18,7 @@ import msgspec
 from proxy.config.model.checks import CheckRules, ProgramRights
 from proxy.config.model.http import HttpSection
 from proxy.config.model.logs import AccessLog, LogItem, LogTarget
-from proxy.config.model.rules import ConnectionRules
+from proxy.config.model.rules import ConnectionRules, Rule
 from proxy.config.model.server import (
     CHECK_FALL,
     CHECK_INTER_MS,
@@ -245,6 +245,17 @@ class Settings(msgspec.Struct, frozen=True):
     def binds(self) -> tuple[Bind, ...]:
         """All bind addresses, by index."""
         return tuple(bind for proxy in self.frontends for bind in proxy.binds)
+
+    @property
+    def rules(self) -> tuple[tuple[Proxy, Rule], ...]:
+        """All rules of connections with their sections, by number."""
+        return tuple(
+            (proxy, rule)
+            for proxy in self.proxies
+            if proxy.rules is not None
+            for stage in proxy.rules.stages.values()
+            for rule in stage
+        )
 
     def full_connections(self, process_maxconn: int) -> dict[str, int]:
         """`fullconn` by backend; without one a tenth of its frontends' maxconn, HAProxy's rule.

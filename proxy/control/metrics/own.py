@@ -18,6 +18,7 @@ from proxy.control.metrics.families import (
     Value,
     labels_of,
 )
+from proxy.control.metrics.rules import rule_metrics
 from proxy.control.rows.report import Report
 from proxy.relay.state.termination import Termination
 from proxy.runtime import now_ms
@@ -77,6 +78,7 @@ class OwnMetrics:
         yield from self.resolutions()
         yield from self.dns.families()
         yield from self.workers()
+        yield rule_metrics(self.report)
         yield from self.processes()
         yield from self.table()
         for name, text, count in (

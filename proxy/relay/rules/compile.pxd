@@ -1,11 +1,12 @@
 # What filling.pyx needs of the rules that compile.pyx makes.
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from proxy.relay.rules.facts cimport ConfigurationFacts
 from proxy.relay.state.rule_types cimport BackendRules, FrontendRules, Judge, Rule, Ruleset
 from proxy.rules.program cimport Conditions, Program
 from proxy.rules.types cimport Call
+from shm.segment cimport Segment
 
 
 cdef class Keys(Program):
@@ -24,7 +25,10 @@ cdef class Rulesets:
     cdef uint32_t taken  # of `rules`
     cdef Keys keys
     cdef ConfigurationFacts facts  # None without rules
+    cdef Segment segment
+    cdef uint32_t worker
 
+    cdef uint64_t *hits_of(self, object rule) except NULL
     cdef const FrontendRules *of_frontend(self, object proxy) except? NULL
     cdef const BackendRules *of_backend(self, object proxy) except? NULL
     cdef int set_rules(self, Ruleset *target, object rules, dict numbers) except -1

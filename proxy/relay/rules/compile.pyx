@@ -5,7 +5,7 @@ conditions of a relay are one program (proxy/rules/program.pyx). What a rule doe
 session's stages.
 """
 
-from libc.stdint cimport int32_t, uint32_t
+from libc.stdint cimport int32_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 
 from proxy.relay.rules.facts cimport ConfigurationFacts
@@ -15,7 +15,7 @@ from proxy.relay.state.rule_types cimport (
     RULE_TRACK, BackendRules, FrontendRules, Rule, Ruleset)
 from proxy.rules.program cimport Conditions, Program, zeroed
 from proxy.rules.types cimport Call, Scratch
-from shm.segment cimport Segment
+from shm.segment cimport Segment, rule_counter
 
 from proxy.config.model.rules import RuleAction
 
@@ -64,8 +64,9 @@ cdef class Keys(Program):
 cdef class Rulesets:
     """The rules of all sections of a configuration; MemoryError."""
 
-    def __init__(self, segment, proxies, lists=()) -> None:
+    def __init__(self, Segment segment, uint32_t worker, proxies, lists=()) -> None:
         """`proxies` are all sections of the settings, `lists` its lists of patterns."""
+        self.segment, self.worker = segment, worker
         every = [rule for proxy in proxies if proxy.rules for rule in proxy.rules.every]
         conditions = list(dict.fromkeys(rule.condition for rule in every if rule.condition))
         self.conditions = Conditions(segment, conditions, lists)
@@ -126,6 +127,7 @@ cdef class Rulesets:
             rule.tracked = each.tracked
             rule.data = each.data
             rule.condition = ALWAYS
+            rule.hits = self.hits_of(each)
             if each.key is not None:
                 rule.key = self.keys.add(each.key)
                 target.front = target.front or each.key.fetch in OF_THE_FRONT
@@ -135,6 +137,12 @@ cdef class Rulesets:
                 target.front = target.front or bool(fetches & OF_THE_FRONT)
             rule += 1
         return 0
+
+    cdef uint64_t *hits_of(self, object rule) except NULL:
+        """The word of the worker that counts what a rule does."""
+        if not 0 <= rule.number < self.segment.shape.rules:
+            raise IndexError(f"rule {rule.number} of {self.segment.shape.rules}")
+        return &rule_counter(&self.segment.view, self.worker, <uint32_t>rule.number).hits
 
     cdef const FrontendRules *of_frontend(self, object proxy) except? NULL:
         """The rules for clients of a section; NULL without any."""

@@ -13,6 +13,7 @@ from proxy.relay.state.types cimport (
     CLIENT, HEADED, SERVER, Addresses, Engine, Listener, Session)
 from proxy.rules.evaluate cimport condition_judged
 from proxy.rules.types cimport HOLDS, HOLDS_NOT, ContentView, Context
+from shm.atomics cimport count
 
 
 cdef inline uint8_t set_end(
@@ -86,10 +87,10 @@ cdef inline int rule_judged(
         context, engine.judge.terms, engine.judge.patterns, rule.condition)
 
 
-cdef inline int next_rule(
+cdef inline int rule_sought(
         const Engine *engine, const Ruleset *ruleset, const Context *context, uint32_t *at,
         const Rule **found) noexcept nogil:
-    """Find the next rule that holds from `at` on, and step behind it.
+    """Find the next rule that holds from `at` on, and step behind it; whether it acts is open.
 
     HOLDS_NOT: there is none. UNDECIDED: the rule at `at` waits for bytes.
     """
@@ -106,3 +107,13 @@ cdef inline int next_rule(
             return judged
         at[0] += 1
     return HOLDS_NOT
+
+
+cdef inline int next_rule(
+        const Engine *engine, const Ruleset *ruleset, const Context *context, uint32_t *at,
+        const Rule **found) noexcept nogil:
+    """The same, for rules that always act where they hold: it counts."""
+    cdef int judged = rule_sought(engine, ruleset, context, at, found)
+    if judged == HOLDS:
+        count(found[0].hits, 1)
+    return judged

@@ -8,7 +8,7 @@
 from libc.stdint cimport int64_t, uint32_t
 
 from proxy.relay.rules.judge cimport (
-    connection_of, content_set, context_set, next_rule, rule_judged)
+    connection_of, content_set, context_set, next_rule, rule_judged, rule_sought)
 from proxy.relay.session.early cimport Beginning
 from proxy.relay.session.inspect cimport inspect_hold, inspect_receive, inspect_take
 from proxy.relay.session.session cimport EVENT_INSPECT, EVENT_JUDGED, session_step
@@ -216,8 +216,9 @@ cdef inline uint32_t chosen_server(
     ruleset = &session.backend.rules.server_rules
     session_context(engine, session, ruleset, &context)
     content_set(&context, &view, beginning.bytes, beginning.length, True)
-    while next_rule(engine, ruleset, &context, &at, &rule) == HOLDS:
+    while rule_sought(engine, ruleset, &context, &at, &rule) == HOLDS:
         if rule.action == RULE_SERVER and may_serve(engine, <uint32_t>rule.target):
+            count(rule.hits, 1)
             return <uint32_t>rule.target
     return NO_SLOT
 
@@ -254,4 +255,7 @@ cdef inline uint32_t sticky_server(
             chosen = found if chosen == NO_SLOT else chosen
         if rule.action != RULE_STICK_MATCH:
             store_plan(session, <uint32_t>rule.target, &key.key)
+        elif found == NO_SLOT:
+            continue
+        count(rule.hits, 1)
     return chosen

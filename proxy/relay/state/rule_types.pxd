@@ -1,7 +1,7 @@
 # Rules of frontends and backends, and what their conditions are judged with. Written once, by
 # rules/compile.pyx; all of it is private memory of one relay, and only read after that.
 
-from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t, uint8_t
 
 from proxy.rules.types cimport Call, Facts, Patterns, Scratch, Term
 
@@ -45,6 +45,7 @@ cdef struct Rule:
     uint16_t data  # of that entry: as expressions have it
     int32_t target  # index of the backend, -1 for none; slot of the server; number of the table
     const Call *key  # of the table's entry; of a tag the value
+    uint64_t *hits  # in the row of the worker, which counts what the rule does
 
 cdef struct Ruleset:  # looked at from the first on
     const Rule *rules

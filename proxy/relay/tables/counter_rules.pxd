@@ -6,7 +6,7 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from proxy.relay.rules.judge cimport next_rule
+from proxy.relay.rules.judge cimport rule_sought
 from proxy.relay.state.rule_types cimport RULE_COUNT, RULE_TRACK, Rule, Ruleset
 from proxy.relay.state.types cimport Engine
 from proxy.relay.tables.table_key cimport table_key
@@ -16,6 +16,7 @@ from proxy.rules.sample cimport as_number
 from proxy.rules.tables.entry cimport data_of_number
 from proxy.rules.tables.key cimport TableKey
 from proxy.rules.types cimport HOLDS, HOLDS_NOT, UNDECIDED, Context, Sample, Tracked
+from shm.atomics cimport count
 from shm.tables.layout cimport Table
 from shm.tables.values cimport Data, counter_add, tag_set
 
@@ -54,10 +55,14 @@ cdef inline int next_decision(
     """Find the next rule that holds and decides, and do what those before it say; as next_rule."""
     cdef int judged
     while True:
-        judged = next_rule(engine, ruleset, context, at, found)
-        if judged != HOLDS or found[0].action < RULE_TRACK:
+        judged = rule_sought(engine, ruleset, context, at, found)
+        if judged != HOLDS:
             return judged
+        if found[0].action == RULE_TRACK and (
+                rule_tracks(engine, found[0], context) == UNDECIDED):
+            return UNDECIDED
+        count(found[0].hits, 1)
+        if found[0].action < RULE_TRACK:
+            return HOLDS
         if found[0].action != RULE_TRACK:
             rule_changes(engine, found[0], context)
-        elif rule_tracks(engine, found[0], context) == UNDECIDED:
-            return UNDECIDED

@@ -137,6 +137,7 @@ class World:
                 resolutions=len(self.settings.resolverd.resolutions),
                 sections=len(self.settings.resolverd.sections),
                 agents=sum(server.agent is not None for server in ServerTable(self.settings)),
+                rules=len(self.settings.rules),
             )
         )
         self.slots = SlotTableWriter(self.segment)

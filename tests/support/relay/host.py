@@ -87,6 +87,7 @@ class Host:
         binds = plan.settings.binds
         sockets = len(binds) * (1 if plan.shared else plan.workers)
         shape = Shape(len(plan.servers), 1, 1, plan.workers, sockets, 0, 0, len(binds))
+        shape = shape._replace(rules=len(plan.settings.rules))
         self.segment = Segment.create(shape)
         self.slots = SlotTableWriter(self.segment)
         self.fill(plan)

@@ -134,7 +134,7 @@ class Site:
 
     def __init__(self, settings: Settings, workers: int, listen: bool = False) -> None:
         servers = ServerTable(settings)
-        shape = Shape(len(servers), 1, 1, workers, workers, 0, 0)
+        shape = Shape(len(servers), 1, 1, workers, workers, 0, 0, rules=len(settings.rules))
         self.segment = Segment.create(shape)
         self.log = SharedLog()
         self.slots = SlotTableWriter(self.segment)

@@ -1,0 +1,1 @@
+"""Commands that tell what rules of connections do."""
