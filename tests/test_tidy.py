@@ -65,7 +65,7 @@ ROOMS = (
     *("proxy.server_table", "proxy.ordered_values", "proxy.server_news", "proxy.families"),
     *("proxy.runtime", "proxy.capacity"),
     *("proxy.rules.codes", "proxy.rules.types", "proxy.rules.sample", "proxy.rules.match"),
-    *("proxy.rules.content", "proxy.rules.tables", "proxy.rules"),
+    *("proxy.rules.content", "proxy.rules.tables", "proxy.rules", "proxy.rules.dry"),
     "proxy.relay.state",
     "proxy.relay.proxy_protocol",
     *("proxy.relay.log", "proxy.relay.rules", "proxy.relay.tables", "proxy.relay.sides"),

@@ -23,6 +23,7 @@ from proxy.control.command_line import LEVEL_NAMES
 from proxy.control.commands.clear_counters import ClearCounters
 from proxy.control.commands.mail import Mail
 from proxy.control.commands.rules.show_rules import ShowRules
+from proxy.control.commands.rules.show_session import ShowSession
 from proxy.control.commands.set_server import SetServer
 from proxy.control.commands.show_info import ShowInfo
 from proxy.control.commands.show_resolution import ShowResolution
@@ -73,6 +74,7 @@ def all_commands(report: Report, mail: Mail, orders: SetServer) -> list[Command]
         *ShowResolution(report, mail).commands(),
         *ShowWhy(report, mail).commands(),
         *ShowRules(report).commands(),
+        *ShowSession(report).commands(),
         *Tables(report).commands(),
         *orders.commands(),
     ]

@@ -1,0 +1,105 @@
+"""What rules say of a client that is only told of: those that act, and those that may.
+
+The conditions are compiled and judged as the relay's are. What a condition looks at and was not
+told leaves it open: the answer names it. Nothing is tracked, set or counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from proxy.config.model.rules import Condition, Converter, Rule, RuleAction, Term
+from proxy.config.model.settings import Settings
+from proxy.rules.dry.conditions import DryConditions
+from proxy.rules.program import Seen
+from shm.segment import Segment
+
+FINAL = frozenset(  # what decides, so that no rule behind it in its ruleset is looked at
+    {
+        RuleAction.ACCEPT,
+        RuleAction.REJECT,
+        RuleAction.SILENT_DROP,
+        RuleAction.CLOSE,
+        RuleAction.USE_BACKEND,
+    }
+)
+ALWAYS_TOLD = frozenset(  # by the configuration, or by the segment as it is now
+    {
+        *("always_true", "always_false", "nothing", "text", "number", "address", "wait_end"),
+        *("nbsrv", "srv_is_up", "srv_conn", "be_conn", "queue", "fe_conn", "srv_queue"),
+    }
+)
+TOLD_BY_NAME = frozenset({"req.ssl_sni", "req.ssl_hello_type", "req.proto_http"})
+_COUNTING = frozenset({"add", "sub", "mul", "div", "mod", "and", "or", "xor"})  # with a number
+_PURE = _COUNTING | {  # converters whose value depends on nothing but the sample
+    *("upper", "lower", "hex", "length", "bytes", "field", "word", "base64", "b64dec"),
+    *("neg", "cpl", "not", "bool", "even", "odd", "ipmask"),
+    *("djb2", "sdbm", "wt6", "crc32", "crc32c", "xxh32", "xxh64"),
+}
+
+
+class Known(NamedTuple):
+    """What is known of a client at some stage; the other fetches are open."""
+
+    seen: Seen
+    fetches: frozenset[str]
+
+    def missing(self, term: Term) -> tuple[str, ...]:
+        """What a term looks at that was not told: its fetch, or converters."""
+        if term.fetch not in self.fetches:
+            return (term.fetch,)
+        return tuple(each.name for each in term.converters if not _is_pure(each))
+
+
+def _is_pure(converter: Converter) -> bool:
+    return converter.name in _PURE and not (converter.name in _COUNTING and converter.text)
+
+
+class Finding(NamedTuple):
+    """A rule that acts; with `open` one that acts or not, which depends on that."""
+
+    rule: Rule
+    open: tuple[str, ...] = ()
+
+
+class Rulings:
+    """The rules of a configuration, compiled once."""
+
+    def __init__(self, settings: Settings, segment: Segment) -> None:
+        """Raises MemoryError."""
+        conditions = [rule.condition for _, rule in settings.rules if rule.condition is not None]
+        self._numbers: dict[Condition, int] = {}
+        for condition in conditions:
+            self._numbers.setdefault(condition, len(self._numbers))
+        self._conditions = DryConditions(segment, tuple(self._numbers), settings.lists)
+
+    def findings(
+        self, rules: Sequence[Rule], told: Known, decides: Callable[[Rule], bool]
+    ) -> list[Finding] | None:
+        """The rules that act or may act, up to the first that decides; None: bytes are waited for.
+
+        A rule that waits keeps those behind it back.
+        """
+        found = []
+        for rule in rules:
+            holds = True
+            names: tuple[str, ...] = ()
+            if rule.condition is not None:
+                known = [not told.missing(term) for term in rule.condition.terms]
+                judged = self._conditions.judged(self._numbers[rule.condition], told.seen, known)
+                if judged.holds is None and not judged.open:
+                    return None
+                holds = judged.holds is not False
+                names = self._names(rule.condition, judged.open, told)
+            if holds:
+                found.append(Finding(rule, names))
+                if not names and decides(rule):
+                    break
+        return found
+
+    @staticmethod
+    def _names(condition: Condition, terms: Iterable[int], told: Known) -> tuple[str, ...]:
+        """What these terms look at that was not told, each once."""
+        missing = (name for at in terms for name in told.missing(condition.terms[at]))
+        return tuple(dict.fromkeys(missing))
