@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from proxy.config.http_drafts import RuleLine
-from proxy.config.model.rules import RuleAction, Value
+from proxy.config.model.rules import Format, RuleAction, Value
 from proxy.config.model.sockets import Origin
 from shm.tables.shape import TableShape
 
@@ -25,6 +25,7 @@ class ConnectionRuleDraft(msgspec.Struct, frozen=True):
     key_type: str = ""  # what the key is: a SampleType
     tracked: int = 0  # which of the entries that a session follows
     data: int = 0  # of that entry: as shape.py numbers it
+    form: Format = ()  # what says the name of the backend, instead of `target`
 
 
 class TableDraft(msgspec.Struct, frozen=True):

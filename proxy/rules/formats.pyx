@@ -113,19 +113,6 @@ cdef class Formats(Program):
         free(self.firsts)
         free(self.calls)
 
-    cdef int set_part(self, Part *target, object piece) except -1:
-        cdef bytes text = piece.text.encode(errors="surrogateescape")
-        target.literal = piece.value is None
-        target.text = self.keep(text)
-        target.length = len(text)
-        target.quote = piece.quote
-        target.escape = piece.escape
-        target.hexadecimal = piece.hexadecimal
-        target.encode = <char>ord(piece.encode) if piece.encode else 0
-        if piece.value is not None:
-            self.set_call(&target.call, piece.value)
-        return 0
-
     cdef int fill(self, Context *context, CheckFacts facts) except -1:
         memset(context, 0, sizeof(Context))
         context.view = &self.segment.view

@@ -3,7 +3,7 @@
 from libc.stdint cimport int32_t, uint32_t, uint64_t, uint8_t
 
 from proxy.rules.types cimport (
-    Call, ContentView, Context, HttpView, Patterns, Scratch, Step, Term)
+    Call, ContentView, Context, HttpView, Part, Patterns, Scratch, Step, Term)
 from shm.segment cimport Segment
 
 cdef void *zeroed(size_t number, size_t size) except NULL
@@ -22,6 +22,7 @@ cdef class Program:
     cdef const char *keep(self, bytes content) except NULL
     cdef int set_call(self, Call *target, object value) except -1
     cdef int set_step(self, Step *target, object converter) except -1
+    cdef int set_part(self, Part *target, object piece) except -1
 
 cdef class Conditions(Program):
     cdef Term *terms

@@ -17,7 +17,7 @@ from proxy.lists.regex cimport Regexes, Substitution
 from proxy.rules.codes cimport *
 from proxy.rules.evaluate cimport condition_judged
 from proxy.rules.types cimport (
-    CALL_NUMBERS, HOLDS, Call, ContentView, Context, HttpView, Patterns, Scratch,
+    CALL_NUMBERS, HOLDS, Call, ContentView, Context, HttpView, Part, Patterns, Scratch,
     Step, Term)
 from shm.segment cimport Segment
 
@@ -224,6 +224,19 @@ cdef class Program:
         target.text = self.keep(text)
         target.length = len(text)
         set_numbers(target.numbers, converter.numbers)
+        return 0
+
+    cdef int set_part(self, Part *target, object piece) except -1:
+        cdef bytes text = piece.text.encode(errors="surrogateescape")
+        target.literal = piece.value is None
+        target.text = self.keep(text)
+        target.length = len(text)
+        target.quote = piece.quote
+        target.escape = piece.escape
+        target.hexadecimal = piece.hexadecimal
+        target.encode = <char>ord(piece.encode) if piece.encode else 0
+        if piece.value is not None:
+            self.set_call(&target.call, piece.value)
         return 0
 
 

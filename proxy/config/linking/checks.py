@@ -249,7 +249,11 @@ def _check_tcp(
     _check_binds(draft, messages)
     for rule, name, origin in (
         ("use_backend", draft.switched_backend, draft.switched_backend_origin),
-        *(("use_backend", rule.target, rule.line.origin) for rule in draft.rules.backends),
+        *(
+            ("use_backend", rule.target, rule.line.origin)
+            for rule in draft.rules.backends
+            if not rule.form
+        ),
         ("default_backend", draft.default_backend, draft.default_backend_origin),
     ):
         if name is not None and draft.kind.accepts:

@@ -156,6 +156,7 @@ class Rule(msgspec.Struct, frozen=True):
     `target` is the index of a backend, the slot of a server, or the number of a table, in which
     `key` names the entry. `tracked` says which of the entries that a session follows is meant;
     of that entry `data` is counted, or gets the value that `key` is.
+    With a `form` the backend is the one whose name it says.
     """
 
     action: RuleAction
@@ -167,6 +168,7 @@ class Rule(msgspec.Struct, frozen=True):
     number: int = 0  # among those of all sections: workers count by it
     text: str = ""  # its line, word by word
     origin: Origin = Origin()
+    form: Format = ()
 
 
 class ConnectionRules(msgspec.Struct, frozen=True):

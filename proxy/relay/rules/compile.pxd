@@ -3,17 +3,10 @@
 from libc.stdint cimport uint32_t, uint64_t
 
 from proxy.relay.rules.facts cimport ConfigurationFacts
+from proxy.relay.rules.phrases cimport Phrases
 from proxy.relay.state.rule_types cimport BackendRules, FrontendRules, Judge, Rule, Ruleset
-from proxy.rules.program cimport Conditions, Program
-from proxy.rules.types cimport Call
+from proxy.rules.program cimport Conditions
 from shm.segment cimport Segment
-
-
-cdef class Keys(Program):
-    cdef Call *calls
-    cdef uint32_t count
-
-    cdef const Call *add(self, object value) except NULL
 
 
 cdef class Rulesets:
@@ -23,12 +16,13 @@ cdef class Rulesets:
     cdef FrontendRules *frontends  # by index
     cdef BackendRules *backends
     cdef uint32_t taken  # of `rules`
-    cdef Keys keys
     cdef ConfigurationFacts facts  # None without rules
     cdef Segment segment
     cdef uint32_t worker
+    cdef Phrases phrases
 
     cdef uint64_t *hits_of(self, object rule) except NULL
     cdef const FrontendRules *of_frontend(self, object proxy) except? NULL
     cdef const BackendRules *of_backend(self, object proxy) except? NULL
     cdef int set_rules(self, Ruleset *target, object rules, dict numbers) except -1
+    cdef int set_names(self, object proxies) except -1

@@ -9,12 +9,14 @@ from libc.stdint cimport int32_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 
 from proxy.relay.rules.facts cimport ConfigurationFacts
+from proxy.relay.rules.names cimport place_of
+from proxy.relay.rules.phrases cimport Phrases
 from proxy.relay.state.rule_types cimport (
-    ALWAYS, RULE_ACCEPT, RULE_BACKEND, RULE_CLOSE, RULE_DROP, RULE_EXPECT_PROXY, RULE_REJECT,
-    RULE_COUNT, RULE_SERVER, RULE_STICK_MATCH, RULE_STICK_ON, RULE_STICK_STORE, RULE_TAG,
-    RULE_TRACK, BackendRules, FrontendRules, Rule, Ruleset)
-from proxy.rules.program cimport Conditions, Program, zeroed
-from proxy.rules.types cimport Call, Scratch
+    ALWAYS, RULE_ACCEPT, RULE_BACKEND, RULE_CLOSE, RULE_COUNT, RULE_DROP, RULE_EXPECT_PROXY,
+    RULE_REJECT, RULE_SERVER, RULE_STICK_MATCH, RULE_STICK_ON, RULE_STICK_STORE, RULE_TAG,
+    RULE_TRACK, BackendName, BackendNames, BackendRules, FrontendRules, Rule, Ruleset)
+from proxy.rules.program cimport Conditions, zeroed
+from proxy.rules.types cimport Scratch
 from shm.segment cimport Segment, rule_counter
 
 from proxy.config.model.rules import RuleAction
@@ -37,28 +39,16 @@ ACTIONS = {
 OF_THE_FRONT = frozenset({"dst", "dst_port", "dst_is_local"})
 
 
-def fetches_of(rules) -> set[str]:
-    """The fetches that conditions and keys of these rules have."""
-    terms = [term for rule in rules if rule.condition for term in rule.condition.terms]
-    return {each.fetch for each in (*terms, *(rule.key for rule in rules if rule.key))}
+cdef set fetches_of(object rule):
+    """All fetches of a rule."""
+    values = [rule.key, *(part.value for part in rule.form)]
+    terms = rule.condition.terms if rule.condition is not None else ()
+    return {each.fetch for each in (*values, *terms) if each is not None}
 
 
-cdef class Keys(Program):
-    """The expressions that name entries of stick tables."""
-
-    def __init__(self, Segment segment, values) -> None:
-        """Make room for all of these."""
-        self.begin(segment, sum(len(value.converters) for value in values))
-        self.calls = <Call *>zeroed(len(values), sizeof(Call))
-
-    def __dealloc__(self):
-        free(self.calls)
-
-    cdef const Call *add(self, object value) except NULL:
-        cdef Call *target = &self.calls[self.count]
-        self.set_call(target, value)
-        self.count += 1
-        return target
+cdef bint named_by_rules(object proxy) except -1:
+    """Whether a session can be sent there by its name; a disabled one ends it."""
+    return proxy.backend_index is not None or (proxy.disabled and proxy.kind != "frontend")
 
 
 cdef class Rulesets:
@@ -77,10 +67,15 @@ cdef class Rulesets:
             self.judge.scratch = <Scratch *>zeroed(1, sizeof(Scratch))
         self.judge.terms = self.conditions.terms
         self.judge.patterns = self.conditions.patterns
-        self.keys = Keys(segment, [rule.key for rule in every if rule.key is not None])
+        self.phrases = Phrases(
+            segment, [rule.key for rule in every if rule.key is not None],
+            [rule.form for rule in every])
+        if any(rule.form for rule in every):
+            self.set_names([each for each in proxies if named_by_rules(each)])
         numbers = {condition: number for number, condition in enumerate(conditions)}
         if every:
-            self.facts = ConfigurationFacts(proxies, fetches_of(every))
+            asked = set().union(*(fetches_of(rule) for rule in every))
+            self.facts = ConfigurationFacts(proxies, asked)
             self.judge.facts = self.facts.facts
             self.judge.asks = self.facts.asks
         for proxy in proxies:
@@ -94,6 +89,8 @@ cdef class Rulesets:
         free(self.frontends)
         free(self.backends)
         free(self.judge.scratch)
+        free(self.judge.names.places)
+        free(self.judge.names.room)
 
     def set_frontend(self, proxy, dict numbers) -> None:
         """Fill the rules that a section has for its clients."""
@@ -129,12 +126,13 @@ cdef class Rulesets:
             rule.condition = ALWAYS
             rule.hits = self.hits_of(each)
             if each.key is not None:
-                rule.key = self.keys.add(each.key)
-                target.front = target.front or each.key.fetch in OF_THE_FRONT
+                rule.key = self.phrases.add(each.key)
+            if each.form:
+                rule.parts = self.phrases.add_format(each.form)
+                rule.part_count = <uint32_t>len(each.form)
             if each.condition is not None:
                 rule.condition = self.conditions.firsts[<uint32_t>numbers[each.condition]]
-                fetches = {term.fetch for term in each.condition.terms}
-                target.front = target.front or bool(fetches & OF_THE_FRONT)
+            target.front = target.front or bool(fetches_of(each) & OF_THE_FRONT)
             rule += 1
         return 0
 
@@ -143,6 +141,26 @@ cdef class Rulesets:
         if not 0 <= rule.number < self.segment.shape.rules:
             raise IndexError(f"rule {rule.number} of {self.segment.shape.rules}")
         return &rule_counter(&self.segment.view, self.worker, <uint32_t>rule.number).hits
+
+    cdef int set_names(self, object proxies) except -1:
+        """Hash the names that formats may say."""
+        cdef BackendNames *names = &self.judge.names
+        cdef BackendName *place
+        cdef bytes name
+        cdef size_t count = 2
+        while count < 2 * <size_t>len(proxies):
+            count *= 2
+        names.mask = count - 1
+        names.places = <BackendName *>zeroed(count, sizeof(BackendName))
+        names.room_bytes = 1 + max((len(proxy.name.encode()) for proxy in proxies), default=0)
+        names.room = <char *>zeroed(names.room_bytes, 1)
+        for proxy in proxies:
+            name = proxy.name.encode(errors="surrogateescape")
+            place = place_of(names, name, len(name))
+            place.bytes = self.phrases.keep(name)
+            place.length = <uint32_t>len(name)
+            place.index = -1 if proxy.backend_index is None else proxy.backend_index
+        return 0
 
     cdef const FrontendRules *of_frontend(self, object proxy) except? NULL:
         """The rules for clients of a section; NULL without any."""

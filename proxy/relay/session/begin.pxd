@@ -28,6 +28,7 @@ from proxy.relay.state.syscalls cimport sockaddr_in6
 from proxy.relay.state.types cimport (
     NO_SLOT, SPLICE, STATE_ENDED, STATE_QUEUED, TERMINATION_CLIENT_ABORT_CONNECT,
     TERMINATION_SERVER_ABORT_CONNECT, Engine, Frontend, Session)
+from shm.atomics cimport count
 from proxy.relay.tables.tracking cimport follows, tracks_admit
 
 
@@ -61,6 +62,7 @@ cdef inline int backend_stage(
         beginning.termination = TERMINATION_CLIENT_ABORT_CONNECT
         return ENDS
     if session.backend == NULL:
+        count(&frontend.counters.bytes_in, beginning.length)
         beginning.termination = TERMINATION_SERVER_ABORT_CONNECT
         return ENDS
     return GOES_ON

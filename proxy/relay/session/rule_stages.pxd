@@ -9,6 +9,7 @@ from libc.stdint cimport int64_t, uint32_t
 
 from proxy.relay.rules.judge cimport (
     connection_of, content_set, context_set, next_rule, rule_judged, rule_sought)
+from proxy.relay.rules.names cimport backend_said
 from proxy.relay.session.early cimport Beginning
 from proxy.relay.session.inspect cimport inspect_hold, inspect_receive, inspect_take
 from proxy.relay.session.session cimport EVENT_INSPECT, EVENT_JUDGED, session_step
@@ -18,8 +19,8 @@ from proxy.relay.state.counting cimport (
     count_aborted, count_denied_request, count_denied_session)
 from proxy.relay.state.refusal cimport end_in_silence
 from proxy.relay.state.rule_types cimport (
-    CAME_BROKEN, CAME_BYTES, CAME_LAST, CAME_LOST, CAME_NOTHING, INSPECT_BYTES_MAX, RULE_BACKEND,
-    RULE_DROP, RULE_REJECT, RULE_SERVER, RULE_STICK_MATCH, RULE_STICK_STORE, BackendRules, Rule,
+    CAME_BROKEN, CAME_BYTES, CAME_LAST, CAME_LOST, CAME_NOTHING, INSPECT_BYTES_MAX, RULE_DROP,
+    RULE_REJECT, RULE_SERVER, RULE_STICK_MATCH, RULE_STICK_STORE, BackendRules, Rule,
     Ruleset)
 from proxy.relay.tables.counter_rules cimport next_decision
 from proxy.relay.tables.persistence cimport (
@@ -197,7 +198,9 @@ cdef inline int chosen_backend(
     content_set(&context, &view, beginning.bytes, beginning.length, True)
     if next_rule(engine, &frontend.rules.backends, &context, &at, &rule) != HOLDS:
         return frontend.backend
-    return rule.target if rule.action == RULE_BACKEND else frontend.backend
+    if rule.part_count == 0:
+        return rule.target
+    return backend_said(&engine.judge.names, rule, &context, frontend.backend)
 
 
 cdef inline uint32_t chosen_server(

@@ -1,9 +1,10 @@
 # Rules of frontends and backends, and what their conditions are judged with. Written once, by
 # rules/compile.pyx; all of it is private memory of one relay, and only read after that.
 
+from libc.stddef cimport size_t
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t, uint8_t
 
-from proxy.rules.types cimport Call, Facts, Patterns, Scratch, Term
+from proxy.rules.types cimport Call, Facts, Part, Patterns, Scratch, Term
 
 cdef enum:
     ALWAYS = -1  # the condition of a rule without one
@@ -46,6 +47,8 @@ cdef struct Rule:
     int32_t target  # index of the backend, -1 for none; slot of the server; number of the table
     const Call *key  # of the table's entry; of a tag the value
     uint64_t *hits  # in the row of the worker, which counts what the rule does
+    const Part *parts  # of the format that says the name of the backend
+    uint32_t part_count  # 0: `target` is it
 
 cdef struct Ruleset:  # looked at from the first on
     const Rule *rules
@@ -69,9 +72,21 @@ cdef struct BackendRules:
     int64_t inspect_ms
     int64_t response_ms  # for bytes that `response` looks at
 
+cdef struct BackendName:
+    const char *bytes  # NULL: a free place
+    uint32_t length
+    int32_t index  # -1: it is disabled
+
+cdef struct BackendNames:  # hashed; rules/names.pxd
+    BackendName *places
+    uint64_t mask  # one less than there are places, which is a power of two
+    char *room  # for a name that is looked for
+    size_t room_bytes  # more than the longest has
+
 cdef struct Judge:
     const Term *terms
     const Patterns *patterns
     Scratch *scratch
     Facts facts
     uint8_t asks  # Asked
+    BackendNames names  # of those that formats may say

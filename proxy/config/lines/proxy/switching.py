@@ -6,8 +6,10 @@ from proxy.config.drafts import ProxyDraft, ProxyKind
 from proxy.config.lines.http import rule_line
 from proxy.config.lines.proxy.rule_order import warn_misplaced
 from proxy.config.lines.rules.condition import BEGINNINGS
+from proxy.config.lines.rules.fetches import Scope
+from proxy.config.lines.rules.values import ValueReader
 from proxy.config.lines.table import Statement
-from proxy.config.model.rules import RuleAction
+from proxy.config.model.rules import Format, RuleAction
 from proxy.config.rule_drafts import ConnectionRuleDraft
 from proxy.config.text.messages import ConfigError
 
@@ -25,20 +27,28 @@ def use_backend(statement: Statement, draft: ProxyDraft) -> None:
             f"unexpected keyword '{condition[0]}' after switching rule, only 'if' and 'unless' are "
             "allowed."
         )
-    if "%[" in name:
-        raise ConfigError(f"'use_backend {name}': a name that is computed is not supported")
     if draft.kind is ProxyKind.DEFAULTS:
         raise ConfigError("'use_backend' not allowed in 'defaults' section.")
     warn_misplaced(statement, draft, "use_backend")
-    if draft.switched_backend is None and not draft.rules.backends and not condition:
+    name, form = _name(name, statement)
+    if not form and draft.switched_backend is None and not draft.rules.backends and not condition:
         draft.switched_backend, draft.switched_backend_origin = name, statement.origin
         return
     draft.rules = draft.rules.with_rule(
         "backends",
         ConnectionRuleDraft(
-            RuleAction.USE_BACKEND, rule_line(statement, draft), tuple(condition), name
+            RuleAction.USE_BACKEND, rule_line(statement, draft), tuple(condition), name, form=form
         ),
     )
+
+
+def _name(text: str, statement: Statement) -> tuple[str, Format]:
+    """The name of a backend, or the format that says it for each session."""
+    try:
+        form = ValueReader(Scope.CONTENT, statement.context.environment).text(text)
+    except ConfigError as error:
+        raise ConfigError(f"failed to parse use_backend rule '{text}' : {error}") from error
+    return (form, ()) if isinstance(form, str) else ("", form)
 
 
 def use_server(statement: Statement, draft: ProxyDraft) -> None:

@@ -97,6 +97,14 @@ ANSWER_ALIASES: dict[str, Said] = {
     **_same("--", "ts"),
     **_same("----", "tsc"),
 }
+# what the rules of a connection can tell of it, before it has a server
+RULE_ALIASES: dict[str, Said] = {
+    name: ANSWER_ALIASES[name] for name in ("ci", "cp", "fi", "fp", "f", "ft")
+}
+NOT_IN_RULES = dict.fromkeys(
+    (ALIASES.keys() | WITHOUT_A_SESSION.keys()) - RULE_ALIASES.keys(),
+    "only what a client comes with is known there",
+)
 NOT_IN_ANSWERS = dict.fromkeys(
     ("ac", "bc", "fc", "rt", "Ta", "Th", "Ti", "Tq", "TR", "Tt", "Tu", "U"),
     "sessions are counted and timed where something is forwarded",

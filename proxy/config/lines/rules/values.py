@@ -15,11 +15,14 @@ from proxy.config.lines.rules.aliases import (
     ANSWER_ALIASES,
     HTTPALIASES,
     NOT_IN_ANSWERS,
+    NOT_IN_RULES,
+    RULE_ALIASES,
     WITHOUT_A_SESSION,
+    Said,
 )
 from proxy.config.lines.rules.arguments import ArgumentReader, given
 from proxy.config.lines.rules.converters import converters_of
-from proxy.config.lines.rules.fetches import FETCHES, SampleType, Scope
+from proxy.config.lines.rules.fetches import FETCHES, RULES, SampleType, Scope
 from proxy.config.model.rules import Converter, Format, FormatPart, FormatText, Value
 from proxy.config.text.calls import Calls, whole_calls
 from proxy.config.text.format import UNKNOWN, Alias, Bracket, Text, format_pieces
@@ -33,9 +36,7 @@ PLACES = {
     Scope.TCP_CHECK: "a health check of this kind",
     Scope.HTTP_CHECK: "a health check of this kind",
     Scope.ANSWER: "an answer",
-    **dict.fromkeys(
-        (Scope.CONNECTION, Scope.SESSION, Scope.CONTENT, Scope.RESPONSE), "a rule of connections"
-    ),
+    **dict.fromkeys(RULES, "a rule of connections"),
     Scope.CONTENT | Scope.BACKEND: "a rule of connections",
 }
 
@@ -90,15 +91,13 @@ class ValueReader:
         name, flags = piece
         if not self._answers and name in HTTPALIASES:
             raise ConfigError(f"format variable '{name}' is reserved for HTTP mode.")
-        reasons = NOT_IN_ANSWERS if self._answers else WITHOUT_A_SESSION
+        known, reasons, place = self._aliases()
         if name in reasons:
-            place = "an answer" if self._answers else "a check"
             raise ConfigError(f"'%{name}' is not supported in {place}: {reasons[name]}")
         if name == "H":
             return FormatPart(value=Value("text", socket.gethostname()), quote="Q" in flags)
         if self._answers and name == "ST":
             return FormatPart(self._status)
-        known = ANSWER_ALIASES if self._answers else ALIASES
         if name not in known:
             raise ConfigError(UNKNOWN.format(name))
         said = known[name]
@@ -114,6 +113,14 @@ class ValueReader:
             hexadecimal=said.hexadecimal and hexadecimal,
             encode=said.encode,
         )
+
+    def _aliases(self) -> tuple[Mapping[str, Said], Mapping[str, str], str]:
+        """What there is, why others are not there, and where that is."""
+        if self._answers:
+            return ANSWER_ALIASES, NOT_IN_ANSWERS, "an answer"
+        if self._scope in RULES:
+            return RULE_ALIASES, NOT_IN_RULES, PLACES[self._scope]
+        return ALIASES, WITHOUT_A_SESSION, "a check"
 
     def _request_line(self, flags: frozenset[str]) -> Iterator[FormatPart]:
         """`%r`: one text of three, which has its quotes around all of them."""

@@ -20,6 +20,7 @@ from proxy.config.linking.rules.table_names import TableLinker, UnknownTableErro
 from proxy.config.model.rules import (
     Condition,
     ConnectionRules,
+    Format,
     Matcher,
     Rule,
     RuleAction,
@@ -91,6 +92,7 @@ class ConnectionRuleLinker:
                         self._key(draft),
                         draft.tracked,
                         draft.data,
+                        form=self._form(draft),
                         text=_written(draft.line.words),
                         origin=draft.line.origin,
                     )
@@ -215,6 +217,10 @@ class ConnectionRuleLinker:
             keyword, rule = "ACL keyword", ""
         tables = TableLinker(self._directory, self._draft.name, keyword, rule)
         return ValueLinker(self._directory, self._draft.name, 0).value(tables.value(draft.key))
+
+    def _form(self, draft: ConnectionRuleDraft) -> Format:
+        name = self._draft.name
+        return ValueLinker(self._directory, name, 0, front=name).format(draft.form)
 
     def _server(self, name: str) -> int:
         slot = self._directory.server(self._draft.name, name)
