@@ -96,3 +96,18 @@ cdef inline int digit_of(char letter) noexcept nogil:
         return letter - c"0"
     letter = lowered(letter)
     return letter - c"a" + 10 if c"a" <= letter <= c"f" else -1
+
+
+cdef inline bint value_is(const char *text, size_t length, bint address) noexcept nogil:
+    """Whether the value of a map is a number, or an address."""
+    cdef uint32_t address_4
+    cdef uint8_t address_6[16]
+    cdef int bits
+    cdef size_t at
+    if address:
+        return network4_of(text, length, &address_4, &bits) or network6_of(
+            text, length, address_6, &bits)
+    for at in range(length):
+        if not c"0" <= text[at] <= c"9" and not (at == 0 and (text[0] == c"-" or text[0] == c"+")):
+            return False
+    return True

@@ -8,8 +8,8 @@ from libc.stdint cimport uint32_t, uint64_t, uint8_t
 from libc.string cimport memcmp
 
 from proxy.lists.layout cimport (
-    HASH_START, TEXT_HEAD_BYTES, Cell, ListHead, Network4, Network6, Range, delimits, hash_end,
-    hash_on, lowered, text_length)
+    HASH_START, Cell, ListHead, Network4, Network6, Range, Record, delimits, has_length, hash_end,
+    hash_on, key_of, lowered, record_after, record_at)
 
 cdef extern from "<string.h>" nogil:
     void *memmem(const void *whole, size_t length, const void *part, size_t part_length)
@@ -66,27 +66,28 @@ cdef inline bint networks_have_6(const ListHead *head, const uint8_t *address) n
     return low < head.count_6 and memcmp(networks[low].first, address, 16) <= 0
 
 
-cdef inline bint has_length(const ListHead *head, size_t length) noexcept nogil:
-    """Whether a text of the list has so many bytes."""
-    cdef const uint64_t *bits = <const uint64_t *>(<const char *>head + head.lengths)
-    return length <= head.longest and bits[length // 64] >> (length % 64) & 1
+cdef inline const Record *cell_record(
+        const ListHead *head, uint64_t hashed, const char *text, size_t length,
+        bint insensitive) noexcept nogil:
+    """The first record with this text, whose hash it is; NULL: there is none."""
+    cdef const Cell *cells = <const Cell *>(<const char *>head + head.table)
+    cdef uint32_t wanted = hash_end(hashed), at = wanted & (head.cells - 1)
+    cdef const Record *found
+    while cells[at].place != 0:
+        if cells[at].hash == wanted:
+            found = record_at(head, cells[at].place)
+            if found.key_length == length and same(
+                    key_of(head, found), text, length, insensitive):
+                return found
+        at = at + 1 & (head.cells - 1)
+    return NULL
 
 
 cdef inline bint cell_has(
         const ListHead *head, uint64_t hashed, const char *text, size_t length,
         bint insensitive) noexcept nogil:
     """Whether a text with this hash is one of the list."""
-    cdef const Cell *cells = <const Cell *>(<const char *>head + head.table)
-    cdef uint32_t wanted = hash_end(hashed), at = wanted & (head.cells - 1)
-    cdef const char *found
-    while cells[at].place != 0:
-        if cells[at].hash == wanted:
-            found = <const char *>head + head.texts + cells[at].place - 1
-            if text_length(found) == length and same(
-                    found + TEXT_HEAD_BYTES, text, length, insensitive):
-                return True
-        at = at + 1 & (head.cells - 1)
-    return False
+    return cell_record(head, hashed, text, length, insensitive) != NULL
 
 
 cdef inline bint texts_have(
@@ -182,9 +183,9 @@ cdef inline bint part_in(
 cdef inline bint parts_in(
         const ListHead *head, const char *text, size_t length, bint insensitive) noexcept nogil:
     """Whether one of the list is somewhere in the text."""
-    cdef const char *part = <const char *>head + head.texts
-    for _ in range(head.count):
-        if part_in(text, length, part + TEXT_HEAD_BYTES, text_length(part), insensitive):
+    cdef const Record *record = record_at(head, 1)
+    for _ in range(head.records_count):
+        if part_in(text, length, key_of(head, record), record.key_length, insensitive):
             return True
-        part += TEXT_HEAD_BYTES + text_length(part)
+        record = record_after(head, record)
     return False

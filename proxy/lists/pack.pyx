@@ -6,19 +6,22 @@ is handed out: what it means, or what is wrong with it, lines/rules/patterns.py 
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
-from libc.stdlib cimport free, realloc
-from libc.string cimport memchr, memcmp, memcpy, memset
+from libc.stdlib cimport free
+from libc.string cimport memchr, memcpy, memset
 
-from proxy.lists.forms cimport digit_of, network4_of, network6_of, range_of
+from proxy.lists.fill cimport blocks_in, enter_all
+from proxy.lists.forms cimport digit_of, network4_of, network6_of, range_of, value_is
+from proxy.lists.heap cimport Heap, Pool, grown, pooled
 from proxy.lists.layout cimport (
-    HASH_START, LIST_NETWORKS, LIST_PARTS, LIST_RANGES, LIST_REGEXES, LIST_TEXTS, TEXT_BYTES_MAX,
-    TEXT_HEAD_BYTES, Cell, ListHead, Network4, Network6, Range, delimits, hash_end, hash_on,
-    lowered, text_length)
+    LIST_NETWORKS, LIST_PARTS, LIST_RANGES, LIST_REGEXES, LIST_TEXTS, PREFIX_WORDS, TEXT_BYTES_MAX,
+    Cell, ListHead, Network4, Network6, Range, Record, delimits, key_of, lowered, record_after)
 from proxy.lists.order cimport networks_apart_4, networks_apart_6, ranges_apart
 
 cdef enum:
-    GROWTH_MIN = 4096  # bytes
     CELLS_MIN = 2
+    KEY_HEAD_BYTES = 2  # of a record without a value
+
+assert sizeof(Record) == KEY_HEAD_BYTES + sizeof(uint32_t), "a record has another size"
 
 KINDS = {
     "int": LIST_RANGES, "len": LIST_RANGES, "ip": LIST_NETWORKS, "sub": LIST_PARTS,
@@ -27,71 +30,70 @@ KINDS = {
 }
 
 
-cdef struct Heap:  # records of one size, or texts
-    char *bytes
-    size_t used
-    size_t room
-
-
-cdef char *grown(Heap *heap, size_t more) except NULL:
-    """Room for so many bytes at the end."""
-    cdef size_t room
-    cdef char *bytes
-    if heap.used + more > heap.room:
-        room = max(2 * heap.room, heap.used + more, <size_t>GROWTH_MIN)
-        bytes = <char *>realloc(heap.bytes, room)
-        if bytes == NULL:
-            raise MemoryError("list of patterns")
-        heap.bytes = bytes
-        heap.room = room
-    heap.used += more
-    return heap.bytes + heap.used - more
-
-
 cdef class Packer:
     """Collects the patterns of one list.
 
-    `method` is how they are compared: the word behind `-m`. Raises KeyError for one that compares
-    with none, MemoryError.
+    `method` is how they are compared: the word behind `-m`. In the lines of a map (`gives`: "str",
+    "int" or "ip") a value follows the key; it is looked up by itself, so nothing is merged unless
+    it is `asked`: whether there is a pattern. Raises KeyError for a method that compares with none,
+    MemoryError.
     """
 
     cdef str method
+    cdef str gives
     cdef uint16_t kind
     cdef bint insensitive
     cdef bint folds  # texts are kept in lower case
     cdef bint of_names  # delimiters are those of host names
     cdef bint from_end
-    cdef Heap heap  # ranges, networks of IPv4, or texts
+    cdef bint asked
+    cdef Heap merged  # ranges, or networks of IPv4
     cdef Heap six  # networks of IPv6
-    cdef size_t count  # of texts
+    cdef Heap records
+    cdef Pool values
+    cdef uint32_t count  # of records
+    cdef size_t cells  # that they take
     cdef bytes content  # of the file that is read
     cdef size_t at
-    cdef size_t line
+    cdef readonly size_t line
+    cdef const char *value  # of the next pattern
+    cdef size_t value_length
 
-    def __init__(self, method: str, *, bint insensitive=False) -> None:
+    def __init__(
+            self, method: str, *, bint insensitive=False, str gives="", bint asked=True) -> None:
         self.method = method
+        self.gives = gives
         self.kind = KINDS[method]
         self.insensitive = insensitive
         self.folds = insensitive and self.kind != LIST_REGEXES
         self.of_names = method == "dom"
         self.from_end = method == "end"
+        self.asked = asked
 
     def __dealloc__(self):
-        free(self.heap.bytes)
+        free(self.merged.bytes)
         free(self.six.bytes)
+        free(self.records.bytes)
+        free(self.values.heap.bytes)
+        free(self.values.cells)
 
     def __len__(self) -> int:
         """How many were added."""
-        if self.kind == LIST_RANGES:
-            return self.heap.used // sizeof(Range)
-        if self.kind == LIST_NETWORKS:
-            return self.heap.used // sizeof(Network4) + self.six.used // sizeof(Network6)
-        return self.count
+        return (
+            self.count + self.merged.used
+            // (sizeof(Range) if self.kind == LIST_RANGES else sizeof(Network4))
+            + self.six.used // sizeof(Network6))
 
     def add_range(self, long long low, long long high) -> None:
         """Add the numbers from `low` to `high`."""
-        cdef Range *made = <Range *>grown(&self.heap, sizeof(Range))
+        cdef Range made
         made.low, made.high = low, high
+        if self.asked:
+            memcpy(grown(&self.merged, sizeof(Range)), &made, sizeof(Range))
+            return
+        self.cells += blocks_in(low, high)
+        self.take_key(
+            <const char *>&made, sizeof(made.low) if low == high else sizeof(made))
 
     def add_network(self, bytes address, int bits) -> None:
         """Add the addresses whose first bits are those of an address of 4 or 16 bytes."""
@@ -108,14 +110,42 @@ cdef class Packer:
             raise ValueError(f"a pattern has more than {TEXT_BYTES_MAX} bytes")
         self.take_text(PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
 
-    cdef int take_4(self, uint32_t address, int bits) except -1:
-        cdef Network4 *made = <Network4 *>grown(&self.heap, sizeof(Network4))
-        cdef uint32_t others = 0xFFFFFFFF >> bits if bits < 32 else 0
-        made.first, made.last = address & ~others, address | others
+    cdef int take_key(self, const char *key, size_t length) except -1:
+        """Add a record."""
+        cdef Record record
+        cdef size_t head_bytes = sizeof(Record) if self.gives else KEY_HEAD_BYTES
+        cdef char *made
+        record.key_length = <uint16_t>length
+        record.value = 0
+        if self.gives:
+            record.value = pooled(&self.values, self.value, <uint16_t>self.value_length)
+        if self.records.used + head_bytes + length >= 0xFFFFFFF0:
+            raise ValueError("a list has more than 4 GiB of patterns")
+        made = grown(&self.records, head_bytes + length)
+        memcpy(made, &record, head_bytes)
+        memcpy(made + head_bytes, key, length)
+        self.count += 1
         return 0
 
+    cdef int take_4(self, uint32_t address, int bits) except -1:
+        cdef uint32_t others = 0xFFFFFFFF >> bits if bits < 32 else 0
+        cdef Network4 *made
+        cdef char key[5]
+        cdef int at
+        if self.asked:
+            made = <Network4 *>grown(&self.merged, sizeof(Network4))
+            made.first, made.last = address & ~others, address | others
+            return 0
+        address &= ~others
+        key[0] = <char>bits
+        for at in range(4):
+            key[1 + at] = <char>(address >> (24 - 8 * at) & 0xFF)
+        self.cells += 1
+        return self.take_key(key, 5)
+
     cdef int take_6(self, const uint8_t *address, int bits) except -1:
-        cdef Network6 *made = <Network6 *>grown(&self.six, sizeof(Network6))
+        cdef Network6 made
+        cdef char key[17]
         cdef int at, left
         cdef uint8_t others
         for at in range(16):
@@ -123,11 +153,16 @@ cdef class Packer:
             others = <uint8_t>(0xFF >> left)
             made.first[at] = address[at] & ~others
             made.last[at] = address[at] | others
-        return 0
+        if self.asked:
+            memcpy(grown(&self.six, sizeof(Network6)), &made, sizeof(Network6))
+            return 0
+        key[0] = <char>bits
+        memcpy(key + 1, made.first, 16)
+        self.cells += 1
+        return self.take_key(key, 17)
 
     cdef int take_text(self, const char *text, size_t length) except -1:
-        cdef char *made
-        cdef uint16_t size
+        cdef char folded[TEXT_BYTES_MAX]
         cdef size_t at
         if self.method == "dir" or self.method == "dom":  # delimiters at either end say nothing
             while length and delimits(text[0], self.of_names):
@@ -137,14 +172,12 @@ cdef class Packer:
                 length -= 1
             if length == 0:
                 return 0
-        made = grown(&self.heap, TEXT_HEAD_BYTES + length)
-        size = <uint16_t>length
-        memcpy(made, &size, TEXT_HEAD_BYTES)
-        made += TEXT_HEAD_BYTES
-        for at in range(length):
-            made[at] = lowered(text[at]) if self.folds else text[at]
-        self.count += 1
-        return 0
+        if self.folds:
+            for at in range(length):
+                folded[at] = lowered(text[at])
+            text = folded
+        self.cells += 1
+        return self.take_key(text, length)
 
     def open(self, bytes content) -> None:
         """Begin a file."""
@@ -152,10 +185,11 @@ cdef class Packer:
         self.at = self.line = 0
 
     def read(self):
-        """Add line after line; the number and bytes of the next that is of no usual form, or None.
+        """Add line after line; the bytes of the next pattern that is of no usual form, or None.
 
         As HAProxy: a line that begins with `#` is none, spaces before a pattern are none of it, it
-        ends with CR, LF or a zero, and an empty one is none.
+        ends with CR, LF or a zero, and an empty one is none. ValueError for a value that is none;
+        `line` is the line's number.
         """
         cdef const char *bytes = PyBytes_AS_STRING(self.content)
         cdef size_t size = PyBytes_GET_SIZE(self.content), length
@@ -169,7 +203,7 @@ cdef class Packer:
             self.line += 1
             if length and start[0] == c"#":
                 continue
-            while length and (start[0] == c" " or start[0] == c"\t"):
+            while length and blank(start[0]):
                 start += 1
                 length -= 1
             end = <const char *>memchr(start, c"\r", length) if length else NULL
@@ -178,10 +212,32 @@ cdef class Packer:
             end = <const char *>memchr(start, 0, length) if length else NULL
             if end != NULL:
                 length = end - start
-            if length and not self.take(start, length):
-                return self.line, PyBytes_FromStringAndSize(start, length)
-        self.content = None
+            if length == 0:
+                continue
+            if self.gives:
+                length = self.take_value(start, length)
+            if not self.take(start, length):
+                return PyBytes_FromStringAndSize(start, length)
         return None
+
+    cdef size_t take_value(self, const char *start, size_t length) except 0:
+        """Note what stands behind the key of a line; the length of the key."""
+        cdef size_t key = 0, at
+        while key < length and not blank(start[key]):
+            key += 1
+        at = key
+        while at < length and blank(start[at]):
+            at += 1
+        while length > at and blank(start[length - 1]):
+            length -= 1
+        self.value, self.value_length = start + at, length - at
+        if self.value_length > TEXT_BYTES_MAX:
+            raise ValueError(f"a value has more than {TEXT_BYTES_MAX} bytes")
+        if self.gives != "str" and not value_is(
+                self.value, self.value_length, self.gives == "ip"):
+            said = self.value[:self.value_length].decode(errors="surrogateescape")
+            raise ValueError(f"unable to parse '{said}'")
+        return key
 
     cdef bint take(self, const char *text, size_t length) except -1:
         """Add the pattern of a line; False for one of no usual form."""
@@ -204,7 +260,7 @@ cdef class Packer:
             return False
         if self.method == "bin":
             return self.take_digits(text, length)
-        if length > TEXT_BYTES_MAX or self.method == "reg":
+        if length > TEXT_BYTES_MAX or self.kind == LIST_REGEXES:
             return False
         self.take_text(text, length)
         return True
@@ -225,100 +281,80 @@ cdef class Packer:
     def packed(self) -> bytes:
         """The list; nothing may be added after that."""
         cdef ListHead head
+        cdef char *out
         memset(&head, 0, sizeof(head))
         head.kind = self.kind
         head.insensitive = self.insensitive
         if self.kind == LIST_RANGES:
             head.count = <uint32_t>ranges_apart(
-                <Range *>self.heap.bytes, self.heap.used // sizeof(Range))
-            self.heap.used = head.count * sizeof(Range)
+                <Range *>self.merged.bytes, self.merged.used // sizeof(Range))
+            self.merged.used = head.count * sizeof(Range)
         elif self.kind == LIST_NETWORKS:
             head.count = <uint32_t>networks_apart_4(
-                <Network4 *>self.heap.bytes, self.heap.used // sizeof(Network4))
+                <Network4 *>self.merged.bytes, self.merged.used // sizeof(Network4))
             head.count_6 = <uint32_t>networks_apart_6(
                 <Network6 *>self.six.bytes, self.six.used // sizeof(Network6))
-            self.heap.used = head.count * sizeof(Network4)
+            self.merged.used = head.count * sizeof(Network4)
             self.six.used = head.count_6 * sizeof(Network6)
-        else:
-            return self.packed_texts(&head)
-        head.end = sizeof(head) + self.heap.used + self.six.used
+        head.records_count = self.count
+        head.record_bytes = sizeof(Record) if self.gives else KEY_HEAD_BYTES
+        self.lay_out(&head)
         made = PyBytes_FromStringAndSize(NULL, head.end)
-        self.put(PyBytes_AS_STRING(made), &head, sizeof(head))
+        out = PyBytes_AS_STRING(made)
+        memcpy(out, &head, sizeof(head))
+        put(out + sizeof(head), &self.merged)
+        put(out + sizeof(head) + self.merged.used, &self.six)
+        memset(out + head.lengths, 0, head.records - head.lengths)
+        put(out + head.records, &self.records)
+        put(out + head.values, &self.values.heap)
+        if head.cells:
+            enter_all(<const ListHead *>out, self.from_end)
         return made
 
-    cdef int put(self, char *out, const ListHead *head, size_t at) except -1:
-        memcpy(out, head, sizeof(head[0]))
-        if self.heap.used:
-            memcpy(out + at, self.heap.bytes, self.heap.used)
-        if self.six.used:
-            memcpy(out + at + self.heap.used, self.six.bytes, self.six.used)
-        return 0
-
-    cdef bytes packed_texts(self, ListHead *head):
-        cdef bytes made
-        head.count = <uint32_t>self.count
-        head.lengths = head.table = head.texts = sizeof(head[0])
-        if self.kind == LIST_TEXTS:
+    cdef int lay_out(self, ListHead *head) except -1:
+        """Find where the parts lie."""
+        head.lengths = head.table = sizeof(head[0]) + self.merged.used + self.six.used
+        if self.asked and (self.kind == LIST_RANGES or self.kind == LIST_NETWORKS):
+            head.records = head.values = head.end = head.lengths
+            return 0
+        if self.kind == LIST_RANGES or self.kind == LIST_NETWORKS:
+            head.longest = 64 * PREFIX_WORDS - 1
+        elif self.kind == LIST_TEXTS:
             self.measure(head)
+        if self.kind != LIST_PARTS and self.kind != LIST_REGEXES:
+            head.table += (head.longest // 64 + 1) * sizeof(uint64_t)
+            if self.cells > 0x40000000:
+                raise ValueError("a list has more than 1,073,741,824 patterns")
             head.cells = CELLS_MIN
-            while head.cells < 2 * self.count:
+            while 2 * <uint64_t>head.cells < 3 * self.cells:
                 head.cells *= 2
-            head.table = head.lengths + (head.longest // 64 + 1) * sizeof(uint64_t)
-            head.texts = head.table + head.cells * sizeof(Cell)
-        head.end = head.texts + self.heap.used
-        if self.heap.used >= 0xFFFFFFFF:
-            raise ValueError("a list has more than 4 GiB of texts")
-        made = PyBytes_FromStringAndSize(NULL, head.end)
-        self.put(PyBytes_AS_STRING(made), head, head.texts)
-        if self.kind == LIST_TEXTS:
-            self.fill(PyBytes_AS_STRING(made), head)
-        return made
+        head.records = head.table + head.cells * sizeof(Cell)
+        head.values = head.records + self.records.used
+        head.end = head.values + self.values.heap.used
+        return 0
 
     cdef int measure(self, ListHead *head) except -1:
         """Find the longest text, and the most words that one has."""
-        cdef const char *text = self.heap.bytes
-        cdef size_t at, length
+        cdef const Record *record = <const Record *>self.records.bytes
+        cdef const char *key
+        cdef size_t at
         cdef uint32_t words
         for _ in range(self.count):
-            length = text_length(text)
-            text += TEXT_HEAD_BYTES
+            key = key_of(head, record)
             words = 1
-            for at in range(length):
-                words += delimits(text[at], self.of_names)
-            head.longest = max(head.longest, <uint32_t>length)
+            for at in range(record.key_length):
+                words += delimits(key[at], self.of_names)
+            head.longest = max(head.longest, <uint32_t>record.key_length)
             head.words = max(head.words, words)
-            text += length
+            record = record_after(head, record)
         return 0
 
-    cdef int fill(self, char *out, const ListHead *head) except -1:
-        """Enter each text into the table, equal ones once."""
-        cdef uint64_t *lengths = <uint64_t *>(out + head.lengths)
-        cdef Cell *cells = <Cell *>(out + head.table)
-        cdef const char *texts = out + head.texts
-        cdef const char *text = texts
-        cdef const char *other
-        cdef uint64_t hashed
-        cdef uint32_t wanted, cell
-        cdef size_t at, length
-        memset(lengths, 0, (head.longest // 64 + 1) * sizeof(uint64_t))
-        memset(cells, 0, head.cells * sizeof(Cell))
-        for _ in range(self.count):
-            length = text_length(text)
-            lengths[length // 64] |= <uint64_t>1 << (length % 64)
-            hashed = HASH_START
-            for at in range(length):
-                hashed = hash_on(
-                    hashed, text[TEXT_HEAD_BYTES + (length - 1 - at if self.from_end else at)])
-            wanted = hash_end(hashed)
-            cell = wanted & (head.cells - 1)
-            while cells[cell].place != 0:
-                other = texts + cells[cell].place - 1
-                if cells[cell].hash == wanted and memcmp(
-                        other, text, TEXT_HEAD_BYTES + length) == 0:
-                    break
-                cell = cell + 1 & (head.cells - 1)
-            if cells[cell].place == 0:
-                cells[cell].hash = wanted
-                cells[cell].place = <uint32_t>(text - texts) + 1
-            text += TEXT_HEAD_BYTES + length
-        return 0
+
+cdef inline bint blank(char letter) noexcept nogil:
+    return letter == c" " or letter == c"\t"
+
+
+cdef inline int put(char *out, const Heap *heap) noexcept:
+    if heap.used:
+        memcpy(out, heap.bytes, heap.used)
+    return 0

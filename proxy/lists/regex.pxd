@@ -20,15 +20,20 @@ cdef struct RegexView:  # expressions of one list
     uint64_t dear  # matches that were given up
 
 
+cdef inline bint regex_matches(
+        RegexView *view, uint32_t number, const char *text, size_t length) noexcept nogil:
+    """Whether it is found in the text; one that is too dear to be found is not."""
+    cdef int found = view.match(view.codes[number], text, length, 0, 0, view.found, view.limits)
+    view.dear += found < NO_MATCH
+    return found >= 0
+
+
 cdef inline bint regexes_match(RegexView *view, const char *text, size_t length) noexcept nogil:
-    """Whether one of them is found in the text; one that is too dear to be found is not."""
+    """Whether one of them is found in the text."""
     cdef uint32_t at
-    cdef int found
     for at in range(view.count):
-        found = view.match(view.codes[at], text, length, 0, 0, view.found, view.limits)
-        if found >= 0:
+        if regex_matches(view, at, text, length):
             return True
-        view.dear += found != NO_MATCH
     return False
 
 

@@ -9,7 +9,8 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint32_t
 from libc.stdlib cimport calloc, free
 
-from proxy.lists.layout cimport LIST_REGEXES, TEXT_HEAD_BYTES, ListHead, text_length
+from proxy.lists.layout cimport (
+    LIST_REGEXES, ListHead, Record, key_of, record_after, record_at)
 
 cdef extern from "<dlfcn.h>" nogil:
     const int RTLD_NOW
@@ -142,25 +143,23 @@ cdef class Regexes:
 
     def __init__(self, bytes packed) -> None:
         cdef const ListHead *head = <const ListHead *>PyBytes_AS_STRING(packed)
-        cdef const char *text = PyBytes_AS_STRING(packed) + head.texts
-        cdef size_t length
+        cdef const Record *record = record_at(head, 1)
         if head.kind != LIST_REGEXES:
             raise ValueError("a list without expressions")
         load()
         self.view.match = <match_function>function("pcre2_match_8")
-        self.view.codes = <void **>calloc(max(head.count, <uint32_t>1), sizeof(void *))
+        self.view.codes = <void **>calloc(max(head.records_count, <uint32_t>1), sizeof(void *))
         self.view.found = library.room(1, NULL)
         self.view.limits = library.limits(NULL)
         if self.view.codes == NULL or self.view.found == NULL or self.view.limits == NULL:
             raise MemoryError("regular expressions")
         limit(&self.view)
-        for _ in range(head.count):
-            length = text_length(text)
-            text += TEXT_HEAD_BYTES
-            self.view.codes[self.view.count] = compiled(text, length, head.insensitive)
+        for _ in range(head.records_count):
+            self.view.codes[self.view.count] = compiled(
+                key_of(head, record), record.key_length, head.insensitive)
             library.jit(self.view.codes[self.view.count], JIT_COMPLETE)  # else it is interpreted
             self.view.count += 1
-            text += length
+            record = record_after(head, record)
 
     def __dealloc__(self):
         clear(&self.view)

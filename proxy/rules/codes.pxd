@@ -106,6 +106,7 @@ cdef enum:  # converters
     CONVERT_CRC32C
     CONVERT_XXH32
     CONVERT_XXH64
+    CONVERT_MAP
     CONVERT_ADD
     CONVERT_SUB
     CONVERT_MUL
@@ -124,6 +125,11 @@ cdef enum:  # converters
     CONVERT_ENTRY_VALUE
     CONVERT_ENTRY_KILOBYTES
     CONVERT_ENTRY_TRACKERS
+
+cdef enum:  # what a map gives
+    MAP_TEXT
+    MAP_NUMBER
+    MAP_ADDRESS
 
 cdef enum:  # matchers
     MATCH_FOUND

@@ -10,6 +10,7 @@ from proxy.rules.coding.xxhash cimport xxh32, xxh64
 from proxy.rules.converting.octets cimport octets_converted
 from proxy.rules.converting.substitute cimport substituted
 from proxy.rules.converting.texts cimport text_converted
+from proxy.rules.maps.value cimport looked_up
 from proxy.rules.moment cimport gmtime_r, localtime_r, strftime, time_t, tm
 from proxy.rules.sample cimport (
     as_address, as_bytes, as_number, as_text, set_address, set_number, set_text, take_scratch)
@@ -289,6 +290,8 @@ cdef inline bint other_converted(
         else:
             word_from_end(sample, step)
         return True
+    if step.convert == CONVERT_MAP:
+        return looked_up(step, scratch, sample)
     if step.convert == CONVERT_BASE64:
         return encoded(sample, scratch)
     if step.convert == CONVERT_UNBASE64:

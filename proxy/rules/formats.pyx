@@ -83,11 +83,11 @@ cdef class Formats(Program):
     cdef Scratch *scratch
     cdef char *buffer
 
-    def __init__(self, Segment segment, formats, values=(), uint32_t process=0) -> None:
-        """`process`: the id that `%pid` tells."""
+    def __init__(self, Segment segment, formats, values=(), uint32_t process=0, lists=()) -> None:
+        """`process`: the id that `%pid` tells; `lists` are those of the settings."""
         cdef uint32_t part = 0, number = 0
         every = [piece.value for made in formats for piece in made if piece.value is not None]
-        self.begin(segment, sum(len(value.converters) for value in (*every, *values)))
+        self.begin(segment, sum(len(value.converters) for value in (*every, *values)), lists)
         self.process = process
         self.scratch = <Scratch *>zeroed(1, sizeof(Scratch))
         self.buffer = <char *>zeroed(SCRATCH_BYTES, 1)

@@ -32,13 +32,21 @@ class Forms:
     """The formats and values of a ruleset; all its checks share them."""
 
     def __init__(
-        self, steps: Sequence[Step | HttpStep], variables: int, segment: Segment, process: int
+        self,
+        steps: Sequence[Step | HttpStep],
+        variables: int,
+        segment: Segment,
+        process: int,
+        lists: Sequence[bytes] = (),
     ) -> None:
-        """`process`: the id that `%pid` tells; IndexError for a variable beyond `variables`."""
+        """`process`: the id that `%pid` tells; `lists` are those of the settings.
+
+        IndexError for a variable beyond `variables`.
+        """
         formats = list(dict.fromkeys(_formats(steps)))
         values = list(dict.fromkeys(_values(steps)))
         self.variables = variables
-        self.compiled = Formats(segment, formats, values, process)
+        self.compiled = Formats(segment, formats, values, process, lists)
         self.numbers = {form: number for number, form in enumerate(formats)}
         self.values = {value: number for number, value in enumerate(values)}
         parts = (part.value for form in formats for part in form)
@@ -91,14 +99,18 @@ class Writer(NamedTuple):
 
 
 def forms_of(
-    steps: Sequence[Step | HttpStep], variables: int, segment: Segment | None, process: int
+    steps: Sequence[Step | HttpStep],
+    variables: int,
+    segment: Segment | None,
+    process: int,
+    lists: Sequence[bytes] = (),
 ) -> Forms | None:
     """The formats of a ruleset; None where it has none."""
     has_any = any(_formats(steps)) or any(True for _ in _values(steps))
     if not has_any and not any(isinstance(step, SetStep) for step in steps):
         return None
     assert segment is not None, "formats are run by processes with a segment"
-    return Forms(steps, variables, segment, process)
+    return Forms(steps, variables, segment, process, lists)
 
 
 def _formats(steps: Sequence[Step | HttpStep]) -> Iterator[Format]:

@@ -1,6 +1,6 @@
 # What conditions and formats have in common; its documentation is in program.pyx.
 
-from libc.stdint cimport int32_t, uint32_t, uint64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t, uint8_t
 
 from proxy.rules.types cimport (
     Call, ContentView, Context, HttpView, Part, Patterns, Scratch, Step, Term)
@@ -17,8 +17,11 @@ cdef class Program:
     cdef list kept  # the bytes that the arrays point to
     cdef Step *steps
     cdef uint32_t step_count
+    cdef object lists  # of the settings
+    cdef Patterns *patterns  # by the number of their list
 
-    cdef int begin(self, Segment segment, size_t converters) except -1
+    cdef int begin(self, Segment segment, size_t converters, lists=*) except -1
+    cdef const Patterns *patterns_of(self, int64_t number, bint regexes) except NULL
     cdef const char *keep(self, bytes content) except NULL
     cdef int set_call(self, Call *target, object value) except -1
     cdef int set_step(self, Step *target, object converter) except -1
@@ -26,11 +29,8 @@ cdef class Program:
 
 cdef class Conditions(Program):
     cdef Term *terms
-    cdef Patterns *patterns  # by the number of their list
     cdef int32_t *firsts  # terms, by the number of their condition
     cdef uint32_t count
     cdef Scratch *scratch
 
-    cdef int set_term(self, Term *target, object term, int32_t first, object lists) except -1
-    cdef int set_patterns(self, object lists) except -1
-    cdef int set_regexes(self, Patterns *target, bytes packed) except -1
+    cdef int set_term(self, Term *target, object term, int32_t first) except -1

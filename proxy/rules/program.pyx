@@ -21,6 +21,8 @@ from proxy.rules.types cimport (
     Step, Term)
 from shm.segment cimport Segment
 
+from proxy.config.model.rules import MapType
+
 FETCHES = {
     "always_true": FETCH_TRUE, "always_false": FETCH_FALSE, "src": FETCH_CLIENT_ADDRESS,
     "src_port": FETCH_CLIENT_PORT, "dst": FETCH_FRONT_ADDRESS, "dst_port": FETCH_FRONT_PORT,
@@ -98,6 +100,7 @@ CONVERTERS = {
     "be2hex": CONVERT_BE_HEX, "ub64enc": CONVERT_URL_BASE64, "ub64dec": CONVERT_URL_UNBASE64,
     "regsub": CONVERT_SUBSTITUTE, "digest": CONVERT_DIGEST, "hmac": CONVERT_CODE,
     "http_date": CONVERT_HTTP_TIME,
+    "map": CONVERT_MAP,
 }
 MATCHERS = {
     "found": MATCH_FOUND, "bool": MATCH_BOOL, "int": MATCH_INT, "ip": MATCH_IP, "str": MATCH_STR,
@@ -184,15 +187,23 @@ cdef class Program:
     Raises KeyError for a fetch, converter or matcher without a C function, MemoryError.
     """
 
-    cdef int begin(self, Segment segment, size_t converters) except -1:
-        """Make room for so many converters."""
+    cdef int begin(self, Segment segment, size_t converters, lists=()) except -1:
+        """Make room for so many converters; `lists` are those of the settings."""
+        cdef bytes packed
+        cdef uint32_t number = 0
         self.segment = segment
         self.kept = []
+        self.lists = lists
+        self.patterns = <Patterns *>zeroed(len(lists), sizeof(Patterns))
+        for packed in lists:
+            self.patterns[number].head = <const ListHead *>self.keep(packed)
+            number += 1
         self.steps = <Step *>zeroed(converters, sizeof(Step))
         return 0
 
     def __dealloc__(self):
         free(self.steps)
+        free(self.patterns)
 
     cdef const char *keep(self, bytes content) except NULL:
         self.kept.append(content)
@@ -224,6 +235,12 @@ cdef class Program:
         target.text = self.keep(text)
         target.length = len(text)
         set_numbers(target.numbers, converter.numbers)
+        if target.convert == CONVERT_MAP:
+            matcher = MATCHERS[converter.matcher.value]
+            set_numbers(
+                target.numbers,
+                (matcher, list(MapType).index(converter.gives), converter.numbers[0]))
+            target.patterns = self.patterns_of(converter.patterns, matcher == MATCH_REG)
         return 0
 
     cdef int set_part(self, Part *target, object piece) except -1:
@@ -238,6 +255,17 @@ cdef class Program:
         if piece.value is not None:
             self.set_call(&target.call, piece.value)
         return 0
+
+    cdef const Patterns *patterns_of(self, int64_t number, bint regexes) except NULL:
+        """A list, with its regular expressions compiled; IndexError for one that there is not."""
+        cdef Regexes compiled
+        if not 0 <= number < <int64_t>len(self.lists):
+            raise IndexError(f"list {number} of {len(self.lists)}")
+        if regexes and self.patterns[number].regexes == NULL:
+            compiled = Regexes(self.lists[number])
+            self.kept.append(compiled)
+            self.patterns[number].regexes = &compiled.view
+        return &self.patterns[number]
 
 
 cdef int set_numbers(int64_t *target, object numbers) except -1:
@@ -257,59 +285,38 @@ cdef class Conditions(Program):
         cdef uint32_t number = 0
         cdef int32_t first = 0
         every = [term for condition in conditions for term in condition.terms]
-        self.begin(segment, sum(len(term.converters) for term in every))
+        self.begin(segment, sum(len(term.converters) for term in every), lists)
         self.scratch = <Scratch *>zeroed(1, sizeof(Scratch))
         self.terms = <Term *>zeroed(len(every), sizeof(Term))
-        self.set_patterns(lists)
         self.firsts = <int32_t *>zeroed(len(conditions), sizeof(int32_t))
         for condition in conditions:
             self.firsts[number] = first
             number += 1
             for offset, term in enumerate(condition.terms):
-                self.set_term(&self.terms[first + <int32_t>offset], term, first, lists)
+                self.set_term(&self.terms[first + <int32_t>offset], term, first)
             first += <int32_t>len(condition.terms)
         self.count = number
 
     def __dealloc__(self):
         free(self.terms)
-        free(self.patterns)
         free(self.firsts)
         free(self.scratch)
 
     def __len__(self) -> int:
         return self.count
 
-    cdef int set_term(self, Term *target, object term, int32_t first, object lists) except -1:
+    cdef int set_term(self, Term *target, object term, int32_t first) except -1:
         cdef bint needed
         self.set_call(&target.call, term)
         target.matcher = MATCHERS[term.matcher.value]
         target.insensitive = term.insensitive
         target.negated = term.negated
         needed = target.matcher != MATCH_FOUND and target.matcher != MATCH_BOOL
-        if not (0 if needed else -1) <= term.patterns < <int32_t>len(lists):
-            raise IndexError(f"list {term.patterns} of {len(lists)}")
+        if needed or term.patterns != -1:
+            self.patterns_of(term.patterns, target.matcher == MATCH_REG)
         target.patterns = term.patterns
-        if target.matcher == MATCH_REG:
-            self.set_regexes(&self.patterns[term.patterns], lists[term.patterns])
         target.then = first + term.then if term.then >= 0 else term.then
         target.otherwise = first + term.otherwise if term.otherwise >= 0 else term.otherwise
-        return 0
-
-    cdef int set_patterns(self, object lists) except -1:
-        cdef bytes packed
-        cdef uint32_t number = 0
-        self.patterns = <Patterns *>zeroed(len(lists), sizeof(Patterns))
-        for packed in lists:
-            self.patterns[number].head = <const ListHead *>self.keep(packed)
-            number += 1
-        return 0
-
-    cdef int set_regexes(self, Patterns *target, bytes packed) except -1:
-        cdef Regexes regexes
-        if target.regexes == NULL:
-            regexes = Regexes(packed)
-            self.kept.append(regexes)
-            target.regexes = &regexes.view
         return 0
 
     def holds(self, uint32_t number, seen, *, uint64_t authorised=0) -> bool:

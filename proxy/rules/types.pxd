@@ -52,6 +52,7 @@ cdef struct Step:  # a converter
     int64_t numbers[CALL_NUMBERS]
     const char *text
     size_t length
+    const Patterns *patterns  # the map that it looks up in
 
 cdef struct Call:  # a fetch, and the converters behind it
     uint16_t fetch

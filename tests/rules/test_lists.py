@@ -163,7 +163,7 @@ def test_any_file_is_read_to_its_end(method: str, content: bytes) -> None:
     packer.open(content)
     lines = []
     while (line := packer.read()) is not None:
-        lines.append(line)
+        lines.append((packer.line, line))
     assert all(0 < number <= content.count(b"\n") + 1 and text for number, text in lines)
     assert [number for number, _ in lines] == sorted({number for number, _ in lines})
     assert len(packer) + len(lines) <= content.count(b"\n") + 1

@@ -66,7 +66,7 @@ def test_every_word_of_the_configuration_is_run() -> None:
     assert configured | of_aliases | {"nothing"} == program.FETCHES.keys()
     of_tables = {word.name for word in TABLE_CONVERTERS.values()}
     without = TABLE_CONVERTERS.keys() | {"sha1", "sha2"}  # they are digests
-    assert (CONVERTERS.keys() - without) | of_tables == program.CONVERTERS.keys()
+    assert (CONVERTERS.keys() - without) | of_tables | {"map"} == program.CONVERTERS.keys()
     assert {matcher.value for matcher in Matcher} == program.MATCHERS.keys()
 
 

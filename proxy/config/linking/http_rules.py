@@ -118,7 +118,7 @@ class RequestRuleReader:
 
     def _text(self, line: RuleLine, text: str, status: str = "-1") -> FormatText:
         """What a format says, or will say; ConfigError."""
-        found = ValueReader(Scope.ANSWER, line.environment, status).text(text)
+        found = ValueReader(Scope.ANSWER, line.environment, status, line.folder).text(text)
         return self._values.format(found) if isinstance(found, tuple) else found
 
     def _allow(self, line: RuleLine, words: Sequence[str], what: str) -> RequestRule:

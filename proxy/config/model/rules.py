@@ -58,6 +58,14 @@ class TableName(msgspec.Struct, frozen=True):
     fetch: str = ""  # of a converter: the fetch that it follows
 
 
+class MapType(enum.Enum):
+    """What a map gives for a key."""
+
+    TEXT = "str"
+    NUMBER = "int"
+    ADDRESS = "ip"
+
+
 class Converter(msgspec.Struct, frozen=True):
     """What makes another sample of one."""
 
@@ -65,6 +73,10 @@ class Converter(msgspec.Struct, frozen=True):
     text: str = ""
     numbers: tuple[int, ...] = ()
     table: TableName | None = None  # what the first number is of, while it is not known
+    matcher: Matcher | None = None  # of a map: how keys are compared
+    gives: MapType = MapType.TEXT  # and what its values are
+    content: bytes = b""  # the map, while its number is not known
+    patterns: int = -1  # its number among the lists of the settings
 
 
 class Term(msgspec.Struct, frozen=True):

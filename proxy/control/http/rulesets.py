@@ -68,7 +68,7 @@ class SectionRules:
     ) -> None:
         """`lists` are those of the settings; `process`: the id that `%pid` tells."""
         forms = list(dict.fromkeys(formats_of(section)))
-        self._formats = Formats(segment, forms, process=process) if forms else None
+        self._formats = Formats(segment, forms, process=process, lists=lists) if forms else None
         self._forms = {form: number for number, form in enumerate(forms)}
         every = list(_conditions(section))
         self._section = section

@@ -7,7 +7,7 @@ or conversation is made once for all its servers; one check is one run of it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from proxy.config.model.checks import (
@@ -59,9 +59,12 @@ def connect_only() -> Dialect:
 class Dialects:
     """The dialects of one worker's checks."""
 
-    def __init__(self, segment: Segment | None = None, process: int = 0) -> None:
-        """`segment`, `process`: for formats, which look into one and tell the id of the other."""
+    def __init__(
+        self, segment: Segment | None = None, process: int = 0, lists: Sequence[bytes] = ()
+    ) -> None:
+        """For formats: they look into the segment and the lists, and tell the id of the process."""
         self._segment = segment
+        self._lists = lists
         self._process = process
         self._scripts: dict[tuple[int, ProxyHeader], Script] = {}
         self._factories: dict[tuple[int, ProxyHeader], Factory] = {}
@@ -99,7 +102,7 @@ class Dialects:
         return self._factories[key]
 
     def _forms(self, rules: TcpCheck | HttpCheck) -> Forms | None:
-        return forms_of(rules.steps, rules.variables, self._segment, self._process)
+        return forms_of(rules.steps, rules.variables, self._segment, self._process, self._lists)
 
 
 def _factory(rules: NamedCheck, header: ProxyHeader) -> Factory:

@@ -69,7 +69,7 @@ cdef class Rulesets:
         self.judge.patterns = self.conditions.patterns
         self.phrases = Phrases(
             segment, [rule.key for rule in every if rule.key is not None],
-            [rule.form for rule in every])
+            [rule.form for rule in every], lists)
         if any(rule.form for rule in every):
             self.set_names([each for each in proxies if named_by_rules(each)])
         numbers = {condition: number for number, condition in enumerate(conditions)}

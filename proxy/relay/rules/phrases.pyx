@@ -13,11 +13,11 @@ from shm.segment cimport Segment
 cdef class Phrases(Program):
     """Values and formats, in the order in which they are added; MemoryError."""
 
-    def __init__(self, Segment segment, values, formats) -> None:
-        """Make room for all of these."""
+    def __init__(self, Segment segment, values, formats, lists) -> None:
+        """Make room for all of these; `lists` are those of the settings."""
         parts = [part for form in formats for part in form]
         said = [part.value for part in parts if part.value is not None]
-        self.begin(segment, sum(len(value.converters) for value in (*values, *said)))
+        self.begin(segment, sum(len(value.converters) for value in (*values, *said)), lists)
         self.calls = <Call *>zeroed(len(values), sizeof(Call))
         self.parts = <Part *>zeroed(len(parts), sizeof(Part))
 

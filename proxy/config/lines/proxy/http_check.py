@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from proxy.config.drafts import ProxyDraft
@@ -22,6 +22,7 @@ from proxy.config.model.checks import (
 )
 from proxy.config.model.rules import FormatText
 from proxy.config.text.messages import ConfigError
+from proxy.config.text.pem import full_path
 from shm.check_status import CheckStatus
 
 _FLAGS = {"disable-on-404": "disable_on_404", "send-state": "send_state"}
@@ -45,7 +46,7 @@ def httpchk(statement: Statement, draft: ProxyDraft) -> None:
     method, uri = (first, second) if second else ("", first)
     lines, _, body = third.partition("\r\n\r\n")
     version, _, head = lines.partition("\r\n")
-    headers = _old_headers(head, statement.context.environment)
+    headers = _old_headers(head, statement)
     if version != third:
         statement.warn(
             "'option httpchk' : headers or a body behind the version are deprecated: "
@@ -55,8 +56,9 @@ def httpchk(statement: Statement, draft: ProxyDraft) -> None:
     draft.check_option = HttpCheck(request)
 
 
-def _old_headers(text: str, environment: Mapping[str, str]) -> tuple[tuple[str, FormatText], ...]:
-    reader = ValueReader(Scope.HTTP_CHECK, environment)
+def _old_headers(text: str, statement: Statement) -> tuple[tuple[str, FormatText], ...]:
+    folder = full_path("", "", statement.context, statement.origin)
+    reader = ValueReader(Scope.HTTP_CHECK, statement.context.environment, folder=folder)
     kept: list[tuple[str, FormatText]] = []
     for line in filter(None, text.split("\r\n")):
         name, colon, value = line.partition(":")

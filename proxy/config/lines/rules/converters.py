@@ -13,6 +13,7 @@ from typing import NamedTuple
 from proxy.config.lines.rules.arguments import integer, is_variable
 from proxy.config.lines.rules.fetches import SampleType
 from proxy.config.lines.rules.further_converters import FURTHER, REFUSED
+from proxy.config.lines.rules.maps import MAPS, read_map, types_of
 from proxy.config.lines.rules.table_words import TABLE_CONVERTERS, converter_asked
 from proxy.config.model.rules import Converter
 from proxy.config.text.calls import Call
@@ -34,18 +35,26 @@ class Kind(NamedTuple):
 
 
 def converters_of(
-    given: SampleType, calls: Sequence[Call]
+    given: SampleType, calls: Sequence[Call], folder: str = ""
 ) -> tuple[tuple[Converter, ...], SampleType]:
     """The converters behind a fetch, and what the last one gives.
 
-    Raises ConfigError, also for a converter that takes no such sample.
+    Raises ConfigError, also for a converter that takes no such sample. The paths of maps begin in
+    `folder`.
     """
     found = []
     for name, arguments in calls:
         if name in REFUSED:
             raise ConfigError(f"converter '{name}' is not supported: {REFUSED[name]}")
+        if name in MAPS:
+            takes, gives = types_of(name)
+            if not given.becomes(takes):
+                raise ConfigError(f"converter '{name}' cannot be applied")
+            found.append(read_map(name, arguments or (), folder))
+            given = gives
+            continue
         if name not in CONVERTERS:
-            known = hint(name, CONVERTERS)
+            known = hint(name, (*CONVERTERS, *MAPS))
             raise ConfigError(f"unknown converter '{name}', or not supported yet{known}")
         kind = CONVERTERS[name]
         if not given.becomes(kind.takes):

@@ -7,7 +7,7 @@ are looked up when all sections are known (linking/conditions.py).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +27,7 @@ from proxy.config.lines.rules.fetches import (
 from proxy.config.lines.rules.lists import ListReader
 from proxy.config.lines.rules.refused import refusal
 from proxy.config.lines.rules.table_words import entry_asked
-from proxy.config.model.rules import Converter, Matcher
+from proxy.config.model.rules import Converter, MapType, Matcher
 from proxy.config.model.settings import Origin
 from proxy.config.text.calls import whole_calls
 from proxy.config.text.messages import ConfigError
@@ -79,7 +79,7 @@ def parse_expression(
     """
     if not words:
         raise ConfigError("missing fetch method in ACL expression ''")
-    sample = _sample(words[0])
+    sample = _sample(words[0], folder)
     flags = _Flags(sample, folder)
     patterns = flags.read(words[1:])
     if "" in patterns:
@@ -111,11 +111,11 @@ def parse_expression(
         )
     return tuple(
         msgspec.structs.replace(expression, insensitive=insensitive, patterns=reader.packed())
-        for insensitive, reader in flags.lists(patterns).items()
+        for insensitive, reader in flags.lists(patterns)
     )
 
 
-def _sample(word: str) -> _Sample:
+def _sample(word: str, folder: str) -> _Sample:
     """What is compared: a fetch, and converters behind commas."""
     name = re.split("[(,]", word)[0]
     if name not in FETCHES or not RULES & FETCHES[name].scope:
@@ -131,7 +131,7 @@ def _sample(word: str) -> _Sample:
         arguments = given(fetch.argument, calls.fetch.arguments)
         if fetch.argument is Argument.ENTRY:
             entry_asked(name, arguments)
-        converters, kind = converters_of(fetch.type, calls.converters)
+        converters, kind = converters_of(fetch.type, calls.converters, folder)
     except ConfigError as error:
         raise ConfigError(f"{error} in ACL expression '{word}'") from error
     _check_arguments(word, fetch, arguments)
@@ -162,7 +162,8 @@ class _Flags:
         self._folder = folder
         self._matcher: Matcher | None = None
         self._insensitive = False
-        self._readers: dict[bool, ListReader] = {}
+        self._mapped = False  # by `-M`: files have values
+        self._readers: dict[tuple[bool, bool], ListReader] = {}
 
     @property
     def matcher(self) -> Matcher:
@@ -193,7 +194,7 @@ class _Flags:
                 _check_number(words[0] if words else "")
                 words = words[1:]
             elif flag == "-M":
-                raise ConfigError("'-M' (maps) is not supported yet")
+                self._mapped = True
             elif flag == "--":
                 self.ended = True
             elif flag != "-n":  # names are never resolved here
@@ -203,19 +204,23 @@ class _Flags:
                 )
         return words
 
-    def lists(self, patterns: tuple[str, ...]) -> dict[bool, ListReader]:
-        """The lists by whether case is ignored, after the patterns of the line were added."""
+    def lists(self, patterns: tuple[str, ...]) -> Iterator[tuple[bool, ListReader]]:
+        """Whether case is ignored, and a list, after the patterns of the line were added."""
         if patterns or not self._readers:
-            self._reader().add(patterns)
-        return self._readers
+            self._reader(mapped=False).add(patterns)
+        for (insensitive, _), reader in self._readers.items():
+            yield insensitive, reader
 
-    def _reader(self) -> ListReader:
+    def _reader(self, *, mapped: bool) -> ListReader:
         insensitive = self._insensitive and self.matcher in _OF_TEXTS
-        if insensitive not in self._readers:
-            self._readers[insensitive] = ListReader(
-                self.matcher, insensitive=insensitive, dotted=self._dotted
+        if (insensitive, mapped) not in self._readers:
+            self._readers[insensitive, mapped] = ListReader(
+                self.matcher,
+                insensitive=insensitive,
+                dotted=self._dotted,
+                gives=MapType.TEXT if mapped else None,
             )
-        return self._readers[insensitive]
+        return self._readers[insensitive, mapped]
 
     def _method(self, words: tuple[str, ...]) -> Matcher:
         name = words[0] if words else ""
@@ -240,7 +245,8 @@ class _Flags:
             raise ConfigError(f"matching method '{self.matcher.value}' takes no pattern (got '-f')")
         if self._dotted:
             raise ConfigError("'-f' takes no versions yet: write numbers, and '-m int' before it")
-        self._reader().add_file(str(Path(self._folder, path)) if path else "")
+        reader = self._reader(mapped=self._mapped)
+        reader.add_file(str(Path(self._folder, path)) if path else "")
         self.of_file = True
 
 

@@ -47,9 +47,15 @@ class ValueReader:
     `needs_http`: something in a format was of the kind that HAProxy warns of in mode tcp.
     """
 
-    def __init__(self, scope: Scope, environment: Mapping[str, str], status: str = "-1") -> None:
-        """`status`: that of the answer, as `%ST` tells it; unknown for a redirect."""
+    def __init__(
+        self, scope: Scope, environment: Mapping[str, str], status: str = "-1", folder: str = ""
+    ) -> None:
+        """`status`: that of the answer, as `%ST` tells it; unknown for a redirect.
+
+        The paths of maps begin in `folder`.
+        """
         self._scope = scope
+        self._folder = folder
         self._environment = environment
         self._status = status
         self._answers = scope is Scope.ANSWER
@@ -63,7 +69,8 @@ class ValueReader:
         """The same, and what it gives; raises ConfigError."""
         calls = whole_calls(text)
         value = self._value(calls)
-        return value, converters_of(FETCHES[calls.fetch.name].type, calls.converters)[1]
+        given = FETCHES[calls.fetch.name].type
+        return value, converters_of(given, calls.converters, self._folder)[1]
 
     def format(self, text: str) -> Format:
         """The parts of a format; raises ConfigError."""
@@ -153,7 +160,7 @@ class ValueReader:
         words = given(fetch.argument, arguments)
         live = fetch.live if self._scope & Scope.CONTENT else ""
         fields = {"fetch": live or fetch.name, **reader.read(fetch.argument, words)}
-        converters, _ = converters_of(fetch.type, calls.converters)
+        converters, _ = converters_of(fetch.type, calls.converters, self._folder)
         return Value(**fields, converters=tuple(_following(each, name) for each in converters))
 
 

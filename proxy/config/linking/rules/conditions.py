@@ -19,6 +19,7 @@ from proxy.config.lines.rules.table_words import entry_asked, entry_numbers
 from proxy.config.linking.rules.table_names import TableLinker, refuse_tables
 from proxy.config.model.http import AuthQuestion
 from proxy.config.model.rules import (
+    Converter,
     Format,
     FormatPart,
     FormatText,
@@ -47,6 +48,15 @@ class ListTable:
     def number(self, packed: bytes) -> int:
         """The number of a list; -1 for none."""
         return self._numbers.setdefault(packed, len(self._numbers)) if packed else -1
+
+    def linked(self, converters: tuple[Converter, ...]) -> tuple[Converter, ...]:
+        """The same converters, with the numbers of their maps."""
+        return tuple(
+            msgspec.structs.replace(each, content=b"", patterns=self.number(each.content))
+            if each.content
+            else each
+            for each in converters
+        )
 
     @property
     def every(self) -> tuple[bytes, ...]:
@@ -116,7 +126,7 @@ class ConditionLinker:
             insensitive=expression.insensitive,
             patterns=self._directory.lists.number(expression.patterns),
             pattern=next(iter(expression.words), ""),
-            converters=converters,
+            converters=self._directory.lists.linked(converters),
         )
         if expression.fetch == "http_auth_group":  # its patterns are part of the question
             return Term("http_auth", Matcher.BOOL, then, otherwise, numbers=fields["numbers"])
@@ -256,6 +266,9 @@ class ValueLinker:
         """A value with all numbers; ConfigError."""
         if value is None:
             return None
+        if any(each.content for each in value.converters):
+            linked = self._directory.lists.linked(value.converters)
+            value = msgspec.structs.replace(value, converters=linked)
         refuse_tables(value.converters)
         constant = constant_fields(value.fetch, self._name, self._directory)
         if constant:

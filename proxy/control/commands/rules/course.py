@@ -39,6 +39,8 @@ class Destinations:
 
     def deed(self, rule: Rule) -> str:
         """What a rule does, where it is more than its action."""
+        if rule.form:
+            return "chooses the backend of the name that it says"
         if rule.action is RuleAction.USE_BACKEND:
             known = 0 <= rule.target < len(self.backends)
             return f"chooses {self.backends[rule.target].name}" if known else "chooses no backend"
@@ -204,6 +206,10 @@ class Course:
             stage, decides = self._proxy.rules.backends, self._targets.decides
             found = self._rulings.findings(stage, told, decides) or []
             self._tell("backend", found, "no rule acts")
+        said = [part.value.fetch for each in found for part in each.rule.form if part.value]
+        if said:
+            self._open.update(dict.fromkeys(said))
+            return None, "has no backend yet"
         targets = [each.rule.target for each in found]
         if not found or found[-1].open:
             targets.append(-1 if default is None else default)

@@ -14,6 +14,7 @@ from proxy.config.lines.rules.values import ValueReader
 from proxy.config.lines.table import Statement
 from proxy.config.model.rules import RuleAction, Value
 from proxy.config.text.messages import ConfigError
+from proxy.config.text.pem import full_path
 from shm.tables.shape import TableData, data_number
 
 _TRACK = re.compile(r"track-sc([0-9]+)")
@@ -53,7 +54,8 @@ def counter_action(statement: Statement, stage: str, words: list[str]) -> Counte
 
     Raises ConfigError.
     """
-    reader = ValueReader(_SCOPES[stage], statement.context.environment)
+    folder = full_path("", "", statement.context, statement.origin)
+    reader = ValueReader(_SCOPES[stage], statement.context.environment, folder=folder)
     action, *rest = words
     track = _TRACK.fullmatch(action)
     if track:

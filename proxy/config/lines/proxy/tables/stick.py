@@ -11,6 +11,7 @@ from proxy.config.lines.table import Statement
 from proxy.config.model.rules import RuleAction, Value
 from proxy.config.rule_drafts import ConnectionRuleDraft
 from proxy.config.text.messages import ConfigError
+from proxy.config.text.pem import full_path
 
 _ACTIONS = {
     "on": RuleAction.STICK_ON,
@@ -51,6 +52,10 @@ def stick(statement: Statement, draft: ProxyDraft) -> None:
 
 def _key(text: str, statement: Statement) -> tuple[Value, SampleType]:
     try:
-        return ValueReader(Scope.CONTENT | Scope.BACKEND, statement.context.environment).typed(text)
+        folder = full_path("", "", statement.context, statement.origin)
+        reader = ValueReader(
+            Scope.CONTENT | Scope.BACKEND, statement.context.environment, folder=folder
+        )
+        return reader.typed(text)
     except ConfigError as error:
         raise ConfigError(f"'stick': {error}") from error

@@ -1,0 +1,1 @@
+"""Which pattern of a list a sample has, and what a map gives for it."""

@@ -1,0 +1,42 @@
+# The converters that look up in a map (manual section 7.3.1, `map`). Pure.
+
+from libc.stddef cimport size_t
+from libc.stdint cimport uint8_t
+from libc.string cimport memchr, memcpy
+
+from proxy.lists.layout cimport Record, value_at
+from proxy.rules.codes cimport *
+from proxy.rules.maps.found cimport pattern_found
+from proxy.rules.match cimport suits
+from proxy.rules.sample cimport as_address, as_number, set_number, set_text
+from proxy.rules.types cimport Sample, Scratch, Step
+
+
+cdef inline bint value_given(
+        Sample *sample, const char *text, size_t length, int gives) noexcept nogil:
+    """Make a sample of the text of a value."""
+    cdef const char *bits
+    set_text(sample, text, length)
+    if gives == MAP_TEXT:
+        return True
+    if gives == MAP_NUMBER:
+        return as_number(sample) or set_number(sample, 0)
+    bits = <const char *>memchr(text, c"/", length) if length else NULL
+    if bits != NULL:
+        sample.length = <size_t>(bits - text)
+    return as_address(sample)
+
+
+cdef inline bint looked_up(const Step *step, Scratch *scratch, Sample *sample) noexcept nogil:
+    """The value that a map has for the sample, or the default."""
+    cdef const Record *found
+    cdef const char *text
+    cdef size_t length
+    if not suits(sample, scratch, <uint8_t>step.numbers[0]):
+        return False
+    found = pattern_found(step.patterns, <uint8_t>step.numbers[0], sample)
+    if found != NULL:
+        text = value_at(step.patterns.head, found, &length)
+        return value_given(sample, text, length, <int>step.numbers[1])
+    return step.numbers[2] != 0 and value_given(
+        sample, step.text, step.length, <int>step.numbers[1])
