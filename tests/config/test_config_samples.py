@@ -15,6 +15,7 @@ import pytest
 from proxy.config.lines.rules.converters import CONVERTERS, converters_of
 from proxy.config.lines.rules.expression import parse_expression
 from proxy.config.lines.rules.fetches import FETCHES, RULES, SampleType, Scope
+from proxy.config.lines.rules.maps import MAPS
 from proxy.config.model.settings import Origin
 from proxy.config.text.calls import Call
 from proxy.config.text.messages import ConfigError
@@ -50,7 +51,7 @@ def of_fetch(name: str) -> str:
 
 
 def of_converter(name: str) -> str:
-    if name in CONVERTERS:
+    if name in CONVERTERS or name in MAPS:
         return "works"
     with pytest.raises(ConfigError) as refused:
         converters_of(SampleType.TEXT, [Call(name, None)])
