@@ -4,6 +4,7 @@ Whatever else the program needs is imported after that: a reload or soft stop th
 meanwhile would end it, because no handler of these signals is set yet.
 """
 
+import errno
 import os
 import signal
 import sys
@@ -31,7 +32,8 @@ def load() -> Callable[[list[str]], int] | None:
         from proxy.cli import run  # noqa: PLC0415 - after the signals
     except Exception as error:  # as a SystemError of the interpreter, for lack of memory
         reason = str(error) or "out of memory"
-        if isinstance(error, ImportError):  # a library that has no room to be mapped is one, too
+        # a library that has no room to be mapped is an ImportError, too
+        if isinstance(error, ImportError) or getattr(error, "errno", None) == errno.ENOMEM:
             reason += ": allow more memory, or install the program anew"
         say(f"[ALERT]    ({os.getpid()}) : cannot start: {type(error).__name__}: {reason}\n")
         return None

@@ -176,7 +176,7 @@ def test_an_acl_without_patterns_never_matches_and_is_warned_of() -> None:
 
 def test_a_pattern_that_nothing_is_compared_with_is_warned_of() -> None:
     for line in ("always_true 0", "path -m found /x"):
-        [(place, text)] = said(
+        (place, text), *_ = said(
             load_text(f"{STATS}    stats enable\n    acl a {line}\n"), Severity.WARNING
         )
         assert (place, f"'{line.split()[-1]}' is not looked at" in text) == (6, True)

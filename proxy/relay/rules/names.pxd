@@ -1,7 +1,7 @@
 # Backends by the names that formats say (`use_backend %[...]`): a hash that is made at load.
 #
-# At least half of its places are free. What clients send is only looked up, so that the names of the
-# configuration alone decide how many places a look passes.
+# At least half of its places are free. What clients send is only looked up, so that the names of
+# the configuration alone decide how many places a look passes.
 
 from libc.stddef cimport size_t
 from libc.stdint cimport uint64_t

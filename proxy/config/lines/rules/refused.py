@@ -24,7 +24,8 @@ _BY_NAME = {
     **dict.fromkeys(("url_ip", "url_port", "urlp_val", "http_first_req", "cookie"), _HTTP),
     **dict.fromkeys(("resp_ver", "req_ver", "hdr_ip", "hdr_val"), _HTTP),
 }
-_BY_BEGINNING = {
+_BY_BEGINNING: dict[str, str | None] = {
+    "req.ssl_": None,  # of a client's hello: the manual has no other
     "ssl_": _TLS,
     "51d.": _BUILT,
     "internal.": "it is for those that develop HAProxy",
