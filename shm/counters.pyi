@@ -23,6 +23,7 @@ class WorkerFields(TypedDict):
     schedule_builds: int
     slot_refreshes: int
     inspections_cut: int
+    variables_lost: int
     terminations: list[int]
 
 class CounterReader:

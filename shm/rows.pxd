@@ -25,7 +25,8 @@ cdef struct WorkerCounters:
     uint64_t slot_refreshes  # slot views decoded again
     uint64_t pick_looks  # servers, blocks of servers and ring nodes read to pick servers
     uint64_t inspections_cut  # clients judged before their bytes were there, for lack of room
-    uint64_t terminations[64]  # sessions ended, by termination state (relay/state/termination.py)
+    uint64_t terminations[63]  # sessions ended, by termination state (relay/state/termination.py)
+    uint64_t variables_lost  # that found no room, or no memory
 
 cdef struct FrontendCounters:
     uint64_t sessions_total

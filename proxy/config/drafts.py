@@ -7,6 +7,7 @@ immutable settings from the drafts once every section is known.
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 
 import msgspec
 
@@ -117,6 +118,7 @@ class GlobalDraft(msgspec.Struct):
     quiet: bool = False
     zero_warning: bool = False
     programs: ProgramRights = ProgramRights()
+    variable_bytes: tuple[int, int, int, int, int] = (0, 0, 0, 0, 0)
     server_state_file: str | None = None  # as written
     server_state_base: str | None = None  # as written
     splice: bool = True  # `nosplice` of the whole process
@@ -249,6 +251,8 @@ class LogFormatDraft(msgspec.Struct, frozen=True):
 
     text: str
     origin: Origin
+    environment: Mapping[str, str] = {}
+    folder: str = ""  # where the paths of maps begin
 
 
 class ServerStateSource(enum.Enum):
@@ -289,6 +293,8 @@ class ProxyDraft(msgspec.Struct):
     switched_backend: str | None = None  # of a first `use_backend` without a condition
     switched_backend_origin: Origin | None = None
     rules: ConnectionRulesDraft = ConnectionRulesDraft()
+    answer_captures: int = 0  # by `declare capture response`: nothing gets into them
+    captures: int = 0  # of clients' bytes, by `declare capture` and `tcp-request content capture`
     table: TableDraft | None = None
     balance: Balance = Balance.ROUNDROBIN
     random_draws: int = RANDOM_DRAWS_DEFAULT

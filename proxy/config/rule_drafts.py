@@ -20,12 +20,14 @@ class ConnectionRuleDraft(msgspec.Struct, frozen=True):
     action: RuleAction
     line: RuleLine
     condition: tuple[str, ...] = ()
-    target: str = ""  # the name of a backend, of a server, or of a table
-    key: Value | None = None  # of the table's entry; of a tag the value
+    target: str = ""  # the name of a backend, of a server, of a table, or of a variable
+    key: Value | None = None  # of the table's entry; of a tag or a variable the value
     key_type: str = ""  # what the key is: a SampleType
     tracked: int = 0  # which of the entries that a session follows
     data: int = 0  # of that entry: as shape.py numbers it
-    form: Format = ()  # what says the name of the backend, instead of `target`
+    form: Format = ()  # what says the name of the backend, or the value of the variable
+    when: int = 0  # conditions of `set-var`: bits of a Rule
+    length: int = 0  # of what is captured
 
 
 class TableDraft(msgspec.Struct, frozen=True):

@@ -33,6 +33,7 @@ from proxy.relay.state.types cimport (
     STATE_ACCEPTED, STATE_HEADER, WRITABLE, Engine, Limit, Listener, Session)
 from proxy.relay.tables.tracking cimport tracks_leave
 from proxy.rules.types cimport Tracks
+from proxy.rules.variables.memory cimport variables_free
 from shm.atomics cimport count, fence_full, load32_acquire
 from shm.layout cimport OWNER_CLOSES
 
@@ -180,6 +181,7 @@ cdef inline int client_accepted(
         return ACCEPT_MORE
     if tracks != NULL:
         tracks_leave(engine, tracks)
+    variables_free(engine.judge.room, &engine.carried)
     client_place_give(engine, listener)
     accept_overload(engine)
     return ACCEPT_STOPPED

@@ -54,8 +54,7 @@ cdef class Relay:
         if worker >= runtime.workers:
             raise IndexError(f"worker {worker} of {runtime.workers}")
         self.access_logs = AccessLogs(runtime)
-        self.rulesets = Rulesets(
-            self.segment, worker, runtime.settings.proxies, runtime.settings.lists)
+        self.rulesets = Rulesets(self.segment, worker, runtime.settings)
         engine_fill(
             &self.engine, self.segment, runtime, self.capacity, self.access_logs, self.rulesets,
             worker)

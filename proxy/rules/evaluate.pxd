@@ -7,7 +7,6 @@ from proxy.rules.check cimport check_fetch
 from proxy.rules.codes cimport *
 from proxy.rules.connection.fetch cimport further_fetch
 from proxy.rules.content.fetch cimport content_fetch
-from proxy.rules.convert cimport converted
 from proxy.rules.http cimport (
     base_sample, header_count, header_fetch, parameter_sample, path_query_sample, path_sample,
     query_sample, span, version_sample)
@@ -22,6 +21,8 @@ from proxy.rules.tables.fetch cimport table_fetch
 from proxy.rules.types cimport (
     ACCEPTED, HOLDS, HOLDS_NOT, SAMPLE_NONE, UNDECIDED, Call, Context, HttpView, Patterns, Sample,
     Scratch, Step, Term)
+from proxy.rules.variables.memory cimport variable_sample
+from proxy.rules.variables.steps cimport step_run
 
 
 cdef inline bint request_line_fetch(
@@ -108,6 +109,8 @@ cdef inline bint constant_fetch(
         return set_number(sample, context.process)
     if call.fetch != FETCH_VARIABLE:
         return moment_fetch(call, context.scratch, sample)
+    if context.kept != NULL and variable_sample(context.kept[0], variable, sample):
+        return True
     if variable < context.variable_count and context.variables[variable].type != SAMPLE_NONE:
         sample[0] = context.variables[variable]
         sample.more = False
@@ -162,7 +165,7 @@ cdef inline bint all_converted(
         if CONVERT_FURTHER > step.convert >= CONVERT_IN_TABLE:
             if not table_converted(context, step, sample):
                 return False
-        elif not converted(step, context.scratch, sample):
+        elif not step_run(context, step, sample):
             return False
     return True
 

@@ -34,3 +34,12 @@ cdef class Conditions(Program):
     cdef Scratch *scratch
 
     cdef int set_term(self, Term *target, object term, int32_t first) except -1
+
+cdef class Phrases(Program):
+    cdef Call *calls
+    cdef uint32_t call_count
+    cdef Part *parts
+    cdef uint32_t part_count
+
+    cdef const Call *add(self, object value) except NULL
+    cdef const Part *add_format(self, object form) except NULL

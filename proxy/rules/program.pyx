@@ -1,7 +1,7 @@
 """Compiled conditions of one process: flat C arrays made of the settings, and their evaluation.
 
 Owns the memory of the arrays and the correspondence of names with the numbers of codes.pxd. What a
-condition means is evaluate.pxd; formats.pyx has formats and values.
+condition means is evaluate.pxd; formats.pyx has the formats and values of checks and answers.
 """
 
 import ipaddress
@@ -91,6 +91,7 @@ CONVERTERS = {
     "ipmask": CONVERT_MASK, "ltime": CONVERT_LOCAL_TIME, "utime": CONVERT_UTC_TIME,
     "djb2": CONVERT_DJB2, "sdbm": CONVERT_SDBM, "wt6": CONVERT_WT6, "crc32": CONVERT_CRC32,
     "crc32c": CONVERT_CRC32C, "xxh32": CONVERT_XXH32, "xxh64": CONVERT_XXH64,
+    "concat": CONVERT_CONCAT, "strcmp": CONVERT_STRCMP,
     "in_table": CONVERT_IN_TABLE, "entry_value": CONVERT_ENTRY_VALUE,
     "entry_kilobytes": CONVERT_ENTRY_KILOBYTES, "entry_trackers": CONVERT_ENTRY_TRACKERS,
     "iif": CONVERT_CHOICE, "ltrim": CONVERT_TRIM_LEFT, "rtrim": CONVERT_TRIM_RIGHT,
@@ -167,6 +168,7 @@ cdef int look_at(
         content.bytes = PyBytes_AS_STRING(first)
         content.length = PyBytes_GET_SIZE(first)
         content.from_server = False
+        content.hello.known = content.hello.named = False
         context.content = content
     if method is not None:
         http.method = PyBytes_AS_STRING(method)
@@ -333,3 +335,36 @@ cdef class Conditions(Program):
         context.scratch = self.scratch
         return HOLDS == condition_judged(
             &context, self.terms, self.patterns, self.firsts[number])
+
+
+cdef class Phrases(Program):
+    """Values and formats of one relay, run where they stand, in the order in which they are added.
+
+    Raises MemoryError.
+    """
+
+    def __init__(self, Segment segment, values, formats, lists) -> None:
+        """Make room for all of these; `lists` are those of the settings."""
+        parts = [part for form in formats for part in form]
+        said = [part.value for part in parts if part.value is not None]
+        self.begin(segment, sum(len(value.converters) for value in (*values, *said)), lists)
+        self.calls = <Call *>zeroed(len(values), sizeof(Call))
+        self.parts = <Part *>zeroed(len(parts), sizeof(Part))
+
+    def __dealloc__(self):
+        free(self.calls)
+        free(self.parts)
+
+    cdef const Call *add(self, object value) except NULL:
+        cdef Call *target = &self.calls[self.call_count]
+        self.set_call(target, value)
+        self.call_count += 1
+        return target
+
+    cdef const Part *add_format(self, object form) except NULL:
+        """The first of its parts."""
+        cdef const Part *first = &self.parts[self.part_count]
+        for piece in form:
+            self.set_part(&self.parts[self.part_count], piece)
+            self.part_count += 1
+        return first

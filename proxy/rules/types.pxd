@@ -111,10 +111,45 @@ cdef struct CheckView:  # what a health check has seen; the texts are the caller
     int32_t status  # of an answer by HTTP; -1: there is none
     HttpView answer  # its header lines
 
+cdef struct HelloMemo:  # where the client's hello has what rules ask for, once one has asked
+    uint8_t known
+    uint8_t unsettled  # it is not whole yet
+    uint8_t begins  # it is whole, and has extensions: they begin here
+    uint8_t named  # 1: the server name is there; 2: there is none
+    const uint8_t *at
+    size_t record
+    size_t left
+    const uint8_t *name_at
+    size_t name_record
+    size_t name_left
+
 cdef struct ContentView:  # the bytes of one side, from the first that was not passed on
     const char *bytes
     size_t length
     bint from_server
+    HelloMemo hello
+
+cdef struct Variable:
+    uint8_t known  # a rule has set it, perhaps to nothing
+    uint8_t type
+    uint8_t family
+    uint8_t truth
+    uint8_t binary
+    uint32_t length
+    int64_t number
+    uint8_t address[16]
+    char *text  # its own memory
+
+cdef struct Variables:  # of one session; the allocation ends with them
+    uint32_t count
+    uint64_t used[4]  # bytes, by level (variables/memory.pxd)
+    Variable values[1]
+
+cdef struct VariableRoom:  # of one relay
+    uint32_t count  # of the variables that a session may have
+    uint8_t *scopes  # by number: the level that limits it, and those above
+    uint64_t most[4]  # bytes, by level; 0: no limit
+    uint64_t used  # by all sessions
 
 cdef enum:
     TRACKED_MAX = 3  # entries that one session follows, as HAProxy's
@@ -185,7 +220,8 @@ cdef struct Context:  # what the fetches look at; a part that is not there gives
     uint16_t front_port
     uint64_t authorised  # bit N: the answer to the section's question N
     const CheckView *check
-    const Sample *variables  # by their number
+    const Sample *variables  # of a check, by their number
+    Variables **kept  # of a session; NULL: it can have none
     uint32_t variable_count
     uint32_t process  # id of the process, as logs have it
     Scratch *scratch  # NULL: converters that make texts give none

@@ -9,7 +9,7 @@ import signal
 import socket
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 from urllib.request import urlopen
@@ -46,6 +46,9 @@ LINES = (
     "stick match src if { src 127.0.0.5 }",
     "stick store-request src if { src 127.0.0.5 }",
     "tcp-response content accept unless { src 127.0.0.99 }",
+    "tcp-request content set-var(txn.said) req.payload(0,4)",
+    "tcp-request content capture req.payload(0,4) len 4",
+    "tcp-request content unset-var(txn.said) if { src 127.0.0.1 }",
 )
 SERVERS = "  server a <a>\n  server b <b>\n  server away <a> disabled\n"
 MOVED = (LINES[0], "tcp-request connection reject if { src 127.0.0.10 }", *LINES[1:])
@@ -60,7 +63,7 @@ class Kind(NamedTuple):
     served: bool
 
 
-PASS, MATCH, STORE, ANSWERED = LINES[4], *LINES[11:]
+PASS, MATCH, STORE, ANSWERED = LINES[4], *LINES[11:14]
 KINDS = (
     Kind("127.0.0.9", b"pass", (LINES[0],), False),
     Kind("127.0.0.8", b"pass", (LINES[1],), False),
@@ -68,7 +71,7 @@ KINDS = (
     Kind("127.0.0.1", b"pass", (LINES[4], ANSWERED), True),
     Kind("127.0.0.7", b"pass", (LINES[4], LINES[7]), True),
     Kind("127.0.0.6", b"pass", (LINES[4], LINES[9], ANSWERED), True),
-    Kind("127.0.0.1", b"else", (ANSWERED,), True),
+    Kind("127.0.0.1", b"else", (ANSWERED, *LINES[14:]), True),
     Kind("127.0.0.8", b"else", (LINES[1],), False),
 )
 
@@ -218,3 +221,27 @@ def test_each_rule_has_a_row_and_a_series(edge: Edge, seed: int) -> None:
     ruling = (line for line in LINES if re.match("tcp-re|use|stick (m|s)", line))
     assert texts == Counter(line for line in ruling if "inspect-delay" not in line)
     assert edge.metric() == {(row[0], row[1], row[5]): float(row[2]) for row in rows}
+
+
+def test_what_waits_is_not_counted(tmp_path: Path) -> None:
+    noted = "tcp-request content set-var(txn.any) src"
+    waiting = "tcp-request content capture req.payload(0,8) len 8"
+    with closing(NamedBackend("127.61.0.1", 0)) as backend:
+        port = free_port()
+        text = f"{HEAD}listen edge\n  bind 127.0.0.1:{port}\n  tcp-request inspect-delay 30s\n"
+        text += f"  {noted}\n  {waiting}\n  server a {backend.address}:{backend.port}\n"
+        with Program(tmp_path, text) as program:
+
+            def hits() -> dict[str, int]:
+                lines = program.ask("show rules").strip().splitlines()[1:]
+                rows = [line.split(" ", 5) for line in lines]
+                return {row[5]: int(row[2]) for row in rows}
+
+            with socket.create_connection(("127.0.0.1", port)) as client:
+                client.settimeout(PATIENCE_SECONDS)
+                client.sendall(b"four")
+                wait_for(lambda: hits()[noted] == 1, PATIENCE_SECONDS, "the rules have looked")
+                assert hits() == {noted: 1, waiting: 0}
+                client.sendall(b"more")
+                assert client.recv(64)
+                assert hits() == {noted: 1, waiting: 1}, "and what is behind is not done again"

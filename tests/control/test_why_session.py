@@ -160,6 +160,14 @@ frontend either
   bind 127.0.0.5:{port}
   use_backend one if {{ src_port 1000 }}
   default_backend one
+frontend noting
+  bind 127.0.0.8:{port}
+  tcp-request connection set-var(sess.from) src
+  tcp-request inspect-delay 9s
+  tcp-request content capture req.ssl_sni len 99
+  use_backend two if {{ src 127.0.0.9 }} {{ var(sess.from) -m found }}
+  use_backend two if {{ src 127.0.0.0/29 }} {{ req.ssl_sni two.test }}
+  default_backend one
 backend one
   use-server away if {{ src 127.0.0.6 }}
   use-server b if {{ src 127.0.0.6 }}
@@ -242,6 +250,16 @@ def test_what_is_not_told_is_named(listed: Listed) -> None:
     )
 
 
+def test_rules_that_note_something_decide_nothing(listed: Listed) -> None:
+    noted = listed.place("tcp-request connection set-var(sess.from) src")
+    captured = listed.place("tcp-request content capture req.ssl_sni len 99")
+    [verdict, *lines] = listed.says("127.0.0.1 frontend=noting sni=two.test")
+    assert verdict.startswith("noting: goes to two by "), "the capture waits for the name"
+    assert lines[0].startswith(f"  connection  : {noted} set-var: ")
+    assert lines[1].startswith(f"  content     : {captured} capture: ")
+    assert listed.says("127.0.0.9 frontend=noting sni=two.test")[0] == "noting: depends on var."
+
+
 def test_a_header_names_the_client(listed: Listed) -> None:
     assert listed.says("127.0.0.1 frontend=headed")[0] == "headed: depends on src."
     [_, connection, session] = listed.says("127.0.0.8 frontend=headed")
@@ -279,4 +297,11 @@ def test_a_question_counts_nothing_and_errors_are_told(listed: Listed) -> None:
     ):
         assert listed.says(words) == [said], words
     both = [line for line in listed.says("127.0.0.9") if not line.startswith(" ")]
-    assert [line.partition(":")[0] for line in both] == ["edge", "headed", "hasty", "own", "either"]
+    assert [line.partition(":")[0] for line in both] == [
+        "edge",
+        "headed",
+        "hasty",
+        "own",
+        "either",
+        "noting",
+    ]

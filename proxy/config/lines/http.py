@@ -19,7 +19,7 @@ from proxy.config.lines.shapes import (
     ArgumentShape,
     one_of,
 )
-from proxy.config.lines.table import Prefix, Statement, Table, Treatment, Word
+from proxy.config.lines.table import Prefix, Statement, Table, Treatment, Word, works
 from proxy.config.lines.wrong_side import side_of_option, side_of_word
 from proxy.config.text.messages import ConfigError
 from proxy.config.text.pem import full_path
@@ -132,6 +132,18 @@ def _capture(statement: Statement, draft: ProxyDraft) -> None:
     note(statement, draft, "'capture'", warning, side=side_of_word("capture"))
 
 
+def _declare(statement: Statement, draft: ProxyDraft) -> None:
+    """A place for what is captured: log lines tell it, and nothing here fills it."""
+    if draft.kind is ProxyKind.DEFAULTS:
+        raise ConfigError("'declare' not available in default section")
+    if not draft.kind.accepts:
+        raise ConfigError("'declare' only available in frontend or listen section")
+    if statement.arguments[1] == "request":
+        draft.captures += 1
+    else:
+        draft.answer_captures += 1
+
+
 def _redirect(statement: Statement, draft: ProxyDraft) -> None:
     if draft.kind is ProxyKind.DEFAULTS:
         raise ConfigError("'redirect' not allowed in 'defaults' section.")
@@ -168,15 +180,15 @@ _SILENT: dict[str, ArgumentShape | None] = {
     "unique-id-format": ONE,
     "unique-id-header": ONE_LENIENT,
     "max-keep-alive-queue": NUMBER_LENIENT,
-    "declare": ArgumentShape(
-        4,
-        4,
-        lenient=True,
-        form="capture (request|response) len [0-9]+",
-        expected="'capture request|response len <number>'",
-        joined=True,
-    ),
 }
+_DECLARE = ArgumentShape(
+    4,
+    4,
+    lenient=True,
+    form="capture (request|response) len [0-9]+",
+    expected="'capture request|response len <number>'",
+    joined=True,
+)
 _COOKIE = ArgumentShape(
     least=1,
     before=1,
@@ -206,6 +218,7 @@ HTTP_WORDS: Table[ProxyDraft] = {
     "capture": Word(Treatment.HTTP_ONLY, _capture),
     "cookie": _word("cookie", _NEEDS, shape=_COOKIE),
     "monitor-uri": Word(Treatment.HTTP_ONLY, _monitor_uri),
+    "declare": works(_declare, shape=_DECLARE),
     "errorfile": Word(Treatment.HTTP_ONLY, _error_file, shape=TWO_LENIENT),
     **{name: _word(name, shape=shape) for name, shape in _SILENT.items()},
 }

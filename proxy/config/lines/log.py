@@ -13,6 +13,7 @@ from proxy.config.model.settings import Endpoint, LogTarget, SocketFamily
 from proxy.config.text.addresses import parse_address, single_endpoint
 from proxy.config.text.context import Context
 from proxy.config.text.messages import ConfigError
+from proxy.config.text.pem import full_path
 from proxy.config.text.suggest import hint
 from proxy.config.text.units import parse_number
 from shm.log_level import LogLevel
@@ -65,7 +66,12 @@ def log_format(statement: Statement, draft: ProxyDraft) -> None:
 def set_log_format(statement: Statement, draft: ProxyDraft, text: str = TCP_FORMAT) -> None:
     """Replace the format, or the HTTP log, of an earlier line or of `defaults`."""
     forget(draft, *HTTP_LOG_LABELS)
-    draft.log_format = LogFormatDraft(text, statement.origin)
+    draft.log_format = LogFormatDraft(
+        text,
+        statement.origin,
+        statement.context.environment,
+        full_path("", "", statement.context, statement.origin),
+    )
 
 
 def log_tag(statement: Statement, draft: ProxyDraft) -> None:

@@ -5,14 +5,19 @@ Owns the rule that several spaces are one, and which variables exist; the gramma
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from proxy.config.lines.rules.arguments import integer
+from proxy.config.lines.rules.converters import converters_of
+from proxy.config.lines.rules.fetches import FETCHES as RULE_FETCHES
+from proxy.config.lines.rules.fetches import SampleType, Scope
+from proxy.config.lines.rules.values import ValueReader
+from proxy.config.model.rules import Value
 from proxy.config.model.settings import LogItem
 from proxy.config.text.format import UNKNOWN, Alias, Bracket, Text, format_pieces
 from proxy.config.text.messages import ConfigError
-from proxy.config.text.suggest import hint
-from proxy.config.text.units import parse_number
 
 TCP_FORMAT = "%ci:%cp [%t] %ft %b/%s %Tw/%Tc/%Tt %B %ts %ac/%fc/%bc/%sc/%rc %sq/%bq"
-INTEGER_MAX = 9_223_372_036_854_775_807
 
 VARIABLES = frozenset(
     (
@@ -35,10 +40,21 @@ FETCHES = frozenset(
     )
 )
 CONSTANTS = frozenset(("str", "int"))  # fetches that are known at load
+_BYTES = Scope.CONTENT | Scope.RESPONSE
+_ELSEWHERE = Scope.LOG | Scope.CONNECTION  # what is there without bytes
+_TEXT, _NUMBER, _ADDRESS = SampleType.TEXT, SampleType.NUMBER, SampleType.ADDRESS
+_OF_SESSION = {  # what converters may begin with that only the log knows
+    **dict.fromkeys(("fe_name", "be_name", "srv_name", "so_name"), _TEXT),
+    **dict.fromkeys(("fe_id", "be_id", "srv_id", "so_id"), _NUMBER),
+    **dict.fromkeys(("bc_src", "bc_dst"), _ADDRESS),
+    **dict.fromkeys(("bc_src_port", "bc_dst_port"), _NUMBER),
+}
 
 
-def parse_log_format(text: str) -> tuple[LogItem, ...]:
-    """The items of a format; ConfigError for one with an error."""
+def parse_log_format(
+    text: str, environment: Mapping[str, str] = {}, folder: str = ""
+) -> tuple[LogItem, ...]:
+    """The items of a format; ConfigError for one with an error. Paths begin in `folder`."""
     items: list[LogItem] = []
     for piece in format_pieces(text):
         if isinstance(piece, Text):
@@ -48,7 +64,7 @@ def parse_log_format(text: str) -> tuple[LogItem, ...]:
         elif isinstance(piece, Alias):
             items.append(_item(_variable(piece.name), "", piece.flags))
         else:
-            items.append(_fetch(piece))
+            items.append(_fetch(piece, environment, folder))
     return tuple(items)
 
 
@@ -70,29 +86,45 @@ def _variable(name: str) -> str:
     return name
 
 
-def _fetch(piece: Bracket) -> LogItem:
-    """`%[name]`, `%[name(argument)]`: no converters."""
-    name, arguments = piece.calls.fetch
-    if name not in FETCHES and name not in CONSTANTS:
-        known = hint(name, FETCHES | CONSTANTS)
-        raise ConfigError(
-            f"'%[{piece.text}]' is not supported: Millrace's log-format has "
-            f"{', '.join(sorted(FETCHES | CONSTANTS))}{known}"
-        )
-    if piece.calls.converters:
-        raise ConfigError(f"'%[{name},...]' is not supported: log-format has no converters")
+def _fetch(piece: Bracket, environment: Mapping[str, str], folder: str) -> LogItem:
+    """`%[...]`: a name that a step writes, or an expression."""
+    (name, arguments), converters = piece.calls
+    if name in _OF_SESSION and (converters or name not in FETCHES):
+        found, _ = converters_of(_OF_SESSION[name], converters, folder)
+        _check_alone(name, arguments)
+        return _item(name, "", piece.flags, Value("nothing", converters=found))
+    if converters or name not in FETCHES | CONSTANTS:
+        _check_time(name, piece.text)
+        value = ValueReader(Scope.LOG, environment, folder=folder).expression(piece.text)
+        return _item("value", "", piece.flags, value)
     if name not in CONSTANTS:
-        if arguments:
-            raise ConfigError(f"'%[{name}]' takes no argument ('{arguments[0]}')")
+        _check_alone(name, arguments)
         return _item(name, "", piece.flags)
     if arguments is None or len(arguments) > 1:
         raise ConfigError(f"'%[{name}(...)]' expects an argument in parentheses")
     return _item("constant", _constant(name, "".join(arguments)), piece.flags)
 
 
+def _check_time(name: str, text: str) -> None:
+    """ConfigError for what looks at bytes: they are gone when a line is made."""
+    known = RULE_FETCHES.get(name)
+    if known is not None and known.scope & _BYTES and not known.scope & _ELSEWHERE:
+        raise ConfigError(
+            f"sample fetch <{text}> may not be reliably used here because it needs bytes that are "
+            f"not available here: keep it by 'tcp-request content set-var(txn.name) {text}', and "
+            "write '%[var(txn.name)]'"
+        )
+
+
+def _check_alone(name: str, arguments: tuple[str, ...] | None) -> None:
+    if arguments:
+        raise ConfigError(f"'%[{name}]' takes no argument ('{arguments[0]}')")
+
+
 def _constant(name: str, argument: str) -> str:
-    return str(parse_number(argument, 0, INTEGER_MAX)) if name == "int" else argument
+    return str(integer(argument, name)) if name == "int" else argument
 
 
-def _item(name: str, text: str, flags: frozenset[str]) -> LogItem:
-    return LogItem(name, text, quote="Q" in flags, hexadecimal="X" in flags, escape="E" in flags)
+def _item(name: str, text: str, flags: frozenset[str], value: Value | None = None) -> LogItem:
+    quote, hexadecimal, escape = "Q" in flags, "X" in flags, "E" in flags
+    return LogItem(name, text, quote, hexadecimal, escape, value)

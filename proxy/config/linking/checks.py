@@ -139,7 +139,7 @@ def check(
             _check_http(draft, known, directory, messages)
             continue
         _check_tcp(draft, known, directory, messages)
-        check_log_format(draft, messages, global_logs=bool(globals_draft.logs))
+        check_log_format(draft, directory, messages, global_logs=bool(globals_draft.logs))
         if loads_globally(draft) and globals_draft.server_state_file is None and draft.kind.serves:
             messages.warning(
                 f"{draft.title} is to load the state of its servers from the file of the global "

@@ -8,6 +8,7 @@ from proxy.config.drafts import ProxyDraft, ProxyKind
 from proxy.config.http_drafts import UserListDraft
 from proxy.config.linking.checks_http import answers_itself
 from proxy.config.linking.rules.conditions import NO_ROWS, ListTable, OwnNumbers
+from proxy.config.linking.rules.variables import VariableTable
 from proxy.config.model.settings import Proxy
 from shm.tables.shape import TableShape
 
@@ -21,6 +22,7 @@ class DraftDirectory:
         enabled = [draft for draft in drafts if not draft.disabled]
         self.user_lists = user_lists
         self.lists = ListTable()
+        self.variables = VariableTable()
         self._backends = {draft.name: draft for draft in enabled if draft.kind.serves}
         self._rowless = {draft.name for draft in enabled if answers_itself(draft)}
         self._frontends = {draft.name for draft in enabled if draft.kind.accepts}
@@ -64,6 +66,7 @@ class SettingsDirectory:
     ) -> None:
         self.user_lists = user_lists
         self.lists = ListTable()
+        self.variables = VariableTable()
         self._tables = {shape.name: (number, shape) for number, shape in enumerate(tables)}
         self._backends = {proxy.name: proxy for proxy in proxies if proxy.backend_index is not None}
         self._rowless = {

@@ -7,13 +7,19 @@ connections: in `defaults` it may be meant for HTTP. `build_access_log` needs ch
 from __future__ import annotations
 
 import msgspec
+from msgspec.structs import replace
 
 from proxy.config.drafts import GlobalDraft, ProxyDraft, ProxyKind
 from proxy.config.lines.http import HTTP_LOG_LABELS
 from proxy.config.lines.log import DEFAULT_FORMAT
 from proxy.config.lines.log_format import TCP_FORMAT, parse_log_format
+from proxy.config.lines.rules.arguments import captured
+from proxy.config.lines.rules.fetches import Scope
+from proxy.config.linking.rules.conditions import SectionIndex, ValueLinker
 from proxy.config.model.settings import AccessLog, LogItem, LogTarget
 from proxy.config.text.messages import ConfigError, Messages
+
+CAPTURES = ("hr", "hrl")  # variables that tell them
 
 
 def global_targets(draft: GlobalDraft) -> tuple[LogTarget, ...]:
@@ -40,16 +46,46 @@ def _wanted_format(draft: ProxyDraft) -> str:
     return draft.log_format.text if draft.log_format is not None else ""
 
 
-def _items(draft: ProxyDraft) -> tuple[LogItem, ...]:
-    return parse_log_format(_wanted_format(draft))
+def _items(draft: ProxyDraft, directory: SectionIndex) -> tuple[LogItem, ...]:
+    said = draft.log_format
+    environment, folder = ({}, "") if said is None else (said.environment, said.folder)
+    return _linked(parse_log_format(_wanted_format(draft), environment, folder), draft, directory)
 
 
-def check_log_format(draft: ProxyDraft, messages: Messages, *, global_logs: bool) -> None:
+def _linked(
+    items: tuple[LogItem, ...], draft: ProxyDraft, directory: SectionIndex
+) -> tuple[LogItem, ...]:
+    """Items whose expressions have numbers instead of names; ConfigError."""
+    values = ValueLinker(directory, draft.name, 0, front=draft.name, stage=Scope.LOG)
+    captures = tuple(
+        directory.variables.number(captured(slot), Scope.LOG) for slot in range(draft.captures)
+    )
+    return tuple(
+        replace(_empty_captures(item, draft.answer_captures), value=values.value(item.value))
+        if item.name not in CAPTURES
+        else replace(item, captures=captures)
+        for item in items
+    )
+
+
+def _empty_captures(item: LogItem, count: int) -> LogItem:
+    """`%hs` and `%hsl` as what they say of so many places with nothing in them."""
+    quote = '"' if item.quote else ""
+    if item.name == "hs" and count:
+        return LogItem("text", f"{quote}{{{'|' * (count - 1)}}}{quote}")
+    if item.name == "hsl" and count:
+        return LogItem("text", " ".join([2 * quote or "-"] * count))
+    return item
+
+
+def check_log_format(
+    draft: ProxyDraft, directory: SectionIndex, messages: Messages, *, global_logs: bool
+) -> None:
     """Add a message about an error in a frontend's format, or about one without a target."""
     if not _logs_connections(draft):
         return
     try:
-        items = _items(draft)
+        items = _items(draft, directory)
     except ConfigError as error:
         assert draft.log_format is not None, "the built-in format has no error"
         origin = draft.log_format.origin
@@ -63,7 +99,9 @@ def check_log_format(draft: ProxyDraft, messages: Messages, *, global_logs: bool
         )
 
 
-def build_access_log(draft: ProxyDraft, global_draft: GlobalDraft) -> AccessLog | None:
+def build_access_log(
+    draft: ProxyDraft, global_draft: GlobalDraft, directory: SectionIndex
+) -> AccessLog | None:
     """How a frontend's connections are logged; None: not at all."""
     own = list(draft.logs)
     if draft.log_global:
@@ -73,7 +111,7 @@ def build_access_log(draft: ProxyDraft, global_draft: GlobalDraft) -> AccessLog 
     return AccessLog(
         targets=_with_format(own, global_draft),
         tag=draft.log_tag or global_draft.log_tag,
-        items=_items(draft),
+        items=_items(draft, directory),
         skip_null=draft.log_skip_null,
         skip_normal=draft.log_skip_normal,
         separate_errors=draft.log_separate_errors,

@@ -69,6 +69,7 @@ def build(
         ),
         tls_contexts=tls.contexts,
         lists=lists,
+        variables=directory.variables.levels,
         tables=tables,
     )
 
@@ -199,7 +200,6 @@ class _Builder:
             description=draft.description,
             server_state_file=state_file,
             server_state_global=bool(state_file) and loads_globally(draft),
-            access_log=None if shown else build_access_log(draft, self._globals),
             check_rules=draft.check_rules if draft.kind.serves else None,
             log_health_checks=draft.log_health_checks,
         )
@@ -291,5 +291,7 @@ def _link_rules(
             checks = CheckRuleLinker(directory, proxy.name, proxy.id).rules(proxy.check_rules)
             rules = ConnectionRuleLinker(draft, directory, Messages()).rules()
             rules = numbers.numbered(rules)
-            found.append(msgspec.structs.replace(proxy, check_rules=checks, rules=rules))
+            log = build_access_log(draft, globals_draft, directory)
+            changes = {"check_rules": checks, "rules": rules, "access_log": log}
+            found.append(msgspec.structs.replace(proxy, **changes))
     return tuple(found), directory.lists.every

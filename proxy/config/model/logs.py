@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from proxy.config.model.rules import Value
 from proxy.config.model.sockets import Endpoint
 from shm.log_level import LogLevel
 
@@ -24,7 +25,9 @@ class LogTarget(msgspec.Struct, frozen=True):
 class LogItem(msgspec.Struct, frozen=True):
     """One part of a log format: a variable or a sample fetch by name, or literal text.
 
-    `name` is 'text' (literal), 'constant' (a fetch with the value `text`), or the name.
+    `name` is 'text' (literal), 'constant' (a fetch with the value `text`), 'value' (an expression),
+    or the name. A name with a `value` is what its converters begin with. `captures` are the numbers
+    of the variables that `%hr` and `%hrl` tell.
     """
 
     name: str
@@ -32,6 +35,8 @@ class LogItem(msgspec.Struct, frozen=True):
     quote: bool = False
     hexadecimal: bool = False
     escape: bool = False
+    value: Value | None = None
+    captures: tuple[int, ...] = ()
 
 
 class AccessLog(msgspec.Struct, frozen=True):

@@ -77,6 +77,7 @@ class Converter(msgspec.Struct, frozen=True):
     gives: MapType = MapType.TEXT  # and what its values are
     content: bytes = b""  # the map, while its number is not known
     patterns: int = -1  # its number among the lists of the settings
+    variable: str = ""  # its name with the scope; its number is the last one
 
 
 class Term(msgspec.Struct, frozen=True):
@@ -155,11 +156,25 @@ class RuleAction(enum.Enum):
     TRACK = "track-sc"
     COUNT = "sc-inc-gpc"
     TAG = "sc-set-gpt"
+    SET_VARIABLE = "set-var"
+    UNSET_VARIABLE = "unset-var"
+    CAPTURE = "capture"
+
+    @property
+    def names_variable(self) -> bool:
+        """Whether it changes a variable; then the next rule has its turn."""
+        return self in (RuleAction.SET_VARIABLE, RuleAction.UNSET_VARIABLE, RuleAction.CAPTURE)
 
     @property
     def uses_table(self) -> bool:
         """Whether it looks for an entry of a stick table, or makes one."""
         return self in (RuleAction.STICK_ON, RuleAction.STICK_MATCH, RuleAction.STICK_STORE)
+
+
+SETTING_CONDITIONS = (  # of `set-var`; the bits of a word, as in proxy/rules/variables/memory.pxd
+    *("ifexists", "ifnotexists", "ifempty", "ifnotempty", "ifset", "ifnotset"),
+    *("ifgt", "iflt"),
+)
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -168,7 +183,8 @@ class Rule(msgspec.Struct, frozen=True):
     `target` is the index of a backend, the slot of a server, or the number of a table, in which
     `key` names the entry. `tracked` says which of the entries that a session follows is meant;
     of that entry `data` is counted, or gets the value that `key` is.
-    With a `form` the backend is the one whose name it says.
+    With a `form` the backend is the one whose name it says. Of a variable `target` is the number,
+    and `key` or `form` its value.
     """
 
     action: RuleAction
@@ -181,6 +197,8 @@ class Rule(msgspec.Struct, frozen=True):
     text: str = ""  # its line, word by word
     origin: Origin = Origin()
     form: Format = ()
+    when: int = 0  # bits: conditions of `set-var`
+    length: int = 0  # of what is captured, at most
 
 
 class ConnectionRules(msgspec.Struct, frozen=True):

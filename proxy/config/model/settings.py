@@ -212,6 +212,7 @@ class Global(msgspec.Struct, frozen=True):
     quiet: bool = False
     zero_warning: bool = False
     programs: ProgramRights = ProgramRights()
+    variable_bytes: tuple[int, int, int, int, int] = (0, 0, 0, 0, 0)  # `tune.vars.*`; 0: no limit
     server_state_file: str | None = None  # full path
     server_state_base: str | None = None  # full path
 
@@ -229,6 +230,7 @@ class Settings(msgspec.Struct, frozen=True):
     resolverd: ResolverdSettings
     tls_contexts: tuple[TlsContext, ...] = ()
     lists: tuple[bytes, ...] = ()  # of patterns, by number: proxy/lists/layout.pxd
+    variables: tuple[int, ...] = ()  # of sessions, by number: how narrow their scope is
     tables: tuple[TableShape, ...] = ()  # of `stick-table` lines, by their number
 
     @property

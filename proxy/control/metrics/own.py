@@ -29,6 +29,7 @@ WORKER_COUNTERS = (
     ("accept_pauses", "millrace_worker_accept_pauses_total", "Pauses for lack of resources"),
     ("maxconn_pauses", "millrace_worker_maxconn_pauses_total", "Pauses because of a limit"),
     ("inspections_cut", "millrace_worker_inspections_cut_total", "Clients judged for lack of room"),
+    ("variables_lost", "millrace_worker_variables_lost_total", "Variables that found no room"),
     ("bytes_out", "millrace_worker_bytes_out_total", "Bytes sent to clients"),
     ("bytes_spliced", "millrace_worker_bytes_spliced_total", "Bytes relayed through pipes"),
     ("epoll_turns", "millrace_worker_epoll_turns_total", "Turns of the relay's loop"),

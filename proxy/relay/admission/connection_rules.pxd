@@ -12,6 +12,7 @@ from proxy.relay.state.types cimport Addresses, Engine, Listener
 from proxy.relay.tables.counter_rules cimport next_decision
 from proxy.relay.tables.tracking cimport tracks_leave
 from proxy.rules.types cimport HOLDS, Context, Tracks
+from proxy.rules.variables.memory cimport variables_free
 
 from libc.stdint cimport uint32_t
 from libc.string cimport memcpy, memset
@@ -25,7 +26,10 @@ cdef enum:  # ConnectionVerdict
 cdef inline int connection_judge(
         Engine *engine, Listener *listener, int fd, const sockaddr_storage *client,
         Tracks *tracks) noexcept nogil:
-    """What the rules of its frontend say of an accepted client, and the entries it follows."""
+    """What the rules of its frontend say of an accepted client, and the entries it follows.
+
+    Its variables are carried on.
+    """
     cdef const Ruleset *ruleset = &listener.frontend.rules.connection
     cdef int verdict = CONNECTION_TAKEN
     cdef const Rule *rule = NULL
@@ -37,6 +41,7 @@ cdef inline int connection_judge(
         return verdict
     memcpy(&ends.source, client, sizeof(ends.source))
     ends.destination = listener.address
+    ends.variables = NULL
     context_set(engine, ruleset, &context, fd, &ends)
     connection_set(engine, listener, &context, fd)
     context.final = True
@@ -52,9 +57,11 @@ cdef inline int connection_judge(
             count_denied_request(listener.frontend)
             end_in_silence(fd)
         else:
-            return verdict
+            break
+        variables_free(engine.judge.room, &ends.variables)
         count_accepted(engine, listener.frontend)
         tracks_leave(engine, tracks)
         close(fd)
         return CONNECTION_REFUSED
+    engine.carried = ends.variables
     return verdict

@@ -46,3 +46,6 @@ cdef enum LogCode:
     LOG_SERVER_ID = 42
     LOG_LISTENER = 43
     LOG_LISTENER_ID = 44
+    LOG_VALUE = 45  # of an expression
+    LOG_CAPTURE = 46
+    LOG_CAPTURE_ALONE = 47  # not between bars

@@ -3,12 +3,14 @@
 from libc.stdint cimport uint32_t
 
 from proxy.relay.state.log_types cimport AccessLog, Log, LogName
+from proxy.rules.program cimport Phrases
 
 
 cdef class AccessLogs:
     cdef Log log
     cdef AccessLog *accesses  # by frontend
     cdef size_t count
+    cdef Phrases phrases  # expressions of formats
     cdef list kept  # the bytes that the C structs point to
     cdef list order  # where the sinks lead
 

@@ -5,9 +5,11 @@ happens with it is session.pxd, line.pxd and sinks.pxd; the sockets are opened b
 fork (proxy/log_sockets.py).
 """
 
+from collections.abc import Iterator
 import os
 import socket
 import stat
+from typing import NamedTuple
 
 from libc.stdint cimport uint32_t, uint8_t
 from libc.stdlib cimport calloc, free
@@ -20,6 +22,7 @@ from proxy.relay.state.log_types cimport (
     SINK_STREAM, STYLE_ISO, STYLE_LOCAL, STYLE_PRIORITY, STYLE_RAW, STYLE_RFC3164, STYLE_RFC5424,
     STYLE_SHORT, STYLE_TIMED, AccessLog, LogName, LogNote, LogSink, LogStep, LogTarget)
 from proxy.relay.state.pool cimport pool_init
+from proxy.rules.program cimport Phrases
 
 from proxy.config.model.settings import SocketFamily
 from proxy.log_sockets import endpoint_of, packed_address
@@ -29,6 +32,7 @@ STYLES = {
     "local": STYLE_LOCAL, "rfc3164": STYLE_RFC3164, "rfc5424": STYLE_RFC5424, "raw": STYLE_RAW,
     "short": STYLE_SHORT, "timed": STYLE_TIMED, "iso": STYLE_ISO, "priority": STYLE_PRIORITY,
 }
+OF_THE_FRONT = frozenset({"dst", "dst_port"})
 TAIL_BYTES_MAX = 400  # of a header: host, tag and pid; longer ones are cut
 # What a format can name: the step, and whether it is known only at the end of the session.
 STEPS = {
@@ -50,6 +54,8 @@ STEPS = {
     "be_name": (LOG_BACKEND, False), "be_id": (LOG_BACKEND_ID, False),
     "srv_name": (LOG_FETCH_SERVER, False), "srv_id": (LOG_SERVER_ID, False),
     "so_name": (LOG_LISTENER, False), "so_id": (LOG_LISTENER_ID, False),
+    "bc_src": (LOG_SOURCE_ADDRESS, False), "bc_src_port": (LOG_SOURCE_PORT, False),
+    "bc_dst": (LOG_SERVER_ADDRESS, False), "bc_dst_port": (LOG_SERVER_PORT, False),
 }
 AT_END = {"ID", "Th"}  # constants here, but HAProxy waits for the end with them
 NEEDS = {
@@ -81,23 +87,54 @@ def plain_of(item) -> str | None:
     }.get(item.name)
 
 
-def compile_steps(items, proxy, host: str) -> list[tuple[int, int, bytes]]:
-    """The steps of a format: code, flags and text; neighbouring texts are one."""
+class LineStep(NamedTuple):
+    """One step of a format."""
+
+    code: int
+    flags: int = 0
+    text: bytes = b""
+    number: int = 0  # of a capture
+    base: int = LOG_TEXT  # of a value
+    value: object = None
+
+
+def capture_steps(item, flags: int) -> Iterator[LineStep]:
+    """`%hr`, whose quotes are around all, or `%hrl`, where each capture has its own."""
+    listed = item.name == "hrl"
+    quote = "" if listed or not item.quote else '"'
+    for place, number in enumerate(item.captures):
+        between = " " if listed else "|"
+        before = between if place else "" if listed else quote + "{"
+        yield LineStep(LOG_TEXT, text=before.encode())
+        yield LineStep(LOG_CAPTURE_ALONE if listed else LOG_CAPTURE, flags, number=number)
+    if item.captures and not listed:
+        yield LineStep(LOG_TEXT, text=b"}" + quote.encode())
+
+
+def steps_of(item, proxy, host: str) -> Iterator[LineStep]:
+    """The steps of one item."""
+    flags = LOG_QUOTE * item.quote | LOG_HEXADECIMAL * item.hexadecimal | LOG_ESCAPE * item.escape
+    plain, constant = plain_of(item), constant_of(item, proxy, host)
+    if item.captures:
+        yield from capture_steps(item, flags)
+    elif plain is not None:
+        yield LineStep(LOG_TEXT, text=encoded(plain))
+    elif item.value is not None:
+        base = LOG_CONSTANT if constant is not None else STEPS.get(item.name, (LOG_TEXT,))[0]
+        yield LineStep(LOG_VALUE, flags, encoded(constant or ""), base=base, value=item.value)
+    elif constant is not None:
+        yield LineStep(LOG_CONSTANT, flags, encoded(constant))
+    else:
+        yield LineStep(STEPS[item.name][0], flags)
+
+
+def compile_steps(items, proxy, host: str) -> list[LineStep]:
+    """The steps of a format; neighbouring texts are one."""
     steps = []
-    for item in items:
-        flags = (
-            LOG_QUOTE * item.quote | LOG_HEXADECIMAL * item.hexadecimal
-            | LOG_ESCAPE * item.escape)
-        plain, constant = plain_of(item), constant_of(item, proxy, host)
-        if plain is not None:
-            text = encoded(plain)
-            if steps and steps[len(steps) - 1][0] == LOG_TEXT:  # no negative index is compiled
-                text = steps.pop()[2] + text
-            steps.append((LOG_TEXT, 0, text))
-        elif constant is not None:
-            steps.append((LOG_CONSTANT, flags, encoded(constant)))
-        else:
-            steps.append((STEPS[item.name][0], flags, b""))
+    for step in (step for item in items for step in steps_of(item, proxy, host)):
+        if step.code == LOG_TEXT and steps and steps[len(steps) - 1].code == LOG_TEXT:
+            step = step._replace(text=steps.pop().text + step.text)  # no negative index compiles
+        steps.append(step)
     return steps
 
 
@@ -137,6 +174,10 @@ cdef class AccessLogs:
         self.log.now.second = -1
         self.log.accepted.second = -1
         pool_init(&self.log.notes, sizeof(LogNote))
+        values = [
+            item.value for proxy in frontends if proxy.access_log is not None
+            for item in proxy.access_log.items if item.value is not None]
+        self.phrases = Phrases(runtime.segment, values, (), settings.lists)
         self.set_names(runtime, [listener.bind for listener in runtime.listeners])
         self.set_sinks(settings, runtime.log_sockets)
         for index, proxy in enumerate(frontends):
@@ -196,6 +237,7 @@ cdef class AccessLogs:
         return 0
 
     cdef int set_access(self, AccessLog *access, object proxy) except -1:
+        cdef LogStep *step
         wanted = proxy.access_log
         steps = compile_steps(wanted.items, proxy, socket.gethostname())
         late = any(STEPS.get(item.name, (0, item.name in AT_END))[1] for item in wanted.items)
@@ -208,11 +250,17 @@ cdef class AccessLogs:
         access.needs = 0 if steps else LOG_NEED_FRONT
         access.steps = <LogStep *>zeroed(len(steps), sizeof(LogStep))
         access.step_count = len(steps)
-        for number, (code, flags, text) in enumerate(steps):
-            access.steps[<size_t>number].code = code
-            access.steps[<size_t>number].flags = flags
-            access.steps[<size_t>number].text = self.name(text, 0)
-            access.needs |= <uint32_t>NEEDS.get(code, 0)
+        for number, found in enumerate(steps):
+            step = &access.steps[<size_t>number]
+            step.code = found.code
+            step.flags = found.flags
+            step.text = self.name(found.text, found.number)
+            step.base = found.base
+            access.needs |= <uint32_t>NEEDS.get(found.base or found.code, 0)
+            if found.value is not None:
+                step.call = self.phrases.add(found.value)
+                if found.value.fetch in OF_THE_FRONT:
+                    access.needs |= LOG_NEED_FRONT
         return 0
 
     cdef int set_targets(self, AccessLog *access, object wanted, object host) except -1:

@@ -9,6 +9,7 @@ from proxy.relay.log.codes cimport *
 from proxy.relay.log.sinks cimport sink_keep, sink_room
 from proxy.relay.log.text cimport port_of, put_address, put_counted, put_name, put_value
 from proxy.relay.log.time cimport put_iso, time_words
+from proxy.relay.log.values cimport put_capture, put_expression
 from proxy.relay.state.log_types cimport (
     LOG_HEXADECIMAL, LOG_TEXT_BYTES, STYLE_ISO, STYLE_PRIORITY, STYLE_RAW, STYLE_RFC5424,
     STYLE_SHORT, STYLE_TIMED, AccessLog, Log, LogName, LogNote, LogStep, LogTarget, LogTime)
@@ -232,6 +233,10 @@ cdef inline void put_step(
     cdef long listener = session.listener - engine.listeners
     if code == LOG_TEXT:
         put(text, step.text.bytes, step.text.length)
+    elif code == LOG_VALUE:
+        put_expression(text, engine, session, step)
+    elif code == LOG_CAPTURE or code == LOG_CAPTURE_ALONE:
+        put_capture(text, session, step)
     elif code == LOG_CONSTANT:
         put_name(text, &step.text, step.flags)
     elif code == LOG_BYTES_OUT:

@@ -13,6 +13,7 @@ from proxy.relay.state.pool cimport pool_give, pool_take
 from proxy.relay.state.syscalls cimport (
     AF_INET, AF_INET6, getsockname, ntohs, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage,
     socklen_t)
+from proxy.rules.variables.memory cimport variables_free
 from proxy.relay.state.types cimport CLIENT, SCRATCH_BYTES, Addresses, Engine, Listener, Session
 
 cdef enum:
@@ -45,12 +46,15 @@ cdef inline bint addresses_keep(
         return False
     memcpy(&addresses.source, client, sizeof(addresses.source))
     addresses.destination = session.listener.address
+    addresses.variables = engine.carried
+    engine.carried = NULL
     session.addresses = addresses
     return True
 
 
 cdef inline void addresses_drop(Engine *engine, Session *session) noexcept nogil:
     if session.addresses != NULL:
+        variables_free(engine.judge.room, &session.addresses.variables)
         pool_give(&engine.addresses, session.addresses)
         session.addresses = NULL
 

@@ -5,18 +5,19 @@ conditions of a relay are one program (proxy/rules/program.pyx). What a rule doe
 session's stages.
 """
 
-from libc.stdint cimport int32_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport free
 
 from proxy.relay.rules.facts cimport ConfigurationFacts
 from proxy.relay.rules.names cimport place_of
-from proxy.relay.rules.phrases cimport Phrases
 from proxy.relay.state.rule_types cimport (
-    ALWAYS, RULE_ACCEPT, RULE_BACKEND, RULE_CLOSE, RULE_COUNT, RULE_DROP, RULE_EXPECT_PROXY,
-    RULE_REJECT, RULE_SERVER, RULE_STICK_MATCH, RULE_STICK_ON, RULE_STICK_STORE, RULE_TAG,
-    RULE_TRACK, BackendName, BackendNames, BackendRules, FrontendRules, Rule, Ruleset)
-from proxy.rules.program cimport Conditions, zeroed
-from proxy.rules.types cimport Scratch
+    ALWAYS, RULE_ACCEPT, RULE_BACKEND, RULE_CAPTURE, RULE_CLOSE, RULE_COUNT, RULE_DROP,
+    RULE_EXPECT_PROXY, RULE_REJECT, RULE_SERVER, RULE_SET_VARIABLE, RULE_STICK_MATCH,
+    RULE_STICK_ON, RULE_STICK_STORE, RULE_TAG, RULE_TRACK, RULE_UNSET_VARIABLE, BackendName,
+    BackendNames, BackendRules, FrontendRules, Rule, Ruleset)
+from proxy.rules.program cimport Conditions, Phrases, zeroed
+from proxy.rules.types cimport SCRATCH_BYTES, Scratch
+from proxy.rules.variables.memory cimport LEVELS
 from shm.segment cimport Segment, rule_counter
 
 from proxy.config.model.rules import RuleAction
@@ -35,6 +36,9 @@ ACTIONS = {
     RuleAction.TRACK: RULE_TRACK,
     RuleAction.COUNT: RULE_COUNT,
     RuleAction.TAG: RULE_TAG,
+    RuleAction.SET_VARIABLE: RULE_SET_VARIABLE,
+    RuleAction.UNSET_VARIABLE: RULE_UNSET_VARIABLE,
+    RuleAction.CAPTURE: RULE_CAPTURE,
 }
 OF_THE_FRONT = frozenset({"dst", "dst_port", "dst_is_local"})
 
@@ -51,26 +55,35 @@ cdef bint named_by_rules(object proxy) except -1:
     return proxy.backend_index is not None or (proxy.disabled and proxy.kind != "frontend")
 
 
+cdef bint logs_values(object proxy) except -1:
+    """Whether the lines of a section have expressions."""
+    access = proxy.access_log
+    return access is not None and any(item.value is not None for item in access.items)
+
+
 cdef class Rulesets:
     """The rules of all sections of a configuration; MemoryError."""
 
-    def __init__(self, Segment segment, uint32_t worker, proxies, lists=()) -> None:
-        """`proxies` are all sections of the settings, `lists` its lists of patterns."""
+    def __init__(self, Segment segment, uint32_t worker, settings) -> None:
         self.segment, self.worker = segment, worker
+        proxies = settings.proxies
         every = [rule for proxy in proxies if proxy.rules for rule in proxy.rules.every]
         conditions = list(dict.fromkeys(rule.condition for rule in every if rule.condition))
-        self.conditions = Conditions(segment, conditions, lists)
+        self.conditions = Conditions(segment, conditions, settings.lists)
         self.rules = <Rule *>zeroed(len(every), sizeof(Rule))
         self.frontends = <FrontendRules *>zeroed(len(proxies), sizeof(FrontendRules))
         self.backends = <BackendRules *>zeroed(len(proxies), sizeof(BackendRules))
-        if every:
+        self.set_room(settings.variables, settings.globals.variable_bytes)
+        if any(rule.form and rule.action.names_variable for rule in every):
+            self.judge.text = <char *>zeroed(SCRATCH_BYTES, 1)
+        if every or any(logs_values(proxy) for proxy in proxies):
             self.judge.scratch = <Scratch *>zeroed(1, sizeof(Scratch))
         self.judge.terms = self.conditions.terms
         self.judge.patterns = self.conditions.patterns
         self.phrases = Phrases(
             segment, [rule.key for rule in every if rule.key is not None],
-            [rule.form for rule in every], lists)
-        if any(rule.form for rule in every):
+            [rule.form for rule in every], settings.lists)
+        if any(rule.form and not rule.action.names_variable for rule in every):
             self.set_names([each for each in proxies if named_by_rules(each)])
         numbers = {condition: number for number, condition in enumerate(conditions)}
         if every:
@@ -91,6 +104,8 @@ cdef class Rulesets:
         free(self.judge.scratch)
         free(self.judge.names.places)
         free(self.judge.names.room)
+        free(self.judge.text)
+        free(self.room.scopes)
 
     def set_frontend(self, proxy, dict numbers) -> None:
         """Fill the rules that a section has for its clients."""
@@ -123,6 +138,8 @@ cdef class Rulesets:
             rule.target = each.target
             rule.tracked = each.tracked
             rule.data = each.data
+            rule.when = each.when
+            rule.length = each.length
             rule.condition = ALWAYS
             rule.hits = self.hits_of(each)
             if each.key is not None:
@@ -141,6 +158,21 @@ cdef class Rulesets:
         if not 0 <= rule.number < self.segment.shape.rules:
             raise IndexError(f"rule {rule.number} of {self.segment.shape.rules}")
         return &rule_counter(&self.segment.view, self.worker, <uint32_t>rule.number).hits
+
+    cdef int set_room(self, object levels, object limits) except -1:
+        """Note the variables of a session, by number, and how many bytes they may take."""
+        cdef uint32_t number = 0, level
+        self.judge.room = &self.room
+        self.room.count = <uint32_t>len(levels)
+        self.room.scopes = <uint8_t *>zeroed(len(levels), 1)
+        for each in levels:
+            self.room.scopes[number] = each
+            number += 1
+        for level in range(LEVELS):
+            self.room.most[level] = limits[level]
+        if limits[LEVELS] != 0:  # of the process, which has no variable of its own
+            self.room.most[0] = min(limits[0] or limits[LEVELS], limits[LEVELS])
+        return 0
 
     cdef int set_names(self, object proxies) except -1:
         """Hash the names that formats may say."""

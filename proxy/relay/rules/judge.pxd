@@ -3,31 +3,17 @@
 # Knows addresses and bytes, and no session: what a rule does is for the caller, who goes on behind
 # the one that was found if that does not decide.
 
-from libc.string cimport memcpy, memset
-from libc.stdint cimport uint16_t, uint32_t, uint8_t
+from libc.string cimport memset
+from libc.stdint cimport uint32_t
 
+from proxy.relay.state.ends cimport set_end
 from proxy.relay.state.rule_types cimport ALWAYS, INSPECT_BYTES_MAX, Rule, Ruleset
-from proxy.relay.state.syscalls cimport (
-    AF_INET, AF_INET6, getsockname, ntohs, sockaddr, sockaddr_in, sockaddr_in6, socklen_t)
+from proxy.relay.state.syscalls cimport getsockname, sockaddr, socklen_t
 from proxy.relay.state.types cimport (
     CLIENT, HEADED, SERVER, Addresses, Engine, Listener, Session)
 from proxy.rules.evaluate cimport condition_judged
 from proxy.rules.types cimport HOLDS, HOLDS_NOT, ContentView, Context
 from shm.atomics cimport count
-
-
-cdef inline uint8_t set_end(
-        uint8_t *address, uint16_t *port, const sockaddr_in6 *end) noexcept nogil:
-    """One end of the connection; its family, 0 for a Unix socket."""
-    if end.sin6_family == AF_INET:
-        memcpy(address, &(<const sockaddr_in *>end).sin_addr, 4)
-        port[0] = ntohs((<const sockaddr_in *>end).sin_port)
-        return 4
-    if end.sin6_family == AF_INET6:
-        memcpy(address, &end.sin6_addr, 16)
-        port[0] = ntohs(end.sin6_port)
-        return 6
-    return 0
 
 
 cdef inline void context_set(
@@ -42,6 +28,7 @@ cdef inline void context_set(
     context.table_writer = engine.table_writer
     context.now_ms = engine.now_ms
     context.tracks = &ends.tracks
+    context.kept = &ends.variables
     context.client_family = set_end(context.client, &context.client_port, &ends.source)
     if ruleset.front and ends.destination.sin6_family == 0 and (
             getsockname(fd, <sockaddr *>&ends.destination, &length) != 0):
@@ -77,6 +64,7 @@ cdef inline void content_set(
     view.bytes = bytes
     view.length = min(length, <size_t>INSPECT_BYTES_MAX)
     view.from_server = False
+    view.hello.known = view.hello.named = False
     context.content = view
     context.final = final
 

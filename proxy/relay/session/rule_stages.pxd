@@ -1,9 +1,9 @@
 # The stages in which rules decide: whether a session goes on, with which backend, at which server.
 #
 # Rules that look at bytes wait for them as long as `inspect-delay` says, and begin anew with the
-# first rule when more have come. They decide with what is there when the delay or `timeout client`
-# is over, the client has finished, or has sent as much as they look at. What they refuse is
-# counted, and logged where the session was admitted.
+# first rule when more have come (content_judge). They decide with what is there when the delay or
+# `timeout client` is over, the client has finished, or has sent as much as they look at. What they
+# refuse is counted, and logged where the session was admitted.
 
 from libc.stdint cimport int64_t, uint32_t
 
@@ -22,7 +22,7 @@ from proxy.relay.state.rule_types cimport (
     CAME_BROKEN, CAME_BYTES, CAME_LAST, CAME_LOST, CAME_NOTHING, INSPECT_BYTES_MAX, RULE_DROP,
     RULE_REJECT, RULE_SERVER, RULE_STICK_MATCH, RULE_STICK_STORE, BackendRules, Rule,
     Ruleset)
-from proxy.relay.tables.counter_rules cimport next_decision
+from proxy.relay.tables.counter_rules cimport CAPTURE_WAITS, next_decision
 from proxy.relay.tables.persistence cimport (
     entry_server, may_serve, store_is_planned, store_plan)
 from proxy.relay.tables.table_key cimport table_key
@@ -84,19 +84,25 @@ cdef inline bint overdue(
 cdef inline int content_judge(
         Engine *engine, Session *session, const Beginning *beginning, const Ruleset *ruleset,
         bint final, const Rule **found) noexcept nogil:
-    """What the rules say of the bytes that are held, or at hand."""
+    """What the rules say of the bytes that are held, or at hand.
+
+    As in HAProxy they begin anew with the first, but behind a capture that waited with that one.
+    """
     cdef Context context
     cdef ContentView view
     cdef const char *bytes = beginning.bytes
     cdef size_t length = beginning.length
-    cdef uint32_t at = 0
+    cdef uint32_t at = session.addresses.resumed
+    cdef int judged
     if session.state == STATE_INSPECTING:
         length = held_length(&session.sides[SERVER])
         bytes = session.sides[SERVER].pending.bytes if length != 0 else NULL
     session_context(engine, session, ruleset, &context)
     content_set(
         &context, &view, bytes, length, final or length >= INSPECT_BYTES_MAX)
-    return next_decision(engine, ruleset, &context, &at, found)
+    judged = next_decision(engine, ruleset, &context, &at, found)
+    session.addresses.resumed = at if judged == CAPTURE_WAITS else 0
+    return UNDECIDED if judged == CAPTURE_WAITS else judged
 
 
 cdef inline void inspection_begin(

@@ -6,6 +6,7 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 from proxy.relay.state.pool cimport Pool
 from proxy.relay.state.syscalls cimport sockaddr_in6, sockaddr_storage, socklen_t
+from proxy.rules.types cimport Call
 
 cdef enum:
     LOG_TEXT_BYTES = 65536  # of one line's text; `len` is at most 65,535
@@ -53,7 +54,9 @@ cdef struct LogName:
 cdef struct LogStep:
     uint32_t code  # LogCode (log/codes.pxd)
     uint32_t flags  # LogFlag
-    LogName text  # of LOG_TEXT and constants
+    LogName text  # of LOG_TEXT and constants; of a capture, its number
+    const Call *call  # of LOG_VALUE
+    uint32_t base  # LogCode that its converters begin with; LOG_TEXT: with the fetch
 
 cdef struct LogSink:
     int fd

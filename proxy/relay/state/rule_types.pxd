@@ -4,10 +4,11 @@
 from libc.stddef cimport size_t
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t, uint8_t
 
-from proxy.rules.types cimport Call, Facts, Part, Patterns, Scratch, Term
+from proxy.rules.types cimport Call, Facts, Part, Patterns, Scratch, Term, VariableRoom
 
 cdef enum:
     ALWAYS = -1  # the condition of a rule without one
+    VARIABLE_NONE = -1
 
 cdef enum:
     INSPECT_BYTES_MAX = 15360  # of one side that rules look at: HAProxy's buffer less its reserve
@@ -38,17 +39,23 @@ cdef enum RuleAction:
     RULE_TRACK = 10  # the session follows an entry; this and the others decide nothing
     RULE_COUNT = 11  # a counter of an entry that it follows
     RULE_TAG = 12  # a tag of one
+    RULE_SET_VARIABLE = 13  # from here on: what notes something of the session
+    RULE_UNSET_VARIABLE = 14
+    RULE_CAPTURE = 15
 
 cdef struct Rule:
     int32_t condition  # its first term; ALWAYS
     uint8_t action  # RuleAction
     uint8_t tracked  # which of the entries that a session follows
     uint16_t data  # of that entry: as expressions have it
-    int32_t target  # index of the backend, -1 for none; slot of the server; number of the table
-    const Call *key  # of the table's entry; of a tag the value
+    int32_t target  # index of the backend, -1 for none; slot of the server; number of the table;
+    # of the variable, VARIABLE_NONE for one that is not there at this stage
+    const Call *key  # of the table's entry; of a tag or a variable the value
     uint64_t *hits  # in the row of the worker, which counts what the rule does
-    const Part *parts  # of the format that says the name of the backend
-    uint32_t part_count  # 0: `target` is it
+    const Part *parts  # of the format that says the name of the backend, or what a variable gets
+    uint32_t part_count  # 0: there is none
+    uint32_t when  # conditions of `set-var`
+    uint32_t length  # bytes that are captured, at most
 
 cdef struct Ruleset:  # looked at from the first on
     const Rule *rules
@@ -90,3 +97,5 @@ cdef struct Judge:
     Facts facts
     uint8_t asks  # Asked
     BackendNames names  # of those that formats may say
+    VariableRoom *room
+    char *text  # SCRATCH_BYTES: what a format says for a variable

@@ -15,7 +15,7 @@ from proxy.relay.state.server_types cimport Outgoing, ServerCache
 from proxy.relay.state.syscalls cimport sockaddr_in6
 from proxy.relay.state.table_types cimport Sticky, Stores
 from proxy.relay.state.wheel cimport Timer, Wheel
-from proxy.rules.types cimport Tracks
+from proxy.rules.types cimport Tracks, Variables
 from shm.layout cimport BackendShared, Process
 from shm.rows cimport BackendCounters, FrontendCounters, ServerCounters, WorkerCounters
 from shm.segment cimport View
@@ -137,6 +137,8 @@ cdef struct Addresses:  # of a client and where it came to, and what rules said 
     sockaddr_in6 source  # sockaddr_in in the same place for IPv4
     sockaddr_in6 destination  # family 0: not asked yet
     Stores *stores  # NULL: no entry of a stick table waits for its server
+    Variables *variables  # NULL: no rule has set one
+    uint32_t resumed  # the rule whose capture waited for first bytes
     uint8_t direct  # its server was named, not balanced: retries stay there
     Tracks tracks  # entries that it follows
 
@@ -362,6 +364,7 @@ cdef struct Engine:
     PipePool pipes
     Log *log
     Judge judge  # of all rules
+    Variables *carried  # of the client that is being accepted, until its session has them
     uint64_t inspected_bytes  # held of clients that rules wait for
     Wheel wheel
     Session *run_first

@@ -1,4 +1,5 @@
-# Rules that decide nothing: a session follows an entry of a stick table, or changes one it follows.
+# Rules that decide nothing: a session follows an entry of a stick table, or changes one it follows;
+# or something is noted of it (rules/notes.pxd).
 #
 # As in HAProxy the first rule for each of the three places counts, those behind it are passed over;
 # a rule without a key, an entry or the data does nothing. One that waits for bytes of its key lets
@@ -7,7 +8,9 @@
 from libc.stdint cimport uint32_t, uint64_t
 
 from proxy.relay.rules.judge cimport rule_sought
-from proxy.relay.state.rule_types cimport RULE_COUNT, RULE_TRACK, Rule, Ruleset
+from proxy.relay.rules.notes cimport note_made
+from proxy.relay.state.rule_types cimport (
+    RULE_COUNT, RULE_SET_VARIABLE, RULE_TRACK, Rule, Ruleset)
 from proxy.relay.state.types cimport Engine
 from proxy.relay.tables.table_key cimport table_key
 from proxy.relay.tables.tracking cimport track_begin
@@ -19,6 +22,9 @@ from proxy.rules.types cimport HOLDS, HOLDS_NOT, UNDECIDED, Context, Sample, Tra
 from shm.atomics cimport count
 from shm.tables.layout cimport Table
 from shm.tables.values cimport Data, counter_add, tag_set
+
+cdef enum:
+    CAPTURE_WAITS = 3  # beside the Judgement of a rule
 
 
 cdef inline int rule_tracks(
@@ -52,7 +58,10 @@ cdef inline void rule_changes(
 cdef inline int next_decision(
         Engine *engine, const Ruleset *ruleset, const Context *context, uint32_t *at,
         const Rule **found) noexcept nogil:
-    """Find the next rule that holds and decides, and do what those before it say; as next_rule."""
+    """Find the next rule that holds and decides, and do what those before it say; as next_rule.
+
+    CAPTURE_WAITS: what the rule at `at` captures waits for bytes.
+    """
     cdef int judged
     while True:
         judged = rule_sought(engine, ruleset, context, at, found)
@@ -61,8 +70,11 @@ cdef inline int next_decision(
         if found[0].action == RULE_TRACK and (
                 rule_tracks(engine, found[0], context) == UNDECIDED):
             return UNDECIDED
+        if found[0].action >= RULE_SET_VARIABLE and not note_made(engine, found[0], context):
+            at[0] -= 1
+            return CAPTURE_WAITS
         count(found[0].hits, 1)
         if found[0].action < RULE_TRACK:
             return HOLDS
-        if found[0].action != RULE_TRACK:
+        if RULE_TRACK < found[0].action < RULE_SET_VARIABLE:
             rule_changes(engine, found[0], context)

@@ -11,7 +11,7 @@ from proxy.rules.content.tls_message cimport (
     MESSAGE_SHORT, MESSAGE_WHOLE, VERSION_MAJOR, Message, Standing, begin_message, skip, take,
     take_text)
 from proxy.rules.sample cimport set_number, set_text, set_truth, take_scratch
-from proxy.rules.types cimport SCRATCH_BYTES, Call, ContentView, Sample, Scratch
+from proxy.rules.types cimport SCRATCH_BYTES, Call, ContentView, HelloMemo, Sample, Scratch
 
 cdef enum:
     CLIENT_HELLO = 1
@@ -22,6 +22,10 @@ cdef enum:
     SERVER_NAMES_BYTES_MIN = 4
     GROUP_BYTES = 2
     EXTENSION_HEADER_BYTES = 4
+
+cdef enum:  # what is known of the name
+    NAMED = 1
+    NAMELESS = 2
 
 cdef enum:  # extensions
     EXTENSION_SERVER_NAME = 0
@@ -48,6 +52,23 @@ cdef inline bint begin_hello(
     if not take(message, 1, &minor) or major < VERSION_MAJOR or minor < 1:
         return False
     return skip(message, RANDOM_BYTES)
+
+
+cdef inline bint begin_extensions(
+        const ContentView *content, Message *message, Sample *sample) noexcept nogil:
+    """Go to the extensions of a hello; where they are is found once for all rules of a look."""
+    cdef HelloMemo *memo = <HelloMemo *>&content.hello  # of the view nothing else changes
+    if not memo.known:
+        sample.unsettled = False
+        memo.begins = begin_hello(content, message, sample) and to_extensions(message)
+        memo.unsettled = sample.unsettled
+        if memo.begins:
+            memo.at, memo.record, memo.left = message.at, message.record, message.left
+        memo.known = True
+    sample.unsettled = memo.unsettled
+    if memo.begins:
+        message.at, message.record, message.left = memo.at, memo.record, memo.left
+    return memo.begins
 
 
 cdef inline bint to_ciphers(Message *message, uint32_t *size) noexcept nogil:
@@ -87,8 +108,8 @@ cdef inline bint to_extension(
     return False
 
 
-cdef inline bint server_name_sample(
-        Message *message, Scratch *scratch, Sample *sample) noexcept nogil:
+cdef inline bint to_server_name(Message *message) noexcept nogil:
+    """Go to the first host name, and let the message end with it; False: there is none."""
     cdef uint32_t size = 0, names = 0, kind = 0, length = 0
     cdef size_t behind
     while to_extension(message, EXTENSION_SERVER_NAME, &size):
@@ -100,9 +121,27 @@ cdef inline bint server_name_sample(
         take(message, 1, &kind)
         take(message, 2, &length)
         if kind == HOST_NAME:
-            return length <= names - 3 and take_text(message, length, scratch, sample)
+            if length > names - 3 or length > message.left:
+                return False
+            message.left = length
+            return True
         skip(message, message.left - behind)
     return False
+
+
+cdef inline bint known_name_sample(
+        const ContentView *content, Message *message, Scratch *scratch,
+        Sample *sample) noexcept nogil:
+    """The server name, which is found once for all rules of a look."""
+    cdef HelloMemo *memo = <HelloMemo *>&content.hello
+    if memo.named == 0:
+        memo.named = NAMED if to_server_name(message) else NAMELESS
+        memo.name_at, memo.name_record, memo.name_left = (
+            message.at, message.record, message.left)
+    if memo.named == NAMELESS:
+        return False
+    message.at, message.record, message.left = memo.name_at, memo.name_record, memo.name_left
+    return take_text(message, message.left, scratch, sample)
 
 
 cdef inline bint next_protocol(
@@ -130,7 +169,7 @@ cdef inline bint protocol_sample(
         message.record = sample.line_end & 0xFFFF
         message.left = sample.line_end >> 16
         return next_protocol(&message, message.left, scratch, sample)
-    if not begin_hello(content, &message, sample) or not to_extensions(&message):
+    if not begin_extensions(content, &message, sample):
         return False
     if not to_extension(&message, EXTENSION_ALPN, &size) or size < 3:
         return False
@@ -182,17 +221,17 @@ cdef inline bint hello_fetch(
     cdef uint16_t what = call.fetch
     if what == FETCH_HELLO_PROTOCOLS:
         return protocol_sample(content, scratch, sample)
-    if not begin_hello(content, &message, sample):
-        return False
     if what == FETCH_HELLO_CIPHERS:
+        if not begin_hello(content, &message, sample):
+            return False
         if not to_ciphers(&message, &size) or not take_text(&message, size, scratch, sample):
             return False
         sample.binary = True
         return True
-    if not to_extensions(&message):
+    if not begin_extensions(content, &message, sample):
         return False
     if what == FETCH_HELLO_SERVER_NAME:
-        return server_name_sample(&message, scratch, sample)
+        return known_name_sample(content, &message, scratch, sample)
     if what == FETCH_HELLO_HAS_GROUPS:
         return (
             to_extension(&message, EXTENSION_SUPPORTED_GROUPS, &size)

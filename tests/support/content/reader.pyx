@@ -22,6 +22,7 @@ def look(int code, bytes content, *, bytes text=b"", numbers=(), bint answer=Fal
     found = []
     memset(&context, 0, sizeof(Context))
     memset(&call, 0, sizeof(Call))
+    memset(&view, 0, sizeof(ContentView))
     memcpy(bytes_, PyBytes_AS_STRING(content), len(content))
     memcpy(name, PyBytes_AS_STRING(text), len(text))
     view.bytes, view.length, view.from_server = bytes_, len(content), answer

@@ -110,6 +110,8 @@ def one_listen(
     global_rate = fields.pop("global_rate", 0)
     accept_proxy = fields.pop("accept_proxy", False)
     lists = fields.pop("lists", ())
+    variables = fields.pop("variables", ())
+    variable_bytes = fields.pop("variable_bytes", (0, 0, 0, 0, 0))
     fields.setdefault("timeouts", TIMEOUTS)
     proxy = Proxy(
         name="edge",
@@ -154,8 +156,10 @@ def one_listen(
         ),
         **fields,
     )
-    process = Global(maxconn=global_maxconn, connection_rate=global_rate)
-    return Settings(process, (proxy,), ResolverdSettings(), lists=lists)
+    process = Global(
+        maxconn=global_maxconn, connection_rate=global_rate, variable_bytes=variable_bytes
+    )
+    return Settings(process, (proxy,), ResolverdSettings(), lists=lists, variables=variables)
 
 
 class RelayUnderTest:
@@ -163,7 +167,7 @@ class RelayUnderTest:
 
     `servers` are (address, port) pairs or `RelayServer`s; further keywords are fields of `Proxy`
     (timeouts, retries, redispatch, balance, maxconn, splice ...), `global_maxconn`, `global_rate`,
-    `bind_maxconn`, `accept_proxy`, `lists` (what conditions of `rules` name). `binds`
+    `bind_maxconn`, `accept_proxy`, `lists` and `variables` (what `rules` name), `variable_bytes`. `binds`
     defaults to one port of 127.0.0.1; `shared` makes one socket for all workers instead of one each.
     `sweep_ms` is the time between two looks for free places that no bell tells of.
     """

@@ -29,7 +29,7 @@ ADVICE = {
     "tune.http.": "Millrace forwards TCP as it is",
     "tune.quic.": "QUIC is not TCP",
     "tune.lua.": "Millrace runs no Lua",
-    "tune.vars.": "only health checks have variables, each at most as large as an answer",
+    "tune.vars.check": "a variable of a check is at most as large as an answer",
     "tune.comp.": "nothing is compressed",
     "tune.zlib.": "nothing is compressed",
     "tune.peers.": "there are no peers",
@@ -73,11 +73,7 @@ _FORMS: dict[str, ArgumentShape] = {
         ON_OFF,
     ),
     **dict.fromkeys(
-        (
-            *("tune.vars.global-max-size", "tune.vars.proc-max-size", "tune.vars.sess-max-size"),
-            *("tune.vars.txn-max-size", "tune.vars.reqres-max-size", "tune.vars.check-max-size"),
-            *("tune.lua.maxmem", "tune.lua.forced-yield"),
-        ),
+        (*("tune.vars.check-max-size", "tune.lua.maxmem", "tune.lua.forced-yield"),),
         _SIZE_LENIENT,
     ),
     **dict.fromkeys(
@@ -89,6 +85,15 @@ _FORMS: dict[str, ArgumentShape] = {
     ),
     "tune.pattern.cache-size": ONE_LENIENT,
     "tune.ssl.force-private-cache": ALONE,
+}
+
+
+_VARIABLES = {  # the place of each limit in the settings
+    "tune.vars.global-max-size": 0,
+    "tune.vars.sess-max-size": 1,
+    "tune.vars.txn-max-size": 2,
+    "tune.vars.reqres-max-size": 3,
+    "tune.vars.proc-max-size": 4,
 }
 
 
@@ -104,7 +109,21 @@ def _size(statement: Statement, _draft: GlobalDraft) -> None:
     statement.notice(f"'{statement.keyword}' has no effect here: {_advice(statement.keyword)}")
 
 
+def _variables(statement: Statement, draft: GlobalDraft) -> None:
+    """How many bytes variables of a scope may take, of the process or of a session."""
+    words = statement.pass_over(1, f"'{statement.keyword}'").arguments
+    try:
+        size = parse_size(words[0] if words else "")
+    except ConfigError as error:
+        raise ConfigError(f"'{statement.keyword}' : {error}") from error
+    level = _VARIABLES[statement.keyword]
+    sizes = list(draft.variable_bytes)
+    sizes[level] = size
+    draft.variable_bytes = (sizes[0], sizes[1], sizes[2], sizes[3], sizes[4])
+
+
 TUNING: Table[GlobalDraft] = {
+    **dict.fromkeys(_VARIABLES, works(_variables)),
     **dict.fromkeys(_SIZES, works(_size)),
     **{name: without_effect(_advice(name), shape=shape) for name, shape in _FORMS.items()},
 }

@@ -12,6 +12,7 @@ from proxy.config.drafts import ProxyDraft, ProxyKind
 from proxy.config.lines.http import rule_line
 from proxy.config.lines.proxy.rule_order import warn_misplaced
 from proxy.config.lines.proxy.tables.counters import counter_action, is_counter_action
+from proxy.config.lines.proxy.variable_rules import CAPTURE, SETTERS, variable_rule
 from proxy.config.lines.rules.condition import BEGINNINGS
 from proxy.config.lines.table import Statement
 from proxy.config.model.rules import RuleAction
@@ -44,16 +45,7 @@ _LATER = (
         "set-nice",
     ),
     *("set-priority-class", "set-priority-offset", "set-src", "set-src-port", "set-tos"),
-    *(
-        "set-var",
-        "set-var-fmt",
-        "switch-mode",
-        "unset-var",
-        "use-service",
-        "set-retries",
-        "do-log",
-        "attach-srv",
-    ),
+    *("switch-mode", "use-service", "set-retries", "do-log", "attach-srv"),
 )
 _DELAY = "inspect-delay"
 
@@ -129,6 +121,10 @@ def _rule(statement: Statement, draft: ProxyDraft, stage: str) -> ConnectionRule
         action, rest = _HEADED, rest[1:]
     if is_counter_action(action, what):
         return _counter_rule(statement, draft, what)
+    if action.partition("(")[0] in SETTERS or (action, what) == (CAPTURE, "tcp-request content"):
+        rule, words = variable_rule(statement, draft, stage)
+        condition = _condition(draft, f"{what} {action}", list(words))
+        return msgspec.structs.replace(rule, condition=condition)
     if action not in known:
         if action.partition("(")[0] in _LATER:
             raise ConfigError(f"'{what} {action}' is not supported yet")

@@ -53,6 +53,11 @@ def is_variable(text: str) -> bool:
     return bool(dot and scope in SCOPES and _VARIABLE.fullmatch(name))
 
 
+def captured(number: int) -> str:
+    """The variable that has what a session captured there."""
+    return f"capture.{number}"
+
+
 def variable_name(text: str) -> str:
     """A variable as it is written, with its scope; ConfigError."""
     if not text:
@@ -154,6 +159,9 @@ class ArgumentReader:
             raise ConfigError(f"'{self._word}': '{text}' is not {kind.value}") from None
 
     def _numbers(self, kind: Argument, words: tuple[str, ...]) -> dict[str, Any]:
+        if kind is Argument.CAPTURED:
+            captures = integer(words[0], self._word)
+            return {"variable": captured(captures), "numbers": (-1, 0)}
         if kind is Argument.VARIABLE:
             given = {"variable": variable_name(words[0]), "text": "".join(words[1:])}
             return {**given, "numbers": (-1, len(words) - 1)}

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from proxy.config.lines.rules.arguments import integer, is_variable
+from proxy.config.lines.rules.arguments import integer, is_variable, variable_name
 from proxy.config.lines.rules.fetches import SampleType
 from proxy.config.lines.rules.further_converters import FURTHER, REFUSED
 from proxy.config.lines.rules.maps import MAPS, read_map, types_of
@@ -75,11 +75,24 @@ def _with_number(name: str, arguments: tuple[str, ...]) -> Converter:
         raise ConfigError(f"converter '{name}': write {name}(<number>)")
     argument = arguments[0]
     if is_variable(argument):
-        raise ConfigError(
-            f"converter '{name}': a variable there ('{argument}') is not supported; "
-            f"write {name}(<number>)"
-        )
+        return Converter(name, numbers=(0, 1, -1), variable=variable_name(argument))
     return Converter(name, numbers=(integer(argument, name),))
+
+
+def _concat(name: str, arguments: tuple[str, ...]) -> Converter:
+    """What stands before the variable and behind it, the number being how much is before."""
+    if len(arguments) > 3:
+        raise ConfigError(f"converter '{name}': write {name}([<start>],[<variable>],[<end>])")
+    start, variable, end = (*arguments, "", "", "")[:3]
+    before = len(start.encode(errors="surrogateescape"))
+    named = variable_name(variable) if variable else ""
+    return Converter(name, start + end, (before, 0, -1), variable=named)
+
+
+def _compared(name: str, arguments: tuple[str, ...]) -> Converter:
+    if len(arguments) != 1:
+        raise ConfigError(f"converter '{name}': write {name}(<variable>)")
+    return Converter(name, numbers=(0, 0, -1), variable=variable_name(arguments[0]))
 
 
 def _hash(name: str, arguments: tuple[str, ...]) -> Converter:
@@ -167,6 +180,8 @@ CONVERTERS: dict[str, Kind] = {
         ("djb2", "sdbm", "wt6", "crc32", "crc32c", "xxh32", "xxh64"), Kind(_BYTES, _NUMBER, _hash)
     ),
     **dict.fromkeys(("ltime", "utime"), Kind(_NUMBER, _TEXT, _time)),
+    "concat": Kind(_TEXT, _TEXT, _concat),
+    "strcmp": Kind(_TEXT, _NUMBER, _compared),
     **{
         name: Kind(_TEXT, _TRUTH if name == "in_table" else _NUMBER, _of_table)
         for name in TABLE_CONVERTERS

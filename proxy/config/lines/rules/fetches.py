@@ -25,6 +25,7 @@ class SampleType(enum.Enum):
     BYTES = "bytes"
     METHOD = "method"
     ADDRESS_6 = "address of IPv6"
+    ANY = "what was set"  # known when it is looked at
 
     def becomes(self, other: SampleType) -> bool:
         """Whether a sample of this type can be made one of the other."""
@@ -70,6 +71,7 @@ class Scope(enum.Flag):
     CONTENT = enum.auto()  # the client's first bytes
     RESPONSE = enum.auto()  # the server's
     BACKEND = enum.auto()  # beside one of these: the rules are a backend's
+    LOG = enum.auto()  # the access log
 
 
 class Argument(enum.Enum):
@@ -97,6 +99,7 @@ class Argument(enum.Enum):
     ENTRY = "[<counter>][,<table>]"
     TIME_UNIT = "[us|ms]"
     UUID = "[<version>]"
+    CAPTURED = "<number of the capture>"
 
 
 class Fetch(NamedTuple):
@@ -110,7 +113,7 @@ class Fetch(NamedTuple):
     live: str = ""  # the name in rules of connections, where it is another
 
 
-_TRUTH, _NUMBER, _ADDRESS, _TEXT, _BYTES, _METHOD, _ADDRESS_6 = SampleType
+_TRUTH, _NUMBER, _ADDRESS, _TEXT, _BYTES, _METHOD, _ADDRESS_6, _ANY = SampleType
 _ENDINGS = (
     *(Matcher.BEG, Matcher.END, Matcher.SUB, Matcher.DIR, Matcher.DOM),
     *(Matcher.LEN, Matcher.REG),
@@ -121,7 +124,7 @@ _FORMATS = _CHECKS | Scope.ANSWER
 _EITHER = Scope.CONTENT | Scope.RESPONSE
 _CLIENTS = Scope.CONNECTION | Scope.SESSION | _EITHER  # rules of connections
 RULES = Scope.REQUEST | _CLIENTS | Scope.BACKEND  # wherever a condition may stand
-_ALL = Scope.REQUEST | _FORMATS | _CLIENTS
+_ALL = Scope.REQUEST | _FORMATS | _CLIENTS | Scope.LOG
 _REQUEST = Scope.REQUEST | Scope.ANSWER
 _TEXTS = {
     "path": Fetch("path", _TEXT, scope=_REQUEST),
@@ -138,11 +141,11 @@ def _of_checks(
 
 
 def _in_formats(name: str, kind: SampleType, argument: Argument = Argument.NONE) -> Fetch:
-    return Fetch(name, kind, argument, scope=_FORMATS)
+    return Fetch(name, kind, argument, scope=_FORMATS | _CLIENTS | Scope.LOG)
 
 
 def _anywhere(name: str, kind: SampleType, argument: Argument = Argument.NONE) -> Fetch:
-    return Fetch(name, kind, argument, scope=_FORMATS | RULES)
+    return Fetch(name, kind, argument, scope=_FORMATS | RULES | Scope.LOG)
 
 
 _IN_FORMATS = {
@@ -160,8 +163,9 @@ _IN_FORMATS = {
     "date": _anywhere("date", _NUMBER, Argument.DATE),
     "rand": _anywhere("rand", _NUMBER, Argument.LIMIT),
     "uuid": _anywhere("uuid", _TEXT, Argument.UUID),
-    "var": _in_formats("var", _TEXT, Argument.VARIABLE),
-    "be_name": _in_formats("text", _TEXT),
+    "var": _in_formats("var", _ANY, Argument.VARIABLE),
+    "capture.req.hdr": Fetch("var", _TEXT, Argument.CAPTURED, scope=_CLIENTS | Scope.LOG),
+    "be_name": Fetch("text", _TEXT, scope=_FORMATS),
     "be_id": _of_checks("number", _NUMBER),
     "srv_name": _of_checks("srv_name", _TEXT),
     "srv_id": _of_checks("srv_id", _NUMBER),
@@ -261,7 +265,7 @@ FETCHES: dict[str, Fetch] = {
     "srv_conn": Fetch("srv_conn", _NUMBER, Argument.SERVER, scope=_ALL),
     "be_conn": Fetch("be_conn", _NUMBER, Argument.BACKEND, scope=_ALL),
     "queue": Fetch("queue", _NUMBER, Argument.BACKEND, scope=_ALL),
-    "fe_conn": Fetch("fe_conn", _NUMBER, Argument.FRONTEND, scope=_REQUEST | _CLIENTS),
+    "fe_conn": Fetch("fe_conn", _NUMBER, Argument.FRONTEND, scope=_REQUEST | _CLIENTS | Scope.LOG),
     **_IN_FORMATS,
     **_FIRST_BYTES,
     **{old: _FIRST_BYTES[name] for old, name in _OLD_SPELLINGS.items()},

@@ -29,6 +29,7 @@ from proxy.config.text.format import UNKNOWN, Alias, Bracket, Text, format_piece
 from proxy.config.text.messages import ConfigError
 from proxy.config.text.suggest import hint
 
+_WITH_VARIABLES = RULES | Scope.LOG
 _OF_HTTP = ("status", "res.body", "res.hdr", "res.fhdr", "res.hdr_cnt", "res.fhdr_cnt")
 
 
@@ -38,6 +39,8 @@ PLACES = {
     Scope.ANSWER: "an answer",
     **dict.fromkeys(RULES, "a rule of connections"),
     Scope.CONTENT | Scope.BACKEND: "a rule of connections",
+    Scope.RESPONSE | Scope.BACKEND: "a rule of connections",
+    Scope.LOG: "a log format",
 }
 
 
@@ -158,9 +161,15 @@ class ValueReader:
             )
         reader = ArgumentReader(name, self._environment)
         words = given(fetch.argument, arguments)
-        live = fetch.live if self._scope & Scope.CONTENT else ""
+        live = fetch.live if self._scope & RULES else ""
         fields = {"fetch": live or fetch.name, **reader.read(fetch.argument, words)}
         converters, _ = converters_of(fetch.type, calls.converters, self._folder)
+        for converter in converters:
+            if converter.variable and self._scope not in _WITH_VARIABLES:
+                raise ConfigError(
+                    f"converter '{converter.name}': a variable there ('{converter.variable}') is "
+                    f"not supported; write {converter.name}(<number>)"
+                )
         return Value(**fields, converters=tuple(_following(each, name) for each in converters))
 
 

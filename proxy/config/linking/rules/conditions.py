@@ -14,9 +14,10 @@ import msgspec
 from proxy.config.http_drafts import Expression, UserListDraft
 from proxy.config.lines.rules.arguments import ArgumentReader
 from proxy.config.lines.rules.expression import READ_AS_VALUES
-from proxy.config.lines.rules.fetches import FETCHES, Argument
+from proxy.config.lines.rules.fetches import FETCHES, Argument, Scope
 from proxy.config.lines.rules.table_words import entry_asked, entry_numbers
 from proxy.config.linking.rules.table_names import TableLinker, refuse_tables
+from proxy.config.linking.rules.variables import VariableTable
 from proxy.config.model.http import AuthQuestion
 from proxy.config.model.rules import (
     Converter,
@@ -87,6 +88,8 @@ class SectionIndex(Protocol):
     def frontend(self, name: str) -> int | None:
         """A frontend's index."""
 
+    variables: VariableTable
+
     def table(self, name: str) -> tuple[int, TableShape] | None:
         """The number of a stick table, and what it is."""
 
@@ -107,15 +110,20 @@ class ConditionLinker:
         self.environment: Mapping[str, str] = {}  # of the line that is being linked
         self.questions: list[AuthQuestion] = []
 
-    def term(self, expression: Expression, then: int, otherwise: int) -> Term:
-        """The term of an expression; ConfigError for a name that there is not."""
+    def term(
+        self, expression: Expression, then: int, otherwise: int, stage: Scope | None = None
+    ) -> Term:
+        """The term of an expression; ConfigError for a name that there is not.
+
+        `stage`: where the condition of a connection stands; None for those of requests.
+        """
         name = re.split("[(,]", expression.word)[0]
         if self._tables is None:
             refuse_tables(expression.converters)
             converters = expression.converters
         else:
             converters = self._tables.converters(expression.converters, name)
-        fields = {"fetch": expression.fetch, **self._arguments(expression)}
+        fields = {"fetch": expression.fetch, **self._arguments(expression, stage)}
         fields["fetch"] = _fetch_of(fields["fetch"], fields.get("numbers", ()))
         fields |= constant_fields(fields["fetch"], self._section, self._directory)
         term = Term(
@@ -126,13 +134,15 @@ class ConditionLinker:
             insensitive=expression.insensitive,
             patterns=self._directory.lists.number(expression.patterns),
             pattern=next(iter(expression.words), ""),
-            converters=self._directory.lists.linked(converters),
+            converters=with_variables(
+                self._directory.lists.linked(converters), self._directory, stage
+            ),
         )
         if expression.fetch == "http_auth_group":  # its patterns are part of the question
             return Term("http_auth", Matcher.BOOL, then, otherwise, numbers=fields["numbers"])
         return term
 
-    def _arguments(self, expression: Expression) -> dict[str, Any]:
+    def _arguments(self, expression: Expression, stage: Scope | None) -> dict[str, Any]:
         """Fields of the term."""
         word = re.split("[(,]", expression.word)[0]
         kind = FETCHES[word].argument
@@ -141,7 +151,12 @@ class ConditionLinker:
             return {"numbers": self._tables.numbers(entry_numbers(word, asked), asked.table)}
         name = expression.arguments[0] if expression.arguments else ""
         if kind in READ_AS_VALUES or word in VALUES_ALONE:
-            return ArgumentReader(word, self.environment).read(kind, expression.arguments)
+            read = ArgumentReader(word, self.environment).read(kind, expression.arguments)
+            variable = read.pop("variable", "")
+            if variable:
+                number = number_of(variable, self._directory, stage)
+                read["numbers"] = (number, *read["numbers"][1:])
+            return read
         if kind is Argument.NONE:
             return {}
         if kind in (Argument.NAME, Argument.HEADER):
@@ -231,6 +246,29 @@ def _fetch_of(fetch: str, numbers: tuple[int, ...]) -> str:
     return "always_false"
 
 
+def number_of(name: str, directory: SectionIndex, stage: Scope | None) -> int:
+    """The number of a session's variable; ConfigError where there are none."""
+    if stage is None:
+        raise ConfigError(f"variables ('{name}') are not supported in rules about requests")
+    return directory.variables.number(name, stage)
+
+
+def with_variables(
+    converters: tuple[Converter, ...], directory: SectionIndex, stage: Scope | None
+) -> tuple[Converter, ...]:
+    """Converters with the numbers of their variables; ConfigError."""
+    if not any(converter.variable for converter in converters):
+        return converters
+    return tuple(
+        msgspec.structs.replace(
+            each, numbers=(*each.numbers[:-1], number_of(each.variable, directory, stage))
+        )
+        if each.variable
+        else each
+        for each in converters
+    )
+
+
 class ValueLinker:
     """Links the formats and values of one section, and numbers its variables.
 
@@ -245,8 +283,13 @@ class ValueLinker:
         *,
         front: str = "",
         serves: bool = True,
+        stage: Scope | None = None,
     ) -> None:
-        """`name` and `number` are the section's own, its id; `serves`: it is a backend."""
+        """`name` and `number` are the section's own, its id; `serves`: it is a backend.
+
+        `stage`: where a rule of connections stands, whose variables all sections share.
+        """
+        self._stage = stage
         self.variables: dict[str, int] = {}
         self._directory = directory
         self._name = name
@@ -270,6 +313,9 @@ class ValueLinker:
             linked = self._directory.lists.linked(value.converters)
             value = msgspec.structs.replace(value, converters=linked)
         refuse_tables(value.converters)
+        if self._stage is not None:
+            converters = with_variables(value.converters, self._directory, self._stage)
+            value = msgspec.structs.replace(value, converters=converters)
         constant = constant_fields(value.fetch, self._name, self._directory)
         if constant:
             return msgspec.structs.replace(value, target=None, **constant)
@@ -290,6 +336,8 @@ class ValueLinker:
 
     def variable(self, name: str) -> int:
         """The number of a variable; -1: nothing can be in it when a later step looks."""
+        if self._stage is not None:
+            return self._directory.variables.number(name, self._stage)
         if name.partition(".")[0] not in LASTING:
             return -1
         return self.variables.setdefault(name, len(self.variables))

@@ -20,12 +20,10 @@ from proxy.config.linking.rules.table_names import TableLinker, UnknownTableErro
 from proxy.config.model.rules import (
     Condition,
     ConnectionRules,
-    Format,
     Matcher,
     Rule,
     RuleAction,
     Term,
-    Value,
 )
 from proxy.config.model.settings import Origin
 from proxy.config.rule_drafts import ConnectionRuleDraft
@@ -34,6 +32,12 @@ from proxy.config.text.suggest import hint
 
 NOWHERE = -1  # the index of a backend that is disabled
 _TCP = RULES & ~Scope.REQUEST
+_TABLE_RULES = {  # how HAProxy calls them in errors about tables
+    RuleAction.TRACK: "tracking rule",
+    RuleAction.TAG: "",
+    RuleAction.CAPTURE: "capture rule",
+    RuleAction.USE_BACKEND: "use_backend expression",
+}
 
 
 class ConnectionRuleLinker:
@@ -83,20 +87,8 @@ class ConnectionRuleLinker:
         linked: list[Rule] = []
         for draft in drafts:
             try:
-                condition, target = self._condition(draft, scope), self._target(draft)
-                linked.append(
-                    Rule(
-                        draft.action,
-                        condition,
-                        target,
-                        self._key(draft),
-                        draft.tracked,
-                        draft.data,
-                        form=self._form(draft),
-                        text=_written(draft.line.words),
-                        origin=draft.line.origin,
-                    )
-                )
+                condition, target = self._condition(draft, scope), self._target(draft, scope)
+                linked.append(self._rule(draft, condition, target, scope))
             except ConfigError as error:
                 self._messages.alert(str(error), draft.line.origin)
         return tuple(linked)
@@ -122,7 +114,7 @@ class ConnectionRuleLinker:
 
             def linked(expression: Expression, then: int, otherwise: int) -> Term:
                 if _sees(expression, scope):
-                    return self._conditions.term(expression, then, otherwise)
+                    return self._conditions.term(expression, then, otherwise, scope)
                 return Term("always_false", Matcher.BOOL, then, otherwise)
 
             return flattened(clauses, linked, unless=beginning == "unless")
@@ -176,8 +168,10 @@ class ConnectionRuleLinker:
         asking = self._draft.kind.accepts and draft.line.words[0] == "tcp-request"
         return f" in '{stage}'", f"{'frontend' if asking else 'backend'} {stage} rule"
 
-    def _target(self, draft: ConnectionRuleDraft) -> int:
+    def _target(self, draft: ConnectionRuleDraft, scope: Scope) -> int:
         """The index of a backend, or the slot of a server; 0 for what goes nowhere else."""
+        if draft.action.names_variable:
+            return self._directory.variables.number(draft.target, scope)
         if draft.action is RuleAction.USE_BACKEND:
             backend = self._directory.backend(draft.target)  # its name is checked elsewhere
             return NOWHERE if backend is None else backend[0]
@@ -207,20 +201,33 @@ class ConnectionRuleLinker:
                 draft.line.origin,
             )
 
-    def _key(self, draft: ConnectionRuleDraft) -> Value | None:
-        if draft.key is None:
-            return None
-        keyword, rule = "sample fetch keyword", "stick rule"
-        if draft.action is RuleAction.TRACK:
-            rule = "tracking rule"
-        elif draft.action is RuleAction.TAG:
-            keyword, rule = "ACL keyword", ""
-        tables = TableLinker(self._directory, self._draft.name, keyword, rule)
-        return ValueLinker(self._directory, self._draft.name, 0).value(tables.value(draft.key))
+    def _rule(
+        self, draft: ConnectionRuleDraft, condition: Condition | None, target: int, scope: Scope
+    ) -> Rule:
+        name, tables = self._draft.name, self._tables(draft)
+        values = ValueLinker(self._directory, name, 0, front=name, stage=scope)
+        return Rule(
+            draft.action,
+            condition,
+            target,
+            None if draft.key is None else values.value(tables.value(draft.key)),
+            draft.tracked,
+            draft.data,
+            form=values.format(tables.format(draft.form)),
+            when=draft.when,
+            length=draft.length,
+            text=_written(draft.line.words),
+            origin=draft.line.origin,
+        )
 
-    def _form(self, draft: ConnectionRuleDraft) -> Format:
-        name = self._draft.name
-        return ValueLinker(self._directory, name, 0, front=name).format(draft.form)
+    def _tables(self, draft: ConnectionRuleDraft) -> TableLinker:
+        """What links the tables of a rule's values, named as HAProxy names the rule."""
+        keyword, rule = "sample fetch keyword", _TABLE_RULES.get(draft.action, "stick rule")
+        if draft.action is RuleAction.TAG:
+            keyword = "ACL keyword"
+        elif draft.action is RuleAction.SET_VARIABLE:
+            rule = f"{draft.line.words[0]} {draft.line.words[1]} expression"
+        return TableLinker(self._directory, self._draft.name, keyword, rule)
 
     def _server(self, name: str) -> int:
         slot = self._directory.server(self._draft.name, name)

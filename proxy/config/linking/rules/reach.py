@@ -114,7 +114,11 @@ def _warn_equal(rule: Rule, before: dict[object, Rule], messages: Messages) -> N
 def _is_steady(rule: Rule) -> bool:
     """Whether its condition says the same when it is looked at again at once."""
     terms = rule.condition.terms if rule.condition else ()
-    return all(term.fetch in _STEADY or term.fetch.startswith(_STEADY_KINDS) for term in terms)
+    return all(
+        (term.fetch in _STEADY or term.fetch.startswith(_STEADY_KINDS))
+        and not any(each.variable for each in term.converters)
+        for term in terms
+    )
 
 
 def warn_unused_lists(draft: ProxyDraft, messages: Messages) -> None:

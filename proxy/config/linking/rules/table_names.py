@@ -10,7 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-from proxy.config.model.rules import Converter, TableName, Value
+from proxy.config.model.rules import Converter, Format, TableName, Value
 from proxy.config.text.messages import ConfigError
 from shm.tables.shape import TableShape
 
@@ -65,6 +65,15 @@ class TableLinker:
             numbers=self.numbers(value.numbers, value.table),
             table=None,
             converters=self.converters(value.converters, ""),
+        )
+
+    def format(self, form: Format) -> Format:
+        """A format with the numbers of all its tables; ConfigError."""
+        return tuple(
+            part
+            if part.value is None
+            else msgspec.structs.replace(part, value=self.value(part.value))
+            for part in form
         )
 
     def _converter(self, converter: Converter, fetch: str) -> Converter:

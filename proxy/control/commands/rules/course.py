@@ -39,7 +39,7 @@ class Destinations:
 
     def deed(self, rule: Rule) -> str:
         """What a rule does, where it is more than its action."""
-        if rule.form:
+        if rule.form and rule.action is RuleAction.USE_BACKEND:
             return "chooses the backend of the name that it says"
         if rule.action is RuleAction.USE_BACKEND:
             known = 0 <= rule.target < len(self.backends)
@@ -157,7 +157,8 @@ class Course:
         empty = told._replace(
             seen=told.seen._replace(content=b""), fetches=told.fetches | TOLD_BY_NAME
         )
-        if waits and find(rules, empty, decides) is None:
+        before = find(rules, empty, decides)
+        if waits and (before is None or any(_captures_bytes(each.rule) for each in before)):
             self._bytes = self._client.sni is not None
         content = self._bytes or waits
         found = find(rules, self._told(self._ends, final=not waits, content=content), decides)
@@ -247,6 +248,12 @@ class Course:
                 found = self._rulings.findings(stage, told, self._targets.decides) or []
                 self._tell(title, found, "no rule acts")
         return chosen
+
+
+def _captures_bytes(rule: Rule) -> bool:
+    """Whether a rule that acts waits for what it captures."""
+    found = rule.key.fetch if rule.action is RuleAction.CAPTURE and rule.key else ""
+    return found.startswith(("req.", "payload"))
 
 
 def _place(rule: Rule) -> str:

@@ -53,7 +53,7 @@ class Known(NamedTuple):
 
 
 def _is_pure(converter: Converter) -> bool:
-    return converter.name in _PURE and not (converter.name in _COUNTING and converter.text)
+    return converter.name in _PURE and not (converter.name in _COUNTING and converter.variable)
 
 
 class Finding(NamedTuple):

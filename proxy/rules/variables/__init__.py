@@ -1,0 +1,1 @@
+"""Variables of sessions: their memory, and converters that look at them."""

@@ -1,0 +1,76 @@
+# Converters that look at variables: `concat`, `strcmp`, and arithmetic (manual section 7.3.1).
+
+from libc.stddef cimport size_t
+from libc.stdint cimport int64_t
+from libc.string cimport memcpy
+
+from proxy.rules.codes cimport CONVERT_ADD, CONVERT_CONCAT, CONVERT_STRCMP, CONVERT_XOR
+from proxy.rules.convert cimport converted
+from proxy.rules.sample cimport (
+    as_number, as_text, end_at_nul, put_sample, set_number, set_text, take_scratch)
+from proxy.rules.types cimport SAMPLE_TEXT, SCRATCH_BYTES, Context, Sample, Scratch, Step, Variables
+from proxy.rules.variables.memory cimport variable_sample
+from shm.text cimport Text, put, text_over
+
+
+cdef inline bint step_variable(
+        const Context *context, const Step *step, Sample *sample) noexcept nogil:
+    """What the variable of a converter has; False: nothing."""
+    return context.kept != NULL and step.numbers[2] >= 0 and variable_sample(
+        context.kept[0], step.numbers[2], sample)
+
+
+cdef inline bint concatenated(
+        const Context *context, const Step *step, Sample *sample) noexcept nogil:
+    """The sample, a text, the variable, and another text; what has no room is cut."""
+    cdef size_t before = <size_t>step.numbers[0]
+    cdef Sample other
+    cdef Text text
+    if context.scratch == NULL or not as_text(sample, context.scratch):
+        return False
+    text = text_over(take_scratch(context.scratch), SCRATCH_BYTES - 1)
+    put(&text, sample.text, sample.length)
+    put(&text, step.text, before)
+    if step_variable(context, step, &other):
+        if other.type == SAMPLE_TEXT:
+            end_at_nul(&other)
+        put_sample(&text, &other)
+    put(&text, step.text + before, step.length - before)
+    set_text(sample, text.start, text.at - text.start)
+    return True
+
+
+cdef inline bint compared(
+        const Context *context, const Step *step, Sample *sample) noexcept nogil:
+    """How the sample differs from the variable: at the first byte that does, or in length."""
+    cdef Sample other
+    cdef size_t at
+    cdef int64_t difference = 0
+    if not step_variable(context, step, &other):
+        return False
+    if not as_text(sample, context.scratch) or not as_text(&other, context.scratch):
+        return False
+    for at in range(min(sample.length, other.length)):
+        difference = <int64_t><unsigned char>sample.text[at] - <unsigned char>other.text[at]
+        if difference != 0:
+            return set_number(sample, difference)
+    return set_number(
+        sample, <int64_t>(sample.length > other.length) - (sample.length < other.length))
+
+
+cdef inline bint step_run(
+        const Context *context, const Step *step, Sample *sample) noexcept nogil:
+    """Run one converter; False: it gives no sample."""
+    cdef Step plain
+    cdef Sample other
+    if step.convert == CONVERT_CONCAT:
+        return concatenated(context, step, sample)
+    if step.convert == CONVERT_STRCMP:
+        return compared(context, step, sample)
+    if CONVERT_ADD <= step.convert <= CONVERT_XOR and step.numbers[1] != 0:
+        if not step_variable(context, step, &other) or not as_number(&other):
+            return False
+        plain = step[0]
+        plain.numbers[0] = other.number
+        return converted(&plain, context.scratch, sample)
+    return converted(step, context.scratch, sample)
