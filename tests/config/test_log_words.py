@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config.lines.log_format import (
+from proxy.config.lines.rules.log_format import (
     CONSTANTS,
     FETCHES,
     HTTP_VARIABLES,
@@ -107,14 +107,14 @@ def test_fetches_are_items_like_variables() -> None:
         ("%bxy", "no such format variable 'bxy'."),
         *((f"%{name}", f"'{name}' is reserved for HTTP mode.") for name in sorted(HTTP_VARIABLES)),
         ("%[src", "missing ']' after 'src'."),
-        ("%[src,lowr]", "unknown converter 'lowr', or not supported yet, did you mean 'lower'"),
+        ("%[src,lowr]", "unknown converter 'lowr', or not supported yet"),
         ("%[req.hdr(host)]", "fetch method 'req.hdr' is unknown, not available in a log format"),
         (
             "%[req.ssl_sni,lower]",
             "<req.ssl_sni,lower> may not be reliably used here because it needs bytes",
         ),
         ("%[nbsrv(nosuch)]", "unable to find backend 'nosuch' that an expression names"),
-        ("%[srv_nam]", "did you mean 'srv_name' maybe"),
+        ("%[srv_nam]", "fetch method 'srv_nam' is unknown, not available in a log format"),
         ("%[src(1)]", "'%[src]' takes no argument"),
         ("%[str]", "'%[str(...)]' expects an argument"),
         ("%[int(x)]", "x"),

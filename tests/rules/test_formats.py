@@ -29,6 +29,8 @@ ARGUMENTS = {
     "field": "(2,a,0)",
     "word": "(2,a,0)",
     "ipmask": "(24,48)",
+    "concat": "(a,,b)",
+    "strcmp": "(txn.none)",
     "ltime": "(%Y %c)",
     "utime": "(%Y %c,9)",
     "regsub": "([a-f],<\\\\0>,g)",

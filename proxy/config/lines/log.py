@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from proxy.config.drafts import GlobalDraft, LogFormatDraft, ProxyDraft
 from proxy.config.lines.http import HTTP_LOG_LABELS, forget
-from proxy.config.lines.log_format import TCP_FORMAT
 from proxy.config.lines.table import Prefix, Statement
 from proxy.config.model.settings import Endpoint, LogTarget, SocketFamily
 from proxy.config.text.addresses import parse_address, single_endpoint
@@ -18,6 +17,7 @@ from proxy.config.text.suggest import hint
 from proxy.config.text.units import parse_number
 from shm.log_level import LogLevel
 
+TCP_FORMAT = "%ci:%cp [%t] %ft %b/%s %Tw/%Tc/%Tt %B %ts %ac/%fc/%bc/%sc/%rc %sq/%bq"
 SYSLOG_PORT = 514
 LENGTH_MIN = 80  # bytes of one message, HAProxy's limits
 LENGTH_MAX = 65_535

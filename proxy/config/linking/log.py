@@ -11,10 +11,10 @@ from msgspec.structs import replace
 
 from proxy.config.drafts import GlobalDraft, ProxyDraft, ProxyKind
 from proxy.config.lines.http import HTTP_LOG_LABELS
-from proxy.config.lines.log import DEFAULT_FORMAT
-from proxy.config.lines.log_format import TCP_FORMAT, parse_log_format
+from proxy.config.lines.log import DEFAULT_FORMAT, TCP_FORMAT
 from proxy.config.lines.rules.arguments import captured
 from proxy.config.lines.rules.fetches import Scope
+from proxy.config.lines.rules.log_format import parse_log_format
 from proxy.config.linking.rules.conditions import SectionIndex, ValueLinker
 from proxy.config.model.settings import AccessLog, LogItem, LogTarget
 from proxy.config.text.messages import ConfigError, Messages

@@ -1,7 +1,7 @@
 # Expressions and captures of a log line: what the session is known by when the line is made.
 #
-# As in HAProxy the bytes that rules looked at are gone by then: what is wanted of them has to be in a
-# variable, or captured. A client's control characters do not get into a line: they could make
+# As in HAProxy the bytes that rules looked at are gone by then: what is wanted of them has to be in
+# a variable, or captured. A client's control characters do not get into a line: they could make
 # another one of it.
 
 from libc.stdint cimport uint32_t

@@ -1,8 +1,8 @@
 # Variables of a session (manual, `set-var`): what rules set, and other rules and the log look at.
 #
 # They have numbers since the configuration was read. A session that sets one gets room for all of
-# them at once; texts have memory of their own. What does not fit, for lack of memory or because of a
-# limit (`tune.vars.*`), is not set.
+# them at once; texts have memory of their own. What does not fit, for lack of memory or because of
+# a limit (`tune.vars.*`), is not set.
 
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t

@@ -8,7 +8,8 @@ import socket
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from proxy.config.lines.log_format import TCP_FORMAT, parse_log_format
+from proxy.config.lines.log import TCP_FORMAT
+from proxy.config.lines.rules.log_format import parse_log_format
 from proxy.config.model.settings import AccessLog, Endpoint, LogTarget, SocketFamily
 from tests.support.common import PATIENCE_SECONDS
 

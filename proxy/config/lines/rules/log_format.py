@@ -17,8 +17,6 @@ from proxy.config.model.settings import LogItem
 from proxy.config.text.format import UNKNOWN, Alias, Bracket, Text, format_pieces
 from proxy.config.text.messages import ConfigError
 
-TCP_FORMAT = "%ci:%cp [%t] %ft %b/%s %Tw/%Tc/%Tt %B %ts %ac/%fc/%bc/%sc/%rc %sq/%bq"
-
 VARIABLES = frozenset(
     (
         *("B", "H", "ID", "ST", "T", "Tc", "Td", "Th", "Tl", "Ts", "Tt", "Tu", "Tw", "U", "ac"),
