@@ -89,7 +89,7 @@ def test_flags_of_o_hold_for_what_follows() -> None:
 
 
 def test_fetches_are_items_like_variables() -> None:
-    assert parse_log_format(r"%{+Q}[src]%[str(a \) b)]%[int(007)]") == (
+    assert parse_log_format('%{+Q}[src]%[str("a ) b")]%[int(007)]') == (
         item("src", {"Q"}),
         LogItem("constant", "a ) b"),
         LogItem("constant", "7"),

@@ -164,6 +164,7 @@ static struct fault at_call(enum kind kind) {
 
 /* The allocator's own names: to look for the next `malloc` would allocate. */
 void *__libc_malloc(size_t length);
+void *__libc_calloc(size_t count, size_t length);
 void *__libc_realloc(void *memory, size_t length);
 
 static int no_memory(void) {
@@ -171,6 +172,10 @@ static int no_memory(void) {
 }
 
 void *malloc(size_t length) { return no_memory() ? NULL : __libc_malloc(length); }
+
+void *calloc(size_t count, size_t length) {
+    return no_memory() ? NULL : __libc_calloc(count, length);
+}
 
 void *realloc(void *memory, size_t length) {
     return no_memory() ? NULL : __libc_realloc(memory, length);
