@@ -84,6 +84,12 @@ def test_the_same_rule_twice() -> None:
         ("use_backend b if { src 127.0.0.1 }", "use_backend c if { src 127.0.0.1 }"),
         (f"{REJECT} if {{ be_conn(b) gt 3 }}", f"{REJECT} if {{ be_conn(b) gt 3 }}"),
         (f"{REJECT} if {{ nbsrv(b) 1 }}", f"{REJECT} if {{ nbsrv(c) 1 }}"),
+        (
+            "stick-table type ip size 9 store gpc0",
+            f"{REJECT} if {{ src,table_gpc0(l) gt 3 }}",
+            "tcp-request content track-sc0 src",
+            f"{REJECT} if {{ src,table_gpc0(l) gt 3 }}",
+        ),
     ],
 )
 def test_rules_that_only_look_alike(lines: tuple[str, ...]) -> None:

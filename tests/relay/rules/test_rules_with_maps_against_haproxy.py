@@ -30,7 +30,28 @@ def routed(name: str, server_name: bytes) -> Case:
     return Case(name, rules(*lines), sni(server_name))
 
 
+def said(name: str, server_name: bytes, backend: str) -> Case:
+    """A client that is led to the backend that a map names."""
+    accept = "tcp-request content accept if { req.ssl_hello_type 1 }"
+    choice = "use_backend bk%[req.ssl_sni,lower,map_dom(<hosts>,_other)]"
+    others = f"\nbackend <other>\n  server s1 <s1>\nbackend bk{backend}\n  server s2 <s2>\n"
+    return Case(name, front(WAIT, accept, choice), sni(server_name), others)
+
+
+def kept(name: str, server_name: bytes) -> Case:
+    """The same by way of a variable."""
+    note = "tcp-request content set-var(txn.to) req.ssl_sni,lower,map_dom(<hosts>)"
+    accept = "tcp-request content accept if { var(txn.to) -m found }"
+    refuse = "tcp-request content reject if WAIT_END"
+    return Case(name, front(WAIT, note, accept, refuse), sni(server_name), TWO)
+
+
 CASES = [
+    said("said by a map", b"a.APP.example", "two"),
+    said("said by its default", b"else.example", "_other"),
+    said("a name that is none", b"bad.example", "three"),
+    kept("kept", b"www.example"),
+    kept("not kept", b"else.example"),
     routed("a name", b"www.example"),
     routed("a name below", b"a.APP.example"),
     routed("another value", b"bad.example"),
@@ -80,5 +101,7 @@ def test_a_client_meets_the_same(met: dict[str, dict[str, Met]], name: str) -> N
 def test_maps_decide(met: dict[str, dict[str, Met]]) -> None:
     heard = {name: each.heard[:3] for name, each in met["millrace"].items()}
     assert heard["a name"] == heard["a name below"] == heard["whether there is one"] == b"two"
+    assert heard["said by a map"] == heard["said by its default"] == heard["kept"] == b"two"
+    assert (heard["a name that is none"], heard["not kept"]) == (b"one", b"")
     assert heard["another value"] == heard["no name"] == heard["a finer one"] == b"one"
     assert heard["a network within"] == heard["a port"] == heard["keys alone"] == b""

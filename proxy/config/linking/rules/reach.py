@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from proxy.config.drafts import ProxyDraft
 from proxy.config.lines.proxy.rule_order import UNCONDITIONAL, warn_behind
 from proxy.config.lines.rules.condition import Clauses, Literal
+from proxy.config.lines.rules.table_words import TABLE_CONVERTERS
 from proxy.config.model.rules import ConnectionRules, Matcher, Rule, RuleAction
 from proxy.config.model.sockets import Origin
 from proxy.config.text.messages import Messages
@@ -31,6 +32,7 @@ _ONCE = _FINAL | {  # what a second time adds nothing to
     RuleAction.STICK_STORE,
 }
 _STEADY = ("src", "src_port", "dst", "dst_port", "always_true", "always_false", "wait_end")
+_OF_TABLES = {word.name for word in TABLE_CONVERTERS.values()}  # what sessions change
 _STEADY_KINDS = ("req.", "req_", "res.")  # bytes that both rules look at
 _CONSTANTS = {"always_true": True, "always_false": False}
 
@@ -116,7 +118,7 @@ def _is_steady(rule: Rule) -> bool:
     terms = rule.condition.terms if rule.condition else ()
     return all(
         (term.fetch in _STEADY or term.fetch.startswith(_STEADY_KINDS))
-        and not any(each.variable for each in term.converters)
+        and not any(each.variable or each.name in _OF_TABLES for each in term.converters)
         for term in terms
     )
 
