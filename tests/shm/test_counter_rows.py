@@ -55,7 +55,7 @@ def fill(segment: Segment) -> None:
         row.add("Worker", 0, "accepts", (worker + 1) * 10)
         row.add("Worker", 0, "sessions", worker + 1)
         row.add("Worker", 0, "sessions_max", worker + 5)
-        row.add("Worker", 0, "terminations", 1, 63)  # the last termination state
+        row.add("Worker", 0, "terminations", 1, 62)  # the last termination state
         for index in range(2):
             row.add("Frontend", index, "sessions_total", (worker + 1) * 10)
             row.add("Frontend", index, "sessions", worker + 1)
@@ -79,7 +79,7 @@ def test_rows_are_summed_and_maxima_are_not(segment: Segment) -> None:
     assert reader.rows() == 3
     total = reader.worker()
     assert (total["accepts"], total["sessions"], total["sessions_max"]) == (30, 3, 6)
-    assert total["terminations"] == [0] * 63 + [2]
+    assert total["terminations"] == [0] * 62 + [2]
     assert reader.worker(1)["accepts"] == 20
     for fields in (reader.frontend(1), reader.backend(1), reader.server(2)):
         assert (fields["sessions_total"], fields["sessions"]) == (30, 3)

@@ -380,7 +380,7 @@ def test_counters_are_kept_and_what_old_workers_count_later_is_added() -> None:
     old_segment, new_segment = segment_of(old), segment_of(new)
     reader, row = CounterReader(old_segment), CarriedRow(old_segment)
     row.server(0, {**reader.server(0), "sessions_total": 10, "sessions_max": 4})
-    row.worker({**reader.worker(), "accepts": 12, "terminations": [2] * 64})
+    row.worker({**reader.worker(), "accepts": 12, "terminations": [2] * 63})
     NameserverTable(old_segment).count(0, "sent", 5)
     counted = at_once(plan_carry(old, new)).counted
     before = at_once(take_tally(old_segment))
@@ -391,8 +391,8 @@ def test_counters_are_kept_and_what_old_workers_count_later_is_added() -> None:
     assert now.server(0)["sessions_total"] == 0
     assert now.nameserver(0)["sent"] == 5
     row.server(0, {**reader.server(0), "sessions_total": 13, "sessions_max": 6})
-    row.worker({**reader.worker(), "accepts": 15, "terminations": [3] * 64})
+    row.worker({**reader.worker(), "accepts": 15, "terminations": [3] * 63})
     at_once(add_late(before, old_segment, Onward(counted), new_segment))
     assert (now.server(1)["sessions_total"], now.server(1)["sessions_max"]) == (13, 6)
     assert now.worker()["accepts"] == 15
-    assert now.worker()["terminations"] == [3] * 64
+    assert now.worker()["terminations"] == [3] * 63
