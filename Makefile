@@ -32,12 +32,18 @@ $(VENV)/.built: $(VENV)/.tools setup.py $(COMPILED)
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable .
 	touch $@
 
+# What pyproject.toml lists beside the dependencies; with the project itself all would be built again.
+EXTRAS := $(PY) -c 'import sys, tomllib; known = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	print("\n".join(each for name in sys.argv[1:] for each in known["optional-dependencies"][name]))'
+
 $(VENV)/.testing: $(VENV)/.built
-	$(PY) -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[test,lint]'
+	$(EXTRAS) test lint > $@.txt
+	$(PY) -m pip install --quiet --disable-pip-version-check -r $@.txt
 	touch $@
 
 $(VENV)/.loading: $(VENV)/.built
-	$(PY) -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[load]'
+	$(EXTRAS) load > $@.txt
+	$(PY) -m pip install --quiet --disable-pip-version-check -r $@.txt
 	touch $@
 
 # haproxy, nginx, nsd and the like from Debian, when this is root on a Debian machine.
