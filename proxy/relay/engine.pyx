@@ -54,7 +54,7 @@ cdef class Relay:
         if worker >= runtime.workers:
             raise IndexError(f"worker {worker} of {runtime.workers}")
         self.access_logs = AccessLogs(runtime)
-        self.rulesets = Rulesets(self.segment, worker, runtime.settings)
+        self.rulesets = Rulesets(self.segment, worker, runtime.settings, runtime.servers)
         engine_fill(
             &self.engine, self.segment, runtime, self.capacity, self.access_logs, self.rulesets,
             worker)

@@ -183,7 +183,7 @@ cdef struct NameFacts:  # of a bind address, or of a server
 cdef struct Facts:  # of the configuration; one for all rules of a relay
     const SectionFacts *frontends  # by index
     const NameFacts *binds  # by index
-    const NameFacts *servers  # by slot; NULL: no rule asks
+    const NameFacts *server_names  # by slot; NULL: no rule asks
     const uint32_t *maxqueues  # by slot; 0: no limit
     const uint32_t *minconns  # by slot; 0: the limit does not move
     uint64_t *fullconns  # by backend

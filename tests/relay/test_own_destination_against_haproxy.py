@@ -49,7 +49,10 @@ def say_where(connection: socket.socket) -> None:
     """Tell the client at which address it arrived, behind what came with it."""
     connection.settimeout(PATIENCE_SECONDS)
     arrived = "{}:{} ".format(*connection.getsockname()[:2]).encode()
-    connection.sendall(arrived + connection.recv(500))
+    sent = b""
+    while not sent.endswith(b"x"):
+        sent += connection.recv(500)
+    connection.sendall(arrived + sent)
 
 
 @contextmanager

@@ -64,7 +64,8 @@ cdef bint logs_values(object proxy) except -1:
 cdef class Rulesets:
     """The rules of all sections of a configuration; MemoryError."""
 
-    def __init__(self, Segment segment, uint32_t worker, settings) -> None:
+    def __init__(self, Segment segment, uint32_t worker, settings, servers) -> None:
+        """`servers` is the table of all of them, by slot."""
         self.segment, self.worker = segment, worker
         proxies = settings.proxies
         every = [rule for proxy in proxies if proxy.rules for rule in proxy.rules.every]
@@ -88,7 +89,7 @@ cdef class Rulesets:
         numbers = {condition: number for number, condition in enumerate(conditions)}
         if every:
             asked = set().union(*(fetches_of(rule) for rule in every))
-            self.facts = ConfigurationFacts(proxies, asked)
+            self.facts = ConfigurationFacts(proxies, servers, asked)
             self.judge.facts = self.facts.facts
             self.judge.asks = self.facts.asks
         for proxy in proxies:

@@ -23,7 +23,7 @@ OF_SERVERS = frozenset({"session.srv_id", "session.srv_name"})
 cdef class ConfigurationFacts:
     """The facts of all sections, for rules with these fetches; MemoryError."""
 
-    def __init__(self, proxies, fetches) -> None:
+    def __init__(self, proxies, servers, fetches) -> None:
         cdef SectionFacts *section
         self.kept = []
         frontends = [proxy for proxy in proxies if proxy.frontend_index is not None]
@@ -46,12 +46,10 @@ cdef class ConfigurationFacts:
                 section.backend_length = len(name.encode())
         for fetch in fetches:
             self.asks |= ASKED.get(fetch, 0)
-        self.set_servers(
-            [server for proxy in backends.values() for server in proxy.servers],
-            not OF_SERVERS.isdisjoint(fetches))
+        self.set_servers(servers, not OF_SERVERS.isdisjoint(fetches))
         self.facts.frontends = self.frontends
         self.facts.binds = self.binds
-        self.facts.servers = self.servers
+        self.facts.server_names = self.servers
         self.facts.maxqueues = self.maxqueues
         self.facts.minconns = self.minconns
         self.facts.fullconns = self.fullconns

@@ -127,7 +127,7 @@ cdef inline bint further_fetch(
         return set_number(sample, connection.worker)
     if what == FETCH_SERVER_ID or what == FETCH_SERVER_NAME:
         return connection.server_fd >= 0 and name_sample(
-            &connection.facts.servers[connection.slot], what == FETCH_SERVER_ID, sample)
+            &connection.facts.server_names[connection.slot], what == FETCH_SERVER_ID, sample)
     if FETCH_SERVER_END <= what <= FETCH_SERVER_PEER_PORT:
         return connection.server_fd >= 0 and end_sample(
             connection.server_fd, what >= FETCH_SERVER_PEER,
