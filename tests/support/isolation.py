@@ -22,6 +22,8 @@ from pathlib import Path
 
 NOBODY = "nameserver 127.255.255.53\noptions timeout:1 attempts:1\n"
 RESOLV_CONF = "/etc/resolv.conf"
+CERTIFICATES = Path("/etc/ssl/certs")
+CERTIFICATES_KEPT = 2
 LOOPBACK = b"lo"
 ISOLATED = "MILLRACE_ISOLATED"  # the process whose network this is
 
@@ -39,9 +41,6 @@ route add ::/0 dev outside
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWNET = 0x40000000
-CERTIFICATES = Path("/etc/ssl/certs")
-CERTIFICATES_KEPT = 2
-
 MS_BIND = 4096
 MS_REC_PRIVATE = 16384 | (1 << 18)
 SIOCGIFFLAGS = 0x8913
@@ -59,7 +58,8 @@ def isolate() -> None:
         os.environ[ISOLATED] = str(os.getpid())
         raise_loopback()
         lead_into_the_void()
-    if Path(RESOLV_CONF).exists() and libc.unshare(CLONE_NEWNS) == 0:
+    # what is covered must not be covered for the host
+    if libc.unshare(CLONE_NEWNS) == 0 and libc.mount(None, b"/", None, MS_REC_PRIVATE, None) == 0:
         cover_resolv_conf(libc)
         cover_certificates(libc)
 
@@ -83,7 +83,7 @@ def lead_into_the_void() -> None:
 
 def cover_resolv_conf(libc: ctypes.CDLL) -> None:
     """Put a resolv.conf over the host's, seen by this mount namespace only."""
-    if libc.mount(None, b"/", None, MS_REC_PRIVATE, None) != 0:
+    if not Path(RESOLV_CONF).exists():
         return
     with tempfile.NamedTemporaryFile("w") as file:  # the mount keeps it after its name is gone
         file.write(NOBODY)

@@ -35,15 +35,8 @@ _STAGES = {  # the stages of each word, and their actions
 _LATER = (
     *("capture", "do-resolve", "expect-netscaler-cip", "expect-proxy", "lua", "ot-group"),
     *("sc-add-gpc", "send-spoe-group", "set-bandwidth-limit", "set-bc-mark", "set-bc-tos"),
-    *(
-        "set-dst",
-        "set-dst-port",
-        "set-fc-mark",
-        "set-fc-tos",
-        "set-log-level",
-        "set-mark",
-        "set-nice",
-    ),
+    *("set-dst", "set-dst-port", "set-fc-mark", "set-fc-tos", "set-log-level"),
+    *("set-mark", "set-nice"),
     *("set-priority-class", "set-priority-offset", "set-src", "set-src-port", "set-tos"),
     *("switch-mode", "use-service", "set-retries", "do-log", "attach-srv"),
 )
