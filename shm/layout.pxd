@@ -1,7 +1,8 @@
 # The layout of the segment: its areas, and the structs that belong to all processes.
 #
 # Each struct is declared once, with its byte map: here; in records.pxd the records of servers, in
-# rows.pxd the counters of workers, in resolution_records.pxd the records of resolverd.
+# rows.pxd the counters of workers, in resolution_records.pxd the records of resolverd, in
+# dumps.pxd those of session dumps.
 #
 # The segment is one sealed memfd, inherited by every child at fork. Areas follow one another, each
 # on a page of its own; `Header.offsets` has their offsets (segment.pyx computes them):
@@ -33,6 +34,7 @@
 #   CHECK_TEXTS  slots x NameLatch(NameRecord) the process that checks it
 #   AGENTS       agents x Agent                the process that checks the server, but for the latch
 #                                              of control's (supervisor before the first fork)
+#   DUMPS        workers x SessionDump         a question of control's, an answer of the worker's relay
 #
 # Shared words are the only ones that more than one process writes, all by fetch_add, and all
 # correct without repair when a writer dies: Header.table_generation, BackendShared.tickets,
@@ -56,8 +58,8 @@ cdef enum:
     OWNER_CLOSES = 0x80000000  # in the owner's word of a socket
 
 cdef enum:
-    LAYOUT_VERSION = 13
-    AREAS = 22
+    LAYOUT_VERSION = 14
+    AREAS = 23
     HINT_BLOCK_SLOTS = 64  # neighbouring hints with one word that counts their changes
     JOURNAL_ENTRIES = 8_192  # 64 KiB; a reader that is further behind reads every slot
     PAGE = 4096
@@ -85,6 +87,7 @@ cdef enum:  # Area
     AREA_TURNS = 19
     AREA_CHECK_TEXTS = 20
     AREA_AGENTS = 21
+    AREA_DUMPS = 22
 
 cdef enum:  # ProcessCommand
     COMMAND_RUN = 0
@@ -108,7 +111,8 @@ cdef struct Header:
     uint64_t offsets[AREAS]  # bytes from the start of the segment
     uint64_t row_bytes  # stride of ROWS
     uint64_t orders_generation  # +1 after each order of a name, by control
-    int64_t created_unix_s  # the same time by CLOCK_REALTIME; it fills four cache lines
+    int64_t created_unix_s  # the same time by CLOCK_REALTIME
+    uint64_t spare[7]
     uint64_t table_generation  # shared word: +1 after each change of any slot record
     uint64_t alone[6]  # so that the busiest word has a cache line of its own
     uint64_t version  # LAYOUT_VERSION, stored last: the segment is ready

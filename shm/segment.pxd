@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from shm.atomics cimport (
     fetch_add, fetch_add_signed, load_relaxed, store_relaxed, store_release)
+from shm.dumps cimport SessionDump
 from shm.gauges cimport LINE_ROWS, PLACE_BITS, Gauges, GaugesHeader, Sheet
 from shm.layout cimport HINT_BLOCK_SLOTS, BackendShared, Header, Journal, Process, Request
 from shm.records cimport Agent, Latch, NameLatch, SlotStatic
@@ -35,6 +36,7 @@ cdef struct View:
     NameLatch *check_texts  # by slot
     Agent *agents  # by agent
     Mailbox *mailbox
+    SessionDump *dumps  # by worker
     NameLatch *nameserver_names  # by nameserver
     SectionHistograms *sections
     Journal *journal

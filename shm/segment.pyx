@@ -14,10 +14,11 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from shm.atomics cimport load_acquire, store_release
+from shm.dumps cimport DumpQuestion, SessionDump, SessionRecord
 from shm.gauges cimport Gauges
 from shm.layout cimport (
-    AREAS, AREA_ADMINS, AREA_AGENTS, AREA_BACKENDS, AREA_CHECK_TEXTS, AREA_HEADER, AREA_HEALTH,
-    AREA_HINTS, AREA_JOURNAL, AREA_MAILBOX, AREA_NAMESERVERS, AREA_NAMESERVER_NAMES,
+    AREAS, AREA_ADMINS, AREA_AGENTS, AREA_BACKENDS, AREA_CHECK_TEXTS, AREA_DUMPS, AREA_HEADER,
+    AREA_HEALTH, AREA_HINTS, AREA_JOURNAL, AREA_MAILBOX, AREA_NAMESERVERS, AREA_NAMESERVER_NAMES,
     AREA_NAME_ORDERS, AREA_OWNERS, AREA_PROCESSES, AREA_REQUESTS, AREA_RESOLUTIONS, AREA_ROWS,
     AREA_SECTIONS, AREA_SLOTS, AREA_STATICS, AREA_TARGETS, AREA_TURNS, HINT_BLOCK_SLOTS,
     LAYOUT_VERSION, PAGE, BackendShared, Header, Journal, Process, Request)
@@ -42,7 +43,7 @@ MAGIC = 0x4543_4152_4C4C_494D  # "MILLRACE" in memory on a little-endian machine
 def check_sizes() -> None:
     """Compare the structs with their byte map: AssertionError for another size."""
     expected = {
-        "Header": (sizeof(Header), 256 + 64),
+        "Header": (sizeof(Header), 320 + 64),
         "Process": (sizeof(Process), 128),
         "SlotStatic": (sizeof(SlotStatic), 48),
         "BackendShared": (sizeof(BackendShared), 64),
@@ -71,6 +72,9 @@ def check_sizes() -> None:
         "NameserverCounters": (sizeof(NameserverCounters), 192),
         "ResolutionRecord": (sizeof(ResolutionRecord), 128),
         "Journal": (sizeof(Journal), 64 + 65_536),
+        "DumpQuestion": (sizeof(DumpQuestion), 56),
+        "SessionRecord": (sizeof(SessionRecord), 192),
+        "SessionDump": (sizeof(SessionDump), 192 + 340 * 192),
     }
     for name, (found, wanted) in expected.items():
         assert found == wanted, f"struct {name} has {found} bytes, its byte map says {wanted}"
@@ -101,6 +105,7 @@ def area_sizes(shape) -> list[int]:
     sizes[AREA_TURNS] = (1 + shape.binds) * sizeof(uint64_t)
     sizes[AREA_CHECK_TEXTS] = shape.slots * sizeof(NameLatch)
     sizes[AREA_AGENTS] = shape.agents * sizeof(Agent)
+    sizes[AREA_DUMPS] = shape.workers * sizeof(SessionDump)
     return sizes
 
 
@@ -206,6 +211,7 @@ cdef class Segment:
         self.view.turns = <uint64_t *>(base + at[AREA_TURNS])
         self.view.check_texts = <NameLatch *>(base + at[AREA_CHECK_TEXTS])
         self.view.agents = <Agent *>(base + at[AREA_AGENTS])
+        self.view.dumps = <SessionDump *>(base + at[AREA_DUMPS])
 
     def join(self, Gauges gauges, *, bint fresh) -> None:
         """Take rows of the gauges; columns only of fresh ones."""

@@ -74,7 +74,7 @@ ROOMS = (
     "proxy.relay.balance",
     "proxy.relay.admission",
     "proxy.relay.session",
-    "proxy.relay.changes",
+    *("proxy.relay.changes", "proxy.relay.dump"),
     *("proxy.relay.accept", "proxy.relay.loop"),
     *("proxy.relay.filling", "proxy.relay.engine"),
     *("proxy.health.dialect", "proxy.health"),

@@ -24,6 +24,9 @@ from proxy.control.commands.clear_counters import ClearCounters
 from proxy.control.commands.mail import Mail
 from proxy.control.commands.rules.show_rules import ShowRules
 from proxy.control.commands.rules.show_session import ShowSession
+from proxy.control.commands.sessions.questions import Relays
+from proxy.control.commands.sessions.show_sess import ShowSess
+from proxy.control.commands.sessions.shutdown import Shutdown
 from proxy.control.commands.set_server import SetServer
 from proxy.control.commands.show_info import ShowInfo
 from proxy.control.commands.show_resolution import ShowResolution
@@ -65,6 +68,7 @@ def one_line(error: BaseException) -> str:
 def all_commands(report: Report, mail: Mail, orders: SetServer) -> list[Command]:
     """The commands of all families."""
     resolvers = ShowResolvers(report)
+    relays = Relays(report.runtime)
     return [
         *ShowServers(report).commands(),
         *ClearCounters(report).commands(),
@@ -76,6 +80,8 @@ def all_commands(report: Report, mail: Mail, orders: SetServer) -> list[Command]
         *ShowRules(report).commands(),
         *ShowSession(report).commands(),
         *Tables(report).commands(),
+        *ShowSess(report, relays).commands(),
+        *Shutdown(report, relays).commands(),
         *orders.commands(),
     ]
 

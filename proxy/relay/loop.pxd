@@ -14,11 +14,12 @@ from proxy.relay.accept cimport (
     LISTENER_TAG, accept_resume, limits_settle, listener_event, listeners_refresh)
 from proxy.relay.admission.stopped cimport limits_look
 from proxy.relay.changes.changes cimport changes_end, changes_walk
+from proxy.relay.dump.dump cimport dump_look
 from proxy.relay.log.sinks cimport log_end, log_flush, log_next_ms
 from proxy.relay.session.dequeue cimport queues_review
 from proxy.relay.session.events cimport session_event, session_timer
 from proxy.relay.session.session cimport session_relay
-from proxy.relay.state.pool cimport pool_give
+from proxy.relay.state.pool cimport WALK_CHANGES, pool_give
 from proxy.relay.state.syscalls cimport (
     EPOLLET, EPOLLIN, EPOLL_CTL_ADD, clock_ms, epoll_ctl, epoll_event, epoll_wait, ring_bell)
 from proxy.relay.state.types cimport (
@@ -47,7 +48,7 @@ cdef inline int wait_ms(Engine *engine) noexcept nogil:
     cdef int64_t due
     if engine.run_first != NULL or engine.dead != NULL or engine.review or engine.freed != NULL:
         return 0
-    if engine.walk_again or engine.sessions.walk != NULL:
+    if engine.walk_again or engine.dump_open or engine.sessions.walks[WALK_CHANGES] != NULL:
         return 0
     if engine.waiting != 0:
         longest = QUEUE_SWEEP_MS
@@ -81,6 +82,7 @@ cdef inline void look_at_shared(Engine *engine) noexcept nogil:
         engine.review = engine.review or engine.waiting != 0
         store_release(&engine.process.generation_seen, generation)
     changes_walk(engine)
+    dump_look(engine)
     if command != COMMAND_RUN:
         # at each turn: a socket may be adopted later, and others may empty a queue unseen
         engine.stop_seen = True

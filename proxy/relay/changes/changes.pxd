@@ -18,7 +18,7 @@ from proxy.relay.changes.marked_down cimport marked_down
 from proxy.relay.changes.marked_up cimport came_up, is_up
 from proxy.relay.changes.removed cimport moved_since, removed_look
 from proxy.relay.session.session cimport session_end_down, session_end_up
-from proxy.relay.state.pool cimport SLAB_OBJECTS_MAX, Slab, slab_objects
+from proxy.relay.state.pool cimport SLAB_OBJECTS_MAX, WALK_CHANGES, Slab, slab_objects
 from proxy.relay.state.server_types cimport SIGHTED_AWAY, SIGHTED_UP, ServerCache
 from proxy.relay.state.server_view cimport server_cached
 from proxy.relay.state.types cimport ASSIGNED, NO_SLOT, STATE_ENDED, Backend, Engine, Session
@@ -110,23 +110,24 @@ cdef inline void counts_conclude(Engine *engine) noexcept nogil:
 cdef inline void changes_walk(Engine *engine) noexcept nogil:
     """A slice of the walk over all sessions; does nothing when none is under way."""
     cdef void *objects[SLAB_OBJECTS_MAX]
+    cdef Slab **walks = engine.sessions.walks
     cdef Slab *slab
     cdef uint32_t index
     cdef uint32_t slabs = 0
     cdef uint32_t ends = 0
-    if engine.sessions.walk == NULL:
+    if walks[WALK_CHANGES] == NULL:
         if not engine.walk_again:
             return
         engine.walk_again = False
-        engine.sessions.walk = engine.sessions.mapped
+        walks[WALK_CHANGES] = engine.sessions.mapped
         counts_begin(engine)
-    while engine.sessions.walk != NULL and slabs < SLICE_SLABS and ends < SLICE_ENDS:
-        slab = engine.sessions.walk
+    while walks[WALK_CHANGES] != NULL and slabs < SLICE_SLABS and ends < SLICE_ENDS:
+        slab = walks[WALK_CHANGES]
         slabs += 1
         for index in range(slab_objects(&engine.sessions, slab, objects)):
             ends += session_look(engine, <Session *>objects[index], engine.generation_seen)
-        engine.sessions.walk = slab.next_mapped
-    if engine.sessions.walk == NULL:
+        walks[WALK_CHANGES] = slab.next_mapped
+    if walks[WALK_CHANGES] == NULL:
         counts_conclude(engine)
 
 

@@ -5,8 +5,8 @@
 # therefore one object and its share of a slab header, also after a peak.
 #
 # A walk over all objects in use costs the path nothing: it asks each slab which of its objects are
-# free. A walk in several turns goes on at `walk`, which a slab that is unmapped hands to the next
-# one; slabs that are mapped meanwhile come before it, and are not visited. Under the address
+# free. A walk in several turns goes on in `walks`, where a slab that is unmapped hands over to the
+# next one; slabs that are mapped meanwhile come before it, and are not visited. Under the address
 # sanitizer the objects that are not in use are forbidden memory.
 
 from libc.stdint cimport uint32_t, uint64_t
@@ -34,6 +34,11 @@ cdef enum:
     SLAB_HEADER = 64
     SLAB_OBJECTS_MAX = 1024  # in a slab that is walked
 
+cdef enum:  # who walks
+    WALK_CHANGES = 0
+    WALK_DUMP = 1
+    WALKS = 2
+
 cdef struct Slab:
     Slab *next  # with room
     Slab *previous
@@ -47,7 +52,7 @@ cdef struct Pool:
     Slab *partial  # slabs with room
     Slab *spare  # one empty slab, kept
     Slab *mapped  # all slabs
-    Slab *walk  # the next one of a walk; NULL: it is over
+    Slab *walks[WALKS]  # the next one of each walk; NULL: it is over
     uint32_t object_bytes
     uint32_t capacity  # objects in a slab
     uint64_t slabs  # mapped now
@@ -103,9 +108,11 @@ cdef inline void slab_enlist(Pool *pool, Slab *slab) noexcept nogil:
 
 cdef inline void slab_delist(Pool *pool, Slab *slab) noexcept nogil:
     """The slab is about to be unmapped."""
+    cdef int walk
     pool.slabs -= 1
-    if pool.walk == slab:
-        pool.walk = slab.next_mapped
+    for walk in range(WALKS):
+        if pool.walks[walk] == slab:
+            pool.walks[walk] = slab.next_mapped
     if slab.previous_mapped != NULL:
         slab.previous_mapped.next_mapped = slab.next_mapped
     else:

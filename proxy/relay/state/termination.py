@@ -39,6 +39,9 @@ class Termination(enum.IntEnum):
     CLIENT_TIMEOUT_HEADER = 21
     REFUSED = 22  # what it sent is no PROXY header, or a rule refuses it
     REFUSED_DATA = 23  # a rule refuses what its server has sent
+    KILLED_CONNECT = 24  # an operator ended it
+    KILLED_DATA = 25
+    KILLED_QUEUE = 26
 
     @property
     def code(self) -> str:
@@ -70,5 +73,8 @@ CODES: dict[Termination, str] = {
     Termination.CLIENT_TIMEOUT_HEADER: "cR",
     Termination.REFUSED: "PR",
     Termination.REFUSED_DATA: "PD",
+    Termination.KILLED_CONNECT: "KC",
+    Termination.KILLED_DATA: "KD",
+    Termination.KILLED_QUEUE: "KQ",
     Termination.DOWN_DATA: "D-",  # as HAProxy writes it: not in which phase
 }

@@ -16,6 +16,7 @@ from proxy.relay.state.syscalls cimport sockaddr_in6
 from proxy.relay.state.table_types cimport Sticky, Stores
 from proxy.relay.state.wheel cimport Timer, Wheel
 from proxy.rules.types cimport Tracks, Variables
+from shm.dumps cimport DumpQuestion
 from shm.layout cimport BackendShared, Process
 from shm.rows cimport BackendCounters, FrontendCounters, ServerCounters, WorkerCounters
 from shm.segment cimport View
@@ -103,9 +104,12 @@ cdef enum:  # Termination; termination.py names them
     TERMINATION_CLIENT_TIMEOUT_HEADER = 21
     TERMINATION_REFUSED = 22
     TERMINATION_REFUSED_DATA = 23
+    TERMINATION_KILLED_CONNECT = 24
+    TERMINATION_KILLED_DATA = 25
+    TERMINATION_KILLED_QUEUE = 26
 
 cdef enum:
-    TERMINATIONS = 24  # how many there are
+    TERMINATIONS = 27  # how many there are
 
 cdef enum:  # Balance
     BALANCE_ROUNDROBIN = 0
@@ -371,3 +375,8 @@ cdef struct Engine:
     Session *run_last
     Timer *dead  # timers of the sessions that ended in this turn
     char *scratch  # SCRATCH_BYTES
+    DumpQuestion dump_question  # the last one that control asked (dump/dump.pxd)
+    uint64_t dump_seen  # its latch's sequence
+    uint64_t dump_ended  # sessions that it has ended so far
+    uint32_t dump_length  # records of the page so far
+    uint8_t dump_open  # it is not answered yet

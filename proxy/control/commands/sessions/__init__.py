@@ -1,0 +1,1 @@
+"""The sessions of the workers: shown, and ended by an operator."""

@@ -1,0 +1,1 @@
+"""Sessions as control asks for them: shown, or ended by an operator."""

@@ -1,0 +1,229 @@
+"""`show sess` over several workers, pages, filters, and workers that do not answer."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from shm.dumps import PAGE_RECORDS
+from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.program.program import Program
+
+CONFIGURATION = """global
+  nbthread {workers}
+  stats socket {{socket}} level admin
+defaults
+  mode tcp
+  timeout connect 5s
+  timeout client 600s
+  timeout server 600s
+listen one
+  bind 127.0.0.1:{one}
+  server a 127.0.0.1:{server}
+listen two
+  bind 127.0.0.1:{two}
+  server b 127.0.0.1:{server}
+  server c 127.0.0.1:{server}
+"""
+ID = re.compile(r"^(0x[0-9a-f]{25}): ", re.MULTILINE)
+SOURCE = re.compile(r"src=127\.0\.0\.1:(\d+) ")
+
+
+class Running(NamedTuple):
+    """A program, its two ports, and what holds connections."""
+
+    program: Program
+    ports: tuple[int, int]
+    stack: ExitStack
+
+    def connect(self, port: int, count: int) -> list[socket.socket]:
+        """Clients, each of which has heard from its server."""
+        made = []
+        for _ in range(count):
+            client = self.stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            client.settimeout(PATIENCE_SECONDS)
+            assert client.recv(1) == b"h"
+            made.append(client)
+        return made
+
+    def shown(self, words: str = "") -> set[int]:
+        """Ports of the clients whose sessions are shown, each once."""
+        found = [int(port) for port in SOURCE.findall(self.program.ask(f"show sess {words}"))]
+        assert len(found) == len(set(found))
+        return set(found)
+
+
+@contextmanager
+def running(folder: Path, workers: int) -> Iterator[Running]:
+    with ExitStack() as stack:
+        listening = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=500))
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection = stack.enter_context(listening.accept()[0])
+                except OSError:
+                    return
+                connection.sendall(b"h")
+
+        server = threading.Thread(target=serve)
+        server.start()
+        ports = free_port(), free_port()
+        text = CONFIGURATION.format(
+            workers=workers, one=ports[0], two=ports[1], server=listening.getsockname()[1]
+        )
+        with Program(folder, text) as program, ExitStack() as clients:
+            try:
+                yield Running(program, ports, clients)
+            finally:
+                listening.shutdown(socket.SHUT_RDWR)
+                server.join()
+
+
+def leave(client: socket.socket) -> None:
+    """By a reset: the servers end nothing by themselves."""
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+
+
+def ports_of(clients: list[socket.socket]) -> set[int]:
+    return {client.getsockname()[1] for client in clients}
+
+
+def old(there: Running, clients: list[socket.socket]) -> None:
+    """Wait until the sessions are shown: those of the same millisecond are not yet."""
+    wait_for(lambda: ports_of(clients) <= there.shown(), PATIENCE_SECONDS, "all are shown")
+
+
+def test_sessions_of_all_workers_on_several_pages(tmp_path: Path) -> None:
+    with running(tmp_path, 2) as there:
+        clients = there.connect(there.ports[0], 3 * PAGE_RECORDS)
+        old(there, clients)
+        text = there.program.ask("show sess")
+        assert set(map(int, SOURCE.findall(text))) == ports_of(clients)
+        ids = ID.findall(text)
+        assert len(set(ids)) == len(ids) == len(clients)
+        assert {each[4:6] for each in ids} == {"00", "01"}
+        for client in clients[::2]:
+            leave(client)
+        left = [client for client in clients if client.fileno() >= 0]
+        wait_for(lambda: there.shown() == ports_of(left), PATIENCE_SECONDS, "half are gone")
+
+
+def test_words_narrow_the_list(tmp_path: Path) -> None:
+    with running(tmp_path, 2) as there:
+        first, second = there.connect(there.ports[0], 3), there.connect(there.ports[1], 4)
+        old(there, first + second)
+        assert there.shown("backend one") == there.shown("frontend one") == ports_of(first)
+        assert there.shown("server one/a") == ports_of(first)
+        of_servers = [there.shown(f"server two/{name}") for name in ("b", "c")]
+        assert of_servers[0] | of_servers[1] == ports_of(second)
+        assert not of_servers[0] & of_servers[1]
+        assert there.shown("older 10m") == set()
+        assert there.shown("backend two older 1ms") == ports_of(second)
+        ask = there.program.ask
+        assert ask("show sess backend one server one/a") == (
+            "Only one of backend, frontend or server may be set.\n\n"
+        )
+        assert ask("show sess backend nope") == "No such backend.\n\n"
+        assert ask("show sess frontend nope") == "No such frontend.\n\n"
+        assert ask("show sess server one") == "Require 'backend/server'.\n\n"
+        for words in ("nope", "backend", "older", "all nope", "susp"):
+            assert ask(f"show sess {words}").startswith("usage: show sess "), words
+        assert "is not a time" in ask("show sess older x")
+        assert "older <age>" in ask("show sess help")
+        assert ask("show sess all").count("  frontend=") == 7
+
+
+def test_an_id_names_one_session_only(tmp_path: Path) -> None:
+    """Also where the next session lies in the same place."""
+    with running(tmp_path, 1) as there:
+        seen: set[str] = set()
+        for _ in range(20):
+            clients = there.connect(there.ports[0], 1)
+            old(there, clients)
+            (one,) = ID.findall(there.program.ask("show sess"))
+            assert one not in seen
+            for late in seen:
+                assert there.program.ask(f"shutdown session {late}").startswith("No such session")
+                assert there.program.ask(f"show sess {late}") == "Session not found.\n\n"
+            seen.add(one)
+            leave(clients[0])
+            wait_for(lambda: not there.shown(), PATIENCE_SECONDS, "it is gone")
+
+
+def test_an_id_of_another_generation_is_no_session(tmp_path: Path) -> None:
+    with running(tmp_path, 1) as there:
+        old(there, there.connect(there.ports[0], 1))
+        (one,) = ID.findall(there.program.ask("show sess"))
+        there.program.process.send_signal(signal.SIGUSR2)
+        wait_for(lambda: not there.shown(), PATIENCE_SECONDS, "the next generation answers")
+        assert there.program.ask(f"shutdown session {one}").startswith("No such session")
+        assert there.program.ask(f"show sess {one}") == "Session not found.\n\n"
+
+
+def test_a_worker_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    with running(tmp_path, 2) as there:
+        clients = there.connect(there.ports[0], 20)
+        old(there, clients)
+        all_ids = ID.findall(there.program.ask("show sess"))
+        of_first = {each for each in all_ids if each[4:6] == "00"}
+        stopped = there.program.children()["worker"][1]
+        os.kill(stopped, signal.SIGSTOP)
+        try:
+            text = there.program.ask("show sess")
+            assert set(ID.findall(text)) == of_first
+            assert f"# worker 1 (process {stopped}) does not answer" in text
+            answer = there.program.ask("shutdown sessions server one/a")
+            assert answer == f"Worker 1 (process {stopped}) does not answer; please try again.\n\n"
+        finally:
+            os.kill(stopped, signal.SIGCONT)
+        assert there.program.ask("shutdown sessions server one/a") == "\n"
+        wait_for(lambda: not there.shown(), PATIENCE_SECONDS, "all are ended")
+        for client in clients:
+            assert client.recv(1) == b""
+
+
+def test_a_list_goes_on_with_the_next_worker_and_the_next_control(tmp_path: Path) -> None:
+    """Whichever process is killed, the next answer is right."""
+    with running(tmp_path, 1) as there:
+        old(there, there.connect(there.ports[0], 3))
+        for kind in ("control", "worker", "control"):
+            (killed,) = there.program.children()[kind]
+            os.kill(killed, signal.SIGKILL)
+
+            def replaced(kind: str = kind, killed: int = killed) -> bool:
+                return there.program.children().get(kind, [killed]) != [killed]
+
+            wait_for(replaced, PATIENCE_SECONDS, f"another {kind}")
+            there.program.wait_until_answering()
+            clients = there.connect(there.ports[1], 2)
+            old(there, clients)
+
+
+def test_many_lists_at_the_same_time_are_whole(tmp_path: Path) -> None:
+    with running(tmp_path, 1) as there:
+        clients = there.connect(there.ports[0], 2 * PAGE_RECORDS)
+        old(there, clients)
+        wrong: list[str] = []
+
+        def look() -> None:
+            for _ in range(5):
+                text = there.program.ask("show sess")
+                if set(map(int, SOURCE.findall(text))) != ports_of(clients):
+                    wrong.append(text[:200])
+
+        readers = [threading.Thread(target=look) for _ in range(4)]
+        for reader in readers:
+            reader.start()
+        for reader in readers:
+            reader.join()
+        assert not wrong
