@@ -34,7 +34,7 @@
 #   CHECK_TEXTS  slots x NameLatch(NameRecord) the process that checks it
 #   AGENTS       agents x Agent                the process that checks the server, but for the latch
 #                                              of control's (supervisor before the first fork)
-#   DUMPS        workers x SessionDump         a question of control's, an answer of the worker's relay
+#   DUMPS        workers x SessionDump         a question of control's, an answer of its relay
 #
 # Shared words are the only ones that more than one process writes, all by fetch_add, and all
 # correct without repair when a writer dies: Header.table_generation, BackendShared.tickets,

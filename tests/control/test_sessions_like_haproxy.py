@@ -210,7 +210,7 @@ def ended(there: Scene, label: str) -> tuple[str, str]:
         return next((text for _, text in there.program.lines if f":{port} [" in text), None)
 
     text = wait_for(line, PATIENCE_SECONDS, "the session's log line")
-    return heard, text.split()[-4].strip()
+    return heard, text.split()[-3]
 
 
 @pytest.mark.parametrize("label", ["queued", "stuck", "six"])

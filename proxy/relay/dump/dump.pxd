@@ -1,18 +1,20 @@
 # Answers to control's questions about sessions: pages of those that match, and ends of those that
 # an operator ends.
 #
-# All sessions are walked, one slab in each turn, so that others are served meanwhile; a page that is
-# full is published, and the walk goes on when the next one is asked for. Sessions that began after
-# the question do not match, so an object with its start names one session for ever. Without a
-# question this costs one load in each turn.
+# All sessions are walked, one slab in each turn, so that others are served meanwhile; a page that
+# is full is published, and the walk goes on when the next one is asked for. Sessions that began
+# after the question do not match, so an object with its start names one session for ever. Without
+# a question this costs one load in each turn.
 
 from libc.stdint cimport uint32_t, uint64_t
 
 from proxy.relay.dump.record cimport record_write
-from proxy.relay.session.session cimport session_end_killed
+from proxy.relay.session.session cimport session_break
 from proxy.relay.state.pool cimport (
     SLAB_BYTES, SLAB_OBJECTS_MAX, WALK_DUMP, Slab, slab_objects)
-from proxy.relay.state.types cimport ASSIGNED, STATE_ENDED, Engine, Session
+from proxy.relay.state.types cimport (
+    ASSIGNED, CONNECTED, STATE_ENDED, STATE_QUEUED, TERMINATION_KILLED_CONNECT,
+    TERMINATION_KILLED_DATA, TERMINATION_KILLED_QUEUE, Engine, Session)
 from shm.atomics cimport load_acquire, load_relaxed, store_relaxed, store_release
 from shm.dumps cimport (
     DUMP_ANY, DUMP_END, DUMP_NEXT, DUMP_RECORDS, QUESTION_WORDS, DumpQuestion, SessionDump)
@@ -61,6 +63,16 @@ cdef inline void dump_begin(Engine *engine, uint64_t sequence) noexcept nogil:
     engine.dump_ended = 0
     if engine.dump_question.kind != DUMP_NEXT:
         engine.sessions.walks[WALK_DUMP] = engine.sessions.mapped
+
+
+cdef inline void session_end_killed(Engine *engine, Session *session) noexcept nogil:
+    """An operator ends it, whatever it does."""
+    cdef int termination = TERMINATION_KILLED_CONNECT
+    if session.flags & CONNECTED:
+        termination = TERMINATION_KILLED_DATA
+    elif session.state == STATE_QUEUED:
+        termination = TERMINATION_KILLED_QUEUE
+    session_break(engine, session, termination, -1)
 
 
 cdef inline bint slab_end(Engine *engine, Slab *slab, void **objects) noexcept nogil:

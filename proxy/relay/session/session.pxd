@@ -54,8 +54,7 @@ from proxy.relay.state.types cimport (
     STATE_ENDED, STATE_QUEUED, TERMINATION_CLIENT_ABORT_DATA, TERMINATION_CLIENT_ABORT_LAST,
     TERMINATION_CLIENT_TIMEOUT_CONNECT, TERMINATION_CLIENT_TIMEOUT_DATA,
     TERMINATION_CLIENT_TIMEOUT_LAST, TERMINATION_CLIENT_TIMEOUT_QUEUE, TERMINATION_DOWN_CONNECT,
-    TERMINATION_DOWN_DATA, TERMINATION_KILLED_CONNECT, TERMINATION_KILLED_DATA,
-    TERMINATION_KILLED_QUEUE, TERMINATION_NORMAL, TERMINATION_REFUSED, TERMINATION_REFUSED_DATA,
+    TERMINATION_DOWN_DATA, TERMINATION_NORMAL, TERMINATION_REFUSED, TERMINATION_REFUSED_DATA,
     TERMINATION_SERVER_ABORT_DATA, TERMINATION_SERVER_TIMEOUT_DATA, TERMINATION_UP_CONNECT,
     TERMINATION_UP_DATA, WRITABLE, Engine, Session, Side)
 from proxy.relay.state.wheel cimport wheel_insert, wheel_remove
@@ -180,16 +179,6 @@ cdef inline void session_end_up(Engine *engine, Session *session) noexcept nogil
     session_break(
         engine, session,
         TERMINATION_UP_DATA if session.flags & CONNECTED else TERMINATION_UP_CONNECT, -1)
-
-
-cdef inline void session_end_killed(Engine *engine, Session *session) noexcept nogil:
-    """An operator ends it, whatever it does."""
-    cdef int termination = TERMINATION_KILLED_CONNECT
-    if session.flags & CONNECTED:
-        termination = TERMINATION_KILLED_DATA
-    elif session.state == STATE_QUEUED:
-        termination = TERMINATION_KILLED_QUEUE
-    session_break(engine, session, termination, -1)
 
 
 cdef inline bint last_data(const Session *session) noexcept nogil:

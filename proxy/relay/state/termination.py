@@ -74,7 +74,7 @@ CODES: dict[Termination, str] = {
     Termination.REFUSED: "PR",
     Termination.REFUSED_DATA: "PD",
     Termination.KILLED_CONNECT: "KC",
-    Termination.KILLED_DATA: "KD",
     Termination.KILLED_QUEUE: "KQ",
     Termination.DOWN_DATA: "D-",  # as HAProxy writes it: not in which phase
+    Termination.KILLED_DATA: "K-",  # likewise
 }
