@@ -103,6 +103,31 @@ FIGURES = (
         Figure(load, "cpu_us", f"  {what} / without", "x", {"haproxy": 1.0}, over="close")
         for load, what in (("closerules", "with rules"), ("closebytes", "with rules about bytes"))
     ),
+    Figure("knock", "cpu_us", "CPU per connection, 65,536 clients", "us"),
+    *(
+        Figure(load, "cpu_us", f"  {what} / without", "x", {"haproxy": 1.0}, most, over)
+        for load, what, most, over in (
+            ("list1", "a list of 100,000 networks", 1.01, "knock"),
+            ("list20", "20 such lists", 1.04, "knock"),
+            ("track", "followed in a table", 1.04, "knock"),
+        )
+    ),
+    Figure("knock2", "cpu_us", "  two workers", "us"),
+    Figure("track2", "cpu_us", "  followed, two workers / without", "x", {}, 1.04, "knock2"),
+    Figure("hello", "cpu_us", "CPU per ClientHello", "us"),
+    Figure(
+        "names1000",
+        "cpu_us",
+        "  1,000 names by map / without",
+        "x",
+        {"haproxy": 1.0},
+        1.06,
+        "hello",
+    ),
+    Figure("refused", "cpu_us", "CPU per refused client", "us", {"haproxy": 1.0}),
+    Figure("refused", "rate", "  refused", "1/s"),
+    Figure("calm", "latency_p99_us", "latency p99 at a low rate", "us"),
+    Figure("flood", "latency_p99_us", "  beside a flood / without", "x", {}, 2.0, "calm"),
     Figure("bulk1", "cpu_s_per_gb", "CPU per GB, one stream up", "s", {"haproxy": 0.38}),
     Figure("bulk1", "gbit_per_s", "  throughput", "Gbit/s"),
     Figure("bulk1r", "cpu_s_per_gb", "CPU per GB, one stream down", "s", {"haproxy": 0.38}),

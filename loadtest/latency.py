@@ -1,6 +1,6 @@
 """Latency at a fixed rate: an open loop, so that a stall counts for every request that it delays.
 
-Owns the generator `pacer.c` (built with gcc on demand; wrk has no such mode) and the rate: 70 % of
+Owns the use of `pacer.c` (wrk has no such mode) and the rate: 70 % of
 HAProxy's in a closed loop on this machine, measured once in a run; of Millrace's without HAProxy.
 Latency counts from the time when a request was due, not from when it was sent.
 """
@@ -9,38 +9,21 @@ from __future__ import annotations
 
 import functools
 import json
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from loadtest.instance import Instance, started
 from loadtest.process import ProgramFailedError, output_of
-from loadtest.programs import Missing, Setup, executable, find_program
+from loadtest.programs import Missing, Setup, find_program
 from loadtest.site import Site
 from loadtest.traffic import Sample
 
-SOURCE = Path(__file__).with_name("pacer.c")
 SATURATION_SHARE = 0.7
 SATURATION_SECONDS = 3
 CONNECTIONS = 64
 GRACE_SECONDS = 20.0
-BUILD_SECONDS = 60.0
 
 Saturate = Callable[[Instance, Site, int], Sample]
-
-
-@contextmanager
-def built_pacer(site: Site) -> Iterator[Path]:
-    """The compiled generator; raises ProgramFailedError without a C compiler."""
-    compiler = executable("gcc") or executable("cc")
-    if compiler is None:
-        raise ProgramFailedError("no C compiler for the generator")
-    with tempfile.TemporaryDirectory(prefix="millrace-load-") as folder:
-        program = Path(folder) / "pacer"
-        command = (compiler, "-O2", "-std=gnu11", "-o", str(program), str(SOURCE))
-        output_of(command, site.load_cores, BUILD_SECONDS)
-        yield program
 
 
 @functools.cache

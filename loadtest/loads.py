@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
 
 from loadtest.calls import traced
 from loadtest.checked import checked_servers, watch_checks
 from loadtest.cpu import tree_private_bytes, tree_pss_bytes, tree_run_seconds
 from loadtest.fleet import nameservers
+from loadtest.generators import built_generator
 from loadtest.idle import hold_connections
 from loadtest.instance import Instance
 from loadtest.killed import kill_again_and_again
-from loadtest.latency import built_pacer, fixed_rate, pace
+from loadtest.latency import fixed_rate, pace
+from loadtest.load import Load, Run, at_once
 from loadtest.process import output_of, running
-from loadtest.programs import DNS_PROGRAMS, PROGRAM_NAMES, Setup
+from loadtest.programs import DNS_PROGRAMS, Setup
 from loadtest.propagation import answer_anew, scripted_nameserver
 from loadtest.resolving import resolve_names
+from loadtest.rule_loads import RULE_LOADS
 from loadtest.site import Site, idle_connections
 from loadtest.traffic import (
     CLOSING,
@@ -48,43 +50,7 @@ BUSY_SECONDS_MAX = 600  # of wrk, which is ended after the kills
 KILLS_PER_SECOND = 5  # of the length of a load
 CHECKED_SERVERS = 200
 CHECK_INTER_MS = 100
-RULES = (
-    "tcp-request connection reject if { src 192.0.2.0/24 198.51.100.0/24 203.0.113.0/24 }",
-    "tcp-request connection accept if { dst_port 1 }",
-    "tcp-request session reject if !{ src 127.0.0.0/8 }",
-    "tcp-request content reject if { src_port 1 }",
-)
-RULES_OF_BYTES = (
-    "tcp-request inspect-delay 5s",
-    "tcp-request content accept if { req.payload(0,4) -m str POST } or { req.payload(0,4) -m str "
-    "'GET ' }",
-    "tcp-request content reject",
-)
 MANY_SERVERS = (10, 1_000, 10_000)
-
-Run = Callable[[Instance, Site, int], Sample]
-Prepare = Callable[[Site, Setup], AbstractContextManager[Run]]
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """One load: its setup, and the function that applies and measures it.
-
-    `prepare` starts the helpers that must run before the program, and yields that function.
-    """
-
-    name: str
-    title: str
-    prepare: Prepare
-    setup: Setup = field(default_factory=Setup)
-    quick: Setup | None = None  # instead of `setup` with --quick
-    programs: tuple[str, ...] = PROGRAM_NAMES  # those that support this load
-    brief: bool = True  # part of a run with --quick
-
-
-def at_once(run: Run) -> Prepare:
-    """A `prepare` without helpers."""
-    return lambda _site, _setup: nullcontext(run)
 
 
 def _calls(instance: Instance, site: Site, header: tuple[str, ...]) -> Sample:
@@ -184,7 +150,7 @@ def logged(site: Site, _setup: Setup) -> Iterator[Run]:
 def fixed_rate_load(site: Site, _setup: Setup) -> Iterator[Run]:
     """Requests at a fixed rate, below HAProxy's largest."""
     rate = fixed_rate(site, keepalive)
-    with built_pacer(site) as pacer:
+    with built_generator(site, "pacer") as pacer:
         yield lambda instance, site, seconds: pace(instance, site, seconds, pacer, rate)
 
 
@@ -235,20 +201,7 @@ LOADS = (
         Setup(access_log=True),
         programs=DNS_PROGRAMS,
     ),
-    Load(
-        "closerules",
-        "short connection, four rules",
-        at_once(close),
-        Setup(rules=RULES),
-        programs=DNS_PROGRAMS,
-    ),
-    Load(
-        "closebytes",
-        "short connection, by its first bytes",
-        at_once(close),
-        Setup(rules=RULES_OF_BYTES),
-        programs=DNS_PROGRAMS,
-    ),
+    *RULE_LOADS,
     Load("bulk1", "bulk, one stream up", at_once(bulk_upload)),
     Load("bulk1r", "bulk, one stream down", at_once(bulk_download)),
     Load("bulk8", "bulk, eight streams", at_once(bulk_eight)),

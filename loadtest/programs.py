@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from loadtest.rule_files import list_lines, map_lines, map_sections
 from loadtest.site import (
     NAMES_SECTION,
     PROBE_LABEL,
@@ -52,6 +53,8 @@ class Setup:
     balance: str = "roundrobin"
     access_log: bool = False  # `option tcplog`, to the site's syslog address
     rules: tuple[str, ...] = ()  # lines of the first section, a frontend with clients
+    lists: int = 0  # rules with a list of 100,000 networks each, none of which has the client
+    mapped: int = 0  # names in the map that chooses a backend by a ClientHello
     names: int = 0  # to be resolved, each for a server of its own
     resolve_ms: int = 0  # their `timeout resolve`
     periods: int = 2  # measured ones, of `resolve_ms` each
@@ -128,10 +131,19 @@ def haproxy_configuration(site: Site, setup: Setup, folder: Path) -> str:
         lines += [f"listen {service.name}", f"    bind {service.front}"]
         if setup.http_checks and service is site.web:
             lines.append("    option httpchk GET /")
-        lines += [f"    {line}" for line in setup.rules if service is site.web]
+        if service is site.web:
+            lines += [f"    {line}" for line in _rules(site, setup, folder)]
         for number, server in enumerate(_servers(service, site, setup), 1):
             lines.append(f"    server {service.name}{number} {server}{check}")
+    if setup.mapped:
+        lines += map_sections(site)
     return "\n".join([*lines, *_checked_lines(site, setup), *_names_lines(site, setup)]) + "\n"
+
+
+def _rules(site: Site, setup: Setup, folder: Path) -> list[str]:
+    """The rules of the first section; their files are written into `folder`."""
+    lines = [*setup.rules, *list_lines(setup.lists, folder)]
+    return [*lines, *map_lines(setup.mapped, folder, site)] if setup.mapped else lines
 
 
 def _checked_lines(site: Site, setup: Setup) -> list[str]:

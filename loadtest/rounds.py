@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from loadtest.backend import web_backend
 from loadtest.instance import started
 from loadtest.interruption import INTERRUPTION
-from loadtest.loads import Load
+from loadtest.load import Load
 from loadtest.process import ProgramFailedError
 from loadtest.programs import PROGRAM_NAMES, Program
 from loadtest.site import Site

@@ -67,7 +67,9 @@ class Peer:
         self.tls = context.wrap_bio(self.incoming, self.outgoing, server_side=True)
 
     def flush(self) -> None:
-        self.connection.sendall(self.outgoing.read())
+        """Send what waits; sending nothing would tell of a reset before what came ahead of it."""
+        if data := self.outgoing.read():
+            self.connection.sendall(data)
 
     def take(self, call: Callable[[], Any], *, flushing: bool = True) -> Any:
         """The result of a call that may have to read first; what it writes is sent, or waits."""

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.latency import built_pacer, read_pacer
+from loadtest.generators import built_generator
+from loadtest.latency import read_pacer
 from loadtest.process import ProgramFailedError
 from loadtest.site import HostPort, make_site
 from tests.support.common import PATIENCE_SECONDS
@@ -61,7 +62,7 @@ def server(answer: Callable[[socket.socket, int], None]) -> Iterator[HostPort]:
 
 @pytest.fixture(scope="module")
 def pacer() -> Iterator[Path]:
-    with built_pacer(make_site()) as program:
+    with built_generator(make_site(), "pacer") as program:
         yield program
 
 
