@@ -248,6 +248,30 @@ def test_rules_of_the_frontend_come_first_and_a_proxy_header_does_not_go_there()
     assert "the PROXY protocol is not supported" in text
 
 
+@pytest.mark.parametrize(
+    "rules",
+    [
+        "expect-proxy layer4",
+        "expect-proxy layer4 if { src 127.0.0.1 }",
+        "reject if { src 127.0.0.2 }\n    tcp-request connection expect-proxy layer4",
+    ],
+)
+def test_no_proxy_header_is_passed_over_in_silence(rules: str) -> None:
+    _, text = only_alert(f"{STATS}    stats enable\n    tcp-request connection {rules}\n")
+    assert "the PROXY protocol is not supported" in text
+
+
+@pytest.mark.parametrize("rule", ["use_backend other if { src 127.0.0.1 }", "use_backend %[src]"])
+@pytest.mark.parametrize("mode", ["http", "tcp"])
+def test_no_client_is_answered_that_a_rule_leads_elsewhere(rule: str, mode: str) -> None:
+    front = STATS.replace("listen", "frontend").replace("http", mode)
+    other = "backend other\n    mode tcp\n    server s 127.0.0.1:1\n"
+    front = f"{front}    {rule}\n    default_backend shown\n"
+    line, text = only_alert(f"{front}{BACKEND}{other}")
+    assert line == front.count("\n") - 1
+    assert text.startswith(f"'{rule}' is not supported in frontend 'stats'")
+
+
 def test_limits_and_logs_of_a_statistics_section_are_named() -> None:
     text = f"{STATS}    stats enable\n    maxconn 10\n    rate-limit sessions 5\n    log 127.0.0.1 local0\n"
     outcome = load_text(text)

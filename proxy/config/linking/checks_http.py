@@ -41,12 +41,18 @@ def shown_section(draft: ProxyDraft, backends: Mapping[str, ProxyDraft]) -> Prox
 
 
 def check_direct(draft: ProxyDraft, messages: Messages) -> None:
-    """Refuse the PROXY protocol in a section that serves statistics."""
-    if draft.rules.all_headed or any(bind.options.accept_proxy for bind in draft.binds):
+    """Refuse the PROXY protocol, and other backends, in a section that serves statistics."""
+    if draft.rules.some_headed or any(bind.options.accept_proxy for bind in draft.binds):
         messages.alert(
             f"the PROXY protocol is not supported in {draft.title}: statistics are served "
             "to direct clients",
             draft.origin,
+        )
+    for rule in draft.rules.backends if draft.switched_backend is None else ():
+        messages.alert(
+            f"'{rule.line.text}' is not supported in {draft.title} : its clients are answered "
+            "here, and none is led to another backend: give these a frontend of their own",
+            rule.line.origin,
         )
 
 
