@@ -126,7 +126,7 @@ def test_what_the_usual_defaults_say_does_not_disturb_a_statistics_section() -> 
 )
 def test_any_other_http_section_is_refused_where_the_mode_is_said(text: str, line: int) -> None:
     place, complaint = only_alert(text)
-    assert (place, "mode http of" in complaint, "write 'mode tcp'" in complaint) == (
+    assert (place, "mode http of" in complaint, "Millrace forwards TCP" in complaint) == (
         *(line, True, True),
     )
 

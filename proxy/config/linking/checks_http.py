@@ -24,7 +24,8 @@ def answers_itself(draft: ProxyDraft) -> bool:
     http = draft.http
     alive = http.monitor_uri is not None and draft.kind.accepts
     own = any(line.words[:2] in _ANSWERS or line.words[0] == REDIRECT for line in http.rules)
-    page = 503 in http.error_files
+    forwards = draft.servers or draft.default_backend is not None or draft.switches
+    page = 503 in http.error_files and not forwards  # often inherited by all sections
     return draft.mode == "http" and (http.stats.enabled or alive or own or page)
 
 
