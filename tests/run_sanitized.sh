@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Builds a copy of the tree with the address and undefined-behaviour sanitizers, and runs the tests
 # of the compiled parts in it: tests/shm, tests/rules and tests/relay, or what SANITIZED_TESTS names.
-# Arguments go to pytest. Then another copy with the thread sanitizer, in which threads hammer the places that
-# relays share (THREADED_TESTS).
+# Arguments go to pytest. Then another copy with the thread sanitizer, in which threads hammer the
+# places and the stick tables that relays share (THREADED_TESTS).
 #
 # The copies are build/sanitize and build/sanitize-thread, so the tree's own extension modules stay
 # as they are. Every process under test writes its reports to the copy's folder `reports`; one
@@ -51,7 +51,7 @@ finish "$copy" "$status"
 
 copy=$root/build/sanitize-thread
 make_copy "$copy" thread
-read -r -a tests <<<"${THREADED_TESTS:-tests/relay/test_places_torture.py -k threads}"
+read -r -a tests <<<"${THREADED_TESTS:-tests/relay/test_places_torture.py tests/relay/test_tracks_interleaved.py tests/shm/test_table_torture.py -k threads}"
 status=0
 MILLRACE_SANITIZE=thread \
 LD_PRELOAD=$(gcc -print-file-name=libtsan.so) \

@@ -286,6 +286,7 @@ class ProxyDraft(msgspec.Struct):
     mode: str = "tcp"
     mode_origin: Origin | None = None
     binds: list[BindDraft] = []
+    has_bind_line: bool = False  # right or wrong
     servers: list[ServerDraft] = []
     server_defaults: ServerOptions = msgspec.field(default_factory=ServerOptions)
     default_backend: str | None = None

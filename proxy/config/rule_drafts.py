@@ -58,6 +58,11 @@ class ConnectionRulesDraft(msgspec.Struct, frozen=True):
         return any(r.action is RuleAction.EXPECT_PROXY and not r.condition for r in first)
 
     @property
+    def some_headed(self) -> bool:
+        """Whether a rule says of some connections that they begin with a PROXY header."""
+        return any(rule.action is RuleAction.EXPECT_PROXY for rule in self.connection)
+
+    @property
     def of_requests(self) -> tuple[ConnectionRuleDraft, ...]:
         """Those of `tcp-request` lines."""
         return (*self.connection, *self.session, *self.content)

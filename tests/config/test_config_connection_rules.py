@@ -13,7 +13,7 @@ from proxy.config.loader import load
 from proxy.config.model.rules import RuleAction
 from proxy.config.text.messages import Severity
 from tests.support.common import PATIENCE_SECONDS, require_program
-from tests.support.config.loading import load_text, only_alert, settings_of
+from tests.support.config.loading import LISTEN, load_text, only_alert, settings_of
 
 LINE = re.compile(r"\[(WARNING|ALERT)\].*parsing \[[^\]:]*:(\d+)\]")
 SEVERITIES = {Severity.ALERT: "ALERT", Severity.WARNING: "WARNING"}
@@ -230,3 +230,26 @@ def test_a_fetch_with_converters_is_known_in_each_stage() -> None:
     outcome = load_text(f"{head}{rules}    server s 127.0.0.1:2\n")
     assert outcome.settings is not None, outcome.messages
     assert len(outcome.settings.lists) == 1
+
+
+@pytest.mark.parametrize(
+    ("word", "written"),
+    [
+        ("plain", "plain"),
+        (r"one\ word", '"one word"'),
+        (r"a\nb\r\t\x01\x7f", r'"a\x0ab\x0d\x09\x01\x7f"'),
+        (r"\\n", r'"\\n"'),
+        ("'say \"$A\"'", r'"say \"\$A\""'),
+    ],
+)
+def test_a_rule_is_told_in_one_line_that_means_the_same(word: str, written: str) -> None:
+    """`show rules`, `show why session` and a metric tell it."""
+
+    def text_of(word: str) -> str:
+        line = f"    tcp-request connection reject if {{ src,concat(x) -m str {word} }}\n"
+        rules = settings_of(LISTEN + line + "    server s 127.0.0.1:1\n").proxies[0].rules
+        assert rules is not None
+        return rules.connection[0].text.partition("-m str ")[2].removesuffix(" }")
+
+    assert text_of(word) == written
+    assert text_of(written) == written

@@ -126,7 +126,7 @@ def test_what_the_usual_defaults_say_does_not_disturb_a_statistics_section() -> 
 )
 def test_any_other_http_section_is_refused_where_the_mode_is_said(text: str, line: int) -> None:
     place, complaint = only_alert(text)
-    assert (place, "mode http of" in complaint, "write 'mode tcp'" in complaint) == (
+    assert (place, "mode http of" in complaint, "Millrace forwards TCP" in complaint) == (
         *(line, True, True),
     )
 
@@ -246,6 +246,30 @@ def test_rules_of_the_frontend_come_first_and_a_proxy_header_does_not_go_there()
     front = front.replace("http", "tcp").replace(":1", ":1 accept-proxy")
     _, text = only_alert(f"{front}    default_backend shown\n{BACKEND}")
     assert "the PROXY protocol is not supported" in text
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        "expect-proxy layer4",
+        "expect-proxy layer4 if { src 127.0.0.1 }",
+        "reject if { src 127.0.0.2 }\n    tcp-request connection expect-proxy layer4",
+    ],
+)
+def test_no_proxy_header_is_passed_over_in_silence(rules: str) -> None:
+    _, text = only_alert(f"{STATS}    stats enable\n    tcp-request connection {rules}\n")
+    assert "the PROXY protocol is not supported" in text
+
+
+@pytest.mark.parametrize("rule", ["use_backend other if { src 127.0.0.1 }", "use_backend %[src]"])
+@pytest.mark.parametrize("mode", ["http", "tcp"])
+def test_no_client_is_answered_that_a_rule_leads_elsewhere(rule: str, mode: str) -> None:
+    front = STATS.replace("listen", "frontend").replace("http", mode)
+    other = "backend other\n    mode tcp\n    server s 127.0.0.1:1\n"
+    front = f"{front}    {rule}\n    default_backend shown\n"
+    line, text = only_alert(f"{front}{BACKEND}{other}")
+    assert line == front.count("\n") - 1
+    assert text.startswith(f"'{rule}' is not supported in frontend 'stats'")
 
 
 def test_limits_and_logs_of_a_statistics_section_are_named() -> None:

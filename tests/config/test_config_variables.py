@@ -66,6 +66,13 @@ def test_a_line_that_is_wrong_says_what(line: str, text: str) -> None:
     assert text in alert
 
 
+@pytest.mark.parametrize("side", ["request", "response"])
+def test_nothing_of_no_length_is_declared(side: str) -> None:
+    line = f"    declare capture {side} len"
+    assert only_alert(f"{LISTEN}{line} 0\n{SERVER}")[1] == "length must be > 0"
+    settings_of(f"{LISTEN}{line} 1\n{SERVER}")
+
+
 def test_conditions_of_http_have_no_variables() -> None:
     section = "listen l\n  mode http\n  bind :7001\n  timeout client 1s\n  stats enable\n"
     text = f"{section}  http-request deny if {{ var(txn.a) -m found }}\n"

@@ -10,6 +10,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,21 @@ class TrackingEdge:
         while self.clients:
             self.clients.pop().close()
 
+    def reload(self) -> list[int]:
+        """Let a new generation take over; the workers of the former one, which has sessions."""
+        former = self.program.children()["worker"]
+        self.program.process.send_signal(signal.SIGUSR2)
+        wait_for(
+            lambda: len(set(self.program.titled_children().get("worker", [])) - set(former)) == 2,
+            20,
+            "two new workers",
+        )
+        wait_for(
+            lambda: "reload done" in self.program.output.read_text(), 20, "they have taken over"
+        )
+        self.program.wait_until_answering()
+        return former
+
     def alive(self) -> int:
         """How many clients still have a connection."""
         ended, _, _ = select.select(self.clients, [], [], 0)
@@ -97,20 +113,32 @@ def edge(tmp_path: Path, backend: NamedBackend) -> Iterator[TrackingEdge]:
         made.leave()
 
 
+def reaped(pid: int) -> None:
+    """Wait until a process is gone with all its threads, the last of which closes its sockets."""
+    wait_for(lambda: not Path(f"/proc/{pid}").exists(), 20, "it was reaped")
+
+
 def kill(edge: TrackingEdge, pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
+    reaped(pid)
     wait_for(lambda: pid not in edge.program.children().get("worker", [pid]), 20, "it was replaced")
 
 
-def descriptors(pid: int) -> int:
-    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+def served(pid: int, port: int) -> int:
+    """How many clients of this port a process has."""
+    rows = map(str.split, Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:])
+    established = {
+        f"socket:[{words[9]}]"
+        for words in rows
+        if words[1].endswith(f":{port:04X}") and words[3] == "01"
+    }
+    return sum(str(link.readlink()) in established for link in Path(f"/proc/{pid}/fd").iterdir())
 
 
 def test_two_workers_give_the_sum_and_a_dead_one_s_sessions_are_gone(edge: TrackingEdge) -> None:
     first, second = edge.program.children()["worker"]
-    idle = {pid: descriptors(pid) for pid in (first, second)}
     edge.come(10)
-    while not all(descriptors(pid) >= idle[pid] + 4 for pid in idle):  # each has two, at least
+    while min(served(pid, edge.target[1]) for pid in (first, second)) < 2:
         edge.come(1)
     sessions = len(edge.clients)
     edge.shows(sessions)
@@ -168,17 +196,7 @@ def test_workers_that_die_while_clients_come_and_go_leave_no_hold(
 
 def test_a_reload_keeps_what_is_counted_and_who_is_there(edge: TrackingEdge) -> None:
     edge.come(5)
-    former = edge.program.children()["worker"]
-    edge.program.process.send_signal(signal.SIGUSR2)
-    wait_for(
-        lambda: len(set(edge.program.titled_children().get("worker", [])) - set(former)) == 2,
-        20,
-        "two new workers",
-    )
-    wait_for(
-        lambda: "reload done" in edge.program.output.read_text(), 20, "the new ones have taken over"
-    )
-    edge.program.wait_until_answering()
+    former = edge.reload()
     edge.shows(5)
     edge.come(4)
     edge.shows(9)
@@ -191,5 +209,34 @@ def test_a_reload_keeps_what_is_counted_and_who_is_there(edge: TrackingEdge) -> 
         lambda: not set(former) & set(edge.program.children()["worker"]), 20, "the old ones end"
     )
     edge.shows(4)
+    edge.leave()
+    edge.shows(0)
+
+
+def test_an_old_worker_that_dies_takes_its_sessions_alone_with_it(edge: TrackingEdge) -> None:
+    edge.come(8)
+    former = edge.reload()
+    edge.come(3)
+    edge.shows(11)
+    for pid in former:
+        with suppress(ProcessLookupError):  # one without sessions has ended
+            os.kill(pid, signal.SIGKILL)
+    for pid in former:
+        reaped(pid)
+    assert edge.alive() == 3
+    edge.shows(3)
+    edge.leave()
+    edge.shows(0)
+
+
+def test_a_table_that_a_reload_makes_anew_knows_new_sessions_alone(edge: TrackingEdge) -> None:
+    edge.come(4)
+    text = edge.program.file.read_text()
+    edge.program.write(text.replace("size 1k", "size 2k"))
+    edge.reload()
+    edge.come(2)
+    wait_for(lambda: edge.value("conn_cur") == 2, PATIENCE_SECONDS, "of the new table")
+    wait_for(lambda: edge.value("conn_cur", "keys") == 6, PATIENCE_SECONDS, "of the same one")
+    assert edge.value("conn_cnt") == 2
     edge.leave()
     edge.shows(0)

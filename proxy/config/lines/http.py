@@ -138,6 +138,8 @@ def _declare(statement: Statement, draft: ProxyDraft) -> None:
         raise ConfigError("'declare' not available in default section")
     if not draft.kind.accepts:
         raise ConfigError("'declare' only available in frontend or listen section")
+    if int(statement.arguments[3]) == 0:
+        raise ConfigError("length must be > 0")
     if statement.arguments[1] == "request":
         draft.captures += 1
     else:

@@ -33,7 +33,13 @@ from proxy.config.linking.rules.reach import warn_unused_lists
 from proxy.config.linking.rules.stick_tables import check_tables
 from proxy.config.linking.tls import TlsTable
 from proxy.config.linking.tracking import check_tracking
-from proxy.config.model.checks import ExternalCheck, HttpCheck, ProgramRights, TcpCheck
+from proxy.config.model.checks import (
+    OPTION_NAMES,
+    ExternalCheck,
+    HttpCheck,
+    ProgramRights,
+    TcpCheck,
+)
 from proxy.config.model.settings import InitAddr, Origin
 from proxy.config.text.messages import Messages
 from proxy.config.text.names import is_service_name
@@ -51,10 +57,12 @@ def _check_rules(draft: ProxyDraft, messages: Messages) -> None:
     ):
         used = rules.from_defaults or isinstance(draft.check_option, kind)
         if draft.kind.serves and rules.lines and not used:
+            why = f"without 'option {option}'"
+            if draft.check_option is not None:
+                last = OPTION_NAMES[type(draft.check_option)]
+                why = f"beside 'option {last}', the last option of its checks"
             messages.warning(
-                f"{draft.title} uses {word} rules without 'option {option}', "
-                "so the rules are ignored",
-                rules.origin,
+                f"{draft.title} uses {word} rules {why}, so the rules are ignored", rules.origin
             )
     if not draft.kind.serves or isinstance(draft.check_option, HttpCheck):
         return
@@ -216,16 +224,20 @@ def _check_http(
             check_direct(draft, messages)
             check_section(draft, shown, directory, messages)
         return
+    advice = (
+        "write 'mode tcp' (a section in mode http answers itself: 'stats', 'monitor-uri', "
+        "'redirect', 'http-request return' and the like)"
+    )
+    if draft.http.rules or draft.http.stats.enabled:
+        advice = "keep HAProxy for what reads or answers HTTP and forwards the rest"
     messages.alert(
-        f"mode http of {draft.title} is not supported: Millrace forwards TCP, write 'mode tcp' "
-        "(a section in mode http answers itself: 'stats', 'monitor-uri', 'redirect', "
-        "'http-request return' and the like)",
+        f"mode http of {draft.title} is not supported: Millrace forwards TCP, {advice}",
         draft.mode_origin or draft.origin,
     )
 
 
 def _check_binds(draft: ProxyDraft, messages: Messages) -> None:
-    if draft.kind is ProxyKind.FRONTEND and not draft.binds:
+    if draft.kind is ProxyKind.FRONTEND and not draft.has_bind_line:
         messages.warning(
             f"{draft.title} has no 'bind' directive. Please declare it as a backend if this was "
             "intended."

@@ -24,7 +24,8 @@ def answers_itself(draft: ProxyDraft) -> bool:
     http = draft.http
     alive = http.monitor_uri is not None and draft.kind.accepts
     own = any(line.words[:2] in _ANSWERS or line.words[0] == REDIRECT for line in http.rules)
-    page = 503 in http.error_files
+    forwards = draft.servers or draft.default_backend is not None or draft.switches
+    page = 503 in http.error_files and not forwards  # often inherited by all sections
     return draft.mode == "http" and (http.stats.enabled or alive or own or page)
 
 
@@ -41,12 +42,18 @@ def shown_section(draft: ProxyDraft, backends: Mapping[str, ProxyDraft]) -> Prox
 
 
 def check_direct(draft: ProxyDraft, messages: Messages) -> None:
-    """Refuse the PROXY protocol in a section that serves statistics."""
-    if draft.rules.all_headed or any(bind.options.accept_proxy for bind in draft.binds):
+    """Refuse the PROXY protocol, and other backends, in a section that serves statistics."""
+    if draft.rules.some_headed or any(bind.options.accept_proxy for bind in draft.binds):
         messages.alert(
             f"the PROXY protocol is not supported in {draft.title}: statistics are served "
             "to direct clients",
             draft.origin,
+        )
+    for rule in draft.rules.backends if draft.switched_backend is None else ():
+        messages.alert(
+            f"'{rule.line.text}' is not supported in {draft.title} : its clients are answered "
+            "here, and none is led to another backend: give these a frontend of their own",
+            rule.line.origin,
         )
 
 

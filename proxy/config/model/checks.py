@@ -307,3 +307,14 @@ class ProgramRights(msgspec.Struct, frozen=True):
 
 NamedCheck = RedisCheck | SmtpCheck | MysqlCheck | PgsqlCheck | LdapCheck | SslHelloCheck
 CheckRules = TcpCheck | HttpCheck | NamedCheck | ExternalCheck
+OPTION_NAMES: dict[type[CheckRules], str] = {
+    TcpCheck: "tcp-check",
+    HttpCheck: "httpchk",
+    RedisCheck: "redis-check",
+    SmtpCheck: "smtpchk",
+    MysqlCheck: "mysql-check",
+    PgsqlCheck: "pgsql-check",
+    LdapCheck: "ldap-check",
+    SslHelloCheck: "ssl-hello-chk",
+    ExternalCheck: "external-check",
+}

@@ -187,6 +187,7 @@ def bind(statement: Statement, draft: ProxyDraft) -> None:
     """`bind [<address>]:<port>[-<end>][,...] [<keyword> ...]`."""
     if not statement.arguments:
         raise ConfigError("'bind' expects [<address>]:<port>[-<end>][, ...] or a socket path")
+    draft.has_bind_line = True
     options = read_bind_options(statement.skip(2), f"bind {statement.words[1]}", BIND_OPTIONS)
     if options.v4v6 and options.v6only:
         raise ConfigError("'bind' : 'v4v6' and 'v6only' exclude each other")

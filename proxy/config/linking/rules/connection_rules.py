@@ -241,13 +241,15 @@ class ConnectionRuleLinker:
 
 
 def _written(words: Sequence[str]) -> str:
-    """The words of a line, with the quotes that they need."""
-    return " ".join(
-        '"' + re.sub(r'(["\\$])', r"\\\1", word) + '"'
-        if re.search(r"[\s\"'#\\]", word) or not word
-        else word
-        for word in words
-    )
+    """The words of a line, with the quotes that they need; it stays one line."""
+    return " ".join(map(_quoted, words))
+
+
+def _quoted(word: str) -> str:
+    if word and not re.search(r"[\s\"'#\\\x00-\x1f\x7f]", word):
+        return word
+    escaped = re.sub(r'(["\\$])', r"\\\1", word)
+    return '"' + re.sub(r"[\x00-\x1f\x7f]", lambda it: f"\\x{ord(it[0]):02x}", escaped) + '"'
 
 
 def _sees(expression: Expression, scope: Scope) -> bool:

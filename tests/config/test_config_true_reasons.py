@@ -1,0 +1,63 @@
+"""What stands in files that many people have is refused for the true reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.support.config.loading import load_text
+
+PAGE = "HTTP/1.0 503 Service Unavailable\r\n\r\nsorry\r\n"
+
+
+def complaints(text: str) -> list[str]:
+    """The texts of all messages."""
+    return [message.text for message in load_text(text).messages]
+
+
+def test_an_inherited_page_makes_no_section_answer_itself(tmp_path: Path) -> None:
+    """Debian's own file has `errorfile 503` in its `defaults`."""
+    page = tmp_path / "503.http"
+    page.write_text(PAGE)
+    found = complaints(
+        f"""
+defaults
+  mode http
+  errorfile 503 {page}
+frontend web
+  bind 127.0.0.1:1
+  http-request set-header X-Forwarded-Proto https
+  default_backend servers
+backend servers
+  server a 127.0.0.1:2
+""",
+    )
+    assert any("mode http of frontend 'web' is not supported" in each for each in found), found
+    assert not any("answers itself" in each and "'web'" in each for each in found), found
+    assert any("keep HAProxy for what reads or answers HTTP" in each for each in found), found
+
+
+def test_a_page_of_a_section_that_leads_nowhere_is_its_answer(tmp_path: Path) -> None:
+    page = tmp_path / "503.http"
+    page.write_text(PAGE)
+    text = f"defaults\n  mode http\n  errorfile 503 {page}\nfrontend web\n  bind 127.0.0.1:1\n"
+    assert not any("mode http" in each for each in complaints(text))
+
+
+def test_a_refused_bind_is_a_bind() -> None:
+    text = "frontend web\n  bind 127.0.0.1:1 ssl crt x\n  default_backend b\nbackend b\n"
+    found = complaints(text)
+    assert any("'ssl' is not supported" in each for each in found), found
+    assert not any("has no 'bind' directive" in each for each in found), found
+
+
+def test_the_option_that_takes_rules_their_force_is_named() -> None:
+    text = """
+backend apiserver
+  mode tcp
+  option httpchk GET /healthz
+  http-check expect status 200
+  option ssl-hello-chk
+  server a 127.0.0.1:1 check
+"""
+    (found,) = [each for each in complaints(text) if "http-check rules" in each]
+    assert "beside 'option ssl-hello-chk', the last option of its checks" in found
