@@ -168,6 +168,14 @@ frontend noting
   use_backend two if {{ src 127.0.0.9 }} {{ var(sess.from) -m found }}
   use_backend two if {{ src 127.0.0.0/29 }} {{ req.ssl_sni two.test }}
   default_backend one
+frontend following
+  bind 127.0.0.10:{port}
+  tcp-request inspect-delay 9s
+  tcp-request content track-sc0 req.ssl_sni table names
+  use_backend two if {{ req.ssl_sni two.test }}
+  default_backend one
+backend names
+  stick-table type string len 99 size 9 store conn_cur
 backend one
   use-server away if {{ src 127.0.0.6 }}
   use-server b if {{ src 127.0.0.6 }}
@@ -260,6 +268,13 @@ def test_rules_that_note_something_decide_nothing(listed: Listed) -> None:
     assert listed.says("127.0.0.9 frontend=noting sni=two.test")[0] == "noting: depends on var."
 
 
+def test_a_key_of_bytes_is_waited_for(listed: Listed) -> None:
+    [verdict, *_] = listed.says("127.0.0.1 frontend=following sni=two.test")
+    assert verdict.startswith("following: goes to two by ")
+    [verdict, *_] = listed.says("127.0.0.1 frontend=following sni=other.test")
+    assert verdict == "following: goes to one by default_backend."
+
+
 def test_a_header_names_the_client(listed: Listed) -> None:
     assert listed.says("127.0.0.1 frontend=headed")[0] == "headed: depends on src."
     [_, connection, session] = listed.says("127.0.0.8 frontend=headed")
@@ -304,4 +319,5 @@ def test_a_question_counts_nothing_and_errors_are_told(listed: Listed) -> None:
         "own",
         "either",
         "noting",
+        "following",
     ]

@@ -101,14 +101,13 @@ cdef inline void put_printable(
 
 cdef inline void put_shown(
         Text *text, Sample *sample, uint32_t flags, bint captured) noexcept nogil:
-    """A sample as its flags say."""
+    """A sample as its flags say, a text without what follows a NUL."""
     cdef char found[ADDRESS_TEXT_BYTES]
     cdef Text inner = text_over(found, sizeof(found))
     if sample.type != SAMPLE_TEXT:
         put_sample(&inner, sample)
         put_value(text, found, inner.at - found, flags)
         return
-    end_at_nul(sample)
     if flags & LOG_QUOTE:
         put_character(text, c'"')
     put_printable(text, sample.text, sample.length, flags & LOG_ESCAPE, captured)
@@ -127,6 +126,8 @@ cdef inline void put_expression(
     else:
         found = base_sample(engine, session, step, &sample) and all_converted(
             &context, step.call, &sample)
+    if found and sample.type == SAMPLE_TEXT:
+        end_at_nul(&sample)  # which may leave nothing
     if found and (sample.type != SAMPLE_TEXT or sample.length != 0):
         put_shown(text, &sample, step.flags, False)
     else:
@@ -141,6 +142,7 @@ cdef inline void put_capture(
     cdef bint alone = step.code == LOG_CAPTURE_ALONE
     cdef uint32_t flags = step.flags if alone else step.flags & ~<uint32_t>LOG_QUOTE
     if kept != NULL and variable_sample(kept[0], step.text.id, &sample):
+        end_at_nul(&sample)
         put_shown(text, &sample, flags, True)
     elif alone:
         put_value(text, NULL, 0, flags)

@@ -22,7 +22,7 @@ from proxy.relay.state.rule_types cimport (
     CAME_BROKEN, CAME_BYTES, CAME_LAST, CAME_LOST, CAME_NOTHING, INSPECT_BYTES_MAX, RULE_DROP,
     RULE_REJECT, RULE_SERVER, RULE_STICK_MATCH, RULE_STICK_STORE, BackendRules, Rule,
     Ruleset)
-from proxy.relay.tables.counter_rules cimport CAPTURE_WAITS, next_decision
+from proxy.relay.tables.counter_rules cimport ACTION_WAITS, next_decision
 from proxy.relay.tables.persistence cimport (
     entry_server, may_serve, store_is_planned, store_plan)
 from proxy.relay.tables.table_key cimport table_key
@@ -86,7 +86,7 @@ cdef inline int content_judge(
         bint final, const Rule **found) noexcept nogil:
     """What the rules say of the bytes that are held, or at hand.
 
-    As in HAProxy they begin anew with the first, but behind a capture that waited with that one.
+    As in HAProxy they begin anew with the first, but after an action that waited with that one.
     """
     cdef Context context
     cdef ContentView view
@@ -101,8 +101,8 @@ cdef inline int content_judge(
     content_set(
         &context, &view, bytes, length, final or length >= INSPECT_BYTES_MAX)
     judged = next_decision(engine, ruleset, &context, &at, found)
-    session.addresses.resumed = at if judged == CAPTURE_WAITS else 0
-    return UNDECIDED if judged == CAPTURE_WAITS else judged
+    session.addresses.resumed = at if judged == ACTION_WAITS else 0
+    return UNDECIDED if judged == ACTION_WAITS else judged
 
 
 cdef inline void inspection_begin(

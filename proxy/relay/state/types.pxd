@@ -142,7 +142,7 @@ cdef struct Addresses:  # of a client and where it came to, and what rules said 
     sockaddr_in6 destination  # family 0: not asked yet
     Stores *stores  # NULL: no entry of a stick table waits for its server
     Variables *variables  # NULL: no rule has set one
-    uint32_t resumed  # the rule whose capture waited for first bytes
+    uint32_t resumed  # where the next look at first bytes begins (tables/counter_rules.pxd)
     uint8_t direct  # its server was named, not balanced: retries stay there
     Tracks tracks  # entries that it follows
 

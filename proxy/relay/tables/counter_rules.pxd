@@ -2,8 +2,9 @@
 # or something is noted of it (rules/notes.pxd).
 #
 # As in HAProxy the first rule for each of the three places counts, those behind it are passed over;
-# a rule without a key, an entry or the data does nothing. One that waits for bytes of its key lets
-# all rules wait.
+# a rule without a key, an entry or the data does nothing. One that waits for bytes of its key, or
+# of what it captures, lets all rules wait, and goes on when they have come: its condition has held,
+# and what those before it count is counted.
 
 from libc.stdint cimport uint32_t, uint64_t
 
@@ -24,7 +25,8 @@ from shm.tables.layout cimport Table
 from shm.tables.values cimport Data, counter_add, tag_set
 
 cdef enum:
-    CAPTURE_WAITS = 3  # beside the Judgement of a rule
+    ACTION_WAITS = 3  # beside the Judgement of a rule
+    RESUMED = 0x40000000  # beside the number of a rule: its action waited, its condition has held
 
 
 cdef inline int rule_tracks(
@@ -55,24 +57,41 @@ cdef inline void rule_changes(
         tag_set(table, tracked.cell, &data, <uint64_t>value.number, engine.now_ms)
 
 
+cdef inline int rule_resumed(
+        Engine *engine, const Ruleset *ruleset, const Context *context, uint32_t *at,
+        const Rule **found) noexcept nogil:
+    """The rule whose action waited, else as rule_sought."""
+    if not at[0] & <uint32_t>RESUMED:
+        return rule_sought(engine, ruleset, context, at, found)
+    at[0] &= ~<uint32_t>RESUMED
+    found[0] = &ruleset.rules[at[0]]
+    at[0] += 1
+    return HOLDS
+
+
+cdef inline bint action_waits(
+        Engine *engine, const Rule *rule, const Context *context) noexcept nogil:
+    """Let a rule follow an entry, or note what it says; whether it waits for bytes to do so."""
+    if rule.action == RULE_TRACK:
+        return rule_tracks(engine, rule, context) == UNDECIDED
+    return rule.action >= RULE_SET_VARIABLE and not note_made(engine, rule, context)
+
+
 cdef inline int next_decision(
         Engine *engine, const Ruleset *ruleset, const Context *context, uint32_t *at,
         const Rule **found) noexcept nogil:
     """Find the next rule that holds and decides, and do what those before it say; as next_rule.
 
-    CAPTURE_WAITS: what the rule at `at` captures waits for bytes.
+    ACTION_WAITS: what the rule at `at` does waits for bytes; the next look begins there.
     """
     cdef int judged
     while True:
-        judged = rule_sought(engine, ruleset, context, at, found)
+        judged = rule_resumed(engine, ruleset, context, at, found)
         if judged != HOLDS:
             return judged
-        if found[0].action == RULE_TRACK and (
-                rule_tracks(engine, found[0], context) == UNDECIDED):
-            return UNDECIDED
-        if found[0].action >= RULE_SET_VARIABLE and not note_made(engine, found[0], context):
-            at[0] -= 1
-            return CAPTURE_WAITS
+        if action_waits(engine, found[0], context):
+            at[0] = at[0] - 1 | <uint32_t>RESUMED
+            return ACTION_WAITS
         count(found[0].hits, 1)
         if found[0].action < RULE_TRACK:
             return HOLDS

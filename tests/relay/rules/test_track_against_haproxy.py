@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.support.common import PATIENCE_SECONDS, wait_for
 from tests.support.relay.rule_cases import serving
 from tests.support.tables.place import REFUSED, SERVED, TablePlace, heard, table_place
 
@@ -58,6 +59,15 @@ SECTIONS = {
         f"stick-table type string len 20 size 1k expire 1h store {STORED}",
         "tcp-request inspect-delay 300ms",
         "tcp-request content track-sc0 req.payload(0,5)",
+    ),
+    "once": (
+        "stick-table type string len 20 size 1k expire 1h store gpc0,gpc1,conn_cnt",
+        *("tcp-request inspect-delay 10s", "tcp-request content track-sc0 src"),
+        "tcp-request content sc-inc-gpc0(0)",
+        "tcp-request content track-sc1 req.payload(0,5) if { req.len lt 5 }",
+        "tcp-request content sc-inc-gpc1(1)",
+        "tcp-request content track-sc2 req.payload(0,9)",
+        "tcp-request content sc-inc-gpc1(2)",
     ),
     "counting": (
         *(ALL, "tcp-request inspect-delay 300ms", "tcp-request content track-sc0 src"),
@@ -191,6 +201,24 @@ def a_key_of_bytes_is_waited_for(place: TablePlace) -> None:
     place.table("never")
 
 
+def a_rule_that_waits_goes_on(place: TablePlace) -> None:
+    """However often its bytes come, its condition is asked, and those before it count, once."""
+
+    def shows(text: str) -> None:
+        wait_for(lambda: text in place.program.ask("show table once"), PATIENCE_SECONDS, text)
+
+    with place.come("once") as client:
+        client.sendall(b"abc")
+        shows("gpc0=1")
+        client.sendall(b"def")
+        shows("key=abcde")
+        client.sendall(b"g")
+        client.sendall(b"hij")
+        assert heard(client, b"one:abcdefghij")
+    place.quiet()
+    place.table("once")
+
+
 def counters_and_tags(place: TablePlace) -> None:
     for section in ("counting", "by_value", "array", "answer"):
         for host in (2, 3, 2):
@@ -277,6 +305,7 @@ SCENES: tuple[Callable[[TablePlace], None], ...] = (
     what_a_refused_client_leaves,
     what_an_unserved_client_leaves,
     a_key_of_bytes_is_waited_for,
+    a_rule_that_waits_goes_on,
     counters_and_tags,
     frontend_and_backend,
     clients_behind_another_proxy,

@@ -251,6 +251,18 @@ CASES = [
         steps=(b"four", Pause(0.2), b"five", Hear(b"one:fourfive"), Finish()),
     ),
     told(
+        "a capture waits whose condition held",
+        "%hr",
+        "tcp-request inspect-delay 2s",
+        "tcp-request content capture req.payload(0,7) len 10 if { req.len lt 5 }",
+        steps=(b"four", Pause(0.2), b"five", Hear(b"one:fourfive"), Finish()),
+    ),
+    told(
+        "nothing before a NUL",
+        "%[var(txn.a)] %{+Q}[var(txn.a)] %[bin(0041)] %[capture.req.hdr(0)] %hrl",
+        *setting("set-var(txn.a) bin(004142)", "capture bin(004142) len 9"),
+    ),
+    told(
         "a capture waits in vain",
         "%hr %[var(txn.b)]",
         "tcp-request inspect-delay 300ms",

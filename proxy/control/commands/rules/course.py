@@ -158,7 +158,7 @@ class Course:
             seen=told.seen._replace(content=b""), fetches=told.fetches | TOLD_BY_NAME
         )
         before = find(rules, empty, decides)
-        if waits and (before is None or any(_captures_bytes(each.rule) for each in before)):
+        if waits and (before is None or any(_waits_for_bytes(each.rule) for each in before)):
             self._bytes = self._client.sni is not None
         content = self._bytes or waits
         found = find(rules, self._told(self._ends, final=not waits, content=content), decides)
@@ -250,10 +250,11 @@ class Course:
         return chosen
 
 
-def _captures_bytes(rule: Rule) -> bool:
-    """Whether a rule that acts waits for what it captures."""
-    found = rule.key.fetch if rule.action is RuleAction.CAPTURE and rule.key else ""
-    return found.startswith(("req.", "payload"))
+def _waits_for_bytes(rule: Rule) -> bool:
+    """Whether a rule that acts waits for what it captures, or for the key of an entry."""
+    if rule.action not in (RuleAction.CAPTURE, RuleAction.TRACK) or rule.key is None:
+        return False
+    return rule.key.fetch.startswith(("req.", "payload"))
 
 
 def _place(rule: Rule) -> str:
