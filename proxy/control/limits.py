@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 COMMAND_LINE_BYTES_MAX = 16_384  # HAProxy's buffer: what its tools never exceed
+PAYLOAD_BYTES_MAX = 1 << 20  # behind a line that ends in `<<`: 64 times what HAProxy takes
+PATTERNS_AT_ONCE = 200  # of a payload, about 2 ms of reading them: then others have their turn
 COMMANDS_MAX = 1_024  # of one connection without prompt: 16 KiB of `;` would be more
 STATS_CONNECTIONS_MAX = 64  # of all stats sockets; more wait in the kernel's queue, unharmed
 SERVICE_CONNECTIONS_MAX = 64  # of all metrics and dashboard sockets, likewise
@@ -20,6 +22,8 @@ MAIL_SECONDS_MAX = 0.5  # for an answer of resolverd, which gives one within mil
 MAIL_LOOK_SECONDS = 0.05  # between two looks: a lost ring costs no more
 IN_FORCE_SECONDS_MAX = 0.1  # for relays to see an order: a busy one looks within milliseconds
 IN_FORCE_LOOK_SECONDS = 0.0005  # between two looks whether they have
+PASSED_SECONDS_MAX = 1.5  # for workers to pass what has gone of a list: they turn once a second
+PASSED_LOOK_SECONDS = 0.002  # between two looks whether they have
 LOOKUP_SECONDS_MAX = 5.0  # for libc to find an address: its time-out for one nameserver
 LAST_ORDERS_SECONDS_MAX = 0.1  # a client let in just before a reload asks within microseconds
 RETIRING_LOOK_SECONDS = 0.01  # between two looks at the clients that are still there
