@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from proxy.config.model.settings import Bind, Endpoint, Settings
+from proxy.lists.changing.area import ListArea
+from proxy.lists.changing.kinds import Lists
 from proxy.server_table import ServerTable
 from resolverd.config import LinkedFile, StateFile
 from shm.log_level import LogLevel
@@ -135,6 +137,12 @@ class Runtime(msgspec.Struct, frozen=True):
     tls_contexts: tuple[SSLContext, ...] = ()  # by row of `Settings.tls_contexts`
     outside: Outside | None = None  # None without a runner
     tables: tuple[StickTable, ...] = ()  # by number, as `Settings.tables`
+    lists: ListArea | None = None  # None: they cannot change
+
+    @property
+    def every_list(self) -> Lists:
+        """What conditions and maps look up in."""
+        return self.settings.lists if self.lists is None else self.lists
 
 
 def now_ms() -> int:

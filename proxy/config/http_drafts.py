@@ -11,7 +11,9 @@ from collections.abc import Mapping
 import msgspec
 
 from proxy.config.model.http import User
-from proxy.config.model.rules import Converter, Matcher
+from proxy.config.model.lists import PatternList, Place
+from proxy.config.model.matching import Matcher
+from proxy.config.model.rules import Converter
 from proxy.config.model.settings import Origin
 
 
@@ -22,8 +24,8 @@ class Expression(msgspec.Struct, frozen=True):
     fetch: str
     arguments: tuple[str, ...]
     matcher: Matcher
-    insensitive: bool
-    patterns: bytes  # the list; b"": the matcher needs none
+    insensitive: bool  # in one of its lists
+    lists: tuple[PatternList, ...]  # one of them has to match
     words: tuple[str, ...]  # patterns as they are written; those of files are not among them
     origin: Origin
     converters: tuple[Converter, ...] = ()
@@ -38,6 +40,11 @@ class RuleLine(msgspec.Struct, frozen=True):
     lists: dict[str, tuple[Expression, ...]]  # the `acl` lines of its section, also later ones
     environment: Mapping[str, str]
     folder: str = ""  # where the paths of its files begin
+
+    @property
+    def place(self) -> Place:
+        """Where it stands."""
+        return Place(self.folder, self.origin)
 
     @property
     def text(self) -> str:

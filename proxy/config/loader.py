@@ -15,7 +15,7 @@ from proxy.config.drafts import GlobalDraft, ProxyDraft, ResolversDraft
 from proxy.config.lines.process.peers import LOCAL_PEER
 from proxy.config.lines.process.resolv_conf import take_resolv_conf
 from proxy.config.lines.proxy.email_alert import check_email_alerts
-from proxy.config.lines.rules.lists import forget_maps
+from proxy.config.lines.rules.lists import forget_lists
 from proxy.config.linking.checks import DEFAULT_RESOLVERS, check
 from proxy.config.linking.rules.peers import check_peers
 from proxy.config.linking.settings import build
@@ -83,7 +83,7 @@ def load(
             settings = build(*drafts, families, tls=tls, user_lists=lists)
         except ConfigError as error:
             messages.alert(str(error))
-    forget_maps()
+    forget_lists()
     return LoadResult(settings, messages.all())
 
 

@@ -10,6 +10,7 @@ command.
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -38,6 +39,12 @@ Answer: TypeAlias = Iterable[Piece]
 Run: TypeAlias = Callable[[list[str], Level], Answer]
 
 
+class Payload(str):
+    """What followed a line that ends in `<<`, as the last word of a command that takes it."""
+
+    __slots__ = ()
+
+
 class Command(NamedTuple):
     """One command: its words, the rest of its usage, what it does, who may, and how."""
 
@@ -46,6 +53,7 @@ class Command(NamedTuple):
     description: str
     level: Level
     run: Run
+    takes_payload: bool = False
 
     @property
     def help_line(self) -> str:
@@ -71,6 +79,11 @@ def split_words(line: str) -> list[str]:
     if started:
         words.append("".join(word))
     return words
+
+
+def wants_payload(line: str) -> bool:
+    """Whether lines of a payload follow."""
+    return re.search(r"[ \t]<<[ \t]*$", line) is not None
 
 
 def split_commands(line: str) -> list[str]:

@@ -13,6 +13,7 @@ from proxy.control.command import (
     Command,
     CommandError,
     Level,
+    Payload,
     Piece,
     split_commands,
     split_words,
@@ -49,22 +50,29 @@ class CommandLine:
         self.closing_commands = own[:3]
         self.commands = sorted([*commands, *own[3:]], key=lambda command: command.words)
 
-    def answers(self, line: str) -> Iterator[Piece]:
-        """The answers to all commands of a line, each ended by an empty line."""
+    def answers(self, line: str, payload: str | None = None) -> Iterator[Piece]:
+        """The answers to all commands of a line, each ended by an empty line.
+
+        The last command has the payload, instead of its last word.
+        """
         commands = split_commands(line)
         if len(commands) > COMMANDS_MAX:
             yield f"Too many commands (at most {COMMANDS_MAX}).\n\n"
             return
-        for command in commands:
-            yield from self.answer(command)
+        for number, command in enumerate(commands, start=1):
+            yield from self.answer(command, payload if number == len(commands) else None)
             if self.ended:
                 return
             yield "\n" + (PROMPT if self.interactive else "")
 
-    def answer(self, text: str) -> Iterator[Piece]:
+    def answer(self, text: str, payload: str | None = None) -> Iterator[Piece]:
         """The answer to one command."""
         words = split_words(text)
         command = self.find(words)
+        if payload is not None:
+            words.pop()
+            if command is not None and command.takes_payload:
+                words.append(Payload(payload))
         if command is None:
             yield from self.unknown(words)
         elif command.level > self.level:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 COMMAND_LINE_BYTES_MAX = 16_384  # HAProxy's buffer: what its tools never exceed
+PAYLOAD_BYTES_MAX = 1 << 20  # behind a line that ends in `<<`: 64 times what HAProxy takes
+PATTERNS_AT_ONCE = 200  # of a payload, about 2 ms of reading them: then others have their turn
 COMMANDS_MAX = 1_024  # of one connection without prompt: 16 KiB of `;` would be more
 STATS_CONNECTIONS_MAX = 64  # of all stats sockets; more wait in the kernel's queue, unharmed
 SERVICE_CONNECTIONS_MAX = 64  # of all metrics and dashboard sockets, likewise
@@ -23,6 +25,8 @@ IN_FORCE_LOOK_SECONDS = 0.0005  # between two looks whether they have
 SESSIONS_SECONDS_MAX = 0.5  # for a relay to answer a question about sessions, each page anew
 SESSIONS_LOOK_SECONDS = 0.0005  # between two looks whether it has
 DUMPS_MAX = 8  # lists of sessions read at the same time: each holds one worker's, 192 bytes each
+PASSED_SECONDS_MAX = 1.5  # for workers to pass what has gone of a list: they turn once a second
+PASSED_LOOK_SECONDS = 0.002  # between two looks whether they have
 LOOKUP_SECONDS_MAX = 5.0  # for libc to find an address: its time-out for one nameserver
 LAST_ORDERS_SECONDS_MAX = 0.1  # a client let in just before a reload asks within microseconds
 RETIRING_LOOK_SECONDS = 0.01  # between two looks at the clients that are still there

@@ -21,6 +21,7 @@ from proxy.control.acceptor import Acceptor
 from proxy.control.command import Command, Level
 from proxy.control.command_line import LEVEL_NAMES
 from proxy.control.commands.clear_counters import ClearCounters
+from proxy.control.commands.lists.orders import Lists
 from proxy.control.commands.mail import Mail
 from proxy.control.commands.rules.show_rules import ShowRules
 from proxy.control.commands.rules.show_session import ShowSession
@@ -82,6 +83,7 @@ def all_commands(report: Report, mail: Mail, orders: SetServer) -> list[Command]
         *Tables(report).commands(),
         *ShowSess(report, relays).commands(),
         *Shutdown(report, relays).commands(),
+        *Lists(report).commands(),
         *orders.commands(),
     ]
 

@@ -8,19 +8,22 @@ bounded: a line of COMMAND_LINE_BYTES_MAX and one piece of an answer.
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 
-from proxy.control.command import Command, Level
+from proxy.control.command import Command, Level, wants_payload
 from proxy.control.command_line import CommandLine
 from proxy.control.limits import (
     ANSWER_CHUNK_BYTES,
     COMMAND_LINE_BYTES_MAX,
     DISCARDED_BYTES_MAX,
+    PAYLOAD_BYTES_MAX,
 )
 from proxy.control.places import Client
 from proxy.control.turns import Turns
 
 READ_BYTES = 4_096
+_PAYLOAD_END = re.compile(rb"\n\r?\n")
 
 
 async def send(connection: socket.socket, data: bytes, seconds: float, client: Client) -> None:
@@ -70,8 +73,11 @@ class StatsConversation:
             text = await self.next_line()
             if text is None:
                 return
+            payload = await self.next_payload() if wants_payload(text) else None
+            if payload is None and wants_payload(text):
+                return
             self.client.served()
-            async for chunk in self.turns.chunks(self.line.answers(text)):
+            async for chunk in self.turns.chunks(self.line.answers(text, payload)):
                 await self.send(chunk)
             self.client.answered()
             more = b"\n" in self.received
@@ -82,24 +88,50 @@ class StatsConversation:
         """Send a part of an answer."""
         await send(self.connection, data, self.timeout_seconds, self.client)
 
+    async def more(self) -> bool:
+        """Receive more; False at the end."""
+        async with asyncio.timeout(self.timeout_seconds):
+            loop = asyncio.get_running_loop()
+            data = await loop.sock_recv(self.connection, READ_BYTES)
+        self.client.asks()
+        self.received += data
+        return bool(data)
+
+    async def refuse(self, text: bytes) -> None:
+        """Say that something is too long, of which more comes."""
+        await self.send(text)
+        await discard(self.connection, self.timeout_seconds)
+
+    async def next_payload(self) -> str | None:
+        """The lines up to an empty one; None when that does not come."""
+        looked = 0
+        while not self.received.startswith((b"\n", b"\r\n")):
+            ended = _PAYLOAD_END.search(self.received, looked)
+            if ended is not None:
+                payload = self.received[: ended.start()]
+                self.received = self.received[ended.end() :]
+                return payload.decode("utf-8", "surrogateescape")
+            looked = max(len(self.received) - 2, 0)
+            if len(self.received) > PAYLOAD_BYTES_MAX:
+                await self.refuse(b"Payload too long.\n\n")
+                return None
+            if not await self.more():
+                return None
+        self.received = self.received.partition(b"\n")[2]
+        return ""
+
     async def next_line(self) -> str | None:
         """The next whole line without its end; None when there is none.
 
         A line that the client did not finish is not a command: half of `weight 100` would be
         another one.
         """
-        loop = asyncio.get_running_loop()
         while b"\n" not in self.received:
             if len(self.received) > COMMAND_LINE_BYTES_MAX:
-                await self.send(b"Command line too long.\n\n")
-                await discard(self.connection, self.timeout_seconds)
+                await self.refuse(b"Command line too long.\n\n")
                 return None
-            async with asyncio.timeout(self.timeout_seconds):
-                data = await loop.sock_recv(self.connection, READ_BYTES)
-            if not data:
+            if not await self.more():
                 return None
-            self.client.asks()
-            self.received += data
         self.client.asks()
         line, _, self.received = self.received.partition(b"\n")
-        return line.decode("utf-8", "replace").removesuffix("\r")
+        return line.decode("utf-8", "surrogateescape").removesuffix("\r")

@@ -74,7 +74,7 @@ class PartChecker(Generic[A]):
         self._writer = HealthTableWriter(runtime.segment)
         self._changes = ChangeReader(runtime.segment)
         self._texts = CheckTextWriter(runtime.segment)
-        self._dialects = Dialects(runtime.segment, runtime.main_pid, runtime.settings.lists)
+        self._dialects = Dialects(runtime.segment, runtime.main_pid, runtime.every_list)
         usable = UsableServers(runtime.segment)
         self._server_states = ServerStates(runtime, self._reader, usable)
         self._news = News(runtime, usable, part.requests)

@@ -1,4 +1,5 @@
-# A list of patterns as it lies in memory: one piece, made once, without pointers, never written.
+# A list of patterns as it lies in memory: one piece, made once, without pointers, never written;
+# image.pxd has what a list becomes when it is changed.
 #
 # The piece is a bytes object of the settings, which the processes inherit: its pages are shared. A
 # head is followed by what its kind has for those who only ask whether there is a pattern:
@@ -26,6 +27,8 @@ from libc.stddef cimport size_t
 from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
 from libc.string cimport memcpy
 
+from shm.atomics cimport load32_acquire, load32_relaxed, load_relaxed
+
 cdef enum:
     LIST_RANGES
     LIST_NETWORKS
@@ -39,6 +42,9 @@ cdef enum:
     PREFIXES_4 = 0  # where the bits of lengths of IPv4 begin
     PREFIXES_6 = 64
     PREFIX_WORDS = 4  # of bits of lengths, where keys are numbers
+    LIFE_AT = 6  # where the life of a record begins
+    CHANGING = 1  # what is first is found first
+    REORDERED = 2  # what is first may have been written later
 
 cdef struct ListHead:
     uint16_t kind
@@ -50,6 +56,8 @@ cdef struct ListHead:
     uint32_t words  # of the text that has most of them, between delimiters
     uint32_t records_count
     uint32_t record_bytes  # of a record before its key
+    uint32_t changing  # 0, or it lies in an image: records have a life, equal keys are all there
+    uint32_t spare
     uint64_t lengths  # where the bits of lengths begin; from the start of the piece
     uint64_t table  # where the cells begin
     uint64_t records  # where the records begin
@@ -59,6 +67,17 @@ cdef struct ListHead:
 cdef packed struct Record:  # the key follows
     uint16_t key_length
     uint32_t value  # its place; only in maps
+
+cdef packed struct Life:  # what follows the record's head in an image; its words are aligned
+    uint16_t spare
+    uint32_t born  # the first step that has it
+    uint32_t died  # the first step that has it no more, or ALIVE
+    uint32_t order  # of its pattern among all of the reference
+    uint32_t back  # bytes back to the group that it is in
+
+cdef struct Reading:  # a list as one look-up has it
+    const ListHead *head
+    uint32_t step  # of the image
 
 cdef struct Range:
     long long low
@@ -80,9 +99,11 @@ cdef extern from * nogil:
     """
     #define HASH_START 14695981039346656037ULL
     #define HASH_FACTOR 1099511628211ULL
+    #define ALIVE 0xFFFFFFFFU
     """
     const uint64_t HASH_START
     const uint64_t HASH_FACTOR
+    const uint32_t ALIVE
 
 
 cdef inline char lowered(char letter) noexcept nogil:
@@ -132,6 +153,15 @@ cdef inline const Record *record_after(const ListHead *head, const Record *recor
     return <const Record *>(key_of(head, record) + record.key_length)
 
 
+cdef inline const Record *record_numbered(
+        Reading reading, uint32_t number, const Record *former) noexcept nogil:
+    """One record after another, of a list whose records are all looked at."""
+    cdef const ListHead *head = reading.head
+    if head.changing:
+        return record_at(head, (<const Cell *>(<const char *>head + head.table))[number].place)
+    return record_at(head, 1) if former == NULL else record_after(head, former)
+
+
 cdef inline const char *value_at(
         const ListHead *head, const Record *record, size_t *length) noexcept nogil:
     """The value that a map has for a record."""
@@ -142,10 +172,48 @@ cdef inline const char *value_at(
     return found + VALUE_HEAD_BYTES
 
 
+cdef inline const uint32_t *died_of(const Record *record) noexcept nogil:
+    """A word of its own for atomic access: the struct is packed."""
+    return <const uint32_t *>(<const char *>record + LIFE_AT + 6)
+
+
+cdef inline bint visible(Reading reading, const Record *record) noexcept nogil:
+    """Whether a record is there for a look-up."""
+    cdef const Life *life = <const Life *>(<const char *>record + LIFE_AT)
+    if not reading.head.changing:
+        return True
+    return life.born <= reading.step < load32_relaxed(died_of(record))
+
+
+cdef inline uint32_t order_of(const Record *record) noexcept nogil:
+    return (<const Life *>(<const char *>record + LIFE_AT)).order
+
+
+cdef inline bint in_order(const ListHead *head) noexcept nogil:
+    """Whether the record that is found first is before those that are found later."""
+    return load32_relaxed(&head.changing) != REORDERED
+
+
+cdef inline const Record *earlier(
+        Reading reading, const Record *one, const Record *other) noexcept nogil:
+    """The one that is first in the list, of those that are there."""
+    if one == NULL or other == NULL:
+        return other if one == NULL else one
+    if reading.head.changing:
+        return other if order_of(other) < order_of(one) else one
+    return other if other < one else one
+
+
+cdef inline uint32_t cell_place(const Cell *cell) noexcept nogil:
+    """Where its record is; what that is, is written before."""
+    return load32_acquire(&cell.place)
+
+
 cdef inline bint has_length(const ListHead *head, size_t length) noexcept nogil:
     """Whether a text of the list has so many bytes, or a number so many first bits."""
     cdef const uint64_t *bits = <const uint64_t *>(<const char *>head + head.lengths)
-    return length <= head.longest and bits[length // 64] >> (length % 64) & 1
+    return length <= load32_relaxed(&head.longest) and (
+        load_relaxed(&bits[length // 64]) >> (length % 64) & 1)
 
 
 cdef inline bint delimits(char letter, bint of_names) noexcept nogil:

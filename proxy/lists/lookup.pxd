@@ -1,4 +1,4 @@
-# Looking up in a packed list (layout.pxd): the time follows from the sample, not from the list.
+# Looking up in a list (layout.pxd): the time follows from the sample, not from the list.
 #
 # Ranges and networks are searched by halves. Of texts one hash is carried along the sample, and
 # wherever a text of the list may end a cell is looked at. Only LIST_PARTS are taken one by one.
@@ -8,8 +8,10 @@ from libc.stdint cimport uint32_t, uint64_t, uint8_t
 from libc.string cimport memcmp
 
 from proxy.lists.layout cimport (
-    HASH_START, Cell, ListHead, Network4, Network6, Range, Record, delimits, has_length, hash_end,
-    hash_on, key_of, lowered, record_after, record_at)
+    HASH_START, Cell, ListHead, Network4, Network6, Range, Reading, Record, cell_place, delimits,
+    earlier, has_length, hash_end, hash_on, in_order, key_of, lowered, record_at,
+    record_numbered, visible)
+from shm.atomics cimport load32_acquire, load32_relaxed
 
 cdef extern from "<string.h>" nogil:
     void *memmem(const void *whole, size_t length, const void *part, size_t part_length)
@@ -67,88 +69,96 @@ cdef inline bint networks_have_6(const ListHead *head, const uint8_t *address) n
 
 
 cdef inline const Record *cell_record(
-        const ListHead *head, uint64_t hashed, const char *text, size_t length,
+        Reading reading, uint64_t hashed, const char *text, size_t length,
         bint insensitive) noexcept nogil:
     """The first record with this text, whose hash it is; NULL: there is none."""
+    cdef const ListHead *head = reading.head
     cdef const Cell *cells = <const Cell *>(<const char *>head + head.table)
     cdef uint32_t wanted = hash_end(hashed), at = wanted & (head.cells - 1)
+    cdef uint32_t place = cell_place(&cells[at])
+    cdef const Record *best = NULL
     cdef const Record *found
-    while cells[at].place != 0:
+    while place != 0:
         if cells[at].hash == wanted:
-            found = record_at(head, cells[at].place)
+            found = record_at(head, place)
             if found.key_length == length and same(
-                    key_of(head, found), text, length, insensitive):
-                return found
+                    key_of(head, found), text, length, insensitive) and visible(reading, found):
+                if in_order(head):
+                    return found
+                best = earlier(reading, best, found)
         at = at + 1 & (head.cells - 1)
-    return NULL
+        place = cell_place(&cells[at])
+    return best
 
 
 cdef inline bint cell_has(
-        const ListHead *head, uint64_t hashed, const char *text, size_t length,
+        Reading reading, uint64_t hashed, const char *text, size_t length,
         bint insensitive) noexcept nogil:
     """Whether a text with this hash is one of the list."""
-    return cell_record(head, hashed, text, length, insensitive) != NULL
+    return cell_record(reading, hashed, text, length, insensitive) != NULL
 
 
 cdef inline bint texts_have(
-        const ListHead *head, const char *text, size_t length, bint insensitive) noexcept nogil:
+        Reading reading, const char *text, size_t length, bint insensitive) noexcept nogil:
     cdef uint64_t hashed = HASH_START
     cdef size_t at
-    if not has_length(head, length):
+    if not has_length(reading.head, length):
         return False
     for at in range(length):
         hashed = hash_on(hashed, lowered(text[at]) if insensitive else text[at])
-    return cell_has(head, hashed, text, length, insensitive)
+    return cell_has(reading, hashed, text, length, insensitive)
 
 
 cdef inline bint texts_begin(
-        const ListHead *head, const char *text, size_t length, bint insensitive) noexcept nogil:
+        Reading reading, const char *text, size_t length, bint insensitive) noexcept nogil:
     """Whether the text begins with one of the list."""
     cdef uint64_t hashed = HASH_START
     cdef size_t at
-    for at in range(min(length, <size_t>head.longest)):
+    for at in range(min(length, <size_t>load32_relaxed(&reading.head.longest))):
         hashed = hash_on(hashed, lowered(text[at]) if insensitive else text[at])
-        if has_length(head, at + 1) and cell_has(head, hashed, text, at + 1, insensitive):
+        if has_length(reading.head, at + 1) and cell_has(
+                reading, hashed, text, at + 1, insensitive):
             return True
     return False
 
 
 cdef inline bint texts_end(
-        const ListHead *head, const char *text, size_t length, bint insensitive) noexcept nogil:
+        Reading reading, const char *text, size_t length, bint insensitive) noexcept nogil:
     """Whether the text ends with one of the list."""
     cdef uint64_t hashed = HASH_START
     cdef size_t many
     cdef char letter
-    for many in range(1, min(length, <size_t>head.longest) + 1):
+    for many in range(1, min(length, <size_t>load32_relaxed(&reading.head.longest)) + 1):
         letter = text[length - many]
         hashed = hash_on(hashed, lowered(letter) if insensitive else letter)
-        if has_length(head, many) and cell_has(
-                head, hashed, text + length - many, many, insensitive):
+        if has_length(reading.head, many) and cell_has(
+                reading, hashed, text + length - many, many, insensitive):
             return True
     return False
 
 
 cdef inline bint begins_here(
-        const ListHead *head, const char *text, size_t length, bint insensitive,
+        Reading reading, const char *text, size_t length, bint insensitive,
         bint of_names) noexcept nogil:
     """Whether one of the list is at the beginning, and a delimiter or the end behind it."""
     cdef uint64_t hashed = HASH_START
     cdef uint32_t words = 0
     cdef size_t at
-    for at in range(min(length, <size_t>head.longest)):
+    for at in range(min(length, <size_t>load32_relaxed(&reading.head.longest))):
         hashed = hash_on(hashed, lowered(text[at]) if insensitive else text[at])
         if at + 1 != length and not delimits(text[at + 1], of_names):
             continue
-        if has_length(head, at + 1) and cell_has(head, hashed, text, at + 1, insensitive):
+        if has_length(reading.head, at + 1) and cell_has(
+                reading, hashed, text, at + 1, insensitive):
             return True
         words += 1
-        if words == head.words:
+        if words == load32_relaxed(&reading.head.words):
             return False
     return False
 
 
 cdef inline bint texts_word(
-        const ListHead *head, const char *text, size_t length, bint insensitive,
+        Reading reading, const char *text, size_t length, bint insensitive,
         bint of_names) noexcept nogil:
     """Whether one of the list stands in the text between delimiters.
 
@@ -160,7 +170,7 @@ cdef inline bint texts_word(
         if delimits(text[at], of_names):
             begins = True
             continue
-        if begins and begins_here(head, text + at, length - at, insensitive, of_names):
+        if begins and begins_here(reading, text + at, length - at, insensitive, of_names):
             return True
         begins = False
     return False
@@ -181,11 +191,13 @@ cdef inline bint part_in(
 
 
 cdef inline bint parts_in(
-        const ListHead *head, const char *text, size_t length, bint insensitive) noexcept nogil:
+        Reading reading, const char *text, size_t length, bint insensitive) noexcept nogil:
     """Whether one of the list is somewhere in the text."""
-    cdef const Record *record = record_at(head, 1)
-    for _ in range(head.records_count):
-        if part_in(text, length, key_of(head, record), record.key_length, insensitive):
+    cdef const Record *record = NULL
+    cdef uint32_t number
+    for number in range(load32_acquire(&reading.head.records_count)):
+        record = record_numbered(reading, number, record)
+        if visible(reading, record) and part_in(
+                text, length, key_of(reading.head, record), record.key_length, insensitive):
             return True
-        record = record_after(head, record)
     return False

@@ -9,9 +9,9 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport free
 from libc.string cimport memchr, memcpy, memset
 
-from proxy.lists.fill cimport blocks_in, enter_all
+from proxy.lists.fill cimport blocks_in, enter_all, has_cells, words_in
 from proxy.lists.forms cimport digit_of, network4_of, network6_of, range_of, value_is
-from proxy.lists.heap cimport Heap, Pool, grown, pooled
+from proxy.lists.heap cimport Heap, grown, pooled
 from proxy.lists.layout cimport (
     LIST_NETWORKS, LIST_PARTS, LIST_RANGES, LIST_REGEXES, LIST_TEXTS, PREFIX_WORDS, TEXT_BYTES_MAX,
     Cell, ListHead, Network4, Network6, Range, Record, delimits, key_of, lowered, record_after)
@@ -19,7 +19,6 @@ from proxy.lists.order cimport networks_apart_4, networks_apart_6, ranges_apart
 
 cdef enum:
     CELLS_MIN = 2
-    KEY_HEAD_BYTES = 2  # of a record without a value
 
 assert sizeof(Record) == KEY_HEAD_BYTES + sizeof(uint32_t), "a record has another size"
 
@@ -35,32 +34,13 @@ cdef class Packer:
 
     `method` is how they are compared: the word behind `-m`. In the lines of a map (`gives`: "str",
     "int" or "ip") a value follows the key; it is looked up by itself, so nothing is merged unless
-    it is `asked`: whether there is a pattern. Raises KeyError for a method that compares with none,
-    MemoryError.
+    it is `asked`: whether there is a pattern. With `each` also those that nothing can have are
+    kept. Raises KeyError for a method that compares with none, MemoryError.
     """
 
-    cdef str method
-    cdef str gives
-    cdef uint16_t kind
-    cdef bint insensitive
-    cdef bint folds  # texts are kept in lower case
-    cdef bint of_names  # delimiters are those of host names
-    cdef bint from_end
-    cdef bint asked
-    cdef Heap merged  # ranges, or networks of IPv4
-    cdef Heap six  # networks of IPv6
-    cdef Heap records
-    cdef Pool values
-    cdef uint32_t count  # of records
-    cdef size_t cells  # that they take
-    cdef bytes content  # of the file that is read
-    cdef size_t at
-    cdef readonly size_t line
-    cdef const char *value  # of the next pattern
-    cdef size_t value_length
-
     def __init__(
-            self, method: str, *, bint insensitive=False, str gives="", bint asked=True) -> None:
+            self, method: str, *, bint insensitive=False, str gives="", bint asked=True,
+            bint each=False) -> None:
         self.method = method
         self.gives = gives
         self.kind = KINDS[method]
@@ -69,13 +49,11 @@ cdef class Packer:
         self.of_names = method == "dom"
         self.from_end = method == "end"
         self.asked = asked
+        self.each = each
+        self.value = b""
 
     def __dealloc__(self):
-        free(self.merged.bytes)
-        free(self.six.bytes)
-        free(self.records.bytes)
-        free(self.values.heap.bytes)
-        free(self.values.cells)
+        self.empty()
 
     def __len__(self) -> int:
         """How many were added."""
@@ -170,7 +148,7 @@ cdef class Packer:
                 length -= 1
             while length and delimits(text[length - 1], self.of_names):
                 length -= 1
-            if length == 0:
+            if length == 0 and not self.each:
                 return 0
         if self.folds:
             for at in range(length):
@@ -178,6 +156,28 @@ cdef class Packer:
             text = folded
         self.cells += 1
         return self.take_key(text, length)
+
+    def add_entry(self, bytes key, bytes value) -> None:
+        """Add a text with its value; ValueError for one that is too long."""
+        if len(value) > TEXT_BYTES_MAX:
+            raise ValueError(f"a value has more than {TEXT_BYTES_MAX} bytes")
+        self.value, self.value_length = PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value)
+        self.add_text(key)
+
+    cpdef void empty(self) noexcept:
+        """Forget what was added."""
+        cdef Heap nothing
+        memset(&nothing, 0, sizeof(nothing))
+        free(self.merged.bytes)
+        free(self.six.bytes)
+        free(self.records.bytes)
+        free(self.values.heap.bytes)
+        free(self.values.cells)
+        self.merged = self.six = self.records = self.values.heap = nothing
+        self.values.cells = NULL
+        self.values.size = self.values.count = self.count = 0
+        self.cells = 0
+        self.value, self.value_length = b"", 0
 
     def open(self, bytes content) -> None:
         """Begin a file."""
@@ -321,7 +321,7 @@ cdef class Packer:
             head.longest = 64 * PREFIX_WORDS - 1
         elif self.kind == LIST_TEXTS:
             self.measure(head)
-        if self.kind != LIST_PARTS and self.kind != LIST_REGEXES:
+        if has_cells(self.kind):
             head.table += (head.longest // 64 + 1) * sizeof(uint64_t)
             if self.cells > 0x40000000:
                 raise ValueError("a list has more than 1,073,741,824 patterns")
@@ -336,16 +336,10 @@ cdef class Packer:
     cdef int measure(self, ListHead *head) except -1:
         """Find the longest text, and the most words that one has."""
         cdef const Record *record = <const Record *>self.records.bytes
-        cdef const char *key
-        cdef size_t at
-        cdef uint32_t words
         for _ in range(self.count):
-            key = key_of(head, record)
-            words = 1
-            for at in range(record.key_length):
-                words += delimits(key[at], self.of_names)
             head.longest = max(head.longest, <uint32_t>record.key_length)
-            head.words = max(head.words, words)
+            head.words = max(
+                head.words, words_in(key_of(head, record), record.key_length, self.of_names))
             record = record_after(head, record)
         return 0
 

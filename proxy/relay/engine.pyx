@@ -11,6 +11,7 @@ pointer per backend, exchanged atomically: the thread that takes a schedule out 
 from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memset
 
+from proxy.lists.changing.area cimport ListArea
 from proxy.relay.balance.schedule cimport schedule_build, schedule_free
 from proxy.relay.filling cimport engine_fill, engine_free
 from proxy.relay.log.compile cimport AccessLogs
@@ -53,11 +54,21 @@ cdef class Relay:
         self.segment = runtime.segment
         if worker >= runtime.workers:
             raise IndexError(f"worker {worker} of {runtime.workers}")
+        if runtime.lists is not None:
+            self.follow_lists(runtime.lists, worker)
         self.access_logs = AccessLogs(runtime)
-        self.rulesets = Rulesets(self.segment, worker, runtime.settings, runtime.servers)
+        self.rulesets = Rulesets(
+            self.segment, worker, runtime.settings, runtime.servers, runtime.every_list)
         engine_fill(
             &self.engine, self.segment, runtime, self.capacity, self.access_logs, self.rulesets,
             worker)
+
+    cdef int follow_lists(self, ListArea lists, uint32_t worker) except -1:
+        """Look up in lists that change: memory that they no more have is kept until then."""
+        lists.join(2 * worker)
+        self.engine.lists_epoch = lists.epoch
+        self.engine.lists_seen = &lists.seen[2 * worker]
+        return 0
 
     @property
     def sweep_ms(self) -> int:

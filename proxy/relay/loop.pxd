@@ -70,6 +70,16 @@ cdef inline void read_clock(Engine *engine) noexcept nogil:
     store_release(&engine.process.relay_beat_ms, <uint64_t>engine.now_ms)
 
 
+cdef inline void pass_lists(Engine *engine) noexcept nogil:
+    """Say that between two turns nothing of a list's former parts is looked at."""
+    cdef uint64_t epoch
+    if engine.lists_epoch == NULL:
+        return
+    epoch = load_acquire(engine.lists_epoch)
+    if epoch != load_relaxed(engine.lists_seen):
+        store_release(engine.lists_seen, epoch)
+
+
 cdef inline void look_at_shared(Engine *engine) noexcept nogil:
     """Notice commands and changes of the table; one load each when there is nothing new."""
     cdef uint64_t generation = load_acquire(&engine.view.header.table_generation)
@@ -81,6 +91,7 @@ cdef inline void look_at_shared(Engine *engine) noexcept nogil:
         changes_end(engine, generation)
         engine.review = engine.review or engine.waiting != 0
         store_release(&engine.process.generation_seen, generation)
+    pass_lists(engine)
     changes_walk(engine)
     dump_look(engine)
     if command != COMMAND_RUN:

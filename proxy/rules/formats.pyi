@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from proxy.config.model.rules import Format, Value
+from proxy.lists.changing.kinds import Lists
 from proxy.rules.program import Seen
 from shm.segment import Segment
 
@@ -18,7 +19,7 @@ class Formats:
         formats: Sequence[Format],
         values: Sequence[Value] = (),
         process: int = 0,
-        lists: Sequence[bytes] = (),
+        lists: Lists = (),
     ) -> None: ...
     def text(self, number: int, facts: CheckFacts) -> bytes: ...
     def answer(self, number: int, seen: Seen, *, authorised: int = 0) -> bytes | None: ...

@@ -20,6 +20,7 @@ from proxy.config.model.checks import (
     Step,
 )
 from proxy.config.model.rules import Format, FormatText, Value
+from proxy.lists.changing.kinds import Lists
 from proxy.rules.formats import CheckFacts, Formats
 from shm.check_status import CODES
 from shm.segment import Segment
@@ -37,7 +38,7 @@ class Forms:
         variables: int,
         segment: Segment,
         process: int,
-        lists: Sequence[bytes] = (),
+        lists: Lists = (),
     ) -> None:
         """`process`: the id that `%pid` tells; `lists` are those of the settings.
 
@@ -103,7 +104,7 @@ def forms_of(
     variables: int,
     segment: Segment | None,
     process: int,
-    lists: Sequence[bytes] = (),
+    lists: Lists = (),
 ) -> Forms | None:
     """The formats of a ruleset; None where it has none."""
     has_any = any(_formats(steps)) or any(True for _ in _values(steps))

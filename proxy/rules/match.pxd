@@ -1,9 +1,11 @@
 # A sample against the patterns of its term (manual section 7.1). Pure.
 
-from libc.stdint cimport uint8_t
+from libc.stdint cimport uint32_t, uint8_t
 from libc.string cimport memcmp, memcpy, memset
 
-from proxy.lists.layout cimport ListHead
+from proxy.lists.find cimport expression, network_with, range_with
+from proxy.lists.changing.image cimport reading_of
+from proxy.lists.layout cimport Reading
 from proxy.lists.lookup cimport (
     networks_have_4, networks_have_6, parts_in, ranges_have, texts_begin, texts_end, texts_have,
     texts_word)
@@ -32,35 +34,69 @@ cdef inline const uint8_t *embedded(const uint8_t *address) noexcept nogil:
     return NULL
 
 
-cdef inline bint address_matches(const ListHead *head, const Sample *sample) noexcept nogil:
+cdef inline bint of_networks_4(Reading reading, const uint8_t *address) noexcept nogil:
+    if reading.head.changing:
+        return network_with(reading, address, 4) != NULL
+    return networks_have_4(reading.head, address)
+
+
+cdef inline bint of_networks_6(Reading reading, const uint8_t *address) noexcept nogil:
+    if reading.head.changing:
+        return network_with(reading, address, 16) != NULL
+    return networks_have_6(reading.head, address)
+
+
+cdef inline bint of_ranges(Reading reading, long long number) noexcept nogil:
+    if reading.head.changing:
+        return range_with(reading, number) != NULL
+    return ranges_have(reading.head, number)
+
+
+cdef inline bint address_matches(Reading reading, const Sample *sample) noexcept nogil:
     """Whether an address is of one of the networks: as HAProxy, also of the other family."""
     cdef uint8_t whole[16]
     cdef const uint8_t *part
     if sample.family == 6:
         part = embedded(sample.address)
-        return networks_have_6(head, sample.address) or (
-            part != NULL and networks_have_4(head, part))
-    if networks_have_4(head, sample.address):
+        return of_networks_6(reading, sample.address) or (
+            part != NULL and of_networks_4(reading, part))
+    if of_networks_4(reading, sample.address):
         return True
-    if head.count_6 == 0:
+    if not reading.head.changing and reading.head.count_6 == 0:
         return False
     mapped(sample.address, whole)
-    return networks_have_6(head, whole)
+    return of_networks_6(reading, whole)
 
 
 cdef inline bint text_matches(
-        const ListHead *head, const Sample *sample, const Term *term) noexcept nogil:
-    cdef bint insensitive = term.insensitive
-    if term.matcher == MATCH_STR or term.matcher == MATCH_BIN:
-        return texts_have(head, sample.text, sample.length, insensitive)
-    if term.matcher == MATCH_BEG:
-        return texts_begin(head, sample.text, sample.length, insensitive)
-    if term.matcher == MATCH_END:
-        return texts_end(head, sample.text, sample.length, insensitive)
-    if term.matcher == MATCH_SUB:
-        return parts_in(head, sample.text, sample.length, insensitive)
-    return texts_word(
-        head, sample.text, sample.length, insensitive, term.matcher == MATCH_DOM)
+        Reading reading, const Sample *sample, uint8_t matcher) noexcept nogil:
+    cdef bint insensitive = reading.head.insensitive
+    if matcher == MATCH_STR or matcher == MATCH_BIN:
+        return texts_have(reading, sample.text, sample.length, insensitive)
+    if matcher == MATCH_BEG:
+        return texts_begin(reading, sample.text, sample.length, insensitive)
+    if matcher == MATCH_END:
+        return texts_end(reading, sample.text, sample.length, insensitive)
+    if matcher == MATCH_SUB:
+        return parts_in(reading, sample.text, sample.length, insensitive)
+    return texts_word(reading, sample.text, sample.length, insensitive, matcher == MATCH_DOM)
+
+
+cdef inline bint list_matches(
+        const Patterns *patterns, const Sample *sample, uint8_t matcher) noexcept nogil:
+    """Whether a sample of the matcher's type has a pattern of one list, as it is now."""
+    cdef Reading reading = reading_of(patterns.head, &patterns.changes)
+    if matcher == MATCH_REG:
+        if reading.head.changing:
+            return expression(reading, patterns.regexes, sample.text, sample.length) != NULL
+        return regexes_match(patterns.regexes, sample.text, sample.length)
+    if matcher == MATCH_INT:
+        return of_ranges(reading, sample.number)
+    if matcher == MATCH_LEN:
+        return of_ranges(reading, <long long>sample.length)
+    if matcher == MATCH_IP:
+        return address_matches(reading, sample)
+    return text_matches(reading, sample, matcher)
 
 
 cdef inline bint suits(Sample *sample, Scratch *scratch, uint8_t matcher) noexcept nogil:
@@ -78,20 +114,14 @@ cdef inline bint sample_matches(
         Sample *sample, Scratch *scratch, const Patterns *patterns,
         const Term *term) noexcept nogil:
     """Whether the sample has one of the term's patterns; it may become another type."""
-    cdef const ListHead *head
+    cdef uint32_t at
     if term.matcher == MATCH_FOUND:
         return True
     if not suits(sample, scratch, term.matcher):
         return False
     if term.matcher == MATCH_BOOL:
         return sample.number != 0
-    if term.matcher == MATCH_REG:
-        return regexes_match(patterns[term.patterns].regexes, sample.text, sample.length)
-    head = patterns[term.patterns].head
-    if term.matcher == MATCH_INT:
-        return ranges_have(head, sample.number)
-    if term.matcher == MATCH_LEN:
-        return ranges_have(head, <long long>sample.length)
-    if term.matcher == MATCH_IP:
-        return address_matches(head, sample)
-    return text_matches(head, sample, term)
+    for at in range(term.list_count):
+        if list_matches(&patterns[term.lists[at]], sample, term.matcher):
+            return True
+    return False

@@ -17,7 +17,7 @@ cdef class Program:
     cdef list kept  # the bytes that the arrays point to
     cdef Step *steps
     cdef uint32_t step_count
-    cdef object lists  # of the settings
+    cdef object lists  # of the settings, as they were packed
     cdef Patterns *patterns  # by the number of their list
 
     cdef int begin(self, Segment segment, size_t converters, lists=*) except -1
@@ -29,6 +29,8 @@ cdef class Program:
 
 cdef class Conditions(Program):
     cdef Term *terms
+    cdef int32_t *numbers  # of the terms' lists
+    cdef uint32_t number_count
     cdef int32_t *firsts  # terms, by the number of their condition
     cdef uint32_t count
     cdef Scratch *scratch

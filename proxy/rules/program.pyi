@@ -2,6 +2,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from proxy.config.model.rules import Condition
+from proxy.lists.changing.kinds import Lists
 from shm.segment import Segment
 
 FETCHES: dict[str, int]
@@ -20,7 +21,7 @@ class Seen(NamedTuple):
 
 class Conditions:
     def __init__(
-        self, segment: Segment, conditions: Sequence[Condition], lists: Sequence[bytes] = ()
+        self, segment: Segment, conditions: Sequence[Condition], lists: Lists = ()
     ) -> None: ...
     def __len__(self) -> int: ...
     def holds(self, number: int, seen: Seen, *, authorised: int = 0) -> bool: ...

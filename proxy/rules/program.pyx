@@ -12,6 +12,7 @@ from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
+from proxy.lists.changing.area cimport ListArea
 from proxy.lists.layout cimport ListHead
 from proxy.lists.regex cimport Regexes, Substitution
 from proxy.rules.codes cimport *
@@ -21,7 +22,7 @@ from proxy.rules.types cimport (
     Step, Term)
 from shm.segment cimport Segment
 
-from proxy.config.model.rules import MapType
+from proxy.config.model.matching import MapType
 
 FETCHES = {
     "always_true": FETCH_TRUE, "always_false": FETCH_FALSE, "src": FETCH_CLIENT_ADDRESS,
@@ -190,15 +191,18 @@ cdef class Program:
     """
 
     cdef int begin(self, Segment segment, size_t converters, lists=()) except -1:
-        """Make room for so many converters; `lists` are those of the settings."""
+        """Make room for so many converters; `lists` are those of the settings, or their area."""
         cdef bytes packed
         cdef uint32_t number = 0
+        cdef ListArea area = lists if isinstance(lists, ListArea) else None
         self.segment = segment
-        self.kept = []
-        self.lists = lists
-        self.patterns = <Patterns *>zeroed(len(lists), sizeof(Patterns))
-        for packed in lists:
+        self.kept = [area]
+        self.lists = lists if area is None else area.packed
+        self.patterns = <Patterns *>zeroed(len(self.lists), sizeof(Patterns))
+        for packed in self.lists:
             self.patterns[number].head = <const ListHead *>self.keep(packed)
+            if area is not None:
+                area.changes_of(number, &self.patterns[number].changes)
             number += 1
         self.steps = <Step *>zeroed(converters, sizeof(Step))
         return 0
@@ -291,6 +295,7 @@ cdef class Conditions(Program):
         self.scratch = <Scratch *>zeroed(1, sizeof(Scratch))
         self.terms = <Term *>zeroed(len(every), sizeof(Term))
         self.firsts = <int32_t *>zeroed(len(conditions), sizeof(int32_t))
+        self.numbers = <int32_t *>zeroed(sum(len(term.lists) for term in every), sizeof(int32_t))
         for condition in conditions:
             self.firsts[number] = first
             number += 1
@@ -302,21 +307,24 @@ cdef class Conditions(Program):
     def __dealloc__(self):
         free(self.terms)
         free(self.firsts)
+        free(self.numbers)
         free(self.scratch)
 
     def __len__(self) -> int:
         return self.count
 
     cdef int set_term(self, Term *target, object term, int32_t first) except -1:
-        cdef bint needed
         self.set_call(&target.call, term)
         target.matcher = MATCHERS[term.matcher.value]
-        target.insensitive = term.insensitive
         target.negated = term.negated
-        needed = target.matcher != MATCH_FOUND and target.matcher != MATCH_BOOL
-        if needed or term.patterns != -1:
-            self.patterns_of(term.patterns, target.matcher == MATCH_REG)
-        target.patterns = term.patterns
+        target.lists = &self.numbers[self.number_count]
+        for number in term.lists:
+            self.patterns_of(number, target.matcher == MATCH_REG)
+            self.numbers[self.number_count] = number
+            self.number_count += 1
+            target.list_count += 1
+        if target.list_count == 0 and target.matcher not in (MATCH_FOUND, MATCH_BOOL):
+            raise IndexError(f"'{term.matcher.value}' compares with no list")
         target.then = first + term.then if term.then >= 0 else term.then
         target.otherwise = first + term.otherwise if term.otherwise >= 0 else term.otherwise
         return 0

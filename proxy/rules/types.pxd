@@ -6,6 +6,7 @@
 from libc.stddef cimport size_t
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t, uint8_t
 
+from proxy.lists.changing.image cimport Changes
 from proxy.lists.layout cimport ListHead
 from proxy.lists.regex cimport RegexView
 from shm.segment cimport View
@@ -43,7 +44,8 @@ cdef struct Sample:
     size_t line_end  # of the line that the position is in; 0: it is at the beginning of one
 
 cdef struct Patterns:  # one list
-    const ListHead *head
+    const ListHead *head  # as it was packed
+    Changes changes
     RegexView *regexes  # compiled, where they are regular expressions
 
 cdef struct Step:  # a converter
@@ -75,8 +77,8 @@ cdef struct Part:  # of a format
 cdef struct Term:
     Call call
     uint8_t matcher
-    bint insensitive
-    int32_t patterns  # the number of its list; -1: it needs none
+    const int32_t *lists  # their numbers: one of them has to have a pattern of the sample
+    uint32_t list_count  # 0: it needs none
     bint negated  # what it says counts the other way round where it stands
     int32_t then
     int32_t otherwise

@@ -39,6 +39,7 @@ from proxy.supervisor.listening import (
     open_sockets,
     wanted_sockets,
 )
+from proxy.supervisor.lists import open_lists
 from proxy.supervisor.pairs import Onward
 from proxy.supervisor.preload import preload_for
 from proxy.supervisor.prepare import Prepared
@@ -100,9 +101,8 @@ class Builder(msgspec.Struct, frozen=True):
     ) -> Steps[Generation]:
         """A generation that is ready to be forked; raises OSError when memory or descriptors end.
 
-        With `old`, the records of everything that still exists are copied, while their writers go
-        on; `hand_over` brings the rest. `older` are the other generations that live, which share
-        the gauges, too; raises GaugesFullError when these have no room for one more.
+        With `old`, records of all that still exists are copied; `hand_over` brings the rest. Other
+        generations, the `older`, share the gauges; raises GaugesFullError when these are full.
         """
         settings, sockets, workers = prepared.settings, ground.sockets, ground.workers
         assert settings is not None, "there are no settings to build from"
@@ -147,6 +147,7 @@ class Builder(msgspec.Struct, frozen=True):
                 tls_contexts=tls_contexts,
                 outside=outside,
                 tables=open_tables(settings.tables, segment, former, log),
+                lists=open_lists(settings, workers, log),
             )
             generation = Generation(
                 runtime,

@@ -41,6 +41,7 @@ from proxy.supervisor.limits import (
     TICK_MS,
 )
 from proxy.supervisor.listening import OpenSocket, SocketSet
+from proxy.supervisor.lists import settle_lists
 from proxy.supervisor.pairs import Onward
 from proxy.supervisor.privileges import Privileges
 from proxy.supervisor.reactor import Reactor
@@ -236,6 +237,7 @@ class Generation:
         child.watch.ended(status)
         self._board.ended(child.position)
         settle_tables(self.runtime, child, status)
+        settle_lists(self.runtime, child)
         if child in self.children.workers:
             self._doubtful_hints |= settle_dead_worker(
                 self.runtime.segment, child.position, last=child.watch.retired

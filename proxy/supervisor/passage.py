@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from proxy.config.model.lists import Reference
 from proxy.config.model.settings import Proxy, Server
 from proxy.config.text.messages import Message, Severity
 from proxy.supervisor.initial import InitialAddress
@@ -32,6 +33,7 @@ class Portion(msgspec.Struct, frozen=True):
     proxies: tuple[Proxy, ...] = ()  # each without its servers
     servers: tuple[Server, ...] = ()  # of the last proxy that came
     lists: tuple[bytes, ...] = ()
+    references: tuple[Reference, ...] = ()
     resolutions: tuple[ResolutionSettings, ...] = ()
     addressed: tuple[ResolutionSettings, ...] = ()
     initial: tuple[InitialAddress, ...] = ()
@@ -55,7 +57,7 @@ def _parts(prepared: Prepared) -> Iterator[Prepared | Portion]:
         return
     resolverd = settings.resolverd
     short = replace(resolverd, resolutions=(), addressed=())
-    head = replace(settings, proxies=(), resolverd=short, lists=())
+    head = replace(settings, proxies=(), resolverd=short, lists=(), references=())
     yield replace(prepared, settings=head, initial=(), restored=())
     for proxy in settings.proxies:
         yield Portion(proxies=(replace(proxy, servers=()),))
@@ -63,6 +65,8 @@ def _parts(prepared: Prepared) -> Iterator[Prepared | Portion]:
             yield Portion(servers=servers)
     for packed in settings.lists:
         yield Portion(lists=(packed,))
+    for reference in settings.references:
+        yield Portion(references=(reference,))
     for resolutions in _portions(resolverd.resolutions):
         yield Portion(resolutions=resolutions)
     for addressed in _portions(resolverd.addressed):
@@ -93,7 +97,8 @@ def _decode(content: bytes) -> Steps[Prepared]:
     proxies: list[Proxy] = []
     servers: list[Server] = []
     lists: dict[str, list[Any]] = {
-        name: [] for name in ("lists", "resolutions", "addressed", "initial", "restored")
+        name: []
+        for name in ("lists", "references", "resolutions", "addressed", "initial", "restored")
     }
     decoder = msgspec.msgpack.Decoder(Portion)
     for frame in frames:
@@ -116,6 +121,7 @@ def _decode(content: bytes) -> Steps[Prepared]:
         proxies=tuple(proxies),
         resolverd=resolverd,
         lists=tuple(lists["lists"]),
+        references=tuple(lists["references"]),
     )
     initial, restored = tuple(lists["initial"]), tuple(lists["restored"])
     return replace(prepared, settings=settings, initial=initial, restored=restored)

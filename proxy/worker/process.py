@@ -85,6 +85,10 @@ class Worker:
         self._bell = runtime.bells.workers[worker]
         self._self = ProcessSelf(runtime.segment, worker)
         self._self.state(ProcessState.STARTING)
+        self._lists = runtime.lists
+        self._reader = 2 * worker + 1  # of lists: checks look up in maps
+        if self._lists is not None:
+            self._lists.join(self._reader)
         self._schedules = Following(runtime.segment)
         self._relay = make_relay(runtime, worker)
         self._losses = LogLosses(CounterReader(runtime.segment), worker, runtime.log)
@@ -153,6 +157,8 @@ class Worker:
 
     def _act(self) -> None:
         """Do what the command word and the table say."""
+        if self._lists is not None:
+            self._lists.look(self._reader)
         if self._self.command != ProcessCommand.RUN and not self._stopping:
             self._stopping = True
             self._self.state(ProcessState.STOPPING)

@@ -166,7 +166,8 @@ def test_metrics_are_on_the_paths_of_the_lines(
     assert actions(http) == [Action.METRICS] * len(lines)
     conditions = [rule.condition for ruleset in http.rulesets for rule in ruleset]
     terms = [term for each in conditions if each for term in each.terms]
-    found = [text for term in terms for text in texts_in(settings.lists[term.patterns])]
+    lists = [settings.lists[number] for term in terms for number in term.lists]
+    found = [text for each in lists for text in texts_in(each)]
     assert tuple(text.decode() for text in found) == paths
 
 

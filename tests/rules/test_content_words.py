@@ -6,7 +6,7 @@ import pytest
 
 from proxy.config.http_drafts import Expression
 from proxy.config.lines.rules.expression import parse_expression
-from proxy.config.model.rules import Matcher
+from proxy.config.model.matching import Matcher
 from proxy.config.model.settings import Origin
 from proxy.config.text.messages import ConfigError
 from proxy.lists.pack import Packer
@@ -35,14 +35,14 @@ def read(text: str) -> Expression:
 def test_versions_are_dotted_unless_a_method_is_named(words: str, found: tuple[int, int]) -> None:
     packer = Packer("int")
     packer.add_range(*found)
-    assert read(f"req.ssl_ver {words}").patterns == packer.packed()
+    assert read(f"req.ssl_ver {words}").lists[0].packed == packer.packed()
 
 
 @pytest.mark.parametrize("words", ["payload(0,2) 1603", "req.payload(0,2) -m bin 1603"])
 def test_bytes_are_compared_with_digits(words: str) -> None:
     found = read(words)
     assert found.matcher is Matcher.BIN
-    assert list(texts_in(found.patterns)) == [b"\x16\x03"]
+    assert list(texts_in(found.lists[0].packed)) == [b"\x16\x03"]
 
 
 @pytest.mark.parametrize(

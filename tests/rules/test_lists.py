@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config.model.rules import ACCEPTED, REJECTED, Condition, Matcher, Term
+from proxy.config.model.matching import Matcher
+from proxy.config.model.rules import ACCEPTED, REJECTED, Condition, Term
 from proxy.lists.pack import Packer
 from proxy.lists.regex import Regexes
 from proxy.rules.program import Conditions, Seen
@@ -53,16 +54,9 @@ def of_regexes(*expressions: bytes, insensitive: bool = False) -> bytes:
 class Lookup:
     """Looks texts up in one list, as the value of a header."""
 
-    def __init__(
-        self, segment: Segment, method: str, content: bytes, *, insensitive: bool = False
-    ) -> None:
-        term = Term(
-            *("req.fhdr", Matcher(method), ACCEPTED, REJECTED),
-            text="x",
-            numbers=(0,),
-            insensitive=insensitive,
-            patterns=0,
-        )
+    def __init__(self, segment: Segment, method: str, content: bytes) -> None:
+        head = ("req.fhdr", Matcher(method), ACCEPTED, REJECTED)
+        term = Term(*head, text="x", numbers=(0,), lists=(0,))
         self._conditions = Conditions(segment, [Condition((term,))], (content,))
 
     def finds(self, text: bytes) -> bool:
@@ -89,9 +83,7 @@ def test_texts_are_found_where_a_walk_finds_them(
     patterns: list[bytes],
     texts: list[bytes],
 ) -> None:
-    lookup = Lookup(
-        segment, method, packed(method, patterns, insensitive=insensitive), insensitive=insensitive
-    )
+    lookup = Lookup(segment, method, packed(method, patterns, insensitive=insensitive))
     fold = bytes.lower if insensitive else bytes
     for text in (*texts, b"".join(texts), *patterns):
         found = any(

@@ -12,8 +12,10 @@ from proxy.config.lines.rules.converters import CONVERTERS
 from proxy.config.lines.rules.expression import parse_expression
 from proxy.config.lines.rules.fetches import FETCHES, PREDEFINED
 from proxy.config.lines.rules.table_words import TABLE_CONVERTERS
-from proxy.config.linking.rules.conditions import CONSTANTS, ListTable, OwnNumbers
-from proxy.config.model.rules import ACCEPTED, REJECTED, Condition, Matcher, Term
+from proxy.config.linking.rules.conditions import CONSTANTS, OwnNumbers
+from proxy.config.linking.rules.lists import ListTable
+from proxy.config.model.matching import Matcher
+from proxy.config.model.rules import ACCEPTED, REJECTED, Condition, Term
 from proxy.config.model.settings import Origin
 from proxy.rules import program
 from proxy.rules.program import Conditions, Seen
@@ -38,7 +40,7 @@ def condition(text: str, *, unless: bool = False) -> Compiled:
             then,
             otherwise,
             text=next(iter(expression.arguments), ""),
-            patterns=lists.number(expression.patterns),
+            lists=lists.numbers(expression),
         )
 
     clauses = parse_clauses(Origin(), text.split(), {}, lambda _: None)

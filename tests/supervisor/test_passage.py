@@ -38,7 +38,7 @@ def test_settings_come_over_as_they_were(tmp_path: Path) -> None:
     )
     sent = prepared(tmp_path, page)
     assert sent.settings is not None
-    assert len(sent.settings.lists) == 2
+    assert len(sent.settings.lists) == 3, "a file, and what two lines have beside it"
     assert len(ServerTable(sent.settings)) == MANY + 1
     assert at_once(decode(encode(sent))) == sent
 

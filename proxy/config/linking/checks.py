@@ -29,7 +29,7 @@ from proxy.config.linking.directory import DraftDirectory
 from proxy.config.linking.log import check_log_format
 from proxy.config.linking.rules.conditions import SectionIndex
 from proxy.config.linking.rules.connection_rules import ConnectionRuleLinker
-from proxy.config.linking.rules.reach import warn_unused_lists
+from proxy.config.linking.rules.reach import check_lists
 from proxy.config.linking.rules.stick_tables import check_tables
 from proxy.config.linking.tls import TlsTable
 from proxy.config.linking.tracking import check_tracking
@@ -141,7 +141,7 @@ def check(
     for draft in proxies:
         if draft.disabled:
             continue
-        warn_unused_lists(draft, messages)
+        check_lists(draft, directory.lists, messages)
         _check_external(draft, globals_draft.programs, messages)
         if draft.mode == "http":
             _check_http(draft, known, directory, messages)

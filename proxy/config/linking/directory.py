@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from proxy.config.drafts import ProxyDraft, ProxyKind
 from proxy.config.http_drafts import UserListDraft
 from proxy.config.linking.checks_http import answers_itself
-from proxy.config.linking.rules.conditions import NO_ROWS, ListTable, OwnNumbers
+from proxy.config.linking.rules.conditions import NO_ROWS, OwnNumbers
+from proxy.config.linking.rules.lists import ListTable
 from proxy.config.linking.rules.variables import VariableTable
 from proxy.config.model.settings import Proxy
 from shm.tables.shape import TableShape

@@ -28,7 +28,7 @@ from proxy.config.model.http import (
     WrittenReply,
     formats_of,
 )
-from proxy.config.model.rules import Matcher
+from proxy.config.model.matching import Matcher
 from proxy.config.model.settings import Origin
 from proxy.config.text.messages import ConfigError, Messages
 

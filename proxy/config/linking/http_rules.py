@@ -77,7 +77,7 @@ class RequestRuleReader:
                 words[1:],
                 line.lists,
                 lambda text: self._warn(text, origin),
-                line.folder,
+                line.place,
             )
             _check_requests(clauses)
             return flattened(clauses, self._linker.term, unless=words[0] == "unless")
@@ -118,7 +118,7 @@ class RequestRuleReader:
 
     def _text(self, line: RuleLine, text: str, status: str = "-1") -> FormatText:
         """What a format says, or will say; ConfigError."""
-        found = ValueReader(Scope.ANSWER, line.environment, status, line.folder).text(text)
+        found = ValueReader(Scope.ANSWER, line.environment, status, line.place).text(text)
         return self._values.format(found) if isinstance(found, tuple) else found
 
     def _allow(self, line: RuleLine, words: Sequence[str], what: str) -> RequestRule:

@@ -16,6 +16,7 @@ from proxy.config.lines.rules.arguments import captured
 from proxy.config.lines.rules.fetches import Scope
 from proxy.config.lines.rules.log_format import parse_log_format
 from proxy.config.linking.rules.conditions import SectionIndex, ValueLinker
+from proxy.config.model.lists import NOWHERE, Place
 from proxy.config.model.settings import AccessLog, LogItem, LogTarget
 from proxy.config.text.messages import ConfigError, Messages
 
@@ -48,8 +49,9 @@ def _wanted_format(draft: ProxyDraft) -> str:
 
 def _items(draft: ProxyDraft, directory: SectionIndex) -> tuple[LogItem, ...]:
     said = draft.log_format
-    environment, folder = ({}, "") if said is None else (said.environment, said.folder)
-    return _linked(parse_log_format(_wanted_format(draft), environment, folder), draft, directory)
+    environment = {} if said is None else said.environment
+    place = NOWHERE if said is None else Place(said.folder, said.origin)
+    return _linked(parse_log_format(_wanted_format(draft), environment, place), draft, directory)
 
 
 def _linked(

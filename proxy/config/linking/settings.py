@@ -57,7 +57,7 @@ def build(
     built = link_tracking(_Builder(globals_draft, proxies, table, tls).proxies())
     tables = shapes_of(proxies)
     directory = SettingsDirectory(built, user_lists, tables)
-    built, lists = _link_rules(built, proxies, globals_draft, directory)
+    built = _link_rules(built, proxies, globals_draft, directory)
     return Settings(
         globals=_build_globals(globals_draft),
         proxies=built,
@@ -68,7 +68,8 @@ def build(
             families=families,
         ),
         tls_contexts=tls.contexts,
-        lists=lists,
+        lists=directory.lists.every,
+        references=directory.lists.references(),
         variables=directory.variables.levels,
         tables=tables,
     )
@@ -273,11 +274,14 @@ def _link_rules(
     drafts: Sequence[ProxyDraft],
     globals_draft: GlobalDraft,
     directory: SettingsDirectory,
-) -> tuple[tuple[Proxy, ...], tuple[bytes, ...]]:
-    """The sections, with rules of checks, and what those answer that forward nothing; lists."""
+) -> tuple[Proxy, ...]:
+    """The sections, with rules of checks, and what those answer that forward nothing."""
     backends = References(drafts, ()).backends
     found, numbers = [], RuleNumbers()
     for proxy, draft in zip(built, drafts, strict=True):
+        for expressions in draft.http.expressions.values():  # also those that no condition has
+            for each in expressions:
+                directory.lists.numbers(each)
         shown = shown_section(draft, backends) if draft.kind.accepts else None
         if shown is not None:
             messages = Messages()
@@ -294,4 +298,4 @@ def _link_rules(
             log = build_access_log(draft, globals_draft, directory)
             changes = {"check_rules": checks, "rules": rules, "access_log": log}
             found.append(msgspec.structs.replace(proxy, **changes))
-    return tuple(found), directory.lists.every
+    return tuple(found)

@@ -11,28 +11,12 @@ import enum
 
 import msgspec
 
+from proxy.config.model.lists import PatternList
+from proxy.config.model.matching import MapType, Matcher
 from proxy.config.model.sockets import Origin
 
 ACCEPTED = -1  # the condition holds
 REJECTED = -2  # it does not
-
-
-class Matcher(enum.Enum):
-    """How a sample is compared with a pattern: the methods of `-m`."""
-
-    FOUND = "found"
-    BOOL = "bool"
-    INT = "int"
-    IP = "ip"
-    STR = "str"
-    BIN = "bin"
-    BEG = "beg"
-    END = "end"
-    SUB = "sub"
-    DIR = "dir"
-    DOM = "dom"
-    LEN = "len"
-    REG = "reg"
 
 
 class IntRange(msgspec.Struct, frozen=True):
@@ -58,14 +42,6 @@ class TableName(msgspec.Struct, frozen=True):
     fetch: str = ""  # of a converter: the fetch that it follows
 
 
-class MapType(enum.Enum):
-    """What a map gives for a key."""
-
-    TEXT = "str"
-    NUMBER = "int"
-    ADDRESS = "ip"
-
-
 class Converter(msgspec.Struct, frozen=True):
     """What makes another sample of one."""
 
@@ -75,7 +51,7 @@ class Converter(msgspec.Struct, frozen=True):
     table: TableName | None = None  # what the first number is of, while it is not known
     matcher: Matcher | None = None  # of a map: how keys are compared
     gives: MapType = MapType.TEXT  # and what its values are
-    content: bytes = b""  # the map, while its number is not known
+    listed: PatternList | None = None  # the map, while its number is not known
     patterns: int = -1  # its number among the lists of the settings
     variable: str = ""  # its name with the scope; its number is the last one
 
@@ -90,9 +66,8 @@ class Term(msgspec.Struct, frozen=True):
     text: str = ""  # the argument that is a name: of a header
     content: bytes = b""  # instead of the text
     numbers: tuple[int, ...] = ()  # arguments: indices, slots, occurrences
-    insensitive: bool = False
     negated: bool = False  # where it stands what it says counts the other way round
-    patterns: int = -1  # the number of its list in the settings; -1: the matcher needs none
+    lists: tuple[int, ...] = ()  # numbers of its lists in the settings, where the matcher has any
     pattern: str = ""  # the first one of the line, for those who show it
     converters: tuple[Converter, ...] = ()  # from the left to the right
 

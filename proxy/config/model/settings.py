@@ -17,6 +17,7 @@ import msgspec
 
 from proxy.config.model.checks import CheckRules, ProgramRights
 from proxy.config.model.http import HttpSection
+from proxy.config.model.lists import Reference
 from proxy.config.model.logs import AccessLog, LogItem, LogTarget
 from proxy.config.model.rules import ConnectionRules, Rule
 from proxy.config.model.server import (
@@ -230,6 +231,7 @@ class Settings(msgspec.Struct, frozen=True):
     resolverd: ResolverdSettings
     tls_contexts: tuple[TlsContext, ...] = ()
     lists: tuple[bytes, ...] = ()  # of patterns, by number: proxy/lists/layout.pxd
+    references: tuple[Reference, ...] = ()  # what the lists are of, by id
     variables: tuple[int, ...] = ()  # of sessions, by number: how narrow their scope is
     tables: tuple[TableShape, ...] = ()  # of `stick-table` lines, by their number
 

@@ -11,6 +11,7 @@ import os
 import re
 from pathlib import Path
 
+from proxy.config.model.lists import Place
 from proxy.config.model.settings import Origin
 from proxy.config.model.tls import PemFile
 from proxy.config.text.context import Context
@@ -42,6 +43,11 @@ def full_path(written: str, base: str, context: Context, origin: Origin) -> str:
     elif context.default_path.startswith("origin "):
         root = Path(context.default_path.removeprefix("origin "))
     return str(root / context.bases.get(base, "") / written)
+
+
+def place_of(context: Context, origin: Origin) -> Place:
+    """Where a line stands."""
+    return Place(full_path("", "", context, origin), origin)
 
 
 def read_bytes(path: str) -> bytes:

@@ -21,6 +21,7 @@ from proxy.config.model.rules import Condition, FormatText
 from proxy.control.http.connection import Addresses
 from proxy.control.http.credentials import answers
 from proxy.control.http.request import Request
+from proxy.lists.changing.kinds import Lists
 from proxy.rules.formats import Formats
 from proxy.rules.program import Conditions, Seen
 from shm.segment import Segment
@@ -63,7 +64,7 @@ class SectionRules:
         self,
         section: HttpSection,
         segment: Segment,
-        lists: Sequence[bytes] = (),
+        lists: Lists = (),
         process: int = 0,
     ) -> None:
         """`lists` are those of the settings; `process`: the id that `%pid` tells."""

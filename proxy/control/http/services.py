@@ -52,9 +52,10 @@ class HttpServices:
         self.snapshots = Snapshots(
             SCRAPES_MAX, turns, lambda selection: Scrape(self.report, selection)
         )
+        runtime = report.runtime
         self.rules = {
             proxy.name: SectionRules(
-                proxy.http, report.runtime.segment, report.settings.lists, report.runtime.main_pid
+                proxy.http, runtime.segment, runtime.every_list, runtime.main_pid
             )
             for proxy in report.proxies
             if proxy.http is not None

@@ -7,7 +7,7 @@ or conversation is made once for all its servers; one check is one run of it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 from proxy.config.model.checks import (
@@ -33,6 +33,7 @@ from proxy.health.dialect.conversation import Conversation
 from proxy.health.dialect.http import HttpRun, HttpScript
 from proxy.health.dialect.script import Script
 from proxy.health.dialect.seam import Dialect, Subject
+from proxy.lists.changing.kinds import Lists
 from proxy.rules.forms import Forms, forms_of
 from shm.check_status import CheckStatus
 from shm.segment import Segment
@@ -59,9 +60,7 @@ def connect_only() -> Dialect:
 class Dialects:
     """The dialects of one worker's checks."""
 
-    def __init__(
-        self, segment: Segment | None = None, process: int = 0, lists: Sequence[bytes] = ()
-    ) -> None:
+    def __init__(self, segment: Segment | None = None, process: int = 0, lists: Lists = ()) -> None:
         """For formats: they look into the segment and the lists, and tell the id of the process."""
         self._segment = segment
         self._lists = lists

@@ -177,7 +177,7 @@ cdef class AccessLogs:
         values = [
             item.value for proxy in frontends if proxy.access_log is not None
             for item in proxy.access_log.items if item.value is not None]
-        self.phrases = Phrases(runtime.segment, values, (), settings.lists)
+        self.phrases = Phrases(runtime.segment, values, (), runtime.every_list)
         self.set_names(runtime, [listener.bind for listener in runtime.listeners])
         self.set_sinks(settings, runtime.log_sockets)
         for index, proxy in enumerate(frontends):

@@ -64,13 +64,13 @@ cdef bint logs_values(object proxy) except -1:
 cdef class Rulesets:
     """The rules of all sections of a configuration; MemoryError."""
 
-    def __init__(self, Segment segment, uint32_t worker, settings, servers) -> None:
-        """`servers` is the table of all of them, by slot."""
+    def __init__(self, Segment segment, uint32_t worker, settings, servers, lists) -> None:
+        """`servers` is the table of all of them, by slot; `lists` are packed, or in their area."""
         self.segment, self.worker = segment, worker
         proxies = settings.proxies
         every = [rule for proxy in proxies if proxy.rules for rule in proxy.rules.every]
         conditions = list(dict.fromkeys(rule.condition for rule in every if rule.condition))
-        self.conditions = Conditions(segment, conditions, settings.lists)
+        self.conditions = Conditions(segment, conditions, lists)
         self.rules = <Rule *>zeroed(len(every), sizeof(Rule))
         self.frontends = <FrontendRules *>zeroed(len(proxies), sizeof(FrontendRules))
         self.backends = <BackendRules *>zeroed(len(proxies), sizeof(BackendRules))
@@ -83,7 +83,7 @@ cdef class Rulesets:
         self.judge.patterns = self.conditions.patterns
         self.phrases = Phrases(
             segment, [rule.key for rule in every if rule.key is not None],
-            [rule.form for rule in every], settings.lists)
+            [rule.form for rule in every], lists)
         if any(rule.form and not rule.action.names_variable for rule in every):
             self.set_names([each for each in proxies if named_by_rules(each)])
         numbers = {condition: number for number, condition in enumerate(conditions)}

@@ -319,6 +319,8 @@ cdef struct Engine:
     int64_t now_ms  # read once per batch
     int64_t share  # bytes that may be moved for one direction in this turn
     int accepts  # connections that may be taken from one listener in this turn
+    const uint64_t *lists_epoch  # grows when lists no more have a part; NULL: none changes
+    uint64_t *lists_seen  # up to which epoch nothing of them is looked at here
     uint64_t generation_seen
     uint64_t command
     Limit descriptors

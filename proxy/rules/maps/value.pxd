@@ -4,7 +4,8 @@ from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t
 from libc.string cimport memchr, memcpy
 
-from proxy.lists.layout cimport Record, value_at
+from proxy.lists.changing.image cimport reading_of
+from proxy.lists.layout cimport Reading, Record, value_at
 from proxy.rules.codes cimport *
 from proxy.rules.maps.found cimport pattern_found
 from proxy.rules.match cimport suits
@@ -32,11 +33,13 @@ cdef inline bint looked_up(const Step *step, Scratch *scratch, Sample *sample) n
     cdef const Record *found
     cdef const char *text
     cdef size_t length
+    cdef Reading reading
     if not suits(sample, scratch, <uint8_t>step.numbers[0]):
         return False
-    found = pattern_found(step.patterns, <uint8_t>step.numbers[0], sample)
+    reading = reading_of(step.patterns.head, &step.patterns.changes)
+    found = pattern_found(reading, step.patterns.regexes, <uint8_t>step.numbers[0], sample)
     if found != NULL:
-        text = value_at(step.patterns.head, found, &length)
+        text = value_at(reading.head, found, &length)
         return value_given(sample, text, length, <int>step.numbers[1])
     return step.numbers[2] != 0 and value_given(
         sample, step.text, step.length, <int>step.numbers[1])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from proxy.config.linking.rules.conditions import ListTable
+from proxy.config.linking.rules.lists import ListTable
 from proxy.config.model.http import Action, HttpSection, RequestRule, StatsPage
-from proxy.config.model.rules import ACCEPTED, REJECTED, Condition, Matcher, Term
+from proxy.config.model.lists import ListSource, ListUse, PatternList
+from proxy.config.model.matching import Matcher
+from proxy.config.model.rules import ACCEPTED, REJECTED, Condition, Term
+from proxy.config.model.sockets import Origin
 from proxy.lists.pack import Packer
 
 TABLE = ListTable()  # of all these sections
@@ -16,8 +19,9 @@ def on_paths(*paths: str) -> Condition:
     packer = Packer("str")
     for path in paths:
         packer.add_text(path.encode())
-    number = TABLE.number(packer.packed())
-    return Condition((Term("path", Matcher.STR, ACCEPTED, REJECTED, patterns=number),))
+    source = ListSource("acl", Origin(), word="path", patterns=paths)
+    number = TABLE.number(PatternList(packer.packed(), ListUse(Matcher.STR), source))
+    return Condition((Term("path", Matcher.STR, ACCEPTED, REJECTED, lists=(number,)),))
 
 
 def metrics_on(*paths: str, page: StatsPage | None = None) -> HttpSection:

@@ -18,7 +18,7 @@ from proxy.config.model.checks import ConnectStep, ExpectStep, Match, SetStep
 from proxy.config.model.rules import Format, FormatText, Value
 from proxy.config.text.addresses import parse_address, parse_port
 from proxy.config.text.messages import ConfigError
-from proxy.config.text.pem import full_path
+from proxy.config.text.pem import place_of
 from proxy.config.text.suggest import hint
 from proxy.config.text.units import parse_number
 from proxy.patterns import Pattern, PatternError
@@ -70,7 +70,7 @@ class RuleReader:
         self._values = ValueReader(
             scope,
             statement.context.environment,
-            folder=full_path("", "", statement.context, statement.origin),
+            place=place_of(statement.context, statement.origin),
         )
         self._statement = statement
         self._rules = rules

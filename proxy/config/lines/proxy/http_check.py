@@ -22,7 +22,7 @@ from proxy.config.model.checks import (
 )
 from proxy.config.model.rules import FormatText
 from proxy.config.text.messages import ConfigError
-from proxy.config.text.pem import full_path
+from proxy.config.text.pem import place_of
 from shm.check_status import CheckStatus
 
 _FLAGS = {"disable-on-404": "disable_on_404", "send-state": "send_state"}
@@ -57,8 +57,8 @@ def httpchk(statement: Statement, draft: ProxyDraft) -> None:
 
 
 def _old_headers(text: str, statement: Statement) -> tuple[tuple[str, FormatText], ...]:
-    folder = full_path("", "", statement.context, statement.origin)
-    reader = ValueReader(Scope.HTTP_CHECK, statement.context.environment, folder=folder)
+    place = place_of(statement.context, statement.origin)
+    reader = ValueReader(Scope.HTTP_CHECK, statement.context.environment, place=place)
     kept: list[tuple[str, FormatText]] = []
     for line in filter(None, text.split("\r\n")):
         name, colon, value = line.partition(":")

@@ -15,7 +15,7 @@ from proxy.config.lines.rules.expression import parse_expression
 from proxy.config.lines.table import Statement, Treatment, Word, works
 from proxy.config.text.messages import ConfigError
 from proxy.config.text.names import check_label
-from proxy.config.text.pem import full_path
+from proxy.config.text.pem import place_of
 
 _REQUEST = "http-request"
 _FINAL = ("allow", "auth", "deny", "redirect", "return", "tarpit")  # of HAProxy's warning
@@ -54,8 +54,8 @@ def _acl(statement: Statement, draft: ProxyDraft) -> None:
             "disjunction within a condition."
         )
     try:
-        folder = full_path("", "", statement.context, statement.origin)
-        found = parse_expression(statement.origin, statement.words[2:], statement.warn, folder)
+        place = place_of(statement.context, statement.origin)
+        found = parse_expression(statement.origin, statement.words[2:], statement.warn, place)
     except ConfigError as error:
         raise ConfigError(f"error detected while parsing ACL '{name}' : {error}") from error
     draft.http.expressions[name] = (*draft.http.expressions.get(name, ()), *found)

@@ -12,7 +12,7 @@ from proxy.config.lines.table import Statement
 from proxy.config.model.rules import Format, RuleAction
 from proxy.config.rule_drafts import ConnectionRuleDraft
 from proxy.config.text.messages import ConfigError
-from proxy.config.text.pem import full_path
+from proxy.config.text.pem import place_of
 
 
 def use_backend(statement: Statement, draft: ProxyDraft) -> None:
@@ -45,9 +45,9 @@ def use_backend(statement: Statement, draft: ProxyDraft) -> None:
 
 def _name(text: str, statement: Statement) -> tuple[str, Format]:
     """The name of a backend, or the format that says it for each session."""
-    folder = full_path("", "", statement.context, statement.origin)
+    place = place_of(statement.context, statement.origin)
     try:
-        form = ValueReader(Scope.CONTENT, statement.context.environment, folder=folder).text(text)
+        form = ValueReader(Scope.CONTENT, statement.context.environment, place=place).text(text)
     except ConfigError as error:
         raise ConfigError(f"failed to parse use_backend rule '{text}' : {error}") from error
     return (form, ()) if isinstance(form, str) else ("", form)

@@ -17,7 +17,7 @@ from proxy.config.lines.table import Statement
 from proxy.config.model.rules import SETTING_CONDITIONS, RuleAction
 from proxy.config.rule_drafts import ConnectionRuleDraft
 from proxy.config.text.messages import ConfigError
-from proxy.config.text.pem import full_path
+from proxy.config.text.pem import place_of
 from proxy.config.text.suggest import hint
 
 SETTERS = ("set-var", "set-var-fmt", "unset-var")
@@ -43,8 +43,8 @@ def variable_rule(
     scope = STAGES[statement.keyword][stage]
     if draft.kind.serves and stage == "content":
         scope |= Scope.BACKEND
-    folder = full_path("", "", statement.context, statement.origin)
-    reader = ValueReader(scope, statement.context.environment, folder=folder)
+    place = place_of(statement.context, statement.origin)
+    reader = ValueReader(scope, statement.context.environment, place=place)
     rule = ConnectionRuleDraft(RuleAction.SET_VARIABLE, rule_line(statement, draft))
     try:
         if action == CAPTURE:

@@ -14,6 +14,7 @@ import msgspec
 from proxy.config.http_drafts import Expression
 from proxy.config.lines.rules.expression import parse_expression
 from proxy.config.lines.rules.fetches import PREDEFINED
+from proxy.config.model.lists import NOWHERE, Place
 from proxy.config.model.rules import ACCEPTED, REJECTED, Condition, Term
 from proxy.config.model.settings import Origin
 from proxy.config.text.messages import ConfigError
@@ -41,11 +42,11 @@ def parse_clauses(
     words: Sequence[str],
     named: Lists,
     warn: Callable[[str], None],
-    folder: str = "",
+    place: Place = NOWHERE,
 ) -> Clauses:
     """The clauses of the words after `if`; `named` are the section's own lists.
 
-    The paths of files begin in `folder`.
+    The paths of files begin in `place`.
     """
     clauses: list[list[Literal]] = [[]]
     negated = False
@@ -62,7 +63,7 @@ def parse_clauses(
         if not bare:
             continue
         expressions = (
-            _anonymous(origin, rest, warn, folder)
+            _anonymous(origin, rest, warn, place)
             if bare == "{"
             else _named(origin, bare, named, warn)
         )
@@ -74,7 +75,7 @@ def parse_clauses(
 
 
 def _anonymous(
-    origin: Origin, rest: list[str], warn: Callable[[str], None], folder: str
+    origin: Origin, rest: list[str], warn: Callable[[str], None], place: Place
 ) -> tuple[Expression, ...]:
     """The expression up to the closing brace, which is taken from the words."""
     if "}" not in rest:
@@ -82,7 +83,7 @@ def _anonymous(
     end = rest.index("}")
     words = tuple(rest[:end])
     del rest[: end + 1]
-    return parse_expression(origin, words, warn, folder)
+    return parse_expression(origin, words, warn, place)
 
 
 def _named(

@@ -15,6 +15,7 @@ from proxy.config.lines.rules.fetches import SampleType
 from proxy.config.lines.rules.further_converters import FURTHER, REFUSED
 from proxy.config.lines.rules.maps import MAPS, read_map, types_of
 from proxy.config.lines.rules.table_words import TABLE_CONVERTERS, converter_asked
+from proxy.config.model.lists import NOWHERE, Place
 from proxy.config.model.rules import Converter
 from proxy.config.text.calls import Call
 from proxy.config.text.messages import ConfigError
@@ -35,12 +36,12 @@ class Kind(NamedTuple):
 
 
 def converters_of(
-    given: SampleType, calls: Sequence[Call], folder: str = ""
+    given: SampleType, calls: Sequence[Call], place: Place = NOWHERE
 ) -> tuple[tuple[Converter, ...], SampleType]:
     """The converters behind a fetch, and what the last one gives.
 
     Raises ConfigError, also for a converter that takes no such sample. The paths of maps begin in
-    `folder`.
+    `place`.
     """
     found = []
     for name, arguments in calls:
@@ -50,7 +51,7 @@ def converters_of(
             takes, gives = types_of(name)
             if not given.becomes(takes):
                 raise ConfigError(f"converter '{name}' cannot be applied")
-            found.append(read_map(name, arguments or (), folder))
+            found.append(read_map(name, arguments or (), place))
             given = gives
             continue
         if name not in CONVERTERS:

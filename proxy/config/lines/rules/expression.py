@@ -7,11 +7,8 @@ are looked up when all sections are known (linking/conditions.py).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import NamedTuple
-
-import msgspec
 
 from proxy.config.http_drafts import Expression
 from proxy.config.lines.rules.arguments import ArgumentReader, given
@@ -24,10 +21,13 @@ from proxy.config.lines.rules.fetches import (
     Fetch,
     SampleType,
 )
-from proxy.config.lines.rules.lists import ListReader
+from proxy.config.lines.rules.lists import ListReader, list_of
+from proxy.config.lines.rules.patterns import texts_of
 from proxy.config.lines.rules.refused import refusal
 from proxy.config.lines.rules.table_words import entry_asked
-from proxy.config.model.rules import Converter, MapType, Matcher
+from proxy.config.model.lists import NOWHERE, ListSource, ListUse, PatternList, Place
+from proxy.config.model.matching import Matcher
+from proxy.config.model.rules import Converter
 from proxy.config.model.settings import Origin
 from proxy.config.text.calls import whole_calls
 from proxy.config.text.messages import ConfigError
@@ -72,51 +72,49 @@ class _Sample(NamedTuple):
 
 
 def parse_expression(
-    origin: Origin, words: tuple[str, ...], warn: Callable[[str], None], folder: str = ""
+    origin: Origin, words: tuple[str, ...], warn: Callable[[str], None], place: Place = NOWHERE
 ) -> tuple[Expression, ...]:
     """The expressions that these words are, one of which has to match: `-i` may come between files.
 
-    Warns of one without patterns, which never matches. The paths of files begin in `folder`.
+    Warns of one without patterns, which never matches. The paths of files begin in `place`.
     """
     if not words:
         raise ConfigError("missing fetch method in ACL expression ''")
-    sample = _sample(words[0], folder)
-    flags = _Flags(sample, folder)
+    place = place._replace(origin=origin)
+    sample = _sample(words[0], place)
+    flags = _Flags(sample, place)
     patterns = flags.read(words[1:])
     if "" in patterns:
         raise ConfigError(f"'{words[0]}': an empty pattern is not possible; '-m len 0' is")
     matcher = flags.matcher
-    expression = Expression(
-        word=words[0],
-        fetch=sample.fetch.live or sample.fetch.name,
-        arguments=sample.arguments,
-        matcher=matcher,
-        insensitive=False,
-        patterns=b"",
-        words=patterns,
-        origin=origin,
-        converters=sample.converters,
-        of_file=flags.of_file,
-    )
     if matcher in _WITHOUT_PATTERNS:
         if patterns:
             warn(
                 f"'{words[0]}' with matching method '{matcher.value}' takes no pattern, so "
                 f"'{patterns[0]}' is not looked at: remove it, or write '-m int' before it"
             )
-        return (expression,)
-    if not patterns and not flags.ended and not flags.of_file:
+    elif not patterns and not flags.ended and not flags.of_file:
         warn(
             f"'{words[0]}' has no pattern to match against, so it never matches: add one, or "
             "'-m found' to ask for existence, or '--' if this is what you want"
         )
-    return tuple(
-        msgspec.structs.replace(expression, insensitive=insensitive, patterns=reader.packed())
-        for insensitive, reader in flags.lists(patterns)
+    lists = flags.lists(patterns)
+    expression = Expression(
+        word=words[0],
+        fetch=sample.fetch.live or sample.fetch.name,
+        arguments=sample.arguments,
+        matcher=matcher,
+        insensitive=any(each.use.insensitive for each in lists),
+        lists=lists,
+        words=patterns,
+        origin=origin,
+        converters=sample.converters,
+        of_file=flags.of_file,
     )
+    return (expression,)
 
 
-def _sample(word: str, folder: str) -> _Sample:
+def _sample(word: str, place: Place) -> _Sample:
     """What is compared: a fetch, and converters behind commas."""
     name = re.split("[(,]", word)[0]
     if name not in FETCHES or not RULES & FETCHES[name].scope:
@@ -132,7 +130,7 @@ def _sample(word: str, folder: str) -> _Sample:
         arguments = given(fetch.argument, calls.fetch.arguments)
         if fetch.argument is Argument.ENTRY:
             entry_asked(name, arguments)
-        converters, kind = converters_of(fetch.type, calls.converters, folder)
+        converters, kind = converters_of(fetch.type, calls.converters, place)
     except ConfigError as error:
         raise ConfigError(f"{error} in ACL expression '{word}'") from error
     _check_arguments(word, fetch, arguments)
@@ -156,15 +154,16 @@ def _check_arguments(word: str, fetch: Fetch, arguments: tuple[str, ...]) -> Non
 class _Flags:
     """The flags of an expression, in their order, and the lists that they make."""
 
-    def __init__(self, sample: _Sample, folder: str) -> None:
+    def __init__(self, sample: _Sample, place: Place) -> None:
         self.ended = False  # by `--`
         self.of_file = False
         self._sample = sample
-        self._folder = folder
+        self._place = place
         self._matcher: Matcher | None = None
         self._insensitive = False
         self._mapped = False  # by `-M`: files have values
-        self._readers: dict[tuple[bool, bool], ListReader] = {}
+        self._id: int | None = None  # by `-u`
+        self._files: list[PatternList] = []
 
     @property
     def matcher(self) -> Matcher:
@@ -192,8 +191,7 @@ class _Flags:
                 self._file(words[0] if words else "")
                 words = words[1:]
             elif flag == "-u":
-                _check_number(words[0] if words else "")
-                words = words[1:]
+                self._id, words = _number(words[0] if words else ""), words[1:]
             elif flag == "-M":
                 self._mapped = True
             elif flag == "--":
@@ -205,23 +203,22 @@ class _Flags:
                 )
         return words
 
-    def lists(self, patterns: tuple[str, ...]) -> Iterator[tuple[bool, ListReader]]:
-        """Whether case is ignored, and a list, after the patterns of the line were added."""
-        if patterns or not self._readers:
-            self._reader(mapped=False).add(patterns)
-        for (insensitive, _), reader in self._readers.items():
-            yield insensitive, reader
+    def lists(self, patterns: tuple[str, ...]) -> tuple[PatternList, ...]:
+        """Those of files, and that of the patterns of the line, also if there are none yet."""
+        use = self._use()
+        packed, shown = b"", tuple[str, ...]()
+        if self.matcher not in _WITHOUT_PATTERNS:
+            reader = ListReader(use)
+            reader.add(patterns)
+            packed, shown = reader.packed(), texts_of(patterns, self.matcher)
+        source = ListSource(
+            "acl", self._place.origin, word=self._sample.name, patterns=shown, id=self._id
+        )
+        return (*self._files, PatternList(packed, use, source))
 
-    def _reader(self, *, mapped: bool) -> ListReader:
+    def _use(self) -> ListUse:
         insensitive = self._insensitive and self.matcher in _OF_TEXTS
-        if (insensitive, mapped) not in self._readers:
-            self._readers[insensitive, mapped] = ListReader(
-                self.matcher,
-                insensitive=insensitive,
-                dotted=self._dotted,
-                gives=MapType.TEXT if mapped else None,
-            )
-        return self._readers[insensitive, mapped]
+        return ListUse(self.matcher, insensitive, self._dotted)
 
     def _method(self, words: tuple[str, ...]) -> Matcher:
         name = words[0] if words else ""
@@ -246,12 +243,12 @@ class _Flags:
             raise ConfigError(f"matching method '{self.matcher.value}' takes no pattern (got '-f')")
         if self._dotted:
             raise ConfigError("'-f' takes no versions yet: write numbers, and '-m int' before it")
-        reader = self._reader(mapped=self._mapped)
-        reader.add_file(str(Path(self._folder, path)) if path else "")
+        self._files.append(list_of(path, self._place, self._use(), by="acl", valued=self._mapped))
         self.of_file = True
 
 
-def _check_number(word: str) -> None:
-    """ConfigError for what is no number of a list."""
+def _number(word: str) -> int | None:
+    """The number of a list; None for one that is negative; ConfigError for what is none."""
     if not word.removeprefix("-").isdecimal():
         raise ConfigError("the argument of -u must be an integer")
+    return None if word.startswith("-") else int(word)

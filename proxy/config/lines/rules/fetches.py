@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from proxy.config.lines.rules.state_fetches import STATE_FETCHES
 from proxy.config.lines.rules.table_words import ENTRY_FETCHES
-from proxy.config.model.rules import Matcher
+from proxy.config.model.matching import Matcher
 
 
 class SampleType(enum.Enum):

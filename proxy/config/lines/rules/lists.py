@@ -1,7 +1,7 @@
-"""The lists of one expression: patterns of its line, and of files that `-f` names.
+"""Lists of patterns: those of a line, and of files that `-f` and maps name.
 
-Owns the order in which they are read, and what is said of a line of a file. What a pattern is says
-patterns.py; the fast reader of files is proxy/lists/.
+Owns what is said of a line of a file. What a pattern is says patterns.py; the fast reader of files
+is proxy/lists/.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from proxy.config.lines.rules.patterns import (
     text_of,
     versions_of,
 )
-from proxy.config.model.rules import IntRange, MapType, Matcher
+from proxy.config.model.lists import ListSource, ListUse, PatternList, Place
+from proxy.config.model.matching import MapType, Matcher
+from proxy.config.model.rules import IntRange
 from proxy.config.text.messages import ConfigError
 from proxy.lists.pack import Packer
 from proxy.lists.regex import check
@@ -32,39 +34,29 @@ _NUMBERS = (Matcher.INT, Matcher.LEN)
 class ListReader:
     """Collects patterns that are compared in one way."""
 
-    def __init__(
-        self,
-        matcher: Matcher,
-        *,
-        insensitive: bool = False,
-        dotted: bool = False,
-        gives: MapType | None = None,
-        asked: bool = True,
-    ) -> None:
-        """`dotted`: numbers are versions. With `gives`, files are maps.
+    def __init__(self, use: ListUse, *, valued: bool = False, each: bool = False) -> None:
+        """`valued`: lines of files have a value behind the key, which is none unless `use` says so.
 
-        `asked`: whether there is a pattern, not only which one.
+        `each`: whatever is added is a pattern of its own, which may be removed by itself.
         """
-        self._ranges = versions_of if dotted else ranges_of
-        self._matcher = matcher
-        self._insensitive = insensitive
-        self._packer = Packer(
-            matcher.value,
-            insensitive=insensitive,
+        self._ranges = versions_of if use.dotted else ranges_of
+        self._use = use
+        gives = use.gives or (MapType.TEXT if valued else None)
+        self.packer = Packer(
+            use.matcher.value,
+            insensitive=use.insensitive,
             gives=gives.value if gives else "",
-            asked=asked,
+            asked=use.gives is None and not each,
+            each=each,
         )
-
-    def __len__(self) -> int:
-        return len(self._packer)
 
     def packed(self) -> bytes:
         """The list; nothing may be added after that."""
-        return self._packer.packed()
+        return self.packer.packed()
 
     def add(self, words: Sequence[str]) -> None:
         """Add patterns of the line; ConfigError for what is none."""
-        if self._matcher in _NUMBERS:
+        if self._use.matcher in _NUMBERS:
             for each in self._ranges(words):
                 self._add_range(each)
             return
@@ -73,64 +65,62 @@ class ListReader:
 
     def _add_range(self, numbers: IntRange) -> None:
         low, high = INTEGER_LIMITS
-        self._packer.add_range(
+        self.packer.add_range(
             low if numbers.low is None else numbers.low,
             high if numbers.high is None else numbers.high,
         )
 
     def _add(self, word: str) -> None:
-        if self._matcher in _NUMBERS:
+        if self._use.matcher in _NUMBERS:
             for each in self._ranges((word,)):
                 self._add_range(each)
-        elif self._matcher is Matcher.IP:
+        elif self._use.matcher is Matcher.IP:
             network = network_of(word)
-            self._packer.add_network(network.address, network.bits)
+            self.packer.add_network(network.address, network.bits)
         else:
-            self._add_text(bytes_of(word) if self._matcher is Matcher.BIN else text_of(word))
-
-    def add_file(self, path: str) -> None:
-        """Add the lines of a file; ConfigError with the number of a wrong one."""
-        self.add_content(_content(path), path)
+            self._add_text(bytes_of(word) if self._use.matcher is Matcher.BIN else text_of(word))
 
     def add_content(self, content: bytes, path: str) -> None:
-        """The same of what was read of it."""
-        self._packer.open(content)
+        """Add the lines of a file; ConfigError with the number of a wrong one."""
+        self.packer.open(content)
         try:
-            while (line := self._packer.read()) is not None:
+            while (line := self.packer.read()) is not None:
                 word = line.decode(errors="surrogateescape")
-                if self._matcher in _NUMBERS and word in OPERATORS:
+                if self._use.matcher in _NUMBERS and word in OPERATORS:
                     raise ConfigError(f"'{word}' is not a number")
                 self._add(word)
         except (ConfigError, ValueError) as error:
-            number = self._packer.line
+            number = self.packer.line
             raise ConfigError(f"{error} at line {number} of file '{path}'") from error
 
     def _add_text(self, text: bytes) -> None:
         try:
-            if self._matcher is Matcher.REG:
-                check(text, insensitive=self._insensitive)
-            self._packer.add_text(text)
+            if self._use.matcher is Matcher.REG:
+                check(text, insensitive=self._use.insensitive)
+            self.packer.add_text(text)
         except (ValueError, ImportError) as error:
             raise ConfigError(str(error)) from None
 
 
-def map_of(path: str, folder: str, matcher: Matcher, gives: MapType) -> bytes:
-    """The map in a file; ConfigError with the number of a wrong line."""
-    whole = str(Path(folder, path)) if path else ""
-    return _packed_map(_content(whole), whole, matcher, gives)
+def list_of(path: str, place: Place, use: ListUse, *, by: str, valued: bool) -> PatternList:
+    """The list in a file; ConfigError with the number of a wrong line."""
+    whole = str(Path(place.folder, path)) if path else ""
+    content = _content(whole)
+    source = ListSource(by, place.origin, file=path, path=whole, valued=valued, content=content)
+    return PatternList(_packed(content, whole, use, valued), use, source)
 
 
 @lru_cache(maxsize=1)
-def _packed_map(content: bytes, path: str, matcher: Matcher, gives: MapType) -> bytes:
-    """The last one is kept: many lines look up in the same map."""
-    reader = ListReader(matcher, gives=gives, asked=False)
+def _packed(content: bytes, path: str, use: ListUse, valued: bool) -> bytes:
+    """The last one is kept: many lines look up in the same list."""
+    reader = ListReader(use, valued=valued)
     reader.add_content(content, path)
     return reader.packed()
 
 
-def forget_maps() -> None:
-    """Let go of the last map, when all lines have been read."""
-    _packed_map.cache_clear()
+def forget_lists() -> None:
+    """Let go of the last list, when all lines have been read."""
+    _packed.cache_clear()
 
 
 def _content(path: str) -> bytes:

@@ -12,6 +12,7 @@ from proxy.config.lines.rules.converters import converters_of
 from proxy.config.lines.rules.fetches import FETCHES as RULE_FETCHES
 from proxy.config.lines.rules.fetches import SampleType, Scope
 from proxy.config.lines.rules.values import ValueReader
+from proxy.config.model.lists import NOWHERE, Place
 from proxy.config.model.rules import Value
 from proxy.config.model.settings import LogItem
 from proxy.config.text.format import UNKNOWN, Alias, Bracket, Text, format_pieces
@@ -50,9 +51,9 @@ _OF_SESSION = {  # what converters may begin with that only the log knows
 
 
 def parse_log_format(
-    text: str, environment: Mapping[str, str] = {}, folder: str = ""
+    text: str, environment: Mapping[str, str] = {}, place: Place = NOWHERE
 ) -> tuple[LogItem, ...]:
-    """The items of a format; ConfigError for one with an error. Paths begin in `folder`."""
+    """The items of a format; ConfigError for one with an error. Paths begin in `place`."""
     items: list[LogItem] = []
     for piece in format_pieces(text):
         if isinstance(piece, Text):
@@ -62,7 +63,7 @@ def parse_log_format(
         elif isinstance(piece, Alias):
             items.append(_item(_variable(piece.name), "", piece.flags))
         else:
-            items.append(_fetch(piece, environment, folder))
+            items.append(_fetch(piece, environment, place))
     return tuple(items)
 
 
@@ -84,16 +85,16 @@ def _variable(name: str) -> str:
     return name
 
 
-def _fetch(piece: Bracket, environment: Mapping[str, str], folder: str) -> LogItem:
+def _fetch(piece: Bracket, environment: Mapping[str, str], place: Place) -> LogItem:
     """`%[...]`: a name that a step writes, or an expression."""
     (name, arguments), converters = piece.calls
     if name in _OF_SESSION and (converters or name not in FETCHES):
-        found, _ = converters_of(_OF_SESSION[name], converters, folder)
+        found, _ = converters_of(_OF_SESSION[name], converters, place)
         _check_alone(name, arguments)
         return _item(name, "", piece.flags, Value("nothing", converters=found))
     if converters or name not in FETCHES | CONSTANTS:
         _check_time(name, piece.text)
-        value = ValueReader(Scope.LOG, environment, folder=folder).expression(piece.text)
+        value = ValueReader(Scope.LOG, environment, place=place).expression(piece.text)
         return _item("value", "", piece.flags, value)
     if name not in CONSTANTS:
         _check_alone(name, arguments)

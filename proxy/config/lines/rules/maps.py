@@ -9,8 +9,10 @@ import ipaddress
 
 from proxy.config.lines.rules.arguments import integer
 from proxy.config.lines.rules.fetches import SampleType
-from proxy.config.lines.rules.lists import map_of
-from proxy.config.model.rules import Converter, MapType, Matcher
+from proxy.config.lines.rules.lists import list_of
+from proxy.config.model.lists import ListUse, Place
+from proxy.config.model.matching import MapType, Matcher
+from proxy.config.model.rules import Converter
 from proxy.config.text.messages import ConfigError
 
 _TAKES = {Matcher.INT: SampleType.NUMBER, Matcher.IP: SampleType.ADDRESS}
@@ -43,8 +45,8 @@ def types_of(name: str) -> tuple[SampleType, SampleType]:
     return _TAKES.get(matcher, SampleType.TEXT), _GIVES[gives]
 
 
-def read_map(name: str, arguments: tuple[str, ...], folder: str) -> Converter:
-    """The converter with its map; raises ConfigError. A relative path begins in `folder`."""
+def read_map(name: str, arguments: tuple[str, ...], place: Place) -> Converter:
+    """The converter with its map; raises ConfigError. A relative path begins in `place`."""
     if len(arguments) > 2:
         raise ConfigError(f"converter '{name}': write {name}(<file>[,<default value>])")
     matcher, gives = MAPS[name]
@@ -57,7 +59,9 @@ def read_map(name: str, arguments: tuple[str, ...], folder: str) -> Converter:
     except ValueError:
         raise ConfigError(f"converter '{name}': cannot parse default ip <{default}>") from None
     try:
-        content = map_of(arguments[0] if arguments else "", folder, matcher, gives)
+        use = ListUse(matcher, gives=gives)
+        path = arguments[0] if arguments else ""
+        listed = list_of(path, place, use, by="map", valued=True)
     except ConfigError as error:
         raise ConfigError(f"invalid args in converter '{name}' : {error}") from error
     return Converter(
@@ -66,5 +70,5 @@ def read_map(name: str, arguments: tuple[str, ...], folder: str) -> Converter:
         (int(default is not None),),
         matcher=matcher,
         gives=gives,
-        content=content,
+        listed=listed,
     )

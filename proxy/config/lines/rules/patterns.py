@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from string import hexdigits
 
+from proxy.config.model.matching import Matcher
 from proxy.config.model.rules import IntRange, Network
 from proxy.config.text.messages import ConfigError
 
@@ -38,6 +39,34 @@ def _ranges_of(words: Sequence[str], bound: _Bound) -> Iterator[IntRange]:
             operator = word
         else:
             yield _range(word, operator, bound)
+
+
+def texts_of(words: Sequence[str], matcher: Matcher) -> tuple[str, ...]:
+    """Patterns of a line as HAProxy shows them: operators are ranges."""
+    if matcher not in (Matcher.INT, Matcher.LEN):
+        return tuple(words)
+    operator = "eq"
+    found = []
+    for word in words:
+        if word in OPERATORS:
+            operator = word
+            continue
+        if operator == "eq":
+            found.append(word)
+        elif operator in ("gt", "ge"):
+            found.append(f"{_moved(word, int(operator == 'gt'))}:")
+        else:
+            found.append(f":{_moved(word, -int(operator == 'lt'))}")
+    return tuple(found)
+
+
+def _moved(word: str, by: int) -> str:
+    """The next number, or version."""
+    major, dot, last = word.rpartition(".")
+    number = int(last) + by
+    if dot and not 0 <= number <= VERSION_PART_MAX:
+        return f"{int(major) + by}.{VERSION_PART_MAX if by < 0 else 0}"
+    return f"{major}{dot}{number}"
 
 
 def _range(word: str, operator: str, bound: _Bound) -> IntRange:

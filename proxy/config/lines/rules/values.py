@@ -23,6 +23,7 @@ from proxy.config.lines.rules.aliases import (
 from proxy.config.lines.rules.arguments import ArgumentReader, given
 from proxy.config.lines.rules.converters import converters_of
 from proxy.config.lines.rules.fetches import FETCHES, RULES, SampleType, Scope
+from proxy.config.model.lists import NOWHERE, Place
 from proxy.config.model.rules import Converter, Format, FormatPart, FormatText, Value
 from proxy.config.text.calls import Calls, whole_calls
 from proxy.config.text.format import UNKNOWN, Alias, Bracket, Text, format_pieces
@@ -51,14 +52,18 @@ class ValueReader:
     """
 
     def __init__(
-        self, scope: Scope, environment: Mapping[str, str], status: str = "-1", folder: str = ""
+        self,
+        scope: Scope,
+        environment: Mapping[str, str],
+        status: str = "-1",
+        place: Place = NOWHERE,
     ) -> None:
         """`status`: that of the answer, as `%ST` tells it; unknown for a redirect.
 
-        The paths of maps begin in `folder`.
+        The paths of maps begin in `place`.
         """
         self._scope = scope
-        self._folder = folder
+        self._place = place
         self._environment = environment
         self._status = status
         self._answers = scope is Scope.ANSWER
@@ -73,7 +78,7 @@ class ValueReader:
         calls = whole_calls(text)
         value = self._value(calls)
         given = FETCHES[calls.fetch.name].type
-        return value, converters_of(given, calls.converters, self._folder)[1]
+        return value, converters_of(given, calls.converters, self._place)[1]
 
     def format(self, text: str) -> Format:
         """The parts of a format; raises ConfigError."""
@@ -163,7 +168,7 @@ class ValueReader:
         words = given(fetch.argument, arguments)
         live = fetch.live if self._scope & RULES else ""
         fields = {"fetch": live or fetch.name, **reader.read(fetch.argument, words)}
-        converters, _ = converters_of(fetch.type, calls.converters, self._folder)
+        converters, _ = converters_of(fetch.type, calls.converters, self._place)
         for converter in converters:
             if converter.variable and self._scope not in _WITH_VARIABLES:
                 raise ConfigError(

@@ -75,7 +75,7 @@ def _condition(rule: ConnectionRuleDraft, term: TermLinker, messages: Messages) 
         words,
         rule.line.lists,
         lambda text: messages.warning(text, origin),
-        rule.line.folder,
+        rule.line.place,
     )
     _check_scope(clauses)
     return flattened(clauses, term, unless=beginning == "unless")

@@ -16,19 +16,12 @@ from proxy.config.lines.rules.arguments import ArgumentReader
 from proxy.config.lines.rules.expression import READ_AS_VALUES
 from proxy.config.lines.rules.fetches import FETCHES, Argument, Scope
 from proxy.config.lines.rules.table_words import entry_asked, entry_numbers
+from proxy.config.linking.rules.lists import ListTable
 from proxy.config.linking.rules.table_names import TableLinker, refuse_tables
 from proxy.config.linking.rules.variables import VariableTable
 from proxy.config.model.http import AuthQuestion
-from proxy.config.model.rules import (
-    Converter,
-    Format,
-    FormatPart,
-    FormatText,
-    Matcher,
-    Target,
-    Term,
-    Value,
-)
+from proxy.config.model.matching import Matcher
+from proxy.config.model.rules import Converter, Format, FormatPart, FormatText, Target, Term, Value
 from proxy.config.text.messages import ConfigError
 from proxy.config.text.suggest import hint
 from shm.tables.shape import TableShape
@@ -38,31 +31,6 @@ LASTING = ("check", "sess")  # scopes whose variables outlive the step that sets
 VALUES_ALONE = ("hostname", "proc", "nbproc")  # known when the file is read
 CONSTANTS = {"zero": 0}
 NO_ROWS = (-1, False)  # of a section that answers itself: it has no servers, and no queue
-
-
-class ListTable:
-    """The lists of all conditions: equal ones are one."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[bytes, int] = {}
-
-    def number(self, packed: bytes) -> int:
-        """The number of a list; -1 for none."""
-        return self._numbers.setdefault(packed, len(self._numbers)) if packed else -1
-
-    def linked(self, converters: tuple[Converter, ...]) -> tuple[Converter, ...]:
-        """The same converters, with the numbers of their maps."""
-        return tuple(
-            msgspec.structs.replace(each, content=b"", patterns=self.number(each.content))
-            if each.content
-            else each
-            for each in converters
-        )
-
-    @property
-    def every(self) -> tuple[bytes, ...]:
-        """All of them, by number."""
-        return tuple(self._numbers)
 
 
 class OwnNumbers(NamedTuple):
@@ -118,6 +86,8 @@ class ConditionLinker:
         `stage`: where the condition of a connection stands; None for those of requests.
         """
         name = re.split("[(,]", expression.word)[0]
+        if expression.fetch == "http_auth_group":  # its patterns are part of the question
+            return self._of_groups(expression, then, otherwise, stage)
         if self._tables is None:
             refuse_tables(expression.converters)
             converters = expression.converters
@@ -126,21 +96,23 @@ class ConditionLinker:
         fields = {"fetch": expression.fetch, **self._arguments(expression, stage)}
         fields["fetch"] = _fetch_of(fields["fetch"], fields.get("numbers", ()))
         fields |= constant_fields(fields["fetch"], self._section, self._directory)
-        term = Term(
+        return Term(
             **fields,
             matcher=expression.matcher,
             then=then,
             otherwise=otherwise,
-            insensitive=expression.insensitive,
-            patterns=self._directory.lists.number(expression.patterns),
+            lists=self._directory.lists.numbers(expression),
             pattern=next(iter(expression.words), ""),
             converters=with_variables(
                 self._directory.lists.linked(converters), self._directory, stage
             ),
         )
-        if expression.fetch == "http_auth_group":  # its patterns are part of the question
-            return Term("http_auth", Matcher.BOOL, then, otherwise, numbers=fields["numbers"])
-        return term
+
+    def _of_groups(
+        self, expression: Expression, then: int, otherwise: int, stage: Scope | None
+    ) -> Term:
+        numbers = self._arguments(expression, stage)["numbers"]
+        return Term("http_auth", Matcher.BOOL, then, otherwise, numbers=numbers)
 
     def _arguments(self, expression: Expression, stage: Scope | None) -> dict[str, Any]:
         """Fields of the term."""
@@ -309,7 +281,7 @@ class ValueLinker:
         """A value with all numbers; ConfigError."""
         if value is None:
             return None
-        if any(each.content for each in value.converters):
+        if any(each.listed for each in value.converters):
             linked = self._directory.lists.linked(value.converters)
             value = msgspec.structs.replace(value, converters=linked)
         refuse_tables(value.converters)

@@ -17,14 +17,8 @@ from proxy.config.linking.rules.conditions import ConditionLinker, SectionIndex,
 from proxy.config.linking.rules.reach import constant_of, warn_unreached
 from proxy.config.linking.rules.stick_tables import table_of, table_to_track
 from proxy.config.linking.rules.table_names import TableLinker, UnknownTableError
-from proxy.config.model.rules import (
-    Condition,
-    ConnectionRules,
-    Matcher,
-    Rule,
-    RuleAction,
-    Term,
-)
+from proxy.config.model.matching import Matcher
+from proxy.config.model.rules import Condition, ConnectionRules, Rule, RuleAction, Term
 from proxy.config.model.settings import Origin
 from proxy.config.rule_drafts import ConnectionRuleDraft
 from proxy.config.text.messages import ConfigError, Messages
@@ -105,7 +99,7 @@ class ConnectionRuleLinker:
                 words,
                 draft.line.lists,
                 lambda text: self._messages.warning(text, origin),
-                draft.line.folder,
+                draft.line.place,
             )
             self._check_scope(clauses, draft, scope)
             constant = constant_of(clauses, unless=beginning == "unless")

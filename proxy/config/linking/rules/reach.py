@@ -9,13 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+import msgspec
+
 from proxy.config.drafts import ProxyDraft
 from proxy.config.lines.proxy.rule_order import UNCONDITIONAL, warn_behind
 from proxy.config.lines.rules.condition import Clauses, Literal
 from proxy.config.lines.rules.table_words import TABLE_CONVERTERS
-from proxy.config.model.rules import ConnectionRules, Matcher, Rule, RuleAction
+from proxy.config.linking.rules.lists import ListTable
+from proxy.config.model.matching import Matcher
+from proxy.config.model.rules import Condition, ConnectionRules, Rule, RuleAction, Term
 from proxy.config.model.sockets import Origin
-from proxy.config.text.messages import Messages
+from proxy.config.text.messages import ConfigError, Messages
 
 _FINAL = {  # what decides, so that no rule behind it in its ruleset is looked at
     RuleAction.ACCEPT,
@@ -104,13 +108,19 @@ def _warn_constant(rule: Rule, constants: Mapping[Origin, bool], messages: Messa
 def _warn_equal(rule: Rule, before: dict[object, Rule], messages: Messages) -> None:
     if rule.action not in _ONCE or not _is_steady(rule):
         return
-    first = before.setdefault((rule.text, rule.condition), rule)
+    first = before.setdefault((rule.text, _unnumbered(rule.condition)), rule)
     if first is not rule:
         where = f"{first.origin.file}:{first.origin.line}"
         messages.warning(
             f"this '{_family(rule)}' rule never acts: it is the same as the one at {where}",
             rule.origin,
         )
+
+
+def _unnumbered(condition: Condition | None) -> tuple[Term, ...]:
+    """What a condition says: each line has lists of its own, also where they are equal."""
+    terms = condition.terms if condition is not None else ()
+    return tuple(msgspec.structs.replace(term, lists=()) for term in terms)
 
 
 def _is_steady(rule: Rule) -> bool:
@@ -123,8 +133,14 @@ def _is_steady(rule: Rule) -> bool:
     )
 
 
-def warn_unused_lists(draft: ProxyDraft, messages: Messages) -> None:
-    """Warn of `acl` lines whose name no condition of their section has."""
+def check_lists(draft: ProxyDraft, lists: ListTable, messages: Messages) -> None:
+    """The `acl` lines of a section: what they name of lists, and whether conditions name them."""
     for name, expressions in draft.http.expressions.items():
+        for each in expressions:
+            try:
+                lists.numbers(each)
+            except ConfigError as error:
+                text = f"error detected while parsing ACL '{name}' : {error}"
+                messages.alert(text, each.origin)
         if name not in draft.http.named:
             messages.warning(f"acl '{name}' of {draft.title} is never used", expressions[0].origin)

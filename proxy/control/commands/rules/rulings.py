@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from proxy.config.model.rules import Condition, Converter, Rule, RuleAction, Term
 from proxy.config.model.settings import Settings
+from proxy.lists.changing.kinds import Lists
 from proxy.rules.dry.conditions import DryConditions
 from proxy.rules.program import Seen
 from shm.segment import Segment
@@ -66,13 +67,13 @@ class Finding(NamedTuple):
 class Rulings:
     """The rules of a configuration, compiled once."""
 
-    def __init__(self, settings: Settings, segment: Segment) -> None:
+    def __init__(self, settings: Settings, segment: Segment, lists: Lists) -> None:
         """Raises MemoryError."""
         conditions = [rule.condition for _, rule in settings.rules if rule.condition is not None]
         self._numbers: dict[Condition, int] = {}
         for condition in conditions:
             self._numbers.setdefault(condition, len(self._numbers))
-        self._conditions = DryConditions(segment, tuple(self._numbers), settings.lists)
+        self._conditions = DryConditions(segment, tuple(self._numbers), lists)
 
     def findings(
         self, rules: Sequence[Rule], told: Known, decides: Callable[[Rule], bool]

@@ -57,7 +57,8 @@ class ShowSession:
     def lines(self, client: AskedClient, frontends: tuple[Proxy, ...]) -> Iterator[str]:
         """The course at each frontend."""
         if self._rulings is None:
-            self._rulings = Rulings(self.report.settings, self.report.runtime.segment)
+            runtime = self.report.runtime
+            self._rulings = Rulings(self.report.settings, runtime.segment, runtime.every_list)
         servers = self.report.servers
         names = Destinations(self.report.backends, lambda slot: servers[slot].name, self.serves)
         for proxy in frontends:

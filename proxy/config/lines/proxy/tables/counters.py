@@ -14,7 +14,7 @@ from proxy.config.lines.rules.values import ValueReader
 from proxy.config.lines.table import Statement
 from proxy.config.model.rules import RuleAction, Value
 from proxy.config.text.messages import ConfigError
-from proxy.config.text.pem import full_path
+from proxy.config.text.pem import place_of
 from shm.tables.shape import TableData, data_number
 
 _TRACK = re.compile(r"track-sc([0-9]+)")
@@ -54,8 +54,8 @@ def counter_action(statement: Statement, stage: str, words: list[str]) -> Counte
 
     Raises ConfigError.
     """
-    folder = full_path("", "", statement.context, statement.origin)
-    reader = ValueReader(_SCOPES[stage], statement.context.environment, folder=folder)
+    place = place_of(statement.context, statement.origin)
+    reader = ValueReader(_SCOPES[stage], statement.context.environment, place=place)
     action, *rest = words
     track = _TRACK.fullmatch(action)
     if track:

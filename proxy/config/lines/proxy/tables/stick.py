@@ -11,7 +11,7 @@ from proxy.config.lines.table import Statement
 from proxy.config.model.rules import RuleAction, Value
 from proxy.config.rule_drafts import ConnectionRuleDraft
 from proxy.config.text.messages import ConfigError
-from proxy.config.text.pem import full_path
+from proxy.config.text.pem import place_of
 
 _ACTIONS = {
     "on": RuleAction.STICK_ON,
@@ -52,9 +52,9 @@ def stick(statement: Statement, draft: ProxyDraft) -> None:
 
 def _key(text: str, statement: Statement) -> tuple[Value, SampleType]:
     try:
-        folder = full_path("", "", statement.context, statement.origin)
+        place = place_of(statement.context, statement.origin)
         reader = ValueReader(
-            Scope.CONTENT | Scope.BACKEND, statement.context.environment, folder=folder
+            Scope.CONTENT | Scope.BACKEND, statement.context.environment, place=place
         )
         return reader.typed(text)
     except ConfigError as error:

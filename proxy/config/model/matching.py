@@ -1,0 +1,31 @@
+"""How samples are compared with patterns, and what maps give (manual sections 7.1.3 and 7.3.1)."""
+
+from __future__ import annotations
+
+import enum
+
+
+class Matcher(enum.Enum):
+    """How a sample is compared with a pattern: the methods of `-m`."""
+
+    FOUND = "found"
+    BOOL = "bool"
+    INT = "int"
+    IP = "ip"
+    STR = "str"
+    BIN = "bin"
+    BEG = "beg"
+    END = "end"
+    SUB = "sub"
+    DIR = "dir"
+    DOM = "dom"
+    LEN = "len"
+    REG = "reg"
+
+
+class MapType(enum.Enum):
+    """What a map gives for a key."""
+
+    TEXT = "str"
+    NUMBER = "int"
+    ADDRESS = "ip"

@@ -1,0 +1,1 @@
+"""Orders of the stats socket about lists: acls and maps."""

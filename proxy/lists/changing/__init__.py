@@ -1,0 +1,1 @@
+"""Lists that change while the program runs: in memory that all processes share."""
