@@ -56,7 +56,7 @@ def test_what_a_line_sets(line: str, action: RuleAction, number: int) -> None:
         ("tcp-request content set-mark src", "invalid character starting at 'src'"),
         ("tcp-request content set-fc-tos nosuch", "fetch method 'nosuch' is unknown"),
         ("tcp-request content set-retries -1", "expects a number of retries from 0 to"),
-        ("tcp-request content set-log-level infos", "did you mean 'info'?"),
+        ("tcp-request content set-log-level infos", "did you mean 'info'"),
         ("tcp-request connection set-bc-mark 1", "'tcp-request connection' expects"),
         ("tcp-response content set-src src", "'tcp-response content' expects"),
         ("persist rdp-cookie(", "requires an rdp cookie name"),

@@ -62,7 +62,10 @@ cdef inline bint place_free(
 
 
 cdef inline Waiting next_waiting(Engine *engine, uint32_t slot) noexcept nogil:
-    """Whose turn it is when a place at a server is free; one that drains is for those sent there."""
+    """Whose turn it is when a place at a server is free.
+
+    One that drains is for those that were sent there.
+    """
     if not server_cached(
             engine, slot, load_acquire(&engine.view.header.table_generation)).eligible:
         return waiting_for_server(&engine.view, slot, engine.now_ms)

@@ -1,8 +1,8 @@
 # Writing a PROXY header: the addresses of a connection in, bytes out. Pure.
 #
 # Addresses that TCP does not know (a Unix socket) become UNKNOWN or LOCAL, as in HAProxy. Of two
-# families, where a rule has set one, the one of IPv4 is mapped; so are both of a client of IPv4 that
-# came to an IPv6 socket.
+# families, where a rule has set one, the one of IPv4 is mapped; so are both of a client of IPv4
+# that came to an IPv6 socket.
 
 from libc.stdint cimport uint32_t
 from libc.stdio cimport snprintf

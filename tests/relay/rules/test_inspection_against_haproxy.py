@@ -35,13 +35,15 @@ CASES = [
         "drop content of a backend",
         "  default_backend <other>\n",
         (b"hello",),
-        "\nbackend <other>\n  tcp-request content silent-drop\n  server s2 <s2>\n",
+        "\nbackend <other>\n  tcp-request inspect-delay 30s\n"
+        "  tcp-request content silent-drop if { req.len ge 5 }\n  server s2 <s2>\n",
     ),
     Case(
         "reject content of a backend",
         "  default_backend <other>\n",
         (b"hello",),
-        "\nbackend <other>\n  tcp-request content reject\n  server s2 <s2>\n",
+        "\nbackend <other>\n  tcp-request inspect-delay 30s\n"
+        "  tcp-request content reject if { req.len ge 5 }\n  server s2 <s2>\n",
     ),
     Case(
         "silent until the delay",
