@@ -41,7 +41,8 @@ cdef struct FrontendCounters:
     uint64_t denied_requests
     uint64_t denied_responses
     uint64_t rate[2]  # a RateWindow of sessions; counted where a rule asks
-    uint64_t spare[3]
+    uint64_t failed_requests  # clients that broke off while rules waited for their bytes
+    uint64_t spare[2]
 
 cdef struct RateWindow:
     # sessions accepted in a second and in the one before, at index `second % 2`: the second of
@@ -77,7 +78,8 @@ cdef struct BackendCounters:
     uint64_t queue_time_max_ms
     uint64_t denied_responses
     uint64_t rate[2]  # likewise
-    uint64_t spare[3]
+    uint64_t denied_requests
+    uint64_t spare[2]
 
 cdef struct ServerCounters:
     uint64_t sessions_total

@@ -71,7 +71,7 @@ ROOMS = (
     "proxy.relay.state",
     "proxy.relay.proxy_protocol",
     *("proxy.relay.log", "proxy.relay.rules", "proxy.relay.tables", "proxy.relay.sides"),
-    "proxy.relay.balance",
+    *("proxy.relay.balance", "proxy.relay.naming"),
     "proxy.relay.admission",
     "proxy.relay.session",
     *("proxy.relay.changes", "proxy.relay.dump"),

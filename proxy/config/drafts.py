@@ -301,6 +301,7 @@ class ProxyDraft(msgspec.Struct):
     random_draws: int = RANDOM_DRAWS_DEFAULT
     hash_consistent: bool = False
     hash_avalanche: bool = False
+    hash_function: str = "sdbm"
     hash_balance_factor: int = 0
     timeouts: dict[str, int] = {}  # field of model.Timeouts -> milliseconds
     own_timeouts: set[str] = set()  # given in this very section
@@ -319,6 +320,7 @@ class ProxyDraft(msgspec.Struct):
     server_probes: KeepAlive = KeepAlive()
     source: Source | None = None
     abortonclose: bool = False
+    persist: bool = False
     nolinger: bool = False
     disabled: bool = False
     description: str | None = None

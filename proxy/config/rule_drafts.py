@@ -48,6 +48,10 @@ class ConnectionRulesDraft(msgspec.Struct, frozen=True):
     server_rules: tuple[ConnectionRuleDraft, ...] = ()
     response: tuple[ConnectionRuleDraft, ...] = ()
     sticks: tuple[ConnectionRuleDraft, ...] = ()
+    persists: tuple[ConnectionRuleDraft, ...] = ()
+    cookies: tuple[ConnectionRuleDraft, ...] = ()
+    hashes: tuple[ConnectionRuleDraft, ...] = ()
+    answers: tuple[ConnectionRuleDraft, ...] = ()
     inspect_ms: int = 0
     response_ms: int = 0
 
@@ -71,6 +75,10 @@ class ConnectionRulesDraft(msgspec.Struct, frozen=True):
     def lines(self) -> tuple[ConnectionRuleDraft, ...]:
         """All of them."""
         return (*self.of_requests, *self.backends, *self.server_rules, *self.response)
+
+    def with_only(self, field: str, *rules: ConnectionRuleDraft) -> ConnectionRulesDraft:
+        """These rules, but of one kind no others than those."""
+        return msgspec.structs.replace(self, **{field: rules})
 
     def with_rule(self, field: str, rule: ConnectionRuleDraft) -> ConnectionRulesDraft:
         """These rules and one more."""

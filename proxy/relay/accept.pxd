@@ -30,9 +30,8 @@ from proxy.relay.state.syscalls cimport (
     setsockopt, sockaddr, sockaddr_in6, sockaddr_storage, socklen_t)
 from proxy.relay.state.types cimport (
     ACCEPT_BATCH, CLIENT, HEADED, NODELAY, NO_SLOT, OVERLOAD_PAUSE_MS, RESETS, SERVER,
-    STATE_ACCEPTED, STATE_HEADER, WRITABLE, Engine, Limit, Listener, Session)
+    STATE_ACCEPTED, STATE_HEADER, WRITABLE, Addresses, Engine, Limit, Listener, Session)
 from proxy.relay.tables.tracking cimport tracks_leave
-from proxy.rules.types cimport Tracks
 from proxy.rules.variables.memory cimport variables_free
 from shm.atomics cimport count, fence_full, load32_acquire
 from shm.layout cimport OWNER_CLOSES
@@ -113,10 +112,10 @@ cdef inline void shorten_segments(int fd, int less) noexcept nogil:
 
 cdef inline bint session_open(
         Engine *engine, Listener *listener, int fd, const sockaddr_storage *address,
-        bint headed, const Tracks *tracks) noexcept nogil:
+        bint headed, Addresses *judged) noexcept nogil:
     """A session for an accepted client; False without memory (the client is closed).
 
-    `tracks`: entries that it follows already; NULL: rules have not looked at it.
+    `judged`: what rules have noted of it already; NULL: they have not looked at it.
     """
     cdef Session *session = <Session *>pool_take(&engine.sessions)
     if session == NULL:
@@ -133,14 +132,12 @@ cdef inline bint session_open(
     session.sides[CLIENT].flags = WRITABLE | NODELAY
     session.sides[CLIENT].activity_ms = engine.now_ms
     session.sides[SERVER].fd = -1
-    if (listener.keeps_addresses and not addresses_keep(engine, session, address)) or (
+    if (listener.keeps_addresses and not addresses_keep(engine, session, address, judged)) or (
             not watch(engine, session, CLIENT, EPOLL_CTL_ADD, False)):
         addresses_drop(engine, session)
         pool_give(&engine.sessions, session)
         close(fd)
         return False
-    if tracks != NULL:
-        session.addresses.tracks = tracks[0]
     if listener.frontend.nolinger:
         session.sides[CLIENT].flags |= RESETS
     if listener.mss_less != 0:
@@ -166,22 +163,22 @@ cdef inline void accept_resume(Engine *engine) noexcept nogil:
 
 
 cdef inline int client_accepted(
-        Engine *engine, Listener *listener, int fd, const sockaddr_storage *address) noexcept nogil:
+        Engine *engine, Listener *listener, int fd, sockaddr_storage *address) noexcept nogil:
     """Begin the session of a client, unless a rule refuses it."""
     cdef int verdict = CONNECTION_HEADED if listener.accepts_proxy else CONNECTION_TAKEN
-    cdef Tracks following
-    cdef Tracks *tracks = NULL
+    cdef Addresses ends
+    cdef Addresses *judged = NULL
     if listener.frontend.rules != NULL:
-        tracks = &following
-        verdict = max(verdict, connection_judge(engine, listener, fd, address, tracks))
+        judged = &ends
+        verdict = max(verdict, connection_judge(engine, listener, fd, address, judged))
     if verdict == CONNECTION_REFUSED:
         client_place_give(engine, listener)
         return ACCEPT_MORE
-    if session_open(engine, listener, fd, address, verdict == CONNECTION_HEADED, tracks):
+    if session_open(engine, listener, fd, address, verdict == CONNECTION_HEADED, judged):
         return ACCEPT_MORE
-    if tracks != NULL:
-        tracks_leave(engine, tracks)
-    variables_free(engine.judge.room, &engine.carried)
+    if judged != NULL:
+        tracks_leave(engine, &judged.tracks)
+        variables_free(engine.judge.room, &judged.variables)
     client_place_give(engine, listener)
     accept_overload(engine)
     return ACCEPT_STOPPED

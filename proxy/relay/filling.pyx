@@ -43,11 +43,13 @@ BALANCES = {
     Balance.ROUNDROBIN: BALANCE_ROUNDROBIN, Balance.LEASTCONN: BALANCE_LEASTCONN,
     Balance.SOURCE: BALANCE_SOURCE, Balance.STATIC_RR: BALANCE_STATIC,
     Balance.FIRST: BALANCE_FIRST, Balance.RANDOM: BALANCE_RANDOM,
+    Balance.HASH: BALANCE_SOURCE, Balance.RDP_COOKIE: BALANCE_SOURCE,
 }
 KINDS = {
     Balance.ROUNDROBIN: SCHEDULE_TURNS, Balance.LEASTCONN: SCHEDULE_LOADS,
     Balance.SOURCE: SCHEDULE_MAP, Balance.STATIC_RR: SCHEDULE_MAP,
     Balance.FIRST: SCHEDULE_ORDER, Balance.RANDOM: SCHEDULE_TURNS,
+    Balance.HASH: SCHEDULE_MAP, Balance.RDP_COOKIE: SCHEDULE_MAP,
 }
 HEADERS = {
     ProxyHeader.NONE: HEADER_NONE,
@@ -255,6 +257,7 @@ cdef int fill_backend(
     backend.allbackups = proxy.allbackups
     backend.nolinger = proxy.nolinger
     backend.abortonclose = proxy.abortonclose
+    backend.persist = proxy.persist
     backend.splice = proxy.splice
     backend.ends_sessions = any(server.stopping.ends_sessions for server in servers)
     backend.generation_seen = <uint64_t>-1

@@ -135,9 +135,9 @@ cdef inline bint fetch(const Context *context, const Call *call, Sample *sample)
     if what == FETCH_FRONT_ADDRESS:
         return set_address(sample, context.front_family, context.front)
     if what == FETCH_CLIENT_PORT:
-        return set_number(sample, context.client_port) and context.client_family != 0
+        return set_number(sample, context.client_port) and context.client_port != 0
     if what == FETCH_FRONT_PORT:
-        return set_number(sample, context.front_port) and context.front_family != 0
+        return set_number(sample, context.front_port) and context.front_port != 0
     if what == FETCH_AUTHORISED:
         return set_number(sample, context.authorised >> <uint64_t>call.numbers[0] & 1)
     if what >= FETCH_OF_CONNECTION:

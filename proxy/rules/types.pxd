@@ -207,6 +207,8 @@ cdef struct Connection:  # of the client that rules look at
     uint32_t slot  # of its server
     uint32_t worker
     bint headed  # it came with a PROXY header
+    bint renamed  # rules have given the session other addresses
+    const Ends *ends  # of the connection, where rules have set them; NULL: as the kernel has them
     int64_t now_ms  # of CLOCK_MONOTONIC
     uint8_t asked  # KernelAnswer: the kernel is asked once for one look
     uint32_t kernel[KERNEL_NUMBERS]  # by the number of the fetch

@@ -108,6 +108,7 @@ cdef struct Table:
     uint32_t key_bytes
     int kind  # KeyKind
     bint nopurge
+    bint by_address  # entries name the address of their server (srvkey addr)
     int64_t expire_ms
     StoredWords stored[TABLE_DATA]
 

@@ -109,6 +109,7 @@ cdef class StickTable:
         self.table.key_words = (shape.key_bytes + 7) // 8
         self.table.kind = list(KeyType).index(shape.key)
         self.table.nopurge = shape.nopurge
+        self.table.by_address = shape.by_address
         self.table.expire_ms = shape.expire_ms
         self.table.cell_bytes = sizeof(Cell) + 8 * (self.table.key_words + data_words)
         self.table.bucket_bytes = BUCKET_CELLS * (

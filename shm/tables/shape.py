@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
+from ipaddress import ip_address
 from typing import NamedTuple
 
 KEY_BYTES_MAX = 16_384  # as long as a text that a converter makes
@@ -79,6 +80,8 @@ class TableData(enum.Enum):
 
 _ORDER = tuple(TableData)
 ELEMENT_BITS = 8
+_SPREAD = 0x9E3779B97F4A7C15  # 2**64 divided by the golden ratio
+_WORD = (1 << 64) - 1
 
 
 def data_number(data: TableData, element: int = 0) -> int:
@@ -101,6 +104,28 @@ def server_hash(name: str) -> int:
     return max(1, int.from_bytes(digest, "big")) << 24
 
 
+def address_word(host: str, port: int) -> int:
+    """What stands for a server's address where entries name that, as address_word in layout.pxd.
+
+    One of IPv4 can be read from it; of another one it is a hash.
+    """
+    packed = ip_address(host).packed
+    if len(packed) == 4:
+        return 1 << 63 | port << 32 | int.from_bytes(packed, "big")
+    number = port
+    for half in (packed[:8], packed[8:]):
+        number = (number ^ int.from_bytes(half, "big")) * _SPREAD & _WORD
+        number ^= number >> 32
+    return number & (1 << 63) - 1 | 1
+
+
+def address_of_word(word: int) -> str | None:
+    """The address and port that a word has; None: it is a hash."""
+    if not word >> 63:
+        return None
+    return f"{ip_address(word & (1 << 32) - 1)}:{word >> 32 & 0xFFFF}"
+
+
 class TableShape(NamedTuple):
     """All that makes a table: two that are equal can be one over a reload."""
 
@@ -111,6 +136,7 @@ class TableShape(NamedTuple):
     expire_ms: int = 0  # 0: never by age
     nopurge: bool = False
     stored: tuple[Stored, ...] = ()  # in the order of TableData
+    by_address: bool = False  # entries name the address of their server, not its name
 
     @property
     def memory(self) -> TableShape:

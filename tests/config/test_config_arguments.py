@@ -63,8 +63,6 @@ DIFFERENT = {
     "stats http-request deny if TRUE": RULES,
     "monitor fail if TRUE": RULES,
     "stats admin if TRUE": "the page changes nothing, whoever may",
-    "ignore-persist if TRUE": "the notice names the line",
-    "force-persist if TRUE": "the notice names the line",
     "balance uri depth 3": "a number of a line that is warned of",
     "errorfile 503 /dev/null": PAGES,
     "errorfiles x 503": PAGES,

@@ -190,12 +190,22 @@ def test_a_server_that_a_rule_names_is_of_the_section() -> None:
     assert "unable to find server 'nosuch' in backend 'b'" in alert
 
 
-@pytest.mark.parametrize("action", ["set-mark 1", "set-src src", "set-nice 1"])
-def test_what_is_not_built_is_refused(action: str) -> None:
+@pytest.mark.parametrize(
+    ("action", "advice"),
+    [
+        ("do-resolve(txn.x,r) src", "write a server with 'resolvers'"),
+        ("set-bandwidth-limit x", "shape traffic with tc(8), by the mark of 'set-fc-mark'"),
+        ("set-priority-class int(1)", "a backend with fewer places"),
+        ("send-spoe-group a b", "conditions on variables, lists and stick tables"),
+        ("lua.x", ""),
+        ("switch-mode http", "it needs mode http"),
+    ],
+)
+def test_what_is_not_built_is_refused_with_advice(action: str, advice: str) -> None:
     text = (
         HEAD + f"listen l\n  bind :7001\n  tcp-request content {action}\n  server s 127.0.0.1:1\n"
     )
-    assert "is not supported yet" in only_alert(text)[1]
+    assert advice in only_alert(text)[1]
 
 
 def test_rules_of_named_defaults_come_first() -> None:

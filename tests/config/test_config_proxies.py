@@ -102,8 +102,6 @@ def test_nosplice_in_global_turns_splicing_off_everywhere() -> None:
     ("line", "complaint"),
     [
         ("balance rondrobin", "did you mean 'roundrobin' maybe ?"),
-        ("balance rdp-cookie", "is not supported: use 'balance source'"),
-        ("balance hash src", "is not supported: use 'balance source'"),
         ("balance first(2)", "unknown balance algorithm 'first(2)'"),
         ("balance static_rr", "did you mean 'static-rr' maybe ?"),
         ("balance random(0)", "number of draws must be at least 1"),
@@ -162,7 +160,6 @@ def test_nosplice_in_global_turns_splicing_off_everywhere() -> None:
         ("rate-limit sessions", "'rate-limit sessions' expects a number of sessions a second"),
         ("rate-limit sessions -1", "'rate-limit sessions' : must be between 0 and"),
         ("fullconn -1", "'fullconn' must be between 0"),
-        ("persist rdp-cookie", "'persist' is not supported: use 'stick on src'"),
         ("compression algo gzip", "is not supported"),
         ("filter trace", "is not supported"),
         ("reqadd X:y", "does not exist any more"),

@@ -128,13 +128,9 @@ def test_what_a_table_is(words: str, shape: TableShape) -> None:
     assert settings_of(f"{HEAD}  stick-table {words}\n").tables[-1] == shape
 
 
-def test_what_is_not_supported_says_what_to_do() -> None:
-    for words, why in (
-        ("stick-table type ip size 1k srvkey addr", "write 'srvkey name'"),
-        ("stick store-response src", "'stick store-response' is not supported yet"),
-    ):
-        _, text = only_alert(f"{HEAD}  {words}\n")
-        assert why in text
+def test_entries_may_name_addresses() -> None:
+    [*_, shape] = settings_of(f"{HEAD}  stick-table type ip size 1k srvkey addr\n").tables
+    assert shape.by_address
 
 
 def test_a_backend_in_mode_http_may_hold_a_table() -> None:

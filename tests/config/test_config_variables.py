@@ -56,7 +56,7 @@ def bare(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
         ("content capture", "missing fetch method"),
         ("content capture src len 5 foo", "only accepts 'if' or 'unless', in listen 'edge' (got"),
         ("content capture res.len len 5", "fetch method 'res.len' is unknown, not available"),
-        ("connection capture src len 5", "'tcp-request connection capture' is not supported yet"),
+        ("connection capture src len 5", "it stands in 'tcp-request content' only"),
         ("content reject if { var(txn.a) x }", "matching method must be specified first"),
     ],
 )

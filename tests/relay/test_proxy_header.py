@@ -67,6 +67,15 @@ def test_a_checksum_notices_each_flipped_bit(parts: Any) -> None:
         header[bit // 8] ^= 1 << bit % 8
 
 
+def test_of_two_families_the_older_one_is_mapped(parts: Any) -> None:
+    mapped = socket.inet_ntop(socket.AF_INET6, bytes(10) + b"\xff\xff" + ONE[1])
+    line = parts.header_written("v1", ONE, TWO6)
+    assert line.startswith(f"PROXY TCP6 {mapped} ".encode())
+    assert parts.header_written("v2", TWO6, ONE)[16 + 16 : 16 + 32] == (
+        bytes(10) + b"\xff\xff" + ONE[1]
+    )
+
+
 def test_what_is_written_is_what_haproxy_writes(parts: Any) -> None:
     assert parts.header_written("v1", ONE, TWO) == LINE
     assert parts.header_written("v1", ONE6, TWO6) == LINE6
@@ -75,8 +84,8 @@ def test_what_is_written_is_what_haproxy_writes(parts: Any) -> None:
     assert parts.header_written("v2 crc32c", ONE, TWO) == checked(INET, BODY)
 
 
-@pytest.mark.parametrize("pair", [(None, None), (ONE, None), (ONE, TWO6), ((1, b"", 0), None)])
-def test_without_two_addresses_of_one_family_none_is_told(parts: Any, pair: Any) -> None:
+@pytest.mark.parametrize("pair", [(None, None), (ONE, None), ((1, b"", 0), None)])
+def test_without_two_addresses_none_is_told(parts: Any, pair: Any) -> None:
     assert parts.header_written("v1", *pair) == b"PROXY UNKNOWN\r\n"
     assert parts.header_written("v2", *pair) == binary(UNSPECIFIED, b"", LOCAL)
     # these very bytes come from HAProxy 2.6

@@ -158,11 +158,21 @@ def check(
             check_names(draft, directory, messages)
         for server in draft.servers:
             _check_server(draft, server, known, messages)
+            _check_cookie(draft, server, messages)
             tls.check(draft, server, messages)
     tls.check_globals(messages)
     check_tracking(proxies, messages)
     check_tables(proxies, messages)
     _check_limits(proxies, messages)
+
+
+def _check_cookie(draft: ProxyDraft, server: ServerDraft, messages: Messages) -> None:
+    """Warn of a server that no RDP cookie can name: its port is not known."""
+    if draft.rules.cookies and server.port_relative:
+        messages.warning(
+            f"proxy '{draft.name}' : RDP cookie persistence will not work for server "
+            f"'{server.name}' because it lacks an explicit port number."
+        )
 
 
 def _check_names(proxies: Sequence[ProxyDraft], messages: Messages) -> None:

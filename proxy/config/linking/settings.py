@@ -180,6 +180,8 @@ class _Builder:
             random_draws=draft.random_draws,
             hash_consistent=draft.hash_consistent,
             hash_avalanche=draft.hash_avalanche,
+            hash_function=draft.hash_function,
+            persist=draft.persist,
             hash_balance_factor=draft.hash_balance_factor,
             timeouts=Timeouts(**{name: value or None for name, value in draft.timeouts.items()}),
             maxconn=draft.maxconn,

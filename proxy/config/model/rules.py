@@ -134,6 +134,27 @@ class RuleAction(enum.Enum):
     SET_VARIABLE = "set-var"
     UNSET_VARIABLE = "unset-var"
     CAPTURE = "capture"
+    SET_SOURCE = "set-src"
+    SET_SOURCE_PORT = "set-src-port"
+    SET_DESTINATION = "set-dst"
+    SET_DESTINATION_PORT = "set-dst-port"
+    CLIENT_MARK = "set-fc-mark"
+    CLIENT_TOS = "set-fc-tos"
+    SERVER_MARK = "set-bc-mark"
+    SERVER_TOS = "set-bc-tos"
+    LOG_LEVEL = "set-log-level"
+    RETRIES = "set-retries"
+    NICE = "set-nice"  # accepted: sessions of one worker have no priorities
+    FORCE_PERSIST = "force-persist"
+    IGNORE_PERSIST = "ignore-persist"
+    PERSIST_COOKIE = "persist rdp-cookie"
+    HASH = "balance"  # what `balance hash` and `balance rdp-cookie` hash
+    STICK_ANSWER = "stick store-response"
+
+    @property
+    def moves(self) -> str:
+        """The fetch whose value it changes; "" for most."""
+        return self.value.removeprefix("set-").replace("-", "_") if self in _MOVING else ""
 
     @property
     def names_variable(self) -> bool:
@@ -143,7 +164,25 @@ class RuleAction(enum.Enum):
     @property
     def uses_table(self) -> bool:
         """Whether it looks for an entry of a stick table, or makes one."""
-        return self in (RuleAction.STICK_ON, RuleAction.STICK_MATCH, RuleAction.STICK_STORE)
+        return self in _OF_TABLES
+
+
+_OF_TABLES = frozenset(
+    {
+        RuleAction.STICK_ON,
+        RuleAction.STICK_MATCH,
+        RuleAction.STICK_STORE,
+        RuleAction.STICK_ANSWER,
+    }
+)
+_MOVING = frozenset(
+    {
+        RuleAction.SET_SOURCE,
+        RuleAction.SET_SOURCE_PORT,
+        RuleAction.SET_DESTINATION,
+        RuleAction.SET_DESTINATION_PORT,
+    }
+)
 
 
 SETTING_CONDITIONS = (  # of `set-var`; the bits of a word, as in proxy/rules/variables/memory.pxd
@@ -156,8 +195,9 @@ class Rule(msgspec.Struct, frozen=True):
     """One rule of connections.
 
     `target` is the index of a backend, the slot of a server, or the number of a table, in which
-    `key` names the entry. `tracked` says which of the entries that a session follows is meant;
-    of that entry `data` is counted, or gets the value that `key` is.
+    `key` names the entry; or `key` is what an address, a mark or the like is set to. `tracked` says
+    which of the entries that a session follows is meant; of that entry `data` is counted, or gets
+    the value that `key` is.
     With a `form` the backend is the one whose name it says. Of a variable `target` is the number,
     and `key` or `form` its value.
     """
@@ -190,6 +230,10 @@ class ConnectionRules(msgspec.Struct, frozen=True):
     server_rules: tuple[Rule, ...] = ()
     response: tuple[Rule, ...] = ()
     sticks: tuple[Rule, ...] = ()
+    persists: tuple[Rule, ...] = ()  # whether a named server is taken whatever its state
+    cookies: tuple[Rule, ...] = ()  # which server an RDP cookie names
+    hashes: tuple[Rule, ...] = ()  # what is hashed to find a server
+    answers: tuple[Rule, ...] = ()  # keys of stick tables from what servers say
     inspect_ms: int = 0
     response_ms: int = 0
 
@@ -211,4 +255,8 @@ class ConnectionRules(msgspec.Struct, frozen=True):
             *self.server_rules,
             *self.response,
             *self.sticks,
+            *self.persists,
+            *self.cookies,
+            *self.hashes,
+            *self.answers,
         )

@@ -96,6 +96,13 @@ class Balance(enum.Enum):
     STATIC_RR = "static-rr"
     FIRST = "first"
     RANDOM = "random"
+    HASH = "hash"
+    RDP_COOKIE = "rdp-cookie"
+
+    @property
+    def hashes(self) -> bool:
+        """Whether the server follows from a number that the client brings."""
+        return self in (Balance.SOURCE, Balance.HASH, Balance.RDP_COOKIE)
 
 
 class Timeouts(msgspec.Struct, frozen=True):
@@ -135,6 +142,7 @@ class Proxy(msgspec.Struct, frozen=True):
     random_draws: int = RANDOM_DRAWS_DEFAULT  # of `balance random`
     hash_consistent: bool = False  # hash-type: a ring instead of a map
     hash_avalanche: bool = False  # the hash is mixed before the lookup
+    hash_function: str = "sdbm"  # of what `balance hash` and `balance rdp-cookie` find
     hash_balance_factor: int = 0  # percent of the average load, a server's limit; 0: none
     timeouts: Timeouts = Timeouts()
     maxconn: int = MAXCONN_NONE  # of the frontend; 0: the process's
@@ -150,6 +158,7 @@ class Proxy(msgspec.Struct, frozen=True):
     client_probes: KeepAlive = KeepAlive()  # of `clitcpka-*`
     server_probes: KeepAlive = KeepAlive()  # of `srvtcpka-*`
     source: Source | None = None  # of the servers without one of their own
+    persist: bool = False  # a server that is named is tried also when it is down
     abortonclose: bool = False  # a client's FIN ends a session without a server
     nolinger: bool = False  # connections end by a reset
     disabled: bool = False
@@ -165,7 +174,7 @@ class Proxy(msgspec.Struct, frozen=True):
     def weights_fixed(self) -> bool:
         """Whether the algorithm is static: a server has its configured weight or none."""
         return self.balance is Balance.STATIC_RR or (
-            self.balance is Balance.SOURCE and not self.hash_consistent
+            self.balance.hashes and not self.hash_consistent
         )
 
 

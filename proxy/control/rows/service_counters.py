@@ -61,6 +61,7 @@ class ServiceCounters:
             + self.denied[Denied.SESSION],
             **{how.value: count for how, count in self.denied.items()},
             "denied_responses": 0,
+            "failed_requests": 0,
             "internal_errors": 0,
             "requests": self.requests,
             **{

@@ -58,7 +58,7 @@ def frontend_row(
     proxy: Proxy, counters: dict[str, int], reading: Reading, maxconn: int, stopping: bool
 ) -> Row:
     """One FRONTEND row; `maxconn` is the limit that holds for it."""
-    row: Row = zeros("ereq req_rate req_rate_max req_tot comp_in comp_out")
+    row: Row = zeros("req_rate req_rate_max req_tot comp_in comp_out")
     row |= zeros("comp_byp comp_rsp wrew")
     if proxy.http is not None:
         row |= zeros("intercepted cache_lookups cache_hits")
@@ -89,6 +89,7 @@ def frontend_row(
         "dses": counters["denied_sessions"],
         "dreq": counters["denied_requests"],
         "dresp": counters["denied_responses"],
+        "ereq": counters["failed_requests"],
         "eint": counters["internal_errors"],
     }
 
@@ -295,7 +296,7 @@ def backend_row(
 ) -> Row:
     """One BACKEND row."""
     row = connection_cells(counters, reading, clock)
-    row |= zeros("dreq comp_in comp_out comp_byp comp_rsp agg_server_status")
+    row |= zeros("comp_in comp_out comp_byp comp_rsp agg_server_status")
     row |= zeros("agg_server_check_status agg_check_status")
     if reveal:
         row["algo"] = proxy.balance.value
@@ -315,4 +316,5 @@ def backend_row(
         "iid": proxy.id,
         "sid": 0,
         "type": TYPE_BACKEND,
+        "dreq": counters["denied_requests"],
     }

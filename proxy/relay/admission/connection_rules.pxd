@@ -4,6 +4,7 @@
 from proxy.relay.rules.judge cimport connection_set, context_set
 from proxy.relay.state.counting cimport (
     count_accepted, count_denied_connection, count_denied_request)
+from proxy.relay.state.ends cimport packet_family
 from proxy.relay.state.refusal cimport end_by_reset, end_in_silence
 from proxy.relay.state.rule_types cimport (
     RULE_DROP, RULE_EXPECT_PROXY, RULE_REJECT, Rule, Ruleset)
@@ -11,7 +12,7 @@ from proxy.relay.state.syscalls cimport close, sockaddr_storage
 from proxy.relay.state.types cimport Addresses, Engine, Listener
 from proxy.relay.tables.counter_rules cimport next_decision
 from proxy.relay.tables.tracking cimport tracks_leave
-from proxy.rules.types cimport HOLDS, Context, Tracks
+from proxy.rules.types cimport HOLDS, Context
 from proxy.rules.variables.memory cimport variables_free
 
 from libc.stdint cimport uint32_t
@@ -24,29 +25,27 @@ cdef enum:  # ConnectionVerdict
 
 
 cdef inline int connection_judge(
-        Engine *engine, Listener *listener, int fd, const sockaddr_storage *client,
-        Tracks *tracks) noexcept nogil:
-    """What the rules of its frontend say of an accepted client, and the entries it follows.
+        Engine *engine, Listener *listener, int fd, sockaddr_storage *client,
+        Addresses *ends) noexcept nogil:
+    """What the rules of its frontend say of an accepted client, and what they note of it.
 
-    Its variables are carried on.
+    Where they set its address, `client` is that.
     """
     cdef const Ruleset *ruleset = &listener.frontend.rules.connection
     cdef int verdict = CONNECTION_TAKEN
     cdef const Rule *rule = NULL
     cdef uint32_t at = 0
-    cdef Addresses ends
     cdef Context context
-    memset(tracks, 0, sizeof(Tracks))
-    if ruleset.count == 0:
-        return verdict
+    memset(ends, 0, sizeof(Addresses))
     memcpy(&ends.source, client, sizeof(ends.source))
     ends.destination = listener.address
-    ends.variables = NULL
-    context_set(engine, ruleset, &context, fd, &ends)
+    ends.family = packet_family(&ends.source)
+    if ruleset.count == 0:
+        return verdict
+    context_set(engine, ruleset, &context, fd, ends)
     connection_set(engine, listener, &context, fd)
     context.final = True
-    context.tracks = tracks
-    while next_decision(engine, ruleset, &context, &at, &rule) == HOLDS:
+    while next_decision(engine, ruleset, &context, ends, &at, &rule) == HOLDS:
         if rule.action == RULE_EXPECT_PROXY:
             verdict = CONNECTION_HEADED
             continue
@@ -60,8 +59,10 @@ cdef inline int connection_judge(
             break
         variables_free(engine.judge.room, &ends.variables)
         count_accepted(engine, listener.frontend)
-        tracks_leave(engine, tracks)
+        tracks_leave(engine, &ends.tracks)
         close(fd)
         return CONNECTION_REFUSED
-    engine.carried = ends.variables
+    if ends.moved:
+        memcpy(client, &ends.source, sizeof(ends.source))
+        ends.moved = False
     return verdict

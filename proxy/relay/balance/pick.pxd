@@ -263,11 +263,15 @@ cdef inline uint32_t pick_drawn(
 cdef inline uint32_t pick_source(
         Engine *engine, Backend *backend, uint64_t source, uint32_t avoid,
         uint64_t generation) noexcept nogil:
-    """The server that the client's address belongs to; clients without one take turns."""
+    """The server that the client's address belongs to, or what the backend hashes instead of it.
+
+    Clients without either take turns, on a ring from node to node.
+    """
     cdef uint32_t key = <uint32_t>source
     if source == NO_SOURCE:
-        key = <uint32_t>fetch_add(&backend.shared.tickets, 1)
-    if backend.avalanche or (source == NO_SOURCE and backend.kind == SCHEDULE_RING):
+        return pick_turn(
+            engine, backend, fetch_add(&backend.shared.tickets, 1), avoid, generation)
+    if backend.avalanche:
         key = avalanche(key)
     if backend.kind == SCHEDULE_RING:
         return pick_nearest(engine, backend, key, avoid, generation)

@@ -22,8 +22,8 @@ from proxy.relay.state.counting cimport (
 from proxy.relay.state.pool cimport pool_give, pool_take
 from proxy.relay.state.server_places cimport (
     Waiting, backend_everywhere, next_for_place, place_leave, place_raise,
-    place_try, served_by, served_everywhere, ticket_draw, waiting_everywhere)
-from proxy.relay.state.server_view cimport server_cached
+    place_try, served_by, served_everywhere, ticket_draw, waiting_everywhere, waiting_for_server)
+from proxy.relay.state.server_view cimport server_cached, standing_of
 from proxy.relay.state.syscalls cimport ring_bell
 from proxy.relay.state.types cimport ASSIGNED, NO_SLOT, Backend, Engine, Queue, Session, Waiter
 from shm.atomics cimport fence_full, load_acquire, load_relaxed, store_relaxed
@@ -62,7 +62,13 @@ cdef inline bint place_free(
 
 
 cdef inline Waiting next_waiting(Engine *engine, uint32_t slot) noexcept nogil:
-    """Whose turn it is when a place at a server is free."""
+    """Whose turn it is when a place at a server is free.
+
+    One that drains is for those that were sent there.
+    """
+    if not server_cached(
+            engine, slot, load_acquire(&engine.view.header.table_generation)).eligible:
+        return waiting_for_server(&engine.view, slot, engine.now_ms)
     return next_for_place(
         &engine.view, engine.view.statics[slot].backend, slot, engine.now_ms)
 
@@ -168,6 +174,8 @@ cdef inline bint queue_enter(Engine *engine, Session *session, uint32_t slot) no
         return False
     if slot != NO_SLOT:
         queue = &engine.limits[slot].queue
+        waiter.standing = standing_of(server_cached(
+            engine, slot, load_acquire(&engine.view.header.table_generation)))
     session.slot = slot
     session.waiter = waiter
     waiter.session = session
@@ -222,7 +230,7 @@ cdef inline void queue_pass_on(Engine *engine, uint32_t slot) noexcept nogil:
         engine, slot, load_acquire(&engine.view.header.table_generation))
     cdef Waiting lowest
     fence_full()
-    if not server.eligible or not place_free(engine, slot, server):
+    if not place_free(engine, slot, server):
         return
     lowest = next_waiting(engine, slot)
     if lowest.ticket != 0 and lowest.worker != engine.worker:

@@ -13,6 +13,8 @@ from proxy.relay.log.values cimport put_capture, put_expression
 from proxy.relay.state.log_types cimport (
     LOG_HEXADECIMAL, LOG_TEXT_BYTES, STYLE_ISO, STYLE_PRIORITY, STYLE_RAW, STYLE_RFC5424,
     STYLE_SHORT, STYLE_TIMED, AccessLog, Log, LogName, LogNote, LogStep, LogTarget, LogTime)
+from proxy.relay.state.counting cimport retries_of
+from proxy.relay.state.rule_types cimport LOG_LEVEL_SILENT
 from proxy.relay.state.server_places cimport backend_everywhere, served_everywhere
 from proxy.relay.state.syscalls cimport AF_INET, AF_INET6, AF_UNIX, sockaddr_in6, wall_clock_us
 from proxy.relay.state.types cimport (
@@ -48,8 +50,8 @@ cdef inline uint64_t frontend_sessions(Engine *engine, uint32_t frontend) noexce
 cdef inline void put_retries(Text *text, const Session *session) noexcept nogil:
     """Attempts beyond the first, with a '+' when the last one went to another server."""
     cdef uint32_t retries = session.retries
-    if session.backend != NULL and retries > <uint32_t>session.backend.retries:
-        retries = session.backend.retries
+    if session.backend != NULL:
+        retries = min(retries, retries_of(session))
     if session.log.redispatched:
         put_character(text, c'+')
     put_number(text, retries)
@@ -77,7 +79,7 @@ cdef inline void put_fetched_port(
         Text *text, const sockaddr_in6 *address, uint32_t flags) noexcept nogil:
     cdef char found[8]
     cdef Text inner = text_over(found, sizeof(found))
-    if address.sin6_family != AF_UNIX and address.sin6_family != 0:
+    if address.sin6_family in (AF_INET, AF_INET6) and address.sin6_port != 0:
         put_number(&inner, port_of(address))
     put_value(text, found, inner.at - found, flags)
 
@@ -329,11 +331,14 @@ cdef inline void log_line(
     cdef bint failed = termination != TERMINATION_NORMAL or session.log.redispatched or (
         session.retries != 0)
     cdef uint32_t index
+    cdef uint32_t level = LEVEL_ERR if failed and access.separate_errors else LEVEL_INFO
     session.log.written = True
     if access.skip_normal and not failed:
         return
+    if session.addresses != NULL and session.addresses.log_level != 0:
+        level = session.addresses.log_level - 1
+    if level == LOG_LEVEL_SILENT - 1:
+        return
     for index in range(access.step_count):
         put_step(&text, engine, session, &access.steps[index], termination, end_ms)
-    log_send(
-        engine, access, LEVEL_ERR if failed and access.separate_errors else LEVEL_INFO,
-        text.start, text.at - text.start)
+    log_send(engine, access, level, text.start, text.at - text.start)

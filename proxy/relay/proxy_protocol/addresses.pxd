@@ -9,6 +9,7 @@ from libc.string cimport memcpy
 
 from proxy.relay.proxy_protocol.format cimport HEADER_NONE
 from proxy.relay.proxy_protocol.write cimport HEADER_ROOM, header_write
+from proxy.relay.state.ends cimport packet_family
 from proxy.relay.state.pool cimport pool_give, pool_take
 from proxy.relay.state.syscalls cimport (
     AF_INET, AF_INET6, getsockname, ntohs, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage,
@@ -39,15 +40,23 @@ cdef inline void listener_address(Listener *listener) noexcept nogil:
 
 
 cdef inline bint addresses_keep(
-        Engine *engine, Session *session, const sockaddr_storage *client) noexcept nogil:
-    """Keep where the client comes from and came to; False without memory."""
+        Engine *engine, Session *session, const sockaddr_storage *client,
+        Addresses *judged) noexcept nogil:
+    """Keep where the client comes from and came to; False without memory.
+
+    `judged`: what rules have noted of it already, which is given away; NULL: nothing.
+    """
     cdef Addresses *addresses = <Addresses *>pool_take(&engine.addresses)
     if addresses == NULL:
         return False
-    memcpy(&addresses.source, client, sizeof(addresses.source))
-    addresses.destination = session.listener.address
-    addresses.variables = engine.carried
-    engine.carried = NULL
+    if judged != NULL:
+        addresses[0] = judged[0]
+        judged.variables = NULL
+    else:
+        memcpy(&addresses.source, client, sizeof(addresses.source))
+        addresses.destination = session.listener.address
+        addresses.family = packet_family(&addresses.source)
+    addresses.opened = True
     session.addresses = addresses
     return True
 

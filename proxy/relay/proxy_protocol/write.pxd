@@ -1,11 +1,12 @@
 # Writing a PROXY header: the addresses of a connection in, bytes out. Pure.
 #
-# Addresses of two families, or none that TCP knows (a Unix socket), become UNKNOWN or LOCAL, as in
-# HAProxy. An IPv4 client of an IPv6 socket has two IPv6 addresses, mapped ones.
+# Addresses that TCP does not know (a Unix socket) become UNKNOWN or LOCAL, as in HAProxy. Of two
+# families, where a rule has set one, the one of IPv4 is mapped; so are both of a client of IPv4
+# that came to an IPv6 socket.
 
 from libc.stdint cimport uint32_t
 from libc.stdio cimport snprintf
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from proxy.relay.proxy_protocol.format cimport (
     FAMILY_INET6_STREAM, FAMILY_INET_STREAM, FAMILY_UNSPECIFIED, HEADER_CHECKSUM_BYTES,
@@ -20,21 +21,36 @@ cdef enum:
     HEADER_ROOM = 128  # no header that we write is longer
 
 
-cdef inline void address_write(const sockaddr_in6 *address, char *text) noexcept nogil:
-    """The address as text of at most INET6_ADDRSTRLEN bytes with its NUL."""
-    cdef const sockaddr_in *address4 = <const sockaddr_in *>address
-    if address.sin6_family == AF_INET:
-        inet_ntop(AF_INET, &address4.sin_addr, text, INET6_ADDRSTRLEN)
-    else:
-        inet_ntop(AF_INET6, &address.sin6_addr, text, INET6_ADDRSTRLEN)
-
-
 cdef inline int common_family(const Addresses *addresses) noexcept nogil:
-    """AF_INET or AF_INET6 where both addresses are of it, else 0."""
+    """The family of both addresses in a header; 0: one of them is of none."""
     cdef int family = addresses.source.sin6_family
-    if addresses.destination.sin6_family != family:
+    cdef int other = addresses.destination.sin6_family
+    if family != AF_INET and family != AF_INET6:
         return 0
-    return family if family == AF_INET or family == AF_INET6 else 0
+    if other != AF_INET and other != AF_INET6:
+        return 0
+    return AF_INET if family == AF_INET and other == AF_INET else AF_INET6
+
+
+cdef inline void as_six(const sockaddr_in6 *address, unsigned char *bytes) noexcept nogil:
+    """An address as one of IPv6."""
+    if address.sin6_family == AF_INET6:
+        memcpy(bytes, &address.sin6_addr, 16)
+        return
+    memset(bytes, 0, 10)
+    bytes[10] = bytes[11] = 0xFF
+    memcpy(bytes + 12, &(<const sockaddr_in *>address).sin_addr, 4)
+
+
+cdef inline void address_write(
+        const sockaddr_in6 *address, int family, char *text) noexcept nogil:
+    """The address as text of at most INET6_ADDRSTRLEN bytes with its NUL."""
+    cdef unsigned char bytes[16]
+    if family == AF_INET:
+        inet_ntop(AF_INET, &(<const sockaddr_in *>address).sin_addr, text, INET6_ADDRSTRLEN)
+    else:
+        as_six(address, bytes)
+        inet_ntop(AF_INET6, bytes, text, INET6_ADDRSTRLEN)
 
 
 cdef inline size_t line_write(char *target, const Addresses *addresses) noexcept nogil:
@@ -44,8 +60,8 @@ cdef inline size_t line_write(char *target, const Addresses *addresses) noexcept
     cdef int family = common_family(addresses)
     if family == 0:
         return snprintf(target, HEADER_ROOM, b"PROXY UNKNOWN\r\n")
-    address_write(&addresses.source, source)
-    address_write(&addresses.destination, destination)
+    address_write(&addresses.source, family, source)
+    address_write(&addresses.destination, family, destination)
     return snprintf(
         target, HEADER_ROOM, b"PROXY %s %s %s %u %u\r\n",
         b"TCP4" if family == AF_INET else b"TCP6", source, destination,
@@ -64,8 +80,8 @@ cdef inline size_t body_write(
         memcpy(body + 8, &source4.sin_port, 2)
         memcpy(body + 10, &destination4.sin_port, 2)
         return HEADER_INET_BYTES
-    memcpy(body, &addresses.source.sin6_addr, 16)
-    memcpy(body + 16, &addresses.destination.sin6_addr, 16)
+    as_six(&addresses.source, body)
+    as_six(&addresses.destination, body + 16)
     memcpy(body + 32, &addresses.source.sin6_port, 2)
     memcpy(body + 34, &addresses.destination.sin6_port, 2)
     return HEADER_INET6_BYTES

@@ -12,9 +12,13 @@ from proxy.relay.rules.facts cimport ConfigurationFacts
 from proxy.relay.rules.names cimport place_of
 from proxy.relay.state.rule_types cimport (
     ALWAYS, RULE_ACCEPT, RULE_BACKEND, RULE_CAPTURE, RULE_CLOSE, RULE_COUNT, RULE_DROP,
-    RULE_EXPECT_PROXY, RULE_REJECT, RULE_SERVER, RULE_SET_VARIABLE, RULE_STICK_MATCH,
-    RULE_STICK_ON, RULE_STICK_STORE, RULE_TAG, RULE_TRACK, RULE_UNSET_VARIABLE, BackendName,
-    BackendNames, BackendRules, FrontendRules, Rule, Ruleset)
+    RULE_CLIENT_MARK, RULE_CLIENT_TOS, RULE_COOKIE, RULE_EXPECT_PROXY, RULE_FORCE, RULE_HASH,
+    RULE_IGNORE, RULE_LOG_LEVEL, RULE_NOTHING, RULE_REJECT, RULE_RETRIES, RULE_SERVER,
+    RULE_SERVER_MARK, RULE_SERVER_TOS, RULE_SET_DESTINATION, RULE_SET_DESTINATION_PORT,
+    RULE_SET_SOURCE, RULE_SET_SOURCE_PORT, RULE_SET_VARIABLE, RULE_STICK_MATCH, RULE_STICK_ON,
+    RULE_STICK_STORE, RULE_TAG, RULE_TRACK, RULE_UNSET_VARIABLE, BackendName, BackendNames,
+    BackendRules, FrontendRules, Rule, Ruleset)
+from proxy.rules.codes cimport CONVERT_CRC32, CONVERT_DJB2, CONVERT_SDBM, CONVERT_WT6
 from proxy.rules.program cimport Conditions, Phrases, zeroed
 from proxy.rules.types cimport SCRATCH_BYTES, Scratch
 from proxy.rules.variables.memory cimport LEVELS
@@ -39,6 +43,29 @@ ACTIONS = {
     RuleAction.SET_VARIABLE: RULE_SET_VARIABLE,
     RuleAction.UNSET_VARIABLE: RULE_UNSET_VARIABLE,
     RuleAction.CAPTURE: RULE_CAPTURE,
+    RuleAction.SET_SOURCE: RULE_SET_SOURCE,
+    RuleAction.SET_SOURCE_PORT: RULE_SET_SOURCE_PORT,
+    RuleAction.SET_DESTINATION: RULE_SET_DESTINATION,
+    RuleAction.SET_DESTINATION_PORT: RULE_SET_DESTINATION_PORT,
+    RuleAction.CLIENT_MARK: RULE_CLIENT_MARK,
+    RuleAction.CLIENT_TOS: RULE_CLIENT_TOS,
+    RuleAction.SERVER_MARK: RULE_SERVER_MARK,
+    RuleAction.SERVER_TOS: RULE_SERVER_TOS,
+    RuleAction.LOG_LEVEL: RULE_LOG_LEVEL,
+    RuleAction.RETRIES: RULE_RETRIES,
+    RuleAction.NICE: RULE_NOTHING,
+    RuleAction.FORCE_PERSIST: RULE_FORCE,
+    RuleAction.IGNORE_PERSIST: RULE_IGNORE,
+    RuleAction.PERSIST_COOKIE: RULE_COOKIE,
+    RuleAction.HASH: RULE_HASH,
+    RuleAction.STICK_ANSWER: RULE_STICK_STORE,
+}
+HASHES = {
+    "sdbm": CONVERT_SDBM,
+    "djb2": CONVERT_DJB2,
+    "wt6": CONVERT_WT6,
+    "crc32": CONVERT_CRC32,
+    "none": 0,
 }
 OF_THE_FRONT = frozenset({"dst", "dst_port", "dst_is_local"})
 
@@ -128,6 +155,11 @@ cdef class Rulesets:
         self.set_rules(&target.response, proxy.rules.response, numbers)
         target.response_ms = proxy.rules.response_ms
         self.set_rules(&target.sticks, proxy.rules.sticks, numbers)
+        self.set_rules(&target.answers, proxy.rules.answers, numbers)
+        self.set_rules(&target.persists, proxy.rules.persists, numbers)
+        self.set_rules(&target.cookies, proxy.rules.cookies, numbers)
+        self.set_rules(&target.hashes, proxy.rules.hashes, numbers)
+        target.hash_function = HASHES[proxy.hash_function]
 
     cdef int set_rules(self, Ruleset *target, object rules, dict numbers) except -1:
         cdef Rule *rule = &self.rules[self.taken]
@@ -150,7 +182,8 @@ cdef class Rulesets:
                 rule.part_count = <uint32_t>len(each.form)
             if each.condition is not None:
                 rule.condition = self.conditions.firsts[<uint32_t>numbers[each.condition]]
-            target.front = target.front or bool(fetches_of(each) & OF_THE_FRONT)
+            target.front = target.front or each.action.moves.startswith("dst") or bool(
+                fetches_of(each) & OF_THE_FRONT)
             rule += 1
         return 0
 

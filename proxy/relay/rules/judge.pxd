@@ -53,6 +53,8 @@ cdef inline void connection_of(
     """The same of a session, and of its connection to a server."""
     connection_set(engine, session.listener, context, session.sides[CLIENT].fd)
     context.connection.headed = (session.flags & HEADED) != 0
+    context.connection.renamed = session.addresses.renamed != 0
+    context.connection.ends = &session.addresses.first
     context.connection.server_fd = session.sides[SERVER].fd
     context.connection.slot = session.slot
 

@@ -7,7 +7,8 @@
 #   - else the same server: at once after a time-out, after min(`timeout connect`, 1 s) if it
 #     refused.
 # Every attempt looks at the slot anew, so a server that DNS moved meanwhile is found; one that
-# takes no sessions any more is left for another.
+# takes no sessions any more is left for another. A session that was sent to its server by a rule,
+# an entry or a cookie stays; with `option redispatch` it leaves one that is down at once.
 #
 # A failed attempt asks resolverd for a resolution: a request counter first, then its bell.
 
@@ -23,16 +24,17 @@ from proxy.relay.proxy_protocol.addresses cimport came_to, came_to_port
 from proxy.relay.proxy_protocol.format cimport HEADER_NONE
 from proxy.relay.session.early cimport early_held
 from proxy.relay.session.enter cimport (
-    PICK_NONE, PICK_QUEUED, PICK_REFUSED, PICK_TAKEN, session_pick)
-from proxy.relay.session.server_socket cimport outgoing_prepare, port_taken, ports_to_try
+    PICK_NONE, PICK_QUEUED, PICK_REFUSED, PICK_TAKEN, is_direct, session_pick, session_pick_this)
+from proxy.relay.session.server_socket cimport (
+    marks_set, outgoing_prepare, port_taken, ports_to_try)
 from proxy.relay.session.session cimport (
     EVENT_ATTEMPT, EVENT_CONNECTED, EVENT_WAIT, session_arm, session_break, session_step, watch)
 from proxy.relay.sides.side_io cimport side_close
 from proxy.relay.state.counting cimport (
-    count_attempt, count_connected, count_retry, count_unreachable)
+    count_attempt, count_connected, count_retry, count_unreachable, retries_of)
 from proxy.relay.state.observed cimport observe_error, observe_success
 from proxy.relay.state.server_types cimport Outgoing
-from proxy.relay.state.server_view cimport server_cached
+from proxy.relay.state.server_view cimport has_address, server_cached, standing_of
 from proxy.relay.state.syscalls cimport (
     AF_INET, AF_INET6, EPOLL_CTL_ADD, IPPROTO_TCP, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM,
     TCP_QUICKACK, close, connect, htons, setsockopt, sockaddr, sockaddr_in, sockaddr_in6,
@@ -40,11 +42,12 @@ from proxy.relay.state.syscalls cimport (
 from proxy.relay.tables.persistence cimport stores_make
 from proxy.relay.state.types cimport (
     ACKS_LATE, BALANCE_RANDOM, BALANCE_ROUNDROBIN, BALANCE_STATIC, CONNECTED, JUDGED_LATER,
-    NO_SLOT, RESETS, SERVER, TERMINATION_RESOURCE_CONNECT, TERMINATION_SERVER_ABORT_CONNECT,
+    NO_SLOT, RESETS, SERVER, STANDING_AWAY, TERMINATION_RESOURCE_CONNECT,
+    TERMINATION_SERVER_ABORT_CONNECT,
     TERMINATION_SERVER_ABORT_QUEUE, TERMINATION_SERVER_TIMEOUT_CONNECT, WRITABLE, Backend, Engine,
     Session)
 from shm.atomics cimport count, fence_release, load_acquire, store_relaxed
-from shm.eligibility cimport ServerView
+from shm.eligibility cimport WARM_STEPS, ServerView, warmth
 from shm.layout cimport Request
 from shm.records cimport STATIC_PORT_RELATIVE
 from shm.segment cimport request_of
@@ -117,6 +120,8 @@ cdef inline int connect_once(
         return errno
     if words != NULL:
         error = outgoing_prepare(words, fd, session, address.ss_family, prompt)
+    if session.addresses != NULL and session.addresses.marked != 0:
+        marks_set(session.addresses, fd, address.ss_family)
     if prompt:
         setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &zero, sizeof(zero))
     if error == 0 and connect(fd, <sockaddr *>address, length) != 0 and errno != EINPROGRESS:
@@ -185,21 +190,44 @@ cdef inline void session_unreachable(Engine *engine, Session *session) noexcept 
         session_break(engine, session, TERMINATION_SERVER_ABORT_CONNECT, -1)
 
 
-cdef inline bint redispatches(const Session *session, uint32_t retry) noexcept nogil:
+cdef inline bint is_down(Engine *engine, uint32_t slot) noexcept nogil:
+    """Whether a server is down, in maintenance, or warms up after that."""
+    cdef const ServerView *server = server_cached(
+        engine, slot, load_acquire(&engine.view.header.table_generation))
+    return standing_of(server) == STANDING_AWAY or WARM_STEPS != warmth(
+        server.warm_from_ms, engine.view.statics[slot].slowstart_ms, engine.now_ms)
+
+
+cdef inline bint seeks_another(Engine *engine, const Session *session) noexcept nogil:
+    """Whether a session leaves its server because of its state: one that was named has to go on.
+
+    There it has to be something to connect to.
+    """
+    cdef const ServerView *server = server_cached(
+        engine, session.slot, load_acquire(&engine.view.header.table_generation))
+    if is_direct(session):
+        return not has_address(engine, session.slot, server)
+    return not server.eligible
+
+
+cdef inline bint redispatches(
+        Engine *engine, const Session *session, uint32_t retry) noexcept nogil:
     """Whether this retry (from 1) may go to another server (manual, `option redispatch`).
 
     Where a server was balanced by turns, with others to go to, every retry may.
     """
     cdef const Backend *backend = session.backend
     cdef int interval = backend.redispatch
-    if interval == 0:
+    cdef int retries = <int>retries_of(session) + 1
+    if interval == 0 or (session.addresses != NULL and session.addresses.forced):
         return False
+    if is_down(engine, session.slot):
+        return True
     if interval > 0 and retry % interval == 0:
         return True
-    if interval < 0 and backend.retries + 1 + interval > 0 and (
-            retry % (backend.retries + 1 + interval) == 0):
+    if interval < 0 and retries + interval > 0 and retry % <uint32_t>(retries + interval) == 0:
         return True
-    if session.addresses != NULL and session.addresses.direct:
+    if is_direct(session):
         return False
     return backend.balance in (BALANCE_ROUNDROBIN, BALANCE_STATIC, BALANCE_RANDOM) and (
         backend.schedule != NULL and backend.schedule.members > 1)
@@ -225,11 +253,10 @@ cdef inline int attempt_failed(Engine *engine, Session *session, int error) noex
     if not is_local_error(error):
         observe_error(engine, former)
     session.retries += 1
-    if session.retries > <uint32_t>session.backend.retries:
+    if session.retries > retries_of(session):
         count_unreachable(engine, session)
         return FAILED_FOR_GOOD
-    elsewhere = redispatches(session, session.retries) or not server_cached(
-        engine, former, load_acquire(&engine.view.header.table_generation)).eligible
+    elsewhere = redispatches(engine, session, session.retries) or seeks_another(engine, session)
     if elsewhere:
         picked = session_pick(engine, session, former)
     if picked == PICK_NONE or picked == PICK_REFUSED:
@@ -249,6 +276,8 @@ cdef inline int place_moved(
 
     A place is for an address: the limit of the new one knows nothing of this session.
     """
+    if is_direct(session) and has_address(engine, session.slot, server):
+        return session_pick_this(engine, session, session.slot)
     if server.maxconn != 0 or engine.servers[session.slot].presence.gauged:
         return session_pick(engine, session, NO_SLOT)
     session.tag = engine.servers[session.slot].tag
@@ -316,10 +345,9 @@ cdef inline void session_retry(Engine *engine, Session *session, int error) noex
 
 cdef inline void session_again(Engine *engine, Session *session) noexcept nogil:
     """The turn-around time is over."""
-    cdef uint64_t generation = load_acquire(&engine.view.header.table_generation)
     cdef uint32_t former = session.slot
     cdef int picked = PICK_TAKEN
-    if not server_cached(engine, former, generation).eligible:
+    if seeks_another(engine, session):
         picked = session_pick(engine, session, former)
     if picked == PICK_QUEUED:
         return
@@ -336,10 +364,12 @@ cdef inline void session_connected(Engine *engine, Session *session) noexcept no
     session.sides[SERVER].flags |= WRITABLE
     session.sides[SERVER].activity_ms = engine.now_ms
     count_connected(engine, session)
-    stores_make(engine, session)
     observe_success(engine, session.slot)
-    if session.backend.rules != NULL and session.backend.rules.response.count != 0:
+    if session.backend.rules != NULL and (
+            session.backend.rules.response.count + session.backend.rules.answers.count != 0):
         session.flags |= JUDGED_LATER
         session.attempt_ms = engine.now_ms
+    else:
+        stores_make(engine, session)
     log_connected(engine, session)
     session_arm(engine, session)

@@ -5,6 +5,9 @@
 from libc.stdint cimport uint32_t
 
 from proxy.relay.log.session cimport log_accepted
+from proxy.relay.naming.hashed cimport session_hash
+from proxy.relay.naming.look cimport FirstBytes
+from proxy.relay.naming.servers cimport force_judge, named_server
 from proxy.relay.proxy_protocol.write cimport HEADER_ROOM
 from proxy.relay.session.accept_proxy cimport header_stage
 from proxy.relay.session.attempt cimport (
@@ -15,8 +18,7 @@ from proxy.relay.session.enter cimport (
 from proxy.relay.session.first_bytes cimport (
     aborts_early, first_bytes_stage, send_first_bytes, wait_in_queue)
 from proxy.relay.session.rule_stages cimport (
-    backend_rules_stage, chosen_backend, chosen_server, frontend_rules_stage, left,
-    session_rules_stage, sticky_server)
+    backend_rules_stage, chosen_backend, frontend_rules_stage, left, session_rules_stage)
 from proxy.relay.session.session cimport (
     EVENT_ATTEMPT, session_arm, session_break, session_step)
 from proxy.relay.session.stages cimport (
@@ -48,11 +50,14 @@ cdef inline int backend_stage(
     """Choose the backend; a client that has left by now counts there, too."""
     cdef Frontend *frontend = session.listener.frontend
     cdef int backend = chosen_backend(engine, session, beginning)
+    cdef FirstBytes first
     if backend >= 0:
         session.backend = &engine.backends[backend]
         if session.backend.splice and frontend.splice:
             session.flags |= SPLICE
         count_in_backend(engine, session)
+        first.bytes, first.length = beginning.bytes, beginning.length
+        force_judge(engine, session, &first)
     if beginning.broken:
         return left(engine, session, beginning)
     if beginning.gone or (
@@ -71,10 +76,16 @@ cdef inline int backend_stage(
 cdef inline int balance_stage(
         Engine *engine, Session *session, Beginning *beginning) noexcept nogil:
     """Find a server with a place; a session without one waits, or has ended."""
-    cdef uint32_t server = sticky_server(
-        engine, session, beginning, chosen_server(engine, session, beginning))
-    cdef int picked = session_pick(engine, session, NO_SLOT) if server == NO_SLOT else (
-        session_pick_this(engine, session, server))
+    cdef FirstBytes first
+    cdef uint32_t server
+    cdef int picked
+    first.bytes, first.length = beginning.bytes, beginning.length
+    session_hash(engine, session, &first)
+    server = named_server(engine, session, &first)
+    if server == NO_SLOT:
+        picked = session_pick(engine, session, NO_SLOT)
+    else:
+        picked = session_pick_this(engine, session, server)
     if picked == PICK_TAKEN:
         session_step(session, EVENT_ATTEMPT)
         return GOES_ON

@@ -11,13 +11,15 @@ from libc.stdint cimport uint32_t, uint64_t
 from proxy.relay.balance.pick cimport any_eligible, pick_any, pick_server
 from proxy.relay.balance.queue cimport queue_leave, queue_pass_on, ring_relay, server_place_take
 from proxy.relay.session.attempt cimport early_kept, session_attempt, session_unpicked
-from proxy.relay.session.enter cimport PICK_NONE, PICK_REFUSED, session_pick
+from proxy.relay.session.enter cimport (
+    PICK_NONE, PICK_REFUSED, is_direct, may_leave, session_pick)
 from proxy.relay.session.session cimport EVENT_ATTEMPT, session_step
 from proxy.relay.state.counting cimport count_assigned, count_retry, count_waited
 from proxy.relay.state.server_places cimport Waiting, waiting_for_any
-from proxy.relay.state.server_view cimport server_cached
-from proxy.relay.state.types cimport NO_SLOT, Backend, Engine, Session
+from proxy.relay.state.server_view cimport has_address, server_cached, standing_of
+from proxy.relay.state.types cimport NO_SLOT, Backend, Engine, Session, Waiter
 from shm.atomics cimport fence_full, load_acquire
+from shm.eligibility cimport ServerView
 
 cdef enum:
     SERVED_MAX = 128  # sessions taken out of queues in a turn: each may connect
@@ -38,7 +40,7 @@ cdef inline void session_serve(Engine *engine, Session *session, uint32_t slot) 
     engine.served += 1
     queue_leave(engine, session)
     session.slot = slot
-    count_assigned(engine, session, True)
+    count_assigned(engine, session, not is_direct(session))
     count_waited(engine, session, waited_ms)
     session_step(session, EVENT_ATTEMPT)
     session_attempt(engine, session, early_kept(session))
@@ -67,20 +69,52 @@ cdef inline bint stays(Engine *engine, Backend *backend) noexcept nogil:
     return backend.redispatch == 0 and not any_eligible(engine, backend)
 
 
+cdef inline bint leaves(
+        Engine *engine, Session *session, const ServerView *server) noexcept nogil:
+    """Whether a session that waits for a server seeks another one, by what the server is now.
+
+    One that was sent there leaves only with `option redispatch`, when the server has come down
+    since it waits.
+    """
+    if not is_direct(session):
+        return not server.eligible and not stays(engine, session.backend)
+    if not has_address(engine, session.slot, server):
+        return True
+    return may_leave(session) and not session.backend.persist and (
+        standing_of(server) < session.waiter.standing)
+
+
+cdef inline bint queue_walk(Engine *engine, uint32_t slot, uint64_t generation) noexcept nogil:
+    """Look at all that wait for a server once after a change of it; False: the turn is over."""
+    cdef const ServerView *server = server_cached(engine, slot, generation)
+    cdef Waiter *waiter = engine.limits[slot].queue.first
+    cdef Session *session
+    if engine.limits[slot].walked == generation + 1:
+        return True
+    while waiter != NULL:
+        session = waiter.session
+        if served_enough(engine, session.backend):
+            return False
+        waiter = waiter.next
+        if leaves(engine, session, server):
+            session_move(engine, session, slot)
+            server = server_cached(engine, slot, generation)
+    engine.limits[slot].walked = generation + 1
+    return True
+
+
 cdef inline void server_review(Engine *engine, uint32_t slot) noexcept nogil:
     """Serve those that wait for one server, while it has places and their turn has come."""
     cdef Session *session
-    cdef uint64_t generation
+    cdef uint64_t generation = load_acquire(&engine.view.header.table_generation)
+    if not queue_walk(engine, slot, generation):
+        return
     while engine.limits[slot].queue.first != NULL:
         session = engine.limits[slot].queue.first.session
-        generation = load_acquire(&engine.view.header.table_generation)
         if served_enough(engine, session.backend):
             return
-        if not server_cached(engine, slot, generation).eligible:
-            if stays(engine, session.backend):
-                break
-            session_move(engine, session, slot)
-            continue
+        if not is_direct(session) and not server_cached(engine, slot, generation).eligible:
+            break
         engine.ticket = session.waiter.ticket
         if not server_place_take(engine, slot):
             break

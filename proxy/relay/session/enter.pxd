@@ -8,7 +8,7 @@ from libc.stdint cimport UINT64_MAX, uint32_t
 from proxy.relay.balance.pick cimport any_eligible, keeps_server, pick_server
 from proxy.relay.balance.queue cimport queue_enter, queue_full, server_place_take, server_release
 from proxy.relay.session.session cimport EVENT_QUEUE, session_arm, session_step
-from proxy.relay.state.counting cimport count_assigned
+from proxy.relay.state.counting cimport count_assigned, count_retry
 from proxy.relay.state.server_places cimport waiting_for_any
 from proxy.relay.state.types cimport NO_SLOT, Backend, Engine, Session
 from shm.atomics cimport load_relaxed
@@ -56,13 +56,32 @@ cdef inline int session_queue_up(
     return PICK_QUEUED
 
 
+cdef inline bint is_direct(const Session *session) noexcept nogil:
+    """Whether its server was named, by a rule, an entry or a cookie."""
+    return session.addresses != NULL and session.addresses.direct
+
+
+cdef inline bint may_leave(const Session *session) noexcept nogil:
+    """Whether a session may be given another server than the one that was named for it."""
+    return session.backend.redispatch != 0 and not session.addresses.forced
+
+
 cdef inline int session_pick_this(
         Engine *engine, Session *session, uint32_t slot) noexcept nogil:
-    """Give a new session this server, or let it wait there: that is not balancing."""
+    """Give a session this server, or let it wait there: that is not balancing.
+
+    With `option redispatch` one that finds the queue there full is balanced.
+    """
+    cdef int picked
+    server_release(engine, session)
     engine.ticket = UINT64_MAX
     session.addresses.direct = True  # where rules are, they are kept
-    if not server_place_take(engine, slot):
-        return session_queue_up(engine, session, slot)
-    session.slot = slot
-    count_assigned(engine, session, False)
-    return PICK_TAKEN
+    if server_place_take(engine, slot):
+        session.slot = slot
+        count_assigned(engine, session, False)
+        return PICK_TAKEN
+    picked = session_queue_up(engine, session, slot)
+    if picked == PICK_REFUSED and may_leave(session):
+        picked = session_pick(engine, session, NO_SLOT)
+        count_retry(engine, session, slot)
+    return picked

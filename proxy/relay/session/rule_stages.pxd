@@ -1,4 +1,4 @@
-# The stages in which rules decide: whether a session goes on, with which backend, at which server.
+# The stages in which rules decide: whether a session goes on, and with which backend.
 #
 # Rules that look at bytes wait for them as long as `inspect-delay` says, and begin anew with the
 # first rule when more have come (content_judge). They decide with what is there when the delay or
@@ -7,8 +7,9 @@
 
 from libc.stdint cimport int64_t, uint32_t
 
-from proxy.relay.rules.judge cimport (
-    connection_of, content_set, context_set, next_rule, rule_judged, rule_sought)
+from proxy.relay.balance.source_hash cimport hash_address
+from proxy.relay.naming.look cimport session_context
+from proxy.relay.rules.judge cimport content_set, next_rule
 from proxy.relay.rules.names cimport backend_said
 from proxy.relay.session.early cimport Beginning
 from proxy.relay.session.inspect cimport inspect_hold, inspect_receive, inspect_take
@@ -16,31 +17,19 @@ from proxy.relay.session.session cimport EVENT_INSPECT, EVENT_JUDGED, session_st
 from proxy.relay.sides.hold cimport held_length
 from proxy.relay.session.stages cimport ENDS, GOES_ON, WAITS
 from proxy.relay.state.counting cimport (
-    count_aborted, count_denied_request, count_denied_session)
+    count_aborted, count_denied_request, count_denied_session, count_dropped,
+    count_failed_request)
 from proxy.relay.state.refusal cimport end_in_silence
+from proxy.relay.state.syscalls cimport sockaddr
 from proxy.relay.state.rule_types cimport (
     CAME_BROKEN, CAME_BYTES, CAME_LAST, CAME_LOST, CAME_NOTHING, INSPECT_BYTES_MAX, RULE_DROP,
-    RULE_REJECT, RULE_SERVER, RULE_STICK_MATCH, RULE_STICK_STORE, BackendRules, Rule,
-    Ruleset)
+    RULE_REJECT, BackendRules, Rule, Ruleset)
 from proxy.relay.tables.counter_rules cimport ACTION_WAITS, next_decision
-from proxy.relay.tables.persistence cimport (
-    entry_server, may_serve, store_is_planned, store_plan)
-from proxy.relay.tables.table_key cimport table_key
 from proxy.relay.state.types cimport (
-    CLIENT, NO_SLOT, SERVER, STATE_INSPECTING, TERMINATION_CLIENT_ABORT_HEADER,
-    TERMINATION_REFUSED, TERMINATION_RESOURCE_CONNECT, Engine, Frontend, Session)
-from proxy.rules.tables.key cimport TableKey
+    CLIENT, SERVER, STATE_INSPECTING, TERMINATION_CLIENT_ABORT_HEADER,
+    TERMINATION_REFUSED, TERMINATION_RESOURCE_CONNECT, Addresses, Engine, Frontend, Session)
 from proxy.rules.types cimport HOLDS, UNDECIDED, ContentView, Context
 from shm.atomics cimport count
-
-
-cdef inline void session_context(
-        Engine *engine, Session *session, const Ruleset *ruleset,
-        Context *context) noexcept nogil:
-    """What conditions see of a session; listeners of frontends with rules keep addresses."""
-    context_set(engine, ruleset, context, session.sides[CLIENT].fd, session.addresses)
-    connection_of(engine, session, context)
-    context.final = True
 
 
 cdef inline int refuse(Session *session, Beginning *beginning, const Rule *rule) noexcept nogil:
@@ -50,6 +39,20 @@ cdef inline int refuse(Session *session, Beginning *beginning, const Rule *rule)
     return ENDS
 
 
+cdef inline bint session_moved(Engine *engine, Session *session) noexcept nogil:
+    """Whether rules have set addresses: then balance and log know the session by these."""
+    cdef Addresses *ends = session.addresses
+    if not ends.moved:
+        return False
+    ends.moved = False
+    session.source_hash = hash_address(<const sockaddr *>&ends.source)
+    if session.log != NULL:
+        session.log.client = ends.source
+        if ends.destination.sin6_family != 0:
+            session.log.front = ends.destination
+    return True
+
+
 cdef inline int session_rules_stage(
         Engine *engine, Session *session, Beginning *beginning) noexcept nogil:
     """Rules that look at the client that a PROXY header has named; it is no session yet."""
@@ -57,10 +60,15 @@ cdef inline int session_rules_stage(
     cdef const Rule *rule = NULL
     cdef uint32_t at = 0
     cdef Context context
+    cdef int judged
     if frontend.rules == NULL or frontend.rules.session.count == 0:
         return GOES_ON
     session_context(engine, session, &frontend.rules.session, &context)
-    if next_decision(engine, &frontend.rules.session, &context, &at, &rule) != HOLDS:
+    judged = next_decision(
+        engine, &frontend.rules.session, &context, session.addresses, &at, &rule)
+    if session_moved(engine, session):
+        beginning.source = &session.addresses.source
+    if judged != HOLDS:
         return GOES_ON
     if rule.action == RULE_REJECT:
         count_denied_session(frontend)
@@ -100,7 +108,8 @@ cdef inline int content_judge(
     session_context(engine, session, ruleset, &context)
     content_set(
         &context, &view, bytes, length, final or length >= INSPECT_BYTES_MAX)
-    judged = next_decision(engine, ruleset, &context, &at, found)
+    judged = next_decision(engine, ruleset, &context, session.addresses, &at, found)
+    session_moved(engine, session)
     session.addresses.resumed = at if judged == ACTION_WAITS else 0
     return UNDECIDED if judged == ACTION_WAITS else judged
 
@@ -129,6 +138,7 @@ cdef inline void count_unserved(Engine *engine, Session *session, size_t length)
 cdef inline int left(Engine *engine, Session *session, Beginning *beginning) noexcept nogil:
     """The client broke its connection while rules waited for its bytes: it gets no server."""
     count_aborted(engine, session, True)
+    count_failed_request(session.listener.frontend)
     count_unserved(engine, session, beginning.length)
     beginning.termination = TERMINATION_CLIENT_ABORT_HEADER
     return ENDS
@@ -165,7 +175,10 @@ cdef inline int content_stage(
     if judged != HOLDS or (rule.action != RULE_REJECT and rule.action != RULE_DROP):
         beginning.broken = came == CAME_BROKEN
         return GOES_ON
-    count_denied_request(session.listener.frontend)
+    if rule.action == RULE_DROP:
+        count_dropped(session)
+    else:
+        count_denied_request(session.listener.frontend)
     count_unserved(engine, session, beginning.length)
     return refuse(session, beginning, rule)
 
@@ -207,64 +220,3 @@ cdef inline int chosen_backend(
     if rule.part_count == 0:
         return rule.target
     return backend_said(&engine.judge.names, rule, &context, frontend.backend)
-
-
-cdef inline uint32_t chosen_server(
-        Engine *engine, Session *session, const Beginning *beginning) noexcept nogil:
-    """The slot that the backend's rules send the session to; NO_SLOT: it is balanced.
-
-    A rule whose server is down, or in maintenance, leaves the session to the next one.
-    """
-    cdef const Ruleset *ruleset
-    cdef const Rule *rule = NULL
-    cdef uint32_t at = 0
-    cdef Context context
-    cdef ContentView view
-    if session.backend.rules == NULL or session.backend.rules.server_rules.count == 0:
-        return NO_SLOT
-    ruleset = &session.backend.rules.server_rules
-    session_context(engine, session, ruleset, &context)
-    content_set(&context, &view, beginning.bytes, beginning.length, True)
-    while rule_sought(engine, ruleset, &context, &at, &rule) == HOLDS:
-        if rule.action == RULE_SERVER and may_serve(engine, <uint32_t>rule.target):
-            count(rule.hits, 1)
-            return <uint32_t>rule.target
-    return NO_SLOT
-
-
-cdef inline uint32_t sticky_server(
-        Engine *engine, Session *session, const Beginning *beginning,
-        uint32_t chosen) noexcept nogil:
-    """The slot that entries of stick tables send the session to, where it is not chosen yet.
-
-    Entries that are found live on, and keys to be stored are kept, whatever server comes of it. A
-    rule whose table has got a key already is passed over with its condition.
-    """
-    cdef const Ruleset *ruleset
-    cdef const Rule *rule
-    cdef uint32_t at, found
-    cdef Context context
-    cdef ContentView view
-    cdef TableKey key
-    if session.backend.rules == NULL or session.backend.rules.sticks.count == 0:
-        return chosen
-    ruleset = &session.backend.rules.sticks
-    session_context(engine, session, ruleset, &context)
-    content_set(&context, &view, beginning.bytes, beginning.length, True)
-    for at in range(ruleset.count):
-        rule = &ruleset.rules[at]
-        if store_is_planned(session, <uint32_t>rule.target) or (
-                rule_judged(engine, rule, &context) != HOLDS) or (
-                HOLDS != table_key(
-                    &context, rule.key, &engine.tables[rule.target], &key)):
-            continue
-        if rule.action != RULE_STICK_STORE:
-            found = entry_server(
-                engine, session, <uint32_t>rule.target, &key.key, chosen == NO_SLOT)
-            chosen = found if chosen == NO_SLOT else chosen
-        if rule.action != RULE_STICK_MATCH:
-            store_plan(session, <uint32_t>rule.target, &key.key)
-        elif found == NO_SLOT:
-            continue
-        count(rule.hits, 1)
-    return chosen

@@ -12,13 +12,15 @@ from libc.errno cimport EADDRINUSE, EADDRNOTAVAIL, errno
 from libc.stdint cimport uint16_t, uint32_t
 from libc.string cimport memcpy, memset
 
+from proxy.relay.rules.adjust cimport mark_packets, mark_service
 from proxy.relay.state.server_types cimport INTERFACE_BYTES, Outgoing
 from proxy.relay.state.syscalls cimport (
     AF_INET, AF_INET6, IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP, IP_BIND_ADDRESS_NO_PORT,
     IP_TRANSPARENT, SOL_SOCKET, SO_BINDTODEVICE, SO_KEEPALIVE, SO_REUSEADDR, TCP_FASTOPEN_CONNECT,
     TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_USER_TIMEOUT, bind, getpeername, htons,
     setsockopt, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage, socklen_t)
-from proxy.relay.state.types cimport CLIENT, Session
+from proxy.relay.state.rule_types cimport MARKED_PACKETS, MARKED_TOS
+from proxy.relay.state.types cimport CLIENT, Addresses, Session
 
 cdef enum:
     IPV6_TRANSPARENT = 75  # <linux/in6.h>; the C library's headers hide it
@@ -97,6 +99,14 @@ cdef inline uint32_t ports_to_try(const Outgoing *words) noexcept nogil:
 cdef inline bint port_taken(int error) noexcept nogil:
     """Whether bind() or connect() said that another connection has the port."""
     return error == EADDRINUSE or error == EADDRNOTAVAIL
+
+
+cdef inline void marks_set(const Addresses *words, int fd, int family) noexcept nogil:
+    """Mark the packets to the server, as rules said (manual, `set-bc-mark` and `set-bc-tos`)."""
+    if words.marked & MARKED_PACKETS:
+        mark_packets(fd, words.server_mark)
+    if words.marked & MARKED_TOS:
+        mark_service(fd, words.server_tos, family)
 
 
 cdef inline int outgoing_prepare(

@@ -38,14 +38,14 @@ from proxy.relay.balance.queue cimport queue_abandon, server_release
 from proxy.relay.log.session cimport log_ended
 from proxy.relay.proxy_protocol.addresses cimport addresses_drop
 from proxy.relay.session.answer cimport (
-    ANSWER_CLOSES, ANSWER_LOST, ANSWER_PASSES, ANSWER_REFUSED, answer_forget, answer_judge)
+    ANSWER_CLOSES, ANSWER_PASSES, answer_forget, answer_judge, answer_termination)
 from proxy.relay.tables.persistence cimport stores_drop
 from proxy.relay.tables.tracking cimport tracks_end, tracks_tell
 from proxy.relay.session.deadline cimport DEADLINE_NONE, Deadline, session_deadline
 from proxy.relay.sides.forward cimport Mover, acks_resume, drop_waiting, pump, waiting
 from proxy.relay.sides.side_io cimport side_close, side_receive, side_shutdown
 from proxy.relay.state.counting cimport (
-    count_aborted, count_bytes, count_denied_response, count_ended)
+    count_aborted, count_bytes, count_ended)
 from proxy.relay.state.syscalls cimport (
     EPOLLET, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, EPOLL_CTL_MOD, epoll_ctl, epoll_event)
 from proxy.relay.state.types cimport (
@@ -54,7 +54,7 @@ from proxy.relay.state.types cimport (
     STATE_ENDED, STATE_QUEUED, TERMINATION_CLIENT_ABORT_DATA, TERMINATION_CLIENT_ABORT_LAST,
     TERMINATION_CLIENT_TIMEOUT_CONNECT, TERMINATION_CLIENT_TIMEOUT_DATA,
     TERMINATION_CLIENT_TIMEOUT_LAST, TERMINATION_CLIENT_TIMEOUT_QUEUE, TERMINATION_DOWN_CONNECT,
-    TERMINATION_DOWN_DATA, TERMINATION_NORMAL, TERMINATION_REFUSED, TERMINATION_REFUSED_DATA,
+    TERMINATION_DOWN_DATA, TERMINATION_NORMAL, TERMINATION_REFUSED,
     TERMINATION_SERVER_ABORT_DATA, TERMINATION_SERVER_TIMEOUT_DATA, TERMINATION_UP_CONNECT,
     TERMINATION_UP_DATA, WRITABLE, Engine, Session, Side)
 from proxy.relay.state.wheel cimport wheel_insert, wheel_remove
@@ -344,18 +344,6 @@ cdef inline void note_first(Session *session) noexcept nogil:
         session.listener.client_first += 1
 
 
-cdef inline void session_answered(
-        Engine *engine, Session *session, int answer) noexcept nogil:
-    """A rule has ended the session by what its server has sent."""
-    cdef int termination = TERMINATION_NORMAL
-    if answer == ANSWER_REFUSED:
-        count_denied_response(engine, session)
-        termination = TERMINATION_REFUSED_DATA
-    elif answer == ANSWER_LOST:
-        termination = TERMINATION_SERVER_ABORT_DATA
-    session_break(engine, session, termination, SERVER)
-
-
 cdef inline void session_relay(Engine *engine, Session *session) noexcept nogil:
     """Move what can be moved in both directions, then settle what ended. All bytes go through here.
 
@@ -387,7 +375,7 @@ cdef inline void session_relay(Engine *engine, Session *session) noexcept nogil:
     count_bytes(engine, session, client.bytes - from_client, server.bytes - from_server)
     tracks_tell(engine, session)
     if answer > ANSWER_PASSES:
-        session_answered(engine, session, answer)
+        session_break(engine, session, answer_termination(engine, session, answer), SERVER)
         return
     if (client.flags | server.flags) & FINISHED:
         session_settle(engine, session)

@@ -12,7 +12,7 @@
 #   FRONTEND_RULES     whether it goes on, after a delay for inspection   rule_stages.pxd
 #   BACKEND            its backend, where it counts from now on           begin.pxd
 #   BACKEND_RULES      as those of the frontend                           rule_stages.pxd
-#   BALANCE            a server that a rule or an entry of a table names  rule_stages.pxd
+#   BALANCE            a server that rules, a cookie or an entry name     naming/servers.pxd
 #                      else one with a place, or a queue                  enter.pxd
 #   ATTEMPT            the connection to it, and the first bytes          attempt.pxd
 #   response rules     whether it goes on                                 the server's first bytes

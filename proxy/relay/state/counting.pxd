@@ -65,6 +65,18 @@ cdef inline void count_denied_request(Frontend *frontend) noexcept nogil:
     count(&frontend.counters.denied_requests, 1)
 
 
+cdef inline void count_dropped(Session *session) noexcept nogil:
+    """A rule ended a session in silence: in its backend that counts, too, if it has one."""
+    count_denied_request(session.listener.frontend)
+    if session.backend != NULL:
+        count(&session.backend.counters.denied_requests, 1)
+
+
+cdef inline void count_failed_request(Frontend *frontend) noexcept nogil:
+    """A client broke off while rules waited for its bytes."""
+    count(&frontend.counters.failed_requests, 1)
+
+
 cdef inline void count_denied_response(Engine *engine, Session *session) noexcept nogil:
     """A rule refused what a server has sent."""
     count(&session.listener.frontend.counters.denied_responses, 1)
@@ -146,6 +158,13 @@ cdef inline void count_waited(
     raise_max(&server.queue_time_max_ms, waited_ms)
     count(&session.backend.counters.queue_time_sum_ms, waited_ms)
     raise_max(&session.backend.counters.queue_time_max_ms, waited_ms)
+
+
+cdef inline uint32_t retries_of(const Session *session) noexcept nogil:
+    """How often a failed connection is tried again: by its backend, or by a rule."""
+    if session.addresses != NULL and session.addresses.retries_plus_one != 0:
+        return session.addresses.retries_plus_one - 1
+    return <uint32_t>session.backend.retries
 
 
 cdef inline void count_attempt(Engine *engine, Session *session) noexcept nogil:

@@ -42,6 +42,28 @@ cdef enum RuleAction:
     RULE_SET_VARIABLE = 13  # from here on: what notes something of the session
     RULE_UNSET_VARIABLE = 14
     RULE_CAPTURE = 15
+    RULE_SET_SOURCE = 16  # from here on: what changes the session (rules/adjust.pxd)
+    RULE_SET_SOURCE_PORT = 17
+    RULE_SET_DESTINATION = 18
+    RULE_SET_DESTINATION_PORT = 19
+    RULE_CLIENT_MARK = 20
+    RULE_CLIENT_TOS = 21
+    RULE_SERVER_MARK = 22
+    RULE_SERVER_TOS = 23
+    RULE_LOG_LEVEL = 24
+    RULE_RETRIES = 25
+    RULE_NOTHING = 26
+    RULE_FORCE = 27  # each of these is in a ruleset of its own
+    RULE_IGNORE = 28
+    RULE_COOKIE = 29
+    RULE_HASH = 30
+
+cdef enum:  # Marked: what rules set on connections to servers
+    MARKED_PACKETS = 1
+    MARKED_TOS = 2
+
+cdef enum:
+    LOG_LEVEL_SILENT = 9  # of a session that rules keep out of the log, beside the levels
 
 cdef struct Rule:
     int32_t condition  # its first term; ALWAYS
@@ -50,7 +72,7 @@ cdef struct Rule:
     uint16_t data  # of that entry: as expressions have it
     int32_t target  # index of the backend, -1 for none; slot of the server; number of the table;
     # of the variable, VARIABLE_NONE for one that is not there at this stage
-    const Call *key  # of the table's entry; of a tag or a variable the value
+    const Call *key  # of the table's entry; of what is set the value
     uint64_t *hits  # in the row of the worker, which counts what the rule does
     const Part *parts  # of the format that says the name of the backend, or what a variable gets
     uint32_t part_count  # 0: there is none
@@ -76,6 +98,11 @@ cdef struct BackendRules:
     Ruleset server_rules
     Ruleset response  # with the server's first bytes
     Ruleset sticks
+    Ruleset persists  # the first that holds counts
+    Ruleset cookies  # the only one has the cookie that may name a server
+    Ruleset hashes  # the only one has what is hashed instead of the client's address
+    uint8_t hash_function  # ConvertCode of proxy/rules/codes.pxd; 0: the value is the hash
+    Ruleset answers  # keys of what the server has sent
     int64_t inspect_ms
     int64_t response_ms  # for bytes that `response` looks at
 

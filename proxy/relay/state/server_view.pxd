@@ -4,10 +4,11 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from proxy.relay.state.server_types cimport ServerCache
-from proxy.relay.state.types cimport Engine
+from proxy.relay.state.types cimport STANDING_ALL, STANDING_AWAY, STANDING_NAMED, Engine
 from shm.atomics cimport count
 from shm.eligibility cimport ServerView, server_view
 from shm.gauges cimport TAG_BITS
+from shm.records cimport SERVER_STOPPED, SERVER_STOPPING, STATIC_PORT_RELATIVE
 
 
 cdef inline uint32_t address_tag(const ServerView *server) noexcept nogil:
@@ -38,3 +39,19 @@ cdef inline const ServerView *server_cached(
         cache.generation = generation + 1
         count(&engine.counters.slot_refreshes, 1)
     return &cache.view
+
+
+cdef inline int standing_of(const ServerView *server) noexcept nogil:
+    """Whether a server is away, or drains. One without weight does neither, as in HAProxy."""
+    if server.maint or server.operational == SERVER_STOPPED:
+        return STANDING_AWAY
+    if server.drain or server.operational == SERVER_STOPPING:
+        return STANDING_NAMED
+    return STANDING_ALL
+
+
+cdef inline bint has_address(
+        Engine *engine, uint32_t slot, const ServerView *server) noexcept nogil:
+    """Whether there is something to connect to."""
+    return server.family != 0 and (
+        server.port != 0 or engine.view.statics[slot].flags & STATIC_PORT_RELATIVE != 0)

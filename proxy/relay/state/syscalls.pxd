@@ -22,7 +22,7 @@ cdef extern from "<sys/epoll.h>" nogil:
 cdef extern from "<sys/socket.h>" nogil:
     const int AF_INET, AF_INET6, AF_UNIX, SOCK_STREAM, SOCK_NONBLOCK, SOCK_CLOEXEC
     const int SOL_SOCKET, SO_ERROR, SO_KEEPALIVE, SO_LINGER
-    const int SO_BINDTODEVICE, SO_REUSEADDR
+    const int SO_BINDTODEVICE, SO_MARK, SO_REUSEADDR
     const int MSG_NOSIGNAL, MSG_MORE, MSG_PEEK, MSG_DONTWAIT, SHUT_WR
     ctypedef unsigned int socklen_t
     cdef struct sockaddr:
@@ -56,6 +56,7 @@ cdef extern from "<sys/socket.h>" nogil:
 cdef extern from "<netinet/in.h>" nogil:
     const int IPPROTO_TCP, IPPROTO_IP, IPPROTO_IPV6
     const int IP_TRANSPARENT, IP_BIND_ADDRESS_NO_PORT, IP_TTL, IPV6_UNICAST_HOPS
+    const int IP_TOS, IPV6_TCLASS
     cdef struct in_addr:
         uint32_t s_addr
     cdef struct in6_addr:

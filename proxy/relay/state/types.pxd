@@ -15,7 +15,7 @@ from proxy.relay.state.server_types cimport Outgoing, ServerCache
 from proxy.relay.state.syscalls cimport sockaddr_in6
 from proxy.relay.state.table_types cimport Sticky, Stores
 from proxy.relay.state.wheel cimport Timer, Wheel
-from proxy.rules.types cimport Tracks, Variables
+from proxy.rules.types cimport Ends, Tracks, Variables
 from shm.dumps cimport DumpQuestion
 from shm.layout cimport BackendShared, Process
 from shm.rows cimport BackendCounters, FrontendCounters, ServerCounters, WorkerCounters
@@ -128,8 +128,6 @@ cdef enum:  # ScheduleKind: what a balance looks its servers up in
 
 cdef enum:
     NO_SLOT = 0xFFFFFFFF
-
-cdef enum:
     QUEUE_SWEEP_MS = 100  # between two looks for a place, whatever bells were lost
 
 cdef struct Pending:  # bytes that a side did not take yet; the allocation ends with them
@@ -144,6 +142,17 @@ cdef struct Addresses:  # of a client and where it came to, and what rules said 
     Variables *variables  # NULL: no rule has set one
     uint32_t resumed  # where the next look at first bytes begins (tables/counter_rules.pxd)
     uint8_t direct  # its server was named, not balanced: retries stay there
+    uint8_t forced  # it goes to a server that is named, whatever the state (force-persist)
+    uint16_t family  # of the client's packets: AF_INET for a mapped address
+    uint8_t opened  # a session has them: what rules set is no more the connection's
+    uint8_t moved  # rules have set one of the two since the session last looked
+    uint8_t renamed  # they are not those of the connection, by a rule of the session
+    uint8_t log_level  # one more than what its line has; 0: the usual one
+    uint8_t marked  # Marked: what connections to servers get
+    uint32_t retries_plus_one  # 0: as many as the backend says
+    int server_mark
+    int server_tos
+    Ends first  # of the connection, by a rule; family 0: as the kernel has them
     Tracks tracks  # entries that it follows
 
 cdef struct Side:
@@ -214,15 +223,22 @@ cdef struct Waiter:  # a session that waits for a place at a server
     Queue *queue
     uint64_t ticket
     int64_t since_ms
+    uint8_t standing  # of the server that it came to wait for, at that time
 
 cdef struct Queue:  # in the order of the tickets
     Waiter *first
     Waiter *last
 
+cdef enum:  # Standing: which sessions a server takes, whatever its weight
+    STANDING_AWAY = 0  # none: it is down, or in maintenance
+    STANDING_NAMED = 1  # those that are sent to it: it drains
+    STANDING_ALL = 2
+
 cdef struct ServerLimits:
     uint32_t error_limit  # observe: errors in a row that its checker hears of; 0: not observed
     int checker_bell  # of the process that checks it
     Queue queue  # sessions that must go to this server
+    uint64_t walked  # table generation, + 1, at which all of them were looked at
     uint32_t minconn  # 0: the limit does not move
     uint32_t maxqueue  # over all workers; 0: no limit
 
@@ -259,6 +275,7 @@ cdef struct Backend:
     uint8_t nolinger
     uint8_t splice
     uint8_t abortonclose
+    uint8_t persist  # a server that is named is tried also when it is down
     const BackendRules *rules  # NULL: it has none
     uint8_t ends_sessions  # a server of it does so when it goes down or loses its address
 
@@ -370,7 +387,6 @@ cdef struct Engine:
     PipePool pipes
     Log *log
     Judge judge  # of all rules
-    Variables *carried  # of the client that is being accepted, until its session has them
     uint64_t inspected_bytes  # held of clients that rules wait for
     Wheel wheel
     Session *run_first

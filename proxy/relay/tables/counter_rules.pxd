@@ -1,5 +1,5 @@
 # Rules that decide nothing: a session follows an entry of a stick table, or changes one it follows;
-# or something is noted of it (rules/notes.pxd).
+# something is noted of it (rules/notes.pxd), or it is changed itself (rules/adjust.pxd).
 #
 # As in HAProxy the first rule for each of the three places counts, those behind it are passed over;
 # a rule without a key, an entry or the data does nothing. One that waits for bytes of its key, or
@@ -8,11 +8,12 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
+from proxy.relay.rules.adjust cimport session_adjust
 from proxy.relay.rules.judge cimport rule_sought
 from proxy.relay.rules.notes cimport note_made
 from proxy.relay.state.rule_types cimport (
-    RULE_COUNT, RULE_SET_VARIABLE, RULE_TRACK, Rule, Ruleset)
-from proxy.relay.state.types cimport Engine
+    RULE_COUNT, RULE_SET_SOURCE, RULE_SET_VARIABLE, RULE_TRACK, Rule, Ruleset)
+from proxy.relay.state.types cimport Addresses, Engine
 from proxy.relay.tables.table_key cimport table_key
 from proxy.relay.tables.tracking cimport track_begin
 from proxy.rules.evaluate cimport value_of
@@ -78,7 +79,7 @@ cdef inline bint action_waits(
 
 
 cdef inline int next_decision(
-        Engine *engine, const Ruleset *ruleset, const Context *context, uint32_t *at,
+        Engine *engine, const Ruleset *ruleset, Context *context, Addresses *ends, uint32_t *at,
         const Rule **found) noexcept nogil:
     """Find the next rule that holds and decides, and do what those before it say; as next_rule.
 
@@ -89,7 +90,9 @@ cdef inline int next_decision(
         judged = rule_resumed(engine, ruleset, context, at, found)
         if judged != HOLDS:
             return judged
-        if action_waits(engine, found[0], context):
+        if found[0].action >= RULE_SET_SOURCE:
+            session_adjust(found[0], context, ends)
+        elif action_waits(engine, found[0], context):
             at[0] = at[0] - 1 | <uint32_t>RESUMED
             return ACTION_WAITS
         count(found[0].hits, 1)

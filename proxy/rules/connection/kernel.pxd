@@ -7,7 +7,7 @@ from libc.string cimport memcpy, memset
 from proxy.rules.codes cimport *
 from proxy.rules.sample cimport set_address, set_number, set_truth
 from proxy.rules.types cimport (
-    KERNEL_NOT_ASKED, KERNEL_SAID, KERNEL_SILENT, Call, Connection, Context, Sample)
+    KERNEL_NOT_ASKED, KERNEL_SAID, KERNEL_SILENT, Call, Connection, Context, Ends, Sample)
 
 cdef extern from "<sys/socket.h>" nogil:
     const int AF_INET, AF_INET6, SOCK_DGRAM, SOCK_CLOEXEC
@@ -127,19 +127,34 @@ cdef inline bint end_sample(
     return set_address(sample, 6, <const uint8_t *>&end.sin6_addr)
 
 
+cdef inline bint set_end_sample(
+        const Ends *ends, bint of_peer, bint port, Sample *sample) noexcept nogil:
+    """An end of the connection that a rule has set; False: none has."""
+    if ends == NULL or (ends.peer_family if of_peer else ends.own_family) == 0:
+        return False
+    if port:
+        return set_number(sample, ends.peer_port if of_peer else ends.own_port)
+    if of_peer:
+        return set_address(sample, ends.peer_family, ends.peer)
+    return set_address(sample, ends.own_family, ends.own)
+
+
 cdef inline bint connection_end_sample(
         const Context *context, uint16_t what, Sample *sample) noexcept nogil:
     """The client's address or port, or that it came to, whatever a PROXY header says.
 
-    Where there was none it is known, and the kernel is asked otherwise.
+    Where there was none it is known, and the kernel is asked otherwise; what rules have set before
+    it is the connection's.
     """
     cdef int fd = context.connection.fd
     cdef bint of_peer = (
         what == FETCH_CLIENT_PEER or what == FETCH_CLIENT_PEER_PORT
         or what == FETCH_CLIENT_PEER_LOCAL)
     cdef bint port = what == FETCH_CLIENT_PEER_PORT or what == FETCH_CLIENT_END_PORT
-    if context.connection.headed or (not of_peer and context.front_family == 0):
-        if not end_sample(fd, of_peer, port, sample):
+    if context.connection.headed or context.connection.renamed or (
+            not of_peer and context.front_family == 0):
+        if not set_end_sample(context.connection.ends, of_peer, port, sample) and (
+                not end_sample(fd, of_peer, port, sample)):
             return False
     elif port:
         set_number(sample, context.client_port if of_peer else context.front_port)

@@ -32,6 +32,20 @@ CASES = [
         (b"hello",),
     ),
     Case(
+        "drop content of a backend",
+        "  default_backend <other>\n",
+        (b"hello",),
+        "\nbackend <other>\n  tcp-request inspect-delay 30s\n"
+        "  tcp-request content silent-drop if { req.len ge 5 }\n  server s2 <s2>\n",
+    ),
+    Case(
+        "reject content of a backend",
+        "  default_backend <other>\n",
+        (b"hello",),
+        "\nbackend <other>\n  tcp-request inspect-delay 30s\n"
+        "  tcp-request content reject if { req.len ge 5 }\n  server s2 <s2>\n",
+    ),
+    Case(
         "silent until the delay",
         rules(
             "tcp-request inspect-delay 300ms",
@@ -180,6 +194,14 @@ CASES = [
                     "tcp-response content reject unless { res.len ge 10 }",
                 ),
                 (),
+            ),
+            (
+                "dropped",
+                (
+                    "tcp-response inspect-delay 30s",
+                    "tcp-response content silent-drop if { res.len ge 9 }",
+                ),
+                (b"hello",),
             ),
             (
                 "closed",

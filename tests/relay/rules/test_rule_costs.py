@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
@@ -154,3 +155,41 @@ def test_whether_an_address_is_local_takes_a_socket(tmp_path: Path) -> None:
     asked = calls_of(tmp_path / "asked", [rule], b"request")
     for name in ("socket", "bind"):
         assert asked.each(name) - without.each(name) == pytest.approx(1, abs=0.1), name
+
+
+SETTING = (
+    "tcp-request connection set-src ipv4(192.0.2.1)",
+    "tcp-request session set-src-port src_port,add(1)",
+    "tcp-request content set-dst ipv4(192.0.2.2)",
+    "tcp-request content set-log-level debug",
+    "tcp-request content set-retries 5",
+    "force-persist if { src 192.0.2.1 }",
+    "persist rdp-cookie",
+    "balance hash src,ipmask(24)",
+    "option persist",
+)
+
+
+@pytest.mark.slow
+def test_a_client_whose_addresses_are_set_costs_no_call(tmp_path: Path) -> None:
+    without = calls_of(tmp_path / "without", (), b"request")
+    setting = calls_of(tmp_path / "setting", SETTING, b"request")
+    for name in without.counts.keys() | setting.counts.keys():
+        if name not in ("epoll_wait", "futex", "read", "write"):  # those differ between two runs
+            assert abs(setting.each(name) - without.each(name)) <= 0.6, name
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.getuid() != 0, reason="marks need CAP_NET_ADMIN")
+def test_each_mark_costs_a_call_and_no_other(tmp_path: Path) -> None:
+    marking = [
+        "tcp-request connection set-mark 1",
+        "tcp-request content set-tos 8",
+        "tcp-request content set-bc-mark 2",
+        "tcp-request content set-bc-tos 16",
+    ]
+    without = calls_of(tmp_path / "without", (), b"request")
+    marked = calls_of(tmp_path / "marked", marking, b"request")
+    assert marked.each("setsockopt") - without.each("setsockopt") == pytest.approx(4, abs=0.6)
+    for name in ("getsockopt", "getsockname", "getpeername", "socket", "connect", "close"):
+        assert abs(marked.each(name) - without.each(name)) <= 0.6, name

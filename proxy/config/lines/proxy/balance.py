@@ -1,14 +1,15 @@
 """`balance`, `hash-type` and `hash-balance-factor` of a backend (manual section 4.2).
 
 Owns the names of algorithms and of hash functions, and their arguments. The relay implements them.
-A function of `hash-type` hashes texts; Millrace hashes only the client's address, which is a number
-already, so a function has no effect, as in HAProxy.
+A function of `hash-type` hashes what `balance hash` and `balance rdp-cookie` find; the client's
+address is a number already, so a function has no effect there, as in HAProxy.
 """
 
 from __future__ import annotations
 
 from proxy.config.drafts import ProxyDraft, Side
 from proxy.config.lines.http import HTTP_BALANCE, HTTP_BALANCES, forget, note
+from proxy.config.lines.proxy.actions.persistence import RDP, hash_cookie, hash_value
 from proxy.config.lines.shapes import AT_MOST_ONE, ArgumentShape
 from proxy.config.lines.table import Statement, Table, works
 from proxy.config.model.settings import RANDOM_DRAWS_DEFAULT, Balance
@@ -21,8 +22,6 @@ _FACTOR_OFF = 100  # with a limit up to the average no server could take another
 
 _BALANCES: dict[str, Balance] = {balance.value: balance for balance in Balance}
 _UNSUPPORTED = {
-    "rdp-cookie": "use 'balance source', which keeps a client on its server too",
-    "hash": "use 'balance source', which hashes the client's address",
     "log-hash": "it distributes logs, which Millrace does not forward; use 'balance source'",
     "sticky": "it distributes logs, which Millrace does not forward; use 'balance first'",
 }
@@ -40,6 +39,7 @@ _METHODS = ("map-based", "consistent")
 
 def _balance(statement: Statement, draft: ProxyDraft) -> None:
     forget(draft, "'balance'")
+    draft.rules = draft.rules.with_only("hashes")
     if not statement.arguments:  # HAProxy's default algorithm
         draft.balance = Balance.ROUNDROBIN
         return
@@ -49,6 +49,15 @@ def _balance(statement: Statement, draft: ProxyDraft) -> None:
         draft.balance = Balance.ROUNDROBIN
         _HTTP_BALANCE_SHAPES[name].fitting(statement.arguments, f"'balance {text}'")
         note(statement, draft, "'balance'", HTTP_BALANCE, side=Side.BACK)
+        return
+    if text.startswith(RDP):
+        hash_cookie(statement, draft)
+        statement.pass_over(1, "'balance'")
+        draft.balance = Balance.RDP_COOKIE
+        return
+    if text == Balance.HASH.value:
+        hash_value(statement, draft)
+        draft.balance = Balance.HASH
         return
     if name in _UNSUPPORTED:
         raise ConfigError(f"'balance {name}' is not supported: {_UNSUPPORTED[name]}")
@@ -101,6 +110,7 @@ def _hash_type(statement: Statement, draft: ProxyDraft) -> None:
             f"{hint(words[2], _MODIFIERS)}"
         )
     draft.hash_consistent = words[0] == "consistent"
+    draft.hash_function = words[1] if len(words) > 1 else _FUNCTIONS[0]
     draft.hash_avalanche = len(words) > 2 or (draft.hash_consistent and len(words) == 1)
 
 

@@ -9,7 +9,6 @@ from proxy.config.drafts import ProxyDraft, ProxyKind
 from proxy.config.lines.http import HTTP_OPTIONS
 from proxy.config.lines.log import set_log_format
 from proxy.config.lines.proxy.check_options import CHECK_OPTIONS
-from proxy.config.lines.proxy.others import NO_PERSISTENCE
 from proxy.config.lines.shapes import ALONE, AT_MOST_ONE
 from proxy.config.lines.table import (
     Handler,
@@ -106,8 +105,8 @@ OPTIONS: Table[ProxyDraft] = {
         "accepts connections, or write its frames with 'tcp-check send-binary' and 'expect binary'"
     ),
     "transparent": unsupported("write the addresses of the servers"),
-    "persist": without_effect(NO_PERSISTENCE, shape=ALONE, negatable=True),
-    "rdp-cookie": unsupported("use 'balance source'"),
+    "persist": works(_switch("persist"), negatable=True),
+    "rdp-cookie": unsupported("write 'persist rdp-cookie'"),
     "http-tunnel": removed("remove it"),
     "http_proxy": removed("remove it"),
     "forceclose": removed("remove it"),

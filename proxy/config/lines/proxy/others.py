@@ -14,14 +14,12 @@ _LATER = (
     *("log-format-sd", "error-log-format", "guid"),
     "log-steps",
 )
-NO_PERSISTENCE = "nothing keeps a client on a server that is down"
 _NO_STICKINESS = "use 'stick on src' to keep a client on its server"
 _UNSUPPORTED = {
-    "persist": _NO_STICKINESS,
     "dispatch": "write a 'server' line",
     "transparent": "write the addresses of the servers",
     "compression": "compress at the servers",
-    "filter": "Millrace forwards TCP as it is",
+    "filter": "bytes are forwarded as they are; shape traffic with tc(8), by 'set-fc-mark'",
     "use-fcgi-app": "it needs mode http",
     "hash-preserve-affinity": "consistent hashing passes over a server that takes no sessions",
     "quic-initial": "QUIC is not TCP",
@@ -49,9 +47,5 @@ PROXY_OTHERS: Table[ProxyDraft] = {
     **{name: unsupported(advice) for name, advice in _UNSUPPORTED.items()},
     **{name: removed(advice) for name, advice in _REMOVED.items()},
     **dict.fromkeys(_HEADER_WORDS, removed("headers need mode http, which is not forwarded")),
-    **dict.fromkeys(
-        ("ignore-persist", "force-persist"),
-        without_effect(NO_PERSISTENCE),
-    ),
     "bind-process": without_effect("every worker serves every section", shape=RANGES),
 }

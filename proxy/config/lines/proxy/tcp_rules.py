@@ -10,6 +10,7 @@ import msgspec
 
 from proxy.config.drafts import ProxyDraft, ProxyKind
 from proxy.config.lines.http import rule_line
+from proxy.config.lines.proxy.actions.session_actions import actions_at, session_action
 from proxy.config.lines.proxy.rule_order import warn_misplaced
 from proxy.config.lines.proxy.tables.counters import counter_action, is_counter_action
 from proxy.config.lines.proxy.variable_rules import CAPTURE, SETTERS, variable_rule
@@ -32,14 +33,23 @@ _STAGES = {  # the stages of each word, and their actions
     },
     "tcp-response": {"content": {**_REQUEST, "close": RuleAction.CLOSE}},
 }
-_LATER = (
-    *("capture", "do-resolve", "expect-netscaler-cip", "expect-proxy", "lua", "ot-group"),
-    *("sc-add-gpc", "send-spoe-group", "set-bandwidth-limit", "set-bc-mark", "set-bc-tos"),
-    *("set-dst", "set-dst-port", "set-fc-mark", "set-fc-tos", "set-log-level"),
-    *("set-mark", "set-nice"),
-    *("set-priority-class", "set-priority-offset", "set-src", "set-src-port", "set-tos"),
-    *("switch-mode", "use-service", "set-retries", "do-log", "attach-srv"),
-)
+_LATER = {  # and what to do instead
+    "capture": "it stands in 'tcp-request content' only",
+    "do-resolve": "write a server with 'resolvers', and choose it with 'use-server'",
+    "expect-netscaler-cip": "let the device send PROXY headers, and write 'expect-proxy layer4'",
+    "expect-proxy": "it stands in 'tcp-request connection' only",
+    "lua": "write conditions on variables, lists and stick tables",
+    "ot-group": "follow sessions by the access log",
+    "sc-add-gpc": "write 'sc-inc-gpc' as often",
+    "send-spoe-group": "write conditions on variables, lists and stick tables",
+    "set-bandwidth-limit": "shape traffic with tc(8), by the mark of 'set-fc-mark'",
+    "set-priority-class": "send sessions that may wait to a backend with fewer places",
+    "set-priority-offset": "send sessions that may wait to a backend with fewer places",
+    "switch-mode": "it needs mode http, which is not forwarded",
+    "use-service": "it needs mode http: write 'http-request return' in a section of its own",
+    "do-log": "write what it would say into 'log-format'",
+    "attach-srv": "connections of servers are not reversed: let the server listen",
+}
 _DELAY = "inspect-delay"
 
 
@@ -118,15 +128,23 @@ def _rule(statement: Statement, draft: ProxyDraft, stage: str) -> ConnectionRule
         rule, words = variable_rule(statement, draft, stage)
         condition = _condition(draft, f"{what} {action}", list(words))
         return msgspec.structs.replace(rule, condition=condition)
+    if action in actions_at(what):
+        rule, words = session_action(statement, draft, what)
+        condition = _condition(draft, f"{what} {action}", list(words))
+        return msgspec.structs.replace(rule, condition=condition)
     if action not in known:
-        if action.partition("(")[0] in _LATER:
-            raise ConfigError(f"'{what} {action}' is not supported yet")
-        expected = "', '".join(known)
-        raise ConfigError(
-            f"'{what}' expects '{expected}' in {draft.title} (got '{action}'){hint(action, known)}"
-        )
+        raise ConfigError(_unknown(draft, what, action, (*known, *actions_at(what))))
     condition = _condition(draft, f"{what} {action}", rest[:-1])
     return ConnectionRuleDraft(known[action], rule_line(statement, draft), condition)
+
+
+def _unknown(draft: ProxyDraft, what: str, action: str, known: tuple[str, ...]) -> str:
+    """What is said of an action that is not there, or not yet."""
+    advice = _LATER.get(action.partition("(")[0])
+    if advice is not None:
+        return f"'{what} {action}' is not supported: {advice}"
+    expected = "', '".join(known)
+    return f"'{what}' expects '{expected}' in {draft.title} (got '{action}'){hint(action, known)}"
 
 
 def _condition(draft: ProxyDraft, what: str, words: list[str]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from proxy.config.drafts import ProxyDraft, ProxyKind
 from proxy.config.lines.handlers import flag, number
 from proxy.config.lines.http import HTTP_TIMEOUTS, HTTP_WORDS
 from proxy.config.lines.log import log_format, log_tag, proxy_log
+from proxy.config.lines.proxy.actions.persistence import forcing, persist
 from proxy.config.lines.proxy.balance import BALANCE_WORDS
 from proxy.config.lines.proxy.bind import bind
 from proxy.config.lines.proxy.check_options import EXTERNAL_WORD
@@ -197,6 +198,9 @@ PROXY_WORDS: Table[ProxyDraft] = {
     "tcp-response": works(tcp_response),
     "stick-table": works(stick_table),
     "stick": works(stick),
+    "persist": works(persist),
+    "force-persist": works(forcing),
+    "ignore-persist": works(forcing),
     "load-server-state-from-file": works(load_server_state, shape=AT_MOST_ONE),
     "server-state-file-name": works(server_state_file_name),
 }

@@ -26,6 +26,7 @@ from proxy.config.text.suggest import hint
 
 NOWHERE = -1  # the index of a backend that is disabled
 _TCP = RULES & ~Scope.REQUEST
+_PERSISTING = (RuleAction.FORCE_PERSIST, RuleAction.IGNORE_PERSIST)
 _TABLE_RULES = {  # how HAProxy calls them in errors about tables
     RuleAction.TRACK: "tracking rule",
     RuleAction.TAG: "",
@@ -72,6 +73,10 @@ class ConnectionRuleLinker:
             server_rules=self._stage(found.server_rules if serves else (), Scope.CONTENT | own),
             response=self._stage(found.response if serves else (), Scope.RESPONSE | own),
             sticks=self._stage(found.sticks if serves else (), Scope.CONTENT | own),
+            persists=self._stage(found.persists if serves else (), Scope.CONTENT | own),
+            cookies=self._stage(found.cookies if serves else (), Scope.CONTENT | own),
+            hashes=self._stage(found.hashes if serves else (), Scope.CONTENT | own),
+            answers=self._stage(found.answers if serves else (), Scope.RESPONSE | own),
             inspect_ms=found.inspect_ms,
             response_ms=found.response_ms,
         )
@@ -124,6 +129,8 @@ class ConnectionRuleLinker:
             return f"error detected while parsing switching rule : {error}"
         if draft.action.uses_table:
             return f"'stick': error detected while parsing sticking condition : {error}"
+        if draft.action in _PERSISTING:
+            return f"error detected while parsing a '{draft.action.value}' rule : {error}"
         words = " ".join(draft.line.words[:3])
         return (
             f"'{words}' : error detected in {self._draft.title} while parsing '{beginning}' "
@@ -156,7 +163,11 @@ class ConnectionRuleLinker:
         """The rule as HAProxy names it, and where it looks."""
         if draft.action is RuleAction.USE_BACKEND:
             return "", "frontend use-backend rule"
-        if draft.action is RuleAction.USE_SERVER:
+        if draft.action in _PERSISTING:
+            return "", "backend tcp-request content rule"
+        if draft.action is RuleAction.STICK_ANSWER:
+            return "", "backend stick-store rule"
+        if draft.action is RuleAction.USE_SERVER or draft.action.uses_table:
             return "", "backend use-server, balance or stick-match rule"
         stage = " ".join(draft.line.words[:2])
         asking = self._draft.kind.accepts and draft.line.words[0] == "tcp-request"
@@ -177,7 +188,8 @@ class ConnectionRuleLinker:
             table = draft.target or name
             return table_to_track(kind, table, draft.tracked, name, self._directory)
         if draft.action.uses_table:
-            return table_of(kind, draft.target, name, self._directory)
+            store = "store table" if draft.action is RuleAction.STICK_ANSWER else "stick-table"
+            return table_of(kind, draft.target, name, self._directory, store)
         return 0
 
     def _warn_of_luck(self, draft: ConnectionRuleDraft) -> None:
@@ -219,7 +231,7 @@ class ConnectionRuleLinker:
         keyword, rule = "sample fetch keyword", _TABLE_RULES.get(draft.action, "stick rule")
         if draft.action is RuleAction.TAG:
             keyword = "ACL keyword"
-        elif draft.action is RuleAction.SET_VARIABLE:
+        elif draft.action is RuleAction.SET_VARIABLE or draft.action.value.startswith("set-"):
             rule = f"{draft.line.words[0]} {draft.line.words[1]} expression"
         return TableLinker(self._directory, self._draft.name, keyword, rule)
 

@@ -24,7 +24,12 @@ _WANTED = {
 
 def shapes_of(drafts: Sequence[ProxyDraft]) -> tuple[TableShape, ...]:
     """The tables, in the order of the file; one that rules stick with stores servers."""
-    sticky = {rule.target for draft in drafts if not draft.disabled for rule in draft.rules.sticks}
+    sticky = {
+        rule.target
+        for draft in drafts
+        if not draft.disabled
+        for rule in (*draft.rules.sticks, *draft.rules.answers)
+    }
     return tuple(
         _storing_servers(draft.table.shape) if draft.name in sticky else draft.table.shape
         for draft in drafts
@@ -72,11 +77,13 @@ def table_to_track(
     return number
 
 
-def table_of(kind: SampleType, name: str, section: str, directory: SectionIndex) -> int:
+def table_of(
+    kind: SampleType, name: str, section: str, directory: SectionIndex, what: str = "stick-table"
+) -> int:
     """The number of the table that a rule of this section names, for such keys; ConfigError."""
     found = directory.table(name)
     if found is None:
-        raise ConfigError(f"Proxy '{section}': unable to find stick-table '{name}'.")
+        raise ConfigError(f"Proxy '{section}': unable to find {what} '{name}'.")
     number, shape = found
     if not kind.becomes(_WANTED[shape.key]):
         raise ConfigError(

@@ -179,6 +179,8 @@ class Course:
             self._open.update(dict.fromkeys(name for each in deciding for name in each.open))
             return ""
         if True not in outcomes:
+            for each in found:
+                self._ends.pop(each.rule.action.moves, None)
             expected = any(each.rule.action is RuleAction.EXPECT_PROXY for each in found)
             if expected and not self._headed:
                 self._ends = {}  # the header names others
@@ -243,7 +245,14 @@ class Course:
             elif choosing:
                 rule = choosing[-1].rule
                 chosen = (self._targets.server(rule.target), _place(rule))
-        for title, stage in (("table", rules.sticks), ("response", rules.response)):
+        for title, stage in (
+            ("persist", rules.persists),
+            ("cookie", rules.cookies),
+            ("table", rules.sticks),
+            ("hash", rules.hashes),
+            ("response", rules.response),
+            ("answer", rules.answers),
+        ):
             if stage:
                 found = self._rulings.findings(stage, told, self._targets.decides) or []
                 self._tell(title, found, "no rule acts")

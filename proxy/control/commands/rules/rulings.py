@@ -80,7 +80,7 @@ class Rulings:
     ) -> list[Finding] | None:
         """The rules that act or may act, up to the first that decides; None: bytes are waited for.
 
-        A rule that waits keeps those behind it back.
+        A rule that waits keeps those behind it back. What one sets is open for those behind it.
         """
         found = []
         for rule in rules:
@@ -95,6 +95,7 @@ class Rulings:
                 names = self._names(rule.condition, judged.open, told)
             if holds:
                 found.append(Finding(rule, names))
+                told = told._replace(fetches=told.fetches - {rule.action.moves})
                 if not names and decides(rule):
                     break
         return found

@@ -66,7 +66,13 @@ class ShowSession:
             yield from Course(proxy, binds, client, self._rulings, names).report()
 
     def serves(self, slot: int) -> bool:
-        """Whether a server takes sessions that rules send to it: also one that drains."""
+        """Whether a server takes sessions that rules send to it: also one that drains.
+
+        With `option persist` one that is down does, too, if it has an address.
+        """
         server = self.report.servers[slot]
-        observed = self.report.observer.server(self.report.backends[server.backend_index], server)
+        backend = self.report.backends[server.backend_index]
+        observed = self.report.observer.server(backend, server)
+        if backend.persist and observed.state.address is not None:
+            return True
         return not observed.state.maint and observed.state.operational != Operational.STOPPED

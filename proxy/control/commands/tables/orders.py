@@ -17,7 +17,7 @@ from proxy.control.commands.tables.words import (
 from proxy.control.rows.report import Report
 from proxy.runtime import now_ms
 from shm.tables.entries import Entry, Removal, TableEditor, TableReader
-from shm.tables.shape import CONTROL_WRITER, server_hash
+from shm.tables.shape import CONTROL_WRITER, address_word, server_hash
 
 _SET_USAGE = "Required arguments: <table> key <key> [data.<store_data_type> <value>]*"
 _CLEAR_USAGE = (
@@ -33,6 +33,7 @@ class Tables:
     """Three commands; keys and changes are for operators."""
 
     def __init__(self, report: Report) -> None:
+        self._report = report
         runtime = report.runtime
         self._readers = {table.shape.name: TableReader(table) for table in runtime.tables}
         self._servers = [
@@ -149,17 +150,37 @@ class Tables:
     ) -> Iterator[str]:
         yield from self._head(reader)
         for page in reader.pages(now_ms()) if entries is None else (entries,):
+            names = self._names_for(reader)
             yield "".join(
-                self._row(entry, reader)
+                self._row(entry, reader, names)
                 for entry in page
                 if all(each.passes(entry) for each in filters or ())
             )
 
-    def _row(self, entry: Entry, reader: TableReader) -> str:
-        shape = reader.owner.shape
+    def _names_for(self, reader: TableReader) -> dict[int, str]:
+        """What servers are called in a table, by what entries have of them."""
+        if reader.owner.shape.by_address:
+            return self._addresses()
         if not self._names:
             self._names = {server_hash(name) >> 24: name for name in self._servers}
-        texts = data_texts(entry, shape, self._names)
+        return self._names
+
+    def _addresses(self) -> dict[int, str]:
+        """Present addresses of IPv6, by their words; those of IPv4 are in the words."""
+        found = {}
+        servers = self._report.servers
+        for proxy in servers.backends:
+            for server in servers.of(proxy):
+                state = self._report.observer.server(proxy, server).state
+                if state.address is not None and ":" in state.address:
+                    word = address_word(state.address, state.port)
+                    found[word] = f"{state.address}:{state.port}"
+        return found
+
+    @staticmethod
+    def _row(entry: Entry, reader: TableReader, names: dict[int, str]) -> str:
+        shape = reader.owner.shape
+        texts = data_texts(entry, shape, names)
         first = (
             f"0x{entry.cell:x}: key={key_text(entry.key, shape)} use={entry.sessions} "
             f"exp={entry.left_ms}"

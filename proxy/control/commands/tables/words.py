@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from proxy.control.command import CommandError
 from shm.tables.entries import Entry
-from shm.tables.shape import KeyType, Stored, TableData, TableShape
+from shm.tables.shape import KeyType, Stored, TableData, TableShape, address_of_word
 
 FILTERS_MAX = 4
 _OPERATORS: dict[str, Callable[[int, int], bool]] = {
@@ -141,7 +141,10 @@ def _escaped(byte: int) -> str:
 
 
 def data_texts(entry: Entry, shape: TableShape, names: dict[int, str]) -> list[str]:
-    """What an entry has, as `show table` says it; `names` of servers are by their hashes."""
+    """What an entry has, as `show table` says it; `names` of servers are by their hashes.
+
+    Of a table that names addresses these are by their words.
+    """
     texts: list[str] = []
     server_key = ""
     for stored, values in zip(shape.stored, entry.values, strict=True):
@@ -152,7 +155,9 @@ def data_texts(entry: Entry, shape: TableShape, names: dict[int, str]) -> list[s
         if data is TableData.SERVER_ID:
             word, number = values
             texts.append(f"server_id={number & _UINT_MASK}")
-            server_key = f"server_key={names.get(word >> 24, '-') if word else '-'}"
+            named = address_of_word(word) if shape.by_address else None
+            known = word if shape.by_address else word >> 24
+            server_key = f"server_key={named or (names.get(known) if word else None) or '-'}"
             continue
         period = f"({stored.period_ms})" if data.is_rate else ""
         mask = (1 << 64) - 1 if data in _WIDE else _UINT_MASK

@@ -13,27 +13,28 @@ from proxy.config.rule_drafts import ConnectionRuleDraft
 from proxy.config.text.messages import ConfigError
 from proxy.config.text.pem import place_of
 
+_ANSWER = "store-response"
 _ACTIONS = {
     "on": RuleAction.STICK_ON,
     "match": RuleAction.STICK_MATCH,
     "store-request": RuleAction.STICK_STORE,
+    _ANSWER: RuleAction.STICK_ANSWER,
 }
 
 
 def stick(statement: Statement, draft: ProxyDraft) -> None:
-    """`stick on|match|store-request <expression> [table <table>] [if|unless <condition>]`."""
+    """`stick on|match|store-request|store-response <expression> [table <table>] [if <condition>]`.
+
+    A key of `store-response` is of what the server has sent first.
+    """
     if draft.kind is ProxyKind.DEFAULTS:
         raise ConfigError("'stick' not allowed in 'defaults' section.")
     what, *words = statement.arguments or ("",)
-    if what == "store-response":
-        raise ConfigError(
-            "'stick store-response' is not supported yet: nothing is read of what servers answer"
-        )
     if what not in _ACTIONS:
         raise ConfigError("'stick' expects 'on', 'match', or 'store'.")
     if not words:
         raise ConfigError("'stick' expects a fetch method.")
-    key, kind = _key(words.pop(0), statement)
+    key, kind = _key(words.pop(0), statement, of_answer=what == _ANSWER)
     table = draft.name
     if words[:1] == ["table"]:
         if len(words) == 1:
@@ -43,19 +44,18 @@ def stick(statement: Statement, draft: ProxyDraft) -> None:
     if words and words[0] not in BEGINNINGS:
         raise ConfigError(f"'stick': unknown keyword '{words[0]}'.")
     draft.rules = draft.rules.with_rule(
-        "sticks",
+        "answers" if what == _ANSWER else "sticks",
         ConnectionRuleDraft(
             _ACTIONS[what], rule_line(statement, draft), tuple(words), table, key, kind.value
         ),
     )
 
 
-def _key(text: str, statement: Statement) -> tuple[Value, SampleType]:
+def _key(text: str, statement: Statement, *, of_answer: bool) -> tuple[Value, SampleType]:
     try:
         place = place_of(statement.context, statement.origin)
-        reader = ValueReader(
-            Scope.CONTENT | Scope.BACKEND, statement.context.environment, place=place
-        )
+        scope = Scope.BACKEND | (Scope.RESPONSE if of_answer else Scope.CONTENT)
+        reader = ValueReader(scope, statement.context.environment, place=place)
         return reader.typed(text)
     except ConfigError as error:
         raise ConfigError(f"'stick': {error}") from error

@@ -61,6 +61,7 @@ class _TableReader:
         self._entries = 0
         self._expire_ms = 0
         self._nopurge = False
+        self._by_address = False
         self._stored: dict[TableData, Stored] = {}
 
     def shape(self) -> TableShape:
@@ -93,6 +94,7 @@ class _TableReader:
             expire_ms=self._expire_ms,
             nopurge=self._nopurge,
             stored=tuple(self._stored[data] for data in TableData if data in self._stored),
+            by_address=self._by_address,
         )
 
     def _value(self, word: str) -> str:
@@ -151,14 +153,10 @@ class _TableReader:
         self._nopurge = True
 
     def _server_key(self) -> None:
-        word = self._value("srvkey")
-        if word == "addr":
-            raise ConfigError(
-                "stick-table: 'srvkey addr' is not supported: an entry names its server, and ends "
-                "where the server gets another incarnation; write 'srvkey name'"
-            )
-        if word != "name":
+        word = self._words.pop(0) if self._words else ""
+        if word not in ("name", "addr"):
             raise ConfigError(f"stick-table : unknown server key type '{word}'.")
+        self._by_address = word == "addr"
 
     def _peers(self) -> None:
         self.peers = self._value("peers")

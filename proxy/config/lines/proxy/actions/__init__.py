@@ -1,0 +1,1 @@
+"""Lines that change a session without deciding about it."""
