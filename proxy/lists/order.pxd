@@ -25,7 +25,8 @@ cdef inline int by_first_6(const void *one, const void *other) noexcept nogil:
 cdef inline size_t ranges_apart(Range *ranges, size_t count) noexcept nogil:
     """Put them in order and join those that overlap; how many are left."""
     cdef size_t at, kept = 0
-    qsort(ranges, count, sizeof(Range), by_low)
+    if count > 1:
+        qsort(ranges, count, sizeof(Range), by_low)
     for at in range(count):
         if kept and ranges[at].low <= ranges[kept - 1].high:
             ranges[kept - 1].high = max(ranges[kept - 1].high, ranges[at].high)
@@ -37,7 +38,8 @@ cdef inline size_t ranges_apart(Range *ranges, size_t count) noexcept nogil:
 
 cdef inline size_t networks_apart_4(Network4 *networks, size_t count) noexcept nogil:
     cdef size_t at, kept = 0
-    qsort(networks, count, sizeof(Network4), by_first_4)
+    if count > 1:
+        qsort(networks, count, sizeof(Network4), by_first_4)
     for at in range(count):
         if kept and networks[at].first <= networks[kept - 1].last:
             networks[kept - 1].last = max(networks[kept - 1].last, networks[at].last)
@@ -49,7 +51,8 @@ cdef inline size_t networks_apart_4(Network4 *networks, size_t count) noexcept n
 
 cdef inline size_t networks_apart_6(Network6 *networks, size_t count) noexcept nogil:
     cdef size_t at, kept = 0
-    qsort(networks, count, sizeof(Network6), by_first_6)
+    if count > 1:
+        qsort(networks, count, sizeof(Network6), by_first_6)
     for at in range(count):
         if kept and memcmp(networks[at].first, networks[kept - 1].last, 16) <= 0:
             if memcmp(networks[at].last, networks[kept - 1].last, 16) > 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from tests.support.common import PATIENCE_SECONDS, wait_for
 from tests.support.config.loading import LISTEN, settings_of
+from tests.support.footprint import anonymous_bytes
 from tests.support.relay.conversation import EXCHANGE
 from tests.support.relay.fault_relay import faulty_relay
 from tests.support.relay.faults import Action, Kind
@@ -86,6 +88,60 @@ def test_each_limit_holds_and_what_it_keeps_out_is_counted(limits: str, lost: in
                 assert receive_count(client, 5) == b"hello"
             wait_for(lambda: relay.counters()["sessions"] == 0, PATIENCE_SECONDS, "it ends")
             assert relay.counters()["variables_lost"] == lost * session
+
+
+@pytest.mark.parametrize(("most", "lost"), [(VARIABLE_BYTES + 10, 0), (VARIABLE_BYTES + 9, 4)])
+def test_what_is_replaced_or_unset_takes_no_room(most: int, lost: int) -> None:
+    lines = (
+        *["content set-var(txn.b) str(0123456789)"] * 3,
+        "content unset-var(txn.b)",
+        "content set-var(txn.c) str(9876543210)",
+    )
+    given = fields(*lines, limits=f"    tune.vars.txn-max-size {most}\n")
+    with Server(echo) as server, RelayUnderTest([server.address], **given) as relay:
+        with relay.connect() as client:
+            client.settimeout(PATIENCE_SECONDS)
+            client.sendall(b"hello")
+            assert receive_count(client, 5) == b"hello"
+        assert relay.counters()["variables_lost"] == lost
+
+
+LONG = "x" * 8_000
+SESSIONS = 300
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    "asan" in os.environ.get("LD_PRELOAD", ""), reason="the sanitizer keeps what was freed"
+)
+@pytest.mark.parametrize(
+    ("lines", "heard"),
+    [
+        ([f"content set-var(txn.a) str({LONG})"] * 2, b"hello"),
+        ([f"content set-var(txn.a) str({LONG})", "content set-var(txn.a) int(1)"], b"hello"),
+        ([f"content set-var(txn.a) str({LONG})", "content unset-var(txn.a)"], b"hello"),
+        ([f"connection set-var(sess.a) str({LONG})", "session set-var(sess.b) int(1)"], b"hello"),
+        ([f"connection set-var(sess.a) str({LONG})", "connection reject"], b""),
+        ([f"session set-var(sess.a) str({LONG})", "session reject"], b""),
+        ([f"content set-var(txn.a) str({LONG})", "content reject"], b""),
+    ],
+    ids=["again", "number", "unset", "served", "connection", "session", "content"],
+)
+def test_texts_are_freed(lines: list[str], heard: bytes) -> None:
+    def come(count: int) -> None:
+        for _ in range(count):
+            resets = nullcontext() if heard else suppress(ConnectionError)
+            with resets, relay.connect() as client:
+                client.settimeout(PATIENCE_SECONDS)
+                client.sendall(b"hello")
+                assert receive_count(client, len(heard) or 1) == heard
+
+    with Server(echo) as server, RelayUnderTest([server.address], **fields(*lines)) as relay:
+        come(20)
+        before = anonymous_bytes(relay.pid())
+        come(SESSIONS)
+        wait_for(lambda: relay.counters()["sessions"] == 0, PATIENCE_SECONDS, "all have ended")
+        assert anonymous_bytes(relay.pid()) - before < SESSIONS * len(LONG) // 4
 
 
 def test_all_sessions_together_have_a_limit() -> None:
