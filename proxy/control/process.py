@@ -11,6 +11,7 @@ import asyncio
 import os
 import socket
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from typing import NoReturn
 
@@ -63,8 +64,10 @@ def one_line(error: BaseException) -> str:
     return "".join(traceback.format_exception(error)).replace("\n", " | ")
 
 
-def all_commands(report: Report, mail: Mail, orders: SetServer) -> list[Command]:
-    """The commands of all families."""
+def all_commands(
+    report: Report, mail: Mail, orders: SetServer, beat: Callable[[], None]
+) -> list[Command]:
+    """The commands of all families; `beat` is called while one takes long."""
     resolvers = ShowResolvers(report)
     return [
         *ShowServers(report).commands(),
@@ -77,7 +80,7 @@ def all_commands(report: Report, mail: Mail, orders: SetServer) -> list[Command]
         *ShowRules(report).commands(),
         *ShowSession(report).commands(),
         *Tables(report).commands(),
-        *Lists(report).commands(),
+        *Lists(report, beat).commands(),
         *orders.commands(),
     ]
 
@@ -94,7 +97,7 @@ class Control:
         self.mail = Mail(runtime)
         segment = runtime.segment
         orders = SetServer(self.report, AdminTableWriter(segment), NameOrderWriter(segment))
-        self.commands = all_commands(self.report, self.mail, orders)
+        self.commands = all_commands(self.report, self.mail, orders, lambda: self.me.beat(now_ms()))
         self.turns = Turns()
         self.services = HttpServices(self.report, self.turns)
         failed, paused = self.connection_failed, self.monitor.accept_paused
