@@ -11,6 +11,7 @@ import asyncio
 import os
 import socket
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from typing import NoReturn
 
@@ -66,8 +67,10 @@ def one_line(error: BaseException) -> str:
     return "".join(traceback.format_exception(error)).replace("\n", " | ")
 
 
-def all_commands(report: Report, mail: Mail, orders: SetServer) -> list[Command]:
-    """The commands of all families."""
+def all_commands(
+    report: Report, mail: Mail, orders: SetServer, beat: Callable[[], None]
+) -> list[Command]:
+    """The commands of all families; `beat` is called while one takes long."""
     resolvers = ShowResolvers(report)
     relays = Relays(report.runtime)
     return [
@@ -83,7 +86,7 @@ def all_commands(report: Report, mail: Mail, orders: SetServer) -> list[Command]
         *Tables(report).commands(),
         *ShowSess(report, relays).commands(),
         *Shutdown(report, relays).commands(),
-        *Lists(report).commands(),
+        *Lists(report, beat).commands(),
         *orders.commands(),
     ]
 
@@ -100,7 +103,7 @@ class Control:
         self.mail = Mail(runtime)
         segment = runtime.segment
         orders = SetServer(self.report, AdminTableWriter(segment), NameOrderWriter(segment))
-        self.commands = all_commands(self.report, self.mail, orders)
+        self.commands = all_commands(self.report, self.mail, orders, lambda: self.me.beat(now_ms()))
         self.turns = Turns()
         self.services = HttpServices(self.report, self.turns)
         failed, paused = self.connection_failed, self.monitor.accept_paused

@@ -326,15 +326,19 @@ def test_a_list_that_is_full_says_so_and_stays_as_it_was(segment: Segment) -> No
 
 
 def test_a_list_of_many_is_loaded_and_grows(segment: Segment) -> None:
-    lines = [b"host%d.example.com b%d" % (number, number % 50) for number in range(20_000)]
-    made = ChangingMap(segment, (Matcher.STR, Matcher.END), lines, 64 << 20)
+    lines = [b"host%d.example.com b%d" % (number, number % 50) for number in range(70_000)]
+    made = ChangingMap(segment, (Matcher.STR, Matcher.END), lines, 256 << 20)
     made.editor.publish()
+    beats: list[bool] = []
+    made.editor.beat = lambda: beats.append(True)
+    made.editor.clear(1)
+    assert len(beats) == 2, "where the process that changes it would be taken for dead"
     made.add(b"x", b"y", 0)
     made.editor.publish()
     lookups = made.lookups()
-    assert lookups.value(0, b"host19999.example.com") == b"b49"
+    assert lookups.value(0, b"host69999.example.com") == b"b49"
     assert lookups.value(0, b"x") == b"y"
-    assert len(made.editor.rows(0)) == 20_001
+    assert len(made.editor.rows(0)) == 70_001
 
 
 def test_patterns_without_a_letter_to_find_are_kept(segment: Segment) -> None:

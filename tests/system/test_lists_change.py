@@ -10,12 +10,14 @@ import re
 import signal
 import socket
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from tests.relay.test_relay_syscalls import SystemCalls
 from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
 from tests.support.differential.one_program import PROGRAMS, OneProgram, one_program
 from tests.support.program.program import Program
@@ -25,6 +27,12 @@ pytestmark = pytest.mark.slow
 HOSTS = range(2, 8)  # of clients: 127.0.0.<host>
 CLIENTS_EACH = 3  # so that either worker has some
 ADDS = 400
+VISITS = 60
+OF_CONNECTIONS = (  # system calls that clients cause
+    *("accept4", "socket", "connect", "close", "recvfrom", "sendto", "read", "write", "splice"),
+    *("setsockopt", "getsockopt", "getsockname", "getpeername", "epoll_ctl", "ioctl", "shutdown"),
+    *("madvise", "mmap", "munmap"),
+)
 SECTIONS = """
 frontend gate
   bind 127.0.0.1:GATE
@@ -87,11 +95,12 @@ class Place:
         """What clients of each address meet, those of one all the same."""
         found = []
         for host in HOSTS:
-            each = {self._visit(host) for _ in range(CLIENTS_EACH)}
+            each = {self.visit(host) for _ in range(CLIENTS_EACH)}
             found.append("/".join(sorted(each)))
         return found
 
-    def _visit(self, host: int) -> str:
+    def visit(self, host: int) -> str:
+        """What one client meets."""
         with socket.socket() as client, suppress(ConnectionResetError):
             client.settimeout(PATIENCE_SECONDS)
             client.bind((f"127.0.0.{host}", 0))
@@ -190,3 +199,42 @@ def test_a_reload_reads_the_files_anew(place: Place, tmp_path: Path) -> None:
         program.process.send_signal(signal.SIGUSR2)
         wait_for(lambda: place.met() == asked, PATIENCE_SECONDS, "the reload")
         assert "127.0.0.7" in program.ask("show acl #1")
+
+
+def calls_of_visits(place: Place, program: Program, folder: Path) -> Counter[str]:
+    """System calls of both workers while some clients are served."""
+    folder.mkdir()
+    counted: Counter[str] = Counter()
+    with ExitStack() as stack:
+        watched = []
+        for pid in program.children()["worker"]:
+            (folder / str(pid)).mkdir()
+            watched.append(stack.enter_context(SystemCalls(pid, folder / str(pid))))
+        for _ in range(VISITS):
+            assert place.visit(5) == "one"
+        stack.close()
+        for each in watched:
+            counted += each.counts
+    return Counter({name: counted[name] for name in OF_CONNECTIONS})
+
+
+def test_a_changed_list_costs_a_connection_no_system_call(place: Place, tmp_path: Path) -> None:
+    with running(place, tmp_path) as program:
+        before = calls_of_visits(place, program, tmp_path / "before")
+        program.ask(place.filled("add acl FILES/blocked 127.0.0.3"))
+        program.ask(place.filled("add map FILES/routes 127.0.0.3 b_two"))
+        assert before["accept4"] >= VISITS
+        after = calls_of_visits(place, program, tmp_path / "after")
+    assert sum(after.values()) < sum(before.values()) + VISITS // 2, (before, after)
+
+
+def test_lists_stay_as_they_are_where_there_are_no_addresses_for_others(
+    place: Place, tmp_path: Path
+) -> None:
+    configuration = GLOBAL.format("{socket}") + place.sections
+    limited = ("sh", "-c", 'ulimit -v 1500000; exec "$@"', "sh")
+    with Program(tmp_path, configuration, wrapper=limited) as program:
+        told = program.ask(place.filled("add acl FILES/blocked 127.0.0.3"))
+        assert told.startswith("The kernel refused the memory")
+        assert place.met() == ["refused", "one", "one", "one", "one", "refused"]
+        assert "lists cannot be changed by the stats socket" in program.output.read_text()

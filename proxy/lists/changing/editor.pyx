@@ -66,7 +66,7 @@ cdef class ListEditor(Images):
         cdef const char *cursors[LISTS_MAX + 1]
         cdef size_t heads[LISTS_MAX + 1]
         cdef uint64_t cells[LISTS_MAX + 1]
-        cdef uint32_t place, count = (<Packer>packers[0]).count
+        cdef uint32_t place, number, count = (<Packer>packers[0]).count
         cdef uint64_t bytes = 0
         memset(cells, 0, sizeof(cells))
         for place in range(self.lists + 1):
@@ -82,8 +82,9 @@ cdef class ListEditor(Images):
         if valued:  # equal values are there once in a packer, but not here
             bytes += self.value_bytes(packer)
         self.ensure(bytes, cells)
-        for _ in range(count):
+        for number in range(count):
             self.add_group(packer, cursors, heads, version, valued)
+            self.take_time(number)
 
     cdef uint64_t value_bytes(self, Packer packer) noexcept:
         cdef const char *at = packer.records.bytes

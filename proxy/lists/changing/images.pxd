@@ -33,8 +33,10 @@ cdef class Images:
     cdef list outgoing  # pieces of the window that the next store of the root leaves
     cdef list retired  # those that it has left, with the epoch that readers have to have seen
     cdef readonly uint64_t patterns  # of all versions
+    cdef public object beat  # called while something takes long; None: nothing is
     cdef uint32_t readings  # that are under way in this process
 
+    cdef int take_time(self, uint64_t done) except -1
     cdef ImageHead *image(self) noexcept
     cdef Group *group_at(self, uint64_t offset) noexcept
     cdef void changes(self, uint32_t place, Changes *out) noexcept

@@ -1,6 +1,6 @@
 """Types of the compiled module; its documentation is in images.pyx."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from proxy.lists.changing.area import ListArea
 from proxy.lists.pack import Packer
@@ -9,6 +9,7 @@ class ListFullError(Exception): ...
 
 class Images:
     patterns: int
+    beat: Callable[[], None] | None
     def __init__(self, area: ListArea, number: int, packers: Sequence[Packer]) -> None: ...
     @property
     def loaded(self) -> bool: ...

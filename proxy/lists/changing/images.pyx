@@ -24,6 +24,7 @@ from shm.atomics cimport load32_relaxed, load_acquire, store_release
 
 cdef enum:
     ROOM_LEAST = 65536  # bytes of groups
+    GROUPS_AT_ONCE = 65536  # some 50 ms
     STEPS_MAX = 0x7FFFFFF0  # of one image
 
 cdef extern from * nogil:
@@ -120,6 +121,12 @@ cdef class Images:
             for start, size in (
                 (self.start, self.place - self.start), (after, self.start + self.size - after))
             if size]
+        return 0
+
+    cdef int take_time(self, uint64_t done) except -1:
+        """So many groups are done: the process shows from time to time that it goes on."""
+        if done % GROUPS_AT_ONCE == 0 and self.beat is not None:
+            self.beat()
         return 0
 
     cdef ImageHead *image(self) noexcept:
@@ -241,6 +248,7 @@ cdef class Images:
                 group = <Group *>(former + was.heap + rows[number].at)
                 if keeps(keep, group, version):
                     self.copy_group(group, <uint32_t>rows[number].at)
+                self.take_time(number)
         finally:
             free(rows)
         return 0

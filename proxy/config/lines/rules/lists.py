@@ -6,6 +6,7 @@ is proxy/lists/.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -29,6 +30,7 @@ from shm.files import read_whole
 
 FILE_BYTES_MAX = 1 << 30
 _NUMBERS = (Matcher.INT, Matcher.LEN)
+_NETWORK = re.compile(r"[0-9a-fA-F.:/]+")
 
 
 class ListReader:
@@ -62,6 +64,15 @@ class ListReader:
             return
         for word in words:
             self._add(word)
+
+    def add_pattern(self, word: str) -> None:
+        """Add one, which is no operator; ConfigError. Networks of usual forms are read at once."""
+        usual = self._use.matcher is Matcher.IP and self._use.gives is not MapType.ADDRESS
+        if usual and _NETWORK.fullmatch(word):
+            self.packer.open(word.encode())
+            if self.packer.read() is None:
+                return
+        self._add(word)
 
     def _add_range(self, numbers: IntRange) -> None:
         low, high = INTEGER_LIMITS

@@ -44,7 +44,9 @@ _Order = Callable[[Kind, list[str]], Answer]
 class Lists:
     """Orders about lists."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report, beat: Callable[[], None]) -> None:
+        """`beat` is called while something takes long."""
+        self._beat = beat
         self._runtime = report.runtime
         self._references = self._runtime.settings.references
         self._known: dict[int, ListedPatterns] = {}  # those that were asked for
@@ -94,7 +96,9 @@ class Lists:
             if runtime.lists is None:
                 raise CommandError("The kernel refused the memory for lists that change.")
             reference = self._references[number]
-            self._known[number] = ListedPatterns(runtime, runtime.lists, number, reference)
+            self._known[number] = ListedPatterns(
+                runtime, runtime.lists, number, reference, self._beat
+            )
         return self._known[number]
 
     def show(self, kind: Kind, words: list[str]) -> Answer:

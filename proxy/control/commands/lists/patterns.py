@@ -71,7 +71,7 @@ class _Collected:
             for use, reader in zip(self.uses, self.readers, strict=True):
                 if use.matcher in _NUMBERS and key in OPERATORS:
                     raise ConfigError(f"'{key}' is not a number")
-                reader.add((key,))
+                reader.add_pattern(key)
             self.texts.add_entry(to_bytes(key), to_bytes(value or ""))
         except (ConfigError, ValueError) as error:
             raise CommandError(_said(error)) from error
@@ -104,14 +104,23 @@ class Passed:
 class ListedPatterns:
     """The patterns of one reference."""
 
-    def __init__(self, runtime: Runtime, area: ListArea, number: int, reference: Reference) -> None:
-        """`number` is that of the reference in its area."""
+    def __init__(
+        self,
+        runtime: Runtime,
+        area: ListArea,
+        number: int,
+        reference: Reference,
+        beat: Callable[[], None],
+    ) -> None:
+        """`number` is that of the reference in its area; `beat` is called while work takes long."""
+        self._beat = beat
         self._bells = (*runtime.bells.relays, *runtime.bells.workers)
         self.reference = reference
         self.uses = tuple(use for _, use in reference.lists)
         self.regular = any(use.matcher is Matcher.REG for use in self.uses)
-        shapes = _Collected(self.uses, gives="str", valued=False)
-        self.editor = ListEditor(area, number, shapes.packers)
+        self._collected: _Collected | None = _Collected(self.uses, gives="str", valued=False)
+        self.editor = ListEditor(area, number, self._collected.packers)
+        self.editor.beat = beat
         self._area = area
         self._probes: list[Probe] = []
         self._count: int | None = None
@@ -133,7 +142,9 @@ class ListedPatterns:
             found.texts.open(said.content)
             found.texts.read()
             for reader in found.readers:
+                self._beat()
                 reader.add_content(said.content, said.name)
+            self._beat()
         for pattern in said.patterns:
             found.texts.add_text(to_bytes(pattern))
             for reader in found.readers:
@@ -172,7 +183,18 @@ class ListedPatterns:
         """Add patterns, all or none, to a version or to what is in force; CommandError."""
         if self.regular:
             raise CommandError(_REGULAR)
-        collected = _Collected(self.uses, gives="str", valued=False)
+        collected = self._collected or _Collected(self.uses, gives="str", valued=False)
+        self._collected = None  # while another order may have its turn
+        try:
+            yield from self._add(collected, entries, version)
+        finally:
+            for packer in collected.packers:
+                packer.empty()
+            self._collected = collected
+
+    def _add(
+        self, collected: _Collected, entries: Iterable[Entry], version: int | None
+    ) -> Iterator[Piece]:
         valued = False
         for number, (key, value) in enumerate(entries):
             collected.add(key, value)
