@@ -8,7 +8,7 @@ from proxy.relay.state.syscalls cimport AF_INET, AF_INET6, ntohs, sockaddr_in, s
 
 cdef inline bint is_mapped(const sockaddr_in6 *end) noexcept nogil:
     """Whether an address of IPv6 stands for one of IPv4."""
-    cdef const unsigned char *bytes = end.sin6_addr.s6_addr
+    cdef const unsigned char *bytes = <const unsigned char *>&end.sin6_addr
     cdef int at
     for at in range(10):
         if bytes[at] != 0:

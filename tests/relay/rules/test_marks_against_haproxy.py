@@ -183,3 +183,35 @@ def test_packets_to_servers_are_marked_as_rules_say(tmp_path: Path) -> None:
             assert client.recv(100) == b"hello"
             assert marks_toward(server.address) == (42, 0x48, -1)
             assert marks_toward(client.getsockname()) == (7, 16, -1)
+
+
+RETRYING = """\
+global
+  stats socket {folder}/s level admin
+defaults
+  mode tcp
+  retries 0
+  timeout connect 20ms
+  timeout client 9s
+  timeout server 9s
+listen edge
+  bind 127.0.0.1:<edge>
+  tcp-request content set-retries 3 if {{ src 127.0.0.2 }}
+  tcp-request content set-retries src_port,mul(0),add(2) if {{ src 127.0.0.3 }}
+  server s 127.0.0.1:<gone>
+"""
+
+
+def test_a_rule_says_how_often_a_server_is_tried_again(tmp_path: Path) -> None:
+    edge = free_port()
+    text = RETRYING.replace("<edge>", str(edge)).replace("<gone>", str(free_port()))
+    with one_program(PROGRAMS["millrace"](), tmp_path / "m", text, {}) as made:
+        for host, retries in ((1, 0), (2, 3), (3, 5)):
+            with socket.socket() as client:
+                client.settimeout(PATIENCE_SECONDS)
+                client.bind((f"127.0.0.{host}", 0))
+                client.connect(("127.0.0.1", edge))
+                assert client.recv(1) == b""
+            head, *rows = made.ask("show stat").removeprefix("# ").strip().splitlines()
+            row = dict(zip(head.split(","), rows[-1].split(","), strict=False))
+            assert (row["svname"], row["wretr"]) == ("BACKEND", str(retries))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import select
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -229,6 +229,19 @@ def a_full_queue(place: Place) -> None:
         place.counters(section)
 
 
+def a_server_that_moves(place: Place) -> None:
+    """Between two attempts its address becomes another one.
+
+    HAProxy goes on with the former one until it gives up.
+    """
+    place.name("moved")
+    with place.client("moved") as client:
+        port = place.ports["<s2>"]
+        place.program.ask(f"set server moved/s2 addr 127.0.0.1 port {port}")
+        place.note(hear(client))
+    place.note(place.row("moved", "s1")["stot"])
+
+
 def rdp(cookie: str) -> bytes:
     """The first packet of an RDP client."""
     text = f"Cookie: {cookie}\r\n".encode()
@@ -281,6 +294,7 @@ SECTIONS = {
         )
         for name in ("plain", "redispatch", "force_redispatch")
     },
+    "moved": (*STICK, "retries 40", "server s1 <s1>", "server s2 <gone> maxconn 5"),
     "rdp": (*RDP, *TWO),
     "rdp_persist": (*RDP, PERSIST, *TWO),
     "rdp_force": (*RDP, FORCE, *TWO),
@@ -289,8 +303,10 @@ SECTIONS = {
 }
 
 
-def noted(name: str, folder: Path) -> list[object]:
-    """All that a program shows in all scenes."""
+def noted(
+    name: str, folder: Path, scenes: Sequence[Callable[[Place], None]] = SCENES
+) -> list[object]:
+    """All that a program shows in these scenes."""
     with ExitStack() as stack:
         servers = {f"<s{number}>": Holding(f"s{number}") for number in (1, 2)}
         for server in servers.values():
@@ -306,7 +322,7 @@ def noted(name: str, folder: Path) -> list[object]:
         text = text.replace("<gone>", f"127.0.0.1:{free_port()}")
         program = stack.enter_context(one_program(PROGRAMS[name](), folder / name, text, {}))
         place = Place(program, ports)
-        for scene in SCENES:
+        for scene in scenes:
             place.note(scene.__name__)
             scene(place)
         return place.seen
@@ -321,3 +337,8 @@ def test_named_servers_are_kept_and_left_as_by_haproxy(tmp_path: Path) -> None:
     ]
     assert not different, "\n".join(different[:40])
     assert len(ours) == len(theirs)
+
+
+def test_a_named_server_is_followed_to_its_new_address(tmp_path: Path) -> None:
+    _, heard, others = noted("millrace", tmp_path, (a_server_that_moves,))
+    assert (heard, others) == (("s2",), ("0",))
