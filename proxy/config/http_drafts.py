@@ -6,7 +6,8 @@ later lines may make, and in mode tcp none of them means anything.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -43,6 +44,16 @@ class RuleLine(msgspec.Struct, frozen=True):
     def text(self) -> str:
         """The line as it is shown in messages."""
         return " ".join(self.words)
+
+
+def written(words: Sequence[str]) -> str:
+    """Words as a line has them, with the quotes that they need."""
+    return " ".join(
+        '"' + re.sub(r'(["\\$])', r"\\\1", word) + '"'
+        if re.search(r"[\s\"'#\\]", word) or not word
+        else word
+        for word in words
+    )
 
 
 class StatsDraft(msgspec.Struct):

@@ -54,7 +54,11 @@ class HttpServices:
         )
         self.rules = {
             proxy.name: SectionRules(
-                proxy.http, report.runtime.segment, report.settings.lists, report.runtime.main_pid
+                proxy.http,
+                report.runtime.segment,
+                report.settings.lists,
+                report.runtime.main_pid,
+                report.monitor.services.get(proxy.frontend_index),
             )
             for proxy in report.proxies
             if proxy.http is not None
