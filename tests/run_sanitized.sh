@@ -41,7 +41,7 @@ finish() { # folder, status: one report is a failure
 
 copy=$root/build/sanitize
 make_copy "$copy" 1
-read -r -a tests <<<"${SANITIZED_TESTS:-tests/shm tests/rules/test_rules.py tests/rules/test_formats.py tests/rules/test_content.py tests/rules/test_content_fuzz.py tests/relay}"
+read -r -a tests <<<"${SANITIZED_TESTS:-tests/shm tests/rules/test_rules.py tests/rules/test_formats.py tests/rules/test_content.py tests/rules/test_content_fuzz.py tests/rules/test_messages.py tests/relay}"
 status=0
 LD_PRELOAD=$(gcc -print-file-name=libasan.so) \
 ASAN_OPTIONS=detect_leaks=0:halt_on_error=1:log_path=$copy/reports/address \

@@ -8,7 +8,7 @@
 from libc.stdint cimport int64_t, uint32_t
 
 from proxy.relay.rules.judge cimport (
-    connection_of, content_set, context_set, next_rule, rule_judged, rule_sought)
+    content_set, context_set, next_rule, rule_judged, rule_sought)
 from proxy.relay.rules.names cimport backend_said
 from proxy.relay.session.early cimport Beginning
 from proxy.relay.session.inspect cimport inspect_hold, inspect_receive, inspect_take
@@ -17,6 +17,7 @@ from proxy.relay.sides.hold cimport held_length
 from proxy.relay.session.stages cimport ENDS, GOES_ON, WAITS
 from proxy.relay.state.counting cimport (
     count_aborted, count_denied_request, count_denied_session)
+from proxy.relay.state.ends cimport connection_of
 from proxy.relay.state.refusal cimport end_in_silence
 from proxy.relay.state.rule_types cimport (
     CAME_BROKEN, CAME_BYTES, CAME_LAST, CAME_LOST, CAME_NOTHING, INSPECT_BYTES_MAX, RULE_DROP,
@@ -162,6 +163,8 @@ cdef inline int content_stage(
         session_step(session, EVENT_JUDGED)
         beginning.length = inspect_take(engine, session, beginning.bytes)
         beginning.gone = came == CAME_LAST and beginning.length == 0
+    if judged == HOLDS:
+        session.addresses.decided = rule
     if judged != HOLDS or (rule.action != RULE_REJECT and rule.action != RULE_DROP):
         beginning.broken = came == CAME_BROKEN
         return GOES_ON

@@ -10,12 +10,12 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t, uint8_t
 from proxy.relay.state.log_types cimport AccessLog, Log, LogNote
 from proxy.relay.state.pipes cimport Pipe, PipePool
 from proxy.relay.state.pool cimport Pool
-from proxy.relay.state.rule_types cimport BackendRules, FrontendRules, Judge
+from proxy.relay.state.rule_types cimport BackendRules, FrontendRules, Judge, Rule
 from proxy.relay.state.server_types cimport Outgoing, ServerCache
 from proxy.relay.state.syscalls cimport sockaddr_in6
 from proxy.relay.state.table_types cimport Sticky, Stores
 from proxy.relay.state.wheel cimport Timer, Wheel
-from proxy.rules.types cimport Tracks, Variables
+from proxy.rules.types cimport HeaderFields, Tracks, Variables
 from shm.layout cimport BackendShared, Process
 from shm.rows cimport BackendCounters, FrontendCounters, ServerCounters, WorkerCounters
 from shm.segment cimport View
@@ -141,6 +141,8 @@ cdef struct Addresses:  # of a client and where it came to, and what rules said 
     uint32_t resumed  # the rule whose capture waited for first bytes
     uint8_t direct  # its server was named, not balanced: retries stay there
     Tracks tracks  # entries that it follows
+    const Rule *decided  # about its first bytes, the last time; NULL: none did
+    HeaderFields *fields  # of its PROXY header, where something asks for them; or NULL
 
 cdef struct Side:
     int fd  # -1: none

@@ -7,7 +7,7 @@ from libc.string cimport memcpy, memset
 from proxy.rules.codes cimport *
 from proxy.rules.sample cimport set_address, set_number, set_truth
 from proxy.rules.types cimport (
-    KERNEL_NOT_ASKED, KERNEL_SAID, KERNEL_SILENT, Call, Connection, Context, Sample)
+    KERNEL_NOT_ASKED, KERNEL_SAID, KERNEL_SILENT, Call, Connection, Context, Ends, Sample)
 
 cdef extern from "<sys/socket.h>" nogil:
     const int AF_INET, AF_INET6, SOCK_DGRAM, SOCK_CLOEXEC
@@ -127,6 +127,17 @@ cdef inline bint end_sample(
     return set_address(sample, 6, <const uint8_t *>&end.sin6_addr)
 
 
+cdef inline bint known_end(
+        const Ends *ends, bint of_peer, bint port, Sample *sample) noexcept nogil:
+    """The same of a connection that may be closed by now."""
+    cdef uint8_t family = ends.peer_family if of_peer else ends.own_family
+    if port:
+        return set_number(sample, ends.peer_port if of_peer else ends.own_port) and family != 0
+    if of_peer:
+        return set_address(sample, family, ends.peer)
+    return set_address(sample, family, ends.own)
+
+
 cdef inline bint connection_end_sample(
         const Context *context, uint16_t what, Sample *sample) noexcept nogil:
     """The client's address or port, or that it came to, whatever a PROXY header says.
@@ -138,7 +149,10 @@ cdef inline bint connection_end_sample(
         what == FETCH_CLIENT_PEER or what == FETCH_CLIENT_PEER_PORT
         or what == FETCH_CLIENT_PEER_LOCAL)
     cdef bint port = what == FETCH_CLIENT_PEER_PORT or what == FETCH_CLIENT_END_PORT
-    if context.connection.headed or (not of_peer and context.front_family == 0):
+    if context.connection.ends != NULL:
+        if not known_end(context.connection.ends, of_peer, port, sample):
+            return False
+    elif context.connection.headed or (not of_peer and context.front_family == 0):
         if not end_sample(fd, of_peer, port, sample):
             return False
     elif port:
