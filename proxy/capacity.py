@@ -125,7 +125,7 @@ def _checks_wanted(settings: Settings, workers: int) -> int:
 
 
 def _inherited(settings: Settings, workers: int, sockets: int) -> int:
-    """What each worker inherits: sockets, bells and the targets of access logs."""
+    """What each worker inherits: sockets, bells, stick tables and the targets of access logs."""
     targets = {
         target.endpoint or target.descriptor
         for proxy in settings.frontends
@@ -133,4 +133,4 @@ def _inherited(settings: Settings, workers: int, sockets: int) -> int:
         for target in proxy.access_log.targets
     }
     bells = 2 * workers + 3
-    return sockets + bells + len(targets)
+    return sockets + bells + len(settings.tables) + len(targets)

@@ -112,6 +112,8 @@ cdef struct ServerCounters:
     uint64_t gauged  # 1: the worker's cell in the gauges has the sessions, too
     uint64_t hinted  # gauge: twice its sessions in the hint; odd while a step is under way
     uint64_t denied_responses
+    uint64_t rate[2]  # as of a backend
+    uint64_t spare[6]
 
 cdef struct StopTickets:  # gauges: the lowest of the worker's listeners stopped at a limit; or 0
     uint64_t places

@@ -68,7 +68,7 @@ def check_sizes() -> None:
         "BindCounters": (sizeof(BindCounters), 16),
         "RuleCounter": (sizeof(RuleCounter), 8),
         "BackendCounters": (sizeof(BackendCounters), 256),
-        "ServerCounters": (sizeof(ServerCounters), 256),
+        "ServerCounters": (sizeof(ServerCounters), 320),
         "NameserverCounters": (sizeof(NameserverCounters), 192),
         "ResolutionRecord": (sizeof(ResolutionRecord), 128),
         "Journal": (sizeof(Journal), 64 + 65_536),

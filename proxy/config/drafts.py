@@ -180,7 +180,7 @@ class ServerOptions(msgspec.Struct):
     observe: bool = False
     send_proxy: bool = False
     send_proxy_v2: bool = False  # takes precedence over `send_proxy`
-    proxy_v2_checksum: bool = False
+    proxy_v2_fields: frozenset[str] = frozenset()
     check_send_proxy: bool = False
     check_ssl: bool = False
     tls: TlsWords = PLAIN_TLS
@@ -329,6 +329,7 @@ class ProxyDraft(msgspec.Struct):
     logs: list[LogTarget] = []
     log_global: bool = False  # `log global`: the targets of the global section too
     log_format: LogFormatDraft | None = None
+    log_formats: Mapping[str, LogFormatDraft] = {}  # the other ones, by their word
     log_tag: str | None = None
     log_skip_null: bool = False
     log_skip_normal: bool = False

@@ -6,7 +6,8 @@ later lines may make, and in mode tcp none of them means anything.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -50,6 +51,18 @@ class RuleLine(msgspec.Struct, frozen=True):
     def text(self) -> str:
         """The line as it is shown in messages."""
         return " ".join(self.words)
+
+
+def written(words: Sequence[str]) -> str:
+    """The words of a line, with the quotes that they need; it stays one line."""
+    return " ".join(map(_quoted, words))
+
+
+def _quoted(word: str) -> str:
+    if word and not re.search(r"[\s\"'#\\\x00-\x1f\x7f]", word):
+        return word
+    escaped = re.sub(r'(["\\$])', r"\\\1", word)
+    return '"' + re.sub(r"[\x00-\x1f\x7f]", lambda it: f"\\x{ord(it[0]):02x}", escaped) + '"'
 
 
 class StatsDraft(msgspec.Struct):

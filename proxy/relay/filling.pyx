@@ -19,9 +19,11 @@ from proxy.relay.balance.present cimport present_begin
 from proxy.relay.balance.schedule cimport schedule_build, schedule_free
 from proxy.relay.log.compile cimport AccessLogs
 from proxy.relay.rules.compile cimport Rulesets
-from proxy.relay.proxy_protocol.format cimport HEADER_NONE, HEADER_V1, HEADER_V2, HEADER_V2_CHECKSUM
+from proxy.relay.proxy_protocol.format cimport (
+    HEADER_AUTHORITY, HEADER_NONE, HEADER_UNIQUE_ID, HEADER_V1, HEADER_V2, HEADER_V2_CHECKSUM)
 from proxy.relay.state.pipes cimport pipes_close, pipes_init
 from proxy.relay.state.pool cimport pool_init
+from proxy.relay.state.rule_types cimport ASKED_FIELDS, ASKED_UNIQUE_ID
 from proxy.relay.state.server_types cimport Outgoing, ServerCache
 from proxy.relay.state.table_types cimport Sticky
 from proxy.relay.state.syscalls cimport EPOLL_CLOEXEC, close, epoll_create1
@@ -106,6 +108,7 @@ cdef int engine_fill(
     fill_backends(engine, runtime, capacity, rulesets)
     engine.log = &access_logs.log
     engine.judge = rulesets.judge
+    engine.judge.asks |= asked_by_headers(engine)
     fill_frontends(engine, settings, access_logs, rulesets)
     fill_listeners(engine, runtime)
     engine.epoll = epoll_create1(EPOLL_CLOEXEC)
@@ -157,9 +160,28 @@ cdef int fill_servers(Engine *engine, object servers, object bells) except -1:
                 engine.limits[server.slot].error_limit = server.check.error_limit
                 engine.limits[server.slot].checker_bell = bells.checker(
                     server.slot, is_program=checked_by_program(proxy, server))
-            engine.headers[server.slot] = HEADERS[server.connecting.proxy_header]
+            engine.headers[server.slot] = header_of(server.connecting)
             fill_outgoing(engine, proxy, server)
     return 0
+
+
+cdef uint8_t header_of(object connecting) except? 255:
+    """The kind of a server's PROXY header, and its further fields."""
+    return <uint8_t>HEADERS[connecting.proxy_header] | (
+        HEADER_AUTHORITY * connecting.header_authority) | (
+        HEADER_UNIQUE_ID * connecting.header_unique_id)
+
+
+cdef uint8_t asked_by_headers(const Engine *engine) noexcept:
+    """What is kept of clients because a header tells servers of it."""
+    cdef uint32_t slot
+    cdef uint8_t asked = 0
+    for slot in range(engine.slots):
+        if engine.headers[slot] & HEADER_AUTHORITY:
+            asked |= ASKED_FIELDS
+        if engine.headers[slot] & HEADER_UNIQUE_ID:
+            asked |= ASKED_UNIQUE_ID
+    return asked
 
 
 cdef int fill_tables(Engine *engine, object runtime) except -1:

@@ -123,10 +123,16 @@ cdef enum:  # converters
     CONVERT_ODD
     CONVERT_CONCAT
     CONVERT_STRCMP
+    CONVERT_ADD_ITEM
+    CONVERT_SAME_BYTES
+    CONVERT_SET_VARIABLE
+    CONVERT_UNSET_VARIABLE
     CONVERT_IN_TABLE  # from here to CONVERT_FURTHER: those that ask stick tables
     CONVERT_ENTRY_VALUE
     CONVERT_ENTRY_KILOBYTES
     CONVERT_ENTRY_TRACKERS
+    CONVERT_ENTRY_EXPIRY
+    CONVERT_ENTRY_IDLE
 
 cdef enum:  # what a map gives
     MAP_TEXT
@@ -193,6 +199,19 @@ cdef enum:  # fetches of connections and of internal states, which have numbers 
     FETCH_STOPPING
     FETCH_DATE_MICROSECONDS
 
+cdef enum:  # fetches of what is noted of a session, and of tables and servers as a whole
+    FETCH_BESIDE = 384
+    FETCH_TABLE_USED = 384
+    FETCH_TABLE_FREE
+    FETCH_SERVER_RATE
+    FETCH_HEADER_AUTHORITY
+    FETCH_HEADER_UNIQUE_ID
+    FETCH_RULE_FILE
+    FETCH_RULE_LINE
+    FETCH_UNIQUE_ID
+    FETCH_ERROR
+    FETCH_ERROR_TEXT
+
 cdef enum:  # converters of proxy/rules/converting/, which have numbers of their own
     CONVERT_FURTHER = 128
     CONVERT_SUBSTITUTE = 128
@@ -214,3 +233,11 @@ cdef enum:  # converters of proxy/rules/converting/, which have numbers of their
     CONVERT_DIGEST
     CONVERT_CODE
     CONVERT_HTTP_TIME
+
+cdef enum:  # converters of whole messages, and of times with parts of a second
+    CONVERT_OF_MESSAGES = 192
+    CONVERT_MQTT_VALID = 192
+    CONVERT_MQTT_FIELD
+    CONVERT_FIX_VALID
+    CONVERT_FIX_FIELD
+    CONVERT_FINE_TIME

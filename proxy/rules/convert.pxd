@@ -7,6 +7,7 @@ from proxy.rules.codes cimport *
 from proxy.rules.coding.base64 cimport base64_decode, base64_encode
 from proxy.rules.coding.hashes cimport avalanche, short_hash
 from proxy.rules.coding.xxhash cimport xxh32, xxh64
+from proxy.rules.converting.messages cimport message_converted
 from proxy.rules.converting.octets cimport octets_converted
 from proxy.rules.converting.substitute cimport substituted
 from proxy.rules.converting.texts cimport text_converted
@@ -306,6 +307,8 @@ cdef inline bint other_converted(
 cdef inline bint converted(const Step *step, Scratch *scratch, Sample *sample) noexcept nogil:
     """Make another sample of the sample; False: there is none."""
     cdef uint16_t what = step.convert
+    if what >= CONVERT_OF_MESSAGES:
+        return message_converted(step, scratch, sample)
     if what >= CONVERT_NETWORK_ORDER:
         return octets_converted(step, scratch, sample)
     if what > CONVERT_SUBSTITUTE:

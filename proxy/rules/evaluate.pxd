@@ -7,6 +7,7 @@ from proxy.rules.check cimport check_fetch
 from proxy.rules.codes cimport *
 from proxy.rules.connection.fetch cimport further_fetch
 from proxy.rules.content.fetch cimport content_fetch
+from proxy.rules.content.http_head cimport head_known
 from proxy.rules.http cimport (
     base_sample, header_count, header_fetch, parameter_sample, path_query_sample, path_sample,
     query_sample, span, version_sample)
@@ -19,8 +20,8 @@ from proxy.rules.state cimport (
 from proxy.rules.tables.convert cimport table_converted
 from proxy.rules.tables.fetch cimport table_fetch
 from proxy.rules.types cimport (
-    ACCEPTED, HOLDS, HOLDS_NOT, SAMPLE_NONE, UNDECIDED, Call, Context, HttpView, Patterns, Sample,
-    Scratch, Step, Term)
+    ACCEPTED, HEAD_SHORT, HEAD_THERE, HOLDS, HOLDS_NOT, SAMPLE_NONE, UNDECIDED, Call, ContentView,
+    Context, HttpView, Patterns, Sample, Scratch, Step, Term)
 from proxy.rules.variables.memory cimport variable_sample
 from proxy.rules.variables.steps cimport step_run
 
@@ -65,6 +66,16 @@ cdef inline bint http_fetch(
     if FETCH_URL_PATH <= call.fetch <= FETCH_VERSION_NUMBER:
         return request_line_fetch(http, call, scratch, sample)
     return header_fetch(http, call, call.fetch == FETCH_HEADER_LINE, sample)
+
+
+cdef inline bint forwarded_fetch(
+        const Context *context, const Call *call, Sample *sample) noexcept nogil:
+    """The same of a request among a client's first bytes, which are forwarded as they are."""
+    # what is known of the bytes is kept beside them, and belongs to this look
+    cdef ContentView *content = <ContentView *>context.content
+    cdef uint8_t known = head_known(content)
+    sample.unsettled = known == HEAD_SHORT
+    return known == HEAD_THERE and http_fetch(&content.head, call, context.scratch, sample)
 
 
 cdef inline bint state_fetch(
@@ -152,6 +163,8 @@ cdef inline bint fetch(const Context *context, const Call *call, Sample *sample)
         return context.check != NULL and check_fetch(context, call, sample)
     if what >= FETCH_USABLE_SERVERS:
         return state_fetch(context, call, sample)
+    if context.http == NULL and context.content != NULL:
+        return forwarded_fetch(context, call, sample)
     return http_fetch(context.http, call, context.scratch, sample)
 
 

@@ -9,9 +9,6 @@ from proxy.rules.sample cimport set_text, take_scratch
 from proxy.rules.types cimport SCRATCH_BYTES, Call, HttpView, Sample, Scratch
 from shm.text cimport Text, put, text_over
 
-cdef enum:
-    PROTOCOL_BYTES = 5  # HTTP/
-
 
 cdef inline size_t span(const char *text, size_t length, char until) noexcept nogil:
     """How many bytes come before the first such letter; all if there is none."""
@@ -46,10 +43,12 @@ cdef inline bint path_sample(const HttpView *http, Sample *sample) noexcept nogi
 
 cdef inline bint version_sample(
         const HttpView *http, bint number, Sample *sample) noexcept nogil:
-    """The version of the protocol; `number`: without its name."""
-    cdef size_t skipped = min(<size_t>PROTOCOL_BYTES, http.version_length) if number else 0
-    set_text(sample, http.version + skipped, http.version_length - skipped)
-    return http.version_length != 0
+    """The version of the protocol; `number`: what stands behind its name and the slash."""
+    cdef size_t skipped = 0
+    if number:
+        skipped = span(http.version, http.version_length, c"/") + 1
+    set_text(sample, http.version + skipped, max(http.version_length, skipped) - skipped)
+    return http.version_length > skipped
 
 
 cdef inline bint query_sample(const HttpView *http, Sample *sample) noexcept nogil:

@@ -18,8 +18,8 @@ from proxy.lists.regex cimport Regexes, Substitution
 from proxy.rules.codes cimport *
 from proxy.rules.evaluate cimport condition_judged
 from proxy.rules.types cimport (
-    CALL_NUMBERS, HOLDS, Call, ContentView, Context, HttpView, Part, Patterns, Scratch,
-    Step, Term)
+    CALL_NUMBERS, HEAD_UNKNOWN, HOLDS, Call, ContentView, Context, HttpView, Part, Patterns,
+    Scratch, Step, Term)
 from shm.segment cimport Segment
 
 from proxy.config.model.matching import MapType
@@ -81,6 +81,11 @@ FETCHES = {
     "avg_queue": FETCH_AVERAGE_QUEUE, "srv_weight": FETCH_WEIGHT,
     "srv_uweight": FETCH_VISIBLE_WEIGHT, "srv_iweight": FETCH_INITIAL_WEIGHT,
     "stopping": FETCH_STOPPING, "date_us": FETCH_DATE_MICROSECONDS,
+    "table_cnt": FETCH_TABLE_USED, "table_avl": FETCH_TABLE_FREE,
+    "srv_sess_rate": FETCH_SERVER_RATE, "fc_pp_authority": FETCH_HEADER_AUTHORITY,
+    "fc_pp_unique_id": FETCH_HEADER_UNIQUE_ID, "last_rule_file": FETCH_RULE_FILE,
+    "fc_err": FETCH_ERROR, "fc_err_str": FETCH_ERROR_TEXT, "last_rule_line": FETCH_RULE_LINE,
+    "unique-id": FETCH_UNIQUE_ID,
 }
 CONVERTERS = {
     "upper": CONVERT_UPPER, "lower": CONVERT_LOWER, "hex": CONVERT_HEX, "length": CONVERT_LENGTH,
@@ -92,7 +97,12 @@ CONVERTERS = {
     "ipmask": CONVERT_MASK, "ltime": CONVERT_LOCAL_TIME, "utime": CONVERT_UTC_TIME,
     "djb2": CONVERT_DJB2, "sdbm": CONVERT_SDBM, "wt6": CONVERT_WT6, "crc32": CONVERT_CRC32,
     "crc32c": CONVERT_CRC32C, "xxh32": CONVERT_XXH32, "xxh64": CONVERT_XXH64,
-    "concat": CONVERT_CONCAT, "strcmp": CONVERT_STRCMP,
+    "concat": CONVERT_CONCAT, "strcmp": CONVERT_STRCMP, "add_item": CONVERT_ADD_ITEM,
+    "secure_memcmp": CONVERT_SAME_BYTES, "set-var": CONVERT_SET_VARIABLE,
+    "unset-var": CONVERT_UNSET_VARIABLE, "table_expire": CONVERT_ENTRY_EXPIRY,
+    "table_idle": CONVERT_ENTRY_IDLE, "mqtt_is_valid": CONVERT_MQTT_VALID,
+    "mqtt_field_value": CONVERT_MQTT_FIELD, "fix_is_valid": CONVERT_FIX_VALID,
+    "fix_tag_value": CONVERT_FIX_FIELD, "fine_time": CONVERT_FINE_TIME,
     "in_table": CONVERT_IN_TABLE, "entry_value": CONVERT_ENTRY_VALUE,
     "entry_kilobytes": CONVERT_ENTRY_KILOBYTES, "entry_trackers": CONVERT_ENTRY_TRACKERS,
     "iif": CONVERT_CHOICE, "ltrim": CONVERT_TRIM_LEFT, "rtrim": CONVERT_TRIM_RIGHT,
@@ -170,6 +180,7 @@ cdef int look_at(
         content.length = PyBytes_GET_SIZE(first)
         content.from_server = False
         content.hello.known = content.hello.named = False
+        content.headed = HEAD_UNKNOWN
         context.content = content
     if method is not None:
         http.method = PyBytes_AS_STRING(method)

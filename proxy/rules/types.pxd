@@ -125,11 +125,19 @@ cdef struct HelloMemo:  # where the client's hello has what rules ask for, once 
     size_t name_record
     size_t name_left
 
+cdef enum:  # HeadKnown
+    HEAD_UNKNOWN = 0
+    HEAD_THERE = 1
+    HEAD_NONE = 2
+    HEAD_SHORT = 3  # it is not whole yet
+
 cdef struct ContentView:  # the bytes of one side, from the first that was not passed on
     const char *bytes
     size_t length
     bint from_server
     HelloMemo hello
+    uint8_t headed  # HeadKnown: whether it was looked for the head of a request
+    HttpView head  # where there is one
 
 cdef struct Variable:
     uint8_t known  # a rule has set it, perhaps to nothing
@@ -198,6 +206,11 @@ cdef enum:  # KernelAnswer: of a client's connection
 cdef enum:
     KERNEL_NUMBERS = 8
 
+cdef struct HeaderFields:  # of the PROXY header of a client, where something asks for them
+    int32_t authority_length  # -1: it has none
+    int32_t unique_id_length  # likewise; it stands behind the authority
+    char bytes[1]
+
 cdef struct Connection:  # of the client that rules look at
     const Facts *facts  # NULL: there is no such connection
     int fd
@@ -208,7 +221,14 @@ cdef struct Connection:  # of the client that rules look at
     uint32_t worker
     bint headed  # it came with a PROXY header
     bint renamed  # rules have given the session other addresses
-    const Ends *ends  # of the connection, where rules have set them; NULL: as the kernel has them
+    uint8_t error  # ConnectionError: why it did not
+    const Ends *ends  # of it, where rules have set them, or it is closed; a family of 0: not so
+    const HeaderFields *fields  # NULL: none is known
+    const char *decided_file  # where the rule stands that decided last
+    size_t decided_length
+    int64_t decided_line  # 0: none has
+    const char *unique_id  # of the session
+    size_t unique_id_length  # 0: it has none
     int64_t now_ms  # of CLOCK_MONOTONIC
     uint8_t asked  # KernelAnswer: the kernel is asked once for one look
     uint32_t kernel[KERNEL_NUMBERS]  # by the number of the fetch
@@ -226,6 +246,7 @@ cdef struct Context:  # what the fetches look at; a part that is not there gives
     const CheckView *check
     const Sample *variables  # of a check, by their number
     Variables **kept  # of a session; NULL: it can have none
+    VariableRoom *room  # NULL: nothing here may set one
     uint32_t variable_count
     uint32_t process  # id of the process, as logs have it
     Scratch *scratch  # NULL: converters that make texts give none

@@ -79,12 +79,12 @@ class Children:
         """Nothing is forked yet."""
         common = (runtime.segment.fd, *runtime.bells.all(), *log_descriptors)
         clients = (listener.socket.fileno() for listener in runtime.listeners)
-        for_workers = frozenset((*common, *clients, *runtime.log_sockets.values()))
+        tables = tuple(table.file for table in runtime.tables)
+        for_workers = frozenset((*common, *clients, *runtime.log_sockets.values(), *tables))
         services = (
             *(item.fileno() for item in runtime.stats_sockets),
             *(service.fileno() for _, service in runtime.service_sockets),
         )
-        tables = (table.file for table in runtime.tables)
         for_control = frozenset((*common, *services, *tables))
 
         folders = (file.folder for file in runtime.state_files if file.folder is not None)

@@ -95,6 +95,10 @@ cdef struct StoredWords:
     uint32_t elements  # 0: not stored
     uint32_t period_ms
 
+cdef struct TableCount:  # what one process has counted
+    uint64_t entries
+    int64_t again_ms  # not before
+
 cdef struct Table:
     TableHeader *header
     char *buckets
@@ -110,6 +114,9 @@ cdef struct Table:
     bint nopurge
     bint by_address  # entries name the address of their server (srvkey addr)
     int64_t expire_ms
+    uint64_t most_entries  # `size`
+    int file  # of the cells
+    TableCount counted
     StoredWords stored[TABLE_DATA]
 
 

@@ -111,6 +111,7 @@ cdef class StickTable:
         self.table.nopurge = shape.nopurge
         self.table.by_address = shape.by_address
         self.table.expire_ms = shape.expire_ms
+        self.table.most_entries = shape.entries
         self.table.cell_bytes = sizeof(Cell) + 8 * (self.table.key_words + data_words)
         self.table.bucket_bytes = BUCKET_CELLS * (
             sizeof(uint64_t) + <uint64_t>self.table.cell_bytes)
@@ -134,6 +135,7 @@ cdef class StickTable:
             PAGE_BYTES + self.table.bucket_count * self.table.bucket_bytes)
         self.cells_file = sealed(
             "stick-table", self.cells_bytes, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+        self.table.file = self.cells_file
         start = <char *>mapped(self.cells_file, self.cells_bytes)
         self.table.header = <TableHeader *>start
         self.table.buckets = start + PAGE_BYTES

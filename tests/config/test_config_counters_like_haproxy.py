@@ -156,8 +156,6 @@ def test_a_key_that_nothing_waits_for_is_warned_of(tmp_path: Path, lines: str) -
         "tcp-request connection track-sc0 src table",
         "tcp-request connection track-sc0 req.len table tip",
         "tcp-request content sc-add-gpc(0,0) 5",
-        "tcp-request content accept if { table_cnt(tip) gt 5 }",
-        "tcp-request content accept if { src,table_expire(tip) gt 5 }",
     ],
 )
 def test_what_haproxy_only_puts_up_with_or_has_later_is_refused(line: str) -> None:

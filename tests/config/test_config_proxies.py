@@ -144,7 +144,7 @@ def test_nosplice_in_global_turns_splicing_off_everywhere() -> None:
         ("use_backend %[req.len", "missing ']' after"),
         ("use_backend edge", "use_backend of listen 'edge' is itself"),
         ("use_backend nosuch", "unable to find the use_backend 'nosuch'"),
-        ("tcp-request content set-var(sess.x) path", "not available in a rule of connections"),
+        ("tcp-request session set-var(sess.x) path", "not available in a rule of connections"),
         ("clitcpka-cnt a", "expects a whole number"),
         ("clitcpka-cnt 128", "must be between 0 and 127"),
         ("clitcpka-idle", "expects an integer value"),

@@ -44,7 +44,22 @@ def test_what_a_server_and_its_check_begin_with(
     assert server.check.proxy_header is check_header
 
 
-@pytest.mark.parametrize("name", ["unique-id", "authority", "crc32c,ssl", "cert-cn"])
+@pytest.mark.parametrize(
+    ("names", "authority", "unique_id", "checked"),
+    [
+        ("unique-id", False, True, False),
+        ("authority", True, False, False),
+        ("authority,crc32c,unique-id", True, True, True),
+    ],
+)
+def test_fields_of_a_header(names: str, authority: bool, unique_id: bool, checked: bool) -> None:
+    connecting = server_settings(f"send-proxy-v2 proxy-v2-options {names}").connecting
+    assert connecting.header_authority is authority
+    assert connecting.header_unique_id is unique_id
+    assert connecting.proxy_header is (V2_CHECKSUM if checked else V2)
+
+
+@pytest.mark.parametrize("name", ["crc32c,ssl", "cert-cn"])
 def test_options_that_cannot_be_sent_are_refused(name: str) -> None:
     line, text = only_alert(
         f"backend b\n    timeout connect 1s\n    timeout server 1s\n"

@@ -108,7 +108,7 @@ def test_fetches_are_items_like_variables() -> None:
         *((f"%{name}", f"'{name}' is reserved for HTTP mode.") for name in sorted(HTTP_VARIABLES)),
         ("%[src", "missing ']' after 'src'."),
         ("%[src,lowr]", "unknown converter 'lowr', or not supported yet"),
-        ("%[req.hdr(host)]", "fetch method 'req.hdr' is unknown, not available in a log format"),
+        ("%[req.hdr(host)]", "sample fetch <req.hdr(host)> may not be reliably used here"),
         (
             "%[req.ssl_sni,lower]",
             "<req.ssl_sni,lower> may not be reliably used here because it needs bytes",

@@ -121,8 +121,10 @@ class Edge:
         self.met.update([PASS, STORE, ANSWERED, *known])
 
     def rows(self, section: str = "") -> list[list[str]]:
+        """The rows of rules that workers count."""
         answer = self.program.ask(f"show rules {section}".strip())
-        return [line.split(" ", 5) for line in answer.strip().splitlines()[1:]]
+        rows = [line.split(" ", 5) for line in answer.strip().splitlines()[1:]]
+        return [row for row in rows if row[3] != "-"]
 
     def counted(self) -> Counter[str]:
         """Sums by text."""
@@ -245,3 +247,43 @@ def test_what_waits_is_not_counted(tmp_path: Path) -> None:
                 client.sendall(b"more")
                 assert client.recv(64)
                 assert hits() == {noted: 1, waiting: 1}, "and what is behind is not done again"
+
+
+FIRST = ("tcp-request connection expect-proxy layer4", "use_backend other")
+ANSWERING = (
+    "http-request deny if { path /no }",
+    "http-request return status 200 if { path /yes }",
+    "redirect location /yes if { path /go }",
+)
+
+
+def test_what_stands_first_and_what_answers_is_counted_until_it_is_cleared(tmp_path: Path) -> None:
+    with closing(NamedBackend("127.61.0.1", 0)) as backend:
+        port, answering = free_port(), free_port()
+        text = f"{HEAD}frontend edge\n  bind 127.0.0.1:{port}\n"
+        text += "".join(f"  {line}\n" for line in FIRST)
+        text += f"backend other\n  server a {backend.address}:{backend.port}\n"
+        text += f"frontend web\n  mode http\n  bind 127.0.0.1:{answering}\n"
+        text += "".join(f"  {line}\n" for line in ANSWERING)
+        with Program(tmp_path, text) as program:
+
+            def hits() -> dict[str, int]:
+                lines = program.ask("show rules").strip().splitlines()[1:]
+                return {line.split(" ", 5)[5]: int(line.split(" ", 5)[2]) for line in lines}
+
+            assert hits() == dict.fromkeys((*FIRST, *ANSWERING), 0)
+            for _ in range(3):
+                with socket.create_connection(("127.0.0.1", port)) as client:
+                    client.settimeout(PATIENCE_SECONDS)
+                    client.sendall(b"PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\nhello")
+                    assert client.recv(64)
+            for path in ("/no", "/yes", "/yes", "/go", "/other"):
+                with socket.create_connection(("127.0.0.1", answering)) as client:
+                    client.settimeout(PATIENCE_SECONDS)
+                    client.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+                    assert client.recv(64)
+            assert hits() == dict(zip((*FIRST, *ANSWERING), (3, 3, 1, 2, 1), strict=True))
+            program.ask("clear counters")
+            assert sum(hits().values()) == 10
+            program.ask("clear counters all")
+            assert hits() == dict.fromkeys((*FIRST, *ANSWERING), 0)

@@ -11,7 +11,7 @@ from proxy.relay.balance.source_hash cimport NO_SOURCE, hash_address
 from proxy.rules.coding.hashes cimport avalanche
 from proxy.relay.proxy_protocol.format cimport HEADER_V1, HEADER_V2, HEADER_V2_CHECKSUM
 from proxy.relay.proxy_protocol.read cimport header_read
-from proxy.relay.proxy_protocol.write cimport HEADER_ROOM, header_write
+from proxy.relay.proxy_protocol.write cimport HEADER_ROOM, HeaderTexts, header_write
 from proxy.relay.state.pool cimport Pool, pool_give, pool_init, pool_take
 from proxy.relay.state.syscalls cimport (
     htons, ntohs, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage)
@@ -199,9 +199,11 @@ def header_written(kind, source, destination):
     """The header of this kind for two addresses, each None or (family, packed, port)."""
     cdef Addresses *addresses = <Addresses *>calloc(1, sizeof(Addresses))
     cdef char *memory = <char *>malloc(HEADER_ROOM)
+    cdef HeaderTexts texts
+    texts.authority = texts.unique_id = NULL
     address_fill(source, &addresses.source)
     address_fill(destination, &addresses.destination)
-    length = header_write(memory, HEADER_KINDS[kind], addresses)
+    length = header_write(memory, HEADER_KINDS[kind], addresses, &texts)
     result = memory[:length]
     free(memory)
     free(addresses)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.content.looking import EXPRESSIONS, look
+from tests.support.content.looking import EXPRESSIONS, OF_HTTP, look
 from tests.support.content.mutations import kinds, mutated
 from tests.support.content.oracle import Look, oracle
 from tests.support.content.requests import requests
@@ -95,3 +95,37 @@ def test_what_is_http_is_so_for_haproxy(tmp_path: Path) -> None:
     ]
     assert not wrong, "\n".join(wrong[:20])
     assert 0.2 < sum(each.found for each in looks) / len(looks) < 0.8
+
+
+HEADS = (
+    b"GET /a/b?b=1&c&b=2 HTTP/1.1\r\nHost: a.b:80\r\nX: 1, 2\r\nX: 3\r\n\r\n",
+    b"POST http://h/p?b HTTP/1.0\r\nhost: h\r\nx:\r\nContent-Length: 3\r\n\r\nabc",
+    b'OPTIONS * HTTP/1.1\nHost: a\nX: "1,2" , 3\n\n',
+    b"GET /?b=&b HTTP/1.1\r\n\r\nGET /second HTTP/1.1\r\n\r\n",
+)
+
+
+def heads(chance: random.Random) -> list[bytes]:
+    """Requests: whole ones, cut at every byte, and what chance makes of them."""
+    cut = [head[:end] for head in HEADS for end in range(1, len(head), 7)]
+    return [*HEADS, *cut, *(mutated(chance, chance.choice(HEADS)) for _ in range(CASES // 14))]
+
+
+@pytest.mark.slow
+def test_what_a_request_says_is_what_haproxy_says(tmp_path: Path, seed: int) -> None:
+    contents = [
+        content
+        for content in heads(random.Random(seed))
+        if not differs_on_purpose("req.proto_http", content)
+    ]
+    questions = [(number, content) for number in range(len(OF_HTTP)) for content in contents]
+    with oracle(tmp_path, OF_HTTP) as haproxy:
+        looks = list(haproxy.looks(questions))
+    wrong = [
+        f"{OF_HTTP[number]} of {content!r}: HAProxy {theirs}, Millrace {mine}"
+        for (number, content), theirs in zip(questions, looks, strict=True)
+        if (mine := ours(OF_HTTP[number], content)) != theirs
+    ]
+    assert not wrong, f"{len(wrong)} of {len(questions)}:\n" + "\n".join(wrong[:40])
+    assert 0.1 < sum(each.found for each in looks) / len(looks) < 0.9
+    assert 0.1 < sum(each.unsettled for each in looks) / len(looks) < 0.9

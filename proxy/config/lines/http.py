@@ -12,7 +12,6 @@ from proxy.config.lines.shapes import (
     ALONE,
     ALONE_LENIENT,
     NUMBER_LENIENT,
-    ONE,
     ONE_LENIENT,
     TIME,
     TWO_LENIENT,
@@ -179,7 +178,6 @@ _SILENT: dict[str, ArgumentShape | None] = {
     "http-error": None,
     "http-reuse": one_of("never", "safe", "aggressive", "always"),
     "http-send-name-header": ONE_LENIENT,
-    "unique-id-format": ONE,
     "unique-id-header": ONE_LENIENT,
     "max-keep-alive-queue": NUMBER_LENIENT,
 }

@@ -32,6 +32,11 @@ FACILITIES = (
 )
 LEVELS = tuple(level.name.lower() for level in LogLevel)
 FORMATS = ("local", "rfc3164", "rfc5424", "priority", "short", "timed", "iso", "raw")
+OTHER_FORMATS = {  # with the name that HAProxy has for each in its errors
+    "log-format-sd": "log-format-sd",
+    "error-log-format": "error-log-format",
+    "unique-id-format": "unique-id",
+}
 _STANDARD = {"stdout": 1, "stderr": 2}
 
 
@@ -72,6 +77,22 @@ def set_log_format(statement: Statement, draft: ProxyDraft, text: str = TCP_FORM
         statement.context.environment,
         full_path("", "", statement.context, statement.origin),
     )
+
+
+def other_format(statement: Statement, draft: ProxyDraft) -> None:
+    """`log-format-sd`, `error-log-format`, `unique-id-format`; the last one counts."""
+    word = statement.keyword
+    if not statement.arguments or not statement.arguments[0]:
+        raise ConfigError(f"{word} expects an argument.")
+    if len(statement.arguments) > 1:
+        raise ConfigError(f"{word} expects only one argument, don't forget to escape spaces!")
+    said = LogFormatDraft(
+        statement.arguments[0],
+        statement.origin,
+        statement.context.environment,
+        full_path("", "", statement.context, statement.origin),
+    )
+    draft.log_formats = {**draft.log_formats, word: said}
 
 
 def log_tag(statement: Statement, draft: ProxyDraft) -> None:

@@ -13,7 +13,7 @@ from http import HTTPStatus
 
 import msgspec
 
-from proxy.config.http_drafts import RuleLine
+from proxy.config.http_drafts import RuleLine, written
 from proxy.config.lines.rules.condition import (
     BEGINNINGS,
     Clauses,
@@ -100,7 +100,7 @@ class RequestRuleReader:
         if keyword == "http-request" and action in known:
             found = _READERS[action](self, line, rest, what)
             if found is not None:
-                return found
+                return _from(line, found, before)
         raise ConfigError(
             f"'{before}{line.text}' is not supported yet in a section that serves statistics or "
             f"answers by itself: {_HONOURED}; keep others out by the address in 'bind' or by the "
@@ -110,7 +110,8 @@ class RequestRuleReader:
     def redirect(self, line: RuleLine) -> RequestRule:
         """The rule of a `redirect` line, which has no formats."""
         found, rest = redirect_of(line.words[1:], str)
-        return RequestRule(Action.REDIRECT, self.condition(line, rest, "redirect"), redirect=found)
+        condition = self.condition(line, rest, "redirect")
+        return _from(line, RequestRule(Action.REDIRECT, condition, redirect=found))
 
     def _redirect(self, line: RuleLine, words: Sequence[str], what: str) -> RequestRule:
         found, rest = redirect_of(tuple(words), partial(self._text, line))
@@ -169,6 +170,11 @@ _READERS: dict[str, _Reader] = {
     "return": RequestRuleReader._return,
     "use-service": RequestRuleReader._metrics,
 }
+
+
+def _from(line: RuleLine, rule: RequestRule, before: str = "") -> RequestRule:
+    """A rule that knows its line."""
+    return msgspec.structs.replace(rule, text=before + written(line.words), origin=line.origin)
 
 
 def redirect_of(

@@ -146,7 +146,13 @@ def _connecting(options: ServerOptions) -> Connecting:
     header = _proxy_header(options)
     if header is ProxyHeader.NONE:
         return options.connecting
-    return replace(options.connecting, proxy_header=header)
+    fields = options.proxy_v2_fields if header is not ProxyHeader.V1 else frozenset()
+    return replace(
+        options.connecting,
+        proxy_header=header,
+        header_authority="authority" in fields,
+        header_unique_id="unique-id" in fields,
+    )
 
 
 def _queueing(words: Queueing) -> Queueing:
@@ -166,7 +172,8 @@ def _init_addr(options: ServerOptions, named: bool) -> tuple[str, ...]:
 
 def _proxy_header(options: ServerOptions) -> ProxyHeader:
     if options.send_proxy_v2:
-        return ProxyHeader.V2_CHECKSUM if options.proxy_v2_checksum else ProxyHeader.V2
+        checked = "crc32c" in options.proxy_v2_fields
+        return ProxyHeader.V2_CHECKSUM if checked else ProxyHeader.V2
     return ProxyHeader.V1 if options.send_proxy else ProxyHeader.NONE
 
 

@@ -12,6 +12,7 @@ from itertools import chain
 import msgspec
 
 from proxy.config.model.rules import Condition, Format, FormatText
+from proxy.config.model.sockets import Origin
 
 REALM_DEFAULT = "HAProxy Statistics"
 
@@ -84,6 +85,8 @@ class RequestRule(msgspec.Struct, frozen=True):
     reply: WrittenReply | None = None  # of `return`; None: the section's own for `status`
     realm: str = REALM_DEFAULT
     redirect: Redirect | None = None
+    text: str = ""  # its line, word by word
+    origin: Origin = Origin()
 
 
 class Denied(enum.Enum):
@@ -136,11 +139,16 @@ class HttpSection(msgspec.Struct, frozen=True):
     replies: dict[int, WrittenReply] = {}  # `errorfile`: by the code of its line
     metrics_path: str | None = None  # one that serves metrics, for people
 
+    @property
+    def rules(self) -> tuple[RequestRule, ...]:
+        """The rules of all its lines."""
+        of_page = self.page.rules if self.page else ()
+        return (*chain(*self.rulesets), *self.redirects, *of_page)
+
 
 def formats_of(section: HttpSection) -> Iterator[Format]:
     """The formats in what rules answer."""
-    rulesets = (*section.rulesets, section.redirects, section.page.rules if section.page else ())
-    for rule in chain(*rulesets):
+    for rule in section.rules:
         texts: list[FormatText] = [rule.redirect.value] if rule.redirect is not None else []
         if rule.reply is not None:
             texts += [rule.reply.form, *(value for _, value in rule.reply.headers)]

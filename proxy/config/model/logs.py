@@ -42,7 +42,8 @@ class LogItem(msgspec.Struct, frozen=True):
 class AccessLog(msgspec.Struct, frozen=True):
     """The access log of a frontend.
 
-    Without `items` a connection is logged when it is accepted, in one fixed format.
+    Without `items` a connection is logged when it is accepted, in one fixed format. Without
+    `targets` sessions only get their unique id.
     """
 
     targets: tuple[LogTarget, ...]
@@ -52,3 +53,11 @@ class AccessLog(msgspec.Struct, frozen=True):
     skip_normal: bool = False  # `option dontlog-normal`
     separate_errors: bool = False  # `option log-separate-errors`
     as_soon: bool = False  # `option logasap`
+    structured: tuple[LogItem, ...] = ()  # `log-format-sd`: data of RFC 5424
+    failed: tuple[LogItem, ...] = ()  # `error-log-format`: clients without their PROXY header
+    unique_id: tuple[LogItem, ...] = ()  # `unique-id-format`
+
+    @property
+    def every(self) -> tuple[LogItem, ...]:
+        """The items of all formats."""
+        return (*self.items, *self.structured, *self.failed, *self.unique_id)

@@ -41,6 +41,8 @@ class Connecting(msgspec.Struct, frozen=True):
     user_timeout_ms: int = 0  # tcp-ut; 0: none
     fast_open: bool = False
     source: Source | None = None  # None: the backend's
+    header_authority: bool = False  # the header tells the name that the client's own had
+    header_unique_id: bool = False  # and the unique id of the session
 
 
 class Queueing(msgspec.Struct, frozen=True):

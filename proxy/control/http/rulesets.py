@@ -21,6 +21,7 @@ from proxy.config.model.rules import Condition, FormatText
 from proxy.control.http.connection import Addresses
 from proxy.control.http.credentials import answers
 from proxy.control.http.request import Request
+from proxy.control.rows.service_counters import ServiceCounters
 from proxy.lists.changing.kinds import Lists
 from proxy.rules.formats import Formats
 from proxy.rules.program import Conditions, Seen
@@ -66,8 +67,13 @@ class SectionRules:
         segment: Segment,
         lists: Lists = (),
         process: int = 0,
+        counters: ServiceCounters | None = None,
     ) -> None:
-        """`lists` are those of the settings; `process`: the id that `%pid` tells."""
+        """`lists` are those of the settings; `process`: the id that `%pid` tells.
+
+        `counters` count what each rule does.
+        """
+        self._counters = counters or ServiceCounters()
         forms = list(dict.fromkeys(formats_of(section)))
         self._formats = Formats(segment, forms, process=process, lists=lists) if forms else None
         self._forms = {form: number for number, form in enumerate(forms)}
@@ -114,8 +120,8 @@ class SectionRules:
         return self.decisive(self._section.redirects, facts)
 
     def decisive(self, rules: Sequence[RequestRule], facts: Facts) -> RequestRule | None:
-        """The first rule whose condition holds."""
-        return next(
+        """The first rule whose condition holds; it counts."""
+        found = next(
             (
                 rule
                 for rule in rules
@@ -123,6 +129,9 @@ class SectionRules:
             ),
             None,
         )
+        if found is not None:
+            self._counters.acted(found)
+        return found
 
     def written(self, text: FormatText, facts: Facts) -> bytes:
         """What a text says; raises TooLongError."""
@@ -154,6 +163,4 @@ def _conditions(section: HttpSection) -> Iterator[Condition]:
     for stage in section.admission:
         yield from (rule.condition for rule in stage.rules if rule.condition is not None)
     yield from section.monitor_fail
-    rulesets = (*section.rulesets, section.redirects, section.page.rules if section.page else ())
-    for rules in rulesets:
-        yield from (rule.condition for rule in rules if rule.condition is not None)
+    yield from (rule.condition for rule in section.rules if rule.condition is not None)

@@ -55,7 +55,11 @@ class HttpServices:
         runtime = report.runtime
         self.rules = {
             proxy.name: SectionRules(
-                proxy.http, runtime.segment, runtime.every_list, runtime.main_pid
+                proxy.http,
+                runtime.segment,
+                runtime.every_list,
+                runtime.main_pid,
+                report.monitor.services.get(proxy.frontend_index),
             )
             for proxy in report.proxies
             if proxy.http is not None

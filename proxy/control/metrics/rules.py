@@ -14,7 +14,7 @@ RULE_TEXT_MAX = 128  # characters of a label; `show rules` has the whole
 
 def rule_metrics(report: Report) -> MetricFamily:
     """One family, whose samples are made while they are rendered."""
-    hits = report.monitor.counters.hits
+    hits = report.monitor.all_hits
     samples = (
         (
             labels_of(

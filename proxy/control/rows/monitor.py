@@ -78,6 +78,8 @@ class Monitor:
         }
         self.availability = {proxy.name: self.availability_of(proxy) for proxy in settings.backends}
         self.backends = settings.backends
+        self.rules = tuple(rule.number for _, rule in settings.rules)
+        self.cleared_hits: dict[tuple[int, int], int] = {}  # of a rule and a row, when cleared
         self.accept_pauses = 0  # of control's own sockets
         self.begin(now_ms)
 
@@ -107,6 +109,14 @@ class Monitor:
     def server_counters(self, server: Server) -> dict[str, int]:
         """Counters of a server over all workers."""
         return self.cleared.server(server.slot)
+
+    def hits(self, rule: int, row: int) -> int:
+        """How often a rule of connections acted, as a row of workers has counted it since then."""
+        return self.counters.hits(rule, row) - self.cleared_hits.get((rule, row), 0)
+
+    def all_hits(self, rule: int) -> int:
+        """The same over all rows: since hits were cleared, or of all time."""
+        return sum(self.hits(rule, row) for row in range(self.counters.rows()))
 
     def frontend_reading(self, proxy: Proxy) -> Reading:
         """Rates of a frontend."""
@@ -175,10 +185,19 @@ class Monitor:
         for meter in self.service_meters.values():
             meter.sessions.highest = meter.connections.highest = 0
         if totals:
+            for first in range(0, len(self.rules), CLEARED_AT_ONCE):
+                self.clear_hits(self.rules[first : first + CLEARED_AT_ONCE])
+                yield
             for availability in self.availability.values():
                 availability.downs = 0
             for index, service in self.services.items():
                 self.service_meters[index] = SessionMeter(service.fields(), now_ms)
+
+    def clear_hits(self, rules: tuple[int, ...]) -> None:
+        """Show what rules of connections count from now on."""
+        for rule in rules:
+            for row in range(self.counters.rows()):
+                self.cleared_hits[rule, row] = self.counters.hits(rule, row)
 
     def clear_server(self, server: Server, now_ms: int, *, totals: bool) -> None:
         """The same for one server."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from proxy.config.model.http import Denied
+from collections import Counter
+
+from proxy.config.model.http import Denied, RequestRule
 
 
 class ServiceCounters:
@@ -17,6 +19,7 @@ class ServiceCounters:
         self.bytes_out = 0
         self.requests = 0
         self.responses = [0, 0, 0, 0, 0, 0]  # 1xx .. 5xx, others
+        self._hits: Counter[int] = Counter()  # by the identity of a rule, which settings keep
 
     def opened(self) -> None:
         """A client connected."""
@@ -40,6 +43,14 @@ class ServiceCounters:
         self.requests += 1
         self.responses[min(status // 100, 6) - 1] += 1
 
+    def acted(self, rule: RequestRule) -> None:
+        """A rule for requests decided."""
+        self._hits[id(rule)] += 1
+
+    def hits(self, rule: RequestRule) -> int:
+        """How often a rule has decided."""
+        return self._hits[id(rule)]
+
     def clear(self, *, totals: bool) -> None:
         """Begin maxima anew, and with `totals` all that is counted."""
         self.sessions_max = self.sessions
@@ -47,6 +58,7 @@ class ServiceCounters:
             self.sessions_total = self.bytes_in = self.bytes_out = self.requests = 0
             self.responses = [0] * len(self.responses)
             self.denied = dict.fromkeys(Denied, 0)
+            self._hits.clear()
 
     def fields(self) -> dict[str, int]:
         """As a worker's counter row has them."""

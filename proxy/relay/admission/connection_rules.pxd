@@ -1,10 +1,10 @@
 # Rules that decide before anything is read whether an accepted client becomes a session (manual,
 # `tcp-request connection`). A client that is refused costs accept4(), the rules and a close.
 
-from proxy.relay.rules.judge cimport connection_set, context_set
+from proxy.relay.rules.judge cimport context_set
 from proxy.relay.state.counting cimport (
     count_accepted, count_denied_connection, count_denied_request)
-from proxy.relay.state.ends cimport packet_family
+from proxy.relay.state.ends cimport connection_set, packet_family
 from proxy.relay.state.refusal cimport end_by_reset, end_in_silence
 from proxy.relay.state.rule_types cimport (
     RULE_DROP, RULE_EXPECT_PROXY, RULE_REJECT, Rule, Ruleset)

@@ -49,3 +49,4 @@ cdef enum LogCode:
     LOG_VALUE = 45  # of an expression
     LOG_CAPTURE = 46
     LOG_CAPTURE_ALONE = 47  # not between bars
+    LOG_UNIQUE_ID = 48

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint32_t
 
-from proxy.relay.state.log_types cimport AccessLog, Log, LogName
+from proxy.relay.state.log_types cimport AccessLog, Log, LogForm, LogName
 from proxy.rules.program cimport Phrases
 
 
@@ -19,4 +19,6 @@ cdef class AccessLogs:
     cdef int set_names(self, object settings, object listeners) except -1
     cdef int set_sinks(self, object settings, object sockets) except -1
     cdef int set_access(self, AccessLog *access, object proxy) except -1
+    cdef int set_form(
+        self, AccessLog *access, LogForm *target, object items, object proxy) except -1
     cdef int set_targets(self, AccessLog *access, object wanted, object host) except -1

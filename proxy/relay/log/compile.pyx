@@ -18,9 +18,10 @@ from libc.string cimport memcpy, memset
 from proxy.relay.log.codes cimport *
 from proxy.relay.state.log_types cimport (
     LOG_AT_CONNECT, LOG_AT_END, LOG_BUFFER_BYTES, LOG_ESCAPE, LOG_HEXADECIMAL, LOG_LINES_MAX,
-    LOG_NEED_FRONT, LOG_NEED_SOURCE, LOG_QUOTE, LOG_TEXT_BYTES, SINK_DATAGRAM, SINK_PIPE,
-    SINK_STREAM, STYLE_ISO, STYLE_LOCAL, STYLE_PRIORITY, STYLE_RAW, STYLE_RFC3164, STYLE_RFC5424,
-    STYLE_SHORT, STYLE_TIMED, AccessLog, LogName, LogNote, LogSink, LogStep, LogTarget)
+    LOG_NEED_ENDS, LOG_NEED_FRONT, LOG_NEED_KERNEL, LOG_NEED_SOURCE, LOG_QUOTE, LOG_TEXT_BYTES,
+    SINK_DATAGRAM, SINK_PIPE, SINK_STREAM, STYLE_ISO, STYLE_LOCAL, STYLE_PRIORITY, STYLE_RAW,
+    STYLE_RFC3164, STYLE_RFC5424, STYLE_SHORT, STYLE_TIMED, AccessLog, LogForm, LogName, LogNote,
+    LogSink, LogStep, LogTarget)
 from proxy.relay.state.pool cimport pool_init
 from proxy.rules.program cimport Phrases
 
@@ -32,7 +33,12 @@ STYLES = {
     "local": STYLE_LOCAL, "rfc3164": STYLE_RFC3164, "rfc5424": STYLE_RFC5424, "raw": STYLE_RAW,
     "short": STYLE_SHORT, "timed": STYLE_TIMED, "iso": STYLE_ISO, "priority": STYLE_PRIORITY,
 }
-OF_THE_FRONT = frozenset({"dst", "dst_port"})
+OF_THE_FRONT = frozenset({"dst", "dst_port", "dst_is_local"})
+OF_THE_KERNEL = frozenset({
+    "fc_rtt", "fc_rttvar", "fc_unacked", "fc_sacked", "fc_retrans", "fc_fackets", "fc_lost",
+    "fc_reordering"})
+OF_ENDS = frozenset({
+    "fc_src", "fc_src_port", "fc_src_is_local", "fc_dst", "fc_dst_port", "fc_dst_is_local"})
 TAIL_BYTES_MAX = 400  # of a header: host, tag and pid; longer ones are cut
 # What a format can name: the step, and whether it is known only at the end of the session.
 STEPS = {
@@ -56,8 +62,9 @@ STEPS = {
     "so_name": (LOG_LISTENER, False), "so_id": (LOG_LISTENER_ID, False),
     "bc_src": (LOG_SOURCE_ADDRESS, False), "bc_src_port": (LOG_SOURCE_PORT, False),
     "bc_dst": (LOG_SERVER_ADDRESS, False), "bc_dst_port": (LOG_SERVER_PORT, False),
+    "ID": (LOG_UNIQUE_ID, True),
 }
-AT_END = {"ID", "Th"}  # constants here, but HAProxy waits for the end with them
+AT_END = {"Th"}  # a constant here, but HAProxy waits for the end with it
 NEEDS = {
     **dict.fromkeys((LOG_FRONT_ADDRESS, LOG_FRONT_PORT), LOG_NEED_FRONT),
     **dict.fromkeys((LOG_FETCH_FRONT_ADDRESS, LOG_FETCH_FRONT_PORT), LOG_NEED_FRONT),
@@ -76,7 +83,7 @@ def constant_of(item, proxy, host: str) -> str | None:
     """The value of a format's name where the configuration gives it; None where a session does."""
     return {
         "constant": item.text, "f": proxy.name, "ft": proxy.name, "fe_name": proxy.name,
-        "fe_id": str(proxy.id), "H": host, "hostname": host, "ID": "", "sslc": "", "sslv": "",
+        "fe_id": str(proxy.id), "H": host, "hostname": host, "sslc": "", "sslv": "",
     }.get(item.name)
 
 
@@ -146,7 +153,7 @@ def encoded(text: str) -> bytes:
 def header_tail(style: str, tag: str, host: str | None, pid: int) -> str:
     """What stands between the time and the text of a line."""
     if style == "rfc5424":
-        return f" {host or '-'} {tag} {pid} - - "
+        return f" {host or '-'} {tag} {pid} - "  # the structured data follow
     if style == "rfc3164":
         return f" {host or 'localhost'} {tag}[{pid}]: "
     return f" {tag}[{pid}]: " if style == "local" else " "
@@ -171,12 +178,13 @@ cdef class AccessLogs:
             return
         self.log.pid = runtime.main_pid
         self.log.text = <char *>zeroed(LOG_TEXT_BYTES, 1)
+        self.log.structured = <char *>zeroed(LOG_TEXT_BYTES, 1)
         self.log.now.second = -1
         self.log.accepted.second = -1
         pool_init(&self.log.notes, sizeof(LogNote))
         values = [
             item.value for proxy in frontends if proxy.access_log is not None
-            for item in proxy.access_log.items if item.value is not None]
+            for item in proxy.access_log.every if item.value is not None]
         self.phrases = Phrases(runtime.segment, values, (), runtime.every_list)
         self.set_names(runtime, [listener.bind for listener in runtime.listeners])
         self.set_sinks(settings, runtime.log_sockets)
@@ -187,8 +195,9 @@ cdef class AccessLogs:
                     &self.accesses[<size_t>index], proxy.access_log, settings.globals.log_host)
 
     cdef AccessLog *of(self, size_t frontend):
-        """How a frontend's connections are logged; NULL: not at all."""
-        return &self.accesses[frontend] if self.accesses[frontend].target_count else NULL
+        """How a frontend's connections are logged; NULL: nothing is noted of them."""
+        cdef AccessLog *access = &self.accesses[frontend]
+        return access if access.target_count or access.unique_id.count else NULL
 
     cdef LogName name(self, bytes text, uint32_t number):
         cdef LogName found
@@ -237,21 +246,31 @@ cdef class AccessLogs:
         return 0
 
     cdef int set_access(self, AccessLog *access, object proxy) except -1:
-        cdef LogStep *step
         wanted = proxy.access_log
-        steps = compile_steps(wanted.items, proxy, socket.gethostname())
-        late = any(STEPS.get(item.name, (0, item.name in AT_END))[1] for item in wanted.items)
+        told = (*wanted.items, *wanted.structured)
+        late = any(STEPS.get(item.name, (0, item.name in AT_END))[1] for item in told)
         access.name = self.name(encoded(proxy.name), proxy.id)
         access.phase = LOG_AT_END if late and not wanted.as_soon else LOG_AT_CONNECT
         access.skip_null = wanted.skip_null
         access.skip_normal = wanted.skip_normal
         access.separate_errors = wanted.separate_errors
         access.partial = wanted.as_soon
-        access.needs = 0 if steps else LOG_NEED_FRONT
-        access.steps = <LogStep *>zeroed(len(steps), sizeof(LogStep))
-        access.step_count = len(steps)
+        access.needs = 0 if wanted.items else LOG_NEED_FRONT
+        self.set_form(access, &access.line, wanted.items, proxy)
+        self.set_form(access, &access.structured, wanted.structured, proxy)
+        self.set_form(access, &access.failed, wanted.failed, proxy)
+        self.set_form(access, &access.unique_id, wanted.unique_id, proxy)
+        return 0
+
+    cdef int set_form(
+            self, AccessLog *access, LogForm *target, object items, object proxy) except -1:
+        """Fill the steps of one format, and note what they need."""
+        cdef LogStep *step
+        steps = compile_steps(items, proxy, socket.gethostname())
+        target.steps = <LogStep *>zeroed(len(steps), sizeof(LogStep))
+        target.count = len(steps)
         for number, found in enumerate(steps):
-            step = &access.steps[<size_t>number]
+            step = &target.steps[<size_t>number]
             step.code = found.code
             step.flags = found.flags
             step.text = self.name(found.text, found.number)
@@ -259,8 +278,10 @@ cdef class AccessLogs:
             access.needs |= <uint32_t>NEEDS.get(found.base or found.code, 0)
             if found.value is not None:
                 step.call = self.phrases.add(found.value)
-                if found.value.fetch in OF_THE_FRONT:
-                    access.needs |= LOG_NEED_FRONT
+                fetch = found.value.fetch
+                access.needs |= LOG_NEED_FRONT * (fetch in OF_THE_FRONT)
+                access.needs |= LOG_NEED_KERNEL * (fetch in OF_THE_KERNEL)
+                access.needs |= LOG_NEED_ENDS * (fetch in OF_ENDS)
         return 0
 
     cdef int set_targets(self, AccessLog *access, object wanted, object host) except -1:
@@ -294,10 +315,14 @@ cdef class AccessLogs:
             for at in range(self.accesses[index].target_count):
                 free(self.accesses[index].targets[at].sample)
             free(self.accesses[index].targets)
-            free(self.accesses[index].steps)
+            free(self.accesses[index].line.steps)
+            free(self.accesses[index].structured.steps)
+            free(self.accesses[index].failed.steps)
+            free(self.accesses[index].unique_id.steps)
         free(self.accesses)
         free(self.log.sinks)
         free(self.log.backends)
         free(self.log.servers)
         free(self.log.listeners)
+        free(self.log.structured)
         free(self.log.text)

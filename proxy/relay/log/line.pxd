@@ -1,4 +1,4 @@
-# One session in one line: the steps of its frontend's format, and a header for each target.
+# The steps of a format: what each says of a session.
 #
 # The values are those of HAProxy's line for the same connection (manual section 8.2). The gauges of
 # process and frontend count the session itself, those of backend and server only while it is there.
@@ -6,30 +6,17 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 
 from proxy.relay.log.codes cimport *
-from proxy.relay.log.sinks cimport sink_keep, sink_room
 from proxy.relay.log.text cimport port_of, put_address, put_counted, put_name, put_value
-from proxy.relay.log.time cimport put_iso, time_words
+from proxy.relay.log.time cimport time_words
 from proxy.relay.log.values cimport put_capture, put_expression
 from proxy.relay.state.log_types cimport (
-    LOG_HEXADECIMAL, LOG_TEXT_BYTES, STYLE_ISO, STYLE_PRIORITY, STYLE_RAW, STYLE_RFC5424,
-    STYLE_SHORT, STYLE_TIMED, AccessLog, Log, LogName, LogNote, LogStep, LogTarget, LogTime)
-from proxy.relay.state.counting cimport retries_of
-from proxy.relay.state.rule_types cimport LOG_LEVEL_SILENT
+    LOG_HEXADECIMAL, Log, LogForm, LogName, LogNote, LogStep, LogTime)
 from proxy.relay.state.server_places cimport backend_everywhere, served_everywhere
-from proxy.relay.state.syscalls cimport AF_INET, AF_INET6, AF_UNIX, sockaddr_in6, wall_clock_us
-from proxy.relay.state.types cimport (
-    CLIENT, NO_SLOT, SERVER, TERMINATION_NORMAL, Backend, Engine, Session)
+from proxy.relay.state.syscalls cimport AF_INET, AF_INET6, AF_UNIX, sockaddr_in6
+from proxy.relay.state.types cimport CLIENT, NO_SLOT, SERVER, Backend, Engine, Session
 from shm.text cimport Text, put, put_character, put_number, put_padded, text_over
-from shm.atomics cimport count, load_relaxed
+from shm.atomics cimport load_relaxed
 from shm.segment cimport frontend_counters, worker_counters
-
-cdef enum:  # LogLevel (shm/log_level.py), those of lines about sessions
-    LEVEL_ERR = 3
-    LEVEL_INFO = 6
-
-cdef enum:
-    HEADER_BYTES_MAX = 512  # priority, time, and a tail (TAIL_BYTES_MAX in compile.pyx)
-
 
 cdef inline uint64_t process_sessions(Engine *engine) noexcept nogil:
     cdef uint64_t total = 0
@@ -241,6 +228,8 @@ cdef inline void put_step(
         put_capture(text, session, step)
     elif code == LOG_CONSTANT:
         put_name(text, &step.text, step.flags)
+    elif code == LOG_UNIQUE_ID:
+        put_value(text, session.log.unique_id, session.log.unique_id_length, step.flags)
     elif code == LOG_BYTES_OUT:
         if session.listener.frontend.log.partial:
             put_character(text, c'+')
@@ -262,83 +251,10 @@ cdef inline void put_step(
         put_step_name(text, engine.log, session, code, step.flags, listener)
 
 
-cdef inline void put_header(
-        Text *text, Log *log, const LogTarget *target, uint32_t level,
-        int64_t now_us) noexcept nogil:
-    """What a target wants before the line's own text."""
-    if target.style == STYLE_RAW:
-        return
-    if target.style != STYLE_ISO:
-        put_character(text, c'<')
-        put_number(
-            text, level if target.style in (STYLE_SHORT, STYLE_TIMED)
-            else target.facility * 8 + level)
-        put_character(text, c'>')
-    if target.style in (STYLE_SHORT, STYLE_PRIORITY):
-        return
-    time_words(&log.now, now_us // 1_000_000)
-    if target.style == STYLE_RFC5424:
-        put(text, b"1 ", 2)
-    if target.style in (STYLE_RFC5424, STYLE_TIMED, STYLE_ISO):
-        put_iso(text, &log.now, now_us % 1_000_000)
-    else:
-        put(text, log.now.syslog, 15)
-    put(text, target.tail.bytes, target.tail.length)
-
-
-cdef inline bint sampled(LogTarget *target) noexcept nogil:
-    cdef uint32_t at = target.sample_at
-    if target.sample == NULL:
-        return True
-    target.sample_at = at + 1 if at + 1 < target.sample_size else 0
-    return target.sample[at] != 0
-
-
-cdef inline void log_send(
-        Engine *engine, AccessLog *access, uint32_t level, const char *bytes,
-        size_t length) noexcept nogil:
-    """Hand a line's text to each target that wants it."""
-    cdef LogTarget *target
-    cdef Text text
+cdef inline void put_form(
+        Text *text, Engine *engine, Session *session, const LogForm *form, int termination,
+        int64_t end_ms) noexcept nogil:
+    """All steps of a format."""
     cdef uint32_t index
-    cdef size_t wanted
-    cdef int64_t now_us = wall_clock_us()
-    cdef char *room
-    for index in range(access.target_count):
-        target = &access.targets[index]
-        if level > target.level_max or not sampled(target):
-            continue
-        wanted = min(length + HEADER_BYTES_MAX, <size_t>target.length_max)
-        room = sink_room(target.sink, <uint32_t>wanted)
-        if room == NULL:
-            count(&engine.counters.log_overflows, 1)
-            continue
-        text = text_over(room, wanted - 1)
-        put_header(&text, engine.log, target, max(level, target.level_min), now_us)
-        put(&text, bytes, length)
-        text.end += 1
-        put_character(&text, c'\n')
-        sink_keep(target.sink, <uint32_t>(text.at - room))
-        engine.log.waiting = True
-    access.lines += 1
-
-
-cdef inline void log_line(
-        Engine *engine, Session *session, int termination, int64_t end_ms) noexcept nogil:
-    """Write a session's line, if it is one that is wanted."""
-    cdef AccessLog *access = session.listener.frontend.log
-    cdef Text text = text_over(engine.log.text, LOG_TEXT_BYTES)
-    cdef bint failed = termination != TERMINATION_NORMAL or session.log.redispatched or (
-        session.retries != 0)
-    cdef uint32_t index
-    cdef uint32_t level = LEVEL_ERR if failed and access.separate_errors else LEVEL_INFO
-    session.log.written = True
-    if access.skip_normal and not failed:
-        return
-    if session.addresses != NULL and session.addresses.log_level != 0:
-        level = session.addresses.log_level - 1
-    if level == LOG_LEVEL_SILENT - 1:
-        return
-    for index in range(access.step_count):
-        put_step(&text, engine, session, &access.steps[index], termination, end_ms)
-    log_send(engine, access, level, text.start, text.at - text.start)
+    for index in range(form.count):
+        put_step(text, engine, session, &form.steps[index], termination, end_ms)

@@ -5,17 +5,23 @@
 # reached, or at the end. Without a format there is one fixed line, when the client comes.
 
 from libc.stdint cimport uint64_t
+from libc.stdlib cimport free
 from libc.string cimport memcpy
 
-from proxy.relay.log.line cimport LEVEL_INFO, log_line, log_send
 from proxy.relay.log.text cimport port_of, put_address
+from proxy.relay.log.write cimport LEVEL_INFO, log_line, log_send
+from proxy.relay.state.ends cimport set_end
 from proxy.relay.state.log_types cimport (
-    LOG_AT_CONNECT, LOG_NEED_FRONT, LOG_NEED_SOURCE, LOG_TEXT_BYTES, AccessLog,
-    LogNote)
+    LOG_AT_CONNECT, LOG_NEED_ENDS, LOG_NEED_FRONT, LOG_NEED_KERNEL, LOG_NEED_SOURCE,
+    LOG_TEXT_BYTES, AccessLog, LogNote)
 from proxy.relay.state.pool cimport pool_give, pool_take
 from proxy.relay.state.syscalls cimport (
-    AF_UNIX, getsockname, sockaddr, sockaddr_in6, sockaddr_storage, socklen_t, wall_clock_us)
-from proxy.relay.state.types cimport CLIENT, SERVER, TERMINATION_NORMAL, Engine, Session
+    AF_UNIX, getpeername, getsockname, sockaddr, sockaddr_in6, sockaddr_storage, socklen_t,
+    wall_clock_us)
+from proxy.relay.state.types cimport (
+    CLIENT, HEADED, SERVER, TERMINATION_NORMAL, Engine, Session)
+from proxy.rules.connection.kernel cimport kernel_ask
+from proxy.rules.types cimport Connection
 from shm.text cimport Text, put, put_character, put_number, text_over
 from shm.atomics cimport count
 
@@ -53,9 +59,34 @@ cdef inline void log_came(Engine *engine, Session *session) noexcept nogil:
     log_send(engine, access, LEVEL_INFO, text.start, text.at - text.start)
 
 
-cdef inline void log_accepted(
+cdef inline void note_ends(Session *session) noexcept nogil:
+    """Both ends of the client's connection, whatever its PROXY header says of them."""
+    cdef LogNote *note = session.log
+    cdef sockaddr_storage peer
+    cdef sockaddr_in6 own
+    cdef socklen_t length = sizeof(peer)
+    own.sin6_family = 0
+    note_own_address(session.sides[CLIENT].fd, &own)
+    note.ends.own_family = set_end(note.ends.own, &note.ends.own_port, &own)
+    if getpeername(session.sides[CLIENT].fd, <sockaddr *>&peer, &length) == 0:
+        note.ends.peer_family = set_end(
+            note.ends.peer, &note.ends.peer_port, <const sockaddr_in6 *>&peer)
+
+
+cdef inline void log_closing(Session *session) noexcept nogil:
+    """The client's connection is about to be closed: what the kernel knows of it goes with it."""
+    cdef Connection connection
+    if session.log == NULL or not session.listener.frontend.log.needs & LOG_NEED_KERNEL:
+        return
+    connection.fd = session.sides[CLIENT].fd
+    kernel_ask(&connection)
+    session.log.asked = connection.asked
+    memcpy(session.log.kernel, connection.kernel, sizeof(session.log.kernel))
+
+
+cdef inline void log_noted(
         Engine *engine, Session *session, const sockaddr_in6 *client) noexcept nogil:
-    """A client came to a frontend that logs, and its PROXY header is read, if it sends one."""
+    """Note what a line will tell of a client; without memory nothing is."""
     cdef AccessLog *access = session.listener.frontend.log
     cdef LogNote *note = <LogNote *>pool_take(&engine.log.notes)
     if note == NULL:  # the session goes on unlogged
@@ -65,14 +96,23 @@ cdef inline void log_accepted(
     memcpy(&note.client, client, sizeof(sockaddr_in6))
     if session.addresses != NULL:
         note.front = session.addresses.destination
-    note.accepted_us = wall_clock_us()
+    note.accepted_us = wall_clock_us() - 1000 * (engine.now_ms - session.started_ms)
     note.assigned_ms = -1
     note.connected_ms = -1
     note.number = engine.log.taken
     engine.log.taken += 1
     if access.needs & LOG_NEED_FRONT and note.front.sin6_family == 0:
         note_own_address(session.sides[CLIENT].fd, &note.front)
-    if access.step_count == 0:
+    if access.needs & LOG_NEED_ENDS and session.flags & HEADED:
+        note_ends(session)
+
+
+cdef inline void log_accepted(
+        Engine *engine, Session *session, const sockaddr_in6 *client) noexcept nogil:
+    """A client came to a frontend that logs, and its PROXY header is read, if it sends one."""
+    cdef AccessLog *access = session.listener.frontend.log
+    log_noted(engine, session, client)
+    if session.log != NULL and access.line.count == 0 and access.target_count != 0:
         log_came(engine, session)
 
 
@@ -109,6 +149,12 @@ cdef inline void log_unqueued(Engine *engine, Session *session) noexcept nogil:
         session.log.assigned_ms = engine.now_ms
 
 
+cdef inline void note_drop(Engine *engine, Session *session) noexcept nogil:
+    free(session.log.unique_id)
+    pool_give(&engine.log.notes, session.log)
+    session.log = NULL
+
+
 cdef inline void log_ended(Engine *engine, Session *session, int termination) noexcept nogil:
     """The session is over; its place at the server is given back, that in its frontend not yet."""
     if session.log == NULL:
@@ -116,5 +162,4 @@ cdef inline void log_ended(Engine *engine, Session *session, int termination) no
     if not session.log.written and not (
             session.listener.frontend.log.skip_null and session.sides[CLIENT].bytes == 0):
         log_line(engine, session, termination, engine.now_ms)
-    pool_give(&engine.log.notes, session.log)
-    session.log = NULL
+    note_drop(engine, session)

@@ -5,17 +5,17 @@
 # another one of it.
 
 from libc.stdint cimport uint32_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from proxy.relay.log.codes cimport *
 from proxy.relay.log.text cimport put_value
-from proxy.relay.state.ends cimport set_end
+from proxy.relay.state.ends cimport connection_of, set_end
 from proxy.relay.state.log_types cimport LOG_ESCAPE, LOG_QUOTE, Log, LogName, LogStep
 from proxy.relay.state.types cimport NO_SLOT, Engine, Session
 from proxy.rules.evaluate cimport all_converted, value_of
 from proxy.rules.sample cimport (
     ADDRESS_TEXT_BYTES, end_at_nul, put_sample, set_address, set_number, set_text)
-from proxy.rules.types cimport SAMPLE_TEXT, Context, Sample, Variables
+from proxy.rules.types cimport KERNEL_NOT_ASKED, SAMPLE_TEXT, Context, Sample, Variables
 from proxy.rules.variables.memory cimport variable_sample
 from shm.text cimport Text, put_character, put_escaped, put_hexadecimal, text_over
 
@@ -31,8 +31,21 @@ cdef inline void log_context(
     context.view = &engine.view
     context.scratch = engine.judge.scratch
     context.process = engine.log.pid
+    context.tables = engine.tables
+    context.table_writer = engine.table_writer
+    context.now_ms = engine.now_ms
     context.kept = kept_of(session)
+    context.room = engine.judge.room
     context.final = True
+    if session.addresses != NULL:
+        context.tracks = &session.addresses.tracks
+    connection_of(engine, session, context)
+    if session.log.asked != KERNEL_NOT_ASKED:
+        context.connection.asked = session.log.asked
+        memcpy(context.connection.kernel, session.log.kernel, sizeof(session.log.kernel))
+    if session.log.ends.peer_family != 0 and (
+            session.addresses == NULL or session.addresses.first.peer_family == 0):
+        context.connection.ends = &session.log.ends
     context.client_family = set_end(
         context.client, &context.client_port, &session.log.client)
     context.front_family = set_end(context.front, &context.front_port, &session.log.front)

@@ -1,6 +1,7 @@
 # What rules see of a session that has its backend, or is about to get one.
 
-from proxy.relay.rules.judge cimport connection_of, content_set, context_set
+from proxy.relay.rules.judge cimport content_set, context_set
+from proxy.relay.state.ends cimport connection_of
 from proxy.relay.state.rule_types cimport Ruleset
 from proxy.relay.state.types cimport CLIENT, Engine, Session
 from proxy.rules.types cimport ContentView, Context

@@ -5,10 +5,12 @@
 # has several. A PROXY header from the client replaces both (session/accept_proxy.pxd).
 
 from libc.stdint cimport uint16_t
-from libc.string cimport memcpy
+from libc.stdlib cimport free
+from libc.string cimport memcpy, memset
 
-from proxy.relay.proxy_protocol.format cimport HEADER_NONE
-from proxy.relay.proxy_protocol.write cimport HEADER_ROOM, header_write
+from proxy.relay.proxy_protocol.format cimport (
+    HEADER_AUTHORITY, HEADER_KIND, HEADER_NONE, HEADER_UNIQUE_ID)
+from proxy.relay.proxy_protocol.write cimport HEADER_ROOM, HeaderTexts, header_write
 from proxy.relay.state.ends cimport packet_family
 from proxy.relay.state.pool cimport pool_give, pool_take
 from proxy.relay.state.syscalls cimport (
@@ -64,6 +66,7 @@ cdef inline bint addresses_keep(
 cdef inline void addresses_drop(Engine *engine, Session *session) noexcept nogil:
     if session.addresses != NULL:
         variables_free(engine.judge.room, &session.addresses.variables)
+        free(session.addresses.fields)
         pool_give(&engine.addresses, session.addresses)
         session.addresses = NULL
 
@@ -99,13 +102,22 @@ cdef inline size_t header_before(Engine *engine, Session *session, char *bytes) 
     The listeners of servers that want one keep addresses.
     """
     cdef char text[HEADER_ROOM]
-    cdef int kind = engine.headers[session.slot]
+    cdef int wanted = engine.headers[session.slot]
     cdef Addresses *addresses = session.addresses
+    cdef HeaderTexts texts
     cdef size_t length
-    if kind == HEADER_NONE:
+    if wanted == HEADER_NONE:
         return 0
+    memset(&texts, 0, sizeof(texts))
+    if wanted & HEADER_AUTHORITY and addresses.fields != NULL and (
+            addresses.fields.authority_length >= 0):
+        texts.authority = addresses.fields.bytes
+        texts.authority_length = addresses.fields.authority_length
+    if wanted & HEADER_UNIQUE_ID and session.log != NULL:
+        texts.unique_id = session.log.unique_id
+        texts.unique_id_length = session.log.unique_id_length
     if addresses.destination.sin6_family == 0:
         destination_learn(session, &addresses.destination)
-    length = header_write(text, kind, addresses)
+    length = header_write(text, wanted & HEADER_KIND, addresses, &texts)
     memcpy(bytes - length, text, length)
     return length

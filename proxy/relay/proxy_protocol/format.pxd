@@ -15,7 +15,9 @@ cdef enum:
     HEADER_UNIX_BYTES = 216
     HEADER_CHECKSUM_BYTES = 7  # a TLV
     HEADER_UNIQUE_ID_BYTES_MAX = 128
+    HEADER_AUTHORITY_BYTES_MAX = 255
     TLV_HEADER_BYTES = 3
+    TLV_AUTHORITY = 0x02
     TLV_CHECKSUM = 0x03
     TLV_UNIQUE_ID = 0x05
     VERSION_LOCAL = 0x20
@@ -30,6 +32,9 @@ cdef enum:  # HeaderKind: what a server wants to see; proxy.config.model.setting
     HEADER_V1 = 1
     HEADER_V2 = 2
     HEADER_V2_CHECKSUM = 3
+    HEADER_KIND = 3  # these bits; the others are fields of version 2
+    HEADER_AUTHORITY = 4
+    HEADER_UNIQUE_ID = 8
 
 cdef extern from * nogil:
     """

@@ -10,10 +10,10 @@ from libc.string cimport memcmp, memcpy, memset
 
 from proxy.relay.proxy_protocol.format cimport (
     FAMILY_INET6_STREAM, FAMILY_INET_STREAM, FAMILY_UNIX_STREAM, FAMILY_UNSPECIFIED,
-    HEADER_BYTES_MAX, HEADER_FIXED_BYTES, HEADER_INET6_BYTES, HEADER_INET_BYTES,
-    HEADER_LINE_BYTES_MAX, HEADER_SIGNATURE_BYTES, HEADER_UNIQUE_ID_BYTES_MAX, HEADER_UNIX_BYTES,
-    MILLRACE_SIGNATURE, TLV_CHECKSUM, TLV_HEADER_BYTES, TLV_UNIQUE_ID, VERSION_LOCAL,
-    VERSION_PROXY, checksum_around)
+    HEADER_AUTHORITY_BYTES_MAX, HEADER_BYTES_MAX, HEADER_FIXED_BYTES, HEADER_INET6_BYTES,
+    HEADER_INET_BYTES, HEADER_LINE_BYTES_MAX, HEADER_SIGNATURE_BYTES, HEADER_UNIQUE_ID_BYTES_MAX,
+    HEADER_UNIX_BYTES, MILLRACE_SIGNATURE, TLV_AUTHORITY, TLV_CHECKSUM, TLV_HEADER_BYTES,
+    TLV_UNIQUE_ID, VERSION_LOCAL, VERSION_PROXY, checksum_around)
 from proxy.relay.state.syscalls cimport (
     AF_INET, AF_INET6, htons, inet_pton, sockaddr_in, sockaddr_in6)
 from proxy.relay.state.types cimport Addresses
@@ -160,6 +160,8 @@ cdef inline bint extensions_fit(
                     header, size, at + TLV_HEADER_BYTES)):
             return False
         if header[at] == TLV_UNIQUE_ID and length > HEADER_UNIQUE_ID_BYTES_MAX:
+            return False
+        if header[at] == TLV_AUTHORITY and length > HEADER_AUTHORITY_BYTES_MAX:
             return False
         at += TLV_HEADER_BYTES + length
     return True

@@ -11,14 +11,20 @@ from libc.string cimport memcpy, memset
 from proxy.relay.proxy_protocol.format cimport (
     FAMILY_INET6_STREAM, FAMILY_INET_STREAM, FAMILY_UNSPECIFIED, HEADER_CHECKSUM_BYTES,
     HEADER_FIXED_BYTES, HEADER_INET6_BYTES, HEADER_INET_BYTES, HEADER_SIGNATURE_BYTES, HEADER_V1,
-    HEADER_V2_CHECKSUM, MILLRACE_SIGNATURE, TLV_CHECKSUM, VERSION_LOCAL, VERSION_PROXY,
-    checksum_around)
+    HEADER_V2_CHECKSUM, MILLRACE_SIGNATURE, TLV_AUTHORITY, TLV_CHECKSUM, TLV_HEADER_BYTES,
+    TLV_UNIQUE_ID, VERSION_LOCAL, VERSION_PROXY, checksum_around)
 from proxy.relay.state.syscalls cimport (
     AF_INET, AF_INET6, INET6_ADDRSTRLEN, inet_ntop, ntohs, sockaddr_in, sockaddr_in6)
 from proxy.relay.state.types cimport Addresses
 
 cdef enum:
-    HEADER_ROOM = 128  # no header that we write is longer
+    HEADER_ROOM = 512  # no header that we write is longer
+
+cdef struct HeaderTexts:  # further fields of version 2; NULL: there is none
+    const char *authority
+    size_t authority_length
+    const char *unique_id
+    size_t unique_id_length
 
 
 cdef inline int common_family(const Addresses *addresses) noexcept nogil:
@@ -87,11 +93,24 @@ cdef inline size_t body_write(
     return HEADER_INET6_BYTES
 
 
+cdef inline size_t text_write(
+        unsigned char *target, int kind, const char *text, size_t length) noexcept nogil:
+    """A field that is a text, if there is one; how many bytes it has."""
+    if text == NULL:
+        return 0
+    target[0] = <unsigned char>kind
+    target[1] = <unsigned char>(length >> 8)
+    target[2] = <unsigned char>length
+    memcpy(target + TLV_HEADER_BYTES, text, length)
+    return TLV_HEADER_BYTES + length
+
+
 cdef inline size_t binary_write(
-        unsigned char *target, const Addresses *addresses, bint checked) noexcept nogil:
-    """Version 2, with a checksum behind the addresses if it is wanted."""
+        unsigned char *target, const Addresses *addresses, bint checked,
+        const HeaderTexts *texts) noexcept nogil:
+    """Version 2, with a checksum and texts behind the addresses if they are wanted."""
     cdef int family = common_family(addresses)
-    cdef size_t size = HEADER_FIXED_BYTES
+    cdef size_t size = HEADER_FIXED_BYTES, checksum_at = 0
     cdef uint32_t checksum
     cdef int index
     memcpy(target, MILLRACE_SIGNATURE, HEADER_SIGNATURE_BYTES)
@@ -104,19 +123,24 @@ cdef inline size_t binary_write(
         target[size] = TLV_CHECKSUM
         target[size + 1] = 0
         target[size + 2] = 4
+        checksum_at = size + TLV_HEADER_BYTES
         size += HEADER_CHECKSUM_BYTES
-    target[14] = 0
+    size += text_write(target + size, TLV_AUTHORITY, texts.authority, texts.authority_length)
+    size += text_write(target + size, TLV_UNIQUE_ID, texts.unique_id, texts.unique_id_length)
+    target[14] = <unsigned char>((size - HEADER_FIXED_BYTES) >> 8)
     target[15] = <unsigned char>(size - HEADER_FIXED_BYTES)
     if checked:
-        checksum = checksum_around(target, size, size - 4)
+        checksum = checksum_around(target, size, checksum_at)
         for index in range(4):
-            target[size - 4 + index] = <unsigned char>(checksum >> (24 - 8 * index))
+            target[checksum_at + index] = <unsigned char>(checksum >> (24 - 8 * index))
     return size
 
 
 cdef inline size_t header_write(
-        char *target, int kind, const Addresses *addresses) noexcept nogil:
+        char *target, int kind, const Addresses *addresses,
+        const HeaderTexts *texts) noexcept nogil:
     """Write a header of this kind (not HEADER_NONE) into HEADER_ROOM bytes; its length."""
     if kind == HEADER_V1:
         return line_write(target, addresses)
-    return binary_write(<unsigned char *>target, addresses, kind == HEADER_V2_CHECKSUM)
+    return binary_write(
+        <unsigned char *>target, addresses, kind == HEADER_V2_CHECKSUM, texts)

@@ -85,7 +85,14 @@ cdef bint named_by_rules(object proxy) except -1:
 cdef bint logs_values(object proxy) except -1:
     """Whether the lines of a section have expressions."""
     access = proxy.access_log
-    return access is not None and any(item.value is not None for item in access.items)
+    return access is not None and any(item.value is not None for item in access.every)
+
+
+cdef set logged_fetches(object proxies):
+    """All fetches of the lines of sections."""
+    accesses = [proxy.access_log for proxy in proxies if proxy.access_log is not None]
+    items = [item for access in accesses for item in access.every]
+    return {item.value.fetch for item in items if item.value is not None}
 
 
 cdef class Rulesets:
@@ -114,8 +121,8 @@ cdef class Rulesets:
         if any(rule.form and not rule.action.names_variable for rule in every):
             self.set_names([each for each in proxies if named_by_rules(each)])
         numbers = {condition: number for number, condition in enumerate(conditions)}
-        if every:
-            asked = set().union(*(fetches_of(rule) for rule in every))
+        asked = logged_fetches(proxies).union(*(fetches_of(rule) for rule in every))
+        if asked:
             self.facts = ConfigurationFacts(proxies, servers, asked)
             self.judge.facts = self.facts.facts
             self.judge.asks = self.facts.asks
@@ -175,6 +182,9 @@ cdef class Rulesets:
             rule.length = each.length
             rule.condition = ALWAYS
             rule.hits = self.hits_of(each)
+            file = each.origin.file.encode(errors="surrogateescape")
+            rule.file, rule.file_length = self.phrases.keep(file), len(file)
+            rule.line = each.origin.line
             if each.key is not None:
                 rule.key = self.phrases.add(each.key)
             if each.form:

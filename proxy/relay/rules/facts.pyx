@@ -8,14 +8,19 @@ from libc.stdlib cimport free
 
 from cpython.bytes cimport PyBytes_AS_STRING
 
-from proxy.relay.state.rule_types cimport ASKED_BINDS, ASKED_RATES
+from proxy.relay.state.rule_types cimport (
+    ASKED_BINDS, ASKED_FIELDS, ASKED_RATES, ASKED_UNIQUE_ID)
 from proxy.rules.program cimport zeroed
 from proxy.rules.types cimport NameFacts, SectionFacts
 
 ASKED = {
     "fe_sess_rate": ASKED_RATES,
     "be_sess_rate": ASKED_RATES,
+    "srv_sess_rate": ASKED_RATES,
     "dst_conn": ASKED_BINDS,
+    "fc_pp_authority": ASKED_FIELDS,
+    "fc_pp_unique_id": ASKED_FIELDS,
+    "unique-id": ASKED_UNIQUE_ID,
 }
 OF_SERVERS = frozenset({"session.srv_id", "session.srv_name"})
 

@@ -9,10 +9,9 @@ from libc.stdint cimport uint32_t
 from proxy.relay.state.ends cimport set_end
 from proxy.relay.state.rule_types cimport ALWAYS, INSPECT_BYTES_MAX, Rule, Ruleset
 from proxy.relay.state.syscalls cimport getsockname, sockaddr, socklen_t
-from proxy.relay.state.types cimport (
-    CLIENT, HEADED, SERVER, Addresses, Engine, Listener, Session)
+from proxy.relay.state.types cimport Addresses, Engine
 from proxy.rules.evaluate cimport condition_judged
-from proxy.rules.types cimport HOLDS, HOLDS_NOT, ContentView, Context
+from proxy.rules.types cimport HEAD_UNKNOWN, HOLDS, HOLDS_NOT, ContentView, Context
 from shm.atomics cimport count
 
 
@@ -29,34 +28,12 @@ cdef inline void context_set(
     context.now_ms = engine.now_ms
     context.tracks = &ends.tracks
     context.kept = &ends.variables
+    context.room = engine.judge.room
     context.client_family = set_end(context.client, &context.client_port, &ends.source)
     if ruleset.front and ends.destination.sin6_family == 0 and (
             getsockname(fd, <sockaddr *>&ends.destination, &length) != 0):
         ends.destination.sin6_family = 0
     context.front_family = set_end(context.front, &context.front_port, &ends.destination)
-
-
-cdef inline void connection_set(
-        const Engine *engine, const Listener *listener, Context *context, int fd) noexcept nogil:
-    """What conditions see of a client that is no session yet."""
-    context.connection.facts = &engine.judge.facts
-    context.connection.fd = fd
-    context.connection.server_fd = -1
-    context.connection.frontend = listener.frontend.index
-    context.connection.bind = listener.bind
-    context.connection.worker = engine.worker
-    context.connection.now_ms = engine.now_ms
-
-
-cdef inline void connection_of(
-        const Engine *engine, const Session *session, Context *context) noexcept nogil:
-    """The same of a session, and of its connection to a server."""
-    connection_set(engine, session.listener, context, session.sides[CLIENT].fd)
-    context.connection.headed = (session.flags & HEADED) != 0
-    context.connection.renamed = session.addresses.renamed != 0
-    context.connection.ends = &session.addresses.first
-    context.connection.server_fd = session.sides[SERVER].fd
-    context.connection.slot = session.slot
 
 
 cdef inline void content_set(
@@ -67,6 +44,7 @@ cdef inline void content_set(
     view.length = min(length, <size_t>INSPECT_BYTES_MAX)
     view.from_server = False
     view.hello.known = view.hello.named = False
+    view.headed = HEAD_UNKNOWN
     context.content = view
     context.final = final
 

@@ -5,11 +5,12 @@
 from libc.errno cimport EAGAIN, errno
 from libc.stdint cimport uint32_t
 
-from proxy.relay.rules.judge cimport connection_of, context_set, rule_judged
+from proxy.relay.rules.judge cimport context_set, rule_judged
 from proxy.relay.sides.forward cimport Mover, note_failed
 from proxy.relay.sides.hold cimport held_length, hold_more
 from proxy.relay.sides.side_io cimport side_receive
 from proxy.relay.state.counting cimport count_denied_response, count_dropped
+from proxy.relay.state.ends cimport connection_of
 from proxy.relay.state.refusal cimport end_in_silence
 from proxy.relay.state.rule_types cimport (
     CAME_BYTES, CAME_LAST, CAME_LOST, CAME_NOTHING, INSPECTED_BYTES_MAX, INSPECT_BYTES_MAX,
@@ -112,6 +113,7 @@ cdef inline int answer_verdict(
         return ANSWER_WAITS
     if judged != HOLDS:
         return ANSWER_PASSES
+    session.addresses.decided = rule
     if rule.action == RULE_DROP:
         end_in_silence(session.sides[CLIENT].fd)
         return ANSWER_DROPPED

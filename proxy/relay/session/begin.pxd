@@ -5,6 +5,7 @@
 from libc.stdint cimport uint32_t
 
 from proxy.relay.log.session cimport log_accepted
+from proxy.relay.log.write cimport unique_id_make
 from proxy.relay.naming.hashed cimport session_hash
 from proxy.relay.naming.look cimport FirstBytes
 from proxy.relay.naming.servers cimport force_judge, named_server
@@ -26,6 +27,7 @@ from proxy.relay.session.stages cimport (
     STAGE_FIRST_BYTES, STAGE_FRONTEND_RULES, STAGE_HEADER, STAGE_SESSION_RULES, WAITS)
 from proxy.relay.state.counting cimport (
     count_aborted, count_bytes, count_in_backend, count_opened)
+from proxy.relay.state.rule_types cimport ASKED_UNIQUE_ID
 from proxy.relay.state.syscalls cimport sockaddr_in6
 from proxy.relay.state.types cimport (
     NO_SLOT, SPLICE, STATE_ENDED, STATE_QUEUED, TERMINATION_CLIENT_ABORT_CONNECT,
@@ -42,6 +44,8 @@ cdef inline int admitted_stage(
         tracks_admit(engine, &session.addresses.tracks)
     if session.listener.frontend.log != NULL:
         log_accepted(engine, session, beginning.source)
+        if engine.judge.asks & ASKED_UNIQUE_ID:
+            unique_id_make(engine, session)
     return GOES_ON
 
 

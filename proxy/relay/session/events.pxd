@@ -6,6 +6,7 @@ from libc.errno cimport ECONNRESET, ETIMEDOUT
 from libc.stdint cimport uint32_t
 
 from proxy.relay.session.answer cimport answer_due
+from proxy.relay.log.failed cimport log_failed
 from proxy.relay.session.attempt cimport session_again, session_connected, session_retry
 from proxy.relay.session.begin cimport session_begin
 from proxy.relay.session.deadline cimport (
@@ -18,6 +19,7 @@ from proxy.relay.sides.forward cimport note_failed
 from proxy.relay.session.session cimport (
     session_arm, session_break, session_end_down, session_inactive, session_relay)
 from proxy.relay.sides.side_io cimport side_at_end, side_error
+from proxy.rules.connection.errors cimport ERROR_TIMEOUT
 from proxy.relay.session.stages cimport (
     STAGE_BACKEND_RULES, STAGE_FIRST_BYTES, STAGE_FRONTEND_RULES, STAGE_HEADER)
 from proxy.relay.state.counting cimport count_aborted, count_unreachable
@@ -124,6 +126,7 @@ cdef inline void session_timer(Engine *engine, Session *session) noexcept nogil:
         count_unreachable(engine, session)
         session_break(engine, session, TERMINATION_SERVER_TIMEOUT_QUEUE, -1)
     elif deadline.kind == DEADLINE_HEADER:
+        log_failed(engine, session, ERROR_TIMEOUT)
         session_break(engine, session, TERMINATION_CLIENT_TIMEOUT_HEADER, -1)
     elif session.flags & JUDGED_LATER:
         answer_due(engine, session)

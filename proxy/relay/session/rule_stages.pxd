@@ -172,6 +172,8 @@ cdef inline int content_stage(
         session_step(session, EVENT_JUDGED)
         beginning.length = inspect_take(engine, session, beginning.bytes)
         beginning.gone = came == CAME_LAST and beginning.length == 0
+    if judged == HOLDS:
+        session.addresses.decided = rule
     if judged != HOLDS or (rule.action != RULE_REJECT and rule.action != RULE_DROP):
         beginning.broken = came == CAME_BROKEN
         return GOES_ON

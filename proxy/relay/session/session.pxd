@@ -35,7 +35,7 @@ from libc.stdlib cimport abort
 
 from proxy.relay.admission.admission cimport client_places_leave
 from proxy.relay.balance.queue cimport queue_abandon, server_release
-from proxy.relay.log.session cimport log_ended
+from proxy.relay.log.session cimport log_closing, log_ended
 from proxy.relay.proxy_protocol.addresses cimport addresses_drop
 from proxy.relay.session.answer cimport (
     ANSWER_CLOSES, ANSWER_PASSES, answer_forget, answer_judge, answer_termination)
@@ -127,8 +127,7 @@ cdef inline void session_end(
         Engine *engine, Session *session, int termination, int reset_side) noexcept nogil:
     """Close both sides and count the end; `reset_side` is told by RST (-1: none).
 
-    What first went wrong is the termination state, whatever followed from it. The struct itself is
-    freed after the batch, because an event for it may still be in there.
+    What first went wrong is the termination state. The batch may have an event yet: freed later.
     """
     cdef Mover mover
     cdef ssize_t received
@@ -142,6 +141,7 @@ cdef inline void session_end(
         termination = session.cause
     session.state = STATE_ENDED
     answer_forget(engine, session)
+    log_closing(session)
     mover_open(engine, &mover)
     for side in range(2):
         drop_waiting(&mover, &session.sides[side])

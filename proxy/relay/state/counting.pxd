@@ -113,6 +113,8 @@ cdef inline void count_assigned(
     if session.log != NULL:
         session.log.assigned_ms = engine.now_ms
     count(&server.sessions_total, 1)
+    if engine.judge.asks & ASKED_RATES:
+        rate_count(<RateWindow *>&server.rate[0], engine.now_ms)
     if balanced:
         count(&server.loadbalanced, 1)
         count(&session.backend.counters.loadbalanced, 1)

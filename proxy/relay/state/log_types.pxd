@@ -6,7 +6,7 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 from proxy.relay.state.pool cimport Pool
 from proxy.relay.state.syscalls cimport sockaddr_in6, sockaddr_storage, socklen_t
-from proxy.rules.types cimport Call
+from proxy.rules.types cimport KERNEL_NUMBERS, Call, Ends
 
 cdef enum:
     LOG_TEXT_BYTES = 65536  # of one line's text; `len` is at most 65,535
@@ -30,6 +30,8 @@ cdef enum:  # LogPhase: when a format has all that it wants
 cdef enum:  # LogNeed: system calls that only some formats cost
     LOG_NEED_FRONT = 1  # the address that the client came to
     LOG_NEED_SOURCE = 2  # our address toward the server
+    LOG_NEED_KERNEL = 4  # its measures of the client's connection
+    LOG_NEED_ENDS = 8  # of the client's connection, where a PROXY header names others
 
 cdef enum:  # SinkKind
     SINK_DATAGRAM = 0  # a syslog server
@@ -83,9 +85,15 @@ cdef struct LogTarget:
     uint32_t sample_size
     uint32_t sample_at
 
-cdef struct AccessLog:  # of one frontend
+cdef struct LogForm:
     LogStep *steps
-    uint32_t step_count  # 0: one fixed line when the client comes
+    uint32_t count  # 0: there is none
+
+cdef struct AccessLog:  # of one frontend
+    LogForm line  # without one: a fixed line when the client comes
+    LogForm structured  # data of RFC 5424 before each line
+    LogForm failed  # of a client whose PROXY header does not come
+    LogForm unique_id  # of each session
     LogTarget *targets
     uint32_t target_count
     LogName name  # of the frontend
@@ -110,6 +118,11 @@ cdef struct LogNote:  # what a session's line will tell and nothing else knows
     uint64_t queued_backend
     uint8_t redispatched
     uint8_t written
+    uint8_t asked  # KernelAnswer
+    uint32_t kernel[KERNEL_NUMBERS]  # of the client's connection, when it was closed
+    Ends ends  # of that connection, where they are needed
+    char *unique_id  # NULL: nothing has asked for it
+    uint32_t unique_id_length
 
 cdef struct LogTime:  # one second in words
     int64_t second
@@ -134,3 +147,5 @@ cdef struct Log:
     LogTime accepted
     Pool notes
     char *text  # LOG_TEXT_BYTES: the line that is being written
+    char *structured  # likewise, of the data before it
+    uint32_t structured_length

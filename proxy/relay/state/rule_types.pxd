@@ -22,8 +22,10 @@ cdef enum:  # what came since the last look
     CAME_LOST = 4  # without memory
 
 cdef enum:  # Asked: what is counted because a rule looks at it
-    ASKED_RATES = 1  # of frontends and backends
+    ASKED_RATES = 1  # of frontends, backends and servers
     ASKED_BINDS = 2  # sessions of each bind address
+    ASKED_FIELDS = 4  # of PROXY headers: what is kept of them
+    ASKED_UNIQUE_ID = 8  # of sessions, before their servers
 
 cdef enum RuleAction:
     RULE_ACCEPT = 0  # the rules behind it are not looked at
@@ -78,6 +80,9 @@ cdef struct Rule:
     uint32_t part_count  # 0: there is none
     uint32_t when  # conditions of `set-var`
     uint32_t length  # bytes that are captured, at most
+    uint32_t line  # where it stands
+    const char *file
+    size_t file_length
 
 cdef struct Ruleset:  # looked at from the first on
     const Rule *rules

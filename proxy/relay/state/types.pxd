@@ -10,12 +10,12 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t, uint8_t
 from proxy.relay.state.log_types cimport AccessLog, Log, LogNote
 from proxy.relay.state.pipes cimport Pipe, PipePool
 from proxy.relay.state.pool cimport Pool
-from proxy.relay.state.rule_types cimport BackendRules, FrontendRules, Judge
+from proxy.relay.state.rule_types cimport BackendRules, FrontendRules, Judge, Rule
 from proxy.relay.state.server_types cimport Outgoing, ServerCache
 from proxy.relay.state.syscalls cimport sockaddr_in6
 from proxy.relay.state.table_types cimport Sticky, Stores
 from proxy.relay.state.wheel cimport Timer, Wheel
-from proxy.rules.types cimport Ends, Tracks, Variables
+from proxy.rules.types cimport Ends, HeaderFields, Tracks, Variables
 from shm.dumps cimport DumpQuestion
 from shm.layout cimport BackendShared, Process
 from shm.rows cimport BackendCounters, FrontendCounters, ServerCounters, WorkerCounters
@@ -31,6 +31,7 @@ cdef enum:
     EPOLL_WAIT_MAX_MS = 1000  # the heartbeat's period when nothing happens
     OVERLOAD_PAUSE_MS = 100  # after EMFILE and its kin; also the sweep for free places: a worker
     # that waits for one shows life three times in LIFELESS_MS
+    RETRIES_MAX = 65534  # `retries` beyond it end there: after 18 hours of refusals
     RATE_PAUSE_MS = 10  # between two looks whether a limited rate lets clients in again
 
 cdef enum:  # Side index
@@ -65,9 +66,6 @@ cdef enum:  # SessionState; session/session.pxd has the transitions
     STATE_SERVER_FINISHED = 8
     STATE_ENDED = 9
     STATES = 10
-
-cdef enum:
-    RETRIES_MAX = 65534  # `retries` beyond it end there: after 18 hours of refusals
 
 cdef enum:  # SessionFlag
     QUEUED = 1  # in the run list
@@ -154,6 +152,8 @@ cdef struct Addresses:  # of a client and where it came to, and what rules said 
     int server_tos
     Ends first  # of the connection, by a rule; family 0: as the kernel has them
     Tracks tracks  # entries that it follows
+    const Rule *decided  # about its first bytes, the last time; NULL: none did
+    HeaderFields *fields  # of its PROXY header, where something asks for them; or NULL
 
 cdef struct Side:
     int fd  # -1: none

@@ -4,6 +4,7 @@
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
 from proxy.rules.codes cimport *
+from proxy.rules.connection.beside cimport beside_fetch
 from proxy.rules.connection.kernel cimport (
     connection_end_sample, end_sample, kernel_sample, local_sample)
 from proxy.rules.connection.load cimport (
@@ -106,6 +107,8 @@ cdef inline bint further_fetch(
     # the kernel's answer is kept there, and belongs to this look
     cdef Connection *connection = <Connection *>&context.connection
     cdef uint16_t what = call.fetch
+    if what >= FETCH_BESIDE:
+        return beside_fetch(context, call, sample)
     if what >= FETCH_AVERAGE_QUEUE:
         return state_sample(context, call, sample)
     if connection.facts == NULL:

@@ -151,10 +151,11 @@ cdef inline bint connection_end_sample(
         what == FETCH_CLIENT_PEER or what == FETCH_CLIENT_PEER_PORT
         or what == FETCH_CLIENT_PEER_LOCAL)
     cdef bint port = what == FETCH_CLIENT_PEER_PORT or what == FETCH_CLIENT_END_PORT
-    if context.connection.headed or context.connection.renamed or (
+    if set_end_sample(context.connection.ends, of_peer, port, sample):
+        pass  # by a rule, or of a connection that may be closed by now
+    elif context.connection.headed or context.connection.renamed or (
             not of_peer and context.front_family == 0):
-        if not set_end_sample(context.connection.ends, of_peer, port, sample) and (
-                not end_sample(fd, of_peer, port, sample)):
+        if not end_sample(fd, of_peer, port, sample):
             return False
     elif port:
         set_number(sample, context.client_port if of_peer else context.front_port)

@@ -4,12 +4,14 @@
 # once, a header counts when the byte behind its line is there.
 
 from libc.stddef cimport size_t
+from libc.stdint cimport uint8_t
 from libc.string cimport memset
 
 from proxy.rules.content.http_fields cimport Fields, Words, agree, equal, take_field, words_of
 from proxy.rules.content.tls_message cimport MESSAGE_NONE, MESSAGE_SHORT, MESSAGE_WHOLE, Standing
 from proxy.rules.sample cimport set_truth
-from proxy.rules.types cimport ContentView, Sample
+from proxy.rules.types cimport (
+    HEAD_NONE, HEAD_SHORT, HEAD_THERE, HEAD_UNKNOWN, ContentView, HttpView, Sample)
 
 cdef enum:
     LINES_MAX = 98  # of a whole head: as in HAProxy
@@ -80,7 +82,8 @@ cdef inline Words take_version(Cursor *cursor) noexcept nogil:
 
 
 cdef inline Standing request_line(
-        Cursor *cursor, Words *method, Words *target, bint *headless) noexcept nogil:
+        Cursor *cursor, Words *method, Words *target, Words *version,
+        bint *headless) noexcept nogil:
     """Go behind the request line; `headless`: it is one of HTTP/0.9, which has nothing else."""
     cdef Standing standing
     method[0] = take_token(cursor)
@@ -91,7 +94,10 @@ cdef inline Standing request_line(
             if not is_blank(cursor.at[0]):
                 return MESSAGE_NONE
             skip_blanks(cursor)
-        headless[0] = target.length != 0 and take_version(cursor).length == 0
+        version[0] = words_of(cursor.at, 0)
+        if target.length != 0:
+            version[0] = take_version(cursor)
+            headless[0] = version.length == 0
     if cursor.at == cursor.end:
         return MESSAGE_SHORT
     if method.length == 0:
@@ -142,10 +148,11 @@ cdef inline Standing headers(Cursor *cursor, Fields *fields, size_t *lines) noex
     return take_break(cursor)
 
 
-cdef inline Standing head_standing(const char *bytes, size_t length) noexcept nogil:
-    """Whether the head of a request is there."""
+cdef inline Standing head_standing(
+        const char *bytes, size_t length, HttpView *head) noexcept nogil:
+    """Whether the head of a request is there, and what is where in it."""
     cdef Cursor cursor
-    cdef Words method, target
+    cdef Words method, target, version
     cdef Fields fields
     cdef Standing standing
     cdef bint headless = False
@@ -156,22 +163,41 @@ cdef inline Standing head_standing(const char *bytes, size_t length) noexcept no
         standing = take_break(&cursor)
         if standing != MESSAGE_WHOLE:
             return standing
-    method = target = words_of(cursor.at, 0)
-    standing = request_line(&cursor, &method, &target, &headless)
-    if standing != MESSAGE_WHOLE or headless:
+    method = target = version = words_of(cursor.at, 0)
+    standing = request_line(&cursor, &method, &target, &version, &headless)
+    if standing != MESSAGE_WHOLE:
+        return standing
+    head.method, head.method_length = method.text, method.length
+    head.target, head.target_length = target.text, target.length
+    head.version, head.version_length = version.text, version.length
+    head.headers, head.headers_length = cursor.at, 0
+    if headless:  # as HAProxy has it
+        head.version, head.version_length = b"HTTP/1.0", 8
         return standing
     memset(&fields, 0, sizeof(Fields))
     fields.body = -1
     standing = headers(&cursor, &fields, &lines)
     if standing != MESSAGE_WHOLE:
         return standing
+    head.headers_length = cursor.at - head.headers
     if lines > LINES_MAX or not agree(&fields, method, target):
         return MESSAGE_NONE
     return MESSAGE_WHOLE
 
 
+cdef inline uint8_t head_known(ContentView *content) noexcept nogil:
+    """Whether a request begins there; it is looked for once in the same bytes."""
+    cdef Standing standing
+    if content.headed == HEAD_UNKNOWN:
+        standing = head_standing(content.bytes, content.length, &content.head)
+        content.headed = HEAD_THERE if standing == MESSAGE_WHOLE else (
+            HEAD_SHORT if standing == MESSAGE_SHORT else HEAD_NONE)
+    return content.headed
+
+
 cdef inline bint http_sample(const ContentView *content, Sample *sample) noexcept nogil:
     """True where it is a request; no sample where it is none."""
-    cdef Standing standing = head_standing(content.bytes, content.length)
-    sample.unsettled = standing == MESSAGE_SHORT
-    return standing == MESSAGE_WHOLE and set_truth(sample, True)
+    # what is known of the bytes is kept beside them, and belongs to this look
+    cdef uint8_t known = head_known(<ContentView *>content)
+    sample.unsettled = known == HEAD_SHORT
+    return known == HEAD_THERE and set_truth(sample, True)

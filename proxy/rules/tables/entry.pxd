@@ -10,7 +10,7 @@ from shm.atomics cimport load_relaxed, swap_word
 from shm.tables.cells cimport (
     entry_give, entry_peek, entry_take, entry_touch, entry_was_there, sessions_at)
 from shm.tables.keys cimport Key
-from shm.tables.layout cimport BRIEF_HOLD, DATA_CONN_CNT, NO_CELL, Table, data_of
+from shm.tables.layout cimport BRIEF_HOLD, DATA_CONN_CNT, NO_CELL, Table, cell_at, data_of
 from shm.tables.values cimport Data, counter_add, data_add, data_find, data_read
 
 cdef enum:
@@ -82,6 +82,19 @@ cdef inline bint entry_is_there(
         const Context *context, const Table *table, const Key *key) noexcept nogil:
     cdef uint64_t meta
     return entry_peek(table, key, context.now_ms, &meta) != NO_CELL
+
+
+cdef inline int64_t entry_left_ms(
+        const Context *context, const Table *table, const Key *key) noexcept nogil:
+    """How long an entry has to live; 0 where entries do not expire, -1: there is none."""
+    cdef uint64_t meta
+    cdef uint32_t cell = entry_peek(table, key, context.now_ms, &meta)
+    if cell == NO_CELL:
+        return -1
+    if table.expire_ms == 0:
+        return 0
+    return max(
+        <int64_t>load_relaxed(&cell_at(table, cell).expires_ms) - context.now_ms, <int64_t>0)
 
 
 cdef inline uint64_t counter_clear(

@@ -28,6 +28,10 @@ EXPRESSIONS = (  # one at least of each fetch of a client's first bytes
     *("req.ssl_ec_ext", "req.ssl_st_ext"),
     *("req.rdp_cookie", "req.rdp_cookie(mstshash)", "req.rdp_cookie_cnt", "req.rdp_cookie_cnt(x)"),
 )
+OF_HTTP = (  # of a request among them
+    *("path", "url", "method", "query", "pathq", "base", "req.ver", "req.hdr(host)", "hdr(x,1)"),
+    *("req.fhdr(x)", "req.hdr_cnt(x)", "req.fhdr_cnt(x)", "urlp(b)", "hdr(x,-2)"),
+)
 LATER = (  # which HAProxy 2.6 has not
     *("req.ssl_cipherlist", "req.ssl_supported_groups", "req.ssl_keyshare_groups"),
     "req.ssl_sigalgs",

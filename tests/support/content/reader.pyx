@@ -5,7 +5,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
-from proxy.rules.content.fetch cimport content_fetch
+from proxy.rules.evaluate cimport fetch
 from proxy.rules.types cimport (
     SAMPLE_NUMBER, SAMPLE_TEXT, Call, Context, ContentView, Sample, Scratch)
 
@@ -38,7 +38,7 @@ def look(int code, bytes content, *, bytes text=b"", numbers=(), bint answer=Fal
     sample.position = sample.line_end = 0
     while True:
         sample.more = sample.unsettled = False
-        if not content_fetch(&context, &call, &sample):
+        if not fetch(&context, &call, &sample):
             break
         if sample.type == SAMPLE_NUMBER:
             found.append(sample.number)

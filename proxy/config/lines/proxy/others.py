@@ -10,10 +10,7 @@ from proxy.config.drafts import ProxyDraft
 from proxy.config.lines.shapes import RANGES
 from proxy.config.lines.table import Table, later, removed, unsupported, without_effect
 
-_LATER = (
-    *("log-format-sd", "error-log-format", "guid"),
-    "log-steps",
-)
+_LATER = ("guid", "log-steps")
 _NO_STICKINESS = "use 'stick on src' to keep a client on its server"
 _UNSUPPORTED = {
     "dispatch": "write a 'server' line",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from proxy.config.drafts import ProxyDraft, ProxyKind
 from proxy.config.lines.handlers import flag, number
 from proxy.config.lines.http import HTTP_TIMEOUTS, HTTP_WORDS
-from proxy.config.lines.log import log_format, log_tag, proxy_log
+from proxy.config.lines.log import OTHER_FORMATS, log_format, log_tag, other_format, proxy_log
 from proxy.config.lines.proxy.actions.persistence import forcing, persist
 from proxy.config.lines.proxy.balance import BALANCE_WORDS
 from proxy.config.lines.proxy.bind import bind
@@ -190,6 +190,7 @@ PROXY_WORDS: Table[ProxyDraft] = {
     "description": works(_description),
     "log": works(proxy_log, negatable=True),
     "log-format": works(log_format),
+    **dict.fromkeys(OTHER_FORMATS, works(other_format)),
     "log-tag": works(log_tag, shape=AT_MOST_ONE),
     "stats": works(proxy_stats),
     "email-alert": EMAIL_ALERT,

@@ -12,7 +12,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from proxy.config.lines.rules.fetches import Argument
-from proxy.config.lines.rules.table_words import entry_asked, entry_numbers
+from proxy.config.lines.rules.table_words import (
+    OWN_TABLE,
+    entry_asked,
+    entry_numbers,
+    table_asked,
+)
 from proxy.config.model.rules import Target
 from proxy.config.text.messages import ConfigError
 
@@ -29,6 +34,8 @@ _COUNTS = {
     **dict.fromkeys((Argument.NONE, Argument.BACKEND, Argument.FRONTEND, Argument.LIMIT), (0, 1)),
     **dict.fromkeys((Argument.DATE,), (0, 2)),
     **dict.fromkeys((Argument.VARIABLE, Argument.HEADER), (1, 2)),
+    Argument.TABLE: (0, 1),
+    Argument.DISTINGUISHED: (0, 3),
     Argument.PART: (2, 2),
     Argument.BLOCK: (2, 3),
     **dict.fromkeys((Argument.TEXT, Argument.ANY_NAME), (0, 1)),
@@ -98,8 +105,8 @@ class ArgumentReader:
         if not least <= len(words) <= most:
             usage = f"{self._word}({kind.value})" if kind.value else self._word
             raise ConfigError(f"'{self._word}': write {usage}")
-        if kind is Argument.NONE:
-            return self._own()
+        if kind in (Argument.NONE, Argument.TABLE, Argument.DISTINGUISHED):
+            return self._own() if kind is Argument.NONE else self._listed(kind, words)
         first = words[0] if words else ""
         if kind in (Argument.BACKEND, Argument.SERVER, Argument.FRONTEND):
             return {"target": Target(first, kind.name.lower())}
@@ -125,6 +132,12 @@ class ArgumentReader:
         if self._word == "be_id":
             return {"target": Target("", "id")}
         return {}
+
+    def _listed(self, kind: Argument, words: tuple[str, ...]) -> dict[str, Any]:
+        """A table that is asked as a whole; of a name in a certificate, nothing is there to ask."""
+        if kind is Argument.TABLE:
+            return {"numbers": (0, OWN_TABLE), "table": table_asked(self._word, words)}
+        return {"numbers": (integer(words[1], self._word),) if words[1:] else ()}
 
     def _chosen(self, kind: Argument, text: str) -> dict[str, Any]:
         """What may be left out; of a unit whether it is microseconds."""

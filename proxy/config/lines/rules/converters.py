@@ -14,6 +14,7 @@ from proxy.config.lines.rules.arguments import integer, is_variable, variable_na
 from proxy.config.lines.rules.fetches import SampleType
 from proxy.config.lines.rules.further_converters import FURTHER, REFUSED
 from proxy.config.lines.rules.maps import MAPS, read_map, types_of
+from proxy.config.lines.rules.message_converters import OF_MESSAGES
 from proxy.config.lines.rules.table_words import TABLE_CONVERTERS, converter_asked
 from proxy.config.model.lists import NOWHERE, Place
 from proxy.config.model.rules import Converter
@@ -187,5 +188,5 @@ CONVERTERS: dict[str, Kind] = {
         name: Kind(_TEXT, _TRUTH if name == "in_table" else _NUMBER, _of_table)
         for name in TABLE_CONVERTERS
     },
-    **{name: Kind(*entry) for name, entry in FURTHER.items()},
+    **{name: Kind(*entry) for name, entry in {**FURTHER, **OF_MESSAGES}.items()},
 }

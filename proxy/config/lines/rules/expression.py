@@ -43,7 +43,7 @@ READ_AS_VALUES = (
     *(Argument.PART, Argument.BLOCK, Argument.ANY_NAME, Argument.TIME_UNIT, Argument.UUID),
     *(Argument.TEXT, Argument.ENVIRONMENT, Argument.INTEGER, Argument.TRUTH, Argument.DATE),
     *(Argument.ADDRESS, Argument.DIGITS, Argument.LIMIT, Argument.ENTRY, Argument.VARIABLE),
-    Argument.CAPTURED,
+    *(Argument.CAPTURED, Argument.TABLE, Argument.DISTINGUISHED),
 )
 _OWN_SECTION = (Argument.BACKEND, Argument.FRONTEND)  # without an argument
 _OCCURRENCE = re.compile(r"-?[0-9]|-10|[0-9]{2,4}")  # from the end, HAProxy knows ten

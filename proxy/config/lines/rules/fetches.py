@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple
 
-from proxy.config.lines.rules.state_fetches import STATE_FETCHES
+from proxy.config.lines.rules.state_fetches import CLEAR_FETCHES, STATE_FETCHES
 from proxy.config.lines.rules.table_words import ENTRY_FETCHES
 from proxy.config.model.matching import Matcher
 
@@ -100,6 +100,8 @@ class Argument(enum.Enum):
     TIME_UNIT = "[us|ms]"
     UUID = "[<version>]"
     CAPTURED = "<number of the capture>"
+    TABLE = "[<table>]"
+    DISTINGUISHED = "[<entry>[,<occurrence>[,<format>]]]"
 
 
 class Fetch(NamedTuple):
@@ -126,11 +128,12 @@ _CLIENTS = Scope.CONNECTION | Scope.SESSION | _EITHER  # rules of connections
 RULES = Scope.REQUEST | _CLIENTS | Scope.BACKEND  # wherever a condition may stand
 _ALL = Scope.REQUEST | _FORMATS | _CLIENTS | Scope.LOG
 _REQUEST = Scope.REQUEST | Scope.ANSWER
+_HTTP = _REQUEST | Scope.CONTENT  # in mode tcp of a request that is among the first bytes
 _TEXTS = {
-    "path": Fetch("path", _TEXT, scope=_REQUEST),
-    "url": Fetch("url", _TEXT, scope=_REQUEST),
-    "urlp": Fetch("url_param", _TEXT, Argument.NAME, scope=_REQUEST),
-    "hdr": Fetch("req.hdr", _TEXT, Argument.HEADER, scope=_REQUEST),
+    "path": Fetch("path", _TEXT, scope=_HTTP),
+    "url": Fetch("url", _TEXT, scope=_HTTP),
+    "urlp": Fetch("url_param", _TEXT, Argument.NAME, scope=_HTTP),
+    "hdr": Fetch("req.hdr", _TEXT, Argument.HEADER, scope=_HTTP),
 }
 
 
@@ -174,10 +177,11 @@ _IN_FORMATS = {
     "bc_src_port": _of_checks("bc_src_port", _NUMBER),
     "bc_dst_port": _of_checks("bc_dst_port", _NUMBER),
     "srv_queue": _in_formats("srv_queue", _NUMBER, Argument.SERVER),
-    "pathq": Fetch("pathq", _TEXT, scope=Scope.ANSWER),
-    "base": Fetch("base", _TEXT, scope=Scope.ANSWER),
+    "pathq": Fetch("pathq", _TEXT, scope=Scope.ANSWER | Scope.CONTENT),
+    "base": Fetch("base", _TEXT, scope=Scope.ANSWER | Scope.CONTENT),
     "fe_name": Fetch("text", _TEXT, scope=Scope.ANSWER),
-    "req.ver": Fetch("req.ver", _TEXT, scope=Scope.ANSWER),
+    "req.ver": Fetch("req.ver", _TEXT, scope=Scope.ANSWER | Scope.CONTENT),
+    "req_ver": Fetch("req.ver", _TEXT, scope=Scope.CONTENT),
     "capture.req.uri": Fetch("pathq", _TEXT, scope=Scope.ANSWER),
     "capture.req.method": Fetch("method", _TEXT, scope=Scope.ANSWER),
     "capture.req.ver": Fetch("version", _TEXT, scope=Scope.ANSWER),
@@ -239,25 +243,34 @@ _OLD_SPELLINGS = {
 FETCHES: dict[str, Fetch] = {
     "always_true": Fetch("always_true", _TRUTH, scope=_ALL),
     "always_false": Fetch("always_false", _TRUTH, scope=_ALL),
-    "ssl_fc": Fetch("always_false", _TRUTH, scope=_REQUEST),  # no client's TLS ends here
     "src": Fetch("src", _ADDRESS, scope=_ALL),
     "src_port": Fetch("src_port", _NUMBER, scope=_ALL),
     "dst": Fetch("dst", _ADDRESS, scope=_ALL),
     "dst_port": Fetch("dst_port", _NUMBER, scope=_ALL),
-    "method": Fetch("method", _METHOD, scope=_REQUEST),
-    "query": Fetch("query", _TEXT, scope=_REQUEST),
-    "url_param": Fetch("url_param", _TEXT, Argument.NAME, scope=_REQUEST),
-    "req.hdr": Fetch("req.hdr", _TEXT, Argument.HEADER, scope=_REQUEST),
-    "req.fhdr": Fetch("req.fhdr", _TEXT, Argument.HEADER, scope=_REQUEST),
-    "req.hdr_cnt": Fetch("req.hdr_cnt", _NUMBER, Argument.NAME, scope=_REQUEST),
-    "hdr_cnt": Fetch("req.hdr_cnt", _NUMBER, Argument.NAME, scope=_REQUEST),
-    "req.fhdr_cnt": Fetch("req.fhdr_cnt", _NUMBER, Argument.NAME, scope=_REQUEST),
+    "method": Fetch("method", _METHOD, scope=_HTTP),
+    "query": Fetch("query", _TEXT, scope=_HTTP),
+    "url_param": Fetch("url_param", _TEXT, Argument.NAME, scope=_HTTP),
+    "req.hdr": Fetch("req.hdr", _TEXT, Argument.HEADER, scope=_HTTP),
+    "req.fhdr": Fetch("req.fhdr", _TEXT, Argument.HEADER, scope=_HTTP),
+    "req.hdr_cnt": Fetch("req.hdr_cnt", _NUMBER, Argument.NAME, scope=_HTTP),
+    "hdr_cnt": Fetch("req.hdr_cnt", _NUMBER, Argument.NAME, scope=_HTTP),
+    "req.fhdr_cnt": Fetch("req.fhdr_cnt", _NUMBER, Argument.NAME, scope=_HTTP),
     **_TEXTS,
     **{
-        f"{name}_{matcher.value}": fetch._replace(matcher=matcher, scope=Scope.REQUEST)
+        f"{name}_{matcher.value}": fetch._replace(
+            matcher=matcher, scope=Scope.REQUEST | Scope.CONTENT
+        )
         for name, fetch in _TEXTS.items()
         for matcher in _ENDINGS
     },
+    **dict.fromkeys(
+        ("req.hdr_ip", "hdr_ip"), Fetch("req.hdr", _ADDRESS, Argument.HEADER, scope=Scope.CONTENT)
+    ),
+    **dict.fromkeys(
+        ("req.hdr_val", "hdr_val"), Fetch("req.hdr", _NUMBER, Argument.HEADER, scope=Scope.CONTENT)
+    ),
+    "urlp_val": Fetch("url_param", _NUMBER, Argument.NAME, scope=Scope.CONTENT),
+    "http_first_req": Fetch("always_true", _TRUTH, scope=Scope.CONTENT),
     "http_auth": Fetch("http_auth", _TRUTH, Argument.USERS),
     "http_auth_group": Fetch("http_auth_group", _TEXT, Argument.USERS),
     "nbsrv": Fetch("nbsrv", _NUMBER, Argument.BACKEND, scope=_ALL),
@@ -274,18 +287,20 @@ FETCHES: dict[str, Fetch] = {
             word.name,
             _TRUTH if word.name == "entry_tracked" else _NUMBER,
             Argument.ENTRY,
-            scope=_CLIENTS,
+            scope=_CLIENTS | Scope.LOG,
         )
         for name, word in ENTRY_FETCHES.items()
     },
 }
 _PLACES = {
-    "CLIENTS": _CLIENTS,
-    "CONDITIONS": RULES,
+    "CLIENTS": _CLIENTS | Scope.LOG,
+    "CONDITIONS": RULES | Scope.LOG,
     "BACKENDS": Scope.BACKEND,
     "SERVERS": Scope.RESPONSE,
+    "TLS": _REQUEST | Scope.SESSION | _EITHER | Scope.LOG,
+    "TLS_OF_SERVERS": Scope.RESPONSE | Scope.LOG,
 }
-for _words, _kind, _argument, _place, _function in STATE_FETCHES:
+for _words, _kind, _argument, _place, _function in (*STATE_FETCHES, *CLEAR_FETCHES):
     for _word in _words.split():
         _known = FETCHES.get(_word)
         _live, _scope = _function or _word, _PLACES[_place]

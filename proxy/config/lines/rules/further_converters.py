@@ -199,7 +199,6 @@ REFUSED = {  # what the manual has and a rule would wait for in vain
     "jwt_verify": _TOKENS,
     "protobuf": _NO_DOCUMENTS,
     "ungrpc": _NO_DOCUMENTS,
-    "secure_memcmp": "it compares secrets of requests by HTTP; write -m str",
     "debug": "there is no ring that 'show events' would read; write a log-format",
     "xxh3": "write xxh64",
 }

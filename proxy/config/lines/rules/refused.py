@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 _HTTP = "HTTP is forwarded as it is in mode tcp"
-_TLS = "no TLS ends here; what a client's hello says tell req.ssl_sni and the like"
 _TIMES = "HAProxy measures its own tasks by it; 'show info' and /metrics have those of the workers"
 _BUILT = "HAProxy is rarely built with it"
 _BY_NAME = {
     **dict.fromkeys(("cpu_calls", "cpu_ns_avg", "cpu_ns_tot"), _TIMES),
     **dict.fromkeys(("lat_ns_avg", "lat_ns_tot"), _TIMES),
-    "srv_sess_rate": "sessions of a server are not counted by the second; write be_sess_rate",
-    **dict.fromkeys(
-        ("last_rule_file", "last_rule_line"), "it is not kept; the log says how a session ended"
-    ),
-    **dict.fromkeys(
-        ("fc_pp_authority", "fc_pp_unique_id"), "no extension of a PROXY header is kept"
-    ),
-    **dict.fromkeys(("fc_err_str", "bc_err_str"), "no rule looks at a connection that failed"),
     **dict.fromkeys(("distcc_body", "distcc_param"), "distcc is forwarded as it is"),
     **dict.fromkeys(("base32", "base32+src", "url32", "url32+src", "baseq"), _HTTP),
-    **dict.fromkeys(("fc_http_major", "bc_http_major"), _HTTP),
     **dict.fromkeys(("base", "pathq", "status"), _HTTP),
     **dict.fromkeys(("url_ip", "url_port", "urlp_val", "http_first_req", "cookie"), _HTTP),
     **dict.fromkeys(("resp_ver", "req_ver", "hdr_ip", "hdr_val"), _HTTP),
 }
 _BY_BEGINNING: dict[str, str | None] = {
     "req.ssl_": None,  # of a client's hello: the manual has no other
-    "ssl_": _TLS,
     "51d.": _BUILT,
     "internal.": "it is for those that develop HAProxy",
     **dict.fromkeys(("capture.", "http_auth_", "req.", "res.", "cook", "scook", "shdr"), _HTTP),

@@ -84,10 +84,12 @@ ENTRY_FETCHES: dict[str, EntryWord] = {
     },
     **{f"src_{name}": word for name, word in _OF_SOURCE.items()},
 }
+_WITH_DEFAULT = ("table_expire", "table_idle")  # behind the table: what is said without an entry
 TABLE_CONVERTERS: dict[str, EntryWord] = {
     "in_table": EntryWord("in_table"),
     "table_trackers": EntryWord("entry_trackers"),
     "table_server_id": EntryWord("entry_value", TableData.SERVER_ID),
+    **{name: EntryWord(name) for name in _WITH_DEFAULT},
     **{f"table_{name}": word for name, word in {**_READ, **_GENERAL}.items()},
 }
 
@@ -171,7 +173,12 @@ def entry_numbers(name: str, asked: EntryQuestion) -> tuple[int, int, int]:
     return asked.place, OWN_TABLE, data_number(ENTRY_FETCHES[name].data, asked.element)
 
 
-def converter_asked(name: str, words: tuple[str, ...]) -> tuple[tuple[int, int], TableName]:
+def table_asked(name: str, words: tuple[str, ...]) -> TableName:
+    """The table that a fetch names which asks no entry."""
+    return TableName(words[0] if words else "", name, 1)
+
+
+def converter_asked(name: str, words: tuple[str, ...]) -> tuple[tuple[int, ...], TableName]:
     """The numbers of a converter, without its table's, and the table; ConfigError."""
     word = TABLE_CONVERTERS[name]
 
@@ -181,5 +188,10 @@ def converter_asked(name: str, words: tuple[str, ...]) -> tuple[tuple[int, int],
     reader = _Arguments(words, 2 * word.indexed, wrong)
     element = reader.integer() if word.indexed else 0
     table = TableName(reader.table() or "", name, reader.position)
+    if name in _WITH_DEFAULT:
+        given = len(words) > 1
+        otherwise = reader.integer() if given else 0
+        reader.end()
+        return (OWN_TABLE, int(given), otherwise), table
     reader.end()
     return (OWN_TABLE, data_number(word.data, element)), table

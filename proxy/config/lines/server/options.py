@@ -32,7 +32,7 @@ ERROR_LIMIT_MAX = 2_147_483_647
 CONNECTIONS_MAX = 2_147_483_647
 
 _PROXY_V2_TLS = frozenset({"ssl", "cert-cn", "ssl-cipher", "cert-sig", "cert-key"})
-_PROXY_V2_UNSUPPORTED = frozenset({"unique-id", "authority"})
+_PROXY_V2 = ("crc32c", "authority", "unique-id")
 
 Options = Table[ServerOptions]
 
@@ -128,14 +128,14 @@ def _removed(statement: Statement, options: ServerOptions) -> None:
 
 def _proxy_v2_options(statement: Statement, options: ServerOptions) -> None:
     """`proxy-v2-options`: the fields of a version 2 header beside the addresses."""
-    for name in statement.one("a list of options").split(","):
+    names = "".join(statement.arguments[:1]).split(",")
+    for name in names:
         if name in _PROXY_V2_TLS:
             raise ConfigError(f"proxy v2 option '{name}' is not supported: TLS is not opened here")
-        if name in _PROXY_V2_UNSUPPORTED:
-            raise ConfigError(f"proxy v2 option '{name}' is not supported: remove it")
-        if name != "crc32c":
+        if name not in _PROXY_V2:
             raise ConfigError(f"'{name}' : proxy v2 option not implemented")
-        options.proxy_v2_checksum = True
+    statement.one("a list of options")
+    options.proxy_v2_fields = options.proxy_v2_fields | set(names)
 
 
 def _cookie(statement: Statement, options: ServerOptions) -> None:

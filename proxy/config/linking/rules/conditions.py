@@ -124,6 +124,9 @@ class ConditionLinker:
         name = expression.arguments[0] if expression.arguments else ""
         if kind in READ_AS_VALUES or word in VALUES_ALONE:
             read = ArgumentReader(word, self.environment).read(kind, expression.arguments)
+            table = read.pop("table", None)
+            if table is not None and self._tables is not None:
+                read["numbers"] = self._tables.numbers(read["numbers"], table)
             variable = read.pop("variable", "")
             if variable:
                 number = number_of(variable, self._directory, stage)
@@ -202,6 +205,8 @@ def constant_fields(fetch: str, section: str, directory: SectionIndex) -> dict[s
     """Fields of a value that is always the same in one section; none for another fetch."""
     if fetch in CONSTANTS:
         return {"fetch": "number", "numbers": (CONSTANTS[fetch], 0)}
+    if fetch == "success":  # of a connection that did not fail
+        return {"fetch": "text", "text": "Success", "numbers": (0,)}
     if fetch == "own_name":
         return {"fetch": "text", "text": section, "numbers": (0,)}
     if fetch in OwnNumbers._fields:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 
 from proxy.config.drafts import ProxyDraft
-from proxy.config.http_drafts import Expression
+from proxy.config.http_drafts import Expression, written
 from proxy.config.lines.proxy.rule_order import warn_behind
 from proxy.config.lines.rules.condition import Clauses, Literal, flattened, parse_clauses
 from proxy.config.lines.rules.fetches import FETCHES, RULES, SampleType, Scope
@@ -62,14 +62,11 @@ class ConnectionRuleLinker:
         found = self._draft.rules
         accepts, serves = self._draft.kind.accepts, self._draft.kind.serves
         own = Scope.BACKEND if serves else Scope(0)
-        connection = found.connection[1:] if found.all_headed else found.connection
         linked = ConnectionRules(
-            connection=self._stage(connection if accepts else (), Scope.CONNECTION),
+            connection=self._stage(found.connection if accepts else (), Scope.CONNECTION),
             session=self._stage(found.session if accepts else (), Scope.SESSION),
             content=self._stage(found.content, Scope.CONTENT | own),
-            backends=self._stage(
-                found.backends if self._draft.switched_backend is None else (), Scope.CONTENT
-            ),
+            backends=self._switch() or self._stage(found.backends, Scope.CONTENT),
             server_rules=self._stage(found.server_rules if serves else (), Scope.CONTENT | own),
             response=self._stage(found.response if serves else (), Scope.RESPONSE | own),
             sticks=self._stage(found.sticks if serves else (), Scope.CONTENT | own),
@@ -81,6 +78,16 @@ class ConnectionRuleLinker:
             response_ms=found.response_ms,
         )
         return linked if linked.every else None
+
+    def _switch(self) -> tuple[Rule, ...]:
+        """A first `use_backend` without a condition, behind which none is looked at."""
+        name, origin = self._draft.switched_backend, self._draft.switched_backend_origin
+        if name is None or origin is None:
+            return ()
+        backend = self._directory.backend(name)  # its name is checked elsewhere
+        target = NOWHERE if backend is None else backend[0]
+        text = written(("use_backend", name))
+        return (Rule(RuleAction.USE_BACKEND, None, target, text=text, origin=origin),)
 
     def _stage(self, drafts: Sequence[ConnectionRuleDraft], scope: Scope) -> tuple[Rule, ...]:
         linked: list[Rule] = []
@@ -222,7 +229,7 @@ class ConnectionRuleLinker:
             form=values.format(tables.format(draft.form)),
             when=draft.when,
             length=draft.length,
-            text=_written(draft.line.words),
+            text=written(draft.line.words),
             origin=draft.line.origin,
         )
 
@@ -244,18 +251,6 @@ class ConnectionRuleLinker:
                 f"'use-server' rule.{hint(name, known)}"
             )
         return slot
-
-
-def _written(words: Sequence[str]) -> str:
-    """The words of a line, with the quotes that they need; it stays one line."""
-    return " ".join(map(_quoted, words))
-
-
-def _quoted(word: str) -> str:
-    if word and not re.search(r"[\s\"'#\\\x00-\x1f\x7f]", word):
-        return word
-    escaped = re.sub(r'(["\\$])', r"\\\1", word)
-    return '"' + re.sub(r"[\x00-\x1f\x7f]", lambda it: f"\\x{ord(it[0]):02x}", escaped) + '"'
 
 
 def _sees(expression: Expression, scope: Scope) -> bool:

@@ -1,13 +1,14 @@
-"""`show rules [<section>]`: how often each rule of connections acted, over all workers.
+"""`show rules [<section>]`: how often each rule acted, over all workers.
 
 A line a rule: its section, where it stands, the sum, what each worker has counted, what was carried
-over from before the reload, and the rule itself.
+over from before the reload, and the rule itself. Of rules about requests control alone counts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from proxy.config.model.http import RequestRule
 from proxy.config.model.rules import Rule
 from proxy.config.model.settings import Proxy
 from proxy.control.command import Answer, Command, Level
@@ -47,11 +48,21 @@ class ShowRules:
             for stage in proxy.rules.stages.values() if proxy.rules else ():
                 for rule in stage:
                     yield self.row(proxy, rule)
+            for answering in proxy.http.rules if proxy.http else ():
+                yield self.answered(proxy, answering)
+
+    def answered(self, proxy: Proxy, rule: RequestRule) -> str:
+        """One rule of a section that answers itself, which no worker sees."""
+        services = self.report.monitor.services
+        service = services.get(-1 if proxy.frontend_index is None else proxy.frontend_index)
+        hits = service.hits(rule) if service is not None else 0
+        return f"{proxy.name} {rule.origin.file}:{rule.origin.line} {hits} - 0 {rule.text}\n"
 
     def row(self, proxy: Proxy, rule: Rule) -> str:
         """One rule."""
-        counters = self.report.monitor.counters
-        *workers, carried = (counters.hits(rule.number, row) for row in range(counters.rows()))
+        monitor = self.report.monitor
+        rows = range(monitor.counters.rows())
+        *workers, carried = (monitor.hits(rule.number, row) for row in rows)
         return (
             f"{proxy.name} {rule.origin.file}:{rule.origin.line} {sum(workers) + carried} "
             f"{','.join(map(str, workers))} {carried} {rule.text}\n"

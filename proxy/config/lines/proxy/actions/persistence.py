@@ -17,7 +17,7 @@ from proxy.config.lines.table import Statement
 from proxy.config.model.rules import RuleAction, Value
 from proxy.config.rule_drafts import ConnectionRuleDraft
 from proxy.config.text.messages import ConfigError
-from proxy.config.text.pem import full_path
+from proxy.config.text.pem import place_of
 
 RDP = "rdp-cookie"
 EMPTY_IS_NONE = 1  # of a value that is hashed
@@ -83,10 +83,10 @@ def hash_value(statement: Statement, draft: ProxyDraft) -> None:
         raise ConfigError("balance hash requires a sample expression.")
     if len(words) > 1:
         raise ConfigError(f"balance hash takes no other argument (got '{words[1]}').")
-    folder = full_path("", "", statement.context, statement.origin)
+    place = place_of(statement.context, statement.origin)
     scope = Scope.CONTENT | Scope.BACKEND
     try:
-        reader = ValueReader(scope, statement.context.environment, folder=folder)
+        reader = ValueReader(scope, statement.context.environment, place=place)
         value = reader.expression(words[0])
     except ConfigError as error:
         raise ConfigError(

@@ -18,7 +18,7 @@ from proxy.config.lines.table import Statement
 from proxy.config.model.rules import RuleAction, Value
 from proxy.config.rule_drafts import ConnectionRuleDraft
 from proxy.config.text.messages import ConfigError
-from proxy.config.text.pem import full_path
+from proxy.config.text.pem import place_of
 from proxy.config.text.suggest import hint
 from shm.log_level import LogLevel
 
@@ -110,8 +110,8 @@ def _reader(statement: Statement, draft: ProxyDraft, stage: str) -> ValueReader:
     scope = Scope.RESPONSE if stage.startswith("tcp-response") else Scope.CONTENT
     if draft.kind.serves:
         scope |= Scope.BACKEND
-    folder = full_path("", "", statement.context, statement.origin)
-    return ValueReader(scope, statement.context.environment, folder=folder)
+    place = place_of(statement.context, statement.origin)
+    return ValueReader(scope, statement.context.environment, place=place)
 
 
 def _level(text: str) -> int:

@@ -1,0 +1,1 @@
+"""Whole messages of protocols, and what Millrace's converters say of them."""
