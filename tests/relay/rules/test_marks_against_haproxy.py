@@ -65,6 +65,7 @@ LEVELS: dict[str, tuple[str, ...]] = {
     "separate": (f"{CNT} set-log-level debug", f"{CNT} reject", "option log-separate-errors"),
     "normal": (f"{CNT} set-log-level alert", "option dontlog-normal"),
 }
+TOLD = LEVELS.keys() - {"silent", "normal"}
 
 
 def answer(connection: socket.socket) -> None:
@@ -130,6 +131,11 @@ def levels_of(program: str, folder: Path, there: int) -> dict[str, list[int]]:
                     continue
             wait_for(lambda: quiet(made), PATIENCE_SECONDS, "the session ends")
         wait_for(lambda: len(lines_of(made, "info")) == 2, PATIENCE_SECONDS, "the last line")
+        wait_for(
+            lambda: all(lines_of(made, name) for name in TOLD),
+            PATIENCE_SECONDS,
+            "lines of all workers",
+        )
         return {name: lines_of(made, name) for name in LEVELS}
 
 
