@@ -9,7 +9,7 @@ cdef enum:  # kinds of things that are counted
     KIND_BACKEND = 1
     KIND_SERVER = 2
     KINDS = 3
-    ROW_WORDS_MAX = 32  # of a frontend's, backend's or server's part of a row
+    ROW_WORDS_MAX = 40  # of a frontend's, backend's or server's part of a row
 
 cdef struct ClearedChecks:
     uint32_t failures

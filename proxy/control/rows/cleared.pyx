@@ -64,6 +64,7 @@ cdef list learn(int kind, dict fields):
             gauge = positions.get(name.removesuffix("_max")) if name.endswith("_max") else None
             gauges[kind][word] = NO_GAUGE if gauge is None else <uint8_t>gauge
             word += 1
+    assert word <= ROW_WORDS_MAX, "a row with more words"
     words_of[kind] = word
     return [(name, at) for name, at in positions.items() if name not in UNUSED]
 
