@@ -11,6 +11,7 @@ from proxy.relay.log.time cimport time_words
 from proxy.relay.log.values cimport put_capture, put_expression
 from proxy.relay.state.log_types cimport (
     LOG_HEXADECIMAL, Log, LogForm, LogName, LogNote, LogStep, LogTime)
+from proxy.relay.state.counting cimport retries_of
 from proxy.relay.state.server_places cimport backend_everywhere, served_everywhere
 from proxy.relay.state.syscalls cimport AF_INET, AF_INET6, AF_UNIX, sockaddr_in6
 from proxy.relay.state.types cimport CLIENT, NO_SLOT, SERVER, Backend, Engine, Session
