@@ -181,7 +181,6 @@ def test_a_server_may_stick() -> None:
     ("text", "wanted"),
     [
         (listen_with("option independent-streams"), "count as its activity"),
-        (listen_with("option persist"), "nothing keeps a client on a server that is down"),
         (f"mailers m\n    mailer x 127.0.0.1:25\n{MAIL}", "alert from the metrics"),
         (f"global\n    tune.ssl.cachesize 5\n{LISTEN}", "without opening it"),
         (f"global\n    tune.quic.later 5\n{LISTEN}", "QUIC is not TCP"),

@@ -61,7 +61,7 @@ def holds(segment: Segment, wanted: Compiled, headers: bytes = HEADERS) -> bool:
 
 def test_every_word_of_the_configuration_is_run() -> None:
     named = {name for fetch in FETCHES.values() for name in (fetch.name, fetch.live) if name}
-    linked = {*CONSTANTS, "own_name", *OwnNumbers._fields}  # as constants
+    linked = {*CONSTANTS, "own_name", "success", *OwnNumbers._fields}  # as constants
     configured = named - linked - {"http_auth_group"}  # a question
     said = (*ALIASES.values(), *ANSWER_ALIASES.values())
     of_aliases = {each.value.fetch for each in said if each.value is not None}

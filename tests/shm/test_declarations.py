@@ -46,7 +46,7 @@ def test_both_sides_name_the_same_numbers(
 
 @pytest.mark.parametrize(
     ("path", "prefix", "names"),
-    [("shm/eligibility.pxd", "CAUSE", Cause), ("proxy/relay/log/line.pxd", "LEVEL", LogLevel)],
+    [("shm/eligibility.pxd", "CAUSE", Cause), ("proxy/relay/log/write.pxd", "LEVEL", LogLevel)],
 )
 def test_compiled_code_that_names_some_numbers_means_the_same(
     path: str, prefix: str, names: type[enum.IntEnum]
