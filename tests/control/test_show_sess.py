@@ -185,7 +185,10 @@ def test_a_worker_that_does_not_answer_is_named(tmp_path: Path) -> None:
         old(there, clients)
         all_ids = ID.findall(there.ask("show sess"))
         of_first = {each for each in all_ids if each[4:6] == "00"}
-        stopped = there.program.children()["worker"][1]
+        of_second = next(each for each in all_ids if each[4:6] == "01")
+        told = re.search(r"worker=1 \(pid=(\d+)\)", there.ask(f"show sess {of_second}"))
+        assert told is not None
+        stopped = int(told[1])
         os.kill(stopped, signal.SIGSTOP)
         try:
             ask = there.program.ask

@@ -283,7 +283,7 @@ def test_a_worker_has_no_resolver_no_parser_and_no_metrics_in_it() -> None:
     assert "proxy.worker.process" in modules
     settings = {"proxy.config", "resolverd", "resolverd.config"}
     settings |= {f"proxy.config.{name}" for name in ("model", "model.settings")}
-    parts = ("sockets", "logs", "server", "checks", "tls", "http", "rules")
+    parts = ("sockets", "logs", "server", "checks", "tls", "http", "rules", "lists", "matching")
     settings |= {f"proxy.config.model.{name}" for name in parts}
     foreign = ("dns", "prometheus_client", "resolverd", "proxy.config", "proxy.control")
     foreign += ("proxy.supervisor", "proxy.cli", "proxy.arguments")

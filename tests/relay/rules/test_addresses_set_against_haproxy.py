@@ -76,7 +76,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "bytes_too_early": (f"{CON} set-src-port req.len", f"{SES} set-src-port req.len", V1),
     "bytes": (
         "tcp-request inspect-delay 5s",
-        f"{CNT} accept if {{{{ req.len 0 }}}}",
+        f"{CNT} reject if {{{{ req.payload(0,3) -m str NOT }}}}",  # waits for all that come
         f"{CNT} set-src-port req.len,add(1000)",
         V1,
     ),

@@ -193,6 +193,7 @@ def test_each_kind_of_word_is_asked() -> None:
     assert {
         (ENTRY_FETCHES[n].name, ENTRY_FETCHES[n].indexed) for n in asked & ENTRY_FETCHES.keys()
     } == kinds
-    assert {w.name for w in TABLE_CONVERTERS.values()} == {
+    of_time = {"table_expire", "table_idle"}  # both programs' are compared with the clock elsewhere
+    assert {w.name for w in TABLE_CONVERTERS.values()} - of_time == {
         TABLE_CONVERTERS[n].name for n in asked & TABLE_CONVERTERS.keys()
     }

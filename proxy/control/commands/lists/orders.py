@@ -16,7 +16,7 @@ from proxy.control.commands.lists.patterns import ListedPatterns, to_bytes
 from proxy.control.commands.lists.words import (
     ACL,
     MAP,
-    Kind,
+    ListKind,
     entries_of,
     is_later,
     order_of,
@@ -38,7 +38,7 @@ _ADD_USAGE = {
 }
 _TREES = (Matcher.STR, Matcher.BEG)  # what HAProxy finds without a walk, where case counts
 _TYPES = {MapType.TEXT: "str", MapType.NUMBER: "sint"}
-_Order = Callable[[Kind, list[str]], Answer]
+_Order = Callable[[ListKind, list[str]], Answer]
 
 
 class Lists:
@@ -83,7 +83,7 @@ class Lists:
             ]
         return found
 
-    def _find(self, kind: Kind, word: str, *, either: bool = False) -> ListedPatterns:
+    def _find(self, kind: ListKind, word: str, *, either: bool = False) -> ListedPatterns:
         """The list of a name or of `#<id>`; `either`: it need not be of this kind."""
         for number in self._numbers.get(word, ()) if word else ():
             if either or _is_of(self._references[number], kind):
@@ -101,7 +101,7 @@ class Lists:
             )
         return self._known[number]
 
-    def show(self, kind: Kind, words: list[str]) -> Answer:
+    def show(self, kind: ListKind, words: list[str]) -> Answer:
         """`show map|acl [[@<version>] <list>]`."""
         version, rest = split_version(words)
         if not words:
@@ -110,7 +110,7 @@ class Lists:
         editor = known.load()
         return _rows(editor, editor.version if version is None else version)
 
-    def _heads(self, kind: Kind) -> Iterator[str]:
+    def _heads(self, kind: ListKind) -> Iterator[str]:
         yield "# id (file) description\n"
         for number, said in enumerate(self._references):
             if _is_of(said, kind):
@@ -121,7 +121,7 @@ class Lists:
                     f"next_ver={editor.next_version} entry_cnt={known.count}\n"
                 )
 
-    def get(self, kind: Kind, words: list[str]) -> Answer:
+    def get(self, kind: ListKind, words: list[str]) -> Answer:
         """`get map|acl <list> <value>`."""
         if len(words) < 2:
             raise CommandError(f"Missing {kind.title} identifier and/or key.")
@@ -134,7 +134,7 @@ class Lists:
             for use, probe in zip(known.uses, known.probes(), strict=True)
         ]
 
-    def add(self, kind: Kind, words: list[str]) -> Answer:
+    def add(self, kind: ListKind, words: list[str]) -> Answer:
         """`add map [@<version>] <list> <key> <value>`, or a payload; `add acl` without values."""
         version, rest = split_version(words)
         payload = rest.pop() if rest and isinstance(rest[-1], Payload) else None
@@ -154,7 +154,7 @@ class Lists:
             return known.add([(rest[1], rest[2])], version)
         return known.add(entries_of(payload), version)
 
-    def set(self, kind: Kind, words: list[str]) -> Answer:
+    def set(self, kind: ListKind, words: list[str]) -> Answer:
         """`set map <list> <key>|#<number> <value>`."""
         if len(words) < 3:
             raise CommandError("'set map' expects three parameters: map identifier, key and value.")
@@ -165,7 +165,7 @@ class Lists:
             raise CommandError("entry not found." if order == -1 else "key or pattern not found.")
         return answer
 
-    def remove(self, kind: Kind, words: list[str]) -> Answer:
+    def remove(self, kind: ListKind, words: list[str]) -> Answer:
         """`del map|acl <list> <key>|#<number>`."""
         if len(words) < 2:
             raise CommandError(
@@ -179,21 +179,21 @@ class Lists:
             raise CommandError("Key not found.")
         return []
 
-    def clear(self, kind: Kind, words: list[str]) -> Answer:
+    def clear(self, kind: ListKind, words: list[str]) -> Answer:
         """`clear map|acl [@<version>] <list>`."""
         version, rest = split_version(words)
         return self._named(kind, rest).change(
             lambda editor: editor.clear(editor.version if version is None else version)
         )
 
-    def prepare(self, kind: Kind, words: list[str]) -> Answer:
+    def prepare(self, kind: ListKind, words: list[str]) -> Answer:
         """`prepare map|acl <list>`."""
         editor = self._find(kind, words[0] if words else "").load()
         version = editor.prepare()
         editor.publish()
         return [f"New version created: {version}\n"]
 
-    def commit(self, kind: Kind, words: list[str]) -> Answer:
+    def commit(self, kind: ListKind, words: list[str]) -> Answer:
         """`commit map|acl @<version> <list>`."""
         version, rest = split_version(words)
         if version is None:
@@ -204,17 +204,17 @@ class Lists:
             raise CommandError("Version number out of range.")
         return known.change(lambda editor: editor.commit(version))
 
-    def _named(self, kind: Kind, words: list[str]) -> ListedPatterns:
+    def _named(self, kind: ListKind, words: list[str]) -> ListedPatterns:
         if not words:
             raise CommandError(f"Missing {kind.title} identifier.")
         return self._find(kind, words[0])
 
 
-def _run(order: _Order, kind: Kind, words: list[str], _level: Level) -> Answer:
+def _run(order: _Order, kind: ListKind, words: list[str], _level: Level) -> Answer:
     return order(kind, words)
 
 
-def _is_of(said: Reference, kind: Kind) -> bool:
+def _is_of(said: Reference, kind: ListKind) -> bool:
     return said.of_acls if kind is ACL else said.of_maps
 
 
@@ -232,7 +232,7 @@ def _text(content: bytes | None) -> str:
     return (content or b"").decode(errors="surrogateescape")
 
 
-def _finding(kind: Kind, use: ListUse, found: tuple[bytes, bytes | None] | None) -> str:
+def _finding(kind: ListKind, use: ListUse, found: tuple[bytes, bytes | None] | None) -> str:
     """What one list has for a value, as HAProxy says it."""
     case = "insensitive" if use.insensitive else "sensitive"
     said, key = ("match", "pattern") if kind is ACL else ("found", "key")

@@ -14,7 +14,7 @@ NO_ORDER = (1 << 40) - 1  # no pattern has it
 _BLANKS = re.compile(r"[ \t]+")
 
 
-class Kind(NamedTuple):
+class ListKind(NamedTuple):
     """Acls, or maps: the word of a command, and what errors say."""
 
     word: str
@@ -26,8 +26,8 @@ class Kind(NamedTuple):
         return CommandError(f"Unknown {self.title} identifier. Please use #<id> or <file>.")
 
 
-ACL = Kind("acl", "ACL")
-MAP = Kind("map", "map")
+ACL = ListKind("acl", "ACL")
+MAP = ListKind("map", "map")
 
 
 class Words(NamedTuple):

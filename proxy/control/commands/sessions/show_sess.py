@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from proxy.control.command import Answer, Command, CommandError, Level, Piece
 from proxy.control.commands.sessions.identity import SessionId
 from proxy.control.commands.sessions.questions import Listing, Relays
-from proxy.control.commands.sessions.texts import Names, line, paragraph
-from proxy.control.commands.sessions.words import HELP, USAGE, Query, parse_query
+from proxy.control.commands.sessions.texts import SessionNames, line, paragraph
+from proxy.control.commands.sessions.words import HELP, USAGE, SessionQuery, parse_query
 from proxy.control.limits import DUMPS_MAX
 from proxy.control.rows.report import Report
 from proxy.runtime import now_ms
@@ -21,7 +21,7 @@ class ShowSess:
     def __init__(self, report: Report, relays: Relays) -> None:
         self.report = report
         self.relays = relays
-        self.names = Names.of(report.settings, report.servers)
+        self.names = SessionNames.of(report.settings, report.servers)
         self.reading = 0  # lists
 
     def commands(self) -> list[Command]:
@@ -42,7 +42,7 @@ class ShowSess:
             return [f"{USAGE}\n", HELP]
         return self.sessions(parse_query(words, self.report.directory, now_ms()))
 
-    def sessions(self, query: Query) -> Iterator[Piece]:
+    def sessions(self, query: SessionQuery) -> Iterator[Piece]:
         """The answer, worker by worker."""
         if self.reading >= DUMPS_MAX:
             raise CommandError(f"{DUMPS_MAX} lists are being read already; please try again.")
@@ -52,7 +52,7 @@ class ShowSess:
         finally:
             self.reading -= 1
 
-    def found(self, query: Query) -> Iterator[Piece]:
+    def found(self, query: SessionQuery) -> Iterator[Piece]:
         """What matches, and workers that do not answer."""
         generation = self.report.runtime.segment.reload_generation
         shown = 0
@@ -72,7 +72,7 @@ class ShowSess:
         if query.one is not None and not shown and not silent:
             yield "Session not found.\n"
 
-    def asked(self, query: Query) -> range:
+    def asked(self, query: SessionQuery) -> range:
         """The workers that may have such sessions."""
         if query.one is None:
             return range(self.relays.workers)

@@ -41,7 +41,7 @@ FAMILIES: dict[int, str] = {
 UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 
 
-class Names(NamedTuple):
+class SessionNames(NamedTuple):
     """What the configuration calls what records number."""
 
     frontends: dict[int, Proxy]  # by index
@@ -50,7 +50,7 @@ class Names(NamedTuple):
     servers: ServerTable
 
     @classmethod
-    def of(cls, settings: Settings, servers: ServerTable) -> Names:
+    def of(cls, settings: Settings, servers: ServerTable) -> SessionNames:
         """Those of a configuration."""
         return cls(
             {
@@ -112,7 +112,7 @@ def side_state(session: DumpedSession) -> tuple[int, str]:
     return STATES[session.state][1:]
 
 
-def line(session: DumpedSession, identity: SessionId, names: Names, now_ms: int) -> str:
+def line(session: DumpedSession, identity: SessionId, names: SessionNames, now_ms: int) -> str:
     """One session on one line."""
     bind_id = names.binds[session.bind]
     family = session.source.family if session.source else 0
@@ -132,7 +132,7 @@ def line(session: DumpedSession, identity: SessionId, names: Names, now_ms: int)
 
 
 def paragraph(
-    session: DumpedSession, identity: SessionId, names: Names, now_ms: int, pid: int
+    session: DumpedSession, identity: SessionId, names: SessionNames, now_ms: int, pid: int
 ) -> Iterator[str]:
     """All that is known of one session."""
     bind_id = names.binds[session.bind]

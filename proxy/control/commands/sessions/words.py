@@ -25,7 +25,7 @@ HELP = """\
 """
 
 
-class Query(NamedTuple):
+class SessionQuery(NamedTuple):
     """What is asked for."""
 
     wanted: Wanted
@@ -33,9 +33,9 @@ class Query(NamedTuple):
     full: bool = False
 
 
-def parse_query(words: list[str], directory: Directory, now_ms: int) -> Query:
+def parse_query(words: list[str], directory: Directory, now_ms: int) -> SessionQuery:
     """Words as a query about sessions that began before now; raises CommandError."""
-    query = Query(Wanted(before_ms=now_ms))
+    query = SessionQuery(Wanted(before_ms=now_ms))
     left = list(words)
     if left and left[0] == "all":
         query, left = query._replace(full=True), left[1:]
@@ -44,7 +44,7 @@ def parse_query(words: list[str], directory: Directory, now_ms: int) -> Query:
         if one is None:
             raise CommandError("Session not found.")
         wanted = query.wanted._replace(place=one.place, started_ms=one.started_ms)
-        query = Query(wanted, one, full=True)
+        query = SessionQuery(wanted, one, full=True)
     placed = False
     while left:
         word, value = left[0], left[1] if len(left) > 1 else None

@@ -168,10 +168,11 @@ class Tables:
     def _addresses(self) -> dict[int, str]:
         """Present addresses of IPv6, by their words; those of IPv4 are in the words."""
         found = {}
-        servers = self._report.servers
+        report = self._report
+        servers = report.servers
         for proxy in servers.backends:
             for server in servers.of(proxy):
-                state = self._report.observer.server(proxy, server).state
+                state = report.observer.server(proxy, server).state
                 if state.address is not None and ":" in state.address:
                     word = address_word(state.address, state.port)
                     found[word] = f"{state.address}:{state.port}"
