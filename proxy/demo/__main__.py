@@ -24,8 +24,8 @@ from proxy.demo.world import BACKENDS, NAMESERVER, Backend, DemoClient, DemoName
 CONFIGURATION = Path(__file__).parents[2] / "deploy" / "examples" / "demo.cfg"
 START_SECONDS_MAX = 10.0
 STOP_SECONDS_MAX = 3.0
-PORT = 8080
-METRICS_PORT = 8404
+PORT = int(os.environ.get("DEMO_PORT", "8080"))
+METRICS_PORT = int(os.environ.get("DEMO_METRICS_PORT", "8404"))
 
 
 class Scene(NamedTuple):

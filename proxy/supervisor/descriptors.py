@@ -60,7 +60,8 @@ class Descriptors:
             warnings.append(
                 f"FD limit ({possible}) too low for maxconn {words.maxconn} with {sockets} "
                 f"listening sockets: room for {room.sessions} sessions in each of {workers} "
-                f"workers. Please raise 'ulimit-n' to {needed} or more to avoid any trouble."
+                f"workers. Please raise 'ulimit-n' to {needed} or more to avoid any trouble, "
+                "or lower 'maxconn'."
             )
         if warnings and words.strict_limits:
             raise DescriptorLimitError(" ".join(warnings))

@@ -244,3 +244,19 @@ def test_many_lists_at_the_same_time_are_whole(tmp_path: Path) -> None:
         for reader in readers:
             reader.join()
         assert not wrong
+
+
+def test_a_worker_that_has_ended_is_not_waited_for(tmp_path: Path) -> None:
+    """In a soft stop those without sessions end at once."""
+    with running(tmp_path, 2) as there:
+        clients = there.connect(there.ports[0], 1)
+        old(there, clients)
+        there.program.process.send_signal(signal.SIGUSR1)
+        wait_for(
+            lambda: len(there.program.children()["worker"]) == 1, PATIENCE_SECONDS, "one is left"
+        )
+        text = there.program.ask("show sess")
+        assert "does not answer" not in text
+        (one,) = ID.findall(text)
+        there.program.ask(f"shutdown session {one}")  # the last one: all ends with it
+        assert clients[0].recv(1) == b""

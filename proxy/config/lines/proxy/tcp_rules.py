@@ -6,13 +6,19 @@ has and Millrace does not is refused: it could keep a client out, or let one in.
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from proxy.config.drafts import ProxyDraft, ProxyKind
 from proxy.config.lines.http import rule_line
 from proxy.config.lines.proxy.actions.session_actions import actions_at, session_action
 from proxy.config.lines.proxy.rule_order import warn_misplaced
-from proxy.config.lines.proxy.tables.counters import counter_action, is_counter_action
+from proxy.config.lines.proxy.tables.counters import (
+    counter_action,
+    counter_actions_at,
+    is_counter_action,
+)
 from proxy.config.lines.proxy.variable_rules import CAPTURE, SETTERS, variable_rule
 from proxy.config.lines.rules.condition import BEGINNINGS
 from proxy.config.lines.table import Statement
@@ -35,6 +41,7 @@ _STAGES = {  # the stages of each word, and their actions
 }
 _LATER = {  # and what to do instead
     "capture": "it stands in 'tcp-request content' only",
+    "deny": "write 'reject'",
     "do-resolve": "write a server with 'resolvers', and choose it with 'use-server'",
     "expect-netscaler-cip": "let the device send PROXY headers, and write 'expect-proxy layer4'",
     "expect-proxy": "it stands in 'tcp-request connection' only",
@@ -133,14 +140,16 @@ def _rule(statement: Statement, draft: ProxyDraft, stage: str) -> ConnectionRule
         condition = _condition(draft, f"{what} {action}", list(words))
         return msgspec.structs.replace(rule, condition=condition)
     if action not in known:
-        raise ConfigError(_unknown(draft, what, action, (*known, *actions_at(what))))
+        captures = (CAPTURE,) if what == "tcp-request content" else ()
+        others = (*counter_actions_at(what), *SETTERS, *captures, *actions_at(what))
+        raise ConfigError(_unknown(draft, what, action, (*known, *others)))
     condition = _condition(draft, f"{what} {action}", rest[:-1])
     return ConnectionRuleDraft(known[action], rule_line(statement, draft), condition)
 
 
 def _unknown(draft: ProxyDraft, what: str, action: str, known: tuple[str, ...]) -> str:
     """What is said of an action that is not there, or not yet."""
-    advice = _LATER.get(action.partition("(")[0])
+    advice = _LATER.get(re.split("[(.]", action)[0])
     if advice is not None:
         return f"'{what} {action}' is not supported: {advice}"
     expected = "', '".join(known)

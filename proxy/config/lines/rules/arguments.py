@@ -76,7 +76,8 @@ def variable_name(text: str) -> str:
         )
     if text.startswith("proc."):
         raise ConfigError(
-            f"'{text}' is not supported: the workers share no variables; use the scope 'check'"
+            f"'{text}' is not supported: the workers share no variables; use the scope 'sess' "
+            "or 'txn', or 'check' in rules of checks"
         )
     return text
 

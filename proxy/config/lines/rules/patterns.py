@@ -16,6 +16,7 @@ from proxy.config.text.messages import ConfigError
 
 INTEGER_LIMITS = (-(2**63), 2**63 - 1)
 OPERATORS = ("eq", "ge", "gt", "le", "lt")
+_SIGNS = {">": "gt", ">=": "ge", "<": "lt", "<=": "le", "=": "eq", "==": "eq"}
 VERSION_PART_MAX = 65_535
 _Bound = Callable[[str, str], int | None]  # one end, and the whole word for messages
 DIGITS_MAX = 18
@@ -95,7 +96,8 @@ def _bound(digits: str, word: str) -> int | None:
     """One end of a range; None where it is open."""
     if digits and not (digits.isascii() and digits.isdecimal()):
         one_of = "number" if word.strip("0123456789:-") else "valid number range"
-        raise ConfigError(f"'{word}' is not a {one_of}")
+        hint = f" (write '{_SIGNS[word]}')" if word in _SIGNS else ""
+        raise ConfigError(f"'{word}' is not a {one_of}{hint}")
     if len(digits) > DIGITS_MAX:
         raise ConfigError(f"'{word}' is not a number")
     return int(digits) if digits else None

@@ -63,7 +63,7 @@ class Lists:
             value = " <value>" if kind is MAP else ""
             described: list[tuple[str, str, str, _Order]] = [
                 ("show", f"[[@<ver>] {name}]", f"{kind.word}s, or the entries of one", self.show),
-                ("get", f"{name} <value>", f"what a {kind.word} has for a value", self.get),
+                ("get", f"{name} <value>", f"what the {kind.word} has for a value", self.get),
                 ("add", f"[@<ver>] {name} <key>{value}", f"add to {kind.word}s", self.add),
                 ("del", f"{name} <key>|#<ref>", "remove entries by their key", self.remove),
                 ("clear", f"[@<ver>] {name}", "remove all entries", self.clear),

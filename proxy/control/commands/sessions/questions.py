@@ -12,6 +12,7 @@ from typing import NamedTuple
 from proxy.control.limits import SESSIONS_LOOK_SECONDS, SESSIONS_SECONDS_MAX
 from proxy.runtime import Runtime, ring
 from shm.dumps import ANY, END, FIRST, NEXT, DumpPage, SessionDumps
+from shm.processes import ProcessBoard
 
 EVERY_MS = (1 << 63) - 1  # before which all sessions began
 
@@ -34,7 +35,12 @@ class Relays:
         self.workers = runtime.workers
         self._bells = runtime.bells.relays
         self._dumps = SessionDumps(runtime.segment)
+        self._board = ProcessBoard(runtime.segment)
         self._lock = asyncio.Lock()
+
+    def lives(self, worker: int) -> bool:
+        """Whether the worker lives: one that does not has no sessions, and nobody to ask."""
+        return self._board.status(worker).pid != 0
 
     async def pages(self, worker: int, wanted: Wanted) -> list[bytes] | None:
         """The records of all sessions of a worker that match; None if it does not answer."""

@@ -58,6 +58,8 @@ class ShowSess:
         shown = 0
         silent = False
         for worker in self.asked(query):
+            if not self.relays.lives(worker):
+                continue
             listing = Listing(self.relays, worker, query.wanted)
             yield listing
             if listing.pages is None:

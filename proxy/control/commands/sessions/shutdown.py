@@ -62,6 +62,8 @@ class Shutdown:
         """End the sessions; workers that do not answer are named, `nothing` tells of none."""
         count, silent = 0, []
         for worker in workers:
+            if not self.relays.lives(worker):
+                continue
             ending = Ending(self.relays, worker, wanted)
             yield ending
             if ending.ended is None:

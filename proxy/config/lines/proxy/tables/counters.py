@@ -42,6 +42,12 @@ class CounterAction(NamedTuple):
     data: int = 0
 
 
+def counter_actions_at(stage: str) -> tuple[str, ...]:
+    """The actions about counters that a stage has, for messages."""
+    tracks = ("track-sc0", "track-sc1", "track-sc2") if stage.startswith("tcp-request") else ()
+    return (*tracks, *_COUNTERS, *_TAGS)
+
+
 def is_counter_action(word: str, stage: str) -> bool:
     """Whether an action of such rules is about counters."""
     if _TRACK.fullmatch(word):
