@@ -28,6 +28,8 @@ defaults
   timeout server 60s
 """
 SOURCES = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
+MAP = "NAMES.map"
+MAPPED = "b.test two\nc.example three\n"
 NAMES = ("a.test", "b.test", "c.example")
 OF_ENDS = ("{ src 127.0.0.1 }", "{ src 127.0.0.2 127.0.0.3 }", "!{ src 127.0.0.3 }", "near", "TRUE")
 OF_BYTES = (
@@ -61,7 +63,8 @@ def rules(draw: random.Random) -> list[str]:
     for _ in range(draw.randrange(4)):
         backend = draw.choice(("one", "two", "three"))
         lines.append(f"use_backend {backend} {condition(draw, *every)}")
-    return [*lines, "default_backend one"]
+    said = draw.choice([[], [f"use_backend %[req.ssl_sni,map({MAP},nowhere)]"]])
+    return [*lines, *said, "default_backend one"]
 
 
 class Site(NamedTuple):
@@ -108,7 +111,8 @@ def site(tmp_path: Path, seed: int) -> Iterator[Site]:
     names = ("one", "two", "three")
     for name, server in zip(names, servers, strict=True):
         text += f"backend {name}\n  server s {server.address}:{server.port}\n"
-    with Program(tmp_path, text) as program:
+    (tmp_path / MAP).write_text(MAPPED)
+    with Program(tmp_path, text.replace(MAP, str(tmp_path / MAP))) as program:
         yield Site(program, ports, {s.address: n for s, n in zip(servers, names, strict=True)})
     for server in servers:
         server.close()

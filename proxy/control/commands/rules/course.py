@@ -204,27 +204,39 @@ class Course:
         """The backend and what chooses it; without one why not."""
         default = self._proxy.default_backend
         found: list[Finding] = []
+        told = self._told(self._ends, content=self._bytes)
         if self._proxy.rules is not None and self._proxy.rules.backends:
-            told = self._told(self._ends, content=self._bytes)
             stage, decides = self._proxy.rules.backends, self._targets.decides
             found = self._rulings.findings(stage, told, decides) or []
             self._tell("backend", found, "no rule acts")
-        said = [part.value.fetch for each in found for part in each.rule.form if part.value]
-        if said:
-            self._open.update(dict.fromkeys(said))
+        own = -1 if default is None else default
+        targets = [self._target(each.rule, told, own) for each in found]
+        if None in targets:
             return None, "has no backend yet"
-        targets = [each.rule.target for each in found]
         if not found or found[-1].open:
-            targets.append(-1 if default is None else default)
+            targets.append(own)
         if len(set(targets)) > 1:
             self._open.update(dict.fromkeys(name for each in found for name in each.open))
             return None, "has no backend yet"
-        if not 0 <= targets[0] < len(self._targets.backends):
+        target = targets[0]
+        if target is None or not 0 <= target < len(self._targets.backends):
             return None, "has no backend"
         places = [_place(each.rule) for each in found]
         if not found or found[-1].open:
             places.append("default_backend")
-        return self._targets.backends[targets[0]], " or ".join(places)
+        return self._targets.backends[target], " or ".join(places)
+
+    def _target(self, rule: Rule, told: Known, default: int) -> int | None:
+        """The index of the backend that a rule chooses; None where its name is not known."""
+        if not rule.form:
+            return rule.target
+        name, missing = self._rulings.said(rule, told)
+        self._open.update(dict.fromkeys(missing))
+        if missing:
+            return None
+        known = [at for at, each in enumerate(self._targets.backends) if each.name == name]
+        self._line("", f"the name is '{name}'{'' if known else ', which no backend has'}")
+        return known[0] if known else default
 
     def _server(self, backend: Proxy) -> tuple[str, str]:
         """The server that rules name, and which rule; "" where it is balanced or in a table."""

@@ -13,6 +13,7 @@ from proxy.config.model.rules import Condition, Converter, Rule, RuleAction, Ter
 from proxy.config.model.settings import Settings
 from proxy.lists.changing.kinds import Lists
 from proxy.rules.dry.conditions import DryConditions
+from proxy.rules.formats import Formats
 from proxy.rules.program import Seen
 from shm.segment import Segment
 
@@ -64,6 +65,13 @@ class Finding(NamedTuple):
     open: tuple[str, ...] = ()
 
 
+class Said(NamedTuple):
+    """A name that a rule gives; with `open` it is not known, which depends on that."""
+
+    name: str
+    open: tuple[str, ...] = ()
+
+
 class Rulings:
     """The rules of a configuration, compiled once."""
 
@@ -74,6 +82,9 @@ class Rulings:
         for condition in conditions:
             self._numbers.setdefault(condition, len(self._numbers))
         self._conditions = DryConditions(segment, tuple(self._numbers), lists)
+        forms = [rule.form for _, rule in settings.rules if rule.action is RuleAction.USE_BACKEND]
+        self._forms = {form: at for at, form in enumerate(dict.fromkeys(filter(None, forms)))}
+        self._formats = Formats(segment, tuple(self._forms), lists=lists) if self._forms else None
 
     def findings(
         self, rules: Sequence[Rule], told: Known, decides: Callable[[Rule], bool]
@@ -99,6 +110,19 @@ class Rulings:
                 if not names and decides(rule):
                     break
         return found
+
+    def said(self, rule: Rule, told: Known) -> Said:
+        """The name that the format of a rule gives, with maps as they are now."""
+        values = [part.value for part in rule.form if part.value is not None]
+        missing = [value.fetch for value in values if value.fetch not in told.fetches]
+        for value in values:
+            missing += [
+                each.name for each in value.converters if not _is_pure(each) and each.name != "map"
+            ]
+        if missing or self._formats is None:
+            return Said("", tuple(dict.fromkeys(missing)))
+        name = self._formats.answer(self._forms[rule.form], told.seen)
+        return Said((name or b"").decode("utf-8", "replace"))
 
     @staticmethod
     def _names(condition: Condition, terms: Iterable[int], told: Known) -> tuple[str, ...]:
