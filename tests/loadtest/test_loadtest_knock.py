@@ -80,7 +80,8 @@ def test_each_connection_asks_from_the_next_address(knock: Path, request_file: P
     assert set(sources) == {"127.200.0.0", "127.200.0.1", "127.200.0.2"}
     assert report["errors"] == 0
     assert report["answered"] == report["ended"] > 3
-    assert report["bytes"] == 3 * report["ended"]
+    under_way = 2
+    assert 3 * report["ended"] <= report["bytes"] <= 3 * (report["ended"] + under_way)
     assert heard.count(REQUEST) >= report["ended"]
 
 
