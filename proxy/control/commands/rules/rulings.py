@@ -65,7 +65,7 @@ class Finding(NamedTuple):
     open: tuple[str, ...] = ()
 
 
-class Said(NamedTuple):
+class NameSaid(NamedTuple):
     """A name that a rule gives; with `open` it is not known, which depends on that."""
 
     name: str
@@ -111,7 +111,7 @@ class Rulings:
                     break
         return found
 
-    def said(self, rule: Rule, told: Known) -> Said:
+    def said(self, rule: Rule, told: Known) -> NameSaid:
         """The name that the format of a rule gives, with maps as they are now."""
         values = [part.value for part in rule.form if part.value is not None]
         missing = [value.fetch for value in values if value.fetch not in told.fetches]
@@ -120,9 +120,9 @@ class Rulings:
                 each.name for each in value.converters if not _is_pure(each) and each.name != "map"
             ]
         if missing or self._formats is None:
-            return Said("", tuple(dict.fromkeys(missing)))
+            return NameSaid("", tuple(dict.fromkeys(missing)))
         name = self._formats.answer(self._forms[rule.form], told.seen)
-        return Said((name or b"").decode("utf-8", "replace"))
+        return NameSaid((name or b"").decode("utf-8", "replace"))
 
     @staticmethod
     def _names(condition: Condition, terms: Iterable[int], told: Known) -> tuple[str, ...]:
