@@ -2,12 +2,12 @@
 # keep: those are asked for here, so that sessions grow by no byte.
 
 from libc.stdint cimport uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from proxy.relay.session.deadline cimport DEADLINE_NONE, Deadline, session_deadline
+from proxy.relay.state.ends cimport set_end
 from proxy.relay.state.syscalls cimport (
-    AF_INET, AF_INET6, getpeername, getsockname, ntohs, sockaddr, sockaddr_in, sockaddr_in6,
-    sockaddr_storage, socklen_t)
+    getpeername, getsockname, sockaddr, sockaddr_in6, sockaddr_storage, socklen_t)
 from proxy.relay.state.types cimport ASSIGNED, CLIENT, CONNECTED, SERVER, Engine, Session, Side
 from shm.dumps cimport DUMP_ANY, DumpAddress, SessionRecord
 
@@ -15,12 +15,7 @@ from shm.dumps cimport DUMP_ANY, DumpAddress, SessionRecord
 cdef inline void address_write(DumpAddress *told, const sockaddr_in6 *address) noexcept nogil:
     """An address as records have it; a Unix socket's is its family."""
     told.family = address.sin6_family
-    if address.sin6_family == AF_INET:
-        told.port = ntohs((<const sockaddr_in *>address).sin_port)
-        memcpy(told.bytes, &(<const sockaddr_in *>address).sin_addr, 4)
-    elif address.sin6_family == AF_INET6:
-        told.port = ntohs(address.sin6_port)
-        memcpy(told.bytes, &address.sin6_addr, 16)
+    set_end(told.bytes, &told.port, address)
 
 
 cdef inline void end_write(DumpAddress *told, int fd, bint peer) noexcept nogil:
