@@ -5,6 +5,7 @@ meanwhile would end it, because no handler of these signals is set yet.
 """
 
 import errno
+import gc
 import os
 import signal
 import sys
@@ -18,6 +19,7 @@ def main() -> int:
     """The console script: sys.argv to an exit status (manual of management, section 3)."""
     open_standard_descriptors()
     begin_signals()
+    gc.disable()  # until the first fork: what is imported and read until then stays
     try:
         run = load()
         return 1 if run is None else run(sys.argv[1:])

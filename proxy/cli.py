@@ -7,10 +7,10 @@ serving in `supervisor`.
 from __future__ import annotations
 
 import os
-import platform
 import re
 from collections.abc import Callable
 
+from proxy import __version__
 from proxy.arguments import USAGE, Arguments, UsageError, parse
 from proxy.config.report import render_tagged, summarize
 from proxy.config.text.condition import evaluate
@@ -103,14 +103,15 @@ def _refuse(text: str, status: int = 1) -> int:
 
 def version_text(flag: str) -> str:
     """What -v and its longer forms print."""
-    version = _version_of("millrace")
-    release = re.match(r"[0-9.]*[0-9]|", version)
+    release = re.match(r"[0-9.]*[0-9]|", __version__)
     numbers = release[0] if release else ""
     if flag.startswith("-vq"):
         branch = ".".join(numbers.split(".")[:2])
-        return {"-vqs": numbers, "-vqb": branch}.get(flag, version) + "\n"
-    lines = [f"Millrace version {version}"]
+        return {"-vqs": numbers, "-vqb": branch}.get(flag, __version__) + "\n"
+    lines = [f"Millrace version {__version__}"]
     if flag == "-vv":
+        import platform  # noqa: PLC0415 - likewise
+
         lines += [
             f"Running on: {platform.system()} {platform.release()} {platform.machine()}",
             f"Built with: Python {platform.python_version()}",
@@ -134,9 +135,10 @@ def real_entries() -> Entries:
     from proxy.control.process import run as run_control  # noqa: PLC0415
     from proxy.supervisor.preload import preload  # noqa: PLC0415
     from proxy.worker.process import run as run_worker  # noqa: PLC0415
-    from resolverd.daemon import run as run_resolverd  # noqa: PLC0415
 
     def resolverd(runtime: Runtime) -> object:
+        from resolverd.daemon import run as run_resolverd  # noqa: PLC0415 (not every file)
+
         bells = runtime.bells
         return run_resolverd(
             runtime.settings.resolverd,

@@ -140,6 +140,12 @@ class Runtime(msgspec.Struct, frozen=True):
     lists: ListArea | None = None  # None: they cannot change
 
     @property
+    def has_resolverd(self) -> bool:
+        """Whether names or state files give a resolverd something to do."""
+        named = self.settings.resolverd
+        return bool(named.resolutions or named.addressed or self.state_files)
+
+    @property
     def every_list(self) -> Lists:
         """What conditions and maps look up in."""
         return self.settings.lists if self.lists is None else self.lists

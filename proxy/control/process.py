@@ -11,13 +11,12 @@ import asyncio
 import os
 import socket
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import NoReturn
 
 import uvloop
 
-from proxy.config.model.settings import Proxy
 from proxy.control.acceptor import Acceptor
 from proxy.control.command import Command, Level
 from proxy.control.command_line import LEVEL_NAMES
@@ -37,9 +36,6 @@ from proxy.control.commands.show_servers import ShowServers
 from proxy.control.commands.show_stat import ShowStat
 from proxy.control.commands.show_why import ShowWhy
 from proxy.control.commands.tables.orders import Tables
-from proxy.control.http.connection import Addresses, HttpConnection, Response
-from proxy.control.http.request import Request
-from proxy.control.http.services import HttpServices
 from proxy.control.limits import (
     BEAT_SECONDS,
     SERVICE_CONNECTIONS_MAX,
@@ -105,7 +101,6 @@ class Control:
         orders = SetServer(self.report, AdminTableWriter(segment), NameOrderWriter(segment))
         self.commands = all_commands(self.report, self.mail, orders, lambda: self.me.beat(now_ms()))
         self.turns = Turns()
-        self.services = HttpServices(self.report, self.turns)
         failed, paused = self.connection_failed, self.monitor.accept_paused
         self.stats_acceptor = Acceptor(STATS_CONNECTIONS_MAX, failed, paused)
         self.service_acceptor = Acceptor(SERVICE_CONNECTIONS_MAX, failed, paused)
@@ -126,19 +121,20 @@ class Control:
 
         await self.stats_acceptor.accept(listening, converse)
 
-    async def serve_statistics(self, listening: socket.socket, proxy: Proxy) -> None:
-        """Serve one socket of a statistics section for ever."""
-        assert proxy.frontend_index is not None
-        counters = self.monitor.services[proxy.frontend_index]
-        rules = self.services.rules[proxy.name]
+    def http_sockets(self) -> list[Coroutine[None, None, None]]:
+        """What serves each socket of the sections in mode http for ever."""
+        sockets = self.runtime.service_sockets
+        if not sockets:
+            return []
+        from proxy.control.http.serving import HttpSockets  # noqa: PLC0415 (few files need it)
 
-        async def answer(request: Request, client: Client, addresses: Addresses) -> Response:
-            return await self.services.answer(proxy, request, client, addresses)
-
-        async def converse(connection: socket.socket, client: Client) -> None:
-            await HttpConnection(connection, client, answer, counters, rules.denial).serve()
-
-        await self.service_acceptor.accept(listening, converse)
+        frontends = {
+            proxy.frontend_index: proxy
+            for proxy in self.runtime.settings.frontends
+            if proxy.frontend_index is not None
+        }
+        served = HttpSockets(self.report, self.turns, self.service_acceptor, frontends)
+        return [served.serve(listening, frontend) for frontend, listening in sockets]
 
     def hear(self) -> None:
         """The bell was rung: resolverd has answered, or the supervisor wants something."""
@@ -167,15 +163,14 @@ class Control:
     async def main(self) -> None:
         """Serve everything; returns only by an exception."""
         stats = self.runtime.settings.globals.stats_sockets
-        frontends = {proxy.frontend_index: proxy for proxy in self.runtime.settings.frontends}
         asyncio.get_running_loop().add_reader(self.runtime.bells.control, self.hear)
         async with asyncio.TaskGroup() as group:
             group.create_task(self.beat())
             group.create_task(self.tick())
             for listening, line in zip(self.runtime.stats_sockets, stats, strict=True):
                 group.create_task(self.serve_stats(listening, LEVEL_NAMES[line.level]))
-            for frontend, listening in self.runtime.service_sockets:
-                group.create_task(self.serve_statistics(listening, frontends[frontend]))
+            for serving in self.http_sockets():
+                group.create_task(serving)
             self.me.state(ProcessState.READY)  # before anything of the group has run
 
 

@@ -106,7 +106,6 @@ class Builder(msgspec.Struct, frozen=True):
         """
         settings, sockets, workers = prepared.settings, ground.sockets, ground.workers
         assert settings is not None, "there are no settings to build from"
-        preload_for(settings)
         configured = Configured.of(settings)
         former = None if old is None else old.runtime
         number = 1 if former is None else former.segment.reload_generation + 1
@@ -149,6 +148,7 @@ class Builder(msgspec.Struct, frozen=True):
                 tables=open_tables(settings.tables, segment, former, log),
                 lists=open_lists(settings, workers, log),
             )
+            preload_for(runtime)
             generation = Generation(
                 runtime,
                 sockets=sockets,

@@ -123,8 +123,7 @@ class Children:
             kept = frozenset((*common, runtime.outside.processes, runtime.outside.nothing))
             self.runner = service("runner", shape.runner_process, entries.runner, kept)
         self.services = [self.control]
-        resolverd = runtime.settings.resolverd
-        if resolverd.resolutions or resolverd.addressed or runtime.state_files:
+        if runtime.has_resolverd:
             self.services.insert(0, self.resolverd)
         runners = [] if self.runner is None else [self.runner]
         self.all = [*self.services, *runners, *self.workers]

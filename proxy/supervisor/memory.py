@@ -16,10 +16,11 @@ TRIM_BYTES = 131_072  # free at the end of a heap: glibc's own first threshold
 def share_memory() -> None:
     """Keep what is allocated now out of garbage collection, so that children go on sharing it.
 
-    Nothing is collected first: that would take time in proportion to the settings, and settings
-    are in no cycle.
+    Garbage is collected from now on (proxy/__main__.py puts it off). Nothing is collected first:
+    that would take time in proportion to the settings, and settings are in no cycle.
     """
     gc.freeze()
+    gc.enable()
 
 
 def give_back_memory() -> None:

@@ -12,28 +12,31 @@ import msgspec
 
 from proxy import patterns
 from proxy.config.model.rules import Converter
-from proxy.config.model.settings import Settings
 from proxy.lists import regex
-from proxy.server_table import ServerTable
+from proxy.runtime import Runtime
 
 MODULES = (
     "uvloop",
     "proxy.control.process",
     "proxy.worker.process",
-    "resolverd.daemon",
 )
 CODECS = ("ascii", "idna", "latin-1", "punycode", "utf-8")
 
 
-def preload_for(settings: Settings) -> None:
-    """Import what only these settings need; raises ImportError."""
+def preload_for(runtime: Runtime) -> None:
+    """Import what only this generation needs; raises ImportError."""
+    settings = runtime.settings
+    if runtime.has_resolverd:
+        importlib.import_module("resolverd.daemon")
+    if runtime.service_sockets:
+        importlib.import_module("proxy.control.http.serving")
     if any(proxy.check_rules and proxy.check_rules.has_patterns for proxy in settings.proxies):
         patterns.load()
     if any(map(regex.has_regexes, settings.lists)) or any(
         _substitutes((proxy.rules, proxy.http, proxy.check_rules)) for proxy in settings.proxies
     ):
         regex.load()
-    if ServerTable(settings).has_programs:
+    if runtime.servers.has_programs:
         importlib.import_module("proxy.runner.process")
     if settings.tls_contexts:
         importlib.import_module("proxy.health.tls_stream")

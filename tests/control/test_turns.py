@@ -13,6 +13,7 @@ from proxy.control.command import Level
 from proxy.control.command_line import CommandLine
 from proxy.control.http.connection import Addresses
 from proxy.control.http.request import parse_head
+from proxy.control.http.services import HttpServices
 from proxy.control.limits import PIECES_AT_ONCE
 from proxy.control.places import Client
 from proxy.control.process import Control
@@ -168,9 +169,8 @@ def test_a_scrape_lets_others_have_their_turn_and_builds_what_is_wanted(
         others = asyncio.create_task(room.looks.turns())
         stats = next(proxy for proxy in world.settings.frontends if proxy.http)
         request = parse_head(f"GET /metrics?{query} HTTP/1.1\r\nHost: x".encode())
-        response = await room.control.services.answer(
-            stats, request, Client(), Addresses(None, None)
-        )
+        services = HttpServices(room.control.report, room.control.turns)
+        response = await services.answer(stats, request, Client(), Addresses(None, None))
         async with aclosing(response.parts) as parts:
             assert [part async for part in parts]
         others.cancel()

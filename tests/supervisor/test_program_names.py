@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import socket
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -127,6 +129,31 @@ def test_checks_find_regular_expressions_behind_chroot(site: Site) -> None:
         reload(program)
         passed = "Health check for server web/a succeeded, reason: Layer7 check passed"
         wait_for(lambda: passed in program.text(), 15, "a check")
+        assert "failed" not in program.text()
+
+
+@as_root
+def test_a_reload_brings_names_and_metrics_behind_chroot(site: Site) -> None:
+    """The program that started with neither has imported nothing for them."""
+    in_a_jail(site)
+    path, metrics = Path(site.path), (HOST, free_port())
+    wanted = path.read_text()
+    before, _, after = wanted.partition("resolvers dns")
+    plain = f"server a {BACKEND_HOST}:{site.backend.address[1]}\n"
+    path.write_text(before + after[after.index("defaults") :].partition("server a ")[0] + plain)
+    with started(site.folder, "-f", site.path, real=True) as program:
+        wait_for(lambda: forwards(site), 15, "the program serves")
+        assert "resolverd" not in program.titles()
+        path.write_text(
+            f"{wanted}listen metrics\n    mode http\n    bind {HOST}:{metrics[1]}\n"
+            "    http-request use-service prometheus-exporter if { path /metrics }\n"
+        )
+        reload(program)
+        wait_for(lambda: forwards(site), 15, "the name is resolved")
+        connection = http.client.HTTPConnection(*metrics, timeout=PATIENCE_SECONDS)
+        connection.request("GET", "/metrics")
+        with closing(connection):
+            assert b"haproxy_process_uptime_seconds" in connection.getresponse().read()
         assert "failed" not in program.text()
 
 

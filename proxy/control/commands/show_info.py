@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from importlib import metadata
 from typing import NamedTuple, TypeAlias
 
 import msgspec
 
+from proxy import __version__
 from proxy.control.command import Answer, Command, Level
 from proxy.control.rows.report import Report
 from proxy.control.rows.stat_format import tags_object
@@ -88,16 +88,6 @@ FIELDS = (
     Field(70, "Start_time_sec", "MDP", "u32", "when this generation began (Unix time)"),
 )
 
-
-def version() -> str:
-    """The version of the installed distribution; `0` when run from a tree that never was."""
-    try:
-        return metadata.version("millrace")
-    except metadata.PackageNotFoundError:
-        return "0"
-
-
-VERSION = version()  # read before any chroot
 RELEASE_DATE = "2026/11/20"
 NODE = socket.gethostname()
 
@@ -123,9 +113,9 @@ class Info:
         values: Values = {field.name: 0 for field in FIELDS}
         values |= {
             "Name": PRODUCT,
-            "Version": VERSION,
+            "Version": __version__,
             "Release_date": RELEASE_DATE,
-            "Build info": VERSION,
+            "Build info": __version__,
             "Nbthread": runtime.workers,
             "Nbproc": 1,
             "Process_num": PROCESS_NUMBER,
@@ -232,7 +222,7 @@ class ShowInfo:
                 "",
                 "version of the running process",
                 Level.USER,
-                lambda _words, _level: [f"{VERSION}\n"],
+                lambda _words, _level: [f"{__version__}\n"],
             ),
         ]
 

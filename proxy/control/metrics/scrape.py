@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
+from proxy import __version__
 from proxy.config.model.settings import Proxy
-from proxy.control.commands.show_info import FIELDS, VERSION, Info
+from proxy.control.commands.show_info import FIELDS, Info
 from proxy.control.metrics.families import MISSING, Labels, MetricFamily, Sample, Value, labels_of
 from proxy.control.metrics.tables import (
     AGENT_METRICS,
@@ -274,7 +275,7 @@ class Scrape:
                 yield MetricFamily(
                     f"haproxy_process_{name}", False, f"The {name}, as a label", [named]
                 )
-        build: Sample = (labels_of(version=VERSION), 1)
+        build: Sample = (labels_of(version=__version__), 1)
         yield MetricFamily("haproxy_process_build_info", False, "The version, as a label", [build])
 
     def frontend_families(self) -> Iterator[MetricFamily]:
