@@ -50,12 +50,13 @@ $(VENV)/.loading: $(VENV)/.built
 programs:
 	sh tests/install_programs.sh
 
-# Each test once. Generated tests take a sample from fixed seeds. Those marked `quiet` mostly wait, and
-# compare when something happens: three at a time. Those marked `alone` come last, one at a time.
+# Each test once. Generated tests take a sample from fixed seeds. Those marked `alone` come first, one
+# at a time: what they compile serves all others. Those marked `quiet` mostly wait, and compare when
+# something happens: three at a time.
 PYTEST := $(PY) -m pytest -q --durations=10
 PARALLEL := -n $(TEST_JOBS) --dist worksteal -m 'not alone and not quiet'
 
-test: $(VENV)/.testing programs test-parallel test-quiet test-alone
+test: $(VENV)/.testing programs test-alone test-quiet test-parallel
 
 test-parallel: $(VENV)/.testing
 	$(PYTEST) $(PARALLEL)
@@ -74,7 +75,7 @@ test-busy: $(VENV)/.testing programs
 # The generated, tortured and fuzzed tests in full, from new seeds, which are printed at the end.
 long: export MILLRACE_LONG = 1
 long: PYTEST += --timeout 0 -o faulthandler_timeout=0
-long: $(VENV)/.testing programs test-parallel test-quiet test-alone
+long: $(VENV)/.testing programs test-alone test-quiet test-parallel
 
 bench: $(VENV)/.loading programs
 	$(PY) -m loadtest

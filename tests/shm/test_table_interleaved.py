@@ -18,7 +18,7 @@ from tests.support.tables.steps import Steps, memories, small_table, table_steps
 from tests.support.trace import SteppedChild
 
 NOW_MS = 60_000
-STRIDE = sample(29, full=1)  # of the instructions at which the first one is stopped
+STRIDE = sample(61, full=1)  # of the instructions at which the first one is stopped
 INSTRUCTIONS_MAX = 20_000
 
 

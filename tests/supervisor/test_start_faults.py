@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow  # starts the program many times
 HOST = "127.44.8.3"
 PARTS = 8
 SCRIPT = str(ROOT / "tests/supervisor/start_faults.py")
-SHORT_STEP = 29  # of the cases, in the short run
+SHORT_STEP = 59  # of the cases, in the short run
 CONFIGURATION = """
 global
     nbthread 2

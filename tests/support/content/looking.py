@@ -47,7 +47,8 @@ class Seen(NamedTuple):
 
 @functools.cache
 def _reader() -> Any:
-    return compiled(SOURCE, *(("-fsanitize=address,undefined", "-g") if SANITIZED else ()))
+    flags = ("-fsanitize=address,undefined", "-g") if SANITIZED else ("-O1", "-g0")
+    return compiled(SOURCE, *flags)
 
 
 @functools.cache

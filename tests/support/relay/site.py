@@ -2,8 +2,8 @@
 
 `RelayUnderTest` starts a host process (host.py) that makes the segment, the bells and
 the listening sockets and forks one relay process for each worker; it is supervisor and resolverd at
-once. The host is a fresh interpreter, so `environment` may carry LD_PRELOAD. Everything dies with
-the test process.
+once. With `environment` (it may carry LD_PRELOAD) or `passed` the host is a fresh interpreter,
+otherwise a fork of one (forker.py). Everything dies with the test process.
 
 A note for fault injection: `recv` may be cut short only where the kernel does it, that is when the
 event carried PRI, RDHUP, HUP or ERR; `send` and `splice` may be short at any time.
@@ -45,6 +45,7 @@ from resolverd.config import ResolverdSettings
 from shm.processes import ProcessStatus
 from shm.states import ServerState
 from tests.support.common import PATIENCE_SECONDS, wait_for
+from tests.support.relay.forker import ForkedHost, fork_host
 
 ROOT = Path(__file__).parents[3]
 TIMEOUTS = Timeouts(client_ms=600_000, server_ms=600_000, connect_ms=60_000)
@@ -192,17 +193,20 @@ class RelayUnderTest:
         self.environment = environment or {}
         self.passed = passed  # descriptors that the settings name
         self.addresses: list[Any] = []
-        self.host: subprocess.Popen[bytes] | None = None
+        self.host: subprocess.Popen[bytes] | ForkedHost | None = None
 
     def __enter__(self) -> RelayUnderTest:
         near, far = socket.socketpair()
         self.channel = near
-        self.host = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.relay.host", str(far.fileno())],
-            cwd=ROOT,
-            env={**os.environ, **self.environment},
-            pass_fds=[far.fileno(), *self.passed],
-        )
+        if self.environment or self.passed:
+            self.host = subprocess.Popen(
+                [sys.executable, "-m", "tests.support.relay.host", str(far.fileno())],
+                cwd=ROOT,
+                env={**os.environ, **self.environment},
+                pass_fds=[far.fileno(), *self.passed],
+            )
+        else:
+            self.host = fork_host(far)
         far.close()
         near.settimeout(PATIENCE_SECONDS)
         send_message(near, self.plan)
