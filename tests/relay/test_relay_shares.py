@@ -32,6 +32,14 @@ def all_held(pid: int) -> bool:
     return all(state.rpartition(")")[2].split()[0] in "tT" for state in states)
 
 
+def waits_for_events(pid: int) -> bool:
+    """Whether a thread of a process is asleep in epoll_wait(2)."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return any(
+        task.joinpath("wchan").read_text().endswith(("ep_poll", "epoll_wait")) for task in tasks
+    )
+
+
 def pour(connection: socket.socket) -> None:
     connection.sendall(bytes(STREAM_BYTES))
 
@@ -80,6 +88,7 @@ def test_a_session_does_not_wait_for_newcomers(tmp_path: Path) -> None:
         assert receive_count(client, 4) == b"here"
         wait_for(lambda: relay.counters()["sessions"] == 1, 5, "the session is there")
         with SystemCalls(relay.pid(), tmp_path) as calls:
+            wait_for(lambda: waits_for_events(relay.pid()), 5, "the relay has accepted all")
             relay.signal(signal.SIGSTOP, 0)
             wait_for(lambda: all_held(relay.pid()), 5, "the relay is stopped")
             for _ in range(NEWCOMERS):

@@ -15,6 +15,7 @@ ONE, TWO = "127.0.1.1", "127.0.1.2"
 
 
 @pytest.mark.slow
+@pytest.mark.quiet
 def test_a_good_name_is_asked_on_time_beside_many_that_get_no_answer() -> None:
     names = ["good.test", *[f"n{index}.test" for index in range(SILENT_NAMES)]]
     of = [
