@@ -19,7 +19,7 @@ from proxy.runtime import Runtime, ring
 from proxy.supervisor.children import Entries
 from proxy.supervisor.faults import last_words
 from proxy.supervisor.prepare import Prepared, prepare
-from proxy.supervisor.start import listens, run_program
+from proxy.supervisor.start import StartedProgram, listens, serve, start_program
 from proxy.terminal import STANDARD_ERROR, STANDARD_OUTPUT, say
 
 CONDITION_UNREADABLE = 2  # HAProxy's exit status, apart from "false"
@@ -56,12 +56,18 @@ def _run(words: list[str], entries: Callable[[], Entries]) -> int:
 
 
 def _load_and_serve(arguments: Arguments, entries: Callable[[], Entries]) -> int:
+    started = _start(arguments, entries)
+    return started if isinstance(started, int) else serve(started)
+
+
+def _start(arguments: Arguments, entries: Callable[[], Entries]) -> StartedProgram | int:
+    """What serves, or the exit status; nothing else keeps what was read."""
     environ = dict(os.environ)
     prepared = prepare(arguments, environ)
     status = _report(arguments, prepared)
     if status != 0 or arguments.check:
         return status
-    return run_program(arguments, prepared, entries(), environ)
+    return start_program(arguments, prepared, entries(), environ) or 1
 
 
 def _report(arguments: Arguments, prepared: Prepared) -> int:

@@ -11,6 +11,7 @@ import os
 import signal
 import traceback
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import msgspec
 
@@ -72,10 +73,17 @@ class Mode(msgspec.Struct, frozen=True):
         )
 
 
-def run_program(
+class StartedProgram(NamedTuple):
+    """What serves from here on; what was read is in its first generation alone."""
+
+    supervisor: Supervisor
+    mode: Mode
+
+
+def start_program(
     arguments: Arguments, prepared: Prepared, entries: Entries, environ: Mapping[str, str]
-) -> int:
-    """Start, serve until told to end, and return the exit status (or die by the signal)."""
+) -> StartedProgram | None:
+    """Open, build, and be ready to serve; None: that failed, and was told."""
     assert prepared.settings is not None, "nothing to start"
     mode = Mode.of(arguments, prepared.settings)
     background: Background | None = None
@@ -84,7 +92,7 @@ def run_program(
         descriptors = Descriptors()
         ground = _open(prepared.settings, descriptors)
         background = go_background() if mode.background else None
-        end = _serve(
+        supervisor = _supervisor(
             arguments,
             prepared,
             entries,
@@ -101,10 +109,18 @@ def run_program(
         if background is not None:
             background.failed(lines)
         say("".join(f"{line}\n" for line in lines))
-        return 1
+        finish_log_threads(LOG_END_LIMIT_MS / 1_000)
+        return None
+    return StartedProgram(supervisor, mode)
+
+
+def serve(program: StartedProgram) -> int:
+    """Serve until told to end, and return the exit status (or die by the signal)."""
+    try:
+        end = _run_to_the_end(program.supervisor)
     finally:
         finish_log_threads(LOG_END_LIMIT_MS / 1_000)
-    return exit_status(end, mode)
+    return exit_status(end, program.mode)
 
 
 def listens(settings: Settings) -> bool:
@@ -147,7 +163,7 @@ def try_privileges(privileges: Privileges) -> None:
         raise PrivilegeError(refusal.decode())
 
 
-def _serve(
+def _supervisor(
     arguments: Arguments,
     prepared: Prepared,
     entries: Entries,
@@ -157,7 +173,7 @@ def _serve(
     ground: Ground,
     descriptors: Descriptors,
     background: Background | None,
-) -> End:
+) -> Supervisor:
     faults = Faults()
     reactor = Reactor(now_ms, faults)
     fallback = not (mode.quiet or mode.background)
@@ -184,7 +200,7 @@ def _serve(
     # A reader of the file may signal at once: signals are taken already.
     if mode.pidfile is not None:
         write_pid(mode.pidfile, os.getpid())
-    return _run_to_the_end(supervisor)
+    return supervisor
 
 
 def _run_to_the_end(supervisor: Supervisor) -> End:
