@@ -138,6 +138,7 @@ class Runtime(msgspec.Struct, frozen=True):
     outside: Outside | None = None  # None without a runner
     tables: tuple[StickTable, ...] = ()  # by number, as `Settings.tables`
     lists: ListArea | None = None  # None: they cannot change
+    begun_ms: int = 0  # when the program began
 
     @property
     def has_resolverd(self) -> bool:

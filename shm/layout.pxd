@@ -58,7 +58,7 @@ cdef enum:
     OWNER_CLOSES = 0x80000000  # in the owner's word of a socket
 
 cdef enum:
-    LAYOUT_VERSION = 14
+    LAYOUT_VERSION = 15
     AREAS = 23
     HINT_BLOCK_SLOTS = 64  # neighbouring hints with one word that counts their changes
     JOURNAL_ENTRIES = 8_192  # 64 KiB; a reader that is further behind reads every slot
@@ -112,7 +112,12 @@ cdef struct Header:
     uint64_t row_bytes  # stride of ROWS
     uint64_t orders_generation  # +1 after each order of a name, by control
     int64_t created_unix_s  # the same time by CLOCK_REALTIME
-    uint64_t spare[7]
+    int64_t stopping_ms  # when its workers were told to finish; 0: they serve
+    int64_t hard_stop_ms  # when they will be ended; 0: never
+    uint64_t reload_number  # of the reload that made it, with those that failed; 0: none did
+    uint64_t reloads_tried  # until now: as of the generation in force
+    uint64_t reloads_failed  # of these, since the last that was done
+    uint64_t spare[2]
     uint64_t table_generation  # shared word: +1 after each change of any slot record
     uint64_t alone[6]  # so that the busiest word has a cache line of its own
     uint64_t version  # LAYOUT_VERSION, stored last: the segment is ready

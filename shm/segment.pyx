@@ -276,9 +276,53 @@ cdef class Segment:
         """The same time in seconds since 1970 (CLOCK_REALTIME)."""
         return self.view.header.created_unix_s
 
+    @property
+    def stopping_ms(self) -> int:
+        """When its workers were told to finish, CLOCK_MONOTONIC in milliseconds; 0: they serve."""
+        return <int64_t>load_acquire(<uint64_t *>&self.view.header.stopping_ms)
+
+    @property
+    def hard_stop_ms(self) -> int:
+        """When `hard-stop-after` ends them, by the same clock; 0: never."""
+        return <int64_t>load_acquire(<uint64_t *>&self.view.header.hard_stop_ms)
+
+    def stops(self, int64_t now_ms, int64_t hard_stop_ms) -> None:
+        """Its workers finish from now on; the supervisor only."""
+        store_release(<uint64_t *>&self.view.header.hard_stop_ms, <uint64_t>hard_stop_ms)
+        store_release(<uint64_t *>&self.view.header.stopping_ms, <uint64_t>now_ms)
+
+    @property
+    def reload_number(self) -> int:
+        """Which reload made it, with those that failed; 0 for the first generation."""
+        return load_acquire(&self.view.header.reload_number)
+
+    @property
+    def reloads(self) -> tuple[int, int]:
+        """How many reloads there were, and how many of the last of them failed in a row.
+
+        Of the generation in force; an old one has what held while it was.
+        """
+        return (load_acquire(&self.view.header.reloads_tried),
+                load_acquire(&self.view.header.reloads_failed))
+
+    def count_reloads(self, uint64_t tried, uint64_t failed) -> None:
+        """Publish them; the supervisor only. Where none has failed, the last made this one."""
+        if failed == 0:
+            store_release(&self.view.header.reload_number, tried)
+        store_release(&self.view.header.reloads_tried, tried)
+        store_release(&self.view.header.reloads_failed, failed)
+
     def offsets(self) -> tuple[int, ...]:
         """The offset of each area in bytes, in the order of layout.pxd."""
         return tuple(self.view.header.offsets[area] for area in range(AREAS))
+
+    def forget(self) -> None:
+        """Unmap and close in a process that has inherited it and is done with it.
+
+        No view may be used any more. Rows of the gauges stay the supervisor's to give.
+        """
+        self.rows = []
+        self.close()
 
     def close(self) -> None:
         """Unmap and close; only for a process whose threads no longer use the view.

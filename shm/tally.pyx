@@ -1,11 +1,11 @@
 """Counter totals of one segment, which a reload carries over into the last row of the next.
 
-The supervisor only. A reload carries the totals over; the counts of old workers after that are the
-difference of two tallies, added when these workers have ended. All methods work on a range, so that
-the supervisor can serve other events in between. Also copies the counters of resolverd.
+The supervisor only. A reload carries the totals over; what old workers count after that is added as
+it comes, the last of it when they have ended. All methods work on a range, so that the supervisor
+can serve other events in between. Also copies the counters of resolverd.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
@@ -95,6 +95,23 @@ cdef uint32_t count_of(Segment segment, int kind) noexcept:
     return segment.view.header.slots
 
 
+cdef void sum_up(const View *view, int kind, uint32_t index, uint64_t *total) noexcept:
+    """All rows together; of maxima and times the largest."""
+    cdef uint32_t row, word
+    cdef uint64_t value
+    cdef uint64_t *part
+    for word in range(words_of[kind]):
+        total[word] = 0
+    for row in range(view.header.workers + 1):
+        part = part_of(view, kind, row, index)
+        for word in range(words_of[kind]):
+            value = load_relaxed(&part[word])
+            if rules[kind][word] == WORD_HIGHEST:
+                total[word] = max(total[word], value)
+            else:
+                total[word] += value
+
+
 cdef class Tally:
     """Totals of all rows; zeros until they are taken. Methods raise IndexError, KeyError."""
 
@@ -124,24 +141,11 @@ cdef class Tally:
     def take(self, Segment segment, str kind, uint32_t first, uint32_t last) -> None:
         """Sum first..last-1 of a kind over all rows; of maxima and times take the largest."""
         cdef int number = KIND_NUMBERS[kind]
-        cdef uint32_t index, row, word
-        cdef uint64_t value
-        cdef uint64_t *total
-        cdef uint64_t *part
+        cdef uint32_t index
         if last > count_of(segment, number):
             raise IndexError(f"number {last - 1} of {count_of(segment, number)}")
         for index in range(first, last):
-            total = self.at(number, index)
-            for word in range(words_of[number]):
-                total[word] = 0
-            for row in range(segment.view.header.workers + 1):
-                part = part_of(&segment.view, number, row, index)
-                for word in range(words_of[number]):
-                    value = load_relaxed(&part[word])
-                    if rules[number][word] == WORD_HIGHEST:
-                        total[word] = max(total[word], value)
-                    else:
-                        total[word] += value
+            sum_up(&segment.view, number, index, self.at(number, index))
 
     cdef uint64_t *carried(self, Segment segment, int kind, uint32_t index) except NULL:
         """The part of the last row, which only the supervisor writes."""
@@ -161,23 +165,28 @@ cdef class Tally:
                 if rules[number][word] != WORD_NOT_CARRIED:
                     store_relaxed(&target[word], total[word])
 
-    def add_late(self, Tally before, Segment segment, str kind, object pairs) -> None:
-        """Add the counts since the tally `before` of the same segment to the last row."""
+    def add_late(self, Segment segment, Segment newest, str kind, object pairs) -> None:
+        """Add what its segment has counted since to the last row of the newest one.
+
+        What was added is in this tally from then on: nothing is added twice, whatever ends this,
+        and however often it is done.
+        """
         cdef int number = KIND_NUMBERS[kind]
         cdef uint32_t old, new, word
-        cdef int64_t more
         cdef uint64_t *was
-        cdef uint64_t *total
         cdef uint64_t *target
+        cdef uint64_t[KIND_WORDS_MAX] total
         for old, new in pairs:
-            was, total = before.at(number, old), self.at(number, old)
-            target = self.carried(segment, number, new)
+            if old >= count_of(segment, number):
+                raise IndexError(f"number {old} of {count_of(segment, number)}")
+            was, target = self.at(number, old), self.carried(newest, number, new)
+            sum_up(&segment.view, number, old, total)
             for word in range(words_of[number]):
                 if rules[number][word] == WORD_HIGHEST:
                     store_relaxed(&target[word], max(target[word], total[word]))
-                elif rules[number][word] == WORD_SUM:
-                    more = <int64_t>(total[word] - was[word])
-                    store_relaxed(&target[word], target[word] + <uint64_t>max(<int64_t>0, more))
+                elif rules[number][word] == WORD_SUM and total[word] > was[word]:
+                    store_relaxed(&target[word], target[word] + (total[word] - was[word]))
+                    was[word] = total[word]
 
 
 def carry_nameservers(Segment old, Segment new, object pairs) -> None:

@@ -25,7 +25,8 @@ from proxy.control.commands.lists.orders import Lists
 from proxy.control.commands.mail import Mail
 from proxy.control.commands.rules.show_rules import ShowRules
 from proxy.control.commands.rules.show_session import ShowSession
-from proxy.control.commands.sessions.questions import Relays
+from proxy.control.commands.sessions.generations import Sessions
+from proxy.control.commands.sessions.show_proc import ShowProc
 from proxy.control.commands.sessions.show_sess import ShowSess
 from proxy.control.commands.sessions.shutdown import Shutdown
 from proxy.control.commands.set_server import SetServer
@@ -45,6 +46,7 @@ from proxy.control.limits import (
 from proxy.control.places import Client
 from proxy.control.retirement import Retirement
 from proxy.control.rows.monitor import Monitor
+from proxy.control.rows.old_generations import OldGenerations
 from proxy.control.rows.report import Report
 from proxy.control.stats_socket import StatsConversation
 from proxy.control.turns import Turns
@@ -68,7 +70,7 @@ def all_commands(
 ) -> list[Command]:
     """The commands of all families; `beat` is called while one takes long."""
     resolvers = ShowResolvers(report)
-    relays = Relays(report.runtime)
+    sessions = Sessions(report)
     return [
         *ShowServers(report).commands(),
         *ClearCounters(report).commands(),
@@ -80,8 +82,9 @@ def all_commands(
         *ShowRules(report).commands(),
         *ShowSession(report).commands(),
         *Tables(report).commands(),
-        *ShowSess(report, relays).commands(),
-        *Shutdown(report, relays).commands(),
+        *ShowSess(sessions).commands(),
+        *Shutdown(sessions).commands(),
+        *ShowProc(report).commands(),
         *Lists(report, beat).commands(),
         *orders.commands(),
     ]
@@ -90,12 +93,12 @@ def all_commands(
 class Control:
     """Everything that the process serves."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, elders: tuple[Runtime, ...] = ()) -> None:
         self.runtime = runtime
         self.me = ProcessSelf(runtime.segment, runtime.segment.shape.control_process)
         self.me.beat(now_ms())
         self.monitor = Monitor(runtime, now_ms())
-        self.report = Report(runtime, self.monitor)
+        self.report = Report(runtime, self.monitor, OldGenerations(elders))
         self.mail = Mail(runtime)
         segment = runtime.segment
         orders = SetServer(self.report, AdminTableWriter(segment), NameOrderWriter(segment))
@@ -155,6 +158,7 @@ class Control:
         while True:
             await asyncio.sleep(TICK_SECONDS)
             self.monitor.tick(now_ms())
+            self.report.old.look()
 
     def connection_failed(self, error: BaseException) -> None:
         """Log what a connection died of."""
@@ -174,13 +178,16 @@ class Control:
             self.me.state(ProcessState.READY)  # before anything of the group has run
 
 
-def run(runtime: Runtime) -> NoReturn:
-    """Be the control process of this generation until SIGTERM; ends with status 1 otherwise."""
+def run(runtime: Runtime, elders: tuple[Runtime, ...]) -> NoReturn:
+    """Be the control process of this generation until SIGTERM; ends with status 1 otherwise.
+
+    `elders` are the generations before it that live; their bells and segments are inherited.
+    """
     try:
         take_role(runtime.segment.fd, ADMIN_WRITER)
         loop = uvloop.new_event_loop()
         asyncio.set_event_loop(loop)
-        control = Control(runtime)
+        control = Control(runtime, elders)
         wait_at_gate(control.me, runtime.bells.control)
         control.monitor.begin(now_ms())
         loop.run_until_complete(control.main())

@@ -204,11 +204,13 @@ cdef inline void handle_events(Engine *engine, epoll_event *events, int found) n
 
 
 cdef inline bint over(Engine *engine) noexcept nogil:
-    """Told to stop at once, or softly and the last session has ended."""
+    """Told to stop at once, or softly and the last session has ended and is answered for."""
     cdef uint32_t index
     if engine.command == COMMAND_STOP:
         return True
     if engine.command != COMMAND_SOFT_STOP or load_relaxed(&engine.counters.sessions) != 0:
+        return False
+    if engine.dump_open:
         return False
     for index in range(engine.listener_count):
         if engine.listeners[index].registered:

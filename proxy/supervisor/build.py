@@ -40,7 +40,6 @@ from proxy.supervisor.listening import (
     wanted_sockets,
 )
 from proxy.supervisor.lists import open_lists
-from proxy.supervisor.pairs import Onward
 from proxy.supervisor.preload import preload_for
 from proxy.supervisor.prepare import Prepared
 from proxy.supervisor.reactor import Reactor
@@ -85,6 +84,7 @@ class Builder(msgspec.Struct, frozen=True):
     faults: Faults
     descriptors: Descriptors
     main_pid: int
+    begun_ms: int  # when the program began
     log_fallback: bool  # without `log` lines, to standard error
 
     def open_log(self, settings: Settings) -> LogWriter:
@@ -111,8 +111,7 @@ class Builder(msgspec.Struct, frozen=True):
         number = 1 if former is None else former.segment.reload_generation + 1
         with ExitStack() as undo:
             shape = shape_of(configured, workers, len(sockets.listeners))
-            gauges = None if former is None else former.segment.gauges
-            segment = Segment.create(shape, number, gauges)
+            segment = Segment.create(shape, number, former.segment.gauges if former else None)
             undo.callback(segment.close)
             handover = yield from self._fill(
                 segment, prepared, configured, now_ms, old=old, older=older
@@ -139,6 +138,7 @@ class Builder(msgspec.Struct, frozen=True):
                 service_sockets=sockets.service_sockets,
                 workers=workers,
                 main_pid=self.main_pid,
+                begun_ms=self.begun_ms,
                 log=log,
                 state_files=state_files,
                 log_sockets=log_sockets,
@@ -220,6 +220,6 @@ def hand_over(old: Generation, new: Generation) -> Steps[None]:
     yield from carry_answers(before.segment, after.segment, plan, nameservers)
     tally = yield from take_tally(before.segment)
     yield from carry_counters(tally, after.segment, plan.counted)
-    old.carried = Carried(tally, Onward(plan.counted))
+    old.carried = Carried.by(tally, plan.counted)
     new.handover = None
     after.bells.ring_table()

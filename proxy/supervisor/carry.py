@@ -2,7 +2,7 @@
 
 `plan_carry` compares configurations; handover.py copies the records. Counters go on growing in old
 workers that finish their sessions: a tally holds what was carried, so that the rest can be added
-when they have ended. All of it goes in portions.
+(late_counts.py). All of it goes in portions.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.config.model.settings import Proxy, Settings
 from proxy.server_table import Configured, ServerTable
-from proxy.supervisor.pairs import Counted, Named, Onward, Pairs, pair, to_newest
+from proxy.supervisor.pairs import Counted, Named, Onward, Pairs, Way, pair
 from proxy.supervisor.slices import PORTION, Steps
 from resolverd.resolv_conf.nameserver_rows import in_use
 from shm.histograms import HistogramReader, HistogramWriter
@@ -35,10 +35,17 @@ class CarryPlan(NamedTuple):
 
 
 class Carried(NamedTuple):
-    """Counters as they were when the successor took them over, and their way to the newest one."""
+    """Counters as they were when successors took them over, and their way to the newest one."""
 
     tally: Tally
     onward: Onward
+    way: Way
+
+    @classmethod
+    def by(cls, tally: Tally, counted: Counted) -> Carried:
+        """Taken over by the next generation, whose pairs these are."""
+        onward = Onward(counted)
+        return cls(tally, onward, Way(onward))
 
 
 def plan_carry(old: Configured, new: Configured) -> Steps[CarryPlan]:
@@ -160,13 +167,15 @@ def carry_answers(old: Segment, new: Segment, plan: CarryPlan, nameservers: Pair
         carried.carry(after, histograms.words(before))
 
 
-def add_late(before: Tally, segment: Segment, onward: Onward, newest: Segment) -> Steps[None]:
-    """Add what an old generation counted after it was carried, now that it has ended."""
-    final = yield from take_tally(segment)
-    counted = yield from to_newest(onward)
-    for kind, pairs in _kinds(counted):
+def add_late(carried: Carried, segment: Segment, last: Onward, newest: Segment) -> Steps[None]:
+    """Add what a generation has counted since the last time to the newest one.
+
+    `last` is how that one got its counters. May be ended at any step, and done again.
+    """
+    yield from carried.way.lead_to(last)
+    for kind, pairs in _kinds(carried.way.counted):
         for portion in pairs.portions():
-            final.add_late(before, newest, kind, portion)
+            carried.tally.add_late(segment, newest, kind, portion)
             yield
 
 

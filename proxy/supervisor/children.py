@@ -18,7 +18,7 @@ class Entries(msgspec.Struct, frozen=True):
     """What the children run; each ends by os._exit, or returns when it is done."""
 
     worker: Callable[[Runtime, int], object]
-    control: Callable[[Runtime], object]
+    control: Callable[[Runtime, tuple[Runtime, ...]], object]  # and the generations before it
     resolverd: Callable[[Runtime], object]
     runner: Callable[[Runtime], object] | None = None  # needed where checks are programs
 
@@ -77,6 +77,7 @@ class Children:
         self, runtime: Runtime, entries: Entries, log_descriptors: tuple[int, ...], now_ms: int
     ) -> None:
         """Nothing is forked yet."""
+        self.elders: Callable[[], tuple[Runtime, ...]] = tuple  # whose sessions control reaches
         common = (runtime.segment.fd, *runtime.bells.all(), *log_descriptors)
         clients = (listener.socket.fileno() for listener in runtime.listeners)
         tables = tuple(table.file for table in runtime.tables)
@@ -115,7 +116,12 @@ class Children:
 
         shape = runtime.segment.shape
         self.workers = [worker(position) for position in range(runtime.workers)]
-        self.control = service("control", shape.control_process, entries.control, for_control)
+        self.control = service(
+            "control",
+            shape.control_process,
+            lambda runtime: entries.control(runtime, self.elders()),
+            for_control,
+        )
         self.resolverd = service("resolverd", shape.resolverd_process, entries.resolverd, files)
         self.runner: Child | None = None  # where checks are programs
         if runtime.outside is not None:
@@ -127,6 +133,11 @@ class Children:
             self.services.insert(0, self.resolverd)
         runners = [] if self.runner is None else [self.runner]
         self.all = [*self.services, *runners, *self.workers]
+
+    def kept(self, child: Child) -> frozenset[int]:
+        """The descriptors of a process that is forked now."""
+        elders = self.elders() if child is self.control else ()
+        return child.keep.union(*((each.segment.fd, *each.bells.relays) for each in elders))
 
     def pardon(self, now_ms: int) -> None:
         """No child's silence until now counts."""

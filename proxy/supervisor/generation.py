@@ -34,6 +34,7 @@ from proxy.supervisor.departure import Closing
 from proxy.supervisor.faults import explain
 from proxy.supervisor.fork import fork_child
 from proxy.supervisor.handover import Handover
+from proxy.supervisor.hard_stop import tell_hard_stop
 from proxy.supervisor.limits import (
     QUIESCE_MS,
     STARTING_TICK_MS,
@@ -48,9 +49,10 @@ from proxy.supervisor.reactor import Reactor
 from proxy.supervisor.reaping import Process, is_stopped, kill_and_reap, leave, reap, send
 from proxy.supervisor.remnants import Remnants
 from proxy.supervisor.services import Services
+from proxy.supervisor.slices import Sliced
 from proxy.supervisor.tables import settle_tables
 from proxy.supervisor.watch import Life
-from shm.counters import CounterReader, mend_hints, settle_dead_worker
+from shm.counters import mend_hints, settle_dead_worker
 from shm.log_level import LogLevel
 from shm.processes import ProcessBoard
 from shm.states import ProcessCommand
@@ -87,6 +89,7 @@ class Generation:
         until its `services` are let in.
         """
         self.runtime = runtime
+        self.number = runtime.segment.reload_generation
         self.sockets = sockets
         self.handover = handover
         self.carried: Carried | None = None  # what its successor took over of the counters
@@ -112,6 +115,7 @@ class Generation:
         self._look_ms = 0  # when it has its next turn where it only drains
         self._hard_stop_ms: int | None = None
         self._hard_stopped = False  # the workers were told
+        self._telling: Sliced[None] | None = None  # whose sessions a hard stop ends
         self._kill_ms = 0
         for index, home in enumerate(self._homes):
             self._board.assign(index, home)
@@ -120,8 +124,7 @@ class Generation:
 
     def __repr__(self) -> str:
         """Number, phase and children."""
-        number = self.runtime.segment.reload_generation
-        return f"Generation({number}, {self.phase.value}, {self.children.all})"
+        return f"Generation({self.number}, {self.phase.value}, {self.children.all})"
 
     # -- looking after the children ---------------------------------------------------------------
 
@@ -149,7 +152,7 @@ class Generation:
     def is_due(self, now_ms: int) -> bool:
         """Whether it may have something to do; one that only finishes its sessions beats."""
         drains = self.phase is Phase.DRAINING and not self._closing and not self.services.finishing
-        drains = drains and not self._remnants.pending
+        drains = drains and not self._remnants.pending and self._telling is None
         return not drains or now_ms >= self._look_ms
 
     def _replaces(self, child: Child) -> bool:
@@ -175,8 +178,8 @@ class Generation:
         try:
             child.process = fork_child(
                 child.body,
-                title=f"millrace: {child.name}",
-                keep=child.keep,
+                title=f"millrace: {child.name} (generation {self.number})",
+                keep=self.children.kept(child),
                 privileges=self._privileges,
                 descriptors=self._descriptors,
             )
@@ -271,7 +274,7 @@ class Generation:
 
     def timeout_ms(self, now_ms: int) -> int:
         """How long nothing will have to be done."""
-        if self._remnants.pending:
+        if self._remnants.pending or self._telling is not None:
             return STARTING_TICK_MS
         if self.phase is not Phase.RUNNING:
             return STARTING_TICK_MS if self._closing or self.phase is Phase.ENDING else TICK_MS
@@ -301,6 +304,7 @@ class Generation:
         self._quiet_ms = now_ms + (QUIESCE_MS if self._closing else 0)
         limit = self.runtime.settings.globals.hard_stop_after_ms
         self._hard_stop_ms = None if limit is None else now_ms + limit
+        self.runtime.segment.stops(now_ms, self._hard_stop_ms or 0)
         self.phase = Phase.QUIESCING
         self._keeps_control = keep_control
         for child in self.children.all:
@@ -366,13 +370,10 @@ class Generation:
     def _hard_stop(self, now_ms: int) -> None:
         """The sessions had their time; control goes on where older generations have more."""
         if self.children.working and not self._hard_stopped:
-            limit = self.runtime.settings.globals.hard_stop_after_ms
-            sessions = CounterReader(self.runtime.segment).worker()["sessions"]
-            self.runtime.log(
-                LogLevel.WARNING,
-                f"hard-stop-after {limit} ms is over: ending {sessions} sessions of "
-                f"generation {self.runtime.segment.reload_generation}",
-            )
+            self._telling = self._telling or Sliced(tell_hard_stop(self.runtime))
+            if not self._telling.advance():
+                return
+            self._telling = None
         if not self.awaits_older:
             self._hard_stop_ms = None
             self.stop(now_ms)

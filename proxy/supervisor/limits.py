@@ -27,6 +27,8 @@ QUIESCE_MS = 250  # handshakes under way finish before the workers empty the que
 EMPTYING_MS = 100  # after the word, workers accept what is queued; unix queues cannot be read
 SHUT_LIMIT_MS = 3_000  # queues that no worker empties are closed all the same
 
+LATE_COUNTS_MS = 1_000  # for a slice of old generations' counters: rates are per second
+
 KILL_WAIT_MS = 50  # a killed helper is gone by then, or it is left behind
 RETIRE_LIMIT_MS = 400  # control writes no more by then: its sockets rest half a second at most
 FINISH_LIMIT_MS = 10_000  # for the answers that a retired control owes: Prometheus waits as long

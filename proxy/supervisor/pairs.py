@@ -58,7 +58,7 @@ class Counted(NamedTuple):
 
 
 class Onward:
-    """How a generation's counters got into the next one, and on from there."""
+    """How a generation's counters got into the next one, and which came after that."""
 
     def __init__(self, counted: Counted) -> None:
         """The next generation is the newest so far."""
@@ -82,18 +82,26 @@ def pair(old: Named, new: Named) -> Steps[Pairs]:
     return pairs
 
 
-def to_newest(onward: Onward) -> Steps[Counted]:
-    """The pairs of a generation and the newest one."""
-    counted, following = onward.counted, onward.following
-    while following is not None:
-        steps = following.counted
-        frontends = yield from _chained(counted.frontends, steps.frontends)
-        backends = yield from _chained(counted.backends, steps.backends)
-        servers = yield from _chained(counted.servers, steps.servers)
-        rules = yield from _chained(counted.rules, steps.rules)
-        counted = Counted(frontends, backends, servers, rules)
-        following = following.following
-    return counted
+class Way:
+    """The pairs of one generation and a later one, led on with each reload."""
+
+    def __init__(self, first: Onward) -> None:
+        """To the next generation."""
+        self.counted = first.counted
+        self._last = first
+
+    def lead_to(self, newest: Onward) -> Steps[None]:
+        """Lead on to the generation that got its counters by `newest`."""
+        while self._last is not newest:
+            following = self._last.following
+            assert following is not None, "no generation came after that one"
+            counted, steps = self.counted, following.counted
+            frontends = yield from _chained(counted.frontends, steps.frontends)
+            backends = yield from _chained(counted.backends, steps.backends)
+            servers = yield from _chained(counted.servers, steps.servers)
+            rules = yield from _chained(counted.rules, steps.rules)
+            self.counted = Counted(frontends, backends, servers, rules)
+            self._last = following
 
 
 def _chained(first: Pairs, second: Pairs) -> Steps[Pairs]:

@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable
 
 from proxy.config.report import render
 from proxy.config.text.messages import Message, Severity
+from proxy.runtime import Runtime
 from proxy.server_table import Configured
 from proxy.supervisor.build import Builder, Ground, hand_over, open_all
 from proxy.supervisor.descriptors import DescriptorLimitError
@@ -84,16 +85,18 @@ class Reload:
         now_ms: int,
         *,
         older: Callable[[], Iterable[Generation]] = tuple,
+        elders: Callable[[int], tuple[Runtime, ...]] = lambda _number: (),
     ) -> None:
         """Start reading; what this raises has left nothing behind.
 
-        `older` are the generations before `old` that live.
+        `older` are the generations before `old` that live, `elders` those before any number.
         """
         self.step = Step.READING
         self.new: Generation | None = None
         self.succeeded = False
         self._old = old
         self._older = older
+        self._elders = elders
         self._builder = builder
         self._faults = faults
         self._ground: Ground | None = None
@@ -225,6 +228,8 @@ class Reload:
         self.step = Step.STARTING
         self._deadline_ms = now_ms + FIRST_READY_LIMIT_MS
         share_memory()
+        number, elders = new.number, self._elders
+        new.children.elders = lambda: elders(number)
         new.turn(now_ms, judge=True)
 
     def _end_services(self, now_ms: int) -> None:
@@ -238,7 +243,6 @@ class Reload:
         assert self._old.carried is not None
         onward = self._old.carried.onward
         closing = vanished(self._old.sockets.held, self.new.sockets.held)
-        number = self.new.runtime.segment.reload_generation
         self.new.services.open_gate()
         with self._faults.contained("stopping the old workers"):
             self._old.soft_stop(closing, now_ms)
@@ -249,7 +253,7 @@ class Reload:
         if self._old.came_by is not None:
             self._old.came_by.following = onward
         self.new.came_by = onward
-        self.new.runtime.log(LogLevel.NOTICE, f"reload done: generation {number} serves")
+        self.new.runtime.log(LogLevel.NOTICE, f"reload done: generation {self.new.number} serves")
 
     def _call_off(self, now_ms: int, error: Exception) -> None:
         """Leave everything as it was, whatever it was that failed."""

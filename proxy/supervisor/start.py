@@ -177,7 +177,7 @@ def _supervisor(
     faults = Faults()
     reactor = Reactor(now_ms, faults)
     fallback = not (mode.quiet or mode.background)
-    builder = Builder(entries, reactor, faults, descriptors, os.getpid(), fallback)
+    builder = Builder(entries, reactor, faults, descriptors, os.getpid(), now_ms(), fallback)
     notifier = Notifier(environ, wanted=arguments.notify_systemd)
 
     def when_ready() -> None:

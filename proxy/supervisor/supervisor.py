@@ -12,11 +12,11 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 
-from proxy.runtime import now_ms
+from proxy.runtime import Runtime, now_ms
 from proxy.supervisor.build import Builder
-from proxy.supervisor.carry import add_late
 from proxy.supervisor.faults import explain
 from proxy.supervisor.generation import Generation, Phase
+from proxy.supervisor.late_counts import LateCounts, adding
 from proxy.supervisor.limits import (
     FAULT_PAUSE_MS,
     FIRST_READY_LIMIT_MS,
@@ -64,7 +64,9 @@ class Supervisor:
         self._when_ready: Callable[[], None] | None = when_ready
         self._old: list[Generation] = []
         self._burial: Sliced[None] | None = None
+        self._late = LateCounts()
         self._reload: Reload | None = None
+        self._reloads = (0, 0)  # tried, and failed since the last that was done
         self._reload_wanted = False
         self._ordered: set[signal.Signals] = set()  # not yet obeyed
         self._signals = SignalPipe()
@@ -109,7 +111,7 @@ class Supervisor:
     def _timeout_ms(self, now: int) -> int:
         if self._faults.take():  # it may happen again at once
             return FAULT_PAUSE_MS
-        if self._burial is not None:
+        if (self._burial is not None or self._late.busy) and not self._copies:
             return 0
         waits = [generation.timeout_ms(now) for generation in (self.current, *self._old)]
         if self._reload is not None:
@@ -129,8 +131,11 @@ class Supervisor:
                 self._ordered = set()
         with contained("reloading"):
             self._advance_reload(now)
-        with contained("forgetting old workers"):
-            self._bury()
+        if not self._copies:
+            with contained("adding what old workers count"):
+                self._late.turn(self._old, self.current, now)
+            with contained("forgetting old workers"):
+                self._bury()
         with contained("looking for children that a tracer holds"):
             look_again()
         with contained("taking the ends of orphans"):
@@ -142,6 +147,11 @@ class Supervisor:
             if self._soft_stop_ms is not None and now >= self._soft_stop_ms:
                 self._soft_stop_ms = None
                 self._begin_soft_stop(now)
+
+    @property
+    def _copies(self) -> bool:
+        """Whether a reload copies the counters, so that no other copying may move them."""
+        return self._reload is not None and self._reload.step is Step.HANDING_OVER
 
     def _look_after_children(self, now: int, *, judge: bool) -> None:
         """Give a turn to each generation that may have something to do."""
@@ -258,10 +268,27 @@ class Supervisor:
                 self._faults,
                 now,
                 older=lambda: self._old,
+                elders=self._elders,
             )
         except Exception as error:
             log(LogLevel.ALERT, f"reload failed, nothing changed: {explain(error)}")
+            self._count_reload(succeeded=False)
             self._notifier.ready()
+
+    def _elders(self, number: int) -> tuple[Runtime, ...]:
+        """The generations before that one that serve, or finish their sessions; oldest first."""
+        ending = (Phase.ENDING, Phase.ENDED)
+        return tuple(
+            each.runtime
+            for each in (*self._old, self.current)
+            if each.number < number and each.phase not in ending
+        )
+
+    def _count_reload(self, *, succeeded: bool) -> None:
+        """For `show proc`, in the generation that is in force now."""
+        tried, failed = self._reloads
+        self._reloads = tried + 1, 0 if succeeded else failed + 1
+        self.current.runtime.segment.count_reloads(*self._reloads)
 
     def _conclude_reload(self, reload: Reload, now: int) -> None:
         if reload.succeeded:
@@ -271,8 +298,10 @@ class Supervisor:
                     self._old.append(self.current)
                 self.current = reload.new
             self._faults.log = reload.new.runtime.log
+            self._late.start_anew()
         elif reload.new is not None and reload.new not in self._old:
             self._old.append(reload.new)
+        self._count_reload(succeeded=reload.succeeded)
         self._reload = None
         self._notifier.ready()
         self._end_oldest(now)
@@ -283,10 +312,9 @@ class Supervisor:
         if limit is None:
             return
         for old in self._old:
-            number = old.runtime.segment.reload_generation
-            newest = self.current.runtime.segment.reload_generation
+            number, newest = old.number, self.current.number
             if old.phase is not Phase.ENDING and newest - number > limit:
-                sessions = CounterReader(old.runtime.segment).worker()["sessions"]
+                sessions = CounterReader(old.runtime.segment).sessions()
                 self.current.runtime.log(
                     LogLevel.WARNING,
                     f"mworker-max-reloads {limit}: ending {sessions} sessions of generation "
@@ -318,12 +346,10 @@ class Supervisor:
             self._burial = burial
 
     def _burying(self, generation: Generation) -> Steps[None]:
-        """Add what it has counted since that was carried over; give everything back."""
-        carried, generation.carried = generation.carried, None  # nothing is added twice
-        if carried is not None and self.current.phase is not Phase.ENDED:
-            tally, onward = carried
-            segments = generation.runtime.segment, self.current.runtime.segment
-            yield from add_late(tally, segments[0], onward, segments[1])
+        """Add what it has counted since the last time; give everything back."""
+        self._late.leave(generation)
+        yield from adding(generation, self.current)
+        generation.carried = None
         self._old.remove(generation)  # its segment must not be looked at any more
         generation.close()
         resolverd = generation.runtime.settings.resolverd

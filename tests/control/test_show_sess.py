@@ -6,116 +6,26 @@ import os
 import re
 import signal
 import socket
-import struct
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 from shm.dumps import PAGE_RECORDS
-from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
-from tests.support.program.program import Program
-
-CONFIGURATION = """global
-  nbthread {workers}
-  stats socket {{socket}} level admin
-defaults
-  mode tcp
-  timeout connect 5s
-  timeout client 600s
-  timeout server 600s
-listen one
-  bind 127.0.0.1:{one}
-  server a 127.0.0.1:{server}
-listen two
-  bind 127.0.0.1:{two}
-  server b 127.0.0.1:{server}
-  server c 127.0.0.1:{server}
-"""
-ID = re.compile(r"^(0x[0-9a-f]{25}): ", re.MULTILINE)
-SOURCE = re.compile(r"src=127\.0\.0\.1:(\d+) ")
-
-
-class Running(NamedTuple):
-    """A program, its two ports, and what holds connections."""
-
-    program: Program
-    ports: tuple[int, int]
-    stack: ExitStack
-
-    def connect(self, port: int, count: int) -> list[socket.socket]:
-        """Clients, each of which has heard from its server."""
-        made = []
-        for _ in range(count):
-            client = self.stack.enter_context(socket.create_connection(("127.0.0.1", port)))
-            client.settimeout(PATIENCE_SECONDS)
-            assert client.recv(1) == b"h"
-            made.append(client)
-        return made
-
-    def ask(self, command: str) -> str:
-        """The answer, once all workers give theirs: on a busy machine one may be late."""
-
-        def answer() -> str:
-            text = self.program.ask(command)
-            return "" if "does not answer" in text else text
-
-        return wait_for(answer, PATIENCE_SECONDS, "all workers answer")
-
-    def shown(self, words: str = "") -> set[int]:
-        """Ports of the clients whose sessions are shown, each once."""
-        found = [int(port) for port in SOURCE.findall(self.ask(f"show sess {words}"))]
-        assert len(found) == len(set(found))
-        return set(found)
-
-
-@contextmanager
-def running(folder: Path, workers: int) -> Iterator[Running]:
-    with ExitStack() as stack:
-        listening = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=500))
-
-        def serve() -> None:
-            while True:
-                try:
-                    connection = stack.enter_context(listening.accept()[0])
-                except OSError:
-                    return
-                connection.sendall(b"h")
-
-        server = threading.Thread(target=serve)
-        server.start()
-        ports = free_port(), free_port()
-        text = CONFIGURATION.format(
-            workers=workers, one=ports[0], two=ports[1], server=listening.getsockname()[1]
-        )
-        with Program(folder, text) as program, ExitStack() as clients:
-            try:
-                yield Running(program, ports, clients)
-            finally:
-                listening.shutdown(socket.SHUT_RDWR)
-                server.join()
-
-
-def leave(client: socket.socket) -> None:
-    """By a reset: the servers end nothing by themselves."""
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    client.close()
-
-
-def ports_of(clients: list[socket.socket]) -> set[int]:
-    return {client.getsockname()[1] for client in clients}
-
-
-def old(there: Running, clients: list[socket.socket]) -> None:
-    """Wait until the sessions are shown: those of the same millisecond are not yet."""
-    wait_for(lambda: ports_of(clients) <= there.shown(), PATIENCE_SECONDS, "all are shown")
+from tests.support.common import PATIENCE_SECONDS, wait_for
+from tests.support.control.sessions import (
+    ID,
+    SOURCE,
+    Running,
+    leave,
+    ports_of,
+    running,
+    shown_by_now,
+)
 
 
 def test_sessions_of_all_workers_on_several_pages(tmp_path: Path) -> None:
     with running(tmp_path, 2) as there:
         clients = there.connect(there.ports[0], 3 * PAGE_RECORDS)
-        old(there, clients)
+        shown_by_now(there, clients)
         text = there.ask("show sess")
         assert set(map(int, SOURCE.findall(text))) == ports_of(clients)
         ids = ID.findall(text)
@@ -130,7 +40,7 @@ def test_sessions_of_all_workers_on_several_pages(tmp_path: Path) -> None:
 def test_words_narrow_the_list(tmp_path: Path) -> None:
     with running(tmp_path, 2) as there:
         first, second = there.connect(there.ports[0], 3), there.connect(there.ports[1], 4)
-        old(there, first + second)
+        shown_by_now(there, first + second)
         assert there.shown("backend one") == there.shown("frontend one") == ports_of(first)
         assert there.shown("server one/a") == ports_of(first)
         of_servers = [there.shown(f"server two/{name}") for name in ("b", "c")]
@@ -145,7 +55,7 @@ def test_words_narrow_the_list(tmp_path: Path) -> None:
         assert ask("show sess backend nope") == "No such backend.\n\n"
         assert ask("show sess frontend nope") == "No such frontend.\n\n"
         assert ask("show sess server one") == "Require 'backend/server'.\n\n"
-        for words in ("nope", "backend", "older", "all nope", "susp"):
+        for words in ("nope", "backend", "older", "all nope", "susp x"):
             assert ask(f"show sess {words}").startswith("usage: show sess "), words
         assert "is not a time" in ask("show sess older x")
         assert "older <age>" in ask("show sess help")
@@ -158,7 +68,7 @@ def test_an_id_names_one_session_only(tmp_path: Path) -> None:
         seen: set[str] = set()
         for _ in range(20):
             clients = there.connect(there.ports[0], 1)
-            old(there, clients)
+            shown_by_now(there, clients)
             (one,) = ID.findall(there.ask("show sess"))
             assert one not in seen
             for late in seen:
@@ -169,14 +79,32 @@ def test_an_id_names_one_session_only(tmp_path: Path) -> None:
             wait_for(lambda: not there.shown(), PATIENCE_SECONDS, "it is gone")
 
 
-def test_an_id_of_another_generation_is_no_session(tmp_path: Path) -> None:
+def test_an_id_of_no_generation_is_no_session(tmp_path: Path) -> None:
     with running(tmp_path, 1) as there:
-        old(there, there.connect(there.ports[0], 1))
+        shown_by_now(there, there.connect(there.ports[0], 1))
         (one,) = ID.findall(there.ask("show sess"))
+        other = f"0x02{one[4:]}"
+        assert there.ask(f"shutdown session {other}").startswith("No such session")
+        assert there.ask(f"show sess {other}") == "Session not found.\n\n"
+
+
+def test_suspicious_sessions_have_no_time_out_that_runs(tmp_path: Path) -> None:
+    """As HAProxy 3.x: all that have one are left out (management manual 9.3, `show sess`)."""
+    with running(tmp_path, 1) as there:
+        first = there.connect(there.ports[0], 2)
+        shown_by_now(there, first)
+        assert there.shown("susp") == set()
+        text = there.program.file.read_text()
+        there.program.write(
+            text.replace("timeout client 600s", "").replace("timeout server 600s", "")
+        )
         there.program.process.send_signal(signal.SIGUSR2)
-        wait_for(lambda: not there.shown(), PATIENCE_SECONDS, "the next generation answers")
-        assert there.ask(f"shutdown session {one}").startswith("No such session")
-        assert there.ask(f"show sess {one}") == "Session not found.\n\n"
+        wait_for(lambda: "OldConns: 2" in there.ask("show info"), PATIENCE_SECONDS, "the reload")
+        second = there.connect(there.ports[1], 2)
+        shown_by_now(there, second)
+        assert there.shown("susp") == ports_of(second)
+        assert there.ask("show sess all susp backend two").count("  frontend=") == 2
+        assert there.shown("susp backend one") == set()
 
 
 def at_both_workers(there: Running) -> list[socket.socket]:
@@ -185,7 +113,7 @@ def at_both_workers(there: Running) -> list[socket.socket]:
 
     def come() -> bool:
         clients.extend(there.connect(there.ports[0], 5))
-        old(there, clients)
+        shown_by_now(there, clients)
         return {each[4:6] for each in ID.findall(there.ask("show sess"))} == {"00", "01"}
 
     wait_for(come, PATIENCE_SECONDS, "both workers have sessions")
@@ -224,7 +152,7 @@ def test_a_worker_that_does_not_answer_is_named(tmp_path: Path) -> None:
 def test_a_list_goes_on_with_the_next_worker_and_the_next_control(tmp_path: Path) -> None:
     """Whichever process is killed, the next answer is right."""
     with running(tmp_path, 1) as there:
-        old(there, there.connect(there.ports[0], 3))
+        shown_by_now(there, there.connect(there.ports[0], 3))
         for kind in ("control", "worker", "control"):
             (killed,) = there.program.children()[kind]
             os.kill(killed, signal.SIGKILL)
@@ -235,13 +163,13 @@ def test_a_list_goes_on_with_the_next_worker_and_the_next_control(tmp_path: Path
             wait_for(replaced, PATIENCE_SECONDS, f"another {kind}")
             there.program.wait_until_answering()
             clients = there.connect(there.ports[1], 2)
-            old(there, clients)
+            shown_by_now(there, clients)
 
 
 def test_many_lists_at_the_same_time_are_whole(tmp_path: Path) -> None:
     with running(tmp_path, 1) as there:
         clients = there.connect(there.ports[0], 2 * PAGE_RECORDS)
-        old(there, clients)
+        shown_by_now(there, clients)
         wrong: list[str] = []
 
         def look() -> None:
@@ -262,7 +190,7 @@ def test_a_worker_that_has_ended_is_not_waited_for(tmp_path: Path) -> None:
     """In a soft stop those without sessions end at once."""
     with running(tmp_path, 2) as there:
         clients = there.connect(there.ports[0], 1)
-        old(there, clients)
+        shown_by_now(there, clients)
         there.program.process.send_signal(signal.SIGUSR1)
         wait_for(
             lambda: len(there.program.children()["worker"]) == 1, PATIENCE_SECONDS, "one is left"

@@ -1,7 +1,8 @@
 """`show info`: what there is to say of the whole process. Field names and numbers are HAProxy's.
 
 Several worker processes appear as one: counters are sums over all of them, limits are of all of
-them together. Fields of things that Millrace does not have (TLS, compression) are left out.
+them together. Generations before this one have fields of their own, numbered beyond HAProxy's.
+Fields of things that Millrace does not have (TLS, compression) are left out.
 """
 
 from __future__ import annotations
@@ -86,6 +87,8 @@ FIELDS = (
     Field(68, "PoolAlloc_bytes", "MGP", "u64", "memory that stalled sessions hold"),
     Field(69, "PoolUsed_bytes", "MGP", "u64", "memory that stalled sessions hold"),
     Field(70, "Start_time_sec", "MDP", "u32", "when this generation began (Unix time)"),
+    Field(1000, "OldGenerations", "MGP", "u32", "generations before this one with sessions"),
+    Field(1001, "OldConns", "MGP", "u32", "sessions open now in these, beside CurrConns"),
 )
 
 RELEASE_DATE = "2026/11/20"
@@ -139,6 +142,7 @@ class Info:
     def values(self) -> Values:
         """Every value by field name."""
         report, monitor, clock = self.report, self.report.monitor, self.report.clock()
+        old = report.old.living()
         worker = monitor.counters.worker()
         uptime = clock.age_s(clock.created_ms)
         values = self.fixed()
@@ -169,6 +173,8 @@ class Info:
             "TotalBytesOut": worker["bytes_out"],
             "TotalSplicedBytesOut": worker["bytes_spliced"],
             "BytesOutRate": monitor.process.bytes_out.current,
+            "OldGenerations": len(old),
+            "OldConns": sum(each.sessions() for each in old),
         }
 
 

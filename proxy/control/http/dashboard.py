@@ -141,6 +141,7 @@ class Dashboard:
         yield from self.resolutions()
         yield from self.nameservers()
         yield from self.processes()
+        yield self.old_generations()
         if metrics_path:
             yield f"<footer>{escape(metrics_path)} has all of this for Prometheus</footer>"
         yield "</main></body></html>\n"
@@ -293,3 +294,25 @@ class Dashboard:
                 cells += [("", "")] * 3
             yield table_row(cells)
         yield TABLE_END
+
+    def old_generations(self) -> str:
+        """One row for each generation that finishes its sessions; nothing without one."""
+        old, now = self.report.old.living(), now_ms()
+        if not old:
+            return ""
+        rows = []
+        for each in old:
+            left_ms = each.hard_stop_ms(now)
+            rows.append(
+                table_row(
+                    [
+                        ("t", f"generation {each.number}"),
+                        ("", str(each.sessions())),
+                        ("", str(each.processes())),
+                        ("", uptime_text(each.age_ms(now) // 1000)),
+                        ("", "never" if left_ms is None else uptime_text(left_ms // 1000)),
+                    ]
+                )
+            )
+        head = table_head("<generation|sessions|processes|old for|sessions end in")
+        return f"<h2>Old generations</h2>\n{head}{''.join(rows)}{TABLE_END}"

@@ -81,6 +81,7 @@ class OwnMetrics:
         yield from self.workers()
         yield rule_metrics(self.report)
         yield from self.processes()
+        yield from self.old_generations()
         yield from self.table()
         for name, text, count in (
             ("scrapes", "Scrapes begun", self.scrapes),
@@ -100,7 +101,7 @@ class OwnMetrics:
             yield MetricFamily(name, counter, text, self.dns.field(field))
 
     def workers(self) -> Iterator[MetricFamily]:
-        """The counter row of each worker; `carried` is what ended workers had counted."""
+        """The counter row of each worker; `carried` is what those of former generations counted."""
         reader = self.report.monitor.counters
         count = self.report.runtime.workers
         names = [*(str(worker) for worker in range(count)), "carried"]
@@ -154,6 +155,27 @@ class OwnMetrics:
             yield MetricFamily("millrace_external_checks_late_total", True, text, [late])
         text = "Time since the relay's loop last turned"
         yield MetricFamily("millrace_relay_heartbeat_age_seconds", False, text, relays)
+
+    def old_generations(self) -> Iterator[MetricFamily]:
+        """Those whose workers finish their sessions; read at once, because they may end."""
+        now, old = now_ms(), self.report.old.living()
+        labels = [labels_of(generation=str(each.number)) for each in old]
+        ends = [each.hard_stop_ms(now) for each in old]
+        for name, text, values in (
+            ("sessions", "Sessions that it serves", [each.sessions() for each in old]),
+            (
+                "age_seconds",
+                "Time since a reload told it to finish",
+                [each.age_ms(now) / 1000 for each in old],
+            ),
+            (
+                "hard_stop_seconds",
+                "Time until its sessions are ended; NaN: never",
+                [MISSING if left is None else left / 1000 for left in ends],
+            ),
+        ):
+            samples: list[Sample] = list(zip(labels, values, strict=True))
+            yield MetricFamily(f"millrace_old_generation_{name}", False, text, samples)
 
     def table(self) -> Iterator[MetricFamily]:
         """Generations of the server table: published, and seen by each worker."""

@@ -29,7 +29,8 @@ def number(word: str) -> int | None:
 class Directory:
     """What the running configuration calls its proxies and servers; disabled proxies are not in."""
 
-    def __init__(self, settings: Settings, servers: ServerTable) -> None:
+    def __init__(self, settings: Settings, servers: ServerTable, *, indexed: bool = True) -> None:
+        """Servers that are not `indexed` are looked for one by one."""
         self.proxies = tuple(proxy for proxy in settings.proxies if not proxy.disabled)
         self.backends = tuple(proxy for proxy in self.proxies if proxy.backend_index is not None)
         self.frontends = tuple(proxy for proxy in self.proxies if proxy.frontend_index is not None)
@@ -38,7 +39,8 @@ class Directory:
         for proxy in self.proxies:
             self._by_name.setdefault(proxy.name, []).append(proxy)
             self._by_id.setdefault(proxy.id, []).append(proxy)
-        self._servers = ServerNames(servers)
+        self._servers = ServerNames(servers) if indexed else None
+        self._table = servers
 
     def proxies_called(self, word: str) -> tuple[Proxy, ...]:
         """Proxies by number or name, in the order of the file; raises CommandError for no name."""
@@ -67,7 +69,7 @@ class Directory:
         proxy = self.backend(backend_word)
         if proxy is None:
             raise CommandError("No such backend.")
-        server = self._servers.named(proxy, server_word)
+        server = self._server_named(proxy, server_word)
         if server_word.startswith("#"):
             value = number(server_word[1:])
             server = None if value is None else self.server_numbered(proxy, value)
@@ -75,6 +77,13 @@ class Directory:
             raise CommandError("No such server.")
         return proxy, server
 
+    def _server_named(self, proxy: Proxy, name: str) -> Server | None:
+        if self._servers is not None:
+            return self._servers.named(proxy, name)
+        return next((each for each in self._table.of(proxy) if each.name == name), None)
+
     def server_numbered(self, proxy: Proxy, server_id: int) -> Server | None:
         """The server of a backend that has this id."""
-        return self._servers.numbered(proxy, server_id)
+        if self._servers is not None:
+            return self._servers.numbered(proxy, server_id)
+        return next((each for each in self._table.of(proxy) if each.id == server_id), None)

@@ -13,6 +13,7 @@ from proxy.config.model.settings import Proxy, Server
 from proxy.control.rows.directory import Directory
 from proxy.control.rows.monitor import Monitor
 from proxy.control.rows.observation import Observed
+from proxy.control.rows.old_generations import OldGenerations
 from proxy.control.rows.stat_rows import Clock, Row, backend_row, frontend_row, server_row
 from proxy.runtime import Runtime, now_ms
 from resolverd.config import Nameserver, ResolversSection
@@ -22,8 +23,12 @@ from resolverd.resolv_conf.nameserver_rows import in_use
 class Report:
     """Builds rows of one generation as of now."""
 
-    def __init__(self, runtime: Runtime, monitor: Monitor) -> None:
+    def __init__(
+        self, runtime: Runtime, monitor: Monitor, old: OldGenerations | None = None
+    ) -> None:
+        """`old`: the generations before this one; without it there is none."""
         self.runtime = runtime
+        self.old = old or OldGenerations(())
         self.settings = runtime.settings
         self.servers = runtime.servers
         self.monitor = monitor

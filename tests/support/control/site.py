@@ -224,7 +224,7 @@ class World:
         if pid == 0:
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            process.run(self.runtime)
+            process.run(self.runtime, ())
         return pid
 
     def ready(self) -> bool:

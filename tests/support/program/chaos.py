@@ -86,7 +86,8 @@ def children_of(pid: int) -> list[Child]:
         with suppress(OSError):
             words = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode()
             if re.match(r"millrace: (worker \d|resolverd|control)", words):
-                found.append(Child(int(child), words.removeprefix("millrace: ").strip()))
+                named = words.removeprefix("millrace: ").partition(" (generation ")[0]
+                found.append(Child(int(child), named))
     return found
 
 

@@ -164,7 +164,7 @@ def run_service(runtime: Runtime, position: int) -> None:
 
 ENTRIES = Entries(
     worker=run_worker,
-    control=lambda runtime: run_service(runtime, runtime.segment.shape.control_process),
+    control=lambda runtime, _elders: run_service(runtime, runtime.segment.shape.control_process),
     resolverd=lambda runtime: run_service(runtime, runtime.segment.shape.resolverd_process),
 )
 
@@ -210,7 +210,7 @@ class Program:
 
 
 def descendants(pid: int) -> list[tuple[int, str]]:
-    """Pid and title of every process below this one."""
+    """Pid and title of every process below this one, without its generation."""
     found = []
     tasks = Path(f"/proc/{pid}/task")
     for task in list(tasks.iterdir()) if tasks.exists() else []:
@@ -218,7 +218,7 @@ def descendants(pid: int) -> list[tuple[int, str]]:
             for child in map(int, (task / "children").read_text().split()):
                 with contextlib.suppress(OSError):
                     title = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")[0].decode()
-                    found.append((child, title))
+                    found.append((child, title.partition(" (generation ")[0]))
                 found += descendants(child)
     return found
 

@@ -6,19 +6,20 @@ import re
 from collections.abc import Iterator
 
 from proxy.control.command import Answer, Command, CommandError, Level, Piece
-from proxy.control.commands.sessions.identity import parse_id
-from proxy.control.commands.sessions.questions import Ending, Relays, Wanted
-from proxy.control.rows.report import Report
+from proxy.control.commands.sessions.generations import Sessions, asked_workers
+from proxy.control.commands.sessions.identity import SessionId, parse_id
+from proxy.control.commands.sessions.questions import GONE, Ending, Wanted
+from proxy.control.commands.sessions.words import NamedSection
 
+NO_SUCH_SESSION = "No such session (use 'show sess')."
 HEXADECIMAL = re.compile("(0x)?[0-9a-f]+", re.IGNORECASE)
 
 
 class Shutdown:
     """Two commands, for administrators."""
 
-    def __init__(self, report: Report, relays: Relays) -> None:
-        self.report = report
-        self.relays = relays
+    def __init__(self, generations: Sessions) -> None:
+        self.generations = generations
 
     def commands(self) -> list[Command]:
         """What this family answers to."""
@@ -44,34 +45,30 @@ class Shutdown:
         if not words or not HEXADECIMAL.fullmatch(words[0]):
             raise CommandError("Session pointer expected (use 'show sess').")
         one = parse_id(words[0])
-        generation = self.report.runtime.segment.reload_generation & 0xFF
-        if one is None or one.generation != generation or one.worker >= self.relays.workers:
-            raise CommandError("No such session (use 'show sess').")
-        return self.ended(
-            Wanted(place=one.place, started_ms=one.started_ms),
-            range(one.worker, one.worker + 1),
-            "No such session (use 'show sess').",
-        )
+        if one is None:
+            raise CommandError(NO_SUCH_SESSION)
+        return self.ended(Wanted(place=one.place, started_ms=one.started_ms), None, one)
 
     def sessions(self, words: list[str], _level: Level) -> Answer:
         """`shutdown sessions server <b>/<s>`; raises CommandError for no such server."""
-        _, server = self.report.directory.server(words[0] if words else "")
-        return self.ended(Wanted(slot=server.slot), range(self.relays.workers), "")
+        return self.ended(Wanted(), NamedSection("server", words[0] if words else ""), None)
 
-    def ended(self, wanted: Wanted, workers: range, nothing: str) -> Iterator[Piece]:
-        """End the sessions; workers that do not answer are named, `nothing` tells of none."""
+    def ended(
+        self, wanted: Wanted, section: NamedSection | None, one: SessionId | None
+    ) -> Iterator[Piece]:
+        """End the sessions; workers that do not answer are named."""
         count, silent = 0, []
-        for worker in workers:
-            if not self.relays.lives(worker):
-                continue
-            ending = Ending(self.relays, worker, wanted)
-            yield ending
-            if ending.ended is None:
-                silent.append(worker)
-            else:
-                count += ending.ended
-        for worker in silent:
-            pid = self.report.monitor.board.status(worker).pid
-            yield f"Worker {worker} (process {pid or 'none'}) does not answer; please try again.\n"
-        if nothing and not count and not silent:
-            raise CommandError(nothing)
+        with self.generations.asked(wanted, section, one) as asked:
+            for generation, narrowed in asked:
+                for worker in asked_workers(generation, one):
+                    ending = Ending(generation.relays, worker, narrowed)
+                    yield ending
+                    count += ending.ended
+                    if ending.missed == GONE:
+                        count += 1  # what it had has ended with it
+                    elif ending.missed:
+                        silent.append(generation.worker_text(worker))
+        for text in silent:
+            yield f"W{text[1:]} does not answer; please try again.\n"
+        if one is not None and not count and not silent:
+            raise CommandError(NO_SUCH_SESSION)

@@ -48,9 +48,12 @@ class SessionNames(NamedTuple):
     backends: dict[int, Proxy]
     binds: tuple[int, ...]  # ids by index
     servers: ServerTable
+    generation: int | None = None  # the number of an old one
 
     @classmethod
-    def of(cls, settings: Settings, servers: ServerTable) -> SessionNames:
+    def of(
+        cls, settings: Settings, servers: ServerTable, generation: int | None = None
+    ) -> SessionNames:
         """Those of a configuration."""
         return cls(
             {
@@ -65,7 +68,13 @@ class SessionNames(NamedTuple):
             },
             tuple(bind.id for bind in settings.binds),
             servers,
+            generation,
         )
+
+    @property
+    def of_generation(self) -> str:
+        """What is said of sessions of an old generation, behind all words that HAProxy has."""
+        return "" if self.generation is None else f" generation={self.generation}"
 
     def backend(self, session: DumpedSession) -> tuple[str, int]:
         """Name and id of a session's backend; a `listen` section is its clients' from the start."""
@@ -127,7 +136,8 @@ def line(session: DumpedSession, identity: SessionId, names: SessionNames, now_m
         f"rp[f={session.server_flags:06x}h,i={session.client_waiting},an=00h,rx=,wx=,ax=] "
         f"scf=[8,{session.flags:x}h,fd={session.client_fd}] "
         f"scb=[{side_state(session)[0]},0h,fd={session.server_fd}] "
-        f"exp={left_text(session, now_ms)} rc={session.retries} c_exp={connecting}\n"
+        f"exp={left_text(session, now_ms)} rc={session.retries} c_exp={connecting}"
+        f"{names.of_generation}\n"
     )
 
 
@@ -158,7 +168,7 @@ def paragraph(
     yield (
         f"  worker={identity.worker} (pid={pid}) state={STATES[session.state][0]} "
         f"age={brief(now_ms - session.started_ms)} exp={left_text(session, now_ms) or '<NEVER>'}"
-        f"{due_text(session)}\n"
+        f"{due_text(session)}{names.of_generation}\n"
     )
     for name, state, descriptor, flags, total, waiting, active_ms in (
         (
