@@ -138,6 +138,8 @@ class Runtime(msgspec.Struct, frozen=True):
     outside: Outside | None = None  # None without a runner
     tables: tuple[StickTable, ...] = ()  # by number, as `Settings.tables`
     lists: ListArea | None = None  # None: they cannot change
+    environment: tuple[bytes, ...] = ()  # NAME=value, behind the last line of the files
+    startup_logs: tuple[str, ...] = ()  # what was told of the files, as on a terminal
 
     @property
     def every_list(self) -> Lists:

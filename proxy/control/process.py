@@ -24,6 +24,8 @@ from proxy.control.command_line import LEVEL_NAMES
 from proxy.control.commands.clear_counters import ClearCounters
 from proxy.control.commands.lists.orders import Lists
 from proxy.control.commands.mail import Mail
+from proxy.control.commands.process.facts import ProcessFacts
+from proxy.control.commands.process.schema import SchemaCommand
 from proxy.control.commands.rules.show_rules import ShowRules
 from proxy.control.commands.rules.show_session import ShowSession
 from proxy.control.commands.sessions.questions import Relays
@@ -78,6 +80,8 @@ def all_commands(
         *ClearCounters(report).commands(),
         *ShowStat(report, resolvers.stat).commands(),
         *ShowInfo(report).commands(),
+        *ProcessFacts(report).commands(),
+        *SchemaCommand().commands(),
         *resolvers.commands(),
         *ShowResolution(report, mail).commands(),
         *ShowWhy(report, mail).commands(),
