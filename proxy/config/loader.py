@@ -116,7 +116,7 @@ def _add_default_resolvers(sections: Sections, context: Context) -> None:
         return
     draft = ResolversDraft(DEFAULT_RESOLVERS, user.origin)
     try:
-        take_resolv_conf(draft, context.resolv_conf, user.origin)
+        take_resolv_conf(draft, context.resolv_conf, user.origin, context.messages)
     except ConfigError as error:
         context.messages.alert(str(error), user.origin)
     sections.resolvers.append(draft)
