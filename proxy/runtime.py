@@ -108,6 +108,7 @@ class ListeningSocket(msgspec.Struct, frozen=True):
     bind: Bind
     worker: int  # whose socket it is while that worker lives; siblings adopt it otherwise
     socket: socket.socket
+    backlog: int = 1_024  # to listen again with
     shared: bool = False  # one socket for all workers (fd@, unix): each registers EPOLLEXCLUSIVE
 
 

@@ -134,10 +134,7 @@ class Info:
             "Pid": runtime.main_pid,
             "Ulimit-n": report.capacity.descriptors,
             "Maxsock": report.capacity.descriptors,
-            "Maxconn": report.capacity.maxconn,
             "Hard_maxconn": report.capacity.sessions_all,
-            "ConnRateLimit": settings.connection_rate,
-            "SessRateLimit": settings.session_rate,
             "Maxpipes": report.capacity.pipes_all,
             "node": settings.node or NODE,
             "Listeners": report.binds + len(runtime.stats_sockets),
@@ -165,7 +162,7 @@ class Info:
         report, monitor, clock = self.report, self.report.monitor, self.report.clock()
         worker = monitor.counters.worker()
         uptime = clock.age_s(clock.created_ms)
-        values = self.fixed()
+        values, limits = self.fixed(), report.limits()
         listeners = int(values["Listeners"])
         return values | {
             "Uptime": uptime_text(uptime),
@@ -176,6 +173,9 @@ class Info:
             "PoolAlloc_bytes": worker["buffer_bytes"],
             "PoolUsed_bytes": worker["buffer_bytes"],
             "PoolFailed": worker["accept_pauses"],
+            "Maxconn": limits.maxconn or 0,
+            "ConnRateLimit": limits.connection_rate or 0,
+            "SessRateLimit": limits.session_rate or 0,
             "CurrConns": worker["sessions"],
             "CumConns": worker["accepts"],
             "CumReq": worker["accepts"],

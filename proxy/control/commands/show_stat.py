@@ -93,6 +93,43 @@ def parse(words: list[str], directory: Directory) -> Query:
     return query
 
 
+def chosen_rows(report: Report, query: Query, *, reveal: bool) -> Iterator[Row | None]:
+    """The rows asked for; None for each time that something was looked at in vain."""
+    for proxy in query.proxies:
+        if proxy.frontend_index is not None and query.wants(TYPE_FRONTEND):
+            yield report.frontend(proxy)
+        if proxy.backend_index is not None and query.wants(TYPE_SERVER):
+            yield from _servers(report, proxy, query, reveal=reveal)
+        if proxy.backend_index is not None and query.wants(TYPE_BACKEND):
+            yield from _backend(report, proxy, query, reveal=reveal)
+        yield None
+
+
+def _backend(report: Report, proxy: Proxy, query: Query, *, reveal: bool) -> Iterator[Row | None]:
+    """The row of a backend, which counts its servers where some rows are filtered out."""
+    servers = ups = 0
+    if query.no_maint or query.only_up:
+        for server in report.servers.of(proxy):
+            ups += is_up(report.observer.server(proxy, server))
+            servers += 1
+            yield None
+    row = report.backend(proxy, reveal=reveal)
+    counted = f" ({ups}/{servers})" if query.no_maint or query.only_up else ""
+    yield row | {"status": f"{row['status']}{counted}"}
+
+
+def _servers(report: Report, proxy: Proxy, query: Query, *, reveal: bool) -> Iterator[Row | None]:
+    """The rows of one backend's servers; one that is filtered out is not built."""
+    chosen = report.servers.of(proxy)
+    if query.server != ALL:
+        server = report.directory.server_numbered(proxy, query.server)
+        chosen = () if server is None else (server,)
+    for server in chosen:
+        observed = report.observer.server(proxy, server)
+        wanted = query.wants_server(observed)
+        yield report.server_of(observed, reveal=reveal) if wanted else None
+
+
 class ShowStat:
     """The `show stat` command; `resolvers` renders the resolvers domain."""
 
@@ -117,39 +154,5 @@ class ShowStat:
         query = parse(words, self.report.directory)
         if query.resolvers:
             return self.resolvers(query.form)
-        rows = self.rows(query, reveal=level >= Level.OPERATOR)
+        rows = chosen_rows(self.report, query, reveal=level >= Level.OPERATOR)
         return render(rows, query.form, explain=query.explain)
-
-    def rows(self, query: Query, *, reveal: bool) -> Iterator[Row | None]:
-        """The rows asked for; None for each time that something was looked at in vain."""
-        for proxy in query.proxies:
-            if proxy.frontend_index is not None and query.wants(TYPE_FRONTEND):
-                yield self.report.frontend(proxy)
-            if proxy.backend_index is not None and query.wants(TYPE_SERVER):
-                yield from self.servers(proxy, query, reveal=reveal)
-            if proxy.backend_index is not None and query.wants(TYPE_BACKEND):
-                yield from self.backend(proxy, query, reveal=reveal)
-            yield None
-
-    def backend(self, proxy: Proxy, query: Query, *, reveal: bool) -> Iterator[Row | None]:
-        """The row of a backend, which counts its servers where some rows are filtered out."""
-        servers = ups = 0
-        if query.no_maint or query.only_up:
-            for server in self.report.servers.of(proxy):
-                ups += is_up(self.report.observer.server(proxy, server))
-                servers += 1
-                yield None
-        row = self.report.backend(proxy, reveal=reveal)
-        counted = f" ({ups}/{servers})" if query.no_maint or query.only_up else ""
-        yield row | {"status": f"{row['status']}{counted}"}
-
-    def servers(self, proxy: Proxy, query: Query, *, reveal: bool) -> Iterator[Row | None]:
-        """The rows of one backend's servers; one that is filtered out is not built."""
-        chosen = self.report.servers.of(proxy)
-        if query.server != ALL:
-            server = self.report.directory.server_numbered(proxy, query.server)
-            chosen = () if server is None else (server,)
-        for server in chosen:
-            observed = self.report.observer.server(proxy, server)
-            wanted = query.wants_server(observed)
-            yield self.report.server_of(observed, reveal=reveal) if wanted else None
