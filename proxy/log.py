@@ -158,6 +158,7 @@ class LogWriter:
     ) -> None:
         """Open the targets; `fallback`: without any, notices and worse go to standard error.
 
+        With targets, warnings and worse go there as well, unless one of them is standard error.
         Raises OSError for a target whose address cannot exist on this host.
         """
         self.dropped = 0
@@ -165,11 +166,13 @@ class LogWriter:
         self._wall_clock = wall_clock
         self._targets: list[tuple[LogTarget, _Sender]] = []
         self._standard_error: _Sender | None = None
+        self._shown_max = LogLevel.NOTICE  # level of what goes to standard error
         try:
             for target in settings.logs:
                 self._targets.append((target, _open_target(target)))
-            if fallback and not settings.logs:
+            if fallback and not any(map(_is_standard_error, settings.logs)):
                 self._standard_error = _open_descriptor(STANDARD_ERROR)
+                self._shown_max = LogLevel.WARNING if settings.logs else LogLevel.NOTICE
         except BaseException:
             self.close()
             raise
@@ -186,7 +189,7 @@ class LogWriter:
                 target.format, target.facility, shown, text, facts=self._facts, now_s=now_s
             )
             self._count(sender.send(_encode(line, target.length_max)))
-        if self._standard_error is not None and level <= LogLevel.NOTICE:
+        if self._standard_error is not None and level <= self._shown_max:
             line = render_tagged(_severity(level), self._facts.pid, text)
             self._count(self._standard_error.send(_encode(line)))
 
@@ -205,6 +208,14 @@ class LogWriter:
     def _senders(self) -> list[_Sender]:
         standard = [self._standard_error] if self._standard_error is not None else []
         return [*(sender for _, sender in self._targets), *standard]
+
+
+def _is_standard_error(target: LogTarget) -> bool:
+    endpoint = target.endpoint
+    given = endpoint is not None and endpoint.family is SocketFamily.DESCRIPTOR
+    return target.descriptor == STANDARD_ERROR or (
+        given and endpoint is not None and endpoint.host == str(STANDARD_ERROR)
+    )
 
 
 def _open_target(target: LogTarget) -> _Sender:

@@ -108,6 +108,7 @@ class ListeningSocket(msgspec.Struct, frozen=True):
     bind: Bind
     worker: int  # whose socket it is while that worker lives; siblings adopt it otherwise
     socket: socket.socket
+    backlog: int = 1_024  # to listen again with
     shared: bool = False  # one socket for all workers (fd@, unix): each registers EPOLLEXCLUSIVE
 
 
@@ -139,6 +140,8 @@ class Runtime(msgspec.Struct, frozen=True):
     tables: tuple[StickTable, ...] = ()  # by number, as `Settings.tables`
     lists: ListArea | None = None  # None: they cannot change
     begun_ms: int = 0  # when the program began
+    environment: tuple[bytes, ...] = ()  # NAME=value, behind the last line of the files
+    startup_logs: tuple[str, ...] = ()  # what was told of the files, as on a terminal
 
     @property
     def has_resolverd(self) -> bool:

@@ -140,7 +140,8 @@ class Core:
     ) -> None:
         """A nameserver has answered an open attempt."""
         name = self.names[key]
-        self._silences[name.section.name].answered(nameserver)
+        if self._silences[name.section.name].answered(nameserver):
+            self._trouble.heard(name.section, nameserver, now_ms)
         name.history.answered(nameserver, query_type, answer, now_ms)
         actions = name.resolution.reply(nameserver, query_type, answer, now_ms)
         self._perform(key, name, actions, now_ms)
@@ -191,7 +192,8 @@ class Core:
                 asker.close_run(key)
             elif isinstance(action, Unanswered):
                 asker.unanswered(key, action.nameservers)
-                self._silences[name.section.name].unanswered(action.nameservers)
+                fallen = self._silences[name.section.name].unanswered(action.nameservers)
+                self._trouble.fell_silent(name.section, fallen, now_ms)
             elif isinstance(action, Gained):
                 assert isinstance(name, ResolvedName)
                 name.gained(action, now_ms)

@@ -35,6 +35,7 @@
 #   AGENTS       agents x Agent                the process that checks the server, but for the latch
 #                                              of control's (supervisor before the first fork)
 #   DUMPS        workers x SessionDump         a question of control's, an answer of its relay
+#   CLIENT_ORDERS  (1 + frontends) x ClientOrders   control: of the process, then of frontends
 #
 # Shared words are the only ones that more than one process writes, all by fetch_add, and all
 # correct without repair when a writer dies: Header.table_generation, BackendShared.tickets,
@@ -58,8 +59,8 @@ cdef enum:
     OWNER_CLOSES = 0x80000000  # in the owner's word of a socket
 
 cdef enum:
-    LAYOUT_VERSION = 15
-    AREAS = 23
+    LAYOUT_VERSION = 16
+    AREAS = 24
     HINT_BLOCK_SLOTS = 64  # neighbouring hints with one word that counts their changes
     JOURNAL_ENTRIES = 8_192  # 64 KiB; a reader that is further behind reads every slot
     PAGE = 4096
@@ -88,6 +89,7 @@ cdef enum:  # Area
     AREA_CHECK_TEXTS = 20
     AREA_AGENTS = 21
     AREA_DUMPS = 22
+    AREA_CLIENT_ORDERS = 23
 
 cdef enum:  # ProcessCommand
     COMMAND_RUN = 0
@@ -117,7 +119,9 @@ cdef struct Header:
     uint64_t reload_number  # of the reload that made it, with those that failed; 0: none did
     uint64_t reloads_tried  # until now: as of the generation in force
     uint64_t reloads_failed  # of these, since the last that was done
-    uint64_t spare[2]
+    uint64_t reload_failures  # reloads that failed since the program began
+    uint64_t reload_failed_unix_s  # the last reload, if it failed (CLOCK_REALTIME); else 0
+    uint64_t spare[7]
     uint64_t table_generation  # shared word: +1 after each change of any slot record
     uint64_t alone[6]  # so that the busiest word has a cache line of its own
     uint64_t version  # LAYOUT_VERSION, stored last: the segment is ready
@@ -146,6 +150,16 @@ cdef struct BackendShared:
     uint64_t queue_tickets  # shared word: the last ticket drawn by a queued session
     uint64_t limited  # 1: a server of it has a maxconn, or had one
     uint64_t spare[3]
+
+cdef struct ClientOrders:  # what an operator has ordered of how clients get in
+    # a limit is its number + 1; 0: as configured
+    uint64_t generation  # in the first record only: +1 after each change of any record
+    uint64_t maxconn
+    uint64_t accept_rate  # the lower one of the next two
+    uint64_t connection_rate
+    uint64_t session_rate
+    uint64_t state  # of a frontend: FrontendState (client_orders.pyx)
+    uint64_t spare[2]
 
 cdef struct Request:
     # written by the relay thread

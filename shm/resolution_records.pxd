@@ -43,7 +43,8 @@ cdef struct ResolutionRecord:
     uint64_t ipv6_valid_ms
     uint64_t triggers_held_until_ms  # until then failed connects trigger no run
     uint64_t returns  # records that left and came back within a minute
-    uint64_t spare[4]
+    uint64_t answered  # 1 once a valid answer has come: `last_valid_ms` is the time of one
+    uint64_t spare[3]
 
 cdef struct Inquiry:
     uint64_t number  # 1, 2, 3 ...; 0: no question yet

@@ -6,7 +6,8 @@ from shm.atomics cimport (
     fetch_add, fetch_add_signed, load_relaxed, store_relaxed, store_release)
 from shm.dumps cimport SessionDump
 from shm.gauges cimport LINE_ROWS, PLACE_BITS, Gauges, GaugesHeader, Sheet
-from shm.layout cimport HINT_BLOCK_SLOTS, BackendShared, Header, Journal, Process, Request
+from shm.layout cimport (
+    HINT_BLOCK_SLOTS, BackendShared, ClientOrders, Header, Journal, Process, Request)
 from shm.records cimport Agent, Latch, NameLatch, SlotStatic
 from shm.resolution_records cimport Mailbox, NameserverCounters, ResolutionRecord, SectionHistograms
 from shm.rows cimport (
@@ -37,6 +38,7 @@ cdef struct View:
     Agent *agents  # by agent
     Mailbox *mailbox
     SessionDump *dumps  # by worker
+    ClientOrders *client_orders  # of the process; behind it, those of frontends
     NameLatch *nameserver_names  # by nameserver
     SectionHistograms *sections
     Journal *journal

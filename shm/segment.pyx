@@ -17,11 +17,12 @@ from shm.atomics cimport load_acquire, store_release
 from shm.dumps cimport DumpQuestion, SessionDump, SessionRecord
 from shm.gauges cimport Gauges
 from shm.layout cimport (
-    AREAS, AREA_ADMINS, AREA_AGENTS, AREA_BACKENDS, AREA_CHECK_TEXTS, AREA_DUMPS, AREA_HEADER,
-    AREA_HEALTH, AREA_HINTS, AREA_JOURNAL, AREA_MAILBOX, AREA_NAMESERVERS, AREA_NAMESERVER_NAMES,
-    AREA_NAME_ORDERS, AREA_OWNERS, AREA_PROCESSES, AREA_REQUESTS, AREA_RESOLUTIONS, AREA_ROWS,
-    AREA_SECTIONS, AREA_SLOTS, AREA_STATICS, AREA_TARGETS, AREA_TURNS, HINT_BLOCK_SLOTS,
-    LAYOUT_VERSION, PAGE, BackendShared, Header, Journal, Process, Request)
+    AREAS, AREA_ADMINS, AREA_AGENTS, AREA_BACKENDS, AREA_CHECK_TEXTS, AREA_CLIENT_ORDERS,
+    AREA_DUMPS, AREA_HEADER, AREA_HEALTH, AREA_HINTS, AREA_JOURNAL, AREA_MAILBOX,
+    AREA_NAMESERVERS, AREA_NAMESERVER_NAMES, AREA_NAME_ORDERS, AREA_OWNERS, AREA_PROCESSES,
+    AREA_REQUESTS, AREA_RESOLUTIONS, AREA_ROWS, AREA_SECTIONS, AREA_SLOTS, AREA_STATICS,
+    AREA_TARGETS, AREA_TURNS, HINT_BLOCK_SLOTS, LAYOUT_VERSION, PAGE, BackendShared, ClientOrders,
+    Header, Journal, Process, Request)
 from shm.records cimport (
     AdminRecord, Agent, AgentLatch, AgentOrder, AgentRecord, HealthRecord, Latch, NameLatch,
     NameRecord, SlotRecord, SlotStatic)
@@ -43,10 +44,11 @@ MAGIC = 0x4543_4152_4C4C_494D  # "MILLRACE" in memory on a little-endian machine
 def check_sizes() -> None:
     """Compare the structs with their byte map: AssertionError for another size."""
     expected = {
-        "Header": (sizeof(Header), 320 + 64),
+        "Header": (sizeof(Header), 384 + 64),
         "Process": (sizeof(Process), 128),
         "SlotStatic": (sizeof(SlotStatic), 48),
         "BackendShared": (sizeof(BackendShared), 64),
+        "ClientOrders": (sizeof(ClientOrders), 64),
         "Latch": (sizeof(Latch), 128),
         "SlotRecord": (sizeof(SlotRecord), 56),
         "AdminRecord": (sizeof(AdminRecord), 56),
@@ -106,6 +108,7 @@ def area_sizes(shape) -> list[int]:
     sizes[AREA_CHECK_TEXTS] = shape.slots * sizeof(NameLatch)
     sizes[AREA_AGENTS] = shape.agents * sizeof(Agent)
     sizes[AREA_DUMPS] = shape.workers * sizeof(SessionDump)
+    sizes[AREA_CLIENT_ORDERS] = (1 + shape.frontends) * sizeof(ClientOrders)
     return sizes
 
 
@@ -212,6 +215,7 @@ cdef class Segment:
         self.view.check_texts = <NameLatch *>(base + at[AREA_CHECK_TEXTS])
         self.view.agents = <Agent *>(base + at[AREA_AGENTS])
         self.view.dumps = <SessionDump *>(base + at[AREA_DUMPS])
+        self.view.client_orders = <ClientOrders *>(base + at[AREA_CLIENT_ORDERS])
 
     def join(self, Gauges gauges, *, bint fresh) -> None:
         """Take rows of the gauges; columns only of fresh ones."""
@@ -311,6 +315,21 @@ cdef class Segment:
             store_release(&self.view.header.reload_number, tried)
         store_release(&self.view.header.reloads_tried, tried)
         store_release(&self.view.header.reloads_failed, failed)
+
+    @property
+    def reload_failures(self) -> int:
+        """How many reloads have failed since the program began."""
+        return load_acquire(&self.view.header.reload_failures)
+
+    @property
+    def reload_failed_unix_s(self) -> int:
+        """When the last reload failed; 0 when it did not (CLOCK_REALTIME, seconds)."""
+        return load_acquire(&self.view.header.reload_failed_unix_s)
+
+    def note_reloads(self, uint64_t failures, uint64_t failed_unix_s=0) -> None:
+        """Note how reloads went: the supervisor only."""
+        store_release(&self.view.header.reload_failed_unix_s, failed_unix_s)
+        store_release(&self.view.header.reload_failures, failures)
 
     def offsets(self) -> tuple[int, ...]:
         """The offset of each area in bytes, in the order of layout.pxd."""

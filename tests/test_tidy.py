@@ -79,7 +79,7 @@ ROOMS = (
     *("proxy.relay.filling", "proxy.relay.engine"),
     *("proxy.health.dialect", "proxy.health"),
     *("proxy.worker", "proxy.runner"),
-    "proxy.control.limits",
+    *("proxy.control.limits", "proxy.control.pausing"),
     "proxy.control.command",
     "proxy.control.turns",
     "proxy.control.places",

@@ -40,6 +40,7 @@ class LoadResult(msgspec.Struct, frozen=True):
 
     settings: Settings | None
     messages: tuple[Message, ...]
+    environment: tuple[bytes, ...] = ()  # NAME=value, behind the last line of the files
 
 
 def load(
@@ -84,7 +85,8 @@ def load(
         except ConfigError as error:
             messages.alert(str(error))
     forget_lists()
-    return LoadResult(settings, messages.all())
+    environment = tuple(os.fsencode(f"{name}={value}") for name, value in _environment(context))
+    return LoadResult(settings, messages.all(), environment)
 
 
 def _families(sections: Sections, context: Context) -> tuple[Family, ...]:
@@ -94,15 +96,16 @@ def _families(sections: Sections, context: Context) -> tuple[Family, ...]:
     return (Family.IPV4, Family.IPV6) if context.has_ipv6_route() else (Family.IPV4,)
 
 
+def _environment(context: Context) -> list[tuple[str, str]]:
+    """The variables but for pseudo variables, which no process has."""
+    return [pair for pair in context.environment.items() if not pair[0].startswith(".")]
+
+
 def _keep_environment(draft: GlobalDraft, context: Context) -> None:
     """`external-check preserve-env`: what programs have beside variables of their own."""
     if draft.programs.keep_environment:
-        pairs = sorted(context.environment.items())
-        kept = tuple(
-            (os.fsencode(name), os.fsencode(value))
-            for name, value in pairs
-            if not name.startswith(".")  # a pseudo variable
-        )
+        pairs = sorted(_environment(context))
+        kept = tuple((os.fsencode(name), os.fsencode(value)) for name, value in pairs)
         draft.programs = msgspec.structs.replace(draft.programs, environment=kept)
 
 
@@ -113,7 +116,7 @@ def _add_default_resolvers(sections: Sections, context: Context) -> None:
         return
     draft = ResolversDraft(DEFAULT_RESOLVERS, user.origin)
     try:
-        take_resolv_conf(draft, context.resolv_conf, user.origin)
+        take_resolv_conf(draft, context.resolv_conf, user.origin, context.messages)
     except ConfigError as error:
         context.messages.alert(str(error), user.origin)
     sections.resolvers.append(draft)

@@ -21,6 +21,7 @@ from proxy.config.lines.proxy.words import PROXY_WORDS, act_on_proxy_line
 from proxy.config.lines.rules.condition import BEGINNINGS
 from proxy.config.lines.table import Prefix, Statement, act
 from proxy.config.model.settings import Origin
+from proxy.config.text.addresses import unset_names, what_is_left
 from proxy.config.text.context import Context
 from proxy.config.text.messages import ConfigError
 from proxy.config.text.names import check_label
@@ -56,6 +57,13 @@ SECTIONS = (
 )
 
 
+_ADDRESSES = {  # which word of a line is one
+    **dict.fromkeys(("bind", "log", "source"), 1),
+    **dict.fromkeys(("mailer", "nameserver", "peer", "server", "stats"), 2),
+    "server-template": 3,
+}
+
+
 class Sections:
     """All sections read so far, and the open one, to which the next line belongs."""
 
@@ -83,6 +91,7 @@ class Sections:
         """Act on one line; its errors are added to the messages."""
         try:
             words = tuple(map(_as_text, line.words))
+            self._warn_of_unset(line)
             statement = Statement(line.origin, words, self._context)
             if line.words[0] in SECTIONS:
                 self._context.environment[".SECTION"] = line.words[0]
@@ -94,6 +103,22 @@ class Sections:
                 self._handle(_unprefixed(statement))
         except ConfigError as error:
             self._context.messages.alert(str(error), line.origin)
+
+    def _warn_of_unset(self, line: SourceLine) -> None:
+        """Name variables that an address lacks: what is left may be another address, as `:80`."""
+        at = _ADDRESSES.get(line.words[0])
+        if at is None or len(line.words) <= at:
+            return
+        text, environment = line.words[at], self._context.environment
+        names = [name for index, name in line.unset if index == at]
+        names += unset_names(text, environment)
+        left = what_is_left(text, environment)
+        if names and left:
+            named = " and ".join(f"'{name}'" for name in dict.fromkeys(names))
+            self._context.messages.warning(
+                f"environment variable {named} is not set: of the address is left '{left}'",
+                line.origin,
+            )
 
     def _open(self, statement: Statement) -> LineHandler:
         keyword = statement.keyword

@@ -12,7 +12,9 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Callable, Iterable
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol, Self, TypeAlias
+
+from shm.log_level import LogLevel
 
 
 class Level(enum.IntEnum):
@@ -25,6 +27,28 @@ class Level(enum.IntEnum):
 
 class CommandError(Exception):
     """The command cannot be done; the text is the whole answer."""
+
+    level = LogLevel.ERR  # what `set severity-output` shows
+
+
+class CommandWarningError(CommandError):
+    """The same where HAProxy calls it a warning."""
+
+    level = LogLevel.WARNING
+
+
+class Feedback(str):
+    """A piece that says how an order went; `set severity-output` puts its level before it."""
+
+    __slots__ = ("level",)
+
+    level: LogLevel
+
+    def __new__(cls, text: str, level: LogLevel = LogLevel.INFO) -> Self:
+        """A text without line end, as one line."""
+        made = super().__new__(cls, f"{text}\n")
+        made.level = level
+        return made
 
 
 class Pause(Protocol):
@@ -54,6 +78,7 @@ class Command(NamedTuple):
     level: Level
     run: Run
     takes_payload: bool = False
+    hidden: bool = False  # from the help list
 
     @property
     def help_line(self) -> str:

@@ -1,4 +1,4 @@
-"""One conversation on a stats socket: level, interactive mode, and finding the command of a line.
+"""One conversation on a stats socket: level, modes, and finding the command of a line.
 
 A command is the entry with the most words that begin the line. Knows no socket: text in, pieces of
 text out.
@@ -7,11 +7,15 @@ text out.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
+from proxy.config.text.messages import ConfigError
+from proxy.config.text.units import parse_time_ms
 from proxy.control.command import (
     Answer,
     Command,
     CommandError,
+    Feedback,
     Level,
     Payload,
     Piece,
@@ -19,36 +23,66 @@ from proxy.control.command import (
     split_words,
 )
 from proxy.control.limits import COMMANDS_MAX
+from shm.log_level import LogLevel
 
 LEVEL_NAMES = {"user": Level.USER, "operator": Level.OPERATOR, "admin": Level.ADMIN}
 PROMPT = "> "
-UNKNOWN = "Unknown command. Please enter one of the following commands only:\n"
-UNKNOWN_BUT = "Unknown command, but maybe one of the following ones is a better match:\n"
-HELP = "The following commands are valid at this level:\n"
+UNKNOWN = "Unknown command. Please enter one of the following commands only:"
+UNKNOWN_BUT = "Unknown command, but maybe one of the following ones is a better match:"
+HELP = "The following commands are valid at this level:"
+
+
+MODES = ("expert-mode", "experimental-mode")
+SEVERITY_FORMS = ("none", "number", "string")
 
 
 class CommandLine:
     """The state of one conversation; `commands` are those of all families."""
 
-    def __init__(self, commands: list[Command], level: Level) -> None:
+    def __init__(self, commands: list[Command], level: Level, timeout_ms: int = 0) -> None:
         self.level = level
+        self.timeout_ms = timeout_ms  # for each wait of the conversation
         self.interactive = False
         self.ended = False
+        self.severity = "none"  # one of SEVERITY_FORMS
+        self.modes: set[str] = set()  # those of MODES that are on
         lowest = Level.USER
-        own = [
+        self.closing_commands = [
             Command(("help",), "[<command>]", "list matching or all commands", lowest, self.help),
             Command(("prompt",), "", "toggle interactive mode", lowest, self.prompt),
             Command(("quit",), "", "end the connection", lowest, self.quit),
-            Command(
-                ("show", "cli", "level"), "", "level of this connection", lowest, self.show_level
-            ),
-            Command(
-                ("operator",), "", "lower the level to operator", Level.OPERATOR, self.operator
-            ),
-            Command(("user",), "", "lower the level to user", lowest, self.user),
         ]
-        self.closing_commands = own[:3]
-        self.commands = sorted([*commands, *own[3:]], key=lambda command: command.words)
+        self.commands = sorted([*commands, *self.own()], key=lambda command: command.words)
+
+    def own(self) -> list[Command]:
+        """What changes or shows the conversation itself."""
+        user, operator, admin = Level.USER, Level.OPERATOR, Level.ADMIN
+        return [
+            Command(("echo",), "<text>", "print a text", user, self.echo),
+            Command(("operator",), "", "lower the level to operator", operator, self.operator),
+            Command(
+                ("set", "severity-output"),
+                "[none|number|string]",
+                "severities in front of answers",
+                user,
+                self.set_severity,
+            ),
+            Command(
+                ("set", "timeout"),
+                "cli <delay>",
+                "how long this connection may be silent",
+                user,
+                self.set_timeout,
+            ),
+            Command(
+                ("show", "cli", "level"), "", "level of this connection", user, self.show_level
+            ),
+            Command(("user",), "", "lower the level to user", user, self.user),
+            *(
+                Command((mode,), "[on|off]", "a mode", admin, partial(self.mode, mode), hidden=True)
+                for mode in MODES
+            ),
+        ]
 
     def answers(self, line: str, payload: str | None = None) -> Iterator[Piece]:
         """The answers to all commands of a line, each ended by an empty line.
@@ -76,14 +110,22 @@ class CommandLine:
         if command is None:
             yield from self.unknown(words)
         elif command.level > self.level:
-            yield "Permission denied\n"
+            yield self.told(Feedback("Permission denied", LogLevel.ERR))
         else:
             try:
-                yield from command.run(words[len(command.words) :], self.level)
+                for piece in command.run(words[len(command.words) :], self.level):
+                    yield self.told(piece) if isinstance(piece, Feedback) else piece
             except CommandError as error:
-                yield f"{error}\n"
+                yield self.told(Feedback(str(error), error.level))
             except BlockingIOError:
                 yield "The records of a server do not hold still; please try again.\n"
+
+    def told(self, feedback: Feedback) -> str:
+        """Feedback with its severity in front, where that is wanted."""
+        if self.severity == "none":
+            return feedback
+        level = feedback.level
+        return f"[{level.value if self.severity == 'number' else level.name.lower()}]: {feedback}"
 
     def find(self, words: list[str]) -> Command | None:
         """The command that a line begins with."""
@@ -94,10 +136,15 @@ class CommandLine:
         ]
         return max(candidates, key=lambda command: len(command.words), default=None)
 
+    @property
+    def shown(self) -> list[Command]:
+        """The commands of the help list."""
+        return [command for command in self.commands if not command.hidden]
+
     def similar(self, words: list[str]) -> list[Command]:
         """Commands that begin with the same words, as many as possible."""
         for length in range(len(words), 0, -1):
-            found = [c for c in self.commands if list(c.words[:length]) == words[:length]]
+            found = [c for c in self.shown if list(c.words[:length]) == words[:length]]
             if found:
                 return found
         return []
@@ -110,12 +157,12 @@ class CommandLine:
     def unknown(self, words: list[str]) -> Iterator[str]:
         """What there is instead of an unknown command."""
         similar = self.similar(words)
-        yield UNKNOWN_BUT if similar else UNKNOWN
-        yield from self.listing(similar or self.commands)
+        yield self.told(Feedback(UNKNOWN_BUT if similar else UNKNOWN))
+        yield from self.listing(similar or self.shown)
 
     def help(self, words: list[str], _level: Level) -> Answer:
         """`help [<command>]`."""
-        return [HELP, *self.listing(self.similar(words) or self.commands)]
+        return [Feedback(HELP), *self.listing(self.similar(words) or self.shown)]
 
     def prompt(self, _words: list[str], _level: Level) -> Answer:
         """`prompt`: answers are followed by a prompt, and the connection stays open."""
@@ -129,14 +176,51 @@ class CommandLine:
 
     def show_level(self, _words: list[str], _level: Level) -> Answer:
         """`show cli level`."""
-        return [f"{self.level.name.lower()}\n"]
+        return [Feedback(self.level.name.lower())]
 
     def operator(self, _words: list[str], _level: Level) -> Answer:
         """`operator`: never back up."""
         self.level = min(self.level, Level.OPERATOR)
+        self.modes.clear()
         return []
 
     def user(self, _words: list[str], _level: Level) -> Answer:
         """`user`: never back up."""
         self.level = Level.USER
+        self.modes.clear()
+        return []
+
+    def mode(self, mode: str, words: list[str], _level: Level) -> Answer:
+        """`expert-mode [on|off]`, `experimental-mode [on|off]`; no command here asks for one."""
+        if not words:
+            return [Feedback(f"{mode} is {'ON' if mode in self.modes else 'OFF'}")]
+        if words[0] not in ("on", "off"):
+            raise CommandError(f"'{mode}' expects 'on' or 'off'.")
+        (self.modes.add if words[0] == "on" else self.modes.discard)(mode)
+        return []
+
+    def echo(self, words: list[str], _level: Level) -> Answer:
+        """`echo <text>` (management manual 3.1, section 9.3)."""
+        return [Feedback(" ".join(words))]
+
+    def set_severity(self, words: list[str], _level: Level) -> Answer:
+        """`set severity-output none|number|string`."""
+        if "".join(words[:1]) not in SEVERITY_FORMS:
+            raise CommandError("one of 'none', 'number', 'string' is a required argument")
+        self.severity = words[0]
+        return []
+
+    def set_timeout(self, words: list[str], _level: Level) -> Answer:
+        """`set timeout cli <delay>`, seconds without a unit."""
+        if words[:1] != ["cli"]:
+            raise CommandError("'set timeout' only supports 'cli'.")
+        if not words[1:]:
+            raise CommandError("Expects an integer value.")
+        try:
+            timeout_ms = parse_time_ms(words[1], lambda _text: None, "s")
+        except ConfigError:
+            timeout_ms = 0
+        if timeout_ms <= 0:
+            raise CommandError("Invalid timeout value.")
+        self.timeout_ms = timeout_ms
         return []

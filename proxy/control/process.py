@@ -21,8 +21,12 @@ from proxy.control.acceptor import Acceptor
 from proxy.control.command import Command, Level
 from proxy.control.command_line import LEVEL_NAMES
 from proxy.control.commands.clear_counters import ClearCounters
+from proxy.control.commands.clients.frontends import Frontends
+from proxy.control.commands.clients.limits import ClientLimits
 from proxy.control.commands.lists.orders import Lists
 from proxy.control.commands.mail import Mail
+from proxy.control.commands.process.facts import ProcessFacts
+from proxy.control.commands.process.schema import SchemaCommand
 from proxy.control.commands.rules.show_rules import ShowRules
 from proxy.control.commands.rules.show_session import ShowSession
 from proxy.control.commands.sessions.generations import Sessions
@@ -35,14 +39,15 @@ from proxy.control.commands.show_resolution import ShowResolution
 from proxy.control.commands.show_resolvers import ShowResolvers
 from proxy.control.commands.show_servers import ShowServers
 from proxy.control.commands.show_stat import ShowStat
-from proxy.control.commands.show_why import ShowWhy
 from proxy.control.commands.tables.orders import Tables
+from proxy.control.commands.why.show_why import ShowWhy
 from proxy.control.limits import (
     BEAT_SECONDS,
     SERVICE_CONNECTIONS_MAX,
     STATS_CONNECTIONS_MAX,
     TICK_SECONDS,
 )
+from proxy.control.pausing import settle_closed
 from proxy.control.places import Client
 from proxy.control.retirement import Retirement
 from proxy.control.rows.monitor import Monitor
@@ -51,6 +56,7 @@ from proxy.control.rows.report import Report
 from proxy.control.stats_socket import StatsConversation
 from proxy.control.turns import Turns
 from proxy.runtime import Runtime, now_ms
+from shm.client_orders import ClientOrdersWriter
 from shm.gate import wait_at_gate
 from shm.locks import ADMIN_WRITER, take_role
 from shm.log_level import LogLevel
@@ -76,6 +82,8 @@ def all_commands(
         *ClearCounters(report).commands(),
         *ShowStat(report, resolvers.stat).commands(),
         *ShowInfo(report).commands(),
+        *ProcessFacts(report).commands(),
+        *SchemaCommand().commands(),
         *resolvers.commands(),
         *ShowResolution(report, mail).commands(),
         *ShowWhy(report, mail).commands(),
@@ -102,7 +110,12 @@ class Control:
         self.mail = Mail(runtime)
         segment = runtime.segment
         orders = SetServer(self.report, AdminTableWriter(segment), NameOrderWriter(segment))
-        self.commands = all_commands(self.report, self.mail, orders, lambda: self.me.beat(now_ms()))
+        clients = (self.report, ClientOrdersWriter(segment), orders.in_force)
+        self.commands = [
+            *all_commands(self.report, self.mail, orders, lambda: self.me.beat(now_ms())),
+            *Frontends(*clients, orders.refuse_if_replaced).commands(),
+            *ClientLimits(*clients, orders.refuse_if_replaced).commands(),
+        ]
         self.turns = Turns()
         failed, paused = self.connection_failed, self.monitor.accept_paused
         self.stats_acceptor = Acceptor(STATS_CONNECTIONS_MAX, failed, paused)
@@ -190,6 +203,7 @@ def run(runtime: Runtime, elders: tuple[Runtime, ...]) -> NoReturn:
         control = Control(runtime, elders)
         wait_at_gate(control.me, runtime.bells.control)
         control.monitor.begin(now_ms())
+        settle_closed(runtime)
         loop.run_until_complete(control.main())
     except Exception as error:
         runtime.log(LogLevel.ERR, f"control: {one_line(error)}")

@@ -63,9 +63,13 @@ class StatsConversation:
         self.connection = connection
         self.client = client
         self.turns = turns
-        self.line = CommandLine(commands, level)
-        self.timeout_seconds = timeout_ms / 1000
+        self.line = CommandLine(commands, level, timeout_ms)
         self.received = b""
+
+    @property
+    def timeout_seconds(self) -> float:
+        """How long the client may keep us waiting."""
+        return self.line.timeout_ms / 1000
 
     async def serve(self) -> None:
         """Answer lines until the conversation ends; raises TimeoutError or OSError."""

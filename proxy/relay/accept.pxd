@@ -15,6 +15,7 @@ from proxy.relay.admission.admission cimport (
     client_place_give, client_place_take, limit_ahead, limit_free)
 from proxy.relay.admission.connection_rules cimport (
     CONNECTION_HEADED, CONNECTION_REFUSED, CONNECTION_TAKEN, connection_judge)
+from proxy.relay.admission.setup cimport limits_ordered
 from proxy.relay.admission.stopped cimport (
     clients_wait, limit_tell, limits_publish, stop_enter, stop_leave, ticket_take, turn_served)
 from proxy.relay.balance.source_hash cimport hash_address
@@ -33,7 +34,7 @@ from proxy.relay.state.types cimport (
     STATE_ACCEPTED, STATE_HEADER, WRITABLE, Addresses, Engine, Limit, Listener, Session)
 from proxy.relay.tables.tracking cimport tracks_leave
 from proxy.rules.variables.memory cimport variables_free
-from shm.atomics cimport count, fence_full, load32_acquire
+from shm.atomics cimport count, fence_full, load32_acquire, load_acquire
 from shm.layout cimport OWNER_CLOSES
 
 cdef enum:
@@ -66,8 +67,12 @@ cdef inline void listener_unregister(Engine *engine, Listener *listener) noexcep
 
 
 cdef inline bint listener_mine(Engine *engine, Listener *listener) noexcept nogil:
-    """Whether this worker serves it: its own, one whose worker is away, or one that all share."""
-    if listener.drained:
+    """Whether this worker serves it: its own, one whose worker is away, or one that all share.
+
+    An operator may have closed its frontend.
+    """
+    if listener.drained or load_acquire(
+            &engine.view.client_orders[1 + listener.frontend.index].state) != 0:
         return False
     return listener.shared or engine.worker == (
         load32_acquire(&engine.view.owners[listener.index]) & ~<uint32_t>OWNER_CLOSES)
@@ -81,12 +86,22 @@ cdef inline void listener_closes(Engine *engine, Listener *listener) noexcept no
             stop_leave(engine, listener)
 
 
+cdef inline void listener_reconsider(Engine *engine, Listener *listener) noexcept nogil:
+    """Other limits may hold for it, and it may listen again."""
+    if listener.stopped_by != NULL:
+        stop_leave(engine, listener)
+    listener.drained = listener.drained and engine.stop_seen
+
+
 cdef inline void listeners_refresh(Engine *engine) noexcept nogil:
     """Register what this worker is to serve now, and nothing else."""
+    cdef bint ordered = limits_ordered(engine)
     cdef Listener *listener
     cdef uint32_t index
     for index in range(engine.listener_count):
         listener = &engine.listeners[index]
+        if ordered:
+            listener_reconsider(engine, listener)
         listener_closes(engine, listener)
         if listener.stopped_by != NULL and not listener_mine(engine, listener):
             stop_leave(engine, listener)
@@ -241,7 +256,8 @@ cdef inline void listener_drained(Engine *engine, Listener *listener) noexcept n
 
 cdef inline void listener_event(Engine *engine, Listener *listener) noexcept nogil:
     """Clients wait, unless another worker was faster."""
-    if listener.stopped_by == NULL and accept_batch(engine, listener) == ACCEPT_DRAINED:
+    if listener.registered and listener.stopped_by == NULL and (
+            accept_batch(engine, listener) == ACCEPT_DRAINED):
         listener_drained(engine, listener)
 
 

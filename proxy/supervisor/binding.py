@@ -114,7 +114,10 @@ def apply_options(listener: socket.socket, options: SocketOptions) -> None:
                 listener.setsockopt(level, name, value)
             except OSError as error:
                 raise BindError(f"cannot set {word} to {value} ({error.strerror})") from error
-    listener.listen(options.backlog)
+    try:
+        listener.listen(options.backlog)
+    except OSError as error:  # it did not listen, and others do by now
+        raise BindError(f"cannot bind socket ({_reason(error)})") from error
 
 
 def _bind_internet(listener: socket.socket, endpoint: Endpoint, options: SocketOptions) -> None:

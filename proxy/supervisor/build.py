@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from proxy.config.model.settings import Settings
+from proxy.config.report import render
+from proxy.config.text.messages import Severity
 from proxy.log import LogWriter, open_log
 from proxy.log_sockets import close_log_sockets, open_log_sockets
 from proxy.runtime import Bells, Runtime
@@ -126,8 +128,6 @@ class Builder(msgspec.Struct, frozen=True):
             undo.callback(close_log_sockets, log_sockets)
             resolv_conf = open_resolv_conf(settings)
             undo.callback(close_resolv_conf, resolv_conf)
-            outside = open_outside(segment.shape.runners, undo)
-            tls_contexts = yield from _make_contexts(settings)
             runtime = Runtime(
                 settings=settings,
                 servers=configured.servers,
@@ -143,10 +143,12 @@ class Builder(msgspec.Struct, frozen=True):
                 state_files=state_files,
                 log_sockets=log_sockets,
                 resolv_conf=resolv_conf,
-                tls_contexts=tls_contexts,
-                outside=outside,
+                tls_contexts=(yield from _make_contexts(settings)),
+                outside=open_outside(segment.shape.runners, undo),
                 tables=open_tables(settings.tables, segment, former, log),
                 lists=open_lists(settings, workers, log),
+                environment=prepared.environment,
+                startup_logs=self._told(prepared),
             )
             preload_for(runtime)
             generation = Generation(
@@ -161,6 +163,11 @@ class Builder(msgspec.Struct, frozen=True):
             )
             generation.resources = undo.pop_all()
         return generation
+
+    def _told(self, prepared: Prepared) -> tuple[str, ...]:
+        """What a terminal shows of the files."""
+        shown = (each for each in prepared.messages if each.severity is not Severity.DIAG)
+        return tuple(render(each, self.main_pid) for each in shown)
 
     def _fill(
         self,

@@ -79,14 +79,14 @@ class Children:
         """Nothing is forked yet."""
         self.elders: Callable[[], tuple[Runtime, ...]] = tuple  # whose sessions control reaches
         common = (runtime.segment.fd, *runtime.bells.all(), *log_descriptors)
-        clients = (listener.socket.fileno() for listener in runtime.listeners)
+        clients = tuple(listener.socket.fileno() for listener in runtime.listeners)
         tables = tuple(table.file for table in runtime.tables)
         for_workers = frozenset((*common, *clients, *runtime.log_sockets.values(), *tables))
         services = (
             *(item.fileno() for item in runtime.stats_sockets),
             *(service.fileno() for _, service in runtime.service_sockets),
         )
-        for_control = frozenset((*common, *services, *tables))
+        for_control = for_workers | {*services}  # frontends are closed and opened there
 
         folders = (file.folder for file in runtime.state_files if file.folder is not None)
         linked = runtime.resolv_conf.folders if runtime.resolv_conf else ()

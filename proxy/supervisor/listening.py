@@ -235,6 +235,7 @@ def _arrange(
                         bind=want.bind,
                         worker=place % workers,
                         socket=item.socket,
+                        backlog=want.options.backlog,
                         shared=want.endpoint.family not in INTERNET,
                     )
                 )

@@ -40,6 +40,7 @@ class Prepared(msgspec.Struct, frozen=True):
     messages: tuple[Message, ...]
     initial: tuple[InitialAddress, ...] = ()
     restored: tuple[Restored, ...] = ()  # of servers that state files know and memory does not
+    environment: tuple[bytes, ...] = ()  # NAME=value, behind the last line of the files
 
 
 class Previous(msgspec.Struct, frozen=True):
@@ -92,7 +93,7 @@ def prepare(
     messages = outcome.messages + notes + found.messages
     if any(message.severity is Severity.ALERT for message in messages):
         return Prepared(None, messages)
-    return Prepared(settings, messages, found.addresses, restored)
+    return Prepared(settings, messages, found.addresses, restored, outcome.environment)
 
 
 def _resolve_host(name: str, family: Family) -> str | None:

@@ -20,10 +20,12 @@ Owns the order of the steps; what they do is in prepare, listening, build and ge
 from __future__ import annotations
 
 import enum
+import time
 from collections.abc import Callable, Iterable
 
 from proxy.config.report import render
 from proxy.config.text.messages import Message, Severity
+from proxy.control.pausing import settle_closed
 from proxy.runtime import Runtime
 from proxy.server_table import Configured
 from proxy.supervisor.build import Builder, Ground, hand_over, open_all
@@ -49,6 +51,7 @@ from proxy.supervisor.passage import decode, encode
 from proxy.supervisor.prepare import Prepared, Previous
 from proxy.supervisor.slices import Sliced, Steps
 from shm.log_level import LogLevel
+from shm.segment import Segment
 from shm.shape import GaugesFullError
 
 LEVELS = {
@@ -71,6 +74,11 @@ class Step(enum.Enum):
 
 class ReloadError(Exception):
     """A reload ends without success; the text says why."""
+
+
+def note_failure(segment: Segment) -> None:
+    """A reload has failed: whoever looks at the generation that serves on shall see it."""
+    segment.note_reloads(segment.reload_failures + 1, int(time.time()))
 
 
 class Reload:
@@ -243,6 +251,7 @@ class Reload:
         assert self._old.carried is not None
         onward = self._old.carried.onward
         closing = vanished(self._old.sockets.held, self.new.sockets.held)
+        self.new.runtime.segment.note_reloads(self._old.runtime.segment.reload_failures)
         self.new.services.open_gate()
         with self._faults.contained("stopping the old workers"):
             self._old.soft_stop(closing, now_ms)
@@ -265,6 +274,7 @@ class Reload:
             if ended_services:
                 self._old.services.revive(now_ms)
         reason = str(error) if isinstance(error, ReloadError) else explain(error)
+        note_failure(self._old.runtime.segment)
         self._old.runtime.log(LogLevel.ALERT, f"reload failed, nothing changed: {reason}")
 
     def _drop(self, now_ms: int) -> None:
@@ -287,6 +297,7 @@ class Reload:
                 old = self._old.runtime
                 wants = wanted_sockets(old.settings, old.workers)
                 restore_options(wants, old.workers, self._old.sockets.held)
+                settle_closed(old)
 
     def _tell(self, messages: tuple[Message, ...]) -> None:
         """To the log, each as it would stand on a terminal but for its tag."""

@@ -26,7 +26,7 @@ from proxy.supervisor.limits import (
 )
 from proxy.supervisor.notify import Notifier
 from proxy.supervisor.reaping import look_again, reap_strangers
-from proxy.supervisor.reload import Read, Reload, Step
+from proxy.supervisor.reload import Read, Reload, Step, note_failure
 from proxy.supervisor.signals import SignalPipe
 from proxy.supervisor.slices import PORTION, Sliced, Steps
 from shm.counters import CounterReader
@@ -271,6 +271,7 @@ class Supervisor:
                 elders=self._elders,
             )
         except Exception as error:
+            note_failure(self.current.runtime.segment)
             log(LogLevel.ALERT, f"reload failed, nothing changed: {explain(error)}")
             self._count_reload(succeeded=False)
             self._notifier.ready()

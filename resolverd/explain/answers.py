@@ -195,7 +195,7 @@ class Accounts:
         resolution, assignment = name.resolution, name.assignment
         failed = has_failed(resolution)
         stale = failed and assignment.used > 0
-        valid = resolution.last_status is Status.VALID or bool(assignment.records)
+        answered = resolution.leases.begun
         return Summary(
             key=key,
             name=name.settings.name,
@@ -204,7 +204,7 @@ class Accounts:
             origin=self._origin(key),
             state=resolution.state.value,
             status=_words(resolution.last_status),
-            last_valid_age_ms=_age_ms(resolution.last_valid_ms, now_ms) if valid else None,
+            last_valid_age_ms=_age_ms(resolution.last_valid_ms, now_ms) if answered else None,
             last_run_age_ms=_age_ms(resolution.last_run_ms, now_ms),
             next_in_ms=max(0, resolution.deadline_ms - now_ms),
             next_cause=self._next_cause(key),

@@ -7,15 +7,26 @@ Owns the trouble of each name: one line for each change of it. The lines of one 
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 
+from resolverd.config import ResolversSection
 from resolverd.dns.answer import Status
 from resolverd.explain.reasons import hold_left_ms, hold_of
-from resolverd.log.lines import describe_cut, describe_failure, describe_unusable
+from resolverd.log.lines import (
+    describe_cut,
+    describe_failure,
+    describe_silence,
+    describe_unresolved,
+    describe_unusable,
+)
 from resolverd.log.throttle import LogThrottle
 from resolverd.names.registry import Resolved
 from resolverd.names.slot_publisher import ServedServers
 from resolverd.resolution.actions import Finished
+from resolverd.resolution.silence import ATTEMPTS_MAX
 from shm.log_level import LogLevel
+
+SILENT_MORE = "lines about silent nameservers"
 
 
 class Symptom(enum.Enum):
@@ -25,6 +36,7 @@ class Symptom(enum.Enum):
     UNUSABLE = "valid answers, no address"
     CUT = "cut answers"
     FAILED = "no valid answer"
+    UNRESOLVED = "no valid answer, ever"
 
 
 class Trouble:
@@ -54,6 +66,23 @@ class Trouble:
             self._logged.add(key)
         self._log(symptom, name, finished, now_ms)
 
+    def fell_silent(
+        self, section: ResolversSection, nameservers: Iterable[str], now_ms: int
+    ) -> None:
+        """These nameservers leave attempts unanswered from now on."""
+        for nameserver in nameservers:
+            text = describe_silence(section.name, nameserver, ATTEMPTS_MAX)
+            self._throttle.log(
+                f"nameservers of {section.name}", LogLevel.WARNING, text, now_ms, more=SILENT_MORE
+            )
+
+    def heard(self, section: ResolversSection, nameserver: str, now_ms: int) -> None:
+        """A nameserver that was silent answers again."""
+        text = f"Nameserver {section.name}/{nameserver} answers again."
+        self._throttle.log(
+            f"nameservers of {section.name}", LogLevel.NOTICE, text, now_ms, more=SILENT_MORE
+        )
+
     def forget(self, key: int) -> None:
         """Drop a name that no server has any more."""
         self._symptoms.pop(key, None)
@@ -67,7 +96,10 @@ class Trouble:
         ):
             return Symptom.CUT
         if finished.status is not Status.VALID:
-            return Symptom.FAILED if has_address else before
+            if has_address:
+                return Symptom.FAILED
+            never = before is None and slots and not name.resolution.leases.begun
+            return Symptom.UNRESOLVED if never else before
         if has_address or not slots:
             return None
         repeated = before in (Symptom.SUSPECT, Symptom.UNUSABLE)
@@ -78,6 +110,8 @@ class Trouble:
         if symptom is Symptom.FAILED:
             kept_s = hold_left_ms(name, now_ms) / 1000
             text = describe_failure(title, finished.status, kept_s, hold_of(name))
+        elif symptom is Symptom.UNRESOLVED:
+            text = describe_unresolved(title, finished.status, len(name.assignment.slots))
         elif symptom is Symptom.CUT:
             held = len(finished.answer.addresses) + len(finished.answer.services)
             holds = name.section.holds

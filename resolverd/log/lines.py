@@ -48,6 +48,20 @@ def describe_failure(title: str, status: Status, kept_s: float, hold: str) -> st
     )
 
 
+def describe_unresolved(title: str, status: Status, servers: int) -> str:
+    """The line about a name without a valid answer since resolverd began to ask for it."""
+    words = status.name.lower().replace("_", " ")
+    return f"No valid answer for {title} yet: {words}. None of {servers} servers has an address."
+
+
+def describe_silence(section: str, nameserver: str, attempts: int) -> str:
+    """The line about a nameserver that has left so many attempts in a row unanswered."""
+    return (
+        f"Nameserver {section}/{nameserver} has answered none of the last {attempts} attempts: no "
+        "name waits for it while another answers."
+    )
+
+
 def describe_cut(title: str, held: int, kept_s: float) -> str:
     """The line about a cut answer that could not be completed over TCP."""
     return (

@@ -66,6 +66,7 @@ class ResolutionCounts:
             resolution.restore(
                 record["last_valid_ms"], family_valid_ms, record["last_run_ms"], status
             )
+            resolution.leases.begun = bool(record["answered"])
 
     def triggered(self) -> None:
         """Count a failed connect that triggered a run."""
@@ -131,6 +132,7 @@ class ResolutionCounts:
 
 def _by_family(resolution: Resolution) -> dict[str, int]:
     return {
+        "answered": int(resolution.leases.begun),
         "ipv4_valid_ms": resolution.leases.valid_ms(Family.IPV4),
         "ipv6_valid_ms": resolution.leases.valid_ms(Family.IPV6),
     }

@@ -42,6 +42,7 @@ class Leases:
     """
 
     def __init__(self, now_ms: int) -> None:
+        self.begun = False  # by an answer: until then their time is that of the creation
         self._any = Lease(now_ms, now_ms)
         self._of = {Family.IPV4: self._any, Family.IPV6: self._any}
 
@@ -72,6 +73,7 @@ class Leases:
 
     def answered(self, families: Iterable[Family], now_ms: int, period_ms: int) -> None:
         """Begin a lease for these families; the next question is due after the period."""
+        self.begun = True
         self._any = Lease(now_ms, now_ms + period_ms)
         self._of |= dict.fromkeys(families, self._any)
 

@@ -27,17 +27,23 @@ class Silence:
         """The silent ones: a live set, not a copy."""
         return self._silent
 
-    def unanswered(self, nameservers: Iterable[str]) -> None:
-        """An attempt has timed out at these."""
+    def unanswered(self, nameservers: Iterable[str]) -> list[str]:
+        """An attempt has timed out at these; returns those that are silent from now on."""
+        fallen: list[str] = []
         for name in nameservers:
             self._unanswered[name] = self._unanswered.get(name, 0) + 1
-            if self._unanswered[name] >= ATTEMPTS_MAX:
+            if self._unanswered[name] >= ATTEMPTS_MAX and name not in self._silent:
                 self._silent.add(name)
+                fallen.append(name)
+        return fallen
 
-    def answered(self, nameserver: str) -> None:
-        """A nameserver has answered an attempt."""
-        if self._unanswered and self._unanswered.pop(nameserver, 0):
-            self._silent.discard(nameserver)
+    def answered(self, nameserver: str) -> bool:
+        """A nameserver has answered an attempt; returns whether it was silent."""
+        if not self._unanswered or not self._unanswered.pop(nameserver, 0):
+            return False
+        was_silent = nameserver in self._silent
+        self._silent.discard(nameserver)
+        return was_silent
 
     def follow(self, section: ResolversSection) -> None:
         """The section has other nameservers: drop the counts of former ones."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterator
 
 import msgspec
 
@@ -38,6 +39,31 @@ def normal_domain(text: str) -> str | None:
     return domain if len(domain) <= DOMAIN_MAX and text else None
 
 
+def skipped_lines(text: str) -> Iterator[tuple[int, str]]:
+    """The lines of which something is left out, by number from 1, and what, in HAProxy's words."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        word, *arguments = line.split() or [""]
+        if word == "nameserver" and not arguments:
+            yield number, "nameserver line is missing address."
+        elif word == "nameserver" and _address(arguments[0]) is None:
+            told = f"address '{arguments[0][:ADDRESS_MAX]}' could not be recognized"
+            yield number, f"{told}, nameserver will be excluded."
+        elif word in ("search", "domain"):
+            for each in arguments[: 1 if word == "domain" else None]:
+                if normal_domain(each) is None:
+                    yield number, f"'{each[:DOMAIN_MAX]}' is no domain, it will be excluded."
+
+
+def _address(text: str) -> str | None:
+    """An address in its normal form; None for a text that is none, which libc skips, too."""
+    if not text.isascii() or len(text) > ADDRESS_MAX:
+        return None
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return None
+
+
 def parse_resolv_conf(text: str) -> ResolvConf:
     """The contents of a file."""
     nameservers: dict[str, None] = {}
@@ -46,12 +72,9 @@ def parse_resolv_conf(text: str) -> ResolvConf:
     for line in text.splitlines():
         word, *arguments = line.split() or [""]
         if word == "nameserver" and arguments:
-            if not arguments[0].isascii() or len(arguments[0]) > ADDRESS_MAX:
-                continue
-            try:
-                nameservers[str(ipaddress.ip_address(arguments[0]))] = None
-            except ValueError:
-                continue  # libc skips it, too
+            address = _address(arguments[0])
+            if address is not None:
+                nameservers[address] = None
         elif word in ("search", "domain") and arguments:
             found = [normal_domain(each) for each in arguments[: 1 if word == "domain" else None]]
             search = tuple(dict.fromkeys(each for each in found if each is not None))[:SEARCH_MAX]

@@ -118,8 +118,35 @@ def test_an_address_of_which_nothing_is_left_says_why(line: str, name: str) -> N
     outcome = load_text(listen_with(line % name), ENVIRONMENT)
     place, text = said(outcome)[0]
     assert place == 7
-    assert "leaves no address: its environment variable is not set" in text
-    assert name in text
+    assert f"leaves no address: environment variable '{name}' has no value" in text
+
+
+@pytest.mark.parametrize(
+    ("line", "left"),
+    [
+        ("bind ${NOPE}:80", ":80"),
+        ('bind "${NOPE}:80"', ":80"),
+        ('server s "$NOPE:80"', ":80"),
+        ("server s 127.0.0.${NOPE}1:80", "127.0.0.1:80"),
+        ('log "127.0.0.1$NOPE" local0', "127.0.0.1"),
+    ],
+)
+def test_an_address_that_lacks_a_variable_is_warned_of(line: str, left: str) -> None:
+    outcome = load_text(listen_with(line), ENVIRONMENT)
+    warned = [text for place, text in said(outcome, Severity.WARNING) if place == 7]
+    assert warned == [f"environment variable 'NOPE' is not set: of the address is left '{left}'"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['bind "${NOPE-127.0.0.1}:80"', 'server s 127.0.0.1:80 "$NOPE"', "server s$NOPE 127.0.0.1:80"],
+)
+def test_a_variable_with_a_default_or_elsewhere_is_no_warning(line: str) -> None:
+    assert not [
+        text
+        for _, text in said(load_text(listen_with(line), ENVIRONMENT))
+        if ("is not set" in text)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,24 @@ def test_nameservers_of_resolv_conf_are_named_by_their_address(tmp_path: Path) -
     ]
 
 
+def test_what_is_skipped_of_resolv_conf_is_warned_of_in_haproxys_words(tmp_path: Path) -> None:
+    path = tmp_path / "resolv.conf"
+    path.write_text(
+        "# comment\nnameserver 10.0.0.1\nnameserver bogus\nnameserver\nnameserver 10.0.0.300\n"
+        "search a.example b..c\noptions timeout:3\nunknown x\n"
+    )
+    outcome = load_text("resolvers r\n    parse-resolv-conf\n", resolv_conf=str(path))
+    warned = [text for line, text in said(outcome, Severity.WARNING) if line == 2]
+    assert warned == [
+        f"parsing [{path}:3] : address 'bogus' could not be recognized, nameserver will be "
+        "excluded.",
+        f"parsing [{path}:4] : nameserver line is missing address.",
+        f"parsing [{path}:5] : address '10.0.0.300' could not be recognized, nameserver will be "
+        "excluded.",
+        f"parsing [{path}:6] : 'b..c' is no domain, it will be excluded.",
+    ]
+
+
 def test_the_default_section_is_made_from_resolv_conf_for_those_who_name_it(tmp_path: Path) -> None:
     path = tmp_path / "resolv.conf"
     path.write_text("nameserver 127.0.0.7\n")

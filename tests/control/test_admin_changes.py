@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from proxy.config.model.settings import Balancing, Origin, Proxy
 from proxy.control.command import CommandError
 from proxy.control.commands.admin_changes import (
+    BY,
     change_address,
     change_state,
     change_weight,
@@ -125,12 +126,19 @@ def test_address_and_port_change_together_or_alone() -> None:
         "by 'stats socket command'"
     )
     alone = change_address(observed(), ["127.78.4.1", "port", "99"])
-    assert alone.answer == "port changed from '80' to '99' by 'stats socket command'"
+    assert (
+        alone.answer
+        == "no need to change the addr, port changed from '80' to '99' by 'stats socket command'"
+    )
 
 
 def test_the_same_address_changes_nothing() -> None:
-    assert change_address(observed(), ["127.78.4.1"]) == (None, "nothing changed")
-    assert change_address(observed(), ["127.78.4.1", "port", "80"]) == (None, "nothing changed")
+    addr, port, by = "no need to change the addr", "no need to change the port", BY
+    assert change_address(observed(), ["127.78.4.1"]) == (None, f"{addr} {by}")
+    assert change_address(observed(), ["127.78.4.1", "port", "80"]) == (
+        None,
+        f"{addr}, {port} {by}",
+    )
 
 
 def test_a_second_override_starts_from_the_first_and_going_back_ends_it() -> None:

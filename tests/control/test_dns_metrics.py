@@ -59,6 +59,7 @@ def world() -> Iterator[World]:
             made.nameservers.record(
                 index, last_valid_ms=now - 10_000, last_run_ms=now, status=status, slots_used=used
             )
+            made.nameservers.record(index, answered=1)
         made.nameservers.record(0, triggers_held_until_ms=now + 600_000)
         made.nameservers.count(0, "invalid", 3)
         made.nameservers.count(1, "outdated", 4)

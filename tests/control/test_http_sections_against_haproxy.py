@@ -125,6 +125,7 @@ listen real
   bind 127.0.0.1:{real}
   server s1 127.0.0.1:1
   server s2 127.0.0.1:1
+  server s3 127.0.0.1:1 disabled
 """
 FILES = {
     "e403": b"HTTP/1.0 403 No\r\nX-No: yes\r\nContent-Length: 3\r\n\r\nno\n",
@@ -149,6 +150,7 @@ class Asked(NamedTuple):
 CASES = (
     *(Asked("page", path) for path in ("/alive", "/alive?x", "/deny/x", "/often", "/s", "/f")),
     *(Asked("page", path) for path in ("/e", "/d", "/empty", "/auth", "/none", "/st", "/st;csv")),
+    *(Asked("page", f"/st;{words}") for words in ("csv;up", "csv;no-maint")),
     *(Asked("page", path, method="POST") for path in ("/alive", "/s", "/deny", "/none")),
     *(Asked("page", path, method="HEAD") for path in ("/alive", "/s", "/deny", "/none", "/st")),
     *(Asked("page", "/st;csv", who) for who in ("ann:secret", "bob:se:cret", "bob:se", "x:secret")),
@@ -191,8 +193,8 @@ def ask(port: int, asked: Asked) -> Answered:
     if page:
         kept["content-type"] = kept["content-type"].partition(";")[0]
     if body.startswith(b"# pxname"):
-        names = dict.fromkeys(line.partition(b",")[0] for line in body.splitlines())
-        body = b"|".join(name for name in names if name != ROWLESS)
+        cells = [line.split(b",") for line in body.splitlines() if line]
+        body = b"|".join(b",".join((*row[:2], row[17])) for row in cells if row[0] != ROWLESS)
     elif page:
         body = body[:12].lower()
     client.close()

@@ -78,7 +78,8 @@ def test_an_order_is_published_and_rings_every_reader(world: World) -> None:
 def test_an_order_that_changes_nothing_rings_nobody(world: World) -> None:
     generation = world.segment.table_generation
     assert world.ask("set server be/s1 state ready") == "\n"
-    assert world.ask("set server be/s1 addr 127.78.5.1") == "nothing changed\n\n"
+    unchanged = "no need to change the addr by 'stats socket command'\n\n"
+    assert world.ask("set server be/s1 addr 127.78.5.1") == unchanged
     assert world.segment.table_generation == generation
     assert [rings(bell) for bell in world.runtime.bells.all()] == [NO_VALUE] * 6
     assert world.logged() == ""

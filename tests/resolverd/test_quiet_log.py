@@ -186,3 +186,20 @@ def test_valid_answers_that_help_nobody_are_told(arrives: bool) -> None:
         "has an address (`show resolution` tells why)."
     )
     assert of_names(world).count(line) == (0 if arrives else 1)
+
+
+def test_a_name_that_never_resolves_is_told_after_its_first_run() -> None:
+    world = World(resolution_settings(servers(2)), of=(section(resolve_ms=1_000, nx_ms=0),))
+    for _ in range(3):
+        world.fail(0, Status.NX)
+        world.run(1_000)
+    (told,) = of_names(world)
+    assert told.startswith("<4> No valid answer for ")
+    assert told.endswith(" yet: nx. None of 2 servers has an address.")
+    world.answer(0, ONE)
+    world.run(1_000)
+    assert [line for line in of_names(world) if "well again" in line]
+    world.fail(0, Status.NX)
+    world.run(1_000)
+    world.fail(0, Status.NX)
+    assert "yet" not in "".join(of_names(world)[1:]), "it was answered once"

@@ -35,6 +35,26 @@ def plain(count: int) -> World:
     return World(*names, of=(two_nameservers(),))
 
 
+def test_a_nameserver_that_falls_silent_is_told_once_and_that_it_answers_again() -> None:
+    world = plain(4)
+
+    def told() -> list[str]:
+        return [line for line in world.log if "Nameserver r1/ns2" in line]
+
+    for key in (0, 1, 2):
+        deny(world, key)
+    world.run(1_000)  # three attempts have expired at ns2
+    expected = (
+        "<4> Nameserver r1/ns2 has answered none of the last 3 attempts: no name waits for it "
+        "while another answers."
+    )
+    assert told() == [expected]
+    world.run(1_000)
+    assert told() == [expected]
+    deny(world, 0, "ns2")
+    assert told()[1:] == ["<5> Nameserver r1/ns2 answers again."]
+
+
 def test_a_nameserver_that_left_three_attempts_unanswered_is_waited_for_no_longer() -> None:
     world = plain(4)
     state = {key: world.core.names[key].resolution for key in range(4)}

@@ -147,6 +147,34 @@ def test_without_targets_notices_and_worse_go_to_standard_error(
     assert capfd.readouterr().err == ""
 
 
+def test_beside_targets_warnings_and_worse_go_to_standard_error(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = str(tmp_path / "log")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(path)
+        target = LogTarget(endpoint=Endpoint(SocketFamily.UNIX, path), facility=3)
+        for beside in ((), (LogTarget(endpoint=None, facility=3, descriptor=2, format="raw"),)):
+            log = open_log(Global(logs=(target, *beside)), 4242)
+            log(1, "reload failed")
+            log(4, "worse than it was")
+            log(5, "all is well")
+            log.close()
+            finish_log_threads(PATIENCE_SECONDS)  # standard error is a file here
+            told = capfd.readouterr().err.splitlines()
+            if beside:  # once
+                assert told == ["reload failed", "worse than it was", "all is well"]
+            else:
+                assert told == [
+                    "[ALERT]    (4242) : reload failed",
+                    "[WARNING]  (4242) : worse than it was",
+                ]
+        quiet = open_log(Global(logs=(target,)), 4242, fallback=False)
+        quiet(1, "quiet")
+        quiet.close()
+        assert capfd.readouterr().err == ""
+
+
 def test_long_lines_are_cut() -> None:
     reader, writer = os.pipe()
     log = open_log(Global(logs=(LogTarget(None, 3, descriptor=writer),)), 1)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.control.commands.why.show_why import USAGE
 from tests.support.common import wait_for
 from tests.support.dns.scripted import NX, ScriptedNameserver, services
 from tests.support.program.program import Program
@@ -133,7 +134,7 @@ def test_why_of_every_kind_of_server(program: Program) -> None:
     assert "last check L4CON (Connection refused)" in down["health"]
     assert why(program, "edge/off")[""].endswith("it is disabled in the configuration.")
     assert program.ask("show why edge/nobody") == "No such server.\n\n"
-    assert program.ask("show why") == "Require 'backend/server'.\n\n"
+    assert program.ask("show why a b") == f"{USAGE}\n\n"
 
 
 def test_resolverd_stopped_the_segment_speaks(program: Program) -> None:

@@ -65,10 +65,23 @@ def expand(text: str, environment: Mapping[str, str]) -> str:
 
     In other words variables need quotes; HAProxy expands them in addresses without.
     """
-    expanded = _VARIABLE.sub(lambda match: environment.get(match[1] or match[2] or "", ""), text)
+    expanded = what_is_left(text, environment)
     if text and not expanded:
-        raise ConfigError(f"'{text}' leaves no address: its environment variable is not set")
+        named = (match[1] or match[2] or "" for match in _VARIABLE.finditer(text))
+        names = " and ".join(f"'{name}'" for name in dict.fromkeys(named))
+        raise ConfigError(f"'{text}' leaves no address: environment variable {names} has no value")
     return expanded
+
+
+def what_is_left(text: str, environment: Mapping[str, str]) -> str:
+    """The same, which may be nothing."""
+    return _VARIABLE.sub(lambda match: environment.get(match[1] or match[2] or "", ""), text)
+
+
+def unset_names(text: str, environment: Mapping[str, str]) -> list[str]:
+    """The variables of an address that are not set, in their order."""
+    names = (match[1] or match[2] or "" for match in _VARIABLE.finditer(text))
+    return list(dict.fromkeys(name for name in names if name not in environment))
 
 
 def parse_address(text: str, environment: Mapping[str, str]) -> WrittenAddress:

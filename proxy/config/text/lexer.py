@@ -31,13 +31,19 @@ class LexerError(ConfigError):
     """A line that cannot be split; the text has the position, from 1."""
 
 
-def split_line(text: str, environment: Mapping[str, str]) -> tuple[str, ...]:
+def split_line(
+    text: str, environment: Mapping[str, str], unset: list[tuple[int, str]] | None = None
+) -> tuple[str, ...]:
     """The words of one line; LexerError for open quotes or braces, bad escapes, too many words."""
     if len(text) > LINE_MAX:
         raise LexerError(f"line of {len(text)} characters is too long (at most {LINE_MAX})")
     if "\0" in text:
         raise LexerError(f"NUL character at position {text.index(chr(0)) + 1}")
-    return _Splitter(text, environment).run()
+    splitter = _Splitter(text, environment)
+    words = splitter.run()
+    if unset is not None:
+        unset += splitter.unset
+    return words
 
 
 class _Splitter:
@@ -53,6 +59,7 @@ class _Splitter:
         self._in_word = False  # an empty pair of quotes makes an empty word
         self._words: list[str] = []
         self._length = 0  # characters after expansion
+        self.unset: list[tuple[int, str]] = []  # a word's index, and a variable that it lacks
 
     def run(self) -> tuple[str, ...]:
         text = self._text
@@ -145,6 +152,7 @@ class _Splitter:
                 self._at += 3
             value = self._close_brace(start, value)
         if value is None:
+            self.unset.append((len(self._words), name))
             return
         if split:
             self._emit_words(value)

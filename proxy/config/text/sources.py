@@ -30,6 +30,7 @@ class SourceLine(msgspec.Struct, frozen=True):
 
     origin: Origin
     words: tuple[str, ...]
+    unset: tuple[tuple[int, str], ...] = ()  # a word's index, and a variable that is not set there
 
 
 class Block(enum.Enum):
@@ -110,10 +111,11 @@ class _Filter:
             origin = Origin(self._file, number)
             if number == len(lines) and text:
                 self._messages.alert("last line has no line end: is the file cut off?", origin)
+            unset: list[tuple[int, str]] = []
             try:
-                words = self._split(text, number)
+                words = self._split(text, number, unset)
                 if words and words[0] and not self._directive(words, origin) and self._counts:
-                    yield SourceLine(origin, words)
+                    yield SourceLine(origin, words, tuple(unset))
             except ConfigError as error:
                 self._messages.alert(str(error), origin)
         for frame in self._frames:
@@ -124,12 +126,12 @@ class _Filter:
         # a block inside one that is not in force is DONE, so the innermost decides
         return not self._frames or self._frames[-1].state is Block.TAKEN
 
-    def _split(self, text: str, number: int) -> tuple[str, ...]:
+    def _split(self, text: str, number: int, unset: list[tuple[int, str]]) -> tuple[str, ...]:
         """The words of a line; () for a line that is not in force, unless it is a directive."""
         if not self._counts and not text.lstrip().startswith("."):
             return ()
         pseudo = {".FILE": self._file, ".LINE": str(number)}
-        return split_line(text, ChainMap(pseudo, self._environment))
+        return split_line(text, ChainMap(pseudo, self._environment), unset)
 
     def _directive(self, words: tuple[str, ...], origin: Origin) -> bool:
         """Act on `.if`, `.notice` and the like; False for an ordinary line."""

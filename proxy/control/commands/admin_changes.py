@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from proxy.config.text.messages import ConfigError
 from proxy.config.text.names import normalize_host_name
-from proxy.control.command import CommandError
+from proxy.control.command import CommandError, CommandWarningError
 from proxy.control.rows.observation import CHECK_OFF, FDRAIN, FMAINT, MAINT_MASK, Observed
 from proxy.ordered_values import OrderedValueError, maxconn_of, weight_of
 from shm.states import AdminState, AgentOrders, HealthOrder
@@ -132,7 +132,7 @@ def ordered_name(observed: Observed, words: list[str]) -> str:
         name = normalize_host_name(words[0])
     except ConfigError as error:
         where = f"{observed.proxy.name}/{server.name}"
-        raise CommandError(f"could not update {where} FQDN {BY}") from error
+        raise CommandWarningError(f"could not update {where} FQDN {BY}") from error
     return "" if name == observed.name else name
 
 
@@ -172,7 +172,7 @@ def numeric(text: str) -> str:
             raise ValueError(text)
         return str(ipaddress.ip_address(text))
     except ValueError as error:
-        raise CommandError(f"Invalid addr '{text}' {BY}") from error
+        raise CommandWarningError(f"Invalid addr '{text}' {BY}") from error
 
 
 def port_number(text: str) -> int:
@@ -180,7 +180,7 @@ def port_number(text: str) -> int:
     digits = text.lstrip("0")
     decimal = digits.isascii() and digits.isdecimal() and len(digits) <= len(str(PORT_MAX))
     if not decimal or int(digits) > PORT_MAX:
-        raise CommandError(f"problem converting port '{text[:TOLD_MAX]}' to an int {BY}")
+        raise CommandWarningError(f"problem converting port '{text[:TOLD_MAX]}' to an int {BY}")
     return int(digits)
 
 
@@ -193,7 +193,7 @@ def change_address(observed: Observed, words: list[str]) -> AdminChange:
         raise CommandError("set server <b>/<s> addr requires an address and optionally a port.")
     former, former_port = observed.standing.address, observed.state.port
     if former is None or observed.standing.lacks_address:
-        raise CommandError(
+        raise CommandWarningError(
             f"Update for the current server address family is only supported through configuration "
             f"file {BY}"
         )
@@ -201,14 +201,16 @@ def change_address(observed: Observed, words: list[str]) -> AdminChange:
     port = (
         port_number(words[2] if len(words) > 2 else "") if words[1:2] == ["port"] else former_port
     )
-    said = []
-    if address != former:
-        said.append(f"IP changed from '{former}' to '{address}'")
-    if port != former_port:
+    moved, turned = address != former, port != former_port
+    said = [f"IP changed from '{former}' to '{address}'" if moved else "no need to change the addr"]
+    if turned:
         said.append(f"port changed from '{former_port}' to '{port}'")
-    if not said:
-        return AdminChange(None, "nothing changed")
-    return AdminChange(override(observed, address, port), f"{', '.join(said)} {BY}")
+    elif words[1:2] == ["port"]:
+        said.append("no need to change the port")
+    answer = f"{', '.join(said)} {BY}"
+    if not (moved or turned):
+        return AdminChange(None, answer)
+    return AdminChange(override(observed, address, port), answer)
 
 
 def override(observed: Observed, address: str, port: int) -> AdminState:

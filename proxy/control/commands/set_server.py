@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 
-from proxy.control.command import Answer, Command, CommandError, Level
+from proxy.control.command import Answer, Command, CommandError, Feedback, Level
 from proxy.control.commands.admin_changes import (
     BY,
     AdminChange,
@@ -135,7 +135,7 @@ class SetServer:
                 record, orders = beside_agent(raw, observed.admin, record, orders, now_ns)
             self.write(observed, record, orders)
             self.log(observed, before, change)
-        return [f"{change.answer}\n"] if change.answer else []
+        return [Feedback(change.answer, LogLevel.WARNING)] if change.answer else []
 
     def write(self, observed: Observed, record: AdminState, orders: AgentOrders | None) -> None:
         """Write the records of a server and ring their readers."""
@@ -259,7 +259,9 @@ class SetServer:
         """`set server b/s fqdn <name>`: resolverd asks for that name from now on."""
         name = ordered_name(observed, words)
         if not name:
-            return [f"no need to change the FDQN {BY}\n"]  # sic: HAProxy's own words
+            return [
+                Feedback(f"no need to change the FDQN {BY}", LogLevel.WARNING)
+            ]  # sic: HAProxy's own words
         self.refuse_if_replaced()
         # the name of the server's line is no order
         ordered = "" if name == observed.server.fqdn else name
@@ -269,7 +271,7 @@ class SetServer:
         former = observed.name or "(null)"  # likewise: the server was given by its address
         answer = f"{where} changed its FQDN from {former} to {name} {BY}"
         self.report.runtime.log(LogLevel.NOTICE, answer)
-        return [f"{answer}\n"]
+        return [Feedback(answer, LogLevel.WARNING)]
 
     def set_maxconn(self, words: list[str], _level: Level) -> Answer:
         """`set maxconn server b/s <n>`."""

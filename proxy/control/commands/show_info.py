@@ -8,13 +8,14 @@ Fields of things that Millrace does not have (TLS, compression) are left out.
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
 from typing import NamedTuple, TypeAlias
 
 import msgspec
 
 from proxy import __version__
-from proxy.control.command import Answer, Command, Level
+from proxy.control.command import Answer, Command, Feedback, Level
 from proxy.control.rows.report import Report
 from proxy.control.rows.stat_format import tags_object
 from proxy.control.rows.stat_rows import PROCESS_NUMBER
@@ -22,6 +23,7 @@ from proxy.control.rows.stat_rows import PROCESS_NUMBER
 PRODUCT = "Millrace"
 MEGABYTE = 1 << 20
 Values: TypeAlias = dict[str, int | str]
+Shown: TypeAlias = dict[str, int | str | float]
 
 
 class Field(NamedTuple):
@@ -125,10 +127,7 @@ class Info:
             "Pid": runtime.main_pid,
             "Ulimit-n": report.capacity.descriptors,
             "Maxsock": report.capacity.descriptors,
-            "Maxconn": report.capacity.maxconn,
             "Hard_maxconn": report.capacity.sessions_all,
-            "ConnRateLimit": settings.connection_rate,
-            "SessRateLimit": settings.session_rate,
             "Maxpipes": report.capacity.pipes_all,
             "node": settings.node or NODE,
             "Listeners": report.binds + len(runtime.stats_sockets),
@@ -139,13 +138,25 @@ class Info:
             del values["description"]
         return values
 
+    def exact(self) -> dict[str, float]:
+        """The values that `float` shows with their fractions."""
+        report = self.report
+        segment, rate = report.runtime.segment, float(report.monitor.process.accepts.current)
+        age_s = max(0.0, time.monotonic() - segment.created_ms / 1_000)
+        return {
+            "Uptime_sec": age_s,
+            "Start_time_sec": round(time.time() - age_s, 3),
+            "ConnRate": rate,
+            "SessRate": rate,
+        }
+
     def values(self) -> Values:
         """Every value by field name."""
         report, monitor, clock = self.report, self.report.monitor, self.report.clock()
         old = report.old.living()
         worker = monitor.counters.worker()
         uptime = clock.age_s(clock.created_ms)
-        values = self.fixed()
+        values, limits = self.fixed(), report.limits()
         listeners = int(values["Listeners"])
         return values | {
             "Uptime": uptime_text(uptime),
@@ -156,6 +167,9 @@ class Info:
             "PoolAlloc_bytes": worker["buffer_bytes"],
             "PoolUsed_bytes": worker["buffer_bytes"],
             "PoolFailed": worker["accept_pauses"],
+            "Maxconn": limits.maxconn or 0,
+            "ConnRateLimit": limits.connection_rate or 0,
+            "SessRateLimit": limits.session_rate or 0,
             "CurrConns": worker["sessions"],
             "CumConns": worker["accepts"],
             "CumReq": worker["accepts"],
@@ -178,33 +192,49 @@ class Info:
         }
 
 
-def text_lines(values: Values, *, explain: bool) -> Iterator[str]:
+def shown(value: float | str) -> str:
+    """A value; six decimals at most of one that is not whole."""
+    if isinstance(value, float):
+        return f"{value:.6f}".rstrip("0").rstrip(".")
+    return str(value)
+
+
+def type_of(field: Field, value: float | str) -> str:
+    """The type of a value, which `float` changes for some."""
+    return "flt" if isinstance(value, float) else field.type
+
+
+def text_lines(values: Shown, *, explain: bool) -> Iterator[str]:
     """`Name: value`, with the explanation in quotes where it is asked for."""
     for field in FIELDS:
         if field.name in values:
             text = f':"{field.text}"' if explain else ""
-            yield f"{field.name}: {values[field.name]}{text}\n"
+            yield f"{field.name}: {shown(values[field.name])}{text}\n"
 
 
-def typed_lines(values: Values, *, explain: bool) -> Iterator[str]:
+def typed_lines(values: Shown, *, explain: bool) -> Iterator[str]:
     """`number.name.process:tag:type:value`."""
     for field in FIELDS:
         if field.name in values:
             text = f':"{field.text}"' if explain else ""
+            value = values[field.name]
             yield (
-                f"{field.number}.{field.name}.{PROCESS_NUMBER}:{field.tag}:{field.type}:"
-                f"{values[field.name]}{text}\n"
+                f"{field.number}.{field.name}.{PROCESS_NUMBER}:{field.tag}:"
+                f"{type_of(field, value)}:{shown(value)}{text}\n"
             )
 
 
-def json_text(values: Values) -> str:
+def json_text(values: Shown) -> str:
     """One JSON array of fields."""
     fields = [
         {
             "field": {"pos": field.number, "name": field.name},
             "processNum": PROCESS_NUMBER,
             "tags": tags_object(field.tag),
-            "value": {"type": field.type, "value": values[field.name]},
+            "value": {
+                "type": type_of(field, values[field.name]),
+                "value": values[field.name],
+            },
         }
         for field in FIELDS
         if field.name in values
@@ -222,19 +252,21 @@ class ShowInfo:
         """What this family answers to."""
         text = "what there is to say of the running process"
         return [
-            Command(("show", "info"), "[desc|json|typed]*", text, Level.USER, self.show_info),
+            Command(("show", "info"), "[desc|json|typed|float]*", text, Level.USER, self.show_info),
             Command(
                 ("show", "version"),
                 "",
                 "version of the running process",
                 Level.USER,
-                lambda _words, _level: [f"{__version__}\n"],
+                lambda _words, _level: [Feedback(__version__)],
             ),
         ]
 
     def show_info(self, words: list[str], _level: Level) -> Answer:
-        """`show info [desc|json|typed]*`."""
-        values = self.info.values()
+        """`show info [desc|json|typed|float]*`."""
+        values: Shown = {**self.info.values()}
+        if "float" in words:
+            values |= self.info.exact()
         if "json" in words:
             return [json_text(values)]
         explain = "desc" in words

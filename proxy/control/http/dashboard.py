@@ -7,6 +7,7 @@ appear only where the section says `stats show-legends`.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from html import escape
 
@@ -16,7 +17,7 @@ from proxy.control.commands.show_info import Info, uptime_text
 from proxy.control.http.dashboard_style import STYLE
 from proxy.control.metrics.dns import preferred_words
 from proxy.control.rows.report import Report
-from proxy.control.rows.resolution_record import dropped_in_ms
+from proxy.control.rows.resolution_record import dropped_in_ms, last_valid_ms
 from proxy.control.rows.stat_rows import Row
 from proxy.runtime import now_ms
 from resolverd.dns.answer import Status
@@ -39,7 +40,8 @@ def amount(count: int | str) -> str:
 def chip(status: str, kind: str = "") -> str:
     """A status with its colour, that of its first word or of `kind`."""
     word = status.partition(" ")[0]
-    kinds = {"UP": "up", "OPEN": "up", "ready": "up", "DOWN": "down", "MAINT": "maint"}
+    kinds = {"UP": "up", "OPEN": "up", "ready": "up", "DOWN": "down"}
+    kinds |= {"MAINT": "maint", "PAUSED": "maint"}
     kind = kind or kinds.get(word, "drain" if word in ("DRAIN", "NOLB", "STOP", "stopping") else "")
     return f'<span class="s {kind}">{escape(status)}</span>'
 
@@ -133,7 +135,7 @@ class Dashboard:
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
             f"{tag}<title>Millrace{named}</title><style>{STYLE}</style></head>\n<body><main>\n"
         )
-        yield self.summary(wanted)
+        yield self.summary(wanted) + self.failed_reload()
         yield from self.frontends(wanted)
         for proxy in self.report.backends:
             if shows(wanted, proxy):
@@ -165,6 +167,17 @@ class Dashboard:
             f"<header><h1>Millrace</h1><span>{named}"
             f"{node}{said}, process {values['Pid']}, {values['Nbthread']} workers"
             f'</span></header>\n<div class="tiles">{shown}</div>\n'
+        )
+
+    def failed_reload(self) -> str:
+        """That the last reload failed; empty when it did not."""
+        failed_unix_s = self.report.runtime.segment.reload_failed_unix_s
+        if not failed_unix_s:
+            return ""
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(failed_unix_s))
+        return (
+            f'<p class="banner">The reload of {when} failed: what is in force is older than the '
+            f"files. The log says why.</p>\n"
         )
 
     def frontends(self, wanted: StatsPage) -> Iterator[str]:
@@ -237,7 +250,8 @@ class Dashboard:
         holds = {section.name: section.holds for section in settings.sections}
         for resolution in settings.resolutions:
             fields = self.report.monitor.counters.resolution(resolution.index)
-            age = (now - fields["last_valid_ms"]) // 1000 if fields["last_valid_ms"] else -1
+            valid_ms = last_valid_ms(fields)
+            age = (now - valid_ms) // 1000 if valid_ms else -1
             left_ms = dropped_in_ms(fields, holds[resolution.section], now)
             yield table_row(
                 [

@@ -37,5 +37,7 @@ td.a { font-family: ui-monospace, SFMono-Regular, Menlo, monospace; font-size: 1
   font-weight: 600; background: color-mix(in srgb, var(--c) var(--chip), transparent); }
 .up { --c: var(--up); } .down { --c: var(--down); } .maint { --c: var(--maint); }
 .drain { --c: var(--drain); } .bad { color: var(--down); font-weight: 600; }
+.banner { border: 1px solid var(--down); border-radius: 10px; color: var(--down); margin: 14px 0 0;
+  padding: 8px 14px; }
 footer { margin-top: 26px; color: var(--quiet); font-size: 12px; }
 """

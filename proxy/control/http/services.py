@@ -6,12 +6,13 @@ At most SCRAPES_MAX scrapes are kept at a time, shared by all requests for the s
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Collection, Iterator
 from http import HTTPStatus
 
 from proxy.config.model.http import Action, HttpSection, RequestRule, StatsPage
 from proxy.config.model.rules import FormatText
 from proxy.config.model.settings import Proxy
+from proxy.control.commands.show_stat import Query, chosen_rows
 from proxy.control.http.connection import Addresses, Response, plain, refusal, streamed, whole
 from proxy.control.http.dashboard import Dashboard
 from proxy.control.http.redirects import redirected
@@ -155,7 +156,7 @@ class HttpServices:
     def statistics(
         self, section: HttpSection, page: StatsPage, request: Request, rest: str
     ) -> Response:
-        """The dashboard, or the rows as `;csv` or `;json`.
+        """The dashboard, or the rows as `;csv`, `;typed` or `;json`, with `;up` or `;no-maint`.
 
         Addresses are shown only with `stats show-legends`, as in HAProxy.
         """
@@ -164,22 +165,25 @@ class HttpServices:
         words = rest.split(";")
         for word, form, content_type in (
             ("csv", Format.CSV, "text/plain; charset=utf-8"),
+            ("typed", Format.TYPED, "text/plain; charset=utf-8"),
             ("json", Format.JSON, "application/json"),
         ):
             if word in words:
-                rows = self.turns.chunks(render_rows(self.all_rows(page), form))
-                return streamed(HTTPStatus.OK, content_type, rows)
+                rows = render_rows(self.chosen_rows(page, words), form)
+                return streamed(HTTPStatus.OK, content_type, self.turns.chunks(rows))
         shown = self.dashboard.page(
             page, refresh="norefresh" not in words, metrics_path=section.metrics_path
         )
         content_type = "text/html; charset=utf-8"
         return streamed(HTTPStatus.OK, content_type, self.turns.chunks(shown), DASHBOARD_HEADERS)
 
-    def all_rows(self, page: StatsPage) -> Iterator[Row]:
-        """Every row of every section that the page shows."""
-        for proxy in self.report.proxies:
-            if not page.scope or proxy.name in page.scope:
-                yield from self.report.rows(proxy, reveal=page.show_legends)
+    def chosen_rows(self, page: StatsPage, words: Collection[str]) -> Iterator[Row | None]:
+        """The rows of every section that the page shows, but for those that the words hide."""
+        shown = tuple(
+            proxy for proxy in self.report.proxies if not page.scope or proxy.name in page.scope
+        )
+        query = Query(proxies=shown, no_maint="no-maint" in words, only_up="up" in words)
+        return chosen_rows(self.report, query, reveal=page.show_legends)
 
 
 def phrase_of(status: int) -> str:

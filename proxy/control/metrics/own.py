@@ -7,7 +7,9 @@ restarted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from operator import itemgetter
 
 from proxy.control.metrics.dns import DnsMetrics
 from proxy.control.metrics.families import (
@@ -20,8 +22,10 @@ from proxy.control.metrics.families import (
 )
 from proxy.control.metrics.rules import rule_metrics
 from proxy.control.rows.report import Report
+from proxy.control.rows.resolution_record import last_valid_ms
 from proxy.relay.state.termination import Termination
 from proxy.runtime import now_ms
+from resolverd.config import ResolutionSettings
 from shm.processes import ProcessStatus
 
 WORKER_COUNTERS = (
@@ -59,6 +63,15 @@ def age_seconds(moment_ms: int, now: int) -> Value:
     return max(0, now - moment_ms) / 1000 if moment_ms else MISSING
 
 
+def _age_seconds(
+    moment_ms: Callable[[Mapping[str, int]], int],
+    now: int,
+    _resolution: ResolutionSettings,
+    record: Mapping[str, int],
+) -> Value:
+    return age_seconds(moment_ms(record), now)
+
+
 def numbers_of(row: Mapping[str, object]) -> dict[str, int]:
     """The plain numbers of a worker's row."""
     return {name: value for name, value in row.items() if isinstance(value, int)}
@@ -93,8 +106,12 @@ class OwnMetrics:
     def resolutions(self) -> Iterator[MetricFamily]:
         """What each name in DNS gave."""
         now = now_ms()
-        for field, what in (("last_valid_ms", "success"), ("last_run_ms", "run")):
-            ages = ((labels, age_seconds(value, now)) for labels, value in self.dns.field(field))
+        moments: dict[str, Callable[[Mapping[str, int]], int]] = {
+            "success": last_valid_ms,
+            "run": itemgetter("last_run_ms"),
+        }
+        for what, moment_ms in moments.items():
+            ages = self.dns.samples(partial(_age_seconds, moment_ms, now))
             name = f"millrace_resolution_last_{what}_age_seconds"
             yield MetricFamily(name, False, f"Time since the last {what} of a resolution", ages)
         for field, counter, name, text in RESOLUTION_FIELDS:
@@ -194,3 +211,10 @@ class OwnMetrics:
         yield MetricFamily(
             "millrace_reload_generation", False, "1 and one more per reload", [reloads]
         )
+        failures: Sample = ("", segment.reload_failures)
+        yield MetricFamily(
+            "millrace_reload_failures_total", True, "Reloads that failed", [failures]
+        )
+        succeeded: Sample = ("", int(segment.reload_failed_unix_s == 0))
+        text = "Whether the last reload, if there was one, succeeded"
+        yield MetricFamily("millrace_last_reload_successful", False, text, [succeeded])

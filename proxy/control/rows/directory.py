@@ -61,6 +61,14 @@ class Directory:
             found = [] if value is None else self._by_id.get(value, [])
         return next((proxy for proxy in found if proxy.backend_index is not None), None)
 
+    def frontend(self, word: str) -> Proxy | None:
+        """A frontend by name or by `#id`."""
+        found = self._by_name.get(word, [])
+        if word.startswith("#"):
+            value = number(word[1:])
+            found = [] if value is None else self._by_id.get(value, [])
+        return next((proxy for proxy in found if proxy.frontend_index is not None), None)
+
     def server(self, word: str) -> tuple[Proxy, Server]:
         """A server written `backend/server`, each by name or `#id`; raises CommandError."""
         backend_word, separator, server_word = word.partition("/")

@@ -18,6 +18,9 @@ from proxy.control.rows.stat_rows import Clock, Row, backend_row, frontend_row, 
 from proxy.runtime import Runtime, now_ms
 from resolverd.config import Nameserver, ResolversSection
 from resolverd.resolv_conf.nameserver_rows import in_use
+from shm.client_orders import OPEN, PAUSED, SHUT, ClientOrdersReader, ProcessLimits
+
+STATUSES = {OPEN: "OPEN", PAUSED: "PAUSED", SHUT: "STOP"}
 
 
 class Report:
@@ -34,6 +37,7 @@ class Report:
         self.monitor = monitor
         self.observer = monitor.observer
         self.capacity = capacity_of(runtime)
+        self.client_orders = ClientOrdersReader(runtime.segment)
         self.full_connections = self.settings.full_connections(self.capacity.maxconn)
         self.directory = Directory(self.settings, self.servers)
         self.binds = len(self.settings.binds)
@@ -49,14 +53,31 @@ class Report:
         """Now, and when this generation began."""
         return Clock(now_ms(), self.runtime.segment.created_ms)
 
+    def process_limits(self, ordered: ProcessLimits) -> ProcessLimits:
+        """The limits of the process that hold beside such orders."""
+        maxconn, connections, sessions = ordered
+        words = self.settings.globals
+        return ProcessLimits(
+            self.capacity.maxconn if maxconn is None else maxconn,
+            words.connection_rate if connections is None else connections,
+            words.session_rate if sessions is None else sessions,
+        )
+
+    def limits(self) -> ProcessLimits:
+        """The limits of the process now."""
+        return self.process_limits(self.client_orders.process())
+
     def frontend(self, proxy: Proxy) -> Row:
         """The FRONTEND row of a proxy."""
+        assert proxy.frontend_index is not None
+        order = self.client_orders.frontend(proxy.frontend_index)
+        maxconn = proxy.maxconn or self.capacity.maxconn
         return frontend_row(
             proxy,
             self.monitor.frontend_counters(proxy),
             self.monitor.frontend_reading(proxy),
-            proxy.maxconn or self.capacity.maxconn,
-            self.monitor.stopping(),
+            maxconn if order.maxconn is None else order.maxconn,
+            "STOP" if self.monitor.stopping() else STATUSES[order.state],
         )
 
     def server_of(self, observed: Observed, *, reveal: bool = True) -> Row:

@@ -49,7 +49,7 @@ def summary_of(
         origin="configuration",
         state="unknown",
         status=None if status is None else status.name.lower().replace("_", " "),
-        last_valid_age_ms=age_ms(record["last_valid_ms"], now_ms),
+        last_valid_age_ms=age_ms(last_valid_ms(record), now_ms),
         last_run_age_ms=age_ms(record["last_run_ms"], now_ms),
         next_in_ms=None,
         next_cause="",
@@ -62,6 +62,11 @@ def summary_of(
         hold="" if failed is None or not is_stale(record) else str(hold_for(failed)),
         live=False,
     )
+
+
+def last_valid_ms(record: Mapping[str, int]) -> int:
+    """When the last valid answer came (CLOCK_MONOTONIC); 0: there was none."""
+    return record["last_valid_ms"] if record["answered"] else 0
 
 
 def age_ms(moment_ms: int, now_ms: int) -> int | None:

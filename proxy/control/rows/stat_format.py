@@ -18,6 +18,7 @@ from proxy.control.rows.stat_rows import (
     TYPE_SERVER,
     Row,
 )
+from proxy.control.rows.stat_texts import TEXTS
 
 KINDS = {TYPE_FRONTEND: "F", TYPE_BACKEND: "B", TYPE_SERVER: "S"}
 OBJECTS = {TYPE_FRONTEND: "Frontend", TYPE_BACKEND: "Backend", TYPE_SERVER: "Server"}
@@ -65,8 +66,8 @@ def tag_of(column: Column, kind: int) -> str:
     return TAGS.get((kind, column.name), column.tag)
 
 
-def typed_lines(rows: Iterable[Row | None]) -> Iterator[str]:
-    """One line for each value."""
+def typed_lines(rows: Iterable[Row | None], *, explain: bool = False) -> Iterator[str]:
+    """One line for each value, with what its column means in quotes where it is asked for."""
     for row in rows:
         if row is None:
             yield ""
@@ -75,9 +76,10 @@ def typed_lines(rows: Iterable[Row | None]) -> Iterator[str]:
         where = f"{KINDS[kind]}.{row['iid']}.{row['sid']}"
         for column in COLUMNS:
             if column.name in row:
+                text = f':"{TEXTS[column.name]}"' if explain else ""
                 yield (
                     f"{where}.{column.position}.{column.name}.{PROCESS_NUMBER}:"
-                    f"{tag_of(column, kind)}:{column.type}:{row[column.name]}\n"
+                    f"{tag_of(column, kind)}:{column.type}:{row[column.name]}{text}\n"
                 )
 
 
@@ -124,7 +126,11 @@ def json_lines(rows: Iterable[Row | None]) -> Iterator[str]:
     yield "[]\n" if separator == "[" else "]\n"
 
 
-def render(rows: Iterable[Row | None], form: Format) -> Iterator[str]:
-    """Rows in one of the three forms; an empty piece for None, a look without a row."""
-    writers = {Format.CSV: csv_lines, Format.TYPED: typed_lines, Format.JSON: json_lines}
-    return writers[form](rows)
+def render(rows: Iterable[Row | None], form: Format, *, explain: bool = False) -> Iterator[str]:
+    """Rows in one of the three forms; an empty piece for None, a look without a row.
+
+    `explain` says what columns mean, in the typed form, which alone has room for it.
+    """
+    if form is Format.TYPED:
+        return typed_lines(rows, explain=explain)
+    return csv_lines(rows) if form is Format.CSV else json_lines(rows)

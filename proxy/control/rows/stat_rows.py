@@ -55,7 +55,7 @@ def traffic(counters: dict[str, int]) -> Row:
 
 
 def frontend_row(
-    proxy: Proxy, counters: dict[str, int], reading: Reading, maxconn: int, stopping: bool
+    proxy: Proxy, counters: dict[str, int], reading: Reading, maxconn: int, status: str
 ) -> Row:
     """One FRONTEND row; `maxconn` is the limit that holds for it."""
     row: Row = zeros("req_rate req_rate_max req_tot comp_in comp_out")
@@ -73,7 +73,7 @@ def frontend_row(
         "slim": maxconn,
         "stot": counters["sessions_total"],
         **traffic(counters),
-        "status": "STOP" if stopping else "OPEN",
+        "status": status,
         "pid": PROCESS_NUMBER,
         "iid": proxy.id,
         "sid": 0,

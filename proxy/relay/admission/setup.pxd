@@ -1,4 +1,5 @@
-# The limits of a worker, made from numbers at its start; what they do is in admission.pxd.
+# The limits of a worker, made from numbers at its start, and those that an operator has ordered
+# since. What limits do is in admission.pxd.
 
 from libc.stdint cimport uint32_t, uint64_t
 
@@ -7,6 +8,8 @@ from proxy.relay.state.rule_types cimport ASKED_BINDS
 from proxy.relay.state.types cimport (
     LIMITS_MAX, LIMIT_DESCRIPTORS, LIMIT_PLACES, LIMIT_RATE, OVERLOAD_PAUSE_MS, Engine, Frontend,
     Limit, Listener)
+from shm.atomics cimport load_acquire
+from shm.layout cimport ClientOrders
 from shm.rows cimport BindCounters, StopTickets
 from shm.segment cimport bind_counters, stop_tickets
 
@@ -20,7 +23,7 @@ cdef inline void limit_places(
         const Engine *engine, Limit *limit, uint64_t most, const uint64_t *counted,
         const uint64_t *ticket) noexcept nogil:
     limit.kind = LIMIT_PLACES
-    limit.most = most
+    limit.most = limit.configured = most
     limit.counted = within_row(engine, counted)
     limit.published = within_row(engine, ticket)
 
@@ -29,7 +32,7 @@ cdef inline void limit_rate(
         const Engine *engine, Limit *limit, uint64_t most, uint32_t window,
         const uint64_t *ticket) noexcept nogil:
     limit.kind = LIMIT_RATE
-    limit.most = most
+    limit.most = limit.configured = most
     limit.window = window
     limit.published = within_row(engine, ticket)
 
@@ -69,10 +72,37 @@ cdef inline void limit_listener(Engine *engine, Listener *listener) noexcept nog
     limits[:] = [
         &engine.places, &listener.frontend.places, &engine.binds[listener.bind], &engine.rate,
         &listener.frontend.rate]
+    listener.limit_count = 0
     for number in range(LIMITS_MAX):
-        if limits[number].most != 0:
+        if limits[number].most != 0 or limits[number].ordered:
             listener.limits[listener.limit_count] = limits[number]
             listener.limit_count += 1
     if engine.binds[listener.bind].most != 0 or engine.judge.asks & ASKED_BINDS:
         listener.sessions = &bind_counters(
             &engine.view, engine.worker, listener.bind).sessions
+
+
+cdef inline void limit_order(Limit *limit, const uint64_t *word) noexcept nogil:
+    """Take a limit as ordered, or as configured; of rates 0 is no limit, of places none is left."""
+    cdef uint64_t order = load_acquire(word)
+    limit.ordered = order != 0
+    limit.most = limit.configured if order == 0 else order - 1
+    if limit.ordered and limit.most == 0 and limit.kind == LIMIT_RATE:
+        limit.ordered = False
+
+
+cdef inline bint limits_ordered(Engine *engine) noexcept nogil:
+    """Take the limits that were ordered; False, at once, where nothing was since the last look."""
+    cdef const ClientOrders *orders = engine.view.client_orders
+    cdef uint64_t generation = load_acquire(&orders.generation)
+    cdef uint32_t index
+    if generation == engine.orders_seen:
+        return False
+    engine.orders_seen = generation
+    limit_order(&engine.places, &orders.maxconn)
+    limit_order(&engine.rate, &orders.accept_rate)
+    for index in range(engine.frontend_count):
+        limit_order(&engine.frontends[index].places, &orders[1 + index].maxconn)
+    for index in range(engine.listener_count):
+        limit_listener(engine, &engine.listeners[index])
+    return True

@@ -105,8 +105,6 @@ cdef enum:  # Termination; termination.py names them
     TERMINATION_KILLED_CONNECT = 24
     TERMINATION_KILLED_DATA = 25
     TERMINATION_KILLED_QUEUE = 26
-
-cdef enum:
     TERMINATIONS = 27  # how many there are
 
 cdef enum:  # Balance
@@ -186,13 +184,13 @@ cdef enum:  # LimitKind
     LIMIT_PLACES = 0  # sessions that are open, over all workers
     LIMIT_RATE = 1  # sessions a second, likewise
     LIMIT_DESCRIPTORS = 2  # sessions that this worker has descriptors for
-
-cdef enum:
-    LIMITS_MAX = 5  # of the process, its rate, the frontend, its rate, the bind address
+    LIMITS_MAX = 5  # of a listener: process, its rate, frontend, its rate, bind address
 
 cdef struct Limit:  # keeps listeners from accepting while it is reached (admission/admission.pxd)
     int kind  # LimitKind
-    uint64_t most  # 0: no limit
+    uint64_t most  # 0: no limit, unless it was ordered
+    uint64_t configured  # the same, as the files say
+    uint8_t ordered  # by an operator
     uint64_t counted  # of places: the gauge, in bytes from the start of a row
     uint64_t published  # the lowest ticket that it stops, likewise
     uint32_t window  # of a rate: which RateWindow of a row
@@ -339,6 +337,7 @@ cdef struct Engine:
     const uint64_t *lists_epoch  # grows when lists no more have a part; NULL: none changes
     uint64_t *lists_seen  # up to which epoch nothing of them is looked at here
     uint64_t generation_seen
+    uint64_t orders_seen  # of client orders, at the last look at them
     uint64_t command
     Limit descriptors
     Limit places  # global maxconn

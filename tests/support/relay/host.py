@@ -131,7 +131,9 @@ class Host:
                     endpoint = type(bind.endpoint)(bind.endpoint.family, bind.endpoint.host, port)
                     other = Bind(bind.index, 0, endpoint, bind.origin)
                     listening = listen_on(other, keepalive)
-                found.append(ListeningSocket(len(found), bind, worker, listening, plan.shared))
+                found.append(
+                    ListeningSocket(len(found), bind, worker, listening, shared=plan.shared)
+                )
         return tuple(found)
 
     def addresses(self) -> list[Any]:

@@ -18,7 +18,7 @@ from shm.states import NameState, Operational, ServerState, SlotState, StaticSta
 
 RECORD = (
     "last_valid_ms", "last_run_ms", "status", "records_seen", "slots_used", "slots_missing",
-    "runs", "triggers", "returns", "ipv4_valid_ms", "ipv6_valid_ms",
+    "runs", "triggers", "returns", "answered", "ipv4_valid_ms", "ipv6_valid_ms",
 )  # fmt: skip
 
 

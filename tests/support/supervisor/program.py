@@ -144,10 +144,11 @@ def run_worker(runtime: Runtime, worker: int) -> None:
 
 
 def run_service(runtime: Runtime, position: int) -> None:
-    assert all(item.socket.fileno() == -1 for item in runtime.listeners), "not its own"
+    is_control = position == runtime.segment.shape.control_process
+    kept = {item.socket.fileno() != -1 for item in runtime.listeners}
+    assert kept <= {is_control}, "only control closes and opens frontends"
     me = ProcessSelf(runtime.segment, position)
     bells = runtime.bells
-    is_control = position == runtime.segment.shape.control_process
     server = runtime.servers[0].name
     if server == "gatecrash" and me.command == ProcessCommand.WAIT:
         os._exit(9)

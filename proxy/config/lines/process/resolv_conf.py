@@ -7,27 +7,36 @@ from __future__ import annotations
 
 from proxy.config.drafts import ResolversDraft
 from proxy.config.model.settings import Origin
-from proxy.config.text.messages import ConfigError
+from proxy.config.text.messages import ConfigError, Messages
 from resolverd.config import FOLLOWED_MAX, Nameserver
-from resolverd.resolv_conf.file import BYTES_MAX, ResolvConf, parse_resolv_conf
+from resolverd.resolv_conf.file import BYTES_MAX, ResolvConf, parse_resolv_conf, skipped_lines
 
 
 def read_resolv_conf(path: str) -> ResolvConf:
     """The content of the file; ConfigError if it cannot be read."""
+    return parse_resolv_conf(_read(path))
+
+
+def _read(path: str) -> str:
     try:
         with open(path, "rb") as stream:
-            text = stream.read(BYTES_MAX).decode(errors="replace")
+            return stream.read(BYTES_MAX).decode(errors="replace")
     except OSError as error:
         raise ConfigError(f"'parse-resolv-conf' cannot read {path}: {error.strerror}") from error
-    return parse_resolv_conf(text)
 
 
-def take_resolv_conf(draft: ResolversDraft, path: str, origin: Origin) -> ResolvConf:
+def take_resolv_conf(
+    draft: ResolversDraft, path: str, origin: Origin, messages: Messages
+) -> ResolvConf:
     """Add the file's nameservers to a section, which follows the file; ConfigError as above.
 
     The name of such a nameserver is its address; one with the name of another line is left out.
+    What is skipped of the file is warned of.
     """
-    found = read_resolv_conf(path)
+    text = _read(path)
+    for number, told in skipped_lines(text):
+        messages.warning(f"parsing [{path}:{number}] : {told}", origin)
+    found = parse_resolv_conf(text)
     known = {nameserver.name for nameserver, _ in draft.nameservers}
     new = [each for each in found.nameservers if each not in known][:FOLLOWED_MAX]
     draft.nameservers = [*draft.nameservers, *((Nameserver(each, each), origin) for each in new)]

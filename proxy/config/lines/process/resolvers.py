@@ -74,7 +74,8 @@ def _add(statement: Statement, draft: ResolversDraft, nameserver: Nameserver) ->
 
 def _parse_resolv_conf(statement: Statement, draft: ResolversDraft) -> None:
     path = statement.context.resolv_conf
-    found = take_resolv_conf(draft, path, statement.origin)
+    messages = statement.context.messages
+    found = take_resolv_conf(draft, path, statement.origin, messages)
     if not found.nameservers:
         statement.warn(f"'parse-resolv-conf' found no nameserver in {path}")
     elif len(found.nameservers) > FOLLOWED_MAX:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from proxy import __version__
 from proxy.control.command import Answer, Command, Level
-from proxy.control.commands.show_info import VERSION
 from proxy.control.rows.old_generations import OldGeneration
 from proxy.control.rows.report import Report
 from proxy.runtime import now_ms
@@ -54,12 +54,12 @@ class ShowProc:
         tried, failed = segment.reloads
         yield padded((*COLUMNS, *(DEBUG_COLUMNS if debug else ())))
         master = (runtime.main_pid, "master", f"{tried} [failed: {failed}]")
-        yield padded((*master, duration(now - runtime.begun_ms), VERSION))
+        yield padded((*master, duration(now - runtime.begun_ms), __version__))
         yield "# workers\n"
         status = self.report.monitor.board.status
         pid = status(segment.shape.control_process).pid
         uptime = duration(now - segment.created_ms)
-        cells = (pid, "worker", tried - segment.reload_number, uptime, VERSION)
+        cells = (pid, "worker", tried - segment.reload_number, uptime, __version__)
         yield padded((*cells, *self.of_this(now)) if debug else cells)
         old = self.report.old.living()
         if old:  # all at once: one that ends meanwhile has no records any more
@@ -86,7 +86,7 @@ class ShowProc:
         if not pids:
             return ""
         uptime = duration(now - segment.created_ms)
-        cells = (pids[0], "worker", tried - segment.reload_number, uptime, VERSION)
+        cells = (pids[0], "worker", tried - segment.reload_number, uptime, __version__)
         left_ms = old.hard_stop_ms(now)
         left = "-" if left_ms is None else duration(left_ms)
         more = (old.number, old.processes(), duration(old.age_ms(now)), old.sessions(), left)

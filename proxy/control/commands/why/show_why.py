@@ -1,4 +1,4 @@
-"""`show why <backend>/<server>`: the chain of causes from the last answer of DNS to the relays.
+"""`show why`: of a server the chain of causes from the last answer of DNS to the relays.
 
 Reads the segment itself and asks resolverd for what it remembers; without an answer of resolverd
 the records alone are told, and that it is so.
@@ -12,10 +12,18 @@ from proxy.config.model.settings import Proxy, Server
 from proxy.control.command import Answer, Command, CommandError, Level, Piece
 from proxy.control.commands.mail import Mail
 from proxy.control.commands.resolution import ago
-from proxy.control.commands.why import chain, worker_line
+from proxy.control.commands.why.chain import chain, worker_line
+from proxy.control.commands.why.overview import (
+    backend_lines,
+    frontend_lines,
+    idle_lines,
+    load_of,
+)
 from proxy.control.rows.report import Report
 from proxy.runtime import now_ms
 from resolverd.records.schema import Account
+
+USAGE = "usage: show why [<backend>/<server> | <backend> | frontend <frontend>]"
 
 
 class ShowWhy:
@@ -30,18 +38,31 @@ class ShowWhy:
         return [
             Command(
                 ("show", "why"),
-                "<bk>/<srv>",
-                "why a server takes sessions, or why not",
+                "[<bk>/<srv>|<bk>|frontend <fe>]",
+                "why a server takes sessions, or why not; alone: all that take none",
                 Level.USER,
                 self.show,
             )
         ]
 
     def show(self, words: list[str], _level: Level) -> Answer:
-        """`show why <backend>/<server>`."""
+        """`show why [<backend>/<server> | <backend> | frontend <frontend>]`."""
+        directory = self.report.directory
         if not words:
-            raise CommandError("Require 'backend/server'.")
-        return self.lines(*self.report.directory.server(words[0]))
+            return idle_lines(self.report)
+        if len(words) > 2 or (len(words) == 2 and words[0] != "frontend"):
+            raise CommandError(USAGE)
+        if len(words) == 2:
+            frontend = directory.frontend(words[1])
+            if frontend is None:
+                raise CommandError("No such frontend.")
+            return frontend_lines(self.report, frontend)
+        if "/" in words[0]:
+            return self.lines(*directory.server(words[0]))
+        backend = directory.backend(words[0])
+        if backend is None:
+            raise CommandError("No such backend.")
+        return backend_lines(self.report, backend)
 
     def lines(self, proxy: Proxy, server: Server) -> Iterator[Piece]:
         """The chain, then each worker."""
@@ -58,7 +79,9 @@ class ShowWhy:
                 origin = f"{observed.name or server.host}; {self.absence()}"
             else:
                 accounts = page.rows
-        yield from chain(self.report.observer.server(proxy, server), accounts, origin, now_ms())
+        observed = self.report.observer.server(proxy, server)
+        load = load_of(self.report, observed)
+        yield from chain(observed, accounts, origin, now_ms(), load)
         published = self.report.runtime.segment.table_generation
         for worker in range(self.report.runtime.workers):
             yield worker_line(worker, self.report.monitor.board.status(worker), published)

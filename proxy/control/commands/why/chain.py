@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from proxy.control.commands.resolution import ago, place_text, reason_text, reply_text, seconds
+from proxy.control.commands.why.load import ServerLoad, held_back
 from proxy.control.rows.observation import FDRAIN, FMAINT, MAINT_MASK, Observed
 from resolverd.records.schema import Account, Move, Record, ServerAccount
 from shm.check_status import CheckStatus, escaped
@@ -93,8 +94,8 @@ def _as_tracked(observed: Observed, own: Callable[[Observed], object]) -> str:
         return ""
     while source.tracked is not None and not own(source):
         source = source.tracked
-    through = "" if source is nearest else f" through {_title(nearest)}"
-    return f"because {_title(source)} is, which it tracks{through}"
+    through = "" if source is nearest else f" through {title(nearest)}"
+    return f"because {title(source)} is, which it tracks{through}"
 
 
 def _follows(reason: str, observed: Observed) -> str:
@@ -113,7 +114,8 @@ def _down_reason(observed: Observed) -> str:
     return _follows("it is DOWN", observed)
 
 
-def _title(observed: Observed) -> str:
+def title(observed: Observed) -> str:
+    """A server as operators write it."""
     return f"{observed.proxy.name}/{observed.server.name}"
 
 
@@ -130,16 +132,19 @@ def slot_text(slot: SlotState, now_ms: int) -> str:
 
 def operator_text(observed: Observed, now_ms: int) -> str:
     """What was ordered, as far as no later word of its agent replaces it."""
-    admin, orders = observed.alone or observed.admin, []
+    admin = observed.alone or observed.admin
+    timed, orders = [], []  # a time is noted of orders about the state alone
     said, beside, by_agent = observed.standing.said, observed.orders, _state_by_agent(observed)
     if admin.flags & FMAINT and not by_agent:
-        orders.append("maintenance")
+        timed.append("maintenance")
     if admin.flags & FDRAIN and not by_agent:
-        orders.append("drain")
+        timed.append("drain")
     if observed.state.check_off:
         orders.append("no health checks")
     if admin.weight >= 0 and not (said and beside and said.weight_ns > beside.weight_ns):
         orders.append(f"weight {admin.weight}")
+    if admin.maxconn >= 0 and not (said and beside and said.maxconn_ns > beside.maxconn_ns):
+        orders.append(f"maxconn {admin.maxconn}")
     if admin.address is not None:
         holds = admin.override_generation == observed.slot.generation
         kept = "" if holds else " (over: the address has changed since)"
@@ -147,11 +152,10 @@ def operator_text(observed: Observed, now_ms: int) -> str:
     if observed.order:
         orders.append(f"name {observed.order}")
     if observed.state.health_order:
-        orders.append(f"health {HealthOrder(observed.state.health_order).name.lower()}")
-    if not orders:
-        return "no order"
-    timed = admin.changed_ms and not by_agent
-    return ", ".join(orders) + (f", last {ago(now_ms - admin.changed_ms)}" if timed else "")
+        timed.append(f"health {HealthOrder(observed.state.health_order).name.lower()}")
+    if timed and admin.changed_ms and not by_agent:
+        timed.append(f"last {ago(now_ms - admin.changed_ms)}")
+    return "; ".join(", ".join(part) for part in (timed, orders) if part) or "no order"
 
 
 def agent_text(observed: Observed, now_ms: int) -> str:
@@ -189,7 +193,7 @@ def health_text(observed: Observed, now_ms: int) -> str:
     if observed.tracked is not None:
         own = f"DOWN by {by}; " if by else ""
         followed = health_text(observed.tracked, now_ms)
-        return f"{own}of {_title(observed.tracked)}, which it tracks: {followed}"
+        return f"{own}of {title(observed.tracked)}, which it tracks: {followed}"
     state, said = OPERATIONAL[observed.state.operational], observed.standing.statement
     by = f" by {by}" if by and observed.state.operational == Operational.STOPPED else ""
     if observed.server.check is None:
@@ -211,12 +215,12 @@ def tracked_lines(observed: Observed) -> Iterator[str]:
     """The servers that it tracks, a line each, the nearest first."""
     tracked = observed.tracked
     while tracked is not None:
-        yield f"  tracks      : {_title(tracked)}, which {_takes(tracked)}\n"
+        yield f"  tracks      : {title(tracked)}, which {_takes(tracked, ServerLoad())}\n"
         tracked = tracked.tracked
 
 
-def _takes(observed: Observed) -> str:
-    reason = verdict(observed)
+def _takes(observed: Observed, load: ServerLoad) -> str:
+    reason = verdict(observed) or held_back(observed, load)
     return f"takes no new sessions: {reason}" if reason else "takes new sessions"
 
 
@@ -266,10 +270,12 @@ def worker_line(worker: int, status: ProcessStatus, published: int) -> str:
     return f"  {who:<12}: {text}\n"
 
 
-def chain(observed: Observed, accounts: list[Account], origin: str, now_ms: int) -> Iterator[str]:
+def chain(
+    observed: Observed, accounts: list[Account], origin: str, now_ms: int, load: ServerLoad
+) -> Iterator[str]:
     """All links but the workers; `origin` says where the address comes from without accounts."""
     reason = verdict(observed)
-    yield f"{_title(observed)} {_takes(observed)}.\n"
+    yield f"{title(observed)} {_takes(observed, load)}.\n"
     if origin:
         yield f"  name        : {origin}\n"
     for account in accounts:

@@ -1,0 +1,1 @@
+"""Commands about the process as a whole, beside `show info`."""

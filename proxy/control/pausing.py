@@ -1,0 +1,43 @@
+"""Sockets of frontends that an operator has closed: bound, but listening no more.
+
+The order is in the segment, and the sockets follow it.
+"""
+
+from __future__ import annotations
+
+import socket
+from contextlib import suppress
+
+from proxy.config.model.sockets import SocketFamily
+from proxy.runtime import ListeningSocket, Runtime
+from shm.client_orders import OPEN, ClientOrdersReader
+
+PAUSABLE = (SocketFamily.IPV4, SocketFamily.IPV6)
+
+
+def listens(listening: ListeningSocket) -> bool:
+    """Whether clients can connect to it."""
+    return bool(listening.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+
+
+def let_go(listening: ListeningSocket) -> None:
+    """Listen no more, where that frees something; clients in the queue are reset.
+
+    Never twice: of a socket that does not listen, shutdown(2) marks the connections to come as
+    ended by their clients (Linux, inet_shutdown).
+    """
+    if listening.bind.endpoint.family in PAUSABLE and listens(listening):
+        with suppress(OSError):
+            listening.socket.shutdown(socket.SHUT_RD)
+
+
+def settle_closed(runtime: Runtime) -> None:
+    """Let go of the sockets of all closed frontends.
+
+    An order may have been cut short by a kill, and a reload that was called off has listened on all
+    sockets.
+    """
+    orders = ClientOrdersReader(runtime.segment)
+    for listening in runtime.listeners:
+        if orders.frontend(listening.bind.frontend_index).state != OPEN:
+            let_go(listening)
