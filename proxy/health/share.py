@@ -24,8 +24,8 @@ from proxy.config.model.settings import (
     Server,
     Source,
 )
-from proxy.health.check import Limits
 from proxy.health.rise_fall import Thresholds
+from proxy.health.target import Limits
 from proxy.server_table import ServerTable, checked_by_program
 
 if TYPE_CHECKING:
