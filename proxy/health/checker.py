@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from functools import partial
 from random import Random
 
 from msgspec.structs import replace
@@ -90,6 +89,7 @@ class PartChecker(Rounds[A]):
         self._loop = loop
         self._alarm = Alarm(loop, self._turn)
         self._agents = Agents(runtime, loop, self._news, self, part.agents_max)
+        self._asked = self._is_down, self._state_text  # by dialects: one object for all servers
         self._observation = Observation(runtime.segment, mine)
         self._new = deque(mine)  # to be looked at for the first time
         self._changed: deque[int] = deque()  # slots to be looked at again
@@ -192,13 +192,7 @@ class PartChecker(Rounds[A]):
         except BlockingIOError:
             self._new.append(server)
             return
-        subject = Subject(
-            partial(self._is_down, slot),
-            partial(self._state_text, slot),
-            slot,
-            server.name,
-            server.id,
-        )
+        subject = Subject(*self._asked, slot, server.name, server.id)
         dialect = self._dialects.of(
             server.rules, server.backend_index, server.explicit_header, subject
         )

@@ -68,7 +68,7 @@ class _Request:
 
     def made(self, subject: Subject, writer: Writer | None) -> Send:
         """The bytes of it for one check; raises RequestSizeError."""
-        state = subject.state() if self._with_state else ""
+        state = subject.state(subject.slot) if self._with_state else ""
         return Send(request_bytes(self._request, state, writer.text if writer else literal))
 
 
@@ -257,7 +257,7 @@ class HttpRun:
         if response.code is None:
             return Expect()
         ends = response.code == NOT_FOUND and self._script.disable_on_404
-        if ends and not self._subject.is_down():
+        if ends and not self._subject.is_down(self._subject.slot):
             return Result(CheckStatus.L7OKC, NOT_FOUND)
         if expectation.has_forms:
             filled = expectation.filled(self._writing().text)
