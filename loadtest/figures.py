@@ -139,7 +139,7 @@ FIGURES = (
     Figure("resident", "idle_cpu_ms_per_s", "CPU at rest, 10 checks per 2 s", "ms/s"),
     Figure("resident", "start_ms", "start to first forwarded byte", "ms", absolute_goal=500),
     Figure(
-        "checks", "cpu_us", "CPU per TCP health check", "us", {"haproxy": 2.0}, absolute_goal=60
+        "checks", "cpu_us", "CPU per TCP health check", "us", {"haproxy": 2.0}, absolute_goal=40
     ),
     Figure("checkshttp", "cpu_us", "CPU per HTTP health check", "us", {"haproxy": 2.5}),
     Figure("checks10k", "cpu_us", "  10,000 servers, half silent", "us", {"haproxy": 2.5}),

@@ -66,12 +66,12 @@ class CheckStatus(enum.IntEnum):
     @classmethod
     def of(cls, number: int) -> CheckStatus:
         """The status of a record; UNK, as HAProxy shows it, for a number that is none."""
-        return BY_NUMBER.get(number, cls.UNK)
+        return BY_NUMBER.get(number, UNK)
 
     @property
     def coded(self) -> bool:
         """Whether it comes with a code of the server's protocol, 0 among them."""
-        return self >= CheckStatus.L7OK
+        return self >= FIRST_CODED
 
     def shown_code(self, code: int) -> int:
         """The code of a record as log lines have it: one of a protocol has a sign."""
@@ -88,6 +88,8 @@ class CheckStatus(enum.IntEnum):
         return os.strerror(code) if code and connects else ""
 
 
+# A member of an enumeration is looked up more slowly than it is compared.
+UNK, FIRST_CODED = CheckStatus.UNK, int(CheckStatus.L7OK)
 BY_NUMBER = {int(status): status for status in CheckStatus}
 TIMEOUTS = frozenset(  # a check that ends like this took all of its time
     int(status)

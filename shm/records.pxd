@@ -59,6 +59,13 @@ cdef enum:  # Operational: HAProxy's srv_op_state
     SERVER_RUNNING = 2
     SERVER_STOPPING = 3
 
+cdef enum:  # CheckResult: HAProxy's srv_check_result
+    RESULT_UNKNOWN = 0
+    RESULT_NEUTRAL = 1
+    RESULT_FAILED = 2
+    RESULT_PASSED = 3
+    RESULT_CONDITIONAL = 4
+
 cdef struct SlotStatic:
     uint32_t backend  # index
     uint32_t flags  # StaticFlag

@@ -46,14 +46,42 @@ cdef object admin_state(const AdminRecord *record):
         <int64_t>record.maxconn_plus_one - 1, record.returned != 0)
 
 
+cdef object health_state(const HealthRecord *record):
+    """The `HealthState` of a record."""
+    return HealthState(
+        record.incarnation, record.generation, record.operational, record.status, record.result,
+        record.check_state, record.health, record.code, record.changed_ms, record.duration_us,
+        record.failures, record.downs, record.downtime_ms, record.checked_ms,
+        record.orders_taken)
+
+
+cdef int health_fill(HealthRecord *record, object state) except -1:
+    """Make a record of a `HealthState`."""
+    memset(record, 0, sizeof(record[0]))
+    record.incarnation = state.incarnation
+    record.generation = state.generation
+    record.operational = state.operational
+    record.status = state.status
+    record.result = state.result
+    record.check_state = state.check_state
+    record.health = state.health
+    record.code = state.code
+    record.changed_ms = state.changed_ms
+    record.duration_us = state.duration_us
+    record.failures = state.failures
+    record.downs = state.downs
+    record.orders_taken = state.orders_taken
+    record.downtime_ms = state.downtime_ms
+    record.checked_ms = state.checked_ms
+    return 0
+
+
 cdef class SlotTableReader:
     """Reads any record of any slot. Any process, any number of readers.
 
     Raises IndexError for a slot that does not exist, BlockingIOError when a record changed on each
     of many tries (the caller keeps what it had).
     """
-
-    cdef Segment segment
 
     def __init__(self, Segment segment):
         self.segment = segment
@@ -99,11 +127,7 @@ cdef class SlotTableReader:
         self.check(slot)
         if not latch_read(&self.segment.view.health[slot], &record):
             raise BlockingIOError(f"health record {slot} does not hold still")
-        return HealthState(
-            record.incarnation, record.generation, record.operational, record.status,
-            record.result, record.check_state, record.health, record.code, record.changed_ms,
-            record.duration_us, record.failures, record.downs, record.downtime_ms,
-            record.checked_ms, record.orders_taken)
+        return health_state(&record)
 
     def static(self, uint32_t slot):
         """The settings of the configuration, as a `StaticState`."""
@@ -159,8 +183,7 @@ cdef class SlotTableReader:
     def revision(self, uint32_t slot) -> int:
         """A number that grows with each publication of the slot or admin record."""
         self.check(slot)
-        return load_acquire(&self.segment.view.slots[slot].sequence) + load_acquire(
-            &self.segment.view.admins[slot].sequence)
+        return slot_revision(&self.segment.view, slot)
 
     def backend_generation(self, uint32_t backend) -> int:
         """The shared word that each change of a slot of this backend bumps."""
@@ -322,9 +345,6 @@ cdef class AdminTableWriter:
 cdef class HealthTableWriter:
     """Writes health records: the worker that checks the slot; the supervisor before forks."""
 
-    cdef Segment segment
-    cdef SlotTableReader reader
-
     def __init__(self, Segment segment):
         self.segment = segment
         self.reader = SlotTableReader(segment)
@@ -333,23 +353,13 @@ cdef class HealthTableWriter:
     def publish(self, uint32_t slot, state, *, bint changed) -> None:
         """Publish a `HealthState`; `changed`: the slot's eligibility may have changed."""
         cdef HealthRecord record
+        health_fill(&record, state)
+        self.put(slot, &record, changed)
+
+    cdef int put(self, uint32_t slot, const HealthRecord *record, bint changed) except -1:
+        """Publish a record; `changed` as above."""
         self.reader.check(slot)
-        memset(&record, 0, sizeof(record))
-        record.incarnation = state.incarnation
-        record.generation = state.generation
-        record.operational = state.operational
-        record.status = state.status
-        record.result = state.result
-        record.check_state = state.check_state
-        record.health = state.health
-        record.code = state.code
-        record.changed_ms = state.changed_ms
-        record.duration_us = state.duration_us
-        record.failures = state.failures
-        record.downs = state.downs
-        record.orders_taken = state.orders_taken
-        record.downtime_ms = state.downtime_ms
-        record.checked_ms = state.checked_ms
-        latch_write(&self.segment.view.health[slot], &record)
+        latch_write(&self.segment.view.health[slot], record)
         if changed:
             announce(self.segment, slot)
+        return 0

@@ -12,7 +12,7 @@ import time
 from typing import NamedTuple
 
 from proxy.health.agent_words import AgentReport
-from proxy.health.rise_fall import Outcome
+from proxy.health.judgement import Outcome
 from shm.check_status import CheckResult, CheckStatus
 from shm.states import AgentCommand, AgentOrders, AgentState, AgentWord
 

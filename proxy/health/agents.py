@@ -1,7 +1,7 @@
 """One worker's agents on its event loop: who is asked when, and what becomes of the answers.
 
 Owns the records of the agents of the worker's share. Decides nothing itself: agent_words says what
-a line means, agent_state what it makes of a record, timetable when an agent is asked, check.py
+a line means, agent_state what it makes of a record, timetable when an agent is asked, check.pyx
 makes the connection. What an agent says of a server's health is handed on (`Health`), because
 checks and operators say something of it, too. An agent is asked whatever its server's state, also
 in maintenance, which it may end (manual section 5.2, `agent-check`).
@@ -18,13 +18,14 @@ from proxy.health import agent_state
 from proxy.health.agent_state import Instant
 from proxy.health.agent_words import AgentReport, understood
 from proxy.health.alarm import Alarm
-from proxy.health.check import CheckTarget, Connects, Plan, RunningCheck
+from proxy.health.check import Connects, Plan, RunningCheck
 from proxy.health.dialect.agent import AgentDialect
+from proxy.health.judgement import Outcome
 from proxy.health.news import News
-from proxy.health.rise_fall import Outcome
+from proxy.health.report import cut
 from proxy.health.share import CheckedServer
+from proxy.health.target import CheckTarget
 from proxy.health.timetable import Timetable, first_due_ms, spread_ms
-from proxy.health.watched import cut
 from proxy.runtime import Runtime, now_ms
 from shm.agents import AgentReader, AgentWriter
 from shm.check_status import CheckStatus

@@ -1,8 +1,9 @@
-"""One process's health checks on its event loop: what is due, what ended, what to tell.
+"""One process's health checks on its event loop: what its slots say, what to tell.
 
-Owns the health records of the process's part of the slots. Decides nothing itself: rise_fall says
-what an outcome means, timetable when a check is due, its attempts make the checks (check.py in a
-worker, proxy/runner/programs.py in the runner), news tells others. Must not know the relay.
+Owns the health records of the process's part of the slots. rounds.pyx begins and judges each check,
+by attempts of its own (check.pyx in a worker, proxy/runner/programs.py in the runner); here is what
+happens more seldom: looks at records, orders, changes, news. Decides nothing itself: rise_fall says
+what they mean for health. Must not know the relay.
 
 A check speaks of the address it was aimed at: when the slot's records name another one at its end,
 the outcome is dropped. Records left by a former worker are carried on where they speak of the
@@ -22,9 +23,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from functools import partial
 from random import Random
-from typing import Generic
 
 from msgspec.structs import replace
 
@@ -35,29 +34,31 @@ from proxy.health.attempts import A, Attempts
 from proxy.health.check import Connects, Plan, RunningCheck
 from proxy.health.dialect.dialects import Dialects
 from proxy.health.dialect.seam import Subject
+from proxy.health.judgement import Change
 from proxy.health.news import News
 from proxy.health.observation import Observation
 from proxy.health.part import Part, worker_part
-from proxy.health.rise_fall import Change, Outcome, Sight
+from proxy.health.report import cut
+from proxy.health.rise_fall import Sight
+from proxy.health.rounds import Rounds
 from proxy.health.server_states import ServerStates
 from proxy.health.share import CheckedServer, server_tls
-from proxy.health.timetable import Timetable, first_due_ms, spread_ms
-from proxy.health.watched import Watched, cut, target_of
+from proxy.health.target import target_of
+from proxy.health.timetable import first_due_ms
+from proxy.health.watched import Watched
 from proxy.runtime import Runtime, now_ms
 from shm.changes import ChangeReader, UsableServers
 from shm.check_texts import CheckTextWriter
-from shm.slots import HealthTableWriter, SlotTableReader
+from shm.slots import SlotTableReader
 from shm.states import AgentState, HealthOrder, HealthState, ServerState
 
 LOOKS_AT_ONCE = 100  # servers, in about 2 ms
-CHECKS_AT_ONCE = 100  # ended, expired and begun in one turn of the loop each: about 5 ms together
 
 
-class PartChecker(Generic[A]):
+class PartChecker(Rounds[A]):
     """Checks one process's part of the servers; everything happens on the thread of `loop`.
 
-    Changes of records count from the moment this is made. `late` counts checks that had to wait
-    for a place among those under way.
+    Changes of records count from the moment this is made.
     """
 
     def __init__(
@@ -67,11 +68,18 @@ class PartChecker(Generic[A]):
         attempts: Attempts[A],
         part: Part,
     ) -> None:
-        self.late = 0
         self._globals = runtime.settings.globals
+        mine = part.mine
+        super().__init__(
+            runtime.segment,
+            attempts,
+            len(mine),
+            part.checks_max,
+            self._globals.spread_checks_percent,
+            Random(part.seed),
+        )
         self._tls_contexts = runtime.tls_contexts
         self._reader = SlotTableReader(runtime.segment)
-        self._writer = HealthTableWriter(runtime.segment)
         self._changes = ChangeReader(runtime.segment)
         self._texts = CheckTextWriter(runtime.segment)
         self._dialects = Dialects(runtime.segment, runtime.main_pid, runtime.every_list)
@@ -79,19 +87,9 @@ class PartChecker(Generic[A]):
         self._server_states = ServerStates(runtime, self._reader, usable)
         self._news = News(runtime, usable, part.requests)
         self._loop = loop
-        self._random = Random(part.seed)
-        self._attempts = attempts
-        self._timetable = Timetable()
-        self._waiting_slow: deque[int] = deque()  # due; begun when another slow server's ends
-        self._slow_in_flight = 0
         self._alarm = Alarm(loop, self._turn)
-        self._watched: dict[int, Watched[A]] = {}
-        mine = part.mine
-        self._in_flight_max = part.checks_max
         self._agents = Agents(runtime, loop, self._news, self, part.agents_max)
-        enough = self._in_flight_max >= len(mine)
-        self._slow_max = self._in_flight_max if enough else self._in_flight_max // 2
-        self._full_ms = 0  # when there was no place for a check the last time
+        self._asked = self._is_down, self._state_text  # by dialects: one object for all servers
         self._observation = Observation(runtime.segment, mine)
         self._new = deque(mine)  # to be looked at for the first time
         self._changed: deque[int] = deque()  # slots to be looked at again
@@ -156,7 +154,11 @@ class PartChecker(Generic[A]):
             watched.state, change = rise_fall.taken_down(former, at_ms)
         else:
             watched.state, change = rise_fall.brought_up(
-                former, watched.thresholds, at_ms, by_check=watched.has_check, ordered=ordered
+                former,
+                watched.server.thresholds,
+                at_ms,
+                by_check=watched.has_check,
+                ordered=ordered,
             )
         if change is not Change.NONE:
             self._writer.publish(slot, watched.state, changed=True)
@@ -169,10 +171,10 @@ class PartChecker(Generic[A]):
         slot, check, at_ms = watched.server.slot, watched.server.check, now_ms()
         former = watched.state
         watched.state, change = rise_fall.analyzed(
-            former, watched.thresholds, check.on_error, at_ms
+            former, watched.server.thresholds, check.on_error, at_ms
         )
         text = report.errors_text(check.error_limit)
-        if watched.state is not former:
+        if watched.state != former:
             self._texts.publish(slot, text, watched.state.checked_ms)
             self._writer.publish(slot, watched.state, changed=change is not Change.NONE)
         if check.fastinter_ms is not None:
@@ -190,13 +192,7 @@ class PartChecker(Generic[A]):
         except BlockingIOError:
             self._new.append(server)
             return
-        subject = Subject(
-            partial(self._is_down, slot),
-            partial(self._state_text, slot),
-            slot,
-            server.name,
-            server.id,
-        )
+        subject = Subject(*self._asked, slot, server.name, server.id)
         dialect = self._dialects.of(
             server.rules, server.backend_index, server.explicit_header, subject
         )
@@ -212,7 +208,7 @@ class PartChecker(Generic[A]):
             self._timetable.pause(slot)
 
     def _is_down(self, slot: int) -> bool:
-        return rise_fall.is_down(self._watched[slot].state)
+        return self._watched[slot].is_down
 
     def _state_text(self, slot: int) -> str:
         watched = self._watched[slot]
@@ -232,7 +228,7 @@ class PartChecker(Generic[A]):
         watched.target = target_of(watched.server, view)
         agent_down = self._agents.is_down(watched.server.slot)
         sight = Sight(view.incarnation, view.generation, watched.target is not None, agent_down)
-        watched.state = rise_fall.seen(watched.state, watched.thresholds, sight, at_ms)
+        watched.state = rise_fall.seen(watched.state, watched.server.thresholds, sight, at_ms)
         watched.has_check = watched.server.checked and not view.check_off
         if not watched.has_check and watched.target is not None:
             watched.target = None
@@ -242,7 +238,7 @@ class PartChecker(Generic[A]):
             return Change.NONE
         order = HealthOrder(view.health_order)
         watched.state, change = rise_fall.ordered(
-            watched.state, watched.thresholds, order, view.health_orders, at_ms
+            watched.state, watched.server.thresholds, order, view.health_orders, at_ms
         )
         return change
 
@@ -256,7 +252,7 @@ class PartChecker(Generic[A]):
         except BlockingIOError:
             return False  # what was known still holds; the next check finds the rest
         watched.revision, state = revision, watched.state
-        if state is former and watched.target == former_target:
+        if state == former and watched.target == former_target:
             return False
         same = state.incarnation == former.incarnation
         changed = same and state.operational != former.operational
@@ -279,101 +275,20 @@ class PartChecker(Generic[A]):
         elif not self._timetable.plans(slot):
             self._timetable.resume(slot, at_ms, watched.server.check.inter_ms)
 
-    def _turn(self) -> None:
-        """Judge what ended, then what ran out of time, start what is due, tell others.
-
-        What is too much for one turn comes with the next: all of it is still due.
-        """
-        if len(self._attempts) >= self._in_flight_max:
-            self._full_ms = now_ms()  # what was due until now had to wait
-        self._end(self._attempts.ended(CHECKS_AT_ONCE))
-        self._end(self._attempts.expired(now_ms(), CHECKS_AT_ONCE))
-        self._begin_due()
-        self._arm()
-        self._news.tell()
-
-    def _end(self, ended: list[tuple[A, Outcome]]) -> None:
-        """Judge the outcomes that still speak of their server."""
-        for attempt, outcome in ended:
-            watched = self._watched[attempt.slot]
-            assert watched.attempt is attempt, f"slot {attempt.slot} has another check under way"
-            self._release(watched)
-            if not (self._is_stale(watched) and self._observe(watched)):
-                self._judge(watched, outcome, attempt.began_ms)
-
-    def _is_stale(self, watched: Watched[A]) -> bool:
-        """Whether records of the slot changed since the last look."""
-        return watched.revision != self._reader.revision(watched.server.slot)
-
-    def _begin_due(self) -> None:
-        """Start what is due, within the limits; the rest starts when others end."""
-        at_ms = now_ms()
-        for _ in range(CHECKS_AT_ONCE):
-            if len(self._attempts) >= self._in_flight_max:
-                self._full_ms = at_ms
-                break
-            slow_allowed = self._slow_in_flight < self._slow_max
-            if self._waiting_slow and slow_allowed:
-                self._begin(self._watched[self._waiting_slow.popleft()])
-                continue
-            due_ms = self._timetable.next_ms()
-            slot = self._timetable.take(at_ms)
-            if slot is None:
-                break
-            waits = self._watched[slot].slow and not slow_allowed
-            self.late += waits or (due_ms is not None and due_ms <= self._full_ms)
-            if waits:
-                self._waiting_slow.append(slot)
-            else:
-                self._begin(self._watched[slot])
-
-    def _begin(self, watched: Watched[A]) -> None:
-        """Start one check, aimed by what the records say at this moment."""
-        if self._is_stale(watched):
-            self._observe(watched)
-        if watched.target is None or watched.attempt is not None:
-            return  # paused meanwhile, or begun after it had waited
+    def _planned(self, watched: Watched[A]) -> Plan:
+        """How a server is checked at its present target."""
         server = watched.server
-        watched.state = rise_fall.started(watched.state)
-        if watched.plan is None or watched.plan.target is not watched.target:
-            header = server.check.proxy_header
-            tls = server_tls(server.check.tls, self._tls_contexts)
-            watched.plan = Plan(watched.target, server.limits, server.source, header, tls)
-        begun = self._attempts.begin(server.slot, watched.plan, watched.dialect())
-        if isinstance(begun, Outcome):
-            self._judge(watched, begun, now_ms())
-            return
-        watched.attempt = begun
-        watched.held_as_slow = watched.slow
-        self._slow_in_flight += watched.held_as_slow
-        self._writer.publish(server.slot, watched.state, changed=False)
+        assert watched.target is not None, f"slot {server.slot} has no target"
+        tls = server_tls(server.check.tls, self._tls_contexts)
+        header = server.check.proxy_header
+        return Plan(watched.target, server.limits, server.source, header, tls)
 
-    def _release(self, watched: Watched[A]) -> None:
-        """The attempt is over, whatever comes of it."""
-        watched.attempt = None
-        self._slow_in_flight -= watched.held_as_slow
-        watched.held_as_slow = False
-
-    def _judge(self, watched: Watched[A], outcome: Outcome, began_ms: int) -> None:
-        """Publish what a check's outcome means, ask for a resolution, plan the next check."""
-        slot, at_ms = watched.server.slot, now_ms()
-        former = watched.state
-        watched.state, change = rise_fall.judged(
-            former,
-            watched.thresholds,
-            outcome,
-            at_ms,
-            agent_down=self._agents.is_down(slot),
-        )
-        text = cut(outcome.description)
+    def _said(self, slot: int, text: str, checked_ms: int) -> str:
+        """Publish what a check says, before its record; as much of it as is kept."""
+        text = cut(text)
         if text:
-            self._texts.publish(slot, text, at_ms)
-        self._writer.publish(slot, watched.state, changed=change is not Change.NONE)
-        percent = self._globals.spread_checks_percent
-        self._timetable.place(slot, at_ms + spread_ms(watched.interval_ms, percent, self._random))
-        if watched.server.resolved:
-            self._news.ask_if_unconnected(slot, outcome.status, began_ms)
-        self._tell(watched, former, change, text, logged=cut(outcome.logged))
+            self._texts.publish(slot, text, checked_ms)
+        return text
 
     def _tell(
         self, watched: Watched[A], former: HealthState, change: Change, text: str, logged: str = ""
@@ -382,10 +297,12 @@ class PartChecker(Generic[A]):
 
         `logged` stands in the line of a check that has no text.
         """
-        if watched.server.log_checks and rise_fall.is_news(former, watched.state):
-            self._news.checked(watched.server, watched.state, text or logged)
+        state = watched.state
+        is_news = former.status != state.status or former.health != state.health
+        if watched.server.log_checks and is_news:
+            self._news.checked(watched.server, state, text or cut(logged))
         if change is not Change.NONE:
-            self._news.changed(watched.server, former, watched.state, text=text)
+            self._news.changed(watched.server, former, state, text=text)
 
     def _arm(self) -> None:
         """Let the alarm wake us for the next due check or deadline, whichever comes first."""

@@ -11,6 +11,16 @@ from shm.check_status import CheckResult, CheckStatus, escaped
 from shm.log_level import LogLevel
 from shm.states import AgentState, HealthState
 
+TEXT_MAX = 127  # bytes of what a server said, in HAProxy as here
+
+
+def cut(text: str) -> str:
+    """As much of a check's text as HAProxy keeps: so many bytes up to a NUL."""
+    if not text:
+        return text
+    whole = text.partition("\0")[0].encode(errors="surrogateescape")
+    return whole[:TEXT_MAX].decode(errors="surrogateescape")
+
 
 def errors_text(error_limit: int) -> str:
     """Why errors of sessions counted as a failed check (manual: observe)."""

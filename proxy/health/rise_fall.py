@@ -19,32 +19,14 @@ maintenance. A socket error of our own (no descriptor, no local port) changes no
 
 from __future__ import annotations
 
-import enum
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from proxy.config.model.settings import Check, OnError
-from shm.check_status import TIMEOUTS, CheckResult, CheckStatus
+from proxy.config.model.settings import OnError
+from proxy.health.judgement import Change, CheckState, Outcome, ended_downtime_ms, judged
+from shm.check_status import CheckResult, CheckStatus
 from shm.states import HealthOrder, HealthState, Operational
-
-
-class CheckState(enum.IntFlag):
-    """HAProxy's srv_check_state."""
-
-    IN_PROGRESS = 1
-    CONFIGURED = 2
-    ENABLED = 4
-    PAUSED = 8
-
-
-class Change(enum.Enum):
-    """What a check changed for the choice of servers."""
-
-    NONE = 0
-    DOWN = 1
-    UP = 2
-    STOPPING = 3
 
 
 class Thresholds(NamedTuple):
@@ -68,37 +50,11 @@ class Thresholds(NamedTuple):
         return self.rise - 1 if self.starts_down else self.rise
 
 
-class Outcome(NamedTuple):
-    """How one check ended.
-
-    `code` is the errno of a failed connect, the dialect's code, or 0; `description` what the server
-    said, or where the check failed; `logged` what only the check's own line says.
-    """
-
-    status: CheckStatus
-    code: int
-    duration_us: int
-    description: str = ""
-    own_fault: bool = False  # of this host: it says nothing of the server
-    logged: str = ""
-
-    @property
-    def result(self) -> CheckResult:
-        """What it means for the server."""
-        return UNKNOWN if self.own_fault else self.status.result
-
-
 ORDERED = {
     HealthOrder.UP: (Operational.RUNNING, Change.UP),
     HealthOrder.STOPPING: (Operational.STOPPING, Change.STOPPING),
     HealthOrder.DOWN: (Operational.STOPPED, Change.DOWN),
 }
-# What each check asks for. To look up a member of an enumeration takes longer than to compare it.
-STOPPED, RUNNING = int(Operational.STOPPED), int(Operational.RUNNING)
-UNKNOWN, FAILED = CheckResult.UNKNOWN, CheckResult.FAILED
-PASSED, CONDITIONAL = CheckResult.PASSED, CheckResult.CONDITIONAL
-UNCHANGED = Change.NONE
-GOOD = (PASSED, CONDITIONAL)
 IDLE = int(CheckState.CONFIGURED | CheckState.ENABLED)
 BUSY = IDLE | int(CheckState.IN_PROGRESS)
 PAUSED_FLAG = int(CheckState.PAUSED)
@@ -112,17 +68,12 @@ def is_paused(state: HealthState) -> bool:
 
 def is_down(state: HealthState) -> bool:
     """Whether checks took the server down, or none has brought it up yet."""
-    return state.operational == STOPPED
-
-
-def timed_out(state: HealthState) -> bool:
-    """Whether the last check took all of its time."""
-    return state.status in TIMEOUTS
+    return state.operational == Operational.STOPPED
 
 
 def is_running(state: HealthState) -> bool:
     """Neither down nor on its way out."""
-    return state.operational == RUNNING
+    return state.operational == Operational.RUNNING
 
 
 class Sight(NamedTuple):
@@ -175,13 +126,6 @@ def fresh(former: HealthState, thresholds: Thresholds, sight: Sight, now_ms: int
     )
 
 
-def ended_downtime_ms(former: HealthState, now_ms: int) -> int:
-    """Downtime that ends now: time down by checks, and time paused, counts."""
-    if former.changed_ms == 0 or not (is_down(former) or is_paused(former)):
-        return 0
-    return max(0, now_ms - former.changed_ms)
-
-
 def adopted(record: HealthState, thresholds: Thresholds) -> HealthState:
     """Carry on from a record that a former worker left; rise and fall may have changed since."""
     if is_down(record):
@@ -214,69 +158,6 @@ def ordered(
     ), change
 
 
-def started(state: HealthState) -> HealthState:
-    """A check is under way; the last result no longer counts as one (as HAProxy shows it)."""
-    return replace(state, check_state=BUSY, result=UNKNOWN)
-
-
-def judged(
-    state: HealthState,
-    thresholds: Thresholds,
-    outcome: Outcome,
-    now_ms: int,
-    *,
-    agent_down: bool = False,
-) -> tuple[HealthState, Change]:
-    """The health after a check that ended at `now_ms`, and whether the server went down or up.
-
-    While its agent says that it is down, no check brings it up.
-    """
-    result = outcome.result
-    health, failures = state.health, state.failures
-    if result in GOOD and health < thresholds.top:
-        health = thresholds.top if health + 1 >= thresholds.rise else health + 1
-    elif result is FAILED and health > 0:
-        failures += 1
-        health = health - 1 if health > thresholds.rise else 0
-    ended = replace(
-        state,
-        status=outcome.status,
-        result=result,
-        check_state=IDLE,
-        health=health,
-        code=outcome.code,
-        duration_us=outcome.duration_us,
-        failures=failures,
-        checked_ms=now_ms,
-    )
-    if agent_down and result in GOOD:
-        return ended, UNCHANGED
-    if result is CONDITIONAL and health >= thresholds.rise:
-        return _stopping(state, ended, now_ms)
-    if result is PASSED and health >= thresholds.rise and not is_running(state):
-        downtime_ms = state.downtime_ms + ended_downtime_ms(state, now_ms)
-        return replace(
-            ended, operational=Operational.RUNNING, changed_ms=now_ms, downtime_ms=downtime_ms
-        ), Change.UP
-    if health < thresholds.rise and not is_down(state):
-        return replace(
-            ended, operational=Operational.STOPPED, changed_ms=now_ms, downs=state.downs + 1
-        ), Change.DOWN
-    return ended, UNCHANGED
-
-
-def _stopping(state: HealthState, ended: HealthState, now_ms: int) -> tuple[HealthState, Change]:
-    """The health after a check that passed for the sessions that the server has already."""
-    if state.operational == Operational.STOPPING:
-        return ended, Change.NONE
-    return replace(
-        ended,
-        operational=Operational.STOPPING,
-        changed_ms=now_ms,
-        downtime_ms=state.downtime_ms + ended_downtime_ms(state, now_ms),
-    ), Change.STOPPING
-
-
 def taken_down(state: HealthState, now_ms: int) -> tuple[HealthState, Change]:
     """The health after the agent has said that the server is down; checks count on."""
     if is_down(state) or is_paused(state):
@@ -307,11 +188,6 @@ def brought_up(
     ), Change.UP
 
 
-def is_news(former: HealthState, state: HealthState) -> bool:
-    """Whether a check ended otherwise than the one before, or moved the counter."""
-    return former.status != state.status or former.health != state.health
-
-
 def analyzed(
     state: HealthState, thresholds: Thresholds, on_error: OnError, now_ms: int
 ) -> tuple[HealthState, Change]:
@@ -330,11 +206,3 @@ def analyzed(
     outcome = Outcome(CheckStatus.HANA, 0, 0)
     judgement, change = judged(replace(state, health=health), thresholds, outcome, now_ms)
     return replace(judgement, check_state=state.check_state), change
-
-
-def interval_ms(state: HealthState, thresholds: Thresholds, check: Check) -> int:
-    """Milliseconds from the end of a check to the next (manual: inter, fastinter, downinter)."""
-    if state.health == thresholds.top:
-        return check.inter_ms
-    chosen = check.downinter_ms if is_down(state) and state.health == 0 else check.fastinter_ms
-    return check.inter_ms if chosen is None else chosen

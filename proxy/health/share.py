@@ -8,6 +8,7 @@ one process writes all that is known of a server's health. Must not know the seg
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -24,8 +25,8 @@ from proxy.config.model.settings import (
     Server,
     Source,
 )
-from proxy.health.check import Limits
 from proxy.health.rise_fall import Thresholds
+from proxy.health.target import Limits
 from proxy.server_table import ServerTable, checked_by_program
 
 if TYPE_CHECKING:
@@ -35,7 +36,10 @@ if TYPE_CHECKING:
     from proxy.health.tls_stream import ServerTls
 
 
-class CheckedServer(msgspec.Struct, frozen=True):
+NO_LIMITS = Limits(0)  # of an agent that there is not
+
+
+class CheckedServer(msgspec.Struct, frozen=True, gc=False):
     """One server that is checked, or has an agent, or both; `check` is the usual one without."""
 
     slot: int
@@ -57,7 +61,7 @@ class CheckedServer(msgspec.Struct, frozen=True):
     log_checks: bool = False  # option log-health-checks
     checked: bool = True  # False: it has only an agent
     agent: Agent | None = None
-    agent_limits: Limits = Limits(0)
+    agent_limits: Limits = NO_LIMITS
     weight: int = 1  # configured
     weights_fixed: bool = False  # by the backend's algorithm
     slowstart_ms: int = 0
@@ -85,8 +89,14 @@ def limits(proxy: Proxy, check: Check | Agent) -> Limits:
     exchange_ms = check.timeout_check_ms or proxy.timeouts.check_ms
     inter_ms = check.inter_ms or CHECK_INTER_MS
     if exchange_ms is None:
-        return Limits(inter_ms)
+        return _limits(inter_ms)
     connect_ms = min(proxy.timeouts.connect_ms or inter_ms, inter_ms)
+    return _limits(connect_ms, exchange_ms)
+
+
+@cache
+def _limits(connect_ms: int, exchange_ms: int | None = None) -> Limits:
+    """One object for all servers with the same limits."""
     return Limits(connect_ms, exchange_ms)
 
 
@@ -142,7 +152,7 @@ def _checked_server(proxy: Proxy, server: Server, position: int, count: int) -> 
         starts_fully=server.init_state in (InitState.FULLY_UP, InitState.FULLY_DOWN),
         checked=server.check is not None,
         agent=agent,
-        agent_limits=limits(proxy, agent) if agent else Limits(0),
+        agent_limits=limits(proxy, agent) if agent else NO_LIMITS,
         weight=server.balancing.weight,
         weights_fixed=proxy.weights_fixed,
         slowstart_ms=server.balancing.slowstart_ms,

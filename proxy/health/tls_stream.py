@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from proxy.health.connection import Connection
 from proxy.health.dialect.seam import RECEIVED_MAX, Connect
 
 FAILED = "SSL handshake failure"
@@ -43,7 +44,7 @@ class ServerTls(NamedTuple):
     verify_host: str | None = None
     contexts: Mapping[str, ssl.SSLContext] = {}
 
-    def stream(self, connection: socket.socket, wanted: Connect) -> TlsStream | None:
+    def stream(self, connection: socket.socket | Connection, wanted: Connect) -> TlsStream | None:
         """The TLS of a connection; None where it is without."""
         as_line = wanted.header is None
         if not wanted.ssl and not (as_line and self.by_line):
@@ -99,7 +100,7 @@ class TlsStream:
         "failure",
     )
 
-    def __init__(self, connection: socket.socket, encryption: Encryption) -> None:
+    def __init__(self, connection: socket.socket | Connection, encryption: Encryption) -> None:
         self._socket = connection
         self._encryption = encryption
         self._incoming = ssl.MemoryBIO()

@@ -25,7 +25,7 @@ from proxy.config.model.settings import Proxy, SocketFamily
 from proxy.health.attempts import Attempts, outcome_of
 from proxy.health.check import Plan
 from proxy.health.dialect.seam import Dialect, Result
-from proxy.health.rise_fall import Outcome
+from proxy.health.judgement import Outcome
 from proxy.health.share import CheckedServer
 from proxy.runner.spawn import spawn
 from proxy.server_table import ServerTable

@@ -21,7 +21,7 @@ from proxy.health.dialect.seam import (
     Result,
     Send,
 )
-from proxy.health.rise_fall import Outcome
+from proxy.health.judgement import Outcome
 from shm.check_status import CheckStatus
 from shm.states import AgentCommand, AgentOrders, AgentState, AgentWord
 
@@ -107,7 +107,7 @@ def test_a_line_that_was_not_whole_repeats_the_last_status() -> None:
 def test_a_part_of_a_first_line_is_a_failure_of_the_connection() -> None:
     former = AgentState(status=CheckStatus.INI)
     assert agent_state.without_words(former, outcome(CheckStatus.UNK)).status is CheckStatus.L7TOUT
-    broken = outcome(CheckStatus.UNK)._replace(code=104)
+    broken = Outcome(CheckStatus.UNK, 104, 1_000)
     report = agent_state.without_words(former, broken)
     assert report[:2] == (CheckStatus.SOCKERR, "Connection reset by peer")
     later = agent_state.without_words(AgentState(status=CheckStatus.L7OK), broken)

@@ -21,9 +21,8 @@ SERVERS = 500
 INTER_MS = 200
 MEASURED_CHECKS = 2_500  # a second's
 ROUNDS = 3
-# A guard, not the goal, which is twice: 1.8 was seen on an Intel machine, 2.6 to 2.9 on an AMD one, and
-# more beside other tests, because caches that others fill cost the larger program more.
-RATIO_MAX = 3.5
+# The goal; 1.05 to 1.3 was seen on an AMD machine, busy with other things.
+RATIO_MAX = 2.0
 
 
 def cpu_seconds(pid: int) -> float:
@@ -75,7 +74,7 @@ def of_haproxy(backend: Backend, folder: Path) -> float:
 
 @pytest.mark.alone
 @pytest.mark.slow
-def test_a_check_costs_no_more_than_it_did_beside_haproxy(tmp_path: Path) -> None:
+def test_a_check_costs_at_most_twice_what_one_of_haproxy_costs(tmp_path: Path) -> None:
     backend = Backend("127.77.6.1").open()
     theirs, ours = [], []
     for _ in range(ROUNDS):

@@ -14,7 +14,7 @@ import pytest
 
 from proxy.capacity import CHECKS_MIN
 from proxy.config.model.settings import Check, Global
-from proxy.health.rise_fall import CheckState
+from proxy.health.judgement import CheckState
 from proxy.runtime import Runtime
 from shm.states import Operational
 from tests.support.common import free_port, wait_for

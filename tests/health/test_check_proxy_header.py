@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from proxy.config.model.settings import ProxyHeader
-from proxy.health.check import CheckTarget, Connects, Limits, Plan
+from proxy.health.check import Connects, Plan
+from proxy.health.judgement import Outcome
 from proxy.health.proxy_header import check_header
-from proxy.health.rise_fall import Outcome
+from proxy.health.target import CheckTarget, Limits
 from shm.check_status import CheckStatus
 from tests.support.common import PATIENCE_SECONDS, free_port, require_program, wait_for
 from tests.support.config.loading import load_text
@@ -78,7 +79,8 @@ def from_check(kind: ProxyHeader, server: Recorder, *, never_local: bool = False
     try:
         begun = connects.begin(0, plan(server.host, server.port, kind))
         assert not isinstance(begun, Outcome)
-        own = begun.socket.getsockname()
+        own, _ = begun.socket.ends()
+        assert own is not None
         assert select.select([connects], [], [], PATIENCE_SECONDS)[0]
         [(_, outcome)] = connects.ended(9)
         assert outcome.status is CheckStatus.L4OK

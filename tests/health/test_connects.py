@@ -9,8 +9,9 @@ import select
 import socket
 from contextlib import suppress
 
-from proxy.health.check import CheckTarget, Connects, Limits, Plan
-from proxy.health.rise_fall import Outcome
+from proxy.health.check import Connects, Plan
+from proxy.health.judgement import Outcome
+from proxy.health.target import CheckTarget, Limits
 from shm.check_status import CheckStatus
 from tests.support.common import PATIENCE_SECONDS, free_port
 from tests.support.relay.worker import (
@@ -36,7 +37,7 @@ def test_connects_tell_passed_refused_and_timed_out_apart() -> None:
             if len(found) == 2:
                 break
         assert found[1].status is CheckStatus.L4OK
-        assert found[2][:2] == (CheckStatus.L4CON, errno.ECONNREFUSED)
+        assert (found[2].status, found[2].code) == (CheckStatus.L4CON, errno.ECONNREFUSED)
         deadline_ms = connects.next_deadline_ms()
         assert deadline_ms is not None
         assert connects.expired(deadline_ms - 1, 9) == []
@@ -77,7 +78,7 @@ def test_a_lack_of_descriptors_is_no_verdict_on_the_server() -> None:
             os.close(descriptor)
         connects.close()
     assert isinstance(begun, Outcome)
-    assert begun[:2] == (CheckStatus.SOCKERR, errno.EMFILE)
+    assert (begun.status, begun.code) == (CheckStatus.SOCKERR, errno.EMFILE)
 
 
 def test_deadlines_come_in_their_order_and_portions_and_ended_connects_have_none() -> None:

@@ -49,7 +49,7 @@ BOUND = bytes.fromhex("300c02010161070a010004000400")
 MAIL = (b"220 mx\r\n", b"250-mx\r\n250 HELP\r\n", b"221 bye\r\n")
 
 
-NOBODY = Subject(lambda: False, str)
+NOBODY = Subject(lambda _: False, lambda _: "")
 
 
 def run(name: str) -> ConversationRun:

@@ -12,7 +12,7 @@ import threading
 import pytest
 
 from proxy.config.model.settings import ProxyHeader
-from proxy.health.check import CheckTarget, Connects, Limits, Plan, RunningCheck
+from proxy.health.check import Connects, Plan, RunningCheck
 from proxy.health.dialect.connect_only import CONNECT_ONLY
 from proxy.health.dialect.seam import (
     RECEIVED_MAX,
@@ -27,7 +27,8 @@ from proxy.health.dialect.seam import (
     Result,
     Send,
 )
-from proxy.health.rise_fall import Outcome
+from proxy.health.judgement import Outcome
+from proxy.health.target import CheckTarget, Limits
 from shm.check_status import CheckStatus
 from tests.support.common import PATIENCE_SECONDS, wait_for
 from tests.support.relay.worker import Backend
@@ -176,7 +177,7 @@ def test_a_reset_is_an_end_with_its_errno() -> None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     outcome = outcome_with(reset, Greeting())
-    assert outcome[:2] == (CheckStatus.L7RSP, errno.ECONNRESET)
+    assert (outcome.status, outcome.code) == (CheckStatus.L7RSP, errno.ECONNRESET)
 
 
 def test_garbage_is_judged_by_the_dialect() -> None:

@@ -41,7 +41,7 @@ ANSWERS = [*(head + b"\r\n\r\n" for head in HEADS.values()), *BODIES.values()]
 
 def run(*rules: HttpStep, disable_on_404: bool = False, down: bool = False) -> HttpRun:
     check = HttpCheck(HttpRequest()).joined(rules, disable_on_404=disable_on_404)
-    return HttpRun(HttpScript(check, header=ProxyHeader.V1), Subject(lambda: down, str))
+    return HttpRun(HttpScript(check, header=ProxyHeader.V1), Subject(lambda _: down, lambda _: ""))
 
 
 def begun(check: HttpRun) -> HttpRun:

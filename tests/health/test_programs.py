@@ -17,11 +17,12 @@ import pytest
 
 from proxy.config.model.checks import ProgramRights
 from proxy.health.attempts import outcome_of
-from proxy.health.check import CheckTarget, Limits, Plan
+from proxy.health.check import Plan
 from proxy.health.dialect.connect_only import CONNECT_ONLY
 from proxy.health.dialect.seam import Result
-from proxy.health.rise_fall import Outcome
+from proxy.health.judgement import Outcome
 from proxy.health.share import programs_share
+from proxy.health.target import CheckTarget, Limits
 from proxy.runner.programs import Programs, RunningProgram, told_of
 from proxy.server_table import ServerTable
 from shm.check_status import KILLED_CODE, CheckStatus
@@ -72,7 +73,7 @@ def test_one_that_a_signal_ends_is_told_from_one_with_a_status(tmp_path: Path) -
     with programs(tmp_path / "p", "#!/bin/sh\nkill -KILL $$\n") as made:
         await_end(begin(made).pid)
         [(_, outcome)] = made.ended(9)
-        assert outcome[:2] == (CheckStatus.PROCERR, KILLED_CODE)
+        assert (outcome.status, outcome.code) == (CheckStatus.PROCERR, KILLED_CODE)
 
 
 def test_a_killed_one_has_its_place_until_it_is_gone(tmp_path: Path) -> None:
@@ -136,7 +137,11 @@ def test_a_refused_fork_says_nothing_of_the_server_unless_none_is_granted(
             outcome = made.begin(0, PLAN, CONNECT_ONLY)
             assert isinstance(outcome, Outcome)
             wanted = (CheckStatus.SOCKERR, errno.EAGAIN)
-            return outcome[:2] == wanted and outcome.own_fault is may_fork and len(made) == 0
+            return (
+                (outcome.status, outcome.code) == wanted
+                and outcome.own_fault is may_fork
+                and len(made) == 0
+            )
 
         assert in_a_child(refused)
 
@@ -149,7 +154,9 @@ def test_no_descriptor_left_is_no_fault_of_the_server(tmp_path: Path) -> None:
             outcome = made.begin(0, PLAN, CONNECT_ONLY)
             assert isinstance(outcome, Outcome)
             wanted = (CheckStatus.SOCKERR, errno.EMFILE)
-            return outcome[:2] == wanted and outcome.own_fault and not has_child()
+            return (
+                (outcome.status, outcome.code) == wanted and outcome.own_fault and not has_child()
+            )
 
         assert in_a_child(refused)
 

@@ -8,20 +8,16 @@ import pytest
 from msgspec.structs import replace
 
 from proxy.config.model.settings import Check
+from proxy.health.judgement import Change, Outcome, interval_ms, judged, started
 from proxy.health.rise_fall import (
     BUSY,
     IDLE,
     PAUSED,
-    Change,
-    Outcome,
     Sight,
     Thresholds,
     adopted,
-    interval_ms,
-    judged,
     ordered,
     seen,
-    started,
 )
 from shm.check_status import CheckStatus
 from shm.states import HEALTH_NONE, HealthOrder, HealthState, Operational

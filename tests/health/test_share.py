@@ -7,9 +7,9 @@ from msgspec.structs import replace
 
 from proxy.config.model.checks import ExternalCheck
 from proxy.config.model.settings import Agent, Check, Origin, Proxy, Timeouts
-from proxy.health.check import Limits
 from proxy.health.pace import REST, Pace
 from proxy.health.share import limits, programs_share, share
+from proxy.health.target import Limits
 from proxy.runtime import Bells
 from proxy.server_table import ServerTable
 from tests.support.relay.worker import Spec, settings_of

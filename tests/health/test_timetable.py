@@ -63,7 +63,7 @@ def test_the_heap_stays_bounded_when_one_slot_moves_all_the_time() -> None:
     timetable = Timetable()
     for due_ms in range(10_000, 0, -1):
         timetable.place(7, due_ms)
-    assert len(timetable._heap) <= 2 + STALE_ENTRIES_MAX
+    assert timetable.entries <= 2 + STALE_ENTRIES_MAX
     assert take_all(timetable, 20_000) == [7]
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from loadtest.declarations import declared
 from proxy.relay.state.termination import CODES, Termination
+from shm.check_status import CheckResult
 from shm.log_level import LogLevel
 from shm.segment import area_sizes
 from shm.shape import Shape
@@ -32,6 +33,7 @@ NAMED_ALIKE = [
     ("shm/records.pxd", "AGENT_WORD", AgentWord),
     ("shm/records.pxd", "AGENT_COMMAND", AgentCommand),
     ("shm/records.pxd", "SERVER", Operational),
+    ("shm/records.pxd", "RESULT", CheckResult),
     ("proxy/relay/state/types.pxd", "TERMINATION", Termination),
 ]
 

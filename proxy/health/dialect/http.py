@@ -51,6 +51,10 @@ from shm.check_status import CheckStatus
 
 NOT_FOUND = 404
 NO_REQUEST = "a request was sent before"
+# Looked up once: a member of an enumeration takes longer than most of what a check does here.
+WAIT, OTHERWISE = Verdict.WAIT, Verdict.OTHERWISE
+EXPIRED = Moment.EXPIRED
+ANYTHING = Expect()
 
 
 class _Request:
@@ -68,7 +72,7 @@ class _Request:
 
     def made(self, subject: Subject, writer: Writer | None) -> Send:
         """The bytes of it for one check; raises RequestSizeError."""
-        state = subject.state() if self._with_state else ""
+        state = subject.state(subject.slot) if self._with_state else ""
         return Send(request_bytes(self._request, state, writer.text if writer else literal))
 
 
@@ -155,7 +159,7 @@ class HttpRun:
             return self._received(event.data)
         if isinstance(event, Ended):
             return self._ended(event)
-        if event is Moment.EXPIRED:
+        if event is EXPIRED:
             step = self._script.steps[self._at]
             status = CheckStatus.L7TOUT
             if isinstance(step, HttpExpectation):
@@ -166,7 +170,10 @@ class HttpRun:
     def _received(self, data: bytes) -> Answer:
         """Judge as much as HAProxy reads at once, and the rest only if that says nothing."""
         assert self._response is not None, NO_REQUEST
-        answer: Answer = Expect()
+        if 0 < len(data) <= READ_MAX:
+            self._response.feed(data)
+            return self._judge(last=False)
+        answer: Answer = ANYTHING
         for at in range(0, len(data), READ_MAX):
             self._response.feed(data[at : at + READ_MAX])
             answer = self._judge(last=False)
@@ -199,7 +206,7 @@ class HttpRun:
         if isinstance(step, _Request):
             return self._request(step)
         assert self._response is not None, NO_REQUEST
-        return self._judge(last=False) if self._response.code is not None else Expect()
+        return self._judge(last=False) if self._response.code is not None else ANYTHING
 
     def _set_all(self) -> None:
         """Go on to the next step that does more than set a variable, or to the end."""
@@ -255,9 +262,9 @@ class HttpRun:
             step = expectation.step
             return Result(CheckStatus.L7RSP, 0, commented(self._text(step.on_error), step))
         if response.code is None:
-            return Expect()
+            return ANYTHING
         ends = response.code == NOT_FOUND and self._script.disable_on_404
-        if ends and not self._subject.is_down():
+        if ends and not self._subject.is_down(self._subject.slot):
             return Result(CheckStatus.L7OKC, NOT_FOUND)
         if expectation.has_forms:
             filled = expectation.filled(self._writing().text)
@@ -265,9 +272,9 @@ class HttpRun:
                 return Result(CheckStatus.L7RSP, 0, commented(EMPTY_TEXT, expectation.step))
             expectation = filled
         verdict = expectation.judge(response, last=last)
-        if verdict is Verdict.OTHERWISE:
+        if verdict is OTHERWISE:
             return self._failed(expectation, response)
-        return Expect() if verdict is Verdict.WAIT else self._next_of_same(last=last)
+        return ANYTHING if verdict is WAIT else self._next_of_same(last=last)
 
     def _failed(self, expectation: HttpExpectation, response: HttpReply) -> Result:
         step = expectation.step

@@ -19,6 +19,8 @@ from proxy.patterns import Pattern
 
 Find = Callable[[bytes], bool]
 _BODY = (Match.STRING, Match.REGEX, Match.STRING_FORMAT)
+# To look up a member of an enumeration takes longer than to judge a status.
+WAIT, AS_EXPECTED, OTHERWISE = Verdict.WAIT, Verdict.AS_EXPECTED, Verdict.OTHERWISE
 
 
 class HttpExpectation:
@@ -27,6 +29,7 @@ class HttpExpectation:
     def __init__(self, step: HttpExpectStep) -> None:
         self.step = step
         self.looks_at_body = step.match in _BODY
+        self._by_status = step.match == Match.STATUS
         self._find = _finder(step)
         self._find_value = _text_finder(step.value) if step.value is not None else None
         fixed = step.match == Match.STRING
@@ -58,15 +61,15 @@ class HttpExpectation:
             whole = last or response.complete
             size = len(response.body)
             if not whole and (size == 0 or size < self._bytes_first):
-                return Verdict.WAIT
+                return WAIT
             if size == 0:
-                return Verdict.OTHERWISE  # also where it says what must not be there
+                return OTHERWISE  # also where it says what must not be there
             found = self._find(bytes(response.body))
             if not found and not whole and step.bytes_min is None:
-                return Verdict.WAIT
+                return WAIT
         else:
             found = self._look(response)
-        return Verdict.AS_EXPECTED if found != step.negated else Verdict.OTHERWISE
+        return AS_EXPECTED if found != step.negated else OTHERWISE
 
     def complaint(self, response: HttpReply) -> str:
         """What is wrong with a response that is otherwise."""
@@ -79,10 +82,10 @@ class HttpExpectation:
         return "HTTP content check did not match"
 
     def _look(self, response: HttpReply) -> bool:
-        step, code = self.step, response.code or 0
-        if step.match == Match.STATUS:
-            return any(first <= code <= last for first, last in step.ranges)
-        if step.match == Match.STATUS_REGEX:
+        if self._by_status:
+            code = response.code or 0
+            return any(first <= code <= last for first, last in self.step.ranges)
+        if self.step.match == Match.STATUS_REGEX:
             return self._find(response.status)
         return self._has_field(response)
 

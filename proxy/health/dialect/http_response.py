@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import enum
 import re
-from itertools import chain
 
 from proxy.health.dialect.seam import RECEIVED_MAX
 
@@ -22,6 +21,7 @@ NO_BODY = (204, 304)
 STATUS_MODULO = 1 << 16  # HAProxy's field for it
 STATUS_DIGITS = 16  # the last ones: those before them are multiples of it
 LENGTH_MAX = (1 << 64) - 1
+LENGTH_DIGITS = len(str(LENGTH_MAX))
 CHUNK_MAX = (1 << 52) - 1
 # What HAProxy's buffer takes besides texts: once, for each response, for a header field or a body.
 ONCE_BYTES = 48
@@ -66,6 +66,11 @@ class Stage(enum.Enum):
     BROKEN = enum.auto()
 
 
+# To look up a member of an enumeration takes as long as to match a line.
+HEAD, LENGTH, CHUNK_SIZE, CHUNK, CHUNK_END, TRAILER, UNTIL_END, DONE, BROKEN = Stage
+ENDS = (DONE, BROKEN)
+
+
 class HttpReply:
     """The answer to one request."""
 
@@ -89,7 +94,7 @@ class HttpReply:
         self.fields: list[tuple[bytes, bytes]] = []  # names in small letters
         self.body = bytearray()
         self._to_head = to_head
-        self._stage = Stage.HEAD
+        self._stage = HEAD
         self._data = b""  # not looked at yet
         self._left = 0
         self._room = RECEIVED_MAX - ONCE_BYTES - PART_BYTES  # for a body
@@ -97,32 +102,35 @@ class HttpReply:
     @property
     def broken(self) -> bool:
         """Whether it is no HTTP, or has more header fields than there is room for."""
-        return self._stage is Stage.BROKEN
+        return self._stage is BROKEN
 
     @property
     def complete(self) -> bool:
         """Whether nothing more belongs to it, or there is no room for more of its body."""
-        return self._stage is Stage.DONE or (self.code is not None and len(self.body) >= self._room)
+        return self._stage is DONE or (self.code is not None and len(self.body) >= self._room)
 
     def feed(self, data: bytes) -> None:
         """Take bytes of the stream; what has no room is not even looked at."""
         self._data += data
-        while not (self.complete or self.broken) and self._advance():
+        while not self._is_over() and self._advance():
             pass
-        if self.complete or self.broken:
+        if self._is_over():
             self._data = b""
+
+    def _is_over(self) -> bool:
+        return self._stage in ENDS or (self.code is not None and len(self.body) >= self._room)
 
     def _advance(self) -> bool:
         """Look at what is at hand; False where more must come first."""
-        if self._stage in (Stage.HEAD, Stage.TRAILER):
-            return self._head() if self._stage is Stage.HEAD else self._trailer()
-        if self._stage is Stage.CHUNK_SIZE:
+        if self._stage in (HEAD, TRAILER):
+            return self._head() if self._stage is HEAD else self._trailer()
+        if self._stage is CHUNK_SIZE:
             return self._chunk_size()
-        if self._stage is Stage.CHUNK_END:
+        if self._stage is CHUNK_END:
             return self._chunk_end()
         if not self._data:
             return False
-        if self._stage is Stage.UNTIL_END:
+        if self._stage is UNTIL_END:
             self._keep(self._data)
             self._data = b""
             return False
@@ -131,14 +139,14 @@ class HttpReply:
         self._data = self._data[len(taken) :]
         self._left -= len(taken)
         if self._left == 0:
-            self._stage = Stage.CHUNK_END if self._stage is Stage.CHUNK else Stage.DONE
+            self._stage = CHUNK_END if self._stage is CHUNK else DONE
         return self._left == 0
 
     def _keep(self, data: bytes) -> None:
         self.body += data[: max(0, self._room - len(self.body))]
 
     def _break(self) -> bool:
-        self._stage = Stage.BROKEN
+        self._stage = BROKEN
         return False
 
     def _head(self) -> bool:
@@ -155,8 +163,8 @@ class HttpReply:
         version, code, reason = start.groups()
         if not _VERSION.fullmatch(version) or (self.code is None and end > READ_MAX):
             return self._break()
-        texts = chain.from_iterable(fields)
-        self._room -= sum(map(len, texts)) + PART_BYTES * len(fields)
+        for name, value in fields:
+            self._room -= len(name) + len(value) + PART_BYTES
         self._room -= HEAD_BYTES + len(version) + 3 + len(reason or b"")
         status = int(code[-STATUS_DIGITS:]) % STATUS_MODULO
         if self.code is None:
@@ -204,15 +212,15 @@ class HttpReply:
         if 100 <= status < 200 and status != 101:
             return True
         if status in NO_BODY or self._to_head:
-            self._stage = Stage.DONE
+            self._stage = DONE
         elif chunked and status != 101:
-            self._stage = Stage.CHUNK_SIZE
+            self._stage = CHUNK_SIZE
         elif length is None or status == 101:
-            self._stage = Stage.UNTIL_END
+            self._stage = UNTIL_END
         else:
             self._left = length
-            self._stage = Stage.LENGTH if length else Stage.DONE
-        return self._stage is not Stage.DONE
+            self._stage = LENGTH if length else DONE
+        return self._stage is not DONE
 
     def _chunk_size(self) -> bool:
         found = _CHUNK.match(self._data)
@@ -225,7 +233,7 @@ class HttpReply:
             return self._break()
         self._data = self._data[found.end() :]
         self._left = size
-        self._stage = Stage.CHUNK if size else Stage.TRAILER
+        self._stage = CHUNK if size else TRAILER
         return True
 
     def _chunk_end(self) -> bool:
@@ -233,19 +241,19 @@ class HttpReply:
         if found is None:
             return False if self._data in (b"", b"\r") else self._break()
         self._data = self._data[found.end() :]
-        self._stage = Stage.CHUNK_SIZE
+        self._stage = CHUNK_SIZE
         return True
 
     def _trailer(self) -> bool:
         if self._fields(0) is not None:
-            self._stage = Stage.DONE
+            self._stage = DONE
         return False
 
 
 def _length(text: bytes) -> int | None:
     """A content length; None where it is none, or too large."""
     digits = text.lstrip(b"0")
-    if not text.isdigit() or len(digits) > len(str(LENGTH_MAX)):
+    if not text.isdigit() or len(digits) > LENGTH_DIGITS:
         return None
     length = int(digits or b"0")
     return length if length <= LENGTH_MAX else None

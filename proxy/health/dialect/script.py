@@ -45,7 +45,7 @@ PASSED_TEXT = "(tcp-check)"
 
 EMPTY_TEXT = "log-format string evaluated to an empty string"
 NO_HEX_TEXT = "Failed to parse hexastring resulting of eval of a log-format string"
-NOBODY = Subject(lambda: False, str)
+NOBODY = Subject(lambda _: False, lambda _: "")
 
 CompiledStep = tuple[ConnectStep, Connect] | SendStep | SetStep | Expectation
 

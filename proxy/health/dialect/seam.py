@@ -127,10 +127,10 @@ class Result(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """The server that a check is of; `number` is its id."""
+    """The server that a check is of; `number` is its id. What it answers is asked by slot."""
 
-    is_down: Callable[[], bool]  # whether checks have taken it down
-    state: Callable[[], str]  # how it stands, as `http-check send-state` tells it
+    is_down: Callable[[int], bool]  # whether checks have taken it down
+    state: Callable[[int], str]  # how it stands, as `http-check send-state` tells it
     slot: int = 0
     name: str = ""
     number: int = 0

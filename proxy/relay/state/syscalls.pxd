@@ -1,4 +1,4 @@
-# The system calls that the relay makes, and the constants it passes; declarations only.
+# The system calls of relay and checks, and the constants they pass; declarations only.
 #
 # All of them go through libc, so that a test can put a library in front that injects faults.
 
@@ -69,9 +69,15 @@ cdef extern from "<netinet/in.h>" nogil:
         unsigned short sin6_family
         uint16_t sin6_port
         in6_addr sin6_addr
+        uint32_t sin6_scope_id
     uint16_t htons(uint16_t value)
     uint16_t ntohs(uint16_t value)
     uint32_t ntohl(uint32_t value)
+
+cdef extern from "<sys/un.h>" nogil:
+    cdef struct sockaddr_un:
+        unsigned short sun_family
+        char[108] sun_path
 
 cdef extern from "<arpa/inet.h>" nogil:
     enum: INET6_ADDRSTRLEN
