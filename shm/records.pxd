@@ -59,6 +59,9 @@ cdef enum:  # Operational: HAProxy's srv_op_state
     SERVER_RUNNING = 2
     SERVER_STOPPING = 3
 
+cdef enum:
+    STATIC_DELETED = 0xFFFFFFFF  # in `added`: the server is gone, the slot not free yet
+
 cdef struct SlotStatic:
     uint32_t backend  # index
     uint32_t flags  # StaticFlag
@@ -72,6 +75,7 @@ cdef struct SlotStatic:
     uint32_t tracked_plus_one  # the slot that it tracks; 0: none
     uint32_t column  # of the gauges: its sheet, and the place there
     uint32_t agent_plus_one  # the agent that is asked about it; 0: none
+    uint32_t added  # the change that added it (members.pxd); 0: as in the file; STATIC_DELETED
 
 cdef struct Latch:
     uint64_t sequence  # the low bit says which copy readers take

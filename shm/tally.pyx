@@ -162,7 +162,10 @@ cdef class Tally:
                     store_relaxed(&target[word], total[word])
 
     def add_late(self, Tally before, Segment segment, str kind, object pairs) -> None:
-        """Add the counts since the tally `before` of the same segment to the last row."""
+        """Add the counts since the tally `before` of the same segment to the last row.
+
+        Those of a server that was deleted since are no one's.
+        """
         cdef int number = KIND_NUMBERS[kind]
         cdef uint32_t old, new, word
         cdef int64_t more
@@ -170,6 +173,8 @@ cdef class Tally:
         cdef uint64_t *total
         cdef uint64_t *target
         for old, new in pairs:
+            if number == KIND_SERVER and load_relaxed(&segment.view.member_words[new]) != 0:
+                continue
             was, total = before.at(number, old), self.at(number, old)
             target = self.carried(segment, number, new)
             for word in range(words_of[number]):

@@ -24,6 +24,7 @@ from proxy.control.command_line import LEVEL_NAMES
 from proxy.control.commands.clear_counters import ClearCounters
 from proxy.control.commands.lists.orders import Lists
 from proxy.control.commands.mail import Mail
+from proxy.control.commands.members.orders import MemberOrders
 from proxy.control.commands.rules.show_rules import ShowRules
 from proxy.control.commands.rules.show_session import ShowSession
 from proxy.control.commands.sessions.questions import Relays
@@ -52,6 +53,7 @@ from proxy.control.rows.monitor import Monitor
 from proxy.control.rows.report import Report
 from proxy.control.stats_socket import StatsConversation
 from proxy.control.turns import Turns
+from proxy.members.table_changes import ServerMembers
 from proxy.runtime import Runtime, now_ms
 from shm.gate import wait_at_gate
 from shm.locks import ADMIN_WRITER, take_role
@@ -98,12 +100,18 @@ class Control:
         self.runtime = runtime
         self.me = ProcessSelf(runtime.segment, runtime.segment.shape.control_process)
         self.me.beat(now_ms())
+        members = ServerMembers(runtime.servers, runtime.segment)
+        members.catch_up()  # before anything is made of the table
         self.monitor = Monitor(runtime, now_ms())
         self.report = Report(runtime, self.monitor)
         self.mail = Mail(runtime)
         segment = runtime.segment
         orders = SetServer(self.report, AdminTableWriter(segment), NameOrderWriter(segment))
-        self.commands = all_commands(self.report, self.mail, orders, lambda: self.me.beat(now_ms()))
+        self.members = MemberOrders(self.report, orders, members)
+        self.commands = [
+            *all_commands(self.report, self.mail, orders, lambda: self.me.beat(now_ms())),
+            *self.members.commands(),
+        ]
         self.turns = Turns()
         self.services = HttpServices(self.report, self.turns)
         failed, paused = self.connection_failed, self.monitor.accept_paused

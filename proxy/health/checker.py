@@ -32,22 +32,22 @@ from proxy.health import report, rise_fall
 from proxy.health.agents import Agents
 from proxy.health.alarm import Alarm
 from proxy.health.attempts import A, Attempts
-from proxy.health.check import Connects, Plan, RunningCheck
+from proxy.health.check import Plan
 from proxy.health.dialect.dialects import Dialects
 from proxy.health.dialect.seam import Subject
 from proxy.health.news import News
 from proxy.health.observation import Observation
-from proxy.health.part import Part, worker_part
+from proxy.health.part import Part
 from proxy.health.rise_fall import Change, Outcome, Sight
 from proxy.health.server_states import ServerStates
 from proxy.health.share import CheckedServer, server_tls
-from proxy.health.timetable import Timetable, first_due_ms, spread_ms
-from proxy.health.watched import Watched, cut, target_of
+from proxy.health.timetable import Timetable, spread_ms
+from proxy.health.watched import Watched, cut, first_check_ms, target_of
 from proxy.runtime import Runtime, now_ms
 from shm.changes import ChangeReader, UsableServers
 from shm.check_texts import CheckTextWriter
 from shm.slots import HealthTableWriter, SlotTableReader
-from shm.states import AgentState, HealthOrder, HealthState, ServerState
+from shm.states import AgentState, HealthOrder, ServerState
 
 LOOKS_AT_ONCE = 100  # servers, in about 2 ms
 CHECKS_AT_ONCE = 100  # ended, expired and begun in one turn of the loop each: about 5 ms together
@@ -114,11 +114,35 @@ class PartChecker(Generic[A]):
         self._agents.stop()
         self._news.tell()
 
+    def take(self, server: CheckedServer) -> None:
+        """Check one more server, which was added."""
+        self._observation.take(server)
+        self._new.append(server)
+        if len(self._watched) >= self._in_flight_max:
+            self._slow_max = self._in_flight_max // 2
+        self._look_soon()
+
+    def drop(self, slot: int) -> None:
+        """Check a server no more, which was deleted; what is under way comes to nothing."""
+        self._observation.drop(slot)
+        self._new = deque(server for server in self._new if server.slot != slot)
+        for queue in (self._changed, self._waiting_slow):
+            while slot in queue:
+                queue.remove(slot)
+        watched = self._watched.pop(slot, None)
+        self._timetable.forget(slot)
+        if watched is not None and watched.attempt is not None:
+            self._attempts.abandon(watched.attempt)
+            self._release(watched)
+
     def look(self) -> None:
         """Records may have changed, or sessions had too many errors in a row: act on it soon."""
         slots = self._changes.slots()
         mine = self._watched if slots is None else [s for s in slots if s in self._watched]
         self._changed.extend(mine)
+        self._look_soon()
+
+    def _look_soon(self) -> None:
         if self._next_portion is None:
             self._look_on()
 
@@ -177,7 +201,7 @@ class PartChecker(Generic[A]):
             self._writer.publish(slot, watched.state, changed=change is not Change.NONE)
         if check.fastinter_ms is not None:
             self._timetable.hasten(slot, at_ms + check.fastinter_ms)
-        self._tell(watched, former, change, text)
+        self._news.judged(watched.server, former, watched.state, change, text=text)
 
     def _first_look(self, server: CheckedServer) -> None:
         """Carry on from the record in the segment where it speaks of this server, or start anew."""
@@ -207,7 +231,8 @@ class PartChecker(Generic[A]):
         carried = watched.state.incarnation == record.incarnation != 0
         changed = carried and watched.state.operational != record.operational
         self._writer.publish(slot, watched.state, changed=changed)
-        self._timetable.place(slot, self._first_due_ms(watched, carried, at_ms))
+        due_ms = first_check_ms(watched, self._globals, self._began_ms, at_ms, carried=carried)
+        self._timetable.place(slot, due_ms)
         if watched.target is None:
             self._timetable.pause(slot)
 
@@ -217,15 +242,6 @@ class PartChecker(Generic[A]):
     def _state_text(self, slot: int) -> str:
         watched = self._watched[slot]
         return self._server_states.text(watched.server, watched.state, now_ms())
-
-    def _first_due_ms(self, watched: Watched[A], carried: bool, at_ms: int) -> int:
-        """Where a former worker's timetable had it, else spread over the interval."""
-        checked_ms, span_ms = watched.state.checked_ms, watched.interval_ms
-        if carried and checked_ms != 0 and at_ms < checked_ms + 2 * span_ms:
-            return max(at_ms, checked_ms + span_ms)
-        if self._globals.max_spread_checks_ms is not None:
-            span_ms = min(span_ms, self._globals.max_spread_checks_ms)
-        return first_due_ms(self._began_ms, span_ms, watched.server.position, watched.server.count)
 
     def _see(self, watched: Watched[A], view: ServerState, at_ms: int) -> Change:
         """Take in what the slot's records say; what an order of the operator has changed."""
@@ -373,28 +389,10 @@ class PartChecker(Generic[A]):
         self._timetable.place(slot, at_ms + spread_ms(watched.interval_ms, percent, self._random))
         if watched.server.resolved:
             self._news.ask_if_unconnected(slot, outcome.status, began_ms)
-        self._tell(watched, former, change, text, logged=cut(outcome.logged))
-
-    def _tell(
-        self, watched: Watched[A], former: HealthState, change: Change, text: str, logged: str = ""
-    ) -> None:
-        """Log how a check ended, or what errors of sessions meant, then what it changed.
-
-        `logged` stands in the line of a check that has no text.
-        """
-        if watched.server.log_checks and rise_fall.is_news(former, watched.state):
-            self._news.checked(watched.server, watched.state, text or logged)
-        if change is not Change.NONE:
-            self._news.changed(watched.server, former, watched.state, text=text)
+        self._news.judged(
+            watched.server, former, watched.state, change, text=text, logged=cut(outcome.logged)
+        )
 
     def _arm(self) -> None:
         """Let the alarm wake us for the next due check or deadline, whichever comes first."""
         self._alarm.arm(self._attempts, self._timetable, self._in_flight_max)
-
-
-class Checker(PartChecker[RunningCheck]):
-    """The checks of a worker."""
-
-    def __init__(self, runtime: Runtime, worker: int, loop: asyncio.AbstractEventLoop) -> None:
-        connects = Connects(never_local=runtime.settings.globals.checks_never_local)
-        super().__init__(runtime, loop, connects, worker_part(runtime, worker))

@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from proxy.families import Families
 from proxy.health import report
+from proxy.health.rise_fall import Change, is_news
 from proxy.health.share import CheckedServer
 from proxy.runtime import Runtime, ring
 from proxy.server_news import BY_ORDER, ServerChange, Stand, Usable, lines
@@ -57,6 +58,25 @@ class News:
         """The same of an agent."""
         line = report.agent_line(server, state, text, weighs=self._weighs(server))
         self._runtime.log(line.level, line.text)
+
+    def judged(
+        self,
+        server: CheckedServer,
+        former: HealthState,
+        state: HealthState,
+        change: Change,
+        *,
+        text: str,
+        logged: str = "",
+    ) -> None:
+        """Log how a check ended, or what errors of sessions meant, then what it changed.
+
+        `logged` stands in the line of a check that has no text.
+        """
+        if server.log_checks and is_news(former, state):
+            self.checked(server, state, text or logged)
+        if change is not Change.NONE:
+            self.changed(server, former, state, text=text)
 
     def _weighs(self, server: CheckedServer) -> bool:
         with suppress(BlockingIOError):

@@ -60,6 +60,11 @@ class Timetable:
         """Take a slot out; its phase is kept."""
         self._dues.pop(slot, None)
 
+    def forget(self, slot: int) -> None:
+        """Take a slot out for good."""
+        self._dues.pop(slot, None)
+        self._phases.pop(slot, None)
+
     def resume(self, slot: int, now_ms: int, interval_ms: int) -> int:
         """Bring a slot back in its own phase, due from `now_ms` on; returns when."""
         phase_ms = self._phases.get(slot, now_ms)

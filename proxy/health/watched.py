@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from typing import Generic
 
+from proxy.config.model.settings import Global
 from proxy.health import rise_fall
 from proxy.health.attempts import A
 from proxy.health.check import CheckTarget, Plan
 from proxy.health.dialect.dialects import Factory
 from proxy.health.share import CheckedServer
+from proxy.health.timetable import first_due_ms
 from shm.states import HealthState, ServerState
 
 TEXT_MAX = 127  # bytes of what a server said, in HAProxy as here
@@ -54,6 +56,18 @@ class Watched(Generic[A]):
     def interval_ms(self) -> int:
         """Until the next check, as the health is now."""
         return rise_fall.interval_ms(self.state, self.thresholds, self.server.check)
+
+
+def first_check_ms(
+    watched: Watched[A], words: Global, began_ms: int, at_ms: int, *, carried: bool
+) -> int:
+    """Where a former worker's timetable had it, else spread over the interval."""
+    checked_ms, span_ms = watched.state.checked_ms, watched.interval_ms
+    if carried and checked_ms != 0 and at_ms < checked_ms + 2 * span_ms:
+        return max(at_ms, checked_ms + span_ms)
+    if words.max_spread_checks_ms is not None:
+        span_ms = min(span_ms, words.max_spread_checks_ms)
+    return first_due_ms(began_ms, span_ms, watched.server.position, watched.server.count)
 
 
 def cut(text: str) -> str:

@@ -9,9 +9,10 @@ import pytest
 
 from proxy.config.model.settings import Check
 from proxy.health.check import RunningCheck
-from proxy.health.checker import LOOKS_AT_ONCE, Checker
+from proxy.health.checker import LOOKS_AT_ONCE
 from proxy.health.share import CheckedServer
 from proxy.health.watched import Watched
+from proxy.health.worker_checker import Checker
 from proxy.runtime import now_ms
 from shm.check_status import CheckStatus
 from shm.slots import HealthTableWriter

@@ -75,6 +75,18 @@ class Directory:
             raise CommandError("No such server.")
         return proxy, server
 
+    def added(self, server: Server) -> None:
+        """The table has a server more."""
+        self._servers.add(server)
+
+    def removed(self, server: Server) -> None:
+        """The table has a server less."""
+        self._servers.remove(server)
+
+    def server_named(self, proxy: Proxy, name: str) -> Server | None:
+        """The server of a backend that has this name."""
+        return self._servers.named(proxy, name)
+
     def server_numbered(self, proxy: Proxy, server_id: int) -> Server | None:
         """The server of a backend that has this id."""
         return self._servers.numbered(proxy, server_id)
