@@ -30,6 +30,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from copy import copy
 from itertools import chain
 from typing import NamedTuple
 
@@ -48,12 +49,21 @@ from shm.standing import ConfiguredServer
 class ServerTable:
     """All servers of a configuration, those of disabled sections among them."""
 
-    __slots__ = ("_count", "_firsts", "_groups", "_laid", "backends")
+    __slots__ = (
+        *("_changed", "_count", "_firsts", "_groups", "_laid"),
+        *("backends", "capacity", "revision"),
+    )
 
     def __init__(self, settings: Settings) -> None:
         """Slots of one backend are neighbours, in the order of the backends."""
         self.backends = settings.backends  # by backend index
-        self._groups = tuple(proxy.servers for proxy in self.backends)
+        self.capacity = max(  # slots of a segment: those of the file's servers, and spare ones
+            (first_slot(each) + len(each.servers) + each.spare_slots for each in self.backends),
+            default=0,
+        )
+        self._groups = [proxy.servers for proxy in self.backends]
+        self.revision = 0  # grows with each server that comes or goes
+        self._changed: dict[int, Server | None] = {}  # by slot, what is not as in the file
         self._laid = tuple(group for group in self._groups if group)
         self._firsts = tuple(group[0].slot for group in self._laid)
         self._count = sum(map(len, self._laid))
@@ -63,20 +73,49 @@ class ServerTable:
         return self._count
 
     def __iter__(self) -> Iterator[Server]:
-        """All servers, by slot."""
-        return chain.from_iterable(self._laid)
+        """All servers, by backend; those that were added come last in theirs."""
+        return chain.from_iterable(self._groups)
 
     def __getitem__(self, slot: int) -> Server:
         """The server in this slot; raises KeyError for a slot without one."""
+        if slot in self._changed:
+            changed = self._changed[slot]
+            if changed is None:
+                raise KeyError(slot)
+            return changed
         number = bisect_right(self._firsts, slot) - 1
         if number < 0 or slot - self._firsts[number] >= len(self._laid[number]):
             raise KeyError(slot)
         return self._laid[number][slot - self._firsts[number]]
 
-    @property
-    def capacity(self) -> int:
-        """How many slots, rows and hints a segment needs; no server is added while it is in use."""
-        return self._count
+    def add(self, server: Server) -> None:
+        """A server that was added at run time; its slot has none."""
+        group = self._groups[server.backend_index]
+        self._groups[server.backend_index] = (*group, server)
+        self._changed[server.slot] = server
+        self.revision += 1
+        self._count += 1
+
+    def remove(self, slot: int) -> Server:
+        """Take a server out; raises KeyError for a slot without one."""
+        server = self[slot]
+        group = self._groups[server.backend_index]
+        rest = tuple(each for each in group if each is not server)
+        self._groups[server.backend_index] = rest
+        self._changed[slot] = None
+        self.revision += 1
+        self._count -= 1
+        return server
+
+    def added(self) -> Iterator[Server]:
+        """Those that were added at run time."""
+        return (server for server in self._changed.values() if server is not None)
+
+    def copy(self) -> ServerTable:
+        """Another one with the same servers."""
+        copied = copy(self)
+        copied._groups, copied._changed = list(self._groups), dict(self._changed)
+        return copied
 
     def of(self, proxy: Proxy) -> tuple[Server, ...]:
         """The servers of a backend, in the order of the file; none of what is no backend."""
@@ -90,6 +129,13 @@ class ServerTable:
                     if server.watched:
                         yield proxy, server
 
+    def get(self, slot: int) -> Server | None:
+        """The server in this slot; None for a slot without one."""
+        try:
+            return self[slot]
+        except KeyError:
+            return None
+
     @property
     def has_programs(self) -> bool:
         """Whether some server is checked by a program, so that there is a runner."""
@@ -98,6 +144,11 @@ class ServerTable:
             for proxy in self.backends
             if isinstance(proxy.check_rules, ExternalCheck) and not proxy.disabled
         )
+
+
+def first_slot(proxy: Proxy) -> int:
+    """Where the slots of a backend begin."""
+    return proxy.servers[0].slot if proxy.servers else proxy.first_slot
 
 
 def checked_by_program(proxy: Proxy, server: Server) -> bool:
@@ -132,20 +183,32 @@ class ServerNames:
 
     def __init__(self, table: ServerTable) -> None:
         self._names = {
-            proxy.backend_index: Names(
+            index: Names(
                 {server.name: server for server in table.of(proxy)},
                 {server.id: server for server in table.of(proxy)},
             )
-            for proxy in table.backends
+            for index, proxy in enumerate(table.backends)
         }
 
     def named(self, proxy: Proxy, name: str) -> Server | None:
         """The server of a backend that has this name."""
+        assert proxy.backend_index is not None
         return self._names[proxy.backend_index].by_name.get(name)
 
     def numbered(self, proxy: Proxy, server_id: int) -> Server | None:
         """The server of a backend that has this id."""
+        assert proxy.backend_index is not None
         return self._names[proxy.backend_index].by_id.get(server_id)
+
+    def add(self, server: Server) -> None:
+        """A server that the table has now."""
+        names = self._names[server.backend_index]
+        names.by_name[server.name] = names.by_id[server.id] = server
+
+    def remove(self, server: Server) -> None:
+        """A server that the table has no more."""
+        names = self._names[server.backend_index]
+        del names.by_name[server.name], names.by_id[server.id]
 
 
 def configured_server(server: Server) -> ConfiguredServer:

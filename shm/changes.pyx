@@ -89,7 +89,6 @@ cdef class UsableServers:
     cdef readonly uint64_t looks  # slots read so far
 
     def __cinit__(self, Segment segment):
-        cdef uint32_t slot
         self.segment = segment
         self.kinds = <uint8_t *>calloc(segment.view.header.slots + 1, sizeof(uint8_t))
         self.weights = <uint16_t *>calloc(segment.view.header.slots + 1, sizeof(uint16_t))
@@ -99,9 +98,6 @@ cdef class UsableServers:
                 self.kinds == NULL or self.weights == NULL or self.counts == NULL
                 or self.warms == NULL):
             raise MemoryError("counts of usable servers")
-        for slot in range(segment.view.header.slots):
-            if segment.view.statics[slot].slowstart_ms != 0:
-                self.warms[segment.view.statics[slot].backend] = 1
         self.touched = set()
         self.behind = True
 
@@ -194,6 +190,8 @@ cdef class UsableServers:
         if slot >= self.segment.view.header.slots:
             raise IndexError(f"slot {slot} of {self.segment.view.header.slots}")
         self.looks += 1
+        if self.segment.view.statics[slot].slowstart_ms != 0:  # also of one that was added
+            self.warms[self.segment.view.statics[slot].backend] = 1
         if not server_view(&self.segment.view, slot, &server):
             self.behind = True
             return 0

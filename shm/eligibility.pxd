@@ -11,9 +11,9 @@ from shm.records cimport (
     ADMIN_CHECK_OFF, ADMIN_FDRAIN, ADMIN_FMAINT, ADMIN_MASK_DRAIN, ADMIN_MASK_MAINT,
     AGENT_WORD_DRAIN, AGENT_WORD_MAINT, HEALTH_ORDER_DOWN, HEALTH_ORDER_NONE,
     HEALTH_ORDER_STOPPING, SERVER_RUNNING, SERVER_STARTING, SERVER_STOPPED, SERVER_STOPPING,
-    SLOT_BACKUP, SLOT_RMAINT, STATIC_BACKUP, STATIC_CHECKED, STATIC_INIT_DOWN,
-    STATIC_PORT_RELATIVE, AdminRecord, AgentOrder, AgentRecord, HealthRecord, SlotRecord,
-    SlotStatic)
+    SLOT_BACKUP, SLOT_RMAINT, STATIC_BACKUP, STATIC_CHECKED, STATIC_DELETED,
+    STATIC_INIT_DOWN, STATIC_PORT_RELATIVE, AdminRecord, AgentOrder, AgentRecord, HealthRecord,
+    SlotRecord, SlotStatic)
 from shm.segment cimport View
 
 cdef enum:
@@ -158,6 +158,8 @@ cdef inline void server_compose(
         memcpy(server.address, admin.address, 16)
     else:
         memcpy(server.address, slot.address, 16)
+    if settings.added == STATIC_DELETED:
+        server.family = 0
     server.port = admin.port if overridden and admin.port != 0 else slot.port
     server.backup = (
         (settings.flags & STATIC_BACKUP) != 0 or (slot.flags & SLOT_BACKUP) != 0)
@@ -183,6 +185,13 @@ cdef inline void server_compose(
         not server.maint and not server.drain and server.weight > 0
         and (server.port != 0 or (settings.flags & STATIC_PORT_RELATIVE) != 0)
         and (server.operational == SERVER_RUNNING or server.operational == SERVER_STARTING))
+
+
+cdef inline void server_withhold(ServerView *server) noexcept nogil:
+    """What a process does not know enough of yet takes no session, nor one that is sent there."""
+    server.family = 0
+    server.maint = True
+    server.eligible = False
 
 
 cdef inline void server_follow(

@@ -36,6 +36,8 @@
 #                                              of control's (supervisor before the first fork)
 #   DUMPS        workers x SessionDump         a question of control's, an answer of its relay
 #   CLIENT_ORDERS  (1 + frontends) x ClientOrders   control: of the process, then of frontends
+#   MEMBERS      1 x MembersHeader, slots x u64     control: which servers came and went since the
+#   MEMBER_LINES slots x MemberLine            start, and what they are (members.pxd)
 #
 # Shared words are the only ones that more than one process writes, all by fetch_add, and all
 # correct without repair when a writer dies: Header.table_generation, BackendShared.tickets,
@@ -59,8 +61,8 @@ cdef enum:
     OWNER_CLOSES = 0x80000000  # in the owner's word of a socket
 
 cdef enum:
-    LAYOUT_VERSION = 16
-    AREAS = 24
+    LAYOUT_VERSION = 17
+    AREAS = 26
     HINT_BLOCK_SLOTS = 64  # neighbouring hints with one word that counts their changes
     JOURNAL_ENTRIES = 8_192  # 64 KiB; a reader that is further behind reads every slot
     PAGE = 4096
@@ -90,6 +92,8 @@ cdef enum:  # Area
     AREA_AGENTS = 21
     AREA_DUMPS = 22
     AREA_CLIENT_ORDERS = 23
+    AREA_MEMBERS = 24
+    AREA_MEMBER_LINES = 25
 
 cdef enum:  # ProcessCommand
     COMMAND_RUN = 0
@@ -121,7 +125,7 @@ cdef struct Header:
     uint64_t reloads_failed  # of these, since the last that was done
     uint64_t reload_failures  # reloads that failed since the program began
     uint64_t reload_failed_unix_s  # the last reload, if it failed (CLOCK_REALTIME); else 0
-    uint64_t spare[7]
+    uint64_t spare[5]
     uint64_t table_generation  # shared word: +1 after each change of any slot record
     uint64_t alone[6]  # so that the busiest word has a cache line of its own
     uint64_t version  # LAYOUT_VERSION, stored last: the segment is ready
@@ -140,16 +144,19 @@ cdef struct Process:
     uint64_t relay_beat_ms  # the relay thread's; 0 in all others than workers
     uint64_t generation_seen  # table_generation at the relay's last look
     uint64_t late_checks  # of the runner: checks that had to wait for a place
-    uint64_t process_spare[3]
+    uint64_t applied  # the last change of members that it goes by (members.pxd)
+    uint64_t process_spare[2]
 
 cdef struct BackendShared:
     uint64_t tickets  # shared word: the next position of the round robin
     uint64_t generation  # shared word: +1 after each change of a slot of this backend
     uint32_t first_slot
-    uint32_t slots
+    uint32_t slots  # in use from there on, or once; control's word after the first fork
     uint64_t queue_tickets  # shared word: the last ticket drawn by a queued session
     uint64_t limited  # 1: a server of it has a maxconn, or had one
-    uint64_t spare[3]
+    uint32_t room  # slots that it has, spare ones included
+    uint32_t spare_word
+    uint64_t spare[2]
 
 cdef struct ClientOrders:  # what an operator has ordered of how clients get in
     # a limit is its number + 1; 0: as configured

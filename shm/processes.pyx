@@ -26,6 +26,7 @@ class ProcessStatus(NamedTuple):
     relay_beat_ms: int
     generation_seen: int
     late_checks: int
+    applied: int = 0  # the last change of members that it goes by
 
 
 cdef Process *process_at(Segment segment, uint32_t process) except NULL:
@@ -51,7 +52,7 @@ cdef class ProcessBoard:
             load_acquire(&record.started_ms), load_acquire(&record.restarts),
             load_acquire(&record.state), load_acquire(&record.main_beat_ms),
             load_acquire(&record.relay_beat_ms), load_acquire(&record.generation_seen),
-            load_acquire(&record.late_checks))
+            load_acquire(&record.late_checks), load_acquire(&record.applied))
 
     def started(self, uint32_t process, uint64_t pid, uint64_t now_ms, uint64_t restarts) -> None:
         """Write the record of a new child.
@@ -69,6 +70,7 @@ cdef class ProcessBoard:
         store_release(&record.state, 0)
         store_release(&record.main_beat_ms, 0)
         store_release(&record.relay_beat_ms, 0)
+        store_release(&record.applied, 0)
         store_release(&record.pid, 0)
 
     def command(self, uint32_t process, uint64_t command) -> None:
@@ -110,6 +112,10 @@ cdef class ProcessSelf:
     def beat(self, uint64_t now_ms) -> None:
         """Write the heartbeat of the event loop."""
         store_release(&self.record.main_beat_ms, now_ms)
+
+    def applied(self, uint64_t change) -> None:
+        """It goes by all changes of members up to this one (members.pyx)."""
+        store_release(&self.record.applied, change)
 
     def count_late(self, uint64_t checks) -> None:
         """So many more checks had to wait for a place; a former process's are among them."""

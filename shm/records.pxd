@@ -65,6 +65,8 @@ cdef enum:  # CheckResult: HAProxy's srv_check_result
     RESULT_FAILED = 2
     RESULT_PASSED = 3
     RESULT_CONDITIONAL = 4
+cdef enum:
+    STATIC_DELETED = 0xFFFFFFFF  # in `added`: the server is gone, the slot not free yet
 
 cdef struct SlotStatic:
     uint32_t backend  # index
@@ -79,6 +81,7 @@ cdef struct SlotStatic:
     uint32_t tracked_plus_one  # the slot that it tracks; 0: none
     uint32_t column  # of the gauges: its sheet, and the place there
     uint32_t agent_plus_one  # the agent that is asked about it; 0: none
+    uint32_t added  # the change that added it (members.pxd); 0: as in the file; STATIC_DELETED
 
 cdef struct Latch:
     uint64_t sequence  # the low bit says which copy readers take

@@ -8,6 +8,7 @@ from shm.dumps cimport SessionDump
 from shm.gauges cimport LINE_ROWS, PLACE_BITS, Gauges, GaugesHeader, Sheet
 from shm.layout cimport (
     HINT_BLOCK_SLOTS, BackendShared, ClientOrders, Header, Journal, Process, Request)
+from shm.members cimport MemberLine, MembersHeader
 from shm.records cimport Agent, Latch, NameLatch, SlotStatic
 from shm.resolution_records cimport Mailbox, NameserverCounters, ResolutionRecord, SectionHistograms
 from shm.rows cimport (
@@ -42,6 +43,9 @@ cdef struct View:
     NameLatch *nameserver_names  # by nameserver
     SectionHistograms *sections
     Journal *journal
+    MembersHeader *members
+    uint64_t *member_words  # by slot, behind the header
+    MemberLine *member_lines  # by slot
     uint64_t *turns  # the last served turn; behind it, by bind, the last drawn one
     const GaugesHeader *gauges
     const Sheet *sheets  # of the gauges

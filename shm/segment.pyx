@@ -18,11 +18,12 @@ from shm.dumps cimport DumpQuestion, SessionDump, SessionRecord
 from shm.gauges cimport Gauges
 from shm.layout cimport (
     AREAS, AREA_ADMINS, AREA_AGENTS, AREA_BACKENDS, AREA_CHECK_TEXTS, AREA_CLIENT_ORDERS,
-    AREA_DUMPS, AREA_HEADER, AREA_HEALTH, AREA_HINTS, AREA_JOURNAL, AREA_MAILBOX,
-    AREA_NAMESERVERS, AREA_NAMESERVER_NAMES, AREA_NAME_ORDERS, AREA_OWNERS, AREA_PROCESSES,
-    AREA_REQUESTS, AREA_RESOLUTIONS, AREA_ROWS, AREA_SECTIONS, AREA_SLOTS, AREA_STATICS,
-    AREA_TARGETS, AREA_TURNS, HINT_BLOCK_SLOTS, LAYOUT_VERSION, PAGE, BackendShared, ClientOrders,
-    Header, Journal, Process, Request)
+    AREA_DUMPS, AREA_HEADER, AREA_HEALTH, AREA_HINTS, AREA_JOURNAL, AREA_MAILBOX, AREA_MEMBERS,
+    AREA_MEMBER_LINES, AREA_NAMESERVERS, AREA_NAMESERVER_NAMES, AREA_NAME_ORDERS, AREA_OWNERS,
+    AREA_PROCESSES, AREA_REQUESTS, AREA_RESOLUTIONS, AREA_ROWS, AREA_SECTIONS, AREA_SLOTS,
+    AREA_STATICS, AREA_TARGETS, AREA_TURNS, HINT_BLOCK_SLOTS, LAYOUT_VERSION, PAGE, BackendShared,
+    ClientOrders, Header, Journal, Process, Request)
+from shm.members cimport MemberLine, MembersHeader
 from shm.records cimport (
     AdminRecord, Agent, AgentLatch, AgentOrder, AgentRecord, HealthRecord, Latch, NameLatch,
     NameRecord, SlotRecord, SlotStatic)
@@ -46,7 +47,7 @@ def check_sizes() -> None:
     expected = {
         "Header": (sizeof(Header), 384 + 64),
         "Process": (sizeof(Process), 128),
-        "SlotStatic": (sizeof(SlotStatic), 48),
+        "SlotStatic": (sizeof(SlotStatic), 52),
         "BackendShared": (sizeof(BackendShared), 64),
         "ClientOrders": (sizeof(ClientOrders), 64),
         "Latch": (sizeof(Latch), 128),
@@ -76,6 +77,8 @@ def check_sizes() -> None:
         "Journal": (sizeof(Journal), 64 + 65_536),
         "DumpQuestion": (sizeof(DumpQuestion), 56),
         "SessionRecord": (sizeof(SessionRecord), 192),
+        "MembersHeader": (sizeof(MembersHeader), 64 + 1024),
+        "MemberLine": (sizeof(MemberLine), 2048),
         "SessionDump": (sizeof(SessionDump), 192 + 340 * 192),
     }
     for name, (found, wanted) in expected.items():
@@ -109,6 +112,8 @@ def area_sizes(shape) -> list[int]:
     sizes[AREA_AGENTS] = shape.agents * sizeof(Agent)
     sizes[AREA_DUMPS] = shape.workers * sizeof(SessionDump)
     sizes[AREA_CLIENT_ORDERS] = (1 + shape.frontends) * sizeof(ClientOrders)
+    sizes[AREA_MEMBERS] = sizeof(MembersHeader) + shape.slots * sizeof(uint64_t)
+    sizes[AREA_MEMBER_LINES] = shape.slots * sizeof(MemberLine)
     return sizes
 
 
@@ -216,6 +221,9 @@ cdef class Segment:
         self.view.agents = <Agent *>(base + at[AREA_AGENTS])
         self.view.dumps = <SessionDump *>(base + at[AREA_DUMPS])
         self.view.client_orders = <ClientOrders *>(base + at[AREA_CLIENT_ORDERS])
+        self.view.members = <MembersHeader *>(base + at[AREA_MEMBERS])
+        self.view.member_words = <uint64_t *>(self.view.members + 1)
+        self.view.member_lines = <MemberLine *>(base + at[AREA_MEMBER_LINES])
 
     def join(self, Gauges gauges, *, bint fresh) -> None:
         """Take rows of the gauges; columns only of fresh ones."""

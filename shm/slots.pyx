@@ -217,12 +217,18 @@ cdef class SlotTableWriter:
         if settings.maxconn != 0 or settings.agent >= 0:  # which may give it a maxconn
             store_relaxed(&self.segment.view.backends[settings.backend].limited, 1)
 
-    def lay_backend(self, uint32_t backend, uint32_t first_slot, uint32_t slots) -> None:
-        """Write the range of a backend's slots; before the first fork."""
+    def lay_backend(
+            self, uint32_t backend, uint32_t first_slot, uint32_t slots, uint32_t spare=0) -> None:
+        """Write the range of a backend's slots, spare ones behind them; before the first fork."""
+        cdef uint32_t slot
         if backend >= self.segment.view.header.backends:
             raise IndexError(f"backend {backend} of {self.segment.view.header.backends}")
         self.segment.view.backends[backend].first_slot = first_slot
         self.segment.view.backends[backend].slots = slots
+        self.segment.view.backends[backend].room = slots + spare
+        for slot in range(first_slot + slots, first_slot + slots + spare):
+            self.reader.check(slot)
+            self.segment.view.statics[slot].backend = backend
 
     def publish(
             self, uint32_t slot, object address, uint16_t port, *, int32_t weight=-1,

@@ -235,6 +235,7 @@ class StaticState(NamedTuple):
     slowstart_ms: int = 0
     tracked: int = -1  # the slot that it tracks; -1: none
     agent: int = -1  # the agent that is asked about it; -1: none
+    added: int = 0  # the change that added it; 0: as in the file
 
 
 class ServerState(NamedTuple):

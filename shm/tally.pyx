@@ -169,7 +169,7 @@ cdef class Tally:
         """Add what its segment has counted since to the last row of the newest one.
 
         What was added is in this tally from then on: nothing is added twice, whatever ends this,
-        and however often it is done.
+        and however often it is done. Counts of a server that was deleted since are no one's.
         """
         cdef int number = KIND_NUMBERS[kind]
         cdef uint32_t old, new, word
@@ -179,6 +179,8 @@ cdef class Tally:
         for old, new in pairs:
             if old >= count_of(segment, number):
                 raise IndexError(f"number {old} of {count_of(segment, number)}")
+            if number == KIND_SERVER and load_relaxed(&newest.view.member_words[new]) != 0:
+                continue
             was, target = self.at(number, old), self.carried(newest, number, new)
             sum_up(&segment.view, number, old, total)
             for word in range(words_of[number]):

@@ -104,6 +104,7 @@ class GlobalDraft(msgspec.Struct):
     master_worker: bool = False
     hard_stop_after_ms: int | None = None
     grace_ms: int | None = None
+    spare_servers: int | None = None
     stats_sockets: list[StatsSocket] = []
     stats_timeout_ms: int = 10_000
     logs: list[LogTarget] = []

@@ -25,6 +25,7 @@ from proxy.control.commands.clients.frontends import Frontends
 from proxy.control.commands.clients.limits import ClientLimits
 from proxy.control.commands.lists.orders import Lists
 from proxy.control.commands.mail import Mail
+from proxy.control.commands.members.orders import MemberOrders
 from proxy.control.commands.process.facts import ProcessFacts
 from proxy.control.commands.process.schema import SchemaCommand
 from proxy.control.commands.rules.show_rules import ShowRules
@@ -55,6 +56,7 @@ from proxy.control.rows.old_generations import OldGenerations
 from proxy.control.rows.report import Report
 from proxy.control.stats_socket import StatsConversation
 from proxy.control.turns import Turns
+from proxy.members.table_changes import ServerMembers
 from proxy.runtime import Runtime, now_ms
 from shm.client_orders import ClientOrdersWriter
 from shm.gate import wait_at_gate
@@ -105,14 +107,18 @@ class Control:
         self.runtime = runtime
         self.me = ProcessSelf(runtime.segment, runtime.segment.shape.control_process)
         self.me.beat(now_ms())
+        members = ServerMembers(runtime.servers, runtime.segment)
+        members.catch_up()  # before anything is made of the table
         self.monitor = Monitor(runtime, now_ms())
         self.report = Report(runtime, self.monitor, OldGenerations(elders))
         self.mail = Mail(runtime)
         segment = runtime.segment
         orders = SetServer(self.report, AdminTableWriter(segment), NameOrderWriter(segment))
         clients = (self.report, ClientOrdersWriter(segment), orders.in_force)
+        self.members = MemberOrders(self.report, orders, members)
         self.commands = [
             *all_commands(self.report, self.mail, orders, lambda: self.me.beat(now_ms())),
+            *self.members.commands(),
             *Frontends(*clients, orders.refuse_if_replaced).commands(),
             *ClientLimits(*clients, orders.refuse_if_replaced).commands(),
         ]

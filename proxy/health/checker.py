@@ -112,11 +112,29 @@ class PartChecker(Rounds[A]):
         self._agents.stop()
         self._news.tell()
 
+    def take(self, server: CheckedServer) -> None:
+        """Check one more server, which was added."""
+        self._observation.take(server)
+        self._new.append(server)
+        self._share_places(len(self._watched) + len(self._new))
+        self._look_soon()
+
+    def drop(self, slot: int) -> None:
+        """Check a server no more, which was deleted; what is under way comes to nothing."""
+        self._observation.drop(slot)
+        self._new = deque(server for server in self._new if server.slot != slot)
+        while slot in self._changed:
+            self._changed.remove(slot)
+        self._forget(slot)
+
     def look(self) -> None:
         """Records may have changed, or sessions had too many errors in a row: act on it soon."""
         slots = self._changes.slots()
         mine = self._watched if slots is None else [s for s in slots if s in self._watched]
         self._changed.extend(mine)
+        self._look_soon()
+
+    def _look_soon(self) -> None:
         if self._next_portion is None:
             self._look_on()
 

@@ -20,10 +20,20 @@ class Observation:
 
     def __init__(self, segment: Segment, servers: Iterable[CheckedServer]) -> None:
         self._reader = ObservedReader(segment)
-        self._limits = {
-            server.slot: server.check.error_limit for server in servers if server.check.error_limit
-        }
-        self._acted = {slot: self._reader.errors(slot)[1] for slot in self._limits}
+        self._limits: dict[int, int] = {}
+        self._acted: dict[int, int] = {}
+        for server in servers:
+            self.take(server)
+
+    def take(self, server: CheckedServer) -> None:
+        """One more server; its errors count from now on."""
+        if server.check.error_limit:
+            self._limits[server.slot] = server.check.error_limit
+            self._acted[server.slot] = self._reader.errors(server.slot)[1]
+
+    def drop(self, slot: int) -> None:
+        """One server less, if it was observed."""
+        self._limits.pop(slot, None)
 
     def over_limit(self, slot: int) -> bool:
         """Whether the server has reached its limit since the last time it had."""

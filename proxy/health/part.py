@@ -12,6 +12,8 @@ from proxy.health.share import CheckedServer, share
 from proxy.runtime import Runtime
 from shm.requests import CheckRequests
 
+CHECKS_LEAST = 16  # for servers that are added: of the descriptors that are kept in reserve
+
 
 class Part(NamedTuple):
     """What one process checks."""
@@ -36,5 +38,6 @@ def in_flight(mine: list[CheckedServer], capacity: int) -> tuple[int, int]:
 def worker_part(runtime: Runtime, worker: int) -> Part:
     """That of a worker."""
     mine = share(runtime.servers, runtime.workers, worker)
-    checks, agents = in_flight(mine, capacity_of(runtime).checks)
+    room = max(capacity_of(runtime).checks, CHECKS_LEAST)
+    checks, agents = in_flight(mine, room)
     return Part(mine, checks, agents, CheckRequests(runtime.segment, worker), worker)

@@ -53,10 +53,25 @@ cdef class Rounds:
         self._writer = HealthTableWriter(segment)
         self._watched = {}
         self._in_flight_max = in_flight_max
-        self.slow_max = in_flight_max if in_flight_max >= servers else in_flight_max // 2
+        self._share_places(servers)
         self.waiting_slow = deque()
         self.spread_percent = spread_percent
         self.random = random
+
+    def _share_places(self, Py_ssize_t servers) -> None:
+        """Keep half of the places from slow checks, unless there is one for each server."""
+        cdef Py_ssize_t places = self._in_flight_max
+        self.slow_max = places if places >= servers else places // 2
+
+    def _forget(self, Py_ssize_t slot) -> None:
+        """Check this server no more."""
+        cdef Watched watched = self._watched.pop(slot, None)
+        self._timetable.forget(slot)
+        while slot in self.waiting_slow:
+            self.waiting_slow.remove(slot)
+        if watched is not None and watched.attempt is not None:
+            self._attempts.abandon(watched.attempt)
+            self.release(watched)
 
     def _turn(self) -> None:
         """Judge what ended, then what ran out of time, start what is due, tell others.

@@ -116,6 +116,13 @@ def share(servers: ServerTable, workers: int, worker: int) -> list[CheckedServer
     )
 
 
+def joined(servers: ServerTable, server: Server, workers: int, worker: int) -> CheckedServer | None:
+    """A server that was added, if it is this worker's to check."""
+    if not server.watched or server.slot % workers != worker:
+        return None
+    return _checked_server(servers.backends[server.backend_index], server, 0, 1)
+
+
 def programs_share(servers: ServerTable) -> list[CheckedServer]:
     """The servers that the runner checks."""
     return _part(servers, checked_by_program)

@@ -106,6 +106,12 @@ cdef class Timetable:
             self.dues[slot] = NO_TIME
             self.planned -= 1
 
+    def forget(self, Py_ssize_t slot) -> None:
+        """Take a slot out for good."""
+        self.pause(slot)
+        if slot < self.slots:
+            self.phases[slot] = NO_TIME
+
     def resume(self, Py_ssize_t slot, int64_t now_ms, int64_t interval_ms) -> int:
         """Bring a slot back in its own phase, due from `now_ms` on; returns when."""
         cdef int64_t phase_ms = now_ms, due_ms

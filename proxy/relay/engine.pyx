@@ -13,17 +13,20 @@ from libc.string cimport memset
 
 from proxy.lists.changing.area cimport ListArea
 from proxy.relay.balance.schedule cimport schedule_build, schedule_free
-from proxy.relay.filling cimport engine_fill, engine_free
+from proxy.relay.filling cimport built_aside, engine_fill, engine_free
 from proxy.relay.log.compile cimport AccessLogs
 from proxy.relay.loop cimport engine_run
 from proxy.relay.rules.compile cimport Rulesets
+from proxy.relay.server_filling cimport asked_of_clients, server_fill
 from proxy.relay.state.types cimport TERMINATIONS, Backend, Engine, Schedule, Session
+from shm.announce cimport announce
 from shm.atomics cimport exchange_pointer
 from shm.segment cimport Segment
 
 from proxy.capacity import capacity_of
 from proxy.relay.state.termination import Termination
 from proxy.runtime import now_ms
+from shm.members import empty_row
 
 SESSION_BYTES = sizeof(Session)
 assert len(Termination) == TERMINATIONS, "state/termination.py and state/types.pxd disagree"
@@ -116,6 +119,36 @@ cdef class Relay:
                 schedule_free(<Schedule *>exchange_pointer(&target.delivered, built))
         if built == NULL:
             raise MemoryError(f"schedule of backend {backend}")
+
+    def add(self, server) -> None:
+        """Take up a server that was added to the table, or has come into an empty slot.
+
+        From now on it gets sessions, as soon as its records let it. Raises MemoryError.
+        """
+        cdef Backend *backend = &self.engine.backends[<uint32_t>server.backend_index]
+        proxy = self.runtime.servers.backends[server.backend_index]
+        self.access_logs.set_server(server)
+        if self.rulesets.facts is not None:
+            self.rulesets.facts.set_server(server)
+        server_fill(&self.engine, proxy, server, self.runtime.bells)
+        self.engine.judge.asks |= asked_of_clients(server)
+        if server.stopping.ends_sessions:
+            backend.ends_sessions = True
+        if built_aside(backend, proxy, self.runtime.servers.of(proxy)):
+            backend.aside = True
+        announce(self.segment, server.slot)
+
+    def remove(self, uint32_t slot) -> None:
+        """The server of the slot was deleted: no entry of a stick table names it any more."""
+        self.engine.sticky[slot].name = 0
+        self.engine.sticky[slot].number = 0
+
+    def empty(self, uint32_t slot) -> bool:
+        """Forget what was counted of a deleted server; False while a session is there.
+
+        Raises IndexError for no such slot.
+        """
+        return empty_row(self.segment, self.engine.worker, slot)
 
     def warm_up(self) -> None:
         """Rebuild the schedules in which a server that came back gets more of its weight.

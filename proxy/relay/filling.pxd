@@ -4,10 +4,11 @@ from libc.stdint cimport uint32_t
 
 from proxy.relay.log.compile cimport AccessLogs
 from proxy.relay.rules.compile cimport Rulesets
-from proxy.relay.state.types cimport Engine
+from proxy.relay.state.types cimport Backend, Engine
 from shm.segment cimport Segment
 
 cdef int engine_fill(
     Engine *engine, Segment segment, object runtime, object capacity, AccessLogs access_logs,
     Rulesets rulesets, uint32_t worker) except -1
+cdef bint built_aside(const Backend *backend, object proxy, object servers) except -1
 cdef void engine_free(Engine *engine) noexcept

@@ -4,26 +4,19 @@ Owns what each word of a section or a server is in C, and who is to free it (`en
 no session and no turn of the loop: what the words do is in the rooms below.
 """
 
-from ipaddress import ip_address
 import os
-from socket import AF_UNIX
-from sys import byteorder
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
-from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy
+from libc.stdlib cimport free
 
 from proxy.relay.admission.setup cimport limit_bind, limit_frontend, limit_listener, limit_process
 from proxy.relay.balance.least cimport blocks_of
-from proxy.relay.balance.present cimport present_begin
 from proxy.relay.balance.schedule cimport schedule_build, schedule_free
 from proxy.relay.log.compile cimport AccessLogs
 from proxy.relay.rules.compile cimport Rulesets
-from proxy.relay.proxy_protocol.format cimport (
-    HEADER_AUTHORITY, HEADER_NONE, HEADER_UNIQUE_ID, HEADER_V1, HEADER_V2, HEADER_V2_CHECKSUM)
+from proxy.relay.server_filling cimport asked_of_clients, server_fill, zeroed
 from proxy.relay.state.pipes cimport pipes_close, pipes_init
 from proxy.relay.state.pool cimport pool_init
-from proxy.relay.state.rule_types cimport ASKED_FIELDS, ASKED_UNIQUE_ID
 from proxy.relay.state.server_types cimport Outgoing, ServerCache
 from proxy.relay.state.table_types cimport Sticky
 from proxy.relay.state.syscalls cimport EPOLL_CLOEXEC, close, epoll_create1
@@ -38,8 +31,6 @@ from shm.tables.memory cimport StickTable, worker_writer
 
 from proxy.config.model.settings import Balance, ProxyHeader
 from proxy.runtime import now_ms
-from proxy.server_table import checked_by_program
-from shm.tables.shape import server_hash
 
 BALANCES = {
     Balance.ROUNDROBIN: BALANCE_ROUNDROBIN, Balance.LEASTCONN: BALANCE_LEASTCONN,
@@ -53,12 +44,6 @@ KINDS = {
     Balance.FIRST: SCHEDULE_ORDER, Balance.RANDOM: SCHEDULE_TURNS,
     Balance.HASH: SCHEDULE_MAP, Balance.RDP_COOKIE: SCHEDULE_MAP,
 }
-HEADERS = {
-    ProxyHeader.NONE: HEADER_NONE,
-    ProxyHeader.V1: HEADER_V1,
-    ProxyHeader.V2: HEADER_V2,
-    ProxyHeader.V2_CHECKSUM: HEADER_V2_CHECKSUM,
-}
 # Up to so many servers the relay builds a schedule itself: it takes less than 0.3 ms.
 INLINE_SLOTS = {
     SCHEDULE_TURNS: 64,
@@ -67,13 +52,6 @@ INLINE_SLOTS = {
     SCHEDULE_LOADS: 64,
     SCHEDULE_ORDER: 64,
 }
-
-
-cdef void *zeroed(size_t number, size_t size) except NULL:
-    cdef void *found = calloc(max(number, <size_t>1), size)
-    if found == NULL:
-        raise MemoryError("relay")
-    return found
 
 
 cdef int64_t milliseconds(object value) except -1:
@@ -108,7 +86,9 @@ cdef int engine_fill(
     fill_backends(engine, runtime, capacity, rulesets)
     engine.log = &access_logs.log
     engine.judge = rulesets.judge
-    engine.judge.asks |= asked_by_headers(engine)
+    for proxy in runtime.servers.backends:
+        for server in runtime.servers.of(proxy):
+            engine.judge.asks |= asked_of_clients(server)
     fill_frontends(engine, settings, access_logs, rulesets)
     fill_listeners(engine, runtime)
     engine.epoll = epoll_create1(EPOLL_CLOEXEC)
@@ -148,44 +128,17 @@ cdef int fill_servers(Engine *engine, object servers, object bells) except -1:
     engine.servers = <ServerCache *>zeroed(slots, sizeof(ServerCache))
     engine.limits = <ServerLimits *>zeroed(slots, sizeof(ServerLimits))
     engine.outgoing = <Outgoing **>zeroed(slots, sizeof(void *))
+    engine.sticky = <Sticky *>zeroed(slots, sizeof(Sticky))
     engine.slots = slots
     engine.headers = <uint8_t *>zeroed(slots, 1)
     for proxy in servers.backends:
         for server in servers.of(proxy):
-            if server.queueing.maxconn != 0:
-                present_begin(engine, server.slot)
-            engine.limits[server.slot].minconn = server.queueing.minconn
-            engine.limits[server.slot].maxqueue = server.queueing.maxqueue
-            if server.check is not None:
-                engine.limits[server.slot].error_limit = server.check.error_limit
-                engine.limits[server.slot].checker_bell = bells.checker(
-                    server.slot, is_program=checked_by_program(proxy, server))
-            engine.headers[server.slot] = header_of(server.connecting)
-            fill_outgoing(engine, proxy, server)
+            server_fill(engine, proxy, server, bells)
     return 0
 
 
-cdef uint8_t header_of(object connecting) except? 255:
-    """The kind of a server's PROXY header, and its further fields."""
-    return <uint8_t>HEADERS[connecting.proxy_header] | (
-        HEADER_AUTHORITY * connecting.header_authority) | (
-        HEADER_UNIQUE_ID * connecting.header_unique_id)
-
-
-cdef uint8_t asked_by_headers(const Engine *engine) noexcept:
-    """What is kept of clients because a header tells servers of it."""
-    cdef uint32_t slot
-    cdef uint8_t asked = 0
-    for slot in range(engine.slots):
-        if engine.headers[slot] & HEADER_AUTHORITY:
-            asked |= ASKED_FIELDS
-        if engine.headers[slot] & HEADER_UNIQUE_ID:
-            asked |= ASKED_UNIQUE_ID
-    return asked
-
-
 cdef int fill_tables(Engine *engine, object runtime) except -1:
-    """Stick tables by number, and what entries have of each server."""
+    """Stick tables by number."""
     cdef Table *tables = <Table *>zeroed(len(runtime.tables), sizeof(Table))
     cdef uint32_t number = 0
     engine.tables = tables
@@ -193,54 +146,6 @@ cdef int fill_tables(Engine *engine, object runtime) except -1:
         tables[number] = (<StickTable>each).table
         number += 1
     engine.table_writer = worker_writer(&engine.view, engine.worker)
-    engine.sticky = <Sticky *>zeroed(engine.slots, sizeof(Sticky))
-    for proxy in runtime.servers.backends if number else ():
-        for server in runtime.servers.of(proxy):
-            engine.sticky[server.slot].name = server_hash(server.name)
-            engine.sticky[server.slot].number = server.id
-            engine.sticky[server.slot].excluded = server.balancing.non_stick
-    return 0
-
-
-cdef int fill_outgoing(Engine *engine, object proxy, object server) except -1:
-    """The options of connections to a server; NULL stays where there are none."""
-    cdef Outgoing *words
-    connecting = server.connecting
-    source = connecting.source or proxy.source
-    if not (proxy.server_keepalive or connecting.user_timeout_ms or connecting.fast_open
-            or source or server.local):
-        return 0
-    words = <Outgoing *>zeroed(1, sizeof(Outgoing))
-    engine.outgoing[server.slot] = words
-    words.keepalive = proxy.server_keepalive
-    words.keepalive_count = proxy.server_probes.count or 0
-    words.keepalive_idle_s = proxy.server_probes.idle_s or 0
-    words.keepalive_interval_s = proxy.server_probes.interval_s or 0
-    words.user_timeout_ms = connecting.user_timeout_ms
-    words.fast_open = connecting.fast_open
-    if server.local is not None:
-        packed = AF_UNIX.to_bytes(2, byteorder) + server.local.local_name
-        words.local_length = len(packed)
-        memcpy(words.local, <const char *>packed, len(packed))
-    if source is not None:
-        fill_source(engine, words, source)
-    return 0
-
-
-cdef int fill_source(const Engine *engine, Outgoing *words, object source) except -1:
-    words.from_client = source.from_client
-    words.from_client_port = source.from_client_port
-    words.transparent = source.from_client or source.foreign
-    if source.address is not None:
-        packed = ip_address(source.address).packed
-        words.family = 4 if len(packed) == 4 else 6
-        memcpy(words.address, <const char *>packed, len(packed))
-    words.port_first = source.port_first
-    words.ports = source.ports
-    if source.ports:  # workers begin at ports of their own
-        words.port_next = source.ports * engine.worker // engine.workers
-    name = (source.interface or "").encode()
-    memcpy(words.interface, <const char *>name, len(name))
     return 0
 
 
@@ -287,8 +192,16 @@ cdef int fill_backend(
         &engine.view, backend.index, backend.kind, backend.allbackups, now_ms())
     if backend.schedule == NULL:
         raise MemoryError(f"schedule of backend {proxy.name}")
+    backend.slots = backend.schedule.span
     backend.warm_next_ms = backend.schedule.warm_next_ms
     return 0
+
+
+cdef bint built_aside(const Backend *backend, object proxy, object servers) except -1:
+    """Whether the main thread builds the schedules."""
+    if len(servers) > INLINE_SLOTS[backend.kind]:
+        return True
+    return not proxy.weights_fixed and any(server.balancing.slowstart_ms for server in servers)
 
 
 cdef int fill_balance(Backend *backend, object proxy, object servers) except -1:
@@ -296,13 +209,13 @@ cdef int fill_balance(Backend *backend, object proxy, object servers) except -1:
     backend.kind = KINDS[proxy.balance]
     if backend.balance == BALANCE_SOURCE and proxy.hash_consistent:
         backend.kind = SCHEDULE_RING
-    warming = not proxy.weights_fixed and any(server.balancing.slowstart_ms for server in servers)
-    backend.aside = warming or backend.slots > INLINE_SLOTS[backend.kind]
+    backend.aside = built_aside(backend, proxy, servers)
     backend.avalanche = proxy.hash_avalanche
     backend.balance_factor = proxy.hash_balance_factor
     backend.draws = proxy.random_draws
-    if backend.balance == BALANCE_LEASTCONN and backend.slots != 0:
-        backend.blocks = <LeastBlock *>zeroed(blocks_of(backend), sizeof(LeastBlock))
+    if backend.balance == BALANCE_LEASTCONN and backend.shared.room != 0:
+        backend.blocks = <LeastBlock *>zeroed(
+            blocks_of(backend, backend.shared.room), sizeof(LeastBlock))
     return 0
 
 

@@ -16,6 +16,7 @@ from proxy.config.report import render
 from proxy.config.text.messages import Severity
 from proxy.log import LogWriter, open_log
 from proxy.log_sockets import close_log_sockets, open_log_sockets
+from proxy.members.table_changes import members_now
 from proxy.runtime import Bells, Runtime
 from proxy.server_table import Configured
 from proxy.supervisor.carry import (
@@ -184,11 +185,9 @@ class Builder(msgspec.Struct, frozen=True):
             yield from filling(segment, configured, prepared.initial, frozenset(), now_ms)
             fill_restored(segment, prepared.restored, now_ms)
             return None
-        former = (old.runtime.servers, old.runtime.segment)
+        former = (members_now(old.runtime.servers, old.runtime.segment), old.runtime.segment)
         new = (configured.servers, segment)
-        plan = yield from plan_carry(
-            Configured(old.runtime.settings, old.runtime.servers), configured
-        )
+        plan = yield from plan_carry(Configured(old.runtime.settings, former[0]), configured)
         known = yield from known_addresses(*former, configured.servers, plan.counted.servers)
         yield from filling(segment, configured, prepared.initial, known, now_ms)
         fill_restored(segment, prepared.restored, now_ms)
@@ -210,7 +209,10 @@ def _make_contexts(settings: Settings) -> Steps[tuple[SSLContext, ...]]:
 def _contents(generations: Iterable[Generation]) -> list[Content]:
     """Those of generations that have not ended, the latest first."""
     living = [each.runtime for each in generations if each.phase is not Phase.ENDED]
-    return [(runtime.servers, runtime.segment) for runtime in reversed(living)]
+    return [
+        (members_now(runtime.servers, runtime.segment), runtime.segment)
+        for runtime in reversed(living)
+    ]
 
 
 def hand_over(old: Generation, new: Generation) -> Steps[None]:

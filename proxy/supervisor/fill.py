@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from proxy.config.model.settings import CHECK_FALL, CHECK_RISE, InitState, Server
-from proxy.server_table import Configured
+from proxy.members.static import static_state
+from proxy.server_table import Configured, first_slot
 from proxy.supervisor.initial import InitialAddress
 from proxy.supervisor.restore import Restored, admin_state, agent_records, health_state
 from proxy.supervisor.slices import PORTION, Steps, at_once
@@ -14,7 +14,7 @@ from shm.names import NameOrderWriter, NameserverNameWriter, TargetWriter
 from shm.segment import Segment
 from shm.shape import Shape
 from shm.slots import AdminTableWriter, HealthTableWriter, SlotTableReader, SlotTableWriter
-from shm.states import AdminFlag, AdminState, StaticFlag, StaticState
+from shm.states import AdminFlag, AdminState
 
 
 def shape_of(configured: Configured, workers: int, sockets: int) -> Shape:
@@ -67,7 +67,7 @@ def filling(
     for index, proxy in enumerate(servers.backends):
         assert proxy.backend_index == index, f"backend {proxy.name} is not number {index}"
         members = servers.of(proxy)
-        slots.lay_backend(index, members[0].slot if members else 0, len(members))
+        slots.lay_backend(index, first_slot(proxy), len(members), proxy.spare_slots)
         yield
         for number, server in enumerate(members):
             if number % PORTION == 0:
@@ -110,36 +110,3 @@ def fill_restored(segment: Segment, restored: Iterable[Restored], now_ms: int) -
         health.publish(each.slot, health_state(each, reader.slot(each.slot), now_ms), changed=True)
         if each.order:
             orders.publish(each.slot, each.order, now_ms)
-
-
-def static_state(server: Server) -> StaticState:
-    """What the segment stores of a server's line."""
-    flags = StaticFlag(0)
-    if server.check is not None:
-        flags |= StaticFlag.CHECKED
-    if server.balancing.backup:
-        flags |= StaticFlag.BACKUP
-    if server.init_state in (InitState.DOWN, InitState.FULLY_DOWN):
-        flags |= StaticFlag.INIT_DOWN
-    if server.resolvable:
-        flags |= StaticFlag.RESOLVED
-    if server.port_relative:
-        flags |= StaticFlag.PORT_RELATIVE
-    if server.stopping.when_down:
-        flags |= StaticFlag.SHUTDOWN_DOWN
-    if server.stopping.of_backups_when_up:
-        flags |= StaticFlag.SHUTDOWN_BACKUPS
-    if server.stopping.removed_drain_ms is not None:
-        flags |= StaticFlag.SHUTDOWN_REMOVED
-    return StaticState(
-        backend=server.backend_index,
-        flags=flags,
-        weight=server.balancing.weight,
-        maxconn=server.queueing.maxconn,
-        rise=server.check.rise if server.check else CHECK_RISE,
-        fall=server.check.fall if server.check else CHECK_FALL,
-        id=server.id,
-        removed_drain_ms=server.stopping.removed_drain_ms or 0,
-        slowstart_ms=server.balancing.slowstart_ms,
-        tracked=-1 if server.tracked_slot is None else server.tracked_slot,
-    )

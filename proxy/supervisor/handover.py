@@ -16,6 +16,7 @@ from proxy.server_table import ServerTable
 from proxy.supervisor.carry import CarryPlan
 from proxy.supervisor.slices import PORTION, Steps
 from shm.agents import AgentReader, AgentSendingWriter, AgentWriter
+from shm.members import MemberReader
 from shm.moved import SlotRevisions
 from shm.names import NameOrderWriter, NameReader, TargetWriter
 from shm.segment import Segment
@@ -52,6 +53,7 @@ class Handover:
         for slot in known:
             self._known[slot] = True
         self._reader = SlotTableReader(old_segment)
+        self._members = MemberReader(old_segment)
         self._names = NameReader(old_segment)
         self._slots = SlotTableWriter(new_segment)
         self._admins = AdminTableWriter(new_segment)
@@ -88,6 +90,8 @@ class Handover:
             yield
 
     def _copy(self, before: int, after: int) -> None:
+        if self._members.read(before).change != self._old_servers[before].added:
+            return  # since the plan was made it was deleted, and maybe the slot has another
         was, now = self._old_servers[before], self._new_servers[after]
         keeps_address = bool(self._known[after])
         state = self._reader.slot(before)

@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterable
 from proxy.config.report import render
 from proxy.config.text.messages import Message, Severity
 from proxy.control.pausing import settle_closed
+from proxy.members.table_changes import members_left, members_now
 from proxy.runtime import Runtime
 from proxy.server_table import Configured
 from proxy.supervisor.build import Builder, Ground, hand_over, open_all
@@ -112,9 +113,8 @@ class Reload:
         self._copying: Sliced[None] | None = None
         self._tried_sockets = False  # open ones may have options of new lines
         self._deadline_ms = now_ms + RELOAD_LIMIT_MS
-        previous = Previous(
-            Configured(old.runtime.settings, old.runtime.servers), old.runtime.segment
-        )
+        servers = members_now(old.runtime.servers, old.runtime.segment)
+        previous = Previous(Configured(old.runtime.settings, servers), old.runtime.segment)
         self._helper: Helper | None = Helper(
             lambda send: send(encode(read(previous))), "millrace: reload"
         )
@@ -263,6 +263,9 @@ class Reload:
             self._old.came_by.following = onward
         self.new.came_by = onward
         self.new.runtime.log(LogLevel.NOTICE, f"reload done: generation {self.new.number} serves")
+        left = members_now(self._old.runtime.servers, self._old.runtime.segment)
+        for text in members_left(left, self.new.runtime.servers):
+            self.new.runtime.log(LogLevel.NOTICE, text)
 
     def _call_off(self, now_ms: int, error: Exception) -> None:
         """Leave everything as it was, whatever it was that failed."""

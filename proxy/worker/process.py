@@ -24,10 +24,12 @@ from typing import NoReturn, Protocol
 
 import uvloop
 
+from proxy.config.model.settings import Server
 from proxy.health.checker import Checker
 from proxy.relay.engine import Relay
 from proxy.runtime import Runtime, now_ms
 from proxy.worker.following import Following
+from proxy.worker.joining import Joining
 from proxy.worker.log_losses import LogLosses
 from shm.counters import CounterReader
 from shm.locks import HEALTH_WRITER, take_role
@@ -51,6 +53,15 @@ class RelayThread(Protocol):
 
     def rebuild(self, backend: int) -> None:
         """Build a backend's schedule again and swap it in."""
+
+    def add(self, server: Server) -> None:
+        """Take up a server that was added."""
+
+    def remove(self, slot: int) -> None:
+        """Forget the name of one that was deleted."""
+
+    def empty(self, slot: int) -> bool:
+        """Forget its counts; False while a session is there."""
 
     def warm_up(self) -> None:
         """Give servers that came back the weight of this second."""
@@ -89,8 +100,10 @@ class Worker:
         self._reader = 2 * worker + 1  # of lists: checks look up in maps
         if self._lists is not None:
             self._lists.join(self._reader)
+        self._joining = Joining(runtime, worker, self._self)
         self._schedules = Following(runtime.segment)
         self._relay = make_relay(runtime, worker)
+        self._joining.begin(self._relay)
         self._losses = LogLosses(CounterReader(runtime.segment), worker, runtime.log)
         self._loop = uvloop.new_event_loop()
         self._loop.set_exception_handler(self._fail)
@@ -180,6 +193,7 @@ class Worker:
 
     def _look(self) -> None:
         """Bring schedules and checks in line with every backend that changed."""
+        self._joining.look(self._checker)
         self._schedules.catch_up(self._relay.rebuild)
         self._relay.warm_up()
         if self._checker is not None:

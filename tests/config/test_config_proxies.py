@@ -288,6 +288,7 @@ def test_use_backend_in_a_backend_is_ignored_with_a_warning() -> None:
 
 def test_frontends_and_backends_are_numbered_in_the_order_of_the_file() -> None:
     text = (
+        "global\n    spare-servers 0\n"
         "defaults\n    timeout client 1s\n    timeout connect 1s\n    timeout server 1s\n"
         "backend b\n    server s 127.0.0.2:1\n"
         "frontend f\n    bind 127.0.0.1:1\n    default_backend l\n"

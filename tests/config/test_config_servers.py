@@ -210,9 +210,9 @@ def test_a_tracking_server_knows_the_slot_of_the_other() -> None:
         "    server a 127.0.0.1:2 track o/s\n    server b 127.0.0.1:2 track a\n"
         "backend o\n    timeout connect 1s\n    timeout server 1s\n    server s 127.0.0.1:3 check\n"
     )
-    servers = ServerTable(settings_of(LISTEN + lines))
+    servers = ServerTable(settings_of("global\n    spare-servers 5\n" + LISTEN + lines))
     assert [(server.track, server.tracked_slot) for server in servers] == [
-        *(("o/s", 2), ("edge/a", 0), (None, None)),
+        *(("o/s", 7), ("edge/a", 0), (None, None)),
     ]
 
 
@@ -378,6 +378,7 @@ def test_names_and_numbers_are_unique_within_a_backend() -> None:
 
 def test_numbers_are_given_as_haproxy_gives_them() -> None:
     text = (
+        "global\n    spare-servers 0\n"
         "defaults\n    timeout client 1s\n    timeout connect 1s\n    timeout server 1s\n"
         "frontend f\n    bind 127.0.0.1:1\n"
         "listen a\n    bind 127.0.0.1:2\n    server x 127.0.0.2:80\n"
@@ -397,3 +398,23 @@ def test_a_cookie_on_a_server_is_only_warned_of() -> None:
     outcome = load_text(listen_with("server s 127.0.0.2:80 cookie x"))
     assert outcome.settings is not None
     assert [place for place, _ in said(outcome, Severity.WARNING)] == [7]
+
+
+def test_backends_with_dynamic_algorithms_share_spare_slots() -> None:
+    backends = (
+        "backend a\n    timeout connect 1s\n    timeout server 1s\n    server s 127.0.0.1:1\n"
+        "backend b\n    balance static-rr\n    timeout connect 1s\n    timeout server 1s\n"
+        "    server s 127.0.0.1:1\n"
+        "backend c\n    balance leastconn\n    timeout connect 1s\n    timeout server 1s\n"
+        "    server-template s 3 127.0.0.1:1\n"
+    )
+    for words, spare in (("", 512), ("    spare-servers 7\n", 7), ("    spare-servers 0\n", 0)):
+        settings = settings_of(f"global\n{words}{backends}")
+        assert [(p.first_slot, p.spare_slots) for p in settings.backends] == [
+            (0, spare),
+            (1 + spare, 0),
+            (2 + spare, spare),
+        ]
+        assert ServerTable(settings).capacity == 5 + 2 * spare
+    outcome = load_text(f"global\n    spare-servers 50000\n{backends}")
+    assert "with 5 servers these would be over 100000" in outcome.messages[0].text

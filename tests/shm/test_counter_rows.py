@@ -226,6 +226,7 @@ def test_a_process_says_where_it_stands_and_its_successor_starts_blank(segment: 
     child = ProcessSelf(segment, SHAPE.control_process)
     child.state(ProcessState.READY)
     child.beat(11)
+    child.applied(12)
     board.command(SHAPE.control_process, ProcessCommand.SOFT_STOP)
     assert child.command == ProcessCommand.SOFT_STOP
     assert tuple(board.status(SHAPE.control_process)) == (
@@ -238,10 +239,12 @@ def test_a_process_says_where_it_stands_and_its_successor_starts_blank(segment: 
         0,
         0,
         0,
+        12,
     )
     board.ended(SHAPE.control_process)
     status = board.status(SHAPE.control_process)
     assert (status.pid, status.state, status.main_beat_ms) == (0, ProcessState.EMPTY, 0)
+    assert status.applied == 0
     for make in (board.status, lambda process: ProcessSelf(segment, process)):
         with pytest.raises(IndexError):
             make(SHAPE.workers + 2)

@@ -54,7 +54,7 @@ def test_a_slot_of_zeros_says_nothing_and_takes_nothing(segment: Segment) -> Non
 
 def test_every_setting_of_a_slot_is_read_as_it_was_placed() -> None:
     made = Segment.create(Shape(11, 2, 1, 1, 0, 0, 0, agents=11))
-    placed = StaticState(*range(1, len(StaticState._fields) - 1), tracked=0, agent=10)
+    placed = StaticState(*range(1, 10), tracked=0, agent=10, added=12)
     assert len({*placed}) == len(placed)
     SlotTableWriter(made).place(1, placed)
     assert SlotTableReader(made).static(1) == placed

@@ -31,6 +31,7 @@ from proxy.config.linking.rules.conditions import SectionIndex
 from proxy.config.linking.rules.connection_rules import ConnectionRuleLinker
 from proxy.config.linking.rules.reach import check_lists
 from proxy.config.linking.rules.stick_tables import check_tables
+from proxy.config.linking.server import check_spare_slots
 from proxy.config.linking.tls import TlsTable
 from proxy.config.linking.tracking import check_tracking
 from proxy.config.model.checks import (
@@ -131,6 +132,7 @@ def check(
 ) -> None:
     """Add a message for each error and each doubtful setting that concerns several sections."""
     _check_names(proxies, messages)
+    check_spare_slots(globals_draft.spare_servers, proxies, messages)
     known = References(proxies, resolvers)
     directory = DraftDirectory(proxies, user_lists)
     for user_list in user_lists.values():

@@ -5,14 +5,17 @@ Owns the slot counter. Pure.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
-from proxy.config.drafts import ProxyDraft, ProxyKind, ServerDraft, ServerOptions
+from proxy.config.drafts import GlobalDraft, ProxyDraft, ProxyKind, ServerDraft, ServerOptions
 from proxy.config.linking.identifiers import FIRST_SERVER, number_items
 from proxy.config.linking.resolution_table import ResolutionTable
 from proxy.config.linking.tls import TlsTable
 from proxy.config.linking.tracking import full_name
 from proxy.config.model.settings import (
+    SPARE_SERVERS_LEAST,
     Agent,
     Check,
     Connecting,
@@ -21,23 +24,60 @@ from proxy.config.model.settings import (
     ProxyHeader,
     Queueing,
     Server,
+    has_fixed_weights,
 )
 from proxy.config.model.tls import CheckTls
 from proxy.config.text.addresses import WrittenAddress
+from proxy.config.text.messages import Messages
 from proxy.config.text.names import is_service_name, normalize_host_name
 from resolverd.config import ResolvedServer
+from shm.shape import SLOTS_MAX
 
 replace = msgspec.structs.replace
 _INIT_ADDR = (InitAddr.LAST, InitAddr.LIBC)  # S5
 
 
+def spare_slots(wanted: int | None, drafts: Sequence[ProxyDraft]) -> int:
+    """How many servers each backend with a dynamic algorithm may get at run time."""
+    servers, dynamic = _count(drafts)
+    if not dynamic:
+        return 0
+    if wanted is None:
+        wanted = max(SPARE_SERVERS_LEAST, servers // 4) // dynamic
+    return min(wanted, max(0, SLOTS_MAX - servers) // dynamic)
+
+
+def check_spare_slots(wanted: int | None, drafts: Sequence[ProxyDraft], messages: Messages) -> None:
+    """Add an error for more spare servers than there is room for."""
+    if wanted is not None and spare_slots(wanted, drafts) < min(wanted, _count(drafts)[1] * wanted):
+        servers, dynamic = _count(drafts)
+        messages.alert(
+            f"'spare-servers {wanted}' for each of {dynamic} backends: with {servers} servers "
+            f"these would be over {SLOTS_MAX}"
+        )
+
+
+def _count(drafts: Sequence[ProxyDraft]) -> tuple[int, int]:
+    """All servers, and the backends that may get more."""
+    serving = [draft for draft in drafts if draft.kind.serves and not draft.disabled]
+    return sum(len(draft.servers) for draft in serving), sum(map(_is_dynamic, serving))
+
+
+def _is_dynamic(draft: ProxyDraft) -> bool:
+    return not has_fixed_weights(draft.balance, hash_consistent=draft.hash_consistent)
+
+
 class ServerBuilder:
     """Assigns slots to servers, backend after backend."""
 
-    def __init__(self, table: ResolutionTable, tls: TlsTable) -> None:
-        """Servers with a resolution are added to `table`, contexts of checks to `tls`."""
+    def __init__(self, table: ResolutionTable, tls: TlsTable, spare: int = 0) -> None:
+        """Servers with a resolution are added to `table`, contexts of checks to `tls`.
+
+        `spare`: how many slots are kept for servers that a backend gets at run time.
+        """
         self._table = table
         self._tls = tls
+        self._spare = spare
         self._slots = 0
 
     def build(self, draft: ProxyDraft, backend_index: int) -> tuple[Server, ...]:
@@ -47,7 +87,17 @@ class ServerBuilder:
         for server, number in zip(draft.servers, numbers, strict=True):
             built.append(self._build_one(draft, server, backend_index, number))
             self._slots += 1
+        self._slots += self.spare(draft)
         return tuple(built)
+
+    @property
+    def next_slot(self) -> int:
+        """The first slot of the backend that is built next."""
+        return self._slots
+
+    def spare(self, draft: ProxyDraft) -> int:
+        """How many spare slots follow those of a backend's servers."""
+        return self._spare if _is_dynamic(draft) else 0
 
     def _build_one(
         self, draft: ProxyDraft, server: ServerDraft, backend_index: int, number: int
@@ -83,6 +133,13 @@ class ServerBuilder:
             init_state=options.init_state,
             track=full_name(draft, options.track) if options.track else None,
         )
+
+    def build_at(
+        self, draft: ProxyDraft, server: ServerDraft, slot: int, backend_index: int, number: int
+    ) -> Server:
+        """One server, in this slot."""
+        self._slots = slot
+        return self._build_one(draft, server, backend_index, number)
 
     def _check(self, draft: ProxyDraft, server: ServerDraft) -> Check | None:
         if not server.options.check:
@@ -120,6 +177,14 @@ class ServerBuilder:
             self._table.add_addressed(section, prefer, resolved, search=search)
             return None
         return self._table.add(section, server.address.host, prefer, resolved, search=search)
+
+
+def added_server(
+    draft: ProxyDraft, server: ServerDraft, slot: int, backend_index: int, number: int
+) -> Server:
+    """A server that is added at run time, without `resolvers` and TLS."""
+    builder = ServerBuilder(ResolutionTable(()), TlsTable(GlobalDraft(), verify=True))
+    return builder.build_at(draft, server, slot, backend_index, number)
 
 
 def _agent(options: ServerOptions, timeout_check_ms: int | None) -> Agent | None:

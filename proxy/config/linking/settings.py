@@ -35,7 +35,7 @@ from proxy.config.linking.resolution_table import ResolutionTable
 from proxy.config.linking.rules.connection_rules import ConnectionRuleLinker
 from proxy.config.linking.rules.numbering import RuleNumbers
 from proxy.config.linking.rules.stick_tables import shapes_of
-from proxy.config.linking.server import ServerBuilder
+from proxy.config.linking.server import ServerBuilder, spare_slots
 from proxy.config.linking.tls import TlsTable
 from proxy.config.linking.tracking import link_tracking
 from proxy.config.model.settings import Bind, Global, Proxy, Server, Settings, Timeouts
@@ -135,7 +135,8 @@ class _Builder:
         self._globals = globals_draft
         self._splice = globals_draft.splice
         self._drafts = drafts
-        self._servers = ServerBuilder(table, tls)
+        spare = spare_slots(globals_draft.spare_servers, drafts)
+        self._servers = ServerBuilder(table, tls, spare)
         self._binds = 0
         self._frontends = 0
         self._backend_indices = _number_backends(drafts)
@@ -161,6 +162,7 @@ class _Builder:
         backend_index = self._backend_indices.get(position)
         servers: tuple[Server, ...] = ()
         state_file: str | None = None
+        first_slot = self._servers.next_slot
         if backend_index is not None:
             servers = self._servers.build(draft, backend_index)
             state_file = state_file_of(draft, self._globals)
@@ -175,6 +177,8 @@ class _Builder:
             backend_index=backend_index,
             binds=self._build_binds(draft, frontend_index),
             servers=servers,
+            first_slot=first_slot,
+            spare_slots=0 if backend_index is None else self._servers.spare(draft),
             default_backend=None if shown else self._default_backend(draft, backend_index),
             balance=draft.balance,
             random_draws=draft.random_draws,

@@ -184,6 +184,7 @@ class Server(msgspec.Struct, frozen=True, omit_defaults=True):
     init_state: InitState = InitState.UP
     track: str | None = None  # "backend/server" that it tracks
     tracked_slot: int | None = None  # of that server
+    added: int = 0  # the change that added it at run time (shm/members.pxd); 0: the file
 
     @property
     def watched(self) -> bool:

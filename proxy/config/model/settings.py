@@ -59,6 +59,7 @@ __all__ += ["SERVER_WEIGHT_MAX", "Agent", "Balancing", "Check", "Connecting", "I
 __all__ += ["InitState", "OnError", "ProxyHeader", "Queueing", "Server", "Stopping"]
 
 RETRIES_DEFAULT = 3
+SPARE_SERVERS_LEAST = 1_024  # of all backends together, or a quarter of their servers
 RANDOM_DRAWS_DEFAULT = 2
 
 
@@ -105,6 +106,11 @@ class Balance(enum.Enum):
         return self in (Balance.SOURCE, Balance.HASH, Balance.RDP_COOKIE)
 
 
+def has_fixed_weights(balance: Balance, *, hash_consistent: bool) -> bool:
+    """Whether the algorithm is static: a server has its configured weight or none."""
+    return balance is Balance.STATIC_RR or (balance.hashes and not hash_consistent)
+
+
 class Timeouts(msgspec.Struct, frozen=True):
     """The `timeout` words of one proxy, milliseconds; None: not set, no limit."""
 
@@ -134,6 +140,8 @@ class Proxy(msgspec.Struct, frozen=True):
     id_given: bool = False  # `id` was written, not counted
     frontend_index: int | None = None
     backend_index: int | None = None
+    first_slot: int = 0  # of its servers
+    spare_slots: int = 0  # behind those of its servers: for servers that are added at run time
     binds: tuple[Bind, ...] = ()
     servers: tuple[Server, ...] = ()
     default_backend: int | None = None
@@ -172,10 +180,8 @@ class Proxy(msgspec.Struct, frozen=True):
 
     @property
     def weights_fixed(self) -> bool:
-        """Whether the algorithm is static: a server has its configured weight or none."""
-        return self.balance is Balance.STATIC_RR or (
-            self.balance.hashes and not self.hash_consistent
-        )
+        """Whether the algorithm is static: no server can be added to the backend."""
+        return has_fixed_weights(self.balance, hash_consistent=self.hash_consistent)
 
 
 class StatsSocket(msgspec.Struct, frozen=True):
@@ -225,6 +231,7 @@ class Global(msgspec.Struct, frozen=True):
     variable_bytes: tuple[int, int, int, int, int] = (0, 0, 0, 0, 0)  # `tune.vars.*`; 0: no limit
     server_state_file: str | None = None  # full path
     server_state_base: str | None = None  # full path
+    spare_servers: int | None = None  # of each backend; None: SPARE_SERVERS_LEAST among all
 
     @property
     def accept_rate(self) -> int:

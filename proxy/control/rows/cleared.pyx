@@ -14,6 +14,7 @@ hold the highest that control saw of them since. Zeros are what never was cleare
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
+from libc.string cimport memset
 
 from shm.atomics cimport load_relaxed
 from shm.latch cimport latch_read
@@ -171,6 +172,14 @@ cdef class Cleared:
                     kept[word] = total[word]
             if totals and number == KIND_SERVER:
                 self.clear_checks(index)
+
+    def forget(self, uint32_t slot) -> None:
+        """The slot has another server, of which nothing was cleared yet."""
+        self.check(KIND_SERVER, slot)
+        memset(
+            &self.kept[KIND_SERVER][<uint64_t>slot * words_of[KIND_SERVER]], 0,
+            words_of[KIND_SERVER] * sizeof(uint64_t))
+        memset(&self.checks[slot], 0, sizeof(ClearedChecks))
 
     cdef int clear_checks(self, uint32_t slot) except -1:
         """Show what checks find from now on."""

@@ -77,7 +77,7 @@ class Directory:
         proxy = self.backend(backend_word)
         if proxy is None:
             raise CommandError("No such backend.")
-        server = self._server_named(proxy, server_word)
+        server = self.server_named(proxy, server_word)
         if server_word.startswith("#"):
             value = number(server_word[1:])
             server = None if value is None else self.server_numbered(proxy, value)
@@ -85,10 +85,21 @@ class Directory:
             raise CommandError("No such server.")
         return proxy, server
 
-    def _server_named(self, proxy: Proxy, name: str) -> Server | None:
+    def server_named(self, proxy: Proxy, name: str) -> Server | None:
+        """The server of a backend that has this name."""
         if self._servers is not None:
             return self._servers.named(proxy, name)
         return next((each for each in self._table.of(proxy) if each.name == name), None)
+
+    def added(self, server: Server) -> None:
+        """The table has a server more."""
+        if self._servers is not None:
+            self._servers.add(server)
+
+    def removed(self, server: Server) -> None:
+        """The table has a server less."""
+        if self._servers is not None:
+            self._servers.remove(server)
 
     def server_numbered(self, proxy: Proxy, server_id: int) -> Server | None:
         """The server of a backend that has this id."""

@@ -146,6 +146,11 @@ class Monitor:
         ]
         return Availability(up=False, since_ms=max(changes, default=created_ms))
 
+    def forget(self, slot: int) -> None:
+        """The slot has another server, which begins with nothing."""
+        self.cleared.forget(slot)
+        self.meters.clear("server", slot, slot + 1, now_ms(), totals=True)
+
     def worker_pids(self) -> list[int]:
         """Process ids of the workers that run."""
         statuses = (self.board.status(worker) for worker in range(self.segment.shape.workers))

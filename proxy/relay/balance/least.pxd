@@ -28,9 +28,9 @@ cdef inline double load_of(
     return <double>(sessions + 1) / weight
 
 
-cdef inline uint32_t blocks_of(const Backend *backend) noexcept nogil:
-    """How many blocks of hints the backend's slots are in."""
-    cdef uint32_t last = backend.first_slot + backend.slots - 1
+cdef inline uint32_t blocks_of(const Backend *backend, uint32_t slots) noexcept nogil:
+    """How many blocks of hints the backend's first slots are in; at least one."""
+    cdef uint32_t last = backend.first_slot + slots - 1
     return last // HINT_BLOCK_SLOTS - backend.first_slot // HINT_BLOCK_SLOTS + 1
 
 
@@ -38,7 +38,7 @@ cdef inline void blocks_forget(Backend *backend) noexcept nogil:
     """Another schedule: nothing is known of the blocks any more."""
     cdef uint32_t block
     if backend.blocks != NULL and backend.slots != 0:
-        for block in range(blocks_of(backend)):
+        for block in range(blocks_of(backend, backend.slots)):
             backend.blocks[block].changes = 0
 
 
@@ -51,7 +51,7 @@ cdef inline double blocks_look(Engine *engine, Backend *backend) noexcept nogil:
     cdef LeastBlock *known
     cdef double load
     cdef double least = LOAD_NONE
-    for block in range(blocks_of(backend)):
+    for block in range(blocks_of(backend, backend.slots)):
         known = &backend.blocks[block]
         changes = load_acquire(&engine.view.hint_changes[first_block + block]) + 1
         if known.changes != changes:
@@ -65,7 +65,7 @@ cdef inline double blocks_look(Engine *engine, Backend *backend) noexcept nogil:
             count(&engine.counters.pick_looks, HINT_BLOCK_SLOTS)
         if known.least < least:
             least = known.least
-    count(&engine.counters.pick_looks, blocks_of(backend))
+    count(&engine.counters.pick_looks, blocks_of(backend, backend.slots))
     return least
 
 

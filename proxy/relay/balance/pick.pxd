@@ -57,6 +57,7 @@ cdef inline uint32_t draw(Engine *engine) noexcept nogil:
 cdef inline void schedule_use(Backend *backend, Schedule *schedule) noexcept nogil:
     schedule_free(backend.schedule)
     backend.schedule = schedule
+    backend.slots = schedule.span
     blocks_forget(backend)
 
 

@@ -16,7 +16,7 @@ from proxy.relay.balance.ring cimport RING_NODES_MAX, place_nodes, sort_words
 from proxy.relay.balance.turns cimport SCHEDULE_WEIGHT_MAX, map_turns, spread_turns
 from proxy.relay.state.types cimport (
     SCHEDULE_MAP, SCHEDULE_ORDER, SCHEDULE_RING, SCHEDULE_TURNS, Schedule)
-from shm.atomics cimport load_acquire
+from shm.atomics cimport load32_acquire, load_acquire
 from shm.eligibility cimport WARM_STEP_MS, WARM_STEPS, ServerView, server_view, warmth
 from shm.segment cimport View
 
@@ -60,7 +60,7 @@ cdef inline void collect_members(
     cdef ServerView server
     cdef uint32_t first = view.backends[backend].first_slot
     cdef uint32_t slot
-    for slot in range(first, first + view.backends[backend].slots):
+    for slot in range(first, first + schedule.span):
         if not server_view(view, slot, &server):
             continue
         if not server.eligible or server.backup != (hold != HOLD_ACTIVE):
@@ -198,10 +198,12 @@ cdef inline Schedule *schedule_build(
         int64_t now_ms) noexcept nogil:
     """A schedule of the servers that are eligible now; NULL without memory."""
     cdef Schedule *schedule = <Schedule *>calloc(1, sizeof(Schedule))
-    cdef uint32_t room = view.backends[backend].slots + 1
+    cdef uint32_t room
     if schedule == NULL:
         return NULL
     schedule.generation = load_acquire(&view.backends[backend].generation)
+    schedule.span = load32_acquire(&view.backends[backend].slots)
+    room = schedule.span + 1
     schedule.member_slots = <uint32_t *>malloc(room * sizeof(uint32_t))
     schedule.member_weights = <uint32_t *>malloc(room * sizeof(uint32_t))
     schedule.weights = <uint32_t *>calloc(room, sizeof(uint32_t))

@@ -172,6 +172,7 @@ cdef class AccessLogs:
         settings = runtime.settings
         frontends = settings.frontends
         self.kept = []
+        self.servers = {}
         self.count = len(frontends)
         self.accesses = <AccessLog *>zeroed(self.count, sizeof(AccessLog))
         if all(proxy.access_log is None for proxy in frontends):
@@ -207,6 +208,19 @@ cdef class AccessLogs:
         found.id = number
         return found
 
+    cdef int set_server(self, object server) except -1:
+        """The name of a server, in place of the one that its slot had."""
+        cdef bytes text = encoded(server.name)
+        cdef LogName *name
+        if self.log.servers == NULL:  # nothing is logged
+            return 0
+        name = &self.log.servers[<size_t>server.slot]
+        name.bytes = text
+        name.length = len(text)
+        name.id = server.id
+        self.servers[server.slot] = text
+        return 0
+
     cdef int set_names(self, object runtime, object listeners) except -1:
         cdef bytes states = b"".join(CODES[state].encode() for state in Termination)
         self.kept.append(states)
@@ -218,7 +232,7 @@ cdef class AccessLogs:
                 encoded(proxy.name), proxy.id)
         self.log.servers = <LogName *>zeroed(runtime.segment.shape.slots, sizeof(LogName))
         for server in runtime.servers:
-            self.log.servers[<size_t>server.slot] = self.name(encoded(server.name), server.id)
+            self.set_server(server)
         self.log.listeners = <LogName *>zeroed(len(listeners), sizeof(LogName))
         for number, bind in enumerate(listeners):
             self.log.listeners[<size_t>number] = self.name(encoded(bind.name or ""), bind.id)

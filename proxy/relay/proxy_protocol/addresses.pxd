@@ -14,8 +14,8 @@ from proxy.relay.proxy_protocol.write cimport HEADER_ROOM, HeaderTexts, header_w
 from proxy.relay.state.ends cimport packet_family
 from proxy.relay.state.pool cimport pool_give, pool_take
 from proxy.relay.state.syscalls cimport (
-    AF_INET, AF_INET6, getsockname, ntohs, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage,
-    socklen_t)
+    AF_INET, AF_INET6, getpeername, getsockname, ntohs, sockaddr, sockaddr_in, sockaddr_in6,
+    sockaddr_storage, socklen_t)
 from proxy.rules.variables.memory cimport variables_free
 from proxy.relay.state.types cimport CLIENT, SCRATCH_BYTES, Addresses, Engine, Listener, Session
 
@@ -78,6 +78,15 @@ cdef inline void destination_learn(Session *session, sockaddr_in6 *address) noex
         address.sin6_family = 0
 
 
+cdef inline void client_learn(Session *session, Addresses *addresses) noexcept nogil:
+    """Ask the kernel where the client comes from; family 0 where it is gone."""
+    cdef socklen_t length = sizeof(addresses.source)
+    memset(addresses, 0, sizeof(addresses[0]))
+    if getpeername(session.sides[CLIENT].fd, <sockaddr *>&addresses.source, &length) != 0:
+        addresses.source.sin6_family = 0
+    addresses.family = packet_family(&addresses.source)
+
+
 cdef inline void came_to(Session *session, sockaddr_in6 *address) noexcept nogil:
     """Where the client came to; another family on a Unix socket."""
     address.sin6_family = 0
@@ -99,16 +108,21 @@ cdef inline uint16_t came_to_port(Session *session) noexcept nogil:
 cdef inline size_t header_before(Engine *engine, Session *session, char *bytes) noexcept nogil:
     """Write the PROXY header that the server wants right before `bytes`; its length, 0: none.
 
-    The listeners of servers that want one keep addresses.
+    The listeners of servers that want one keep addresses. Those of a server that was added at run
+    time need not: then the kernel is asked, which knows both ends.
     """
     cdef char text[HEADER_ROOM]
     cdef int wanted = engine.headers[session.slot]
     cdef Addresses *addresses = session.addresses
+    cdef Addresses learned
     cdef HeaderTexts texts
     cdef size_t length
     if wanted == HEADER_NONE:
         return 0
     memset(&texts, 0, sizeof(texts))
+    if addresses == NULL:
+        client_learn(session, &learned)
+        addresses = &learned
     if wanted & HEADER_AUTHORITY and addresses.fields != NULL and (
             addresses.fields.authority_length >= 0):
         texts.authority = addresses.fields.bytes

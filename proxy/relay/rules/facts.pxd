@@ -9,6 +9,7 @@ cdef class ConfigurationFacts:
     cdef Facts facts
     cdef readonly uint8_t asks  # Asked, of rule_types.pxd
     cdef list kept  # the names that the arrays point to
+    cdef dict kept_servers  # by slot, those of servers
     cdef SectionFacts *frontends
     cdef NameFacts *binds
     cdef NameFacts *servers
@@ -19,3 +20,4 @@ cdef class ConfigurationFacts:
     cdef const char *keep(self, str text) except NULL
     cdef int set_name(self, NameFacts *target, int number, object name) except -1
     cdef int set_servers(self, object servers, bint named) except -1
+    cdef int set_server(self, object server) except -1

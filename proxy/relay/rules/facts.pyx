@@ -31,6 +31,7 @@ cdef class ConfigurationFacts:
     def __init__(self, proxies, servers, fetches) -> None:
         cdef SectionFacts *section
         self.kept = []
+        self.kept_servers = {}
         frontends = [proxy for proxy in proxies if proxy.frontend_index is not None]
         backends = {p.backend_index: p for p in proxies if p.backend_index is not None}
         self.frontends = <SectionFacts *>zeroed(len(frontends), sizeof(SectionFacts))
@@ -79,16 +80,25 @@ cdef class ConfigurationFacts:
         return 0
 
     cdef int set_servers(self, object servers, bint named) except -1:
-        """Slots are numbered without gaps; names are kept only where a rule asks for them."""
-        cdef uint32_t slot
-        self.maxqueues = <uint32_t *>zeroed(len(servers), sizeof(uint32_t))
-        self.minconns = <uint32_t *>zeroed(len(servers), sizeof(uint32_t))
+        """Names are kept only where a rule asks for them."""
+        cdef size_t slots = servers.capacity
+        self.maxqueues = <uint32_t *>zeroed(slots, sizeof(uint32_t))
+        self.minconns = <uint32_t *>zeroed(slots, sizeof(uint32_t))
         if named:
-            self.servers = <NameFacts *>zeroed(len(servers), sizeof(NameFacts))
+            self.servers = <NameFacts *>zeroed(slots, sizeof(NameFacts))
         for server in servers:
-            slot = server.slot
-            self.maxqueues[slot] = server.queueing.maxqueue
-            self.minconns[slot] = server.queueing.minconn
-            if named:
-                self.set_name(&self.servers[slot], server.id, server.name)
+            self.set_server(server)
+        return 0
+
+    cdef int set_server(self, object server) except -1:
+        """What rules ask of one server, in place of the one that its slot had."""
+        cdef uint32_t slot = server.slot
+        cdef bytes name = server.name.encode()
+        self.maxqueues[slot] = server.queueing.maxqueue
+        self.minconns[slot] = server.queueing.minconn
+        if self.servers != NULL:
+            self.servers[slot].number = server.id
+            self.servers[slot].name = PyBytes_AS_STRING(name)
+            self.servers[slot].length = len(name)
+            self.kept_servers[slot] = name
         return 0

@@ -46,6 +46,7 @@ cdef struct Presence:  # which sessions lead to the present address (balance/pre
 
 cdef struct ServerCache:
     uint64_t generation  # table_generation at which `view` was decoded; 0: never
+    uint32_t filled  # the change that added the server that all of this memory is of; 0: the file's
     uint8_t sighted  # Sighted
     uint8_t comings, goings, downs  # of `view` at the last look at changes
     uint32_t generation_walked  # of the slot at the last walk over sessions (changes/removed.pxd)

@@ -5,8 +5,8 @@ from libc.string cimport memcpy
 
 from proxy.relay.state.server_types cimport ServerCache
 from proxy.relay.state.types cimport STANDING_ALL, STANDING_AWAY, STANDING_NAMED, Engine
-from shm.atomics cimport count
-from shm.eligibility cimport ServerView, server_view
+from shm.atomics cimport count, load32_acquire
+from shm.eligibility cimport ServerView, server_view, server_withhold
 from shm.gauges cimport TAG_BITS
 from shm.records cimport SERVER_STOPPED, SERVER_STOPPING, STATIC_PORT_RELATIVE
 
@@ -34,6 +34,8 @@ cdef inline const ServerView *server_cached(
     if cache.generation == generation + 1:
         return &cache.view
     if server_view(&engine.view, slot, &fresh):
+        if engine.view.statics[slot].added != load32_acquire(&cache.filled):
+            server_withhold(&fresh)
         cache.view = fresh
         cache.tag = address_tag(&fresh)
         cache.generation = generation + 1

@@ -166,7 +166,7 @@ cdef struct Side:
 cdef struct Schedule:  # immutable once delivered; balance/schedule.pxd builds it
     uint64_t generation  # of the backend when the building began
     uint32_t entries  # length of `slots`
-    uint32_t members  # eligible servers
+    uint32_t members, span  # eligible servers; of so many slots
     uint32_t *slots  # whose turn, or whose node, each entry is
     uint32_t *keys  # of a ring: where each node stands, ascending
     uint32_t *member_slots

@@ -31,9 +31,9 @@ from proxy.config.model.settings import (
     StatsSocket,
 )
 from proxy.control import process
+from proxy.members.static import static_state
 from proxy.runtime import Bells, Runtime, now_ms
 from proxy.server_table import ServerTable
-from proxy.supervisor.fill import static_state
 from resolverd.config import ResolverdSettings
 from shm.counters import CounterReader, NameserverTable
 from shm.processes import ProcessBoard

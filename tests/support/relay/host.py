@@ -19,10 +19,10 @@ from msgspec.structs import replace
 
 from proxy.config.model.settings import Bind, SocketFamily
 from proxy.log_sockets import open_log_sockets
+from proxy.members.static import static_state
 from proxy.relay.engine import Relay
 from proxy.runtime import Bells, ListeningSocket, Runtime, now_ms, ring
 from proxy.server_table import ServerTable
-from proxy.supervisor.fill import static_state
 from shm.counters import CounterReader, mend_hints, settle_dead_worker
 from shm.processes import ProcessBoard, ProcessSelf, ProcessStatus
 from shm.requests import RequestReader

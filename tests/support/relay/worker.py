@@ -33,9 +33,9 @@ from proxy.config.model.settings import (
     Timeouts,
 )
 from proxy.health.checker import Checker
+from proxy.members.static import static_state
 from proxy.runtime import Bells, ListeningSocket, Runtime, now_ms
 from proxy.server_table import ServerTable
-from proxy.supervisor.fill import static_state
 from resolverd.config import ResolverdSettings
 from shm.locks import HEALTH_WRITER, take_role
 from shm.processes import ProcessBoard

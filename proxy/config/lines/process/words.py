@@ -25,7 +25,7 @@ from proxy.config.lines.table import Statement, Table, without_effect, works
 from proxy.config.text.context import find_group, find_user
 from proxy.config.text.messages import ConfigError
 from resolverd.config import Family
-from shm.shape import WORKERS_MAX
+from shm.shape import SLOTS_MAX, WORKERS_MAX
 
 MAXCONN_MAX = 2_147_483_647
 DESCRIPTORS_MAX = 2_147_483_647
@@ -149,6 +149,7 @@ GLOBAL_WORDS: Table[GlobalDraft] = {
     "max-spread-checks": works(time("max_spread_checks_ms")),
     "pp2-never-send-local": works(flag("checks_never_local")),
     "ulimit-n": works(number("ulimit_n", 1, DESCRIPTORS_MAX)),
+    "spare-servers": works(number("spare_servers", 0, SLOTS_MAX)),
     "maxpipes": works(number("pipes_max", 0, DESCRIPTORS_MAX)),
     "fd-hard-limit": works(number("fd_hard_limit", 1, DESCRIPTORS_MAX)),
     "zero-warning": works(flag("zero_warning")),

@@ -37,6 +37,12 @@ def server(statement: Statement, draft: ProxyDraft) -> None:
     _add(draft, ServerDraft(name, statement.origin, address, port, relative, options))
 
 
+def one_server(statement: Statement, draft: ProxyDraft) -> ServerDraft:
+    """The server of such a line, which the draft has now."""
+    server(statement, draft)
+    return draft.servers[-1]
+
+
 def server_template(statement: Statement, draft: ProxyDraft) -> None:
     """`server-template <prefix> <count>|<first>-<last> <address>[:<port>] [<option> ...]` (S7)."""
     if len(statement.arguments) < 3:

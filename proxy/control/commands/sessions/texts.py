@@ -88,8 +88,8 @@ class SessionNames(NamedTuple):
         """Name and id of a session's server."""
         if session.slot == ANY:
             return ("<none>", 0)
-        server = self.servers[session.slot]
-        return (server.name, server.id)
+        server = self.servers.get(session.slot)
+        return ("<none>", 0) if server is None else (server.name, server.id)
 
 
 def brief(milliseconds: int) -> str:

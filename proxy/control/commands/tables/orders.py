@@ -36,12 +36,8 @@ class Tables:
         self._report = report
         runtime = report.runtime
         self._readers = {table.shape.name: TableReader(table) for table in runtime.tables}
-        self._servers = [
-            server.name
-            for proxy in runtime.servers.backends
-            for server in runtime.servers.of(proxy)
-        ]
         self._names: dict[int, str] = {}  # by hash; made when it is needed first
+        self._named = -1  # the table's revision by then
 
     def commands(self) -> list[Command]:
         """What this family answers to."""
@@ -161,8 +157,11 @@ class Tables:
         """What servers are called in a table, by what entries have of them."""
         if reader.owner.shape.by_address:
             return self._addresses()
-        if not self._names:
-            self._names = {server_hash(name) >> 24: name for name in self._servers}
+        report = self._report
+        servers = report.servers
+        if self._named != servers.revision:
+            self._names = {server_hash(server.name) >> 24: server.name for server in servers}
+            self._named = servers.revision
         return self._names
 
     def _addresses(self) -> dict[int, str]:

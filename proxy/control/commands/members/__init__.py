@@ -1,0 +1,1 @@
+"""Servers that are added and deleted while the program runs."""

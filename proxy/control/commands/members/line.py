@@ -1,0 +1,127 @@
+"""The server of an `add server` order: the words of a line, read as those of the file are.
+
+Owns which words such a server may have. What HAProxy 2.6 refuses is refused in its words; what
+only a reload can bring here is refused with the advice to do so.
+"""
+
+from __future__ import annotations
+
+import os
+
+import msgspec
+
+from proxy.config.drafts import ProxyDraft, ProxyKind, ServerDraft
+from proxy.config.lines.server.lines import one_server
+from proxy.config.lines.server.options import SERVER_OPTIONS, argument_count
+from proxy.config.lines.server.tls import TLS_OPTIONS
+from proxy.config.lines.table import Statement
+from proxy.config.linking.server import added_server
+from proxy.config.model.checks import ExternalCheck
+from proxy.config.model.settings import Origin, Proxy, Server
+from proxy.config.text.context import Context, has_ipv6_route, resolve_with_libc
+from proxy.config.text.messages import ConfigError, Messages
+from proxy.config.text.names import is_service_name
+from proxy.control.command import CommandError
+from shm.states import AdminFlag
+
+ORIGIN = Origin("add server", 0)
+REFUSED = frozenset(  # by HAProxy 2.6 as by us
+    {
+        *("cookie", "init-addr", "log-proto", "max-reuse", "namespace", "no-agent-check"),
+        *("no-check", "no-check-send-proxy", "no-check-ssl", "no-ssl", "non-stick", "redir"),
+        *("resolve-net", "resolve-opts", "resolve-prefer", "resolvers", "socks4", "ssl-reuse"),
+        *("stick", "tcp-ut", "from", "guid", "on-removed"),
+    }
+)
+RELOADED = frozenset(  # these take what is made at the start
+    {
+        *("agent-check", "agent-addr", "agent-inter", "agent-port", "agent-send", "track"),
+        *("proto", "alpn", *TLS_OPTIONS),
+    }
+)
+NO_ARGUMENTS = "'server' expects <name> and <addr>[:<port>] as arguments."
+
+
+class AddedLine(msgspec.Struct, frozen=True):
+    """A line that was read."""
+
+    proxy: Proxy
+    draft: ServerDraft
+    administration: AdminFlag  # at the start
+
+    def server(self, slot: int, number: int, change: int) -> Server:
+        """The server in this slot, with this id, by this change."""
+        kind = ProxyKind.LISTEN if self.proxy.kind == "listen" else ProxyKind.BACKEND
+        draft = ProxyDraft(self.proxy.name, kind, ORIGIN)
+        if self.proxy.timeouts.check_ms is not None:
+            draft.timeouts = {"check_ms": self.proxy.timeouts.check_ms}
+        assert self.proxy.backend_index is not None
+        found = added_server(draft, self.draft, slot, self.proxy.backend_index, number)
+        return msgspec.structs.replace(found, added=change, init_addr=())
+
+
+def read_line(proxy: Proxy, name: str, words: list[str]) -> AddedLine:
+    """The line of `add server <proxy>/<name> <words>`; raises CommandError."""
+    if not words:
+        raise CommandError(NO_ARGUMENTS)
+    options = tuple(words[1:])
+    _refuse(options)
+    kind = ProxyKind.LISTEN if proxy.kind == "listen" else ProxyKind.BACKEND
+    draft = ProxyDraft(proxy.name, kind, ORIGIN)
+    context = Context(Messages(), dict(os.environ), resolve_with_libc, has_ipv6_route)
+    try:
+        found = one_server(Statement(ORIGIN, ("server", name, *words), context), draft)
+    except ConfigError as error:
+        text = str(error).removeprefix(f"'server {proxy.name}/{name}' : ")
+        raise CommandError(f"{text}." if not text.endswith((".", "?")) else text) from error
+    _check(proxy, found)
+    return AddedLine(proxy, found, _administration(options, checked=found.options.check))
+
+
+def _refuse(options: tuple[str, ...]) -> None:
+    """Raise CommandError for the first word that no added server may have."""
+    while options:
+        word = options[0]
+        if word in REFUSED:
+            raise CommandError(f"'{word}' option is not accepted for dynamic server")
+        if word in RELOADED:
+            raise CommandError(
+                f"'{word}' is not supported for a server that is added at run time: write it "
+                "into the file and reload."
+            )
+        if word not in SERVER_OPTIONS:
+            return  # reading says what is wrong
+        options = options[1 + argument_count(options) :]
+
+
+def _check(proxy: Proxy, found: ServerDraft) -> None:
+    """Raise CommandError for what the options do not say alone."""
+    options, address = found.options, found.address
+    if address.number is None and is_service_name(address.host):
+        raise CommandError(f"an SRV name needs 'resolvers': '{address.host}'.")
+    if not options.check:
+        return
+    if isinstance(proxy.check_rules, ExternalCheck):
+        raise CommandError(
+            "'check' is not supported for a server that is added to a backend with "
+            "'option external-check': write it into the file and reload."
+        )
+    kind = "proxy" if proxy.kind == "listen" else "backend"
+    no_port = found.port_relative and options.checking.port is None and not address.local
+    if no_port and not (proxy.check_rules and proxy.check_rules.names_ports):
+        raise CommandError(
+            f"config: {kind} '{proxy.name}': server '{found.name}' has neither service port nor "
+            "check port nor tcp_check rule 'connect' with port information."
+        )
+
+
+def _administration(options: tuple[str, ...], *, checked: bool) -> AdminFlag:
+    """In maintenance, unless the line says otherwise, and not checked."""
+    flags = AdminFlag.FMAINT
+    while options:
+        if options[0] == "disabled":
+            flags |= AdminFlag.CMAINT
+        elif options[0] == "enabled":
+            flags = AdminFlag(0)
+        options = options[1 + argument_count(options) :]
+    return flags | AdminFlag.CHECK_OFF if checked else flags

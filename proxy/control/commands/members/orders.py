@@ -1,0 +1,168 @@
+"""`add server` and `del server`: servers that come and go while the program runs.
+
+As in HAProxy 2.6 an added server begins in maintenance, its checks suspended, and only one in
+maintenance, without sessions, can be deleted. Everything that makes a server a member is written
+before the change that says so (shm/members.pxd); answers come when all workers go by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from proxy.config.model.settings import Proxy, Server
+from proxy.control.command import Answer, Command, CommandError, Level, Piece
+from proxy.control.commands.members.applied import Applied, told
+from proxy.control.commands.members.line import AddedLine, read_line
+from proxy.control.commands.members.slots import Slots
+from proxy.control.commands.set_server import SetServer
+from proxy.control.rows.observation import MAINT_MASK
+from proxy.control.rows.report import Report
+from proxy.members.static import static_state
+from proxy.members.table_changes import ServerMembers, encode_member
+from proxy.runtime import now_ms
+from shm.log_level import LogLevel
+from shm.members import LINE_BYTES_MAX
+from shm.states import AdminState
+
+ADDED = "New server registered."
+DELETED = "Server deleted."
+STATIC = "Backend must use a dynamic load balancing to support dynamic servers."
+TAKEN = "Already exists a server with the same name in backend."
+NOT_IN_MAINTENANCE = "Only servers in maintenance mode can be deleted."
+CONNECTED = "Server still has connections attached to it, cannot remove it."
+POINTED_AT = (
+    "This server cannot be removed at runtime due to other configuration elements pointing to it."
+)
+
+
+class MemberOrders:
+    """Two commands of administrators."""
+
+    def __init__(self, report: Report, orders: SetServer, members: ServerMembers) -> None:
+        """`members` keep the table of `report`, and have brought it up to date."""
+        self._report = report
+        self._orders = orders
+        self._members = members
+        runtime = report.runtime
+        self._slots = Slots(runtime.segment, runtime.bells)
+        self._follow()  # a predecessor may have left a change without its announcement
+
+    def commands(self) -> list[Command]:
+        """What this family answers to."""
+        return [
+            Command(
+                ("add", "server"),
+                "<bk>/<srv> <addr> [opts]",
+                "add a server to a backend, in maintenance at first",
+                Level.ADMIN,
+                self.add,
+            ),
+            Command(
+                ("del", "server"),
+                "<bk>/<srv>",
+                "delete a server that was added and is in maintenance",
+                Level.ADMIN,
+                self.delete,
+            ),
+        ]
+
+    def add(self, words: list[str], _level: Level) -> Iterator[Piece]:
+        """`add server <backend>/<server> <words of a server line>`."""
+        proxy, name = self._place(words)
+        assert proxy.backend_index is not None
+        line = read_line(proxy, name, words[1:])
+        if self._slots.free(proxy.backend_index) is None:
+            yield from self._slots.recycle(proxy.backend_index)
+            self._place(words)  # another order may have come in between
+        server, change = self._publish(line)
+        runtime = self._report.runtime
+        runtime.log(LogLevel.NOTICE, f"server {proxy.name}/{server.name}: {ADDED}")
+        applied = Applied(runtime.segment, change)
+        yield applied
+        yield f"{ADDED}\n{told(applied.behind)}"
+
+    def _place(self, words: list[str]) -> tuple[Proxy, str]:
+        """The backend and the name of a new server; raises CommandError."""
+        backend, separator, name = "".join(words[:1]).partition("/")
+        if not (backend and separator and name):
+            raise CommandError("Require 'backend/server'.")
+        directory = self._report.directory
+        proxy = directory.backend(backend)
+        if proxy is None:
+            raise CommandError("No such backend.")
+        if proxy.weights_fixed:
+            raise CommandError(STATIC)
+        if directory.server_named(proxy, name) is not None:
+            raise CommandError(TAKEN)
+        return proxy, name
+
+    def _publish(self, line: AddedLine) -> tuple[Server, int]:
+        """Make the server a member; it, and the change. Raises CommandError."""
+        proxy = line.proxy
+        assert proxy.backend_index is not None
+        self._orders.refuse_if_replaced()
+        number = self._number(line)
+        slot = self._slots.free(proxy.backend_index)
+        if slot is None:
+            raise CommandError(
+                f"No slot is free for another server of backend {proxy.name}: it has "
+                f"{proxy.spare_slots} spare ones; write more into 'spare-servers' of the global "
+                "section and reload."
+            )
+        writer = self._slots.writer
+        server = line.server(slot, number, writer.following)
+        encoded = encode_member(server)
+        if len(encoded) > LINE_BYTES_MAX:
+            raise CommandError(f"The line of server {server.name} is too long.")
+        self._slots.address(slot, server.address, server.port)
+        self._orders.writer.publish(
+            slot, AdminState(int(line.administration), -1, None, 0, 0, now_ms())
+        )
+        self._report.monitor.forget(slot)
+        change = writer.add(slot, encoded, static_state(server))
+        self._slots.taken(proxy.backend_index, slot)
+        self._follow()
+        self._report.runtime.bells.ring_table()
+        return server, change
+
+    def _number(self, line: AddedLine) -> int:
+        """The id that the line gives, or the lowest that is free; raises CommandError."""
+        directory, proxy = self._report.directory, line.proxy
+        number = line.draft.options.id
+        if number is None:
+            number = 1
+            while directory.server_numbered(proxy, number) is not None:
+                number += 1
+            return number
+        owner = directory.server_numbered(proxy, number)
+        if owner is not None:
+            where = f"{owner.origin.file}:{owner.origin.line} ('server {owner.name}')"
+            raise CommandError(f"'id' : custom id {number} already used at {where}.")
+        return number
+
+    def _follow(self) -> None:
+        """Go by the change, as workers do."""
+        changes = self._members.catch_up()
+        for server in changes.removed:
+            self._report.directory.removed(server)
+        for server in changes.added:
+            self._report.directory.added(server)
+
+    def delete(self, words: list[str], _level: Level) -> Answer:
+        """`del server <backend>/<server>`."""
+        observed = self._orders.observed(words)
+        proxy, server = observed.proxy, observed.server
+        assert proxy.backend_index is not None
+        if not server.added:
+            raise CommandError(POINTED_AT)
+        if not observed.admin.flags & MAINT_MASK:
+            raise CommandError(NOT_IN_MAINTENANCE)
+        if not self._slots.writer.quiet(server.slot):
+            raise CommandError(CONNECTED)
+        self._orders.refuse_if_replaced()
+        applied = self._slots.delete(proxy.backend_index, server.slot)
+        self._follow()
+        self._report.runtime.log(LogLevel.NOTICE, f"server {proxy.name}/{server.name}: {DELETED}")
+        yield applied
+        yield from self._slots.recycle(proxy.backend_index)
+        yield f"{DELETED}\n{told(applied.behind)}"

@@ -1,0 +1,1 @@
+"""Servers that come and go at run time, and what the segment stores of each."""

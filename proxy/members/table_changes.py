@@ -1,0 +1,88 @@
+"""Servers that come and go at run time, brought into this process's table.
+
+Each process that reads the table has one of these: control, which makes the changes, each worker,
+and the supervisor for a moment at a reload. A process that has just started finds all that was
+changed since the configuration was loaded.
+
+Owns what a line of the segment says (shm/members.pxd): the settings of one server. Must not know
+what a process does about a change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from proxy.config.model.settings import Server
+from proxy.server_table import ServerTable
+from shm.members import MemberReader, MemberState
+from shm.segment import Segment
+
+
+class MemberChanges(NamedTuple):
+    """What changed since the last look, each in the order of the changes."""
+
+    removed: list[Server]
+    added: list[Server]
+    emptied: list[int]  # slots of which nothing counts any more
+
+
+class ServerMembers:
+    """Keeps a table up to date; its first look finds all changes since the start."""
+
+    def __init__(self, servers: ServerTable, segment: Segment) -> None:
+        self._servers = servers
+        self._reader = MemberReader(segment)
+        self._decoder = msgspec.msgpack.Decoder(Server)
+
+    @property
+    def seen(self) -> int:
+        """The last change that the table goes by."""
+        return self._reader.position
+
+    def catch_up(self) -> MemberChanges:
+        """Look for changes, and make them in the table."""
+        changes = MemberChanges([], [], [])
+        for member in self._reader.changed():
+            present = self._servers.get(member.slot)
+            added = None
+            if member.state == MemberState.ADDED:
+                added = self._decoder.decode(member.line)
+                if present is not None and present.added == added.added:
+                    continue
+            elif member.state == MemberState.EMPTIED:
+                changes.emptied.append(member.slot)
+            if present is not None:
+                changes.removed.append(self._servers.remove(member.slot))
+            if added is not None:
+                self._servers.add(added)
+                changes.added.append(added)
+        return changes
+
+
+def encode_member(server: Server) -> bytes:
+    """The line of a server."""
+    return msgspec.msgpack.encode(server)
+
+
+def members_now(servers: ServerTable, segment: Segment) -> ServerTable:
+    """A table with all changes until now; the one that is given stays as it is."""
+    copied = servers.copy()
+    ServerMembers(copied, segment).catch_up()
+    return copied
+
+
+def members_left(old: ServerTable, new: ServerTable) -> Iterator[str]:
+    """A line for each server that was added at run time, and is not in the files of `new`."""
+    backends = {proxy.name: proxy for proxy in new.backends}
+    names: dict[str, set[str]] = {}
+    for server in old.added():
+        backend = old.backends[server.backend_index].name
+        if backend not in names:
+            members = new.of(backends[backend]) if backend in backends else ()
+            names[backend] = {member.name for member in members}
+        if server.name not in names[backend]:
+            name = f"{backend}/{server.name}"
+            yield f"server {name}, added at run time, is not in the files: it is gone"

@@ -1,0 +1,228 @@
+"""Servers that come and go while the program runs: their changes, read by all, made by control.
+
+Knows slots, numbers and bytes; what a line means is its reader's affair.
+"""
+
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from shm.announce cimport announce
+from shm.atomics cimport (
+    fence_acquire, load32_acquire, load_acquire, load_relaxed, store32_release, store_relaxed,
+    store_release)
+from shm.gauges cimport COUNT_BITS, COUNT_MASK
+from shm.members cimport (
+    CHANGES_KEPT, LINE_BYTES, MEMBER_ADDED, MEMBER_AS_FILE, STATE_BITS)
+from shm.records cimport STATIC_DELETED, SlotStatic
+from shm.rows cimport ServerCounters
+from shm.segment cimport Segment, column_cell, gauges_column, server_counters
+
+from enum import IntEnum
+from typing import NamedTuple
+
+LINE_BYTES_MAX = LINE_BYTES
+
+
+class MemberState(IntEnum):
+    """What a slot is (members.pxd)."""
+
+    AS_FILE = 0
+    ADDED = 1
+    DELETED = 2
+    EMPTIED = 3
+    FREE = 4
+
+
+class Member(NamedTuple):
+    """A slot that is not as in the file; `line` only of an added server."""
+
+    slot: int
+    change: int
+    state: int
+    line: bytes
+
+
+cdef class MemberReader:
+    """Changes since the last look, at first since the start. Any process."""
+
+    cdef Segment segment
+    cdef readonly uint64_t position  # the last change that was read
+
+    def __init__(self, Segment segment):
+        self.segment = segment
+
+    @property
+    def changes(self) -> int:
+        """The number of the last change."""
+        return load_acquire(&self.segment.view.members.changes)
+
+    def read(self, uint32_t slot):
+        """A slot as it is, as a `Member`; raises IndexError."""
+        cdef uint64_t word
+        if slot >= self.segment.view.header.slots:
+            raise IndexError(f"slot {slot} of {self.segment.view.header.slots}")
+        while True:
+            word = load_acquire(&self.segment.view.member_words[slot])
+            line = b""
+            if word & ((1 << STATE_BITS) - 1) == MEMBER_ADDED:
+                line = self.segment.view.member_lines[slot].bytes[
+                    :min(self.segment.view.member_lines[slot].length, <uint64_t>LINE_BYTES)]
+            fence_acquire()
+            if load_relaxed(&self.segment.view.member_words[slot]) == word:
+                return Member(slot, word >> STATE_BITS, word & ((1 << STATE_BITS) - 1), line)
+
+    def changed(self) -> list:
+        """The slots that changed, as `Member` in the order of their last changes."""
+        cdef uint64_t last = load_acquire(&self.segment.view.members.changes)
+        cdef uint64_t number
+        cdef uint32_t slot
+        if last == self.position:
+            return []
+        found = set()
+        if last - self.position <= CHANGES_KEPT // 2:
+            for number in range(self.position + 1, last + 1):
+                found.add(load32_acquire(&self.segment.view.members.slots[number % CHANGES_KEPT]))
+        # meanwhile control may have written over the oldest of them
+        if last - self.position > CHANGES_KEPT // 2 or (
+                load_acquire(&self.segment.view.members.changes) - self.position > CHANGES_KEPT):
+            found = {
+                slot for slot in range(self.segment.view.header.slots)
+                if load_relaxed(&self.segment.view.member_words[slot]) != 0}
+        self.position = last
+        return sorted((self.read(slot) for slot in found), key=lambda member: member.change)
+
+
+cdef class MemberWriter:
+    """Makes changes. Control only, once it is the writer of administrative records.
+
+    Each method raises IndexError for a slot that does not exist.
+    """
+
+    cdef Segment segment
+
+    def __init__(self, Segment segment):
+        """A predecessor may have died between the steps of a change: complete the last one."""
+        cdef uint64_t word
+        cdef uint32_t slot
+        self.segment = segment
+        for slot in range(segment.view.header.slots):
+            word = load_acquire(&segment.view.member_words[slot])
+            if word >> STATE_BITS > segment.view.members.changes:
+                self.finish(slot, word >> STATE_BITS)
+
+    cdef int finish(self, uint32_t slot, uint64_t number) except -1:
+        """Let readers find the change."""
+        store32_release(&self.segment.view.members.slots[number % CHANGES_KEPT], slot)
+        store_release(&self.segment.view.members.changes, number)
+        announce(self.segment, slot)
+        return 0
+
+    cdef int check(self, uint32_t slot) except -1:
+        if slot >= self.segment.view.header.slots:
+            raise IndexError(f"slot {slot} of {self.segment.view.header.slots}")
+        return 0
+
+    cdef uint64_t state(self, uint32_t slot, int state) except 0:
+        cdef uint64_t number = self.segment.view.members.changes + 1
+        store_release(&self.segment.view.member_words[slot], number << STATE_BITS | <uint64_t>state)
+        self.finish(slot, number)
+        return number
+
+    @property
+    def following(self) -> int:
+        """The number of the next change."""
+        return self.segment.view.members.changes + 1
+
+    def add(self, uint32_t slot, bytes line, settings) -> int:
+        """A free slot gets a server with these settings (a `StaticState`); the change's number.
+
+        Its other records are written before. Raises ValueError for a line that is too long, or a
+        slot that is not free.
+        """
+        cdef SlotStatic *target
+        cdef uint64_t backend
+        cdef uint32_t used
+        self.check(slot)
+        word = self.segment.view.member_words[slot] & ((1 << STATE_BITS) - 1)
+        if word not in (MemberState.AS_FILE, MemberState.FREE):
+            raise ValueError(f"slot {slot} is not free")
+        if len(line) > LINE_BYTES:
+            raise ValueError(f"{len(line)} bytes of a server, at most {LINE_BYTES}")
+        target = &self.segment.view.statics[slot]
+        column = target.column
+        store32_release(&target.added, <uint32_t>STATIC_DELETED)  # withheld until all is there
+        target[0] = {
+            **settings._asdict(), "added": <uint32_t>STATIC_DELETED,
+            "tracked_plus_one": 0, "agent_plus_one": 0, "column": column}
+        memcpy(self.segment.view.member_lines[slot].bytes, <const char *>line, len(line))
+        self.segment.view.member_lines[slot].length = len(line)
+        backend = settings.backend
+        if settings.maxconn != 0:
+            store_relaxed(&self.segment.view.backends[backend].limited, 1)
+        used = slot + 1 - self.segment.view.backends[backend].first_slot
+        if used > self.segment.view.backends[backend].slots:
+            store32_release(&self.segment.view.backends[backend].slots, used)
+        store32_release(&target.added, settings.added)
+        return self.state(slot, MEMBER_ADDED)
+
+    def unused(self, uint32_t backend):
+        """The first slot of a backend that never had a server; None: each had one."""
+        if backend >= self.segment.view.header.backends:
+            raise IndexError(f"backend {backend} of {self.segment.view.header.backends}")
+        shared = self.segment.view.backends[backend]
+        return shared.first_slot + shared.slots if shared.slots < shared.room else None
+
+    def delete(self, uint32_t slot) -> int:
+        """The server of the slot is no member any more; the change's number."""
+        self.check(slot)
+        store32_release(&self.segment.view.statics[slot].added, <uint32_t>STATIC_DELETED)
+        return self.state(slot, MemberState.DELETED)
+
+    def empty(self, uint32_t slot) -> int:
+        """Workers are to empty their rows of a slot that is quiet; the change's number."""
+        self.check(slot)
+        return self.state(slot, MemberState.EMPTIED)
+
+    def free(self, uint32_t slot) -> int:
+        """All workers have done so: the slot may be used again; the change's number."""
+        cdef uint64_t *words
+        cdef size_t word
+        self.check(slot)
+        words = <uint64_t *>server_counters(
+            &self.segment.view, self.segment.view.header.workers, slot)
+        for word in range(sizeof(ServerCounters) // sizeof(uint64_t)):
+            store_relaxed(&words[word], 0)
+        return self.state(slot, MemberState.FREE)
+
+    def quiet(self, uint32_t slot) -> bool:
+        """Whether no session is at the slot, in any generation, nor waits for it."""
+        cdef ServerCounters *counters
+        cdef uint64_t row, cell
+        self.check(slot)
+        for row in range(self.segment.view.header.workers):
+            counters = server_counters(&self.segment.view, <uint32_t>row, slot)
+            if load_acquire(&counters.sessions) or load_acquire(&counters.queued) or (
+                    load_acquire(&counters.hinted)):
+                return False
+        column = gauges_column(&self.segment.view, slot)
+        for row in range(load_acquire(&self.segment.view.gauges.rows)):
+            cell = load_acquire(column_cell(column, row))
+            if cell & COUNT_MASK or cell >> COUNT_BITS & COUNT_MASK:
+                return False
+        return True
+
+
+def empty_row(Segment segment, uint32_t worker, uint32_t slot) -> bool:
+    """Zero what the worker has counted of a slot; False while it has a session there.
+
+    That worker only, which sends no session there. Raises IndexError.
+    """
+    if worker >= segment.view.header.workers or slot >= segment.view.header.slots:
+        raise IndexError(f"worker {worker}, slot {slot}")
+    cdef ServerCounters *counters = server_counters(&segment.view, worker, slot)
+    if counters.sessions or counters.queued or counters.hinted:
+        return False
+    gauged = counters.gauged  # its cell stays its own
+    memset(counters, 0, sizeof(ServerCounters))
+    counters.gauged = gauged
+    return True
