@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
+from pathlib import Path
 
 from loadtest.cpu import tree_private_bytes, tree_run_seconds
 from loadtest.instance import Instance
@@ -122,3 +123,10 @@ def watch_checks(instance: Instance, setup: Setup, servers: LivingServers, secon
         "kib_per_server": tree_private_bytes(instance.pid) / 1024 / setup.checked,
         "units": counted,
     }
+
+
+def connects() -> int:
+    """Connections that were begun in this network, by whichever program (RFC 4022, ActiveOpens)."""
+    lines = Path("/proc/net/snmp").read_text(encoding="ascii").splitlines()
+    names, values = [line.split() for line in lines if line.startswith("Tcp:")]
+    return int(values[names.index("ActiveOpens")])
