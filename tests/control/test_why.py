@@ -120,7 +120,7 @@ def test_drain_is_its_agents_or_the_operators(why: Why) -> None:
     why.order("mysql/m2 state ready", "mysql/m2 state drain")
     seen = why.of("mysql/m2")
     assert seen[""] == "takes no new sessions: the operator drains it."
-    assert seen["operator"] == "drain, weight 40, last then"
+    assert seen["operator"] == "drain, last then; weight 40"
     assert seen["agent"].startswith("no word; last check ")
     assert why.of("trackers/t2")[""] == drained
     why.order("mysql/m2 state ready")
