@@ -79,7 +79,7 @@ ROOMS = (
     *("proxy.relay.server_filling", "proxy.relay.filling", "proxy.relay.engine"),
     *("proxy.health.dialect", "proxy.health"),
     *("proxy.worker", "proxy.runner"),
-    *("proxy.control.limits", "proxy.control.pausing"),
+    *("proxy.control.limits", "proxy.control.pausing", "proxy.control.old_generations"),
     "proxy.control.command",
     "proxy.control.turns",
     "proxy.control.places",

@@ -48,11 +48,11 @@ from proxy.control.limits import (
     STATS_CONNECTIONS_MAX,
     TICK_SECONDS,
 )
+from proxy.control.old_generations import OldGenerations
 from proxy.control.pausing import settle_closed
 from proxy.control.places import Client
 from proxy.control.retirement import Retirement
 from proxy.control.rows.monitor import Monitor
-from proxy.control.rows.old_generations import OldGenerations
 from proxy.control.rows.report import Report
 from proxy.control.stats_socket import StatsConversation
 from proxy.control.turns import Turns

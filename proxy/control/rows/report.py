@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 from proxy.capacity import capacity_of
 from proxy.config.model.settings import Proxy, Server
+from proxy.control.old_generations import OldGenerations
 from proxy.control.rows.directory import Directory
 from proxy.control.rows.monitor import Monitor
 from proxy.control.rows.observation import Observed
-from proxy.control.rows.old_generations import OldGenerations
 from proxy.control.rows.stat_rows import Clock, Row, backend_row, frontend_row, server_row
 from proxy.runtime import Runtime, now_ms
 from resolverd.config import Nameserver, ResolversSection

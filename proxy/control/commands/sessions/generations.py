@@ -14,8 +14,8 @@ from proxy.control.commands.sessions.identity import SessionId
 from proxy.control.commands.sessions.questions import Relays, Wanted
 from proxy.control.commands.sessions.texts import SessionNames
 from proxy.control.commands.sessions.words import NamedSection
+from proxy.control.old_generations import OldGeneration
 from proxy.control.rows.directory import Directory
-from proxy.control.rows.old_generations import OldGeneration
 from proxy.control.rows.report import Report
 from proxy.runtime import Runtime
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from proxy import __version__
 from proxy.control.command import Answer, Command, Level
-from proxy.control.rows.old_generations import OldGeneration
+from proxy.control.old_generations import OldGeneration
 from proxy.control.rows.report import Report
 from proxy.runtime import now_ms
 
