@@ -70,6 +70,17 @@ class Child:
         return f"Child({self.name}, pid={pid}, {self.watch})"
 
 
+class Elders:
+    """How the generations are found whose sessions a control process reaches.
+
+    No part of `Children`: a generation in a cycle with its children would never be freed, because
+    nothing looks for garbage among what is frozen at each reload (memory.py).
+    """
+
+    def __init__(self) -> None:
+        self.find: Callable[[], tuple[Runtime, ...]] = tuple
+
+
 class Children:
     """All positions of one generation; resolverd and the runner only where they have a use."""
 
@@ -77,7 +88,7 @@ class Children:
         self, runtime: Runtime, entries: Entries, log_descriptors: tuple[int, ...], now_ms: int
     ) -> None:
         """Nothing is forked yet."""
-        self.elders: Callable[[], tuple[Runtime, ...]] = tuple  # whose sessions control reaches
+        self.elders = elders = Elders()
         common = (runtime.segment.fd, *runtime.bells.all(), *log_descriptors)
         clients = tuple(listener.socket.fileno() for listener in runtime.listeners)
         tables = tuple(table.file for table in runtime.tables)
@@ -119,7 +130,7 @@ class Children:
         self.control = service(
             "control",
             shape.control_process,
-            lambda runtime: entries.control(runtime, self.elders()),
+            lambda runtime: entries.control(runtime, elders.find()),
             for_control,
         )
         self.resolverd = service("resolverd", shape.resolverd_process, entries.resolverd, files)
@@ -136,7 +147,7 @@ class Children:
 
     def kept(self, child: Child) -> frozenset[int]:
         """The descriptors of a process that is forked now."""
-        elders = self.elders() if child is self.control else ()
+        elders = self.elders.find() if child is self.control else ()
         return child.keep.union(*((each.segment.fd, *each.bells.relays) for each in elders))
 
     def pardon(self, now_ms: int) -> None:

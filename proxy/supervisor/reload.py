@@ -237,7 +237,7 @@ class Reload:
         self._deadline_ms = now_ms + FIRST_READY_LIMIT_MS
         share_memory()
         number, elders = new.number, self._elders
-        new.children.elders = lambda: elders(number)
+        new.children.elders.find = lambda: elders(number)
         new.turn(now_ms, judge=True)
 
     def _end_services(self, now_ms: int) -> None:
