@@ -13,13 +13,14 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from typing import NamedTuple
 
 import pytest
 
 from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
 from tests.support.differential.one_program import PROGRAMS, OneProgram, one_program
-from tests.support.servers import Server
+from tests.support.servers import Server, is_greeted
 
 AGREEMENT_SECONDS = 5.0
 CONFIGURATION = """
@@ -321,10 +322,9 @@ def test_limits_queues_and_backups_of_added_servers_hold(both: Both) -> None:
         ("", "", "1"),
     ]
     for kind, ports in both.ports.items():
-        first, second = (
-            socket.create_connection(("127.0.0.1", ports["drawn"]), PATIENCE_SECONDS)
-            for _ in range(2)
-        )
+        wait_for(partial(is_greeted, ports["drawn"]), PATIENCE_SECONDS, f"{kind} serves")
+        address = ("127.0.0.1", ports["drawn"])
+        first, second = (socket.create_connection(address, PATIENCE_SECONDS) for _ in range(2))
         assert first.recv(10) == b"held"
         second.settimeout(0.3)
         with pytest.raises(TimeoutError):

@@ -165,7 +165,7 @@ def test_finding_39_each_of_340_names_is_asked_for_once_for_2000_servers() -> No
     """In 100 backends, in letter cases that differ, with a dot at the end or none."""
     written = ("web{}.test", "WEB{}.test", "web{}.test.")
     lines = ["defaults\n    mode tcp\n    timeout connect 1s\n    timeout server 1s"]
-    lines.append("global\n    dns-accept-family ipv4")
+    lines.append("global\n    dns-accept-family ipv4\n    spare-servers 0")
     for number in range(2_000):
         if number % 20 == 0:
             lines.append(f"backend be{number}")

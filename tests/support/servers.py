@@ -227,3 +227,9 @@ def receive_count(connection: socket.socket, count: int) -> bytes:
     while len(received) < count and (data := connection.recv(count - len(received))):
         received += data
     return bytes(received)
+
+
+def is_greeted(port: int) -> bool:
+    """Whether a client is greeted here: a busy relay may see a server after the order's answer."""
+    with socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS) as client:
+        return client.recv(10) != b""

@@ -69,9 +69,11 @@ cdef inline void limit_listener(Engine *engine, Listener *listener) noexcept nog
     """Note which limits hold for a listener: those of places first, because rates count at once."""
     cdef Limit *limits[LIMITS_MAX]
     cdef uint32_t number
-    limits[:] = [
-        &engine.places, &listener.frontend.places, &engine.binds[listener.bind], &engine.rate,
-        &listener.frontend.rate]
+    limits[0] = &engine.places
+    limits[1] = &listener.frontend.places
+    limits[2] = &engine.binds[listener.bind]
+    limits[3] = &engine.rate
+    limits[4] = &listener.frontend.rate
     listener.limit_count = 0
     for number in range(LIMITS_MAX):
         if limits[number].most != 0 or limits[number].ordered:

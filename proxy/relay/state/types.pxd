@@ -23,6 +23,7 @@ from shm.segment cimport View
 from shm.tables.layout cimport Table
 
 cdef enum:
+    TERMINATIONS = 27  # how many `Termination` names
     SCRATCH_BYTES = 65536  # one receive at most, and the most that a stalled direction owns
     TURN_BYTES = 1048576  # moved for one direction in a turn in which no other session has work
     SHARE_BYTES = 262144  # moved for one direction in a turn of several: a pipe's fill
@@ -105,7 +106,6 @@ cdef enum:  # Termination; termination.py names them
     TERMINATION_KILLED_CONNECT = 24
     TERMINATION_KILLED_DATA = 25
     TERMINATION_KILLED_QUEUE = 26
-    TERMINATIONS = 27  # how many there are
 
 cdef enum:  # Balance
     BALANCE_ROUNDROBIN = 0

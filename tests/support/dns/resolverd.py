@@ -48,7 +48,7 @@ def make_segment(settings: ResolverdSettings) -> Segment:
     servers = [server for each in settings.resolutions for server in each.servers]
     segment = Segment.create(
         Shape(
-            slots=len(servers),
+            slots=1 + max((server.slot for server in servers), default=-1),
             backends=1 + max((server.backend_index for server in servers), default=0),
             frontends=1,
             workers=WORKERS,
