@@ -22,6 +22,7 @@ from __future__ import annotations
 import enum
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from proxy.config.report import render
 from proxy.config.text.messages import Message, Severity
@@ -236,8 +237,7 @@ class Reload:
         self.step = Step.STARTING
         self._deadline_ms = now_ms + FIRST_READY_LIMIT_MS
         share_memory()
-        number, elders = new.number, self._elders
-        new.children.elders.find = lambda: elders(number)
+        new.children.elders.find = partial(self._elders, new.number)
         new.turn(now_ms, judge=True)
 
     def _end_services(self, now_ms: int) -> None:

@@ -8,7 +8,7 @@ import random
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,6 +62,9 @@ class Site:
         self.client = socket.create_connection((HOST, port), SECONDS)
         greeting(self.client)
         self.before = self.state()
+
+    def close(self) -> None:
+        self.client.close()
 
     def state(self) -> tuple[dict[str, int], int]:
         titles = self.program.titles()
@@ -122,7 +125,10 @@ def reloaded(folder: Path) -> Iterator[tuple[Site, list[Fault]]]:
     plan = folder / "plan"
     plan.write_text("null")
     environ = {"MILLRACE_FAULT": str(plan)}
-    with started(folder, "-f", str(file), script=SCRIPT, environ=environ) as program:
+    with (
+        started(folder, "-f", str(file), script=SCRIPT, environ=environ) as program,
+        ExitStack() as stack,
+    ):
         await_serving((HOST, port))
         wait_for(lambda: set(program.titles()) == NAMES, SECONDS, "all children are set up")
         first = Site(program, folder, port)
@@ -134,6 +140,7 @@ def reloaded(folder: Path) -> Iterator[tuple[Site, list[Fault]]]:
         sites = json.loads(plan.with_suffix(".sites").read_text())
         file.write_text(configuration(folder, [port, second, third]))
         site = Site(program, folder, port)
+        stack.callback(site.close)
         site.reload((0, 0))  # by now the supervisor has forgotten the first generation
         site.before = site.state()
         yield (
@@ -148,7 +155,6 @@ def reloaded(folder: Path) -> Iterator[tuple[Site, list[Fault]]]:
         assert site.reload(None) == "reload done"
         site.client.sendall(b"to the end\n")
         assert site.client.recv(100) == b"to the end\n"
-        site.client.close()
         assert "Traceback" not in program.text()
 
 

@@ -24,8 +24,8 @@ global
 {more}
 defaults
     mode tcp
-    timeout client 60s
-    timeout server 60s
+    timeout client 600s
+    timeout server 600s
     timeout connect 1s
 listen web
     bind {host}:{port}

@@ -185,7 +185,9 @@ def test_an_empty_and_a_missing_file_change_nothing_and_are_said_once(site: Site
     site.etc.file.unlink()
     wait_for(lambda: lines_about(program, "cannot be read (No such file or"), 10.0, "another")
     first.wait_queries(len(first.queries) + 5)
-    assert len(lines_about(program, kept)) == 2
+    said = lines_about(program, kept)
+    assert len([line for line in said if line.startswith("[WARNING]")]) == 2, said
+    assert len([line for line in said if line.startswith("/etc/")]) == 2, said  # of the target
     site.etc.file.write_text(f"nameserver {second.host}\nsearch a.test\n")  # in place
     site.wait_for_answer(ADDRESSES[1])
 
