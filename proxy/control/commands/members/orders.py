@@ -30,8 +30,9 @@ STATIC = "Backend must use a dynamic load balancing to support dynamic servers."
 TAKEN = "Already exists a server with the same name in backend."
 NOT_IN_MAINTENANCE = "Only servers in maintenance mode can be deleted."
 CONNECTED = "Server still has connections attached to it, cannot remove it."
-POINTED_AT = (
-    "This server cannot be removed at runtime due to other configuration elements pointing to it."
+IN_FILE = (
+    "A server of the configuration files cannot be removed at runtime: leave it in maintenance, or "
+    "take its line out and reload."
 )
 
 
@@ -154,7 +155,7 @@ class MemberOrders:
         proxy, server = observed.proxy, observed.server
         assert proxy.backend_index is not None
         if not server.added:
-            raise CommandError(POINTED_AT)
+            raise CommandError(IN_FILE)
         if not observed.admin.flags & MAINT_MASK:
             raise CommandError(NOT_IN_MAINTENANCE)
         if not self._slots.writer.quiet(server.slot):
