@@ -151,6 +151,12 @@ def first_slot(proxy: Proxy) -> int:
     return proxy.servers[0].slot if proxy.servers else proxy.first_slot
 
 
+def spare_slots(backend: Proxy) -> range:
+    """The slots behind those of the file's servers, for servers that are added at run time."""
+    first = first_slot(backend) + len(backend.servers)
+    return range(first, first + backend.spare_slots)
+
+
 def checked_by_program(proxy: Proxy, server: Server) -> bool:
     """Whether the check of a server is an external one."""
     return isinstance(proxy.check_rules, ExternalCheck) and server.check is not None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from proxy.server_table import ServerTable, first_slot
+from proxy.server_table import ServerTable, spare_slots
 from proxy.supervisor.carry import named_servers
 from proxy.supervisor.pairs import Pairs
 from proxy.supervisor.slices import PORTION, Steps
@@ -49,11 +49,10 @@ def _keep_spare(new: Content, old: Content, used: bytearray) -> Steps[None]:
         before = former.get(proxy.name)
         if before is None or not proxy.spare_slots:
             continue
-        here, there = (first_slot(each) + len(each.servers) for each in (proxy, before))
         found = Pairs()
-        for number in range(min(proxy.spare_slots, before.spare_slots)):
-            if there + number not in taken:
-                found.add(there + number, here + number)
+        for there, here in zip(spare_slots(before), spare_slots(proxy), strict=False):
+            if there not in taken:
+                found.add(there, here)
         columns_keep(old[1], new[1], found.old, found.new, used)
         yield
 
