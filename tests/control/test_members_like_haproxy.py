@@ -129,6 +129,15 @@ class Both(NamedTuple):
         self.same(f"add server {name} {words}", "New server registered.")
         self.same(f"enable server {name}", "")
 
+    def delete(self, name: str) -> None:
+        """Delete a server once its sessions have ended, which each program sees in its own time."""
+        gone = {"Server deleted.", "No such server."}
+        wait_for(
+            lambda: set(self.ask(f"del server {name}").values()) <= gone,
+            PATIENCE_SECONDS,
+            f"{name} is deleted",
+        )
+
     def rows(self, backend: str) -> dict[str, list[dict[str, str]]]:
         """The servers of a backend in `show stat`."""
         found = {}
@@ -303,14 +312,7 @@ def test_every_dynamic_algorithm_takes_servers(both: Both, section: str) -> None
     both.agree(section) if section in ("first", "plain") else None
     for name in ("n1", "n2"):
         both.same(f"disable server {section}/{name}", "")
-        wait_for(
-            lambda name=name: (
-                set(both.ask(f"del server {section}/{name}").values())
-                <= {"Server deleted.", "No such server."}
-            ),
-            PATIENCE_SECONDS,
-            "they are deleted",
-        )
+        both.delete(f"{section}/{name}")
 
 
 def test_limits_queues_and_backups_of_added_servers_hold(both: Both) -> None:
@@ -337,14 +339,7 @@ def test_limits_queues_and_backups_of_added_servers_hold(both: Both) -> None:
     assert all(share == {"s4": 3} for share in both.shares("drawn", 3).values())
     both.same("disable server drawn/spare", "")
     for name in ("full", "spare"):
-        wait_for(
-            lambda name=name: (
-                set(both.ask(f"del server drawn/{name}").values())
-                <= {"Server deleted.", "No such server."}
-            ),
-            PATIENCE_SECONDS,
-            "they are deleted",
-        )
+        both.delete(f"drawn/{name}")
 
 
 def test_checks_begin_when_they_are_enabled(both: Both) -> None:
