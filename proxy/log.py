@@ -2,7 +2,8 @@
 
 Owns the formats and the sockets. Never blocks and never raises: what a target does not take at
 once is dropped and counted. Opened by the supervisor before any fork (and any chroot), used by
-every process; lines carry the pid of the main process, as HAProxy's do.
+every process; lines carry the pid of the main process, as HAProxy's do. Notices and worse are
+events as well (shm/events.pyx), whatever the targets want.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from proxy.config.model.settings import Endpoint, Global, LogTarget, SocketFamil
 from proxy.config.report import render_tagged
 from proxy.config.text.messages import Severity
 from proxy.log_sockets import FAMILIES, open_again, socket_address
+from shm.events import EventRing
 from shm.log_level import LogLevel
 
 LINE_BYTES_MAX = 1_024  # without `len`, as in HAProxy
 STANDARD_ERROR = 2
+EVENT_LEVEL = LogLevel.NOTICE  # lines of this level and worse are events
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -47,7 +50,7 @@ def format_line(
     if style in ("short", "priority"):
         return f"<{level if style == 'short' else priority}>{text}"
     if style == "timed":
-        return f"<{level}>{_iso(now_s)} {text}"
+        return timed_line(level, text, int(now_s * 1_000_000))
     if style == "iso":
         return f"{_iso(now_s)} {text}"
     if style == "rfc5424":
@@ -55,6 +58,11 @@ def format_line(
         return f"<{priority}>1 {_iso(now_s)} {host} {facts.tag} {facts.pid} - - {text}"
     host = f"{facts.host or 'localhost'} " if style == "rfc3164" else ""
     return f"<{priority}>{_bsd_time(now_s)} {host}{facts.tag}[{facts.pid}]: {text}"
+
+
+def timed_line(level: int, text: str, time_us: int) -> str:
+    """One line in the format `timed`; the wall clock in microseconds."""
+    return f"<{level}>{_iso(time_us / 1_000_000)} {text}"
 
 
 def _bsd_time(now_s: float) -> str:
@@ -154,6 +162,7 @@ class LogWriter:
         main_pid: int,
         *,
         fallback: bool = True,
+        events: EventRing | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         """Open the targets; `fallback`: without any, notices and worse go to standard error.
@@ -163,6 +172,7 @@ class LogWriter:
         """
         self.dropped = 0
         self._facts = LineFacts(settings, main_pid)
+        self._events = events
         self._wall_clock = wall_clock
         self._targets: list[tuple[LogTarget, _Sender]] = []
         self._standard_error: _Sender | None = None
@@ -181,6 +191,8 @@ class LogWriter:
         """Send one line to every target that wants this level."""
         text = " ".join(text.splitlines())  # one message is one line, whatever is in it
         now_s = self._wall_clock()
+        if self._events is not None and level <= EVENT_LEVEL:
+            self._events.write(int(now_s * 1_000_000), level, text)
         for target, sender in self._targets:
             if level > target.max_level:
                 continue
@@ -255,6 +267,8 @@ def _severity(level: int) -> Severity:
     return Severity.WARNING if level == LogLevel.WARNING else Severity.NOTICE
 
 
-def open_log(settings: Global, main_pid: int, *, fallback: bool = True) -> LogWriter:
+def open_log(
+    settings: Global, main_pid: int, *, fallback: bool = True, events: EventRing | None = None
+) -> LogWriter:
     """The log of one configuration; see `LogWriter`."""
-    return LogWriter(settings, main_pid, fallback=fallback)
+    return LogWriter(settings, main_pid, fallback=fallback, events=events)

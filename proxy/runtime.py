@@ -21,6 +21,7 @@ from proxy.lists.changing.area import ListArea
 from proxy.lists.changing.kinds import Lists
 from proxy.server_table import ServerTable
 from resolverd.config import LinkedFile, StateFile
+from shm.events import EventRing
 from shm.log_level import LogLevel
 from shm.segment import Segment
 from shm.tables.memory import StickTable
@@ -142,6 +143,7 @@ class Runtime(msgspec.Struct, frozen=True):
     begun_ms: int = 0  # when the program began
     environment: tuple[bytes, ...] = ()  # NAME=value, behind the last line of the files
     startup_logs: tuple[str, ...] = ()  # what was told of the files, as on a terminal
+    events: EventRing = msgspec.field(default_factory=EventRing)  # of all generations
 
     @property
     def has_resolverd(self) -> bool:

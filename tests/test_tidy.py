@@ -82,7 +82,7 @@ ROOMS = (
     *("proxy.control.limits", "proxy.control.pausing", "proxy.control.old_generations"),
     "proxy.control.command",
     "proxy.control.turns",
-    "proxy.control.places",
+    *("proxy.control.places", "proxy.control.caller"),
     "proxy.control.acceptor",
     "proxy.control.rows",
     "proxy.control.commands",

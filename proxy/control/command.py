@@ -3,8 +3,8 @@
 An answer is an iterable of text pieces, rendered while it is sent, so that a slow reader costs one
 piece and not the whole. After some pieces everything else of the process has its turn, so a piece
 is what one row costs, and work without text yields an empty one. A piece may be a `Pause` too,
-something to wait for before the next piece is asked for. Knows neither sockets nor any single
-command.
+something to wait for before the next piece is asked for, or a `Flush`. Knows neither sockets nor
+any single command.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol, Self, TypeAlias
 
 from shm.log_level import LogLevel
+
+MODES = ("expert-mode", "experimental-mode")
 
 
 class Level(enum.IntEnum):
@@ -51,6 +53,13 @@ class Feedback(str):
         return made
 
 
+class Flush:
+    """Before it goes on the client gets what there is."""
+
+
+FLUSH = Flush()
+
+
 class Pause(Protocol):
     """Something to wait for before the answer goes on."""
 
@@ -58,7 +67,7 @@ class Pause(Protocol):
         """Return when it has happened, or has taken too long."""
 
 
-Piece: TypeAlias = str | Pause
+Piece: TypeAlias = str | Flush | Pause
 Answer: TypeAlias = Iterable[Piece]
 Run: TypeAlias = Callable[[list[str], Level], Answer]
 
@@ -67,6 +76,10 @@ class Payload(str):
     """What followed a line that ends in `<<`, as the last word of a command that takes it."""
 
     __slots__ = ()
+
+
+ASKING = frozenset({"get", "operator", "show", "user", "wait", *MODES})  # what changes nothing
+DATA = frozenset({"acl", "map", "table"})
 
 
 class Command(NamedTuple):
@@ -79,6 +92,12 @@ class Command(NamedTuple):
     run: Run
     takes_payload: bool = False
     hidden: bool = False  # from the help list
+
+    @property
+    def is_order(self) -> bool:
+        """Whether it changes what others see; entries of lists and tables are data, no orders."""
+        changes = self.level > Level.USER and self.words[0] not in ASKING
+        return changes and not DATA.intersection(self.words)
 
     @property
     def help_line(self) -> str:

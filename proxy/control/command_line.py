@@ -6,12 +6,14 @@ text out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from proxy.config.text.messages import ConfigError
 from proxy.config.text.units import parse_time_ms
+from proxy.control.caller import CALLER
 from proxy.control.command import (
+    MODES,
     Answer,
     Command,
     CommandError,
@@ -31,16 +33,22 @@ UNKNOWN = "Unknown command. Please enter one of the following commands only:"
 UNKNOWN_BUT = "Unknown command, but maybe one of the following ones is a better match:"
 HELP = "The following commands are valid at this level:"
 
-
-MODES = ("expert-mode", "experimental-mode")
 SEVERITY_FORMS = ("none", "number", "string")
 
 
 class CommandLine:
     """The state of one conversation; `commands` are those of all families."""
 
-    def __init__(self, commands: list[Command], level: Level, timeout_ms: int = 0) -> None:
+    def __init__(
+        self,
+        commands: list[Command],
+        level: Level,
+        timeout_ms: int = 0,
+        note: Callable[[str], None] = lambda _text: None,
+    ) -> None:
+        """`note` is told each order that was obeyed, as it was given."""
         self.level = level
+        self.note = note
         self.timeout_ms = timeout_ms  # for each wait of the conversation
         self.interactive = False
         self.ended = False
@@ -103,6 +111,8 @@ class CommandLine:
         """The answer to one command."""
         words = split_words(text)
         command = self.find(words)
+        if (caller := CALLER.get()) is not None:
+            caller.changes.clear()
         if payload is not None:
             words.pop()
             if command is not None and command.takes_payload:
@@ -115,6 +125,8 @@ class CommandLine:
             try:
                 for piece in command.run(words[len(command.words) :], self.level):
                     yield self.told(piece) if isinstance(piece, Feedback) else piece
+                if command.is_order:
+                    self.note(text.strip())
             except CommandError as error:
                 yield self.told(Feedback(str(error), error.level))
             except BlockingIOError:

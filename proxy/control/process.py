@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 import traceback
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -18,11 +19,13 @@ from typing import NoReturn
 import uvloop
 
 from proxy.control.acceptor import Acceptor
+from proxy.control.caller import Caller
 from proxy.control.command import Command, Level
 from proxy.control.command_line import LEVEL_NAMES
 from proxy.control.commands.clear_counters import ClearCounters
 from proxy.control.commands.clients.frontends import Frontends
 from proxy.control.commands.clients.limits import ClientLimits
+from proxy.control.commands.events.show_events import ShowEvents
 from proxy.control.commands.lists.orders import Lists
 from proxy.control.commands.mail import Mail
 from proxy.control.commands.members.orders import MemberOrders
@@ -89,6 +92,7 @@ def all_commands(
         *resolvers.commands(),
         *ShowResolution(report, mail).commands(),
         *ShowWhy(report, mail).commands(),
+        *ShowEvents(report).commands(),
         *ShowRules(report).commands(),
         *ShowSession(report).commands(),
         *Tables(report).commands(),
@@ -128,6 +132,10 @@ class Control:
         self.service_acceptor = Acceptor(SERVICE_CONNECTIONS_MAX, failed, paused)
         self.retirement = Retirement(self.me, self.stats_acceptor, self.service_acceptor, orders)
 
+    def note_order(self, text: str) -> None:
+        """Note an order of a client among the events."""
+        self.runtime.events.write(time.time_ns() // 1_000, LogLevel.NOTICE, text)
+
     async def serve_stats(self, listening: socket.socket, level: Level) -> None:
         """Serve one stats socket for ever."""
 
@@ -139,6 +147,8 @@ class Control:
                 commands=self.commands,
                 level=level,
                 timeout_ms=self.runtime.settings.globals.stats_timeout_ms,
+                caller=Caller(connection, client),
+                note=self.note_order,
             ).serve()
 
         await self.stats_acceptor.accept(listening, converse)

@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+from collections.abc import Callable
 
+from proxy.control.caller import CALLER, Caller
 from proxy.control.command import Command, Level, wants_payload
 from proxy.control.command_line import CommandLine
 from proxy.control.limits import (
@@ -59,11 +61,16 @@ class StatsConversation:
         commands: list[Command],
         level: Level,
         timeout_ms: int,
+        caller: Caller,
+        note: Callable[[str], None],
     ) -> None:
+        """`note` is told each order that was obeyed, with its client and what it has changed."""
         self.connection = connection
         self.client = client
         self.turns = turns
-        self.line = CommandLine(commands, level, timeout_ms)
+        self.line = CommandLine(commands, level, timeout_ms, self.note_order)
+        self.caller = caller
+        self.note = note
         self.received = b""
 
     @property
@@ -73,6 +80,7 @@ class StatsConversation:
 
     async def serve(self) -> None:
         """Answer lines until the conversation ends; raises TimeoutError or OSError."""
+        CALLER.set(self.caller)
         while True:
             text = await self.next_line()
             if text is None:
@@ -87,6 +95,11 @@ class StatsConversation:
             more = b"\n" in self.received
             if self.line.ended or not (more or (self.line.interactive and not self.client.leaving)):
                 return
+
+    def note_order(self, order: str) -> None:
+        """Note an order that was obeyed."""
+        changes = ", ".join(self.caller.changes)
+        self.note(f"order of {self.caller.name}: {order}" + (f" [{changes}]" if changes else ""))
 
     async def send(self, data: bytes) -> None:
         """Send a part of an answer."""

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from itertools import islice
 
-from proxy.control.command import Piece
+from proxy.control.command import Flush, Piece
 from proxy.control.limits import ANSWER_CHUNK_BYTES, PIECES_AT_ONCE
 
 
@@ -55,6 +55,9 @@ class Turns:
                 if isinstance(piece, str):
                     waiting.append(piece.encode(errors="surrogateescape"))  # as servers said it
                     size += len(waiting[-1])
+                elif isinstance(piece, Flush):
+                    yield b"".join(waiting)
+                    waiting, size = [], 0
                 else:
                     await piece.over()
             if size >= ANSWER_CHUNK_BYTES:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from proxy.config.model.settings import Settings
+from proxy.config.model.settings import Endpoint, Settings
 from proxy.config.report import render
 from proxy.config.text.messages import Severity
 from proxy.log import LogWriter, open_log
@@ -53,6 +53,8 @@ from proxy.supervisor.state_files import close_state_files, open_state_files
 from proxy.supervisor.tables import open_tables
 from proxy.supervisor.workers import worker_count
 from proxy.tls import make_context
+from resolverd.config import LinkedFile, StateFile
+from shm.events import EventRing
 from shm.names import NameReader
 from shm.segment import Segment
 
@@ -79,6 +81,20 @@ def open_all(settings: Settings, inherited: Held, descriptors: Descriptors) -> G
     return Ground(workers, open_sockets(wants, workers, inherited), grant)
 
 
+def _open_files(
+    configured: Configured, undo: ExitStack
+) -> tuple[tuple[StateFile, ...], dict[Endpoint, int], LinkedFile | None]:
+    """State files that are kept up to date, sockets of the access log, the resolv.conf followed."""
+    settings = configured.settings
+    state_files = open_state_files(configured.servers)
+    undo.callback(close_state_files, state_files)
+    log_sockets = open_log_sockets(settings)
+    undo.callback(close_log_sockets, log_sockets)
+    resolv_conf = open_resolv_conf(settings)
+    undo.callback(close_resolv_conf, resolv_conf)
+    return state_files, log_sockets, resolv_conf
+
+
 class Builder(msgspec.Struct, frozen=True):
     """What all generations of one program share."""
 
@@ -89,10 +105,13 @@ class Builder(msgspec.Struct, frozen=True):
     main_pid: int
     begun_ms: int  # when the program began
     log_fallback: bool  # without `log` lines, to standard error
+    events: EventRing
 
     def open_log(self, settings: Settings) -> LogWriter:
         """The log that these settings ask for."""
-        return open_log(settings.globals, self.main_pid, fallback=self.log_fallback)
+        return open_log(
+            settings.globals, self.main_pid, fallback=self.log_fallback, events=self.events
+        )
 
     def build(
         self,
@@ -110,8 +129,8 @@ class Builder(msgspec.Struct, frozen=True):
         settings, sockets, workers = prepared.settings, ground.sockets, ground.workers
         assert settings is not None, "there are no settings to build from"
         configured = Configured.of(settings)
-        former = None if old is None else old.runtime
-        number = 1 if former is None else former.segment.reload_generation + 1
+        former = old.runtime if old else None
+        number = former.segment.reload_generation + 1 if former else 1
         with ExitStack() as undo:
             shape = shape_of(configured, workers, len(sockets.listeners))
             segment = Segment.create(shape, number, former.segment.gauges if former else None)
@@ -123,12 +142,7 @@ class Builder(msgspec.Struct, frozen=True):
             undo.callback(log.close)
             bells = Bells.create(workers, segment.shape.runners)
             undo.callback(bells.close)
-            state_files = open_state_files(configured.servers)
-            undo.callback(close_state_files, state_files)
-            log_sockets = open_log_sockets(settings)
-            undo.callback(close_log_sockets, log_sockets)
-            resolv_conf = open_resolv_conf(settings)
-            undo.callback(close_resolv_conf, resolv_conf)
+            state_files, log_sockets, resolv_conf = _open_files(configured, undo)
             runtime = Runtime(
                 settings=settings,
                 servers=configured.servers,
@@ -150,6 +164,7 @@ class Builder(msgspec.Struct, frozen=True):
                 lists=open_lists(settings, workers, log),
                 environment=prepared.environment,
                 startup_logs=self._told(prepared),
+                events=self.events,
             )
             preload_for(runtime)
             generation = Generation(

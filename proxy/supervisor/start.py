@@ -39,6 +39,7 @@ from proxy.supervisor.signals import end_by
 from proxy.supervisor.slices import at_once
 from proxy.supervisor.supervisor import End, Supervisor
 from proxy.terminal import say
+from shm.events import EventRing
 from shm.log_level import LogLevel
 
 NO_LISTENER = "No enabled listener found (check for 'bind' directives) ! Exiting."
@@ -177,7 +178,9 @@ def _supervisor(
     faults = Faults()
     reactor = Reactor(now_ms, faults)
     fallback = not (mode.quiet or mode.background)
-    builder = Builder(entries, reactor, faults, descriptors, os.getpid(), now_ms(), fallback)
+    builder = Builder(
+        entries, reactor, faults, descriptors, os.getpid(), now_ms(), fallback, EventRing()
+    )
     notifier = Notifier(environ, wanted=arguments.notify_systemd)
 
     def when_ready() -> None:

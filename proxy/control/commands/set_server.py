@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 
+from proxy.control.caller import note_change
 from proxy.control.command import Answer, Command, CommandError, Feedback, Level
 from proxy.control.commands.admin_changes import (
     BY,
@@ -31,6 +32,7 @@ from proxy.control.commands.agent_orders import (
     sent,
     switched,
 )
+from proxy.control.commands.events.changes import note_server
 from proxy.control.commands.in_force import InForce
 from proxy.control.commands.lookup import Lookup
 from proxy.control.rows.observation import Observed
@@ -134,6 +136,7 @@ class SetServer:
                 now_ns = time.monotonic_ns()
                 record, orders = beside_agent(raw, observed.admin, record, orders, now_ns)
             self.write(observed, record, orders)
+            note_server(observed, change.record)
             self.log(observed, before, change)
         return [Feedback(change.answer, LogLevel.WARNING)] if change.answer else []
 
@@ -268,6 +271,7 @@ class SetServer:
         self.names.publish(observed.server.slot, ordered, now_ms())
         ring((self.report.runtime.bells.resolverd,))
         where = f"{observed.proxy.name}/{observed.server.name}"
+        note_change("name", observed.name, name)
         former = observed.name or "(null)"  # likewise: the server was given by its address
         answer = f"{where} changed its FQDN from {former} to {name} {BY}"
         self.report.runtime.log(LogLevel.NOTICE, answer)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from proxy.config.model.settings import Proxy
+from proxy.control.caller import note_change
 from proxy.control.command import Answer, Command, CommandError, Level
 from proxy.control.commands.in_force import InForce
 from proxy.control.rows.report import Report
@@ -96,8 +97,11 @@ class ClientLimits:
         if proxy.http is not None:
             raise CommandError(SERVED_BY_CONTROL)
         assert proxy.frontend_index is not None
-        order = self.writer.frontend(proxy.frontend_index)._replace(maxconn=value)
+        former = self.writer.frontend(proxy.frontend_index)
+        order = former._replace(maxconn=value)
         self.refuse()
+        configured = proxy.maxconn or self.report.capacity.maxconn
+        note_change("maxconn", configured if former.maxconn is None else former.maxconn, value)
         self.writer.order_frontend(proxy.frontend_index, order)
         return self.answer(f"maxconn of frontend {proxy.name} is {value}")
 
@@ -106,8 +110,10 @@ class ClientLimits:
         value = whole_number(words, "Expects an integer value.")
         if value > self.report.capacity.maxconn:
             raise CommandError("Value out of range.")
-        self.order(self.writer.process()._replace(maxconn=value or None))
+        former = self.writer.process()
+        self.order(former._replace(maxconn=value or None))
         shown = value or self.report.capacity.maxconn
+        note_change("maxconn", former.maxconn or self.report.capacity.maxconn, shown)
         return self.answer(f"maxconn of the process is {shown}")
 
     def set_rate(self, words: list[str], _level: Level) -> Answer:

@@ -1,0 +1,1 @@
+"""What changed: the last events of the program, and by whom orders were given."""

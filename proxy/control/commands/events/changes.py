@@ -1,0 +1,35 @@
+"""Notes for the list of events what an order has changed of a server: from what, to what."""
+
+from __future__ import annotations
+
+from proxy.control.caller import note_change
+from proxy.control.rows.observation import CHECK_OFF, FDRAIN, MAINT_MASK, Observed
+from shm.states import AdminState
+
+
+def _state(flags: int) -> str:
+    if flags & MAINT_MASK:
+        return "maint"
+    return "drain" if flags & FDRAIN else "ready"
+
+
+def _address(address: str | None, port: int) -> str:
+    return f"[{address}]:{port}" if address and ":" in address else f"{address}:{port}"
+
+
+def note_server(observed: Observed, record: AdminState) -> None:
+    """Note how an admin record differs from what the server was like before it."""
+    before, server = observed.admin, observed.server
+    weight = server.balancing.weight if record.weight < 0 else record.weight
+    note_change("state", _state(before.flags), _state(record.flags))
+    if record.weight != before.weight:
+        note_change("weight", observed.weight, weight)
+    if record.maxconn != before.maxconn:
+        note_change("maxconn", observed.state.maxconn, record.maxconn)
+    if record.address is not None and record != before:
+        now = _address(observed.slot.address, observed.slot.port)
+        if record.override_generation == before.override_generation and before.address:
+            now = _address(before.address, before.port or observed.slot.port)
+        note_change("address", now, _address(record.address, record.port or observed.slot.port))
+    checks = ("off" if flags & CHECK_OFF else "on" for flags in (before.flags, record.flags))
+    note_change("checks", *checks)
