@@ -151,8 +151,8 @@ def test_the_same_words_as_haproxy(world: World, tmp_path: Path) -> None:
 
 def test_a_client_by_tcp_is_named_by_its_address() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        with socket.create_connection(listening.getsockname()) as client:
-            taken, peer = listening.accept()
-            with taken:
-                assert client_name(taken) == f"127.0.0.1:{peer[1]}"
-                assert client.getsockname() == peer
+        client = socket.create_connection(listening.getsockname())
+        taken, peer = listening.accept()
+        with client, taken:
+            assert client_name(taken) == f"127.0.0.1:{peer[1]}"
+            assert client.getsockname() == peer

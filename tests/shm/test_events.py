@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 
 from shm.events import EVENTS_MAX, EventRing
 from shm.log_level import LogLevel
@@ -93,3 +94,21 @@ def test_a_writer_killed_at_any_moment_costs_its_event_and_no_other() -> None:
         assert newest.text.startswith("2:1:")
     missing = EVENTS_MAX - len(texts(ring))
     assert missing <= 20
+
+
+def test_a_torn_event_is_not_shown() -> None:
+    """Two writers a whole round apart in one cell: of that only the bytes can be made here."""
+    ring = EventRing()
+    ring.write(1, NOTICE, "this one is whole")
+    ring.write(2, NOTICE, "this one is torn")
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    areas = [line.split()[0] for line in lines if "/dev/zero" in line]
+    with Path("/proc/self/mem").open("r+b", buffering=0) as memory:
+        for area in areas:
+            start, end = (int(part, 16) for part in area.split("-"))
+            memory.seek(start)
+            at = memory.read(end - start).find(b"this one is torn")
+            if at >= 0:
+                memory.seek(start + at)
+                memory.write(b"T")
+    assert texts(ring) == ["this one is whole"]
