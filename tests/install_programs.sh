@@ -17,6 +17,7 @@ want nsd nsd
 want unbound unbound
 want dnsmasq dnsmasq-base
 want named bind9
+want promtool prometheus
 want strace strace
 want ip iproute2
 want mariadbd mariadb-server

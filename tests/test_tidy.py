@@ -45,7 +45,7 @@ ROOMS = (
     "resolverd.daemon",
     "proxy.arguments",
     *("proxy.patterns", "proxy.passwords"),
-    *("proxy.terminal", "proxy.lists", "proxy.lists.changing"),
+    *("proxy.terminal", "proxy.kernel", "proxy.lists", "proxy.lists.changing"),
     "proxy.config.model",
     "proxy.tls",
     "proxy.log_thread",

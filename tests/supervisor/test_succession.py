@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config.model.settings import Endpoint, SocketFamily
+from proxy.kernel.listening import Listening, listening
 from proxy.supervisor import neighbours
 from proxy.supervisor.binding import SocketOptions, open_listener, queue_length, steer
 from proxy.supervisor.departure import Closing, Members
@@ -292,13 +293,13 @@ def test_the_kernel_lists_a_port_once_however_many_addresses_it_has(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     listed: list[tuple[int, int]] = []
-    listing = neighbours._listening
+    listing = listening
 
-    def counted(family: int, port: int) -> Iterator[neighbours.Neighbour]:
+    def counted(family: int, port: int) -> Iterator[Listening]:
         listed.append((family, port))
         return listing(family, port)
 
-    monkeypatch.setattr(neighbours, "_listening", counted)
+    monkeypatch.setattr(neighbours, "listening", counted)
     port = free_port()
     hosts = [f"127.44.9.{number}" for number in range(1, 6)]
     with contextlib.ExitStack() as stack:

@@ -18,7 +18,7 @@ from proxy.control.metrics.families import (
     labels_of,
 )
 from proxy.control.rows.report import Report
-from proxy.control.rows.resolution_record import dropped_in_ms, is_stale
+from proxy.control.rows.resolution_record import dropped_in_ms, failed_with, is_stale, status_word
 from proxy.runtime import now_ms
 from resolverd.config import Family, ResolutionSettings
 from resolverd.pace.durations import MOVE_BOUNDS_MS, RUN_BOUNDS_MS
@@ -112,6 +112,25 @@ class DnsMetrics:
             ("triggers_held_seconds", "Time for which failed connects ask for no run", held),
         ):
             yield MetricFamily(f"millrace_resolution_{name}", False, text, self.samples(value))
+        text = "1 for the status of the last run: valid, none (there was none), or an error"
+        yield MetricFamily("millrace_resolution_status", False, text, self.statuses())
+
+    def statuses(self) -> Iterator[Sample]:
+        """The status of each name's last run, as a label."""
+        for labels, record in self.records():
+            yield f'{labels},status="{status_word(record)}"', 1
+
+    def held(self) -> Iterator[Sample]:
+        """How many records of each name count: of the last valid answer, until the hold is over."""
+        for labels, record in self.records():
+            counts = failed_with(record) is None or is_stale(record)
+            yield labels, record["records_seen"] if counts else 0
+
+    def records(self) -> Iterator[tuple[Labels, Record]]:
+        """What the segment says of each name, read while it is rendered."""
+        reader = self.report.monitor.counters
+        for labels, resolution in zip(self.labels, self.resolverd.resolutions, strict=True):
+            yield labels, reader.resolution(resolution.index)
 
     def samples(self, value: Callable[[ResolutionSettings, Record], Value]) -> Iterator[Sample]:
         """One for each name, read while it is rendered: ten thousand names must delay no answer."""
@@ -121,9 +140,8 @@ class DnsMetrics:
 
     def field(self, name: str) -> Iterator[tuple[Labels, int]]:
         """One field of each name's record, likewise."""
-        reader = self.report.monitor.counters
-        for labels, resolution in zip(self.labels, self.resolverd.resolutions, strict=True):
-            yield labels, reader.resolution(resolution.index)[name]
+        for labels, record in self.records():
+            yield labels, record[name]
 
     def unmatched(self) -> MetricFamily:
         """Packets that no open question took: forged, broken or late."""

@@ -20,6 +20,7 @@ from proxy.control.metrics.families import (
     Value,
     labels_of,
 )
+from proxy.control.metrics.kernel import KernelMetrics
 from proxy.control.metrics.rules import rule_metrics
 from proxy.control.rows.report import Report
 from proxy.control.rows.resolution_record import last_valid_ms
@@ -49,7 +50,6 @@ WORKER_GAUGES = (
     ("buffer_bytes", "millrace_worker_buffer_bytes", "Memory held by stalled sessions"),
 )
 RESOLUTION_FIELDS = (
-    ("records_seen", False, "millrace_resolution_records", "Records in the last valid answer"),
     ("slots_used", False, "millrace_resolution_slots_used", "Servers that have a record"),
     ("slots_missing", False, "millrace_resolution_slots_missing", "Records without a server"),
     ("runs", True, "millrace_resolution_runs_total", "Runs ended"),
@@ -84,6 +84,7 @@ class OwnMetrics:
         self.report = report
         self.board = report.monitor.board
         self.dns = DnsMetrics(report)
+        self.kernel = KernelMetrics(report)
         self.scrapes = 0
         self.failures = 0
 
@@ -93,6 +94,7 @@ class OwnMetrics:
         yield from self.dns.families()
         yield from self.workers()
         yield rule_metrics(self.report)
+        yield from self.kernel.families()
         yield from self.processes()
         yield from self.old_generations()
         yield from self.table()
@@ -114,6 +116,8 @@ class OwnMetrics:
             ages = self.dns.samples(partial(_age_seconds, moment_ms, now))
             name = f"millrace_resolution_last_{what}_age_seconds"
             yield MetricFamily(name, False, f"Time since the last {what} of a resolution", ages)
+        text = "Records of the last valid answer, until its hold is over"
+        yield MetricFamily("millrace_resolution_records", False, text, self.dns.held())
         for field, counter, name, text in RESOLUTION_FIELDS:
             yield MetricFamily(name, counter, text, self.dns.field(field))
 

@@ -17,6 +17,11 @@ def failed_with(record: Mapping[str, int]) -> Status | None:
     return None if status is Status.VALID else status
 
 
+def status_word(record: Mapping[str, int]) -> str:
+    """The status of the last run in one word; `none` before the first has ended."""
+    return Status(record["status"]).name.lower() if record["status"] else "none"
+
+
 def is_stale(record: Mapping[str, int]) -> bool:
     """Whether servers live on a hold: they have addresses, and the last run has failed."""
     return failed_with(record) is not None and record["slots_used"] > 0

@@ -1,0 +1,1 @@
+"""What the kernel says of its sockets, and of what it refuses. Asks, changes nothing."""
