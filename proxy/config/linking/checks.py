@@ -337,7 +337,9 @@ def _check_server(
             f"{known.resolvers_names.hint(options.resolvers)}",
             server.origin,
         )
-    no_port = server.port_relative and options.checking.port is None and not server.address.local
+    no_port = (
+        server.port_relative and options.checking.own_port is None and not server.address.local
+    )
     if server.address.number is None and is_service_name(server.address.host):
         no_port = False  # the record has it
         if options.resolvers is None and not _has_last_resort(options.init_addr or ()):
