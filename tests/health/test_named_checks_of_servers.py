@@ -121,13 +121,14 @@ def test_mariadb(tmp_path: Path) -> None:
 
 
 def test_postgres(tmp_path: Path) -> None:
-    with postgres() as port:
+    with postgres() as port, postgres(starts_up=True) as starting:
         known = ("L7OK", "0", "PostgreSQL server is ok")
         agree(
             tmp_path / "live",
             {
                 "known": Expected("pgsql-check user known", port, *known),
                 "secret": Expected("pgsql-check user secret", port, *known),
+                "starting": Expected("pgsql-check user known", starting, "L7RSP", "", '"FATAL"'),
                 "unknown": Expected("pgsql-check user unknown", port, "L7RSP", "", '"FATAL"'),
                 "gone": Expected("pgsql-check user known", free_port(), "L4CON"),
                 "not_tls": Expected("ssl-hello-chk", port, "L6RSP"),
