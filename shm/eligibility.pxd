@@ -63,7 +63,7 @@ cdef inline uint64_t whole_weight(uint64_t sixteenths) noexcept nogil:
 cdef inline int64_t warm_since(
         const SlotStatic *settings, const SlotRecord *slot, const AdminRecord *admin,
         const HealthRecord *health) noexcept nogil:
-    """When a server came back: from a failure, from maintenance, or with an address by DNS.
+    """When a server came back: from a failure, a stop, maintenance, or with an address by DNS.
 
     0 for a server since the start of the program: it does not warm up.
     """
@@ -72,7 +72,7 @@ cdef inline int64_t warm_since(
         return 0
     if slot.cause == CAUSE_DNS:
         since = max(since, slot.changed_ms)
-    if health.incarnation == slot.incarnation and health.downs != 0:
+    if health.incarnation == slot.incarnation and (health.downs != 0 or health.returned):
         since = max(since, health.changed_ms)
     return since
 

@@ -110,7 +110,7 @@ cdef struct AdminRecord:
     uint32_t override_generation  # the override is valid while the slot has this generation
     uint8_t address[16]
     int64_t changed_ms
-    uint32_t health_orders  # their number: the worker that checks applies each once
+    uint32_t health_orders  # their number, modulo 65536: the worker that checks applies each once
     uint32_t health_incarnation  # of the slot at the last order
     uint32_t maxconn_plus_one  # set by the operator; 0: the configured one
     uint8_t returned  # 1: at `changed_ms` it left maintenance, or was ordered up
@@ -131,7 +131,9 @@ cdef struct HealthRecord:
     uint32_t duration_us  # of the last check
     uint32_t failures  # checks failed while the server was up
     uint32_t downs  # transitions to DOWN
-    uint32_t orders_taken  # AdminRecord.health_orders applied to this record
+    uint16_t orders_taken  # AdminRecord.health_orders applied to this record
+    uint8_t returned  # 1: it has come back into service, from STOPPED or STOPPING
+    uint8_t spare
     uint64_t downtime_ms  # of ended downtimes
     int64_t checked_ms  # end of the last check; 0: none yet
 

@@ -52,7 +52,7 @@ cdef object health_state(const HealthRecord *record):
         record.incarnation, record.generation, record.operational, record.status, record.result,
         record.check_state, record.health, record.code, record.changed_ms, record.duration_us,
         record.failures, record.downs, record.downtime_ms, record.checked_ms,
-        record.orders_taken)
+        record.orders_taken, record.returned != 0)
 
 
 cdef int health_fill(HealthRecord *record, object state) except -1:
@@ -71,6 +71,7 @@ cdef int health_fill(HealthRecord *record, object state) except -1:
     record.failures = state.failures
     record.downs = state.downs
     record.orders_taken = state.orders_taken
+    record.returned = state.returned
     record.downtime_ms = state.downtime_ms
     record.checked_ms = state.checked_ms
     return 0

@@ -173,6 +173,7 @@ class HealthState(Struct, frozen=True, gc=False):
     downtime_ms: int
     checked_ms: int
     orders_taken: int = 0
+    returned: bool = False  # from STOPPED or STOPPING
 
 
 HEALTH_NONE = HealthState(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)

@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from proxy.config.model.checks import CheckRules
 from proxy.config.model.settings import Origin
 
 AnyStep = TypeVar("AnyStep")
@@ -17,6 +18,7 @@ class RulesDraft(msgspec.Struct, Generic[AnyStep]):
     lines: list[AnyStep | str] = []
     from_defaults: bool = False  # the first line of the section's own replaces them
     origins: list[Origin] = []  # of each line
+    option: CheckRules | None = None  # in force where the last line stands
 
     @property
     def steps(self) -> list[AnyStep]:
@@ -33,8 +35,9 @@ class RulesDraft(msgspec.Struct, Generic[AnyStep]):
         """That of the last line."""
         return self.origins[-1] if self.origins else Origin()
 
-    def begin(self, origin: Origin) -> None:
-        """A line of the section's own is read."""
+    def begin(self, origin: Origin, option: CheckRules | None) -> None:
+        """A line of the section's own is read, behind the lines that have led to `option`."""
+        self.option = option
         if self.from_defaults:
             self.lines, self.from_defaults = [], False
         del self.origins[len(self.lines) :]  # of a line with an error

@@ -112,6 +112,7 @@ cdef inline int judge(
     if result == RESULT_PASSED and record.health >= steps.rise and (
             former.operational != SERVER_RUNNING):
         record.operational = SERVER_RUNNING
+        record.returned = 1
         record.changed_ms = now_ms
         record.downtime_ms += ended_downtime(&former, now_ms)
         return CHANGE_UP

@@ -154,6 +154,7 @@ def ordered(
         operational=operational,
         changed_ms=now_ms,
         downs=state.downs + (change is Change.DOWN),
+        returned=state.returned or change is Change.UP,
         downtime_ms=state.downtime_ms + ended_downtime_ms(state, now_ms),
     ), change
 
@@ -183,6 +184,7 @@ def brought_up(
     return replace(
         state,
         operational=Operational.RUNNING,
+        returned=True,
         changed_ms=now_ms,
         downtime_ms=state.downtime_ms + ended_downtime_ms(state, now_ms),
     ), Change.UP

@@ -47,7 +47,7 @@ def target_of(server: CheckedServer, view: ServerState) -> CheckTarget | None:
     if server.local is not None and (server.check.address is None or server.by_program):
         return None if view.maint else CheckTarget(server.local.local_name, 0)
     host = server.check.address or view.address
-    port = server.check.port or view.port
+    port = server.check.own_port or view.port
     nowhere = server.checked and port == 0 and not (server.rules and server.rules.names_ports)
     if view.maint or host is None or nowhere:
         return None

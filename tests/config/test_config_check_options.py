@@ -9,6 +9,7 @@ from proxy.config.model.checks import (
     CheckRules,
     LdapCheck,
     MysqlCheck,
+    MysqlLogin,
     PgsqlCheck,
     RedisCheck,
     SmtpCheck,
@@ -37,7 +38,8 @@ def rules_of(*options: str) -> CheckRules | None:
         ('mysql-check ""', MysqlCheck()),
         ("mysql-check user u", MysqlCheck("u")),
         ("mysql-check user u post-41", MysqlCheck("u")),
-        ("mysql-check user u pre-41", MysqlCheck("u", before_41=True)),
+        ("mysql-check user u pre-41", MysqlCheck("u", MysqlLogin.BEFORE_41)),
+        ("mysql-check user u post-80", MysqlCheck("u", MysqlLogin.SINCE_80)),
         ("pgsql-check user u", PgsqlCheck("u")),
         ("ldap-check", LdapCheck()),
         ("ssl-hello-chk", SslHelloCheck()),
@@ -57,6 +59,13 @@ def test_a_hello_that_is_ignored_is_warned_of(words: str) -> None:
     assert "'HELO localhost'" in warning
 
 
+@pytest.mark.parametrize(("words", "count"), [("", 1), ('""', 1), ("user u", 0)])
+def test_a_check_of_mysql_without_a_login_is_warned_of(words: str, count: int) -> None:
+    loaded = load_text(f"{LISTEN}    option mysql-check {words}\n")
+    warnings = [text for _, text in said(loaded, Severity.WARNING)]
+    assert sum("'max_connect_errors'" in text for text in warnings) == count
+
+
 def test_the_last_option_holds() -> None:
     assert rules_of("smtpchk", "ldap-check", "redis-check") == RedisCheck()
     assert rules_of("smtpchk EHLO a", "smtpchk") == SmtpCheck()
@@ -70,7 +79,7 @@ def test_the_last_option_holds() -> None:
         ("mysql-check u", "'option mysql-check' only supports 'user', but got 'u'"),
         ("mysql-check user", "'option mysql-check user' expects <username>"),
         ('mysql-check user ""', "'option mysql-check user' expects <username>"),
-        ("mysql-check user u post-80", "but got 'post-80'"),
+        ("mysql-check user u post-50", "but got 'post-50'"),
         ("mysql-check user u pre-41 x", "cannot handle unexpected argument 'x'"),
         ("pgsql-check", "'option pgsql-check' expects 'user <username>'"),
         ("pgsql-check user", "'option pgsql-check' expects 'user <username>'"),

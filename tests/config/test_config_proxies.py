@@ -248,6 +248,7 @@ def test_all_errors_are_found_not_only_the_first() -> None:
         ("backend b\n    timeout client 1s\n", 2, "'timeout client' will be ignored"),
         ("frontend f\n    timeout server 1s\n", 2, "'timeout server' will be ignored"),
         ("frontend f\n    timeout client 1s\n", 0, "frontend 'f' has no 'bind' directive"),
+        ("listen f\n    server s 127.0.0.1:1\n", 0, "listen 'f' has no 'bind' directive"),
         (f"{LISTEN}    timeout client 2s\n", 7, "overwriting 'timeout client'"),
         ("frontend f\n    bind :1\n", 0, "missing timeouts for frontend 'f'"),
         ("backend b\n    server s 127.0.0.1:1\n", 0, "missing timeouts for backend 'b'"),

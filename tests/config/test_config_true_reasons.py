@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from proxy.config.text.messages import Severity
 from tests.support.config.loading import load_text
 
 PAGE = "HTTP/1.0 503 Service Unavailable\r\n\r\nsorry\r\n"
@@ -61,3 +64,37 @@ backend apiserver
 """
     (found,) = [each for each in complaints(text) if "http-check rules" in each]
     assert "beside 'option ssl-hello-chk', the last option of its checks" in found
+
+
+@pytest.mark.parametrize(
+    ("lines", "severity"),
+    [
+        (("option httpchk", "http-check expect status 200", "option redis-check"), "NOTICE"),
+        (("tcp-check connect", "option httpchk"), "NOTICE"),
+        (("option redis-check", "http-check expect status 200"), "WARNING"),
+        (("http-check expect status 200",), "WARNING"),
+        (("tcp-check connect",), "WARNING"),
+    ],
+)
+def test_a_warning_tells_of_rules_behind_the_last_option(
+    lines: tuple[str, ...], severity: str
+) -> None:
+    """HAProxy says nothing of rules before it, and a warning may be fatal (`zero-warning`)."""
+    text = "backend b\n" + "".join(f"  {line}\n" for line in lines)
+    messages = load_text(text + "  server a 127.0.0.1:1 check\n").messages
+    found = [each.severity for each in messages if "rules are ignored" in each.text]
+    assert found == [Severity[severity]]
+
+
+LOG_FORMATS = ("option tcplog", "log-format a", "option httplog", "option httpslog")
+
+
+@pytest.mark.parametrize("later", LOG_FORMATS)
+@pytest.mark.parametrize("former", LOG_FORMATS)
+def test_a_log_format_that_replaces_another_in_defaults_is_warned_of(
+    former: str, later: str
+) -> None:
+    text = f"defaults\n  {former}\n  {later}\nfrontend f\n  {later}\n  bind 127.0.0.1:1\n"
+    found = [each for each in complaints(text) if "overrides previous" in each]
+    before, now = (line.removesuffix(" a") for line in (former, later))
+    assert found == [f"'{now}' overrides previous '{before}' in 'defaults' section."]

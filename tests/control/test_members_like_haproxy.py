@@ -238,6 +238,11 @@ def test_what_is_refused_is_refused_alike(both: Both, command: str) -> None:
     assert "deleted" not in ours
 
 
+def test_nobody_waits_for_a_name_in_an_address_of_checks(both: Both) -> None:
+    ours = both.programs["millrace"].ask("add server turns/n 127.0.0.1:1 check addr localhost")
+    assert "'localhost' is not resolved while running: write its address" in ours
+
+
 def test_a_server_comes_takes_its_share_and_goes(both: Both) -> None:
     both.agree("turns")
     both.same("add server turns/n1 127.0.0.1:{s3} weight 14", "New server registered.")

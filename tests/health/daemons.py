@@ -173,8 +173,11 @@ def mariadb(connections_max: int) -> Iterator[int]:
 
 
 @contextmanager
-def postgres() -> Iterator[int]:
-    """With the user `known`, who needs no password, and `secret`."""
+def postgres(*, starts_up: bool = False) -> Iterator[int]:
+    """With the user `known`, who needs no password, and `secret`.
+
+    `starts_up`: it never gets further than its start, as a standby that waits for its primary.
+    """
     installed = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     program = require_program(str(installed[-1] / "postgres") if installed else "postgres")
     port = free_port()
@@ -195,6 +198,9 @@ def postgres() -> Iterator[int]:
             "fsync": "off",
             "shared_buffers": "8MB",
         }
+        if starts_up:
+            settings["hot_standby"] = "off"
+            _owned(data / "standby.signal", "")
         chosen = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         with _running((program, "-D", data, *chosen), folder, port):
             yield port

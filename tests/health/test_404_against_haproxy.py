@@ -29,7 +29,7 @@ listen be
   bind 127.0.0.1:{port}
   option httpchk
   http-check disable-on-404
-  server s 127.0.0.1:{server_port} check inter 100ms fall 2 rise 2
+  server s 127.0.0.1:{server_port} check inter 100ms fall 2 rise 2 weight 32 slowstart 1000s
 """
 
 
@@ -49,14 +49,20 @@ class Answering:
 
 
 def settled(running: OneProgram) -> list[str]:
-    """`status`, `check_status` and `check_code` between two checks; HAProxy's have none in one."""
+    """`status`, `check_status` and `check_code` between two checks; HAProxy's have none in one.
+
+    Of a server that is up `weight`, `throttle` and `srv_op_state` as well.
+    """
     found = running.ask("show stat").splitlines()
     [row] = [line.split(",") for line in found if line.startswith("be,s,")]
-    return [] if row[36].startswith("*") else [row[17], row[36], row[37]]
+    if row[36].startswith("*"):
+        return []
+    warmth = [row[18], row[29], running.rows()["s"]["srv_op_state"]] if row[17] == "UP" else []
+    return [row[17], row[36], row[37], *warmth]
 
 
 def told(program: str, folder: Path) -> tuple[list[list[str]], list[str]]:
-    """`status`, `check_status` and `check_code` behind each code, and the lines about the server."""
+    """What `settled` finds behind each code, and the lines about the server."""
     answering, rows = Answering(), []
     with Server(answering) as server:
         text = CONFIGURATION.format(port=free_port(), server_port=server.port)
@@ -79,4 +85,5 @@ def test_a_server_that_answers_404_is_on_its_way_out(tmp_path: Path) -> None:
     rows, lines = told("millrace", tmp_path)
     assert (rows, lines) == told("haproxy", tmp_path)
     assert [row[0] for row in rows[:3]] == ["UP", "NOLB", "UP"]
+    assert [rows[0][3:], rows[2][3:]] == [["32", "", "2"], ["2", "6", "1"]]  # it warms up
     assert rows[4] == ["DOWN", "L7STS", "404"]  # it was down before

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import ssl
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 
 from tests.health.check_peers import Case, tell
 from tests.health.daemons import exim, mariadb, postgres, redis, slapd
-from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.common import PATIENCE_SECONDS, free_port, require_program, wait_for
 from tests.support.servers import Server
 
 DECIDED = "check inter 1s fall 1 rise 1"
@@ -70,6 +71,19 @@ def crowd(port: int, refusal: bytes) -> Iterator[None]:
         yield
 
 
+def aborted_connects(port: int) -> int:
+    """How many connections the server says have ended before their login had."""
+    command = (
+        *(require_program("mariadb"), "--no-defaults", "--protocol=tcp", "--host=127.0.0.1"),
+        *(f"--port={port}", "--user=known", "--skip-column-names", "--batch"),
+        "--execute=SHOW GLOBAL STATUS LIKE 'Aborted_connects'",
+    )
+    said = subprocess.run(
+        command, check=True, capture_output=True, text=True, timeout=PATIENCE_SECONDS
+    )
+    return int(said.stdout.split()[1])
+
+
 def test_mariadb(tmp_path: Path) -> None:
     with mariadb(CONNECTIONS_MAX) as port:
         known = ("L7OK", "0", "MariaDB")
@@ -86,6 +100,15 @@ def test_mariadb(tmp_path: Path) -> None:
                 "not_tls": Expected("ssl-hello-chk", port, "L6RSP"),
             },
         )
+        logins = {
+            f"login_{number}": Case((f"option mysql-check user known {form}",), (), DECIDED)
+            for number, form in enumerate(("", "pre-41", "post-41", "post-80"))
+        }
+        broken = aborted_connects(port)
+        told = tell("millrace", tmp_path, logins, ports=dict.fromkeys(logins, port))
+        assert {said.status for said in told.values()} == {"L7OK"}
+        # What `max_connect_errors` blocks a host for; the end of the program may cut one short.
+        assert aborted_connects(port) <= broken + 1
         with crowd(port, b"Too many connections"):
             full = ("L7STS", "1040", "Too many connections")
             agree(
@@ -98,13 +121,14 @@ def test_mariadb(tmp_path: Path) -> None:
 
 
 def test_postgres(tmp_path: Path) -> None:
-    with postgres() as port:
+    with postgres() as port, postgres(starts_up=True) as starting:
         known = ("L7OK", "0", "PostgreSQL server is ok")
         agree(
             tmp_path / "live",
             {
                 "known": Expected("pgsql-check user known", port, *known),
                 "secret": Expected("pgsql-check user secret", port, *known),
+                "starting": Expected("pgsql-check user known", starting, "L7RSP", "", '"FATAL"'),
                 "unknown": Expected("pgsql-check user unknown", port, "L7RSP", "", '"FATAL"'),
                 "gone": Expected("pgsql-check user known", free_port(), "L4CON"),
                 "not_tls": Expected("ssl-hello-chk", port, "L6RSP"),

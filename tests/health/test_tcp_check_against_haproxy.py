@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.health.check_peers import Case, Told, hold, pause, receive, reset, send, tell
+from tests.health.check_peers import CHECK, Case, Told, hold, pause, receive, reset, send, tell
 
 TCP = "option tcp-check"
 PING = (TCP, r"tcp-check send PING\r\n", "tcp-check expect string +PONG")
@@ -146,6 +146,8 @@ CASES = {
         (receive(14), send(b'-x", check duration: 0ms\x1b[2J\x07<>\xc3\xa9 end\r\n')),
     ),
     "nul_in_line": Case(("option redis-check",), (receive(14), send(b"-a\0b\r\n"))),
+    "port_behind_addr": Case(PING, PONG, f"{CHECK} addr 127.0.0.1:PORT", port=False),
+    "port_before_that_of_addr": Case(PING, PONG, f"{CHECK} addr 127.0.0.1:1 port PORT"),
     "ports_of_connects": Case(
         (TCP, "tcp-check connect addr 127.0.0.1:PORT", *PING[1:]), PONG, port=False
     ),

@@ -237,14 +237,14 @@ _SILENT_OPTIONS = (
 _NOT_NEGATABLE = frozenset(
     {"httplog", "httpslog", "forwardfor", "forwarded", "originalto", "http-restrict-req-hdr-names"}
 )
-_LOG_OPTIONS = ("httplog", "httpslog")
-HTTP_LOG_LABELS = tuple(f"'option {name}'" for name in _LOG_OPTIONS)
+HTTP_LOG_OPTIONS = ("httplog", "httpslog")
+HTTP_LOG_LABELS = tuple(f"'option {name}'" for name in HTTP_LOG_OPTIONS)
 _LOG_OPTION = "{} not usable with {} (needs 'mode http'). Falling back to 'option tcplog'."
 
 HTTP_OPTIONS: Table[ProxyDraft] = {
     **{name: _option(name, _IGNORED) for name in _WARNED_OPTIONS},
     **{name: _option(name) for name in _SILENT_OPTIONS},
-    **{name: _option(name, _LOG_OPTION) for name in _LOG_OPTIONS},
+    **{name: _option(name, _LOG_OPTION) for name in HTTP_LOG_OPTIONS},
 }
 
 # The words that a statistics section honours, and rules, each of which it honours or refuses.

@@ -5,7 +5,7 @@ Owns the names and numbers of syslog (RFC 5424 section 6.2.1) in HAProxy's spell
 
 from __future__ import annotations
 
-from proxy.config.drafts import GlobalDraft, LogFormatDraft, ProxyDraft
+from proxy.config.drafts import GlobalDraft, LogFormatDraft, ProxyDraft, ProxyKind
 from proxy.config.lines.http import HTTP_LOG_LABELS, forget
 from proxy.config.lines.table import Prefix, Statement
 from proxy.config.model.settings import Endpoint, LogTarget, SocketFamily
@@ -65,7 +65,17 @@ def log_format(statement: Statement, draft: ProxyDraft) -> None:
     """`log-format <string>`; the last one, or `option tcplog`, counts."""
     if len(statement.arguments) > 1:
         raise ConfigError("'log-format' expects only one argument, don't forget to escape spaces!")
+    told_of_override(statement, draft, "log-format")
     set_log_format(statement, draft, statement.one("a format"))
+
+
+def told_of_override(statement: Statement, draft: ProxyDraft, described: str) -> None:
+    """Warn, as HAProxy does, of a line that replaces the format of its section `defaults`."""
+    former = [word.label for word in draft.http_words if word.label in HTTP_LOG_LABELS]
+    if not former and draft.log_format is not None:
+        former = ["'option tcplog'" if draft.log_format.text == TCP_FORMAT else "'log-format'"]
+    if former and draft.kind is ProxyKind.DEFAULTS:
+        statement.warn(f"'{described}' overrides previous {former[0]} in 'defaults' section.")
 
 
 def set_log_format(statement: Statement, draft: ProxyDraft, text: str = TCP_FORMAT) -> None:

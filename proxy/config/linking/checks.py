@@ -51,7 +51,7 @@ DEFAULT_RESOLVERS = "default"  # made from resolv.conf if a server refers to it 
 
 
 def _check_rules(draft: ProxyDraft, messages: Messages) -> None:
-    """Rules of health checks that no option puts in force."""
+    """Rules of health checks that no option puts in force: HAProxy warns of those behind it."""
     for word, rules, option, kind in (
         ("tcp-check", draft.tcp_check, "tcp-check", TcpCheck),
         ("http-check", draft.http_check, "httpchk", HttpCheck),
@@ -62,9 +62,8 @@ def _check_rules(draft: ProxyDraft, messages: Messages) -> None:
             if draft.check_option is not None:
                 last = OPTION_NAMES[type(draft.check_option)]
                 why = f"beside 'option {last}', the last option of its checks"
-            messages.warning(
-                f"{draft.title} uses {word} rules {why}, so the rules are ignored", rules.origin
-            )
+            tell = messages.warning if rules.option is draft.check_option else messages.notice
+            tell(f"{draft.title} uses {word} rules {why}, so the rules are ignored", rules.origin)
     if not draft.kind.serves or isinstance(draft.check_option, HttpCheck):
         return
     for word in dict.fromkeys(draft.own_http_words):
@@ -249,7 +248,7 @@ def _check_http(
 
 
 def _check_binds(draft: ProxyDraft, messages: Messages) -> None:
-    if draft.kind is ProxyKind.FRONTEND and not draft.has_bind_line:
+    if draft.kind.accepts and not draft.has_bind_line:
         messages.warning(
             f"{draft.title} has no 'bind' directive. Please declare it as a backend if this was "
             "intended."
@@ -338,7 +337,9 @@ def _check_server(
             f"{known.resolvers_names.hint(options.resolvers)}",
             server.origin,
         )
-    no_port = server.port_relative and options.checking.port is None and not server.address.local
+    no_port = (
+        server.port_relative and options.checking.own_port is None and not server.address.local
+    )
     if server.address.number is None and is_service_name(server.address.host):
         no_port = False  # the record has it
         if options.resolvers is None and not _has_last_resort(options.init_addr or ()):

@@ -261,11 +261,22 @@ class SmtpCheck(FixedCheck, frozen=True, tag=True):
     domain: str = "localhost"
 
 
+class MysqlLogin(enum.StrEnum):
+    """How `option mysql-check` logs in: as clients before MySQL 4.1, since, or since 8.0 do.
+
+    Settings that were sent as bytes have plain strings: compare with ==, not with `is`.
+    """
+
+    BEFORE_41 = "pre-41"
+    SINCE_41 = "post-41"
+    SINCE_80 = "post-80"  # names its authentication plugin (HAProxy 3.3)
+
+
 class MysqlCheck(FixedCheck, frozen=True, tag=True):
     """`option mysql-check`; without a user there is no login."""
 
     user: str | None = None
-    before_41: bool = False  # logs in as clients before MySQL 4.1 do
+    login: str = MysqlLogin.SINCE_41
 
 
 class PgsqlCheck(FixedCheck, frozen=True, tag=True):

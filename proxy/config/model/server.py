@@ -105,11 +105,17 @@ class Check(msgspec.Struct, frozen=True):
     fall: int = CHECK_FALL
     port: int | None = None  # None: the server's own
     address: str | None = None  # numeric; None: the server's own
+    address_port: int | None = None  # behind the address, in force without `port`
     timeout_check_ms: int | None = None  # timeout check; None: inter bounds the whole check
     error_limit: int = 0  # `observe layer4`: errors of sessions in a row; 0: not observed
     on_error: OnError = OnError.FAIL_CHECK
     proxy_header: ProxyHeader = ProxyHeader.NONE  # what each check sends
     tls: CheckTls | None = None  # None: no connection of its checks is encrypted
+
+    @property
+    def own_port(self) -> int | None:
+        """The port that is not the server's; None without one."""
+        return self.port or self.address_port
 
 
 class Agent(msgspec.Struct, frozen=True):

@@ -20,7 +20,7 @@ from proxy.control.rows.observation import CHECK_OFF, FDRAIN, FMAINT, MAINT_MASK
 from proxy.ordered_values import OrderedValueError, maxconn_of, weight_of
 from shm.states import AdminState, AgentOrders, HealthOrder
 
-ORDERS_WRAP = 1 << 32  # the record's field
+ORDERS_WRAP = 1 << 16  # the field of the health record that they are compared with
 BY = "by 'stats socket command'"
 PORT_MAX = 65_535
 TOLD_MAX = 100  # characters of a wrong word that an answer repeats

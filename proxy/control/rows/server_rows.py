@@ -6,11 +6,15 @@ version 1. Pure: observed servers in, lines out.
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from proxy.config.model.settings import Proxy
 from proxy.control.rows.observation import Observed
 from proxy.server_table import state_server
 from resolverd.state_file.format import NOTHING, render
 from resolverd.state_file.server_row import row_of
+from shm.slots import WARM_STEPS, warmth_of
+from shm.states import Operational
 
 PURGE_DELAY_MS = 5_000  # HAProxy's default; connections are never kept idle here
 
@@ -18,6 +22,10 @@ PURGE_DELAY_MS = 5_000  # HAProxy's default; connections are never kept idle her
 def state_row(observed: Observed, created_ms: int, now_ms: int) -> str:
     """One line of `show servers state`: 25 fields."""
     row = row_of(state_server(observed.proxy, observed.server), observed.standing)
+    slowstart_ms = observed.server.balancing.slowstart_ms
+    warm = warmth_of(observed.state.warm_from_ms, slowstart_ms, now_ms)
+    if row.operational == Operational.RUNNING and warm != WARM_STEPS:
+        row = replace(row, operational=int(Operational.STARTING))
     return render(row, max(0, now_ms - observed.standing.last_change_ms(created_ms)) // 1000)
 
 

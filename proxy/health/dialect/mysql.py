@@ -6,7 +6,7 @@ the greeting has come, and QUIT behind it: one write, one wait. A user needs to 
 
 from __future__ import annotations
 
-from proxy.config.model.checks import MysqlCheck
+from proxy.config.model.checks import MysqlCheck, MysqlLogin
 from proxy.health.dialect.conversation import Conversation, Meaning, ServerReply, c_text
 from proxy.health.dialect.seam import Result
 from shm.check_status import CheckStatus
@@ -15,15 +15,20 @@ HEADER_LENGTH = 4  # of a packet: three bytes of length, one of its number
 ERROR = 0xFF  # the first byte of an error packet; two bytes of code are behind it
 QUIT = b"\x01\0\0\0\x01"
 # Capabilities, the largest packet, and from 4.1 on the character set (UTF-8) and a filler.
-LOGIN_41 = b"\0\x82\0\0" + b"\0\x80\0\x01" + b"\x21" + bytes(23)
-LOGIN_BEFORE_41 = b"\0\x80" + b"\0\0\x01"
+_SINCE_41 = b"\0\x80\0\x01" + b"\x21" + bytes(23)
+LOGINS = {
+    MysqlLogin.BEFORE_41: (b"\0\x80" + b"\0\0\x01", b""),
+    MysqlLogin.SINCE_41: (b"\0\x82\0\0" + _SINCE_41, b""),
+    MysqlLogin.SINCE_80: (b"\0\x82\x08\0" + _SINCE_41, b"mysql_native_password\0"),
+}  # before and behind the name and the empty password
 
 
 def conversation(check: MysqlCheck) -> Conversation:
     """Without a user nothing is sent: the server counts a broken login."""
     if check.user is None:
         return Conversation(ServerReply(_greeting, 2))
-    login = (LOGIN_BEFORE_41 if check.before_41 else LOGIN_41) + check.user.encode() + b"\0\0"
+    before, behind = LOGINS[MysqlLogin(check.login)]
+    login = before + check.user.encode() + b"\0\0" + behind
     packet = len(login).to_bytes(3, "little") + b"\x01" + login
     return Conversation(packet + QUIT, ServerReply(_logged_in, 3))
 

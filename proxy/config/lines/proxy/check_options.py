@@ -15,6 +15,7 @@ from proxy.config.model.checks import (
     ExternalCheck,
     LdapCheck,
     MysqlCheck,
+    MysqlLogin,
     PgsqlCheck,
     RedisCheck,
     SmtpCheck,
@@ -51,21 +52,25 @@ def _smtp(statement: Statement, draft: ProxyDraft) -> None:
 
 
 def _mysql(statement: Statement, draft: ProxyDraft) -> None:
-    """`option mysql-check [user <name> [post-41|pre-41]]`; ConfigError."""
+    """`option mysql-check [user <name> [post-41|pre-41|post-80]]`; ConfigError."""
     word, user, version = (*statement.arguments, "", "", "")[:3]
     if not word:
+        statement.warn(
+            "'option mysql-check' without 'user' logs in nowhere: MySQL counts each check as a "
+            "connection error, and blocks this host after 'max_connect_errors'; write 'user <name>'"
+        )
         draft.check_option = MysqlCheck()
         return
     if word != "user":
         raise ConfigError(f"'option mysql-check' only supports 'user', but got '{word}'")
     if not user:
         raise ConfigError("'option mysql-check user' expects <username>")
-    if version not in ("", "post-41", "pre-41"):
+    if version and version not in tuple(MysqlLogin):
         raise ConfigError(
-            "'option mysql-check user' only supports 'post-41' and 'pre-41' behind the name, "
-            f"but got '{version}'"
+            "'option mysql-check user' only supports 'post-41', 'pre-41' and 'post-80' behind the "
+            f"name, but got '{version}'"
         )
-    draft.check_option = MysqlCheck(user, before_41=version == "pre-41")
+    draft.check_option = MysqlCheck(user, version or MysqlLogin.SINCE_41)
 
 
 def _pgsql(statement: Statement, draft: ProxyDraft) -> None:

@@ -89,7 +89,7 @@ def http_check(statement: Statement, draft: ProxyDraft) -> None:
         setattr(draft, _FLAGS[kind], True)
         draft.own_http_words = (*draft.own_http_words, kind)
         return
-    draft.http_check.begin(statement.origin)
+    draft.http_check.begin(statement.origin, draft.check_option)
     lines = draft.http_check.lines
     rule = _HttpRule(f"http-check {kind}", statement.skip(1), lines, Scope.HTTP_CHECK)
     steps = [step for step in draft.http_check.steps if not isinstance(step, SetStep)]

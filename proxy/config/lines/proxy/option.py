@@ -5,9 +5,11 @@ Owns the table of options. An option that is on or off sets one field of the dra
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from proxy.config.drafts import ProxyDraft, ProxyKind
-from proxy.config.lines.http import HTTP_OPTIONS
-from proxy.config.lines.log import set_log_format
+from proxy.config.lines.http import HTTP_LOG_OPTIONS, HTTP_OPTIONS
+from proxy.config.lines.log import set_log_format, told_of_override
 from proxy.config.lines.proxy.check_options import CHECK_OPTIONS
 from proxy.config.lines.shapes import ALONE, AT_MOST_ONE
 from proxy.config.lines.table import (
@@ -15,6 +17,7 @@ from proxy.config.lines.table import (
     Prefix,
     Statement,
     Table,
+    Word,
     act,
     removed,
     unsupported,
@@ -60,7 +63,20 @@ def _redispatch(statement: Statement, draft: ProxyDraft) -> None:
 def _tcplog(statement: Statement, draft: ProxyDraft) -> None:
     """`option tcplog`: the usual format, which replaces the log of `defaults`."""
     statement.at_most(0)
+    told_of_override(statement, draft, "option tcplog")
     set_log_format(statement, draft)
+
+
+def _http_log(name: str) -> Word[ProxyDraft]:
+    """`option httplog` and `httpslog`, which replace the log of an earlier line."""
+    word = HTTP_OPTIONS[name]
+
+    def handle(statement: Statement, draft: ProxyDraft) -> None:
+        told_of_override(statement, draft, f"option {name}")
+        if word.handler is not None:
+            word.handler(statement, draft)
+
+    return replace(word, handler=handle)
 
 
 def _nothing(_statement: Statement, _draft: ProxyDraft) -> None:
@@ -69,6 +85,7 @@ def _nothing(_statement: Statement, _draft: ProxyDraft) -> None:
 
 OPTIONS: Table[ProxyDraft] = {
     **HTTP_OPTIONS,
+    **{name: _http_log(name) for name in HTTP_LOG_OPTIONS},
     "redispatch": works(_redispatch, negatable=True, shape=AT_MOST_ONE),
     "splice-auto": works(_switch("splice"), negatable=True),
     "splice-request": works(_switch("splice"), negatable=True),

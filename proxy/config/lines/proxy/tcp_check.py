@@ -23,7 +23,7 @@ _MATCHES = (
 def tcp_check(statement: Statement, draft: ProxyDraft) -> None:
     """One rule. The first of a section replaces the rules that it inherited."""
     kind = rule_kind(statement, _KINDS)
-    draft.tcp_check.begin(statement.origin)
+    draft.tcp_check.begin(statement.origin, draft.check_option)
     lines = draft.tcp_check.lines
     rule = _TcpRule(f"tcp-check {kind}", statement.skip(1), lines, Scope.TCP_CHECK)
     if kind == "comment":

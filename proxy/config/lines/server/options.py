@@ -22,7 +22,7 @@ from proxy.config.lines.table import (
     works,
 )
 from proxy.config.model.settings import SERVER_WEIGHT_MAX, OnError
-from proxy.config.text.addresses import PORT_MAX, parse_address
+from proxy.config.text.addresses import PORT_MAX, WrittenAddress, parse_address, parse_port, resolve
 from proxy.config.text.messages import ConfigError
 from proxy.config.text.units import parse_time_ms
 
@@ -53,18 +53,27 @@ def _check_port(statement: Statement, options: ServerOptions) -> None:
 
 
 def _address(statement: Statement, options: ServerOptions) -> None:
-    address = parse_address(statement.one("an IP address"), statement.context.environment)
-    if address.local is not None or address.number is None or address.wildcard:
-        raise ConfigError(f"'addr' expects an IP address, not '{address.text}'")
-    store(options, "checking.address", address.number)
+    """`addr <address>[:<port>]`; the port is in force where the line has no `port`."""
+    address, number = _elsewhere(statement)
+    port = parse_port(address.port_text, address.text) if address.port_text else 0
+    store(options, "checking.address", number)
+    store(options, "checking.address_port", port or None)
 
 
 def _agent_address(statement: Statement, options: ServerOptions) -> None:
-    address = parse_address(statement.one("an IP address"), statement.context.environment)
-    ported = bool(address.port_text)
-    if address.local is not None or address.number is None or address.wildcard or ported:
-        raise ConfigError(f"'agent-addr' expects an IP address, not '{address.text}'")
-    store(options, "asking.address", address.number)
+    address, number = _elsewhere(statement)
+    if address.port_text:
+        raise ConfigError(f"'agent-addr' takes no port: write 'agent-port {address.port_text}'")
+    store(options, "asking.address", number)
+
+
+def _elsewhere(statement: Statement) -> tuple[WrittenAddress, str]:
+    """An address that is not the server's own, and its number; a name is resolved here, once."""
+    what = "an IP address or a host name"
+    address = parse_address(statement.one(what), statement.context.environment)
+    if address.local is not None or address.wildcard:
+        raise ConfigError(f"'{statement.keyword}' expects {what}, not '{address.text}'")
+    return address, resolve(address, statement.context.resolve_host)[1]
 
 
 def _agent_send(statement: Statement, options: ServerOptions) -> None:

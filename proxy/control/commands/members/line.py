@@ -18,10 +18,11 @@ from proxy.config.lines.table import Statement
 from proxy.config.linking.server import added_server
 from proxy.config.model.checks import ExternalCheck
 from proxy.config.model.settings import Origin, Proxy, Server
-from proxy.config.text.context import Context, has_ipv6_route, resolve_with_libc
+from proxy.config.text.context import Context, has_ipv6_route
 from proxy.config.text.messages import ConfigError, Messages
 from proxy.config.text.names import is_service_name
 from proxy.control.command import CommandError
+from resolverd.config import Family
 from shm.states import AdminFlag
 
 ORIGIN = Origin("add server", 0)
@@ -60,6 +61,11 @@ class AddedLine(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(found, added=change, init_addr=())
 
 
+def _no_name(name: str, _family: Family) -> str | None:
+    """A name in `addr` or `agent-addr`: libc would keep all callers of control waiting."""
+    raise ConfigError(f"the name '{name}' is not resolved while running: write its address")
+
+
 def read_line(proxy: Proxy, name: str, words: list[str]) -> AddedLine:
     """The line of `add server <proxy>/<name> <words>`; raises CommandError."""
     if not words:
@@ -68,7 +74,7 @@ def read_line(proxy: Proxy, name: str, words: list[str]) -> AddedLine:
     _refuse(options)
     kind = ProxyKind.LISTEN if proxy.kind == "listen" else ProxyKind.BACKEND
     draft = ProxyDraft(proxy.name, kind, ORIGIN)
-    context = Context(Messages(), dict(os.environ), resolve_with_libc, has_ipv6_route)
+    context = Context(Messages(), dict(os.environ), _no_name, has_ipv6_route)
     try:
         found = one_server(Statement(ORIGIN, ("server", name, *words), context), draft)
     except ConfigError as error:
@@ -107,7 +113,7 @@ def _check(proxy: Proxy, found: ServerDraft) -> None:
             "'option external-check': write it into the file and reload."
         )
     kind = "proxy" if proxy.kind == "listen" else "backend"
-    no_port = found.port_relative and options.checking.port is None and not address.local
+    no_port = found.port_relative and options.checking.own_port is None and not address.local
     if no_port and not (proxy.check_rules and proxy.check_rules.names_ports):
         raise CommandError(
             f"config: {kind} '{proxy.name}': server '{found.name}' has neither service port nor "
