@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import re
+import select
 import socket
 
-from proxy.control.command import Command, Level, wants_payload
+from proxy.control.command import Pause, Vigil, wants_payload
 from proxy.control.command_line import CommandLine
 from proxy.control.limits import (
     ANSWER_CHUNK_BYTES,
     COMMAND_LINE_BYTES_MAX,
     DISCARDED_BYTES_MAX,
+    LEFT_LOOK_SECONDS,
     PAYLOAD_BYTES_MAX,
 )
 from proxy.control.places import Client
@@ -37,6 +39,13 @@ async def send(connection: socket.socket, data: bytes, seconds: float, client: C
         await asyncio.sleep(0)  # a fast reader must not keep the heartbeat waiting
 
 
+def has_left(connection: socket.socket) -> bool:
+    """Whether the other side reads no more either (a Unix socket tells; TCP after a reset)."""
+    poll = select.poll()
+    poll.register(connection, 0)
+    return bool(poll.poll(0))
+
+
 async def discard(connection: socket.socket, seconds: float) -> None:
     """Read what a refused client still sends: closing at once would take the answer from it."""
     loop = asyncio.get_running_loop()
@@ -55,16 +64,15 @@ class StatsConversation:
         connection: socket.socket,
         client: Client,
         turns: Turns,
-        *,
-        commands: list[Command],
-        level: Level,
-        timeout_ms: int,
+        line: CommandLine,
+        received: bytes = b"",
     ) -> None:
+        """`received` is what has come before."""
         self.connection = connection
         self.client = client
         self.turns = turns
-        self.line = CommandLine(commands, level, timeout_ms)
-        self.received = b""
+        self.line = line
+        self.received = received
 
     @property
     def timeout_seconds(self) -> float:
@@ -81,7 +89,7 @@ class StatsConversation:
             if payload is None and wants_payload(text):
                 return
             self.client.served()
-            async for chunk in self.turns.chunks(self.line.answers(text, payload)):
+            async for chunk in self.turns.chunks(self.line.answers(text, payload), self.wait):
                 await self.send(chunk)
             self.client.answered()
             more = b"\n" in self.received
@@ -91,6 +99,27 @@ class StatsConversation:
     async def send(self, data: bytes) -> None:
         """Send a part of an answer."""
         await send(self.connection, data, self.timeout_seconds, self.client)
+
+    async def wait(self, pause: Pause) -> None:
+        """Wait for a pause to end; raises ConnectionResetError when the client leaves a `Vigil`.
+
+        A client that only says that it asks no more (a FIN) stays for its answer.
+        """
+        if not isinstance(pause, Vigil):
+            await pause.over()
+            return
+        if pause.idle:
+            self.client.waited_for()
+        waiting = asyncio.ensure_future(pause.over())
+        try:
+            while not waiting.done():
+                await asyncio.wait((waiting,), timeout=LEFT_LOOK_SECONDS)
+                if not waiting.done() and has_left(self.connection):
+                    raise ConnectionResetError
+            waiting.result()
+        finally:
+            waiting.cancel()
+            self.client.served()
 
     async def more(self) -> bool:
         """Receive more; False at the end."""
