@@ -131,7 +131,8 @@ class MasterLine(CommandLine):
                 if destination is not MASTER:
                     yield from self._call(destination, b"")
             elif not prefix and self._is_of_conversation(rest):
-                return
+                if self.ended and self.interactive:
+                    yield self.prompt_text
             elif destination is MASTER:
                 self._complete = False
                 yield from self.answer(rest, payload)
