@@ -34,6 +34,7 @@ Usage: {PROGRAM} [-f <file|folder>]... [-c] [options] [-- <file>...]
   -C <folder>        change to this folder first
   -L <name>          name of this host among its peers (default: the host name)
   -n <number>        limit of connections of the whole process (global maxconn)
+  -m <megabytes>     limit of private memory of each process
   -N <number>        limit of connections of each proxy (maxconn)
   -4                 ask DNS and the host for IPv4 addresses only
   -sf <pid>...       ask these processes to finish when this one is ready
@@ -46,7 +47,7 @@ Usage: {PROGRAM} [-f <file|folder>]... [-c] [options] [-- <file>...]
   -h, --help         this text
   -v, -vv            version; with its build options
   -vq, -vqs, -vqb    nothing but the version, without its suffix, its branch
-  -m -x -d...        accepted without effect; a notice says why
+  -x -d...           accepted without effect; a notice says why
 
 Start here: {PROGRAM} -c -V -f haproxy.cfg   then   {PROGRAM} -f haproxy.cfg
 """
@@ -55,7 +56,6 @@ _AID = "it is an aid for those who work on HAProxy"
 _EPOLL = "the event loop is always epoll"
 # Flag, or its first three characters -> why it changes nothing.
 _IDLE = {
-    "-m": "memory is not limited; use MemoryMax= of the service",
     "-x": "no sockets are taken over; both programs listen until -sf ends the old one",
     "-dR": "the workers' sockets share a port by SO_REUSEPORT and cannot do without",
     "-dG": "host names are always found by getaddrinfo",
@@ -91,6 +91,7 @@ class Arguments(msgspec.Struct, frozen=True):
     local_peer: str | None = None
     maxconn: int | None = None  # -n
     proxy_maxconn: int | None = None  # -N
+    memory_mb: int | None = None  # -m
     ipv4_only: bool = False  # -4
     splice: bool = True  # -dS turns it off
     idle_flags: tuple[tuple[str, str], ...] = ()  # accepted without effect, and why
@@ -132,9 +133,8 @@ _SWITCHES: dict[str, dict[str, object]] = {
     "-dV": {"server_verify": False},
 }
 _TEXTS = {"-cc": "condition", "-p": "pidfile", "-C": "folder", "-L": "local_peer"}
-_NUMBERS = {"-n": "maxconn", "-N": "proxy_maxconn"}
+_NUMBERS = {"-n": "maxconn", "-N": "proxy_maxconn", "-m": "memory_mb"}
 _IDLE_TEXTS = frozenset({"-x"})
-_IDLE_NUMBERS = frozenset({"-m"})
 _PIDS = {"-sf": "finish_pids", "-st": "end_pids"}
 
 
@@ -190,8 +190,6 @@ class _ArgumentParser:
             self.values[_PIDS[word]] = self._pids()
         elif word in _IDLE_TEXTS:
             self._idle.append((f"{word} {self._argument(word, 'an argument')}", _IDLE[word]))
-        elif word in _IDLE_NUMBERS:
-            self._idle.append((f"{word} {self._number(word)}", _IDLE[word]))
         elif word.startswith("-d"):
             self._idle.append((word, _IDLE.get(word[:3], _AID)))
         else:

@@ -31,7 +31,7 @@ from proxy.supervisor.helper import run_helper
 from proxy.supervisor.limits import LOG_END_LIMIT_MS, TRIAL_LIMIT_MS
 from proxy.supervisor.listening import BindingError, OpenSocket, open_socket, stats_want
 from proxy.supervisor.master import Master
-from proxy.supervisor.memory import give_back_memory, share_memory
+from proxy.supervisor.memory import give_back_memory, limit_memory, share_memory
 from proxy.supervisor.notify import Notifier
 from proxy.supervisor.preload import preload_master
 from proxy.supervisor.prepare import Prepared, prepare
@@ -101,6 +101,7 @@ def start_program(
     background: Background | None = None
     give_back_memory()
     try:
+        _limit_memory(arguments.memory_mb or 0, prepared.settings)
         descriptors = Descriptors()
         ground = _open(prepared.settings, descriptors)
         opened = _open_masters(masters)
@@ -156,6 +157,16 @@ def _open(settings: Settings, descriptors: Descriptors) -> Ground:
     for warning in ground.grant.warnings:
         _tell(Severity.WARNING, warning)
     return ground
+
+
+def _limit_memory(megabytes: int, settings: Settings) -> None:
+    """`-m`; 0: none."""
+    if not megabytes or limit_memory(megabytes):
+        return
+    refusal = f"Cannot fix MEM limit to {megabytes} megs."
+    if settings.globals.strict_limits:
+        raise StartError(refusal)
+    _tell(Severity.WARNING, refusal)
 
 
 def _open_masters(masters: tuple[StatsSocket, ...]) -> list[tuple[OpenSocket, StatsSocket]]:

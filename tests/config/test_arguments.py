@@ -58,7 +58,6 @@ def test_a_flag_sets_what_it_says(words: list[str], expected: dict[str, object])
 @pytest.mark.parametrize(
     ("words", "flag", "why"),
     [
-        (["-m", "64"], "-m 64", "memory is not limited"),
         (["-x", "/run/s.sock"], "-x /run/s.sock", "no sockets are taken over"),
         (["-dR"], "-dR", "SO_REUSEPORT"),
         (["-dG"], "-dG", "getaddrinfo"),
