@@ -152,19 +152,18 @@ class Master:
         return ProcessStatus(pid, 0, self._started_ms, restarts, state, beat_ms, 0, 0, 0)
 
     def _start(self, now_ms: int, runtime: Runtime) -> None:
-        child = self._child
-        child.watch.started(now_ms)
-        self._started_ms = now_ms
-        globals_ = runtime.settings.globals
-        moment = MasterMoment(runtime.log, globals_.stats_timeout_ms)
-        log = runtime.log
+        child, log, settings = self._child, runtime.log, runtime.settings.globals
+        moment = MasterMoment(log, settings.stats_timeout_ms)
         descriptors = log.descriptors() if isinstance(log, LogWriter) else ()
+        privileges = Privileges.of(settings)
+        child.watch.started(now_ms)
         try:
+            self._started_ms = now_ms
             child.process = process = fork_child(
                 lambda: self._entry(self._inherited, moment),
                 title="millrace: master",
                 keep=child.keep.union(descriptors),
-                privileges=Privileges.of(globals_),
+                privileges=privileges,
             )
             child.reaped = False
             self._reactor.watch(process.pidfd, lambda now: self._ended(process, now))
