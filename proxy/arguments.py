@@ -27,10 +27,14 @@ Usage: {PROGRAM} [-f <file|folder>]... [-c] [options] [-- <file>...]
   -D                 run in the background
   -d, -db            stay in the foreground (-d: say everything)
   -W, -Ws            master-worker mode; -Ws tells systemd when it is ready
+  -S <address>[,<option>[,<value>]]...
+                     with -W: listen there for commands to the master, with options of a
+                     stats socket line (mode, user, group, level)
   -p <file>          write the main process's pid there
   -C <folder>        change to this folder first
   -L <name>          name of this host among its peers (default: the host name)
   -n <number>        limit of connections of the whole process (global maxconn)
+  -m <megabytes>     limit of private memory of each process
   -N <number>        limit of connections of each proxy (maxconn)
   -4                 ask DNS and the host for IPv4 addresses only
   -sf <pid>...       ask these processes to finish when this one is ready
@@ -43,7 +47,7 @@ Usage: {PROGRAM} [-f <file|folder>]... [-c] [options] [-- <file>...]
   -h, --help         this text
   -v, -vv            version; with its build options
   -vq, -vqs, -vqb    nothing but the version, without its suffix, its branch
-  -m -S -x -d...     accepted without effect; a notice says why
+  -x -d...           accepted without effect; a notice says why
 
 Start here: {PROGRAM} -c -V -f haproxy.cfg   then   {PROGRAM} -f haproxy.cfg
 """
@@ -52,8 +56,6 @@ _AID = "it is an aid for those who work on HAProxy"
 _EPOLL = "the event loop is always epoll"
 # Flag, or its first three characters -> why it changes nothing.
 _IDLE = {
-    "-m": "memory is not limited; use MemoryMax= of the service",
-    "-S": "there is no socket of the main process; 'stats socket' lines outlive each reload",
     "-x": "no sockets are taken over; both programs listen until -sf ends the old one",
     "-dR": "the workers' sockets share a port by SO_REUSEPORT and cannot do without",
     "-dG": "host names are always found by getaddrinfo",
@@ -83,11 +85,13 @@ class Arguments(msgspec.Struct, frozen=True):
     daemon: bool = False
     master_worker: bool = False  # -W and -Ws
     notify_systemd: bool = False  # -Ws
+    master_sockets: tuple[str, ...] = ()  # -S
     pidfile: str | None = None
     folder: str | None = None  # -C
     local_peer: str | None = None
     maxconn: int | None = None  # -n
     proxy_maxconn: int | None = None  # -N
+    memory_mb: int | None = None  # -m
     ipv4_only: bool = False  # -4
     splice: bool = True  # -dS turns it off
     idle_flags: tuple[tuple[str, str], ...] = ()  # accepted without effect, and why
@@ -129,9 +133,8 @@ _SWITCHES: dict[str, dict[str, object]] = {
     "-dV": {"server_verify": False},
 }
 _TEXTS = {"-cc": "condition", "-p": "pidfile", "-C": "folder", "-L": "local_peer"}
-_NUMBERS = {"-n": "maxconn", "-N": "proxy_maxconn"}
-_IDLE_TEXTS = frozenset({"-S", "-x"})
-_IDLE_NUMBERS = frozenset({"-m"})
+_NUMBERS = {"-n": "maxconn", "-N": "proxy_maxconn", "-m": "memory_mb"}
+_IDLE_TEXTS = frozenset({"-x"})
 _PIDS = {"-sf": "finish_pids", "-st": "end_pids"}
 
 
@@ -156,6 +159,7 @@ class _ArgumentParser:
         self.values: dict[str, object] = {}
         self._words = list(argv)
         self._files: list[str] = []
+        self._master_sockets: list[str] = []
         self._idle: list[tuple[str, str]] = []
 
     def run(self) -> None:
@@ -166,11 +170,14 @@ class _ArgumentParser:
                 break
             self._flag(word)
         self.values["files"] = tuple(self._files)
+        self.values["master_sockets"] = tuple(self._master_sockets)
         self.values["idle_flags"] = tuple(self._idle)
 
     def _flag(self, word: str) -> None:
         if word == "-f":
             self._files.append(self._argument(word, "a file or folder"))
+        elif word == "-S":
+            self._master_sockets.append(self._argument(word, "an address"))
         elif word in _SWITCHES:
             self.values.update(_SWITCHES[word])
         elif word.startswith("-d") and word[:3] in _SWITCHES:  # HAProxy looks at no more
@@ -183,8 +190,6 @@ class _ArgumentParser:
             self.values[_PIDS[word]] = self._pids()
         elif word in _IDLE_TEXTS:
             self._idle.append((f"{word} {self._argument(word, 'an argument')}", _IDLE[word]))
-        elif word in _IDLE_NUMBERS:
-            self._idle.append((f"{word} {self._number(word)}", _IDLE[word]))
         elif word.startswith("-d"):
             self._idle.append((word, _IDLE.get(word[:3], _AID)))
         else:

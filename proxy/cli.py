@@ -15,10 +15,11 @@ from proxy.arguments import USAGE, Arguments, UsageError, parse
 from proxy.config.report import render_tagged, summarize
 from proxy.config.text.condition import evaluate
 from proxy.config.text.messages import ConfigError, Message, Severity
+from proxy.master.inheritance import MasterInheritance, MasterMoment
 from proxy.runtime import Runtime, ring
 from proxy.supervisor.children import Entries
 from proxy.supervisor.faults import last_words
-from proxy.supervisor.prepare import Prepared, prepare
+from proxy.supervisor.prepare import Prepared, prepare, with_master_sockets
 from proxy.supervisor.start import StartedProgram, listens, serve, start_program
 from proxy.terminal import STANDARD_ERROR, STANDARD_OUTPUT, say
 
@@ -63,11 +64,11 @@ def _load_and_serve(arguments: Arguments, entries: Callable[[], Entries]) -> int
 def _start(arguments: Arguments, entries: Callable[[], Entries]) -> StartedProgram | int:
     """What serves, or the exit status; nothing else keeps what was read."""
     environ = dict(os.environ)
-    prepared = prepare(arguments, environ)
+    prepared, masters = with_master_sockets(arguments, prepare(arguments, environ), environ)
     status = _report(arguments, prepared)
     if status != 0 or arguments.check:
         return status
-    return start_program(arguments, prepared, entries(), environ) or 1
+    return start_program(arguments, prepared, masters, entries(), environ) or 1
 
 
 def _report(arguments: Arguments, prepared: Prepared) -> int:
@@ -162,5 +163,16 @@ def real_entries() -> Entries:
 
         return run_runner(runtime)
 
+    def master(inherited: MasterInheritance, moment: MasterMoment) -> object:
+        from proxy.master.process import run as run_master  # noqa: PLC0415 (wants -S)
+
+        return run_master(inherited, moment)
+
     preload()
-    return Entries(worker=run_worker, control=run_control, resolverd=resolverd, runner=runner)
+    return Entries(
+        worker=run_worker,
+        control=run_control,
+        resolverd=resolverd,
+        runner=runner,
+        master=master,
+    )

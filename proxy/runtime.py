@@ -142,6 +142,7 @@ class Runtime(msgspec.Struct, frozen=True):
     lists: ListArea | None = None  # None: they cannot change
     begun_ms: int = 0  # when the program began
     environment: tuple[bytes, ...] = ()  # NAME=value, behind the last line of the files
+    master_calls: socket.socket | None = None  # from the master CLI, where there is one
     startup_logs: tuple[str, ...] = ()  # what was told of the files, as on a terminal
     events: EventRing = msgspec.field(default_factory=EventRing)  # of all generations
 

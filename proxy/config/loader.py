@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from proxy.config.drafts import GlobalDraft, ProxyDraft, ResolversDraft
+from proxy.config.lines.process.master_socket import read_master_socket
 from proxy.config.lines.process.peers import LOCAL_PEER
 from proxy.config.lines.process.resolv_conf import take_resolv_conf
 from proxy.config.lines.proxy.email_alert import check_email_alerts
@@ -21,7 +22,7 @@ from proxy.config.linking.rules.peers import check_peers
 from proxy.config.linking.settings import build
 from proxy.config.linking.short_names import check_short_names
 from proxy.config.linking.tls import TlsTable
-from proxy.config.model.settings import Settings
+from proxy.config.model.settings import Settings, StatsSocket
 from proxy.config.sections import Sections
 from proxy.config.text.context import (
     RESOLV_CONF,
@@ -107,6 +108,24 @@ def _keep_environment(draft: GlobalDraft, context: Context) -> None:
         pairs = sorted(_environment(context))
         kept = tuple((os.fsencode(name), os.fsencode(value)) for name, value in pairs)
         draft.programs = msgspec.structs.replace(draft.programs, environment=kept)
+
+
+def read_master_sockets(
+    texts: Sequence[str],
+    *,
+    environ: Mapping[str, str],
+    resolve_host: ResolveHost = resolve_with_libc,
+) -> tuple[tuple[StatsSocket, ...], tuple[Message, ...]]:
+    """The sockets of all `-S` of a command line, and all messages about them."""
+    messages = Messages()
+    context = Context(messages, dict(environ), resolve_host, has_ipv6_route)
+    sockets = []
+    for text in texts:
+        try:
+            sockets.append(read_master_socket(text, context))
+        except ConfigError as error:
+            messages.alert(f"'-S {text}' : {error}")
+    return tuple(sockets), messages.all()
 
 
 def _add_default_resolvers(sections: Sections, context: Context) -> None:

@@ -23,7 +23,13 @@ from proxy.control.limits import ACCEPT_PAUSE_SECONDS
 from proxy.control.places import Client, Places
 
 Serve: TypeAlias = Callable[[socket.socket, Client], Awaitable[None]]
+Take: TypeAlias = Callable[[socket.socket], socket.socket]
 OVERLOAD = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
+
+
+def take_client(listening: socket.socket) -> socket.socket:
+    """The next client of a queue; raises BlockingIOError when none waits, or another OSError."""
+    return listening.accept()[0]
 
 
 class Acceptor:
@@ -62,8 +68,12 @@ class Acceptor:
         for client in self.clients:
             client.leaving = False
 
-    async def accept(self, listening: socket.socket, serve: Serve) -> None:
+    async def accept(
+        self, listening: socket.socket, serve: Serve, take: Take = take_client
+    ) -> None:
         """Accept for ever; each connection is served by a task of its own.
+
+        `take` gets the next one from the socket that it waits at.
 
         Raises OSError when the socket cannot be accepted from at all.
         """
@@ -71,7 +81,7 @@ class Acceptor:
         while True:
             await self._open.wait()
             try:  # accepted here and not in the loop: there a pause could lose a connection
-                connection, _ = listening.accept()
+                connection = take(listening)
             except BlockingIOError:
                 await self._knock(listening)
                 continue

@@ -22,11 +22,17 @@ KEYS_BYTES = 4_096  # that end an answer which goes on until then
 class Caller:
     """One client of a stats socket."""
 
-    def __init__(self, connection: socket.socket, client: Client) -> None:
-        self.name = client_name(connection)
+    def __init__(self, connection: socket.socket, client: Client, name: str = "") -> None:
+        """Named by what the kernel knows of it, without another `name`."""
+        self.name = name or client_name(connection)
         self.client = client
         self.changes: list[str] = []  # that its command has made, as `weight 10 -> 20`
         self._connection = connection
+
+    def told(self, order: str) -> str:
+        """An order that was obeyed, with its client and what it has changed."""
+        changes = ", ".join(self.changes)
+        return f"order of {self.name}: {order}" + (f" [{changes}]" if changes else "")
 
     async def heard(self, seconds: float) -> bool:
         """Wait for so long: whether the client has sent something, or left; it may be put out.

@@ -67,6 +67,12 @@ class Pause(Protocol):
         """Return when it has happened, or has taken too long."""
 
 
+class Vigil(Pause):
+    """A pause that changes nothing: it is given up when the client leaves."""
+
+    idle = False  # whether the client gives up its place where others want one
+
+
 Piece: TypeAlias = str | Flush | Pause
 Answer: TypeAlias = Iterable[Piece]
 Run: TypeAlias = Callable[[list[str], Level], Answer]

@@ -46,7 +46,7 @@ class CommandLine:
         timeout_ms: int = 0,
         note: Callable[[str], None] = lambda _text: None,
     ) -> None:
-        """`note` is told each order that was obeyed, as it was given."""
+        """`note` is told each order that was obeyed: of which client, what it has changed."""
         self.level = level
         self.note = note
         self.timeout_ms = timeout_ms  # for each wait of the conversation
@@ -111,7 +111,8 @@ class CommandLine:
         """The answer to one command."""
         words = split_words(text)
         command = self.find(words)
-        if (caller := CALLER.get()) is not None:
+        caller = CALLER.get()
+        if caller is not None:
             caller.changes.clear()
         if payload is not None:
             words.pop()
@@ -125,8 +126,8 @@ class CommandLine:
             try:
                 for piece in command.run(words[len(command.words) :], self.level):
                     yield self.told(piece) if isinstance(piece, Feedback) else piece
-                if command.is_order:
-                    self.note(text.strip())
+                if command.is_order and caller is not None:
+                    self.note(caller.told(text.strip()))
             except CommandError as error:
                 yield self.told(Feedback(str(error), error.level))
             except BlockingIOError:

@@ -19,9 +19,10 @@ from typing import NoReturn
 import uvloop
 
 from proxy.control.acceptor import Acceptor
-from proxy.control.caller import Caller
+from proxy.control.call import take_stream
+from proxy.control.called import Called
 from proxy.control.command import Command, Level
-from proxy.control.command_line import LEVEL_NAMES
+from proxy.control.command_line import LEVEL_NAMES, CommandLine
 from proxy.control.commands.clear_counters import ClearCounters
 from proxy.control.commands.clients.frontends import Frontends
 from proxy.control.commands.clients.limits import ClientLimits
@@ -44,6 +45,7 @@ from proxy.control.commands.show_resolvers import ShowResolvers
 from proxy.control.commands.show_servers import ShowServers
 from proxy.control.commands.show_stat import ShowStat
 from proxy.control.commands.tables.orders import Tables
+from proxy.control.commands.wait import WaitCommand
 from proxy.control.commands.why.show_why import ShowWhy
 from proxy.control.limits import (
     BEAT_SECONDS,
@@ -123,10 +125,12 @@ class Control:
         self.commands = [
             *all_commands(self.report, self.mail, orders, lambda: self.me.beat(now_ms())),
             *self.members.commands(),
+            *WaitCommand(self.members.removable).commands(),
             *Frontends(*clients, orders.refuse_if_replaced).commands(),
             *ClientLimits(*clients, orders.refuse_if_replaced).commands(),
         ]
         self.turns = Turns()
+        self.stats_timeout_ms = runtime.settings.globals.stats_timeout_ms
         failed, paused = self.connection_failed, self.monitor.accept_paused
         self.stats_acceptor = Acceptor(STATS_CONNECTIONS_MAX, failed, paused)
         self.service_acceptor = Acceptor(SERVICE_CONNECTIONS_MAX, failed, paused)
@@ -140,16 +144,8 @@ class Control:
         """Serve one stats socket for ever."""
 
         async def converse(connection: socket.socket, client: Client) -> None:
-            await StatsConversation(
-                connection,
-                client,
-                self.turns,
-                commands=self.commands,
-                level=level,
-                timeout_ms=self.runtime.settings.globals.stats_timeout_ms,
-                caller=Caller(connection, client),
-                note=self.note_order,
-            ).serve()
+            line = CommandLine(self.commands, level, self.stats_timeout_ms, self.note_order)
+            await StatsConversation(connection, client, self.turns, line).serve()
 
         await self.stats_acceptor.accept(listening, converse)
 
@@ -202,6 +198,16 @@ class Control:
             group.create_task(self.tick())
             for listening, line in zip(self.runtime.stats_sockets, stats, strict=True):
                 group.create_task(self.serve_stats(listening, LEVEL_NAMES[line.level]))
+            if (calls := self.runtime.master_calls) is not None:
+                called = Called(
+                    self.report,
+                    self.commands,
+                    self.turns,
+                    self.stats_timeout_ms,
+                    self.note_order,
+                )
+                serving_calls = self.stats_acceptor.accept(calls, called.serve, take_stream)
+                group.create_task(serving_calls)
             for serving in self.http_sockets():
                 group.create_task(serving)
             self.me.state(ProcessState.READY)  # before anything of the group has run

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import re
+import select
 import socket
-from collections.abc import Callable
 
 from proxy.control.caller import CALLER, Caller
-from proxy.control.command import Command, Level, wants_payload
+from proxy.control.command import Pause, Vigil, wants_payload
 from proxy.control.command_line import CommandLine
 from proxy.control.limits import (
     ANSWER_CHUNK_BYTES,
     COMMAND_LINE_BYTES_MAX,
     DISCARDED_BYTES_MAX,
+    LEFT_LOOK_SECONDS,
     PAYLOAD_BYTES_MAX,
 )
 from proxy.control.places import Client
@@ -39,6 +40,13 @@ async def send(connection: socket.socket, data: bytes, seconds: float, client: C
         await asyncio.sleep(0)  # a fast reader must not keep the heartbeat waiting
 
 
+def has_left(connection: socket.socket) -> bool:
+    """Whether the other side reads no more either (a Unix socket tells; TCP after a reset)."""
+    poll = select.poll()
+    poll.register(connection, 0)
+    return bool(poll.poll(0))
+
+
 async def discard(connection: socket.socket, seconds: float) -> None:
     """Read what a refused client still sends: closing at once would take the answer from it."""
     loop = asyncio.get_running_loop()
@@ -57,21 +65,17 @@ class StatsConversation:
         connection: socket.socket,
         client: Client,
         turns: Turns,
-        *,
-        commands: list[Command],
-        level: Level,
-        timeout_ms: int,
-        caller: Caller,
-        note: Callable[[str], None],
+        line: CommandLine,
+        received: bytes = b"",
+        caller: Caller | None = None,
     ) -> None:
-        """`note` is told each order that was obeyed, with its client and what it has changed."""
+        """`received` is what has come before; the `caller` is the other side of the connection."""
         self.connection = connection
         self.client = client
         self.turns = turns
-        self.line = CommandLine(commands, level, timeout_ms, self.note_order)
-        self.caller = caller
-        self.note = note
-        self.received = b""
+        self.line = line
+        self.received = received
+        self.caller = caller or Caller(connection, client)
 
     @property
     def timeout_seconds(self) -> float:
@@ -89,21 +93,37 @@ class StatsConversation:
             if payload is None and wants_payload(text):
                 return
             self.client.served()
-            async for chunk in self.turns.chunks(self.line.answers(text, payload)):
+            async for chunk in self.turns.chunks(self.line.answers(text, payload), self.wait):
                 await self.send(chunk)
             self.client.answered()
             more = b"\n" in self.received
             if self.line.ended or not (more or (self.line.interactive and not self.client.leaving)):
                 return
 
-    def note_order(self, order: str) -> None:
-        """Note an order that was obeyed."""
-        changes = ", ".join(self.caller.changes)
-        self.note(f"order of {self.caller.name}: {order}" + (f" [{changes}]" if changes else ""))
-
     async def send(self, data: bytes) -> None:
         """Send a part of an answer."""
         await send(self.connection, data, self.timeout_seconds, self.client)
+
+    async def wait(self, pause: Pause) -> None:
+        """Wait for a pause to end; raises ConnectionResetError when the client leaves a `Vigil`.
+
+        A client that only says that it asks no more (a FIN) stays for its answer.
+        """
+        if not isinstance(pause, Vigil):
+            await pause.over()
+            return
+        if pause.idle:
+            self.client.waited_for()
+        waiting = asyncio.ensure_future(pause.over())
+        try:
+            while not waiting.done():
+                await asyncio.wait((waiting,), timeout=LEFT_LOOK_SECONDS)
+                if not waiting.done() and has_left(self.connection):
+                    raise ConnectionResetError
+            waiting.result()
+        finally:
+            waiting.cancel()
+            self.client.served()
 
     async def more(self) -> bool:
         """Receive more; False at the end."""

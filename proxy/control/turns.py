@@ -7,12 +7,17 @@ much is asked, nor on how many ask at the same time. Who wants to go on queues u
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from itertools import islice
 
-from proxy.control.command import Flush, Piece
+from proxy.control.command import Flush, Pause, Piece
 from proxy.control.limits import ANSWER_CHUNK_BYTES, PIECES_AT_ONCE
+
+
+async def whole(pause: Pause) -> None:
+    """Wait for a pause, whoever leaves meanwhile."""
+    await pause.over()
 
 
 def portion(pieces: Iterator[Piece]) -> list[Piece]:
@@ -42,8 +47,10 @@ class Turns:
             yield
             await asyncio.sleep(0)
 
-    async def chunks(self, pieces: Iterator[Piece]) -> AsyncGenerator[bytes, None]:
-        """Join small pieces of text into chunks of about ANSWER_CHUNK_BYTES; wait for pauses."""
+    async def chunks(
+        self, pieces: Iterator[Piece], wait: Callable[[Pause], Awaitable[None]] = whole
+    ) -> AsyncGenerator[bytes, None]:
+        """Join small pieces of text into chunks of about ANSWER_CHUNK_BYTES; `wait` for pauses."""
         waiting: list[bytes] = []
         size = 0
         while True:
@@ -59,7 +66,7 @@ class Turns:
                     yield b"".join(waiting)
                     waiting, size = [], 0
                 else:
-                    await piece.over()
+                    await wait(piece)
             if size >= ANSWER_CHUNK_BYTES:
                 yield b"".join(waiting)
                 waiting, size = [], 0

@@ -5,6 +5,7 @@ The one place where all parts of a generation meet. Opens descriptors, forks not
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -106,6 +107,7 @@ class Builder(msgspec.Struct, frozen=True):
     begun_ms: int  # when the program began
     log_fallback: bool  # without `log` lines, to standard error
     events: EventRing
+    master_calls: socket.socket | None = None  # from the master CLI, for each control
 
     def open_log(self, settings: Settings) -> LogWriter:
         """The log that these settings ask for."""
@@ -135,9 +137,8 @@ class Builder(msgspec.Struct, frozen=True):
             shape = shape_of(configured, workers, len(sockets.listeners))
             segment = Segment.create(shape, number, former.segment.gauges if former else None)
             undo.callback(segment.close)
-            handover = yield from self._fill(
-                segment, prepared, configured, now_ms, old=old, older=older
-            )
+            fill = self._fill(segment, prepared, configured, now_ms, old=old, older=older)
+            handover = yield from fill
             log = self.open_log(settings)
             undo.callback(log.close)
             bells = Bells.create(workers, segment.shape.runners)
@@ -165,6 +166,7 @@ class Builder(msgspec.Struct, frozen=True):
                 environment=prepared.environment,
                 startup_logs=self._told(prepared),
                 events=self.events,
+                master_calls=self.master_calls,
             )
             preload_for(runtime)
             generation = Generation(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from proxy.master.inheritance import MasterInheritance, MasterMoment
 from proxy.runtime import Runtime
 from proxy.supervisor.reaping import Process, send
 from proxy.supervisor.starvation import Starvation
@@ -21,6 +22,7 @@ class Entries(msgspec.Struct, frozen=True):
     control: Callable[[Runtime, tuple[Runtime, ...]], object]  # and the generations before it
     resolverd: Callable[[Runtime], object]
     runner: Callable[[Runtime], object] | None = None  # needed where checks are programs
+    master: Callable[[MasterInheritance, MasterMoment], object] | None = None  # needed for -S
 
 
 class Child:
@@ -97,6 +99,8 @@ class Children:
             *(item.fileno() for item in runtime.stats_sockets),
             *(service.fileno() for _, service in runtime.service_sockets),
         )
+        if runtime.master_calls is not None:
+            services = (*services, runtime.master_calls.fileno())
         for_control = for_workers | {*services}  # frontends are closed and opened there
 
         folders = (file.folder for file in runtime.state_files if file.folder is not None)

@@ -17,6 +17,7 @@ from proxy.terminal import say
 from shm.log_level import LogLevel
 
 NO_MEMORY = "out of memory: free some memory, or allow more"
+NO_THREAD = "can't start new thread"  # a RuntimeError, whatever the kernel said
 ADVICE = {
     errno.EMFILE: "raise the hard limit on descriptors (ulimit -Hn, LimitNOFILE=)",
     errno.ENFILE: "raise fs.file-max",
@@ -32,6 +33,8 @@ def explain(error: BaseException) -> str:
     """The reason and what to do, in one line."""
     if isinstance(error, MemoryError):
         return f"out of memory ({place_of(error)}): {ADVICE[errno.ENOMEM]}"
+    if str(error) == NO_THREAD:
+        return f"{error} ({place_of(error)}): allow more memory, or more processes (ulimit -u)"
     if isinstance(error, OSError):
         reason = error.strerror or str(error) or type(error).__name__
         named = f" [{error.filename}]" if error.filename is not None else ""

@@ -15,7 +15,15 @@ from collections.abc import Iterable
 import msgspec
 
 from proxy.capacity import socket_copies
-from proxy.config.model.settings import Bind, Endpoint, KeepAlive, Proxy, Settings, SocketFamily
+from proxy.config.model.settings import (
+    Bind,
+    Endpoint,
+    KeepAlive,
+    Proxy,
+    Settings,
+    SocketFamily,
+    StatsSocket,
+)
 from proxy.runtime import ListeningSocket
 from proxy.supervisor.binding import (
     INTERNET,
@@ -99,17 +107,15 @@ def wanted_sockets(settings: Settings, workers: int) -> list[Want]:
                 )
             )
     for stats in settings.globals.stats_sockets:
-        wants.append(
-            Want(
-                endpoint=stats.endpoint,
-                options=SocketOptions(
-                    STATS_BACKLOG, mode=stats.mode, user=stats.user, group=stats.group
-                ),
-                place=f"[{stats.origin.file}:{stats.origin.line}] for stats socket",
-                copies=1,
-            )
-        )
+        place = f"[{stats.origin.file}:{stats.origin.line}] for stats socket"
+        wants.append(stats_want(stats, place))
     return wants
+
+
+def stats_want(stats: StatsSocket, place: str) -> Want:
+    """The address of one socket for operators; `place` is what messages call it."""
+    options = SocketOptions(STATS_BACKLOG, mode=stats.mode, user=stats.user, group=stats.group)
+    return Want(endpoint=stats.endpoint, options=options, place=place, copies=1)
 
 
 def _options(settings: Settings, proxy: Proxy, bind: Bind) -> SocketOptions:

@@ -1,12 +1,13 @@
-"""How the processes of the program hold their memory: what they share, what they give back.
+"""How the processes of the program hold their memory: limits, what they share and give back.
 
-Both are settled before the first fork, because children inherit them.
+All is settled before the first fork, because children inherit them.
 """
 
 from __future__ import annotations
 
 import ctypes
 import gc
+import resource
 from contextlib import suppress
 
 M_TRIM_THRESHOLD = -1  # mallopt(3)
@@ -21,6 +22,20 @@ def share_memory() -> None:
     """
     gc.freeze()
     gc.enable()
+
+
+def limit_memory(megabytes: int) -> bool:
+    """Let no process have more private memory (RLIMIT_DATA); False where the hard limit is lower.
+
+    Shared memory and addresses that are only reserved do not count: they grow with the
+    configuration, not with what clients do.
+    """
+    limit = megabytes << 20
+    try:
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def give_back_memory() -> None:

@@ -20,6 +20,7 @@ MODULES = (
     "proxy.control.process",
     "proxy.worker.process",
 )
+MASTER = "proxy.master.process"
 CODECS = ("ascii", "idna", "latin-1", "punycode", "utf-8")
 
 
@@ -49,6 +50,11 @@ def _substitutes(part: object) -> bool:
     if isinstance(part, msgspec.Struct):
         return any(_substitutes(getattr(part, name)) for name in part.__struct_fields__)
     return isinstance(part, tuple) and any(map(_substitutes, part))
+
+
+def preload_master() -> None:
+    """Import what the master CLI needs; raises ImportError."""
+    importlib.import_module(MASTER)
 
 
 def preload() -> None:

@@ -13,8 +13,8 @@ import msgspec
 from proxy.arguments import Arguments
 from proxy.capacity import listening_sockets, surplus_bind
 from proxy.config.lines.process.peers import LOCAL_PEER, LOCAL_PEER_ORDERED
-from proxy.config.loader import load
-from proxy.config.model.settings import MAXCONN_NONE, Settings
+from proxy.config.loader import load, read_master_sockets
+from proxy.config.model.settings import MAXCONN_NONE, Settings, StatsSocket
 from proxy.config.text.messages import Message, Severity
 from proxy.server_table import Configured
 from proxy.supervisor.carry import known_addresses, plan_carry
@@ -30,6 +30,7 @@ from resolverd.config import Family
 from shm.segment import Segment
 from shm.shape import SOCKETS_MAX
 
+NO_MASTER = "a master CLI socket was defined, but master-worker mode (-W) is not enabled."
 FEWER = "Please write fewer of them, or fewer workers (nbthread): sockets are addresses x workers."
 
 
@@ -94,6 +95,26 @@ def prepare(
     if any(message.severity is Severity.ALERT for message in messages):
         return Prepared(None, messages)
     return Prepared(settings, messages, found.addresses, restored, outcome.environment)
+
+
+def with_master_sockets(
+    arguments: Arguments, prepared: Prepared, environ: Mapping[str, str]
+) -> tuple[Prepared, tuple[StatsSocket, ...]]:
+    """The sockets of the master CLI, and what there is to tell with them; at a start only."""
+    if not arguments.master_sockets:
+        return prepared, ()
+    settings = prepared.settings
+    works = settings is None or settings.globals.master_worker or arguments.master_worker
+    if works:
+        sockets, told = read_master_sockets(
+            arguments.master_sockets, environ=environ, resolve_host=_resolve_host
+        )
+    else:
+        sockets, told = (), (Message(Severity.WARNING, NO_MASTER),)
+    if any(message.severity is Severity.ALERT for message in told):
+        settings = None
+    messages = (*prepared.messages, *told)
+    return msgspec.structs.replace(prepared, settings=settings, messages=messages), sockets
 
 
 def _resolve_host(name: str, family: Family) -> str | None:

@@ -28,7 +28,7 @@ from proxy.config.report import render
 from proxy.config.text.messages import Message, Severity
 from proxy.control.pausing import settle_closed
 from proxy.members.table_changes import members_left, members_now
-from proxy.runtime import Runtime
+from proxy.runtime import Log, Runtime
 from proxy.server_table import Configured
 from proxy.supervisor.build import Builder, Ground, hand_over, open_all
 from proxy.supervisor.descriptors import DescriptorLimitError
@@ -51,6 +51,7 @@ from proxy.supervisor.listening import (
 from proxy.supervisor.memory import share_memory
 from proxy.supervisor.passage import decode, encode
 from proxy.supervisor.prepare import Prepared, Previous
+from proxy.supervisor.reload_report import ReloadReport
 from proxy.supervisor.slices import Sliced, Steps
 from shm.log_level import LogLevel
 from shm.segment import Segment
@@ -104,6 +105,7 @@ class Reload:
         self.step = Step.READING
         self.new: Generation | None = None
         self.succeeded = False
+        self.report = ReloadReport(builder.main_pid)
         self._old = old
         self._older = older
         self._elders = elders
@@ -211,10 +213,10 @@ class Reload:
             raise ReloadError(str(error)) from error
         except BindingError as error:
             for line in error.lines:
-                self._old.runtime.log(LogLevel.ALERT, line)
+                self._say(LogLevel.ALERT, line)
             raise ReloadError("not all sockets can be opened") from error
         for warning in self._ground.grant.warnings:
-            self._old.runtime.log(LogLevel.WARNING, warning)
+            self._say(LogLevel.WARNING, warning)
         yield
         build = self._builder.build(prepared, self._ground, now_ms, self._old, self._older)
         try:
@@ -262,10 +264,11 @@ class Reload:
         if self._old.came_by is not None:
             self._old.came_by.following = onward
         self.new.came_by = onward
-        self.new.runtime.log(LogLevel.NOTICE, f"reload done: generation {self.new.number} serves")
+        log = self.new.runtime.log
+        self._say(LogLevel.NOTICE, f"reload done: generation {self.new.number} serves", log)
         left = members_now(self._old.runtime.servers, self._old.runtime.segment)
         for text in members_left(left, self.new.runtime.servers):
-            self.new.runtime.log(LogLevel.NOTICE, text)
+            self._say(LogLevel.NOTICE, text, log)
 
     def _call_off(self, now_ms: int, error: Exception) -> None:
         """Leave everything as it was, whatever it was that failed."""
@@ -278,7 +281,7 @@ class Reload:
                 self._old.services.revive(now_ms)
         reason = str(error) if isinstance(error, ReloadError) else explain(error)
         note_failure(self._old.runtime.segment)
-        self._old.runtime.log(LogLevel.ALERT, f"reload failed, nothing changed: {reason}")
+        self._say(LogLevel.ALERT, f"reload failed, nothing changed: {reason}")
 
     def _drop(self, now_ms: int) -> None:
         """What was made for the new generation; its processes end on their own."""
@@ -307,4 +310,9 @@ class Reload:
         for message in messages:
             if message.severity in LEVELS:
                 text = render(message, self._builder.main_pid).partition(" : ")[2]
-                self._old.runtime.log(LEVELS[message.severity], text)
+                self._say(LEVELS[message.severity], text)
+
+    def _say(self, level: LogLevel, text: str, log: Log | None = None) -> None:
+        """To a log, that of the old generation if none is given, and among the report's lines."""
+        (log or self._old.runtime.log)(level, text)
+        self.report.note(level, text)

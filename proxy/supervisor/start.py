@@ -16,25 +16,28 @@ from typing import NamedTuple
 import msgspec
 
 from proxy.arguments import Arguments
-from proxy.config.model.settings import Settings
+from proxy.config.model.settings import Settings, StatsSocket
 from proxy.config.report import render_tagged
 from proxy.config.text.messages import Severity
 from proxy.log_thread import finish_log_threads
 from proxy.runtime import now_ms
 from proxy.supervisor.background import Background, go_background, write_pid
-from proxy.supervisor.binding import remove_path
+from proxy.supervisor.binding import BindError, remove_path
 from proxy.supervisor.build import Builder, Ground, open_all
 from proxy.supervisor.children import Entries
 from proxy.supervisor.descriptors import DescriptorLimitError, Descriptors
 from proxy.supervisor.faults import Faults, last_words
 from proxy.supervisor.helper import run_helper
 from proxy.supervisor.limits import LOG_END_LIMIT_MS, TRIAL_LIMIT_MS
-from proxy.supervisor.listening import BindingError
-from proxy.supervisor.memory import give_back_memory, share_memory
+from proxy.supervisor.listening import BindingError, OpenSocket, open_socket, stats_want
+from proxy.supervisor.master import Master
+from proxy.supervisor.memory import give_back_memory, limit_memory, share_memory
 from proxy.supervisor.notify import Notifier
+from proxy.supervisor.preload import preload_master
 from proxy.supervisor.prepare import Prepared, prepare
 from proxy.supervisor.privileges import PrivilegeError, Privileges
 from proxy.supervisor.reactor import Reactor
+from proxy.supervisor.reload_report import ReloadReport
 from proxy.supervisor.signals import end_by
 from proxy.supervisor.slices import at_once
 from proxy.supervisor.supervisor import End, Supervisor
@@ -44,6 +47,8 @@ from shm.log_level import LogLevel
 
 NO_LISTENER = "No enabled listener found (check for 'bind' directives) ! Exiting."
 NO_LISTENERS = "Some protocols failed to start their listeners! Exiting."
+LOADED = "Loading success."
+MASTER_PLACE = "[master-socket:0] for proxy MASTER"
 INTERRUPTED_STATUS = 130  # what a shell says of a program ended by SIGINT
 
 
@@ -82,16 +87,25 @@ class StartedProgram(NamedTuple):
 
 
 def start_program(
-    arguments: Arguments, prepared: Prepared, entries: Entries, environ: Mapping[str, str]
+    arguments: Arguments,
+    prepared: Prepared,
+    masters: tuple[StatsSocket, ...],
+    entries: Entries,
+    environ: Mapping[str, str],
 ) -> StartedProgram | None:
-    """Open, build, and be ready to serve; None: that failed, and was told."""
+    """Open, build, and be ready to serve; None: that failed, and was told.
+
+    `masters` are the sockets of the master CLI.
+    """
     assert prepared.settings is not None, "nothing to start"
     mode = Mode.of(arguments, prepared.settings)
     background: Background | None = None
     give_back_memory()
     try:
+        _limit_memory(arguments.memory_mb or 0, prepared.settings)
         descriptors = Descriptors()
         ground = _open(prepared.settings, descriptors)
+        opened = _open_masters(masters)
         background = go_background() if mode.background else None
         supervisor = _supervisor(
             arguments,
@@ -100,6 +114,7 @@ def start_program(
             environ,
             mode=mode,
             ground=ground,
+            opened=opened,
             descriptors=descriptors,
             background=background,
         )
@@ -145,6 +160,27 @@ def _open(settings: Settings, descriptors: Descriptors) -> Ground:
     return ground
 
 
+def _limit_memory(megabytes: int, settings: Settings) -> None:
+    """`-m`; 0: none."""
+    if not megabytes or limit_memory(megabytes):
+        return
+    refusal = f"Cannot fix MEM limit to {megabytes} megs."
+    if settings.globals.strict_limits:
+        raise StartError(refusal)
+    _tell(Severity.WARNING, refusal)
+
+
+def _open_masters(masters: tuple[StatsSocket, ...]) -> list[tuple[OpenSocket, StatsSocket]]:
+    """The sockets of the master CLI; no generation has them."""
+    opened = []
+    for line in masters:
+        try:
+            opened.append((open_socket(stats_want(line, MASTER_PLACE)), line))
+        except BindError as error:
+            raise StartError(f"Binding {MASTER_PLACE}: {error}", NO_LISTENERS) from error
+    return opened
+
+
 def try_privileges(privileges: Privileges) -> None:
     """Drop them in a helper first: a child that cannot would only die again and again."""
     if not privileges.any:
@@ -172,25 +208,43 @@ def _supervisor(
     *,
     mode: Mode,
     ground: Ground,
+    opened: list[tuple[OpenSocket, StatsSocket]],
     descriptors: Descriptors,
     background: Background | None,
 ) -> Supervisor:
     faults = Faults()
     reactor = Reactor(now_ms, faults)
     fallback = not (mode.quiet or mode.background)
+    master: Master | None = None
+    if opened:
+        assert entries.master is not None, "nothing serves the master CLI"
+        preload_master()
+        master = Master(entries.master, opened, reactor, faults, now_ms())
     builder = Builder(
-        entries, reactor, faults, descriptors, os.getpid(), now_ms(), fallback, EventRing()
+        entries=entries,
+        reactor=reactor,
+        faults=faults,
+        descriptors=descriptors,
+        main_pid=os.getpid(),
+        begun_ms=now_ms(),
+        log_fallback=fallback,
+        events=EventRing(),
+        master_calls=None if master is None else master.calls,
     )
     notifier = Notifier(environ, wanted=arguments.notify_systemd)
 
     def when_ready() -> None:
         _signal_old(arguments)
         if mode.master_worker and not mode.quiet:
-            _tell(Severity.NOTICE, "Loading success.")
+            _tell(Severity.NOTICE, LOADED)
         if background is not None:
             background.serving()
 
     first = at_once(builder.build(prepared, ground, now_ms()))
+    if master is not None:
+        started = ReloadReport(os.getpid(), first.runtime.startup_logs)
+        started.note(LogLevel.NOTICE, LOADED)
+        master.settle(started, succeeded=True)
     gc.collect()  # what reading the files has left behind
     share_memory()
     supervisor = Supervisor(
@@ -199,6 +253,7 @@ def _supervisor(
         lambda previous: prepare(arguments, environ, previous),
         notifier,
         when_ready,
+        master=master,
     )
     # A reader of the file may signal at once: signals are taken already.
     if mode.pidfile is not None:

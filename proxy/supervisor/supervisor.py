@@ -22,9 +22,10 @@ from proxy.supervisor.limits import (
     FIRST_READY_LIMIT_MS,
     SERVICES_LIMIT_MS,
     SUSPECT_AFTER_MS,
-    TICK_MS,
 )
+from proxy.supervisor.master import Master
 from proxy.supervisor.notify import Notifier
+from proxy.supervisor.ordered import OrderedReloads
 from proxy.supervisor.reaping import look_again, reap_strangers
 from proxy.supervisor.reload import Read, Reload, Step, note_failure
 from proxy.supervisor.signals import SignalPipe
@@ -33,6 +34,7 @@ from shm.counters import CounterReader
 from shm.log_level import LogLevel
 
 RELOAD_SIGNALS = (signal.SIGUSR2, signal.SIGHUP)
+STOPPING = "the program is stopping"
 
 
 class End(enum.Enum):
@@ -54,6 +56,8 @@ class Supervisor:
         read: Read,
         notifier: Notifier,
         when_ready: Callable[[], None],
+        *,
+        master: Master | None = None,
     ) -> None:
         """Nothing is forked yet, but signals are taken. `when_ready` is called once."""
         self.current = first
@@ -62,6 +66,7 @@ class Supervisor:
         self._read = read
         self._notifier = notifier
         self._when_ready: Callable[[], None] | None = when_ready
+        self._orders = OrderedReloads(master, builder.main_pid)
         self._old: list[Generation] = []
         self._burial: Sliced[None] | None = None
         self._late = LateCounts()
@@ -91,6 +96,8 @@ class Supervisor:
         finally:
             self._reactor.forget(signals.descriptor)
             signals.close()
+            with self._faults.contained("ending the master CLI"):
+                self._orders.close()
         return self._end or End.FAILED
 
     def _round(self) -> None:
@@ -118,7 +125,7 @@ class Supervisor:
             waits.append(self._reload.timeout_ms(now))
         if self._soft_stop_ms is not None:
             waits.append(max(0, self._soft_stop_ms - now))
-        return min(TICK_MS, *waits)
+        return min(self._orders.timeout_ms(now), *waits)
 
     def _turn(self, now: int) -> None:
         """Everything that time brings; what goes wrong in one part leaves the others alone."""
@@ -131,6 +138,8 @@ class Supervisor:
                 self._ordered = set()
         with contained("reloading"):
             self._advance_reload(now)
+        with contained("looking after the master CLI"):
+            self._orders.turn(now, self.current.runtime, judge=judge)
         if not self._copies:
             with contained("adding what old workers count"):
                 self._late.turn(self._old, self.current, now)
@@ -251,8 +260,14 @@ class Supervisor:
             self._reload.turn(now)
             if self._reload.step is Step.DONE:
                 self._conclude_reload(self._reload, now)
-        may_begin = self._reload is None and self._end is None and self._soft_stop_ms is None
-        if self._reload_wanted and may_begin and self._when_ready is None:
+        if self._reload is not None or self._when_ready is not None:
+            return
+        ordered = self._orders.pending
+        if self._end is not None or self._soft_stop_ms is not None:
+            if ordered:
+                self._orders.take()
+                self._orders.refuse(STOPPING)
+        elif self._reload_wanted or ordered:
             self._begin_reload(now)
             self._reload_wanted = False
 
@@ -261,6 +276,7 @@ class Supervisor:
         log(LogLevel.NOTICE, "reloading")
         self._notifier.reloading()
         try:
+            self._orders.take()
             self._reload = Reload(
                 self.current,
                 self._read,
@@ -273,6 +289,7 @@ class Supervisor:
         except Exception as error:
             note_failure(self.current.runtime.segment)
             log(LogLevel.ALERT, f"reload failed, nothing changed: {explain(error)}")
+            self._orders.refuse(explain(error))
             self._count_reload(succeeded=False)
             self._notifier.ready()
 
@@ -302,7 +319,11 @@ class Supervisor:
             self._late.start_anew()
         elif reload.new is not None and reload.new not in self._old:
             self._old.append(reload.new)
+        if reload.succeeded and self._orders.hard:
+            for old in self._old:
+                old.stop(now)
         self._count_reload(succeeded=reload.succeeded)
+        self._orders.settle(reload.report, succeeded=reload.succeeded)
         self._reload = None
         self._notifier.ready()
         self._end_oldest(now)
@@ -327,6 +348,7 @@ class Supervisor:
         if self._reload is None:
             return
         reload, self._reload = self._reload, None
+        self._orders.refuse(STOPPING)
         reload.abandon(now)
         if reload.new is not None:
             self._old.append(reload.new)

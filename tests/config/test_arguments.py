@@ -58,8 +58,6 @@ def test_a_flag_sets_what_it_says(words: list[str], expected: dict[str, object])
 @pytest.mark.parametrize(
     ("words", "flag", "why"),
     [
-        (["-m", "64"], "-m 64", "memory is not limited"),
-        (["-S", "/run/m.sock,level,admin"], "-S /run/m.sock,level,admin", "no socket of the main"),
         (["-x", "/run/s.sock"], "-x /run/s.sock", "no sockets are taken over"),
         (["-dR"], "-dR", "SO_REUSEPORT"),
         (["-dG"], "-dG", "getaddrinfo"),
@@ -72,6 +70,11 @@ def test_a_flag_without_effect_says_why(words: list[str], flag: str, why: str) -
     [(named, reason)] = parsed(*words).idle_flags
     assert named == flag
     assert why in reason
+
+
+def test_each_socket_of_the_master_is_kept() -> None:
+    words = ("-W", "-S", "/run/m.sock,level,user", "-S", "127.0.0.1:9")
+    assert parsed(*words).master_sockets == ("/run/m.sock,level,user", "127.0.0.1:9")
 
 
 def test_files_come_in_the_order_of_the_line_and_the_rest_after_two_dashes() -> None:
@@ -94,7 +97,7 @@ def test_some_command_lines_need_no_f(words: list[str]) -> None:
         ([*F, "--check"], "unknown option: '--check'"),
         ([*F, "-6"], "unknown option: '-6'"),
         ([*F, "-m", "x"], "-m expects a number"),
-        ([*F, "-S"], "-S expects an argument"),
+        ([*F, "-S"], "-S expects an address"),
         ([*F, ""], "needs -f"),
         ([*F, "y.cfg"], "a file needs -f or -- before it: 'y.cfg'"),
         ([*F, "-n", "x"], "-n expects a number"),

@@ -1,7 +1,7 @@
 """Whatever the supervisor's loop meets beside a reload: it goes on, and leaves no child behind.
 
 Each error is raised at each call that the loop makes while a worker dies, control dies, a worker is
-stopped and goes on, and a reload leaves old workers that end.
+stopped and goes on, a reload leaves old workers that end, the master dies, and orders a reload.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import os
 import random
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -27,7 +28,7 @@ from tests.support.supervisor.program import ROOT, Program, await_serving, hello
 pytestmark = pytest.mark.slow  # starts the program, and kills its children many times
 HOST = "127.44.8.2"
 SECONDS = 10.0
-NAMES = {"control", "worker 0", "worker 1"}
+NAMES = {"control", "master", "worker 0", "worker 1"}
 # A close that was not made cannot be told from one that was half made: no close is made twice.
 CLOSE = inspect.getsourcelines(Generation.close)
 CLOSE_LINES = range(CLOSE[1], CLOSE[1] + len(CLOSE[0]))
@@ -76,6 +77,8 @@ class Stage:
             "control dies": self.kill_control,
             "a worker stops": self.stop_worker,
             "a reload": self.reload,
+            "the master dies": self.kill_master,
+            "the master orders": self.order,
         }
         self.settle("the start")
         self.descriptors = self.count_descriptors()
@@ -93,6 +96,17 @@ class Stage:
 
     def kill_control(self) -> None:
         self.kill("control")
+
+    def kill_master(self) -> None:
+        self.kill("master")
+
+    def order(self) -> None:
+        """A reload by the master, which is answered."""
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(PATIENCE_SECONDS)
+            client.connect(str(self.plan.with_name("m")))
+            client.sendall(b"reload\n")
+            assert client.recv(10).startswith(b"Success=")
 
     def stop_worker(self) -> None:
         pid = self.program.pid_of("worker 0")
@@ -165,7 +179,8 @@ def staged(folder: Path) -> Iterator[Stage]:
     file = folder / "edge.cfg"
     file.write_text(CONFIGURATION.format(folder=folder, host=HOST, port=port))
     environ = {"MILLRACE_FAULT": str(folder / "plan")}
-    with started(folder, "-f", str(file), script=SCRIPT, environ=environ) as program:
+    words = ("-W", "-S", f"{folder}/m", "-f", str(file))
+    with started(folder, *words, script=SCRIPT, environ=environ) as program:
         await_serving((HOST, port))
         stage = Stage(program, folder, port)
         yield stage

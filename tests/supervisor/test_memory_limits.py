@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 from contextlib import ExitStack
@@ -69,3 +70,29 @@ def session(port: int) -> socket.socket:
     greeted = greet((HOST, port), SECONDS)
     assert greeted is not None, "a client got no answer"
     return greeted[1]
+
+
+def test_a_limit_of_the_command_line_is_that_of_each_process(tmp_path: Path) -> None:
+    """Of private memory; HAProxy's `-m` limits addresses, whose number is not that of pages."""
+    port, backend = free_port(), NamedBackend("127.0.0.1", 0)
+    with ExitStack() as stack:
+        stack.callback(backend.close)
+        text = configuration(port, backend.port, 1)
+        program = stack.enter_context(Program(tmp_path, text, "-W", "-db", "-m", "200"))
+        pids = [pid for kind in program.children().values() for pid in kind]
+        for pid in (program.process.pid, *pids):
+            limits = Path(f"/proc/{pid}/limits").read_text().splitlines()
+            [line] = [each.split() for each in limits if each.startswith("Max data size")]
+            assert line[3:5] == ["209715200", "209715200"]
+        assert "\nMemmax_MB: 200\n" in program.ask("show info")
+        reload(program, text, "reload done")
+        greeted = greet((HOST, port))
+        assert greeted is not None
+        greeted[1].close()
+
+
+def test_a_limit_that_leaves_no_room_is_told(tmp_path: Path) -> None:
+    text = configuration(free_port(), 9, 1)
+    program = Program(tmp_path, text, "-db", "-m", "1", wait=False)
+    assert program.process.wait(SECONDS) == 1
+    assert re.search("cannot start: .*allow more", program.output.read_text())

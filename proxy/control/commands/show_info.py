@@ -7,6 +7,7 @@ Fields of things that Millrace does not have (TLS, compression) are left out.
 
 from __future__ import annotations
 
+import resource
 import socket
 import time
 from collections.abc import Iterator
@@ -46,7 +47,7 @@ FIELDS = (
     Field(6, "Pid", "SGP", "u32", "process id of the supervisor"),
     Field(7, "Uptime", "MDP", "str", "time since this generation began (days+hours+minutes+s)"),
     Field(8, "Uptime_sec", "MDP", "u32", "time since this generation began (seconds)"),
-    Field(9, "Memmax_MB", "CLP", "u32", "limit on memory (0: none)"),
+    Field(9, "Memmax_MB", "CLP", "u32", "limit on memory of each process (0: none)"),
     Field(10, "PoolAlloc_MB", "MGP", "u32", "memory that stalled sessions hold, in MB"),
     Field(11, "PoolUsed_MB", "MGP", "u32", "memory that stalled sessions hold, in MB"),
     Field(12, "PoolFailed", "MCP", "u32", "pauses of accepting for lack of descriptors or memory"),
@@ -85,7 +86,7 @@ FIELDS = (
     Field(63, "BytesOutRate", "MRP", "u64", "bytes sent to clients in the last second"),
     Field(65, "CumRecvLogs", "MCP", "u32", "always 0: no logs are received"),
     Field(66, "Build info", "POS", "str", "version of the product"),
-    Field(67, "Memmax_bytes", "CLP", "u32", "limit on memory (0: none)"),
+    Field(67, "Memmax_bytes", "CLP", "u32", "limit on memory of each process (0: none)"),
     Field(68, "PoolAlloc_bytes", "MGP", "u64", "memory that stalled sessions hold"),
     Field(69, "PoolUsed_bytes", "MGP", "u64", "memory that stalled sessions hold"),
     Field(70, "Start_time_sec", "MDP", "u32", "when this generation began (Unix time)"),
@@ -116,7 +117,11 @@ class Info:
         runtime, report = self.report.runtime, self.report
         settings = runtime.settings.globals
         values: Values = {field.name: 0 for field in FIELDS}
+        limit = resource.getrlimit(resource.RLIMIT_DATA)[0]  # -m
+        memory = 0 if limit == resource.RLIM_INFINITY else limit
         values |= {
+            "Memmax_MB": memory // MEGABYTE,
+            "Memmax_bytes": memory,
             "Name": PRODUCT,
             "Version": __version__,
             "Release_date": RELEASE_DATE,

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from loadtest.declarations import declared
 from proxy.cli import run as run_cli
+from proxy.master.process import run as run_master
 from proxy.runtime import ListeningSocket, Runtime, now_ms
 from proxy.supervisor.children import Entries
 from shm.gate import wait_at_gate
@@ -167,6 +168,7 @@ ENTRIES = Entries(
     worker=run_worker,
     control=lambda runtime, _elders: run_service(runtime, runtime.segment.shape.control_process),
     resolverd=lambda runtime: run_service(runtime, runtime.segment.shape.resolverd_process),
+    master=run_master,  # the real one
 )
 
 

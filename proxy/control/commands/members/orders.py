@@ -15,7 +15,7 @@ from proxy.control.commands.members.applied import Applied, told
 from proxy.control.commands.members.line import AddedLine, read_line
 from proxy.control.commands.members.slots import Slots
 from proxy.control.commands.set_server import SetServer
-from proxy.control.rows.observation import MAINT_MASK
+from proxy.control.rows.observation import MAINT_MASK, Observed
 from proxy.control.rows.report import Report
 from proxy.members.static import static_state
 from proxy.members.table_changes import ServerMembers, encode_member
@@ -149,17 +149,25 @@ class MemberOrders:
         for server in changes.added:
             self._report.directory.added(server)
 
+    def removable(self, name: str) -> str:
+        """Why a server cannot be deleted yet, empty: it can be. Raises CommandError: never."""
+        return self._not_yet(self._orders.observed([name]))
+
+    def _not_yet(self, observed: Observed) -> str:
+        """The same of a server that there is."""
+        if not observed.server.added:
+            raise CommandError(IN_FILE)
+        if not observed.admin.flags & MAINT_MASK:
+            raise CommandError(NOT_IN_MAINTENANCE)
+        return "" if self._slots.writer.quiet(observed.server.slot) else CONNECTED
+
     def delete(self, words: list[str], _level: Level) -> Answer:
         """`del server <backend>/<server>`."""
         observed = self._orders.observed(words)
         proxy, server = observed.proxy, observed.server
         assert proxy.backend_index is not None
-        if not server.added:
-            raise CommandError(IN_FILE)
-        if not observed.admin.flags & MAINT_MASK:
-            raise CommandError(NOT_IN_MAINTENANCE)
-        if not self._slots.writer.quiet(server.slot):
-            raise CommandError(CONNECTED)
+        if reason := self._not_yet(observed):
+            raise CommandError(reason)
         self._orders.refuse_if_replaced()
         applied = self._slots.delete(proxy.backend_index, server.slot)
         self._follow()

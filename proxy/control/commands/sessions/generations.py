@@ -72,10 +72,11 @@ def asked_workers(generation: SessionsOf, one: SessionId | None) -> list[int]:
 
 
 class Sessions:
-    """All generations that may have sessions; `report` knows which live."""
+    """All generations that may have sessions, or `only` one; `report` knows which live."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report, only: int | None = None) -> None:
         self._report = report
+        self._only = only
         self._this = SessionsOf(report.runtime, None, report.directory)
         self._old: dict[int, SessionsOf] = {}
 
@@ -85,7 +86,8 @@ class Sessions:
             each.number: known.get(each.number) or SessionsOf(each.runtime, each, None)
             for each in living
         }
-        return [self._this, *self._old.values()]
+        every = [self._this, *self._old.values()]
+        return [each for each in every if self._only in (None, each.number)]
 
     @contextmanager
     def asked(

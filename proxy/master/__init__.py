@@ -1,0 +1,1 @@
+"""The master CLI: its process, its commands, and conversations with the generations."""
