@@ -43,7 +43,7 @@ ROOMS = (
     "resolverd.state_file",
     "resolverd.core",
     "resolverd.daemon",
-    "proxy.arguments",
+    *("proxy.flags", "proxy.arguments"),
     *("proxy.patterns", "proxy.passwords"),
     *("proxy.terminal", "proxy.lists", "proxy.lists.changing"),
     "proxy.config.model",
@@ -60,7 +60,7 @@ ROOMS = (
     "proxy.config.lines.process",
     *("proxy.config.linking.rules", "proxy.config.linking"),
     "proxy.config.sections",
-    "proxy.config.loader",
+    *("proxy.config.loader", "proxy.client"),
     "proxy.log",
     *("proxy.server_table", "proxy.members", "proxy.ordered_values", "proxy.server_news"),
     *("proxy.families", "proxy.runtime", "proxy.capacity"),
@@ -225,7 +225,7 @@ def test_bytes_of_a_session_pass_through_one_file() -> None:
 
 
 def test_the_configuration_knows_no_process() -> None:
-    below = ("proxy.config", "proxy.arguments", "proxy.patterns", "proxy.passwords", "proxy.tls")
+    below = ("proxy.config", "proxy.flags", "proxy.patterns", "proxy.passwords", "proxy.tls")
     below += ("proxy.lists",)
     wrong = [
         f"{name(path)} imports {module}"

@@ -32,6 +32,7 @@ LOOKUP_SECONDS_MAX = 5.0  # for libc to find an address: its time-out for one na
 LAST_ORDERS_SECONDS_MAX = 0.1  # a client let in just before a reload asks within microseconds
 RETIRING_LOOK_SECONDS = 0.01  # between two looks at the clients that are still there
 BEAT_SECONDS = 0.2  # the supervisor is promised one each 500 ms
+READY_BEAT_MS = 1_500  # half a beat late: the supervisor takes a worker for hanging then, too
 TICK_SECONDS = 1.0  # rates are per second
 ACCEPT_PAUSE_SECONDS = 0.1  # when descriptors or memory have run out
 

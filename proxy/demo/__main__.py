@@ -160,11 +160,11 @@ def handle_stop(demo: Demo) -> Callable[[int, FrameType | None], None]:
     return note
 
 
-def main() -> int:
+def main(words: list[str] | None = None) -> int:
     """Run the demo; 0 when it was ended by hand or told its rounds, 1 when it could not start."""
     parser = argparse.ArgumentParser(prog="millrace demo", description=__doc__)
     parser.add_argument("--rounds", type=int, default=0, help="end after so many (0: never)")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     if not CONFIGURATION.exists():
         print(
             f"the demo runs in a checkout of Millrace: there is no {CONFIGURATION}", file=sys.stderr

@@ -19,10 +19,11 @@ from proxy.arguments import Arguments
 from proxy.config.model.settings import Settings
 from proxy.config.report import render_tagged
 from proxy.config.text.messages import Severity
+from proxy.flags.table import PROGRAM
 from proxy.log_thread import finish_log_threads
 from proxy.runtime import now_ms
 from proxy.supervisor.background import Background, go_background, write_pid
-from proxy.supervisor.binding import remove_path
+from proxy.supervisor.binding import BindError, remove_path
 from proxy.supervisor.build import Builder, Ground, open_all
 from proxy.supervisor.children import Entries
 from proxy.supervisor.descriptors import DescriptorLimitError, Descriptors
@@ -32,6 +33,7 @@ from proxy.supervisor.limits import LOG_END_LIMIT_MS, TRIAL_LIMIT_MS
 from proxy.supervisor.listening import BindingError
 from proxy.supervisor.memory import give_back_memory, share_memory
 from proxy.supervisor.notify import Notifier
+from proxy.supervisor.ping import PingSocket, is_wanted
 from proxy.supervisor.prepare import Prepared, prepare
 from proxy.supervisor.privileges import PrivilegeError, Privileges
 from proxy.supervisor.reactor import Reactor
@@ -200,7 +202,17 @@ def _supervisor(
     # A reader of the file may signal at once: signals are taken already.
     if mode.pidfile is not None:
         write_pid(mode.pidfile, os.getpid())
+        supervisor.ping = _ping_socket(mode.pidfile)
     return supervisor
+
+
+def _ping_socket(pidfile: str) -> PingSocket | None:
+    """None beside a device, and where it cannot be: that is told, and no reason not to serve."""
+    try:
+        return PingSocket(pidfile) if is_wanted(pidfile) else None
+    except BindError as error:
+        _tell(Severity.WARNING, f"'{PROGRAM} ping' is not answered: {error}")
+        return None
 
 
 def _run_to_the_end(supervisor: Supervisor) -> End:
