@@ -18,6 +18,11 @@ want unbound unbound
 want dnsmasq dnsmasq-base
 want named bind9
 want strace strace
+want systemd-analyze systemd
+want man man-db
+want logrotate logrotate
+want rsyslogd rsyslog
+want mmdebstrap mmdebstrap
 want ip iproute2
 want mariadbd mariadb-server
 [ -n "$(ls /usr/lib/postgresql/*/bin/postgres 2>/dev/null)" ] || missing="$missing postgresql"
