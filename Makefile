@@ -7,6 +7,9 @@
 #   make bench     measure against the peers found on this machine (make bench-quick: short)
 #   make lint      ruff and mypy
 #   make sanitize  the compiled parts under the address, undefined and thread sanitizers
+#   make wheel     a wheel for any Linux with the same Python and a C library as new, into dist/
+#   make deb       a Debian package, into dist/
+#   make manual    what is made of the table of flags: manual page and completions
 #   make clean     remove everything that was built
 
 PYTHON ?= python3
@@ -15,7 +18,7 @@ PY := $(VENV)/bin/python
 TEST_JOBS ?= 6
 COMPILED := $(shell find shm proxy -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.h' 2>/dev/null)
 
-.PHONY: run test test-parallel test-quiet test-alone test-busy long bench bench-quick lint sanitize programs build clean
+.PHONY: run test test-parallel test-quiet test-alone test-busy long bench bench-quick lint sanitize programs build wheel deb manual clean
 
 run: $(VENV)/.built
 	$(PY) -m proxy.demo
@@ -29,6 +32,7 @@ $(VENV)/.tools: pyproject.toml
 	touch $@
 
 $(VENV)/.built: $(VENV)/.tools setup.py $(COMPILED)
+	MILLRACE_PROGRESS=1 $(PY) setup.py -q build_ext --inplace
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable .
 	touch $@
 
@@ -75,7 +79,7 @@ test-busy: $(VENV)/.testing programs
 # The generated, tortured and fuzzed tests in full, from new seeds, which are printed at the end.
 long: export MILLRACE_LONG = 1
 long: PYTEST += --timeout 0 -o faulthandler_timeout=0
-long: $(VENV)/.testing programs test-alone test-quiet test-parallel
+long: $(VENV)/.testing programs deb build/bookworm.tar test-alone test-quiet test-parallel
 
 bench: $(VENV)/.loading programs
 	$(PY) -m loadtest
@@ -91,6 +95,26 @@ lint: $(VENV)/.testing
 sanitize: $(VENV)/.testing programs
 	bash tests/run_sanitized.sh
 
+$(VENV)/.packing: $(VENV)/.built
+	$(EXTRAS) pack > $@.txt
+	$(PY) -m pip install --quiet --disable-pip-version-check -r $@.txt
+	touch $@
+
+wheel: $(VENV)/.packing
+	rm -rf build/wheel dist/*.whl
+	$(PY) -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir build/wheel .
+	PATH="$(abspath $(VENV))/bin:$$PATH" $(PY) -m auditwheel repair --wheel-dir dist build/wheel/*.whl
+
+deb: wheel
+	$(PY) deploy/debian/build.py dist/*.whl dist
+
+# The system in which a test installs the package.
+build/bookworm.tar:
+	mmdebstrap --quiet --variant=essential --include=python3,passwd bookworm $@
+
+manual: $(VENV)/.built
+	$(PY) -m proxy.flags deploy
+
 clean:
-	rm -rf $(VENV) build results *.egg-info
+	rm -rf $(VENV) build dist results *.egg-info
 	find shm proxy \( -name '*.so' -o -name __pycache__ \) -prune -exec rm -rf {} +

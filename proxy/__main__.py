@@ -4,15 +4,22 @@ Whatever else the program needs is imported after that: a reload or soft stop th
 meanwhile would end it, because no handler of these signals is set yet.
 """
 
+from __future__ import annotations
+
 import errno
 import gc
 import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
 
 from proxy.supervisor.signals import begin_signals, end_by
 from proxy.terminal import open_standard_descriptors, say
+
+if TYPE_CHECKING:
+    from proxy.arguments import Arguments
 
 
 def main() -> int:
@@ -21,17 +28,17 @@ def main() -> int:
     begin_signals()
     gc.disable()  # until the first fork: what is imported and read until then stays
     try:
-        run = load()
-        return 1 if run is None else run(sys.argv[1:])
+        run = load(sys.argv[1:])
+        return 1 if run is None else run()
     except KeyboardInterrupt:  # before the supervisor took the signals
         end_by(signal.SIGINT)
         return 1
 
 
-def load() -> Callable[[list[str]], int] | None:
-    """The program itself; None, and an ALERT, where a library cannot be loaded."""
+def load(words: list[str]) -> Callable[[], int] | None:
+    """What the words ask for; None, and an ALERT, where a library cannot be loaded."""
     try:
-        from proxy.cli import run  # noqa: PLC0415 - after the signals
+        return job(words)
     except Exception as error:  # as a SystemError of the interpreter, for lack of memory
         reason = str(error) or "out of memory"
         # a library that has no room to be mapped is an ImportError, too
@@ -39,7 +46,35 @@ def load() -> Callable[[list[str]], int] | None:
             reason += ": allow more memory, or install the program anew"
         say(f"[ALERT]    ({os.getpid()}) : cannot start: {type(error).__name__}: {reason}\n")
         return None
-    return run
+
+
+def job(words: list[str]) -> Callable[[], int]:
+    """A command, which is cheap because no more is imported than it uses, or the program."""
+    from proxy.arguments import Arguments, parse  # noqa: PLC0415 - after the signals
+
+    arguments = parse(words)
+    if isinstance(arguments, Arguments) and arguments.command and not arguments.help:
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())  # no supervisor will act on them
+        return command(arguments)
+    from proxy.cli import run  # noqa: PLC0415 - after the signals
+
+    return partial(run, words)
+
+
+def command(arguments: Arguments) -> Callable[[], int]:
+    """What the command says."""
+    if arguments.command[0] == "ping":
+        from proxy.client.ping import run as ping  # noqa: PLC0415 - only what is used
+
+        seconds = arguments.timeout_seconds
+        return partial(ping, arguments.pidfile, arguments.files, os.environ, seconds)
+    if arguments.command[0] == "demo":
+        from proxy.demo.__main__ import main as demo  # noqa: PLC0415 - only what is used
+
+        return partial(demo, [])
+    from proxy.client.ask import run as ask  # noqa: PLC0415 - only what is used
+
+    return partial(ask, arguments, os.environ)
 
 
 if __name__ == "__main__":

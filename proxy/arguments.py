@@ -1,9 +1,8 @@
 """The command line, as scripts and service files drive HAProxy (manual of management, section 3).
 
-Owns every flag and the usage text. Pure: argv in, a struct or an error out; it opens nothing and
-prints nothing. Flags that tune what Millrace does not have are accepted, because programs call
-Millrace with HAProxy's arguments and must not notice the difference; `idle_flags` has a reason for
-each, which is told at the start.
+Pure: argv in, a struct or an error out; it opens nothing and prints nothing. Which flags there are
+says proxy/flags/table.py. Flags without effect are in `idle_flags`, each with the reason, which is
+told at the start.
 """
 
 from __future__ import annotations
@@ -13,61 +12,17 @@ from collections.abc import Sequence
 
 import msgspec
 
-PROGRAM = "millrace"
+from proxy.flags.table import (
+    AID,
+    ANSWER_SECONDS,
+    COMMAND_OF,
+    FLAG_OF,
+    Flag,
+    Takes,
+)
+
 NUMBER_MAX = 2_147_483_647
 PIDS_MAX = 10_000
-
-USAGE = f"""\
-Usage: {PROGRAM} [-f <file|folder>]... [-c] [options] [-- <file>...]
-  -f <file|folder>   read this configuration; a folder stands for its *.cfg. May be repeated
-  -c                 check the configuration and end: status 0 valid, 1 not, 2 nothing would listen
-  -cc '<condition>'  evaluate a condition as in '.if': status 0 true, 1 false, 2 not a condition
-  -V                 say more (with -c: that the configuration is valid)
-  -q                 say errors only
-  -D                 run in the background
-  -d, -db            stay in the foreground (-d: say everything)
-  -W, -Ws            master-worker mode; -Ws tells systemd when it is ready
-  -S <address>[,<option>[,<value>]]...
-                     with -W: listen there for commands to the master, with options of a
-                     stats socket line (mode, user, group, level)
-  -p <file>          write the main process's pid there
-  -C <folder>        change to this folder first
-  -L <name>          name of this host among its peers (default: the host name)
-  -n <number>        limit of connections of the whole process (global maxconn)
-  -m <megabytes>     limit of private memory of each process
-  -N <number>        limit of connections of each proxy (maxconn)
-  -4                 ask DNS and the host for IPv4 addresses only
-  -sf <pid>...       ask these processes to finish when this one is ready
-  -st <pid>...       end these processes when this one is ready
-  -dW                warnings are fatal
-  -dD                also say what is only suspicious
-  -dr                start even if a server's host name cannot be resolved
-  -dS                forward without splice()
-  -dV                checks over TLS verify certificates only where a line says so
-  -h, --help         this text
-  -v, -vv            version; with its build options
-  -vq, -vqs, -vqb    nothing but the version, without its suffix, its branch
-  -x -d...           accepted without effect; a notice says why
-
-Start here: {PROGRAM} -c -V -f haproxy.cfg   then   {PROGRAM} -f haproxy.cfg
-"""
-
-_AID = "it is an aid for those who work on HAProxy"
-_EPOLL = "the event loop is always epoll"
-# Flag, or its first three characters -> why it changes nothing.
-_IDLE = {
-    "-x": "no sockets are taken over; both programs listen until -sf ends the old one",
-    "-dR": "the workers' sockets share a port by SO_REUSEPORT and cannot do without",
-    "-dG": "host names are always found by getaddrinfo",
-    "-dI": "no program is started",
-    "-de": _EPOLL,
-    "-dp": _EPOLL,
-    "-dk": _EPOLL,
-    "-dZ": "bytes are forwarded by splice() or by one copy; -dS turns splice() off",
-    "-dL": "the program's libraries are listed by -vv",
-    "-dC": "the configuration is not shown",
-    "-dK": "keywords are not listed",
-}
 
 
 class Arguments(msgspec.Struct, frozen=True):
@@ -101,6 +56,9 @@ class Arguments(msgspec.Struct, frozen=True):
     diagnose: bool = False  # -dD
     ignore_unresolved: bool = False  # -dr
     server_verify: bool = True  # -dV turns it off
+    command: tuple[str, ...] = ()  # `ping`, `demo` or the words for a stats socket
+    socket: str | None = None  # -S: the stats socket that a command asks
+    timeout_seconds: int = ANSWER_SECONDS
 
 
 class UsageError(msgspec.Struct, frozen=True):
@@ -113,31 +71,6 @@ class _WrongUsageError(Exception):
     """Carries the text of a UsageError out of the parser."""
 
 
-_SWITCHES: dict[str, dict[str, object]] = {
-    "-h": {"help": True},
-    "--help": {"help": True},
-    "-c": {"check": True},
-    "-V": {"verbose": True, "quiet": False},
-    "-q": {"quiet": True, "verbose": False},
-    "-d": {"debug": True, "foreground": True},
-    "-db": {"foreground": True},
-    "-D": {"daemon": True},
-    "-W": {"master_worker": True},
-    "-Ws": {"master_worker": True, "notify_systemd": True},
-    "-4": {"ipv4_only": True},
-    **{flag: {"version": flag} for flag in ("-v", "-vv", "-vq", "-vqb", "-vqs")},
-    "-dW": {"warnings_fatal": True},
-    "-dD": {"diagnose": True},
-    "-dr": {"ignore_unresolved": True},
-    "-dS": {"splice": False},
-    "-dV": {"server_verify": False},
-}
-_TEXTS = {"-cc": "condition", "-p": "pidfile", "-C": "folder", "-L": "local_peer"}
-_NUMBERS = {"-n": "maxconn", "-N": "proxy_maxconn", "-m": "memory_mb"}
-_IDLE_TEXTS = frozenset({"-x"})
-_PIDS = {"-sf": "finish_pids", "-st": "end_pids"}
-
-
 def parse(argv: Sequence[str]) -> Arguments | UsageError:
     """Understand the words after the program's name."""
     parser = _ArgumentParser(argv)
@@ -147,7 +80,7 @@ def parse(argv: Sequence[str]) -> Arguments | UsageError:
         return UsageError(str(error))
     arguments = msgspec.convert(parser.values, Arguments)
     told = arguments.help or arguments.version
-    if not (told or arguments.files or arguments.condition is not None):
+    if not (told or arguments.files or arguments.command or arguments.condition is not None):
         return UsageError("no configuration file: give one with -f")
     return arguments
 
@@ -159,8 +92,9 @@ class _ArgumentParser:
         self.values: dict[str, object] = {}
         self._words = list(argv)
         self._files: list[str] = []
-        self._master_sockets: list[str] = []
+        self._sockets: list[str] = []
         self._idle: list[tuple[str, str]] = []
+        self._given: list[str] = []  # flags
 
     def run(self) -> None:
         while self._words:
@@ -168,33 +102,61 @@ class _ArgumentParser:
             if word == "--":
                 self._files += self._words
                 break
+            if word in COMMAND_OF:
+                self._command((word, *self._words))
+                break
             self._flag(word)
+        if "command" not in self.values:
+            self._serving()
         self.values["files"] = tuple(self._files)
-        self.values["master_sockets"] = tuple(self._master_sockets)
         self.values["idle_flags"] = tuple(self._idle)
 
+    def _command(self, words: tuple[str, ...]) -> None:
+        allowed = {"-h", "--help", *COMMAND_OF[words[0]].flags}
+        wrong = next((flag for flag in self._given if flag not in allowed), None)
+        if wrong is not None:
+            raise _WrongUsageError(f"'{wrong}' is not for the command '{words[0]}'")
+        if words[0] in ("ping", "demo") and words[1:]:
+            raise _WrongUsageError(f"'{words[0]}' is followed by nothing: '{words[1]}'")
+        self.values["command"] = words
+        self.values["socket"] = self._sockets[-1] if self._sockets else None
+
+    def _serving(self) -> None:
+        """What is for commands alone."""
+        if "timeout_seconds" in self.values:
+            raise _WrongUsageError("--timeout is for commands, as 'show'")
+        self.values["master_sockets"] = tuple(self._sockets)
+
     def _flag(self, word: str) -> None:
-        if word == "-f":
-            self._files.append(self._argument(word, "a file or folder"))
-        elif word == "-S":
-            self._master_sockets.append(self._argument(word, "an address"))
-        elif word in _SWITCHES:
-            self.values.update(_SWITCHES[word])
-        elif word.startswith("-d") and word[:3] in _SWITCHES:  # HAProxy looks at no more
-            self.values.update(_SWITCHES[word[:3]])
-        elif word in _TEXTS:
-            self.values[_TEXTS[word]] = self._argument(word, "an argument")
-        elif word in _NUMBERS:
-            self.values[_NUMBERS[word]] = self._number(word)
-        elif word in _PIDS:
-            self.values[_PIDS[word]] = self._pids()
-        elif word in _IDLE_TEXTS:
-            self._idle.append((f"{word} {self._argument(word, 'an argument')}", _IDLE[word]))
-        elif word.startswith("-d"):
-            self._idle.append((word, _IDLE.get(word[:3], _AID)))
-        else:
+        flag = FLAG_OF.get(word)
+        if flag is None and word.startswith("-d"):  # HAProxy looks at no more
+            flag = FLAG_OF.get(word[:3], Flag((word,), "", idle=AID))
+        if flag is None:
             reason = "unknown option" if word.startswith("-") else "a file needs -f or -- before it"
             raise _WrongUsageError(f"{reason}: '{word}'")
+        self._given.append(word)
+        if flag.takes is Takes.NOTHING:
+            if flag.idle:
+                self._idle.append((word, flag.idle))
+            self.values.update(flag.sets)
+            return
+        value = self._value(word, flag.takes)
+        if flag.idle:
+            self._idle.append((f"{word} {value}", flag.idle))
+        elif flag.takes is Takes.CONFIGURATION:
+            self._files.append(str(value))
+        elif flag.takes is Takes.SOCKET:
+            self._sockets.append(str(value))
+        else:
+            self.values[flag.field] = value
+
+    def _value(self, word: str, takes: Takes) -> object:
+        if takes is Takes.PIDS:
+            return self._pids()
+        if takes is Takes.NUMBER:
+            return self._number(word)
+        named = takes in (Takes.CONFIGURATION, Takes.SOCKET)
+        return self._argument(word, takes.value if named else Takes.TEXT.value)
 
     def _argument(self, flag: str, what: str) -> str:
         if not self._words:

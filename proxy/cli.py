@@ -11,10 +11,11 @@ import re
 from collections.abc import Callable
 
 from proxy import __version__
-from proxy.arguments import USAGE, Arguments, UsageError, parse
+from proxy.arguments import Arguments, UsageError, parse
 from proxy.config.report import render_tagged, summarize
 from proxy.config.text.condition import evaluate
 from proxy.config.text.messages import ConfigError, Message, Severity
+from proxy.flags.usage import USAGE
 from proxy.master.inheritance import MasterInheritance, MasterMoment
 from proxy.runtime import Runtime, ring
 from proxy.supervisor.children import Entries
@@ -83,7 +84,6 @@ def _report(arguments: Arguments, prepared: Prepared) -> int:
     report = summarize(
         idle + prepared.messages,
         check=arguments.check,
-        verbose=arguments.verbose,
         quiet=arguments.quiet or quiet,
         diagnose=arguments.diagnose,
         warnings_fatal=arguments.warnings_fatal or strict,

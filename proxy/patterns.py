@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib
 from types import ModuleType
-from typing import Protocol
+from typing import Protocol, cast
 
 
 class PatternError(ValueError):
@@ -33,7 +33,7 @@ class Pattern:
             raise PatternError(f"it takes the package pcre2: {error}") from error
         self._too_dear: type[Exception] = pcre2.LibraryError
         try:
-            self._compiled: _Compiled = pcre2.compile(pattern)
+            self._compiled: _Compiled = _compile(pcre2, pattern)
         except pcre2.PatternError as error:
             raise PatternError(str(error)) from None
 
@@ -43,6 +43,14 @@ class Pattern:
             return self._compiled.search(data) is not None
         except self._too_dear:
             return False
+
+
+def _compile(pcre2: ModuleType, pattern: bytes) -> _Compiled:
+    """Interpreted where no memory may be executable, as by MemoryDenyWriteExecute= of systemd."""
+    try:
+        return cast("_Compiled", pcre2.compile(pattern))
+    except pcre2.LibraryError:
+        return cast("_Compiled", pcre2.compile(pattern, jit=False))
 
 
 class _Compiled(Protocol):

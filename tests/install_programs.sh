@@ -19,6 +19,11 @@ want dnsmasq dnsmasq-base
 want named bind9
 want promtool prometheus
 want strace strace
+want systemd-analyze systemd
+want man man-db
+want logrotate logrotate
+want rsyslogd rsyslog
+want mmdebstrap mmdebstrap
 want ip iproute2
 want mariadbd mariadb-server
 [ -n "$(ls /usr/lib/postgresql/*/bin/postgres 2>/dev/null)" ] || missing="$missing postgresql"

@@ -18,6 +18,7 @@ NEEDED = (
     "proxy/*.pyx",
     "proxy/*.pxd",
     "proxy/*.h",
+    "proxy/*.cfg",
     "deploy/*",
 )
 

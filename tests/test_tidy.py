@@ -43,7 +43,7 @@ ROOMS = (
     "resolverd.state_file",
     "resolverd.core",
     "resolverd.daemon",
-    "proxy.arguments",
+    *("proxy.flags", "proxy.arguments"),
     *("proxy.patterns", "proxy.passwords"),
     *("proxy.terminal", "proxy.kernel", "proxy.lists", "proxy.lists.changing"),
     "proxy.config.model",
@@ -60,7 +60,7 @@ ROOMS = (
     "proxy.config.lines.process",
     *("proxy.config.linking.rules", "proxy.config.linking"),
     "proxy.config.sections",
-    "proxy.config.loader",
+    *("proxy.config.loader", "proxy.client"),
     "proxy.log",
     *("proxy.server_table", "proxy.members", "proxy.ordered_values", "proxy.server_news"),
     *("proxy.families", "proxy.runtime", "proxy.capacity"),
@@ -225,7 +225,7 @@ def test_bytes_of_a_session_pass_through_one_file() -> None:
 
 
 def test_the_configuration_knows_no_process() -> None:
-    below = ("proxy.config", "proxy.arguments", "proxy.patterns", "proxy.passwords", "proxy.tls")
+    below = ("proxy.config", "proxy.flags", "proxy.patterns", "proxy.passwords", "proxy.tls")
     below += ("proxy.lists",)
     wrong = [
         f"{name(path)} imports {module}"
@@ -344,7 +344,7 @@ def test_workers_know_no_dns() -> None:
 
 def test_no_module_is_dead() -> None:
     """Each module of the product is imported by another one, or is a way in."""
-    ways_in = {"proxy.demo.__main__", "proxy.__main__", "loadtest.__main__"}
+    ways_in = {f"{each}.__main__" for each in ("proxy", "proxy.demo", "proxy.flags", "loadtest")}
     every = [p for p in tracked(".py", ".pyx", ".pxd", ".pyi") if "tests/" not in name(p)]
     text_of = {path: path.read_text() for path in every}
     dead = []

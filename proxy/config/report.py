@@ -49,7 +49,6 @@ def summarize(
     messages: Sequence[Message],
     *,
     check: bool = False,
-    verbose: bool = False,
     quiet: bool = False,
     diagnose: bool = False,
     warnings_fatal: bool = False,
@@ -59,8 +58,8 @@ def summarize(
     """The output of `-c` (or of a start) for these messages, and its exit status.
 
     0: no error; 1: errors; 2: no error, but no bind address.
-    `verbose` is -V, `quiet` -q (errors only), `diagnose` -dD, `warnings_fatal` -dW or
-    `zero-warning`, `has_listener` whether the settings have a bind address.
+    `quiet` is -q (errors only), `diagnose` -dD, `warnings_fatal` -dW or `zero-warning`,
+    `has_listener` whether the settings have a bind address.
     """
     shown_pid = os.getpid() if pid is None else pid
     failed = any(message.severity is Severity.ALERT for message in messages)
@@ -80,6 +79,6 @@ def summarize(
     if not has_listener:
         lines.append(NO_LISTENER)
         return LoadReport(tuple(lines), 2)
-    if check and verbose and not quiet:
+    if check and not quiet:
         lines.append(VALID)
     return LoadReport(tuple(lines), 0)

@@ -66,7 +66,7 @@ class Called:
             text = CommandLine(found.commands, Level(call.level), self.timeout_ms, self.note)
             text.modes = {*call.modes}
             caller = Caller(stream, client, "a client of the master CLI")
-            await StatsConversation(stream, client, self.turns, text, rest, caller).serve()
+            await StatsConversation(stream, client, self.turns, text, rest, caller=caller).serve()
 
     async def _first_line(self, stream: socket.socket) -> bytes:
         """What has come by the end of the line of the call."""

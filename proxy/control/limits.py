@@ -42,6 +42,7 @@ CALLED_PID_BYTES_MAX = 4_096  # of the pid of the process that takes a call, and
 RELOAD_SECONDS_MAX = 180.0  # for two reloads, one that is under way and the one that was ordered
 OUTCOME_LOOK_SECONDS = 1.0  # between two looks at the outcome: a lost ring costs no more
 BEAT_SECONDS = 0.2  # the supervisor is promised one each 500 ms
+READY_BEAT_MS = 1_500  # half a beat late: the supervisor takes a worker for hanging then, too
 TICK_SECONDS = 1.0  # rates are per second
 ACCEPT_PAUSE_SECONDS = 0.1  # when descriptors or memory have run out
 

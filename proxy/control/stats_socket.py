@@ -67,6 +67,7 @@ class StatsConversation:
         turns: Turns,
         line: CommandLine,
         received: bytes = b"",
+        *,
         caller: Caller | None = None,
     ) -> None:
         """`received` is what has come before; the `caller` is the other side of the connection."""

@@ -1,4 +1,4 @@
-"""The demo's story: `python -m proxy.demo` starts the world and Millrace, and tells what happens.
+"""The demo's story: `millrace demo` starts the world and Millrace, and tells what happens.
 
 A script changes the zone every few seconds; each line on the terminal says what changed, and where
 the client's connections went since. Ctrl-C ends everything. `--rounds N` ends after N tellings.
@@ -21,7 +21,10 @@ from typing import NamedTuple
 
 from proxy.demo.world import BACKENDS, NAMESERVER, Backend, DemoClient, DemoNameserver
 
-CONFIGURATION = Path(__file__).parents[2] / "deploy" / "examples" / "demo.cfg"
+CONFIGURATION = Path(__file__).with_name("demo.cfg")
+TREE = Path(__file__).parents[2]  # where the package is, which need not be installed
+OTHER_PORTS = "DEMO_PORT=8090 DEMO_METRICS_PORT=8494 in front of the command"
+PROGRAM = Path(sys.executable).with_name("millrace")
 START_SECONDS_MAX = 10.0
 STOP_SECONDS_MAX = 3.0
 PORT = int(os.environ.get("DEMO_PORT", "8080"))
@@ -72,6 +75,7 @@ class Demo:
             "DEMO_SOCKET": self.socket_path,
             "DEMO_PORT": str(PORT),
             "DEMO_METRICS_PORT": str(METRICS_PORT),
+            "PYTHONPATH": str(TREE),
         }
         command = [sys.executable, "-m", "proxy", "-f", str(CONFIGURATION), "-db"]
         return subprocess.Popen(command, env=environment)
@@ -85,7 +89,10 @@ class Demo:
         deadline = time.monotonic() + START_SECONDS_MAX
         while not self.client.take()[0]:
             if self.proxy.poll() is not None:
-                raise RuntimeError(f"millrace ended with status {self.proxy.returncode}")
+                raise RuntimeError(
+                    f"millrace ended with status {self.proxy.returncode}; "
+                    f"if a port is taken, choose others: {OTHER_PORTS}"
+                )
             if time.monotonic() > deadline:
                 raise RuntimeError(f"no answer through 127.0.0.1:{PORT}")
             self.ending.wait(0.02)
@@ -141,11 +148,11 @@ Millrace demo
 Try, in another terminal:
   curl http://127.0.0.1:{PORT}/                     a backend answers with its address
   curl http://127.0.0.1:{METRICS_PORT}/metrics              what Prometheus scrapes
-  http://127.0.0.1:{METRICS_PORT}/                          the dashboard, in a browser
-  echo 'show servers state' | socat - {demo.socket_path}
-  echo 'set server web/web1 state maint' | socat - {demo.socket_path}
+  http://127.0.0.1:{METRICS_PORT}/                          the page, in a browser
+  {PROGRAM} -S {demo.socket_path} show servers state
+  {PROGRAM} -S {demo.socket_path} set server web/web1 state maint
   kill -9 a worker (ps: 'millrace: worker 0'): it is back before you look
-Ctrl-C ends everything.
+Ctrl-C ends everything. Other ports: {OTHER_PORTS}
 """,
         flush=True,
     )
@@ -160,16 +167,11 @@ def handle_stop(demo: Demo) -> Callable[[int, FrameType | None], None]:
     return note
 
 
-def main() -> int:
+def main(words: list[str] | None = None) -> int:
     """Run the demo; 0 when it was ended by hand or told its rounds, 1 when it could not start."""
     parser = argparse.ArgumentParser(prog="millrace demo", description=__doc__)
     parser.add_argument("--rounds", type=int, default=0, help="end after so many (0: never)")
-    arguments = parser.parse_args()
-    if not CONFIGURATION.exists():
-        print(
-            f"the demo runs in a checkout of Millrace: there is no {CONFIGURATION}", file=sys.stderr
-        )
-        return 1
+    arguments = parser.parse_args(words)
     with tempfile.TemporaryDirectory(prefix="millrace-demo-") as directory:
         try:
             demo = Demo(directory)

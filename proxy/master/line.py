@@ -17,6 +17,7 @@ from typing import NamedTuple
 from proxy import __version__
 from proxy.control.call import RUNNING, MasterCall
 from proxy.control.command import (
+    MODES,
     Answer,
     Command,
     CommandError,
@@ -26,7 +27,7 @@ from proxy.control.command import (
     split_commands,
     split_words,
 )
-from proxy.control.command_line import MODES, CommandLine
+from proxy.control.command_line import CommandLine
 from proxy.control.limits import COMMANDS_MAX
 from proxy.master.orders import ReloadOrders
 from proxy.master.relay import CallStream, NoSuchProcessError, relayed

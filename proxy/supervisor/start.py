@@ -19,6 +19,7 @@ from proxy.arguments import Arguments
 from proxy.config.model.settings import Settings, StatsSocket
 from proxy.config.report import render_tagged
 from proxy.config.text.messages import Severity
+from proxy.flags.table import PROGRAM
 from proxy.log_thread import finish_log_threads
 from proxy.runtime import now_ms
 from proxy.supervisor.background import Background, go_background, write_pid
@@ -33,6 +34,7 @@ from proxy.supervisor.listening import BindingError, OpenSocket, open_socket, st
 from proxy.supervisor.master import Master
 from proxy.supervisor.memory import give_back_memory, limit_memory, share_memory
 from proxy.supervisor.notify import Notifier
+from proxy.supervisor.ping import PingSocket, is_wanted
 from proxy.supervisor.preload import preload_master
 from proxy.supervisor.prepare import Prepared, prepare
 from proxy.supervisor.privileges import PrivilegeError, Privileges
@@ -258,7 +260,17 @@ def _supervisor(
     # A reader of the file may signal at once: signals are taken already.
     if mode.pidfile is not None:
         write_pid(mode.pidfile, os.getpid())
+        supervisor.ping = _ping_socket(mode.pidfile)
     return supervisor
+
+
+def _ping_socket(pidfile: str) -> PingSocket | None:
+    """None beside a device, and where it cannot be: that is told, and no reason not to serve."""
+    try:
+        return PingSocket(pidfile) if is_wanted(pidfile) else None
+    except BindError as error:
+        _tell(Severity.WARNING, f"'{PROGRAM} ping' is not answered: {error}")
+        return None
 
 
 def _run_to_the_end(supervisor: Supervisor) -> End:

@@ -26,6 +26,7 @@ from proxy.supervisor.limits import (
 from proxy.supervisor.master import Master
 from proxy.supervisor.notify import Notifier
 from proxy.supervisor.ordered import OrderedReloads
+from proxy.supervisor.ping import PingSocket, verdict
 from proxy.supervisor.reaping import look_again, reap_strangers
 from proxy.supervisor.reload import Read, Reload, Step, note_failure
 from proxy.supervisor.signals import SignalPipe
@@ -60,6 +61,7 @@ class Supervisor:
         master: Master | None = None,
     ) -> None:
         """Nothing is forked yet, but signals are taken. `when_ready` is called once."""
+        self.ping: PingSocket | None = None  # with a pid file
         self.current = first
         self._builder = builder
         self._reactor = builder.reactor
@@ -90,15 +92,25 @@ class Supervisor:
         self._reactor.watch(
             signals.descriptor, lambda now: self._signalled(signals, now), urgent=True
         )
+        ping = self.ping
+        if ping is not None:
+            self._reactor.watch(ping.descriptor, lambda _now: ping.answer(self._verdict))
         try:
             while self.current.phase is not Phase.ENDED or self._old or self._burial:
                 self._round()
         finally:
+            if ping is not None:
+                self._reactor.forget(ping.descriptor)
+                ping.close()
             self._reactor.forget(signals.descriptor)
             signals.close()
             with self._faults.contained("ending the master CLI"):
                 self._orders.close()
         return self._end or End.FAILED
+
+    def _verdict(self) -> str:
+        children = self.current.children
+        return verdict(children.workers, children.services, stopping=self._end is not None)
 
     def _round(self) -> None:
         """Take a turn and wait; no exception gets past here, not even that of telling of one."""
@@ -153,9 +165,8 @@ class Supervisor:
             if self._when_ready is not None:
                 self._await_first(now)
         with contained("stopping softly"):
-            if self._soft_stop_ms is not None and now >= self._soft_stop_ms:
-                self._soft_stop_ms = None
-                self._begin_soft_stop(now)
+            if self._soft_stop_ms is not None:
+                self._prepare_soft_stop(now)
 
     @property
     def _copies(self) -> bool:
@@ -229,6 +240,15 @@ class Supervisor:
         for generation in (self.current, *self._old):
             with contained("stopping workers"):
                 generation.stop(now)
+
+    def _prepare_soft_stop(self, now: int) -> None:
+        """During `grace` clients are accepted, while `stopping` and /ready tell that it ends."""
+        segment = self.current.runtime.segment  # a reload that is done meanwhile brings another
+        if not segment.stopping_ms:
+            segment.stops(now, 0)
+        if self._soft_stop_ms is not None and now >= self._soft_stop_ms:
+            self._soft_stop_ms = None
+            self._begin_soft_stop(now)
 
     def _begin_soft_stop(self, now: int) -> None:
         if self._end is not None:

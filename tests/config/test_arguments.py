@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.arguments import USAGE, Arguments, UsageError, parse
+from proxy.arguments import Arguments, UsageError, parse
+from proxy.flags.table import COMMANDS, FLAGS, IDLE_FLAGS
+from proxy.flags.usage import USAGE, label
 
 AIDS = ("-dM", "-dM0x50", "-dA", "-dT", "-dc", "-dv", "-dl", "-dq", "-dt", "-dw")
 F = ["-f", "x.cfg"]
@@ -63,7 +65,7 @@ def test_a_flag_sets_what_it_says(words: list[str], expected: dict[str, object])
         (["-dG"], "-dG", "getaddrinfo"),
         (["-de"], "-de", "always epoll"),
         (["-dKall"], "-dKall", "keywords are not listed"),
-        *((([flag], flag, "an aid for those who work on HAProxy")) for flag in AIDS),
+        *((([flag], flag, "an aid for work on HAProxy")) for flag in AIDS),
     ],
 )
 def test_a_flag_without_effect_says_why(words: list[str], flag: str, why: str) -> None:
@@ -115,8 +117,65 @@ def test_a_command_line_that_makes_no_sense_is_answered(words: list[str], compla
     assert complaint in result.text
 
 
-def test_the_usage_names_every_flag_and_how_to_start() -> None:
-    flags = "-f -h --help -c -cc -V -q -D -d -db -W -Ws -p -C -L -n -N -m -S -x -sf -st -dW -dD -dr -v -vv -vq -4 -dS"
-    for flag in flags.split():
-        assert f" {flag}" in USAGE
-    assert "millrace -c -V -f haproxy.cfg" in USAGE
+def test_the_usage_names_every_flag_and_command_and_how_to_start() -> None:
+    for flag in FLAGS:
+        assert f"\n  {label(flag)}" in USAGE
+    for command in COMMANDS:
+        assert f"\n  {command.shown}" in USAGE
+    assert "millrace -c -f haproxy.cfg" in USAGE
+
+
+def test_each_flag_of_the_table_is_read_as_the_table_says() -> None:
+    written = {
+        "TEXT": "x",
+        "FILE": "x",
+        "FOLDER": "x",
+        "CONFIGURATION": "x",
+        "NUMBER": "7",
+        "PIDS": "7",
+    }
+    for flag in (*FLAGS, *IDLE_FLAGS):
+        for name in flag.names:
+            words = [name, *([written[flag.takes.name]] if flag.takes.value else [])]
+            if flag.field == "timeout_seconds":
+                words.append("show")
+            result = parse([*F, *words])
+            assert isinstance(result, Arguments), (name, result)
+            if flag.idle:
+                assert result.idle_flags == ((" ".join(words), flag.idle),)
+            elif flag.field != "files":
+                assert result != Arguments(files=("x.cfg",)), name
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["ping"], {"command": ("ping",)}),
+        (
+            ["-p", "x.pid", "--timeout", "2", "ping"],
+            {"command": ("ping",), "pidfile": "x.pid", "timeout_seconds": 2},
+        ),
+        (["-f", "x", "show", "sess", "-v"], {"command": ("show", "sess", "-v"), "files": ("x",)}),
+        (["--socket", "/s", "set", "server"], {"command": ("set", "server"), "socket": "/s"}),
+        (["demo"], {"command": ("demo",)}),
+    ],
+)
+def test_a_command_ends_the_flags(words: list[str], expected: dict[str, object]) -> None:
+    assert parse(words) == Arguments(**expected)
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["-D", "show", "info"], "'-D' is not for the command 'show'"),
+        (["-S", "/s", "ping"], "'-S' is not for the command 'ping'"),
+        (["-p", "/s", "show"], "'-p' is not for the command 'show'"),
+        (["ping", "now"], "'ping' is followed by nothing: 'now'"),
+        ([*F, "--timeout", "3"], "--timeout is for commands"),
+        (["sohw", "info"], "a file needs -f or -- before it: 'sohw'"),
+    ],
+)
+def test_a_command_that_makes_no_sense_is_answered(words: list[str], complaint: str) -> None:
+    result = parse(words)
+    assert isinstance(result, UsageError)
+    assert complaint in result.text

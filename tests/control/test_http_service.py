@@ -15,6 +15,9 @@ from proxy.config.model.http import HttpSection, StatsPage
 from proxy.config.model.settings import Origin, Proxy
 from proxy.control.http.request import BadRequestError, parse_head
 from proxy.control.limits import REQUEST_HEAD_BYTES_MAX, SERVICE_CONNECTIONS_MAX
+from proxy.runtime import now_ms
+from shm.processes import ProcessSelf
+from shm.states import ProcessState
 from tests.support.common import PATIENCE_SECONDS, wait_for
 from tests.support.control.http import dial, exchange, get
 from tests.support.control.sections import METRICS, metrics_on, page_at
@@ -84,6 +87,17 @@ def test_a_section_answers_that_it_lives(world: World) -> None:
         200,
         b"<html><body><h1>200 OK</h1>\nService ready.\n</body></html>\n",
     )
+
+
+def test_ready_is_a_program_with_a_worker_that_serves(world: World) -> None:
+    """The world has none yet: its state is nothing, then ready without a beat of the relay."""
+    assert get(world, "legends", "/ready").status == 503
+    worker = ProcessSelf(world.segment, 0)
+    worker.state(ProcessState.READY)
+    worker.beat(now_ms())
+    answer = get(world, "stats", "/ready")
+    assert (answer.status, answer.body) == (503, b"no worker serves\n")
+    worker.state(ProcessState.EMPTY)
 
 
 def test_the_version_is_hidden_where_the_section_says(world: World) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.arguments import USAGE
+from proxy.flags.usage import USAGE
 from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
 from tests.support.supervisor.program import (
     ROOT,
@@ -64,14 +64,15 @@ def call(*arguments: str, seconds: float = 60) -> subprocess.CompletedProcess[st
     )
 
 
-def test_a_valid_file_is_checked_in_silence(edge: str) -> None:
+def test_a_valid_file_is_said_to_be_that_as_haproxy_does(edge: str) -> None:
     result = call("-c", "-f", edge)
+    said = (result.returncode, result.stdout, result.stderr)
+    assert said == (0, "Configuration file is valid\n", "")
+
+
+def test_quiet_checks_in_silence(edge: str) -> None:
+    result = call("-c", "-q", "-f", edge)
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
-
-
-def test_verbose_says_that_the_file_is_valid(edge: str) -> None:
-    result = call("-c", "-V", "-f", edge)
-    assert (result.returncode, result.stdout) == (0, "Configuration file is valid\n")
 
 
 def test_all_errors_are_told_with_their_place(tmp_path: Path, address: Address) -> None:

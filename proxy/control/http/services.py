@@ -15,6 +15,8 @@ from proxy.config.model.settings import Proxy
 from proxy.control.commands.show_stat import Query, chosen_rows
 from proxy.control.http.connection import Addresses, Response, plain, refusal, streamed, whole
 from proxy.control.http.dashboard import Dashboard
+from proxy.control.http.readiness import PATH as READY_PATH
+from proxy.control.http.readiness import Readiness
 from proxy.control.http.redirects import redirected
 from proxy.control.http.request import Request
 from proxy.control.http.rulesets import Facts, SectionRules, TooLongError
@@ -29,6 +31,7 @@ from proxy.control.rows.stat_format import Format
 from proxy.control.rows.stat_format import render as render_rows
 from proxy.control.rows.stat_rows import Row
 from proxy.control.turns import Turns
+from proxy.runtime import now_ms
 
 DASHBOARD_HEADERS = (("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'"),)
 PAGE_HEADERS = (("Cache-Control", "no-cache"), ("Content-Type", "text/html"))
@@ -54,6 +57,7 @@ class HttpServices:
             SCRAPES_MAX, turns, lambda selection: Scrape(self.report, selection)
         )
         runtime = report.runtime
+        self.readiness = Readiness(runtime)
         self.rules = {
             proxy.name: SectionRules(
                 proxy.http,
@@ -88,9 +92,11 @@ class HttpServices:
     async def behind_rules(
         self, section: HttpSection, request: Request, facts: Facts, rules: SectionRules
     ) -> Response:
-        """What no rule of `http-request` answers: the page, `redirect` lines, or nothing does."""
+        """What no rule of `http-request` answers: /ready, the page, `redirect` lines, or none."""
         target = request.uri
         page = section.page
+        if target == READY_PATH and (page is None or page.uri != READY_PATH):
+            return self.readiness.response(now_ms())
         if page is not None and target.startswith(page.uri):
             refused = await self.refused(section, page, request, facts, rules)
             return refused or self.statistics(section, page, request, target[len(page.uri) :])

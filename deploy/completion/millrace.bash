@@ -1,0 +1,19 @@
+# bash completion of millrace; made by python -m proxy.flags
+_millrace()
+{
+    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]}
+    case $before in
+        -f|-p)
+            compopt -o filenames
+            COMPREPLY=($(compgen -f -- "$word"))
+            return ;;
+        -C)
+            compopt -o filenames
+            COMPREPLY=($(compgen -d -- "$word"))
+            return ;;
+        -cc|-L|-n|-N|-sf|-st|-S|--socket|--timeout|-m|-x)
+            return ;;
+    esac
+    COMPREPLY=($(compgen -W "-f -c -cc -V -q -D -d -db -W -Ws -p -C -L -n -N -4 -sf -st -dW -dD -dr -dS -dV -S --socket --timeout -h --help -v -vv -vq -vqs -vqb ping add clear commit del disable echo enable get help prepare set show shutdown demo" -- "$word"))
+}
+complete -F _millrace millrace

@@ -1,0 +1,141 @@
+"""Commands of the stats socket from the command line: `millrace show info`.
+
+The words are sent to the first stats socket that takes the connection, and the answer comes out as
+it arrives. The socket is asked to put severities in front of its verdicts (`set severity-output`),
+because they decide the status with which this ends: they are not shown.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from itertools import chain
+
+from proxy.arguments import Arguments
+from proxy.client.lines import read_places
+from proxy.config.model.settings import Endpoint, SocketFamily
+from proxy.config.text.addresses import parse_address, single_endpoint
+from proxy.config.text.messages import ConfigError
+from proxy.flags.table import CONFIGURATION
+from proxy.terminal import STANDARD_ERROR, STANDARD_OUTPUT, say
+from resolverd.config import Family
+
+CHUNK_BYTES = 65_536
+VERDICT = re.compile(rb"\[([0-7])\]: ")
+ERROR_LEVEL_MAX = 3  # of syslog: err
+UNKNOWN = b"Unknown command"  # HAProxy does not call it an error
+PAYLOAD = "<<"
+LOCAL_HOSTS = {SocketFamily.IPV4: "127.0.0.1", SocketFamily.IPV6: "::1"}
+WILDCARDS = ("0.0.0.0", "::")
+
+
+def run(arguments: Arguments, environ: Mapping[str, str]) -> int:
+    """Ask, and write the answer; 0: done, 1: refused, or no answer."""
+    try:
+        with _connected(arguments, environ) as connection:
+            connection.sendall(_request(arguments.command))
+            return _relay(connection)
+    except TimeoutError:
+        return _fail(f"no answer within {arguments.timeout_seconds} s")
+    except OSError as error:
+        return _fail(str(error.strerror or error))
+
+
+def _fail(text: str) -> int:
+    say(f"millrace: {text}\n", STANDARD_ERROR)
+    return 1
+
+
+def _connected(arguments: Arguments, environ: Mapping[str, str]) -> socket.socket:
+    """A connection to the first that takes one; raises OSError, whose text names all."""
+    environment = dict(environ)
+    given = arguments.socket
+    addresses = (
+        read_places(arguments.files, environment).stats_sockets if given is None else [given]
+    )
+    if not addresses:
+        read = " ".join(arguments.files) or CONFIGURATION
+        raise OSError(f"no 'stats socket' line can be read in {read}: name a socket with -S")
+    refusals = []
+    for address in addresses:
+        try:
+            return _connect(address, environment, arguments.timeout_seconds)
+        except (OSError, ConfigError) as error:
+            reason = error.strerror if isinstance(error, OSError) else None
+            refusals.append(f"{address}: {reason or error}")
+    raise OSError(f"no stats socket answers ({'; '.join(refusals)})")
+
+
+def _connect(address: str, environment: Mapping[str, str], seconds: int) -> socket.socket:
+    """Raises OSError, or ConfigError for what is no address to connect to."""
+    endpoint = single_endpoint(parse_address(address, environment), _resolved)
+    if endpoint.family is SocketFamily.DESCRIPTOR:
+        raise ConfigError("a descriptor of the program's parent: name another socket with -S")
+    if endpoint.family in LOCAL_HOSTS:
+        host = LOCAL_HOSTS[endpoint.family] if endpoint.host in WILDCARDS else endpoint.host
+        return socket.create_connection((host, endpoint.port), seconds)
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.settimeout(seconds)
+        connection.connect(_local_name(endpoint))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _local_name(endpoint: Endpoint) -> str | bytes:
+    return endpoint.local_name if endpoint.family is SocketFamily.ABSTRACT else endpoint.host
+
+
+def _resolved(host: str, family: Family) -> str | None:
+    asked = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}
+    found = socket.getaddrinfo(host, None, asked.get(family, socket.AF_UNSPEC))
+    return str(found[0][4][0])
+
+
+def _request(words: Sequence[str]) -> bytes:
+    """The line of the command, and behind `<<` the standard input up to an empty line."""
+    if any("\n" in word for word in words):
+        raise OSError("a command is one line: lines follow by '<<', from the standard input")
+    told = [word if word == PAYLOAD else re.sub(r"([\\; \t])", r"\\\1", word) for word in words]
+    line = f"set severity-output number; {' '.join(told)}\n".encode(errors="surrogateescape")
+    if words[-1] != PAYLOAD:
+        return line
+    return line + sys.stdin.buffer.read().rstrip(b"\n") + b"\n\n"
+
+
+def _relay(connection: socket.socket) -> int:
+    """Write the answer without the empty line that ends it; the status."""
+    chunks = iter(lambda: connection.recv(CHUNK_BYTES), b"")
+    start = b""
+    for chunk in chunks:  # an empty line for `set severity-output`, and the verdict
+        start += chunk
+        if b"\n" in start[1:]:
+            break
+    start = start[1:]
+    verdict = VERDICT.match(start)
+    level = int(verdict[1]) if verdict else ERROR_LEVEL_MAX + 1
+    start = start[verdict.end() if verdict else 0 :]
+    failed = level <= ERROR_LEVEL_MAX or start.startswith(UNKNOWN)
+    if not _write(STANDARD_ERROR if failed else STANDARD_OUTPUT, chain([start], chunks)):
+        return _fail("the connection ended before the answer did")
+    return int(failed)
+
+
+def _write(descriptor: int, chunks: Iterable[bytes]) -> bool:
+    """Write all but the last byte, as it comes; whether an empty line was the end."""
+    tail = held = b""
+    for chunk in chunks:
+        tail = (tail + chunk)[-2:]
+        view = memoryview(held + chunk)
+        held = bytes(view[-1:])
+        view = view[:-1]
+        with suppress(BrokenPipeError):  # its reader has seen enough, as `head` has
+            while view:
+                view = view[os.write(descriptor, view) :]
+    return tail in (b"\n", b"\n\n")

@@ -1,0 +1,1 @@
+"""The flags and commands of `millrace`: one table, and the texts that are made of it."""

@@ -1,0 +1,42 @@
+"""The text of `--help`."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator
+
+from proxy.flags.table import COMMANDS, CONFIGURATION, FLAGS, IDLE_FLAGS, PIDFILE, PROGRAM, Flag
+
+COLUMN = 21  # where the texts begin
+WIDTH = 100
+
+
+def label(flag: Flag) -> str:
+    """A flag and what follows it: `-S, --socket <address>`."""
+    return " ".join((", ".join(flag.names), flag.shown)).strip()
+
+
+def _rows(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
+    for left, right in rows:
+        lines = textwrap.wrap(right, WIDTH - COLUMN, break_on_hyphens=False)
+        beside = len(left) + 3 < COLUMN
+        if not beside:
+            yield f"  {left}"
+        for number, line in enumerate(lines):
+            yield f"{'  ' + left if beside and number == 0 else '':<{COLUMN}}{line}"
+
+
+def _usage() -> Iterator[str]:
+    yield f"Usage: {PROGRAM} [-f <file|folder>]... [-c] [options] [-- <file>...]"
+    yield f"       {PROGRAM} [-f <file> | -p <file> | -S <address>] <command>"
+    yield from _rows((label(flag), flag.help) for flag in FLAGS)
+    idle = " ".join(flag.names[0] for flag in IDLE_FLAGS if not flag.names[0].startswith("-d"))
+    yield from _rows([(f"{idle} -d...", "accepted without effect; a notice says why")])
+    yield ""
+    yield f"Commands (without -f {CONFIGURATION}, without -p {PIDFILE}):"
+    yield from _rows((command.shown, command.help) for command in COMMANDS)
+    yield ""
+    yield f"Start here: {PROGRAM} -c -f haproxy.cfg   then   {PROGRAM} -f haproxy.cfg"
+
+
+USAGE = "\n".join(_usage()) + "\n"
