@@ -94,7 +94,7 @@ def judge(outcome: LoadResult) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=examples(300), suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(150), suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(headers, st.lists(lines, max_size=5)), max_size=6))
 def test_known_words_in_any_order_with_any_arguments(
     sections: list[tuple[str, list[str]]],
@@ -106,13 +106,13 @@ def test_known_words_in_any_order_with_any_arguments(
 
 
 @pytest.mark.slow
-@settings(max_examples=examples(300))
+@settings(max_examples=examples(150))
 @given(st.sampled_from(SEEDS), st.integers(0, 2_000), st.integers(0, 30), st.text(max_size=10))
 def test_a_good_file_with_a_piece_replaced(text: str, at: int, size: int, piece: str) -> None:
     judge(load_text(text[:at] + piece + text[at + size :]))
 
 
-@settings(max_examples=examples(200))
+@settings(max_examples=examples(100))
 @given(st.binary(max_size=300))
 def test_any_bytes(content: bytes) -> None:
     judge(load_text(content.decode(errors="surrogateescape")))

@@ -11,6 +11,7 @@ import pytest
 from proxy.config.text.messages import Severity
 from proxy.config.text.suggest import COMPARED_MAX, NameIndex
 from tests.support.config.loading import load_text, said
+from tests.support.generated import sample
 
 HEAD = "defaults d\n timeout client 1s\n timeout connect 1s\n timeout server 1s\n"
 TIMES = 10  # the larger file has so many times the sections
@@ -111,7 +112,7 @@ def calls_of(text: str) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_a_section_costs_the_same_among_ten_times_as_many(name: str) -> None:
-    smaller = 50 if name == "unknown words" else 150
+    smaller = 50 if name == "unknown words" else sample(75, full=150)
     few, many = (calls_of(FILES[name](number)) for number in (smaller, smaller * TIMES))
     assert many <= few * TIMES * GROWTH_MAX
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.common import PATIENCE_SECONDS, free_port, require_program, wait_for
+from tests.support.forking.process import start
 from tests.support.supervisor.program import ROOT
 
 CONFIGURATION = """global
@@ -57,7 +57,7 @@ class Master:
         command = (sys.executable, "-m", "proxy") if ours else (require_program("haproxy"),)
         more = () if ours else ("-S", str(self.path))
         with self.output.open("wb") as output:
-            self.process = subprocess.Popen(
+            self.process = start(
                 [*command, "-W", "-f", str(self.file), *more], cwd=ROOT, stderr=output
             )
         wait_for(lambda: self.states()[:1], PATIENCE_SECONDS, f"{name} answers")

@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.common import PATIENCE_SECONDS, free_port, listens, wait_for
 from tests.support.differential.pair import ROOT, haproxy_command, millrace_command
+from tests.support.forking.process import start
 
 pytestmark = pytest.mark.slow
 
@@ -52,9 +53,7 @@ def course(program: tuple[str, ...], folder: Path, balance: str) -> list[tuple[s
     folder.mkdir()
     file = folder / "proxy.cfg"
     file.write_text(CONFIGURATION.format(folder=folder, port=free_port(), balance=balance))
-    child = subprocess.Popen(
-        (*program, "-f", str(file), "-db"), cwd=ROOT, stderr=subprocess.DEVNULL
-    )
+    child = start((*program, "-f", str(file), "-db"), cwd=ROOT, stderr=subprocess.DEVNULL)
     try:
         wait_for(lambda: listens(folder / "s"), PATIENCE_SECONDS, "it answers")
         found = [weights(folder)]

@@ -23,7 +23,7 @@ from tests.support.trace import SteppedChild, die_at_each_store, pause
 pytestmark = pytest.mark.slow
 WORKERS = 3
 STORES = 4  # of a step: the row says so, hint, the block's word, the row
-STRIDE = sample(5, full=1)
+STRIDE = sample(13, full=1)
 HELD = (2, 3, 5)  # by each worker before
 
 
@@ -33,7 +33,7 @@ class Places(Protocol):
 
 @pytest.fixture(scope="module")
 def places() -> Places:
-    return cast("Places", compiled(Path(__file__).parent / "places.pyx", "-O2", "-g"))
+    return cast("Places", compiled(Path(__file__).parent / "places.pyx", "-O2", "-g0"))
 
 
 @pytest.fixture

@@ -46,9 +46,9 @@ class Places(Protocol):
 @pytest.fixture(scope="module")
 def places() -> Places:
     """places.pyx compiled against the product's own functions."""
-    flags = ["-O2", "-g"]
+    flags = ["-O2", "-g0"]
     if os.environ.get("MILLRACE_SANITIZE") == "thread":
-        flags += ["-fsanitize=thread", "-Wno-tsan"]
+        flags += ["-g", "-fsanitize=thread", "-Wno-tsan"]
     return cast("Places", compiled(Path(__file__).parent / "places.pyx", *flags))
 
 

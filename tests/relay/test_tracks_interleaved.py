@@ -25,7 +25,8 @@ from tests.support.tables.steps import Steps, memories, table_steps
 from tests.support.trace import SteppedChild
 
 SOURCE = Path(__file__).parent / "tracks.pyx"
-STRIDE = sample(17, full=1)  # of the instructions at which the first worker is stopped
+STOP_STRIDE = sample(67, full=1)  # of the instructions at which the first worker is stopped
+KILL_STRIDE = sample(17, full=1)  # likewise, killed
 INSTRUCTIONS_MAX = 20_000
 NOW_MS = 60_000
 PERIOD_MS = 10_000
@@ -53,9 +54,9 @@ class Counted(NamedTuple):
 @pytest.fixture(scope="module")
 def tracks() -> Any:
     """tracks.pyx compiled against the product's own functions."""
-    flags = ["-O2", "-g"]
+    flags = ["-O2", "-g0"]
     if os.environ.get("MILLRACE_SANITIZE") == "thread":
-        flags += ["-fsanitize=thread", "-Wno-tsan"]
+        flags += ["-g", "-fsanitize=thread", "-Wno-tsan"]
     return compiled(SOURCE, *flags)
 
 
@@ -86,7 +87,9 @@ def of_sessions(count: int) -> Counted:
     return Counted(count, count, count, count * IN, count * IN, count * OUT)
 
 
-def stopped(table: StickTable, follower: Any, key: bytes) -> Iterator[tuple[SteppedChild, int]]:
+def stopped(
+    table: StickTable, follower: Any, key: bytes, stride: int
+) -> Iterator[tuple[SteppedChild, int]]:
     """A child serves a session of this key; it is stopped after so many instructions.
 
     The table is put back before each.
@@ -96,7 +99,7 @@ def stopped(table: StickTable, follower: Any, key: bytes) -> Iterator[tuple[Step
     with ExitStack() as stack:
         files = [stack.enter_context(mmap.mmap(each.fd, each.size)) for each in memories(table)]
         before = [each[:] for each in files]
-        for count in range(0, INSTRUCTIONS_MAX, STRIDE):
+        for count in range(0, INSTRUCTIONS_MAX, stride):
             for each, content in zip(files, before, strict=True):
                 each[:] = content
             said[0] = 0
@@ -118,7 +121,7 @@ def test_one_that_is_stopped_and_others_lose_nothing(
         assert tracks.Follower(table, 3, NOW_MS - PERIOD_MS - 5).serve(b"same")
     before = counted(table).get(b"same", of_sessions(0))
     looks = 0
-    for child, count in stopped(table, first, b"same"):
+    for child, count in stopped(table, first, b"same", STOP_STRIDE):
         assert other.serve(b"same"), f"after {count} instructions"
         child.finish()
         said = counted(table)[b"same"]
@@ -129,7 +132,7 @@ def test_one_that_is_stopped_and_others_lose_nothing(
         assert 2 * IN <= said.bytes_in_rate <= 3 * IN, f"after {count} instructions"
         assert steps.unfinished(table) == [], f"after {count} instructions"
         looks += 1
-    assert looks > 600 // STRIDE
+    assert looks > 600 // STOP_STRIDE
 
 
 @pytest.mark.slow
@@ -143,7 +146,7 @@ def test_one_that_is_killed_has_counted_each_figure_once_or_not(
         assert other.serve(b"same")
     before = int(there)
     seen = set()
-    for child, count in stopped(table, first, b"same"):
+    for child, count in stopped(table, first, b"same", KILL_STRIDE):
         child.kill()
         assert other.begin(b"same"), "a sibling, before the supervisor knows"
         table.settle(1)

@@ -11,9 +11,11 @@ from resolverd.config import Transport as Carrier
 from tests.support.dns.resolution import resolution_settings, servers
 from tests.support.dns.resolverd import IPV4_ONLY, ResolverdProcess, settings_of
 from tests.support.dns.scripted import NX, Answer, ScriptedNameserver, services
+from tests.support.generated import sample
 
 ONE, TWO = "127.0.1.1", "127.0.1.2"
 BOTH = (Family.IPV4, Family.IPV6)
+RECORDS = sample(60, full=200)  # many times what a datagram holds without EDNS
 
 
 def settings(
@@ -99,10 +101,12 @@ def test_a_nameserver_over_tcp_alone_fills_slots_and_may_be_away() -> None:
 
 @pytest.mark.slow
 def test_an_srv_answer_comes_whole_over_tcp() -> None:
-    wanted = [(f"h{n}.test", n + 1, f"127.4.0.{n + 1}", 1) for n in range(200)]
+    wanted = [(f"h{n}.test", n + 1, f"127.4.0.{n + 1}", 1) for n in range(RECORDS)]
     hosts = {target.replace(".", "_"): address for target, _, address, _ in wanted}
     with ScriptedNameserver(tcp=True, truncates=True) as nameserver:
         script = services(*[f"1 {port} {target}" for target, port, _, _ in wanted], **hosts)
         nameserver.set("_a._tcp.test", "SRV", script)
-        with ResolverdProcess(settings(nameserver, count=200, name="_a._tcp.test")) as resolverd:
+        with ResolverdProcess(
+            settings(nameserver, count=RECORDS, name="_a._tcp.test")
+        ) as resolverd:
             resolverd.wait_pairs(*wanted)

@@ -23,8 +23,9 @@ from tests.support.dns.resolution import addresses
 from tests.support.dns.scripted import NX, SILENT, ScriptedNameserver, build_reply, records
 from tests.support.dns.steps import counted
 from tests.support.dns.transport import Shell, shells_closed
+from tests.support.generated import sample
 
-PACKETS = 100_000
+PACKETS = sample(20_000, full=100_000)
 BURST = 64  # packets before the loop has its turn: less than a socket's buffer holds
 FORGED = records("127.9.9.9")
 TRUE = Answer(Status.VALID, addresses("127.0.1.1"))
@@ -89,7 +90,7 @@ def ports_towards(port: int) -> list[int]:
 
 
 @pytest.mark.slow
-def test_a_hundred_thousand_wrong_ids_are_dropped_by_two_bytes(scene: Scene) -> None:
+def test_a_flood_of_wrong_ids_is_dropped_by_two_bytes(scene: Scene) -> None:
     ports = ports_towards(scene.nameserver.port)
     assert set(ports) == {query.source[1] for query in scene.open}
     wire = scene.forge(0)

@@ -153,7 +153,7 @@ def test_a_message_without_end_is_invalid_unless_it_is_cut() -> None:
 
 @pytest.mark.slow
 @given(st.binary(max_size=600), st.sampled_from([ASKED, SERVICES]), st.integers(0, 0xFFFF))
-@settings(max_examples=examples(500))
+@settings(max_examples=examples(200))
 def test_random_bytes_raise_nothing_and_cost_what_they_weigh(
     noise: bytes, asked: Question, answers: int
 ) -> None:

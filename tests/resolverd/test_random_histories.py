@@ -23,7 +23,7 @@ from tests.support.dns.resolution import BOTH, resolution_settings, section, ser
 from tests.support.generated import sample
 
 ANY = Family.NONE  # whichever family was answered
-HISTORIES = sample(600, full=50_000)
+HISTORIES = sample(280, full=50_000)
 ZONE = {
     QueryType.A: [Address(Family.IPV4, bytes((127, 0, 1, n))) for n in range(1, 8)],
     QueryType.AAAA: [Address(Family.IPV6, bytes(15) + bytes((n,))) for n in range(1, 4)],

@@ -20,7 +20,7 @@ import pytest
 from tests.support.generated import sample
 from tests.support.simulation.peace import play
 
-HISTORIES = sample(3_000, full=500_000)
+HISTORIES = sample(1_200, full=500_000)
 PARTS = 10  # for the workers of a parallel run
 
 

@@ -87,7 +87,7 @@ def rendered(
 
 @pytest.mark.slow
 @given(QUESTIONS, SECTIONS, FLAGS, RCODES)
-@settings(max_examples=examples(120))
+@settings(max_examples=examples(60))
 def test_every_reply_that_is_whole_is_read_alike(
     question: Question,
     sections: tuple[list[tuple[str, int, str, str]], ...],
@@ -100,7 +100,7 @@ def test_every_reply_that_is_whole_is_read_alike(
 
 @pytest.mark.slow
 @given(QUESTIONS, SECTIONS, FLAGS, RCODES, st.data())
-@settings(max_examples=examples(250))
+@settings(max_examples=examples(120))
 def test_a_damaged_reply_is_read_alike_or_by_one_of_them_not_at_all(
     question: Question,
     sections: tuple[list[tuple[str, int, str, str]], ...],

@@ -36,7 +36,7 @@ class Places(Protocol):
 def places() -> Places:
     """The product's own places at servers, compiled as for their torture."""
     source = Path(__file__).parents[1] / "relay" / "places.pyx"
-    return cast("Places", compiled(source, "-O2", "-g"))
+    return cast("Places", compiled(source, "-O2", "-g0"))
 
 
 def shape(slots: int, workers: int = 1) -> Shape:

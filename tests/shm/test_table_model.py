@@ -14,7 +14,7 @@ from tests.support.generated import sample
 from tests.support.tables.steps import Steps, small_table, table_steps
 
 WRITERS = 4
-HISTORIES = sample(60, full=2_000)
+HISTORIES = sample(25, full=2_000)
 STEPS = 400
 GPT0, GPC0 = TableData.GPT0.number, TableData.GPC0.number
 

@@ -15,6 +15,7 @@ import pytest
 
 from proxy.flags.usage import USAGE
 from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.forking.process import run
 from tests.support.supervisor.program import (
     ROOT,
     await_serving,
@@ -52,16 +53,8 @@ def write(folder: Path, address: Address, more: str = "", server: str = "127.0.0
     return str(path)
 
 
-def call(*arguments: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, SCRIPT, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        check=False,
-    )
+def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return run([sys.executable, SCRIPT, *arguments], cwd=ROOT)
 
 
 def test_a_valid_file_is_said_to_be_that_as_haproxy_does(edge: str) -> None:

@@ -297,7 +297,7 @@ def test_statistics_go_on_over_http_through_a_reload(site: Site) -> None:
             return answer.read().decode()
 
     site.write(more=metrics)
-    with started(site.folder, "-f", site.path, real=True) as program:
+    with started(site.folder, "-f", site.path, real=True, executed=True) as program:
         await_forwarding(site.address)
         assert "haproxy_server_sessions_total" in scrape()
         reload(program)
@@ -351,7 +351,9 @@ def test_systemd_hears_ready_when_clients_are_served(site: Site) -> None:
         manager.bind(path)
         manager.settimeout(PATIENCE_SECONDS)
         environ = {"NOTIFY_SOCKET": path}
-        with started(site.folder, "-Ws", "-f", site.path, real=True, environ=environ) as program:
+        with started(
+            site.folder, "-Ws", "-f", site.path, real=True, executed=True, environ=environ
+        ) as program:
             assert manager.recv(500).startswith(b"READY=1")
             connect(site.address).close()
             program.signal(signal.SIGTERM)

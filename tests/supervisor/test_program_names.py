@@ -71,7 +71,7 @@ def reload(program: Program) -> None:
 
 
 def test_a_server_is_found_through_dns_and_resolverd_may_die(site: Site) -> None:
-    with started(site.folder, "-f", site.path, real=True) as program:
+    with started(site.folder, "-f", site.path, real=True, executed=True) as program:
         wait_for(lambda: forwards(site), 15, "the name is resolved")
         killed = program.pid_of("resolverd")
         os.kill(killed, signal.SIGKILL)
@@ -98,7 +98,7 @@ def in_a_jail(site: Site) -> Path:
 @as_root
 def test_names_are_resolved_behind_chroot_by_another_user(site: Site) -> None:
     jail = in_a_jail(site)
-    with started(site.folder, "-f", site.path, real=True) as program:
+    with started(site.folder, "-f", site.path, real=True, executed=True) as program:
         wait_for(lambda: forwards(site), 15, "the name is resolved")
         wait_for(lambda: len(named_children(program)) == 4, 15, "all children have their titles")
         for name, pid in named_children(program).items():
@@ -118,7 +118,7 @@ def test_names_are_resolved_behind_chroot_by_another_user(site: Site) -> None:
 def test_checks_find_regular_expressions_behind_chroot(site: Site) -> None:
     """No module can be imported there any more."""
     in_a_jail(site)
-    with started(site.folder, "-f", site.path, real=True) as program:
+    with started(site.folder, "-f", site.path, real=True, executed=True) as program:
         wait_for(lambda: forwards(site), 15, "the name is resolved")
         rules = (
             "    option log-health-checks\n    option tcp-check\n    tcp-check expect rstring .\n"
@@ -141,7 +141,7 @@ def test_a_reload_brings_names_and_metrics_behind_chroot(site: Site) -> None:
     before, _, after = wanted.partition("resolvers dns")
     plain = f"server a {BACKEND_HOST}:{site.backend.address[1]}\n"
     path.write_text(before + after[after.index("defaults") :].partition("server a ")[0] + plain)
-    with started(site.folder, "-f", site.path, real=True) as program:
+    with started(site.folder, "-f", site.path, real=True, executed=True) as program:
         wait_for(lambda: forwards(site), 15, "the program serves")
         assert "resolverd" not in program.titles()
         path.write_text(
@@ -158,7 +158,7 @@ def test_a_reload_brings_names_and_metrics_behind_chroot(site: Site) -> None:
 
 
 def test_a_reload_relearns_nothing(site: Site) -> None:
-    with started(site.folder, "-f", site.path, real=True) as program:
+    with started(site.folder, "-f", site.path, real=True, executed=True) as program:
         wait_for(lambda: forwards(site), 15, "the name is resolved")
         site.nameserver.set(NAME, "A", SILENT)
         site.nameserver.set(NAME, "AAAA", SILENT)
@@ -183,7 +183,7 @@ def test_a_name_of_libc_is_kept_over_a_reload(site: Site) -> None:
 def test_a_nameserver_that_says_no_leaves_the_server_out_and_the_start_goes_on(site: Site) -> None:
     site.nameserver.set(NAME, "*", NX)
     site.write(server=f"{NAME}:{site.backend.address[1]} resolvers dns")
-    with started(site.folder, "-f", site.path, real=True) as program:
+    with started(site.folder, "-f", site.path, real=True, executed=True) as program:
         site.nameserver.wait_queries(2, NAME)
         program.await_text("could not resolve address 'app.test', disabling server.")
         assert not forwards(site)

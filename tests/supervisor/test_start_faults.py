@@ -16,9 +16,9 @@ from tests.support.supervisor.program import ROOT
 
 pytestmark = pytest.mark.slow  # starts the program many times
 HOST = "127.44.8.3"
-PARTS = 8
+PARTS = 4
 SCRIPT = str(ROOT / "tests/supervisor/start_faults.py")
-SHORT_STEP = 59  # of the cases, in the short run
+SHORT_STEP = 113  # of the cases, in the short run
 CONFIGURATION = """
 global
     nbthread 2
@@ -64,7 +64,7 @@ def test_any_error_at_any_call_is_an_alert(tmp_path: Path, part: int, seed: int)
         env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
         stdout=subprocess.PIPE,
         check=True,
-        timeout=sample(5, 40) * PATIENCE_SECONDS,
+        timeout=sample(5, 80) * PATIENCE_SECONDS,
     )
     (_, status, output), *cases = map(json.loads, played.stdout.decode().splitlines())
     assert status == 0, output

@@ -113,7 +113,7 @@ def test_1_finds_its_server_through_its_own_nameserver(
     with ScriptedNameserver("127.7.1.53") as nameserver:
         nameserver.set(name, "A", server.address)
         ports = {"127.7.1.1:10443": front[1], "127.7.1.53:53": nameserver.port}
-        with Program(tmp_path, text_of(1, ports | {".internal:443": server.port})):
+        with Program(tmp_path, text_of(1, ports | {".internal:443": server.port}), executed=True):
             wait_for_answers(front, [server.address], "the server by host name")
         assert {query.name for query in nameserver.queries} == {name}
 
@@ -131,7 +131,7 @@ def test_2_finds_its_server_through_a_nameserver_of_resolv_conf(
         ports = {"127.7.2.1:10443": front[1], ".internal:443": server.port}
         ports |= {"127.7.2.53:53": first.port, "127.7.2.54:53": second.port}
         wrapper = with_resolv_conf(tmp_path, listed.host)
-        with Program(tmp_path, text_of(2, ports), wrapper=wrapper):
+        with Program(tmp_path, text_of(2, ports), wrapper=wrapper, executed=True):
             listed.set("desktop-server.flexhcs.rancher.internal", "A", server.address)
             wait_for_answers(front, [server.address], "the server by host name")
         assert first.queries[0].payload == second.queries[0].payload == 512
@@ -153,7 +153,7 @@ def test_3_starts_without_answers_and_goes_on_with_them(
         ports = {f"127.7.3.1:{written}": front for written, front in fronts.items()}
         ports |= {"127.7.3.53:53": first.port, "127.7.3.54:53": second.port}
         ports |= {".com:8080": port, ".com:80": port}
-        with Program(tmp_path, text_of(3, ports)):
+        with Program(tmp_path, text_of(3, ports), executed=True):
             www, waiting, fixed = (("127.7.3.1", front) for front in fronts.values())
             wait_for_answers(fixed, ["127.7.3.25"], "the address of init-addr")
             assert answers_of(www, 1) == answers_of(waiting, 1) == ["nobody"]
@@ -174,7 +174,7 @@ def test_3_does_not_start_when_a_name_has_no_last_resort(tmp_path: Path) -> None
         ("init-addr last,libc,none", "init-addr last,libc"),
     ):
         assert old in text
-        with Program(tmp_path, text.replace(old, new), wait=False) as program:
+        with Program(tmp_path, text.replace(old, new), wait=False, executed=True) as program:
             assert program.process.wait(PATIENCE_SECONDS) == 1
             assert "could not resolve address 'hostname1." in program.output.read_text()
 
@@ -193,7 +193,7 @@ def test_4_asks_for_one_family_only(
         front = free_port()
         ports = {"127.7.4.1:10080": front, "127.7.4.53:53": nameserver.port, ".com:80": port}
         text = text_of(4, ports).replace("dns-accept-family ipv4", f"dns-accept-family {family}")
-        with Program(tmp_path, text) as program:
+        with Program(tmp_path, text, executed=True) as program:
             wanted = {addresses[rtype] for rtype in asked}
             wait_for(
                 lambda: {row["srv_addr"] for row in program.servers("www").values()} == wanted,
@@ -217,7 +217,7 @@ def test_5_fills_the_slots_that_wait_when_records_are_added(
     front = ("127.7.5.1", free_port())
     with Nsd(tmp_path, "example.local", zone[:3], "127.7.5.53") as nsd:
         ports = {"127.7.5.1:10080": front[1], "127.7.5.53:53": nsd.port, ".local:80": port}
-        with Program(tmp_path, text_of(5, ports)) as program:
+        with Program(tmp_path, text_of(5, ports), executed=True) as program:
             wait_for_answers(front, addresses[:3], "three records")
             filled = [row["srv_addr"] != "-" for row in program.servers("webservers").values()]
             assert filled == [True, True, True, False, False]
@@ -241,7 +241,7 @@ def test_6_takes_ports_from_srv_records_whose_weights_are_all_0(
     front = ("127.7.6.1", free_port())
     with Nsd(tmp_path, "example.local", zone, "127.7.6.53") as nsd:
         ports = {"127.7.6.1:10080": front[1], "127.7.6.53:53": nsd.port}
-        with Program(tmp_path, text_of(6, ports)) as program:
+        with Program(tmp_path, text_of(6, ports), executed=True) as program:
             wait_for_answers(front, [each.address for each in started] * 2, "three records")
             rows = list(program.servers("webservers").values())
             assert {row["srvrecord"] for row in rows} == {"_myservice._tcp.example.local"}
@@ -272,7 +272,7 @@ def test_6_fills_slots_that_wait_and_frees_them_with_the_answer_as_printed(
         ports = {"127.7.6.1:10080": front[1], "127.7.6.53:53": nameserver.port}
         text = text_of(6, ports).replace("127.7.6.1:", "127.7.6.2:")
         text = text.replace("127.7.6.53:", "127.7.6.54:")
-        with Program(tmp_path, text) as program:
+        with Program(tmp_path, text, executed=True) as program:
             for count in (3, 5, 2, 4):
                 nameserver.set("_myservice._tcp.example.local", "SRV", as_printed(started[:count]))
                 found = [each.address for each in started[:count]]

@@ -123,7 +123,9 @@ class Place:
         self.program.ask(f"set server {section}/s2 {kind} {value}")
 
     def row(self, section: str, name: str = "s2") -> dict[str, str]:
-        head, *rows = self.program.ask("show stat").removeprefix("# ").strip().splitlines()
+        head, *rows = (
+            self.program.ask(f"show stat {section} -1 -1").removeprefix("# ").strip().splitlines()
+        )
         found = (dict(zip(head.split(","), row.split(","), strict=False)) for row in rows)
         return next(row for row in found if (row["pxname"], row["svname"]) == (section, name))
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +16,7 @@ from pathlib import Path
 from tests.support.common import PATIENCE_SECONDS, require_program, wait_for
 from tests.support.differential.pair import ROOT
 from tests.support.dns.scripted import ScriptedNameserver
+from tests.support.forking.process import start
 
 PROGRAMS = {  # how each is started: which is looked for when a test needs it
     "haproxy": lambda: (require_program("haproxy"),),
@@ -87,7 +87,7 @@ def one_program(
         )
         (folder / "proxy.cfg").write_text(text)
         with (folder / "output").open("wb") as output:
-            child = subprocess.Popen(
+            child = start(
                 (*command, "-f", str(folder / "proxy.cfg"), "-db"),
                 cwd=ROOT,
                 stdout=output,

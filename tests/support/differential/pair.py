@@ -24,6 +24,7 @@ from tests.support.common import PATIENCE_SECONDS, require_program, wait_for
 from tests.support.differential.scenarios import Scenario, Server, Side, ask
 from tests.support.differential.timeline import Timeline, agree
 from tests.support.dns.scripted import ScriptedNameserver
+from tests.support.forking.process import Process, start
 
 ROOT = Path(__file__).parents[3]
 POLL_SECONDS = 0.05
@@ -85,16 +86,14 @@ def _surroundings(side: Side) -> Iterator[None]:
 
 
 @contextmanager
-def _running(
-    command: tuple[str, ...], folder: Path, sides: list[Side]
-) -> Iterator[subprocess.Popen[bytes]]:
+def _running(command: tuple[str, ...], folder: Path, sides: list[Side]) -> Iterator[Process]:
     file = folder / "proxy.cfg"
     sections = "".join(side.configuration() for side in sides)
     backend = re.findall(r"^backend (\S+)", sections, re.M)[0]
     general = GLOBAL.format(socket=folder / "s", address=f"{sides[0].network}.250", backend=backend)
     file.write_text(general + sections, encoding="utf-8")
     with (folder / "output").open("wb") as output:
-        child = subprocess.Popen(
+        child = start(
             (*command, "-f", str(file), "-db"),
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
@@ -112,7 +111,7 @@ def _running(
                 child.wait()
 
 
-def _must_run(side: Side, child: subprocess.Popen[bytes]) -> None:
+def _must_run(side: Side, child: Process) -> None:
     if child.poll() is not None:
         output = (side.folder / "output").read_text(errors="replace")
         raise RuntimeError(f"{side.program} ended with {child.returncode}: {output[-1000:]}")

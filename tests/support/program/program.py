@@ -19,6 +19,7 @@ from types import TracebackType
 import pytest
 
 from tests.support.common import PATIENCE_SECONDS, free_port, wait_for
+from tests.support.forking.process import start
 
 
 class Program:
@@ -35,15 +36,19 @@ class Program:
         environ: Mapping[str, str] | None = None,
         wait: bool = True,
         wrapper: tuple[str, ...] = (),
+        executed: bool = False,
     ) -> None:
-        """`wrapper` are the words of a program that executes the words after its own."""
+        """`wrapper` are the words of a program that executes the words after its own.
+
+        With `executed` it is a fresh interpreter.
+        """
         self.folder = folder
         self.file = folder / "millrace.cfg"
         self.socket_path = folder / "stats.sock"
         self.output = folder / "output.txt"
         self.write(configuration)
         with self.output.open("wb") as output:
-            self.process = subprocess.Popen(
+            self.process = (subprocess.Popen if executed else start)(
                 [
                     *(*wrapper, sys.executable, "-m", "proxy"),
                     *("-f", str(self.file), *(arguments or ("-db",))),

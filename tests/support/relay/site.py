@@ -2,8 +2,8 @@
 
 `RelayUnderTest` starts a host process (host.py) that makes the segment, the bells and
 the listening sockets and forks one relay process for each worker; it is supervisor and resolverd at
-once. With `environment` (it may carry LD_PRELOAD) or `passed` the host is a fresh interpreter,
-otherwise a fork of one (forker.py). Everything dies with the test process.
+once. With an `environment` that carries LD_PRELOAD the host is a fresh interpreter,
+otherwise a fork of one (tests/support/forking). Everything dies with the test process.
 
 A note for fault injection: `recv` may be cut short only where the kernel does it, that is when the
 event carried PRI, RDHUP, HUP or ERR; `send` and `splice` may be short at any time.
@@ -15,7 +15,6 @@ import os
 import pickle
 import socket
 import struct
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,7 +44,7 @@ from resolverd.config import ResolverdSettings
 from shm.processes import ProcessStatus
 from shm.states import ServerState
 from tests.support.common import PATIENCE_SECONDS, wait_for
-from tests.support.relay.forker import ForkedHost, fork_host
+from tests.support.forking.process import Process, start
 
 ROOT = Path(__file__).parents[3]
 TIMEOUTS = Timeouts(client_ms=600_000, server_ms=600_000, connect_ms=60_000)
@@ -193,20 +192,17 @@ class RelayUnderTest:
         self.environment = environment or {}
         self.passed = passed  # descriptors that the settings name
         self.addresses: list[Any] = []
-        self.host: subprocess.Popen[bytes] | ForkedHost | None = None
+        self.host: Process | None = None
 
     def __enter__(self) -> RelayUnderTest:
         near, far = socket.socketpair()
         self.channel = near
-        if self.environment or self.passed:
-            self.host = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.relay.host", str(far.fileno())],
-                cwd=ROOT,
-                env={**os.environ, **self.environment},
-                pass_fds=[far.fileno(), *self.passed],
-            )
-        else:
-            self.host = fork_host(far)
+        self.host = start(
+            [sys.executable, "-m", "tests.support.relay.host", str(far.fileno())],
+            cwd=ROOT,
+            env={**os.environ, **self.environment},
+            pass_fds=[far.fileno(), *self.passed],
+        )
         far.close()
         near.settimeout(PATIENCE_SECONDS)
         send_message(near, self.plan)

@@ -32,6 +32,7 @@ from shm.processes import ProcessBoard, ProcessSelf
 from shm.slots import SlotTableReader
 from shm.states import ProcessCommand, ProcessState
 from tests.support.common import PATIENCE_SECONDS, wait_for
+from tests.support.forking.process import Process, start
 from tests.support.rows import RowWords
 
 ROOT = Path(__file__).parents[3]
@@ -175,7 +176,7 @@ ENTRIES = Entries(
 class Program:
     """One started program and its output."""
 
-    def __init__(self, child: subprocess.Popen[bytes], output: Path) -> None:
+    def __init__(self, child: Process, output: Path) -> None:
         self.child = child
         self.output = output
 
@@ -231,17 +232,18 @@ def started(
     folder: Path,
     *arguments: str,
     real: bool = False,
+    executed: bool = False,
     environ: dict[str, str] | None = None,
     script: str = __file__,
 ) -> Iterator[Program]:
     """Run the program while the block lasts; afterwards its whole tree is gone.
 
-    `script` runs it with stand-in children.
+    `script` runs it with stand-in children. With `executed` it is a fresh interpreter.
     """
     words = ["-m", "proxy"] if real else [script]
     output = folder / "output"
     with output.open("wb") as stream:
-        child = subprocess.Popen(
+        child = (subprocess.Popen if executed else start)(
             [sys.executable, *words, *arguments],
             stdout=stream,
             stderr=stream,

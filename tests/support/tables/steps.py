@@ -47,9 +47,9 @@ class Steps(Protocol):
 
 def table_steps() -> Steps:
     """table_steps.pyx compiled against the product's own functions."""
-    flags = ["-O2", "-g"]
+    flags = ["-O2", "-g0"]
     if os.environ.get("MILLRACE_SANITIZE") == "thread":
-        flags += ["-fsanitize=thread", "-Wno-tsan"]
+        flags += ["-g", "-fsanitize=thread", "-Wno-tsan"]
     return cast("Steps", compiled(SOURCE, *flags))
 
 

@@ -1,0 +1,1 @@
+"""Python programs that tests start often: forked from a process that has imported what they need."""
