@@ -16,7 +16,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 TEST_JOBS ?= 6
-COMPILED := $(shell find shm proxy -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.h' 2>/dev/null)
+COMPILED := $(shell find shm resolverd proxy -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.h' 2>/dev/null)
 
 .PHONY: run test test-parallel test-quiet test-alone test-busy long bench bench-quick lint sanitize programs build wheel deb manual clean
 
@@ -117,4 +117,4 @@ manual: $(VENV)/.built
 
 clean:
 	rm -rf $(VENV) build dist results *.egg-info
-	find shm proxy \( -name '*.so' -o -name __pycache__ \) -prune -exec rm -rf {} +
+	find shm resolverd proxy \( -name '*.so' -o -name __pycache__ \) -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""Builds the compiled parts: each .pyx below shm/ and proxy/ is one extension module.
+"""Builds the compiled parts: each .pyx of the packages is one extension module.
 
 What the tree has already, newer than all that it depends on, is taken as it is: `make wheel` behind
 `make build` compiles nothing. MILLRACE_PROGRESS=1 tells of each module on the standard error.
@@ -18,6 +18,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).parent
+PACKAGES = ("shm", "resolverd", "proxy")
 SANITIZERS = {"1": "address,undefined", "thread": "thread"}
 SANITIZE = SANITIZERS.get(os.environ.get("MILLRACE_SANITIZE", ""))
 FLAGS = ["-std=gnu11", "-Wall", "-Wno-unused-function", "-fno-strict-aliasing"]
@@ -32,14 +33,19 @@ JOBS = len(os.sched_getaffinity(0))
 
 
 def extensions() -> list[Extension]:
-    sources = [*ROOT.glob("shm/**/*.pyx"), *ROOT.glob("proxy/**/*.pyx")]
-    # of the sources only: what is found in build/ is copied into build/ again, deeper each time
-    declarations = sorted([*ROOT.glob("shm/**/*.pxd"), *ROOT.glob("proxy/**/*.pxd")])
+    sources = [path for each in PACKAGES for path in ROOT.glob(f"{each}/**/*.pyx")]
+    # of the package itself and of shm, and of the sources only: what is found in build/ is copied
+    # into build/ again, deeper each time
+    declarations = {each: sorted(ROOT.glob(f"{each}/**/*.pxd")) for each in PACKAGES}
     return [
         Extension(
             ".".join(source.relative_to(ROOT).with_suffix("").parts),
             [str(source.relative_to(ROOT))],
-            depends=[str(path.relative_to(ROOT)) for path in declarations]
+            depends=[
+                str(path.relative_to(ROOT))
+                for each in {"shm", source.relative_to(ROOT).parts[0]}
+                for path in declarations[each]
+            ]
             + [str(path.relative_to(ROOT)) for path in source.parent.glob("*.h")],
             extra_compile_args=FLAGS,
             extra_link_args=LINK,

@@ -166,8 +166,8 @@ def many_checks(site: Site, setup: Setup) -> Iterator[Run]:
 
 @contextmanager
 def many_names(site: Site, setup: Setup) -> Iterator[Run]:
-    """Repeated resolution of many names by two nameservers."""
-    with nameservers(site, setup.names) as fleet:
+    """Repeated resolution of many names by two nameservers, which may not have all of them."""
+    with nameservers(site, setup.names - setup.absent) as fleet:
         yield lambda instance, _site, _seconds: resolve_names(instance, setup, fleet)
 
 
@@ -264,6 +264,14 @@ LOADS = (
         many_names,
         Setup(names=10_000, resolve_ms=10_000),
         quick=Setup(names=1_000, resolve_ms=2_000),
+        programs=DNS_PROGRAMS,
+    ),
+    Load(
+        "absent10k",
+        "10,000 names, half of them absent",
+        many_names,
+        Setup(names=10_000, absent=5_000, resolve_ms=10_000),
+        quick=Setup(names=1_000, absent=500, resolve_ms=2_000),
         programs=DNS_PROGRAMS,
     ),
     Load(

@@ -56,6 +56,7 @@ class Setup:
     lists: int = 0  # rules with a list of 100,000 networks each, none of which has the client
     mapped: int = 0  # names in the map that chooses a backend by a ClientHello
     names: int = 0  # to be resolved, each for a server of its own
+    absent: int = 0  # of them that the zone does not have: NXDOMAIN
     resolve_ms: int = 0  # their `timeout resolve`
     periods: int = 2  # measured ones, of `resolve_ms` each
     changes: int = 0  # of the address of one more name, with a section of its own

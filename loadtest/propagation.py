@@ -8,15 +8,17 @@ many records whose targets all move at once; the time ends with the last of them
 connection through the proxy must arrive at the new address, which shows that it was this change.
 
 The figure is a little larger than a client would measure: this process reads the words in turn,
-about once in a microsecond, and the reply's time in the kernel is included.
+about once in a microsecond, and the reply's time in the kernel is included. While it reads it is
+pinned to the cores of the load: on the core of the proxy it would keep the workers waiting.
 """
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from loadtest.instance import Instance
 from loadtest.process import ProgramFailedError
@@ -31,6 +33,7 @@ CHANGE_SECONDS = 30.0  # for a busy machine; measured times are far below
 QUERY_MAX = 512
 HEADER_BYTES = 12
 QUESTION_FIELDS_BYTES = 5  # the root label, type and class
+ABOUT_IPV6 = b"\0\x1c\0\1"  # AAAA, IN
 ASKED = b"\xc0\x0c"  # the name of the question
 A_HEAD = b"\0\1\0\1\0\0\0\0\0\4"  # A, IN, TTL 0, four bytes
 SRV_HEAD = b"\0\x21\0\1\0\0\0\0"  # SRV, IN, TTL 0
@@ -44,9 +47,23 @@ class ScriptedNameserver:
         self._socket.settimeout(QUERY_SECONDS)
 
     def question(self) -> tuple[bytes, tuple[str, int]]:
-        """The next query up to the end of its question, and its source; raises TimeoutError."""
-        query, client = self._socket.recvfrom(QUERY_MAX)
-        return query[: query.index(b"\0", HEADER_BYTES) + QUESTION_FIELDS_BYTES], client
+        """The next query up to the end of its question, and its source; raises TimeoutError.
+
+        After silence a name is asked for both families: those about IPv6 are left unanswered.
+        """
+        while True:
+            query, client = self._socket.recvfrom(QUERY_MAX)
+            asked = query[: query.index(b"\0", HEADER_BYTES) + QUESTION_FIELDS_BYTES]
+            if not asked.endswith(ABOUT_IPV6):
+                return asked, client
+
+    def drop_questions(self) -> None:
+        """Drop what has been asked so far: questions of runs that may have ended."""
+        self._socket.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                self._socket.recv(QUERY_MAX)
+        self._socket.settimeout(QUERY_SECONDS)
 
     def answer(self, reply: bytes, client: tuple[str, int]) -> None:
         """Send the reply to that source."""
@@ -59,6 +76,17 @@ def scripted_nameserver(site: Site) -> Iterator[ScriptedNameserver]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound:
         bound.bind((site.probe_nameserver.host, site.probe_nameserver.port))
         yield ScriptedNameserver(bound)
+
+
+@contextmanager
+def pinned(cores: frozenset[int]) -> Iterator[None]:
+    """Run this process on these cores while the block lasts."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def address_of(change: int) -> bytes:
@@ -94,10 +122,12 @@ def answer_anew(
     wildcard = ("0.0.0.0", site.probe.servers[0].port)
     before, began = show_resolvers(instance.stats_socket), time.monotonic()
     with (
+        pinned(site.load_cores),
         socket.create_server(wildcard) as arrivals,
         shared_words(instance.pid) as words,
     ):
         arrivals.settimeout(STEP_SECONDS)
+        nameserver.drop_questions()
         for change in range(setup.changes):
             address = address_of(change)
             delays_us.append(_change(nameserver, words, setup, address, wildcard[1]) / 1000)

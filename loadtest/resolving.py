@@ -20,6 +20,7 @@ from loadtest.programs import Setup
 from loadtest.site import NAMES_SECTION
 
 READY_SECONDS = 60.0
+STEADY_RUNS = 3  # of each name before it is measured: the first changes servers, the second nothing
 POLL_SECONDS = 0.2
 SOCKET_SECONDS = 5.0
 RESOLVER_TITLE = b"millrace: resolverd"
@@ -57,10 +58,10 @@ def resolver_pid(root: int) -> int:
     return root
 
 
-def await_names(instance: Instance, names: int) -> None:
-    """Wait for `names` valid runs; raises ProgramFailedError after a minute."""
+def await_names(instance: Instance, runs: int) -> None:
+    """Wait for so many valid runs; raises ProgramFailedError after a minute."""
     deadline = time.monotonic() + READY_SECONDS
-    while show_resolvers(instance.stats_socket).get("valid", 0) < names:
+    while show_resolvers(instance.stats_socket).get("valid", 0) < runs:
         if time.monotonic() > deadline:
             raise ProgramFailedError("not all names were resolved within a minute")
         instance.settle(POLL_SECONDS)
@@ -68,7 +69,7 @@ def await_names(instance: Instance, names: int) -> None:
 
 def resolve_names(instance: Instance, setup: Setup, fleet: Fleet) -> dict[str, float]:
     """The figures of `setup.periods` periods in which all names are resolved."""
-    await_names(instance, setup.names)
+    await_names(instance, STEADY_RUNS * (setup.names - setup.absent))
     resolver = resolver_pid(instance.pid)
     before = show_resolvers(instance.stats_socket)
     questions, began = fleet.questions(), time.monotonic()

@@ -81,6 +81,7 @@ class SegmentBoard:
         self.resolution = self._counters.resolution
         self.publish_target = TargetWriter(segment).publish
         self.count = self._table.count
+        self.repeated = self._table.repeated
         self.observe = HistogramWriter(segment).observe
 
     def begin(self) -> None:

@@ -6,6 +6,9 @@ can drive it through any order of events.
 
 Each event (a reply, a deadline, a failed connect, an order) goes to the names that it concerns; the
 returned actions are performed at once. A run that is due begins when the run limit admits it.
+
+A name whose last run changed nothing rests: its asker repeats the run, and gives the name back when
+anything differs. Whoever looks at it (`names[key]`) wakes it before.
 """
 
 from __future__ import annotations
@@ -22,10 +25,11 @@ from resolverd.explain.warnings import Trouble
 from resolverd.names.host import ResolvedName
 from resolverd.names.registry import NameRegistry, Resolved
 from resolverd.pace.deadline_heap import Schedule
-from resolverd.pace.run_limit import RUNS_MAX, RunLimit
+from resolverd.pace.run_limit import RUNS_MAX, RunLimit, Turn
 from resolverd.pace.stopwatch import Stopwatch
 from resolverd.resolution.actions import Abandoned, Action, Ask, Finished, Gained, Unanswered
-from resolverd.resolution.period import on_time
+from resolverd.resolution.period import on_time, pause_bounds_ms
+from resolverd.resolution.repetition import Repeatable, Repeated
 from resolverd.resolution.resolution import Trigger
 from resolverd.resolution.silence import Silence
 from resolverd.resolution.transitions import State
@@ -49,6 +53,18 @@ class Asker(Protocol):
     def close_run(self, key: int) -> None:
         """The run has ended: later answers to it are outdated."""
 
+    def repeat(self, key: int, run: Repeatable, now_ms: int) -> bool:
+        """Repeat the run that has just ended while its answer stays the same; False if unable."""
+
+    def next_repeat_ms(self) -> int | None:
+        """When `serve_repeats` is to be called; None without a repeated run."""
+
+    def serve_repeats(self, now_ms: int) -> None:
+        """Begin the repeated runs that are due."""
+
+    def take_back(self, key: int) -> Repeated:
+        """Repeat the runs of a name no more; an open one goes on as if it had been asked for."""
+
 
 class Core:
     """The names of one resolverd, their schedule and their run limits."""
@@ -67,6 +83,7 @@ class Core:
     ) -> None:
         """The first runs are due at once; without `begins`, `begin` is called by the caller."""
         self._askers = askers
+        self._sections = {section.name: section for section in settings.sections}
         self._early_ms = early_ms
         self._schedule = Schedule()
         self._run_limits = {section.name: RunLimit(runs_max) for section in settings.sections}
@@ -79,6 +96,7 @@ class Core:
             now_ms=now_ms,
             appeared=self._appeared.append,
             vanished=self._forget,
+            wanted=self._wake,
         )
         configured = 1 + max((each.index for each in settings.resolutions), default=-1)
         self.accounts = Accounts(self.names, self._run_limits, configured)
@@ -100,6 +118,7 @@ class Core:
     def next_deadline_ms(self) -> int | None:
         """The earliest deadline for `serve_deadlines`; None without one."""
         deadlines = [limit.release_ms for limit in self._run_limits.values()]
+        deadlines += [asker.next_repeat_ms() for asker in self._askers.values()]
         deadlines.append(self._schedule.next_deadline_ms())
         return min((each for each in deadlines if each is not None), default=None)
 
@@ -108,8 +127,11 @@ class Core:
         for limit in self._run_limits.values():
             for key in limit.release(now_ms):
                 self._schedule.set(key, now_ms)
+        for asker in self._askers.values():
+            asker.serve_repeats(now_ms)
         due = self._schedule.pop_due(now_ms, DUE_MAX)
-        self._read_answers(due)
+        if due:
+            self._read_answers(due)
         for key in due:
             if key not in self.names:
                 continue  # dropped by the run of another name in this loop
@@ -140,11 +162,57 @@ class Core:
     ) -> None:
         """A nameserver has answered an open attempt."""
         name = self.names[key]
-        if self._silences[name.section.name].answered(nameserver):
-            self._trouble.heard(name.section, nameserver, now_ms)
+        self.heard(name.section.name, nameserver, now_ms)
         name.history.answered(nameserver, query_type, answer, now_ms)
         actions = name.resolution.reply(nameserver, query_type, answer, now_ms)
         self._perform(key, name, actions, now_ms)
+
+    def begins(self, section: str, batch: int, runs: int, now_ms: int) -> bool:
+        """Whether so many repeated runs that are due have places and may begin."""
+        limit = self._run_limits[section]
+        if runs <= limit.limit and limit.enter(batch, Turn.VALID, now_ms, places=runs):
+            return True
+        self._leave(batch, section, now_ms)
+        return False
+
+    def ended(self, section: str, batch: int, now_ms: int) -> bool:
+        """The repeated runs of a batch have ended; whether a name has its turn by that."""
+        return self._leave(batch, section, now_ms)
+
+    def heard(self, section: str, nameserver: str, now_ms: int) -> None:
+        """A nameserver that has left an attempt unanswered has answered."""
+        if self._silences[section].answered(nameserver):
+            self._trouble.heard(self._sections[section], nameserver, now_ms)
+
+    def _rest(self, key: int, name: Resolved, finished: Finished, now_ms: int) -> bool:
+        """Have the runs of a name that is well repeated by the transport."""
+        if not isinstance(name, ResolvedName) or not name.repeatable(finished):
+            return False
+        if key in self._trouble:
+            return False
+        (outcome,) = finished.outcomes
+        question = Question(name.resolution.asked_name, outcome.query_type)
+        due_ms = name.resolution.deadline_ms
+        pause = pause_bounds_ms(name.section)
+        run = Repeatable(question, finished.answer, outcome.family, due_ms, *pause)
+        if not self._askers[name.section.name].repeat(key, run, now_ms):
+            return False
+        self._schedule.drop(key)
+        self.names.rest(key)
+        return True
+
+    def _wake(self, key: int) -> None:
+        """A name that rests is looked at: its state machine takes over again."""
+        name = self.names.peek(key)
+        assert isinstance(name, ResolvedName)
+        past = self._askers[name.section.name].take_back(key)
+        name.repeated(past)
+        limit = self._run_limits[name.section.name]
+        if past.asked_ms is not None:
+            limit.pass_on(past.batch, key)
+            if past.is_last:
+                self._leave(past.batch, name.section.name, past.asked_ms)
+        self._schedule.set(key, name.resolution.deadline_ms)
 
     def lost(self, key: int, nameserver: str, query_type: QueryType) -> None:
         """A sent question did not reach the nameserver: its attempt does not wait for it."""
@@ -174,12 +242,14 @@ class Core:
 
     def follow(self, section: ResolversSection) -> None:
         """A section has other nameservers, or another search list; open runs go on."""
+        self._sections[section.name] = section
         self._silences[section.name].follow(section)
         self.names.follow(section)
 
     def _perform(self, key: int, name: Resolved, actions: list[Action], now_ms: int) -> None:
         asker = self._askers[name.section.name]
         asked: list[QueryType] = []
+        rests = False
         for action in actions:
             if isinstance(action, Ask):
                 query_type = action.question.query_type
@@ -206,7 +276,8 @@ class Core:
                 self._stopwatch.moved(name.section.name, self.names.served.take_moved(), now_ms)
                 self._trouble.ended(key, name, action, now_ms)
                 self._views.ended(key, name, action, now_ms)
-        if key in self.names:
+                rests = self._rest(key, name, action, now_ms)
+        if key in self.names and not rests:
             self._schedule.set(key, name.resolution.deadline_ms)
             if name.resolution.state is State.PAUSED:  # no question is open: it counts for no limit
                 self._leave(key, name.section.name, now_ms)
@@ -222,9 +293,11 @@ class Core:
                 self._schedule.set(key, resolution.deadline_ms)
         self._appeared.clear()
 
-    def _leave(self, key: int, section: str, now_ms: int) -> None:
-        for following in self._run_limits[section].leave(key):
+    def _leave(self, key: int, section: str, now_ms: int) -> bool:
+        admitted = self._run_limits[section].leave(key)
+        for following in admitted:
             self._schedule.set(following, now_ms)
+        return bool(admitted)
 
     def _forget(self, key: int, section: str, now_ms: int) -> None:
         """No server has the name any more."""

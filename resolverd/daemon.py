@@ -18,9 +18,9 @@ on from the records in the segment. An unexpected exception in a callback ends t
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import os
-import random
 import time
 from array import array
 from collections.abc import Callable
@@ -41,6 +41,7 @@ from resolverd.core import Asker, Core
 from resolverd.dns.answer import Answer, QueryType
 from resolverd.explain.answers import error_page
 from resolverd.log.lines import describe_empty
+from resolverd.pace.jitter import Jitter
 from resolverd.resolution.resolution import Trigger
 from resolverd.resolv_conf.follower import ResolvConfFollower
 from resolverd.state_file.writer import StateWriter
@@ -63,13 +64,6 @@ TURN_MS = 5  # runs begin at multiples of it where EARLY_PART allows: one wake-u
 NEVER_MS = 1 << 62
 GARBAGE_THRESHOLD = 50_000  # net allocations before a collection of the youngest generation
 LOOK_DELAY_S = 0.01  # one look for all rings of a burst of failed connects
-
-
-def early_ms(period_ms: int) -> int:
-    """A random time up to a tenth of the period, rounded up to a multiple of TURN_MS if allowed."""
-    early = random.randrange(period_ms // EARLY_PART + 1)
-    past_turn_ms = (now_ms() + period_ms - early) % TURN_MS
-    return early + past_turn_ms if early + past_turn_ms <= period_ms // EARLY_PART else early
 
 
 def now_ms() -> int:
@@ -143,13 +137,22 @@ class Daemon:
         for slot in range(segment.shape.slots):
             self._revisions.look(slot)  # before their records are read
         self._sections = settings.sections
+        jitter = Jitter(EARLY_PART, TURN_MS)
         self._transports = {
-            section.name: SectionTransport(loop, section, board.count, self, self._note)
-            for section in settings.sections
+            section.name: SectionTransport(
+                loop,
+                section,
+                board.count,
+                self,
+                self._note,
+                note=functools.partial(board.repeated, index),
+                jitter=jitter,
+            )
+            for index, section in enumerate(settings.sections)
         }
         askers: dict[str, Asker] = {**self._transports}
         self._core = Core(
-            settings, board, askers, self._note, now_ms(), early_ms=early_ms, begins=False
+            settings, board, askers, self._note, now_ms(), early_ms=jitter.early_ms, begins=False
         )
 
     def keep(self, files: tuple[StateFile, ...]) -> None:
@@ -194,6 +197,27 @@ class Daemon:
     def answered(self, key: int, nameserver: str, query_type: QueryType, answer: Answer) -> None:
         """A nameserver has answered an open attempt."""
         self._core.answered(key, nameserver, query_type, answer, now_ms())
+        self._arm()
+
+    def begins(self, section: str, batch: int, runs: int, now_ms: int) -> bool:
+        """Repeated runs are due: whether they may begin."""
+        return self._core.begins(section, batch, runs, now_ms)
+
+    def ended(self, section: str, batch: int, now_ms: int) -> None:
+        """The repeated runs of a batch have ended."""
+        if self._core.ended(section, batch, now_ms):
+            self._arm()
+
+    def heard(self, section: str, nameserver: str, now_ms: int) -> None:
+        """A nameserver that has left an attempt unanswered has answered."""
+        self._core.heard(section, nameserver, now_ms)
+
+    def returned(self, key: int) -> None:
+        """A name whose runs were repeated is given back."""
+        self._core.names[key]
+
+    def settled(self) -> None:
+        """Runs have been repeated: the next deadline may be another."""
         self._arm()
 
     def lost(self, key: int, nameserver: str, query_type: QueryType) -> None:

@@ -11,7 +11,8 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from shm.atomics cimport count, load_acquire, load_relaxed, store_relaxed
 from shm.layout cimport HINT_BLOCK_SLOTS
-from shm.resolution_records cimport NameserverCounters, ResolutionRecord
+from shm.resolution_records cimport (
+    HISTOGRAM_BUCKETS, NameserverCounters, ResolutionRecord, SectionHistograms)
 from shm.rows cimport BackendCounters, FrontendCounters, ServerCounters, WorkerCounters
 from shm.segment cimport (
     Segment, View, backend_counters, bind_counters, frontend_counters, gauges_own_cell, hint_add,
@@ -257,6 +258,29 @@ cdef class NameserverTable:
         cdef uint32_t position
         for position in range(sizeof(NameserverCounters) // sizeof(uint64_t)):
             store_relaxed(&words[position], 0)
+
+    def repeated(
+            self, uint32_t section, uint32_t resolution, int family, uint64_t ended_ms,
+            uint32_t bucket, uint64_t length_ms) -> None:
+        """Record a run that ended as the one before, with a valid answer of family 4 or 6.
+
+        In the record of the resolution and, with its length, in the histogram of the section.
+        """
+        cdef ResolutionRecord *record
+        cdef SectionHistograms *histograms
+        if resolution >= self.segment.view.header.resolutions:
+            raise IndexError(f"resolution {resolution}")
+        if section >= self.segment.shape.sections or bucket >= HISTOGRAM_BUCKETS:
+            raise IndexError(f"section {section}, bucket {bucket}")
+        record = &self.segment.view.resolutions[resolution]
+        store_relaxed(&record.last_valid_ms, ended_ms)
+        store_relaxed(&record.last_run_ms, ended_ms)
+        store_relaxed(
+            &record.ipv4_valid_ms if family == 4 else &record.ipv6_valid_ms, ended_ms)
+        count(&record.runs, 1)
+        histograms = &self.segment.view.sections[section]
+        count(&histograms.runs[bucket], 1)
+        count(&histograms.runs_sum_ms, length_ms)
 
     def record(self, uint32_t resolution, **fields: int) -> None:
         """Store fields of a resolution record, each with one atomic store."""

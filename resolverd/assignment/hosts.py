@@ -147,6 +147,7 @@ class Assignment:
         self.records: dict[Address, int] = {}
         self._fewest: int | None = None  # servers in the smallest backend, once counted
         self._complete = False  # `records` are those of an answer, not only a predecessor's
+        self.repeated = False  # the last answer had the known records, all assigned before
         self._settled = False  # `slots` is what `assign` returns for these servers and records
 
     @property
@@ -199,7 +200,9 @@ class Assignment:
         seen = dict.fromkeys(ruling.seen, now_ms)
         if self._settled and seen.keys() == self.records.keys():  # nearly always
             self.records = dict.fromkeys(self.records, now_ms)
+            self.repeated = True
             return []
+        self.repeated = False
         self.records = ruling.accept(self.records, now_ms)
         kept = {
             slot

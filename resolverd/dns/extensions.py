@@ -8,8 +8,11 @@ some nameservers answer NOTIMP to AAAA (RFC 4074 section 4.4). The log has one l
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from resolverd.config import Nameserver
 
+FOREVER_MS = 1 << 62
 PLAIN_MS = 300_000  # one refused question in five minutes; an upgrade is noticed within that
 
 
@@ -23,6 +26,11 @@ class Extensions:
     def may_be_used(self, nameserver: Nameserver, now_ms: int) -> bool:
         """Whether the nameserver is asked with an OPT record."""
         return now_ms >= self._plain_until_ms.get(nameserver, now_ms)
+
+    def unchanged_until_ms(self, nameservers: Iterable[Nameserver], now_ms: int) -> int:
+        """Until when `may_be_used` stays what it is now, unless a question is refused."""
+        ends_ms = [self._plain_until_ms.get(each, 0) for each in nameservers]
+        return min((each for each in ends_ms if each > now_ms), default=FOREVER_MS)
 
     def needless(self, nameserver: Nameserver, now_ms: int) -> bool:
         """A refused question was answered without the record; True if that is to be logged."""

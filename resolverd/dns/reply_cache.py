@@ -14,9 +14,12 @@ from operator import sub
 import msgspec
 
 from resolverd.dns.answer import Answer, Question, Status, judge, match
-from resolverd.dns.wire import ID_BYTES, TTL_BYTES, TTL_MAX_S, WireReply
+from resolverd.dns.wire import ID_BYTES, TTL_BYTES, TTL_MAX_S, TYPE_A, TYPE_AAAA, WireReply
 
 LARGE_BYTES = 512  # up to here reading takes some 20 us
+_FIELDS_AROUND_LIFE = struct.Struct(">H6xH")  # type, class and time to live between, length
+_KIND_BYTES = 4  # of type and class, before the time to live
+_SIZE_BYTES = 2  # of the length, behind it
 KNOWN_MAX = 256  # answers: of 64 KiB each, and 3 times that for their comparison, they are 64 MiB
 
 
@@ -53,6 +56,27 @@ class KnownReply:
         if len(changes_s) > 1 or max(lives_s) > TTL_MAX_S:
             return None
         return msgspec.structs.replace(self._answer, ttl_s=self._answer.ttl_s + changes_s.pop())
+
+
+def keeps_its_meaning(wire: bytes, question: Question) -> bool:
+    """Whether a message says the same with other ids, times to live, and addresses in their places.
+
+    Not if a compression pointer leads into one of these: the name that it makes would change.
+    """
+    reply = match(wire, question)
+    if reply is None:
+        return False
+    judge(reply, question)
+    places = [(0, ID_BYTES)]
+    for place in reply.life_places:
+        kind, size = _FIELDS_AROUND_LIFE.unpack_from(wire, place - _KIND_BYTES)
+        places.append((place, place + TTL_BYTES))
+        if kind in (TYPE_A, TYPE_AAAA):
+            start = place + TTL_BYTES + _SIZE_BYTES
+            places.append((start, start + size))
+    return not any(
+        start < last and first < end for first, last in reply.pointed for start, end in places
+    )
 
 
 class ReplyReader:

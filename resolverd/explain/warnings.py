@@ -66,6 +66,10 @@ class Trouble:
             self._logged.add(key)
         self._log(symptom, name, finished, now_ms)
 
+    def __contains__(self, key: int) -> bool:
+        """Whether something is wrong with the name."""
+        return key in self._symptoms
+
     def fell_silent(
         self, section: ResolversSection, nameservers: Iterable[str], now_ms: int
     ) -> None:

@@ -11,7 +11,9 @@ record for younger than it is, never for older, so no hold is shortened.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+import msgspec
 
 from resolverd.assignment.departures import Departures
 from resolverd.assignment.hosts import AddressChange, Assignment
@@ -23,13 +25,14 @@ from resolverd.config import (
     ResolversSection,
     names_of,
 )
-from resolverd.dns.answer import Address, Status
+from resolverd.dns.answer import Address, Question, Status
 from resolverd.log.lines import FROM_CACHE, describe_search
 from resolverd.names.slot_publisher import FROM_ANSWERS, ServedServers
 from resolverd.records.history import History
 from resolverd.records.resolution_record import ResolutionCounts
-from resolverd.resolution.actions import Finished, Gained
+from resolverd.resolution.actions import Ask, Finished, Gained
 from resolverd.resolution.hold_rules import Ruling, hold_ms, own_graces, rule, rule_merged
+from resolverd.resolution.repetition import Repeated
 from resolverd.resolution.resolution import Resolution
 from resolverd.resolution.run_outcomes import TypeOutcome
 from shm.log_level import Log
@@ -160,6 +163,51 @@ class ResolvedName:
             self._count_returns(former, now_ms)
         self._log_found(valid=valid)
         self._move(changes, finished.nameserver, finished.outcomes, now_ms)
+
+    def repeatable(self, finished: Finished) -> bool:
+        """Whether a run like the ended one would change nothing, and asks a single question."""
+        resolution = self.resolution
+        return (
+            finished.status is Status.VALID
+            and self.permanent
+            and self.assignment.repeated
+            and not self.changed
+            and not resolution.merges
+            and not self.settings.search
+            and [each.query_type for each in finished.outcomes] == [resolution.types[0]]
+            and not finished.answer.partial
+            and not finished.answer.unusable
+            and not resolution.trigger_waits
+            and not resolution.triggers_held_until_ms
+            and not any(self._served[slot].target for slot in self.assignment.slots)
+        )
+
+    def repeated(self, past: Repeated) -> None:
+        """Show the state machine the last of the runs that were repeated: they changed nothing."""
+        if past.runs:
+            resolution, query_type = self.resolution, past.question.query_type
+            answer = msgspec.structs.replace(past.answer, ttl_s=past.ttl_s)
+            self.counts.passed(past.runs - 1)
+            self._ask_again(past.question, past.begun_ms, ())
+            for nameserver, when_ms in past.heard:
+                self.history.answered(nameserver, query_type, answer, when_ms)
+            actions = resolution.reply(past.nameserver, query_type, answer, past.ended_ms)
+            (finished,) = [each for each in actions if isinstance(each, Finished)]
+            self.finish(finished, past.ended_ms)
+            resolution.deadline_ms = past.due_ms
+        if past.asked_ms is not None:
+            self._ask_again(past.question, past.asked_ms, past.unsent)
+
+    def _ask_again(self, question: Question, now_ms: int, unsent: Sequence[str]) -> None:
+        """Begin a run whose question the transport has sent."""
+        resolution = self.resolution
+        resolution.deadline_ms = now_ms
+        self.history.begun_ms = now_ms
+        actions = resolution.tick(now_ms)
+        assert [Ask(question)] == actions, f"{actions} instead of {question}"
+        self.history.asked((question.query_type,), now_ms, list(unsent))
+        for nameserver in unsent:
+            resolution.unsent(nameserver, question.query_type)
 
     def gained(self, gained: Gained, now_ms: int) -> None:
         """Apply the answer of one of two merged families; the run goes on for the other."""

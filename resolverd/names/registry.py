@@ -38,7 +38,7 @@ class NameRegistry:
     """All names by key; a name of the configuration has its index as key.
 
     `appeared` is called with the key of a new name, `vanished` with key, section and time of a
-    dropped one.
+    dropped one, `wanted` with the key of one that rests, before it is looked at.
     """
 
     def __init__(
@@ -50,13 +50,15 @@ class NameRegistry:
         now_ms: int,
         appeared: Callable[[int], None],
         vanished: Callable[[int, str, int], None],
+        wanted: Callable[[int], None],
     ) -> None:
         """Make the names of the configuration; call `begin` before the first event."""
         self._sections = {section.name: section for section in settings.sections}
         self._families = settings.families
         self._board = board
         self._log = log
-        self._appeared, self._vanished = appeared, vanished
+        self._appeared, self._vanished, self._wanted = appeared, vanished, wanted
+        self._resting: set[int] = set()  # the transport repeats their runs
         self.served = ServedServers(board, log)
         self._by_key: dict[int, Resolved] = {}
         self._hosts: dict[HostKey, int] = {}
@@ -90,10 +92,17 @@ class NameRegistry:
     def __getitem__(self, key: int) -> Resolved:
         """The name with this key; KeyError if it was dropped."""
         name = self._by_key[key]
+        if key in self._resting:
+            self._resting.discard(key)
+            self._wanted(key)
         if self._pending and key in self._pending and isinstance(name, ResolvedName):
             self._pending.discard(key)
             self._take_host(name, self._begun_ms)
         return name
+
+    def rest(self, key: int) -> None:
+        """The runs of this name are repeated elsewhere until it is looked at."""
+        self._resting.add(key)
 
     def peek(self, key: int) -> Resolved:
         """The name with this key, of which nothing may be restored yet."""

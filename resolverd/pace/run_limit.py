@@ -32,7 +32,7 @@ class RunLimit:
     """The places of open runs, by key, and the queues of waiting ones."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._free = limit  # below 0 while a run that needs more than the limit is the only one
         self._failing = 0  # places that failing names have
         self._taken: dict[int, tuple[Turn, int]] = {}  # key -> class, places
@@ -42,7 +42,7 @@ class RunLimit:
 
     def __len__(self) -> int:
         """How many places are taken."""
-        return self._limit - self._free
+        return self.limit - self._free
 
     def waits(self, key: int) -> bool:
         """Whether the key waits for a place."""
@@ -83,6 +83,19 @@ class RunLimit:
             return []
         return self._admit() if self._waiting else []
 
+    def pass_on(self, batch: int, key: int) -> None:
+        """Give a key one of the places of a batch, if that still has them."""
+        taken = self._taken.get(batch)
+        if taken is None:
+            return  # they were released: the run goes on without one
+        turn, places = taken
+        self._taken[key] = turn, 1
+        self._asked_ms[key] = self._asked_ms[batch]
+        if places > 1:
+            self._taken[batch] = turn, places - 1
+        else:
+            del self._taken[batch], self._asked_ms[batch]
+
     def release(self, now_ms: int) -> list[int]:
         """Where keys wait, release places of those that asked HELD_MS ago; the keys admitted."""
         admitted: list[int] = []
@@ -94,7 +107,7 @@ class RunLimit:
     def _fits(self, turn: Turn, places: int) -> bool:
         if not self._taken:
             return True
-        if turn is Turn.FAILING and self._failing + places > self._limit // FAILING_PART:
+        if turn is Turn.FAILING and self._failing + places > self.limit // FAILING_PART:
             return False
         return places <= self._free
 
@@ -123,7 +136,7 @@ class RunLimit:
         turns = [turn for turn in Turn if self._first(turn) is not None]
         if self._failing == 0 and Turn.FAILING in turns and Turn.URGENT not in turns:
             places = self._first(Turn.FAILING) or 0
-            if places <= self._limit // FAILING_PART and places <= self._free:
+            if places <= self.limit // FAILING_PART and places <= self._free:
                 return Turn.FAILING
         if not turns:
             return None

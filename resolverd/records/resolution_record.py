@@ -87,6 +87,10 @@ class ResolutionCounts:
         if back and self._index is not None:
             self._board.record(self._index, returns=self._returns)
 
+    def passed(self, runs: int) -> None:
+        """Runs have been repeated, and are counted in the row already."""
+        self._runs += runs
+
     def gained(self, resolution: Resolution) -> None:
         """Store a valid answer within a run that goes on."""
         if self._index is not None:

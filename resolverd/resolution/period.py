@@ -5,6 +5,8 @@ Owns the statuses that hold for a TTL. Knows no jitter and no failed connect.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from resolverd.config import ResolversSection
 from resolverd.dns.answer import Answer, Status
 from resolverd.resolution.run_outcomes import TypeOutcome
@@ -28,3 +30,17 @@ def period_ms(
     if answer is None or any(each.status not in STATEMENTS for each in outcomes):
         return ttl.min_ms
     return max(ttl.min_ms, min(1_000 * answer.ttl_s, ttl.max_ms))
+
+
+def pause_ms(section: ResolversSection, longest_ms: int, early_ms: Callable[[int], int]) -> int:
+    """The time to the next run: at most `longest_ms`, less a jitter."""
+    shortest_ms, _, _ = pause_bounds_ms(section)
+    return max(shortest_ms, longest_ms - early_ms(longest_ms))
+
+
+def pause_bounds_ms(section: ResolversSection) -> tuple[int, int, int]:
+    """The shortest pause after a valid run, and the bounds of the time to live that it follows."""
+    ttl = section.ttl_period
+    if ttl is None:
+        return 0, section.timeout_resolve_ms, section.timeout_resolve_ms
+    return ttl.min_ms, ttl.min_ms, ttl.max_ms

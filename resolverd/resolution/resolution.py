@@ -35,7 +35,7 @@ from resolverd.resolution.actions import Abandoned, Action, Ask, Finished, Gaine
 from resolverd.resolution.attempts import NO_NAMESERVER, QuestionLine
 from resolverd.resolution.hold_rules import hold_ms
 from resolverd.resolution.leases import Lease, Leases
-from resolverd.resolution.period import on_time, period_ms
+from resolverd.resolution.period import on_time, pause_ms, period_ms
 from resolverd.resolution.run_outcomes import RunOutcomes, TypeOutcome
 from resolverd.resolution.search import DENIED_WAIT_MS, Walk, candidates
 from resolverd.resolution.transitions import Event, State
@@ -353,9 +353,7 @@ class Resolution:
 
     def _pause(self, longest_ms: int, now_ms: int) -> None:
         """Set the deadline of the next run."""
-        ttl = self._section.ttl_period
-        shortest_ms = 0 if ttl is None else ttl.min_ms
-        self.deadline_ms = now_ms + max(shortest_ms, longest_ms - self.early_ms(longest_ms))
+        self.deadline_ms = now_ms + pause_ms(self._section, longest_ms, self.early_ms)
 
     def _finish(self, now_ms: int) -> list[Action]:
         if not self.merges:

@@ -1,4 +1,4 @@
-"""One question to one nameserver, and the protocols of its carriers. Only types."""
+"""One question to one nameserver, the protocols of its carriers and of who asks. Only types."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Protocol
 import msgspec
 
 from resolverd.config import Nameserver
-from resolverd.dns.answer import Answer, Question
+from resolverd.dns.answer import Answer, QueryType, Question
+from resolverd.resolution.repetition import RepeatReceiver
 from resolverd.transport.udp import OpenQuery
 
 
@@ -52,3 +53,16 @@ class Carrier(Protocol):
 
     def close(self) -> None:
         """Close its descriptors."""
+
+
+class Receiver(RepeatReceiver, Protocol):
+    """The names that ask, by key."""
+
+    def answered(self, key: int, nameserver: str, query_type: QueryType, answer: Answer) -> None:
+        """A nameserver has answered an open attempt for `query_type`."""
+
+    def lost(self, key: int, nameserver: str, query_type: QueryType) -> None:
+        """A sent question did not reach the nameserver."""
+
+    def fetching(self, key: int, query_type: QueryType) -> None:
+        """A cut answer is asked for again over TCP, which may take `timeout retry`."""

@@ -17,15 +17,17 @@ over UDP is kept meanwhile, and used only without one over TCP.
 
 Questions have an OPT record, unless dns/extensions.py has the nameserver as one without EDNS; a
 question refused for its OPT record is sent once more without it at once.
+
+Runs that change nothing are repeated (repeated_runs.py) without the receiver, until one differs.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Protocol
 
 import msgspec
 
@@ -33,7 +35,6 @@ from resolverd.config import Nameserver, ResolversSection, Transport
 from resolverd.dns.answer import (
     Address,
     Answer,
-    QueryType,
     Question,
     Status,
     build_query,
@@ -43,7 +44,10 @@ from resolverd.dns.extensions import Extensions
 from resolverd.dns.reply_cache import ReplyReader
 from resolverd.dns.wire import HEADER_BYTES
 from resolverd.log.lines import describe_doubt, describe_plain, describe_refused
-from resolverd.transport.attempt import Attempt, Carrier, Open
+from resolverd.pace.jitter import Jitter
+from resolverd.resolution.repetition import Note, Repeated
+from resolverd.transport.attempt import Attempt, Carrier, Open, Receiver
+from resolverd.transport.repeated_runs import RepeatedRuns
 from resolverd.transport.tcp import NameserverStreams
 from resolverd.transport.udp import NameserverSockets, OpenQuery
 from shm.log_level import Log
@@ -52,19 +56,6 @@ from shm.log_level import Log
 ATTEMPTS_MAX = 32
 
 Count = Callable[[int, str], None]  # a nameserver's row in the segment, a counter's name
-
-
-class Receiver(Protocol):
-    """The names that ask, by key."""
-
-    def answered(self, key: int, nameserver: str, query_type: QueryType, answer: Answer) -> None:
-        """A nameserver has answered an open attempt for `query_type`."""
-
-    def lost(self, key: int, nameserver: str, query_type: QueryType) -> None:
-        """A sent question did not reach the nameserver."""
-
-    def fetching(self, key: int, query_type: QueryType) -> None:
-        """A cut answer is asked for again over TCP, which may take `timeout retry`."""
 
 
 class SectionTransport:
@@ -77,6 +68,9 @@ class SectionTransport:
         count: Count,
         receiver: Receiver,
         log: Log,
+        *,
+        note: Note,
+        jitter: Jitter,
     ) -> None:
         """No socket is opened before the first question."""
         self._loop = loop
@@ -93,9 +87,15 @@ class SectionTransport:
         self._fetches: dict[Attempt, asyncio.TimerHandle] = {}  # over TCP after a cut reply
         self._sockets: dict[str, NameserverSockets[Attempt]] = {}
         self._streams: dict[str, NameserverStreams[Attempt]] = {}
+        self._repeated = RepeatedRuns(
+            section, self._extensions, receiver, count=count, note=note, jitter=jitter
+        )
+        self.repeat = self._repeated.repeat
+        self.next_repeat_ms, self.serve_repeats = self._repeated.next_ms, self._repeated.serve
         self._former: dict[Nameserver, list[Carrier]] = {}  # with attempts that are still open
         for nameserver in section.nameservers:
             self._reach(nameserver)
+        self._repeated.follow(section, self._sockets)
 
     def ask(self, key: int, question: Question, now_ms: int) -> list[str]:
         """Send the question to all nameservers; the names of those where sending failed."""
@@ -118,6 +118,7 @@ class SectionTransport:
 
     def follow(self, section: ResolversSection) -> None:
         """Ask these nameservers from the next question on; attempts at former ones stay open."""
+        self._repeated.release()
         before, self._section = self._section, section
         for nameserver in before.nameservers:
             if nameserver not in section.nameservers:
@@ -130,15 +131,25 @@ class SectionTransport:
             if nameserver not in before.nameservers:
                 self._reach(nameserver)
         self._close_former()
+        self._repeated.follow(section, self._sockets)
+
+    def take_back(self, key: int) -> Repeated:
+        """Repeat the runs of this name no more; an open one goes on as if it had been asked for."""
+        past, opened = self._repeated.take_back(key)
+        if past.asked_ms is not None:
+            self._open[key] = opened
+        return past
 
     def read(self) -> None:
         """Read all sockets now, before the loop does, and pass on the answers."""
         carriers: list[Carrier] = [*self._sockets.values(), *self._streams.values()]
         for carrier in itertools.chain(carriers, *self._former.values()):
             carrier.read()
+        self._repeated.settle()
 
     def unanswered(self, key: int, nameservers: tuple[str, ...]) -> None:
         """An attempt has timed out at these; it stays open."""
+        self._repeated.quiet |= set(nameservers)
         for query in self._open.get(key, ()):
             if query.owner.nameserver.name in nameservers:
                 query.renew()
@@ -181,13 +192,21 @@ class SectionTransport:
                 carrier.close()
 
     def _make_sockets(self, nameserver: Nameserver) -> NameserverSockets[Attempt]:
+        index = nameserver.index
+
         def on_datagram(wire: bytes, attempt: Attempt | None) -> bool:
             return self._receive_datagram(nameserver, wire, attempt)
 
-        def on_error() -> None:
-            self._count(nameserver.index, "snd_error")
-
-        return NameserverSockets(self._loop, nameserver, on_datagram, on_error, self._doubt)
+        return NameserverSockets(
+            self._loop,
+            nameserver,
+            on_datagram,
+            functools.partial(self._count, index, "snd_error"),
+            self._doubt,
+            self._repeated.settle,
+            functools.partial(self._count, index, "outdated"),
+            self._section.accepted_payload_size,
+        )
 
     def _make_streams(self, nameserver: Nameserver) -> NameserverStreams[Attempt]:
         def on_message(wire: bytes, attempt: Attempt | None) -> bool:
@@ -222,7 +241,9 @@ class SectionTransport:
         if too_big and answer.status is Status.VALID:
             answer = cut(answer)
         if attempt not in self._doubts:
+            self._repeated.taken = attempt, wire
             self._accept(attempt, answer)
+            self._repeated.taken = None
         elif self._doubts[attempt] is None:
             self._doubts[attempt] = answer
         return True
@@ -266,6 +287,8 @@ class SectionTransport:
         if not answer.extension_refused:
             if attempt.refused and self._extensions.needless(nameserver, self._now_ms()):
                 self._log(*describe_plain(self._section.name, nameserver.name))
+            if attempt.refused:
+                self._repeated.change()
         elif attempt.extended and self._ask_without_extension(attempt):
             self._count(nameserver.index, answer.status.counter)
             return

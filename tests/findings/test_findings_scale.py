@@ -17,8 +17,9 @@ from resolverd.assignment.hosts import Assignment
 from resolverd.assignment.services import ServiceAssignment
 from resolverd.config import Family, Holds, Nameserver, ResolversSection
 from resolverd.core import Core
-from resolverd.daemon import early_ms, now_ms
+from resolverd.daemon import EARLY_PART, TURN_MS, now_ms
 from resolverd.dns.answer import Address, Answer, QueryType, Question, ServiceRecord, Status
+from resolverd.pace.jitter import Jitter
 from shm.requests import CheckRequests
 from tests.support.config.loading import settings_of as settings_of_text
 from tests.support.dns.resolution import (
@@ -30,6 +31,7 @@ from tests.support.dns.resolution import (
 )
 from tests.support.dns.resolverd import ResolverdProcess, settings_of
 from tests.support.dns.scripted import NX, SILENT, ScriptedNameserver, forged, services
+from tests.support.dns.unrepeated import Unrepeated
 from tests.support.findings.scale import (
     HOST,
     HOUR_MS,
@@ -184,7 +186,7 @@ def test_finding_39_each_of_340_names_is_asked_for_once_for_2000_servers() -> No
             assert asked == {(f"web{number}.test", "A"): 1 for number in range(340)}
 
 
-class Unanswering:
+class Unanswering(Unrepeated):
     """Sends no question; the test answers."""
 
     def ask(self, key: int, question: Question, now_ms: int) -> list[str]:
@@ -217,7 +219,7 @@ def test_finding_40_names_that_were_asked_for_together_spread() -> None:
         lambda *_: None,
         answered_ms,
         runs_max=names,
-        early_ms=early_ms,
+        early_ms=Jitter(EARLY_PART, TURN_MS).early_ms,
     )
     while (core.next_deadline_ms() or 0) <= answered_ms:
         core.serve_deadlines(answered_ms)

@@ -20,13 +20,14 @@ from resolverd.resolution.resolution import Trigger
 from shm.states import Cause
 from tests.support.dns.resolution import addresses, resolution_settings, servers
 from tests.support.dns.resolverd import IPV4_ONLY
+from tests.support.dns.unrepeated import Unrepeated
 from tests.support.simulation.board import Board
 
 LABEL = "_web._tcp.app.test"
 ONE, TWO, THREE = "127.0.1.1", "127.0.1.2", "127.0.1.3"
 
 
-class Asked:
+class Asked(Unrepeated):
     """Notes what is asked; nothing is answered by itself."""
 
     def __init__(self) -> None:
@@ -39,9 +40,6 @@ class Asked:
 
     def unanswered(self, key: int, nameservers: tuple[str, ...]) -> None:
         assert nameservers
-
-    def read(self) -> None:
-        pass
 
     def close_run(self, key: int) -> None:
         self.closed.append(key)

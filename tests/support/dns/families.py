@@ -18,6 +18,7 @@ from resolverd.core import Core
 from resolverd.dns.answer import Answer, QueryType, Question, Status
 from resolverd.resolution.transitions import State
 from tests.support.dns.resolution import BOTH, addresses, resolution_settings, servers
+from tests.support.dns.unrepeated import Unrepeated
 from tests.support.simulation.board import Board
 
 SIX, FOUR = "::1", "127.0.1.1"
@@ -42,7 +43,7 @@ def answer_of(said: Said) -> Answer:
     return Answer(Status.VALID, addresses(*((said,) if isinstance(said, str) else said)))
 
 
-class Site:
+class Site(Unrepeated):
     """One name with its servers; IPv6 is preferred."""
 
     def __init__(

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import resolverd.board
 from resolverd.config import ResolverdSettings
+from shm.histograms import RUNS
 from shm.segment import Segment
 from shm.shape import Shape
 from shm.slots import SlotTableReader, SlotTableWriter
@@ -109,6 +110,19 @@ class Board(Axe):
         self._write()
         self.records[index].update(fields)
 
+    def repeated(
+        self, section: int, index: int, family: int, ended_ms: int, bucket: int, length_ms: int
+    ) -> None:
+        self._write()
+        self.observe(section, RUNS, bucket, length_ms)
+        record = self.records[index]
+        record |= {
+            "last_valid_ms": ended_ms,
+            "last_run_ms": ended_ms,
+            f"ipv{family}_valid_ms": ended_ms,
+        }
+        record["runs"] += 1
+
     def count(self, nameserver: int, counter: str, amount: int = 1) -> None:
         assert amount > 0
 
@@ -184,6 +198,12 @@ class SegmentBoard(Axe):
     def record(self, index: int, **fields: int) -> None:
         self._write()
         self._board.record(index, **fields)
+
+    def repeated(
+        self, section: int, index: int, family: int, ended_ms: int, bucket: int, length_ms: int
+    ) -> None:
+        self._write()
+        self._board.repeated(section, index, family, ended_ms, bucket, length_ms)
 
     def count(self, nameserver: int, counter: str, amount: int = 1) -> None:
         self._write()

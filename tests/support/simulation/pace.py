@@ -78,14 +78,14 @@ class Pace:
 
     def begun(self, key: int, name: str, now_ms: int) -> None:
         """The first question of a run, or the first for the next name of a search list."""
-        world, settings = self._world, self._world.core.names[key].settings
+        world, settings = self._world, self._world.core.names.peek(key).settings
         last = self._last.get(key)
         goes_on = settings.search and last is not None and key in world.ended
         # a run that goes on has had its place since it began, and may have given it back
         self._running.setdefault(key, self._began_ms[key] if goes_on else now_ms)
         self._known_ms.setdefault(key, now_ms)
         recent = [each for each, ms in self._running.items() if now_ms < ms + HELD_MS]
-        resolutions = (world.core.names[each].resolution for each in recent)
+        resolutions = (world.core.names.peek(each).resolution for each in recent)
         asking = [each for each in resolutions if each.state is not State.PAUSED]
         places = sum(1 + each.merges for each in asking)
         assert places <= world.runs_max or len(asking) == 1, "more questions than places"
@@ -173,7 +173,7 @@ class Pace:
         """Whether the run brought anything new; None if that does not show."""
         last, former = self._last[key], self._before_last.get(key)
         if self._world.judge.changed:
-            return None if self._world.core.names[key].settings.is_service else True
+            return None if self._world.core.names.peek(key).settings.is_service else True
         heard = self._world.asked.heard[key]
         same = former is not None and bool(last.said) and last.said == former.said
         if last.valid and not same:

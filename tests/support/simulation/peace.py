@@ -131,7 +131,7 @@ def recover(world: World) -> None:
             break
     assert not world.pace.overdue(rest_of(world)), "names are not asked any more"
     late = [
-        world.core.names[key].settings.name
+        world.core.names.peek(key).settings.name
         for key in world.core.names
         if world.confirmed_ms(key) < since_ms and world.pace.known_ms(key) <= since_ms
     ]

@@ -161,7 +161,7 @@ class HostRecords:
         """How the family came out; that of no account where the preferred one has records."""
         index = self._settings.index
         kinds = self._world.asked.asked[index]
-        merges = self._world.core.names[index].resolution.merges
+        merges = self._world.core.names.peek(index).resolution.merges
         if self._world.outcome(index, kinds[0]) is Status.VALID and not merges:
             return Status.VALID
         for kind in kinds:

@@ -16,29 +16,21 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-import msgspec
-
 from resolverd.config import (
     Family,
-    Holds,
-    Nameserver,
-    ResolutionSettings,
-    ResolvedServer,
-    ResolverdSettings,
-    ResolversSection,
-    TtlPeriod,
 )
 from resolverd.core import Core
 from resolverd.dns.answer import Answer, QueryType, Question, Status
+from resolverd.resolution.repetition import Repeatable, Repeated
 from resolverd.resolution.resolution import Trigger
 from tests.support.simulation.board import Board, KilledError, SegmentBoard
 from tests.support.simulation.pace import Pace
 from tests.support.simulation.records import Records
+from tests.support.simulation.repeats import Repeats
 from tests.support.simulation.rules import Judge, Place
-from tests.support.simulation.zone import DOMAINS, FATES, HOSTS, LABEL, Zone
+from tests.support.simulation.settings import make_settings
+from tests.support.simulation.zone import FATES, HOSTS, Zone
 
-NETWORKS = ((), (), (), ("127.1.0.0/30", "::1:0/127"))
-TTL_PERIODS = (None, None, TtlPeriod(1_000, 3_000), TtlPeriod(2_000, 2_000))
 EARLY_PART = 10  # of a period: as daemon.py lets runs come early
 
 
@@ -63,6 +55,7 @@ class Nameservers:
         self.replies: list[Reply] = []
         self.heard: dict[int, list[tuple[QueryType, Answer]]] = {}  # key -> in its last run
         self.asked: dict[int, list[QueryType]] = {}  # key -> in its last run
+        self.repeats = Repeats(world)
         self.merges: dict[int, bool] = {}  # key -> whether its last run asked for both families
 
     def ask(self, key: int, question: Question, now_ms: int) -> list[str]:
@@ -70,7 +63,7 @@ class Nameservers:
         if key not in self.open:
             world.pace.begun(key, question.name, now_ms)
             self.heard[key], self.asked[key] = [], []
-            self.merges[key] = world.core.names[key].resolution.merges
+            self.merges[key] = world.core.names.peek(key).resolution.merges
         self.asked[key].append(question.query_type)
         attempts = self.open.setdefault(key, set())
         assert len(attempts) <= 40, "attempts without bound"
@@ -90,6 +83,18 @@ class Nameservers:
                 heapq.heappush(self.replies, reply._replace(due_ms=reply.due_ms + 1))
         return unsent
 
+    def repeat(self, key: int, run: Repeatable, now_ms: int) -> bool:
+        return self.repeats.keep(key, run, now_ms)
+
+    def next_repeat_ms(self) -> int | None:
+        return self.repeats.next_ms()
+
+    def serve_repeats(self, now_ms: int) -> None:
+        self.repeats.serve(now_ms)
+
+    def take_back(self, key: int) -> Repeated:
+        return self.repeats.take(key)
+
     def unanswered(self, key: int, nameservers: tuple[str, ...]) -> None:
         assert nameservers
 
@@ -100,67 +105,6 @@ class Nameservers:
         if self.open.pop(key, None) is not None:
             self._world.pace.closed(key, self._world.now_ms)
             self._world.ended.append(key)
-
-
-def make_servers(
-    chance: random.Random, backend: int, first_slot: int, port: int, *, merges: bool
-) -> list[ResolvedServer]:
-    """One to three servers of one backend, all with the same words."""
-    plain = ResolvedServer(
-        first_slot, backend, f"be{backend}", "s", port, 1,
-        allow_dup_ip=chance.random() < 0.2,
-        ignore_weight=chance.random() < 0.2,
-        srv_priority=chance.random() < 0.5,
-        rfc_weight=chance.random() < 0.2,
-        all_families=merges,
-        networks=chance.choice(NETWORKS),
-        preferred=chance.choice((Family.NONE, Family.NONE, Family.IPV4, Family.IPV6)),
-    )  # fmt: skip
-    return [
-        msgspec.structs.replace(plain, slot=first_slot + number, server_name=f"s{number}")
-        for number in range(chance.randrange(1, 4))
-    ]
-
-
-def make_settings(chance: random.Random, nameservers: tuple[str, ...]) -> ResolverdSettings:
-    """One section, two hosts, a label, and sometimes a short name that is searched."""
-    choose = chance.choice
-    section = ResolversSection(
-        "r",
-        tuple(Nameserver(name, "127.0.0.1", index=n) for n, name in enumerate(nameservers)),
-        resolve_retries=choose((1, 2, 3)),
-        timeout_resolve_ms=choose((1_500, 5_000)),
-        ttl_period=choose(TTL_PERIODS),
-        timeout_retry_ms=choose((100, 300)),
-        holds=Holds(*[choose((0, 500, 2_000, 10_000)) for _ in range(6)]),
-        search=DOMAINS,
-        ndots=choose((1, 2)),
-    )
-    preferred = choose((Family.IPV4, Family.IPV6))
-    resolutions: list[ResolutionSettings] = []
-    slots = 0
-    for name in ("a.test", "b.test", LABEL, "short")[: 4 if chance.random() < 0.3 else 3]:
-        port, index = 0 if name == LABEL else 8080, len(resolutions)
-        merges = chance.random() < 0.3
-        servers = make_servers(chance, index, slots, port, merges=merges)
-        if name in ("a.test", LABEL) and chance.random() < 0.3:  # a second backend
-            servers += make_servers(chance, 4 + index, slots + len(servers), port, merges=merges)
-        if name != LABEL:
-            servers = [msgspec.structs.replace(s, preferred=Family.NONE) for s in servers]
-        slots += len(servers)
-        resolutions.append(
-            ResolutionSettings(
-                index,
-                "r",
-                name,
-                preferred,
-                tuple(servers),
-                search=name == "short",
-                all_families=merges and name != LABEL,
-            )
-        )
-    families = choose(((Family.IPV4, Family.IPV6), (Family.IPV4, Family.IPV6), (Family.IPV4,)))
-    return ResolverdSettings((section,), tuple(resolutions), families)
 
 
 class World:
@@ -221,6 +165,7 @@ class World:
             self.records.killed(key)
         self.ended.clear()
         self.asked.open.clear()
+        self.asked.repeats.clear()
         try:
             self._start()
         except KilledError:
@@ -292,8 +237,11 @@ class World:
         self.judge.hears(answer)
         self.records.hears(reply.key, answer)
         self.asked.heard[reply.key].append((kind, answer))
-        core = self.core
-        self.perform(lambda: core.answered(reply.key, reply.nameserver, kind, answer, self.now_ms))
+        self.perform(lambda: self._answered(reply.key, reply.nameserver, kind, answer))
+
+    def _answered(self, key: int, nameserver: str, kind: QueryType, answer: Answer) -> None:
+        if not self.asked.repeats.hear(key, nameserver, answer, self.now_ms):
+            self.core.answered(key, nameserver, kind, answer, self.now_ms)
 
     def _accept(self) -> None:
         """Runs have ended: what they heard first of each type has become what the core knows."""
@@ -318,7 +266,7 @@ class World:
         """One thing that is not scheduled, at any time before the next that is due."""
         chance, core = self.chance, self.core
         self.now_ms += chance.randrange(1 + max(0, self.next_event_ms() - self.now_ms))
-        what = chance.randrange(0 if kills else 2, 10)
+        what = chance.randrange(0 if kills else 2, 11)
         if what == 0:
             self.board.writes_left = chance.randrange(1, 12)
         elif what == 1:
@@ -333,6 +281,8 @@ class World:
             self._fail_connect(core)
         elif what == 8:
             self.views = {chance.choice(self.nameservers): Zone(chance)}
+        elif what == 10:
+            core.names[chance.choice(list(core.names))]  # an operator looks at it
         else:
             slot = chance.randrange(len(self.servers))
             name = chance.choice(("", "o.test", "b.test"))
@@ -378,7 +328,7 @@ class World:
 
     def place(self, key: int) -> Place:
         """Which resolution it is, also after a restart."""
-        name = self.core.names[key]
+        name = self.core.names.peek(key)
         resolution, settings = name.resolution, name.settings
         return settings.name, resolution.types[0], settings.search, resolution.merges
 
