@@ -16,6 +16,8 @@ from typing import NamedTuple, Protocol, Self, TypeAlias
 
 from shm.log_level import LogLevel
 
+EXPERIMENTAL = "experimental-mode"
+
 
 class Level(enum.IntEnum):
     """What a connection may do; each level includes those below (manual 3.1, `stats socket`)."""
@@ -79,6 +81,7 @@ class Command(NamedTuple):
     run: Run
     takes_payload: bool = False
     hidden: bool = False  # from the help list
+    mode: str = ""  # EXPERIMENTAL: only where the conversation has switched it on
 
     @property
     def help_line(self) -> str:

@@ -48,6 +48,7 @@ from proxy.supervisor.prepare import Prepared
 from proxy.supervisor.reactor import Reactor
 from proxy.supervisor.remnants import open_outside
 from proxy.supervisor.resolv_conf import close_resolv_conf, open_resolv_conf
+from proxy.supervisor.shared_variables import set_shared_variables
 from proxy.supervisor.slices import Steps
 from proxy.supervisor.state_files import close_state_files, open_state_files
 from proxy.supervisor.tables import open_tables
@@ -55,6 +56,7 @@ from proxy.supervisor.workers import worker_count
 from proxy.tls import make_context
 from shm.names import NameReader
 from shm.segment import Segment
+from shm.shape import Shape
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -111,10 +113,9 @@ class Builder(msgspec.Struct, frozen=True):
         assert settings is not None, "there are no settings to build from"
         configured = Configured.of(settings)
         former = None if old is None else old.runtime
-        number = 1 if former is None else former.segment.reload_generation + 1
         with ExitStack() as undo:
             shape = shape_of(configured, workers, len(sockets.listeners))
-            segment = Segment.create(shape, number, former.segment.gauges if former else None)
+            segment = _new_segment(shape, None if former is None else former.segment)
             undo.callback(segment.close)
             handover = yield from self._fill(
                 segment, prepared, configured, now_ms, old=old, older=older
@@ -151,6 +152,7 @@ class Builder(msgspec.Struct, frozen=True):
                 environment=prepared.environment,
                 startup_logs=self._told(prepared),
             )
+            set_shared_variables(runtime)
             preload_for(runtime)
             generation = Generation(
                 runtime,
@@ -195,6 +197,13 @@ class Builder(msgspec.Struct, frozen=True):
         handover = Handover(former, new, plan, known)
         yield from handover.copy()
         return handover
+
+
+def _new_segment(shape: Shape, former: Segment | None) -> Segment:
+    """The next generation's segment, which shares the gauges of the former."""
+    if former is None:
+        return Segment.create(shape)
+    return Segment.create(shape, former.reload_generation + 1, former.gauges)
 
 
 def _make_contexts(settings: Settings) -> Steps[tuple[SSLContext, ...]]:
