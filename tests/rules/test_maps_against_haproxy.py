@@ -81,7 +81,8 @@ def test_maps_give_the_same_values(tmp_path: Path, seed: int) -> None:
 def test_conditions_look_up_in_maps(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     rules = []
-    methods = [METHODS[number % len(METHODS)] for number in range(MAPS)]
+    known = METHODS[:-1]  # HAProxy 2.6 dies of some values of `map_regm` in a condition
+    methods = [known[number % len(known)] for number in range(MAPS)]
     for number, method in enumerate(methods):
         found = a_map(chance, tmp_path / f"{number}.map", method, "")
         asked = chance.choice(
