@@ -14,6 +14,7 @@ from shm.resolution_records cimport Mailbox, NameserverCounters, ResolutionRecor
 from shm.rows cimport (
     BackendCounters, BindCounters, FrontendCounters, RateWindow, RuleCounter, ServerCounters,
     StopTickets, WorkerCounters)
+from shm.variable_records cimport VariableCell, VariableCopy, VariablesHeader
 
 cdef enum:
     NO_COLUMN = 0xFFFFFFFF
@@ -46,6 +47,9 @@ cdef struct View:
     MembersHeader *members
     uint64_t *member_words  # by slot, behind the header
     MemberLine *member_lines  # by slot
+    VariablesHeader *variables
+    VariableCell *variable_cells  # by variable
+    VariableCopy *variable_copies  # by 2 * (row * variables + variable)
     uint64_t *turns  # the last served turn; behind it, by bind, the last drawn one
     const GaugesHeader *gauges
     const Sheet *sheets  # of the gauges

@@ -21,8 +21,8 @@ from shm.layout cimport (
     AREA_DUMPS, AREA_HEADER, AREA_HEALTH, AREA_HINTS, AREA_JOURNAL, AREA_MAILBOX, AREA_MEMBERS,
     AREA_MEMBER_LINES, AREA_NAMESERVERS, AREA_NAMESERVER_NAMES, AREA_NAME_ORDERS, AREA_OWNERS,
     AREA_PROCESSES, AREA_REQUESTS, AREA_RESOLUTIONS, AREA_ROWS, AREA_SECTIONS, AREA_SLOTS,
-    AREA_STATICS, AREA_TARGETS, AREA_TURNS, HINT_BLOCK_SLOTS, LAYOUT_VERSION, PAGE, BackendShared,
-    ClientOrders, Header, Journal, Process, Request)
+    AREA_STATICS, AREA_TARGETS, AREA_TURNS, AREA_VARIABLES, HINT_BLOCK_SLOTS, LAYOUT_VERSION, PAGE,
+    BackendShared, ClientOrders, Header, Journal, Process, Request)
 from shm.members cimport MemberLine, MembersHeader
 from shm.records cimport (
     AdminRecord, Agent, AgentLatch, AgentOrder, AgentRecord, HealthRecord, Latch, NameLatch,
@@ -32,6 +32,7 @@ from shm.resolution_records cimport (
 from shm.rows cimport (
     BackendCounters, BindCounters, FrontendCounters, RateWindow, RuleCounter, ServerCounters,
     StopTickets, WorkerCounters)
+from shm.variable_records cimport ProcessValue, VariableCell, VariableCopy, VariablesHeader
 
 cdef extern from "<sys/mman.h>" nogil:
     void *mmap(void *address, size_t length, int prot, int flags, int fd, long offset)
@@ -79,6 +80,10 @@ def check_sizes() -> None:
         "SessionRecord": (sizeof(SessionRecord), 192),
         "MembersHeader": (sizeof(MembersHeader), 64 + 1024),
         "MemberLine": (sizeof(MemberLine), 2048),
+        "VariablesHeader": (sizeof(VariablesHeader), 64),
+        "VariableCell": (sizeof(VariableCell), 256),
+        "ProcessValue": (sizeof(ProcessValue), 32),
+        "VariableCopy": (sizeof(VariableCopy), 2048),
         "SessionDump": (sizeof(SessionDump), 192 + 340 * 192),
     }
     for name, (found, wanted) in expected.items():
@@ -114,6 +119,8 @@ def area_sizes(shape) -> list[int]:
     sizes[AREA_CLIENT_ORDERS] = (1 + shape.frontends) * sizeof(ClientOrders)
     sizes[AREA_MEMBERS] = sizeof(MembersHeader) + shape.slots * sizeof(uint64_t)
     sizes[AREA_MEMBER_LINES] = shape.slots * sizeof(MemberLine)
+    sizes[AREA_VARIABLES] = sizeof(VariablesHeader) + shape.variable_cells * (
+        sizeof(VariableCell) + (2 * shape.workers + 2) * 2 * sizeof(VariableCopy))
     return sizes
 
 
@@ -224,6 +231,10 @@ cdef class Segment:
         self.view.members = <MembersHeader *>(base + at[AREA_MEMBERS])
         self.view.member_words = <uint64_t *>(self.view.members + 1)
         self.view.member_lines = <MemberLine *>(base + at[AREA_MEMBER_LINES])
+        self.view.variables = <VariablesHeader *>(base + at[AREA_VARIABLES])
+        self.view.variable_cells = <VariableCell *>(self.view.variables + 1)
+        self.view.variable_copies = <VariableCopy *>(
+            self.view.variable_cells + <uint32_t>self.shape.variable_cells)
 
     def join(self, Gauges gauges, *, bint fresh) -> None:
         """Take rows of the gauges; columns only of fresh ones."""
@@ -254,6 +265,7 @@ cdef class Segment:
         header.workers = self.shape.workers
         header.sockets = self.shape.sockets
         header.nameservers = self.shape.nameservers
+        header.variables = self.shape.variable_cells
         header.resolutions = self.shape.resolutions
         header.reload_generation = reload_generation
         header.created_ms = time.monotonic_ns() // 1_000_000

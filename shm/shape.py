@@ -11,6 +11,8 @@ PROXIES_MAX = SLOTS_MAX  # frontends, and backends: more than servers would be e
 NAMESERVERS_MAX = 4_096  # each has a socket in resolverd
 GAUGED_SESSIONS_MAX = (1 << 21) - 1  # of a worker: its sessions at one server in half a cell
 SECTIONS_MAX = 4_096  # as NAMESERVERS_MAX: a section without a nameserver resolves no name
+VARIABLES_MAX = 256  # of the program, in the files
+VARIABLES_SPARE = 32  # more of them, which orders name while the program runs
 RESOLUTIONS_MAX = SLOTS_MAX  # one name for each server at the most
 
 
@@ -33,6 +35,12 @@ class Shape(NamedTuple):
     agents: int = 0  # servers with an agent
     runners: int = 0  # 1 where checks are programs
     rules: int = 0  # of connections
+    variables: int = 0  # of the program, in the files
+
+    @property
+    def variable_cells(self) -> int:
+        """Variables of the program that there can be."""
+        return self.variables + VARIABLES_SPARE
 
     @property
     def resolverd_process(self) -> int:
@@ -71,6 +79,8 @@ class Shape(NamedTuple):
             raise ValueError(f"at most {RESOLUTIONS_MAX} resolutions, not {self.resolutions}")
         if self.sections > SECTIONS_MAX:
             raise ValueError(f"at most {SECTIONS_MAX} resolvers sections, not {self.sections}")
+        if self.variables > VARIABLES_MAX:
+            raise ValueError(f"at most {VARIABLES_MAX} proc.* variables, not {self.variables}")
         if self.agents > self.slots:
             raise ValueError(f"{self.agents} agents for {self.slots} servers")
         if self.runners > 1:

@@ -67,7 +67,7 @@ ROOMS = (
     *("proxy.rules.codes", "proxy.rules.types", "proxy.rules.sample", "proxy.rules.match"),
     *("proxy.rules.coding", "proxy.rules.moment", "proxy.rules.converting", "proxy.rules.maps"),
     *("proxy.rules.convert", "proxy.rules.variables", "proxy.rules.content", "proxy.rules.tables"),
-    *("proxy.rules", "proxy.rules.dry"),
+    *("proxy.rules", "proxy.rules.dry", "proxy.rules.shared"),
     "proxy.relay.state",
     "proxy.relay.proxy_protocol",
     *("proxy.relay.log", "proxy.relay.rules", "proxy.relay.tables", "proxy.relay.sides"),

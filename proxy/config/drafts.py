@@ -1,7 +1,6 @@
 """Sections while they are being read: mutable, with references by name.
 
-Owns the fields that lines set, and what a section inherits from its `defaults`. `build` makes the
-immutable settings from the drafts once every section is known.
+Owns the fields that lines set, and what a section inherits from its `defaults`.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from proxy.config.model.checks import (
     Step,
     TcpCheck,
 )
+from proxy.config.model.rules import SharedSetting
 from proxy.config.model.settings import (
     ERROR_LIMIT_DEFAULT,
     PLAIN_BALANCING,
@@ -120,6 +120,7 @@ class GlobalDraft(msgspec.Struct):
     zero_warning: bool = False
     programs: ProgramRights = ProgramRights()
     variable_bytes: tuple[int, int, int, int, int] = (0, 0, 0, 0, 0)
+    shared_settings: tuple[SharedSetting, ...] = ()
     server_state_file: str | None = None  # as written
     server_state_base: str | None = None  # as written
     splice: bool = True  # `nosplice` of the whole process
@@ -377,7 +378,7 @@ class ProxyDraft(msgspec.Struct):
 
 
 def inherit(defaults: ProxyDraft, name: str, kind: ProxyKind, origin: Origin) -> ProxyDraft:
-    """A new section with the values of its `defaults` section."""
+    """A new section with what its `defaults` say: as in HAProxy, rules only with their option."""
     return msgspec.structs.replace(
         defaults,
         name=name,
@@ -391,7 +392,6 @@ def inherit(defaults: ProxyDraft, name: str, kind: ProxyKind, origin: Origin) ->
         logs=list(defaults.logs),
         binds=[],
         servers=[],
-        # HAProxy passes rules on only together with their option
         tcp_check=defaults.tcp_check.inherited(isinstance(defaults.check_option, TcpCheck)),
         own_http_words=(),
         http_check=defaults.http_check.inherited(isinstance(defaults.check_option, HttpCheck)),

@@ -16,7 +16,8 @@ from typing import NamedTuple, Protocol, Self, TypeAlias
 
 from shm.log_level import LogLevel
 
-MODES = ("expert-mode", "experimental-mode")
+EXPERIMENTAL = "experimental-mode"
+MODES = ("expert-mode", EXPERIMENTAL)
 
 
 class Level(enum.IntEnum):
@@ -98,6 +99,7 @@ class Command(NamedTuple):
     run: Run
     takes_payload: bool = False
     hidden: bool = False  # from the help list
+    mode: str = ""  # EXPERIMENTAL: only where the conversation has switched it on
 
     @property
     def is_order(self) -> bool:

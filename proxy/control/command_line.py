@@ -120,6 +120,10 @@ class CommandLine:
                 words.append(Payload(payload))
         if command is None:
             yield from self.unknown(words)
+        elif command.mode and command.mode not in self.modes:
+            kind = command.mode.removesuffix("-mode")
+            text = f"This command is restricted to {kind} mode only."
+            yield self.told(Feedback(text, LogLevel.ERR))
         elif command.level > self.level:
             yield self.told(Feedback("Permission denied", LogLevel.ERR))
         else:
@@ -204,7 +208,7 @@ class CommandLine:
         return []
 
     def mode(self, mode: str, words: list[str], _level: Level) -> Answer:
-        """`expert-mode [on|off]`, `experimental-mode [on|off]`; no command here asks for one."""
+        """`expert-mode [on|off]`, `experimental-mode [on|off]`."""
         if not words:
             return [Feedback(f"{mode} is {'ON' if mode in self.modes else 'OFF'}")]
         if words[0] not in ("on", "off"):

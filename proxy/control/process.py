@@ -32,6 +32,7 @@ from proxy.control.commands.mail import Mail
 from proxy.control.commands.members.orders import MemberOrders
 from proxy.control.commands.process.facts import ProcessFacts
 from proxy.control.commands.process.schema import SchemaCommand
+from proxy.control.commands.process.variables import Variables
 from proxy.control.commands.rules.show_rules import ShowRules
 from proxy.control.commands.rules.show_session import ShowSession
 from proxy.control.commands.sessions.generations import Sessions
@@ -91,6 +92,7 @@ def all_commands(
         *ShowInfo(report).commands(),
         *ProcessFacts(report).commands(),
         *SchemaCommand().commands(),
+        *Variables(report).commands(),
         *resolvers.commands(),
         *ShowResolution(report, mail).commands(),
         *ShowWhy(report, mail).commands(),

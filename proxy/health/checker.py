@@ -82,7 +82,9 @@ class PartChecker(Rounds[A]):
         self._reader = SlotTableReader(runtime.segment)
         self._changes = ChangeReader(runtime.segment)
         self._texts = CheckTextWriter(runtime.segment)
-        self._dialects = Dialects(runtime.segment, runtime.main_pid, runtime.every_list)
+        self._dialects = Dialects(
+            runtime.segment, runtime.main_pid, runtime.every_list, row=part.row
+        )
         usable = UsableServers(runtime.segment)
         self._server_states = ServerStates(runtime, self._reader, usable)
         self._news = News(runtime, usable, part.requests)

@@ -23,6 +23,7 @@ class Part(NamedTuple):
     agents_max: int  # likewise
     requests: CheckRequests | None = None  # of resolutions; None: no check connects
     seed: int = 0
+    row: int = 0  # where its formats set variables of the program (shm/variables.pxd)
 
 
 def in_flight(mine: list[CheckedServer], capacity: int) -> tuple[int, int]:
@@ -40,4 +41,5 @@ def worker_part(runtime: Runtime, worker: int) -> Part:
     mine = share(runtime.servers, runtime.workers, worker)
     room = max(capacity_of(runtime).checks, CHECKS_LEAST)
     checks, agents = in_flight(mine, room)
-    return Part(mine, checks, agents, CheckRequests(runtime.segment, worker), worker)
+    requests = CheckRequests(runtime.segment, worker)
+    return Part(mine, checks, agents, requests, worker, 2 * worker + 1)

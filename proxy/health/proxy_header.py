@@ -17,10 +17,13 @@ Place = tuple[str, int]  # an address in numeric text, and a port
 _SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 _LOCAL = _SIGNATURE + b"\x20\0"  # version 2, LOCAL, no family
 _PROXY = b"\x21"  # version 2, PROXY
+_TLS_TLV = b"\x20\0\x05" + bytes(5)  # of a connection in the clear, as HAProxy has it
 _CONSTANT = {
     ProxyHeader.NONE: b"",
     ProxyHeader.V2: _LOCAL + b"\0\0",
     ProxyHeader.V2_CHECKSUM: _LOCAL + b"\0\x07\x03\0\x04\xa9\xb8\x7e\x8f",
+    ProxyHeader.V2_TLS: _LOCAL + b"\0\x08" + _TLS_TLV,
+    ProxyHeader.V2_TLS_CHECKSUM: _LOCAL + b"\0\x0f\x03\0\x04\x88\x9d\xa1\xdf" + _TLS_TLV,
 }
 _FAMILIES = {socket.AF_INET: b"\x11", socket.AF_INET6: b"\x21"}  # over TCP
 _CHECKSUM_TLV = b"\x03\0\x04"
@@ -38,18 +41,23 @@ def check_header(
         return f"PROXY {family} {own[0]} {server[0]} {own[1]} {server[1]}\r\n".encode()
     if kind is ProxyHeader.NONE or not never_local:
         return _CONSTANT[kind]
-    return _named(own, server, checked=kind is ProxyHeader.V2_CHECKSUM)
+    return _named(own, server, kind)
 
 
-def _named(own: Place, server: Place, *, checked: bool) -> bytes:
+def _named(own: Place, server: Place, kind: ProxyHeader) -> bytes:
     """Version 2 with the command PROXY and the addresses of the check's connection."""
     family = socket.AF_INET6 if ":" in own[0] else socket.AF_INET
     hosts = b"".join(socket.inet_pton(family, host) for host, _ in (own, server))
     body = hosts + struct.pack(">HH", own[1], server[1])
+    checked = kind in (ProxyHeader.V2_CHECKSUM, ProxyHeader.V2_TLS_CHECKSUM)
     tail = _CHECKSUM_TLV + bytes(4) if checked else b""
+    at = len(_SIGNATURE) + 4 + len(body) + len(_CHECKSUM_TLV)  # of the checksum
+    tail += _TLS_TLV if kind in (ProxyHeader.V2_TLS, ProxyHeader.V2_TLS_CHECKSUM) else b""
     length = struct.pack(">H", len(body) + len(tail))
     header = _SIGNATURE + _PROXY + _FAMILIES[family] + length + body + tail
-    return header[:-4] + struct.pack(">I", _crc32c(header)) if checked else header
+    return (
+        header[:at] + struct.pack(">I", _crc32c(header)) + header[at + 4 :] if checked else header
+    )
 
 
 def _crc32c(data: bytes) -> int:

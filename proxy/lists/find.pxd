@@ -130,8 +130,9 @@ cdef inline const Record *expression(
         if not worth(reading, best, record):
             continue
         code = order_of(record) if reading.head.changing else number
-        if code < view.count and regex_matches(view, code, text, length):
+        if code < view.room and regex_matches(view, code, text, length):
             best = record
+            view.last = code
             if in_order(reading.head):
                 break
     return best

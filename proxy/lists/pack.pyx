@@ -25,6 +25,7 @@ assert sizeof(Record) == KEY_HEAD_BYTES + sizeof(uint32_t), "a record has anothe
 KINDS = {
     "int": LIST_RANGES, "len": LIST_RANGES, "ip": LIST_NETWORKS, "sub": LIST_PARTS,
     "reg": LIST_REGEXES,
+    "regm": LIST_REGEXES,
     **dict.fromkeys(("str", "bin", "beg", "end", "dir", "dom"), LIST_TEXTS),
 }
 

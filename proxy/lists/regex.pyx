@@ -11,6 +11,7 @@ from libc.stdlib cimport calloc, free
 
 from proxy.lists.layout cimport (
     LIST_REGEXES, ListHead, Record, key_of, record_after, record_at)
+from shm.atomics cimport exchange_pointer
 
 cdef extern from "<dlfcn.h>" nogil:
     const int RTLD_NOW
@@ -19,6 +20,7 @@ cdef extern from "<dlfcn.h>" nogil:
     char *dlerror()
 
 MATCH_LIMIT = 100_000
+ADDED_MAX = REGEXES_ADDED_MAX
 
 cdef enum:
     HEAP_LIMIT_KIB = 1024
@@ -26,7 +28,6 @@ cdef enum:
     NO_CAPTURE = 0x2000  # PCRE2_NO_AUTO_CAPTURE
     JIT_COMPLETE = 0x1
     MESSAGE_BYTES = 256
-    GROUPS_MAX = 10  # that a replacement can name
 
 ctypedef void *(*compile_function)(
     const char *text, size_t length, uint32_t options, int *error, size_t *at,
@@ -110,6 +111,11 @@ def has_regexes(bytes packed) -> bool:
     return (<const ListHead *>PyBytes_AS_STRING(packed)).kind == LIST_REGEXES
 
 
+def records_count(bytes packed) -> int:
+    """How many patterns a packed list has."""
+    return (<const ListHead *>PyBytes_AS_STRING(packed)).records_count
+
+
 def check(bytes expression, *, bint insensitive=False) -> None:
     """ValueError for what is no expression, ImportError without the library."""
     load()
@@ -126,8 +132,9 @@ cdef void clear(RegexView *view) noexcept:
     cdef uint32_t at
     if not library.loaded:
         return
-    for at in range(view.count):
-        library.code_free(view.codes[at])
+    for at in range(view.room):
+        if view.codes[at] != NULL:
+            library.code_free(view.codes[at])
     free(view.codes)
     if view.found != NULL:
         library.room_free(view.found)
@@ -138,31 +145,48 @@ cdef void clear(RegexView *view) noexcept:
 cdef class Regexes:
     """The expressions of one packed list.
 
-    Raises ValueError for one that is none, ImportError without the library, MemoryError.
+    Others of the list can be added later, by the thread that made this, while another one looks
+    for them. `groups`: their groups are asked for. Raises ValueError for one that is none,
+    ImportError without the library, MemoryError.
     """
 
-    def __init__(self, bytes packed) -> None:
+    def __init__(self, bytes packed, bint groups=False) -> None:
+        cdef uint32_t number
         cdef const ListHead *head = <const ListHead *>PyBytes_AS_STRING(packed)
         cdef const Record *record = record_at(head, 1)
         if head.kind != LIST_REGEXES:
             raise ValueError("a list without expressions")
         load()
         self.view.match = <match_function>function("pcre2_match_8")
-        self.view.codes = <void **>calloc(max(head.records_count, <uint32_t>1), sizeof(void *))
-        self.view.found = library.room(1, NULL)
+        self.view.room = head.records_count + <uint32_t>REGEXES_ADDED_MAX
+        self.view.codes = <void **>calloc(self.view.room, sizeof(void *))
+        self.view.found = library.room(GROUPS_MAX if groups else 1, NULL)
         self.view.limits = library.limits(NULL)
         if self.view.codes == NULL or self.view.found == NULL or self.view.limits == NULL:
             raise MemoryError("regular expressions")
         limit(&self.view)
-        for _ in range(head.records_count):
-            self.view.codes[self.view.count] = compiled(
-                key_of(head, record), record.key_length, head.insensitive)
-            library.jit(self.view.codes[self.view.count], JIT_COMPLETE)  # else it is interpreted
-            self.view.count += 1
+        if groups:
+            self.view.pairs = library.pairs(self.view.found)
+        self.insensitive = head.insensitive
+        for number in range(head.records_count):
+            self.compile(number, key_of(head, record), record.key_length)
             record = record_after(head, record)
+        self.view.count = head.records_count
 
     def __dealloc__(self):
         clear(&self.view)
+
+    cdef bint compile(
+            self, uint32_t number, const char *text, size_t length) except -1:
+        """Compile the expression of a pattern by its order; False: there is no room for it."""
+        cdef void *code
+        if number >= self.view.room:
+            return False
+        if self.view.codes[number] == NULL:
+            code = compiled(text, length, self.insensitive, self.view.pairs != NULL)
+            library.jit(code, JIT_COMPLETE)  # else it is interpreted
+            exchange_pointer(&self.view.codes[number], code)
+        return True
 
     @property
     def dear(self) -> int:
@@ -189,7 +213,7 @@ cdef class Substitution:
         self.view.pairs = library.pairs(self.view.found)
         self.view.codes[0] = compiled(
             PyBytes_AS_STRING(expression), PyBytes_GET_SIZE(expression), insensitive, True)
-        self.view.count = 1
+        self.view.count = self.view.room = 1
         library.jit(self.view.codes[0], JIT_COMPLETE)  # else it is interpreted
 
     def __dealloc__(self):

@@ -15,7 +15,8 @@ from libc.string cimport memcpy
 
 from proxy.relay.balance.present cimport present_begin
 from proxy.relay.proxy_protocol.format cimport (
-    HEADER_AUTHORITY, HEADER_NONE, HEADER_UNIQUE_ID, HEADER_V1, HEADER_V2, HEADER_V2_CHECKSUM)
+    HEADER_AUTHORITY, HEADER_NONE, HEADER_TLS, HEADER_UNIQUE_ID, HEADER_V1, HEADER_V2,
+    HEADER_V2_CHECKSUM)
 from proxy.relay.state.rule_types cimport ASKED_FIELDS, ASKED_UNIQUE_ID
 from proxy.relay.state.server_types cimport Outgoing
 from proxy.relay.state.types cimport Engine
@@ -30,6 +31,8 @@ HEADERS = {
     ProxyHeader.V1: HEADER_V1,
     ProxyHeader.V2: HEADER_V2,
     ProxyHeader.V2_CHECKSUM: HEADER_V2_CHECKSUM,
+    ProxyHeader.V2_TLS: HEADER_V2 | HEADER_TLS,
+    ProxyHeader.V2_TLS_CHECKSUM: HEADER_V2_CHECKSUM | HEADER_TLS,
 }
 
 

@@ -153,6 +153,7 @@ cdef enum:  # matchers
     MATCH_DOM
     MATCH_LEN
     MATCH_REG
+    MATCH_REGM  # the value of a map names groups of the expression
 
 cdef enum:  # fetches of connections and of internal states, which have numbers of their own
     FETCH_OF_CONNECTION = 256
@@ -241,3 +242,4 @@ cdef enum:  # converters of whole messages, and of times with parts of a second
     CONVERT_FIX_VALID
     CONVERT_FIX_FIELD
     CONVERT_FINE_TIME
+    CONVERT_USABLE_SERVERS  # of a backend: twice its number, and whether all backups count

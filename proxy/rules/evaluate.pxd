@@ -23,6 +23,7 @@ from proxy.rules.types cimport (
     ACCEPTED, HEAD_SHORT, HEAD_THERE, HOLDS, HOLDS_NOT, SAMPLE_NONE, UNDECIDED, Call, ContentView,
     Context, HttpView, Patterns, Sample, Scratch, Step, Term)
 from proxy.rules.variables.memory cimport variable_sample
+from proxy.rules.variables.shared cimport PROCESS_VARIABLES, shared_sample
 from proxy.rules.variables.steps cimport step_run
 
 
@@ -120,7 +121,10 @@ cdef inline bint constant_fetch(
         return set_number(sample, context.process)
     if call.fetch != FETCH_VARIABLE:
         return moment_fetch(call, context.scratch, sample)
-    if context.kept != NULL and variable_sample(context.kept[0], variable, sample):
+    if call.numbers[0] >= PROCESS_VARIABLES:
+        if shared_sample(context.view, context.scratch, call.numbers[0], sample):
+            return True
+    elif context.kept != NULL and variable_sample(context.kept[0], variable, sample):
         return True
     if variable < context.variable_count and context.variables[variable].type != SAMPLE_NONE:
         sample[0] = context.variables[variable]
@@ -178,6 +182,11 @@ cdef inline bint all_converted(
         if CONVERT_FURTHER > step.convert >= CONVERT_IN_TABLE:
             if not table_converted(context, step, sample):
                 return False
+        elif step.convert == CONVERT_USABLE_SERVERS:
+            if context.view == NULL:
+                return False
+            set_number(sample, usable_servers(
+                context.view, <uint32_t>(sample.number >> 1), sample.number & 1 != 0))
         elif not step_run(context, step, sample):
             return False
     return True

@@ -12,11 +12,12 @@ from libc.string cimport memset
 from proxy.rules.evaluate cimport value_of
 from proxy.rules.format cimport put_format
 from proxy.rules.program cimport Program, look_at, packed, zeroed
-from proxy.rules.sample cimport as_number, as_plain
+from proxy.rules.sample cimport as_number, as_plain, set_text
 from shm.text cimport Text, text_over
 from proxy.rules.types cimport (
     SAMPLE_NONE, SAMPLE_TEXT, SCRATCH_BYTES, Call, CheckView, ContentView, Context, HttpView, Part,
     Sample, Scratch)
+from proxy.rules.variables.shared cimport PROCESS_VARIABLES, shared_set, shared_unset
 from shm.segment cimport Segment
 
 
@@ -80,15 +81,21 @@ cdef class Formats(Program):
     cdef Call *calls
     cdef uint32_t call_count
     cdef uint32_t process
+    cdef uint32_t row
     cdef Scratch *scratch
     cdef char *buffer
 
-    def __init__(self, Segment segment, formats, values=(), uint32_t process=0, lists=()) -> None:
-        """`process`: the id that `%pid` tells; `lists` are those of the settings."""
+    def __init__(
+            self, Segment segment, formats, values=(), uint32_t process=0, lists=(),
+            uint32_t row=0) -> None:
+        """`process`: the id that `%pid` tells; `lists` are those of the settings.
+
+        `row` is the one where this thread sets variables of the program (shm/variables.pxd).
+        """
         cdef uint32_t part = 0, number = 0
         every = [piece.value for made in formats for piece in made if piece.value is not None]
         self.begin(segment, sum(len(value.converters) for value in (*every, *values)), lists)
-        self.process = process
+        self.process, self.row = process, row
         self.scratch = <Scratch *>zeroed(1, sizeof(Scratch))
         self.buffer = <char *>zeroed(SCRATCH_BYTES, 1)
         self.parts = <Part *>zeroed(sum(len(made) for made in formats), sizeof(Part))
@@ -112,6 +119,12 @@ cdef class Formats(Program):
         free(self.parts)
         free(self.firsts)
         free(self.calls)
+
+    cdef bint has(self, uint32_t variable, CheckFacts facts) except -1:
+        """Whether a check can set a variable of this number: one of its own, or the program's."""
+        if variable < PROCESS_VARIABLES:
+            return variable < facts.variable_count
+        return variable - PROCESS_VARIABLES < self.segment.view.header.variables
 
     cdef int fill(self, Context *context, CheckFacts facts) except -1:
         memset(context, 0, sizeof(Context))
@@ -171,12 +184,14 @@ cdef class Formats(Program):
         """Set a variable to a value; where there is no value it keeps what it has."""
         cdef Context context
         cdef Sample sample
-        if number >= self.call_count or variable >= facts.variable_count:
+        if number >= self.call_count or not self.has(variable, facts):
             raise IndexError(f"value {number} or variable {variable}")
         self.fill(&context, facts)
         if not value_of(&context, &self.calls[number], &sample):
             return
-        if sample.type == SAMPLE_TEXT:
+        if variable >= PROCESS_VARIABLES:
+            shared_set(&self.segment.view, self.row, variable, &sample, 0)
+        elif sample.type == SAMPLE_TEXT:
             self.assign_text(
                 PyBytes_FromStringAndSize(sample.text, sample.length), variable, facts)
             facts.variables[variable].binary = sample.binary
@@ -185,9 +200,17 @@ cdef class Formats(Program):
 
     def assign_format(self, uint32_t number, uint32_t variable, CheckFacts facts not None) -> None:
         """Set a variable to what a format says."""
-        if variable >= facts.variable_count:
+        cdef Sample sample
+        cdef bytes text
+        if not self.has(variable, facts):
             raise IndexError(f"variable {variable}")
-        self.assign_text(self.text(number, facts), variable, facts)
+        text = self.text(number, facts)
+        if variable < PROCESS_VARIABLES:
+            self.assign_text(text, variable, facts)
+            return
+        memset(&sample, 0, sizeof(sample))
+        set_text(&sample, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
+        shared_set(&self.segment.view, self.row, variable, &sample, 0)
 
     cdef int assign_text(self, bytes text, uint32_t variable, CheckFacts facts) except -1:
         cdef Sample *sample = &facts.variables[variable]
@@ -201,7 +224,10 @@ cdef class Formats(Program):
 
     def forget(self, uint32_t variable, CheckFacts facts not None) -> None:
         """Let a variable have no value."""
-        if variable >= facts.variable_count:
+        if not self.has(variable, facts):
             raise IndexError(f"variable {variable}")
+        if variable >= PROCESS_VARIABLES:
+            shared_unset(&self.segment.view, self.row, variable)
+            return
         facts.variables[variable].type = SAMPLE_NONE
         facts.kept[variable] = b""

@@ -39,15 +39,19 @@ class Forms:
         segment: Segment,
         process: int,
         lists: Lists = (),
+        *,
+        row: int = 0,
     ) -> None:
         """`process`: the id that `%pid` tells; `lists` are those of the settings.
+
+        `row` is where variables of the program are set (shm/variables.pxd).
 
         IndexError for a variable beyond `variables`.
         """
         formats = list(dict.fromkeys(_formats(steps)))
         values = list(dict.fromkeys(_values(steps)))
         self.variables = variables
-        self.compiled = Formats(segment, formats, values, process, lists)
+        self.compiled = Formats(segment, formats, values, process, lists, row)
         self.numbers = {form: number for number, form in enumerate(formats)}
         self.values = {value: number for number, value in enumerate(values)}
         parts = (part.value for form in formats for part in form)
@@ -105,13 +109,15 @@ def forms_of(
     segment: Segment | None,
     process: int,
     lists: Lists = (),
+    *,
+    row: int = 0,
 ) -> Forms | None:
     """The formats of a ruleset; None where it has none."""
     has_any = any(_formats(steps)) or any(True for _ in _values(steps))
     if not has_any and not any(isinstance(step, SetStep) for step in steps):
         return None
     assert segment is not None, "formats are run by processes with a segment"
-    return Forms(steps, variables, segment, process, lists)
+    return Forms(steps, variables, segment, process, lists, row=row)
 
 
 def _formats(steps: Sequence[Step | HttpStep]) -> Iterator[Format]:

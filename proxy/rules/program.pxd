@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t, uint8_t
 
+from proxy.lists.changing.area cimport ListArea
 from proxy.rules.types cimport (
     Call, ContentView, Context, HttpView, Part, Patterns, Scratch, Step, Term)
 from shm.segment cimport Segment
@@ -18,10 +19,11 @@ cdef class Program:
     cdef Step *steps
     cdef uint32_t step_count
     cdef object lists  # of the settings, as they were packed
+    cdef ListArea area  # where they change; None: they do not
     cdef Patterns *patterns  # by the number of their list
 
     cdef int begin(self, Segment segment, size_t converters, lists=*) except -1
-    cdef const Patterns *patterns_of(self, int64_t number, bint regexes) except NULL
+    cdef const Patterns *patterns_of(self, int64_t number, uint8_t matcher) except NULL
     cdef const char *keep(self, bytes content) except NULL
     cdef int set_call(self, Call *target, object value) except -1
     cdef int set_step(self, Step *target, object converter) except -1

@@ -13,6 +13,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from proxy.lists.changing.area cimport ListArea
+from proxy.lists.changing.expressions cimport follow
 from proxy.lists.layout cimport ListHead
 from proxy.lists.regex cimport Regexes, Substitution
 from proxy.rules.codes cimport *
@@ -100,6 +101,7 @@ CONVERTERS = {
     "concat": CONVERT_CONCAT, "strcmp": CONVERT_STRCMP, "add_item": CONVERT_ADD_ITEM,
     "secure_memcmp": CONVERT_SAME_BYTES, "set-var": CONVERT_SET_VARIABLE,
     "unset-var": CONVERT_UNSET_VARIABLE, "table_expire": CONVERT_ENTRY_EXPIRY,
+    "usable": CONVERT_USABLE_SERVERS,
     "table_idle": CONVERT_ENTRY_IDLE, "mqtt_is_valid": CONVERT_MQTT_VALID,
     "mqtt_field_value": CONVERT_MQTT_FIELD, "fix_is_valid": CONVERT_FIX_VALID,
     "fix_tag_value": CONVERT_FIX_FIELD, "fine_time": CONVERT_FINE_TIME,
@@ -118,7 +120,7 @@ MATCHERS = {
     "found": MATCH_FOUND, "bool": MATCH_BOOL, "int": MATCH_INT, "ip": MATCH_IP, "str": MATCH_STR,
     "bin": MATCH_BIN,
     "beg": MATCH_BEG, "end": MATCH_END, "sub": MATCH_SUB, "dir": MATCH_DIR, "dom": MATCH_DOM,
-    "len": MATCH_LEN, "reg": MATCH_REG,
+    "len": MATCH_LEN, "reg": MATCH_REG, "regm": MATCH_REGM,
 }
 
 
@@ -207,7 +209,8 @@ cdef class Program:
         cdef uint32_t number = 0
         cdef ListArea area = lists if isinstance(lists, ListArea) else None
         self.segment = segment
-        self.kept = [area]
+        self.kept = []
+        self.area = area
         self.lists = lists if area is None else area.packed
         self.patterns = <Patterns *>zeroed(len(self.lists), sizeof(Patterns))
         for packed in self.lists:
@@ -257,7 +260,7 @@ cdef class Program:
             set_numbers(
                 target.numbers,
                 (matcher, list(MapType).index(converter.gives), converter.numbers[0]))
-            target.patterns = self.patterns_of(converter.patterns, matcher == MATCH_REG)
+            target.patterns = self.patterns_of(converter.patterns, matcher)
         return 0
 
     cdef int set_part(self, Part *target, object piece) except -1:
@@ -273,13 +276,16 @@ cdef class Program:
             self.set_call(&target.call, piece.value)
         return 0
 
-    cdef const Patterns *patterns_of(self, int64_t number, bint regexes) except NULL:
+    cdef const Patterns *patterns_of(self, int64_t number, uint8_t matcher) except NULL:
         """A list, with its regular expressions compiled; IndexError for one that there is not."""
         cdef Regexes compiled
+        cdef bint groups = matcher == MATCH_REGM
         if not 0 <= number < <int64_t>len(self.lists):
             raise IndexError(f"list {number} of {len(self.lists)}")
-        if regexes and self.patterns[number].regexes == NULL:
-            compiled = Regexes(self.lists[number])
+        if (groups or matcher == MATCH_REG) and self.patterns[number].regexes == NULL:
+            compiled = Regexes(self.lists[number], groups)
+            if self.area is not None:
+                follow(self.area, <uint32_t>number, compiled)
             self.kept.append(compiled)
             self.patterns[number].regexes = &compiled.view
         return &self.patterns[number]
@@ -330,7 +336,7 @@ cdef class Conditions(Program):
         target.negated = term.negated
         target.lists = &self.numbers[self.number_count]
         for number in term.lists:
-            self.patterns_of(number, target.matcher == MATCH_REG)
+            self.patterns_of(number, target.matcher)
             self.numbers[self.number_count] = number
             self.number_count += 1
             target.list_count += 1

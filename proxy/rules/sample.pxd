@@ -45,8 +45,8 @@ cdef inline void set_text(Sample *sample, const char *text, size_t length) noexc
 
 
 cdef inline char *take_scratch(Scratch *scratch) noexcept nogil:
-    """Room for one text; the one before lives until the next but one is taken."""
-    scratch.turn ^= 1
+    """Room for one text; the two before live until the next but one is taken, and the next."""
+    scratch.turn = (scratch.turn + 1) % 3
     return scratch.bytes[scratch.turn]
 
 

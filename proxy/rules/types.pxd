@@ -160,6 +160,7 @@ cdef struct VariableRoom:  # of one relay
     uint8_t *scopes  # by number: the level that limits it, and those above
     uint64_t most[4]  # bytes, by level; 0: no limit
     uint64_t used  # by all sessions
+    uint32_t row  # where this thread writes variables of the program (shm/variables.pxd)
 
 cdef enum:
     TRACKED_MAX = 3  # entries that one session follows, as HAProxy's
@@ -174,7 +175,7 @@ cdef struct Tracks:
     uint8_t used  # at least one entry is there
 
 cdef struct Scratch:  # what converters write into, in turns: the text before is read meanwhile
-    char bytes[2][SCRATCH_BYTES]
+    char bytes[3][SCRATCH_BYTES]
     uint32_t turn
 
 cdef struct SectionFacts:  # what the configuration says of a frontend

@@ -49,6 +49,7 @@ from proxy.supervisor.prepare import Prepared
 from proxy.supervisor.reactor import Reactor
 from proxy.supervisor.remnants import open_outside
 from proxy.supervisor.resolv_conf import close_resolv_conf, open_resolv_conf
+from proxy.supervisor.shared_variables import set_shared_variables
 from proxy.supervisor.slices import Steps
 from proxy.supervisor.state_files import close_state_files, open_state_files
 from proxy.supervisor.tables import open_tables
@@ -58,6 +59,7 @@ from resolverd.config import LinkedFile, StateFile
 from shm.events import EventRing
 from shm.names import NameReader
 from shm.segment import Segment
+from shm.shape import Shape
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -131,11 +133,10 @@ class Builder(msgspec.Struct, frozen=True):
         settings, sockets, workers = prepared.settings, ground.sockets, ground.workers
         assert settings is not None, "there are no settings to build from"
         configured = Configured.of(settings)
-        former = old.runtime if old else None
-        number = former.segment.reload_generation + 1 if former else 1
+        former = None if old is None else old.runtime
         with ExitStack() as undo:
             shape = shape_of(configured, workers, len(sockets.listeners))
-            segment = Segment.create(shape, number, former.segment.gauges if former else None)
+            segment = _new_segment(shape, None if former is None else former.segment)
             undo.callback(segment.close)
             fill = self._fill(segment, prepared, configured, now_ms, old=old, older=older)
             handover = yield from fill
@@ -168,6 +169,7 @@ class Builder(msgspec.Struct, frozen=True):
                 events=self.events,
                 master_calls=self.master_calls,
             )
+            set_shared_variables(runtime)
             preload_for(runtime)
             generation = Generation(
                 runtime,
@@ -212,6 +214,13 @@ class Builder(msgspec.Struct, frozen=True):
         handover = Handover(former, new, plan, known)
         yield from handover.copy()
         return handover
+
+
+def _new_segment(shape: Shape, former: Segment | None) -> Segment:
+    """The next generation's segment, which shares the gauges of the former."""
+    if former is None:
+        return Segment.create(shape)
+    return Segment.create(shape, former.reload_generation + 1, former.gauges)
 
 
 def _make_contexts(settings: Settings) -> Steps[tuple[SSLContext, ...]]:

@@ -33,6 +33,7 @@ def shape_of(configured: Configured, workers: int, sockets: int) -> Shape:
         agents=sum(server.agent is not None for server in servers),
         runners=int(servers.has_programs),
         rules=len(settings.rules),
+        variables=len(settings.shared.names),
     )
 
 

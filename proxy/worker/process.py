@@ -26,6 +26,7 @@ import uvloop
 
 from proxy.config.model.settings import Server
 from proxy.health.checker import Checker
+from proxy.lists.changing.expressions import compile_added
 from proxy.relay.engine import Relay
 from proxy.runtime import Runtime, now_ms
 from proxy.worker.following import Following
@@ -171,6 +172,8 @@ class Worker:
     def _act(self) -> None:
         """Do what the command word and the table say."""
         if self._lists is not None:
+            for told in compile_added(self._lists):
+                self._runtime.log(LogLevel.WARNING, f"worker {self._number}: {told}")
             self._lists.look(self._reader)
         if self._self.command != ProcessCommand.RUN and not self._stopping:
             self._stopping = True

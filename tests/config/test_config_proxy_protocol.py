@@ -7,7 +7,7 @@ import pytest
 from proxy.config.model.settings import ProxyHeader
 from tests.support.config.loading import load_text, only_alert, said, server_settings, settings_of
 
-NONE, V1, V2, V2_CHECKSUM = ProxyHeader
+NONE, V1, V2, V2_CHECKSUM, V2_TLS, V2_TLS_CHECKSUM = ProxyHeader
 EDGE = "frontend f\n    timeout client 1s\n    bind :80,:81\n    {line}\n"
 
 
@@ -22,6 +22,15 @@ EDGE = "frontend f\n    timeout client 1s\n    bind :80,:81\n    {line}\n"
         ("check send-proxy-v2 proxy-v2-options crc32c", V2_CHECKSUM, V2_CHECKSUM),
         ("check send-proxy proxy-v2-options crc32c", V1, V1),
         ("check send-proxy no-send-proxy", NONE, NONE),
+        ("check send-proxy-v2-ssl", V2_TLS, V2_TLS),
+        ("check send-proxy-v2-ssl-cn proxy-v2-options crc32c", *[V2_TLS_CHECKSUM] * 2),
+        ("check send-proxy-v2-ssl no-send-proxy-v2-ssl-cn", NONE, NONE),
+        ("check send-proxy-v2-ssl-cn no-send-proxy-v2-ssl", V1, V1),
+        ("check send-proxy-v2-ssl no-send-proxy-v2", V1, V1),
+        ("check proxy-v2-options ssl", V1, V1),
+        ("check proxy-v2-options cert-cn no-send-proxy-v2-ssl send-proxy-v2", V2, V2),
+        ("check send-proxy-v2 proxy-v2-options cert-cn", V2_TLS, V2_TLS),
+        ("check send-proxy proxy-v2-options ssl", V1, V1),
         ("check send-proxy no-send-proxy-v2", V1, V1),
         ("check send-proxy-v2 no-send-proxy", V2, V2),
         ("check send-proxy-v2 no-send-proxy-v2", NONE, NONE),
@@ -57,16 +66,6 @@ def test_fields_of_a_header(names: str, authority: bool, unique_id: bool, checke
     assert connecting.header_authority is authority
     assert connecting.header_unique_id is unique_id
     assert connecting.proxy_header is (V2_CHECKSUM if checked else V2)
-
-
-@pytest.mark.parametrize("name", ["crc32c,ssl", "cert-cn"])
-def test_options_that_cannot_be_sent_are_refused(name: str) -> None:
-    line, text = only_alert(
-        f"backend b\n    timeout connect 1s\n    timeout server 1s\n"
-        f"    server s 127.0.0.2:80 send-proxy-v2 proxy-v2-options {name}\n"
-    )
-    assert line == 4
-    assert f"proxy v2 option '{name.rsplit(',', maxsplit=1)[-1]}' is not supported" in text
 
 
 def test_an_option_that_nobody_knows_is_refused_as_in_haproxy() -> None:

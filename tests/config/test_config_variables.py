@@ -33,7 +33,6 @@ def bare(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
         ("content set-var-fmt(txn.a)", "missing format"),
         ("content set-var() src", "Empty variable name cannot be accepted."),
         ("content set-var(foo.a) src", "invalid variable name 'foo.a'. A variable name must be"),
-        ("content set-var(proc.a) src", "the workers share no variables"),
         ("content set-var(txn.a,ifx) src", 'unknown condition "ifx"'),
         ("content set-var(txn.a,ifsett) src", "did you mean 'ifset' maybe"),
         ("content unset-var(txn.a,ifset)", "takes no condition (got 'ifset')"),
@@ -76,7 +75,8 @@ def test_nothing_of_no_length_is_declared(side: str) -> None:
 def test_conditions_of_http_have_no_variables() -> None:
     section = "listen l\n  mode http\n  bind :7001\n  timeout client 1s\n  stats enable\n"
     text = f"{section}  http-request deny if {{ var(txn.a) -m found }}\n"
-    assert "'var' is not supported in a section that answers itself" in only_alert(text)[1]
+    assert "variables ('txn.a') are not supported in rules about requests" in only_alert(text)[1]
+    settings_of(text.replace("txn.a", "proc.a"))
 
 
 def test_one_name_has_one_number_in_all_sections() -> None:
@@ -100,6 +100,52 @@ def test_one_name_has_one_number_in_all_sections() -> None:
     assert bare(other.content) == (Rule(RuleAction.SET_VARIABLE, target=1, key=key),)
     gone = Value("var", numbers=(-1, 0), variable="req.c")
     assert bare(other.response) == (Rule(RuleAction.SET_VARIABLE, target=2, key=gone),)
+
+
+GLOBAL = "global\n    {}\n" + LISTEN + SERVER
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("set-var", "'set-var' requires a process-wide variable name ('proc.<name>') and a sample"),
+        ("set-var proc.x", "'set-var' requires a process-wide variable name ('proc.<name>') and"),
+        ("set-var-fmt proc.x", "'set-var-fmt' requires a process-wide variable name"),
+        (
+            "set-var sess.x int(1)",
+            "cannot set variable 'sess.x', only scope 'proc' is permitted in",
+        ),
+        ("set-var x int(1)", "invalid variable name 'x'. A variable name must be start by"),
+        ("set-var proc.x-y int(1)", "invalid variable name 'proc.x-y'"),
+        (
+            "set-var proc.x foo",
+            "fetch method 'foo' is unknown, not available in the global section",
+        ),
+        (
+            "set-var proc.x src",
+            "fetch method 'src' is unknown, not available in the global section",
+        ),
+        ("set-var proc.x nbsrv(edge)", "fetch method 'nbsrv' is unknown, not available in the glo"),
+        ("set-var proc.x int(1),foo", "unknown converter 'foo'"),
+        ("set-var proc.x,ifsett int(1)", "did you mean 'ifset' maybe"),
+        ("set-var proc.x int(1),in_table(edge)", "in_table"),
+        ("set-var-fmt proc.x %[src]", "fetch method 'src' is unknown, not available in the global"),
+    ],
+)
+def test_a_wrong_line_of_the_global_section_says_what(line: str, text: str) -> None:
+    where, alert = only_alert(GLOBAL.format(line))
+    assert where == 2
+    assert text in alert
+
+
+def test_variables_of_the_program_have_numbers_of_their_own() -> None:
+    lines = "set-var proc.b,ifset int(1)\n    tune.vars.proc-max-size 9"
+    rule = "    tcp-request connection set-var(proc.a) var(sess.a),concat(,proc.b)\n"
+    shared = settings_of(GLOBAL.format(lines).replace(SERVER, rule + SERVER)).shared
+    assert shared.names == ("proc.a", "proc.b")
+    assert shared.bytes_max == 9
+    (setting,) = shared.settings
+    assert (setting.name, setting.number, setting.when) == ("proc.b", 65_537, 16)
 
 
 def test_what_is_not_there_at_a_stage_has_no_number() -> None:

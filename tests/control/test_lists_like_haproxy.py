@@ -46,6 +46,7 @@ frontend f
   tcp-request content reject if {{ src -f FILES/ips }} {{ src 9.9.9.9 }} !LOCALHOST
   tcp-request content reject if local files names beginnings bytes
   tcp-request content reject if ports regular there numbered both
+  tcp-request content set-var(sess.f) req.payload(0,0),map_regm(FILES/groups)
   use_backend %[src,map_ip(FILES/backends)] if {{ src 5.5.5.5 }}
   default_backend b
 backend b
@@ -59,6 +60,7 @@ FILES = {
     "counts": "x 5\n",
     "networks": "10.0.0.0/8 1.2.3.4\n::1 ::2\n",
     "backends": "127.0.0.0/8 b\n",
+    "groups": "^x(.) <\\1>\n",
 }
 ORDERS = (
     *("show acl", "show map", "show acl #0", "show acl IPS", "show map TEXTS", "show acl #5"),
@@ -140,6 +142,11 @@ ORDERS = (
         "add acl #10 0g1",
     ),
     *("add acl #10 AA", "get acl #10 aa", "show acl #10", "add acl #11 xyz", "get acl #11 axyzb"),
+    *("add acl #7 ^c", "add acl #7 (", "get acl #7 cde", "show acl #7", "del acl #7 ^c"),
+    *("get acl #7 cde", "get map GROUPS xy", r"add map GROUPS ^n(.*) N\\1", "get map GROUPS newy"),
+    *("add map GROUPS ( x", "prepare map GROUPS", "add map @1 GROUPS ^z(.) v", "get map GROUPS zz"),
+    *("commit map @1 GROUPS", "get map GROUPS zz", "get map GROUPS xy", "show map GROUPS"),
+    *("set map GROUPS ^z(.) w", "add map GROUPS <<\n^p(.) \\1\n^q x\n", "show map GROUPS"),
 )
 LEVELS = (
     *("show acl #0", "show map TEXTS", "get map TEXTS b", "add acl IPS 3.3.3.3", "add acl"),
@@ -209,6 +216,8 @@ LISTS: dict[str, tuple[str, Sequence[str], Sequence[str]]] = {  # kind, keys, va
     "IPS": ("acl", ("10.0.0.0/8", "10.1.0.0/16", "10.1.2.3", "::1", "2001:db8::/32"), ()),
     "NAMES": ("acl", ("foo", "fo", "Bar", "bar.x", "o"), ()),
     "#0": ("acl", ("127.0.0.0/8", "127.0.0.1", "9.9.9.9"), ()),
+    "#7": ("acl", ("^a", "b$", "[a-c]x", "a b"), ()),
+    "GROUPS": ("map", ("^a(.)", "b$", "(b|c)x", "(.)(.)"), ("1", r"\\1", "v")),
     "#12": ("acl", ("a", "ab", "x", "bx"), ()),
 }
 

@@ -27,12 +27,16 @@ OPTIONS = {
     ProxyHeader.V1: "check send-proxy",
     ProxyHeader.V2: "check send-proxy-v2",
     ProxyHeader.V2_CHECKSUM: "check send-proxy-v2 proxy-v2-options crc32c",
+    ProxyHeader.V2_TLS: "check send-proxy-v2 proxy-v2-options ssl",
+    ProxyHeader.V2_TLS_CHECKSUM: "check send-proxy-v2-ssl-cn proxy-v2-options crc32c",
 }
 LOCAL = b"\r\n\r\n\0\r\nQUIT\n\x20\0"
 NO_ADDRESSES = {
     ProxyHeader.V1: b"PROXY UNKNOWN\r\n",
     ProxyHeader.V2: LOCAL + b"\0\0",
     ProxyHeader.V2_CHECKSUM: LOCAL + b"\0\x07\x03\0\x04\xa9\xb8\x7e\x8f",
+    ProxyHeader.V2_TLS: LOCAL + b"\0\x08\x20\0\x05" + bytes(5),
+    ProxyHeader.V2_TLS_CHECKSUM: (LOCAL + b"\0\x0f\x03\0\x04\x88\x9d\xa1\xdf\x20\0\x05" + bytes(5)),
 }
 CONFIGURATION = """
 {globals}

@@ -9,7 +9,8 @@ from proxy.relay.balance.ring cimport nearer_before, node_at_or_after
 from proxy.relay.balance.schedule cimport schedule_build, schedule_free
 from proxy.relay.balance.source_hash cimport NO_SOURCE, hash_address
 from proxy.rules.coding.hashes cimport avalanche
-from proxy.relay.proxy_protocol.format cimport HEADER_V1, HEADER_V2, HEADER_V2_CHECKSUM
+from proxy.relay.proxy_protocol.format cimport (
+    HEADER_KIND, HEADER_TLS, HEADER_V1, HEADER_V2, HEADER_V2_CHECKSUM)
 from proxy.relay.proxy_protocol.read cimport header_read
 from proxy.relay.proxy_protocol.write cimport HEADER_ROOM, HeaderTexts, header_write
 from proxy.relay.state.pool cimport Pool, pool_give, pool_init, pool_take
@@ -154,7 +155,10 @@ def rate_of(Segment segment, int64_t now_ms):
     return rate_everywhere(&segment.view, 1, now_ms)
 
 
-HEADER_KINDS = {"v1": HEADER_V1, "v2": HEADER_V2, "v2 crc32c": HEADER_V2_CHECKSUM}
+HEADER_KINDS = {
+    "v1": HEADER_V1, "v2": HEADER_V2, "v2 crc32c": HEADER_V2_CHECKSUM,
+    "v2 ssl": HEADER_V2 | HEADER_TLS, "v2 ssl,crc32c": HEADER_V2_CHECKSUM | HEADER_TLS,
+}
 
 
 cdef tuple address_found(const sockaddr_in6 *address):
@@ -203,7 +207,8 @@ def header_written(kind, source, destination):
     texts.authority = texts.unique_id = NULL
     address_fill(source, &addresses.source)
     address_fill(destination, &addresses.destination)
-    length = header_write(memory, HEADER_KINDS[kind], addresses, &texts)
+    texts.tls = HEADER_KINDS[kind] & HEADER_TLS != 0
+    length = header_write(memory, HEADER_KINDS[kind] & HEADER_KIND, addresses, &texts)
     result = memory[:length]
     free(memory)
     free(addresses)

@@ -15,6 +15,8 @@ KINDS = {
     ProxyHeader.V1: "v1",
     ProxyHeader.V2: "v2",
     ProxyHeader.V2_CHECKSUM: "v2 crc32c",
+    ProxyHeader.V2_TLS: "v2 ssl",
+    ProxyHeader.V2_TLS_CHECKSUM: "v2 ssl,crc32c",
 }
 PAIRS = [
     (("127.0.0.1", 1), ("127.0.0.2", 65_535)),
@@ -43,7 +45,7 @@ def test_without_addresses_every_version_says_so(parts: Any, kind: ProxyHeader) 
     assert check_header(kind, None, None) == parts.header_written(KINDS[kind], None, None)
 
 
-@pytest.mark.parametrize("kind", [ProxyHeader.V2, ProxyHeader.V2_CHECKSUM])
+@pytest.mark.parametrize("kind", list(KINDS)[1:])
 def test_version_2_speaks_of_no_client_whatever_the_connection(
     parts: Any, kind: ProxyHeader
 ) -> None:

@@ -32,7 +32,11 @@ from tests.support.servers import Recorder, Server, receive_all
 
 pytestmark = pytest.mark.slow
 
-SENDERS = ("", "send-proxy", "send-proxy-v2", "send-proxy-v2 proxy-v2-options crc32c")
+SENDERS = (
+    *("", "send-proxy", "send-proxy-v2", "send-proxy-v2 proxy-v2-options crc32c"),
+    *("send-proxy-v2-ssl", "send-proxy-v2 proxy-v2-options cert-key,crc32c,ssl-cipher"),
+    "send-proxy-v2-ssl-cn proxy-v2-options unique-id no-send-proxy-v2-ssl",
+)
 HOSTS = ("127.0.0.1", "::1")
 ANY_HOST = ("127.0.0.1", "::1", "127.9.8.7")
 DIRECT = len(SENDERS)  # without accept-proxy, on an address of both families

@@ -18,10 +18,11 @@ from tests.support.generated import sample
 
 pytestmark = pytest.mark.slow
 MAPS, SAMPLES_EACH = sample(200, 2_000), 12
-METHODS = ("str", "beg", "end", "sub", "dir", "dom", "reg", "int", "ip")
+METHODS = ("str", "beg", "end", "sub", "dir", "dom", "reg", "int", "ip", "regm")
 VALUES = {
     "": ("v", "two words", "tab\there", "", "x  y", "#", "ünicode", "1.2.3.4"),
     "_int": ("1", "-5", "007", "", "+3", "99999999999999999999", "-99999999999999999999", "-"),
+    "m": (r"\1-\0", r"a\2b\\", r"\x41\9", "plain", r"\1\1\3"),
     "_ip": ("1.2.3.4", "::1", "2001:db8::5", "1.2.3.4/8"),
 }
 DEFAULTS = {"": ("", ",d", ",a.b"), "_int": ("", ",12"), "_ip": ("", ",9.8.7.6", ",::7")}
@@ -47,9 +48,12 @@ def a_map(chance: random.Random, path: Path, method: str, gives: str) -> str:
     """The converter; its file has comments, blanks of all kinds, and keys more than once."""
     lines = []
     for _ in range(chance.choice((1, 4, 16))):
-        key = a_regex(chance) if method == "reg" else a_pattern(chance, method)
+        regular = method.startswith("reg")
+        key = a_regex(chance) if regular else a_pattern(chance, method)
+        if method == "regm":
+            key = chance.choice((f"({key})", f"(.)({key})", key))
         blanks = [chance.choice(("", " ", "\t ")) for _ in range(3)]
-        value = chance.choice(VALUES[gives])
+        value = chance.choice(VALUES["m" if method == "regm" else gives])
         lines.append(f"{blanks[0]}{key}{blanks[1] or ' '}{value}{blanks[2]}")
         lines += chance.choice(((), (), ("# a comment",), ("",), ("  ",)))
     path.write_bytes(chance.choice(("\n", "\r\n")).join(lines).encode())
@@ -62,7 +66,7 @@ def test_maps_give_the_same_values(tmp_path: Path, seed: int) -> None:
     methods = [METHODS[number % len(METHODS)] for number in range(MAPS)]
     rules = []
     for number, method in enumerate(methods):
-        gives = chance.choice(("", "", "_int", "_ip"))
+        gives = "" if method == "regm" else chance.choice(("", "", "_int", "_ip"))
         found = a_map(chance, tmp_path / f"{number}.map", method, gives)
         rules.append(
             f"return status 299 content-type text/plain lf-string '<%[req.fhdr(x-v),{found}]>' "
@@ -77,7 +81,8 @@ def test_maps_give_the_same_values(tmp_path: Path, seed: int) -> None:
 def test_conditions_look_up_in_maps(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     rules = []
-    methods = [METHODS[number % len(METHODS)] for number in range(MAPS)]
+    known = METHODS[:-1]  # HAProxy 2.6 dies of some values of `map_regm` in a condition
+    methods = [known[number % len(known)] for number in range(MAPS)]
     for number, method in enumerate(methods):
         found = a_map(chance, tmp_path / f"{number}.map", method, "")
         asked = chance.choice(

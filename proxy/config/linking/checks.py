@@ -30,6 +30,7 @@ from proxy.config.linking.log import check_log_format
 from proxy.config.linking.rules.conditions import SectionIndex
 from proxy.config.linking.rules.connection_rules import ConnectionRuleLinker
 from proxy.config.linking.rules.reach import check_lists
+from proxy.config.linking.rules.shared_variables import check_shared_variables
 from proxy.config.linking.rules.stick_tables import check_tables
 from proxy.config.linking.server import check_spare_slots
 from proxy.config.linking.tls import TlsTable
@@ -134,6 +135,7 @@ def check(
     check_spare_slots(globals_draft.spare_servers, proxies, messages)
     known = References(proxies, resolvers)
     directory = DraftDirectory(proxies, user_lists)
+    check_shared_variables(globals_draft.shared_settings, directory, messages)
     for user_list in user_lists.values():
         check_user_list(user_list, messages)
     for section in resolvers:

@@ -26,6 +26,7 @@ class DraftDirectory:
         self.variables = VariableTable()
         self._backends = {draft.name: draft for draft in enabled if draft.kind.serves}
         self._rowless = {draft.name for draft in enabled if answers_itself(draft)}
+        self.backends: Mapping[str, tuple[int, bool]] = {}  # their numbers are not known yet
         self._frontends = {draft.name for draft in enabled if draft.kind.accepts}
         self._tables = {draft.name: draft.table.shape for draft in enabled if draft.table}
 
@@ -70,6 +71,11 @@ class SettingsDirectory:
         self.variables = VariableTable()
         self._tables = {shape.name: (number, shape) for number, shape in enumerate(tables)}
         self._backends = {proxy.name: proxy for proxy in proxies if proxy.backend_index is not None}
+        self.backends: Mapping[str, tuple[int, bool]] = {
+            proxy.name: (proxy.backend_index, proxy.allbackups)
+            for proxy in proxies
+            if proxy.backend_index is not None
+        }
         self._rowless = {
             proxy.name for proxy in proxies if ProxyKind(proxy.kind).serves
         } - self._backends.keys()

@@ -238,8 +238,11 @@ def _init_addr(options: ServerOptions, named: bool) -> tuple[str, ...]:
 def _proxy_header(options: ServerOptions) -> ProxyHeader:
     if options.send_proxy_v2:
         checked = "crc32c" in options.proxy_v2_fields
+        if "ssl" in options.proxy_v2_fields:
+            return ProxyHeader.V2_TLS_CHECKSUM if checked else ProxyHeader.V2_TLS
         return ProxyHeader.V2_CHECKSUM if checked else ProxyHeader.V2
-    return ProxyHeader.V1 if options.send_proxy else ProxyHeader.NONE
+    sent = options.send_proxy or options.proxy_v2_fields  # as in HAProxy, of the other version
+    return ProxyHeader.V1 if sent else ProxyHeader.NONE
 
 
 def _check_header(options: ServerOptions) -> ProxyHeader:

@@ -34,6 +34,7 @@ from proxy.config.linking.log import build_access_log, global_targets
 from proxy.config.linking.resolution_table import ResolutionTable
 from proxy.config.linking.rules.connection_rules import ConnectionRuleLinker
 from proxy.config.linking.rules.numbering import RuleNumbers
+from proxy.config.linking.rules.shared_variables import shared_variables
 from proxy.config.linking.rules.stick_tables import shapes_of
 from proxy.config.linking.server import ServerBuilder, spare_slots
 from proxy.config.linking.tls import TlsTable
@@ -58,6 +59,9 @@ def build(
     tables = shapes_of(proxies)
     directory = SettingsDirectory(built, user_lists, tables)
     built = _link_rules(built, proxies, globals_draft, directory)
+    shared = shared_variables(
+        globals_draft.shared_settings, directory, globals_draft.variable_bytes
+    )
     return Settings(
         globals=_build_globals(globals_draft),
         proxies=built,
@@ -71,6 +75,7 @@ def build(
         lists=directory.lists.every,
         references=directory.lists.references(),
         variables=directory.variables.levels,
+        shared=shared,
         tables=tables,
     )
 

@@ -21,6 +21,12 @@ class Matcher(enum.Enum):
     DOM = "dom"
     LEN = "len"
     REG = "reg"
+    REGM = "regm"  # of maps: values name groups of the expression
+
+    @property
+    def regular(self) -> bool:
+        """Whether patterns are regular expressions."""
+        return self in (Matcher.REG, Matcher.REGM)
 
 
 class MapType(enum.Enum):

@@ -216,6 +216,25 @@ class Rule(msgspec.Struct, frozen=True):
     length: int = 0  # of what is captured, at most
 
 
+class SharedSetting(msgspec.Struct, frozen=True):
+    """A line `set-var` or `set-var-fmt` of the global section: a variable of the program."""
+
+    name: str  # with its scope
+    origin: Origin
+    value: Value | None = None
+    form: Format = ()  # without a value
+    when: int = 0  # conditions of `set-var`, as of a Rule
+    number: int = -1  # while it is not known
+
+
+class SharedVariables(msgspec.Struct, frozen=True):
+    """The variables of the program: all that lines name, and what they are at the start."""
+
+    names: tuple[str, ...] = ()  # with their scope, by their number
+    settings: tuple[SharedSetting, ...] = ()  # in the order of the file
+    bytes_max: int = 0  # of all values; 0: no limit
+
+
 class ConnectionRules(msgspec.Struct, frozen=True):
     """The rules of a section in mode tcp, each stage by itself and in the order of the file.
 

@@ -32,6 +32,8 @@ class ProxyHeader(enum.Enum):
     V1 = "send-proxy"
     V2 = "send-proxy-v2"
     V2_CHECKSUM = "send-proxy-v2 proxy-v2-options crc32c"
+    V2_TLS = "send-proxy-v2 proxy-v2-options ssl"  # it says that there is no TLS
+    V2_TLS_CHECKSUM = "send-proxy-v2 proxy-v2-options ssl,crc32c"
 
 
 class Connecting(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ from proxy.config.model.checks import CheckRules, ProgramRights
 from proxy.config.model.http import HttpSection
 from proxy.config.model.lists import Reference
 from proxy.config.model.logs import AccessLog, LogItem, LogTarget
-from proxy.config.model.rules import ConnectionRules, Rule
+from proxy.config.model.rules import ConnectionRules, Rule, SharedVariables
 from proxy.config.model.server import (
     CHECK_FALL,
     CHECK_INTER_MS,
@@ -249,6 +249,7 @@ class Settings(msgspec.Struct, frozen=True):
     lists: tuple[bytes, ...] = ()  # of patterns, by number: proxy/lists/layout.pxd
     references: tuple[Reference, ...] = ()  # what the lists are of, by id
     variables: tuple[int, ...] = ()  # of sessions, by number: how narrow their scope is
+    shared: SharedVariables = SharedVariables()
     tables: tuple[TableShape, ...] = ()  # of `stick-table` lines, by their number
 
     @property

@@ -60,8 +60,19 @@ def connect_only() -> Dialect:
 class Dialects:
     """The dialects of one worker's checks."""
 
-    def __init__(self, segment: Segment | None = None, process: int = 0, lists: Lists = ()) -> None:
-        """For formats: they look into the segment and the lists, and tell the id of the process."""
+    def __init__(
+        self,
+        segment: Segment | None = None,
+        process: int = 0,
+        lists: Lists = (),
+        *,
+        row: int = 0,
+    ) -> None:
+        """For formats: they look into the segment and the lists, and tell the id of the process.
+
+        `row` is where they set variables of the program (shm/variables.pxd).
+        """
+        self._row = row
         self._segment = segment
         self._lists = lists
         self._process = process
@@ -101,7 +112,14 @@ class Dialects:
         return self._factories[key]
 
     def _forms(self, rules: TcpCheck | HttpCheck) -> Forms | None:
-        return forms_of(rules.steps, rules.variables, self._segment, self._process, self._lists)
+        return forms_of(
+            rules.steps,
+            rules.variables,
+            self._segment,
+            self._process,
+            self._lists,
+            row=self._row,
+        )
 
 
 def _factory(rules: NamedCheck, header: ProxyHeader) -> Factory:

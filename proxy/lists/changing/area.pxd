@@ -15,6 +15,7 @@ cdef class ListArea:
     cdef uint32_t readers
     cdef readonly tuple packed  # the lists as they were read, by number
     cdef readonly tuple windows  # where each reference's images may lie: start and bytes
+    cdef list followed  # by this process: expressions.pyx
     cdef dict places  # by the number of a list: its reference, and its place there
 
     cdef void changes_of(self, uint32_t number, Changes *out)

@@ -49,6 +49,7 @@ cdef class ListArea:
         self.packed = tuple(packed)
         self.readers = 2 * workers
         self.places = {}
+        self.followed = []
         at = whole_pages(8 * (1 + self.readers + len(references)))
         windows = []
         for number, (lists, size) in enumerate(references):

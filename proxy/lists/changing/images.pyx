@@ -155,6 +155,11 @@ cdef class Images:
         return self.image().next_version if self.place else 0
 
     @property
+    def next_order(self) -> int:
+        """The number that the next pattern gets; one that has gone keeps its own."""
+        return self.image().next_order if self.place else 0
+
+    @property
     def awaited(self) -> int:
         """The epoch that readers have to have seen before more of the window is free; 0: none."""
         return max((each[2] for each in self.retired), default=0)

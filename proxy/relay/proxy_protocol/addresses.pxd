@@ -9,7 +9,7 @@ from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
 from proxy.relay.proxy_protocol.format cimport (
-    HEADER_AUTHORITY, HEADER_KIND, HEADER_NONE, HEADER_UNIQUE_ID)
+    HEADER_AUTHORITY, HEADER_KIND, HEADER_NONE, HEADER_TLS, HEADER_UNIQUE_ID)
 from proxy.relay.proxy_protocol.write cimport HEADER_ROOM, HeaderTexts, header_write
 from proxy.relay.state.ends cimport packet_family
 from proxy.relay.state.pool cimport pool_give, pool_take
@@ -130,6 +130,7 @@ cdef inline size_t header_before(Engine *engine, Session *session, char *bytes) 
     if wanted & HEADER_UNIQUE_ID and session.log != NULL:
         texts.unique_id = session.log.unique_id
         texts.unique_id_length = session.log.unique_id_length
+    texts.tls = wanted & HEADER_TLS != 0
     if addresses.destination.sin6_family == 0:
         destination_learn(session, &addresses.destination)
     length = header_write(text, wanted & HEADER_KIND, addresses, &texts)

@@ -35,6 +35,9 @@ cdef enum:  # HeaderKind: what a server wants to see; proxy.config.model.setting
     HEADER_KIND = 3  # these bits; the others are fields of version 2
     HEADER_AUTHORITY = 4
     HEADER_UNIQUE_ID = 8
+    HEADER_TLS = 16
+    HEADER_TLS_BYTES = 8  # of that field
+    TLV_TLS = 0x20
 
 cdef extern from * nogil:
     """

@@ -10,9 +10,10 @@ from libc.string cimport memcpy, memset
 
 from proxy.relay.proxy_protocol.format cimport (
     FAMILY_INET6_STREAM, FAMILY_INET_STREAM, FAMILY_UNSPECIFIED, HEADER_CHECKSUM_BYTES,
-    HEADER_FIXED_BYTES, HEADER_INET6_BYTES, HEADER_INET_BYTES, HEADER_SIGNATURE_BYTES, HEADER_V1,
-    HEADER_V2_CHECKSUM, MILLRACE_SIGNATURE, TLV_AUTHORITY, TLV_CHECKSUM, TLV_HEADER_BYTES,
-    TLV_UNIQUE_ID, VERSION_LOCAL, VERSION_PROXY, checksum_around)
+    HEADER_FIXED_BYTES, HEADER_INET6_BYTES, HEADER_INET_BYTES, HEADER_SIGNATURE_BYTES,
+    HEADER_TLS_BYTES, HEADER_V1, HEADER_V2_CHECKSUM, MILLRACE_SIGNATURE, TLV_AUTHORITY,
+    TLV_CHECKSUM, TLV_HEADER_BYTES, TLV_TLS, TLV_UNIQUE_ID, VERSION_LOCAL, VERSION_PROXY,
+    checksum_around)
 from proxy.relay.state.syscalls cimport (
     AF_INET, AF_INET6, INET6_ADDRSTRLEN, inet_ntop, ntohs, sockaddr_in, sockaddr_in6)
 from proxy.relay.state.types cimport Addresses
@@ -25,6 +26,7 @@ cdef struct HeaderTexts:  # further fields of version 2; NULL: there is none
     size_t authority_length
     const char *unique_id
     size_t unique_id_length
+    bint tls  # the field about the client's TLS: there is none
 
 
 cdef inline int common_family(const Addresses *addresses) noexcept nogil:
@@ -127,6 +129,11 @@ cdef inline size_t binary_write(
         size += HEADER_CHECKSUM_BYTES
     size += text_write(target + size, TLV_AUTHORITY, texts.authority, texts.authority_length)
     size += text_write(target + size, TLV_UNIQUE_ID, texts.unique_id, texts.unique_id_length)
+    if texts.tls:  # as in HAProxy all zero: no flag is set, and nothing was verified
+        memset(target + size, 0, HEADER_TLS_BYTES)
+        target[size] = TLV_TLS
+        target[size + 2] = HEADER_TLS_BYTES - TLV_HEADER_BYTES
+        size += HEADER_TLS_BYTES
     target[14] = <unsigned char>((size - HEADER_FIXED_BYTES) >> 8)
     target[15] = <unsigned char>(size - HEADER_FIXED_BYTES)
     if checked:

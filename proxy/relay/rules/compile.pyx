@@ -207,6 +207,7 @@ cdef class Rulesets:
         """Note the variables of a session, by number, and how many bytes they may take."""
         cdef uint32_t number = 0, level
         self.judge.room = &self.room
+        self.room.row = 2 * self.worker
         self.room.count = <uint32_t>len(levels)
         self.room.scopes = <uint8_t *>zeroed(len(levels), 1)
         for each in levels:

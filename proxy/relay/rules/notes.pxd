@@ -1,8 +1,7 @@
-# What rules note of a session: variables, and captures, which are variables by their place.
+# What rules note: variables, of a session or of the program, and captures, which are variables of a
+# session by their place.
 #
 # What finds no memory, or no room within the limits of `tune.vars.*`, is not noted, and counted.
-
-from libc.stdint cimport uint32_t
 
 from proxy.relay.state.rule_types cimport (
     RULE_CAPTURE, RULE_UNSET_VARIABLE, VARIABLE_NONE, Rule)
@@ -11,7 +10,7 @@ from proxy.rules.evaluate cimport value_of
 from proxy.rules.format cimport put_format
 from proxy.rules.sample cimport as_text, set_text
 from proxy.rules.types cimport SCRATCH_BYTES, Context, Sample
-from proxy.rules.variables.memory cimport variable_set, variable_unset
+from proxy.rules.variables.shared cimport forgotten, noted
 from shm.atomics cimport count
 from shm.text cimport Text, text_over
 
@@ -19,8 +18,7 @@ from shm.text cimport Text, text_over
 cdef inline void note_sample(
         const Engine *engine, const Rule *rule, const Context *context,
         const Sample *sample) noexcept nogil:
-    if not variable_set(
-            engine.judge.room, context.kept, <uint32_t>rule.target, sample, rule.when):
+    if not noted(context, engine.judge.room, rule.target, sample, rule.when):
         count(&engine.counters.variables_lost, 1)
 
 
@@ -40,7 +38,7 @@ cdef inline bint note_made(
     if rule.target == VARIABLE_NONE:
         return True
     if rule.action == RULE_UNSET_VARIABLE:
-        variable_unset(engine.judge.room, context.kept[0], <uint32_t>rule.target)
+        forgotten(context, engine.judge.room, rule.target)
     elif rule.part_count != 0:
         note_format(engine, rule, context)
     elif rule.action != RULE_CAPTURE:

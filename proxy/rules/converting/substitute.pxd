@@ -5,14 +5,13 @@
 
 from libc.stdint cimport int64_t
 
-from proxy.lists.regex cimport NO_MATCH, RegexView
+from proxy.lists.regex cimport GROUPS_MAX, NO_MATCH, RegexView
 from proxy.rules.converting.texts cimport hex_digit
 from proxy.rules.sample cimport as_text, set_text, take_scratch
 from proxy.rules.types cimport SCRATCH_BYTES, Sample, Scratch, Step
 from shm.text cimport Text, put, put_character, text_over
 
 cdef enum:
-    GROUPS_MAX = 10  # \0, which is all of it, to \9
     NO_GROUP = -1  # PCRE2_UNSET: one that took no part
 
 

@@ -39,7 +39,7 @@ cdef inline const Record *pattern_found(
         return range_with(reading, sample.number)
     if matcher == MATCH_IP:
         return address_found(reading, sample)
-    if matcher == MATCH_REG:
+    if matcher == MATCH_REG or matcher == MATCH_REGM:
         return expression(reading, regexes, text, sample.length)
     if matcher == MATCH_LEN:
         return range_with(reading, <long long>sample.length)

@@ -15,12 +15,15 @@ from proxy.rules.sample cimport (
 from proxy.rules.types cimport SAMPLE_TEXT, SCRATCH_BYTES, Context, Sample, Scratch, Step, Variables
 from proxy.rules.variables.changes cimport changed
 from proxy.rules.variables.memory cimport variable_sample
+from proxy.rules.variables.shared cimport PROCESS_VARIABLES, shared_sample
 from shm.text cimport Text, put, text_over
 
 
 cdef inline bint step_variable(
         const Context *context, const Step *step, Sample *sample) noexcept nogil:
     """What the variable of a converter has; False: nothing."""
+    if step.numbers[2] >= PROCESS_VARIABLES:
+        return shared_sample(context.view, context.scratch, step.numbers[2], sample)
     return context.kept != NULL and step.numbers[2] >= 0 and variable_sample(
         context.kept[0], step.numbers[2], sample)
 

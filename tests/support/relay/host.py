@@ -23,6 +23,7 @@ from proxy.members.static import static_state
 from proxy.relay.engine import Relay
 from proxy.runtime import Bells, ListeningSocket, Runtime, now_ms, ring
 from proxy.server_table import ServerTable
+from proxy.supervisor.tables import open_tables
 from shm.counters import CounterReader, mend_hints, settle_dead_worker
 from shm.processes import ProcessBoard, ProcessSelf, ProcessStatus
 from shm.requests import RequestReader
@@ -30,6 +31,7 @@ from shm.segment import Segment
 from shm.shape import Shape
 from shm.slots import AdminTableWriter, HealthTableWriter, SlotTableReader, SlotTableWriter
 from shm.states import Operational, ProcessState, ServerState
+from shm.tables.entries import TableReader
 from tests.support.relay.site import Plan, receive_message, send_message
 
 PR_SET_PDEATHSIG = 1
@@ -103,6 +105,7 @@ class Host:
             main_pid=os.getpid(),
             log=lambda level, text: None,
             log_sockets=open_log_sockets(plan.settings),
+            tables=open_tables(plan.settings.tables, self.segment, None, lambda level, text: None),
         )
         self.board = ProcessBoard(self.segment)
         self.reader = SlotTableReader(self.segment)
@@ -205,6 +208,15 @@ class Host:
 
     def table_generation(self) -> int:
         return self.segment.table_generation
+
+    def tracked(self) -> list[int]:
+        """How many sessions hold each entry of all stick tables."""
+        return [
+            entry.sessions
+            for table in self.runtime.tables
+            for page in TableReader(table).pages(now_ms())
+            for entry in page
+        ]
 
     def hints(self) -> list[int]:
         return [self.reader.hint(slot) for slot in range(len(self.reader))]

@@ -112,6 +112,7 @@ def one_listen(
     lists = fields.pop("lists", ())
     variables = fields.pop("variables", ())
     variable_bytes = fields.pop("variable_bytes", (0, 0, 0, 0, 0))
+    tables = fields.pop("tables", ())
     fields.setdefault("timeouts", TIMEOUTS)
     proxy = Proxy(
         name="edge",
@@ -159,7 +160,9 @@ def one_listen(
     process = Global(
         maxconn=global_maxconn, connection_rate=global_rate, variable_bytes=variable_bytes
     )
-    return Settings(process, (proxy,), ResolverdSettings(), lists=lists, variables=variables)
+    return Settings(
+        process, (proxy,), ResolverdSettings(), lists=lists, variables=variables, tables=tables
+    )
 
 
 class RelayUnderTest:
@@ -167,7 +170,7 @@ class RelayUnderTest:
 
     `servers` are (address, port) pairs or `RelayServer`s; further keywords are fields of `Proxy`
     (timeouts, retries, redispatch, balance, maxconn, splice ...), `global_maxconn`, `global_rate`,
-    `bind_maxconn`, `accept_proxy`, `lists` and `variables` (what `rules` name), `variable_bytes`. `binds`
+    `bind_maxconn`, `accept_proxy`, `lists`, `tables` and `variables` (what `rules` name), `variable_bytes`. `binds`
     defaults to one port of 127.0.0.1; `shared` makes one socket for all workers instead of one each.
     `sweep_ms` is the time between two looks for free places that no bell tells of.
     """
@@ -292,6 +295,11 @@ class RelayUnderTest:
     def requests(self) -> list[tuple[int, int, int, int]]:
         """What resolverd would see: (slot, timeouts, refusals, began_ms) since the last call."""
         found: list[tuple[int, int, int, int]] = self.call("requests")
+        return found
+
+    def tracked(self) -> list[int]:
+        """How many sessions hold each entry of all stick tables."""
+        found: list[int] = self.call("tracked")
         return found
 
     def hints(self) -> list[int]:

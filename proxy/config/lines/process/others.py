@@ -14,7 +14,6 @@ from proxy.config.lines.shapes import (
     NUMBER,
     ONE,
     TWO,
-    TWO_LENIENT,
     ArgumentShape,
     one_of,
 )
@@ -93,10 +92,6 @@ _OTHERS: dict[str, Word[GlobalDraft]] = {
         "no word is behind this lock", shape=ALONE_LENIENT
     ),
     "no-memory-trimming": without_effect(_ADVICE_MEMORY, shape=ALONE),
-    **dict.fromkeys(
-        ("set-var", "set-var-fmt"),
-        without_effect("no word reads variables of the process", shape=TWO_LENIENT),
-    ),
     **dict.fromkeys(
         ("maxzlibmem", "maxcompcpuusage", "maxcomprate"),
         without_effect(_ADVICE_COMPRESSION, shape=ONE),

@@ -16,6 +16,7 @@ from proxy.config.lines.log import global_log, log_send_hostname
 from proxy.config.lines.process.environment import ENVIRONMENT_WORDS
 from proxy.config.lines.process.others import GLOBAL_OTHERS
 from proxy.config.lines.process.peers import GLOBAL_PEER_WORDS
+from proxy.config.lines.process.shared_variables import SHARED_VARIABLE_WORDS
 from proxy.config.lines.process.stats import stats
 from proxy.config.lines.process.tls import TLS_WORDS
 from proxy.config.lines.process.unix_bind import unix_bind
@@ -120,6 +121,7 @@ RELOADS_MAX = 2**31 - 1  # of `mworker-max-reloads`: an int, as in HAProxy
 GLOBAL_WORDS: Table[GlobalDraft] = {
     **GLOBAL_OTHERS,
     **ENVIRONMENT_WORDS,
+    **SHARED_VARIABLE_WORDS,
     **GLOBAL_PEER_WORDS,
     **TLS_WORDS,
     "daemon": works(flag("daemon")),

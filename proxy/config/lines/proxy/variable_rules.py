@@ -63,7 +63,7 @@ def _setter(
     if not rest.endswith(")"):
         raise ConfigError(f"incomplete argument after action '{action}'. {_EXPECTED}")
     name, *conditions = rest.removesuffix(")").split(",")
-    rule = replace(rule, target=variable_name(name), when=_when(conditions))
+    rule = replace(rule, target=variable_name(name), when=conditions_of(conditions))
     if kind == "unset-var":
         if conditions:
             raise ConfigError(f"takes no condition (got '{conditions[0]}')")
@@ -75,8 +75,8 @@ def _setter(
     return replace(rule, form=reader.format(words[0])), tuple(words[1:])
 
 
-def _when(conditions: list[str]) -> int:
-    """The bits of conditions."""
+def conditions_of(conditions: list[str]) -> int:
+    """The bits of the conditions of `set-var`; ConfigError."""
     bits = 0
     for condition in conditions:
         if condition not in SETTING_CONDITIONS:

@@ -23,6 +23,7 @@ from proxy.config.text.messages import ConfigError
 
 INTEGER_MIN, INTEGER_MAX = -(2**63), 2**63 - 1
 SCOPES = ("check", "sess", "txn", "req", "res", "proc")
+SHARED = "proc."
 _UNITS = {"s": 0, "ms": 1, "us": 2}
 OFFSETS_MAX = 2**31
 _LENGTH_BYTES_MAX = 8
@@ -74,12 +75,12 @@ def variable_name(text: str) -> str:
             f"invalid variable name '{text}'. A variable name must be start by its scope. The "
             "scope can be 'proc', 'sess', 'txn', 'req', 'res' or 'check'."
         )
-    if text.startswith("proc."):
-        raise ConfigError(
-            f"'{text}' is not supported: the workers share no variables; use the scope 'sess' "
-            "or 'txn', or 'check' in rules of checks"
-        )
     return text
+
+
+def is_shared(name: str) -> bool:
+    """Whether a variable is the program's: all of it sees one value."""
+    return name.startswith(SHARED)
 
 
 def given(kind: Argument, arguments: tuple[str, ...] | None) -> tuple[str, ...]:

@@ -183,6 +183,7 @@ CONVERTERS: dict[str, Kind] = {
     ),
     **dict.fromkeys(("ltime", "utime"), Kind(_NUMBER, _TEXT, _time)),
     "concat": Kind(_TEXT, _TEXT, _concat),
+    "nbsrv": Kind(_TEXT, _NUMBER, _alone),  # its backends are known when all sections are
     "strcmp": Kind(_TEXT, _NUMBER, _compared),
     **{
         name: Kind(_TEXT, _TRUTH if name == "in_table" else _NUMBER, _of_table)

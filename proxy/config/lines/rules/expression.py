@@ -227,6 +227,7 @@ class _Flags:
                 "'-m' must only be specified before patterns and files in parsing ACL expression"
             )
         known = {matcher.value: matcher for matcher in Matcher}
+        known["regm"] = Matcher.REG  # of maps alone it is another one
         if name not in known:
             raise ConfigError(
                 f"unknown matching method '{name}' when parsing ACL expression{hint(name, known)}"

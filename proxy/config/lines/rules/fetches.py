@@ -72,6 +72,8 @@ class Scope(enum.Flag):
     RESPONSE = enum.auto()  # the server's
     BACKEND = enum.auto()  # beside one of these: the rules are a backend's
     LOG = enum.auto()  # the access log
+    PROCESS = enum.auto()  # the global section: neither sections nor clients are there
+    ORDER = enum.auto()  # of the stats socket: no client is there
 
 
 class Argument(enum.Enum):
@@ -127,6 +129,8 @@ _EITHER = Scope.CONTENT | Scope.RESPONSE
 _CLIENTS = Scope.CONNECTION | Scope.SESSION | _EITHER  # rules of connections
 RULES = Scope.REQUEST | _CLIENTS | Scope.BACKEND  # wherever a condition may stand
 _ALL = Scope.REQUEST | _FORMATS | _CLIENTS | Scope.LOG
+_SHARED = Scope.PROCESS | Scope.ORDER
+_STATES = _ALL | Scope.ORDER
 _REQUEST = Scope.REQUEST | Scope.ANSWER
 _HTTP = _REQUEST | Scope.CONTENT  # in mode tcp of a request that is among the first bytes
 _TEXTS = {
@@ -144,11 +148,11 @@ def _of_checks(
 
 
 def _in_formats(name: str, kind: SampleType, argument: Argument = Argument.NONE) -> Fetch:
-    return Fetch(name, kind, argument, scope=_FORMATS | _CLIENTS | Scope.LOG)
+    return Fetch(name, kind, argument, scope=_FORMATS | _CLIENTS | Scope.LOG | Scope.ORDER)
 
 
 def _anywhere(name: str, kind: SampleType, argument: Argument = Argument.NONE) -> Fetch:
-    return Fetch(name, kind, argument, scope=_FORMATS | RULES | Scope.LOG)
+    return Fetch(name, kind, argument, scope=_FORMATS | RULES | Scope.LOG | _SHARED)
 
 
 _IN_FORMATS = {
@@ -166,7 +170,7 @@ _IN_FORMATS = {
     "date": _anywhere("date", _NUMBER, Argument.DATE),
     "rand": _anywhere("rand", _NUMBER, Argument.LIMIT),
     "uuid": _anywhere("uuid", _TEXT, Argument.UUID),
-    "var": _in_formats("var", _ANY, Argument.VARIABLE),
+    "var": _anywhere("var", _ANY, Argument.VARIABLE),
     "capture.req.hdr": Fetch("var", _TEXT, Argument.CAPTURED, scope=_CLIENTS | Scope.LOG),
     "be_name": Fetch("text", _TEXT, scope=_FORMATS),
     "be_id": _of_checks("number", _NUMBER),
@@ -241,8 +245,8 @@ _OLD_SPELLINGS = {
 }
 
 FETCHES: dict[str, Fetch] = {
-    "always_true": Fetch("always_true", _TRUTH, scope=_ALL),
-    "always_false": Fetch("always_false", _TRUTH, scope=_ALL),
+    "always_true": Fetch("always_true", _TRUTH, scope=_ALL | _SHARED),
+    "always_false": Fetch("always_false", _TRUTH, scope=_ALL | _SHARED),
     "src": Fetch("src", _ADDRESS, scope=_ALL),
     "src_port": Fetch("src_port", _NUMBER, scope=_ALL),
     "dst": Fetch("dst", _ADDRESS, scope=_ALL),
@@ -273,12 +277,14 @@ FETCHES: dict[str, Fetch] = {
     "http_first_req": Fetch("always_true", _TRUTH, scope=Scope.CONTENT),
     "http_auth": Fetch("http_auth", _TRUTH, Argument.USERS),
     "http_auth_group": Fetch("http_auth_group", _TEXT, Argument.USERS),
-    "nbsrv": Fetch("nbsrv", _NUMBER, Argument.BACKEND, scope=_ALL),
-    "srv_is_up": Fetch("srv_is_up", _TRUTH, Argument.SERVER, scope=_ALL),
-    "srv_conn": Fetch("srv_conn", _NUMBER, Argument.SERVER, scope=_ALL),
-    "be_conn": Fetch("be_conn", _NUMBER, Argument.BACKEND, scope=_ALL),
-    "queue": Fetch("queue", _NUMBER, Argument.BACKEND, scope=_ALL),
-    "fe_conn": Fetch("fe_conn", _NUMBER, Argument.FRONTEND, scope=_REQUEST | _CLIENTS | Scope.LOG),
+    "nbsrv": Fetch("nbsrv", _NUMBER, Argument.BACKEND, scope=_STATES),
+    "srv_is_up": Fetch("srv_is_up", _TRUTH, Argument.SERVER, scope=_STATES),
+    "srv_conn": Fetch("srv_conn", _NUMBER, Argument.SERVER, scope=_STATES),
+    "be_conn": Fetch("be_conn", _NUMBER, Argument.BACKEND, scope=_STATES),
+    "queue": Fetch("queue", _NUMBER, Argument.BACKEND, scope=_STATES),
+    "fe_conn": Fetch(
+        "fe_conn", _NUMBER, Argument.FRONTEND, scope=_REQUEST | _CLIENTS | Scope.LOG | Scope.ORDER
+    ),
     **_IN_FORMATS,
     **_FIRST_BYTES,
     **{old: _FIRST_BYTES[name] for old, name in _OLD_SPELLINGS.items()},
@@ -294,7 +300,7 @@ FETCHES: dict[str, Fetch] = {
 }
 _PLACES = {
     "CLIENTS": _CLIENTS | Scope.LOG,
-    "CONDITIONS": RULES | Scope.LOG,
+    "CONDITIONS": RULES | Scope.LOG | Scope.ORDER,
     "BACKENDS": Scope.BACKEND,
     "SERVERS": Scope.RESPONSE,
     "TLS": _REQUEST | Scope.SESSION | _EITHER | Scope.LOG,

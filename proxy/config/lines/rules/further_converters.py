@@ -201,4 +201,5 @@ REFUSED = {  # what the manual has and a rule would wait for in vain
     "ungrpc": _NO_DOCUMENTS,
     "debug": "there is no ring that 'show events' would read; write a log-format",
     "xxh3": "write xxh64",
+    "srv_queue": "name the server where it is fetched: srv_queue(<backend>/<server>)",
 }

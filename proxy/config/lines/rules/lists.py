@@ -106,7 +106,7 @@ class ListReader:
 
     def _add_text(self, text: bytes) -> None:
         try:
-            if self._use.matcher is Matcher.REG:
+            if self._use.matcher.regular:
                 check(text, insensitive=self._use.insensitive)
             self.packer.add_text(text)
         except (ValueError, ImportError) as error:

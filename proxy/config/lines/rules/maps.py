@@ -28,7 +28,10 @@ _MATCHERS = (
 
 
 def _names() -> dict[str, tuple[Matcher, MapType]]:
-    found = {"map": (Matcher.STR, MapType.TEXT)}
+    found = {
+        "map": (Matcher.STR, MapType.TEXT),
+        "map_regm": (Matcher.REGM, MapType.TEXT),
+    }
     for matcher in _MATCHERS:
         found[f"map_{matcher.value}"] = (matcher, MapType.TEXT)
         for gives in (MapType.NUMBER, MapType.ADDRESS):

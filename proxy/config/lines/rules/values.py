@@ -20,7 +20,7 @@ from proxy.config.lines.rules.aliases import (
     WITHOUT_A_SESSION,
     Said,
 )
-from proxy.config.lines.rules.arguments import ArgumentReader, given
+from proxy.config.lines.rules.arguments import ArgumentReader, given, is_shared
 from proxy.config.lines.rules.converters import converters_of
 from proxy.config.lines.rules.fetches import FETCHES, RULES, SampleType, Scope
 from proxy.config.model.lists import NOWHERE, Place
@@ -42,6 +42,8 @@ PLACES = {
     Scope.CONTENT | Scope.BACKEND: "a rule of connections",
     Scope.RESPONSE | Scope.BACKEND: "a rule of connections",
     Scope.LOG: "a log format",
+    Scope.PROCESS: "the global section",
+    Scope.ORDER: "an order of the stats socket",
 }
 
 
@@ -170,7 +172,8 @@ class ValueReader:
         fields = {"fetch": live or fetch.name, **reader.read(fetch.argument, words)}
         converters, _ = converters_of(fetch.type, calls.converters, self._place)
         for converter in converters:
-            if converter.variable and self._scope not in _WITH_VARIABLES:
+            sessions = converter.variable and not is_shared(converter.variable)
+            if sessions and self._scope not in _WITH_VARIABLES:
                 raise ConfigError(
                     f"converter '{converter.name}': a variable there ('{converter.variable}') is "
                     f"not supported; write {converter.name}(<number>)"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from proxy.config.drafts import ServerOptions
 from proxy.config.lines.handlers import flag, number, store, text, time
 from proxy.config.lines.server.resolution import RESOLUTION_OPTIONS
-from proxy.config.lines.server.tls import TLS_ALONE, TLS_OPTIONS
+from proxy.config.lines.server.tls import PROXY_V2_TLS, TLS_ALONE, TLS_OPTIONS
 from proxy.config.lines.shapes import NUMBER, TIME, one_of
 from proxy.config.lines.sockets import user_timeout
 from proxy.config.lines.source import server_source, source_argument_count
@@ -31,7 +31,6 @@ RISE_FALL_MAX = 32_767  # a health, below rise + fall, has 16 bits in its record
 ERROR_LIMIT_MAX = 2_147_483_647
 CONNECTIONS_MAX = 2_147_483_647
 
-_PROXY_V2_TLS = frozenset({"ssl", "cert-cn", "ssl-cipher", "cert-sig", "cert-key"})
 _PROXY_V2 = ("crc32c", "authority", "unique-id")
 
 Options = Table[ServerOptions]
@@ -139,12 +138,11 @@ def _proxy_v2_options(statement: Statement, options: ServerOptions) -> None:
     """`proxy-v2-options`: the fields of a version 2 header beside the addresses."""
     names = "".join(statement.arguments[:1]).split(",")
     for name in names:
-        if name in _PROXY_V2_TLS:
-            raise ConfigError(f"proxy v2 option '{name}' is not supported: TLS is not opened here")
-        if name not in _PROXY_V2:
+        if name not in PROXY_V2_TLS and name not in _PROXY_V2:
             raise ConfigError(f"'{name}' : proxy v2 option not implemented")
     statement.one("a list of options")
-    options.proxy_v2_fields = options.proxy_v2_fields | set(names)
+    implied = {"ssl"} if PROXY_V2_TLS.intersection(names) else set()
+    options.proxy_v2_fields = options.proxy_v2_fields.union(names, implied)
 
 
 def _cookie(statement: Statement, options: ServerOptions) -> None:

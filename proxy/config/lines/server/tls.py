@@ -30,6 +30,7 @@ from proxy.config.lines.tls import (
 from proxy.config.text.messages import ConfigError
 from proxy.config.text.pem import SYSTEM, full_path, read_authorities
 
+PROXY_V2_TLS = frozenset({"ssl", "cert-cn", "ssl-cipher", "cert-sig", "cert-key"})
 _EXPRESSION = r"[a-z][a-z0-9_.]*(\(.*\))?(,[a-z][a-z0-9_.]*(\(.*\))?)*"
 
 
@@ -88,6 +89,18 @@ def _no_verifyhost(statement: Statement, options: ServerOptions) -> None:
     change(options, verify_host=None)
 
 
+def _header(*fields: str, sent: bool) -> Handler[ServerOptions]:
+    """A PROXY header with fields about the client's TLS, or none with them."""
+
+    def handle(statement: Statement, options: ServerOptions) -> None:
+        statement.at_most(0)
+        options.send_proxy_v2 = sent
+        known = options.proxy_v2_fields
+        options.proxy_v2_fields = known.union(fields) if sent else known.difference(fields)
+
+    return handle
+
+
 _NEW_SESSIONS: Word[ServerOptions] = without_effect(
     "each check makes a new handshake", shape=ArgumentShape(most=0)
 )
@@ -119,10 +132,10 @@ TLS_OPTIONS: Table[ServerOptions] = {
         "Millrace forwards TCP without opening it; let the client's TLS pass, or use a TLS relay; "
         "'check-ssl' encrypts the health checks"
     ),
-    **dict.fromkeys(
-        ("send-proxy-v2-ssl", "send-proxy-v2-ssl-cn"),
-        unsupported("the client's TLS is not opened; write 'send-proxy-v2'"),
-    ),
+    "send-proxy-v2-ssl": works(_header("ssl", sent=True)),
+    "send-proxy-v2-ssl-cn": works(_header("ssl", "cert-cn", sent=True)),
+    "no-send-proxy-v2-ssl": works(_header("ssl", sent=False)),
+    "no-send-proxy-v2-ssl-cn": works(_header("ssl", "cert-cn", sent=False)),
     "npn": unsupported("write 'alpn'"),
     **dict.fromkeys(("curves", "sigalgs", "client-sigalgs"), unsupported("remove it")),
 }
@@ -131,5 +144,6 @@ TLS_ALONE = frozenset(
         *FLAGS,
         *("check-ssl", "no-check-ssl", "no-verifyhost", "ssl", "no-ssl", "allow-0rtt"),
         *("ssl-reuse", "no-ssl-reuse", "send-proxy-v2-ssl", "send-proxy-v2-ssl-cn"),
+        *("no-send-proxy-v2-ssl", "no-send-proxy-v2-ssl-cn"),
     }
 )

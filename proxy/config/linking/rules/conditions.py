@@ -12,15 +12,17 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from proxy.config.http_drafts import Expression, UserListDraft
-from proxy.config.lines.rules.arguments import ArgumentReader
+from proxy.config.lines.rules.arguments import ArgumentReader, is_shared
 from proxy.config.lines.rules.expression import READ_AS_VALUES
 from proxy.config.lines.rules.fetches import FETCHES, Argument, Scope
+from proxy.config.lines.rules.lists import ListReader
 from proxy.config.lines.rules.table_words import entry_asked, entry_numbers
 from proxy.config.linking.rules.lists import ListTable
 from proxy.config.linking.rules.table_names import TableLinker, refuse_tables
 from proxy.config.linking.rules.variables import VariableTable
 from proxy.config.model.http import AuthQuestion
-from proxy.config.model.matching import Matcher
+from proxy.config.model.lists import ListUse
+from proxy.config.model.matching import MapType, Matcher
 from proxy.config.model.rules import Converter, Format, FormatPart, FormatText, Target, Term, Value
 from proxy.config.text.messages import ConfigError
 from proxy.config.text.suggest import hint
@@ -57,6 +59,7 @@ class SectionIndex(Protocol):
         """A frontend's index."""
 
     variables: VariableTable
+    backends: Mapping[str, tuple[int, bool]]  # those with servers; as `backend` has them
 
     def table(self, name: str) -> tuple[int, TableShape] | None:
         """The number of a stick table, and what it is."""
@@ -103,9 +106,7 @@ class ConditionLinker:
             otherwise=otherwise,
             lists=self._directory.lists.numbers(expression),
             pattern=next(iter(expression.words), ""),
-            converters=with_variables(
-                self._directory.lists.linked(converters), self._directory, stage
-            ),
+            converters=linked_converters(converters, self._directory, stage),
         )
 
     def _of_groups(
@@ -224,7 +225,9 @@ def _fetch_of(fetch: str, numbers: tuple[int, ...]) -> str:
 
 
 def number_of(name: str, directory: SectionIndex, stage: Scope | None) -> int:
-    """The number of a session's variable; ConfigError where there are none."""
+    """The number of a variable; ConfigError for a session's where there is none."""
+    if is_shared(name):
+        return directory.variables.shared(name)
     if stage is None:
         raise ConfigError(f"variables ('{name}') are not supported in rules about requests")
     return directory.variables.number(name, stage)
@@ -244,6 +247,28 @@ def with_variables(
         else each
         for each in converters
     )
+
+
+def linked_converters(
+    converters: tuple[Converter, ...], directory: SectionIndex, stage: Scope | None
+) -> tuple[Converter, ...]:
+    """Converters with the numbers of their maps, variables and backends; ConfigError."""
+    found = with_variables(directory.lists.linked(converters), directory, stage)
+    if not any(each.name == "nbsrv" for each in found):
+        return found
+    use = ListUse(Matcher.STR, gives=MapType.NUMBER)
+    reader = ListReader(use, valued=True)
+    for name, (index, every) in directory.backends.items():
+        reader.add_content(f"{name} {2 * index + every}\n".encode(), "backends")
+    named = Converter(
+        "map",
+        numbers=(0,),
+        matcher=use.matcher,
+        gives=MapType.NUMBER,
+        patterns=directory.lists.unshown(reader.packed()),
+    )
+    usable = (named, Converter("usable"))
+    return tuple(one for each in found for one in (usable if each.name == "nbsrv" else (each,)))
 
 
 class ValueLinker:
@@ -286,12 +311,9 @@ class ValueLinker:
         """A value with all numbers; ConfigError."""
         if value is None:
             return None
-        if any(each.listed for each in value.converters):
-            linked = self._directory.lists.linked(value.converters)
-            value = msgspec.structs.replace(value, converters=linked)
         refuse_tables(value.converters)
-        if self._stage is not None:
-            converters = with_variables(value.converters, self._directory, self._stage)
+        if value.converters:
+            converters = linked_converters(value.converters, self._directory, self._stage)
             value = msgspec.structs.replace(value, converters=converters)
         constant = constant_fields(value.fetch, self._name, self._directory)
         if constant:
@@ -313,8 +335,8 @@ class ValueLinker:
 
     def variable(self, name: str) -> int:
         """The number of a variable; -1: nothing can be in it when a later step looks."""
-        if self._stage is not None:
-            return self._directory.variables.number(name, self._stage)
+        if is_shared(name) or self._stage is not None:
+            return number_of(name, self._directory, self._stage)
         if name.partition(".")[0] not in LASTING:
             return -1
         return self.variables.setdefault(name, len(self.variables))

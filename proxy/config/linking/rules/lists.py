@@ -42,6 +42,7 @@ class ListTable:
 
     def __init__(self) -> None:
         self._packed: list[bytes] = []
+        self._unshown: dict[bytes, int] = {}
         self._known: dict[Hashable, _Known] = {}
         self._ids: dict[int, Hashable] = {}
         self._files: dict[str, int] = {}  # of the configuration, in the order of their lines
@@ -83,6 +84,13 @@ class ListTable:
             else each
             for each in converters
         )
+
+    def unshown(self, packed: bytes) -> int:
+        """The number of a list that no file and no line has: no order names it."""
+        if packed not in self._unshown:
+            self._unshown[packed] = len(self._packed)
+            self._packed.append(packed)
+        return self._unshown[packed]
 
     @property
     def every(self) -> tuple[bytes, ...]:

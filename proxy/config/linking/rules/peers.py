@@ -51,7 +51,8 @@ def _judge(section: PeersDraft, local: str, messages: Messages, *, used: bool) -
     if others and used:
         messages.alert(
             f"peers '{section.name}': peer '{others[0]}' is another host, to which Millrace sends "
-            "no tables: remove 'peers' from 'stick-table' lines if each host may count by itself",
+            "no tables: remove 'peers' from 'stick-table' lines if each host may count by itself "
+            "(docs/peers.md)",
             section.peers[others[0]],
         )
         return

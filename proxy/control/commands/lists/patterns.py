@@ -19,9 +19,10 @@ from proxy.control.command import Answer, CommandError, Piece
 from proxy.control.limits import PASSED_LOOK_SECONDS, PASSED_SECONDS_MAX, PATTERNS_AT_ONCE
 from proxy.lists.changing.area import ListArea
 from proxy.lists.changing.editor import ListEditor
+from proxy.lists.changing.expressions import compile_added, follow
 from proxy.lists.changing.images import ListFullError
 from proxy.lists.pack import Packer
-from proxy.lists.regex import Regexes
+from proxy.lists.regex import ADDED_MAX, Regexes, records_count
 from proxy.rules.dry.probe import Probe
 from proxy.runtime import Runtime, ring
 
@@ -31,9 +32,9 @@ _MORE = (  # what only Millrace says of a pattern in a file
     " (host names are not resolved here)",
     ": it ends before it begins",
 )
-_REGULAR = (
-    "Regular expressions are compiled when the configuration is read: add this one to the file, "
-    "then reload."
+_NO_MORE = (
+    f"No more than {ADDED_MAX} expressions can be added to a list while its configuration is in "
+    "force: add these to the file, then reload."
 )
 
 
@@ -117,11 +118,14 @@ class ListedPatterns:
         self._bells = (*runtime.bells.relays, *runtime.bells.workers)
         self.reference = reference
         self.uses = tuple(use for _, use in reference.lists)
-        self.regular = any(use.matcher is Matcher.REG for use in self.uses)
+        self.regular = any(use.matcher.regular for use in self.uses)
         self._collected: _Collected | None = _Collected(self.uses, gives="str", valued=False)
         self.editor = ListEditor(area, number, self._collected.packers)
         self.editor.beat = beat
         self._area = area
+        numbers = [number for number, use in reference.lists if use.matcher.regular]
+        counts = (records_count(area.packed[number]) for number in numbers)
+        self._orders_max = min(counts, default=0) + ADDED_MAX  # of patterns, by their number
         self._probes: list[Probe] = []
         self._count: int | None = None
 
@@ -181,8 +185,6 @@ class ListedPatterns:
 
     def add(self, entries: Iterable[Entry], version: int | None) -> Iterator[Piece]:
         """Add patterns, all or none, to a version or to what is in force; CommandError."""
-        if self.regular:
-            raise CommandError(_REGULAR)
         collected = self._collected or _Collected(self.uses, gives="str", valued=False)
         self._collected = None  # while another order may have its turn
         try:
@@ -201,11 +203,22 @@ class ListedPatterns:
             valued = value is not None
             if number % PATTERNS_AT_ONCE == PATTERNS_AT_ONCE - 1:
                 yield ""
+        if self.regular and self.load().next_order + len(collected.texts) > self._orders_max:
+            raise CommandError(_NO_MORE)
         yield from self.change(
             lambda editor: editor.add(
                 collected.packers, editor.version if version is None else version, valued=valued
             )
         )
+        if self.regular:
+            yield from self._compiled()
+
+    def _compiled(self) -> Iterator[Piece]:
+        """Wait until each process that looks for them has compiled the expressions."""
+        compile_added(self._area)
+        epoch = self._area.retire()
+        ring(self._bells)
+        yield Passed(self._area, epoch)
 
     def give(self, key: str, order: int, value: str) -> Answer | None:
         """Give another value to the patterns with this text, or to one; None: there are none."""
@@ -241,4 +254,9 @@ class ListedPatterns:
 
     def _regexes(self, number: int) -> Regexes | None:
         use = dict(self.reference.lists)[number]
-        return Regexes(self._area.packed[number]) if use.matcher is Matcher.REG else None
+        if not use.matcher.regular:
+            return None
+        found = Regexes(self._area.packed[number])
+        follow(self._area, number, found)
+        compile_added(self._area)
+        return found

@@ -46,13 +46,6 @@ class ProcessFacts:
         user, operator = Level.USER, Level.OPERATOR
         return [
             Command(
-                ("get", "var"),
-                "<name>",
-                "a variable of the process: there are none",
-                operator,
-                self.get_variable,
-            ),
-            Command(
                 ("show", "activity"), "", "what each worker has done", user, self.show_activity
             ),
             Command(("show", "cli", "sockets"), "", "stats sockets", user, self.show_sockets),
@@ -119,9 +112,3 @@ class ProcessFacts:
         }
         for name, counts in lines.items():
             yield f"{name}: {sum(counts)} [ {' '.join(map(str, counts))} ]\n"
-
-    def get_variable(self, words: list[str], _level: Level) -> Answer:
-        """`get var <name>`: no word of the configuration makes a variable of the process."""
-        if not words:
-            raise CommandError("Missing process-wide variable identifier.")
-        raise CommandError("Variable not found.")

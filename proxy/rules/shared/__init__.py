@@ -1,0 +1,1 @@
+"""Variables of the program, for those that set and show them by their names."""
