@@ -38,6 +38,7 @@
 #   CLIENT_ORDERS  (1 + frontends) x ClientOrders   control: of the process, then of frontends
 #   MEMBERS      1 x MembersHeader, slots x u64     control: which servers came and went since the
 #   MEMBER_LINES slots x MemberLine            start, and what they are (members.pxd)
+#   HISTORY      words                         control: the last 15 minutes (history.pxd)
 #
 # Shared words are the only ones that more than one process writes, all by fetch_add, and all
 # correct without repair when a writer dies: Header.table_generation, BackendShared.tickets,
@@ -61,8 +62,8 @@ cdef enum:
     OWNER_CLOSES = 0x80000000  # in the owner's word of a socket
 
 cdef enum:
-    LAYOUT_VERSION = 17
-    AREAS = 26
+    LAYOUT_VERSION = 18
+    AREAS = 27
     HINT_BLOCK_SLOTS = 64  # neighbouring hints with one word that counts their changes
     JOURNAL_ENTRIES = 8_192  # 64 KiB; a reader that is further behind reads every slot
     PAGE = 4096
@@ -94,6 +95,7 @@ cdef enum:  # Area
     AREA_CLIENT_ORDERS = 23
     AREA_MEMBERS = 24
     AREA_MEMBER_LINES = 25
+    AREA_HISTORY = 26
 
 cdef enum:  # ProcessCommand
     COMMAND_RUN = 0
@@ -125,7 +127,7 @@ cdef struct Header:
     uint64_t reloads_failed  # of these, since the last that was done
     uint64_t reload_failures  # reloads that failed since the program began
     uint64_t reload_failed_unix_s  # the last reload, if it failed (CLOCK_REALTIME); else 0
-    uint64_t spare[5]
+    uint64_t spare[4]
     uint64_t table_generation  # shared word: +1 after each change of any slot record
     uint64_t alone[6]  # so that the busiest word has a cache line of its own
     uint64_t version  # LAYOUT_VERSION, stored last: the segment is ready

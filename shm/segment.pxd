@@ -46,6 +46,7 @@ cdef struct View:
     MembersHeader *members
     uint64_t *member_words  # by slot, behind the header
     MemberLine *member_lines  # by slot
+    uint64_t *history  # its words (history.pxd)
     uint64_t *turns  # the last served turn; behind it, by bind, the last drawn one
     const GaugesHeader *gauges
     const Sheet *sheets  # of the gauges

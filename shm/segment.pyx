@@ -16,13 +16,14 @@ from libc.string cimport memset
 from shm.atomics cimport load_acquire, store_release
 from shm.dumps cimport DumpQuestion, SessionDump, SessionRecord
 from shm.gauges cimport Gauges
+from shm.history cimport history_words
 from shm.layout cimport (
     AREAS, AREA_ADMINS, AREA_AGENTS, AREA_BACKENDS, AREA_CHECK_TEXTS, AREA_CLIENT_ORDERS,
-    AREA_DUMPS, AREA_HEADER, AREA_HEALTH, AREA_HINTS, AREA_JOURNAL, AREA_MAILBOX, AREA_MEMBERS,
-    AREA_MEMBER_LINES, AREA_NAMESERVERS, AREA_NAMESERVER_NAMES, AREA_NAME_ORDERS, AREA_OWNERS,
-    AREA_PROCESSES, AREA_REQUESTS, AREA_RESOLUTIONS, AREA_ROWS, AREA_SECTIONS, AREA_SLOTS,
-    AREA_STATICS, AREA_TARGETS, AREA_TURNS, HINT_BLOCK_SLOTS, LAYOUT_VERSION, PAGE, BackendShared,
-    ClientOrders, Header, Journal, Process, Request)
+    AREA_DUMPS, AREA_HEADER, AREA_HEALTH, AREA_HINTS, AREA_HISTORY, AREA_JOURNAL, AREA_MAILBOX,
+    AREA_MEMBERS, AREA_MEMBER_LINES, AREA_NAMESERVERS, AREA_NAMESERVER_NAMES, AREA_NAME_ORDERS,
+    AREA_OWNERS, AREA_PROCESSES, AREA_REQUESTS, AREA_RESOLUTIONS, AREA_ROWS, AREA_SECTIONS,
+    AREA_SLOTS, AREA_STATICS, AREA_TARGETS, AREA_TURNS, HINT_BLOCK_SLOTS, LAYOUT_VERSION, PAGE,
+    BackendShared, ClientOrders, Header, Journal, Process, Request)
 from shm.members cimport MemberLine, MembersHeader
 from shm.records cimport (
     AdminRecord, Agent, AgentLatch, AgentOrder, AgentRecord, HealthRecord, Latch, NameLatch,
@@ -114,6 +115,8 @@ def area_sizes(shape) -> list[int]:
     sizes[AREA_CLIENT_ORDERS] = (1 + shape.frontends) * sizeof(ClientOrders)
     sizes[AREA_MEMBERS] = sizeof(MembersHeader) + shape.slots * sizeof(uint64_t)
     sizes[AREA_MEMBER_LINES] = shape.slots * sizeof(MemberLine)
+    sizes[AREA_HISTORY] = sizeof(uint64_t) * history_words(
+        shape.backends, shape.slots, shape.resolutions)
     return sizes
 
 
@@ -224,6 +227,7 @@ cdef class Segment:
         self.view.members = <MembersHeader *>(base + at[AREA_MEMBERS])
         self.view.member_words = <uint64_t *>(self.view.members + 1)
         self.view.member_lines = <MemberLine *>(base + at[AREA_MEMBER_LINES])
+        self.view.history = <uint64_t *>(base + at[AREA_HISTORY])
 
     def join(self, Gauges gauges, *, bint fresh) -> None:
         """Take rows of the gauges; columns only of fresh ones."""
