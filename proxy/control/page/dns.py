@@ -58,7 +58,7 @@ def name_row(subject: Subject, moment: Moment, resolution: ResolutionSettings) -
     holds = subject.names.sections[resolution.section].holds
     valid_ms = last_valid_ms(record)
     left_ms = dropped_in_ms(record, holds, moment.now_ms)
-    ago = f"{(moment.now_ms - valid_ms) // 1000} s ago" if valid_ms else "never"
+    ago = f"{max(0, moment.now_ms - valid_ms) // 1000} s ago" if valid_ms else "never"
     link = moment.view.link(name=resolution.name, backend="", server="")
     return row(
         [

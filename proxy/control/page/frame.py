@@ -9,7 +9,7 @@ from proxy.control.commands.show_info import Info
 from proxy.control.page.style import STYLE_WORD
 from proxy.control.page.subject import Moment, Subject
 from proxy.control.page.view import View
-from proxy.control.situation.sentence import Counts, last_change, state
+from proxy.control.situation.sentence import Counts, count, last_change, state
 
 STALE_MS = 3_000  # of what a page shows: control looks once a second
 REFRESHES = (2, 5, 15)  # seconds that links offer
@@ -106,7 +106,7 @@ def _identity(subject: Subject, moment: Moment) -> str:
     said = f": {escape(page.description)}" if page.description else ""
     return (
         f"<p>Millrace{version} on {node}{said}, process {values['Pid']}, "
-        f"{values['Nbthread']} workers</p>"
+        f"{count(int(values['Nbthread']), 'worker')}</p>"
     )
 
 

@@ -47,6 +47,7 @@ def front(subject: Subject, moment: Moment) -> Iterator[str]:
     """The whole page."""
     shown = shown_proxies(subject, moment)
     found = subject.troubles.find(shown)
+    yield ""  # of thousands of troubles that took as long as some rows
     yield opening(subject, moment, counts_of(subject, moment), len(found))
     yield from wrong(subject, moment, found)
     yield from totals(subject, moment)
@@ -71,7 +72,7 @@ def wrong(subject: Subject, moment: Moment, found: list[Found]) -> Iterator[str]
         drawn = ""
         if each.kind is Kind.BACKEND and number < WAYS_MAX:
             proxy = subject.report.servers.backends[each.number]
-            drawn = way(subject.ways.to(proxy), moment.view)
+            drawn = way(subject.ways.to(proxy, subject.troubles.example(each)), moment.view)
         yield trouble_item(moment, trouble, drawn)
     yield f"</ul>\n{choosing.pager(moment.view, len(found), SHOWN_MAX)}{_quiet(subject)}"
 
@@ -85,11 +86,13 @@ def trouble_item(moment: Moment, trouble: Trouble, drawn: str) -> str:
         name = f'<a href="{link}">{name}</a>'
     elif trouble.kind is Kind.NAME:
         name = f'<a href="{moment.view.link(name=trouble.subject)}">{name}</a>'
-    since = f"since {moment.clock(trouble.since_ms)}" if trouble.since_ms else ""
-    lasting = f", for {age(moment.now_ms - trouble.since_ms)}" if trouble.since_ms else ""
+    since = ""
+    if trouble.since_ms:
+        lasting = age(moment.now_ms - trouble.since_ms)
+        since = f"<span>since {moment.clock(trouble.since_ms)}, for {lasting}</span>"
     chain = "".join(f"<li>{escape(link)}</li>" for link in trouble.chain)
     shown = f'<ol class="chain">{chain}</ol>' if chain else ""
-    said = f"<footer><span>{since}{lasting}</span><code>{escape(trouble.command)}</code></footer>"
+    said = f"<footer>{since}<code>{escape(trouble.command)}</code></footer>"
     return (
         f'<li class="trouble {kind}"><h3>{name} <span>{escape(trouble.text)}</span></h3>'
         f"{shown}{said}{drawn}</li>\n"

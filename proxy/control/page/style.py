@@ -125,6 +125,8 @@ svg.strip { width: 120px; height: 12px; vertical-align: middle; }
 .strip .fail { stroke-width: 12; } .strip .ok { stroke-width: 6; }
 .band { stroke-width: 8; fill: none; }
 .events { margin: 0; padding-left: 18px; font-size: 13.5px; }
+.head .sentence { font-size: 17px; font-weight: 650; color: var(--text); margin: 0; }
+label { display: flex; gap: 8px; align-items: center; }
 form { display: flex; flex-wrap: wrap; gap: 8px; align-items: center; margin: 0 0 14px; }
 button, select { font: inherit; padding: 4px 12px; border: 1px solid var(--quiet);
   border-radius: 6px; background: var(--panel); color: var(--text); min-height: 32px; }

@@ -67,7 +67,7 @@ class Things:
         ]
         for each in found:
             item = trouble_item(moment, subject.troubles.tell(each), "")
-            yield f'<ul class="troubles">{item}</ul>\n'
+            yield f'<h2>What is wrong</h2>\n<ul class="troubles">{item}</ul>\n'
         yield f"<h2>The way</h2>\n{way(subject.ways.to(proxy), moment.view)}"
         frame_marks = [generation_mark(subject), *change_marks(subject)]
         for server in subject.report.servers.of(proxy)[:SERVERS_MARKED_MAX]:

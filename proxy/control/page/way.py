@@ -29,6 +29,8 @@ def _station(link: Link, view: View) -> str:
         name = f'<a href="{view.link(backend=link.name, server="", name="")}">{name}</a>'
     elif link.kind == "name":
         name = f'<a href="{view.link(name=link.name, server="", backend="")}">{name}</a>'
+    elif link.kind == "server":
+        name = f'<a href="{view.link(server=link.address, backend="", name="")}">{name}</a>'
     broken = "broken: " if link.health is Health.BROKEN else ""
     note = f"<small>{broken}{escape(link.note)}</small>" if link.note or broken else ""
     return f'<div class="{link.health.value}"><small>{link.kind}</small>{name}{note}</div>'

@@ -34,7 +34,7 @@ class Names:
             resolution.name,
             resolution.section,
             said if status is None else status.name.lower().replace("_", " "),
-            now - valid_ms if valid_ms else None,
+            max(0, now - valid_ms) if valid_ms else None,
             dropped_in_ms(record, section.holds, now),
             tuple(self.nameservers(section)) if status is not None or not said else (),
         )

@@ -12,7 +12,7 @@ from itertools import islice
 from operator import itemgetter
 from typing import NamedTuple
 
-from proxy.config.model.settings import Proxy
+from proxy.config.model.settings import Proxy, Server
 from proxy.control.commands.why.causes import causes, name_links
 from proxy.control.commands.why.overview import backend_text
 from proxy.control.rows.report import Report
@@ -185,6 +185,11 @@ class Troubles:
         if len(alike) > REASONS_TOLD_MAX:
             yield f"and {len(alike) - REASONS_TOLD_MAX} more reasons"
 
+    def example(self, found: Found) -> Server | None:
+        """A server that is wrong in a backend that is; None without one."""
+        wrong = self.faults.wrong(self.report.servers.backends[found.number])
+        return self.report.servers.get(wrong[0][0]) if wrong else None
+
     def _named(self, slots: list[int]) -> str:
         servers = (self.report.servers.get(slot) for slot in slots[:SERVERS_NAMED_MAX])
         names = ", ".join(server.name for server in servers if server is not None)
@@ -196,8 +201,10 @@ class Troubles:
         links = tuple(name_links(facts))
         used = self.report.monitor.counters.resolution(found.number)["slots_used"]
         left = facts.dropped_in_ms
-        text = f"{facts.status}; {used} servers have their addresses from it"
+        have = "1 server has its address" if used == 1 else f"{used} servers have theirs"
+        text = f"{facts.status}; {have} from it"
         if left is not None:
-            text = f"{facts.status}; {used} servers lose their addresses in {left // 1000} s"
+            lose = "1 server loses its address" if used == 1 else f"{used} servers lose theirs"
+            text = f"{facts.status}; {lose} in {left // 1000} s"
         command = f"show resolution {facts.name}"
         return Trouble(found.severity, found.kind, facts.name, text, links, command=command)

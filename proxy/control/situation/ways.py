@@ -35,6 +35,7 @@ class Link(NamedTuple):
     name: str
     note: str
     health: Health
+    address: str = ""  # of a server: backend/server
 
 
 class Entrance(NamedTuple):
@@ -105,6 +106,8 @@ class Ways:
     def _backend(self, proxy: Proxy) -> Link:
         summary = self.report.monitor.summary(proxy)
         note = f"{summary.active} of {summary.servers} servers take sessions"
+        if summary.up and not summary.active and summary.servers:
+            note = "only backups take sessions"
         if not summary.up:
             return Link("backend", proxy.name, note, Health.BROKEN)
         health = Health.WEAK if self.faults.wrong(proxy) else Health.WELL
@@ -113,7 +116,8 @@ class Ways:
     def _server(self, proxy: Proxy, server: Server) -> Link:
         fault = self.faults.of(proxy).get(server.slot)
         note = "" if fault is None else fault.reason
-        return Link("server", server.name, note, Health.BROKEN if fault else Health.WELL)
+        health = Health.BROKEN if fault else Health.WELL
+        return Link("server", server.name, note, health, f"{proxy.name}/{server.name}")
 
     def _name(self, index: int) -> Iterator[Link]:
         facts = self.names.facts(index)
