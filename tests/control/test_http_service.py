@@ -297,7 +297,7 @@ def test_the_section_counts_its_own_sessions(world: World) -> None:
 
     before = int(row()[7])
     get(world, "metrics", "/metrics?scope=global")
-    get(world, "metrics", "/nowhere")
+    get(world, "metrics", "/metrics", method="POST")
     after = row()
     assert int(after[7]) == before + 2
     assert int(after[8]) > 0

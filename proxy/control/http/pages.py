@@ -87,7 +87,7 @@ class Pages:
         for word, form, content_type in ROW_FORMS:
             if word in view.words:
                 rows = render(self.chosen_rows(page, view.words), form)
-                return streamed(HTTPStatus.OK, content_type, self.turns.chunks(rows), (PRIVATE,))
+                return streamed(HTTPStatus.OK, content_type, self.turns.chunks(rows))
         return None
 
     def shown(self, moment: Moment, request: Request) -> Response:
