@@ -2,7 +2,7 @@
 #
 # One row has a word for each step of HISTORY_STEP_MS, POINTS of them in a ring, so a row costs a
 # fixed 1,440 bytes. The step of a moment is the same in all processes and generations: a row is
-# carried over a reload as it is, and steps in which nobody looked are told from others by the lap
+# carried over a reload as it is, and steps without a look are told from others by the lap
 # in each word. A word is stored whole, so a writer may be killed at any instruction.
 #
 #   1 word                      when control looked last (CLOCK_MONOTONIC, ms); 0: never

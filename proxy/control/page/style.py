@@ -114,7 +114,6 @@ svg.spark { width: 120px; height: 20px; vertical-align: middle; }
 svg.strip { width: 120px; height: 12px; vertical-align: middle; }
 .line { fill: none; stroke: var(--accent); stroke-width: 1.6; vector-effect: non-scaling-stroke; }
 .line.second { stroke: var(--amber); stroke-dasharray: 4 2; }
-.area { fill: var(--accent); opacity: .13; }
 .axis { stroke: var(--line); stroke-width: 1; }
 .mark { stroke: var(--drain); stroke-width: 1; stroke-dasharray: 3 2; }
 .now { stroke: var(--text); stroke-width: 1.4; }

@@ -79,7 +79,6 @@ class Faults:
         self.last_change = LastChange()
         self.changed: list[int] = []  # slots whose state has changed since they were taken last
         self.ordered = 0  # servers that were ordered out
-        self.complete = False  # every server was looked at once
         self._reader = ChangeReader(report.runtime.segment)
         self._again: set[int] = set(range(report.runtime.segment.shape.slots))
         self._without: dict[int, set[int]] = {}  # slots without an address by their resolution
@@ -95,7 +94,6 @@ class Faults:
             with suppress(KeyError):
                 self._look(slot)
             yield
-        self.complete = True
         for number in list(self._without)[:NAMES_AT_ONCE]:
             slots_without = self._without.pop(number)
             if slots_without:
