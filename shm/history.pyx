@@ -137,21 +137,25 @@ cdef class History:
         cdef Base *base = &self.bases[row]
         cdef int64_t step = now_ms // HISTORY_STEP_MS
         cdef uint64_t rate = 0
+        cdef uint64_t *place = &self.rows[row * POINTS + <uint64_t>step % POINTS]
+        cdef uint64_t word = load_relaxed(place)
         if base.last_ms == 0:
             base.last_total, base.last_ms = total, now_ms
         if step != base.step:
             base.total, base.at_ms = base.last_total, base.last_ms
             base.sessions = base.queued = 0
             base.step = step
+            if word >> (2 * LOW_BITS + HIGH_BITS) == word_of(step, 0, 0, 0) >> (
+                    2 * LOW_BITS + HIGH_BITS):  # of a predecessor, or carried
+                base.sessions = word >> (2 * LOW_BITS) & ((<uint64_t>1 << HIGH_BITS) - 1)
+                base.queued = word & ((<uint64_t>1 << LOW_BITS) - 1)
         base.sessions = max(base.sessions, sessions)
         base.queued = max(base.queued, queued)
         base.last_total, base.last_ms = total, now_ms
         if now_ms > base.at_ms and total > base.total:  # less: a worker was replaced
             rate = ((total - base.total) * 1000 + <uint64_t>(now_ms - base.at_ms) // 2) // (
                 <uint64_t>(now_ms - base.at_ms))
-        store_relaxed(
-            &self.rows[row * POINTS + <uint64_t>step % POINTS],
-            word_of(step, base.sessions, rate, base.queued))
+        store_relaxed(place, word_of(step, base.sessions, rate, base.queued))
 
     cdef void look_at_backend(self, uint32_t backend, int64_t now_ms) noexcept nogil:
         cdef BackendCounters *counters

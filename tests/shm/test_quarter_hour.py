@@ -12,7 +12,7 @@ from shm.segment import Segment, area_sizes
 from shm.shape import RESOLUTIONS_MAX, SLOTS_MAX, Shape
 from shm.slots import HealthTableWriter
 from shm.states import HealthState
-from tests.support.rows import CarriedRow
+from tests.support.rows import CarriedRow, RowWords
 
 BEGIN_MS = 1_000 * STEP_MS
 MOST_BYTES = 4_000_000
@@ -57,6 +57,18 @@ def test_time_without_a_look_is_a_gap_and_old_laps_are_gone(segment: Segment) ->
     assert [point is None for point in points[-4:]] == [False, True, True, False]
     lap = later + POINTS_KEPT * STEP_MS
     assert set(successor.points(Kind.PROCESS, 0, lap) or ()) == {None}
+
+
+def test_a_step_goes_on_with_what_a_predecessor_saw_in_it(segment: Segment) -> None:
+    row = RowWords(segment, 0).word("Backend", 0, "queued")
+    row.value = 7
+    History(segment).look(BEGIN_MS)
+    row.value = 0
+    successor = History(segment)
+    successor.look(BEGIN_MS + 1_000)
+    points = successor.points(Kind.BACKEND, 0, BEGIN_MS + 1_000)
+    assert points is not None
+    assert points[-1] == (0, 0, 7)
 
 
 def test_of_many_servers_those_that_changed_last_have_rows(segment: Segment) -> None:

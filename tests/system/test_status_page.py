@@ -147,7 +147,9 @@ def test_six_situations_in_a_browser(
 
     greeted = greet(("127.0.61.250", stage.mail))
     assert greeted is not None
+    stack.callback(greeted[1].close)
     waiting = socket.create_connection(("127.0.61.250", stage.mail), PATIENCE_SECONDS)
+    stack.callback(waiting.close)
     stage.wait("! mail takes new sessions", "1 sessions wait in its queues")
     assert "1/1" in looked_at(browser, kept, stage.address, "queue")
     waiting.close()
