@@ -41,6 +41,7 @@
 #   VARIABLES    1 x VariablesHeader           the supervisor, control
 #                + variables x VariableCell    shared words; the names are control's
 #                + (2 x workers + 2) x variables x 2 VariableCopy   the process of the row
+#   HISTORY      words                         control: the last 15 minutes (history.pxd)
 #
 # Shared words are the only ones that more than one process writes, all by fetch_add, and all
 # correct without repair when a writer dies: Header.table_generation, BackendShared.tickets,
@@ -65,8 +66,8 @@ cdef enum:
     OWNER_CLOSES = 0x80000000  # in the owner's word of a socket
 
 cdef enum:
-    LAYOUT_VERSION = 18
-    AREAS = 27
+    LAYOUT_VERSION = 19
+    AREAS = 28
     HINT_BLOCK_SLOTS = 64  # neighbouring hints with one word that counts their changes
     JOURNAL_ENTRIES = 8_192  # 64 KiB; a reader that is further behind reads every slot
     PAGE = 4096
@@ -99,6 +100,7 @@ cdef enum:  # Area
     AREA_MEMBERS = 24
     AREA_MEMBER_LINES = 25
     AREA_VARIABLES = 26
+    AREA_HISTORY = 27
 
 cdef enum:  # ProcessCommand
     COMMAND_RUN = 0
@@ -132,7 +134,7 @@ cdef struct Header:
     uint64_t reload_failed_unix_s  # the last reload, if it failed (CLOCK_REALTIME); else 0
     uint32_t variables  # of the program, with room for more
     uint32_t spare_half
-    uint64_t spare[3]
+    uint64_t spare[2]
     uint64_t table_generation  # shared word: +1 after each change of any slot record
     uint64_t alone[6]  # so that the busiest word has a cache line of its own
     uint64_t version  # LAYOUT_VERSION, stored last: the segment is ready

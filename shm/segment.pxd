@@ -50,6 +50,7 @@ cdef struct View:
     VariablesHeader *variables
     VariableCell *variable_cells  # by variable
     VariableCopy *variable_copies  # by 2 * (row * variables + variable)
+    uint64_t *history  # its words (history.pxd)
     uint64_t *turns  # the last served turn; behind it, by bind, the last drawn one
     const GaugesHeader *gauges
     const Sheet *sheets  # of the gauges

@@ -16,12 +16,14 @@ from libc.string cimport memset
 from shm.atomics cimport load_acquire, store_release
 from shm.dumps cimport DumpQuestion, SessionDump, SessionRecord
 from shm.gauges cimport Gauges
+from shm.history cimport history_words
 from shm.layout cimport (
     AREAS, AREA_ADMINS, AREA_AGENTS, AREA_BACKENDS, AREA_CHECK_TEXTS, AREA_CLIENT_ORDERS,
-    AREA_DUMPS, AREA_HEADER, AREA_HEALTH, AREA_HINTS, AREA_JOURNAL, AREA_MAILBOX, AREA_MEMBERS,
-    AREA_MEMBER_LINES, AREA_NAMESERVERS, AREA_NAMESERVER_NAMES, AREA_NAME_ORDERS, AREA_OWNERS,
-    AREA_PROCESSES, AREA_REQUESTS, AREA_RESOLUTIONS, AREA_ROWS, AREA_SECTIONS, AREA_SLOTS,
-    AREA_STATICS, AREA_TARGETS, AREA_TURNS, AREA_VARIABLES, HINT_BLOCK_SLOTS, LAYOUT_VERSION, PAGE,
+    AREA_DUMPS, AREA_HEADER, AREA_HEALTH, AREA_HINTS, AREA_HISTORY, AREA_JOURNAL, AREA_MAILBOX,
+    AREA_MEMBERS, AREA_MEMBER_LINES, AREA_NAMESERVERS, AREA_NAMESERVER_NAMES, AREA_NAME_ORDERS,
+    AREA_OWNERS, AREA_PROCESSES, AREA_REQUESTS, AREA_RESOLUTIONS, AREA_ROWS, AREA_SECTIONS,
+    AREA_SLOTS, AREA_STATICS, AREA_TARGETS, AREA_TURNS, AREA_VARIABLES, HINT_BLOCK_SLOTS,
+    LAYOUT_VERSION, PAGE,
     BackendShared, ClientOrders, Header, Journal, Process, Request)
 from shm.members cimport MemberLine, MembersHeader
 from shm.records cimport (
@@ -121,6 +123,8 @@ def area_sizes(shape) -> list[int]:
     sizes[AREA_MEMBER_LINES] = shape.slots * sizeof(MemberLine)
     sizes[AREA_VARIABLES] = sizeof(VariablesHeader) + shape.variable_cells * (
         sizeof(VariableCell) + (2 * shape.workers + 2) * 2 * sizeof(VariableCopy))
+    sizes[AREA_HISTORY] = sizeof(uint64_t) * history_words(
+        shape.backends, shape.slots, shape.resolutions)
     return sizes
 
 
@@ -235,6 +239,7 @@ cdef class Segment:
         self.view.variable_cells = <VariableCell *>(self.view.variables + 1)
         self.view.variable_copies = <VariableCopy *>(
             self.view.variable_cells + <uint32_t>self.shape.variable_cells)
+        self.view.history = <uint64_t *>(base + at[AREA_HISTORY])
 
     def join(self, Gauges gauges, *, bint fresh) -> None:
         """Take rows of the gauges; columns only of fresh ones."""

@@ -30,8 +30,19 @@ want mariadbd mariadb-server
 want redis-server redis-server
 want slapd slapd
 want exim4 exim4-daemon-light
+want chromium chromium
+want npm npm
 
-[ -n "$missing" ] || exit 0
+# The judge of pages in a browser: from npm, beside what the tests have of PyPI.
+axe() {
+    [ ! -e .venv/axe/node_modules/axe-core/axe.min.js ] || return 0
+    command -v npm >/dev/null 2>&1 || return 0
+    echo "installing: axe-core" >&2
+    npm install --silent --no-audit --no-fund --no-save --ignore-scripts --prefix .venv/axe \
+        axe-core@4.14.1 >/dev/null
+}
+
+[ -n "$missing" ] || { axe; exit 0; }
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
     echo "not installed here:$missing (the tests that need them will be skipped)" >&2
     exit 0
@@ -48,3 +59,4 @@ fi
 apt-get update -qq
 # shellcheck disable=SC2086
 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+axe

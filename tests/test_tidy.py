@@ -88,7 +88,7 @@ ROOMS = (
     "proxy.control.commands",
     "proxy.control.command_line",
     *("proxy.control.stats_socket", "proxy.control.called"),
-    "proxy.control.metrics",
+    *("proxy.control.metrics", "proxy.control.situation", "proxy.control.page"),
     "proxy.control.http",
     "proxy.control.retirement",
     *("proxy.control.process", "proxy.master"),

@@ -81,6 +81,10 @@ class OldGenerations:
         """Those that lived at the fork, the oldest first."""
         self._all = [OldGeneration(runtime) for runtime in reversed(runtimes)]
 
+    def inherited(self) -> list[Runtime]:
+        """All that are still mapped, the latest first."""
+        return [each.runtime for each in self._all]
+
     def look(self) -> None:
         """Forget those that have ended."""
         if self._all:

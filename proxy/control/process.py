@@ -122,6 +122,7 @@ class Control:
         self.mail = Mail(runtime)
         segment = runtime.segment
         orders = SetServer(self.report, AdminTableWriter(segment), NameOrderWriter(segment))
+        self.orders = orders
         clients = (self.report, ClientOrdersWriter(segment), orders.in_force)
         self.members = MemberOrders(self.report, orders, members)
         self.commands = [
@@ -163,8 +164,16 @@ class Control:
             for proxy in self.runtime.settings.frontends
             if proxy.frontend_index is not None
         }
-        served = HttpSockets(self.report, self.turns, self.service_acceptor, frontends)
-        return [served.serve(listening, frontend) for frontend, listening in sockets]
+        served = HttpSockets(
+            self.report,
+            self.turns,
+            self.service_acceptor,
+            frontends,
+            mail=self.mail,
+            orders=self.orders,
+        )
+        serving = [served.serve(listening, frontend) for frontend, listening in sockets]
+        return [served.follow(), *serving]
 
     def hear(self) -> None:
         """The bell was rung: resolverd has answered, or the supervisor wants something."""

@@ -202,7 +202,15 @@ def test_what_the_page_shows_turns_it_on(line: str, field: str, value: object) -
     assert (page.uri, getattr(page, field)) == ("/haproxy?stats", value)
 
 
-@pytest.mark.parametrize("line", ["show-modules", "admin if TRUE"])
+def test_who_may_give_orders_is_a_condition_of_the_page() -> None:
+    outcome = load_text(f"{STATS}    stats admin if TRUE\n")
+    assert outcome.settings is not None
+    page = http_of(outcome.settings.proxies[0]).page
+    assert page is not None
+    assert page.admin is not None
+
+
+@pytest.mark.parametrize("line", ["show-modules"])
 def test_what_changes_nothing_on_the_page_is_named_and_turns_it_on(line: str) -> None:
     outcome = load_text(f"{STATS}    stats {line}\n")
     assert outcome.settings is not None

@@ -134,7 +134,8 @@ FILES = {
     "body": b"a body\n",
 }
 FRAMING = ("connection", "content-length", "transfer-encoding")
-OURS = frozenset(("date", "server", "x-content-type-options", "content-security-policy", *FRAMING))
+OF_THE_PAGE = ("content-security-policy", "referrer-policy", "vary")
+OURS = frozenset(("date", "server", "x-content-type-options", *OF_THE_PAGE, *FRAMING))
 ROWLESS = b"behind"  # a backend without servers, which has rows in HAProxy only
 # whose texts are each program's own
 PAGES = (b"<html><body>", b"<!DOCTYPE", b"<!doctype", b"# pxname")
@@ -192,6 +193,9 @@ def ask(port: int, asked: Asked) -> Answered:
     kept = {name: value for name, value in shown.items() if name not in OURS}
     if page:
         kept["content-type"] = kept["content-type"].partition(";")[0]
+        if "content-security-policy" in shown:  # our page: it is not even stored
+            assert kept["cache-control"] == "no-store"
+            kept["cache-control"] = "no-cache"
     if body.startswith(b"# pxname"):
         cells = [line.split(b",") for line in body.splitlines() if line]
         names = dict.fromkeys(row[0] for row in cells if row[0] != ROWLESS)

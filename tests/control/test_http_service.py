@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import re
 import socket
 from collections.abc import Iterator
 
@@ -107,20 +108,60 @@ def test_the_version_is_hidden_where_the_section_says(world: World) -> None:
 
 
 def test_the_page_names_the_metrics_of_its_section(world: World) -> None:
-    assert "/prom has all of this" in get(world, "both", "/page").text
+    assert '<a href="/prom">/prom</a> has all of this' in get(world, "both", "/page").text
     assert "has all of this" not in get(world, "stats", "/stats").text
 
 
-def test_the_dashboard_is_one_page_without_anything_from_outside(world: World) -> None:
+def test_the_page_loads_nothing_from_outside_and_refreshes_only_when_asked(world: World) -> None:
     answer = get(world, "stats", "/stats")
     assert answer.status == 200
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert "&lt;b&gt;s1&lt;/b&gt;" in answer.text
     assert "<b>s1</b>" not in answer.text
-    assert 'http-equiv="refresh"' in answer.text
-    for outside in ("http://", "https://", "<script", "src=", "@import", "url("):
+    for outside in ("http://", "https://", "<script", "src=", "@import", "url(", "style="):
         assert outside not in answer.text
-    assert 'http-equiv="refresh"' not in get(world, "stats", "/stats;norefresh").text
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; style-src 'self'; img-src 'self'; ")
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "refresh" not in answer.headers
+    asked = get(world, "stats", "/stats?refresh=1")
+    assert asked.headers["refresh"] == "2"  # not faster
+    assert asked.text.index("Stop refreshing") < asked.text.index("<main>")
+    assert "refresh" not in get(world, "stats", "/stats;norefresh?refresh=9").headers
+
+
+def test_what_the_page_names_is_served(world: World) -> None:
+    text = get(world, "stats", "/stats").text
+    for kind, link in (
+        *(("text/css", re.search(r'stylesheet" href="([^"]+)"', text)),),
+        *(("image/svg+xml", re.search(r'image/svg\+xml" href="([^"]+)"', text)),),
+    ):
+        assert link is not None
+        found = get(world, "stats", link[1])
+        assert (found.status, found.headers["content-type"].partition(";")[0]) == (200, kind)
+
+
+def test_the_first_screen_is_text_of_80_columns_for_a_terminal(world: World) -> None:
+    answer = get(world, "stats", "/stats", headers={"Accept": "text/plain"})
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    lines = answer.text.splitlines()
+    assert lines[0].startswith("The service is up; last change: start ")
+    assert max(map(len, lines)) <= 80
+    browser = get(world, "stats", "/stats", headers={"Accept": "text/html,text/plain;q=0.9"})
+    assert browser.headers["content-type"] == "text/html; charset=utf-8"
+
+
+def test_a_thing_has_a_page_of_its_own_or_is_not_there(world: World) -> None:
+    assert "Backend be" in get(world, "stats", "/stats?backend=be").text
+    page = get(world, "stats", "/stats?server=be/%3Cb%3Es1%3C/b%3E")
+    assert "Server be/&lt;b&gt;s1&lt;/b&gt;" in page.text
+    for gone in ("backend=x", "server=be/x", "server=x", "name=x"):
+        assert get(world, "stats", f"/stats?{gone}").status == 404
+
+
+def test_nobody_gives_orders_where_the_section_does_not_say_so(world: World) -> None:
+    assert get(world, "stats", "/stats", method="POST").status == 405
 
 
 def test_addresses_are_shown_only_where_legends_are(world: World) -> None:
@@ -270,7 +311,7 @@ def test_the_section_counts_its_own_sessions(world: World) -> None:
 
     before = int(row()[7])
     get(world, "metrics", "/metrics?scope=global")
-    get(world, "metrics", "/nowhere")
+    get(world, "metrics", "/metrics", method="POST")
     after = row()
     assert int(after[7]) == before + 2
     assert int(after[8]) > 0

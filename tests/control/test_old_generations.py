@@ -141,8 +141,8 @@ def test_metrics_page_and_titles_name_old_generations(generations: Generations) 
             assert 0 <= float(value[1]) <= most
     page = generations.get("/page")
     assert "<h2>Old generations</h2>" in page
-    assert "generation 1<" in page
-    assert "generation 3<" not in page
+    assert ">generation 1<" in page
+    assert ">generation 3<" not in page
     program, found = generations.there.program, []
     for pid in (pid for pids in program.children().values() for pid in pids):
         title = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()

@@ -116,14 +116,11 @@ class SectionLinker:
         stats = self._shown.http.stats
         if not stats.enabled or stats.uri is None:
             return None
-        if stats.admin is not None:  # its condition is judged, though it changes nothing
-            tuple(
-                self._each(
-                    self._shown,
-                    (stats.admin,),
-                    lambda reader, line: reader.needed(line, line.words[2:], "stats admin"),
-                )
-            )
+        admin = self._each(
+            self._shown,
+            () if stats.admin is None else (stats.admin,),
+            lambda reader, line: reader.needed(line, line.words[2:], "stats admin"),
+        )
         if stats.rules and (stats.users or stats.realm is not None):
             self._messages.alert(
                 "stats 'auth'/'realm' and 'http-request' can't be used at the same time.",
@@ -142,6 +139,7 @@ class SectionLinker:
             description=None if stats.description is None else stats.description or description,
             scope=frozenset(names),
             rules=tuple(rules),
+            admin=next(admin, None),
         )
 
     def _replies(self, wanted: frozenset[int]) -> Iterator[tuple[int, WrittenReply]]:

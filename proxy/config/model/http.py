@@ -122,6 +122,7 @@ class StatsPage(msgspec.Struct, frozen=True):
     description: str | None = None
     scope: frozenset[str] = frozenset()  # names of the sections that are shown; empty: all
     rules: tuple[RequestRule, ...] = ()
+    admin: Condition | None = None  # who may give orders on it; None: nobody
 
 
 class HttpSection(msgspec.Struct, frozen=True):

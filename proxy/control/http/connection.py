@@ -60,11 +60,9 @@ def streamed(
     headers: tuple[tuple[str, str], ...] = (),
 ) -> Response:
     """A response whose body comes in parts; it is not to be cached, nor to be guessed at."""
-    usual = (
-        ("Content-Type", content_type),
-        ("Cache-Control", "no-cache"),
-        ("X-Content-Type-Options", "nosniff"),
-    )
+    usual = [("Content-Type", content_type), ("X-Content-Type-Options", "nosniff")]
+    if not any(name == "Cache-Control" for name, _ in headers):
+        usual.append(("Cache-Control", "no-cache"))
     return Response(status.value, status.phrase, (*usual, *headers), parts)
 
 
@@ -130,7 +128,7 @@ class HttpConnection:
             if head is None:
                 return False
             self.client.served()
-            request = parse_head(head)
+            request = await self.with_form(parse_head(head))
         except BadRequestError as error:
             await self.respond(None, refusal(error.status), keep_alive=False)
             await discard(self.connection, REQUEST_HEAD_SECONDS_MAX)
@@ -142,6 +140,24 @@ class HttpConnection:
         if request.has_body:  # unread bytes at the close would reset the response
             await discard(self.connection, REQUEST_HEAD_SECONDS_MAX)
         return keep_alive and not self.client.leaving
+
+    async def with_form(self, request: Request) -> Request:
+        """The request with the form that follows it; raises BadRequestError for one cut off."""
+        wanted, loop = request.form_bytes, asyncio.get_running_loop()
+        if not wanted:
+            return request
+        try:
+            async with asyncio.timeout(REQUEST_HEAD_SECONDS_MAX):
+                while len(self.received) < wanted:
+                    data = await loop.sock_recv(self.connection, READ_BYTES)
+                    if not data:
+                        raise BadRequestError(HTTPStatus.BAD_REQUEST)
+                    self.counters.bytes_in += len(data)
+                    self.received += data
+        except TimeoutError as error:
+            raise BadRequestError(HTTPStatus.REQUEST_TIMEOUT) from error
+        body, self.received = self.received[:wanted], self.received[wanted:]
+        return request._replace(body=body)
 
     async def next_head(self) -> bytes | None:
         """The bytes of the next request head; None when the client has left.

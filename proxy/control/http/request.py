@@ -1,7 +1,7 @@
 """The head of an HTTP/1.x request: parsed, bounded, judged (RFC 9112). Pure: bytes in.
 
-No body is read: a request with one is answered and its connection closed, so that the body is never
-taken for a request.
+No body is read but that of a form: a request with one is answered and its connection closed, so
+that the body is never taken for a request.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ HEAD_END = b"\r\n\r\n"
 TARGET = re.compile(r"[!-~]+")  # visible ASCII, RFC 9112, section 3.2
 CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # that no field may have, RFC 9110, section 5.5
 METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+FORM = "application/x-www-form-urlencoded"
+FORM_BYTES_MAX = 65_536  # a thousand servers
 VERSIONS = ("HTTP/1.0", "HTTP/1.1")
 
 
@@ -40,6 +42,7 @@ class Request(NamedTuple):
     uri: str = ""
     target: bytes = b""
     lines: bytes = b""
+    body: bytes = b""  # of a form; of nothing else is it read
 
     @property
     def keep_alive(self) -> bool:
@@ -52,6 +55,16 @@ class Request(NamedTuple):
         """Whether bytes follow the head that are no other request."""
         length = self.headers.get("content-length", "0")
         return length != "0" or "transfer-encoding" in self.headers
+
+    @property
+    def form_bytes(self) -> int:
+        """How long the form is that a POST has with it; 0 without one, or with one too long."""
+        length = self.headers.get("content-length", "")
+        kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if self.method != "POST" or kind != FORM or "transfer-encoding" in self.headers:
+            return 0
+        known = length.isascii() and length.isdecimal() and len(length) <= 6
+        return int(length) if known and int(length) <= FORM_BYTES_MAX else 0
 
     @property
     def head_only(self) -> bool:

@@ -155,6 +155,10 @@ class SectionRules:
         except TooLongError:
             return False
 
+    def holds(self, condition: Condition, facts: Facts) -> bool:
+        """Whether one of the section's conditions holds."""
+        return self._holds(condition, facts)
+
     def _holds(self, condition: Condition | None, facts: Facts) -> bool:
         return condition is None or facts.satisfy(self._conditions, self._numbers[id(condition)])
 
@@ -164,3 +168,5 @@ def _conditions(section: HttpSection) -> Iterator[Condition]:
         yield from (rule.condition for rule in stage.rules if rule.condition is not None)
     yield from section.monitor_fail
     yield from (rule.condition for rule in section.rules if rule.condition is not None)
+    if section.page is not None and section.page.admin is not None:
+        yield section.page.admin

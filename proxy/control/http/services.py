@@ -1,4 +1,4 @@
-"""What the sections in mode http answer: rules, health, metrics, the dashboard in its three forms.
+"""What the sections in mode http answer: rules, health, metrics, the page in all its forms.
 
 At most SCRAPES_MAX scrapes are kept at a time, shared by all requests for the same
 (metrics/snapshots.py).
@@ -6,15 +6,14 @@ At most SCRAPES_MAX scrapes are kept at a time, shared by all requests for the s
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from http import HTTPStatus
 
 from proxy.config.model.http import Action, HttpSection, RequestRule, StatsPage
 from proxy.config.model.rules import FormatText
 from proxy.config.model.settings import Proxy
-from proxy.control.commands.show_stat import Query, chosen_rows
 from proxy.control.http.connection import Addresses, Response, plain, refusal, streamed, whole
-from proxy.control.http.dashboard import Dashboard
+from proxy.control.http.pages import Pages
 from proxy.control.http.readiness import PATH as READY_PATH
 from proxy.control.http.readiness import Readiness
 from proxy.control.http.redirects import redirected
@@ -27,13 +26,9 @@ from proxy.control.metrics.scrape import Scrape, ScrapeError, Selection, parse_q
 from proxy.control.metrics.snapshots import Snapshots
 from proxy.control.places import Client
 from proxy.control.rows.report import Report
-from proxy.control.rows.stat_format import Format
-from proxy.control.rows.stat_format import render as render_rows
-from proxy.control.rows.stat_rows import Row
 from proxy.control.turns import Turns
 from proxy.runtime import now_ms
 
-DASHBOARD_HEADERS = (("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'"),)
 PAGE_HEADERS = (("Cache-Control", "no-cache"), ("Content-Type", "text/html"))
 WORDS: dict[int, str] = {  # what a page says below its status
     HTTPStatus.OK: "Service ready.",
@@ -48,11 +43,12 @@ READING = ("GET", "HEAD")
 class HttpServices:
     """Answers the requests of all sections in mode http."""
 
-    def __init__(self, report: Report, turns: Turns) -> None:
+    def __init__(self, report: Report, turns: Turns, pages: Pages | None = None) -> None:
+        """`pages`: None where no section has one."""
         self.report = report
         self.turns = turns
         self.own = OwnMetrics(report)
-        self.dashboard = Dashboard(report)
+        self.pages = pages
         self.snapshots = Snapshots(
             SCRAPES_MAX, turns, lambda selection: Scrape(self.report, selection)
         )
@@ -97,9 +93,12 @@ class HttpServices:
         page = section.page
         if target == READY_PATH and (page is None or page.uri != READY_PATH):
             return self.readiness.response(now_ms())
-        if page is not None and target.startswith(page.uri):
+        if page is not None and self.pages is not None and target.startswith(page.uri):
             refused = await self.refused(section, page, request, facts, rules)
-            return refused or self.statistics(section, page, request, target[len(page.uri) :])
+            if refused is not None:
+                return refused
+            writes = page.admin is not None and rules.holds(page.admin, facts)
+            return await self.pages.answer(page, request, section.metrics_path, writes=writes)
         rule = rules.redirecting(facts)
         if rule is None:
             return page_of(section, 503)
@@ -158,38 +157,6 @@ class HttpServices:
             for own in self.own.families():
                 if selection.wants(own.name):
                     yield from render(own, exposition)
-
-    def statistics(
-        self, section: HttpSection, page: StatsPage, request: Request, rest: str
-    ) -> Response:
-        """The dashboard, or the rows as `;csv`, `;typed` or `;json`, with `;up` or `;no-maint`.
-
-        Addresses are shown only with `stats show-legends`, as in HAProxy.
-        """
-        if request.method not in READING:
-            return refusal(HTTPStatus.METHOD_NOT_ALLOWED)
-        words = rest.split(";")
-        for word, form, content_type in (
-            ("csv", Format.CSV, "text/plain; charset=utf-8"),
-            ("typed", Format.TYPED, "text/plain; charset=utf-8"),
-            ("json", Format.JSON, "application/json"),
-        ):
-            if word in words:
-                rows = render_rows(self.chosen_rows(page, words), form)
-                return streamed(HTTPStatus.OK, content_type, self.turns.chunks(rows))
-        shown = self.dashboard.page(
-            page, refresh="norefresh" not in words, metrics_path=section.metrics_path
-        )
-        content_type = "text/html; charset=utf-8"
-        return streamed(HTTPStatus.OK, content_type, self.turns.chunks(shown), DASHBOARD_HEADERS)
-
-    def chosen_rows(self, page: StatsPage, words: Collection[str]) -> Iterator[Row | None]:
-        """The rows of every section that the page shows, but for those that the words hide."""
-        shown = tuple(
-            proxy for proxy in self.report.proxies if not page.scope or proxy.name in page.scope
-        )
-        query = Query(proxies=shown, no_maint="no-maint" in words, only_up="up" in words)
-        return chosen_rows(self.report, query, reveal=page.show_legends)
 
 
 def phrase_of(status: int) -> str:

@@ -6,29 +6,65 @@ import are a tenth of what a program without them would load.
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Mapping
 
 from proxy.config.model.settings import Proxy
 from proxy.control.acceptor import Acceptor
+from proxy.control.commands.mail import Mail
+from proxy.control.commands.set_server import SetServer
 from proxy.control.http.connection import Addresses, HttpConnection, Response
+from proxy.control.http.pages import Pages
 from proxy.control.http.request import Request
 from proxy.control.http.services import HttpServices
+from proxy.control.limits import TICK_SECONDS
+from proxy.control.page.subject import Subject
 from proxy.control.places import Client
 from proxy.control.rows.report import Report
+from proxy.control.situation.faults import Faults
+from proxy.control.situation.recorder import Recorder
 from proxy.control.turns import Turns
+from proxy.runtime import now_ms
 
 
 class HttpSockets:
     """The connections of all such sections; `frontends` are the sections by number."""
 
     def __init__(
-        self, report: Report, turns: Turns, acceptor: Acceptor, frontends: Mapping[int, Proxy]
+        self,
+        report: Report,
+        turns: Turns,
+        acceptor: Acceptor,
+        frontends: Mapping[int, Proxy],
+        *,
+        mail: Mail,
+        orders: SetServer,
     ) -> None:
-        self.services = HttpServices(report, turns)
+        self.faults: Faults | None = None
+        self.recorder: Recorder | None = None
+        pages = None
+        if any(proxy.http is not None and proxy.http.page for proxy in frontends.values()):
+            self.faults, self.recorder = Faults(report), Recorder(report)
+            subject = Subject(report, self.faults, self.recorder.history, mail)
+            pages = Pages(subject, turns, orders)
+        self.services = HttpServices(report, turns, pages)
+        self.report = report
+        self.turns = turns
         self.monitor = report.monitor
         self.acceptor = acceptor
         self.frontends = frontends
+
+    async def follow(self) -> None:
+        """Keep what pages tell of up to date for ever, a look a second; at once without a page."""
+        if self.faults is None or self.recorder is None:
+            return
+        await self.turns.work(self.recorder.carry(self.report.old))
+        while True:
+            self.recorder.history.look(now_ms())
+            await self.turns.work(self.faults.steps())
+            self.recorder.changed(self.faults.take_changed(), now_ms())
+            await asyncio.sleep(TICK_SECONDS)
 
     async def serve(self, listening: socket.socket, frontend: int) -> None:
         """Serve one socket for ever."""

@@ -107,10 +107,6 @@ def _admin(statement: Statement, draft: ProxyDraft) -> None:
         raise ConfigError("'stats admin' not allowed in 'defaults' section.")
     if statement.arguments[:1] not in (("if",), ("unless",)):
         raise ConfigError("'stats admin' requires either 'if' or 'unless' followed by a condition.")
-    statement.notice(
-        f"'stats {' '.join(statement.words)}' has no effect here: the page changes nothing; use "
-        "the stats socket"
-    )
     _own(draft)
     draft.http.stats.admin = rule_line(statement, draft, "stats")
     _turn_on(statement, draft)

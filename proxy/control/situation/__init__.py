@@ -1,0 +1,1 @@
+"""What is wrong now, how it came about, and what the last quarter of an hour was like."""
