@@ -7,12 +7,13 @@ redirect, so that a reload of the page does not order again.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator, Collection, Iterator
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from proxy.config.model.http import StatsPage
-from proxy.control.command import CommandError, Level, Piece
+from proxy.control.command import CommandError, Flush, Level, Piece
 from proxy.control.commands.set_server import SetServer
 from proxy.control.commands.show_stat import Query, chosen_rows
 from proxy.control.http.connection import Response, plain, refusal, streamed, whole
@@ -27,6 +28,7 @@ from proxy.control.page.view import View, parse
 from proxy.control.rows.stat_format import Format, render
 from proxy.control.rows.stat_rows import Row
 from proxy.control.turns import Turns
+from shm.log_level import LogLevel
 
 TEXT, HTML = "text/plain; charset=utf-8", "text/html; charset=utf-8"
 POLICY = (
@@ -161,8 +163,10 @@ class Pages:
         async with self.turns.turn():
             pieces = list(answer)
         for piece in pieces:
-            if not isinstance(piece, str):
+            if not isinstance(piece, (str, Flush)):
                 await piece.over()
+        told = f"order on the status page: {action} {server}"
+        self.subject.report.runtime.events.write(time.time_ns() // 1_000, LogLevel.NOTICE, told)
 
 
 def _icon(word: str) -> str:

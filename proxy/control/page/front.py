@@ -12,10 +12,11 @@ from html import escape
 from proxy.config.model.settings import Proxy
 from proxy.control.commands.show_info import Info
 from proxy.control.page import choosing
+from proxy.control.page.changes import changes, changes_table
 from proxy.control.page.dns import names_table, nameservers_table
 from proxy.control.page.frame import closing, opening
 from proxy.control.page.markup import TABLE_END, age, amount, table
-from proxy.control.page.pictures import Line, Mark, picture
+from proxy.control.page.pictures import Line, picture
 from proxy.control.page.processes import old_generations, processes
 from proxy.control.page.rows import (
     BACKEND_COLUMNS,
@@ -51,6 +52,7 @@ def front(subject: Subject, moment: Moment) -> Iterator[str]:
     yield opening(subject, moment, counts_of(subject, moment), len(found))
     yield from wrong(subject, moment, found)
     yield from totals(subject, moment)
+    yield changes_table(subject, moment)
     yield from _frontends(subject, moment, subject.report.frontends if shown is None else shown)
     yield from _backends(subject, moment, subject.report.backends if shown is None else shown)
     yield from names_table(subject, moment)
@@ -127,7 +129,7 @@ def totals(subject: Subject, moment: Moment) -> Iterator[str]:
     )
     yield "<h2>Totals <small><code>show info</code></small></h2>\n"
     yield f'<div class="tiles">{shown}</div>\n'
-    frame = moment.frame([generation_mark(subject), *change_marks(subject)])
+    frame = moment.frame([generation_mark(subject), *changes(subject, moment)])
     points = subject.history.points(HistoryKind.PROCESS, 0, moment.now_ms) or []
     sessions = [None if each is None else each[0] for each in points]
     rate = [None if each is None else each[1] for each in points]
@@ -135,12 +137,6 @@ def totals(subject: Subject, moment: Moment) -> Iterator[str]:
     yield picture("Sessions", [Line("sessions", sessions)], frame)
     yield picture("Connections per second", [Line("connections/s", rate)], frame)
     yield "</div>\n"
-
-
-def change_marks(subject: Subject) -> list[Mark]:
-    """What changed last: as much as is known without a journal of events."""
-    change = subject.faults.last_change
-    return [Mark(change.at_ms, change.text)] if change.at_ms else []
 
 
 def _frontends(subject: Subject, moment: Moment, shown: Sequence[Proxy]) -> Iterator[str]:

@@ -8,10 +8,11 @@ from html import escape
 from proxy.config.model.settings import Proxy, Server
 from proxy.control.command import CommandError, Piece
 from proxy.control.commands.why.show_why import ShowWhy
+from proxy.control.page.changes import changes
 from proxy.control.page.dns import NAME_COLUMNS, name_row
 from proxy.control.page.forms import order_form
 from proxy.control.page.frame import closing, opening
-from proxy.control.page.front import change_marks, servers_of, trouble_item
+from proxy.control.page.front import servers_of, trouble_item
 from proxy.control.page.markup import TABLE_END, table
 from proxy.control.page.pictures import Line, Mark, picture, timeline
 from proxy.control.page.rows import BACKEND_COLUMNS, SERVER_COLUMNS, backend_row, server_row
@@ -69,7 +70,7 @@ class Things:
             item = trouble_item(moment, subject.troubles.tell(each), "")
             yield f'<h2>What is wrong</h2>\n<ul class="troubles">{item}</ul>\n'
         yield f"<h2>The way</h2>\n{way(subject.ways.to(proxy), moment.view)}"
-        frame_marks = [generation_mark(subject), *change_marks(subject)]
+        frame_marks = [generation_mark(subject), *changes(subject, moment)]
         for server in subject.report.servers.of(proxy)[:SERVERS_MARKED_MAX]:
             fault = subject.faults.of(proxy).get(server.slot)
             if fault is not None:
